@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: Apache-2.0
+// Bump allocation in linked blocks; see arena.h.
+#include "base/arena.h"
+
+#include "base/mem.h"
+
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#define BLOCK_BYTES 4096
+#define ALIGN 16
+
+struct arena_block {
+    struct arena_block *next;
+    size_t cap, used;
+    _Alignas(ALIGN) unsigned char data[];
+};
+
+void arena_init(struct arena *a, size_t max_bytes)
+{
+    *a = (struct arena){.max_bytes = max_bytes};
+}
+
+void arena_done(struct arena *a)
+{
+    for (struct arena_block *b = a->head; b;) {
+        struct arena_block *next = b->next;
+        free(b);
+        b = next;
+    }
+    *a = (struct arena){.max_bytes = a->max_bytes};
+}
+
+void *arena_alloc(struct arena *a, size_t n)
+{
+    if (n > SIZE_MAX / 2)
+        return NULL;
+    n = n ? (n + ALIGN - 1) & ~(size_t)(ALIGN - 1) : ALIGN;
+    if (a->max_bytes && (n > a->max_bytes || a->used_bytes > a->max_bytes - n))
+        return NULL;
+    struct arena_block *b = a->head;
+    if (!b || b->cap - b->used < n) {
+        size_t cap = n > BLOCK_BYTES / 2 ? n : BLOCK_BYTES - sizeof *b;
+        b = mem_zalloc(sizeof *b + cap);
+        if (!b)
+            return NULL;
+        b->cap = cap;
+        if (a->head && cap == n && a->head->cap > a->head->used) {
+            b->next = a->head->next; // a big one: keep the half-full block in front
+            a->head->next = b;
+        } else {
+            b->next = a->head;
+            a->head = b;
+        }
+    }
+    void *p = b->data + b->used;
+    b->used += n;
+    a->used_bytes += n;
+    return p;
+}
+
+void *arena_array(struct arena *a, size_t n, size_t size)
+{
+    if (size && n > SIZE_MAX / 2 / size)
+        return NULL;
+    return arena_alloc(a, n * size);
+}
+
+void *arena_copy(struct arena *a, const void *p, size_t n)
+{
+    void *q = arena_alloc(a, n);
+    if (q && n)
+        memcpy(q, p, n);
+    return q;
+}
+
+char *arena_strndup(struct arena *a, const char *s, size_t n)
+{
+    size_t len = strnlen(s, n);
+    char *p = arena_alloc(a, len + 1);
+    if (p)
+        memcpy(p, s, len);
+    return p;
+}
+
+char *arena_strdup(struct arena *a, const char *s)
+{
+    return arena_strndup(a, s, strlen(s));
+}
+
+char *arena_printf(struct arena *a, const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    int n = vsnprintf(NULL, 0, fmt, ap);
+    va_end(ap);
+    char *p = n < 0 ? NULL : arena_alloc(a, (size_t)n + 1);
+    if (!p)
+        return NULL;
+    va_start(ap, fmt);
+    vsnprintf(p, (size_t)n + 1, fmt, ap);
+    va_end(ap);
+    return p;
+}

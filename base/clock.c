@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+// Clocks; see clock.h.
+#include "base/clock.h"
+
+#include <errno.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <time.h>
+
+static _Atomic int virtual_on;
+static _Atomic int64_t virtual_wall_ms, virtual_mono_ms;
+
+static int64_t read_us(clockid_t id)
+{
+    struct timespec ts;
+    clock_gettime(id, &ts);
+    return (int64_t)ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
+}
+
+int64_t clock_wall_ms(void)
+{
+    return atomic_load(&virtual_on) ? atomic_load(&virtual_wall_ms) : read_us(CLOCK_REALTIME) / 1000;
+}
+
+int64_t clock_mono_us(void)
+{
+    return atomic_load(&virtual_on) ? atomic_load(&virtual_mono_ms) * 1000 : read_us(CLOCK_MONOTONIC);
+}
+
+int64_t clock_mono_ms(void)
+{
+    return clock_mono_us() / 1000;
+}
+
+void clock_sleep_ms(int64_t ms)
+{
+    if (atomic_load(&virtual_on)) {
+        clock_virtual_advance(ms);
+        return;
+    }
+    struct timespec ts = {ms / 1000, ms % 1000 * 1000000};
+    while (nanosleep(&ts, &ts) && errno == EINTR)
+        ;
+}
+
+void clock_virtual_set(int64_t wall_ms)
+{
+    atomic_store(&virtual_wall_ms, wall_ms);
+    atomic_store(&virtual_mono_ms, 1000000);
+    atomic_store(&virtual_on, 1);
+}
+
+void clock_virtual_advance(int64_t ms)
+{
+    atomic_fetch_add(&virtual_wall_ms, ms);
+    atomic_fetch_add(&virtual_mono_ms, ms);
+}
+
+void clock_virtual_jump_wall(int64_t ms)
+{
+    atomic_fetch_add(&virtual_wall_ms, ms);
+}
+
+void clock_virtual_off(void)
+{
+    atomic_store(&virtual_on, 0);
+}
+
+const char *clock_format(int64_t wall_ms, char buf[CLOCK_TEXT_SIZE])
+{
+    int64_t sec = wall_ms / 1000, ms = wall_ms % 1000;
+    if (ms < 0) {
+        sec--;
+        ms += 1000;
+    }
+    time_t t = (time_t)sec;
+    struct tm tm;
+    if (!gmtime_r(&t, &tm)) {
+        snprintf(buf, CLOCK_TEXT_SIZE, "invalid-time");
+        return buf;
+    }
+    size_t n = strftime(buf, CLOCK_TEXT_SIZE - 6, "%Y-%m-%dT%H:%M:%S", &tm);
+    snprintf(buf + n, CLOCK_TEXT_SIZE - n, ".%03dZ", (int)ms);
+    return buf;
+}
+
+uint64_t hlc_next(struct hlc *h, int64_t wall_ms)
+{
+    uint64_t wall = hlc_from_wall(wall_ms > 0 ? wall_ms : 0);
+    h->last = wall > h->last ? wall : h->last + 1;
+    return h->last;
+}

@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+// The only place that reads the time: wall, monotonic, and hybrid logical. Nothing else calls
+// clock_gettime or time(). A test may put the process on a virtual clock.
+//
+// The hybrid logical stamp is a uint64: 48 bits of Unix milliseconds, then 16 bits of counter. Stamps from
+// one `struct hlc` strictly increase, also when the wall clock jumps back. After a restart the owner seeds it
+// with the highest stored stamp: the next one is max(stored + 1, wall).
+#ifndef MERIDIAN_BASE_CLOCK_H
+#define MERIDIAN_BASE_CLOCK_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+int64_t clock_wall_ms(void); // Unix time
+int64_t clock_mono_ms(void); // for intervals; no relation to the wall
+int64_t clock_mono_us(void);
+void clock_sleep_ms(int64_t ms); // on the virtual clock: advances it and returns
+
+// Tests only. Both clocks then stand still until clock_virtual_advance.
+void clock_virtual_set(int64_t wall_ms);
+void clock_virtual_advance(int64_t ms);
+void clock_virtual_jump_wall(int64_t ms); // wall only, may be negative
+void clock_virtual_off(void);
+
+#define CLOCK_TEXT_SIZE 32
+// RFC 3339 in UTC with milliseconds, "2026-11-23T19:58:50.123Z"; returns buf.
+const char *clock_format(int64_t wall_ms, char buf[CLOCK_TEXT_SIZE]);
+
+struct hlc { // not thread-safe: its owner (the metadata writer) serialises
+    uint64_t last;
+};
+
+uint64_t hlc_next(struct hlc *h, int64_t wall_ms); // mint: greater than all before
+static inline int64_t hlc_wall_ms(uint64_t stamp)
+{
+    return (int64_t)(stamp >> 16);
+}
+static inline uint64_t hlc_from_wall(int64_t wall_ms)
+{
+    return (uint64_t)wall_ms << 16;
+}
+
+#endif

@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: Apache-2.0
+// Collected sentences; see diag.h.
+#include "base/diag.h"
+
+#include "base/mem.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+
+void diag_init(struct diag *d)
+{
+    *d = (struct diag){0};
+}
+
+void diag_done(struct diag *d)
+{
+    for (size_t i = 0; i < d->n; i++)
+        free(d->lines[i]);
+    free(d->lines);
+    *d = (struct diag){0};
+}
+
+void diag_add(struct diag *d, const char *file, int line, const char *fmt, ...)
+{
+    if (!d)
+        return;
+    if (!d->lines)
+        d->lines = mem_zalloc_array(DIAG_MAX, sizeof *d->lines);
+    if (!d->lines || d->n == DIAG_MAX) {
+        d->n_dropped++;
+        return;
+    }
+    char text[1024];
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(text, sizeof text, fmt, ap);
+    va_end(ap);
+    char *s = !file      ? mem_strdup(text)
+              : line > 0 ? mem_printf("%s:%d: %s", file, line, text)
+                         : mem_printf("%s: %s", file, text);
+    if (s)
+        d->lines[d->n++] = s;
+    else
+        d->n_dropped++;
+}
+
+size_t diag_count(const struct diag *d)
+{
+    return d ? d->n + d->n_dropped : 0;
+}
+
+void diag_print(const struct diag *d, FILE *out)
+{
+    for (size_t i = 0; i < d->n; i++)
+        fprintf(out, "%s\n", d->lines[i]);
+    if (d->n_dropped)
+        fprintf(out, "… and %zu more\n", d->n_dropped);
+}
+
+char *diag_text(const struct diag *d)
+{
+    size_t len = 1;
+    for (size_t i = 0; i < d->n; i++)
+        len += strlen(d->lines[i]) + 1;
+    char *s = mem_zalloc(len);
+    if (!s)
+        return NULL;
+    char *p = s;
+    for (size_t i = 0; i < d->n; i++) {
+        if (i)
+            *p++ = '\n';
+        p = stpcpy(p, d->lines[i]);
+    }
+    return s;
+}
+
+// Optimal string alignment distance (insert, delete, replace, swap of neighbours), words up to 63 letters.
+static size_t distance(const char *a, const char *b)
+{
+    size_t na = strlen(a), nb = strlen(b);
+    if (na > 63 || nb > 63)
+        return 64;
+    unsigned char row[3][64];
+    for (size_t j = 0; j <= nb; j++)
+        row[1][j] = (unsigned char)j;
+    for (size_t i = 1; i <= na; i++) {
+        unsigned char *cur = row[(i + 1) % 3], *prev = row[i % 3], *prev2 = row[(i + 2) % 3];
+        cur[0] = (unsigned char)i;
+        for (size_t j = 1; j <= nb; j++) {
+            size_t v = prev[j - 1] + (a[i - 1] != b[j - 1]);
+            if (prev[j] + 1u < v)
+                v = prev[j] + 1u;
+            if (cur[j - 1] + 1u < v)
+                v = cur[j - 1] + 1u;
+            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] && prev2[j - 2] + 1u < v)
+                v = prev2[j - 2] + 1u;
+            cur[j] = (unsigned char)v;
+        }
+    }
+    return row[(na + 1) % 3][nb];
+}
+
+const char *diag_nearest(const char *word, const char *const *candidates, size_t n)
+{
+    const char *best = NULL;
+    size_t best_d = strlen(word) < 5 ? 2 : 3;
+    for (size_t i = 0; i < n; i++) {
+        size_t d = distance(word, candidates[i]);
+        size_t len = strlen(word);
+        int prefix = len >= 3 && strncasecmp(word, candidates[i], len) == 0;
+        if (prefix && d > 1)
+            d = 1;
+        if (d <= best_d && (!best || d < best_d)) {
+            best = candidates[i];
+            best_d = d;
+        }
+    }
+    return best;
+}

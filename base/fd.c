@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: Apache-2.0
+// Files and descriptors; see fd.h.
+#include "base/fd.h"
+
+#include "base/err.h"
+#include "base/mem.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <libgen.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+void fd_auto_close(int *fd)
+{
+    if (*fd >= 0)
+        close(*fd);
+}
+
+int fd_write_all(int fd, const void *p, size_t n)
+{
+    const char *s = p;
+    while (n) {
+        ssize_t w = write(fd, s, n);
+        if (w < 0 && errno == EINTR)
+            continue;
+        if (w < 0)
+            return err_from_errno(errno);
+        s += w;
+        n -= (size_t)w;
+    }
+    return 0;
+}
+
+int fd_pwrite_all(int fd, const void *p, size_t n, off_t at)
+{
+    const char *s = p;
+    while (n) {
+        ssize_t w = pwrite(fd, s, n, at);
+        if (w < 0 && errno == EINTR)
+            continue;
+        if (w < 0)
+            return err_from_errno(errno);
+        s += w;
+        at += w;
+        n -= (size_t)w;
+    }
+    return 0;
+}
+
+int file_read(const char *path, size_t max, struct buf *out)
+{
+    AUTO_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return err_from_errno(errno);
+    size_t before = out->n;
+    for (;;) {
+        char *to = buf_room(out, 16384);
+        if (!to)
+            return out->err;
+        ssize_t r = read(fd, to, 16384);
+        if (r < 0 && errno == EINTR)
+            continue;
+        int rc = r < 0 ? err_from_errno(errno) : 0;
+        if (r > 0)
+            out->n += (size_t)r;
+        if (!rc && out->n - before > max)
+            rc = ERR_TOOBIG;
+        if (rc)
+            out->n = before;
+        out->p[out->n] = 0;
+        if (rc || r == 0)
+            return rc;
+    }
+}
+
+int dir_sync(const char *path)
+{
+    AUTO_CLOSE int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0 || fsync(fd))
+        return err_from_errno(errno);
+    return 0;
+}
+
+int file_write_atomic(const char *path, const void *p, size_t n, mode_t mode)
+{
+    AUTO_FREE char *tmp = mem_printf("%s.tmp.%ld", path, (long)getpid());
+    AUTO_FREE char *dir = mem_strdup(path);
+    if (!tmp || !dir)
+        return ERR_NOMEM;
+    unlink(tmp);
+    int fd = open(tmp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
+    if (fd < 0)
+        return err_from_errno(errno);
+    int rc = fchmod(fd, mode) ? err_from_errno(errno) : fd_write_all(fd, p, n);
+    if (!rc && fsync(fd))
+        rc = err_from_errno(errno);
+    if (close(fd) && !rc)
+        rc = err_from_errno(errno);
+    if (!rc && rename(tmp, path))
+        rc = err_from_errno(errno);
+    if (rc) {
+        unlink(tmp);
+        return rc;
+    }
+    return dir_sync(dirname(dir));
+}
+
+int dir_make(const char *path, mode_t mode)
+{
+    AUTO_FREE char *p = mem_strdup(path);
+    if (!p)
+        return ERR_NOMEM;
+    for (char *s = p + 1; *s; s++) {
+        if (*s != '/')
+            continue;
+        *s = 0;
+        if (mkdir(p, 0755) && errno != EEXIST)
+            return err_from_errno(errno);
+        *s = '/';
+    }
+    if (mkdir(p, mode) && errno != EEXIST)
+        return err_from_errno(errno);
+    struct stat st;
+    if (stat(p, &st))
+        return err_from_errno(errno);
+    return S_ISDIR(st.st_mode) ? 0 : ERR_EXISTS;
+}
+
+static int remove_one(const char *path, const struct stat *st, int flag, struct FTW *ftw)
+{
+    (void)st;
+    (void)flag;
+    (void)ftw;
+    return remove(path) ? errno : 0;
+}
+
+int dir_remove_tree(const char *path)
+{
+    int rc = nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+    if (rc == -1)
+        rc = errno;
+    return err_from_errno(rc);
+}

@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+// Log lines; see log.h. Control bytes in a line are replaced, so that what a client sent cannot forge lines.
+#include "base/log.h"
+
+#include "base/clock.h"
+#include "base/err.h"
+
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#define LINE_MAX_BYTES 2048
+
+static _Atomic int least_level = LOG_INFO;
+static char line_tag[32] = "meridian";
+static const char *const names[] = {"debug", "info", "warn", "error"};
+
+void log_setup(enum log_level least, const char *tag)
+{
+    atomic_store(&least_level, (int)least);
+    snprintf(line_tag, sizeof line_tag, "%s", tag);
+}
+
+int log_level_parse(const char *text, enum log_level *out)
+{
+    for (int i = 0; i < 4; i++)
+        if (!strcmp(text, names[i])) {
+            *out = (enum log_level)i;
+            return 0;
+        }
+    return ERR_INVAL;
+}
+
+static void write_line(enum log_level level, const char *suffix, const char *fmt, va_list ap)
+{
+    if ((int)level < atomic_load_explicit(&least_level, memory_order_relaxed))
+        return;
+    char line[LINE_MAX_BYTES], when[CLOCK_TEXT_SIZE];
+    int head = snprintf(line, sizeof line, "%s %s %s ", clock_format(clock_wall_ms(), when), names[level], line_tag);
+    int n = vsnprintf(line + head, sizeof line - (size_t)head, fmt, ap);
+    size_t len = (size_t)head + (n > 0 ? (size_t)n : 0);
+    if (len > sizeof line - 64)
+        len = sizeof line - 64;
+    len += (size_t)snprintf(line + len, sizeof line - len, "%s", suffix);
+    for (size_t i = (size_t)head; i < len; i++)
+        if ((unsigned char)line[i] < 0x20 || line[i] == 0x7f)
+            line[i] = '?';
+    line[len++] = '\n';
+    ssize_t ignored = write(STDERR_FILENO, line, len);
+    (void)ignored;
+}
+
+void log_write(enum log_level level, const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    write_line(level, "", fmt, ap);
+    va_end(ap);
+}
+
+void log_limited(struct log_limit *lim, enum log_level level, const char *fmt, ...)
+{
+    int64_t now = clock_mono_ms(), next = atomic_load(&lim->next_ms);
+    if (now < next || !atomic_compare_exchange_strong(&lim->next_ms, &next, now + lim->every_ms)) {
+        atomic_fetch_add(&lim->swallowed, 1);
+        return;
+    }
+    uint32_t swallowed = atomic_exchange(&lim->swallowed, 0);
+    char suffix[48] = "";
+    if (swallowed)
+        snprintf(suffix, sizeof suffix, " (%u like it not shown)", swallowed);
+    va_list ap;
+    va_start(ap, fmt);
+    write_line(level, suffix, fmt, ap);
+    va_end(ap);
+}

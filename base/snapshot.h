@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+// Publication of frozen, reference-counted values behind one pointer: the topology, the health verdicts,
+// the principals. Writers publish a whole new value; readers hold a reference for as long as they look.
+//
+//   struct topology *t = snapshot_get(&cell);     // +1 reference, any thread
+//   …
+//   snapshot_unref(t);
+//
+// A hot loop keeps a reader instead: one relaxed load per batch while nothing changes, the lock only when
+// something did.
+//
+//   struct snapshot_reader r = {0};
+//   for (;;) { struct topology *t = snapshot_reader_get(&r, &cell); …answer a batch with t… }
+//   snapshot_reader_done(&r);
+//
+// A value embeds `struct snapshot_head` as its FIRST member and is not changed after it was published.
+#ifndef MERIDIAN_BASE_SNAPSHOT_H
+#define MERIDIAN_BASE_SNAPSHOT_H
+
+#include <pthread.h>
+#include <stdint.h>
+
+struct snapshot_head {
+    _Atomic uint32_t refs;
+    void (*free)(void *self); // called once, when the last reference goes, on whatever thread that was
+};
+
+struct snapshot {
+    pthread_mutex_t lock;
+    _Atomic uint64_t generation; // grows by one with every publish
+    void *current;
+};
+
+struct snapshot_reader {
+    uint64_t generation;
+    void *held;
+};
+
+void snapshot_head_init(struct snapshot_head *h, void (*free_fn)(void *self)); // one reference, the caller's
+void *snapshot_ref(void *value);
+void snapshot_unref(void *value); // NULL is fine
+
+void snapshot_init(struct snapshot *s);
+void snapshot_done(struct snapshot *s);                 // drops its reference
+void snapshot_publish(struct snapshot *s, void *value); // takes over the caller's reference
+void *snapshot_get(struct snapshot *s);                 // +1, or NULL if nothing was published yet
+uint64_t snapshot_generation(const struct snapshot *s);
+
+void *snapshot_reader_get(struct snapshot_reader *r, struct snapshot *s); // borrowed until the next call
+void snapshot_reader_done(struct snapshot_reader *r);
+
+#endif

@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+// A node's own settings, `meridiand.yaml`: which region and stamp this is, what it runs, where it listens and
+// keeps its data. Paths may be relative to the file. See config/options.h for how rows become keys, messages, the
+// sample file and the manual page.
+#ifndef MERIDIAN_CONFIG_NODE_H
+#define MERIDIAN_CONFIG_NODE_H
+
+#include "base/addr.h"
+#include "base/arena.h"
+#include "base/diag.h"
+#include "base/log.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+enum node_role { ROLE_RESOLVER = 1, ROLE_REGISTRY = 2, ROLE_AUTH = 4, ROLE_REPLICATOR = 8 };
+
+struct node {
+    struct arena arena;
+    const char *source;
+    const char *region, *stamp;
+    unsigned roles;          // enum node_role bits; `roles: [resolver, registry, auth, replicator]`
+    const char *data_dir;    // data_dir: blobs, metadata, certs/, keys/, state
+    const char *runtime_dir; // runtime_dir: sockets, nginx.conf, pid; default <data_dir>/run
+    const char *topology;    // topology: path
+    const char *principals;  // principals: path; default principals.yaml beside the topology
+    const char *ca_dir;      // ca_dir: the private CA, on the one node that answers renewals; NULL elsewhere
+    const char
+        *ca_file; // ca_file: CA certificate that clients of peers and probes trust; default <data_dir>/certs/ca.pem
+    const struct endpoint *dns; // listen.dns: UDP and TCP; default [::]:53 and 0.0.0.0:53
+    size_t n_dns;
+    const struct endpoint *https; // listen.https
+    size_t n_https;
+    struct endpoint peer;      // listen.peer
+    unsigned resolver_workers; // workers.resolver: threads, default one per core
+    unsigned pool_threads;     // workers.pool: blocking work, default 8
+    unsigned pool_queue;       // workers.queue: most jobs waiting, default 256
+    const char *user,
+        *edge_user;        // users.daemon, users.edge: default meridian, meridian-edge; only used when started by root
+    const char *nginx;     // edge.nginx: path of the program, default /usr/sbin/nginx
+    unsigned edge_workers; // edge.workers: 0 is one per core
+    enum log_level log_level;              // log.level
+    unsigned drain_s;                      // drain: seconds that a stop waits for requests in flight, default 30
+    unsigned cert_check_s;                 // certs.check: how often expiry is looked at, default 60
+    unsigned upload_idle_s;                // uploads.idle: an upload untouched for so long is discarded, default 86400
+    unsigned long long manifest_max_bytes; // limits.manifest: default 4 MiB
+};
+
+int node_load(const char *path, struct diag *diag, struct node **out);
+int node_parse(const char *text, size_t n, const char *source, struct diag *diag, struct node **out);
+void node_free(struct node *n);
+
+#endif

@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: Apache-2.0
+// The topology: the one versioned document that says which regions, stamps, registries, replicas, endpoints,
+// private endpoints, views and rules there are (design sections 1 to 5, 13). Parsed from YAML through option
+// rows, validated across the whole, then frozen: every reader shares one immutable struct.
+//
+//   struct topology *t;
+//   int rc = topology_load("topology.yaml", &diag, &t);     // all errors of the file are in diag
+//   const struct registry *r = topology_registry(t, "contoso");
+//   snapshot_publish(&cell, t);                              // base/snapshot.h; t embeds its head
+//
+// Ownership: everything hangs off the topology's arena and lives as long as a reference is held.
+// Strings are lower case where DNS compares them. Cross references are indexes, so that they can be used as
+// array subscripts and bit numbers. Threads: immutable, share freely.
+#ifndef MERIDIAN_CONFIG_TOPOLOGY_H
+#define MERIDIAN_CONFIG_TOPOLOGY_H
+
+#include "base/addr.h"
+#include "base/arena.h"
+#include "base/diag.h"
+#include "base/htab.h"
+#include "base/snapshot.h"
+#include "config/hostname.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define TOPOLOGY_MAX_REGIONS 64 // region sets are 64-bit masks
+#define TOPOLOGY_MAX_BYTES (256u << 20)
+#define REGION_NONE 0xff
+
+typedef uint64_t region_set; // bit i: regions[i]
+
+struct public_key {
+    const char *id;       // kid; "<region>-…", unique in the whole topology
+    const char *spki_b64; // SubjectPublicKeyInfo, DER, standard base64
+    uint8_t region;
+};
+
+struct stamp {
+    const char *name;      // "eus-1"
+    uint8_t region, index; // index within its region
+    const struct ip *ipv4; // frontend addresses, as mapped IPs
+    size_t n_ipv4;
+    const struct ip *ipv6;
+    size_t n_ipv6;
+};
+
+struct region {
+    const char *name; // "eastus"
+    uint8_t index;
+    const struct stamp *stamps;
+    size_t n_stamps;                      // at least 1
+    struct endpoint peer;                 // where other regions reach its peer listener
+    const char *const *peer_fingerprints; // SHA-256 of the peer certificate's DER, 64 lower-case hex digits
+    size_t n_peer_fingerprints;
+    const struct public_key *token_keys; // P-256, verify its tokens
+    size_t n_token_keys;
+    const struct public_key *feed_keys; // Ed25519, verify its feed entries
+    size_t n_feed_keys;
+};
+
+struct replica {
+    uint8_t region;      // index into topology.regions
+    uint8_t stamp;       // home stamp: index into that region's stamps
+    bool global_routing; // takes traffic of the global name
+    bool drained;
+};
+
+struct private_member { // one address of a private endpoint
+    enum name_kind
+        kind; // NAME_GLOBAL ("registry"), NAME_REGIONAL ("registry_<region>"), NAME_DATA ("registry_data_<region>")
+    uint8_t region; // REGION_NONE for "registry"
+    struct ip ip;
+};
+
+struct private_endpoint {
+    const char *name;
+    uint32_t registry; // index into topology.registries
+    uint32_t view;     // index into topology.views
+    const struct private_member *members;
+    size_t n_members;
+};
+
+enum access_mode { ACCESS_ENABLED, ACCESS_DISABLED, ACCESS_CIDRS };
+
+struct registry {
+    const char *name;  // "contoso"
+    const char *hash;  // "" or 16 letters and digits
+    const char *label; // the login label: name or name-hash; unique
+    uint32_t index;
+    bool regional_endpoints;
+    bool data_endpoints;
+    bool anonymous_pull;
+    enum access_mode public_access;
+    const struct cidr *public_cidrs;
+    size_t n_public_cidrs;
+    const struct replica *replicas; // in the document's order
+    size_t n_replicas;
+    region_set replica_set; // same, as a mask
+    const struct private_endpoint *const *private_endpoints;
+    size_t n_private_endpoints;
+};
+
+struct view { // a private network; the public view is not in this list
+    const char *name;
+    const struct endpoint *listeners; // DNS listeners that belong to it alone (may be none)
+    size_t n_listeners;
+    const struct cidr *sources; // transport sources that fit it
+    size_t n_sources;
+};
+
+struct routing_override { // clients in `cidr` prefer `order`; the rest of the regions follow in the operator's order
+    struct cidr cidr;
+    const uint8_t *order;
+    size_t n_order;
+    int line; // where it stands in the document, for explanations
+};
+
+struct ttls { // seconds
+    uint32_t global, regional, data, frontend, private_, negative, soa, ns;
+};
+
+struct health_settings {
+    uint32_t interval_ms, timeout_ms, hold_down_ms;
+    uint32_t rise, fall;
+    uint32_t jitter_percent; // of the interval
+};
+
+struct name_server { // NS of D; its name is that of a stamp under fe.D
+    uint8_t region, stamp;
+};
+
+enum private_cut { PRIVATE_CUT_NONE, PRIVATE_CUT_INSECURE };
+
+struct topology {
+    struct snapshot_head head;
+    struct arena arena;
+    const char *source;     // path it came from
+    uint64_t version;       // only goes up
+    const char *domain;     // D
+    const char *hostmaster; // SOA RNAME as an address, "hostmaster@example.io"
+    uint16_t https_port;    // public port in formatted URLs: left out of them when 443
+    const char *ca_region;  // region whose peer listener answers certificate renewals; NULL: renewals are by hand
+    enum private_cut private_cut;
+
+    const struct region *regions;
+    size_t n_regions;
+    const struct registry *registries; // sorted by label
+    size_t n_registries;
+    const struct view *views;
+    size_t n_views;
+    const struct private_endpoint *private_endpoints;
+    size_t n_private_endpoints;
+    const uint8_t *routing_order;             // the operator's order: all regions, each once
+    const struct routing_override *overrides; // longest prefix first
+    size_t n_overrides;
+    const struct name_server *name_servers; // at least one
+    size_t n_name_servers;
+    struct ttls ttl;
+    struct health_settings health;
+    uint32_t max_stale_s; // how long a region cut off issues tokens on its last principals
+
+    struct htab *by_label, *by_registry, *by_region; // values point into the arrays
+    uint8_t content_hash[32];                        // SHA-256 of the document
+};
+
+// Reads, parses, validates and freezes. On failure *out is untouched and diag holds every error found.
+int topology_load(const char *path, struct diag *diag, struct topology **out);
+// The same from memory; `source` is the name used in messages.
+int topology_parse(const char *text, size_t n, const char *source, struct diag *diag, struct topology **out);
+
+const struct region *topology_region(const struct topology *t, const char *name);      // NULL if none
+const struct registry *topology_registry(const struct topology *t, const char *name);  // by registry name
+const struct registry *topology_by_label(const struct topology *t, const char *label); // by login label
+const struct registry *topology_by_label_n(const struct topology *t, const char *label, size_t n);
+const struct replica *registry_replica(const struct registry *r, uint8_t region); // NULL if none there
+const struct stamp *topology_replica_stamp(const struct topology *t, const struct replica *rep);
+const struct stamp *region_stamp(const struct region *r, const char *name);             // NULL if none
+const struct public_key *topology_token_key(const struct topology *t, const char *kid); // NULL if none
+const struct public_key *topology_feed_key(const struct topology *t, const char *kid);
+const struct region *topology_region_by_fingerprint(const struct topology *t, const char *hex); // peer certificate
+
+#endif

@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+// Watches the topology and the principals and swaps them whole. A bad edit leaves the old one in force and says
+// why: in the log, and in `meridian config check` (through config_watch_status). Versions only go up: a document
+// whose version is lower than the one in force is refused; the same version with other content too.
+//
+// The last good topology is kept at <state_dir>/topology.last.yaml, so that a restart on a broken file still serves
+// (and says so). One thread of its own, inotify with a one-second stat as the backstop.
+#ifndef MERIDIAN_CONFIG_WATCH_H
+#define MERIDIAN_CONFIG_WATCH_H
+
+#include "base/diag.h"
+#include "base/snapshot.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct config_watch;
+
+struct config_status {
+    uint64_t version;     // in force
+    int64_t loaded_at_ms; // wall
+    bool from_last_good;  // the file itself could not be used at start
+    uint64_t refused;     // how many edits were refused since start
+    char *refused_why;    // heap, NULL when the file and what is in force agree
+};
+
+// Loads both once (failing that: the last good), publishes to the cells, starts the thread. `on_change` (may be NULL)
+// is called on that thread after each publish of a topology.
+int config_watch_start(const char *topology_path, const char *principals_path, const char *state_dir,
+                       struct snapshot *topology_cell, struct snapshot *principals_cell, void (*on_change)(void *ctx),
+                       void *ctx, struct diag *diag, struct config_watch **out);
+void config_watch_stop(struct config_watch *w);
+void config_watch_status(struct config_watch *w, struct config_status *out_topology,
+                         struct config_status *out_principals); // free refused_why of each
+void config_watch_poke(struct config_watch *w);                 // look now; returns when both files were looked at
+
+#endif

@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+// The HTTP edge: nginx, rendered, tested, started, watched, reloaded and drained (design section 12). nginx is the only
+// TLS and HTTP edge. This code runs in the supervisor, the small process that stays root when the daemon was started by
+// root, so that the daemon's own process needs no power over nginx.
+//
+//   edge_render(&cfg, &text)      pure: configuration → nginx.conf
+//   edge_start(&cfg, &e)          nginx -t, then start as a child in its own process group, dying with its parent
+//   edge_tick(e)                  from the supervisor's loop, a few times a second: reaps, restarts with backoff
+//   edge_reload(e, &cfg, &diag)   nginx -t on the new text; refused: the old one stays in force and diag says why
+//   edge_stop(e, drain_ms)        QUIT (drains), then TERM, then KILL of the group
+//
+// Three kinds of server block: public names of this region (certificate of the region), the global names (shared
+// certificate), the peer listener (mutual TLS). Uploads whose id names another region and that arrive at a global name
+// are passed on to that region's peer listener by the edge itself (design section 10):
+// `/v2/…/blobs/uploads/<region>.<id>`.
+#ifndef MERIDIAN_NET_EDGE_H
+#define MERIDIAN_NET_EDGE_H
+
+#include "base/addr.h"
+#include "base/bytes.h"
+#include "base/diag.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+struct edge_peer { // another region, for passed-on uploads
+    const char *region;
+    struct endpoint address;
+};
+
+struct edge_config { // strings are borrowed; all are checked by edge_render: no quote, space, ';', '{', '$' or control
+                     // byte
+    const char *nginx;       // program
+    const char *runtime_dir; // nginx.conf, nginx.pid, nginx.log, http.sock and peer.sock are here; temp paths too
+    const char *public_socket, *peer_socket; // of the daemon
+    const char *blob_dir;                    // served under the internal location /_blob/
+    const char *domain, *region;
+    const struct endpoint *https;
+    size_t n_https;
+    struct endpoint peer;
+    const char *region_pem; // certificate and key in one file: this region's names
+    const char *shared_pem; // *.D and *.privatelink.D
+    const char *peer_pem;   // peer identity
+    const char *ca_pem;     // verifies peers
+    const char *user;       // worker's user; NULL: not started by root
+    unsigned n_workers;     // 0: auto
+    const struct edge_peer *peers;
+    size_t n_peers;
+};
+
+enum edge_state { EDGE_RUNNING, EDGE_BACKOFF, EDGE_STOPPED };
+
+struct edge_status {
+    enum edge_state state;
+    pid_t pid;
+    uint32_t n_restarts;
+    int64_t next_try_ms;  // clock_mono_ms, in EDGE_BACKOFF
+    char last_error[512]; // "" when none; nginx's own words
+};
+
+struct edge;
+int edge_render(const struct edge_config *c, struct buf *out, struct diag *diag);
+int edge_start(const struct edge_config *c, struct diag *diag, struct edge **out);
+int edge_reload(struct edge *e, const struct edge_config *c, struct diag *diag);
+void edge_tick(struct edge *e);
+void edge_status(const struct edge *e, struct edge_status *out);
+bool edge_owns_pid(const struct edge *e, pid_t pid); // is this the edge's child? For the supervisor's waitpid
+void edge_stop(struct edge *e, unsigned drain_ms);   // frees
+
+// Headers that the edge sets on every request it hands on, and blanks when a client sends them; the HTTP server reads
+// them, nobody else does.
+#define EDGE_HEADER_CLIENT "X-Meridian-Client"       // transport address
+#define EDGE_HEADER_PEER_CERT "X-Meridian-Peer-Cert" // peer listener: verified client certificate, escaped PEM
+
+#endif

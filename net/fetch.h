@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+// HTTP client: one thread with one libcurl multi loop carries all requests of a fetcher. Verified TLS, no redirects, no
+// proxy from the environment, sizes and times bounded. `connect_to` dials an address of our choosing while the URL's
+// name is what the certificate is checked against (probes, peers, the CLI): nobody needs DNS to find a region.
+//
+//   struct fetch_request q = {.url = "https://eus-1.eastus.fe.example.io/healthz", .connect_to = &ep, .ca_file = ca,
+//                             .timeout_ms = 1000, .max_bytes = 4096};
+//   struct fetch_result r;
+//   fetch_run(f, &q, &r);                      // waits; or fetch_start(f, &q, done, ctx)
+//   if (r.err) log_warn("%s", r.message); else if (r.status == 200) …
+//   fetch_result_done(&r);
+#ifndef MERIDIAN_NET_FETCH_H
+#define MERIDIAN_NET_FETCH_H
+
+#include "base/addr.h"
+#include "base/bytes.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct fetcher;
+struct fetch; // one running request
+
+struct fetch_request {  // all strings are copied by start
+    const char *method; // NULL: GET
+    const char *url;
+    const struct endpoint *connect_to; // NULL: the URL's own host; else dialled in its place
+    const char *unix_socket;           // dial this socket instead (admin)
+    const char *ca_file;               // NULL: the system's
+    const char *client_pem;            // certificate and key in one file, for mutual TLS
+    const char *const *headers;        // "Name: value" lines
+    size_t n_headers;
+    const char *user, *password; // Basic; never logged
+    struct bytes body;           // sent when p != NULL, copied
+    bool chunked;                // send the body with Transfer-Encoding: chunked
+    uint32_t connect_timeout_ms; // 0: 5,000
+    uint32_t timeout_ms;         // whole request; 0: none (streams): then idle_timeout_ms must be set
+    uint32_t idle_timeout_ms;    // no byte for so long ends it; 0: none
+    size_t max_bytes;            // ceiling of a collected response body; 0: 1 MiB
+    bool fresh_connection;       // do not reuse one, do not keep it
+    // Streamed response: called on the fetcher's thread for 2xx bodies only; non-zero return aborts with that code. It
+    // may return ERR_BUSY to pause: fetch_resume continues with the same bytes.
+    int (*on_data)(void *ctx, struct fetch *f, const uint8_t *p, size_t n);
+    void (*on_headers)(void *ctx, struct fetch *f, int status); // before the first body byte
+    void *ctx;
+};
+
+struct fetch_result {
+    int err;            // 0 when a whole response came in, whatever its status; else ERR_TIMEOUT, _UNREACHABLE, _CRYPTO
+                        // (certificate) …
+    int status;         // HTTP status, 0 if none
+    char message[256];  // for people, when err
+    struct buf body;    // collected, unless on_data took it
+    struct buf headers; // response header lines, "name: value\n", names in lower case
+    int64_t elapsed_ms;
+};
+
+int fetcher_new(struct fetcher **out);
+void fetcher_free(struct fetcher *f); // cancels what runs (done is called with ERR_CANCELED), joins
+// `done` runs on the fetcher's thread, once, and must not block; the result is freed after it returns.
+int fetch_start(struct fetcher *f, const struct fetch_request *q, void (*done)(void *ctx, struct fetch_result *r),
+                struct fetch **out_handle /* may be NULL; valid until done returns */);
+void fetch_cancel(struct fetcher *f,
+                  struct fetch *h); // done follows, with ERR_CANCELED. Only while the handle is valid
+void fetch_resume(struct fetcher *f, struct fetch *h);                                     // any thread
+int fetch_run(struct fetcher *f, const struct fetch_request *q, struct fetch_result *out); // waits; returns out->err
+void fetch_result_done(struct fetch_result *r);
+const char *fetch_result_header(const struct fetch_result *r, const char *name, char *out,
+                                size_t cap); // NULL if absent
+
+#endif

@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: Apache-2.0
+// HTTP/1.1 behind the edge: libmicrohttpd on a unix socket, bodies by pull with ceilings both ways, handlers as pure
+// functions from a request to a response (design section 12; RFC 9110, 9112).
+//
+// Life of a request
+//   1. headers are in → `app.begin(ctx, req, &plan)` on an HTTP thread: pure CPU, no disk, no lock held long. It
+//   routes,
+//      checks the token, and fills the plan: answer at once, or collect the body, or stream it into a sink, then run.
+//   2. sink calls and `plan.run(req, resp)` happen on the pool, one at a time per request, in order; they may block.
+//   3. the response is sent: bytes, an Accel path for the edge to serve, or a stream.
+//   4. `plan.done(req)` runs once, whatever happened (also when the client left), after the last sink call or run.
+// Backpressure: at most `sink_window` bytes wait per upload; the connection is suspended meanwhile.
+//
+// Tests call begin and run directly with a `struct http_request` they made with http_request_test_new().
+//
+// Ownership: everything reachable from the request hangs off req->arena and dies with it. Threads: a request is
+// touched by one thread at a time.
+#ifndef MERIDIAN_NET_HTTP_H
+#define MERIDIAN_NET_HTTP_H
+
+#include "base/addr.h"
+#include "base/arena.h"
+#include "base/bytes.h"
+#include "net/pool.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+enum http_method { HTTP_GET, HTTP_HEAD, HTTP_POST, HTTP_PUT, HTTP_PATCH, HTTP_DELETE, HTTP_OPTIONS, HTTP_OTHER };
+
+// Which socket it came over, so that no header can forge it.
+enum http_listener { LISTENER_PUBLIC, LISTENER_PEER, LISTENER_ADMIN };
+
+struct http_header {
+    const char *name, *value;
+    struct http_header *next;
+};
+
+struct http_request {
+    struct arena arena; // ceiling 1 MiB
+    enum http_method method;
+    const char *method_text;
+    const char *path;  // raw, as sent, without the query; begins with '/'
+    const char *query; // raw, without '?'; "" when absent
+    const char *host;  // Host header; "" when absent
+    const struct http_header *headers;
+    enum http_listener listener;
+    struct ip client;    // transport address of the client, as the edge saw it
+    char request_id[33]; // 32 hex digits, ours; sent back as X-Meridian-Request-Id
+    const char
+        *peer_cert_fingerprint; // LISTENER_PEER: SHA-256 hex of the client certificate the edge verified, else NULL
+    unsigned peer_uid;          // LISTENER_ADMIN: from SO_PEERCRED
+    int64_t content_length;     // -1: none given (chunked or no body)
+    struct bytes body;          // collected body (HTTP_BODY_COLLECT), else empty
+    int64_t arrived_ms;         // clock_mono_ms
+    void *ctx;                  // the handler's own, from plan.ctx
+};
+
+enum http_body_kind { HTTP_BYTES, HTTP_ACCEL, HTTP_STREAM };
+
+// A pulled response body. read runs on an HTTP thread and never blocks: >0 bytes written; 0 nothing now: the connection
+// is suspended until http_stream_wake or poll_ms; HTTP_STREAM_END finished well; any other negative cuts the
+// connection.
+#define HTTP_STREAM_END (-1000)
+struct http_stream;
+struct http_stream_ops {
+    ssize_t (*read)(void *ctx, struct http_stream *s, uint8_t *to, size_t cap);
+    void (*close)(void *ctx); // once, always; after it no wake may come: see http_stream_unref
+    unsigned poll_ms;         // ask again at least so often; 0: 1000
+};
+// A producer keeps a reference from http_response_stream's out pointer and wakes through it from any thread; waking
+// after the connection has gone is harmless.
+struct http_stream *http_stream_ref(struct http_stream *s);
+void http_stream_unref(struct http_stream *s);
+void http_stream_wake(struct http_stream *s);
+
+struct http_response {
+    int status;
+    struct http_header *headers; // in order; set with the functions below
+    enum http_body_kind kind;
+    struct bytes body; // HTTP_BYTES: hangs off the request's arena, or static
+    const char *accel; // HTTP_ACCEL: internal path of the edge, "/_blob/sha256/ab/abcd…"
+    const struct http_stream_ops *stream;
+    void *stream_ctx;
+    struct http_stream *stream_handle; // made by http_response_stream
+};
+
+// Where an upload's bytes go, on the pool, in order. Returning an error stops the calls; the rest of the body is
+// discarded and `run` is still called: it finds the error in what the sink kept.
+struct http_sink {
+    int (*write)(struct http_request *req, const uint8_t *p, size_t n);
+};
+
+enum http_plan_kind {
+    HTTP_PLAN_REPLY, // plan->response is filled already (refusals, pings): nothing blocks. A body is discarded unread.
+    HTTP_PLAN_RUN,   // no body wanted (a body is discarded up to 64 KiB, then 413)
+    HTTP_PLAN_COLLECT, // body collected up to body_max (else 413), then run
+    HTTP_PLAN_STREAM,  // body through sink, then run. body_max 0: no limit
+};
+
+struct http_plan {
+    enum http_plan_kind kind;
+    struct http_response response; // HTTP_PLAN_REPLY
+    size_t body_max;
+    const struct http_sink *sink;
+    void (*run)(struct http_request *req, struct http_response *resp); // must set a status
+    void (*done)(struct http_request *req);                            // may be NULL
+    void *ctx;                                                         // becomes req->ctx
+    struct pool *pool; // where sink and run go; NULL: the server's own. Full: 503 with Retry-After
+    int busy_status;   // status when that pool is full; 0: 503
+};
+
+struct http_app {
+    void (*begin)(void *ctx, struct http_request *req, struct http_plan *plan);
+    // Called for every response before it is sent, on whatever thread made it: adds region, stamp, request id.
+    void (*finish)(void *ctx, const struct http_request *req, struct http_response *resp);
+    void *ctx;
+};
+
+struct http_server_options {
+    const char *socket_path;
+    mode_t socket_mode; // 0660 for the edge, 0600 for admin
+    int socket_gid;     // -1: leave
+    enum http_listener listener;
+    struct pool *pool;
+    unsigned n_threads;           // HTTP threads; 0: 1
+    unsigned max_connections;     // 0: 4096
+    size_t sink_window_bytes;     // per upload; 0: 1 MiB
+    size_t uploads_budget_bytes;  // all uploads together; 0: 64 MiB
+    const char *socket_user_note; // for messages
+};
+
+struct http_server;
+int http_server_start(const struct http_server_options *o, const struct http_app *app, struct http_server **out);
+// No new connections; waits up to drain_ms for those in flight; streams are ended; frees. The pool must outlive it.
+void http_server_stop(struct http_server *s, unsigned drain_ms);
+size_t http_server_active(const struct http_server *s); // requests in flight
+
+// --- requests ---
+const char *http_header_get(const struct http_request *req,
+                            const char *name); // first; NULL if absent; name without case
+// n-th (from 0) occurrence of a query or form key, decoded into req->arena; NULL when there is none. `from` is raw
+// x-www-form-urlencoded text.
+const char *http_form_get(struct http_request *req, struct bytes from, const char *key, size_t nth);
+const char *http_query_get(struct http_request *req, const char *key, size_t nth);
+// Percent-decodes a path segment; NULL on malformed escapes or a NUL byte.
+const char *http_path_decode(struct arena *a, const char *raw, size_t n);
+bool http_token_ok(const char *s); // RFC 9110 section 5.6.2
+
+// --- responses ---
+// All return 0 or ERR_NOMEM / ERR_INVAL (a header value with control bytes is refused).
+int http_response_header(struct http_request *req, struct http_response *resp, const char *name, const char *fmt, ...)
+    __attribute__((format(printf, 4, 5)));
+const char *http_response_get(const struct http_response *resp, const char *name); // NULL if not set
+void http_response_bytes(struct http_response *resp, int status, const char *content_type_static, struct bytes body);
+// Serializes (jansson) into the request's arena; takes over the reference. `root` is a json_t *.
+struct json_t;
+int http_response_json(struct http_request *req, struct http_response *resp, int status, void *root);
+int http_response_text(struct http_request *req, struct http_response *resp, int status, const char *fmt, ...)
+    __attribute__((format(printf, 4, 5)));
+void http_response_accel(struct http_response *resp, int status, const char *internal_path); // Content-Type by header
+int http_response_stream(struct http_response *resp, int status, const char *content_type,
+                         const struct http_stream_ops *ops, void *ctx, struct http_stream **out_ref);
+
+// --- for tests: a request without a socket ---
+struct http_request *http_request_test_new(const char *method, const char *target, const char *host);
+void http_request_test_header(struct http_request *req, const char *name, const char *value);
+void http_request_test_body(struct http_request *req, const void *p, size_t n);
+void http_request_test_free(struct http_request *req);
+// Drives begin, sink (body in pieces of `piece` bytes), run, done and finish, on this thread. Frees nothing of req.
+void http_app_test_run(const struct http_app *app, struct http_request *req, size_t piece, struct http_response *out);
+
+#endif
