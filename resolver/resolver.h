@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+// The authoritative DNS server of the domain D: UDP and TCP, one worker per thread with its own sockets by SO_REUSEPORT
+// (design sections 3, 4, 14). Sockets are bound apart from serving, so that a privileged parent can bind port 53 and an
+// unprivileged process serves.
+//
+//   resolver_bind(node->dns, node->n_dns, n_workers, &diag, &socks);
+//   resolver_start(&(struct resolver_options){.topology = &cell, .health = &verdicts}, socks, &r);
+//   resolver_stop(r);
+//
+// Answering a query allocates nothing and takes no lock. A change of topology or health reaches a worker with its next
+// batch of datagrams.
+#ifndef MERIDIAN_RESOLVER_RESOLVER_H
+#define MERIDIAN_RESOLVER_RESOLVER_H
+
+#include "base/addr.h"
+#include "base/diag.h"
+#include "base/snapshot.h"
+#include "config/topology.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct resolver;
+struct resolver_sockets;
+
+struct resolver_options {
+    struct snapshot *topology; // struct topology
+    struct snapshot *health;   // struct health_verdicts (resolver/health.h)
+};
+
+struct resolver_stats {                         // sums over the workers since start
+    uint64_t udp_queries, tcp_queries, dropped; // dropped: not answerable (responses, shorter than a header)
+    uint64_t truncated, noerror, nxdomain, refused, formerr, notimp, badvers, servfail;
+    uint64_t tcp_open; // now
+};
+
+int resolver_bind(const struct endpoint *listen, size_t n, unsigned n_workers, struct diag *diag,
+                  struct resolver_sockets **out);       // port 0 picks one: see resolver_sockets_endpoint
+void resolver_sockets_free(struct resolver_sockets *s); // closes what was not handed to a resolver
+int resolver_sockets_endpoint(const struct resolver_sockets *s, size_t i, struct endpoint *out);
+int resolver_start(const struct resolver_options *o, struct resolver_sockets *s /* taken over */,
+                   struct resolver **out);
+void resolver_stop(struct resolver *r);
+void resolver_stats_get(const struct resolver *r, struct resolver_stats *out);
+
+#endif

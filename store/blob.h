@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+// A region's blobs: content-addressed files. Written beside, digested while they stream, fsynced, renamed (design
+// section 8). Contract for one machine; the S3 backend comes behind the same header.
+//
+// Layout under the store's directory:   blobs/sha256/ab/abcd…   (final, 0640, never changed)
+//                                       uploads/<id>            (growing)     partial/sha256-abcd… (fetches from peers)
+//
+//   struct blob_upload *u;
+//   blob_upload_open(bs, id, &u);               // new or resumed: re-digests what is there
+//   blob_upload_write(u, p, n);                 // at the end, in order
+//   blob_upload_commit(u, &expected, &size);    // verify, fsync, rename; ERR_DIGEST leaves the upload as it was
+//   blob_upload_close(u);                       // keeps the bytes for a later resume
+//
+// Threads: the store is shared; one upload is used by one thread at a time (ERR_BUSY when it is open already).
+// Everything blocks on the disk: call on the pool. Invariants:
+//   1. A file under blobs/ has the content its name says; it was complete and on disk before it got the name.
+//   2. Nothing here decides who may see a blob: that is the metadata's links.
+#ifndef MERIDIAN_STORE_BLOB_H
+#define MERIDIAN_STORE_BLOB_H
+
+#include "base/digest.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct blob_store;
+struct blob_upload;
+
+int blob_store_open(const char *dir, struct blob_store **out); // makes the layout
+void blob_store_close(struct blob_store *bs);
+const char *blob_store_dir(const struct blob_store *bs); // …/blobs, for the edge's alias
+
+int blob_stat(struct blob_store *bs, const struct digest *d, uint64_t *out_size); // ERR_NOTFOUND
+int blob_open(struct blob_store *bs, const struct digest *d, int *out_fd, uint64_t *out_size);
+// "sha256/ab/abcd…", built from the algorithm enum and hex only: what the edge's Accel path ends with.
+void blob_relative_path(const struct digest *d, char out[192]);
+int blob_put(struct blob_store *bs, const void *p, size_t n, struct digest *out); // small ones, whole
+int blob_remove(struct blob_store *bs, const struct digest *d);
+
+// `id`: 1 to 128 of [a-z0-9.-], not beginning with '.'. Kept under uploads/.
+int blob_upload_open(struct blob_store *bs, const char *id, struct blob_upload **out);
+// The same under partial/, keyed by the digest that is being fetched, so that a fetch resumes where it stopped.
+int blob_partial_open(struct blob_store *bs, const struct digest *d, struct blob_upload **out);
+uint64_t blob_upload_size(const struct blob_upload *u);
+int blob_upload_write(struct blob_upload *u, const void *p,
+                      size_t n);                 // ERR_NOSPACE … : nothing of these n bytes counts
+int blob_upload_sync(struct blob_upload *u);     // fdatasync
+int blob_upload_truncate(struct blob_upload *u); // back to nothing
+int blob_upload_commit(struct blob_upload *u, const struct digest *expected, uint64_t *out_size);
+void blob_upload_close(struct blob_upload *u);
+int blob_upload_discard(struct blob_store *bs, const char *id); // removes; fine if absent; ERR_BUSY while open
+int blob_uploads_expire(struct blob_store *bs, int64_t older_than_wall_ms, size_t *out_removed); // abandoned files
+bool blob_store_writable(struct blob_store *bs, uint64_t *out_free_bytes); // writes, syncs and removes a probe file
+
+#endif

@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+// One entry of a region's feed (design section 9): what it says, its signed text, its running hash, its JSON line.
+//
+// Signed text: "meridian-feed-1\n", then origin, epoch, partition, seq, stamp, restates, kind, registry, repository,
+// tag, digest, media_type, size, each followed by "\n" (numbers in decimal, absent strings empty; no field may hold a
+// control byte). Running hash: SHA-256(previous hash || signed text); 32 zero bytes precede an epoch's first entry… of
+// the origin: a new epoch goes on from the last hash of the one before. Signature: Ed25519 over (signed text || running
+// hash), by the origin's feed key `key`. Authority is the signature, not the connection.
+//
+// JSON line:
+// {"v":1,"origin":…,"epoch":n,"partition":n,"seq":n,"stamp":"decimal","restates":"decimal"?,"kind":"manifest",
+// "registry":…,"repository":…,"tag":…?,"digest":…,"mediaType":…?,"size":n?,"content":base64?,"hash":hex,"key":…,"sig":b64url}
+#ifndef MERIDIAN_STORE_ENTRY_H
+#define MERIDIAN_STORE_ENTRY_H
+
+#include "base/arena.h"
+#include "base/bytes.h"
+#include "base/digest.h"
+#include "config/hostname.h"
+
+#include <stdint.h>
+
+enum entry_kind {
+    ENTRY_MANIFEST = 1, // asserts that a manifest is present in a repository
+    ENTRY_TAG = 2,      // a tag register takes a value
+    // 3 and 4 are kept for the tombstones of both
+};
+
+#define ENTRY_HASH_BYTES 32
+#define ENTRY_SIG_BYTES 64
+#define ENTRY_INLINE_MAX (64u << 10) // manifests up to this travel in the entry
+#define ENTRY_LINE_MAX (256u << 10)
+
+struct feed_mark { // a position in an origin's feed: the last entry read (or applied)
+    uint64_t epoch;
+    uint32_t partition;
+    uint64_t seq; // 0: before the first
+    uint8_t hash[ENTRY_HASH_BYTES];
+};
+
+struct feed_entry {
+    const char *origin; // region
+    uint64_t epoch;
+    uint32_t partition;
+    uint64_t seq;
+    uint64_t stamp; // hybrid logical; minted in the writer's transaction, monotone with seq
+    uint64_t
+        restates; // 0, or the stamp of the recovered write that this entry announces again: it counts for the register
+    enum entry_kind kind;
+    const char *registry, *repository;
+    const char *tag; // ENTRY_TAG; else ""
+    struct digest digest;
+    const char *media_type; // ENTRY_MANIFEST; else ""
+    uint64_t size;          // of the manifest
+    struct bytes content;   // inline manifest, or n == 0 (not signed: the digest binds it)
+    uint8_t hash[ENTRY_HASH_BYTES];
+    const char *key;
+    uint8_t sig[ENTRY_SIG_BYTES];
+};
+
+int entry_signed_text(const struct feed_entry *e, struct buf *out); // ERR_INVAL on control bytes
+int entry_hash(const uint8_t prev[ENTRY_HASH_BYTES], const struct feed_entry *e, uint8_t out[ENTRY_HASH_BYTES]);
+int entry_sign_input(const struct feed_entry *e, struct buf *out); // signed text || e->hash
+int entry_format(const struct feed_entry *e, struct buf *out);     // JSON and "\n"
+int entry_parse(struct bytes line, struct arena *arena,
+                struct feed_entry *out); // strict; ERR_PROTO. No signature check
+static inline uint64_t entry_register_stamp(const struct feed_entry *e)
+{
+    return e->restates ? e->restates : e->stamp;
+}
+
+#endif

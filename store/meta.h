@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: Apache-2.0
+// A region's metadata: repositories, manifests, tags, blob links, uploads, and the outbox: every change is written in
+// the same transaction as its feed entry (design sections 8, 9). SQLite: WAL, full sync, one writer thread that groups
+// commits; readers have a connection per thread. The schema carries a version; a newer one is refused.
+//
+// All calls block (on the disk or on the writer): call them on the pool. Thread-safe. Strings and arrays that come back
+// hang off the caller's arena. Invariants (numbers of design section 9):
+//   1. A write that returned 0 is durable, and its entry is in the feed; one that failed left nothing.
+//   2. A manifest is visible only when all it must refer to is there; a tag only when its manifest is.
+//   3. Applying an entry twice, or entries in any order, gives the same state. Tags: the highest
+//      (register stamp, origin region, epoch, digest) wins; losers stay in the tag's history.
+//   8. A sequence is never used twice.
+#ifndef MERIDIAN_STORE_META_H
+#define MERIDIAN_STORE_META_H
+
+#include "base/arena.h"
+#include "base/diag.h"
+#include "store/entry.h"
+#include "store/manifest.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct meta;
+
+struct meta_options {
+    const char *path;                                                              // meta.db
+    const char *region;                                                            // origin of what is written here
+    const char *key_id;                                                            // of the feed key that `sign` uses
+    int (*sign)(void *ctx, const void *p, size_t n, uint8_t sig[ENTRY_SIG_BYTES]); // called on the writer thread
+    void *sign_ctx;
+    // After a commit that added own entries or applied any: on the writer thread, must not block. May be NULL.
+    void (*on_commit)(void *ctx);
+    void *on_commit_ctx;
+};
+
+int meta_open(const struct meta_options *o, struct diag *diag, struct meta **out);
+void meta_close(struct meta *m);
+bool meta_writable(struct meta *m); // commits a probe
+
+// --- writes are open or closed as a whole (invariant 8: closed while own entries are being recovered) ---
+void meta_set_writable(struct meta *m, bool open,
+                       const char *why); // closed at open: the daemon opens it. ERR_BUSY to writers meanwhile
+const char *meta_closed_why(struct meta *m, struct arena *a); // NULL while open
+
+// --- uploads ---
+struct upload_row {
+    const char *id, *registry, *repository, *principal;
+    uint64_t size;                  // bytes acknowledged; a resumed upload starts here
+    int64_t started_ms, touched_ms; // wall
+};
+int meta_upload_create(struct meta *m, const struct upload_row *row);
+int meta_upload_get(struct meta *m, const char *id, struct arena *a, struct upload_row *out);
+int meta_upload_progress(struct meta *m, const char *id, uint64_t size, int64_t now_ms);
+int meta_upload_delete(struct meta *m, const char *id);
+int meta_uploads_idle(struct meta *m, int64_t touched_before_ms, size_t max, struct arena *a, const char ***out,
+                      size_t *out_n);
+
+// --- blob links: what exists in a repository ---
+// Also ends the upload `upload_id` when not NULL, in the same transaction.
+int meta_link_add(struct meta *m, const char *registry, const char *repository, const struct digest *d, uint64_t size,
+                  const char *upload_id);
+int meta_link_get(struct meta *m, const char *registry, const char *repository, const struct digest *d,
+                  uint64_t *out_size);
+// Any repository of this registry for which `may` says yes and that links d (for anonymous mounts). ERR_NOTFOUND.
+int meta_link_find(struct meta *m, const char *registry, const struct digest *d,
+                   bool (*may)(void *ctx, const char *repository), void *ctx, uint64_t *out_size);
+
+// --- manifests and tags ---
+struct manifest_put {
+    const char *registry, *repository;
+    struct digest digest;
+    const char *media_type;
+    struct bytes content;
+    const struct manifest_ref *refs;
+    size_t n_refs;
+    const char *tag;               // NULL: by digest only
+    const struct digest *if_match; // tag's present value must be this (412 → ERR_CONFLICT); NULL: no condition
+};
+struct put_result {
+    uint64_t stamp;        // of the last entry written
+    struct digest missing; // on ERR_NOTFOUND: a blob or manifest that is not there
+    bool created;          // the manifest was not visible before
+};
+int meta_manifest_put(struct meta *m, const struct manifest_put *p, struct put_result *out);
+
+struct manifest_row {
+    struct digest digest;
+    const char *media_type;
+    struct bytes content;
+    uint64_t stamp; // of the tag when read by tag, else of its presence
+};
+// `tag` or `digest`, the other NULL. ERR_NOTFOUND (also for an unknown repository).
+int meta_manifest_get(struct meta *m, const char *registry, const char *repository, const char *tag,
+                      const struct digest *digest, struct arena *a, struct manifest_row *out);
+bool meta_repository_exists(struct meta *m, const char *registry, const char *repository); // any manifest or link
+// Names after `after` (NULL: from the start) in byte order, at most max. ERR_NOTFOUND: no such repository.
+int meta_tags_list(struct meta *m, const char *registry, const char *repository, const char *after, size_t max,
+                   struct arena *a, const char ***out, size_t *out_n);
+int meta_repositories_list(struct meta *m, const char *registry, const char *after, size_t max, struct arena *a,
+                           const char ***out, size_t *out_n);
+struct tag_version { // present value first, then what it replaced
+    struct digest digest;
+    uint64_t stamp;
+    const char *origin;
+};
+int meta_tag_history(struct meta *m, const char *registry, const char *repository, const char *tag, size_t max,
+                     struct arena *a, struct tag_version **out, size_t *out_n);
+
+// --- the feed: this region's own entries, and those of others that were read (kept for relay and recovery) ---
+int meta_head(struct meta *m, const char *origin,
+              struct feed_mark *out); // last entry held of that origin; zero mark if none
+// Entries of `origin` after the mark, in order. Only `registries` are returned (n_registries 0: all); *out_last is the
+// mark of the last entry looked at, returned or filtered.
+int meta_feed_read(struct meta *m, const char *origin, const struct feed_mark *after, const char *const *registries,
+                   size_t n_registries, size_t max, struct arena *a, struct feed_entry **out, size_t *out_n,
+                   struct feed_mark *out_last);
+// Is this mark a place in the feed that is held here? ERR_CONFLICT: past the head, or its hash differs.
+int meta_feed_check(struct meta *m, const char *origin, const struct feed_mark *mark);
+
+// --- reading peers ---
+// One transaction: entries go into the log, each becomes a job, the read mark moves to `upto` (which may lie behind the
+// last entry: filtered stretches). Entries held already are passed over; one that differs from what is held:
+// ERR_CONFLICT. Signatures were verified by the caller.
+int meta_ingest(struct meta *m, const char *origin, const struct feed_entry *entries, size_t n,
+                const struct feed_mark *upto);
+
+struct job { // one foreign entry not yet applied
+    int64_t id;
+    struct feed_entry entry;
+    uint32_t attempts;
+    int64_t due_ms; // wall
+    const char *last_error;
+};
+// Due jobs, oldest first within a registry, registries in turn (fair); *out_next_ms: when the next becomes due
+// (INT64_MAX: none).
+int meta_jobs_due(struct meta *m, int64_t now_ms, size_t max, struct arena *a, struct job **out, size_t *out_n,
+                  int64_t *out_next_ms);
+int meta_job_retry(struct meta *m, int64_t id, int64_t due_ms, const char *error);
+void meta_jobs_wake(struct meta *m); // makes jobs that wait for another entry of their repository due now
+
+// Applies an entry with its content and refs (ENTRY_MANIFEST) and ends its job, in one transaction. ERR_NOTFOUND with
+// *out_missing when something it needs is not there: nothing changed. Applied or superseded before: 0.
+int meta_apply(struct meta *m, const struct feed_entry *e, struct bytes content, const struct manifest_ref *refs,
+               size_t n_refs, struct digest *out_missing);
+
+struct origin_status {
+    const char *origin;
+    struct feed_mark read;         // how far it was read
+    struct feed_mark applied;      // all at or below are applied or superseded
+    uint64_t n_pending;            // jobs
+    uint64_t n_retrying;           // of these, with at least one failed attempt
+    uint64_t oldest_pending_stamp; // 0 if none
+    const char *last_error;        // of the job that failed last; NULL
+};
+int meta_origins(struct meta *m, struct arena *a, struct origin_status **out, size_t *out_n);
+// The same for one registry (n_pending, n_retrying, oldest_pending_stamp count its jobs only).
+int meta_origins_of(struct meta *m, const char *registry, struct arena *a, struct origin_status **out, size_t *out_n);
+
+// --- invariant 8 ---
+// Own entries that a peer still has and this store lost: put back into the log and applied, without new entries for
+// them.
+int meta_recover(struct meta *m, const struct feed_entry *entries, size_t n);
+// Begins a new epoch: greater than every epoch held of ourselves and than at_least.
+int meta_epoch_begin(struct meta *m, uint64_t at_least, uint64_t *out_epoch);
+// Announces entries that were recovered after their epoch had closed again, as new entries that restate them.
+int meta_restate(struct meta *m, const struct feed_entry *entries, size_t n);
+
+#endif
