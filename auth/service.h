@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: Apache-2.0
+// The token service: `GET /oauth2/token` (Basic, or anonymous), `POST /oauth2/token` (grant_type password or
+// refresh_token), at every endpoint of a registry (design section 6, and what real clients send). Password hashes are
+// checked by bounded workers (then 429 with Retry-After), with a dummy hash for unknown users and a keyed cache of
+// verified credentials that empties when the principals change.
+//
+// Access tokens: 15 minutes, typ "access", aud = the global name, access[] as granted. Refresh tokens: typ "refresh",
+// carry the principal's generation, read again at each use. Both are signed by this region's key.
+#ifndef MERIDIAN_AUTH_SERVICE_H
+#define MERIDIAN_AUTH_SERVICE_H
+
+#include "auth/verify.h"
+#include "base/snapshot.h"
+#include "certs/keys.h"
+
+struct auth_service;
+struct auth_service_options {
+    struct snapshot *topology, *principals;
+    const struct region_keys *keys;
+    const char *region;
+    unsigned n_workers; // password hashing threads; 0: 2
+    size_t max_waiting; // 0: 64
+};
+int auth_service_start(const struct auth_service_options *o, struct auth_service **out);
+void auth_service_stop(struct auth_service *s);
+// For requests whose path begins with /oauth2/ on a host of `reg`. Fills the plan, whatever the request.
+void auth_service_begin(struct auth_service *s, struct http_request *req, const struct topology *t,
+                        const struct registry *reg, const struct hostname *host, struct http_plan *plan);
+
+// For `meridian user`: yescrypt. ERR_NOMEM, ERR_CRYPTO.
+int password_hash(const char *password, char out[256]);
+// 0, ERR_AUTH. Slow on purpose.
+int password_check(const char *password, const char *hash);
+
+#endif

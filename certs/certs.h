@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+// A region's certificates on disk (<data_dir>/certs: region.pem, shared.pem, peer.pem, ca.pem), enrolment, renewal
+// ahead of expiry, and the hand-over to the edge (design section 7). One file holds chain and key, so that one rename
+// swaps both.
+//
+// Enrolment (`meridian init`, with the CA at hand): certs_enrol. Renewal: a new key and request are sent to the region
+// that answers for the CA, `POST /certs/v1/renew?kind=region` on its peer listener, authenticated by the peer
+// certificate; or, where the CA is at hand (ca_dir), issued directly. What comes back is checked (names, key, chain,
+// dates) before it replaces anything.
+#ifndef MERIDIAN_CERTS_CERTS_H
+#define MERIDIAN_CERTS_CERTS_H
+
+#include "base/diag.h"
+#include "base/snapshot.h"
+#include "certs/ca.h"
+#include "certs/plan.h"
+#include "net/fetch.h"
+#include "net/http.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct cert_info {
+    enum cert_kind kind;
+    char path[512];
+    bool present;
+    int64_t not_before_ms, not_after_ms; // wall
+    int64_t renew_at_ms;                 // when two thirds of its life are over
+    char fingerprint[65];                // SHA-256 of the DER, hex
+    char issuer[128], serial[64];
+    char names[1024];  // blank-separated
+    char problem[256]; // "" when fine: missing name of the plan, expired, key does not match, unreadable
+};
+
+// Issues all three certificates of a region (or those that are missing or lack a name, unless `all`) from a CA at hand.
+int certs_enrol(const char *certs_dir, struct ca *ca, const struct topology *t, const char *region, bool all,
+                unsigned lifetime_s, struct diag *diag);
+int certs_inspect(const char *certs_dir, const struct topology *t, const char *region, enum cert_kind kind,
+                  struct cert_info *out);
+void *certs_info_json(const struct cert_info *info); // new json_t *
+
+struct certs;
+struct certs_options {
+    const char *certs_dir;
+    const char *region;
+    struct snapshot *topology;
+    struct fetcher *fetcher;
+    const char *ca_dir;            // this node answers renewals; NULL elsewhere
+    unsigned check_s;              // how often expiry is looked at
+    void (*on_renewed)(void *ctx); // after files changed: the edge must reload. On the renewal thread
+    void *ctx;
+};
+int certs_start(const struct certs_options *o, struct diag *diag, struct certs **out); // renewal thread
+void certs_stop(struct certs *c);
+// Renews now (kind NULL: all three). Blocks. Used by the admin socket.
+int certs_renew(struct certs *c, const enum cert_kind *kind, struct diag *diag);
+void *certs_status_json(struct certs *c); // new json_t *: array of cert infos, with last error and next renewal
+
+// Peer listener, role of the CA: `POST /certs/v1/renew?kind=…`, body: certificate request in PEM, answer: chain in PEM.
+// Fills the plan (404 when this node has no CA; 403 when the peer is not a region of the topology or asks for
+// another's).
+void certs_begin(struct certs *c, struct http_request *req, const struct region *peer, struct http_plan *plan);
+
+#endif

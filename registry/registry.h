@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+// The OCI data plane of one region over its store (design section 10; OCI distribution-spec 1.1): `/v2/…` of a registry
+// that lives here. Existence means: linked in this repository. Digests are verified; bodies stream with bounded memory;
+// blob bytes are served by the edge through Accel paths. DELETE answers 405 until replication carries tombstones.
+//
+// Uploads: the id is "<region>.<32 hex>". `Location` is absolute. On the global name, with regional endpoints on, it is
+// a signed URL on the regional host (clients drop their credentials when the host changes); with them off it stays on
+// the host called, and the edge passes an upload that belongs to another region on to it.
+#ifndef MERIDIAN_REGISTRY_REGISTRY_H
+#define MERIDIAN_REGISTRY_REGISTRY_H
+
+#include "auth/verify.h"
+#include "config/topology.h"
+#include "net/http.h"
+#include "store/blob.h"
+#include "store/meta.h"
+
+struct registry_service;
+struct registry_service_options {
+    const char *region;
+    struct blob_store *blobs;
+    struct meta *meta;
+    struct pool *pool;
+    const uint8_t *url_key;      // 32 bytes: HMAC of signed URLs
+    uint64_t manifest_max_bytes; // 0: 4 MiB
+};
+int registry_service_new(const struct registry_service_options *o, struct registry_service **out);
+void registry_service_free(struct registry_service *s);
+// For requests whose path is /v2 or begins with /v2/ on a host of `reg` (global, regional, data). Fills the plan; takes
+// its own reference of the topology if it needs one after begin.
+void registry_service_begin(struct registry_service *s, struct http_request *req, const struct topology *t,
+                            const struct registry *reg, const struct hostname *host, struct http_plan *plan);
+// Discards uploads idle for longer than max_idle_ms, rows and files. Blocks; called by the daemon's housekeeping.
+int registry_uploads_expire(struct registry_service *s, int64_t max_idle_ms, size_t *out_n);
+
+#endif
