@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// OCI error JSON (distribution-spec, "Error Codes"): the one place where err.h codes become HTTP status and OCI code.
-#ifndef MERIDIAN_REGISTRY_OCI_ERROR_H
-#define MERIDIAN_REGISTRY_OCI_ERROR_H
+// OCI error JSON (distribution-spec, "Error Codes"), spoken by the registry, the token service and replication alike.
+#ifndef MERIDIAN_NET_OCI_ERROR_H
+#define MERIDIAN_NET_OCI_ERROR_H
 
 #include "net/http.h"
 
