@@ -7,6 +7,12 @@
 // that answers for the CA, `POST /certs/v1/renew?kind=region` on its peer listener, authenticated by the peer
 // certificate; or, where the CA is at hand (ca_dir), issued directly. What comes back is checked (names, key, chain,
 // dates) before it replaces anything.
+//
+// The peer certificate is different, because the topology pins its fingerprint: a region that swapped it by itself
+// would shut itself out. So its renewal goes to peer-next.pem, whose fingerprint `certs show` tells (next_fingerprint).
+// The operator adds it to the region's peer_fingerprints; each check looks whether the topology in force has it, and
+// only then peer-next.pem is renamed to peer.pem. Its life is 365 days and renewal begins after two thirds: there are
+// months to do so, and the log says it is waiting. The old fingerprint is then taken out of the topology.
 #ifndef MERIDIAN_CERTS_CERTS_H
 #define MERIDIAN_CERTS_CERTS_H
 
@@ -28,8 +34,9 @@ struct cert_info {
     int64_t renew_at_ms;                 // when two thirds of its life are over
     char fingerprint[65];                // SHA-256 of the DER, hex
     char issuer[128], serial[64];
-    char names[1024];  // blank-separated
-    char problem[256]; // "" when fine: missing name of the plan, expired, key does not match, unreadable
+    char names[1024];          // blank-separated
+    char problem[256];         // "" when fine: missing name of the plan, expired, key does not match, unreadable
+    char next_fingerprint[65]; // CERT_PEER: of peer-next.pem, which waits for the topology to name it; "" if none
 };
 
 // Issues all three certificates of a region (or those that are missing or lack a name, unless `all`) from a CA at hand.

@@ -2,10 +2,10 @@
 // Which names each certificate carries (design section 7). Pure functions of the topology, used by the CA (which
 // refuses anything else), by `meridian init`, by renewal, and by `certs show`.
 //
-//   region:  *.<region>.geo.D, *.<region>.data.D, *.<region>.fe.D, *.<region>.geo.privatelink.D,
-//   *.<region>.data.privatelink.D shared:  *.D, *.privatelink.D                                        (short-lived,
-//   held by all regions) peer:    URI meridian://D/region/<region>, DNS <region>.peer.D       (mutual TLS between
-//   regions; client and server)
+//   region:  *.<region>.geo.D, *.<region>.data.D, *.<region>.fe.D,
+//            *.<region>.geo.privatelink.D, *.<region>.data.privatelink.D
+//   shared:  *.D, *.privatelink.D                                     (short-lived, held by all regions)
+//   peer:    URI meridian://D/region/<region>, DNS <region>.peer.D    (mutual TLS between regions; client and server)
 #ifndef MERIDIAN_CERTS_PLAN_H
 #define MERIDIAN_CERTS_PLAN_H
 
@@ -25,6 +25,7 @@ struct cert_plan {
     const char *uri;     // CERT_PEER, else NULL
     bool client_auth;    // CERT_PEER
     unsigned lifetime_s; // default: region 90 d, shared 7 d, peer 365 d
+    const char *region;  // whose it is; for CERT_SHARED: who asks
 };
 
 const char *cert_kind_name(enum cert_kind kind); // "region", "shared", "peer"

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+// What enrolment, renewal and serving share: requests, checking what a CA gave, replacing files. Nobody outside this
+// room includes it.
+#ifndef MERIDIAN_CERTS_CERTS_PRIV_H
+#define MERIDIAN_CERTS_CERTS_PRIV_H
+
+#include "certs/certs.h"
+#include "certs/pem_priv.h"
+
+#include <pthread.h>
+
+#define N_CERT_KINDS 3
+#define CERT_REQUEST_MAX_BYTES (16u << 10)
+#define PEER_NEXT_FILE "peer-next.pem"
+
+struct cert_state { // of one kind, guarded by certs.lock
+    char last_error[512];
+    int64_t next_try_mono_ms; // not before; 0: at once
+    unsigned n_failed;        // in a row
+};
+
+struct certs {
+    char *dir, *region, *ca_dir;
+    struct snapshot *topology;
+    struct fetcher *fetcher;
+    unsigned check_s;
+    void (*on_renewed)(void *ctx);
+    void *ctx;
+    struct ca *ca;        // NULL where the CA is not at hand; set once at start
+    pthread_mutex_t work; // held over a renewal: one at a time, and never with `lock` taken first
+    pthread_mutex_t lock; // guards `states` and `stop`
+    pthread_cond_t wake;
+    struct cert_state states[N_CERT_KINDS];
+    bool stop;
+    pthread_t thread;
+};
+
+// A new key and a request for the plan's names, signed with it.
+int cert_request(const struct cert_plan *plan, struct diag *diag, EVP_PKEY **out_key, struct buf *out_csr);
+// What a CA gave for our request: the plan's names exactly, our key, dates, chain. A sentence in diag when not.
+int cert_accept(X509 *x, EVP_PKEY *key, const struct cert_plan *plan, X509 *ca, int64_t now_ms, struct diag *diag);
+// Checks, then replaces certs_dir/file (certificate and key) in one rename.
+int cert_install(const char *certs_dir, const char *file, struct bytes cert_pem, EVP_PKEY *key,
+                 const struct cert_plan *plan, X509 *ca, struct diag *diag);
+// As certs_inspect, of any file of the directory.
+int cert_inspect_file(const char *certs_dir, const char *file, const struct cert_plan *plan, struct cert_info *out);
+// certs_dir/ca.pem; NULL with a sentence.
+X509 *cert_ca_of(const char *certs_dir, struct diag *diag);
+
+#endif

@@ -1,0 +1,222 @@
+// SPDX-License-Identifier: Apache-2.0
+// OpenSSL objects and PEM files, for the files of certs/ alone; see pem_priv.h. No state; any thread.
+#include "certs/pem_priv.h"
+
+#include "base/digest.h"
+#include "base/err.h"
+#include "base/fd.h"
+#include "base/mem.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <openssl/ec.h>
+#include <openssl/err.h>
+#include <openssl/pem.h>
+#include <openssl/x509v3.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+void pem_auto_pkey(EVP_PKEY **p)
+{
+    EVP_PKEY_free(*p);
+}
+
+void pem_auto_x509(X509 **p)
+{
+    X509_free(*p);
+}
+
+void pem_auto_req(X509_REQ **p)
+{
+    X509_REQ_free(*p);
+}
+
+void pem_auto_bio(BIO **p)
+{
+    BIO_free(*p);
+}
+
+int pem_crypto_failed(struct diag *diag, const char *what)
+{
+    const char *why = ERR_reason_error_string(ERR_peek_last_error());
+    diag_add(diag, NULL, 0, "%s: %s", what, why ? why : "OpenSSL refused");
+    ERR_clear_error();
+    return ERR_CRYPTO;
+}
+
+EVP_PKEY *pem_key_p256(void)
+{
+    return EVP_PKEY_Q_keygen(NULL, NULL, "EC", "P-256");
+}
+
+bool pem_key_is_p256(const EVP_PKEY *k)
+{
+    char group[32];
+    size_t n = 0;
+    return k && EVP_PKEY_is_a(k, "EC") && EVP_PKEY_get_group_name((EVP_PKEY *)k, group, sizeof group, &n) == 1 &&
+           !strcmp(group, "prime256v1");
+}
+
+int pem_read_secret(const char *path, struct diag *diag, struct buf *out)
+{
+    AUTO_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    struct stat st;
+    if (fd < 0 || fstat(fd, &st)) {
+        int e = errno;
+        diag_add(diag, path, 0, "cannot be read: %s", strerror(e));
+        return err_from_errno(e);
+    }
+    if (!S_ISREG(st.st_mode) || (st.st_mode & 077)) {
+        diag_add(diag, path, 0, "holds a secret that others may read (mode %04o): chmod 600", st.st_mode & 07777);
+        return ERR_DENIED;
+    }
+    if (st.st_size > PEM_MAX_BYTES) {
+        diag_add(diag, path, 0, "is larger than %u bytes", PEM_MAX_BYTES);
+        return ERR_TOOBIG;
+    }
+    size_t left = (size_t)st.st_size;
+    char *to = buf_room(out, left);
+    if (!to)
+        return out->err;
+    while (left) {
+        ssize_t n = read(fd, to, left);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0) {
+            diag_add(diag, path, 0, "cannot be read whole");
+            return ERR_IO;
+        }
+        to += n;
+        out->n += (size_t)n;
+        left -= (size_t)n;
+    }
+    out->p[out->n] = 0;
+    return 0;
+}
+
+static int pem_add_bio(struct buf *b, BIO *bio)
+{
+    char *p;
+    long n = BIO_get_mem_data(bio, &p);
+    buf_add(b, p, n > 0 ? (size_t)n : 0);
+    OPENSSL_cleanse(p, n > 0 ? (size_t)n : 0);
+    return n > 0 ? b->err : ERR_CRYPTO;
+}
+
+int pem_add_key(struct buf *b, const EVP_PKEY *key)
+{
+    AUTO_BIO BIO *bio = BIO_new(BIO_s_mem());
+    if (!bio || !PEM_write_bio_PKCS8PrivateKey(bio, key, NULL, NULL, 0, NULL, NULL))
+        return ERR_CRYPTO;
+    return pem_add_bio(b, bio);
+}
+
+int pem_add_x509(struct buf *b, X509 *x)
+{
+    AUTO_BIO BIO *bio = BIO_new(BIO_s_mem());
+    if (!bio || !PEM_write_bio_X509(bio, x))
+        return ERR_CRYPTO;
+    return pem_add_bio(b, bio);
+}
+
+static int no_pass_phrase(char *to, int cap, int rwflag, void *u)
+{
+    (void)to, (void)cap, (void)rwflag, (void)u;
+    return 0;
+}
+
+X509 *pem_parse_x509(struct bytes pem)
+{
+    if (!pem.n || pem.n > PEM_MAX_BYTES)
+        return NULL;
+    AUTO_BIO BIO *bio = BIO_new_mem_buf(pem.p, (int)pem.n);
+    X509 *x = bio ? PEM_read_bio_X509(bio, NULL, no_pass_phrase, NULL) : NULL;
+    ERR_clear_error();
+    return x;
+}
+
+EVP_PKEY *pem_parse_key(struct bytes pem)
+{
+    if (!pem.n || pem.n > PEM_MAX_BYTES)
+        return NULL;
+    AUTO_BIO BIO *bio = BIO_new_mem_buf(pem.p, (int)pem.n);
+    EVP_PKEY *k = bio ? PEM_read_bio_PrivateKey(bio, NULL, no_pass_phrase, NULL) : NULL;
+    ERR_clear_error();
+    return k;
+}
+
+void pem_fingerprint(const X509 *x, char out[65])
+{
+    uint8_t d[EVP_MAX_MD_SIZE];
+    unsigned n = 0;
+    out[0] = 0;
+    if (X509_digest(x, EVP_sha256(), d, &n) && n == 32)
+        hex_format(d, n, out);
+}
+
+int64_t pem_time_ms(const ASN1_TIME *t)
+{
+    struct tm tm;
+    if (!t || !ASN1_TIME_to_tm(t, &tm))
+        return INT64_MIN;
+    return (int64_t)timegm(&tm) * 1000;
+}
+
+int pem_names(const STACK_OF(GENERAL_NAME) * names, struct buf *out)
+{
+    int n = names ? sk_GENERAL_NAME_num(names) : 0;
+    if (n > 64)
+        return ERR_TOOBIG;
+    for (int i = 0; i < n; i++) {
+        const GENERAL_NAME *g = sk_GENERAL_NAME_value(names, i);
+        if (g->type != GEN_DNS && g->type != GEN_URI)
+            return ERR_INVAL;
+        const ASN1_IA5STRING *s = g->type == GEN_DNS ? g->d.dNSName : g->d.uniformResourceIdentifier;
+        const unsigned char *p = ASN1_STRING_get0_data(s);
+        int len = ASN1_STRING_length(s);
+        for (int k = 0; k < len; k++)
+            if (p[k] <= ' ' || p[k] > '~') // an embedded NUL or blank must not make it look like another name
+                return ERR_INVAL;
+        // The kinds cannot be mistaken for each other: a DNS name of ours has no ':' and a URI always has one.
+        if (!len || (g->type == GEN_URI) != (memchr(p, ':', (size_t)len) != NULL))
+            return ERR_INVAL;
+        if (out->n)
+            buf_u8(out, ' ');
+        buf_add(out, p, (size_t)len);
+    }
+    return out->err;
+}
+
+bool pem_name_listed(const char *names, const char *name)
+{
+    size_t n = strlen(name);
+    for (const char *p = names; *p;) {
+        size_t k = strcspn(p, " ");
+        if (k == n && !memcmp(p, name, n))
+            return true;
+        p += k;
+        p += *p == ' ';
+    }
+    return false;
+}
+
+int pem_verify(X509 *leaf, X509 *ca, int64_t now_ms, struct diag *diag)
+{
+    X509_STORE *store = X509_STORE_new();
+    X509_STORE_CTX *ctx = X509_STORE_CTX_new();
+    int rc = ERR_NOMEM;
+    if (store && ctx && X509_STORE_add_cert(store, ca) && X509_STORE_CTX_init(ctx, store, leaf, NULL)) {
+        X509_VERIFY_PARAM_set_time(X509_STORE_CTX_get0_param(ctx), (time_t)(now_ms / 1000));
+        rc = X509_verify_cert(ctx) == 1 ? 0 : ERR_CRYPTO;
+        if (rc)
+            diag_add(diag, NULL, 0, "the certificate does not verify: %s",
+                     X509_verify_cert_error_string(X509_STORE_CTX_get_error(ctx)));
+    }
+    X509_STORE_CTX_free(ctx);
+    X509_STORE_free(store);
+    ERR_clear_error();
+    return rc;
+}
