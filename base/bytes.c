@@ -162,6 +162,8 @@ void buf_vprintf(struct buf *b, const char *fmt, va_list ap)
     va_list again;
     va_copy(again, ap);
     int n = vsnprintf(NULL, 0, fmt, ap);
+    if (n < 0 && !b->err)
+        b->err = ERR_TOOBIG; // longer than INT_MAX
     char *to = n < 0 ? NULL : buf_room(b, (size_t)n);
     if (to) {
         vsnprintf(to, (size_t)n + 1, fmt, again);
@@ -203,5 +205,8 @@ char *buf_take(struct buf *b)
 
 const char *buf_cstr(const struct buf *b)
 {
-    return b->p && b->n ? b->p : "";
+    if (!b->p || !b->n)
+        return "";
+    b->p[b->n] = 0; // after buf_room the caller moved n without closing the string
+    return b->p;
 }

@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <ftw.h>
 #include <libgen.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -57,21 +58,34 @@ int file_read(const char *path, size_t max, struct buf *out)
     if (fd < 0)
         return err_from_errno(errno);
     size_t before = out->n;
+    if (out->err)
+        return out->err;
     for (;;) {
-        char *to = buf_room(out, 16384);
-        if (!to)
-            return out->err;
-        ssize_t r = read(fd, to, 16384);
+        // Never ask for more room than either ceiling leaves; at a ceiling one probe byte tells whether the file ends.
+        char probe, *to = &probe;
+        size_t want = max - (out->n - before) < 16384 ? max - (out->n - before) : 16384;
+        if (out->max && out->max - out->n < want)
+            want = out->max - out->n;
+        if (want && !(to = buf_room(out, want))) {
+            int rc = out->err;
+            out->err = 0;
+            out->n = before;
+            if (out->p)
+                out->p[before] = 0;
+            return rc;
+        }
+        ssize_t r = read(fd, to, want ? want : 1);
         if (r < 0 && errno == EINTR)
             continue;
         int rc = r < 0 ? err_from_errno(errno) : 0;
-        if (r > 0)
-            out->n += (size_t)r;
-        if (!rc && out->n - before > max)
+        if (r > 0 && !want)
             rc = ERR_TOOBIG;
+        else if (r > 0)
+            out->n += (size_t)r;
         if (rc)
             out->n = before;
-        out->p[out->n] = 0;
+        if (out->p)
+            out->p[out->n] = 0;
         if (rc || r == 0)
             return rc;
     }
@@ -87,7 +101,8 @@ int dir_sync(const char *path)
 
 int file_write_atomic(const char *path, const void *p, size_t n, mode_t mode)
 {
-    AUTO_FREE char *tmp = mem_printf("%s.tmp.%ld", path, (long)getpid());
+    static _Atomic unsigned serial; // two threads that replace one file must not share its temporary
+    AUTO_FREE char *tmp = mem_printf("%s.tmp.%ld.%u", path, (long)getpid(), atomic_fetch_add(&serial, 1));
     AUTO_FREE char *dir = mem_strdup(path);
     if (!tmp || !dir)
         return ERR_NOMEM;
@@ -111,6 +126,8 @@ int file_write_atomic(const char *path, const void *p, size_t n, mode_t mode)
 
 int dir_make(const char *path, mode_t mode)
 {
+    if (!*path)
+        return ERR_INVAL;
     AUTO_FREE char *p = mem_strdup(path);
     if (!p)
         return ERR_NOMEM;

@@ -94,7 +94,7 @@ static struct entry **find(const struct htab *t, const void *key, size_t n, uint
 {
     struct entry **pp = &t->slots[h & (t->n_slots - 1)];
     for (; *pp; pp = &(*pp)->next)
-        if ((*pp)->hash == h && (*pp)->n == n && memcmp((*pp)->key, key, n) == 0)
+        if ((*pp)->hash == h && (*pp)->n == n && (!n || !memcmp((*pp)->key, key, n)))
             break;
     return pp;
 }
@@ -132,7 +132,8 @@ int htab_set(struct htab *t, const void *key, size_t n, void *value, void **out_
     if (t->n >= t->n_slots)
         grow(t);
     *e = (struct entry){t->slots[h & (t->n_slots - 1)], h, value, n};
-    memcpy(e->key, key, n);
+    if (n)
+        memcpy(e->key, key, n);
     t->slots[h & (t->n_slots - 1)] = e;
     t->n++;
     *out_old = NULL;

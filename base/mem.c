@@ -26,10 +26,11 @@ static int must_fail(void)
     long n = atomic_load_explicit(&fault_countdown, memory_order_relaxed);
     if (n == 0)
         return 0;
-    if (n > 1) {
-        atomic_fetch_sub(&fault_countdown, 1);
+    while (n > 1) // two threads at once must not count past 1 to "off"
+        if (atomic_compare_exchange_weak(&fault_countdown, &n, n - 1))
+            return 0;
+    if (n == 0)
         return 0;
-    }
     atomic_fetch_add(&fault_hits, 1);
     return 1;
 }

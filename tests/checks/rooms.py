@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: Apache-2.0
+# Source rules over the rooms: includes go only where tools/rooms.txt allows and carry their room, every file opens
+# with its SPDX line, and only base/clock.c reads the time. `rooms.py ROOT`; `rooms.py --self-test ROOT` first
+# proves that a bad tree fails.
+import pathlib, re, sys, tempfile
+
+TIME = re.compile(r'\b(clock_gettime|gettimeofday|time)\s*\(')
+
+
+def check(root, table):
+    allowed = {}
+    for line in table.splitlines():
+        if line and line[0] != '#':
+            room, edges = line.split(':')
+            allowed[room] = edges.split()
+    bad = []
+    for room, edges in allowed.items():
+        for f in sorted([*(root / room).rglob('*.c'), *(root / room).rglob('*.h')]):
+            name, text = f.relative_to(root).as_posix(), f.read_text()
+            if not text.startswith('// SPDX-License-Identifier: Apache-2.0\n'):
+                bad.append(f'{name}:1: no SPDX line')
+            for i, line in enumerate(text.splitlines(), 1):
+                m = re.match(r'\s*#\s*include\s*"([^"]+)"', line)
+                to = m and m[1].split('/')[0]
+                if m and '/' not in m[1]:
+                    bad.append(f'{name}:{i}: include "{m[1]}" does not carry its room')
+                elif m and to != room and to not in edges and m[1] not in edges:
+                    bad.append(f'{name}:{i}: {room} may not include {m[1]}')
+                code = re.sub(r'"(\\.|[^"\\])*"', '""', line.split('//')[0])
+                if name != 'base/clock.c' and TIME.search(code):
+                    bad.append(f'{name}:{i}: only base/clock.c reads the time')
+    return bad
+
+
+root = pathlib.Path(sys.argv[-1])
+table = (root / 'tools/rooms.txt').read_text()
+if sys.argv[1] == '--self-test':
+    with tempfile.TemporaryDirectory() as d:
+        (pathlib.Path(d) / 'base').mkdir()
+        (pathlib.Path(d) / 'base/bad.c').write_text('#include "net/http.h"\n#include "err.h"\nx = time(0);\n')
+        assert len(check(pathlib.Path(d), table)) == 4, 'a bad tree passed'
+bad = check(root, table)
+print('\n'.join(bad))
+sys.exit(1 if bad else 0)
