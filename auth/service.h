@@ -27,9 +27,4 @@ void auth_service_stop(struct auth_service *s);
 void auth_service_begin(struct auth_service *s, struct http_request *req, const struct topology *t,
                         const struct registry *reg, const struct hostname *host, struct http_plan *plan);
 
-// For `meridian user`: yescrypt. ERR_NOMEM, ERR_CRYPTO.
-int password_hash(const char *password, char out[256]);
-// 0, ERR_AUTH. Slow on purpose.
-int password_check(const char *password, const char *hash);
-
 #endif

@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: Apache-2.0
+// Scopes as clients write them; see token_priv.h. skopeo repeats the parameter, ctr joins scopes with blanks, docker
+// says "push,pull": all three come out as one list with the actions of a repository joined. Pure; any thread.
+#include "auth/token_priv.h"
+
+#include "base/err.h"
+
+#include <string.h>
+
+static bool lower_alnum(char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
+}
+
+// Bytes of one separator at p: ".", "_", "__", or dashes; 0 when there is none.
+static size_t separator_at(const char *p, const char *end)
+{
+    size_t n = 0;
+    if (*p == '.')
+        return 1;
+    if (*p == '_')
+        return p + 1 < end && p[1] == '_' ? 2 : 1;
+    while (p + n < end && p[n] == '-')
+        n++;
+    return n;
+}
+
+// distribution-spec: [a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*(\/[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*)*
+bool repository_name_valid(const char *s, size_t n)
+{
+    const char *p = s, *end = s + n;
+    if (!n || n > REPOSITORY_MAX_BYTES)
+        return false;
+    for (;;) {
+        const char *word = p;
+        while (p < end && lower_alnum(*p))
+            p++;
+        if (p == word)
+            return false;
+        if (p == end)
+            return true;
+        size_t k = *p == '/' ? 1 : separator_at(p, end);
+        if (!k)
+            return false;
+        p += k;
+    }
+}
+
+static int grant_add(struct scopes *s, const char *name, size_t n, unsigned actions, struct arena *a)
+{
+    for (size_t i = 0; i < s->n; i++)
+        if (!strncmp(s->items[i].repository, name, n) && !s->items[i].repository[n]) {
+            s->items[i].actions |= actions;
+            return 0;
+        }
+    if (s->n == SCOPE_MAX_COUNT)
+        return ERR_TOOBIG;
+    const char *copy = arena_strndup(a, name, n);
+    if (!copy)
+        return ERR_NOMEM;
+    s->items[s->n++] = (struct access_grant){copy, actions};
+    return 0;
+}
+
+static unsigned actions_of(const char *p, size_t n)
+{
+    unsigned all = 0;
+    for (const char *end = p + n; p < end;) {
+        const char *comma = memchr(p, ',', (size_t)(end - p));
+        size_t k = (size_t)((comma ? comma : end) - p);
+        unsigned one;
+        if (k == 1 && *p == '*')
+            all |= ACTION_PULL | ACTION_PUSH | ACTION_DELETE;
+        else if (!action_parse(p, k, &one) && one != ACTION_CATALOG)
+            all |= one;
+        p += k + 1;
+    }
+    return all;
+}
+
+// type ":" name ":" actions; the name may hold colons (a host and port), so it ends at the last one.
+static int scope_one(struct scopes *s, const char *p, size_t n, struct arena *a)
+{
+    const char *first = memchr(p, ':', n), *last = memrchr(p, ':', n);
+    if (!first || first == p || last == first)
+        return ERR_INVAL;
+    size_t n_type = (size_t)(first - p), n_name = (size_t)(last - first - 1), n_actions = (size_t)(p + n - last - 1);
+    const char *name = first + 1;
+    if (n_type == 8 && !memcmp(p, "registry", 8)) {
+        bool catalog = n_name == 7 && !memcmp(name, "catalog", 7) && memchr(last + 1, '*', n_actions);
+        return catalog ? grant_add(s, "*", 1, ACTION_CATALOG, a) : 0;
+    }
+    bool plain = n_type == 10 && !memcmp(p, "repository", 10);
+    bool plugin = n_type == 18 && !memcmp(p, "repository(plugin)", 18);
+    if (!plain && !plugin)
+        return 0;
+    if (!repository_name_valid(name, n_name))
+        return ERR_INVAL;
+    return grant_add(s, name, n_name, actions_of(last + 1, n_actions), a);
+}
+
+int scopes_add(struct scopes *s, const char *text, struct arena *a)
+{
+    s->n_bytes += strlen(text);
+    if (s->n_bytes > SCOPE_MAX_BYTES)
+        return ERR_TOOBIG;
+    for (const char *p = text + strspn(text, " "); *p; p += strspn(p, " ")) {
+        size_t n = strcspn(p, " ");
+        int rc = scope_one(s, p, n, a);
+        if (rc)
+            return rc;
+        p += n;
+    }
+    return 0;
+}

@@ -1,0 +1,227 @@
+// SPDX-License-Identifier: Apache-2.0
+// Judging a token, and who a request is; see verify.h. Pure CPU, on HTTP threads.
+//
+// Order matters: form, then the key by the topology, then the signature, and only then a claim is looked at.
+// ERR_EXPIRED is said of a token that is right in all else.
+#include "auth/verify.h"
+
+#include "auth/token_priv.h"
+#include "base/err.h"
+#include "base/mem.h"
+
+#include <string.h>
+#include <strings.h>
+
+#define SUBJECT_MAX_BYTES 128
+#define TIME_MAX_S ((int64_t)1 << 40) // so that no sum of dates overflows
+
+// Strings hang off the JSON; NULL when absent, not a string, with a NUL inside, or longer than max.
+static const char *claim_text(const json_t *root, const char *name, size_t max)
+{
+    const json_t *v = json_object_get(root, name);
+    if (!json_is_string(v) || json_string_length(v) > max || strlen(json_string_value(v)) != json_string_length(v))
+        return NULL;
+    return json_string_value(v);
+}
+
+static bool claim_time(const json_t *root, const char *name, int64_t *out_s)
+{
+    const json_t *v = json_object_get(root, name);
+    if (!json_is_integer(v) || json_integer_value(v) < 0 || json_integer_value(v) > TIME_MAX_S)
+        return false;
+    *out_s = json_integer_value(v);
+    return true;
+}
+
+static bool claim_is(const json_t *root, const char *name, const char *expected)
+{
+    const char *s = claim_text(root, name, HOSTNAME_TEXT_SIZE);
+    return s && !strcmp(s, expected);
+}
+
+static int dates_judge(const json_t *root, int64_t now_ms, unsigned lifetime_max_s)
+{
+    int64_t exp, nbf, iat, now = now_ms / 1000;
+    if (!claim_time(root, "exp", &exp) || !claim_time(root, "nbf", &nbf) || !claim_time(root, "iat", &iat))
+        return ERR_AUTH;
+    if (exp <= iat || exp - iat > lifetime_max_s || nbf >= exp)
+        return ERR_AUTH;
+    if (iat > now + TOKEN_SKEW_S || nbf > now + TOKEN_SKEW_S)
+        return ERR_AUTH;
+    return exp + TOKEN_SKEW_S <= now ? ERR_EXPIRED : 0;
+}
+
+static int actions_parse(const json_t *list, unsigned *out)
+{
+    unsigned all = 0;
+    size_t i;
+    const json_t *v;
+    if (!json_is_array(list) || json_array_size(list) > 8)
+        return ERR_AUTH;
+    json_array_foreach(list, i, v)
+    {
+        unsigned one;
+        if (!json_is_string(v) || action_parse(json_string_value(v), json_string_length(v), &one) ||
+            one == ACTION_CATALOG)
+            return ERR_AUTH;
+        all |= one;
+    }
+    *out = all;
+    return 0;
+}
+
+static int grant_parse(const json_t *v, struct arena *a, struct access_grant *out)
+{
+    const char *name = claim_text(v, "name", REPOSITORY_MAX_BYTES);
+    const json_t *actions = json_object_get(v, "actions");
+    struct access_grant g = {0};
+    if (claim_is(v, "type", "registry")) {
+        if (!name || strcmp(name, "catalog") || json_array_size(actions) != 1 ||
+            !json_is_string(json_array_get(actions, 0)) || strcmp(json_string_value(json_array_get(actions, 0)), "*"))
+            return ERR_AUTH;
+        g = (struct access_grant){"*", ACTION_CATALOG};
+    } else {
+        if (!claim_is(v, "type", "repository") || !name || !repository_name_valid(name, strlen(name)) ||
+            actions_parse(actions, &g.actions))
+            return ERR_AUTH;
+        g.repository = arena_strdup(a, name);
+        if (!g.repository)
+            return ERR_NOMEM;
+    }
+    *out = g;
+    return 0;
+}
+
+static int grants_parse(const json_t *list, struct arena *a, struct claims *out)
+{
+    size_t n = json_array_size(list), i;
+    const json_t *v;
+    if (!json_is_array(list) || n > SCOPE_MAX_COUNT)
+        return ERR_AUTH;
+    struct access_grant *grants = arena_array(a, n ? n : 1, sizeof *grants);
+    if (!grants)
+        return ERR_NOMEM;
+    json_array_foreach(list, i, v)
+    {
+        int rc = grant_parse(v, a, &grants[i]);
+        if (rc)
+            return rc;
+    }
+    out->grants = grants;
+    out->n_grants = n;
+    return 0;
+}
+
+static int claims_judge(const json_t *root, const char *service, enum token_type type, int64_t now_ms, struct arena *a,
+                        struct claims *out)
+{
+    struct claims c = {0};
+    const char *subject = claim_text(root, "sub", SUBJECT_MAX_BYTES), *id = claim_text(root, "jti", SUBJECT_MAX_BYTES);
+    if (!json_is_object(root) || !claim_is(root, "iss", TOKEN_ISSUER) || !claim_is(root, "aud", service) ||
+        !claim_is(root, "typ", type == TOKEN_ACCESS ? "access" : "refresh") || !subject || !id || !*id)
+        return ERR_AUTH;
+    const json_t *gen = json_object_get(root, "gen");
+    if (type == TOKEN_REFRESH && (!json_is_integer(gen) || !*subject))
+        return ERR_AUTH;
+    int rc = type == TOKEN_ACCESS ? grants_parse(json_object_get(root, "access"), a, &c) : 0;
+    if (!rc)
+        rc = dates_judge(root, now_ms, type == TOKEN_ACCESS ? ACCESS_LIFETIME_MAX_S : REFRESH_LIFETIME_MAX_S);
+    if (rc)
+        return rc;
+    c.generation = type == TOKEN_REFRESH ? (uint64_t)json_integer_value(gen) : 0;
+    c.subject = arena_strdup(a, subject);
+    c.id = arena_strdup(a, id);
+    if (!c.subject || !c.id)
+        return ERR_NOMEM;
+    *out = c;
+    return 0;
+}
+
+int token_verify(const struct topology *t, const struct registry *r, const char *token, enum token_type type,
+                 int64_t now_ms, struct arena *a, struct claims *out)
+{
+    struct jws j;
+    const char *service;
+    int rc = jws_parse(token, a, &j);
+    if (!rc)
+        rc = token_service(t, r, a, &service);
+    if (rc)
+        return rc == ERR_NOMEM ? rc : ERR_AUTH;
+    const struct public_key *key = topology_token_key(t, j.kid);
+    if (!key || !registry_replica(r, key->region)) // a region signs for the registries it holds, for no others
+        return ERR_AUTH;
+    if (es256_verify(key->spki_b64, j.signed_at, j.n_signed, j.sig))
+        return ERR_AUTH;
+    json_t *root = json_loadb((const char *)j.payload.p, j.payload.n, JSON_REJECT_DUPLICATES, NULL);
+    rc = claims_judge(root, service, type, now_ms, a, out);
+    json_decref(root);
+    return rc;
+}
+
+int token_verify_access(const struct topology *t, const struct registry *r, const char *token, int64_t now_ms,
+                        struct arena *arena, struct access *out)
+{
+    struct claims c;
+    int rc = token_verify(t, r, token, TOKEN_ACCESS, now_ms, arena, &c);
+    if (rc)
+        return rc;
+    *out = (struct access){
+        .principal = c.subject, .anonymous = !*c.subject, .grants = c.grants, .n_grants = c.n_grants, .token_id = c.id};
+    return 0;
+}
+
+// The Authorization header; ERR_AUTH when there is more than one, since which would count is a guess.
+static int authorization_get(const struct http_request *req, const char **out)
+{
+    const char *found = NULL;
+    for (const struct http_header *h = req->headers; h; h = h->next)
+        if (!strcasecmp(h->name, "Authorization")) {
+            if (found)
+                return ERR_AUTH;
+            found = h->value;
+        }
+    *out = found;
+    return 0;
+}
+
+static int check_peer(const struct topology *t, const struct registry *r, struct http_request *req, struct access *out)
+{
+    const struct region *peer =
+        req->peer_cert_fingerprint ? topology_region_by_fingerprint(t, req->peer_cert_fingerprint) : NULL;
+    if (!peer || !registry_replica(r, peer->index))
+        return ERR_DENIED;
+    const char *principal = arena_printf(&req->arena, "peer:%s", peer->name);
+    if (!principal)
+        return ERR_NOMEM;
+    *out = (struct access){.principal = principal, .peer = true, .everywhere = ACTION_PULL};
+    return 0;
+}
+
+int auth_check(const struct topology *t, const struct registry *r, struct http_request *req, int64_t now_ms,
+               struct access *out)
+{
+    const char *header;
+    int rc = authorization_get(req, &header);
+    if (rc)
+        return rc;
+    if (header) {
+        if (strncasecmp(header, "Bearer ", 7))
+            return ERR_AUTH;
+        header += 7;
+        header += strspn(header, " ");
+        return token_verify_access(t, r, header, now_ms, &req->arena, out);
+    }
+    if (req->listener == LISTENER_PEER)
+        return check_peer(t, r, req, out);
+    *out = (struct access){.principal = "", .anonymous = true, .everywhere = r->anonymous_pull ? ACTION_PULL : 0};
+    return 0;
+}
+
+unsigned access_actions(const struct access *a, const char *repository)
+{
+    unsigned all = a->everywhere;
+    for (size_t i = 0; i < a->n_grants; i++)
+        if (!strcmp(a->grants[i].repository, repository))
+            all |= a->grants[i].actions;
+    return all;
+}
