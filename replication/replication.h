@@ -2,11 +2,22 @@
 // Replication of one region (design section 9): serves its feed to peers, reads theirs, fetches what they announce,
 // applies it, and says how far it is. Manifests and tags become visible only after all they refer to is here.
 //
-//   GET /replication/v1/feed?after=CURSOR[&origin=R]   peer listener, long-lived, JSON lines
-//   GET /replication/v1/mark?origin=R                  peer listener: how far this region has read R (invariant 8)
-//   GET /replication/v1/clock                          peer listener: this region's wall clock
-//   GET /replication/v1/status?registry=…              public listener, with a token that may pull there
-//   GET /replication/v1/have?registry=&repository=&tag=  public listener: for `replication wait`
+//   GET /replication/v1/feed?after=CURSOR[&origin=R]   peer listener, long-lived, JSON lines (replication/feed_line.h);
+//                                                      409 {error, head} when the cursor is no place in the feed.
+//                                                      With origin=R: what is held of R, then the end
+//   GET /replication/v1/mark?origin=R                  peer listener: {"mark":CURSOR}, how far R was read (invariant 8)
+//   GET /replication/v1/status?registry=…              public listener, with a token of this registry that may pull or
+//                                                      list somewhere in it (challenge scope: registry:catalog:*)
+//   GET /replication/v1/have?registry=&repository=     public listener, with pull on the repository: for
+//       [&tag=][&digest=][&stamp=][&wait_ms=]          `replication wait`. Answers {registry, repository, tag?, region,
+//       found, digest?, stamp?}; stamp is a decimal string. With wait_ms (at most 25,000) the answer comes when the
+//       thing asked for is there, or the time is over: the tag with this digest or a stamp at least so high (either
+//       will do; with neither: any value), or without a tag the manifest with this digest.
+//
+// Status (also of the admin socket): {"region", "time", "writes": "open" or why not, "replications": [{"registry",
+// "region" (the reader: here), "origin", "state": Ready|Syncing|Retrying|Unreachable|Diverged, "lagSeconds",
+// "lagEntries", "bytesToGo" (left out while unknown), "lastError" (string or null), "lastContact" (RFC 3339 or null),
+// "epoch", "read", "applied" (sequence numbers)}]}.
 #ifndef MERIDIAN_REPLICATION_REPLICATION_H
 #define MERIDIAN_REPLICATION_REPLICATION_H
 
@@ -31,7 +42,13 @@ struct replicator_options {
     // room needs no crypto of its own.
     int (*verify)(const char *spki_b64, const void *p, size_t n, const uint8_t sig[64]);
     unsigned start_ask_ms; // how long the start waits for peers' marks before writes open; 0: 3,000
-    unsigned n_fetches;    // parallel blob fetches; 0: 4
+    unsigned n_fetches;    // parallel fetches of manifests and blobs; 0: 4
+    // Directory of replication.json (which registries of each origin were read so far). NULL: the blob store's own.
+    const char *state_dir;
+    // Tests: the unix socket that stands for a region's peer listener, instead of TLS to its address. 0, or not 0 for
+    // the real one.
+    int (*dial_socket)(void *ctx, const char *region, char *out, size_t cap);
+    void *dial_ctx;
 };
 // Opens the store for writes itself (meta_set_writable) once invariant 8 is seen to.
 int replicator_start(const struct replicator_options *o, struct replicator **out);
@@ -45,7 +62,7 @@ void replicator_reconfigure(struct replicator *r);
 void replication_begin(struct replicator *r, struct http_request *req, const struct topology *t,
                        const struct region *peer, const struct registry *reg, const struct hostname *host,
                        struct http_plan *plan);
-// For the admin socket: json_t * of all origins and registries.
+// For the admin socket: json_t *, a new reference, NULL when out of memory or stopping. Blocks: call on the pool.
 void *replication_status_json(struct replicator *r, const char *registry /* NULL: all */);
 
 #endif

@@ -1,0 +1,311 @@
+// SPDX-License-Identifier: Apache-2.0
+// Gets content from other regions over the ordinary registry API: manifests by digest, blobs with Range, going on where
+// an earlier try stopped. Any region that holds the registry may give it, the origin first. On fetch workers.
+//
+// Invariants (design section 9)
+//   4. Nothing is kept whose digest is not the one asked for; who sent it makes no difference.
+//   6. A source that cannot be reached is left alone for a while, and never has all the workers.
+#include "replication/inflow.h"
+#include "replication/replication_priv.h"
+
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/log.h"
+#include "base/mem.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#define SOURCE_FIRST_MS 500
+#define SOURCE_MAX_MS 15000
+#define MANIFEST_FETCH_MAX (32u << 20)
+// A descriptor's size is what its manifest's author wrote; the digest is what binds. So the ceiling is generous.
+#define SIZE_SLACK (1ull << 30)
+
+static const char *const manifest_types =
+    "application/vnd.oci.image.manifest.v1+json, application/vnd.oci.image.index.v1+json, "
+    "application/vnd.docker.distribution.manifest.v2+json, application/vnd.docker.distribution.manifest.list.v2+json, "
+    "*/*";
+
+// --- sources ---
+
+// May the source be asked now? Counts the request if so. Else *not_before takes the earliest time for another try.
+static bool source_enter(struct replicator *r, struct peer *p, size_t n_sources, int64_t *not_before)
+{
+    pthread_mutex_lock(&r->lock);
+    int64_t now = clock_mono_ms(), at = 0;
+    // 6: while there are others, one worker at least stays free of this source; a doubtful one gets one at a time.
+    unsigned most = p->source_failures                  ? 1
+                    : n_sources > 1 && r->n_workers > 1 ? (unsigned)r->n_workers - 1
+                                                        : UINT32_MAX;
+    if (now < p->source_retry_mono)
+        at = p->source_retry_mono;
+    else if (p->source_busy >= most)
+        at = now + 200;
+    else
+        p->source_busy++;
+    pthread_mutex_unlock(&r->lock);
+    if (at && (!*not_before || at < *not_before))
+        *not_before = at;
+    return !at;
+}
+
+static void source_leave(struct replicator *r, struct peer *p, int rc)
+{
+    bool down = rc == ERR_UNREACHABLE || rc == ERR_TIMEOUT || rc == ERR_CRYPTO || rc == ERR_IO || rc == ERR_CLOSED;
+    pthread_mutex_lock(&r->lock);
+    p->source_busy--;
+    if (down) {
+        p->source_retry_mono = clock_mono_ms() + wait_backoff_ms(p->source_failures, SOURCE_FIRST_MS, SOURCE_MAX_MS);
+        p->source_failures++;
+    } else if (!rc || rc == ERR_NOTFOUND) {
+        p->source_failures = 0;
+        p->source_retry_mono = 0;
+    }
+    pthread_mutex_unlock(&r->lock);
+}
+
+// Regions that may hold it, the origin first; never ourselves.
+static size_t sources_list(struct worker *w, const struct topology *t, const struct registry *reg,
+                           struct peer *out[TOPOLOGY_MAX_REGIONS])
+{
+    size_t n = 0;
+    const char *origin = w->job.entry.origin;
+    const struct region *o = topology_region(t, origin);
+    struct peer *first = o && registry_replica(reg, o->index) ? replicator_peer(w->r, origin) : NULL;
+    if (first)
+        out[n++] = first;
+    for (size_t i = 0; i < reg->n_replicas && n < TOPOLOGY_MAX_REGIONS; i++) {
+        struct peer *p = replicator_peer(w->r, t->regions[reg->replicas[i].region].name);
+        if (p && p != first)
+            out[n++] = p;
+    }
+    return n;
+}
+
+typedef int (*get_fn)(struct worker *w, const struct topology *t, const struct registry *reg, struct peer *p, void *arg,
+                      char error[ERROR_TEXT_SIZE]);
+
+// Asks one source after the other until one gives it. ERR_UNREACHABLE when none could be asked.
+static int sources_try(struct worker *w, const struct topology *t, const struct registry *reg, get_fn get, void *arg,
+                       int64_t *out_not_before, char error[ERROR_TEXT_SIZE])
+{
+    struct peer *sources[TOPOLOGY_MAX_REGIONS];
+    size_t n = sources_list(w, t, reg, sources), n_asked = 0;
+    int64_t not_before = 0;
+    int rc = ERR_UNREACHABLE;
+    for (size_t i = 0; i < n && !w->r->stopping; i++) {
+        if (!source_enter(w->r, sources[i], n, &not_before))
+            continue;
+        n_asked++;
+        rc = get(w, t, reg, sources[i], arg, error);
+        source_leave(w->r, sources[i], rc);
+        if (!rc || rc == ERR_NOSPACE || rc == ERR_NOMEM)
+            return rc;
+    }
+    if (!n_asked)
+        snprintf(error, ERROR_TEXT_SIZE, "%s: no region that has it can be reached", w->job.entry.origin);
+    if (not_before)
+        *out_not_before = not_before;
+    return rc;
+}
+
+static void target_format(char *out, size_t cap, const struct feed_entry *e, const char *kind, const struct digest *d)
+{
+    char text[DIGEST_TEXT_SIZE];
+    snprintf(out, cap, "/v2/%s/%s/%s", e->repository, kind, digest_format(d, text));
+}
+
+// --- manifests ---
+
+static int manifest_get(struct worker *w, const struct topology *t, const struct registry *reg, struct peer *p,
+                        void *arg, char error[ERROR_TEXT_SIZE])
+{
+    struct buf *out = arg, body;
+    const struct feed_entry *e = &w->job.entry;
+    char target[512];
+    target_format(target, sizeof target, e, "manifests", &e->digest);
+    int status = 0;
+    int rc = peer_get(w->r, t, p->name, target, reg, manifest_types, MANIFEST_FETCH_MAX, &status, &body, error);
+    if (rc)
+        return rc;
+    struct digest d;
+    if (status != 200) {
+        rc = status == 404 ? ERR_NOTFOUND : ERR_PROTO;
+        snprintf(error, ERROR_TEXT_SIZE, "%s: manifest: answered %d", p->name, status);
+    } else if (digest_of(e->digest.alg, body.p, body.n, &d) || !digest_equal(&d, &e->digest)) {
+        rc = ERR_DIGEST; // 4
+        snprintf(error, ERROR_TEXT_SIZE, "%s: manifest: %s", p->name, err_text(rc));
+    }
+    if (rc) {
+        buf_done(&body);
+        return rc;
+    }
+    *out = body;
+    return 0;
+}
+
+int manifest_fetch(struct worker *w, const struct topology *t, const struct registry *reg, struct buf *out,
+                   int64_t *out_not_before_mono, char error[ERROR_TEXT_SIZE])
+{
+    return sources_try(w, t, reg, manifest_get, out, out_not_before_mono, error);
+}
+
+// --- one flight per digest ---
+
+// Waits while another worker fetches the same blob. false: stopping.
+static bool flight_enter(struct replicator *r, struct flight *f)
+{
+    pthread_mutex_lock(&r->lock);
+    for (;;) {
+        struct flight *other = r->flights;
+        while (other && !digest_equal(&other->digest, &f->digest))
+            other = other->next;
+        if (!other || r->stopping)
+            break;
+        wait_cond(&r->changed, &r->lock, 200);
+    }
+    bool go = !r->stopping;
+    if (go) {
+        f->next = r->flights;
+        r->flights = f;
+    }
+    pthread_mutex_unlock(&r->lock);
+    return go;
+}
+
+static void flight_leave(struct replicator *r, struct flight *f)
+{
+    pthread_mutex_lock(&r->lock);
+    struct flight **at = &r->flights;
+    while (*at != f)
+        at = &(*at)->next;
+    *at = f->next;
+    pthread_cond_broadcast(&r->changed);
+    pthread_mutex_unlock(&r->lock);
+}
+
+// --- blobs ---
+
+struct blob_want {
+    struct digest digest;
+    uint64_t size; // as the manifest says
+    struct blob_upload *u;
+    uint64_t left_after; // bytes of the job that come after this blob
+};
+
+static void left_set(struct worker *w, const struct blob_want *b)
+{
+    uint64_t have = blob_upload_size(b->u);
+    pthread_mutex_lock(&w->r->lock);
+    w->bytes_left = b->left_after + (have < b->size ? b->size - have : 0);
+    pthread_mutex_unlock(&w->r->lock);
+}
+
+// The body into the file. 0 when it came whole.
+static int blob_flow(struct worker *w, struct blob_want *b, struct inflow *f)
+{
+    AUTO_FREE uint8_t *piece = mem_alloc(128 << 10);
+    if (!piece)
+        return ERR_NOMEM;
+    ssize_t n;
+    while ((n = inflow_read(f, piece, 128 << 10, SOURCE_IDLE_MS)) > 0) {
+        if (blob_upload_size(b->u) + (uint64_t)n > b->size + SIZE_SLACK)
+            return ERR_TOOBIG;
+        int rc = blob_upload_write(b->u, piece, (size_t)n);
+        if (rc)
+            return rc;
+        left_set(w, b);
+    }
+    return (int)n;
+}
+
+static int blob_commit(struct blob_want *b)
+{
+    uint64_t size;
+    int rc = blob_upload_commit(b->u, &b->digest, &size);
+    if (rc == ERR_DIGEST) // 4: what was kept of it is worth nothing
+        blob_upload_truncate(b->u);
+    return rc;
+}
+
+static int blob_answered(struct worker *w, struct blob_want *b, struct inflow *f, int status, uint64_t from)
+{
+    if (status < 0)
+        return status;
+    if (status == 200 && from) { // it gives the whole: begin again
+        int rc = blob_upload_truncate(b->u);
+        return rc ? rc : blob_flow(w, b, f);
+    }
+    if (status == 200 || status == 206)
+        return blob_flow(w, b, f);
+    if (status == 416) // what we have is longer than what there is
+        blob_upload_truncate(b->u);
+    return status == 404 ? ERR_NOTFOUND : ERR_PROTO;
+}
+
+static int blob_get(struct worker *w, const struct topology *t, const struct registry *reg, struct peer *p, void *arg,
+                    char error[ERROR_TEXT_SIZE])
+{
+    struct blob_want *b = arg;
+    char target[512];
+    target_format(target, sizeof target, &w->job.entry, "blobs", &b->digest);
+    struct dial d;
+    struct inflow *f = NULL;
+    uint64_t from = blob_upload_size(b->u);
+    int rc = peer_dial(w->r, t, p->name, target, reg, &d), status = 0;
+    if (from) {
+        snprintf(d.range, sizeof d.range, "Range: bytes=%" PRIu64 "-", from);
+        d.headers[d.q.n_headers++] = d.range;
+    }
+    d.q.idle_timeout_ms = SOURCE_IDLE_MS;
+    if (!rc)
+        rc = inflow_open(w->r->o.fetcher, &d.q, &w->r->stopping, &f);
+    if (!rc) {
+        status = inflow_status(f, PEER_ANSWER_MS);
+        rc = blob_answered(w, b, f, status, from);
+    }
+    if (!rc)
+        rc = blob_commit(b);
+    if (rc && rc == status)
+        snprintf(error, ERROR_TEXT_SIZE, "%s: blob: %s", p->name,
+                 *inflow_message(f) ? inflow_message(f) : err_text(rc));
+    else if (rc && (rc == ERR_PROTO || rc == ERR_NOTFOUND))
+        snprintf(error, ERROR_TEXT_SIZE, "%s: blob: answered %d", p->name, status);
+    else if (rc)
+        snprintf(error, ERROR_TEXT_SIZE, "%s: blob: %s", p->name, err_text(rc));
+    inflow_close(f);
+    return rc;
+}
+
+static int blob_get_any(struct worker *w, const struct topology *t, const struct registry *reg, struct blob_want *b,
+                        int64_t *out_not_before, char error[ERROR_TEXT_SIZE])
+{
+    uint64_t size;
+    int rc = blob_stat(w->r->o.blobs, &b->digest, &size);
+    if (rc != ERR_NOTFOUND)
+        return rc;
+    rc = blob_partial_open(w->r->o.blobs, &b->digest, &b->u);
+    if (rc)
+        return rc;
+    // All of it may be here since before a crash: then only the digest is left to see to.
+    if (!b->size || blob_upload_size(b->u) < b->size || blob_commit(b))
+        rc = sources_try(w, t, reg, blob_get, b, out_not_before, error);
+    blob_upload_close(b->u);
+    return rc;
+}
+
+int blob_fetch(struct worker *w, const struct topology *t, const struct registry *reg, const struct digest *d,
+               uint64_t size, int64_t *out_not_before_mono, char error[ERROR_TEXT_SIZE])
+{
+    struct blob_want b = {.digest = *d, .size = size};
+    b.left_after = w->bytes_left > size ? w->bytes_left - size : 0;
+    struct flight f = {.digest = *d};
+    if (!flight_enter(w->r, &f))
+        return ERR_CANCELED;
+    int rc = blob_get_any(w, t, reg, &b, out_not_before_mono, error);
+    flight_leave(w->r, &f);
+    return rc;
+}

@@ -1,0 +1,230 @@
+// SPDX-License-Identifier: Apache-2.0
+// Lines of a feed; see feed_line.h. Called by peer readers and by recovery on their own threads, and by the feed's
+// server on the pool.
+//
+// Invariants (design section 9)
+//   8. Places only go up: a line at or before the last one is refused, so a sequence seen is never seen to mean
+//      something else.
+#include "replication/feed_line.h"
+
+#include "base/err.h"
+#include "replication/cursor.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <jansson.h>
+#include <string.h>
+
+#define PROGRESS_PREFIX "{\"progress\":"
+
+static bool alnum_lower(char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
+}
+
+bool repository_name_ok(const char *s)
+{
+    size_t n = strnlen(s, 256);
+    if (n == 0 || n > 255 || !alnum_lower(s[0]) || !alnum_lower(s[n - 1]))
+        return false;
+    for (size_t i = 1; i < n; i++) {
+        if (alnum_lower(s[i]))
+            continue;
+        char c = s[i], before = s[i - 1];
+        if (c == '/' || c == '.') { // stand alone between letters or digits
+            if (!alnum_lower(before) || !alnum_lower(s[i + 1]))
+                return false;
+        } else if (c == '_') { // one or two
+            if (!alnum_lower(before) && !(before == '_' && i >= 2 && alnum_lower(s[i - 2])))
+                return false;
+            if (!alnum_lower(s[i + 1]) && s[i + 1] != '_')
+                return false;
+        } else if (c != '-' || (!alnum_lower(before) && before != '-') || (!alnum_lower(s[i + 1]) && s[i + 1] != '-')) {
+            return false;
+        }
+    }
+    return true;
+}
+
+bool tag_name_ok(const char *s)
+{
+    size_t n = strnlen(s, 129);
+    if (n == 0 || n > 128 || s[0] == '.' || s[0] == '-')
+        return false;
+    for (size_t i = 0; i < n; i++)
+        if (!alnum_lower(s[i]) && !(s[i] >= 'A' && s[i] <= 'Z') && s[i] != '.' && s[i] != '_' && s[i] != '-')
+            return false;
+    return true;
+}
+
+int feed_progress_format(const struct feed_mark *m, uint64_t topology_version, bool caught_up,
+                         const char *const *registries, size_t n, struct buf *out)
+{
+    char cur[CURSOR_TEXT_SIZE];
+    buf_printf(out, PROGRESS_PREFIX "\"%s\",\"topology\":%" PRIu64 ",\"caughtUp\":%s", cursor_format(m, cur),
+               topology_version, caught_up ? "true" : "false");
+    if (registries) {
+        buf_str(out, ",\"registries\":[");
+        for (size_t i = 0; i < n; i++) // registry names hold letters and digits only
+            buf_printf(out, "%s\"%s\"", i ? "," : "", registries[i]);
+        buf_str(out, "]");
+    }
+    buf_str(out, "}\n");
+    return out->err;
+}
+
+static int registries_take(const json_t *list, struct arena *a, struct feed_line *out)
+{
+    if (!json_is_array(list) || json_array_size(list) > FEED_REGISTRIES_MAX)
+        return ERR_PROTO;
+    size_t n = json_array_size(list);
+    const char **names = arena_array(a, n + 1, sizeof *names);
+    if (!names)
+        return ERR_NOMEM;
+    for (size_t i = 0; i < n; i++) {
+        const char *s = json_string_value(json_array_get(list, i));
+        if (!s || !hostname_registry_ok(s))
+            return ERR_PROTO;
+        names[i] = arena_strdup(a, s);
+        if (!names[i])
+            return ERR_NOMEM;
+    }
+    out->registries = names;
+    out->n_registries = n;
+    return 0;
+}
+
+static int progress_fields(struct feed_rules *ru, const json_t *o, struct arena *a, struct feed_line *out,
+                           const char **why)
+{
+    const char *cur = json_string_value(json_object_get(o, "progress"));
+    const json_t *version = json_object_get(o, "topology"), *names = json_object_get(o, "registries");
+    const json_t *caught_up = json_object_get(o, "caughtUp");
+    struct feed_mark m;
+    *why = "malformed progress line";
+    if (!cur || cursor_parse(cur, &m) || !json_is_integer(version) || json_integer_value(version) < 1 ||
+        !json_is_boolean(caught_up) || json_object_size(o) != (names ? 4u : 3u))
+        return ERR_PROTO;
+    if (names) {
+        int rc = registries_take(names, a, out);
+        if (rc)
+            return rc;
+    }
+    *why = "progress goes back";
+    int order = mark_order(&m, &ru->last);
+    if (order < 0 || (order == 0 && !mark_is_zero(&m) && !mark_equal(&m, &ru->last)))
+        return ERR_PROTO;
+    ru->last = m;
+    ru->their_topology = (uint64_t)json_integer_value(version);
+    out->kind = FEED_PROGRESS;
+    out->caught_up = json_is_true(caught_up);
+    *why = NULL;
+    return 0;
+}
+
+static int progress_accept(struct feed_rules *ru, struct bytes line, struct arena *a, struct feed_line *out,
+                           const char **why)
+{
+    json_error_t err;
+    json_t *o = json_loadb((const char *)line.p, line.n, JSON_REJECT_DUPLICATES, &err);
+    *why = "malformed progress line";
+    int rc = o ? progress_fields(ru, o, a, out, why) : ERR_PROTO;
+    json_decref(o);
+    return rc;
+}
+
+// Names become parts of URLs and of rows; the signature says who wrote them, not that they are sane.
+static bool names_ok(const struct feed_entry *e)
+{
+    if (!hostname_registry_ok(e->registry) || !repository_name_ok(e->repository))
+        return false;
+    return e->kind == ENTRY_TAG ? tag_name_ok(e->tag) : e->kind == ENTRY_MANIFEST && !*e->tag;
+}
+
+static int signature_check(const struct feed_rules *ru, const struct feed_entry *e, const char **why)
+{
+    const struct public_key *key = topology_feed_key(ru->topology, e->key);
+    *why = "signed by a key that the topology does not give its origin";
+    if (!key || key->region != ru->origin->index)
+        return ERR_AUTH;
+    struct buf text;
+    buf_init(&text, 64 << 10);
+    int rc = entry_sign_input(e, &text);
+    *why = "wrong signature";
+    if (!rc)
+        rc = ru->verify(key->spki_b64, text.p, text.n, e->sig) ? ERR_AUTH : 0;
+    buf_done(&text);
+    return rc == ERR_NOMEM || rc == ERR_AUTH || !rc ? rc : ERR_PROTO;
+}
+
+// Where the last line was the entry before, the running hash must follow from it. After a filtered stretch it cannot be
+// computed, and the signature alone vouches for it.
+static bool chain_ok(const struct feed_rules *ru, const struct feed_entry *e)
+{
+    if (e->epoch != ru->last.epoch || e->seq != ru->last.seq + 1 || ru->last.seq == 0)
+        return true;
+    uint8_t want[ENTRY_HASH_BYTES];
+    return entry_hash(ru->last.hash, e, want) == 0 && memcmp(want, e->hash, sizeof want) == 0;
+}
+
+static int entry_accept(struct feed_rules *ru, struct bytes line, struct arena *a, struct feed_line *out,
+                        const char **why)
+{
+    struct feed_entry e;
+    *why = "malformed entry";
+    int rc = entry_parse(line, a, &e);
+    if (rc)
+        return rc == ERR_NOMEM ? rc : ERR_PROTO;
+    if (!names_ok(&e))
+        return ERR_PROTO;
+    *why = "entry of another origin";
+    if (strcmp(e.origin, ru->origin->name) != 0)
+        return ERR_PROTO;
+    *why = "entry out of order";
+    struct feed_mark m;
+    mark_of_entry(&e, &m);
+    if (e.seq == 0 || mark_order(&m, &ru->last) <= 0)
+        return ERR_PROTO;
+    *why = "stamp does not go up";
+    if (e.stamp <= ru->last_stamp)
+        return ERR_PROTO;
+    *why = "content does not match its digest";
+    struct digest d;
+    if (e.content.n && (e.kind != ENTRY_MANIFEST || e.content.n != e.size ||
+                        digest_of(e.digest.alg, e.content.p, e.content.n, &d) || !digest_equal(&d, &e.digest)))
+        return ERR_PROTO;
+    rc = signature_check(ru, &e, why);
+    if (rc)
+        return rc;
+    *why = "running hash does not follow";
+    if (!chain_ok(ru, &e))
+        return ERR_PROTO;
+    const struct registry *reg = topology_registry(ru->topology, e.registry);
+    bool ours = reg && registry_replica(reg, ru->self->index) && registry_replica(reg, ru->origin->index);
+    *why = "entry of a registry that is not shared";
+    // Two regions may be on different topologies for a while: then it is no offence, and covered.h has it read again.
+    if (!ours && ru->self != ru->origin && ru->their_topology == ru->topology->version)
+        return ERR_PROTO;
+    assert(mark_order(&ru->last, &m) < 0); // 8
+    ru->last = m;
+    ru->last_stamp = e.stamp;
+    out->kind = ours || ru->self == ru->origin ? FEED_ENTRY : FEED_SKIPPED;
+    out->entry = e;
+    *why = NULL;
+    return 0;
+}
+
+int feed_line_accept(struct feed_rules *rules, struct bytes line, struct arena *a, struct feed_line *out,
+                     const char **out_why)
+{
+    struct feed_line l = {0};
+    size_t n = strlen(PROGRESS_PREFIX);
+    int rc = line.n > FEED_LINE_MAX                                   ? ERR_PROTO
+             : line.n >= n && memcmp(line.p, PROGRESS_PREFIX, n) == 0 ? progress_accept(rules, line, a, &l, out_why)
+                                                                      : entry_accept(rules, line, a, &l, out_why);
+    if (line.n > FEED_LINE_MAX)
+        *out_why = "line too long";
+    if (!rc)
+        *out = l;
+    return rc;
+}

@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+// One line of a feed, on both ends (design section 9). A line is an entry (store/entry.h), or a progress object:
+//
+//   {"progress":CURSOR,"topology":version,"caughtUp":bool,"registries":[…]}
+//
+// The first line of a stream is a progress object with "registries": what the sender filters by. Later ones tell of
+// filtered stretches and of quiet ("caughtUp": nothing more is there now). feed_line_accept is the whole of what a
+// reader believes: nothing it refused reaches the store. Pure; one `struct feed_rules` per stream.
+#ifndef MERIDIAN_REPLICATION_FEED_LINE_H
+#define MERIDIAN_REPLICATION_FEED_LINE_H
+
+#include "config/topology.h"
+#include "store/entry.h"
+
+#define FEED_REGISTRIES_MAX 4096
+#define FEED_LINE_MAX ENTRY_LINE_MAX // a progress line keeps to the same ceiling
+
+typedef int (*feed_verify_fn)(const char *spki_b64, const void *p, size_t n, const uint8_t sig[64]);
+
+struct feed_rules { // what a reader holds against each line
+    const struct topology *topology;
+    const struct region *self;   // the reader
+    const struct region *origin; // whose feed this is; may be the reader itself (recovery)
+    feed_verify_fn verify;
+    struct feed_mark last;   // the last line's place; lines go up from here
+    uint64_t last_stamp;     // of the last entry in this stream; 0: none yet
+    uint64_t their_topology; // the sender's version; 0: not said yet
+};
+
+enum feed_line_kind {
+    FEED_ENTRY,
+    FEED_SKIPPED, // true, but of a registry that this reader's topology does not give it: not for the store
+    FEED_PROGRESS,
+};
+
+struct feed_line {
+    enum feed_line_kind kind;
+    struct feed_entry entry; // FEED_ENTRY, FEED_SKIPPED
+    bool caught_up;          // FEED_PROGRESS
+    const char **registries; // FEED_PROGRESS: NULL when the line has none
+    size_t n_registries;
+};
+
+// `line` is without its newline. Moves rules->last on success. ERR_PROTO (malformed, out of order, of another origin),
+// ERR_AUTH (signature or key), ERR_NOMEM; *out_why is a static sentence for the log.
+int feed_line_accept(struct feed_rules *rules, struct bytes line, struct arena *a, struct feed_line *out,
+                     const char **out_why);
+int feed_progress_format(const struct feed_mark *m, uint64_t topology_version, bool caught_up,
+                         const char *const *registries /* NULL: none said */, size_t n, struct buf *out);
+
+bool repository_name_ok(const char *s); // OCI distribution-spec name, at most 255 bytes
+bool tag_name_ok(const char *s);
+
+#endif

@@ -1,0 +1,276 @@
+// SPDX-License-Identifier: Apache-2.0
+// Serves this region's feed to peers (GET /replication/v1/feed) and says how far it has read others (…/mark). The
+// cursor is checked and batches are read on the pool; a commit wakes the streams, so that a push starts the copy at
+// once.
+//
+// Invariants (design section 9)
+//   8. A cursor that is no place in our log means that we lost entries: 409, and the keeper recovers them before
+//      anything is written again.
+//  10. A feed carries only registries that the reader also holds.
+#include "replication/outstream.h"
+
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/mem.h"
+#include "replication/feed_line.h"
+
+#include <jansson.h>
+#include <stdio.h>
+#include <string.h>
+
+#define BATCH_ENTRIES 32
+#define BATCH_BYTES (BATCH_ENTRIES * (size_t)ENTRY_LINE_MAX + (64u << 10) * 8)
+
+struct feed_out {
+    struct replicator *r;
+    struct arena arena; // of the stream
+    const char *origin;
+    bool relay; // another's entries: ends when all was sent
+    const char **registries;
+    size_t n_registries;
+    bool all;                   // the reader's own entries: nothing to filter
+    uint64_t topology_version;  // what the filter was made from
+    struct feed_mark at, asked; // sent up to; as asked
+    bool greeted, idle_said;
+    int64_t beat_mono, end_mono;
+};
+
+static void feed_free(void *ctx)
+{
+    struct feed_out *s = ctx;
+    arena_done(&s->arena);
+    free(s);
+}
+
+static bool topology_moved(struct feed_out *s)
+{
+    struct topology *t = snapshot_get(s->r->o.topology);
+    bool moved = !t || t->version != s->topology_version;
+    snapshot_unref(t);
+    return moved;
+}
+
+static void progress_add(struct feed_out *s, bool caught_up, struct buf *out)
+{
+    feed_progress_format(&s->at, s->topology_version, caught_up, s->greeted ? NULL : s->registries, s->n_registries,
+                         out);
+    s->greeted = true;
+    s->beat_mono = clock_mono_ms() + FEED_BEAT_MS;
+}
+
+// One batch. true: there may be more.
+static bool batch_add(struct feed_out *s, struct buf *out, bool *out_end)
+{
+    struct arena a;
+    arena_init(&a, 0);
+    struct feed_entry *entries = NULL;
+    size_t n = 0;
+    struct feed_mark last = s->at;
+    int rc = 0;
+    // An empty list would mean "all" to the store: a reader that shares nothing gets nothing.
+    if (s->all || s->n_registries)
+        rc = meta_feed_read(s->r->o.meta, s->origin, &s->at, s->all ? NULL : s->registries,
+                            s->all ? 0 : s->n_registries, BATCH_ENTRIES, &a, &entries, &n, &last);
+    for (size_t i = 0; !rc && i < n; i++)
+        rc = entry_format(&entries[i], out);
+    bool moved = mark_order(&last, &s->at) > 0;
+    if (rc) { // the reader comes again
+        *out_end = true;
+        out->n = 0;
+    } else if (moved) {
+        s->at = last;
+        s->idle_said = false;
+        if (n < BATCH_ENTRIES) // a filtered stretch, or simply the end of it: the mark may lie past the last entry
+            progress_add(s, false, out);
+    }
+    arena_done(&a);
+    return moved && !rc;
+}
+
+static bool feed_produce(void *ctx, struct buf *out, bool *out_end)
+{
+    struct feed_out *s = ctx;
+    *out_end = false;
+    if (!s->greeted)
+        progress_add(s, false, out);
+    if (topology_moved(s) || clock_mono_ms() >= s->end_mono) {
+        *out_end = true;
+        return false;
+    }
+    bool more = batch_add(s, out, out_end);
+    if (*out_end || more)
+        return more;
+    if (!s->idle_said || clock_mono_ms() >= s->beat_mono)
+        progress_add(s, true, out);
+    s->idle_said = true;
+    *out_end = s->relay;
+    return false;
+}
+
+static const struct outstream_ops feed_ops = {
+    .produce = feed_produce, .free_ctx = feed_free, .buffer_bytes = BATCH_BYTES, .tick_ms = 1000};
+
+static void conflict_answer(struct feed_out *s, struct http_request *req, struct http_response *resp)
+{
+    char cur[CURSOR_TEXT_SIZE];
+    struct feed_mark head = {0};
+    meta_head(s->r->o.meta, s->origin, &head);
+    http_response_json(
+        req, resp, 409,
+        json_pack("{s:s, s:s}", "error", "the cursor is no place in this feed", "head", cursor_format(&head, cur)));
+}
+
+// 0; ERR_CONFLICT after the answer was made.
+static int cursor_check(struct feed_out *s, const char *peer, struct http_request *req, struct http_response *resp)
+{
+    int rc = mark_is_zero(&s->asked) ? 0 : meta_feed_check(s->r->o.meta, s->origin, &s->asked);
+    if (rc == ERR_CONFLICT) {
+        struct peer *p = replicator_peer(s->r, peer);
+        if (p && recover_settled(s->r, p, &s->asked))
+            return 0; // what it read there is lost for good, and all that anybody had of it was announced again
+        if (p)
+            recover_want(s->r, p, &s->asked);
+        conflict_answer(s, req, resp);
+    } else if (rc) {
+        refuse(req, resp, 503, err_text(rc));
+    }
+    return rc;
+}
+
+static void feed_run(struct http_request *req, struct http_response *resp)
+{
+    struct feed_out *s = req->ctx;
+    struct replicator *r = s->r;
+    if (!replicator_enter(r)) {
+        refuse(req, resp, 503, "stopping");
+        return;
+    }
+    // The name of the asking region was kept behind the origin's.
+    const char *peer = s->origin + strlen(s->origin) + 1;
+    // Relayed logs have holes where this region does not share: only the order counts there.
+    int rc = s->relay ? 0 : cursor_check(s, peer, req, resp);
+    if (!rc) {
+        s->at = s->asked;
+        rc = outstream_start(r, &feed_ops, s, "application/x-ndjson", resp);
+        if (rc)
+            refuse(req, resp, 503, err_text(rc));
+        else
+            req->ctx = NULL; // the stream's now
+    }
+    replicator_leave(r);
+}
+
+static void feed_done(struct http_request *req)
+{
+    if (req->ctx)
+        feed_free(req->ctx);
+}
+
+static int filter_make(struct feed_out *s, const struct topology *t, const struct region *peer)
+{
+    const struct region *origin = topology_region(t, s->origin);
+    const struct region *self = topology_region(t, s->r->o.region);
+    s->all = s->relay && strcmp(s->origin, peer->name) == 0;
+    if (!origin || !self)
+        return ERR_NOTFOUND;
+    size_t n = shared_registries(t, origin->index, peer->index, NULL, 0);
+    s->registries = arena_array(&s->arena, n + 1, sizeof *s->registries);
+    if (!s->registries)
+        return ERR_NOMEM;
+    s->n_registries = shared_registries(t, origin->index, peer->index, s->registries, n);
+    for (size_t i = 0; i < s->n_registries; i++) { // the names must outlive the topology
+        s->registries[i] = arena_strdup(&s->arena, s->registries[i]);
+        if (!s->registries[i])
+            return ERR_NOMEM;
+    }
+    if (s->n_registries > FEED_REGISTRIES_MAX)
+        return ERR_TOOBIG;
+    return 0;
+}
+
+void feed_begin(struct replicator *r, struct http_request *req, const struct topology *t, const struct region *peer,
+                struct http_plan *plan)
+{
+    const char *after = http_query_get(req, "after", 0), *origin = http_query_get(req, "origin", 0);
+    struct feed_mark mark;
+    plan->kind = HTTP_PLAN_REPLY;
+    if (!after || cursor_parse(after, &mark) || http_query_get(req, "after", 1)) {
+        refuse(req, &plan->response, 400, "after: not a cursor of this feed");
+        return;
+    }
+    if (!origin)
+        origin = r->o.region;
+    if (!hostname_region_ok(origin) || !topology_region(t, origin)) {
+        refuse(req, &plan->response, 404, "origin: no such region");
+        return;
+    }
+    struct feed_out *s = mem_zalloc(sizeof *s);
+    if (!s) {
+        refuse(req, &plan->response, 503, err_text(ERR_NOMEM));
+        return;
+    }
+    *s = (struct feed_out){.r = r, .asked = mark, .topology_version = t->version};
+    arena_init(&s->arena, 4 << 20);
+    int64_t now = clock_mono_ms();
+    s->end_mono = now + FEED_TURN_MS / 2 + wait_backoff_ms(0, FEED_TURN_MS, FEED_TURN_MS) / 2;
+    s->relay = strcmp(origin, r->o.region) != 0;
+    size_t n = strlen(origin) + 1 + strlen(peer->name) + 1;
+    char *names = arena_alloc(&s->arena, n);
+    if (names)
+        snprintf(names, n, "%s%c%s", origin, 0, peer->name);
+    s->origin = names;
+    int rc = names ? filter_make(s, t, peer) : ERR_NOMEM;
+    if (rc) {
+        refuse(req, &plan->response, 503, err_text(rc));
+        feed_free(s);
+        return;
+    }
+    plan->kind = HTTP_PLAN_RUN;
+    plan->run = feed_run;
+    plan->done = feed_done;
+    plan->ctx = s;
+    plan->pool = r->o.pool;
+}
+
+// --- mark ---
+struct mark_ask {
+    struct replicator *r;
+    const char *origin;
+};
+
+static void mark_run(struct http_request *req, struct http_response *resp)
+{
+    struct mark_ask *q = req->ctx;
+    struct feed_mark m;
+    int rc = replicator_enter(q->r) ? 0 : ERR_CLOSED;
+    if (!rc) {
+        rc = read_mark(q->r, q->origin, &m);
+        replicator_leave(q->r);
+    }
+    char cur[CURSOR_TEXT_SIZE];
+    if (rc)
+        refuse(req, resp, 503, err_text(rc));
+    else
+        http_response_json(req, resp, 200, json_pack("{s:s}", "mark", cursor_format(&m, cur)));
+}
+
+void mark_begin(struct replicator *r, struct http_request *req, const struct region *peer, struct http_plan *plan)
+{
+    const char *origin = http_query_get(req, "origin", 0);
+    struct mark_ask *q = arena_alloc(&req->arena, sizeof *q);
+    plan->kind = HTTP_PLAN_REPLY;
+    if (!origin || strcmp(origin, peer->name) != 0) { // how far others were read is not its affair
+        refuse(req, &plan->response, 400, "origin: must be the asking region");
+    } else if (!q) {
+        refuse(req, &plan->response, 503, err_text(ERR_NOMEM));
+    } else {
+        *q = (struct mark_ask){.r = r, .origin = peer->name};
+        q->origin = arena_strdup(&req->arena, peer->name);
+        plan->kind = q->origin ? HTTP_PLAN_RUN : HTTP_PLAN_REPLY;
+        if (!q->origin)
+            refuse(req, &plan->response, 503, err_text(ERR_NOMEM));
+        plan->run = mark_run;
+        plan->ctx = q;
+        plan->pool = r->o.pool;
+    }
+}

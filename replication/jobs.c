@@ -1,0 +1,227 @@
+// SPDX-License-Identifier: Apache-2.0
+// Runs the durable jobs: one for each entry that was read and is not applied yet. The dispatcher takes what is due, in
+// turns by registry, applies what needs nothing from elsewhere itself (tags, manifests whose blobs are here), and hands
+// the rest to fetch workers. So tags and small things never wait behind a region that cannot be reached.
+//
+// Invariants (design section 9)
+//   5. No entry is lost with its job: it ends only in the transaction that applies it, else it is retried with backoff.
+//   6. Jobs are fair by registry: in one pass a registry whose job found no free worker waits, the others go on.
+#include "replication/replication_priv.h"
+
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/log.h"
+#include "base/mem.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <string.h>
+
+#define DUE_MAX 64
+#define RETRY_FIRST_MS 250
+#define RETRY_MAX_MS 30000
+#define WAITING_MS 2000 // for another entry: that one's own end wakes it sooner
+#define IDLE_LOOK_MS 1000
+
+void jobs_kick(struct replicator *r)
+{
+    pthread_mutex_lock(&r->lock);
+    r->jobs_kicked++;
+    pthread_cond_broadcast(&r->changed);
+    pthread_mutex_unlock(&r->lock);
+}
+
+// --- what both do when a try is over ---
+
+static void job_applied(struct replicator *r, const struct feed_entry *e)
+{
+    if (e->kind == ENTRY_MANIFEST)
+        meta_jobs_wake(r->o.meta); // tags and indexes that waited for it
+}
+
+static void job_again(struct replicator *r, const struct job *job, int64_t delay_ms, const char *error)
+{
+    int rc = meta_job_retry(r->o.meta, job->id, clock_wall_ms() + delay_ms, error);
+    static struct log_limit limit = LOG_LIMIT(5000);
+    if (error && !r->stopping)
+        log_limited(&limit, LOG_WARN, "replication: %s/%s from %s: %s; it is tried again", job->entry.registry,
+                    job->entry.repository, job->entry.origin, error);
+    if (rc && rc != ERR_NOTFOUND && !r->stopping) // it stays due: do not spin on a store that fails
+        replicator_sleep(r, 500);
+}
+
+// --- workers ---
+
+static int entry_copy(struct arena *a, const struct feed_entry *from, struct feed_entry *to)
+{
+    *to = *from;
+    to->origin = arena_strdup(a, from->origin);
+    to->registry = arena_strdup(a, from->registry);
+    to->repository = arena_strdup(a, from->repository);
+    to->tag = arena_strdup(a, from->tag ? from->tag : "");
+    to->media_type = arena_strdup(a, from->media_type ? from->media_type : "");
+    to->key = arena_strdup(a, from->key ? from->key : "");
+    to->content.p = from->content.n ? arena_copy(a, from->content.p, from->content.n) : NULL;
+    bool all = to->origin && to->registry && to->repository && to->tag && to->media_type && to->key;
+    return all && (to->content.p || !from->content.n) ? 0 : ERR_NOMEM;
+}
+
+// Gives the job to a free worker. ERR_BUSY: none is free.
+static int worker_give(struct replicator *r, const struct job *job)
+{
+    pthread_mutex_lock(&r->lock);
+    struct worker *w = NULL;
+    for (size_t i = 0; i < r->n_workers && !w; i++)
+        if (!r->workers[i].busy)
+            w = &r->workers[i];
+    int rc = w ? 0 : ERR_BUSY;
+    if (w) {
+        arena_init(&w->arena, 1 << 20);
+        w->job = *job;
+        w->job.last_error = NULL;
+        w->bytes_left = 0;
+        rc = entry_copy(&w->arena, &job->entry, &w->job.entry);
+        if (rc) {
+            arena_done(&w->arena);
+        } else {
+            w->busy = true;
+            pthread_cond_broadcast(&r->changed);
+        }
+    }
+    pthread_mutex_unlock(&r->lock);
+    return rc;
+}
+
+static void worker_run(struct worker *w)
+{
+    struct replicator *r = w->r;
+    char error[ERROR_TEXT_SIZE] = "";
+    int64_t not_before = 0;
+    enum apply_result result = apply_fetching(w, &not_before, error);
+    if (result == APPLY_DONE) {
+        job_applied(r, &w->job.entry);
+        return;
+    }
+    if (r->stopping)
+        return; // as it was: the job is due again at the next start
+    int64_t delay = result == APPLY_WAITS ? WAITING_MS : wait_backoff_ms(w->job.attempts, RETRY_FIRST_MS, RETRY_MAX_MS);
+    int64_t source_ms = not_before - clock_mono_ms(); // every source that could be asked is known to be down until then
+    if (not_before && source_ms < delay)
+        delay = source_ms < RETRY_FIRST_MS ? RETRY_FIRST_MS : source_ms;
+    job_again(r, &w->job, delay, result == APPLY_WAITS ? NULL : error);
+}
+
+void *worker_main(void *arg)
+{
+    struct worker *w = arg;
+    struct replicator *r = w->r;
+    pthread_mutex_lock(&r->lock);
+    while (!r->stopping) {
+        if (!w->busy) {
+            wait_cond(&r->changed, &r->lock, IDLE_LOOK_MS);
+            continue;
+        }
+        pthread_mutex_unlock(&r->lock);
+        worker_run(w);
+        pthread_mutex_lock(&r->lock);
+        w->busy = false;
+        w->bytes_left = 0;
+        arena_done(&w->arena);
+        r->jobs_kicked++;
+        pthread_cond_broadcast(&r->changed);
+    }
+    pthread_mutex_unlock(&r->lock);
+    return NULL;
+}
+
+// --- dispatcher ---
+
+struct pass { // one look at what is due
+    struct arena arena;
+    struct job *jobs;
+    size_t n;
+    int64_t next_ms; // wall
+    const char *full[DUE_MAX];
+    size_t n_full;
+    size_t n_done;
+};
+
+static bool job_running(struct replicator *r, int64_t id)
+{
+    bool running = false;
+    pthread_mutex_lock(&r->lock);
+    for (size_t i = 0; i < r->n_workers; i++)
+        running = running || (r->workers[i].busy && r->workers[i].job.id == id);
+    pthread_mutex_unlock(&r->lock);
+    return running;
+}
+
+static bool registry_full(const struct pass *pass, const char *registry)
+{
+    for (size_t i = 0; i < pass->n_full; i++)
+        if (strcmp(pass->full[i], registry) == 0)
+            return true;
+    return false;
+}
+
+static void job_turn(struct replicator *r, struct pass *pass, const struct job *job)
+{
+    if (job_running(r, job->id) || registry_full(pass, job->entry.registry))
+        return;
+    int rc = 0;
+    enum apply_result result = apply_local(r, job, &rc);
+    if (result == APPLY_NEEDS) {
+        rc = worker_give(r, job);
+        if (rc == ERR_BUSY) // 6
+            pass->full[pass->n_full++] = job->entry.registry;
+        else if (!rc)
+            pass->n_done++;
+        return;
+    }
+    if (result == APPLY_DONE)
+        job_applied(r, &job->entry);
+    else if (result == APPLY_WAITS)
+        job_again(r, job, WAITING_MS, NULL);
+    else
+        job_again(r, job, wait_backoff_ms(job->attempts, RETRY_FIRST_MS, RETRY_MAX_MS), err_text(rc));
+    pass->n_done++;
+}
+
+static void pass_run(struct replicator *r, struct pass *pass)
+{
+    int rc = meta_jobs_due(r->o.meta, clock_wall_ms(), DUE_MAX, &pass->arena, &pass->jobs, &pass->n, &pass->next_ms);
+    if (rc) {
+        static struct log_limit limit = LOG_LIMIT(5000);
+        log_limited(&limit, LOG_ERROR, "replication: jobs cannot be read: %s", err_text(rc));
+        pass->n = 0;
+        pass->next_ms = clock_wall_ms() + IDLE_LOOK_MS;
+    }
+    assert(pass->n <= DUE_MAX);
+    for (size_t i = 0; i < pass->n && !r->stopping; i++)
+        job_turn(r, pass, &pass->jobs[i]);
+}
+
+void *dispatcher_main(void *arg)
+{
+    struct replicator *r = arg;
+    while (!r->stopping) {
+        pthread_mutex_lock(&r->lock);
+        uint64_t kicked = r->jobs_kicked;
+        pthread_mutex_unlock(&r->lock);
+        struct pass pass = {.next_ms = INT64_MAX};
+        arena_init(&pass.arena, 0);
+        pass_run(r, &pass);
+        bool again = pass.n_done > 0;
+        int64_t wait_ms = pass.next_ms == INT64_MAX ? IDLE_LOOK_MS : pass.next_ms - clock_wall_ms();
+        arena_done(&pass.arena);
+        if (pass.n && !again) // all that is due runs or waits for a worker
+            wait_ms = IDLE_LOOK_MS;
+        if (wait_ms > IDLE_LOOK_MS)
+            wait_ms = IDLE_LOOK_MS;
+        pthread_mutex_lock(&r->lock);
+        if (!again && !r->stopping && r->jobs_kicked == kicked)
+            wait_cond(&r->changed, &r->lock, wait_ms < 10 ? 10 : wait_ms);
+        pthread_mutex_unlock(&r->lock);
+    }
+    return NULL;
+}

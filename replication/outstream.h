@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+// A response body that is produced on the pool and pulled by the HTTP server: the feed's streams and the long polls of
+// `have`. The HTTP thread only copies what is there; when there is nothing, it asks the pool for more at the next wake
+// or tick. Producers append to a bounded buffer.
+//
+// Life: outstream_start hands the stream to the response. It ends when the producer says so, when the client leaves or
+// when the replicator stops; `free_ctx` is then called once, on whatever thread let go last.
+#ifndef MERIDIAN_REPLICATION_OUTSTREAM_H
+#define MERIDIAN_REPLICATION_OUTSTREAM_H
+
+#include "replication/replication_priv.h"
+
+struct outstream_ops {
+    // On the pool, one call at a time. Appends to `out`. true: there may be more at once. Sets *out_end when this was
+    // the last.
+    bool (*produce)(void *ctx, struct buf *out, bool *out_end);
+    void (*free_ctx)(void *ctx);
+    size_t buffer_bytes; // ceiling of what one call may append
+    unsigned tick_ms;    // call produce at least so often
+};
+
+// Fills the response. On failure nothing was taken over: the caller still owns ctx.
+int outstream_start(struct replicator *r, const struct outstream_ops *ops, void *ctx, const char *content_type,
+                    struct http_response *resp);
+void outstreams_wake(struct replicator *r); // any thread, never blocks on more than a short lock
+void outstreams_init(struct replicator *r);
+
+#endif

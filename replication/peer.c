@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: Apache-2.0
+// Reaching another region's peer listener: mutual TLS to "<region>.peer.<D>" at the address that the topology gives,
+// so that nobody needs DNS to find a region. Called from this room's own threads.
+#include "replication/replication_priv.h"
+
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/log.h"
+#include "replication/inflow.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+int peer_dial(struct replicator *r, const struct topology *t, const char *region, const char *target,
+              const struct registry *reg, struct dial *out)
+{
+    const struct region *to = topology_region(t, region);
+    if (!to)
+        return ERR_NOTFOUND;
+    memset(out, 0, sizeof *out);
+    int n;
+    if (r->o.dial_socket && !r->o.dial_socket(r->o.dial_ctx, region, out->socket, sizeof out->socket)) {
+        n = snprintf(out->url, sizeof out->url, "http://%s.peer.%s%s", region, t->domain, target);
+        out->q.unix_socket = out->socket;
+    } else {
+        n = snprintf(out->url, sizeof out->url, "https://%s.peer.%s:%u%s", region, t->domain, to->peer.port, target);
+        out->to = to->peer;
+        out->q.connect_to = &out->to;
+        out->q.ca_file = r->o.ca_file;
+        out->q.client_pem = r->o.peer_pem;
+    }
+    if (n < 0 || (size_t)n >= sizeof out->url)
+        return ERR_TOOBIG;
+    if (reg) { // which registry's endpoint is called stands in Host; the certificate is checked against the URL
+        char name[HOSTNAME_TEXT_SIZE];
+        int rc = reg->regional_endpoints ? hostname_format(NAME_REGIONAL, t->domain, reg->label, region, NULL, name)
+                                         : hostname_format(NAME_GLOBAL, t->domain, reg->label, NULL, NULL, name);
+        if (rc)
+            return rc;
+        snprintf(out->host, sizeof out->host, "Host: %s", name);
+        out->headers[out->q.n_headers++] = out->host;
+    }
+    out->q.url = out->url;
+    out->q.headers = out->headers;
+    out->q.connect_timeout_ms = PEER_CONNECT_MS;
+    return 0;
+}
+
+int peer_get(struct replicator *r, const struct topology *t, const char *region, const char *target,
+             const struct registry *reg, const char *accept, size_t max, int *out_status, struct buf *out_body,
+             char error[ERROR_TEXT_SIZE])
+{
+    struct dial d;
+    struct inflow *f = NULL;
+    int rc = peer_dial(r, t, region, target, reg, &d);
+    if (!rc && accept) {
+        snprintf(d.accept, sizeof d.accept, "Accept: %s", accept);
+        d.headers[d.q.n_headers++] = d.accept;
+    }
+    d.q.timeout_ms = PEER_ANSWER_MS;
+    if (!rc)
+        rc = inflow_open(r->o.fetcher, &d.q, &r->stopping, &f);
+    if (rc) {
+        snprintf(error, ERROR_TEXT_SIZE, "%s: %s", region, err_text(rc));
+        return rc;
+    }
+    struct buf body;
+    buf_init(&body, max);
+    int status = inflow_status(f, PEER_ANSWER_MS);
+    ssize_t n = status < 0 ? status : 1;
+    uint8_t piece[4096];
+    while (n > 0 && (n = inflow_read(f, piece, sizeof piece, PEER_ANSWER_MS)) > 0) {
+        buf_add(&body, piece, (size_t)n);
+        if (body.err)
+            n = body.err;
+    }
+    if (n < 0) {
+        const char *m = inflow_message(f);
+        snprintf(error, ERROR_TEXT_SIZE, "%s: %s", region, *m ? m : err_text((int)n));
+        buf_done(&body);
+    } else {
+        *out_status = status;
+        *out_body = body;
+    }
+    inflow_close(f);
+    return n < 0 ? (int)n : 0;
+}
+
+void peer_seen(struct peer *p)
+{
+    pthread_mutex_lock(&p->r->lock);
+    p->last_contact_ms = clock_wall_ms();
+    pthread_mutex_unlock(&p->r->lock);
+}
+
+void peer_failed(struct peer *p, const char *fmt, ...)
+{
+    static struct log_limit limit = LOG_LIMIT(5000);
+    char text[ERROR_TEXT_SIZE];
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(text, sizeof text, fmt, ap);
+    va_end(ap);
+    pthread_mutex_lock(&p->r->lock);
+    bool stopping = p->r->stopping;
+    p->failures++;
+    memcpy(p->last_error, text, sizeof text);
+    pthread_mutex_unlock(&p->r->lock);
+    if (!stopping)
+        log_limited(&limit, LOG_WARN, "replication: feed of %s: %s", p->name, text);
+}
+
+size_t shared_registries(const struct topology *t, uint8_t a, uint8_t b, const char **out, size_t cap)
+{
+    region_set both = (region_set)1 << a | (region_set)1 << b;
+    size_t n = 0;
+    for (size_t i = 0; i < t->n_registries; i++) {
+        if ((t->registries[i].replica_set & both) != both)
+            continue;
+        if (out && n < cap)
+            out[n] = t->registries[i].name;
+        n++;
+    }
+    return n;
+}

@@ -1,0 +1,382 @@
+// SPDX-License-Identifier: Apache-2.0
+// Reads one other region's feed: one thread per region, which waits on that region alone, so that one that cannot be
+// reached delays itself only. Every line is verified before it may reach the store; a bad one ends the connection.
+//
+// Invariants (design section 9)
+//   5. The read mark moves in the transaction that makes the jobs (meta_ingest), never before.
+//   6. A region that cannot be reached delays itself only: its thread, its backoff.
+//   8. The origin is asked how far it is from what we read of it before we go on: our cursor echoes the hash.
+#include "replication/covered.h"
+#include "replication/feed_line.h"
+#include "replication/inflow.h"
+
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/log.h"
+#include "base/mem.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <string.h>
+
+#define BATCH_ENTRIES 64
+#define BATCH_BYTES (32u << 20)
+#define READ_AGAIN 1 // the session ended well: connect again
+
+struct session {
+    struct replicator *r;
+    struct peer *p;
+    const struct topology *t;
+    struct feed_rules rules;
+    struct feed_mark stored; // the read mark in the store
+    bool from_start;         // reading again what lies before `stored`
+    bool greeted;            // the first line came
+    struct arena names;      // of the session
+    const char **covered;    // read without a gap up to `stored`
+    size_t n_covered;
+    const char **target; // what will be covered when the re-reading has passed `stored`
+    size_t n_target;
+
+    struct arena batch;
+    struct feed_entry entries[BATCH_ENTRIES];
+    size_t n_entries;
+    bool progressed; // a progress line since the last flush
+};
+
+static int batch_store(struct session *s)
+{
+    struct feed_mark upto = s->rules.last;
+    if (mark_order(&upto, &s->stored) < 0)
+        upto = s->stored; // re-reading: the mark stays until we are past it
+    int rc;
+    do {
+        rc = meta_ingest(s->r->o.meta, s->p->name, s->entries, s->n_entries, &upto);
+        if (rc == ERR_BUSY)
+            replicator_sleep(s->r, 100); // the flow pauses by itself meanwhile
+    } while (rc == ERR_BUSY && !s->r->stopping);
+    if (rc == ERR_CONFLICT) { // the origin says something else than it said before, under the same sequence
+        pthread_mutex_lock(&s->r->lock);
+        s->p->diverged = true;
+        pthread_mutex_unlock(&s->r->lock);
+    }
+    if (rc)
+        return rc;
+    assert(mark_order(&s->stored, &upto) <= 0); // 5, 8
+    s->stored = upto;
+    if (s->n_entries)
+        jobs_kick(s->r);
+    return 0;
+}
+
+static int target_reached(struct session *s)
+{
+    s->covered = s->target;
+    s->n_covered = s->n_target;
+    return covered_set(s->r, s->p->name, s->target, s->n_target);
+}
+
+static int batch_flush(struct session *s)
+{
+    if (!s->n_entries && !s->progressed)
+        return 0;
+    bool moved = s->n_entries || mark_order(&s->rules.last, &s->stored) > 0;
+    int rc = moved ? batch_store(s) : 0;
+    if (!rc && s->from_start && mark_order(&s->rules.last, &s->stored) >= 0) {
+        rc = target_reached(s);
+        s->from_start = false;
+    }
+    s->n_entries = 0;
+    s->progressed = false;
+    arena_done(&s->batch);
+    arena_init(&s->batch, BATCH_BYTES);
+    return rc;
+}
+
+// The greeting says what the sender filters by. Returns READ_AGAIN when a registry is in it whose past we have not
+// read: then the feed is read from the start.
+static int session_greet(struct session *s, const struct feed_line *l)
+{
+    size_t n_want = shared_registries(s->t, s->rules.self->index, s->rules.origin->index, NULL, 0);
+    const char **want = arena_array(&s->names, n_want + 1, sizeof *want);
+    s->target = arena_array(&s->names, n_want + 1, sizeof *s->target);
+    if (!want || !s->target)
+        return ERR_NOMEM;
+    shared_registries(s->t, s->rules.self->index, s->rules.origin->index, want, n_want);
+    bool grown = false, shrunk = false;
+    for (size_t i = 0; i < n_want; i++) {
+        if (!name_in(want[i], l->registries, l->n_registries))
+            continue;
+        s->target[s->n_target] = arena_strdup(&s->names, want[i]);
+        if (!s->target[s->n_target++])
+            return ERR_NOMEM;
+        grown = grown || !name_in(want[i], s->covered, s->n_covered);
+    }
+    const char **kept = arena_array(&s->names, s->n_covered + 1, sizeof *kept);
+    size_t n_kept = 0;
+    if (!kept)
+        return ERR_NOMEM;
+    for (size_t i = 0; i < s->n_covered; i++)
+        if (name_in(s->covered[i], s->target, s->n_target))
+            kept[n_kept++] = s->covered[i];
+        else
+            shrunk = true;        // from here on it has a gap
+    if (mark_is_zero(&s->stored)) // nothing lies behind us
+        return grown || shrunk ? target_reached(s) : 0;
+    if (shrunk) {
+        int rc = covered_set(s->r, s->p->name, kept, n_kept);
+        if (rc)
+            return rc;
+        s->covered = kept;
+        s->n_covered = n_kept;
+    }
+    return grown && !s->from_start ? READ_AGAIN : 0;
+}
+
+// What failed because of it need not wait for its backoff.
+static void peer_is_back(struct peer *p)
+{
+    struct replicator *r = p->r;
+    pthread_mutex_lock(&r->lock);
+    bool was_down = p->failures || p->source_failures;
+    p->source_failures = 0;
+    p->source_retry_mono = 0;
+    pthread_mutex_unlock(&r->lock);
+    if (was_down) {
+        meta_jobs_wake(r->o.meta);
+        jobs_kick(r);
+    }
+}
+
+static int session_progress(struct session *s, const struct feed_line *l)
+{
+    s->progressed = true;
+    if (!s->greeted) {
+        if (!l->registries)
+            return ERR_PROTO;
+        s->greeted = true;
+        int rc = session_greet(s, l);
+        if (rc)
+            return rc;
+        peer_is_back(s->p);
+    }
+    pthread_mutex_lock(&s->r->lock);
+    s->p->connected = true;
+    s->p->diverged = false;
+    s->p->caught_up = l->caught_up && !s->from_start;
+    s->p->failures = 0;
+    s->p->last_error[0] = '\0';
+    pthread_mutex_unlock(&s->r->lock);
+    return 0;
+}
+
+static int session_line(struct session *s, struct bytes line)
+{
+    struct feed_line l;
+    const char *why = NULL;
+    int rc = feed_line_accept(&s->rules, line, &s->batch, &l, &why);
+    if (!rc && !s->greeted && l.kind != FEED_PROGRESS) {
+        rc = ERR_PROTO;
+        why = "no greeting";
+    }
+    if (rc) {
+        if (rc != ERR_NOMEM) {
+            pthread_mutex_lock(&s->r->lock);
+            s->p->bad_lines++;
+            pthread_mutex_unlock(&s->r->lock);
+        }
+        peer_failed(s->p, "line refused: %s", why ? why : err_text(rc));
+        return rc;
+    }
+    if (l.kind == FEED_PROGRESS)
+        return session_progress(s, &l);
+    s->progressed = true;
+    if (l.kind == FEED_ENTRY)
+        s->entries[s->n_entries++] = l.entry;
+    return s->n_entries == BATCH_ENTRIES || s->batch.used_bytes > BATCH_BYTES / 2 ? batch_flush(s) : 0;
+}
+
+// Takes the whole lines out of `text`; what remains is the beginning of the next.
+static int session_lines(struct session *s, struct buf *text)
+{
+    size_t from = 0;
+    int rc = 0;
+    while (!rc) {
+        const char *nl = memchr(text->p + from, '\n', text->n - from);
+        if (!nl)
+            break;
+        size_t n = (size_t)(nl - (text->p + from));
+        rc = session_line(s, bytes_of(text->p + from, n));
+        from += n + 1;
+    }
+    if (from)
+        buf_consume(text, from);
+    if (!rc && text->n > FEED_LINE_MAX) {
+        peer_failed(s->p, "line refused: line too long");
+        rc = ERR_PROTO;
+    }
+    return rc ? rc : batch_flush(s);
+}
+
+static int session_flow(struct session *s, struct inflow *f)
+{
+    struct buf text;
+    buf_init(&text, 2 * FEED_LINE_MAX);
+    uint64_t version = s->t->version, generation = snapshot_generation(s->r->o.topology);
+    int rc = 0;
+    while (!rc) {
+        char piece[16384];
+        ssize_t n = inflow_read(f, piece, sizeof piece, FEED_IDLE_MS);
+        if (n <= 0) {
+            rc = n == 0 ? READ_AGAIN : (int)n;
+            if (n < 0)
+                peer_failed(s->p, "%s",
+                            n == ERR_TIMEOUT     ? "nothing came for too long"
+                            : *inflow_message(f) ? inflow_message(f)
+                                                 : err_text((int)n));
+            break;
+        }
+        peer_seen(s->p);
+        buf_add(&text, piece, (size_t)n);
+        rc = text.err ? text.err : session_lines(s, &text);
+        if (rc < 0 && rc != ERR_PROTO && rc != ERR_AUTH)
+            peer_failed(s->p, "cannot store what was read: %s", err_text(rc));
+        if (!rc && snapshot_generation(s->r->o.topology) != generation) {
+            struct topology *now = snapshot_get(s->r->o.topology);
+            rc = now && now->version == version ? 0 : READ_AGAIN; // keys, peers or registries may be others now
+            snapshot_unref(now);
+            generation = snapshot_generation(s->r->o.topology);
+        }
+    }
+    buf_done(&text);
+    return rc;
+}
+
+static int session_refused(struct session *s, struct inflow *f, int status)
+{
+    struct peer *p = s->p;
+    if (status < 0) {
+        peer_failed(p, "%s", *inflow_message(f) ? inflow_message(f) : err_text(status));
+        return status;
+    }
+    peer_seen(p);
+    if (status == 409) { // it lost entries that we hold, and is recovering them now
+        pthread_mutex_lock(&s->r->lock);
+        p->diverged = true;
+        pthread_mutex_unlock(&s->r->lock);
+        peer_failed(p, "its log is not the one that was read: it must recover");
+        return ERR_CONFLICT;
+    }
+    peer_failed(p, "answered %d", status);
+    return ERR_PROTO;
+}
+
+static int session_connect(struct session *s)
+{
+    char cur[CURSOR_TEXT_SIZE], target[CURSOR_TEXT_SIZE + 64];
+    s->rules.last = s->from_start ? (struct feed_mark){0} : s->stored;
+    snprintf(target, sizeof target, "/replication/v1/feed?after=%s", cursor_format(&s->rules.last, cur));
+    struct dial d;
+    struct inflow *f = NULL;
+    int rc = peer_dial(s->r, s->t, s->p->name, target, NULL, &d);
+    d.q.idle_timeout_ms = FEED_IDLE_MS;
+    if (!rc)
+        rc = inflow_open(s->r->o.fetcher, &d.q, &s->r->stopping, &f);
+    if (rc) {
+        peer_failed(s->p, "%s", err_text(rc));
+        return rc;
+    }
+    int status = inflow_status(f, PEER_ANSWER_MS);
+    if (status == 200) {
+        peer_seen(s->p);
+        rc = session_flow(s, f);
+    } else {
+        rc = session_refused(s, f, status);
+    }
+    inflow_close(f);
+    return rc;
+}
+
+// One connection, or two when the first shows that the past of a registry has to be read.
+static int session_run(struct peer *p, const struct topology *t)
+{
+    struct session *s = mem_zalloc(sizeof *s);
+    if (!s)
+        return ERR_NOMEM;
+    *s = (struct session){.r = p->r, .p = p, .t = t};
+    s->rules = (struct feed_rules){.topology = t,
+                                   .self = topology_region(t, p->r->o.region),
+                                   .origin = topology_region(t, p->name),
+                                   .verify = p->r->o.verify};
+    arena_init(&s->names, 4 << 20);
+    arena_init(&s->batch, BATCH_BYTES);
+    int rc = read_mark(p->r, p->name, &s->stored);
+    if (!rc)
+        rc = covered_get(p->r, p->name, &s->names, &s->covered, &s->n_covered);
+    if (rc)
+        peer_failed(p, "%s", err_text(rc));
+    bool again = false;
+    if (!rc) {
+        // Without any record of what was read, all is read again: the first line would say so anyway.
+        s->from_start = s->n_covered == 0 && !mark_is_zero(&s->stored);
+        rc = session_connect(s);
+        again = rc == READ_AGAIN && s->greeted && !s->from_start;
+    }
+    if (again && s->n_target && !s->r->stopping) {
+        bool grown = false;
+        for (size_t i = 0; i < s->n_target; i++)
+            grown = grown || !name_in(s->target[i], s->covered, s->n_covered);
+        if (grown && !mark_is_zero(&s->stored)) {
+            log_info("replication: a registry of %s is new here: reading its feed from the start", p->name);
+            s->from_start = true;
+            s->greeted = false;
+            s->n_target = 0;
+            s->n_entries = 0;
+            s->rules.last_stamp = 0;
+            rc = session_connect(s);
+        }
+    }
+    arena_done(&s->names);
+    arena_done(&s->batch);
+    free(s);
+    return rc;
+}
+
+static void reader_turn(struct peer *p, const struct topology *t)
+{
+    struct replicator *r = p->r;
+    pthread_mutex_lock(&r->lock);
+    bool ask = p->mark_state == MARK_UNKNOWN;
+    pthread_mutex_unlock(&r->lock);
+    int rc = ask ? recover_ask(r, p, t) : 0;
+    if (!rc)
+        rc = session_run(p, t);
+    pthread_mutex_lock(&r->lock);
+    p->connected = p->caught_up = false;
+    unsigned failures = p->failures;
+    pthread_mutex_unlock(&r->lock);
+    replicator_sleep(r, rc == READ_AGAIN ? 50 : wait_backoff_ms(failures ? failures - 1 : 0, 200, 10000));
+}
+
+void *peer_reader_main(void *arg)
+{
+    struct peer *p = arg;
+    struct replicator *r = p->r;
+    while (!r->stopping) {
+        struct topology *t = snapshot_get(r->o.topology);
+        const struct region *me = t ? topology_region(t, r->o.region) : NULL;
+        const struct region *they = t ? topology_region(t, p->name) : NULL;
+        bool shares = me && they && shared_registries(t, me->index, they->index, NULL, 0) > 0;
+        pthread_mutex_lock(&r->lock);
+        uint64_t seen = r->reconfigured;
+        p->shares = shares;
+        pthread_mutex_unlock(&r->lock);
+        if (shares)
+            reader_turn(p, t);
+        snapshot_unref(t);
+        pthread_mutex_lock(&r->lock);
+        if (!shares && !r->stopping && r->reconfigured == seen)
+            wait_cond(&r->changed, &r->lock, 1000);
+        pthread_mutex_unlock(&r->lock);
+    }
+    return NULL;
+}

@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the files of this room share: the replicator, its peers, its running jobs.
+//
+// Threads: one reader per other region (peer_read.c), one keeper that opens and closes writes (recover.c), one
+// dispatcher and n_fetches workers for jobs (jobs.c); HTTP threads and the pool come in through serve.c. One lock,
+// r->lock, guards all that is not said to be otherwise; nothing blocks under it.
+#ifndef MERIDIAN_REPLICATION_PRIV_H
+#define MERIDIAN_REPLICATION_PRIV_H
+
+#include "net/pool.h"
+#include "replication/cursor.h"
+#include "replication/replication.h"
+#include "replication/wait.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#define ERROR_TEXT_SIZE 256
+#define PEER_CONNECT_MS 3000
+#define PEER_ANSWER_MS 10000
+#define FEED_IDLE_MS 45000 // no line for so long: the peer is dead (it sends one every FEED_BEAT_MS)
+#define FEED_BEAT_MS 15000
+#define FEED_TURN_MS 600000 // a stream ends after so long, so that connections turn over
+#define SOURCE_IDLE_MS 15000
+
+struct outstream;
+struct replicator;
+
+enum mark_state {
+    MARK_UNKNOWN, // not asked since the start (invariant 8)
+    MARK_FINE,    // it had read nothing that we do not hold
+    MARK_AHEAD,   // it read entries of ours that we lost: recovery is due
+};
+
+struct peer { // another region
+    struct replicator *r;
+    char name[HOSTNAME_REGION_SIZE];
+    pthread_t reader;
+    bool reader_started;
+
+    bool shares;    // holds a registry that we hold, by the topology in force
+    bool connected; // its feed is being read
+    bool caught_up; // and it said that nothing more is there
+    bool diverged;  // it refused our cursor: it lost entries that we hold
+    unsigned failures;
+    int64_t last_contact_ms;          // wall; 0: never
+    char last_error[ERROR_TEXT_SIZE]; // "" while all is well
+    uint64_t bad_lines;
+
+    enum mark_state mark_state;
+    struct feed_mark mark;      // how far it has read us, as it said
+    struct feed_mark settled;   // a mark of it past our log that recovery has dealt with: served from the next epoch on
+    int64_t recover_after_mono; // recovery failed or was done: not before
+
+    unsigned source_failures; // as a source of content
+    int64_t source_retry_mono;
+    unsigned source_busy; // requests running to it
+};
+
+struct worker { // one fetch worker and what it does now
+    struct replicator *r;
+    pthread_t thread;
+    bool started, busy;
+    struct arena arena; // of the job
+    struct job job;
+    uint64_t bytes_left; // known to be missing still
+};
+
+struct flight { // one blob being fetched
+    struct digest digest;
+    struct flight *next;
+};
+
+struct replicator {
+    _Atomic unsigned refs;
+    _Atomic bool stopping;
+    struct replicator_options o; // strings are ours
+    pthread_mutex_t lock;
+    pthread_cond_t changed; // anything below; waited on with limits
+
+    struct peer *peers[TOPOLOGY_MAX_REGIONS];
+    size_t n_peers;
+    uint64_t reconfigured; // grows with each replicator_reconfigure
+
+    unsigned n_inside; // pool jobs that use the store now
+
+    // keeper
+    pthread_t keeper;
+    bool keeper_started, writes_open;
+    uint64_t epoch; // begun by us since the start, 0: none; the keeper's own
+
+    // jobs
+    pthread_t dispatcher;
+    bool dispatcher_started;
+    uint64_t jobs_kicked;
+    struct worker *workers;
+    size_t n_workers;
+    struct flight *flights;
+
+    pthread_mutex_t streams_lock;
+    struct outstream *streams;
+};
+
+struct replicator *replicator_ref(struct replicator *r);
+void replicator_unref(struct replicator *r);
+bool replicator_enter(struct replicator *r); // false once stop began; else leave must follow
+void replicator_leave(struct replicator *r);
+struct peer *replicator_peer(struct replicator *r, const char *region); // NULL if unknown; peers live as long as r
+void replicator_sleep(struct replicator *r, int64_t ms);                // or until stop
+void replicator_peers_update(struct replicator *r);                     // makes peers for regions of the topology
+
+// --- peer.c: reaching another region ---
+struct dial { // strings behind a fetch_request
+    char url[1024], host[HOSTNAME_TEXT_SIZE + 16], range[64], accept[256], socket[256];
+    const char *headers[4];
+    struct endpoint to;
+    struct fetch_request q;
+};
+// `target`: path and query. `reg`: whose content is asked for (goes into Host), or NULL. ERR_NOTFOUND: no such region.
+int peer_dial(struct replicator *r, const struct topology *t, const char *region, const char *target,
+              const struct registry *reg, struct dial *out);
+// A whole small answer. 0 whatever the status; *out_body is the caller's to free with buf_done.
+int peer_get(struct replicator *r, const struct topology *t, const char *region, const char *target,
+             const struct registry *reg, const char *accept, size_t max, int *out_status, struct buf *out_body,
+             char error[ERROR_TEXT_SIZE]);
+void peer_seen(struct peer *p); // it answered
+void peer_failed(struct peer *p, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+size_t shared_registries(const struct topology *t, uint8_t a, uint8_t b, const char **out, size_t cap);
+
+// --- threads ---
+void *peer_reader_main(void *peer);
+void *keeper_main(void *replicator);
+void *dispatcher_main(void *replicator);
+void *worker_main(void *worker);
+void jobs_kick(struct replicator *r); // something may have become due
+
+// --- recover.c ---
+int recover_ask(struct replicator *r, struct peer *p, const struct topology *t); // asks p how far it has read us
+// A peer came with a mark that is no place in our log. Thread-safe.
+void recover_want(struct replicator *r, struct peer *p, const struct feed_mark *mark);
+bool recover_settled(struct replicator *r, struct peer *p, const struct feed_mark *mark);
+// How far this region has read `origin` (or for itself: its head).
+int read_mark(struct replicator *r, const char *origin, struct feed_mark *out);
+
+// --- apply.c ---
+enum apply_result {
+    APPLY_DONE,
+    APPLY_WAITS, // for another entry of its repository
+    APPLY_NEEDS, // content from elsewhere
+    APPLY_FAILED,
+};
+// What can be done without the network. On APPLY_FAILED *out_rc says why.
+enum apply_result apply_local(struct replicator *r, const struct job *job, int *out_rc);
+// Fetches what is missing and applies. error is for status and log.
+enum apply_result apply_fetching(struct worker *w, int64_t *out_not_before_mono, char error[ERROR_TEXT_SIZE]);
+
+// --- blob_fetch.c ---
+// Makes the blob be here; any of the registry's other regions may give it, the origin first.
+int blob_fetch(struct worker *w, const struct topology *t, const struct registry *reg, const struct digest *d,
+               uint64_t size, int64_t *out_not_before_mono, char error[ERROR_TEXT_SIZE]);
+int manifest_fetch(struct worker *w, const struct topology *t, const struct registry *reg, struct buf *out,
+                   int64_t *out_not_before_mono, char error[ERROR_TEXT_SIZE]);
+
+// --- routes, after serve.c has judged who asks ---
+void feed_begin(struct replicator *r, struct http_request *req, const struct topology *t, const struct region *peer,
+                struct http_plan *plan);
+void mark_begin(struct replicator *r, struct http_request *req, const struct region *peer, struct http_plan *plan);
+void have_begin(struct replicator *r, struct http_request *req, const struct registry *reg, const char *repository,
+                struct http_plan *plan);
+void status_begin(struct replicator *r, struct http_request *req, const struct registry *reg, struct http_plan *plan);
+void refuse(struct http_request *req, struct http_response *resp, int status, const char *sentence);
+
+#endif

@@ -1,0 +1,211 @@
+// SPDX-License-Identifier: Apache-2.0
+// Start, stop, peers that come and go. The daemon calls start, stop and reconfigure; the store's writer thread calls
+// replicator_committed.
+#include "replication/outstream.h"
+
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/log.h"
+#include "base/mem.h"
+
+#include <string.h>
+
+struct replicator *replicator_ref(struct replicator *r)
+{
+    r->refs++;
+    return r;
+}
+
+static void replicator_free(struct replicator *r)
+{
+    for (size_t i = 0; i < r->n_peers; i++)
+        free(r->peers[i]);
+    free((char *)r->o.region);
+    free((char *)r->o.ca_file);
+    free((char *)r->o.peer_pem);
+    free((char *)r->o.state_dir);
+    free(r->workers);
+    pthread_mutex_destroy(&r->streams_lock);
+    pthread_cond_destroy(&r->changed);
+    pthread_mutex_destroy(&r->lock);
+    free(r);
+}
+
+void replicator_unref(struct replicator *r)
+{
+    if (--r->refs == 0)
+        replicator_free(r);
+}
+
+bool replicator_enter(struct replicator *r)
+{
+    pthread_mutex_lock(&r->lock);
+    bool go = !r->stopping;
+    if (go)
+        r->n_inside++;
+    pthread_mutex_unlock(&r->lock);
+    return go;
+}
+
+void replicator_leave(struct replicator *r)
+{
+    pthread_mutex_lock(&r->lock);
+    r->n_inside--;
+    pthread_cond_broadcast(&r->changed);
+    pthread_mutex_unlock(&r->lock);
+}
+
+struct peer *replicator_peer(struct replicator *r, const char *region)
+{
+    struct peer *found = NULL;
+    pthread_mutex_lock(&r->lock);
+    for (size_t i = 0; i < r->n_peers && !found; i++)
+        if (strcmp(r->peers[i]->name, region) == 0)
+            found = r->peers[i];
+    pthread_mutex_unlock(&r->lock);
+    return found;
+}
+
+void replicator_sleep(struct replicator *r, int64_t ms)
+{
+    int64_t until = clock_mono_ms() + ms, left;
+    pthread_mutex_lock(&r->lock);
+    while (!r->stopping && (left = until - clock_mono_ms()) > 0)
+        wait_cond(&r->changed, &r->lock, left);
+    pthread_mutex_unlock(&r->lock);
+}
+
+// Makes the peer and its reader. Peers stay until the end: one that left the topology idles.
+static void peer_add(struct replicator *r, const char *region)
+{
+    struct peer *p = mem_zalloc(sizeof *p);
+    if (!p || strlen(region) >= sizeof p->name || r->n_peers == TOPOLOGY_MAX_REGIONS) {
+        log_error("replication: no room to read region %s", region);
+        free(p);
+        return;
+    }
+    p->r = r;
+    memcpy(p->name, region, strlen(region) + 1);
+    pthread_mutex_lock(&r->lock);
+    r->peers[r->n_peers++] = p;
+    // Under the lock, so that stop, which sets `stopping` under it, joins every reader there will ever be.
+    p->reader_started = !r->stopping && pthread_create(&p->reader, NULL, peer_reader_main, p) == 0;
+    bool failed = !p->reader_started && !r->stopping;
+    pthread_mutex_unlock(&r->lock);
+    if (failed)
+        log_error("replication: no thread to read region %s", region);
+}
+
+void replicator_peers_update(struct replicator *r)
+{
+    struct topology *t = snapshot_get(r->o.topology);
+    for (size_t i = 0; t && i < t->n_regions; i++)
+        if (strcmp(t->regions[i].name, r->o.region) != 0 && !replicator_peer(r, t->regions[i].name))
+            peer_add(r, t->regions[i].name);
+    snapshot_unref(t);
+}
+
+void replicator_reconfigure(struct replicator *r)
+{
+    if (!r || !replicator_enter(r))
+        return;
+    replicator_peers_update(r);
+    pthread_mutex_lock(&r->lock);
+    r->reconfigured++;
+    pthread_cond_broadcast(&r->changed);
+    pthread_mutex_unlock(&r->lock);
+    outstreams_wake(r); // they end when their filter is of another topology
+    jobs_kick(r);
+    replicator_leave(r);
+}
+
+void replicator_committed(void *arg)
+{
+    struct replicator *r = arg;
+    if (!r || r->stopping)
+        return;
+    outstreams_wake(r);
+    jobs_kick(r);
+}
+
+static int options_copy(const struct replicator_options *o, struct replicator *r)
+{
+    r->o = *o;
+    r->o.region = mem_strdup(o->region);
+    r->o.ca_file = o->ca_file ? mem_strdup(o->ca_file) : NULL;
+    r->o.peer_pem = o->peer_pem ? mem_strdup(o->peer_pem) : NULL;
+    r->o.state_dir = o->state_dir ? mem_strdup(o->state_dir) : NULL;
+    if (!r->o.start_ask_ms)
+        r->o.start_ask_ms = 3000;
+    if (!r->o.n_fetches)
+        r->o.n_fetches = 4;
+    bool all = r->o.region && (r->o.ca_file || !o->ca_file) && (r->o.peer_pem || !o->peer_pem) &&
+               (r->o.state_dir || !o->state_dir);
+    return all ? 0 : ERR_NOMEM;
+}
+
+static int threads_start(struct replicator *r)
+{
+    r->workers = mem_zalloc_array(r->o.n_fetches, sizeof *r->workers);
+    if (!r->workers)
+        return ERR_NOMEM;
+    r->n_workers = r->o.n_fetches;
+    for (size_t i = 0; i < r->n_workers; i++) {
+        struct worker *w = &r->workers[i];
+        w->r = r;
+        w->started = pthread_create(&w->thread, NULL, worker_main, w) == 0;
+        if (!w->started)
+            return ERR_NOMEM;
+    }
+    replicator_peers_update(r);
+    r->keeper_started = pthread_create(&r->keeper, NULL, keeper_main, r) == 0;
+    r->dispatcher_started = pthread_create(&r->dispatcher, NULL, dispatcher_main, r) == 0;
+    return r->keeper_started && r->dispatcher_started ? 0 : ERR_NOMEM;
+}
+
+int replicator_start(const struct replicator_options *o, struct replicator **out)
+{
+    struct replicator *r = mem_zalloc(sizeof *r);
+    if (!r)
+        return ERR_NOMEM;
+    r->refs = 1;
+    pthread_mutex_init(&r->lock, NULL);
+    wait_cond_init(&r->changed);
+    outstreams_init(r);
+    int rc = options_copy(o, r);
+    if (!rc)
+        rc = threads_start(r);
+    if (rc) {
+        replicator_stop(r);
+        return rc;
+    }
+    *out = r;
+    return 0;
+}
+
+void replicator_stop(struct replicator *r)
+{
+    if (!r)
+        return;
+    pthread_mutex_lock(&r->lock);
+    r->stopping = true;
+    pthread_cond_broadcast(&r->changed);
+    while (r->n_inside)
+        wait_cond(&r->changed, &r->lock, 1000);
+    pthread_mutex_unlock(&r->lock);
+    outstreams_wake(r); // they end now
+    for (size_t i = 0; i < r->n_peers; i++)
+        if (r->peers[i]->reader_started)
+            pthread_join(r->peers[i]->reader, NULL);
+    if (r->keeper_started)
+        pthread_join(r->keeper, NULL);
+    if (r->dispatcher_started)
+        pthread_join(r->dispatcher, NULL);
+    for (size_t i = 0; i < r->n_workers; i++)
+        if (r->workers[i].started)
+            pthread_join(r->workers[i].thread, NULL);
+    for (size_t i = 0; i < r->n_workers; i++)
+        if (r->workers[i].busy) // given, and not begun when the stop came
+            arena_done(&r->workers[i].arena);
+    replicator_unref(r);
+}

@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+// The routes below /replication/v1/ : who may ask what. The feed and the marks are for peers only; status and have are
+// for tokens. What the answers mean on the wire is chosen here. On HTTP threads; nothing blocks.
+#include "replication/feed_line.h"
+#include "replication/replication_priv.h"
+
+#include "base/clock.h"
+#include "base/err.h"
+#include "net/oci_error.h"
+
+#include <stdio.h>
+#include <string.h>
+
+void refuse(struct http_request *req, struct http_response *resp, int status, const char *sentence)
+{
+    const char *code = status == 403   ? "DENIED"
+                       : status == 404 ? "NOT_FOUND"
+                       : status == 405 ? "UNSUPPORTED"
+                       : status == 400 ? "INVALID"
+                                       : "UNAVAILABLE";
+    oci_error(req, resp, status, code, NULL, "%s", sentence);
+    if (status == 503)
+        http_response_header(req, resp, "Retry-After", "1");
+    if (status == 405)
+        http_response_header(req, resp, "Allow", "GET");
+}
+
+// Any grant of this registry will do: the figures are about the registry as a whole.
+static bool may_see_status(const struct access *a)
+{
+    if (a->anonymous)
+        return false;
+    unsigned all = a->everywhere;
+    for (size_t i = 0; i < a->n_grants; i++)
+        all |= a->grants[i].actions;
+    return a->peer || (all & (ACTION_PULL | ACTION_CATALOG));
+}
+
+static void public_begin(struct replicator *r, struct http_request *req, const struct topology *t,
+                         const struct registry *reg, const struct hostname *host, bool have, struct http_plan *plan)
+{
+    const char *name = http_query_get(req, "registry", 0), *repository = http_query_get(req, "repository", 0);
+    if (name && strcmp(name, reg->name) != 0) {
+        refuse(req, &plan->response, 404, "registry: not the one of this host");
+        return;
+    }
+    if (have && (!repository || !repository_name_ok(repository))) {
+        refuse(req, &plan->response, 400, "repository: a repository name is needed");
+        return;
+    }
+    struct access acc = {0};
+    int rc = auth_check(t, reg, req, clock_wall_ms(), &acc);
+    bool may = !rc && (have ? (access_actions(&acc, repository) & ACTION_PULL) != 0 : may_see_status(&acc));
+    if (!may) {
+        char scope[320];
+        if (have)
+            snprintf(scope, sizeof scope, "repository:%s:pull", repository);
+        else
+            snprintf(scope, sizeof scope, "registry:catalog:*");
+        auth_challenge(req, t, host, scope, rc ? rc : acc.anonymous ? 0 : ERR_DENIED, &plan->response);
+        return;
+    }
+    if (have)
+        have_begin(r, req, reg, repository, plan);
+    else
+        status_begin(r, req, reg, plan);
+}
+
+void replication_begin(struct replicator *r, struct http_request *req, const struct topology *t,
+                       const struct region *peer, const struct registry *reg, const struct hostname *host,
+                       struct http_plan *plan)
+{
+    const char *base = "/replication/v1/";
+    const char *route = strncmp(req->path, base, strlen(base)) == 0 ? req->path + strlen(base) : "";
+    bool feed = strcmp(route, "feed") == 0, mark = strcmp(route, "mark") == 0;
+    bool status = strcmp(route, "status") == 0, have = strcmp(route, "have") == 0;
+    plan->kind = HTTP_PLAN_REPLY;
+    if (!feed && !mark && !status && !have)
+        refuse(req, &plan->response, 404, "no such path");
+    else if (req->method != HTTP_GET)
+        refuse(req, &plan->response, 405, "only GET is answered here");
+    else if (!r || r->stopping)
+        refuse(req, &plan->response, 503, "replication does not run on this node");
+    else if ((feed || mark) && (req->listener != LISTENER_PEER || !peer))
+        refuse(req, &plan->response, 403, "for regions only, by their peer certificate");
+    else if (feed)
+        feed_begin(r, req, t, peer, plan);
+    else if (mark)
+        mark_begin(r, req, peer, plan);
+    else if (!reg || !host)
+        refuse(req, &plan->response, 404, "ask at an endpoint of a registry");
+    else
+        public_begin(r, req, t, reg, host, have, plan);
+}

@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: Apache-2.0
+// How far replication is: per registry and origin, the state, the lag in seconds and entries, bytes to go where they
+// are known, the last error. "retrying" is not "failed": an entry is never lost with its job (invariant 5). On the
+// pool.
+#include "replication/replication_priv.h"
+
+#include "base/clock.h"
+#include "base/err.h"
+
+#include <jansson.h>
+#include <string.h>
+
+struct seen { // what the reader of an origin knows
+    bool known, connected, caught_up, diverged, failing;
+    int64_t last_contact_ms;
+    char last_error[ERROR_TEXT_SIZE];
+};
+
+static void seen_get(struct replicator *r, const char *origin, struct seen *out)
+{
+    struct peer *p = replicator_peer(r, origin);
+    memset(out, 0, sizeof *out);
+    if (!p)
+        return;
+    pthread_mutex_lock(&r->lock);
+    *out = (struct seen){.known = true,
+                         .connected = p->connected,
+                         .caught_up = p->caught_up,
+                         .diverged = p->diverged,
+                         .failing = p->failures > 0,
+                         .last_contact_ms = p->last_contact_ms};
+    memcpy(out->last_error, p->last_error, sizeof out->last_error);
+    pthread_mutex_unlock(&r->lock);
+}
+
+static const char *state_name(const struct seen *s, const struct origin_status *o)
+{
+    if (s->diverged)
+        return "Diverged";
+    if (!s->connected && s->failing)
+        return "Unreachable";
+    if (o->n_retrying)
+        return "Retrying";
+    return o->n_pending || !s->connected || !s->caught_up ? "Syncing" : "Ready";
+}
+
+// While an origin cannot be read, nobody knows what it wrote: the lag is at least the time since it was heard.
+static int64_t lag_seconds(const struct seen *s, const struct origin_status *o, int64_t now)
+{
+    int64_t since = o->oldest_pending_stamp ? hlc_wall_ms(o->oldest_pending_stamp) : now;
+    if (!s->connected && s->last_contact_ms && s->last_contact_ms < since)
+        since = s->last_contact_ms;
+    return since < now ? (now - since) / 1000 : 0;
+}
+
+// Known while every waiting entry is being fetched, or none waits.
+static bool bytes_to_go(struct replicator *r, const char *registry, const struct origin_status *o, uint64_t *out)
+{
+    uint64_t n_running = 0, bytes = 0;
+    pthread_mutex_lock(&r->lock);
+    for (size_t i = 0; i < r->n_workers; i++) {
+        const struct worker *w = &r->workers[i];
+        if (w->busy && strcmp(w->job.entry.registry, registry) == 0 && strcmp(w->job.entry.origin, o->origin) == 0) {
+            n_running++;
+            bytes += w->bytes_left;
+        }
+    }
+    pthread_mutex_unlock(&r->lock);
+    *out = bytes;
+    return o->n_pending <= n_running;
+}
+
+static json_t *text_or_null(const char *s)
+{
+    return s && *s ? json_string(s) : json_null();
+}
+
+static json_t *item_json(struct replicator *r, const char *registry, const struct origin_status *o, int64_t now)
+{
+    struct seen s;
+    seen_get(r, o->origin, &s);
+    char when[CLOCK_TEXT_SIZE];
+    uint64_t bytes;
+    const char *error = s.last_error[0] ? s.last_error : o->n_retrying ? o->last_error : NULL;
+    json_t *item = json_pack(
+        "{s:s, s:s, s:s, s:s, s:I, s:I, s:o, s:o, s:I, s:I, s:I}", "registry", registry, "region", r->o.region,
+        "origin", o->origin, "state", state_name(&s, o), "lagSeconds", (json_int_t)lag_seconds(&s, o, now),
+        "lagEntries", (json_int_t)o->n_pending, "lastError", text_or_null(error), "lastContact",
+        s.last_contact_ms ? json_string(clock_format(s.last_contact_ms, when)) : json_null(), "epoch",
+        (json_int_t)o->read.epoch, "read", (json_int_t)o->read.seq, "applied", (json_int_t)o->applied.seq);
+    if (item && bytes_to_go(r, registry, o, &bytes))
+        json_object_set_new(item, "bytesToGo", json_integer((json_int_t)bytes));
+    return item;
+}
+
+static int registry_add(struct replicator *r, const struct topology *t, const struct registry *reg, int64_t now,
+                        json_t *list)
+{
+    struct arena a;
+    arena_init(&a, 0);
+    struct origin_status *origins = NULL;
+    size_t n = 0;
+    int rc = meta_origins_of(r->o.meta, reg->name, &a, &origins, &n);
+    for (size_t i = 0; !rc && i < reg->n_replicas; i++) {
+        const char *name = t->regions[reg->replicas[i].region].name;
+        if (strcmp(name, r->o.region) == 0)
+            continue;
+        struct origin_status o = {.origin = name}; // nothing read of it yet
+        for (size_t k = 0; k < n; k++)
+            if (strcmp(origins[k].origin, name) == 0)
+                o = origins[k];
+        if (json_array_append_new(list, item_json(r, reg->name, &o, now)))
+            rc = ERR_NOMEM;
+    }
+    arena_done(&a);
+    return rc;
+}
+
+static json_t *status_make(struct replicator *r, const struct topology *t, const char *registry)
+{
+    struct arena a;
+    arena_init(&a, 64 << 10);
+    char when[CLOCK_TEXT_SIZE];
+    int64_t now = clock_wall_ms();
+    const char *why = meta_closed_why(r->o.meta, &a);
+    json_t *list = json_array();
+    const struct region *self = topology_region(t, r->o.region);
+    int rc = list ? 0 : ERR_NOMEM;
+    for (size_t i = 0; !rc && self && i < t->n_registries; i++) {
+        const struct registry *reg = &t->registries[i];
+        if ((!registry || strcmp(reg->name, registry) == 0) && registry_replica(reg, self->index))
+            rc = registry_add(r, t, reg, now, list);
+    }
+    json_t *root = rc ? NULL
+                      : json_pack("{s:s, s:s, s:s, s:O}", "region", r->o.region, "time", clock_format(now, when),
+                                  "writes", why ? why : "open", "replications", list);
+    json_decref(list);
+    arena_done(&a);
+    return root;
+}
+
+void *replication_status_json(struct replicator *r, const char *registry)
+{
+    if (!r || !replicator_enter(r))
+        return NULL;
+    struct topology *t = snapshot_get(r->o.topology);
+    json_t *root = t ? status_make(r, t, registry) : NULL;
+    snapshot_unref(t);
+    replicator_leave(r);
+    return root;
+}
+
+struct status_ask {
+    struct replicator *r;
+    const char *registry;
+};
+
+static void status_run(struct http_request *req, struct http_response *resp)
+{
+    struct status_ask *q = req->ctx;
+    json_t *root = replication_status_json(q->r, q->registry);
+    if (root)
+        http_response_json(req, resp, 200, root);
+    else
+        refuse(req, resp, 503, "status cannot be read now");
+}
+
+void status_begin(struct replicator *r, struct http_request *req, const struct registry *reg, struct http_plan *plan)
+{
+    struct status_ask *q = arena_alloc(&req->arena, sizeof *q);
+    const char *name = arena_strdup(&req->arena, reg->name);
+    if (!q || !name) {
+        refuse(req, &plan->response, 503, err_text(ERR_NOMEM));
+        return;
+    }
+    *q = (struct status_ask){.r = r, .registry = name};
+    plan->kind = HTTP_PLAN_RUN;
+    plan->run = status_run;
+    plan->ctx = q;
+    plan->pool = r->o.pool;
+}
