@@ -20,11 +20,16 @@ struct auth_service_options {
     const char *region;
     unsigned n_workers; // password hashing threads; 0: 2
     size_t max_waiting; // 0: 64
+    // How long ago the principals were last known to be current; past the topology's max_stale nothing is issued (503).
+    // NULL: they are a file of this node, and always current.
+    int64_t (*principals_age_ms)(void *ctx);
+    void *age_ctx;
 };
 int auth_service_start(const struct auth_service_options *o, struct auth_service **out);
 void auth_service_stop(struct auth_service *s);
 // For requests whose path begins with /oauth2/ on a host of `reg`. Fills the plan, whatever the request.
 void auth_service_begin(struct auth_service *s, struct http_request *req, const struct topology *t,
                         const struct registry *reg, const struct hostname *host, struct http_plan *plan);
+bool auth_principals_stale(int64_t age_ms, uint32_t max_stale_s);
 
 #endif
