@@ -8,7 +8,9 @@
 //      checks the token, and fills the plan: answer at once, or collect the body, or stream it into a sink, then run.
 //   2. sink calls and `plan.run(req, resp)` happen on the pool, one at a time per request, in order; they may block.
 //   3. the response is sent: bytes, an Accel path for the edge to serve, or a stream.
-//   4. `plan.done(req)` runs once, whatever happened (also when the client left), after the last sink call or run.
+//   4. `plan.done(req)` runs once, whatever happened (also when the client left), on the pool after the last sink call
+//   or run and before the answer's first byte: a client's next request finds released what this one held. The answer is
+//   copied by then (a stream has its own close).
 // Backpressure: at most `sink_window` bytes wait per upload; the connection is suspended meanwhile.
 //
 // Tests call begin and run directly with a `struct http_request` they made with http_request_test_new().
@@ -85,6 +87,7 @@ struct http_response {
     const struct http_stream_ops *stream;
     void *stream_ctx;
     struct http_stream *stream_handle; // made by http_response_stream
+    const char *content_type;          // static, by the functions below; a Content-Type among the headers wins
 };
 
 // Where an upload's bytes go, on the pool, in order. Returning an error stops the calls; the rest of the body is
@@ -130,6 +133,8 @@ struct http_server_options {
     size_t sink_window_bytes;     // per upload; 0: 1 MiB
     size_t uploads_budget_bytes;  // all uploads together; 0: 64 MiB
     const char *socket_user_note; // for messages
+    unsigned idle_timeout_s;      // a client that neither sends nor reads for so long is cut; 0: 120
+    unsigned run_deadline_ms;     // the client gets 504 when run takes longer (run goes on); 0: 300,000
 };
 
 struct http_server;

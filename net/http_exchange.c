@@ -1,0 +1,600 @@
+// SPDX-License-Identifier: Apache-2.0
+// One request's life between libmicrohttpd and the handlers; see http.h for its steps and http_priv.h for its locks.
+// Runs on an HTTP thread (http_exchange_call, _completed, stream reads), on the pool (strand_job) and on the server's
+// timer (http_exchange_tick).
+//
+// Invariants
+//   1. At most one strand job per exchange is queued or running; sink, run and done are called by it alone, in that
+//      order (done also inline, when nothing ever ran).
+//   2. "full → suspended" and "space → resume" are decided under ex->lock, so no wake-up is lost.
+//   3. A response is queued on the first call (which closes the connection: refusals of large bodies only) or after
+//      the whole body.
+//   4. Every suspension has a deadline.
+#include "net/http_priv.h"
+
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/log.h"
+#include "base/mem.h"
+
+#include <string.h>
+#include <strings.h>
+
+static void strand_job(void *arg);
+
+// --- life ---
+
+struct http_exchange *http_exchange_new(struct http_server *s, const char *target)
+{
+    struct http_exchange *ex = mem_zalloc(sizeof *ex);
+    if (!ex)
+        return NULL;
+    if (http_request_init(&ex->req)) {
+        arena_done(&ex->req.arena);
+        free(ex);
+        return NULL;
+    }
+    ex->server = s;
+    atomic_store(&ex->refs, 1);
+    pthread_mutex_init(&ex->lock, NULL);
+    buf_init(&ex->body, 0);
+    if (strlen(target) > HTTP_TARGET_MAX)
+        ex->refuse = 414;
+    else if (http_request_target(&ex->req, target))
+        ex->refuse = 400;
+    atomic_fetch_add(&s->active, 1);
+    pthread_mutex_lock(&s->lock);
+    ex->next = s->exchanges;
+    if (ex->next)
+        ex->next->prev = ex;
+    s->exchanges = ex;
+    pthread_mutex_unlock(&s->lock);
+    return ex;
+}
+
+static void chunks_free(struct http_exchange *ex)
+{
+    while (ex->head) {
+        struct http_chunk *c = ex->head;
+        ex->head = c->next;
+        atomic_fetch_sub(&ex->server->uploads_bytes, c->n);
+        free(c);
+    }
+}
+
+void http_exchange_unref(struct http_exchange *ex)
+{
+    if (atomic_fetch_sub(&ex->refs, 1) != 1)
+        return;
+    struct http_server *s = ex->server;
+    if (ex->answer)
+        MHD_destroy_response(ex->answer);
+    chunks_free(ex);
+    atomic_fetch_sub(&s->uploads_bytes, ex->reserved_bytes);
+    buf_done(&ex->body);
+    arena_done(&ex->req.arena);
+    pthread_mutex_lock(&s->lock);
+    if (ex->prev)
+        ex->prev->next = ex->next;
+    else
+        s->exchanges = ex->next;
+    if (ex->next)
+        ex->next->prev = ex->prev;
+    pthread_mutex_destroy(&ex->lock);
+    free(ex);
+    pthread_cond_broadcast(&s->idle_cond); // under the lock: the server may be freed right after
+    pthread_mutex_unlock(&s->lock);
+}
+
+// --- suspend and resume, under ex->lock ---
+
+static void resume_locked(struct http_exchange *ex)
+{
+    if (!ex->suspended || !ex->conn)
+        return;
+    ex->suspended = false;
+    MHD_resume_connection(ex->conn);
+}
+
+static void suspend_locked(struct http_exchange *ex, enum http_wait wait, int64_t for_ms)
+{
+    ex->suspended = true;
+    ex->wait = wait;
+    ex->deadline_ms = clock_mono_ms() + for_ms;
+    MHD_suspend_connection(ex->conn);
+}
+
+// Gives the exchange a job on its pool unless it has one.
+static int schedule_locked(struct http_exchange *ex)
+{
+    if (ex->job_active)
+        return 0;
+    struct pool *pool = ex->plan.pool ? ex->plan.pool : ex->server->options.pool;
+    ex->job_active = true;
+    atomic_fetch_add(&ex->refs, 1);
+    int rc = pool_submit(pool, strand_job, ex);
+    if (rc) {
+        ex->job_active = false;
+        atomic_fetch_sub(&ex->refs, 1); // never the last: the caller holds one
+    }
+    return rc;
+}
+
+// The pool is full but the work was begun: the timer asks again. Returns when.
+static int64_t retry_locked(struct http_exchange *ex)
+{
+    if (!ex->retry_pending) {
+        ex->retry_pending = true;
+        atomic_fetch_add(&ex->refs, 1);
+    }
+    return clock_mono_ms() + HTTP_RETRY_MS;
+}
+
+// --- answers ---
+
+static void stream_closed(void *cls)
+{
+    struct http_stream *s = cls;
+    pthread_mutex_lock(&s->lock);
+    struct http_exchange *ex = take_ptr(s->exchange);
+    pthread_mutex_unlock(&s->lock);
+    if (ex)
+        http_exchange_unref(ex);
+    if (s->ops->close)
+        s->ops->close(s->ctx);
+    http_stream_unref(s);
+}
+
+static ssize_t stream_read(void *cls, uint64_t at, char *to, size_t cap)
+{
+    (void)at;
+    struct http_stream *s = cls;
+    for (;;) {
+        pthread_mutex_lock(&s->lock);
+        s->woken = false;
+        struct http_exchange *ex = s->exchange;
+        pthread_mutex_unlock(&s->lock);
+        if (atomic_load(&ex->server->draining))
+            return MHD_CONTENT_READER_END_OF_STREAM;
+        ssize_t n = s->ops->read(s->ctx, s, (uint8_t *)to, cap);
+        if (n > 0)
+            return n;
+        if (n < 0)
+            return n == HTTP_STREAM_END ? MHD_CONTENT_READER_END_OF_STREAM : MHD_CONTENT_READER_END_WITH_ERROR;
+        pthread_mutex_lock(&s->lock);
+        if (s->woken) { // between the read and here
+            pthread_mutex_unlock(&s->lock);
+            continue;
+        }
+        pthread_mutex_lock(&ex->lock);
+        suspend_locked(ex, WAIT_STREAM, s->ops->poll_ms ? s->ops->poll_ms : 1000);
+        int64_t when = ex->deadline_ms;
+        pthread_mutex_unlock(&ex->lock);
+        pthread_mutex_unlock(&s->lock);
+        http_server_arm(ex->server, when);
+        return 0;
+    }
+}
+
+static bool header_is_ours(const char *name) // framing belongs to the library, Accel to the edge
+{
+    static const char *const ours[] = {"Content-Length", "Transfer-Encoding", "Connection", "Date", "Keep-Alive"};
+    for (size_t i = 0; i < ARRAY_LEN(ours); i++)
+        if (!strcasecmp(name, ours[i]))
+            return true;
+    return !strncasecmp(name, "X-Accel-", 8);
+}
+
+static int answer_headers(struct MHD_Response *m, const struct http_request *req, const struct http_response *resp)
+{
+    const char *type = http_response_get(resp, "Content-Type");
+    bool ok = !type || MHD_add_response_header(m, "Content-Type", type) == MHD_YES;
+    for (const struct http_header *h = resp->headers; h; h = h->next)
+        if (strcasecmp(h->name, "Content-Type") && !header_is_ours(h->name))
+            ok = ok && MHD_add_response_header(m, h->name, h->value) == MHD_YES;
+    if (!http_response_get(resp, "X-Meridian-Request-Id"))
+        ok = ok && MHD_add_response_header(m, "X-Meridian-Request-Id", req->request_id) == MHD_YES;
+    if (resp->kind == HTTP_ACCEL)
+        ok = ok && MHD_add_response_header(m, "X-Accel-Redirect", resp->accel) == MHD_YES;
+    return ok ? 0 : ERR_NOMEM;
+}
+
+// Everything is copied, so that the request may end before its answer is sent.
+static struct MHD_Response *answer_build(struct http_exchange *ex, struct http_response *resp)
+{
+    struct MHD_Response *m;
+    if (resp->kind == HTTP_STREAM) {
+        m = MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, 32 << 10, stream_read, resp->stream_handle,
+                                              stream_closed);
+        if (!m) {
+            stream_closed(resp->stream_handle);
+            return NULL;
+        }
+        ex->stream = resp->stream_handle;
+    } else {
+        struct bytes b = resp->kind == HTTP_BYTES ? resp->body : (struct bytes){0};
+        m = MHD_create_response_from_buffer(b.n, b.n ? (void *)(uintptr_t)b.p : (void *)(uintptr_t) "",
+                                            MHD_RESPMEM_MUST_COPY);
+    }
+    if (m && answer_headers(m, &ex->req, resp)) {
+        ex->stream = NULL;
+        MHD_destroy_response(m);
+        return NULL;
+    }
+    return m;
+}
+
+// finish, then the library's response. By the owner of the request, without the lock.
+static void answer_make(struct http_exchange *ex, struct http_response *resp)
+{
+    static struct log_limit lim = LOG_LIMIT(5000);
+    struct http_app *app = &ex->server->app;
+    if (resp->status < 200 || resp->status > 599) {
+        log_limited(&lim, LOG_ERROR, "http: a handler gave status %d for %s %s", resp->status, ex->req.method_text,
+                    ex->req.path);
+        http_refuse(&ex->req, resp, 500);
+    }
+    if (app->finish)
+        app->finish(app->ctx, &ex->req, resp);
+    struct MHD_Response *m = answer_build(ex, resp);
+    int status = resp->status;
+    if (!m) {
+        struct http_response plain = {0};
+        http_response_bytes(&plain, 500, "application/json", bytes_str("{\"errors\":[{\"code\":\"UNKNOWN\"}]}"));
+        m = answer_build(ex, &plain);
+        status = 500;
+    }
+    pthread_mutex_lock(&ex->lock);
+    ex->answer = m; // still NULL: the connection is cut
+    ex->answer_status = status;
+    ex->cut = ex->cut || !m;
+    pthread_mutex_unlock(&ex->lock);
+}
+
+static void call_done(struct http_exchange *ex)
+{
+    ex->done_called = true;
+    if (ex->planned && ex->plan.done)
+        ex->plan.done(&ex->req);
+}
+
+static enum MHD_Result answer_send(struct http_exchange *ex)
+{
+    if (ex->cut || !ex->answer)
+        return MHD_NO;
+    if (atomic_load(&ex->server->draining))
+        MHD_add_response_header(ex->answer, "Connection", "close");
+    if (ex->stream) { // from here on it may be woken; it holds the exchange until it is closed
+        pthread_mutex_lock(&ex->stream->lock);
+        atomic_fetch_add(&ex->refs, 1);
+        ex->stream->exchange = ex;
+        pthread_mutex_unlock(&ex->stream->lock);
+    }
+    enum MHD_Result rc = MHD_queue_response(ex->conn, (unsigned)ex->answer_status, ex->answer);
+    MHD_destroy_response(take_ptr(ex->answer)); // the connection holds its own reference
+    return rc;
+}
+
+// An answer by this thread alone: nothing of the request ever went to a pool.
+static void answer_inline(struct http_exchange *ex, struct http_response *resp)
+{
+    answer_make(ex, resp);
+    call_done(ex);
+}
+
+// --- the strand: everything that may block, one job at a time ---
+
+static void strand_chunk(struct http_exchange *ex) // enters and leaves with the lock
+{
+    struct http_chunk *c = ex->head;
+    ex->head = c->next;
+    if (!ex->head)
+        ex->tail = NULL;
+    bool skip = ex->sink_failed || ex->refuse || (!ex->conn && !ex->body_complete);
+    pthread_mutex_unlock(&ex->lock);
+    int rc = skip ? 0 : ex->plan.sink->write(&ex->req, c->data, c->n);
+    atomic_fetch_sub(&ex->server->uploads_bytes, c->n);
+    pthread_mutex_lock(&ex->lock);
+    ex->queued_bytes -= c->n;
+    free(c);
+    if (rc)
+        ex->sink_failed = true;
+    if (ex->wait == WAIT_SINK)
+        resume_locked(ex);
+}
+
+static void strand_run(struct http_exchange *ex) // enters and leaves with the lock
+{
+    ex->ran = true;
+    int refuse = ex->refuse;
+    pthread_mutex_unlock(&ex->lock);
+    struct http_response resp = {0};
+    if (refuse)
+        http_refuse(&ex->req, &resp, refuse);
+    else {
+        if (ex->plan.kind == HTTP_PLAN_COLLECT)
+            ex->req.body = bytes_of(buf_cstr(&ex->body), ex->body.n);
+        ex->plan.run(&ex->req, &resp);
+    }
+    answer_make(ex, &resp);
+    call_done(ex);
+    pthread_mutex_lock(&ex->lock);
+    if (ex->wait == WAIT_RUN)
+        resume_locked(ex);
+}
+
+static void strand_job(void *arg)
+{
+    struct http_exchange *ex = arg;
+    pthread_mutex_lock(&ex->lock);
+    ex->started = true;
+    for (;;) {
+        if (ex->head)
+            strand_chunk(ex);
+        else if (ex->body_complete && !ex->ran)
+            strand_run(ex);
+        else if (!ex->conn && !ex->done_called) { // the client left in mid-body
+            pthread_mutex_unlock(&ex->lock);
+            call_done(ex);
+            pthread_mutex_lock(&ex->lock);
+        } else
+            break;
+    }
+    ex->job_active = false;
+    pthread_mutex_unlock(&ex->lock);
+    http_exchange_unref(ex);
+}
+
+// --- the handler calls ---
+
+static enum MHD_Result exchange_begin(struct http_exchange *ex, struct MHD_Connection *conn, const char *method,
+                                      const char *version)
+{
+    struct http_server *s = ex->server;
+    struct http_response resp = {0};
+    bool chunked = false;
+    ex->begun = true;
+    ex->conn = conn;
+    int status = http_request_ingest(&ex->req, conn, s->options.listener, method, version, &chunked);
+    if (!ex->refuse)
+        ex->refuse = status;
+    if (ex->refuse) { // the framing is not to be trusted: answered at once, which closes the connection
+        http_refuse(&ex->req, &resp, ex->refuse);
+        answer_inline(ex, &resp);
+        return answer_send(ex);
+    }
+    s->app.begin(s->app.ctx, &ex->req, &ex->plan);
+    ex->planned = true;
+    ex->req.ctx = ex->plan.ctx;
+    struct http_plan *plan = &ex->plan;
+    int64_t length = ex->req.content_length;
+    bool limited = plan->kind == HTTP_PLAN_COLLECT || (plan->kind == HTTP_PLAN_STREAM && plan->body_max);
+    if ((limited && length > 0 && (uint64_t)length > plan->body_max) ||
+        (plan->kind == HTTP_PLAN_RUN && length > HTTP_DISCARD_MAX))
+        ex->refuse = 413;
+    if (ex->refuse)
+        http_refuse(&ex->req, &resp, ex->refuse);
+    else if (plan->kind == HTTP_PLAN_REPLY)
+        resp = plan->response;
+    else
+        return MHD_YES;
+    answer_inline(ex, &resp);
+    // A small body is read and dropped, so that the connection lives on; a large or endless one is not waited for.
+    return length > HTTP_DISCARD_MAX || chunked ? answer_send(ex) : MHD_YES;
+}
+
+// Room for n more bytes of uploads? Every upload may hold a little whatever the others hold, so none waits for another.
+static size_t budget_take(struct http_exchange *ex, size_t held, size_t n)
+{
+    static const size_t always = 16 << 10;
+    struct http_server *s = ex->server;
+    size_t used = atomic_load(&s->uploads_bytes), budget = s->options.uploads_budget_bytes;
+    size_t left = used < budget ? budget - used : 0; // a race overshoots by one chunk per thread at most
+    if (n > left)
+        n = held < always && n > always - held && left < always - held ? always - held : n < always && !held ? n : left;
+    atomic_fetch_add(&s->uploads_bytes, n);
+    return n;
+}
+
+static int busy_status(const struct http_exchange *ex)
+{
+    return ex->plan.busy_status ? ex->plan.busy_status : 503;
+}
+
+static void collect_locked(struct http_exchange *ex, const char *data, size_t n)
+{
+    if (ex->body.n + n > ex->plan.body_max) {
+        ex->refuse = 413;
+        return;
+    }
+    size_t got = budget_take(ex, ex->reserved_bytes, n);
+    ex->reserved_bytes += got;
+    if (got < n) {
+        ex->refuse = busy_status(ex);
+        return;
+    }
+    buf_add(&ex->body, data, n);
+    if (ex->body.err)
+        ex->refuse = 503;
+}
+
+// Takes what fits; returns how much was taken. Less than n: the caller suspends.
+static size_t stream_locked(struct http_exchange *ex, const char *data, size_t n, int64_t *retry_ms)
+{
+    if (ex->plan.body_max && ex->received_bytes + n > ex->plan.body_max) {
+        ex->refuse = 413;
+        return n;
+    }
+    if (ex->sink_failed)
+        return n;
+    size_t window = ex->server->options.sink_window_bytes;
+    size_t room = ex->queued_bytes < window ? window - ex->queued_bytes : 0;
+    size_t take = budget_take(ex, ex->queued_bytes, n < room ? n : room);
+    if (!take)
+        return 0;
+    struct http_chunk *c = mem_alloc(sizeof *c + take);
+    if (!c) {
+        atomic_fetch_sub(&ex->server->uploads_bytes, take);
+        ex->refuse = 503;
+        return n;
+    }
+    *c = (struct http_chunk){.n = take};
+    memcpy(c->data, data, take);
+    *(ex->tail ? &ex->tail->next : &ex->head) = c;
+    ex->tail = c;
+    ex->queued_bytes += take;
+    ex->received_bytes += take;
+    if (schedule_locked(ex)) {
+        if (ex->started)
+            *retry_ms = retry_locked(ex);
+        else {
+            ex->refuse = busy_status(ex);
+            return n;
+        }
+    }
+    return take;
+}
+
+static enum MHD_Result exchange_body(struct http_exchange *ex, const char *data, size_t *n_data)
+{
+    int64_t arm = 0;
+    pthread_mutex_lock(&ex->lock);
+    size_t taken = *n_data;
+    bool cut = ex->cut;
+    if (!ex->answer && !ex->refuse && !cut)
+        switch (ex->plan.kind) {
+        case HTTP_PLAN_REPLY:
+            break;
+        case HTTP_PLAN_RUN:
+            ex->received_bytes += taken;
+            if (ex->received_bytes > HTTP_DISCARD_MAX)
+                ex->refuse = 413;
+            break;
+        case HTTP_PLAN_COLLECT:
+            collect_locked(ex, data, taken);
+            break;
+        case HTTP_PLAN_STREAM:
+            taken = stream_locked(ex, data, taken, &arm);
+            break;
+        }
+    *n_data -= taken;
+    if (*n_data) {
+        suspend_locked(ex, WAIT_SINK, HTTP_SINK_DEADLINE_MS);
+        if (!arm)
+            arm = ex->deadline_ms;
+    }
+    pthread_mutex_unlock(&ex->lock);
+    if (arm)
+        http_server_arm(ex->server, arm);
+    return cut ? MHD_NO : MHD_YES;
+}
+
+// The body is in: run, and wait for the answer. Called again whenever the connection was resumed.
+static enum MHD_Result exchange_end(struct http_exchange *ex)
+{
+    int64_t arm = 0;
+    pthread_mutex_lock(&ex->lock);
+    bool first = !ex->body_complete;
+    ex->body_complete = true;
+    if (ex->answer || ex->cut) {
+        pthread_mutex_unlock(&ex->lock);
+        return answer_send(ex);
+    }
+    if (ex->timed_out) {
+        pthread_mutex_unlock(&ex->lock);
+        return MHD_queue_response(ex->conn, 504, ex->server->late_answer);
+    }
+    if (first && !ex->refuse && schedule_locked(ex)) {
+        if (ex->started)
+            arm = retry_locked(ex);
+        else
+            ex->refuse = busy_status(ex);
+    } else if (first && ex->refuse && (ex->started || ex->job_active) && schedule_locked(ex))
+        arm = retry_locked(ex); // the strand may be using the request: it makes the refusal
+    if (ex->refuse && !ex->started && !ex->job_active) {
+        ex->ran = true;
+        pthread_mutex_unlock(&ex->lock);
+        struct http_response resp = {0};
+        http_refuse(&ex->req, &resp, ex->refuse);
+        answer_inline(ex, &resp);
+        return answer_send(ex);
+    }
+    suspend_locked(ex, WAIT_RUN, ex->server->options.run_deadline_ms);
+    if (!arm)
+        arm = ex->deadline_ms;
+    pthread_mutex_unlock(&ex->lock);
+    http_server_arm(ex->server, arm);
+    return MHD_YES;
+}
+
+enum MHD_Result http_exchange_call(struct http_exchange *ex, struct MHD_Connection *conn, const char *method,
+                                   const char *version, const char *data, size_t *n_data)
+{
+    if (atomic_load(&ex->server->closing))
+        return MHD_NO;
+    if (!ex->begun)
+        return exchange_begin(ex, conn, method, version);
+    return *n_data ? exchange_body(ex, data, n_data) : exchange_end(ex);
+}
+
+void http_exchange_completed(struct http_exchange *ex)
+{
+    struct http_server *s = ex->server;
+    int64_t arm = 0;
+    pthread_mutex_lock(&ex->lock);
+    ex->conn = NULL;
+    ex->suspended = false;
+    bool inline_done = !ex->done_called && !ex->started && !ex->job_active;
+    if (!inline_done && !ex->done_called && schedule_locked(ex))
+        arm = retry_locked(ex);
+    pthread_mutex_unlock(&ex->lock);
+    if (inline_done)
+        call_done(ex);
+    if (arm)
+        http_server_arm(s, arm);
+    pthread_mutex_lock(&s->lock);
+    atomic_fetch_sub(&s->active, 1);
+    pthread_cond_broadcast(&s->idle_cond);
+    pthread_mutex_unlock(&s->lock);
+    http_exchange_unref(ex);
+}
+
+void http_exchange_wake(struct http_exchange *ex)
+{
+    pthread_mutex_lock(&ex->lock);
+    if (ex->wait == WAIT_STREAM)
+        resume_locked(ex);
+    pthread_mutex_unlock(&ex->lock);
+}
+
+void http_exchange_resume(struct http_exchange *ex, bool cut)
+{
+    pthread_mutex_lock(&ex->lock);
+    if (cut || (ex->suspended && ex->wait == WAIT_STREAM))
+        resume_locked(ex);
+    pthread_mutex_unlock(&ex->lock);
+}
+
+int64_t http_exchange_tick(struct http_exchange *ex, int64_t now_ms, bool *out_release)
+{
+    int64_t next = INT64_MAX;
+    pthread_mutex_lock(&ex->lock);
+    if (ex->retry_pending) {
+        int rc = ex->done_called ? 0 : schedule_locked(ex);
+        if (!rc) {
+            ex->retry_pending = false;
+            *out_release = true;
+        } else
+            next = now_ms + HTTP_RETRY_MS;
+    }
+    if (ex->suspended) {
+        if (ex->deadline_ms <= now_ms) {
+            ex->timed_out = ex->timed_out || ex->wait == WAIT_RUN;
+            ex->cut = ex->cut || ex->wait == WAIT_SINK;
+            resume_locked(ex);
+        } else if (ex->deadline_ms < next)
+            next = ex->deadline_ms;
+    }
+    pthread_mutex_unlock(&ex->lock);
+    return next;
+}

@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the files of the HTTP server share: http_request.c, http_response.c, http_exchange.c (one request's life) and
+// http_server.c (sockets, timer, drain). Nobody else includes this.
+//
+// Locks, outermost first: server.lock, stream.lock, exchange.lock; then libmicrohttpd's own. A stream's lock is never
+// taken under the server's. Handlers' code is never called under any of them.
+#ifndef MERIDIAN_NET_HTTP_PRIV_H
+#define MERIDIAN_NET_HTTP_PRIV_H
+
+#include "net/http.h"
+
+#include <microhttpd.h>
+#include <pthread.h>
+#include <stdatomic.h>
+
+#define HTTP_DISCARD_MAX (64 << 10) // a body nobody asked for
+#define HTTP_HEADERS_MAX 100
+#define HTTP_TARGET_MAX (8 << 10)
+#define HTTP_SINK_DEADLINE_MS 120000 // a sink that takes nothing for so long loses its upload
+#define HTTP_RETRY_MS 20             // a full pool is asked again so often for work that was begun
+
+struct http_exchange;
+
+struct http_stream {
+    pthread_mutex_t lock;
+    _Atomic uint32_t refs;
+    const struct http_stream_ops *ops;
+    void *ctx;
+    bool woken;                     // since the last read began
+    struct http_exchange *exchange; // a reference; NULL before it is sent and after it was closed
+};
+
+struct http_chunk { // bytes of an upload on their way to the sink
+    struct http_chunk *next;
+    size_t n;
+    uint8_t data[];
+};
+
+enum http_wait { WAIT_SINK, WAIT_RUN, WAIT_STREAM };
+
+// One request on its way through. References: the connection's (until libmicrohttpd says completed), the pool job's,
+// the pending retry's. libmicrohttpd's connection is touched only while `conn` is set, under the lock or on its own
+// thread.
+struct http_exchange {
+    struct http_server *server;
+    struct http_exchange *prev, *next;  // the server's list, under server.lock
+    struct http_exchange *release_next; // the timer's own chain
+    _Atomic uint32_t refs;
+    pthread_mutex_t lock;
+    struct MHD_Connection *conn; // NULL once completed
+    bool suspended;
+    enum http_wait wait;
+    int64_t deadline_ms; // of the suspension
+
+    struct http_request req; // owned by the HTTP thread until a job is active, then by the job
+    struct http_plan plan;
+    bool begun;         // the first handler call was
+    bool planned;       // app.begin has filled the plan
+    bool body_complete; // all of the body came in
+    bool started;       // a job has run for it
+    bool job_active, retry_pending, ran, done_called, sink_failed, timed_out, cut;
+    int refuse; // status the server itself decided on, or 0
+    struct http_chunk *head, *tail;
+    size_t queued_bytes;
+    uint64_t received_bytes;
+    struct buf body; // collected
+    size_t reserved_bytes;
+    struct MHD_Response *answer;
+    struct http_stream *stream; // of the answer; borrowed from it
+    int answer_status;
+};
+
+struct http_server {
+    struct http_server_options options; // defaults filled in
+    char *socket_path;
+    struct http_app app;
+    struct MHD_Daemon *daemon;
+    struct MHD_Response *late_answer; // 504, made ahead: the request is still the job's when it is needed
+    int listen_fd;
+    _Atomic size_t active;        // connections with a request in flight
+    _Atomic size_t uploads_bytes; // of the budget
+    _Atomic bool draining, closing;
+    pthread_mutex_t lock;
+    pthread_cond_t timer_cond, idle_cond;
+    struct http_exchange *exchanges;
+    int64_t timer_ms; // when the timer looks next; INT64_MAX: never
+    bool timer_stop;
+    pthread_t timer;
+};
+
+enum http_method http_method_of(const char *text);
+int http_request_init(struct http_request *req);
+int http_request_target(struct http_request *req, const char *target); // ERR_INVAL unless origin-form
+int http_request_add_header(struct http_request *req, const char *name, size_t n_name, const char *value,
+                            size_t n_value);
+// Everything libmicrohttpd knows about the request → req; 0, or the status to refuse with. http_ingest.c
+int http_request_ingest(struct http_request *req, struct MHD_Connection *conn, enum http_listener listener,
+                        const char *method, const char *version, bool *out_chunked);
+void http_refuse(struct http_request *req, struct http_response *resp, int status); // an OCI error of the server's own
+
+struct http_exchange *http_exchange_new(struct http_server *s, const char *target);
+void http_exchange_unref(struct http_exchange *ex);
+enum MHD_Result http_exchange_call(struct http_exchange *ex, struct MHD_Connection *conn, const char *method,
+                                   const char *version, const char *data, size_t *n_data);
+void http_exchange_completed(struct http_exchange *ex);
+void http_exchange_wake(struct http_exchange *ex); // its stream has news
+// Timer: acts on what is due at `now` and returns when to look again. Called under server.lock; *out_release: the
+// caller drops a reference once it has let go of that lock.
+int64_t http_exchange_tick(struct http_exchange *ex, int64_t now_ms, bool *out_release);
+void http_exchange_resume(struct http_exchange *ex, bool cut); // stop: whatever it waits for
+
+void http_server_arm(struct http_server *s, int64_t when_ms); // the timer looks then, or earlier
+
+#endif

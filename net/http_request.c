@@ -1,0 +1,238 @@
+// SPDX-License-Identifier: Apache-2.0
+// Requests: header and form access, and requests made by tests without a socket; see http.h. Pure, on whatever thread
+// owns the request.
+#include "net/http.h"
+
+#include "base/clock.h"
+#include "base/digest.h"
+#include "base/err.h"
+#include "base/mem.h"
+#include "net/http_priv.h"
+
+#include <string.h>
+#include <strings.h>
+
+static const struct {
+    const char *text;
+    enum http_method method;
+} methods[] = {{"GET", HTTP_GET},     {"HEAD", HTTP_HEAD},     {"POST", HTTP_POST},      {"PUT", HTTP_PUT},
+               {"PATCH", HTTP_PATCH}, {"DELETE", HTTP_DELETE}, {"OPTIONS", HTTP_OPTIONS}};
+
+enum http_method http_method_of(const char *text)
+{
+    for (size_t i = 0; i < ARRAY_LEN(methods); i++)
+        if (!strcmp(text, methods[i].text))
+            return methods[i].method;
+    return HTTP_OTHER;
+}
+
+const char *http_header_get(const struct http_request *req, const char *name)
+{
+    for (const struct http_header *h = req->headers; h; h = h->next)
+        if (!strcasecmp(h->name, name))
+            return h->value;
+    return NULL;
+}
+
+bool http_token_ok(const char *s)
+{
+    if (!*s)
+        return false;
+    for (; *s; s++) {
+        unsigned char c = (unsigned char)*s;
+        bool alnum = (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z');
+        if (!alnum && !strchr("!#$%&'*+-.^_`|~", c))
+            return false;
+    }
+    return true;
+}
+
+// Decodes percent escapes, and '+' when asked; NULL on a malformed escape, a NUL byte, or no room.
+static char *percent_decode(struct arena *a, const char *raw, size_t n, bool plus)
+{
+    char *out = arena_alloc(a, n + 1), *w = out;
+    if (!out)
+        return NULL;
+    for (size_t i = 0; i < n; i++) {
+        uint8_t c = (uint8_t)raw[i];
+        if (c == '%') {
+            if (n - i < 3 || hex_parse(raw + i + 1, 2, &c, 1))
+                return NULL;
+            i += 2;
+        } else if (plus && c == '+')
+            c = ' ';
+        if (!c)
+            return NULL;
+        *w++ = (char)c;
+    }
+    *w = 0;
+    return out;
+}
+
+const char *http_path_decode(struct arena *a, const char *raw, size_t n)
+{
+    return percent_decode(a, raw, n, false);
+}
+
+// Does the raw key decode to `key`? Compared on the fly, so that looking up allocates only for the value.
+static bool key_matches(const char *raw, size_t n, const char *key)
+{
+    size_t at = 0;
+    for (size_t i = 0; i < n; i++, at++) {
+        uint8_t c = (uint8_t)raw[i];
+        if (c == '%') {
+            if (n - i < 3 || hex_parse(raw + i + 1, 2, &c, 1))
+                return false;
+            i += 2;
+        } else if (c == '+')
+            c = ' ';
+        if (!c || (uint8_t)key[at] != c)
+            return false;
+    }
+    return !key[at];
+}
+
+const char *http_form_get(struct http_request *req, struct bytes from, const char *key, size_t nth)
+{
+    const char *p = (const char *)from.p, *end = p ? p + from.n : NULL;
+    while (p && p < end) {
+        const char *amp = memchr(p, '&', (size_t)(end - p));
+        const char *stop = amp ? amp : end;
+        const char *eq = memchr(p, '=', (size_t)(stop - p));
+        const char *key_end = eq ? eq : stop;
+        if (key_matches(p, (size_t)(key_end - p), key) && nth-- == 0)
+            return eq ? percent_decode(&req->arena, eq + 1, (size_t)(stop - eq - 1), true) : "";
+        p = stop + 1;
+    }
+    return NULL;
+}
+
+const char *http_query_get(struct http_request *req, const char *key, size_t nth)
+{
+    return http_form_get(req, bytes_str(req->query), key, nth);
+}
+
+int http_request_target(struct http_request *req, const char *target)
+{
+    // origin-form only (RFC 9112 section 3.2.1); visible ASCII and raw bytes above it, no fragment
+    if (target[0] != '/')
+        return ERR_INVAL;
+    for (const char *p = target; *p; p++)
+        if ((unsigned char)*p <= ' ' || *p == 127 || *p == '#')
+            return ERR_INVAL;
+    const char *q = strchr(target, '?');
+    char *path = arena_strndup(&req->arena, target, q ? (size_t)(q - target) : strlen(target));
+    char *query = arena_strdup(&req->arena, q ? q + 1 : "");
+    if (!path || !query)
+        return ERR_NOMEM;
+    req->path = path;
+    req->query = query;
+    return 0;
+}
+
+int http_request_add_header(struct http_request *req, const char *name, size_t n_name, const char *value,
+                            size_t n_value)
+{
+    struct http_header *h = arena_alloc(&req->arena, sizeof *h);
+    char *n = arena_strndup(&req->arena, name, n_name), *v = arena_strndup(&req->arena, value, n_value);
+    if (!h || !n || !v)
+        return ERR_NOMEM;
+    *h = (struct http_header){.name = n, .value = v};
+    const struct http_header **at = &req->headers;
+    while (*at)
+        at = (const struct http_header **)&((struct http_header *)*at)->next;
+    *at = h;
+    return 0;
+}
+
+int http_request_init(struct http_request *req)
+{
+    *req = (struct http_request){.path = "/",
+                                 .query = "",
+                                 .host = "",
+                                 .method_text = "GET",
+                                 .content_length = -1,
+                                 .arrived_ms = clock_mono_ms()};
+    arena_init(&req->arena, 1 << 20);
+    return random_hex(req->request_id, 16);
+}
+
+struct http_request *http_request_test_new(const char *method, const char *target, const char *host)
+{
+    struct http_request *req = mem_zalloc(sizeof *req);
+    if (!req)
+        abort(); // a test without memory has nothing to say
+    if (http_request_init(req) || http_request_target(req, target))
+        abort();
+    req->method_text = arena_strdup(&req->arena, method);
+    req->method = http_method_of(method);
+    if (host) {
+        req->host = arena_strdup(&req->arena, host);
+        http_request_test_header(req, "Host", host);
+    }
+    req->content_length = 0;
+    (void)ip_parse("192.0.2.1", &req->client);
+    return req;
+}
+
+void http_request_test_header(struct http_request *req, const char *name, const char *value)
+{
+    if (http_request_add_header(req, name, strlen(name), value, strlen(value)))
+        abort();
+}
+
+void http_request_test_body(struct http_request *req, const void *p, size_t n)
+{
+    req->body = bytes_of(arena_copy(&req->arena, p, n), n);
+    if (n && !req->body.p) { // larger than the arena's ceiling: lives with the request all the same
+        req->arena.max_bytes = 0;
+        req->body.p = arena_copy(&req->arena, p, n);
+        if (!req->body.p)
+            abort();
+    }
+    req->content_length = (int64_t)n;
+}
+
+void http_request_test_free(struct http_request *req)
+{
+    if (!req)
+        return;
+    arena_done(&req->arena);
+    free(req);
+}
+
+static void test_run_plan(struct http_request *req, struct http_plan *plan, size_t piece, struct http_response *out)
+{
+    struct bytes body = req->body;
+    if (plan->kind != HTTP_PLAN_COLLECT)
+        req->body = (struct bytes){0};
+    bool limited = plan->kind == HTTP_PLAN_COLLECT || plan->body_max;
+    if (plan->kind != HTTP_PLAN_RUN && limited && body.n > plan->body_max) {
+        http_refuse(req, out, 413);
+        return;
+    }
+    if (plan->kind == HTTP_PLAN_STREAM)
+        for (size_t at = 0; at < body.n;) {
+            size_t n = body.n - at < piece || !piece ? body.n - at : piece;
+            if (plan->sink->write(req, body.p + at, n))
+                break;
+            at += n;
+        }
+    plan->run(req, out);
+}
+
+void http_app_test_run(const struct http_app *app, struct http_request *req, size_t piece, struct http_response *out)
+{
+    struct http_plan plan = {0};
+    *out = (struct http_response){0};
+    app->begin(app->ctx, req, &plan);
+    req->ctx = plan.ctx;
+    if (plan.kind == HTTP_PLAN_REPLY)
+        *out = plan.response;
+    else
+        test_run_plan(req, &plan, piece, out);
+    if (app->finish)
+        app->finish(app->ctx, req, out);
+    if (plan.done)
+        plan.done(req);
+}

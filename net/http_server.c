@@ -1,0 +1,303 @@
+// SPDX-License-Identifier: Apache-2.0
+// The server around the exchanges: its unix socket, libmicrohttpd, the timer that ends suspensions, and the drain.
+// Started and stopped by the daemon's main thread.
+#include "net/http.h"
+
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "net/http_priv.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+// --- timer ---
+
+static void mono_timespec(int64_t ms, struct timespec *out)
+{
+    out->tv_sec = (time_t)(ms / 1000);
+    out->tv_nsec = (long)(ms % 1000) * 1000000;
+}
+
+static void timer_sweep(struct http_server *s) // enters and leaves with the lock
+{
+    int64_t now = clock_mono_ms(), next = INT64_MAX;
+    struct http_exchange *release = NULL;
+    for (struct http_exchange *ex = s->exchanges; ex; ex = ex->next) {
+        if (!atomic_load(&ex->refs))
+            continue; // being freed: waits for this lock
+        bool drop = false;
+        int64_t at = http_exchange_tick(ex, now, &drop);
+        if (drop) {
+            ex->release_next = release;
+            release = ex;
+        }
+        next = at < next ? at : next;
+    }
+    s->timer_ms = next != INT64_MAX && next < now + 20 ? now + 20 : next; // many deadlines, few sweeps
+    if (!release)
+        return;
+    pthread_mutex_unlock(&s->lock);
+    while (release) {
+        struct http_exchange *ex = release;
+        release = ex->release_next;
+        http_exchange_unref(ex);
+    }
+    pthread_mutex_lock(&s->lock);
+}
+
+static void *timer_thread(void *arg)
+{
+    struct http_server *s = arg;
+    pthread_setname_np(pthread_self(), "http-timer");
+    pthread_mutex_lock(&s->lock);
+    while (!s->timer_stop) {
+        if (s->timer_ms == INT64_MAX)
+            pthread_cond_wait(&s->timer_cond, &s->lock);
+        else if (clock_mono_ms() < s->timer_ms) {
+            struct timespec ts;
+            mono_timespec(s->timer_ms, &ts);
+            pthread_cond_timedwait(&s->timer_cond, &s->lock, &ts);
+        } else
+            timer_sweep(s);
+    }
+    pthread_mutex_unlock(&s->lock);
+    return NULL;
+}
+
+void http_server_arm(struct http_server *s, int64_t when_ms)
+{
+    pthread_mutex_lock(&s->lock);
+    if (when_ms < s->timer_ms) {
+        s->timer_ms = when_ms;
+        pthread_cond_signal(&s->timer_cond);
+    }
+    pthread_mutex_unlock(&s->lock);
+}
+
+// --- libmicrohttpd's callbacks ---
+
+static void *on_target(void *cls, const char *uri, struct MHD_Connection *conn)
+{
+    (void)conn;
+    return http_exchange_new(cls, uri);
+}
+
+static enum MHD_Result on_call(void *cls, struct MHD_Connection *conn, const char *url, const char *method,
+                               const char *version, const char *data, size_t *n_data, void **con_cls)
+{
+    (void)cls, (void)url;
+    return *con_cls ? http_exchange_call(*con_cls, conn, method, version, data, n_data) : MHD_NO;
+}
+
+static void on_completed(void *cls, struct MHD_Connection *conn, void **con_cls, enum MHD_RequestTerminationCode why)
+{
+    (void)cls, (void)conn, (void)why;
+    if (*con_cls)
+        http_exchange_completed(take_ptr(*con_cls));
+}
+
+static size_t keep_escapes(void *cls, struct MHD_Connection *conn, char *text)
+{
+    (void)cls, (void)conn;
+    return strlen(text); // we read the raw target; nothing is decoded behind our back
+}
+
+static void on_library_log(void *cls, const char *fmt, va_list ap)
+{
+    static struct log_limit lim = LOG_LIMIT(5000);
+    (void)cls;
+    char text[256];
+    vsnprintf(text, sizeof text, fmt, ap);
+    text[strcspn(text, "\r\n")] = 0;
+    log_limited(&lim, LOG_DEBUG, "http: %s", text);
+}
+
+// --- start ---
+
+// Bound beside and renamed, so that the socket never exists with a wrong mode or group.
+static int socket_open(const struct http_server_options *o, int *out_fd)
+{
+    struct sockaddr_un sun = {.sun_family = AF_UNIX};
+    int n = snprintf(sun.sun_path, sizeof sun.sun_path, "%s.new", o->socket_path);
+    if (n < 0 || (size_t)n >= sizeof sun.sun_path)
+        return ERR_TOOBIG;
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0)
+        return err_from_errno(errno);
+    unlink(sun.sun_path);
+    bool bound = !bind(fd, (struct sockaddr *)&sun, sizeof sun);
+    if (!bound || (o->socket_gid >= 0 && chown(sun.sun_path, (uid_t)-1, (gid_t)o->socket_gid)) ||
+        chmod(sun.sun_path, o->socket_mode) || listen(fd, 1024) || rename(sun.sun_path, o->socket_path)) {
+        int rc = err_from_errno(errno);
+        if (bound)
+            unlink(sun.sun_path);
+        close(fd);
+        return rc;
+    }
+    *out_fd = fd;
+    return 0;
+}
+
+static struct MHD_Response *late_answer(void)
+{
+    static const char text[] = "{\"errors\":[{\"code\":\"UNKNOWN\",\"message\":\"the work took too long\"}]}";
+    struct MHD_Response *m =
+        MHD_create_response_from_buffer(sizeof text - 1, (void *)(uintptr_t)text, MHD_RESPMEM_PERSISTENT);
+    if (m)
+        MHD_add_response_header(m, "Content-Type", "application/json");
+    return m;
+}
+
+static struct MHD_Daemon *library_start(struct http_server *s)
+{
+    struct MHD_OptionItem threads[] = {{MHD_OPTION_THREAD_POOL_SIZE, s->options.n_threads, NULL},
+                                       {MHD_OPTION_END, 0, NULL}};
+    if (s->options.n_threads < 2)
+        threads[0] = threads[1];
+    return MHD_start_daemon(MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, 0, NULL, NULL,
+                            on_call, s, MHD_OPTION_EXTERNAL_LOGGER, on_library_log, NULL, MHD_OPTION_LISTEN_SOCKET,
+                            s->listen_fd, MHD_OPTION_CONNECTION_LIMIT, s->options.max_connections,
+                            MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)(64 << 10), MHD_OPTION_CONNECTION_TIMEOUT,
+                            s->options.idle_timeout_s, MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_NOTIFY_COMPLETED,
+                            on_completed, NULL, MHD_OPTION_URI_LOG_CALLBACK, on_target, s, MHD_OPTION_UNESCAPE_CALLBACK,
+                            keep_escapes, NULL, MHD_OPTION_ARRAY, threads, MHD_OPTION_END);
+}
+
+static void defaults(struct http_server_options *o)
+{
+    o->n_threads = o->n_threads ? o->n_threads : 1;
+    o->max_connections = o->max_connections ? o->max_connections : 4096;
+    o->sink_window_bytes = o->sink_window_bytes ? o->sink_window_bytes : 1 << 20;
+    o->uploads_budget_bytes = o->uploads_budget_bytes ? o->uploads_budget_bytes : 64 << 20;
+    o->idle_timeout_s = o->idle_timeout_s ? o->idle_timeout_s : 120; // more than the edge keeps an idle connection
+    o->run_deadline_ms = o->run_deadline_ms ? o->run_deadline_ms : 300000;
+}
+
+static void server_release(struct http_server *s)
+{
+    if (s->late_answer)
+        MHD_destroy_response(s->late_answer);
+    pthread_cond_destroy(&s->timer_cond);
+    pthread_cond_destroy(&s->idle_cond);
+    pthread_mutex_destroy(&s->lock);
+    free(s->socket_path);
+    free(s);
+}
+
+static void timer_end(struct http_server *s)
+{
+    pthread_mutex_lock(&s->lock);
+    s->timer_stop = true;
+    pthread_cond_signal(&s->timer_cond);
+    pthread_mutex_unlock(&s->lock);
+    pthread_join(s->timer, NULL);
+}
+
+int http_server_start(const struct http_server_options *o, const struct http_app *app, struct http_server **out)
+{
+    struct http_server *s = mem_zalloc(sizeof *s);
+    if (!s)
+        return ERR_NOMEM;
+    s->options = *o;
+    defaults(&s->options);
+    s->app = *app;
+    s->timer_ms = INT64_MAX;
+    s->listen_fd = -1;
+    pthread_mutex_init(&s->lock, NULL);
+    pthread_condattr_t mono;
+    pthread_condattr_init(&mono);
+    pthread_condattr_setclock(&mono, CLOCK_MONOTONIC);
+    pthread_cond_init(&s->timer_cond, &mono);
+    pthread_cond_init(&s->idle_cond, &mono);
+    pthread_condattr_destroy(&mono);
+    s->socket_path = mem_strdup(o->socket_path);
+    s->late_answer = late_answer();
+    int rc = s->socket_path && s->late_answer ? socket_open(o, &s->listen_fd) : ERR_NOMEM;
+    if (rc) {
+        server_release(s);
+        return rc;
+    }
+    if (pthread_create(&s->timer, NULL, timer_thread, s)) {
+        close(s->listen_fd);
+        server_release(s);
+        return ERR_NOMEM;
+    }
+    s->daemon = library_start(s);
+    if (!s->daemon) {
+        timer_end(s);
+        unlink(s->socket_path);
+        close(s->listen_fd);
+        server_release(s);
+        return ERR_IO;
+    }
+    *out = s;
+    return 0;
+}
+
+// --- stop ---
+
+static void resume_all(struct http_server *s, bool cut) // under the lock
+{
+    for (struct http_exchange *ex = s->exchanges; ex; ex = ex->next)
+        if (atomic_load(&ex->refs))
+            http_exchange_resume(ex, cut);
+}
+
+// Waits until nothing is left of what `done` counts, or the deadline; nudges what is suspended meanwhile, because a
+// stream may fall asleep just after it was woken.
+static void wait_idle(struct http_server *s, int64_t until_ms, bool all)
+{
+    pthread_mutex_lock(&s->lock);
+    while ((all ? s->exchanges != NULL : atomic_load(&s->active) > 0) && clock_mono_ms() < until_ms) {
+        resume_all(s, all);
+        struct timespec ts;
+        mono_timespec(clock_mono_ms() + 20, &ts);
+        pthread_cond_timedwait(&s->idle_cond, &s->lock, &ts);
+    }
+    pthread_mutex_unlock(&s->lock);
+}
+
+void http_server_stop(struct http_server *s, unsigned drain_ms)
+{
+    if (!s)
+        return;
+    MHD_quiesce_daemon(s->daemon);
+    unlink(s->socket_path);
+    atomic_store(&s->draining, true);
+    wait_idle(s, clock_mono_ms() + drain_ms, false);
+    atomic_store(&s->closing, true);
+    // A suspended connection must be resumed before the library stops; those whose request is with the pool end when
+    // their job does, since the job holds the memory.
+    int64_t patience = clock_mono_ms() + 2000;
+    for (;;) {
+        pthread_mutex_lock(&s->lock);
+        resume_all(s, true);
+        bool suspended = false;
+        for (struct http_exchange *ex = s->exchanges; ex; ex = ex->next) {
+            pthread_mutex_lock(&ex->lock);
+            suspended = suspended || (ex->suspended && ex->conn);
+            pthread_mutex_unlock(&ex->lock);
+        }
+        pthread_mutex_unlock(&s->lock);
+        if (!suspended || clock_mono_ms() > patience)
+            break;
+        clock_sleep_ms(5);
+    }
+    MHD_stop_daemon(s->daemon); // completes every request
+    close(s->listen_fd);
+    wait_idle(s, INT64_MAX, true);
+    timer_end(s);
+    server_release(s);
+}
+
+size_t http_server_active(const struct http_server *s)
+{
+    return atomic_load(&s->active);
+}
