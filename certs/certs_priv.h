@@ -20,7 +20,7 @@ struct cert_state { // of one kind, guarded by certs.lock
 };
 
 struct certs {
-    char *dir, *region, *ca_dir;
+    char *dir, *region;
     struct snapshot *topology;
     struct fetcher *fetcher;
     unsigned check_s;
@@ -28,10 +28,11 @@ struct certs {
     void *ctx;
     struct ca *ca;        // NULL where the CA is not at hand; set once at start
     pthread_mutex_t work; // held over a renewal: one at a time, and never with `lock` taken first
-    pthread_mutex_t lock; // guards `states` and `stop`
+    pthread_mutex_t lock; // guards `states`, `stop` and `renewed`
     pthread_cond_t wake;
     struct cert_state states[N_CERT_KINDS];
     bool stop;
+    bool renewed; // certs_renew changed files: the thread is to say so
     pthread_t thread;
 };
 

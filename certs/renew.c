@@ -1,0 +1,393 @@
+// SPDX-License-Identifier: Apache-2.0
+// Renewal ahead of expiry; see certs.h. One thread of its own looks every check_s; the admin socket may ask for a
+// renewal on a thread of its own. `work` makes renewals one at a time; files change by rename only, so whoever reads
+// them sees the old or the new, whole.
+#include "certs/certs_priv.h"
+
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "base/mem.h"
+
+#include <errno.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#define RENEW_ARENA_BYTES (256u << 10)
+#define RENEW_TIMEOUT_MS 15000
+#define BACKOFF_MAX_MS (60 * 60 * 1000)
+
+// --- asking for a certificate ---
+
+// The sentence in the OCI error JSON of a refusal, cut to printable ASCII.
+static void refusal_text(const struct fetch_result *r, char *out, size_t cap)
+{
+    json_t *root = json_loadb(buf_cstr(&r->body), r->body.n, 0, NULL);
+    const char *message =
+        json_string_value(json_object_get(json_array_get(json_object_get(root, "errors"), 0), "message"));
+    snprintf(out, cap, "%s", message ? message : "no reason given");
+    for (char *p = out; *p; p++)
+        if (*p < ' ' || *p > '~')
+            *p = '?';
+    json_decref(root);
+}
+
+static int ask_ca_region(struct certs *c, const struct topology *t, const struct cert_plan *plan, const struct buf *csr,
+                         struct arena *a, struct diag *diag, struct buf *out_pem)
+{
+    static const char *const headers[] = {"Content-Type: application/x-pem-file"};
+    const struct region *ca_region = t->ca_region ? topology_region(t, t->ca_region) : NULL;
+    const char *name;
+    if (!ca_region) {
+        diag_add(diag, NULL, 0, "the topology names no ca_region: renewals are by hand, where the CA is");
+        return ERR_UNSUPPORTED;
+    }
+    if (!strcmp(ca_region->name, c->region)) {
+        diag_add(diag, NULL, 0, "this region answers for the CA, but its ca_dir is not set or cannot be used");
+        return ERR_UNSUPPORTED;
+    }
+    int rc = cert_peer_name(t->domain, ca_region->name, a, &name);
+    if (rc)
+        return rc;
+    struct fetch_request q = {
+        .method = "POST",
+        .url = arena_printf(a, "https://%s:%u/certs/v1/renew?kind=%s", name, ca_region->peer.port,
+                            cert_kind_name(plan->kind)),
+        .connect_to = &ca_region->peer,
+        .ca_file = arena_printf(a, "%s/ca.pem", c->dir),
+        .client_pem = arena_printf(a, "%s/peer.pem", c->dir),
+        .headers = headers,
+        .n_headers = ARRAY_LEN(headers),
+        .body = bytes_of(csr->p, csr->n),
+        .timeout_ms = RENEW_TIMEOUT_MS,
+        .max_bytes = PEM_MAX_BYTES,
+        .fresh_connection = true, // the peer certificate may have changed since the last one
+    };
+    if (!q.url || !q.ca_file || !q.client_pem)
+        return ERR_NOMEM;
+    struct fetch_result r;
+    rc = fetch_run(c->fetcher, &q, &r);
+    char why[256];
+    if (rc) {
+        diag_add(diag, NULL, 0, "asking %s for the %s certificate: %s", ca_region->name, cert_kind_name(plan->kind),
+                 r.message);
+    } else if (r.status != 200) {
+        refusal_text(&r, why, sizeof why);
+        diag_add(diag, NULL, 0, "%s refuses the %s certificate (status %d): %s", ca_region->name,
+                 cert_kind_name(plan->kind), r.status, why);
+        rc = r.status == 403 ? ERR_DENIED : ERR_PROTO;
+    } else {
+        buf_add(out_pem, r.body.p, r.body.n);
+        rc = out_pem->err;
+    }
+    fetch_result_done(&r);
+    return rc;
+}
+
+// Makes a key, gets a certificate for it, checks and writes it. Called with `work`.
+static int renew_into(struct certs *c, const struct topology *t, const struct cert_plan *plan, const char *file,
+                      struct arena *a, struct diag *diag)
+{
+    AUTO_BUF struct buf csr, pem;
+    buf_init(&csr, CERT_REQUEST_MAX_BYTES);
+    buf_init(&pem, PEM_MAX_BYTES);
+    AUTO_X509 X509 *ca = cert_ca_of(c->dir, diag);
+    if (!ca)
+        return ERR_NOTFOUND;
+    EVP_PKEY *made = NULL;
+    int rc = cert_request(plan, diag, &made, &csr);
+    AUTO_PKEY EVP_PKEY *key = made;
+    if (rc)
+        return rc;
+    rc = c->ca ? ca_issue(c->ca, plan, bytes_of(csr.p, csr.n), 0, diag, &pem)
+               : ask_ca_region(c, t, plan, &csr, a, diag, &pem);
+    return rc ? rc : cert_install(c->dir, file, bytes_of(pem.p, pem.n), key, plan, ca, diag);
+}
+
+// --- the peer certificate, which waits for the topology ---
+
+static bool topology_pins(const struct topology *t, const char *region, const char *fingerprint)
+{
+    const struct region *r = topology_region(t, region);
+    for (size_t i = 0; r && i < r->n_peer_fingerprints; i++)
+        if (!strcmp(r->peer_fingerprints[i], fingerprint))
+            return true;
+    return false;
+}
+
+// Is there a usable peer-next.pem?
+static bool peer_next(struct certs *c, const struct cert_plan *plan, struct cert_info *out)
+{
+    return !cert_inspect_file(c->dir, PEER_NEXT_FILE, plan, out) && !out->problem[0] &&
+           clock_wall_ms() < out->renew_at_ms;
+}
+
+// Puts peer-next.pem into use when the topology in force names it. 1 if it did, 0, or an error.
+static int peer_activate(struct certs *c, const struct topology *t, const struct cert_plan *plan, struct diag *diag)
+{
+    struct cert_info next;
+    if (!peer_next(c, plan, &next) || !topology_pins(t, c->region, next.fingerprint))
+        return 0;
+    AUTO_FREE char *to = mem_printf("%s/%s", c->dir, plan->file);
+    if (!to)
+        return ERR_NOMEM;
+    if (rename(next.path, to)) {
+        int e = errno;
+        diag_add(diag, to, 0, "cannot be replaced: %s", strerror(e));
+        return err_from_errno(e);
+    }
+    int rc = dir_sync(c->dir);
+    log_info("certs: the peer certificate %.16s… is in use now; its forerunner can leave the topology",
+             next.fingerprint);
+    return rc ? rc : 1;
+}
+
+static int renew_peer(struct certs *c, const struct topology *t, const struct cert_plan *plan, struct arena *a,
+                      struct diag *diag)
+{
+    struct cert_info next;
+    if (peer_next(c, plan, &next))
+        return 0; // one waits already, and its fingerprint may be on its way into the topology
+    int rc = renew_into(c, t, plan, PEER_NEXT_FILE, a, diag);
+    if (!rc && !cert_inspect_file(c->dir, PEER_NEXT_FILE, plan, &next))
+        log_warn("certs: a new peer certificate waits; add %s to the peer_fingerprints of %s in the topology",
+                 next.fingerprint, c->region);
+    return rc;
+}
+
+// --- one kind ---
+
+// Renews. 1 when files in use changed, 0, or an error. Called with `work`.
+static int renew_kind(struct certs *c, const struct topology *t, enum cert_kind kind, struct diag *diag)
+{
+    struct arena a;
+    arena_init(&a, RENEW_ARENA_BYTES);
+    struct cert_plan plan;
+    int rc = cert_plan(t, c->region, kind, &a, &plan);
+    if (!rc && kind == CERT_PEER) {
+        rc = renew_peer(c, t, &plan, &a, diag);
+        if (!rc)
+            rc = peer_activate(c, t, &plan, diag);
+    } else if (!rc) {
+        rc = renew_into(c, t, &plan, plan.file, &a, diag);
+        if (!rc)
+            log_info("certs: the %s certificate is renewed", cert_kind_name(kind));
+        rc = rc ? rc : 1;
+    }
+    arena_done(&a);
+    return rc;
+}
+
+static void state_set(struct certs *c, enum cert_kind kind, int rc, const struct diag *diag)
+{
+    AUTO_FREE char *text = rc < 0 ? diag_text(diag) : NULL;
+    pthread_mutex_lock(&c->lock);
+    struct cert_state *s = &c->states[kind];
+    if (rc >= 0) {
+        *s = (struct cert_state){0};
+    } else {
+        int64_t wait_ms = (int64_t)c->check_s * 1000 << (s->n_failed < 16 ? s->n_failed : 16);
+        s->n_failed++;
+        s->next_try_mono_ms = clock_mono_ms() + (wait_ms < BACKOFF_MAX_MS ? wait_ms : BACKOFF_MAX_MS);
+        snprintf(s->last_error, sizeof s->last_error, "%s", text && *text ? text : err_text(rc));
+    }
+    pthread_mutex_unlock(&c->lock);
+}
+
+static int renew_and_note(struct certs *c, const struct topology *t, enum cert_kind kind, struct diag *diag)
+{
+    int rc = renew_kind(c, t, kind, diag);
+    state_set(c, kind, rc, diag);
+    if (rc < 0) {
+        AUTO_FREE char *text = diag_text(diag);
+        log_warn("certs: the %s certificate could not be renewed: %s", cert_kind_name(kind),
+                 text && *text ? text : err_text(rc));
+    }
+    return rc;
+}
+
+// --- the thread ---
+
+static bool due(struct certs *c, const struct topology *t, enum cert_kind kind)
+{
+    struct cert_info info;
+    pthread_mutex_lock(&c->lock);
+    bool waits = clock_mono_ms() < c->states[kind].next_try_mono_ms;
+    pthread_mutex_unlock(&c->lock);
+    if (certs_inspect(c->dir, t, c->region, kind, &info))
+        return false;
+    if (kind == CERT_PEER && info.next_fingerprint[0])
+        return true; // costs a look at one file, and puts it into use when it may be
+    return !waits && (info.problem[0] || clock_wall_ms() >= info.renew_at_ms);
+}
+
+static bool tick(struct certs *c)
+{
+    struct topology *t = snapshot_get(c->topology);
+    bool changed = false;
+    pthread_mutex_lock(&c->work);
+    for (int kind = 0; t && kind < N_CERT_KINDS; kind++) {
+        struct diag diag;
+        diag_init(&diag);
+        if (due(c, t, (enum cert_kind)kind) && renew_and_note(c, t, (enum cert_kind)kind, &diag) > 0)
+            changed = true;
+        diag_done(&diag);
+    }
+    pthread_mutex_unlock(&c->work);
+    snapshot_unref(t);
+    return changed;
+}
+
+// Waits for the next look, a change made by certs_renew, or the end. Called with `lock`.
+static void wait_for_work(struct certs *c)
+{
+    int64_t until_ms = clock_mono_ms() + (int64_t)c->check_s * 1000;
+    const struct timespec ts = {until_ms / 1000, until_ms % 1000 * 1000000};
+    while (!c->stop && !c->renewed)
+        if (pthread_cond_timedwait(&c->wake, &c->lock, &ts))
+            return;
+}
+
+static void *thread_main(void *arg)
+{
+    struct certs *c = arg;
+    for (;;) {
+        bool changed = tick(c);
+        pthread_mutex_lock(&c->lock);
+        if (!changed)
+            wait_for_work(c);
+        changed |= c->renewed;
+        c->renewed = false;
+        bool stop = c->stop;
+        pthread_mutex_unlock(&c->lock);
+        if (changed && c->on_renewed)
+            c->on_renewed(c->ctx);
+        if (stop)
+            return NULL;
+    }
+}
+
+static void certs_free(struct certs *c)
+{
+    ca_close(c->ca);
+    pthread_cond_destroy(&c->wake);
+    pthread_mutex_destroy(&c->lock);
+    pthread_mutex_destroy(&c->work);
+    free(c->dir);
+    free(c->region);
+    free(c);
+}
+
+int certs_start(const struct certs_options *o, struct diag *diag, struct certs **out)
+{
+    struct certs *c = mem_zalloc(sizeof *c);
+    if (!c)
+        return ERR_NOMEM;
+    pthread_condattr_t monotonic;
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&c->wake, &monotonic);
+    pthread_condattr_destroy(&monotonic);
+    pthread_mutex_init(&c->lock, NULL);
+    pthread_mutex_init(&c->work, NULL);
+    c->dir = mem_strdup(o->certs_dir);
+    c->region = mem_strdup(o->region);
+    c->topology = o->topology;
+    c->fetcher = o->fetcher;
+    c->check_s = o->check_s ? o->check_s : 60;
+    c->on_renewed = o->on_renewed;
+    c->ctx = o->ctx;
+    int rc = c->dir && c->region ? 0 : ERR_NOMEM;
+    if (!rc && o->ca_dir)
+        rc = ca_open(o->ca_dir, diag, &c->ca);
+    if (!rc && pthread_create(&c->thread, NULL, thread_main, c)) {
+        diag_add(diag, NULL, 0, "no thread for certificate renewal");
+        rc = ERR_NOMEM;
+    }
+    if (rc) {
+        certs_free(c);
+        return rc;
+    }
+    *out = c;
+    return 0;
+}
+
+void certs_stop(struct certs *c)
+{
+    if (!c)
+        return;
+    pthread_mutex_lock(&c->lock);
+    c->stop = true;
+    pthread_cond_signal(&c->wake);
+    pthread_mutex_unlock(&c->lock);
+    pthread_join(c->thread, NULL);
+    certs_free(c);
+}
+
+int certs_renew(struct certs *c, const enum cert_kind *kind, struct diag *diag)
+{
+    struct topology *t = snapshot_get(c->topology);
+    if (!t)
+        return ERR_NOTFOUND;
+    bool changed = false;
+    int first = 0;
+    pthread_mutex_lock(&c->work);
+    for (int k = 0; k < N_CERT_KINDS; k++) {
+        if (kind && (int)*kind != k)
+            continue;
+        struct diag own; // so that the state of a kind keeps its own sentences
+        diag_init(&own);
+        int rc = renew_and_note(c, t, (enum cert_kind)k, &own);
+        for (size_t i = 0; i < own.n; i++)
+            diag_add(diag, NULL, 0, "%s", own.lines[i]);
+        diag_done(&own);
+        changed |= rc > 0;
+        if (rc < 0 && !first)
+            first = rc;
+    }
+    pthread_mutex_unlock(&c->work);
+    snapshot_unref(t);
+    if (changed) {
+        pthread_mutex_lock(&c->lock);
+        c->renewed = true;
+        pthread_cond_signal(&c->wake);
+        pthread_mutex_unlock(&c->lock);
+    }
+    return first;
+}
+
+static json_t *kind_status(struct certs *c, const struct topology *t, enum cert_kind kind)
+{
+    struct cert_info info;
+    json_t *one = certs_inspect(c->dir, t, c->region, kind, &info) ? NULL : certs_info_json(&info);
+    if (!one)
+        return NULL;
+    char when[CLOCK_TEXT_SIZE];
+    pthread_mutex_lock(&c->lock);
+    struct cert_state s = c->states[kind];
+    pthread_mutex_unlock(&c->lock);
+    int64_t at = info.problem[0] ? clock_wall_ms() : info.renew_at_ms;
+    if (s.next_try_mono_ms > clock_mono_ms()) {
+        int64_t retry = clock_wall_ms() + s.next_try_mono_ms - clock_mono_ms();
+        at = retry > at ? retry : at;
+    }
+    json_object_set_new(one, "lastError", s.last_error[0] ? json_string(s.last_error) : json_null());
+    json_object_set_new(one, "nextRenewal", json_string(clock_format(at, when)));
+    return one;
+}
+
+void *certs_status_json(struct certs *c)
+{
+    struct topology *t = snapshot_get(c->topology);
+    json_t *all = json_array();
+    for (int kind = 0; t && all && kind < N_CERT_KINDS; kind++) {
+        json_t *one = kind_status(c, t, (enum cert_kind)kind);
+        if (one)
+            json_array_append_new(all, one);
+    }
+    snapshot_unref(t);
+    return all;
+}
