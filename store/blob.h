@@ -2,8 +2,12 @@
 // A region's blobs: content-addressed files. Written beside, digested while they stream, fsynced, renamed (design
 // section 8). Contract for one machine; the S3 backend comes behind the same header.
 //
-// Layout under the store's directory:   blobs/sha256/ab/abcd…   (final, 0640, never changed)
-//                                       uploads/<id>            (growing)     partial/sha256-abcd… (fetches from peers)
+// Layout under the store's directory:
+//   blobs/sha256/ab/abcd…     final, 0640, never changed; directories 02750
+//   uploads/<id>              growing; directory 02700
+//   partial/sha256-abcd…      fetches from peers; directory 02700
+// A new file has the group of its directory and keeps it when it is renamed: whoever gives blobs/ to the edge's group
+// does so before the store is opened; opening hands it on to the other two.
 //
 //   struct blob_upload *u;
 //   blob_upload_open(bs, id, &u);               // new or resumed: re-digests what is there
@@ -46,6 +50,9 @@ int blob_upload_write(struct blob_upload *u, const void *p,
                       size_t n);                 // ERR_NOSPACE … : nothing of these n bytes counts
 int blob_upload_sync(struct blob_upload *u);     // fdatasync
 int blob_upload_truncate(struct blob_upload *u); // back to nothing
+// Back to the first `size` bytes, digested anew: a resumed upload starts at the size that was acknowledged, whatever
+// more reached the file. ERR_RANGE when the file is shorter than that.
+int blob_upload_trim(struct blob_upload *u, uint64_t size);
 int blob_upload_commit(struct blob_upload *u, const struct digest *expected, uint64_t *out_size);
 void blob_upload_close(struct blob_upload *u);
 int blob_upload_discard(struct blob_store *bs, const char *id); // removes; fine if absent; ERR_BUSY while open

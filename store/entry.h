@@ -2,10 +2,10 @@
 // One entry of a region's feed (design section 9): what it says, its signed text, its running hash, its JSON line.
 //
 // Signed text: "meridian-feed-1\n", then origin, epoch, partition, seq, stamp, restates, kind, registry, repository,
-// tag, digest, media_type, size, each followed by "\n" (numbers in decimal, absent strings empty; no field may hold a
-// control byte). Running hash: SHA-256(previous hash || signed text); 32 zero bytes precede an epoch's first entry… of
-// the origin: a new epoch goes on from the last hash of the one before. Signature: Ed25519 over (signed text || running
-// hash), by the origin's feed key `key`. Authority is the signature, not the connection.
+// tag, digest, media_type, size, each followed by "\n" (numbers in decimal, absent strings empty, the kind as its JSON
+// name; no field may hold a control byte). Running hash: SHA-256(previous hash || signed text); 32 zero bytes precede
+// an epoch's first entry… of the origin: a new epoch goes on from the last hash of the one before. Signature: Ed25519
+// over (signed text || running hash), by the origin's feed key `key`. Authority is the signature, not the connection.
 //
 // JSON line:
 // {"v":1,"origin":…,"epoch":n,"partition":n,"seq":n,"stamp":"decimal","restates":"decimal"?,"kind":"manifest",
@@ -18,6 +18,7 @@
 #include "base/digest.h"
 #include "config/hostname.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 enum entry_kind {
@@ -64,6 +65,9 @@ int entry_sign_input(const struct feed_entry *e, struct buf *out); // signed tex
 int entry_format(const struct feed_entry *e, struct buf *out);     // JSON and "\n"
 int entry_parse(struct bytes line, struct arena *arena,
                 struct feed_entry *out); // strict; ERR_PROTO. No signature check
+bool entry_repository_ok(const char *s); // distribution-spec 1.1 <name>, at most 255 bytes
+bool entry_tag_ok(const char *s);        // distribution-spec 1.1 <reference> as a tag
+
 static inline uint64_t entry_register_stamp(const struct feed_entry *e)
 {
     return e->restates ? e->restates : e->stamp;

@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: Apache-2.0
+// What blob.c and blob_upload.c share: the open store, its directories as descriptors, and the list of open uploads.
+#ifndef MERIDIAN_STORE_BLOB_PRIV_H
+#define MERIDIAN_STORE_BLOB_PRIV_H
+
+#include "store/blob.h"
+
+#include <pthread.h>
+
+struct blob_store {
+    char *blobs_dir;                    // text, for the edge
+    int blobs_fd, uploads_fd, part_fd;  // directories; all access goes through them, without following symlinks
+    pthread_mutex_t lock;               // guards `open`
+    struct blob_upload *open;           // every upload that is open now
+    _Atomic unsigned n_probes, n_temps; // names of short-lived files
+};
+
+// The directory that holds d's file: blobs/sha256/ab. With `make` it is created, and its parent is synced.
+int blob_shard_open(struct blob_store *bs, const struct digest *d, bool make, int *out_fd);
+// Is this name open for writing in this directory now?
+bool blob_upload_is_open(struct blob_store *bs, int dir_fd, const char *name);
+int blob_dir_at(int parent_fd, const char *name, unsigned mode, bool make, bool *out_made, int *out_fd);
+
+#endif

@@ -1,0 +1,278 @@
+// SPDX-License-Identifier: Apache-2.0
+// Growing blobs: uploads of clients and fetches from peers; see blob.h. One upload is used by one thread at a time.
+//
+// Invariants:
+//   1. [0, size) of the file is what `hasher` has seen, or hasher is NULL and the file is read again when needed.
+//   2. After a failed write the file ends at `size` again: nothing of the failed bytes counts.
+//   3. After a failed fsync the handle is dead: the kernel may have dropped pages that look clean.
+#include "base/err.h"
+#include "base/fd.h"
+#include "base/mem.h"
+#include "store/blob.h"
+#include "store/blob_priv.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define ID_MAX 128
+#define READ_BYTES (256u << 10)
+
+struct blob_upload {
+    struct blob_store *bs;
+    struct blob_upload *next; // in bs->open
+    int dir_fd;               // bs->uploads_fd or bs->part_fd; borrowed
+    char name[ID_MAX + 1];
+    int fd;
+    uint64_t size;
+    struct hasher *hasher; // NULL: used up by a commit that did not succeed, or not begun
+    int dead;              // error that ended this handle; or ERR_CLOSED after the commit
+};
+
+static bool id_ok(const char *id)
+{
+    size_t n = strnlen(id, ID_MAX + 1);
+    if (n == 0 || n > ID_MAX || id[0] == '.')
+        return false;
+    return strspn(id, "abcdefghijklmnopqrstuvwxyz0123456789.-") == n;
+}
+
+bool blob_upload_is_open(struct blob_store *bs, int dir_fd, const char *name)
+{
+    for (const struct blob_upload *u = bs->open; u; u = u->next)
+        if (u->dir_fd == dir_fd && strcmp(u->name, name) == 0)
+            return true;
+    return false;
+}
+
+static void unlist(struct blob_upload *u)
+{
+    pthread_mutex_lock(&u->bs->lock);
+    for (struct blob_upload **at = &u->bs->open; *at; at = &(*at)->next)
+        if (*at == u) {
+            *at = u->next;
+            break;
+        }
+    pthread_mutex_unlock(&u->bs->lock);
+}
+
+// Digests the first u->size bytes of the file anew.
+static int redigest(struct blob_upload *u)
+{
+    hasher_free(u->hasher);
+    u->hasher = NULL;
+    struct hasher *h = hasher_new(DIGEST_SHA256);
+    AUTO_FREE char *b = mem_alloc(READ_BYTES);
+    int rc = h && b ? 0 : ERR_NOMEM;
+    for (uint64_t at = 0; !rc && at < u->size;) {
+        uint64_t left = u->size - at;
+        ssize_t r = pread(u->fd, b, left < READ_BYTES ? (size_t)left : READ_BYTES, (off_t)at);
+        if (r < 0 && errno == EINTR)
+            continue;
+        if (r <= 0) {
+            rc = r < 0 ? err_from_errno(errno) : ERR_IO; // the file shrank under us
+            break;
+        }
+        hasher_update(h, b, (size_t)r);
+        at += (uint64_t)r;
+    }
+    if (rc)
+        hasher_free(h);
+    else
+        u->hasher = h;
+    return rc;
+}
+
+static int growing_open(struct blob_store *bs, int dir_fd, const char *name, struct blob_upload **out)
+{
+    struct blob_upload *u = mem_zalloc(sizeof *u);
+    if (!u)
+        return ERR_NOMEM;
+    *u = (struct blob_upload){.bs = bs, .dir_fd = dir_fd, .fd = -1};
+    snprintf(u->name, sizeof u->name, "%s", name);
+    pthread_mutex_lock(&bs->lock);
+    bool busy = blob_upload_is_open(bs, dir_fd, name);
+    if (!busy) {
+        u->next = bs->open;
+        bs->open = u;
+    }
+    pthread_mutex_unlock(&bs->lock);
+    if (busy) {
+        free(u);
+        return ERR_BUSY;
+    }
+    struct stat st;
+    int rc = 0;
+    u->fd = openat(dir_fd, name, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0640);
+    if (u->fd < 0 || fstat(u->fd, &st))
+        rc = err_from_errno(errno);
+    else if (!S_ISREG(st.st_mode))
+        rc = ERR_CORRUPT;
+    else if ((st.st_mode & 07777) != 0640 && fchmod(u->fd, 0640)) // whatever the umask was
+        rc = err_from_errno(errno);
+    if (!rc) {
+        u->size = (uint64_t)st.st_size;
+        rc = redigest(u);
+    }
+    if (rc) {
+        blob_upload_close(u);
+        return rc;
+    }
+    *out = u;
+    return 0;
+}
+
+int blob_upload_open(struct blob_store *bs, const char *id, struct blob_upload **out)
+{
+    return id_ok(id) ? growing_open(bs, bs->uploads_fd, id, out) : ERR_INVAL;
+}
+
+int blob_partial_open(struct blob_store *bs, const struct digest *d, struct blob_upload **out)
+{
+    if (d->alg != DIGEST_SHA256 || d->n != SHA256_BYTES)
+        return ERR_UNSUPPORTED;
+    char hex[2 * SHA256_BYTES + 1], name[ID_MAX + 1];
+    hex_format(d->b, d->n, hex);
+    snprintf(name, sizeof name, "%s-%s", digest_alg_name((enum digest_alg)d->alg), hex);
+    return growing_open(bs, bs->part_fd, name, out);
+}
+
+uint64_t blob_upload_size(const struct blob_upload *u)
+{
+    return u->size;
+}
+
+int blob_upload_write(struct blob_upload *u, const void *p, size_t n)
+{
+    if (u->dead)
+        return u->dead;
+    if (u->size > INT64_MAX - n)
+        return ERR_TOOBIG;
+    int rc = u->hasher ? 0 : redigest(u);
+    if (!rc)
+        rc = fd_pwrite_all(u->fd, p, n, (off_t)u->size);
+    if (rc) {
+        // If this fails too, the acknowledged size in the metadata still says where the truth ends.
+        (void)!ftruncate(u->fd, (off_t)u->size);
+        return rc;
+    }
+    hasher_update(u->hasher, p, n);
+    u->size += n;
+    return 0;
+}
+
+int blob_upload_sync(struct blob_upload *u)
+{
+    if (u->dead)
+        return u->dead;
+    if (fdatasync(u->fd) == 0)
+        return 0;
+    u->dead = err_from_errno(errno);
+    (void)!ftruncate(u->fd, 0); // a later look must not take lost pages for bytes
+    u->size = 0;
+    return u->dead;
+}
+
+int blob_upload_trim(struct blob_upload *u, uint64_t size)
+{
+    if (u->dead)
+        return u->dead;
+    if (size > u->size)
+        return ERR_RANGE;
+    if (size == u->size)
+        return 0;
+    if (ftruncate(u->fd, (off_t)size))
+        return err_from_errno(errno);
+    u->size = size;
+    return redigest(u);
+}
+
+int blob_upload_truncate(struct blob_upload *u)
+{
+    return blob_upload_trim(u, 0);
+}
+
+static int verify(struct blob_upload *u, const struct digest *expected)
+{
+    struct digest d;
+    int rc = u->hasher ? 0 : redigest(u);
+    if (rc)
+        return rc;
+    rc = hasher_final(u->hasher, &d);
+    hasher_free(u->hasher);
+    u->hasher = NULL; // read again if the upload goes on
+    if (rc)
+        return rc;
+    return digest_equal(&d, expected) ? 0 : ERR_DIGEST;
+}
+
+// Gives the file its name. The blob's directory is synced also when the blob was there already: whoever put it there
+// may not have come to that yet.
+static int publish(struct blob_upload *u, const struct digest *d)
+{
+    AUTO_CLOSE int shard = -1;
+    int rc = blob_shard_open(u->bs, d, true, &shard);
+    if (rc)
+        return rc;
+    char hex[2 * SHA256_BYTES + 1];
+    hex_format(d->b, d->n, hex);
+    struct stat st, dir, own;
+    bool there =
+        fstatat(shard, hex, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode) && (uint64_t)st.st_size == u->size;
+    if (there) {
+        if (unlinkat(u->dir_fd, u->name, 0) && errno != ENOENT)
+            return err_from_errno(errno);
+    } else {
+        if (fstat(shard, &dir) == 0 && fstat(u->fd, &own) == 0 && own.st_gid != dir.st_gid)
+            (void)!fchown(u->fd, (uid_t)-1, dir.st_gid); // allowed only to members; the daemon sets groups up
+        if (renameat(u->dir_fd, u->name, shard, hex))
+            return err_from_errno(errno);
+    }
+    u->dead = ERR_CLOSED;
+    return fsync(shard) ? err_from_errno(errno) : 0;
+}
+
+int blob_upload_commit(struct blob_upload *u, const struct digest *expected, uint64_t *out_size)
+{
+    if (u->dead)
+        return u->dead;
+    if (expected->alg != DIGEST_SHA256 || expected->n != SHA256_BYTES)
+        return ERR_UNSUPPORTED;
+    int rc = verify(u, expected);
+    if (!rc && fsync(u->fd)) {
+        rc = u->dead = err_from_errno(errno);
+        (void)!ftruncate(u->fd, 0);
+    }
+    if (!rc)
+        rc = publish(u, expected);
+    if (!rc && out_size)
+        *out_size = u->size;
+    return rc;
+}
+
+void blob_upload_close(struct blob_upload *u)
+{
+    if (!u)
+        return;
+    fd_auto_close(&u->fd);
+    unlist(u);
+    hasher_free(u->hasher);
+    free(u);
+}
+
+int blob_upload_discard(struct blob_store *bs, const char *id)
+{
+    if (!id_ok(id))
+        return ERR_INVAL;
+    int rc = 0;
+    pthread_mutex_lock(&bs->lock);
+    if (blob_upload_is_open(bs, bs->uploads_fd, id))
+        rc = ERR_BUSY;
+    else if (unlinkat(bs->uploads_fd, id, 0) && errno != ENOENT)
+        rc = err_from_errno(errno);
+    pthread_mutex_unlock(&bs->lock);
+    return rc;
+}

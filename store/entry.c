@@ -1,0 +1,317 @@
+// SPDX-License-Identifier: Apache-2.0
+// Feed entries as signed text, running hash and JSON line; see entry.h. Pure functions, any thread.
+//
+// One grammar decides what may be in an entry (entry_check); what passes it holds no byte that JSON would escape, so
+// the line is written plainly and reads back as the same entry.
+#include "store/entry.h"
+
+#include "base/err.h"
+#include "base/mem.h"
+#include "store/manifest.h"
+
+#include <inttypes.h>
+#include <jansson.h>
+#include <string.h>
+
+#define LOWER "abcdefghijklmnopqrstuvwxyz"
+#define UPPER "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+#define DIGITS "0123456789"
+
+static const char *kind_name(enum entry_kind k)
+{
+    return k == ENTRY_MANIFEST ? "manifest" : k == ENTRY_TAG ? "tag" : NULL;
+}
+
+// distribution-spec 1.1, "Pulling manifests": [a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*(\/ the same)*
+bool entry_repository_ok(const char *s)
+{
+    if (!s || strnlen(s, 256) > 255)
+        return false;
+    for (;;) {
+        size_t n = strspn(s, LOWER DIGITS);
+        if (!n)
+            return false;
+        s += n;
+        if (!*s)
+            return true;
+        if (*s == '-')
+            s += strspn(s, "-");
+        else if (s[0] == '_' && s[1] == '_')
+            s += 2;
+        else if (*s == '.' || *s == '_' || *s == '/')
+            s++;
+        else
+            return false;
+    }
+}
+
+bool entry_tag_ok(const char *s)
+{
+    size_t n = s ? strnlen(s, 129) : 0;
+    return n >= 1 && n <= 128 && *s != '.' && *s != '-' && strspn(s, LOWER UPPER DIGITS "._-") == n;
+}
+
+static bool key_ok(const char *s)
+{
+    size_t n = s ? strnlen(s, 129) : 0;
+    return n >= 1 && n <= 128 && strspn(s, LOWER UPPER DIGITS "._-+/=:@") == n;
+}
+
+static bool absent(const char *s)
+{
+    return !s || !*s;
+}
+
+// 64-bit numbers stay below 2^63: databases and JSON readers have signed ones.
+static int entry_check(const struct feed_entry *e)
+{
+    if (!e->origin || !hostname_region_ok(e->origin) || !e->registry || !hostname_registry_ok(e->registry) ||
+        !entry_repository_ok(e->repository) || !key_ok(e->key))
+        return ERR_INVAL;
+    if (!e->epoch || e->epoch > INT64_MAX || e->partition > INT32_MAX || !e->seq || e->seq > INT64_MAX || !e->stamp ||
+        e->stamp > INT64_MAX || e->restates > e->stamp || e->size > INT64_MAX)
+        return ERR_INVAL;
+    if (e->digest.alg != DIGEST_SHA256 || e->digest.n != SHA256_BYTES)
+        return ERR_INVAL;
+    switch (e->kind) {
+    case ENTRY_MANIFEST:
+        if (!absent(e->tag) || absent(e->media_type) || !media_type_ok(e->media_type))
+            return ERR_INVAL;
+        return e->content.n == 0 || (e->content.n == e->size && e->content.n <= ENTRY_INLINE_MAX) ? 0 : ERR_INVAL;
+    case ENTRY_TAG:
+        return entry_tag_ok(e->tag) && absent(e->media_type) && !e->size && !e->content.n ? 0 : ERR_INVAL;
+    }
+    return ERR_INVAL;
+}
+
+static void text_line(struct buf *b, const char *s, bool *bad)
+{
+    for (const char *c = s ? s : ""; *c; c++)
+        if ((unsigned char)*c < 0x20 || *c == 0x7f)
+            *bad = true;
+    buf_str(b, s ? s : "");
+    buf_u8(b, '\n');
+}
+
+int entry_signed_text(const struct feed_entry *e, struct buf *out)
+{
+    char digest[DIGEST_TEXT_SIZE];
+    bool bad = !kind_name(e->kind) || e->digest.n > sizeof e->digest.b;
+    if (bad)
+        return ERR_INVAL;
+    AUTO_BUF struct buf b;
+    buf_init(&b, 16384);
+    buf_str(&b, "meridian-feed-1\n");
+    text_line(&b, e->origin, &bad);
+    buf_printf(&b, "%" PRIu64 "\n%" PRIu32 "\n%" PRIu64 "\n%" PRIu64 "\n%" PRIu64 "\n", e->epoch, e->partition, e->seq,
+               e->stamp, e->restates);
+    text_line(&b, kind_name(e->kind), &bad);
+    text_line(&b, e->registry, &bad);
+    text_line(&b, e->repository, &bad);
+    text_line(&b, e->tag, &bad);
+    text_line(&b, digest_format(&e->digest, digest), &bad);
+    text_line(&b, e->media_type, &bad);
+    buf_printf(&b, "%" PRIu64 "\n", e->size);
+    if (bad || b.err)
+        return bad ? ERR_INVAL : b.err;
+    buf_add(out, b.p, b.n);
+    return out->err;
+}
+
+int entry_hash(const uint8_t prev[ENTRY_HASH_BYTES], const struct feed_entry *e, uint8_t out[ENTRY_HASH_BYTES])
+{
+    AUTO_BUF struct buf b;
+    buf_init(&b, 0);
+    buf_add(&b, prev, ENTRY_HASH_BYTES);
+    int rc = b.err ? b.err : entry_signed_text(e, &b);
+    if (!rc)
+        sha256(b.p, b.n, out);
+    return rc;
+}
+
+int entry_sign_input(const struct feed_entry *e, struct buf *out)
+{
+    int rc = entry_signed_text(e, out);
+    if (rc)
+        return rc;
+    buf_add(out, e->hash, ENTRY_HASH_BYTES);
+    return out->err;
+}
+
+int entry_format(const struct feed_entry *e, struct buf *out)
+{
+    int rc = entry_check(e);
+    if (rc)
+        return rc;
+    char digest[DIGEST_TEXT_SIZE], hash[2 * ENTRY_HASH_BYTES + 1], sig[b64_size(ENTRY_SIG_BYTES)];
+    hex_format(e->hash, ENTRY_HASH_BYTES, hash);
+    b64url_format(e->sig, ENTRY_SIG_BYTES, sig);
+    AUTO_BUF struct buf b;
+    buf_init(&b, ENTRY_LINE_MAX);
+    buf_printf(&b,
+               "{\"v\":1,\"origin\":\"%s\",\"epoch\":%" PRIu64 ",\"partition\":%" PRIu32 ",\"seq\":%" PRIu64
+               ",\"stamp\":\"%" PRIu64 "\"",
+               e->origin, e->epoch, e->partition, e->seq, e->stamp);
+    if (e->restates)
+        buf_printf(&b, ",\"restates\":\"%" PRIu64 "\"", e->restates);
+    buf_printf(&b, ",\"kind\":\"%s\",\"registry\":\"%s\",\"repository\":\"%s\"", kind_name(e->kind), e->registry,
+               e->repository);
+    if (e->kind == ENTRY_TAG)
+        buf_printf(&b, ",\"tag\":\"%s\"", e->tag);
+    buf_printf(&b, ",\"digest\":\"%s\"", digest_format(&e->digest, digest));
+    if (e->kind == ENTRY_MANIFEST)
+        buf_printf(&b, ",\"mediaType\":\"%s\",\"size\":%" PRIu64, e->media_type, e->size);
+    if (e->content.n) {
+        buf_str(&b, ",\"content\":\"");
+        char *to = buf_room(&b, b64_size(e->content.n));
+        if (to)
+            b.n += b64_format(e->content.p, e->content.n, to);
+        buf_str(&b, "\"");
+    }
+    buf_printf(&b, ",\"hash\":\"%s\",\"key\":\"%s\",\"sig\":\"%s\"}\n", hash, e->key, sig);
+    if (b.err)
+        return b.err;
+    buf_add(out, b.p, b.n);
+    return out->err;
+}
+
+// --- reading a line ---
+
+struct reader {
+    json_t *top;
+    size_t n_known; // members that were asked for and are there
+    bool failed;
+    struct arena *arena;
+};
+
+static json_t *member(struct reader *r, const char *key)
+{
+    json_t *j = json_object_get(r->top, key);
+    r->n_known += j != NULL;
+    return j;
+}
+
+static const char *read_text(struct reader *r, const char *key, bool required)
+{
+    json_t *j = member(r, key);
+    if (!j && !required)
+        return "";
+    if (!json_is_string(j) || !json_string_length(j)) {
+        r->failed = true;
+        return "";
+    }
+    return json_string_value(j);
+}
+
+static uint64_t read_uint(struct reader *r, const char *key, bool required)
+{
+    json_t *j = member(r, key);
+    if (!j && !required)
+        return 0;
+    if (!json_is_integer(j) || json_integer_value(j) < 0) {
+        r->failed = true;
+        return 0;
+    }
+    return (uint64_t)json_integer_value(j);
+}
+
+// Canonical decimal: no sign, no leading zero, below 2^63. Stamps are texts because many JSON readers round numbers.
+static uint64_t read_decimal(struct reader *r, const char *key, bool required)
+{
+    const char *s = read_text(r, key, required);
+    size_t n = strlen(s);
+    if (!required && !n)
+        return 0;
+    uint64_t v = 0;
+    if (!n || n > 19 || *s == '0' || strspn(s, DIGITS) != n)
+        r->failed = true;
+    else
+        for (; *s; s++)
+            v = v * 10 + (uint64_t)(*s - '0'); // 19 digits fit 64 bits
+    if (v > INT64_MAX)
+        r->failed = true;
+    return v;
+}
+
+static const char *keep(struct reader *r, const char *s, int *rc)
+{
+    char *copy = arena_strdup(r->arena, s);
+    if (!copy)
+        *rc = ERR_NOMEM;
+    return copy;
+}
+
+static int content_read(struct reader *r, struct feed_entry *e)
+{
+    const char *text = read_text(r, "content", false);
+    size_t n = strlen(text);
+    if (!n)
+        return 0;
+    if (n > b64_size(ENTRY_INLINE_MAX))
+        return ERR_PROTO;
+    uint8_t *p = arena_alloc(r->arena, n / 4 * 3 + 3);
+    if (!p)
+        return ERR_NOMEM;
+    if (b64_parse(text, n, p, n / 4 * 3 + 3, &e->content.n))
+        return ERR_PROTO;
+    e->content.p = p;
+    return 0;
+}
+
+static int line_read(struct reader *r, struct feed_entry *e)
+{
+    const char *kind = read_text(r, "kind", true), *digest = read_text(r, "digest", true);
+    const char *hash = read_text(r, "hash", true), *sig = read_text(r, "sig", true);
+    size_t n_sig = 0;
+    int rc = 0;
+    uint64_t v = read_uint(r, "v", true), partition = read_uint(r, "partition", true);
+    e->origin = keep(r, read_text(r, "origin", true), &rc);
+    e->epoch = read_uint(r, "epoch", true);
+    e->partition = (uint32_t)partition;
+    e->seq = read_uint(r, "seq", true);
+    e->stamp = read_decimal(r, "stamp", true);
+    e->restates = read_decimal(r, "restates", false);
+    e->kind = strcmp(kind, "manifest") == 0 ? ENTRY_MANIFEST : strcmp(kind, "tag") == 0 ? ENTRY_TAG : 0;
+    bool manifest = e->kind == ENTRY_MANIFEST;
+    e->registry = keep(r, read_text(r, "registry", true), &rc);
+    e->repository = keep(r, read_text(r, "repository", true), &rc);
+    e->tag = keep(r, manifest ? "" : read_text(r, "tag", true), &rc);
+    e->media_type = keep(r, manifest ? read_text(r, "mediaType", true) : "", &rc);
+    e->size = manifest ? read_uint(r, "size", true) : 0;
+    e->key = keep(r, read_text(r, "key", true), &rc);
+    if (!rc && manifest)
+        rc = content_read(r, e);
+    if (rc)
+        return rc;
+    if (r->failed || v != 1 || partition > INT32_MAX || json_object_size(r->top) != r->n_known)
+        return ERR_PROTO; // also an unknown member: it would not be under the signature
+    if (digest_parse(digest, strlen(digest), &e->digest) || strspn(hash, DIGITS "abcdef") != strlen(hash) ||
+        hex_parse(hash, strlen(hash), e->hash, ENTRY_HASH_BYTES) ||
+        b64url_parse(sig, strlen(sig), e->sig, ENTRY_SIG_BYTES, &n_sig) || n_sig != ENTRY_SIG_BYTES)
+        return ERR_PROTO;
+    if (entry_check(e))
+        return ERR_PROTO;
+    uint8_t sum[SHA256_BYTES];
+    if (e->content.n)
+        sha256(e->content.p, e->content.n, sum);
+    if (e->content.n && memcmp(sum, e->digest.b, sizeof sum))
+        return ERR_PROTO;
+    return 0;
+}
+
+int entry_parse(struct bytes line, struct arena *arena, struct feed_entry *out)
+{
+    if (line.n > ENTRY_LINE_MAX)
+        return ERR_PROTO;
+    json_error_t err;
+    struct reader r = {.arena = arena};
+    r.top = json_loadb((const char *)line.p, line.n, JSON_REJECT_DUPLICATES, &err);
+    if (!r.top)
+        return json_error_code(&err) == json_error_out_of_memory ? ERR_NOMEM : ERR_PROTO;
+    struct feed_entry e = {0};
+    int rc = json_is_object(r.top) ? line_read(&r, &e) : ERR_PROTO;
+    json_decref(r.top);
+    if (!rc)
+        *out = e;
+    return rc;
+}

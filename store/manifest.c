@@ -1,0 +1,231 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a manifest refers to; see manifest.h. Called by the registry on a push and by the replicator on arrival, on the
+// pool. A pure function of its input.
+#include "store/manifest.h"
+
+#include "base/err.h"
+
+#include <jansson.h>
+#include <string.h>
+
+#define OCI_MANIFEST "application/vnd.oci.image.manifest.v1+json"
+#define OCI_INDEX "application/vnd.oci.image.index.v1+json"
+#define DOCKER_MANIFEST "application/vnd.docker.distribution.manifest.v2+json"
+#define DOCKER_LIST "application/vnd.docker.distribution.manifest.list.v2+json"
+#define DOCKER_V1 "application/vnd.docker.distribution.manifest.v1"
+
+static const struct manifest_type {
+    const char *name;
+    bool index, oci;
+} manifest_types[] = {
+    {OCI_MANIFEST, false, true}, {OCI_INDEX, true, true}, {DOCKER_MANIFEST, false, false}, {DOCKER_LIST, true, false}};
+
+static const struct manifest_type *type_find(const char *name)
+{
+    for (size_t i = 0; i < sizeof manifest_types / sizeof manifest_types[0]; i++)
+        if (strcmp(manifest_types[i].name, name) == 0)
+            return &manifest_types[i];
+    return NULL;
+}
+
+// RFC 6838 section 4.2, restricted-name.
+static size_t restricted_name(const char *s)
+{
+    static const char first[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
+    static const char rest[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789!#$&-^_.+";
+    if (!strspn(s, first))
+        return 0;
+    size_t n = strspn(s, rest);
+    return n <= 127 ? n : 0;
+}
+
+bool media_type_ok(const char *s)
+{
+    size_t n = restricted_name(s);
+    if (!n || s[n] != '/')
+        return false;
+    size_t m = restricted_name(s + n + 1);
+    return m && s[n + 1 + m] == 0 && n + 1 + m <= 255;
+}
+
+struct parse {
+    struct arena *arena;
+    struct diag *diag;
+    const struct manifest_type *type;
+    struct manifest_ref *refs;
+    size_t n_refs, cap;
+};
+
+// Non-distributable layers stay where their URLs say (image-spec 1.0 layer.md; Docker schema 2 "foreign").
+static bool layer_is_foreign(const char *type)
+{
+    static const char oci[] = "application/vnd.oci.image.layer.nondistributable.v1.tar";
+    static const char docker[] = "application/vnd.docker.image.rootfs.foreign.diff.tar";
+    return strncmp(type, oci, sizeof oci - 1) == 0 || strncmp(type, docker, sizeof docker - 1) == 0;
+}
+
+static int descriptor_add(struct parse *p, const char *where, json_t *j, enum ref_kind kind)
+{
+    const char *type = json_string_value(json_object_get(j, "mediaType"));
+    const char *text = json_string_value(json_object_get(j, "digest"));
+    json_t *size = json_object_get(j, "size"), *urls = json_object_get(j, "urls");
+    json_t *notes = json_object_get(j, "annotations"), *data = json_object_get(j, "data");
+    struct manifest_ref ref = {.kind = kind};
+    const char *what = NULL;
+    if (!json_is_object(j))
+        what = "is not an object";
+    else if (!type || !media_type_ok(type))
+        what = "has no mediaType of the form type/subtype";
+    else if (!text || digest_parse(text, strlen(text), &ref.digest))
+        what = "has no digest of the form sha256:<64 lower-case hex digits>";
+    else if (!json_is_integer(size) || json_integer_value(size) < 0)
+        what = "has no size that is a whole number of bytes";
+    else if ((urls && !json_is_array(urls)) || (notes && !json_is_object(notes)) || (data && !json_is_string(data)))
+        what = "has urls, annotations or data of the wrong JSON type";
+    if (what) {
+        diag_add(p->diag, NULL, 0, "%s: the descriptor %s", where, what);
+        return ERR_INVAL;
+    }
+    if (kind == REF_BLOB && layer_is_foreign(type))
+        ref.kind = REF_FOREIGN;
+    if (kind == REF_MANIFEST && !type_find(type))
+        ref.kind = REF_BLOB; // build caches list plain blobs in an index
+    ref.size = (uint64_t)json_integer_value(size);
+    p->refs[p->n_refs++] = ref;
+    return 0;
+}
+
+static int array_add(struct parse *p, json_t *top, const char *key, enum ref_kind kind)
+{
+    json_t *array = json_object_get(top, key);
+    if (!json_is_array(array)) {
+        diag_add(p->diag, NULL, 0, "a manifest of this type needs the array \"%s\"", key);
+        return ERR_INVAL;
+    }
+    for (size_t i = 0; i < json_array_size(array); i++) {
+        char where[64];
+        snprintf(where, sizeof where, "%s[%zu]", key, i);
+        int rc = descriptor_add(p, where, json_array_get(array, i), kind);
+        if (rc)
+            return rc;
+    }
+    return 0;
+}
+
+// One document must not be readable as both kinds (image-spec 1.0.2, CVE-2021-41190).
+static int shape_check(struct parse *p, json_t *top)
+{
+    bool list = json_object_get(top, "manifests"),
+         image = json_object_get(top, "config") || json_object_get(top, "layers");
+    if (p->type->index ? !image : !list)
+        return 0;
+    diag_add(p->diag, NULL, 0, "%s must not have %s", p->type->name, p->type->index ? "config or layers" : "manifests");
+    return ERR_INVAL;
+}
+
+static int type_choose(struct parse *p, json_t *top, const char *content_type)
+{
+    json_t *own = json_object_get(top, "mediaType");
+    const char *said = json_string_value(own);
+    const char *given = content_type && *content_type ? content_type : said;
+    if (own && !said) {
+        diag_add(p->diag, NULL, 0, "mediaType is not a string");
+        return ERR_INVAL;
+    }
+    if (!given) // neither says: the shape does
+        given = json_object_get(top, "manifests") ? OCI_INDEX : OCI_MANIFEST;
+    if (strncmp(given, DOCKER_V1, sizeof DOCKER_V1 - 1) == 0) {
+        diag_add(p->diag, NULL, 0, "manifest schema 1 is not accepted: push the image with a client of today");
+        return ERR_INVAL;
+    }
+    const struct manifest_type *type = type_find(given);
+    if (!type) {
+        diag_add(p->diag, NULL, 0, "%.255s is not a media type of manifests", given);
+        return ERR_UNSUPPORTED;
+    }
+    if (said && strcmp(said, given) != 0) {
+        diag_add(p->diag, NULL, 0, "the media type sent, %s, is not the manifest's own, %.255s", given, said);
+        return ERR_INVAL;
+    }
+    json_t *version = json_object_get(top, "schemaVersion");
+    if (!json_is_integer(version) || json_integer_value(version) != 2) {
+        diag_add(p->diag, NULL, 0, "schemaVersion is not 2");
+        return ERR_INVAL;
+    }
+    p->type = type;
+    return 0;
+}
+
+static int refs_collect(struct parse *p, json_t *top)
+{
+    const char *key = p->type->index ? "manifests" : "layers";
+    size_t n = json_array_size(json_object_get(top, key)) + 2;
+    if (n > MANIFEST_MAX_REFS) {
+        diag_add(p->diag, NULL, 0, "more than %d entries in \"%s\"", MANIFEST_MAX_REFS - 2, key);
+        return ERR_INVAL;
+    }
+    p->refs = arena_array(p->arena, n, sizeof *p->refs);
+    if (!p->refs)
+        return ERR_NOMEM;
+    int rc = p->type->index ? 0 : descriptor_add(p, "config", json_object_get(top, "config"), REF_BLOB);
+    if (!rc)
+        rc = array_add(p, top, key, p->type->index ? REF_MANIFEST : REF_BLOB);
+    json_t *subject = json_object_get(top, "subject");
+    if (!rc && p->type->oci && subject)
+        rc = descriptor_add(p, "subject", subject, REF_SUBJECT);
+    return rc;
+}
+
+static int artifact_type(struct parse *p, json_t *top, const char **out)
+{
+    json_t *j = p->type->oci ? json_object_get(top, "artifactType") : NULL;
+    const char *s = json_string_value(j);
+    if (!j || (s && !*s))
+        return 0; // some writers put "" for none
+    if (!s || !media_type_ok(s)) {
+        diag_add(p->diag, NULL, 0, "artifactType is not of the form type/subtype");
+        return ERR_INVAL;
+    }
+    *out = arena_strdup(p->arena, s);
+    return *out ? 0 : ERR_NOMEM;
+}
+
+static int top_parse(struct parse *p, json_t *top, const char *content_type, struct manifest *out)
+{
+    struct manifest m = {0};
+    if (!json_is_object(top)) {
+        diag_add(p->diag, NULL, 0, "a manifest is a JSON object");
+        return ERR_INVAL;
+    }
+    int rc = type_choose(p, top, content_type);
+    if (!rc)
+        rc = shape_check(p, top);
+    if (!rc)
+        rc = refs_collect(p, top);
+    if (!rc)
+        rc = artifact_type(p, top, &m.artifact_type);
+    if (rc)
+        return rc;
+    m.media_type = p->type->name;
+    m.is_index = p->type->index;
+    m.refs = p->refs;
+    m.n_refs = p->n_refs;
+    *out = m;
+    return 0;
+}
+
+int manifest_parse(struct bytes content, const char *content_type, struct arena *arena, struct diag *diag,
+                   struct manifest *out)
+{
+    json_error_t err;
+    // A key given twice would mean one thing to us and another to a client: refused.
+    json_t *top = json_loadb((const char *)content.p, content.n, JSON_REJECT_DUPLICATES, &err);
+    if (!top) {
+        diag_add(diag, NULL, 0, "not valid JSON: line %d, column %d: %s", err.line, err.column, err.text);
+        return json_error_code(&err) == json_error_out_of_memory ? ERR_NOMEM : ERR_INVAL;
+    }
+    struct parse p = {.arena = arena, .diag = diag};
+    int rc = top_parse(&p, top, content_type, out);
+    json_decref(top);
+    return rc;
+}
