@@ -25,6 +25,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct option_set;
+
 #define TOPOLOGY_MAX_REGIONS 64 // region sets are 64-bit masks
 #define TOPOLOGY_MAX_BYTES (256u << 20)
 #define REGION_NONE 0xff
@@ -180,5 +182,7 @@ const struct stamp *region_stamp(const struct region *r, const char *name);     
 const struct public_key *topology_token_key(const struct topology *t, const char *kid); // NULL if none
 const struct public_key *topology_feed_key(const struct topology *t, const char *kid);
 const struct region *topology_region_by_fingerprint(const struct topology *t, const char *hex); // peer certificate
+
+const struct option_set *topology_options(void); // the document's rows, for samples and the manual page
 
 #endif

@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+// A YAML document as a small tree with line numbers, read with libyaml. What our files never need is refused with its
+// line: anchors and aliases (so nothing can expand), tags, several documents, keys that are not words, duplicate keys,
+// control bytes, nesting deeper than DOC_MAX_DEPTH, more than DOC_MAX_KEYS keys in one mapping. Memory is linear in the
+// input.
+//
+//   struct doc_node *root;
+//   rc = doc_parse(text, n, "topology.yaml", &arena, &diag, &root);   // the tree lives in the arena
+//
+// Called by config/options.h and its users. Single-threaded.
+#ifndef MERIDIAN_CONFIG_DOCUMENT_H
+#define MERIDIAN_CONFIG_DOCUMENT_H
+
+#include "base/arena.h"
+#include "base/diag.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#define DOC_MAX_DEPTH 16
+#define DOC_MAX_KEYS 1024
+
+enum doc_kind { DOC_SCALAR, DOC_LIST, DOC_MAP };
+
+struct doc_node {
+    enum doc_kind kind;
+    int line;               // 1 is the first
+    bool plain;             // a scalar without quotes
+    size_t n;               // items of a list, pairs of a map, bytes of a scalar
+    const char *text;       // scalar
+    struct doc_node *child; // first item, or first value of a map
+    struct doc_node *next;  // in the same list or map
+    const char *key;        // when it is a map's value
+    int key_line;
+};
+
+// On failure diag has at least one sentence (ERR_INVAL), or memory ended (ERR_NOMEM). Duplicate keys and the like are
+// all reported before it gives up; a syntax error ends the reading.
+int doc_parse(const char *text, size_t n, const char *source, struct arena *arena, struct diag *diag,
+              struct doc_node **out);
+const struct doc_node *doc_get(const struct doc_node *map, const char *key);  // NULL if absent or not a map
+int doc_key_line(const struct doc_node *map, const char *key);                // line of the key, else of the map
+int doc_item_line(const struct doc_node *map, const char *key, size_t index); // of an item of a list under key
+const char *doc_kind_name(const struct doc_node *n);                          // "a mapping", "a list", "a value"
+
+#endif

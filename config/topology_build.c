@@ -1,0 +1,376 @@
+// SPDX-License-Identifier: Apache-2.0
+// Regions, registries, routing: from words to indexes, with every cross reference checked. See topology_priv.h.
+#include "config/topology_priv.h"
+
+#include "base/err.h"
+#include "base/mem.h"
+
+#include <string.h>
+
+void *build_array(struct topology_build *b, size_t n, size_t size)
+{
+    void *p = arena_array(&b->t->arena, n ? n : 1, size);
+    if (!p)
+        b->ctx->nomem = true;
+    return p;
+}
+
+void *build_copy(struct topology_build *b, const void *p, size_t n, size_t size)
+{
+    void *q = build_array(b, n, size);
+    if (q && n)
+        memcpy(q, p, n * size);
+    return q;
+}
+
+const char *build_string(struct topology_build *b, const char *s)
+{
+    if (!s || !*s)
+        return "";
+    const char *copy = arena_strdup(&b->t->arena, s);
+    if (!copy)
+        b->ctx->nomem = true;
+    return copy ? copy : "";
+}
+
+int build_find_region(struct topology_build *b, int line, const char *what, const char *name)
+{
+    const char *known[TOPOLOGY_MAX_REGIONS];
+    if (!name || !b->t->n_regions)
+        return -1;
+    for (size_t i = 0; i < b->t->n_regions; i++) {
+        known[i] = b->t->regions[i].name;
+        if (!strcmp(known[i], name))
+            return (int)i;
+    }
+    const char *near = diag_nearest(name, known, b->t->n_regions);
+    options_error(b->ctx, line, "%s: unknown region \"%.80s\"%s%s%s", what, name, near ? "; did you mean " : "",
+                  near ? near : "", near ? "?" : "");
+    return -1;
+}
+
+int build_find_stamp(struct topology_build *b, int line, const char *what, uint8_t region, const char *name)
+{
+    const struct region *r = &b->t->regions[region];
+    for (size_t i = 0; i < r->n_stamps; i++)
+        if (!strcmp(r->stamps[i].name, name))
+            return (int)i;
+    options_error(b->ctx, line, "%s: region %s has no stamp \"%.80s\"", what, r->name, name);
+    return -1;
+}
+
+bool topology_ip_sensible(const struct ip *ip)
+{
+    if (ip_is_v4(ip))
+        return ip->b[12] != 0 && ip->b[12] < 224; // 0/8, multicast, reserved, broadcast
+    static const uint8_t zero[16] = {0};
+    bool link_local = ip->b[0] == 0xfe && (ip->b[1] & 0xc0) == 0x80; // needs a zone
+    return ip->b[0] != 0xff && !link_local && memcmp(ip->b, zero, 16) != 0;
+}
+
+static const struct ip *copy_ips(struct topology_build *b, const struct spec_stamp *s, const char *key,
+                                 const struct ip *ips, size_t n)
+{
+    char text[IP_TEXT_SIZE];
+    for (size_t i = 0; i < n; i++) {
+        int line = doc_item_line(s->node, key, i);
+        if (!topology_ip_sensible(&ips[i]) && memcmp(&ips[i], &(struct ip){{0}}, sizeof ips[i]))
+            options_error(b->ctx, line, "stamp %s: %s cannot be a host's address", s->name ? s->name : "?",
+                          ip_format(&ips[i], text));
+        for (size_t k = 0; k < i; k++)
+            if (ip_equal(&ips[i], &ips[k])) {
+                options_error(b->ctx, line, "stamp %s: %s is given twice", s->name ? s->name : "?",
+                              ip_format(&ips[i], text));
+                break;
+            }
+    }
+    return build_copy(b, ips, n, sizeof *ips);
+}
+
+static void build_stamps(struct topology_build *b, const struct spec_region *s, struct region *r)
+{
+    struct stamp *stamps = build_array(b, s->n_stamps, sizeof *stamps);
+    if (!stamps)
+        return;
+    for (size_t i = 0; i < s->n_stamps; i++) {
+        const struct spec_stamp *in = &s->stamps[i];
+        struct stamp *st = &stamps[i];
+        st->name = build_string(b, in->name);
+        st->region = r->index;
+        st->index = (uint8_t)i;
+        st->ipv4 = copy_ips(b, in, "ipv4", in->ipv4, in->n_ipv4);
+        st->ipv6 = copy_ips(b, in, "ipv6", in->ipv6, in->n_ipv6);
+        st->n_ipv4 = in->n_ipv4;
+        st->n_ipv6 = in->n_ipv6;
+        if (!doc_get(in->node, "ipv4") && !doc_get(in->node, "ipv6"))
+            options_error(b->ctx, in->node->line, "stamp %s: has no address; give ipv4, ipv6 or both", st->name);
+        else if (doc_get(in->node, "ipv4") && !doc_get(in->node, "ipv4")->n && !in->n_ipv6)
+            options_error(b->ctx, in->node->line, "stamp %s: has no address; give ipv4, ipv6 or both", st->name);
+        for (size_t k = 0; in->name && k < i; k++)
+            if (!strcmp(stamps[k].name, st->name)) {
+                options_error(b->ctx, doc_key_line(in->node, "name"),
+                              "region %s: stamp %s is given twice, first on line %d", r->name, st->name,
+                              doc_key_line(s->stamps[k].node, "name"));
+                break;
+            }
+    }
+    r->stamps = stamps;
+    r->n_stamps = s->n_stamps;
+}
+
+static void build_name_servers(struct topology_build *b)
+{
+    const struct spec_topology *s = b->s;
+    struct name_server *ns = build_array(b, s->n_name_servers, sizeof *ns);
+    size_t n = 0;
+    for (size_t i = 0; ns && i < s->n_name_servers; i++) {
+        const char *text = s->name_servers[i], *dot = text ? strchr(text, '.') : NULL;
+        int line = doc_item_line(s->node, "name_servers", i);
+        if (!text)
+            continue;
+        if (!dot || dot == text || (size_t)(dot - text) > 63) {
+            options_error(b->ctx, line, "name_servers: expected stamp.region, found \"%.80s\"", text);
+            continue;
+        }
+        char stamp[64];
+        snprintf(stamp, sizeof stamp, "%.*s", (int)(dot - text), text);
+        int region = build_find_region(b, line, "name_servers", dot + 1);
+        int at = region < 0 ? -1 : build_find_stamp(b, line, "name_servers", (uint8_t)region, stamp);
+        if (at < 0)
+            continue;
+        for (size_t k = 0; k < n; k++)
+            if (ns[k].region == region && ns[k].stamp == at)
+                options_error(b->ctx, line, "name_servers: %s is given twice", text);
+        ns[n++] = (struct name_server){(uint8_t)region, (uint8_t)at};
+    }
+    b->t->name_servers = ns;
+    b->t->n_name_servers = n;
+}
+
+void topology_build_regions(struct topology_build *b)
+{
+    const struct spec_topology *s = b->s;
+    struct region *regions = build_array(b, s->n_regions, sizeof *regions);
+    if (!regions)
+        return;
+    for (size_t i = 0; i < s->n_regions; i++) {
+        const struct spec_region *in = &s->regions[i];
+        struct region *r = &regions[i];
+        r->name = build_string(b, in->name);
+        r->index = (uint8_t)i;
+        r->peer = in->peer;
+        build_stamps(b, in, r);
+        if (s->n_regions > 1 && in->node->kind == DOC_MAP && !doc_get(in->node, "peer"))
+            options_error(b->ctx, in->node->line, "region %s: peer is missing; other regions need it", r->name);
+        for (size_t k = 0; in->name && k < i; k++)
+            if (!strcmp(regions[k].name, r->name)) {
+                options_error(b->ctx, doc_key_line(in->node, "name"), "region %s is given twice, first on line %d",
+                              r->name, doc_key_line(s->regions[k].node, "name"));
+                break;
+            }
+        if (*r->name && !htab_get(b->t->by_region, r->name, strlen(r->name)) &&
+            htab_put(b->t->by_region, r->name, strlen(r->name), r))
+            b->ctx->nomem = true;
+    }
+    b->t->regions = regions;
+    b->t->n_regions = s->n_regions;
+    build_name_servers(b);
+}
+
+static void build_access(struct topology_build *b, const struct spec_registry *in, struct registry *r)
+{
+    const struct doc_node *v = in->public_access;
+    if (!v)
+        return;
+    if (v->kind == DOC_SCALAR && !strcmp(v->text, "disabled")) {
+        r->public_access = ACCESS_DISABLED;
+        return;
+    }
+    if (v->kind == DOC_SCALAR && !strcmp(v->text, "enabled"))
+        return;
+    if (v->kind != DOC_LIST || v->n == 0 || v->n > 4096) {
+        options_error(b->ctx, v->line, "registry %s: public_access: expected enabled, disabled or a list of networks",
+                      r->name);
+        return;
+    }
+    struct cidr *c = build_array(b, v->n, sizeof *c);
+    size_t n = 0;
+    for (const struct doc_node *i = v->child; c && i; i = i->next, n++)
+        if (i->kind != DOC_SCALAR || cidr_parse(i->text, &c[n]))
+            options_error(
+                b->ctx, i->line,
+                "registry %s: public_access: expected a network without host bits, as in 10.0.0.0/8, found \"%.80s\"",
+                r->name, i->kind == DOC_SCALAR ? i->text : doc_kind_name(i));
+    r->public_access = ACCESS_CIDRS;
+    r->public_cidrs = c;
+    r->n_public_cidrs = n;
+}
+
+static void build_replicas(struct topology_build *b, const struct spec_registry *in, struct registry *r)
+{
+    struct replica *reps = build_array(b, in->n_replicas, sizeof *reps);
+    bool any_global = false, all_known = in->n_replicas > 0;
+    size_t n = 0;
+    char what[96];
+    snprintf(what, sizeof what, "registry %s: replicas", r->name);
+    for (size_t i = 0; reps && i < in->n_replicas; i++) {
+        const struct spec_replica *s = &in->replicas[i];
+        int line = doc_key_line(s->node, "region");
+        any_global |= s->global_routing;
+        int region = build_find_region(b, line, what, s->region);
+        all_known &= region >= 0;
+        if (region < 0)
+            continue;
+        if (r->replica_set >> region & 1) {
+            options_error(b->ctx, line, "%s: region %s is given twice", what, s->region);
+            continue;
+        }
+        int stamp = s->stamp ? build_find_stamp(b, doc_key_line(s->node, "stamp"), what, (uint8_t)region, s->stamp) : 0;
+        r->replica_set |= (region_set)1 << region;
+        reps[n++] = (struct replica){(uint8_t)region, (uint8_t)(stamp < 0 ? 0 : stamp), s->global_routing, s->drained};
+    }
+    r->replicas = reps;
+    r->n_replicas = n;
+    if (all_known && !any_global)
+        options_error(b->ctx, doc_key_line(in->node, "replicas"),
+                      "registry %s: global routing is off for every replica; its global name would lead nowhere",
+                      r->name);
+}
+
+static int label_order(const void *a, const void *b)
+{
+    const struct spec_registry *x = a, *y = b;
+    int c = strcmp(x->label, y->label);
+    return c ? c : (x->node->line > y->node->line) - (x->node->line < y->node->line);
+}
+
+// Labels first, since the frozen array is sorted by them.
+static bool sort_by_label(struct topology_build *b)
+{
+    struct spec_registry *s = b->s->registries;
+    for (size_t i = 0; i < b->s->n_registries; i++) {
+        bool hashed = s[i].name && s[i].hash;
+        s[i].label = hashed ? arena_printf(b->ctx->arena, "%s-%s", s[i].name, s[i].hash) : s[i].name ? s[i].name : "";
+        if (!s[i].label) {
+            b->ctx->nomem = true;
+            return false;
+        }
+        if (hashed && strlen(s[i].name) > 46)
+            options_error(b->ctx, doc_key_line(s[i].node, "name"),
+                          "registry %s: with a hash the name may have at most 46 letters and digits", s[i].name);
+    }
+    if (b->s->n_registries)
+        qsort(s, b->s->n_registries, sizeof *s, label_order);
+    return true;
+}
+
+static void index_registry(struct topology_build *b, const struct spec_registry *in, struct registry *r,
+                           const struct registry *all)
+{
+    const struct registry *first = htab_get(b->t->by_registry, r->name, strlen(r->name));
+    if (!*r->name)
+        return;
+    if (first) {
+        int x = doc_key_line(in->node, "name"), y = doc_key_line(b->s->registries[first - all].node, "name");
+        options_error(b->ctx, x > y ? x : y, "registry %s is given twice, first on line %d", r->name, x > y ? y : x);
+        return;
+    }
+    if (htab_put(b->t->by_registry, r->name, strlen(r->name), r) ||
+        htab_put(b->t->by_label, r->label, strlen(r->label), r))
+        b->ctx->nomem = true;
+}
+
+void topology_build_registries(struct topology_build *b)
+{
+    size_t n = b->s->n_registries;
+    struct registry *all = sort_by_label(b) ? build_array(b, n, sizeof *all) : NULL;
+    if (!all)
+        return;
+    for (size_t i = 0; i < n && !b->ctx->nomem; i++) {
+        const struct spec_registry *in = &b->s->registries[i];
+        struct registry *r = &all[i];
+        r->name = build_string(b, in->name);
+        r->hash = build_string(b, in->hash);
+        r->label = in->hash ? build_string(b, in->label) : r->name;
+        r->index = (uint32_t)i;
+        r->regional_endpoints = in->regional_endpoints;
+        r->data_endpoints = in->data_endpoints;
+        r->anonymous_pull = in->anonymous_pull;
+        build_access(b, in, r);
+        build_replicas(b, in, r);
+        index_registry(b, in, r, all);
+    }
+    b->t->registries = all;
+    b->t->n_registries = n;
+}
+
+// Words to region indexes, each at most once; returns how many.
+static size_t build_order(struct topology_build *b, const struct doc_node *node, const char *what,
+                          const char *const *words, size_t n, uint8_t out[TOPOLOGY_MAX_REGIONS])
+{
+    region_set seen = 0;
+    size_t n_out = 0;
+    for (size_t i = 0; i < n; i++) {
+        int line = doc_item_line(node, "order", i), r = build_find_region(b, line, what, words[i]);
+        if (r < 0)
+            continue;
+        if (seen >> r & 1) {
+            options_error(b->ctx, line, "%s: region %s is named twice", what, words[i]);
+            continue;
+        }
+        seen |= (region_set)1 << r;
+        out[n_out++] = (uint8_t)r;
+    }
+    return n_out;
+}
+
+static int override_order(const void *a, const void *b)
+{
+    const struct routing_override *x = a, *y = b;
+    if (x->cidr.bits != y->cidr.bits)
+        return x->cidr.bits > y->cidr.bits ? -1 : 1;
+    int c = memcmp(x->cidr.ip.b, y->cidr.ip.b, 16);
+    return c ? c : (x->line > y->line) - (x->line < y->line);
+}
+
+static void build_overrides(struct topology_build *b)
+{
+    const struct spec_routing *s = &b->s->routing;
+    size_t n = 0, at = 0;
+    for (size_t i = 0; i < s->n_overrides; i++)
+        n += s->overrides[i].n_clients;
+    struct routing_override *out = build_array(b, n, sizeof *out);
+    for (size_t i = 0; out && i < s->n_overrides; i++) {
+        const struct spec_override *in = &s->overrides[i];
+        uint8_t order[TOPOLOGY_MAX_REGIONS];
+        size_t n_order = build_order(b, in->node, "routing.overrides", in->order, in->n_order, order);
+        const uint8_t *kept = build_copy(b, order, n_order, 1);
+        for (size_t k = 0; k < in->n_clients; k++)
+            out[at++] = (struct routing_override){in->clients[k], kept, n_order, doc_item_line(in->node, "clients", k)};
+    }
+    if (!out)
+        return;
+    qsort(out, n, sizeof *out, override_order);
+    char text[CIDR_TEXT_SIZE];
+    for (size_t i = 1; i < n; i++)
+        if ((out[i].cidr.bits || !b->ctx->n_errors) && !memcmp(&out[i].cidr, &out[i - 1].cidr, sizeof out[i].cidr))
+            options_error(b->ctx, out[i].line, "routing.overrides: %s has a rule already, on line %d",
+                          cidr_format(&out[i].cidr, text), out[i - 1].line);
+    b->t->overrides = out;
+    b->t->n_overrides = n;
+}
+
+void topology_build_routing(struct topology_build *b)
+{
+    const struct spec_routing *s = &b->s->routing;
+    uint8_t order[TOPOLOGY_MAX_REGIONS];
+    size_t n = build_order(b, s->node, "routing.order", s->order, s->n_order, order);
+    region_set named = 0;
+    for (size_t i = 0; i < n; i++)
+        named |= (region_set)1 << order[i];
+    for (size_t i = 0; i < b->t->n_regions; i++)
+        if (!(named >> i & 1))
+            order[n++] = (uint8_t)i;
+    b->t->routing_order = build_copy(b, order, n, 1);
+    build_overrides(b);
+}

@@ -1,0 +1,335 @@
+// SPDX-License-Identifier: Apache-2.0
+// Views and private endpoints: who is in which private network, and which addresses answer there. See topology_priv.h.
+#include "config/topology_priv.h"
+
+#include "base/err.h"
+#include "base/mem.h"
+
+#include <string.h>
+
+struct source { // a network that chooses a view, when no listener does
+    struct cidr cidr;
+    size_t view;
+    int line;
+};
+
+static int source_order(const void *a, const void *b)
+{
+    const struct source *x = a, *y = b;
+    int c = memcmp(x->cidr.ip.b, y->cidr.ip.b, 16);
+    return c ? c : (x->cidr.bits > y->cidr.bits) - (x->cidr.bits < y->cidr.bits);
+}
+
+// Two networks overlap only if one holds the other; in this order the holder comes first, and what it holds follows it.
+static void check_sources(struct topology_build *b)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < b->s->n_views; i++)
+        n += b->s->views[i].n_listeners ? 0 : b->s->views[i].n_sources;
+    struct source *all = arena_array(b->ctx->arena, n + 1, sizeof *all);
+    if (!all) {
+        b->ctx->nomem = true;
+        return;
+    }
+    n = 0;
+    for (size_t i = 0; i < b->s->n_views; i++)
+        for (size_t k = 0; !b->s->views[i].n_listeners && k < b->s->views[i].n_sources; k++)
+            all[n++] = (struct source){b->s->views[i].sources[k], i, doc_item_line(b->s->views[i].node, "sources", k)};
+    qsort(all, n, sizeof *all, source_order);
+    char x[CIDR_TEXT_SIZE], y[CIDR_TEXT_SIZE];
+    for (size_t i = 1, holder = 0; i < n; i++) {
+        if (!cidr_overlaps(&all[holder].cidr, &all[i].cidr)) {
+            holder = i;
+            continue;
+        }
+        if (all[holder].view == all[i].view)
+            continue;
+        const struct source *late = all[i].line > all[holder].line ? &all[i] : &all[holder];
+        const struct source *early = late == &all[i] ? &all[holder] : &all[i];
+        options_error(b->ctx, late->line,
+                      "view %s: source %s overlaps %s of view %s; give one of them listeners of its own",
+                      b->t->views[late->view].name, cidr_format(&late->cidr, x), cidr_format(&early->cidr, y),
+                      b->t->views[early->view].name);
+    }
+}
+
+static void check_listeners(struct topology_build *b, size_t i)
+{
+    const struct spec_view *v = &b->s->views[i];
+    char text[ENDPOINT_TEXT_SIZE];
+    for (size_t k = 0; k < v->n_listeners; k++)
+        for (size_t j = 0; j <= i; j++)
+            for (size_t m = 0; m < (j == i ? k : b->s->views[j].n_listeners); m++) {
+                const struct endpoint *x = &v->listeners[k], *y = &b->s->views[j].listeners[m];
+                if (x->port && x->port == y->port && ip_equal(&x->ip, &y->ip))
+                    options_error(b->ctx, doc_item_line(v->node, "listeners", k),
+                                  "view %s: listener %s belongs to view %s already", b->t->views[i].name,
+                                  endpoint_format(x, text), b->t->views[j].name);
+            }
+}
+
+void topology_build_views(struct topology_build *b)
+{
+    const struct spec_topology *s = b->s;
+    struct view *views = build_array(b, s->n_views, sizeof *views);
+    if (!views)
+        return;
+    b->t->views = views;
+    b->t->n_views = s->n_views;
+    for (size_t i = 0; i < s->n_views; i++) {
+        const struct spec_view *in = &s->views[i];
+        struct view *v = &views[i];
+        v->name = build_string(b, in->name);
+        v->listeners = build_copy(b, in->listeners, in->n_listeners, sizeof *in->listeners);
+        v->sources = build_copy(b, in->sources, in->n_sources, sizeof *in->sources);
+        v->n_listeners = in->n_listeners;
+        v->n_sources = in->n_sources;
+        const struct doc_node *given = doc_get(in->node, "sources");
+        if (in->node->kind == DOC_MAP && !in->n_listeners && !in->n_sources && !doc_get(in->node, "listeners") &&
+            (!given || !given->n))
+            options_error(b->ctx, in->node->line, "view %s: has neither sources nor listeners; no query could be in it",
+                          v->name);
+        for (size_t k = 0; in->name && k < i; k++)
+            if (!strcmp(views[k].name, v->name)) {
+                options_error(b->ctx, doc_key_line(in->node, "name"), "view %s is given twice, first on line %d",
+                              v->name, doc_key_line(s->views[k].node, "name"));
+                break;
+            }
+        check_listeners(b, i);
+    }
+    check_sources(b);
+}
+
+static bool in_networks(const struct spec_view *v, const struct ip *ip)
+{
+    for (size_t i = 0; i < v->n_networks; i++)
+        if (cidr_contains(&v->networks[i], ip))
+            return true;
+    return v->n_networks == 0;
+}
+
+struct member_at { // one key of `addresses`
+    const struct private_endpoint *pe;
+    const struct registry *registry; // NULL: unknown, said already
+    struct htab **seen;              // by view: which private endpoint has an address
+    int line;
+};
+
+static void check_address(struct topology_build *b, const struct member_at *at, const struct private_member *m)
+{
+    char text[IP_TEXT_SIZE];
+    const struct view *view = at->pe->view < b->t->n_views ? &b->t->views[at->pe->view] : NULL;
+    ip_format(&m->ip, text);
+    if (!topology_ip_sensible(&m->ip)) {
+        options_error(b->ctx, at->line, "private endpoint %s: %s cannot be a host's address", at->pe->name, text);
+        return;
+    }
+    if (!view)
+        return;
+    if (!in_networks(&b->s->views[at->pe->view], &m->ip))
+        options_error(b->ctx, at->line, "private endpoint %s: %s lies outside the networks of view %s", at->pe->name,
+                      text, view->name);
+    struct htab **seen = &at->seen[at->pe->view];
+    if (!*seen && !(*seen = htab_new())) {
+        b->ctx->nomem = true;
+        return;
+    }
+    const struct private_endpoint *first = htab_get(*seen, m->ip.b, 16);
+    if (!first && htab_put(*seen, m->ip.b, 16, (void *)at->pe))
+        b->ctx->nomem = true;
+    if (first && first != at->pe)
+        options_error(b->ctx, at->line, "private endpoint %s: %s is private endpoint %s's already in view %s",
+                      at->pe->name, text, first->name, view->name);
+}
+
+// "registry", "registry_<region>" or "registry_data_<region>" of a registry that has them.
+static bool member_of_key(struct topology_build *b, const struct member_at *at, const char *key,
+                          struct private_member *m)
+{
+    const char *region;
+    char what[128];
+    *m = (struct private_member){.region = REGION_NONE};
+    if (!strcmp(key, "registry")) {
+        m->kind = NAME_GLOBAL;
+        return true;
+    }
+    if (!strncmp(key, "registry_data_", 14)) {
+        m->kind = NAME_DATA;
+        region = key + 14;
+    } else if (!strncmp(key, "registry_", 9)) {
+        m->kind = NAME_REGIONAL;
+        region = key + 9;
+    } else {
+        options_error(b->ctx, at->line,
+                      "private endpoint %s: addresses: unknown key %.80s; expected registry, registry_<region> or "
+                      "registry_data_<region>",
+                      at->pe->name, key);
+        return false;
+    }
+    snprintf(what, sizeof what, "private endpoint %s", at->pe->name);
+    int r = build_find_region(b, at->line, what, region);
+    if (r < 0)
+        return false;
+    m->region = (uint8_t)r;
+    if (at->registry && !(at->registry->replica_set >> r & 1)) {
+        options_error(b->ctx, at->line, "private endpoint %s: %s: registry %s has no replica in %s", at->pe->name, key,
+                      at->registry->name, region);
+        return false;
+    }
+    if (at->registry && m->kind == NAME_REGIONAL && !at->registry->regional_endpoints) {
+        options_error(b->ctx, at->line, "private endpoint %s: %s: regional endpoints of registry %s are off",
+                      at->pe->name, key, at->registry->name);
+        return false;
+    }
+    return true;
+}
+
+// An address, or a list of them (IPv4 and IPv6). Returns how many were written.
+static size_t member_addresses(struct topology_build *b, struct member_at *at, const struct doc_node *v,
+                               struct private_member proto, struct private_member *out)
+{
+    size_t n = 0;
+    const struct doc_node *items = v->kind == DOC_LIST ? v->child : v;
+    if (v->kind == DOC_MAP || (v->kind == DOC_LIST && !v->n)) {
+        options_error(b->ctx, at->line, "private endpoint %s: %s: expected an IP address or a list of them",
+                      at->pe->name, v->key);
+        return 0;
+    }
+    for (const struct doc_node *i = items; i; i = v->kind == DOC_LIST ? i->next : NULL) {
+        at->line = i->line;
+        if (i->kind != DOC_SCALAR || ip_parse(i->text, &proto.ip)) {
+            options_error(b->ctx, i->line, "private endpoint %s: %s: expected an IP address, found \"%.80s\"",
+                          at->pe->name, v->key, i->kind == DOC_SCALAR ? i->text : doc_kind_name(i));
+            continue;
+        }
+        bool twice = false;
+        for (size_t k = 0; k < n; k++)
+            twice |= ip_equal(&out[k].ip, &proto.ip);
+        if (twice)
+            options_error(b->ctx, i->line, "private endpoint %s: %s: %s is given twice", at->pe->name, v->key, i->text);
+        check_address(b, at, &proto);
+        out[n++] = proto;
+    }
+    return n;
+}
+
+static void build_members(struct topology_build *b, const struct spec_private *in, struct private_endpoint *pe,
+                          const struct registry *registry, struct htab **seen)
+{
+    struct member_at at = {.pe = pe, .registry = registry, .seen = seen};
+    const struct doc_node *a = in->addresses;
+    size_t room = 0;
+    if (!a)
+        return;
+    if (a->kind != DOC_MAP || !a->n) {
+        options_error(b->ctx, a->key_line,
+                      "private endpoint %s: addresses: expected a mapping from member to IP address", pe->name);
+        return;
+    }
+    for (const struct doc_node *v = a->child; v; v = v->next)
+        room += v->kind == DOC_LIST ? v->n : 1;
+    struct private_member *out = build_array(b, room, sizeof *out);
+    size_t n = 0;
+    for (const struct doc_node *v = a->child; out && v; v = v->next) {
+        struct private_member proto;
+        at.line = v->key_line;
+        if (member_of_key(b, &at, v->key, &proto))
+            n += member_addresses(b, &at, v, proto, out + n);
+    }
+    pe->members = out;
+    pe->n_members = n;
+}
+
+static const struct registry *find_registry(struct topology_build *b, const struct spec_private *in, const char *name)
+{
+    const struct registry *r = in->registry ? htab_get(b->t->by_registry, in->registry, strlen(in->registry)) : NULL;
+    if (r || !in->registry)
+        return r;
+    const char *known[256];
+    size_t n = 0;
+    for (; n < b->t->n_registries && n < ARRAY_LEN(known); n++)
+        known[n] = b->t->registries[n].name;
+    const char *near = diag_nearest(in->registry, known, n);
+    options_error(b->ctx, doc_key_line(in->node, "registry"), "private endpoint %s: unknown registry \"%.80s\"%s%s%s",
+                  name, in->registry, near ? "; did you mean " : "", near ? near : "", near ? "?" : "");
+    return NULL;
+}
+
+static uint32_t find_view(struct topology_build *b, const struct spec_private *in, const char *name)
+{
+    if (!in->view)
+        return UINT32_MAX;
+    for (size_t i = 0; i < b->t->n_views; i++)
+        if (!strcmp(b->t->views[i].name, in->view))
+            return (uint32_t)i;
+    options_error(b->ctx, doc_key_line(in->node, "view"), "private endpoint %s: unknown view \"%.80s\"", name,
+                  in->view);
+    return UINT32_MAX;
+}
+
+// Names are unique, and a registry has at most one private endpoint in a view.
+static void check_unique(struct topology_build *b, struct htab *seen, const struct spec_private *in,
+                         struct private_endpoint *pe)
+{
+    const struct doc_node *first;
+    char key[128];
+    int n = snprintf(key, sizeof key, "n%s", pe->name);
+    if (in->name && (first = htab_get(seen, key, (size_t)n)))
+        options_error(b->ctx, doc_key_line(in->node, "name"), "private endpoint %s is given twice, first on line %d",
+                      pe->name, doc_key_line(first, "name"));
+    else if (in->name && htab_put(seen, key, (size_t)n, (void *)in->node))
+        b->ctx->nomem = true;
+    if (pe->registry == UINT32_MAX || pe->view == UINT32_MAX)
+        return;
+    n = snprintf(key, sizeof key, "p%u.%u", pe->registry, pe->view);
+    if ((first = htab_get(seen, key, (size_t)n)))
+        options_error(b->ctx, doc_key_line(in->node, "view"),
+                      "private endpoint %s: registry %s has one in view %s already, on line %d", pe->name, in->registry,
+                      in->view, first->line);
+    else if (htab_put(seen, key, (size_t)n, (void *)in->node))
+        b->ctx->nomem = true;
+}
+
+static void link_to_registries(struct topology_build *b, const struct private_endpoint *all, size_t n)
+{
+    struct registry *regs = (struct registry *)b->t->registries; // still ours: frozen after the build
+    for (size_t i = 0; i < n; i++)
+        regs[all[i].registry].n_private_endpoints++;
+    for (size_t i = 0; i < n; i++) {
+        struct registry *r = &regs[all[i].registry];
+        if (!r->private_endpoints) {
+            r->private_endpoints = build_array(b, r->n_private_endpoints, sizeof(void *));
+            if (!r->private_endpoints)
+                return;
+            r->n_private_endpoints = 0;
+        }
+        ((const struct private_endpoint **)r->private_endpoints)[r->n_private_endpoints++] = &all[i];
+    }
+}
+
+void topology_build_private(struct topology_build *b)
+{
+    size_t n = b->s->n_private_endpoints, n_views = b->t->n_views;
+    struct private_endpoint *all = build_array(b, n, sizeof *all);
+    struct htab **seen = arena_array(b->ctx->arena, n_views + 1, sizeof *seen); // the last is for names
+    if (!all || !seen || !(seen[n_views] = htab_new())) {
+        b->ctx->nomem = true;
+        return;
+    }
+    for (size_t i = 0; i < n && !b->ctx->nomem; i++) {
+        const struct spec_private *in = &b->s->private_endpoints[i];
+        struct private_endpoint *pe = &all[i];
+        pe->name = build_string(b, in->name);
+        const struct registry *r = find_registry(b, in, pe->name);
+        pe->registry = r ? r->index : UINT32_MAX;
+        pe->view = find_view(b, in, pe->name);
+        check_unique(b, seen[n_views], in, pe);
+        build_members(b, in, pe, r, seen);
+    }
+    for (size_t i = 0; i <= n_views; i++)
+        htab_free(seen[i]);
+    b->t->private_endpoints = all;
+    b->t->n_private_endpoints = n;
+    if (!option_ctx_result(b->ctx)) // every reference holds now
+        link_to_registries(b, all, n);
+}

@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: Apache-2.0
+// Shared by the topology's files only: the document as its rows read it (spec_*: words and lines, nothing resolved
+// yet), and the builder that turns it into the frozen struct. Strings and arrays of a spec live in a temporary arena;
+// what the topology keeps is copied. After a bad value the fields are NULL or empty: the builder goes on past them, so
+// that all errors are found.
+#ifndef MERIDIAN_CONFIG_TOPOLOGY_PRIV_H
+#define MERIDIAN_CONFIG_TOPOLOGY_PRIV_H
+
+#include "config/options.h"
+#include "config/topology.h"
+
+struct spec_stamp {
+    const struct doc_node *node;
+    const char *name;
+    const struct ip *ipv4, *ipv6;
+    size_t n_ipv4, n_ipv6;
+};
+
+struct spec_region {
+    const struct doc_node *node;
+    const char *name;
+    const struct spec_stamp *stamps;
+    size_t n_stamps;
+    struct endpoint peer;
+};
+
+struct spec_replica {
+    const struct doc_node *node;
+    const char *region, *stamp;
+    bool global_routing, drained;
+};
+
+struct spec_registry {
+    const struct doc_node *node, *public_access;
+    const char *name, *hash, *label;
+    bool regional_endpoints, data_endpoints, anonymous_pull;
+    const struct spec_replica *replicas;
+    size_t n_replicas;
+};
+
+struct spec_override {
+    const struct doc_node *node;
+    const struct cidr *clients;
+    size_t n_clients;
+    const char *const *order;
+    size_t n_order;
+};
+
+struct spec_view {
+    const struct doc_node *node;
+    const char *name;
+    const struct endpoint *listeners;
+    const struct cidr *sources, *networks;
+    size_t n_listeners, n_sources, n_networks;
+};
+
+struct spec_private {
+    const struct doc_node *node, *addresses;
+    const char *name, *registry, *view;
+};
+
+struct spec_routing {
+    const struct doc_node *node;
+    const char *const *order;
+    size_t n_order;
+    const struct spec_override *overrides;
+    size_t n_overrides;
+};
+
+struct spec_key {
+    const struct doc_node *node;
+    const char *id, *key;
+};
+
+struct spec_identity {
+    const struct doc_node *node;
+    const char *const *fingerprints;
+    const struct spec_key *token_keys, *feed_keys;
+    size_t n_fingerprints, n_token_keys, n_feed_keys;
+};
+
+struct spec_topology {
+    const struct doc_node *node, *identities;
+    uint64_t version;
+    const char *domain, *hostmaster;
+    uint16_t https_port;
+    unsigned private_cut;
+    struct spec_region *regions;
+    const char *const *name_servers;
+    struct spec_registry *registries;
+    struct spec_routing routing;
+    const struct spec_view *views;
+    const struct spec_private *private_endpoints;
+    size_t n_regions, n_name_servers, n_registries, n_views, n_private_endpoints;
+    struct health_settings health;
+    struct ttls ttl;
+    const char *ca_region; // certificates: and tokens: have one key each
+    uint32_t max_stale_s;
+};
+
+extern const struct option_set spec_topology_set, spec_identity_set;
+
+struct topology_build {
+    struct option_ctx *ctx; // its arena is the temporary one
+    struct topology *t;
+    const struct spec_topology *s;
+};
+
+void *build_array(struct topology_build *b, size_t n, size_t size); // in the topology's arena; never of 0 bytes
+void *build_copy(struct topology_build *b, const void *p, size_t n, size_t size);
+const char *build_string(struct topology_build *b, const char *s); // "" for NULL
+// Index, or -1 after saying so ("…: unknown region "x"; did you mean "y"?").
+int build_find_region(struct topology_build *b, int line, const char *what, const char *name);
+int build_find_stamp(struct topology_build *b, int line, const char *what, uint8_t region, const char *name);
+
+void topology_build_regions(struct topology_build *b);
+void topology_build_registries(struct topology_build *b);
+void topology_build_routing(struct topology_build *b);
+void topology_build_views(struct topology_build *b);
+void topology_build_private(struct topology_build *b);
+void topology_build_identities(struct topology_build *b);
+bool topology_ip_sensible(const struct ip *ip); // can be a host's address
+
+#endif

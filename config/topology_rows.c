@@ -1,0 +1,248 @@
+// SPDX-License-Identifier: Apache-2.0
+// The topology's option rows: every key of the document, its type, range, default and help.
+#include "config/topology_priv.h"
+
+#include "base/mem.h"
+
+#include <string.h>
+
+static bool hostmaster_ok(const char *s)
+{
+    size_t n = strcspn(s, "@");
+    if (n == 0 || n > 63 || !s[n] || !hostname_domain_ok(s + n + 1))
+        return false;
+    return strspn(s, "abcdefghijklmnopqrstuvwxyz0123456789-_") == n;
+}
+
+static bool name_ok(const char *s)
+{
+    size_t n = strlen(s);
+    return n >= 1 && n <= 63 && s[0] != '-' && strspn(s, "abcdefghijklmnopqrstuvwxyz0123456789-_") == n;
+}
+
+static bool fingerprint_ok(const char *s)
+{
+    return strlen(s) == 64 && strspn(s, "0123456789abcdef") == 64;
+}
+
+static bool key_id_ok(const char *s)
+{
+    size_t n = strlen(s);
+    return n >= 1 && n <= 96 && strspn(s, "abcdefghijklmnopqrstuvwxyz0123456789-_") == n;
+}
+
+static bool v4_ok(const char *s)
+{
+    return !strchr(s, ':');
+}
+
+static bool v6_ok(const char *s)
+{
+    return !v4_ok(s) && strncasecmp(s, "::ffff:", 7);
+}
+
+#define REGION_WORDS "a region: a letter, then at most 30 letters and digits, lower case"
+#define STAMP_WORDS "a stamp: at most 63 letters, digits and inner hyphens, lower case"
+#define NAME_WORDS "a name: at most 63 lower-case letters, digits, hyphens and underscores"
+#define REF_MAX 255
+
+static const struct option stamp_rows[] = {
+    {"name", OPT_STRING, OPT_AT(struct spec_stamp, name), .required = true, .check = hostname_stamp_ok,
+     .expect = STAMP_WORDS, .example = "eus-1", .help = "the stamp's name, a DNS label"},
+    {"ipv4", OPT_IPS, OPT_ARRAY_AT(struct spec_stamp, ipv4, n_ipv4), .max = 32, .check = v4_ok,
+     .expect = "an IPv4 address", .shown = true, .example = "192.0.2.1", .help = "A records of its frontends"},
+    {"ipv6", OPT_IPS, OPT_ARRAY_AT(struct spec_stamp, ipv6, n_ipv6), .max = 32, .check = v6_ok,
+     .expect = "an IPv6 address", .example = "2001:db8::1", .help = "AAAA records of its frontends"},
+};
+static const struct option_set stamp_set = {stamp_rows, ARRAY_LEN(stamp_rows), sizeof(struct spec_stamp),
+                                            offsetof(struct spec_stamp, node)};
+
+static const struct option region_rows[] = {
+    {"name", OPT_STRING, OPT_AT(struct spec_region, name), .required = true, .check = hostname_region_ok,
+     .expect = REGION_WORDS, .example = "eastus", .help = "the region's name, part of its hostnames"},
+    {"stamps", OPT_LIST, OPT_ARRAY_AT(struct spec_region, stamps, n_stamps), .required = true, .min = 1, .max = 255,
+     .sub = &stamp_set, .help = "the region's units of frontends"},
+    {"peer", OPT_ENDPOINT, OPT_AT(struct spec_region, peer), .example = "192.0.2.1:8443",
+     .help = "address and port of its peer listener; needed with two regions or more"},
+};
+static const struct option_set region_row_set = {region_rows, ARRAY_LEN(region_rows), sizeof(struct spec_region),
+                                                 offsetof(struct spec_region, node)};
+
+static const struct option replica_rows[] = {
+    {"region", OPT_STRING, OPT_AT(struct spec_replica, region), .required = true, .max = REF_MAX, .example = "eastus",
+     .help = "where the replica is"},
+    {"stamp", OPT_STRING, OPT_AT(struct spec_replica, stamp), .max = REF_MAX,
+     .help = "its home stamp; the region's first when not given"},
+    {"global_routing", OPT_BOOL, OPT_AT(struct spec_replica, global_routing), .def = "true",
+     .help = "whether the global name may lead here"},
+    {"drained", OPT_BOOL, OPT_AT(struct spec_replica, drained), .def = "false",
+     .help = "whether the global name should lead elsewhere for now"},
+};
+static const struct option_set replica_set = {replica_rows, ARRAY_LEN(replica_rows), sizeof(struct spec_replica),
+                                              offsetof(struct spec_replica, node)};
+
+static const struct option registry_rows[] = {
+    {"name", OPT_STRING, OPT_AT(struct spec_registry, name), .required = true, .check = hostname_registry_ok,
+     .expect = "a registry name: 5 to 50 lower-case letters and digits, not a reserved word", .example = "contoso",
+     .help = "the registry's name"},
+    {"hash", OPT_STRING, OPT_AT(struct spec_registry, hash), .check = hostname_hash_ok,
+     .expect = "16 lower-case letters and digits", .help = "makes the login label name-hash"},
+    {"regional_endpoints", OPT_BOOL, OPT_AT(struct spec_registry, regional_endpoints), .def = "disabled",
+     .help = "whether each replica has a hostname that never fails over"},
+    {"data_endpoints", OPT_BOOL, OPT_AT(struct spec_registry, data_endpoints), .def = "disabled",
+     .help = "whether blobs are served from a hostname of their own"},
+    {"anonymous_pull", OPT_BOOL, OPT_AT(struct spec_registry, anonymous_pull), .def = "false",
+     .help = "whether pulling needs no account"},
+    {"public_access", OPT_NODE, OPT_AT(struct spec_registry, public_access), .def = "enabled",
+     .help = "enabled, disabled, or a list of networks that may connect"},
+    {"replicas", OPT_LIST, OPT_ARRAY_AT(struct spec_registry, replicas, n_replicas), .required = true, .min = 1,
+     .max = TOPOLOGY_MAX_REGIONS, .sub = &replica_set, .help = "the regions that hold it"},
+};
+static const struct option_set registry_set = {registry_rows, ARRAY_LEN(registry_rows), sizeof(struct spec_registry),
+                                               offsetof(struct spec_registry, node)};
+
+static const struct option override_rows[] = {
+    {"clients", OPT_CIDRS, OPT_ARRAY_AT(struct spec_override, clients, n_clients), .required = true, .min = 1,
+     .one_ok = true, .example = "198.51.100.0/24", .help = "a network, or a list of them"},
+    {"order", OPT_STRINGS, OPT_ARRAY_AT(struct spec_override, order, n_order), .required = true, .min = 1,
+     .max = TOPOLOGY_MAX_REGIONS, .example = "eastus", .help = "the regions these clients prefer; the others follow"},
+};
+static const struct option_set override_set = {override_rows, ARRAY_LEN(override_rows), sizeof(struct spec_override),
+                                               offsetof(struct spec_override, node)};
+
+static const struct option routing_rows[] = {
+    {"order", OPT_STRINGS, OPT_ARRAY_AT(struct spec_routing, order, n_order), .max = TOPOLOGY_MAX_REGIONS,
+     .help = "regions by preference; those not named follow in the document's order"},
+    {"overrides", OPT_LIST, OPT_ARRAY_AT(struct spec_routing, overrides, n_overrides), .sub = &override_set,
+     .help = "rules by client network; the longest prefix wins"},
+};
+static const struct option_set routing_set = {routing_rows, ARRAY_LEN(routing_rows), sizeof(struct spec_routing),
+                                              offsetof(struct spec_routing, node)};
+
+static const struct option view_rows[] = {
+    {"name", OPT_STRING, OPT_AT(struct spec_view, name), .required = true, .check = name_ok, .expect = NAME_WORDS,
+     .example = "corp", .help = "the view's name"},
+    {"listeners", OPT_ENDPOINTS, OPT_ARRAY_AT(struct spec_view, listeners, n_listeners), .max = 64, .port = 53,
+     .help = "DNS listeners that belong to this view alone"},
+    {"sources", OPT_CIDRS, OPT_ARRAY_AT(struct spec_view, sources, n_sources), .example = "10.0.0.0/8",
+     .help = "transport sources that fit the view"},
+    {"networks", OPT_CIDRS, OPT_ARRAY_AT(struct spec_view, networks, n_networks),
+     .help = "networks that the private addresses of this view must lie in"},
+};
+static const struct option_set view_set = {view_rows, ARRAY_LEN(view_rows), sizeof(struct spec_view),
+                                           offsetof(struct spec_view, node)};
+
+static const struct option private_rows[] = {
+    {"name", OPT_STRING, OPT_AT(struct spec_private, name), .required = true, .check = name_ok, .expect = NAME_WORDS,
+     .example = "contoso-corp", .help = "the private endpoint's name"},
+    {"registry", OPT_STRING, OPT_AT(struct spec_private, registry), .required = true, .max = REF_MAX,
+     .example = "contoso", .help = "the registry it leads to"},
+    {"view", OPT_STRING, OPT_AT(struct spec_private, view), .required = true, .max = REF_MAX, .example = "corp",
+     .help = "the view it answers in"},
+    {"addresses", OPT_NODE, OPT_AT(struct spec_private, addresses), .required = true, .example = "{registry: 10.0.0.4}",
+     .help = "private addresses by member: registry, registry_REGION, registry_data_REGION"},
+};
+static const struct option_set private_set = {private_rows, ARRAY_LEN(private_rows), sizeof(struct spec_private),
+                                              offsetof(struct spec_private, node)};
+
+#define HEALTH_AT(member) OPT_AT(struct health_settings, member)
+static const struct option health_rows[] = {
+    {"interval", OPT_DURATION, HEALTH_AT(interval_ms), .def = "5s", .min = 100, .max = 600000,
+     .help = "time between two probes of a stamp"},
+    {"timeout", OPT_DURATION, HEALTH_AT(timeout_ms), .def = "2s", .min = 50, .max = 60000,
+     .help = "a probe without an answer for so long has failed"},
+    {"rise", OPT_INT, HEALTH_AT(rise), .def = "2", .min = 1, .max = 20, .help = "good probes in a row that mean up"},
+    {"fall", OPT_INT, HEALTH_AT(fall), .def = "3", .min = 1, .max = 20, .help = "bad probes in a row that mean down"},
+    {"jitter", OPT_PERCENT, HEALTH_AT(jitter_percent), .def = "10%", .max = 50,
+     .help = "by how much of the interval a probe may be early or late"},
+    {"hold_down", OPT_DURATION, HEALTH_AT(hold_down_ms), .def = "30s", .max = 3600000,
+     .help = "how long a region must be up again before names lead back to it"},
+};
+static const struct option_set health_set = {health_rows, ARRAY_LEN(health_rows), sizeof(struct health_settings),
+                                             OPT_NO_NODE};
+
+#define TTL_AT(member) OPT_AT(struct ttls, member), .min = 1000, .max = 86400000, .unit_ms = 1000
+static const struct option ttl_rows[] = {
+    {"global", OPT_DURATION, TTL_AT(global), .def = "30s", .help = "TTL of global names"},
+    {"regional", OPT_DURATION, TTL_AT(regional), .def = "300s", .help = "TTL of regional names"},
+    {"data", OPT_DURATION, TTL_AT(data), .def = "300s", .help = "TTL of data names"},
+    {"frontend", OPT_DURATION, TTL_AT(frontend), .def = "60s", .help = "TTL of the stamps' addresses"},
+    {"private", OPT_DURATION, TTL_AT(private_), .def = "10s", .help = "TTL of private addresses"},
+    {"negative", OPT_DURATION, TTL_AT(negative), .def = "60s", .help = "how long an absent name may be cached"},
+    {"soa", OPT_DURATION, TTL_AT(soa), .def = "3600s", .help = "TTL of the SOA record"},
+    {"ns", OPT_DURATION, TTL_AT(ns), .def = "3600s", .help = "TTL of the NS records"},
+};
+static const struct option_set ttl_set = {ttl_rows, ARRAY_LEN(ttl_rows), sizeof(struct ttls), OPT_NO_NODE};
+
+static const struct option certificate_rows[] = {
+    {"ca_region", OPT_STRING, 0, sizeof(const char *), .max = REF_MAX,
+     .help = "the region whose peer listener answers certificate renewals"},
+};
+static const struct option_set certificate_set = {certificate_rows, ARRAY_LEN(certificate_rows), sizeof(const char *),
+                                                  OPT_NO_NODE};
+
+static const struct option token_rows[] = {
+    {"max_stale", OPT_DURATION, 0, sizeof(uint32_t), .unit_ms = 1000, .def = "24h", .min = 60000, .max = 2592000000,
+     .help = "how long a region that is cut off issues tokens on its last principals"},
+};
+static const struct option_set token_set = {token_rows, ARRAY_LEN(token_rows), sizeof(uint32_t), OPT_NO_NODE};
+
+static const struct option key_rows[] = {
+    {"id", OPT_STRING, OPT_AT(struct spec_key, id), .required = true, .check = key_id_ok,
+     .expect = "a key id: lower-case letters, digits, hyphens", .help = "the key's id, which begins with its region"},
+    {"key", OPT_STRING, OPT_AT(struct spec_key, key), .required = true, .max = 1024,
+     .help = "the public key, base64 of its SubjectPublicKeyInfo"},
+};
+static const struct option_set key_set = {key_rows, ARRAY_LEN(key_rows), sizeof(struct spec_key),
+                                          offsetof(struct spec_key, node)};
+
+static const struct option identity_rows[] = {
+    {"peer_fingerprints", OPT_STRINGS, OPT_ARRAY_AT(struct spec_identity, fingerprints, n_fingerprints), .max = 16,
+     .check = fingerprint_ok, .expect = "64 lower-case hex digits", .help = "SHA-256 of its peer certificates"},
+    {"token_keys", OPT_LIST, OPT_ARRAY_AT(struct spec_identity, token_keys, n_token_keys), .max = 16, .sub = &key_set,
+     .help = "P-256 keys that sign its tokens"},
+    {"feed_keys", OPT_LIST, OPT_ARRAY_AT(struct spec_identity, feed_keys, n_feed_keys), .max = 16, .sub = &key_set,
+     .help = "Ed25519 keys that sign its feed"},
+};
+const struct option_set spec_identity_set = {identity_rows, ARRAY_LEN(identity_rows), sizeof(struct spec_identity),
+                                             offsetof(struct spec_identity, node)};
+
+static const struct option_word cut_words[] = {{"none", PRIVATE_CUT_NONE}, {"insecure", PRIVATE_CUT_INSECURE}};
+
+#define TOP_AT(member) OPT_AT(struct spec_topology, member)
+#define TOP_ARRAY(member) OPT_ARRAY_AT(struct spec_topology, member, n_##member)
+static const struct option topology_rows[] = {
+    {"version", OPT_INT, TOP_AT(version), .required = true, .min = 1, .max = INT64_MAX, .example = "1",
+     .help = "the document's version; it only goes up"},
+    {"domain", OPT_STRING, TOP_AT(domain), .required = true, .check = hostname_domain_ok,
+     .expect = "a domain: two labels or more, lower case, at most 140 bytes, no final dot", .example = "example.io",
+     .help = "the service domain"},
+    {"hostmaster", OPT_STRING, TOP_AT(hostmaster), .check = hostmaster_ok,
+     .expect = "a mail address, as in hostmaster@example.io",
+     .help = "mail address in the SOA; hostmaster@ the domain"},
+    {"https_port", OPT_INT, TOP_AT(https_port), .def = "443", .min = 1, .max = 65535, .help = "the public HTTPS port"},
+    {"private_cut", OPT_ENUM, TOP_AT(private_cut), .def = "none", OPT_WORDS(cut_words),
+     .help = "whether private names are cut off into unsigned zones"},
+    {"regions", OPT_LIST, TOP_ARRAY(regions), .required = true, .min = 1, .max = TOPOLOGY_MAX_REGIONS,
+     .sub = &region_row_set, .help = "the regions"},
+    {"name_servers", OPT_STRINGS, TOP_ARRAY(name_servers), .required = true, .min = 1, .max = 13,
+     .example = "eus-1.eastus", .help = "stamps that serve DNS, as stamp.region"},
+    {"registries", OPT_LIST, TOP_ARRAY(registries), .sub = &registry_set, .help = "the registries"},
+    {"routing", OPT_MAP, TOP_AT(routing), .sub = &routing_set, .help = "where global names lead"},
+    {"views", OPT_LIST, TOP_ARRAY(views), .max = 1024, .sub = &view_set, .help = "private networks"},
+    {"private_endpoints", OPT_LIST, TOP_ARRAY(private_endpoints), .sub = &private_set,
+     .help = "private addresses of registries, by view"},
+    {"health", OPT_MAP, TOP_AT(health), .sub = &health_set, .help = "how regions are probed"},
+    {"ttl", OPT_MAP, TOP_AT(ttl), .sub = &ttl_set, .help = "TTLs of answers"},
+    {"certificates", OPT_MAP, TOP_AT(ca_region), .sub = &certificate_set, .help = "who renews certificates"},
+    {"tokens", OPT_MAP, TOP_AT(max_stale_s), .sub = &token_set, .help = "bounds on tokens"},
+    {"identities", OPT_NODE, TOP_AT(identities),
+     .help = "public keys and fingerprints by region; meridian init adds it"},
+};
+const struct option_set spec_topology_set = {topology_rows, ARRAY_LEN(topology_rows), sizeof(struct spec_topology),
+                                             offsetof(struct spec_topology, node)};
+
+const struct option_set *topology_options(void)
+{
+    return &spec_topology_set;
+}

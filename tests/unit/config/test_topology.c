@@ -1,0 +1,264 @@
+// SPDX-License-Identifier: Apache-2.0
+// config/topology: the example, defaults, every bad document of bad/, and memory that ends anywhere.
+#include "config/topology.h"
+
+#include "base/err.h"
+#include "base/fd.h"
+#include "base/mem.h"
+#include "config/options.h"
+#include "tests/support/check_main.h"
+
+#include <dirent.h>
+#include <string.h>
+
+#define EXAMPLE TEST_EXAMPLES "/three-regions/topology.yaml"
+
+static struct topology *parse_ok(const char *text)
+{
+    struct diag d;
+    struct topology *t = NULL;
+    diag_init(&d);
+    int rc = topology_parse(text, strlen(text), "t.yaml", &d, &t);
+    char *why = diag_text(&d);
+    ck_assert_msg(rc == 0, "%s", why);
+    ck_assert_uint_eq(diag_count(&d), 0);
+    free(why);
+    diag_done(&d);
+    return t;
+}
+
+START_TEST(example_is_read_whole)
+{
+    struct diag d;
+    struct topology *t = NULL;
+    diag_init(&d);
+    int rc = topology_load(EXAMPLE, &d, &t);
+    ck_assert_msg(rc == 0, "%s", d.n ? d.lines[0] : "?");
+    ck_assert_uint_eq(t->version, 1);
+    ck_assert_str_eq(t->domain, "meridian.test");
+    ck_assert_uint_eq(t->n_regions, 3);
+    ck_assert_str_eq(t->regions[2].name, "southeastasia");
+    ck_assert_uint_eq(t->regions[1].peer.port, 8443);
+    ck_assert_uint_eq(t->n_name_servers, 3);
+    ck_assert_uint_eq(t->name_servers[2].region, 2);
+    ck_assert_uint_eq(t->n_registries, 2);
+    const struct registry *r = topology_registry(t, "contoso");
+    ck_assert_ptr_eq(r, topology_by_label(t, "contoso"));
+    ck_assert_ptr_eq(r, topology_by_label_n(t, "contosoX", 7));
+    ck_assert(r->regional_endpoints && !r->data_endpoints && !r->anonymous_pull);
+    ck_assert_uint_eq(r->n_replicas, 3);
+    ck_assert_uint_eq(r->replica_set, 7);
+    ck_assert(r->replicas[0].global_routing && !r->replicas[0].drained);
+    ck_assert_uint_eq(r->n_private_endpoints, 1);
+    ck_assert_uint_eq(r->private_endpoints[0]->n_members, 3);
+    ck_assert_int_eq(r->private_endpoints[0]->members[1].kind, NAME_REGIONAL);
+    ck_assert_uint_eq(r->private_endpoints[0]->members[1].region, 1);
+    ck_assert_int_eq(r->private_endpoints[0]->members[2].kind, NAME_DATA);
+    const struct registry *f = topology_registry(t, "fabrikam");
+    ck_assert_ptr_null(registry_replica(f, 2));
+    ck_assert_str_eq(topology_replica_stamp(t, registry_replica(f, 1))->name, "weu-1");
+    ck_assert_uint_eq(t->n_overrides, 1);
+    ck_assert_uint_eq(t->overrides[0].cidr.bits, 120);
+    ck_assert_uint_eq(t->overrides[0].order[0], 1);
+    ck_assert_uint_eq(t->health.interval_ms, 750);
+    ck_assert_uint_eq(t->health.jitter_percent, 10);
+    ck_assert_uint_eq(t->health.hold_down_ms, 3000);
+    ck_assert_uint_eq(t->ttl.global, 30);
+    ck_assert_uint_eq(t->ttl.soa, 3600);
+    ck_assert_uint_eq(t->max_stale_s, 86400);
+    ck_assert_str_eq(t->ca_region, "eastus");
+    ck_assert_ptr_nonnull(topology_region(t, "eastus"));
+    ck_assert_ptr_null(topology_region(t, "eastu"));
+    ck_assert_ptr_nonnull(region_stamp(&t->regions[0], "eus-1"));
+    snapshot_unref(t);
+    diag_done(&d);
+}
+END_TEST
+
+#define SMALL                                                                                                     \
+    "version: 7\ndomain: example.io\nregions:\n"                                                                  \
+    "  - {name: eastus, stamps: [{name: eus-1, ipv4: [192.0.2.1]}, {name: eus-2, ipv6: ['2001:db8::2']}], peer: " \
+    "192.0.2.1:8443}\n"                                                                                           \
+    "  - {name: westus, stamps: [{name: wus-1, ipv4: [192.0.2.3]}], peer: 192.0.2.3:8443}\n"                      \
+    "name_servers: [eus-1.eastus]\n"
+
+START_TEST(defaults_and_order)
+{
+    struct topology *t =
+        parse_ok(SMALL "registries:\n"
+                       "  - {name: zebra, hash: ffb4cphwfsc2gbgg, public_access: [10.0.0.0/8], replicas: "
+                       "[{region: westus, global_routing: disabled}, {region: eastus, stamp: eus-2, drained: true}]}\n"
+                       "  - {name: alpha, public_access: disabled, replicas: [{region: eastus}]}\n"
+                       "routing:\n  order: [westus]\n  overrides:\n"
+                       "    - {clients: 10.0.0.0/8, order: [eastus]}\n"
+                       "    - {clients: [10.1.0.0/16, '2001:db8::/32'], order: [westus, eastus]}\n");
+    ck_assert_str_eq(t->hostmaster, "hostmaster@example.io");
+    ck_assert_uint_eq(t->https_port, 443);
+    ck_assert_uint_eq(t->health.interval_ms, 5000);
+    ck_assert_uint_eq(t->health.timeout_ms, 2000);
+    ck_assert_uint_eq(t->ttl.private_, 10);
+    ck_assert_str_eq(t->registries[0].label, "alpha");
+    ck_assert_str_eq(t->registries[1].label, "zebra-ffb4cphwfsc2gbgg");
+    ck_assert_ptr_null(topology_by_label(t, "zebra"));
+    const struct registry *z = topology_registry(t, "zebra");
+    ck_assert_uint_eq(z->index, 1);
+    ck_assert_int_eq(z->public_access, ACCESS_CIDRS);
+    ck_assert_uint_eq(z->n_public_cidrs, 1);
+    ck_assert_int_eq(t->registries[0].public_access, ACCESS_DISABLED);
+    ck_assert_uint_eq(z->replicas[0].region, 1);
+    ck_assert(!z->replicas[0].global_routing);
+    ck_assert(z->replicas[1].drained);
+    ck_assert_str_eq(topology_replica_stamp(t, &z->replicas[1])->name, "eus-2");
+    ck_assert_uint_eq(t->routing_order[0], 1);
+    ck_assert_uint_eq(t->routing_order[1], 0);
+    ck_assert_uint_eq(t->n_overrides, 3);
+    ck_assert_uint_eq(t->overrides[0].cidr.bits, 112); // the longest prefix first, in the mapped form
+    ck_assert_uint_eq(t->overrides[1].cidr.bits, 104);
+    ck_assert_uint_eq(t->overrides[2].cidr.bits, 32);
+    ck_assert_uint_eq(t->overrides[0].n_order, 2);
+    ck_assert_ptr_null(t->ca_region);
+    snapshot_unref(t);
+}
+END_TEST
+
+#define P256_X "MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE"
+#define B64_64 "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=="
+#define ED25519 "MCowBQYDK2VwAyEAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="
+#define FPRINT "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"
+
+START_TEST(identities_are_found)
+{
+    struct topology *t = parse_ok(SMALL "identities:\n  westus:\n    peer_fingerprints: [" FPRINT "]\n"
+                                        "    token_keys: [{id: westus-t1, key: " P256_X B64_64 "}]\n"
+                                        "    feed_keys: [{id: westus-f1, key: \"" ED25519 "\"}]\n");
+    const struct public_key *k = topology_token_key(t, "westus-t1");
+    ck_assert_ptr_nonnull(k);
+    ck_assert_uint_eq(k->region, 1);
+    ck_assert_str_eq(k->spki_b64, P256_X B64_64);
+    ck_assert_ptr_null(topology_token_key(t, "westus-f1"));
+    ck_assert_ptr_nonnull(topology_feed_key(t, "westus-f1"));
+    ck_assert_ptr_eq(topology_region_by_fingerprint(t, FPRINT), &t->regions[1]);
+    ck_assert_ptr_null(topology_region_by_fingerprint(t, "00"));
+    snapshot_unref(t);
+}
+END_TEST
+
+START_TEST(sample_is_a_valid_topology)
+{
+    char *text = NULL;
+    size_t n = 0;
+    FILE *f = open_memstream(&text, &n);
+    options_print_sample(topology_options(), f);
+    fclose(f);
+    struct topology *t = parse_ok(text);
+    ck_assert_str_eq(t->domain, "example.io");
+    snapshot_unref(t);
+    ck_assert_ptr_nonnull(strstr(text, "# health"));
+    free(text);
+    f = open_memstream(&text, &n);
+    options_print_man(topology_options(), f);
+    fclose(f);
+    ck_assert_ptr_nonnull(strstr(text, ".B health.hold_down"));
+    ck_assert_ptr_nonnull(strstr(text, "default 30s"));
+    free(text);
+}
+END_TEST
+
+// `# expect: LINE: fragment`, the first line; further `# expect` lines below it for files with several errors.
+static size_t expect_errors(const char *name, const char *text, const struct diag *d)
+{
+    size_t n = 0;
+    for (const char *at = text; !strncmp(at, "# expect: ", 10); at = strchr(at, '\n') + 1, n++) {
+        char want[512], place[64];
+        int line = 0, skip = 0;
+        snprintf(want, sizeof want, "%.*s", (int)strcspn(at, "\n"), at);
+        ck_assert_msg(sscanf(want, "# expect: %d: %n", &line, &skip) == 1 && skip, "%s: %s", name, want);
+        snprintf(place, sizeof place, line ? "t.yaml:%d: " : "t.yaml: ", line);
+        bool found = false;
+        for (size_t i = 0; i < d->n; i++)
+            found |= !strncmp(d->lines[i], place, strlen(place)) && strstr(d->lines[i], want + skip);
+        char *all = diag_text(d);
+        ck_assert_msg(found, "%s: wanted \"%s%s\", got:\n%s", name, place, want + skip, all);
+        free(all);
+    }
+    return n;
+}
+
+START_TEST(bad_documents_are_refused_with_line_and_reason)
+{
+    DIR *dir = opendir(TEST_BAD_DIR);
+    ck_assert_ptr_nonnull(dir);
+    size_t n_files = 0;
+    for (struct dirent *e; (e = readdir(dir));) {
+        if (e->d_name[0] == '.')
+            continue;
+        char path[512];
+        snprintf(path, sizeof path, "%s/%s", TEST_BAD_DIR, e->d_name);
+        struct buf text AUTO_BUF;
+        buf_init(&text, 0);
+        ck_assert_int_eq(file_read(path, 1 << 20, &text), 0);
+        struct diag d;
+        struct topology *t = NULL;
+        diag_init(&d);
+        int rc = topology_parse(text.p, text.n, "t.yaml", &d, &t);
+        ck_assert_msg(rc == ERR_INVAL, "%s: rc %d", e->d_name, rc);
+        ck_assert_ptr_null(t);
+        size_t n = expect_errors(e->d_name, text.p, &d);
+        char *all = diag_text(&d);
+        ck_assert_msg(n && diag_count(&d) == n, "%s: %zu errors, expected %zu:\n%s", e->d_name, diag_count(&d), n, all);
+        free(all);
+        diag_done(&d);
+        n_files++;
+    }
+    closedir(dir);
+    ck_assert_uint_ge(n_files, 45);
+}
+END_TEST
+
+START_TEST(memory_may_end_anywhere)
+{
+    struct buf text AUTO_BUF;
+    buf_init(&text, 0);
+    ck_assert_int_eq(file_read(EXAMPLE, 1 << 20, &text), 0);
+    buf_str(&text, "\nidentities:\n  eastus:\n    peer_fingerprints: [" FPRINT "]\n"
+                   "    token_keys: [{id: eastus-t1, key: " P256_X B64_64 "}]\n");
+    ck_assert_int_eq(text.err, 0);
+    int rc = ERR_NOMEM;
+    long i = 1;
+    for (; rc; i++) {
+        struct diag d;
+        struct topology *t = NULL;
+        diag_init(&d);
+        mem_fault_after(i);
+        rc = topology_parse(text.p, text.n, "t.yaml", &d, &t);
+        long hits = mem_fault_hits();
+        mem_fault_after(0);
+        ck_assert_msg(rc == 0 || rc == ERR_NOMEM, "fault at %ld: %d %s", i, rc, d.n ? d.lines[0] : "");
+        ck_assert(rc == 0 || hits > 0);
+        ck_assert((rc == 0) == (t != NULL));
+        snapshot_unref(t);
+        diag_done(&d);
+        ck_assert_int_lt(i, 100000);
+    }
+    ck_assert_int_gt(i, 20);
+}
+END_TEST
+
+START_TEST(a_large_catalogue_is_read)
+{
+    struct buf text AUTO_BUF;
+    buf_init(&text, 0);
+    buf_str(&text, SMALL "registries:\n");
+    for (int i = 0; i < 5000; i++)
+        buf_printf(&text, "  - {name: reg%05d, replicas: [{region: eastus}, {region: westus}]}\n", 99999 - i);
+    struct topology *t = parse_ok(text.p);
+    ck_assert_uint_eq(t->n_registries, 5000);
+    ck_assert_str_eq(t->registries[0].name, "reg95000");
+    ck_assert_uint_eq(topology_registry(t, "reg99999")->index, 4999);
+    snapshot_unref(t);
+}
+END_TEST
+
+CHECK_MAIN("config/topology", example_is_read_whole, defaults_and_order, identities_are_found,
+           sample_is_a_valid_topology, bad_documents_are_refused_with_line_and_reason, memory_may_end_anywhere,
+           a_large_catalogue_is_read)
