@@ -50,4 +50,7 @@ int node_load(const char *path, struct diag *diag, struct node **out);
 int node_parse(const char *text, size_t n, const char *source, struct diag *diag, struct node **out);
 void node_free(struct node *n);
 
+struct option_set;
+const struct option_set *node_options(void); // the file's rows, for samples and the manual page
+
 #endif

@@ -69,4 +69,7 @@ int action_parse(const char *word, size_t n, unsigned *out);       // "pull" …
 // Rewrites the file with one user added, changed or removed (for `meridian user`); comments are not kept.
 int principals_write(const struct principals *p, const char *path);
 
+struct option_set;
+const struct option_set *principals_options(void); // the file's rows, for samples and the manual page
+
 #endif

@@ -1,0 +1,232 @@
+// SPDX-License-Identifier: Apache-2.0
+// A node's settings; see node.h.
+#include "config/node.h"
+
+#include "base/err.h"
+#include "base/fd.h"
+#include "base/mem.h"
+#include "config/hostname.h"
+#include "config/options.h"
+
+#include <limits.h>
+#include <string.h>
+#include <unistd.h>
+
+#define NODE_MAX_BYTES (1u << 20)
+#define NODE(member) OPT_AT(struct node, member)
+#define SUB_OF(rows)                                            \
+    {                                                           \
+        rows, ARRAY_LEN(rows), sizeof(struct node), OPT_NO_NODE \
+    }
+
+static bool user_ok(const char *s)
+{
+    size_t n = strlen(s);
+    return n >= 1 && n <= 32 && s[0] != '-' && strspn(s, "abcdefghijklmnopqrstuvwxyz0123456789_-") == n;
+}
+
+static bool path_ok(const char *s)
+{
+    return *s && strlen(s) < PATH_MAX / 2;
+}
+
+// The sections are mappings in the file, but all fields are the one struct's: each sub-row set starts at its beginning.
+static const struct option listen_rows[] = {
+    {"dns", OPT_ENDPOINTS, OPT_ARRAY_AT(struct node, dns, n_dns), .def = "0.0.0.0:53, [::]:53", .max = 64, .port = 53,
+     .help = "DNS, on UDP and TCP"},
+    {"https", OPT_ENDPOINTS, OPT_ARRAY_AT(struct node, https, n_https), .def = "0.0.0.0:443, [::]:443", .max = 64,
+     .port = 443, .help = "HTTPS for clients"},
+    {"peer", OPT_ENDPOINT, NODE(peer), .def = "0.0.0.0:8443", .port = 8443, .help = "mutual TLS for the other regions"},
+};
+static const struct option worker_rows[] = {
+    {"resolver", OPT_INT, NODE(resolver_workers), .def = "0", .max = 256,
+     .help = "resolver threads; 0 is one per core"},
+    {"pool", OPT_INT, NODE(pool_threads), .def = "8", .min = 1, .max = 256, .help = "threads for disk and database"},
+    {"queue", OPT_INT, NODE(pool_queue), .def = "256", .min = 1, .max = 65536,
+     .help = "most jobs that may wait for them"},
+};
+static const struct option user_rows[] = {
+    {"daemon", OPT_STRING, NODE(user), .def = "meridian", .check = user_ok, .expect = "a user name",
+     .help = "the daemon's account, when started by root"},
+    {"edge", OPT_STRING, NODE(edge_user), .def = "meridian-edge", .check = user_ok, .expect = "a user name",
+     .help = "the account of nginx's workers, when started by root"},
+};
+static const struct option edge_rows[] = {
+    {"nginx", OPT_STRING, NODE(nginx), .def = "/usr/sbin/nginx", .check = path_ok, .expect = "a path",
+     .help = "the nginx program"},
+    {"workers", OPT_INT, NODE(edge_workers), .def = "0", .max = 256, .help = "nginx workers; 0 is one per core"},
+};
+static const struct option_word level_words[] = {
+    {"debug", LOG_DEBUG}, {"info", LOG_INFO}, {"warn", LOG_WARN}, {"error", LOG_ERROR}};
+static const struct option log_rows[] = {
+    {"level", OPT_ENUM, NODE(log_level), .def = "info", OPT_WORDS(level_words),
+     .help = "the least level that is logged"},
+};
+static const struct option cert_rows[] = {
+    {"check", OPT_DURATION, NODE(cert_check_s), .def = "60s", .unit_ms = 1000, .min = 1000, .max = 86400000,
+     .help = "how often the expiry of certificates is looked at"},
+};
+static const struct option upload_rows[] = {
+    {"idle", OPT_DURATION, NODE(upload_idle_s), .def = "1d", .unit_ms = 1000, .min = 60000, .max = 2592000000,
+     .help = "an upload untouched for so long is discarded"},
+};
+static const struct option limit_rows[] = {
+    {"manifest", OPT_SIZE, NODE(manifest_max_bytes), .def = "4MiB", .min = 65536, .max = 64u << 20,
+     .help = "the largest manifest"},
+};
+static const struct option_set listen_set = SUB_OF(listen_rows), worker_set = SUB_OF(worker_rows),
+                               users_set = SUB_OF(user_rows), edge_set = SUB_OF(edge_rows), log_set = SUB_OF(log_rows),
+                               cert_set = SUB_OF(cert_rows), upload_set = SUB_OF(upload_rows),
+                               limit_set = SUB_OF(limit_rows);
+
+static const struct option_word role_words[] = {
+    {"resolver", ROLE_RESOLVER}, {"registry", ROLE_REGISTRY}, {"auth", ROLE_AUTH}, {"replicator", ROLE_REPLICATOR}};
+
+#define SECTION(set_) OPT_MAP, .sub = &(set_)
+static const struct option node_rows[] = {
+    {"region", OPT_STRING, NODE(region), .required = true, .check = hostname_region_ok, .example = "eastus",
+     .expect = "a region: a letter, then at most 30 letters and digits, lower case", .help = "the region of this node"},
+    {"stamp", OPT_STRING, NODE(stamp), .required = true, .check = hostname_stamp_ok, .example = "eus-1",
+     .expect = "a stamp: at most 63 letters, digits and inner hyphens, lower case", .help = "the stamp of this node"},
+    {"roles", OPT_FLAGS, NODE(roles), .def = "resolver, registry, auth, replicator", .min = 1, .max = 4,
+     OPT_WORDS(role_words), .help = "what this node runs"},
+    {"data_dir", OPT_STRING, NODE(data_dir), .required = true, .check = path_ok, .expect = "a path",
+     .example = "/var/lib/meridian", .help = "where blobs, metadata, certificates and keys are kept"},
+    {"runtime_dir", OPT_STRING, NODE(runtime_dir), .check = path_ok, .expect = "a path",
+     .help = "sockets and process files; default is run in data_dir"},
+    {"topology", OPT_STRING, NODE(topology), .required = true, .check = path_ok, .expect = "a path",
+     .example = "/etc/meridian/topology.yaml", .help = "the topology file"},
+    {"principals", OPT_STRING, NODE(principals), .check = path_ok, .expect = "a path",
+     .help = "the principals file; default is principals.yaml beside the topology"},
+    {"ca_dir", OPT_STRING, NODE(ca_dir), .check = path_ok, .expect = "a path",
+     .help = "the private CA, on the one node that answers renewals"},
+    {"ca_file", OPT_STRING, NODE(ca_file), .check = path_ok, .expect = "a path",
+     .help = "CA that is trusted for peers and probes; default is certs/ca.pem in data_dir"},
+    {"listen", SECTION(listen_set), .help = "addresses to listen on"},
+    {"workers", SECTION(worker_set), .help = "threads"},
+    {"users", SECTION(users_set), .help = "accounts"},
+    {"edge", SECTION(edge_set), .help = "the nginx edge"},
+    {"log", SECTION(log_set), .help = "the log"},
+    {"drain", OPT_DURATION, NODE(drain_s), .def = "30s", .unit_ms = 1000, .max = 3600000,
+     .help = "how long a stop waits for requests in flight"},
+    {"certs", SECTION(cert_set), .help = "certificates"},
+    {"uploads", SECTION(upload_set), .help = "uploads"},
+    {"limits", SECTION(limit_set), .help = "limits"},
+};
+static const struct option_set node_set = SUB_OF(node_rows);
+
+const struct option_set *node_options(void)
+{
+    return &node_set;
+}
+
+static const char *join(struct option_ctx *ctx, const char *dir, const char *name)
+{
+    const char *s = arena_printf(ctx->arena, "%s%s%s", dir, *dir && dir[strlen(dir) - 1] == '/' ? "" : "/", name);
+    if (!s)
+        ctx->nomem = true;
+    return s;
+}
+
+// Paths that are given relative stand beside the file.
+static const char *resolve(struct option_ctx *ctx, const char *source, const char *path)
+{
+    const char *slash = strrchr(source, '/');
+    if (!path || *path == '/' || !slash)
+        return path;
+    const char *dir = slash == source ? "/" : arena_strndup(ctx->arena, source, (size_t)(slash - source));
+    if (!dir) {
+        ctx->nomem = true;
+        return NULL;
+    }
+    return join(ctx, dir, path);
+}
+
+static const char *beside(struct option_ctx *ctx, const char *file, const char *name)
+{
+    const char *slash = strrchr(file, '/');
+    const char *dir = slash ? arena_strndup(ctx->arena, file, (size_t)(slash - file)) : NULL;
+    if (slash && !dir)
+        ctx->nomem = true;
+    return slash ? dir ? join(ctx, dir, name) : NULL : name;
+}
+
+static void resolve_paths(struct option_ctx *ctx, struct node *n)
+{
+    const char **const paths[] = {&n->data_dir, &n->runtime_dir, &n->topology, &n->principals, &n->ca_dir, &n->ca_file};
+    for (size_t i = 0; i < ARRAY_LEN(paths); i++)
+        *paths[i] = resolve(ctx, n->source, *paths[i]);
+    if (strchr(n->nginx, '/'))
+        n->nginx = resolve(ctx, n->source, n->nginx);
+    if (ctx->nomem)
+        return;
+    if (!n->runtime_dir)
+        n->runtime_dir = join(ctx, n->data_dir, "run");
+    if (!n->ca_file)
+        n->ca_file = join(ctx, n->data_dir, "certs/ca.pem");
+    if (!n->principals)
+        n->principals = beside(ctx, n->topology, "principals.yaml");
+}
+
+static int build(struct option_ctx *ctx, const struct doc_node *root, struct node *n)
+{
+    options_apply(ctx, &node_set, root, "", n);
+    if (n->resolver_workers == 0) {
+        long cores = sysconf(_SC_NPROCESSORS_ONLN);
+        n->resolver_workers = cores < 1 ? 1 : cores > 256 ? 256 : (unsigned)cores;
+    }
+    if ((n->roles & ROLE_RESOLVER) && !n->n_dns && !ctx->n_errors)
+        options_error(ctx, doc_key_line(doc_get(root, "listen"), "dns"),
+                      "listen.dns: a resolver needs at least one listener");
+    if ((n->roles & (ROLE_REGISTRY | ROLE_AUTH)) && !n->n_https && !ctx->n_errors)
+        options_error(ctx, doc_key_line(doc_get(root, "listen"), "https"),
+                      "listen.https: a registry needs at least one listener");
+    if (!option_ctx_result(ctx))
+        resolve_paths(ctx, n);
+    return option_ctx_result(ctx);
+}
+
+int node_parse(const char *text, size_t n, const char *source, struct diag *diag, struct node **out)
+{
+    if (n > NODE_MAX_BYTES) {
+        diag_add(diag, source, 0, "larger than %u bytes", NODE_MAX_BYTES);
+        return ERR_TOOBIG;
+    }
+    struct node *node = mem_zalloc(sizeof *node);
+    if (!node)
+        return ERR_NOMEM;
+    arena_init(&node->arena, 0);
+    node->source = arena_strdup(&node->arena, source);
+    struct option_ctx ctx = {.source = source, .diag = diag, .arena = &node->arena};
+    struct doc_node *root;
+    int rc = node->source ? doc_parse(text, n, source, &node->arena, diag, &root) : ERR_NOMEM;
+    if (!rc)
+        rc = build(&ctx, root, node);
+    if (rc == ERR_NOMEM)
+        diag_add(diag, source, 0, "out of memory while reading it");
+    if (rc)
+        node_free(node);
+    else
+        *out = node;
+    return rc;
+}
+
+int node_load(const char *path, struct diag *diag, struct node **out)
+{
+    struct buf text AUTO_BUF;
+    buf_init(&text, 0);
+    int rc = file_read(path, NODE_MAX_BYTES, &text);
+    if (rc) {
+        diag_add(diag, path, 0, "cannot read the settings: %s", err_text(rc));
+        return rc;
+    }
+    return node_parse(buf_cstr(&text), text.n, path, diag, out);
+}
+
+void node_free(struct node *n)
+{
+    if (!n)
+        return;
+    arena_done(&n->arena);
+    free(n);
+}

@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: Apache-2.0
+// config/node: defaults, relative paths, every key, refusals, and the sample file.
+#include "config/node.h"
+
+#include "base/err.h"
+#include "base/mem.h"
+#include "config/options.h"
+#include "tests/support/check_main.h"
+
+#include <string.h>
+
+#define LEAST "region: eastus\nstamp: eus-1\ndata_dir: data\ntopology: ../topology.yaml\n"
+
+static struct node *parse_ok(const char *text)
+{
+    struct diag d;
+    struct node *n = NULL;
+    diag_init(&d);
+    int rc = node_parse(text, strlen(text), "/etc/meridian/meridiand.yaml", &d, &n);
+    ck_assert_msg(rc == 0, "%s", d.n ? d.lines[0] : "?");
+    diag_done(&d);
+    return n;
+}
+
+START_TEST(defaults)
+{
+    struct node *n = parse_ok(LEAST);
+    ck_assert_str_eq(n->region, "eastus");
+    ck_assert_uint_eq(n->roles, 15);
+    ck_assert_str_eq(n->data_dir, "/etc/meridian/data");
+    ck_assert_str_eq(n->runtime_dir, "/etc/meridian/data/run");
+    ck_assert_str_eq(n->ca_file, "/etc/meridian/data/certs/ca.pem");
+    ck_assert_str_eq(n->topology, "/etc/meridian/../topology.yaml");
+    ck_assert_str_eq(n->principals, "/etc/meridian/../principals.yaml");
+    ck_assert_ptr_null(n->ca_dir);
+    ck_assert_uint_eq(n->n_dns, 2);
+    ck_assert_uint_eq(n->dns[1].port, 53);
+    ck_assert(!ip_is_v4(&n->dns[1].ip));
+    ck_assert_uint_eq(n->https[0].port, 443);
+    ck_assert_uint_eq(n->peer.port, 8443);
+    ck_assert_uint_ge(n->resolver_workers, 1);
+    ck_assert_uint_eq(n->pool_threads, 8);
+    ck_assert_uint_eq(n->pool_queue, 256);
+    ck_assert_str_eq(n->user, "meridian");
+    ck_assert_str_eq(n->edge_user, "meridian-edge");
+    ck_assert_str_eq(n->nginx, "/usr/sbin/nginx");
+    ck_assert_int_eq(n->log_level, LOG_INFO);
+    ck_assert_uint_eq(n->drain_s, 30);
+    ck_assert_uint_eq(n->cert_check_s, 60);
+    ck_assert_uint_eq(n->upload_idle_s, 86400);
+    ck_assert_uint_eq(n->manifest_max_bytes, 4 << 20);
+    node_free(n);
+}
+END_TEST
+
+START_TEST(every_key)
+{
+    struct node *n =
+        parse_ok(LEAST "roles: [resolver, auth]\nruntime_dir: /run/meridian\nprincipals: p.yaml\nca_dir: ca\n"
+                       "ca_file: /etc/ca.pem\nlisten: {dns: [127.0.0.1, '[::1]:5353'], https: [127.0.0.1:8443], "
+                       "peer: 127.0.0.1:9443}\nworkers: {resolver: 3, pool: 4, queue: 5}\n"
+                       "users: {daemon: reg, edge: www-data}\nedge: {nginx: /opt/nginx, workers: 2}\n"
+                       "log: {level: debug}\ndrain: 5s\ncerts: {check: 1s}\nuploads: {idle: 2h}\n"
+                       "limits: {manifest: 1MiB}\n");
+    ck_assert_uint_eq(n->roles, ROLE_RESOLVER | ROLE_AUTH);
+    ck_assert_str_eq(n->runtime_dir, "/run/meridian");
+    ck_assert_str_eq(n->principals, "/etc/meridian/p.yaml");
+    ck_assert_str_eq(n->ca_dir, "/etc/meridian/ca");
+    ck_assert_str_eq(n->ca_file, "/etc/ca.pem");
+    ck_assert_uint_eq(n->n_dns, 2);
+    ck_assert_uint_eq(n->dns[0].port, 53);
+    ck_assert_uint_eq(n->dns[1].port, 5353);
+    ck_assert_uint_eq(n->n_https, 1);
+    ck_assert_uint_eq(n->peer.port, 9443);
+    ck_assert_uint_eq(n->resolver_workers, 3);
+    ck_assert_uint_eq(n->pool_threads, 4);
+    ck_assert_uint_eq(n->pool_queue, 5);
+    ck_assert_str_eq(n->user, "reg");
+    ck_assert_str_eq(n->edge_user, "www-data");
+    ck_assert_str_eq(n->nginx, "/opt/nginx");
+    ck_assert_uint_eq(n->edge_workers, 2);
+    ck_assert_int_eq(n->log_level, LOG_DEBUG);
+    ck_assert_uint_eq(n->drain_s, 5);
+    ck_assert_uint_eq(n->cert_check_s, 1);
+    ck_assert_uint_eq(n->upload_idle_s, 7200);
+    ck_assert_uint_eq(n->manifest_max_bytes, 1 << 20);
+    node_free(n);
+}
+END_TEST
+
+START_TEST(refusals)
+{
+    static const struct {
+        const char *text, *fragment;
+    } rows[] = {
+        {"region: eastus\nstamp: eus-1\ntopology: t\n", "data_dir: missing"},
+        {LEAST "rols: []\n", ":5: rols: unknown key; did you mean roles?"},
+        {LEAST "roles: [resolver, regstry]\n", "roles[1]: expected resolver, registry, auth or replicator"},
+        {LEAST "roles: []\n", "roles: has 0 items, needs at least 1"},
+        {LEAST "listen: {dns: [localhost]}\n", "listen.dns[0]: expected an IP address"},
+        {LEAST "listen: {dns: []}\n", "listen.dns: a resolver needs at least one listener"},
+        {LEAST "listen: 53\n", "listen: expected a mapping, found a value"},
+        {LEAST "limits: {manifest: 4MB}\n", "limits.manifest: expected a size in bytes"},
+        {LEAST "limits: {manifest: 1GiB}\n", "limits.manifest: 1GiB is out of range, 64KiB to 64MiB"},
+        {LEAST "log: {level: loud}\n", "log.level: expected debug, info, warn or error"},
+        {LEAST "users: {daemon: 'a b'}\n", "users.daemon: expected a user name"},
+        {LEAST "drain: 99999999999999999999s\n", "drain: 99999999999999999999s is out of range"},
+        {LEAST "workers: {pool: 0}\n", "workers.pool: 0 is out of range, 1 to 256"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct diag d;
+        struct node *n = NULL;
+        diag_init(&d);
+        ck_assert_int_eq(node_parse(rows[i].text, strlen(rows[i].text), "n.yaml", &d, &n), ERR_INVAL);
+        ck_assert_msg(d.n == 1 && strstr(d.lines[0], rows[i].fragment), "row %zu: %s", i, d.n ? d.lines[0] : "?");
+        diag_done(&d);
+    }
+}
+END_TEST
+
+START_TEST(sample_is_valid)
+{
+    char *text = NULL;
+    size_t len = 0;
+    FILE *f = open_memstream(&text, &len);
+    options_print_sample(node_options(), f);
+    fclose(f);
+    struct node *n = parse_ok(text);
+    ck_assert_str_eq(n->data_dir, "/var/lib/meridian");
+    ck_assert_ptr_nonnull(strstr(text, "#   manifest: 4MiB"));
+    node_free(n);
+    free(text);
+}
+END_TEST
+
+START_TEST(memory_may_end_anywhere)
+{
+    int rc = ERR_NOMEM;
+    for (long i = 1; rc; i++) {
+        struct node *n = NULL;
+        mem_fault_after(i);
+        rc = node_parse(LEAST, strlen(LEAST), "/n.yaml", NULL, &n);
+        mem_fault_after(0);
+        ck_assert(rc == 0 || rc == ERR_NOMEM);
+        node_free(n);
+        ck_assert_int_lt(i, 10000);
+    }
+}
+END_TEST
+
+CHECK_MAIN("config/node", defaults, every_key, refusals, sample_is_valid, memory_may_end_anywhere)
