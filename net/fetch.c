@@ -1,0 +1,585 @@
+// SPDX-License-Identifier: Apache-2.0
+// HTTP client over one libcurl multi loop; see fetch.h. Other threads only append to the inbox, set flags of a running
+// fetch, and wake the loop; every libcurl call on a handle happens on the fetcher's thread.
+#include "net/fetch.h"
+
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/log.h"
+#include "base/mem.h"
+
+#include <curl/curl.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+
+#define FETCH_HEADERS_MAX (64 << 10)
+
+struct fetch {
+    struct fetcher *fetcher;
+    struct fetch *prev, *next; // inbox (next only) or the running list
+    CURL *easy;
+    struct curl_slist *headers, *connect_to;
+    uint8_t *body;
+    size_t n_body, sent; // of a chunked body
+    curl_off_t uploaded; // as libcurl counts
+    size_t max_bytes;
+    uint32_t idle_timeout_ms;
+    int64_t started_ms, last_byte_ms;
+    int (*on_data)(void *ctx, struct fetch *f, const uint8_t *p, size_t n);
+    void (*on_headers)(void *ctx, struct fetch *f, int status);
+    void *ctx;
+    void (*done)(void *ctx, struct fetch_result *r);
+    int why; // our own reason for an aborted transfer
+    bool paused;
+    _Atomic bool cancel, resume;
+    char curl_message[CURL_ERROR_SIZE];
+    struct fetch_result result;
+};
+
+struct fetcher {
+    CURLM *multi;
+    pthread_t thread;
+    pthread_mutex_t lock;
+    struct fetch *inbox; // under the lock
+    bool stop;           // under the lock
+    struct fetch *running;
+};
+
+// --- libcurl's callbacks ---
+
+static size_t on_write(char *p, size_t one, size_t n, void *arg)
+{
+    struct fetch *h = arg;
+    n *= one;
+    h->last_byte_ms = clock_mono_ms();
+    if (h->on_data && h->result.status >= 200 && h->result.status < 300) {
+        int rc = h->on_data(h->ctx, h, (const uint8_t *)p, n);
+        if (rc == ERR_BUSY) {
+            h->paused = true;
+            return CURL_WRITEFUNC_PAUSE;
+        }
+        h->why = rc;
+        return rc ? CURL_WRITEFUNC_ERROR : n;
+    }
+    if (n > h->max_bytes - h->result.body.n)
+        h->why = ERR_TOOBIG;
+    else {
+        buf_add(&h->result.body, p, n);
+        h->why = h->result.body.err;
+    }
+    return h->why ? CURL_WRITEFUNC_ERROR : n;
+}
+
+static size_t on_header(char *p, size_t one, size_t n, void *arg)
+{
+    struct fetch *h = arg;
+    n *= one;
+    h->last_byte_ms = clock_mono_ms();
+    size_t line = n;
+    while (line && (p[line - 1] == '\r' || p[line - 1] == '\n'))
+        line--;
+    if (line > 5 && !memcmp(p, "HTTP/", 5)) { // an interim response's headers are dropped
+        buf_clear(&h->result.headers);
+        return n;
+    }
+    if (!line) {
+        long status = 0;
+        curl_easy_getinfo(h->easy, CURLINFO_RESPONSE_CODE, &status);
+        if (status >= 200 && !h->result.status) {
+            h->result.status = (int)status;
+            if (h->on_headers)
+                h->on_headers(h->ctx, h, (int)status);
+        }
+        return n;
+    }
+    const char *colon = memchr(p, ':', line);
+    if (!colon)
+        return n;
+    size_t name = (size_t)(colon - p);
+    for (size_t i = 0; i < name; i++)
+        buf_u8(&h->result.headers, (uint8_t)(p[i] >= 'A' && p[i] <= 'Z' ? p[i] + 32 : p[i]));
+    buf_str(&h->result.headers, ": ");
+    const char *v = colon + 1;
+    while (v < p + line && (*v == ' ' || *v == '\t'))
+        v++;
+    buf_add(&h->result.headers, v, (size_t)(p + line - v));
+    buf_u8(&h->result.headers, '\n');
+    h->why = h->result.headers.err;
+    return h->why ? 0 : n;
+}
+
+static size_t on_read(char *to, size_t one, size_t n, void *arg)
+{
+    struct fetch *h = arg;
+    n *= one;
+    if (n > h->n_body - h->sent)
+        n = h->n_body - h->sent;
+    memcpy(to, h->body + h->sent, n);
+    h->sent += n;
+    h->last_byte_ms = clock_mono_ms();
+    return n;
+}
+
+// Sending large bodies counts as life too; called often by libcurl while data moves either way.
+static int on_progress(void *arg, curl_off_t dl_total, curl_off_t dl, curl_off_t ul_total, curl_off_t ul)
+{
+    struct fetch *h = arg;
+    (void)dl_total, (void)dl, (void)ul_total;
+    if (ul > h->uploaded) {
+        h->uploaded = ul;
+        h->last_byte_ms = clock_mono_ms();
+    }
+    return 0;
+}
+
+// --- one request ---
+
+static void fetch_free(struct fetch *h)
+{
+    if (!h)
+        return;
+    if (h->easy)
+        curl_easy_cleanup(h->easy);
+    curl_slist_free_all(h->headers);
+    curl_slist_free_all(h->connect_to);
+    fetch_result_done(&h->result);
+    free(h->body);
+    free(h);
+}
+
+static int header_add(struct fetch *h, const char *line)
+{
+    struct curl_slist *l = curl_slist_append(h->headers, line);
+    if (!l)
+        return ERR_NOMEM;
+    h->headers = l;
+    return 0;
+}
+
+static int setup_headers(struct fetch *h, const struct fetch_request *q)
+{
+    bool typed = false;
+    int rc = header_add(h, "Expect:"); // no waiting for 100 Continue
+    for (size_t i = 0; i < q->n_headers && !rc; i++) {
+        if (strpbrk(q->headers[i], "\r\n"))
+            return ERR_INVAL;
+        typed = typed || !strncasecmp(q->headers[i], "Content-Type:", 13);
+        rc = header_add(h, q->headers[i]);
+    }
+    if (!rc && !typed)
+        rc = header_add(h, "Content-Type:"); // libcurl would claim a form
+    if (!rc && q->chunked)
+        rc = header_add(h, "Transfer-Encoding: chunked");
+    return rc;
+}
+
+#define SET(option, value)                                              \
+    do {                                                                \
+        CURLcode set_ = curl_easy_setopt(h->easy, option, value);       \
+        if (set_)                                                       \
+            return set_ == CURLE_OUT_OF_MEMORY ? ERR_NOMEM : ERR_INVAL; \
+    } while (0)
+
+static int setup_body(struct fetch *h, const struct fetch_request *q)
+{
+    const char *method = q->method ? q->method : "GET";
+    if (q->body.p) {
+        h->body = mem_alloc(q->body.n);
+        if (!h->body)
+            return ERR_NOMEM;
+        memcpy(h->body, q->body.p, q->body.n);
+        h->n_body = q->body.n;
+    }
+    if (!strcmp(method, "HEAD")) {
+        SET(CURLOPT_NOBODY, 1L);
+        return 0;
+    }
+    if (q->chunked) {
+        SET(CURLOPT_UPLOAD, 1L);
+        SET(CURLOPT_READFUNCTION, on_read);
+        SET(CURLOPT_READDATA, h);
+    } else if (h->body || !strcmp(method, "POST") || !strcmp(method, "PUT") || !strcmp(method, "PATCH")) {
+        SET(CURLOPT_POST, 1L);
+        SET(CURLOPT_POSTFIELDS, h->body ? (char *)h->body : "");
+        SET(CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)h->n_body);
+    }
+    SET(CURLOPT_CUSTOMREQUEST, method);
+    return 0;
+}
+
+static int setup_tls(struct fetch *h, const struct fetch_request *q)
+{
+    SET(CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
+    SET(CURLOPT_SSL_VERIFYPEER, 1L);
+    SET(CURLOPT_SSL_VERIFYHOST, 2L);
+    if (q->ca_file) {
+        SET(CURLOPT_CAPATH, NULL); // the named authority only, not the system's as well
+        SET(CURLOPT_CAINFO, q->ca_file);
+    }
+    if (q->client_pem) {
+        SET(CURLOPT_SSLCERT, q->client_pem);
+        SET(CURLOPT_SSLKEY, q->client_pem);
+    }
+    return 0;
+}
+
+static int setup(struct fetch *h, const struct fetch_request *q)
+{
+    int rc = setup_headers(h, q);
+    if (rc)
+        return rc;
+    SET(CURLOPT_ERRORBUFFER, h->curl_message);
+    SET(CURLOPT_URL, q->url);
+    SET(CURLOPT_NOSIGNAL, 1L);
+    SET(CURLOPT_PROTOCOLS_STR, q->unix_socket ? "http,https" : "https");
+    SET(CURLOPT_FOLLOWLOCATION, 0L);
+    SET(CURLOPT_PROXY, "");
+    SET(CURLOPT_NETRC, (long)CURL_NETRC_IGNORED);
+    SET(CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
+    SET(CURLOPT_HTTPHEADER, h->headers);
+    SET(CURLOPT_PRIVATE, h);
+    SET(CURLOPT_WRITEFUNCTION, on_write);
+    SET(CURLOPT_WRITEDATA, h);
+    SET(CURLOPT_HEADERFUNCTION, on_header);
+    SET(CURLOPT_HEADERDATA, h);
+    SET(CURLOPT_XFERINFOFUNCTION, on_progress);
+    SET(CURLOPT_XFERINFODATA, h);
+    SET(CURLOPT_NOPROGRESS, 0L);
+    SET(CURLOPT_CONNECTTIMEOUT_MS, (long)(q->connect_timeout_ms ? q->connect_timeout_ms : 5000));
+    SET(CURLOPT_TIMEOUT_MS, (long)q->timeout_ms);
+    if (q->fresh_connection) {
+        SET(CURLOPT_FRESH_CONNECT, 1L);
+        SET(CURLOPT_FORBID_REUSE, 1L);
+    }
+    if (q->unix_socket)
+        SET(CURLOPT_UNIX_SOCKET_PATH, q->unix_socket);
+    if (q->connect_to) {
+        char at[ENDPOINT_TEXT_SIZE], line[ENDPOINT_TEXT_SIZE + 2];
+        snprintf(line, sizeof line, "::%s", endpoint_format(q->connect_to, at)); // any host, any port → there
+        h->connect_to = curl_slist_append(NULL, line);
+        if (!h->connect_to)
+            return ERR_NOMEM;
+        SET(CURLOPT_CONNECT_TO, h->connect_to);
+    }
+    if (q->user) {
+        SET(CURLOPT_HTTPAUTH, (long)CURLAUTH_BASIC);
+        SET(CURLOPT_USERNAME, q->user);
+        SET(CURLOPT_PASSWORD, q->password ? q->password : "");
+    }
+    rc = setup_tls(h, q);
+    return rc ? rc : setup_body(h, q);
+}
+
+static int error_of(CURLcode code, const char *message)
+{
+    switch (code) {
+    case CURLE_OPERATION_TIMEDOUT:
+        return ERR_TIMEOUT;
+    case CURLE_SSL_CONNECT_ERROR: // also what a connection reset in mid-handshake is called
+        return strstr(message, "SYSCALL") || strstr(message, "reset") ? ERR_UNREACHABLE : ERR_CRYPTO;
+    case CURLE_PEER_FAILED_VERIFICATION:
+    case CURLE_SSL_CERTPROBLEM:
+    case CURLE_SSL_CIPHER:
+    case CURLE_SSL_CACERT_BADFILE:
+    case CURLE_SSL_ISSUER_ERROR:
+    case CURLE_SSL_ENGINE_INITFAILED:
+        return ERR_CRYPTO;
+    case CURLE_OUT_OF_MEMORY:
+        return ERR_NOMEM;
+    case CURLE_URL_MALFORMAT:
+    case CURLE_UNSUPPORTED_PROTOCOL:
+        return ERR_INVAL;
+    case CURLE_WEIRD_SERVER_REPLY:
+    case CURLE_BAD_CONTENT_ENCODING:
+        return ERR_PROTO;
+    default:
+        return ERR_UNREACHABLE;
+    }
+}
+
+static void fetch_finish(struct fetch *h, int err, const char *message)
+{
+    struct fetcher *f = h->fetcher;
+    if (h->prev)
+        h->prev->next = h->next;
+    else if (f->running == h)
+        f->running = h->next;
+    if (h->next)
+        h->next->prev = h->prev;
+    curl_multi_remove_handle(f->multi, h->easy);
+    struct fetch_result *r = &h->result;
+    r->err = err;
+    if (err)
+        snprintf(r->message, sizeof r->message, "%s", message && *message ? message : err_text(err));
+    r->elapsed_ms = clock_mono_ms() - h->started_ms;
+    h->done(h->ctx, r);
+    fetch_free(h);
+}
+
+// --- the loop ---
+
+static void loop_completed(struct fetcher *f)
+{
+    CURLMsg *m;
+    int left;
+    while ((m = curl_multi_info_read(f->multi, &left))) {
+        if (m->msg != CURLMSG_DONE)
+            continue;
+        struct fetch *h = NULL;
+        CURLcode code = m->data.result;
+        curl_easy_getinfo(m->easy_handle, CURLINFO_PRIVATE, (char **)&h);
+        const char *text = *h->curl_message ? h->curl_message : curl_easy_strerror(code);
+        if (!code)
+            fetch_finish(h, 0, NULL);
+        else if (h->why)
+            fetch_finish(h, h->why, h->why == ERR_TOOBIG ? "the response is larger than its limit" : NULL);
+        else
+            fetch_finish(h, error_of(code, text), text);
+    }
+}
+
+// Flags set by other threads, and idle time. Returns how long the loop may sleep.
+static int loop_attend(struct fetcher *f)
+{
+    int64_t now = clock_mono_ms(), wait = 1000;
+    for (struct fetch *h = f->running, *next; h; h = next) {
+        next = h->next;
+        if (atomic_load(&h->cancel)) {
+            fetch_finish(h, ERR_CANCELED, NULL);
+            continue;
+        }
+        if (h->paused && atomic_exchange(&h->resume, false)) {
+            h->paused = false;
+            h->last_byte_ms = now;
+            curl_easy_pause(h->easy, CURLPAUSE_CONT); // may deliver at once, and pause again
+            wait = 0;
+        }
+        if (!h->idle_timeout_ms || h->paused)
+            continue;
+        int64_t left = h->last_byte_ms + h->idle_timeout_ms - now;
+        if (left <= 0)
+            fetch_finish(h, ERR_TIMEOUT, "nothing came for too long");
+        else if (left < wait)
+            wait = left;
+    }
+    return (int)wait;
+}
+
+static void loop_accept(struct fetcher *f, struct fetch *h)
+{
+    while (h) {
+        struct fetch *next = h->next;
+        h->prev = NULL;
+        h->next = f->running;
+        if (h->next)
+            h->next->prev = h;
+        f->running = h;
+        h->last_byte_ms = clock_mono_ms();
+        if (curl_multi_add_handle(f->multi, h->easy))
+            fetch_finish(h, ERR_NOMEM, NULL);
+        h = next;
+    }
+}
+
+static void *loop_thread(void *arg)
+{
+    struct fetcher *f = arg;
+    pthread_setname_np(pthread_self(), "fetch");
+    for (;;) {
+        pthread_mutex_lock(&f->lock);
+        struct fetch *news = take_ptr(f->inbox);
+        bool stop = f->stop;
+        pthread_mutex_unlock(&f->lock);
+        loop_accept(f, news);
+        if (stop)
+            break;
+        int running;
+        curl_multi_perform(f->multi, &running);
+        loop_completed(f);
+        int wait = loop_attend(f);
+        curl_multi_poll(f->multi, NULL, 0, wait, NULL);
+    }
+    while (f->running)
+        fetch_finish(f->running, ERR_CANCELED, NULL);
+    return NULL;
+}
+
+// --- what callers use ---
+
+static pthread_once_t curl_once = PTHREAD_ONCE_INIT;
+static void curl_start(void)
+{
+    curl_global_init(CURL_GLOBAL_DEFAULT);
+}
+
+int fetcher_new(struct fetcher **out)
+{
+    pthread_once(&curl_once, curl_start);
+    struct fetcher *f = mem_zalloc(sizeof *f);
+    if (!f)
+        return ERR_NOMEM;
+    f->multi = curl_multi_init();
+    pthread_mutex_init(&f->lock, NULL);
+    if (!f->multi || pthread_create(&f->thread, NULL, loop_thread, f)) {
+        if (f->multi)
+            curl_multi_cleanup(f->multi);
+        pthread_mutex_destroy(&f->lock);
+        free(f);
+        return ERR_NOMEM;
+    }
+    *out = f;
+    return 0;
+}
+
+void fetcher_free(struct fetcher *f)
+{
+    if (!f)
+        return;
+    pthread_mutex_lock(&f->lock);
+    f->stop = true;
+    pthread_mutex_unlock(&f->lock);
+    curl_multi_wakeup(f->multi);
+    pthread_join(f->thread, NULL);
+    curl_multi_cleanup(f->multi);
+    pthread_mutex_destroy(&f->lock);
+    free(f);
+}
+
+static bool url_ok(const struct fetch_request *q)
+{
+    return q->url && (!strncmp(q->url, "https://", 8) || (q->unix_socket && !strncmp(q->url, "http://", 7)));
+}
+
+int fetch_start(struct fetcher *f, const struct fetch_request *q, void (*done)(void *ctx, struct fetch_result *r),
+                struct fetch **out_handle)
+{
+    if (!url_ok(q) || (!q->timeout_ms && !q->idle_timeout_ms))
+        return ERR_INVAL;
+    struct fetch *h = mem_zalloc(sizeof *h);
+    if (!h)
+        return ERR_NOMEM;
+    h->fetcher = f;
+    h->max_bytes = q->max_bytes ? q->max_bytes : 1 << 20;
+    h->idle_timeout_ms = q->idle_timeout_ms;
+    h->on_data = q->on_data;
+    h->on_headers = q->on_headers;
+    h->ctx = q->ctx;
+    h->done = done;
+    h->started_ms = clock_mono_ms();
+    buf_init(&h->result.body, 0);
+    buf_init(&h->result.headers, FETCH_HEADERS_MAX);
+    h->easy = curl_easy_init();
+    int rc = h->easy ? setup(h, q) : ERR_NOMEM;
+    if (rc) {
+        fetch_free(h);
+        return rc;
+    }
+    if (out_handle)
+        *out_handle = h; // before the loop can see it: done may come at once
+    pthread_mutex_lock(&f->lock);
+    bool stopped = f->stop;
+    if (!stopped) {
+        h->next = f->inbox;
+        f->inbox = h;
+    }
+    pthread_mutex_unlock(&f->lock);
+    if (stopped) {
+        fetch_free(h);
+        return ERR_CLOSED;
+    }
+    curl_multi_wakeup(f->multi);
+    return 0;
+}
+
+void fetch_cancel(struct fetcher *f, struct fetch *h)
+{
+    atomic_store(&h->cancel, true);
+    curl_multi_wakeup(f->multi);
+}
+
+void fetch_resume(struct fetcher *f, struct fetch *h)
+{
+    atomic_store(&h->resume, true);
+    curl_multi_wakeup(f->multi);
+}
+
+struct fetch_wait {
+    pthread_mutex_t lock;
+    pthread_cond_t cond;
+    bool done;
+    struct fetch_result *out;
+    const struct fetch_request *q;
+};
+
+static int wait_data(void *arg, struct fetch *h, const uint8_t *p, size_t n)
+{
+    struct fetch_wait *w = arg;
+    return w->q->on_data(w->q->ctx, h, p, n);
+}
+
+static void wait_headers(void *arg, struct fetch *h, int status)
+{
+    struct fetch_wait *w = arg;
+    w->q->on_headers(w->q->ctx, h, status);
+}
+
+static void wait_done(void *arg, struct fetch_result *r)
+{
+    struct fetch_wait *w = arg;
+    pthread_mutex_lock(&w->lock);
+    *w->out = *r;
+    *r = (struct fetch_result){0}; // moved
+    w->done = true;
+    pthread_cond_signal(&w->cond);
+    pthread_mutex_unlock(&w->lock);
+}
+
+int fetch_run(struct fetcher *f, const struct fetch_request *q, struct fetch_result *out)
+{
+    struct fetch_wait w = {.lock = PTHREAD_MUTEX_INITIALIZER, .cond = PTHREAD_COND_INITIALIZER, .out = out, .q = q};
+    struct fetch_request mine = *q;
+    mine.ctx = &w;
+    mine.on_data = q->on_data ? wait_data : NULL;
+    mine.on_headers = q->on_headers ? wait_headers : NULL;
+    *out = (struct fetch_result){0};
+    int rc = fetch_start(f, &mine, wait_done, NULL);
+    if (rc) {
+        out->err = rc;
+        snprintf(out->message, sizeof out->message, "%s", err_text(rc));
+        return rc;
+    }
+    pthread_mutex_lock(&w.lock);
+    while (!w.done)
+        pthread_cond_wait(&w.cond, &w.lock);
+    pthread_mutex_unlock(&w.lock);
+    return out->err;
+}
+
+void fetch_result_done(struct fetch_result *r)
+{
+    buf_done(&r->body);
+    buf_done(&r->headers);
+}
+
+const char *fetch_result_header(const struct fetch_result *r, const char *name, char *out, size_t cap)
+{
+    size_t n = strlen(name);
+    for (const char *l = buf_cstr(&r->headers); *l;) {
+        const char *end = strchr(l, '\n');
+        if (!end)
+            break;
+        if ((size_t)(end - l) > n + 1 && !strncasecmp(l, name, n) && l[n] == ':') {
+            size_t len = (size_t)(end - l) - n - 2;
+            if (len >= cap)
+                return NULL;
+            memcpy(out, l + n + 2, len);
+            out[len] = 0;
+            return out;
+        }
+        l = end + 1;
+    }
+    return NULL;
+}

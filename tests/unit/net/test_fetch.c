@@ -1,0 +1,271 @@
+// SPDX-License-Identifier: Apache-2.0
+// net/fetch against our own server on a unix socket, and against `openssl s_server` for what concerns TLS.
+#include "net/fetch.h"
+
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/fd.h"
+#include "net/http.h"
+#include "tests/support/check_main.h"
+#include "tests/support/tls_files.h"
+
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static char dir[64], path[100];
+static struct pool *pool;
+static struct http_server *server;
+static struct fetcher *f;
+static _Atomic size_t sunk;
+static _Atomic int hold;
+
+static int sink_write(struct http_request *req, const uint8_t *p, size_t n)
+{
+    (void)req, (void)p;
+    atomic_fetch_add(&sunk, n);
+    return 0;
+}
+static const struct http_sink sink = {sink_write};
+
+static void run(struct http_request *req, struct http_response *resp)
+{
+    for (int i = 0; atomic_load(&hold) && strstr(req->path, "hold") && i < 5000; i++)
+        clock_sleep_ms(2);
+    if (strstr(req->path, "redirect"))
+        (void)http_response_header(req, resp, "Location", "/other");
+    if (strstr(req->path, "big")) {
+        static char big[300000];
+        http_response_bytes(resp, 200, "text/plain", bytes_of(big, sizeof big));
+        return;
+    }
+    const char *type = http_header_get(req, "Content-Type"), *auth = http_header_get(req, "Authorization");
+    (void)http_response_text(req, resp, strstr(req->path, "redirect") ? 307 : 200,
+                             "%s %s sunk=%zu len=%lld type=%s auth=%s", req->method_text, req->path, atomic_load(&sunk),
+                             (long long)req->content_length, type ? type : "-", auth ? auth : "-");
+}
+
+static void begin(void *ctx, struct http_request *req, struct http_plan *plan)
+{
+    (void)ctx, (void)req;
+    *plan = (struct http_plan){.kind = HTTP_PLAN_STREAM, .run = run, .sink = &sink};
+}
+
+static void up(void)
+{
+    snprintf(dir, sizeof dir, "/tmp/mer-fetch-XXXXXX");
+    ck_assert_ptr_nonnull(mkdtemp(dir));
+    snprintf(path, sizeof path, "%s/s", dir);
+    pool = pool_new("t", 2, 64);
+    struct http_server_options o = {
+        .socket_path = path, .socket_mode = 0600, .socket_gid = -1, .pool = pool, .listener = LISTENER_ADMIN};
+    struct http_app app = {.begin = begin};
+    ck_assert_int_eq(http_server_start(&o, &app, &server), 0);
+    ck_assert_int_eq(fetcher_new(&f), 0);
+}
+
+static void down(void)
+{
+    fetcher_free(f);
+    http_server_stop(server, 1000);
+    pool_free(pool);
+    dir_remove_tree(dir);
+}
+
+START_TEST(test_basics)
+{
+    up();
+    char text[128];
+    struct fetch_result r;
+    struct fetch_request q = {.url = "http://admin/x", .unix_socket = path, .timeout_ms = 5000};
+    ck_assert_int_eq(fetch_run(f, &q, &r), 0);
+    ck_assert_int_eq(r.status, 200);
+    ck_assert_ptr_nonnull(strstr(buf_cstr(&r.body), "GET /x sunk=0"));
+    ck_assert_str_eq(fetch_result_header(&r, "Content-Type", text, sizeof text), "text/plain; charset=utf-8");
+    ck_assert_ptr_null(fetch_result_header(&r, "Nope", text, sizeof text));
+    fetch_result_done(&r);
+    q.method = "HEAD";
+    ck_assert_int_eq(fetch_run(f, &q, &r), 0);
+    ck_assert_uint_eq(r.body.n, 0);
+    fetch_result_done(&r);
+    q.method = "POST";
+    q.user = "u", q.password = "p";
+    ck_assert_int_eq(fetch_run(f, &q, &r), 0);
+    ck_assert_ptr_nonnull(strstr(buf_cstr(&r.body), "len=0 type=- auth=Basic dTpw"));
+    fetch_result_done(&r);
+    q.user = NULL;
+    q.url = "http://admin/redirect"; // not followed
+    ck_assert_int_eq(fetch_run(f, &q, &r), 0);
+    ck_assert_int_eq(r.status, 307);
+    fetch_result_done(&r);
+    static uint8_t body[3000000];
+    q = (struct fetch_request){.url = "http://admin/x",
+                               .unix_socket = path,
+                               .timeout_ms = 5000,
+                               .method = "PATCH",
+                               .body = bytes_of(body, sizeof body),
+                               .chunked = true};
+    ck_assert_int_eq(fetch_run(f, &q, &r), 0);
+    ck_assert_ptr_nonnull(strstr(buf_cstr(&r.body), "PATCH /x sunk=3000000 len=-1"));
+    fetch_result_done(&r);
+    q.chunked = false;
+    ck_assert_int_eq(fetch_run(f, &q, &r), 0);
+    ck_assert_ptr_nonnull(strstr(buf_cstr(&r.body), "sunk=6000000 len=3000000"));
+    fetch_result_done(&r);
+    down();
+}
+END_TEST
+
+START_TEST(test_limits)
+{
+    up();
+    struct fetch_result r;
+    struct fetch_request q = {.url = "http://admin/big", .unix_socket = path, .timeout_ms = 5000, .max_bytes = 1000};
+    ck_assert_int_eq(fetch_run(f, &q, &r), ERR_TOOBIG);
+    fetch_result_done(&r);
+    atomic_store(&hold, 1);
+    q = (struct fetch_request){.url = "http://admin/hold", .unix_socket = path, .timeout_ms = 100};
+    ck_assert_int_eq(fetch_run(f, &q, &r), ERR_TIMEOUT);
+    ck_assert_str_ne(r.message, "");
+    fetch_result_done(&r);
+    q.timeout_ms = 0;
+    ck_assert_int_eq(fetch_run(f, &q, &r), ERR_INVAL); // no limit at all
+    q.idle_timeout_ms = 100;
+    ck_assert_int_eq(fetch_run(f, &q, &r), ERR_TIMEOUT);
+    fetch_result_done(&r);
+    atomic_store(&hold, 0);
+    q = (struct fetch_request){.url = "http://localhost/", .timeout_ms = 100}; // plain text over a network
+    ck_assert_int_eq(fetch_run(f, &q, &r), ERR_INVAL);
+    q.url = "file:///etc/passwd";
+    ck_assert_int_eq(fetch_run(f, &q, &r), ERR_INVAL);
+    q.url = "https://nobody.test:1/";
+    struct endpoint to;
+    ck_assert_int_eq(endpoint_parse("127.0.0.1:1", 0, &to), 0);
+    q.connect_to = &to;
+    q.timeout_ms = 2000;
+    ck_assert_int_eq(fetch_run(f, &q, &r), ERR_UNREACHABLE);
+    fetch_result_done(&r);
+    const char *bad = "A: b\r\nC: d";
+    q.headers = &bad, q.n_headers = 1;
+    ck_assert_int_eq(fetch_run(f, &q, &r), ERR_INVAL);
+    down();
+}
+END_TEST
+
+static _Atomic int canceled, pauses, headers_seen;
+static _Atomic size_t got;
+static struct fetch *handle;
+
+static void on_done(void *ctx, struct fetch_result *r)
+{
+    (void)ctx;
+    atomic_store(&canceled, r->err ? -r->err : 1000 + r->status);
+}
+static int on_data(void *ctx, struct fetch *h, const uint8_t *p, size_t n)
+{
+    (void)ctx, (void)h, (void)p;
+    if (atomic_fetch_add(&pauses, 1) % 2 == 0)
+        return ERR_BUSY; // the same bytes come again
+    atomic_fetch_add(&got, n);
+    return 0;
+}
+static void on_headers(void *ctx, struct fetch *h, int status)
+{
+    (void)ctx, (void)h;
+    atomic_store(&headers_seen, status);
+}
+
+START_TEST(test_pause_and_cancel)
+{
+    up();
+    struct fetch_request q = {.url = "http://admin/big",
+                              .unix_socket = path,
+                              .timeout_ms = 9000,
+                              .on_data = on_data,
+                              .on_headers = on_headers};
+    ck_assert_int_eq(fetch_start(f, &q, on_done, &handle), 0);
+    for (int i = 0, seen = 0; !atomic_load(&canceled); i++) {
+        ck_assert_int_lt(i, 4000);
+        if (atomic_load(&pauses) > seen && atomic_load(&got) < 300000) {
+            seen = atomic_load(&pauses);
+            if (seen % 2 == 1)
+                fetch_resume(f, handle);
+        }
+        clock_sleep_ms(1);
+    }
+    ck_assert_int_eq(atomic_load(&canceled), 1200);
+    ck_assert_int_eq(atomic_load(&headers_seen), 200);
+    ck_assert_uint_eq(atomic_load(&got), 300000);
+    atomic_store(&canceled, 0);
+    atomic_store(&hold, 1);
+    q = (struct fetch_request){.url = "http://admin/hold", .unix_socket = path, .timeout_ms = 9000};
+    ck_assert_int_eq(fetch_start(f, &q, on_done, &handle), 0);
+    fetch_cancel(f, handle);
+    for (int i = 0; !atomic_load(&canceled); i++) {
+        ck_assert_int_lt(i, 4000);
+        clock_sleep_ms(1);
+    }
+    ck_assert_int_eq(atomic_load(&canceled), -ERR_CANCELED);
+    ck_assert_int_eq(fetch_start(f, &q, on_done, NULL), 0);
+    atomic_store(&canceled, 0);
+    fetcher_free(f); // cancels what runs
+    ck_assert_int_eq(atomic_load(&canceled), -ERR_CANCELED);
+    atomic_store(&hold, 0);
+    f = NULL;
+    down();
+}
+END_TEST
+
+START_TEST(test_tls)
+{
+    up();
+    char ca[100], other[100], leaf[100];
+    tls_make_ca(dir, "ca", ca, sizeof ca);
+    tls_make_ca(dir, "other", other, sizeof other);
+    tls_make_leaf(dir, "ca", "leaf", "DNS:good.example.test", leaf, sizeof leaf);
+    uint16_t port = tls_free_port();
+    char port_text[8];
+    snprintf(port_text, sizeof port_text, "%u", port);
+    pid_t pid = fork();
+    if (!pid) {
+        freopen("/dev/null", "r", stdin);
+        freopen("/dev/null", "w", stdout);
+        freopen("/dev/null", "w", stderr);
+        alarm(30);
+        execlp("openssl", "openssl", "s_server", "-accept", port_text, "-cert", leaf, "-key", leaf, "-www", "-quiet",
+               NULL);
+        _exit(127);
+    }
+    tls_wait_port(port);
+    char url[100];
+    struct endpoint to;
+    snprintf(url, sizeof url, "127.0.0.1:%u", port);
+    ck_assert_int_eq(endpoint_parse(url, 0, &to), 0);
+    struct fetch_result r;
+    struct fetch_request q = {
+        .url = "https://good.example.test/", .connect_to = &to, .ca_file = ca, .timeout_ms = 5000};
+    ck_assert_msg(fetch_run(f, &q, &r) == 0, "%s", r.message);
+    ck_assert_int_eq(r.status, 200);
+    fetch_result_done(&r);
+    q.ca_file = other;
+    ck_assert_int_eq(fetch_run(f, &q, &r), ERR_CRYPTO);
+    ck_assert_ptr_nonnull(strstr(r.message, "certificate"));
+    fetch_result_done(&r);
+    q.ca_file = ca;
+    q.url = "https://wrong.example.test/"; // the name is checked, not the address
+    ck_assert_int_eq(fetch_run(f, &q, &r), ERR_CRYPTO);
+    fetch_result_done(&r);
+    q.url = "https://good.example.test/";
+    q.ca_file = NULL; // the system does not know our authority
+    ck_assert_int_eq(fetch_run(f, &q, &r), ERR_CRYPTO);
+    fetch_result_done(&r);
+    kill(pid, SIGKILL);
+    waitpid(pid, NULL, 0);
+    down();
+}
+END_TEST
+
+CHECK_MAIN("net/fetch", test_basics, test_limits, test_pause_and_cancel, test_tls)
