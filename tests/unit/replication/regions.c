@@ -1,0 +1,416 @@
+// SPDX-License-Identifier: Apache-2.0
+// Three regions in one process; see regions.h.
+#include "tests/unit/replication/regions.h"
+
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "config/hostname.h"
+
+#include <check.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static const char *const names[N_REGIONS] = {"eastus", "westeurope", "southeastasia"};
+
+// --- a registry just large enough: manifests and blobs by digest, by link ---
+
+struct answer_stream {
+    struct test_region *r;
+    size_t sent;
+    uint8_t *p;
+    size_t n;
+};
+
+static ssize_t cut_read(void *ctx, struct http_stream *s, uint8_t *to, size_t cap)
+{
+    (void)s;
+    struct answer_stream *a = ctx;
+    if (a->sent >= 100000)
+        return -1;
+    size_t n = 100000 - a->sent < cap ? 100000 - a->sent : cap;
+    memcpy(to, a->p + a->sent, n);
+    a->sent += n;
+    return (ssize_t)n;
+}
+
+static ssize_t hang_read(void *ctx, struct http_stream *s, uint8_t *to, size_t cap)
+{
+    (void)ctx, (void)s, (void)to, (void)cap;
+    return 0;
+}
+
+static ssize_t garbage_read(void *ctx, struct http_stream *s, uint8_t *to, size_t cap)
+{
+    (void)s;
+    struct answer_stream *a = ctx;
+    if (a->sent > (8u << 20))
+        return HTTP_STREAM_END;
+    memset(to, a->r->fault == FAULT_ENDLESS ? 'x' : '}', cap);
+    if (a->r->fault == FAULT_GARBAGE)
+        to[cap - 1] = '\n';
+    a->sent += cap;
+    return (ssize_t)cap;
+}
+
+static void answer_close(void *ctx)
+{
+    struct answer_stream *a = ctx;
+    free(a->p);
+    free(a);
+}
+
+static const struct http_stream_ops cut_ops = {.read = cut_read, .close = answer_close},
+                                    hang_ops = {.read = hang_read, .close = answer_close},
+                                    garbage_ops = {.read = garbage_read, .close = answer_close};
+
+static void answer_with(struct test_region *r, const struct http_stream_ops *ops, struct http_response *resp,
+                        const uint8_t *p, size_t n)
+{
+    struct answer_stream *a = mem_zalloc(sizeof *a);
+    a->r = r;
+    a->p = mem_alloc(n);
+    memcpy(a->p, p, n);
+    a->n = n;
+    struct http_stream *h;
+    ck_assert_int_eq(http_response_stream(resp, 200, "application/octet-stream", ops, a, &h), 0);
+    http_stream_unref(h);
+}
+
+static void blob_answer(struct test_region *r, struct http_request *req, const char *registry, const char *repository,
+                        const struct digest *d, struct http_response *resp)
+{
+    uint64_t size;
+    int fd = -1;
+    r->n_blob_gets++;
+    if (meta_link_get(r->meta, registry, repository, d, &size) || blob_open(r->blobs, d, &fd, &size)) {
+        http_response_text(req, resp, 404, "no");
+        return;
+    }
+    uint8_t *p = arena_alloc(&req->arena, size + 1);
+    ck_assert_ptr_nonnull(p);
+    ck_assert_int_eq((int64_t)size, pread(fd, p, size, 0));
+    close(fd);
+    const char *range = http_header_get(req, "Range");
+    unsigned long long from = 0;
+    if (range) {
+        r->n_ranges++;
+        ck_assert_int_eq(sscanf(range, "bytes=%llu-", &from), 1);
+        ck_assert_uint_lt(from, size);
+    }
+    if (r->fault == FAULT_LIES)
+        p[size - 1] ^= 1;
+    if (r->fault == FAULT_HANGS)
+        answer_with(r, &hang_ops, resp, p, size);
+    else if (r->fault == FAULT_CUTS && !range && size > 100000)
+        answer_with(r, &cut_ops, resp, p, size);
+    else
+        http_response_bytes(resp, range ? 206 : 200, "application/octet-stream", bytes_of(p + from, size - from));
+}
+
+static void content_run(struct http_request *req, struct http_response *resp)
+{
+    struct test_server *s = req->ctx;
+    struct test_region *r = s->at;
+    struct hostname h;
+    hostname_parse_http_host(req->host, "example.io", &h);
+    char repository[128], kind[16], ref[200];
+    struct digest d;
+    ck_assert_msg(h.kind == NAME_GLOBAL || (h.kind == NAME_REGIONAL && strcmp(h.region, r->name) == 0), "%s",
+                  req->host);
+    ck_assert_msg(sscanf(req->path, "/v2/%127[^/]/%15[^/]/%199s", repository, kind, ref) == 3, "%s", req->path);
+    ck_assert_int_eq(digest_parse(ref, strlen(ref), &d), 0);
+    if (strcmp(kind, "blobs") == 0) {
+        blob_answer(r, req, h.registry, repository, &d, resp);
+        return;
+    }
+    struct manifest_row row;
+    if (meta_manifest_get(r->meta, h.registry, repository, NULL, &d, &req->arena, &row)) {
+        http_response_text(req, resp, 404, "no");
+        return;
+    }
+    uint8_t *p = arena_copy(&req->arena, row.content.p, row.content.n);
+    if (r->fault == FAULT_LIES)
+        p[row.content.n - 1] ^= 1;
+    http_response_bytes(resp, 200, "application/json", bytes_of(p, row.content.n));
+}
+
+static void server_begin(void *ctx, struct http_request *req, struct http_plan *plan)
+{
+    struct test_server *s = ctx;
+    struct test_region *r = s->at;
+    struct topology *t = snapshot_get(&r->topology);
+    if (strncmp(req->path, "/replication/v1/feed", 20) == 0 &&
+        (r->fault == FAULT_GARBAGE || r->fault == FAULT_ENDLESS)) {
+        plan->kind = HTTP_PLAN_REPLY;
+        answer_with(r, &garbage_ops, &plan->response, (const uint8_t *)"", 0);
+    } else if (strncmp(req->path, "/replication/", 13) == 0) {
+        struct hostname h;
+        hostname_parse_http_host(req->host, "example.io", &h);
+        const struct registry *reg = h.kind == NAME_GLOBAL ? topology_registry(t, h.registry) : NULL;
+        replication_begin(r->replicator, req, t, topology_region(t, s->peer->name), reg, reg ? &h : NULL, plan);
+    } else {
+        plan->kind = HTTP_PLAN_RUN;
+        plan->run = content_run;
+        plan->ctx = s;
+    }
+    snapshot_unref(t);
+}
+
+// --- up and down ---
+
+static void committed(void *ctx)
+{
+    struct test_region *r = ctx;
+    replicator_committed(r->replicator);
+}
+
+static void socket_path(struct world *w, size_t at, size_t from, char *out, size_t cap)
+{
+    snprintf(out, cap, "%s/%zu.from.%zu.sock", w->dir, at, from);
+}
+
+static int dial(void *ctx, const char *region, char *out, size_t cap)
+{
+    struct test_region *r = ctx;
+    size_t from = (size_t)(r - r->world->regions), at = 0;
+    while (strcmp(names[at], region) != 0)
+        at++;
+    if (r->world->cut[from][at] || r->world->cut[at][from])
+        snprintf(out, cap, "%s/nobody.sock", r->world->dir);
+    else
+        socket_path(r->world, at, from, out, cap);
+    return 0;
+}
+
+void region_up(struct test_region *r)
+{
+    char path[512];
+    r->pool = pool_new("test", 4, 64);
+    ck_assert_ptr_nonnull(r->pool);
+    ck_assert_int_eq(fetcher_new(&r->fetcher), 0);
+    snprintf(path, sizeof path, "%s/store", r->dir);
+    ck_assert_int_eq(blob_store_open(path, &r->blobs), 0);
+    snprintf(path, sizeof path, "%s/meta.db", r->dir);
+    struct meta_options mo = {.path = path,
+                              .region = r->name,
+                              .key_id = region_keys_feed_id(r->keys),
+                              .sign = region_keys_sign_feed,
+                              .sign_ctx = r->keys,
+                              .on_commit = committed,
+                              .on_commit_ctx = r};
+    ck_assert_int_eq(meta_open(&mo, NULL, &r->meta), 0);
+    struct replicator_options o = {.region = r->name,
+                                   .topology = &r->topology,
+                                   .meta = r->meta,
+                                   .blobs = r->blobs,
+                                   .pool = r->pool,
+                                   .fetcher = r->fetcher,
+                                   .verify = ed25519_verify,
+                                   .start_ask_ms = r->start_ask_ms,
+                                   .state_dir = r->dir,
+                                   .dial_socket = dial,
+                                   .dial_ctx = r};
+    struct replicator *rep;
+    ck_assert_int_eq(replicator_start(&o, &rep), 0);
+    r->replicator = rep;
+    size_t at = (size_t)(r - r->world->regions);
+    for (size_t i = 0; i < N_REGIONS; i++) {
+        if (i == at)
+            continue;
+        r->servers[i] = (struct test_server){.at = r, .peer = &r->world->regions[i]};
+        socket_path(r->world, at, i, path, sizeof path);
+        struct http_server_options so = {
+            .socket_path = path, .socket_mode = 0600, .socket_gid = -1, .listener = LISTENER_PEER, .pool = r->pool};
+        struct http_app app = {.begin = server_begin, .ctx = &r->servers[i]};
+        ck_assert_int_eq(http_server_start(&so, &app, &r->servers[i].server), 0);
+    }
+}
+
+void region_down(struct test_region *r)
+{
+    if (!r->meta)
+        return;
+    for (size_t i = 0; i < N_REGIONS; i++) {
+        http_server_stop(r->servers[i].server, 500);
+        r->servers[i].server = NULL;
+    }
+    struct replicator *rep = r->replicator;
+    r->replicator = NULL;
+    replicator_stop(rep);
+    fetcher_free(r->fetcher);
+    pool_free(r->pool);
+    meta_close(r->meta);
+    blob_store_close(r->blobs);
+    r->meta = NULL;
+}
+
+void region_cut(struct test_region *r, bool cut)
+{
+    size_t at = (size_t)(r - r->world->regions);
+    for (size_t i = 0; i < N_REGIONS; i++)
+        r->world->cut[at][i] = cut;
+}
+
+// --- the world ---
+
+void world_topology(struct world *w, unsigned version, bool fabrikam_in_westeurope)
+{
+    struct buf b;
+    buf_init(&b, 64 << 10);
+    buf_printf(&b, "version: %u\ndomain: example.io\nhostmaster: hostmaster@example.io\nregions:\n", version);
+    for (size_t i = 0; i < N_REGIONS; i++)
+        buf_printf(
+            &b,
+            "  - name: %s\n    stamps:\n      - { name: s-%zu, ipv4: [127.77.0.%zu] }\n    peer: 127.77.0.%zu:9443\n",
+            names[i], i, i + 1, i + 1);
+    buf_str(&b, "name_servers: [s-0.eastus]\nregistries:\n"
+                "  - name: contoso\n    regional_endpoints: enabled\n    anonymous_pull: true\n    replicas:\n"
+                "      - { region: eastus }\n      - { region: westeurope }\n      - { region: southeastasia }\n"
+                "  - name: fabrikam\n    replicas:\n      - { region: eastus }\n      - { region: southeastasia }\n");
+    if (fabrikam_in_westeurope)
+        buf_str(&b, "      - { region: westeurope }\n");
+    buf_str(&b, "routing:\n  order: [eastus, westeurope, southeastasia]\nidentities:\n");
+    for (size_t i = 0; i < N_REGIONS; i++)
+        buf_printf(&b, "  %s:\n    feed_keys:\n      - { id: %s, key: \"%s\" }\n", names[i],
+                   region_keys_feed_id(w->regions[i].keys), region_keys_feed_spki(w->regions[i].keys));
+    ck_assert_int_eq(b.err, 0);
+    for (size_t i = 0; i < N_REGIONS; i++) {
+        struct diag diag;
+        diag_init(&diag);
+        struct topology *t;
+        int rc = topology_parse(b.p, b.n, "test", &diag, &t);
+        diag_print(&diag, stderr);
+        ck_assert_int_eq(rc, 0);
+        diag_done(&diag);
+        snapshot_publish(&w->regions[i].topology, t);
+        replicator_reconfigure(w->regions[i].replicator);
+    }
+    buf_done(&b);
+}
+
+void world_make(struct world *w)
+{
+    memset(w, 0, sizeof *w);
+    log_setup(LOG_ERROR, "test");
+    snprintf(w->dir, sizeof w->dir, "/tmp/meridian-replication-XXXXXX");
+    ck_assert_ptr_nonnull(mkdtemp(w->dir));
+    for (size_t i = 0; i < N_REGIONS; i++) {
+        struct test_region *r = &w->regions[i];
+        r->world = w;
+        r->name = names[i];
+        r->start_ask_ms = 1000;
+        snprintf(r->dir, sizeof r->dir, "%s/%s", w->dir, names[i]);
+        ck_assert_int_eq(dir_make(r->dir, 0700), 0);
+        char keys[300];
+        snprintf(keys, sizeof keys, "%s/keys", r->dir);
+        ck_assert_int_eq(region_keys_create(keys, r->name, NULL), 0);
+        ck_assert_int_eq(region_keys_open(keys, r->name, NULL, &r->keys), 0);
+        snapshot_init(&r->topology);
+    }
+    world_topology(w, 1, false);
+}
+
+void world_done(struct world *w)
+{
+    for (size_t i = 0; i < N_REGIONS; i++)
+        region_down(&w->regions[i]);
+    for (size_t i = 0; i < N_REGIONS; i++) {
+        region_keys_free(w->regions[i].keys);
+        snapshot_done(&w->regions[i].topology);
+    }
+    dir_remove_tree(w->dir);
+}
+
+// --- pushing and looking ---
+
+bool region_writes_open(struct test_region *r)
+{
+    struct arena a;
+    arena_init(&a, 0);
+    bool open = meta_closed_why(r->meta, &a) == NULL;
+    arena_done(&a);
+    return open;
+}
+
+static void layer_put(struct test_region *r, const char *registry, const char *repository, unsigned seed, size_t n,
+                      struct digest *out)
+{
+    uint8_t *p = mem_alloc(n);
+    uint32_t x = seed * 2654435761u + 1;
+    for (size_t i = 0; i < n; i++) {
+        x = x * 1664525u + 1013904223u;
+        p[i] = (uint8_t)(x >> 24);
+    }
+    ck_assert_int_eq(blob_put(r->blobs, p, n, out), 0);
+    free(p);
+    ck_assert_int_eq(meta_link_add(r->meta, registry, repository, out, n, NULL), 0);
+}
+
+void region_push(struct test_region *r, const char *registry, const char *repository, const char *tag, unsigned seed,
+                 size_t n_layers, size_t layer_bytes, size_t manifest_pad, struct digest *out)
+{
+    WAIT_FOR(region_writes_open(r), 20000);
+    struct manifest_ref refs[16];
+    struct buf b;
+    buf_init(&b, 1 << 20);
+    char text[DIGEST_TEXT_SIZE];
+    const char *type = "application/vnd.oci.image.manifest.v1+json";
+    memset(refs, 0, sizeof refs);
+    layer_put(r, registry, repository, seed * 100, 20, &refs[0].digest);
+    refs[0].size = 20;
+    buf_printf(&b,
+               "{\"schemaVersion\":2,\"mediaType\":\"%s\",\"config\":{\"mediaType\":"
+               "\"application/vnd.oci.image.config.v1+json\",\"size\":20,\"digest\":\"%s\"},\"layers\":[",
+               type, digest_format(&refs[0].digest, text));
+    for (size_t i = 1; i <= n_layers; i++) {
+        layer_put(r, registry, repository, seed * 100 + (unsigned)i, layer_bytes, &refs[i].digest);
+        refs[i].size = layer_bytes;
+        buf_printf(&b, "%s{\"mediaType\":\"application/vnd.oci.image.layer.v1.tar\",\"size\":%zu,\"digest\":\"%s\"}",
+                   i > 1 ? "," : "", layer_bytes, digest_format(&refs[i].digest, text));
+    }
+    buf_str(&b, "],\"annotations\":{\"pad\":\"");
+    for (size_t i = 0; i < manifest_pad; i++)
+        buf_u8(&b, 'p');
+    buf_str(&b, "\"}}");
+    ck_assert_int_eq(b.err, 0);
+    struct manifest_put p = {.registry = registry,
+                             .repository = repository,
+                             .media_type = type,
+                             .content = bytes_of(b.p, b.n),
+                             .refs = refs,
+                             .n_refs = n_layers + 1,
+                             .tag = tag};
+    ck_assert_int_eq(digest_of(DIGEST_SHA256, b.p, b.n, &p.digest), 0);
+    struct put_result result;
+    ck_assert_int_eq(meta_manifest_put(r->meta, &p, &result), 0);
+    *out = p.digest;
+    buf_done(&b);
+}
+
+bool region_has(struct test_region *r, const char *registry, const char *repository, const char *tag,
+                const struct digest *d)
+{
+    struct arena a;
+    arena_init(&a, 0);
+    struct manifest_row row;
+    struct manifest m;
+    bool has =
+        meta_manifest_get(r->meta, registry, repository, tag, NULL, &a, &row) == 0 && digest_equal(&row.digest, d);
+    if (has) { // 2: what is visible is complete
+        ck_assert_int_eq(manifest_parse(row.content, row.media_type, &a, NULL, &m), 0);
+        for (size_t i = 0; i < m.n_refs; i++) {
+            uint64_t size;
+            ck_assert_int_eq(meta_link_get(r->meta, registry, repository, &m.refs[i].digest, &size), 0);
+            ck_assert_int_eq(blob_stat(r->blobs, &m.refs[i].digest, &size), 0);
+            ck_assert_uint_eq(size, m.refs[i].size);
+        }
+    }
+    arena_done(&a);
+    return has;
+}

@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+// Three regions in one process, for tests: real stores, real HTTP over unix sockets, real signatures; one socket per
+// (server, client) pair says who the client is, in place of its certificate. Links between regions can be cut, and a
+// region's answers made wrong.
+#ifndef MERIDIAN_TESTS_REPLICATION_REGIONS_H
+#define MERIDIAN_TESTS_REPLICATION_REGIONS_H
+
+#include "certs/keys.h"
+#include "net/fetch.h"
+#include "net/http.h"
+#include "replication/replication.h"
+
+#include <stdatomic.h>
+
+#define N_REGIONS 3
+
+enum fault {
+    FAULT_NONE,
+    FAULT_LIES,    // blob and manifest bytes are changed
+    FAULT_CUTS,    // blobs break off after 100,000 bytes, unless a Range was asked for
+    FAULT_HANGS,   // blobs are never answered
+    FAULT_GARBAGE, // the feed is lines that mean nothing
+    FAULT_ENDLESS, // the feed is one line without an end
+};
+
+struct world;
+struct test_region;
+struct test_server {
+    struct test_region *at, *peer;
+    struct http_server *server;
+};
+
+struct test_region {
+    struct world *world;
+    const char *name;
+    char dir[256];
+    struct snapshot topology;
+    struct region_keys *keys;
+    struct pool *pool;
+    struct fetcher *fetcher;
+    struct meta *meta;
+    struct blob_store *blobs;
+    struct replicator *_Atomic replicator;
+    struct test_server servers[N_REGIONS];
+    _Atomic enum fault fault;
+    _Atomic unsigned n_blob_gets, n_ranges;
+    unsigned start_ask_ms;
+};
+
+struct world {
+    char dir[128];
+    struct test_region regions[N_REGIONS]; // eastus, westeurope, southeastasia
+    _Atomic bool cut[N_REGIONS][N_REGIONS];
+    _Atomic bool fabrikam_everywhere;
+};
+
+void world_make(struct world *w); // nothing runs yet
+void world_topology(struct world *w, unsigned version, bool fabrikam_in_westeurope);
+void world_done(struct world *w);
+void region_up(struct test_region *r);
+void region_down(struct test_region *r);
+void region_cut(struct test_region *r, bool cut); // both ways, from all others
+// Pushes an image of n_layers layers of layer_bytes each, made from `seed`; waits for writes to be open.
+void region_push(struct test_region *r, const char *registry, const char *repository, const char *tag, unsigned seed,
+                 size_t n_layers, size_t layer_bytes, size_t manifest_pad, struct digest *out);
+// The tag's digest here, with all that its manifest refers to linked and readable.
+bool region_has(struct test_region *r, const char *registry, const char *repository, const char *tag,
+                const struct digest *d);
+bool region_writes_open(struct test_region *r);
+#define WAIT_FOR(what, ms)                                             \
+    do {                                                               \
+        int64_t until_ = clock_mono_ms() + (ms);                       \
+        while (!(what) && clock_mono_ms() < until_)                    \
+            clock_sleep_ms(5);                                         \
+        ck_assert_msg(what, "not within %d ms: %s", (int)(ms), #what); \
+    } while (0)
+
+#endif

@@ -1,0 +1,422 @@
+// SPDX-License-Identifier: Apache-2.0
+// Replication between regions, end to end over sockets: copies, cuts, lies, restarts, restored backups.
+#include "tests/unit/replication/regions.h"
+
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/fd.h"
+#include "replication/cursor.h"
+#include "tests/support/check_main.h"
+
+#include <jansson.h>
+#include <stdio.h>
+#include <string.h>
+
+static struct world w;
+static struct test_region *const east = &w.regions[0], *const west = &w.regions[1], *const south = &w.regions[2];
+
+static void all_up(void)
+{
+    world_make(&w);
+    for (size_t i = 0; i < N_REGIONS; i++)
+        region_up(&w.regions[i]);
+}
+
+static struct feed_mark head_of(struct test_region *at, const char *origin)
+{
+    struct feed_mark m;
+    ck_assert_int_eq(meta_head(at->meta, origin, &m), 0);
+    return m;
+}
+
+static bool state_is(struct test_region *at, const char *registry, const char *origin, const char *want)
+{
+    json_t *root = replication_status_json(at->replicator, registry);
+    ck_assert_ptr_nonnull(root);
+    bool is = false;
+    size_t i;
+    json_t *item;
+    json_array_foreach(json_object_get(root, "replications"), i, item)
+    {
+        if (strcmp(json_string_value(json_object_get(item, "origin")), origin) == 0)
+            is = strcmp(json_string_value(json_object_get(item, "state")), want) == 0;
+    }
+    json_decref(root);
+    return is;
+}
+
+START_TEST(a_push_appears_in_all_regions)
+{
+    struct digest d, d2;
+    all_up();
+    region_push(east, "contoso", "app", "1", 1, 3, 200000, 0, &d);
+    WAIT_FOR(region_has(west, "contoso", "app", "1", &d), 10000);
+    WAIT_FOR(region_has(south, "contoso", "app", "1", &d), 10000);
+    // The stream stands: the next one is announced at once, far below any tick.
+    int64_t began = clock_mono_ms();
+    region_push(east, "contoso", "app", "2", 2, 1, 1000, 100000, &d2); // its manifest does not travel in the entry
+    WAIT_FOR(region_has(west, "contoso", "app", "2", &d2), 10000);
+    ck_assert_int_lt(clock_mono_ms() - began, 3000);
+    WAIT_FOR(state_is(west, "contoso", "eastus", "Ready"), 5000);
+    world_done(&w);
+}
+END_TEST
+
+START_TEST(a_feed_carries_only_what_both_hold_and_a_registry_shared_later_is_read_whole)
+{
+    struct digest d, f;
+    all_up();
+    region_push(east, "fabrikam", "tool", "1", 1, 1, 5000, 0, &f);
+    region_push(east, "contoso", "app", "1", 2, 1, 5000, 0, &d);
+    WAIT_FOR(region_has(west, "contoso", "app", "1", &d), 10000);
+    WAIT_FOR(region_has(south, "fabrikam", "tool", "1", &f), 10000);
+    ck_assert(!meta_repository_exists(west->meta, "fabrikam", "tool"));
+    world_topology(&w, 2, true);
+    WAIT_FOR(region_has(west, "fabrikam", "tool", "1", &f), 15000);
+    world_done(&w);
+}
+END_TEST
+
+START_TEST(tags_written_on_both_sides_of_a_cut_converge)
+{
+    struct digest a, b;
+    all_up();
+    region_push(east, "contoso", "app", "base", 1, 1, 1000, 0, &a);
+    WAIT_FOR(region_has(west, "contoso", "app", "base", &a), 10000);
+    region_cut(west, true);
+    // Streams that stand are not cut by refusing new ones: take the region's servers away instead.
+    region_down(west);
+    region_up(west);
+    region_push(east, "contoso", "app", "1", 2, 1, 1000, 0, &a);
+    region_push(west, "contoso", "app", "1", 3, 1, 1000, 0, &b); // later, so it wins everywhere
+    WAIT_FOR(region_has(south, "contoso", "app", "1", &a), 10000);
+    WAIT_FOR(state_is(west, "contoso", "eastus", "Unreachable"), 10000);
+    region_cut(west, false);
+    for (size_t i = 0; i < N_REGIONS; i++)
+        WAIT_FOR(region_has(&w.regions[i], "contoso", "app", "1", &b), 20000);
+    world_done(&w);
+}
+END_TEST
+
+START_TEST(a_region_that_was_down_catches_up)
+{
+    struct digest d[12];
+    all_up();
+    region_push(east, "contoso", "app", "t0", 1, 1, 1000, 0, &d[0]);
+    WAIT_FOR(region_has(west, "contoso", "app", "t0", &d[0]), 10000);
+    region_down(west);
+    for (unsigned i = 1; i < 12; i++) {
+        char tag[8];
+        snprintf(tag, sizeof tag, "t%u", i);
+        region_push(east, "contoso", "app", tag, i + 1, 2, 20000, 0, &d[i]);
+    }
+    region_up(west);
+    WAIT_FOR(region_has(west, "contoso", "app", "t6", &d[6]), 15000);
+    region_down(west); // in the middle, perhaps
+    region_up(west);
+    for (unsigned i = 0; i < 12; i++) {
+        char tag[8];
+        snprintf(tag, sizeof tag, "t%u", i);
+        WAIT_FOR(region_has(west, "contoso", "app", tag, &d[i]), 15000);
+    }
+    world_done(&w);
+}
+END_TEST
+
+START_TEST(a_blob_goes_on_where_it_broke_off)
+{
+    struct digest d;
+    all_up();
+    region_cut(south, true);
+    east->fault = FAULT_CUTS;
+    region_push(east, "contoso", "app", "1", 1, 1, 300000, 0, &d);
+    WAIT_FOR(region_has(west, "contoso", "app", "1", &d), 20000);
+    ck_assert_uint_ge(east->n_ranges, 1);
+    world_done(&w);
+}
+END_TEST
+
+START_TEST(a_source_that_lies_is_not_believed_and_another_gives_it)
+{
+    struct digest d;
+    all_up();
+    region_cut(west, true);
+    region_down(west);
+    region_push(east, "contoso", "app", "1", 1, 2, 50000, 100000, &d);
+    WAIT_FOR(region_has(south, "contoso", "app", "1", &d), 10000);
+    east->fault = FAULT_LIES;
+    region_cut(west, false);
+    region_up(west);
+    WAIT_FOR(region_has(west, "contoso", "app", "1", &d), 20000);
+    world_done(&w);
+}
+END_TEST
+
+START_TEST(what_nobody_gives_truly_stays_retrying_until_it_comes)
+{
+    struct digest d;
+    all_up();
+    region_cut(south, true);
+    east->fault = FAULT_LIES;
+    region_push(east, "contoso", "app", "1", 1, 1, 50000, 0, &d);
+    WAIT_FOR(state_is(west, "contoso", "eastus", "Retrying"), 15000);
+    ck_assert(!region_has(west, "contoso", "app", "1", &d));
+    east->fault = FAULT_NONE;
+    WAIT_FOR(region_has(west, "contoso", "app", "1", &d), 40000);
+    world_done(&w);
+}
+END_TEST
+
+START_TEST(a_feed_of_garbage_is_dropped_and_others_are_read)
+{
+    const enum fault faults[] = {FAULT_GARBAGE, FAULT_ENDLESS};
+    struct digest d;
+    world_make(&w);
+    for (size_t i = 0; i < 2; i++) {
+        east->fault = faults[i];
+        for (size_t k = 0; k < N_REGIONS; k++)
+            region_up(&w.regions[k]);
+        char tag[8];
+        snprintf(tag, sizeof tag, "g%zu", i);
+        region_push(south, "contoso", "app", tag, (unsigned)i + 1, 1, 1000, 0, &d);
+        WAIT_FOR(region_has(west, "contoso", "app", tag, &d), 10000);
+        WAIT_FOR(state_is(west, "contoso", "eastus", "Unreachable"), 10000);
+        ck_assert_uint_eq(head_of(west, "eastus").seq, 0);
+        for (size_t k = 0; k < N_REGIONS; k++)
+            region_down(&w.regions[k]);
+    }
+    world_done(&w);
+}
+END_TEST
+
+START_TEST(a_source_that_hangs_delays_only_itself)
+{
+    struct digest d, stuck;
+    all_up();
+    east->fault = FAULT_HANGS;
+    for (unsigned i = 0; i < 8; i++) {
+        char tag[8];
+        snprintf(tag, sizeof tag, "h%u", i);
+        region_push(east, "contoso", "stuck", tag, 50 + i, 1, 1000, 0, &stuck);
+    }
+    WAIT_FOR(east->n_blob_gets >= 2, 10000);
+    int64_t began = clock_mono_ms();
+    region_push(south, "contoso", "app", "1", 1, 3, 20000, 0, &d);
+    WAIT_FOR(region_has(west, "contoso", "app", "1", &d), 10000);
+    ck_assert_int_lt(clock_mono_ms() - began, 8000);
+    ck_assert(!region_has(west, "contoso", "stuck", "h0", &stuck));
+    world_done(&w);
+}
+END_TEST
+
+static void file_copy(const char *dir, const char *from, const char *to)
+{
+    char a[400], b[400];
+    snprintf(a, sizeof a, "%s/%s", dir, from);
+    snprintf(b, sizeof b, "%s/%s", dir, to);
+    struct buf text;
+    buf_init(&text, 0);
+    int rc = file_read(a, 256 << 20, &text);
+    if (rc == ERR_NOTFOUND) {
+        remove(b);
+    } else {
+        ck_assert_int_eq(rc, 0);
+        ck_assert_int_eq(file_write_atomic(b, text.p ? text.p : "", text.n, 0600), 0);
+    }
+    buf_done(&text);
+}
+
+static void backup(struct test_region *r, bool restore)
+{
+    static const char *const files[][2] = {{"meta.db", "save.db"}, {"meta.db-wal", "save.db-wal"}};
+    for (size_t i = 0; i < 2; i++)
+        file_copy(r->dir, files[i][restore], files[i][!restore]);
+    if (restore) {
+        char shm[400];
+        snprintf(shm, sizeof shm, "%s/meta.db-shm", r->dir);
+        remove(shm);
+    }
+}
+
+// What `at` holds of `origin` must still be what it was: no sequence took another meaning.
+static void same_prefix(struct test_region *at, const char *origin, const struct feed_mark *was)
+{
+    ck_assert_int_eq(meta_feed_check(at->meta, origin, was), 0);
+}
+
+START_TEST(a_restored_backup_recovers_before_it_writes)
+{
+    struct digest d[4], e;
+    all_up();
+    region_push(east, "contoso", "app", "t0", 1, 1, 1000, 0, &d[0]);
+    WAIT_FOR(region_has(west, "contoso", "app", "t0", &d[0]), 10000);
+    region_down(east);
+    backup(east, false);
+    region_up(east);
+    for (unsigned i = 1; i < 4; i++) {
+        char tag[8];
+        snprintf(tag, sizeof tag, "t%u", i);
+        region_push(east, "contoso", "app", tag, i + 1, 1, 1000, 0, &d[i]);
+        WAIT_FOR(region_has(west, "contoso", "app", tag, &d[i]), 10000);
+    }
+    struct feed_mark was = head_of(west, "eastus");
+    region_down(east);
+    backup(east, true);
+    region_up(east);
+    region_push(east, "contoso", "app", "after", 9, 1, 1000, 0, &e);
+    WAIT_FOR(region_has(west, "contoso", "app", "after", &e), 15000);
+    WAIT_FOR(region_has(south, "contoso", "app", "after", &e), 15000);
+    same_prefix(west, "eastus", &was);
+    same_prefix(east, "eastus", &was);
+    ck_assert_uint_gt(head_of(west, "eastus").epoch, was.epoch);
+    for (unsigned i = 0; i < 4; i++) {
+        char tag[8];
+        snprintf(tag, sizeof tag, "t%u", i);
+        WAIT_FOR(region_has(east, "contoso", "app", tag, &d[i]), 10000);
+    }
+    world_done(&w);
+}
+END_TEST
+
+START_TEST(a_backup_restored_alone_recovers_when_the_others_come)
+{
+    struct digest d[3], e;
+    all_up();
+    region_push(east, "contoso", "app", "t0", 1, 1, 1000, 0, &d[0]);
+    WAIT_FOR(region_has(west, "contoso", "app", "t0", &d[0]), 10000);
+    region_down(east);
+    backup(east, false);
+    region_up(east);
+    for (unsigned i = 1; i < 3; i++) {
+        char tag[8];
+        snprintf(tag, sizeof tag, "t%u", i);
+        region_push(east, "contoso", "app", tag, i + 1, 1, 1000, 0, &d[i]);
+        WAIT_FOR(region_has(west, "contoso", "app", tag, &d[i]), 10000);
+    }
+    struct feed_mark was = head_of(west, "eastus");
+    region_down(east);
+    backup(east, true);
+    region_cut(east, true);
+    region_up(east);
+    region_push(east, "contoso", "app", "alone", 9, 1, 1000, 0, &e); // in another epoch: nobody was heard
+    ck_assert_uint_gt(head_of(east, "eastus").epoch, was.epoch);
+    region_cut(east, false);
+    WAIT_FOR(region_has(west, "contoso", "app", "alone", &e), 25000);
+    for (unsigned i = 0; i < 3; i++) {
+        char tag[8];
+        snprintf(tag, sizeof tag, "t%u", i);
+        WAIT_FOR(region_has(east, "contoso", "app", tag, &d[i]), 15000);
+        WAIT_FOR(region_has(south, "contoso", "app", tag, &d[i]), 15000);
+    }
+    same_prefix(west, "eastus", &was);
+    WAIT_FOR(region_writes_open(east), 15000);
+    world_done(&w);
+}
+END_TEST
+
+// --- the peer listener's manners ---
+
+static int ask(struct test_region *from, const char *target, const char *host, struct buf *out)
+{
+    char url[700], host_line[128], socket[300];
+    snprintf(url, sizeof url, "http://eastus.peer.example.io%s", target);
+    snprintf(host_line, sizeof host_line, "Host: %s", host);
+    snprintf(socket, sizeof socket, "%s/0.from.1.sock", w.dir);
+    const char *const headers[] = {host_line};
+    struct fetch_request q = {
+        .url = url, .unix_socket = socket, .headers = headers, .n_headers = 1, .timeout_ms = 20000};
+    struct fetch_result r;
+    ck_assert_int_eq(fetch_run(from->fetcher, &q, &r), 0);
+    int status = r.status;
+    if (out) {
+        buf_clear(out);
+        buf_add(out, r.body.p, r.body.n);
+    }
+    fetch_result_done(&r);
+    return status;
+}
+
+START_TEST(requests_are_judged)
+{
+    static const struct {
+        const char *target;
+        int status;
+    } table[] = {
+        {"/replication/v1/feed", 400},
+        {"/replication/v1/feed?after=%21", 400},
+        {"/replication/v1/feed?after=AAAA", 400},
+        {"/replication/v1/feed?after=&after=", 400},
+        {"/replication/v1/feed?after=&origin=nowhere", 404},
+        {"/replication/v1/feed?after=&origin=..%2f", 404},
+        {"/replication/v1/mark", 400},
+        {"/replication/v1/mark?origin=southeastasia", 400},
+        {"/replication/v1/mark?origin=westeurope", 200},
+        {"/replication/v1/none", 404},
+        {"/replication/v2/feed", 404},
+        {"/replication/", 404},
+        {"/replication/v1/status", 401},
+        {"/replication/v1/status?registry=fabrikam", 404},
+        {"/replication/v1/have?repository=app&tag=1", 200},
+        {"/replication/v1/have?repository=app", 400},
+        {"/replication/v1/have?repository=../x&tag=1", 400},
+        {"/replication/v1/have?repository=app&tag=-", 400},
+        {"/replication/v1/have?repository=app&digest=sha256:zz", 400},
+        {"/replication/v1/have?repository=app&tag=1&wait_ms=25001", 400},
+        {"/replication/v1/have?repository=app&tag=1&stamp=-1", 400},
+    };
+    all_up();
+    for (size_t i = 0; i < sizeof table / sizeof table[0]; i++)
+        ck_assert_msg(ask(west, table[i].target, "contoso.example.io", NULL) == table[i].status, "%s", table[i].target);
+    world_done(&w);
+}
+END_TEST
+
+START_TEST(a_cursor_past_the_head_is_refused_and_writes_open_again)
+{
+    all_up();
+    struct feed_mark m = {.epoch = 40, .seq = 7};
+    char cur[CURSOR_TEXT_SIZE], target[CURSOR_TEXT_SIZE + 64];
+    WAIT_FOR(region_writes_open(east), 10000);
+    snprintf(target, sizeof target, "/replication/v1/feed?after=%s", cursor_format(&m, cur));
+    struct buf body;
+    buf_init(&body, 0);
+    ck_assert_int_eq(ask(west, target, "x", &body), 409);
+    ck_assert_ptr_nonnull(strstr(buf_cstr(&body), "\"head\""));
+    buf_done(&body);
+    struct digest d;
+    region_push(east, "contoso", "app", "1", 1, 1, 100, 0, &d);
+    WAIT_FOR(region_has(west, "contoso", "app", "1", &d), 15000);
+    world_done(&w);
+}
+END_TEST
+
+START_TEST(have_waits_until_the_tag_is_there)
+{
+    struct digest d;
+    all_up();
+    struct buf body;
+    buf_init(&body, 0);
+    ck_assert_int_eq(ask(west, "/replication/v1/have?repository=app&tag=1", "contoso.example.io", &body), 200);
+    ck_assert_ptr_nonnull(strstr(buf_cstr(&body), "\"found\":false"));
+    WAIT_FOR(region_writes_open(south), 10000);
+    int64_t began = clock_mono_ms();
+    region_push(south, "contoso", "app", "1", 1, 1, 1000, 0, &d);
+    ck_assert_int_eq(ask(west, "/replication/v1/have?repository=app&tag=1&wait_ms=15000", "contoso.example.io", &body),
+                     200);
+    ck_assert_int_lt(clock_mono_ms() - began, 10000);
+    ck_assert_ptr_nonnull(strstr(buf_cstr(&body), "\"found\":true"));
+    char text[DIGEST_TEXT_SIZE];
+    ck_assert_ptr_nonnull(strstr(buf_cstr(&body), digest_format(&d, text)));
+    buf_done(&body);
+    world_done(&w);
+}
+END_TEST
+
+CHECK_MAIN("replication/regions", a_push_appears_in_all_regions,
+           a_feed_carries_only_what_both_hold_and_a_registry_shared_later_is_read_whole,
+           tags_written_on_both_sides_of_a_cut_converge, a_region_that_was_down_catches_up,
+           a_blob_goes_on_where_it_broke_off, a_source_that_lies_is_not_believed_and_another_gives_it,
+           what_nobody_gives_truly_stays_retrying_until_it_comes, a_feed_of_garbage_is_dropped_and_others_are_read,
+           a_source_that_hangs_delays_only_itself, a_restored_backup_recovers_before_it_writes,
+           a_backup_restored_alone_recovers_when_the_others_come, requests_are_judged,
+           a_cursor_past_the_head_is_refused_and_writes_open_again, have_waits_until_the_tag_is_there)
