@@ -45,8 +45,9 @@ static int accept_entry(const struct feed_entry *e)
     struct buf b;
     struct feed_line l;
     buf_init(&b, 0);
-    ck_assert_int_eq(entry_format(e, &b), 0);
-    int rc = accept_text(b.p, b.n, &l);
+    int rc = entry_format(e, &b); // much nonsense cannot even be written
+    if (!rc)
+        rc = accept_text(b.p, b.n, &l);
     buf_done(&b);
     return rc ? rc : (int)l.kind;
 }
