@@ -2,6 +2,7 @@
 // Collected sentences; see diag.h.
 #include "base/diag.h"
 
+#include "base/bytes.h"
 #include "base/mem.h"
 
 #include <stdarg.h>
@@ -11,11 +12,14 @@
 
 void diag_init(struct diag *d)
 {
-    *d = (struct diag){0};
+    if (d)
+        *d = (struct diag){0};
 }
 
 void diag_done(struct diag *d)
 {
+    if (!d)
+        return;
     for (size_t i = 0; i < d->n; i++)
         free(d->lines[i]);
     free(d->lines);
@@ -53,26 +57,22 @@ size_t diag_count(const struct diag *d)
 
 void diag_print(const struct diag *d, FILE *out)
 {
-    for (size_t i = 0; i < d->n; i++)
+    for (size_t i = 0; d && i < d->n; i++)
         fprintf(out, "%s\n", d->lines[i]);
-    if (d->n_dropped)
+    if (d && d->n_dropped)
         fprintf(out, "… and %zu more\n", d->n_dropped);
 }
 
 char *diag_text(const struct diag *d)
 {
-    size_t len = 1;
-    for (size_t i = 0; i < d->n; i++)
-        len += strlen(d->lines[i]) + 1;
-    char *s = mem_zalloc(len);
-    if (!s)
-        return NULL;
-    char *p = s;
-    for (size_t i = 0; i < d->n; i++) {
-        if (i)
-            *p++ = '\n';
-        p = stpcpy(p, d->lines[i]);
-    }
+    struct buf b;
+    buf_init(&b, 0);
+    for (size_t i = 0; d && i < d->n; i++)
+        buf_printf(&b, "%s%s", i ? "\n" : "", d->lines[i]);
+    if (d && d->n_dropped)
+        buf_printf(&b, "%s… and %zu more", d->n ? "\n" : "", d->n_dropped);
+    char *s = buf_take(&b); // NULL if any of it did not fit in memory
+    buf_done(&b);
     return s;
 }
 
@@ -105,10 +105,10 @@ static size_t distance(const char *a, const char *b)
 const char *diag_nearest(const char *word, const char *const *candidates, size_t n)
 {
     const char *best = NULL;
-    size_t best_d = strlen(word) < 5 ? 2 : 3;
+    size_t len = strlen(word);
+    size_t best_d = len < 4 ? len / 2 : len < 5 ? 2 : 3; // never more than half the word
     for (size_t i = 0; i < n; i++) {
         size_t d = distance(word, candidates[i]);
-        size_t len = strlen(word);
         int prefix = len >= 3 && strncasecmp(word, candidates[i], len) == 0;
         if (prefix && d > 1)
             d = 1;

@@ -28,7 +28,7 @@ void diag_done(struct diag *d);
 void diag_add(struct diag *d, const char *file, int line, const char *fmt, ...) __attribute__((format(printf, 4, 5)));
 size_t diag_count(const struct diag *d); // recorded and dropped together
 void diag_print(const struct diag *d, FILE *out);
-char *diag_text(const struct diag *d); // all joined by "\n", heap, caller frees; NULL when out of memory
+char *diag_text(const struct diag *d); // the same joined by "\n", heap, caller frees; NULL when out of memory
 // The candidate nearest to `word` by edit distance, or NULL when none is near (for "did you mean").
 const char *diag_nearest(const char *word, const char *const *candidates, size_t n);
 

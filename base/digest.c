@@ -5,6 +5,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 
+#include <limits.h>
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
 #include <openssl/rand.h>
@@ -17,20 +18,36 @@ struct hasher {
     bool failed;
 };
 
+static bool is_alnum(char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+}
+
+static bool one_of(const char *set, char c)
+{
+    return c && strchr(set, c);
+}
+
 int digest_parse(const char *text, size_t n, struct digest *out)
 {
-    const char *colon = memchr(text, ':', n);
+    const char *colon = n ? memchr(text, ':', n) : NULL;
     if (!colon || colon == text)
         return ERR_INVAL;
     size_t n_alg = (size_t)(colon - text), n_hex = n - n_alg - 1;
+    bool was_sep = true;
     for (size_t i = 0; i < n_alg; i++) { // algorithm ::= component (separator component)*
-        char c = text[i];
-        bool alnum = (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
-        if (!alnum && (i == 0 || i == n_alg - 1 || !strchr("+._-", c) || !c))
+        bool sep = one_of("+._-", text[i]);
+        if ((sep && was_sep) || (!sep && (!is_alnum(text[i]) || (text[i] >= 'A' && text[i] <= 'Z'))))
             return ERR_INVAL;
+        was_sep = sep;
     }
+    if (was_sep || !n_hex)
+        return ERR_INVAL;
+    for (size_t i = 0; i < n_hex; i++) // encoded ::= [a-zA-Z0-9=_-]+
+        if (!is_alnum(colon[1 + i]) && !one_of("=_-", colon[1 + i]))
+            return ERR_INVAL;
     if (n_alg != 6 || memcmp(text, "sha256", 6))
-        return n_hex ? ERR_UNSUPPORTED : ERR_INVAL;
+        return ERR_UNSUPPORTED;
     for (size_t i = 0; i < n_hex; i++)
         if (colon[1 + i] >= 'A' && colon[1 + i] <= 'F')
             return ERR_INVAL; // lower case only, so that one digest has one text
@@ -119,6 +136,8 @@ void sha256(const void *p, size_t n, uint8_t out[SHA256_BYTES])
 
 int hmac_sha256(const void *key, size_t nk, const void *p, size_t n, uint8_t out[SHA256_BYTES])
 {
+    if (nk > INT_MAX)
+        return ERR_RANGE;
     unsigned len = 0;
     return HMAC(EVP_sha256(), key, (int)nk, p, n, out, &len) && len == SHA256_BYTES ? 0 : ERR_CRYPTO;
 }
@@ -227,6 +246,8 @@ int b64_parse(const char *text, size_t n, uint8_t *out, size_t cap, size_t *out_
 
 int random_bytes(void *p, size_t n)
 {
+    if (n > INT_MAX)
+        return ERR_RANGE;
     return RAND_bytes(p, (int)n) == 1 ? 0 : ERR_CRYPTO;
 }
 

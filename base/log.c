@@ -33,10 +33,13 @@ int log_level_parse(const char *text, enum log_level *out)
     return ERR_INVAL;
 }
 
+static int shown(enum log_level level)
+{
+    return (int)level >= atomic_load_explicit(&least_level, memory_order_relaxed);
+}
+
 static void write_line(enum log_level level, const char *suffix, const char *fmt, va_list ap)
 {
-    if ((int)level < atomic_load_explicit(&least_level, memory_order_relaxed))
-        return;
     char line[LINE_MAX_BYTES], when[CLOCK_TEXT_SIZE];
     int head = snprintf(line, sizeof line, "%s %s %s ", clock_format(clock_wall_ms(), when), names[level], line_tag);
     int n = vsnprintf(line + head, sizeof line - (size_t)head, fmt, ap);
@@ -54,6 +57,8 @@ static void write_line(enum log_level level, const char *suffix, const char *fmt
 
 void log_write(enum log_level level, const char *fmt, ...)
 {
+    if (!shown(level))
+        return;
     va_list ap;
     va_start(ap, fmt);
     write_line(level, "", fmt, ap);
@@ -62,6 +67,8 @@ void log_write(enum log_level level, const char *fmt, ...)
 
 void log_limited(struct log_limit *lim, enum log_level level, const char *fmt, ...)
 {
+    if (!shown(level))
+        return; // and leave the turn to a line that is shown
     int64_t now = clock_mono_ms(), next = atomic_load(&lim->next_ms);
     if (now < next || !atomic_compare_exchange_strong(&lim->next_ms, &next, now + lim->every_ms)) {
         atomic_fetch_add(&lim->swallowed, 1);

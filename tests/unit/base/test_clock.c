@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+// base/clock: the virtual clock, RFC 3339 text, and stamps that only grow.
+#include "base/clock.h"
+
+#include "tests/support/check_main.h"
+
+#define T0 1795463930123 // 2026-11-23T19:58:50.123Z
+
+START_TEST(texts)
+{
+    char buf[CLOCK_TEXT_SIZE];
+    ck_assert_str_eq(clock_format(0, buf), "1970-01-01T00:00:00.000Z");
+    ck_assert_str_eq(clock_format(T0, buf), "2026-11-23T19:58:50.123Z");
+    ck_assert_str_eq(clock_format(-1, buf), "1969-12-31T23:59:59.999Z");
+    ck_assert_str_eq(clock_format(253402300799999, buf), "9999-12-31T23:59:59.999Z");
+    ck_assert_str_eq(clock_format(INT64_MAX, buf), "292278994-08-17T07:12:55.807Z");
+}
+END_TEST
+
+START_TEST(virtual_clock_stands_until_told)
+{
+    clock_virtual_set(T0);
+    int64_t mono = clock_mono_ms();
+    ck_assert_int_eq(clock_wall_ms(), T0);
+    clock_sleep_ms(86400000); // returns at once
+    ck_assert_int_eq(clock_wall_ms(), T0 + 86400000);
+    ck_assert_int_eq(clock_mono_ms(), mono + 86400000);
+    clock_virtual_jump_wall(-3600000);
+    ck_assert_int_eq(clock_wall_ms(), T0 + 82800000);
+    ck_assert_int_eq(clock_mono_ms(), mono + 86400000);
+    ck_assert_int_eq(clock_mono_us(), clock_mono_ms() * 1000);
+    clock_virtual_off();
+    int64_t a = clock_mono_us();
+    clock_sleep_ms(2);
+    ck_assert_int_ge(clock_mono_us() - a, 2000);
+    ck_assert_int_gt(clock_wall_ms(), 1600000000000);
+}
+END_TEST
+
+START_TEST(stamps_grow_when_the_wall_jumps_back)
+{
+    clock_virtual_set(T0);
+    struct hlc h = {0};
+    uint64_t last = 0;
+    for (int i = 0; i < 200000; i++) { // more than one counter's worth in one millisecond
+        uint64_t s = hlc_next(&h, clock_wall_ms());
+        ck_assert_uint_gt(s, last);
+        last = s;
+        if (i == 100000)
+            clock_virtual_jump_wall(-7200000);
+    }
+    ck_assert_int_le(hlc_wall_ms(last), T0 + 4); // ran ahead only by what the counter carried
+    ck_assert_uint_gt(hlc_next(&h, -5), last);
+    clock_virtual_advance(10800000);
+    uint64_t s = hlc_next(&h, clock_wall_ms());
+    ck_assert_uint_eq(s, hlc_from_wall(T0 + 3600000)); // the wall leads again
+    clock_virtual_off();
+}
+END_TEST
+
+START_TEST(stamps_go_on_from_the_seed)
+{
+    struct hlc h = {.last = hlc_from_wall(T0) + 41};
+    ck_assert_uint_eq(hlc_next(&h, T0 - 1000), hlc_from_wall(T0) + 42);
+    struct hlc old = {.last = hlc_from_wall(T0)};
+    ck_assert_uint_eq(hlc_next(&old, T0 + 1), hlc_from_wall(T0 + 1));
+    ck_assert_int_eq(hlc_wall_ms(hlc_from_wall(T0) + 0xffff), T0);
+}
+END_TEST
+
+CHECK_MAIN("base/clock", texts, virtual_clock_stands_until_told, stamps_grow_when_the_wall_jumps_back,
+           stamps_go_on_from_the_seed)
