@@ -114,8 +114,8 @@ static const struct option_set user_set = {user_rows, ARRAY_LEN(user_rows), size
                                            offsetof(struct spec_user, node)};
 
 static const struct option principals_rows[] = {
-    {"version", OPT_INT, OPT_AT(struct spec_principals, version), .def = "1", .min = 1, .max = INT64_MAX,
-     .help = "the document's version; it only goes up"},
+    {"version", OPT_INT, OPT_AT(struct spec_principals, version), .def = "0", .max = INT64_MAX,
+     .help = "the document's version, which only goes up; without one every edit is taken"},
     {"users", OPT_LIST, OPT_ARRAY_AT(struct spec_principals, users, n_users), .sub = &user_set, .help = "the users"},
 };
 static const struct option_set principals_set = {principals_rows, ARRAY_LEN(principals_rows),
@@ -334,23 +334,38 @@ static void write_user(struct buf *b, const struct principal *u)
         write_grant(b, &u->grants[i]);
 }
 
-int principals_write(const struct principals *p, const char *path)
+int principals_format(const struct principals *p, struct buf *out)
 {
-    struct buf b AUTO_BUF;
+    struct buf b;
     buf_init(&b, PRINCIPALS_MAX_BYTES);
-    buf_printf(&b, "version: %llu\n", (unsigned long long)(p->version ? p->version : 1));
+    if (p->version)
+        buf_printf(&b, "version: %llu\n", (unsigned long long)p->version);
     buf_str(&b, p->n_users ? "users:\n" : "users: []\n");
     for (size_t i = 0; i < p->n_users; i++)
         write_user(&b, &p->users[i]);
-    if (b.err)
-        return b.err;
-    // What is written must read back: a struct that breaks the rules never replaces a good file.
+    if (b.err) {
+        int rc = b.err;
+        buf_done(&b);
+        return rc;
+    }
+    *out = b;
+    return 0;
+}
+
+int principals_write(const struct principals *p, const char *path)
+{
+    struct buf b;
     struct principals *again;
-    int rc = principals_parse(b.p, b.n, path, NULL, &again);
+    int rc = principals_format(p, &b);
     if (rc)
         return rc;
-    snapshot_unref(again);
-    rc = file_write_atomic(path, b.p, b.n, 0600);
+    // What is written must read back: a struct that breaks the rules never replaces a good file.
+    rc = principals_parse(b.p, b.n, path, NULL, &again);
+    if (!rc) {
+        snapshot_unref(again);
+        rc = file_write_atomic(path, b.p, b.n, 0600);
+    }
     explicit_bzero(b.p, b.cap);
+    buf_done(&b);
     return rc;
 }

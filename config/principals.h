@@ -17,6 +17,7 @@
 #define MERIDIAN_CONFIG_PRINCIPALS_H
 
 #include "base/arena.h"
+#include "base/bytes.h"
 #include "base/diag.h"
 #include "base/htab.h"
 #include "base/snapshot.h"
@@ -68,6 +69,8 @@ bool pattern_matches(const char *pattern, const char *repository); // exact, "a/
 int action_parse(const char *word, size_t n, unsigned *out);       // "pull" …; ERR_INVAL
 // Rewrites the file with one user added, changed or removed (for `meridian user`); comments are not kept.
 int principals_write(const struct principals *p, const char *path);
+int principals_format(const struct principals *p,
+                      struct buf *out); // the text that it writes; *out need not be initialised
 
 struct option_set;
 const struct option_set *principals_options(void); // the file's rows, for samples and the manual page

@@ -3,8 +3,12 @@
 // why: in the log, and in `meridian config check` (through config_watch_status). Versions only go up: a document
 // whose version is lower than the one in force is refused; the same version with other content too.
 //
-// The last good topology is kept at <state_dir>/topology.last.yaml, so that a restart on a broken file still serves
-// (and says so). One thread of its own, inotify with a one-second stat as the backstop.
+// Principals without a version (0) are taken at every change.
+//
+// The last good ones are kept at <state_dir>/topology.last.yaml and principals.last.yaml (0600), so that a restart on a
+// broken file still serves (and says so). At start a file with a lower version than the last good one is refused too;
+// the same version with other content is taken, with a warning. One thread of its own, inotify with a one-second stat
+// as the backstop.
 #ifndef MERIDIAN_CONFIG_WATCH_H
 #define MERIDIAN_CONFIG_WATCH_H
 
@@ -24,8 +28,10 @@ struct config_status {
     char *refused_why;    // heap, NULL when the file and what is in force agree
 };
 
-// Loads both once (failing that: the last good), publishes to the cells, starts the thread. `on_change` (may be NULL)
-// is called on that thread after each publish of a topology.
+// Loads both once (failing that: the last good; failing that too: an error), creates state_dir if need be, publishes to
+// the cells, starts the thread. `on_change` (may be NULL) is called on that thread after each later publish of a
+// topology; it must not call config_watch_poke or _stop. principals_path may be NULL (a node that needs none): nothing
+// is published to that cell then.
 int config_watch_start(const char *topology_path, const char *principals_path, const char *state_dir,
                        struct snapshot *topology_cell, struct snapshot *principals_cell, void (*on_change)(void *ctx),
                        void *ctx, struct diag *diag, struct config_watch **out);
