@@ -1,0 +1,332 @@
+// SPDX-License-Identifier: Apache-2.0
+// auth/verify and auth/challenge: a good token is believed for what it says, every other one is refused with the right
+// code, and the challenge names hosts from the parsed name only.
+#include "auth/verify.h"
+
+#include "tests/support/check_main.h"
+#include "tests/unit/auth/auth_fixture.h"
+
+static int verify_for(const char *registry, const char *token, struct arena *a, struct access *out)
+{
+    return token_verify_access(fixture_t, topology_registry(fixture_t, registry), token, NOW_MS, a, out);
+}
+
+START_TEST(what_a_region_issues_every_region_believes)
+{
+    fixture_setup();
+    struct arena a;
+    arena_init(&a, 0);
+    const struct access_grant grants[] = {{"team/app", ACTION_PULL | ACTION_PUSH}, {"*", ACTION_CATALOG}};
+    for (int i = 0; i < 3; i++) {
+        const char *token;
+        struct access acc;
+        ck_assert_int_eq(
+            token_issue_access(fixture_keys[i], "contoso.meridian.test", "ada", grants, 2, NOW_MS, &a, &token), 0);
+        ck_assert_int_eq(verify_for("contoso", token, &a, &acc), 0);
+        ck_assert_str_eq(acc.principal, "ada");
+        ck_assert(!acc.anonymous && !acc.peer);
+        ck_assert_uint_eq(strlen(acc.token_id), 32);
+        ck_assert_uint_eq(access_actions(&acc, "team/app"), ACTION_PULL | ACTION_PUSH);
+        ck_assert_uint_eq(access_actions(&acc, "team/ap"), 0);
+        ck_assert_uint_eq(access_actions(&acc, "team/app2"), 0);
+        ck_assert_uint_eq(access_actions(&acc, "*"), ACTION_CATALOG);
+        ck_assert_int_eq(verify_for("fabrikam", token, &a, &acc), ERR_AUTH); // another registry's
+    }
+    arena_done(&a);
+    fixture_teardown();
+}
+END_TEST
+
+START_TEST(the_hand_made_good_token_is_good)
+{ // or else the table below would prove nothing
+    fixture_setup();
+    struct arena a;
+    arena_init(&a, 0);
+    AUTO_FREE char *h = fixture_header(0), *p = fixture_payload(NULL, NULL, NULL), *token = fixture_sign(h, p, 0);
+    AUTO_FREE char *h2 = mem_printf("{\"kid\":\"%s\",\"alg\":\"ES256\"}", region_keys_token_id(fixture_keys[0]));
+    AUTO_FREE char *p2 = fixture_payload("sub", "\"\"", ",\"more\":[1]"), *token2 = fixture_sign(h2, p2, 0);
+    struct access acc;
+    ck_assert_int_eq(verify_for("contoso", token, &a, &acc), 0);
+    ck_assert_int_eq(verify_for("contoso", token2, &a, &acc), 0); // typ is optional, claims may be added, anonymous
+    ck_assert(acc.anonymous);
+    arena_done(&a);
+    fixture_teardown();
+}
+END_TEST
+
+struct bad_token {
+    const char *what;
+    const char *header; // NULL: a good one; "%s" is the key id
+    const char *claim, *json, *extra;
+    int by; // region that signs; the header says eastus unless header_by
+    int header_by;
+    int expect;
+};
+
+#define KID "\"kid\":\"%s\""
+static const struct bad_token bad_tokens[] = {
+    {.what = "alg none", .header = "{\"alg\":\"none\"," KID "}"},
+    {.what = "alg None", .header = "{\"alg\":\"None\"," KID "}"},
+    {.what = "alg HS256", .header = "{\"alg\":\"HS256\"," KID "}"},
+    {.what = "alg RS256", .header = "{\"alg\":\"RS256\"," KID "}"},
+    {.what = "alg ES384", .header = "{\"alg\":\"ES384\"," KID "}"},
+    {.what = "alg es256", .header = "{\"alg\":\"es256\"," KID "}"},
+    {.what = "alg missing", .header = "{" KID "}"},
+    {.what = "alg twice", .header = "{\"alg\":\"none\",\"alg\":\"ES256\"," KID "}"},
+    {.what = "alg a list", .header = "{\"alg\":[\"ES256\"]," KID "}"},
+    {.what = "kid missing", .header = "{\"alg\":\"ES256\"}"},
+    {.what = "kid empty", .header = "{\"alg\":\"ES256\",\"kid\":\"\"}"},
+    {.what = "kid unknown", .header = "{\"alg\":\"ES256\",\"kid\":\"eastus-token-00000000\"}"},
+    {.what = "kid a path", .header = "{\"alg\":\"ES256\",\"kid\":\"../../dev/null\"}"},
+    {.what = "kid a number", .header = "{\"alg\":\"ES256\",\"kid\":1}"},
+    {.what = "kid of another region", .header_by = 1},
+    {.what = "crit", .header = "{\"alg\":\"ES256\",\"crit\":[\"exp\"]," KID "}"},
+    {.what = "jwk", .header = "{\"alg\":\"ES256\",\"jwk\":{}," KID "}"},
+    {.what = "jku", .header = "{\"alg\":\"ES256\",\"jku\":\"https://evil.example/\"," KID "}"},
+    {.what = "typ JOSE", .header = "{\"alg\":\"ES256\",\"typ\":\"JOSE\"," KID "}"},
+    {.what = "header a list", .header = "[\"ES256\"]"},
+    {.what = "header not JSON", .header = "alg=ES256"},
+    {.what = "header empty", .header = ""},
+    {.what = "iss missing", .claim = "iss"},
+    {.what = "iss other", .claim = "iss", .json = "\"Azure Container Registry\""},
+    {.what = "iss twice", .extra = ",\"iss\":\"meridian\""},
+    {.what = "sub missing", .claim = "sub"},
+    {.what = "sub a number", .claim = "sub", .json = "7"},
+    {.what = "sub with a NUL", .claim = "sub", .json = "\"ada\\u0000x\""},
+    {.what = "aud missing", .claim = "aud"},
+    {.what = "aud another registry", .claim = "aud", .json = "\"fabrikam.meridian.test\""},
+    {.what = "aud a regional name", .claim = "aud", .json = "\"contoso.eastus.geo.meridian.test\""},
+    {.what = "aud a list", .claim = "aud", .json = "[\"contoso.meridian.test\"]"},
+    {.what = "aud with a port", .claim = "aud", .json = "\"contoso.meridian.test:443\""},
+    {.what = "typ refresh", .claim = "typ", .json = "\"refresh\""},
+    {.what = "typ missing", .claim = "typ"},
+    {.what = "jti missing", .claim = "jti"},
+    {.what = "jti empty", .claim = "jti", .json = "\"\""},
+    {.what = "exp missing", .claim = "exp"},
+    {.what = "exp a string", .claim = "exp", .json = "\"1800000890\""},
+    {.what = "exp a real", .claim = "exp", .json = "1800000890.0"},
+    {.what = "exp negative", .claim = "exp", .json = "-1"},
+    {.what = "exp enormous", .claim = "exp", .json = "9223372036854775807"},
+    {.what = "exp past any integer", .claim = "exp", .json = "99999999999999999999999"},
+    {.what = "lifetime above the cap", .claim = "exp", .json = "1800003591"},
+    {.what = "exp before iat", .claim = "exp", .json = "1799999980"},
+    {.what = "iat missing", .claim = "iat"},
+    {.what = "iat in the future", .claim = "iat", .json = "1800000061"},
+    {.what = "iat old, so that the lifetime is above the cap", .claim = "iat", .json = "1799996000"},
+    {.what = "nbf missing", .claim = "nbf"},
+    {.what = "nbf in the future", .claim = "nbf", .json = "1800000061"},
+    {.what = "access missing", .claim = "access"},
+    {.what = "access an object", .claim = "access", .json = "{}"},
+    {.what = "access of strings", .claim = "access", .json = "[\"team/app\"]"},
+    {.what = "grant of an unknown type",
+     .claim = "access",
+     .json = "[{\"type\":\"host\",\"name\":\"a\",\"actions\":[\"pull\"]}]"},
+    {.what = "grant on a pattern",
+     .claim = "access",
+     .json = "[{\"type\":\"repository\",\"name\":\"*\",\"actions\":[\"pull\"]}]"},
+    {.what = "grant of an unknown action",
+     .claim = "access",
+     .json = "[{\"type\":\"repository\",\"name\":\"a\",\"actions\":[\"*\"]}]"},
+    {.what = "grant on a name that climbs",
+     .claim = "access",
+     .json = "[{\"type\":\"repository\",\"name\":\"a/../b\",\"actions\":[\"pull\"]}]"},
+    {.what = "payload with a claim twice", .extra = ",\"aud\":\"contoso.meridian.test\""},
+    {.what = "signed by another region's key", .by = 1},
+};
+
+static char *bad_token_make(const struct bad_token *b)
+{
+    AUTO_FREE char *good = fixture_header(b->header_by);
+    AUTO_FREE char *own = b->header ? mem_printf(b->header, region_keys_token_id(fixture_keys[0])) : NULL;
+    AUTO_FREE char *payload = fixture_payload(b->claim, b->json, b->extra);
+    return fixture_sign(own ? own : good, payload, b->by);
+}
+
+START_TEST(bad_tokens_are_refused)
+{
+    fixture_setup();
+    for (size_t i = 0; i < ARRAY_LEN(bad_tokens); i++) {
+        struct arena a;
+        arena_init(&a, 0);
+        AUTO_FREE char *token = bad_token_make(&bad_tokens[i]);
+        struct access acc = {.principal = "untouched"};
+        int rc = verify_for("contoso", token, &a, &acc);
+        ck_assert_msg(rc == ERR_AUTH, "%s: got %s", bad_tokens[i].what, err_name(rc));
+        ck_assert_str_eq(acc.principal, "untouched");
+        arena_done(&a);
+    }
+    fixture_teardown();
+}
+END_TEST
+
+START_TEST(malformed_texts_are_refused)
+{
+    fixture_setup();
+    struct arena a;
+    arena_init(&a, 0);
+    struct access acc;
+    AUTO_FREE char *h = fixture_header(0), *p = fixture_payload(NULL, NULL, NULL), *good = fixture_sign(h, p, 0);
+    size_t n = strlen(good);
+    AUTO_FREE char *t = mem_alloc(n + 16);
+    static const char *const junk[] = {"", ".", "..", "...", "a.b.c", "a.b", "e30.e30.", "e30.e30.AAAA", "....."};
+    for (size_t i = 0; i < ARRAY_LEN(junk); i++)
+        ck_assert_msg(verify_for("contoso", junk[i], &a, &acc) == ERR_AUTH, "%s", junk[i]);
+    for (size_t cut = 1; cut < n; cut += 7) {
+        snprintf(t, n + 16, "%.*s", (int)(n - cut), good);
+        ck_assert_int_eq(verify_for("contoso", t, &a, &acc), ERR_AUTH);
+    }
+    for (size_t at = 0; at < n; at++) { // any single letter changed; the last one has two unused bits, strictly zero
+        memcpy(t, good, n + 1);
+        t[at] = t[at] == 'A' ? 'B' : 'A';
+        ck_assert_msg(verify_for("contoso", t, &a, &acc) == ERR_AUTH, "letter %zu", at);
+    }
+    static const char *const tails[] = {"=", "==", ".", ".e30", " ", "\n", "A"};
+    for (size_t i = 0; i < ARRAY_LEN(tails); i++) {
+        snprintf(t, n + 16, "%s%s", good, tails[i]);
+        ck_assert_int_eq(verify_for("contoso", t, &a, &acc), ERR_AUTH);
+    }
+    AUTO_BUF struct buf big;
+    buf_init(&big, 0);
+    for (int i = 0; i < TOKEN_MAX_BYTES + 1; i++)
+        buf_u8(&big, i == 100 || i == 5000 ? '.' : 'A');
+    ck_assert_int_eq(verify_for("contoso", big.p, &a, &acc), ERR_AUTH);
+    ck_assert_int_eq(verify_for("contoso", good, &a, &acc), 0);
+    arena_done(&a);
+    fixture_teardown();
+}
+END_TEST
+
+START_TEST(expiry_allows_for_skew_and_is_told_apart)
+{
+    fixture_setup();
+    struct arena a;
+    arena_init(&a, 0);
+    struct access acc;
+    AUTO_FREE char *h = fixture_header(0), *p = fixture_payload(NULL, NULL, NULL), *good = fixture_sign(h, p, 0);
+    AUTO_FREE char *wrong_aud = fixture_payload("aud", "\"x\"", NULL), *wrong = fixture_sign(h, wrong_aud, 0);
+    const struct registry *r = topology_registry(fixture_t, "contoso");
+    const int64_t exp_ms = 1800000890000;
+    ck_assert_int_eq(token_verify_access(fixture_t, r, good, exp_ms + 59000, &a, &acc), 0);
+    ck_assert_int_eq(token_verify_access(fixture_t, r, good, exp_ms + 60000, &a, &acc), ERR_EXPIRED);
+    ck_assert_int_eq(token_verify_access(fixture_t, r, wrong, exp_ms + 60000, &a, &acc), ERR_AUTH);
+    ck_assert_int_eq(token_verify_access(fixture_t, r, good, 1799999990000 - 60000, &a, &acc), 0);
+    ck_assert_int_eq(token_verify_access(fixture_t, r, good, 1799999990000 - 61000, &a, &acc), ERR_AUTH);
+    arena_done(&a);
+    fixture_teardown();
+}
+END_TEST
+
+START_TEST(a_key_counts_only_where_its_region_holds_the_registry_and_while_it_is_pinned)
+{
+    fixture_setup();
+    struct arena a;
+    arena_init(&a, 0);
+    struct access acc;
+    const char *token;
+    token_issue_access(fixture_keys[2], "fabrikam.meridian.test", "ada", NULL, 0, NOW_MS, &a, &token);
+    ck_assert_int_eq(verify_for("fabrikam", token, &a, &acc), ERR_AUTH); // southeastasia holds no fabrikam
+    token_issue_access(fixture_keys[1], "fabrikam.meridian.test", "ada", NULL, 0, NOW_MS, &a, &token);
+    ck_assert_int_eq(verify_for("fabrikam", token, &a, &acc), 0);
+    token_issue_access(fixture_keys[0], "contoso.meridian.test", "ada", NULL, 0, NOW_MS, &a, &token);
+    ck_assert_int_eq(verify_for("contoso", token, &a, &acc), 0);
+    struct topology *without = fixture_topology(2, false);
+    ck_assert_int_eq(token_verify_access(without, topology_registry(without, "contoso"), token, NOW_MS, &a, &acc),
+                     ERR_AUTH);
+    snapshot_unref(without);
+    arena_done(&a);
+    fixture_teardown();
+}
+END_TEST
+
+static int check(struct http_request *req, const char *registry, struct access *out)
+{
+    return auth_check(fixture_t, topology_registry(fixture_t, registry), req, NOW_MS, out);
+}
+
+static struct http_request *request_with(const char *authorization)
+{
+    struct http_request *req = http_request_test_new("GET", "/v2/", "contoso.meridian.test");
+    if (authorization)
+        http_request_test_header(req, "Authorization", authorization);
+    return req;
+}
+
+START_TEST(requests_are_judged_by_bearer_then_peer_then_as_anonymous)
+{
+    fixture_setup();
+    struct access acc;
+    struct http_request *req = request_with(NULL);
+    ck_assert_int_eq(check(req, "contoso", &acc), 0);
+    ck_assert(acc.anonymous && !acc.everywhere);
+    ck_assert_int_eq(check(req, "openlib", &acc), 0);
+    ck_assert_uint_eq(access_actions(&acc, "any"), ACTION_PULL);
+    req->listener = LISTENER_PEER;
+    ck_assert_int_eq(check(req, "contoso", &acc), ERR_DENIED);
+    req->peer_cert_fingerprint = "3333333333333333333333333333333333333333333333333333333333333333";
+    ck_assert_int_eq(check(req, "contoso", &acc), 0);
+    ck_assert(acc.peer);
+    ck_assert_str_eq(acc.principal, "peer:southeastasia");
+    ck_assert_uint_eq(access_actions(&acc, "any"), ACTION_PULL);
+    ck_assert_int_eq(check(req, "fabrikam", &acc), ERR_DENIED); // no replica there
+    req->peer_cert_fingerprint = "4444444444444444444444444444444444444444444444444444444444444444";
+    ck_assert_int_eq(check(req, "contoso", &acc), ERR_DENIED);
+    http_request_test_free(req);
+
+    static const char *const bad[] = {"Bearer", "Bearer ", "Bearer x", "Basic YWRhOng=", "Negotiate x", ""};
+    for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+        req = request_with(bad[i]);
+        ck_assert_msg(check(req, "openlib", &acc) == ERR_AUTH, "%s", bad[i]); // never taken for anonymous
+        req->listener = LISTENER_PEER;
+        req->peer_cert_fingerprint = "3333333333333333333333333333333333333333333333333333333333333333";
+        ck_assert_msg(check(req, "contoso", &acc) == ERR_AUTH, "%s", bad[i]); // nor for the peer
+        http_request_test_free(req);
+    }
+    AUTO_FREE char *h = fixture_header(0), *p = fixture_payload(NULL, NULL, NULL), *good = fixture_sign(h, p, 0);
+    AUTO_FREE char *bearer = mem_printf("bearer %s", good);
+    req = request_with(bearer);
+    ck_assert_int_eq(check(req, "contoso", &acc), 0);
+    http_request_test_header(req, "Authorization", bearer);
+    ck_assert_int_eq(check(req, "contoso", &acc), ERR_AUTH); // two of them
+    http_request_test_free(req);
+    fixture_teardown();
+}
+END_TEST
+
+static void challenge(const char *host_text, const char *scope, int why, const char *expected)
+{
+    struct http_request *req = http_request_test_new("GET", "/v2/", host_text);
+    struct hostname host;
+    struct http_response resp = {0};
+    hostname_parse_http_host(host_text, "meridian.test", &host);
+    auth_challenge(req, fixture_t, &host, scope, why, &resp);
+    ck_assert_int_eq(resp.status, expected ? 401 : 421);
+    if (expected)
+        ck_assert_str_eq(http_response_get(&resp, "WWW-Authenticate"), expected);
+    http_request_test_free(req);
+}
+
+START_TEST(challenge_is_formatted_from_the_parsed_name)
+{
+    fixture_setup();
+    challenge("contoso.meridian.test", NULL, 0,
+              "Bearer realm=\"https://contoso.meridian.test/oauth2/token\",service=\"contoso.meridian.test\"");
+    challenge("CONTOSO.EastUS.geo.Meridian.Test:443", "repository:team/app:pull", 0,
+              "Bearer realm=\"https://contoso.eastus.geo.meridian.test/oauth2/token\","
+              "service=\"contoso.meridian.test\",scope=\"repository:team/app:pull\"");
+    challenge("contoso.westeurope.geo.privatelink.meridian.test", "repository:a:pull,push", ERR_EXPIRED,
+              "Bearer realm=\"https://contoso.westeurope.geo.privatelink.meridian.test/oauth2/token\","
+              "service=\"contoso.meridian.test\",scope=\"repository:a:pull,push\",error=\"invalid_token\"");
+    challenge("contoso.meridian.test", "repository:a:push", ERR_DENIED,
+              "Bearer realm=\"https://contoso.meridian.test/oauth2/token\",service=\"contoso.meridian.test\","
+              "scope=\"repository:a:push\",error=\"insufficient_scope\"");
+    challenge("contoso.meridian.test", "x\",realm=\"https://evil.example/", 0,
+              "Bearer realm=\"https://contoso.meridian.test/oauth2/token\",service=\"contoso.meridian.test\"");
+    challenge("evil.example", NULL, 0, NULL);
+    fixture_teardown();
+}
+END_TEST
+
+CHECK_MAIN("auth/verify", what_a_region_issues_every_region_believes, the_hand_made_good_token_is_good,
+           bad_tokens_are_refused, malformed_texts_are_refused, expiry_allows_for_skew_and_is_told_apart,
+           a_key_counts_only_where_its_region_holds_the_registry_and_while_it_is_pinned,
+           requests_are_judged_by_bearer_then_peer_then_as_anonymous, challenge_is_formatted_from_the_parsed_name)
