@@ -21,8 +21,8 @@ struct inflow {
     struct buf data;
     bool paused, finished, closed;
     int status, err;
-    char message[256];
-    unsigned refs; // owner and fetcher
+    char message[256], said[256]; // as the fetcher left it; the owner's copy
+    unsigned refs;                // owner and fetcher
 };
 
 static void inflow_unref(struct inflow *f)
@@ -168,9 +168,12 @@ ssize_t inflow_read(struct inflow *f, void *to, size_t cap, int wait_ms)
     return got;
 }
 
-const char *inflow_message(const struct inflow *f)
+const char *inflow_message(struct inflow *f)
 {
-    return f->message;
+    pthread_mutex_lock(&f->lock); // it may still be running
+    memcpy(f->said, f->message, sizeof f->said);
+    pthread_mutex_unlock(&f->lock);
+    return f->said;
 }
 
 void inflow_close(struct inflow *f)

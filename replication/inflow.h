@@ -25,7 +25,7 @@ int inflow_status(struct inflow *f, int wait_ms);
 // >0: bytes; 0: the whole response came in and was read; ERR_TIMEOUT when nothing came in wait_ms; else why it broke.
 // The body of a status other than 2xx is read the same way, after it came in whole.
 ssize_t inflow_read(struct inflow *f, void *to, size_t cap, int wait_ms);
-const char *inflow_message(const struct inflow *f); // for people, after an error; ""
-void inflow_close(struct inflow *f);                // NULL is fine
+const char *inflow_message(struct inflow *f); // for people, after an error; ""
+void inflow_close(struct inflow *f);          // NULL is fine
 
 #endif
