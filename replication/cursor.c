@@ -81,8 +81,9 @@ int cursor_parse(const char *text, struct feed_mark *out)
         return ERR_INVAL;
     if (version != 1)
         return ERR_VERSION;
-    if (number_take(&p, '.', UINT64_MAX, &m.epoch) || number_take(&p, '.', UINT32_MAX, &partition) ||
-        number_take(&p, '.', UINT64_MAX, &m.seq))
+    // The ranges are those of entries: what the store can hold.
+    if (number_take(&p, '.', INT64_MAX, &m.epoch) || number_take(&p, '.', INT32_MAX, &partition) ||
+        number_take(&p, '.', INT64_MAX, &m.seq))
         return ERR_INVAL;
     for (const char *h = p; *h; h++) // one text per place: lower case only
         if (*h >= 'A' && *h <= 'F')

@@ -17,46 +17,6 @@
 
 #define PROGRESS_PREFIX "{\"progress\":"
 
-static bool alnum_lower(char c)
-{
-    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
-}
-
-bool repository_name_ok(const char *s)
-{
-    size_t n = strnlen(s, 256);
-    if (n == 0 || n > 255 || !alnum_lower(s[0]) || !alnum_lower(s[n - 1]))
-        return false;
-    for (size_t i = 1; i < n; i++) {
-        if (alnum_lower(s[i]))
-            continue;
-        char c = s[i], before = s[i - 1];
-        if (c == '/' || c == '.') { // stand alone between letters or digits
-            if (!alnum_lower(before) || !alnum_lower(s[i + 1]))
-                return false;
-        } else if (c == '_') { // one or two
-            if (!alnum_lower(before) && !(before == '_' && i >= 2 && alnum_lower(s[i - 2])))
-                return false;
-            if (!alnum_lower(s[i + 1]) && s[i + 1] != '_')
-                return false;
-        } else if (c != '-' || (!alnum_lower(before) && before != '-') || (!alnum_lower(s[i + 1]) && s[i + 1] != '-')) {
-            return false;
-        }
-    }
-    return true;
-}
-
-bool tag_name_ok(const char *s)
-{
-    size_t n = strnlen(s, 129);
-    if (n == 0 || n > 128 || s[0] == '.' || s[0] == '-')
-        return false;
-    for (size_t i = 0; i < n; i++)
-        if (!alnum_lower(s[i]) && !(s[i] >= 'A' && s[i] <= 'Z') && s[i] != '.' && s[i] != '_' && s[i] != '-')
-            return false;
-    return true;
-}
-
 int feed_progress_format(const struct feed_mark *m, uint64_t topology_version, bool caught_up,
                          const char *const *registries, size_t n, struct buf *out)
 {
@@ -133,14 +93,6 @@ static int progress_accept(struct feed_rules *ru, struct bytes line, struct aren
     return rc;
 }
 
-// Names become parts of URLs and of rows; the signature says who wrote them, not that they are sane.
-static bool names_ok(const struct feed_entry *e)
-{
-    if (!hostname_registry_ok(e->registry) || !repository_name_ok(e->repository))
-        return false;
-    return e->kind == ENTRY_TAG ? tag_name_ok(e->tag) : e->kind == ENTRY_MANIFEST && !*e->tag;
-}
-
 static int signature_check(const struct feed_rules *ru, const struct feed_entry *e, const char **why)
 {
     const struct public_key *key = topology_feed_key(ru->topology, e->key);
@@ -172,18 +124,18 @@ static int entry_accept(struct feed_rules *ru, struct bytes line, struct arena *
 {
     struct feed_entry e;
     *why = "malformed entry";
+    // Also holds every name to its grammar: they become parts of URLs and of rows, and the signature says who wrote
+    // them, not that they are sane.
     int rc = entry_parse(line, a, &e);
     if (rc)
         return rc == ERR_NOMEM ? rc : ERR_PROTO;
-    if (!names_ok(&e))
-        return ERR_PROTO;
     *why = "entry of another origin";
     if (strcmp(e.origin, ru->origin->name) != 0)
         return ERR_PROTO;
     *why = "entry out of order";
     struct feed_mark m;
     mark_of_entry(&e, &m);
-    if (e.seq == 0 || mark_order(&m, &ru->last) <= 0)
+    if (mark_order(&m, &ru->last) <= 0)
         return ERR_PROTO;
     *why = "stamp does not go up";
     if (e.stamp <= ru->last_stamp)

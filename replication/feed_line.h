@@ -48,7 +48,4 @@ int feed_line_accept(struct feed_rules *rules, struct bytes line, struct arena *
 int feed_progress_format(const struct feed_mark *m, uint64_t topology_version, bool caught_up,
                          const char *const *registries /* NULL: none said */, size_t n, struct buf *out);
 
-bool repository_name_ok(const char *s); // OCI distribution-spec name, at most 255 bytes
-bool tag_name_ok(const char *s);
-
 #endif

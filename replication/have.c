@@ -7,7 +7,6 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/mem.h"
-#include "replication/feed_line.h"
 
 #include <inttypes.h>
 #include <jansson.h>
@@ -134,7 +133,7 @@ static const char *have_parse(struct have *h, struct http_request *req)
     uint64_t wait_ms = 0;
     if (!tag && !digest)
         return "tag or digest: one is needed";
-    if (tag && !tag_name_ok(tag))
+    if (tag && !entry_tag_ok(tag))
         return "tag: not a tag";
     if (digest && digest_parse(digest, strlen(digest), &h->digest))
         return "digest: not a digest";

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The routes below /replication/v1/ : who may ask what. The feed and the marks are for peers only; status and have are
 // for tokens. What the answers mean on the wire is chosen here. On HTTP threads; nothing blocks.
-#include "replication/feed_line.h"
 #include "replication/replication_priv.h"
 
 #include "base/clock.h"
@@ -44,7 +43,7 @@ static void public_begin(struct replicator *r, struct http_request *req, const s
         refuse(req, &plan->response, 404, "registry: not the one of this host");
         return;
     }
-    if (have && (!repository || !repository_name_ok(repository))) {
+    if (have && (!repository || !entry_repository_ok(repository))) {
         refuse(req, &plan->response, 400, "repository: a repository name is needed");
         return;
     }

@@ -22,7 +22,7 @@ static void check(const struct feed_rules *ru, const struct feed_mark *before, c
         return;
     if (mark_order(before, &ru->last) == 0 || strcmp(l->entry.origin, "eastus") != 0)
         abort();
-    if (!repository_name_ok(l->entry.repository))
+    if (!entry_repository_ok(l->entry.repository))
         abort();
     if (l->kind == FEED_ENTRY && strcmp(l->entry.registry, "contoso") != 0)
         abort();

@@ -283,28 +283,7 @@ START_TEST(malformed_lines_are_refused)
 }
 END_TEST
 
-START_TEST(names_follow_the_grammar)
-{
-    static const char *const good[] = {"a", "a/b", "a.b", "a_b", "a__b", "a-b", "a---b", "a0/b1.c2/d__e"};
-    for (size_t i = 0; i < ARRAY_LEN(good); i++)
-        ck_assert_msg(repository_name_ok(good[i]), "%s", good[i]);
-    char longest[258];
-    memset(longest, 'a', sizeof longest);
-    longest[255] = '\0';
-    ck_assert(repository_name_ok(longest));
-    longest[255] = 'a';
-    longest[256] = '\0';
-    ck_assert(!repository_name_ok(longest));
-    ck_assert(tag_name_ok("_v1.0-RC"));
-    longest[128] = '\0';
-    ck_assert(tag_name_ok(longest));
-    longest[128] = 'a';
-    longest[129] = '\0';
-    ck_assert(!tag_name_ok(longest));
-}
-END_TEST
-
 CHECK_MAIN("replication/feed_line", entries_in_order_are_taken, every_changed_field_is_refused,
            signed_nonsense_is_refused, stamps_and_chain_must_follow, an_inline_manifest_must_have_its_digest_and_size,
            a_registry_that_is_not_shared_is_refused_or_passed_over, progress_goes_up_and_says_what_it_filters,
-           malformed_lines_are_refused, names_follow_the_grammar)
+           malformed_lines_are_refused)
