@@ -1,8 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
+# Everything a person types; `make` alone lists it. All real work is meson's.
 B ?= build
-.PHONY: help deps build test test-asan test-tsan fmt install clean
+SECONDS ?= 30
+DEMO = MERIDIAN_BUILD=$(abspath $(B)) examples/three-regions/demo
+ASAN = -Dwerror=true -Db_sanitize=address,undefined -Db_lundef=false
+TSAN = -Dwerror=true -Db_sanitize=thread -Db_lundef=false
+FUZZ = -Dfuzz=true -Db_sanitize=address,undefined -Db_lundef=false
+.PHONY: help deps build test test-asan test-tsan fuzz demo demo-up demo-down fmt install clean
 help:
-	@echo 'make deps | build | test | test-asan | test-tsan | fmt | install | clean   (B=DIR: build folder)'
+	@echo 'make deps       install the packages that are missing (Debian; tools/packages.txt)'
+	@echo 'make build      build into $(B)/ (B=DIR: elsewhere; SETUP=…: meson options of the first time)'
+	@echo 'make demo       three regions on this machine: the main job, step by step, and a summary'
+	@echo 'make demo-up    the same regions, left running; make demo-down stops them'
+	@echo 'make test       all tests; ends with "N passed, N failed"'
+	@echo 'make test-asan  all tests under AddressSanitizer and UndefinedBehaviorSanitizer'
+	@echo 'make test-tsan  the threaded unit tests under ThreadSanitizer'
+	@echo 'make fuzz       every fuzz target for SECONDS=$(SECONDS) seconds, with clang'
+	@echo 'make fmt        clang-format over all C files'
+	@echo 'make install    meson install (DESTDIR=DIR)'
+	@echo 'make clean      remove what was built'
 deps:
 	@tools/install-deps
 build:
@@ -11,14 +27,25 @@ build:
 test: deps build
 	@tools/run-tests $(B)
 test-asan: deps
-	@$(MAKE) --no-print-directory B=$(B)-asan SETUP='-Dwerror=true -Db_sanitize=address,undefined -Db_lundef=false' build
+	@$(MAKE) --no-print-directory B=$(B)-asan SETUP='$(ASAN)' build
 	@UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 tools/run-tests $(B)-asan -t 4
+# Only what these tests need is built, by meson test itself.
 test-tsan: deps
-	@$(MAKE) --no-print-directory B=$(B)-tsan SETUP='-Dwerror=true -Db_sanitize=thread -Db_lundef=false' build
-	@CK_FORK=no TSAN_OPTIONS=halt_on_error=1 tools/run-tests $(B)-tsan -t 4 --suite unit
+	@[ -f $(B)-tsan/build.ninja ] || meson setup $(B)-tsan $(TSAN)
+	@CK_FORK=no TSAN_OPTIONS=halt_on_error=1:suppressions=$(CURDIR)/tests/support/tsan.supp tools/run-tests $(B)-tsan \
+		--only '^unit (base/(snapshot|log)|net/|store/|auth/|certs/|resolver/server|replication/)' -t 4
+fuzz: deps
+	@[ -f $(B)-fuzz/build.ninja ] || CC=clang meson setup $(B)-fuzz $(FUZZ)
+	@tools/run-fuzz $(B)-fuzz $(SECONDS)
+demo: deps build
+	@$(DEMO) run
+demo-up: deps build
+	@$(DEMO) up
+demo-down:
+	@$(DEMO) down
 fmt:
 	@git ls-files '*.c' '*.h' | xargs clang-format -i
 install: build
-	@meson install -C $(B)
+	@meson install -C $(B) --no-rebuild
 clean:
-	@rm -rf $(B) $(B)-asan $(B)-tsan
+	@rm -rf $(B) $(B)-asan $(B)-tsan $(B)-fuzz

@@ -1,18 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
-# Source rules over the rooms: includes go only where tools/rooms.txt allows and carry their room, every file opens
-# with its SPDX line, and only base/clock.c reads the time. `rooms.py ROOT`; `rooms.py --self-test ROOT` first
-# proves that a bad tree fails.
+# Source rules over the rooms: includes go only where tools/rooms.txt allows and carry their room, a library's headers
+# are seen only in the rooms named there, every file opens with its SPDX line, and only base/clock.c reads the time.
+# `rooms.py ROOT`; `rooms.py --self-test ROOT` first proves that a bad tree fails.
 import pathlib, re, sys, tempfile
 
 TIME = re.compile(r'\b(clock_gettime|gettimeofday|time)\s*\(')
 
 
-def check(root, table):
-    allowed = {}
+def read_table(table):
+    rooms, libraries = {}, {}
     for line in table.splitlines():
         if line and line[0] != '#':
-            room, edges = line.split(':')
-            allowed[room] = edges.split()
+            name, edges = line.split(':')
+            (libraries if name[0] == '<' else rooms)[name.strip('<>')] = edges.split()
+    return rooms, libraries
+
+
+def check(root, table):
+    allowed, libraries = read_table(table)
     bad = []
     for room, edges in allowed.items():
         for f in sorted([*(root / room).rglob('*.c'), *(root / room).rglob('*.h')]):
@@ -26,6 +31,10 @@ def check(root, table):
                     bad.append(f'{name}:{i}: include "{m[1]}" does not carry its room')
                 elif m and to != room and to not in edges and m[1] not in edges:
                     bad.append(f'{name}:{i}: {room} may not include {m[1]}')
+                m = re.match(r'\s*#\s*include\s*<([^>]+)>', line)
+                for library, rooms in libraries.items():
+                    if m and room not in rooms and (m[1] == library or library[-1] == '/' and m[1].startswith(library)):
+                        bad.append(f'{name}:{i}: {room} may not include <{m[1]}>, only {", ".join(rooms)}')
                 code = re.sub(r'"(\\.|[^"\\])*"', '""', line.split('//')[0])
                 if name != 'base/clock.c' and TIME.search(code):
                     bad.append(f'{name}:{i}: only base/clock.c reads the time')
@@ -37,8 +46,9 @@ table = (root / 'tools/rooms.txt').read_text()
 if sys.argv[1] == '--self-test':
     with tempfile.TemporaryDirectory() as d:
         (pathlib.Path(d) / 'base').mkdir()
-        (pathlib.Path(d) / 'base/bad.c').write_text('#include "net/http.h"\n#include "err.h"\nx = time(0);\n')
-        assert len(check(pathlib.Path(d), table)) == 4, 'a bad tree passed'
+        (pathlib.Path(d) / 'base/bad.c').write_text('#include "net/http.h"\n#include "err.h"\nx = time(0);\n'
+                                                    '#include <sqlite3.h>\n#include <curl/curl.h>\n')
+        assert len(check(pathlib.Path(d), table)) == 6, 'a bad tree passed'
 bad = check(root, table)
 print('\n'.join(bad))
 sys.exit(1 if bad else 0)
