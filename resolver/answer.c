@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+// The frame of a response: which queries get to a name at all, EDNS, sizes, truncation. See answer.h.
+#include "resolver/answer.h"
+
+#include "resolver/answer_priv.h"
+
+// Questions that no name is looked up for.
+static int refuse_question(const struct answer_context *c, const struct dns_query *q)
+{
+    if (q->type == DNS_OPT || q->type == DNS_TSIG || q->type == DNS_TKEY || q->type == DNS_NXNAME || q->type == 0)
+        return DNS_FORMERR; // never asked for: RFC 6891, 8945, 2930, 9824 section 3.4, 6895
+    if (q->class_ != DNS_IN || q->type == DNS_AXFR || q->type == DNS_IXFR)
+        return DNS_REFUSED;
+    return c->topology ? DNS_NOERROR : DNS_SERVFAIL;
+}
+
+static void build(struct answer *a, int rcode, uint8_t *out, size_t max)
+{
+    size_t opt = a->q->edns ? DNS_OPT_BYTES : 0; // its room is kept free until the end
+    dns_writer_init(&a->w, out, max - opt);
+    a->rcode = rcode;
+    dns_write_header(&a->w, a->q, 0, false);
+    if (rcode == DNS_NOERROR)
+        answer_name(a);
+}
+
+// Cut back to the question: header, question, and then TC or an error.
+static void cut_back(struct answer *a, uint8_t *out, size_t max)
+{
+    dns_writer_init(&a->w, out, max);
+    dns_write_header(&a->w, a->q, 0, false);
+    a->n_answer = a->n_authority = a->n_additional = 0;
+    a->ede[0] = 0;
+}
+
+static void finish_opt(struct answer *a, size_t max)
+{
+    if (!a->q->edns)
+        return;
+    a->w.max = max;
+    struct dns_mark m = dns_writer_mark(&a->w);
+    dns_write_opt(&a->w, a->q, a->rcode, a->ede[0] ? a->ede : NULL);
+    if (a->w.full) { // the text is a courtesy
+        dns_writer_rewind(&a->w, m);
+        dns_write_opt(&a->w, a->q, a->rcode, NULL);
+    }
+    a->n_additional++;
+}
+
+size_t answer_packet(const struct answer_context *c, const uint8_t *query, size_t n, uint8_t *out, size_t cap,
+                     struct answer_info *info)
+{
+    struct dns_query q;
+    int rcode = dns_query_parse(query, n, &q);
+    *info = (struct answer_info){.rcode = rcode};
+    if (rcode == DNS_DROP)
+        return 0;
+    if (rcode == DNS_NOERROR)
+        rcode = refuse_question(c, &q);
+    size_t max = c->transport == ANSWER_UDP ? q.udp_bytes : ANSWER_TCP_MAX;
+    if (max > cap)
+        max = cap;
+    struct answer a;
+    a.c = c;
+    a.t = c->topology;
+    a.q = &q;
+    a.view = NULL;
+    a.authoritative = false;
+    a.n_answer = a.n_authority = a.n_additional = 0;
+    a.ede[0] = 0;
+    a.owner_n = 0;
+    build(&a, rcode, out, max);
+    if (a.w.full || a.rcode == DNS_SERVFAIL) {
+        bool tc = a.w.full && c->transport == ANSWER_UDP;
+        cut_back(&a, out, max);
+        if (tc)
+            dns_write_flag_tc(&a.w);
+        else
+            a.rcode = DNS_SERVFAIL; // more than 64 KiB of records
+        info->truncated = tc;
+    }
+    out[2] |= a.authoritative && a.rcode != DNS_SERVFAIL ? 0x04 : 0;
+    out[3] |= (uint8_t)(a.rcode & 15);
+    finish_opt(&a, max);
+    dns_write_counts(&a.w, a.n_answer, a.n_authority, a.n_additional);
+    info->rcode = a.rcode;
+    return a.w.n;
+}

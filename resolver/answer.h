@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+// Packet in, packet out: a pure function of topology, verdicts, transport, source and listener (design section 3). The
+// only file of the room that chooses rcodes for what a name means. Allocates nothing, takes no lock, logs nothing.
+//
+//   struct answer_context c = {.topology = t, .health = v, .transport = ANSWER_UDP, .source = ip, .listener = &ep};
+//   struct answer_info info;
+//   size_t n = answer_packet(&c, packet, len, out, sizeof out, &info);   // 0: send nothing
+//
+// RFC 1035, 2181, 2308 (negatives), 6604 (rcode of a chain), 6891, 8020, 8482, 8906, 8914.
+#ifndef MERIDIAN_RESOLVER_ANSWER_H
+#define MERIDIAN_RESOLVER_ANSWER_H
+
+#include "base/addr.h"
+#include "config/topology.h"
+#include "resolver/health.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum answer_transport { ANSWER_UDP, ANSWER_TCP };
+
+#define ANSWER_TCP_MAX 65535
+
+struct answer_context {
+    const struct topology *topology;      // NULL: none in force yet, all is SERVFAIL
+    const struct health_verdicts *health; // may be NULL
+    enum answer_transport transport;
+    struct ip source;                // transport source
+    const struct endpoint *listener; // the address the query came to, or NULL
+};
+
+struct answer_info { // for the counters
+    int rcode;       // extended; -1 dropped
+    bool truncated;
+};
+
+// Writes at most `cap` bytes, and over UDP no more than the client takes. `cap` must be at least 512.
+size_t answer_packet(const struct answer_context *c, const uint8_t *query, size_t n, uint8_t *out, size_t cap,
+                     struct answer_info *info);
+
+#endif

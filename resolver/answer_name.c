@@ -1,0 +1,265 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a name means in a view: every row of the table in design section 3. See answer_priv.h.
+#include "resolver/answer_priv.h"
+
+#include "base/mem.h"
+#include "resolver/route.h"
+#include "resolver/views.h"
+
+#include <stdio.h>
+#include <string.h>
+
+// Of a name under D: is the label in front of D "fe"?
+static enum answer_zone zone_of(const struct answer *a)
+{
+    const uint8_t *w = a->q->name, *last = NULL, *end = w + a->q->name_n - strlen(a->t->domain) - 2;
+    for (; w < end; w += 1u + *w)
+        last = w;
+    return last && last[0] == 2 && (last[1] | 0x20) == 'f' && (last[2] | 0x20) == 'e' ? ZONE_FRONTEND : ZONE_MAIN;
+}
+
+static bool wants(const struct answer *a, enum dns_type type)
+{
+    return a->q->type == type || a->q->type == DNS_ANY;
+}
+
+static void no_such_name(struct answer *a)
+{
+    a->rcode = DNS_NXDOMAIN;
+    answer_add_soa(a, zone_of(a), true);
+}
+
+// The apex of D or of fe.D. ANY gets one RRset (RFC 8482 section 4.1). DS belongs to the parent's side.
+static void answer_apex(struct answer *a, enum answer_zone zone)
+{
+    if (wants(a, DNS_SOA)) {
+        answer_add_soa(a, zone, false);
+    } else if (a->q->type == DNS_NS) {
+        answer_add_ns(a, a->t->ttl.ns);
+        answer_add_glue(a);
+    } else {
+        answer_add_soa(a, a->q->type == DNS_DS ? ZONE_MAIN : zone, true);
+    }
+}
+
+static bool add_addresses(struct answer *a, const struct ip *ips, size_t n, uint32_t ttl)
+{
+    for (size_t i = 0; i < n; i++)
+        answer_add_address(a, &ips[i], ttl);
+    return n > 0;
+}
+
+static void answer_frontend(struct answer *a, const struct stamp *s)
+{
+    uint32_t ttl = a->t->ttl.frontend;
+    bool done = false;
+    if (wants(a, DNS_A))
+        done = add_addresses(a, s->ipv4, s->n_ipv4, ttl);
+    if (!done && wants(a, DNS_AAAA))
+        done = add_addresses(a, s->ipv6, s->n_ipv6, ttl);
+    if (!done)
+        answer_add_soa(a, ZONE_FRONTEND, true);
+}
+
+static uint32_t ttl_of(const struct topology *t, enum name_kind kind)
+{
+    switch (kind) {
+    case NAME_GLOBAL:
+        return t->ttl.global;
+    case NAME_REGIONAL:
+        return t->ttl.regional;
+    case NAME_DATA:
+        return t->ttl.data;
+    default:
+        return t->ttl.private_;
+    }
+}
+
+// A registry's name on its way through the chain.
+struct hop {
+    const struct registry *registry;
+    enum name_kind kind; // public kind
+    uint8_t region;      // REGION_NONE for global names
+};
+
+// The view's private addresses of that family for the name; returns how many it has of any family.
+static size_t add_private(struct answer *a, const struct hop *h, enum dns_type type)
+{
+    size_t n = 0;
+    bool v4 = type == DNS_A;
+    for (size_t i = 0; i < h->registry->n_private_endpoints; i++) {
+        const struct private_endpoint *pe = h->registry->private_endpoints[i];
+        if (!a->view || &a->t->views[pe->view] != a->view)
+            continue;
+        for (size_t k = 0; k < pe->n_members; k++) {
+            const struct private_member *m = &pe->members[k];
+            if (m->kind != h->kind || (h->kind != NAME_GLOBAL && m->region != h->region))
+                continue;
+            n++;
+            if ((type == DNS_A || type == DNS_AAAA) && ip_is_v4(&m->ip) == v4)
+                answer_add_address(a, &m->ip, a->t->ttl.private_);
+        }
+    }
+    return n;
+}
+
+// The private name, if the view covers it: ends here. Returns false when it goes on to the public frontend.
+static bool answer_private(struct answer *a, const struct hop *h)
+{
+    uint16_t before = a->n_answer;
+    enum dns_type type = a->q->type == DNS_ANY ? DNS_A : (enum dns_type)a->q->type;
+    if (!add_private(a, h, type))
+        return false;
+    if (a->n_answer == before && a->q->type == DNS_ANY)
+        add_private(a, h, DNS_AAAA);
+    if (a->n_answer == before && !a->w.full)
+        answer_add_soa(a, ZONE_MAIN, true);
+    return true;
+}
+
+// Region and stamp that a name leads to. False: nowhere.
+static bool hop_stamp(struct answer *a, const struct hop *h, const struct stamp **out)
+{
+    uint8_t region = h->region, stamp;
+    if (h->kind == NAME_GLOBAL) {
+        struct route r;
+        route_decide(a->t, h->registry, a->c->health, &a->c->source, &r);
+        if (r.mode == ROUTE_NOWHERE)
+            return false;
+        region = r.steps[r.chosen].region;
+        stamp = r.steps[r.chosen].stamp;
+    } else {
+        stamp = registry_replica(h->registry, region)->stamp;
+        if (a->q->edns && !health_is_up(a->c->health, a->t, region, stamp))
+            snprintf(a->ede, sizeof a->ede, "region %s is down; a regional name never means another region",
+                     a->t->regions[region].name);
+    }
+    *out = &a->t->regions[region].stamps[stamp];
+    return true;
+}
+
+// `type` CNAME or ANY ends the answer at the first CNAME (RFC 1034 section 3.6.2, RFC 8482).
+static bool chain_ends_at_cname(const struct answer *a)
+{
+    return a->q->type == DNS_CNAME || a->q->type == DNS_ANY;
+}
+
+// From the owner at hand to the stamp's frontend.
+static void answer_to_frontend(struct answer *a, const struct hop *h, enum name_kind owner_kind)
+{
+    const struct stamp *s;
+    char text[HOSTNAME_TEXT_SIZE];
+    if (!hop_stamp(a, h, &s) ||
+        hostname_format(NAME_FRONTEND, a->t->domain, NULL, a->t->regions[s->region].name, s->name, text)) {
+        a->rcode = DNS_SERVFAIL; // validation lets no such topology pass
+        a->n_answer = 0;
+        return;
+    }
+    answer_add_cname(a, text, ttl_of(a->t, owner_kind));
+    if (!chain_ends_at_cname(a))
+        answer_frontend(a, s);
+}
+
+static void answer_hop(struct answer *a, const struct hop *h, bool asked_private)
+{
+    char text[HOSTNAME_TEXT_SIZE];
+    const char *region = h->kind == NAME_GLOBAL ? NULL : a->t->regions[h->region].name;
+    enum name_kind private_kind = hostname_private_of(h->kind);
+    if (!asked_private && h->registry->n_private_endpoints == 0) {
+        answer_to_frontend(a, h, h->kind);
+        return;
+    }
+    if (!asked_private) {
+        if (hostname_format(private_kind, a->t->domain, h->registry->label, region, NULL, text)) {
+            a->rcode = DNS_SERVFAIL;
+            return;
+        }
+        answer_add_cname(a, text, ttl_of(a->t, h->kind));
+        if (chain_ends_at_cname(a))
+            return;
+    }
+    if (!answer_private(a, h))
+        answer_to_frontend(a, h, private_kind);
+}
+
+// Does the name exist: registry, replica, feature? Fills the hop.
+static bool hop_of(const struct topology *t, const struct hostname *h, struct hop *out)
+{
+    const struct registry *r = topology_by_label(t, h->label);
+    enum name_kind kind = hostname_public_of(h->kind);
+    uint8_t region = REGION_NONE;
+    if (!r || (h->kind != kind && r->n_private_endpoints == 0))
+        return false;
+    if (kind != NAME_GLOBAL) {
+        const struct region *reg = topology_region(t, h->region);
+        if (!reg || !registry_replica(r, reg->index))
+            return false;
+        region = reg->index;
+    }
+    if (kind == NAME_REGIONAL && !r->regional_endpoints)
+        return false;
+    // The first private endpoint switches data endpoints on.
+    if (kind == NAME_DATA && !r->data_endpoints && r->n_private_endpoints == 0)
+        return false;
+    *out = (struct hop){r, kind, region};
+    return true;
+}
+
+static void answer_registry_name(struct answer *a, const struct hostname *h)
+{
+    struct hop hop;
+    if (hop_of(a->t, h, &hop))
+        answer_hop(a, &hop, h->kind != hop.kind);
+    else
+        no_such_name(a);
+}
+
+static void answer_ent(struct answer *a, const struct hostname *h)
+{
+    enum answer_zone zone = zone_of(a);
+    if (h->region[0] && !topology_region(a->t, h->region))
+        no_such_name(a);
+    else if (zone == ZONE_FRONTEND && !h->region[0])
+        answer_apex(a, zone);
+    else
+        answer_add_soa(a, zone, true);
+}
+
+static void answer_stamp_name(struct answer *a, const struct hostname *h)
+{
+    const struct region *r = topology_region(a->t, h->region);
+    const struct stamp *s = r ? region_stamp(r, h->stamp) : NULL;
+    if (s)
+        answer_frontend(a, s);
+    else
+        no_such_name(a);
+}
+
+void answer_name(struct answer *a)
+{
+    struct hostname h;
+    enum name_kind kind = hostname_parse_wire(a->q->name, a->q->name_n, a->t->domain, &h);
+    if (kind == NAME_FOREIGN || view_choose(a->t, a->c->listener, &a->c->source, &a->view)) {
+        a->rcode = DNS_REFUSED;
+        return;
+    }
+    a->authoritative = true;
+    switch (kind) {
+    case NAME_APEX:
+        answer_apex(a, ZONE_MAIN);
+        break;
+    case NAME_ENT:
+        answer_ent(a, &h);
+        break;
+    case NAME_FRONTEND:
+        answer_stamp_name(a, &h);
+        break;
+    case NAME_ROUTE: // no record there yet
+    case NAME_INVALID:
+    case NAME_FOREIGN:
+        no_such_name(a);
+        break;
+    default:
+        answer_registry_name(a, &h);
+    }
+}

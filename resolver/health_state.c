@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: Apache-2.0
+// Verdicts on disk; see health_state.h.
+#include "resolver/health_state.h"
+
+#include "base/bytes.h"
+#include "base/err.h"
+#include "base/fd.h"
+#include "base/mem.h"
+
+#include <jansson.h>
+#include <stdio.h>
+#include <string.h>
+
+#define STATE_VERSION 1
+
+static const char *const force_names[] = {"auto", "up", "down"};
+
+static int force_parse(const char *s, enum health_force *out)
+{
+    for (size_t i = 0; i < ARRAY_LEN(force_names); i++)
+        if (!strcmp(s, force_names[i])) {
+            *out = (enum health_force)i;
+            return 0;
+        }
+    return ERR_CORRUPT;
+}
+
+static struct health_target *find(struct health_target *targets, size_t n, const char *region, const char *stamp)
+{
+    for (size_t i = 0; i < n; i++)
+        if (!strcmp(targets[i].region, region) && !strcmp(targets[i].stamp, stamp))
+            return &targets[i];
+    return NULL;
+}
+
+static int restore_one(json_t *j, const struct health_settings *s, int64_t wall_ms, struct health_target *targets,
+                       size_t n)
+{
+    const char *region, *stamp, *force_text, *reason;
+    int up;
+    json_int_t changed, held;
+    enum health_force force;
+    if (json_unpack(j, "{s:s, s:s, s:b, s:s, s:I, s:I, s:s}", "region", &region, "stamp", &stamp, "up", &up, "force",
+                    &force_text, "changed_ms", &changed, "held_until_ms", &held, "reason", &reason) ||
+        force_parse(force_text, &force))
+        return ERR_CORRUPT;
+    struct health_target *t = find(targets, n, region, stamp);
+    if (!t)
+        return 0; // no longer in the topology
+    t->up = up;
+    t->force = force;
+    t->changed_ms = changed;
+    t->held_until_ms = held > wall_ms + s->hold_down_ms ? wall_ms + s->hold_down_ms : held; // the clock was set back
+    snprintf(t->reason, sizeof t->reason, "%s", reason);
+    return 0;
+}
+
+static int restore_all(json_t *root, const struct health_settings *s, int64_t wall_ms, struct health_target *targets,
+                       size_t n)
+{
+    int version;
+    json_t *list;
+    if (json_unpack(root, "{s:i, s:o}", "version", &version, "targets", &list) || version != STATE_VERSION ||
+        !json_is_array(list))
+        return ERR_CORRUPT;
+    size_t i;
+    json_t *j;
+    json_array_foreach(list, i, j) if (restore_one(j, s, wall_ms, targets, n)) return ERR_CORRUPT;
+    return 0;
+}
+
+int health_state_load(const char *path, const struct health_settings *s, int64_t wall_ms, struct health_target *targets,
+                      size_t n)
+{
+    AUTO_BUF struct buf text;
+    buf_init(&text, HEALTH_STATE_MAX_BYTES);
+    int rc = file_read(path, HEALTH_STATE_MAX_BYTES, &text);
+    if (rc)
+        return rc;
+    AUTO_FREE struct health_target *copy = mem_zalloc_array(n ? n : 1, sizeof *copy);
+    if (!copy)
+        return ERR_NOMEM;
+    memcpy(copy, targets, n * sizeof *copy);
+    json_error_t e;
+    json_t *root = json_loadb(buf_cstr(&text), text.n, JSON_REJECT_DUPLICATES, &e);
+    rc = root ? restore_all(root, s, wall_ms, copy, n) : ERR_CORRUPT;
+    json_decref(root);
+    if (!rc)
+        memcpy(targets, copy, n * sizeof *copy);
+    return rc;
+}
+
+static json_t *target_json(const struct health_target *t)
+{
+    return json_pack("{s:s, s:s, s:b, s:s, s:I, s:I, s:s}", "region", t->region, "stamp", t->stamp, "up", (int)t->up,
+                     "force", force_names[t->force], "changed_ms", (json_int_t)t->changed_ms, "held_until_ms",
+                     (json_int_t)t->held_until_ms, "reason", t->reason);
+}
+
+int health_state_save(const char *path, const struct health_target *targets, size_t n)
+{
+    json_t *list = json_array();
+    int bad = !list;
+    for (size_t i = 0; i < n && !bad; i++)
+        bad = json_array_append_new(list, target_json(&targets[i]));
+    json_t *root = bad ? NULL : json_pack("{s:i, s:O}", "version", STATE_VERSION, "targets", list);
+    json_decref(list);
+    AUTO_FREE char *text = root ? json_dumps(root, JSON_INDENT(1)) : NULL;
+    json_decref(root);
+    return text ? file_write_atomic(path, text, strlen(text), 0600) : ERR_NOMEM;
+}

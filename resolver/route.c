@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: Apache-2.0
+// The routing decision; see route.h. First the order, which does not look at health, then the choice.
+#include "resolver/route.h"
+
+#include "base/mem.h"
+
+static const struct routing_override *match_override(const struct topology *t, const struct ip *client)
+{
+    for (size_t i = 0; i < t->n_overrides; i++) // longest prefix first
+        if (cidr_contains(&t->overrides[i].cidr, client))
+            return &t->overrides[i];
+    return NULL;
+}
+
+static struct route_step step_of(const struct topology *t, const struct registry *r, const struct health_verdicts *v,
+                                 uint8_t region)
+{
+    struct route_step s = {.region = region};
+    const struct replica *rep = registry_replica(r, region);
+    if (!rep) {
+        s.state = ROUTE_NO_REPLICA;
+        return s;
+    }
+    s.stamp = rep->stamp;
+    s.up = health_is_up(v, t, region, rep->stamp);
+    s.state = !rep->global_routing ? ROUTE_OFF : rep->drained ? ROUTE_DRAINED : !s.up ? ROUTE_UNHEALTHY : ROUTE_OPEN;
+    return s;
+}
+
+static void add_step(const struct topology *t, const struct registry *r, const struct health_verdicts *v,
+                     uint8_t region, bool by_override, region_set *seen, struct route *out)
+{
+    region_set bit = (region_set)1 << region;
+    if (*seen & bit)
+        return;
+    *seen |= bit;
+    struct route_step s = step_of(t, r, v, region);
+    s.by_override = by_override;
+    out->steps[out->n_steps++] = s;
+}
+
+// Index of the first step in that state (and, with need_up, that health), or n_steps.
+static size_t first_in(const struct route *r, enum route_state state, bool need_up)
+{
+    for (size_t i = 0; i < r->n_steps; i++)
+        if (r->steps[i].state == state && (!need_up || r->steps[i].up))
+            return i;
+    return r->n_steps;
+}
+
+static void choose(struct route *r)
+{
+    const struct {
+        enum route_state state;
+        bool need_up;
+        enum route_mode mode;
+    } tries[] = {
+        {ROUTE_OPEN, true, ROUTE_HEALTHY},
+        {ROUTE_UNHEALTHY, false, ROUTE_FAIL_OPEN},
+        {ROUTE_DRAINED, true, ROUTE_LAST},
+        {ROUTE_DRAINED, false, ROUTE_LAST},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(tries); i++) {
+        size_t at = first_in(r, tries[i].state, tries[i].need_up);
+        if (at == r->n_steps)
+            continue;
+        r->chosen = at;
+        r->mode = tries[i].mode;
+        r->fail_open = !r->steps[at].up;
+        return;
+    }
+    r->mode = ROUTE_NOWHERE;
+}
+
+void route_decide(const struct topology *t, const struct registry *r, const struct health_verdicts *v,
+                  const struct ip *client, struct route *out)
+{
+    region_set seen = 0;
+    out->n_steps = 0;
+    out->chosen = 0;
+    out->fail_open = false;
+    out->override_ = match_override(t, client);
+    if (out->override_)
+        for (size_t i = 0; i < out->override_->n_order; i++)
+            add_step(t, r, v, out->override_->order[i], true, &seen, out);
+    for (size_t i = 0; i < t->n_regions; i++)
+        add_step(t, r, v, t->routing_order[i], false, &seen, out);
+    choose(out);
+}
+
+const char *route_state_name(enum route_state s)
+{
+    static const char *const names[] = {"open", "unhealthy", "drained", "off", "no_replica"};
+    return (size_t)s < ARRAY_LEN(names) ? names[s] : "unknown";
+}
+
+const char *route_state_text(enum route_state s)
+{
+    static const char *const texts[] = {
+        "healthy and takes global traffic",  "its stamp is down",
+        "drained by the operator",           "global routing is off for this replica",
+        "the registry has no replica there",
+    };
+    return (size_t)s < ARRAY_LEN(texts) ? texts[s] : "unknown";
+}
+
+const char *route_mode_name(enum route_mode m)
+{
+    static const char *const names[] = {"healthy", "fail_open", "all_drained", "nowhere"};
+    return (size_t)m < ARRAY_LEN(names) ? names[m] : "unknown";
+}

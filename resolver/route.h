@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+// The routing decision (design section 4): which region a client of a global name is sent to, and why. A pure function
+// of topology, registry, verdicts and the client's network: the answer and its explanation both come from here.
+//
+//   struct route r;
+//   route_decide(t, registry, verdicts, &client, &r);
+//   const struct route_step *s = &r.steps[r.chosen];      // always one: validation leaves no registry without a
+//   replica
+//
+// Allocates nothing. Any thread.
+#ifndef MERIDIAN_RESOLVER_ROUTE_H
+#define MERIDIAN_RESOLVER_ROUTE_H
+
+#include "base/addr.h"
+#include "config/topology.h"
+#include "resolver/health.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum route_state {
+    ROUTE_OPEN,       // would take the client
+    ROUTE_UNHEALTHY,  // its home stamp is down
+    ROUTE_DRAINED,    // the operator drained it
+    ROUTE_OFF,        // global routing is off for this replica
+    ROUTE_NO_REPLICA, // the registry is not there
+};
+
+struct route_step {
+    uint8_t region, stamp; // stamp: home stamp of the replica (0 without one)
+    bool by_override;      // placed by the override; else by the operator's order
+    bool up;               // health of the home stamp, also where something else rules it out
+    enum route_state state;
+};
+
+enum route_mode {
+    ROUTE_HEALTHY,   // the first that is on, not drained and healthy
+    ROUTE_FAIL_OPEN, // none is healthy: the first that is on and not drained
+    ROUTE_LAST,      // all that are on are drained: a drained one, healthy first
+    ROUTE_NOWHERE,   // no replica takes global traffic; validation refuses such topologies
+};
+
+struct route {
+    struct route_step steps[TOPOLOGY_MAX_REGIONS]; // the order, blind to health
+    size_t n_steps;
+    size_t chosen; // index into steps; means nothing when mode is ROUTE_NOWHERE
+    enum route_mode mode;
+    bool fail_open;                           // sent to a region that is believed down
+    const struct routing_override *override_; // the rule that matched, or NULL
+};
+
+// `v` may be NULL: all count as up then.
+void route_decide(const struct topology *t, const struct registry *r, const struct health_verdicts *v,
+                  const struct ip *client, struct route *out);
+
+const char *route_state_name(enum route_state s); // "open", "unhealthy", "drained", "off", "no_replica"
+const char *route_state_text(enum route_state s); // a clause for people
+const char *route_mode_name(enum route_mode m);   // "healthy", "fail_open", "all_drained", "nowhere"
+
+#endif

@@ -1,0 +1,328 @@
+// SPDX-License-Identifier: Apache-2.0
+// Queries in, responses out; see wire.h. The parser is strict where a sender must be wrong (counts, junk, compressed
+// question) and lenient where it may only be newer than us (unknown EDNS options, flags and additional records).
+#include "resolver/wire.h"
+
+#include "base/bytes.h"
+
+#include <string.h>
+
+#define EDNS_EDE 15
+
+// A name without compression; the question's must be one: there is nothing yet that it could point to.
+static struct bytes read_plain_name(struct cursor *c)
+{
+    const uint8_t *start = c->p;
+    size_t n = 0;
+    for (;;) {
+        uint8_t len = cursor_u8(c);
+        if (len > 63)
+            c->failed = true;
+        cursor_skip(c, len);
+        n += 1u + len;
+        if (n > DNS_NAME_MAX)
+            c->failed = true;
+        if (c->failed || len == 0)
+            return (struct bytes){start, n};
+    }
+}
+
+// A name in a later record, which may end in a pointer: only stepped over.
+static void skip_name(struct cursor *c)
+{
+    for (size_t n = 0; !c->failed && n <= DNS_NAME_MAX;) {
+        uint8_t len = cursor_u8(c);
+        if (len >= 0xc0) {
+            cursor_skip(c, 1);
+            return;
+        }
+        if (len == 0)
+            return;
+        if (len > 63)
+            break;
+        cursor_skip(c, len);
+        n += 1u + len;
+    }
+    c->failed = true;
+}
+
+static void skip_record(struct cursor *c)
+{
+    skip_name(c);
+    cursor_skip(c, 8);
+    cursor_skip(c, cursor_u16(c));
+}
+
+static bool options_whole(struct bytes rdata)
+{
+    struct cursor c = cursor_of(rdata);
+    while (!c.failed && cursor_left(&c)) {
+        cursor_skip(&c, 2);
+        cursor_skip(&c, cursor_u16(&c));
+    }
+    return !c.failed;
+}
+
+// One additional record. Returns false when it is an OPT that breaks RFC 6891 section 6.1.
+static bool read_additional(struct cursor *c, struct dns_query *q)
+{
+    const uint8_t *owner = c->p;
+    skip_name(c);
+    bool root = !c->failed && c->p - owner == 1;
+    uint16_t type = cursor_u16(c), size = cursor_u16(c);
+    uint32_t ttl = cursor_u32(c);
+    struct bytes rdata = cursor_take(c, cursor_u16(c));
+    if (c->failed || type != DNS_OPT)
+        return true;
+    if (q->edns || !root)
+        return false;
+    q->edns = true;
+    q->edns_version = (uint8_t)(ttl >> 16);
+    q->dnssec_ok = ttl & 0x8000;
+    q->udp_bytes = size < DNS_UDP_LEAST ? DNS_UDP_LEAST : size > DNS_UDP_CEILING ? DNS_UDP_CEILING : size;
+    return q->edns_version > 0 || options_whole(rdata); // a later version may write them another way
+}
+
+static int read_sections(struct cursor *c, const uint16_t counts[4], struct dns_query *q)
+{
+    if (counts[0] != 1)
+        return DNS_FORMERR;
+    struct bytes name = read_plain_name(c);
+    q->type = cursor_u16(c);
+    q->class_ = cursor_u16(c);
+    if (c->failed)
+        return DNS_FORMERR;
+    q->has_question = true;
+    q->name = name.p;
+    q->name_n = name.n;
+    // RFC 1995 section 3: an IXFR carries the client's SOA; no other query has anything in these two sections.
+    if (counts[1] || (counts[2] && q->type != DNS_IXFR))
+        return DNS_FORMERR;
+    for (size_t i = 0; i < counts[2] && !c->failed; i++)
+        skip_record(c);
+    for (size_t i = 0; i < counts[3] && !c->failed; i++)
+        if (!read_additional(c, q))
+            return DNS_FORMERR;
+    if (c->failed || cursor_left(c))
+        return DNS_FORMERR;
+    return q->edns && q->edns_version > 0 ? DNS_BADVERS : DNS_NOERROR;
+}
+
+int dns_query_parse(const uint8_t *p, size_t n, struct dns_query *q)
+{
+    *q = (struct dns_query){.udp_bytes = DNS_UDP_LEAST};
+    if (n < DNS_HEADER_BYTES || p[2] & 0x80)
+        return DNS_DROP;
+    struct cursor c = cursor_of(bytes_of(p, n));
+    q->id = cursor_u16(&c);
+    uint16_t flags = cursor_u16(&c), counts[4];
+    q->opcode = flags >> 11 & 15;
+    q->rd = flags & 0x0100;
+    for (size_t i = 0; i < 4; i++)
+        counts[i] = cursor_u16(&c);
+    if (q->opcode)
+        return DNS_NOTIMP; // the sections of another opcode are not ours to read
+    return read_sections(&c, counts, q);
+}
+
+size_t dns_name_from_text(const char *text, uint8_t out[DNS_NAME_MAX])
+{
+    uint8_t wire[DNS_NAME_MAX];
+    size_t n = 0;
+    while (*text) {
+        size_t len = strcspn(text, ".");
+        if (len == 0 || len > 63 || n + len + 2 > DNS_NAME_MAX)
+            return 0;
+        wire[n++] = (uint8_t)len;
+        memcpy(wire + n, text, len);
+        n += len;
+        text += len;
+        if (*text)
+            text++;
+    }
+    wire[n++] = 0;
+    memcpy(out, wire, n);
+    return n;
+}
+
+size_t dns_name_from_mailbox(const char *address, uint8_t out[DNS_NAME_MAX])
+{
+    uint8_t rest[DNS_NAME_MAX];
+    const char *at = strchr(address, '@');
+    size_t local = at ? (size_t)(at - address) : 0;
+    if (!at)
+        return dns_name_from_text(address, out);
+    size_t n = dns_name_from_text(at + 1, rest);
+    if (n == 0 || local == 0 || local > 63 || n + local + 1 > DNS_NAME_MAX)
+        return 0;
+    out[0] = (uint8_t)local;
+    memcpy(out + 1, address, local);
+    memcpy(out + 1 + local, rest, n);
+    return n + local + 1;
+}
+
+void dns_writer_init(struct dns_writer *w, uint8_t *out, size_t max)
+{
+    w->p = out;
+    w->n = 0;
+    w->max = max;
+    w->full = false;
+    w->n_offsets = 0;
+}
+
+void dns_write_bytes(struct dns_writer *w, const void *p, size_t n)
+{
+    if (w->full || n > w->max - w->n) {
+        w->full = true;
+        return;
+    }
+    memcpy(w->p + w->n, p, n);
+    w->n += n;
+}
+
+void dns_write_u16(struct dns_writer *w, uint16_t v)
+{
+    dns_write_bytes(w, (uint8_t[]){(uint8_t)(v >> 8), (uint8_t)v}, 2);
+}
+
+void dns_write_u32(struct dns_writer *w, uint32_t v)
+{
+    dns_write_u16(w, (uint16_t)(v >> 16));
+    dns_write_u16(w, (uint16_t)v);
+}
+
+void dns_write_header(struct dns_writer *w, const struct dns_query *q, int rcode, bool authoritative)
+{
+    dns_write_u16(w, q->id);
+    dns_write_u16(
+        w, (uint16_t)(0x8000 | q->opcode << 11 | (authoritative ? 0x0400 : 0) | (q->rd ? 0x0100 : 0) | (rcode & 15)));
+    dns_write_u16(w, q->has_question);
+    dns_write_bytes(w, (uint8_t[6]){0}, 6);
+    if (!q->has_question)
+        return;
+    for (size_t at = 0; q->name[at] && w->n_offsets < DNS_COMPRESS_MAX; at += 1u + q->name[at])
+        w->offsets[w->n_offsets++] = (uint16_t)(DNS_HEADER_BYTES + at);
+    dns_write_bytes(w, q->name, q->name_n);
+    dns_write_u16(w, q->type);
+    dns_write_u16(w, q->class_);
+}
+
+static void put_u16(uint8_t *p, uint16_t v)
+{
+    p[0] = (uint8_t)(v >> 8);
+    p[1] = (uint8_t)v;
+}
+
+void dns_write_counts(struct dns_writer *w, uint16_t answer, uint16_t authority, uint16_t additional)
+{
+    put_u16(w->p + 6, answer);
+    put_u16(w->p + 8, authority);
+    put_u16(w->p + 10, additional);
+}
+
+void dns_write_flag_tc(struct dns_writer *w)
+{
+    w->p[2] |= 0x02;
+}
+
+struct dns_mark dns_writer_mark(const struct dns_writer *w)
+{
+    return (struct dns_mark){w->n, w->n_offsets};
+}
+
+void dns_writer_rewind(struct dns_writer *w, struct dns_mark m)
+{
+    w->n = m.n;
+    w->n_offsets = m.n_offsets;
+    w->full = false;
+}
+
+// Does the name at offset `at` of the response equal `name`, octet for octet? Pointers there are ours and go backwards.
+static bool name_at_equals(const struct dns_writer *w, size_t at, const uint8_t *name)
+{
+    for (;;) {
+        uint8_t len = w->p[at];
+        if (len >= 0xc0) {
+            at = (size_t)(len & 0x3f) << 8 | w->p[at + 1];
+            continue;
+        }
+        if (memcmp(w->p + at, name, 1u + len))
+            return false;
+        if (len == 0)
+            return true;
+        at += 1u + len;
+        name += 1u + len;
+    }
+}
+
+static bool find_name(const struct dns_writer *w, const uint8_t *name, uint16_t *out_at)
+{
+    for (size_t i = 0; i < w->n_offsets; i++)
+        if (name_at_equals(w, w->offsets[i], name)) {
+            *out_at = w->offsets[i];
+            return true;
+        }
+    return false;
+}
+
+void dns_write_name(struct dns_writer *w, const uint8_t *name, size_t n)
+{
+    const uint8_t *end = name + n;
+    size_t known = w->n_offsets; // labels of this very name come into use when it stands whole
+    while (!w->full && name < end && *name) {
+        uint16_t at;
+        size_t added = w->n_offsets;
+        w->n_offsets = known;
+        bool found = find_name(w, name, &at);
+        w->n_offsets = added;
+        if (found) {
+            dns_write_u16(w, (uint16_t)(0xc000 | at));
+            return;
+        }
+        if (w->n_offsets < DNS_COMPRESS_MAX && w->n < 0x4000)
+            w->offsets[w->n_offsets++] = (uint16_t)w->n;
+        dns_write_bytes(w, name, 1u + *name);
+        name += 1u + *name;
+    }
+    dns_write_bytes(w, "", 1);
+}
+
+void dns_write_rr_head(struct dns_writer *w, const uint8_t *name, size_t n, enum dns_type type, uint32_t ttl)
+{
+    if (name)
+        dns_write_name(w, name, n);
+    else
+        dns_write_u16(w, 0xc000 | DNS_HEADER_BYTES);
+    dns_write_u16(w, (uint16_t)type);
+    dns_write_u16(w, DNS_IN);
+    dns_write_u32(w, ttl);
+}
+
+size_t dns_write_rdata_begin(struct dns_writer *w)
+{
+    dns_write_u16(w, 0);
+    return w->n;
+}
+
+void dns_write_rdata_end(struct dns_writer *w, size_t begin)
+{
+    if (!w->full)
+        put_u16(w->p + begin - 2, (uint16_t)(w->n - begin));
+}
+
+void dns_write_opt(struct dns_writer *w, const struct dns_query *q, int rcode, const char *ede)
+{
+    dns_write_bytes(w, "", 1);
+    dns_write_u16(w, DNS_OPT);
+    dns_write_u16(w, DNS_UDP_CEILING);
+    dns_write_u32(w, (uint32_t)(rcode >> 4) << 24 | (q->dnssec_ok ? 0x8000 : 0));
+    size_t begin = dns_write_rdata_begin(w);
+    if (ede) {
+        size_t n = strlen(ede);
+        dns_write_u16(w, EDNS_EDE);
+        dns_write_u16(w, (uint16_t)(n + 2));
+        dns_write_u16(w, 0);
+        dns_write_bytes(w, ede, n);
+    }
+    dns_write_rdata_end(w, begin);
+}

@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: Apache-2.0
+// DNS on the wire (RFC 1035 section 4): the parser of queries and the writer of responses, for the per-query path. Both
+// work on the caller's memory, allocate nothing and latch their errors.
+//
+//   struct dns_query q;
+//   int rcode = dns_query_parse(packet, n, &q);           // 0, an rcode to answer with, or DNS_DROP
+//   struct dns_writer w;
+//   dns_writer_init(&w, out, sizeof out, max);
+//   dns_write_header(&w, &q, rcode, true);
+//   dns_write_rr_head(&w, …); … ; if (w.full) …           // nothing past `max` is ever written
+//
+// Names in wire form: length-prefixed labels and the root, at most 255 octets. Any thread.
+#ifndef MERIDIAN_RESOLVER_WIRE_H
+#define MERIDIAN_RESOLVER_WIRE_H
+
+#include "base/addr.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum dns_type {
+    DNS_A = 1,
+    DNS_NS = 2,
+    DNS_CNAME = 5,
+    DNS_SOA = 6,
+    DNS_TXT = 16,
+    DNS_AAAA = 28,
+    DNS_OPT = 41,
+    DNS_DS = 43,
+    DNS_NXNAME = 128,
+    DNS_TKEY = 249,
+    DNS_TSIG = 250,
+    DNS_IXFR = 251,
+    DNS_AXFR = 252,
+    DNS_ANY = 255
+};
+enum dns_class { DNS_IN = 1 };
+enum dns_rcode {
+    DNS_NOERROR = 0,
+    DNS_FORMERR = 1,
+    DNS_SERVFAIL = 2,
+    DNS_NXDOMAIN = 3,
+    DNS_NOTIMP = 4,
+    DNS_REFUSED = 5,
+    DNS_BADVERS = 16
+};
+
+#define DNS_DROP (-1) // not to be answered: a response, or shorter than a header
+#define DNS_HEADER_BYTES 12
+#define DNS_NAME_MAX 255
+#define DNS_UDP_LEAST 512
+#define DNS_UDP_CEILING 1232 // ours: fits every path without fragments
+#define DNS_OPT_BYTES 11     // an OPT record without options
+
+struct dns_query { // borrows the packet
+    uint16_t id;
+    uint8_t opcode;
+    bool rd;
+    bool has_question; // name, type and class were read whole; else the three below mean nothing
+    const uint8_t *name;
+    size_t name_n;
+    uint16_t type, class_;
+    bool edns, dnssec_ok; // an OPT record was there (RFC 6891)
+    uint8_t edns_version;
+    uint16_t udp_bytes; // what the client takes over UDP: 512..1232
+};
+
+// Returns DNS_NOERROR, DNS_FORMERR, DNS_NOTIMP, DNS_BADVERS or DNS_DROP. *q holds what could be read, also on errors.
+int dns_query_parse(const uint8_t *p, size_t n, struct dns_query *q);
+
+// Text without escapes ("eus-1.eastus.fe.example.io") to wire form. Returns its length, 0 if it is no such name.
+size_t dns_name_from_text(const char *text, uint8_t out[DNS_NAME_MAX]);
+// An address "first.last@example.io" to an RNAME: the local part is one label, dots and all (RFC 1035 section 8).
+size_t dns_name_from_mailbox(const char *address, uint8_t out[DNS_NAME_MAX]);
+
+#define DNS_COMPRESS_MAX 48
+
+struct dns_writer {
+    uint8_t *p;
+    size_t n, max;                      // never past max
+    bool full;                          // latched: something did not fit; nothing is written after
+    uint16_t offsets[DNS_COMPRESS_MAX]; // where labels start that later names may point to
+    size_t n_offsets;
+};
+
+struct dns_mark { // a place to go back to
+    size_t n, n_offsets;
+};
+
+void dns_writer_init(struct dns_writer *w, uint8_t *out, size_t max);
+// Header and, if q has one, the question, its bytes unchanged. Counts are set by dns_write_counts.
+void dns_write_header(struct dns_writer *w, const struct dns_query *q, int rcode, bool authoritative);
+void dns_write_counts(struct dns_writer *w, uint16_t answer, uint16_t authority, uint16_t additional);
+void dns_write_flag_tc(struct dns_writer *w);
+struct dns_mark dns_writer_mark(const struct dns_writer *w);
+void dns_writer_rewind(struct dns_writer *w, struct dns_mark m); // forgets what came after, and that it was full
+
+void dns_write_u16(struct dns_writer *w, uint16_t v);
+void dns_write_u32(struct dns_writer *w, uint32_t v);
+void dns_write_bytes(struct dns_writer *w, const void *p, size_t n);
+// Compressed against names written before. Octets are compared exactly, so that a name of ours stays in lower case
+// whatever the case of the question.
+void dns_write_name(struct dns_writer *w, const uint8_t *name, size_t n);
+// Owner, type, class IN and TTL. `name` NULL: the question's name, by pointer, so in the case it was asked.
+void dns_write_rr_head(struct dns_writer *w, const uint8_t *name, size_t n, enum dns_type type, uint32_t ttl);
+size_t dns_write_rdata_begin(struct dns_writer *w); // the length comes with _end
+void dns_write_rdata_end(struct dns_writer *w, size_t begin);
+// OPT (RFC 6891 section 6.1) for a response to q; with `ede` also Extended DNS Error 0 with that text (RFC 8914).
+void dns_write_opt(struct dns_writer *w, const struct dns_query *q, int rcode, const char *ede);
+
+#endif
