@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: Apache-2.0
+// Binding of the server's sockets, apart from serving: a privileged parent does it, once, at start. See resolver.h.
+#include "resolver/server_priv.h"
+
+#include "base/err.h"
+#include "base/mem.h"
+
+#include <errno.h>
+#include <netinet/tcp.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define PORT_TRIES 16
+#define WORKERS_MAX 256
+
+static bool is_wildcard(const struct ip *ip)
+{
+    static const struct ip any6;
+    struct ip any4;
+    return ip_equal(ip, &any6) || (!ip_parse("0.0.0.0", &any4) && ip_equal(ip, &any4));
+}
+
+// Returns the descriptor or -1 with errno.
+static int open_socket(const struct bound *b, int type)
+{
+    struct sockaddr_storage sa;
+    socklen_t n = endpoint_to_sockaddr(&b->at, &sa);
+    int fd = socket(sa.ss_family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), on = 1;
+    if (fd < 0)
+        return -1;
+    bool ok = !setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) &&
+              !setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on);
+    if (ok && sa.ss_family == AF_INET6)
+        ok = !setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on);
+    if (ok && b->wildcard && type == SOCK_DGRAM)
+        ok = sa.ss_family == AF_INET6 ? !setsockopt(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, &on, sizeof on)
+                                      : !setsockopt(fd, IPPROTO_IP, IP_PKTINFO, &on, sizeof on);
+    if (ok && !bind(fd, (struct sockaddr *)&sa, n) && (type != SOCK_STREAM || !listen(fd, 128)))
+        return fd;
+    int e = errno;
+    close(fd);
+    errno = e;
+    return -1;
+}
+
+static void close_bound(struct bound *b)
+{
+    if (b->udp >= 0)
+        close(b->udp);
+    if (b->tcp >= 0)
+        close(b->tcp);
+    b->udp = b->tcp = -1;
+}
+
+static int learn_port(struct bound *b)
+{
+    struct sockaddr_storage sa;
+    socklen_t n = sizeof sa;
+    struct endpoint e;
+    if (getsockname(b->udp, (struct sockaddr *)&sa, &n) || endpoint_from_sockaddr((struct sockaddr *)&sa, n, &e))
+        return -1;
+    b->at.port = e.port;
+    return 0;
+}
+
+static int open_both(struct bound *b)
+{
+    uint16_t asked = b->at.port;
+    for (int i = 0; i < PORT_TRIES; i++) { // a port picked for UDP may be taken for TCP
+        b->udp = open_socket(b, SOCK_DGRAM);
+        if (b->udp >= 0 && !learn_port(b) && (b->tcp = open_socket(b, SOCK_STREAM)) >= 0)
+            return 0;
+        int e = errno;
+        close_bound(b);
+        b->at.port = asked;
+        errno = e;
+        if (asked || e != EADDRINUSE)
+            break;
+    }
+    return err_from_errno(errno);
+}
+
+static int bind_failed(const struct endpoint *e, int rc, struct diag *diag)
+{
+    char text[ENDPOINT_TEXT_SIZE];
+    int en = errno;
+    diag_add(diag, NULL, 0, "dns: cannot listen on %s: %s%s", endpoint_format(e, text), strerror(en),
+             en == EACCES       ? "; ports below 1024 need root or CAP_NET_BIND_SERVICE"
+             : en == EADDRINUSE ? "; another program has it"
+                                : "");
+    return rc;
+}
+
+int resolver_bind(const struct endpoint *listen_at, size_t n, unsigned n_workers, struct diag *diag,
+                  struct resolver_sockets **out)
+{
+    if (n == 0 || n > 1024 || n_workers == 0 || n_workers > WORKERS_MAX) {
+        diag_add(diag, NULL, 0, "dns: needs a listening address and 1 to %d workers", WORKERS_MAX);
+        return ERR_INVAL;
+    }
+    struct resolver_sockets *s = mem_zalloc(sizeof *s);
+    if (!s)
+        return ERR_NOMEM;
+    s->n_endpoints = n;
+    s->n_workers = n_workers;
+    s->bound = mem_zalloc_array(n * n_workers, sizeof *s->bound);
+    if (!s->bound) {
+        free(s);
+        return ERR_NOMEM;
+    }
+    for (size_t i = 0; i < n * n_workers; i++)
+        s->bound[i].udp = s->bound[i].tcp = -1;
+    for (size_t i = 0; i < n * n_workers; i++) {
+        struct bound *b = &s->bound[i];
+        b->at = i < n ? listen_at[i] : s->bound[i % n].at; // later workers share the first one's port
+        b->wildcard = is_wildcard(&b->at.ip);
+        int rc = open_both(b);
+        if (rc) {
+            rc = bind_failed(&b->at, rc, diag);
+            resolver_sockets_free(s);
+            return rc;
+        }
+    }
+    *out = s;
+    return 0;
+}
+
+void resolver_sockets_free(struct resolver_sockets *s)
+{
+    if (!s)
+        return;
+    for (size_t i = 0; i < s->n_endpoints * s->n_workers; i++)
+        close_bound(&s->bound[i]);
+    free(s->bound);
+    free(s);
+}
+
+int resolver_sockets_endpoint(const struct resolver_sockets *s, size_t i, struct endpoint *out)
+{
+    if (i >= s->n_endpoints)
+        return ERR_RANGE;
+    *out = s->bound[i].at;
+    return 0;
+}

@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: Apache-2.0
+// DNS over TCP (RFC 7766): pipelined queries in length-prefixed frames, answered in order; partial reads and writes; a
+// client that closes its side still gets its answers. Ceilings: connections per worker, one frame in, two responses
+// out; who does not read is not read from. On the worker's thread.
+#include "resolver/server_priv.h"
+
+#include "base/clock.h"
+#include "base/mem.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define ACCEPTS_PER_EVENT 32
+#define ROUNDS_PER_EVENT 16 // then others have their turn; epoll reports what is left
+
+static void conn_close(struct worker *w, struct conn *c)
+{
+    close(c->fd); // leaves the epoll set with it
+    if (c->prev)
+        c->prev->next = c->next;
+    else
+        w->conns = c->next;
+    if (c->next)
+        c->next->prev = c->prev;
+    w->n_conns--;
+    counter_add(&w->n.tcp_open, (uint64_t)-1);
+    free(c);
+}
+
+static void close_longest_idle(struct worker *w)
+{
+    struct conn *oldest = w->conns;
+    for (struct conn *c = w->conns; c; c = c->next)
+        if (c->progress_ms <= oldest->progress_ms)
+            oldest = c;
+    if (oldest)
+        conn_close(w, oldest);
+}
+
+static int conn_open(struct worker *w, int fd)
+{
+    struct sockaddr_storage local, remote;
+    socklen_t n_local = sizeof local, n_remote = sizeof remote;
+    struct conn *c = mem_alloc(sizeof *c); // big, and mostly never touched: not zeroed
+    if (!c)
+        return -1;
+    memset(c, 0, offsetof(struct conn, in));
+    c->kind = SOURCE_CONN;
+    c->fd = fd;
+    c->events = EPOLLIN;
+    c->progress_ms = clock_mono_ms();
+    struct epoll_event ev = {.events = c->events, .data.ptr = c};
+    if (getsockname(fd, (struct sockaddr *)&local, &n_local) ||
+        getpeername(fd, (struct sockaddr *)&remote, &n_remote) ||
+        endpoint_from_sockaddr((struct sockaddr *)&local, n_local, &c->local) ||
+        endpoint_from_sockaddr((struct sockaddr *)&remote, n_remote, &c->remote) ||
+        epoll_ctl(w->epoll, EPOLL_CTL_ADD, fd, &ev)) {
+        free(c);
+        return -1;
+    }
+    c->next = w->conns;
+    if (c->next)
+        c->next->prev = c;
+    w->conns = c;
+    w->n_conns++;
+    counter_add(&w->n.tcp_open, 1);
+    return 0;
+}
+
+// Connections closed in an event might still be named by a later event of the same epoll turn: the worker therefore
+// asks for one event at a time where TCP is concerned (see worker_main).
+void tcp_accept(struct worker *w, int listen_fd)
+{
+    for (int i = 0; i < ACCEPTS_PER_EVENT; i++) {
+        int fd = accept4(listen_fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        if (fd < 0)
+            return;
+        if (w->n_conns >= TCP_CONNS_MAX)
+            close_longest_idle(w);
+        if (conn_open(w, fd))
+            close(fd);
+    }
+}
+
+// false: the connection is broken.
+static bool flush(struct conn *c)
+{
+    while (c->out_at < c->out_n) {
+        ssize_t n = send(c->fd, c->out + c->out_at, c->out_n - c->out_at, MSG_NOSIGNAL);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return errno == EAGAIN || errno == EWOULDBLOCK;
+        c->out_at += (size_t)n;
+    }
+    if (c->out_n)
+        c->progress_ms = clock_mono_ms();
+    c->out_at = c->out_n = 0;
+    return true;
+}
+
+// One whole frame, if there is one and room for its answer. -1: the client must go.
+static int answer_frame(struct worker *w, struct conn *c)
+{
+    if (c->in_n < 2 || c->out_n + 2 + ANSWER_TCP_MAX > sizeof c->out)
+        return 0;
+    size_t len = (size_t)c->in[0] << 8 | c->in[1];
+    if (len < 12 || len > TCP_IN_BYTES)
+        return -1; // no header, or no query of this zone: nothing to resynchronise on
+    if (c->in_n < 2 + len)
+        return 0;
+    struct answer_info info;
+    w->context.transport = ANSWER_TCP;
+    w->context.source = c->remote.ip;
+    w->context.listener = &c->local;
+    uint8_t *out = c->out + c->out_n;
+    size_t n = answer_packet(&w->context, c->in + 2, len, out + 2, ANSWER_TCP_MAX, &info);
+    counter_add(&w->n.tcp_queries, 1);
+    worker_count(w, &info);
+    c->progress_ms = clock_mono_ms();
+    if (n == 0)
+        return -1; // a response sent to us
+    out[0] = (uint8_t)(n >> 8);
+    out[1] = (uint8_t)n;
+    c->out_n += 2 + n;
+    c->in_n -= 2 + len;
+    memmove(c->in, c->in + 2 + len, c->in_n);
+    return 1;
+}
+
+// 1: something came in; 0: not now, or at its end; -1: broken.
+static int fill(struct conn *c)
+{
+    if (c->eof || c->in_n == sizeof c->in)
+        return 0;
+    ssize_t n = recv(c->fd, c->in + c->in_n, sizeof c->in - c->in_n, 0);
+    if (n > 0) {
+        c->in_n += (size_t)n;
+        return 1;
+    }
+    if (n == 0)
+        c->eof = true;
+    return n == 0 || errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR ? 0 : -1;
+}
+
+static int answer_all(struct worker *w, struct conn *c)
+{
+    int rc;
+    do {
+        while ((rc = answer_frame(w, c)) > 0)
+            ;
+        if (rc < 0 || !flush(c))
+            return -1;
+        // Room again and a whole frame waiting: go on without asking the socket.
+    } while (c->out_n == 0 && c->in_n >= 2 && c->in_n >= 2u + ((size_t)c->in[0] << 8 | c->in[1]));
+    return 0;
+}
+
+static int watch(struct worker *w, struct conn *c)
+{
+    uint32_t events = c->out_n ? EPOLLOUT : EPOLLIN;
+    if (events == c->events)
+        return 0;
+    c->events = events;
+    struct epoll_event ev = {.events = events, .data.ptr = c};
+    return epoll_ctl(w->epoll, EPOLL_CTL_MOD, c->fd, &ev);
+}
+
+void tcp_event(struct worker *w, struct conn *c)
+{
+    int rc = flush(c) ? 1 : -1;
+    for (int i = 0; i < ROUNDS_PER_EVENT && rc > 0; i++) {
+        if (answer_all(w, c))
+            rc = -1;
+        else
+            rc = c->out_n ? 0 : fill(c);
+    }
+    if (rc > 0 && answer_all(w, c)) // what the last round read
+        rc = -1;
+    if (rc < 0 || (c->eof && c->out_n == 0) || watch(w, c))
+        conn_close(w, c);
+}
+
+void tcp_sweep(struct worker *w)
+{
+    int64_t now = clock_mono_ms();
+    for (struct conn *c = w->conns, *next; c; c = next) {
+        next = c->next;
+        if (now - c->progress_ms > TCP_IDLE_MS)
+            conn_close(w, c);
+    }
+}
+
+void tcp_close_all(struct worker *w)
+{
+    while (w->conns)
+        conn_close(w, w->conns);
+}
