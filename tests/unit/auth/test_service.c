@@ -1,0 +1,457 @@
+// SPDX-License-Identifier: Apache-2.0
+// auth/service and auth/passwords: the token endpoint as real clients use it (skopeo, podman, ctr, docker), and as they
+// must not.
+#include "auth/service.h"
+
+#include "auth/passwords_priv.h"
+#include "tests/support/check_main.h"
+#include "tests/unit/auth/auth_fixture.h"
+
+#include <pthread.h>
+
+static struct snapshot topology_cell, principals_cell;
+static struct auth_service *service;
+static const char *registry_name = "contoso";
+static int64_t principals_age;
+
+static int64_t age_of(void *ctx)
+{
+    (void)ctx;
+    return principals_age;
+}
+
+static void setup(void)
+{
+    fixture_setup();
+    snapshot_init(&topology_cell);
+    snapshot_init(&principals_cell);
+    snapshot_publish(&topology_cell, snapshot_ref(fixture_t));
+    snapshot_publish(&principals_cell, fixture_principals(1, "ada-secret", true));
+    const struct auth_service_options o = {.topology = &topology_cell,
+                                           .principals = &principals_cell,
+                                           .keys = fixture_keys[0],
+                                           .region = "eastus",
+                                           .principals_age_ms = age_of};
+    ck_assert_int_eq(auth_service_start(&o, &service), 0);
+}
+
+static void teardown(void)
+{
+    auth_service_stop(service);
+    snapshot_done(&topology_cell);
+    snapshot_done(&principals_cell);
+    fixture_teardown();
+}
+
+static void begin(void *ctx, struct http_request *req, struct http_plan *plan)
+{
+    (void)ctx;
+    struct hostname host;
+    hostname_parse_http_host(req->host, "meridian.test", &host);
+    auth_service_begin(service, req, fixture_t, topology_registry(fixture_t, registry_name), &host, plan);
+}
+
+struct reply {
+    int status;
+    char *www, *retry, *allow, *cache;
+    json_t *json;
+};
+
+static char *header_copy(const struct http_response *resp, const char *name)
+{
+    const char *v = http_response_get(resp, name);
+    return v ? mem_strdup(v) : NULL;
+}
+
+static struct reply ask(const char *method, const char *target, const char *authorization, const char *type,
+                        const char *body)
+{
+    const struct http_app app = {.begin = begin};
+    struct http_request *req = http_request_test_new(method, target, "contoso.meridian.test");
+    struct http_response resp;
+    if (authorization)
+        http_request_test_header(req, "Authorization", authorization);
+    if (type)
+        http_request_test_header(req, "Content-Type", type);
+    if (body)
+        http_request_test_body(req, body, strlen(body));
+    http_app_test_run(&app, req, 7, &resp);
+    struct reply r = {.status = resp.status,
+                      .www = header_copy(&resp, "WWW-Authenticate"),
+                      .retry = header_copy(&resp, "Retry-After"),
+                      .allow = header_copy(&resp, "Allow"),
+                      .cache = header_copy(&resp, "Cache-Control"),
+                      .json = json_loadb((const char *)resp.body.p, resp.body.n, 0, NULL)};
+    http_request_test_free(req);
+    return r;
+}
+
+static void reply_done(struct reply *r)
+{
+    free(r->www);
+    free(r->retry);
+    free(r->allow);
+    free(r->cache);
+    json_decref(r->json);
+    *r = (struct reply){0};
+}
+
+static const char *basic(const char *user, const char *password)
+{
+    static char out[TOKEN_MAX_BYTES * 2];
+    AUTO_FREE char *plain = mem_printf("%s:%s", user, password);
+    size_t n = (size_t)snprintf(out, sizeof out, "Basic ");
+    b64_format(plain, strlen(plain), out + n);
+    return out;
+}
+
+static const char *text_of(const struct reply *r, const char *key)
+{
+    return json_string_value(json_object_get(r->json, key));
+}
+
+// What the reply's token permits, "name=actions;…", or "refused".
+static const char *granted(const struct reply *r)
+{
+    static char out[512];
+    struct arena a;
+    struct access acc;
+    arena_init(&a, 0);
+    const char *token = text_of(r, "access_token");
+    snprintf(out, sizeof out, "refused");
+    if (token && !token_verify_access(fixture_t, topology_registry(fixture_t, registry_name), token, clock_wall_ms(),
+                                      &a, &acc)) {
+        size_t n = (size_t)snprintf(out, sizeof out, "%s:", acc.principal);
+        for (size_t i = 0; i < acc.n_grants; i++)
+            n += (size_t)snprintf(out + n, sizeof out - n, "%s=%u;", acc.grants[i].repository, acc.grants[i].actions);
+    }
+    arena_done(&a);
+    return out;
+}
+
+#define FORM "application/x-www-form-urlencoded"
+#define S "service=contoso.meridian.test"
+
+struct shape { // a question as a real client puts it
+    const char *client, *method, *target;
+    const char *user, *password; // Basic
+    const char *body;            // form
+    bool refresh;                // a refresh token must come
+    const char *granted;
+};
+
+static const struct shape shapes[] = {
+    {"skopeo pull", "GET", "/oauth2/token?account=ada&scope=repository%3Alib%2Fapp%3Apull&" S, "ada", "ada-secret",
+     NULL, false, "ada:lib/app=1;"},
+    {"skopeo push", "GET", "/oauth2/token?account=ada&scope=repository%3Alib%2Fapp%3Apull%2Cpush&" S, "ada",
+     "ada-secret", NULL, false, "ada:lib/app=3;"},
+    {"podman mount", "GET", "/oauth2/token?account=ada&scope=repository:d/a:pull,push&scope=repository:s/a:pull&" S,
+     "ada", "ada-secret", NULL, false, "ada:d/a=3;s/a=1;"},
+    {"skopeo anonymous", "GET", "/oauth2/token?scope=repository:lib/app:pull&" S, NULL, NULL, NULL, false, ":"},
+    {"docker login", "GET", "/oauth2/token?account=ada&client_id=docker&offline_token=true&" S, "ada", "ada-secret",
+     NULL, true, "ada:"},
+    {"docker push", "GET", "/oauth2/token?account=ada&scope=repository:lib/app:push,pull&" S, "ada", "ada-secret", NULL,
+     false, "ada:lib/app=3;"},
+    {"ctr pull", "POST", "/oauth2/token", NULL, NULL,
+     "client_id=containerd-client&grant_type=password&password=ada-secret&scope=repository%3Alib%2Fapp%3Apull&" S
+     "&username=ada",
+     false, "ada:lib/app=1;"},
+    {"ctr mount", "POST", "/oauth2/token", NULL, NULL,
+     "client_id=containerd-client&grant_type=password&password=ada-secret&scope=repository%3As%2Fa%3Apull+repository%3A"
+     "d%2Fa%3Apull%2Cpush&" S "&username=ada",
+     false, "ada:s/a=1;d/a=3;"},
+    {"ctr anonymous", "GET", "/oauth2/token?scope=repository%3Alib%2Fapp%3Apull&" S, NULL, NULL, NULL, false, ":"},
+    {"POST offline", "POST", "/oauth2/token", NULL, NULL,
+     "grant_type=password&username=ada&password=ada-secret&access_type=offline&" S, true, "ada:"},
+    {"catalogue", "GET", "/oauth2/token?scope=registry:catalog:*&" S, "ada", "ada-secret", NULL, false, "ada:*=8;"},
+    {"catalogue not held", "GET", "/oauth2/token?scope=registry:catalog:*&" S, "bob", "bob-secret", NULL, false,
+     "bob:"},
+    {"no service", "GET", "/oauth2/token?scope=repository:lib/app:delete", "ada", "ada-secret", NULL, false,
+     "ada:lib/app=4;"},
+    {"less than asked", "GET", "/oauth2/token?scope=repository:team/x:pull,push&" S, "bob", "bob-secret", NULL, false,
+     "bob:team/x=1;"},
+    {"nothing of what is asked", "GET", "/oauth2/token?scope=repository:lib/app:pull&" S, "bob", "bob-secret", NULL,
+     false, "bob:"},
+};
+
+START_TEST(real_clients_get_what_they_expect)
+{
+    setup();
+    for (size_t i = 0; i < ARRAY_LEN(shapes) * 2; i++) { // twice: the second time from the memory
+        const struct shape *s = &shapes[i % ARRAY_LEN(shapes)];
+        struct reply r =
+            ask(s->method, s->target, s->user ? basic(s->user, s->password) : NULL, s->body ? FORM : NULL, s->body);
+        ck_assert_msg(r.status == 200, "%s: status %d", s->client, r.status);
+        ck_assert_msg(!strcmp(granted(&r), s->granted), "%s: granted %s", s->client, granted(&r));
+        ck_assert_str_eq(text_of(&r, "token"), text_of(&r, "access_token"));
+        ck_assert_int_eq(json_integer_value(json_object_get(r.json, "expires_in")), ACCESS_LIFETIME_S);
+        ck_assert_ptr_nonnull(strchr(text_of(&r, "issued_at"), 'T'));
+        ck_assert_msg((text_of(&r, "refresh_token") != NULL) == s->refresh, "%s: refresh token", s->client);
+        ck_assert_str_eq(r.cache, "no-store");
+        reply_done(&r);
+    }
+    teardown();
+}
+END_TEST
+
+START_TEST(anonymous_pull_is_granted_to_everyone_where_the_registry_allows_it)
+{
+    setup();
+    registry_name = "openlib";
+    struct reply r =
+        ask("GET", "/oauth2/token?scope=repository:a/b:pull,push&service=openlib.meridian.test", NULL, NULL, NULL);
+    ck_assert_str_eq(granted(&r), ":a/b=1;");
+    reply_done(&r);
+    r = ask("GET", "/oauth2/token?scope=repository:a/b:pull,push", basic("bob", "bob-secret"), NULL, NULL);
+    ck_assert_str_eq(granted(&r), "bob:a/b=1;");
+    reply_done(&r);
+    teardown();
+}
+END_TEST
+
+struct refusal {
+    const char *what, *method, *target, *authorization, *type, *body;
+    int status;
+    const char *error; // OAuth error of a POST, or OCI code of a GET
+};
+
+static const struct refusal refusals[] = {
+    {"wrong password", "GET", "/oauth2/token", "Basic YWRhOndyb25n", NULL, NULL, 401, "UNAUTHORIZED"},
+    {"unknown user", "GET", "/oauth2/token", "Basic bm9ib2R5OngK", NULL, NULL, 401, "UNAUTHORIZED"},
+    {"disabled user", "GET", "/oauth2/token", "Basic Y2FybDpjYXJsLXNlY3JldA==", NULL, NULL, 401, "UNAUTHORIZED"},
+    {"empty password", "GET", "/oauth2/token", "Basic YWRhOg==", NULL, NULL, 401, "UNAUTHORIZED"},
+    {"Basic without a colon", "GET", "/oauth2/token", "Basic YWRh", NULL, NULL, 401, "UNAUTHORIZED"},
+    {"Basic with a NUL", "GET", "/oauth2/token", "Basic YWRhOmFkYQBzZWNyZXQ=", NULL, NULL, 401, "UNAUTHORIZED"},
+    {"Basic not base64", "GET", "/oauth2/token", "Basic !!!", NULL, NULL, 401, "UNAUTHORIZED"},
+    {"a Bearer", "GET", "/oauth2/token", "Bearer x", NULL, NULL, 401, "UNAUTHORIZED"},
+    {"an empty Authorization", "GET", "/oauth2/token", "", NULL, NULL, 401, "UNAUTHORIZED"},
+    {"zero user, junk", "GET", "/oauth2/token", "Basic MDAwMDAwMDAtMDAwMC0wMDAwLTAwMDAtMDAwMDAwMDAwMDAwOngueS56", NULL,
+     NULL, 401, "UNAUTHORIZED"},
+    {"another service", "GET", "/oauth2/token?service=fabrikam.meridian.test", NULL, NULL, NULL, 400, "UNSUPPORTED"},
+    {"malformed scope", "GET", "/oauth2/token?scope=repository:UPPER:pull", NULL, NULL, NULL, 400, "NAME_INVALID"},
+    {"HEAD", "HEAD", "/oauth2/token", NULL, NULL, NULL, 405, "UNSUPPORTED"},
+    {"PUT", "PUT", "/oauth2/token", NULL, NULL, NULL, 405, "UNSUPPORTED"},
+    {"DELETE", "DELETE", "/oauth2/token", NULL, NULL, NULL, 405, "UNSUPPORTED"},
+    {"another path", "GET", "/oauth2/tokens", NULL, NULL, NULL, 404, "UNSUPPORTED"},
+    {"wrong type", "POST", "/oauth2/token", NULL, "application/json", "{}", 400, "invalid_request"},
+    {"no type", "POST", "/oauth2/token", NULL, NULL, "grant_type=password", 400, "invalid_request"},
+    {"type with a tail", "POST", "/oauth2/token", NULL, FORM "x", "grant_type=password", 400, "invalid_request"},
+    {"empty body", "POST", "/oauth2/token", NULL, FORM, "", 400, "invalid_request"},
+    {"no grant type", "POST", "/oauth2/token", NULL, FORM, "username=ada", 400, "invalid_request"},
+    {"other grant type", "POST", "/oauth2/token", NULL, FORM, "grant_type=client_credentials", 400,
+     "unsupported_grant_type"},
+    {"grant type twice", "POST", "/oauth2/token", NULL, FORM, "grant_type=password&grant_type=refresh_token", 400,
+     "invalid_request"},
+    {"user twice", "POST", "/oauth2/token", NULL, FORM,
+     "grant_type=password&username=ada&username=bob&password=ada-secret", 400, "invalid_request"},
+    {"no password", "POST", "/oauth2/token", NULL, FORM, "grant_type=password&username=ada", 400, "invalid_request"},
+    {"no refresh token", "POST", "/oauth2/token", NULL, FORM, "grant_type=refresh_token", 400, "invalid_request"},
+    {"POST wrong password", "POST", "/oauth2/token", NULL, FORM, "grant_type=password&username=ada&password=x", 401,
+     "invalid_grant"},
+    {"POST junk refresh token", "POST", "/oauth2/token", NULL, FORM, "grant_type=refresh_token&refresh_token=a.b.c",
+     401, "invalid_grant"},
+    {"POST other service", "POST", "/oauth2/token", NULL, FORM,
+     "grant_type=password&username=ada&password=ada-secret&service=evil", 400, "invalid_request"},
+    {"POST malformed scope", "POST", "/oauth2/token", NULL, FORM,
+     "grant_type=password&username=ada&password=ada-secret&scope=repository", 400, "invalid_scope"},
+};
+
+START_TEST(bad_questions_are_refused_in_the_words_of_their_protocol)
+{
+    setup();
+    for (size_t i = 0; i < ARRAY_LEN(refusals); i++) {
+        const struct refusal *f = &refusals[i];
+        struct reply r = ask(f->method, f->target, f->authorization, f->type, f->body);
+        ck_assert_msg(r.status == f->status, "%s: status %d", f->what, r.status);
+        const json_t *first = json_array_get(json_object_get(r.json, "errors"), 0);
+        const char *code = json_string_value(json_object_get(first, "code")), *error = text_of(&r, "error");
+        ck_assert_msg(code != NULL, "%s: no OCI code", f->what);
+        ck_assert_msg(!strcmp(error ? error : code, f->error), "%s: said %s", f->what, error ? error : code);
+        if (r.status == 401)
+            ck_assert_str_eq(r.www, "Basic realm=\"contoso.meridian.test\"");
+        if (r.status == 405)
+            ck_assert_str_eq(r.allow, "GET, POST");
+        reply_done(&r);
+    }
+    AUTO_FREE char *big = mem_zalloc(70000);
+    memset(big, 'a', 69999);
+    struct reply r = ask("POST", "/oauth2/token", NULL, FORM, big);
+    ck_assert_int_eq(r.status, 413);
+    reply_done(&r);
+    teardown();
+}
+END_TEST
+
+static char *login(const char *user, const char *password)
+{
+    struct reply r = ask("GET", "/oauth2/token?offline_token=true", basic(user, password), NULL, NULL);
+    char *token = text_of(&r, "refresh_token") ? mem_strdup(text_of(&r, "refresh_token")) : NULL;
+    reply_done(&r);
+    return token;
+}
+
+static int refresh_status(const char *token, const char *expect_granted)
+{
+    AUTO_FREE char *body = mem_printf("grant_type=refresh_token&client_id=containers/image&refresh_token=%s"
+                                      "&scope=repository:lib/app:pull",
+                                      token);
+    struct reply r = ask("POST", "/oauth2/token", NULL, FORM "; charset=utf-8", body);
+    int status = r.status;
+    if (status == 200)
+        ck_assert_str_eq(granted(&r), expect_granted);
+    reply_done(&r);
+    r = ask("GET", "/oauth2/token?scope=repository:lib/app:pull", basic("00000000-0000-0000-0000-000000000000", token),
+            NULL, NULL);
+    ck_assert_int_eq(r.status, status); // both ways agree
+    reply_done(&r);
+    return status;
+}
+
+START_TEST(refresh_tokens_work_until_they_are_revoked)
+{
+    setup();
+    AUTO_FREE char *token = login("ada", "ada-secret");
+    ck_assert_ptr_nonnull(token);
+    ck_assert_int_eq(refresh_status(token, "ada:lib/app=1;"), 200);
+    struct arena a;
+    struct access acc;
+    arena_init(&a, 0);
+    ck_assert_int_eq(
+        token_verify_access(fixture_t, topology_registry(fixture_t, "contoso"), token, clock_wall_ms(), &a, &acc),
+        ERR_AUTH); // not a Bearer
+    const char *access;
+    token_issue_access(fixture_keys[0], "contoso.meridian.test", "ada", NULL, 0, clock_wall_ms(), &a, &access);
+    ck_assert_int_eq(refresh_status(access, ""), 401); // nor the reverse
+    registry_name = "fabrikam";
+    ck_assert_int_eq(refresh_status(token, ""), 401); // another registry
+    registry_name = "contoso";
+    snapshot_publish(&principals_cell, fixture_principals(1, "ada-secret", false));
+    ck_assert_int_eq(refresh_status(token, ""), 401);
+    snapshot_publish(&principals_cell, fixture_principals(1, "ada-secret", true));
+    ck_assert_int_eq(refresh_status(token, "ada:lib/app=1;"), 200);
+    snapshot_publish(&principals_cell, fixture_principals(2, "ada-secret", true));
+    ck_assert_int_eq(refresh_status(token, ""), 401); // generation raised
+    clock_virtual_set(clock_wall_ms());
+    AUTO_FREE char *second = login("ada", "ada-secret");
+    clock_virtual_advance((int64_t)REFRESH_LIFETIME_S * 1000 + 59000);
+    ck_assert_int_eq(refresh_status(second, "ada:lib/app=1;"), 200);
+    clock_virtual_advance(2000);
+    ck_assert_int_eq(refresh_status(second, ""), 401);
+    arena_done(&a);
+    teardown();
+}
+END_TEST
+
+START_TEST(a_changed_password_is_forgotten_at_once)
+{
+    setup();
+    AUTO_FREE char *first = login("ada", "ada-secret");
+    ck_assert_ptr_nonnull(first);
+    snapshot_publish(&principals_cell, fixture_principals(1, "other-secret", true));
+    ck_assert_ptr_null(login("ada", "ada-secret"));
+    AUTO_FREE char *second = login("ada", "other-secret");
+    ck_assert_ptr_nonnull(second);
+    snapshot_publish(&principals_cell, fixture_principals(1, "other-secret", false));
+    ck_assert_ptr_null(login("ada", "other-secret"));
+    teardown();
+}
+END_TEST
+
+START_TEST(regions_cut_off_for_too_long_or_without_the_registry_issue_nothing)
+{
+    setup();
+    ck_assert(!auth_principals_stale(86400000, 86400));
+    ck_assert(auth_principals_stale(86400001, 86400));
+    principals_age = (int64_t)fixture_t->max_stale_s * 1000 + 1;
+    struct reply r = ask("GET", "/oauth2/token", basic("ada", "ada-secret"), NULL, NULL);
+    ck_assert_int_eq(r.status, 503);
+    ck_assert_ptr_nonnull(r.retry);
+    reply_done(&r);
+    principals_age = 0;
+    auth_service_stop(service);
+    const struct auth_service_options o = {
+        .topology = &topology_cell, .principals = &principals_cell, .keys = fixture_keys[2], .region = "southeastasia"};
+    ck_assert_int_eq(auth_service_start(&o, &service), 0);
+    registry_name = "fabrikam";
+    r = ask("GET", "/oauth2/token", NULL, NULL, NULL);
+    ck_assert_int_eq(r.status, 421);
+    reply_done(&r);
+    teardown();
+}
+END_TEST
+
+START_TEST(a_hash_goes_to_the_bounded_workers_and_is_refused_with_429_there)
+{
+    setup();
+    const char *const auths[] = {basic("ada", "ada-secret"), NULL};
+    for (size_t i = 0; i < 2; i++) {
+        struct http_request *req = http_request_test_new("GET", "/oauth2/token", "contoso.meridian.test");
+        struct http_plan plan = {0};
+        if (auths[i])
+            http_request_test_header(req, "Authorization", auths[i]);
+        begin(NULL, req, &plan);
+        ck_assert_int_eq(plan.kind, i ? HTTP_PLAN_REPLY : HTTP_PLAN_RUN); // anonymous never waits for a hash
+        if (!i) {
+            ck_assert_int_eq(plan.busy_status, 429);
+            ck_assert_ptr_nonnull(plan.pool);
+            req->ctx = plan.ctx;
+            plan.done(req); // as the server does when the pool is full
+        }
+        http_request_test_free(req);
+    }
+    teardown();
+}
+END_TEST
+
+struct check_job {
+    struct passwords *passwords;
+    struct principals *all;
+    int wrong;
+};
+
+static void *check_many(void *arg)
+{
+    struct check_job *j = arg;
+    const struct principal *ada = principals_find(j->all, "ada");
+    for (uint64_t i = 0; i < 40; i++) {
+        uint64_t generation = i / 10;
+        if (!passwords_known(j->passwords, generation, ada, "ada-secret"))
+            j->wrong += passwords_verify(j->passwords, generation, j->all, ada, "ada-secret") != 0;
+        j->wrong += passwords_known(j->passwords, generation, ada, "wrong");
+        j->wrong += i % 8 == 0 && passwords_verify(j->passwords, generation, j->all, ada, "wrong") != ERR_AUTH;
+    }
+    return NULL;
+}
+
+START_TEST(the_memory_of_credentials_is_shared_by_threads)
+{
+    struct check_job jobs[4];
+    pthread_t threads[4];
+    struct passwords *p;
+    struct principals *all = fixture_principals(1, "ada-secret", true);
+    ck_assert_int_eq(passwords_new(&p), 0);
+    const struct principal *ada = principals_find(all, "ada");
+    ck_assert(!passwords_known(p, 1, ada, "ada-secret"));
+    ck_assert_int_eq(passwords_verify(p, 1, all, ada, "ada-secret"), 0);
+    ck_assert(passwords_known(p, 1, ada, "ada-secret"));
+    ck_assert(!passwords_known(p, 2, ada, "ada-secret")); // a new generation empties it
+    ck_assert(!passwords_known(p, 1, ada, "ada-secret"));
+    for (int i = 0; i < 4; i++) {
+        jobs[i] = (struct check_job){p, all, 0};
+        ck_assert_int_eq(pthread_create(&threads[i], NULL, check_many, &jobs[i]), 0);
+    }
+    for (int i = 0; i < 4; i++) {
+        pthread_join(threads[i], NULL);
+        ck_assert_int_eq(jobs[i].wrong, 0);
+    }
+    passwords_free(p);
+    snapshot_unref(all);
+}
+END_TEST
+
+CHECK_MAIN("auth/service", real_clients_get_what_they_expect,
+           anonymous_pull_is_granted_to_everyone_where_the_registry_allows_it,
+           bad_questions_are_refused_in_the_words_of_their_protocol, refresh_tokens_work_until_they_are_revoked,
+           a_changed_password_is_forgotten_at_once, regions_cut_off_for_too_long_or_without_the_registry_issue_nothing,
+           a_hash_goes_to_the_bounded_workers_and_is_refused_with_429_there,
+           the_memory_of_credentials_is_shared_by_threads)
