@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: Apache-2.0
+// What failures mean on the wire: the one file of the room that maps error codes to HTTP status and OCI code
+// (distribution-spec 1.1, "Error Codes"). Also validators and conditions (RFC 9110 sections 8.8, 13). Any thread.
+#include "registry/registry_priv.h"
+
+#include "base/err.h"
+#include "base/log.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+void answer_header(struct op *op, struct http_response *resp, const char *name, const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    AUTO_BUF struct buf b;
+    buf_init(&b, 16384);
+    buf_vprintf(&b, fmt, ap);
+    va_end(ap);
+    int rc = b.err ? b.err : http_response_header(op->req, resp, name, "%s", buf_cstr(&b));
+    if (rc && !op->failed)
+        op->failed = rc;
+}
+
+void answer_empty(struct http_response *resp, int status)
+{
+    http_response_bytes(resp, status, NULL, (struct bytes){0});
+}
+
+static void unavailable(struct op *op, struct http_response *resp, const char *why)
+{
+    oci_error(op->req, resp, 503, "UNAVAILABLE", NULL, "%s", why);
+    answer_header(op, resp, "Retry-After", "5");
+}
+
+bool writes_closed(struct op *op, struct http_response *resp)
+{
+    const char *why = meta_closed_why(op->s->meta, &op->req->arena);
+    if (!why)
+        return false;
+    oci_error(op->req, resp, 503, "UNAVAILABLE", why, "this region takes no writes now: %s", why);
+    answer_header(op, resp, "Retry-After", "5");
+    return true;
+}
+
+void answer_error(struct op *op, struct http_response *resp, int rc, const char *what)
+{
+    static struct log_limit limit = LOG_LIMIT(5000);
+    switch (rc) {
+    case ERR_NOSPACE:
+        log_limited(&limit, LOG_ERROR, "registry: %s: %s", what, err_text(rc));
+        oci_error(op->req, resp, 507, "UNKNOWN", NULL, "this region has no space left");
+        return;
+    case ERR_BUSY:
+    case ERR_CLOSED:
+    case ERR_TIMEOUT:
+    case ERR_NOMEM:
+        if (!writes_closed(op, resp))
+            unavailable(op, resp, "too much work is waiting here; try again");
+        return;
+    default:
+        log_limited(&limit, LOG_ERROR, "registry: %s: %s (request %s)", what, err_text(rc), op->req->request_id);
+        oci_error(op->req, resp, 500, "UNKNOWN", NULL, "%s failed here; the log of this region says more", what);
+    }
+}
+
+void answer_fault(struct op *op, struct http_response *resp)
+{
+    struct http_request *req = op->req;
+    switch (op->route.fault) {
+    case ROUTE_BAD_NAME:
+        oci_error(req, resp, 400, "NAME_INVALID", NULL, "not a repository name");
+        break;
+    case ROUTE_BAD_DIGEST:
+        oci_error(req, resp, 400, "DIGEST_INVALID", NULL, "not a digest that is spoken here (sha256:<64 hex digits>)");
+        break;
+    case ROUTE_BAD_TAG:
+        if (req->method == HTTP_PUT)
+            oci_error(req, resp, 400, "MANIFEST_INVALID", NULL, "not a tag");
+        else // no manifest can have such a tag
+            oci_error(req, resp, 404, "MANIFEST_UNKNOWN", NULL, "no such manifest in this repository");
+        break;
+    default:
+        oci_error(req, resp, 404, "BLOB_UPLOAD_UNKNOWN", NULL, "no such upload in this repository");
+    }
+}
+
+void answer_method(struct op *op, struct http_response *resp)
+{
+    bool content = op->route.kind == ROUTE_MANIFEST || op->route.kind == ROUTE_BLOB;
+    if (op->req->method == HTTP_DELETE && content)
+        oci_error(op->req, resp, 405, "UNSUPPORTED", NULL,
+                  "deleting is refused until replication carries deletions to every region");
+    else
+        oci_error(op->req, resp, 405, "UNSUPPORTED", NULL, "this method is not possible here");
+    answer_header(op, resp, "Allow", "%s", route_allow(&op->route));
+}
+
+bool etag_matches(const char *list, const struct digest *d, bool weak)
+{
+    char text[DIGEST_TEXT_SIZE];
+    digest_format(d, text);
+    size_t n = strlen(text);
+    for (const char *p = list; *p;) {
+        p += strspn(p, " \t,");
+        bool is_weak = p[0] == 'W' && p[1] == '/';
+        if (is_weak)
+            p += 2;
+        if (*p == '*')
+            return true;
+        if (*p != '"')
+            return false; // malformed: no match
+        const char *end = strchr(p + 1, '"');
+        if (!end)
+            return false;
+        if ((!is_weak || weak) && (size_t)(end - p - 1) == n && !memcmp(p + 1, text, n))
+            return true;
+        p = end + 1;
+    }
+    return false;
+}
+
+bool answer_validators(struct op *op, struct http_response *resp, const struct digest *d)
+{
+    char text[DIGEST_TEXT_SIZE];
+    digest_format(d, text);
+    const char *none = http_header_get(op->req, "If-None-Match");
+    bool same = none && etag_matches(none, d, true);
+    if (same)
+        answer_empty(resp, 304);
+    answer_header(op, resp, "Docker-Content-Digest", "%s", text);
+    answer_header(op, resp, "ETag", "\"%s\"", text);
+    return same;
+}

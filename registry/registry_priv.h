@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the files of registry/ share: the service, and one request on its way (`struct op`). An op hangs off its
+// request's arena; nothing of the topology is kept in it, so that a reload in mid-request changes nothing.
+#ifndef MERIDIAN_REGISTRY_REGISTRY_PRIV_H
+#define MERIDIAN_REGISTRY_REGISTRY_PRIV_H
+
+#include "net/oci_error.h"
+#include "registry/registry.h"
+#include "registry/route.h"
+#include "registry/signed_url.h"
+
+#define PAGE_MAX 1000 // names in one page of a list
+
+struct registry_service {
+    char region[HOSTNAME_REGION_SIZE];
+    struct blob_store *blobs;
+    struct meta *meta;
+    struct pool *pool;
+    uint8_t url_key[SIGNED_URL_KEY_BYTES];
+    uint64_t manifest_max_bytes;
+};
+
+// Bytes on their way into an upload (upload_body.c).
+struct upload_io {
+    const char *id;
+    struct blob_upload *u; // open while this request owns the upload
+    bool entered;          // upload_enter was tried
+    bool fresh;            // POST ?digest=: no row yet, and what remains is thrown away
+    bool ranged;           // Content-Range was given:
+    uint64_t from, to;     // inclusive
+    uint64_t acked;        // size at which this request began
+    uint64_t received;
+    int err;        // first failure; the rest of the body is discarded
+    bool in_use;    // err is ERR_BUSY because another request has the upload open
+    bool committed; // the bytes have become a blob
+};
+
+struct op {
+    struct registry_service *s;
+    struct http_request *req;
+    void (*act)(struct op *op, struct http_response *resp);
+    struct route route;
+    const char *registry;
+    struct access access;
+    const char *principal;   // who it is, by token or signature
+    const char *here;        // "https://<host called>[:port]"
+    const char *upload_here; // the same of the host on which uploads go on
+    const char *upload_host; // its name alone
+    bool sign;               // upload Locations carry a signature
+    int failed;              // a header could not be set: latched, judged once
+    struct digest digest;    // of the query: ?digest=, ?mount=
+    const char *mount_from;  // checked name, or NULL
+    bool mount;
+    struct upload_io io;
+};
+
+// answer.c: the only file that says what a failure means on the wire.
+void answer_error(struct op *op, struct http_response *resp, int rc, const char *what);
+void answer_fault(struct op *op, struct http_response *resp); // of the route
+void answer_header(struct op *op, struct http_response *resp, const char *name, const char *fmt, ...)
+    __attribute__((format(printf, 4, 5)));
+void answer_empty(struct http_response *resp, int status);
+void answer_method(struct op *op, struct http_response *resp); // 405
+bool writes_closed(struct op *op, struct http_response *resp); // 503 with the reason
+// Does an If-Match or If-None-Match list name this digest? `*` does. Weak tags count only when `weak`.
+bool etag_matches(const char *list, const struct digest *d, bool weak);
+// Docker-Content-Digest and ETag; true when the request's If-None-Match makes it a 304 (then it is filled).
+bool answer_validators(struct op *op, struct http_response *resp, const struct digest *d);
+
+// The handlers. `*_begin` runs on an HTTP thread and fills the plan (or replies); the others run on the pool.
+void blob_read(struct op *op, struct http_response *resp);
+void uploads_begin(struct op *op, struct http_plan *plan);
+void upload_begin(struct op *op, struct http_plan *plan);
+void manifest_read(struct op *op, struct http_response *resp);
+void manifest_put_begin(struct op *op, struct http_plan *plan);
+void tags_read(struct op *op, struct http_response *resp);
+void catalog_read(struct op *op, struct http_response *resp);
+
+// Plans: run `act` on the pool.
+void op_plan(struct op *op, struct http_plan *plan, enum http_plan_kind kind,
+             void (*act)(struct op *op, struct http_response *resp));
+
+// upload_body.c
+extern const struct http_sink upload_sink;
+void upload_enter(struct op *op);           // opens, trims to what was acknowledged; io.err on failure
+bool upload_complete(struct op *op);        // body as long as announced; io.err otherwise
+void upload_done(struct http_request *req); // plan.done: lets go of the upload
+
+#endif

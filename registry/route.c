@@ -1,0 +1,210 @@
+// SPDX-License-Identifier: Apache-2.0
+// Paths of the registry; see route.h. A repository name may itself hold segments like "blobs" or "tags", so a path is
+// read from its end. Called by service.c on HTTP threads.
+#include "registry/route.h"
+
+#include "base/err.h"
+
+#include <string.h>
+
+static bool lower_alnum(char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
+}
+
+// One component: [a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*
+static bool component_ok(const char *s, size_t n)
+{
+    if (!n || !lower_alnum(s[0]) || !lower_alnum(s[n - 1]))
+        return false;
+    for (size_t i = 0; i < n;) {
+        if (lower_alnum(s[i])) {
+            i++;
+            continue;
+        }
+        size_t from = i;
+        while (i < n && s[i] == s[from])
+            i++;
+        size_t run = i - from;
+        bool ok = s[from] == '-' || (s[from] == '_' && run <= 2) || (s[from] == '.' && run == 1);
+        if (!ok || !lower_alnum(s[i])) // s[n - 1] is alphanumeric, so i < n here
+            return false;
+    }
+    return true;
+}
+
+bool repository_name_ok(const char *s, size_t n)
+{
+    if (!n || n > REPOSITORY_NAME_MAX)
+        return false;
+    for (size_t at = 0; at <= n;) {
+        const char *slash = memchr(s + at, '/', n - at);
+        size_t len = slash ? (size_t)(slash - s) - at : n - at;
+        if (!component_ok(s + at, len))
+            return false;
+        at += len + 1;
+    }
+    return true;
+}
+
+bool tag_ok(const char *s)
+{
+    size_t n = strlen(s);
+    if (!n || n > 128)
+        return false;
+    for (size_t i = 0; i < n; i++) {
+        bool word = lower_alnum(s[i]) || (s[i] >= 'A' && s[i] <= 'Z') || s[i] == '_';
+        if (!word && (!i || (s[i] != '.' && s[i] != '-')))
+            return false;
+    }
+    return true;
+}
+
+bool upload_id_ok(const char *id)
+{
+    const char *dot = strchr(id, '.');
+    if (!dot || dot == id || dot - id > 31 || strlen(dot + 1) != UPLOAD_ID_HEX || !(id[0] >= 'a' && id[0] <= 'z'))
+        return false;
+    for (const char *p = id; p < dot; p++)
+        if (!lower_alnum(*p))
+            return false;
+    return strspn(dot + 1, "0123456789abcdef") == UPLOAD_ID_HEX;
+}
+
+bool upload_id_of_region(const char *id, const char *region)
+{
+    size_t n = strlen(region);
+    return !strncmp(id, region, n) && id[n] == '.';
+}
+
+static bool segment_is(struct bytes s, const char *word)
+{
+    return bytes_equal(s, bytes_str(word));
+}
+
+// Cuts the last segment off `rest`. False when there is none.
+static bool segment_pop(struct bytes *rest, struct bytes *out)
+{
+    const char *p = (const char *)rest->p;
+    const char *slash = rest->n ? memrchr(p, '/', rest->n) : NULL;
+    if (!slash)
+        return false;
+    size_t at = (size_t)(slash - p);
+    *out = bytes_of(p + at + 1, rest->n - at - 1);
+    rest->n = at;
+    return true;
+}
+
+static int name_take(struct arena *a, struct bytes raw, struct route *r)
+{
+    if (!repository_name_ok((const char *)raw.p, raw.n)) {
+        r->fault = ROUTE_BAD_NAME;
+        return 0;
+    }
+    r->name = arena_strndup(a, (const char *)raw.p, raw.n);
+    return r->name ? 0 : ERR_NOMEM;
+}
+
+// A reference: what has a colon is a digest, all else a tag.
+static void reference_take(struct arena *a, struct bytes raw, struct route *r)
+{
+    const char *text = http_path_decode(a, (const char *)raw.p, raw.n);
+    bool digest_only = r->kind != ROUTE_MANIFEST;
+    if (r->fault)
+        return;
+    if (!text) {
+        r->fault = digest_only ? ROUTE_BAD_DIGEST : ROUTE_BAD_TAG;
+    } else if (digest_only || strchr(text, ':')) {
+        if (digest_parse(text, strlen(text), &r->digest))
+            r->fault = ROUTE_BAD_DIGEST;
+    } else if (tag_ok(text)) {
+        r->tag = text;
+    } else {
+        r->fault = ROUTE_BAD_TAG;
+    }
+}
+
+static int upload_take(struct arena *a, struct bytes raw, struct route *r)
+{
+    char *id = arena_strndup(a, (const char *)raw.p, raw.n);
+    if (!id)
+        return ERR_NOMEM;
+    if (upload_id_ok(id))
+        r->upload_id = id;
+    else if (!r->fault)
+        r->fault = ROUTE_BAD_UPLOAD;
+    return 0;
+}
+
+// rest: NAME; two: the segment before the last one.
+static enum route_kind kind_of(struct bytes two, struct bytes last)
+{
+    if (segment_is(two, "tags") && segment_is(last, "list"))
+        return ROUTE_TAGS;
+    if (segment_is(two, "manifests"))
+        return ROUTE_MANIFEST;
+    if (segment_is(two, "referrers"))
+        return ROUTE_REFERRERS;
+    if (segment_is(two, "blobs"))
+        return segment_is(last, "uploads") ? ROUTE_UPLOADS : ROUTE_BLOB;
+    return ROUTE_NONE;
+}
+
+int route_parse(struct arena *a, const char *path, struct route *out)
+{
+    struct route r = {0};
+    struct bytes rest, last, two, three;
+    if (!strcmp(path, "/v2") || !strcmp(path, "/v2/")) {
+        r.kind = ROUTE_BASE;
+    } else if (!strcmp(path, "/v2/_catalog")) {
+        r.kind = ROUTE_CATALOG;
+    } else if (!strncmp(path, "/v2/", 4)) {
+        rest = bytes_str(path + 4);
+        if (segment_pop(&rest, &last) && segment_pop(&rest, &two)) {
+            struct bytes name = rest;
+            r.kind = kind_of(two, last);
+            if (r.kind == ROUTE_NONE && segment_is(two, "uploads") && segment_pop(&name, &three) &&
+                segment_is(three, "blobs"))
+                r.kind = last.n ? ROUTE_UPLOAD : ROUTE_UPLOADS;
+            else
+                name = rest;
+            if (r.kind != ROUTE_NONE && name_take(a, name, &r))
+                return ERR_NOMEM;
+            if (r.kind == ROUTE_UPLOAD && upload_take(a, last, &r))
+                return ERR_NOMEM;
+            if (r.kind == ROUTE_MANIFEST || r.kind == ROUTE_BLOB || r.kind == ROUTE_REFERRERS)
+                reference_take(a, last, &r);
+        }
+    }
+    *out = r;
+    return 0;
+}
+
+bool route_method_ok(const struct route *r, enum http_method m)
+{
+    bool read = m == HTTP_GET || m == HTTP_HEAD;
+    switch (r->kind) {
+    case ROUTE_MANIFEST:
+        return read || m == HTTP_PUT;
+    case ROUTE_UPLOADS:
+        return m == HTTP_POST;
+    case ROUTE_UPLOAD:
+        return read || m == HTTP_PATCH || m == HTTP_PUT || m == HTTP_DELETE;
+    default:
+        return read;
+    }
+}
+
+const char *route_allow(const struct route *r)
+{
+    switch (r->kind) {
+    case ROUTE_MANIFEST:
+        return "GET, HEAD, PUT";
+    case ROUTE_UPLOADS:
+        return "POST";
+    case ROUTE_UPLOAD:
+        return "GET, HEAD, PATCH, PUT, DELETE";
+    default:
+        return "GET, HEAD";
+    }
+}

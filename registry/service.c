@@ -1,0 +1,307 @@
+// SPDX-License-Identifier: Apache-2.0
+// The registry's front door; see registry.h. `begin` runs on an HTTP thread and is pure CPU: what the path means,
+// whether the method fits, who asks and what for; then a handler fills the plan. All that touches disk or database runs
+// on the pool through op_run.
+#include "registry/registry_priv.h"
+
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/log.h"
+#include "base/mem.h"
+
+#include <string.h>
+
+#define MANIFEST_MAX_DEFAULT (4u << 20)
+
+int registry_service_new(const struct registry_service_options *o, struct registry_service **out)
+{
+    if (!hostname_region_ok(o->region) || !o->url_key || !o->blobs || !o->meta)
+        return ERR_INVAL;
+    struct registry_service *s = mem_zalloc(sizeof *s);
+    if (!s)
+        return ERR_NOMEM;
+    strcpy(s->region, o->region);
+    s->blobs = o->blobs;
+    s->meta = o->meta;
+    s->pool = o->pool;
+    s->manifest_max_bytes = o->manifest_max_bytes ? o->manifest_max_bytes : MANIFEST_MAX_DEFAULT;
+    memcpy(s->url_key, o->url_key, sizeof s->url_key);
+    *out = s;
+    return 0;
+}
+
+void registry_service_free(struct registry_service *s)
+{
+    if (s)
+        explicit_bzero(s->url_key, sizeof s->url_key);
+    free(s);
+}
+
+static void op_run(struct http_request *req, struct http_response *resp)
+{
+    struct op *op = req->ctx;
+    op->act(op, resp);
+    if (!op->failed)
+        return;
+    int rc = op->failed; // an answer without one of its headers would say something else
+    *resp = (struct http_response){0};
+    answer_error(op, resp, rc, "answering");
+}
+
+void op_plan(struct op *op, struct http_plan *plan, enum http_plan_kind kind,
+             void (*act)(struct op *op, struct http_response *resp))
+{
+    op->act = act;
+    plan->kind = kind;
+    plan->run = op_run;
+    plan->ctx = op;
+    plan->pool = op->s->pool;
+}
+
+static bool host_is(const struct hostname *h, enum name_kind kind)
+{
+    return hostname_public_of(h->kind) == kind;
+}
+
+// Where this request was sent to, and where uploads go on: on the global name, with regional endpoints on, at this
+// region's own name, so that a push stays where it began.
+static int hosts_set(struct op *op, const struct topology *t, const struct registry *reg, const struct hostname *host)
+{
+    char here[HOSTNAME_TEXT_SIZE], upload[HOSTNAME_TEXT_SIZE], port[8] = "";
+    struct arena *a = &op->req->arena;
+    bool moves = reg->regional_endpoints && host_is(host, NAME_GLOBAL);
+    enum name_kind kind = host->kind;
+    if (moves)
+        kind = host->kind == NAME_GLOBAL ? NAME_REGIONAL : NAME_REGIONAL_PRIVATE;
+    if (hostname_format(host->kind, t->domain, host->label, host->region, host->stamp, here) ||
+        hostname_format(kind, t->domain, host->label, moves ? op->s->region : host->region, NULL, upload))
+        return ERR_INVAL;
+    if (t->https_port != 443)
+        snprintf(port, sizeof port, ":%u", t->https_port);
+    op->sign = moves;
+    op->here = arena_printf(a, "https://%s%s", here, port);
+    op->upload_host = arena_strdup(a, upload);
+    op->upload_here = arena_printf(a, "https://%s%s", upload, port);
+    op->registry = arena_strdup(a, reg->name);
+    return op->here && op->upload_host && op->upload_here && op->registry ? 0 : ERR_NOMEM;
+}
+
+// A valid signature is authority by itself and wins over a Bearer that has gone stale. Its host is the one called.
+static bool signature_holds(struct op *op, const struct topology *t, const struct hostname *host)
+{
+    char name[HOSTNAME_TEXT_SIZE];
+    const char *value = http_query_get(op->req, SIGNED_URL_PARAMETER, 0);
+    if (!value || op->route.kind != ROUTE_UPLOAD || op->route.fault ||
+        hostname_format(host->kind, t->domain, host->label, host->region, host->stamp, name))
+        return false;
+    struct signed_url u = {.kind = "upload",
+                           .methods = SIGNED_URL_UPLOAD_METHODS,
+                           .host = name,
+                           .registry = op->registry,
+                           .repository = op->route.name,
+                           .upload_id = op->route.upload_id};
+    if (signed_url_check(op->s->url_key, &u, value, clock_wall_ms(), &op->req->arena, &op->principal))
+        return false;
+    op->sign = true; // the next Location carries one again
+    return true;
+}
+
+static bool writes(const struct op *op)
+{
+    return op->route.kind == ROUTE_UPLOADS || op->route.kind == ROUTE_UPLOAD || op->req->method == HTTP_PUT;
+}
+
+static bool permitted(const struct op *op)
+{
+    const struct access *acc = &op->access;
+    switch (op->route.kind) {
+    case ROUTE_BASE: // without a token always a challenge, also where pulling is free for all: containers/image takes
+                     // challenges from here alone, and docker login checks a password against it
+        return acc->token_id || acc->peer;
+    case ROUTE_CATALOG:
+        for (size_t i = 0; i < acc->n_grants; i++)
+            if (!strcmp(acc->grants[i].repository, "*") && (acc->grants[i].actions & ACTION_CATALOG))
+                return true;
+        return acc->everywhere & ACTION_CATALOG;
+    default:
+        if (!op->route.name) // NAME_INVALID, or no such path: told to whoever may be here at all
+            return acc->token_id || acc->peer || acc->everywhere;
+        return access_actions(acc, op->route.name) & (writes(op) ? ACTION_PUSH : ACTION_PULL);
+    }
+}
+
+static const char *scope_of(struct op *op)
+{
+    struct arena *a = &op->req->arena;
+    if (op->route.kind == ROUTE_CATALOG)
+        return "registry:catalog:*";
+    if (!op->route.name)
+        return NULL;
+    if (op->mount_from)
+        return arena_printf(a, "repository:%s:pull,push repository:%s:pull", op->route.name, op->mount_from);
+    return arena_printf(a, "repository:%s:%s", op->route.name, writes(op) ? "pull,push" : "pull");
+}
+
+static void mount_read(struct op *op)
+{
+    if (op->route.kind != ROUTE_UPLOADS || op->req->method != HTTP_POST)
+        return;
+    const char *from = http_query_get(op->req, "from", 0);
+    op->mount = http_query_get(op->req, "mount", 0) != NULL;
+    if (op->mount && from && repository_name_ok(from, strlen(from)))
+        op->mount_from = from;
+    else if (from && *from)
+        op->mount = false; // from nowhere: an ordinary start
+}
+
+// False: answered with a challenge.
+static bool admitted(struct op *op, const struct topology *t, const struct registry *reg, const struct hostname *host,
+                     struct http_response *resp)
+{
+    if (signature_holds(op, t, host))
+        return true;
+    int rc = auth_check(t, reg, op->req, clock_wall_ms(), &op->access);
+    if (rc == ERR_NOMEM) {
+        answer_error(op, resp, rc, "checking a token");
+        return false;
+    }
+    if (!rc && permitted(op)) {
+        op->principal = op->access.principal ? op->access.principal : "";
+        return true;
+    }
+    if (!rc && op->access.token_id && op->route.kind != ROUTE_BASE)
+        rc = ERR_DENIED;
+    auth_challenge(op->req, t, host, scope_of(op), rc, resp);
+    return false;
+}
+
+static void base_reply(struct op *op, struct http_response *resp)
+{
+    http_response_bytes(resp, 200, "application/json", bytes_str("{}"));
+    answer_header(op, resp, "Docker-Distribution-Api-Version", "registry/2.0");
+}
+
+static void not_here(struct op *op, struct http_response *resp, const char *why)
+{
+    oci_error(op->req, resp, 404, "UNSUPPORTED", NULL, "%s", why);
+}
+
+static void dispatch(struct op *op, struct http_plan *plan)
+{
+    struct http_response *resp = &plan->response;
+    switch (op->route.kind) {
+    case ROUTE_NONE:
+        not_here(op, resp, "no such path");
+        break;
+    case ROUTE_BASE:
+        base_reply(op, resp);
+        break;
+    case ROUTE_CATALOG:
+        op_plan(op, plan, HTTP_PLAN_RUN, catalog_read);
+        break;
+    case ROUTE_TAGS:
+        op_plan(op, plan, HTTP_PLAN_RUN, tags_read);
+        break;
+    case ROUTE_MANIFEST:
+        // The content and what is parsed from it hang off the request: its ceiling grows by what a manifest may need.
+        if (op->req->arena.max_bytes)
+            op->req->arena.max_bytes += 2 * op->s->manifest_max_bytes + (4u << 20);
+        if (op->req->method == HTTP_PUT)
+            manifest_put_begin(op, plan);
+        else
+            op_plan(op, plan, HTTP_PLAN_RUN, manifest_read);
+        break;
+    case ROUTE_BLOB:
+        op_plan(op, plan, HTTP_PLAN_RUN, blob_read);
+        break;
+    case ROUTE_UPLOADS:
+        uploads_begin(op, plan);
+        break;
+    case ROUTE_UPLOAD:
+        upload_begin(op, plan);
+        break;
+    case ROUTE_REFERRERS: // as the specification says for registries without it: clients fall back to the tag schema
+        not_here(op, resp, "the referrers API is not offered here");
+        break;
+    }
+}
+
+static int op_new(struct registry_service *s, struct http_request *req, const struct topology *t,
+                  const struct registry *reg, const struct hostname *host, struct op **out)
+{
+    struct op *op = arena_alloc(&req->arena, sizeof *op);
+    if (!op)
+        return ERR_NOMEM;
+    op->s = s;
+    op->req = req;
+    op->principal = "";
+    int rc = route_parse(&req->arena, req->path, &op->route);
+    if (!rc)
+        rc = hosts_set(op, t, reg, host);
+    if (rc)
+        return rc;
+    mount_read(op);
+    *out = op;
+    return 0;
+}
+
+void registry_service_begin(struct registry_service *s, struct http_request *req, const struct topology *t,
+                            const struct registry *reg, const struct hostname *host, struct http_plan *plan)
+{
+    struct http_response *resp = &plan->response;
+    struct op *op = NULL;
+    plan->kind = HTTP_PLAN_REPLY;
+    int rc = op_new(s, req, t, reg, host, &op);
+    if (rc == ERR_INVAL) {
+        oci_error(req, resp, 421, "UNSUPPORTED", NULL, "this host is not an endpoint of a registry");
+        return;
+    }
+    if (rc) {
+        oci_error(req, resp, 503, "UNAVAILABLE", NULL, "too much work is waiting here; try again");
+        return;
+    }
+    bool data = host_is(host, NAME_DATA);
+    if (data && op->route.kind != ROUTE_BLOB)
+        not_here(op, resp, "a data host serves blobs only");
+    else if (op->route.kind != ROUTE_NONE && !route_method_ok(&op->route, req->method))
+        answer_method(op, resp);
+    else if (admitted(op, t, reg, host, resp)) {
+        if (op->route.kind != ROUTE_NONE && op->route.fault)
+            answer_fault(op, resp);
+        else
+            dispatch(op, plan);
+    }
+    if (op->failed && plan->kind == HTTP_PLAN_REPLY) {
+        *resp = (struct http_response){0};
+        oci_error(req, resp, 503, "UNAVAILABLE", NULL, "too much work is waiting here; try again");
+    }
+}
+
+int registry_uploads_expire(struct registry_service *s, int64_t max_idle_ms, size_t *out_n)
+{
+    int64_t before = clock_wall_ms() - max_idle_ms;
+    size_t removed = 0, n_files = 0, n, n_gone;
+    int rc;
+    do { // in batches; one that removes nothing (all still open) ends it
+        const char **ids;
+        struct arena a;
+        n_gone = 0;
+        arena_init(&a, 1 << 20);
+        rc = meta_uploads_idle(s->meta, before, 256, &a, &ids, &n);
+        for (size_t i = 0; !rc && i < n; i++) {
+            if (blob_upload_discard(s->blobs, ids[i]))
+                continue; // open, or the disk says no: next time
+            rc = meta_upload_delete(s->meta, ids[i]);
+            if (rc == ERR_NOTFOUND)
+                rc = 0;
+            n_gone += !rc;
+        }
+        arena_done(&a);
+        removed += n_gone;
+    } while (!rc && n_gone && n == 256);
+    if (!rc)
+        rc = blob_uploads_expire(s->blobs, before, &n_files); // files that lost their row
+    if (!rc)
+        *out_n = removed + n_files;
+    return rc;
+}

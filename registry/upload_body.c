@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+// The bytes of an upload on their way to the disk. Called through the sink and by uploads.c, on the pool, one call at a
+// time per request. Invariants:
+//   1. The row's size is the truth: a request begins there, whatever more an interrupted one left in the file.
+//   2. One request at a time has an upload open; the row is read again once it is, so that (1) holds.
+//   3. Bytes count only when their request ends well: a cut connection leaves the row as it was.
+#include "registry/registry_priv.h"
+
+#include "base/err.h"
+#include "base/log.h"
+#include "base/mem.h"
+
+#include <string.h>
+
+static int row_get(struct op *op, struct upload_row *out)
+{
+    struct upload_row row;
+    int rc = meta_upload_get(op->s->meta, op->io.id, &op->req->arena, &row);
+    if (rc)
+        return rc;
+    if (strcmp(row.registry, op->registry) || strcmp(row.repository, op->route.name))
+        return ERR_NOTFOUND;
+    *out = row;
+    return 0;
+}
+
+static int resume(struct op *op)
+{
+    struct upload_io *io = &op->io;
+    struct upload_row row;
+    int rc = row_get(op, &row);
+    if (rc)
+        return rc;
+    rc = blob_upload_open(op->s->blobs, io->id, &io->u);
+    if (rc) {
+        io->in_use = rc == ERR_BUSY;
+        return rc;
+    }
+    rc = row_get(op, &row);
+    if (rc)
+        return rc;
+    io->acked = row.size;
+    rc = blob_upload_trim(io->u, row.size);
+    if (rc == ERR_RANGE) { // the file was lost or became a blob without its link: the client starts anew
+        log_warn("registry: upload %s is shorter than was acknowledged; dropped", io->id);
+        meta_upload_delete(op->s->meta, io->id);
+        return ERR_NOTFOUND;
+    }
+    return !rc && io->ranged && io->from != row.size ? ERR_RANGE : rc;
+}
+
+void upload_enter(struct op *op)
+{
+    struct upload_io *io = &op->io;
+    if (io->entered)
+        return;
+    io->entered = true;
+    if (meta_closed_why(op->s->meta, &op->req->arena))
+        io->err = ERR_CLOSED;
+    else
+        io->err = io->fresh ? blob_upload_open(op->s->blobs, io->id, &io->u) : resume(op);
+}
+
+static int sink_write(struct http_request *req, const uint8_t *p, size_t n)
+{
+    struct op *op = req->ctx;
+    struct upload_io *io = &op->io;
+    upload_enter(op);
+    if (!io->err && io->ranged && n > io->to - io->from + 1 - io->received)
+        io->err = ERR_TOOBIG;
+    if (!io->err)
+        io->err = blob_upload_write(io->u, p, n);
+    if (!io->err)
+        io->received += n;
+    return io->err;
+}
+
+const struct http_sink upload_sink = {.write = sink_write};
+
+bool upload_complete(struct op *op)
+{
+    struct upload_io *io = &op->io;
+    upload_enter(op);
+    if (!io->err && io->ranged && io->received != io->to - io->from + 1)
+        io->err = ERR_TOOBIG;
+    return !io->err;
+}
+
+void upload_done(struct http_request *req)
+{
+    struct op *op = req->ctx;
+    struct upload_io *io = &op->io;
+    blob_upload_close(take_ptr(io->u));
+    if (io->fresh && io->entered && !io->committed)
+        blob_upload_discard(op->s->blobs, io->id); // what stays behind is found by blob_uploads_expire
+}
