@@ -32,7 +32,7 @@ test-asan: deps
 # Only what these tests need is built, by meson test itself.
 test-tsan: deps
 	@[ -f $(B)-tsan/build.ninja ] || meson setup $(B)-tsan $(TSAN)
-	@CK_FORK=no TSAN_OPTIONS=halt_on_error=1:suppressions=$(CURDIR)/tests/support/tsan.supp tools/run-tests $(B)-tsan \
+	@TSAN_OPTIONS=halt_on_error=1:suppressions=$(CURDIR)/tests/support/tsan.supp tools/run-tests $(B)-tsan \
 		--only '^unit (base/(snapshot|log)|net/|store/|auth/|certs/|resolver/server|replication/)' -t 4
 fuzz: deps
 	@[ -f $(B)-fuzz/build.ninja ] || CC=clang meson setup $(B)-fuzz $(FUZZ)

@@ -27,7 +27,7 @@ struct upload {
 };
 static struct upload up;
 static _Atomic int gate_open = 1, sink_sleep_ms, stream_closed_n, stream_reads, runs, begins;
-static struct http_stream *live;
+static struct http_stream *_Atomic live;
 static _Atomic size_t live_bytes;
 
 static int sink_write(struct http_request *req, const uint8_t *p, size_t n)
@@ -67,7 +67,9 @@ static void run(struct http_request *req, struct http_response *resp)
     while (!atomic_load(&gate_open) && strstr(req->path, "gate"))
         clock_sleep_ms(2);
     if (!strcmp(req->path, "/stream")) {
-        (void)http_response_stream(resp, 200, "text/plain", &stream_ops, NULL, &live);
+        struct http_stream *mine = NULL;
+        (void)http_response_stream(resp, 200, "text/plain", &stream_ops, NULL, &mine);
+        atomic_store(&live, mine);
         return;
     }
     if (!strcmp(req->path, "/accel")) {
