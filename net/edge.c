@@ -1,0 +1,362 @@
+// SPDX-License-Identifier: Apache-2.0
+// nginx's life under the supervisor; see edge.h. One thread: the supervisor's main thread, which must also be the one
+// that outlives the child (the kernel's parent-death signal is tied to the thread that forked).
+//
+// Invariants
+//   1. nginx.conf in the runtime folder has always passed `nginx -t`: a new text is tested beside and renamed.
+//   2. The master leads a process group of its own. Before its pid is reaped the group is killed, so that no worker
+//      keeps a port and the number cannot have been given to anyone else.
+//   3. When the supervisor dies, however it dies, the kernel sends the master SIGTERM and its workers end with it.
+#include "net/edge.h"
+
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "base/mem.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define EDGE_BACKOFF_MIN_MS 100
+#define EDGE_BACKOFF_MAX_MS 10000
+#define EDGE_HEALTHY_MS 60000 // so long a life forgets earlier failures
+#define EDGE_START_MS 8000    // nginx itself retries a taken port for 2.5 s
+#define EDGE_TEST_MS 15000
+
+struct edge {
+    char *nginx, *runtime_dir, *conf, *conf_new, *pid_file, *log_file;
+    pid_t pid; // 0: none
+    int64_t started_ms;
+    off_t log_from; // where this start's lines begin
+    uint32_t backoff_ms;
+    struct edge_status status;
+};
+
+// --- children ---
+
+// In the child only: a clean slate, then nginx.
+static void __attribute__((noreturn))
+child_exec(const struct edge *e, int out_fd, pid_t parent, const char *const argv[])
+{
+    setpgid(0, 0);
+    prctl(PR_SET_PDEATHSIG, SIGTERM);
+    if (getppid() != parent)
+        _exit(126); // the parent died before the line above could bind us to it
+    struct sigaction dfl = {.sa_handler = SIG_DFL};
+    for (int s = 1; s < NSIG; s++)
+        sigaction(s, &dfl, NULL);
+    sigset_t none;
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+    int null = open("/dev/null", O_RDWR);
+    if (null < 0 || dup2(null, 0) < 0 || dup2(out_fd, 1) < 0 || dup2(out_fd, 2) < 0)
+        _exit(126);
+    if (null > 2)
+        close(null);
+    closefrom(3); // nginx would take inherited sockets along into its workers
+    execv(e->nginx, (char *const *)(uintptr_t)argv);
+    static const char text[] = "the program cannot be executed\n";
+    (void)!write(2, text, sizeof text - 1);
+    _exit(127);
+}
+
+static pid_t child_start(const struct edge *e, int out_fd, const char *const argv[])
+{
+    pid_t parent = getpid(), pid = fork();
+    if (pid == 0)
+        child_exec(e, out_fd, parent, argv);
+    if (pid > 0)
+        setpgid(pid, pid); // both sides, so that neither runs ahead of the other
+    return pid;
+}
+
+// Has it ended? Leaves the zombie, so that the group can be killed by a number nobody else can have.
+static bool child_ended(pid_t pid)
+{
+    siginfo_t si = {0};
+    int rc = waitid(P_PID, (id_t)pid, &si, WEXITED | WNOHANG | WNOWAIT);
+    return rc < 0 ? errno == ECHILD : si.si_pid == pid;
+}
+
+static bool child_wait(pid_t pid, unsigned for_ms)
+{
+    for (int64_t until = clock_mono_ms() + for_ms; !child_ended(pid);) {
+        if (clock_mono_ms() >= until)
+            return false;
+        clock_sleep_ms(5);
+    }
+    return true;
+}
+
+static int child_bury(pid_t pid) // kills the group, reaps; the wait status
+{
+    int status = 0;
+    kill(-pid, SIGKILL);
+    while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+        ;
+    return status;
+}
+
+// --- configuration ---
+
+// nginx's own words, line by line.
+static void diag_lines(struct diag *diag, char *text)
+{
+    char *save = NULL;
+    for (char *l = strtok_r(text, "\n", &save); l; l = strtok_r(NULL, "\n", &save))
+        diag_add(diag, NULL, 0, "%s", l);
+}
+
+static int conf_test(struct edge *e, struct diag *diag)
+{
+    int pipe_fd[2];
+    if (pipe2(pipe_fd, O_CLOEXEC))
+        return err_from_errno(errno);
+    const char *const argv[] = {e->nginx, "-t", "-q", "-p", e->runtime_dir, "-e", "stderr", "-c", e->conf_new, NULL};
+    pid_t pid = child_start(e, pipe_fd[1], argv);
+    close(pipe_fd[1]);
+    AUTO_CLOSE int from = pipe_fd[0];
+    if (pid < 0)
+        return ERR_NOMEM;
+    char text[4096];
+    size_t n = 0;
+    int64_t until = clock_mono_ms() + EDGE_TEST_MS;
+    for (;;) {
+        struct pollfd p = {.fd = from, .events = POLLIN};
+        int64_t left = until - clock_mono_ms();
+        if (left <= 0 || poll(&p, 1, (int)left) == 0)
+            break;
+        char more[512];
+        ssize_t got = read(from, more, sizeof more);
+        if (got <= 0 && errno != EINTR)
+            break;
+        for (ssize_t i = 0; i < got && n < sizeof text - 1; i++)
+            text[n++] = more[i];
+        if (got == 0)
+            break;
+    }
+    text[n] = 0;
+    bool ended = child_wait(pid, 1000);
+    int status = child_bury(pid);
+    if (ended && WIFEXITED(status) && WEXITSTATUS(status) == 0)
+        return 0;
+    snprintf(e->status.last_error, sizeof e->status.last_error, "%.500s",
+             n ? text : "nginx -t failed and said nothing");
+    if (n)
+        diag_lines(diag, text);
+    else
+        diag_add(diag, NULL, 0, "%s -t failed and said nothing", e->nginx);
+    return ERR_INVAL;
+}
+
+// Rendered, tested beside, renamed: or the old one stays.
+static int conf_replace(struct edge *e, const struct edge_config *c, struct diag *diag)
+{
+    AUTO_BUF struct buf text;
+    buf_init(&text, 0);
+    int rc = edge_render(c, &text, diag);
+    if (rc)
+        return rc;
+    rc = file_write_atomic(e->conf_new, text.p, text.n, 0600);
+    if (rc) {
+        diag_add(diag, NULL, 0, "%s: %s", e->conf_new, err_text(rc));
+        return rc;
+    }
+    rc = conf_test(e, diag);
+    if (!rc && rename(e->conf_new, e->conf)) {
+        rc = err_from_errno(errno);
+        diag_add(diag, NULL, 0, "%s: %s", e->conf, err_text(rc));
+    }
+    if (!rc)
+        e->status.last_error[0] = 0;
+    return rc;
+}
+
+// --- life ---
+
+// The first fatal complaint in the log since this start, for people.
+static void log_tail(struct edge *e, const char *fallback)
+{
+    char text[8192], *best = NULL, *save = NULL;
+    AUTO_CLOSE int fd = open(e->log_file, O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd >= 0 ? pread(fd, text, sizeof text - 1, e->log_from) : 0;
+    text[n > 0 ? n : 0] = 0;
+    for (char *l = strtok_r(text, "\n", &save); l && !best; l = strtok_r(NULL, "\n", &save))
+        if (strstr(l, "[emerg]") || strstr(l, "cannot be executed"))
+            best = l;
+    snprintf(e->status.last_error, sizeof e->status.last_error, "%.100s%s%.400s", fallback, best ? ": " : "",
+             best ? best : "");
+}
+
+static off_t log_size(const struct edge *e)
+{
+    struct stat st;
+    return stat(e->log_file, &st) ? 0 : st.st_size;
+}
+
+static int master_start(struct edge *e)
+{
+    unlink(e->pid_file);
+    e->log_from = log_size(e);
+    AUTO_CLOSE int log_fd = open(e->log_file, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0640);
+    if (log_fd < 0)
+        return err_from_errno(errno);
+    const char *const argv[] = {e->nginx, "-p", e->runtime_dir, "-e", e->log_file, "-c", e->conf, NULL};
+    pid_t pid = child_start(e, log_fd, argv);
+    if (pid < 0)
+        return ERR_NOMEM;
+    e->pid = e->status.pid = pid;
+    e->started_ms = clock_mono_ms();
+    e->status.state = EDGE_RUNNING;
+    return 0;
+}
+
+static void backoff(struct edge *e)
+{
+    if (clock_mono_ms() - e->started_ms >= EDGE_HEALTHY_MS)
+        e->backoff_ms = 0;
+    e->backoff_ms = e->backoff_ms ? e->backoff_ms * 2 : EDGE_BACKOFF_MIN_MS;
+    if (e->backoff_ms > EDGE_BACKOFF_MAX_MS)
+        e->backoff_ms = EDGE_BACKOFF_MAX_MS;
+    e->status.state = EDGE_BACKOFF;
+    e->status.next_try_ms = clock_mono_ms() + e->backoff_ms;
+}
+
+static void describe_end(int status, char *out, size_t cap)
+{
+    if (WIFSIGNALED(status))
+        snprintf(out, cap, "nginx was killed by signal %d", WTERMSIG(status));
+    else
+        snprintf(out, cap, "nginx ended with status %d", WEXITSTATUS(status));
+}
+
+static void edge_free(struct edge *e)
+{
+    free(e->nginx);
+    free(e->runtime_dir);
+    free(e->conf);
+    free(e->conf_new);
+    free(e->pid_file);
+    free(e->log_file);
+    free(e);
+}
+
+static struct edge *edge_new(const struct edge_config *c)
+{
+    struct edge *e = mem_zalloc(sizeof *e);
+    if (!e)
+        return NULL;
+    e->nginx = mem_strdup(c->nginx);
+    e->runtime_dir = mem_strdup(c->runtime_dir);
+    e->conf = mem_printf("%s/nginx.conf", c->runtime_dir);
+    e->conf_new = mem_printf("%s/nginx.conf.new", c->runtime_dir);
+    e->pid_file = mem_printf("%s/nginx.pid", c->runtime_dir);
+    e->log_file = mem_printf("%s/nginx.log", c->runtime_dir);
+    e->status.state = EDGE_STOPPED;
+    if (e->nginx && e->runtime_dir && e->conf && e->conf_new && e->pid_file && e->log_file)
+        return e;
+    edge_free(e);
+    return NULL;
+}
+
+// nginx writes its pid once its ports are open.
+static bool master_ready(const struct edge *e)
+{
+    AUTO_BUF struct buf b;
+    buf_init(&b, 32);
+    return !file_read(e->pid_file, 32, &b) && atol(buf_cstr(&b)) == (long)e->pid;
+}
+
+int edge_start(const struct edge_config *c, struct diag *diag, struct edge **out)
+{
+    if (!c->nginx || !c->runtime_dir)
+        return ERR_INVAL;
+    struct edge *e = edge_new(c);
+    if (!e)
+        return ERR_NOMEM;
+    int rc = conf_replace(e, c, diag);
+    if (!rc && (rc = master_start(e)))
+        diag_add(diag, NULL, 0, "nginx cannot be started: %s", err_text(rc));
+    if (rc) {
+        edge_free(e);
+        return rc;
+    }
+    int64_t until = clock_mono_ms() + EDGE_START_MS;
+    while (!master_ready(e)) {
+        bool ended = child_ended(e->pid);
+        if (!ended && clock_mono_ms() < until) {
+            clock_sleep_ms(5);
+            continue;
+        }
+        child_bury(e->pid);
+        log_tail(e, ended ? "nginx did not start" : "nginx was not ready in time");
+        diag_add(diag, NULL, 0, "%s", e->status.last_error);
+        edge_free(e);
+        return ERR_IO;
+    }
+    *out = e;
+    return 0;
+}
+
+int edge_reload(struct edge *e, const struct edge_config *c, struct diag *diag)
+{
+    int rc = conf_replace(e, c, diag);
+    if (!rc && e->pid)
+        kill(e->pid, SIGHUP); // when it is down just now, the next start reads the new text
+    return rc;
+}
+
+void edge_tick(struct edge *e)
+{
+    if (e->status.state == EDGE_RUNNING && child_ended(e->pid)) {
+        char why[64];
+        describe_end(child_bury(e->pid), why, sizeof why);
+        e->pid = e->status.pid = 0;
+        log_tail(e, why);
+        backoff(e);
+        log_error("edge: %s; next try in %u ms", e->status.last_error, e->backoff_ms);
+    } else if (e->status.state == EDGE_BACKOFF && clock_mono_ms() >= e->status.next_try_ms) {
+        int rc = master_start(e);
+        e->status.n_restarts++;
+        if (rc) {
+            e->started_ms = clock_mono_ms();
+            snprintf(e->status.last_error, sizeof e->status.last_error, "nginx cannot be started: %s", err_text(rc));
+            backoff(e);
+        } else
+            log_info("edge: nginx started again, pid %d", (int)e->pid);
+    }
+}
+
+void edge_status(const struct edge *e, struct edge_status *out)
+{
+    *out = e->status;
+}
+
+bool edge_owns_pid(const struct edge *e, pid_t pid)
+{
+    return e->pid > 0 && e->pid == pid;
+}
+
+void edge_stop(struct edge *e, unsigned drain_ms)
+{
+    if (!e)
+        return;
+    if (e->pid) {
+        kill(e->pid, SIGQUIT);
+        if (!child_wait(e->pid, drain_ms)) {
+            kill(e->pid, SIGTERM);
+            child_wait(e->pid, 2000);
+        }
+        child_bury(e->pid);
+    }
+    edge_free(e);
+}

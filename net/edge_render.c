@@ -1,0 +1,314 @@
+// SPDX-License-Identifier: Apache-2.0
+// From edge_config to nginx.conf: pure text (but for the limit of open files). Called by edge.c in the supervisor, and
+// by tests.
+//
+// Invariants
+//   1. Every string that enters the text has passed text_ok (or the stricter name checks): nothing of it can end a
+//      directive, open a block or be read as a variable.
+//   2. Every location that hands a request on sets or blanks every header the daemon believes: add_header and
+//      proxy_set_header of an inner level cancel the outer ones, so they are written out in full each time.
+//   3. A name of another region is never served under this region's or the shared certificate's block: leading
+//      wildcards are this region's only, the shared names are one label deep, all else under the domain gets 421.
+#include "net/edge.h"
+
+#include "base/err.h"
+#include "base/mem.h"
+
+#include <string.h>
+#include <sys/resource.h>
+
+#define PUBLIC_READ_TIMEOUT "330s" // more than the daemon's own deadline for a request, and than any stream's silence
+
+static bool text_ok(const char *s)
+{
+    if (!s || !*s || strlen(s) > 1024)
+        return false;
+    for (; *s; s++)
+        if ((unsigned char)*s <= ' ' || *s == 127 || strchr("\"'`;{}$#\\", *s))
+            return false;
+    return true;
+}
+
+static bool region_ok(const char *s)
+{
+    size_t n = s ? strspn(s, "abcdefghijklmnopqrstuvwxyz0123456789") : 0;
+    return n >= 1 && n <= 31 && !s[n] && s[0] >= 'a';
+}
+
+static bool domain_ok(const char *s)
+{
+    size_t n = s ? strspn(s, "abcdefghijklmnopqrstuvwxyz0123456789.-") : 0;
+    return n >= 1 && n <= 253 && !s[n] && s[0] != '.' && s[n - 1] != '.' && !strstr(s, "..");
+}
+
+static int config_check(const struct edge_config *c, struct diag *diag)
+{
+    const struct {
+        const char *what, *text;
+    } texts[] = {{"runtime_dir", c->runtime_dir}, {"public_socket", c->public_socket},
+                 {"peer_socket", c->peer_socket}, {"blob_dir", c->blob_dir},
+                 {"region_pem", c->region_pem},   {"shared_pem", c->shared_pem},
+                 {"peer_pem", c->peer_pem},       {"ca_pem", c->ca_pem}};
+    int rc = 0;
+    for (size_t i = 0; i < ARRAY_LEN(texts); i++)
+        if (!text_ok(texts[i].text) || texts[i].text[0] != '/') {
+            diag_add(diag, NULL, 0, "edge: %s must be an absolute path without quotes, blanks or any of ; { } $ # \\",
+                     texts[i].what);
+            rc = ERR_INVAL;
+        }
+    if (c->user && !text_ok(c->user)) {
+        diag_add(diag, NULL, 0, "edge: user is not a user name");
+        rc = ERR_INVAL;
+    }
+    if (!domain_ok(c->domain) || !region_ok(c->region)) {
+        diag_add(diag, NULL, 0, "edge: domain or region is malformed");
+        rc = ERR_INVAL;
+    }
+    for (size_t i = 0; i < c->n_peers; i++)
+        if (!region_ok(c->peers[i].region)) {
+            diag_add(diag, NULL, 0, "edge: peer %zu has a malformed region name", i);
+            rc = ERR_INVAL;
+        }
+    if (!c->n_https) {
+        diag_add(diag, NULL, 0, "edge: no address to listen on");
+        rc = ERR_INVAL;
+    }
+    return rc;
+}
+
+static unsigned long open_files(void) // asking for more than the hard limit only fills nginx's log
+{
+    struct rlimit l;
+    return !getrlimit(RLIMIT_NOFILE, &l) && l.rlim_max < 32768 ? (unsigned long)l.rlim_max : 32768;
+}
+
+static void put_frame(struct buf *b, const struct edge_config *c)
+{
+    buf_str(b, "# Written by meridiand from its configuration; edits are lost.\ndaemon off;\nmaster_process on;\n");
+    if (c->user)
+        buf_printf(b, "user %s;\n", c->user);
+    if (c->n_workers)
+        buf_printf(b, "worker_processes %u;\n", c->n_workers);
+    else
+        buf_str(b, "worker_processes auto;\n");
+    buf_printf(b,
+               "worker_rlimit_nofile %lu;\npid %s/nginx.pid;\nlock_file %s/nginx.lock;\nerror_log %s/nginx.log "
+               "warn;\nevents { worker_connections 8192; }\nhttp {\n",
+               open_files(), c->runtime_dir, c->runtime_dir, c->runtime_dir);
+    static const char *const temps[] = {"client_body", "proxy", "fastcgi", "uwsgi", "scgi"};
+    for (size_t i = 0; i < ARRAY_LEN(temps); i++)
+        buf_printf(b, "  %s_temp_path %s/tmp-%s;\n", temps[i], c->runtime_dir, temps[i]);
+    buf_str(b, "  access_log off; server_tokens off; types { } default_type application/octet-stream;\n"
+               "  sendfile on; tcp_nopush on; reset_timedout_connection on; merge_slashes off;\n"
+               "  underscores_in_headers off; ignore_invalid_headers on; server_names_hash_bucket_size 512;\n"
+               "  client_header_timeout 10s; client_body_timeout 60s; send_timeout 60s; keepalive_timeout 65s;\n"
+               "  keepalive_requests 10000; client_header_buffer_size 4k; large_client_header_buffers 4 16k;\n"
+               "  client_max_body_size 0; client_body_buffer_size 256k;\n"
+               "  limit_conn_zone $binary_remote_addr zone=by_client:10m; limit_conn_status 429;\n"
+               "  ssl_protocols TLSv1.2 TLSv1.3; ssl_prefer_server_ciphers off; ssl_session_tickets off;\n"
+               "  ssl_ciphers ECDHE+AESGCM:ECDHE+CHACHA20; ssl_session_timeout 1h;\n"
+               "  proxy_http_version 1.1; proxy_request_buffering off; proxy_buffering off; proxy_buffer_size 16k; "
+               "proxy_buffers 8 16k;\n"
+               "  proxy_next_upstream off; proxy_connect_timeout 5s; proxy_send_timeout 150s;\n"
+               "  proxy_read_timeout " PUBLIC_READ_TIMEOUT ";\n"
+               "  proxy_ignore_headers X-Accel-Expires X-Accel-Limit-Rate X-Accel-Buffering X-Accel-Charset;\n");
+}
+
+static void put_upstreams(struct buf *b, const struct edge_config *c)
+{
+    buf_printf(b,
+               "  upstream meridian_public { server unix:%s; keepalive 64; }\n"
+               "  upstream meridian_peer { server unix:%s; keepalive 64; }\n",
+               c->public_socket, c->peer_socket);
+    char at[ENDPOINT_TEXT_SIZE];
+    for (size_t i = 0; i < c->n_peers; i++)
+        buf_printf(b, "  upstream region_%s { server %s; keepalive 16; }\n", c->peers[i].region,
+                   endpoint_format(&c->peers[i].address, at));
+}
+
+// What the daemon may believe, and what a client may not say. `cert`: the value of the peer certificate header.
+static void put_headers(struct buf *b, const char *indent, const char *cert)
+{
+    static const char *const blank[] = {"Forwarded",
+                                        "X-Forwarded-For",
+                                        "X-Forwarded-Host",
+                                        "X-Forwarded-Proto",
+                                        "X-Forwarded-Port",
+                                        "X-Forwarded-Server",
+                                        "X-Forwarded-Prefix",
+                                        "X-Forwarded-Scheme",
+                                        "X-Forwarded-Ssl",
+                                        "X-Real-IP",
+                                        "X-Client-IP",
+                                        "True-Client-IP",
+                                        "X-Original-URL",
+                                        "X-Rewrite-URL",
+                                        "X-Accel-Redirect",
+                                        "X-Accel-Buffering",
+                                        "X-Accel-Charset",
+                                        "X-Accel-Expires",
+                                        "X-Accel-Limit-Rate",
+                                        "X-Meridian-Region",
+                                        "X-Meridian-Stamp",
+                                        "X-Meridian-Request-Id",
+                                        "TE",
+                                        "Trailer",
+                                        "Upgrade",
+                                        "Proxy"};
+    buf_printf(b,
+               "%sproxy_set_header Connection \"\";\n%sproxy_set_header Host $http_host;\n"
+               "%sproxy_set_header " EDGE_HEADER_CLIENT " $remote_addr;\n%sproxy_set_header " EDGE_HEADER_PEER_CERT
+               " %s;\n",
+               indent, indent, indent, indent, cert);
+    for (size_t i = 0; i < ARRAY_LEN(blank); i++)
+        buf_printf(b, "%sproxy_set_header %s \"\";\n", indent, blank[i]);
+}
+
+// Blobs after the daemon's word, and the edge's own answers in the registry's language.
+static void put_shared_locations(struct buf *b, const struct edge_config *c)
+{
+    static const char *const repeated[] = {
+        "Docker-Content-Digest", "Docker-Distribution-Api-Version", "ETag", "X-Meridian-Region", "X-Meridian-Stamp",
+        "X-Meridian-Request-Id"};
+    size_t n = strlen(c->blob_dir);
+    buf_printf(b,
+               "    location /_blob/ {\n      internal;\n      alias %s%s;\n      etag off; if_modified_since off; "
+               "max_ranges 1; aio threads; output_buffers 2 256k;\n",
+               c->blob_dir, c->blob_dir[n - 1] == '/' ? "" : "/");
+    for (size_t i = 0; i < ARRAY_LEN(repeated); i++) {
+        char var[64];
+        size_t k = 0;
+        for (; repeated[i][k]; k++) {
+            char ch = repeated[i][k];
+            var[k] = (char)(ch == '-' ? '_' : ch >= 'A' && ch <= 'Z' ? ch + 32 : ch);
+        }
+        var[k] = 0;
+        buf_printf(b, "      add_header %s $upstream_http_%s always;\n", repeated[i], var);
+    }
+    buf_str(b, "      error_page 403 404 405 = @blob_gone;\n    }\n"
+               "    location @blob_gone {\n      default_type application/json;\n"
+               "      add_header X-Meridian-Region $upstream_http_x_meridian_region always;\n"
+               "      add_header X-Meridian-Stamp $upstream_http_x_meridian_stamp always;\n"
+               "      add_header X-Meridian-Request-Id $upstream_http_x_meridian_request_id always;\n"
+               "      return 404 '{\"errors\":[{\"code\":\"BLOB_UNKNOWN\",\"message\":\"the blob is not here any "
+               "more\"}]}';\n    }\n"
+               "    location @edge_down {\n      default_type application/json;\n      add_header Retry-After 1 "
+               "always;\n      return 503 '{\"errors\":[{\"code\":\"UNAVAILABLE\",\"message\":\"the region is not "
+               "ready\"}]}';\n    }\n"
+               "    error_page 502 504 = @edge_down;\n");
+}
+
+static void put_listen(struct buf *b, const struct edge_config *c, const char *options)
+{
+    char at[ENDPOINT_TEXT_SIZE];
+    for (size_t i = 0; i < c->n_https; i++)
+        buf_printf(b, "    listen %s ssl%s;\n", endpoint_format(&c->https[i], at), options);
+}
+
+static void put_certificate(struct buf *b, const char *pem, const char *cache)
+{
+    buf_printf(b, "    ssl_certificate %s;\n    ssl_certificate_key %s;\n    ssl_session_cache shared:%s:10m;\n", pem,
+               pem, cache);
+}
+
+static void put_public_root(struct buf *b, const struct edge_config *c)
+{
+    buf_str(b, "    limit_conn by_client 1024;\n");
+    put_headers(b, "    ", "\"\"");
+    put_shared_locations(b, c);
+    buf_str(b, "    location / { proxy_pass http://meridian_public; }\n");
+}
+
+static void put_region_server(struct buf *b, const struct edge_config *c)
+{
+    static const char *const forms[] = {"geo", "data", "fe", "geo.privatelink", "data.privatelink"};
+    buf_str(b, "  server {\n");
+    put_listen(b, c, "");
+    buf_str(b, "    server_name");
+    for (size_t i = 0; i < ARRAY_LEN(forms); i++)
+        buf_printf(b, " *.%s.%s.%s", c->region, forms[i], c->domain);
+    buf_str(b, ";\n");
+    put_certificate(b, c->region_pem, "public");
+    put_public_root(b, c);
+    buf_str(b, "  }\n");
+}
+
+static void put_domain_pattern(struct buf *b, const char *domain)
+{
+    for (; *domain; domain++)
+        buf_printf(b, *domain == '.' ? "\\%c" : "%c", *domain);
+}
+
+// An upload that began in another region goes on there, over that region's peer listener, which never passes on.
+static void put_passed_on(struct buf *b, const struct edge_config *c)
+{
+    for (size_t i = 0; i < c->n_peers; i++) {
+        const char *r = c->peers[i].region;
+        buf_printf(b,
+                   "    location ~ \"^/v2/.+/blobs/uploads/%s\\.[0-9a-f]+$\" {\n"
+                   "      proxy_pass https://region_%s;\n      proxy_ssl_certificate %s;\n"
+                   "      proxy_ssl_certificate_key %s;\n      proxy_ssl_trusted_certificate %s;\n"
+                   "      proxy_ssl_verify on; proxy_ssl_verify_depth 3; proxy_ssl_server_name on;\n"
+                   "      proxy_ssl_name %s.peer.%s; proxy_ssl_protocols TLSv1.2 TLSv1.3;\n"
+                   "      proxy_ignore_headers X-Accel-Redirect X-Accel-Expires X-Accel-Limit-Rate X-Accel-Buffering "
+                   "X-Accel-Charset;\n",
+                   r, r, c->peer_pem, c->peer_pem, c->ca_pem, r, c->domain);
+        put_headers(b, "      ", "\"\"");
+        buf_str(b, "    }\n");
+    }
+}
+
+static void put_global_server(struct buf *b, const struct edge_config *c)
+{
+    buf_str(b, "  server {\n");
+    put_listen(b, c, "");
+    buf_str(b, "    server_name \"~^[^.]+\\.");
+    put_domain_pattern(b, c->domain);
+    buf_str(b, "$\" \"~^[^.]+\\.privatelink\\.");
+    put_domain_pattern(b, c->domain);
+    buf_str(b, "$\";\n");
+    put_certificate(b, c->shared_pem, "public");
+    put_passed_on(b, c);
+    put_public_root(b, c);
+    buf_str(b, "  }\n  server {\n"); // deeper names and other regions': misdirected (RFC 9110 section 15.5.20)
+    put_listen(b, c, "");
+    buf_str(b, "    server_name \"~^.+\\.");
+    put_domain_pattern(b, c->domain);
+    buf_str(b, "$\";\n");
+    put_certificate(b, c->shared_pem, "public");
+    buf_str(b, "    return 421;\n  }\n");
+}
+
+static void put_peer_server(struct buf *b, const struct edge_config *c)
+{
+    char at[ENDPOINT_TEXT_SIZE];
+    buf_printf(b, "  server {\n    listen %s ssl default_server backlog=1024;\n    server_name _;\n",
+               endpoint_format(&c->peer, at));
+    put_certificate(b, c->peer_pem, "peer");
+    buf_printf(b, "    ssl_client_certificate %s; ssl_verify_client on; ssl_verify_depth 3;\n", c->ca_pem);
+    put_headers(b, "    ", "$ssl_client_escaped_cert");
+    put_shared_locations(b, c);
+    buf_str(b, "    location / { proxy_pass http://meridian_peer; }\n  }\n");
+}
+
+int edge_render(const struct edge_config *c, struct buf *out, struct diag *diag)
+{
+    int rc = config_check(c, diag);
+    if (rc)
+        return rc;
+    AUTO_BUF struct buf b;
+    buf_init(&b, 4 << 20);
+    put_frame(&b, c);
+    put_upstreams(&b, c);
+    buf_str(&b, "  server {\n"); // unknown names get no handshake; an unknown Host behind a known name gets 421
+    put_listen(&b, c, " default_server backlog=1024");
+    buf_str(&b, "    server_name _;\n    ssl_reject_handshake on;\n    return 421;\n  }\n");
+    put_region_server(&b, c);
+    put_global_server(&b, c);
+    put_peer_server(&b, c);
+    buf_str(&b, "}\n");
+    if (b.err)
+        return b.err;
+    buf_add(out, b.p, b.n);
+    return out->err;
+}

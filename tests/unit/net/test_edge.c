@@ -1,0 +1,621 @@
+// SPDX-License-Identifier: Apache-2.0
+// net/edge with the real nginx in front of a toy app, on free ports of 127.0.0.1 and a folder of its own.
+#include "net/edge.h"
+
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/fd.h"
+#include "base/mem.h"
+#include "net/fetch.h"
+#include "net/http.h"
+#include "tests/support/check_main.h"
+#include "tests/support/tls_files.h"
+
+#include <dirent.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+// --- the toy app ---
+
+static _Atomic size_t sunk;
+
+static int sink_write(struct http_request *req, const uint8_t *p, size_t n)
+{
+    (void)req, (void)p;
+    atomic_fetch_add(&sunk, n);
+    return 0;
+}
+static const struct http_sink sink = {sink_write};
+
+static void run(struct http_request *req, struct http_response *resp)
+{
+    if (strstr(req->path, "/blobs/sha256:")) {
+        (void)http_response_header(req, resp, "Docker-Content-Digest", "sha256:abc");
+        (void)http_response_header(req, resp, "ETag", "\"sha256:abc\"");
+        (void)http_response_header(req, resp, "Content-Type", "application/octet-stream");
+        http_response_accel(resp, 200, strstr(req->path, "gone") ? "/_blob/gone" : "/_blob/one");
+        return;
+    }
+    struct buf b;
+    buf_init(&b, 0);
+    char ip[IP_TEXT_SIZE];
+    buf_printf(&b, "%s %s?%s host=%s listener=%d client=%s fp=%s sunk=%zu\n", req->method_text, req->path, req->query,
+               req->host, req->listener, ip_format(&req->client, ip),
+               req->peer_cert_fingerprint ? req->peer_cert_fingerprint : "-", atomic_load(&sunk));
+    for (const struct http_header *h = req->headers; h; h = h->next)
+        buf_printf(&b, "%s: %s\n", h->name, h->value);
+    (void)http_response_text(req, resp, 200, "%s", buf_cstr(&b));
+    buf_done(&b);
+}
+
+static void begin(void *ctx, struct http_request *req, struct http_plan *plan)
+{
+    (void)ctx, (void)req;
+    *plan = (struct http_plan){.kind = HTTP_PLAN_STREAM, .run = run, .sink = &sink};
+}
+
+static void finish(void *ctx, const struct http_request *req, struct http_response *resp)
+{
+    (void)ctx;
+    (void)http_response_header((struct http_request *)(uintptr_t)req, resp, "X-Meridian-Region", "testia");
+}
+
+// --- one region: two sockets of the daemon, one edge ---
+
+struct region {
+    char name[16], dir[160], pub[200], peer[200], blobs[200], pem[200], shared[200], peer_pem[200];
+    struct endpoint https, peer_at;
+    struct edge_config c;
+    struct http_server *s_pub, *s_peer;
+    struct edge *edge;
+};
+
+static char top[64], ca[100];
+static struct pool *pool;
+static struct fetcher *f;
+static struct region one, two;
+
+static struct endpoint local(uint16_t port)
+{
+    char text[32];
+    struct endpoint e;
+    snprintf(text, sizeof text, "127.0.0.1:%u", port);
+    ck_assert_int_eq(endpoint_parse(text, 0, &e), 0);
+    return e;
+}
+
+static void world(void)
+{
+    snprintf(top, sizeof top, "/tmp/mer-edge-XXXXXX");
+    ck_assert_ptr_nonnull(mkdtemp(top));
+    tls_make_ca(top, "ca", ca, sizeof ca);
+    pool = pool_new("t", 4, 256);
+    ck_assert_int_eq(fetcher_new(&f), 0);
+}
+
+static void region_config(struct region *r, const char *name)
+{
+    char san[512], leaf[64];
+    snprintf(r->name, sizeof r->name, "%s", name);
+    snprintf(r->dir, sizeof r->dir, "%s/%s", top, name);
+    ck_assert_int_eq(dir_make(r->dir, 0755), 0);
+    snprintf(r->pub, sizeof r->pub, "%s/http.sock", r->dir);
+    snprintf(r->peer, sizeof r->peer, "%s/peer.sock", r->dir);
+    snprintf(r->blobs, sizeof r->blobs, "%s/blobs", r->dir);
+    ck_assert_int_eq(dir_make(r->blobs, 0755), 0);
+    char blob[256];
+    snprintf(blob, sizeof blob, "%s/one", r->blobs);
+    ck_assert_int_eq(file_write_atomic(blob, "0123456789", 10, 0644), 0);
+    snprintf(san, sizeof san, "DNS:*.%s.geo.example.test,DNS:*.%s.data.example.test", name, name);
+    snprintf(leaf, sizeof leaf, "region-%s", name);
+    tls_make_leaf(top, "ca", leaf, san, r->pem, sizeof r->pem);
+    snprintf(leaf, sizeof leaf, "shared-%s", name);
+    tls_make_leaf(top, "ca", leaf, "DNS:*.example.test,DNS:*.privatelink.example.test", r->shared, sizeof r->shared);
+    snprintf(leaf, sizeof leaf, "peer-%s", name);
+    snprintf(san, sizeof san, "DNS:%s.peer.example.test,URI:meridian://example.test/region/%s", name, name);
+    tls_make_leaf(top, "ca", leaf, san, r->peer_pem, sizeof r->peer_pem);
+    r->https = local(tls_free_port());
+    r->peer_at = local(tls_free_port());
+    r->c = (struct edge_config){.nginx = "/usr/sbin/nginx",
+                                .runtime_dir = r->dir,
+                                .public_socket = r->pub,
+                                .peer_socket = r->peer,
+                                .blob_dir = r->blobs,
+                                .domain = "example.test",
+                                .region = r->name,
+                                .https = &r->https,
+                                .n_https = 1,
+                                .peer = r->peer_at,
+                                .region_pem = r->pem,
+                                .shared_pem = r->shared,
+                                .peer_pem = r->peer_pem,
+                                .ca_pem = ca,
+                                .user = geteuid() ? NULL : "root",
+                                .n_workers = 1};
+}
+
+static void region_daemon(struct region *r)
+{
+    struct http_app app = {.begin = begin, .finish = finish};
+    struct http_server_options o = {
+        .socket_path = r->pub, .socket_mode = 0660, .socket_gid = -1, .listener = LISTENER_PUBLIC, .pool = pool};
+    ck_assert_int_eq(http_server_start(&o, &app, &r->s_pub), 0);
+    o.socket_path = r->peer;
+    o.listener = LISTENER_PEER;
+    ck_assert_int_eq(http_server_start(&o, &app, &r->s_peer), 0);
+}
+
+static void region_up(struct region *r)
+{
+    region_daemon(r);
+    struct diag d;
+    diag_init(&d);
+    if (edge_start(&r->c, &d, &r->edge)) {
+        diag_print(&d, stderr);
+        ck_abort_msg("edge did not start");
+    }
+    diag_done(&d);
+}
+
+static void region_down(struct region *r)
+{
+    edge_stop(r->edge, 3000);
+    http_server_stop(r->s_pub, 1000);
+    http_server_stop(r->s_peer, 1000);
+}
+
+static void world_end(void)
+{
+    fetcher_free(f);
+    pool_free(pool);
+    ck_assert_int_eq(dir_remove_tree(top), 0);
+}
+
+static struct fetch_request to(const struct endpoint *at, const char *url)
+{
+    return (struct fetch_request){.url = url, .connect_to = at, .ca_file = ca, .timeout_ms = 15000};
+}
+
+static int status_of(const struct fetch_request *q, char *body, size_t cap)
+{
+    struct fetch_result r;
+    int rc = fetch_run(f, q, &r);
+    if (body)
+        snprintf(body, cap, "%s", rc ? r.message : buf_cstr(&r.body));
+    int status = rc ? rc : r.status;
+    fetch_result_done(&r);
+    return status;
+}
+
+START_TEST(test_render)
+{
+    struct endpoint at = local(20443);
+    struct edge_peer peers[] = {{"westeurope", local(20444)}};
+    struct edge_config good = {.nginx = "/n",
+                               .runtime_dir = "/r",
+                               .public_socket = "/r/a",
+                               .peer_socket = "/r/b",
+                               .blob_dir = "/blobs",
+                               .domain = "example.test",
+                               .region = "eastus",
+                               .https = &at,
+                               .n_https = 1,
+                               .peer = local(20445),
+                               .region_pem = "/1",
+                               .shared_pem = "/2",
+                               .peer_pem = "/3",
+                               .ca_pem = "/4",
+                               .peers = peers,
+                               .n_peers = 1};
+    struct buf b;
+    buf_init(&b, 0);
+    ck_assert_int_eq(edge_render(&good, &b, NULL), 0);
+    static const char *const has[] = {"daemon off;",
+                                      "client_max_body_size 0;",
+                                      "proxy_request_buffering off;",
+                                      "proxy_buffering off;",
+                                      "merge_slashes off;",
+                                      "underscores_in_headers off;",
+                                      "ssl_reject_handshake on;",
+                                      "*.eastus.geo.example.test",
+                                      "*.eastus.data.privatelink.example.test",
+                                      "ssl_verify_client on;",
+                                      "/blobs/uploads/westeurope\\.[0-9a-f]+$",
+                                      "proxy_ssl_name westeurope.peer.example.test;",
+                                      "return 421;",
+                                      "alias /blobs/;",
+                                      "X-Forwarded-For \"\"",
+                                      "large_client_header_buffers 4 16k;"};
+    for (size_t i = 0; i < ARRAY_LEN(has); i++)
+        ck_assert_msg(strstr(buf_cstr(&b), has[i]) != NULL, "missing: %s", has[i]);
+    ck_assert_ptr_null(strstr(buf_cstr(&b), "include"));
+    static const char *const bad[] = {"/a b", "/a;",  "/a{",  "/a}", "/a$x", "/a\"",
+                                      "/a'",  "/a\n", "/a\\", "/a#", "",     "rel"};
+    size_t before = b.n;
+    for (size_t i = 0; i < ARRAY_LEN(bad); i++)
+        for (int k = 0; k < 8; k++) {
+            struct edge_config c = good;
+            *(const char **[]){&c.runtime_dir, &c.public_socket, &c.peer_socket, &c.blob_dir,
+                               &c.region_pem,  &c.shared_pem,    &c.peer_pem,    &c.ca_pem}[k] = bad[i];
+            struct diag d;
+            diag_init(&d);
+            ck_assert_int_eq(edge_render(&c, &b, &d), ERR_INVAL);
+            ck_assert_uint_ge(diag_count(&d), 1);
+            diag_done(&d);
+        }
+    struct edge_config c = good;
+    c.domain = "example.test;x";
+    ck_assert_int_eq(edge_render(&c, &b, NULL), ERR_INVAL);
+    c = good, c.region = "East";
+    ck_assert_int_eq(edge_render(&c, &b, NULL), ERR_INVAL);
+    c = good, peers[0].region = "a.*";
+    ck_assert_int_eq(edge_render(&c, &b, NULL), ERR_INVAL);
+    ck_assert_uint_eq(b.n, before);
+    buf_done(&b);
+}
+END_TEST
+
+START_TEST(test_requests)
+{
+    world();
+    region_config(&one, "eastus");
+    region_up(&one);
+    char text[8192];
+    struct fetch_request q = to(&one.https, "https://contoso.eastus.geo.example.test/v2//a%2Fb/?x=%20");
+    static const char *const forged[] = {
+        "X-Meridian-Client: 6.6.6.6",    "X-Meridian-Peer-Cert: evil", "X-Meridian-Other: evil",
+        "X_Meridian_Client: 6.6.6.6",    "Forwarded: for=evil",        "X-Forwarded-For: evil",
+        "X-Forwarded-Host: evil",        "X-Forwarded-Proto: evil",    "X-Real-IP: evil",
+        "X-Accel-Redirect: /_blob/evil", "X-Meridian-Region: evil",    "Proxy: evil",
+        "Authorization: Bearer abc"};
+    q.headers = forged, q.n_headers = ARRAY_LEN(forged);
+    ck_assert_int_eq(status_of(&q, text, sizeof text), 200);
+    ck_assert_ptr_nonnull(strstr(text, "GET /v2//a%2Fb/?x=%20 host=contoso.eastus.geo.example.test listener=0 "
+                                       "client=127.0.0.1 fp=- "));
+    ck_assert_ptr_nonnull(strstr(text, "Bearer abc"));
+    ck_assert_ptr_null(strstr(text, "evil"));
+    ck_assert_ptr_null(strstr(text, "6.6.6.6"));
+    q = to(&one.https, "https://contoso.example.test/"); // global, and privatelink of it
+    ck_assert_int_eq(status_of(&q, text, sizeof text), 200);
+    q = to(&one.https, "https://contoso.privatelink.example.test/");
+    ck_assert_int_eq(status_of(&q, text, sizeof text), 200);
+    q = to(&one.https,
+           "https://contoso.westeurope.geo.example.test/"); // another region's name: certificate does not fit
+    ck_assert_int_eq(status_of(&q, text, sizeof text), ERR_CRYPTO);
+    static const char *const hosts[] = {"Host: contoso.westeurope.geo.example.test", "Host: a.b.example.test",
+                                        "Host: elsewhere.test", "Host: 127.0.0.1"};
+    for (size_t i = 0; i < ARRAY_LEN(hosts); i++) { // right name in TLS, another in HTTP
+        q = to(&one.https, "https://contoso.example.test/");
+        q.headers = &hosts[i], q.n_headers = 1;
+        ck_assert_int_eq(status_of(&q, text, sizeof text), 421);
+    }
+    q = to(&one.https, "https://elsewhere.test/"); // unknown name: no handshake
+    ck_assert_int_eq(status_of(&q, text, sizeof text), ERR_CRYPTO);
+    static uint8_t body[8 << 20];
+    q = to(&one.https, "https://contoso.eastus.geo.example.test/v2/a/blobs/uploads/eastus.1");
+    q.method = "PATCH", q.body = bytes_of(body, sizeof body), q.chunked = true;
+    ck_assert_int_eq(status_of(&q, text, sizeof text), 200);
+    ck_assert_ptr_nonnull(strstr(text, "sunk=8388608"));
+    region_down(&one);
+    world_end();
+}
+END_TEST
+
+START_TEST(test_blobs)
+{
+    world();
+    region_config(&one, "eastus");
+    region_up(&one);
+    char text[256];
+    struct fetch_result r;
+    struct fetch_request q = to(&one.https, "https://contoso.eastus.geo.example.test/v2/a/blobs/sha256:1");
+    ck_assert_int_eq(fetch_run(f, &q, &r), 0);
+    ck_assert_int_eq(r.status, 200);
+    ck_assert_str_eq(buf_cstr(&r.body), "0123456789");
+    ck_assert_str_eq(fetch_result_header(&r, "Docker-Content-Digest", text, sizeof text), "sha256:abc");
+    ck_assert_str_eq(fetch_result_header(&r, "ETag", text, sizeof text), "\"sha256:abc\"");
+    ck_assert_str_eq(fetch_result_header(&r, "X-Meridian-Region", text, sizeof text), "testia");
+    ck_assert_str_eq(fetch_result_header(&r, "Content-Type", text, sizeof text), "application/octet-stream");
+    ck_assert_uint_eq(strlen(fetch_result_header(&r, "X-Meridian-Request-Id", text, sizeof text)), 32);
+    fetch_result_done(&r);
+    q.method = "HEAD";
+    ck_assert_int_eq(fetch_run(f, &q, &r), 0);
+    ck_assert_str_eq(fetch_result_header(&r, "Content-Length", text, sizeof text), "10");
+    ck_assert_str_eq(fetch_result_header(&r, "Docker-Content-Digest", text, sizeof text), "sha256:abc");
+    ck_assert_uint_eq(r.body.n, 0);
+    fetch_result_done(&r);
+    q.method = NULL;
+    const char *range = "Range: bytes=2-4";
+    q.headers = &range, q.n_headers = 1;
+    ck_assert_int_eq(fetch_run(f, &q, &r), 0);
+    ck_assert_int_eq(r.status, 206);
+    ck_assert_str_eq(buf_cstr(&r.body), "234");
+    fetch_result_done(&r);
+    q = to(&one.https, "https://contoso.eastus.geo.example.test/v2/gone/blobs/sha256:1");
+    ck_assert_int_eq(fetch_run(f, &q, &r), 0);
+    ck_assert_int_eq(r.status, 404);
+    ck_assert_ptr_nonnull(strstr(buf_cstr(&r.body), "BLOB_UNKNOWN"));
+    fetch_result_done(&r);
+    q = to(&one.https, "https://contoso.eastus.geo.example.test/_blob/one"); // internal
+    ck_assert_int_eq(status_of(&q, text, sizeof text), 404);
+    http_server_stop(one.s_pub, 100);
+    one.s_pub = NULL;
+    q = to(&one.https, "https://contoso.eastus.geo.example.test/v2/"); // daemon down
+    ck_assert_int_eq(fetch_run(f, &q, &r), 0);
+    ck_assert_int_eq(r.status, 503);
+    ck_assert_str_eq(fetch_result_header(&r, "Retry-After", text, sizeof text), "1");
+    fetch_result_done(&r);
+    region_down(&one);
+    world_end();
+}
+END_TEST
+
+START_TEST(test_peers)
+{
+    world();
+    region_config(&one, "eastus");
+    region_config(&two, "westeurope");
+    struct edge_peer peer = {"westeurope", two.peer_at};
+    one.c.peers = &peer, one.c.n_peers = 1;
+    region_up(&one);
+    region_up(&two);
+    char text[4096];
+    struct fetch_request q = to(&two.peer_at, "https://westeurope.peer.example.test/feed");
+    ck_assert_int_ne(status_of(&q, text, sizeof text), 200); // no certificate
+    q.client_pem = one.peer_pem;
+    const char *forged = "X-Meridian-Peer-Cert: evil";
+    q.headers = &forged, q.n_headers = 1;
+    ck_assert_int_eq(status_of(&q, text, sizeof text), 200);
+    ck_assert_ptr_nonnull(strstr(text, "listener=1"));
+    const char *fp = strstr(text, "fp=");
+    ck_assert_uint_eq(strspn(fp + 3, "0123456789abcdef"), 64);
+    ck_assert_ptr_null(strstr(text, "evil"));
+    char other[100];
+    tls_make_ca(top, "other", other, sizeof other);
+    char stranger[200];
+    tls_make_leaf(top, "other", "stranger", "DNS:eastus.peer.example.test", stranger, sizeof stranger);
+    q.client_pem = stranger;
+    ck_assert_int_ne(status_of(&q, text, sizeof text), 200);
+    static uint8_t body[1 << 20]; // an upload of westeurope, sent to the global name at eastus
+    q = to(&one.https, "https://contoso.example.test/v2/a/b/blobs/uploads/westeurope.0a1b?x=1");
+    static const char *const bearer[] = {"Authorization: Bearer abc", "X-Meridian-Peer-Cert: evil"};
+    q.headers = bearer, q.n_headers = 2;
+    q.method = "PATCH", q.body = bytes_of(body, sizeof body), q.chunked = true;
+    ck_assert_int_eq(status_of(&q, text, sizeof text), 200);
+    ck_assert_ptr_nonnull(strstr(text, "PATCH /v2/a/b/blobs/uploads/westeurope.0a1b?x=1 host=contoso.example.test "
+                                       "listener=1"));
+    ck_assert_ptr_nonnull(strstr(text, "sunk=1048576"));
+    ck_assert_ptr_nonnull(strstr(text, "Bearer abc"));
+    ck_assert_ptr_null(strstr(text, "evil"));
+    q.url = "https://contoso.example.test/v2/a/b/blobs/uploads/eastus.0a1b"; // its own stays
+    ck_assert_int_eq(status_of(&q, text, sizeof text), 200);
+    ck_assert_ptr_nonnull(strstr(text, "listener=0"));
+    region_down(&two);
+    q.url = "https://contoso.example.test/v2/a/b/blobs/uploads/westeurope.0a1b";
+    ck_assert_int_eq(status_of(&q, text, sizeof text), 503); // that region is down
+    region_down(&one);
+    world_end();
+}
+END_TEST
+
+static _Atomic int stop_asking, asked, refused;
+
+static void *ask_on(void *arg)
+{
+    (void)arg;
+    struct fetch_request q = to(&one.https, "https://contoso.eastus.geo.example.test/x");
+    while (!atomic_load(&stop_asking)) {
+        q.fresh_connection = atomic_load(&asked) % 2;
+        char text[300];
+        if (status_of(&q, text, sizeof text) != 200) {
+            atomic_fetch_add(&refused, 1);
+            fprintf(stderr, "%s\n", text);
+        }
+        atomic_fetch_add(&asked, 1);
+    }
+    return NULL;
+}
+
+static void asked_more(int n)
+{
+    for (int from = atomic_load(&asked), i = 0; atomic_load(&asked) < from + n; i++) {
+        ck_assert_int_lt(i, 4000);
+        clock_sleep_ms(5);
+    }
+}
+
+static void serial_of(char *out, size_t cap)
+{
+    char c[600];
+    snprintf(
+        c, sizeof c,
+        "echo | openssl s_client -connect 127.0.0.1:%u -servername a.eastus.geo.example.test 2>/dev/null | openssl "
+        "x509 -noout -serial",
+        one.https.port);
+    FILE *p = popen(c, "r");
+    ck_assert_ptr_nonnull(p);
+    ck_assert_ptr_nonnull(fgets(out, (int)cap, p));
+    pclose(p);
+}
+
+START_TEST(test_reload)
+{
+    world();
+    region_config(&one, "eastus");
+    region_up(&one);
+    char before[100], after[100];
+    serial_of(before, sizeof before);
+    pthread_t t[2];
+    for (int i = 0; i < 2; i++)
+        ck_assert_int_eq(pthread_create(&t[i], NULL, ask_on, NULL), 0);
+    for (int i = 0; i < 3; i++) {
+        asked_more(10);
+        tls_make_leaf(top, "ca", "region-eastus", "DNS:*.eastus.geo.example.test", one.pem, sizeof one.pem);
+        ck_assert_int_eq(edge_reload(one.edge, &one.c, NULL), 0);
+    }
+    int i = 0;
+    do {
+        ck_assert_int_lt(i++, 100);
+        clock_sleep_ms(20);
+        serial_of(after, sizeof after);
+    } while (!strcmp(before, after));
+    struct edge_config c = one.c; // refused: the old one serves on
+    c.region_pem = "/nowhere/at.all";
+    struct diag d;
+    diag_init(&d);
+    ck_assert_int_eq(edge_reload(one.edge, &c, &d), ERR_INVAL);
+    char *said = diag_text(&d);
+    ck_assert_ptr_nonnull(strstr(said, "/nowhere/at.all"));
+    free(said);
+    diag_done(&d);
+    asked_more(10);
+    atomic_store(&stop_asking, 1);
+    for (i = 0; i < 2; i++)
+        pthread_join(t[i], NULL);
+    ck_assert_int_eq(atomic_load(&refused), 0);
+    struct edge_status s;
+    edge_status(one.edge, &s);
+    ck_assert_int_eq(s.state, EDGE_RUNNING);
+    ck_assert_uint_eq(s.n_restarts, 0);
+    ck_assert_ptr_nonnull(strstr(s.last_error, "/nowhere/at.all"));
+    region_down(&one);
+    world_end();
+}
+END_TEST
+
+// Processes of the group that still run; zombies, which somebody else has yet to reap, do not.
+static int group_alive(pid_t group)
+{
+    int n = 0;
+    DIR *d = opendir("/proc");
+    ck_assert_ptr_nonnull(d);
+    for (struct dirent *e; (e = readdir(d));) {
+        char p[300], text[512];
+        snprintf(p, sizeof p, "/proc/%s/stat", e->d_name);
+        FILE *in = e->d_name[0] >= '0' && e->d_name[0] <= '9' ? fopen(p, "r") : NULL;
+        char state;
+        int parent, pgrp;
+        if (in && fgets(text, sizeof text, in) && strrchr(text, ')') &&
+            sscanf(strrchr(text, ')') + 1, " %c %d %d", &state, &parent, &pgrp) == 3 && pgrp == group && state != 'Z')
+            n++;
+        if (in)
+            fclose(in);
+    }
+    closedir(d);
+    return n;
+}
+
+START_TEST(test_master_killed)
+{
+    world();
+    region_config(&one, "eastus");
+    region_up(&one);
+    struct edge_status s;
+    char text[300];
+    for (unsigned k = 1; k <= 2; k++) {
+        edge_status(one.edge, &s);
+        pid_t old = s.pid;
+        ck_assert(edge_owns_pid(one.edge, old));
+        kill(old, SIGKILL);
+        for (int i = 0; s.n_restarts < k || s.state != EDGE_RUNNING; i++) {
+            ck_assert_int_lt(i, 2000);
+            clock_sleep_ms(5);
+            edge_tick(one.edge);
+            edge_status(one.edge, &s);
+        }
+        ck_assert_int_ne(s.pid, old);
+        for (int i = 0; group_alive(old); i++) {
+            ck_assert_int_lt(i, 1000);
+            clock_sleep_ms(5);
+        }
+        ck_assert_ptr_nonnull(strstr(s.last_error, "signal 9"));
+        tls_wait_port(one.https.port);
+    }
+    struct fetch_request q = to(&one.https, "https://contoso.eastus.geo.example.test/x");
+    ck_assert_int_eq(status_of(&q, text, sizeof text), 200);
+    region_down(&one);
+    ck_assert(!tls_port_open(one.https.port));
+    world_end();
+}
+END_TEST
+
+START_TEST(test_parent_killed)
+{
+    world();
+    region_config(&one, "eastus");
+    fetcher_free(f), f = NULL; // no threads across the fork
+    pool_free(pool), pool = NULL;
+    pid_t supervisor = fork();
+    if (!supervisor) {
+        if (edge_start(&one.c, NULL, &one.edge))
+            _exit(1);
+        for (;;)
+            clock_sleep_ms(1000);
+    }
+    tls_wait_port(one.https.port);
+    char pid_path[200];
+    snprintf(pid_path, sizeof pid_path, "%s/nginx.pid", one.dir);
+    struct buf b;
+    buf_init(&b, 0);
+    for (int i = 0; file_read(pid_path, 32, &b); i++) {
+        ck_assert_int_lt(i, 1000);
+        clock_sleep_ms(5);
+    }
+    pid_t master = atoi(buf_cstr(&b));
+    buf_done(&b);
+    kill(supervisor, SIGKILL);
+    waitpid(supervisor, NULL, 0);
+    for (int i = 0; tls_port_open(one.https.port) || tls_port_open(one.peer_at.port); i++) {
+        ck_assert_msg(i < 2000, "nginx stayed behind");
+        clock_sleep_ms(5);
+    }
+    for (int i = 0; group_alive(master); i++) {
+        ck_assert_msg(i < 2000, "processes of nginx stayed behind");
+        clock_sleep_ms(5);
+    }
+    world_end();
+}
+END_TEST
+
+START_TEST(test_start_refused)
+{
+    world();
+    region_config(&one, "eastus");
+    struct diag d;
+    diag_init(&d);
+    struct edge *e = NULL;
+    one.c.shared_pem = "/nowhere/shared.pem";
+    ck_assert_int_eq(edge_start(&one.c, &d, &e), ERR_INVAL);
+    ck_assert_ptr_null(e);
+    one.c.shared_pem = one.shared;
+    one.c.nginx = "/nowhere/nginx";
+    ck_assert_int_eq(edge_start(&one.c, &d, &e), ERR_INVAL);
+    char *said = diag_text(&d);
+    ck_assert_ptr_nonnull(strstr(said, "/nowhere/shared.pem"));
+    ck_assert_ptr_nonnull(strstr(said, "cannot be executed"));
+    free(said);
+    diag_done(&d);
+    one.c.nginx = "/usr/sbin/nginx"; // a port that is taken
+    struct sockaddr_storage ss;
+    socklen_t n = endpoint_to_sockaddr(&one.https, &ss);
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    ck_assert_int_eq(bind(fd, (struct sockaddr *)&ss, n), 0);
+    ck_assert_int_eq(listen(fd, 1), 0);
+    diag_init(&d);
+    ck_assert_int_eq(edge_start(&one.c, &d, &e), ERR_IO);
+    said = diag_text(&d);
+    ck_assert_ptr_nonnull(strstr(said, "in use"));
+    free(said);
+    diag_done(&d);
+    close(fd);
+    world_end();
+}
+END_TEST
+
+CHECK_MAIN("net/edge", test_render, test_requests, test_blobs, test_peers, test_reload, test_master_killed,
+           test_parent_killed, test_start_refused)
