@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+// A request line, "METHOD target": whatever it is, routing ends, and what it calls a name, tag or upload id is one.
+#include "registry/route.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    if (size > 16384)
+        return 0;
+    char *line = malloc(size + 1);
+    if (!line)
+        return 0;
+    memcpy(line, data, size);
+    line[size] = 0;
+    char *target = strchr(line, ' '), *query;
+    if (target)
+        *target++ = 0;
+    if (target && *target == '/' && !target[strcspn(target, " #\r\n\t")]) {
+        struct http_request *req = http_request_test_new(line, "/", "contoso.meridian.test");
+        struct route r;
+        query = strchr(target, '?');
+        if (query)
+            *query++ = 0;
+        req->path = target;
+        req->query = query ? query : "";
+        if (!route_parse(&req->arena, req->path, &r)) {
+            if ((r.name && !repository_name_ok(r.name, strlen(r.name))) || (r.tag && !tag_ok(r.tag)) ||
+                (r.upload_id && !upload_id_ok(r.upload_id)) || !route_allow(&r))
+                abort();
+            if (r.kind == ROUTE_UPLOAD && !r.fault && !r.upload_id)
+                abort();
+            (void)route_method_ok(&r, req->method);
+        }
+        static const char *const keys[] = {"digest", "mount", "from", "n", "last", "sig"};
+        for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
+            (void)http_query_get(req, keys[i], i & 1);
+        http_request_test_free(req);
+    }
+    free(line);
+    return 0;
+}
