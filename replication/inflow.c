@@ -140,7 +140,7 @@ int inflow_status(struct inflow *f, int wait_ms)
     while (!rc && !f->status && !f->finished)
         rc = wait_change(f, deadline);
     if (!rc)
-        rc = f->status && (!f->finished || !f->err) ? f->status : f->err ? f->err : ERR_PROTO;
+        rc = f->status ? f->status : f->err ? f->err : ERR_PROTO; // what came before it broke counts
     pthread_mutex_unlock(&f->lock);
     return rc;
 }

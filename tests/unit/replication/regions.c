@@ -17,6 +17,12 @@
 #include <unistd.h>
 
 static const char *const names[N_REGIONS] = {"eastus", "westeurope", "southeastasia"};
+#define HEX16(c) c c c c c c c c c c c c c c c c
+static const char *const fingerprints[N_REGIONS] = {
+    HEX16("aaaa"),
+    HEX16("bbbb"),
+    HEX16("cccc"),
+};
 
 // --- a registry just large enough: manifests and blobs by digest, by link ---
 
@@ -152,6 +158,7 @@ static void server_begin(void *ctx, struct http_request *req, struct http_plan *
     } else if (strncmp(req->path, "/replication/", 13) == 0) {
         struct hostname h;
         hostname_parse_http_host(req->host, "example.io", &h);
+        req->peer_cert_fingerprint = fingerprints[s->peer - r->world->regions];
         const struct registry *reg = h.kind == NAME_GLOBAL ? topology_registry(t, h.registry) : NULL;
         replication_begin(r->replicator, req, t, topology_region(t, s->peer->name), reg, reg ? &h : NULL, plan);
     } else {
@@ -277,8 +284,9 @@ void world_topology(struct world *w, unsigned version, bool fabrikam_in_westeuro
         buf_str(&b, "      - { region: westeurope }\n");
     buf_str(&b, "routing:\n  order: [eastus, westeurope, southeastasia]\nidentities:\n");
     for (size_t i = 0; i < N_REGIONS; i++)
-        buf_printf(&b, "  %s:\n    feed_keys:\n      - { id: %s, key: \"%s\" }\n", names[i],
-                   region_keys_feed_id(w->regions[i].keys), region_keys_feed_spki(w->regions[i].keys));
+        buf_printf(&b, "  %s:\n    peer_fingerprints: [\"%s\"]\n    feed_keys:\n      - { id: %s, key: \"%s\" }\n",
+                   names[i], fingerprints[i], region_keys_feed_id(w->regions[i].keys),
+                   region_keys_feed_spki(w->regions[i].keys));
     ck_assert_int_eq(b.err, 0);
     for (size_t i = 0; i < N_REGIONS; i++) {
         struct diag diag;

@@ -354,7 +354,7 @@ START_TEST(requests_are_judged)
         {"/replication/v1/none", 404},
         {"/replication/v2/feed", 404},
         {"/replication/", 404},
-        {"/replication/v1/status", 401},
+        {"/replication/v1/status", 200},
         {"/replication/v1/status?registry=fabrikam", 404},
         {"/replication/v1/have?repository=app&tag=1", 200},
         {"/replication/v1/have?repository=app", 400},
@@ -367,6 +367,42 @@ START_TEST(requests_are_judged)
     all_up();
     for (size_t i = 0; i < sizeof table / sizeof table[0]; i++)
         ck_assert_msg(ask(west, table[i].target, "contoso.example.io", NULL) == table[i].status, "%s", table[i].target);
+    world_done(&w);
+}
+END_TEST
+
+static void public_begin(void *ctx, struct http_request *req, struct http_plan *plan)
+{
+    (void)ctx;
+    struct topology *t = snapshot_get(&east->topology);
+    struct hostname h;
+    hostname_parse_http_host(req->host, "example.io", &h);
+    replication_begin(east->replicator, req, t, NULL, topology_registry(t, h.registry), &h, plan);
+    snapshot_unref(t);
+}
+
+static int ask_public(const char *method, const char *target, const char *host)
+{
+    const struct http_app app = {.begin = public_begin};
+    struct http_request *req = http_request_test_new(method, target, host);
+    ck_assert_ptr_nonnull(req);
+    struct http_response resp = {0};
+    http_app_test_run(&app, req, 1, &resp);
+    int status = resp.status;
+    http_request_test_free(req);
+    return status;
+}
+
+START_TEST(the_public_may_not_read_feeds)
+{
+    all_up();
+    const char *open = "contoso.example.io", *closed = "fabrikam.example.io";
+    ck_assert_int_eq(ask_public("GET", "/replication/v1/feed?after=", open), 403);
+    ck_assert_int_eq(ask_public("GET", "/replication/v1/mark?origin=eastus", open), 403);
+    ck_assert_int_eq(ask_public("POST", "/replication/v1/status", open), 405);
+    ck_assert_int_eq(ask_public("GET", "/replication/v1/status", open), 401); // anonymous pull is not enough
+    ck_assert_int_eq(ask_public("GET", "/replication/v1/have?repository=app&tag=1", open), 200);
+    ck_assert_int_eq(ask_public("GET", "/replication/v1/have?repository=app&tag=1", closed), 401);
     world_done(&w);
 }
 END_TEST
@@ -418,5 +454,5 @@ CHECK_MAIN("replication/regions", a_push_appears_in_all_regions,
            a_blob_goes_on_where_it_broke_off, a_source_that_lies_is_not_believed_and_another_gives_it,
            what_nobody_gives_truly_stays_retrying_until_it_comes, a_feed_of_garbage_is_dropped_and_others_are_read,
            a_source_that_hangs_delays_only_itself, a_restored_backup_recovers_before_it_writes,
-           a_backup_restored_alone_recovers_when_the_others_come, requests_are_judged,
+           a_backup_restored_alone_recovers_when_the_others_come, requests_are_judged, the_public_may_not_read_feeds,
            a_cursor_past_the_head_is_refused_and_writes_open_again, have_waits_until_the_tag_is_there)
