@@ -220,7 +220,7 @@ static void apply(struct health *h, struct probe *p, const struct fetch_result *
         return;
     t->n_applied = p->number;
     if (r->err)
-        snprintf(reason, sizeof reason, "%s", r->message[0] ? r->message : err_text(r->err));
+        snprintf(reason, sizeof reason, "%.150s", r->message[0] ? r->message : err_text(r->err));
     else
         snprintf(reason, sizeof reason, "%d in %lld ms", r->status, (long long)r->elapsed_ms);
     if (health_observe(&h->topology->health, &t->pub, !r->err && r->status == 200, reason, clock_wall_ms())) {
@@ -281,13 +281,14 @@ static int probe_start(struct health *h, struct target *t)
                               .connect_timeout_ms = timeout,
                               .timeout_ms = timeout,
                               .max_bytes = BODY_MAX};
+    q.ctx = p;
     *p = (struct probe){.h = h, .target = t, .number = ++t->n_started, .next = h->probes};
     if (p->next)
         p->next->prev = p;
     h->probes = p;
     t->refs++;
     t->in_flight++;
-    rc = fetch_start(h->o.fetcher, &q, probe_done, p, &p->fetch);
+    rc = fetch_start(h->o.fetcher, &q, probe_done, &p->fetch);
     if (rc)
         probe_unlink(p);
     return rc;

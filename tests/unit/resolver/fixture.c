@@ -13,7 +13,7 @@
 static const char yaml[] =
     "version: 7\n"
     "domain: example.io\n"
-    "hostmaster: host.master@example.io\n"
+    "hostmaster: hostmaster@example.io\n"
     "regions:\n"
     "  - name: eastus\n"
     "    stamps:\n"
