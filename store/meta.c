@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: Apache-2.0
+// Opening and closing the metadata, whether writes are open, and the readers' connections; see meta.h, meta_priv.h.
+#include "store/meta.h"
+
+#include "base/err.h"
+#include "base/fd.h"
+#include "base/mem.h"
+#include "store/meta_priv.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define CLOSED_AT_OPEN "the store was just opened"
+
+// Two writers would give one sequence away twice (invariant 8): the file beside the database is locked for our life.
+static int lock_take(struct meta *m, struct diag *diag)
+{
+    AUTO_FREE char *path = mem_printf("%s.lock", m->o.path);
+    if (!path)
+        return ERR_NOMEM;
+    m->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (m->lock_fd < 0) {
+        int rc = err_from_errno(errno);
+        diag_add(diag, path, 0, "cannot be opened: %s", err_text(rc));
+        return rc;
+    }
+    if (flock(m->lock_fd, LOCK_EX | LOCK_NB)) {
+        diag_add(diag, m->o.path, 0, "is in use by another process");
+        return ERR_BUSY;
+    }
+    return 0;
+}
+
+// SQLite would make the file by the umask; its side files take the mode of this one.
+static int file_make(struct meta *m, struct diag *diag)
+{
+    AUTO_CLOSE int fd = open(m->o.path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (fd >= 0 && fchmod(fd, 0600) == 0)
+        return 0;
+    int rc = err_from_errno(errno);
+    diag_add(diag, m->o.path, 0, "cannot be opened: %s", err_text(rc));
+    return rc;
+}
+
+static int options_copy(struct meta *m, const struct meta_options *o)
+{
+    m->o = *o;
+    m->o.path = mem_strdup(o->path);
+    m->o.region = mem_strdup(o->region);
+    m->o.key_id = mem_strdup(o->key_id ? o->key_id : "");
+    m->closed_why = mem_strdup(CLOSED_AT_OPEN);
+    return m->o.path && m->o.region && m->o.key_id && m->closed_why ? 0 : ERR_NOMEM;
+}
+
+static int database_open(struct meta *m, struct diag *diag)
+{
+    int rc = file_make(m, diag);
+    if (!rc)
+        rc = lock_take(m, diag);
+    if (rc)
+        return rc;
+    rc = db_open(m->o.path, false, &m->w);
+    if (rc) {
+        diag_add(diag, m->o.path, 0, "cannot be opened: %s",
+                 rc == ERR_CORRUPT ? "damaged, or no database" : err_text(rc));
+        return rc;
+    }
+    rc = schema_open(&m->w, m->o.path, m->o.region, diag);
+    if (!rc && (rc = feed_own_load(m)))
+        diag_add(diag, m->o.path, 0, "the feed's head cannot be read: %s", err_text(rc));
+    return rc;
+}
+
+int meta_open(const struct meta_options *o, struct diag *diag, struct meta **out)
+{
+    struct meta *m = mem_zalloc(sizeof *m);
+    if (!m)
+        return ERR_NOMEM;
+    m->lock_fd = -1;
+    pthread_mutex_init(&m->lock, NULL);
+    pthread_mutex_init(&m->readers_lock, NULL);
+    pthread_cond_init(&m->queued, NULL);
+    pthread_cond_init(&m->finished, NULL);
+    int rc = options_copy(m, o);
+    if (!rc)
+        rc = database_open(m, diag);
+    if (!rc)
+        rc = writer_start(m);
+    if (rc) {
+        meta_close(m);
+        return rc;
+    }
+    *out = m;
+    return 0;
+}
+
+void meta_close(struct meta *m)
+{
+    if (!m)
+        return;
+    writer_stop(m);
+    for (struct db *d; (d = m->idle_readers);) {
+        m->idle_readers = d->next;
+        db_close(d);
+        free(d);
+    }
+    if (m->w.h)
+        (void)db_exec(&m->w, "PRAGMA wal_checkpoint(TRUNCATE)");
+    db_close(&m->w);
+    fd_auto_close(&m->lock_fd);
+    pthread_mutex_destroy(&m->lock);
+    pthread_mutex_destroy(&m->readers_lock);
+    pthread_cond_destroy(&m->queued);
+    pthread_cond_destroy(&m->finished);
+    free((char *)m->o.path);
+    free((char *)m->o.region);
+    free((char *)m->o.key_id);
+    free(m->closed_why);
+    free(m);
+}
+
+static int probe_run(struct meta *m, void *arg)
+{
+    (void)arg;
+    return db_run(&m->w, "INSERT INTO state(key,value) VALUES('probe',1) ON CONFLICT(key) DO UPDATE SET value=value+1",
+                  "");
+}
+
+bool meta_writable(struct meta *m)
+{
+    return writer_submit(m, probe_run, NULL, false) == 0;
+}
+
+void meta_set_writable(struct meta *m, bool open, const char *why)
+{
+    char *text = open ? NULL : mem_strdup(why ? why : "closed");
+    pthread_mutex_lock(&m->lock);
+    m->open = open;
+    free(m->closed_why);
+    m->closed_why = text; // NULL also when memory ended: meta_closed_why has a word for that
+    pthread_mutex_unlock(&m->lock);
+}
+
+const char *meta_closed_why(struct meta *m, struct arena *a)
+{
+    pthread_mutex_lock(&m->lock);
+    const char *why = m->open ? NULL : m->closed_why ? arena_strdup(a, m->closed_why) : "closed";
+    if (!m->open && !why)
+        why = "closed";
+    pthread_mutex_unlock(&m->lock);
+    return why;
+}
+
+int reader_take(struct meta *m, struct db **out)
+{
+    pthread_mutex_lock(&m->readers_lock);
+    struct db *d = m->idle_readers;
+    if (d)
+        m->idle_readers = d->next;
+    pthread_mutex_unlock(&m->readers_lock);
+    if (!d) {
+        d = mem_zalloc(sizeof *d);
+        int rc = d ? db_open(m->o.path, true, d) : ERR_NOMEM;
+        if (rc) {
+            free(d);
+            return rc;
+        }
+    }
+    d->next = NULL;
+    *out = d;
+    return 0;
+}
+
+void reader_give(struct meta *m, struct db *d)
+{
+    pthread_mutex_lock(&m->readers_lock);
+    d->next = m->idle_readers;
+    m->idle_readers = d;
+    pthread_mutex_unlock(&m->readers_lock);
+}

@@ -1,0 +1,244 @@
+// SPDX-License-Identifier: Apache-2.0
+// One SQLite connection: cached statements, typed binding, error codes. See meta_priv.h.
+#include "store/meta_priv.h"
+
+#include "base/err.h"
+#include "base/mem.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdarg.h>
+#include <string.h>
+
+int db_error(struct db *d, int sqlite_rc)
+{
+    int e = d->h ? sqlite3_system_errno(d->h) : 0;
+    switch (sqlite_rc & 0xff) {
+    case SQLITE_OK:
+    case SQLITE_ROW:
+    case SQLITE_DONE:
+        return 0;
+    case SQLITE_FULL:
+        return ERR_NOSPACE;
+    case SQLITE_IOERR:
+    case SQLITE_CANTOPEN:
+        return e == ENOSPC || e == EDQUOT ? ERR_NOSPACE : sqlite_rc == SQLITE_IOERR_NOMEM ? ERR_NOMEM : ERR_IO;
+    case SQLITE_CORRUPT:
+    case SQLITE_NOTADB:
+        return ERR_CORRUPT;
+    case SQLITE_NOMEM:
+        return ERR_NOMEM;
+    case SQLITE_BUSY:
+    case SQLITE_LOCKED:
+        return ERR_BUSY;
+    case SQLITE_CONSTRAINT:
+        return ERR_CONFLICT;
+    case SQLITE_TOOBIG:
+        return ERR_TOOBIG;
+    default:
+        return ERR_IO;
+    }
+}
+
+int db_exec(struct db *d, const char *sql)
+{
+    return db_error(d, sqlite3_exec(d->h, sql, NULL, NULL, NULL));
+}
+
+int db_open(const char *path, bool read_only, struct db *out)
+{
+    struct db d = {0};
+    int flags = SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_READWRITE;
+    int rc = sqlite3_open_v2(path, &d.h, flags, NULL);
+    if (rc != SQLITE_OK) {
+        rc = d.h ? db_error(&d, rc) : ERR_NOMEM;
+        sqlite3_close(d.h);
+        return rc;
+    }
+    sqlite3_extended_result_codes(d.h, 1);
+    sqlite3_busy_timeout(d.h, 5000);
+    sqlite3_db_config(d.h, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
+    sqlite3_db_config(d.h, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
+    rc = db_exec(&d, read_only ? "PRAGMA query_only=ON"
+                               : "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON;"
+                                 "PRAGMA journal_size_limit=67108864");
+    if (rc) {
+        sqlite3_close(d.h);
+        return rc;
+    }
+    *out = d;
+    return 0;
+}
+
+void db_close(struct db *d)
+{
+    for (size_t i = 0; i < d->n_stmts; i++)
+        sqlite3_finalize(d->stmts[i].st);
+    sqlite3_close(d->h);
+    *d = (struct db){0};
+}
+
+static int statement(struct db *d, const char *sql, sqlite3_stmt **out)
+{
+    for (size_t i = 0; i < d->n_stmts; i++)
+        if (d->stmts[i].sql == sql) {
+            *out = d->stmts[i].st;
+            return 0;
+        }
+    assert(d->n_stmts < DB_STMTS); // every statement is a literal; there are fewer of them
+    sqlite3_stmt *st;
+    int rc = db_error(d, sqlite3_prepare_v3(d->h, sql, -1, SQLITE_PREPARE_PERSISTENT, &st, NULL));
+    if (rc)
+        return rc;
+    d->stmts[d->n_stmts].sql = sql;
+    d->stmts[d->n_stmts++].st = st;
+    *out = st;
+    return 0;
+}
+
+static int bind_digest(sqlite3_stmt *st, int at, const struct digest *d)
+{
+    uint8_t b[1 + sizeof d->b];
+    b[0] = d->alg;
+    memcpy(b + 1, d->b, d->n);
+    return sqlite3_bind_blob(st, at, b, 1 + d->n, SQLITE_TRANSIENT);
+}
+
+static int bind_values(sqlite3_stmt *st, const char *types, va_list ap)
+{
+    int rc = SQLITE_OK;
+    for (int at = 1; *types && rc == SQLITE_OK; types++, at++) {
+        switch (*types) {
+        case 's': {
+            const char *s = va_arg(ap, const char *);
+            rc = s ? sqlite3_bind_text(st, at, s, -1, SQLITE_STATIC) : sqlite3_bind_null(st, at);
+            break;
+        }
+        case 'i':
+            rc = sqlite3_bind_int64(st, at, va_arg(ap, int64_t));
+            break;
+        case 'u': {
+            uint64_t v = va_arg(ap, uint64_t);
+            rc = v > INT64_MAX ? SQLITE_TOOBIG : sqlite3_bind_int64(st, at, (int64_t)v);
+            break;
+        }
+        case 'n':
+            rc = sqlite3_bind_int(st, at, va_arg(ap, int));
+            break;
+        case 'd':
+            rc = bind_digest(st, at, va_arg(ap, const struct digest *));
+            break;
+        default: {
+            assert(*types == 'b');
+            const void *p = va_arg(ap, const void *);
+            size_t n = va_arg(ap, size_t);
+            rc = p ? sqlite3_bind_blob64(st, at, p, n, SQLITE_STATIC) : sqlite3_bind_null(st, at);
+        }
+        }
+    }
+    return rc;
+}
+
+static int start(struct db *d, sqlite3_stmt **out, const char *sql, const char *types, va_list ap)
+{
+    sqlite3_stmt *st;
+    int rc = statement(d, sql, &st);
+    if (rc)
+        return rc;
+    assert(!sqlite3_stmt_busy(st)); // nobody walks the same statement twice at once
+    rc = db_error(d, bind_values(st, types, ap));
+    if (rc) {
+        db_end(st);
+        return rc;
+    }
+    *out = st;
+    return 0;
+}
+
+int db_start(struct db *d, sqlite3_stmt **out, const char *sql, const char *types, ...)
+{
+    va_list ap;
+    va_start(ap, types);
+    int rc = start(d, out, sql, types, ap);
+    va_end(ap);
+    return rc;
+}
+
+int db_step(struct db *d, sqlite3_stmt *st)
+{
+    int rc = sqlite3_step(st);
+    if (rc == SQLITE_ROW)
+        return 1;
+    rc = db_error(d, rc);
+    db_end(st);
+    return rc;
+}
+
+void db_end(sqlite3_stmt *st)
+{
+    sqlite3_reset(st);
+    sqlite3_clear_bindings(st);
+}
+
+int db_run(struct db *d, const char *sql, const char *types, ...)
+{
+    sqlite3_stmt *st;
+    va_list ap;
+    va_start(ap, types);
+    int rc = start(d, &st, sql, types, ap);
+    va_end(ap);
+    while (!rc && (rc = db_step(d, st)) == 1)
+        rc = 0;
+    return rc;
+}
+
+int db_find(struct db *d, sqlite3_stmt **out, const char *sql, const char *types, ...)
+{
+    sqlite3_stmt *st;
+    va_list ap;
+    va_start(ap, types);
+    int rc = start(d, &st, sql, types, ap);
+    va_end(ap);
+    if (rc)
+        return rc;
+    rc = db_step(d, st);
+    if (rc != 1)
+        return rc ? rc : ERR_NOTFOUND;
+    *out = st;
+    return 0;
+}
+
+int db_digest(sqlite3_stmt *st, int col, struct digest *out)
+{
+    const uint8_t *p = sqlite3_column_blob(st, col);
+    int n = sqlite3_column_bytes(st, col);
+    if (!p || n != 1 + SHA256_BYTES || p[0] != DIGEST_SHA256)
+        return ERR_CORRUPT;
+    struct digest d = {.alg = p[0], .n = (uint8_t)(n - 1)};
+    memcpy(d.b, p + 1, d.n);
+    *out = d;
+    return 0;
+}
+
+int db_text(sqlite3_stmt *st, int col, struct arena *a, const char **out)
+{
+    const char *s = (const char *)sqlite3_column_text(st, col);
+    if (!s && sqlite3_column_type(st, col) != SQLITE_NULL)
+        return ERR_NOMEM;
+    char *copy = s ? arena_strdup(a, s) : NULL;
+    if (s && !copy)
+        return ERR_NOMEM;
+    *out = copy;
+    return 0;
+}
+
+int db_blob(sqlite3_stmt *st, int col, struct arena *a, struct bytes *out)
+{
+    const void *p = sqlite3_column_blob(st, col);
+    size_t n = (size_t)sqlite3_column_bytes(st, col);
+    void *copy = n ? arena_copy(a, p, n) : NULL;
+    if (n && !copy)
+        return ERR_NOMEM;
+    *out = (struct bytes){copy, n};
+    return 0;
+}

@@ -1,0 +1,239 @@
+// SPDX-License-Identifier: Apache-2.0
+// Reading peers: their entries go into the log and become jobs, jobs end when their entry is applied; and how far both
+// are, by origin. See meta.h.
+//
+// Invariants (design section 9)
+//   2, 3. Applying is meta_merge.c's.
+//   5. The read mark moves, and the jobs are made, in one transaction; a job ends in the one that applies its entry.
+#include "store/meta_priv.h"
+
+#include "base/err.h"
+
+#include <string.h>
+
+struct ingest {
+    const char *origin;
+    const struct feed_entry *entries;
+    size_t n;
+    const struct feed_mark *upto;
+};
+
+static int ingest_one(struct meta *m, const struct feed_entry *e)
+{
+    int64_t id;
+    int rc = feed_held(&m->w, e, &id);
+    if (rc != ERR_NOTFOUND)
+        return rc; // held already, or another entry in its place
+    rc = feed_insert(m, e, e->content, &id);
+    return rc ? rc : job_add(m, id, e);
+}
+
+static int ingest_run(struct meta *m, void *arg)
+{
+    const struct ingest *in = arg;
+    int rc = 0;
+    for (size_t i = 0; !rc && i < in->n; i++)
+        rc = ingest_one(m, &in->entries[i]);
+    if (rc)
+        return rc;
+    const struct feed_mark *u = in->upto;
+    return db_run(&m->w,
+                  "INSERT INTO origins(origin,part,epoch,seq,hash) VALUES(?1,?2,?3,?4,?5)"
+                  " ON CONFLICT(origin,part) DO UPDATE SET epoch=excluded.epoch,seq=excluded.seq,hash=excluded.hash"
+                  " WHERE (excluded.epoch,excluded.seq)>(epoch,seq)",
+                  "siuub", in->origin, (int64_t)u->partition, u->epoch, u->seq, (const void *)u->hash,
+                  (size_t)ENTRY_HASH_BYTES);
+}
+
+int meta_ingest(struct meta *m, const char *origin, const struct feed_entry *entries, size_t n,
+                const struct feed_mark *upto)
+{
+    if (strcmp(origin, m->o.region) == 0)
+        return ERR_INVAL;
+    for (size_t i = 0; i < n; i++)
+        if (strcmp(entries[i].origin, origin) != 0)
+            return ERR_INVAL;
+    struct ingest in = {origin, entries, n, upto};
+    return writer_submit(m, ingest_run, &in, false);
+}
+
+// --- applying ---
+
+struct apply {
+    const struct feed_entry *e;
+    struct bytes content;
+    const struct manifest_ref *refs;
+    size_t n_refs;
+    struct digest missing;
+};
+
+// 0 with the job's id, ERR_NOTFOUND when the entry has none (it was applied, or never read here).
+static int job_of(struct meta *m, const struct feed_entry *e, int64_t *out_id)
+{
+    sqlite3_stmt *st;
+    int rc = db_find(&m->w, &st, "SELECT id FROM jobs WHERE origin=?1 AND part=?2 AND epoch=?3 AND seq=?4", "siuu",
+                     e->origin, (int64_t)e->partition, e->epoch, e->seq);
+    if (rc)
+        return rc;
+    *out_id = sqlite3_column_int64(st, 0);
+    db_end(st);
+    return 0;
+}
+
+static int apply_run(struct meta *m, void *arg)
+{
+    struct apply *a = arg;
+    const struct feed_entry *e = a->e;
+    int64_t held = 0, job = 0, repo;
+    int rc = feed_held(&m->w, e, &held);
+    if (rc && rc != ERR_NOTFOUND)
+        return rc;
+    bool logged = rc == 0;
+    rc = job_of(m, e, &job);
+    if (rc && rc != ERR_NOTFOUND)
+        return rc;
+    if (logged && rc == ERR_NOTFOUND)
+        return 0; // applied before
+    bool has_job = rc == 0;
+    rc = repo_make(m, e->registry, e->repository, &repo);
+    if (!rc)
+        rc = e->kind == ENTRY_TAG ? merge_tag(m, repo, e, &a->missing)
+                                  : merge_manifest(m, repo, e, a->content, a->refs, a->n_refs, &a->missing);
+    return !rc && has_job ? job_end(m, job) : rc;
+}
+
+int meta_apply(struct meta *m, const struct feed_entry *e, struct bytes content, const struct manifest_ref *refs,
+               size_t n_refs, struct digest *out_missing)
+{
+    if (e->kind != ENTRY_TAG && e->kind != ENTRY_MANIFEST)
+        return ERR_UNSUPPORTED;
+    struct digest d;
+    if (content.n && e->kind == ENTRY_MANIFEST) { // invariant 4
+        int rc = digest_of((enum digest_alg)e->digest.alg, content.p, content.n, &d);
+        if (!rc && (!digest_equal(&d, &e->digest) || content.n != e->size))
+            rc = ERR_DIGEST;
+        if (rc)
+            return rc;
+    }
+    struct apply a = {.e = e, .content = content, .refs = refs, .n_refs = n_refs};
+    int rc = writer_submit(m, apply_run, &a, false);
+    if (rc == ERR_NOTFOUND && out_missing)
+        *out_missing = a.missing;
+    return rc;
+}
+
+// --- how far ---
+
+// All at or below it is applied: the last entry held before the oldest job, or the read mark when there is no job.
+static int applied_read(struct db *d, struct origin_status *o)
+{
+    sqlite3_stmt *st;
+    int rc = db_find(d, &st, "SELECT epoch,seq FROM jobs WHERE origin=?1 AND part=?2 ORDER BY epoch,seq LIMIT 1", "si",
+                     o->origin, (int64_t)o->read.partition);
+    if (rc == ERR_NOTFOUND) {
+        o->applied = o->read;
+        return 0;
+    }
+    if (rc)
+        return rc;
+    uint64_t epoch = (uint64_t)sqlite3_column_int64(st, 0), seq = (uint64_t)sqlite3_column_int64(st, 1);
+    db_end(st);
+    rc = db_find(d, &st,
+                 "SELECT epoch,part,seq,hash FROM feed WHERE origin=?1 AND part=?2 AND (epoch,seq)<(?3,?4)"
+                 " ORDER BY epoch DESC,seq DESC LIMIT 1",
+                 "siuu", o->origin, (int64_t)o->read.partition, epoch, seq);
+    if (rc)
+        return rc == ERR_NOTFOUND ? 0 : rc;
+    rc = mark_of_row(st, 0, &o->applied);
+    db_end(st);
+    return rc;
+}
+
+static int pending_read(struct db *d, const char *registry, struct arena *a, struct origin_status *o)
+{
+    sqlite3_stmt *st;
+    int rc = db_find(d, &st,
+                     "SELECT count(*),total(attempts>0),coalesce(min(stamp),0) FROM jobs WHERE origin=?1"
+                     " AND (?2 IS NULL OR registry=?2)",
+                     "ss", o->origin, registry);
+    if (rc)
+        return rc;
+    o->n_pending = (uint64_t)sqlite3_column_int64(st, 0);
+    o->n_retrying = (uint64_t)sqlite3_column_int64(st, 1);
+    o->oldest_pending_stamp = (uint64_t)sqlite3_column_int64(st, 2);
+    db_end(st);
+    if (!o->n_retrying)
+        return 0;
+    rc = db_find(d, &st,
+                 "SELECT error FROM jobs WHERE origin=?1 AND (?2 IS NULL OR registry=?2) AND error IS NOT NULL"
+                 " ORDER BY failed_ms DESC,id DESC LIMIT 1",
+                 "ss", o->origin, registry);
+    if (rc)
+        return rc == ERR_NOTFOUND ? 0 : rc;
+    rc = db_text(st, 0, a, &o->last_error);
+    db_end(st);
+    return rc;
+}
+
+static int origins_list(struct db *d, struct arena *a, struct origin_status **out, size_t *out_n)
+{
+    sqlite3_stmt *st;
+    size_t n = 0, cap = 0;
+    int rc = db_find(d, &st, "SELECT count(*) FROM origins WHERE part=0", "");
+    if (rc)
+        return rc;
+    cap = (size_t)sqlite3_column_int64(st, 0);
+    db_end(st);
+    struct origin_status *list = arena_array(a, cap + 1, sizeof *list);
+    if (!list)
+        return ERR_NOMEM;
+    rc = db_start(d, &st, "SELECT origin,epoch,part,seq,hash FROM origins WHERE part=0 ORDER BY origin", "");
+    while (!rc && n < cap && (rc = db_step(d, st)) == 1) {
+        rc = db_text(st, 0, a, &list[n].origin);
+        if (!rc)
+            rc = mark_of_row(st, 1, &list[n].read);
+        n += !rc;
+    }
+    db_end(st);
+    if (rc)
+        return rc;
+    *out = list;
+    *out_n = n;
+    return 0;
+}
+
+static int origins_read(struct meta *m, const char *registry, struct arena *a, struct origin_status **out,
+                        size_t *out_n)
+{
+    struct db *d;
+    int rc = reader_take(m, &d);
+    if (rc)
+        return rc;
+    struct origin_status *list = NULL;
+    size_t n = 0;
+    rc = db_exec(d, "BEGIN"); // one moment for all
+    if (!rc)
+        rc = origins_list(d, a, &list, &n);
+    for (size_t i = 0; !rc && i < n; i++) {
+        rc = applied_read(d, &list[i]);
+        if (!rc)
+            rc = pending_read(d, registry, a, &list[i]);
+    }
+    (void)db_exec(d, "ROLLBACK");
+    reader_give(m, d);
+    if (rc)
+        return rc;
+    *out = list;
+    *out_n = n;
+    return 0;
+}
+
+int meta_origins(struct meta *m, struct arena *a, struct origin_status **out, size_t *out_n)
+{
+    return origins_read(m, NULL, a, out, out_n);
+}
+
+int meta_origins_of(struct meta *m, const char *registry, struct arena *a, struct origin_status **out, size_t *out_n)
+{
+    return origins_read(m, registry, a, out, out_n);
+}

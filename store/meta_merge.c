@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: Apache-2.0
+// What an entry does to the state, from whomever it comes: own writes, entries of peers and recovered ones all end
+// here. Writer thread, inside its transaction. See meta_priv.h.
+//
+// Invariants (design section 9)
+//   2. A manifest is put in only after its references were seen; a tag points only at a manifest that is there.
+//   3. Registers: the highest (stamp, origin, epoch, digest) wins, so the order of arrival does not matter. A version
+//      that lost is in the history as if it had come first and been replaced.
+#include "store/meta_priv.h"
+
+#include "base/err.h"
+
+#include <string.h>
+
+int repo_find(struct db *d, const char *registry, const char *repository, int64_t *out_id)
+{
+    sqlite3_stmt *st;
+    int rc = db_find(d, &st, "SELECT id FROM repositories WHERE registry=?1 AND name=?2", "ss", registry, repository);
+    if (rc)
+        return rc;
+    *out_id = sqlite3_column_int64(st, 0);
+    db_end(st);
+    return 0;
+}
+
+int repo_make(struct meta *m, const char *registry, const char *repository, int64_t *out_id)
+{
+    int rc = repo_find(&m->w, registry, repository, out_id);
+    if (rc != ERR_NOTFOUND)
+        return rc;
+    rc = db_run(&m->w, "INSERT INTO repositories(registry,name) VALUES(?1,?2)", "ss", registry, repository);
+    if (!rc)
+        *out_id = sqlite3_last_insert_rowid(m->w.h);
+    return rc;
+}
+
+int manifest_visible(struct db *d, int64_t repo, const struct digest *digest)
+{
+    sqlite3_stmt *st;
+    int rc = db_find(d, &st, "SELECT 1 FROM manifests WHERE repo=?1 AND digest=?2", "id", repo, digest);
+    if (!rc)
+        db_end(st);
+    return rc;
+}
+
+static int blob_linked(struct db *d, int64_t repo, const struct digest *digest)
+{
+    sqlite3_stmt *st;
+    int rc = db_find(d, &st, "SELECT 1 FROM links WHERE repo=?1 AND digest=?2", "id", repo, digest);
+    if (!rc)
+        db_end(st);
+    return rc;
+}
+
+int refs_check(struct db *d, int64_t repo, const struct manifest_ref *refs, size_t n, struct digest *out_missing)
+{
+    for (size_t i = 0; i < n; i++) {
+        int rc = refs[i].kind == REF_BLOB       ? blob_linked(d, repo, &refs[i].digest)
+                 : refs[i].kind == REF_MANIFEST ? manifest_visible(d, repo, &refs[i].digest)
+                                                : 0;
+        if (rc == ERR_NOTFOUND)
+            *out_missing = refs[i].digest;
+        if (rc)
+            return rc;
+    }
+    return 0;
+}
+
+static int refs_insert(struct meta *m, int64_t repo, const struct feed_entry *e, const struct manifest_ref *refs,
+                       size_t n)
+{
+    int rc = 0;
+    for (size_t i = 0; !rc && i < n; i++)
+        rc = db_run(&m->w, "INSERT OR IGNORE INTO manifest_refs(repo,parent,child,kind) VALUES(?1,?2,?3,?4)", "iddn",
+                    repo, &e->digest, &refs[i].digest, (int)refs[i].kind);
+    return rc;
+}
+
+int merge_manifest(struct meta *m, int64_t repo, const struct feed_entry *e, struct bytes content,
+                   const struct manifest_ref *refs, size_t n_refs, struct digest *out_missing)
+{
+    int rc = manifest_visible(&m->w, repo, &e->digest);
+    if (rc && rc != ERR_NOTFOUND)
+        return rc;
+    if (rc == ERR_NOTFOUND) {
+        if (!content.n)
+            return ERR_INVAL;
+        rc = refs_check(&m->w, repo, refs, n_refs, out_missing);
+        if (!rc)
+            rc = db_run(&m->w,
+                        "INSERT INTO manifests(repo,digest,media_type,stamp,origin,epoch,size,content)"
+                        " VALUES(?1,?2,?3,?4,?5,?6,?7,?8)",
+                        "idsusuub", repo, &e->digest, e->media_type, entry_register_stamp(e), e->origin, e->epoch,
+                        (uint64_t)content.n, (const void *)content.p, content.n);
+    } else {
+        rc = db_run(&m->w,
+                    "UPDATE manifests SET media_type=?3,stamp=?4,origin=?5,epoch=?6"
+                    " WHERE repo=?1 AND digest=?2 AND (?4,?5,?6)>(stamp,origin,epoch)",
+                    "idsusu", repo, &e->digest, e->media_type, entry_register_stamp(e), e->origin, e->epoch);
+    }
+    if (!rc)
+        rc = refs_insert(m, repo, e, refs, n_refs);
+    if (!rc)
+        rc = jobs_wake_repository(m, e->registry, e->repository);
+    if (!rc)
+        m->notify = true;
+    return rc;
+}
+
+// Is the tag's present value at least what e says? 0 yes, ERR_NOTFOUND no (e would win, or there is none).
+static int tag_superseded(struct db *d, int64_t repo, const struct feed_entry *e)
+{
+    sqlite3_stmt *st;
+    int rc =
+        db_find(d, &st, "SELECT 1 FROM tags WHERE repo=?1 AND tag=?2 AND (stamp,origin,epoch,digest)>=(?3,?4,?5,?6)",
+                "isusud", repo, e->tag, entry_register_stamp(e), e->origin, e->epoch, &e->digest);
+    if (!rc)
+        db_end(st);
+    return rc;
+}
+
+int merge_tag(struct meta *m, int64_t repo, const struct feed_entry *e, struct digest *out_missing)
+{
+    uint64_t stamp = entry_register_stamp(e);
+    int rc = tag_superseded(&m->w, repo, e);
+    bool wins = rc == ERR_NOTFOUND;
+    if (wins && (rc = manifest_visible(&m->w, repo, &e->digest)) == ERR_NOTFOUND)
+        *out_missing = e->digest;
+    if (!rc && wins)
+        rc = db_run(&m->w,
+                    "INSERT INTO tags(repo,tag,digest,stamp,origin,epoch) VALUES(?1,?2,?3,?4,?5,?6)"
+                    " ON CONFLICT(repo,tag) DO UPDATE SET digest=excluded.digest,stamp=excluded.stamp,"
+                    "origin=excluded.origin,epoch=excluded.epoch",
+                    "isdusu", repo, e->tag, &e->digest, stamp, e->origin, e->epoch);
+    if (!rc) // a restated version is the same version
+        rc = db_run(&m->w,
+                    "INSERT INTO tag_history(repo,tag,stamp,origin,digest,epoch) VALUES(?1,?2,?3,?4,?5,?6)"
+                    " ON CONFLICT(repo,tag,stamp,origin,digest) DO UPDATE SET epoch=max(epoch,excluded.epoch)",
+                    "isusdu", repo, e->tag, stamp, e->origin, &e->digest, e->epoch);
+    if (!rc)
+        m->notify = true;
+    return rc;
+}

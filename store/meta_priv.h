@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the files of the SQLite metadata share: connections, the writer's queue, minting, merging. See meta.h.
+//
+//   meta_db.c      one connection: statements, binding, error codes       meta_schema.c   tables, versions, refusals
+//   meta.c         open and close, writes open or closed, the readers      meta_writer.c   the thread that commits
+//   groups meta_upload.c  uploads, links                                         meta_manifest.c push; meta_read.c:
+//   listings meta_merge.c   what an entry does to the state, from whomever          meta_feed.c     minting and reading
+//   the log meta_ingest.c  entries of peers; meta_jobs.c: what is not applied yet  meta_recover.c  invariant 8
+//
+// Functions that take a `struct meta` and use m->w run on the writer thread, inside its transaction.
+#ifndef MERIDIAN_STORE_META_PRIV_H
+#define MERIDIAN_STORE_META_PRIV_H
+
+#include "base/clock.h"
+#include "store/meta.h"
+
+#include <pthread.h>
+#include <sqlite3.h>
+
+#define DB_STMTS 96
+
+struct db { // one connection; used by one thread at a time
+    sqlite3 *h;
+    struct {
+        const char *sql;
+        sqlite3_stmt *st;
+    } stmts[DB_STMTS]; // by the address of the literal
+    size_t n_stmts;
+    struct db *next; // in the list of idle readers
+};
+
+int db_open(const char *path, bool read_only, struct db *out);
+void db_close(struct db *d);
+int db_exec(struct db *d, const char *sql);
+int db_error(struct db *d, int sqlite_rc); // the code of base/err.h for it
+// Values by letter: s text (NULL is SQL NULL), i int64_t, u uint64_t, n int, d const struct digest *, b const void *
+// and size_t. They must stay in place until the statement is stepped through or ended.
+int db_start(struct db *d, sqlite3_stmt **out, const char *sql, const char *types, ...);
+int db_step(struct db *d, sqlite3_stmt *st);                       // 1 a row, 0 the end, negative; ends itself unless 1
+void db_end(sqlite3_stmt *st);                                     // may be called again
+int db_run(struct db *d, const char *sql, const char *types, ...); // to its end
+int db_find(struct db *d, sqlite3_stmt **out, const char *sql, const char *types, ...); // first row or ERR_NOTFOUND
+int db_digest(sqlite3_stmt *st, int col, struct digest *out);                           // ERR_CORRUPT if it is none
+int db_text(sqlite3_stmt *st, int col, struct arena *a, const char **out);              // NULL stays NULL
+int db_blob(sqlite3_stmt *st, int col, struct arena *a, struct bytes *out);
+
+int schema_open(struct db *d, const char *path, const char *region, struct diag *diag);
+extern const int schema_version;
+int state_get(struct db *d, const char *key, uint64_t *out); // ERR_NOTFOUND
+int state_set(struct db *d, const char *key, uint64_t value);
+
+struct request {
+    int (*run)(struct meta *m, void *arg); // on the writer thread, inside its own savepoint
+    void *arg;
+    bool announces; // refused while writes are closed
+    bool done;
+    int rc;
+    struct request *next;
+};
+
+struct meta {
+    struct meta_options o; // strings are owned
+    int lock_fd;           // one process at a time
+
+    // Writer thread only.
+    struct db w;
+    struct hlc hlc;
+    struct feed_mark own; // last own entry; follows the transaction, taken back when a request fails
+    uint64_t epoch;       // in which own entries are written; may be past own.epoch
+    bool notify;          // this group added own entries or applied any
+
+    pthread_t thread;
+    bool thread_runs;
+    pthread_mutex_t lock; // guards what follows
+    pthread_cond_t queued, finished;
+    struct request *head, **tail;
+    bool stopping;
+    bool open;
+    char *closed_why;
+
+    pthread_mutex_t readers_lock;
+    struct db *idle_readers;
+    _Atomic unsigned turn; // which registry is first when jobs are handed out
+};
+
+int writer_start(struct meta *m);
+void writer_stop(struct meta *m);
+int writer_submit(struct meta *m, int (*run)(struct meta *, void *), void *arg, bool announces); // waits for the commit
+
+int reader_take(struct meta *m, struct db **out);
+void reader_give(struct meta *m, struct db *d);
+
+// --- the log (meta_feed.c) ---
+#define FEED_COLUMNS                                                                                       \
+    "f.id,f.origin,f.epoch,f.part,f.seq,f.stamp,f.restates,f.kind,f.registry,f.repository,f.tag,f.digest," \
+    "f.media_type,f.size,f.hash,f.key,f.sig,f.content"
+#define FEED_N_COLUMNS 18
+int feed_row(sqlite3_stmt *st, struct arena *a, struct feed_entry *out);    // of FEED_COLUMNS from column 0
+int feed_fill_content(struct db *d, struct arena *a, struct feed_entry *e); // from the manifest, if small enough
+int feed_insert(struct meta *m, const struct feed_entry *e, struct bytes keep_content, int64_t *out_id);
+// Is this entry held? 0 with its id, ERR_NOTFOUND, ERR_CONFLICT when another stands in its place.
+int feed_held(struct db *d, const struct feed_entry *e, int64_t *out_id);
+int feed_own_load(struct meta *m); // m->own, m->epoch, m->hlc from the tables
+// Gives `e` (kind, names, digest, restates … filled) the next place in the own feed: stamp greater than `above`, hash,
+// signature, row. On failure m->own is as it was.
+int feed_mint(struct meta *m, uint64_t above, struct bytes keep_content, struct feed_entry *e, int64_t *out_id);
+int mark_of_row(sqlite3_stmt *st, int col, struct feed_mark *out); // epoch, part, seq, hash
+
+// --- the state (meta_merge.c) ---
+int repo_find(struct db *d, const char *registry, const char *repository, int64_t *out_id); // ERR_NOTFOUND
+int repo_make(struct meta *m, const char *registry, const char *repository, int64_t *out_id);
+int manifest_visible(struct db *d, int64_t repo, const struct digest *digest); // 0 or ERR_NOTFOUND
+int refs_check(struct db *d, int64_t repo, const struct manifest_ref *refs, size_t n, struct digest *out_missing);
+// Applies an entry to the registers. repo_make was called. ERR_NOTFOUND with *out_missing: nothing changed.
+int merge_manifest(struct meta *m, int64_t repo, const struct feed_entry *e, struct bytes content,
+                   const struct manifest_ref *refs, size_t n_refs, struct digest *out_missing);
+int merge_tag(struct meta *m, int64_t repo, const struct feed_entry *e, struct digest *out_missing);
+
+// --- jobs (meta_jobs.c) ---
+int job_add(struct meta *m, int64_t id, const struct feed_entry *e);
+int job_end(struct meta *m, int64_t id);
+int jobs_wake_repository(struct meta *m, const char *registry, const char *repository);
+
+#endif

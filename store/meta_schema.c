@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: Apache-2.0
+// The tables, their version, and what is refused: a newer schema, another program's file, another region's. Called
+// once, at open. A new version is a new row of `steps`; steps that were released never change.
+//
+// Digests are blobs: algorithm byte, then the digest; so their order is that of their bytes. Numbers that are unsigned
+// elsewhere stay below 2^63. `part` is the feed's partition, always 0 on SQLite.
+#include "store/meta_priv.h"
+
+#include "base/err.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#define APPLICATION_ID 0x4d52444e    // "MRDN"
+#define QUICK_CHECK_MAX (64ll << 20) // larger files are not read through at every start
+
+static const char *const steps[] = {
+    // 1
+    "CREATE TABLE state(key TEXT PRIMARY KEY, value INTEGER NOT NULL, text TEXT) WITHOUT ROWID;"
+    "CREATE TABLE repositories(id INTEGER PRIMARY KEY, registry TEXT NOT NULL, name TEXT NOT NULL,"
+    "  UNIQUE(registry,name));"
+    // A register of presence: (stamp, origin, epoch) of the highest entry that asserts it.
+    "CREATE TABLE manifests(id INTEGER PRIMARY KEY, repo INTEGER NOT NULL REFERENCES repositories(id),"
+    "  digest BLOB NOT NULL, media_type TEXT NOT NULL, stamp INTEGER NOT NULL, origin TEXT NOT NULL,"
+    "  epoch INTEGER NOT NULL, size INTEGER NOT NULL, content BLOB NOT NULL, UNIQUE(repo,digest));"
+    "CREATE TABLE manifest_refs(repo INTEGER NOT NULL, parent BLOB NOT NULL, child BLOB NOT NULL,"
+    "  kind INTEGER NOT NULL, PRIMARY KEY(repo,parent,child,kind)) WITHOUT ROWID;"
+    "CREATE INDEX manifest_refs_child ON manifest_refs(repo,child,kind);"
+    // The winner; every version that was applied, the winner too, is in tag_history.
+    "CREATE TABLE tags(repo INTEGER NOT NULL REFERENCES repositories(id), tag TEXT NOT NULL, digest BLOB NOT NULL,"
+    "  stamp INTEGER NOT NULL, origin TEXT NOT NULL, epoch INTEGER NOT NULL, PRIMARY KEY(repo,tag)) WITHOUT ROWID;"
+    "CREATE TABLE tag_history(repo INTEGER NOT NULL, tag TEXT NOT NULL, stamp INTEGER NOT NULL, origin TEXT NOT NULL,"
+    "  digest BLOB NOT NULL, epoch INTEGER NOT NULL, PRIMARY KEY(repo,tag,stamp,origin,digest)) WITHOUT ROWID;"
+    "CREATE TABLE links(repo INTEGER NOT NULL REFERENCES repositories(id), digest BLOB NOT NULL,"
+    "  size INTEGER NOT NULL, added_ms INTEGER NOT NULL, PRIMARY KEY(repo,digest)) WITHOUT ROWID;"
+    "CREATE INDEX links_digest ON links(digest);"
+    "CREATE TABLE uploads(id TEXT PRIMARY KEY, registry TEXT NOT NULL, repository TEXT NOT NULL,"
+    "  principal TEXT NOT NULL, size INTEGER NOT NULL, started_ms INTEGER NOT NULL, touched_ms INTEGER NOT NULL)"
+    "  WITHOUT ROWID;"
+    "CREATE INDEX uploads_touched ON uploads(touched_ms);"
+    // The outbox and what was read of others. content: of entries not applied yet; afterwards the manifest has it.
+    "CREATE TABLE feed(id INTEGER PRIMARY KEY, origin TEXT NOT NULL, epoch INTEGER NOT NULL, part INTEGER NOT NULL,"
+    "  seq INTEGER NOT NULL, stamp INTEGER NOT NULL, restates INTEGER NOT NULL, kind INTEGER NOT NULL,"
+    "  registry TEXT NOT NULL, repository TEXT NOT NULL, tag TEXT NOT NULL, digest BLOB NOT NULL,"
+    "  media_type TEXT NOT NULL, size INTEGER NOT NULL, hash BLOB NOT NULL, key TEXT NOT NULL, sig BLOB NOT NULL,"
+    "  content BLOB, UNIQUE(origin,part,epoch,seq));"
+    "CREATE INDEX feed_restates ON feed(restates) WHERE restates>0;"
+    "CREATE TABLE jobs(id INTEGER PRIMARY KEY REFERENCES feed(id), origin TEXT NOT NULL, epoch INTEGER NOT NULL,"
+    "  part INTEGER NOT NULL, seq INTEGER NOT NULL, stamp INTEGER NOT NULL, registry TEXT NOT NULL,"
+    "  repository TEXT NOT NULL, due_ms INTEGER NOT NULL, attempts INTEGER NOT NULL DEFAULT 0,"
+    "  waiting INTEGER NOT NULL DEFAULT 0, error TEXT, failed_ms INTEGER NOT NULL DEFAULT 0);"
+    "CREATE INDEX jobs_due ON jobs(due_ms);"
+    "CREATE INDEX jobs_registry ON jobs(registry,id,due_ms);"
+    "CREATE INDEX jobs_registry_due ON jobs(registry,due_ms);"
+    "CREATE INDEX jobs_origin ON jobs(origin,part,epoch,seq);"
+    "CREATE INDEX jobs_waiting ON jobs(registry,repository) WHERE waiting=1;"
+    "CREATE TABLE origins(origin TEXT NOT NULL, part INTEGER NOT NULL, epoch INTEGER NOT NULL, seq INTEGER NOT NULL,"
+    "  hash BLOB NOT NULL, PRIMARY KEY(origin,part)) WITHOUT ROWID;",
+};
+const int schema_version = (int)(sizeof steps / sizeof steps[0]);
+
+static int pragma_int(struct db *d, const char *sql, int64_t *out)
+{
+    sqlite3_stmt *st;
+    int rc = db_find(d, &st, sql, "");
+    if (rc)
+        return rc;
+    *out = sqlite3_column_int64(st, 0);
+    db_end(st);
+    return 0;
+}
+
+int state_get(struct db *d, const char *key, uint64_t *out)
+{
+    sqlite3_stmt *st;
+    int rc = db_find(d, &st, "SELECT value FROM state WHERE key=?1", "s", key);
+    if (rc)
+        return rc;
+    *out = (uint64_t)sqlite3_column_int64(st, 0);
+    db_end(st);
+    return 0;
+}
+
+int state_set(struct db *d, const char *key, uint64_t value)
+{
+    return db_run(d, "INSERT INTO state(key,value) VALUES(?1,?2) ON CONFLICT(key) DO UPDATE SET value=excluded.value",
+                  "su", key, value);
+}
+
+static int upgrade(struct db *d, int64_t from)
+{
+    int rc = db_exec(d, "BEGIN IMMEDIATE");
+    for (int64_t v = from; !rc && v < schema_version; v++)
+        rc = db_exec(d, steps[v]);
+    char sql[96];
+    snprintf(sql, sizeof sql, "PRAGMA application_id=%d; PRAGMA user_version=%d", APPLICATION_ID, schema_version);
+    if (!rc)
+        rc = db_exec(d, sql);
+    if (!rc)
+        rc = db_exec(d, "COMMIT");
+    if (rc)
+        (void)db_exec(d, "ROLLBACK");
+    return rc;
+}
+
+static int version_check(struct db *d, const char *path, struct diag *diag, int64_t *out_version)
+{
+    int64_t version = 0, app = 0, tables = 0;
+    int rc = pragma_int(d, "PRAGMA user_version", &version);
+    if (!rc)
+        rc = pragma_int(d, "PRAGMA application_id", &app);
+    if (!rc)
+        rc = pragma_int(d, "SELECT count(*) FROM sqlite_schema", &tables);
+    if (rc)
+        return rc;
+    bool fresh = version == 0 && app == 0 && tables == 0;
+    if (!fresh && app != APPLICATION_ID) {
+        diag_add(diag, path, 0, "is a database of another program; it is left alone");
+        return ERR_CORRUPT;
+    }
+    if (version > schema_version) {
+        diag_add(diag, path, 0, "has schema version %lld, this program knows up to %d: start the newer program again",
+                 (long long)version, schema_version);
+        return ERR_VERSION;
+    }
+    *out_version = version;
+    return 0;
+}
+
+static int damage_check(struct db *d, const char *path, struct diag *diag)
+{
+    struct stat s;
+    sqlite3_stmt *st;
+    if (stat(path, &s) || s.st_size > QUICK_CHECK_MAX)
+        return 0;
+    int rc = db_find(d, &st, "PRAGMA quick_check(1)", "");
+    if (rc)
+        return rc;
+    const char *text = (const char *)sqlite3_column_text(st, 0);
+    if (text && strcmp(text, "ok") != 0) {
+        diag_add(diag, path, 0, "is damaged (%s): restore it from a backup, own entries come back from the peers",
+                 text);
+        rc = ERR_CORRUPT;
+    }
+    db_end(st);
+    return rc;
+}
+
+static int region_check(struct db *d, const char *path, const char *region, struct diag *diag)
+{
+    int rc = db_run(d, "INSERT OR IGNORE INTO state(key,value,text) VALUES('region',0,?1)", "s", region);
+    sqlite3_stmt *st;
+    if (!rc)
+        rc = db_find(d, &st, "SELECT text FROM state WHERE key='region'", "");
+    if (rc)
+        return rc;
+    const char *is = (const char *)sqlite3_column_text(st, 0);
+    if (!is || strcmp(is, region) != 0) {
+        diag_add(diag, path, 0, "belongs to region %s, not to %s: check the data directory", is ? is : "?", region);
+        rc = ERR_CONFLICT;
+    }
+    db_end(st);
+    return rc;
+}
+
+int schema_open(struct db *d, const char *path, const char *region, struct diag *diag)
+{
+    int64_t version = 0;
+    size_t said = diag_count(diag);
+    int rc = version_check(d, path, diag, &version);
+    if (!rc)
+        rc = damage_check(d, path, diag);
+    if (!rc && version < schema_version)
+        rc = upgrade(d, version);
+    if (!rc)
+        rc = region_check(d, path, region, diag);
+    if (rc && diag_count(diag) == said)
+        diag_add(diag, path, 0, "%s (%s)", err_text(rc), sqlite3_errmsg(d->h));
+    return rc;
+}

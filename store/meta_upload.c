@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: Apache-2.0
+// Uploads and blob links; see meta.h. Writes go through the writer's queue, reads through a reader's connection.
+#include "store/meta_priv.h"
+
+#include "base/err.h"
+
+#include <string.h>
+
+// --- uploads ---
+
+static int create_run(struct meta *m, void *arg)
+{
+    const struct upload_row *r = arg;
+    int rc = db_run(&m->w,
+                    "INSERT INTO uploads(id,registry,repository,principal,size,started_ms,touched_ms)"
+                    " VALUES(?1,?2,?3,?4,?5,?6,?7)",
+                    "ssssuii", r->id, r->registry, r->repository, r->principal ? r->principal : "", r->size,
+                    r->started_ms, r->touched_ms);
+    return rc == ERR_CONFLICT ? ERR_EXISTS : rc;
+}
+
+int meta_upload_create(struct meta *m, const struct upload_row *row)
+{
+    return writer_submit(m, create_run, (void *)row, true);
+}
+
+struct upload_change {
+    const char *id;
+    uint64_t size;
+    int64_t now_ms;
+};
+
+static int progress_run(struct meta *m, void *arg)
+{
+    const struct upload_change *c = arg;
+    int rc = db_run(&m->w, "UPDATE uploads SET size=?2,touched_ms=?3 WHERE id=?1", "sui", c->id, c->size, c->now_ms);
+    return !rc && sqlite3_changes(m->w.h) == 0 ? ERR_NOTFOUND : rc;
+}
+
+int meta_upload_progress(struct meta *m, const char *id, uint64_t size, int64_t now_ms)
+{
+    struct upload_change c = {id, size, now_ms};
+    return writer_submit(m, progress_run, &c, false);
+}
+
+static int delete_run(struct meta *m, void *arg)
+{
+    int rc = db_run(&m->w, "DELETE FROM uploads WHERE id=?1", "s", (const char *)arg);
+    return !rc && sqlite3_changes(m->w.h) == 0 ? ERR_NOTFOUND : rc;
+}
+
+int meta_upload_delete(struct meta *m, const char *id)
+{
+    return writer_submit(m, delete_run, (void *)id, false);
+}
+
+static int upload_row_read(sqlite3_stmt *st, struct arena *a, struct upload_row *out)
+{
+    struct upload_row r = {.size = (uint64_t)sqlite3_column_int64(st, 4),
+                           .started_ms = sqlite3_column_int64(st, 5),
+                           .touched_ms = sqlite3_column_int64(st, 6)};
+    int rc = db_text(st, 0, a, &r.id);
+    if (!rc)
+        rc = db_text(st, 1, a, &r.registry);
+    if (!rc)
+        rc = db_text(st, 2, a, &r.repository);
+    if (!rc)
+        rc = db_text(st, 3, a, &r.principal);
+    if (!rc)
+        *out = r;
+    return rc;
+}
+
+int meta_upload_get(struct meta *m, const char *id, struct arena *a, struct upload_row *out)
+{
+    struct db *d;
+    int rc = reader_take(m, &d);
+    if (rc)
+        return rc;
+    sqlite3_stmt *st;
+    rc = db_find(d, &st, "SELECT id,registry,repository,principal,size,started_ms,touched_ms FROM uploads WHERE id=?1",
+                 "s", id);
+    if (!rc) {
+        rc = upload_row_read(st, a, out);
+        db_end(st);
+    }
+    reader_give(m, d);
+    return rc;
+}
+
+int meta_uploads_idle(struct meta *m, int64_t touched_before_ms, size_t max, struct arena *a, const char ***out,
+                      size_t *out_n)
+{
+    const char **ids = arena_array(a, max ? max : 1, sizeof *ids);
+    if (!ids)
+        return ERR_NOMEM;
+    struct db *d;
+    int rc = reader_take(m, &d);
+    if (rc)
+        return rc;
+    sqlite3_stmt *st;
+    size_t n = 0;
+    rc = db_start(d, &st, "SELECT id FROM uploads WHERE touched_ms<?1 ORDER BY touched_ms LIMIT ?2", "ii",
+                  touched_before_ms, (int64_t)max);
+    while (!rc && (rc = db_step(d, st)) == 1) {
+        rc = db_text(st, 0, a, &ids[n]);
+        if (rc)
+            db_end(st);
+        n += !rc;
+    }
+    reader_give(m, d);
+    if (rc)
+        return rc;
+    *out = ids;
+    *out_n = n;
+    return 0;
+}
+
+// --- links ---
+
+struct link {
+    const char *registry, *repository, *upload_id;
+    const struct digest *digest;
+    uint64_t size;
+};
+
+static int link_run(struct meta *m, void *arg)
+{
+    const struct link *l = arg;
+    int64_t repo;
+    int rc = repo_make(m, l->registry, l->repository, &repo);
+    if (!rc)
+        rc = db_run(&m->w,
+                    "INSERT INTO links(repo,digest,size,added_ms) VALUES(?1,?2,?3,?4)"
+                    " ON CONFLICT(repo,digest) DO UPDATE SET size=excluded.size,added_ms=excluded.added_ms",
+                    "idui", repo, l->digest, l->size, clock_wall_ms());
+    if (!rc && l->upload_id)
+        rc = db_run(&m->w, "DELETE FROM uploads WHERE id=?1", "s", l->upload_id);
+    return rc;
+}
+
+int meta_link_add(struct meta *m, const char *registry, const char *repository, const struct digest *d, uint64_t size,
+                  const char *upload_id)
+{
+    struct link l = {registry, repository, upload_id, d, size};
+    return writer_submit(m, link_run, &l, false);
+}
+
+int meta_link_get(struct meta *m, const char *registry, const char *repository, const struct digest *digest,
+                  uint64_t *out_size)
+{
+    struct db *d;
+    int rc = reader_take(m, &d);
+    if (rc)
+        return rc;
+    sqlite3_stmt *st;
+    rc = db_find(d, &st,
+                 "SELECT l.size FROM links l JOIN repositories r ON r.id=l.repo"
+                 " WHERE r.registry=?1 AND r.name=?2 AND l.digest=?3",
+                 "ssd", registry, repository, digest);
+    if (!rc) {
+        *out_size = (uint64_t)sqlite3_column_int64(st, 0);
+        db_end(st);
+    }
+    reader_give(m, d);
+    return rc;
+}
+
+int meta_link_find(struct meta *m, const char *registry, const struct digest *digest,
+                   bool (*may)(void *ctx, const char *repository), void *ctx, uint64_t *out_size)
+{
+    struct db *d;
+    int rc = reader_take(m, &d);
+    if (rc)
+        return rc;
+    sqlite3_stmt *st;
+    bool found = false;
+    rc = db_start(d, &st,
+                  "SELECT r.name,l.size FROM links l JOIN repositories r ON r.id=l.repo"
+                  " WHERE l.digest=?1 AND r.registry=?2",
+                  "ds", digest, registry);
+    while (!rc && !found && (rc = db_step(d, st)) == 1) {
+        const char *name = (const char *)sqlite3_column_text(st, 0);
+        rc = name ? 0 : ERR_NOMEM;
+        found = name && may(ctx, name);
+        if (found)
+            *out_size = (uint64_t)sqlite3_column_int64(st, 1);
+        if (found || rc)
+            db_end(st);
+    }
+    reader_give(m, d);
+    return rc ? rc : found ? 0 : ERR_NOTFOUND;
+}

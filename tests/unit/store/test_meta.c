@@ -1,0 +1,423 @@
+// SPDX-License-Identifier: Apache-2.0
+// store/meta: uploads, links, pushes, listings, the outbox, opening and refusing, full disks, failing signers.
+#include "tests/unit/store/meta_support.h"
+
+#include <fcntl.h>
+#include <sqlite3.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static struct region_store region;
+
+START_TEST(uploads_live_and_end)
+{
+    store_begin(&region, "eastus");
+    struct arena a;
+    struct upload_row r = {"eastus.1", REG, "app", "ci", 0, 100, 100}, back;
+    const char **idle;
+    size_t n;
+    uint64_t size;
+    struct digest d = digest_str("blob");
+    arena_init(&a, 0);
+    ck_assert_int_eq(meta_upload_get(region.m, r.id, &a, &back), ERR_NOTFOUND);
+    ck_assert_int_eq(meta_upload_create(region.m, &r), 0);
+    ck_assert_int_eq(meta_upload_create(region.m, &r), ERR_EXISTS);
+    ck_assert_int_eq(meta_upload_progress(region.m, r.id, 4096, 200), 0);
+    ck_assert_int_eq(meta_upload_progress(region.m, "other", 1, 1), ERR_NOTFOUND);
+    ck_assert_int_eq(meta_upload_get(region.m, r.id, &a, &back), 0);
+    ck_assert_str_eq(back.registry, REG);
+    ck_assert_str_eq(back.repository, "app");
+    ck_assert_str_eq(back.principal, "ci");
+    ck_assert_uint_eq(back.size, 4096);
+    ck_assert_int_eq(back.started_ms, 100);
+    ck_assert_int_eq(back.touched_ms, 200);
+    ck_assert_int_eq(meta_uploads_idle(region.m, 200, 10, &a, &idle, &n), 0);
+    ck_assert_uint_eq(n, 0);
+    ck_assert_int_eq(meta_uploads_idle(region.m, 201, 10, &a, &idle, &n), 0);
+    ck_assert_uint_eq(n, 1);
+    ck_assert_str_eq(idle[0], r.id);
+    ck_assert_int_eq(meta_link_get(region.m, REG, "app", &d, &size), ERR_NOTFOUND);
+    ck_assert(!meta_repository_exists(region.m, REG, "app"));
+    ck_assert_int_eq(meta_link_add(region.m, REG, "app", &d, 4, r.id), 0);
+    ck_assert_int_eq(meta_upload_get(region.m, r.id, &a, &back), ERR_NOTFOUND); // ended in the same transaction
+    ck_assert_int_eq(meta_link_get(region.m, REG, "app", &d, &size), 0);
+    ck_assert_uint_eq(size, 4);
+    ck_assert_int_eq(meta_link_get(region.m, REG, "other", &d, &size), ERR_NOTFOUND);
+    ck_assert_int_eq(meta_link_get(region.m, "fabrikam", "app", &d, &size), ERR_NOTFOUND);
+    ck_assert(meta_repository_exists(region.m, REG, "app"));
+    ck_assert_int_eq(meta_upload_delete(region.m, r.id), ERR_NOTFOUND);
+    arena_done(&a);
+    store_end(&region);
+}
+END_TEST
+
+static bool may_only(void *ctx, const char *repository)
+{
+    return strcmp(ctx, repository) == 0;
+}
+
+START_TEST(anonymous_mounts_look_only_where_they_may)
+{
+    store_begin(&region, "eastus");
+    struct digest d = digest_str("blob");
+    uint64_t size = 0;
+    ck_assert_int_eq(meta_link_add(region.m, REG, "secret", &d, 4, NULL), 0);
+    ck_assert_int_eq(meta_link_add(region.m, REG, "open", &d, 4, NULL), 0);
+    ck_assert_int_eq(meta_link_find(region.m, REG, &d, may_only, (char[]){"open"}, &size), 0);
+    ck_assert_uint_eq(size, 4);
+    ck_assert_int_eq(meta_link_find(region.m, REG, &d, may_only, (char[]){"none"}, &size), ERR_NOTFOUND);
+    ck_assert_int_eq(meta_link_find(region.m, "fabrikam", &d, may_only, (char[]){"open"}, &size), ERR_NOTFOUND);
+    store_end(&region);
+}
+END_TEST
+
+START_TEST(a_push_by_tag_is_stored_and_announced)
+{
+    store_begin(&region, "eastus");
+    struct arena a;
+    struct put_result r;
+    struct feed_entry *e;
+    arena_init(&a, 0);
+    ck_assert_int_eq(put_refs(&region, "app", "v1", "{\"one\":1}", NULL, 0, &r), 0);
+    ck_assert(r.created);
+    expect_tag(&region, "app", "v1", "{\"one\":1}");
+    ck_assert_uint_eq(feed_all(&region, "eastus", &a, &e), 2);
+    ck_assert_int_eq(e[0].kind, ENTRY_MANIFEST);
+    ck_assert(bytes_equal(e[0].content, bytes_str("{\"one\":1}")));
+    ck_assert_str_eq(e[0].media_type, TYPE);
+    ck_assert_int_eq(e[1].kind, ENTRY_TAG);
+    ck_assert_str_eq(e[1].tag, "v1");
+    ck_assert_uint_eq(e[1].stamp, r.stamp);
+    uint64_t first = r.stamp;
+    ck_assert_int_eq(put_refs(&region, "app", "v1", "{\"one\":1}", NULL, 0, &r), 0); // again: nothing new
+    ck_assert_uint_eq(r.stamp, first);
+    ck_assert(!r.created);
+    ck_assert_uint_eq(head_seq(&region, "eastus"), 2);
+    ck_assert_int_eq(put(&region, "app", "v1", "{\"two\":2}"), 0);
+    ck_assert_int_eq(put(&region, "app", "v2", "{\"one\":1}"), 0);
+    ck_assert_uint_eq(head_seq(&region, "eastus"), 6);
+    ck_assert_int_eq(put(&region, "app", NULL, "{\"two\":2}"), 0); // by digest, visible already
+    ck_assert_uint_eq(head_seq(&region, "eastus"), 6);
+    ck_assert_int_eq(put(&region, "app", NULL, "{\"three\":3}"), 0);
+    ck_assert_uint_eq(head_seq(&region, "eastus"), 7);
+    struct tag_version *v;
+    size_t n;
+    struct digest one = digest_str("{\"one\":1}"), two = digest_str("{\"two\":2}");
+    ck_assert_int_eq(meta_tag_history(region.m, REG, "app", "v1", 10, &a, &v, &n), 0);
+    ck_assert_uint_eq(n, 2);
+    ck_assert(digest_equal(&v[0].digest, &two) && digest_equal(&v[1].digest, &one));
+    ck_assert_str_eq(v[0].origin, "eastus");
+    ck_assert_int_eq(meta_tag_history(region.m, REG, "app", "v9", 10, &a, &v, &n), ERR_NOTFOUND);
+    feed_verify(&region, "eastus");
+    ck_assert_int_gt(region.n_commits, 0);
+    meta_close(region.m); // all of it is there after a restart, and the feed goes on
+    store_reopen(&region);
+    expect_tag(&region, "app", "v1", "{\"two\":2}");
+    ck_assert_int_eq(put(&region, "app", "v3", "{\"four\":4}"), 0);
+    ck_assert_uint_eq(head_seq(&region, "eastus"), 9);
+    feed_verify(&region, "eastus");
+    arena_done(&a);
+    store_end(&region);
+}
+END_TEST
+
+START_TEST(what_a_manifest_refers_to_must_be_there)
+{
+    store_begin(&region, "eastus");
+    struct put_result r;
+    struct digest blob = digest_str("layer"), child = digest_str("{child}"), foreign = digest_str("foreign");
+    struct manifest_ref refs[] = {{REF_BLOB, blob, 5}, {REF_FOREIGN, foreign, 1}, {REF_SUBJECT, child, 7}};
+    ck_assert_int_eq(meta_link_add(region.m, REG, "elsewhere", &blob, 5, NULL), 0);
+    ck_assert_int_eq(put_refs(&region, "app", "v1", "{child}", refs, 3, &r), ERR_NOTFOUND);
+    ck_assert(digest_equal(&r.missing, &blob)); // linked in another repository only
+    ck_assert_uint_eq(head_seq(&region, "eastus"), 0);
+    ck_assert(!meta_repository_exists(region.m, REG, "app")); // a failed push leaves nothing
+    ck_assert_int_eq(meta_link_add(region.m, REG, "app", &blob, 5, NULL), 0);
+    struct manifest_ref index[] = {{REF_MANIFEST, child, 7}};
+    ck_assert_int_eq(put_refs(&region, "app", "all", "{index}", index, 1, &r), ERR_NOTFOUND);
+    ck_assert(digest_equal(&r.missing, &child));
+    ck_assert_int_eq(put_refs(&region, "app", NULL, "{child}", refs, 3, &r), 0);
+    ck_assert_int_eq(put_refs(&region, "app", "all", "{index}", index, 1, &r), 0);
+    expect_tag(&region, "app", "all", "{index}");
+    store_end(&region);
+}
+END_TEST
+
+START_TEST(conditions_and_malformed_puts)
+{
+    store_begin(&region, "eastus");
+    struct put_result r;
+    struct digest one = digest_str("{1}"), two = digest_str("{2}");
+    struct manifest_put p = {REG, "app", two, TYPE, bytes_str("{2}"), NULL, 0, "v1", &one};
+    ck_assert_int_eq(meta_manifest_put(region.m, &p, &r), ERR_CONFLICT); // no such tag yet
+    ck_assert_int_eq(put(&region, "app", "v1", "{1}"), 0);
+    ck_assert_int_eq(meta_manifest_put(region.m, &p, &r), 0);
+    ck_assert_int_eq(meta_manifest_put(region.m, &p, &r), ERR_CONFLICT);
+    expect_tag(&region, "app", "v1", "{2}");
+    p.if_match = NULL;
+    p.digest = one;
+    ck_assert_int_eq(meta_manifest_put(region.m, &p, &r), ERR_DIGEST);
+    p.digest = two;
+    p.tag = "no/tag";
+    ck_assert_int_eq(meta_manifest_put(region.m, &p, &r), ERR_INVAL);
+    p.tag = NULL;
+    p.repository = "../up";
+    ck_assert_int_eq(meta_manifest_put(region.m, &p, &r), ERR_INVAL);
+    p.repository = "app";
+    p.media_type = "x";
+    ck_assert_int_eq(meta_manifest_put(region.m, &p, &r), ERR_INVAL);
+    store_end(&region);
+}
+END_TEST
+
+START_TEST(listings_page_in_byte_order)
+{
+    store_begin(&region, "eastus");
+    struct arena a;
+    const char **names;
+    size_t n;
+    arena_init(&a, 0);
+    ck_assert_int_eq(meta_tags_list(region.m, REG, "app", NULL, 10, &a, &names, &n), ERR_NOTFOUND);
+    for (int i = 0; i < 150; i++) {
+        char tag[16];
+        snprintf(tag, sizeof tag, "t%03d", (i * 7) % 150);
+        ck_assert_int_eq(put(&region, "app", tag, "{x}"), 0);
+    }
+    ck_assert_int_eq(put(&region, "app", "B", "{x}"), 0);
+    ck_assert_int_eq(put(&region, "zoo/a", "v", "{x}"), 0);
+    ck_assert_int_eq(put(&region, "ape", "v", "{x}"), 0);
+    struct digest d = digest_str("b");
+    ck_assert_int_eq(meta_link_add(region.m, REG, "arriving", &d, 1, NULL), 0);
+    ck_assert_int_eq(meta_tags_list(region.m, REG, "arriving", NULL, 10, &a, &names, &n), 0);
+    ck_assert_uint_eq(n, 0);
+    ck_assert_int_eq(meta_tags_list(region.m, REG, "app", NULL, 1000, &a, &names, &n), 0);
+    ck_assert_uint_eq(n, 151);
+    ck_assert_str_eq(names[0], "B");
+    for (size_t i = 1; i < n; i++)
+        ck_assert_int_lt(strcmp(names[i - 1], names[i]), 0);
+    ck_assert_int_eq(meta_tags_list(region.m, REG, "app", "t010", 3, &a, &names, &n), 0);
+    ck_assert_uint_eq(n, 3);
+    ck_assert_str_eq(names[0], "t011");
+    ck_assert_int_eq(meta_repositories_list(region.m, REG, NULL, 10, &a, &names, &n), 0);
+    ck_assert_uint_eq(n, 3);
+    ck_assert_str_eq(names[0], "ape");
+    ck_assert_str_eq(names[2], "zoo/a");
+    ck_assert_int_eq(meta_repositories_list(region.m, REG, "app", 1, &a, &names, &n), 0);
+    ck_assert_uint_eq(n, 1);
+    ck_assert_str_eq(names[0], "zoo/a");
+    ck_assert_int_eq(meta_repositories_list(region.m, "fabrikam", NULL, 10, &a, &names, &n), 0);
+    ck_assert_uint_eq(n, 0);
+    arena_done(&a);
+    store_end(&region);
+}
+END_TEST
+
+START_TEST(closed_stores_refuse_own_writes)
+{
+    store_begin(&region, "eastus");
+    struct arena a;
+    arena_init(&a, 0);
+    ck_assert_ptr_null(meta_closed_why(region.m, &a));
+    meta_set_writable(region.m, false, "asking the peers");
+    ck_assert_str_eq(meta_closed_why(region.m, &a), "asking the peers");
+    ck_assert_int_eq(put(&region, "app", "v1", "{1}"), ERR_BUSY);
+    struct upload_row r = {"u", REG, "app", "ci", 0, 1, 1};
+    ck_assert_int_eq(meta_upload_create(region.m, &r), ERR_BUSY);
+    ck_assert(meta_writable(region.m)); // the database itself can be written
+    meta_close(region.m);
+    struct diag d;
+    diag_init(&d);
+    ck_assert_int_eq(store_try(&region, &d), 0); // closed again after a start
+    ck_assert_ptr_nonnull(meta_closed_why(region.m, &a));
+    ck_assert_int_eq(put(&region, "app", "v1", "{1}"), ERR_BUSY);
+    meta_set_writable(region.m, true, NULL);
+    ck_assert_int_eq(put(&region, "app", "v1", "{1}"), 0);
+    diag_done(&d);
+    arena_done(&a);
+    store_end(&region);
+}
+END_TEST
+
+START_TEST(a_failing_signer_fails_the_write_and_leaves_nothing)
+{
+    store_begin(&region, "eastus");
+    struct put_result r;
+    struct digest d = digest_str("{1}");
+    struct arena a;
+    struct manifest_row row;
+    arena_init(&a, 0);
+    ck_assert_int_eq(put(&region, "app", "v0", "{0}"), 0);
+    region.sign_rc = ERR_CRYPTO;
+    ck_assert_int_eq(put_refs(&region, "app", "v1", "{1}", NULL, 0, &r), ERR_CRYPTO);
+    ck_assert_int_eq(meta_manifest_get(region.m, REG, "app", NULL, &d, &a, &row), ERR_NOTFOUND);
+    ck_assert_uint_eq(head_seq(&region, "eastus"), 2);
+    region.sign_rc = 0;
+    ck_assert_int_eq(put_refs(&region, "app", "v1", "{1}", NULL, 0, &r), 0);
+    ck_assert_uint_eq(head_seq(&region, "eastus"), 4);
+    feed_verify(&region, "eastus");
+    arena_done(&a);
+    store_end(&region);
+}
+END_TEST
+
+START_TEST(stamps_outlive_a_clock_that_jumps_back)
+{
+    clock_virtual_set(1800000000000);
+    store_begin(&region, "eastus");
+    struct put_result one, two;
+    ck_assert_int_eq(put_refs(&region, "app", "v1", "{1}", NULL, 0, &one), 0);
+    meta_close(region.m);
+    clock_virtual_jump_wall(-3600000);
+    store_reopen(&region);
+    ck_assert_int_eq(put_refs(&region, "app", "v1", "{2}", NULL, 0, &two), 0);
+    ck_assert_uint_gt(two.stamp, one.stamp);
+    expect_tag(&region, "app", "v1", "{2}");
+    feed_verify(&region, "eastus");
+    store_end(&region);
+    clock_virtual_off();
+}
+END_TEST
+
+static void sql(const char *path, const char *text)
+{
+    sqlite3 *db;
+    ck_assert_int_eq(sqlite3_open(path, &db), SQLITE_OK);
+    ck_assert_int_eq(sqlite3_exec(db, text, NULL, NULL, NULL), SQLITE_OK);
+    sqlite3_close(db);
+}
+
+static void expect_refused(int want, const char *word)
+{
+    struct diag d;
+    diag_init(&d);
+    int rc = store_try(&region, &d);
+    ck_assert_int_eq(rc, want);
+    char *text = diag_text(&d);
+    ck_assert_msg(text && strstr(text, word), "%s", text ? text : "nothing said");
+    free(text);
+    diag_done(&d);
+}
+
+START_TEST(what_is_not_ours_is_refused)
+{
+    store_begin(&region, "eastus");
+    struct stat st;
+    ck_assert_int_eq(stat(region.path, &st), 0);
+    ck_assert_uint_eq(st.st_mode & 0777, 0600);
+    struct region_store other = region;
+    struct diag d;
+    diag_init(&d);
+    ck_assert_int_eq(store_try(&other, &d), ERR_BUSY); // one process, one writer
+    ck_assert_uint_eq(diag_count(&d), 1);
+    diag_done(&d);
+    meta_close(region.m);
+    region.region = "westeurope";
+    expect_refused(ERR_CONFLICT, "belongs to region eastus");
+    region.region = "eastus";
+    sql(region.path, "PRAGMA user_version=99");
+    expect_refused(ERR_VERSION, "schema version 99");
+    sql(region.path, "PRAGMA user_version=1; PRAGMA application_id=5");
+    expect_refused(ERR_CORRUPT, "another program");
+    ck_assert_int_eq(file_write_atomic(region.path, "this is no database at all, but long enough to look at", 54, 0600),
+                     0);
+    expect_refused(ERR_CORRUPT, "no database");
+    dir_remove_tree(region.dir);
+}
+END_TEST
+
+START_TEST(a_damaged_page_is_found)
+{
+    store_begin(&region, "eastus");
+    for (int i = 0; i < 50; i++) {
+        char tag[16];
+        snprintf(tag, sizeof tag, "t%d", i);
+        ck_assert_int_eq(put(&region, "app", tag, "{some content that fills pages}"), 0);
+    }
+    meta_close(region.m);
+    int fd = open(region.path, O_RDWR);
+    struct stat st;
+    ck_assert_int_eq(fstat(fd, &st), 0);
+    char junk[4096];
+    memset(junk, 0x5a, sizeof junk);
+    for (off_t at = 4096; at + 4096 <= st.st_size; at += 8192)
+        ck_assert_int_eq(pwrite(fd, junk, sizeof junk, at), (int)sizeof junk);
+    close(fd);
+    expect_refused(ERR_CORRUPT, "damaged");
+    dir_remove_tree(region.dir);
+}
+END_TEST
+
+START_TEST(full_disk_is_said_and_loses_nothing)
+{
+    region = (struct region_store){.region = "eastus"};
+    strcpy(region.dir, "/tmp/meridian-full-XXXXXX");
+    ck_assert_ptr_nonnull(mkdtemp(region.dir));
+    if (mount("tmpfs", region.dir, "tmpfs", 0, "size=1m")) {
+        printf("left out: cannot mount a tmpfs here\n");
+        rmdir(region.dir);
+        return;
+    }
+    snprintf(region.path, sizeof region.path, "%s/meta.db", region.dir);
+    store_reopen(&region);
+    static char text[16 << 10];
+    memset(text, ' ', sizeof text - 1);
+    int rc = 0, n_ok = 0;
+    for (int i = 0; i < 1000 && !rc; i++) {
+        char tag[16];
+        snprintf(tag, sizeof tag, "t%d", i);
+        memcpy(text, tag, strlen(tag));
+        rc = put(&region, "app", tag, text);
+        n_ok += rc == 0;
+    }
+    ck_assert_int_eq(rc, ERR_NOSPACE);
+    ck_assert_int_gt(n_ok, 0);
+    ck_assert_uint_eq(head_seq(&region, "eastus"), (unsigned)n_ok * 2);
+    feed_verify(&region, "eastus");
+    meta_close(region.m);
+    ck_assert_int_eq(mount(NULL, region.dir, NULL, MS_REMOUNT, "size=8m"), 0); // somebody made room
+    store_reopen(&region);
+    ck_assert_int_eq(put(&region, "app", "after", "{after}"), 0);
+    ck_assert_uint_eq(head_seq(&region, "eastus"), (unsigned)n_ok * 2 + 2);
+    feed_verify(&region, "eastus");
+    meta_close(region.m);
+    umount(region.dir);
+    rmdir(region.dir);
+}
+END_TEST
+
+START_TEST(memory_may_end_anywhere)
+{
+    store_begin(&region, "eastus");
+    bool done = false;
+    for (long n = 1; n < 200 && !done; n++) {
+        struct arena a;
+        struct manifest_row row;
+        const char **names;
+        size_t k;
+        arena_init(&a, 0);
+        mem_fault_after(n);
+        int rc = put(&region, "app", "v1", "{torture}");
+        if (!rc)
+            rc = meta_manifest_get(region.m, REG, "app", "v1", NULL, &a, &row);
+        if (!rc)
+            rc = meta_tags_list(region.m, REG, "app", NULL, 5, &a, &names, &k);
+        long hits = mem_fault_hits();
+        mem_fault_after(0);
+        ck_assert(rc == 0 || rc == ERR_NOMEM);
+        done = rc == 0 && hits == 0;
+        arena_done(&a);
+    }
+    ck_assert(done);
+    ck_assert_uint_eq(head_seq(&region, "eastus"), 2);
+    feed_verify(&region, "eastus");
+    store_end(&region);
+}
+END_TEST
+
+CHECK_MAIN("store/meta", uploads_live_and_end, anonymous_mounts_look_only_where_they_may,
+           a_push_by_tag_is_stored_and_announced, what_a_manifest_refers_to_must_be_there,
+           conditions_and_malformed_puts, listings_page_in_byte_order, closed_stores_refuse_own_writes,
+           a_failing_signer_fails_the_write_and_leaves_nothing, stamps_outlive_a_clock_that_jumps_back,
+           what_is_not_ours_is_refused, a_damaged_page_is_found, full_disk_is_said_and_loses_nothing,
+           memory_may_end_anywhere)
