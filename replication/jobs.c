@@ -33,12 +33,6 @@ void jobs_kick(struct replicator *r)
 
 // --- what both do when a try is over ---
 
-static void job_applied(struct replicator *r, const struct feed_entry *e)
-{
-    if (e->kind == ENTRY_MANIFEST)
-        meta_jobs_wake(r->o.meta); // tags and indexes that waited for it
-}
-
 static void job_again(struct replicator *r, const struct job *job, int64_t delay_ms, const char *error)
 {
     int rc = meta_job_retry(r->o.meta, job->id, clock_wall_ms() + delay_ms, error);
@@ -98,10 +92,8 @@ static void worker_run(struct worker *w)
     char error[ERROR_TEXT_SIZE] = "";
     int64_t not_before = 0;
     enum apply_result result = apply_fetching(w, &not_before, error);
-    if (result == APPLY_DONE) {
-        job_applied(r, &w->job.entry);
+    if (result == APPLY_DONE) // the store wakes what waited for it
         return;
-    }
     if (r->stopping)
         return; // as it was: the job is due again at the next start
     int64_t delay = result == APPLY_WAITS ? WAITING_MS : wait_backoff_ms(w->job.attempts, RETRY_FIRST_MS, RETRY_MAX_MS);
@@ -178,11 +170,9 @@ static void job_turn(struct replicator *r, struct pass *pass, const struct job *
             pass->n_done++;
         return;
     }
-    if (result == APPLY_DONE)
-        job_applied(r, &job->entry);
-    else if (result == APPLY_WAITS)
+    if (result == APPLY_WAITS)
         job_again(r, job, WAITING_MS, NULL);
-    else
+    else if (result == APPLY_FAILED)
         job_again(r, job, wait_backoff_ms(job->attempts, RETRY_FIRST_MS, RETRY_MAX_MS), err_text(rc));
     pass->n_done++;
 }

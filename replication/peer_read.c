@@ -132,7 +132,7 @@ static int session_greet(struct session *s, const struct feed_line *l)
     return grown && !s->from_start ? READ_AGAIN : 0;
 }
 
-// What failed because of it need not wait for its backoff.
+// It may be asked for content again at once.
 static void peer_is_back(struct peer *p)
 {
     struct replicator *r = p->r;
@@ -141,10 +141,8 @@ static void peer_is_back(struct peer *p)
     p->source_failures = 0;
     p->source_retry_mono = 0;
     pthread_mutex_unlock(&r->lock);
-    if (was_down) {
-        meta_jobs_wake(r->o.meta);
+    if (was_down)
         jobs_kick(r);
-    }
 }
 
 static int session_progress(struct session *s, const struct feed_line *l)
