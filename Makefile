@@ -5,7 +5,7 @@ SECONDS ?= 30
 DEMO = MERIDIAN_BUILD=$(abspath $(B)) examples/three-regions/demo
 ASAN = -Dwerror=true -Db_sanitize=address,undefined -Db_lundef=false
 TSAN = -Dwerror=true -Db_sanitize=thread -Db_lundef=false
-FUZZ = -Dfuzz=true -Db_sanitize=address,undefined -Db_lundef=false
+FUZZ = -Dwerror=true -Dfuzz=true -Db_sanitize=address,undefined -Db_lundef=false
 .PHONY: help deps build test test-asan test-tsan fuzz demo demo-up demo-down fmt install clean
 help:
 	@echo 'make deps       install the packages that are missing (Debian; tools/packages.txt)'
@@ -15,7 +15,7 @@ help:
 	@echo 'make test       all tests; ends with "N passed, N failed"'
 	@echo 'make test-asan  all tests under AddressSanitizer and UndefinedBehaviorSanitizer'
 	@echo 'make test-tsan  the threaded unit tests under ThreadSanitizer'
-	@echo 'make fuzz       every fuzz target for SECONDS=$(SECONDS) seconds, with clang'
+	@echo 'make fuzz       every fuzz target for SECONDS=$(SECONDS) seconds, with clang (0: its corpus only)'
 	@echo 'make fmt        clang-format over all C files'
 	@echo 'make install    meson install (DESTDIR=DIR)'
 	@echo 'make clean      remove what was built'

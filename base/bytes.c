@@ -36,7 +36,7 @@ bool secret_equal(const void *a, size_t na, const void *b, size_t nb)
 
 struct cursor cursor_of(struct bytes b)
 {
-    return (struct cursor){b.p, b.p + b.n, b.p, false};
+    return (struct cursor){b.p, b.n ? b.p + b.n : b.p, b.p, false}; // nothing may be added to NULL
 }
 
 size_t cursor_left(const struct cursor *c)
@@ -56,7 +56,8 @@ struct bytes cursor_take(struct cursor *c, size_t n)
         return (struct bytes){c->p, 0};
     }
     struct bytes b = {c->p, n};
-    c->p += n;
+    if (n)
+        c->p += n;
     return b;
 }
 

@@ -26,7 +26,7 @@ void mem_fault_after(long n);
 long mem_fault_hits(void);
 
 void mem_auto_free(void *pp);
-#define AUTO_FREE __attribute__((cleanup(mem_auto_free)))
+#define AUTO_FREE __attribute__((cleanup(mem_auto_free), unused)) // unused: some variables exist only to be released
 
 // Moves ownership out of a variable: yields its value and leaves NULL.
 #define take_ptr(p)                    \

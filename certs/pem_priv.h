@@ -20,7 +20,7 @@ void pem_auto_pkey(EVP_PKEY **p);
 void pem_auto_x509(X509 **p);
 void pem_auto_req(X509_REQ **p);
 void pem_auto_bio(BIO **p);
-#define AUTO_PKEY __attribute__((cleanup(pem_auto_pkey)))
+#define AUTO_PKEY __attribute__((cleanup(pem_auto_pkey), unused))
 #define AUTO_X509 __attribute__((cleanup(pem_auto_x509)))
 #define AUTO_REQ __attribute__((cleanup(pem_auto_req)))
 #define AUTO_BIO __attribute__((cleanup(pem_auto_bio)))
