@@ -1,0 +1,224 @@
+// SPDX-License-Identifier: Apache-2.0
+// The admin API: a unix socket of its own, 0600, judged by peer credentials, never routed by the edge (design section
+// 11).
+//
+//   GET  /v1/status                              what runs here, since when, with which topology
+//   GET  /v1/health                              verdicts on all regions
+//   POST /v1/health/force?region=R&state=up|down|auto
+//   GET  /v1/config                              topology and principals in force, and why a later edit is not
+//   POST /v1/config/reload                       look at the files now
+//   GET  /v1/replication?registry=NAME
+//   GET  /v1/certs      POST /v1/certs/renew?kind=region|shared|peer
+//   GET  /v1/dns/explain?name=N&client=ADDR
+#include "daemon/app.h"
+
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/mem.h"
+#include "config/watch.h"
+#include "resolver/explain.h"
+
+#include <jansson.h>
+#include <string.h>
+#include <unistd.h>
+
+static void reply_json(struct http_request *req, struct http_response *resp, json_t *doc)
+{
+    if (!doc || http_response_json(req, resp, 200, doc))
+        http_response_text(req, resp, 500, "out of memory\n");
+}
+
+static void reply_diag(struct http_request *req, struct http_response *resp, int rc, const struct diag *d)
+{
+    AUTO_FREE char *text = diag_text(d);
+    http_response_text(req, resp, rc == ERR_NOTFOUND ? 404 : 409, "%s\n", text && *text ? text : err_text(rc));
+}
+
+static const char *edge_state_name(enum edge_state s)
+{
+    return s == EDGE_RUNNING ? "running" : s == EDGE_BACKOFF ? "restarting" : "stopped";
+}
+
+static void get_status(struct app *app, struct http_request *req, struct http_response *resp)
+{
+    struct topology *t = snapshot_get(app->topology);
+    char since[CLOCK_TEXT_SIZE];
+    json_t *doc = json_pack("{s:s, s:s, s:s, s:s, s:s, s:I, s:i, s:b, s:I}", "region", app->node->region, "stamp",
+                            app->node->stamp, "domain", t->domain, "version", MERIDIAN_VERSION, "since",
+                            clock_format(app->started_ms, since), "topologyVersion", (json_int_t)t->version, "pid",
+                            (int)getpid(), "storeWritable", atomic_load(&app->vitals->store_writable), "diskFreeBytes",
+                            (json_int_t)atomic_load(&app->vitals->disk_free_bytes));
+    snapshot_unref(t);
+    struct arena a;
+    arena_init(&a, 0);
+    const char *why = app->meta ? meta_closed_why(app->meta, &a) : NULL;
+    if (doc && app->meta)
+        json_object_set_new(doc, "writesClosed", why ? json_string(why) : json_null());
+    arena_done(&a);
+    pthread_mutex_lock(&app->vitals->lock);
+    struct edge_status e = app->vitals->edge;
+    pthread_mutex_unlock(&app->vitals->lock);
+    if (doc)
+        json_object_set_new(doc, "edge",
+                            json_pack("{s:s, s:i, s:i, s:s}", "state", edge_state_name(e.state), "pid", (int)e.pid,
+                                      "restarts", (int)e.n_restarts, "lastError", e.last_error));
+    if (doc && app->resolver) {
+        struct resolver_stats s;
+        resolver_stats_get(app->resolver, &s);
+        json_object_set_new(doc, "resolver",
+                            json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "udpQueries", (json_int_t)s.udp_queries,
+                                      "tcpQueries", (json_int_t)s.tcp_queries, "noerror", (json_int_t)s.noerror,
+                                      "nxdomain", (json_int_t)s.nxdomain, "refused", (json_int_t)s.refused, "formerr",
+                                      (json_int_t)s.formerr, "truncated", (json_int_t)s.truncated));
+    }
+    reply_json(req, resp, doc);
+}
+
+static void get_health(struct app *app, struct http_request *req, struct http_response *resp)
+{
+    if (!app->health)
+        http_response_text(req, resp, 404, "this node has no resolver role: it keeps no verdicts\n");
+    else
+        reply_json(req, resp, health_status_json(app->health));
+}
+
+static void post_force(struct app *app, struct http_request *req, struct http_response *resp)
+{
+    const char *region = http_query_get(req, "region", 0), *state = http_query_get(req, "state", 0);
+    enum health_force f = HEALTH_AUTO;
+    bool known = state && (!strcmp(state, "up") || !strcmp(state, "down") || !strcmp(state, "auto"));
+    if (!region || !known || !app->health) {
+        http_response_text(req, resp, 400, "give region= and state=up, down or auto, on a node with a resolver\n");
+        return;
+    }
+    f = !strcmp(state, "up") ? HEALTH_FORCE_UP : !strcmp(state, "down") ? HEALTH_FORCE_DOWN : HEALTH_AUTO;
+    int rc = health_set_force(app->health, region, f);
+    if (rc)
+        http_response_text(req, resp, rc == ERR_NOTFOUND ? 404 : 500, "%s: %s\n", region, err_text(rc));
+    else
+        get_health(app, req, resp);
+}
+
+static json_t *config_json(struct config_status *s)
+{
+    char when[CLOCK_TEXT_SIZE];
+    json_t *doc = json_pack("{s:I, s:s, s:b, s:I, s:s?}", "version", (json_int_t)s->version, "loaded",
+                            clock_format(s->loaded_at_ms, when), "fromLastGood", s->from_last_good, "refusedEdits",
+                            (json_int_t)s->refused, "refusedWhy", s->refused_why);
+    free(s->refused_why);
+    return doc;
+}
+
+static void get_config(struct app *app, struct http_request *req, struct http_response *resp)
+{
+    struct config_status topology = {0}, principals = {0};
+    config_watch_status(app->watch, &topology, &principals);
+    json_t *a = config_json(&topology), *b = config_json(&principals);
+    if (a)
+        json_object_set_new(a, "path", json_string(app->node->topology));
+    if (b)
+        json_object_set_new(b, "path", json_string(app->node->principals));
+    reply_json(req, resp, json_pack("{s:o, s:o}", "topology", a, "principals", b));
+}
+
+static void post_reload(struct app *app, struct http_request *req, struct http_response *resp)
+{
+    config_watch_poke(app->watch);
+    get_config(app, req, resp);
+}
+
+static void get_replication(struct app *app, struct http_request *req, struct http_response *resp)
+{
+    if (!app->replicator)
+        http_response_text(req, resp, 404, "this node has no replicator role\n");
+    else
+        reply_json(req, resp, replication_status_json(app->replicator, http_query_get(req, "registry", 0)));
+}
+
+static void get_certs(struct app *app, struct http_request *req, struct http_response *resp)
+{
+    reply_json(req, resp, certs_status_json(app->certs));
+}
+
+static void post_renew(struct app *app, struct http_request *req, struct http_response *resp)
+{
+    const char *text = http_query_get(req, "kind", 0);
+    enum cert_kind kind = CERT_REGION;
+    if (text && cert_kind_parse(text, &kind)) {
+        http_response_text(req, resp, 400, "%s is not a certificate kind: region, shared or peer\n", text);
+        return;
+    }
+    struct diag d;
+    diag_init(&d);
+    int rc = certs_renew(app->certs, text ? &kind : NULL, &d);
+    if (rc)
+        reply_diag(req, resp, rc, &d);
+    else
+        get_certs(app, req, resp);
+    diag_done(&d);
+}
+
+static void get_explain(struct app *app, struct http_request *req, struct http_response *resp)
+{
+    const char *name = http_query_get(req, "name", 0), *client = http_query_get(req, "client", 0);
+    struct ip ip;
+    if (!name || !client || ip_parse(client, &ip)) {
+        http_response_text(req, resp, 400, "give name= and client= (an IP address)\n");
+        return;
+    }
+    struct topology *t = snapshot_get(app->topology);
+    struct health_verdicts *v = snapshot_get(app->verdicts);
+    reply_json(req, resp, dns_explain_json(t, v, name, &ip, app->node->n_dns ? &app->node->dns[0] : NULL));
+    snapshot_unref(v);
+    snapshot_unref(t);
+}
+
+static const struct admin_route {
+    enum http_method method;
+    const char *path;
+    void (*run)(struct app *app, struct http_request *req, struct http_response *resp);
+} routes[] = {
+    {HTTP_GET, "/v1/status", get_status},
+    {HTTP_GET, "/v1/health", get_health},
+    {HTTP_POST, "/v1/health/force", post_force},
+    {HTTP_GET, "/v1/config", get_config},
+    {HTTP_POST, "/v1/config/reload", post_reload},
+    {HTTP_GET, "/v1/replication", get_replication},
+    {HTTP_GET, "/v1/certs", get_certs},
+    {HTTP_POST, "/v1/certs/renew", post_renew},
+    {HTTP_GET, "/v1/dns/explain", get_explain},
+};
+
+struct admin_call {
+    struct app *app;
+    const struct admin_route *route;
+};
+
+static void admin_run(struct http_request *req, struct http_response *resp)
+{
+    struct admin_call *call = req->ctx;
+    call->route->run(call->app, req, resp);
+}
+
+void app_begin_admin(void *ctx, struct http_request *req, struct http_plan *plan)
+{
+    struct app *app = ctx;
+    plan->kind = HTTP_PLAN_REPLY;
+    if (req->peer_uid != 0 && req->peer_uid != (unsigned)geteuid()) {
+        http_response_text(req, &plan->response, 403, "the admin socket is for root and for the daemon's own user\n");
+        return;
+    }
+    for (size_t i = 0; i < ARRAY_LEN(routes); i++) {
+        if (strcmp(routes[i].path, req->path) != 0 || routes[i].method != req->method)
+            continue;
+        struct admin_call *call = arena_alloc(&req->arena, sizeof *call);
+        if (!call) {
+            http_response_text(req, &plan->response, 500, "out of memory\n");
+            return;
+        }
+        *call = (struct admin_call){app, &routes[i]};
+        *plan = (struct http_plan){.kind = HTTP_PLAN_RUN, .run = admin_run, .ctx = call};
+        return;
+    }
+    http_response_text(req, &plan->response, 404, "no such call: %s %s\n", req->method_text, req->path);
+}

@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: Apache-2.0
+// Routing of requests to rooms; see app.h.
+#include "daemon/app.h"
+
+#include "base/clock.h"
+#include "net/oci_error.h"
+
+#include <jansson.h>
+#include <string.h>
+
+static bool path_is(const char *path, const char *dir)
+{
+    size_t n = strlen(dir);
+    return strncmp(path, dir, n) == 0 && (path[n] == 0 || path[n] == '/');
+}
+
+static void refuse(struct http_request *req, struct http_plan *plan, int status, const char *code, const char *sentence)
+{
+    plan->kind = HTTP_PLAN_REPLY;
+    oci_error(req, &plan->response, status, code, NULL, "%s", sentence);
+}
+
+static void begin_healthz(struct app *app, struct http_request *req, struct http_plan *plan, bool deep)
+{
+    struct vitals *v = app->vitals;
+    bool up = atomic_load(&v->store_writable);
+    plan->kind = HTTP_PLAN_REPLY;
+    if (req->method != HTTP_GET && req->method != HTTP_HEAD) {
+        refuse(req, plan, 405, "UNSUPPORTED", "/healthz takes GET and HEAD");
+        http_response_header(req, &plan->response, "Allow", "GET, HEAD");
+        return;
+    }
+    json_t *doc = json_pack("{s:s}", "status", up ? "up" : "down");
+    if (doc && deep) {
+        json_object_set_new(doc, "region", json_string(app->node->region));
+        json_object_set_new(doc, "storeWritable", json_boolean(up));
+        json_object_set_new(doc, "diskFreeBytes", json_integer((json_int_t)atomic_load(&v->disk_free_bytes)));
+        json_object_set_new(doc, "checkedMs", json_integer((json_int_t)atomic_load(&v->checked_ms)));
+    }
+    if (!doc || http_response_json(req, &plan->response, up ? 200 : 503, doc))
+        http_response_bytes(&plan->response, 503, "application/json", bytes_str("{\"status\":\"down\"}"));
+    http_response_header(req, &plan->response, "Cache-Control", "no-store");
+}
+
+// `public_access` is judged by the transport address: CIDRs, and always the networks of the registry's private
+// endpoints.
+static bool access_from(const struct topology *t, const struct registry *r, const struct ip *client)
+{
+    if (r->public_access == ACCESS_ENABLED)
+        return true;
+    if (r->public_access == ACCESS_CIDRS)
+        for (size_t i = 0; i < r->n_public_cidrs; i++)
+            if (cidr_contains(&r->public_cidrs[i], client))
+                return true;
+    for (size_t i = 0; i < r->n_private_endpoints; i++) {
+        const struct view *v = &t->views[r->private_endpoints[i]->view];
+        for (size_t j = 0; j < v->n_sources; j++)
+            if (cidr_contains(&v->sources[j], client))
+                return true;
+    }
+    return false;
+}
+
+// The endpoint that was called: its registry, when it lives in this region. Otherwise fills a refusal and gives NULL.
+static const struct registry *endpoint_of(struct app *app, struct http_request *req, const struct topology *t,
+                                          struct hostname *h, struct http_plan *plan)
+{
+    enum name_kind kind = hostname_public_of(hostname_parse_http_host(req->host, t->domain, h));
+    if (kind != NAME_GLOBAL && kind != NAME_REGIONAL && kind != NAME_DATA) {
+        refuse(req, plan, 421, "NAME_UNKNOWN", "this host name is not a registry endpoint of this service");
+        return NULL;
+    }
+    h->kind = kind;
+    const struct region *here = topology_region(t, app->node->region);
+    const struct registry *r = topology_by_label(t, h->label);
+    const struct replica *rep = r && here ? registry_replica(r, here->index) : NULL;
+    bool offered = kind == NAME_GLOBAL || (kind == NAME_REGIONAL && r && r->regional_endpoints) ||
+                   (kind == NAME_DATA && r && (r->data_endpoints || r->n_private_endpoints));
+    if (!rep || !offered || (kind != NAME_GLOBAL && strcmp(h->region, here->name) != 0)) {
+        refuse(req, plan, 421, "NAME_UNKNOWN", "no such registry endpoint lives in this region");
+        return NULL;
+    }
+    if (req->listener == LISTENER_PUBLIC && !access_from(t, r, &req->client)) {
+        refuse(req, plan, 403, "DENIED", "this registry's network rules do not admit your address");
+        return NULL;
+    }
+    return r;
+}
+
+static void begin_endpoint(struct app *app, struct http_request *req, const struct topology *t,
+                           const struct region *peer, struct http_plan *plan)
+{
+    struct hostname host;
+    const struct registry *r = endpoint_of(app, req, t, &host, plan);
+    if (!r)
+        return;
+    if (path_is(req->path, "/v2") && app->registry)
+        registry_service_begin(app->registry, req, t, r, &host, plan);
+    else if (path_is(req->path, "/oauth2") && app->auth && req->listener == LISTENER_PUBLIC)
+        auth_service_begin(app->auth, req, t, r, &host, plan);
+    else if (path_is(req->path, "/replication") && app->replicator)
+        replication_begin(app->replicator, req, t, peer, r, &host, plan);
+    else
+        refuse(req, plan, 404, "UNSUPPORTED", "nothing is served under this path; the registry API begins with /v2/");
+}
+
+void app_begin_public(void *ctx, struct http_request *req, struct http_plan *plan)
+{
+    struct app *app = ctx;
+    if (strcmp(req->path, "/healthz") == 0) {
+        begin_healthz(app, req, plan, false);
+        return;
+    }
+    struct topology *t = snapshot_get(app->topology);
+    begin_endpoint(app, req, t, NULL, plan);
+    snapshot_unref(t);
+}
+
+void app_begin_peer(void *ctx, struct http_request *req, struct http_plan *plan)
+{
+    struct app *app = ctx;
+    struct topology *t = snapshot_get(app->topology);
+    const struct region *peer =
+        req->peer_cert_fingerprint ? topology_region_by_fingerprint(t, req->peer_cert_fingerprint) : NULL;
+    if (!peer)
+        refuse(req, plan, 403, "DENIED", "this certificate is not a region's: its fingerprint is not in the topology");
+    else if (strcmp(req->path, "/healthz") == 0)
+        begin_healthz(app, req, plan, true);
+    else if (path_is(req->path, "/certs"))
+        certs_begin(app->certs, req, peer, plan);
+    else if (path_is(req->path, "/replication") && app->replicator)
+        replication_begin(app->replicator, req, t, peer, NULL, NULL, plan);
+    else
+        begin_endpoint(app, req, t, peer, plan);
+    snapshot_unref(t);
+}
+
+void app_finish(void *ctx, const struct http_request *req, struct http_response *resp)
+{
+    const struct app *app = ctx;
+    struct http_request *r = (struct http_request *)req; // its arena carries the header text
+    http_response_header(r, resp, "X-Meridian-Region", "%s", app->node->region);
+    http_response_header(r, resp, "X-Meridian-Stamp", "%s", app->node->stamp);
+    http_response_header(r, resp, "X-Meridian-Request-Id", "%s", req->request_id);
+}

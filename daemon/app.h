@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+// The router of the public and the peer listener: which registry's endpoint was called, whether it lives here, and
+// which room answers. A regional name never means another region: what does not live here is 421 (RFC 9110
+// section 15.5.20). begin runs on HTTP threads; nothing here blocks.
+#ifndef MERIDIAN_DAEMON_APP_H
+#define MERIDIAN_DAEMON_APP_H
+
+#include "auth/service.h"
+#include "certs/certs.h"
+#include "config/node.h"
+#include "net/edge.h"
+#include "net/http.h"
+#include "registry/registry.h"
+#include "replication/replication.h"
+#include "resolver/health.h"
+#include "resolver/resolver.h"
+
+#include <stdatomic.h>
+
+// What a region is doing, for /healthz and the admin socket. Written by housekeeping and the supervisor's link.
+struct vitals {
+    _Atomic int store_writable; // blob store and metadata took a probe write
+    _Atomic uint64_t disk_free_bytes;
+    _Atomic int64_t checked_ms; // wall
+    pthread_mutex_t lock;       // of edge
+    struct edge_status edge;
+};
+
+struct app { // everything a request may need; made once by the worker, then only read
+    const struct node *node;
+    struct snapshot *topology, *principals, *verdicts;
+    struct config_watch *watch;
+    struct auth_service *auth;         // NULL without that role
+    struct registry_service *registry; // NULL without that role
+    struct replicator *replicator;     // NULL without that role
+    struct certs *certs;
+    struct health *health;
+    struct resolver *resolver;
+    struct meta *meta;
+    struct vitals *vitals;
+    int64_t started_ms; // wall
+};
+
+void app_begin_public(void *app, struct http_request *req, struct http_plan *plan);
+void app_begin_peer(void *app, struct http_request *req, struct http_plan *plan);
+void app_begin_admin(void *app, struct http_request *req, struct http_plan *plan); // admin.c
+// Every response names its region, stamp and request id.
+void app_finish(void *app, const struct http_request *req, struct http_response *resp);
+
+#endif

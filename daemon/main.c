@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+// meridiand: one region's node. Reads its settings, resolves users and paths, and hands over to the supervisor.
+#include "base/err.h"
+#include "base/log.h"
+#include "config/node.h"
+#include "config/principals.h"
+#include "config/topology.h"
+#include "daemon/paths.h"
+#include "daemon/supervisor.h"
+
+#include <getopt.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static const char usage[] =
+    "usage: meridiand --config FILE [--check]\n"
+    "\n"
+    "Runs one node of a Meridian region: resolver, registry, token service and replicator behind the HTTP edge.\n"
+    "\n"
+    "  -c, --config FILE   the node's settings (meridiand.yaml)\n"
+    "      --check         check the settings and the topology they name, then end: 0 good, 1 not\n"
+    "  -h, --help          this text\n"
+    "  -V, --version       the version\n"
+    "\n"
+    "SIGTERM drains and stops; SIGHUP looks at the topology and the certificates now. See meridiand(8).\n";
+
+static int check_only(const struct node *n, struct diag *d)
+{
+    struct topology *t = NULL;
+    int rc = topology_load(n->topology, d, &t);
+    struct principals *pr = NULL;
+    int rc2 = principals_load(n->principals, d, &pr);
+    const struct region *r = t ? topology_region(t, n->region) : NULL;
+    if (t && !r)
+        diag_add(d, n->source, 0, "region %s is not in the topology %s", n->region, t->source);
+    else if (r && !region_stamp(r, n->stamp))
+        diag_add(d, n->source, 0, "stamp %s is not a stamp of region %s in %s", n->stamp, n->region, t->source);
+    snapshot_unref(t);
+    snapshot_unref(pr);
+    return rc ? rc : rc2 ? rc2 : diag_count(d) ? ERR_INVAL : 0;
+}
+
+int main(int argc, char **argv)
+{
+    static const struct option options[] = {{"config", required_argument, NULL, 'c'},
+                                            {"check", no_argument, NULL, 'k'},
+                                            {"help", no_argument, NULL, 'h'},
+                                            {"version", no_argument, NULL, 'V'},
+                                            {0}};
+    const char *config = NULL;
+    bool check = false;
+    for (int c; (c = getopt_long(argc, argv, "c:hV", options, NULL)) != -1;) {
+        if (c == 'c')
+            config = optarg;
+        else if (c == 'k')
+            check = true;
+        else if (c == 'h' || c == 'V') {
+            fputs(c == 'h' ? usage : "meridiand " MERIDIAN_VERSION "\n", stdout);
+            return 0;
+        } else
+            return 2;
+    }
+    if (!config || optind != argc) {
+        fputs(usage, stderr);
+        return 2;
+    }
+    struct diag d;
+    diag_init(&d);
+    struct node *n = NULL;
+    int rc = node_load(config, &d, &n);
+    struct paths p;
+    struct identity id;
+    if (!rc)
+        rc = check ? check_only(n, &d) : paths_of(n, &d, &p);
+    if (!rc && !check)
+        rc = identity_of(n, &d, &id);
+    diag_print(&d, stderr);
+    diag_done(&d);
+    if (rc || check) {
+        if (!rc)
+            printf("%s: good\n", config);
+        node_free(n);
+        return rc ? 1 : 0;
+    }
+    log_setup(n->log_level, n->region);
+    umask(0027);
+    int status = supervisor_run(n, &p, &id);
+    node_free(n);
+    return status;
+}

@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+// Where a node keeps what, below data_dir and runtime_dir; who owns each directory; and the users the work runs as.
+//
+//   data_dir/            0710 daemon:edge    the edge may pass through, not list
+//     store/blobs/       2750 daemon:edge    the edge reads blobs
+//     store/…            0700 daemon
+//     meta/ keys/ certs/ state/  0700 daemon
+//   runtime_dir/         0710 daemon:edge    public.sock and peer.sock (0660, group edge), admin.sock (0600)
+//     edge/              0755 whoever started us: nginx.conf, its pid, its log
+#ifndef MERIDIAN_DAEMON_PATHS_H
+#define MERIDIAN_DAEMON_PATHS_H
+
+#include "base/diag.h"
+#include "config/node.h"
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+struct identity {  // resolved users; only meaningful when started by root
+    bool switches; // started by root and users are set
+    uid_t uid;
+    gid_t gid;
+    gid_t edge_gid;
+    uid_t edge_uid;
+};
+
+struct paths {
+    char store[512], meta[512], meta_db[512], keys[512], certs[512], state[512], last_topology[512], health_state[512];
+    char public_sock[108], peer_sock[108], admin_sock[108], edge_dir[512];
+    char region_pem[512], shared_pem[512], peer_pem[512], ca_pem[512];
+};
+
+int paths_of(const struct node *n, struct diag *diag, struct paths *out);
+int identity_of(const struct node *n, struct diag *diag, struct identity *out);
+int paths_prepare(const struct node *n, const struct paths *p, const struct identity *id, struct diag *diag);
+
+#endif

@@ -1,0 +1,294 @@
+// SPDX-License-Identifier: Apache-2.0
+// Life of worker and edge; see supervisor.h. One thread: PR_SET_PDEATHSIG counts from the thread that forked.
+#include "daemon/supervisor.h"
+
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "config/topology.h"
+#include "daemon/link.h"
+#include "daemon/worker.h"
+
+#include <errno.h>
+#include <grp.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define TICK_MS 200
+
+struct supervisor {
+    const struct node *node;
+    const struct paths *paths;
+    const struct identity *id;
+    struct topology *topology; // for the edge's list of peers
+    struct edge_peer *peers;
+    struct edge *edge;
+    struct edge_status told; // last status sent to the worker
+    pid_t worker;
+    int link_fd, sig_fd;
+    bool edge_wanted, edge_due; // due: the worker is ready
+    int64_t edge_try_ms;
+};
+
+static void log_diag(struct diag *d)
+{
+    for (size_t i = 0; i < d->n; i++)
+        log_error("%s", d->lines[i]);
+    diag_done(d);
+    diag_init(d);
+}
+
+// ---- the edge ----
+
+static void load_topology(struct supervisor *s)
+{
+    struct topology *t = NULL;
+    struct diag d;
+    diag_init(&d);
+    if (topology_load(s->node->topology, &d, &t)) // the worker says why a bad edit is refused
+        topology_load(s->paths->last_topology, NULL, &t);
+    diag_done(&d);
+    if (!t)
+        return;
+    struct edge_peer *peers = mem_zalloc_array(t->n_regions, sizeof *peers);
+    if (!peers) {
+        snapshot_unref(t);
+        return;
+    }
+    snapshot_unref(s->topology);
+    free(s->peers);
+    s->topology = t;
+    s->peers = peers;
+}
+
+static struct edge_config edge_config_of(struct supervisor *s)
+{
+    const struct node *n = s->node;
+    size_t n_peers = 0;
+    for (size_t i = 0; i < s->topology->n_regions; i++) {
+        const struct region *r = &s->topology->regions[i];
+        if (strcmp(r->name, n->region) != 0)
+            s->peers[n_peers++] = (struct edge_peer){r->name, r->peer};
+    }
+    static char blobs[600];
+    snprintf(blobs, sizeof blobs, "%s/blobs", s->paths->store);
+    return (struct edge_config){.nginx = n->nginx,
+                                .runtime_dir = s->paths->edge_dir,
+                                .public_socket = s->paths->public_sock,
+                                .peer_socket = s->paths->peer_sock,
+                                .blob_dir = blobs,
+                                .domain = s->topology->domain,
+                                .region = n->region,
+                                .https = n->https,
+                                .n_https = n->n_https,
+                                .peer = n->peer,
+                                .region_pem = s->paths->region_pem,
+                                .shared_pem = s->paths->shared_pem,
+                                .peer_pem = s->paths->peer_pem,
+                                .ca_pem = s->paths->ca_pem,
+                                .user = s->id->switches ? n->edge_user : NULL,
+                                .n_workers = n->edge_workers,
+                                .peers = s->peers,
+                                .n_peers = n_peers};
+}
+
+static void edge_apply(struct supervisor *s)
+{
+    load_topology(s);
+    if (!s->topology)
+        return;
+    struct edge_config c = edge_config_of(s);
+    struct diag d;
+    diag_init(&d);
+    if (s->edge) {
+        if (edge_reload(s->edge, &c, &d))
+            log_error("edge: the new configuration was refused; the old one stays in force");
+    } else if (edge_start(&c, &d, &s->edge)) {
+        s->edge_try_ms = clock_mono_ms() + 2000;
+        log_error("edge: cannot start; trying again in 2 s");
+        if (d.n && strcmp(s->told.last_error, d.lines[0]) != 0) {
+            struct link_message m = {.kind = LINK_EDGE, .edge = {.state = EDGE_BACKOFF}};
+            snprintf(m.edge.last_error, sizeof m.edge.last_error, "%s", d.lines[0]);
+            if (!link_send(s->link_fd, &m))
+                s->told = m.edge;
+        }
+    }
+    log_diag(&d);
+    diag_done(&d);
+}
+
+static void edge_turn(struct supervisor *s)
+{
+    if (!s->edge_wanted || !s->edge_due)
+        return;
+    if (!s->edge) {
+        if (clock_mono_ms() >= s->edge_try_ms)
+            edge_apply(s);
+        return;
+    }
+    edge_tick(s->edge);
+    struct edge_status now;
+    memset(&now, 0, sizeof now);
+    edge_status(s->edge, &now);
+    if (memcmp(&now, &s->told, sizeof now) == 0)
+        return;
+    struct link_message m = {.kind = LINK_EDGE, .edge = now};
+    if (!link_send(s->link_fd, &m))
+        s->told = now;
+}
+
+// ---- the worker ----
+
+static int drop_privileges(const struct identity *id)
+{
+    if (id->switches) {
+        gid_t groups[1] = {id->edge_gid};
+        if (setgroups(1, groups) || setgid(id->gid) || setuid(id->uid))
+            return err_from_errno(errno);
+        if (setuid(0) == 0)
+            return ERR_DENIED; // still root: refuse to go on
+    }
+    prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+    return 0;
+}
+
+static int start_worker(struct supervisor *s, struct resolver_sockets *sockets)
+{
+    int fds[2];
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds))
+        return err_from_errno(errno);
+    pid_t parent = getpid();
+    s->worker = fork();
+    if (s->worker < 0)
+        return err_from_errno(errno);
+    if (s->worker == 0) {
+        close(fds[0]);
+        close(s->sig_fd);
+        int rc = drop_privileges(s->id);
+        if (rc) {
+            log_error("daemon: cannot become user %s: %s", s->node->user, err_text(rc));
+            _exit(1);
+        }
+        prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0); // after the change of user, which clears it
+        if (getppid() != parent)
+            _exit(1);
+        exit(worker_run(s->node, s->paths, s->id, sockets, fds[1]));
+    }
+    close(fds[1]);
+    s->link_fd = fds[0];
+    resolver_sockets_free(sockets); // the worker has its own copies
+    return 0;
+}
+
+// Reaps children. Returns true when the worker has gone.
+static bool worker_gone(struct supervisor *s, int *out_status)
+{
+    int status = 0;
+    pid_t pid = waitpid(s->worker, &status, WNOHANG);
+    if (pid != s->worker)
+        return false;
+    s->worker = 0;
+    *out_status = WIFEXITED(status) ? WEXITSTATUS(status) : 1;
+    if (WIFSIGNALED(status))
+        log_error("daemon: the worker was ended by signal %d", WTERMSIG(status));
+    return true;
+}
+
+static void take_messages(struct supervisor *s)
+{
+    struct link_message m;
+    while (link_receive(s->link_fd, &m) == 0) {
+        if (m.kind == LINK_READY)
+            s->edge_due = true;
+        else if (m.kind == LINK_RELOAD && s->edge)
+            edge_apply(s);
+    }
+}
+
+static int stop_all(struct supervisor *s, int status)
+{
+    unsigned drain_ms = s->node->drain_s * 1000;
+    if (s->edge)
+        edge_stop(s->edge, s->worker ? drain_ms : 0); // requests in flight end while the worker still answers
+    if (s->worker) {
+        kill(s->worker, SIGTERM);
+        int64_t until = clock_mono_ms() + drain_ms + 10000;
+        while (!worker_gone(s, &status) && clock_mono_ms() < until)
+            clock_sleep_ms(20);
+        if (s->worker) {
+            log_error("daemon: the worker did not stop in time and is killed");
+            kill(s->worker, SIGKILL);
+            waitpid(s->worker, NULL, 0);
+            status = 1;
+        }
+    }
+    close(s->link_fd);
+    close(s->sig_fd);
+    snapshot_unref(s->topology);
+    free(s->peers);
+    return status;
+}
+
+static int watch(struct supervisor *s)
+{
+    int status = 0;
+    for (;;) {
+        struct pollfd fds[2] = {{.fd = s->sig_fd, .events = POLLIN}, {.fd = s->link_fd, .events = POLLIN}};
+        if (poll(fds, 2, TICK_MS) < 0 && errno != EINTR)
+            return stop_all(s, 1);
+        struct signalfd_siginfo si;
+        if (fds[0].revents && read(s->sig_fd, &si, sizeof si) == (ssize_t)sizeof si) {
+            if (si.ssi_signo == SIGTERM || si.ssi_signo == SIGINT)
+                return stop_all(s, 0);
+            if (si.ssi_signo == SIGHUP) {
+                kill(s->worker, SIGHUP);
+                if (s->edge)
+                    edge_apply(s);
+            }
+        }
+        if (worker_gone(s, &status))
+            return stop_all(s, status ? status : 1);
+        take_messages(s);
+        edge_turn(s);
+    }
+}
+
+int supervisor_run(const struct node *n, const struct paths *p, const struct identity *id)
+{
+    struct supervisor s = {.node = n, .paths = p, .id = id, .link_fd = -1};
+    s.edge_wanted = (n->roles & (ROLE_REGISTRY | ROLE_AUTH | ROLE_REPLICATOR)) != 0;
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGHUP);
+    sigaddset(&set, SIGCHLD);
+    sigprocmask(SIG_BLOCK, &set, NULL);
+    signal(SIGPIPE, SIG_IGN);
+    s.sig_fd = signalfd(-1, &set, SFD_CLOEXEC);
+
+    struct diag d;
+    diag_init(&d);
+    int rc = paths_prepare(n, p, id, &d);
+    struct resolver_sockets *sockets = NULL;
+    if (!rc && (n->roles & ROLE_RESOLVER))
+        rc = resolver_bind(n->dns, n->n_dns, n->resolver_workers, &d, &sockets);
+    if (!rc)
+        rc = start_worker(&s, sockets);
+    log_diag(&d);
+    diag_done(&d);
+    if (rc) {
+        log_error("daemon: cannot start: %s", err_text(rc));
+        close(s.sig_fd);
+        return 1;
+    }
+    return watch(&s);
+}

@@ -1,0 +1,375 @@
+// SPDX-License-Identifier: Apache-2.0
+// Wiring of the rooms; see worker.h. Threads: the main thread waits for signals and messages from the supervisor;
+// housekeeping has a thread of its own; the rooms bring theirs.
+#include "daemon/worker.h"
+
+#include "base/clock.h"
+#include "base/err.h"
+#include "config/watch.h"
+#include "daemon/app.h"
+#include "daemon/link.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#define VITALS_EVERY_MS 2000
+#define EXPIRE_EVERY_MS (10 * 60 * 1000)
+
+struct worker {
+    const struct node *node;
+    const struct paths *paths;
+    const struct identity *id;
+    int link_fd;
+    struct app app;
+    struct vitals vitals;
+    struct snapshot topology, principals, verdicts;
+    struct pool *pool;
+    struct fetcher *fetcher;
+    struct region_keys *keys;
+    struct blob_store *blobs;
+    _Atomic(struct replicator *) replicator; // set once it runs: commits come from the writer thread before that
+    struct http_server *public_server, *peer_server, *admin_server;
+    pthread_t housekeeping;
+    bool housekeeping_runs;
+    pthread_mutex_t stop_lock;
+    pthread_cond_t stop_cond;
+    bool stopping;
+};
+
+static void on_commit(void *ctx)
+{
+    struct worker *w = ctx;
+    replicator_committed(atomic_load(&w->replicator));
+}
+
+static void reload_edge(void *ctx)
+{
+    struct worker *w = ctx;
+    if (link_send(w->link_fd, &(struct link_message){.kind = LINK_RELOAD}))
+        log_warn("daemon: the supervisor did not take the word to reload the edge");
+}
+
+static void on_topology(void *ctx)
+{
+    struct worker *w = ctx;
+    struct replicator *r = atomic_load(&w->replicator);
+    if (r)
+        replicator_reconfigure(r);
+    reload_edge(w); // peers and their addresses stand in its configuration
+}
+
+// ---- housekeeping ----
+
+static void check_vitals(struct worker *w)
+{
+    uint64_t free_bytes = 0;
+    bool ok = !w->blobs || blob_store_writable(w->blobs, &free_bytes);
+    ok = ok && (!w->app.meta || meta_writable(w->app.meta));
+    bool was = atomic_exchange(&w->vitals.store_writable, ok);
+    atomic_store(&w->vitals.disk_free_bytes, free_bytes);
+    atomic_store(&w->vitals.checked_ms, clock_wall_ms());
+    if (was && !ok)
+        log_error("daemon: the store takes no writes (%llu bytes free under %s); /healthz says down",
+                  (unsigned long long)free_bytes, w->node->data_dir);
+}
+
+static bool wait_or_stop(struct worker *w, int64_t ms)
+{
+    int64_t until_us = clock_mono_us() + ms * 1000;
+    struct timespec ts = {until_us / 1000000, until_us % 1000000 * 1000};
+    pthread_mutex_lock(&w->stop_lock);
+    while (!w->stopping && pthread_cond_timedwait(&w->stop_cond, &w->stop_lock, &ts) != ETIMEDOUT)
+        ;
+    bool stop = w->stopping;
+    pthread_mutex_unlock(&w->stop_lock);
+    return stop;
+}
+
+static void *housekeeping_main(void *ctx)
+{
+    struct worker *w = ctx;
+    int64_t expire_at = clock_mono_ms();
+    while (!wait_or_stop(w, VITALS_EVERY_MS)) {
+        check_vitals(w);
+        if (!w->app.registry || clock_mono_ms() < expire_at)
+            continue;
+        expire_at = clock_mono_ms() + EXPIRE_EVERY_MS;
+        size_t n = 0;
+        int rc = registry_uploads_expire(w->app.registry, (int64_t)w->node->upload_idle_s * 1000, &n);
+        if (rc)
+            log_warn("daemon: idle uploads could not be discarded: %s", err_text(rc));
+        else if (n)
+            log_info("daemon: discarded %zu idle uploads", n);
+    }
+    return NULL;
+}
+
+static int housekeeping_start(struct worker *w)
+{
+    pthread_condattr_t attr;
+    pthread_condattr_init(&attr);
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    pthread_mutex_init(&w->stop_lock, NULL);
+    pthread_cond_init(&w->stop_cond, &attr);
+    pthread_condattr_destroy(&attr);
+    check_vitals(w);
+    if (pthread_create(&w->housekeeping, NULL, housekeeping_main, w))
+        return ERR_NOMEM;
+    w->housekeeping_runs = true;
+    return 0;
+}
+
+// ---- starting, room by room ----
+
+static int start_config(struct worker *w, struct diag *d)
+{
+    const struct node *n = w->node;
+    snapshot_init(&w->topology);
+    snapshot_init(&w->principals);
+    snapshot_init(&w->verdicts);
+    int rc = config_watch_start(n->topology, n->principals, w->paths->state, &w->topology, &w->principals, on_topology,
+                                w, d, &w->app.watch);
+    if (rc)
+        return rc;
+    struct topology *t = snapshot_get(&w->topology);
+    const struct region *r = topology_region(t, n->region);
+    if (!r)
+        diag_add(d, n->source, 0, "region %s is not in the topology %s", n->region, t->source);
+    else if (!region_stamp(r, n->stamp))
+        diag_add(d, n->source, 0, "stamp %s is not a stamp of region %s in %s", n->stamp, n->region, t->source);
+    rc = r && region_stamp(r, n->stamp) ? 0 : ERR_NOTFOUND;
+    snapshot_unref(t);
+    return rc;
+}
+
+static int start_keys(struct worker *w, struct diag *d)
+{
+    int rc = region_keys_open(w->paths->keys, w->node->region, d, &w->keys);
+    if (rc)
+        return rc;
+    struct topology *t = snapshot_get(&w->topology);
+    if (!topology_token_key(t, region_keys_token_id(w->keys)) || !topology_feed_key(t, region_keys_feed_id(w->keys)))
+        log_warn("daemon: this region's keys %s and %s are not in the topology's identities: nobody will trust what it "
+                 "signs",
+                 region_keys_token_id(w->keys), region_keys_feed_id(w->keys));
+    snapshot_unref(t);
+    return 0;
+}
+
+static int start_store(struct worker *w, struct diag *d)
+{
+    int rc = blob_store_open(w->paths->store, &w->blobs);
+    if (rc) {
+        diag_add(d, NULL, 0, "%s: the blob store cannot be opened: %s", w->paths->store, err_text(rc));
+        return rc;
+    }
+    const struct meta_options o = {.path = w->paths->meta_db,
+                                   .region = w->node->region,
+                                   .key_id = region_keys_feed_id(w->keys),
+                                   .sign = region_keys_sign_feed,
+                                   .sign_ctx = w->keys,
+                                   .on_commit = on_commit,
+                                   .on_commit_ctx = w};
+    return meta_open(&o, d, &w->app.meta);
+}
+
+static int start_resolver(struct worker *w, struct resolver_sockets *sockets)
+{
+    const struct health_options h = {.topology = &w->topology,
+                                     .verdicts = &w->verdicts,
+                                     .fetcher = w->fetcher,
+                                     .ca_file = w->node->ca_file,
+                                     .state_path = w->paths->health_state};
+    int rc = health_start(&h, &w->app.health);
+    if (rc)
+        return rc;
+    return resolver_start(&(struct resolver_options){.topology = &w->topology, .health = &w->verdicts}, sockets,
+                          &w->app.resolver);
+}
+
+static int start_rooms(struct worker *w, struct resolver_sockets *sockets, struct diag *d)
+{
+    const struct node *n = w->node;
+    int rc = start_config(w, d);
+    if (!rc)
+        rc = start_keys(w, d);
+    if (rc) {
+        resolver_sockets_free(sockets);
+        return rc;
+    }
+    w->pool = pool_new("work", n->pool_threads, n->pool_queue);
+    rc = w->pool ? fetcher_new(&w->fetcher) : ERR_NOMEM;
+    if (!rc && sockets)
+        rc = start_resolver(w, sockets);
+    else
+        resolver_sockets_free(sockets);
+    const struct certs_options co = {.certs_dir = w->paths->certs,
+                                     .region = n->region,
+                                     .topology = &w->topology,
+                                     .fetcher = w->fetcher,
+                                     .ca_dir = n->ca_dir,
+                                     .check_s = n->cert_check_s,
+                                     .on_renewed = reload_edge,
+                                     .ctx = w};
+    if (!rc)
+        rc = certs_start(&co, d, &w->app.certs);
+    if (!rc && (n->roles & (ROLE_REGISTRY | ROLE_REPLICATOR)))
+        rc = start_store(w, d);
+    const struct auth_service_options ao = {
+        .topology = &w->topology, .principals = &w->principals, .keys = w->keys, .region = n->region};
+    if (!rc && (n->roles & ROLE_AUTH))
+        rc = auth_service_start(&ao, &w->app.auth);
+    const struct registry_service_options ro = {.region = n->region,
+                                                .blobs = w->blobs,
+                                                .meta = w->app.meta,
+                                                .pool = w->pool,
+                                                .url_key = region_keys_url_key(w->keys),
+                                                .manifest_max_bytes = n->manifest_max_bytes};
+    if (!rc && (n->roles & ROLE_REGISTRY))
+        rc = registry_service_new(&ro, &w->app.registry);
+    const struct replicator_options po = {.region = n->region,
+                                          .topology = &w->topology,
+                                          .meta = w->app.meta,
+                                          .blobs = w->blobs,
+                                          .pool = w->pool,
+                                          .fetcher = w->fetcher,
+                                          .ca_file = n->ca_file,
+                                          .peer_pem = w->paths->peer_pem,
+                                          .verify = ed25519_verify};
+    if (!rc && (n->roles & ROLE_REPLICATOR)) {
+        rc = replicator_start(&po, &w->app.replicator);
+        atomic_store(&w->replicator, w->app.replicator);
+    } else if (!rc && w->app.meta) {
+        meta_set_writable(w->app.meta, true, NULL); // nobody to ask
+    }
+    return rc;
+}
+
+static int serve(struct worker *w, const char *path, mode_t mode, int gid, enum http_listener listener,
+                 void (*begin)(void *, struct http_request *, struct http_plan *), struct http_server **out)
+{
+    const struct http_app http = {.begin = begin, .finish = app_finish, .ctx = &w->app};
+    const struct http_server_options o = {.socket_path = path,
+                                          .socket_mode = mode,
+                                          .socket_gid = gid,
+                                          .listener = listener,
+                                          .pool = w->pool,
+                                          .n_threads = 1};
+    return http_server_start(&o, &http, out);
+}
+
+static int start_servers(struct worker *w)
+{
+    int edge_gid = w->id->switches ? (int)w->id->edge_gid : -1;
+    int rc = serve(w, w->paths->public_sock, 0660, edge_gid, LISTENER_PUBLIC, app_begin_public, &w->public_server);
+    if (!rc)
+        rc = serve(w, w->paths->peer_sock, 0660, edge_gid, LISTENER_PEER, app_begin_peer, &w->peer_server);
+    if (!rc)
+        rc = serve(w, w->paths->admin_sock, 0600, -1, LISTENER_ADMIN, app_begin_admin, &w->admin_server);
+    return rc;
+}
+
+static void stop_all(struct worker *w)
+{
+    if (w->housekeeping_runs) {
+        pthread_mutex_lock(&w->stop_lock);
+        w->stopping = true;
+        pthread_cond_broadcast(&w->stop_cond);
+        pthread_mutex_unlock(&w->stop_lock);
+        pthread_join(w->housekeeping, NULL);
+    }
+    unsigned drain_ms = w->node->drain_s * 1000;
+    http_server_stop(w->admin_server, 1000);
+    http_server_stop(w->public_server, drain_ms);
+    http_server_stop(w->peer_server, 1000);
+    resolver_stop(w->app.resolver);
+    config_watch_stop(w->app.watch); // its thread calls into replicator and link
+    atomic_store(&w->replicator, NULL);
+    certs_stop(w->app.certs);
+    health_stop(w->app.health);
+    replicator_stop(w->app.replicator);
+    auth_service_stop(w->app.auth);
+    fetcher_free(w->fetcher);
+    pool_free(w->pool);
+    registry_service_free(w->app.registry);
+    meta_close(w->app.meta);
+    blob_store_close(w->blobs);
+    region_keys_free(w->keys);
+    snapshot_done(&w->verdicts);
+    snapshot_done(&w->principals);
+    snapshot_done(&w->topology);
+}
+
+// Waits for SIGTERM, SIGINT, SIGHUP and the supervisor's messages.
+static void wait_for_end(struct worker *w, int sig_fd)
+{
+    for (;;) {
+        struct pollfd fds[2] = {{.fd = sig_fd, .events = POLLIN}, {.fd = w->link_fd, .events = POLLIN}};
+        if (poll(fds, 2, -1) < 0 && errno != EINTR)
+            return;
+        struct signalfd_siginfo si;
+        if (fds[0].revents && read(sig_fd, &si, sizeof si) == (ssize_t)sizeof si) {
+            if (si.ssi_signo != SIGHUP)
+                return;
+            config_watch_poke(w->app.watch);
+        }
+        struct link_message m;
+        int rc = fds[1].revents ? link_receive(w->link_fd, &m) : ERR_BUSY;
+        if (rc == ERR_CLOSED)
+            return; // the supervisor is gone
+        if (!rc && m.kind == LINK_EDGE) {
+            pthread_mutex_lock(&w->vitals.lock);
+            w->vitals.edge = m.edge;
+            pthread_mutex_unlock(&w->vitals.lock);
+        }
+    }
+}
+
+int worker_run(const struct node *n, const struct paths *p, const struct identity *id, struct resolver_sockets *sockets,
+               int link_fd)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGHUP);
+    sigprocmask(SIG_SETMASK, &set, NULL);
+    signal(SIGPIPE, SIG_IGN);
+    int sig_fd = signalfd(-1, &set, SFD_CLOEXEC);
+
+    struct worker w = {.node = n, .paths = p, .id = id, .link_fd = link_fd};
+    pthread_mutex_init(&w.vitals.lock, NULL);
+    w.app.node = n;
+    w.app.topology = &w.topology;
+    w.app.principals = &w.principals;
+    w.app.verdicts = &w.verdicts;
+    w.app.vitals = &w.vitals;
+    w.app.started_ms = clock_wall_ms();
+    struct diag d;
+    diag_init(&d);
+    int rc = start_rooms(&w, sockets, &d);
+    if (!rc)
+        rc = housekeeping_start(&w);
+    if (!rc)
+        rc = start_servers(&w);
+    for (size_t i = 0; i < d.n; i++)
+        log_error("%s", d.lines[i]);
+    diag_done(&d);
+    if (!rc) {
+        log_info("daemon: region %s, stamp %s is up", n->region, n->stamp);
+        link_send(link_fd, &(struct link_message){.kind = LINK_READY});
+        wait_for_end(&w, sig_fd);
+        log_info("daemon: stopping");
+    } else {
+        log_error("daemon: cannot start: %s", err_text(rc));
+    }
+    stop_all(&w);
+    close(sig_fd);
+    return rc ? 1 : 0;
+}

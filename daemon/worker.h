@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: Apache-2.0
+// The worker: the process that does the work, without privileges. Wires the rooms together in the order in which they
+// depend on each other, and takes them apart in the reverse order.
+#ifndef MERIDIAN_DAEMON_WORKER_H
+#define MERIDIAN_DAEMON_WORKER_H
+
+#include "config/node.h"
+#include "daemon/paths.h"
+#include "resolver/resolver.h"
+
+// Runs until SIGTERM (or the supervisor is gone). `sockets` is taken over; NULL without the resolver role. Returns the
+// exit status of the process.
+int worker_run(const struct node *n, const struct paths *p, const struct identity *id, struct resolver_sockets *sockets,
+               int link_fd);
+
+#endif
