@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: Apache-2.0
+// The frame of `meridian`: one file per noun, each a table row here. A command gets its own words, parses its options
+// by rows, prints a table or JSON, and returns an exit status:
+//
+//   0 done   1 failed   2 usage   3 not there yet (wait: timeout)   4 cannot be reached   5 not permitted
+//
+// Everything the CLI knows of regions it takes from the topology: it dials their addresses and verifies their names, so
+// it needs no DNS. Single-threaded.
+#ifndef MERIDIAN_CLI_CLI_H
+#define MERIDIAN_CLI_CLI_H
+
+#include "base/arena.h"
+#include "base/bytes.h"
+#include "config/topology.h"
+#include "net/fetch.h"
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+enum exit_status {
+    EXIT_DONE = 0,
+    EXIT_FAILED = 1,
+    EXIT_USAGE = 2,
+    EXIT_NOT_YET = 3,
+    EXIT_UNREACHABLE = 4,
+    EXIT_DENIED = 5
+};
+
+struct cli {                   // shared options, set by opt_parse, with defaults from the environment
+    const char *output;        // -o table|json
+    const char *topology;      // --topology, MERIDIAN_TOPOLOGY, /etc/meridian/topology.yaml
+    const char *admin;         // --admin, MERIDIAN_ADMIN, /var/lib/meridian/run/admin.sock
+    const char *ca;            // --ca, MERIDIAN_CA; NULL: the system's
+    const char *username;      // -u, MERIDIAN_USERNAME
+    const char *password_file; // --password-file, MERIDIAN_PASSWORD_FILE
+    bool password_stdin;       // --password-stdin
+    struct arena arena;        // lives as long as the process
+    struct topology *topo;     // cli_topology
+    struct fetcher *fetcher;
+};
+
+struct opt {           // one row: "-n, --name NAME  help"
+    char letter;       // 0: none
+    const char *name;  // without dashes
+    const char *value; // what the value is called; NULL: a flag
+    const char *help;
+    const char **to; // value options
+    bool *flag;      // flags
+};
+
+struct command {
+    const char *name;                                 // "status", below a noun; or the noun itself
+    const char *summary;                              // one line
+    const char *synopsis;                             // words after the name
+    int (*run)(struct cli *c, int argc, char **argv); // argv[0] is the command's name
+};
+
+// Parses options anywhere among the words; leaves the others in argv[1..] and their number in *out_argc. Prints help
+// (from the rows) for --help and ends the process with 0; prints what is wrong with the nearest known option and gives
+// EXIT_USAGE.
+int opt_parse(struct cli *c, const struct command *cmd, const char *noun, const struct opt *rows, size_t n_rows,
+              int argc, char **argv, int *out_argc);
+int command_group(struct cli *c, const char *noun, const struct command *cmds, size_t n, int argc, char **argv);
+
+// --- what commands share ---
+int cli_fail(int status, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3)));                            // "meridian: …" on stderr; returns status
+int cli_topology(struct cli *c);                                      // loads once; exit status (0 done)
+const struct registry *cli_registry(struct cli *c, const char *name); // NULL after saying what is wrong
+const struct region *cli_region(struct cli *c, const char *name);
+bool cli_json(const struct cli *c);
+int cli_print_json(json_t *doc); // takes the reference
+// Columns padded to their widest cell; the first row is the head, printed in upper case.
+void cli_table(const char *const *cells, size_t n_rows, size_t n_cols);
+// One call of the admin socket: *out_doc is the parsed answer (NULL if not JSON). Says what is wrong.
+int cli_admin(struct cli *c, const char *method, const char *path_and_query, json_t **out_doc);
+// One request to an endpoint of a registry: dials the region's stamp, verifies the host's name.
+int cli_endpoint_fetch(struct cli *c, const char *host, const struct region *region, const char *method,
+                       const char *path_and_query, const char *const *headers, size_t n_headers, struct bytes body,
+                       const char *user, const char *password, uint32_t timeout_ms, struct fetch_result *out);
+// The user's password: --password-stdin, --password-file, or asked on the terminal. Heap; NULL after saying why.
+char *cli_password(struct cli *c);
+// An access token for `scope` at an endpoint. Heap; NULL after saying why (with the exit status in *out_status).
+char *cli_token(struct cli *c, const struct registry *r, const char *host, const struct region *region,
+                const char *scope, int *out_status);
+char *cli_urlencode(struct cli *c, const char *s); // arena
+
+// --- the nouns ---
+int cmd_init(struct cli *c, int argc, char **argv);
+int cmd_show_endpoints(struct cli *c, int argc, char **argv);
+int cmd_login(struct cli *c, int argc, char **argv);
+int cmd_registry(struct cli *c, int argc, char **argv);
+int cmd_replication(struct cli *c, int argc, char **argv);
+int cmd_user(struct cli *c, int argc, char **argv);
+int cmd_certs(struct cli *c, int argc, char **argv);
+int cmd_config(struct cli *c, int argc, char **argv);
+int cmd_check_health(struct cli *c, int argc, char **argv);
+int cmd_dns(struct cli *c, int argc, char **argv);
+int cmd_health(struct cli *c, int argc, char **argv);
+int cmd_status(struct cli *c, int argc, char **argv);
+
+#endif

@@ -1,0 +1,239 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the commands share: the topology, tables and JSON, calls to admin sockets and endpoints, passwords; see cli.h.
+#include "cli/cli.h"
+
+#include "base/err.h"
+#include "base/fd.h"
+#include "base/mem.h"
+
+#include <ctype.h>
+#include <stdio.h>
+#include <string.h>
+#include <termios.h>
+#include <unistd.h>
+
+int cli_topology(struct cli *c)
+{
+    if (c->topo)
+        return 0;
+    struct diag d;
+    diag_init(&d);
+    int rc = topology_load(c->topology, &d, &c->topo);
+    if (rc) {
+        diag_print(&d, stderr);
+        cli_fail(EXIT_FAILED, "the topology %s cannot be used: %s (name one with --topology)", c->topology,
+                 err_text(rc));
+    }
+    diag_done(&d);
+    return rc ? EXIT_FAILED : 0;
+}
+
+const struct registry *cli_registry(struct cli *c, const char *name)
+{
+    if (!name) {
+        cli_fail(EXIT_USAGE, "name a registry: -n REGISTRY");
+        return NULL;
+    }
+    if (cli_topology(c))
+        return NULL;
+    const struct registry *r = topology_registry(c->topo, name);
+    if (!r)
+        r = topology_by_label(c->topo, name);
+    if (r)
+        return r;
+    const char **names = mem_zalloc_array(c->topo->n_registries, sizeof *names);
+    for (size_t i = 0; names && i < c->topo->n_registries; i++)
+        names[i] = c->topo->registries[i].name;
+    const char *near = names ? diag_nearest(name, names, c->topo->n_registries) : NULL;
+    cli_fail(EXIT_FAILED, "registry %s is not in %s%s%s%s", name, c->topology, near ? " (did you mean " : "",
+             near ? near : "", near ? "?)" : "");
+    free(names);
+    return NULL;
+}
+
+const struct region *cli_region(struct cli *c, const char *name)
+{
+    if (cli_topology(c))
+        return NULL;
+    const struct region *r = topology_region(c->topo, name);
+    if (!r)
+        cli_fail(EXIT_FAILED, "region %s is not in %s", name, c->topology);
+    return r;
+}
+
+bool cli_json(const struct cli *c)
+{
+    return !strcmp(c->output, "json");
+}
+
+int cli_print_json(json_t *doc)
+{
+    int rc = doc ? json_dumpf(doc, stdout, JSON_INDENT(2) | JSON_PRESERVE_ORDER) : -1;
+    json_decref(doc);
+    if (rc)
+        return cli_fail(EXIT_FAILED, "out of memory");
+    putchar('\n');
+    return EXIT_DONE;
+}
+
+void cli_table(const char *const *cells, size_t n_rows, size_t n_cols)
+{
+    for (size_t row = 0; row < n_rows; row++) {
+        for (size_t col = 0; col < n_cols; col++) {
+            size_t width = 0;
+            for (size_t i = 0; i < n_rows; i++)
+                if (strlen(cells[i * n_cols + col]) > width)
+                    width = strlen(cells[i * n_cols + col]);
+            const char *s = cells[row * n_cols + col];
+            for (const char *p = s; *p; p++)
+                putchar(row == 0 ? toupper((unsigned char)*p) : *p);
+            if (col + 1 < n_cols)
+                printf("%*s", (int)(width - strlen(s) + 2), "");
+        }
+        putchar('\n');
+    }
+}
+
+static int want_fetcher(struct cli *c)
+{
+    return c->fetcher || fetcher_new(&c->fetcher) == 0 ? 0 : cli_fail(EXIT_FAILED, "cannot start the HTTP client");
+}
+
+int cli_admin(struct cli *c, const char *method, const char *path_and_query, json_t **out_doc)
+{
+    if (want_fetcher(c))
+        return EXIT_FAILED;
+    const struct fetch_request q = {.method = method,
+                                    .url = arena_printf(&c->arena, "http://admin%s", path_and_query),
+                                    .unix_socket = c->admin,
+                                    .timeout_ms = 60000,
+                                    .max_bytes = 64 << 20};
+    struct fetch_result r;
+    int rc = fetch_run(c->fetcher, &q, &r), status = EXIT_DONE;
+    json_t *doc = rc ? NULL : json_loadb(buf_cstr(&r.body), r.body.n, JSON_DECODE_ANY, NULL);
+    if (rc)
+        status = cli_fail(EXIT_UNREACHABLE, "%s: %s (is the node running? name its socket with --admin)", c->admin,
+                          r.message);
+    else if (r.status == 403)
+        status = cli_fail(EXIT_DENIED, "%s: %s", c->admin, buf_cstr(&r.body));
+    else if (r.status / 100 != 2 || !doc)
+        status = cli_fail(EXIT_FAILED, "%s %s: %d: %s", method, path_and_query, r.status, buf_cstr(&r.body));
+    fetch_result_done(&r);
+    if (status) {
+        json_decref(doc);
+        return status;
+    }
+    *out_doc = doc;
+    return EXIT_DONE;
+}
+
+int cli_endpoint_fetch(struct cli *c, const char *host, const struct region *region, const char *method,
+                       const char *path_and_query, const char *const *headers, size_t n_headers, struct bytes body,
+                       const char *user, const char *password, uint32_t timeout_ms, struct fetch_result *out)
+{
+    if (want_fetcher(c))
+        return ERR_NOMEM;
+    const struct stamp *s = &region->stamps[0];
+    struct endpoint to = {.ip = s->n_ipv4 ? s->ipv4[0] : s->ipv6[0], .port = c->topo->https_port};
+    const struct fetch_request q = {
+        .method = method,
+        .url = arena_printf(&c->arena, "https://%s:%u%s", host, c->topo->https_port, path_and_query),
+        .connect_to = &to,
+        .ca_file = c->ca,
+        .headers = headers,
+        .n_headers = n_headers,
+        .user = user,
+        .password = password,
+        .body = body,
+        .timeout_ms = timeout_ms,
+        .max_bytes = 16 << 20};
+    return fetch_run(c->fetcher, &q, out);
+}
+
+static char *ask_terminal(const char *prompt)
+{
+    FILE *tty = fopen("/dev/tty", "r+e");
+    struct termios old, quiet;
+    if (!tty || tcgetattr(fileno(tty), &old)) {
+        if (tty)
+            fclose(tty);
+        cli_fail(EXIT_USAGE, "no password: give --password-file or --password-stdin");
+        return NULL;
+    }
+    quiet = old;
+    quiet.c_lflag &= ~(tcflag_t)ECHO;
+    tcsetattr(fileno(tty), TCSANOW, &quiet);
+    fputs(prompt, tty);
+    char line[512];
+    char *got = fgets(line, sizeof line, tty);
+    tcsetattr(fileno(tty), TCSANOW, &old);
+    fputc('\n', tty);
+    fclose(tty);
+    if (got)
+        line[strcspn(line, "\r\n")] = 0;
+    char *p = got ? mem_strdup(line) : NULL;
+    explicit_bzero(line, sizeof line);
+    return p;
+}
+
+char *cli_password(struct cli *c)
+{
+    if (!c->password_stdin && !c->password_file)
+        return ask_terminal("Password: ");
+    struct buf b;
+    buf_init(&b, 4096);
+    const char *from = c->password_stdin ? "/dev/stdin" : c->password_file;
+    int rc = file_read(from, 1024, &b);
+    if (rc || !b.n) {
+        cli_fail(EXIT_FAILED, "%s: the password cannot be read: %s", from, rc ? err_text(rc) : "it is empty");
+        buf_done(&b);
+        return NULL;
+    }
+    b.p[strcspn(b.p, "\r\n")] = 0;
+    return buf_take(&b);
+}
+
+char *cli_urlencode(struct cli *c, const char *s)
+{
+    char *out = arena_alloc(&c->arena, strlen(s) * 3 + 1), *o = out;
+    if (!out)
+        abort();
+    for (; *s; s++) {
+        if (isalnum((unsigned char)*s) || strchr("-._~", *s))
+            *o++ = *s;
+        else
+            o += sprintf(o, "%%%02X", (unsigned char)*s);
+    }
+    *o = 0;
+    return out;
+}
+
+char *cli_token(struct cli *c, const struct registry *r, const char *host, const struct region *region,
+                const char *scope, int *out_status)
+{
+    char service[HOSTNAME_TEXT_SIZE];
+    hostname_format(NAME_GLOBAL, c->topo->domain, r->label, NULL, NULL, service);
+    AUTO_FREE char *password = NULL;
+    if (c->username && !(password = cli_password(c))) {
+        *out_status = EXIT_FAILED;
+        return NULL;
+    }
+    const char *path = arena_printf(&c->arena, "/oauth2/token?service=%s&scope=%s", service, cli_urlencode(c, scope));
+    struct fetch_result res;
+    int rc = cli_endpoint_fetch(c, host, region, "GET", path, NULL, 0, (struct bytes){0}, c->username, password, 20000,
+                                &res);
+    json_t *doc = rc ? NULL : json_loadb(buf_cstr(&res.body), res.body.n, 0, NULL);
+    const char *token = json_string_value(json_object_get(doc, "access_token"));
+    char *out = res.status == 200 && token ? mem_strdup(token) : NULL;
+    if (rc)
+        *out_status = cli_fail(EXIT_UNREACHABLE, "%s: %s", host, res.message);
+    else if (res.status == 401)
+        *out_status = cli_fail(EXIT_DENIED, "%s: user name or password is wrong (give -u and --password-file)", host);
+    else if (!out)
+        *out_status = cli_fail(EXIT_FAILED, "%s: no token: HTTP %d", host, res.status);
+    json_decref(doc);
+    fetch_result_done(&res);
+    if (password)
+        explicit_bzero(password, strlen(password));
+    return out;
+}

@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: Apache-2.0
+// `meridian show-endpoints` and `meridian registry`: what the topology says of registries. Field names are those of
+// `az acr show-endpoints` and `az acr show`.
+#include "cli/cli.h"
+
+#include "base/mem.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static const char *host_of(struct cli *c, enum name_kind kind, const struct registry *r, const char *region)
+{
+    char text[HOSTNAME_TEXT_SIZE];
+    return hostname_format(kind, c->topo->domain, r->label, region, NULL, text) ? "" : arena_strdup(&c->arena, text);
+}
+
+static json_t *endpoint_list(struct cli *c, enum name_kind kind, const struct registry *r)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < r->n_replicas; i++) {
+        const char *region = c->topo->regions[r->replicas[i].region].name;
+        json_array_append_new(list, json_pack("{s:s, s:s}", "region", region, "endpoint", host_of(c, kind, r, region)));
+    }
+    return list;
+}
+
+static bool has_data(const struct registry *r)
+{
+    return r->data_endpoints || r->n_private_endpoints;
+}
+
+static json_t *endpoints_json(struct cli *c, const struct registry *r)
+{
+    return json_pack("{s:s, s:o, s:o}", "loginServer", host_of(c, NAME_GLOBAL, r, NULL), "dataEndpoints",
+                     has_data(r) ? endpoint_list(c, NAME_DATA, r) : json_array(), "regionalEndpoints",
+                     r->regional_endpoints ? endpoint_list(c, NAME_REGIONAL, r) : json_array());
+}
+
+int cmd_show_endpoints(struct cli *c, int argc, char **argv)
+{
+    static const struct command cmd = {"show-endpoints", "the hostnames of a registry", "-n REGISTRY",
+                                       cmd_show_endpoints};
+    const char *name = NULL;
+    const struct opt rows[] = {{'n', "name", "REGISTRY", "the registry", &name, NULL}};
+    int rc = opt_parse(c, &cmd, NULL, rows, ARRAY_LEN(rows), argc, argv, &argc);
+    if (rc)
+        return rc;
+    const struct registry *r = cli_registry(c, name ? name : argc > 1 ? argv[1] : NULL);
+    if (!r)
+        return name || argc > 1 ? EXIT_FAILED : EXIT_USAGE;
+    if (cli_json(c))
+        return cli_print_json(endpoints_json(c, r));
+    size_t n = 0;
+    const char **cells = arena_array(&c->arena, 3 * (2 + 2 * r->n_replicas), sizeof *cells);
+    const char *head[] = {"kind", "region", "endpoint"};
+    memcpy(cells, head, sizeof head);
+    cells[3] = "global", cells[4] = "", cells[5] = host_of(c, NAME_GLOBAL, r, NULL);
+    n = 2;
+    const enum name_kind kinds[] = {NAME_REGIONAL, NAME_DATA};
+    for (size_t k = 0; k < 2; k++)
+        for (size_t i = 0; i < r->n_replicas && (k ? has_data(r) : r->regional_endpoints); i++, n++) {
+            const char *region = c->topo->regions[r->replicas[i].region].name;
+            cells[3 * n] = k ? "data" : "regional";
+            cells[3 * n + 1] = region;
+            cells[3 * n + 2] = host_of(c, kinds[k], r, region);
+        }
+    cli_table(cells, n, 3);
+    return EXIT_DONE;
+}
+
+static json_t *registry_json(struct cli *c, const struct registry *r)
+{
+    static const char *const access[] = {"enabled", "disabled", "selected networks"};
+    json_t *replicas = json_array();
+    for (size_t i = 0; i < r->n_replicas; i++) {
+        const struct replica *rep = &r->replicas[i];
+        json_array_append_new(replicas,
+                              json_pack("{s:s, s:s, s:b, s:b}", "region", c->topo->regions[rep->region].name,
+                                        "homeStamp", topology_replica_stamp(c->topo, rep)->name,
+                                        "globalEndpointRouting", rep->global_routing, "drained", rep->drained));
+    }
+    return json_pack("{s:s, s:s, s:s, s:s, s:b, s:s, s:b, s:o}", "name", r->name, "loginServer",
+                     host_of(c, NAME_GLOBAL, r, NULL), "regionalEndpoints",
+                     r->regional_endpoints ? "Enabled" : "Disabled", "publicNetworkAccess", access[r->public_access],
+                     "anonymousPullEnabled", r->anonymous_pull, "dataEndpoints", has_data(r) ? "Enabled" : "Disabled",
+                     "privateEndpoints", r->n_private_endpoints > 0, "replications", replicas);
+}
+
+static const struct command registry_cmds[];
+
+static int registry_list(struct cli *c, int argc, char **argv)
+{
+    int rc = opt_parse(c, &registry_cmds[0], "registry", NULL, 0, argc, argv, &argc);
+    rc = rc ? rc : cli_topology(c);
+    if (rc)
+        return rc;
+    const struct topology *t = c->topo;
+    if (cli_json(c)) {
+        json_t *list = json_array();
+        for (size_t i = 0; i < t->n_registries; i++)
+            json_array_append_new(list, registry_json(c, &t->registries[i]));
+        return cli_print_json(list);
+    }
+    const char **cells = arena_array(&c->arena, 4 * (t->n_registries + 1), sizeof *cells);
+    const char *head[] = {"name", "login server", "regions", "regional endpoints"};
+    memcpy(cells, head, sizeof head);
+    for (size_t i = 0; i < t->n_registries; i++) {
+        const struct registry *r = &t->registries[i];
+        struct buf regions;
+        buf_init(&regions, 0);
+        for (size_t j = 0; j < r->n_replicas; j++)
+            buf_printf(&regions, "%s%s", j ? "," : "", t->regions[r->replicas[j].region].name);
+        const char **row = cells + 4 * (i + 1);
+        row[0] = r->name;
+        row[1] = host_of(c, NAME_GLOBAL, r, NULL);
+        row[2] = arena_strdup(&c->arena, buf_cstr(&regions));
+        row[3] = r->regional_endpoints ? "enabled" : "disabled";
+        buf_done(&regions);
+    }
+    cli_table(cells, t->n_registries + 1, 4);
+    return EXIT_DONE;
+}
+
+static int registry_show(struct cli *c, int argc, char **argv)
+{
+    const char *name = NULL;
+    const struct opt rows[] = {{'n', "name", "REGISTRY", "the registry", &name, NULL}};
+    int rc = opt_parse(c, &registry_cmds[1], "registry", rows, ARRAY_LEN(rows), argc, argv, &argc);
+    if (rc)
+        return rc;
+    const struct registry *r = cli_registry(c, name ? name : argc > 1 ? argv[1] : NULL);
+    if (!r)
+        return name || argc > 1 ? EXIT_FAILED : EXIT_USAGE;
+    if (cli_json(c))
+        return cli_print_json(registry_json(c, r));
+    const char **cells = arena_array(&c->arena, 5 * (r->n_replicas + 1), sizeof *cells);
+    const char *head[] = {"name", "location", "home stamp", "global routing", "drained"};
+    memcpy(cells, head, sizeof head);
+    for (size_t i = 0; i < r->n_replicas; i++) {
+        const struct replica *rep = &r->replicas[i];
+        const char *row[] = {r->name, c->topo->regions[rep->region].name, topology_replica_stamp(c->topo, rep)->name,
+                             rep->global_routing ? "true" : "false", rep->drained ? "true" : "false"};
+        memcpy(cells + 5 * (i + 1), row, sizeof row);
+    }
+    cli_table(cells, r->n_replicas + 1, 5);
+    return EXIT_DONE;
+}
+
+static const struct command registry_cmds[] = {
+    {"list", "all registries of the topology", "", registry_list},
+    {"show", "one registry and its replicas", "-n REGISTRY", registry_show},
+};
+
+int cmd_registry(struct cli *c, int argc, char **argv)
+{
+    return command_group(c, "registry", registry_cmds, ARRAY_LEN(registry_cmds), argc, argv);
+}

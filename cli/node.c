@@ -1,0 +1,290 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a node says of itself through its admin socket: `status`, `health`, `certs`, `config`, `dns explain`.
+#include "cli/cli.h"
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "config/node.h"
+#include "config/principals.h"
+
+#include <stdio.h>
+#include <string.h>
+
+// A JSON value as a table cell.
+static const char *cell(struct cli *c, const json_t *v)
+{
+    if (json_is_string(v))
+        return json_string_value(v);
+    if (json_is_integer(v))
+        return arena_printf(&c->arena, "%lld", (long long)json_integer_value(v));
+    if (json_is_boolean(v))
+        return json_is_true(v) ? "true" : "false";
+    if (json_is_array(v)) {
+        const char *all = "";
+        size_t i;
+        json_t *one;
+        json_array_foreach(v, i, one) all = arena_printf(&c->arena, "%s%s%s", all, i ? "," : "", cell(c, one));
+        return all;
+    }
+    return "";
+}
+
+// A table of an array of objects: `columns` names members; the head is the same words.
+static int print_array(struct cli *c, json_t *doc, const char *const *columns, size_t n_columns)
+{
+    size_t n = json_array_size(doc);
+    const char **cells = arena_array(&c->arena, (n + 1) * n_columns, sizeof *cells);
+    for (size_t j = 0; j < n_columns; j++) {
+        cells[j] = columns[j];
+        for (size_t i = 0; i < n; i++)
+            cells[(i + 1) * n_columns + j] = cell(c, json_object_get(json_array_get(doc, i), columns[j]));
+    }
+    cli_table(cells, n + 1, n_columns);
+    json_decref(doc);
+    return EXIT_DONE;
+}
+
+// Members of an object, one a line; objects inside are indented below their name.
+static void print_members(struct cli *c, const json_t *doc, int indent)
+{
+    const char *key;
+    json_t *v;
+    json_object_foreach((json_t *)doc, key, v)
+    {
+        if (json_is_object(v)) {
+            printf("%*s%s:\n", indent, "", key);
+            print_members(c, v, indent + 2);
+        } else if (!json_is_null(v)) {
+            printf("%*s%-*s %s\n", indent, "", 20 - indent, key, cell(c, v));
+        }
+    }
+}
+
+static int print_object(struct cli *c, json_t *doc)
+{
+    if (cli_json(c))
+        return cli_print_json(doc);
+    print_members(c, doc, 0);
+    json_decref(doc);
+    return EXIT_DONE;
+}
+
+int cmd_status(struct cli *c, int argc, char **argv)
+{
+    static const struct command cmd = {"status", "what a node runs", "[--admin SOCKET]", cmd_status};
+    int rc = opt_parse(c, &cmd, NULL, NULL, 0, argc, argv, &argc);
+    json_t *doc = NULL;
+    rc = rc ? rc : cli_admin(c, "GET", "/v1/status", &doc);
+    return rc ? rc : print_object(c, doc);
+}
+
+// ---- health ----
+
+static const struct command health_cmds[];
+static const char *const health_columns[] = {"region", "stamp", "verdict", "forced", "reason", "changed"};
+
+static int print_health(struct cli *c, json_t *doc)
+{
+    if (cli_json(c))
+        return cli_print_json(doc);
+    json_t *targets = json_is_array(doc) ? json_incref(doc) : json_incref(json_object_get(doc, "targets"));
+    json_decref(doc);
+    return print_array(c, targets, health_columns, ARRAY_LEN(health_columns));
+}
+
+static int health_show(struct cli *c, int argc, char **argv)
+{
+    int rc = opt_parse(c, &health_cmds[0], "health", NULL, 0, argc, argv, &argc);
+    json_t *doc = NULL;
+    rc = rc ? rc : cli_admin(c, "GET", "/v1/health", &doc);
+    return rc ? rc : print_health(c, doc);
+}
+
+static int health_force_cmd(struct cli *c, int argc, char **argv)
+{
+    int rc = opt_parse(c, &health_cmds[1], "health", NULL, 0, argc, argv, &argc);
+    if (rc)
+        return rc;
+    if (argc != 3)
+        return cli_fail(EXIT_USAGE, "health force: give a region and up, down or auto");
+    json_t *doc = NULL;
+    rc = cli_admin(c, "POST",
+                   arena_printf(&c->arena, "/v1/health/force?region=%s&state=%s", cli_urlencode(c, argv[1]),
+                                cli_urlencode(c, argv[2])),
+                   &doc);
+    return rc ? rc : print_health(c, doc);
+}
+
+static const struct command health_cmds[] = {
+    {"show", "this node's verdict on every stamp", "", health_show},
+    {"force", "overrule the probes of a region on this node", "REGION up|down|auto", health_force_cmd},
+};
+
+int cmd_health(struct cli *c, int argc, char **argv)
+{
+    return command_group(c, "health", health_cmds, ARRAY_LEN(health_cmds), argc, argv);
+}
+
+// ---- certs ----
+
+static const struct command certs_cmds[];
+static const char *const cert_columns[] = {"kind", "notAfter", "renewAt", "names", "problem"};
+
+static int print_certs(struct cli *c, json_t *doc)
+{
+    return cli_json(c) ? cli_print_json(doc) : print_array(c, doc, cert_columns, ARRAY_LEN(cert_columns));
+}
+
+static int certs_show(struct cli *c, int argc, char **argv)
+{
+    int rc = opt_parse(c, &certs_cmds[0], "certs", NULL, 0, argc, argv, &argc);
+    json_t *doc = NULL;
+    rc = rc ? rc : cli_admin(c, "GET", "/v1/certs", &doc);
+    return rc ? rc : print_certs(c, doc);
+}
+
+static int certs_renew_cmd(struct cli *c, int argc, char **argv)
+{
+    const char *kind = NULL;
+    const struct opt rows[] = {{0, "kind", "KIND", "region, shared or peer; all when left out", &kind, NULL}};
+    int rc = opt_parse(c, &certs_cmds[1], "certs", rows, ARRAY_LEN(rows), argc, argv, &argc);
+    json_t *doc = NULL;
+    const char *path =
+        kind ? arena_printf(&c->arena, "/v1/certs/renew?kind=%s", cli_urlencode(c, kind)) : "/v1/certs/renew";
+    rc = rc ? rc : cli_admin(c, "POST", path, &doc);
+    return rc ? rc : print_certs(c, doc);
+}
+
+static const struct command certs_cmds[] = {
+    {"show", "names, expiry and next renewal", "[--admin SOCKET]", certs_show},
+    {"renew", "renew now, ahead of time", "[--kind KIND]", certs_renew_cmd},
+};
+
+int cmd_certs(struct cli *c, int argc, char **argv)
+{
+    return command_group(c, "certs", certs_cmds, ARRAY_LEN(certs_cmds), argc, argv);
+}
+
+// ---- config ----
+
+static const struct command config_cmds[];
+
+static int check_file(const char *path, int (*load)(const char *, struct diag *, uint64_t *))
+{
+    struct diag d;
+    diag_init(&d);
+    uint64_t version = 0;
+    int rc = load(path, &d, &version);
+    diag_print(&d, stderr);
+    if (!rc)
+        printf("%s: good, version %llu\n", path, (unsigned long long)version);
+    else
+        fprintf(stderr, "%s: %zu error%s\n", path, diag_count(&d), diag_count(&d) == 1 ? "" : "s");
+    diag_done(&d);
+    return rc ? EXIT_FAILED : EXIT_DONE;
+}
+
+static int load_topology(const char *path, struct diag *d, uint64_t *version)
+{
+    struct topology *t = NULL;
+    int rc = topology_load(path, d, &t);
+    *version = rc ? 0 : t->version;
+    snapshot_unref(t);
+    return rc;
+}
+
+static int load_principals(const char *path, struct diag *d, uint64_t *version)
+{
+    struct principals *p = NULL;
+    int rc = principals_load(path, d, &p);
+    *version = rc ? 0 : p->version;
+    snapshot_unref(p);
+    return rc;
+}
+
+static int load_node(const char *path, struct diag *d, uint64_t *version)
+{
+    struct node *n = NULL;
+    int rc = node_load(path, d, &n);
+    *version = 0;
+    node_free(n);
+    return rc;
+}
+
+static int config_check(struct cli *c, int argc, char **argv)
+{
+    const char *principals = NULL, *node = NULL;
+    bool in_force = false;
+    const struct opt rows[] = {
+        {0, "principals", "FILE", "check this file of principals too", &principals, NULL},
+        {0, "node", "FILE", "check these node settings too", &node, NULL},
+        {0, "in-force", NULL, "ask a node what it has in force, and why a later edit is not", NULL, &in_force}};
+    int rc = opt_parse(c, &config_cmds[0], "config", rows, ARRAY_LEN(rows), argc, argv, &argc);
+    if (rc)
+        return rc;
+    if (in_force) {
+        json_t *doc = NULL;
+        rc = cli_admin(c, "GET", "/v1/config", &doc);
+        const char *why = json_string_value(json_object_get(json_object_get(doc, "topology"), "refusedWhy"));
+        bool refused = why != NULL;
+        return rc ? rc : (rc = print_object(c, doc)) ? rc : refused ? EXIT_FAILED : EXIT_DONE;
+    }
+    rc = check_file(argc > 1 ? argv[1] : c->topology, load_topology);
+    if (principals && check_file(principals, load_principals))
+        rc = EXIT_FAILED;
+    if (node && check_file(node, load_node))
+        rc = EXIT_FAILED;
+    return rc;
+}
+
+static const struct command config_cmds[] = {
+    {"check", "every error of a topology, or what a node has in force", "[FILE | --in-force]", config_check},
+};
+
+int cmd_config(struct cli *c, int argc, char **argv)
+{
+    return command_group(c, "config", config_cmds, ARRAY_LEN(config_cmds), argc, argv);
+}
+
+// ---- dns ----
+
+static const struct command dns_cmds[];
+static const char *const region_columns[] = {"region", "rank", "eligible", "chosen", "reason"};
+
+static int dns_explain(struct cli *c, int argc, char **argv)
+{
+    const char *client = "127.0.0.1";
+    const struct opt rows[] = {{0, "client", "ADDR", "whose view and route (default 127.0.0.1)", &client, NULL}};
+    int rc = opt_parse(c, &dns_cmds[0], "dns", rows, ARRAY_LEN(rows), argc, argv, &argc);
+    if (rc)
+        return rc;
+    if (argc != 2)
+        return cli_fail(EXIT_USAGE, "dns explain: give one NAME");
+    json_t *doc = NULL;
+    rc = cli_admin(c, "GET",
+                   arena_printf(&c->arena, "/v1/dns/explain?name=%s&client=%s", cli_urlencode(c, argv[1]),
+                                cli_urlencode(c, client)),
+                   &doc);
+    if (rc)
+        return rc;
+    if (cli_json(c))
+        return cli_print_json(doc);
+    json_t *regions = json_incref(json_object_get(doc, "regions"));
+    json_object_del(doc, "regions");
+    print_object(c, doc);
+    if (json_array_size(regions)) {
+        putchar('\n');
+        return print_array(c, regions, region_columns, ARRAY_LEN(region_columns));
+    }
+    json_decref(regions);
+    return EXIT_DONE;
+}
+
+static const struct command dns_cmds[] = {
+    {"explain", "what this resolver answers a client, and why", "NAME --client ADDR", dns_explain},
+};
+
+int cmd_dns(struct cli *c, int argc, char **argv)
+{
+    return command_group(c, "dns", dns_cmds, ARRAY_LEN(dns_cmds), argc, argv);
+}

@@ -1,0 +1,360 @@
+// SPDX-License-Identifier: Apache-2.0
+// `meridian replication`: replicas, how far each region is, and waiting until a tag is everywhere. `status` and `wait`
+// ask the regions' public endpoints with an ordinary token that may pull.
+#include "cli/cli.h"
+
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/mem.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define POLL_MS 20000
+
+static const struct command replication_cmds[];
+
+// The host at which a region answers for a registry: its regional name, or the global one while those are off.
+static const char *host_at(struct cli *c, const struct registry *r, const struct region *region)
+{
+    char host[HOSTNAME_TEXT_SIZE];
+    hostname_format(r->regional_endpoints ? NAME_REGIONAL : NAME_GLOBAL, c->topo->domain, r->label, region->name, NULL,
+                    host);
+    return arena_strdup(&c->arena, host);
+}
+
+// GET at a region with a token. *out_doc is the JSON answer (may be NULL). Returns the HTTP status, or 0 when not
+// reached; `why` then says why.
+static int ask(struct cli *c, const struct registry *r, const struct region *region, const char *token,
+               const char *path, uint32_t timeout_ms, json_t **out_doc, char *why, size_t why_size)
+{
+    const char *header = arena_printf(&c->arena, "Authorization: Bearer %s", token);
+    struct fetch_result res;
+    int rc = cli_endpoint_fetch(c, host_at(c, r, region), region, "GET", path, &header, 1, (struct bytes){0}, NULL,
+                                NULL, timeout_ms, &res);
+    *out_doc = rc ? NULL : json_loadb(buf_cstr(&res.body), res.body.n, 0, NULL);
+    int status = rc ? 0 : res.status;
+    if (rc)
+        snprintf(why, why_size, "%s", res.message);
+    else if (status != 200)
+        snprintf(why, why_size, "HTTP %d", status);
+    fetch_result_done(&res);
+    return status;
+}
+
+static char *token_at(struct cli *c, const struct registry *r, const struct region *region, const char *repository,
+                      int *out_status)
+{
+    const char *scope = arena_printf(&c->arena, "repository:%s:pull", repository);
+    return cli_token(c, r, host_at(c, r, region), region, scope, out_status);
+}
+
+// ---- list ----
+
+static int replication_list(struct cli *c, int argc, char **argv)
+{
+    const char *name = NULL;
+    const struct opt rows[] = {{'r', "registry", "REGISTRY", "the registry", &name, NULL}};
+    int rc = opt_parse(c, &replication_cmds[0], "replication", rows, ARRAY_LEN(rows), argc, argv, &argc);
+    if (rc)
+        return rc;
+    const struct registry *r = cli_registry(c, name ? name : argc > 1 ? argv[1] : NULL);
+    if (!r)
+        return name || argc > 1 ? EXIT_FAILED : EXIT_USAGE;
+    json_t *list = json_array();
+    const char **cells = arena_array(&c->arena, 4 * (r->n_replicas + 1), sizeof *cells);
+    const char *head[] = {"name", "location", "global routing", "home stamp"};
+    memcpy(cells, head, sizeof head);
+    for (size_t i = 0; i < r->n_replicas; i++) {
+        const struct replica *rep = &r->replicas[i];
+        const char *region = c->topo->regions[rep->region].name, *stamp = topology_replica_stamp(c->topo, rep)->name;
+        const char *row[] = {region, region, rep->global_routing ? "true" : "false", stamp};
+        memcpy(cells + 4 * (i + 1), row, sizeof row);
+        json_array_append_new(list, json_pack("{s:s, s:s, s:b, s:s}", "name", region, "location", region,
+                                              "regionEndpointEnabled", rep->global_routing, "homeStamp", stamp));
+    }
+    if (cli_json(c))
+        return cli_print_json(list);
+    json_decref(list);
+    cli_table(cells, r->n_replicas + 1, 4);
+    return EXIT_DONE;
+}
+
+// ---- status ----
+
+static const char *number(struct cli *c, const json_t *v, const char *unit)
+{
+    return json_is_number(v) ? arena_printf(&c->arena, "%.0f%s", json_number_value(v), unit) : "-";
+}
+
+// Rows of all regions of a registry: what each says of each other region as origin.
+static json_t *status_rows(struct cli *c, const struct registry *r, int *out_status)
+{
+    json_t *all = json_array();
+    for (size_t i = 0; i < r->n_replicas; i++) {
+        const struct region *region = &c->topo->regions[r->replicas[i].region];
+        char why[256] = "";
+        int status = EXIT_DONE, http = 0;
+        json_t *doc = NULL;
+        char *token = token_at(c, r, region, "meridian-status", &status);
+        if (token)
+            http = ask(c, r, region, token, arena_printf(&c->arena, "/replication/v1/status?registry=%s", r->name),
+                       10000, &doc, why, sizeof why);
+        free(token);
+        json_t *rows = json_is_array(doc) ? doc : json_object_get(doc, "origins");
+        if (http == 200 && json_is_array(rows)) {
+            size_t j;
+            json_t *row;
+            json_array_foreach(rows, j, row)
+            {
+                json_object_set_new(row, "region", json_string(region->name));
+                json_array_append(all, row);
+            }
+        } else {
+            json_array_append_new(all, json_pack("{s:s, s:s, s:s, s:s}", "registry", r->name, "region", region->name,
+                                                 "state", "Unreachable", "lastError", why));
+            *out_status = status ? status : EXIT_UNREACHABLE;
+        }
+        json_decref(doc);
+    }
+    return all;
+}
+
+static void print_status(struct cli *c, json_t *rows)
+{
+    size_t n = json_array_size(rows);
+    const char **cells = arena_array(&c->arena, 7 * (n + 1), sizeof *cells);
+    const char *head[] = {"region", "origin", "state", "lag", "entries", "to go", "last error"};
+    memcpy(cells, head, sizeof head);
+    for (size_t i = 0; i < n; i++) {
+        const json_t *o = json_array_get(rows, i);
+        const char *origin = json_string_value(json_object_get(o, "origin"));
+        const char *state = json_string_value(json_object_get(o, "state"));
+        const char *error = json_string_value(json_object_get(o, "lastError"));
+        const char *row[] = {json_string_value(json_object_get(o, "region")),
+                             origin ? origin : "-",
+                             state ? state : "-",
+                             number(c, json_object_get(o, "lagSeconds"), " s"),
+                             number(c, json_object_get(o, "lagEntries"), ""),
+                             number(c, json_object_get(o, "bytesToGo"), " B"),
+                             error ? error : ""};
+        memcpy(cells + 7 * (i + 1), row, sizeof row);
+    }
+    cli_table(cells, n + 1, 7);
+}
+
+static int replication_status(struct cli *c, int argc, char **argv)
+{
+    const char *name = NULL, *interval = "2", *count = NULL;
+    bool watch = false;
+    const struct opt rows[] = {{'r', "registry", "REGISTRY", "the registry", &name, NULL},
+                               {0, "watch", NULL, "again and again, until interrupted", NULL, &watch},
+                               {0, "interval", "SECONDS", "between two looks (default 2)", &interval, NULL},
+                               {0, "count", "N", "end a watch after N looks", &count, NULL}};
+    int rc = opt_parse(c, &replication_cmds[1], "replication", rows, ARRAY_LEN(rows), argc, argv, &argc);
+    if (rc)
+        return rc;
+    const struct registry *r = cli_registry(c, name ? name : argc > 1 ? argv[1] : NULL);
+    if (!r)
+        return name || argc > 1 ? EXIT_FAILED : EXIT_USAGE;
+    if (watch && c->password_stdin)
+        return cli_fail(EXIT_USAGE,
+                        "--watch asks for tokens again and again: give --password-file, not --password-stdin");
+    long left = count ? strtol(count, NULL, 10) : -1;
+    for (;;) {
+        int status = EXIT_DONE;
+        json_t *all = status_rows(c, r, &status);
+        if (cli_json(c)) {
+            json_dumpf(all, stdout, watch ? JSON_COMPACT : JSON_INDENT(2));
+            putchar('\n');
+        } else {
+            char when[CLOCK_TEXT_SIZE];
+            if (watch)
+                printf("%s  %s\n", clock_format(clock_wall_ms(), when), r->name);
+            print_status(c, all);
+        }
+        json_decref(all);
+        if (fflush(stdout) || !watch || (left > 0 && --left == 0))
+            return status;
+        clock_sleep_ms(strtol(interval, NULL, 10) * 1000);
+    }
+}
+
+// ---- wait ----
+
+struct wait {
+    struct cli *c;
+    const struct registry *r;
+    const char *repository, *tag; // tag "" when a digest is waited for
+    const char *digest;
+    uint64_t stamp;
+    int64_t until_ms; // mono
+};
+
+static uint64_t stamp_of(const json_t *doc)
+{
+    const char *s = json_string_value(json_object_get(doc, "stamp"));
+    return s ? strtoull(s, NULL, 10) : 0;
+}
+
+static const char *have_path(struct wait *w, uint64_t wait_ms)
+{
+    struct cli *c = w->c;
+    return arena_printf(&c->arena, "/replication/v1/have?registry=%s&repository=%s&%s=%s%s", w->r->name,
+                        cli_urlencode(c, w->repository), *w->tag ? "tag" : "digest",
+                        cli_urlencode(c, *w->tag ? w->tag : w->digest),
+                        wait_ms ? arena_printf(&c->arena, "&wait_ms=%llu", (unsigned long long)wait_ms) : "");
+}
+
+// Fixes (digest, stamp) at the call: the newest value that any region has now.
+static int fix_target(struct wait *w)
+{
+    int status = EXIT_FAILED;
+    bool reached = false;
+    for (size_t i = 0; i < w->r->n_replicas; i++) {
+        const struct region *region = &w->c->topo->regions[w->r->replicas[i].region];
+        char why[256], *token = token_at(w->c, w->r, region, w->repository, &status);
+        json_t *doc = NULL;
+        int http = token ? ask(w->c, w->r, region, token, have_path(w, 0), 10000, &doc, why, sizeof why) : 0;
+        free(token);
+        reached = reached || http;
+        const char *digest = json_string_value(json_object_get(doc, "digest"));
+        if (http == 200 && digest && (!w->stamp || stamp_of(doc) > w->stamp)) {
+            w->digest = arena_strdup(&w->c->arena, digest);
+            w->stamp = stamp_of(doc);
+        }
+        json_decref(doc);
+    }
+    if (w->stamp)
+        return EXIT_DONE;
+    return reached ? cli_fail(EXIT_FAILED, "%s/%s%s%s is in no region that answers", w->r->name, w->repository,
+                              *w->tag ? ":" : "@", *w->tag ? w->tag : w->digest)
+                   : cli_fail(status == EXIT_DENIED ? EXIT_DENIED : EXIT_UNREACHABLE, "no region answers");
+}
+
+// Until this region has it or newer: "done", "superseded", "timeout", "unreachable".
+static const char *wait_region(struct wait *w, const struct region *region)
+{
+    bool reached = false;
+    for (int64_t left; (left = w->until_ms - clock_mono_ms()) > 0 || !reached;) {
+        int status = EXIT_DONE;
+        char why[256], *token = token_at(w->c, w->r, region, w->repository, &status);
+        json_t *doc = NULL;
+        uint64_t poll = left > POLL_MS ? POLL_MS : left > 0 ? (uint64_t)left : 1;
+        int http =
+            token ? ask(w->c, w->r, region, token,
+                        arena_printf(&w->c->arena, "%s&stamp=%llu", have_path(w, poll), (unsigned long long)w->stamp),
+                        (uint32_t)poll + 5000, &doc, why, sizeof why)
+                  : 0;
+        free(token);
+        uint64_t stamp = stamp_of(doc);
+        const char *digest = json_string_value(json_object_get(doc, "digest"));
+        bool same = digest && !strcmp(digest, w->digest);
+        json_decref(doc);
+        reached = reached || http;
+        if (http == 200 && same)
+            return "done";
+        if (http == 200 && stamp > w->stamp)
+            return "superseded";
+        if (left <= 0)
+            break;
+        clock_sleep_ms(http == 200 || http == 404 ? 50 : 500);
+    }
+    return reached ? "timeout" : "unreachable";
+}
+
+static int parse_target(struct wait *w, char *text)
+{
+    char *slash = strchr(text, '/');
+    if (!slash)
+        return cli_fail(EXIT_USAGE, "wait: give REGISTRY/REPOSITORY:TAG or REGISTRY/REPOSITORY@DIGEST");
+    *slash = 0;
+    w->r = cli_registry(w->c, text);
+    if (!w->r)
+        return EXIT_FAILED;
+    w->repository = slash + 1;
+    char *at = strchr(slash + 1, '@'), *colon = strrchr(slash + 1, ':');
+    w->tag = "";
+    if (at) {
+        *at = 0;
+        w->digest = at + 1;
+    } else {
+        w->tag = colon ? colon + 1 : "latest";
+        if (colon)
+            *colon = 0;
+    }
+    return 0;
+}
+
+static int64_t parse_seconds(const char *s)
+{
+    char *end = NULL;
+    long v = strtol(s, &end, 10);
+    int64_t unit = !strcmp(end, "ms") ? 1 : !*end || !strcmp(end, "s") ? 1000 : !strcmp(end, "m") ? 60000 : 0;
+    return end == s || v < 0 || v > 86400 ? -1 : unit ? v * unit : -1;
+}
+
+static int replication_wait(struct cli *c, int argc, char **argv)
+{
+    const char *region_name = "all", *timeout = "60s";
+    const struct opt rows[] = {{0, "region", "REGION", "this region, or all (default)", &region_name, NULL},
+                               {0, "timeout", "TIME", "60s, 500ms, 5m (default 60s)", &timeout, NULL}};
+    int rc = opt_parse(c, &replication_cmds[2], "replication", rows, ARRAY_LEN(rows), argc, argv, &argc);
+    if (rc)
+        return rc;
+    int64_t ms = parse_seconds(timeout);
+    if (argc != 2 || ms < 0)
+        return cli_fail(EXIT_USAGE,
+                        argc != 2 ? "wait: give one REGISTRY/REPOSITORY:TAG" : "wait: --timeout 60s, 500ms or 5m");
+    if (c->password_stdin)
+        return cli_fail(EXIT_USAGE, "wait asks several regions for tokens: give --password-file, not --password-stdin");
+    struct wait w = {.c = c, .until_ms = clock_mono_ms() + ms};
+    rc = parse_target(&w, argv[1]);
+    if (rc)
+        return rc;
+    const struct region *only = strcmp(region_name, "all") ? cli_region(c, region_name) : NULL;
+    if (!only && strcmp(region_name, "all") != 0)
+        return EXIT_FAILED;
+    if (only && !registry_replica(w.r, only->index))
+        return cli_fail(EXIT_FAILED, "%s has no replica in %s", w.r->name, only->name);
+    rc = fix_target(&w);
+    if (rc)
+        return rc;
+    json_t *doc = json_array();
+    const char *cells[3 * (TOPOLOGY_MAX_REGIONS + 1)] = {"region", "outcome", "digest"};
+    size_t n = 1;
+    int worst = EXIT_DONE;
+    for (size_t i = 0; i < w.r->n_replicas; i++) {
+        const struct region *region = &c->topo->regions[w.r->replicas[i].region];
+        if (only && only != region)
+            continue;
+        const char *outcome = wait_region(&w, region);
+        int status = !strcmp(outcome, "timeout")       ? EXIT_NOT_YET
+                     : !strcmp(outcome, "unreachable") ? EXIT_UNREACHABLE
+                                                       : EXIT_DONE;
+        worst = status > worst ? status : worst;
+        cells[3 * n] = region->name, cells[3 * n + 1] = outcome, cells[3 * n + 2] = w.digest;
+        n++;
+        json_array_append_new(
+            doc, json_pack("{s:s, s:s, s:s}", "region", region->name, "outcome", outcome, "digest", w.digest));
+    }
+    if (cli_json(c))
+        cli_print_json(doc);
+    else {
+        json_decref(doc);
+        cli_table(cells, n, 3);
+    }
+    return worst;
+}
+
+static const struct command replication_cmds[] = {
+    {"list", "replicas of a registry", "-r REGISTRY", replication_list},
+    {"status", "how far each region is with each other's writes", "-r REGISTRY [--watch]", replication_status},
+    {"wait", "until a tag or digest is there, as new as now", "REGISTRY/REPOSITORY:TAG [--region R] [--timeout T]",
+     replication_wait},
+};
+
+int cmd_replication(struct cli *c, int argc, char **argv)
+{
+    return command_group(c, "replication", replication_cmds, ARRAY_LEN(replication_cmds), argc, argv);
+}

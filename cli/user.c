@@ -1,0 +1,256 @@
+// SPDX-License-Identifier: Apache-2.0
+// `meridian user`: edits principals.yaml, whole and atomically, 0600. Nodes that watch the file swap it within a
+// second. A change of password, a removal or `revoke` raises the user's generation, which ends its refresh tokens.
+#include "cli/cli.h"
+
+#include "base/err.h"
+#include "base/mem.h"
+#include "config/password.h"
+#include "config/principals.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+struct edit { // a changed copy of the frozen document, in the process's arena
+    struct cli *c;
+    const char *path;
+    struct principals doc;
+    struct principal *users; // room for one more
+};
+
+static const char *default_path(struct cli *c)
+{
+    const char *slash = strrchr(c->topology, '/');
+    return slash ? arena_printf(&c->arena, "%.*s/principals.yaml", (int)(slash - c->topology), c->topology)
+                 : "principals.yaml";
+}
+
+static int edit_begin(struct cli *c, const char *path, bool may_be_new, struct edit *e)
+{
+    *e = (struct edit){.c = c, .path = path ? path : default_path(c)};
+    struct principals *now = NULL;
+    struct diag d;
+    diag_init(&d);
+    int rc = may_be_new && access(e->path, F_OK) ? 0 : principals_load(e->path, &d, &now);
+    if (rc) {
+        diag_print(&d, stderr);
+        cli_fail(EXIT_FAILED, "%s: %s (name the file with --principals)", e->path, err_text(rc));
+    }
+    diag_done(&d);
+    if (rc)
+        return EXIT_FAILED;
+    size_t n = now ? now->n_users : 0;
+    e->users = arena_array(&c->arena, n + 1, sizeof *e->users);
+    if (now)
+        memcpy(e->users, now->users, n * sizeof *e->users); // strings stay with `now`, which lives to the end
+    e->doc = (struct principals){.version = now ? now->version : 0, .users = e->users, .n_users = n};
+    return 0;
+}
+
+static struct principal *edit_user(struct edit *e, const char *name)
+{
+    for (size_t i = 0; i < e->doc.n_users; i++)
+        if (!strcmp(e->users[i].name, name))
+            return &e->users[i];
+    return NULL;
+}
+
+static int edit_commit(struct edit *e, const char *what, const char *user)
+{
+    e->doc.version++;
+    int rc = principals_write(&e->doc, e->path);
+    if (rc)
+        return cli_fail(EXIT_FAILED, "%s: cannot be written: %s", e->path, err_text(rc));
+    printf("%s: user %s %s (version %llu)\n", e->path, user, what, (unsigned long long)e->doc.version);
+    return EXIT_DONE;
+}
+
+static int new_hash(struct cli *c, const char **out)
+{
+    char *password = cli_password(c), hash[PASSWORD_HASH_SIZE];
+    if (!password)
+        return EXIT_FAILED;
+    int rc = strlen(password) < 8 ? ERR_RANGE : password_hash(password, hash);
+    explicit_bzero(password, strlen(password));
+    free(password);
+    if (rc == ERR_RANGE)
+        return cli_fail(EXIT_FAILED, "the password is shorter than 8 bytes");
+    if (rc)
+        return cli_fail(EXIT_FAILED, "the password cannot be hashed: %s", err_text(rc));
+    *out = arena_strdup(&c->arena, hash);
+    return 0;
+}
+
+static int parse_grant(struct cli *c, const char *registry, char *repositories, char *actions, struct grant *out)
+{
+    struct grant g = {.registry = arena_strdup(&c->arena, registry)};
+    const char **list = arena_array(&c->arena, strlen(repositories) + 1, sizeof *list);
+    char *save = NULL;
+    for (char *w = strtok_r(repositories, ",", &save); w; w = strtok_r(NULL, ",", &save))
+        list[g.n_repositories++] = w;
+    g.repositories = list;
+    for (char *w = strtok_r(actions, ",", &save); w; w = strtok_r(NULL, ",", &save)) {
+        unsigned bit;
+        if (action_parse(w, strlen(w), &bit))
+            return cli_fail(EXIT_USAGE, "%s is not an action: pull, push, delete, catalog", w);
+        g.actions |= bit;
+    }
+    if (!g.n_repositories || !g.actions)
+        return cli_fail(EXIT_USAGE, "give repositories and actions, separated by commas");
+    *out = g;
+    return 0;
+}
+
+static void add_grant(struct cli *c, struct principal *p, const struct grant *g)
+{
+    struct grant *grants = arena_array(&c->arena, p->n_grants + 1, sizeof *grants);
+    if (p->n_grants)
+        memcpy(grants, p->grants, p->n_grants * sizeof *grants);
+    grants[p->n_grants++] = *g;
+    p->grants = grants;
+}
+
+static const struct command user_cmds[];
+
+static int user_change(struct cli *c, int argc, char **argv, size_t row)
+{
+    const char *path = NULL, *registry = NULL, *repositories = "*", *actions = "pull,push";
+    const struct opt rows[] = {
+        {0, "principals", "FILE", "the file (default: beside the topology)", &path, NULL},
+        {'n', "registry", "REGISTRY", "grant on this registry", &registry, NULL},
+        {0, "repositories", "LIST", "names, prefixes ending in /*, or * (default *)", &repositories, NULL},
+        {0, "actions", "LIST", "pull, push, delete, catalog (default pull,push)", &actions, NULL}};
+    const struct command *cmd = &user_cmds[row];
+    int rc = opt_parse(c, cmd, "user", rows, ARRAY_LEN(rows), argc, argv, &argc);
+    if (rc)
+        return rc;
+    if (argc != 2)
+        return cli_fail(EXIT_USAGE, "user %s: give one NAME", cmd->name);
+    const char *name = argv[1];
+    bool add = !strcmp(cmd->name, "add");
+    struct edit e;
+    rc = edit_begin(c, path, add, &e);
+    if (rc)
+        return rc;
+    struct principal *p = edit_user(&e, name);
+    if (add && p)
+        return cli_fail(EXIT_FAILED, "user %s is there already; use passwd or grant", name);
+    if (!add && !p)
+        return cli_fail(EXIT_FAILED, "%s: there is no user %s", e.path, name);
+    struct grant g;
+    bool grants = registry && (add || !strcmp(cmd->name, "grant"));
+    if (!strcmp(cmd->name, "grant") && !registry)
+        return cli_fail(EXIT_USAGE, "user grant: give --registry");
+    if (grants &&
+        (rc = parse_grant(c, registry, arena_strdup(&c->arena, repositories), arena_strdup(&c->arena, actions), &g)))
+        return rc;
+    if (add) {
+        p = &e.users[e.doc.n_users++];
+        *p = (struct principal){.name = name, .generation = 0, .enabled = true};
+    }
+    if (grants)
+        add_grant(c, p, &g);
+    if (add || !strcmp(cmd->name, "passwd")) {
+        rc = new_hash(c, &p->password_hash);
+        if (rc)
+            return rc;
+    }
+    if (strcmp(cmd->name, "grant") != 0)
+        p->generation++;
+    if (!strcmp(cmd->name, "remove"))
+        memmove(p, p + 1, (size_t)(e.users + e.doc.n_users-- - p - 1) * sizeof *p);
+    static const char *const said[] = {[1] = "added",
+                                       [2] = "has a new password",
+                                       [3] = "has a new grant",
+                                       [4] = "has no valid refresh token any more",
+                                       [5] = "removed"};
+    return edit_commit(&e, said[row], name);
+}
+
+static int user_add(struct cli *c, int argc, char **argv)
+{
+    return user_change(c, argc, argv, 1);
+}
+
+static int user_passwd(struct cli *c, int argc, char **argv)
+{
+    return user_change(c, argc, argv, 2);
+}
+
+static int user_grant(struct cli *c, int argc, char **argv)
+{
+    return user_change(c, argc, argv, 3);
+}
+
+static int user_revoke(struct cli *c, int argc, char **argv)
+{
+    return user_change(c, argc, argv, 4);
+}
+
+static int user_remove(struct cli *c, int argc, char **argv)
+{
+    return user_change(c, argc, argv, 5);
+}
+
+static const char *actions_text(struct cli *c, unsigned actions)
+{
+    return arena_printf(&c->arena, "%s%s%s%s", actions & ACTION_PULL ? "pull " : "",
+                        actions & ACTION_PUSH ? "push " : "", actions & ACTION_DELETE ? "delete " : "",
+                        actions & ACTION_CATALOG ? "catalog " : "");
+}
+
+static int user_list(struct cli *c, int argc, char **argv)
+{
+    const char *path = NULL;
+    const struct opt rows[] = {{0, "principals", "FILE", "the file (default: beside the topology)", &path, NULL}};
+    int rc = opt_parse(c, &user_cmds[0], "user", rows, ARRAY_LEN(rows), argc, argv, &argc);
+    struct edit e;
+    rc = rc ? rc : edit_begin(c, path, false, &e);
+    if (rc)
+        return rc;
+    json_t *list = json_array();
+    size_t n = 1;
+    for (size_t i = 0; i < e.doc.n_users; i++)
+        n += e.users[i].n_grants ? e.users[i].n_grants : 1;
+    const char **cells = arena_array(&c->arena, n * 5, sizeof *cells), **row = cells + 5;
+    const char *head[] = {"user", "enabled", "registry", "repositories", "actions"};
+    memcpy(cells, head, sizeof head);
+    for (size_t i = 0; i < e.doc.n_users; i++) {
+        const struct principal *p = &e.users[i];
+        json_t *grants = json_array();
+        for (size_t j = 0; j == 0 || j < p->n_grants; j++, row += 5) {
+            const struct grant *g = p->n_grants ? &p->grants[j] : NULL;
+            const char *repos = "";
+            for (size_t k = 0; g && k < g->n_repositories; k++)
+                repos = arena_printf(&c->arena, "%s%s%s", repos, k ? "," : "", g->repositories[k]);
+            const char *line[] = {p->name, p->enabled ? "true" : "false", g ? g->registry : "", repos,
+                                  g ? actions_text(c, g->actions) : ""};
+            memcpy(row, line, sizeof line);
+            if (g)
+                json_array_append_new(grants, json_pack("{s:s, s:s, s:s}", "registry", g->registry, "repositories",
+                                                        repos, "actions", line[4]));
+        }
+        json_array_append_new(list, json_pack("{s:s, s:b, s:I, s:o}", "name", p->name, "enabled", p->enabled,
+                                              "generation", (json_int_t)p->generation, "grants", grants));
+    }
+    if (cli_json(c))
+        return cli_print_json(list);
+    json_decref(list);
+    cli_table(cells, n, 5);
+    return EXIT_DONE;
+}
+
+static const struct command user_cmds[] = {
+    {"list", "users and their grants", "[--principals FILE]", user_list},
+    {"add", "a new user", "NAME [--registry R --repositories LIST --actions LIST]", user_add},
+    {"passwd", "a new password; ends the refresh tokens", "NAME", user_passwd},
+    {"grant", "one more grant", "NAME --registry R [--repositories LIST]", user_grant},
+    {"revoke", "end the refresh tokens", "NAME", user_revoke},
+    {"remove", "take the user away", "NAME", user_remove},
+};
+
+int cmd_user(struct cli *c, int argc, char **argv)
+{
+    return command_group(c, "user", user_cmds, ARRAY_LEN(user_cmds), argc, argv);
+}
