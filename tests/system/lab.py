@@ -1,0 +1,349 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A lab of regions in network namespaces, for the system tests.
+
+The test process moves into a mount and a network namespace of its own: resolv.conf, CA bundle and users there are the
+lab's, and it holds the bridge that joins the regions' namespaces. Everything it starts is its child; when it ends, the
+namespaces end. Names, port 53 and port 443 are the real ones.
+
+    with Lab() as lab:
+        lab.run("skopeo", "copy", ...)          # a client
+        lab.kill("eastus"); lab.start("eastus")
+        lab.cut("eastus"); lab.heal("eastus")   # from the other regions only; packets dropped both ways
+"""
+import base64, ctypes, http.client, json, os, shutil, signal, socket, ssl, subprocess, sys, tempfile, time
+import urllib.parse
+
+SOURCE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+BUILD = os.environ.get("MERIDIAN_BUILD", os.path.join(SOURCE, "build"))
+MERIDIAND = os.path.join(BUILD, "daemon", "meridiand")
+MERIDIAN = os.path.join(BUILD, "cli", "meridian")
+DOMAIN = "meridian.test"
+REGIONS = {"eastus": "10.88.0.1", "westeurope": "10.88.0.2", "southeastasia": "10.88.0.3"}
+STAMPS = {"eastus": "eus-1", "westeurope": "weu-1", "southeastasia": "sea-1"}
+CLIENT = "10.88.0.100"
+CORP = "10.88.0.200"  # a client address inside the private network
+USER = "ada"
+SKIP = 77  # meson: this test was skipped
+
+TOPOLOGY = """\
+version: 1
+domain: {domain}
+hostmaster: hostmaster@{domain}
+regions:
+  - {{ name: eastus, stamps: [{{ name: eus-1, ipv4: [10.88.0.1] }}], peer: "10.88.0.1:8443" }}
+  - {{ name: westeurope, stamps: [{{ name: weu-1, ipv4: [10.88.0.2] }}], peer: "10.88.0.2:8443" }}
+  - {{ name: southeastasia, stamps: [{{ name: sea-1, ipv4: [10.88.0.3] }}], peer: "10.88.0.3:8443" }}
+name_servers: [eus-1.eastus, weu-1.westeurope, sea-1.southeastasia]
+registries:
+  - name: contoso
+    regional_endpoints: enabled
+    data_endpoints: enabled
+    replicas: [{{ region: eastus }}, {{ region: westeurope }}, {{ region: southeastasia }}]
+  - name: fabrikam
+    regional_endpoints: enabled
+    replicas: [{{ region: eastus }}, {{ region: westeurope }}]
+  - name: tailspin
+    regional_endpoints: disabled
+    anonymous_pull: true
+    replicas: [{{ region: eastus }}, {{ region: westeurope }}, {{ region: southeastasia }}]
+routing:
+  order: [eastus, westeurope, southeastasia]
+  overrides: [{{ clients: 10.88.0.101, order: [southeastasia] }}]
+views:
+  - {{ name: corp, sources: [10.88.0.200] }}
+private_endpoints:
+  - name: contoso-corp
+    registry: contoso
+    view: corp
+    addresses: {{ registry: 10.88.0.2, registry_westeurope: 10.88.0.2, registry_data_westeurope: 10.88.0.2 }}
+health: {{ interval: 750ms, timeout: 1s, rise: 2, fall: 2, jitter: 10%, hold_down: 2s }}
+certificates: {{ ca_region: eastus }}
+"""
+
+
+def need_root():
+    if os.geteuid() != 0:
+        print("skipped: namespaces and ports 53 and 443 need root")
+        sys.exit(SKIP)
+
+
+def wait_until(limit_s, condition, what):
+    """Waits for a condition; returns its value. Fails with `what` after the limit."""
+    end = time.monotonic() + limit_s
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() > end:
+            raise AssertionError(f"not within {limit_s} s: {what}")
+        time.sleep(0.05)
+
+
+def unshare():
+    libc = ctypes.CDLL(None, use_errno=True)
+    CLONE_NEWNS, CLONE_NEWNET = 0x00020000, 0x40000000
+    if libc.unshare(CLONE_NEWNS | CLONE_NEWNET):
+        raise OSError(ctypes.get_errno(), "unshare")
+
+
+class Lab:
+    def __init__(self, topology=TOPOLOGY, node_extra=""):
+        need_root()
+        self.dir = tempfile.mkdtemp(prefix="meridian-lab.", dir=os.environ.get("MERIDIAN_LAB_DIR"))
+        os.chmod(self.dir, 0o711)
+        self.topology_text = topology.format(domain=DOMAIN)
+        self.node_extra = node_extra
+        self.daemons = {}
+        self.children = []
+
+    # ---- life ----
+    def __enter__(self):
+        try:
+            self._namespaces()
+            self._files()
+            for region in REGIONS:
+                self.start(region, wait=False)
+            for region in REGIONS:
+                self.wait_up(region)
+        except BaseException:
+            self._show_logs()
+            self.close()
+            raise
+        return self
+
+    def __exit__(self, kind, value, trace):
+        if kind:
+            self._show_logs()
+        self.close()
+
+    def close(self):
+        for child in self.children:
+            if child.poll() is None:
+                child.kill()
+                child.wait()
+        for region in list(self.daemons):
+            self.stop(region)
+        if not os.environ.get("MERIDIAN_LAB_KEEP"):
+            shutil.rmtree(self.dir, ignore_errors=True)
+
+    def _show_logs(self):
+        for region in REGIONS:
+            for name in ("meridiand.log", "run/edge/nginx.log"):
+                path = f"{self.dir}/{region}/{name}"
+                if os.path.exists(path):
+                    with open(path, errors="replace") as f:
+                        lines = f.read().splitlines()[-25:]
+                    print(f"--- {region}/{name}", *lines, sep="\n", file=sys.stderr)
+
+    def _namespaces(self):
+        unshare()
+        sh = lambda *a: subprocess.run(a, check=True)
+        sh("mount", "--make-rprivate", "/")
+        os.makedirs("/run/netns", exist_ok=True)
+        sh("mount", "-t", "tmpfs", "tmpfs", "/run/netns")
+        sh("ip", "link", "set", "lo", "up")
+        sh("ip", "link", "add", "br0", "type", "bridge")
+        for address in (CLIENT, "10.88.0.101", CORP):
+            sh("ip", "addr", "add", f"{address}/24", "dev", "br0")
+        sh("ip", "link", "set", "br0", "up")
+        for region, address in REGIONS.items():
+            sh("ip", "netns", "add", region)
+            port = f"v-{region[:8]}"
+            sh("ip", "link", "add", port, "type", "veth", "peer", "name", "eth0", "netns", region)
+            sh("ip", "link", "set", port, "master", "br0", "up")
+            for words in (("link", "set", "lo", "up"), ("addr", "add", f"{address}/24", "dev", "eth0"),
+                          ("link", "set", "eth0", "up")):
+                sh("ip", "-n", region, *words)
+
+    def _files(self):
+        etc = f"{self.dir}/etc"
+        os.mkdir(etc)
+        for name, line in (("passwd", "{n}:x:{i}:{i}::/nonexistent:/usr/sbin/nologin\n"), ("group", "{n}:x:{i}:\n")):
+            shutil.copy(f"/etc/{name}", f"{etc}/{name}")
+            with open(f"{etc}/{name}", "a+") as f:
+                f.seek(0)
+                text = f.read()
+                for i, user in enumerate(("meridian", "meridian-edge")):
+                    if f"\n{user}:" not in text:
+                        f.write(line.format(n=user, i=64101 + i))
+        with open(f"{etc}/resolv.conf", "w") as f:
+            f.write("".join(f"nameserver {REGIONS[r]}\n" for r in ("westeurope", "southeastasia")))
+            f.write("options timeout:1 attempts:2\n")
+        with open(f"{etc}/nsswitch.conf", "w") as f:
+            f.write("passwd: files\ngroup: files\nhosts: files dns\n")
+        for name in ("passwd", "group", "resolv.conf", "nsswitch.conf"):
+            if os.path.exists(f"/etc/{name}"):
+                subprocess.run(["mount", "--bind", f"{etc}/{name}", os.path.realpath(f"/etc/{name}")], check=True)
+        given = f"{self.dir}/given.yaml"
+        with open(given, "w") as f:
+            f.write(self.topology_text)
+        self.check(MERIDIAN, "init", "--topology", given, "--out", self.dir, "--owner", "meridian")
+        self.topology = f"{self.dir}/topology.yaml"
+        self.principals = f"{self.dir}/principals.yaml"
+        self.ca = f"{self.dir}/ca/ca.pem"
+        os.chmod(f"{self.dir}/ca", 0o711)
+        os.chmod(self.ca, 0o644)
+        self.password = base64.b64encode(os.urandom(15)).decode()
+        self.password_file = f"{self.dir}/password"
+        with open(self.password_file, "w") as f:
+            f.write(self.password + "\n")
+        os.environ.update(MERIDIAN_TOPOLOGY=self.topology, MERIDIAN_CA=self.ca, MERIDIAN_USERNAME=USER,
+                          MERIDIAN_PASSWORD_FILE=self.password_file, SSL_CERT_FILE=self.ca, CURL_CA_BUNDLE=self.ca,
+                          REGISTRY_AUTH_FILE=f"{self.dir}/auth.json", HOME=self.dir)
+        self.check(MERIDIAN, "user", "add", USER, "--registry", "contoso", "--actions", "pull,push,catalog",
+                   "--principals", self.principals)
+        self.check(MERIDIAN, "user", "grant", USER, "--registry", "tailspin", "--principals", self.principals)
+        shutil.chown(self.principals, "meridian")
+        for region, address in REGIONS.items():
+            ca_dir = f"ca_dir: {self.dir}/ca\n" if region == "eastus" else ""
+            os.makedirs(f"{self.dir}/{region}", exist_ok=True)
+            with open(f"{self.dir}/{region}/meridiand.yaml", "w") as f:
+                f.write(f"region: {region}\nstamp: {STAMPS[region]}\nroles: [resolver, registry, auth, replicator]\n"
+                        f"data_dir: {self.dir}/{region}\ntopology: {self.topology}\nprincipals: {self.principals}\n"
+                        f"{ca_dir}listen:\n  dns: ['{address}:53']\n  https: ['{address}:443']\n  peer: '{address}:8443'\n"
+                        f"workers: {{ resolver: 1 }}\nedge: {{ workers: 1 }}\ndrain: 5s\n"
+                        f"users: {{ daemon: meridian, edge: meridian-edge }}\n{self.node_extra}")
+
+    # ---- regions ----
+    def start(self, region, wait=True):
+        log = open(f"{self.dir}/{region}/meridiand.log", "ab")
+        self.daemons[region] = subprocess.Popen(
+            ["ip", "netns", "exec", region, MERIDIAND, "--config", f"{self.dir}/{region}/meridiand.yaml"],
+            stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        log.close()
+        if wait:
+            self.wait_up(region)
+
+    def wait_up(self, region, limit_s=30):
+        def up():
+            if self.daemons[region].poll() is not None:
+                raise AssertionError(f"{region} ended with {self.daemons[region].returncode}")
+            try:
+                return self.request("GET", f"{STAMPS[region]}.{region}.fe.{DOMAIN}", "/healthz", region=region)[0] == 200
+            except OSError:
+                return False
+        wait_until(limit_s, up, f"{region} is up")
+
+    def kill(self, region):
+        """kill -9, and waits until the region's ports are free."""
+        self.daemons[region].kill()
+        self.daemons.pop(region).wait()
+        wait_until(10, lambda: not self.listeners(region), f"nothing of {region} stays behind after kill -9")
+
+    def stop(self, region):
+        d = self.daemons.pop(region)
+        if d.poll() is None:
+            d.terminate()
+            try:
+                d.wait(25)
+            except subprocess.TimeoutExpired:
+                d.kill()
+                d.wait()
+        return d.returncode
+
+    def listeners(self, region):
+        out = subprocess.run(["ip", "netns", "exec", region, "ss", "-Hlntu"], check=True, capture_output=True, text=True)
+        return [line.split()[4] for line in out.stdout.splitlines()]
+
+    def admin(self, region, *words, check=True):
+        r = self.run(MERIDIAN, *words, "-o", "json", "--admin", f"{self.dir}/{region}/run/admin.sock", check=check)
+        return json.loads(r.stdout) if r.stdout.strip() else None
+
+    def cut(self, region):
+        others = ",".join(a for r, a in REGIONS.items() if r != region)
+        rules = ("table ip cut { chain i { type filter hook input priority 0; ip saddr { %s } drop; }\n"
+                 "chain o { type filter hook output priority 0; ip daddr { %s } drop; } }" % (others, others))
+        subprocess.run(["ip", "netns", "exec", region, "nft", "-f", "-"], input=rules, text=True, check=True)
+
+    def heal(self, region):
+        subprocess.run(["ip", "netns", "exec", region, "nft", "delete", "table", "ip", "cut"], check=True)
+
+    # ---- clients ----
+    def run(self, *words, check=True, timeout=120, input=None, env=None):
+        e = dict(os.environ, **(env or {}))
+        r = subprocess.run(words, capture_output=True, text=True, timeout=timeout, input=input, env=e)
+        if check and r.returncode:
+            raise AssertionError(f"{' '.join(words)}: exit {r.returncode}\n{r.stdout}{r.stderr}")
+        return r
+
+    def check(self, *words, **more):
+        return self.run(*words, **more).stdout
+
+    def background(self, *words, **more):
+        child = subprocess.Popen(words, **more)
+        self.children.append(child)
+        return child
+
+    def login(self, host):
+        self.check("skopeo", "login", "-u", USER, "--password-stdin", host, input=self.password)
+
+    def dig(self, name, kind="A", at="westeurope", source=None, *more):
+        words = ["dig", "+short", "+tries=1", "+time=3", *(["-b", source] if source else []), *more, f"@{REGIONS[at]}", name, kind]
+        return self.check(*words).split()
+
+    def connection(self, host, region=None, timeout=15):
+        """A TLS connection to a host, at the region's address when given, else where DNS leads. Verified."""
+        context = ssl.create_default_context(cafile=self.ca)
+        address = REGIONS[region] if region else socket.gethostbyname(host)
+        raw = socket.create_connection((address, 443), timeout=timeout)
+        try:
+            return context.wrap_socket(raw, server_hostname=host)
+        except BaseException:
+            raw.close()
+            raise
+
+    def request(self, method, host, path, region=None, headers=None, body=None, timeout=15):
+        """One request; returns (status, headers as a dict with lower-case names, body)."""
+        c = http.client.HTTPSConnection(host, timeout=timeout)
+        c.sock = self.connection(host, region, timeout)
+        try:
+            c.request(method, path, body=body, headers=headers or {})
+            r = c.getresponse()
+            return r.status, {k.lower(): v for k, v in r.getheaders()}, r.read()
+        finally:
+            c.close()
+
+    def token(self, scope, host=f"contoso.{DOMAIN}", region=None, user=USER, password=None):
+        basic = base64.b64encode(f"{user}:{password or self.password}".encode()).decode()
+        query = urllib.parse.urlencode({"service": f"{host.split('.')[0]}.{DOMAIN}", "scope": scope})
+        status, _, body = self.request("GET", host, f"/oauth2/token?{query}", region, {"Authorization": f"Basic {basic}"})
+        assert status == 200, (status, body)
+        return json.loads(body)["access_token"]
+
+    def bearer(self, scope, **more):
+        return {"Authorization": "Bearer " + self.token(scope, **more)}
+
+    def image(self, name, layers=3, layer_bytes=200_000):
+        """An OCI layout with random layers; returns (path, digest of its manifest)."""
+        sources = []
+        for i in range(layers):
+            path = f"{self.dir}/{name}-src{i}"
+            with open(path, "wb") as f:
+                f.write(os.urandom(layer_bytes))
+            sources.append(path)
+        out = f"{self.dir}/{name}"
+        digest = self.check(sys.executable, os.path.join(SOURCE, "examples/three-regions/make-image"), out, "1", *sources).strip()
+        return out, digest
+
+    def push(self, name, host, repository, tag, **more):
+        out, digest = self.image(name, **more)
+        self.check("skopeo", "copy", "-q", "--dest-creds", f"{USER}:{self.password}", f"oci:{out}:1",
+                   f"docker://{host}/{repository}:{tag}")
+        return digest
+
+    def wait_replicated(self, what, region="all", timeout="60s"):
+        self.check(MERIDIAN, "replication", "wait", what, "--region", region, "--timeout", timeout, timeout=90)
+
+    def listing(self, region, registry="contoso"):
+        """All repositories, tags and their digests of a registry as one region has them."""
+        host = f"{registry}.{region}.geo.{DOMAIN}"
+        auth = self.bearer("registry:catalog:*", host=host, region=region)
+        repositories = json.loads(self.request("GET", host, "/v2/_catalog", region, auth)[2])["repositories"]
+        out = {}
+        for repo in repositories:
+            auth = self.bearer(f"repository:{repo}:pull", host=host, region=region)
+            status, _, body = self.request("GET", host, f"/v2/{repo}/tags/list", region, auth)
+            for tag in (json.loads(body)["tags"] or []) if status == 200 else []:
+                _, headers, _ = self.request("HEAD", host, f"/v2/{repo}/manifests/{tag}", region, auth)
+                out[f"{repo}:{tag}"] = headers.get("docker-content-digest")
+        return out

@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The whole chain with real clients: names, login, push to one regional name, pull from another and from the global name."""
+import json, unittest
+
+from lab import CLIENT, CORP, DOMAIN, Lab, MERIDIAN, REGIONS, USER, wait_until
+
+EAST, WEST, ASIA = (f"contoso.{r}.geo.{DOMAIN}" for r in REGIONS)
+GLOBAL = f"contoso.{DOMAIN}"
+
+
+class Chain(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.lab = cls.enterClassContext(Lab())
+
+    def test_names(self):
+        lab = self.lab
+        self.assertEqual(lab.dig(EAST)[-1], REGIONS["eastus"])
+        self.assertEqual(lab.dig(WEST, at="eastus")[-1], REGIONS["westeurope"])
+        self.assertEqual(lab.dig(GLOBAL, source=CLIENT)[-1], REGIONS["eastus"])
+        self.assertEqual(lab.dig(GLOBAL, source="10.88.0.101")[-1], REGIONS["southeastasia"])
+        private = lab.dig(WEST, source=CORP)
+        self.assertEqual(private, [f"contoso.westeurope.geo.privatelink.{DOMAIN}.", REGIONS["westeurope"]])
+        out = lab.check("kdig", f"@{REGIONS['eastus']}", "+tcp", "nosuch." + DOMAIN, "A")
+        self.assertIn("NXDOMAIN", out)
+        self.assertIn("SOA", out)
+
+    def test_skopeo_push_and_pull_everywhere(self):
+        lab = self.lab
+        for host in (EAST, WEST, ASIA, GLOBAL):
+            lab.login(host)
+        path, digest = lab.image("skopeo")
+        lab.check("skopeo", "copy", "-q", f"oci:{path}:1", f"docker://{EAST}/team/skopeo:1")
+        lab.wait_replicated("contoso/team/skopeo:1")
+        for host in (EAST, WEST, ASIA, GLOBAL):
+            got = lab.check("skopeo", "inspect", "--format", "{{.Digest}}", f"docker://{host}/team/skopeo:1").strip()
+            self.assertEqual(got, digest)
+            lab.check("skopeo", "copy", "-q", f"docker://{host}/team/skopeo@{digest}", f"dir:{lab.dir}/pulled-{host}")
+
+    def test_skopeo_push_through_global_name(self):
+        lab = self.lab
+        lab.login(GLOBAL)
+        path, digest = lab.image("global")
+        lab.check("skopeo", "copy", "-q", f"oci:{path}:1", f"docker://{GLOBAL}/team/global:1")
+        lab.wait_replicated("contoso/team/global:1")
+        got = lab.check("skopeo", "inspect", "--format", "{{.Digest}}", "--creds", f"{USER}:{lab.password}",
+                        f"docker://{WEST}/team/global:1").strip()
+        self.assertEqual(got, digest)
+
+    def test_push_through_global_name_while_regional_endpoints_are_off(self):
+        lab = self.lab
+        digest = lab.push("off", f"tailspin.{DOMAIN}", "app", "1")
+        got = lab.check("skopeo", "inspect", "--no-creds", "--format", "{{.Digest}}", f"docker://tailspin.{DOMAIN}/app:1").strip()
+        self.assertEqual(got, digest)
+
+    def test_podman(self):
+        lab = self.lab
+        store = ["podman", "--root", f"{lab.dir}/podman", "--runroot", f"{lab.dir}/podman-run", "--storage-driver", "vfs"]
+        digest = lab.push("podman", EAST, "team/podman", "1")
+        lab.wait_replicated("contoso/team/podman:1")
+        for host in (WEST, GLOBAL):
+            lab.login(host)
+            lab.check(*store, "pull", "-q", f"{host}/team/podman@{digest}")
+        lab.check(*store, "push", "-q", f"{WEST}/team/podman@{digest}", f"{WEST}/team/podman:2")
+        lab.check(*store, "push", "-q", f"{WEST}/team/podman@{digest}", f"{GLOBAL}/team/podman:3")
+        lab.wait_replicated("contoso/team/podman:2")
+        lab.wait_replicated("contoso/team/podman:3")
+
+    def test_ctr(self):
+        lab = self.lab
+        digest = lab.push("ctr", EAST, "team/ctr", "1")
+        lab.wait_replicated("contoso/team/ctr:1")
+        sock = f"{lab.dir}/containerd.sock"
+        log = open(f"{lab.dir}/containerd.log", "wb")
+        lab.background("containerd", "--root", f"{lab.dir}/ctr", "--state", f"{lab.dir}/ctr-run", "--address", sock,
+                       stdout=log, stderr=log)
+        ctr = ["ctr", "--address", sock]
+        wait_until(30, lambda: lab.run(*ctr, "version", check=False).returncode == 0, "containerd answers")
+        creds = f"{USER}:{lab.password}"
+        for host in (WEST, GLOBAL):
+            # fetch, not pull: nothing is unpacked, so no snapshotter is needed
+            lab.check(*ctr, "content", "fetch", "--user", creds, f"{host}/team/ctr:1")
+        listed = lab.check(*ctr, "images", "ls")
+        self.assertIn(digest, listed)
+        lab.check(*ctr, "images", "tag", f"{WEST}/team/ctr:1", f"{ASIA}/team/ctr:2")
+        lab.check(*ctr, "images", "push", "--user", creds, f"{ASIA}/team/ctr:2")
+        lab.check(*ctr, "images", "tag", f"{WEST}/team/ctr:1", f"{GLOBAL}/team/ctr:3")
+        lab.check(*ctr, "images", "push", "--user", creds, f"{GLOBAL}/team/ctr:3")
+        lab.wait_replicated("contoso/team/ctr:2")
+        lab.wait_replicated("contoso/team/ctr:3")
+
+    def test_one_token_on_all_hosts(self):
+        lab = self.lab
+        digest = lab.push("token", EAST, "team/token", "1")
+        lab.wait_replicated("contoso/team/token:1")
+        for issuer in REGIONS:
+            token = lab.token("repository:team/token:pull", host=f"contoso.{issuer}.geo.{DOMAIN}")
+            for host in (EAST, WEST, ASIA, GLOBAL):
+                out = lab.check("curl", "-sS", "-o", "/dev/null", "-w", "%{http_code}", "-H", f"Authorization: Bearer {token}",
+                                f"https://{host}/v2/team/token/manifests/{digest}")
+                self.assertEqual(out, "200", (issuer, host))
+        # and for no other registry
+        for host in (f"fabrikam.{DOMAIN}", f"fabrikam.eastus.geo.{DOMAIN}"):
+            out = lab.check("curl", "-sS", "-o", "/dev/null", "-w", "%{http_code}", "-H", f"Authorization: Bearer {token}",
+                            f"https://{host}/v2/team/token/manifests/{digest}")
+            self.assertEqual(out, "401", host)
+
+    def test_blob_ranges_and_headers(self):
+        lab = self.lab
+        lab.push("ranges", EAST, "team/ranges", "1")
+        auth = lab.bearer("repository:team/ranges:pull")
+        _, headers, manifest = lab.request("GET", EAST, "/v2/team/ranges/manifests/1", headers=auth)
+        self.assertEqual(headers["x-meridian-region"], "eastus")
+        self.assertEqual(headers["x-meridian-stamp"], "eus-1")
+        self.assertEqual(len(headers["x-meridian-request-id"]), 32)
+        layer = json.loads(manifest)["layers"][0]
+        path = f"/v2/team/ranges/blobs/{layer['digest']}"
+        status, headers, whole = lab.request("GET", EAST, path, headers=auth)
+        self.assertEqual((status, len(whole)), (200, layer["size"]))
+        self.assertEqual(headers["docker-content-digest"], layer["digest"])
+        self.assertEqual(headers["x-meridian-region"], "eastus")
+        status, headers, part = lab.request("GET", EAST, path, headers=dict(auth, Range="bytes=100-199"))
+        self.assertEqual((status, part), (206, whole[100:200]))
+        status, headers, body = lab.request("HEAD", EAST, path, headers=auth)
+        self.assertEqual((status, headers["content-length"], body), (200, str(layer["size"]), b""))
+        status, _, _ = lab.request("DELETE", EAST, path, headers=auth)
+        self.assertEqual(status, 405)
+
+    def test_regional_name_never_means_another_region(self):
+        lab = self.lab
+        with self.assertRaises(OSError):  # eastus holds no certificate for westeurope's names
+            lab.request("GET", WEST, "/v2/", region="eastus")
+        status, _, _ = lab.request("GET", EAST, "/v2/", region="eastus", headers={"Host": WEST})
+        self.assertEqual(status, 421)
+
+    def test_command_line(self):
+        lab = self.lab
+        lab.check(MERIDIAN, "login", "-n", "contoso", "--all", "--auth-file", f"{lab.dir}/login.json")
+        out = lab.check(MERIDIAN, "check-health", "-n", "contoso")
+        self.assertNotIn("ERROR", out)
+        self.assertIn("token: OK", out)
+        explain = lab.admin("westeurope", "dns", "explain", GLOBAL, "--client", "10.88.0.101")
+        self.assertIn("southeastasia", str(explain))
+        certs = lab.admin("eastus", "certs", "show")
+        self.assertEqual(len(certs), 3)
+        status = lab.admin("eastus", "status")
+        self.assertEqual(status["edge"]["state"], "running")
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)

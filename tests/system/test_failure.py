@@ -1,0 +1,189 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Regions that are killed, cut off and brought back: nothing acknowledged is lost, nothing half-replicated is visible."""
+import hashlib, json, os, threading, time, unittest
+
+from lab import DOMAIN, Lab, MERIDIAN, REGIONS, USER, wait_until
+
+EAST, WEST, ASIA = (f"contoso.{r}.geo.{DOMAIN}" for r in REGIONS)
+GLOBAL = f"contoso.{DOMAIN}"
+OCI = "application/vnd.oci.image.manifest.v1+json"
+
+
+class Pusher:
+    """Pushes small images by plain HTTP and remembers what was acknowledged."""
+
+    def __init__(self, lab, host, region, repository, blob_bytes=40_000):
+        self.lab, self.host, self.region, self.repository, self.blob_bytes = lab, host, region, repository, blob_bytes
+        self.auth = lab.bearer(f"repository:{repository}:pull,push", host=host, region=region)
+        self.acknowledged = {}
+
+    def blob(self, data):
+        digest = "sha256:" + hashlib.sha256(data).hexdigest()
+        status, headers, body = self.lab.request("POST", self.host, f"/v2/{self.repository}/blobs/uploads/?digest={digest}",
+                                                 self.region, dict(self.auth, **{"Content-Type": "application/octet-stream"}), data)
+        if status == 202:  # monolithic POST is optional in the specification; follow Location
+            path = headers["location"].split("/", 3)[3]
+            join = "&" if "?" in path else "?"
+            status, headers, body = self.lab.request("PUT", self.host, f"/{path}{join}digest={digest}", self.region, self.auth, data)
+        assert status == 201, (status, body)
+        return {"mediaType": "application/octet-stream", "digest": digest, "size": len(data)}
+
+    def push(self, tag):
+        layers = [self.blob(os.urandom(self.blob_bytes)) for _ in range(2)]
+        config = dict(self.blob(b'{"tag":"%s"}' % tag.encode()), mediaType="application/vnd.oci.image.config.v1+json")
+        manifest = json.dumps({"schemaVersion": 2, "mediaType": OCI, "config": config, "layers": layers}).encode()
+        status, headers, body = self.lab.request("PUT", self.host, f"/v2/{self.repository}/manifests/{tag}", self.region,
+                                                 dict(self.auth, **{"Content-Type": OCI}), manifest)
+        assert status == 201, (status, body)
+        self.acknowledged[f"{self.repository}:{tag}"] = headers["docker-content-digest"]
+
+    def push_until_refused(self, prefix, most=10_000):
+        for i in range(most):
+            try:
+                self.push(f"{prefix}{i}")
+            except (OSError, AssertionError, KeyError):
+                return
+
+
+def whole(lab, host, region, repository, tag):
+    """A tag that is visible must be whole: manifest and every blob, with their digests. Returns its digest."""
+    auth = lab.bearer(f"repository:{repository}:pull", host=host, region=region)
+    status, headers, manifest = lab.request("GET", host, f"/v2/{repository}/manifests/{tag}", region, auth)
+    assert status == 200, (region, repository, tag, status)
+    document = json.loads(manifest)
+    for d in document["layers"] + [document["config"]]:
+        status, _, data = lab.request("GET", host, f"/v2/{repository}/blobs/{d['digest']}", region, auth)
+        assert status == 200, (region, d["digest"], status)
+        assert "sha256:" + hashlib.sha256(data).hexdigest() == d["digest"]
+    return headers["docker-content-digest"]
+
+
+class Failure(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.lab = cls.enterClassContext(Lab())
+
+    def same_everywhere(self, limit_s=60):
+        def equal():
+            lists = [self.lab.listing(r) for r in REGIONS]
+            return lists[0] if lists[0] == lists[1] == lists[2] else None
+        return wait_until(limit_s, equal, "all regions list the same")
+
+    def test_1_global_name_moves_and_regional_does_not(self):
+        lab = self.lab
+        lab.push("before", EAST, "team/before", "1")
+        lab.wait_replicated("contoso/team/before:1")
+        began = time.monotonic()
+        lab.kill("eastus")
+        wait_until(10, lambda: lab.dig(GLOBAL)[-1:] == [REGIONS["westeurope"]], "the global name moves")
+        took = time.monotonic() - began
+        # fall x interval x (1 + jitter) + timeout = 2 x 0.75 s x 1.1 + 1 s, and what the measuring costs
+        self.assertLess(took, 2.65 + 1.0)
+        answer = lab.check("dig", "+tries=1", f"@{REGIONS['westeurope']}", EAST, "A")
+        self.assertIn(REGIONS["eastus"], answer)
+        self.assertIn("EDE: 0", answer)
+        digest = lab.push("meanwhile", GLOBAL, "team/meanwhile", "1")
+        lab.start("eastus")
+        lab.wait_replicated("contoso/team/meanwhile:1")
+        self.assertEqual(whole(lab, EAST, "eastus", "team/meanwhile", "1"), digest)
+        wait_until(15, lambda: lab.dig(GLOBAL)[-1:] == [REGIONS["eastus"]], "the global name comes back")
+
+    def test_2_killed_in_mid_push(self):
+        lab = self.lab
+        for turn in range(3):
+            pusher = Pusher(lab, EAST, "eastus", f"team/push{turn}")
+            thread = threading.Thread(target=pusher.push_until_refused, args=("t",))
+            thread.start()
+            wait_until(30, lambda: len(pusher.acknowledged) >= 5, "a few pushes are acknowledged")
+            lab.kill("eastus")
+            thread.join()
+            lab.start("eastus")
+            for name, digest in pusher.acknowledged.items():
+                repository, tag = name.split(":")
+                self.assertEqual(whole(lab, EAST, "eastus", repository, tag), digest)
+        listing = self.same_everywhere()
+        for name, digest in pusher.acknowledged.items():
+            self.assertEqual(listing[name], digest)
+
+    def test_3_killed_in_mid_replication(self):
+        lab = self.lab
+        pusher = Pusher(lab, EAST, "eastus", "team/repl", blob_bytes=3_000_000)
+        for turn in range(3):
+            for i in range(4):
+                pusher.push(f"r{turn}x{i}")
+            lab.kill("westeurope")
+            lab.start("westeurope")
+            for name in lab.listing("westeurope"):
+                if name.startswith("team/repl:"):
+                    whole(lab, WEST, "westeurope", *name.split(":"))  # visible means whole
+        listing = self.same_everywhere()
+        for name, digest in pusher.acknowledged.items():
+            self.assertEqual(listing[name], digest)
+
+    def test_4_cut_off(self):
+        lab = self.lab
+        lab.cut("eastus")
+        try:
+            a, b = Pusher(lab, EAST, "eastus", "team/cut"), Pusher(lab, WEST, "westeurope", "team/cut")
+            for i in range(3):
+                a.push(f"east{i}")
+                b.push(f"west{i}")
+            a.push("both")
+            b.push("both")  # later: wins everywhere
+            self.assertNotIn("team/cut:west0", lab.listing("eastus"))
+            self.assertNotIn("team/cut:east0", lab.listing("westeurope"))
+        finally:
+            lab.heal("eastus")
+        listing = self.same_everywhere()
+        for pusher in (a, b):
+            for name, digest in pusher.acknowledged.items():
+                if name != "team/cut:both":
+                    self.assertEqual(listing[name], digest)
+        self.assertEqual(listing["team/cut:both"], b.acknowledged["team/cut:both"])
+        # the loser stays pullable by digest, everywhere
+        loser = a.acknowledged["team/cut:both"]
+        for region in REGIONS:
+            host = f"contoso.{region}.geo.{DOMAIN}"
+            auth = lab.bearer("repository:team/cut:pull", host=host, region=region)
+            self.assertEqual(lab.request("HEAD", host, f"/v2/team/cut/manifests/{loser}", region, auth)[0], 200)
+
+    def test_5_restored_backup(self):
+        """An old copy of a region's metadata comes back: its sequences are not used twice, and nothing is lost."""
+        import shutil
+        lab = self.lab
+        pusher = Pusher(lab, ASIA, "southeastasia", "team/restore")
+        pusher.push("before")
+        lab.wait_replicated("contoso/team/restore:before")
+        lab.stop("southeastasia")
+        meta = f"{lab.dir}/southeastasia/meta"
+        shutil.copytree(meta, f"{lab.dir}/meta-backup")
+        lab.start("southeastasia")
+        pusher.push("lost")
+        lab.wait_replicated("contoso/team/restore:lost")
+        lab.stop("southeastasia")
+        shutil.rmtree(meta)
+        shutil.copytree(f"{lab.dir}/meta-backup", meta)
+        lab.run("chown", "-R", "meridian:meridian", meta)
+        lab.start("southeastasia")
+        wait_until(30, lambda: not lab.admin("southeastasia", "status").get("writesClosed"), "writes open again")
+        pusher.push("after")
+        listing = self.same_everywhere()
+        for name, digest in pusher.acknowledged.items():
+            self.assertEqual(listing[name], digest, name)
+
+    def test_6_wait_says_what_is_not_there(self):
+        lab = self.lab
+        lab.cut("westeurope")
+        try:
+            lab.push("slow", EAST, "team/slow", "1")
+            r = lab.run(MERIDIAN, "replication", "wait", "contoso/team/slow:1", "--region", "westeurope", "--timeout", "2s",
+                        check=False)
+            self.assertEqual(r.returncode, 3, r.stdout + r.stderr)
+            self.assertIn("timeout", r.stdout)
+        finally:
+            lab.heal("westeurope")
+        lab.wait_replicated("contoso/team/slow:1")
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
