@@ -172,6 +172,7 @@ static int start_worker(struct supervisor *s, struct resolver_sockets *sockets)
     if (s->worker == 0) {
         close(fds[0]);
         close(s->sig_fd);
+        setpgid(0, 0); // a Ctrl-C reaches the supervisor only: it drains in order
         int rc = drop_privileges(s->id);
         if (rc) {
             log_error("daemon: cannot become user %s: %s", s->node->user, err_text(rc));

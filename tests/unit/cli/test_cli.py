@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: Apache-2.0
+"""meridian as a program: help on every level, exit codes, and what it does without a region in reach."""
+import json, os, subprocess, sys, tempfile, unittest
+
+MERIDIAN = os.path.abspath(sys.argv.pop(1))
+SOURCE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
+TOPOLOGY = os.path.join(SOURCE, "examples", "three-regions", "topology.yaml")
+GROUPS = {"registry": ["list", "show"], "replication": ["list", "status", "wait"], "certs": ["show", "renew"],
+          "user": ["list", "add", "passwd", "grant", "revoke", "remove"], "config": ["check"], "dns": ["explain"],
+          "health": ["show", "force"]}
+SINGLES = ["show-endpoints", "login", "check-health", "init", "status"]
+
+
+class CommandLine(unittest.TestCase):
+    def setUp(self):
+        self.dir = self.enterContext(tempfile.TemporaryDirectory())
+
+    def run_cli(self, *words, input=None, status=0):
+        env = {k: v for k, v in os.environ.items() if not k.startswith("MERIDIAN_")}
+        env.update(MERIDIAN_TOPOLOGY=TOPOLOGY, HOME=self.dir)
+        r = subprocess.run([MERIDIAN, *words], capture_output=True, text=True, input=input, env=env, timeout=30)
+        self.assertEqual(r.returncode, status, f"{words}\n{r.stdout}{r.stderr}")
+        return r.stdout if status == 0 else r.stdout + r.stderr
+
+    def test_help_on_every_level(self):
+        top = self.run_cli("--help")
+        for word in [*GROUPS, *SINGLES]:
+            self.assertIn(word, top)
+        for noun, verbs in GROUPS.items():
+            text = self.run_cli(noun, "--help")
+            for verb in verbs:
+                self.assertIn(verb, text)
+                self.assertIn("usage: meridian", self.run_cli(noun, verb, "--help"))
+        for noun in SINGLES:
+            self.assertIn("usage: meridian " + noun, self.run_cli(noun, "--help"))
+
+    def test_usage_errors_name_the_nearest(self):
+        self.assertIn("replication", self.run_cli("replicaton", status=2))
+        self.assertIn("status", self.run_cli("replication", "staus", status=2))
+        self.assertIn("--endpoint", self.run_cli("login", "--endpont", "x", status=2))
+        self.assertIn("contoso", self.run_cli("show-endpoints", "-n", "contosso", status=1))
+        self.run_cli(status=2)
+        self.run_cli("show-endpoints", status=2)
+        self.run_cli("show-endpoints", "-n", "contoso", "-o", "yaml", status=2)
+        self.run_cli("login", "-n", "contoso", "--all", "--endpoint", "eastus", status=2)
+        self.run_cli("replication", "wait", "contoso", status=2)
+        self.run_cli("dns", "explain", status=2)
+
+    def test_show_endpoints(self):
+        doc = json.loads(self.run_cli("show-endpoints", "-n", "contoso", "-o", "json"))
+        self.assertEqual(doc["loginServer"], "contoso.meridian.test")
+        self.assertIn({"region": "eastus", "endpoint": "contoso.eastus.geo.meridian.test"}, doc["regionalEndpoints"])
+        self.assertIn({"region": "eastus", "endpoint": "contoso.eastus.data.meridian.test"}, doc["dataEndpoints"])
+        table = self.run_cli("show-endpoints", "-n", "contoso").splitlines()
+        self.assertEqual(table[0].split(), ["KIND", "REGION", "ENDPOINT"])
+
+    def test_lists(self):
+        self.assertEqual([r["name"] for r in json.loads(self.run_cli("registry", "list", "-o", "json"))], ["contoso", "fabrikam"])
+        self.assertEqual(len(json.loads(self.run_cli("replication", "list", "-r", "contoso", "-o", "json"))), 3)
+        self.assertIn("westeurope", self.run_cli("registry", "show", "-n", "fabrikam"))
+
+    def test_users(self):
+        path = os.path.join(self.dir, "principals.yaml")
+        p = ("--principals", path)
+        self.run_cli("user", "add", "ada", "--registry", "contoso", "--repositories", "team/*,base", "--actions", "pull,push",
+                     "--password-stdin", *p, input="correct horse\n")
+        self.assertEqual(os.stat(path).st_mode & 0o777, 0o600)
+        with open(path) as f:
+            text = f.read()
+        self.assertIn("$y$", text)
+        self.assertNotIn("correct horse", text)
+        listed = json.loads(self.run_cli("user", "list", "-o", "json", *p))
+        self.assertEqual(listed[0]["name"], "ada")
+        before = listed[0]["generation"]
+        self.run_cli("user", "add", "ada", "--password-stdin", *p, input="correct horse\n", status=1)
+        self.run_cli("user", "add", "bob", "--password-stdin", *p, input="short\n", status=1)
+        self.run_cli("user", "revoke", "ada", *p)
+        self.assertEqual(json.loads(self.run_cli("user", "list", "-o", "json", *p))[0]["generation"], before + 1)
+        self.run_cli("user", "grant", "ada", "--registry", "fabrikam", "--actions", "pull", *p)
+        self.assertEqual(len(json.loads(self.run_cli("user", "list", "-o", "json", *p))[0]["grants"]), 2)
+        self.run_cli("user", "remove", "nobody", *p, status=1)
+        self.run_cli("user", "remove", "ada", *p)
+        self.assertEqual(json.loads(self.run_cli("user", "list", "-o", "json", *p)), [])
+
+    def test_init_is_whole_and_safe_to_repeat(self):
+        out = os.path.join(self.dir, "state")
+        self.run_cli("init", "--topology", TOPOLOGY, "--out", out)
+        self.run_cli("config", "check", os.path.join(out, "topology.yaml"))
+        for region in ("eastus", "westeurope", "southeastasia"):
+            for name in ("certs/region.pem", "certs/shared.pem", "certs/peer.pem", "keys/token.pem", "keys/feed.pem", "keys/url.key"):
+                mode = os.stat(os.path.join(out, region, name)).st_mode & 0o777
+                self.assertEqual(mode, 0o600, name)
+        with open(os.path.join(out, "topology.yaml")) as f:
+            first = f.read()
+        self.run_cli("init", "--topology", os.path.join(out, "topology.yaml"), "--out", out)
+        with open(os.path.join(out, "topology.yaml")) as f:
+            self.assertEqual(f.read(), first)
+
+    def test_config_check_reports_all_errors_with_lines(self):
+        bad = os.path.join(self.dir, "bad.yaml")
+        with open(TOPOLOGY) as f, open(bad, "w") as g:
+            g.write(f.read().replace("hostmaster:", "hostmastr:", 1).replace("region: eastus, stamp", "region: eastsu, stamp", 1))
+        text = self.run_cli("config", "check", bad, status=1)
+        self.assertIn("bad.yaml:4:", text)
+        self.assertIn("hostmaster", text)
+        self.assertIn("eastsu", text)
+
+    def test_nobody_there(self):
+        self.assertIn("--admin", self.run_cli("status", "--admin", os.path.join(self.dir, "none.sock"), status=4))
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)

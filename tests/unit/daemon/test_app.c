@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: Apache-2.0
+// daemon/app and daemon/admin: which endpoint was called, and what is refused before any room sees it.
+#include "daemon/app.h"
+
+#include "base/clock.h"
+#include "tests/support/check_main.h"
+
+#include <string.h>
+#include <unistd.h>
+
+static const char document[] =
+    "version: 3\n"
+    "domain: example.io\n"
+    "hostmaster: hostmaster@example.io\n"
+    "regions:\n"
+    "  - { name: eastus, stamps: [{ name: eus-1, ipv4: [192.0.2.1] }], peer: \"192.0.2.1:8443\" }\n"
+    "  - { name: westeurope, stamps: [{ name: weu-1, ipv4: [192.0.2.2] }], peer: \"192.0.2.2:8443\" }\n"
+    "name_servers: [eus-1.eastus]\n"
+    "registries:\n"
+    "  - { name: contoso, regional_endpoints: enabled, replicas: [{ region: eastus }, { region: westeurope }] }\n"
+    "  - { name: quiet, regional_endpoints: disabled, replicas: [{ region: eastus }] }\n"
+    "  - { name: western, regional_endpoints: enabled, replicas: [{ region: westeurope }] }\n"
+    "  - { name: fenced, regional_endpoints: enabled, public_access: [198.51.100.0/24], replicas: [{ region: eastus }] "
+    "}\n"
+    "identities:\n"
+    "  westeurope: { peer_fingerprints: [aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa] }\n";
+
+static struct node node = {.region = "eastus", .stamp = "eus-1"};
+static struct vitals vitals = {.lock = PTHREAD_MUTEX_INITIALIZER};
+static struct snapshot topology_cell;
+static struct app app = {.node = &node, .topology = &topology_cell, .vitals = &vitals};
+
+static void setup(void)
+{
+    struct diag d;
+    diag_init(&d);
+    struct topology *t = NULL;
+    if (topology_parse(document, strlen(document), "test.yaml", &d, &t)) {
+        diag_print(&d, stderr);
+        ck_abort_msg("the test's topology does not parse");
+    }
+    diag_done(&d);
+    snapshot_init(&topology_cell);
+    snapshot_publish(&topology_cell, t);
+    atomic_store(&vitals.store_writable, 1);
+}
+
+// Status of one request; the response's headers are looked at by `check` when given.
+static int ask(void (*begin)(void *, struct http_request *, struct http_plan *), const char *method, const char *host,
+               const char *path, const char *client, const char *fingerprint)
+{
+    struct http_request *req = http_request_test_new(method, path, host);
+    ck_assert_ptr_nonnull(req);
+    req->listener = begin == app_begin_peer ? LISTENER_PEER : LISTENER_PUBLIC;
+    req->peer_cert_fingerprint = fingerprint;
+    ck_assert_int_eq(ip_parse(client, &req->client), 0);
+    const struct http_app http = {.begin = begin, .finish = app_finish, .ctx = &app};
+    struct http_response resp = {0};
+    http_app_test_run(&http, req, 1024, &resp);
+    ck_assert_str_eq(http_response_get(&resp, "X-Meridian-Region"), "eastus");
+    ck_assert_str_eq(http_response_get(&resp, "X-Meridian-Stamp"), "eus-1");
+    ck_assert_ptr_nonnull(http_response_get(&resp, "X-Meridian-Request-Id"));
+    int status = resp.status;
+    http_request_test_free(req);
+    return status;
+}
+
+START_TEST(endpoints_that_do_not_live_here_are_misdirected)
+{
+    setup();
+    static const struct {
+        const char *host;
+        int status; // 404: the endpoint is here, but nothing is served under the path
+    } rows[] = {
+        {"contoso.example.io", 404},
+        {"CONTOSO.example.io:443", 404},
+        {"contoso.eastus.geo.example.io", 404},
+        {"contoso.privatelink.example.io", 404},
+        {"contoso.eastus.geo.privatelink.example.io", 404},
+        {"contoso.westeurope.geo.example.io", 421}, // another region, although it has a replica there
+        {"contoso.eastus.data.example.io", 421},    // data endpoints are off
+        {"quiet.example.io", 404},
+        {"quiet.eastus.geo.example.io", 421}, // regional endpoints are off
+        {"western.example.io", 421},          // no replica here
+        {"western.eastus.geo.example.io", 421},
+        {"nobody.example.io", 421},
+        {"eus-1.eastus.fe.example.io", 421},
+        {"example.io", 421},
+        {"example.com", 421},
+        {"192.0.2.1", 421},
+        {"", 421},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        int got = ask(app_begin_public, "GET", rows[i].host, "/nothing", "203.0.113.5", NULL);
+        ck_assert_msg(got == rows[i].status, "%s: %d, want %d", rows[i].host, got, rows[i].status);
+    }
+    snapshot_done(&topology_cell);
+}
+END_TEST
+
+START_TEST(network_rules_are_judged_by_the_transport_address)
+{
+    setup();
+    ck_assert_int_eq(ask(app_begin_public, "GET", "fenced.example.io", "/nothing", "198.51.100.9", NULL), 404);
+    ck_assert_int_eq(ask(app_begin_public, "GET", "fenced.example.io", "/nothing", "203.0.113.5", NULL), 403);
+    snapshot_done(&topology_cell);
+}
+END_TEST
+
+START_TEST(health_says_down_when_the_store_takes_no_writes)
+{
+    setup();
+    ck_assert_int_eq(ask(app_begin_public, "GET", "eus-1.eastus.fe.example.io", "/healthz", "203.0.113.5", NULL), 200);
+    atomic_store(&vitals.store_writable, 0);
+    ck_assert_int_eq(ask(app_begin_public, "GET", "eus-1.eastus.fe.example.io", "/healthz", "203.0.113.5", NULL), 503);
+    ck_assert_int_eq(ask(app_begin_public, "DELETE", "eus-1.eastus.fe.example.io", "/healthz", "203.0.113.5", NULL),
+                     405);
+    snapshot_done(&topology_cell);
+}
+END_TEST
+
+START_TEST(peers_are_known_by_their_fingerprint)
+{
+    setup();
+    const char *known = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
+    const char *stranger = "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb";
+    ck_assert_int_eq(ask(app_begin_peer, "GET", "eastus.peer.example.io", "/healthz", "192.0.2.2", known), 200);
+    ck_assert_int_eq(ask(app_begin_peer, "GET", "eastus.peer.example.io", "/healthz", "192.0.2.2", stranger), 403);
+    ck_assert_int_eq(ask(app_begin_peer, "GET", "eastus.peer.example.io", "/healthz", "192.0.2.2", NULL), 403);
+    ck_assert_int_eq(ask(app_begin_peer, "GET", "fenced.example.io", "/nothing", "192.0.2.2", known), 404);
+    snapshot_done(&topology_cell);
+}
+END_TEST
+
+START_TEST(admin_is_for_root_and_the_daemon)
+{
+    setup();
+    const struct http_app http = {.begin = app_begin_admin, .finish = app_finish, .ctx = &app};
+    static const struct {
+        const char *method, *path;
+        unsigned uid;
+        int status;
+    } rows[] = {
+        {"GET", "/v1/status", 12345, 403},
+        {"GET", "/v1/nothing", 0, 404},
+        {"POST", "/v1/status", 0, 404},
+        {"GET", "/v1/health", 0, 404},
+        {"GET", "/v1/dns/explain?name=x", 0, 400},
+        {"POST", "/v1/health/force?region=eastus&state=sideways", 0, 400},
+        {"POST", "/v1/certs/renew?kind=everything", 0, 400},
+        {"GET", "/v1/replication", 0, 404},
+        {"GET", "/v1/status", 0, 200},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct http_request *req = http_request_test_new(rows[i].method, rows[i].path, "admin");
+        req->listener = LISTENER_ADMIN;
+        req->peer_uid = rows[i].uid;
+        struct http_response resp = {0};
+        http_app_test_run(&http, req, 1024, &resp);
+        ck_assert_msg(resp.status == rows[i].status, "%s %s: %d, want %d", rows[i].method, rows[i].path, resp.status,
+                      rows[i].status);
+        http_request_test_free(req);
+    }
+    snapshot_done(&topology_cell);
+}
+END_TEST
+
+CHECK_MAIN("daemon/app", endpoints_that_do_not_live_here_are_misdirected,
+           network_rules_are_judged_by_the_transport_address, health_says_down_when_the_store_takes_no_writes,
+           peers_are_known_by_their_fingerprint, admin_is_for_root_and_the_daemon)
