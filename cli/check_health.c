@@ -131,7 +131,7 @@ static bool check_endpoint(struct check *k, const char *host, const struct regio
     if (!k->c->username)
         return true;
     int token_status = 0;
-    char *token = cli_token(k->c, k->r, host, at, "repository:meridian-status:pull", &token_status);
+    char *token = cli_token(k->c, k->r, host, at, "repository:status:pull", &token_status);
     bool ok = token != NULL;
     free(token);
     return report(k, host, "token", ok ? NULL : "CONNECTIVITY_ACCESS_TOKEN_ERROR", "no access token came back");

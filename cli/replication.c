@@ -88,7 +88,7 @@ static const char *number(struct cli *c, const json_t *v, const char *unit)
 }
 
 // Rows of all regions of a registry: what each says of each other region as origin.
-static json_t *status_rows(struct cli *c, const struct registry *r, int *out_status)
+static json_t *status_rows(struct cli *c, const struct registry *r, const char *repository, int *out_status)
 {
     json_t *all = json_array();
     for (size_t i = 0; i < r->n_replicas; i++) {
@@ -96,18 +96,17 @@ static json_t *status_rows(struct cli *c, const struct registry *r, int *out_sta
         char why[256] = "";
         int status = EXIT_DONE, http = 0;
         json_t *doc = NULL;
-        char *token = token_at(c, r, region, "meridian-status", &status);
+        char *token = token_at(c, r, region, repository, &status);
         if (token)
             http = ask(c, r, region, token, arena_printf(&c->arena, "/replication/v1/status?registry=%s", r->name),
                        10000, &doc, why, sizeof why);
         free(token);
-        json_t *rows = json_is_array(doc) ? doc : json_object_get(doc, "origins");
+        json_t *rows = json_object_get(doc, "replications");
         if (http == 200 && json_is_array(rows)) {
             size_t j;
             json_t *row;
             json_array_foreach(rows, j, row)
             {
-                json_object_set_new(row, "region", json_string(region->name));
                 json_array_append(all, row);
             }
         } else {
@@ -145,12 +144,14 @@ static void print_status(struct cli *c, json_t *rows)
 
 static int replication_status(struct cli *c, int argc, char **argv)
 {
-    const char *name = NULL, *interval = "2", *count = NULL;
+    const char *name = NULL, *repository = "status", *interval = "2", *count = NULL;
     bool watch = false;
-    const struct opt rows[] = {{'r', "registry", "REGISTRY", "the registry", &name, NULL},
-                               {0, "watch", NULL, "again and again, until interrupted", NULL, &watch},
-                               {0, "interval", "SECONDS", "between two looks (default 2)", &interval, NULL},
-                               {0, "count", "N", "end a watch after N looks", &count, NULL}};
+    const struct opt rows[] = {
+        {'r', "registry", "REGISTRY", "the registry", &name, NULL},
+        {0, "repository", "NAME", "ask with pull on this repository, if not on all", &repository, NULL},
+        {0, "watch", NULL, "again and again, until interrupted", NULL, &watch},
+        {0, "interval", "SECONDS", "between two looks (default 2)", &interval, NULL},
+        {0, "count", "N", "end a watch after N looks", &count, NULL}};
     int rc = opt_parse(c, &replication_cmds[1], "replication", rows, ARRAY_LEN(rows), argc, argv, &argc);
     if (rc)
         return rc;
@@ -163,7 +164,7 @@ static int replication_status(struct cli *c, int argc, char **argv)
     long left = count ? strtol(count, NULL, 10) : -1;
     for (;;) {
         int status = EXIT_DONE;
-        json_t *all = status_rows(c, r, &status);
+        json_t *all = status_rows(c, r, repository, &status);
         if (cli_json(c)) {
             json_dumpf(all, stdout, watch ? JSON_COMPACT : JSON_INDENT(2));
             putchar('\n');
@@ -258,7 +259,7 @@ static const char *wait_region(struct wait *w, const struct region *region)
             return "superseded";
         if (left <= 0)
             break;
-        clock_sleep_ms(http == 200 || http == 404 ? 50 : 500);
+        clock_sleep_ms(http == 200 ? 50 : 500);
     }
     return reached ? "timeout" : "unreachable";
 }
