@@ -233,8 +233,12 @@ static int fix_target(struct wait *w)
                    : cli_fail(status == EXIT_DENIED ? EXIT_DENIED : EXIT_UNREACHABLE, "no region answers");
 }
 
-// Until this region has it or newer: "done", "superseded", "timeout", "unreachable".
-static const char *wait_region(struct wait *w, const struct region *region)
+enum outcome { WAIT_DONE, WAIT_SUPERSEDED, WAIT_TIMEOUT, WAIT_UNREACHABLE };
+static const char *const outcome_names[] = {"done", "superseded", "timeout", "unreachable"};
+static const int outcome_status[] = {EXIT_DONE, EXIT_DONE, EXIT_NOT_YET, EXIT_UNREACHABLE};
+
+// Until this region has it or newer.
+static enum outcome wait_region(struct wait *w, const struct region *region)
 {
     bool reached = false;
     for (int64_t left; (left = w->until_ms - clock_mono_ms()) > 0 || !reached;) {
@@ -254,14 +258,14 @@ static const char *wait_region(struct wait *w, const struct region *region)
         json_decref(doc);
         reached = reached || http;
         if (http == 200 && same)
-            return "done";
+            return WAIT_DONE;
         if (http == 200 && stamp > w->stamp)
-            return "superseded";
+            return WAIT_SUPERSEDED;
         if (left <= 0)
             break;
         clock_sleep_ms(http == 200 ? 50 : 500);
     }
-    return reached ? "timeout" : "unreachable";
+    return reached ? WAIT_TIMEOUT : WAIT_UNREACHABLE;
 }
 
 static int parse_target(struct wait *w, char *text)
@@ -329,10 +333,9 @@ static int replication_wait(struct cli *c, int argc, char **argv)
         const struct region *region = &c->topo->regions[w.r->replicas[i].region];
         if (only && only != region)
             continue;
-        const char *outcome = wait_region(&w, region);
-        int status = !strcmp(outcome, "timeout")       ? EXIT_NOT_YET
-                     : !strcmp(outcome, "unreachable") ? EXIT_UNREACHABLE
-                                                       : EXIT_DONE;
+        enum outcome how = wait_region(&w, region);
+        const char *outcome = outcome_names[how];
+        int status = outcome_status[how];
         worst = status > worst ? status : worst;
         cells[3 * n] = region->name, cells[3 * n + 1] = outcome, cells[3 * n + 2] = w.digest;
         n++;
