@@ -5,6 +5,7 @@
 #include "config/node.h"
 #include "config/principals.h"
 #include "config/topology.h"
+#include "daemon/manual.h"
 #include "daemon/paths.h"
 #include "daemon/supervisor.h"
 
@@ -21,6 +22,8 @@ static const char usage[] =
     "\n"
     "  -c, --config FILE   the node's settings (meridiand.yaml)\n"
     "      --check         check the settings and the topology they name, then end: 0 good, 1 not\n"
+    "      --sample WHAT   print a commented file with every key: WHAT is node or topology\n"
+    "      --manual WHAT   print the manual page of that file, from the same rows\n"
     "  -h, --help          this text\n"
     "  -V, --version       the version\n"
     "\n"
@@ -46,6 +49,8 @@ int main(int argc, char **argv)
 {
     static const struct option options[] = {{"config", required_argument, NULL, 'c'},
                                             {"check", no_argument, NULL, 'k'},
+                                            {"sample", required_argument, NULL, 's'},
+                                            {"manual", required_argument, NULL, 'm'},
                                             {"help", no_argument, NULL, 'h'},
                                             {"version", no_argument, NULL, 'V'},
                                             {0}};
@@ -56,6 +61,8 @@ int main(int argc, char **argv)
             config = optarg;
         else if (c == 'k')
             check = true;
+        else if (c == 's' || c == 'm')
+            return manual_print(optarg, c == 'm');
         else if (c == 'h' || c == 'V') {
             fputs(c == 'h' ? usage : "meridiand " MERIDIAN_VERSION "\n", stdout);
             return 0;
