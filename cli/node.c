@@ -54,7 +54,11 @@ static void print_members(struct cli *c, const json_t *doc, int indent)
         if (json_is_object(v)) {
             printf("%*s%s:\n", indent, "", key);
             print_members(c, v, indent + 2);
-        } else if (!json_is_null(v)) {
+        } else if (json_is_array(v)) {
+            size_t i;
+            json_t *one;
+            json_array_foreach(v, i, one) printf("%*s%-*s %s\n", indent, "", 20 - indent, i ? "" : key, cell(c, one));
+        } else if (!json_is_null(v) && !(json_is_string(v) && !*json_string_value(v))) {
             printf("%*s%-*s %s\n", indent, "", 20 - indent, key, cell(c, v));
         }
     }
@@ -81,15 +85,13 @@ int cmd_status(struct cli *c, int argc, char **argv)
 // ---- health ----
 
 static const struct command health_cmds[];
-static const char *const health_columns[] = {"region", "stamp", "verdict", "forced", "reason", "changed"};
+static const char *const health_columns[] = {"region", "stamp", "up", "force", "reason"};
 
 static int print_health(struct cli *c, json_t *doc)
 {
     if (cli_json(c))
         return cli_print_json(doc);
-    json_t *targets = json_is_array(doc) ? json_incref(doc) : json_incref(json_object_get(doc, "targets"));
-    json_decref(doc);
-    return print_array(c, targets, health_columns, ARRAY_LEN(health_columns));
+    return print_array(c, doc, health_columns, ARRAY_LEN(health_columns));
 }
 
 static int health_show(struct cli *c, int argc, char **argv)
@@ -249,7 +251,7 @@ int cmd_config(struct cli *c, int argc, char **argv)
 // ---- dns ----
 
 static const struct command dns_cmds[];
-static const char *const region_columns[] = {"region", "rank", "eligible", "chosen", "reason"};
+static const char *const region_columns[] = {"region", "stamp", "placed_by", "up", "chosen", "reason"};
 
 static int dns_explain(struct cli *c, int argc, char **argv)
 {
@@ -269,8 +271,10 @@ static int dns_explain(struct cli *c, int argc, char **argv)
         return rc;
     if (cli_json(c))
         return cli_print_json(doc);
-    json_t *regions = json_incref(json_object_get(doc, "regions"));
-    json_object_del(doc, "regions");
+    json_t *routing = json_object_get(doc, "routing");
+    json_t *regions = json_incref(json_object_get(routing, "regions"));
+    if (routing)
+        json_object_del(routing, "regions");
     print_object(c, doc);
     if (json_array_size(regions)) {
         putchar('\n');

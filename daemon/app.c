@@ -23,7 +23,9 @@ static void refuse(struct http_request *req, struct http_plan *plan, int status,
 static void begin_healthz(struct app *app, struct http_request *req, struct http_plan *plan, bool deep)
 {
     struct vitals *v = app->vitals;
-    bool up = atomic_load(&v->store_writable);
+    // Closed writes count as down: a push that the global name sends here would fail.
+    const char *closed = app->meta ? meta_closed_why(app->meta, &req->arena) : NULL;
+    bool up = atomic_load(&v->store_writable) && !closed;
     plan->kind = HTTP_PLAN_REPLY;
     if (req->method != HTTP_GET && req->method != HTTP_HEAD) {
         refuse(req, plan, 405, "UNSUPPORTED", "/healthz takes GET and HEAD");
@@ -33,7 +35,8 @@ static void begin_healthz(struct app *app, struct http_request *req, struct http
     json_t *doc = json_pack("{s:s}", "status", up ? "up" : "down");
     if (doc && deep) {
         json_object_set_new(doc, "region", json_string(app->node->region));
-        json_object_set_new(doc, "storeWritable", json_boolean(up));
+        json_object_set_new(doc, "storeWritable", json_boolean(atomic_load(&v->store_writable)));
+        json_object_set_new(doc, "writesClosed", closed ? json_string(closed) : json_null());
         json_object_set_new(doc, "diskFreeBytes", json_integer((json_int_t)atomic_load(&v->disk_free_bytes)));
         json_object_set_new(doc, "checkedMs", json_integer((json_int_t)atomic_load(&v->checked_ms)));
     }
