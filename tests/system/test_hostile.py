@@ -74,7 +74,7 @@ DNS = [  # what, packet, rcode (with the extended bits), or DROP
     ("a dot inside a label", header() + question(b"\x0econtoso.eastus" + qname(DOMAIN)), NXDOMAIN),
     ("a NUL inside a label", header() + question(b"\x08contos\0o" + qname(DOMAIN)), NXDOMAIN),
     ("a high byte in a label", header() + question(b"\x07contos\xef" + qname(DOMAIN)), NXDOMAIN),
-    ("type 0", header() + question(kind=0), NOERROR), ("type 65535", header() + question(kind=65535), NOERROR),
+    ("type 0", header() + question(kind=0), FORMERR), ("type 65535", header() + question(kind=65535), NOERROR),
     ("reserved header bits", header(0x0070) + question(), NOERROR),
 ]
 
