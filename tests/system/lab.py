@@ -251,8 +251,9 @@ class Lab:
 
     def cut(self, region):
         others = ",".join(a for r, a in REGIONS.items() if r != region)
-        rules = ("table ip cut { chain i { type filter hook input priority 0; ip saddr { %s } drop; }\n"
-                 "chain o { type filter hook output priority 0; ip daddr { %s } drop; } }" % (others, others))
+        rules = ("table ip cut {\n"
+                 "  chain i { type filter hook input priority 0; ip saddr { %s } drop; }\n"
+                 "  chain o { type filter hook output priority 0; ip daddr { %s } drop; }\n}\n" % (others, others))
         subprocess.run(["ip", "netns", "exec", region, "nft", "-f", "-"], input=rules, text=True, check=True)
 
     def heal(self, region):
