@@ -63,13 +63,18 @@ static inline void store_reopen(struct region_store *s)
     meta_set_writable(s->m, true, NULL);
 }
 
-static inline void store_begin(struct region_store *s, const char *region)
+static inline void store_begin_in(struct region_store *s, const char *region, const char *where)
 {
     *s = (struct region_store){.region = region};
-    strcpy(s->dir, "/tmp/meridian-meta-XXXXXX");
+    snprintf(s->dir, sizeof s->dir, "%s/meridian-meta-XXXXXX", where);
     ck_assert_ptr_nonnull(mkdtemp(s->dir));
     snprintf(s->path, sizeof s->path, "%s/meta.db", s->dir);
     store_reopen(s);
+}
+
+static inline void store_begin(struct region_store *s, const char *region)
+{
+    store_begin_in(s, region, "/tmp");
 }
 
 static inline void store_end(struct region_store *s)

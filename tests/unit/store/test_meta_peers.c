@@ -1,0 +1,559 @@
+// SPDX-License-Identifier: Apache-2.0
+// store/meta between regions: ingest, jobs, apply, marks, relay; any order gives the same state; lost entries come
+// back.
+#include "tests/unit/store/meta_support.h"
+
+#include <unistd.h>
+
+static struct region_store east, west;
+
+static struct feed_mark mark_of(const struct feed_entry *e)
+{
+    struct feed_mark m = {.epoch = e->epoch, .partition = e->partition, .seq = e->seq};
+    memcpy(m.hash, e->hash, sizeof m.hash);
+    return m;
+}
+
+// All that `from` has of its own goes into `to`'s log.
+static void carry(struct region_store *from, struct region_store *to)
+{
+    struct arena a;
+    struct feed_entry *e;
+    arena_init(&a, 0);
+    size_t n = feed_all(from, from->region, &a, &e);
+    struct feed_mark upto = n ? mark_of(&e[n - 1]) : (struct feed_mark){0};
+    ck_assert_int_eq(meta_ingest(to->m, from->region, e, n, &upto), 0);
+    arena_done(&a);
+}
+
+static int apply(struct region_store *s, const struct feed_entry *e, struct digest *missing)
+{
+    return meta_apply(s->m, e, e->content, NULL, 0, missing);
+}
+
+// Applies what is due until nothing moves. Returns how many were applied.
+static size_t run_jobs(struct region_store *s)
+{
+    size_t done = 0;
+    for (bool moved = true; moved;) {
+        struct arena a;
+        struct job *jobs;
+        size_t n;
+        int64_t next;
+        moved = false;
+        arena_init(&a, 0);
+        ck_assert_int_eq(meta_jobs_due(s->m, clock_wall_ms(), 32, &a, &jobs, &n, &next), 0);
+        for (size_t i = 0; i < n; i++) {
+            struct digest missing;
+            int rc = apply(s, &jobs[i].entry, &missing);
+            if (rc == ERR_NOTFOUND)
+                ck_assert_int_eq(meta_job_retry(s->m, jobs[i].id, clock_wall_ms() + 3600000, NULL), 0);
+            else
+                ck_assert_int_eq(rc, 0);
+            done += rc == 0;
+            moved = true;
+        }
+        arena_done(&a);
+    }
+    return done;
+}
+
+static struct origin_status status_of(struct region_store *s, const char *registry, struct arena *a)
+{
+    struct origin_status *list;
+    size_t n;
+    ck_assert_int_eq(registry ? meta_origins_of(s->m, registry, a, &list, &n) : meta_origins(s->m, a, &list, &n), 0);
+    ck_assert_uint_eq(n, 1);
+    return list[0];
+}
+
+START_TEST(a_push_arrives)
+{
+    store_begin(&east, "eastus");
+    store_begin(&west, "westeurope");
+    struct arena a;
+    arena_init(&a, 0);
+    ck_assert_int_eq(put(&east, "app", "v1", "{1}"), 0);
+    ck_assert_int_eq(put(&east, "app", "v1", "{2}"), 0);
+    carry(&east, &west);
+    struct origin_status o = status_of(&west, NULL, &a);
+    ck_assert_str_eq(o.origin, "eastus");
+    ck_assert_uint_eq(o.read.seq, 4);
+    ck_assert_uint_eq(o.applied.seq, 0);
+    ck_assert_uint_eq(o.n_pending, 4);
+    ck_assert_uint_gt(o.oldest_pending_stamp, 0);
+    ck_assert_uint_eq(status_of(&west, "fabrikam", &a).n_pending, 0);
+    expect_tag(&west, "app", "v1", NULL); // read is not applied
+    ck_assert_uint_eq(run_jobs(&west), 4);
+    expect_tag(&west, "app", "v1", "{2}");
+    o = status_of(&west, REG, &a);
+    ck_assert_uint_eq(o.applied.seq, 4);
+    ck_assert_uint_eq(o.n_pending, 0);
+    ck_assert_uint_eq(head_seq(&west, "westeurope"), 0); // applying announces nothing
+    carry(&east, &west);                                 // twice is as once
+    ck_assert_uint_eq(run_jobs(&west), 0);
+    feed_verify(&west, "eastus"); // what is relayed is what was signed
+    struct buf x, y;
+    buf_init(&x, 0);
+    buf_init(&y, 0);
+    listing(&east, &x);
+    listing(&west, &y);
+    ck_assert_str_eq(x.p, y.p);
+    buf_done(&x);
+    buf_done(&y);
+    arena_done(&a);
+    store_end(&east);
+    store_end(&west);
+}
+END_TEST
+
+START_TEST(a_tag_waits_for_its_manifest_and_is_woken)
+{
+    store_begin(&east, "eastus");
+    store_begin(&west, "westeurope");
+    struct arena a;
+    struct feed_entry *e;
+    struct job *jobs;
+    struct digest missing, want = digest_str("{1}"), layer = digest_str("layer");
+    size_t n;
+    int64_t next;
+    arena_init(&a, 0);
+    ck_assert_int_eq(put(&east, "app", "v1", "{1}"), 0);
+    carry(&east, &west);
+    ck_assert_uint_eq(feed_all(&east, "eastus", &a, &e), 2);
+    ck_assert_int_eq(apply(&west, &e[1], &missing), ERR_NOTFOUND);
+    ck_assert(digest_equal(&missing, &want));
+    expect_tag(&west, "app", "v1", NULL);
+    ck_assert_int_eq(meta_jobs_due(west.m, clock_wall_ms(), 10, &a, &jobs, &n, &next), 0);
+    ck_assert_uint_eq(n, 2);
+    ck_assert_int_eq(next, INT64_MAX);
+    ck_assert_int_eq(meta_job_retry(west.m, jobs[1].id, INT64_MAX, NULL), 0);
+    ck_assert_int_eq(meta_job_retry(west.m, jobs[0].id, 5000, "connection refused"), 0);
+    ck_assert_int_eq(meta_jobs_due(west.m, 4000, 10, &a, &jobs, &n, &next), 0);
+    ck_assert_uint_eq(n, 0);
+    ck_assert_int_eq(next, 5000);
+    struct origin_status o = status_of(&west, NULL, &a);
+    ck_assert_uint_eq(o.n_retrying, 1); // waiting for another entry is no failed try
+    ck_assert_str_eq(o.last_error, "connection refused");
+    ck_assert_int_eq(meta_jobs_due(west.m, 5000, 10, &a, &jobs, &n, &next), 0);
+    ck_assert_uint_eq(n, 1);
+    ck_assert_uint_eq(jobs[0].attempts, 1);
+    ck_assert_str_eq(jobs[0].last_error, "connection refused");
+    struct manifest_ref ref = {REF_BLOB, layer, 5};
+    ck_assert_int_eq(meta_apply(west.m, &e[0], e[0].content, &ref, 1, &missing), ERR_NOTFOUND);
+    ck_assert(digest_equal(&missing, &layer));
+    ck_assert(!meta_repository_exists(west.m, REG, "app"));
+    ck_assert_int_eq(meta_link_add(west.m, REG, "app", &layer, 5, NULL), 0);
+    ck_assert_int_eq(meta_apply(west.m, &e[0], bytes_str("{2}"), &ref, 1, &missing), ERR_DIGEST);
+    ck_assert_int_eq(meta_apply(west.m, &e[0], e[0].content, &ref, 1, &missing), 0);
+    ck_assert_int_eq(meta_jobs_due(west.m, 0, 10, &a, &jobs, &n, &next), 0);
+    ck_assert_uint_eq(n, 1); // the tag's job was woken by its manifest
+    ck_assert_int_eq(apply(&west, &jobs[0].entry, &missing), 0);
+    ck_assert_int_eq(apply(&west, &e[1], &missing), 0); // again
+    expect_tag(&west, "app", "v1", "{1}");
+    ck_assert_int_eq(meta_job_retry(west.m, jobs[0].id, 1, "late"), ERR_NOTFOUND);
+    arena_done(&a);
+    store_end(&east);
+    store_end(&west);
+}
+END_TEST
+
+START_TEST(registries_take_turns)
+{
+    store_begin(&west, "westeurope");
+    struct feed_entry e[60];
+    char tags[60][8];
+    for (size_t i = 0; i < ARRAY_LEN(e); i++) { // 40 of one registry, then 10 of two others
+        snprintf(tags[i], sizeof tags[i], "t%zu", i);
+        e[i] = (struct feed_entry){.origin = "eastus",
+                                   .epoch = 1,
+                                   .seq = i + 1,
+                                   .stamp = 1000 + i,
+                                   .kind = ENTRY_TAG,
+                                   .registry = i < 40   ? "contoso"
+                                               : i < 50 ? "fabrikam"
+                                                        : "adatum",
+                                   .repository = "app",
+                                   .tag = tags[i],
+                                   .media_type = "",
+                                   .digest = digest_str("{1}"),
+                                   .key = "k"};
+        e[i].hash[0] = (uint8_t)i;
+    }
+    struct feed_mark upto = mark_of(&e[59]);
+    ck_assert_int_eq(meta_ingest(west.m, "eastus", e, 60, &upto), 0);
+    struct arena a;
+    struct job *jobs;
+    size_t n, of[3] = {0};
+    int64_t next;
+    arena_init(&a, 0);
+    ck_assert_int_eq(meta_jobs_due(west.m, 1, 12, &a, &jobs, &n, &next), 0);
+    ck_assert_uint_eq(n, 12);
+    ck_assert_int_eq(next, 1); // more are due
+    uint64_t last[3] = {0};
+    for (size_t i = 0; i < n; i++) {
+        size_t k = jobs[i].entry.registry[0] == 'c' ? 0 : jobs[i].entry.registry[0] == 'f' ? 1 : 2;
+        ck_assert_uint_gt(jobs[i].entry.seq, last[k]); // oldest first within each
+        last[k] = jobs[i].entry.seq;
+        of[k]++;
+    }
+    ck_assert_uint_eq(of[0], 4);
+    ck_assert_uint_eq(of[1], 4);
+    ck_assert_uint_eq(of[2], 4);
+    bool first[3] = {false}; // with fewer places than registries everybody comes first once
+    for (int i = 0; i < 3; i++) {
+        ck_assert_int_eq(meta_jobs_due(west.m, 1, 1, &a, &jobs, &n, &next), 0);
+        ck_assert_uint_eq(n, 1);
+        first[jobs[0].entry.registry[0] == 'c' ? 0 : jobs[0].entry.registry[0] == 'f' ? 1 : 2] = true;
+    }
+    ck_assert(first[0] && first[1] && first[2]);
+    arena_done(&a);
+    store_end(&west);
+}
+END_TEST
+
+START_TEST(marks_are_checked_and_filters_move_them)
+{
+    store_begin(&east, "eastus");
+    store_begin(&west, "westeurope");
+    struct arena a;
+    struct feed_entry *e, *f;
+    struct feed_mark zero = {0}, last, m;
+    size_t k;
+    arena_init(&a, 0);
+    for (int i = 0; i < 4; i++) {
+        char text[16];
+        snprintf(text, sizeof text, "{%d}", i);
+        ck_assert_int_eq(put(&east, "app", NULL, text), 0);
+    }
+    size_t n = feed_all(&east, "eastus", &a, &e);
+    ck_assert_uint_eq(n, 4);
+    const char *const none[] = {"fabrikam"}, *const ours[] = {"fabrikam", REG};
+    ck_assert_int_eq(meta_feed_read(east.m, "eastus", &zero, none, 1, 10, &a, &f, &k, &last), 0);
+    ck_assert_uint_eq(k, 0);
+    ck_assert_uint_eq(last.seq, 4); // all were looked at
+    m = mark_of(&e[1]);
+    ck_assert_int_eq(meta_feed_read(east.m, "eastus", &m, ours, 2, 1, &a, &f, &k, &last), 0);
+    ck_assert_uint_eq(k, 1);
+    ck_assert_uint_eq(f[0].seq, 3);
+    ck_assert_uint_eq(last.seq, 3);
+    ck_assert_int_eq(meta_feed_check(east.m, "eastus", &m), 0);
+    ck_assert_int_eq(meta_feed_check(east.m, "eastus", &zero), 0);
+    m.hash[5] ^= 1;
+    ck_assert_int_eq(meta_feed_check(east.m, "eastus", &m), ERR_CONFLICT);
+    m = mark_of(&e[3]);
+    m.seq = 5;
+    ck_assert_int_eq(meta_feed_check(east.m, "eastus", &m), ERR_CONFLICT);
+    m.seq = UINT64_MAX;
+    ck_assert_int_eq(meta_feed_check(east.m, "eastus", &m), ERR_CONFLICT);
+    m = mark_of(&e[3]); // a filtered stretch: only the mark moves, and is a place we know
+    ck_assert_int_eq(meta_ingest(west.m, "eastus", NULL, 0, &m), 0);
+    ck_assert_int_eq(meta_feed_check(west.m, "eastus", &m), 0);
+    ck_assert_uint_eq(status_of(&west, NULL, &a).read.seq, 4);
+    m = mark_of(&e[0]); // it never goes back
+    ck_assert_int_eq(meta_ingest(west.m, "eastus", e, 1, &m), 0);
+    ck_assert_uint_eq(status_of(&west, NULL, &a).read.seq, 4);
+    struct feed_entry other = e[0];
+    other.hash[0] ^= 1;
+    ck_assert_int_eq(meta_ingest(west.m, "eastus", &other, 1, &m), ERR_CONFLICT);
+    ck_assert_int_eq(meta_ingest(west.m, "westeurope", e, 1, &m), ERR_INVAL);
+    ck_assert_int_eq(meta_ingest(east.m, "eastus", e, 1, &m), ERR_INVAL);
+    arena_done(&a);
+    store_end(&east);
+    store_end(&west);
+}
+END_TEST
+
+START_TEST(a_write_beats_the_tag_it_replaces_whatever_the_clock_says)
+{
+    clock_virtual_set(1800000000000);
+    store_begin(&east, "eastus");
+    ck_assert_int_eq(put(&east, "app", "v1", "{1}"), 0);
+    clock_virtual_jump_wall(-400); // west's clock is behind
+    store_begin(&west, "westeurope");
+    carry(&east, &west);
+    run_jobs(&west);
+    expect_tag(&west, "app", "v1", "{1}");
+    ck_assert_int_eq(put(&west, "app", "v1", "{2}"), 0);
+    expect_tag(&west, "app", "v1", "{2}");
+    carry(&west, &east);
+    run_jobs(&east);
+    expect_tag(&east, "app", "v1", "{2}");
+    store_end(&east);
+    store_end(&west);
+    clock_virtual_off();
+}
+END_TEST
+
+// --- convergence ---
+
+static uint32_t seed;
+
+static uint32_t rnd(uint32_t below)
+{
+    seed = seed * 1664525u + 1013904223u;
+    return (seed >> 8) % below;
+}
+
+static const char *const texts[] = {"{0}", "{1}", "{2}", "{3}", "{4}"};
+
+// Random writes in a few regions, few tags, stamps that collide often; restated ones among them.
+static size_t random_entries(struct feed_entry *e, size_t max)
+{
+    static const char *const origins[] = {"eastus", "southeastasia", "brazilsouth"};
+    static const char *const tags[] = {"a", "b", "c"};
+    uint64_t seq[3] = {0};
+    size_t n = 0;
+    for (size_t i = 0; i < ARRAY_LEN(texts) && n < max; i++, n++)
+        e[n] = (struct feed_entry){.kind = ENTRY_MANIFEST,
+                                   .tag = "",
+                                   .media_type = rnd(2) ? TYPE : INDEX_TYPE,
+                                   .content = bytes_str(texts[i]),
+                                   .size = strlen(texts[i]),
+                                   .digest = digest_str(texts[i])};
+    for (; n < max; n++)
+        e[n] = (struct feed_entry){
+            .kind = ENTRY_TAG, .tag = tags[rnd(3)], .media_type = "", .digest = digest_str(texts[rnd(5)])};
+    for (size_t i = 0; i < n; i++) {
+        uint32_t o = rnd(3);
+        e[i].origin = origins[o];
+        e[i].epoch = 1 + rnd(2);
+        e[i].seq = ++seq[o];
+        e[i].stamp = 100 + rnd(6);
+        e[i].restates = rnd(5) == 0 ? 90 + rnd(10) : 0;
+        e[i].registry = REG;
+        e[i].repository = rnd(3) || e[i].kind == ENTRY_MANIFEST ? "app" : "lib";
+        e[i].key = "k";
+        sha256(&i, sizeof i, e[i].hash);
+    }
+    for (size_t i = 0; i < n; i++) // "lib" has only one manifest, which comes with its own entry
+        if (strcmp(e[i].repository, "lib") == 0)
+            e[i].digest = digest_str(texts[0]);
+    e[n - 1] = e[0];
+    e[n - 1].seq = 1000;
+    e[n - 1].hash[0] ^= 1;
+    e[n - 1].repository = "lib";
+    return n;
+}
+
+// In a random order with duplicates, through the log or straight; what waits is tried again at the end.
+static void apply_shuffled(struct region_store *s, const struct feed_entry *e, size_t n)
+{
+    size_t order[128];
+    for (size_t i = 0; i < n; i++)
+        order[i] = i;
+    for (size_t i = n - 1; i > 0; i--) {
+        size_t k = rnd((uint32_t)i + 1), t = order[i];
+        order[i] = order[k];
+        order[k] = t;
+    }
+    struct digest missing;
+    bool logged = rnd(2);
+    for (size_t i = 0; i < n; i++) {
+        const struct feed_entry *x = &e[order[i]];
+        struct feed_mark m = mark_of(x);
+        if (logged)
+            ck_assert_int_eq(meta_ingest(s->m, x->origin, x, 1, &m), 0);
+        int rc = apply(s, x, &missing);
+        ck_assert(rc == 0 || rc == ERR_NOTFOUND);
+        if (rnd(3) == 0) {
+            rc = apply(s, &e[order[rnd((uint32_t)i + 1)]], &missing);
+            ck_assert(rc == 0 || rc == ERR_NOTFOUND);
+        }
+    }
+    for (size_t i = 0; i < n; i++)
+        ck_assert_int_eq(apply(s, &e[order[i]], &missing), 0);
+}
+
+START_TEST(any_order_gives_the_same_state)
+{
+    for (seed = 1; seed < 400000; seed = seed * 3 + 7) {
+        uint32_t keep = seed;
+        struct feed_entry e[60];
+        size_t n = random_entries(e, ARRAY_LEN(e));
+        struct buf first, next;
+        buf_init(&first, 0);
+        buf_init(&next, 0);
+        for (int k = 0; k < 3; k++) {
+            // In memory where that is to be had: thousands of commits, and none of them is pulled out.
+            store_begin_in(&west, "westeurope", access("/dev/shm", W_OK) ? "/tmp" : "/dev/shm");
+            apply_shuffled(&west, e, n);
+            buf_clear(&next);
+            listing(&west, k ? &next : &first);
+            if (k)
+                ck_assert_msg(strcmp(first.p, next.p) == 0, "seed %u:\n%s\n%s", keep, first.p, next.p);
+            store_end(&west);
+        }
+        ck_assert(strstr(first.p, " a ") != NULL); // something was compared
+        buf_done(&first);
+        buf_done(&next);
+        seed = keep;
+    }
+}
+END_TEST
+
+// --- invariant 8 ---
+
+static void copy_file(const char *from, const char *to)
+{
+    struct buf b;
+    buf_init(&b, 0);
+    ck_assert_int_eq(file_read(from, 64 << 20, &b), 0);
+    ck_assert_int_eq(file_write_atomic(to, b.p, b.n, 0600), 0);
+    buf_done(&b);
+}
+
+START_TEST(a_restored_backup_recovers_and_uses_no_sequence_twice)
+{
+    char backup[128];
+    store_begin(&east, "eastus");
+    store_begin(&west, "westeurope");
+    snprintf(backup, sizeof backup, "%s/backup", west.dir);
+    ck_assert_int_eq(put(&east, "app", "v1", "{1}"), 0);
+    meta_close(east.m); // all is in the one file then
+    copy_file(east.path, backup);
+    store_reopen(&east);
+    ck_assert_int_eq(put(&east, "app", "v1", "{2}"), 0);
+    ck_assert_int_eq(put(&east, "app", "v2", "{3}"), 0);
+    struct buf before, after;
+    buf_init(&before, 0);
+    buf_init(&after, 0);
+    listing(&east, &before);
+    carry(&east, &west);
+    run_jobs(&west);
+    meta_close(east.m);
+    copy_file(backup, east.path);
+    store_reopen(&east);
+    ck_assert_uint_eq(head_seq(&east, "eastus"), 2);
+    meta_set_writable(east.m, false, "recovering");
+    struct arena a;
+    struct feed_entry *e;
+    struct feed_mark head;
+    arena_init(&a, 0);
+    size_t n = feed_all(&west, "eastus", &a, &e);
+    ck_assert_uint_eq(n, 6);
+    struct feed_mark m = mark_of(&e[5]);
+    ck_assert_int_eq(meta_feed_check(east.m, "eastus", &m), ERR_CONFLICT); // the peer is ahead of us
+    ck_assert_int_eq(meta_recover(east.m, e, n), 0);
+    ck_assert_int_eq(meta_recover(east.m, e, n), 0); // again
+    ck_assert_uint_eq(run_jobs(&east), 4);           // these manifests are no JSON: left to the jobs
+    listing(&east, &after);
+    ck_assert_str_eq(before.p, after.p);
+    ck_assert_int_eq(meta_feed_check(east.m, "eastus", &m), 0);
+    uint64_t epoch = 0, second = 0;
+    ck_assert_int_eq(meta_epoch_begin(east.m, 1, &epoch), 0);
+    ck_assert_uint_eq(epoch, 2);
+    meta_close(east.m);
+    store_reopen(&east); // the epoch was begun for good
+    ck_assert_int_eq(meta_epoch_begin(east.m, 7, &second), 0);
+    ck_assert_uint_eq(second, 8);
+    ck_assert_int_eq(put(&east, "app", "v3", "{4}"), 0);
+    ck_assert_int_eq(meta_head(east.m, "eastus", &head), 0);
+    ck_assert_uint_eq(head.epoch, 8);
+    ck_assert_uint_eq(head.seq, 2);
+    feed_verify(&east, "eastus"); // one chain over both epochs
+    carry(&east, &west);
+    run_jobs(&west);
+    expect_tag(&west, "app", "v3", "{4}");
+    buf_done(&before);
+    buf_done(&after);
+    arena_done(&a);
+    store_end(&east);
+    store_end(&west);
+}
+END_TEST
+
+START_TEST(what_differs_is_restated_once)
+{
+    char backup[128];
+    store_begin(&east, "eastus");
+    store_begin(&west, "westeurope");
+    snprintf(backup, sizeof backup, "%s/backup", west.dir);
+    ck_assert_int_eq(put(&east, "app", "base", "{0}"), 0);
+    meta_close(east.m);
+    copy_file(east.path, backup);
+    store_reopen(&east);
+    ck_assert_int_eq(put(&east, "app", "lost", "{1}"), 0);
+    carry(&east, &west);
+    meta_close(east.m);
+    copy_file(backup, east.path);
+    store_reopen(&east);
+    ck_assert_int_eq(put(&east, "app", "new", "{2}"), 0); // the same sequences, said anew: what must be mended
+    struct arena a;
+    struct feed_entry *e, *mine;
+    uint64_t epoch;
+    arena_init(&a, 0);
+    size_t n = feed_all(&west, "eastus", &a, &e);
+    ck_assert_uint_eq(n, 4);
+    ck_assert_int_eq(meta_recover(east.m, e, n), ERR_CONFLICT);
+    ck_assert_uint_eq(head_seq(&east, "eastus"), 4);
+    ck_assert_int_eq(meta_epoch_begin(east.m, 1, &epoch), 0);
+    ck_assert_int_eq(meta_restate(east.m, e + 2, 2), 0);
+    run_jobs(&east);
+    expect_tag(&east, "app", "lost", "{1}");
+    expect_tag(&east, "app", "new", "{2}");
+    ck_assert_int_eq(meta_restate(east.m, e + 2, 2), 0); // again: nothing new
+    ck_assert_uint_eq(feed_all(&east, "eastus", &a, &mine), 6);
+    ck_assert_uint_eq(mine[5].restates, e[3].stamp);
+    ck_assert_uint_eq(mine[5].epoch, 2);
+    ck_assert(bytes_equal(mine[4].content, bytes_str("{1}")));
+    feed_verify(&east, "eastus");
+    struct tag_version *v;
+    ck_assert_int_eq(meta_tag_history(east.m, REG, "app", "lost", 10, &a, &v, &n), 0);
+    ck_assert_uint_eq(n, 1);
+    ck_assert_uint_eq(v[0].stamp, e[3].stamp); // the register counts from when it was written
+    ck_assert_int_eq(meta_restate(east.m, e, 0), 0);
+    struct feed_entry foreign = e[0];
+    foreign.origin = "westeurope";
+    ck_assert_int_eq(meta_restate(east.m, &foreign, 1), ERR_INVAL);
+    ck_assert_int_eq(meta_recover(east.m, &foreign, 1), ERR_INVAL);
+    arena_done(&a);
+    store_end(&east);
+    store_end(&west);
+}
+END_TEST
+
+START_TEST(recovered_entries_whose_content_is_lost_become_jobs)
+{
+    store_begin(&east, "eastus");
+    store_begin(&west, "westeurope");
+    static const char text[] = "{\"schemaVersion\":2,\"config\":{\"mediaType\":\"a/b\",\"digest\":\"sha256:"
+                               "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef\",\"size\":1},"
+                               "\"layers\":[]}";
+    struct digest config;
+    struct put_result r;
+    ck_assert_int_eq(
+        digest_parse("sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef", 71, &config), 0);
+    struct manifest_ref ref = {REF_BLOB, config, 1};
+    ck_assert_int_eq(meta_link_add(east.m, REG, "app", &config, 1, NULL), 0);
+    ck_assert_int_eq(put_refs(&east, "app", "v1", text, &ref, 1, &r), 0);
+    carry(&east, &west);
+    struct arena a;
+    struct feed_entry *e;
+    struct job *jobs;
+    size_t n, n_jobs;
+    int64_t next;
+    arena_init(&a, 0);
+    n = feed_all(&west, "eastus", &a, &e);
+    meta_close(east.m); // the disk is lost
+    ck_assert_int_eq(unlink(east.path), 0);
+    store_reopen(&east);
+    ck_assert_int_eq(meta_recover(east.m, e, n), 0);
+    expect_tag(&east, "app", "v1", NULL);
+    ck_assert_uint_eq(head_seq(&east, "eastus"), 2);
+    ck_assert_int_eq(meta_jobs_due(east.m, clock_wall_ms(), 10, &a, &jobs, &n_jobs, &next), 0);
+    ck_assert_uint_eq(n_jobs, 2);
+    ck_assert_int_eq(meta_link_add(east.m, REG, "app", &config, 1, NULL), 0); // fetched
+    ck_assert_int_eq(meta_apply(east.m, &jobs[0].entry, jobs[0].entry.content, &ref, 1, &config), 0);
+    ck_assert_int_eq(meta_apply(east.m, &jobs[1].entry, (struct bytes){0}, NULL, 0, &config), 0);
+    expect_tag(&east, "app", "v1", text);
+    arena_done(&a);
+    store_end(&east);
+    store_end(&west);
+}
+END_TEST
+
+CHECK_MAIN("store/meta peers", a_push_arrives, a_tag_waits_for_its_manifest_and_is_woken, registries_take_turns,
+           marks_are_checked_and_filters_move_them, a_write_beats_the_tag_it_replaces_whatever_the_clock_says,
+           any_order_gives_the_same_state, a_restored_backup_recovers_and_uses_no_sequence_twice,
+           what_differs_is_restated_once, recovered_entries_whose_content_is_lost_become_jobs)
