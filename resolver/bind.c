@@ -21,6 +21,47 @@ static bool is_wildcard(const struct ip *ip)
     return ip_equal(ip, &any6) || (!ip_parse("0.0.0.0", &any4) && ip_equal(ip, &any4));
 }
 
+// Datagrams: never fragmented on account of a path MTU, which anyone can forge (RFC 9715). Streams: bounded kernel
+// buffers, which accepted sockets inherit. All of it is a courtesy that an old kernel may refuse.
+static void tune(int fd, int family, int type)
+{
+    int omit4 = IP_PMTUDISC_OMIT, omit6 = IPV6_PMTUDISC_OMIT, in = TCP_RCVBUF_BYTES, out = TCP_SNDBUF_BYTES;
+    if (type == SOCK_STREAM) {
+        (void)setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &in, sizeof in);
+        (void)setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &out, sizeof out);
+    } else if (family == AF_INET6) {
+        (void)setsockopt(fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, &omit6, sizeof omit6);
+    } else {
+        (void)setsockopt(fd, IPPROTO_IP, IP_MTU_DISCOVER, &omit4, sizeof omit4);
+    }
+}
+
+// Does another program have the address? SO_REUSEPORT would let a second server of the same user share it in silence,
+// and answer half of the queries: so it is asked for without. Returns 0, or -1 with errno.
+static int probe_one(const struct endpoint *at, int type)
+{
+    struct sockaddr_storage sa;
+    socklen_t n = endpoint_to_sockaddr(at, &sa);
+    int fd = socket(sa.ss_family, type | SOCK_CLOEXEC, 0), on = 1;
+    if (fd < 0)
+        return -1;
+    bool ok = sa.ss_family != AF_INET6 || !setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on);
+    if (ok && type == SOCK_STREAM) // past connections in TIME_WAIT are no hindrance
+        ok = !setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    ok = ok && !bind(fd, (struct sockaddr *)&sa, n) && (type != SOCK_STREAM || !listen(fd, 1));
+    int e = errno;
+    close(fd);
+    errno = e;
+    return ok ? 0 : -1;
+}
+
+static int probe_address(const struct endpoint *at)
+{
+    if (at->port == 0 || (!probe_one(at, SOCK_DGRAM) && !probe_one(at, SOCK_STREAM)))
+        return 0;
+    return err_from_errno(errno);
+}
+
 // Returns the descriptor or -1 with errno.
 static int open_socket(const struct bound *b, int type)
 {
@@ -36,6 +77,7 @@ static int open_socket(const struct bound *b, int type)
     if (ok && b->wildcard && type == SOCK_DGRAM)
         ok = sa.ss_family == AF_INET6 ? !setsockopt(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, &on, sizeof on)
                                       : !setsockopt(fd, IPPROTO_IP, IP_PKTINFO, &on, sizeof on);
+    tune(fd, sa.ss_family, type);
     if (ok && !bind(fd, (struct sockaddr *)&sa, n) && (type != SOCK_STREAM || !listen(fd, 128)))
         return fd;
     int e = errno;
@@ -98,6 +140,11 @@ int resolver_bind(const struct endpoint *listen_at, size_t n, unsigned n_workers
     if (n == 0 || n > 1024 || n_workers == 0 || n_workers > WORKERS_MAX) {
         diag_add(diag, NULL, 0, "dns: needs a listening address and 1 to %d workers", WORKERS_MAX);
         return ERR_INVAL;
+    }
+    for (size_t i = 0; i < n; i++) { // before the first of our own is open
+        int rc = probe_address(&listen_at[i]);
+        if (rc)
+            return bind_failed(&listen_at[i], rc, diag);
     }
     struct resolver_sockets *s = mem_zalloc(sizeof *s);
     if (!s)

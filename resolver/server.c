@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "base/err.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "resolver/server_priv.h"
 #include "resolver/wire.h"
@@ -76,7 +77,10 @@ static struct endpoint local_of(const struct bound *b, struct msghdr *m)
         } else if (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_PKTINFO) {
             struct sockaddr_in6 *in6 = (struct sockaddr_in6 *)&sa;
             in6->sin6_family = AF_INET6;
-            in6->sin6_addr = ((struct in6_pktinfo *)CMSG_DATA(c))->ipi6_addr;
+            struct in6_pktinfo *pi = (struct in6_pktinfo *)CMSG_DATA(c);
+            in6->sin6_addr = pi->ipi6_addr;
+            if (!IN6_IS_ADDR_LINKLOCAL(&pi->ipi6_addr))
+                pi->ipi6_ifindex = 0; // the way back is the routing table's
         } else {
             continue;
         }
@@ -152,11 +156,45 @@ static void serve_udp(struct worker *w, const struct bound *b)
     }
 }
 
+static void watch_listeners(struct worker *w, uint32_t events)
+{
+    for (size_t i = 0; i < 2 * w->n_bound; i++) {
+        struct source *s = &w->sources[i];
+        struct epoll_event ev = {.events = events, .data.ptr = s};
+        if (s->kind == SOURCE_LISTEN && epoll_ctl(w->epoll, EPOLL_CTL_MOD, s->bound->tcp, &ev))
+            log_warn("dns: cannot watch a listener: %s", err_text(err_from_errno(errno)));
+    }
+}
+
+void worker_pause_accept(struct worker *w)
+{
+    static struct log_limit lim = LOG_LIMIT(60000);
+    log_limited(&lim, LOG_WARN, "dns: cannot take another TCP connection: %s", strerror(errno));
+    watch_listeners(w, 0);
+    w->accept_again_ms = clock_mono_ms() + ACCEPT_PAUSE_MS;
+}
+
+// What is due by time alone.
+static void worker_tick(struct worker *w, int64_t *swept_ms)
+{
+    if (!w->n_conns && !w->accept_again_ms)
+        return;
+    int64_t now = clock_mono_ms();
+    if (w->accept_again_ms && now >= w->accept_again_ms) {
+        w->accept_again_ms = 0;
+        watch_listeners(w, EPOLLIN);
+    }
+    if (now - *swept_ms >= SWEEP_MS) {
+        tcp_sweep(w);
+        *swept_ms = now;
+    }
+}
+
 // Returns false when the worker is to stop.
 static bool worker_turn(struct worker *w)
 {
     struct epoll_event ev; // one at a time: serving one source may close another
-    int n = epoll_wait(w->epoll, &ev, 1, w->n_conns ? SWEEP_MS : -1);
+    int n = epoll_wait(w->epoll, &ev, 1, w->accept_again_ms ? ACCEPT_PAUSE_MS : w->n_conns ? SWEEP_MS : -1);
     if (n < 0)
         return errno == EINTR;
     w->context.topology = snapshot_reader_get(&w->topology, w->topology_cell);
@@ -184,10 +222,7 @@ static void *worker_main(void *arg)
     struct worker *w = arg;
     int64_t swept_ms = clock_mono_ms();
     while (worker_turn(w))
-        if (w->n_conns && clock_mono_ms() - swept_ms >= SWEEP_MS) {
-            tcp_sweep(w);
-            swept_ms = clock_mono_ms();
-        }
+        worker_tick(w, &swept_ms);
     tcp_close_all(w);
     snapshot_reader_done(&w->topology);
     snapshot_reader_done(&w->health);

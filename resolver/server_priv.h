@@ -15,6 +15,10 @@
 #define TCP_OUT_BYTES (2 * (ANSWER_TCP_MAX + 2))
 #define TCP_CONNS_MAX 256 // per worker; then the one idle longest goes
 #define TCP_IDLE_MS 10000
+#define TCP_DRAIN_MS 60000     // what waits to be sent is taken by then, however slowly
+#define ACCEPT_PAUSE_MS 250    // without descriptors or memory for one more
+#define TCP_RCVBUF_BYTES 65536 // of the kernel, per connection: a thousand idle clients must not hold megabytes each
+#define TCP_SNDBUF_BYTES 131072
 
 struct bound { // one listening address of one worker
     struct endpoint at;
@@ -34,8 +38,9 @@ struct conn { // kind first: epoll hands back this pointer
     enum source_kind kind;
     int fd;
     struct endpoint local, remote;
-    int64_t progress_ms; // of the last whole query read or response sent: dripping bytes is not progress
-    uint32_t events;     // what epoll watches
+    int64_t progress_ms; // of the last whole query read, or of bytes the client took: dripping bytes in is not progress
+    int64_t out_since_ms; // something waits to be sent since then; means nothing while out_n is 0
+    uint32_t events;      // what epoll watches
     bool eof;
     struct conn *prev, *next;
     size_t in_n, out_at, out_n;
@@ -67,6 +72,7 @@ struct worker {
     struct batch *batch;
     struct conn *conns; // newest first
     size_t n_conns;
+    int64_t accept_again_ms; // monotonic; 0: listeners are watched
     struct counters n;
 };
 
@@ -76,6 +82,7 @@ static inline void counter_add(_Atomic uint64_t *c, uint64_t d)
 }
 
 void worker_count(struct worker *w, const struct answer_info *info);
+void worker_pause_accept(struct worker *w); // for ACCEPT_PAUSE_MS: epoll would report the waiting client without end
 
 void tcp_accept(struct worker *w, int listen_fd);
 void tcp_event(struct worker *w, struct conn *c);

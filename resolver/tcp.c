@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // DNS over TCP (RFC 7766): pipelined queries in length-prefixed frames, answered in order; partial reads and writes; a
 // client that closes its side still gets its answers. Ceilings: connections per worker, one frame in, two responses
-// out; who does not read is not read from. On the worker's thread.
+// out, idle time, time to take a response; who does not read is not read from. On the worker's thread.
 #include "resolver/server_priv.h"
 
 #include "base/clock.h"
@@ -76,8 +76,13 @@ void tcp_accept(struct worker *w, int listen_fd)
 {
     for (int i = 0; i < ACCEPTS_PER_EVENT; i++) {
         int fd = accept4(listen_fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-        if (fd < 0)
+        if (fd < 0 && (errno == EINTR || errno == ECONNABORTED))
+            continue;
+        if (fd < 0) {
+            if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)
+                worker_pause_accept(w);
             return;
+        }
         if (w->n_conns >= TCP_CONNS_MAX)
             close_longest_idle(w);
         if (conn_open(w, fd))
@@ -95,9 +100,8 @@ static bool flush(struct conn *c)
         if (n < 0)
             return errno == EAGAIN || errno == EWOULDBLOCK;
         c->out_at += (size_t)n;
-    }
-    if (c->out_n)
         c->progress_ms = clock_mono_ms();
+    }
     c->out_at = c->out_n = 0;
     return true;
 }
@@ -121,6 +125,8 @@ static int answer_frame(struct worker *w, struct conn *c)
     counter_add(&w->n.tcp_queries, 1);
     worker_count(w, &info);
     c->progress_ms = clock_mono_ms();
+    if (c->out_n == 0)
+        c->out_since_ms = c->progress_ms;
     if (n == 0)
         return -1; // a response sent to us
     out[0] = (uint8_t)(n >> 8);
@@ -189,7 +195,7 @@ void tcp_sweep(struct worker *w)
     int64_t now = clock_mono_ms();
     for (struct conn *c = w->conns, *next; c; c = next) {
         next = c->next;
-        if (now - c->progress_ms > TCP_IDLE_MS)
+        if (now - c->progress_ms > TCP_IDLE_MS || (c->out_n && now - c->out_since_ms > TCP_DRAIN_MS))
             conn_close(w, c);
     }
 }

@@ -246,7 +246,7 @@ static bool name_at_equals(const struct dns_writer *w, size_t at, const uint8_t 
             at = (size_t)(len & 0x3f) << 8 | w->p[at + 1];
             continue;
         }
-        if (memcmp(w->p + at, name, 1u + len))
+        if (len != *name || memcmp(w->p + at, name, 1u + len)) // the length first: `name` may end here
             return false;
         if (len == 0)
             return true;

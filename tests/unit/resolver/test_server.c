@@ -1,0 +1,434 @@
+// SPDX-License-Identifier: Apache-2.0
+// resolver/server: real sockets on the loopback, port 0: UDP, TCP, pipelining, half-closed and slow clients, IPv6, and
+// a topology swapped while serving. Every read has a limit of its own (SO_RCVTIMEO).
+#include "resolver/resolver.h"
+
+#include "base/clock.h"
+#include "base/err.h"
+#include "tests/support/check_main.h"
+#include "tests/unit/resolver/fixture.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+struct rig {
+    struct snapshot topology, health;
+    struct resolver *r;
+    struct endpoint at;
+};
+
+// False when the address is not there (no IPv6).
+static bool rig_start(struct rig *g, const char *ip, unsigned n_workers)
+{
+    struct resolver_sockets *s;
+    struct endpoint want = {fixture_ip(ip), 0};
+    struct diag d;
+    diag_init(&d);
+    int rc = resolver_bind(&want, 1, n_workers, &d, &s);
+    diag_done(&d);
+    if (rc)
+        return false;
+    ck_assert_int_eq(resolver_sockets_endpoint(s, 0, &g->at), 0);
+    ck_assert_uint_ne(g->at.port, 0);
+    snapshot_init(&g->topology);
+    snapshot_init(&g->health);
+    snapshot_publish(&g->topology, fixture_topology());
+    ck_assert_int_eq(resolver_start(&(struct resolver_options){&g->topology, &g->health}, s, &g->r), 0);
+    return true;
+}
+
+static void rig_stop(struct rig *g)
+{
+    resolver_stop(g->r);
+    snapshot_done(&g->topology);
+    snapshot_done(&g->health);
+}
+
+static int open_client(const struct endpoint *at, int type)
+{
+    struct sockaddr_storage sa;
+    endpoint_to_sockaddr(at, &sa);
+    int fd = socket(sa.ss_family, type, 0);
+    struct timeval limit = {20, 0};
+    ck_assert_int_ge(fd, 0);
+    ck_assert_int_eq(setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit), 0);
+    return fd;
+}
+
+static void connect_client(int fd, const struct endpoint *at)
+{
+    struct sockaddr_storage sa;
+    socklen_t n = endpoint_to_sockaddr(at, &sa);
+    ck_assert_int_eq(connect(fd, (struct sockaddr *)&sa, n), 0);
+}
+
+static int dial(const struct endpoint *at, int type)
+{
+    int fd = open_client(at, type);
+    connect_client(fd, at);
+    return fd;
+}
+
+static int rcode_of(const uint8_t *p, ssize_t n)
+{
+    ldns_pkt *pkt;
+    ck_assert_int_ge(n, 12);
+    ck_assert_int_eq(ldns_wire2pkt(&pkt, p, (size_t)n), LDNS_STATUS_OK);
+    int rcode = ldns_pkt_get_rcode(pkt);
+    ldns_pkt_free(pkt);
+    return rcode;
+}
+
+static int ask_udp(const struct endpoint *at, const char *name)
+{
+    uint8_t q[512], a[4096];
+    int fd = dial(at, SOCK_DGRAM);
+    size_t n = fixture_query(q, name, T_A, 1232);
+    ck_assert_int_eq(send(fd, q, n, 0), (ssize_t)n);
+    ssize_t got = recv(fd, a, sizeof a, 0);
+    close(fd);
+    return rcode_of(a, got);
+}
+
+static size_t frame(uint8_t *out, const char *name, uint16_t id)
+{
+    size_t n = fixture_query(out + 2, name, T_A, -1);
+    out[0] = 0;
+    out[1] = (uint8_t)n;
+    out[2] = (uint8_t)(id >> 8);
+    out[3] = (uint8_t)id;
+    return n + 2;
+}
+
+// Reads one response, checks its id, returns its rcode; -1 at the end.
+static int read_frame(int fd, uint16_t id)
+{
+    uint8_t len[2], a[65535];
+    ssize_t n = recv(fd, len, 2, MSG_WAITALL);
+    if (n <= 0)
+        return -1;
+    size_t want = (size_t)len[0] << 8 | len[1];
+    ck_assert_int_eq(recv(fd, a, want, MSG_WAITALL), (ssize_t)want);
+    ck_assert_uint_eq((unsigned)a[0] << 8 | a[1], id);
+    return rcode_of(a, (ssize_t)want);
+}
+
+START_TEST(udp_answers)
+{
+    struct rig g;
+    ck_assert(rig_start(&g, "127.0.0.1", 2));
+    ck_assert_int_eq(ask_udp(&g.at, "contoso.example.io"), 0);
+    ck_assert_int_eq(ask_udp(&g.at, "nobody.example.io"), 3);
+    ck_assert_int_eq(ask_udp(&g.at, "example.org"), 5);
+    struct resolver_stats s;
+    resolver_stats_get(g.r, &s);
+    ck_assert_uint_eq(s.udp_queries, 3);
+    ck_assert(s.noerror == 1 && s.nxdomain == 1 && s.refused == 1);
+    rig_stop(&g);
+}
+END_TEST
+
+// More at once than a batch holds: the socket's own buffer keeps them, each id comes back once.
+START_TEST(udp_burst)
+{
+    struct rig g;
+    uint8_t q[512], a[4096];
+    bool seen[100] = {false};
+    ck_assert(rig_start(&g, "127.0.0.1", 1));
+    int fd = dial(&g.at, SOCK_DGRAM);
+    size_t n = fixture_query(q, "fabrikam.eastus.geo.example.io", T_A, -1);
+    for (int i = 0; i < 100; i++) {
+        q[0] = 0;
+        q[1] = (uint8_t)i;
+        ck_assert_int_eq(send(fd, q, n, 0), (ssize_t)n);
+    }
+    for (int i = 0; i < 100; i++) {
+        ssize_t got = recv(fd, a, sizeof a, 0);
+        ck_assert_int_eq(rcode_of(a, got), 0);
+        ck_assert(a[0] == 0 && a[1] < 100 && !seen[a[1]]);
+        seen[a[1]] = true;
+    }
+    close(fd);
+    rig_stop(&g);
+}
+END_TEST
+
+START_TEST(a_wildcard_listener_answers_from_the_address_asked)
+{
+    struct rig g;
+    ck_assert(rig_start(&g, "0.0.0.0", 1));
+    g.at.ip = fixture_ip("127.0.0.7"); // a connected socket takes answers from there only
+    ck_assert_int_eq(ask_udp(&g.at, "contoso.example.io"), 0);
+    rig_stop(&g);
+}
+END_TEST
+
+START_TEST(ipv6)
+{
+    struct rig g;
+    if (!rig_start(&g, "::1", 1))
+        return; // this machine has none
+    ck_assert_int_eq(ask_udp(&g.at, "contoso.example.io"), 0);
+    uint8_t q[256];
+    int fd = dial(&g.at, SOCK_STREAM);
+    size_t n = frame(q, "nobody.example.io", 9);
+    ck_assert_int_eq(send(fd, q, n, 0), (ssize_t)n);
+    ck_assert_int_eq(read_frame(fd, 9), 3);
+    close(fd);
+    rig_stop(&g);
+    if (!rig_start(&g, "::", 2))
+        return;
+    g.at.ip = fixture_ip("::1");
+    ck_assert_int_eq(ask_udp(&g.at, "contoso.example.io"), 0);
+    rig_stop(&g);
+}
+END_TEST
+
+START_TEST(tcp_pipelined_then_half_closed)
+{
+    struct rig g;
+    uint8_t q[200 * 64];
+    size_t n = 0;
+    ck_assert(rig_start(&g, "127.0.0.1", 2));
+    int fd = dial(&g.at, SOCK_STREAM);
+    for (uint16_t i = 0; i < 200; i++)
+        n += frame(q + n, i % 2 ? "contoso.example.io" : "nobody.example.io", i);
+    ck_assert_int_eq(send(fd, q, n, 0), (ssize_t)n);
+    ck_assert_int_eq(shutdown(fd, SHUT_WR), 0);
+    for (uint16_t i = 0; i < 200; i++)
+        ck_assert_int_eq(read_frame(fd, i), i % 2 ? 0 : 3);
+    ck_assert_int_eq(read_frame(fd, 0), -1); // and then it closes
+    close(fd);
+    rig_stop(&g);
+}
+END_TEST
+
+START_TEST(tcp_byte_by_byte)
+{
+    struct rig g;
+    uint8_t q[256];
+    ck_assert(rig_start(&g, "127.0.0.1", 1));
+    int slow = dial(&g.at, SOCK_STREAM), on = 1;
+    ck_assert_int_eq(setsockopt(slow, IPPROTO_TCP, 1 /* TCP_NODELAY */, &on, sizeof on), 0);
+    size_t n = frame(q, "contoso.example.io", 7);
+    for (size_t i = 0; i < n; i++) {
+        ck_assert_int_eq(send(slow, q + i, 1, 0), 1);
+        ck_assert_int_eq(ask_udp(&g.at, "contoso.example.io"), 0); // others are served meanwhile
+    }
+    ck_assert_int_eq(read_frame(slow, 7), 0);
+    close(slow);
+    rig_stop(&g);
+}
+END_TEST
+
+// Sends without reading until the server stops taking; then reads all of it.
+START_TEST(tcp_who_does_not_read_is_not_read_from_and_loses_nothing)
+{
+    struct rig g;
+    uint8_t q[256];
+    ck_assert(rig_start(&g, "127.0.0.1", 1));
+    int fd = dial(&g.at, SOCK_STREAM), small = 16384;
+    setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &small, sizeof small);
+    uint32_t n_sent = 0;
+    size_t n = 0, at = 0;
+    for (; n_sent < 200000; at = 0) { // bounded whatever the kernel's buffers
+        n = frame(q, "contoso.example.io", (uint16_t)n_sent);
+        ssize_t w = send(fd, q, n, MSG_DONTWAIT);
+        if (w < 0)
+            break;
+        at = (size_t)w;
+        n_sent++;
+        if (at < n)
+            break;
+    }
+    ck_assert_uint_lt(n_sent, 200000); // it did push back
+    ck_assert_int_eq(ask_udp(&g.at, "contoso.example.io"), 0);
+    uint32_t n_read = 0;
+    bool cut = at && at < n;
+    for (; n_read + cut < n_sent; n_read++)
+        ck_assert_int_eq(read_frame(fd, (uint16_t)n_read), 0);
+    if (cut) {
+        ck_assert_int_eq(send(fd, q + at, n - at, 0), (ssize_t)(n - at));
+        ck_assert_int_eq(read_frame(fd, (uint16_t)n_read), 0);
+    }
+    close(fd);
+    rig_stop(&g);
+}
+END_TEST
+
+START_TEST(tcp_nonsense_closes_the_connection)
+{
+    struct rig g;
+    const struct {
+        uint8_t b[16];
+        size_t n;
+    } cases[] = {{{0, 0}, 2}, {{0, 3, 1, 2, 3}, 5}, {{0xff, 0xff}, 2}, {{0, 12, 1, 2, 0x80}, 14}};
+    ck_assert(rig_start(&g, "127.0.0.1", 1));
+    for (size_t i = 0; i < 4; i++) {
+        int fd = dial(&g.at, SOCK_STREAM);
+        ck_assert_int_eq(send(fd, cases[i].b, cases[i].n, 0), (ssize_t)cases[i].n);
+        ck_assert_int_eq(read_frame(fd, 0), -1);
+        ck_assert_int_ne(errno, EAGAIN);
+        close(fd);
+    }
+    rig_stop(&g);
+}
+END_TEST
+
+START_TEST(more_connections_than_allowed_drop_the_one_idle_longest)
+{
+    struct rig g;
+    int fds[300];
+    uint8_t q[256];
+    ck_assert(rig_start(&g, "127.0.0.1", 1));
+    size_t n = frame(q, "contoso.example.io", 1);
+    for (int i = 0; i < 300; i++) {
+        fds[i] = dial(&g.at, SOCK_STREAM);
+        ck_assert_int_eq(send(fds[i], q, n, MSG_NOSIGNAL), (ssize_t)n);
+        ck_assert_int_eq(read_frame(fds[i], 1), 0);
+    }
+    ck_assert_int_eq(read_frame(fds[0], 0), -1);
+    struct resolver_stats s;
+    resolver_stats_get(g.r, &s);
+    ck_assert_uint_le(s.tcp_open, 256);
+    for (int i = 0; i < 300; i++)
+        close(fds[i]);
+    rig_stop(&g);
+}
+END_TEST
+
+static int64_t cpu_ms(void)
+{
+    struct rusage u;
+    ck_assert_int_eq(getrusage(RUSAGE_SELF, &u), 0);
+    return (u.ru_utime.tv_sec + u.ru_stime.tv_sec) * 1000 + (u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1000;
+}
+
+// No descriptor for the next client: the worker must neither spin nor forget that client.
+START_TEST(without_descriptors_it_waits_and_serves_on)
+{
+    struct rig g;
+    struct rlimit all, none;
+    uint8_t q[256], a[4096];
+    ck_assert(rig_start(&g, "127.0.0.1", 1));
+    int tcp = open_client(&g.at, SOCK_STREAM), udp = dial(&g.at, SOCK_DGRAM);
+    ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &all), 0);
+    none = all;
+    none.rlim_cur = (rlim_t)udp + 1;
+    ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &none), 0);
+    int64_t cpu = cpu_ms();
+    connect_client(tcp, &g.at);
+    size_t n = frame(q, "contoso.example.io", 5);
+    ck_assert_int_eq(send(tcp, q, n, 0), (ssize_t)n);
+    struct pollfd p = {.fd = tcp, .events = POLLIN};
+    ck_assert_int_eq(poll(&p, 1, 1500), 0); // nobody can answer it yet
+    ck_assert_int_lt(cpu_ms() - cpu, 500);
+    ck_assert_int_eq(send(udp, q + 2, n - 2, 0), (ssize_t)(n - 2));
+    ck_assert_int_eq(rcode_of(a, recv(udp, a, sizeof a, 0)), 0);
+    ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &all), 0);
+    ck_assert_int_eq(read_frame(tcp, 5), 0);
+    close(tcp);
+    close(udp);
+    rig_stop(&g);
+}
+END_TEST
+
+// A reset while answers are under way: the worker meets EPIPE, not SIGPIPE.
+START_TEST(a_client_that_resets_takes_nothing_with_it)
+{
+    struct rig g;
+    uint8_t q[100 * 64];
+    ck_assert(rig_start(&g, "127.0.0.1", 1));
+    for (int i = 0; i < 50; i++) {
+        size_t n = 0;
+        int fd = dial(&g.at, SOCK_STREAM);
+        struct linger now = {1, 0};
+        ck_assert_int_eq(setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof now), 0);
+        for (uint16_t k = 0; k < 100; k++)
+            n += frame(q + n, "contoso.example.io", k);
+        ck_assert_int_eq(send(fd, q, n, MSG_NOSIGNAL), (ssize_t)n);
+        if (i % 2)
+            ck_assert_int_eq(read_frame(fd, 0), 0);
+        close(fd);
+    }
+    ck_assert_int_eq(ask_udp(&g.at, "contoso.example.io"), 0);
+    struct resolver_stats s;
+    for (int i = 0; resolver_stats_get(g.r, &s), s.tcp_open; i++) { // the worker sees the last resets in its own time
+        ck_assert_int_lt(i, 2000);
+        clock_sleep_ms(5);
+    }
+    rig_stop(&g);
+}
+END_TEST
+
+START_TEST(a_new_topology_reaches_the_next_query)
+{
+    struct rig g;
+    ck_assert(rig_start(&g, "127.0.0.1", 1));
+    ck_assert_int_eq(ask_udp(&g.at, "newborn.example.io"), 3);
+    for (int i = 0; i < 50; i++) {
+        struct topology *t =
+            fixture_parse("version: 8\ndomain: example.io\nhostmaster: h@example.io\nregions:\n  - name: eastus\n"
+                          "    peer: 192.0.2.1:8443\n    stamps:\n      - { name: eus-1, ipv4: [192.0.2.1] }\n"
+                          "name_servers: [eus-1.eastus]\nregistries:\n  - name: newborn\n    replicas:\n"
+                          "      - { region: eastus, stamp: eus-1 }\nrouting: { order: [eastus] }\n");
+        snapshot_publish(&g.topology, i % 2 ? fixture_topology() : snapshot_ref(t));
+        ck_assert_int_eq(ask_udp(&g.at, "newborn.example.io"), i % 2 ? 3 : 0);
+        snapshot_unref(t);
+    }
+    rig_stop(&g);
+}
+END_TEST
+
+START_TEST(a_second_server_does_not_share_the_port_in_silence)
+{
+    struct rig g;
+    struct resolver_sockets *s = NULL;
+    struct diag d;
+    ck_assert(rig_start(&g, "127.0.0.1", 2));
+    diag_init(&d);
+    ck_assert_int_ne(resolver_bind(&g.at, 1, 1, &d, &s), 0);
+    ck_assert_ptr_null(s);
+    diag_done(&d);
+    int fd = dial(&g.at, SOCK_STREAM); // and after a stop, old connections do not keep the port
+    struct endpoint at = g.at;
+    rig_stop(&g);
+    diag_init(&d);
+    ck_assert_int_eq(resolver_bind(&at, 1, 1, &d, &s), 0);
+    resolver_sockets_free(s);
+    diag_done(&d);
+    close(fd);
+}
+END_TEST
+
+START_TEST(a_taken_port_is_explained)
+{
+    struct rig g;
+    struct resolver_sockets *s = NULL;
+    struct diag d;
+    ck_assert(rig_start(&g, "127.0.0.1", 1));
+    int fd = socket(AF_INET, SOCK_DGRAM, 0); // without SO_REUSEPORT
+    struct sockaddr_in sa = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t n = sizeof sa;
+    ck_assert_int_eq(bind(fd, (struct sockaddr *)&sa, n), 0);
+    ck_assert_int_eq(getsockname(fd, (struct sockaddr *)&sa, &n), 0);
+    struct endpoint e = {fixture_ip("127.0.0.1"), ntohs(sa.sin_port)};
+    diag_init(&d);
+    ck_assert_int_ne(resolver_bind(&e, 1, 1, &d, &s), 0);
+    ck_assert_ptr_null(s);
+    ck_assert_uint_eq(diag_count(&d), 1);
+    ck_assert_ptr_nonnull(strstr(d.lines[0], "another program has it"));
+    diag_done(&d);
+    close(fd);
+    rig_stop(&g);
+}
+END_TEST
+
+CHECK_MAIN("resolver/server", udp_answers, udp_burst, a_wildcard_listener_answers_from_the_address_asked, ipv6,
+           tcp_pipelined_then_half_closed, tcp_byte_by_byte, tcp_who_does_not_read_is_not_read_from_and_loses_nothing,
+           tcp_nonsense_closes_the_connection, more_connections_than_allowed_drop_the_one_idle_longest,
+           a_new_topology_reaches_the_next_query, a_taken_port_is_explained, without_descriptors_it_waits_and_serves_on,
+           a_client_that_resets_takes_nothing_with_it, a_second_server_does_not_share_the_port_in_silence)
