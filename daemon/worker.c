@@ -241,6 +241,7 @@ static int start_rooms(struct worker *w, struct resolver_sockets *sockets, struc
                                           .fetcher = w->fetcher,
                                           .ca_file = n->ca_file,
                                           .peer_pem = w->paths->peer_pem,
+                                          .state_dir = w->paths->state,
                                           .verify = ed25519_verify};
     if (!rc && (n->roles & ROLE_REPLICATOR)) {
         rc = replicator_start(&po, &w->app.replicator);
