@@ -16,6 +16,7 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "resolver/health_priv.h"
 #include "resolver/health_state.h"
 
 #include <errno.h>
@@ -28,6 +29,7 @@
 #define IN_FLIGHT_MAX 4
 #define TOPOLOGY_LOOK_MS 500 // how soon a new topology is seen
 #define RETRY_MS 1000        // after a probe that could not even start, or a state file that could not be written
+#define PUBLISH_RETRY_MS 100 // without memory for it
 #define BODY_MAX 4096
 
 struct target {
@@ -330,26 +332,55 @@ static void wait_until(struct health *h, int64_t mono_ms)
     pthread_cond_timedwait(&h->wake, &h->lock, &ts);
 }
 
+// Called with the lock, and may let it go for a while.
+static int64_t turn(struct health *h)
+{
+    look_at_topology(h);
+    int64_t now = clock_mono_ms(), next = start_due(h, now);
+    if (h->unpublished && publish(h) && next > now + PUBLISH_RETRY_MS)
+        next = now + PUBLISH_RETRY_MS;
+    if (h->dirty && now >= h->save_at_ms) {
+        save(h);
+        next = now; // it let the lock go: look again before waiting
+    }
+    return next;
+}
+
+int64_t health_turn(struct health *h)
+{
+    pthread_mutex_lock(&h->lock);
+    int64_t next = turn(h);
+    pthread_mutex_unlock(&h->lock);
+    return next;
+}
+
+// Called with the lock.
+static void halt(struct health *h)
+{
+    h->stopping = true;
+    if (h->dirty)
+        save(h);
+    for (struct probe *p = h->probes; p; p = p->next)
+        fetch_cancel(h->o.fetcher, p->fetch); // the handle is valid: its completion waits for our lock
+}
+
+void health_halt(struct health *h)
+{
+    pthread_mutex_lock(&h->lock);
+    halt(h);
+    pthread_mutex_unlock(&h->lock);
+}
+
 static void *health_main(void *arg)
 {
     struct health *h = arg;
     pthread_mutex_lock(&h->lock);
     while (!h->stopping) {
-        look_at_topology(h);
-        int64_t now = clock_mono_ms(), next = start_due(h, now);
-        if (h->unpublished && publish(h))
-            next = now + 100;
-        if (h->dirty && now >= h->save_at_ms)
-            save(h); // lets the lock go: look again before waiting
-        else if (!h->stopping && !h->unpublished)
+        int64_t next = turn(h);
+        if (!h->stopping)
             wait_until(h, next);
-        else if (!h->stopping)
-            wait_until(h, now + 100);
     }
-    if (h->dirty)
-        save(h);
-    for (struct probe *p = h->probes; p; p = p->next)
-        fetch_cancel(h->o.fetcher, p->fetch); // the handle is valid: its completion waits for our lock
+    halt(h);
     while (h->probes)
         pthread_cond_wait(&h->wake, &h->lock);
     pthread_mutex_unlock(&h->lock);
@@ -369,8 +400,10 @@ static void restore(struct health *h)
     free(list);
 }
 
-static void health_release(struct health *h)
+void health_free(struct health *h)
 {
+    if (!h)
+        return;
     targets_drop(h->targets, h->n_targets);
     snapshot_unref(h->topology);
     free(h->ca_file);
@@ -393,7 +426,7 @@ static int health_prepare(struct health *h)
     return publish(h); // before the first query is answered
 }
 
-int health_start(const struct health_options *o, struct health **out)
+int health_new(const struct health_options *o, struct health **out)
 {
     struct health *h = mem_zalloc(sizeof *h);
     pthread_condattr_t attr;
@@ -406,11 +439,23 @@ int health_start(const struct health_options *o, struct health **out)
     pthread_cond_init(&h->wake, &attr);
     pthread_condattr_destroy(&attr);
     int rc = health_prepare(h);
-    if (!rc && pthread_create(&h->thread, NULL, health_main, h))
-        rc = ERR_NOMEM;
     if (rc) {
-        health_release(h);
+        health_free(h);
         return rc;
+    }
+    *out = h;
+    return 0;
+}
+
+int health_start(const struct health_options *o, struct health **out)
+{
+    struct health *h;
+    int rc = health_new(o, &h);
+    if (rc)
+        return rc;
+    if (pthread_create(&h->thread, NULL, health_main, h)) {
+        health_free(h);
+        return ERR_NOMEM;
     }
     *out = h;
     return 0;
@@ -425,7 +470,7 @@ void health_stop(struct health *h)
     pthread_cond_broadcast(&h->wake);
     pthread_mutex_unlock(&h->lock);
     pthread_join(h->thread, NULL);
-    health_release(h);
+    health_free(h);
 }
 
 int health_set_force(struct health *h, const char *region, enum health_force force)

@@ -7,7 +7,7 @@
 // 2. It does not go up before held_until_ms, and held_until_ms is never more than one hold-down ahead: a wall clock
 // that
 //    was set back delays a failback by one hold-down at most.
-#include "resolver/health.h"
+#include "resolver/health_priv.h"
 
 #include "base/mem.h"
 
@@ -48,8 +48,7 @@ static void count(struct health_target *target, bool good)
         ++*run;
 }
 
-// Messages of libraries may hold anything; the state file and the admin socket want plain text.
-static void set_reason(struct health_target *target, const char *reason)
+void health_reason_set(struct health_target *target, const char *reason)
 {
     snprintf(target->reason, sizeof target->reason, "%s", reason ? reason : "");
     for (char *p = target->reason; *p; p++)
@@ -62,7 +61,7 @@ bool health_observe(const struct health_settings *s, struct health_target *targe
 {
     count(target, good);
     target->probed_ms = wall_ms;
-    set_reason(target, reason);
+    health_reason_set(target, reason);
     if (target->held_until_ms > wall_ms + s->hold_down_ms)
         target->held_until_ms = wall_ms + s->hold_down_ms;
     bool change = target->up ? !good && target->n_bad >= s->fall

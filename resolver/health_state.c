@@ -6,6 +6,7 @@
 #include "base/err.h"
 #include "base/fd.h"
 #include "base/mem.h"
+#include "resolver/health_priv.h"
 
 #include <jansson.h>
 #include <stdio.h>
@@ -51,7 +52,7 @@ static int restore_one(json_t *j, const struct health_settings *s, int64_t wall_
     t->force = force;
     t->changed_ms = changed;
     t->held_until_ms = held > wall_ms + s->hold_down_ms ? wall_ms + s->hold_down_ms : held; // the clock was set back
-    snprintf(t->reason, sizeof t->reason, "%s", reason);
+    health_reason_set(t, reason);
     return 0;
 }
 

@@ -1,0 +1,520 @@
+// SPDX-License-Identifier: Apache-2.0
+// Health of the regions, replayed: the real checker (schedule, verdicts, state file) on the virtual clock, with
+// scripted stamps in place of the network. A replay is a text file, one command per line; it says what must hold and
+// when.
+//
+//   health { interval: 1s, … }      settings, as in the topology; before `start`
+//   start | stop | crash            crash: nothing is saved that was not saved before
+//   stamp NAME good|refused|hang|certificate|status N|slow MS|flap BAD GOOD|unstartable
+//   run TIME                        1500ms, 4s, 2m, 1h
+//   until NAME up|down TIME         fails if it takes longer
+//   clock +TIME|-TIME               the wall clock alone jumps
+//   state damaged TEXT|truncated|removed|unwritable|writable
+//   force REGION up|down|auto
+//   topology all|without NAME       published while it runs
+//   expect NAME up|down             the verdict, force included
+//   expect global REGION            where a client is sent
+//   expect changes NAME N           since the last start
+//   expect probes NAME MIN MAX      since the last `count`
+//   expect reason NAME TEXT         part of it
+//
+// After every step two things hold whatever the script: a regional name answers its own region's address, and the
+// global name answers some region's.
+#include "base/bytes.h"
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/fd.h"
+#include "base/mem.h"
+#include "net/fetch.h"
+#include "resolver/answer.h"
+#include "resolver/health_priv.h"
+#include "resolver/wire.h"
+
+#include <jansson.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static const struct {
+    const char *region, *stamp;
+} world[] = {{"eastus", "eus-1"}, {"eastus", "eus-2"}, {"westeurope", "weu-1"}, {"southeastasia", "sea-1"}};
+
+enum behaviour { GOOD, REFUSED, HANG, CERTIFICATE, STATUS, SLOW, FLAP, UNSTARTABLE };
+
+static struct stamp_script {
+    enum behaviour does;
+    long a, b;
+    unsigned n_probes, n_changes;
+    bool was_up;
+} stamps[ARRAY_LEN(world)];
+
+// A running probe: the fetcher's side of it.
+struct fetch {
+    struct fetch *next;
+    int64_t due_ms;
+    struct fetch_result result;
+    void (*done)(void *ctx, struct fetch_result *r);
+    void *ctx;
+};
+
+static struct fetch *running;
+static struct snapshot topology_cell, verdicts_cell;
+static struct health *checker;
+static char dir[] = "/tmp/replay-XXXXXX", state_path[64], settings[256];
+static const char *file;
+static unsigned line;
+
+static void __attribute__((noreturn, format(printf, 1, 2))) fail(const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    fprintf(stderr, "%s:%u: ", file, line);
+    vfprintf(stderr, fmt, ap);
+    va_end(ap);
+    fprintf(stderr, "\n");
+    exit(1);
+}
+
+static size_t stamp_index(const char *name)
+{
+    for (size_t i = 0; i < ARRAY_LEN(world); i++)
+        if (name && !strcmp(world[i].stamp, name))
+            return i;
+    fail("no such stamp: %s", name ? name : "(none)");
+}
+
+// --- the network ---
+
+static void outcome(struct stamp_script *s, uint32_t timeout_ms, struct fetch *f)
+{
+    struct fetch_result *r = &f->result;
+    int64_t ms = 5;
+    enum behaviour does = s->does;
+    if (does == FLAP)
+        does = (long)((s->n_probes - 1) % (unsigned)(s->a + s->b)) < s->a ? REFUSED : GOOD;
+    r->status = does == STATUS ? (int)s->a : does == GOOD || does == SLOW ? 200 : 0;
+    if (does == SLOW)
+        ms = s->a;
+    if (does == HANG || ms >= timeout_ms) {
+        *r = (struct fetch_result){.err = ERR_TIMEOUT, .message = "Operation timed out"};
+        ms = timeout_ms;
+    } else if (does == REFUSED) {
+        *r = (struct fetch_result){.err = ERR_UNREACHABLE, .message = "Connection refused"};
+    } else if (does == CERTIFICATE) {
+        *r = (struct fetch_result){.err = ERR_CRYPTO, .message = "certificate: name does not match"};
+    }
+    r->elapsed_ms = ms;
+    f->due_ms = clock_mono_ms() + ms;
+}
+
+int fetch_start(struct fetcher *x, const struct fetch_request *q, void (*done)(void *ctx, struct fetch_result *r),
+                struct fetch **out_handle)
+{
+    char stamp[64], region[64];
+    (void)x;
+    if (sscanf(q->url, "https://%63[^.].%63[^.].fe.example.io:8443/healthz", stamp, region) != 2)
+        fail("probe of %s", q->url);
+    size_t i = stamp_index(stamp);
+    if (strcmp(world[i].region, region) || !q->ca_file || !q->connect_to || q->connect_to->ip.b[15] != i + 1 ||
+        q->connect_to->port != 8443 || q->fresh_connection)
+        fail("the probe of %s is not right", q->url);
+    if (stamps[i].does == UNSTARTABLE)
+        return ERR_NOMEM;
+    struct fetch *f = calloc(1, sizeof *f);
+    if (!f)
+        return ERR_NOMEM;
+    stamps[i].n_probes++;
+    f->done = done;
+    f->ctx = q->ctx;
+    outcome(&stamps[i], q->timeout_ms, f);
+    f->next = running;
+    running = f;
+    *out_handle = f;
+    return 0;
+}
+
+void fetch_cancel(struct fetcher *x, struct fetch *f)
+{
+    (void)x;
+    f->result = (struct fetch_result){.err = ERR_CANCELED};
+    f->due_ms = 0;
+}
+
+static struct fetch *earliest(void)
+{
+    struct fetch *e = running;
+    for (struct fetch *f = running; f; f = f->next)
+        if (f->due_ms < e->due_ms)
+            e = f;
+    return e;
+}
+
+static void complete(struct fetch *f)
+{
+    struct fetch **p = &running;
+    while (*p != f)
+        p = &(*p)->next;
+    *p = f->next;
+    f->done(f->ctx, &f->result);
+    free(f);
+}
+
+// --- the topology ---
+
+static struct topology *build(const char *without)
+{
+    AUTO_BUF struct buf b;
+    struct topology *t = NULL;
+    struct diag d;
+    buf_init(&b, 65536);
+    diag_init(&d);
+    buf_str(&b, "version: 1\ndomain: example.io\nhostmaster: h@example.io\nhttps_port: 8443\nregions:\n");
+    for (size_t i = 0; i < ARRAY_LEN(world); i++) {
+        if (without && !strcmp(world[i].stamp, without))
+            continue;
+        if (i == 0 || strcmp(world[i].region, world[i - 1].region))
+            buf_printf(&b, "  - name: %s\n    peer: 192.0.2.%zu:9443\n    stamps:\n", world[i].region, i + 1);
+        buf_printf(&b, "      - { name: %s, ipv4: [192.0.2.%zu] }\n", world[i].stamp, i + 1);
+    }
+    buf_str(&b, "name_servers: [eus-1.eastus]\nregistries:\n  - name: contoso\n    regional_endpoints: enabled\n"
+                "    replicas:\n");
+    for (size_t i = 0; i < ARRAY_LEN(world); i++)
+        if (i != 1 && (!without || strcmp(world[i].stamp, without)))
+            buf_printf(&b, "      - { region: %s, stamp: %s }\n", world[i].region, world[i].stamp);
+    buf_str(&b, "routing: { order: [eastus, westeurope");
+    buf_str(&b, without && !strcmp(without, "sea-1") ? "] }\n" : ", southeastasia] }\n");
+    buf_printf(&b, "health: %s\n", settings);
+    if (b.err || topology_parse((const char *)b.p, b.n, "replay", &d, &t)) {
+        diag_print(&d, stderr);
+        fail("topology");
+    }
+    diag_done(&d);
+    return t;
+}
+
+// --- what a client gets ---
+
+// The last octet of the address that the name leads to, over the wire.
+static unsigned ask(const char *name)
+{
+    uint8_t q[512], wire[DNS_NAME_MAX], out[1232];
+    struct dns_writer w;
+    struct answer_info info;
+    struct topology *t = snapshot_get(&topology_cell);
+    struct health_verdicts *v = snapshot_get(&verdicts_cell);
+    struct answer_context c = {.topology = t, .health = v};
+    if (ip_parse("198.51.100.9", &c.source))
+        fail("ip_parse");
+    size_t n = dns_name_from_text(name, wire);
+    dns_writer_init(&w, q, sizeof q);
+    dns_write_bytes(&w, (uint8_t[]){1, 2, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0}, 12);
+    dns_write_bytes(&w, wire, n);
+    dns_write_u16(&w, DNS_A);
+    dns_write_u16(&w, DNS_IN);
+    size_t got = answer_packet(&c, q, w.n, out, sizeof out, &info);
+    snapshot_unref(t);
+    snapshot_unref(v);
+    if (got < 4 || info.rcode)
+        return 0;
+    return out[got - 1]; // the chain ends in one A record
+}
+
+static bool stamp_up(size_t i)
+{
+    struct health_verdicts *v = snapshot_get(&verdicts_cell);
+    struct topology *t = snapshot_get(&topology_cell);
+    const struct region *r = topology_region(t, world[i].region);
+    const struct stamp *s = r ? region_stamp(r, world[i].stamp) : NULL;
+    bool up = !s || health_is_up(v, t, r->index, s->index);
+    snapshot_unref(t);
+    snapshot_unref(v);
+    return up;
+}
+
+static void check_invariants(void)
+{
+    char name[64];
+    struct topology *t = snapshot_get(&topology_cell);
+    for (size_t i = 0; i < ARRAY_LEN(world); i++) {
+        snprintf(name, sizeof name, "contoso.%s.geo.example.io", world[i].region);
+        if (i != 1 && topology_region(t, world[i].region) && ask(name) != i + 1)
+            fail("%s leads to 192.0.2.%u", name, ask(name));
+        bool up = stamp_up(i);
+        stamps[i].n_changes += up != stamps[i].was_up;
+        stamps[i].was_up = up;
+    }
+    snapshot_unref(t);
+    if (!ask("contoso.example.io"))
+        fail("the global name leads nowhere");
+}
+
+// --- time ---
+
+// One event, or the end of the time. Returns false when the time is over.
+static bool step(int64_t end_ms)
+{
+    int64_t next = checker ? health_turn(checker) : end_ms;
+    check_invariants();
+    struct fetch *f = earliest();
+    if (f && f->due_ms < next)
+        next = f->due_ms;
+    if (next > end_ms)
+        next = end_ms;
+    if (next > clock_mono_ms())
+        clock_virtual_advance(next - clock_mono_ms());
+    while ((f = earliest()) && f->due_ms <= clock_mono_ms())
+        complete(f);
+    return clock_mono_ms() < end_ms;
+}
+
+static void run(int64_t ms)
+{
+    int64_t end = clock_mono_ms() + ms;
+    while (step(end))
+        ;
+    if (checker)
+        health_turn(checker);
+    check_invariants();
+}
+
+static int64_t parse_time(const char *s)
+{
+    char *unit = NULL;
+    long n = s ? strtol(s, &unit, 10) : -1;
+    static const struct {
+        const char *unit;
+        int64_t ms;
+    } units[] = {{"ms", 1}, {"s", 1000}, {"m", 60000}, {"h", 3600000}};
+    for (size_t i = 0; n >= 0 && i < ARRAY_LEN(units); i++)
+        if (!strcmp(unit, units[i].unit))
+            return n * units[i].ms;
+    fail("not a time: %s", s ? s : "(none)");
+}
+
+// --- commands ---
+
+static char *word(char **rest)
+{
+    char *w = strtok_r(NULL, " ", rest);
+    if (!w)
+        fail("a word is missing");
+    return w;
+}
+
+static void do_start(void)
+{
+    struct health_options o = {
+        .topology = &topology_cell, .verdicts = &verdicts_cell, .ca_file = "/ca.pem", .state_path = state_path};
+    if (checker)
+        fail("it runs already");
+    snapshot_publish(&topology_cell, build(NULL));
+    int rc = health_new(&o, &checker);
+    if (rc)
+        fail("start: %s", err_text(rc));
+    for (size_t i = 0; i < ARRAY_LEN(world); i++) {
+        stamps[i].n_changes = stamps[i].n_probes = 0;
+        stamps[i].was_up = stamp_up(i);
+    }
+    check_invariants(); // before the first probe
+}
+
+static void do_stop(bool crash)
+{
+    AUTO_BUF struct buf before;
+    buf_init(&before, 1 << 20);
+    int had = file_read(state_path, 1 << 20, &before);
+    health_halt(checker);
+    while (running)
+        complete(earliest());
+    health_free(checker);
+    checker = NULL;
+    if (crash && !had && file_write_atomic(state_path, before.p, before.n, 0600))
+        fail("crash");
+    if (crash && had)
+        unlink(state_path);
+}
+
+static void do_stamp(char **rest)
+{
+    static const char *const names[] = {"good",   "refused", "hang", "certificate",
+                                        "status", "slow",    "flap", "unstartable"};
+    struct stamp_script *s = &stamps[stamp_index(word(rest))];
+    const char *what = word(rest);
+    for (size_t i = 0; i < ARRAY_LEN(names); i++)
+        if (!strcmp(names[i], what)) {
+            s->does = (enum behaviour)i;
+            s->a = i >= STATUS && i <= FLAP ? atol(word(rest)) : 0;
+            s->b = i == FLAP ? atol(word(rest)) : 0;
+            s->n_probes = i == FLAP ? 0 : s->n_probes;
+            return;
+        }
+    fail("a stamp cannot %s", what);
+}
+
+static void do_state(char **rest)
+{
+    const char *what = word(rest);
+    AUTO_BUF struct buf b;
+    int rc = 0;
+    buf_init(&b, 1 << 20);
+    if (!strcmp(what, "removed"))
+        rc = unlink(state_path);
+    else if (!strcmp(what, "unwritable"))
+        rc = unlink(state_path) | mkdir(state_path, 0700); // nothing can be renamed over a folder
+    else if (!strcmp(what, "writable"))
+        rc = rmdir(state_path);
+    else if (!strcmp(what, "damaged"))
+        rc = file_write_atomic(state_path, *rest, strlen(*rest), 0600);
+    else if (strcmp(what, "truncated") || file_read(state_path, 1 << 20, &b) || b.n < 3)
+        fail("state %s", what);
+    else
+        rc = file_write_atomic(state_path, b.p, b.n - 3, 0600);
+    if (rc)
+        fail("state %s: %d", what, rc);
+}
+
+static void do_force(char **rest)
+{
+    const char *region = word(rest), *how = word(rest);
+    int rc = health_set_force(checker, region,
+                              !strcmp(how, "up")     ? HEALTH_FORCE_UP
+                              : !strcmp(how, "down") ? HEALTH_FORCE_DOWN
+                                                     : HEALTH_AUTO);
+    if (rc)
+        fail("force: %s", err_text(rc));
+    run(0);
+}
+
+static bool parse_up(const char *s)
+{
+    if (strcmp(s, "up") && strcmp(s, "down"))
+        fail("up or down, not %s", s);
+    return !strcmp(s, "up");
+}
+
+static void expect_reason(size_t i, const char *text)
+{
+    json_t *list = health_status_json(checker), *x;
+    size_t k;
+    const char *got = "(no such target)";
+    json_array_foreach(list, k, x) if (!strcmp(json_string_value(json_object_get(x, "stamp")), world[i].stamp)) got =
+        json_string_value(json_object_get(x, "reason"));
+    if (!strstr(got, text))
+        fail("the reason is: %s", got);
+    json_decref(list);
+}
+
+static void do_expect(char **rest)
+{
+    const char *what = word(rest);
+    if (!strcmp(what, "global")) {
+        const char *region = word(rest);
+        unsigned got = ask("contoso.example.io");
+        if (!got || got > ARRAY_LEN(world) || strcmp(world[got - 1].region, region))
+            fail("the global name leads to 192.0.2.%u", got);
+    } else if (!strcmp(what, "changes")) {
+        const struct stamp_script *s = &stamps[stamp_index(word(rest))];
+        if (s->n_changes != (unsigned)atol(word(rest)))
+            fail("%u changes", s->n_changes);
+    } else if (!strcmp(what, "probes")) {
+        const struct stamp_script *s = &stamps[stamp_index(word(rest))];
+        unsigned min = (unsigned)atol(word(rest)), max = (unsigned)atol(word(rest));
+        if (s->n_probes < min || s->n_probes > max)
+            fail("%u probes", s->n_probes);
+    } else if (!strcmp(what, "reason")) {
+        size_t i = stamp_index(word(rest));
+        expect_reason(i, *rest);
+    } else {
+        bool up = parse_up(word(rest));
+        if (stamp_up(stamp_index(what)) != up)
+            fail("%s is %s", what, up ? "down" : "up");
+    }
+}
+
+static void do_until(char **rest)
+{
+    size_t i = stamp_index(word(rest));
+    bool up = parse_up(word(rest));
+    int64_t start = clock_mono_ms(), limit = parse_time(word(rest));
+    while (stamp_up(i) != up)
+        if (!step(start + limit) && (health_turn(checker), stamp_up(i) != up))
+            fail("still not after %lld ms", (long long)limit);
+    run(0);
+}
+
+static void command(char *text)
+{
+    char *rest, *what = strtok_r(text, " ", &rest);
+    if (!strcmp(what, "health"))
+        snprintf(settings, sizeof settings, "%s", rest);
+    else if (!strcmp(what, "start"))
+        do_start();
+    else if (!strcmp(what, "stop") || !strcmp(what, "crash"))
+        do_stop(what[0] == 'c');
+    else if (!strcmp(what, "stamp"))
+        do_stamp(&rest);
+    else if (!strcmp(what, "run"))
+        run(parse_time(word(&rest)));
+    else if (!strcmp(what, "until"))
+        do_until(&rest);
+    else if (!strcmp(what, "clock"))
+        clock_virtual_jump_wall((rest[0] == '-' ? -1 : 1) * parse_time(rest + 1));
+    else if (!strcmp(what, "state"))
+        do_state(&rest);
+    else if (!strcmp(what, "force"))
+        do_force(&rest);
+    else if (!strcmp(what, "count"))
+        for (size_t i = 0; i < ARRAY_LEN(world); i++)
+            stamps[i].n_probes = 0;
+    else if (!strcmp(what, "topology")) {
+        const char *how = word(&rest);
+        snapshot_publish(&topology_cell, build(strcmp(how, "all") ? word(&rest) : NULL));
+    } else if (!strcmp(what, "expect"))
+        do_expect(&rest);
+    else
+        fail("no such command: %s", what);
+}
+
+static void clean_up(void) // also after a failure
+{
+    unlink(state_path);
+    rmdir(state_path);
+    rmdir(dir);
+}
+
+int main(int argc, char **argv)
+{
+    char text[1024];
+    unsigned n_expects = 0;
+    FILE *f = argc == 2 ? fopen(argv[1], "r") : NULL;
+    if (!f || !mkdtemp(dir)) {
+        fprintf(stderr, "usage: replay FILE\n");
+        return 2;
+    }
+    file = argv[1];
+    snprintf(state_path, sizeof state_path, "%s/health.json", dir);
+    atexit(clean_up);
+    clock_virtual_set(1764000000000);
+    snapshot_init(&topology_cell);
+    snapshot_init(&verdicts_cell);
+    while (fgets(text, sizeof text, f)) {
+        line++;
+        text[strcspn(text, "#\n")] = 0;
+        for (size_t n = strlen(text); n && text[n - 1] == ' '; n--)
+            text[n - 1] = 0;
+        if (!text[0])
+            continue;
+        n_expects += !strncmp(text, "expect ", 7) || !strncmp(text, "until ", 6);
+        command(text);
+    }
+    fclose(f);
+    if (checker)
+        do_stop(false);
+    if (!n_expects)
+        fail("a replay that expects nothing cannot fail");
+    snapshot_done(&topology_cell);
+    snapshot_done(&verdicts_cell);
+    printf("%s: %u expectations held\n", file, n_expects);
+    return 0;
+}
