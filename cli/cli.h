@@ -81,6 +81,10 @@ int cli_endpoint_fetch(struct cli *c, const char *host, const struct region *reg
                        const char *user, const char *password, uint32_t timeout_ms, struct fetch_result *out);
 // The user's password: --password-stdin, --password-file, or asked on the terminal. Heap; NULL after saying why.
 char *cli_password(struct cli *c);
+// One member ("access_token", "refresh_token") of the token endpoint's answer to `query`. Heap; NULL after saying why,
+// with the exit status in *out_status.
+char *cli_ask_token(struct cli *c, const struct registry *r, const char *host, const struct region *region,
+                    const char *password, const char *query, const char *member, int *out_status);
 // An access token for `scope` at an endpoint. Heap; NULL after saying why (with the exit status in *out_status).
 char *cli_token(struct cli *c, const struct registry *r, const char *host, const struct region *region,
                 const char *scope, int *out_status);

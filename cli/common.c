@@ -208,22 +208,17 @@ char *cli_urlencode(struct cli *c, const char *s)
     return out;
 }
 
-char *cli_token(struct cli *c, const struct registry *r, const char *host, const struct region *region,
-                const char *scope, int *out_status)
+char *cli_ask_token(struct cli *c, const struct registry *r, const char *host, const struct region *region,
+                    const char *password, const char *query, const char *member, int *out_status)
 {
     char service[HOSTNAME_TEXT_SIZE];
     hostname_format(NAME_GLOBAL, c->topo->domain, r->label, NULL, NULL, service);
-    AUTO_FREE char *password = NULL;
-    if (c->username && !(password = cli_password(c))) {
-        *out_status = EXIT_FAILED;
-        return NULL;
-    }
-    const char *path = arena_printf(&c->arena, "/oauth2/token?service=%s&scope=%s", service, cli_urlencode(c, scope));
+    const char *path = arena_printf(&c->arena, "/oauth2/token?service=%s&%s", service, query);
     struct fetch_result res;
     int rc = cli_endpoint_fetch(c, host, region, "GET", path, NULL, 0, (struct bytes){0}, c->username, password, 20000,
                                 &res);
     json_t *doc = rc ? NULL : json_loadb(buf_cstr(&res.body), res.body.n, 0, NULL);
-    const char *token = json_string_value(json_object_get(doc, "access_token"));
+    const char *token = json_string_value(json_object_get(doc, member));
     char *out = res.status == 200 && token ? mem_strdup(token) : NULL;
     if (rc)
         *out_status = cli_fail(EXIT_UNREACHABLE, "%s: %s", host, res.message);
@@ -233,7 +228,21 @@ char *cli_token(struct cli *c, const struct registry *r, const char *host, const
         *out_status = cli_fail(EXIT_FAILED, "%s: no token: HTTP %d", host, res.status);
     json_decref(doc);
     fetch_result_done(&res);
+    return out;
+}
+
+char *cli_token(struct cli *c, const struct registry *r, const char *host, const struct region *region,
+                const char *scope, int *out_status)
+{
+    char *password = NULL;
+    if (c->username && !(password = cli_password(c))) {
+        *out_status = EXIT_FAILED;
+        return NULL;
+    }
+    const char *query = arena_printf(&c->arena, "scope=%s", cli_urlencode(c, scope));
+    char *out = cli_ask_token(c, r, host, region, password, query, "access_token", out_status);
     if (password)
         explicit_bzero(password, strlen(password));
+    free(password);
     return out;
 }

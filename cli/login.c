@@ -31,25 +31,8 @@ static const char *auth_file(struct cli *c, const char *given)
 static char *refresh_token(struct cli *c, const struct registry *r, const char *host, const struct region *region,
                            const char *password, int *out_status)
 {
-    char service[HOSTNAME_TEXT_SIZE];
-    hostname_format(NAME_GLOBAL, c->topo->domain, r->label, NULL, NULL, service);
-    const char *path =
-        arena_printf(&c->arena, "/oauth2/token?service=%s&client_id=meridian&offline_token=true", service);
-    struct fetch_result res;
-    int rc = cli_endpoint_fetch(c, host, region, "GET", path, NULL, 0, (struct bytes){0}, c->username, password, 20000,
-                                &res);
-    json_t *doc = rc ? NULL : json_loadb(buf_cstr(&res.body), res.body.n, 0, NULL);
-    const char *token = json_string_value(json_object_get(doc, "refresh_token"));
-    char *out = res.status == 200 && token ? mem_strdup(token) : NULL;
-    if (rc)
-        *out_status = cli_fail(EXIT_UNREACHABLE, "%s: %s", host, res.message);
-    else if (res.status == 401)
-        *out_status = cli_fail(EXIT_DENIED, "%s: user name or password is wrong", host);
-    else if (!out)
-        *out_status = cli_fail(EXIT_FAILED, "%s: no refresh token: HTTP %d", host, res.status);
-    json_decref(doc);
-    fetch_result_done(&res);
-    return out;
+    return cli_ask_token(c, r, host, region, password, "client_id=meridian&offline_token=true", "refresh_token",
+                         out_status);
 }
 
 static int store_token(struct cli *c, const char *path, const char *host, const char *token)
