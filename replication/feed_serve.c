@@ -132,7 +132,7 @@ static int cursor_check(struct feed_out *s, const char *peer, struct http_reques
             recover_want(s->r, p, &s->asked);
         conflict_answer(s, req, resp);
     } else if (rc) {
-        refuse(req, resp, 503, err_text(rc));
+        serve_refuse(req, resp, 503, err_text(rc));
     }
     return rc;
 }
@@ -142,7 +142,7 @@ static void feed_run(struct http_request *req, struct http_response *resp)
     struct feed_out *s = req->ctx;
     struct replicator *r = s->r;
     if (!replicator_enter(r)) {
-        refuse(req, resp, 503, "stopping");
+        serve_refuse(req, resp, 503, "stopping");
         return;
     }
     // The name of the asking region was kept behind the origin's.
@@ -153,7 +153,7 @@ static void feed_run(struct http_request *req, struct http_response *resp)
         s->at = s->asked;
         rc = outstream_start(r, &feed_ops, s, "application/x-ndjson", resp);
         if (rc)
-            refuse(req, resp, 503, err_text(rc));
+            serve_refuse(req, resp, 503, err_text(rc));
         else
             req->ctx = NULL; // the stream's now
     }
@@ -195,18 +195,18 @@ void feed_begin(struct replicator *r, struct http_request *req, const struct top
     struct feed_mark mark;
     plan->kind = HTTP_PLAN_REPLY;
     if (!after || cursor_parse(after, &mark) || http_query_get(req, "after", 1)) {
-        refuse(req, &plan->response, 400, "after: not a cursor of this feed");
+        serve_refuse(req, &plan->response, 400, "after: not a cursor of this feed");
         return;
     }
     if (!origin)
         origin = r->o.region;
     if (!hostname_region_ok(origin) || !topology_region(t, origin)) {
-        refuse(req, &plan->response, 404, "origin: no such region");
+        serve_refuse(req, &plan->response, 404, "origin: no such region");
         return;
     }
     struct feed_out *s = mem_zalloc(sizeof *s);
     if (!s) {
-        refuse(req, &plan->response, 503, err_text(ERR_NOMEM));
+        serve_refuse(req, &plan->response, 503, err_text(ERR_NOMEM));
         return;
     }
     *s = (struct feed_out){.r = r, .asked = mark, .topology_version = t->version};
@@ -221,7 +221,7 @@ void feed_begin(struct replicator *r, struct http_request *req, const struct top
     s->origin = names;
     int rc = names ? filter_make(s, t, peer) : ERR_NOMEM;
     if (rc) {
-        refuse(req, &plan->response, 503, err_text(rc));
+        serve_refuse(req, &plan->response, 503, err_text(rc));
         feed_free(s);
         return;
     }
@@ -249,7 +249,7 @@ static void mark_run(struct http_request *req, struct http_response *resp)
     }
     char cur[CURSOR_TEXT_SIZE];
     if (rc)
-        refuse(req, resp, 503, err_text(rc));
+        serve_refuse(req, resp, 503, err_text(rc));
     else
         http_response_json(req, resp, 200, json_pack("{s:s}", "mark", cursor_format(&m, cur)));
 }
@@ -260,15 +260,15 @@ void mark_begin(struct replicator *r, struct http_request *req, const struct reg
     struct mark_ask *q = arena_alloc(&req->arena, sizeof *q);
     plan->kind = HTTP_PLAN_REPLY;
     if (!origin || strcmp(origin, peer->name) != 0) { // how far others were read is not its affair
-        refuse(req, &plan->response, 400, "origin: must be the asking region");
+        serve_refuse(req, &plan->response, 400, "origin: must be the asking region");
     } else if (!q) {
-        refuse(req, &plan->response, 503, err_text(ERR_NOMEM));
+        serve_refuse(req, &plan->response, 503, err_text(ERR_NOMEM));
     } else {
         *q = (struct mark_ask){.r = r, .origin = peer->name};
         q->origin = arena_strdup(&req->arena, peer->name);
         plan->kind = q->origin ? HTTP_PLAN_RUN : HTTP_PLAN_REPLY;
         if (!q->origin)
-            refuse(req, &plan->response, 503, err_text(ERR_NOMEM));
+            serve_refuse(req, &plan->response, 503, err_text(ERR_NOMEM));
         plan->run = mark_run;
         plan->ctx = q;
         plan->pool = r->o.pool;

@@ -82,7 +82,7 @@ static void have_run(struct http_request *req, struct http_response *resp)
     struct have *h = req->ctx;
     struct replicator *r = h->r;
     if (!replicator_enter(r)) {
-        refuse(req, resp, 503, "stopping");
+        serve_refuse(req, resp, 503, "stopping");
         return;
     }
     bool fits;
@@ -90,14 +90,14 @@ static void have_run(struct http_request *req, struct http_response *resp)
     json_t *o = have_look(h, &fits, &rc);
     if (!o || rc) {
         json_decref(o);
-        refuse(req, resp, 503, err_text(rc ? rc : ERR_NOMEM));
+        serve_refuse(req, resp, 503, err_text(rc ? rc : ERR_NOMEM));
     } else if (fits || clock_mono_ms() >= h->until_mono) {
         http_response_json(req, resp, 200, o);
     } else {
         json_decref(o);
         rc = outstream_start(r, &have_ops, h, "application/json", resp);
         if (rc)
-            refuse(req, resp, 503, err_text(rc));
+            serve_refuse(req, resp, 503, err_text(rc));
         else
             req->ctx = NULL;
     }
@@ -154,7 +154,7 @@ void have_begin(struct replicator *r, struct http_request *req, const struct reg
 {
     struct have *h = mem_zalloc(sizeof *h);
     if (!h) {
-        refuse(req, &plan->response, 503, err_text(ERR_NOMEM));
+        serve_refuse(req, &plan->response, 503, err_text(ERR_NOMEM));
         return;
     }
     h->r = r;
@@ -163,7 +163,7 @@ void have_begin(struct replicator *r, struct http_request *req, const struct reg
     h->repository = arena_strdup(&h->arena, repository);
     const char *wrong = h->registry && h->repository ? have_parse(h, req) : "out of memory";
     if (wrong) {
-        refuse(req, &plan->response, 400, wrong);
+        serve_refuse(req, &plan->response, 400, wrong);
         have_free(h);
         return;
     }

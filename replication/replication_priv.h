@@ -168,6 +168,6 @@ void mark_begin(struct replicator *r, struct http_request *req, const struct reg
 void have_begin(struct replicator *r, struct http_request *req, const struct registry *reg, const char *repository,
                 struct http_plan *plan);
 void status_begin(struct replicator *r, struct http_request *req, const struct registry *reg, struct http_plan *plan);
-void refuse(struct http_request *req, struct http_response *resp, int status, const char *sentence);
+void serve_refuse(struct http_request *req, struct http_response *resp, int status, const char *sentence);
 
 #endif

@@ -10,7 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 
-void refuse(struct http_request *req, struct http_response *resp, int status, const char *sentence)
+void serve_refuse(struct http_request *req, struct http_response *resp, int status, const char *sentence)
 {
     const char *code = status == 403   ? "DENIED"
                        : status == 404 ? "NOT_FOUND"
@@ -40,11 +40,11 @@ static void public_begin(struct replicator *r, struct http_request *req, const s
 {
     const char *name = http_query_get(req, "registry", 0), *repository = http_query_get(req, "repository", 0);
     if (name && strcmp(name, reg->name) != 0) {
-        refuse(req, &plan->response, 404, "registry: not the one of this host");
+        serve_refuse(req, &plan->response, 404, "registry: not the one of this host");
         return;
     }
     if (have && (!repository || !entry_repository_ok(repository))) {
-        refuse(req, &plan->response, 400, "repository: a repository name is needed");
+        serve_refuse(req, &plan->response, 400, "repository: a repository name is needed");
         return;
     }
     struct access acc = {0};
@@ -75,19 +75,19 @@ void replication_begin(struct replicator *r, struct http_request *req, const str
     bool status = strcmp(route, "status") == 0, have = strcmp(route, "have") == 0;
     plan->kind = HTTP_PLAN_REPLY;
     if (!feed && !mark && !status && !have)
-        refuse(req, &plan->response, 404, "no such path");
+        serve_refuse(req, &plan->response, 404, "no such path");
     else if (req->method != HTTP_GET)
-        refuse(req, &plan->response, 405, "only GET is answered here");
+        serve_refuse(req, &plan->response, 405, "only GET is answered here");
     else if (!r || r->stopping)
-        refuse(req, &plan->response, 503, "replication does not run on this node");
+        serve_refuse(req, &plan->response, 503, "replication does not run on this node");
     else if ((feed || mark) && (req->listener != LISTENER_PEER || !peer))
-        refuse(req, &plan->response, 403, "for regions only, by their peer certificate");
+        serve_refuse(req, &plan->response, 403, "for regions only, by their peer certificate");
     else if (feed)
         feed_begin(r, req, t, peer, plan);
     else if (mark)
         mark_begin(r, req, peer, plan);
     else if (!reg || !host)
-        refuse(req, &plan->response, 404, "ask at an endpoint of a registry");
+        serve_refuse(req, &plan->response, 404, "ask at an endpoint of a registry");
     else
         public_begin(r, req, t, reg, host, have, plan);
 }

@@ -162,7 +162,7 @@ static void status_run(struct http_request *req, struct http_response *resp)
     if (root)
         http_response_json(req, resp, 200, root);
     else
-        refuse(req, resp, 503, "status cannot be read now");
+        serve_refuse(req, resp, 503, "status cannot be read now");
 }
 
 void status_begin(struct replicator *r, struct http_request *req, const struct registry *reg, struct http_plan *plan)
@@ -170,7 +170,7 @@ void status_begin(struct replicator *r, struct http_request *req, const struct r
     struct status_ask *q = arena_alloc(&req->arena, sizeof *q);
     const char *name = arena_strdup(&req->arena, reg->name);
     if (!q || !name) {
-        refuse(req, &plan->response, 503, err_text(ERR_NOMEM));
+        serve_refuse(req, &plan->response, 503, err_text(ERR_NOMEM));
         return;
     }
     *q = (struct status_ask){.r = r, .registry = name};
