@@ -387,17 +387,20 @@ static void *health_main(void *arg)
     return NULL;
 }
 
-// Restores the verdicts of before into the targets at hand.
-static void restore(struct health *h)
+// Restores the verdicts of before into the targets at hand. Fails only for want of memory: then the file stays as it
+// is.
+static int restore(struct health *h)
 {
-    struct health_target *list = copy_targets(h);
+    AUTO_FREE struct health_target *list = copy_targets(h);
     int rc =
         list ? health_state_load(h->state_path, &h->topology->health, clock_wall_ms(), list, h->n_targets) : ERR_NOMEM;
     for (size_t i = 0; !rc && i < h->n_targets; i++)
         h->targets[i]->pub = list[i];
+    if (rc == ERR_NOMEM)
+        return rc;
     if (rc && rc != ERR_NOTFOUND)
         log_warn("health: %s is not usable (%s): all regions start as up", h->state_path, err_text(rc));
-    free(list);
+    return 0;
 }
 
 void health_free(struct health *h)
@@ -422,8 +425,8 @@ static int health_prepare(struct health *h)
     look_at_topology(h);
     if (!h->topology)
         return ERR_INVAL; // there is none to check
-    restore(h);
-    return publish(h); // before the first query is answered
+    int rc = restore(h);
+    return rc ? rc : publish(h); // before the first query is answered
 }
 
 int health_new(const struct health_options *o, struct health **out)

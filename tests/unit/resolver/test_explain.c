@@ -1,0 +1,197 @@
+// SPDX-License-Identifier: Apache-2.0
+// resolver/explain: it tells what answer_packet answers, and no other story: whatever the name, client, listener and
+// verdicts.
+#include "resolver/explain.h"
+
+#include "tests/support/check_main.h"
+#include "tests/unit/resolver/fixture.h"
+
+#include <jansson.h>
+#include <string.h>
+
+static uint32_t seed = 20261124;
+static uint32_t rnd(uint32_t n)
+{
+    seed = seed * 1664525u + 1013904223u;
+    return (seed >> 8) % n;
+}
+#define PICK(list) (list)[rnd(sizeof(list) / sizeof((list)[0]))]
+
+static const char *const labels[] = {"contoso", "fabrikam", "plain",    "hashed-abcdefgh01234567", "drained",  "hashed",
+                                     "nobody0", "CONTOSO",  "con_toso", "_route.contoso",          "x.contoso"};
+static const char *const region_names[] = {"eastus", "westeurope", "southeastasia", "mars", "EastUS"};
+static const char *const plain_names[] = {"example.io",
+                                          "fe.example.io",
+                                          "geo.example.io",
+                                          "eastus.geo.privatelink.example.io",
+                                          "eus-1.eastus.fe.example.io",
+                                          "eus-9.eastus.fe.example.io",
+                                          "example.org",
+                                          "io"};
+static const char *const clients[] = {"192.0.2.99", "198.51.100.1", "198.51.100.200",
+                                      "10.1.2.3",   "10.2.3.4",     "2001:db8:9::1"};
+
+static void random_name(char *out, size_t cap)
+{
+    const char *l = PICK(labels), *r = PICK(region_names);
+    switch (rnd(7)) {
+    case 0:
+        snprintf(out, cap, "%s", PICK(plain_names));
+        break;
+    case 1:
+        snprintf(out, cap, "%s.%s.geo.example.io", l, r);
+        break;
+    case 2:
+        snprintf(out, cap, "%s.%s.data.example.io", l, r);
+        break;
+    case 3:
+        snprintf(out, cap, "%s.privatelink.example.io", l);
+        break;
+    case 4:
+        snprintf(out, cap, "%s.%s.%s.privatelink.example.io", l, r, rnd(2) ? "geo" : "data");
+        break;
+    default:
+        snprintf(out, cap, "%s.example.io", l);
+    }
+}
+
+static const char *joined(json_t *list)
+{
+    static char out[65536];
+    size_t i, at = 0;
+    json_t *x;
+    out[0] = 0;
+    json_array_foreach(list, i, x) at += (size_t)snprintf(out + at, sizeof out - at, "%s\n", json_string_value(x));
+    return out;
+}
+
+static int rcode_of_name(const char *name)
+{
+    static const char *const names[] = {"NOERROR", "FORMERR", "SERVFAIL", "NXDOMAIN", "OTHER", "REFUSED"};
+    for (int i = 0; i < 6; i++)
+        if (!strcmp(names[i], name))
+            return i;
+    ck_abort_msg("rcode %s", name);
+}
+
+// Returns the answer's rcode.
+static int compare(const struct answer_context *c, const char *name, uint16_t type, json_t *told)
+{
+    struct fixture_answer a;
+    fixture_ask(c, name, type, 1232, &a);
+    int rcode = ldns_pkt_get_rcode(a.pkt);
+    ck_assert_int_eq(rcode_of_name(json_string_value(json_object_get(told, "rcode"))), rcode);
+    ck_assert_str_eq(joined(json_object_get(told, "answer")), fixture_text(ldns_pkt_answer(a.pkt)));
+    ck_assert_str_eq(joined(json_object_get(told, "authority")), fixture_text(ldns_pkt_authority(a.pkt)));
+    fixture_answer_done(&a);
+    return rcode;
+}
+
+// The chosen region of the table is the one that the records lead to, unless they end in a private address.
+static bool check_choice(json_t *j)
+{
+    json_t *routing = json_object_get(j, "routing"), *step;
+    size_t i, n_chosen = 0;
+    if (!json_is_object(routing))
+        return false;
+    const char *chosen = json_string_value(json_object_get(routing, "chosen"));
+    const char *records = joined(json_object_get(json_object_get(j, "a"), "answer"));
+    ck_assert_ptr_nonnull(chosen);
+    json_array_foreach(json_object_get(routing, "regions"), i, step) if (json_is_true(json_object_get(step, "chosen")))
+    {
+        ck_assert_str_eq(json_string_value(json_object_get(step, "region")), chosen);
+        n_chosen++;
+    }
+    ck_assert_uint_eq(n_chosen, 1);
+    ck_assert_uint_eq(i, 3); // each region has its row
+    if (!strstr(records, ".fe.example.io."))
+        return false;
+    char want[64];
+    snprintf(want, sizeof want, ".%s.fe.example.io.", chosen);
+    ck_assert_msg(strstr(records, want), "chosen %s, but %s", chosen, records);
+    return true;
+}
+
+START_TEST(what_is_explained_is_what_is_answered)
+{
+    struct topology *t = fixture_topology();
+    unsigned n_noerror = 0, n_chosen = 0, n_refused = 0;
+    struct endpoint lab = {fixture_ip("127.0.0.9"), 5300}, other = {fixture_ip("127.0.0.8"), 5300};
+    for (int i = 0; i < 4000; i++) {
+        char name[128];
+        random_name(name, sizeof name);
+        struct health_verdicts *v = rnd(8) ? fixture_verdicts(t, rnd(8)) : NULL;
+        const struct endpoint *listener = rnd(3) ? NULL : rnd(2) ? &lab : &other;
+        struct answer_context c = {
+            .topology = t, .health = v, .source = fixture_ip(PICK(clients)), .listener = listener};
+        json_t *j = dns_explain_json(t, v, name, &c.source, listener);
+        ck_assert_msg(json_is_object(j), "%s", name);
+        ck_assert_str_eq(json_string_value(json_object_get(j, "name")), name);
+        int rcode = compare(&c, name, T_A, json_object_get(j, "a"));
+        compare(&c, name, T_AAAA, json_object_get(j, "aaaa"));
+        n_noerror += rcode == 0;
+        n_refused += rcode == 5;
+        if (rcode == 0)
+            n_chosen += check_choice(j);
+        json_decref(j);
+        snapshot_unref(v);
+    }
+    ck_assert_msg(n_noerror > 400 && n_refused > 100 && n_chosen > 200, "%u %u %u", n_noerror, n_refused, n_chosen);
+    snapshot_unref(t);
+}
+END_TEST
+
+START_TEST(the_reasons_are_told)
+{
+    struct topology *t = fixture_topology();
+    struct health_verdicts *v = fixture_verdicts(t, 1);
+    struct ip client = fixture_ip("198.51.100.200"), inside = fixture_ip("10.1.2.3");
+    json_t *j = dns_explain_json(t, v, "contoso.example.io", &client, NULL);
+    json_t *r = json_object_get(j, "routing"), *rule = json_object_get(r, "rule");
+    ck_assert_str_eq(json_string_value(json_object_get(j, "view")), "public");
+    ck_assert_str_eq(json_string_value(json_object_get(rule, "kind")), "override");
+    ck_assert_str_eq(json_string_value(json_object_get(rule, "clients")), "198.51.100.128/25");
+    ck_assert_str_eq(json_string_value(json_object_get(r, "mode")), "healthy");
+    json_t *east = json_array_get(json_object_get(r, "regions"), 2);
+    ck_assert_str_eq(json_string_value(json_object_get(east, "region")), "eastus");
+    ck_assert_str_eq(json_string_value(json_object_get(east, "state")), "unhealthy");
+    ck_assert(json_is_false(json_object_get(east, "up")));
+    json_decref(j);
+    j = dns_explain_json(t, v, "contoso.westeurope.geo.example.io", &inside, NULL);
+    ck_assert_str_eq(json_string_value(json_object_get(j, "view")), "corp");
+    ck_assert(json_is_null(json_object_get(j, "routing")));
+    ck_assert_str_eq(json_string_value(json_object_get(json_object_get(j, "parsed"), "kind")), "regional");
+    json_decref(j);
+    struct endpoint lab = {fixture_ip("127.0.0.9"), 5300};
+    j = dns_explain_json(t, v, "contoso.example.io", &inside, &lab);
+    ck_assert_str_eq(json_string_value(json_object_get(j, "view")), "refused");
+    json_decref(j);
+    snapshot_unref(v);
+    snapshot_unref(t);
+}
+END_TEST
+
+START_TEST(what_is_no_name_is_said_to_be_none)
+{
+    struct topology *t = fixture_topology();
+    struct ip client = fixture_ip("192.0.2.99");
+    char longest[400];
+    memset(longest, 'a', sizeof longest);
+    longest[399] = 0;
+    const char *const bad[] = {"", ".", "a..example.io", ".example.io", longest};
+    for (size_t i = 0; i < 5; i++) {
+        json_t *j = dns_explain_json(t, NULL, bad[i], &client, NULL);
+        ck_assert_msg(json_is_object(j), "case %zu", i);
+        if (i > 1) // "" and "." are the root
+            ck_assert_ptr_nonnull(json_string_value(json_object_get(j, "error")));
+        json_decref(j);
+    }
+    json_t *j = dns_explain_json(t, NULL, "contoso.example.io.", &client, NULL); // as people write it in zone files
+    ck_assert_str_eq(json_string_value(json_object_get(json_object_get(j, "a"), "rcode")), "NOERROR");
+    json_decref(j);
+    snapshot_unref(t);
+}
+END_TEST
+
+CHECK_MAIN("resolver/explain", what_is_explained_is_what_is_answered, the_reasons_are_told,
+           what_is_no_name_is_said_to_be_none)

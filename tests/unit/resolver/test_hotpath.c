@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: Apache-2.0
+// resolver/answer: a query is answered without memory from the heap and without a lock, whatever it asks. The C
+// library's own functions are stood in for by counting ones; under a sanitizer, which does the same, only mem_* counts.
+#include "base/mem.h"
+#include "base/snapshot.h"
+#include "resolver/answer.h"
+#include "tests/support/check_main.h"
+#include "tests/unit/resolver/fixture.h"
+
+#include <dlfcn.h>
+#include <pthread.h>
+#include <string.h>
+
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define SANITIZED 1
+#endif
+#endif
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define SANITIZED 1
+#endif
+
+static _Atomic unsigned long n_heap, n_locks;
+
+#ifndef SANITIZED
+void *__libc_malloc(size_t n);
+void *__libc_calloc(size_t n, size_t size);
+void *__libc_realloc(void *p, size_t n);
+void __libc_free(void *p);
+
+void *malloc(size_t n)
+{
+    n_heap++;
+    return __libc_malloc(n);
+}
+
+void *calloc(size_t n, size_t size)
+{
+    n_heap++;
+    return __libc_calloc(n, size);
+}
+
+void *realloc(void *p, size_t n)
+{
+    n_heap++;
+    return __libc_realloc(p, n);
+}
+
+void free(void *p)
+{
+    n_heap++;
+    __libc_free(p);
+}
+
+int pthread_mutex_lock(pthread_mutex_t *m)
+{
+    static int (*real)(pthread_mutex_t *);
+    n_locks++;
+    if (!real)
+        *(void **)&real = dlsym(RTLD_NEXT, "pthread_mutex_lock");
+    return real(m);
+}
+
+START_TEST(the_counters_count)
+{
+    pthread_mutex_t m = PTHREAD_MUTEX_INITIALIZER;
+    unsigned long heap = n_heap, locks = n_locks;
+    char *volatile p = malloc(10);
+    p = realloc(p, 20);
+    free(p);
+    p = calloc(1, 1);
+    free(p);
+    pthread_mutex_lock(&m);
+    pthread_mutex_unlock(&m);
+    ck_assert_uint_ge(n_heap - heap, 5);
+    ck_assert_uint_ge(n_locks - locks, 1);
+}
+END_TEST
+#else
+START_TEST(the_counters_count)
+{
+    mem_fault_after(1000000);
+    free(mem_alloc(1));
+    mem_fault_after(1);
+    ck_assert_ptr_null(mem_alloc(1));
+    ck_assert_int_eq(mem_fault_hits(), 1);
+    mem_fault_after(0);
+}
+END_TEST
+#endif
+
+#define N_PACKETS 512
+#define ROUNDS 10000
+
+static struct {
+    uint8_t b[512];
+    size_t n;
+} packets[N_PACKETS];
+
+static uint32_t seed = 1;
+static uint32_t rnd(uint32_t n)
+{
+    seed = seed * 1664525u + 1013904223u;
+    return (seed >> 8) % n;
+}
+
+static void make_packets(void)
+{
+    static const char *const names[] = {
+        "contoso.example.io",
+        "contoso.eastus.geo.example.io",
+        "fabrikam.westeurope.data.example.io",
+        "nobody0.example.io",
+        "contoso.privatelink.example.io",
+        "contoso.westeurope.geo.privatelink.example.io",
+        "eus-1.eastus.fe.example.io",
+        "geo.example.io",
+        "example.io",
+        "fe.example.io",
+        "example.org",
+        "plain.mars.geo.example.io",
+        "_route.contoso.example.io",
+        "FABRIKAM.Example.IO",
+        "drained.example.io",
+    };
+    static const uint16_t types[] = {T_A, T_AAAA, T_NS, T_SOA, T_TXT, T_CNAME, T_ANY, T_DS, 252, 41, 65};
+    static const int edns[] = {-1, 0, 512, 1232, 65535};
+    for (size_t i = 0; i < N_PACKETS; i++) {
+        packets[i].n = fixture_query(packets[i].b, names[rnd(sizeof names / sizeof names[0])],
+                                     types[rnd(sizeof types / sizeof types[0])], edns[rnd(5)]);
+        if (i % 8 == 0) // and some that are broken
+            packets[i].b[rnd((uint32_t)packets[i].n)] ^= (uint8_t)(1 + rnd(255));
+        if (i % 16 == 0)
+            packets[i].n = rnd((uint32_t)packets[i].n);
+    }
+}
+
+START_TEST(ten_thousand_answers_take_no_memory_and_no_lock)
+{
+    static uint8_t out[ANSWER_TCP_MAX];
+    struct snapshot topology, health;
+    struct snapshot_reader rt = {0}, rh = {0};
+    const struct ip sources[] = {fixture_ip("192.0.2.99"), fixture_ip("198.51.100.200"), fixture_ip("10.1.2.3"),
+                                 fixture_ip("10.2.2.3"), fixture_ip("2001:db8:9::1")};
+    struct endpoint lab = {fixture_ip("127.0.0.9"), 5300};
+    unsigned rcodes[17] = {0};
+    unsigned long heap, locks;
+    make_packets();
+    snapshot_init(&topology);
+    snapshot_init(&health);
+    snapshot_publish(&topology, fixture_topology());
+    snapshot_publish(&health, fixture_verdicts(snapshot_reader_get(&rt, &topology), 1));
+    snapshot_reader_get(&rh, &health);
+    mem_fault_after(1); // whoever asks is refused, and noted
+    heap = n_heap;
+    locks = n_locks;
+    for (unsigned i = 0; i < ROUNDS; i++) {
+        struct answer_context c = {.topology = snapshot_reader_get(&rt, &topology),
+                                   .health = snapshot_reader_get(&rh, &health),
+                                   .transport = i & 1 ? ANSWER_TCP : ANSWER_UDP,
+                                   .source = sources[i % 5],
+                                   .listener = i % 7 ? NULL : &lab};
+        struct answer_info info;
+        size_t k = i % N_PACKETS;
+        answer_packet(&c, packets[k].b, packets[k].n, out, i & 1 ? sizeof out : 1232, &info);
+        if (info.rcode >= 0)
+            rcodes[info.rcode]++;
+    }
+    heap = n_heap - heap;
+    locks = n_locks - locks;
+    ck_assert_int_eq(mem_fault_hits(), 0);
+    mem_fault_after(0);
+    ck_assert_uint_eq(heap, 0);
+    ck_assert_uint_eq(locks, 0);
+    ck_assert_msg(rcodes[0] > 1000 && rcodes[1] > 100 && rcodes[3] > 500 && rcodes[5] > 500, "mixed: %u %u %u %u",
+                  rcodes[0], rcodes[1], rcodes[3], rcodes[5]);
+    snapshot_reader_done(&rt);
+    snapshot_reader_done(&rh);
+    snapshot_done(&topology);
+    snapshot_done(&health);
+}
+END_TEST
+
+CHECK_MAIN("resolver/hotpath", the_counters_count, ten_thousand_answers_take_no_memory_and_no_lock)
