@@ -14,10 +14,17 @@
 
 struct edit { // a changed copy of the frozen document, in the process's arena
     struct cli *c;
+    struct principals *now; // the document itself: the copy's strings are its
     const char *path;
     struct principals doc;
     struct principal *users; // room for one more
 };
+
+static void edit_done(struct edit *e)
+{
+    snapshot_unref(e->now);
+}
+#define AUTO_EDIT __attribute__((cleanup(edit_done)))
 
 static const char *default_path(struct cli *c)
 {
@@ -43,7 +50,8 @@ static int edit_begin(struct cli *c, const char *path, bool may_be_new, struct e
     size_t n = now ? now->n_users : 0;
     e->users = arena_array(&c->arena, n + 1, sizeof *e->users);
     if (now)
-        memcpy(e->users, now->users, n * sizeof *e->users); // strings stay with `now`, which lives to the end
+        memcpy(e->users, now->users, n * sizeof *e->users); // strings stay with `now`
+    e->now = now;
     e->doc = (struct principals){.version = now ? now->version : 0, .users = e->users, .n_users = n};
     return 0;
 }
@@ -129,7 +137,7 @@ static int user_change(struct cli *c, int argc, char **argv, size_t row)
         return cli_fail(EXIT_USAGE, "user %s: give one NAME", cmd->name);
     const char *name = argv[1];
     bool add = !strcmp(cmd->name, "add");
-    struct edit e;
+    AUTO_EDIT struct edit e = {0};
     rc = edit_begin(c, path, add, &e);
     if (rc)
         return rc;
@@ -205,7 +213,7 @@ static int user_list(struct cli *c, int argc, char **argv)
     const char *path = NULL;
     const struct opt rows[] = {{0, "principals", "FILE", "the file (default: beside the topology)", &path, NULL}};
     int rc = opt_parse(c, &user_cmds[0], "user", rows, ARRAY_LEN(rows), argc, argv, &argc);
-    struct edit e;
+    AUTO_EDIT struct edit e = {0};
     rc = rc ? rc : edit_begin(c, path, false, &e);
     if (rc)
         return rc;
