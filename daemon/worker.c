@@ -97,7 +97,10 @@ static void *housekeeping_main(void *ctx)
     int64_t expire_at = clock_mono_ms();
     while (!wait_or_stop(w, VITALS_EVERY_MS)) {
         check_vitals(w);
-        if (!w->app.registry || clock_mono_ms() < expire_at)
+        if (!w->app.registry)
+            continue;
+        registry_uploads_rest(w->app.registry);
+        if (clock_mono_ms() < expire_at)
             continue;
         expire_at = clock_mono_ms() + EXPIRE_EVERY_MS;
         size_t n = 0;

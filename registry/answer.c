@@ -86,6 +86,13 @@ void answer_fault(struct op *op, struct http_response *resp)
     }
 }
 
+void answer_query(struct op *op, struct http_response *resp)
+{
+    bool list = op->route.kind == ROUTE_TAGS || op->route.kind == ROUTE_CATALOG;
+    oci_error(op->req, resp, 400, list ? "PAGINATION_NUMBER_INVALID" : "UNSUPPORTED", NULL,
+              "the query has a percent escape that is none");
+}
+
 void answer_method(struct op *op, struct http_response *resp)
 {
     bool content = op->route.kind == ROUTE_MANIFEST || op->route.kind == ROUTE_BLOB;

@@ -148,7 +148,7 @@ static void put(struct op *op, struct http_response *resp)
     p.media_type = m.media_type;
     p.refs = m.refs;
     p.n_refs = m.n_refs;
-    p.if_match = conditional && p.tag ? &present : NULL;
+    p.if_match = conditional ? &present : NULL;
     put_answer(op, resp, meta_manifest_put(op->s->meta, &p, &result), &p, &result);
 }
 
@@ -156,6 +156,10 @@ void manifest_put_begin(struct op *op, struct http_plan *plan)
 {
     if (http_header_get(op->req, "If-None-Match")) { // ignoring a condition would be worse than refusing it
         oci_error(op->req, &plan->response, 400, "UNSUPPORTED", NULL, "If-None-Match is understood on reads only");
+        return;
+    }
+    if (op->route.tag == NULL && http_header_get(op->req, "If-Match")) { // content under its digest never changes
+        oci_error(op->req, &plan->response, 400, "UNSUPPORTED", NULL, "If-Match is understood on writes to a tag only");
         return;
     }
     if (op->req->content_length > (int64_t)op->s->manifest_max_bytes) {

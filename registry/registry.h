@@ -32,5 +32,8 @@ void registry_service_begin(struct registry_service *s, struct http_request *req
                             const struct registry *reg, const struct hostname *host, struct http_plan *plan);
 // Discards uploads idle for longer than max_idle_ms, rows and files. Blocks; called by the daemon's housekeeping.
 int registry_uploads_expire(struct registry_service *s, int64_t max_idle_ms, size_t *out_n);
+// Closes the files of uploads whose client has been away for a minute (the next piece opens them again). Any thread,
+// every few seconds; blocks for as long as close() does.
+void registry_uploads_rest(struct registry_service *s);
 
 #endif

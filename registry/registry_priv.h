@@ -5,6 +5,7 @@
 #define MERIDIAN_REGISTRY_REGISTRY_PRIV_H
 
 #include "net/oci_error.h"
+#include "registry/handles.h"
 #include "registry/registry.h"
 #include "registry/route.h"
 #include "registry/signed_url.h"
@@ -18,6 +19,7 @@ struct registry_service {
     struct pool *pool;
     uint8_t url_key[SIGNED_URL_KEY_BYTES];
     uint64_t manifest_max_bytes;
+    struct handles handles; // uploads between two requests
 };
 
 // Bytes on their way into an upload (upload_body.c).
@@ -32,7 +34,10 @@ struct upload_io {
     uint64_t received;
     int err;        // first failure; the rest of the body is discarded
     bool in_use;    // err is ERR_BUSY because another request has the upload open
-    bool committed; // the bytes have become a blob
+    bool ends;      // a PUT: op->digest is what it becomes
+    bool committed; // the bytes have become a blob, in this request or an earlier one that could not link it
+    bool linked;    // and the upload is over
+    bool rests;     // acknowledged: u stays open for the next request
 };
 
 struct op {
@@ -57,6 +62,7 @@ struct op {
 // answer.c: the only file that says what a failure means on the wire.
 void answer_error(struct op *op, struct http_response *resp, int rc, const char *what);
 void answer_fault(struct op *op, struct http_response *resp); // of the route
+void answer_query(struct op *op, struct http_response *resp); // a query that cannot be decoded
 void answer_header(struct op *op, struct http_response *resp, const char *name, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));
 void answer_empty(struct http_response *resp, int status);

@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 
+#include <ctype.h>
 #include <string.h>
 
 #define MANIFEST_MAX_DEFAULT (4u << 20)
@@ -26,14 +27,17 @@ int registry_service_new(const struct registry_service_options *o, struct regist
     s->pool = o->pool;
     s->manifest_max_bytes = o->manifest_max_bytes ? o->manifest_max_bytes : MANIFEST_MAX_DEFAULT;
     memcpy(s->url_key, o->url_key, sizeof s->url_key);
+    handles_init(&s->handles);
     *out = s;
     return 0;
 }
 
 void registry_service_free(struct registry_service *s)
 {
-    if (s)
-        explicit_bzero(s->url_key, sizeof s->url_key);
+    if (!s)
+        return;
+    handles_done(&s->handles);
+    explicit_bzero(s->url_key, sizeof s->url_key);
     free(s);
 }
 
@@ -226,6 +230,15 @@ static void dispatch(struct op *op, struct http_plan *plan)
     }
 }
 
+// Every escape is whole and none is a NUL. A parameter that cannot be decoded must not count as one that is absent.
+static bool query_ok(const char *q)
+{
+    for (const char *p = q; (p = strchr(p, '%')); p += 3)
+        if (!isxdigit((unsigned char)p[1]) || !isxdigit((unsigned char)p[2]) || (p[1] == '0' && p[2] == '0'))
+            return false;
+    return true;
+}
+
 static int op_new(struct registry_service *s, struct http_request *req, const struct topology *t,
                   const struct registry *reg, const struct hostname *host, struct op **out)
 {
@@ -268,6 +281,8 @@ void registry_service_begin(struct registry_service *s, struct http_request *req
     else if (admitted(op, t, reg, host, resp)) {
         if (op->route.kind != ROUTE_NONE && op->route.fault)
             answer_fault(op, resp);
+        else if (!query_ok(req->query))
+            answer_query(op, resp);
         else
             dispatch(op, plan);
     }
@@ -275,6 +290,11 @@ void registry_service_begin(struct registry_service *s, struct http_request *req
         *resp = (struct http_response){0};
         oci_error(req, resp, 503, "UNAVAILABLE", NULL, "too much work is waiting here; try again");
     }
+}
+
+void registry_uploads_rest(struct registry_service *s)
+{
+    handles_sweep(&s->handles);
 }
 
 int registry_uploads_expire(struct registry_service *s, int64_t max_idle_ms, size_t *out_n)
@@ -289,6 +309,7 @@ int registry_uploads_expire(struct registry_service *s, int64_t max_idle_ms, siz
         arena_init(&a, 1 << 20);
         rc = meta_uploads_idle(s->meta, before, 256, &a, &ids, &n);
         for (size_t i = 0; !rc && i < n; i++) {
+            handles_drop(&s->handles, ids[i]);
             if (blob_upload_discard(s->blobs, ids[i]))
                 continue; // open, or the disk says no: next time
             rc = meta_upload_delete(s->meta, ids[i]);

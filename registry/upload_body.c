@@ -24,6 +24,29 @@ static int row_get(struct op *op, struct upload_row *out)
     return 0;
 }
 
+// The file is shorter than was acknowledged. Either an earlier PUT made a blob of it and could not link that: the store
+// kept word, and the same PUT again only has to link. Or it was lost: then the client starts anew.
+static int file_gone(struct op *op)
+{
+    struct upload_io *io = &op->io;
+    struct digest d;
+    uint64_t size;
+    int rc = blob_upload_outcome(op->s->blobs, io->id, &d);
+    if (!rc)
+        rc = blob_stat(op->s->blobs, &d, &size);
+    if (!rc && io->ends && digest_equal(&d, &op->digest)) {
+        io->committed = true;
+        return 0;
+    }
+    if (!rc) // nothing else can be done with it than that PUT
+        return ERR_NOTFOUND;
+    if (rc != ERR_NOTFOUND)
+        return rc;
+    log_warn("registry: upload %s is shorter than was acknowledged; dropped", io->id);
+    meta_upload_delete(op->s->meta, io->id);
+    return ERR_NOTFOUND;
+}
+
 static int resume(struct op *op)
 {
     struct upload_io *io = &op->io;
@@ -31,7 +54,8 @@ static int resume(struct op *op)
     int rc = row_get(op, &row);
     if (rc)
         return rc;
-    rc = blob_upload_open(op->s->blobs, io->id, &io->u);
+    io->u = handles_take(&op->s->handles, io->id);
+    rc = io->u ? 0 : blob_upload_open(op->s->blobs, io->id, &io->u);
     if (rc) {
         io->in_use = rc == ERR_BUSY;
         return rc;
@@ -41,12 +65,12 @@ static int resume(struct op *op)
         return rc;
     io->acked = row.size;
     rc = blob_upload_trim(io->u, row.size);
-    if (rc == ERR_RANGE) { // the file was lost or became a blob without its link: the client starts anew
-        log_warn("registry: upload %s is shorter than was acknowledged; dropped", io->id);
-        meta_upload_delete(op->s->meta, io->id);
-        return ERR_NOTFOUND;
-    }
-    return !rc && io->ranged && io->from != row.size ? ERR_RANGE : rc;
+    if (rc == ERR_RANGE)
+        return file_gone(op);
+    if (!rc && io->ranged && io->from != row.size)
+        rc = ERR_RANGE;
+    io->rests = rc == ERR_RANGE; // a refusal changed nothing
+    return rc;
 }
 
 void upload_enter(struct op *op)
@@ -68,7 +92,7 @@ static int sink_write(struct http_request *req, const uint8_t *p, size_t n)
     upload_enter(op);
     if (!io->err && io->ranged && n > io->to - io->from + 1 - io->received)
         io->err = ERR_TOOBIG;
-    if (!io->err)
+    if (!io->err && !io->committed) // else the blob is whole, and these are its last bytes once more
         io->err = blob_upload_write(io->u, p, n);
     if (!io->err)
         io->received += n;
@@ -90,7 +114,9 @@ void upload_done(struct http_request *req)
 {
     struct op *op = req->ctx;
     struct upload_io *io = &op->io;
+    if (io->u && io->rests)
+        handles_park(&op->s->handles, io->id, take_ptr(io->u));
     blob_upload_close(take_ptr(io->u));
-    if (io->fresh && io->entered && !io->committed)
+    if (io->entered && (io->fresh || io->linked))
         blob_upload_discard(op->s->blobs, io->id); // what stays behind is found by blob_uploads_expire
 }

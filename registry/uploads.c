@@ -143,7 +143,8 @@ static void finish(struct op *op, struct http_response *resp)
         upload_error(op, resp);
         return;
     }
-    int rc = blob_upload_commit(io->u, &op->digest, &size);
+    int rc =
+        io->committed ? blob_stat(op->s->blobs, &op->digest, &size) : blob_upload_commit(io->u, &op->digest, &size);
     if (rc == ERR_DIGEST) {
         digest_refused(op, resp, "the content does not have this digest; nothing of this request was kept");
         return;
@@ -152,6 +153,7 @@ static void finish(struct op *op, struct http_response *resp)
         io->committed = true;
         rc = meta_link_add(op->s->meta, op->registry, op->route.name, &op->digest, size, io->fresh ? NULL : io->id);
     }
+    io->linked = !rc;
     if (rc)
         answer_error(op, resp, rc, "ending an upload");
     else
@@ -220,6 +222,7 @@ static void piece(struct op *op, struct http_response *resp)
         answer_error(op, resp, rc, "taking an upload");
         return;
     }
+    io->rests = true;
     answer_empty(resp, 202);
     upload_state(op, resp, size);
 }
@@ -255,6 +258,7 @@ static void cancel(struct op *op, struct http_response *resp)
         return;
     int rc = row_of(op, &row);
     if (!rc) { // the file first: while another request has it open, the upload stays whole
+        handles_drop(&op->s->handles, op->io.id);
         rc = blob_upload_discard(op->s->blobs, op->io.id);
         if (rc == ERR_BUSY) {
             upload_in_use(op, resp);
@@ -346,6 +350,7 @@ void upload_begin(struct op *op, struct http_plan *plan)
         stream(op, plan, piece);
         break;
     case HTTP_PUT:
+        op->io.ends = true;
         if (query_digest(op, "digest"))
             stream(op, plan, finish);
         else

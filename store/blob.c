@@ -223,10 +223,9 @@ int blob_put(struct blob_store *bs, const void *p, size_t n, struct digest *out)
         if (!rc)
             rc = blob_upload_commit(u, &d, &size);
         blob_upload_close(u);
-        if (rc) {
-            blob_upload_discard(bs, id);
+        blob_upload_discard(bs, id); // nobody comes back for it
+        if (rc)
             return rc;
-        }
     }
     *out = d;
     return 0;

@@ -5,6 +5,7 @@
 // Layout under the store's directory:
 //   blobs/sha256/ab/abcd…     final, 0640, never changed; directories 02750
 //   uploads/<id>              growing; directory 02700
+//   uploads/=<id>             a link whose text is the digest under which it was committed, until it is discarded
 //   partial/sha256-abcd…      fetches from peers; directory 02700
 // A new file has the group of its directory and keeps it when it is renamed: whoever gives blobs/ to the edge's group
 // does so before the store is opened; opening hands it on to the other two.
@@ -54,6 +55,9 @@ int blob_upload_truncate(struct blob_upload *u); // back to nothing
 // more reached the file. ERR_RANGE when the file is shorter than that.
 int blob_upload_trim(struct blob_upload *u, uint64_t size);
 int blob_upload_commit(struct blob_upload *u, const struct digest *expected, uint64_t *out_size);
+// What a commit made of this upload, as long as nobody discarded it: its owner may have died or failed before it noted
+// the blob. Says nothing about whether that blob is still there. ERR_NOTFOUND: never came to a commit.
+int blob_upload_outcome(struct blob_store *bs, const char *id, struct digest *out);
 void blob_upload_close(struct blob_upload *u);
 int blob_upload_discard(struct blob_store *bs, const char *id); // removes; fine if absent; ERR_BUSY while open
 int blob_uploads_expire(struct blob_store *bs, int64_t older_than_wall_ms, size_t *out_removed); // abandoned files

@@ -13,6 +13,7 @@ struct blob_store {
     pthread_mutex_t lock;               // guards `open`
     struct blob_upload *open;           // every upload that is open now
     _Atomic unsigned n_probes, n_temps; // names of short-lived files
+    _Atomic uint64_t redigested_bytes;  // read back from growing files, for tests
 };
 
 // The directory that holds d's file: blobs/sha256/ab. With `make` it is created, and its parent is synced.

@@ -4,7 +4,8 @@
 // Invariants:
 //   1. [0, size) of the file is what `hasher` has seen, or hasher is NULL and the file is read again when needed.
 //   2. After a failed write the file ends at `size` again: nothing of the failed bytes counts.
-//   3. After a failed fsync the handle is dead: the kernel may have dropped pages that look clean.
+//   3. After a failed fsync the handle is dead: the kernel may have dropped pages that look clean. What an earlier
+//      sync or the caller vouches for is kept.
 #include "base/err.h"
 #include "base/fd.h"
 #include "base/mem.h"
@@ -28,6 +29,7 @@ struct blob_upload {
     char name[ID_MAX + 1];
     int fd;
     uint64_t size;
+    uint64_t synced;       // of these, known to be on disk
     struct hasher *hasher; // NULL: used up by a commit that did not succeed, or not begun
     int dead;              // error that ended this handle; or ERR_CLOSED after the commit
 };
@@ -77,6 +79,7 @@ static int redigest(struct blob_upload *u)
             break;
         }
         hasher_update(h, b, (size_t)r);
+        u->bs->redigested_bytes += (uint64_t)r;
         at += (uint64_t)r;
     }
     if (rc)
@@ -164,16 +167,22 @@ int blob_upload_write(struct blob_upload *u, const void *p, size_t n)
     return 0;
 }
 
+static int sync_failed(struct blob_upload *u, int e)
+{
+    u->dead = err_from_errno(e);
+    (void)!ftruncate(u->fd, (off_t)u->synced); // a later look must not take lost pages for bytes
+    u->size = u->synced;
+    return u->dead;
+}
+
 int blob_upload_sync(struct blob_upload *u)
 {
     if (u->dead)
         return u->dead;
-    if (fdatasync(u->fd) == 0)
-        return 0;
-    u->dead = err_from_errno(errno);
-    (void)!ftruncate(u->fd, 0); // a later look must not take lost pages for bytes
-    u->size = 0;
-    return u->dead;
+    if (fdatasync(u->fd))
+        return sync_failed(u, errno);
+    u->synced = u->size;
+    return 0;
 }
 
 int blob_upload_trim(struct blob_upload *u, uint64_t size)
@@ -182,6 +191,7 @@ int blob_upload_trim(struct blob_upload *u, uint64_t size)
         return u->dead;
     if (size > u->size)
         return ERR_RANGE;
+    u->synced = size;
     if (size == u->size)
         return 0;
     if (ftruncate(u->fd, (off_t)size))
@@ -235,6 +245,37 @@ static int publish(struct blob_upload *u, const struct digest *d)
     return fsync(shard) ? err_from_errno(errno) : 0;
 }
 
+// The name under which an upload's outcome is noted: no id has a '='.
+static void outcome_name(const char *id, char out[ID_MAX + 2])
+{
+    out[0] = '=';
+    snprintf(out + 1, ID_MAX + 1, "%s", id);
+}
+
+// A symbolic link comes to be whole, name and text, in one step; nothing ever follows it. It is written once the
+// content was verified and before the file moves, so that a moved file always has one.
+static int outcome_note(struct blob_upload *u, const struct digest *d)
+{
+    char name[ID_MAX + 2], text[DIGEST_TEXT_SIZE];
+    outcome_name(u->name, name);
+    digest_format(d, text);
+    if (unlinkat(u->dir_fd, name, 0) && errno != ENOENT)
+        return err_from_errno(errno);
+    return symlinkat(text, u->dir_fd, name) ? err_from_errno(errno) : 0;
+}
+
+int blob_upload_outcome(struct blob_store *bs, const char *id, struct digest *out)
+{
+    char name[ID_MAX + 2], text[DIGEST_TEXT_SIZE];
+    if (!id_ok(id))
+        return ERR_INVAL;
+    outcome_name(id, name);
+    ssize_t n = readlinkat(bs->uploads_fd, name, text, sizeof text);
+    if (n < 0)
+        return err_from_errno(errno);
+    return digest_parse(text, (size_t)n, out) ? ERR_CORRUPT : 0;
+}
+
 int blob_upload_commit(struct blob_upload *u, const struct digest *expected, uint64_t *out_size)
 {
     if (u->dead)
@@ -242,10 +283,10 @@ int blob_upload_commit(struct blob_upload *u, const struct digest *expected, uin
     if (expected->alg != DIGEST_SHA256 || expected->n != SHA256_BYTES)
         return ERR_UNSUPPORTED;
     int rc = verify(u, expected);
-    if (!rc && fsync(u->fd)) {
-        rc = u->dead = err_from_errno(errno);
-        (void)!ftruncate(u->fd, 0);
-    }
+    if (!rc && fsync(u->fd))
+        rc = sync_failed(u, errno);
+    if (!rc && u->dir_fd == u->bs->uploads_fd)
+        rc = outcome_note(u, expected);
     if (!rc)
         rc = publish(u, expected);
     if (!rc && out_size)
@@ -268,10 +309,13 @@ int blob_upload_discard(struct blob_store *bs, const char *id)
     if (!id_ok(id))
         return ERR_INVAL;
     int rc = 0;
+    char outcome[ID_MAX + 2];
+    outcome_name(id, outcome);
     pthread_mutex_lock(&bs->lock);
     if (blob_upload_is_open(bs, bs->uploads_fd, id))
         rc = ERR_BUSY;
-    else if (unlinkat(bs->uploads_fd, id, 0) && errno != ENOENT)
+    else if ((unlinkat(bs->uploads_fd, id, 0) && errno != ENOENT) ||
+             (unlinkat(bs->uploads_fd, outcome, 0) && errno != ENOENT))
         rc = err_from_errno(errno);
     pthread_mutex_unlock(&bs->lock);
     return rc;

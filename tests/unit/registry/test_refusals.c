@@ -76,6 +76,11 @@ static const struct row {
     {"GET", "/v2/team/other/tags/list", REGIONAL, PUSH, 0, 0, 0, 404, "NAME_UNKNOWN"},
     // lists
     {"GET", APP "/tags/list?n=x", REGIONAL, PULL, 0, 0, 0, 400, "PAGINATION_NUMBER_INVALID"},
+    {"GET", APP "/tags/list?n=%zz", REGIONAL, PULL, 0, 0, 0, 400, "PAGINATION_NUMBER_INVALID"},
+    {"GET", APP "/tags/list?last=%4", REGIONAL, PULL, 0, 0, 0, 400, "PAGINATION_NUMBER_INVALID"},
+    {"GET", "/v2/_catalog?n=%00", REGIONAL, CATALOG, 0, 0, 0, 400, "PAGINATION_NUMBER_INVALID"},
+    {"POST", APP "/blobs/uploads/?digest=%zz", REGIONAL, PUSH, 0, 0, 0, 400, "UNSUPPORTED"},
+    {"PUT", APP "/manifests/" EMPTY_DIGEST, REGIONAL, PUSH, "If-Match", "*", "{}", 400, "UNSUPPORTED"},
     {"GET", APP "/tags/list?n=-1", REGIONAL, PULL, 0, 0, 0, 400, "PAGINATION_NUMBER_INVALID"},
     {"GET", APP "/tags/list?n=", REGIONAL, PULL, 0, 0, 0, 400, "PAGINATION_NUMBER_INVALID"},
     {"GET", "/v2/_catalog?n=1.5", REGIONAL, CATALOG, 0, 0, 0, 400, "PAGINATION_NUMBER_INVALID"},

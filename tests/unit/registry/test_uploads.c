@@ -2,6 +2,12 @@
 // registry/uploads: every way in, over a real store: pieces, ranges, mounts, signed URLs, interruptions.
 #include "tests/unit/registry/registry_fixture.h"
 
+#include "registry/registry_priv.h"
+#include "store/blob_priv.h"
+
+#include <dirent.h>
+#include <pthread.h>
+#include <sqlite3.h>
 #include <sys/resource.h>
 
 #define UPLOADS "/v2/team/app/blobs/uploads/"
@@ -221,6 +227,226 @@ START_TEST(two_requests_cannot_share_an_upload)
 }
 END_TEST
 
+START_TEST(many_pieces_are_digested_once)
+{
+    world_up();
+    enum { PIECES = 40, PIECE = 1000 };
+    AUTO_FREE char *whole = mem_zalloc(PIECES * PIECE);
+    for (int i = 0; i < PIECES * PIECE; i++)
+        whole[i] = (char)(i * 7 + i / 251);
+    AUTO_FREE char *at = upload_start("team/app");
+    for (int i = 0; i < PIECES; i++) {
+        if (i == PIECES / 2) {
+            ck_assert_uint_eq(world_blobs->redigested_bytes, 0);
+            ck_assert_uint_eq(world_service->handles.n_reused, PIECES / 2 - 1);
+            store_down(); // a restart knows only the file
+            store_up();
+        }
+        ck_assert_int_eq(status_of(send_body("PATCH", at, whole + i * PIECE, PIECE)), 202);
+    }
+    char digest[DIGEST_TEXT_SIZE];
+    digest_text(whole, PIECES * PIECE, digest);
+    AUTO_FREE char *end = with_digest(at, digest);
+    ck_assert_int_eq(status_of(send_plain("PUT", end)), 201);
+    ck_assert_uint_eq(world_blobs->redigested_bytes, PIECES / 2 * PIECE);
+    ck_assert_uint_eq(world_service->handles.n_reused, PIECES / 2);
+    ck_assert_uint_eq(world_service->handles.n, 0);
+    ck_assert_ptr_null(world_blobs->open);
+    world_down();
+}
+END_TEST
+
+// A refused piece keeps the handle; what may have left other bytes in the file gives it up; so do the ends.
+START_TEST(handles_rest_only_after_what_was_acknowledged)
+{
+    world_up();
+    AUTO_FREE char *at = upload_start("team/app");
+    ck_assert_uint_eq(world_service->handles.n, 0); // there is no file yet
+    ck_assert_int_eq(status_of(send_body("PATCH", at, "abc", 3)), 202);
+    ck_assert_uint_eq(world_service->handles.n, 1);
+    ck_assert_int_eq(status_of(send_with("PATCH", at, REGIONAL, token_push, "Content-Range", "7-8", "ab", 2, 1)), 416);
+    ck_assert_uint_eq(world_service->handles.n, 1);
+    ck_assert_int_eq(status_of(send_with("PATCH", at, REGIONAL, token_push, "Content-Range", "3-5", "abcd", 4, 2)),
+                     400);
+    ck_assert_uint_eq(world_service->handles.n, 1);
+    ck_assert_int_eq(status_of(send_body("PATCH", at, "def", 3)), 202);
+    AUTO_FREE char *wrong = with_digest(at, EMPTY_DIGEST);
+    ck_assert_int_eq(status_of(send_plain("PUT", wrong)), 400);
+    ck_assert_uint_eq(world_service->handles.n, 0);
+    ck_assert_int_eq(status_of(send_body("PATCH", at, "ghi", 3)), 202);
+    ck_assert_int_eq(status_of(send_plain("DELETE", at)), 204);
+    ck_assert_uint_eq(world_service->handles.n, 0);
+    ck_assert_ptr_null(world_blobs->open);
+    world_down();
+}
+END_TEST
+
+START_TEST(handles_are_bounded_in_number_and_time)
+{
+    world_up();
+    enum { MANY = 9 };
+    char *at[MANY], digest[DIGEST_TEXT_SIZE];
+    digest_text("xy", 2, digest);
+    world_service->handles.max = 4;
+    for (int i = 0; i < MANY; i++) {
+        at[i] = upload_start("team/app");
+        ck_assert_int_eq(status_of(send_body("PATCH", at[i], "x", 1)), 202);
+    }
+    ck_assert_uint_eq(world_service->handles.n, 4);
+    for (int i = 0; i < 2; i++) // one that had to make room, then one more
+        ck_assert_int_eq(status_of(send_body("PATCH", at[i], "y", 1)), 202);
+    clock_virtual_advance(HANDLES_IDLE_MS - 1);
+    ck_assert_int_eq(status_of(send_body("PATCH", at[2], "y", 1)), 202);
+    clock_virtual_advance(2);
+    registry_uploads_rest(world_service);
+    ck_assert_uint_eq(world_service->handles.n, 1);
+    for (int i = 3; i < MANY; i++)
+        ck_assert_int_eq(status_of(send_body("PATCH", at[i], "y", 1)), 202);
+    for (int i = 0; i < MANY; i++) {
+        AUTO_FREE char *end = with_digest(at[i], digest);
+        ck_assert_int_eq(status_of(send_plain("PUT", end)), 201);
+        free(at[i]);
+    }
+    ck_assert_ptr_null(world_blobs->open);
+    world_down();
+}
+END_TEST
+
+enum { HANDS = 4, TRIES = 25 };
+struct hand {
+    const char *at;
+    int taken, refused, other;
+};
+
+static void *hand_run(void *arg)
+{
+    struct hand *h = arg;
+    for (int i = 0; i < TRIES; i++) {
+        int status = status_of(send_body("PATCH", h->at, "0123456789", 10));
+        h->taken += status == 202;
+        h->refused += status == 409;
+        h->other += status != 202 && status != 409;
+    }
+    return NULL;
+}
+
+START_TEST(requests_that_race_for_an_upload_are_refused_whole)
+{
+    world_up();
+    world_service->handles.max = 1; // two uploads push each other's handle out all the time
+    AUTO_FREE char *a = upload_start("team/app"), *b = upload_start("team/app");
+    struct hand hands[HANDS] = {{.at = a}, {.at = b}, {.at = a}, {.at = b}};
+    pthread_t threads[HANDS];
+    for (int i = 0; i < HANDS; i++)
+        ck_assert_int_eq(pthread_create(&threads[i], NULL, hand_run, &hands[i]), 0);
+    for (int i = 0; i < HANDS; i++)
+        pthread_join(threads[i], NULL);
+    for (int u = 0; u < 2; u++) {
+        int taken = hands[u].taken + hands[u + 2].taken;
+        ck_assert_int_eq(hands[u].other + hands[u + 2].other, 0);
+        ck_assert_int_eq(taken + hands[u].refused + hands[u + 2].refused, 2 * TRIES);
+        ck_assert_int_ge(taken, 1);
+        AUTO_FREE char *whole = mem_alloc((size_t)taken * 10);
+        for (int i = 0; i < taken; i++)
+            memcpy(whole + i * 10, "0123456789", 10);
+        char digest[DIGEST_TEXT_SIZE];
+        digest_text(whole, (size_t)taken * 10, digest);
+        AUTO_FREE char *end = with_digest(u ? b : a, digest);
+        ck_assert_int_eq(status_of(send_plain("PUT", end)), 201);
+    }
+    ck_assert_ptr_null(world_blobs->open);
+    world_down();
+}
+END_TEST
+
+// From outside, as a damaged or full database would: the metadata refuses links until it is called again.
+static void links_fail(bool fail)
+{
+    AUTO_FREE char *path = mem_printf("%s/meta.db", world_dir);
+    sqlite3 *db;
+    ck_assert_int_eq(sqlite3_open(path, &db), SQLITE_OK);
+    ck_assert_int_eq(sqlite3_exec(db,
+                                  fail ? "CREATE TRIGGER t BEFORE INSERT ON links BEGIN SELECT RAISE(ABORT,'no'); END"
+                                       : "DROP TRIGGER t",
+                                  NULL, NULL, NULL),
+                     SQLITE_OK);
+    sqlite3_close(db);
+}
+
+static size_t uploads_left(void)
+{
+    AUTO_FREE char *path = mem_printf("%s/store/uploads", world_dir);
+    DIR *d = opendir(path);
+    size_t n = 0;
+    for (struct dirent *e; d && (e = readdir(d));)
+        n += e->d_name[0] != '.';
+    closedir(d);
+    return n;
+}
+
+// The bytes have become a blob, and then the link could not be written: the same PUT again finds it.
+static void unlinked_commit(const char *last, bool restart)
+{
+    world_up();
+    char digest[DIGEST_TEXT_SIZE];
+    AUTO_FREE char *whole = mem_printf("0123456789%s", last);
+    digest_text(whole, strlen(whole), digest);
+    AUTO_FREE char *at = upload_start("team/app"), *end = with_digest(at, digest);
+    AUTO_FREE char *other = with_digest(at, EMPTY_DIGEST);
+    ck_assert_int_eq(status_of(send_body("PATCH", at, "0123456789", 10)), 202);
+    links_fail(true);
+    for (int i = 0; i < 2; i++) {
+        ck_assert_int_ge(status_of(send_body("PUT", end, last, strlen(last))), 500);
+        ck_assert_int_eq(blob_status("team/app", digest), 404);
+    }
+    if (restart) {
+        store_down();
+        store_up();
+    }
+    links_fail(false);
+    ck_assert_int_eq(status_of(send_plain("PUT", other)), 404); // only as what it was
+    ck_assert_int_eq(status_of(send_body("PATCH", at, "x", 1)), 404);
+    ck_assert_int_eq(status_of(send_body("PUT", end, last, strlen(last))), 201);
+    ck_assert_int_eq(blob_status("team/app", digest), 200);
+    ck_assert_int_eq(status_of(send_plain("GET", at)), 404);
+    ck_assert_uint_eq(uploads_left(), 0);
+    ck_assert_ptr_null(world_blobs->open);
+    world_down();
+}
+
+START_TEST(a_put_whose_link_failed_can_be_repeated)
+{
+    unlinked_commit("", false);
+    unlinked_commit("and the end", false);
+}
+END_TEST
+
+START_TEST(a_put_whose_link_failed_can_be_repeated_after_a_restart)
+{
+    unlinked_commit("", true);
+    unlinked_commit("and the end", true);
+}
+END_TEST
+
+// Another's blob is not to be had by losing one's own file.
+START_TEST(a_lost_file_makes_no_link)
+{
+    world_up();
+    char digest[DIGEST_TEXT_SIZE];
+    blob_push("team/other", "a secret layer", digest);
+    AUTO_FREE char *at = upload_start("team/app"), *end = with_digest(at, digest);
+    ck_assert_int_eq(status_of(send_body("PATCH", at, "any 14 bytes..", 14)), 202);
+    store_down();
+    AUTO_FREE char *file = mem_printf("%s/store/uploads/%s", world_dir, strrchr(at, '/') + 1);
+    ck_assert_int_eq(truncate(file, 0), 0);
+    store_up();
+    ck_assert_int_eq(status_of(send_plain("PUT", end)), 404);
+    ck_assert_int_eq(status_of(send_plain("GET", at)), 404);
+    ck_assert_int_eq(blob_status("team/app", digest), 404);
+    world_down();
+}
+END_TEST
+
 // The client leaves, or the daemon is killed, in the middle of a piece: the bytes that were not acknowledged are gone.
 static void interrupted(bool killed)
 {
@@ -325,7 +551,10 @@ START_TEST(a_large_body_streams_in_bounded_memory)
 }
 END_TEST
 
-CHECK_MAIN("registry/uploads", pieces_with_and_without_range_make_a_blob,
+CHECK_MAIN("registry/uploads", many_pieces_are_digested_once, handles_rest_only_after_what_was_acknowledged,
+           handles_are_bounded_in_number_and_time, requests_that_race_for_an_upload_are_refused_whole,
+           a_put_whose_link_failed_can_be_repeated, a_put_whose_link_failed_can_be_repeated_after_a_restart,
+           a_lost_file_makes_no_link, pieces_with_and_without_range_make_a_blob,
            a_piece_out_of_order_is_416_and_says_where_it_stands, a_wrong_digest_is_400_and_the_upload_stays,
            whole_blobs_come_in_one_request_and_empty_ones_too, cancelled_uploads_are_gone,
            an_upload_belongs_to_its_repository, mounts_need_pull_on_the_source,

@@ -137,6 +137,28 @@ START_TEST(resumed_upload_is_trimmed_to_what_was_acknowledged)
 }
 END_TEST
 
+START_TEST(a_commit_is_noted_until_it_is_discarded)
+{
+    begin();
+    struct blob_upload *u;
+    struct digest d = digest_str("noted"), wrong = digest_str("other"), noted;
+    ck_assert_int_eq(blob_upload_outcome(bs, "u", &noted), ERR_NOTFOUND);
+    ck_assert_int_eq(blob_upload_open(bs, "u", &u), 0);
+    ck_assert_int_eq(blob_upload_write(u, "noted", 5), 0);
+    ck_assert_int_eq(blob_upload_commit(u, &wrong, NULL), ERR_DIGEST);
+    ck_assert_int_eq(blob_upload_outcome(bs, "u", &noted), ERR_NOTFOUND);
+    ck_assert_int_eq(blob_upload_commit(u, &d, NULL), 0);
+    blob_upload_close(u);
+    ck_assert_int_eq(blob_upload_outcome(bs, "u", &noted), 0);
+    ck_assert(digest_equal(&noted, &d));
+    ck_assert_int_eq(blob_upload_outcome(bs, "../u", &noted), ERR_INVAL);
+    ck_assert_int_eq(blob_upload_discard(bs, "u"), 0);
+    ck_assert_int_eq(blob_upload_outcome(bs, "u", &noted), ERR_NOTFOUND);
+    expect_blob(&d, "noted");
+    end();
+}
+END_TEST
+
 START_TEST(second_copy_removes_its_upload_file)
 {
     begin();
@@ -297,7 +319,7 @@ START_TEST(full_disk_loses_nothing_that_was_acknowledged)
 END_TEST
 
 CHECK_MAIN("store/blob", upload_commits_and_reads_back, wrong_digest_leaves_the_upload,
-           resumed_upload_is_trimmed_to_what_was_acknowledged, second_copy_removes_its_upload_file,
-           a_torn_blob_is_replaced, names_cannot_leave_the_directory, symlinks_are_not_followed,
-           abandoned_files_expire_open_ones_do_not, memory_may_end_anywhere,
+           resumed_upload_is_trimmed_to_what_was_acknowledged, a_commit_is_noted_until_it_is_discarded,
+           second_copy_removes_its_upload_file, a_torn_blob_is_replaced, names_cannot_leave_the_directory,
+           symlinks_are_not_followed, abandoned_files_expire_open_ones_do_not, memory_may_end_anywhere,
            full_disk_loses_nothing_that_was_acknowledged)
