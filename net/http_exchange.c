@@ -380,7 +380,7 @@ static enum MHD_Result exchange_begin(struct http_exchange *ex, struct MHD_Conne
         return MHD_YES;
     answer_inline(ex, &resp);
     // A small body is read and dropped, so that the connection lives on; a large or endless one is not waited for.
-    return length > HTTP_DISCARD_MAX || chunked ? answer_send(ex) : MHD_YES;
+    return length > HTTP_DRAIN_MAX || chunked ? answer_send(ex) : MHD_YES;
 }
 
 // Room for n more bytes of uploads? Every upload may hold a little whatever the others hold, so none waits for another.

@@ -297,11 +297,11 @@ START_TEST(test_too_large)
 {
     up_with(plain, 2, 64);
     int fd = dial();
-    struct answer a = ask(fd, "PUT /x HTTP/1.1\r\nHost: h\r\nContent-Length: 100001\r\n\r\n"); // at once, no body sent
+    struct answer a = ask(fd, "PUT /x HTTP/1.1\r\nHost: h\r\nContent-Length: 9000000\r\n\r\n"); // at once, no body sent
     ck_assert_int_eq(a.status, 413);
     close(fd);
     fd = dial();
-    a = ask(fd, "GET /x HTTP/1.1\r\nHost: h\r\nContent-Length: 70000\r\n\r\n");
+    a = ask(fd, "GET /x HTTP/1.1\r\nHost: h\r\nContent-Length: 9000000\r\n\r\n");
     ck_assert_int_eq(a.status, 413);
     close(fd);
     fd = dial(); // chunked past the ceiling: found out on the way, answered at the end, connection lives
@@ -313,6 +313,12 @@ START_TEST(test_too_large)
     say(fd, piece);
     say(fd, piece);
     ck_assert_int_eq(ask(fd, "0\r\n\r\n").status, 413);
+    ck_assert_int_eq(ask(fd, "GET /x HTTP/1.1\r\nHost: h\r\n\r\n").status, 200);
+    say(fd, "PUT /x HTTP/1.1\r\nHost: h\r\nContent-Length: 120000\r\n\r\n"); // not so large: dropped, connection lives
+    memset(piece, 'x', sizeof piece);
+    piece[60000] = 0;
+    say(fd, piece);
+    ck_assert_int_eq(ask(fd, piece).status, 413);
     ck_assert_int_eq(ask(fd, "GET /x HTTP/1.1\r\nHost: h\r\n\r\n").status, 200);
     close(fd);
     fd = dial();
