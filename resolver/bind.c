@@ -25,10 +25,11 @@ static bool is_wildcard(const struct ip *ip)
 // buffers, which accepted sockets inherit. All of it is a courtesy that an old kernel may refuse.
 static void tune(int fd, int family, int type)
 {
-    int omit4 = IP_PMTUDISC_OMIT, omit6 = IPV6_PMTUDISC_OMIT, in = TCP_RCVBUF_BYTES, out = TCP_SNDBUF_BYTES;
+    int omit4 = IP_PMTUDISC_OMIT, omit6 = IPV6_PMTUDISC_OMIT, in = TCP_RCVBUF_BYTES, out = TCP_SNDBUF_BYTES, on = 1;
     if (type == SOCK_STREAM) {
         (void)setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &in, sizeof in);
         (void)setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &out, sizeof out);
+        (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on); // answers leave whole: nothing to wait for
     } else if (family == AF_INET6) {
         (void)setsockopt(fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, &omit6, sizeof omit6);
     } else {

@@ -265,11 +265,11 @@ static bool find_name(const struct dns_writer *w, const uint8_t *name, uint16_t 
     return false;
 }
 
-void dns_write_name(struct dns_writer *w, const uint8_t *name, size_t n)
+// The labels of `name` up to a pointer or the root.
+static void write_labels(struct dns_writer *w, const uint8_t *name, const uint8_t *end)
 {
-    const uint8_t *end = name + n;
     size_t known = w->n_offsets; // labels of this very name come into use when it stands whole
-    while (!w->full && name < end && *name) {
+    for (; !w->full && name < end && *name; name += 1u + *name) {
         uint16_t at;
         size_t added = w->n_offsets;
         w->n_offsets = known;
@@ -282,9 +282,16 @@ void dns_write_name(struct dns_writer *w, const uint8_t *name, size_t n)
         if (w->n_offsets < DNS_COMPRESS_MAX && w->n < 0x4000)
             w->offsets[w->n_offsets++] = (uint16_t)w->n;
         dns_write_bytes(w, name, 1u + *name);
-        name += 1u + *name;
     }
     dns_write_bytes(w, "", 1);
+}
+
+void dns_write_name(struct dns_writer *w, const uint8_t *name, size_t n)
+{
+    size_t known = w->n_offsets;
+    write_labels(w, name, name + n);
+    if (w->full)
+        w->n_offsets = known; // nothing may point to a name without an end
 }
 
 void dns_write_rr_head(struct dns_writer *w, const uint8_t *name, size_t n, enum dns_type type, uint32_t ttl)

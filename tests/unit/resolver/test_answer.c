@@ -2,6 +2,8 @@
 // resolver/answer: every row of the answer table, in both kinds of views, judged through ldns.
 #include "resolver/answer.h"
 
+#include "base/bytes.h"
+#include "base/mem.h"
 #include "tests/support/check_main.h"
 #include "tests/unit/resolver/fixture.h"
 
@@ -270,6 +272,96 @@ START_TEST(what_does_not_fit_is_truncated_over_udp_and_whole_over_tcp)
 }
 END_TEST
 
+// Thirteen name servers of 64 addresses each: more glue than a pointer reaches.
+START_TEST(a_response_larger_than_pointers_reach_is_whole)
+{
+    AUTO_BUF struct buf b;
+    buf_init(&b, 1 << 20);
+    buf_str(&b, "version: 1\ndomain: example.io\nhostmaster: h@example.io\nregions:\n");
+    for (int i = 0; i < 13; i++) {
+        buf_printf(&b, "  - name: region%d\n    peer: 192.0.2.%d:8443\n    stamps:\n      - { name: a, ipv6: [", i,
+                   i + 1);
+        for (int k = 1; k <= 32; k++)
+            buf_printf(&b, "%s\"2001:db8:%x::%x\"", k > 1 ? ", " : "", i + 1, k);
+        buf_str(&b, "], ipv4: [");
+        for (int k = 1; k <= 32; k++)
+            buf_printf(&b, "%s192.0.%d.%d", k > 1 ? ", " : "", i + 1, k);
+        buf_str(&b, "] }\n");
+    }
+    buf_str(&b, "name_servers: [a.region0");
+    for (int i = 1; i < 13; i++)
+        buf_printf(&b, ", a.region%d", i);
+    buf_str(&b, "]\nregistries:\n  - name: contoso\n    replicas:\n      - { region: region0, stamp: a }\n"
+                "routing: { order: [region0");
+    for (int i = 1; i < 13; i++)
+        buf_printf(&b, ", region%d", i);
+    buf_str(&b, "] }\n");
+    struct topology *t = fixture_parse(buf_cstr(&b));
+    struct answer_context c = {.topology = t, .transport = ANSWER_TCP, .source = fixture_ip("192.0.2.99")};
+    struct fixture_answer a;
+    fixture_ask(&c, "example.io", T_NS, 4096, &a);
+    ck_assert(!ldns_pkt_tc(a.pkt) && a.info.rcode == 0);
+    ck_assert_uint_eq(ldns_pkt_ancount(a.pkt), 13);
+    ck_assert_uint_gt(a.n, 0x4000);
+    size_t n_glue = ldns_rr_list_rr_count(ldns_pkt_additional(a.pkt));
+    ck_assert_uint_eq(n_glue, 13 * 64);
+    for (size_t i = 0; i < n_glue; i++) {
+        char want[64];
+        ldns_rr *rr = ldns_rr_list_rr(ldns_pkt_additional(a.pkt), i);
+        AUTO_FREE char *owner = ldns_rdf2str(ldns_rr_owner(rr));
+        snprintf(want, sizeof want, "a.region%zu.fe.example.io.", i / 64);
+        ck_assert_str_eq(owner, want);
+        ck_assert_uint_eq(ldns_rdf_data(ldns_rr_rdf(rr, 0))[i % 64 < 32 ? 2 : 5], i / 64 + 1);
+    }
+    fixture_answer_done(&a);
+    for (int edns = -1; edns <= 1232; edns += 77) { // over UDP: the name servers fit or TC, the glue as it fits
+        c.transport = ANSWER_UDP;
+        fixture_ask(&c, "example.io", T_NS, edns, &a);
+        ck_assert_uint_le(a.n, edns < 512 ? 512 : (size_t)edns);
+        ck_assert_uint_eq(ldns_pkt_ancount(a.pkt), ldns_pkt_tc(a.pkt) ? 0 : 13);
+        ck_assert_uint_eq(ldns_rr_list_rr_count(ldns_pkt_additional(a.pkt)) % 32, 0);
+        fixture_answer_done(&a);
+    }
+    snapshot_unref(t);
+}
+END_TEST
+
+// Every size a client may offer, for answers of 1 to 32 addresses: whole and the same as over TCP, or TC and empty.
+START_TEST(whole_or_truncated_at_every_size)
+{
+    unsigned n_whole = 0, n_cut = 0;
+    for (int n = 1; n <= 32; n += 3) {
+        char yaml[8192];
+        size_t at =
+            (size_t)snprintf(yaml, sizeof yaml,
+                             "version: 1\ndomain: example.io\nhostmaster: h@example.io\nregions:\n"
+                             "  - name: eastus\n    peer: 192.0.2.1:8443\n    stamps:\n      - { name: eus-1, ipv6: [");
+        for (int i = 1; i <= n; i++)
+            at += (size_t)snprintf(yaml + at, sizeof yaml - at, "%s\"2001:db8::%x\"", i > 1 ? ", " : "", i);
+        snprintf(yaml + at, sizeof yaml - at,
+                 "] }\nname_servers: [eus-1.eastus]\nregistries:\n  - name: contoso\n    regional_endpoints: enabled\n"
+                 "    replicas:\n      - { region: eastus, stamp: eus-1 }\nrouting: { order: [eastus] }\n");
+        struct topology *t = fixture_parse(yaml);
+        struct health_verdicts *v = fixture_verdicts(t, 1); // down: an EDE text wants room too
+        struct answer_context c = {.topology = t, .health = v, .source = fixture_ip("192.0.2.99")};
+        for (int edns = 500; edns <= 1300; edns += 7) {
+            struct fixture_answer a;
+            fixture_ask(&c, "contoso.eastus.geo.example.io", T_AAAA, edns, &a);
+            ck_assert_uint_le(a.n, edns < 512 ? 512 : edns > 1232 ? 1232 : (size_t)edns);
+            bool cut = ldns_pkt_tc(a.pkt);
+            ck_assert_uint_eq(ldns_pkt_ancount(a.pkt), cut ? 0 : (unsigned)n + 1);
+            n_cut += cut;
+            n_whole += !cut;
+            fixture_answer_done(&a);
+        }
+        snapshot_unref(v);
+        snapshot_unref(t);
+    }
+    ck_assert(n_cut > 100 && n_whole > 100);
+}
+END_TEST
+
 CHECK_MAIN("resolver/answer", every_row_of_the_table, a_private_listener_takes_its_own_sources_only,
            apexes_have_soa_and_ns_with_glue, a_regional_name_answers_the_same_when_its_region_is_down_and_says_so,
-           without_a_topology_all_is_servfail, what_does_not_fit_is_truncated_over_udp_and_whole_over_tcp)
+           without_a_topology_all_is_servfail, what_does_not_fit_is_truncated_over_udp_and_whole_over_tcp,
+           a_response_larger_than_pointers_reach_is_whole, whole_or_truncated_at_every_size)
