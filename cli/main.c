@@ -20,7 +20,7 @@ static const struct command nouns[] = {
     {"certs", "certificates of a node: names, expiry, renewal", "show | renew", cmd_certs},
     {"config", "check a topology, or what a node has in force", "check", cmd_config},
     {"check-health", "DNS, TLS, challenge and token of every endpoint", "-n REGISTRY", cmd_check_health},
-    {"dns", "why a name leads where it leads", "explain NAME --client ADDR", cmd_dns},
+    {"dns", "why a name leads where it leads; zones as files", "explain | export", cmd_dns},
     {"health", "a node's verdicts on the regions, and forcing one", "show | force", cmd_health},
     {"status", "what a node runs", "", cmd_status},
     {"init", "make the private CA, keys and certificates of all regions", "--topology FILE --out DIR", cmd_init},

@@ -286,6 +286,7 @@ static int dns_explain(struct cli *c, int argc, char **argv)
 
 static const struct command dns_cmds[] = {
     {"explain", "what this resolver answers a client, and why", "NAME --client ADDR", dns_explain},
+    {"export", "a zone of the topology as a master file; asks no node", "--zone D|fe [--expand]", cmd_dns_export},
 };
 
 int cmd_dns(struct cli *c, int argc, char **argv)

@@ -31,6 +31,11 @@ struct option_set;
 #define TOPOLOGY_MAX_BYTES (256u << 20)
 #define REGION_NONE 0xff
 
+// Timers of the SOA records (RFC 1035 section 3.3.13), the same in answers and in exported zones.
+#define SOA_REFRESH_S 3600
+#define SOA_RETRY_S 600
+#define SOA_EXPIRE_S 1209600
+
 typedef uint64_t region_set; // bit i: regions[i]
 
 struct public_key {

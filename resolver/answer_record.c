@@ -6,10 +6,6 @@
 
 #include <string.h>
 
-#define SOA_REFRESH_S 3600
-#define SOA_RETRY_S 600
-#define SOA_EXPIRE_S 1209600
-
 static void rr_head(struct answer *a, enum dns_type type, uint32_t ttl)
 {
     dns_write_rr_head(&a->w, a->owner_n ? a->owner : NULL, a->owner_n, type, ttl);

@@ -6,7 +6,7 @@ MERIDIAN = os.path.abspath(sys.argv.pop(1))
 SOURCE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 TOPOLOGY = os.path.join(SOURCE, "examples", "three-regions", "topology.yaml")
 GROUPS = {"registry": ["list", "show"], "replication": ["list", "status", "wait"], "certs": ["show", "renew"],
-          "user": ["list", "add", "passwd", "grant", "revoke", "remove"], "config": ["check"], "dns": ["explain"],
+          "user": ["list", "add", "passwd", "grant", "revoke", "remove"], "config": ["check"], "dns": ["explain", "export"],
           "health": ["show", "force"]}
 SINGLES = ["show-endpoints", "login", "check-health", "init", "status"]
 

@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: Apache-2.0
+// Zones written out; see dns_zone.h. Restates what resolver/answer_name.c says of each name, because a room above may
+// not be asked; the differential test holds the two together: every name, by a stock server against ours.
+#include "cli/dns_zone.h"
+
+#include "base/mem.h"
+
+#include <string.h>
+
+// A name in absolute form, "" if the topology's parts do not make one (validation lets no such pass).
+struct text {
+    char s[HOSTNAME_TEXT_SIZE];
+};
+
+static struct text name_of(const struct zone *z, enum name_kind kind, const char *label, const char *region,
+                           const char *stamp)
+{
+    struct text x;
+    if (hostname_format(kind, z->t->domain, label, region, stamp, x.s))
+        x.s[0] = 0;
+    return x;
+}
+
+static struct text frontend_of(const struct zone *z, uint8_t region, uint8_t stamp)
+{
+    const struct region *r = &z->t->regions[region];
+    return name_of(z, NAME_FRONTEND, NULL, r->name, r->stamps[stamp].name);
+}
+
+static void write_names(const struct zone *z, const char *owner, uint32_t ttl, const char *type, const char *target)
+{
+    fprintf(z->out, "%s. %u IN %s %s.\n", owner, (unsigned)ttl, type, target);
+}
+
+static void write_address(const struct zone *z, const char *owner, uint32_t ttl, const struct ip *ip)
+{
+    char text[IP_TEXT_SIZE];
+    fprintf(z->out, "%s. %u IN %s %s\n", owner, (unsigned)ttl, ip_is_v4(ip) ? "A" : "AAAA", ip_format(ip, text));
+}
+
+static void write_stamp(const struct zone *z, uint8_t region, uint8_t stamp)
+{
+    struct text owner = frontend_of(z, region, stamp);
+    const struct stamp *s = &z->t->regions[region].stamps[stamp];
+    for (size_t i = 0; i < s->n_ipv4; i++)
+        write_address(z, owner.s, z->t->ttl.frontend, &s->ipv4[i]);
+    for (size_t i = 0; i < s->n_ipv6; i++)
+        write_address(z, owner.s, z->t->ttl.frontend, &s->ipv6[i]);
+}
+
+static void write_servers(const struct zone *z, const char *owner)
+{
+    for (size_t i = 0; i < z->t->n_name_servers; i++) {
+        const struct name_server *ns = &z->t->name_servers[i];
+        write_names(z, owner, z->t->ttl.ns, "NS", frontend_of(z, ns->region, ns->stamp).s);
+    }
+}
+
+// The mailbox as a name. Validation lets nothing into its local part that would need an escape.
+static void write_mailbox(const struct zone *z, const char *address)
+{
+    const char *at = strchr(address, '@');
+    fprintf(z->out, "%.*s.%s.", (int)(at - address), address, at + 1);
+}
+
+static void write_head(const struct zone *z, const char *apex)
+{
+    const struct topology *t = z->t;
+    const struct name_server *first = &t->name_servers[0];
+    fprintf(z->out, "; %s, version %llu of the topology, view %s\n", apex, (unsigned long long)t->version,
+            z->view ? z->view->name : "public");
+    fprintf(z->out, "%s. %u IN SOA %s. ", apex, (unsigned)t->ttl.soa, frontend_of(z, first->region, first->stamp).s);
+    write_mailbox(z, t->hostmaster);
+    fprintf(z->out, " %u %u %u %u %u\n", (unsigned)(uint32_t)t->version, SOA_REFRESH_S, SOA_RETRY_S, SOA_EXPIRE_S,
+            (unsigned)t->ttl.negative);
+    write_servers(z, apex);
+}
+
+static struct text frontend_apex(const struct zone *z)
+{
+    struct text x;
+    snprintf(x.s, sizeof x.s, "fe.%s", z->t->domain);
+    return x;
+}
+
+void zone_write_frontend(const struct zone *z)
+{
+    write_head(z, frontend_apex(z).s);
+    for (size_t i = 0; i < z->t->n_regions; i++)
+        for (size_t k = 0; k < z->t->regions[i].n_stamps; k++)
+            write_stamp(z, (uint8_t)i, (uint8_t)k);
+}
+
+// ---- D ----
+
+// Would a region take global clients, drained or not?
+static bool takes(const struct registry *r, uint8_t region, bool drained)
+{
+    const struct replica *rep = registry_replica(r, region);
+    return rep && rep->global_routing && rep->drained == drained;
+}
+
+// Where the global name leads with all regions up: design section 4, step 3.
+static uint8_t pinned_region(const struct zone *z, const struct registry *r)
+{
+    for (int drained = 0; drained < 2; drained++) {
+        if (z->pin != REGION_NONE && takes(r, z->pin, drained))
+            return z->pin;
+        for (size_t i = 0; i < z->t->n_regions; i++)
+            if (takes(r, z->t->routing_order[i], drained))
+                return z->t->routing_order[i];
+    }
+    return REGION_NONE;
+}
+
+// The view's private addresses for a name; returns how many.
+static size_t write_private(const struct zone *z, const struct registry *r, enum name_kind kind, uint8_t region,
+                            const char *owner)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < r->n_private_endpoints; i++) {
+        const struct private_endpoint *pe = r->private_endpoints[i];
+        if (!z->view || &z->t->views[pe->view] != z->view)
+            continue;
+        for (size_t k = 0; k < pe->n_members; k++) {
+            const struct private_member *m = &pe->members[k];
+            if (m->kind != kind || m->region != region)
+                continue;
+            write_address(z, owner, z->t->ttl.private_, &m->ip);
+            n++;
+        }
+    }
+    return n;
+}
+
+// A public name and, where there are private endpoints, the private one behind it. `region`: REGION_NONE for global.
+static void write_endpoint(const struct zone *z, const struct registry *r, enum name_kind kind, uint8_t region,
+                           uint32_t ttl)
+{
+    uint8_t to = region == REGION_NONE ? pinned_region(z, r) : region;
+    const struct replica *rep = to == REGION_NONE ? NULL : registry_replica(r, to);
+    if (!rep)
+        return; // validation lets no such registry pass
+    const char *region_name = region == REGION_NONE ? NULL : z->t->regions[region].name;
+    struct text owner = name_of(z, kind, r->label, region_name, NULL);
+    struct text frontend = frontend_of(z, to, rep->stamp);
+    if (r->n_private_endpoints == 0) {
+        write_names(z, owner.s, ttl, "CNAME", frontend.s);
+        return;
+    }
+    struct text hop = name_of(z, hostname_private_of(kind), r->label, region_name, NULL);
+    write_names(z, owner.s, ttl, "CNAME", hop.s);
+    if (write_private(z, r, kind, region, hop.s) == 0)
+        write_names(z, hop.s, z->t->ttl.private_, "CNAME", frontend.s);
+}
+
+static void write_registry(const struct zone *z, const struct registry *r)
+{
+    bool data = r->data_endpoints || r->n_private_endpoints; // the first private endpoint switches them on
+    write_endpoint(z, r, NAME_GLOBAL, REGION_NONE, z->t->ttl.global);
+    for (size_t i = 0; i < r->n_replicas; i++) {
+        if (r->regional_endpoints)
+            write_endpoint(z, r, NAME_REGIONAL, r->replicas[i].region, z->t->ttl.regional);
+        if (data)
+            write_endpoint(z, r, NAME_DATA, r->replicas[i].region, z->t->ttl.data);
+    }
+}
+
+void zone_write_main(const struct zone *z)
+{
+    const struct topology *t = z->t;
+    write_head(z, t->domain);
+    write_servers(z, frontend_apex(z).s);
+    for (size_t i = 0; i < t->n_name_servers; i++)
+        write_stamp(z, t->name_servers[i].region, t->name_servers[i].stamp);
+    for (size_t i = 0; i < t->n_registries; i++)
+        write_registry(z, &t->registries[i]);
+}

@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+// A zone of the topology as a master file (RFC 1035 section 5): fe.D, which is static, and D with every name written
+// out, as the resolver answers it in one view while all regions are up (design section 3).
+//
+//   struct zone z = {.t = t, .view = NULL, .pin = REGION_NONE, .out = stdout};
+//   zone_write_frontend(&z);
+//   zone_write_main(&z);
+//
+// Streams: memory does not grow with the zone. Errors of writing stay in the stream (ferror). Called by `dns export`.
+#ifndef MERIDIAN_CLI_DNS_ZONE_H
+#define MERIDIAN_CLI_DNS_ZONE_H
+
+#include "config/topology.h"
+
+#include <stdio.h>
+
+struct zone {
+    const struct topology *t;
+    const struct view *view; // NULL: public
+    uint8_t pin;             // region that global names prefer, as an override would; REGION_NONE: the operator's order
+    FILE *out;
+};
+
+void zone_write_frontend(const struct zone *z); // fe.D
+void zone_write_main(const struct zone *z);     // D, with the delegation of fe.D and its glue
+
+#endif

@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: Apache-2.0
+"""meridian dns export: zones of a topology as master files. What they hold is stated here name by name; that they answer
+as the resolver does is the differential test's to show."""
+import os, shutil, subprocess, sys, tempfile, unittest
+
+MERIDIAN = os.path.abspath(sys.argv.pop(1))
+CHECKZONE = shutil.which("named-checkzone", path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/bin")
+TOPOLOGY = """\
+version: 42
+domain: example.io
+hostmaster: dns-admin@example.net
+regions:
+  - { name: eastus, stamps: [{ name: eus-1, ipv4: [192.0.2.1], ipv6: ["2001:db8::1"] }, { name: eus-2, ipv4: [192.0.2.9] }], peer: "192.0.2.1:8443" }
+  - { name: westeurope, stamps: [{ name: weu-1, ipv4: [192.0.2.2, 192.0.2.3] }], peer: "192.0.2.2:8443" }
+  - { name: southeastasia, stamps: [{ name: sea-1, ipv6: ["2001:db8::3"] }], peer: "192.0.2.4:8443" }
+name_servers: [weu-1.westeurope, eus-1.eastus]
+registries:
+  - name: contoso
+    regional_endpoints: enabled
+    replicas: [{ region: eastus, stamp: eus-2 }, { region: westeurope }]
+  - name: plain
+    hash: abcdefgh01234567
+    data_endpoints: enabled
+    replicas: [{ region: westeurope, drained: true }, { region: eastus, global_routing: false }, { region: southeastasia, drained: true }]
+  - name: tailspin
+    replicas: [{ region: southeastasia }, { region: eastus, drained: true }]
+routing:
+  order: [westeurope, eastus, southeastasia]
+  overrides: [{ clients: 0.0.0.0/0, order: [southeastasia] }]
+views:
+  - { name: corp, sources: [10.1.0.0/16] }
+  - { name: lab, sources: [10.2.0.0/16] }
+private_endpoints:
+  - { name: contoso-corp, registry: contoso, view: corp, addresses: { registry: 10.1.0.4, registry_westeurope: 10.1.0.5, registry_data_westeurope: 10.1.0.6 } }
+ttl: { global: 31s, regional: 301s, data: 302s, frontend: 61s, private: 11s, negative: 62s, soa: 3601s, ns: 3602s }
+"""
+SERVERS = [("{z}", "3602", "NS", "weu-1.westeurope.fe.example.io."), ("{z}", "3602", "NS", "eus-1.eastus.fe.example.io.")]
+GLUE = [("weu-1.westeurope.fe", "61", "A", "192.0.2.2"), ("weu-1.westeurope.fe", "61", "A", "192.0.2.3"),
+        ("eus-1.eastus.fe", "61", "A", "192.0.2.1"), ("eus-1.eastus.fe", "61", "AAAA", "2001:db8::1")]
+SOA = "weu-1.westeurope.fe.example.io. dns-admin.example.net. 42 3600 600 1209600 62"
+
+
+class Export(unittest.TestCase):
+    def setUp(self):
+        self.dir = self.enterContext(tempfile.TemporaryDirectory())
+        self.path = os.path.join(self.dir, "topology.yaml")
+        with open(self.path, "w") as f:
+            f.write(TOPOLOGY)
+
+    def export(self, *words, status=0):
+        r = subprocess.run([MERIDIAN, "dns", "export", "--topology", self.path, *words], capture_output=True, text=True, timeout=30,
+                           cwd=self.dir)
+        self.assertEqual(r.returncode, status, f"{words}\n{r.stdout}{r.stderr}")
+        return r.stdout if status == 0 else r.stdout + r.stderr
+
+    def records(self, *words, apex="example.io"):
+        """(owner below example.io, ttl, type, rdata) of the zone; the file must please named-checkzone."""
+        text = self.export(*words)
+        path = os.path.join(self.dir, "zone")
+        with open(path, "w") as f:
+            f.write(text)
+        if CHECKZONE:
+            r = subprocess.run([CHECKZONE, "-i", "local", "-k", "fail", "-m", "fail", "-n", "fail", "-r", "fail", apex, path],
+                               capture_output=True, text=True, timeout=30)
+            self.assertEqual(r.returncode, 0, r.stdout + r.stderr)
+            self.assertEqual(r.stdout.splitlines(), [f"zone {apex}/IN: loaded serial 42", "OK"])
+        found = []
+        for line in text.splitlines():
+            if not line.startswith(";"):
+                owner, ttl, cls, kind, rdata = line.split(" ", 4)
+                self.assertEqual(cls, "IN")
+                found.append((owner.removesuffix(".example.io.").replace("example.io.", "@"), ttl, kind, rdata))
+        self.assertEqual(len(found), len(set(found)), "a record stands twice")
+        return found
+
+    def of(self, records, *names):
+        return [r for r in records if r[0] in names]
+
+    def test_frontends(self):
+        got = self.records("--zone", "fe", apex="fe.example.io")
+        want = [("fe", "3601", "SOA", SOA)] + [("fe",) + s[1:] for s in SERVERS] + GLUE + [
+            ("eus-2.eastus.fe", "61", "A", "192.0.2.9"), ("sea-1.southeastasia.fe", "61", "AAAA", "2001:db8::3")]
+        self.assertEqual(sorted(got), sorted(want))
+        self.assertEqual(sorted(self.records("--zone", "FE.example.io.", "--expand", apex="fe.example.io")), sorted(want))
+
+    def test_public(self):
+        got = self.records("--zone", "D", "--expand")
+        P = "contoso.privatelink"
+        want = [("@", "3601", "SOA", SOA)] + [("@",) + s[1:] for s in SERVERS] + [("fe",) + s[1:] for s in SERVERS] + GLUE
+        want += [("contoso", "31", "CNAME", f"{P}.example.io."), (P, "11", "CNAME", "weu-1.westeurope.fe.example.io."),
+                 ("plain-abcdefgh01234567", "31", "CNAME", "weu-1.westeurope.fe.example.io."),
+                 ("tailspin", "31", "CNAME", "sea-1.southeastasia.fe.example.io.")]
+        for region, stamp in (("eastus", "eus-2"), ("westeurope", "weu-1")):
+            for word, ttl in (("geo", "301"), ("data", "302")):
+                name, hop = f"contoso.{region}.{word}", f"contoso.{region}.{word}.privatelink"
+                want += [(name, ttl, "CNAME", hop + ".example.io."), (hop, "11", "CNAME", f"{stamp}.{region}.fe.example.io.")]
+        for region, stamp in (("eastus", "eus-1"), ("westeurope", "weu-1"), ("southeastasia", "sea-1")):
+            want.append((f"plain-abcdefgh01234567.{region}.data", "302", "CNAME", f"{stamp}.{region}.fe.example.io."))
+        self.assertEqual(sorted(got), sorted(want))
+        self.assertEqual(got, self.records("--zone", "example.io", "--expand", "--view", "public", "--pin", "order"))
+        self.assertEqual(got, self.records("--zone", "D", "--expand", "--view", "lab"))  # a view without endpoints
+
+    def test_view(self):
+        public, corp = self.records("--zone", "D", "--expand"), self.records("--zone", "D", "--expand", "--view", "corp")
+        covered = {"contoso.privatelink": "10.1.0.4", "contoso.westeurope.geo.privatelink": "10.1.0.5",
+                   "contoso.westeurope.data.privatelink": "10.1.0.6"}
+        self.assertEqual(sorted(self.of(corp, *covered)), sorted((n, "11", "A", a) for n, a in covered.items()))
+        self.assertEqual([r for r in corp if r[0] not in covered], [r for r in public if r[0] not in covered])
+
+    def test_pins(self):
+        names = ("contoso.privatelink", "plain-abcdefgh01234567", "tailspin")
+        wants = {"eastus": ("eus-2.eastus", "weu-1.westeurope", "sea-1.southeastasia"),  # drained and off do not take it
+                 "southeastasia": ("weu-1.westeurope", "sea-1.southeastasia", "sea-1.southeastasia"),  # all of plain's are drained
+                 "order": ("weu-1.westeurope", "weu-1.westeurope", "sea-1.southeastasia")}
+        for pin, want in wants.items():
+            got = {r[0]: r[3] for r in self.of(self.records("--zone", "D", "--expand", "--pin", pin), *names)}
+            self.assertEqual(tuple(got[n] for n in names), tuple(w + ".fe.example.io." for w in want), pin)
+
+    def test_file(self):
+        path = os.path.join(self.dir, "out.zone")
+        for words, mode in ((("fe",), 0o644), (("D", "--expand"), 0o644), (("D", "--expand", "--view", "corp"), 0o640)):
+            self.assertEqual(self.export("--zone", *words, "-o", path), "")
+            with open(path) as f:
+                self.assertEqual(f.read(), self.export("--zone", *words))
+            self.assertEqual(os.stat(path).st_mode & 0o777, mode)
+        self.assertEqual(sorted(os.listdir(self.dir)), ["out.zone", "topology.yaml"])
+        self.assertIn("not found", self.export("--zone", "fe", "-o", os.path.join(self.dir, "none", "x"), status=1))
+
+    def test_refusals(self):
+        self.assertIn("--expand", self.export("--zone", "D", status=2))
+        self.assertIn("fe.example.io", self.export("--zone", "example.net", status=2))
+        self.assertIn("--zone", self.export(status=2))
+        self.assertIn("corp", self.export("--zone", "D", "--expand", "--view", "corps", status=1))
+        self.assertIn("eastsu", self.export("--zone", "D", "--expand", "--pin", "eastsu", status=1))
+        self.assertIn("-o", self.export("--zone", "fe", "-o", "json", status=2))
+        if os.path.exists("/dev/full"):
+            with open("/dev/full", "w") as full:
+                r = subprocess.run([MERIDIAN, "dns", "export", "--topology", self.path, "--zone", "fe", "-o", "-"], stdout=full,
+                                   stderr=subprocess.PIPE, text=True, timeout=30)
+            self.assertEqual(r.returncode, 1, r.stderr)
+
+
+if __name__ == "__main__":
+    if not CHECKZONE:
+        print("named-checkzone is not installed: zones are not judged by it")
+    unittest.main(verbosity=2)
