@@ -125,7 +125,15 @@ void app_begin_peer(void *ctx, struct http_request *req, struct http_plan *plan)
     struct topology *t = snapshot_get(app->topology);
     const struct region *peer =
         req->peer_cert_fingerprint ? topology_region_by_fingerprint(t, req->peer_cert_fingerprint) : NULL;
-    if (!peer)
+    const char *passed = http_header_get(req, EDGE_HEADER_PASSED);
+    if (peer && passed) { // a client's request that the peer's edge handed on: judged as that client's
+        req->listener = LISTENER_PUBLIC;
+        req->peer_cert_fingerprint = NULL;
+        if (ip_parse(passed, &req->client))
+            refuse(req, plan, 400, "UNSUPPORTED", "the request is malformed");
+        else
+            begin_endpoint(app, req, t, NULL, plan);
+    } else if (!peer)
         refuse(req, plan, 403, "DENIED", "this certificate is not a region's: its fingerprint is not in the topology");
     else if (strcmp(req->path, "/healthz") == 0)
         begin_healthz(app, req, plan, true);

@@ -2,14 +2,19 @@
 // Directories and users; see paths.h.
 #include "daemon/paths.h"
 
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/fd.h"
+#include "base/mem.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <grp.h>
 #include <pwd.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -38,7 +43,7 @@ int paths_of(const struct node *n, struct diag *diag, struct paths *out)
         {p.keys, sizeof p.keys, d, "keys"},
         {p.certs, sizeof p.certs, d, "certs"},
         {p.state, sizeof p.state, d, "state"},
-        {p.last_topology, sizeof p.last_topology, d, "state/topology.last.yaml"},
+        {p.edge_topology, sizeof p.edge_topology, d, "edge-topology.yaml"},
         {p.health_state, sizeof p.health_state, d, "state/health.json"},
         {p.public_sock, sizeof p.public_sock, r, "public.sock"},
         {p.peer_sock, sizeof p.peer_sock, r, "peer.sock"},
@@ -87,34 +92,171 @@ int identity_of(const struct node *n, struct diag *diag, struct identity *out)
     return 0;
 }
 
-static int prepare_dir(const char *path, uid_t uid, gid_t gid, mode_t mode, bool own, struct diag *diag)
+#define LOCK_WAIT_MS 3000
+
+// ---- directories, made so that root trusts no path that the worker or the edge's workers could swap ----
+//
+// data_dir and runtime_dir belong to root; what the worker owns lies below. In runtime_dir the worker may make sockets,
+// but the sticky bit keeps it from touching what is not its own. Each step is taken from the directory before it and
+// follows no symlink.
+
+static int fd_keep(int *fd) // from AUTO_CLOSE to whoever holds it now
 {
-    int rc = dir_make(path, mode & 0777);
-    if (!rc && own && (chown(path, uid, gid) || chmod(path, mode)))
+    int keep = *fd;
+    *fd = -1;
+    return keep;
+}
+
+static int complain(struct diag *diag, const char *path, const char *what, int rc)
+{
+    diag_add(diag, NULL, 0, "%s: %s: %s", path, what, err_text(rc));
+    return rc;
+}
+
+struct dir_spec {
+    const char *name; // below `at`, one component
+    uid_t uid;
+    gid_t gid;
+    mode_t mode;
+};
+
+// Opens, or makes, one directory below another. `label` is for messages.
+static int dir_below(int at, const char *label, const struct dir_spec *d, const struct identity *id, struct diag *diag,
+                     int *out_fd)
+{
+    if (mkdirat(at, d->name, 0700) && errno != EEXIST)
+        return complain(diag, label, "cannot be made", err_from_errno(errno));
+    AUTO_CLOSE int fd = openat(at, d->name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    struct stat st;
+    if (fd < 0 || fstat(fd, &st)) {
+        diag_add(diag, NULL, 0, "%s: must be a directory, not a link or a file", label);
+        return ERR_DENIED;
+    }
+    if (st.st_uid != geteuid() && (st.st_uid != id->uid || d->uid != id->uid)) {
+        diag_add(diag, NULL, 0, "%s: belongs to user %u; give it to user %u, or remove it", label, (unsigned)st.st_uid,
+                 (unsigned)d->uid);
+        return ERR_DENIED;
+    }
+    if (fchown(fd, d->uid, d->gid) || fchmod(fd, d->mode))
+        return complain(diag, label, "owner and mode cannot be set", err_from_errno(errno));
+    *out_fd = fd_keep(&fd);
+    return 0;
+}
+
+// One that the operator names: its parents may be links of the operator's, and are made when they are missing.
+static int dir_named(const char *path, gid_t gid, mode_t mode, struct diag *diag, int *out_fd)
+{
+    int rc = dir_make(path, 0711);
+    AUTO_CLOSE int fd = rc ? -1 : open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (!rc && (fd < 0 || fchown(fd, geteuid(), gid) || fchmod(fd, mode)))
         rc = err_from_errno(errno);
     if (rc)
-        diag_add(diag, NULL, 0, "%s: cannot make this directory ready: %s", path, err_text(rc));
+        return complain(diag, path, "cannot make this directory ready", rc);
+    *out_fd = fd_keep(&fd);
+    return 0;
+}
+
+// Could this user put another directory in the place of `child` in `dir`? Groups: those that the daemon gives it.
+static bool may_swap(const struct stat *dir, const struct stat *child, uid_t uid, const struct identity *id)
+{
+    bool grouped = dir->st_gid == id->gid || dir->st_gid == id->edge_gid;
+    bool writes = dir->st_uid == uid || (grouped && dir->st_mode & S_IWGRP) || dir->st_mode & S_IWOTH;
+    return writes && (dir->st_uid == uid || child->st_uid == uid || !(dir->st_mode & S_ISVTX));
+}
+
+int path_trusted(const char *path, const struct identity *id, struct diag *diag)
+{
+    if (!id->switches)
+        return 0;
+    AUTO_FREE char *real = realpath(path, NULL);
+    struct stat child, dir;
+    if (!real || lstat(real, &child))
+        return complain(diag, path, "cannot be looked at", err_from_errno(errno));
+    while (strcmp(real, "/") != 0) {
+        char *slash = strrchr(real, '/');
+        slash[slash == real] = 0;
+        if (lstat(real, &dir))
+            return complain(diag, real, "cannot be looked at", err_from_errno(errno));
+        if (may_swap(&dir, &child, id->uid, id) || may_swap(&dir, &child, id->edge_uid, id)) {
+            diag_add(diag, NULL, 0,
+                     "%s: the daemon's or the edge's user may write here, and so could put another directory in the "
+                     "place of %s, which root relies on; let root own it",
+                     real, path);
+            return ERR_DENIED;
+        }
+        child = dir;
+    }
+    return 0;
+}
+
+// One daemon per data_dir. Held until the process ends; a predecessor that was killed may take a moment to go.
+static int lock_take(int data_fd, const char *data_dir, struct diag *diag)
+{
+    AUTO_CLOSE int fd = openat(data_fd, "lock", O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return complain(diag, data_dir, "its lock cannot be opened", err_from_errno(errno));
+    for (int64_t until = clock_mono_ms() + LOCK_WAIT_MS; flock(fd, LOCK_EX | LOCK_NB);) {
+        if (errno != EWOULDBLOCK && errno != EINTR)
+            return complain(diag, data_dir, "cannot be locked", err_from_errno(errno));
+        if (clock_mono_ms() >= until) {
+            diag_add(diag, NULL, 0, "%s: another meridiand runs with this data_dir", data_dir);
+            return ERR_BUSY;
+        }
+        clock_sleep_ms(20);
+    }
+    (void)fd_keep(&fd);
+    return 0;
+}
+
+static int prepare_data(const struct node *n, const struct identity *id, struct diag *diag)
+{
+    const struct dir_spec rows[] = {{"store", id->uid, id->edge_gid, 0710},
+                                    {"meta", id->uid, id->gid, 0700},
+                                    {"keys", id->uid, id->gid, 0700},
+                                    {"certs", id->uid, id->gid, 0700},
+                                    {"state", id->uid, id->gid, 0700}};
+    const struct dir_spec blobs = {"blobs", id->uid, id->edge_gid, 02750};
+    AUTO_CLOSE int data = -1;
+    int rc = dir_named(n->data_dir, getegid(), 0711, diag, &data);
+    if (!rc)
+        rc = path_trusted(n->data_dir, id, diag);
+    if (!rc)
+        rc = lock_take(data, n->data_dir, diag);
+    for (size_t i = 0; i < ARRAY_LEN(rows) && !rc; i++) {
+        char label[600];
+        snprintf(label, sizeof label, "%s/%s", n->data_dir, rows[i].name);
+        AUTO_CLOSE int fd = -1, below = -1;
+        rc = dir_below(data, label, &rows[i], id, diag, &fd);
+        if (!rc && i == 0) {
+            snprintf(label, sizeof label, "%s/store/blobs", n->data_dir);
+            rc = dir_below(fd, label, &blobs, id, diag, &below);
+        }
+    }
+    return rc;
+}
+
+static int prepare_runtime(const struct node *n, const struct paths *p, const struct identity *id, struct diag *diag)
+{
+    static const char *const sockets[] = {"public.sock", "peer.sock", "admin.sock"};
+    const struct dir_spec edge = {"edge", geteuid(), getegid(), 0755};
+    AUTO_CLOSE int run = -1, below = -1;
+    int rc = dir_named(n->runtime_dir, id->switches ? id->gid : getegid(), id->switches ? 01771 : 0711, diag, &run);
+    if (!rc)
+        rc = dir_below(run, p->edge_dir, &edge, id, diag, &below);
+    if (!rc)
+        rc = path_trusted(p->edge_dir, id, diag);
+    // What an earlier life left: another user's socket could not be replaced by the worker.
+    for (size_t i = 0; i < ARRAY_LEN(sockets) && !rc; i++) {
+        char beside[32];
+        snprintf(beside, sizeof beside, "%s.new", sockets[i]);
+        unlinkat(run, sockets[i], 0);
+        unlinkat(run, beside, 0);
+    }
     return rc;
 }
 
 int paths_prepare(const struct node *n, const struct paths *p, const struct identity *id, struct diag *diag)
 {
-    char blobs[600];
-    snprintf(blobs, sizeof blobs, "%s/blobs", p->store);
-    const struct {
-        const char *path;
-        gid_t gid;
-        mode_t mode;
-    } rows[] = {
-        {n->data_dir, id->edge_gid, 0710}, {p->store, id->edge_gid, 0710},
-        {blobs, id->edge_gid, 02750},      {p->meta, id->gid, 0700},
-        {p->keys, id->gid, 0700},          {p->certs, id->gid, 0700},
-        {p->state, id->gid, 0700},         {n->runtime_dir, id->edge_gid, 0710},
-    };
-    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-        int rc = prepare_dir(rows[i].path, id->uid, rows[i].gid, rows[i].mode, true, diag);
-        if (rc)
-            return rc;
-    }
-    return prepare_dir(p->edge_dir, geteuid(), getegid(), 0755, true, diag);
+    int rc = prepare_data(n, id, diag); // first: runtime_dir may lie inside
+    return rc ? rc : prepare_runtime(n, p, id, diag);
 }

@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "base/err.h"
+#include "base/fd.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "config/topology.h"
@@ -23,6 +24,7 @@
 #include <unistd.h>
 
 #define TICK_MS 200
+#define RELOAD_EVERY_MS 1000 // however often the worker asks
 
 struct supervisor {
     const struct node *node;
@@ -34,8 +36,9 @@ struct supervisor {
     struct edge_status told; // last status sent to the worker
     pid_t worker;
     int link_fd, sig_fd;
-    bool edge_wanted, edge_due; // due: the worker is ready
-    int64_t edge_try_ms;
+    bool edge_wanted, edge_due;  // due: the worker is ready
+    bool reload_due, link_ended; // the worker asked for a reload; has closed its end
+    int64_t edge_try_ms, reload_ms;
 };
 
 static void log_diag(struct diag *d)
@@ -48,14 +51,31 @@ static void log_diag(struct diag *d)
 
 // ---- the edge ----
 
-static void load_topology(struct supervisor *s)
+// The operator's file when it is good; else the last good one, of which root keeps a copy of its own: what the worker
+// keeps for itself is not root's to read.
+static struct topology *read_topology(const struct supervisor *s)
 {
     struct topology *t = NULL;
-    struct diag d;
-    diag_init(&d);
-    if (topology_load(s->node->topology, &d, &t)) // the worker says why a bad edit is refused
-        topology_load(s->paths->last_topology, NULL, &t);
-    diag_done(&d);
+    AUTO_BUF struct buf text;
+    buf_init(&text, 0);
+    int rc = file_read(s->node->topology, TOPOLOGY_MAX_BYTES, &text);
+    if (!rc) // the worker says why a bad edit is refused
+        rc = topology_parse(buf_cstr(&text), text.n, s->node->topology, NULL, &t);
+    if (rc) {
+        topology_load(s->paths->edge_topology, NULL, &t);
+        return t;
+    }
+    if (!s->topology || memcmp(s->topology->content_hash, t->content_hash, sizeof t->content_hash) != 0) {
+        rc = file_write_atomic(s->paths->edge_topology, buf_cstr(&text), text.n, 0600);
+        if (rc)
+            log_warn("daemon: %s: the last good topology cannot be kept: %s", s->paths->edge_topology, err_text(rc));
+    }
+    return t;
+}
+
+static void load_topology(struct supervisor *s)
+{
+    struct topology *t = read_topology(s);
     if (!t)
         return;
     struct edge_peer *peers = mem_zalloc_array(t->n_regions, sizeof *peers);
@@ -87,6 +107,7 @@ static struct edge_config edge_config_of(struct supervisor *s)
                                 .blob_dir = blobs,
                                 .domain = s->topology->domain,
                                 .region = n->region,
+                                .stamp = n->stamp,
                                 .https = n->https,
                                 .n_https = n->n_https,
                                 .peer = n->peer,
@@ -94,6 +115,7 @@ static struct edge_config edge_config_of(struct supervisor *s)
                                 .shared_pem = s->paths->shared_pem,
                                 .peer_pem = s->paths->peer_pem,
                                 .ca_pem = s->paths->ca_pem,
+                                .pem_owner = s->id->uid,
                                 .user = s->id->switches ? n->edge_user : NULL,
                                 .n_workers = n->edge_workers,
                                 .peers = s->peers,
@@ -102,6 +124,7 @@ static struct edge_config edge_config_of(struct supervisor *s)
 
 static void edge_apply(struct supervisor *s)
 {
+    s->reload_due = false;
     load_topology(s);
     if (!s->topology)
         return;
@@ -133,6 +156,10 @@ static void edge_turn(struct supervisor *s)
         if (clock_mono_ms() >= s->edge_try_ms)
             edge_apply(s);
         return;
+    }
+    if (s->reload_due && clock_mono_ms() >= s->reload_ms) {
+        edge_apply(s);
+        s->reload_ms = clock_mono_ms() + RELOAD_EVERY_MS;
     }
     edge_tick(s->edge);
     struct edge_status now;
@@ -203,14 +230,19 @@ static bool worker_gone(struct supervisor *s, int *out_status)
     return true;
 }
 
+// Few at a time, and reloads as one: a worker that talks without end must not keep us from our signals.
 static void take_messages(struct supervisor *s)
 {
     struct link_message m;
-    while (link_receive(s->link_fd, &m) == 0) {
-        if (m.kind == LINK_READY)
+    int rc = 0;
+    for (int i = 0; i < 64 && !rc && !s->link_ended; i++) {
+        rc = link_receive(s->link_fd, &m);
+        if (!rc && m.kind == LINK_READY)
             s->edge_due = true;
-        else if (m.kind == LINK_RELOAD && s->edge)
-            edge_apply(s);
+        else if (!rc && m.kind == LINK_RELOAD)
+            s->reload_due = true;
+        else if (rc == ERR_CLOSED)
+            s->link_ended = true; // it is about to end, or out of its mind; polling on would spin
     }
 }
 
@@ -242,7 +274,8 @@ static int watch(struct supervisor *s)
 {
     int status = 0;
     for (;;) {
-        struct pollfd fds[2] = {{.fd = s->sig_fd, .events = POLLIN}, {.fd = s->link_fd, .events = POLLIN}};
+        struct pollfd fds[2] = {{.fd = s->sig_fd, .events = POLLIN},
+                                {.fd = s->link_ended ? -1 : s->link_fd, .events = POLLIN}};
         if (poll(fds, 2, TICK_MS) < 0 && errno != EINTR)
             return stop_all(s, 1);
         struct signalfd_siginfo si;

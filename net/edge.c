@@ -3,10 +3,13 @@
 // that outlives the child (the kernel's parent-death signal is tied to the thread that forked).
 //
 // Invariants
-//   1. nginx.conf in the runtime folder has always passed `nginx -t`: a new text is tested beside and renamed.
+//   1. nginx.conf in the runtime folder, with the copies of certificates it names, has always passed `nginx -t`: a new
+//   text is tested beside and renamed.
 //   2. The master leads a process group of its own. Before its pid is reaped the group is killed, so that no worker
 //      keeps a port and the number cannot have been given to anyone else.
-//   3. When the supervisor dies, however it dies, the kernel sends the master SIGTERM and its workers end with it.
+//   3. When the supervisor dies, however it dies, the kernel ends the master; when the master dies, however it dies,
+//   the kernel ends its workers, because it is the first of a process namespace. Where no namespace can be had (not
+//   root), the master gets SIGTERM and ends its workers itself; then only killing both at once leaves workers behind.
 #include "net/edge.h"
 
 #include "base/clock.h"
@@ -14,15 +17,18 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "net/edge_priv.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -31,10 +37,14 @@
 #define EDGE_HEALTHY_MS 60000 // so long a life forgets earlier failures
 #define EDGE_START_MS 8000    // nginx itself retries a taken port for 2.5 s
 #define EDGE_TEST_MS 15000
+#define EDGE_LOG_MAX (16 << 20)
 
 struct edge {
-    char *nginx, *runtime_dir, *conf, *conf_new, *pid_file, *log_file;
-    pid_t pid; // 0: none
+    char *nginx, *runtime_dir, *conf, *conf_new, *pid_file, *log_file, *log_old;
+    struct edge_pems pems; // of the configuration in force
+    pid_t pid;             // 0: none
+    int life_fd;           // the master's sign that we live; -1: no master
+    bool own_space;        // the master leads a process namespace: it calls itself 1
     int64_t started_ms;
     off_t log_from; // where this start's lines begin
     uint32_t backoff_ms;
@@ -43,14 +53,16 @@ struct edge {
 
 // --- children ---
 
-// In the child only: a clean slate, then nginx.
+// In the child only: a clean slate, then nginx. `life`: a pipe whose other end the parent holds.
 static void __attribute__((noreturn))
-child_exec(const struct edge *e, int out_fd, pid_t parent, const char *const argv[])
+child_exec(const struct edge *e, int out_fd, const int life[2], int on_orphaned, const char *const argv[])
 {
     setpgid(0, 0);
-    prctl(PR_SET_PDEATHSIG, SIGTERM);
-    if (getppid() != parent)
-        _exit(126); // the parent died before the line above could bind us to it
+    prctl(PR_SET_PDEATHSIG, on_orphaned);
+    close(life[1]);
+    char c;
+    if (read(life[0], &c, 1) == 0)
+        _exit(126); // the parent died before it could bind us to it; its pid says nothing across namespaces
     struct sigaction dfl = {.sa_handler = SIG_DFL};
     for (int s = 1; s < NSIG; s++)
         sigaction(s, &dfl, NULL);
@@ -69,13 +81,31 @@ child_exec(const struct edge *e, int out_fd, pid_t parent, const char *const arg
     _exit(127);
 }
 
-static pid_t child_start(const struct edge *e, int out_fd, const char *const argv[])
+// out_space NULL: no namespace wanted. The child does nothing but system calls until it is nginx. *out_life is kept
+// open as long as the child lives.
+static pid_t child_start(const struct edge *e, int out_fd, const char *const argv[], bool *out_space, int *out_life)
 {
-    pid_t parent = getpid(), pid = fork();
-    if (pid == 0)
-        child_exec(e, out_fd, parent, argv);
+    int life[2];
+    if (pipe2(life, O_CLOEXEC | O_NONBLOCK))
+        return -1;
+    bool space = out_space && geteuid() == 0;
+    pid_t pid = space ? (pid_t)syscall(SYS_clone, (unsigned long)(CLONE_NEWPID | SIGCHLD), NULL, NULL, NULL, NULL) : -1;
+    if (pid < 0) { // not root, or a container that forbids it
+        space = false;
+        pid = fork();
+    }
+    if (pid == 0) // the first of a namespace is deaf to SIGTERM until nginx listens to it
+        child_exec(e, out_fd, life, space ? SIGKILL : SIGTERM, argv);
     if (pid > 0)
         setpgid(pid, pid); // both sides, so that neither runs ahead of the other
+    close(life[0]);
+    if (pid < 0) {
+        close(life[1]);
+        return -1;
+    }
+    *out_life = life[1];
+    if (out_space)
+        *out_space = space;
     return pid;
 }
 
@@ -106,6 +136,15 @@ static int child_bury(pid_t pid) // kills the group, reaps; the wait status
     return status;
 }
 
+static int master_bury(struct edge *e)
+{
+    int status = child_bury(e->pid);
+    close(e->life_fd);
+    e->life_fd = -1;
+    e->pid = e->status.pid = 0;
+    return status;
+}
+
 // --- configuration ---
 
 // nginx's own words, line by line.
@@ -119,10 +158,11 @@ static void diag_lines(struct diag *diag, char *text)
 static int conf_test(struct edge *e, struct diag *diag)
 {
     int pipe_fd[2];
+    AUTO_CLOSE int life = -1;
     if (pipe2(pipe_fd, O_CLOEXEC))
         return err_from_errno(errno);
     const char *const argv[] = {e->nginx, "-t", "-q", "-p", e->runtime_dir, "-e", "stderr", "-c", e->conf_new, NULL};
-    pid_t pid = child_start(e, pipe_fd[1], argv);
+    pid_t pid = child_start(e, pipe_fd[1], argv, NULL, &life);
     close(pipe_fd[1]);
     AUTO_CLOSE int from = pipe_fd[0];
     if (pid < 0)
@@ -133,11 +173,14 @@ static int conf_test(struct edge *e, struct diag *diag)
     for (;;) {
         struct pollfd p = {.fd = from, .events = POLLIN};
         int64_t left = until - clock_mono_ms();
-        if (left <= 0 || poll(&p, 1, (int)left) == 0)
+        int ready = left > 0 ? poll(&p, 1, (int)left) : 0;
+        if (ready == 0)
             break;
+        if (ready < 0) // a signal
+            continue;
         char more[512];
         ssize_t got = read(from, more, sizeof more);
-        if (got <= 0 && errno != EINTR)
+        if (got < 0 && errno != EINTR)
             break;
         for (ssize_t i = 0; i < got && n < sizeof text - 1; i++)
             text[n++] = more[i];
@@ -158,12 +201,16 @@ static int conf_test(struct edge *e, struct diag *diag)
     return ERR_INVAL;
 }
 
-// Rendered, tested beside, renamed: or the old one stays.
-static int conf_replace(struct edge *e, const struct edge_config *c, struct diag *diag)
+static int conf_write(struct edge *e, const struct edge_config *c, const struct edge_pems *pems, struct diag *diag)
 {
+    struct edge_config mine = *c;
+    mine.region_pem = pems->path[0];
+    mine.shared_pem = pems->path[1];
+    mine.peer_pem = pems->path[2];
+    mine.ca_pem = pems->path[3];
     AUTO_BUF struct buf text;
     buf_init(&text, 0);
-    int rc = edge_render(c, &text, diag);
+    int rc = edge_render(&mine, &text, diag);
     if (rc)
         return rc;
     rc = file_write_atomic(e->conf_new, text.p, text.n, 0600);
@@ -176,9 +223,34 @@ static int conf_replace(struct edge *e, const struct edge_config *c, struct diag
         rc = err_from_errno(errno);
         diag_add(diag, NULL, 0, "%s: %s", e->conf, err_text(rc));
     }
-    if (!rc)
-        e->status.last_error[0] = 0;
     return rc;
+}
+
+// Certificates copied, the text rendered, tested beside, renamed: or the old ones stay.
+static int conf_replace(struct edge *e, const struct edge_config *c, struct diag *diag)
+{
+    struct edge_pems pems;
+    struct diag why;
+    diag_init(&why);
+    int rc = edge_pems_copy(c, &why, &pems);
+    if (rc)
+        snprintf(e->status.last_error, sizeof e->status.last_error, "%.500s", why.n ? why.lines[0] : err_text(rc));
+    for (size_t i = 0; i < why.n; i++)
+        diag_add(diag, NULL, 0, "%s", why.lines[i]);
+    diag_done(&why);
+    if (rc)
+        return rc;
+    rc = conf_write(e, c, &pems, diag);
+    if (rc) {
+        edge_pems_sweep(e->runtime_dir, &e->pems);
+        edge_pems_free(&pems);
+        return rc;
+    }
+    edge_pems_free(&e->pems);
+    e->pems = pems;
+    edge_pems_sweep(e->runtime_dir, &e->pems);
+    e->status.last_error[0] = 0;
+    return 0;
 }
 
 // --- life ---
@@ -203,6 +275,15 @@ static off_t log_size(const struct edge *e)
     return stat(e->log_file, &st) ? 0 : st.st_size;
 }
 
+// What strangers can cause nginx to say must not fill the disk: one old log is kept, both bounded.
+static void log_bound(struct edge *e)
+{
+    if (log_size(e) <= EDGE_LOG_MAX || rename(e->log_file, e->log_old))
+        return;
+    e->log_from = 0;
+    kill(e->pid, SIGUSR1); // nginx opens its log again
+}
+
 static int master_start(struct edge *e)
 {
     unlink(e->pid_file);
@@ -211,7 +292,7 @@ static int master_start(struct edge *e)
     if (log_fd < 0)
         return err_from_errno(errno);
     const char *const argv[] = {e->nginx, "-p", e->runtime_dir, "-e", e->log_file, "-c", e->conf, NULL};
-    pid_t pid = child_start(e, log_fd, argv);
+    pid_t pid = child_start(e, log_fd, argv, &e->own_space, &e->life_fd);
     if (pid < 0)
         return ERR_NOMEM;
     e->pid = e->status.pid = pid;
@@ -247,6 +328,8 @@ static void edge_free(struct edge *e)
     free(e->conf_new);
     free(e->pid_file);
     free(e->log_file);
+    free(e->log_old);
+    edge_pems_free(&e->pems);
     free(e);
 }
 
@@ -261,8 +344,10 @@ static struct edge *edge_new(const struct edge_config *c)
     e->conf_new = mem_printf("%s/nginx.conf.new", c->runtime_dir);
     e->pid_file = mem_printf("%s/nginx.pid", c->runtime_dir);
     e->log_file = mem_printf("%s/nginx.log", c->runtime_dir);
+    e->log_old = mem_printf("%s/nginx.log.1", c->runtime_dir);
+    e->life_fd = -1;
     e->status.state = EDGE_STOPPED;
-    if (e->nginx && e->runtime_dir && e->conf && e->conf_new && e->pid_file && e->log_file)
+    if (e->nginx && e->runtime_dir && e->conf && e->conf_new && e->pid_file && e->log_file && e->log_old)
         return e;
     edge_free(e);
     return NULL;
@@ -273,7 +358,7 @@ static bool master_ready(const struct edge *e)
 {
     AUTO_BUF struct buf b;
     buf_init(&b, 32);
-    return !file_read(e->pid_file, 32, &b) && atol(buf_cstr(&b)) == (long)e->pid;
+    return !file_read(e->pid_file, 32, &b) && atol(buf_cstr(&b)) == (e->own_space ? 1 : (long)e->pid);
 }
 
 int edge_start(const struct edge_config *c, struct diag *diag, struct edge **out)
@@ -297,7 +382,7 @@ int edge_start(const struct edge_config *c, struct diag *diag, struct edge **out
             clock_sleep_ms(5);
             continue;
         }
-        child_bury(e->pid);
+        master_bury(e);
         log_tail(e, ended ? "nginx did not start" : "nginx was not ready in time");
         diag_add(diag, NULL, 0, "%s", e->status.last_error);
         edge_free(e);
@@ -319,8 +404,7 @@ void edge_tick(struct edge *e)
 {
     if (e->status.state == EDGE_RUNNING && child_ended(e->pid)) {
         char why[64];
-        describe_end(child_bury(e->pid), why, sizeof why);
-        e->pid = e->status.pid = 0;
+        describe_end(master_bury(e), why, sizeof why);
         log_tail(e, why);
         backoff(e);
         log_error("edge: %s; next try in %u ms", e->status.last_error, e->backoff_ms);
@@ -333,7 +417,8 @@ void edge_tick(struct edge *e)
             backoff(e);
         } else
             log_info("edge: nginx started again, pid %d", (int)e->pid);
-    }
+    } else if (e->status.state == EDGE_RUNNING)
+        log_bound(e);
 }
 
 void edge_status(const struct edge *e, struct edge_status *out)
@@ -356,7 +441,7 @@ void edge_stop(struct edge *e, unsigned drain_ms)
             kill(e->pid, SIGTERM);
             child_wait(e->pid, 2000);
         }
-        child_bury(e->pid);
+        master_bury(e);
     }
     edge_free(e);
 }

@@ -9,6 +9,10 @@
 //   edge_reload(e, &cfg, &diag)   nginx -t on the new text; refused: the old one stays in force and diag says why
 //   edge_stop(e, drain_ms)        QUIT (drains), then TERM, then KILL of the group
 //
+// Certificates and keys are copied into runtime_dir under names made of their content, and nginx reads the copies: what
+// `nginx -t` has judged is what the master loads, and root opens no path that whoever writes certificates could swap.
+// Started by root, the master leads a process namespace of its own: nothing of nginx outlives it, whoever is killed.
+//
 // Three kinds of server block: public names of this region (certificate of the region), the global names (shared
 // certificate), the peer listener (mutual TLS). Uploads whose id names another region and that arrive at a global name
 // are passed on to that region's peer listener by the edge itself (design section 10):
@@ -36,7 +40,7 @@ struct edge_config { // strings are borrowed; all are checked by edge_render: no
     const char *runtime_dir; // nginx.conf, nginx.pid, nginx.log, http.sock and peer.sock are here; temp paths too
     const char *public_socket, *peer_socket; // of the daemon
     const char *blob_dir;                    // served under the internal location /_blob/
-    const char *domain, *region;
+    const char *domain, *region, *stamp;
     const struct endpoint *https;
     size_t n_https;
     struct endpoint peer;
@@ -44,6 +48,7 @@ struct edge_config { // strings are borrowed; all are checked by edge_render: no
     const char *shared_pem; // *.D and *.privatelink.D
     const char *peer_pem;   // peer identity
     const char *ca_pem;     // verifies peers
+    uid_t pem_owner;        // who may own the four besides ourselves
     const char *user;       // worker's user; NULL: not started by root
     unsigned n_workers;     // 0: auto
     const struct edge_peer *peers;
@@ -73,5 +78,8 @@ void edge_stop(struct edge *e, unsigned drain_ms);   // frees
 // them, nobody else does.
 #define EDGE_HEADER_CLIENT "X-Meridian-Client"       // transport address
 #define EDGE_HEADER_PEER_CERT "X-Meridian-Peer-Cert" // peer listener: verified client certificate, escaped PEM
+// Peer listener, from another region's edge: a client's request passed on, and that client's address. Such a request
+// carries the client's authority only, never that of the region whose certificate brought it.
+#define EDGE_HEADER_PASSED "X-Meridian-Passed-Client"
 
 #endif

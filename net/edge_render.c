@@ -7,13 +7,15 @@
 //      directive, open a block or be read as a variable.
 //   2. Every location that hands a request on sets or blanks every header the daemon believes: add_header and
 //      proxy_set_header of an inner level cancel the outer ones, so they are written out in full each time.
-//   3. A name of another region is never served under this region's or the shared certificate's block: leading
+//   3. What the edge answers by itself is the registry's error JSON with region, stamp and request id, as the daemon's.
+//   4. A name of another region is never served under this region's or the shared certificate's block: leading
 //      wildcards are this region's only, the shared names are one label deep, all else under the domain gets 421.
 #include "net/edge.h"
 
 #include "base/err.h"
 #include "base/mem.h"
 
+#include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
 
@@ -41,6 +43,12 @@ static bool domain_ok(const char *s)
     return n >= 1 && n <= 253 && !s[n] && s[0] != '.' && s[n - 1] != '.' && !strstr(s, "..");
 }
 
+static bool stamp_ok(const char *s)
+{
+    size_t n = s ? strspn(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-") : 0;
+    return n >= 1 && n <= 63 && !s[n];
+}
+
 static int config_check(const struct edge_config *c, struct diag *diag)
 {
     const struct {
@@ -60,8 +68,8 @@ static int config_check(const struct edge_config *c, struct diag *diag)
         diag_add(diag, NULL, 0, "edge: user is not a user name");
         rc = ERR_INVAL;
     }
-    if (!domain_ok(c->domain) || !region_ok(c->region)) {
-        diag_add(diag, NULL, 0, "edge: domain or region is malformed");
+    if (!domain_ok(c->domain) || !region_ok(c->region) || !stamp_ok(c->stamp)) {
+        diag_add(diag, NULL, 0, "edge: domain, region or stamp is malformed");
         rc = ERR_INVAL;
     }
     for (size_t i = 0; i < c->n_peers; i++)
@@ -105,6 +113,7 @@ static void put_frame(struct buf *b, const struct edge_config *c)
                "  keepalive_requests 10000; client_header_buffer_size 4k; large_client_header_buffers 4 16k;\n"
                "  client_max_body_size 0; client_body_buffer_size 256k;\n"
                "  limit_conn_zone $binary_remote_addr zone=by_client:10m; limit_conn_status 429;\n"
+               "  limit_conn_log_level info; log_not_found off;\n"
                "  ssl_protocols TLSv1.2 TLSv1.3; ssl_prefer_server_ciphers off; ssl_session_tickets off;\n"
                "  ssl_ciphers ECDHE+AESGCM:ECDHE+CHACHA20; ssl_session_timeout 1h;\n"
                "  proxy_http_version 1.1; proxy_request_buffering off; proxy_buffering off; proxy_buffer_size 16k; "
@@ -112,6 +121,70 @@ static void put_frame(struct buf *b, const struct edge_config *c)
                "  proxy_next_upstream off; proxy_connect_timeout 5s; proxy_send_timeout 150s;\n"
                "  proxy_read_timeout " PUBLIC_READ_TIMEOUT ";\n"
                "  proxy_ignore_headers X-Accel-Expires X-Accel-Limit-Rate X-Accel-Buffering X-Accel-Charset;\n");
+}
+
+// An absolute target's authority replaces the Host header (RFC 9112 section 3.2.2): the host that chose the server
+// block is the host that the daemon hears. And an answer of the edge's own has a request id when the daemon gave none.
+static void put_maps(struct buf *b)
+{
+    buf_str(b, "  map $request $meridian_host {\n    default $http_host;\n"
+               "    \"~^[^ ]+ +[A-Za-z][A-Za-z0-9+.-]*://(?<authority>[A-Za-z0-9._:\\[\\]-]+)\" $authority;\n  }\n"
+               "  map $upstream_http_x_meridian_request_id $meridian_request_id {\n    default "
+               "$upstream_http_x_meridian_request_id;\n    \"\" $request_id;\n  }\n");
+}
+
+// `name`: an exact location, or a named one. `status` is what stands there unless the error that led here has its own.
+static void put_answer(struct buf *b, const struct edge_config *c, const char *name, int status, const char *code,
+                       const char *message)
+{
+    buf_printf(b, "    location %s {\n      %sdefault_type application/json;\n", name,
+               name[0] == '=' ? "internal; " : "");
+    if (status != 416) // a blob's answer already: it has the daemon's
+        buf_printf(b,
+                   "      add_header X-Meridian-Region %s always; add_header X-Meridian-Stamp %s always;\n"
+                   "      add_header X-Meridian-Request-Id $meridian_request_id always;\n",
+                   c->region, c->stamp);
+    if (status == 503 || status == 429)
+        buf_str(b, "      add_header Retry-After 1 always;\n");
+    buf_printf(b, "      return %d '{\"errors\":[{\"code\":\"%s\",\"message\":\"%s\"}]}';\n    }\n", status, code,
+               message);
+}
+
+// nginx's own codes: 494 and 495 to 497 are about headers and TLS, and 400 to the client.
+static const struct own_error {
+    const char *from; // statuses of nginx
+    int status;
+    const char *code, *message;
+} own_errors[] = {
+    {"400 494 495 496 497", 400, "UNSUPPORTED", "the request is malformed, or not HTTPS"},
+    {"403 404", 404, "UNSUPPORTED", "nothing is served under this path"},
+    {"405 501", 405, "UNSUPPORTED", "this method is not served here"},
+    {"408", 408, "UNSUPPORTED", "the request came too slowly"},
+    {"411 413", 413, "SIZE_INVALID", "the request body is larger than allowed here, or its length is unknown"},
+    {"414", 414, "UNSUPPORTED", "the request target is too long"},
+    {"416", 416, "UNSUPPORTED", "the range is not in the blob"},
+    {"421", 421, "NAME_UNKNOWN", "this host name is not served at this address"},
+    {"429", 429, "TOOMANYREQUESTS", "too many connections from one address"},
+    {"500", 500, "UNKNOWN", "the edge failed to make an answer"},
+    {"502 503", 503, "UNAVAILABLE", "the region is not ready"},
+    {"504", 504, "UNAVAILABLE", "the region did not answer in time"},
+    {"505", 505, "UNSUPPORTED", "this version of HTTP is not spoken here"},
+};
+
+static void put_error_pages(struct buf *b, const char *indent)
+{
+    for (size_t i = 0; i < ARRAY_LEN(own_errors); i++)
+        buf_printf(b, "%serror_page %s =%d /_edge/%d;\n", indent, own_errors[i].from, own_errors[i].status,
+                   own_errors[i].status);
+}
+
+static void put_error_answers(struct buf *b, const struct edge_config *c)
+{
+    for (size_t i = 0; i < ARRAY_LEN(own_errors); i++) {
+        char name[32];
+        snprintf(name, sizeof name, "= /_edge/%d", own_errors[i].status);
+        put_answer(b, c, name, own_errors[i].status, own_errors[i].code, own_errors[i].message);
+    }
 }
 
 static void put_upstreams(struct buf *b, const struct edge_config *c)
@@ -156,7 +229,7 @@ static void put_headers(struct buf *b, const char *indent, const char *cert)
                                         "Upgrade",
                                         "Proxy"};
     buf_printf(b,
-               "%sproxy_set_header Connection \"\";\n%sproxy_set_header Host $http_host;\n"
+               "%sproxy_set_header Connection \"\";\n%sproxy_set_header Host $meridian_host;\n"
                "%sproxy_set_header " EDGE_HEADER_CLIENT " $remote_addr;\n%sproxy_set_header " EDGE_HEADER_PEER_CERT
                " %s;\n",
                indent, indent, indent, indent, cert);
@@ -185,17 +258,11 @@ static void put_shared_locations(struct buf *b, const struct edge_config *c)
         var[k] = 0;
         buf_printf(b, "      add_header %s $upstream_http_%s always;\n", repeated[i], var);
     }
-    buf_str(b, "      error_page 403 404 405 = @blob_gone;\n    }\n"
-               "    location @blob_gone {\n      default_type application/json;\n"
-               "      add_header X-Meridian-Region $upstream_http_x_meridian_region always;\n"
-               "      add_header X-Meridian-Stamp $upstream_http_x_meridian_stamp always;\n"
-               "      add_header X-Meridian-Request-Id $upstream_http_x_meridian_request_id always;\n"
-               "      return 404 '{\"errors\":[{\"code\":\"BLOB_UNKNOWN\",\"message\":\"the blob is not here any "
-               "more\"}]}';\n    }\n"
-               "    location @edge_down {\n      default_type application/json;\n      add_header Retry-After 1 "
-               "always;\n      return 503 '{\"errors\":[{\"code\":\"UNAVAILABLE\",\"message\":\"the region is not "
-               "ready\"}]}';\n    }\n"
-               "    error_page 502 504 = @edge_down;\n");
+    buf_str(b, "      error_page 403 404 = @blob_gone;\n"); // the first that fits counts
+    put_error_pages(b, "      ");
+    buf_str(b, "    }\n");
+    put_answer(b, c, "@blob_gone", 404, "BLOB_UNKNOWN", "the blob is not here any more");
+    put_error_answers(b, c);
 }
 
 static void put_listen(struct buf *b, const struct edge_config *c, const char *options)
@@ -239,23 +306,36 @@ static void put_domain_pattern(struct buf *b, const char *domain)
         buf_printf(b, *domain == '.' ? "\\%c" : "%c", *domain);
 }
 
-// An upload that began in another region goes on there, over that region's peer listener, which never passes on.
+// An upload that began in another region goes on there, over that region's peer listener, which never passes on. The
+// target goes over as the client wrote it, so it must be what nginx took it for: no escape, no dot segment may make
+// another path of it where our certificate opens doors.
 static void put_passed_on(struct buf *b, const struct edge_config *c)
 {
     for (size_t i = 0; i < c->n_peers; i++) {
         const char *r = c->peers[i].region;
-        buf_printf(b,
-                   "    location ~ \"^/v2/.+/blobs/uploads/%s\\.[0-9a-f]+$\" {\n"
-                   "      proxy_pass https://region_%s;\n      proxy_ssl_certificate %s;\n"
-                   "      proxy_ssl_certificate_key %s;\n      proxy_ssl_trusted_certificate %s;\n"
-                   "      proxy_ssl_verify on; proxy_ssl_verify_depth 3; proxy_ssl_server_name on;\n"
-                   "      proxy_ssl_name %s.peer.%s; proxy_ssl_protocols TLSv1.2 TLSv1.3;\n"
-                   "      proxy_ignore_headers X-Accel-Redirect X-Accel-Expires X-Accel-Limit-Rate X-Accel-Buffering "
-                   "X-Accel-Charset;\n",
-                   r, r, c->peer_pem, c->peer_pem, c->ca_pem, r, c->domain);
+        buf_printf(
+            b,
+            "    location ~ \"^/v2/.+/blobs/uploads/%s\\.[0-9a-f]+$\" {\n"
+            "      if ($request_uri !~ \"^/v2/[a-z0-9/._-]+/blobs/uploads/%s\\.[0-9a-f]+([?]|$)\") { return 404; "
+            "}\n"
+            "      proxy_set_header " EDGE_HEADER_PASSED " $remote_addr;\n"
+            "      proxy_pass https://region_%s;\n      proxy_ssl_certificate %s;\n"
+            "      proxy_ssl_certificate_key %s;\n      proxy_ssl_trusted_certificate %s;\n"
+            "      proxy_ssl_verify on; proxy_ssl_verify_depth 3; proxy_ssl_server_name on;\n"
+            "      proxy_ssl_name %s.peer.%s; proxy_ssl_protocols TLSv1.2 TLSv1.3;\n"
+            "      proxy_ignore_headers X-Accel-Redirect X-Accel-Expires X-Accel-Limit-Rate X-Accel-Buffering "
+            "X-Accel-Charset;\n",
+            r, r, r, c->peer_pem, c->peer_pem, c->ca_pem, r, c->domain);
         put_headers(b, "      ", "\"\"");
         buf_str(b, "    }\n");
     }
+}
+
+static void put_misdirected(struct buf *b, const struct edge_config *c)
+{
+    put_answer(b, c, "/", 421, "NAME_UNKNOWN", "this host name is not served at this address");
+    put_error_answers(b, c);
+    buf_str(b, "  }\n");
 }
 
 static void put_global_server(struct buf *b, const struct edge_config *c)
@@ -276,7 +356,7 @@ static void put_global_server(struct buf *b, const struct edge_config *c)
     put_domain_pattern(b, c->domain);
     buf_str(b, "$\";\n");
     put_certificate(b, c->shared_pem, "public");
-    buf_str(b, "    return 421;\n  }\n");
+    put_misdirected(b, c);
 }
 
 static void put_peer_server(struct buf *b, const struct edge_config *c)
@@ -299,10 +379,13 @@ int edge_render(const struct edge_config *c, struct buf *out, struct diag *diag)
     AUTO_BUF struct buf b;
     buf_init(&b, 4 << 20);
     put_frame(&b, c);
+    put_maps(&b);
+    put_error_pages(&b, "  ");
     put_upstreams(&b, c);
     buf_str(&b, "  server {\n"); // unknown names get no handshake; an unknown Host behind a known name gets 421
     put_listen(&b, c, " default_server backlog=1024");
-    buf_str(&b, "    server_name _;\n    ssl_reject_handshake on;\n    return 421;\n  }\n");
+    buf_str(&b, "    server_name _;\n    ssl_reject_handshake on;\n");
+    put_misdirected(&b, c);
     put_region_server(&b, c);
     put_global_server(&b, c);
     put_peer_server(&b, c);

@@ -112,9 +112,33 @@ const char *http_query_get(struct http_request *req, const char *key, size_t nth
     return http_form_get(req, bytes_str(req->query), key, nth);
 }
 
+// A segment that is "." or "..", also when escaped: between the edge, which resolves them to choose a location, and us,
+// who do not, they would make two paths of one.
+static bool dot_segments(const char *path)
+{
+    for (const char *p = path; *p;) {
+        size_t dots = 0;
+        p++; // the slash
+        for (;; dots++) {
+            if (*p == '.')
+                p++;
+            else if (p[0] == '%' && p[1] == '2' && (p[2] == 'e' || p[2] == 'E'))
+                p += 3;
+            else
+                break;
+        }
+        bool ends = !*p || *p == '/' || (p[0] == '%' && p[1] == '2' && (p[2] == 'f' || p[2] == 'F'));
+        if ((dots == 1 || dots == 2) && ends)
+            return true;
+        while (*p && *p != '/')
+            p++;
+    }
+    return false;
+}
+
 int http_request_target(struct http_request *req, const char *target)
 {
-    // origin-form only (RFC 9112 section 3.2.1); visible ASCII and raw bytes above it, no fragment
+    // origin-form only (RFC 9112 section 3.2.1); visible ASCII and raw bytes above it, no fragment, no dot segment
     if (target[0] != '/')
         return ERR_INVAL;
     for (const char *p = target; *p; p++)
@@ -125,6 +149,8 @@ int http_request_target(struct http_request *req, const char *target)
     char *query = arena_strdup(&req->arena, q ? q + 1 : "");
     if (!path || !query)
         return ERR_NOMEM;
+    if (dot_segments(path))
+        return ERR_INVAL;
     req->path = path;
     req->query = query;
     return 0;

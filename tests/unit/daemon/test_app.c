@@ -132,6 +132,38 @@ START_TEST(peers_are_known_by_their_fingerprint)
 }
 END_TEST
 
+// What a region's edge passes on for a client has that client's rights, not the region's.
+START_TEST(passed_on_requests_carry_the_clients_authority_only)
+{
+    setup();
+    static const struct {
+        const char *host, *path, *client;
+        int status;
+    } rows[] = {
+        {"fenced.example.io", "/nothing", "198.51.100.9", 404}, // inside the registry's networks
+        {"fenced.example.io", "/nothing", "203.0.113.5", 403},
+        {"contoso.example.io", "/nothing", "203.0.113.5", 404},
+        {"contoso.example.io", "/certs/v1/renew", "203.0.113.5", 404}, // regions only
+        {"eastus.peer.example.io", "/healthz", "203.0.113.5", 421},
+        {"contoso.example.io", "/nothing", "not an address", 400},
+        {"contoso.example.io", "/nothing", "", 400},
+    };
+    const struct http_app http = {.begin = app_begin_peer, .finish = app_finish, .ctx = &app};
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct http_request *req = http_request_test_new("GET", rows[i].path, rows[i].host);
+        req->listener = LISTENER_PEER;
+        req->peer_cert_fingerprint = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
+        http_request_test_header(req, EDGE_HEADER_PASSED, rows[i].client);
+        struct http_response resp = {0};
+        http_app_test_run(&http, req, 1024, &resp);
+        ck_assert_msg(resp.status == rows[i].status, "%zu: %d, want %d", i, resp.status, rows[i].status);
+        ck_assert(req->listener == LISTENER_PUBLIC && !req->peer_cert_fingerprint);
+        http_request_test_free(req);
+    }
+    snapshot_done(&topology_cell);
+}
+END_TEST
+
 START_TEST(admin_is_for_root_and_the_daemon)
 {
     setup();
@@ -167,4 +199,5 @@ END_TEST
 
 CHECK_MAIN("daemon/app", endpoints_that_do_not_live_here_are_misdirected,
            network_rules_are_judged_by_the_transport_address, health_says_down_when_the_store_takes_no_writes,
-           peers_are_known_by_their_fingerprint, admin_is_for_root_and_the_daemon)
+           peers_are_known_by_their_fingerprint, passed_on_requests_carry_the_clients_authority_only,
+           admin_is_for_root_and_the_daemon)

@@ -62,7 +62,8 @@ static void begin(void *ctx, struct http_request *req, struct http_plan *plan)
 static void finish(void *ctx, const struct http_request *req, struct http_response *resp)
 {
     (void)ctx;
-    (void)http_response_header((struct http_request *)(uintptr_t)req, resp, "X-Meridian-Region", "testia");
+    (void)http_response_header((struct http_request *)(uintptr_t)req, resp, "X-Meridian-Region", "eastus");
+    (void)http_response_header((struct http_request *)(uintptr_t)req, resp, "X-Meridian-Stamp", "tst-1");
 }
 
 // --- one region: two sockets of the daemon, one edge ---
@@ -128,6 +129,8 @@ static void region_config(struct region *r, const char *name)
                                 .blob_dir = r->blobs,
                                 .domain = "example.test",
                                 .region = r->name,
+                                .stamp = "tst-1",
+                                .pem_owner = geteuid(),
                                 .https = &r->https,
                                 .n_https = 1,
                                 .peer = r->peer_at,
@@ -181,6 +184,28 @@ static struct fetch_request to(const struct endpoint *at, const char *url)
     return (struct fetch_request){.url = url, .connect_to = at, .ca_file = ca, .timeout_ms = 15000};
 }
 
+// An answer of the edge's own: the status, the registry's error JSON, region, stamp and request id.
+static void own_answer(const struct fetch_request *q, int status, const char *code)
+{
+    struct fetch_result r;
+    char text[256], want[64];
+    ck_assert_msg(fetch_run(f, q, &r) == 0, "%s: %s", q->url, r.message);
+    ck_assert_msg(r.status == status, "%s: %d, want %d: %s", q->url, r.status, status, buf_cstr(&r.body));
+    snprintf(want, sizeof want, "{\"errors\":[{\"code\":\"%s\",", code);
+    ck_assert_msg(!q->method || strcmp(q->method, "HEAD") != 0 ? strstr(buf_cstr(&r.body), want) == buf_cstr(&r.body)
+                                                               : !r.body.n,
+                  "%s", buf_cstr(&r.body));
+    ck_assert_str_eq(fetch_result_header(&r, "Content-Type", text, sizeof text), "application/json");
+    ck_assert_str_eq(fetch_result_header(&r, "X-Meridian-Region", text, sizeof text), "eastus");
+    const char *once = strstr(buf_cstr(&r.headers), "x-meridian-region:");
+    ck_assert_msg(once && !strstr(once + 1, "x-meridian-region:"), "%s", buf_cstr(&r.headers));
+    ck_assert_str_eq(fetch_result_header(&r, "X-Meridian-Stamp", text, sizeof text), "tst-1");
+    ck_assert_uint_eq(strlen(fetch_result_header(&r, "X-Meridian-Request-Id", text, sizeof text)), 32);
+    bool later = status == 503 || status == 429;
+    ck_assert(later == (fetch_result_header(&r, "Retry-After", text, sizeof text) != NULL));
+    fetch_result_done(&r);
+}
+
 static int status_of(const struct fetch_request *q, char *body, size_t cap)
 {
     struct fetch_result r;
@@ -203,6 +228,7 @@ START_TEST(test_render)
                                .blob_dir = "/blobs",
                                .domain = "example.test",
                                .region = "eastus",
+                               .stamp = "eus-1",
                                .https = &at,
                                .n_https = 1,
                                .peer = local(20445),
@@ -227,7 +253,8 @@ START_TEST(test_render)
                                       "ssl_verify_client on;",
                                       "/blobs/uploads/westeurope\\.[0-9a-f]+$",
                                       "proxy_ssl_name westeurope.peer.example.test;",
-                                      "return 421;",
+                                      "return 421 ",
+                                      "limit_conn_log_level info;",
                                       "alias /blobs/;",
                                       "X-Forwarded-For \"\"",
                                       "large_client_header_buffers 4 16k;"};
@@ -252,6 +279,8 @@ START_TEST(test_render)
     c.domain = "example.test;x";
     ck_assert_int_eq(edge_render(&c, &b, NULL), ERR_INVAL);
     c = good, c.region = "East";
+    ck_assert_int_eq(edge_render(&c, &b, NULL), ERR_INVAL);
+    c = good, c.stamp = "a b";
     ck_assert_int_eq(edge_render(&c, &b, NULL), ERR_INVAL);
     c = good, peers[0].region = "a.*";
     ck_assert_int_eq(edge_render(&c, &b, NULL), ERR_INVAL);
@@ -292,7 +321,7 @@ START_TEST(test_requests)
     for (size_t i = 0; i < ARRAY_LEN(hosts); i++) { // right name in TLS, another in HTTP
         q = to(&one.https, "https://contoso.example.test/");
         q.headers = &hosts[i], q.n_headers = 1;
-        ck_assert_int_eq(status_of(&q, text, sizeof text), 421);
+        own_answer(&q, 421, "NAME_UNKNOWN");
     }
     q = to(&one.https, "https://elsewhere.test/"); // unknown name: no handshake
     ck_assert_int_eq(status_of(&q, text, sizeof text), ERR_CRYPTO);
@@ -319,7 +348,7 @@ START_TEST(test_blobs)
     ck_assert_str_eq(buf_cstr(&r.body), "0123456789");
     ck_assert_str_eq(fetch_result_header(&r, "Docker-Content-Digest", text, sizeof text), "sha256:abc");
     ck_assert_str_eq(fetch_result_header(&r, "ETag", text, sizeof text), "\"sha256:abc\"");
-    ck_assert_str_eq(fetch_result_header(&r, "X-Meridian-Region", text, sizeof text), "testia");
+    ck_assert_str_eq(fetch_result_header(&r, "X-Meridian-Region", text, sizeof text), "eastus");
     ck_assert_str_eq(fetch_result_header(&r, "Content-Type", text, sizeof text), "application/octet-stream");
     ck_assert_uint_eq(strlen(fetch_result_header(&r, "X-Meridian-Request-Id", text, sizeof text)), 32);
     fetch_result_done(&r);
@@ -336,24 +365,41 @@ START_TEST(test_blobs)
     ck_assert_int_eq(r.status, 206);
     ck_assert_str_eq(buf_cstr(&r.body), "234");
     fetch_result_done(&r);
+    range = "Range: bytes=20-";
+    own_answer(&q, 416, "UNSUPPORTED");
     q = to(&one.https, "https://contoso.eastus.geo.example.test/v2/gone/blobs/sha256:1");
-    ck_assert_int_eq(fetch_run(f, &q, &r), 0);
-    ck_assert_int_eq(r.status, 404);
-    ck_assert_ptr_nonnull(strstr(buf_cstr(&r.body), "BLOB_UNKNOWN"));
-    fetch_result_done(&r);
+    own_answer(&q, 404, "BLOB_UNKNOWN");
     q = to(&one.https, "https://contoso.eastus.geo.example.test/_blob/one"); // internal
-    ck_assert_int_eq(status_of(&q, text, sizeof text), 404);
+    own_answer(&q, 404, "BLOB_UNKNOWN");
     http_server_stop(one.s_pub, 100);
     one.s_pub = NULL;
     q = to(&one.https, "https://contoso.eastus.geo.example.test/v2/"); // daemon down
-    ck_assert_int_eq(fetch_run(f, &q, &r), 0);
-    ck_assert_int_eq(r.status, 503);
-    ck_assert_str_eq(fetch_result_header(&r, "Retry-After", text, sizeof text), "1");
-    fetch_result_done(&r);
+    own_answer(&q, 503, "UNAVAILABLE");
+    region_daemon(&one); // it comes back behind the same edge
+    ck_assert_int_eq(status_of(&q, text, sizeof text), 200);
     region_down(&one);
     world_end();
 }
 END_TEST
+
+// Raw bytes over TLS, as no proper client sends them; the answer as openssl shows it.
+static char *raw(const char *request, const char *more_flags)
+{
+    static char text[8192];
+    char file[200], c[700];
+    snprintf(file, sizeof file, "%s/raw", top);
+    ck_assert_int_eq(file_write_atomic(file, request, strlen(request), 0600), 0);
+    snprintf(c, sizeof c, "timeout 10 openssl s_client -quiet -connect 127.0.0.1:%u %s < %s 2>/dev/null",
+             one.https.port, more_flags, file);
+    FILE *p = popen(c, "r");
+    ck_assert_ptr_nonnull(p);
+    size_t n = fread(text, 1, sizeof text - 1, p);
+    text[n] = 0;
+    pclose(p);
+    return text;
+}
+#define AS_GLOBAL "-servername contoso.example.test"
+#define CLOSES "Connection: close\r\n"
 
 START_TEST(test_peers)
 {
@@ -383,21 +429,88 @@ START_TEST(test_peers)
     ck_assert_int_ne(status_of(&q, text, sizeof text), 200);
     static uint8_t body[1 << 20]; // an upload of westeurope, sent to the global name at eastus
     q = to(&one.https, "https://contoso.example.test/v2/a/b/blobs/uploads/westeurope.0a1b?x=1");
-    static const char *const bearer[] = {"Authorization: Bearer abc", "X-Meridian-Peer-Cert: evil"};
-    q.headers = bearer, q.n_headers = 2;
+    static const char *const bearer[] = {"Authorization: Bearer abc", "X-Meridian-Peer-Cert: evil",
+                                         "X-Meridian-Passed-Client: evil"};
+    q.headers = bearer, q.n_headers = 3;
     q.method = "PATCH", q.body = bytes_of(body, sizeof body), q.chunked = true;
     ck_assert_int_eq(status_of(&q, text, sizeof text), 200);
     ck_assert_ptr_nonnull(strstr(text, "PATCH /v2/a/b/blobs/uploads/westeurope.0a1b?x=1 host=contoso.example.test "
                                        "listener=1"));
     ck_assert_ptr_nonnull(strstr(text, "sunk=1048576"));
     ck_assert_ptr_nonnull(strstr(text, "Bearer abc"));
+    ck_assert_ptr_nonnull(strstr(text, "X-Meridian-Passed-Client: 127.0.0.1"));
     ck_assert_ptr_null(strstr(text, "evil"));
     q.url = "https://contoso.example.test/v2/a/b/blobs/uploads/eastus.0a1b"; // its own stays
     ck_assert_int_eq(status_of(&q, text, sizeof text), 200);
     ck_assert_ptr_nonnull(strstr(text, "listener=0"));
+    // targets that would be another path over there
+    static const char *const tricks[] = {
+        "/feed/../v2/a/blobs/uploads/westeurope.0a", "/v2/a%2fb/blobs/uploads/westeurope.0a",
+        "/%76%32/a/blobs/uploads/westeurope.0a",     "/v2/a/blobs/uploads/x/%2e%2e/westeurope.0a",
+        "/v2/a/blobs/uploads/westeurope.0a#x",       "/feed/%2e%2e/v2/a/blobs/uploads/westeurope.0a"};
+    for (size_t i = 0; i < ARRAY_LEN(tricks); i++) {
+        char request[300];
+        snprintf(request, sizeof request, "GET %s HTTP/1.1\r\nHost: contoso.example.test\r\n" CLOSES "\r\n", tricks[i]);
+        char *got = raw(request, AS_GLOBAL);
+        ck_assert_msg(strncmp(got, "HTTP/1.1 404 ", 13) == 0, "%s\n%s", tricks[i], got);
+    }
     region_down(&two);
     q.url = "https://contoso.example.test/v2/a/b/blobs/uploads/westeurope.0a1b";
-    ck_assert_int_eq(status_of(&q, text, sizeof text), 503); // that region is down
+    own_answer(&q, 503, "UNAVAILABLE"); // that region is down
+    region_down(&one);
+    world_end();
+}
+END_TEST
+
+START_TEST(test_own_answers)
+{
+    world();
+    region_config(&one, "eastus");
+    region_up(&one);
+    static char target[20000];
+    memset(target, 'x', sizeof target - 1);
+    AUTO_BUF struct buf b;
+    buf_init(&b, 0);
+    buf_printf(&b, "https://contoso.example.test/%s", target);
+    struct fetch_request q = to(&one.https, buf_cstr(&b));
+    own_answer(&q, 414, "UNSUPPORTED");
+    buf_clear(&b);
+    buf_printf(&b, "A: %s", target);
+    const char *header = buf_cstr(&b);
+    q = to(&one.https, "https://contoso.example.test/");
+    q.headers = &header, q.n_headers = 1;
+    own_answer(&q, 400, "UNSUPPORTED"); // too large a header
+    q = to(&one.https, "https://contoso.example.test/");
+    q.method = "TRACE";
+    own_answer(&q, 405, "UNSUPPORTED");
+    q.method = "HEAD", q.url = "https://contoso.example.test/_blob/x";
+    own_answer(&q, 404, "BLOB_UNKNOWN");
+    static const struct {
+        const char *request;
+        int status;
+    } rows[] = {
+        {"GET / HTTP/1.1\r\n" CLOSES "\r\n", 400},
+        {"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n" CLOSES "\r\n", 400},
+        {"GET / HTTP/3.7\r\nHost: contoso.example.test\r\n\r\n", 505},
+        {"G@T / HTTP/1.1\r\nHost: contoso.example.test\r\n\r\n", 400},
+        {"POST / HTTP/1.1\r\nHost: contoso.example.test\r\nTransfer-Encoding: chunked\r\nContent-Length: "
+         "3\r\n\r\n0\r\n\r\n",
+         400},
+        {"POST / HTTP/1.1\r\nHost: contoso.example.test\r\nTransfer-Encoding: gzip\r\n" CLOSES "\r\n", 405},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        char want[32], *got = raw(rows[i].request, AS_GLOBAL);
+        snprintf(want, sizeof want, "HTTP/1.1 %d ", rows[i].status);
+        ck_assert_msg(strncmp(got, want, strlen(want)) == 0, "%s\n%s", rows[i].request, got);
+        ck_assert_msg(strstr(got, "{\"errors\":[{") && strstr(got, "X-Meridian-Region: eastus"), "%s", got);
+    }
+    // an absolute target's host is the one that the daemon hears, whatever Host says
+    char *got = raw("GET https://contoso.example.test/a?b HTTP/1.1\r\nHost: evil.test\r\n" CLOSES "\r\n", AS_GLOBAL);
+    ck_assert_msg(strstr(got, "GET /a?b host=contoso.example.test ") != NULL, "%s", got);
+    got = raw("GET https://evil.test/ HTTP/1.1\r\nHost: contoso.example.test\r\n" CLOSES "\r\n", AS_GLOBAL);
+    ck_assert_msg(strncmp(got, "HTTP/1.1 421 ", 13) == 0, "%s", got);
+    got = raw("GET /v2/x/../y HTTP/1.1\r\nHost: contoso.example.test\r\n" CLOSES "\r\n", AS_GLOBAL);
+    ck_assert_msg(strncmp(got, "HTTP/1.1 400 ", 13) == 0, "%s", got);
     region_down(&one);
     world_end();
 }
@@ -544,42 +657,58 @@ START_TEST(test_master_killed)
 }
 END_TEST
 
+// Ports closed and no process left, or the test fails.
+static void nothing_left(pid_t master)
+{
+    for (int i = 0; tls_port_open(one.https.port) || tls_port_open(one.peer_at.port) || group_alive(master); i++) {
+        ck_assert_msg(i < 4000, "nginx stayed behind");
+        clock_sleep_ms(5);
+    }
+}
+
+// A supervisor in a process of its own that has started its edge; its pid and nginx's.
+static pid_t supervisor_fork(pid_t *out_master)
+{
+    int say[2];
+    ck_assert_int_eq(pipe(say), 0);
+    pid_t supervisor = fork();
+    if (!supervisor) {
+        struct edge_status s;
+        if (edge_start(&one.c, NULL, &one.edge))
+            _exit(1);
+        edge_status(one.edge, &s);
+        if (write(say[1], &s.pid, sizeof s.pid) != sizeof s.pid)
+            _exit(1);
+        for (;;)
+            clock_sleep_ms(1000);
+    }
+    close(say[1]);
+    ck_assert_int_eq(read(say[0], out_master, sizeof *out_master), sizeof *out_master);
+    close(say[0]);
+    for (int i = 0; group_alive(*out_master) < 2; i++) { // the master and its worker
+        ck_assert_int_lt(i, 4000);
+        clock_sleep_ms(5);
+    }
+    return supervisor;
+}
+
 START_TEST(test_parent_killed)
 {
     world();
     region_config(&one, "eastus");
     fetcher_free(f), f = NULL; // no threads across the fork
     pool_free(pool), pool = NULL;
-    pid_t supervisor = fork();
-    if (!supervisor) {
-        if (edge_start(&one.c, NULL, &one.edge))
-            _exit(1);
-        for (;;)
-            clock_sleep_ms(1000);
-    }
-    tls_wait_port(one.https.port);
-    char pid_path[200];
-    snprintf(pid_path, sizeof pid_path, "%s/nginx.pid", one.dir);
-    // `nginx -t` opens the ports for a moment and leaves an empty pid file: the master is there once it wrote its own.
-    pid_t master = 0;
-    for (int i = 0; master <= 0; i++) {
-        ck_assert_int_lt(i, 2000);
-        struct buf b;
-        buf_init(&b, 0);
-        if (!file_read(pid_path, 32, &b))
-            master = atoi(buf_cstr(&b));
-        buf_done(&b);
-        clock_sleep_ms(5);
-    }
+    pid_t master, supervisor = supervisor_fork(&master);
     kill(supervisor, SIGKILL);
     waitpid(supervisor, NULL, 0);
-    for (int i = 0; tls_port_open(one.https.port) || tls_port_open(one.peer_at.port); i++) {
-        ck_assert_msg(i < 2000, "nginx stayed behind");
-        clock_sleep_ms(5);
-    }
-    for (int i = 0; group_alive(master); i++) {
-        ck_assert_msg(i < 2000, "processes of nginx stayed behind");
-        clock_sleep_ms(5);
+    nothing_left(master);
+    if (geteuid() == 0) { // the master killed, and nobody there who could clean up after it
+        supervisor = supervisor_fork(&master);
+        kill(supervisor, SIGSTOP);
+        kill(master, SIGKILL);
+        nothing_left(master);
+        kill(supervisor, SIGKILL);
+        waitpid(supervisor, NULL, 0);
     }
     world_end();
 }
@@ -603,7 +732,24 @@ START_TEST(test_start_refused)
     ck_assert_ptr_nonnull(strstr(said, "cannot be executed"));
     free(said);
     diag_done(&d);
-    one.c.nginx = "/usr/sbin/nginx"; // a port that is taken
+    one.c.nginx = "/usr/sbin/nginx";
+    char odd[200];
+    snprintf(odd, sizeof odd, "%s/odd", top);
+    one.c.region_pem = odd;
+    for (int kind = 0; kind < (geteuid() ? 2 : 3); kind++) { // a link, a pipe that nobody writes to, a stranger's file
+        if (kind == 0)
+            ck_assert_int_eq(symlink(one.pem, odd), 0);
+        else if (kind == 1)
+            ck_assert_int_eq(mkfifo(odd, 0600), 0);
+        else
+            ck_assert_int_eq(file_write_atomic(odd, "x", 1, 0600) || chown(odd, 12345, 12345), 0);
+        diag_init(&d);
+        ck_assert_int_eq(edge_start(&one.c, &d, &e), ERR_INVAL);
+        ck_assert_msg(d.n == 1 && strstr(d.lines[0], odd), "%s", d.n ? d.lines[0] : "nothing was said");
+        diag_done(&d);
+        ck_assert_int_eq(unlink(odd), 0);
+    }
+    one.c.region_pem = one.pem; // a port that is taken
     struct sockaddr_storage ss;
     socklen_t n = endpoint_to_sockaddr(&one.https, &ss);
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -620,5 +766,5 @@ START_TEST(test_start_refused)
 }
 END_TEST
 
-CHECK_MAIN("net/edge", test_render, test_requests, test_blobs, test_peers, test_reload, test_master_killed,
-           test_parent_killed, test_start_refused)
+CHECK_MAIN("net/edge", test_render, test_requests, test_blobs, test_peers, test_own_answers, test_reload,
+           test_master_killed, test_parent_killed, test_start_refused)
