@@ -40,7 +40,7 @@ struct http_exchange *http_exchange_new(struct http_server *s, const char *targe
     buf_init(&ex->body, 0);
     if (strlen(target) > HTTP_TARGET_MAX)
         ex->refuse = 414;
-    else if (http_request_target(&ex->req, target))
+    else if (http_request_target(&ex->req, target) || http_dot_segments(ex->req.path))
         ex->refuse = 400;
     atomic_fetch_add(&s->active, 1);
     pthread_mutex_lock(&s->lock);

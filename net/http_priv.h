@@ -94,6 +94,7 @@ struct http_server {
 enum http_method http_method_of(const char *text);
 int http_request_init(struct http_request *req);
 int http_request_target(struct http_request *req, const char *target); // ERR_INVAL unless origin-form
+bool http_dot_segments(const char *path);
 int http_request_add_header(struct http_request *req, const char *name, size_t n_name, const char *value,
                             size_t n_value);
 // Everything libmicrohttpd knows about the request → req; 0, or the status to refuse with. http_ingest.c

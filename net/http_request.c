@@ -114,7 +114,7 @@ const char *http_query_get(struct http_request *req, const char *key, size_t nth
 
 // A segment that is "." or "..", also when escaped: between the edge, which resolves them to choose a location, and us,
 // who do not, they would make two paths of one.
-static bool dot_segments(const char *path)
+bool http_dot_segments(const char *path)
 {
     for (const char *p = path; *p;) {
         size_t dots = 0;
@@ -138,7 +138,7 @@ static bool dot_segments(const char *path)
 
 int http_request_target(struct http_request *req, const char *target)
 {
-    // origin-form only (RFC 9112 section 3.2.1); visible ASCII and raw bytes above it, no fragment, no dot segment
+    // origin-form only (RFC 9112 section 3.2.1); visible ASCII and raw bytes above it, no fragment
     if (target[0] != '/')
         return ERR_INVAL;
     for (const char *p = target; *p; p++)
@@ -149,8 +149,6 @@ int http_request_target(struct http_request *req, const char *target)
     char *query = arena_strdup(&req->arena, q ? q + 1 : "");
     if (!path || !query)
         return ERR_NOMEM;
-    if (dot_segments(path))
-        return ERR_INVAL;
     req->path = path;
     req->query = query;
     return 0;

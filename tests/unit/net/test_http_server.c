@@ -259,6 +259,8 @@ START_TEST(test_keep_alive)
     }
     close(fd);
     fd = dial(); // as ab speaks
+    ck_assert_int_eq(ask(fd, "GET /a/.hidden/..x/x../...?/../ HTTP/1.1\r\nHost: h\r\n\r\n").status,
+                     200); // no dot segments
     for (int i = 0; i < 3; i++)
         ck_assert_int_eq(ask(fd, "GET /old HTTP/1.0\r\nConnection: Keep-Alive\r\nHost: h\r\n\r\n").status, 200);
     close(fd);
@@ -512,6 +514,11 @@ static const char *const malformed[] = {
     "CONNECT h:443 HTTP/1.1\r\nHost: h\r\n\r\n",
     "GET h HTTP/1.1\r\nHost: h\r\n\r\n",
     "GET /a#b HTTP/1.1\r\nHost: h\r\n\r\n",
+    "GET /../a HTTP/1.1\r\nHost: h\r\n\r\n",
+    "GET /a/./b HTTP/1.1\r\nHost: h\r\n\r\n",
+    "GET /a/.. HTTP/1.1\r\nHost: h\r\n\r\n",
+    "GET /a/%2e%2E/b?c HTTP/1.1\r\nHost: h\r\n\r\n",
+    "GET /a/.%2e%2fb HTTP/1.1\r\nHost: h\r\n\r\n",
     "GET /\x01 HTTP/1.1\r\nHost: h\r\n\r\n",
     "GET /\x7f HTTP/1.1\r\nHost: h\r\n\r\n",
     "GET /a b HTTP/1.1\r\nHost: h\r\n\r\n",
