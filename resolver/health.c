@@ -1,79 +1,28 @@
 // SPDX-License-Identifier: Apache-2.0
 // The health checker: one thread that schedules probes on the monotonic clock, applies their outcomes and publishes
-// verdicts. Probes run on the fetcher's thread; only their completion touches us there, under the lock. The state file
-// is written by the checker's thread, outside the lock.
-//
-// Invariants
-// 1. Probes start an interval (with jitter) after the previous start, whatever became of that one, so that a region
-// that
-//    times out is found down after fall * interval * (1 + jitter) + timeout. At most IN_FLIGHT_MAX run per target.
-// 2. Outcomes count in the order of their starts: a late one is not applied over a newer one.
-// 3. A target belongs to the list while the topology has it; a probe holds its own reference.
+// verdicts. Probes (health_probe.c) run on the fetcher's thread; only their completion touches us there, under the
+// lock. The state file is written by the checker's thread, outside the lock. Invariants are in health_priv.h.
 #include "resolver/health.h"
 
 #include "base/clock.h"
-#include "base/digest.h"
 #include "base/err.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "resolver/health_priv.h"
 #include "resolver/health_state.h"
 
-#include <errno.h>
 #include <jansson.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
 
-#define IN_FLIGHT_MAX 4
-#define TOPOLOGY_LOOK_MS 500 // how soon a new topology is seen
-#define RETRY_MS 1000        // after a probe that could not even start, or a state file that could not be written
 #define PUBLISH_RETRY_MS 100 // without memory for it
-#define BODY_MAX 4096
-
-struct target {
-    struct health_target pub;
-    uint32_t refs; // the list's and one per probe
-    uint32_t in_flight;
-    uint64_t n_started, n_applied; // numbers of probes
-    int64_t next_ms;               // monotonic
-};
-
-struct probe {
-    struct health *h;
-    struct target *target;
-    uint64_t number;
-    struct fetch *fetch;
-    struct probe *prev, *next;
-};
-
-struct health {
-    struct health_options o;
-    char *ca_file, *state_path;
-    pthread_t thread;
-    pthread_mutex_t lock; // all below
-    pthread_cond_t wake;
-    bool stopping, dirty, unpublished;
-    struct topology *topology; // what the targets are of
-    uint64_t topology_generation;
-    struct target **targets;
-    size_t n_targets;
-    struct probe *probes; // running
-    uint64_t serial;
-    int64_t save_at_ms; // monotonic: not before
-};
-
-static void target_unref(struct target *t)
-{
-    if (t && --t->refs == 0)
-        free(t);
-}
 
 static void targets_drop(struct target **list, size_t n)
 {
     for (size_t i = 0; list && i < n; i++)
-        target_unref(list[i]);
+        health_target_unref(list[i]);
     free(list);
 }
 
@@ -195,137 +144,6 @@ static void save(struct health *h)
     }
 }
 
-static void log_change(const struct health_target *t)
-{
-    log_write(t->up ? LOG_INFO : LOG_WARN, "health: %s of %s is %s: %s", t->stamp, t->region, t->up ? "up" : "down",
-              t->reason);
-}
-
-static void probe_unlink(struct probe *p)
-{
-    if (p->prev)
-        p->prev->next = p->next;
-    else
-        p->h->probes = p->next;
-    if (p->next)
-        p->next->prev = p->prev;
-    p->target->in_flight--;
-    target_unref(p->target);
-    free(p);
-}
-
-static void apply(struct health *h, struct probe *p, const struct fetch_result *r)
-{
-    struct target *t = p->target;
-    char reason[sizeof t->pub.reason];
-    if (h->stopping || r->err == ERR_CANCELED || p->number <= t->n_applied)
-        return;
-    t->n_applied = p->number;
-    if (r->err)
-        snprintf(reason, sizeof reason, "%.150s", r->message[0] ? r->message : err_text(r->err));
-    else
-        snprintf(reason, sizeof reason, "%d in %lld ms", r->status, (long long)r->elapsed_ms);
-    if (health_observe(&h->topology->health, &t->pub, !r->err && r->status == 200, reason, clock_wall_ms())) {
-        log_change(&t->pub);
-        h->unpublished = h->dirty = true;
-    }
-}
-
-// On the fetcher's thread.
-static void probe_done(void *ctx, struct fetch_result *r)
-{
-    struct probe *p = ctx;
-    struct health *h = p->h;
-    pthread_mutex_lock(&h->lock);
-    apply(h, p, r);
-    probe_unlink(p);
-    pthread_cond_broadcast(&h->wake);
-    pthread_mutex_unlock(&h->lock);
-}
-
-static int format_url(const struct topology *t, const struct health_target *x, char *out, size_t cap)
-{
-    char name[HOSTNAME_TEXT_SIZE], port[8] = "";
-    int rc = hostname_format(NAME_FRONTEND, t->domain, NULL, x->region, x->stamp, name);
-    if (rc)
-        return rc;
-    if (t->https_port != 443)
-        snprintf(port, sizeof port, ":%u", t->https_port);
-    snprintf(out, cap, "https://%s%s/healthz", name, port);
-    return 0;
-}
-
-static int first_address(const struct topology *t, const struct health_target *x, struct endpoint *out)
-{
-    const struct region *r = topology_region(t, x->region);
-    const struct stamp *s = r ? region_stamp(r, x->stamp) : NULL;
-    if (!s || (!s->n_ipv4 && !s->n_ipv6))
-        return ERR_NOTFOUND;
-    *out = (struct endpoint){s->n_ipv4 ? s->ipv4[0] : s->ipv6[0], t->https_port};
-    return 0;
-}
-
-// Called with the lock, so that probe_done waits until the handle is stored.
-static int probe_start(struct health *h, struct target *t)
-{
-    char url[HOSTNAME_TEXT_SIZE + 32];
-    struct endpoint to;
-    int rc = format_url(h->topology, &t->pub, url, sizeof url);
-    if (!rc)
-        rc = first_address(h->topology, &t->pub, &to);
-    struct probe *p = rc ? NULL : mem_zalloc(sizeof *p);
-    if (!p)
-        return rc ? rc : ERR_NOMEM;
-    uint32_t timeout = h->topology->health.timeout_ms;
-    struct fetch_request q = {.url = url,
-                              .connect_to = &to,
-                              .ca_file = h->ca_file,
-                              .connect_timeout_ms = timeout,
-                              .timeout_ms = timeout,
-                              .max_bytes = BODY_MAX};
-    q.ctx = p;
-    *p = (struct probe){.h = h, .target = t, .number = ++t->n_started, .next = h->probes};
-    if (p->next)
-        p->next->prev = p;
-    h->probes = p;
-    t->refs++;
-    t->in_flight++;
-    rc = fetch_start(h->o.fetcher, &q, probe_done, &p->fetch);
-    if (rc)
-        probe_unlink(p);
-    return rc;
-}
-
-static int64_t jittered(const struct health_settings *s)
-{
-    uint32_t r = 0;
-    int64_t span = (int64_t)s->interval_ms * s->jitter_percent / 100;
-    if (random_bytes(&r, sizeof r))
-        return s->interval_ms;
-    int64_t ms = s->interval_ms - span + (int64_t)(r % (uint64_t)(2 * span + 1));
-    return ms > 0 ? ms : 1;
-}
-
-// Starts what is due; returns when to look again, on the monotonic clock.
-static int64_t start_due(struct health *h, int64_t now)
-{
-    int64_t next = now + TOPOLOGY_LOOK_MS;
-    for (size_t i = 0; i < h->n_targets; i++) {
-        struct target *t = h->targets[i];
-        if (t->next_ms <= now) {
-            int rc = t->in_flight < IN_FLIGHT_MAX ? probe_start(h, t) : 0;
-            static struct log_limit lim = LOG_LIMIT(60000);
-            if (rc)
-                log_limited(&lim, LOG_WARN, "health: cannot probe %s of %s: %s", t->pub.stamp, t->pub.region,
-                            err_text(rc));
-            t->next_ms = now + (rc ? RETRY_MS : jittered(&h->topology->health));
-        }
-        if (t->next_ms < next)
-            next = t->next_ms;
-    }
-    return next;
-}
-
 static void wait_until(struct health *h, int64_t mono_ms)
 {
     struct timespec ts = {mono_ms / 1000, mono_ms % 1000 * 1000000};
@@ -336,7 +154,7 @@ static void wait_until(struct health *h, int64_t mono_ms)
 static int64_t turn(struct health *h)
 {
     look_at_topology(h);
-    int64_t now = clock_mono_ms(), next = start_due(h, now);
+    int64_t now = clock_mono_ms(), next = health_start_due(h, now);
     if (h->unpublished && publish(h) && next > now + PUBLISH_RETRY_MS)
         next = now + PUBLISH_RETRY_MS;
     if (h->dirty && now >= h->save_at_ms) {

@@ -21,9 +21,12 @@ static const char yaml[] = "version: 1\ndomain: example.io\nhostmaster: hostmast
                            "      - { region: eastus, stamp: eus-1 }\n      - { region: westeurope, stamp: weu-1 }\n"
                            "routing: { order: [eastus, westeurope] }\n"
                            "views:\n  - name: corp\n    sources: [10.1.0.0/16]\n"
+                           "  - name: lab\n    listeners: [\"127.0.0.9:5300\"]\n    sources: [10.1.0.0/16]\n"
                            "private_endpoints:\n  - name: pe\n    registry: contoso\n    view: corp\n"
                            "    addresses: { registry: 10.1.0.4, registry_westeurope: 10.1.0.5, "
-                           "registry_data_westeurope: 10.1.0.6 }\n";
+                           "registry_data_westeurope: 10.1.0.6 }\n"
+                           "  - name: pe-lab\n    registry: contoso\n    view: lab\n"
+                           "    addresses: { registry: \"fd00::4\" }\n";
 
 static struct topology *topology(void)
 {
@@ -52,21 +55,59 @@ static void check(const uint8_t *q, size_t n, const uint8_t *r, size_t got)
     ldns_pkt_free(pkt);
 }
 
+// Every stamp down: regional names say so, where there is room for it.
+static const struct health_verdicts *all_down(void)
+{
+    static const struct health_target targets[] = {{.region = "eastus", .stamp = "eus-1"},
+                                                   {.region = "westeurope", .stamp = "weu-1"}};
+    static const struct health_verdicts v = {.n_targets = 2, .targets = targets};
+    return &v;
+}
+
+static size_t ask(struct answer_context *c, enum answer_transport transport, const uint8_t *data, size_t size,
+                  uint8_t *out, size_t cap, struct answer_info *info)
+{
+    c->transport = transport;
+    memset(out, 0xee, 600); // what is not written must not be sent
+    size_t got = answer_packet(c, data, size, out, cap, info);
+    if (got > cap)
+        abort();
+    if (got)
+        check(data, size, out, got);
+    return got;
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static const char *const sources[] = {"192.0.2.99", "10.1.2.3"};
-    static uint8_t out[ANSWER_TCP_MAX];
-    for (int i = 0; i < 4; i++) {
-        struct answer_context c = {.topology = topology(), .transport = i & 1 ? ANSWER_TCP : ANSWER_UDP};
-        struct answer_info info;
-        if (ip_parse(sources[i >> 1], &c.source))
+    static const struct {
+        const char *source;
+        bool listener, down;
+    } places[] = {{"192.0.2.99", false, false},
+                  {"10.1.2.3", false, true},
+                  {"2001:db8::9", false, true},
+                  {"10.1.2.3", true, false},
+                  {"192.0.2.99", true, false}};
+    static uint8_t udp[DNS_UDP_CEILING], tcp[ANSWER_TCP_MAX];
+    struct endpoint lab = {.port = 5300};
+    if (ip_parse("127.0.0.9", &lab.ip))
+        abort();
+    for (size_t i = 0; i < sizeof places / sizeof places[0]; i++) {
+        struct answer_context c = {.topology = topology(),
+                                   .health = places[i].down ? all_down() : NULL,
+                                   .listener = places[i].listener ? &lab : NULL};
+        struct answer_info u, t;
+        if (ip_parse(places[i].source, &c.source))
             abort();
-        size_t cap = i & 1 ? sizeof out : DNS_UDP_CEILING;
-        size_t got = answer_packet(&c, data, size, out, cap, &info);
-        if (got > cap)
+        size_t n_udp = ask(&c, ANSWER_UDP, data, size, udp, sizeof udp, &u);
+        size_t n_tcp = ask(&c, ANSWER_TCP, data, size, tcp, sizeof tcp, &t);
+        if (t.truncated || !n_udp != !n_tcp)
             abort();
-        if (got)
-            check(data, size, out, got);
+        if (u.truncated) { // the question, perhaps an OPT, and nothing else
+            if (!(udp[2] & 0x02) || udp[6] || udp[7] || udp[8] || udp[9])
+                abort();
+        } else if (u.rcode != t.rcode || (n_udp == n_tcp && memcmp(udp, tcp, n_udp)) || n_udp > n_tcp) {
+            abort(); // shorter only by glue and the text of an extended error
+        }
     }
     return 0;
 }

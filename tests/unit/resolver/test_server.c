@@ -12,6 +12,7 @@
 #include <poll.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <time.h>
 #include <unistd.h>
 
 struct rig {
@@ -364,6 +365,88 @@ START_TEST(a_client_that_resets_takes_nothing_with_it)
 }
 END_TEST
 
+static void wait_closed(struct rig *g)
+{
+    struct resolver_stats s;
+    struct timespec pause = {0, 5000000}; // real: the clock of the process stands still here
+    for (int i = 0; resolver_stats_get(g->r, &s), s.tcp_open; i++) {
+        ck_assert_int_lt(i, 4000);
+        nanosleep(&pause, NULL);
+    }
+}
+
+static void wait_open(struct rig *g, unsigned n)
+{
+    struct resolver_stats s;
+    struct timespec pause = {0, 5000000};
+    for (int i = 0; resolver_stats_get(g->r, &s), s.tcp_open < n; i++) {
+        ck_assert_int_lt(i, 4000);
+        nanosleep(&pause, NULL);
+    }
+}
+
+// On the virtual clock. Bytes that dribble in are no progress; whole queries are.
+START_TEST(idle_and_dribbling_clients_are_closed_busy_ones_are_not)
+{
+    struct rig g;
+    uint8_t q[256];
+    struct resolver_stats s;
+    clock_virtual_set(1764000000000);
+    ck_assert(rig_start(&g, "127.0.0.1", 1));
+    int idle = dial(&g.at, SOCK_STREAM), dribble = dial(&g.at, SOCK_STREAM), busy = dial(&g.at, SOCK_STREAM);
+    size_t n = frame(q, "contoso.example.io", 3);
+    wait_open(&g, 3);
+    for (size_t i = 0; i < 12; i++) {
+        ck_assert_int_eq(send(dribble, q + i, 1, MSG_NOSIGNAL), 1);
+        ck_assert_int_eq(send(busy, q, n, MSG_NOSIGNAL), (ssize_t)n);
+        ck_assert_int_eq(read_frame(busy, 3), 0);
+        if (i < 9) // nine seconds: nobody goes
+            clock_virtual_advance(1000);
+    }
+    resolver_stats_get(g.r, &s);
+    ck_assert_uint_eq(s.tcp_open, 3);
+    clock_virtual_advance(1500);
+    ck_assert_int_eq(read_frame(idle, 0), -1);
+    ck_assert_int_eq(read_frame(dribble, 0), -1);
+    ck_assert_int_eq(send(busy, q, n, MSG_NOSIGNAL), (ssize_t)n);
+    ck_assert_int_eq(read_frame(busy, 3), 0);
+    clock_virtual_advance(11000);
+    wait_closed(&g);
+    close(idle);
+    close(dribble);
+    close(busy);
+    rig_stop(&g);
+    clock_virtual_off();
+}
+END_TEST
+
+START_TEST(who_never_reads_is_closed)
+{
+    struct rig g;
+    uint8_t q[256];
+    clock_virtual_set(1764000000000);
+    ck_assert(rig_start(&g, "127.0.0.1", 1));
+    int fd = dial(&g.at, SOCK_STREAM), small = 16384;
+    setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &small, sizeof small);
+    wait_open(&g, 1);
+    size_t n = frame(q, "contoso.example.io", 3);
+    for (int i = 0, stuck = 0; stuck < 20; i++) { // pushed back for 100 ms
+        ck_assert_int_lt(i, 200000);
+        if (send(fd, q, n, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0) {
+            stuck = 0;
+            continue;
+        }
+        nanosleep(&(struct timespec){0, 5000000}, NULL);
+        stuck++;
+    }
+    clock_virtual_advance(11000);
+    wait_closed(&g);
+    close(fd);
+    rig_stop(&g);
+    clock_virtual_off();
+}
+END_TEST
+
 START_TEST(a_new_topology_reaches_the_next_query)
 {
     struct rig g;
@@ -431,4 +514,5 @@ CHECK_MAIN("resolver/server", udp_answers, udp_burst, a_wildcard_listener_answer
            tcp_pipelined_then_half_closed, tcp_byte_by_byte, tcp_who_does_not_read_is_not_read_from_and_loses_nothing,
            tcp_nonsense_closes_the_connection, more_connections_than_allowed_drop_the_one_idle_longest,
            a_new_topology_reaches_the_next_query, a_taken_port_is_explained, without_descriptors_it_waits_and_serves_on,
+           idle_and_dribbling_clients_are_closed_busy_ones_are_not, who_never_reads_is_closed,
            a_client_that_resets_takes_nothing_with_it, a_second_server_does_not_share_the_port_in_silence)
