@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+// What answering costs without sockets: loads a topology, then runs answer_packet over packed queries.
+//   dns_cost TOPOLOGY QUERIES [SECONDS]
+#include "bench/dns/queries.h"
+
+#include "base/clock.h"
+#include "base/diag.h"
+#include "config/topology.h"
+#include "resolver/answer.h"
+
+#include <malloc.h>
+
+int main(int argc, char **argv)
+{
+    if (argc < 3) {
+        fprintf(stderr, "usage: dns_cost TOPOLOGY QUERIES [SECONDS]\n");
+        return 2;
+    }
+    struct queries q = {0};
+    struct topology *t = NULL;
+    struct diag d;
+    queries_read(&q, argv[2], 0);
+    size_t before = mallinfo2().uordblks + mallinfo2().hblkhd;
+    int64_t began = clock_mono_us();
+    diag_init(&d);
+    if (topology_load(argv[1], &d, &t)) {
+        diag_print(&d, stderr);
+        return 1;
+    }
+    int64_t loaded_us = clock_mono_us() - began;
+    malloc_trim(0);
+    struct mallinfo2 mi = mallinfo2();
+    double mib = (double)(mi.uordblks + mi.hblkhd - before) / (1 << 20);
+    struct answer_context c = {.topology = t, .transport = ANSWER_UDP};
+    ip_parse("127.0.0.1", &c.source);
+    struct endpoint local = {c.source, 53};
+    c.listener = &local;
+    uint8_t out[1232];
+    uint64_t n = 0, bytes = 0, noerror = 0;
+    int64_t limit_us = (int64_t)((argc > 3 ? atof(argv[3]) : 2) * 1e6), took_us = 0;
+    began = clock_mono_us();
+    while (took_us < limit_us) {
+        for (int i = 0; i < 4096; i++, n++) {
+            const struct query *x = &q.q[n % q.n];
+            struct answer_info info;
+            bytes += answer_packet(&c, q.bytes + x->at, x->n, out, sizeof out, &info);
+            noerror += info.rcode == 0;
+        }
+        took_us = clock_mono_us() - began;
+    }
+    printf("load %.0f ms, topology %.1f MiB, answer %.0f ns, %.1f bytes, %.1f %% NOERROR\n", (double)loaded_us / 1e3,
+           mib, 1e3 * (double)took_us / (double)n, (double)bytes / (double)n, 100 * (double)noerror / (double)n);
+    snapshot_unref(t);
+    return 0;
+}
