@@ -6,15 +6,16 @@
 #include "base/err.h"
 #include "base/fd.h"
 #include "base/mem.h"
+#include "config/catalogue.h"
 #include "config/topology_priv.h"
 
+#include <stdio.h>
 #include <string.h>
 
 static void topology_free(void *self)
 {
     struct topology *t = self;
-    htab_free(t->by_label);
-    htab_free(t->by_registry);
+    catalogue_free(t->catalogue);
     htab_free(t->by_region);
     arena_done(&t->arena);
     free(t);
@@ -27,11 +28,9 @@ static struct topology *topology_new(const char *source)
         return NULL;
     snapshot_head_init(&t->head, topology_free);
     arena_init(&t->arena, 0);
-    t->by_label = htab_new();
-    t->by_registry = htab_new();
     t->by_region = htab_new();
     t->source = arena_strdup(&t->arena, source);
-    if (t->by_label && t->by_registry && t->by_region && t->source)
+    if (t->by_region && t->source)
         return t;
     topology_free(t);
     return NULL;
@@ -70,9 +69,11 @@ static int build(struct option_ctx *ctx, const struct doc_node *root, struct top
 {
     struct spec_topology spec = {0};
     options_apply(ctx, &spec_topology_set, root, "", &spec);
-    struct topology_build b = {ctx, t, &spec};
     if (root->kind != DOC_MAP || ctx->nomem)
         return option_ctx_result(ctx);
+    struct topology_build b = {ctx, t, &spec, htab_new()};
+    if (!b.by_registry)
+        return ERR_NOMEM;
     void (*const steps[])(struct topology_build *) = {
         build_settings,         topology_build_regions,    build_ca,
         topology_build_views,   topology_build_registries, topology_build_private,
@@ -80,7 +81,9 @@ static int build(struct option_ctx *ctx, const struct doc_node *root, struct top
     };
     for (size_t i = 0; i < ARRAY_LEN(steps) && !ctx->nomem; i++)
         steps[i](&b);
-    return option_ctx_result(ctx);
+    htab_free(b.by_registry);
+    int rc = option_ctx_result(ctx);
+    return rc ? rc : catalogue_new(t, &t->catalogue);
 }
 
 int topology_parse(const char *text, size_t n, const char *source, struct diag *diag, struct topology **out)
@@ -126,9 +129,34 @@ const struct region *topology_region(const struct topology *t, const char *name)
     return htab_get(t->by_region, name, strlen(name));
 }
 
+// The first registry whose label is not before `label`, or NULL.
+static const struct registry *label_not_before(const struct topology *t, const char *label)
+{
+    size_t low = 0, n = t->n_registries;
+    while (n) {
+        size_t half = n / 2;
+        if (strcmp(t->registries[low + half].label, label) < 0) {
+            low += half + 1;
+            n -= half + 1;
+        } else {
+            n = half;
+        }
+    }
+    return low < t->n_registries ? &t->registries[low] : NULL;
+}
+
+// A label is the name, or the name, a hyphen (which no name has) and a hash; names are unique.
 const struct registry *topology_registry(const struct topology *t, const char *name)
 {
-    return htab_get(t->by_registry, name, strlen(name));
+    char hashed[HOSTNAME_REGISTRY_SIZE + 1];
+    const struct registry *r = topology_by_label(t, name);
+    if (r && !*r->hash)
+        return r;
+    if (strlen(name) >= HOSTNAME_REGISTRY_SIZE)
+        return NULL;
+    snprintf(hashed, sizeof hashed, "%s-", name);
+    r = label_not_before(t, hashed);
+    return r && !strcmp(r->name, name) ? r : NULL;
 }
 
 const struct registry *topology_by_label(const struct topology *t, const char *label)
@@ -138,7 +166,8 @@ const struct registry *topology_by_label(const struct topology *t, const char *l
 
 const struct registry *topology_by_label_n(const struct topology *t, const char *label, size_t n)
 {
-    return htab_get(t->by_label, label, n);
+    const struct catalogue_registry *r = catalogue_find(t->catalogue, label, n);
+    return r ? &t->registries[r->index] : NULL;
 }
 
 const struct replica *registry_replica(const struct registry *r, uint8_t region)

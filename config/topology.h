@@ -26,6 +26,7 @@
 #include <stdint.h>
 
 struct option_set;
+struct catalogue;
 
 #define TOPOLOGY_MAX_REGIONS 64 // region sets are 64-bit masks
 #define TOPOLOGY_MAX_BYTES (256u << 20)
@@ -168,8 +169,9 @@ struct topology {
     struct health_settings health;
     uint32_t max_stale_s; // how long a region cut off issues tokens on its last principals
 
-    struct htab *by_label, *by_registry, *by_region; // values point into the arrays
-    uint8_t content_hash[32];                        // SHA-256 of the document
+    struct htab *by_region;      // values point into the array
+    struct catalogue *catalogue; // the same in the form that names are answered from (config/catalogue.h)
+    uint8_t content_hash[32];    // SHA-256 of the document
 };
 
 // Reads, parses, validates and freezes. On failure *out is untouched and diag holds every error found.

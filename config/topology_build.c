@@ -267,7 +267,7 @@ static bool sort_by_label(struct topology_build *b)
 static void index_registry(struct topology_build *b, const struct spec_registry *in, struct registry *r,
                            const struct registry *all)
 {
-    const struct registry *first = htab_get(b->t->by_registry, r->name, strlen(r->name));
+    const struct registry *first = htab_get(b->by_registry, r->name, strlen(r->name));
     if (!*r->name)
         return;
     if (first) {
@@ -275,8 +275,7 @@ static void index_registry(struct topology_build *b, const struct spec_registry 
         options_error(b->ctx, x > y ? x : y, "registry %s is given twice, first on line %d", r->name, x > y ? y : x);
         return;
     }
-    if (htab_put(b->t->by_registry, r->name, strlen(r->name), r) ||
-        htab_put(b->t->by_label, r->label, strlen(r->label), r))
+    if (htab_put(b->by_registry, r->name, strlen(r->name), r))
         b->ctx->nomem = true;
 }
 

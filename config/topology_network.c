@@ -242,7 +242,7 @@ static void build_members(struct topology_build *b, const struct spec_private *i
 
 static const struct registry *find_registry(struct topology_build *b, const struct spec_private *in, const char *name)
 {
-    const struct registry *r = in->registry ? htab_get(b->t->by_registry, in->registry, strlen(in->registry)) : NULL;
+    const struct registry *r = in->registry ? htab_get(b->by_registry, in->registry, strlen(in->registry)) : NULL;
     if (r || !in->registry)
         return r;
     const char *known[256];

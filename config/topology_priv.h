@@ -104,6 +104,7 @@ struct topology_build {
     struct option_ctx *ctx; // its arena is the temporary one
     struct topology *t;
     const struct spec_topology *s;
+    struct htab *by_registry; // registries by name, while cross references are checked
 };
 
 void *build_array(struct topology_build *b, size_t n, size_t size); // in the topology's arena; never of 0 bytes

@@ -47,6 +47,15 @@ static void finish_opt(struct answer *a, size_t max)
     a->n_additional++;
 }
 
+// The first label of a registry's name is the registry's. Whatever else it is, the hint is only useless.
+uint64_t answer_hint(const struct topology *t, const uint8_t *query, size_t n)
+{
+    size_t at = DNS_HEADER_BYTES + 1;
+    if (n <= at || n - at < query[at - 1])
+        return 0;
+    return catalogue_hint(t->catalogue, query + at, query[at - 1]);
+}
+
 size_t answer_packet(const struct answer_context *c, const uint8_t *query, size_t n, uint8_t *out, size_t cap,
                      struct answer_info *info)
 {
@@ -68,7 +77,8 @@ size_t answer_packet(const struct answer_context *c, const uint8_t *query, size_
     a.authoritative = false;
     a.n_answer = a.n_authority = a.n_additional = 0;
     a.ede[0] = 0;
-    a.owner_n = 0;
+    a.owner_at = DNS_HEADER_BYTES;
+    a.apex_at = 0;
     build(&a, rcode, out, max);
     if (a.w.full || a.rcode == DNS_SERVFAIL) {
         bool tc = a.w.full && c->transport == ANSWER_UDP;

@@ -25,6 +25,7 @@ enum answer_transport { ANSWER_UDP, ANSWER_TCP };
 struct answer_context {
     const struct topology *topology;      // NULL: none in force yet, all is SERVFAIL
     const struct health_verdicts *health; // may be NULL
+    const struct health_map *health_map;  // of topology and health, for speed; may be NULL
     enum answer_transport transport;
     struct ip source;                // transport source
     const struct endpoint *listener; // the address the query came to, or NULL
@@ -38,5 +39,9 @@ struct answer_info { // for the counters
 // Writes at most `cap` bytes, and over UDP no more than the client takes. `cap` must be at least 512.
 size_t answer_packet(const struct answer_context *c, const uint8_t *query, size_t n, uint8_t *out, size_t cap,
                      struct answer_info *info);
+
+// For a batch of queries: fetch what they will need into the cache, all at once rather than one after the other. First
+// this for each, which changes nothing else; then catalogue_hint_follow for each; then answer_packet.
+uint64_t answer_hint(const struct topology *t, const uint8_t *query, size_t n);
 
 #endif

@@ -2,7 +2,6 @@
 // What a name means in a view: every row of the table in design section 3. See answer_priv.h.
 #include "resolver/answer_priv.h"
 
-#include "base/mem.h"
 #include "resolver/route.h"
 #include "resolver/views.h"
 
@@ -12,7 +11,7 @@
 // Of a name under D: is the label in front of D "fe"?
 static enum answer_zone zone_of(const struct answer *a)
 {
-    const uint8_t *w = a->q->name, *last = NULL, *end = w + a->q->name_n - strlen(a->t->domain) - 2;
+    const uint8_t *w = a->q->name, *last = NULL, *end = w + a->q->name_n - a->t->catalogue->apex_n;
     for (; w < end; w += 1u + *w)
         last = w;
     return last && last[0] == 2 && (last[1] | 0x20) == 'f' && (last[2] | 0x20) == 'e' ? ZONE_FRONTEND : ZONE_MAIN;
@@ -77,7 +76,7 @@ static uint32_t ttl_of(const struct topology *t, enum name_kind kind)
 
 // A registry's name on its way through the chain.
 struct hop {
-    const struct registry *registry;
+    const struct catalogue_registry *registry;
     enum name_kind kind; // public kind
     uint8_t region;      // REGION_NONE for global names
 };
@@ -87,9 +86,12 @@ static size_t add_private(struct answer *a, const struct hop *h, enum dns_type t
 {
     size_t n = 0;
     bool v4 = type == DNS_A;
-    for (size_t i = 0; i < h->registry->n_private_endpoints; i++) {
-        const struct private_endpoint *pe = h->registry->private_endpoints[i];
-        if (!a->view || &a->t->views[pe->view] != a->view)
+    if (!a->view)
+        return 0;
+    const struct registry *r = &a->t->registries[h->registry->index];
+    for (size_t i = 0; i < r->n_private_endpoints; i++) {
+        const struct private_endpoint *pe = r->private_endpoints[i];
+        if (&a->t->views[pe->view] != a->view)
             continue;
         for (size_t k = 0; k < pe->n_members; k++) {
             const struct private_member *m = &pe->members[k];
@@ -118,23 +120,16 @@ static bool answer_private(struct answer *a, const struct hop *h)
 }
 
 // Region and stamp that a name leads to. False: nowhere.
-static bool hop_stamp(struct answer *a, const struct hop *h, const struct stamp **out)
+static bool hop_stamp(struct answer *a, const struct hop *h, uint8_t *out_region, uint8_t *out_stamp)
 {
-    uint8_t region = h->region, stamp;
-    if (h->kind == NAME_GLOBAL) {
-        struct route r;
-        route_decide(a->t, h->registry, a->c->health, &a->c->source, &r);
-        if (r.mode == ROUTE_NOWHERE)
-            return false;
-        region = r.steps[r.chosen].region;
-        stamp = r.steps[r.chosen].stamp;
-    } else {
-        stamp = registry_replica(h->registry, region)->stamp;
-        if (a->q->edns && !health_is_up(a->c->health, a->t, region, stamp))
-            snprintf(a->ede, sizeof a->ede, "region %s is down; a regional name never means another region",
-                     a->t->regions[region].name);
-    }
-    *out = &a->t->regions[region].stamps[stamp];
+    const struct answer_context *c = a->c;
+    if (h->kind == NAME_GLOBAL)
+        return route_pick(a->t, h->registry, c->health, c->health_map, &c->source, out_region, out_stamp);
+    *out_region = h->region;
+    *out_stamp = catalogue_stamp(h->registry, h->region);
+    if (a->q->edns && !route_is_up(a->t, c->health, c->health_map, h->region, *out_stamp))
+        snprintf(a->ede, sizeof a->ede, "region %s is down; a regional name never means another region",
+                 a->t->regions[h->region].name);
     return true;
 }
 
@@ -147,61 +142,56 @@ static bool chain_ends_at_cname(const struct answer *a)
 // From the owner at hand to the stamp's frontend.
 static void answer_to_frontend(struct answer *a, const struct hop *h, enum name_kind owner_kind)
 {
-    const struct stamp *s;
-    char text[HOSTNAME_TEXT_SIZE];
-    if (!hop_stamp(a, h, &s) ||
-        hostname_format(NAME_FRONTEND, a->t->domain, NULL, a->t->regions[s->region].name, s->name, text)) {
+    uint8_t region, stamp;
+    if (!hop_stamp(a, h, &region, &stamp)) {
         a->rcode = DNS_SERVFAIL; // validation lets no such topology pass
         a->n_answer = 0;
         return;
     }
-    answer_add_cname(a, text, ttl_of(a->t, owner_kind));
+    answer_add_cname(a, NULL, a->t->catalogue->regions[region].frontends[stamp], ttl_of(a->t, owner_kind));
     if (!chain_ends_at_cname(a))
-        answer_frontend(a, s);
+        answer_frontend(a, &a->t->regions[region].stamps[stamp]);
+}
+
+static struct catalogue_labels private_labels(const struct catalogue *c, const struct hop *h)
+{
+    if (h->kind == NAME_GLOBAL)
+        return c->global_private;
+    return h->kind == NAME_DATA ? c->regions[h->region].data_private : c->regions[h->region].geo_private;
 }
 
 static void answer_hop(struct answer *a, const struct hop *h, bool asked_private)
 {
-    char text[HOSTNAME_TEXT_SIZE];
-    const char *region = h->kind == NAME_GLOBAL ? NULL : a->t->regions[h->region].name;
-    enum name_kind private_kind = hostname_private_of(h->kind);
-    if (!asked_private && h->registry->n_private_endpoints == 0) {
+    if (!asked_private && !(h->registry->flags & CATALOGUE_PRIVATE)) {
         answer_to_frontend(a, h, h->kind);
         return;
     }
     if (!asked_private) {
-        if (hostname_format(private_kind, a->t->domain, h->registry->label, region, NULL, text)) {
-            a->rcode = DNS_SERVFAIL;
-            return;
-        }
-        answer_add_cname(a, text, ttl_of(a->t, h->kind));
+        answer_add_cname(a, h->registry, private_labels(a->t->catalogue, h), ttl_of(a->t, h->kind));
         if (chain_ends_at_cname(a))
             return;
     }
     if (!answer_private(a, h))
-        answer_to_frontend(a, h, private_kind);
+        answer_to_frontend(a, h, hostname_private_of(h->kind));
 }
 
 // Does the name exist: registry, replica, feature? Fills the hop.
 static bool hop_of(const struct topology *t, const struct hostname *h, struct hop *out)
 {
-    const struct registry *r = topology_by_label(t, h->label);
+    const struct catalogue_registry *r = catalogue_find(t->catalogue, h->label, strlen(h->label));
     enum name_kind kind = hostname_public_of(h->kind);
-    uint8_t region = REGION_NONE;
-    if (!r || (h->kind != kind && r->n_private_endpoints == 0))
+    int region = REGION_NONE;
+    if (!r || (h->kind != kind && !(r->flags & CATALOGUE_PRIVATE)))
         return false;
     if (kind != NAME_GLOBAL) {
-        const struct region *reg = topology_region(t, h->region);
-        if (!reg || !registry_replica(r, reg->index))
+        region = catalogue_region_find(t->catalogue, h->region, strlen(h->region));
+        if (region < 0 || !(r->replicas >> region & 1))
             return false;
-        region = reg->index;
     }
-    if (kind == NAME_REGIONAL && !r->regional_endpoints)
+    if ((kind == NAME_REGIONAL && !(r->flags & CATALOGUE_REGIONAL)) ||
+        (kind == NAME_DATA && !(r->flags & CATALOGUE_DATA)))
         return false;
-    // The first private endpoint switches data endpoints on.
-    if (kind == NAME_DATA && !r->data_endpoints && r->n_private_endpoints == 0)
-        return false;
-    *out = (struct hop){r, kind, region};
+    *out = (struct hop){r, kind, (uint8_t)region};
     return true;
 }
 
@@ -244,6 +234,10 @@ void answer_name(struct answer *a)
         return;
     }
     a->authoritative = true;
+    const struct catalogue *c = a->t->catalogue;
+    size_t before = a->q->name_n - c->apex_n;
+    if (!memcmp(a->q->name + before, c->apex, c->apex_n))
+        a->apex_at = (uint16_t)(DNS_HEADER_BYTES + before);
     switch (kind) {
     case NAME_APEX:
         answer_apex(a, ZONE_MAIN);

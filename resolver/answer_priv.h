@@ -5,6 +5,7 @@
 #ifndef MERIDIAN_RESOLVER_ANSWER_PRIV_H
 #define MERIDIAN_RESOLVER_ANSWER_PRIV_H
 
+#include "config/catalogue.h"
 #include "resolver/answer.h"
 #include "resolver/wire.h"
 
@@ -19,17 +20,18 @@ struct answer {
     int rcode;
     bool authoritative;
     uint16_t n_answer, n_authority, n_additional;
-    char ede[160]; // text of Extended DNS Error 0; "" none
-    // Owner of the next record: the question's name first, then the last CNAME's target.
-    uint8_t owner[DNS_NAME_MAX];
-    size_t owner_n; // 0: the question's
+    char ede[160];     // text of Extended DNS Error 0; "" none
+    uint16_t owner_at; // where the owner of the next record stands: the question's name, then the last CNAME's target
+    uint16_t apex_at;  // where D stands in the question, octet for octet; 0: it was asked in another case
 };
 
 // answer_name.c: fills the answer and authority sections for the question.
 void answer_name(struct answer *a);
 
 // answer_record.c. Each latches a->w.full when it does not fit.
-void answer_add_cname(struct answer *a, const char *target, uint32_t ttl); // and makes the target the owner
+// The target is label + labels + D (`label` NULL: none); it is the owner of what follows.
+void answer_add_cname(struct answer *a, const struct catalogue_registry *label, struct catalogue_labels labels,
+                      uint32_t ttl);
 void answer_add_address(struct answer *a, const struct ip *ip, uint32_t ttl);
 void answer_add_soa(struct answer *a, enum answer_zone zone, bool negative); // negative: into the authority section
 void answer_add_ns(struct answer *a, uint32_t ttl);

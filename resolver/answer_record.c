@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The records of a response; see answer_priv.h. Names come from config/hostname only.
+// The records of a response; see answer_priv.h. Names come from config/catalogue.
 #include "resolver/answer_priv.h"
 
 #include "base/mem.h"
@@ -8,20 +8,63 @@
 
 static void rr_head(struct answer *a, enum dns_type type, uint32_t ttl)
 {
-    dns_write_rr_head(&a->w, a->owner_n ? a->owner : NULL, a->owner_n, type, ttl);
+    dns_write_rr_head_at(&a->w, a->owner_at, type, ttl);
 }
 
-void answer_add_cname(struct answer *a, const char *target, uint32_t ttl)
+// label + labels + D, whole.
+static size_t name_whole(const struct answer *a, const struct catalogue_registry *label, struct catalogue_labels labels,
+                         uint8_t wire[DNS_NAME_MAX])
 {
-    uint8_t wire[DNS_NAME_MAX];
-    size_t n = dns_name_from_text(target, wire);
-    rr_head(a, DNS_CNAME, ttl);
-    size_t begin = dns_write_rdata_begin(&a->w);
-    dns_write_name(&a->w, wire, n);
-    dns_write_rdata_end(&a->w, begin);
+    const struct catalogue *c = a->t->catalogue;
+    size_t n = 0, n_label = label ? 1u + label->label_n : 0;
+    if (n_label + labels.n + c->apex_n > DNS_NAME_MAX)
+        return 0; // the grammar of names and the domain's length allow none
+    if (label) {
+        wire[n++] = label->label_n;
+        memcpy(wire + n, catalogue_label(label), label->label_n);
+        n += label->label_n;
+    }
+    memcpy(wire + n, labels.p, labels.n);
+    memcpy(wire + n + labels.n, c->apex, c->apex_n);
+    return n + labels.n + c->apex_n;
+}
+
+void answer_add_cname(struct answer *a, const struct catalogue_registry *label, struct catalogue_labels labels,
+                      uint32_t ttl)
+{
+    size_t n = (label ? 1u + label->label_n : 0) + labels.n + 2;
     a->n_answer++;
-    memcpy(a->owner, wire, n);
-    a->owner_n = n;
+    if (!a->apex_at) { // D of the question cannot be pointed to: a target is in lower case
+        uint8_t wire[DNS_NAME_MAX];
+        rr_head(a, DNS_CNAME, ttl);
+        size_t begin = dns_write_rdata_begin(&a->w);
+        dns_write_name(&a->w, wire, name_whole(a, label, labels, wire));
+        dns_write_rdata_end(&a->w, begin);
+        a->owner_at = (uint16_t)begin;
+        return;
+    }
+    uint8_t *p = dns_write_rr_at(&a->w, a->owner_at, DNS_CNAME, ttl, n);
+    if (!p)
+        return;
+    a->owner_at = (uint16_t)(p - a->w.p);
+    if (label) {
+        *p++ = label->label_n;
+        memcpy(p, catalogue_label(label), label->label_n);
+        p += label->label_n;
+    }
+    memcpy(p, labels.p, labels.n);
+    p[labels.n] = (uint8_t)(0xc0 | a->apex_at >> 8);
+    p[labels.n + 1] = (uint8_t)a->apex_at;
+}
+
+void answer_add_address(struct answer *a, const struct ip *ip, uint32_t ttl)
+{
+    bool v4 = ip_is_v4(ip);
+    size_t n = v4 ? 4 : 16;
+    uint8_t *p = dns_write_rr_at(&a->w, a->owner_at, v4 ? DNS_A : DNS_AAAA, ttl, n);
+    if (p)
+        memcpy(p, ip->b + 16 - n, n);
+    a->n_answer++;
 }
 
 static void address_rdata(struct dns_writer *w, const struct ip *ip)
@@ -31,52 +74,34 @@ static void address_rdata(struct dns_writer *w, const struct ip *ip)
     dns_write_bytes(w, v4 ? ip->b + 12 : ip->b, v4 ? 4 : 16);
 }
 
-void answer_add_address(struct answer *a, const struct ip *ip, uint32_t ttl)
+static size_t server_name(const struct answer *a, size_t i, uint8_t wire[DNS_NAME_MAX])
 {
-    rr_head(a, ip_is_v4(ip) ? DNS_A : DNS_AAAA, ttl);
-    address_rdata(&a->w, ip);
-    a->n_answer++;
+    const struct name_server *ns = &a->t->name_servers[i];
+    return name_whole(a, NULL, a->t->catalogue->regions[ns->region].frontends[ns->stamp], wire);
 }
 
-static bool server_name(const struct topology *t, size_t i, uint8_t wire[DNS_NAME_MAX], size_t *out_n)
+static size_t zone_name(const struct answer *a, enum answer_zone zone, uint8_t wire[DNS_NAME_MAX])
 {
-    char text[HOSTNAME_TEXT_SIZE];
-    const struct region *r = &t->regions[t->name_servers[i].region];
-    if (hostname_format(NAME_FRONTEND, t->domain, NULL, r->name, r->stamps[t->name_servers[i].stamp].name, text))
-        return false;
-    *out_n = dns_name_from_text(text, wire);
-    return *out_n != 0;
-}
-
-static size_t zone_name(const struct topology *t, enum answer_zone zone, uint8_t wire[DNS_NAME_MAX])
-{
-    uint8_t fe[] = {2, 'f', 'e'};
-    uint8_t apex[DNS_NAME_MAX];
-    size_t n = dns_name_from_text(t->domain, apex), at = zone == ZONE_FRONTEND ? sizeof fe : 0;
-    if (n + at > DNS_NAME_MAX)
-        return 0;
-    memcpy(wire, fe, at);
-    memcpy(wire + at, apex, n);
-    return n + at;
+    static const uint8_t fe[] = {2, 'f', 'e'};
+    return name_whole(a, NULL, (struct catalogue_labels){fe, zone == ZONE_FRONTEND ? sizeof fe : 0}, wire);
 }
 
 void answer_add_soa(struct answer *a, enum answer_zone zone, bool negative)
 {
     uint8_t name[DNS_NAME_MAX];
     const struct ttls *ttl = &a->t->ttl;
-    size_t n = zone_name(a->t, zone, name);
+    size_t n = zone_name(a, zone, name);
     struct dns_writer *w = &a->w;
     if (negative)
         dns_write_rr_head(w, name, n, DNS_SOA, ttl->negative); // RFC 2308 section 3: the lesser of TTL and MINIMUM
     else
         rr_head(a, DNS_SOA, ttl->soa);
     size_t begin = dns_write_rdata_begin(w);
-    if (!server_name(a->t, 0, name, &n))
-        n = zone_name(a->t, zone, name);
+    n = server_name(a, 0, name);
     dns_write_name(w, name, n);
     n = dns_name_from_mailbox(a->t->hostmaster, name);
     if (n == 0)
-        n = zone_name(a->t, zone, name);
+        n = zone_name(a, zone, name);
     dns_write_name(w, name, n);
     dns_write_u32(w, (uint32_t)a->t->version); // content only, never health: the same on all nodes
     dns_write_u32(w, SOA_REFRESH_S);
@@ -93,10 +118,8 @@ void answer_add_soa(struct answer *a, enum answer_zone zone, bool negative)
 void answer_add_ns(struct answer *a, uint32_t ttl)
 {
     uint8_t name[DNS_NAME_MAX];
-    size_t n;
     for (size_t i = 0; i < a->t->n_name_servers; i++) {
-        if (!server_name(a->t, i, name, &n))
-            continue;
+        size_t n = server_name(a, i, name);
         rr_head(a, DNS_NS, ttl);
         size_t begin = dns_write_rdata_begin(&a->w);
         dns_write_name(&a->w, name, n);
@@ -122,14 +145,12 @@ static uint16_t add_glue_set(struct answer *a, const uint8_t *name, size_t n, co
 void answer_add_glue(struct answer *a)
 {
     uint8_t name[DNS_NAME_MAX];
-    size_t n;
     if (a->w.full)
         return; // the answer itself did not fit: that is for the frame to say
     for (size_t i = 0; i < a->t->n_name_servers; i++) {
         const struct name_server *ns = &a->t->name_servers[i];
         const struct stamp *s = &a->t->regions[ns->region].stamps[ns->stamp];
-        if (!server_name(a->t, i, name, &n))
-            continue;
+        size_t n = server_name(a, i, name);
         a->n_additional = (uint16_t)(a->n_additional + add_glue_set(a, name, n, s->ipv4, s->n_ipv4));
         a->n_additional = (uint16_t)(a->n_additional + add_glue_set(a, name, n, s->ipv6, s->n_ipv6));
     }

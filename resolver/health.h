@@ -39,6 +39,14 @@ struct health_verdicts { // frozen
 // Is the stamp's verdict up? An unknown one is.
 bool health_is_up(const struct health_verdicts *v, const struct topology *t, uint8_t region, uint8_t stamp);
 
+// The same for all stamps at once, as bits by the catalogue's numbers: what a worker asks for every query. Filled again
+// when verdicts or topology change.
+#define HEALTH_MAP_BYTES (TOPOLOGY_MAX_REGIONS * 256 / 8)
+struct health_map {
+    uint8_t down[HEALTH_MAP_BYTES];
+};
+void health_map_fill(struct health_map *m, const struct health_verdicts *v, const struct topology *t);
+
 // One probe's outcome applied to a target. Returns true if `up` changed.
 bool health_observe(const struct health_settings *s, struct health_target *target, bool good, const char *reason,
                     int64_t wall_ms);

@@ -40,6 +40,16 @@ bool health_is_up(const struct health_verdicts *v, const struct topology *t, uin
     return true;
 }
 
+void health_map_fill(struct health_map *m, const struct health_verdicts *v, const struct topology *t)
+{
+    size_t at = 0;
+    memset(m, 0, sizeof *m);
+    for (size_t r = 0; r < t->n_regions; r++)
+        for (size_t s = 0; s < t->regions[r].n_stamps; s++, at++)
+            if (!health_is_up(v, t, (uint8_t)r, (uint8_t)s))
+                m->down[at / 8] |= (uint8_t)(1u << at % 8);
+}
+
 static void count(struct health_target *target, bool good)
 {
     uint32_t *run = good ? &target->n_good : &target->n_bad;

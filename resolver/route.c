@@ -4,14 +4,6 @@
 
 #include "base/mem.h"
 
-static const struct routing_override *match_override(const struct topology *t, const struct ip *client)
-{
-    for (size_t i = 0; i < t->n_overrides; i++) // longest prefix first
-        if (cidr_contains(&t->overrides[i].cidr, client))
-            return &t->overrides[i];
-    return NULL;
-}
-
 static struct route_step step_of(const struct topology *t, const struct registry *r, const struct health_verdicts *v,
                                  uint8_t region)
 {
@@ -79,13 +71,44 @@ void route_decide(const struct topology *t, const struct registry *r, const stru
     out->n_steps = 0;
     out->chosen = 0;
     out->fail_open = false;
-    out->override_ = match_override(t, client);
+    out->override_ = catalogue_override(t->catalogue, client);
     if (out->override_)
         for (size_t i = 0; i < out->override_->n_order; i++)
             add_step(t, r, v, out->override_->order[i], true, &seen, out);
     for (size_t i = 0; i < t->n_regions; i++)
         add_step(t, r, v, t->routing_order[i], false, &seen, out);
     choose(out);
+}
+
+// First of the order that is open and up. A region that the override named stands again in the operator's order: it was
+// not taken the first time, and is not the second.
+static bool pick_up(const struct topology *t, const struct catalogue_registry *r, const struct health_verdicts *v,
+                    const struct health_map *map, const uint8_t *order, size_t n, uint8_t *out_region)
+{
+    for (size_t i = 0; i < n; i++)
+        if (r->open >> order[i] & 1 && route_is_up(t, v, map, order[i], catalogue_stamp(r, order[i]))) {
+            *out_region = order[i];
+            return true;
+        }
+    return false;
+}
+
+bool route_pick(const struct topology *t, const struct catalogue_registry *r, const struct health_verdicts *v,
+                const struct health_map *map, const struct ip *client, uint8_t *out_region, uint8_t *out_stamp)
+{
+    const struct routing_override *o = catalogue_override(t->catalogue, client);
+    struct route all;
+    if ((o && pick_up(t, r, v, map, o->order, o->n_order, out_region)) ||
+        pick_up(t, r, v, map, t->routing_order, t->n_regions, out_region)) {
+        *out_stamp = catalogue_stamp(r, *out_region);
+        return true;
+    }
+    route_decide(t, &t->registries[r->index], v, client, &all); // fail-open, or all drained
+    if (all.mode == ROUTE_NOWHERE)
+        return false;
+    *out_region = all.steps[all.chosen].region;
+    *out_stamp = all.steps[all.chosen].stamp;
+    return true;
 }
 
 const char *route_state_name(enum route_state s)

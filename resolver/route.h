@@ -7,11 +7,14 @@
 //   const struct route_step *s = &r.steps[r.chosen];      // always one: validation leaves no registry without a
 //   replica
 //
+// route_pick gives the chosen region alone, without the reasons: what a worker does for every query.
+//
 // Allocates nothing. Any thread.
 #ifndef MERIDIAN_RESOLVER_ROUTE_H
 #define MERIDIAN_RESOLVER_ROUTE_H
 
 #include "base/addr.h"
+#include "config/catalogue.h"
 #include "config/topology.h"
 #include "resolver/health.h"
 
@@ -53,6 +56,20 @@ struct route {
 // `v` may be NULL: all count as up then.
 void route_decide(const struct topology *t, const struct registry *r, const struct health_verdicts *v,
                   const struct ip *client, struct route *out);
+
+// `map` (may be NULL) is of the same verdicts. False: nowhere. Always what route_decide chooses.
+bool route_pick(const struct topology *t, const struct catalogue_registry *r, const struct health_verdicts *v,
+                const struct health_map *map, const struct ip *client, uint8_t *out_region, uint8_t *out_stamp);
+
+// By the map if there is one, else by the verdicts.
+static inline bool route_is_up(const struct topology *t, const struct health_verdicts *v, const struct health_map *map,
+                               uint8_t region, uint8_t stamp)
+{
+    if (!map)
+        return health_is_up(v, t, region, stamp);
+    uint32_t at = t->catalogue->regions[region].first_stamp + stamp;
+    return !(map->down[at / 8] >> at % 8 & 1);
+}
 
 const char *route_state_name(enum route_state s); // "open", "unhealthy", "drained", "off", "no_replica"
 const char *route_state_text(enum route_state s); // a clause for people

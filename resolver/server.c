@@ -7,6 +7,7 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "config/catalogue.h"
 #include "resolver/server_priv.h"
 #include "resolver/wire.h"
 
@@ -20,6 +21,7 @@
 #define BATCH 32
 #define BATCHES_PER_EVENT 8
 #define UDP_IN_BYTES 4096
+#define UDP_IN_STRIDE (UDP_IN_BYTES + 64) // not a power of two: the batch must not share one set of the cache
 #define SWEEP_MS 1000
 
 struct batch {
@@ -30,7 +32,7 @@ struct batch {
         struct cmsghdr align;
         uint8_t b[CMSG_SPACE(sizeof(struct in6_pktinfo))];
     } control[BATCH];
-    uint8_t in_bytes[BATCH][UDP_IN_BYTES];
+    uint8_t in_bytes[BATCH][UDP_IN_STRIDE];
     uint8_t out_bytes[BATCH][DNS_UDP_CEILING];
 };
 
@@ -40,20 +42,31 @@ struct resolver {
     unsigned n_workers;
 };
 
+static _Atomic uint64_t *rcode_counter(struct counters *n, int rcode)
+{
+    switch (rcode) {
+    case DNS_NOERROR:
+        return &n->noerror;
+    case DNS_NXDOMAIN:
+        return &n->nxdomain;
+    case DNS_REFUSED:
+        return &n->refused;
+    case DNS_FORMERR:
+        return &n->formerr;
+    case DNS_NOTIMP:
+        return &n->notimp;
+    case DNS_BADVERS:
+        return &n->badvers;
+    case DNS_SERVFAIL:
+        return &n->servfail;
+    default:
+        return &n->dropped;
+    }
+}
+
 void worker_count(struct worker *w, const struct answer_info *info)
 {
-    static const struct {
-        int rcode;
-        size_t at;
-    } rows[] = {
-        {DNS_DROP, offsetof(struct counters, dropped)},      {DNS_NOERROR, offsetof(struct counters, noerror)},
-        {DNS_NXDOMAIN, offsetof(struct counters, nxdomain)}, {DNS_REFUSED, offsetof(struct counters, refused)},
-        {DNS_FORMERR, offsetof(struct counters, formerr)},   {DNS_NOTIMP, offsetof(struct counters, notimp)},
-        {DNS_BADVERS, offsetof(struct counters, badvers)},   {DNS_SERVFAIL, offsetof(struct counters, servfail)},
-    };
-    for (size_t i = 0; i < ARRAY_LEN(rows); i++)
-        if (rows[i].rcode == info->rcode)
-            counter_add((_Atomic uint64_t *)(void *)((uint8_t *)&w->n + rows[i].at), 1);
+    counter_add(rcode_counter(&w->n, info->rcode), 1);
     if (info->truncated)
         counter_add(&w->n.truncated, 1);
 }
@@ -133,11 +146,25 @@ static void send_batch(int fd, struct batch *x, size_t n)
     }
 }
 
+// At 500,000 registries a lookup waits for memory twice; a batch waits for all its lookups at once.
+static void fetch_ahead(const struct worker *w, int got)
+{
+    const struct topology *t = w->context.topology;
+    uint64_t hints[BATCH];
+    if (!t)
+        return;
+    for (int i = 0; i < got; i++)
+        hints[i] = answer_hint(t, w->batch->in_bytes[i], w->batch->in[i].msg_len);
+    for (int i = 0; i < got; i++)
+        catalogue_hint_follow(t->catalogue, hints[i]);
+}
+
 static void serve_udp(struct worker *w, const struct bound *b)
 {
     struct batch *x = w->batch;
+    size_t used = BATCH; // slots that the last round wrote to
     for (int round = 0; round < BATCHES_PER_EVENT; round++) {
-        for (size_t i = 0; i < BATCH; i++) {
+        for (size_t i = 0; i < used; i++) {
             x->in_iov[i] = (struct iovec){x->in_bytes[i], UDP_IN_BYTES};
             x->in[i].msg_hdr = (struct msghdr){.msg_name = &x->from[i],
                                                .msg_namelen = sizeof x->from[i],
@@ -148,6 +175,8 @@ static void serve_udp(struct worker *w, const struct bound *b)
         }
         int got = recvmmsg(b->udp, x->in, BATCH, MSG_DONTWAIT, NULL);
         size_t n = 0;
+        used = got > 0 ? (size_t)got : 0;
+        fetch_ahead(w, got);
         for (int i = 0; i < got; i++)
             n += answer_datagram(w, b, (size_t)i, n);
         send_batch(b->udp, x, n);
@@ -190,6 +219,18 @@ static void worker_tick(struct worker *w, int64_t *swept_ms)
     }
 }
 
+// What was published since the last turn.
+static void take_snapshots(struct worker *w)
+{
+    uint64_t topology = w->topology.generation, health = w->health.generation;
+    w->context.topology = snapshot_reader_get(&w->topology, w->topology_cell);
+    w->context.health = snapshot_reader_get(&w->health, w->health_cell);
+    if (!w->context.topology || (topology == w->topology.generation && health == w->health.generation))
+        return;
+    health_map_fill(&w->health_map, w->context.health, w->context.topology);
+    w->context.health_map = &w->health_map;
+}
+
 // Returns false when the worker is to stop.
 static bool worker_turn(struct worker *w)
 {
@@ -197,8 +238,7 @@ static bool worker_turn(struct worker *w)
     int n = epoll_wait(w->epoll, &ev, 1, w->accept_again_ms ? ACCEPT_PAUSE_MS : w->n_conns ? SWEEP_MS : -1);
     if (n < 0)
         return errno == EINTR;
-    w->context.topology = snapshot_reader_get(&w->topology, w->topology_cell);
-    w->context.health = snapshot_reader_get(&w->health, w->health_cell);
+    take_snapshots(w);
     if (n == 0)
         return true;
     struct source *s = ev.data.ptr;

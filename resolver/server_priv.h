@@ -66,6 +66,7 @@ struct worker {
     struct snapshot *topology_cell, *health_cell;
     struct snapshot_reader topology, health;
     struct answer_context context; // topology and health of this turn
+    struct health_map health_map;  // of both
     struct source *sources;        // 2 per bound address, and the stop event
     struct bound *bound;
     size_t n_bound;

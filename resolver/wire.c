@@ -9,22 +9,21 @@
 
 #define EDNS_EDE 15
 
+static uint16_t get_u16(const uint8_t *p)
+{
+    return (uint16_t)(p[0] << 8 | p[1]);
+}
+
 // A name without compression; the question's must be one: there is nothing yet that it could point to.
 static struct bytes read_plain_name(struct cursor *c)
 {
-    const uint8_t *start = c->p;
-    size_t n = 0;
-    for (;;) {
-        uint8_t len = cursor_u8(c);
-        if (len > 63)
-            c->failed = true;
-        cursor_skip(c, len);
-        n += 1u + len;
-        if (n > DNS_NAME_MAX)
-            c->failed = true;
-        if (c->failed || len == 0)
-            return (struct bytes){start, n};
-    }
+    const uint8_t *p = c->p;
+    size_t left = cursor_left(c), n = 0;
+    while (n < left && n < DNS_NAME_MAX && p[n] && p[n] <= 63)
+        n += 1u + p[n];
+    if (n >= left || n >= DNS_NAME_MAX || p[n])
+        c->failed = true;
+    return cursor_take(c, n + 1);
 }
 
 // A name in a later record, which may end in a pointer: only stepped over.
@@ -87,11 +86,11 @@ static int read_sections(struct cursor *c, const uint16_t counts[4], struct dns_
 {
     if (counts[0] != 1)
         return DNS_FORMERR;
-    struct bytes name = read_plain_name(c);
-    q->type = cursor_u16(c);
-    q->class_ = cursor_u16(c);
+    struct bytes name = read_plain_name(c), rest = cursor_take(c, 4);
     if (c->failed)
         return DNS_FORMERR;
+    q->type = get_u16(rest.p);
+    q->class_ = get_u16(rest.p + 2);
     q->has_question = true;
     q->name = name.p;
     q->name_n = name.n;
@@ -113,13 +112,13 @@ int dns_query_parse(const uint8_t *p, size_t n, struct dns_query *q)
     *q = (struct dns_query){.udp_bytes = DNS_UDP_LEAST};
     if (n < DNS_HEADER_BYTES || p[2] & 0x80)
         return DNS_DROP;
-    struct cursor c = cursor_of(bytes_of(p, n));
-    q->id = cursor_u16(&c);
-    uint16_t flags = cursor_u16(&c), counts[4];
-    q->opcode = flags >> 11 & 15;
-    q->rd = flags & 0x0100;
+    struct cursor c = {p + DNS_HEADER_BYTES, p + n, p, false};
+    uint16_t counts[4];
+    q->id = get_u16(p);
+    q->opcode = p[2] >> 3 & 15;
+    q->rd = p[2] & 1;
     for (size_t i = 0; i < 4; i++)
-        counts[i] = cursor_u16(&c);
+        counts[i] = get_u16(p + 4 + 2 * i);
     if (q->opcode)
         return DNS_NOTIMP; // the sections of another opcode are not ours to read
     return read_sections(&c, counts, q);
@@ -191,26 +190,33 @@ void dns_write_u32(struct dns_writer *w, uint32_t v)
     dns_write_u16(w, (uint16_t)v);
 }
 
-void dns_write_header(struct dns_writer *w, const struct dns_query *q, int rcode, bool authoritative)
-{
-    dns_write_u16(w, q->id);
-    dns_write_u16(
-        w, (uint16_t)(0x8000 | q->opcode << 11 | (authoritative ? 0x0400 : 0) | (q->rd ? 0x0100 : 0) | (rcode & 15)));
-    dns_write_u16(w, q->has_question);
-    dns_write_bytes(w, (uint8_t[6]){0}, 6);
-    if (!q->has_question)
-        return;
-    for (size_t at = 0; q->name[at] && w->n_offsets < DNS_COMPRESS_MAX; at += 1u + q->name[at])
-        w->offsets[w->n_offsets++] = (uint16_t)(DNS_HEADER_BYTES + at);
-    dns_write_bytes(w, q->name, q->name_n);
-    dns_write_u16(w, q->type);
-    dns_write_u16(w, q->class_);
-}
-
 static void put_u16(uint8_t *p, uint16_t v)
 {
     p[0] = (uint8_t)(v >> 8);
     p[1] = (uint8_t)v;
+}
+
+void dns_write_header(struct dns_writer *w, const struct dns_query *q, int rcode, bool authoritative)
+{
+    uint8_t *p = w->p;
+    size_t n = DNS_HEADER_BYTES + (q->has_question ? q->name_n + 4 : 0);
+    if (w->full || w->n || n > w->max) {
+        w->full = true;
+        return;
+    }
+    memset(p, 0, DNS_HEADER_BYTES);
+    put_u16(p, q->id);
+    put_u16(p + 2,
+            (uint16_t)(0x8000 | q->opcode << 11 | (authoritative ? 0x0400 : 0) | (q->rd ? 0x0100 : 0) | (rcode & 15)));
+    w->n = n;
+    if (!q->has_question)
+        return;
+    p[5] = 1;
+    for (size_t at = 0; q->name[at] && w->n_offsets < DNS_COMPRESS_MAX; at += 1u + q->name[at])
+        w->offsets[w->n_offsets++] = (uint16_t)(DNS_HEADER_BYTES + at);
+    memcpy(p + DNS_HEADER_BYTES, q->name, q->name_n);
+    put_u16(p + DNS_HEADER_BYTES + q->name_n, q->type);
+    put_u16(p + DNS_HEADER_BYTES + q->name_n + 2, q->class_);
 }
 
 void dns_write_counts(struct dns_writer *w, uint16_t answer, uint16_t authority, uint16_t additional)
@@ -296,13 +302,46 @@ void dns_write_name(struct dns_writer *w, const uint8_t *name, size_t n)
 
 void dns_write_rr_head(struct dns_writer *w, const uint8_t *name, size_t n, enum dns_type type, uint32_t ttl)
 {
-    if (name)
-        dns_write_name(w, name, n);
-    else
-        dns_write_u16(w, 0xc000 | DNS_HEADER_BYTES);
+    dns_write_name(w, name, n);
     dns_write_u16(w, (uint16_t)type);
     dns_write_u16(w, DNS_IN);
     dns_write_u32(w, ttl);
+}
+
+static void put_head(uint8_t *p, uint16_t owner_at, enum dns_type type, uint32_t ttl)
+{
+    put_u16(p, (uint16_t)(0xc000 | owner_at));
+    put_u16(p + 2, (uint16_t)type);
+    put_u16(p + 4, DNS_IN);
+    put_u16(p + 6, (uint16_t)(ttl >> 16));
+    put_u16(p + 8, (uint16_t)ttl);
+}
+
+static uint8_t *room(struct dns_writer *w, size_t n)
+{
+    if (w->full || n > w->max - w->n) {
+        w->full = true;
+        return NULL;
+    }
+    w->n += n;
+    return w->p + w->n - n;
+}
+
+void dns_write_rr_head_at(struct dns_writer *w, uint16_t owner_at, enum dns_type type, uint32_t ttl)
+{
+    uint8_t *p = room(w, 10);
+    if (p)
+        put_head(p, owner_at, type, ttl);
+}
+
+uint8_t *dns_write_rr_at(struct dns_writer *w, uint16_t owner_at, enum dns_type type, uint32_t ttl, size_t n)
+{
+    uint8_t *p = room(w, 12 + n);
+    if (!p)
+        return NULL;
+    put_head(p, owner_at, type, ttl);
+    put_u16(p + 10, (uint16_t)n);
+    return p + 12;
 }
 
 size_t dns_write_rdata_begin(struct dns_writer *w)

@@ -102,8 +102,12 @@ void dns_write_bytes(struct dns_writer *w, const void *p, size_t n);
 // Compressed against names written before. Octets are compared exactly, so that a name of ours stays in lower case
 // whatever the case of the question.
 void dns_write_name(struct dns_writer *w, const uint8_t *name, size_t n);
-// Owner, type, class IN and TTL. `name` NULL: the question's name, by pointer, so in the case it was asked.
+// Owner, type, class IN and TTL.
 void dns_write_rr_head(struct dns_writer *w, const uint8_t *name, size_t n, enum dns_type type, uint32_t ttl);
+// The same with the owner by pointer to `owner_at`, where a name begins.
+void dns_write_rr_head_at(struct dns_writer *w, uint16_t owner_at, enum dns_type type, uint32_t ttl);
+// A whole record with n bytes of RDATA: returns where they go, or NULL (latched).
+uint8_t *dns_write_rr_at(struct dns_writer *w, uint16_t owner_at, enum dns_type type, uint32_t ttl, size_t n);
 size_t dns_write_rdata_begin(struct dns_writer *w); // the length comes with _end
 void dns_write_rdata_end(struct dns_writer *w, size_t begin);
 // OPT (RFC 6891 section 6.1) for a response to q; with `ede` also Extended DNS Error 0 with that text (RFC 8914).

@@ -1,14 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
-// What answering costs without sockets: loads a topology, then runs answer_packet over packed queries.
+// What answering costs without sockets: loads a topology, then runs answer_packet over packed queries, in batches as a
+// worker does. Times are of the processor, not of the wall: neighbours do not count.
 //   dns_cost TOPOLOGY QUERIES [SECONDS]
 #include "bench/dns/queries.h"
 
-#include "base/clock.h"
 #include "base/diag.h"
+#include "config/catalogue.h"
 #include "config/topology.h"
 #include "resolver/answer.h"
 
 #include <malloc.h>
+#include <time.h>
+
+#define BATCH 32
+
+static int64_t cpu_us(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+    return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
+}
 
 int main(int argc, char **argv)
 {
@@ -21,13 +32,13 @@ int main(int argc, char **argv)
     struct diag d;
     queries_read(&q, argv[2], 0);
     size_t before = mallinfo2().uordblks + mallinfo2().hblkhd;
-    int64_t began = clock_mono_us();
+    int64_t began = cpu_us();
     diag_init(&d);
     if (topology_load(argv[1], &d, &t)) {
         diag_print(&d, stderr);
         return 1;
     }
-    int64_t loaded_us = clock_mono_us() - began;
+    int64_t loaded_us = cpu_us() - began;
     malloc_trim(0);
     struct mallinfo2 mi = mallinfo2();
     double mib = (double)(mi.uordblks + mi.hblkhd - before) / (1 << 20);
@@ -38,15 +49,24 @@ int main(int argc, char **argv)
     uint8_t out[1232];
     uint64_t n = 0, bytes = 0, noerror = 0;
     int64_t limit_us = (int64_t)((argc > 3 ? atof(argv[3]) : 2) * 1e6), took_us = 0;
-    began = clock_mono_us();
+    began = cpu_us();
     while (took_us < limit_us) {
-        for (int i = 0; i < 4096; i++, n++) {
-            const struct query *x = &q.q[n % q.n];
-            struct answer_info info;
-            bytes += answer_packet(&c, q.bytes + x->at, x->n, out, sizeof out, &info);
-            noerror += info.rcode == 0;
+        for (int round = 0; round < 128; round++, n += BATCH) {
+            uint64_t hints[BATCH];
+            for (int i = 0; i < BATCH; i++) {
+                const struct query *x = &q.q[(n + (unsigned)i) % q.n];
+                hints[i] = answer_hint(t, q.bytes + x->at, x->n);
+            }
+            for (int i = 0; i < BATCH; i++)
+                catalogue_hint_follow(t->catalogue, hints[i]);
+            for (int i = 0; i < BATCH; i++) {
+                const struct query *x = &q.q[(n + (unsigned)i) % q.n];
+                struct answer_info info;
+                bytes += answer_packet(&c, q.bytes + x->at, x->n, out, sizeof out, &info);
+                noerror += info.rcode == 0;
+            }
         }
-        took_us = clock_mono_us() - began;
+        took_us = cpu_us() - began;
     }
     printf("load %.0f ms, topology %.1f MiB, answer %.0f ns, %.1f bytes, %.1f %% NOERROR\n", (double)loaded_us / 1e3,
            mib, 1e3 * (double)took_us / (double)n, (double)bytes / (double)n, 100 * (double)noerror / (double)n);

@@ -133,6 +133,25 @@ static int region_in(const struct fixture_answer *a)
     return -1;
 }
 
+// The worker's short way gives what the explained decision gives, with the map of verdicts and without.
+static void check_pick(const struct answer_context *c, const struct registry *reg)
+{
+    const struct topology *t = c->topology;
+    const struct catalogue_registry *r = catalogue_find(t->catalogue, reg->label, strlen(reg->label));
+    struct health_map map;
+    struct route all;
+    ck_assert_ptr_nonnull(r);
+    health_map_fill(&map, c->health, t);
+    route_decide(t, reg, c->health, &c->source, &all);
+    for (int with_map = 0; with_map < 2; with_map++) {
+        uint8_t region = REGION_NONE, stamp = 0;
+        bool any = route_pick(t, r, c->health, with_map ? &map : NULL, &c->source, &region, &stamp);
+        ck_assert_int_eq(any, all.mode != ROUTE_NOWHERE);
+        ck_assert_uint_eq(region, all.steps[all.chosen].region);
+        ck_assert_uint_eq(stamp, all.steps[all.chosen].stamp);
+    }
+}
+
 static void check_global(const struct answer_context *c, const struct registry *reg)
 {
     char name[HOSTNAME_TEXT_SIZE];
@@ -177,6 +196,7 @@ START_TEST(a_global_name_leads_to_an_allowed_region_and_a_regional_name_to_its_o
             struct answer_context c = {
                 .topology = t, .health = v, .source = fixture_ip(rnd(2) ? "198.51.100.7" : "203.0.113.7")};
             for (size_t j = 0; j < t->n_registries; j++) {
+                check_pick(&c, &t->registries[j]);
                 check_global(&c, &t->registries[j]);
                 check_regional(&c, &t->registries[j]);
             }
