@@ -47,6 +47,11 @@ int err_from_errno(int e)
     case ENOENT:
     case ENOTDIR:
         return ERR_NOTFOUND;
+    case EROFS:
+        return ERR_READONLY;
+    case EMFILE:
+    case ENFILE:
+        return ERR_NOFILES;
     case EEXIST:
         return ERR_EXISTS;
     case EACCES:

@@ -33,7 +33,9 @@
     X(PROTO, "peer broke the protocol")             \
     X(CRYPTO, "cryptographic operation failed")     \
     X(UNSUPPORTED, "not supported")                 \
-    X(CANCELED, "canceled")
+    X(CANCELED, "canceled")                         \
+    X(READONLY, "the disk is read-only")            \
+    X(NOFILES, "too many files are open")
 
 enum err {
     ERR_OK = 0,

@@ -49,12 +49,19 @@ static int plan_add(struct arena *a, const char **dns, size_t *n, const char *pr
     return dns[(*n)++] ? 0 : ERR_NOMEM;
 }
 
+static unsigned lifetime_of(const struct topology *t, enum cert_kind kind)
+{
+    const struct cert_lifetimes *l = &t->cert_life;
+    unsigned s = kind == CERT_REGION ? l->region : kind == CERT_SHARED ? l->shared : l->peer;
+    return s ? s : kinds[kind].lifetime_s;
+}
+
 int cert_plan(const struct topology *t, const char *region, enum cert_kind kind, struct arena *a, struct cert_plan *out)
 {
     static const char *const of_region[] = {".geo.", ".data.", ".fe.", ".geo.privatelink.", ".data.privatelink."};
     if (!hostname_region_ok(region))
         return ERR_INVAL;
-    struct cert_plan p = {.kind = kind, .file = kinds[kind].file, .lifetime_s = kinds[kind].lifetime_s};
+    struct cert_plan p = {.kind = kind, .file = kinds[kind].file, .lifetime_s = lifetime_of(t, kind)};
     const char **dns = arena_array(a, ARRAY_LEN(of_region), sizeof *dns);
     p.region = arena_strdup(a, region);
     if (!dns || !p.region)

@@ -24,7 +24,7 @@ struct cert_plan {
     size_t n_dns;
     const char *uri;     // CERT_PEER, else NULL
     bool client_auth;    // CERT_PEER
-    unsigned lifetime_s; // default: region 90 d, shared 7 d, peer 365 d
+    unsigned lifetime_s; // as the topology says; region 90 d, shared 7 d, peer 365 d
     const char *region;  // whose it is; for CERT_SHARED: who asks
 };
 

@@ -60,7 +60,9 @@ static void build_settings(struct topology_build *b)
 static void build_ca(struct topology_build *b)
 {
     int line = doc_key_line(doc_get(b->s->node, "certificates"), "ca_region");
-    int r = b->s->ca_region ? build_find_region(b, line, "certificates.ca_region", b->s->ca_region) : -1;
+    const char *name = b->s->certificates.ca_region;
+    int r = name ? build_find_region(b, line, "certificates.ca_region", name) : -1;
+    b->t->cert_life = b->s->certificates.life;
     if (r >= 0)
         b->t->ca_region = b->t->regions[r].name;
 }

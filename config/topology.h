@@ -141,6 +141,10 @@ struct name_server { // NS of D; its name is that of a stamp under fe.D
 
 enum private_cut { PRIVATE_CUT_NONE, PRIVATE_CUT_INSECURE };
 
+struct cert_lifetimes { // seconds
+    uint32_t region, shared, peer;
+};
+
 struct topology {
     struct snapshot_head head;
     struct arena arena;
@@ -150,6 +154,7 @@ struct topology {
     const char *hostmaster; // SOA RNAME as an address, "hostmaster@example.io"
     uint16_t https_port;    // public port in formatted URLs: left out of them when 443
     const char *ca_region;  // region whose peer listener answers certificate renewals; NULL: renewals are by hand
+    struct cert_lifetimes cert_life;
     enum private_cut private_cut;
 
     const struct region *regions;

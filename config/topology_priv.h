@@ -79,6 +79,11 @@ struct spec_identity {
     size_t n_fingerprints, n_token_keys, n_feed_keys;
 };
 
+struct spec_certificates {
+    const char *ca_region;
+    struct cert_lifetimes life;
+};
+
 struct spec_topology {
     const struct doc_node *node, *identities;
     uint64_t version;
@@ -94,8 +99,8 @@ struct spec_topology {
     size_t n_regions, n_name_servers, n_registries, n_views, n_private_endpoints;
     struct health_settings health;
     struct ttls ttl;
-    const char *ca_region; // certificates: and tokens: have one key each
-    uint32_t max_stale_s;
+    struct spec_certificates certificates;
+    uint32_t max_stale_s; // tokens: has one key
 };
 
 extern const struct option_set spec_topology_set, spec_identity_set;

@@ -174,12 +174,21 @@ static const struct option ttl_rows[] = {
 };
 static const struct option_set ttl_set = {ttl_rows, ARRAY_LEN(ttl_rows), sizeof(struct ttls), OPT_NO_NODE};
 
+// A certificate begins five minutes before it is issued, for clocks that are behind, and renewal begins after two
+// thirds of its life: below three minutes it would be due at once, always.
+#define LIFE_AT(member) OPT_AT(struct spec_certificates, life.member), .unit_ms = 1000, .min = 180000
 static const struct option certificate_rows[] = {
-    {"ca_region", OPT_STRING, 0, sizeof(const char *), .max = REF_MAX,
+    {"ca_region", OPT_STRING, OPT_AT(struct spec_certificates, ca_region), .max = REF_MAX,
      .help = "the region whose peer listener answers certificate renewals"},
+    {"region_lifetime", OPT_DURATION, LIFE_AT(region), .def = "90d", .max = 34560000000,
+     .help = "life of a region's own certificate"},
+    {"shared_lifetime", OPT_DURATION, LIFE_AT(shared), .def = "7d", .max = 34560000000,
+     .help = "life of the certificate of global names, which every region holds"},
+    {"peer_lifetime", OPT_DURATION, LIFE_AT(peer), .def = "365d", .max = 157680000000,
+     .help = "life of a peer certificate, whose fingerprint the topology pins"},
 };
-static const struct option_set certificate_set = {certificate_rows, ARRAY_LEN(certificate_rows), sizeof(const char *),
-                                                  OPT_NO_NODE};
+static const struct option_set certificate_set = {certificate_rows, ARRAY_LEN(certificate_rows),
+                                                  sizeof(struct spec_certificates), OPT_NO_NODE};
 
 static const struct option token_rows[] = {
     {"max_stale", OPT_DURATION, 0, sizeof(uint32_t), .unit_ms = 1000, .def = "24h", .min = 60000, .max = 2592000000,
@@ -234,7 +243,8 @@ static const struct option topology_rows[] = {
      .help = "private addresses of registries, by view"},
     {"health", OPT_MAP, TOP_AT(health), .sub = &health_set, .help = "how regions are probed"},
     {"ttl", OPT_MAP, TOP_AT(ttl), .sub = &ttl_set, .help = "TTLs of answers"},
-    {"certificates", OPT_MAP, TOP_AT(ca_region), .sub = &certificate_set, .help = "who renews certificates"},
+    {"certificates", OPT_MAP, TOP_AT(certificates), .sub = &certificate_set,
+     .help = "who renews certificates, and how long they live"},
     {"tokens", OPT_MAP, TOP_AT(max_stale_s), .sub = &token_set, .help = "bounds on tokens"},
     {"identities", OPT_NODE, TOP_AT(identities),
      .help = "public keys and fingerprints by region; meridian init adds it"},

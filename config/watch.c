@@ -225,6 +225,9 @@ static int load_first(struct config_watch *w, struct watched *f, struct diag *di
     diag_init(&ignored);
     f->seen = signature_of(f->path);
     int rc = f->parse(f->path, &why, &file), last_rc = f->parse(f->last_path, &ignored, &last);
+    if (last_rc && last_rc != ERR_NOTFOUND)
+        log_warn("config: the last good %s at %s cannot be used: %s", f->what, f->last_path,
+                 ignored.n ? ignored.lines[0] : err_text(last_rc));
     if (!rc && !last_rc && file.version < last.version) {
         diag_add(&why, f->path, 0, "version %llu is lower than %llu, the last good one; versions only go up",
                  (unsigned long long)file.version, (unsigned long long)last.version);

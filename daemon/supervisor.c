@@ -9,6 +9,7 @@
 #include "base/mem.h"
 #include "config/topology.h"
 #include "daemon/link.h"
+#include "daemon/ports.h"
 #include "daemon/worker.h"
 
 #include <errno.h>
@@ -25,6 +26,7 @@
 
 #define TICK_MS 200
 #define RELOAD_EVERY_MS 1000 // however often the worker asks
+#define PORT_WAIT_MS 5000    // a forerunner that was killed may still be ending
 
 struct supervisor {
     const struct node *node;
@@ -312,6 +314,10 @@ int supervisor_run(const struct node *n, const struct paths *p, const struct ide
     struct diag d;
     diag_init(&d);
     int rc = paths_prepare(n, p, id, &d);
+    if (!rc && s.edge_wanted)
+        rc = ports_free(n->https, n->n_https, PORT_WAIT_MS, &d);
+    if (!rc && s.edge_wanted)
+        rc = ports_free(&n->peer, 1, PORT_WAIT_MS, &d);
     struct resolver_sockets *sockets = NULL;
     if (!rc && (n->roles & ROLE_RESOLVER))
         rc = resolver_bind(n->dns, n->n_dns, n->resolver_workers, &d, &sockets);

@@ -4,11 +4,14 @@
 #include "net/fetch.h"
 
 #include "base/clock.h"
+#include "base/digest.h"
 #include "base/err.h"
 #include "base/log.h"
 #include "base/mem.h"
 
 #include <curl/curl.h>
+#include <openssl/ssl.h>
+#include <openssl/x509.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -32,7 +35,8 @@ struct fetch {
     void (*on_headers)(void *ctx, struct fetch *f, int status);
     void *ctx;
     void (*done)(void *ctx, struct fetch_result *r);
-    int why; // our own reason for an aborted transfer
+    char *pins; // blank-separated; NULL: any certificate that verifies
+    int why;    // our own reason for an aborted transfer
     bool paused;
     _Atomic bool cancel, resume;
     char curl_message[CURL_ERROR_SIZE];
@@ -73,6 +77,25 @@ static size_t on_write(char *p, size_t one, size_t n, void *arg)
     return h->why ? CURL_WRITEFUNC_ERROR : n;
 }
 
+// Is the certificate that the server showed on this connection one of the pinned ones? Requests to peers carry nothing
+// that an impostor would want, so that it is early enough to look before the first byte of the response is believed.
+static bool pin_holds(const struct fetch *h)
+{
+    struct curl_tlssessioninfo *tls = NULL;
+    if (curl_easy_getinfo(h->easy, CURLINFO_TLS_SSL_PTR, &tls) || !tls || tls->backend != CURLSSLBACKEND_OPENSSL ||
+        !tls->internals)
+        return false;
+    X509 *x = SSL_get1_peer_certificate(tls->internals);
+    uint8_t sum[EVP_MAX_MD_SIZE];
+    char hex[2 * EVP_MAX_MD_SIZE + 1];
+    unsigned n = 0;
+    bool ok = x && X509_digest(x, EVP_sha256(), sum, &n) && n == SHA256_BYTES;
+    X509_free(x);
+    if (ok)
+        hex_format(sum, n, hex);
+    return ok && strstr(h->pins, hex); // all of one length, blanks between
+}
+
 static size_t on_header(char *p, size_t one, size_t n, void *arg)
 {
     struct fetch *h = arg;
@@ -81,6 +104,10 @@ static size_t on_header(char *p, size_t one, size_t n, void *arg)
     size_t line = n;
     while (line && (p[line - 1] == '\r' || p[line - 1] == '\n'))
         line--;
+    if (line > 5 && !memcmp(p, "HTTP/", 5) && h->pins && !pin_holds(h)) {
+        h->why = ERR_DENIED;
+        return 0;
+    }
     if (line > 5 && !memcmp(p, "HTTP/", 5)) { // an interim response's headers are dropped
         buf_clear(&h->result.headers);
         return n;
@@ -147,6 +174,7 @@ static void fetch_free(struct fetch *h)
     curl_slist_free_all(h->connect_to);
     fetch_result_done(&h->result);
     free(h->body);
+    free(h->pins);
     free(h);
 }
 
@@ -222,6 +250,15 @@ static int setup_tls(struct fetch *h, const struct fetch_request *q)
     if (q->client_pem) {
         SET(CURLOPT_SSLCERT, q->client_pem);
         SET(CURLOPT_SSLKEY, q->client_pem);
+    }
+    if (q->pinned) {
+        AUTO_BUF struct buf pins;
+        buf_init(&pins, 0);
+        for (size_t i = 0; i < q->n_pins; i++)
+            buf_printf(&pins, "%s ", q->pins[i]);
+        h->pins = pins.err ? NULL : mem_strdup(buf_cstr(&pins));
+        if (!h->pins)
+            return ERR_NOMEM;
     }
     return 0;
 }
@@ -335,7 +372,10 @@ static void loop_completed(struct fetcher *f)
         if (!code)
             fetch_finish(h, 0, NULL);
         else if (h->why)
-            fetch_finish(h, h->why, h->why == ERR_TOOBIG ? "the response is larger than its limit" : NULL);
+            fetch_finish(h, h->why,
+                         h->why == ERR_TOOBIG              ? "the response is larger than its limit"
+                         : h->why == ERR_DENIED && h->pins ? "its certificate is not the one that the topology pins"
+                                                           : NULL);
         else
             fetch_finish(h, error_of(code, text), text);
     }

@@ -29,7 +29,12 @@ struct fetch_request {  // all strings are copied by start
     const char *unix_socket;           // dial this socket instead (admin)
     const char *ca_file;               // NULL: the system's
     const char *client_pem;            // certificate and key in one file, for mutual TLS
-    const char *const *headers;        // "Name: value" lines
+    // The server's certificate must besides be one of these (SHA-256 of its DER, hex): nothing of a response is taken
+    // otherwise. Looked at for every response, since a connection may be older than a revocation.
+    bool pinned;
+    const char *const *pins;
+    size_t n_pins;
+    const char *const *headers; // "Name: value" lines
     size_t n_headers;
     const char *user, *password; // Basic; never logged
     struct bytes body;           // sent when p != NULL, copied

@@ -52,6 +52,11 @@ void answer_error(struct op *op, struct http_response *resp, int rc, const char 
         log_limited(&limit, LOG_ERROR, "registry: %s: %s", what, err_text(rc));
         oci_error(op->req, resp, 507, "UNKNOWN", NULL, "this region has no space left");
         return;
+    case ERR_READONLY:
+        log_limited(&limit, LOG_ERROR, "registry: %s: %s", what, err_text(rc));
+        oci_error(op->req, resp, 503, "UNAVAILABLE", NULL, "this region takes no writes now: %s", err_text(rc));
+        return;
+    case ERR_NOFILES:
     case ERR_BUSY:
     case ERR_CLOSED:
     case ERR_TIMEOUT:

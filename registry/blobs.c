@@ -11,11 +11,15 @@ void blob_read(struct op *op, struct http_response *resp)
 {
     const struct digest *d = &op->route.digest;
     char relative[192], text[DIGEST_TEXT_SIZE];
-    uint64_t size;
+    static struct log_limit limit = LOG_LIMIT(1000);
+    uint64_t size, is = 0;
     int rc = meta_link_get(op->s->meta, op->registry, op->route.name, d, &size);
-    if (!rc && (rc = blob_stat(op->s->blobs, d, &size)) == ERR_NOTFOUND)
-        log_error("registry: %s/%s links %s, which is not in the store", op->registry, op->route.name,
-                  digest_format(d, text));
+    if (!rc && ((rc = blob_stat(op->s->blobs, d, &is)) == ERR_NOTFOUND || (!rc && is != size))) {
+        // A file that was cut is as good as none: a push finds it absent and replaces it, a peer asks another region.
+        log_limited(&limit, LOG_ERROR, "registry: %s/%s links %s, which %s", op->registry, op->route.name,
+                    digest_format(d, text), rc ? "is not in the store" : "is damaged in the store: its size is wrong");
+        rc = ERR_NOTFOUND;
+    }
     if (rc == ERR_NOTFOUND) {
         oci_error(op->req, resp, 404, "BLOB_UNKNOWN", NULL, "no such blob in this repository");
         return;

@@ -112,7 +112,7 @@ static bool may_pull(void *ctx, const char *repository)
 // way makes it an ordinary start, so that a mount tells nobody what other repositories hold.
 static void mount(struct op *op, struct http_response *resp)
 {
-    uint64_t size;
+    uint64_t size, is;
     int rc = ERR_NOTFOUND;
     if (writes_closed(op, resp))
         return;
@@ -121,7 +121,9 @@ static void mount(struct op *op, struct http_response *resp)
     else if (may_pull(op, op->mount_from))
         rc = meta_link_get(op->s->meta, op->registry, op->mount_from, &op->digest, &size);
     if (!rc)
-        rc = blob_stat(op->s->blobs, &op->digest, &size);
+        rc = blob_stat(op->s->blobs, &op->digest, &is);
+    if (!rc && is != size)
+        rc = ERR_NOTFOUND; // damaged: the push that follows replaces it
     if (rc == ERR_NOTFOUND) {
         start(op, resp);
         return;

@@ -285,6 +285,11 @@ static int blob_get_any(struct worker *w, const struct topology *t, const struct
 {
     uint64_t size;
     int rc = blob_stat(w->r->o.blobs, &b->digest, &size);
+    if (!rc && size < b->size) {
+        log_error("replication: a blob in the store is damaged: %" PRIu64 " of %" PRIu64 " bytes; it is fetched again",
+                  size, b->size);
+        rc = ERR_NOTFOUND;
+    }
     if (rc != ERR_NOTFOUND)
         return rc;
     rc = blob_partial_open(w->r->o.blobs, &b->digest, &b->u);

@@ -5,6 +5,7 @@
 
 #include "base/err.h"
 #include "base/fd.h"
+#include "base/log.h"
 #include "base/mem.h"
 
 #include <jansson.h>
@@ -34,7 +35,8 @@ static json_t *state_load(const char *path)
     struct buf text;
     buf_init(&text, STATE_MAX_BYTES);
     json_t *root = NULL, *origins = NULL;
-    if (file_read(path, STATE_MAX_BYTES, &text) == 0)
+    int rc = file_read(path, STATE_MAX_BYTES, &text);
+    if (!rc)
         root = json_loadb(buf_cstr(&text), text.n, JSON_REJECT_DUPLICATES, NULL);
     buf_done(&text);
     if (root && json_integer_value(json_object_get(root, "v")) == 1)
@@ -44,6 +46,9 @@ static json_t *state_load(const char *path)
         json_decref(origins);
         origins = NULL;
     }
+    if (!origins && rc != ERR_NOTFOUND) // costs reading the feeds again from their start, and loses nothing
+        log_warn("replication: %s is damaged (%s): feeds are read again from their start", path,
+                 rc ? err_text(rc) : "not the document it should be");
     return origins ? origins : json_object();
 }
 

@@ -29,6 +29,9 @@ int peer_dial(struct replicator *r, const struct topology *t, const char *region
         out->q.connect_to = &out->to;
         out->q.ca_file = r->o.ca_file;
         out->q.client_pem = r->o.peer_pem;
+        out->q.pinned = true;
+        out->q.pins = to->peer_fingerprints;
+        out->q.n_pins = to->n_peer_fingerprints;
     }
     if (n < 0 || (size_t)n >= sizeof out->url)
         return ERR_TOOBIG;

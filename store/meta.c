@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
@@ -69,6 +70,7 @@ static int database_open(struct meta *m, struct diag *diag)
                  rc == ERR_CORRUPT ? "damaged, or no database" : err_text(rc));
         return rc;
     }
+    m->w.damaged = &m->damaged;
     rc = schema_open(&m->w, m->o.path, m->o.region, diag);
     if (!rc && (rc = feed_own_load(m)))
         diag_add(diag, m->o.path, 0, "the feed's head cannot be read: %s", err_text(rc));
@@ -132,7 +134,7 @@ static int probe_run(struct meta *m, void *arg)
 
 bool meta_writable(struct meta *m)
 {
-    return writer_submit(m, probe_run, NULL, false) == 0;
+    return !atomic_load(&m->damaged) && writer_submit(m, probe_run, NULL, false) == 0;
 }
 
 void meta_set_writable(struct meta *m, bool open, const char *why)
@@ -169,6 +171,7 @@ int reader_take(struct meta *m, struct db **out)
             free(d);
             return rc;
         }
+        d->damaged = &m->damaged;
     }
     d->next = NULL;
     *out = d;

@@ -3,11 +3,13 @@
 #include "store/meta_priv.h"
 
 #include "base/err.h"
+#include "base/log.h"
 #include "base/mem.h"
 
 #include <assert.h>
 #include <errno.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <string.h>
 
 int db_error(struct db *d, int sqlite_rc)
@@ -20,11 +22,21 @@ int db_error(struct db *d, int sqlite_rc)
         return 0;
     case SQLITE_FULL:
         return ERR_NOSPACE;
+    case SQLITE_READONLY:
+        return ERR_READONLY;
     case SQLITE_IOERR:
     case SQLITE_CANTOPEN:
-        return e == ENOSPC || e == EDQUOT ? ERR_NOSPACE : sqlite_rc == SQLITE_IOERR_NOMEM ? ERR_NOMEM : ERR_IO;
+        return e == EROFS                        ? ERR_READONLY
+               : e == EMFILE || e == ENFILE      ? ERR_NOFILES
+               : e == ENOSPC || e == EDQUOT      ? ERR_NOSPACE
+               : sqlite_rc == SQLITE_IOERR_NOMEM ? ERR_NOMEM
+                                                 : ERR_IO;
     case SQLITE_CORRUPT:
     case SQLITE_NOTADB:
+        if (d->damaged && !atomic_exchange(d->damaged, true))
+            log_error("store: the metadata is damaged (SQLite: %s): this region says that it is down from now on; stop "
+                      "it and restore meta.db, or take meta.db away: the other regions fill a new one",
+                      sqlite3_errmsg(d->h));
         return ERR_CORRUPT;
     case SQLITE_NOMEM:
         return ERR_NOMEM;

@@ -26,7 +26,8 @@ struct db { // one connection; used by one thread at a time
         sqlite3_stmt *st;
     } stmts[DB_STMTS]; // by the address of the literal
     size_t n_stmts;
-    struct db *next; // in the list of idle readers
+    _Atomic bool *damaged; // told when SQLite finds the file malformed
+    struct db *next;       // in the list of idle readers
 };
 
 int db_open(const char *path, bool read_only, struct db *out);
@@ -61,6 +62,7 @@ struct request {
 struct meta {
     struct meta_options o; // strings are owned
     int lock_fd;           // one process at a time
+    _Atomic bool damaged;  // a page that was read is malformed: not writable any more, whatever a probe says
 
     // Writer thread only.
     struct db w;

@@ -95,6 +95,7 @@ class Lab:
         self.node_extra = node_extra
         self.daemons = {}
         self.children = []
+        self.mounts = []  # what a test mounted below dir
 
     # ---- life ----
     def __enter__(self):
@@ -123,6 +124,8 @@ class Lab:
                 child.wait()
         for region in list(self.daemons):
             self.stop(region)
+        for path in self.mounts:
+            subprocess.run(["umount", "-l", path])
         if not os.environ.get("MERIDIAN_LAB_KEEP"):
             shutil.rmtree(self.dir, ignore_errors=True)
 
@@ -258,6 +261,19 @@ class Lab:
 
     def heal(self, region):
         subprocess.run(["ip", "netns", "exec", region, "nft", "delete", "table", "ip", "cut"], check=True)
+
+    # ---- logs ----
+    def log_end(self, region):
+        return os.path.getsize(f"{self.dir}/{region}/meridiand.log")
+
+    def said(self, region, since=0):
+        """A region's log from an offset on."""
+        with open(f"{self.dir}/{region}/meridiand.log", errors="replace") as f:
+            f.seek(since)
+            return f.read()
+
+    def wait_said(self, region, text, since=0, limit_s=20):
+        wait_until(limit_s, lambda: text in self.said(region, since), f"{region} says: {text}")
 
     # ---- clients ----
     def run(self, *words, check=True, timeout=120, input=None, env=None):

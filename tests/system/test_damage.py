@@ -1,0 +1,419 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What breaks, and what Meridian does then: full and read-only disks, damaged files, revoked peers and keys, taken ports,
+wrong modes. docs/failures.md is the table; its rows name these tests."""
+import hashlib, http.client, json, os, re, shutil, signal, socket, ssl, subprocess, sys, unittest
+
+from lab import DOMAIN, Lab, MERIDIAND, REGIONS, wait_until
+from test_failure import Pusher, whole
+
+EAST, WEST, ASIA = (f"contoso.{r}.geo.{DOMAIN}" for r in REGIONS)
+GLOBAL = f"contoso.{DOMAIN}"
+TAILSPIN = f"tailspin.{DOMAIN}"
+
+
+class Damage(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.lab = cls.enterClassContext(Lab(node_extra="certs: { check: 1s }\n"))
+
+    def refuses(self, region, sentence, limit_s=25):
+        """The daemon ends with 1 and says why; afterwards nothing of it is left."""
+        lab, since = self.lab, self.lab.log_end(region)
+        lab.start(region, wait=False)
+        self.assertEqual(lab.daemons[region].wait(limit_s), 1)
+        del lab.daemons[region]
+        self.assertIn(sentence, lab.said(region, since))
+
+    def same_everywhere(self, limit_s=60):
+        def equal():
+            lists = [self.lab.listing(r) for r in REGIONS]
+            return lists[0] if lists[0] == lists[1] == lists[2] else None
+        return wait_until(limit_s, equal, "all regions list the same")
+
+    def edit(self, change):
+        """A new version of the topology; waits until all running regions have it."""
+        with open(self.lab.topology) as f:
+            text = f.read()
+        version = int(re.search(r"^version: (\d+)$", text, re.M)[1]) + 1
+        text = change(re.sub(r"^version: \d+$", f"version: {version}", text, count=1, flags=re.M))
+        with open(f"{self.lab.topology}.new", "w") as f:
+            f.write(text)
+        os.chmod(f"{self.lab.topology}.new", 0o644)
+        os.rename(f"{self.lab.topology}.new", self.lab.topology)
+        for region in self.lab.daemons:
+            wait_until(10, lambda: self.lab.admin(region, "config", "check", "--in-force")["topology"]["version"] == version,
+                       f"{region} has the new topology")
+        return text
+
+    def peer_request(self, pem, method, path, region="eastus", host=None):
+        """One request to a peer listener with a client certificate; the status."""
+        name = f"{region}.peer.{DOMAIN}"
+        context = ssl.create_default_context(cafile=self.lab.ca)
+        context.load_cert_chain(pem)
+        raw = socket.create_connection((REGIONS[region], 8443), timeout=10)
+        c = http.client.HTTPSConnection(name, timeout=10)
+        c.sock = context.wrap_socket(raw, server_hostname=name)
+        try:
+            c.request(method, path, headers={"Host": host} if host else {})
+            return c.getresponse().status
+        finally:
+            c.close()
+
+    # ---- uploads that belong to another region ----
+    def test_a_uploads_are_passed_on_while_regional_endpoints_are_off(self):
+        lab = self.lab
+        auth = {"Authorization": "Bearer " + lab.token("repository:app:pull,push", host=TAILSPIN, region="eastus")}
+        data, at = os.urandom(300_000), "westeurope"
+        status, headers, _ = lab.request("POST", TAILSPIN, "/v2/app/blobs/uploads/", "eastus", auth)
+        self.assertEqual(status, 202)
+        self.assertTrue(headers["location"].startswith(f"https://{TAILSPIN}/v2/app/blobs/uploads/eastus."))
+        path = "/" + headers["location"].split("/", 3)[3]
+        octets = dict(auth, **{"Content-Type": "application/octet-stream"})
+        for piece, region in ((data[:100_000], "westeurope"), (data[100_000:], "southeastasia")):
+            status, headers, body = lab.request("PATCH", TAILSPIN, path, region, octets, piece)
+            self.assertEqual((status, headers.get("x-meridian-region")), (202, "eastus"), body)
+            path = "/" + headers["location"].split("/", 3)[3]
+        status, headers, _ = lab.request("GET", TAILSPIN, path, at, auth)
+        self.assertEqual((status, headers["range"]), (204, f"0-{len(data) - 1}"))
+        digest = "sha256:" + hashlib.sha256(data).hexdigest()
+        join = "&" if "?" in path else "?"
+        status, headers, body = lab.request("PUT", TAILSPIN, f"{path}{join}digest={digest}", at, auth)
+        self.assertEqual((status, headers.get("x-meridian-region")), (201, "eastus"), body)
+        self.assertEqual(lab.request("GET", TAILSPIN, f"/v2/app/blobs/{digest}", "eastus", auth)[2], data)
+        self.assertEqual(lab.request("HEAD", TAILSPIN, f"/v2/app/blobs/{digest}", at, auth)[0], 404)  # no image has it yet
+
+    # ---- disks ----
+    def test_b_full_and_read_only_disk(self):
+        lab, home = self.lab, f"{self.lab.dir}/eastus"
+        kept = Pusher(lab, EAST, "eastus", "team/full")
+        kept.push("before")
+        lab.wait_replicated("contoso/team/full:before")
+        lab.stop("eastus")
+        os.rename(home, home + ".disk")
+        os.mkdir(home)
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=48m", "tmpfs", home], check=True)
+        lab.mounts.append(home)
+        subprocess.run(["cp", "-a", home + ".disk/.", home], check=True)
+        os.chmod(home, 0o710)
+        lab.start("eastus")
+        wait_until(20, lambda: lab.dig(GLOBAL)[-1:] == [REGIONS["eastus"]], "the global name leads to eastus")
+        fill = f"{home}/fill"
+        with open(fill, "wb") as f:
+            try:
+                while f.write(b"x" * 65536):
+                    f.flush()
+            except OSError:
+                pass
+        # what a client is told: the region has no space; never a success
+        data = os.urandom(3_000_000)
+        status, _, body = lab.request("POST", EAST, f"/v2/team/full/blobs/uploads/?digest=sha256:{hashlib.sha256(data).hexdigest()}",
+                                      "eastus", dict(kept.auth, **{"Content-Type": "application/octet-stream"}), data)
+        self.assertIn(status, (503, 507), body)
+        self.assertTrue(json.loads(body)["errors"][0]["message"], body)
+        health = lambda: lab.request("GET", f"eus-1.eastus.fe.{DOMAIN}", "/healthz", region="eastus")[0]
+        wait_until(10, lambda: health() == 503, "/healthz says down")
+        wait_until(10, lambda: lab.dig(GLOBAL)[-1:] == [REGIONS["westeurope"]], "the global name moves")
+        self.assertEqual(whole(lab, EAST, "eastus", "team/full", "before"), kept.acknowledged["team/full:before"])  # it reads on
+        elsewhere = Pusher(lab, WEST, "westeurope", "team/full")
+        elsewhere.push("meanwhile")
+        os.unlink(fill)
+        wait_until(15, lambda: health() == 200, "up again once there is space")
+        lab.wait_replicated("contoso/team/full:meanwhile")
+        kept.push("after")
+        # a disk that takes no writes at all: no start, and the reason
+        lab.stop("eastus")
+        subprocess.run(["mount", "-o", "remount,ro", home], check=True)
+        try:
+            r = lab.run("ip", "netns", "exec", "eastus", MERIDIAND, "--config", f"{home}/meridiand.yaml", check=False, timeout=30)
+            self.assertEqual(r.returncode, 1)
+            self.assertIn("read-only", (r.stdout + r.stderr).lower())
+        finally:
+            subprocess.run(["mount", "-o", "remount,rw", home], check=True)
+        lab.start("eastus")
+        kept.push("again")
+        listing = self.same_everywhere()
+        for name, digest in {**kept.acknowledged, **elsewhere.acknowledged}.items():
+            self.assertEqual(listing[name], digest)
+
+    def test_c_cut_and_missing_blob_files(self):
+        lab = self.lab
+        p = Pusher(lab, EAST, "eastus", "team/cut")
+        lab.stop("southeastasia")  # it will want the blobs when they are damaged at their origin
+        data = [os.urandom(200_000) for _ in range(2)]
+        blobs = [p.blob(d) for d in data]
+        p.push("x")
+        config = dict(p.blob(b"{}"), mediaType="application/vnd.oci.image.config.v1+json")
+        manifest = json.dumps({"schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json", "config": config,
+                               "layers": blobs}).encode()
+        put = lambda: lab.request("PUT", EAST, "/v2/team/cut/manifests/1", "eastus",
+                                  dict(p.auth, **{"Content-Type": "application/vnd.oci.image.manifest.v1+json"}), manifest)
+        self.assertEqual(put()[0], 201)
+        lab.wait_replicated("contoso/team/cut:1", region="westeurope")
+        files = [f"{lab.dir}/eastus/store/blobs/sha256/{b['digest'][7:9]}/{b['digest'][7:]}" for b in blobs]
+        since = lab.log_end("eastus")
+        os.truncate(files[0], 1000)
+        os.unlink(files[1])
+        for b in blobs:  # never served as good
+            for method in ("GET", "HEAD"):
+                status, headers, body = lab.request(method, EAST, f"/v2/team/cut/blobs/{b['digest']}", "eastus", p.auth)
+                self.assertEqual(status, 404, (method, headers))
+        lab.wait_said("eastus", "is damaged in the store", since)
+        # the third region gets them where they are whole
+        lab.start("southeastasia")
+        lab.wait_replicated("contoso/team/cut:1", region="southeastasia")
+        whole(lab, ASIA, "southeastasia", "team/cut", "1")
+        # a push of the same finds them absent, sends them, and they are whole again
+        for b, d in zip(blobs, data):
+            self.assertEqual(p.blob(d)["digest"], b["digest"])
+        self.assertEqual(whole(lab, EAST, "eastus", "team/cut", "1"), "sha256:" + hashlib.sha256(manifest).hexdigest())
+
+    # ---- files that are read at start ----
+    def test_d_damaged_state_files(self):
+        lab, region = self.lab, "southeastasia"
+        p = Pusher(lab, EAST, "eastus", "team/state")
+        p.push("1")
+        lab.wait_replicated("contoso/team/state:1")
+        lab.stop(region)
+        home = f"{lab.dir}/{region}"
+        found = []
+        for root, _, names in os.walk(home):
+            found += [f"{root}/{n}" for n in names if n in ("health.json", "replication.json", "topology.last.yaml")]
+        self.assertEqual(len(found), 3, found)
+        since = lab.log_end(region)
+        for path in found:
+            with open(path, "wb") as f:
+                f.write(b"{ half a docu")
+        p.push("2")
+        lab.start(region)
+        lab.wait_replicated("contoso/team/state:2")
+        log = lab.said(region, since)
+        for name in ("health.json", "replication.json", "topology.last.yaml"):
+            self.assertTrue(any(name in line for line in log.splitlines()), (name, log[-2000:]))
+        self.same_everywhere()
+        for path in found:  # and they are good again
+            with open(path, "rb") as f:
+                self.assertNotIn(b"half a docu", f.read(), path)
+
+    def test_e_cut_topology_at_start_and_in_life(self):
+        lab, region = self.lab, "southeastasia"
+        with open(lab.topology) as f:
+            good = f.read()
+        lab.stop(region)
+        with open(lab.topology, "w") as f:
+            f.write(good[:700])
+        try:
+            lab.start(region)  # with the last good one
+            state = lab.admin(region, "config", "check", "--in-force", check=False)["topology"]
+            self.assertIn("topology.yaml", state["refusedWhy"])
+            self.assertEqual(lab.dig(GLOBAL, at=region)[-1:], [REGIONS["eastus"]])
+            for other in ("eastus", "westeurope"):  # those that run keep theirs and say why
+                wait_until(10, lambda: lab.admin(other, "config", "check", "--in-force", check=False)["topology"]["refusedWhy"],
+                           "the refusal is told")
+                self.assertEqual(lab.request("GET", f"contoso.{other}.geo.{DOMAIN}", "/v2/", region=other)[0], 401)
+            # without a last good one there is nothing to run on
+            lab.stop(region)
+            os.unlink(f"{lab.dir}/{region}/state/topology.last.yaml")
+            self.refuses(region, "topology.yaml")
+        finally:
+            with open(lab.topology, "w") as f:
+                f.write(good)
+        lab.start(region)
+
+    def test_f_damaged_metadata(self):
+        lab, region = self.lab, "southeastasia"
+        p = Pusher(lab, ASIA, region, "team/meta")
+        p.push("own")
+        lab.wait_replicated("contoso/team/meta:own")
+        before = self.same_everywhere()
+        lab.stop(region)
+        db = f"{lab.dir}/{region}/meta/meta.db"
+        size = os.path.getsize(db)
+        with open(db, "rb") as f:
+            good = f.read()
+        for what, change in (("its head", lambda f: f.write(b"not a database" * 300)), ("cut", lambda f: f.truncate(size // 2)),
+                             ("a page", lambda f: (f.seek(4096 * 3), f.write(os.urandom(4096))))):
+            with self.subTest(what), open(db, "r+b") as f:
+                change(f)
+                f.flush()
+                self.refuses(region, "meta.db")
+                f.seek(0)
+                f.write(good)
+        for other, host in (("eastus", EAST), ("westeurope", WEST)):
+            self.assertEqual(lab.request("GET", host, "/v2/", region=other)[0], 401)
+        # no backup: the file is taken away, and the other regions fill a new one; its own writes come back too
+        for name in os.listdir(f"{lab.dir}/{region}/meta"):
+            os.unlink(f"{lab.dir}/{region}/meta/{name}")
+        lab.start(region)
+        wait_until(30, lambda: not lab.admin(region, "status").get("writesClosed"), "writes open again")
+        self.assertEqual(self.same_everywhere(), before)
+        p.push("more")
+        lab.wait_replicated("contoso/team/meta:more")
+
+    def test_g_damaged_certificates(self):
+        lab, region = self.lab, "westeurope"
+        certs = f"{lab.dir}/{region}/certs"
+        lab.stop(region)
+        os.truncate(f"{certs}/region.pem", 300)
+        os.unlink(f"{certs}/shared.pem")
+        lab.start(region)  # both are asked for anew, by the peer certificate
+        for host in (WEST, GLOBAL):
+            self.assertEqual(lab.request("GET", host, "/v2/", region=region)[0], 401)
+        # without its peer certificate a region cannot ask: it says so, until the operator enrols it again
+        lab.stop(region)
+        os.rename(f"{certs}/peer.pem", f"{certs}/peer.pem.kept")
+        since = lab.log_end(region)
+        lab.start(region, wait=False)
+        lab.wait_said(region, "peer.pem", since)
+        self.assertIsNone(lab.daemons[region].poll())
+        os.rename(f"{certs}/peer.pem.kept", f"{certs}/peer.pem")
+        lab.wait_up(region)
+
+    # ---- trust that is withdrawn ----
+    def region_block(self, text, region):
+        m = re.search(rf"^  {region}:\n(?:    .*\n)+", text[text.index("identities:"):], re.M)
+        return m[0]
+
+    def test_h_revoked_peer(self):
+        lab, region = self.lab, "southeastasia"
+        with open(lab.topology) as f:
+            block = self.region_block(f.read(), region)
+        without = re.sub(r"^    peer_fingerprints:.*\n", "", block, flags=re.M)
+        self.assertNotEqual(block, without)
+        pem = f"{lab.dir}/{region}/certs/peer.pem"
+        self.assertEqual(self.peer_request(pem, "GET", "/healthz"), 200)
+        since = lab.log_end("eastus")
+        self.edit(lambda t: t.replace(block, without))
+        try:
+            self.assertEqual(self.peer_request(pem, "GET", "/healthz"), 403)
+            east, asia = Pusher(lab, EAST, "eastus", "team/revoked"), Pusher(lab, ASIA, region, "team/revoked")
+            east.push("east")
+            asia.push("asia")
+            lab.wait_replicated("contoso/team/revoked:east", region="westeurope")
+            lab.wait_said("eastus", "not the one that the topology pins", since)  # nor is it read from
+            self.assertNotIn("team/revoked:east", lab.listing(region))
+            self.assertNotIn("team/revoked:asia", lab.listing("eastus"))
+        finally:
+            self.edit(lambda t: t.replace(without, block))
+        listing = self.same_everywhere()
+        for name, digest in {**east.acknowledged, **asia.acknowledged}.items():
+            self.assertEqual(listing[name], digest)
+
+    def test_i_removed_token_key(self):
+        lab = self.lab
+        auth = lab.bearer("repository:team/key:pull,push", host=EAST, region="eastus")
+        other = lab.bearer("repository:team/key:pull,push", host=WEST, region="westeurope")
+        judge = lambda a: [lab.request("GET", f"contoso.{r}.geo.{DOMAIN}", "/v2/team/key/tags/list", r, a)[0] for r in REGIONS]
+        self.assertEqual(judge(auth), [404] * 3)
+        with open(lab.topology) as f:
+            block = self.region_block(f.read(), "eastus")
+        without = re.sub(r"^    token_keys:\n(?:      .*\n)+", "", block, flags=re.M)
+        self.assertNotEqual(block, without)
+        self.edit(lambda t: t.replace(block, without))
+        try:
+            self.assertEqual(judge(auth), [401] * 3)
+            self.assertEqual(judge(other), [404] * 3)  # the other regions' are as good as before
+        finally:
+            self.edit(lambda t: t.replace(without, block))
+        self.assertEqual(judge(auth), [404] * 3)
+
+    def test_j_certificate_of_the_same_ca_that_is_not_pinned(self):
+        lab, region = self.lab, "southeastasia"
+        name = f"{lab.dir}/stranger"
+        with open(f"{name}.ext", "w") as f:
+            f.write(f"subjectAltName=DNS:{region}.peer.{DOMAIN},URI:meridian://{DOMAIN}/region/{region}\n"
+                    "extendedKeyUsage=clientAuth,serverAuth\nbasicConstraints=critical,CA:FALSE\n")
+        lab.check("openssl", "req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", "/", "-keyout",
+                  f"{name}.key", "-out", f"{name}.csr")
+        lab.check("openssl", "x509", "-req", "-in", f"{name}.csr", "-CA", lab.ca, "-CAkey", f"{lab.dir}/ca/ca.key", "-days", "2",
+                  "-CAcreateserial", "-extfile", f"{name}.ext", "-out", f"{name}.crt")
+        pem = f"{name}.pem"
+        with open(pem, "w") as out:
+            for part in ("crt", "key"):
+                with open(f"{name}.{part}") as f:
+                    out.write(f.read())
+        for method, path, host in (("GET", "/replication/v1/feed?after=", None), ("GET", "/replication/v1/mark?origin=" + region, None),
+                                   ("POST", "/certs/v1/renew?kind=region", None), ("GET", "/healthz", None),
+                                   ("GET", "/v2/team/x/tags/list", EAST), ("GET", "/v2/", GLOBAL)):
+            self.assertEqual(self.peer_request(pem, method, path, host=host), 403, path)
+        # and as a server it is not believed either
+        certs = f"{lab.dir}/{region}/certs"
+        since = lab.log_end("eastus")
+        os.rename(f"{certs}/peer.pem", f"{certs}/peer.pem.kept")
+        shutil.copy(pem, f"{certs}/peer.pem")
+        shutil.chown(f"{certs}/peer.pem", "meridian")
+        os.chmod(f"{certs}/peer.pem", 0o600)
+        try:
+            lab.stop(region)
+            lab.start(region)
+            wait_until(30, lambda: not lab.admin(region, "status").get("writesClosed"), "writes open again")
+            Pusher(lab, ASIA, region, "team/stranger").push("1")
+            lab.wait_said("eastus", "not the one that the topology pins", since)
+            self.assertNotIn("team/stranger:1", lab.listing("eastus"))
+        finally:
+            os.rename(f"{certs}/peer.pem.kept", f"{certs}/peer.pem")
+            lab.stop(region)
+            lab.start(region)
+        lab.wait_replicated("contoso/team/stranger:1")
+
+    # ---- what stands in the way at start ----
+    def test_k_taken_ports(self):
+        lab, region = self.lab, "southeastasia"
+        lab.stop(region)
+        for port in (443, 8443, 53):
+            squatter = subprocess.Popen(
+                ["ip", "netns", "exec", region, sys.executable, "-c",
+                 f"import socket; s = socket.create_server(('{REGIONS[region]}', {port})); print(flush=True)\nwhile True: s.accept()"],
+                stdout=subprocess.PIPE)
+            squatter.stdout.readline()
+            try:
+                self.refuses(region, f"{REGIONS[region]}:{port}")
+                self.assertEqual([a for a in lab.listeners(region) if not a.endswith(f":{port}")], [])
+            finally:
+                squatter.kill()
+                squatter.wait()
+                squatter.stdout.close()
+        lab.start(region)
+
+    def test_l_wrong_modes(self):
+        lab, region = self.lab, "southeastasia"
+        lab.stop(region)
+        keys = f"{lab.dir}/{region}/keys"
+        for name in sorted(os.listdir(keys)):
+            os.chmod(f"{keys}/{name}", 0o644)
+            self.refuses(region, name)
+            os.chmod(f"{keys}/{name}", 0o600)
+        lab.start(region)
+        os.chmod(lab.principals, 0o644)
+        try:
+            why = lambda: lab.admin(region, "config", "check", "--in-force", check=False)["principals"]["refusedWhy"]
+            wait_until(10, why, "the open file is refused")
+            self.assertIn("principals.yaml", why())
+            lab.token("repository:team/x:pull", host=ASIA, region=region)  # those in force go on
+        finally:
+            os.chmod(lab.principals, 0o600)
+        wait_until(10, lambda: not why(), "the closed file is taken")
+
+    def test_m_nginx_worker_killed(self):
+        lab = self.lab
+        master = lab.admin("westeurope", "status")["edge"]["pid"]
+        with open(f"/proc/{master}/task/{master}/children") as f:
+            workers = [int(p) for p in f.read().split()]
+        self.assertTrue(workers)
+        for pid in workers:
+            os.kill(pid, signal.SIGKILL)
+        lab.wait_up("westeurope", limit_s=10)
+        self.assertEqual(lab.admin("westeurope", "status")["edge"]["pid"], master)
+
+    def test_n_missing_user_is_named(self):
+        lab = self.lab
+        path = f"{lab.dir}/nobody.yaml"
+        with open(f"{lab.dir}/southeastasia/meridiand.yaml") as f, open(path, "w") as out:
+            out.write(f.read().replace("daemon: meridian,", "daemon: nosuchuser,"))
+        r = lab.run(MERIDIAND, "--config", path, check=False)
+        self.assertEqual(r.returncode, 1)
+        self.assertIn("nosuchuser", r.stderr)
+        self.assertIn("useradd", r.stderr)
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
