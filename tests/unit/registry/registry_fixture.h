@@ -16,6 +16,7 @@
 #define OCI_MANIFEST "application/vnd.oci.image.manifest.v1+json"
 
 static char world_dir[64];
+static void (*world_dir_made)(void); // before anything is in it; may be NULL
 static struct blob_store *world_blobs;
 static struct meta *world_meta;
 static struct registry_service *world_service;
@@ -71,6 +72,8 @@ static inline void world_up(void)
     fixture_setup();
     snprintf(world_dir, sizeof world_dir, "%s", "registry-test-XXXXXX");
     ck_assert_ptr_nonnull(mkdtemp(world_dir));
+    if (world_dir_made)
+        world_dir_made();
     store_up();
     token_push = token_make("[{\"type\":\"repository\",\"name\":\"team/app\",\"actions\":[\"pull\",\"push\"]},"
                             "{\"type\":\"repository\",\"name\":\"team/other\",\"actions\":[\"pull\",\"push\"]},"

@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: Apache-2.0
+// A region whose disk is full: what is refused, what stays, and that it goes on once there is space. On a small tmpfs
+// in a mount namespace of the test's own; without the right to mount one the cases say so and end.
+#include "tests/unit/registry/registry_fixture.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <sys/mount.h>
+#include <unistd.h>
+
+#define UPLOADS "/v2/team/app/blobs/uploads/"
+#define PIECE (256 << 10)
+
+static void mount_small(void)
+{
+    ck_assert_int_eq(mount("none", world_dir, "tmpfs", 0, "size=4m"), 0);
+}
+
+static bool world_small_up(void)
+{
+    if (unshare(CLONE_NEWNS) || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL)) {
+        printf("skipped: a tmpfs cannot be mounted here: %s\n", strerror(errno));
+        return false;
+    }
+    world_dir_made = mount_small;
+    world_up();
+    return true;
+}
+
+static void world_small_down(void)
+{
+    store_down();
+    ck_assert_int_eq(umount2(world_dir, MNT_DETACH), 0);
+    store_up(); // world_down wants one
+    world_down();
+}
+
+static void disk_fill(void)
+{
+    static const char block[4096];
+    AUTO_FREE char *path = mem_printf("%s/filler", world_dir);
+    int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    ck_assert_int_ge(fd, 0);
+    while (write(fd, block, sizeof block) > 0)
+        ;
+    ck_assert_int_eq(errno, ENOSPC);
+    close(fd);
+}
+
+static void disk_free(void)
+{
+    AUTO_FREE char *path = mem_printf("%s/filler", world_dir);
+    ck_assert_int_eq(unlink(path), 0);
+}
+
+static bool healthy(void) // what /healthz is made of
+{
+    uint64_t n;
+    return blob_store_writable(world_blobs, &n) && meta_writable(world_meta);
+}
+
+static void refused(struct exchange x)
+{
+    ck_assert_msg(x.resp.status == 507, "%d", x.resp.status);
+    ck_assert(body_has(&x, "no space left"));
+    ck_assert(body_has(&x, "\"errors\""));
+    exchange_end(&x);
+}
+
+START_TEST(an_upload_goes_on_once_there_is_space)
+{
+    if (!world_small_up())
+        return;
+    AUTO_FREE char *bytes = mem_zalloc(PIECE + 3);
+    memcpy(bytes, "abc", 3);
+    AUTO_FREE char *at = upload_start("team/app");
+    ck_assert_int_eq(status_of(send_body("PATCH", at, bytes, 3)), 202);
+    ck_assert(healthy());
+    disk_fill();
+    for (int i = 0; i < 2; i++)
+        refused(send_with("PATCH", at, REGIONAL, token_push, NULL, NULL, bytes + 3, PIECE, 4096));
+    ck_assert(!healthy());
+    struct exchange x = send_plain("GET", at);
+    ck_assert_int_eq(x.resp.status, 204);
+    ck_assert_str_eq(header_of(&x, "Range"), "0-2");
+    exchange_end(&x);
+    refused(send_plain("POST", UPLOADS));
+    disk_free();
+    ck_assert(healthy());
+    ck_assert_int_eq(
+        status_of(send_with("PATCH", at, REGIONAL, token_push, "Content-Range", "3-262146", bytes + 3, PIECE, 4096)),
+        202);
+    char digest[DIGEST_TEXT_SIZE];
+    digest_text(bytes, PIECE + 3, digest);
+    AUTO_FREE char *end = mem_printf("%s?digest=%s", at, digest);
+    ck_assert_int_eq(status_of(send_plain("PUT", end)), 201);
+    AUTO_FREE char *blob = mem_printf("/v2/team/app/blobs/%s", digest);
+    ck_assert_int_eq(status_of(send_plain("HEAD", blob)), 200);
+    world_small_down();
+}
+END_TEST
+
+// The last bytes are here already and the disk is full when the upload ends: it can be ended later.
+START_TEST(an_upload_ends_once_there_is_space)
+{
+    if (!world_small_up())
+        return;
+    char digest[DIGEST_TEXT_SIZE];
+    digest_text("abc", 3, digest);
+    AUTO_FREE char *at = upload_start("team/app"), *end = mem_printf("%s?digest=%s", at, digest);
+    ck_assert_int_eq(status_of(send_body("PATCH", at, "abc", 3)), 202);
+    disk_fill();
+    AUTO_FREE char *blob = mem_printf("/v2/team/app/blobs/%s", digest);
+    for (int i = 0; i < 2; i++) {
+        refused(send_plain("PUT", end));
+        ck_assert_int_eq(status_of(send_plain("HEAD", blob)), 404);
+    }
+    disk_free();
+    ck_assert_int_eq(status_of(send_plain("PUT", end)), 201);
+    ck_assert_int_eq(status_of(send_plain("HEAD", blob)), 200);
+    world_small_down();
+}
+END_TEST
+
+START_TEST(whole_blobs_leave_nothing_behind)
+{
+    if (!world_small_up())
+        return;
+    AUTO_FREE char *bytes = mem_zalloc(PIECE);
+    char digest[DIGEST_TEXT_SIZE];
+    digest_text(bytes, PIECE, digest);
+    AUTO_FREE char *target = mem_printf(UPLOADS "?digest=%s", digest);
+    disk_fill();
+    refused(send_with("POST", target, REGIONAL, token_push, NULL, NULL, bytes, PIECE, 4096));
+    disk_free();
+    size_t n = 99;
+    ck_assert_int_eq(blob_uploads_expire(world_blobs, INT64_MAX, &n), 0);
+    ck_assert_uint_eq(n, 0);
+    ck_assert_int_eq(status_of(send_with("POST", target, REGIONAL, token_push, NULL, NULL, bytes, PIECE, 4096)), 201);
+    world_small_down();
+}
+END_TEST
+
+START_TEST(a_manifest_is_there_whole_or_not_at_all)
+{
+    if (!world_small_up())
+        return;
+    char config[DIGEST_TEXT_SIZE], digest[DIGEST_TEXT_SIZE];
+    blob_push("team/app", "{}", config);
+    AUTO_FREE char *text = manifest_text(config, 2, "");
+    size_t n = strlen(text);
+    digest_text(text, n, digest);
+    AUTO_FREE char *by_digest = mem_printf("/v2/team/app/manifests/%s", digest);
+    const char *by_tag = "/v2/team/app/manifests/v1";
+    disk_fill();
+    for (int i = 0; i < 2; i++) {
+        refused(send_with("PUT", by_tag, REGIONAL, token_push, "Content-Type", OCI_MANIFEST, text, n, 100));
+        ck_assert_int_eq(status_of(send_plain("GET", by_tag)), 404);
+        ck_assert_int_eq(status_of(send_plain("GET", by_digest)), 404);
+    }
+    ck_assert(!healthy());
+    struct feed_mark mark;
+    ck_assert_int_eq(meta_head(world_meta, "eastus", &mark), 0);
+    ck_assert_uint_eq(mark.seq, 0); // announced to nobody
+    disk_free();
+    ck_assert(healthy());
+    ck_assert_int_eq(
+        status_of(send_with("PUT", by_tag, REGIONAL, token_push, "Content-Type", OCI_MANIFEST, text, n, 100)), 201);
+    ck_assert_int_eq(status_of(send_plain("GET", by_tag)), 200);
+    ck_assert_int_eq(meta_head(world_meta, "eastus", &mark), 0);
+    ck_assert_uint_eq(mark.seq, 2); // presence and tag, without a gap
+    world_small_down();
+}
+END_TEST
+
+CHECK_MAIN("registry/full_disk", an_upload_goes_on_once_there_is_space, an_upload_ends_once_there_is_space,
+           whole_blobs_leave_nothing_behind, a_manifest_is_there_whole_or_not_at_all)
