@@ -3,6 +3,7 @@
 // code, and the challenge names hosts from the parsed name only.
 #include "auth/verify.h"
 
+#include "auth/proven.h"
 #include "tests/support/check_main.h"
 #include "tests/unit/auth/auth_fixture.h"
 
@@ -32,6 +33,36 @@ START_TEST(what_a_region_issues_every_region_believes)
         ck_assert_uint_eq(access_actions(&acc, "*"), ACTION_CATALOG);
         ck_assert_int_eq(verify_for("fabrikam", token, &a, &acc), ERR_AUTH); // another registry's
     }
+    arena_done(&a);
+    fixture_teardown();
+}
+END_TEST
+
+// What is remembered is the signature alone: all else about a token is judged anew.
+START_TEST(a_signature_is_checked_once_and_the_rest_each_time)
+{
+    fixture_setup();
+    struct arena a;
+    arena_init(&a, 0);
+    AUTO_FREE char *h = fixture_header(0), *p = fixture_payload(NULL, NULL, NULL), *token = fixture_sign(h, p, 0);
+    const struct registry *r = topology_registry(fixture_t, "contoso");
+    struct access acc;
+    uint64_t before = proven_hits();
+    for (int i = 0; i < 3; i++)
+        ck_assert_int_eq(verify_for("contoso", token, &a, &acc), 0);
+    ck_assert_uint_eq(proven_hits() - before, 2);
+    ck_assert_int_eq(verify_for("fabrikam", token, &a, &acc), ERR_AUTH);
+    ck_assert_int_eq(token_verify_access(fixture_t, r, token, NOW_MS + 2 * 3600 * 1000, &a, &acc), ERR_EXPIRED);
+    ck_assert_int_eq(token_verify_access(fixture_t, r, token, NOW_MS - 2 * 3600 * 1000, &a, &acc), ERR_AUTH);
+    uint64_t known = proven_hits();
+    for (size_t i = strlen(token) - 80; i > strlen(token) - 86; i--) { // of the signature, then of the payload
+        AUTO_FREE char *other = mem_strdup(token);
+        other[i] = other[i] == 'A' ? 'B' : 'A';
+        ck_assert_int_eq(verify_for("contoso", other, &a, &acc), ERR_AUTH);
+    }
+    AUTO_FREE char *h2 = fixture_header(1), *swapped = fixture_sign(h2, p, 0); // another region's key
+    ck_assert_int_eq(verify_for("contoso", swapped, &a, &acc), ERR_AUTH);
+    ck_assert_uint_eq(proven_hits(), known);
     arena_done(&a);
     fixture_teardown();
 }
@@ -326,7 +357,8 @@ START_TEST(challenge_is_formatted_from_the_parsed_name)
 }
 END_TEST
 
-CHECK_MAIN("auth/verify", what_a_region_issues_every_region_believes, the_hand_made_good_token_is_good,
-           bad_tokens_are_refused, malformed_texts_are_refused, expiry_allows_for_skew_and_is_told_apart,
+CHECK_MAIN("auth/verify", what_a_region_issues_every_region_believes,
+           a_signature_is_checked_once_and_the_rest_each_time, the_hand_made_good_token_is_good, bad_tokens_are_refused,
+           malformed_texts_are_refused, expiry_allows_for_skew_and_is_told_apart,
            a_key_counts_only_where_its_region_holds_the_registry_and_while_it_is_pinned,
            requests_are_judged_by_bearer_then_peer_then_as_anonymous, challenge_is_formatted_from_the_parsed_name)
