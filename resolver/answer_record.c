@@ -93,7 +93,8 @@ void answer_add_soa(struct answer *a, enum answer_zone zone, bool negative)
     size_t n = zone_name(a, zone, name);
     struct dns_writer *w = &a->w;
     if (negative)
-        dns_write_rr_head(w, name, n, DNS_SOA, ttl->negative); // RFC 2308 section 3: the lesser of TTL and MINIMUM
+        dns_write_rr_head(w, name, n, DNS_SOA,
+                          ttl->negative < ttl->soa ? ttl->negative : ttl->soa); // RFC 2308 section 3
     else
         rr_head(a, DNS_SOA, ttl->soa);
     size_t begin = dns_write_rdata_begin(w);
