@@ -4,6 +4,7 @@
 // first error unless --ignore-errors. DNS is asked of the topology's name servers directly.
 #include "cli/cli.h"
 
+#include "base/err.h"
 #include "base/mem.h"
 
 #include <ldns/ldns.h>
@@ -16,16 +17,22 @@ struct check {
     bool ignore_errors;
     uint16_t dns_port;
     int n_errors;
+    json_t *rows; // -o json: one object a check
 };
 
 static bool report(struct check *k, const char *host, const char *what, const char *code, const char *why)
 {
-    if (!code) {
+    k->n_errors += code != NULL;
+    if (cli_json(k->c))
+        json_array_append_new(k->rows,
+                              json_pack("{s:s, s:s, s:s, s:s?, s:s?}", "endpoint", host, "check", what, "status",
+                                        code ? "Failed" : "OK", "code", code, "message", code ? why : NULL));
+    else if (code)
+        printf("%s %s: %s: %s\n", host, what, code, why);
+    else
         printf("%s %s: OK\n", host, what);
+    if (!code)
         return true;
-    }
-    k->n_errors++;
-    printf("%s %s: %s: %s\n", host, what, code, why);
     return k->ignore_errors;
 }
 
@@ -98,6 +105,11 @@ static const struct region *region_at(const struct topology *t, const char *addr
     return NULL;
 }
 
+static const char *token_why(const struct check *k)
+{
+    return k->c->why ? k->c->why : "no access token came back";
+}
+
 // One endpoint; false: stop here. `want` is NULL for the global name.
 static bool check_endpoint(struct check *k, const char *host, const struct region *want)
 {
@@ -117,7 +129,10 @@ static bool check_endpoint(struct check *k, const char *host, const struct regio
         fetch_result_header(&r, "www-authenticate", challenge, sizeof challenge);
     int status = r.status;
     fetch_result_done(&r);
-    if (!report(k, host, "TLS", rc ? "CONNECTIVITY_SSL_ERROR" : NULL, message))
+    bool tls = !rc || rc == ERR_CRYPTO;
+    if (tls && !report(k, host, "TLS", rc ? "CONNECTIVITY_SSL_ERROR" : NULL, message))
+        return false;
+    if (!tls && !report(k, host, "challenge", "CONNECTIVITY_CHALLENGE_ERROR", message))
         return false;
     if (rc)
         return true;
@@ -134,7 +149,7 @@ static bool check_endpoint(struct check *k, const char *host, const struct regio
     char *token = cli_token(k->c, k->r, host, at, "repository:status:pull", &token_status);
     bool ok = token != NULL;
     free(token);
-    return report(k, host, "token", ok ? NULL : "CONNECTIVITY_ACCESS_TOKEN_ERROR", "no access token came back");
+    return report(k, host, "token", ok ? NULL : "CONNECTIVITY_ACCESS_TOKEN_ERROR", ok ? "" : token_why(k));
 }
 
 static int check_all(struct check *k)
@@ -148,6 +163,8 @@ static int check_all(struct check *k)
         hostname_format(NAME_REGIONAL, t->domain, k->r->label, region->name, NULL, host);
         go_on = check_endpoint(k, host, region);
     }
+    if (cli_json(k->c))
+        cli_print_json(json_incref(k->rows));
     if (!k->n_errors)
         return EXIT_DONE;
     return cli_fail(EXIT_FAILED, "%d error%s%s", k->n_errors, k->n_errors == 1 ? "" : "s",
@@ -172,5 +189,9 @@ int cmd_check_health(struct cli *c, int argc, char **argv)
     if (c->username && c->password_stdin)
         return cli_fail(EXIT_USAGE, "several tokens are asked for: give --password-file, not --password-stdin");
     k.dns_port = (uint16_t)strtoul(port, NULL, 10);
-    return check_all(&k);
+    k.rows = json_array();
+    c->quiet = true; // the line of the check says why
+    rc = check_all(&k);
+    json_decref(k.rows);
+    return rc;
 }

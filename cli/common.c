@@ -221,11 +221,13 @@ char *cli_ask_token(struct cli *c, const struct registry *r, const char *host, c
     const char *token = json_string_value(json_object_get(doc, member));
     char *out = res.status == 200 && token ? mem_strdup(token) : NULL;
     if (rc)
-        *out_status = cli_fail(EXIT_UNREACHABLE, "%s: %s", host, res.message);
+        *out_status = EXIT_UNREACHABLE, c->why = arena_strdup(&c->arena, res.message);
     else if (res.status == 401)
-        *out_status = cli_fail(EXIT_DENIED, "%s: user name or password is wrong (give -u and --password-file)", host);
+        *out_status = EXIT_DENIED, c->why = "user name or password is wrong (give -u and --password-file)";
     else if (!out)
-        *out_status = cli_fail(EXIT_FAILED, "%s: no token: HTTP %d", host, res.status);
+        *out_status = EXIT_FAILED, c->why = arena_printf(&c->arena, "no token: HTTP %d", res.status);
+    if (!out && !c->quiet)
+        cli_fail(*out_status, "%s: %s", host, c->why);
     json_decref(doc);
     fetch_result_done(&res);
     return out;

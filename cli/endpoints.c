@@ -70,7 +70,7 @@ int cmd_show_endpoints(struct cli *c, int argc, char **argv)
 
 static json_t *registry_json(struct cli *c, const struct registry *r)
 {
-    static const char *const access[] = {"enabled", "disabled", "selected networks"};
+    static const char *const access[] = {"Enabled", "Disabled", "SelectedNetworks"};
     json_t *replicas = json_array();
     for (size_t i = 0; i < r->n_replicas; i++) {
         const struct replica *rep = &r->replicas[i];

@@ -12,6 +12,7 @@
 #include "base/mem.h"
 #include "certs/certs.h"
 #include "certs/keys.h"
+#include "config/principals.h"
 
 #include <errno.h>
 #include <ftw.h>
@@ -131,7 +132,19 @@ static int give_to_owner(struct init *in)
         if (nftw(dir, chown_one, 16, FTW_PHYS))
             return cli_fail(EXIT_FAILED, "%s: cannot be given to %s: %s", dir, in->owner, strerror(errno));
     }
+    const char *principals = arena_printf(&in->cli->arena, "%s/principals.yaml", in->out);
+    if (lchown(principals, owner_uid, owner_gid))
+        return cli_fail(EXIT_FAILED, "%s: cannot be given to %s: %s", principals, in->owner, strerror(errno));
     return 0;
+}
+
+// A file without users, so that a node starts, and that `meridian user` then edits under its owner.
+static int write_principals(struct init *in)
+{
+    const char *path = arena_printf(&in->cli->arena, "%s/principals.yaml", in->out);
+    if (!access(path, F_OK))
+        return EXIT_DONE;
+    return say(in, principals_write(&(struct principals){.version = 1}, path), path);
 }
 
 int cmd_init(struct cli *c, int argc, char **argv)
@@ -167,6 +180,8 @@ int cmd_init(struct cli *c, int argc, char **argv)
         status = region_init(&in, ca, &c->topo->regions[i]);
     if (!status)
         status = write_topology(&in);
+    if (!status)
+        status = write_principals(&in);
     if (!status)
         status = give_to_owner(&in);
     if (!status)

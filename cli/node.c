@@ -7,6 +7,7 @@
 #include "config/node.h"
 #include "config/principals.h"
 
+#include <ctype.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -29,13 +30,28 @@ static const char *cell(struct cli *c, const json_t *v)
     return "";
 }
 
+// A member's name as the head of a column: words apart.
+static const char *head_of(struct cli *c, const char *member)
+{
+    char *out = arena_alloc(&c->arena, 2 * strlen(member) + 1), *o = out;
+    if (!out)
+        abort();
+    for (; *member; member++) {
+        if (isupper((unsigned char)*member))
+            *o++ = ' ';
+        *o++ = *member == '_' ? ' ' : *member;
+    }
+    *o = 0;
+    return out;
+}
+
 // A table of an array of objects: `columns` names members; the head is the same words.
 static int print_array(struct cli *c, json_t *doc, const char *const *columns, size_t n_columns)
 {
     size_t n = json_array_size(doc);
     const char **cells = arena_array(&c->arena, (n + 1) * n_columns, sizeof *cells);
     for (size_t j = 0; j < n_columns; j++) {
-        cells[j] = columns[j];
+        cells[j] = head_of(c, columns[j]);
         for (size_t i = 0; i < n; i++)
             cells[(i + 1) * n_columns + j] = cell(c, json_object_get(json_array_get(doc, i), columns[j]));
     }
@@ -134,7 +150,21 @@ static const char *const cert_columns[] = {"kind", "notAfter", "renewAt", "names
 
 static int print_certs(struct cli *c, json_t *doc)
 {
-    return cli_json(c) ? cli_print_json(doc) : print_array(c, doc, cert_columns, ARRAY_LEN(cert_columns));
+    if (cli_json(c))
+        return cli_print_json(doc);
+    const char *waits = ""; // of the peer's certificate: nobody trusts it before the topology names it
+    size_t i;
+    json_t *cert;
+    json_array_foreach(doc, i, cert)
+    {
+        const char *next = json_string_value(json_object_get(cert, "nextFingerprint"));
+        if (next)
+            waits = arena_printf(&c->arena, "a new peer certificate waits; add %s to this region's peer_fingerprints\n",
+                                 next);
+    }
+    int rc = print_array(c, doc, cert_columns, ARRAY_LEN(cert_columns));
+    fputs(waits, stdout);
+    return rc;
 }
 
 static int certs_show(struct cli *c, int argc, char **argv)

@@ -49,37 +49,6 @@ static char *token_at(struct cli *c, const struct registry *r, const struct regi
     return cli_token(c, r, host_at(c, r, region), region, scope, out_status);
 }
 
-// ---- list ----
-
-static int replication_list(struct cli *c, int argc, char **argv)
-{
-    const char *name = NULL;
-    const struct opt rows[] = {{'r', "registry", "REGISTRY", "the registry", &name, NULL}};
-    int rc = opt_parse(c, &replication_cmds[0], "replication", rows, ARRAY_LEN(rows), argc, argv, &argc);
-    if (rc)
-        return rc;
-    const struct registry *r = cli_registry(c, name ? name : argc > 1 ? argv[1] : NULL);
-    if (!r)
-        return name || argc > 1 ? EXIT_FAILED : EXIT_USAGE;
-    json_t *list = json_array();
-    const char **cells = arena_array(&c->arena, 4 * (r->n_replicas + 1), sizeof *cells);
-    const char *head[] = {"name", "location", "global routing", "home stamp"};
-    memcpy(cells, head, sizeof head);
-    for (size_t i = 0; i < r->n_replicas; i++) {
-        const struct replica *rep = &r->replicas[i];
-        const char *region = c->topo->regions[rep->region].name, *stamp = topology_replica_stamp(c->topo, rep)->name;
-        const char *row[] = {region, region, rep->global_routing ? "true" : "false", stamp};
-        memcpy(cells + 4 * (i + 1), row, sizeof row);
-        json_array_append_new(list, json_pack("{s:s, s:s, s:b, s:s}", "name", region, "location", region,
-                                              "regionEndpointEnabled", rep->global_routing, "homeStamp", stamp));
-    }
-    if (cli_json(c))
-        return cli_print_json(list);
-    json_decref(list);
-    cli_table(cells, r->n_replicas + 1, 4);
-    return EXIT_DONE;
-}
-
 // ---- status ----
 
 static const char *number(struct cli *c, const json_t *v, const char *unit)
@@ -91,6 +60,7 @@ static const char *number(struct cli *c, const json_t *v, const char *unit)
 static json_t *status_rows(struct cli *c, const struct registry *r, const char *repository, int *out_status)
 {
     json_t *all = json_array();
+    c->quiet = true; // the rows say why
     for (size_t i = 0; i < r->n_replicas; i++) {
         const struct region *region = &c->topo->regions[r->replicas[i].region];
         char why[256] = "";
@@ -100,6 +70,7 @@ static json_t *status_rows(struct cli *c, const struct registry *r, const char *
         if (token)
             http = ask(c, r, region, token, arena_printf(&c->arena, "/replication/v1/status?registry=%s", r->name),
                        10000, &doc, why, sizeof why);
+        bool token_came = token != NULL;
         free(token);
         json_t *rows = json_object_get(doc, "replications");
         if (http == 200 && json_is_array(rows)) {
@@ -110,9 +81,14 @@ static json_t *status_rows(struct cli *c, const struct registry *r, const char *
                 json_array_append(all, row);
             }
         } else {
+            bool denied = status == EXIT_DENIED || http == 401 || http == 403;
+            if (!token_came)
+                snprintf(why, sizeof why, "%s", c->why);
+            else if (denied)
+                snprintf(why, sizeof why, "the user may not pull there");
             json_array_append_new(all, json_pack("{s:s, s:s, s:s, s:s}", "registry", r->name, "region", region->name,
-                                                 "state", "Unreachable", "lastError", why));
-            *out_status = status ? status : EXIT_UNREACHABLE;
+                                                 "state", denied ? "Denied" : "Unreachable", "lastError", why));
+            *out_status = denied ? EXIT_DENIED : EXIT_UNREACHABLE;
         }
         json_decref(doc);
     }
@@ -179,6 +155,78 @@ static int replication_status(struct cli *c, int argc, char **argv)
             return status;
         clock_sleep_ms(strtol(interval, NULL, 10) * 1000);
     }
+}
+
+// ---- list ----
+
+// What a region says of itself as a replica: the least good of its states, or why it says nothing.
+static json_t *display_status(struct cli *c, const json_t *rows, const char *region)
+{
+    static const char *const worst_last[] = {"Ready", "Syncing", "Retrying", "Unreachable", "Diverged", "Denied"};
+    size_t worst = 0, i, n = 0;
+    const char *why = NULL;
+    json_t *row;
+    json_array_foreach(rows, i, row)
+    {
+        const char *of = json_string_value(json_object_get(row, "region"));
+        const char *state = json_string_value(json_object_get(row, "state"));
+        if (!of || !state || strcmp(of, region) != 0)
+            continue;
+        n++;
+        if (json_object_get(row, "origin") && !strcmp(state, "Unreachable"))
+            state = "Retrying"; // this region answers; it is one of its sources that does not
+        for (size_t k = worst + 1; k < ARRAY_LEN(worst_last); k++)
+            if (!strcmp(state, worst_last[k]))
+                worst = k, why = json_string_value(json_object_get(row, "lastError"));
+    }
+    char when[CLOCK_TEXT_SIZE];
+    return json_pack("{s:s, s:s?, s:s}", "displayStatus",
+                     n || !c->username ? n ? worst_last[worst] : "Unknown" : "Ready", "message",
+                     n || c->username ? why : "the regions were not asked: give --username", "timestamp",
+                     clock_format(clock_wall_ms(), when));
+}
+
+static int replication_list(struct cli *c, int argc, char **argv)
+{
+    const char *name = NULL, *repository = "status";
+    const struct opt own[] = {
+        {'r', "registry", "REGISTRY", "the registry", &name, NULL},
+        {0, "repository", "NAME", "ask with pull on this repository, if not on all", &repository, NULL}};
+    int rc = opt_parse(c, &replication_cmds[0], "replication", own, ARRAY_LEN(own), argc, argv, &argc);
+    if (rc)
+        return rc;
+    const struct registry *r = cli_registry(c, name ? name : argc > 1 ? argv[1] : NULL);
+    if (!r)
+        return name || argc > 1 ? EXIT_FAILED : EXIT_USAGE;
+    int ignored = EXIT_DONE;
+    json_t *rows = c->username || r->anonymous_pull ? status_rows(c, r, repository, &ignored) : json_array();
+    json_t *list = json_array();
+    const char **cells = arena_array(&c->arena, 6 * (r->n_replicas + 1), sizeof *cells);
+    const char *head[] = {"name", "location", "provisioning state", "status", "global routing", "home stamp"};
+    memcpy(cells, head, sizeof head);
+    for (size_t i = 0; i < r->n_replicas; i++) {
+        const struct replica *rep = &r->replicas[i];
+        const char *region = c->topo->regions[rep->region].name, *stamp = topology_replica_stamp(c->topo, rep)->name;
+        json_t *status = display_status(c, rows, region);
+        const char *shown = json_string_value(json_object_get(status, "displayStatus"));
+        // What the topology states is in force: there is no provisioning that could still be under way.
+        const char *row[] = {region,
+                             region,
+                             "Succeeded",
+                             arena_strdup(&c->arena, shown ? shown : ""),
+                             rep->global_routing ? "true" : "false",
+                             stamp};
+        memcpy(cells + 6 * (i + 1), row, sizeof row);
+        json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:b, s:s, s:o}", "name", region, "location", region,
+                                              "provisioningState", "Succeeded", "regionEndpointEnabled",
+                                              rep->global_routing, "homeStamp", stamp, "status", status));
+    }
+    json_decref(rows);
+    if (cli_json(c))
+        return cli_print_json(list);
+    json_decref(list);
+    cli_table(cells, r->n_replicas + 1, 6);
+    return EXIT_DONE;
 }
 
 // ---- wait ----
@@ -252,6 +300,7 @@ static enum outcome wait_region(struct wait *w, const struct region *region)
                         (uint32_t)poll + 5000, &doc, why, sizeof why)
                   : 0;
         free(token);
+        w->c->quiet = true; // said once
         uint64_t stamp = stamp_of(doc);
         const char *digest = json_string_value(json_object_get(doc, "digest"));
         bool same = digest && !strcmp(digest, w->digest);

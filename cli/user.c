@@ -68,6 +68,11 @@ static int edit_commit(struct edit *e, const char *what, const char *user)
 {
     e->doc.version++;
     int rc = principals_write(&e->doc, e->path);
+    if (rc == ERR_INVAL)
+        return cli_fail(EXIT_USAGE,
+                        "a user's name is printable, without blanks and colons; repositories are names, prefixes that "
+                        "end in /*, or *. %s stays as it was",
+                        e->path);
     if (rc)
         return cli_fail(EXIT_FAILED, "%s: cannot be written: %s", e->path, err_text(rc));
     printf("%s: user %s %s (version %llu)\n", e->path, user, what, (unsigned long long)e->doc.version);
@@ -119,6 +124,20 @@ static void add_grant(struct cli *c, struct principal *p, const struct grant *g)
     p->grants = grants;
 }
 
+// Takes every grant on the registry away; false when there was none.
+static bool drop_grants(struct cli *c, struct principal *p, const char *registry)
+{
+    struct grant *left = arena_array(&c->arena, p->n_grants + 1, sizeof *left);
+    size_t kept = 0;
+    for (size_t i = 0; i < p->n_grants; i++)
+        if (strcmp(p->grants[i].registry, registry) != 0)
+            left[kept++] = p->grants[i];
+    bool any = kept < p->n_grants;
+    p->grants = left;
+    p->n_grants = kept;
+    return any;
+}
+
 static const struct command user_cmds[];
 
 static int user_change(struct cli *c, int argc, char **argv, size_t row)
@@ -164,6 +183,9 @@ static int user_change(struct cli *c, int argc, char **argv, size_t row)
         if (rc)
             return rc;
     }
+    bool revoke = !strcmp(cmd->name, "revoke");
+    if (revoke && registry && !drop_grants(c, p, registry))
+        return cli_fail(EXIT_FAILED, "%s: user %s has no grant on %s", e.path, name, registry);
     if (strcmp(cmd->name, "grant") != 0)
         p->generation++;
     if (!strcmp(cmd->name, "remove"))
@@ -173,7 +195,7 @@ static int user_change(struct cli *c, int argc, char **argv, size_t row)
                                        [3] = "has a new grant",
                                        [4] = "has no valid refresh token any more",
                                        [5] = "removed"};
-    return edit_commit(&e, said[row], name);
+    return edit_commit(&e, revoke && registry ? "has lost what was granted on that registry" : said[row], name);
 }
 
 static int user_add(struct cli *c, int argc, char **argv)
@@ -203,9 +225,10 @@ static int user_remove(struct cli *c, int argc, char **argv)
 
 static const char *actions_text(struct cli *c, unsigned actions)
 {
-    return arena_printf(&c->arena, "%s%s%s%s", actions & ACTION_PULL ? "pull " : "",
-                        actions & ACTION_PUSH ? "push " : "", actions & ACTION_DELETE ? "delete " : "",
-                        actions & ACTION_CATALOG ? "catalog " : "");
+    const char *text =
+        arena_printf(&c->arena, "%s%s%s%s", actions & ACTION_PULL ? ",pull" : "", actions & ACTION_PUSH ? ",push" : "",
+                     actions & ACTION_DELETE ? ",delete" : "", actions & ACTION_CATALOG ? ",catalog" : "");
+    return *text ? text + 1 : text; // as --actions takes them
 }
 
 static int user_list(struct cli *c, int argc, char **argv)

@@ -165,9 +165,14 @@ static void refuse(struct config_watch *w, struct watched *f, char *why)
     free(f->status.refused_why);
     f->status.refused_why = why ? why : mem_strdup("out of memory");
     pthread_mutex_unlock(&w->lock); // only this thread replaces it, so that it may still be read below
-    if (!again)
-        log_warn("config: the %s was not taken, version %llu stays in force: %s", f->what,
-                 (unsigned long long)f->version, why ? why : "out of memory");
+    if (again)
+        return;
+    log_warn("config: the %s was not taken, version %llu stays in force", f->what, (unsigned long long)f->version);
+    for (const char *line = why ? why : "out of memory"; *line;) {
+        int n = (int)strcspn(line, "\n");
+        log_warn("config: %.*s", n, line);
+        line += line[n] ? n + 1 : n;
+    }
 }
 
 static void keep_last_good(const struct watched *f, const struct document *d)

@@ -196,7 +196,6 @@ class Lab:
         self.check(MERIDIAN, "user", "add", USER, "--registry", "contoso", "--actions", "pull,push,catalog",
                    "--principals", self.principals)
         self.check(MERIDIAN, "user", "grant", USER, "--registry", "tailspin", "--principals", self.principals)
-        shutil.chown(self.principals, "meridian")
         for region, address in REGIONS.items():
             ca_dir = f"ca_dir: {self.dir}/ca\n" if region == "eastus" else ""
             os.makedirs(f"{self.dir}/{region}", exist_ok=True)

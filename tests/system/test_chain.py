@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The whole chain with real clients: names, login, push to one regional name, pull from another and from the global name."""
-import json, unittest
+import base64, json, unittest
 
 from lab import CLIENT, CORP, DOMAIN, Lab, MERIDIAN, REGIONS, USER, wait_until
 
@@ -139,6 +139,28 @@ class Chain(unittest.TestCase):
         out = lab.check(MERIDIAN, "check-health", "-n", "contoso")
         self.assertNotIn("ERROR", out)
         self.assertIn("token: OK", out)
+        checks = json.loads(lab.check(MERIDIAN, "check-health", "-n", "contoso", "-o", "json"))
+        self.assertEqual({c["status"] for c in checks}, {"OK"})
+        replicas = json.loads(lab.check(MERIDIAN, "replication", "list", "-r", "contoso", "-o", "json"))
+        self.assertEqual({(r["provisioningState"], r["status"]["displayStatus"]) for r in replicas}, {("Succeeded", "Ready")})
+        refused = lab.run(MERIDIAN, "replication", "status", "-r", "fabrikam", check=False)
+        self.assertEqual(refused.returncode, 5)
+        self.assertIn("Denied", refused.stdout)
+
+    def test_users_come_and_go(self):
+        lab = self.lab
+        edit = lambda *words, **more: lab.check(MERIDIAN, "user", *words, "--principals", lab.principals, **more)
+
+        def status(password, region):
+            basic = base64.b64encode(f"bob:{password}".encode()).decode()
+            return lab.request("GET", GLOBAL, f"/oauth2/token?service={GLOBAL}", region, {"Authorization": f"Basic {basic}"})[0]
+        for words, password, good in ((("add", "bob", "--registry", "contoso", "--password-stdin"), "correct horse", 200),
+                                      (("passwd", "bob", "--password-stdin"), "battery staple", 200),
+                                      (("remove", "bob"), "battery staple", 401)):
+            edit(*words, input=password + "\n")
+            for region in REGIONS:
+                wait_until(5, lambda: status(password, region) == good, f"{words[0]} is known in {region}")
+        self.assertEqual(status("correct horse", "eastus"), 401)
         explain = lab.admin("westeurope", "dns", "explain", GLOBAL, "--client", "10.88.0.101")
         self.assertIn("southeastasia", str(explain))
         certs = lab.admin("eastus", "certs", "show")

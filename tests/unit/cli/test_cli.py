@@ -79,6 +79,13 @@ class CommandLine(unittest.TestCase):
         self.run_cli("user", "grant", "ada", "--registry", "fabrikam", "--actions", "pull", *p)
         self.assertEqual(len(json.loads(self.run_cli("user", "list", "-o", "json", *p))[0]["grants"]), 2)
         self.run_cli("user", "remove", "nobody", *p, status=1)
+        self.run_cli("user", "revoke", "ada", "--registry", "fabrikam", *p)
+        self.assertEqual(len(json.loads(self.run_cli("user", "list", "-o", "json", *p))[0]["grants"]), 1)
+        self.run_cli("user", "revoke", "ada", "--registry", "fabrikam", *p, status=1)
+        if os.geteuid() == 0:  # root edits the daemon's file: it stays the daemon's
+            os.chown(path, 65534, 65534)
+            self.run_cli("user", "grant", "ada", "--registry", "fabrikam", *p)
+            self.assertEqual((os.stat(path).st_uid, os.stat(path).st_gid), (65534, 65534))
         self.run_cli("user", "remove", "ada", *p)
         self.assertEqual(json.loads(self.run_cli("user", "list", "-o", "json", *p)), [])
 
