@@ -9,7 +9,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#define BLOCK_BYTES 4096
+#define BLOCK_BYTES 4096           // of the first ones
+#define BLOCK_MAX_BYTES (1u << 20) // they grow with what the arena holds: a large one has few
 #define ALIGN 16
 
 struct arena_block {
@@ -42,7 +43,10 @@ void *arena_alloc(struct arena *a, size_t n)
         return NULL;
     struct arena_block *b = a->head;
     if (!b || b->cap - b->used < n) {
-        size_t cap = n > BLOCK_BYTES / 2 ? n : BLOCK_BYTES - sizeof *b;
+        size_t block = a->used_bytes / 8 < BLOCK_BYTES       ? BLOCK_BYTES
+                       : a->used_bytes / 8 < BLOCK_MAX_BYTES ? a->used_bytes / 8
+                                                             : BLOCK_MAX_BYTES;
+        size_t cap = n > block / 2 ? n : block - sizeof *b;
         b = mem_zalloc(sizeof *b + cap);
         if (!b)
             return NULL;

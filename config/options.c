@@ -68,6 +68,30 @@ static bool scalar_given(struct option_at *at, const struct doc_node *v, const c
     return false;
 }
 
+// Paths are only read when something is wrong, but made for every value of documents with millions: no printf. What
+// does not fit is cut off. Returns the new length.
+static size_t path_add(char path[PATH_SIZE], size_t at, const char *s)
+{
+    size_t n = strlen(s);
+    if (n > PATH_SIZE - 1 - at)
+        n = PATH_SIZE - 1 - at;
+    memcpy(path + at, s, n);
+    path[at + n] = 0;
+    return at + n;
+}
+
+static void path_add_index(char path[PATH_SIZE], size_t at, size_t index)
+{
+    char text[24], *p = text + sizeof text;
+    *--p = 0;
+    *--p = ']';
+    do
+        *--p = (char)('0' + index % 10);
+    while (index /= 10);
+    *--p = '[';
+    path_add(path, at, p);
+}
+
 static void list_item(struct option_at *at, const struct doc_node *v, void *slot)
 {
     const struct option *o = at->row;
@@ -103,9 +127,10 @@ static void list_value(struct option_at *at, const struct doc_node *v, char *out
     char path[PATH_SIZE];
     struct option_at item = *at;
     item.path = path;
-    size_t i = 0;
+    size_t i = 0, stem = path_add(path, 0, at->path);
     for (const struct doc_node *c = one ? v : v->child; i < n; c = c->next, i++) {
-        snprintf(path, sizeof path, one ? "%s" : "%s[%zu]", at->path, i);
+        if (!one)
+            path_add_index(path, stem, i);
         list_item(&item, c, items + i * size);
     }
     if (size) {
@@ -195,9 +220,12 @@ void options_apply(struct option_ctx *ctx, const struct option_set *set, const s
     for (const struct doc_node *v = map->child; v; v = v->next)
         if (!row_of(set, v->key))
             unknown_key(ctx, set, v, path);
+    size_t stem = path_add(key_path, 0, path);
+    if (stem)
+        stem = path_add(key_path, stem, ".");
     for (size_t i = 0; i < set->n_rows; i++) {
         const struct option *o = &set->rows[i];
-        snprintf(key_path, sizeof key_path, "%s%s%s", path, *path ? "." : "", o->key);
+        path_add(key_path, stem, o->key);
         struct option_at at = {.ctx = ctx, .row = o, .path = key_path, .line = map->line};
         const struct doc_node *v = doc_get(map, o->key);
         if (v)

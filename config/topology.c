@@ -9,8 +9,11 @@
 #include "config/catalogue.h"
 #include "config/topology_priv.h"
 
+#include <malloc.h>
 #include <stdio.h>
 #include <string.h>
+
+#define TRIM_FROM_BYTES (1u << 20) // of text
 
 static void topology_free(void *self)
 {
@@ -103,6 +106,8 @@ int topology_parse(const char *text, size_t n, const char *source, struct diag *
     if (!rc)
         rc = build(&ctx, root, t);
     arena_done(&tmp);
+    if (n >= TRIM_FROM_BYTES)
+        malloc_trim(0); // the document's tree was many times the topology: back to the system with it
     if (rc == ERR_NOMEM)
         diag_add(diag, source, 0, "out of memory while reading it");
     if (rc) {

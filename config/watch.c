@@ -20,6 +20,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -262,13 +263,14 @@ static int load_first(struct config_watch *w, struct watched *f, struct diag *di
     return rc;
 }
 
-static void look_at_both(struct config_watch *w, bool forced)
+static bool look_at_both(struct config_watch *w, bool forced) // true: a topology was published
 {
     bool topology = look(w, &w->topology, forced);
     if (w->principals.path)
         look(w, &w->principals, forced);
     if (topology && w->on_change)
         w->on_change(w->ctx);
+    return topology;
 }
 
 static void drain(int fd)
@@ -282,8 +284,12 @@ static void *watch_thread(void *arg)
 {
     struct config_watch *w = arg;
     struct pollfd fds[] = {{.fd = w->inotify, .events = POLLIN}, {.fd = w->event, .events = POLLIN}};
+    bool trim = false; // readers drop the old topology a moment later: the next quiet second its memory goes back
     for (;;) {
-        poll(fds, 2, BACKSTOP_MS);
+        if (poll(fds, 2, BACKSTOP_MS) == 0 && trim) {
+            malloc_trim(0);
+            trim = false;
+        }
         drain(w->event);
         if (w->inotify >= 0)
             drain(w->inotify);
@@ -293,7 +299,7 @@ static void *watch_thread(void *arg)
         pthread_mutex_unlock(&w->lock);
         if (stop)
             return NULL;
-        look_at_both(w, forced);
+        trim |= look_at_both(w, forced);
         pthread_mutex_lock(&w->lock);
         w->n_done = wanted;
         pthread_cond_broadcast(&w->looked);

@@ -344,6 +344,11 @@ def main():
                 for k in range(len(up)):
                     up[(r + k) % len(up)].load(a.seconds)
             changes = {s.name: s.change_s() for s in up}
+            time.sleep(3)
+            for s in up: # a query or two: what was replaced is let go
+                s.load(0.2)
+                s.rows.pop()
+            time.sleep(3)
             after = {s.name: s.memory() for s in up}
         finally:
             for s in up:
