@@ -134,7 +134,9 @@ struct http_server_options {
     size_t uploads_budget_bytes;  // all uploads together; 0: 64 MiB
     const char *socket_user_note; // for messages
     unsigned idle_timeout_s;      // a client that neither sends nor reads for so long is cut; 0: 120
-    unsigned run_deadline_ms;     // the client gets 504 when run takes longer (run goes on); 0: 300,000
+    unsigned slow_body_ms;    // bodies that are collected or discarded must have come by then, or come on at 4 KiB/s;
+                              // 0: 15,000
+    unsigned run_deadline_ms; // the client gets 504 when run takes longer (run goes on); 0: 300,000
 };
 
 struct http_server;

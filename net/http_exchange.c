@@ -9,7 +9,8 @@
 //   2. "full → suspended" and "space → resume" are decided under ex->lock, so no wake-up is lost.
 //   3. A response is queued on the first call (which closes the connection: refusals of large bodies only) or after
 //      the whole body.
-//   4. Every suspension has a deadline.
+//   4. Every suspension has a deadline, and every body that nobody but us waits for (collected or discarded) has a
+//   least rate: whoever sends a byte a minute holds no connection for long. Uploads into a sink are authorized.
 #include "net/http_priv.h"
 
 #include "base/clock.h"
@@ -19,6 +20,7 @@
 
 #include <string.h>
 #include <strings.h>
+#include <sys/socket.h>
 
 static void strand_job(void *arg);
 
@@ -145,6 +147,13 @@ static void stream_closed(void *cls)
     http_stream_unref(s);
 }
 
+// A suspended connection says nothing of a client that left; one that sends nothing would be kept for ever.
+static bool client_gone(const struct http_exchange *ex)
+{
+    char c;
+    return recv(ex->conn_fd, &c, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
+}
+
 static ssize_t stream_read(void *cls, uint64_t at, char *to, size_t cap)
 {
     (void)at;
@@ -156,6 +165,8 @@ static ssize_t stream_read(void *cls, uint64_t at, char *to, size_t cap)
         pthread_mutex_unlock(&s->lock);
         if (atomic_load(&ex->server->draining))
             return MHD_CONTENT_READER_END_OF_STREAM;
+        if (client_gone(ex))
+            return MHD_CONTENT_READER_END_WITH_ERROR;
         ssize_t n = s->ops->read(s->ctx, s, (uint8_t *)to, cap);
         if (n > 0)
             return n;
@@ -347,6 +358,29 @@ static void strand_job(void *arg)
 
 // --- the handler calls ---
 
+// An answer before the body is in: the connection is closed behind it.
+static enum MHD_Result answer_early(struct http_exchange *ex)
+{
+    http_server_linger(ex->server, ex->conn_fd);
+    return answer_send(ex);
+}
+
+// Idle time of the connection: short while a body comes that only costs us, and back again for what follows it.
+static void hurry(struct http_exchange *ex, bool on)
+{
+    unsigned idle_s = ex->server->options.idle_timeout_s, short_s = (ex->server->options.slow_body_ms + 999) / 1000;
+    if (ex->hurried == on || idle_s <= short_s)
+        return;
+    ex->hurried = on;
+    MHD_set_connection_option(ex->conn, MHD_CONNECTION_OPTION_TIMEOUT, on ? short_s : idle_s);
+}
+
+static bool too_slow(const struct http_exchange *ex)
+{
+    int64_t took_ms = clock_mono_ms() - ex->req.arrived_ms;
+    return took_ms > ex->server->options.slow_body_ms && ex->body_bytes < (uint64_t)took_ms * HTTP_SLOW_BYTES_S / 1000;
+}
+
 static enum MHD_Result exchange_begin(struct http_exchange *ex, struct MHD_Connection *conn, const char *method,
                                       const char *version)
 {
@@ -355,13 +389,15 @@ static enum MHD_Result exchange_begin(struct http_exchange *ex, struct MHD_Conne
     bool chunked = false;
     ex->begun = true;
     ex->conn = conn;
+    const union MHD_ConnectionInfo *fd = MHD_get_connection_info(conn, MHD_CONNECTION_INFO_CONNECTION_FD);
+    ex->conn_fd = fd ? fd->connect_fd : -1;
     int status = http_request_ingest(&ex->req, conn, s->options.listener, method, version, &chunked);
     if (!ex->refuse)
         ex->refuse = status;
     if (ex->refuse) { // the framing is not to be trusted: answered at once, which closes the connection
         http_refuse(&ex->req, &resp, ex->refuse);
         answer_inline(ex, &resp);
-        return answer_send(ex);
+        return answer_early(ex);
     }
     s->app.begin(s->app.ctx, &ex->req, &ex->plan);
     ex->planned = true;
@@ -376,11 +412,14 @@ static enum MHD_Result exchange_begin(struct http_exchange *ex, struct MHD_Conne
         http_refuse(&ex->req, &resp, ex->refuse);
     else if (plan->kind == HTTP_PLAN_REPLY)
         resp = plan->response;
-    else
+    else {
+        hurry(ex, plan->kind != HTTP_PLAN_STREAM && (length > 0 || chunked));
         return MHD_YES;
+    }
+    hurry(ex, length > 0 || chunked);
     answer_inline(ex, &resp);
     // A small body is read and dropped, so that the connection lives on; a large or endless one is not waited for.
-    return length > HTTP_DRAIN_MAX || chunked ? answer_send(ex) : MHD_YES;
+    return length > HTTP_DRAIN_MAX || chunked ? answer_early(ex) : MHD_YES;
 }
 
 // Room for n more bytes of uploads? Every upload may hold a little whatever the others hold, so none waits for another.
@@ -460,6 +499,9 @@ static enum MHD_Result exchange_body(struct http_exchange *ex, const char *data,
     int64_t arm = 0;
     pthread_mutex_lock(&ex->lock);
     size_t taken = *n_data;
+    ex->body_bytes += taken;
+    if (ex->hurried && too_slow(ex))
+        ex->cut = true;
     bool cut = ex->cut;
     if (!ex->answer && !ex->refuse && !cut)
         switch (ex->plan.kind) {
@@ -496,6 +538,8 @@ static enum MHD_Result exchange_end(struct http_exchange *ex)
     pthread_mutex_lock(&ex->lock);
     bool first = !ex->body_complete;
     ex->body_complete = true;
+    if (first)
+        hurry(ex, false);
     if (ex->answer || ex->cut) {
         pthread_mutex_unlock(&ex->lock);
         return answer_send(ex);

@@ -20,7 +20,10 @@
 #define HTTP_HEADERS_MAX 100
 #define HTTP_TARGET_MAX (8 << 10)
 #define HTTP_SINK_DEADLINE_MS 120000 // a sink that takes nothing for so long loses its upload
-#define HTTP_RETRY_MS 20             // a full pool is asked again so often for work that was begun
+#define HTTP_LINGER_MS 3000          // so long a connection whose body was refused unread stays open to its client
+#define HTTP_LINGERING_MAX 64
+#define HTTP_SLOW_BYTES_S 4096 // the least average rate of bodies that we only collect or discard
+#define HTTP_RETRY_MS 20       // a full pool is asked again so often for work that was begun
 
 struct http_exchange;
 
@@ -65,7 +68,9 @@ struct http_exchange {
     int refuse; // status the server itself decided on, or 0
     struct http_chunk *head, *tail;
     size_t queued_bytes;
-    uint64_t received_bytes;
+    uint64_t received_bytes, body_bytes; // for the sink; all that came
+    int conn_fd;
+    bool hurried;    // its connection has the short idle time of those that only cost us
     struct buf body; // collected
     size_t reserved_bytes;
     struct MHD_Response *answer;
@@ -89,6 +94,11 @@ struct http_server {
     int64_t timer_ms; // when the timer looks next; INT64_MAX: never
     bool timer_stop;
     pthread_t timer;
+    struct http_lingering { // duplicates of connections whose refusal may still be under way; a ring, by age
+        int fd;
+        int64_t until_ms;
+    } lingering[HTTP_LINGERING_MAX];
+    size_t lingering_at, n_lingering;
 };
 
 enum http_method http_method_of(const char *text);
@@ -113,6 +123,9 @@ void http_exchange_wake(struct http_exchange *ex); // its stream has news
 int64_t http_exchange_tick(struct http_exchange *ex, int64_t now_ms, bool *out_release);
 void http_exchange_resume(struct http_exchange *ex, bool cut); // stop: whatever it waits for
 
+// The library closes a connection as soon as a refusal is written, and with bytes unread that would reset it under the
+// feet of an edge that is still sending. Keeps the connection alive for a moment.
+void http_server_linger(struct http_server *s, int conn_fd);
 void http_server_arm(struct http_server *s, int64_t when_ms); // the timer looks then, or earlier
 
 #endif

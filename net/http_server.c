@@ -10,6 +10,7 @@
 #include "net/http_priv.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -52,6 +53,35 @@ static void timer_sweep(struct http_server *s) // enters and leaves with the loc
     pthread_mutex_lock(&s->lock);
 }
 
+static void linger_end(struct http_server *s, int64_t now) // under the lock; the oldest first
+{
+    while (s->n_lingering && s->lingering[s->lingering_at].until_ms <= now) {
+        close(s->lingering[s->lingering_at].fd);
+        s->lingering_at = (s->lingering_at + 1) % HTTP_LINGERING_MAX;
+        s->n_lingering--;
+    }
+    if (s->n_lingering && s->lingering[s->lingering_at].until_ms < s->timer_ms)
+        s->timer_ms = s->lingering[s->lingering_at].until_ms;
+}
+
+void http_server_linger(struct http_server *s, int conn_fd)
+{
+    int fd = fcntl(conn_fd, F_DUPFD_CLOEXEC, 0);
+    if (fd < 0)
+        return;
+    pthread_mutex_lock(&s->lock);
+    if (s->n_lingering == HTTP_LINGERING_MAX) // a flood of refusals: the oldest has had its time
+        s->lingering[s->lingering_at].until_ms = 0;
+    linger_end(s, 0);
+    size_t at = (s->lingering_at + s->n_lingering++) % HTTP_LINGERING_MAX;
+    s->lingering[at] = (struct http_lingering){fd, clock_mono_ms() + HTTP_LINGER_MS};
+    if (s->lingering[at].until_ms < s->timer_ms) {
+        s->timer_ms = s->lingering[at].until_ms;
+        pthread_cond_signal(&s->timer_cond);
+    }
+    pthread_mutex_unlock(&s->lock);
+}
+
 static void *timer_thread(void *arg)
 {
     struct http_server *s = arg;
@@ -64,8 +94,10 @@ static void *timer_thread(void *arg)
             struct timespec ts;
             mono_timespec(s->timer_ms, &ts);
             pthread_cond_timedwait(&s->timer_cond, &s->lock, &ts);
-        } else
+        } else {
             timer_sweep(s);
+            linger_end(s, clock_mono_ms());
+        }
     }
     pthread_mutex_unlock(&s->lock);
     return NULL;
@@ -177,6 +209,7 @@ static void defaults(struct http_server_options *o)
     o->sink_window_bytes = o->sink_window_bytes ? o->sink_window_bytes : 1 << 20;
     o->uploads_budget_bytes = o->uploads_budget_bytes ? o->uploads_budget_bytes : 64 << 20;
     o->idle_timeout_s = o->idle_timeout_s ? o->idle_timeout_s : 120; // more than the edge keeps an idle connection
+    o->slow_body_ms = o->slow_body_ms ? o->slow_body_ms : 15000;
     o->run_deadline_ms = o->run_deadline_ms ? o->run_deadline_ms : 300000;
 }
 
@@ -294,6 +327,7 @@ void http_server_stop(struct http_server *s, unsigned drain_ms)
     close(s->listen_fd);
     wait_idle(s, INT64_MAX, true);
     timer_end(s);
+    linger_end(s, INT64_MAX);
     server_release(s);
 }
 

@@ -55,8 +55,12 @@ static void run(struct http_request *req, struct http_response *resp)
 
 static void begin(void *ctx, struct http_request *req, struct http_plan *plan)
 {
-    (void)ctx, (void)req;
+    (void)ctx;
     *plan = (struct http_plan){.kind = HTTP_PLAN_STREAM, .run = run, .sink = &sink};
+    if (!strcmp(req->path, "/refused")) {
+        plan->kind = HTTP_PLAN_REPLY;
+        (void)http_response_text(req, &plan->response, 401, "no");
+    }
 }
 
 static void finish(void *ctx, const struct http_request *req, struct http_response *resp)
@@ -516,6 +520,25 @@ START_TEST(test_own_answers)
 }
 END_TEST
 
+// A large body that is refused unread: the client must hear the refusal, not that the connection broke.
+START_TEST(test_refused_early)
+{
+    world();
+    region_config(&one, "eastus");
+    region_up(&one);
+    static uint8_t body[4 << 20];
+    char text[512];
+    for (int i = 0; i < 40; i++) {
+        struct fetch_request q = to(&one.https, "https://contoso.eastus.geo.example.test/refused");
+        q.method = "PATCH", q.body = bytes_of(body, sizeof body), q.chunked = i % 2;
+        int status = status_of(&q, text, sizeof text);
+        ck_assert_msg(status == 401, "%d: %d %s", i, status, text);
+    }
+    region_down(&one);
+    world_end();
+}
+END_TEST
+
 static _Atomic int stop_asking, asked, refused;
 
 static void *ask_on(void *arg)
@@ -766,5 +789,5 @@ START_TEST(test_start_refused)
 }
 END_TEST
 
-CHECK_MAIN("net/edge", test_render, test_requests, test_blobs, test_peers, test_own_answers, test_reload,
-           test_master_killed, test_parent_killed, test_start_refused)
+CHECK_MAIN("net/edge", test_render, test_requests, test_blobs, test_peers, test_own_answers, test_refused_early,
+           test_reload, test_master_killed, test_parent_killed, test_start_refused)

@@ -60,15 +60,16 @@ static void stream_close(void *ctx)
     atomic_fetch_add(&stream_closed_n, 1);
 }
 static const struct http_stream_ops stream_ops = {stream_read, stream_close, 10000};
+static const struct http_stream_ops restless_ops = {stream_read, stream_close, 50};
 
 static void run(struct http_request *req, struct http_response *resp)
 {
     atomic_fetch_add(&runs, 1);
     while (!atomic_load(&gate_open) && strstr(req->path, "gate"))
         clock_sleep_ms(2);
-    if (!strcmp(req->path, "/stream")) {
+    if (!strncmp(req->path, "/stream", 7)) {
         struct http_stream *mine = NULL;
-        (void)http_response_stream(resp, 200, "text/plain", &stream_ops, NULL, &mine);
+        (void)http_response_stream(resp, 200, "text/plain", req->path[7] ? &restless_ops : &stream_ops, NULL, &mine);
         atomic_store(&live, mine);
         return;
     }
@@ -326,6 +327,8 @@ START_TEST(test_too_large)
     fd = dial();
     say(fd, "POST /reply HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n");
     ck_assert_int_eq(hear(fd, false).status, 401); // endless body refused at once
+    for (int i = 0; i < 2; i++)                    // and who still sends is not reset under its feet
+        ck_assert_int_gt(send(fd, "5\r\nhello\r\n", 10, MSG_NOSIGNAL), 0);
     close(fd);
     down();
 }
@@ -445,6 +448,68 @@ START_TEST(test_stream_reader_stalls)
     say(fd, "GET /stream HTTP/1.1\r\nHost: h\r\n\r\n"); // and never reads
     until(&stream_closed_n, 1);
     http_stream_unref(live);
+    close(fd);
+    down();
+}
+END_TEST
+
+START_TEST(test_stream_client_leaves)
+{
+    up_with(plain, 2, 64);
+    int fd = dial();
+    say(fd, "GET /stream-restless HTTP/1.1\r\nHost: h\r\n\r\n"); // nothing to send: only a look at the client tells
+    ck_assert_int_eq(hear(fd, false).status, 200);
+    close(fd);
+    until(&stream_closed_n, 1);
+    http_stream_unref(live);
+    down();
+}
+END_TEST
+
+static void inactive(void)
+{
+    for (int i = 0; http_server_active(server); i++) {
+        ck_assert_int_lt(i, 5000);
+        clock_sleep_ms(2);
+    }
+}
+
+// Who sends a byte now and then, or half a header, is cut; who uploads into a sink may take its time.
+START_TEST(test_slow_senders)
+{
+    struct http_server_options o = plain;
+    o.slow_body_ms = 300;
+    o.idle_timeout_s = 2;
+    up_with(o, 2, 64);
+    static const char *const heads[] = {"PUT /x HTTP/1.1\r\nHost: h\r\nContent-Length: 90000\r\n\r\n",
+                                        "POST /reply HTTP/1.1\r\nHost: h\r\nContent-Length: 60000\r\n\r\n",
+                                        "GET /x HTTP/1.1\r\nHost: h\r\nContent-Length: 60000\r\n\r\n"};
+    int fds[ARRAY_LEN(heads)], idle[ARRAY_LEN(heads)], upload = dial(), half = dial();
+    for (size_t i = 0; i < ARRAY_LEN(heads); i++) {
+        say(fds[i] = dial(), heads[i]);
+        say(idle[i] = dial(), heads[i]); // and not a byte more
+    }
+    say(half, "GET /x HTTP/1.1\r\nHost: ");
+    say(upload, "PATCH /up HTTP/1.1\r\nHost: h\r\nContent-Length: 20\r\n\r\n");
+    for (int k = 0; k < 20; k++) {
+        clock_sleep_ms(25);
+        say(upload, "x");
+        for (size_t i = 0; i < ARRAY_LEN(heads); i++)
+            say(fds[i], "x");
+    }
+    ck_assert_int_eq(hear(upload, false).status, 200);
+    close(upload);
+    for (size_t i = 0; i < ARRAY_LEN(heads); i++) {
+        ck_assert(hear(fds[i], false).closed);
+        ck_assert(hear(idle[i], false).closed);
+        close(fds[i]), close(idle[i]);
+    }
+    ck_assert(hear(half, false).closed);
+    close(half);
+    inactive();
+    int fd = dial(); // a good one on a connection that was in a hurry before
+    for (int i = 0; i < 3; i++)
+        ck_assert_int_eq(ask(fd, "PUT /x HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\nabc").status, 200);
     close(fd);
     down();
 }
@@ -609,4 +674,5 @@ START_TEST(test_malformed)
 END_TEST
 
 CHECK_MAIN("net/http_server", test_keep_alive, test_upload_slow_sink, test_too_large, test_busy, test_client_leaves,
-           test_run_deadline, test_stream, test_stream_reader_stalls, test_drain, test_peer_and_admin, test_malformed)
+           test_run_deadline, test_stream, test_stream_reader_stalls, test_stream_client_leaves, test_slow_senders,
+           test_drain, test_peer_and_admin, test_malformed)
