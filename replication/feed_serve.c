@@ -4,8 +4,8 @@
 // once.
 //
 // Invariants (design section 9)
-//   8. A cursor that is no place in our log means that we lost entries: 409, and the keeper recovers them before
-//      anything is written again.
+//   8. A cursor that is no place in our log may mean that we lost entries: 409, and the keeper looks at what the peer
+//      has of us; when that proves it, they are recovered before anything is written again.
 //  10. A feed carries only registries that the reader also holds.
 #include "replication/outstream.h"
 

@@ -3,11 +3,15 @@
 // can be reached said how far they have read us; when one of them read entries that we do not hold (a restored backup),
 // writes stay closed while our own entries are fetched back from it, and go on in a new epoch. A peer that could not be
 // asked in time costs a new epoch too: then nothing it may have read can be given another meaning, and what it turns
-// out to hold later is announced again under new sequences (meta_restate).
+// out to hold later is announced again under new sequences (meta_recover).
+//
+// Later on a cursor alone proves nothing, for a confused peer can send any: the peer is asked for what it has of us,
+// and only an entry that we signed and do not hold closes writes. A new epoch is numbered by the wall clock's seconds,
+// so that it lies past those that were lost without a trace, too.
 //
 // Invariants (design section 9)
 //   1. What was acknowledged before is put back, with the signature that it had.
-//   8. As above. `writes_open` is true only after every reachable peer was heard or a new epoch was begun.
+//   8. As above. Writes are opened only by epoch_see_to.
 #include "replication/feed_line.h"
 #include "replication/inflow.h"
 #include "replication/replication_priv.h"
@@ -26,7 +30,9 @@
 #define RECOVER_BATCH 64
 #define RECOVER_BATCH_BYTES (32u << 20)
 #define RECOVER_PATIENCE_MS 60000 // at start: then writes open in a new epoch, and recovery goes on later
-#define RECOVER_AGAIN_MS 10000    // the same peer is believed so often
+#define RECOVER_STALL_MS 30000    // no entry for so long: the peer has nothing to give
+#define LOOK_AGAIN_MS 10000       // after a look that proved nothing; doubles
+#define LOOK_AGAIN_MAX_MS 600000
 
 int read_mark(struct replicator *r, const char *origin, struct feed_mark *out)
 {
@@ -99,9 +105,11 @@ int recover_ask(struct replicator *r, struct peer *p, const struct topology *t)
 void recover_want(struct replicator *r, struct peer *p, const struct feed_mark *mark)
 {
     pthread_mutex_lock(&r->lock);
-    p->mark = *mark;
-    p->mark_state = MARK_AHEAD;
-    pthread_cond_broadcast(&r->changed);
+    if (!p->n_unproven || clock_mono_ms() >= p->recover_after_mono) {
+        p->mark = *mark;
+        p->mark_state = MARK_AHEAD;
+        pthread_cond_broadcast(&r->changed);
+    }
     pthread_mutex_unlock(&r->lock);
 }
 
@@ -117,53 +125,50 @@ bool recover_settled(struct replicator *r, struct peer *p, const struct feed_mar
 
 struct recovery {
     struct replicator *r;
+    struct peer *p;
     struct feed_rules rules;
-    uint64_t epoch; // in which this region writes
-    bool epoch_begun;
+    bool proof;         // an entry of ours came that we do not hold
+    uint64_t top_epoch; // of those entries
+    uint64_t epoch;     // in which this region writes, as the store said last; 0: not said
+    int64_t entry_mono; // when an entry came last
     struct arena batch;
     struct feed_entry entries[RECOVER_BATCH];
-    size_t n, n_recovered;
+    size_t n, n_put_back, n_restated;
 };
-
-static int epoch_begin(struct recovery *rec, uint64_t at_least)
-{
-    int rc = meta_epoch_begin(rec->r->o.meta, at_least, &rec->epoch);
-    if (rc)
-        return rc;
-    rec->epoch_begun = true;
-    log_warn("replication: writes go on in epoch %" PRIu64, rec->epoch);
-    return 0;
-}
-
-// Entries of one epoch. Those of a closed one, and those whose sequence means something else here by now, are announced
-// again: nobody who has read past them would ever look back.
-static int part_store(struct recovery *rec, const struct feed_entry *e, size_t n)
-{
-    struct meta *m = rec->r->o.meta;
-    int rc = meta_recover(m, e, n);
-    bool differs = rc == ERR_CONFLICT;
-    if (rc && !differs)
-        return rc;
-    if (differs && e->epoch >= rec->epoch && (rc = epoch_begin(rec, e->epoch)))
-        return rc;
-    rc = e->epoch < rec->epoch ? meta_restate(m, e, n) : 0;
-    if (!rc)
-        rec->n_recovered += n;
-    return rc;
-}
 
 static int recovery_flush(struct recovery *rec)
 {
-    int rc = 0;
-    for (size_t i = 0, k; !rc && i < rec->n; i = k) {
-        for (k = i + 1; k < rec->n && rec->entries[k].epoch == rec->entries[i].epoch;)
-            k++;
-        rc = part_store(rec, rec->entries + i, k - i);
+    struct recovered done;
+    int rc = rec->n ? meta_recover(rec->r->o.meta, rec->entries, rec->n, &done) : 0;
+    if (!rc && rec->n) {
+        rec->n_put_back += done.n_put_back;
+        rec->n_restated += done.n_restated;
+        rec->epoch = done.epoch;
     }
     rec->n = 0;
     arena_done(&rec->batch);
     arena_init(&rec->batch, RECOVER_BATCH_BYTES);
     return rc;
+}
+
+static void writes_set(struct replicator *r, bool open, const char *why)
+{
+    meta_set_writable(r->o.meta, open, why);
+    r->writes_open = open;
+}
+
+static void recovery_proved(struct recovery *rec, const struct feed_entry *e)
+{
+    if (!rec->proof) {
+        log_warn("replication: %s has read entries of ours that are not here: recovering them from it", rec->p->name);
+        writes_set(rec->r, false, "recovering own entries from another region");
+        rec->r->epoch_due = true;
+    }
+    rec->proof = true;
+    if (rec->top_epoch < e->epoch)
+        rec->top_epoch = e->epoch;
+    if (rec->r->epoch_past < e->epoch)
+        rec->r->epoch_past = e->epoch;
 }
 
 static int recovery_line(struct recovery *rec, struct bytes line)
@@ -177,13 +182,15 @@ static int recovery_line(struct recovery *rec, struct bytes line)
     }
     if (l.kind == FEED_PROGRESS)
         return 0;
-    struct feed_mark m;
-    mark_of_entry(&l.entry, &m);
-    rc = meta_feed_check(rec->r->o.meta, rec->r->o.region, &m);
-    if (rc == ERR_CONFLICT) // lost
-        rec->entries[rec->n++] = l.entry;
-    else if (rc)
+    bool lost = false;
+    rec->entry_mono = clock_mono_ms(); // each was signed by us, in order: there is an end to them
+    rc = meta_lost(rec->r->o.meta, &l.entry, &lost);
+    if (rc)
         return rc;
+    if (lost) {
+        recovery_proved(rec, &l.entry);
+        rec->entries[rec->n++] = l.entry;
+    }
     return rec->n == RECOVER_BATCH || rec->batch.used_bytes > RECOVER_BATCH_BYTES / 2 ? recovery_flush(rec) : 0;
 }
 
@@ -208,20 +215,20 @@ static int recovery_flow(struct recovery *rec, struct inflow *f)
             buf_consume(&text, from);
         if (!rc && text.n > FEED_LINE_MAX)
             rc = ERR_PROTO;
+        if (!rc && clock_mono_ms() - rec->entry_mono > RECOVER_STALL_MS)
+            rc = ERR_TIMEOUT;
     }
     buf_done(&text);
     return rc ? rc : recovery_flush(rec);
 }
 
-static int recovery_fetch(struct recovery *rec, struct peer *p, const struct feed_mark *mark)
+static int recovery_fetch(struct recovery *rec, const struct feed_mark *mark)
 {
     struct replicator *r = rec->r;
     struct feed_mark head;
     int rc = meta_head(r->o.meta, r->o.region, &head);
     if (rc)
         return rc;
-    if (rec->epoch < head.epoch)
-        rec->epoch = head.epoch;
     // Past our head in the same epoch: what is missing lies behind the head. Else anywhere.
     bool from_head = mark->epoch == head.epoch && mark->seq > head.seq;
     if (from_head)
@@ -231,7 +238,7 @@ static int recovery_fetch(struct recovery *rec, struct peer *p, const struct fee
              cursor_format(&rec->rules.last, cur));
     struct dial d;
     struct inflow *f = NULL;
-    rc = peer_dial(r, rec->rules.topology, p->name, target, NULL, &d);
+    rc = peer_dial(r, rec->rules.topology, rec->p->name, target, NULL, &d);
     d.q.idle_timeout_ms = PEER_ANSWER_MS;
     if (!rc)
         rc = inflow_open(r->o.fetcher, &d.q, &r->stopping, &f);
@@ -243,7 +250,9 @@ static int recovery_fetch(struct recovery *rec, struct peer *p, const struct fee
     return rc;
 }
 
-static int recover_from(struct replicator *r, struct peer *p, const struct feed_mark *mark)
+// Looks at what the peer has of us, and takes what we do not hold. *out_proof whether there was such a thing, also when
+// it ends with an error.
+static int recover_from(struct replicator *r, struct peer *p, const struct feed_mark *mark, bool *out_proof)
 {
     struct recovery *rec = mem_zalloc(sizeof *rec);
     struct topology *t = snapshot_get(r->o.topology);
@@ -251,16 +260,15 @@ static int recover_from(struct replicator *r, struct peer *p, const struct feed_
     int rc = rec && self ? 0 : ERR_NOMEM;
     if (!rc) {
         rec->r = r;
-        rec->epoch = r->epoch;
+        rec->p = p;
+        rec->entry_mono = clock_mono_ms();
         rec->rules = (struct feed_rules){.topology = t, .self = self, .origin = self, .verify = r->o.verify};
         arena_init(&rec->batch, RECOVER_BATCH_BYTES);
-        log_warn("replication: %s has read entries of ours that are not here: recovering them from it", p->name);
-        rc = recovery_fetch(rec, p, mark);
-        if (!rc && !rec->epoch_begun && mark->epoch >= rec->epoch)
-            rc = epoch_begin(rec, mark->epoch);
-        if (!rc)
-            log_warn("replication: %zu entries recovered from %s", rec->n_recovered, p->name);
-        r->epoch = rec->epoch;
+        rc = recovery_fetch(rec, mark);
+        if (rec->proof)
+            log_warn("replication: %zu entries recovered from %s, %zu announced again", rec->n_put_back, p->name,
+                     rec->n_restated);
+        *out_proof = rec->proof;
         arena_done(&rec->batch);
     }
     snapshot_unref(t);
@@ -305,45 +313,78 @@ static bool all_asked(struct replicator *r, const struct topology *t)
     return me != NULL;
 }
 
-// Leaves the epoch in which `mark` lies, if it is the one that we write in. 0 when no sequence of it can be used again.
-static int epoch_leave(struct replicator *r, const struct feed_mark *mark)
+// Begins the epoch that is due. true: writes may be open (8).
+static bool epoch_see_to(struct replicator *r)
 {
-    struct feed_mark head;
-    int rc = meta_head(r->o.meta, r->o.region, &head);
-    if (rc || mark->epoch < head.epoch || mark->epoch < r->epoch)
-        return rc;
-    uint64_t epoch;
-    rc = meta_epoch_begin(r->o.meta, mark->epoch, &epoch);
-    if (!rc)
-        r->epoch = epoch;
-    return rc;
+    if (!r->epoch_due)
+        return true;
+    uint64_t past = (uint64_t)(clock_wall_ms() / 1000), epoch;
+    int rc = meta_epoch_begin(r->o.meta, past > r->epoch_past ? past : r->epoch_past, &epoch);
+    if (!rc) {
+        r->epoch_due = false;
+        log_info("replication: writes go on in epoch %" PRIu64, epoch);
+    } else {
+        static struct log_limit limit = LOG_LIMIT(5000);
+        log_limited(&limit, LOG_ERROR, "replication: no new epoch can begin: %s; writes stay closed", err_text(rc));
+    }
+    return !rc;
 }
 
-// Recovers from one peer that is ahead. Writes are closed. true: whatever came of it, they may be opened (8).
-static bool recover_step(struct replicator *r, struct peer *p)
+// May the mark be served though it is no place in our log? Its epoch is closed: nothing that is written from now on
+// lies before it, and all that anybody had of it was announced again.
+static bool mark_past(struct replicator *r, const struct feed_mark *mark)
+{
+    struct recovered now;
+    return meta_recover(r->o.meta, NULL, 0, &now) == 0 && mark->epoch < now.epoch;
+}
+
+static void look_ended(struct replicator *r, struct peer *p, const struct feed_mark *mark, int rc, bool proof)
+{
+    bool held = !rc && meta_feed_check(r->o.meta, r->o.region, mark) == 0;
+    bool settled = !rc && !held && mark_past(r, mark);
+    static struct log_limit limit = LOG_LIMIT(10000);
+    if (rc && !r->stopping)
+        log_limited(&limit, LOG_WARN, "replication: looking at what %s has of us: %s; it is tried again", p->name,
+                    err_text(rc));
+    else if (!rc && !held && !settled)
+        log_limited(&limit, LOG_WARN, "replication: %s gives a cursor that nothing it holds bears out: refused",
+                    p->name);
+    pthread_mutex_lock(&r->lock);
+    if (settled)
+        p->settled = *mark;
+    if (!rc)
+        p->mark_state = MARK_FINE;
+    p->recover_after_mono = 0;
+    if (held || settled || proof)
+        p->n_unproven = 0;
+    else
+        p->n_unproven++;
+    if (rc)
+        p->recover_after_mono = clock_mono_ms() + wait_backoff_ms(p->n_unproven, 500, 60000);
+    else if (!held && !settled)
+        p->recover_after_mono = clock_mono_ms() + wait_backoff_ms(p->n_unproven, LOOK_AGAIN_MS, LOOK_AGAIN_MAX_MS);
+    pthread_cond_broadcast(&r->changed);
+    pthread_mutex_unlock(&r->lock);
+}
+
+// One peer that says it is ahead. `starting`: nothing was written since the start, and what it says is respected
+// without a proof: the log may have been restored, and what it read may have been none of its business (filtered).
+static void recover_step(struct replicator *r, struct peer *p, bool starting)
 {
     pthread_mutex_lock(&r->lock);
     struct feed_mark mark = p->mark;
     pthread_mutex_unlock(&r->lock);
+    bool proof = false;
     // Another peer may have given back meanwhile what this one has read.
     int rc = meta_feed_check(r->o.meta, r->o.region, &mark);
-    bool there = rc == 0, safe = true;
-    if (rc == ERR_CONFLICT)
-        rc = recover_from(r, p, &mark);
-    if (rc && !r->stopping) {
-        log_warn("replication: recovery from %s: %s; it is tried again", p->name, err_text(rc));
-        safe = epoch_leave(r, &mark) == 0;
+    if (rc == ERR_CONFLICT) {
+        rc = recover_from(r, p, &mark, &proof);
+        if (starting)
+            r->epoch_due = true;
+        if (r->epoch_due)
+            (void)epoch_see_to(r); // before the mark is judged by the epoch
     }
-    pthread_mutex_lock(&r->lock);
-    if (!rc) {
-        p->mark_state = MARK_FINE;
-        if (!there)
-            p->settled = mark;
-    }
-    p->recover_after_mono = clock_mono_ms() + (rc ? 1000 : there ? 0 : RECOVER_AGAIN_MS);
-    pthread_cond_broadcast(&r->changed);
-    pthread_mutex_unlock(&r->lock);
-    return safe;
+    look_ended(r, p, &mark, rc, proof);
 }
 
 static void changed_wait(struct replicator *r, int64_t ms)
@@ -369,7 +410,7 @@ static bool start_ask(struct replicator *r)
 
 static void keeper_start(struct replicator *r)
 {
-    bool all = start_ask(r), any = false, had = false;
+    bool all = start_ask(r), any = false;
     int64_t until = clock_mono_ms() + RECOVER_PATIENCE_MS;
     while (!r->stopping && clock_mono_ms() < until) {
         pthread_mutex_lock(&r->lock);
@@ -377,32 +418,16 @@ static void keeper_start(struct replicator *r)
         pthread_mutex_unlock(&r->lock);
         if (!any)
             break;
-        had = true;
         if (p)
-            recover_step(r, p);
+            recover_step(r, p, true);
         else
             changed_wait(r, 100);
     }
     // 8: somebody was not heard, or could not give back what it has read: no sequence of this epoch is used again.
-    while (!r->stopping && (!all || (had && any))) {
-        uint64_t epoch;
-        int rc = meta_epoch_begin(r->o.meta, r->epoch, &epoch);
-        if (!rc) {
-            r->epoch = epoch;
-            log_info("replication: not all regions could be asked: writes open in epoch %" PRIu64, epoch);
-            break;
-        }
-        log_error("replication: no new epoch can begin: %s; writes stay closed", err_text(rc));
+    if (!all || any)
+        r->epoch_due = true;
+    while (!r->stopping && !epoch_see_to(r))
         replicator_sleep(r, 1000);
-    }
-}
-
-static void writes_set(struct replicator *r, bool open, const char *why)
-{
-    meta_set_writable(r->o.meta, open, why);
-    pthread_mutex_lock(&r->lock);
-    r->writes_open = open;
-    pthread_mutex_unlock(&r->lock);
 }
 
 void *keeper_main(void *arg)
@@ -410,26 +435,19 @@ void *keeper_main(void *arg)
     struct replicator *r = arg;
     writes_set(r, false, "asking the other regions what they have read (start)");
     keeper_start(r);
-    if (!r->stopping)
-        writes_set(r, true, NULL);
-    bool safe = true;
     while (!r->stopping) {
         bool any;
         pthread_mutex_lock(&r->lock);
         struct peer *p = peer_ahead(r, &any);
-        bool open = r->writes_open;
         pthread_mutex_unlock(&r->lock);
-        if (p) {
-            if (open)
-                writes_set(r, false, "recovering own entries from another region");
-            safe = recover_step(r, p);
-        } else {
-            // A peer that fails in recovery does not hold writes closed for good: they go on in another epoch, and what
-            // it holds is announced again when it can be had.
-            if (!open && safe)
-                writes_set(r, true, NULL);
+        if (p)
+            recover_step(r, p, false);
+        // A peer that fails in the middle of recovery does not hold writes closed for good: they go on in another
+        // epoch, and what it holds is announced again when it can be had.
+        if (!r->writes_open && epoch_see_to(r) && !r->stopping)
+            writes_set(r, true, NULL);
+        if (!p)
             changed_wait(r, any ? 100 : 1000);
-        }
     }
     return NULL;
 }

@@ -29,7 +29,7 @@ struct replicator;
 enum mark_state {
     MARK_UNKNOWN, // not asked since the start (invariant 8)
     MARK_FINE,    // it had read nothing that we do not hold
-    MARK_AHEAD,   // it read entries of ours that we lost: recovery is due
+    MARK_AHEAD,   // it says that it read entries of ours that we do not hold: what it has of us is due to be looked at
 };
 
 struct peer { // another region
@@ -50,7 +50,8 @@ struct peer { // another region
     enum mark_state mark_state;
     struct feed_mark mark;      // how far it has read us, as it said
     struct feed_mark settled;   // a mark of it past our log that recovery has dealt with: served from the next epoch on
-    int64_t recover_after_mono; // recovery failed or was done: not before
+    unsigned n_unproven;        // looks at what it has of us that failed or proved nothing, one after the other
+    int64_t recover_after_mono; // the next look: not before
 
     unsigned source_failures; // as a source of content
     int64_t source_retry_mono;
@@ -87,7 +88,8 @@ struct replicator {
     // keeper
     pthread_t keeper;
     bool keeper_started, writes_open;
-    uint64_t epoch; // begun by us since the start, 0: none; the keeper's own
+    bool epoch_due;      // a new epoch must begin before writes open; the keeper's own, as the next
+    uint64_t epoch_past; // and past this one
 
     // jobs
     pthread_t dispatcher;
@@ -136,7 +138,7 @@ void jobs_kick(struct replicator *r); // something may have become due
 
 // --- recover.c ---
 int recover_ask(struct replicator *r, struct peer *p, const struct topology *t); // asks p how far it has read us
-// A peer came with a mark that is no place in our log. Thread-safe.
+// A peer came with a mark that is no place in our log: it is asked to prove that it has read it. Thread-safe.
 void recover_want(struct replicator *r, struct peer *p, const struct feed_mark *mark);
 bool recover_settled(struct replicator *r, struct peer *p, const struct feed_mark *mark);
 // How far this region has read `origin` (or for itself: its head).

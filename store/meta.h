@@ -158,12 +158,18 @@ int meta_origins(struct meta *m, struct arena *a, struct origin_status **out, si
 int meta_origins_of(struct meta *m, const char *registry, struct arena *a, struct origin_status **out, size_t *out_n);
 
 // --- invariant 8 ---
-// Own entries that a peer still has and this store lost: put back into the log and applied, without new entries for
-// them.
-int meta_recover(struct meta *m, const struct feed_entry *entries, size_t n);
+// Own entries that a peer still has and this store lost. In one transaction they are put back into the log and applied
+// (what misses its content becomes a job of this region itself), and those that nobody would look back for are
+// announced again, as new entries that restate them: entries of a closed epoch, and entries in whose place another one
+// stands by now (then a new epoch begins with it). Entries that are held, and those restated before, are passed over.
+struct recovered {
+    size_t n_put_back, n_restated;
+    uint64_t epoch; // in which own entries are written from now on; also told for n == 0
+};
+int meta_recover(struct meta *m, const struct feed_entry *entries, size_t n, struct recovered *out);
+// Would meta_recover do anything for this own entry? Not if it is held, or differs from what is held and was restated.
+int meta_lost(struct meta *m, const struct feed_entry *e, bool *out);
 // Begins a new epoch: greater than every epoch held of ourselves and than at_least.
 int meta_epoch_begin(struct meta *m, uint64_t at_least, uint64_t *out_epoch);
-// Announces entries that were recovered after their epoch had closed again, as new entries that restate them.
-int meta_restate(struct meta *m, const struct feed_entry *entries, size_t n);
 
 #endif

@@ -8,12 +8,15 @@
 #include "store/meta_priv.h"
 
 #include "base/err.h"
+#include "base/mem.h"
 
 #include <string.h>
 
 struct batch {
     const struct feed_entry *entries;
     size_t n;
+    bool *again; // per entry: to be announced again
+    struct recovered result;
     uint64_t at_least, epoch; // meta_epoch_begin
 };
 
@@ -63,10 +66,46 @@ static int apply_or_job(struct meta *m, int64_t id, const struct feed_entry *e)
     return rc ? rc : db_exec(&m->w, "RELEASE try");
 }
 
-static int recover_one(struct meta *m, const struct feed_entry *e)
+// The next own entry goes into an epoch past this one and past all that were used here.
+static int epoch_move(struct meta *m, uint64_t at_least)
+{
+    uint64_t epoch = m->epoch > m->own.epoch ? m->epoch : m->own.epoch;
+    epoch = (epoch > at_least ? epoch : at_least) + 1;
+    if (epoch > INT64_MAX || epoch == 0)
+        return ERR_RANGE;
+    int rc = state_set(&m->w, "epoch", epoch);
+    if (!rc)
+        m->epoch = epoch;
+    return rc;
+}
+
+// A restating entry that was itself only just put back, in a closed epoch, tells nobody anything.
+static int restated_before(struct db *d, const struct feed_entry *e, int64_t last_id, uint64_t epoch)
+{
+    uint64_t stamp = entry_register_stamp(e);
+    sqlite3_stmt *st;
+    int rc = db_find(d, &st,
+                     "SELECT 1 FROM feed WHERE restates=?1 AND restates>0 AND origin=?2 AND kind=?3 AND registry=?4 AND"
+                     " repository=?5 AND tag=?6 AND digest=?7 AND (id<=?8 OR epoch>=?9)",
+                     "usnsssdiu", stamp, e->origin, (int)e->kind, e->registry, e->repository, e->tag ? e->tag : "",
+                     &e->digest, last_id, epoch);
+    if (!rc)
+        db_end(st);
+    return rc;
+}
+
+// Puts the entry back in its place. Where another stands by now, it is announced again, and from an epoch in which no
+// peer can have read what is minted next.
+static int recover_one(struct meta *m, const struct feed_entry *e, struct recovered *out, bool *out_again)
 {
     int64_t id;
     int rc = feed_held(&m->w, e, &id);
+    if (rc == 0)
+        return 0;
+    if (rc == ERR_CONFLICT) {
+        *out_again = true;
+        return e->epoch < m->epoch ? 0 : epoch_move(m, e->epoch);
+    }
     if (rc != ERR_NOTFOUND)
         return rc;
     rc = feed_insert(m, e, e->content, &id);
@@ -76,16 +115,53 @@ static int recover_one(struct meta *m, const struct feed_entry *e)
         m->hlc.last = e->stamp;
         rc = state_set(&m->w, "hlc", e->stamp);
     }
+    out->n_put_back += !rc;
+    *out_again = true;
     return rc;
 }
 
+static int last_id_read(struct meta *m, int64_t *out)
+{
+    sqlite3_stmt *st;
+    int rc = db_find(&m->w, &st, "SELECT coalesce(max(id),0) FROM feed", "");
+    if (rc)
+        return rc;
+    *out = sqlite3_column_int64(st, 0);
+    db_end(st);
+    return 0;
+}
+
+static int restate_one(struct meta *m, const struct feed_entry *e, int64_t last_id, struct recovered *out)
+{
+    uint64_t stamp = entry_register_stamp(e);
+    int rc = restated_before(&m->w, e, last_id, m->epoch);
+    if (rc != ERR_NOTFOUND)
+        return rc;
+    struct feed_entry again = *e;
+    int64_t id;
+    again.restates = stamp;
+    rc = feed_mint(m, stamp, e->content, &again, &id);
+    if (!rc)
+        rc = apply_or_job(m, id, &again);
+    out->n_restated += !rc;
+    return rc;
+}
+
+// Both in one transaction: an entry of a closed epoch that is in the log has been announced, whenever the power fails.
 static int recover_run(struct meta *m, void *arg)
 {
-    const struct batch *b = arg;
-    int rc = 0;
+    struct batch *b = arg;
+    int64_t last_id = 0;
+    int rc = b->n ? last_id_read(m, &last_id) : 0;
     for (size_t i = 0; !rc && i < b->n; i++)
-        rc = recover_one(m, &b->entries[i]);
-    return rc ? rc : feed_own_load(m);
+        rc = recover_one(m, &b->entries[i], &b->result, &b->again[i]);
+    if (!rc)
+        rc = feed_own_load(m); // what is minted now follows what was put back
+    for (size_t i = 0; !rc && i < b->n; i++)
+        if (b->again[i] && b->entries[i].epoch < m->epoch)
+            rc = restate_one(m, &b->entries[i], last_id, &b->result);
+    b->result.epoch = m->epoch;
+    return rc;
 }
 
 static bool all_own(struct meta *m, const struct feed_entry *entries, size_t n)
@@ -96,22 +172,46 @@ static bool all_own(struct meta *m, const struct feed_entry *entries, size_t n)
     return true;
 }
 
-int meta_recover(struct meta *m, const struct feed_entry *entries, size_t n)
+int meta_recover(struct meta *m, const struct feed_entry *entries, size_t n, struct recovered *out)
 {
-    struct batch b = {.entries = entries, .n = n};
-    return all_own(m, entries, n) ? writer_submit(m, recover_run, &b, false) : ERR_INVAL;
+    AUTO_FREE bool *again = mem_zalloc_array(n ? n : 1, sizeof *again);
+    struct batch b = {.entries = entries, .n = n, .again = again};
+    if (!again)
+        return ERR_NOMEM;
+    if (!all_own(m, entries, n))
+        return ERR_INVAL;
+    int rc = writer_submit(m, recover_run, &b, false);
+    if (!rc)
+        *out = b.result;
+    return rc;
 }
 
 static int epoch_run(struct meta *m, void *arg)
 {
     struct batch *b = arg;
-    uint64_t epoch = m->epoch > m->own.epoch ? m->epoch : m->own.epoch;
-    epoch = (epoch > b->at_least ? epoch : b->at_least) + 1;
-    if (epoch > INT64_MAX || epoch == 0)
-        return ERR_RANGE;
-    int rc = state_set(&m->w, "epoch", epoch);
+    int rc = epoch_move(m, b->at_least);
+    b->epoch = m->epoch;
+    return rc;
+}
+
+int meta_lost(struct meta *m, const struct feed_entry *e, bool *out)
+{
+    struct db *d;
+    int64_t id;
+    int rc = reader_take(m, &d);
+    if (rc)
+        return rc;
+    bool lost = false;
+    rc = feed_held(d, e, &id);
+    if (rc == ERR_CONFLICT)
+        rc = restated_before(d, e, INT64_MAX, 0);
+    if (rc == ERR_NOTFOUND) {
+        lost = true;
+        rc = 0;
+    }
+    reader_give(m, d);
     if (!rc)
-        m->epoch = b->epoch = epoch;
+        *out = lost;
     return rc;
 }
 
@@ -122,45 +222,4 @@ int meta_epoch_begin(struct meta *m, uint64_t at_least, uint64_t *out_epoch)
     if (!rc)
         *out_epoch = b.epoch;
     return rc;
-}
-
-static int restated_before(struct meta *m, const struct feed_entry *e, uint64_t stamp)
-{
-    sqlite3_stmt *st;
-    int rc = db_find(&m->w, &st,
-                     "SELECT 1 FROM feed WHERE restates=?1 AND restates>0 AND origin=?2 AND kind=?3 AND registry=?4 AND"
-                     " repository=?5 AND tag=?6 AND digest=?7",
-                     "usnsssd", stamp, e->origin, (int)e->kind, e->registry, e->repository, e->tag ? e->tag : "",
-                     &e->digest);
-    if (!rc)
-        db_end(st);
-    return rc;
-}
-
-static int restate_one(struct meta *m, const struct feed_entry *e)
-{
-    uint64_t stamp = entry_register_stamp(e);
-    int rc = restated_before(m, e, stamp);
-    if (rc != ERR_NOTFOUND)
-        return rc;
-    struct feed_entry again = *e;
-    int64_t id;
-    again.restates = stamp;
-    rc = feed_mint(m, stamp, e->content, &again, &id);
-    return rc ? rc : apply_or_job(m, id, &again);
-}
-
-static int restate_run(struct meta *m, void *arg)
-{
-    const struct batch *b = arg;
-    int rc = 0;
-    for (size_t i = 0; !rc && i < b->n; i++)
-        rc = restate_one(m, &b->entries[i]);
-    return rc;
-}
-
-int meta_restate(struct meta *m, const struct feed_entry *entries, size_t n)
-{
-    struct batch b = {.entries = entries, .n = n};
-    return all_own(m, entries, n) ? writer_submit(m, restate_run, &b, false) : ERR_INVAL;
 }

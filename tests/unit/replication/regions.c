@@ -151,6 +151,8 @@ static void server_begin(void *ctx, struct http_request *req, struct http_plan *
     struct test_server *s = ctx;
     struct test_region *r = s->at;
     struct topology *t = snapshot_get(&r->topology);
+    if (strcmp(req->path, "/replication/v1/feed") == 0 && http_query_get(req, "origin", 0))
+        r->n_relays++;
     if (strncmp(req->path, "/replication/v1/feed", 20) == 0 &&
         (r->fault == FAULT_GARBAGE || r->fault == FAULT_ENDLESS)) {
         plan->kind = HTTP_PLAN_REPLY;

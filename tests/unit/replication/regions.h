@@ -43,7 +43,7 @@ struct test_region {
     struct replicator *_Atomic replicator;
     struct test_server servers[N_REGIONS];
     _Atomic enum fault fault;
-    _Atomic unsigned n_blob_gets, n_ranges;
+    _Atomic unsigned n_blob_gets, n_ranges, n_relays; // n_relays: asked for what it has of another's feed
     unsigned start_ask_ms;
 };
 

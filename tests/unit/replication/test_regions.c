@@ -407,21 +407,48 @@ START_TEST(the_public_may_not_read_feeds)
 }
 END_TEST
 
-START_TEST(a_cursor_past_the_head_is_refused_and_writes_open_again)
+static int ask_feed(const struct feed_mark *m, struct buf *body)
 {
-    all_up();
-    struct feed_mark m = {.epoch = 40, .seq = 7};
     char cur[CURSOR_TEXT_SIZE], target[CURSOR_TEXT_SIZE + 64];
-    WAIT_FOR(region_writes_open(east), 10000);
-    snprintf(target, sizeof target, "/replication/v1/feed?after=%s", cursor_format(&m, cur));
+    snprintf(target, sizeof target, "/replication/v1/feed?after=%s", cursor_format(m, cur));
+    return ask(west, target, "x", body);
+}
+
+// A cursor is a claim. What west has of us bears it out or not; with no proof nothing happens but the 409.
+START_TEST(a_false_cursor_is_refused_and_closes_nothing)
+{
+    const struct feed_mark false_marks[] = {
+        {.epoch = 1, .seq = 4000}, {.epoch = INT64_MAX - 1, .seq = 7}, {.epoch = INT64_MAX, .seq = INT64_MAX}};
+    struct digest d;
+    all_up();
+    for (size_t i = 0; i < N_REGIONS; i++)
+        WAIT_FOR(region_writes_open(&w.regions[i]), 10000);
+    region_push(east, "contoso", "app", "0", 1, 1, 100, 0, &d);
+    WAIT_FOR(region_has(west, "contoso", "app", "0", &d), 15000);
+    struct feed_mark was = head_of(east, "eastus"), m;
     struct buf body;
     buf_init(&body, 0);
-    ck_assert_int_eq(ask(west, target, "x", &body), 409);
-    ck_assert_ptr_nonnull(strstr(buf_cstr(&body), "\"head\""));
+    bool open = true;
+    for (size_t i = 0; i < 60; i++) {
+        m = false_marks[i % 3];
+        if (m.epoch == 1)
+            m.epoch = was.epoch;
+        ck_assert_int_eq(ask_feed(&m, &body), 409);
+        ck_assert_ptr_nonnull(strstr(buf_cstr(&body), "\"head\""));
+        open = open && region_writes_open(east);
+    }
+    m = was; // right but for its hash
+    m.hash[3] ^= 1;
+    ck_assert_int_eq(ask_feed(&m, &body), 409);
     buf_done(&body);
-    struct digest d;
-    region_push(east, "contoso", "app", "1", 1, 1, 100, 0, &d);
-    WAIT_FOR(region_has(west, "contoso", "app", "1", &d), 15000);
+    WAIT_FOR(west->n_relays > 0, 10000); // it was asked what it has of us,
+    west->fault = FAULT_GARBAGE;         // and what it says now would not count either
+    region_push(east, "contoso", "app", "1", 2, 1, 100, 0, &d);
+    WAIT_FOR(region_has(south, "contoso", "app", "1", &d), 15000);
+    ck_assert(open && region_writes_open(east));
+    ck_assert_uint_le(west->n_relays, 3); // and not each time
+    ck_assert_uint_eq(head_of(east, "eastus").epoch, was.epoch);
+    ck_assert_uint_eq(head_of(east, "eastus").seq, was.seq + 2);
     world_done(&w);
 }
 END_TEST
@@ -455,4 +482,4 @@ CHECK_MAIN("replication/regions", a_push_appears_in_all_regions,
            what_nobody_gives_truly_stays_retrying_until_it_comes, a_feed_of_garbage_is_dropped_and_others_are_read,
            a_source_that_hangs_delays_only_itself, a_restored_backup_recovers_before_it_writes,
            a_backup_restored_alone_recovers_when_the_others_come, requests_are_judged, the_public_may_not_read_feeds,
-           a_cursor_past_the_head_is_refused_and_writes_open_again, have_waits_until_the_tag_is_there)
+           a_false_cursor_is_refused_and_closes_nothing, have_waits_until_the_tag_is_there)

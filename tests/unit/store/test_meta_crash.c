@@ -101,6 +101,114 @@ START_TEST(killed_at_any_point)
 }
 END_TEST
 
+// --- recovery, cut at any point ---
+
+#define RECOVER_ROUNDS 10
+#define N_LOST 240 // pushes, two entries each
+#define RECOVER_PIECE 16
+
+// The child: a store that lost everything and writes in a later epoch gets its own entries back, piece by piece.
+static void recover_child(int fd, const struct feed_entry *e, size_t n)
+{
+    store_reopen(&region);
+    struct recovered done;
+    for (size_t i = 0; i < n; i += RECOVER_PIECE) {
+        int at = (int)i;
+        if (meta_recover(region.m, e + i, n - i < RECOVER_PIECE ? n - i : RECOVER_PIECE, &done))
+            _exit(3);
+        if (write(fd, &at, sizeof at) != sizeof at)
+            _exit(4);
+    }
+    pause();
+}
+
+static void recover_kill(const struct feed_entry *e, size_t n, int pieces, unsigned more_us)
+{
+    int fd[2], i, got = 0;
+    ck_assert_int_eq(pipe(fd), 0);
+    pid_t pid = fork();
+    ck_assert_int_ge(pid, 0);
+    if (pid == 0) {
+        close(fd[0]);
+        recover_child(fd[1], e, n);
+    }
+    close(fd[1]);
+    while (got < pieces && read(fd[0], &i, sizeof i) == sizeof i)
+        got++;
+    usleep(more_us); // the place of the cut, not a wait for anything
+    ck_assert_int_eq(kill(pid, SIGKILL), 0);
+    close(fd[0]);
+    int status;
+    ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+    ck_assert_msg(WIFSIGNALED(status), "recovery ended by itself: %d", status);
+}
+
+// Every entry of the closed epoch that is in the log was announced again, in the epoch that is open; nothing twice.
+static size_t recovered_check(uint64_t open_epoch)
+{
+    struct arena a;
+    struct feed_entry *e;
+    size_t n_closed = 0, n_again = 0;
+    arena_init(&a, 0);
+    size_t n = feed_all(&region, "eastus", &a, &e);
+    for (size_t i = 0; i < n; i++) {
+        n_closed += e[i].epoch < open_epoch;
+        n_again += e[i].epoch == open_epoch && e[i].restates != 0;
+    }
+    ck_assert_uint_eq(n_closed + n_again, n);
+    ck_assert_uint_eq(n_closed, n_again);
+    for (size_t i = 0; i < n_closed; i++) {
+        size_t found = 0;
+        for (size_t k = n_closed; k < n; k++)
+            found += e[k].restates == e[i].stamp && e[k].kind == e[i].kind && digest_equal(&e[k].digest, &e[i].digest);
+        ck_assert_msg(found == 1, "entry %zu was announced %zu times", i, found);
+    }
+    arena_done(&a);
+    return n_closed;
+}
+
+START_TEST(recovery_killed_at_any_point_announces_all)
+{
+    uint32_t rnd = 7;
+    uint64_t epoch;
+    struct arena a;
+    struct feed_entry *e;
+    struct recovered done;
+    arena_init(&a, 0);
+    store_begin(&region, "eastus");
+    for (int i = 0; i < N_LOST; i++) {
+        char text[64], tag[16];
+        snprintf(text, sizeof text, "{\"push\":%d}", i);
+        snprintf(tag, sizeof tag, "t%d", i % 9);
+        ck_assert_int_eq(put(&region, "app", tag, text), 0);
+    }
+    size_t n = feed_all(&region, "eastus", &a, &e), held = 0;
+    ck_assert_uint_eq(n, 2 * N_LOST);
+    for (int round = 0; round < RECOVER_ROUNDS; round++) {
+        meta_close(region.m);
+        ck_assert_int_eq(unlink(region.path), 0);
+        store_reopen(&region);
+        ck_assert_int_eq(meta_epoch_begin(region.m, 5, &epoch), 0);
+        meta_close(region.m);
+        held = 0;
+        for (int cut = 0; cut < 3; cut++) {
+            rnd = rnd * 1664525u + 1013904223u;
+            recover_kill(e, n, (int)((rnd >> 16) % 10), (rnd >> 8) % 3000);
+            store_reopen(&region);
+            size_t now = recovered_check(epoch);
+            ck_assert_uint_ge(now, held);
+            held = now;
+            meta_close(region.m);
+        }
+        store_reopen(&region);
+        ck_assert_int_eq(meta_recover(region.m, e, n, &done), 0);
+        ck_assert_uint_eq(recovered_check(epoch), n);
+    }
+    arena_done(&a);
+    store_end(&region);
+}
+END_TEST
+
 struct pusher {
     pthread_t thread;
     int id, n;
@@ -164,4 +272,4 @@ START_TEST(many_threads_one_chain)
 }
 END_TEST
 
-CHECK_MAIN("store/meta crash", killed_at_any_point, many_threads_one_chain)
+CHECK_MAIN("store/meta crash", killed_at_any_point, recovery_killed_at_any_point_announces_all, many_threads_one_chain)

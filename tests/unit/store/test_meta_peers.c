@@ -434,9 +434,14 @@ START_TEST(a_restored_backup_recovers_and_uses_no_sequence_twice)
     ck_assert_uint_eq(n, 6);
     struct feed_mark m = mark_of(&e[5]);
     ck_assert_int_eq(meta_feed_check(east.m, "eastus", &m), ERR_CONFLICT); // the peer is ahead of us
-    ck_assert_int_eq(meta_recover(east.m, e, n), 0);
-    ck_assert_int_eq(meta_recover(east.m, e, n), 0); // again
-    ck_assert_uint_eq(run_jobs(&east), 4);           // these manifests are no JSON: left to the jobs
+    struct recovered done = {0};
+    ck_assert_int_eq(meta_recover(east.m, e, n, &done), 0);
+    ck_assert_uint_eq(done.n_put_back, 4);
+    ck_assert_uint_eq(done.n_restated, 0); // the epoch is open still: who reads on finds them
+    ck_assert_uint_eq(done.epoch, 1);
+    ck_assert_int_eq(meta_recover(east.m, e, n, &done), 0); // again
+    ck_assert_uint_eq(done.n_put_back, 0);
+    ck_assert_uint_eq(run_jobs(&east), 4); // these manifests are no JSON: left to the jobs
     listing(&east, &after);
     ck_assert_str_eq(before.p, after.p);
     ck_assert_int_eq(meta_feed_check(east.m, "eastus", &m), 0);
@@ -481,18 +486,19 @@ START_TEST(what_differs_is_restated_once)
     ck_assert_int_eq(put(&east, "app", "new", "{2}"), 0); // the same sequences, said anew: what must be mended
     struct arena a;
     struct feed_entry *e, *mine;
-    uint64_t epoch;
     arena_init(&a, 0);
     size_t n = feed_all(&west, "eastus", &a, &e);
     ck_assert_uint_eq(n, 4);
-    ck_assert_int_eq(meta_recover(east.m, e, n), ERR_CONFLICT);
-    ck_assert_uint_eq(head_seq(&east, "eastus"), 4);
-    ck_assert_int_eq(meta_epoch_begin(east.m, 1, &epoch), 0);
-    ck_assert_int_eq(meta_restate(east.m, e + 2, 2), 0);
+    struct recovered done = {0};
+    ck_assert_int_eq(meta_recover(east.m, e, n, &done), 0);
+    ck_assert_uint_eq(done.n_put_back, 0);
+    ck_assert_uint_eq(done.n_restated, 2);
+    ck_assert_uint_eq(done.epoch, 2);
     run_jobs(&east);
     expect_tag(&east, "app", "lost", "{1}");
     expect_tag(&east, "app", "new", "{2}");
-    ck_assert_int_eq(meta_restate(east.m, e + 2, 2), 0); // again: nothing new
+    ck_assert_int_eq(meta_recover(east.m, e, n, &done), 0); // again: nothing new
+    ck_assert_uint_eq(done.n_restated, 0);
     ck_assert_uint_eq(feed_all(&east, "eastus", &a, &mine), 6);
     ck_assert_uint_eq(mine[5].restates, e[3].stamp);
     ck_assert_uint_eq(mine[5].epoch, 2);
@@ -502,11 +508,53 @@ START_TEST(what_differs_is_restated_once)
     ck_assert_int_eq(meta_tag_history(east.m, REG, "app", "lost", 10, &a, &v, &n), 0);
     ck_assert_uint_eq(n, 1);
     ck_assert_uint_eq(v[0].stamp, e[3].stamp); // the register counts from when it was written
-    ck_assert_int_eq(meta_restate(east.m, e, 0), 0);
+    ck_assert_int_eq(meta_recover(east.m, NULL, 0, &done), 0);
+    ck_assert_uint_eq(done.epoch, 2);
     struct feed_entry foreign = e[0];
     foreign.origin = "westeurope";
-    ck_assert_int_eq(meta_restate(east.m, &foreign, 1), ERR_INVAL);
-    ck_assert_int_eq(meta_recover(east.m, &foreign, 1), ERR_INVAL);
+    ck_assert_int_eq(meta_recover(east.m, &foreign, 1, &done), ERR_INVAL);
+    arena_done(&a);
+    store_end(&east);
+    store_end(&west);
+}
+END_TEST
+
+// Lost after the epoch had closed: put back and announced again. A restating entry that was lost too, and is put back
+// in a closed epoch, does not count as an announcement.
+START_TEST(what_was_lost_from_a_closed_epoch_is_announced_again)
+{
+    store_begin(&east, "eastus");
+    store_begin(&west, "westeurope");
+    ck_assert_int_eq(put(&east, "app", "v1", "{1}"), 0);
+    carry(&east, &west);
+    struct arena a;
+    struct feed_entry *e, *mine;
+    struct recovered done;
+    uint64_t epoch;
+    arena_init(&a, 0);
+    for (unsigned round = 0; round < 3; round++) { // all is lost, twice over what it said of the loss before
+        meta_close(east.m);
+        ck_assert_int_eq(unlink(east.path), 0);
+        store_reopen(&east);
+        ck_assert_int_eq(meta_epoch_begin(east.m, 10 * (round + 1), &epoch), 0);
+        size_t n = feed_all(&west, "eastus", &a, &e);
+        ck_assert_int_eq(meta_recover(east.m, e, n, &done), 0);
+        ck_assert_uint_eq(done.n_put_back, n);
+        ck_assert_uint_eq(done.n_restated, 2);
+        ck_assert_uint_eq(done.epoch, epoch);
+        size_t n_mine = feed_all(&east, "eastus", &a, &mine);
+        ck_assert_uint_eq(n_mine, n + 2);
+        ck_assert_uint_eq(mine[n].epoch, epoch);
+        ck_assert_uint_eq(mine[n + 1].restates, e[1].stamp);
+        feed_verify(&east, "eastus");
+        ck_assert_int_eq(meta_recover(east.m, e, n, &done), 0);
+        ck_assert_uint_eq(done.n_restated, 0);
+        carry(&east, &west);
+    }
+    run_jobs(&east);
+    run_jobs(&west);
+    expect_tag(&west, "app", "v1", "{1}");
+    expect_tag(&east, "app", "v1", "{1}");
     arena_done(&a);
     store_end(&east);
     store_end(&west);
@@ -538,7 +586,8 @@ START_TEST(recovered_entries_whose_content_is_lost_become_jobs)
     meta_close(east.m); // the disk is lost
     ck_assert_int_eq(unlink(east.path), 0);
     store_reopen(&east);
-    ck_assert_int_eq(meta_recover(east.m, e, n), 0);
+    struct recovered done;
+    ck_assert_int_eq(meta_recover(east.m, e, n, &done), 0);
     expect_tag(&east, "app", "v1", NULL);
     ck_assert_uint_eq(head_seq(&east, "eastus"), 2);
     ck_assert_int_eq(meta_jobs_due(east.m, clock_wall_ms(), 10, &a, &jobs, &n_jobs, &next), 0);
@@ -556,4 +605,5 @@ END_TEST
 CHECK_MAIN("store/meta peers", a_push_arrives, a_tag_waits_for_its_manifest_and_is_woken, registries_take_turns,
            marks_are_checked_and_filters_move_them, a_write_beats_the_tag_it_replaces_whatever_the_clock_says,
            any_order_gives_the_same_state, a_restored_backup_recovers_and_uses_no_sequence_twice,
-           what_differs_is_restated_once, recovered_entries_whose_content_is_lost_become_jobs)
+           what_differs_is_restated_once, what_was_lost_from_a_closed_epoch_is_announced_again,
+           recovered_entries_whose_content_is_lost_become_jobs)
