@@ -61,8 +61,8 @@ class Topology:
         self.pin = rng.choice(self.regions[:-1])
         ttls = {k: rng.choice([1, 30, 60, 299, 3600, 86400]) for k in
                 ("global", "regional", "data", "frontend", "private", "negative", "soa", "ns")}
-        if i == 0:  # RFC 2308 section 3: the SOA's own TTL may be the lesser one
-            ttls.update(soa=30, negative=60)
+        if i < 2:  # RFC 2308 section 3: the SOA's own TTL may be the lesser one
+            ttls.update(soa=(30, 60)[i], negative=(60, 30)[i])
         lines = [f"version: {rng.choice([1, 7, 4294967294, 4294967298])}", f"domain: {self.domain}",
                  f"hostmaster: host-master@{self.domain}", "regions:"]
         for i, r in enumerate(self.regions):
