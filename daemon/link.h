@@ -11,6 +11,7 @@ enum link_kind {
     LINK_READY = 'r',  // worker: sockets listen, start the edge
     LINK_RELOAD = 'c', // worker: certificates or peers changed, reload the edge
     LINK_EDGE = 'e',   // supervisor: struct edge_status follows
+    LINK_DRAIN = 'd',  // supervisor: the edge is about to drain, end what never ends by itself
 };
 
 struct link_message {

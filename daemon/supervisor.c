@@ -251,6 +251,8 @@ static void take_messages(struct supervisor *s)
 static int stop_all(struct supervisor *s, int status)
 {
     unsigned drain_ms = s->node->drain_s * 1000;
+    if (s->edge && s->worker)
+        link_send(s->link_fd, &(struct link_message){.kind = LINK_DRAIN});
     if (s->edge)
         edge_stop(s->edge, s->worker ? drain_ms : 0); // requests in flight end while the worker still answers
     if (s->worker) {

@@ -331,6 +331,8 @@ static void wait_for_end(struct worker *w, int sig_fd)
             pthread_mutex_lock(&w->vitals.lock);
             w->vitals.edge = m.edge;
             pthread_mutex_unlock(&w->vitals.lock);
+        } else if (!rc && m.kind == LINK_DRAIN) {
+            replicator_drain(w->app.replicator);
         }
     }
 }

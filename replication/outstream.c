@@ -102,7 +102,7 @@ static ssize_t stream_read(void *ctx, struct http_stream *hs, uint8_t *to, size_
         memcpy(to, s->ready.p, n);
         buf_consume(&s->ready, n);
         got = (ssize_t)n;
-    } else if (s->ended || s->r->stopping) {
+    } else if (s->ended || s->r->stopping || s->r->draining) {
         got = HTTP_STREAM_END;
     }
     if (!s->ready.n && got != HTTP_STREAM_END && !s->ended && !s->r->stopping)

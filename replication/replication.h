@@ -52,6 +52,9 @@ struct replicator_options {
 };
 // Opens the store for writes itself (meta_set_writable) once invariant 8 is seen to.
 int replicator_start(const struct replicator_options *o, struct replicator **out);
+// Ahead of a stop, on any thread: ends the streams to peers, which would hold up the edge for its whole drain time.
+// All else goes on. NULL is ignored.
+void replicator_drain(struct replicator *r);
 void replicator_stop(struct replicator *r);
 void replicator_committed(void *r); // meta_options.on_commit: wakes feed streams and jobs; never blocks; r may be NULL
 // After the topology changed: peers come and go.

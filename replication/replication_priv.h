@@ -75,6 +75,7 @@ struct flight { // one blob being fetched
 struct replicator {
     _Atomic unsigned refs;
     _Atomic bool stopping;
+    _Atomic bool draining;       // streams to peers end, and no new one begins
     struct replicator_options o; // strings are ours
     pthread_mutex_t lock;
     pthread_cond_t changed; // anything below; waited on with limits

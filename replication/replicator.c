@@ -183,6 +183,14 @@ int replicator_start(const struct replicator_options *o, struct replicator **out
     return 0;
 }
 
+void replicator_drain(struct replicator *r)
+{
+    if (!r)
+        return;
+    r->draining = true;
+    outstreams_wake(r);
+}
+
 void replicator_stop(struct replicator *r)
 {
     if (!r)
