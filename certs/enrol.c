@@ -231,7 +231,7 @@ int cert_inspect_file(const char *certs_dir, const char *file, const struct cert
     AUTO_BUF struct buf b;
     buf_init(&b, PEM_MAX_BYTES);
     int rc = pem_read_secret(info.path, NULL, &b);
-    if (rc == ERR_NOMEM)
+    if (rc == ERR_NOMEM || rc == ERR_NOFILES) // says nothing of the certificate, and is no reason for a new one
         return rc;
     if (rc) {
         info.present = rc != ERR_NOTFOUND;

@@ -12,8 +12,11 @@
 #include <getopt.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#define OPEN_FILES_MAX 65536
 
 static const char usage[] =
     "usage: meridiand --config FILE [--check]\n"
@@ -43,6 +46,17 @@ static int check_only(const struct node *n, struct diag *d)
     snapshot_unref(t);
     snapshot_unref(pr);
     return rc ? rc : rc2 ? rc2 : diag_count(d) ? ERR_INVAL : 0;
+}
+
+// A registry holds many connections and files; the usual soft limit of 1024 is for programs that use select.
+static void raise_open_files(void)
+{
+    struct rlimit l;
+    if (getrlimit(RLIMIT_NOFILE, &l) || l.rlim_cur >= l.rlim_max || l.rlim_cur >= OPEN_FILES_MAX)
+        return;
+    l.rlim_cur = l.rlim_max < OPEN_FILES_MAX ? l.rlim_max : OPEN_FILES_MAX;
+    if (setrlimit(RLIMIT_NOFILE, &l))
+        log_warn("daemon: the limit of open files cannot be raised from %llu", (unsigned long long)l.rlim_cur);
 }
 
 int main(int argc, char **argv)
@@ -93,6 +107,7 @@ int main(int argc, char **argv)
     }
     log_setup(n->log_level, n->region);
     umask(0027);
+    raise_open_files();
     int status = supervisor_run(n, &p, &id);
     node_free(n);
     return status;

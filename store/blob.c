@@ -276,6 +276,8 @@ bool blob_store_writable(struct blob_store *bs, uint64_t *out_free_bytes)
     struct statvfs vfs;
     if (fstatvfs(bs->uploads_fd, &vfs))
         return false;
+    if (out_free_bytes)
+        *out_free_bytes = (uint64_t)vfs.f_bavail * vfs.f_frsize;
     char name[32];
     snprintf(name, sizeof name, ".probe-%x", bs->n_probes++);
     int fd = openat(bs->uploads_fd, name, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
@@ -285,7 +287,5 @@ bool blob_store_writable(struct blob_store *bs, uint64_t *out_free_bytes)
     bool ok = fd_write_all(fd, text, sizeof text) == 0 && fsync(fd) == 0;
     ok &= close(fd) == 0;
     ok &= unlinkat(bs->uploads_fd, name, 0) == 0;
-    if (ok && out_free_bytes)
-        *out_free_bytes = (uint64_t)vfs.f_bavail * vfs.f_frsize;
     return ok;
 }

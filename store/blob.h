@@ -61,6 +61,8 @@ int blob_upload_outcome(struct blob_store *bs, const char *id, struct digest *ou
 void blob_upload_close(struct blob_upload *u);
 int blob_upload_discard(struct blob_store *bs, const char *id); // removes; fine if absent; ERR_BUSY while open
 int blob_uploads_expire(struct blob_store *bs, int64_t older_than_wall_ms, size_t *out_removed); // abandoned files
-bool blob_store_writable(struct blob_store *bs, uint64_t *out_free_bytes); // writes, syncs and removes a probe file
+bool blob_store_writable(
+    struct blob_store *bs,
+    uint64_t *out_free_bytes); // writes, syncs and removes a probe file; the free bytes are told also when that fails
 
 #endif

@@ -10,7 +10,7 @@ namespaces end. Names, port 53 and port 443 are the real ones.
         lab.kill("eastus"); lab.start("eastus")
         lab.cut("eastus"); lab.heal("eastus")   # from the other regions only; packets dropped both ways
 """
-import base64, ctypes, http.client, json, os, shutil, signal, socket, ssl, subprocess, sys, tempfile, time
+import base64, ctypes, http.client, json, os, resource, shutil, signal, socket, ssl, subprocess, sys, tempfile, time
 import urllib.parse
 
 SOURCE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -207,11 +207,12 @@ class Lab:
                         f"users: {{ daemon: meridian, edge: meridian-edge }}\n{self.node_extra}")
 
     # ---- regions ----
-    def start(self, region, wait=True):
+    def start(self, region, wait=True, max_files=None):
         log = open(f"{self.dir}/{region}/meridiand.log", "ab")
         self.daemons[region] = subprocess.Popen(
             ["ip", "netns", "exec", region, MERIDIAND, "--config", f"{self.dir}/{region}/meridiand.yaml"],
-            stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+            stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+            preexec_fn=(lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (max_files, max_files))) if max_files else None)
         log.close()
         if wait:
             self.wait_up(region)

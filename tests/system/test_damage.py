@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What breaks, and what Meridian does then: full and read-only disks, damaged files, revoked peers and keys, taken ports,
 wrong modes. docs/failures.md is the table; its rows name these tests."""
-import hashlib, http.client, json, os, re, shutil, signal, socket, ssl, subprocess, sys, unittest
+import hashlib, http.client, json, os, re, shutil, signal, socket, ssl, subprocess, sys, threading, time, unittest
 
 from lab import DOMAIN, Lab, MERIDIAND, REGIONS, wait_until
 from test_failure import Pusher, whole
@@ -372,6 +372,12 @@ class Damage(unittest.TestCase):
                 squatter.kill()
                 squatter.wait()
                 squatter.stdout.close()
+        path = f"{lab.dir}/elsewhere.yaml"
+        with open(f"{lab.dir}/{region}/meridiand.yaml") as f, open(path, "w") as out:
+            out.write(f.read().replace(f"'{REGIONS[region]}:443'", "'10.99.0.1:443'"))
+        r = lab.run("ip", "netns", "exec", region, MERIDIAND, "--config", path, check=False, timeout=25)
+        self.assertEqual(r.returncode, 1)
+        self.assertIn("10.99.0.1:443: this machine does not have the address", r.stdout + r.stderr)
         lab.start(region)
 
     def test_l_wrong_modes(self):
@@ -403,6 +409,82 @@ class Damage(unittest.TestCase):
             os.kill(pid, signal.SIGKILL)
         lab.wait_up("westeurope", limit_s=10)
         self.assertEqual(lab.admin("westeurope", "status")["edge"]["pid"], master)
+
+    def test_o_no_descriptors_left(self):
+        """More clients than there are descriptors: refused or late, but nothing spins or ends, and all goes on after."""
+        lab, region, limit = self.lab, "westeurope", 150
+        lab.stop(region)
+        lab.start(region, max_files=limit)
+        edge, supervisor = lab.admin(region, "status")["edge"]["pid"], lab.daemons[region].pid
+        with open(f"/proc/{supervisor}/task/{supervisor}/children") as f:
+            worker = next(int(p) for p in f.read().split() if int(p) != edge)
+
+        def computed():
+            with open(f"/proc/{worker}/stat") as f:
+                return sum(int(n) for n in f.read().rsplit(")", 1)[1].split()[11:13]) / os.sysconf("SC_CLK_TCK")
+        p = Pusher(lab, WEST, region, "team/files")
+        p.push("before")
+        held = threading.Semaphore(0)
+        release = threading.Event()
+
+        def slow_upload():
+            def body():
+                yield b"x" * 1000
+                held.release()
+                release.wait(20)
+                yield b"y" * 1000
+            c = http.client.HTTPSConnection(WEST, timeout=15)
+            try:
+                _, headers, _ = lab.request("POST", WEST, "/v2/team/files/blobs/uploads/", region, p.auth, timeout=5)
+                path = "/" + headers["location"].split("/", 3)[3]
+                c.sock = lab.connection(WEST, region, timeout=15)
+                c.request("PATCH", path, body=body(), encode_chunked=True,
+                          headers=dict(p.auth, **{"Content-Type": "application/octet-stream"}))
+                c.getresponse().read()
+                lab.request("DELETE", WEST, path, region, p.auth)
+            except (OSError, KeyError, http.client.HTTPException):
+                held.release()
+            finally:
+                c.close()
+        threads = [threading.Thread(target=slow_upload) for _ in range(56)]
+        for t in threads:
+            t.start()
+        for _ in threads:
+            self.assertTrue(held.acquire(timeout=30))
+        wait_until(10, lambda: len(os.listdir(f"/proc/{worker}/fd")) >= limit - 8, "the descriptors are used up")
+        began, at = computed(), time.monotonic()
+        while time.monotonic() < at + 2:  # names are answered all the while
+            self.assertEqual(lab.dig(WEST, at=region)[-1:], [REGIONS[region]])
+        self.assertLess((computed() - began) / (time.monotonic() - at), 0.6)
+        release.set()
+        for t in threads:
+            t.join()
+        lab.wait_up(region, limit_s=20)
+        wait_until(20, lambda: not p.push_until_refused("after", most=1) and f"team/files:after0" in p.acknowledged, "pushes go on")
+        lab.stop(region)
+        lab.start(region)
+        listing = self.same_everywhere()
+        for name, digest in p.acknowledged.items():
+            self.assertEqual(listing[name], digest)
+
+    def test_p_removed_feed_key(self):
+        lab, region = self.lab, "southeastasia"
+        with open(lab.topology) as f:
+            block = self.region_block(f.read(), region)
+        without = re.sub(r"^    feed_keys:\n(?:      .*\n)+", "", block, flags=re.M)
+        self.assertNotEqual(block, without)
+        since = lab.log_end("eastus")
+        self.edit(lambda t: t.replace(block, without))
+        try:
+            p = Pusher(lab, ASIA, region, "team/feedkey")
+            p.push("1")
+            lab.wait_said("eastus", "signed by a key that the topology does not give its origin", since)
+            lab.push("other", EAST, "team/feedkey", "2")  # all else goes on
+            lab.wait_replicated("contoso/team/feedkey:2")
+            self.assertNotIn("team/feedkey:1", lab.listing("eastus"))
+        finally:
+            self.edit(lambda t: t.replace(without, block))
+        lab.wait_replicated("contoso/team/feedkey:1")
 
     def test_n_missing_user_is_named(self):
         lab = self.lab

@@ -3,12 +3,16 @@
 #include "net/fetch.h"
 
 #include "base/clock.h"
+#include "base/digest.h"
 #include "base/err.h"
 #include "base/fd.h"
 #include "net/http.h"
 #include "tests/support/check_main.h"
 #include "tests/support/tls_files.h"
 
+#include <openssl/evp.h>
+#include <openssl/pem.h>
+#include <openssl/x509.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -219,6 +223,21 @@ START_TEST(test_pause_and_cancel)
 }
 END_TEST
 
+// SHA-256 of the certificate in a PEM file, hex.
+static void leaf_fingerprint(const char *pem, char out[2 * SHA256_BYTES + 1])
+{
+    FILE *in = fopen(pem, "r");
+    ck_assert_ptr_nonnull(in);
+    X509 *x = PEM_read_X509(in, NULL, NULL, NULL);
+    fclose(in);
+    ck_assert_ptr_nonnull(x);
+    uint8_t sum[EVP_MAX_MD_SIZE];
+    unsigned n;
+    ck_assert_int_eq(X509_digest(x, EVP_sha256(), sum, &n), 1);
+    X509_free(x);
+    hex_format(sum, n, out);
+}
+
 START_TEST(test_tls)
 {
     up();
@@ -250,6 +269,24 @@ START_TEST(test_tls)
     ck_assert_msg(fetch_run(f, &q, &r) == 0, "%s", r.message);
     ck_assert_int_eq(r.status, 200);
     fetch_result_done(&r);
+    // pinned: also on a connection that is open already; nothing of the response is taken otherwise
+    char right[2 * SHA256_BYTES + 1], wrong[2 * SHA256_BYTES + 1];
+    leaf_fingerprint(leaf, right);
+    leaf_fingerprint(other, wrong);
+    const char *pins[] = {wrong, right};
+    q.pinned = true;
+    q.pins = pins;
+    q.n_pins = 2;
+    ck_assert_msg(fetch_run(f, &q, &r) == 0, "%s", r.message);
+    fetch_result_done(&r);
+    for (q.n_pins = 0; q.n_pins < 2; q.n_pins++) {
+        ck_assert_int_eq(fetch_run(f, &q, &r), ERR_DENIED);
+        ck_assert_int_eq(r.status, 0);
+        ck_assert_uint_eq(r.body.n, 0);
+        ck_assert_ptr_nonnull(strstr(r.message, "pins"));
+        fetch_result_done(&r);
+    }
+    q.pinned = false;
     q.ca_file = other;
     ck_assert_int_eq(fetch_run(f, &q, &r), ERR_CRYPTO);
     ck_assert_ptr_nonnull(strstr(r.message, "certificate"));

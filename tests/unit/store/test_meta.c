@@ -348,6 +348,35 @@ START_TEST(a_damaged_page_is_found)
 }
 END_TEST
 
+START_TEST(a_page_damaged_in_life_ends_writing)
+{
+    store_begin(&region, "eastus");
+    for (int i = 0; i < 50; i++) {
+        char tag[16];
+        snprintf(tag, sizeof tag, "t%d", i);
+        ck_assert_int_eq(put(&region, "app", tag, "{some content that fills pages}"), 0);
+    }
+    meta_close(region.m); // empties the log: what is read comes from the file
+    store_reopen(&region);
+    ck_assert(meta_writable(region.m));
+    int fd = open(region.path, O_RDWR);
+    struct stat st;
+    ck_assert_int_eq(fstat(fd, &st), 0);
+    char junk[4096];
+    memset(junk, 0x5a, sizeof junk);
+    for (off_t at = 4096; at + 4096 <= st.st_size; at += 4096)
+        ck_assert_int_eq(pwrite(fd, junk, sizeof junk, at), (int)sizeof junk);
+    close(fd);
+    struct arena a;
+    struct manifest_row row;
+    arena_init(&a, 0);
+    ck_assert_int_eq(meta_manifest_get(region.m, REG, "app", "t1", NULL, &a, &row), ERR_CORRUPT);
+    ck_assert(!meta_writable(region.m));
+    arena_done(&a);
+    store_end(&region);
+}
+END_TEST
+
 START_TEST(full_disk_is_said_and_loses_nothing)
 {
     region = (struct region_store){.region = "eastus"};
@@ -419,5 +448,5 @@ CHECK_MAIN("store/meta", uploads_live_and_end, anonymous_mounts_look_only_where_
            a_push_by_tag_is_stored_and_announced, what_a_manifest_refers_to_must_be_there,
            conditions_and_malformed_puts, listings_page_in_byte_order, closed_stores_refuse_own_writes,
            a_failing_signer_fails_the_write_and_leaves_nothing, stamps_outlive_a_clock_that_jumps_back,
-           what_is_not_ours_is_refused, a_damaged_page_is_found, full_disk_is_said_and_loses_nothing,
-           memory_may_end_anywhere)
+           what_is_not_ours_is_refused, a_damaged_page_is_found, a_page_damaged_in_life_ends_writing,
+           full_disk_is_said_and_loses_nothing, memory_may_end_anywhere)
