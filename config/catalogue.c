@@ -119,7 +119,7 @@ int catalogue_region_find(const struct catalogue *c, const char *name, size_t n)
     const struct impl *i = impl_of(c);
     for (size_t s = hash_of(i, name, n) % REGION_SLOTS; i->region_slots[s]; s = (s + 1) % REGION_SLOTS) {
         const char *known = i->t->regions[i->region_slots[s] - 1].name;
-        if (!memcmp(known, name, n) && !known[n]) // names are at most 31 bytes, and ended
+        if (!strncmp(known, name, n) && !known[n])
             return i->region_slots[s] - 1;
     }
     return -1;

@@ -2,6 +2,7 @@
 // Any packet over UDP and TCP from inside and outside the private view: the response re-parses with ldns and carries
 // the id and, if any, the question it was asked.
 #include "base/mem.h"
+#include "config/catalogue.h"
 #include "resolver/answer.h"
 #include "resolver/wire.h"
 
@@ -69,6 +70,8 @@ static size_t ask(struct answer_context *c, enum answer_transport transport, con
 {
     c->transport = transport;
     memset(out, 0xee, 600); // what is not written must not be sent
+    if (c->topology)
+        catalogue_hint_follow(c->topology->catalogue, answer_hint(c->topology, data, size)); // as a worker does
     size_t got = answer_packet(c, data, size, out, cap, info);
     if (got > cap)
         abort();
