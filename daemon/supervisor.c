@@ -100,6 +100,7 @@ static struct edge_config edge_config_of(struct supervisor *s)
         if (strcmp(r->name, n->region) != 0)
             s->peers[n_peers++] = (struct edge_peer){r->name, r->peer};
     }
+    const struct group *group = s->id->switches ? getgrgid(s->id->edge_gid) : NULL;
     static char blobs[600];
     snprintf(blobs, sizeof blobs, "%s/blobs", s->paths->store);
     return (struct edge_config){.nginx = n->nginx,
@@ -119,6 +120,7 @@ static struct edge_config edge_config_of(struct supervisor *s)
                                 .ca_pem = s->paths->ca_pem,
                                 .pem_owner = s->id->uid,
                                 .user = s->id->switches ? n->edge_user : NULL,
+                                .group = group ? group->gr_name : NULL,
                                 .n_workers = n->edge_workers,
                                 .peers = s->peers,
                                 .n_peers = n_peers};

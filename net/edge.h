@@ -50,7 +50,9 @@ struct edge_config { // strings are borrowed; all are checked by edge_render: no
     const char *ca_pem;     // verifies peers
     uid_t pem_owner;        // who may own the four besides ourselves
     const char *user;       // worker's user; NULL: not started by root
+    const char *group;      // worker's group; NULL: the one called as the user
     unsigned n_workers;     // 0: auto
+    unsigned per_client;    // requests at once from one address; 0: 1024
     const struct edge_peer *peers;
     size_t n_peers;
 };

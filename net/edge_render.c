@@ -64,7 +64,7 @@ static int config_check(const struct edge_config *c, struct diag *diag)
                      texts[i].what);
             rc = ERR_INVAL;
         }
-    if (c->user && !text_ok(c->user)) {
+    if ((c->user && !text_ok(c->user)) || (c->group && !text_ok(c->group))) {
         diag_add(diag, NULL, 0, "edge: user is not a user name");
         rc = ERR_INVAL;
     }
@@ -94,7 +94,7 @@ static void put_frame(struct buf *b, const struct edge_config *c)
 {
     buf_str(b, "# Written by meridiand from its configuration; edits are lost.\ndaemon off;\nmaster_process on;\n");
     if (c->user)
-        buf_printf(b, "user %s;\n", c->user);
+        buf_printf(b, "user %s %s;\n", c->user, c->group ? c->group : c->user);
     if (c->n_workers)
         buf_printf(b, "worker_processes %u;\n", c->n_workers);
     else
@@ -280,7 +280,7 @@ static void put_certificate(struct buf *b, const char *pem, const char *cache)
 
 static void put_public_root(struct buf *b, const struct edge_config *c)
 {
-    buf_str(b, "    limit_conn by_client 1024;\n");
+    buf_printf(b, "    limit_conn by_client %u;\n", c->per_client ? c->per_client : 1024);
     put_headers(b, "    ", "\"\"");
     put_shared_locations(b, c);
     buf_str(b, "    location / { proxy_pass http://meridian_public; }\n");

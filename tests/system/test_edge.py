@@ -80,6 +80,18 @@ class Edge(unittest.TestCase):
         self.assertEqual(lab.request("GET", EAST, "/_blob/sha256/aa/aa")[0], 404)
         self.assertEqual(lab.request("GET", EAST, "/replication/v1/feed")[0] // 100, 4)
 
+    def test_3_slow_loris_is_cut(self):
+        lab, opened = self.lab, time.monotonic()
+        conns = [lab.connection(EAST, "eastus", timeout=30) for _ in range(20)]
+        for c in conns:
+            c.sendall(b"GET /v2/ HTTP/1.1\r\nHost: ")
+        self.assertEqual(lab.request("GET", HEALTH, "/healthz", region="eastus")[0], 200)
+        for c in conns:
+            while c.recv(4096):  # closed, with or without a word
+                pass
+            c.close()
+        self.assertLess(time.monotonic() - opened, 25)
+
     def test_4_big_blob_streams_with_bounded_memory(self):
         lab = self.lab
         size, auth = 512 << 20, lab.bearer("repository:team/big:pull,push")

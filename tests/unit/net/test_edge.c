@@ -12,7 +12,9 @@
 #include "tests/support/tls_files.h"
 
 #include <dirent.h>
+#include <grp.h>
 #include <pthread.h>
+#include <pwd.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <string.h>
@@ -32,8 +34,15 @@ static int sink_write(struct http_request *req, const uint8_t *p, size_t n)
 }
 static const struct http_sink sink = {sink_write};
 
+static _Atomic int gated, gate_open;
+
 static void run(struct http_request *req, struct http_response *resp)
 {
+    if (!strcmp(req->path, "/gate")) {
+        atomic_fetch_add(&gated, 1);
+        while (!atomic_load(&gate_open))
+            clock_sleep_ms(2);
+    }
     if (strstr(req->path, "/blobs/sha256:")) {
         (void)http_response_header(req, resp, "Docker-Content-Digest", "sha256:abc");
         (void)http_response_header(req, resp, "ETag", "\"sha256:abc\"");
@@ -646,6 +655,111 @@ static int group_alive(pid_t group)
     return n;
 }
 
+static void *ask_gate(void *arg)
+{
+    struct fetch_request q = to(&one.https, "https://contoso.eastus.geo.example.test/gate");
+    *(int *)arg = status_of(&q, NULL, 0);
+    return NULL;
+}
+
+static void *open_gate_later(void *arg)
+{
+    clock_sleep_ms(300);
+    atomic_store(&gate_open, 1);
+    return arg;
+}
+
+// Both families, workers that are not root, a ceiling for one address, and a stop that waits for a transfer.
+START_TEST(test_listeners_users_limits_drain)
+{
+    world();
+    region_config(&one, "eastus");
+    struct endpoint both[2] = {one.https};
+    char text[64];
+    snprintf(text, sizeof text, "[::1]:%u", one.https.port);
+    ck_assert_int_eq(endpoint_parse(text, 0, &both[1]), 0);
+    one.c.https = both, one.c.n_https = 2, one.c.per_client = 1;
+    bool root = geteuid() == 0;
+    if (root) {
+        one.c.user = "nobody";
+        one.c.group = getgrgid(getpwnam("nobody")->pw_gid)->gr_name;
+        ck_assert_int_eq(chmod(top, 0755), 0);
+    }
+    region_daemon(&one);
+    if (root) // as the daemon gives its sockets to the edge's group
+        ck_assert_int_eq(chmod(one.pub, 0666), 0);
+    struct diag d;
+    diag_init(&d);
+    int rc = edge_start(&one.c, &d, &one.edge);
+    diag_print(&d, stderr);
+    diag_done(&d);
+    ck_assert_int_eq(rc, 0);
+    struct edge_status s;
+    edge_status(one.edge, &s);
+    struct fetch_request q = to(&both[1], "https://contoso.eastus.geo.example.test/x");
+    char body[4096];
+    ck_assert_int_eq(status_of(&q, body, sizeof body), 200);
+    ck_assert_ptr_nonnull(strstr(body, "client=::1 "));
+    q = to(&one.https, "https://contoso.eastus.geo.example.test/v2/a/blobs/sha256:1");
+    ck_assert_int_eq(status_of(&q, body, sizeof body), 200); // blobs too, as that user
+    int status = 0;
+    pthread_t t, opener;
+    ck_assert_int_eq(pthread_create(&t, NULL, ask_gate, &status), 0);
+    for (int i = 0; !atomic_load(&gated); i++) {
+        ck_assert_int_lt(i, 5000);
+        clock_sleep_ms(2);
+    }
+    q = to(&one.https, "https://contoso.eastus.geo.example.test/x");
+    own_answer(&q, 429, "TOOMANYREQUESTS");
+    ck_assert_int_eq(pthread_create(&opener, NULL, open_gate_later, NULL), 0);
+    edge_stop(one.edge, 10000), one.edge = NULL;
+    pthread_join(t, NULL);
+    pthread_join(opener, NULL);
+    ck_assert_int_eq(status, 200); // in flight: finished
+    ck_assert(!tls_port_open(one.https.port));
+    ck_assert_int_eq(group_alive(s.pid), 0);
+    region_down(&one);
+    world_end();
+}
+END_TEST
+
+// It fails at once, again and again: the waits double up to their cap.
+START_TEST(test_backoff_cap)
+{
+    world();
+    region_config(&one, "eastus");
+    region_up(&one);
+    struct edge_status s;
+    edge_status(one.edge, &s);
+    kill(s.pid, SIGKILL);
+    char conf[200];
+    snprintf(conf, sizeof conf, "%s/nginx.conf", one.dir);
+    ck_assert_int_eq(file_write_atomic(conf, "broken", 6, 0600), 0);
+    for (int i = 0; group_alive(s.pid); i++) {
+        ck_assert_int_lt(i, 2000);
+        clock_sleep_ms(5);
+    }
+    clock_virtual_set(1700000000000);
+    int64_t waits[10];
+    for (size_t k = 0; k < ARRAY_LEN(waits);) {
+        edge_tick(one.edge);
+        edge_status(one.edge, &s);
+        if (s.state == EDGE_BACKOFF) {
+            waits[k++] = s.next_try_ms - clock_mono_ms();
+            clock_virtual_advance(waits[k - 1]);
+            edge_tick(one.edge); // tries again
+        } else
+            usleep(2000); // the child's death takes real time
+    }
+    for (size_t k = 0; k < ARRAY_LEN(waits); k++)
+        ck_assert_int_eq(waits[k], k < 7 ? 100 << k : 10000);
+    ck_assert_uint_eq(s.n_restarts, ARRAY_LEN(waits) - 1);
+    clock_virtual_off();
+    region_down(&one);
+    world_end();
+}
+END_TEST
+
 START_TEST(test_master_killed)
 {
     world();
@@ -790,4 +904,5 @@ START_TEST(test_start_refused)
 END_TEST
 
 CHECK_MAIN("net/edge", test_render, test_requests, test_blobs, test_peers, test_own_answers, test_refused_early,
-           test_reload, test_master_killed, test_parent_killed, test_start_refused)
+           test_reload, test_listeners_users_limits_drain, test_backoff_cap, test_master_killed, test_parent_killed,
+           test_start_refused)
