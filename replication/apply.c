@@ -58,9 +58,10 @@ static enum apply_result finish(struct replicator *r, const struct feed_entry *e
     return !rc ? APPLY_DONE : rc == ERR_NOTFOUND ? APPLY_WAITS : APPLY_FAILED;
 }
 
-enum apply_result apply_local(struct replicator *r, const struct job *job, int *out_rc)
+enum apply_result apply_local(struct replicator *r, const struct job *job, struct digest *out_missing, int *out_rc)
 {
     const struct feed_entry *e = &job->entry;
+    *out_missing = (struct digest){0};
     if (e->kind == ENTRY_TAG)
         return finish(r, e, (struct bytes){0}, NULL, out_rc);
     struct arena a;
@@ -72,8 +73,11 @@ enum apply_result apply_local(struct replicator *r, const struct job *job, int *
     if (!rc) {
         rc = manifest_refs(e, content, &a, &m);
         bool all = !rc;
-        for (size_t i = 0; all && i < m.n_refs; i++)
+        for (size_t i = 0; all && i < m.n_refs; i++) {
             all = here(r, e, &m.refs[i]);
+            if (!all)
+                *out_missing = m.refs[i].digest;
+        }
         if (all)
             result = finish(r, e, content, &m, &rc);
         else if (rc)
@@ -111,7 +115,7 @@ static int blobs_fetch(struct worker *w, const struct topology *t, const struct 
             rc = meta_link_add(r->o.meta, e->registry, e->repository, &d, size, NULL);
         if (!rc && left >= m->refs[i].size)
             left -= m->refs[i].size;
-        if (rc && !*error)
+        if (rc && rc != ERR_BUSY && !*error)
             snprintf(error, ERROR_TEXT_SIZE, "blob: %s", err_text(rc));
     }
     return rc;
@@ -133,6 +137,8 @@ static enum apply_result manifest_apply(struct worker *w, const struct topology 
         rc = manifest_refs(e, content, a, &m);
     if (!rc)
         rc = blobs_fetch(w, t, reg, &m, out_not_before, error);
+    if (rc == ERR_BUSY)
+        return APPLY_BUSY;
     enum apply_result result = rc ? APPLY_FAILED : finish(w->r, e, content, &m, &rc);
     if (result == APPLY_FAILED && !*error)
         snprintf(error, ERROR_TEXT_SIZE, "manifest: %s", err_text(rc));

@@ -31,25 +31,41 @@ static const char *const manifest_types =
 
 // --- sources ---
 
+// When the source may be asked; 0: now. Under r->lock.
+static int64_t source_from(const struct replicator *r, const struct peer *p, int64_t now)
+{
+    // 6: where there are others, one worker at least stays free of this one; a doubtful one gets one at a time.
+    unsigned most = p->source_failures                   ? 1
+                    : r->n_peers > 1 && r->n_workers > 1 ? (unsigned)r->n_workers - 1
+                                                         : UINT32_MAX;
+    if (now < p->source_retry_mono)
+        return p->source_retry_mono;
+    return p->source_busy >= most ? now + 200 : 0;
+}
+
 // May the source be asked now? Counts the request if so. Else *not_before takes the earliest time for another try.
-static bool source_enter(struct replicator *r, struct peer *p, size_t n_sources, int64_t *not_before)
+static bool source_enter(struct replicator *r, struct peer *p, int64_t *not_before)
 {
     pthread_mutex_lock(&r->lock);
-    int64_t now = clock_mono_ms(), at = 0;
-    // 6: while there are others, one worker at least stays free of this source; a doubtful one gets one at a time.
-    unsigned most = p->source_failures                  ? 1
-                    : n_sources > 1 && r->n_workers > 1 ? (unsigned)r->n_workers - 1
-                                                        : UINT32_MAX;
-    if (now < p->source_retry_mono)
-        at = p->source_retry_mono;
-    else if (p->source_busy >= most)
-        at = now + 200;
-    else
-        p->source_busy++;
+    int64_t at = source_from(r, p, clock_mono_ms());
+    p->source_busy += !at;
     pthread_mutex_unlock(&r->lock);
     if (at && (!*not_before || at < *not_before))
         *not_before = at;
     return !at;
+}
+
+bool sources_free(struct replicator *r, const struct topology *t, const struct registry *reg)
+{
+    int64_t now = clock_mono_ms();
+    bool any = false;
+    for (size_t i = 0; i < reg->n_replicas && !any; i++) {
+        const struct peer *p = replicator_peer(r, t->regions[reg->replicas[i].region].name);
+        pthread_mutex_lock(&r->lock);
+        any = p && !source_from(r, p, now);
+        pthread_mutex_unlock(&r->lock);
+    }
+    return any;
 }
 
 static void source_leave(struct replicator *r, struct peer *p, int rc)
@@ -97,7 +113,7 @@ static int sources_try(struct worker *w, const struct topology *t, const struct 
     int64_t not_before = 0;
     int rc = ERR_UNREACHABLE;
     for (size_t i = 0; i < n && !w->r->stopping; i++) {
-        if (!source_enter(w->r, sources[i], n, &not_before))
+        if (!source_enter(w->r, sources[i], &not_before))
             continue;
         n_asked++;
         rc = get(w, t, reg, sources[i], arg, error);
@@ -155,25 +171,46 @@ int manifest_fetch(struct worker *w, const struct topology *t, const struct regi
 
 // --- one flight per digest ---
 
-// Waits while another worker fetches the same blob. false: stopping.
-static bool flight_enter(struct replicator *r, struct flight *f)
+static bool flight_find(const struct replicator *r, const struct digest *d)
+{
+    const struct flight *f = r->flights;
+    while (f && !digest_equal(&f->digest, d))
+        f = f->next;
+    return f;
+}
+
+bool blob_in_flight(struct replicator *r, const struct digest *d)
 {
     pthread_mutex_lock(&r->lock);
-    for (;;) {
-        struct flight *other = r->flights;
-        while (other && !digest_equal(&other->digest, &f->digest))
-            other = other->next;
-        if (!other || r->stopping)
-            break;
-        wait_cond(&r->changed, &r->lock, 200);
+    bool is = flight_find(r, d);
+    pthread_mutex_unlock(&r->lock);
+    return is;
+}
+
+static bool worker_idle(const struct replicator *r)
+{
+    bool idle = false;
+    for (size_t i = 0; i < r->n_workers; i++)
+        idle = idle || !r->workers[i].busy;
+    return idle;
+}
+
+// Waits while another worker fetches the same blob, unless that takes the last worker from the others (6): ERR_BUSY.
+static int flight_enter(struct replicator *r, struct flight *f)
+{
+    int rc = 0;
+    pthread_mutex_lock(&r->lock);
+    while (!rc && flight_find(r, &f->digest)) {
+        rc = r->stopping ? ERR_CANCELED : worker_idle(r) ? 0 : ERR_BUSY;
+        if (!rc)
+            wait_cond(&r->changed, &r->lock, 200);
     }
-    bool go = !r->stopping;
-    if (go) {
+    if (!rc) {
         f->next = r->flights;
         r->flights = f;
     }
     pthread_mutex_unlock(&r->lock);
-    return go;
+    return rc;
 }
 
 static void flight_leave(struct replicator *r, struct flight *f)
@@ -308,9 +345,10 @@ int blob_fetch(struct worker *w, const struct topology *t, const struct registry
     struct blob_want b = {.digest = *d, .size = size};
     b.left_after = w->bytes_left > size ? w->bytes_left - size : 0;
     struct flight f = {.digest = *d};
-    if (!flight_enter(w->r, &f))
-        return ERR_CANCELED;
-    int rc = blob_get_any(w, t, reg, &b, out_not_before_mono, error);
+    int rc = flight_enter(w->r, &f);
+    if (rc)
+        return rc;
+    rc = blob_get_any(w, t, reg, &b, out_not_before_mono, error);
     flight_leave(w->r, &f);
     return rc;
 }

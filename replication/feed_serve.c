@@ -147,6 +147,7 @@ static void feed_run(struct http_request *req, struct http_response *resp)
     }
     // The name of the asking region was kept behind the origin's.
     const char *peer = s->origin + strlen(s->origin) + 1;
+    peer_knocked(r, peer);
     // Relayed logs have holes where this region does not share: only the order counts there.
     int rc = s->relay ? 0 : cursor_check(s, peer, req, resp);
     if (!rc) {
@@ -244,6 +245,7 @@ static void mark_run(struct http_request *req, struct http_response *resp)
     struct feed_mark m;
     int rc = replicator_enter(q->r) ? 0 : ERR_CLOSED;
     if (!rc) {
+        peer_knocked(q->r, q->origin);
         rc = read_mark(q->r, q->origin, &m);
         replicator_leave(q->r);
     }

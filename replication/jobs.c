@@ -5,7 +5,8 @@
 //
 // Invariants (design section 9)
 //   5. No entry is lost with its job: it ends only in the transaction that applies it, else it is retried with backoff.
-//   6. Jobs are fair by registry: in one pass a registry whose job found no free worker waits, the others go on.
+//   6. Jobs are fair by registry: in one pass a registry whose job found no free worker waits, the others go on. Jobs
+//      that nobody could give anything now take no worker, and make way for those behind them.
 #include "replication/replication_priv.h"
 
 #include "base/clock.h"
@@ -21,6 +22,8 @@
 #define RETRY_FIRST_MS 250
 #define RETRY_MAX_MS 30000
 #define WAITING_MS 2000 // for another entry: that one's own end wakes it sooner
+#define WAITING_TAG_MS 30000
+#define LATER_MS 10000 // or half of it
 #define IDLE_LOOK_MS 1000
 
 void jobs_kick(struct replicator *r)
@@ -42,6 +45,12 @@ static void job_again(struct replicator *r, const struct job *job, int64_t delay
                     job->entry.repository, job->entry.origin, error);
     if (rc && rc != ERR_NOTFOUND && !r->stopping) // it stays due: do not spin on a store that fails
         replicator_sleep(r, 500);
+}
+
+// Waits for another entry of its repository. A tag is woken by its manifest; what an index waits for nobody tells.
+static void job_waits(struct replicator *r, const struct job *job)
+{
+    job_again(r, job, job->entry.kind == ENTRY_TAG ? WAITING_TAG_MS : WAITING_MS, NULL);
 }
 
 // --- workers ---
@@ -91,16 +100,29 @@ static void worker_run(struct worker *w)
     struct replicator *r = w->r;
     char error[ERROR_TEXT_SIZE] = "";
     int64_t not_before = 0;
+    pthread_mutex_lock(&r->lock);
+    unsigned n_returns = r->n_returns;
+    pthread_mutex_unlock(&r->lock);
     enum apply_result result = apply_fetching(w, &not_before, error);
     if (result == APPLY_DONE) // the store wakes what waited for it
         return;
     if (r->stopping)
-        return; // as it was: the job is due again at the next start
-    int64_t delay = result == APPLY_WAITS ? WAITING_MS : wait_backoff_ms(w->job.attempts, RETRY_FIRST_MS, RETRY_MAX_MS);
+        return;               // as it was: the job is due again at the next start
+    if (result == APPLY_BUSY) // it is due still, and is not given out while the other job fetches
+        return;
+    if (result == APPLY_WAITS) {
+        job_waits(r, &w->job);
+        return;
+    }
+    int64_t delay = wait_backoff_ms(w->job.attempts, RETRY_FIRST_MS, RETRY_MAX_MS);
     int64_t source_ms = not_before - clock_mono_ms(); // every source that could be asked is known to be down until then
     if (not_before && source_ms < delay)
         delay = source_ms < RETRY_FIRST_MS ? RETRY_FIRST_MS : source_ms;
-    job_again(r, &w->job, delay, result == APPLY_WAITS ? NULL : error);
+    pthread_mutex_lock(&r->lock);
+    if (r->n_returns != n_returns) // a region came back while this try was failing
+        delay = RETRY_FIRST_MS;
+    pthread_mutex_unlock(&r->lock);
+    job_again(r, &w->job, delay, error);
 }
 
 void *worker_main(void *arg)
@@ -133,8 +155,11 @@ struct pass { // one look at what is due
     struct job *jobs;
     size_t n;
     int64_t next_ms; // wall
-    const char *full[DUE_MAX];
+    struct topology *topology;
+    const char *full[DUE_MAX]; // registries that found no worker
     size_t n_full;
+    int64_t later[DUE_MAX]; // jobs that nobody could give anything now
+    size_t n_later;
     size_t n_done;
 };
 
@@ -156,25 +181,47 @@ static bool registry_full(const struct pass *pass, const char *registry)
     return false;
 }
 
+// The job needs content: to a worker with it, if there is one and somebody can be asked.
+static void job_give(struct replicator *r, struct pass *pass, const struct job *job, const struct digest *missing)
+{
+    const struct registry *reg = pass->topology ? topology_registry(pass->topology, job->entry.registry) : NULL;
+    if ((missing->n && blob_in_flight(r, missing)) || (reg && !sources_free(r, pass->topology, reg))) {
+        pass->later[pass->n_later++] = job->id;
+        return;
+    }
+    int rc = registry_full(pass, job->entry.registry) ? ERR_BUSY : worker_give(r, job);
+    if (!rc)
+        pass->n_done++;
+    else if (rc == ERR_BUSY && !registry_full(pass, job->entry.registry)) // 6
+        pass->full[pass->n_full++] = job->entry.registry;
+}
+
 static void job_turn(struct replicator *r, struct pass *pass, const struct job *job)
 {
-    if (job_running(r, job->id) || registry_full(pass, job->entry.registry))
+    if (job_running(r, job->id))
         return;
     int rc = 0;
-    enum apply_result result = apply_local(r, job, &rc);
+    struct digest missing;
+    enum apply_result result = apply_local(r, job, &missing, &rc);
     if (result == APPLY_NEEDS) {
-        rc = worker_give(r, job);
-        if (rc == ERR_BUSY) // 6
-            pass->full[pass->n_full++] = job->entry.registry;
-        else if (!rc)
-            pass->n_done++;
+        job_give(r, pass, job, &missing);
         return;
     }
     if (result == APPLY_WAITS)
-        job_again(r, job, WAITING_MS, NULL);
+        job_waits(r, job);
     else if (result == APPLY_FAILED)
         job_again(r, job, wait_backoff_ms(job->attempts, RETRY_FIRST_MS, RETRY_MAX_MS), err_text(rc));
     pass->n_done++;
+}
+
+// What nobody can give now stays due, unless it hides others from our sight.
+static void pass_make_way(struct replicator *r, struct pass *pass)
+{
+    if (pass->n < DUE_MAX || !pass->n_later || r->stopping)
+        return;
+    int64_t due = clock_wall_ms() + wait_backoff_ms(0, LATER_MS, LATER_MS);
+    if (meta_jobs_later(r->o.meta, pass->later, pass->n_later, due) == 0)
+        pass->n_done += pass->n_later;
 }
 
 static void pass_run(struct replicator *r, struct pass *pass)
@@ -187,8 +234,11 @@ static void pass_run(struct replicator *r, struct pass *pass)
         pass->next_ms = clock_wall_ms() + IDLE_LOOK_MS;
     }
     assert(pass->n <= DUE_MAX);
+    pass->topology = snapshot_get(r->o.topology);
     for (size_t i = 0; i < pass->n && !r->stopping; i++)
         job_turn(r, pass, &pass->jobs[i]);
+    snapshot_unref(pass->topology);
+    pass_make_way(r, pass);
 }
 
 void *dispatcher_main(void *arg)

@@ -94,7 +94,19 @@ void peer_seen(struct peer *p)
 {
     pthread_mutex_lock(&p->r->lock);
     p->last_contact_ms = clock_wall_ms();
+    p->n_seen++;
     pthread_mutex_unlock(&p->r->lock);
+}
+
+void peer_knocked(struct replicator *r, const char *region)
+{
+    struct peer *p = replicator_peer(r, region);
+    pthread_mutex_lock(&r->lock);
+    if (p && p->unreached) {
+        p->n_knocks++;
+        pthread_cond_broadcast(&r->changed);
+    }
+    pthread_mutex_unlock(&r->lock);
 }
 
 void peer_failed(struct peer *p, const char *fmt, ...)

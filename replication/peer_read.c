@@ -21,6 +21,9 @@
 
 #define BATCH_ENTRIES 64
 #define BATCH_BYTES (32u << 20)
+#define UNREACHED_MAX_MS 2000 // between tries; a connection that is refused costs little
+#define REFUSED_MAX_MS 10000
+#define KNOCK_MS 200
 #define READ_AGAIN 1 // the session ended well: connect again
 
 struct session {
@@ -132,17 +135,28 @@ static int session_greet(struct session *s, const struct feed_line *l)
     return grown && !s->from_start ? READ_AGAIN : 0;
 }
 
-// It may be asked for content again at once.
-static void peer_is_back(struct peer *p)
+// It may be asked for content again at once, and what failed for want of it is tried now.
+static int peer_is_back(struct session *s)
 {
-    struct replicator *r = p->r;
+    struct replicator *r = s->r;
+    struct peer *p = s->p;
     pthread_mutex_lock(&r->lock);
-    bool was_down = p->failures || p->source_failures;
+    bool was_away = !p->met || p->failures || p->source_failures;
+    p->met = true;
     p->source_failures = 0;
     p->source_retry_mono = 0;
+    r->n_returns += was_away;
     pthread_mutex_unlock(&r->lock);
-    if (was_down)
-        jobs_kick(r);
+    if (!was_away)
+        return 0;
+    size_t n = shared_registries(s->t, s->rules.self->index, s->rules.origin->index, NULL, 0);
+    const char **names = arena_array(&s->names, n + 1, sizeof *names);
+    if (!names)
+        return ERR_NOMEM;
+    shared_registries(s->t, s->rules.self->index, s->rules.origin->index, names, n);
+    int rc = n ? meta_jobs_retry_now(r->o.meta, names, n) : 0;
+    jobs_kick(r);
+    return rc;
 }
 
 static int session_progress(struct session *s, const struct feed_line *l)
@@ -153,9 +167,10 @@ static int session_progress(struct session *s, const struct feed_line *l)
             return ERR_PROTO;
         s->greeted = true;
         int rc = session_greet(s, l);
+        if (!rc)
+            rc = peer_is_back(s);
         if (rc)
             return rc;
-        peer_is_back(s->p);
     }
     pthread_mutex_lock(&s->r->lock);
     s->p->connected = true;
@@ -339,20 +354,39 @@ static int session_run(struct peer *p, const struct topology *t)
     return rc;
 }
 
+// Until the next try. One that could not be reached and now asks us something is there again: no need to wait longer.
+static void reader_rest(struct peer *p, int64_t ms, unsigned n_knocks)
+{
+    struct replicator *r = p->r;
+    int64_t began = clock_mono_ms();
+    pthread_mutex_lock(&r->lock);
+    while (!r->stopping) {
+        int64_t left = began + (p->n_knocks == n_knocks || ms < KNOCK_MS ? ms : KNOCK_MS) - clock_mono_ms();
+        if (left <= 0)
+            break;
+        wait_cond(&r->changed, &r->lock, left);
+    }
+    pthread_mutex_unlock(&r->lock);
+}
+
 static void reader_turn(struct peer *p, const struct topology *t)
 {
     struct replicator *r = p->r;
     pthread_mutex_lock(&r->lock);
     bool ask = p->mark_state == MARK_UNKNOWN;
+    unsigned n_knocks = p->n_knocks, n_seen = p->n_seen;
     pthread_mutex_unlock(&r->lock);
     int rc = ask ? recover_ask(r, p, t) : 0;
     if (!rc)
         rc = session_run(p, t);
     pthread_mutex_lock(&r->lock);
     p->connected = p->caught_up = false;
+    p->unreached = p->n_seen == n_seen;
+    bool unreached = p->unreached;
     unsigned failures = p->failures;
     pthread_mutex_unlock(&r->lock);
-    replicator_sleep(r, rc == READ_AGAIN ? 50 : wait_backoff_ms(failures ? failures - 1 : 0, 200, 10000));
+    int64_t most = unreached ? UNREACHED_MAX_MS : REFUSED_MAX_MS;
+    reader_rest(p, rc == READ_AGAIN ? 50 : wait_backoff_ms(failures ? failures - 1 : 0, 200, most), n_knocks);
 }
 
 void *peer_reader_main(void *arg)

@@ -18,6 +18,9 @@
 // "region" (the reader: here), "origin", "state": Ready|Syncing|Retrying|Unreachable|Diverged, "lagSeconds",
 // "lagEntries", "bytesToGo" (left out while unknown), "lastError" (string or null), "lastContact" (RFC 3339 or null),
 // "epoch", "read", "applied" (sequence numbers)}]}.
+// "origin" is the region itself only while entries of its own, recovered from peers, miss their content here. "applied"
+// is a place in the origin's whole feed, the same for all its registries: all at or below it is applied or superseded;
+// "lagEntries" is what this registry has to go.
 #ifndef MERIDIAN_REPLICATION_REPLICATION_H
 #define MERIDIAN_REPLICATION_REPLICATION_H
 

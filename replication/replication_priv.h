@@ -42,7 +42,9 @@ struct peer { // another region
     bool connected; // its feed is being read
     bool caught_up; // and it said that nothing more is there
     bool diverged;  // it refused our cursor: it lost entries that we hold
-    unsigned failures;
+    bool met;       // it was read since the start
+    bool unreached; // it did not even answer, the last time
+    unsigned failures, n_seen, n_knocks;
     int64_t last_contact_ms;          // wall; 0: never
     char last_error[ERROR_TEXT_SIZE]; // "" while all is well
     uint64_t bad_lines;
@@ -99,6 +101,7 @@ struct replicator {
     struct worker *workers;
     size_t n_workers;
     struct flight *flights;
+    unsigned n_returns; // of regions that may give content
 
     pthread_mutex_t streams_lock;
     struct outstream *streams;
@@ -126,7 +129,8 @@ int peer_dial(struct replicator *r, const struct topology *t, const char *region
 int peer_get(struct replicator *r, const struct topology *t, const char *region, const char *target,
              const struct registry *reg, const char *accept, size_t max, int *out_status, struct buf *out_body,
              char error[ERROR_TEXT_SIZE]);
-void peer_seen(struct peer *p); // it answered
+void peer_seen(struct peer *p);                              // it answered
+void peer_knocked(struct replicator *r, const char *region); // it asked us something: it is there
 void peer_failed(struct peer *p, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 size_t shared_registries(const struct topology *t, uint8_t a, uint8_t b, const char **out, size_t cap);
 
@@ -150,17 +154,21 @@ enum apply_result {
     APPLY_DONE,
     APPLY_WAITS, // for another entry of its repository
     APPLY_NEEDS, // content from elsewhere
+    APPLY_BUSY,  // another job fetches what it needs, and every worker has something to do
     APPLY_FAILED,
 };
-// What can be done without the network. On APPLY_FAILED *out_rc says why.
-enum apply_result apply_local(struct replicator *r, const struct job *job, int *out_rc);
+// What can be done without the network. On APPLY_FAILED *out_rc says why. On APPLY_NEEDS *out_missing is the first blob
+// that is missing (n 0: it is the manifest).
+enum apply_result apply_local(struct replicator *r, const struct job *job, struct digest *out_missing, int *out_rc);
 // Fetches what is missing and applies. error is for status and log.
 enum apply_result apply_fetching(struct worker *w, int64_t *out_not_before_mono, char error[ERROR_TEXT_SIZE]);
 
 // --- blob_fetch.c ---
-// Makes the blob be here; any of the registry's other regions may give it, the origin first.
+// Makes the blob be here; any of the registry's other regions may give it, the origin first. ERR_BUSY: see APPLY_BUSY.
 int blob_fetch(struct worker *w, const struct topology *t, const struct registry *reg, const struct digest *d,
                uint64_t size, int64_t *out_not_before_mono, char error[ERROR_TEXT_SIZE]);
+bool blob_in_flight(struct replicator *r, const struct digest *d);
+bool sources_free(struct replicator *r, const struct topology *t, const struct registry *reg); // one may be asked now
 int manifest_fetch(struct worker *w, const struct topology *t, const struct registry *reg, struct buf *out,
                    int64_t *out_not_before_mono, char error[ERROR_TEXT_SIZE]);
 

@@ -33,8 +33,10 @@ static void seen_get(struct replicator *r, const char *origin, struct seen *out)
     pthread_mutex_unlock(&r->lock);
 }
 
-static const char *state_name(const struct seen *s, const struct origin_status *o)
+static const char *state_name(const struct seen *s, const struct origin_status *o, bool self)
 {
+    if (self) // recovered entries: not to be read, only to be completed
+        return o->n_retrying ? "Retrying" : "Syncing";
     if (s->diverged)
         return "Diverged";
     if (!s->connected && s->failing)
@@ -84,9 +86,9 @@ static json_t *item_json(struct replicator *r, const char *registry, const struc
     const char *error = s.last_error[0] ? s.last_error : o->n_retrying ? o->last_error : NULL;
     json_t *item = json_pack(
         "{s:s, s:s, s:s, s:s, s:I, s:I, s:o, s:o, s:I, s:I, s:I}", "registry", registry, "region", r->o.region,
-        "origin", o->origin, "state", state_name(&s, o), "lagSeconds", (json_int_t)lag_seconds(&s, o, now),
-        "lagEntries", (json_int_t)o->n_pending, "lastError", text_or_null(error), "lastContact",
-        s.last_contact_ms ? json_string(clock_format(s.last_contact_ms, when)) : json_null(), "epoch",
+        "origin", o->origin, "state", state_name(&s, o, strcmp(o->origin, r->o.region) == 0), "lagSeconds",
+        (json_int_t)lag_seconds(&s, o, now), "lagEntries", (json_int_t)o->n_pending, "lastError", text_or_null(error),
+        "lastContact", s.last_contact_ms ? json_string(clock_format(s.last_contact_ms, when)) : json_null(), "epoch",
         (json_int_t)o->read.epoch, "read", (json_int_t)o->read.seq, "applied", (json_int_t)o->applied.seq);
     if (item && bytes_to_go(r, registry, o, &bytes))
         json_object_set_new(item, "bytesToGo", json_integer((json_int_t)bytes));
@@ -103,12 +105,12 @@ static int registry_add(struct replicator *r, const struct topology *t, const st
     int rc = meta_origins_of(r->o.meta, reg->name, &a, &origins, &n);
     for (size_t i = 0; !rc && i < reg->n_replicas; i++) {
         const char *name = t->regions[reg->replicas[i].region].name;
-        if (strcmp(name, r->o.region) == 0)
-            continue;
         struct origin_status o = {.origin = name}; // nothing read of it yet
         for (size_t k = 0; k < n; k++)
             if (strcmp(origins[k].origin, name) == 0)
                 o = origins[k];
+        if (strcmp(name, r->o.region) == 0 && !o.n_pending)
+            continue;
         if (json_array_append_new(list, item_json(r, reg->name, &o, now)))
             rc = ERR_NOMEM;
     }

@@ -137,6 +137,10 @@ struct job { // one foreign entry not yet applied
 int meta_jobs_due(struct meta *m, int64_t now_ms, size_t max, struct arena *a, struct job **out, size_t *out_n,
                   int64_t *out_next_ms);
 int meta_job_retry(struct meta *m, int64_t id, int64_t due_ms, const char *error);
+// Only moves their time, in one transaction: they were not tried. Jobs that ended meanwhile are passed over.
+int meta_jobs_later(struct meta *m, const int64_t *ids, size_t n, int64_t due_ms);
+// What failed or was moved in these registries is due now: a region that may give its content is back.
+int meta_jobs_retry_now(struct meta *m, const char *const *registries, size_t n);
 void meta_jobs_wake(struct meta *m); // makes jobs that wait for another entry of their repository due now
 
 // Applies an entry with its content and refs (ENTRY_MANIFEST) and ends its job, in one transaction. ERR_NOTFOUND with
@@ -147,14 +151,16 @@ int meta_apply(struct meta *m, const struct feed_entry *e, struct bytes content,
 struct origin_status {
     const char *origin;
     struct feed_mark read;         // how far it was read
-    struct feed_mark applied;      // all at or below are applied or superseded
+    struct feed_mark applied;      // all at or below are applied or superseded, in all registries of this origin
     uint64_t n_pending;            // jobs
     uint64_t n_retrying;           // of these, with at least one failed attempt
     uint64_t oldest_pending_stamp; // 0 if none
     const char *last_error;        // of the job that failed last; NULL
 };
+// This region itself is listed while it has jobs: recovered entries whose content is not here (read: its own head).
 int meta_origins(struct meta *m, struct arena *a, struct origin_status **out, size_t *out_n);
-// The same for one registry (n_pending, n_retrying, oldest_pending_stamp count its jobs only).
+// The same for one registry: n_pending, n_retrying, oldest_pending_stamp, last_error are of its jobs only. The marks
+// are places in the origin's whole feed: one registry's job holds `applied` back for all of them.
 int meta_origins_of(struct meta *m, const char *registry, struct arena *a, struct origin_status **out, size_t *out_n);
 
 // --- invariant 8 ---

@@ -28,7 +28,7 @@ int mark_of_row(sqlite3_stmt *st, int col, struct feed_mark *out)
     return 0;
 }
 
-static int head_find(struct db *d, const char *origin, struct feed_mark *out_mark, uint64_t *out_stamp)
+int head_find(struct db *d, const char *origin, struct feed_mark *out_mark, uint64_t *out_stamp)
 {
     sqlite3_stmt *st;
     int rc = db_find(d, &st,

@@ -175,7 +175,22 @@ static int pending_read(struct db *d, const char *registry, struct arena *a, str
     return rc;
 }
 
-static int origins_list(struct db *d, struct arena *a, struct origin_status **out, size_t *out_n)
+// This region as an origin: only while entries of its own wait for their content.
+static int self_add(struct db *d, const char *self, struct origin_status *list, size_t *n)
+{
+    sqlite3_stmt *st;
+    int rc = db_find(d, &st, "SELECT 1 FROM jobs WHERE origin=?1 LIMIT 1", "s", self);
+    if (rc)
+        return rc == ERR_NOTFOUND ? 0 : rc;
+    db_end(st);
+    struct origin_status o = {.origin = self};
+    rc = head_find(d, self, &o.read, NULL);
+    if (!rc)
+        list[(*n)++] = o;
+    return rc;
+}
+
+static int origins_list(struct db *d, const char *self, struct arena *a, struct origin_status **out, size_t *out_n)
 {
     sqlite3_stmt *st;
     size_t n = 0, cap = 0;
@@ -184,8 +199,9 @@ static int origins_list(struct db *d, struct arena *a, struct origin_status **ou
         return rc;
     cap = (size_t)sqlite3_column_int64(st, 0);
     db_end(st);
-    struct origin_status *list = arena_array(a, cap + 1, sizeof *list);
-    if (!list)
+    struct origin_status *list = arena_array(a, cap + 2, sizeof *list);
+    self = arena_strdup(a, self);
+    if (!list || !self)
         return ERR_NOMEM;
     rc = db_start(d, &st, "SELECT origin,epoch,part,seq,hash FROM origins WHERE part=0 ORDER BY origin", "");
     while (!rc && n < cap && (rc = db_step(d, st)) == 1) {
@@ -195,6 +211,8 @@ static int origins_list(struct db *d, struct arena *a, struct origin_status **ou
         n += !rc;
     }
     db_end(st);
+    if (!rc)
+        rc = self_add(d, self, list, &n);
     if (rc)
         return rc;
     *out = list;
@@ -213,7 +231,7 @@ static int origins_read(struct meta *m, const char *registry, struct arena *a, s
     size_t n = 0;
     rc = db_exec(d, "BEGIN"); // one moment for all
     if (!rc)
-        rc = origins_list(d, a, &list, &n);
+        rc = origins_list(d, m->o.region, a, &list, &n);
     for (size_t i = 0; !rc && i < n; i++) {
         rc = applied_read(d, &list[i]);
         if (!rc)

@@ -29,10 +29,13 @@ int job_end(struct meta *m, int64_t id)
     return rc ? rc : db_run(&m->w, "UPDATE feed SET content=NULL WHERE id=?1 AND content IS NOT NULL", "i", id);
 }
 
-int jobs_wake_repository(struct meta *m, const char *registry, const char *repository)
+// Tags wait for one manifest, and are woken by that one: in a long backlog there are thousands of them.
+int jobs_wake_repository(struct meta *m, const char *registry, const char *repository, const struct digest *manifest)
 {
-    return db_run(&m->w, "UPDATE jobs SET due_ms=0,waiting=0 WHERE registry=?1 AND repository=?2 AND waiting=1", "ss",
-                  registry, repository);
+    return db_run(&m->w,
+                  "UPDATE jobs SET due_ms=0,waiting=0 WHERE registry=?1 AND repository=?2 AND waiting=1"
+                  " AND EXISTS(SELECT 1 FROM feed f WHERE f.id=jobs.id AND (f.kind<>?3 OR f.digest=?4))",
+                  "ssnd", registry, repository, (int)ENTRY_TAG, manifest);
 }
 
 static int wake_run(struct meta *m, void *arg)
@@ -44,6 +47,44 @@ static int wake_run(struct meta *m, void *arg)
 void meta_jobs_wake(struct meta *m)
 {
     (void)writer_submit(m, wake_run, NULL, false); // if it fails they come up at their own time
+}
+
+struct later {
+    const int64_t *ids;
+    const char *const *registries;
+    size_t n;
+    int64_t due_ms;
+};
+
+static int later_run(struct meta *m, void *arg)
+{
+    const struct later *l = arg;
+    int rc = 0;
+    for (size_t i = 0; !rc && i < l->n; i++)
+        rc = db_run(&m->w, "UPDATE jobs SET due_ms=?2 WHERE id=?1", "ii", l->ids[i], l->due_ms);
+    return rc;
+}
+
+int meta_jobs_later(struct meta *m, const int64_t *ids, size_t n, int64_t due_ms)
+{
+    struct later l = {.ids = ids, .n = n, .due_ms = due_ms};
+    return writer_submit(m, later_run, &l, false);
+}
+
+static int retry_now_run(struct meta *m, void *arg)
+{
+    const struct later *l = arg;
+    int rc = 0;
+    for (size_t i = 0; !rc && i < l->n; i++)
+        rc = db_run(&m->w, "UPDATE jobs SET due_ms=0 WHERE registry=?1 AND due_ms>?2 AND waiting=0", "si",
+                    l->registries[i], l->due_ms);
+    return rc;
+}
+
+int meta_jobs_retry_now(struct meta *m, const char *const *registries, size_t n)
+{
+    struct later l = {.registries = registries, .n = n, .due_ms = clock_wall_ms()};
+    return writer_submit(m, retry_now_run, &l, false);
 }
 
 struct retry {

@@ -101,7 +101,7 @@ int merge_manifest(struct meta *m, int64_t repo, const struct feed_entry *e, str
     if (!rc)
         rc = refs_insert(m, repo, e, refs, n_refs);
     if (!rc)
-        rc = jobs_wake_repository(m, e->registry, e->repository);
+        rc = jobs_wake_repository(m, e->registry, e->repository, &e->digest);
     if (!rc)
         m->notify = true;
     return rc;

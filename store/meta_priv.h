@@ -106,6 +106,7 @@ int feed_own_load(struct meta *m); // m->own, m->epoch, m->hlc from the tables
 // Gives `e` (kind, names, digest, restates … filled) the next place in the own feed: stamp greater than `above`, hash,
 // signature, row. On failure m->own is as it was.
 int feed_mint(struct meta *m, uint64_t above, struct bytes keep_content, struct feed_entry *e, int64_t *out_id);
+int head_find(struct db *d, const char *origin, struct feed_mark *out_mark, uint64_t *out_stamp); // ERR_NOTFOUND
 int mark_of_row(sqlite3_stmt *st, int col, struct feed_mark *out); // epoch, part, seq, hash
 
 // --- the state (meta_merge.c) ---
@@ -121,6 +122,6 @@ int merge_tag(struct meta *m, int64_t repo, const struct feed_entry *e, struct d
 // --- jobs (meta_jobs.c) ---
 int job_add(struct meta *m, int64_t id, const struct feed_entry *e);
 int job_end(struct meta *m, int64_t id);
-int jobs_wake_repository(struct meta *m, const char *registry, const char *repository);
+int jobs_wake_repository(struct meta *m, const char *registry, const char *repository, const struct digest *manifest);
 
 #endif

@@ -11,6 +11,7 @@
 
 #include <check.h>
 #include <inttypes.h>
+#include <jansson.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -337,7 +338,30 @@ void world_done(struct world *w)
     dir_remove_tree(w->dir);
 }
 
+void world_up(struct world *w)
+{
+    world_make(w);
+    for (size_t i = 0; i < N_REGIONS; i++)
+        region_up(&w->regions[i]);
+}
+
 // --- pushing and looking ---
+
+bool state_is(struct test_region *at, const char *registry, const char *origin, const char *want)
+{
+    json_t *root = replication_status_json(at->replicator, registry);
+    ck_assert_ptr_nonnull(root);
+    bool is = false;
+    size_t i;
+    json_t *item;
+    json_array_foreach(json_object_get(root, "replications"), i, item)
+    {
+        if (strcmp(json_string_value(json_object_get(item, "origin")), origin) == 0)
+            is = strcmp(json_string_value(json_object_get(item, "state")), want) == 0;
+    }
+    json_decref(root);
+    return is;
+}
 
 bool region_writes_open(struct test_region *r)
 {

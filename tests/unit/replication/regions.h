@@ -55,6 +55,7 @@ struct world {
 };
 
 void world_make(struct world *w); // nothing runs yet
+void world_up(struct world *w);   // and starts all
 void world_topology(struct world *w, unsigned version, bool fabrikam_in_westeurope);
 void world_done(struct world *w);
 void region_up(struct test_region *r);
@@ -66,6 +67,8 @@ void region_push(struct test_region *r, const char *registry, const char *reposi
 // The tag's digest here, with all that its manifest refers to linked and readable.
 bool region_has(struct test_region *r, const char *registry, const char *repository, const char *tag,
                 const struct digest *d);
+// Does status at `at` say `want` of what it reads of `origin`? false also when it says nothing of it.
+bool state_is(struct test_region *at, const char *registry, const char *origin, const char *want);
 bool region_writes_open(struct test_region *r);
 #define WAIT_FOR(what, ms)                                             \
     do {                                                               \

@@ -15,13 +15,6 @@
 static struct world w;
 static struct test_region *const east = &w.regions[0], *const west = &w.regions[1], *const south = &w.regions[2];
 
-static void all_up(void)
-{
-    world_make(&w);
-    for (size_t i = 0; i < N_REGIONS; i++)
-        region_up(&w.regions[i]);
-}
-
 static struct feed_mark head_of(struct test_region *at, const char *origin)
 {
     struct feed_mark m;
@@ -29,26 +22,10 @@ static struct feed_mark head_of(struct test_region *at, const char *origin)
     return m;
 }
 
-static bool state_is(struct test_region *at, const char *registry, const char *origin, const char *want)
-{
-    json_t *root = replication_status_json(at->replicator, registry);
-    ck_assert_ptr_nonnull(root);
-    bool is = false;
-    size_t i;
-    json_t *item;
-    json_array_foreach(json_object_get(root, "replications"), i, item)
-    {
-        if (strcmp(json_string_value(json_object_get(item, "origin")), origin) == 0)
-            is = strcmp(json_string_value(json_object_get(item, "state")), want) == 0;
-    }
-    json_decref(root);
-    return is;
-}
-
 START_TEST(a_push_appears_in_all_regions)
 {
     struct digest d, d2;
-    all_up();
+    world_up(&w);
     region_push(east, "contoso", "app", "1", 1, 3, 200000, 0, &d);
     WAIT_FOR(region_has(west, "contoso", "app", "1", &d), 10000);
     WAIT_FOR(region_has(south, "contoso", "app", "1", &d), 10000);
@@ -65,7 +42,7 @@ END_TEST
 START_TEST(a_feed_carries_only_what_both_hold_and_a_registry_shared_later_is_read_whole)
 {
     struct digest d, f;
-    all_up();
+    world_up(&w);
     region_push(east, "fabrikam", "tool", "1", 1, 1, 5000, 0, &f);
     region_push(east, "contoso", "app", "1", 2, 1, 5000, 0, &d);
     WAIT_FOR(region_has(west, "contoso", "app", "1", &d), 10000);
@@ -80,7 +57,7 @@ END_TEST
 START_TEST(tags_written_on_both_sides_of_a_cut_converge)
 {
     struct digest a, b;
-    all_up();
+    world_up(&w);
     region_push(east, "contoso", "app", "base", 1, 1, 1000, 0, &a);
     WAIT_FOR(region_has(west, "contoso", "app", "base", &a), 10000);
     region_cut(west, true);
@@ -101,7 +78,7 @@ END_TEST
 START_TEST(a_region_that_was_down_catches_up)
 {
     struct digest d[12];
-    all_up();
+    world_up(&w);
     region_push(east, "contoso", "app", "t0", 1, 1, 1000, 0, &d[0]);
     WAIT_FOR(region_has(west, "contoso", "app", "t0", &d[0]), 10000);
     region_down(west);
@@ -126,7 +103,7 @@ END_TEST
 START_TEST(a_blob_goes_on_where_it_broke_off)
 {
     struct digest d;
-    all_up();
+    world_up(&w);
     region_cut(south, true);
     east->fault = FAULT_CUTS;
     region_push(east, "contoso", "app", "1", 1, 1, 300000, 0, &d);
@@ -139,7 +116,7 @@ END_TEST
 START_TEST(a_source_that_lies_is_not_believed_and_another_gives_it)
 {
     struct digest d;
-    all_up();
+    world_up(&w);
     region_cut(west, true);
     region_down(west);
     region_push(east, "contoso", "app", "1", 1, 2, 50000, 100000, &d);
@@ -155,7 +132,7 @@ END_TEST
 START_TEST(what_nobody_gives_truly_stays_retrying_until_it_comes)
 {
     struct digest d;
-    all_up();
+    world_up(&w);
     region_cut(south, true);
     east->fault = FAULT_LIES;
     region_push(east, "contoso", "app", "1", 1, 1, 50000, 0, &d);
@@ -192,7 +169,7 @@ END_TEST
 START_TEST(a_source_that_hangs_delays_only_itself)
 {
     struct digest d, stuck;
-    all_up();
+    world_up(&w);
     east->fault = FAULT_HANGS;
     for (unsigned i = 0; i < 8; i++) {
         char tag[8];
@@ -247,7 +224,7 @@ static void same_prefix(struct test_region *at, const char *origin, const struct
 START_TEST(a_restored_backup_recovers_before_it_writes)
 {
     struct digest d[4], e;
-    all_up();
+    world_up(&w);
     region_push(east, "contoso", "app", "t0", 1, 1, 1000, 0, &d[0]);
     WAIT_FOR(region_has(west, "contoso", "app", "t0", &d[0]), 10000);
     region_down(east);
@@ -281,7 +258,7 @@ END_TEST
 START_TEST(a_backup_restored_alone_recovers_when_the_others_come)
 {
     struct digest d[3], e;
-    all_up();
+    world_up(&w);
     region_push(east, "contoso", "app", "t0", 1, 1, 1000, 0, &d[0]);
     WAIT_FOR(region_has(west, "contoso", "app", "t0", &d[0]), 10000);
     region_down(east);
@@ -364,7 +341,7 @@ START_TEST(requests_are_judged)
         {"/replication/v1/have?repository=app&tag=1&wait_ms=25001", 400},
         {"/replication/v1/have?repository=app&tag=1&stamp=-1", 400},
     };
-    all_up();
+    world_up(&w);
     for (size_t i = 0; i < sizeof table / sizeof table[0]; i++)
         ck_assert_msg(ask(west, table[i].target, "contoso.example.io", NULL) == table[i].status, "%s", table[i].target);
     world_done(&w);
@@ -395,7 +372,7 @@ static int ask_public(const char *method, const char *target, const char *host)
 
 START_TEST(the_public_may_not_read_feeds)
 {
-    all_up();
+    world_up(&w);
     const char *open = "contoso.example.io", *closed = "fabrikam.example.io";
     ck_assert_int_eq(ask_public("GET", "/replication/v1/feed?after=", open), 403);
     ck_assert_int_eq(ask_public("GET", "/replication/v1/mark?origin=eastus", open), 403);
@@ -420,7 +397,7 @@ START_TEST(a_false_cursor_is_refused_and_closes_nothing)
     const struct feed_mark false_marks[] = {
         {.epoch = 1, .seq = 4000}, {.epoch = INT64_MAX - 1, .seq = 7}, {.epoch = INT64_MAX, .seq = INT64_MAX}};
     struct digest d;
-    all_up();
+    world_up(&w);
     for (size_t i = 0; i < N_REGIONS; i++)
         WAIT_FOR(region_writes_open(&w.regions[i]), 10000);
     region_push(east, "contoso", "app", "0", 1, 1, 100, 0, &d);
@@ -456,7 +433,7 @@ END_TEST
 START_TEST(have_waits_until_the_tag_is_there)
 {
     struct digest d;
-    all_up();
+    world_up(&w);
     struct buf body;
     buf_init(&body, 0);
     ck_assert_int_eq(ask(west, "/replication/v1/have?repository=app&tag=1", "contoso.example.io", &body), 200);

@@ -158,6 +158,44 @@ START_TEST(a_tag_waits_for_its_manifest_and_is_woken)
 }
 END_TEST
 
+START_TEST(jobs_are_moved_and_called_back)
+{
+    store_begin(&east, "eastus");
+    store_begin(&west, "westeurope");
+    ck_assert_int_eq(put(&east, "app", "v1", "{1}"), 0);
+    ck_assert_int_eq(put(&east, "app", "v2", "{2}"), 0);
+    carry(&east, &west);
+    struct arena a;
+    struct job *jobs;
+    size_t n;
+    int64_t next, now = clock_wall_ms(), far = now + 3600000;
+    static const char *const other[] = {"fabrikam"}, *const both[] = {"fabrikam", REG};
+    arena_init(&a, 0);
+    ck_assert_int_eq(meta_jobs_due(west.m, now, 10, &a, &jobs, &n, &next), 0);
+    ck_assert_uint_eq(n, 4);
+    const int64_t ids[] = {jobs[0].id, jobs[2].id, 999};
+    ck_assert_int_eq(meta_jobs_later(west.m, ids, 3, far), 0);
+    ck_assert_int_eq(meta_job_retry(west.m, jobs[1].id, far, NULL), 0);        // waits for its manifest
+    ck_assert_int_eq(meta_job_retry(west.m, jobs[3].id, far, "no source"), 0); // failed
+    ck_assert_int_eq(meta_jobs_due(west.m, now, 10, &a, &jobs, &n, &next), 0);
+    ck_assert_uint_eq(n, 0);
+    ck_assert_int_eq(next, far);
+    ck_assert_int_eq(meta_jobs_retry_now(west.m, other, 1), 0);
+    ck_assert_int_eq(meta_jobs_due(west.m, now, 10, &a, &jobs, &n, &next), 0);
+    ck_assert_uint_eq(n, 0);
+    ck_assert_int_eq(meta_jobs_retry_now(west.m, both, 2), 0);
+    ck_assert_int_eq(meta_jobs_due(west.m, now, 10, &a, &jobs, &n, &next), 0);
+    ck_assert_uint_eq(n, 3); // not the one that waits: no region's return helps it
+    struct digest missing;
+    ck_assert_int_eq(apply(&west, &jobs[0].entry, &missing), 0); // {1}: wakes the tag that waits for it
+    ck_assert_int_eq(meta_jobs_due(west.m, now, 10, &a, &jobs, &n, &next), 0);
+    ck_assert_uint_eq(n, 3);
+    arena_done(&a);
+    store_end(&east);
+    store_end(&west);
+}
+END_TEST
+
 START_TEST(registries_take_turns)
 {
     store_begin(&west, "westeurope");
@@ -592,18 +630,28 @@ START_TEST(recovered_entries_whose_content_is_lost_become_jobs)
     ck_assert_uint_eq(head_seq(&east, "eastus"), 2);
     ck_assert_int_eq(meta_jobs_due(east.m, clock_wall_ms(), 10, &a, &jobs, &n_jobs, &next), 0);
     ck_assert_uint_eq(n_jobs, 2);
+    struct origin_status *o;
+    size_t n_origins;
+    ck_assert_int_eq(meta_origins_of(east.m, REG, &a, &o, &n_origins), 0); // nothing is hidden
+    ck_assert_uint_eq(n_origins, 1);
+    ck_assert_str_eq(o[0].origin, "eastus");
+    ck_assert_uint_eq(o[0].n_pending, 2);
+    ck_assert_uint_eq(o[0].read.seq, 2);
+    ck_assert_uint_eq(o[0].applied.seq, 0);
     ck_assert_int_eq(meta_link_add(east.m, REG, "app", &config, 1, NULL), 0); // fetched
     ck_assert_int_eq(meta_apply(east.m, &jobs[0].entry, jobs[0].entry.content, &ref, 1, &config), 0);
     ck_assert_int_eq(meta_apply(east.m, &jobs[1].entry, (struct bytes){0}, NULL, 0, &config), 0);
     expect_tag(&east, "app", "v1", text);
+    ck_assert_int_eq(meta_origins_of(east.m, REG, &a, &o, &n_origins), 0);
+    ck_assert_uint_eq(n_origins, 0);
     arena_done(&a);
     store_end(&east);
     store_end(&west);
 }
 END_TEST
 
-CHECK_MAIN("store/meta peers", a_push_arrives, a_tag_waits_for_its_manifest_and_is_woken, registries_take_turns,
-           marks_are_checked_and_filters_move_them, a_write_beats_the_tag_it_replaces_whatever_the_clock_says,
-           any_order_gives_the_same_state, a_restored_backup_recovers_and_uses_no_sequence_twice,
-           what_differs_is_restated_once, what_was_lost_from_a_closed_epoch_is_announced_again,
-           recovered_entries_whose_content_is_lost_become_jobs)
+CHECK_MAIN("store/meta peers", a_push_arrives, a_tag_waits_for_its_manifest_and_is_woken,
+           jobs_are_moved_and_called_back, registries_take_turns, marks_are_checked_and_filters_move_them,
+           a_write_beats_the_tag_it_replaces_whatever_the_clock_says, any_order_gives_the_same_state,
+           a_restored_backup_recovers_and_uses_no_sequence_twice, what_differs_is_restated_once,
+           what_was_lost_from_a_closed_epoch_is_announced_again, recovered_entries_whose_content_is_lost_become_jobs)

@@ -1,0 +1,183 @@
+// SPDX-License-Identifier: Apache-2.0
+// Jobs between regions: who waits for whom, and for how long; what is shown meanwhile.
+#include "tests/unit/replication/regions.h"
+
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/fd.h"
+#include "tests/support/check_main.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static struct world w;
+static struct test_region *const east = &w.regions[0], *const west = &w.regions[1], *const south = &w.regions[2];
+
+#define HOUR_MS 3600000
+
+static struct origin_status pending(struct test_region *at, const char *registry, const char *origin)
+{
+    struct arena a;
+    struct origin_status *list, found = {0};
+    size_t n;
+    arena_init(&a, 0);
+    ck_assert_int_eq(meta_origins_of(at->meta, registry, &a, &list, &n), 0);
+    for (size_t i = 0; i < n; i++)
+        if (strcmp(list[i].origin, origin) == 0)
+            found = list[i];
+    arena_done(&a);
+    found.origin = found.last_error = NULL; // they went with the arena
+    return found;
+}
+
+// Moves every job to an hour from now. true: there are some, and all were there before.
+static bool jobs_put_off(struct test_region *at)
+{
+    struct arena a;
+    struct job *jobs;
+    size_t n;
+    int64_t next, now = clock_wall_ms();
+    arena_init(&a, 0);
+    ck_assert_int_eq(meta_jobs_due(at->meta, now + 2 * HOUR_MS, 64, &a, &jobs, &n, &next), 0);
+    bool all = n > 0;
+    for (size_t i = 0; i < n; i++)
+        if (jobs[i].due_ms < now + HOUR_MS / 2) {
+            ck_assert_int_eq(meta_job_retry(at->meta, jobs[i].id, now + HOUR_MS, "put off"), 0);
+            all = false;
+        }
+    arena_done(&a);
+    return all;
+}
+
+START_TEST(what_failed_is_tried_at_once_when_its_region_is_back)
+{
+    struct digest d;
+    world_up(&w);
+    region_cut(south, true);
+    region_down(south);
+    east->fault = FAULT_HANGS;
+    region_push(east, "contoso", "app", "1", 1, 2, 20000, 0, &d);
+    WAIT_FOR(pending(west, "contoso", "eastus").n_pending == 2, 10000);
+    region_down(east);
+    WAIT_FOR(state_is(west, "contoso", "eastus", "Unreachable"), 10000);
+    WAIT_FOR(jobs_put_off(west), 10000);
+    ck_assert_uint_gt(pending(west, "contoso", "eastus").n_retrying, 0);
+    east->fault = FAULT_NONE;
+    region_up(east);
+    WAIT_FOR(region_has(west, "contoso", "app", "1", &d), 20000); // by its own time it would have been an hour
+    world_done(&w);
+}
+END_TEST
+
+START_TEST(a_blob_that_two_jobs_need_is_fetched_once)
+{
+    struct digest d[4];
+    world_up(&w);
+    region_down(south);
+    region_down(west);
+    const char *const repos[] = {"one", "two", "three", "four"};
+    for (size_t i = 0; i < 4; i++) // the same config and layer, other manifests
+        region_push(east, "contoso", repos[i], "1", 1, 1, 400000, i, &d[i]);
+    region_up(west);
+    for (size_t i = 0; i < 4; i++)
+        WAIT_FOR(region_has(west, "contoso", repos[i], "1", &d[i]), 20000);
+    ck_assert_uint_eq(east->n_blob_gets, 2);
+    world_done(&w);
+}
+END_TEST
+
+#define N_IMAGES 10
+#define N_VARIANTS 100
+
+// Manifests with the same blobs as the image d, and tags to them.
+static void push_variants(struct test_region *r, const char *repository, const struct digest *d)
+{
+    struct arena a;
+    struct manifest_row row;
+    struct manifest m;
+    arena_init(&a, 0);
+    ck_assert_int_eq(meta_manifest_get(r->meta, "contoso", repository, NULL, d, &a, &row), 0);
+    ck_assert_int_eq(manifest_parse(row.content, row.media_type, &a, NULL, &m), 0);
+    for (unsigned i = 1; i < N_VARIANTS; i++) {
+        char tag[32], *text = arena_alloc(&a, row.content.n + 32);
+        ck_assert_ptr_nonnull(text);
+        memcpy(text, row.content.p, row.content.n);
+        int n = (int)row.content.n - 3; // before the end of the padding
+        ck_assert_mem_eq(text + n, "\"}}", 3);
+        n += snprintf(text + n, 32, "%u\"}}", i);
+        snprintf(tag, sizeof tag, "v%u", i);
+        struct manifest_put p = {.registry = "contoso",
+                                 .repository = repository,
+                                 .media_type = row.media_type,
+                                 .content = bytes_of(text, (size_t)n),
+                                 .refs = m.refs,
+                                 .n_refs = m.n_refs,
+                                 .tag = tag};
+        struct put_result result;
+        ck_assert_int_eq(digest_of(DIGEST_SHA256, text, (size_t)n, &p.digest), 0);
+        ck_assert_int_eq(meta_manifest_put(r->meta, &p, &result), 0);
+    }
+    arena_done(&a);
+}
+
+START_TEST(a_registry_whose_source_hangs_does_not_delay_another)
+{
+    struct digest d;
+    const uint64_t n_entries = N_IMAGES * N_VARIANTS * 2;
+    world_up(&w);
+    world_topology(&w, 2, true); // fabrikam in all regions
+    east->fault = FAULT_HANGS;
+    for (unsigned i = 0; i < N_IMAGES; i++) {
+        char repository[16];
+        snprintf(repository, sizeof repository, "img%u", i);
+        region_push(east, "contoso", repository, "v0", 100 + i, 1, 1000, 0, &d);
+        push_variants(east, repository, &d);
+    }
+    WAIT_FOR(pending(west, "contoso", "eastus").n_pending == n_entries, 30000);
+    WAIT_FOR(east->n_blob_gets >= 3, 20000);
+    for (unsigned i = 0; i < 6; i++) {
+        char tag[8];
+        snprintf(tag, sizeof tag, "f%u", i);
+        int64_t began = clock_mono_ms();
+        region_push(south, "fabrikam", "tool", tag, 500 + i, 2, 30000, 0, &d);
+        WAIT_FOR(region_has(west, "fabrikam", "tool", tag, &d), 10000); // its fetches would hang for 15 s each
+        ck_assert_int_lt(clock_mono_ms() - began, 10000);
+    }
+    ck_assert_uint_eq(pending(west, "contoso", "eastus").n_pending, n_entries);
+    world_done(&w);
+}
+END_TEST
+
+START_TEST(own_entries_without_their_content_are_shown)
+{
+    struct digest d;
+    char path[400];
+    world_up(&w);
+    region_push(east, "contoso", "app", "1", 1, 2, 20000, 0, &d);
+    WAIT_FOR(region_has(west, "contoso", "app", "1", &d), 10000);
+    ck_assert(!state_is(east, "contoso", "eastus", "Syncing"));
+    region_cut(south, true);
+    region_down(south);
+    region_down(east); // and its disk is lost
+    static const char *const files[] = {"meta.db", "meta.db-wal", "meta.db-shm"};
+    for (size_t i = 0; i < 3; i++) {
+        snprintf(path, sizeof path, "%s/%s", east->dir, files[i]);
+        remove(path);
+    }
+    snprintf(path, sizeof path, "%s/store", east->dir);
+    ck_assert_int_eq(dir_remove_tree(path), 0);
+    west->fault = FAULT_LIES;
+    region_up(east);
+    WAIT_FOR(state_is(east, "contoso", "eastus", "Retrying"), 20000);
+    ck_assert(!region_has(east, "contoso", "app", "1", &d));
+    west->fault = FAULT_NONE;
+    WAIT_FOR(region_has(east, "contoso", "app", "1", &d), 40000);
+    WAIT_FOR(pending(east, "contoso", "eastus").n_pending == 0, 10000);
+    ck_assert(!state_is(east, "contoso", "eastus", "Retrying") && !state_is(east, "contoso", "eastus", "Syncing"));
+    world_done(&w);
+}
+END_TEST
+
+CHECK_MAIN("replication/fair", what_failed_is_tried_at_once_when_its_region_is_back,
+           a_blob_that_two_jobs_need_is_fetched_once, a_registry_whose_source_hangs_does_not_delay_another,
+           own_entries_without_their_content_are_shown)
