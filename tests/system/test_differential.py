@@ -361,7 +361,12 @@ class Differential(unittest.TestCase):
         self.wait_connects(admin)
         for r in t.regions:  # nothing is there to be probed; verdicts must not change while we compare
             self.run_tool(MERIDIAN, "health", "force", r, "up", "--admin", admin)
-        return stop
+
+        def stop_in_order():
+            stop()
+            with open(f"{where}/log", errors="replace") as f:
+                self.assertEqual(child.returncode, 0, f.read())  # a sanitizer's complaint too
+        return stop_in_order
 
     def start_nsd(self, where, t, zones):
         os.mkdir(where)
