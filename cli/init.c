@@ -3,6 +3,7 @@
 // a topology that carries their public halves. Safe to repeat: it keeps what is there and adds what is missing.
 //
 //   OUT/topology.yaml       the given topology with its `identities` section
+//   OUT/principals.yaml     without users, if there is none
 //   OUT/ca/                 ca.pem, ca.key
 //   OUT/<region>/keys, OUT/<region>/certs
 #include "cli/cli.h"
