@@ -38,8 +38,9 @@ struct cli {                   // shared options, set by opt_parse, with default
     struct arena arena;        // lives as long as the process
     struct topology *topo;     // cli_topology
     struct fetcher *fetcher;
-    bool quiet;      // cli_ask_token says nothing: whoever set it shows `why` itself
-    const char *why; // why the last token did not come
+    bool quiet;        // cli_ask_token says nothing: whoever set it shows `why` itself
+    uint32_t token_ms; // how long cli_ask_token waits; 0: 20 s
+    const char *why;   // why the last token did not come
 };
 
 struct opt {           // one row: "-n, --name NAME  help"

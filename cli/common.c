@@ -215,8 +215,8 @@ char *cli_ask_token(struct cli *c, const struct registry *r, const char *host, c
     hostname_format(NAME_GLOBAL, c->topo->domain, r->label, NULL, NULL, service);
     const char *path = arena_printf(&c->arena, "/oauth2/token?service=%s&%s", service, query);
     struct fetch_result res;
-    int rc = cli_endpoint_fetch(c, host, region, "GET", path, NULL, 0, (struct bytes){0}, c->username, password, 20000,
-                                &res);
+    int rc = cli_endpoint_fetch(c, host, region, "GET", path, NULL, 0, (struct bytes){0}, c->username, password,
+                                c->token_ms ? c->token_ms : 20000, &res);
     json_t *doc = rc ? NULL : json_loadb(buf_cstr(&res.body), res.body.n, 0, NULL);
     const char *token = json_string_value(json_object_get(doc, member));
     char *out = res.status == 200 && token ? mem_strdup(token) : NULL;

@@ -262,6 +262,8 @@ static int fix_target(struct wait *w)
     bool reached = false;
     for (size_t i = 0; i < w->r->n_replicas; i++) {
         const struct region *region = &w->c->topo->regions[w->r->replicas[i].region];
+        int64_t left = w->until_ms - clock_mono_ms();
+        w->c->token_ms = left > 9000 ? 10000 : left > 0 ? (uint32_t)left + 1000 : 1000;
         char why[256], *token = token_at(w->c, w->r, region, w->repository, &status);
         json_t *doc = NULL;
         int http = token ? ask(w->c, w->r, region, token, have_path(w, 0), 10000, &doc, why, sizeof why) : 0;
@@ -291,6 +293,9 @@ static enum outcome wait_region(struct wait *w, const struct region *region)
     bool reached = false;
     for (int64_t left; (left = w->until_ms - clock_mono_ms()) > 0 || !reached;) {
         int status = EXIT_DONE;
+        w->c->token_ms = left > 19000 ? 20000
+                         : left > 0   ? (uint32_t)left + 1000
+                                      : 1000; // a hung region is no reason to wait longer
         char why[256], *token = token_at(w->c, w->r, region, w->repository, &status);
         json_t *doc = NULL;
         uint64_t poll = left > POLL_MS ? POLL_MS : left > 0 ? (uint64_t)left : 1;
