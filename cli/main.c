@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -40,6 +41,7 @@ int main(int argc, char **argv)
 {
     log_setup(LOG_WARN, "meridian");
     umask(0077);
+    signal(SIGPIPE, SIG_IGN); // a peer that closes is an error to report, not our end
     if (argc < 2) {
         help(stderr);
         return EXIT_USAGE;
