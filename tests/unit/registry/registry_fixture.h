@@ -153,7 +153,7 @@ static inline int status_of(struct exchange x)
 
 static inline bool body_has(const struct exchange *x, const char *text)
 {
-    return x->resp.body.n && memmem(x->resp.body.p, x->resp.body.n, text, strlen(text));
+    return x->resp.body.p && x->resp.body.n && memmem(x->resp.body.p, x->resp.body.n, text, strlen(text));
 }
 
 // Path and query of an absolute URL that must begin with https://HOST. Caller frees.
