@@ -51,6 +51,9 @@ static void build_settings(struct topology_build *b)
         b->ctx->nomem = true;
     t->https_port = s->https_port;
     t->private_cut = (enum private_cut)s->private_cut;
+    if (t->private_cut != PRIVATE_CUT_NONE)
+        options_error(b->ctx, doc_key_line(s->node, "private_cut"),
+                      "private_cut: insecure is not served by this version; leave it at none");
     t->ttl = s->ttl;
     t->health = s->health;
     t->max_stale_s = s->max_stale_s;
