@@ -281,7 +281,7 @@ int cmd_config(struct cli *c, int argc, char **argv)
 // ---- dns ----
 
 static const struct command dns_cmds[];
-static const char *const region_columns[] = {"region", "stamp", "placed_by", "up", "chosen", "reason"};
+static const char *const region_columns[] = {"region", "stamp", "placedBy", "up", "chosen", "reason"};
 
 static int dns_explain(struct cli *c, int argc, char **argv)
 {

@@ -169,6 +169,8 @@ static int user_change(struct cli *c, int argc, char **argv, size_t row)
     bool grants = registry && (add || !strcmp(cmd->name, "grant"));
     if (!strcmp(cmd->name, "grant") && !registry)
         return cli_fail(EXIT_USAGE, "user grant: give --registry");
+    if (grants && access(c->topology, R_OK) == 0 && !cli_registry(c, registry))
+        return EXIT_FAILED; // a grant on a misspelt registry would never be noticed
     if (grants &&
         (rc = parse_grant(c, registry, arena_strdup(&c->arena, repositories), arena_strdup(&c->arena, actions), &g)))
         return rc;

@@ -92,7 +92,7 @@ static json_t *step_json(const struct topology *t, const struct route *r, size_t
     return json_pack("{s:s, s:s?, s:s, s:s, s:b, s:b, s:s}", "region", region->name, "stamp",
                      s->state == ROUTE_NO_REPLICA ? NULL : region->stamps[s->stamp].name, "state",
                      route_state_name(s->state), "reason", route_state_text(s->state), "up", (int)s->up, "chosen",
-                     (int)chosen, "placed_by", s->by_override ? "override" : "order");
+                     (int)chosen, "placedBy", s->by_override ? "override" : "order");
 }
 
 static json_t *rule_json(const struct routing_override *o)
@@ -112,7 +112,7 @@ static json_t *route_json(const struct topology *t, const struct route *r)
             return NULL;
         }
     return json_pack("{s:o, s:s, s:b, s:s?, s:o}", "rule", rule_json(r->override_), "mode", route_mode_name(r->mode),
-                     "fail_open", (int)r->fail_open, "chosen",
+                     "failOpen", (int)r->fail_open, "chosen",
                      r->mode == ROUTE_NOWHERE ? NULL : t->regions[r->steps[r->chosen].region].name, "regions", steps);
 }
 

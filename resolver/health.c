@@ -315,10 +315,10 @@ static json_t *target_json(const struct health_target *t)
     static const char *const forces[] = {"auto", "up", "down"};
     bool up = t->force == HEALTH_FORCE_UP || (t->force == HEALTH_AUTO && t->up);
     return json_pack("{s:s, s:s, s:b, s:b, s:s, s:I, s:I, s:I, s:I, s:I, s:s}", "region", t->region, "stamp", t->stamp,
-                     "up", (int)up, "probed_up", (int)t->up, "force", forces[t->force], "good_in_a_row",
-                     (json_int_t)t->n_good, "bad_in_a_row", (json_int_t)t->n_bad, "changed_ms",
-                     (json_int_t)t->changed_ms, "probed_ms", (json_int_t)t->probed_ms, "held_until_ms",
-                     (json_int_t)t->held_until_ms, "reason", t->reason);
+                     "up", (int)up, "probedUp", (int)t->up, "force", forces[t->force], "goodInARow",
+                     (json_int_t)t->n_good, "badInARow", (json_int_t)t->n_bad, "changedMs", (json_int_t)t->changed_ms,
+                     "probedMs", (json_int_t)t->probed_ms, "heldUntilMs", (json_int_t)t->held_until_ms, "reason",
+                     t->reason);
 }
 
 void *health_status_json(struct health *h)

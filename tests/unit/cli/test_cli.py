@@ -78,6 +78,7 @@ class CommandLine(unittest.TestCase):
         self.assertEqual(json.loads(self.run_cli("user", "list", "-o", "json", *p))[0]["generation"], before + 1)
         self.run_cli("user", "grant", "ada", "--registry", "fabrikam", "--actions", "pull", *p)
         self.assertEqual(len(json.loads(self.run_cli("user", "list", "-o", "json", *p))[0]["grants"]), 2)
+        self.assertIn("contoso", self.run_cli("user", "grant", "ada", "--registry", "contosso", *p, status=1))
         self.run_cli("user", "remove", "nobody", *p, status=1)
         self.run_cli("user", "revoke", "ada", "--registry", "fabrikam", *p)
         self.assertEqual(len(json.loads(self.run_cli("user", "list", "-o", "json", *p))[0]["grants"]), 1)
