@@ -125,6 +125,34 @@ int catalogue_region_find(const struct catalogue *c, const char *name, size_t n)
     return -1;
 }
 
+static const struct registry *registry_of(const struct catalogue *c, const struct catalogue_registry *r)
+{
+    return &impl_of(c)->t->registries[r->index];
+}
+
+region_set catalogue_on(const struct catalogue *c, const struct catalogue_registry *r)
+{
+    const struct registry *full = registry_of(c, r);
+    region_set on = 0;
+    for (size_t i = 0; i < full->n_replicas; i++)
+        if (full->replicas[i].global_routing)
+            on |= (region_set)1 << full->replicas[i].region;
+    return on;
+}
+
+const uint8_t *catalogue_weights(const struct catalogue *c, const struct catalogue_registry *r)
+{
+    return registry_of(c, r)->weights;
+}
+
+size_t catalogue_private_endpoints(const struct catalogue *c, const struct catalogue_registry *r,
+                                   const struct private_endpoint *const **out)
+{
+    const struct registry *full = registry_of(c, r);
+    *out = full->private_endpoints;
+    return full->n_private_endpoints;
+}
+
 // ---- building ----
 
 // Zeroed memory; in huge pages when it is large: a lookup then costs no walk of page tables.

@@ -57,6 +57,14 @@ static inline uint8_t catalogue_stamp(const struct catalogue_registry *r, uint8_
     return r->bytes[__builtin_popcountll(r->replicas & (((region_set)1 << region) - 1))];
 }
 
+// Regions where global routing is on, drained or not.
+region_set catalogue_on(const struct catalogue *c, const struct catalogue_registry *r);
+// Weight of each region, 0 to 100, by its index; NULL: all have 100.
+const uint8_t *catalogue_weights(const struct catalogue *c, const struct catalogue_registry *r);
+// Its private endpoints. Returns how many.
+size_t catalogue_private_endpoints(const struct catalogue *c, const struct catalogue_registry *r,
+                                   const struct private_endpoint *const **out);
+
 static inline const uint8_t *catalogue_label(const struct catalogue_registry *r) // label_n bytes
 {
     return r->bytes + __builtin_popcountll(r->replicas);

@@ -103,6 +103,7 @@ static const struct option node_rows[] = {
     {"ca_file", OPT_STRING, NODE(ca_file), .check = path_ok, .expect = "a path",
      .help = "CA that is trusted for peers and probes; default is certs/ca.pem in data_dir"},
     {"listen", SECTION(listen_set), .help = "addresses to listen on"},
+    {"dns", OPT_MAP, NODE(resolver), .sub = &node_dns_set, .help = "how names are answered"},
     {"workers", SECTION(worker_set), .help = "threads"},
     {"users", SECTION(users_set), .help = "accounts"},
     {"edge", SECTION(edge_set), .help = "the nginx edge"},

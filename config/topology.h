@@ -106,6 +106,7 @@ struct registry {
     const struct replica *replicas; // in the document's order
     size_t n_replicas;
     region_set replica_set; // same, as a mask
+    const uint8_t *weights; // of each region by its index, 0 to 100; NULL: all have 100
     const struct private_endpoint *const *private_endpoints;
     size_t n_private_endpoints;
 };

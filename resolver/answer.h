@@ -18,7 +18,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum answer_transport { ANSWER_UDP, ANSWER_TCP };
+enum answer_transport { ANSWER_UDP, ANSWER_TCP, ANSWER_TLS };
 
 #define ANSWER_TCP_MAX 65535
 
@@ -29,11 +29,25 @@ struct answer_context {
     enum answer_transport transport;
     struct ip source;                // transport source
     const struct endpoint *listener; // the address the query came to, or NULL
+    int64_t now_s;                   // wall clock of this turn: cookies and signatures
+    // What follows may be NULL: the feature is off then.
+    const struct zone *frontend;   // fe.D whole, signed (resolver/zone.h)
+    const struct geo *geo;         // measured networks, for routing (resolver/geo.h)
+    struct signer *signer;         // signatures of D, made on line (resolver/signer.h)
+    const struct cookies *cookies; // secrets of DNS cookies (resolver/cookies.h)
+    const char *nsid;
 };
 
-struct answer_info { // for the counters
+struct answer_info { // for the counters, the query log and the server
     int rcode;       // extended; -1 dropped
     bool truncated;
+    bool pending;            // signatures are being made: nothing was written; ask again when the signer says so
+    bool cookie_valid;       // the client has shown that it is where it says
+    uint16_t type;           // asked for; 0 unknown
+    uint8_t kind;            // enum name_kind; NAME_INVALID for what was not looked at
+    uint8_t region;          // that the answer leads to, or REGION_NONE
+    uint8_t mode;            // enum route_mode, for global names
+    const struct view *view; // NULL: public
 };
 
 // Writes at most `cap` bytes, and over UDP no more than the client takes. `cap` must be at least 512.

@@ -88,9 +88,10 @@ static size_t add_private(struct answer *a, const struct hop *h, enum dns_type t
     bool v4 = type == DNS_A;
     if (!a->view)
         return 0;
-    const struct registry *r = &a->t->registries[h->registry->index];
-    for (size_t i = 0; i < r->n_private_endpoints; i++) {
-        const struct private_endpoint *pe = r->private_endpoints[i];
+    const struct private_endpoint *const *list;
+    size_t n_list = catalogue_private_endpoints(a->t->catalogue, h->registry, &list);
+    for (size_t i = 0; i < n_list; i++) {
+        const struct private_endpoint *pe = list[i];
         if (&a->t->views[pe->view] != a->view)
             continue;
         for (size_t k = 0; k < pe->n_members; k++) {

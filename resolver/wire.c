@@ -7,6 +7,10 @@
 
 #include <string.h>
 
+#define EDNS_NSID 3
+#define EDNS_CLIENT_SUBNET 8
+#define EDNS_COOKIE 10
+#define EDNS_TCP_KEEPALIVE 11
 #define EDNS_EDE 15
 
 static uint16_t get_u16(const uint8_t *p)
@@ -52,12 +56,51 @@ static void skip_record(struct cursor *c)
     cursor_skip(c, cursor_u16(c));
 }
 
-static bool options_whole(struct bytes rdata)
+// RFC 7871 section 7.1.1: what is not exactly a prefix is FORMERR.
+static bool read_client_subnet(struct bytes o, struct dns_query *q)
+{
+    struct cursor c = cursor_of(o);
+    uint16_t family = cursor_u16(&c);
+    uint8_t bits = cursor_u8(&c), scope = cursor_u8(&c);
+    size_t most = family == 1 ? 32 : family == 2 ? 128 : 0, n = (bits + 7u) / 8;
+    if (c.failed || scope || family > 2 || bits > most || cursor_left(&c) != n)
+        return false;
+    if (bits % 8 && c.p[n - 1] & 0xff >> bits % 8)
+        return false;
+    memset(&q->ecs_net, 0, sizeof q->ecs_net);
+    q->ecs = true;
+    q->ecs_family = (uint8_t)family;
+    q->ecs_bits = bits;
+    q->ecs_net.bits = (uint8_t)(family == 1 ? 96 + bits : bits);
+    if (family == 1)
+        memset(q->ecs_net.ip.b + 10, 0xff, 2);
+    memcpy(q->ecs_net.ip.b + (family == 1 ? 12 : 0), c.p, n);
+    return true;
+}
+
+static bool read_cookie(struct bytes o, struct dns_query *q)
+{
+    if (o.n != 8 && (o.n < 16 || o.n > 40))
+        return false; // RFC 7873 section 5.2.2
+    q->cookie = o.p;
+    q->cookie_n = (uint8_t)o.n;
+    return true;
+}
+
+// The options of an OPT record; of each kind the first counts. Unknown ones are stepped over.
+static bool read_options(struct bytes rdata, struct dns_query *q)
 {
     struct cursor c = cursor_of(rdata);
     while (!c.failed && cursor_left(&c)) {
-        cursor_skip(&c, 2);
-        cursor_skip(&c, cursor_u16(&c));
+        uint16_t code = cursor_u16(&c);
+        struct bytes o = cursor_take(&c, cursor_u16(&c));
+        if (c.failed)
+            return false;
+        if ((code == EDNS_CLIENT_SUBNET && !q->ecs && !read_client_subnet(o, q)) ||
+            (code == EDNS_COOKIE && !q->cookie && !read_cookie(o, q)))
+            return false;
+        q->nsid |= code == EDNS_NSID;
+        q->keepalive |= code == EDNS_TCP_KEEPALIVE;
     }
     return !c.failed;
 }
@@ -71,6 +114,11 @@ static bool read_additional(struct cursor *c, struct dns_query *q)
     uint16_t type = cursor_u16(c), size = cursor_u16(c);
     uint32_t ttl = cursor_u32(c);
     struct bytes rdata = cursor_take(c, cursor_u16(c));
+    if (!c->failed && type == DNS_TSIG) {
+        q->tsig = owner; // it must be the last record (RFC 8945 section 5.1)
+        q->tsig_n = (uint16_t)(c->p - owner);
+        return !cursor_left(c);
+    }
     if (c->failed || type != DNS_OPT)
         return true;
     if (q->edns || !root)
@@ -78,8 +126,9 @@ static bool read_additional(struct cursor *c, struct dns_query *q)
     q->edns = true;
     q->edns_version = (uint8_t)(ttl >> 16);
     q->dnssec_ok = ttl & 0x8000;
+    q->compact_ok = ttl & 0x4000;
     q->udp_bytes = size < DNS_UDP_LEAST ? DNS_UDP_LEAST : size > DNS_UDP_CEILING ? DNS_UDP_CEILING : size;
-    return q->edns_version > 0 || options_whole(rdata); // a later version may write them another way
+    return q->edns_version > 0 || read_options(rdata, q); // a later version may write them another way
 }
 
 static int read_sections(struct cursor *c, const uint16_t counts[4], struct dns_query *q)

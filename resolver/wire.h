@@ -43,7 +43,8 @@ enum dns_rcode {
     DNS_NXDOMAIN = 3,
     DNS_NOTIMP = 4,
     DNS_REFUSED = 5,
-    DNS_BADVERS = 16
+    DNS_BADVERS = 16,
+    DNS_BADCOOKIE = 23
 };
 
 #define DNS_DROP (-1) // not to be answered: a response, or shorter than a header
@@ -62,8 +63,18 @@ struct dns_query { // borrows the packet
     size_t name_n;
     uint16_t type, class_;
     bool edns, dnssec_ok; // an OPT record was there (RFC 6891)
+    bool compact_ok;      // CO flag (RFC 9824 section 5.1): NXDOMAIN for compact denials
     uint8_t edns_version;
-    uint16_t udp_bytes; // what the client takes over UDP: 512..1232
+    uint16_t udp_bytes;    // what the client takes over UDP: 512..1232
+    bool nsid, keepalive;  // asked for (RFC 5001, RFC 7828)
+    bool ecs;              // a Client Subnet option (RFC 7871 section 6), well formed
+    uint8_t ecs_family;    // 1 IPv4, 2 IPv6, 0 with a prefix of 0
+    uint8_t ecs_bits;      // SOURCE PREFIX-LENGTH; of the mapped address (96 more) for IPv4 in ecs_net
+    struct cidr ecs_net;   // mapped; bits beyond the prefix are zero
+    const uint8_t *cookie; // RFC 7873: 8 octets of the client's, then 0 or 8..32 of the server's; NULL: none
+    uint8_t cookie_n;      // 8, or 16..40
+    const uint8_t *tsig;   // RFC 8945: the record, which was the last one; NULL: none
+    uint16_t tsig_n;
 };
 
 // Returns DNS_NOERROR, DNS_FORMERR, DNS_NOTIMP, DNS_BADVERS or DNS_DROP. *q holds what could be read, also on errors.

@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+// fe.D as a zone: complete, static, in canonical order (RFC 4034 section 6), what secondaries transfer and what answers
+// with DNSSEC take from. Built off the hot path whenever the topology or its signatures change, then frozen.
+//
+//   struct zone *z;
+//   int rc = zone_frontend_new(t, serial, &z);           // unsigned; dnssec_zone_sign makes a signed copy
+//   const struct zone_rr *rrs; size_t n = zone_rrset(z, owner, owner_n, DNS_A, &rrs);
+//
+// Owners and the names in RDATA are in wire form, lower case, uncompressed. Immutable once published; any thread.
+#ifndef MERIDIAN_RESOLVER_ZONE_H
+#define MERIDIAN_RESOLVER_ZONE_H
+
+#include "base/arena.h"
+#include "base/snapshot.h"
+#include "config/topology.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct zone_rr {
+    const uint8_t *owner, *rdata;
+    uint16_t owner_n, rdata_n;
+    uint16_t type;
+    uint32_t ttl;
+};
+
+struct zone { // frozen
+    struct snapshot_head head;
+    struct arena arena;
+    const uint8_t *apex;
+    size_t apex_n;
+    uint32_t serial;           // topology version, plus the number of the signing period when signed
+    bool is_signed;            // DNSKEY, NSEC and RRSIG are in
+    const struct zone_rr *rrs; // canonical order of owners, then by type, then of RDATA; the SOA is among them
+    size_t n_rrs;
+};
+
+// SOA, NS and the stamps' addresses: the same content as answers without DNSSEC have. ERR_NOMEM.
+int zone_frontend_new(const struct topology *t, uint32_t serial, struct zone **out);
+
+// Records of an owner and type, side by side. Returns how many; 0: none. Owner in lower case.
+size_t zone_rrset(const struct zone *z, const uint8_t *owner, size_t n, uint16_t type, const struct zone_rr **out);
+// The last owner at or before the name in canonical order (it holds the NSEC that denies the name): its first record.
+const struct zone_rr *zone_at_or_before(const struct zone *z, const uint8_t *name, size_t n);
+// Canonical order of two names in wire form (RFC 4034 section 6.1): less, equal or greater than 0.
+int zone_name_compare(const uint8_t *a, size_t a_n, const uint8_t *b, size_t b_n);
+
+#endif
