@@ -192,8 +192,9 @@ static int start_resolver(struct worker *w, struct resolver_sockets *sockets)
     int rc = health_start(&h, &w->app.health);
     if (rc)
         return rc;
-    return resolver_start(&(struct resolver_options){.topology = &w->topology, .health = &w->verdicts}, sockets,
-                          &w->app.resolver);
+    const struct resolver_options o = {
+        .topology = &w->topology, .health = &w->verdicts, .settings = &w->node->resolver};
+    return resolver_start(&o, sockets, &w->app.resolver);
 }
 
 static int start_rooms(struct worker *w, struct resolver_sockets *sockets, struct diag *d)

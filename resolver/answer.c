@@ -5,18 +5,37 @@
 #include "resolver/answer_priv.h"
 
 // Questions that no name is looked up for.
-static int refuse_question(const struct answer_context *c, const struct dns_query *q)
+static int refuse_question(struct answer *a)
 {
+    const struct dns_query *q = a->q;
     if (q->type == DNS_OPT || q->type == DNS_TSIG || q->type == DNS_TKEY || q->type == DNS_NXNAME || q->type == 0)
         return DNS_FORMERR; // never asked for: RFC 6891, 8945, 2930, 9824 section 3.4, 6895
-    if (q->class_ != DNS_IN || q->type == DNS_AXFR || q->type == DNS_IXFR)
+    if (q->class_ != DNS_IN || q->type == DNS_AXFR || q->type == DNS_IXFR) {
+        answer_ede(a, EDE_NOT_SUPPORTED, NULL);
         return DNS_REFUSED;
-    return c->topology ? DNS_NOERROR : DNS_SERVFAIL;
+    }
+    if (a->t)
+        return DNS_NOERROR;
+    answer_ede(a, EDE_NOT_READY, NULL);
+    return DNS_SERVFAIL;
+}
+
+// The options that go with any answer to this query.
+static void choose_options(struct answer *a)
+{
+    const struct answer_context *c = a->c;
+    if (a->q->nsid)
+        a->edns.nsid = c->nsid;
+    if (a->q->keepalive && c->transport != ANSWER_UDP &&
+        c->idle_ms) { // over UDP it means nothing: RFC 7828 section 3.2
+        a->edns.keepalive = true;
+        a->edns.keepalive_100ms = c->idle_ms < 6553500 ? (uint16_t)(c->idle_ms / 100) : 65535;
+    }
 }
 
 static void build(struct answer *a, int rcode, uint8_t *out, size_t max)
 {
-    size_t opt = a->q->edns ? DNS_OPT_BYTES : 0; // its room is kept free until the end
+    size_t opt = a->q->edns ? edns_response_least(&a->edns, a->q) : 0; // its room is kept free until the end
     dns_writer_init(&a->w, out, max - opt);
     a->rcode = rcode;
     dns_write_header(&a->w, a->q, 0, false);
@@ -30,7 +49,6 @@ static void cut_back(struct answer *a, uint8_t *out, size_t max)
     dns_writer_init(&a->w, out, max);
     dns_write_header(&a->w, a->q, 0, false);
     a->n_answer = a->n_authority = a->n_additional = 0;
-    a->ede[0] = 0;
 }
 
 static void finish_opt(struct answer *a, size_t max)
@@ -38,12 +56,8 @@ static void finish_opt(struct answer *a, size_t max)
     if (!a->q->edns)
         return;
     a->w.max = max;
-    struct dns_mark m = dns_writer_mark(&a->w);
-    dns_write_opt(&a->w, a->q, a->rcode, a->ede[0] ? a->ede : NULL);
-    if (a->w.full) { // the text is a courtesy
-        dns_writer_rewind(&a->w, m);
-        dns_write_opt(&a->w, a->q, a->rcode, NULL);
-    }
+    a->edns.rcode = a->rcode;
+    edns_write(&a->w, a->q, &a->edns);
     a->n_additional++;
 }
 
@@ -64,8 +78,6 @@ size_t answer_packet(const struct answer_context *c, const uint8_t *query, size_
     *info = (struct answer_info){.rcode = rcode};
     if (rcode == DNS_DROP)
         return 0;
-    if (rcode == DNS_NOERROR)
-        rcode = refuse_question(c, &q);
     size_t max = c->transport == ANSWER_UDP ? q.udp_bytes : ANSWER_TCP_MAX;
     if (max > cap)
         max = cap;
@@ -76,10 +88,13 @@ size_t answer_packet(const struct answer_context *c, const uint8_t *query, size_
     a.view = NULL;
     a.authoritative = false;
     a.n_answer = a.n_authority = a.n_additional = 0;
-    a.ede[0] = 0;
+    a.cookie_valid = false;
+    a.edns = (struct edns_response){.ede = EDE_NONE};
     a.owner_at = DNS_HEADER_BYTES;
     a.apex_at = 0;
-    build(&a, rcode, out, max);
+    if (q.edns)
+        choose_options(&a);
+    build(&a, rcode == DNS_NOERROR ? refuse_question(&a) : rcode, out, max);
     if (a.w.full || a.rcode == DNS_SERVFAIL) {
         bool tc = a.w.full && c->transport == ANSWER_UDP;
         cut_back(&a, out, max);
@@ -94,5 +109,6 @@ size_t answer_packet(const struct answer_context *c, const uint8_t *query, size_
     finish_opt(&a, max);
     dns_write_counts(&a.w, a.n_answer, a.n_authority, a.n_additional);
     info->rcode = a.rcode;
+    info->cookie_valid = a.cookie_valid;
     return a.w.n;
 }

@@ -35,7 +35,8 @@ struct answer_context {
     const struct geo *geo;         // measured networks, for routing (resolver/geo.h)
     struct signer *signer;         // signatures of D, made on line (resolver/signer.h)
     const struct cookies *cookies; // secrets of DNS cookies (resolver/cookies.h)
-    const char *nsid;
+    const char *nsid;              // at most EDNS_NSID_MAX octets
+    uint32_t idle_ms;              // TCP and TLS: what a client that asks is told (RFC 7828); 0: nothing
 };
 
 struct answer_info { // for the counters, the query log and the server

@@ -128,9 +128,11 @@ static bool hop_stamp(struct answer *a, const struct hop *h, uint8_t *out_region
         return route_pick(a->t, h->registry, c->health, c->health_map, &c->source, out_region, out_stamp);
     *out_region = h->region;
     *out_stamp = catalogue_stamp(h->registry, h->region);
-    if (a->q->edns && !route_is_up(a->t, c->health, c->health_map, h->region, *out_stamp))
-        snprintf(a->ede, sizeof a->ede, "region %s is down; a regional name never means another region",
+    if (a->q->edns && !route_is_up(a->t, c->health, c->health_map, h->region, *out_stamp)) {
+        snprintf(a->ede_text, sizeof a->ede_text, "region %s is down; a regional name never means another region",
                  a->t->regions[h->region].name);
+        answer_ede(a, EDE_OTHER, a->ede_text);
+    }
     return true;
 }
 
@@ -230,8 +232,10 @@ void answer_name(struct answer *a)
 {
     struct hostname h;
     enum name_kind kind = hostname_parse_wire(a->q->name, a->q->name_n, a->t->domain, &h);
-    if (kind == NAME_FOREIGN || view_choose(a->t, a->c->listener, &a->c->source, &a->view)) {
+    bool foreign = kind == NAME_FOREIGN;
+    if (foreign || view_choose(a->t, a->c->listener, &a->c->source, &a->view)) {
         a->rcode = DNS_REFUSED;
+        answer_ede(a, foreign ? EDE_NOT_AUTHORITATIVE : EDE_PROHIBITED, NULL);
         return;
     }
     a->authoritative = true;

@@ -7,6 +7,7 @@
 
 #include "config/catalogue.h"
 #include "resolver/answer.h"
+#include "resolver/edns.h"
 #include "resolver/wire.h"
 
 enum answer_zone { ZONE_MAIN, ZONE_FRONTEND }; // D, and fe.D
@@ -20,10 +21,32 @@ struct answer {
     int rcode;
     bool authoritative;
     uint16_t n_answer, n_authority, n_additional;
-    char ede[160];     // text of Extended DNS Error 0; "" none
+    bool cookie_valid;         // the client has shown that it is where it says
+    struct edns_response edns; // of the OPT: who routes sets edns.ecs_scope, who refuses answer_ede
+    char ede_text[160];        // room for a text that is made for this answer
     uint16_t owner_at; // where the owner of the next record stands: the question's name, then the last CNAME's target
     uint16_t apex_at;  // where D stands in the question, octet for octet; 0: it was asked in another case
 };
+
+// Says why, to a client that has EDNS. `text` may be NULL and must last: a literal, or a->ede_text.
+static inline void answer_ede(struct answer *a, enum edns_ede code, const char *text)
+{
+    a->edns.ede = code;
+    a->edns.ede_text = text;
+}
+
+// May an answer be much larger than its query? Over UDP only to who has shown by a cookie where it is; else
+// answer_truncate, and return.
+static inline bool answer_large_ok(const struct answer *a)
+{
+    return a->c->transport != ANSWER_UDP || a->cookie_valid;
+}
+
+// The answer becomes an empty one with TC. Over UDP only.
+static inline void answer_truncate(struct answer *a)
+{
+    a->w.full = true;
+}
 
 // answer_name.c: fills the answer and authority sections for the question.
 void answer_name(struct answer *a);

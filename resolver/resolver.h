@@ -15,6 +15,7 @@
 #include "base/addr.h"
 #include "base/diag.h"
 #include "base/snapshot.h"
+#include "config/node_dns.h"
 #include "config/topology.h"
 
 #include <stddef.h>
@@ -24,8 +25,9 @@ struct resolver;
 struct resolver_sockets;
 
 struct resolver_options {
-    struct snapshot *topology; // struct topology
-    struct snapshot *health;   // struct health_verdicts (resolver/health.h)
+    struct snapshot *topology;       // struct topology
+    struct snapshot *health;         // struct health_verdicts (resolver/health.h)
+    const struct node_dns *settings; // the node's `dns:` section, which must outlive the resolver; NULL: all defaults
 };
 
 struct resolver_stats {                         // sums over the workers since start

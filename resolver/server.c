@@ -280,6 +280,8 @@ static int worker_init(struct worker *w, const struct resolver_options *o, struc
 {
     w->topology_cell = o->topology;
     w->health_cell = o->health;
+    w->context.nsid = o->settings ? o->settings->nsid : NULL;
+    w->context.idle_ms = TCP_IDLE_MS;
     w->bound = bound;
     w->n_bound = n;
     w->epoll = epoll_create1(EPOLL_CLOEXEC);

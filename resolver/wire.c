@@ -7,12 +7,6 @@
 
 #include <string.h>
 
-#define EDNS_NSID 3
-#define EDNS_CLIENT_SUBNET 8
-#define EDNS_COOKIE 10
-#define EDNS_TCP_KEEPALIVE 11
-#define EDNS_EDE 15
-
 static uint16_t get_u16(const uint8_t *p)
 {
     return (uint16_t)(p[0] << 8 | p[1]);
@@ -403,21 +397,4 @@ void dns_write_rdata_end(struct dns_writer *w, size_t begin)
 {
     if (!w->full)
         put_u16(w->p + begin - 2, (uint16_t)(w->n - begin));
-}
-
-void dns_write_opt(struct dns_writer *w, const struct dns_query *q, int rcode, const char *ede)
-{
-    dns_write_bytes(w, "", 1);
-    dns_write_u16(w, DNS_OPT);
-    dns_write_u16(w, DNS_UDP_CEILING);
-    dns_write_u32(w, (uint32_t)(rcode >> 4) << 24 | (q->dnssec_ok ? 0x8000 : 0));
-    size_t begin = dns_write_rdata_begin(w);
-    if (ede) {
-        size_t n = strlen(ede);
-        dns_write_u16(w, EDNS_EDE);
-        dns_write_u16(w, (uint16_t)(n + 2));
-        dns_write_u16(w, 0);
-        dns_write_bytes(w, ede, n);
-    }
-    dns_write_rdata_end(w, begin);
 }

@@ -54,6 +54,9 @@ enum dns_rcode {
 #define DNS_UDP_CEILING 1232 // ours: fits every path without fragments
 #define DNS_OPT_BYTES 11     // an OPT record without options
 
+// Codes of EDNS options.
+enum edns_option { EDNS_NSID = 3, EDNS_CLIENT_SUBNET = 8, EDNS_COOKIE = 10, EDNS_TCP_KEEPALIVE = 11, EDNS_EDE = 15 };
+
 struct dns_query { // borrows the packet
     uint16_t id;
     uint8_t opcode;
@@ -121,7 +124,6 @@ void dns_write_rr_head_at(struct dns_writer *w, uint16_t owner_at, enum dns_type
 uint8_t *dns_write_rr_at(struct dns_writer *w, uint16_t owner_at, enum dns_type type, uint32_t ttl, size_t n);
 size_t dns_write_rdata_begin(struct dns_writer *w); // the length comes with _end
 void dns_write_rdata_end(struct dns_writer *w, size_t begin);
-// OPT (RFC 6891 section 6.1) for a response to q; with `ede` also Extended DNS Error 0 with that text (RFC 8914).
-void dns_write_opt(struct dns_writer *w, const struct dns_query *q, int rcode, const char *ede);
+// The OPT record of a response: resolver/edns.h.
 
 #endif

@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+// The OPT record of a response (RFC 6891 section 6.1) and its options. A part of the answer builder; see answer_priv.h.
+// Any thread; allocates nothing.
+//
+//   struct edns_response o = {.rcode = rcode, .ede = EDE_NONE};
+//   size_t keep = edns_response_least(&o, &q);      // room to keep free while the sections are written
+//   edns_write(&w, &q, &o);                         // needs that much; courtesies go in as far as there is room
+#ifndef MERIDIAN_RESOLVER_EDNS_H
+#define MERIDIAN_RESOLVER_EDNS_H
+
+#include "resolver/wire.h"
+
+#define EDNS_COOKIE_BYTES 24 // 8 of the client's, 16 of the server's (RFC 9018 section 4)
+#define EDNS_NSID_MAX 64
+
+enum edns_ede { // RFC 8914 section 4
+    EDE_NONE = -1,
+    EDE_OTHER = 0,
+    EDE_NOT_READY = 14,
+    EDE_PROHIBITED = 18,
+    EDE_NOT_AUTHORITATIVE = 20,
+    EDE_NOT_SUPPORTED = 21
+};
+
+struct edns_response {
+    int rcode;             // extended
+    enum edns_ede ede;     // and why
+    const char *ede_text;  // more about it, or NULL; the first to go when room is short
+    const char *nsid;      // RFC 5001, if asked for; the second to go; NULL: none
+    const uint8_t *cookie; // EDNS_COOKIE_BYTES, or NULL
+    bool keepalive;        // RFC 7828
+    uint16_t keepalive_100ms;
+    uint8_t
+        ecs_scope; // SCOPE PREFIX-LENGTH (RFC 7871 section 7.2.1) in bits of the query's family, if the query has one
+};
+
+// What the record takes at least: without NSID and extended error.
+size_t edns_response_least(const struct edns_response *o, const struct dns_query *q);
+void edns_write(struct dns_writer *w, const struct dns_query *q, const struct edns_response *o);
+
+#endif
