@@ -38,6 +38,11 @@ struct zone { // frozen
 
 // SOA, NS and the stamps' addresses: the same content as answers without DNSSEC have. ERR_NOMEM.
 int zone_frontend_new(const struct topology *t, uint32_t serial, struct zone **out);
+// From records in any order, which are copied; the same one twice counts once. Exactly one SOA, at the apex, with that
+// serial; owners at or below the apex; ERR_INVAL if not. ERR_NOMEM.
+int zone_new(const uint8_t *apex, size_t apex_n, uint32_t serial, bool is_signed, const struct zone_rr *rrs, size_t n,
+             struct zone **out);
+const struct zone_rr *zone_soa(const struct zone *z);
 
 // Records of an owner and type, side by side. Returns how many; 0: none. Owner in lower case.
 size_t zone_rrset(const struct zone *z, const uint8_t *owner, size_t n, uint16_t type, const struct zone_rr **out);
@@ -45,5 +50,7 @@ size_t zone_rrset(const struct zone *z, const uint8_t *owner, size_t n, uint16_t
 const struct zone_rr *zone_at_or_before(const struct zone *z, const uint8_t *name, size_t n);
 // Canonical order of two names in wire form (RFC 4034 section 6.1): less, equal or greater than 0.
 int zone_name_compare(const uint8_t *a, size_t a_n, const uint8_t *b, size_t b_n);
+// The order of records in a zone: owner, type, RDATA.
+int zone_rr_compare(const struct zone_rr *a, const struct zone_rr *b);
 
 #endif

@@ -1,0 +1,323 @@
+// SPDX-License-Identifier: Apache-2.0
+// fe.D as a frozen zone in canonical order; see zone.h. Built by the keeper's thread, read by any.
+#include "resolver/zone.h"
+
+#include "base/err.h"
+#include "base/mem.h"
+#include "config/catalogue.h"
+#include "resolver/wire.h"
+
+#include <string.h>
+
+#define LABELS_MAX 128 // of one octet each, in a name of 255
+#define SOA_TIMERS_BYTES 20
+
+static uint8_t lower(uint8_t c)
+{
+    return (uint8_t)(c | ((uint8_t)(c - 'A') < 26) << 5);
+}
+
+static size_t label_starts(const uint8_t *name, size_t n, uint8_t out[LABELS_MAX])
+{
+    size_t k = 0;
+    for (size_t at = 0; at < n && name[at] && k < LABELS_MAX; at += 1u + name[at])
+        out[k++] = (uint8_t)at;
+    return k;
+}
+
+static int label_compare(const uint8_t *a, const uint8_t *b)
+{
+    size_t least = a[0] < b[0] ? a[0] : b[0];
+    for (size_t i = 1; i <= least; i++) {
+        int d = lower(a[i]) - lower(b[i]);
+        if (d)
+            return d;
+    }
+    return a[0] - b[0];
+}
+
+int zone_name_compare(const uint8_t *a, size_t a_n, const uint8_t *b, size_t b_n)
+{
+    uint8_t at_a[LABELS_MAX], at_b[LABELS_MAX];
+    size_t i = label_starts(a, a_n, at_a), k = label_starts(b, b_n, at_b);
+    while (i && k) {
+        int d = label_compare(a + at_a[--i], b + at_b[--k]);
+        if (d)
+            return d;
+    }
+    return (i > 0) - (k > 0);
+}
+
+// RFC 4034 section 6.3.
+static int rdata_compare(const struct zone_rr *a, const struct zone_rr *b)
+{
+    size_t least = a->rdata_n < b->rdata_n ? a->rdata_n : b->rdata_n;
+    int d = least ? memcmp(a->rdata, b->rdata, least) : 0;
+    return d ? d : a->rdata_n - b->rdata_n;
+}
+
+static int key_compare(const struct zone_rr *a, const uint8_t *owner, size_t n, uint16_t type)
+{
+    int d = zone_name_compare(a->owner, a->owner_n, owner, n);
+    return d ? d : a->type - type;
+}
+
+int zone_rr_compare(const struct zone_rr *a, const struct zone_rr *b)
+{
+    int d = key_compare(a, b->owner, b->owner_n, b->type);
+    return d ? d : rdata_compare(a, b);
+}
+
+static int rr_order(const void *a, const void *b)
+{
+    return zone_rr_compare(a, b);
+}
+
+// How many records stand before the first that is not less than (owner, type).
+static size_t lower_bound(const struct zone *z, const uint8_t *owner, size_t n, uint16_t type)
+{
+    size_t low = 0, left = z->n_rrs;
+    while (left) {
+        size_t half = left / 2;
+        if (key_compare(&z->rrs[low + half], owner, n, type) < 0) {
+            low += half + 1;
+            left -= half + 1;
+        } else {
+            left = half;
+        }
+    }
+    return low;
+}
+
+size_t zone_rrset(const struct zone *z, const uint8_t *owner, size_t n, uint16_t type, const struct zone_rr **out)
+{
+    size_t at = lower_bound(z, owner, n, type), end = at;
+    while (end < z->n_rrs && !key_compare(&z->rrs[end], owner, n, type))
+        end++;
+    if (end > at)
+        *out = &z->rrs[at];
+    return end - at;
+}
+
+const struct zone_rr *zone_at_or_before(const struct zone *z, const uint8_t *name, size_t n)
+{
+    size_t at = lower_bound(z, name, n, 0);
+    if (at < z->n_rrs && !zone_name_compare(z->rrs[at].owner, z->rrs[at].owner_n, name, n))
+        return &z->rrs[at];
+    if (at == 0)
+        return NULL; // before the apex: not a name of this zone
+    const struct zone_rr *last = &z->rrs[at - 1];
+    return &z->rrs[lower_bound(z, last->owner, last->owner_n, 0)];
+}
+
+const struct zone_rr *zone_soa(const struct zone *z)
+{
+    const struct zone_rr *soa = NULL;
+    zone_rrset(z, z->apex, z->apex_n, DNS_SOA, &soa);
+    return soa;
+}
+
+// ---- building ----
+
+static void zone_free(void *self)
+{
+    struct zone *z = self;
+    arena_done(&z->arena);
+    free(z);
+}
+
+static bool at_or_below(const uint8_t *owner, size_t n, const uint8_t *apex, size_t apex_n)
+{
+    size_t at = 0;
+    while (at < n && n - at > apex_n)
+        at += 1u + owner[at];
+    return n - at == apex_n && !memcmp(owner + at, apex, apex_n);
+}
+
+static bool soa_ok(const struct zone *z)
+{
+    const struct zone_rr *soa;
+    if (zone_rrset(z, z->apex, z->apex_n, DNS_SOA, &soa) != 1 || soa->rdata_n < SOA_TIMERS_BYTES + 2)
+        return false;
+    const uint8_t *p = soa->rdata + soa->rdata_n - SOA_TIMERS_BYTES;
+    return ((uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3]) == z->serial;
+}
+
+// `before`: the record before it, whose owner is shared when it is the same; or NULL.
+static bool rr_copy(struct zone *z, const struct zone_rr *from, const struct zone_rr *before, struct zone_rr *to)
+{
+    bool same = before && before->owner_n == from->owner_n && !memcmp(before->owner, from->owner, from->owner_n);
+    struct zone_rr rr = *from;
+    rr.owner = same ? before->owner : arena_copy(&z->arena, from->owner, from->owner_n);
+    rr.rdata = from->rdata_n ? arena_copy(&z->arena, from->rdata, from->rdata_n) : (const uint8_t *)"";
+    *to = rr;
+    return rr.owner && rr.rdata;
+}
+
+static int fill(struct zone *z, const uint8_t *apex, const struct zone_rr *rrs, size_t n)
+{
+    struct zone_rr *all = arena_array(&z->arena, n ? n : 1, sizeof *all);
+    size_t kept = 0;
+    z->apex = arena_copy(&z->arena, apex, z->apex_n);
+    if (!all || !z->apex)
+        return ERR_NOMEM;
+    memcpy(all, rrs, n * sizeof *all);
+    qsort(all, n, sizeof *all, rr_order);
+    for (size_t i = 0; i < n; i++) {
+        struct zone_rr rr = all[i];
+        if (!at_or_below(rr.owner, rr.owner_n, apex, z->apex_n) || (rr.type == DNS_SOA && rr.owner_n != z->apex_n))
+            return ERR_INVAL;
+        if (kept && !zone_rr_compare(&all[kept - 1], &rr))
+            continue;
+        if (!rr_copy(z, &rr, kept ? &all[kept - 1] : NULL, &all[kept]))
+            return ERR_NOMEM;
+        kept++;
+    }
+    z->rrs = all;
+    z->n_rrs = kept;
+    return soa_ok(z) ? 0 : ERR_INVAL;
+}
+
+int zone_new(const uint8_t *apex, size_t apex_n, uint32_t serial, bool is_signed, const struct zone_rr *rrs, size_t n,
+             struct zone **out)
+{
+    struct zone *z = mem_zalloc(sizeof *z);
+    if (!z)
+        return ERR_NOMEM;
+    snapshot_head_init(&z->head, zone_free);
+    arena_init(&z->arena, 0);
+    z->apex_n = apex_n;
+    z->serial = serial;
+    z->is_signed = is_signed;
+    int rc = fill(z, apex, rrs, n);
+    if (rc)
+        snapshot_unref(z);
+    else
+        *out = z;
+    return rc;
+}
+
+// ---- fe.D of a topology ----
+
+struct gather { // records on their way into a zone
+    const struct topology *t;
+    struct arena arena;
+    struct zone_rr *rrs;
+    size_t n, cap;
+    const uint8_t *apex;
+    size_t apex_n;
+    bool nomem;
+};
+
+static void gather_add(struct gather *g, const uint8_t *owner, size_t owner_n, uint16_t type, uint32_t ttl,
+                       const void *rdata, size_t n)
+{
+    const uint8_t *copy = arena_copy(&g->arena, rdata, n);
+    if (!copy || !owner || g->n == g->cap) {
+        g->nomem = true;
+        return;
+    }
+    g->rrs[g->n++] = (struct zone_rr){owner, copy, (uint16_t)owner_n, (uint16_t)n, type, ttl};
+}
+
+// labels + D, in the arena. Returns NULL when memory ended.
+static const uint8_t *gather_name(struct gather *g, struct catalogue_labels labels, size_t *out_n)
+{
+    const struct catalogue *c = g->t->catalogue;
+    uint8_t *name = arena_alloc(&g->arena, labels.n + c->apex_n);
+    if (!name) {
+        g->nomem = true;
+        return NULL;
+    }
+    memcpy(name, labels.p, labels.n);
+    memcpy(name + labels.n, c->apex, c->apex_n);
+    *out_n = labels.n + c->apex_n;
+    return name;
+}
+
+static const uint8_t *server_name(struct gather *g, size_t i, size_t *out_n)
+{
+    const struct name_server *ns = &g->t->name_servers[i];
+    return gather_name(g, g->t->catalogue->regions[ns->region].frontends[ns->stamp], out_n);
+}
+
+static void gather_soa(struct gather *g, uint32_t serial)
+{
+    const struct topology *t = g->t;
+    uint8_t rdata[2 * DNS_NAME_MAX + SOA_TIMERS_BYTES], mailbox[DNS_NAME_MAX];
+    size_t n = 0, mailbox_n = dns_name_from_mailbox(t->hostmaster, mailbox);
+    const uint8_t *mname = server_name(g, 0, &n);
+    if (!mname)
+        return;
+    struct dns_writer w;
+    dns_writer_init(&w, rdata, sizeof rdata);
+    dns_write_bytes(&w, mname, n);
+    if (mailbox_n)
+        dns_write_bytes(&w, mailbox, mailbox_n);
+    else
+        dns_write_bytes(&w, g->apex, g->apex_n); // as in answers
+    dns_write_u32(&w, serial);
+    dns_write_u32(&w, SOA_REFRESH_S);
+    dns_write_u32(&w, SOA_RETRY_S);
+    dns_write_u32(&w, SOA_EXPIRE_S);
+    dns_write_u32(&w, t->ttl.negative);
+    gather_add(g, g->apex, g->apex_n, DNS_SOA, t->ttl.soa, rdata, w.n);
+}
+
+static void gather_addresses(struct gather *g, const uint8_t *owner, size_t n, const struct ip *ips, size_t n_ips)
+{
+    for (size_t i = 0; i < n_ips; i++) {
+        size_t bytes = ip_is_v4(&ips[i]) ? 4 : 16;
+        gather_add(g, owner, n, bytes == 4 ? DNS_A : DNS_AAAA, g->t->ttl.frontend, ips[i].b + 16 - bytes, bytes);
+    }
+}
+
+static void gather_stamps(struct gather *g, const struct region *r)
+{
+    for (size_t i = 0; i < r->n_stamps; i++) {
+        const struct stamp *s = &r->stamps[i];
+        size_t n = 0;
+        const uint8_t *owner = gather_name(g, g->t->catalogue->regions[r->index].frontends[i], &n);
+        gather_addresses(g, owner, n, s->ipv4, s->n_ipv4);
+        gather_addresses(g, owner, n, s->ipv6, s->n_ipv6);
+    }
+}
+
+static void gather_all(struct gather *g, uint32_t serial)
+{
+    static const uint8_t fe[] = {2, 'f', 'e'};
+    const struct topology *t = g->t;
+    g->apex = gather_name(g, (struct catalogue_labels){fe, sizeof fe}, &g->apex_n);
+    if (!g->apex)
+        return;
+    gather_soa(g, serial);
+    for (size_t i = 0; i < t->n_name_servers; i++) {
+        size_t n = 0;
+        const uint8_t *name = server_name(g, i, &n);
+        if (name)
+            gather_add(g, g->apex, g->apex_n, DNS_NS, t->ttl.ns, name, n);
+    }
+    for (size_t i = 0; i < t->n_regions; i++)
+        gather_stamps(g, &t->regions[i]);
+}
+
+static size_t count_records(const struct topology *t)
+{
+    size_t n = 1 + t->n_name_servers;
+    for (size_t i = 0; i < t->n_regions; i++)
+        for (size_t k = 0; k < t->regions[i].n_stamps; k++)
+            n += t->regions[i].stamps[k].n_ipv4 + t->regions[i].stamps[k].n_ipv6;
+    return n;
+}
+
+int zone_frontend_new(const struct topology *t, uint32_t serial, struct zone **out)
+{
+    struct gather g = {.t = t, .cap = count_records(t)};
+    arena_init(&g.arena, 0);
+    g.rrs = arena_array(&g.arena, g.cap, sizeof *g.rrs);
+    if (g.rrs)
+        gather_all(&g, serial);
+    int rc = !g.rrs || g.nomem ? ERR_NOMEM : zone_new(g.apex, g.apex_n, serial, false, g.rrs, g.n, out);
+    arena_done(&g.arena);
+    return rc;
+}
