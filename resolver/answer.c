@@ -75,7 +75,8 @@ size_t answer_packet(const struct answer_context *c, const uint8_t *query, size_
 {
     struct dns_query q;
     int rcode = dns_query_parse(query, n, &q);
-    *info = (struct answer_info){.rcode = rcode};
+    *info = (struct answer_info){
+        .rcode = rcode, .type = q.has_question ? q.type : 0, .kind = NAME_INVALID, .region = REGION_NONE};
     if (rcode == DNS_DROP)
         return 0;
     size_t max = c->transport == ANSWER_UDP ? q.udp_bytes : ANSWER_TCP_MAX;
@@ -86,6 +87,7 @@ size_t answer_packet(const struct answer_context *c, const uint8_t *query, size_
     a.t = c->topology;
     a.q = &q;
     a.view = NULL;
+    a.info = info;
     a.authoritative = false;
     a.n_answer = a.n_authority = a.n_additional = 0;
     a.cookie_valid = false;
@@ -110,5 +112,6 @@ size_t answer_packet(const struct answer_context *c, const uint8_t *query, size_
     dns_write_counts(&a.w, a.n_answer, a.n_authority, a.n_additional);
     info->rcode = a.rcode;
     info->cookie_valid = a.cookie_valid;
+    info->view = a.view;
     return a.w.n;
 }

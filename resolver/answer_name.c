@@ -142,6 +142,15 @@ static bool chain_ends_at_cname(const struct answer *a)
     return a->q->type == DNS_CNAME || a->q->type == DNS_ANY;
 }
 
+// How the chosen region was come by: route_decide's words, for the counters.
+static enum route_mode mode_of(const struct answer *a, const struct catalogue_registry *r, uint8_t region,
+                               uint8_t stamp)
+{
+    if (!(r->open >> region & 1))
+        return ROUTE_LAST;
+    return route_is_up(a->t, a->c->health, a->c->health_map, region, stamp) ? ROUTE_HEALTHY : ROUTE_FAIL_OPEN;
+}
+
 // From the owner at hand to the stamp's frontend.
 static void answer_to_frontend(struct answer *a, const struct hop *h, enum name_kind owner_kind)
 {
@@ -151,6 +160,9 @@ static void answer_to_frontend(struct answer *a, const struct hop *h, enum name_
         a->n_answer = 0;
         return;
     }
+    a->info->region = region;
+    if (h->kind == NAME_GLOBAL)
+        a->info->mode = (uint8_t)mode_of(a, h->registry, region, stamp);
     answer_add_cname(a, NULL, a->t->catalogue->regions[region].frontends[stamp], ttl_of(a->t, owner_kind));
     if (!chain_ends_at_cname(a))
         answer_frontend(a, &a->t->regions[region].stamps[stamp]);
@@ -233,6 +245,7 @@ void answer_name(struct answer *a)
     struct hostname h;
     enum name_kind kind = hostname_parse_wire(a->q->name, a->q->name_n, a->t->domain, &h);
     bool foreign = kind == NAME_FOREIGN;
+    a->info->kind = (uint8_t)kind;
     if (foreign || view_choose(a->t, a->c->listener, &a->c->source, &a->view)) {
         a->rcode = DNS_REFUSED;
         answer_ede(a, foreign ? EDE_NOT_AUTHORITATIVE : EDE_PROHIBITED, NULL);

@@ -16,7 +16,8 @@ struct answer {
     const struct answer_context *c;
     const struct topology *t;
     const struct dns_query *q;
-    const struct view *view; // NULL: public
+    const struct view *view;  // NULL: public
+    struct answer_info *info; // what is known of it, for counters and logs
     struct dns_writer w;
     int rcode;
     bool authoritative;

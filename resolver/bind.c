@@ -12,7 +12,6 @@
 #include <unistd.h>
 
 #define PORT_TRIES 16
-#define WORKERS_MAX 256
 
 static bool is_wildcard(const struct ip *ip)
 {

@@ -13,6 +13,7 @@
 #define MERIDIAN_RESOLVER_RESOLVER_H
 
 #include "base/addr.h"
+#include "base/bytes.h"
 #include "base/diag.h"
 #include "base/snapshot.h"
 #include "config/node_dns.h"
@@ -44,5 +45,6 @@ int resolver_start(const struct resolver_options *o, struct resolver_sockets *s 
                    struct resolver **out);
 void resolver_stop(struct resolver *r);
 void resolver_stats_get(const struct resolver *r, struct resolver_stats *out);
+void resolver_metrics_write(const struct resolver *r, struct buf *out); // all of the room's metrics (base/exposition.h)
 
 #endif

@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "base/err.h"
+#include "base/exposition.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "config/catalogue.h"
@@ -40,6 +41,7 @@ struct resolver {
     struct resolver_sockets *sockets;
     struct worker *workers;
     unsigned n_workers;
+    struct metrics_names *names;
 };
 
 static _Atomic uint64_t *rcode_counter(struct counters *n, int rcode)
@@ -69,6 +71,7 @@ void worker_count(struct worker *w, const struct answer_info *info)
     counter_add(rcode_counter(&w->n, info->rcode), 1);
     if (info->truncated)
         counter_add(&w->n.truncated, 1);
+    metrics_count(w->metrics, &w->context, info);
 }
 
 // The address a datagram came to: on a wildcard socket it is in the control data. The control data is then sent back as
@@ -176,10 +179,14 @@ static void serve_udp(struct worker *w, const struct bound *b)
         int got = recvmmsg(b->udp, x->in, BATCH, MSG_DONTWAIT, NULL);
         size_t n = 0;
         used = got > 0 ? (size_t)got : 0;
+        bool timed = used && metrics_due(w->metrics);
+        int64_t began_us = timed ? clock_mono_us() : 0;
         fetch_ahead(w, got);
         for (int i = 0; i < got; i++)
             n += answer_datagram(w, b, (size_t)i, n);
         send_batch(b->udp, x, n);
+        if (timed)
+            metrics_batch(w->metrics, (unsigned)got, clock_mono_us() - began_us);
         if (got < BATCH)
             return;
     }
@@ -227,6 +234,8 @@ static void take_snapshots(struct worker *w)
     w->context.health = snapshot_reader_get(&w->health, w->health_cell);
     if (!w->context.topology || (topology == w->topology.generation && health == w->health.generation))
         return;
+    if (topology != w->topology.generation)
+        metrics_topology(w->metrics, w->names, w->context.topology);
     health_map_fill(&w->health_map, w->context.health, w->context.topology);
     w->context.health_map = &w->health_map;
 }
@@ -288,9 +297,10 @@ static int worker_init(struct worker *w, const struct resolver_options *o, struc
     w->stop = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     w->sources = mem_zalloc_array(2 * n + 1, sizeof *w->sources);
     w->batch = mem_zalloc(sizeof *w->batch);
+    w->metrics = mem_zalloc(sizeof *w->metrics);
     if (w->epoll < 0 || w->stop < 0)
         return err_from_errno(errno);
-    if (!w->sources || !w->batch)
+    if (!w->sources || !w->batch || !w->metrics)
         return ERR_NOMEM;
     int rc = watch_source(w, &w->sources[2 * n], w->stop, SOURCE_STOP, NULL);
     for (size_t i = 0; i < n && !rc; i++) {
@@ -318,14 +328,21 @@ static void worker_done(struct worker *w)
         close(w->stop);
     free(w->sources);
     free(w->batch);
+    free(w->metrics);
 }
 
 int resolver_start(const struct resolver_options *o, struct resolver_sockets *s, struct resolver **out)
 {
     struct resolver *r = mem_zalloc(sizeof *r);
-    if (r)
+    if (r) {
         r->workers = mem_zalloc_array(s->n_workers, sizeof *r->workers);
-    if (!r || !r->workers) {
+        r->names = metrics_names_new();
+    }
+    if (!r || !r->workers || !r->names) {
+        if (r) {
+            metrics_names_free(r->names);
+            free(r->workers);
+        }
         free(r);
         resolver_sockets_free(s); // taken over, also when it fails
         return ERR_NOMEM;
@@ -333,6 +350,7 @@ int resolver_start(const struct resolver_options *o, struct resolver_sockets *s,
     r->sockets = s;
     for (unsigned i = 0; i < s->n_workers; i++) {
         r->workers[i].epoll = r->workers[i].stop = -1;
+        r->workers[i].names = r->names;
         r->n_workers++;
         int rc = worker_init(&r->workers[i], o, s->bound + i * s->n_endpoints, s->n_endpoints);
         if (rc) {
@@ -351,6 +369,7 @@ void resolver_stop(struct resolver *r)
     for (unsigned i = 0; i < r->n_workers; i++)
         worker_done(&r->workers[i]);
     resolver_sockets_free(r->sockets);
+    metrics_names_free(r->names);
     free(r->workers);
     free(r);
 }
@@ -376,4 +395,25 @@ void resolver_stats_get(const struct resolver *r, struct resolver_stats *out)
 #undef SUM
     }
     *out = s;
+}
+
+// What is counted by the server rather than by the answer: one row, one metric.
+static const struct {
+    size_t offset; // in struct resolver_stats
+    const char *name, *type, *help;
+} stats_rows[] = {
+    {offsetof(struct resolver_stats, tcp_open), "meridian_dns_tcp_connections", "gauge", "TCP connections now open."},
+};
+
+void resolver_metrics_write(const struct resolver *r, struct buf *out)
+{
+    const struct metrics *list[WORKERS_MAX];
+    struct resolver_stats s;
+    for (unsigned i = 0; i < r->n_workers; i++)
+        list[i] = r->workers[i].metrics;
+    metrics_write(r->names, list, r->n_workers, out);
+    resolver_stats_get(r, &s);
+    for (size_t i = 0; i < ARRAY_LEN(stats_rows); i++)
+        exposition_single(out, stats_rows[i].name, stats_rows[i].type, stats_rows[i].help,
+                          (double)*(const uint64_t *)((const char *)&s + stats_rows[i].offset));
 }

@@ -7,10 +7,12 @@
 
 #include "base/snapshot.h"
 #include "resolver/answer.h"
+#include "resolver/metrics.h"
 #include "resolver/resolver.h"
 
 #include <stdatomic.h>
 
+#define WORKERS_MAX 256
 #define TCP_IN_BYTES 4096 // longest query taken over TCP
 #define TCP_OUT_BYTES (2 * (ANSWER_TCP_MAX + 2))
 #define TCP_CONNS_MAX 256 // per worker; then the one idle longest goes
@@ -75,6 +77,8 @@ struct worker {
     size_t n_conns;
     int64_t accept_again_ms; // monotonic; 0: listeners are watched
     struct counters n;
+    struct metrics_names *names; // shared by all workers
+    struct metrics *metrics;
 };
 
 static inline void counter_add(_Atomic uint64_t *c, uint64_t d)
