@@ -123,12 +123,12 @@ static bool answer_private(struct answer *a, const struct hop *h)
 // Region and stamp that a name leads to. False: nowhere.
 static bool hop_stamp(struct answer *a, const struct hop *h, uint8_t *out_region, uint8_t *out_stamp)
 {
-    const struct answer_context *c = a->c;
+    const struct route_context c = {a->t, a->c->health, a->c->health_map};
     if (h->kind == NAME_GLOBAL)
-        return route_pick(a->t, h->registry, c->health, c->health_map, &c->source, out_region, out_stamp);
+        return route_pick(&c, h->registry, &a->c->source, out_region, out_stamp);
     *out_region = h->region;
     *out_stamp = catalogue_stamp(h->registry, h->region);
-    if (a->q->edns && !route_is_up(a->t, c->health, c->health_map, h->region, *out_stamp)) {
+    if (a->q->edns && !route_is_up(&c, h->region, *out_stamp)) {
         snprintf(a->ede_text, sizeof a->ede_text, "region %s is down; a regional name never means another region",
                  a->t->regions[h->region].name);
         answer_ede(a, EDE_OTHER, a->ede_text);

@@ -138,10 +138,12 @@ void *dns_explain_json(const struct topology *t, const struct health_verdicts *v
         return json_pack("{s:s, s:s, s:s}", "name", name, "client", ip_format(client, ip), "error",
                          "not a DNS name: labels have 1 to 63 octets, the whole at most 255");
     enum name_kind kind = hostname_public_of(h.kind);
-    const struct registry *reg = kind == NAME_GLOBAL ? topology_by_label(t, h.label) : NULL;
+    const struct catalogue_registry *reg =
+        kind == NAME_GLOBAL ? catalogue_find(t->catalogue, h.label, strlen(h.label)) : NULL;
+    struct route_context rc = {.topology = t, .health = v};
     struct route r;
     if (reg)
-        route_decide(t, reg, v, client, &r);
+        route_decide(&rc, reg, client, &r);
     return json_pack("{s:s, s:s, s:o, s:s, s:o, s:o, s:o}", "name", name, "client", ip_format(client, ip), "parsed",
                      name_json(&h), "view",
                      refused ? "refused"

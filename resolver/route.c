@@ -4,29 +4,32 @@
 
 #include "base/mem.h"
 
-static struct route_step step_of(const struct topology *t, const struct registry *r, const struct health_verdicts *v,
-                                 uint8_t region)
+struct deciding { // one decision under way
+    const struct route_context *c;
+    const struct catalogue_registry *r;
+    region_set on; // regions where global routing is on, drained or not
+    region_set seen;
+};
+
+static struct route_step step_of(const struct deciding *d, uint8_t region)
 {
-    struct route_step s = {.region = region};
-    const struct replica *rep = registry_replica(r, region);
-    if (!rep) {
-        s.state = ROUTE_NO_REPLICA;
+    struct route_step s = {.region = region, .state = ROUTE_NO_REPLICA};
+    region_set bit = (region_set)1 << region;
+    if (!(d->r->replicas & bit))
         return s;
-    }
-    s.stamp = rep->stamp;
-    s.up = health_is_up(v, t, region, rep->stamp);
-    s.state = !rep->global_routing ? ROUTE_OFF : rep->drained ? ROUTE_DRAINED : !s.up ? ROUTE_UNHEALTHY : ROUTE_OPEN;
+    s.stamp = catalogue_stamp(d->r, region);
+    s.up = route_is_up(d->c, region, s.stamp);
+    s.state = !(d->on & bit) ? ROUTE_OFF : !(d->r->open & bit) ? ROUTE_DRAINED : s.up ? ROUTE_OPEN : ROUTE_UNHEALTHY;
     return s;
 }
 
-static void add_step(const struct topology *t, const struct registry *r, const struct health_verdicts *v,
-                     uint8_t region, bool by_override, region_set *seen, struct route *out)
+static void add_step(struct deciding *d, uint8_t region, bool by_override, struct route *out)
 {
     region_set bit = (region_set)1 << region;
-    if (*seen & bit)
+    if (d->seen & bit)
         return;
-    *seen |= bit;
-    struct route_step s = step_of(t, r, v, region);
+    d->seen |= bit;
+    struct route_step s = step_of(d, region);
     s.by_override = by_override;
     out->steps[out->n_steps++] = s;
 }
@@ -64,46 +67,48 @@ static void choose(struct route *r)
     r->mode = ROUTE_NOWHERE;
 }
 
-void route_decide(const struct topology *t, const struct registry *r, const struct health_verdicts *v,
-                  const struct ip *client, struct route *out)
+void route_decide(const struct route_context *c, const struct catalogue_registry *r, const struct ip *client,
+                  struct route *out)
 {
-    region_set seen = 0;
+    const struct topology *t = c->topology;
+    struct deciding d = {c, r, catalogue_on(t->catalogue, r), 0};
     out->n_steps = 0;
     out->chosen = 0;
     out->fail_open = false;
     out->override_ = catalogue_override(t->catalogue, client);
     if (out->override_)
         for (size_t i = 0; i < out->override_->n_order; i++)
-            add_step(t, r, v, out->override_->order[i], true, &seen, out);
+            add_step(&d, out->override_->order[i], true, out);
     for (size_t i = 0; i < t->n_regions; i++)
-        add_step(t, r, v, t->routing_order[i], false, &seen, out);
+        add_step(&d, t->routing_order[i], false, out);
     choose(out);
 }
 
 // First of the order that is open and up. A region that the override named stands again in the operator's order: it was
 // not taken the first time, and is not the second.
-static bool pick_up(const struct topology *t, const struct catalogue_registry *r, const struct health_verdicts *v,
-                    const struct health_map *map, const uint8_t *order, size_t n, uint8_t *out_region)
+static bool pick_up(const struct route_context *c, const struct catalogue_registry *r, const uint8_t *order, size_t n,
+                    uint8_t *out_region)
 {
     for (size_t i = 0; i < n; i++)
-        if (r->open >> order[i] & 1 && route_is_up(t, v, map, order[i], catalogue_stamp(r, order[i]))) {
+        if (r->open >> order[i] & 1 && route_is_up(c, order[i], catalogue_stamp(r, order[i]))) {
             *out_region = order[i];
             return true;
         }
     return false;
 }
 
-bool route_pick(const struct topology *t, const struct catalogue_registry *r, const struct health_verdicts *v,
-                const struct health_map *map, const struct ip *client, uint8_t *out_region, uint8_t *out_stamp)
+bool route_pick(const struct route_context *c, const struct catalogue_registry *r, const struct ip *client,
+                uint8_t *out_region, uint8_t *out_stamp)
 {
+    const struct topology *t = c->topology;
     const struct routing_override *o = catalogue_override(t->catalogue, client);
     struct route all;
-    if ((o && pick_up(t, r, v, map, o->order, o->n_order, out_region)) ||
-        pick_up(t, r, v, map, t->routing_order, t->n_regions, out_region)) {
+    if ((o && pick_up(c, r, o->order, o->n_order, out_region)) ||
+        pick_up(c, r, t->routing_order, t->n_regions, out_region)) {
         *out_stamp = catalogue_stamp(r, *out_region);
         return true;
     }
-    route_decide(t, &t->registries[r->index], v, client, &all); // fail-open, or all drained
+    route_decide(c, r, client, &all); // fail-open, or all drained
     if (all.mode == ROUTE_NOWHERE)
         return false;
     *out_region = all.steps[all.chosen].region;

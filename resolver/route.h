@@ -2,10 +2,10 @@
 // The routing decision (design section 4): which region a client of a global name is sent to, and why. A pure function
 // of topology, registry, verdicts and the client's network: the answer and its explanation both come from here.
 //
+//   struct route_context c = {.topology = t, .health = verdicts, .map = map};
 //   struct route r;
-//   route_decide(t, registry, verdicts, &client, &r);
-//   const struct route_step *s = &r.steps[r.chosen];      // always one: validation leaves no registry without a
-//   replica
+//   route_decide(&c, registry, &client, &r);
+//   const struct route_step *s = &r.steps[r.chosen];      // unless r.mode is ROUTE_NOWHERE, which validation rules out
 //
 // route_pick gives the chosen region alone, without the reasons: what a worker does for every query.
 //
@@ -53,22 +53,26 @@ struct route {
     const struct routing_override *override_; // the rule that matched, or NULL
 };
 
-// `v` may be NULL: all count as up then.
-void route_decide(const struct topology *t, const struct registry *r, const struct health_verdicts *v,
-                  const struct ip *client, struct route *out);
+struct route_context {
+    const struct topology *topology;
+    const struct health_verdicts *health; // may be NULL: all count as up
+    const struct health_map *map;         // the same for speed; may be NULL
+};
 
-// `map` (may be NULL) is of the same verdicts. False: nowhere. Always what route_decide chooses.
-bool route_pick(const struct topology *t, const struct catalogue_registry *r, const struct health_verdicts *v,
-                const struct health_map *map, const struct ip *client, uint8_t *out_region, uint8_t *out_stamp);
+void route_decide(const struct route_context *c, const struct catalogue_registry *r, const struct ip *client,
+                  struct route *out);
 
-// By the map if there is one, else by the verdicts.
-static inline bool route_is_up(const struct topology *t, const struct health_verdicts *v, const struct health_map *map,
-                               uint8_t region, uint8_t stamp)
+// False: nowhere. Always what route_decide chooses.
+bool route_pick(const struct route_context *c, const struct catalogue_registry *r, const struct ip *client,
+                uint8_t *out_region, uint8_t *out_stamp);
+
+// Is the stamp up? By the map if there is one, else by the verdicts.
+static inline bool route_is_up(const struct route_context *c, uint8_t region, uint8_t stamp)
 {
-    if (!map)
-        return health_is_up(v, t, region, stamp);
-    uint32_t at = t->catalogue->regions[region].first_stamp + stamp;
-    return !(map->down[at / 8] >> at % 8 & 1);
+    if (!c->map)
+        return health_is_up(c->health, c->topology, region, stamp);
+    uint32_t at = c->topology->catalogue->regions[region].first_stamp + stamp;
+    return !(c->map->down[at / 8] >> at % 8 & 1);
 }
 
 const char *route_state_name(enum route_state s); // "open", "unhealthy", "drained", "off", "no_replica"

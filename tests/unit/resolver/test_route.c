@@ -28,14 +28,22 @@ static const struct row rows[] = {
     {"contoso", "198.51.100.200", 0, "southeastasia", ROUTE_HEALTHY, false, "swe"}, // the longer prefix
     {"contoso", "198.51.100.200", 4, "westeurope", ROUTE_HEALTHY, false, "swe"},
     {"contoso", "2001:db8:9::1", 0, "eastus", ROUTE_HEALTHY, false, "ews"},
-    {"fabrikam", "198.51.100.200", 0, "westeurope", ROUTE_HEALTHY, false, "swe"}, // no replica in the first
-    {"hashed", "192.0.2.9", 0, "westeurope", ROUTE_HEALTHY, false, "ews"},        // eastus drained
-    {"hashed", "192.0.2.9", 2, "westeurope", ROUTE_FAIL_OPEN, true, "ews"},       // not the drained, not the one off
-    {"hashed", "198.51.100.200", 0, "westeurope", ROUTE_HEALTHY, false, "swe"},   // southeastasia is off
+    {"fabrikam", "198.51.100.200", 0, "westeurope", ROUTE_HEALTHY, false, "swe"},           // no replica in the first
+    {"hashed-abcdefgh01234567", "192.0.2.9", 0, "westeurope", ROUTE_HEALTHY, false, "ews"}, // eastus drained
+    {"hashed-abcdefgh01234567", "192.0.2.9", 2, "westeurope", ROUTE_FAIL_OPEN, true,
+     "ews"}, // not the drained, not the one off
+    {"hashed-abcdefgh01234567", "198.51.100.200", 0, "westeurope", ROUTE_HEALTHY, false, "swe"}, // southeastasia is off
     {"drained", "192.0.2.9", 0, "eastus", ROUTE_LAST, false, "ews"},
     {"drained", "192.0.2.9", 1, "westeurope", ROUTE_LAST, false, "ews"},
     {"drained", "192.0.2.9", 3, "eastus", ROUTE_LAST, true, "ews"},
 };
+
+static const struct catalogue_registry *find(const struct topology *t, const char *label)
+{
+    const struct catalogue_registry *r = catalogue_find(t->catalogue, label, strlen(label));
+    ck_assert_msg(r, "%s", label);
+    return r;
+}
 
 START_TEST(table)
 {
@@ -44,8 +52,9 @@ START_TEST(table)
         const struct row *x = &rows[i];
         struct health_verdicts *v = fixture_verdicts(t, x->down);
         struct ip client = fixture_ip(x->client);
+        struct route_context c = {.topology = t, .health = v};
         struct route r;
-        route_decide(t, topology_registry(t, x->registry), v, &client, &r);
+        route_decide(&c, find(t, x->registry), &client, &r);
         ck_assert_msg(r.mode == x->mode && r.fail_open == x->fail_open, "row %zu: %s", i, route_mode_name(r.mode));
         ck_assert_str_eq(t->regions[r.steps[r.chosen].region].name, x->chosen);
         ck_assert_uint_eq(r.n_steps, t->n_regions);
@@ -61,8 +70,9 @@ START_TEST(without_verdicts_all_are_up)
 {
     struct topology *t = fixture_topology();
     struct ip client = fixture_ip("192.0.2.9");
+    struct route_context c = {.topology = t};
     struct route r;
-    route_decide(t, topology_registry(t, "contoso"), NULL, &client, &r);
+    route_decide(&c, find(t, "contoso"), &client, &r);
     ck_assert_int_eq(r.mode, ROUTE_HEALTHY);
     snapshot_unref(t);
 }
@@ -134,18 +144,18 @@ static int region_in(const struct fixture_answer *a)
 }
 
 // The worker's short way gives what the explained decision gives, with the map of verdicts and without.
-static void check_pick(const struct answer_context *c, const struct registry *reg)
+static void check_pick(const struct answer_context *a, const struct registry *reg)
 {
-    const struct topology *t = c->topology;
-    const struct catalogue_registry *r = catalogue_find(t->catalogue, reg->label, strlen(reg->label));
+    const struct catalogue_registry *r = find(a->topology, reg->label);
+    struct route_context c = {.topology = a->topology, .health = a->health};
     struct health_map map;
     struct route all;
-    ck_assert_ptr_nonnull(r);
-    health_map_fill(&map, c->health, t);
-    route_decide(t, reg, c->health, &c->source, &all);
+    health_map_fill(&map, a->health, a->topology);
+    route_decide(&c, r, &a->source, &all);
     for (int with_map = 0; with_map < 2; with_map++) {
         uint8_t region = REGION_NONE, stamp = 0;
-        bool any = route_pick(t, r, c->health, with_map ? &map : NULL, &c->source, &region, &stamp);
+        c.map = with_map ? &map : NULL;
+        bool any = route_pick(&c, r, &a->source, &region, &stamp);
         ck_assert_int_eq(any, all.mode != ROUTE_NOWHERE);
         ck_assert_uint_eq(region, all.steps[all.chosen].region);
         ck_assert_uint_eq(stamp, all.steps[all.chosen].stamp);
