@@ -121,14 +121,16 @@ static bool answer_private(struct answer *a, const struct hop *h)
 }
 
 // Region and stamp that a name leads to. False: nowhere.
-static bool hop_stamp(struct answer *a, const struct hop *h, uint8_t *out_region, uint8_t *out_stamp)
+static bool hop_stamp(struct answer *a, const struct hop *h, struct route_choice *out)
 {
     const struct route_context c = {a->t, a->c->health, a->c->health_map};
-    if (h->kind == NAME_GLOBAL)
-        return route_pick(&c, h->registry, &a->c->source, out_region, out_stamp);
-    *out_region = h->region;
-    *out_stamp = catalogue_stamp(h->registry, h->region);
-    if (a->q->edns && !route_is_up(&c, h->region, *out_stamp)) {
+    if (h->kind == NAME_GLOBAL) {
+        bool found = route_pick(&c, h->registry, &a->c->source, out);
+        a->info->mode = (uint8_t)out->mode;
+        return found;
+    }
+    *out = (struct route_choice){h->region, catalogue_stamp(h->registry, h->region), ROUTE_HEALTHY};
+    if (a->q->edns && !route_is_up(&c, h->region, out->stamp)) {
         snprintf(a->ede_text, sizeof a->ede_text, "region %s is down; a regional name never means another region",
                  a->t->regions[h->region].name);
         answer_ede(a, EDE_OTHER, a->ede_text);
@@ -142,30 +144,19 @@ static bool chain_ends_at_cname(const struct answer *a)
     return a->q->type == DNS_CNAME || a->q->type == DNS_ANY;
 }
 
-// How the chosen region was come by: route_decide's words, for the counters.
-static enum route_mode mode_of(const struct answer *a, const struct catalogue_registry *r, uint8_t region,
-                               uint8_t stamp)
-{
-    if (!(r->open >> region & 1))
-        return ROUTE_LAST;
-    return route_is_up(a->t, a->c->health, a->c->health_map, region, stamp) ? ROUTE_HEALTHY : ROUTE_FAIL_OPEN;
-}
-
 // From the owner at hand to the stamp's frontend.
 static void answer_to_frontend(struct answer *a, const struct hop *h, enum name_kind owner_kind)
 {
-    uint8_t region, stamp;
-    if (!hop_stamp(a, h, &region, &stamp)) {
+    struct route_choice to;
+    if (!hop_stamp(a, h, &to)) {
         a->rcode = DNS_SERVFAIL; // validation lets no such topology pass
         a->n_answer = 0;
         return;
     }
-    a->info->region = region;
-    if (h->kind == NAME_GLOBAL)
-        a->info->mode = (uint8_t)mode_of(a, h->registry, region, stamp);
-    answer_add_cname(a, NULL, a->t->catalogue->regions[region].frontends[stamp], ttl_of(a->t, owner_kind));
+    a->info->region = to.region;
+    answer_add_cname(a, NULL, a->t->catalogue->regions[to.region].frontends[to.stamp], ttl_of(a->t, owner_kind));
     if (!chain_ends_at_cname(a))
-        answer_frontend(a, &a->t->regions[region].stamps[stamp]);
+        answer_frontend(a, &a->t->regions[to.region].stamps[to.stamp]);
 }
 
 static struct catalogue_labels private_labels(const struct catalogue *c, const struct hop *h)

@@ -98,21 +98,23 @@ static bool pick_up(const struct route_context *c, const struct catalogue_regist
 }
 
 bool route_pick(const struct route_context *c, const struct catalogue_registry *r, const struct ip *client,
-                uint8_t *out_region, uint8_t *out_stamp)
+                struct route_choice *out)
 {
     const struct topology *t = c->topology;
     const struct routing_override *o = catalogue_override(t->catalogue, client);
     struct route all;
-    if ((o && pick_up(c, r, o->order, o->n_order, out_region)) ||
-        pick_up(c, r, t->routing_order, t->n_regions, out_region)) {
-        *out_stamp = catalogue_stamp(r, *out_region);
+    out->mode = ROUTE_HEALTHY;
+    if ((o && pick_up(c, r, o->order, o->n_order, &out->region)) ||
+        pick_up(c, r, t->routing_order, t->n_regions, &out->region)) {
+        out->stamp = catalogue_stamp(r, out->region);
         return true;
     }
     route_decide(c, r, client, &all); // fail-open, or all drained
+    out->mode = all.mode;
     if (all.mode == ROUTE_NOWHERE)
         return false;
-    *out_region = all.steps[all.chosen].region;
-    *out_stamp = all.steps[all.chosen].stamp;
+    out->region = all.steps[all.chosen].region;
+    out->stamp = all.steps[all.chosen].stamp;
     return true;
 }
 

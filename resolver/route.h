@@ -62,9 +62,14 @@ struct route_context {
 void route_decide(const struct route_context *c, const struct catalogue_registry *r, const struct ip *client,
                   struct route *out);
 
-// False: nowhere. Always what route_decide chooses.
+struct route_choice {
+    uint8_t region, stamp;
+    enum route_mode mode;
+};
+
+// Always what route_decide chooses. False: nowhere; only the mode is set then.
 bool route_pick(const struct route_context *c, const struct catalogue_registry *r, const struct ip *client,
-                uint8_t *out_region, uint8_t *out_stamp);
+                struct route_choice *out);
 
 // Is the stamp up? By the map if there is one, else by the verdicts.
 static inline bool route_is_up(const struct route_context *c, uint8_t region, uint8_t stamp)

@@ -153,12 +153,13 @@ static void check_pick(const struct answer_context *a, const struct registry *re
     health_map_fill(&map, a->health, a->topology);
     route_decide(&c, r, &a->source, &all);
     for (int with_map = 0; with_map < 2; with_map++) {
-        uint8_t region = REGION_NONE, stamp = 0;
+        struct route_choice to = {0};
         c.map = with_map ? &map : NULL;
-        bool any = route_pick(&c, r, &a->source, &region, &stamp);
+        bool any = route_pick(&c, r, &a->source, &to);
         ck_assert_int_eq(any, all.mode != ROUTE_NOWHERE);
-        ck_assert_uint_eq(region, all.steps[all.chosen].region);
-        ck_assert_uint_eq(stamp, all.steps[all.chosen].stamp);
+        ck_assert_int_eq(to.mode, all.mode);
+        ck_assert_uint_eq(to.region, all.steps[all.chosen].region);
+        ck_assert_uint_eq(to.stamp, all.steps[all.chosen].stamp);
     }
 }
 
