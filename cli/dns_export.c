@@ -17,26 +17,69 @@
 
 static const struct command cmd = {
     "export", "a zone of the topology as a master file (RFC 1035 section 5); asks no node",
-    "--zone D|fe [--expand] [--view NAME] [--pin REGION|order] [-o FILE]", cmd_dns_export};
+    "--zone D|fe|privatelink|REGION.geo.privatelink [--expand] [--view NAME] [--pin REGION|order] [-o FILE]",
+    cmd_dns_export};
 
 struct export_options {
     const char *zone, *view, *pin, *file;
     bool expand;
 };
 
-// "D", "fe", or the zone's name. Sets *out_frontend.
-static int choose_zone(const struct cli *c, const char *word, bool *out_frontend)
+enum part { PART_MAIN, PART_FRONTEND, PART_CHILD };
+
+struct chosen {
+    enum part part;
+    uint8_t region; // of a child zone; REGION_NONE: all regions' one
+};
+
+// "label" or "label.D", with or without a final dot.
+static bool is_zone(const struct cli *c, const char *word, const char *label)
 {
+    size_t n = strlen(word), n_label = strlen(label), n_d = strlen(c->topo->domain);
+    if (n > 1 && word[n - 1] == '.')
+        n--;
+    if (n < n_label || strncasecmp(word, label, n_label))
+        return false;
+    return n == n_label ||
+           (n == n_label + 1 + n_d && word[n_label] == '.' && !strncasecmp(word + n_label + 1, c->topo->domain, n_d));
+}
+
+static bool is_child(const struct cli *c, const char *word, struct chosen *out)
+{
+    const struct topology *t = c->topo;
+    char label[HOSTNAME_REGION_SIZE + sizeof ".geo.privatelink"];
+    *out = (struct chosen){PART_CHILD, REGION_NONE};
+    if (t->private_cut == PRIVATE_CUT_PRIVATELINK)
+        return is_zone(c, word, "privatelink");
+    for (size_t i = 0; t->private_cut == PRIVATE_CUT_REGION && i < t->n_regions; i++) {
+        snprintf(label, sizeof label, "%s.geo.privatelink", t->regions[i].name);
+        out->region = (uint8_t)i;
+        if (is_zone(c, word, label))
+            return true;
+    }
+    return false;
+}
+
+// "D", "fe", a child zone's labels before D, or the zone's name.
+static int choose_zone(const struct cli *c, const char *word, struct chosen *out)
+{
+    static const char *const children[] = {[PRIVATE_CUT_NONE] = "",
+                                           [PRIVATE_CUT_PRIVATELINK] = ", and privatelink",
+                                           [PRIVATE_CUT_REGION] = ", and REGION.geo.privatelink of each region"};
     const char *d = c->topo->domain;
+    struct chosen child;
     size_t n = strlen(word);
     if (n > 1 && word[n - 1] == '.')
         n--;
-    bool main_zone = !strcmp(word, "D") || (n == strlen(d) && !strncasecmp(word, d, n));
-    bool frontend =
-        !strcmp(word, "fe") || (n == strlen(d) + 3 && !strncasecmp(word, "fe.", 3) && !strncasecmp(word + 3, d, n - 3));
-    if (!main_zone && !frontend)
-        return cli_fail(EXIT_USAGE, "--zone %s: the zones are D (%s) and fe (fe.%s)", word, d, d);
-    *out_frontend = frontend;
+    if (!strcmp(word, "D") || (n == strlen(d) && !strncasecmp(word, d, n)))
+        *out = (struct chosen){PART_MAIN, REGION_NONE};
+    else if (is_zone(c, word, "fe"))
+        *out = (struct chosen){PART_FRONTEND, REGION_NONE};
+    else if (is_child(c, word, &child))
+        *out = child;
+    else
+        return cli_fail(EXIT_USAGE, "--zone %s: the zones are D (%s), fe (fe.%s)%s", word, d, d,
+                        children[c->topo->private_cut]);
     return 0;
 }
 
@@ -60,14 +103,14 @@ static int choose_view(const struct cli *c, const char *name, const struct view 
                     near ? near : "", near ? "?)" : "");
 }
 
-static int choose(struct cli *c, const struct export_options *o, struct zone *z, bool *frontend)
+static int choose(struct cli *c, const struct export_options *o, struct zone *z, struct chosen *out)
 {
-    int rc = choose_zone(c, o->zone, frontend);
+    int rc = choose_zone(c, o->zone, out);
     if (rc)
         return rc;
-    if (!*frontend && !o->expand)
+    if (out->part != PART_FRONTEND && !o->expand)
         return cli_fail(EXIT_USAGE,
-                        "the names of %s are computed for each client: --expand writes them all, with the "
+                        "the names under %s are computed for each client: --expand writes them all, with the "
                         "global names pinned",
                         c->topo->domain);
     z->t = c->topo;
@@ -87,23 +130,25 @@ static int flushed(FILE *f)
     return fflush(f) || ferror(f) ? err_from_errno(errno) : 0;
 }
 
-static void write_zone(const struct zone *z, bool frontend)
+static void write_zone(const struct zone *z, const struct chosen *chosen)
 {
-    if (frontend)
+    if (chosen->part == PART_FRONTEND)
         zone_write_frontend(z);
+    else if (chosen->part == PART_CHILD)
+        zone_write_child(z, chosen->region);
     else
         zone_write_main(z);
 }
 
 // Beside, whole, synced, then renamed: a server that reloads never sees half a zone. Readable by the server's user,
 // except for private addresses, which only the group may see.
-static int write_file(struct zone *z, bool frontend, const char *path, const char *beside)
+static int write_file(struct zone *z, const struct chosen *chosen, const char *path, const char *beside)
 {
     z->out = fopen(beside, "wxe");
     if (!z->out)
         return err_from_errno(errno);
     int fd = fileno(z->out);
-    write_zone(z, frontend);
+    write_zone(z, chosen);
     int rc = flushed(z->out);
     if (!rc && (fchmod(fd, z->view ? 0640 : 0644) || fsync(fd)))
         rc = err_from_errno(errno);
@@ -120,7 +165,8 @@ int cmd_dns_export(struct cli *c, int argc, char **argv)
 {
     struct export_options o = {0};
     const struct opt rows[] = {
-        {0, "zone", "ZONE", "D, or fe for the zone of the frontends; or the zone's name", &o.zone, NULL},
+        {0, "zone", "ZONE", "D, fe for the zone of the frontends, or a private child zone; or the zone's name", &o.zone,
+         NULL},
         {0, "expand", NULL, "write out the computed names of D, the global ones pinned", NULL, &o.expand},
         {0, "view", "NAME", "as this private network sees it (default: public)", &o.view, NULL},
         {0, "pin", "REGION", "region that global names prefer; `order`: the operator's (default)", &o.pin, NULL},
@@ -135,17 +181,17 @@ int cmd_dns_export(struct cli *c, int argc, char **argv)
         return cli_fail(EXIT_USAGE, "dns export writes a master file: -o names it (./%s for a file of that name)",
                         o.file);
     struct zone z = {.pin = REGION_NONE, .out = stdout};
-    bool frontend = false;
+    struct chosen chosen = {PART_MAIN, REGION_NONE};
     rc = cli_topology(c);
-    rc = rc ? rc : choose(c, &o, &z, &frontend);
+    rc = rc ? rc : choose(c, &o, &z, &chosen);
     if (rc)
         return rc;
     if (!o.file || !strcmp(o.file, "-")) {
-        write_zone(&z, frontend);
+        write_zone(&z, &chosen);
         rc = flushed(stdout);
         return rc ? cli_fail(EXIT_FAILED, "cannot write the zone: %s", err_text(rc)) : EXIT_DONE;
     }
     const char *beside = arena_printf(&c->arena, "%s.new.%ld", o.file, (long)getpid());
-    rc = beside ? write_file(&z, frontend, o.file, beside) : ERR_NOMEM;
+    rc = beside ? write_file(&z, &chosen, o.file, beside) : ERR_NOMEM;
     return rc ? cli_fail(EXIT_FAILED, "%s: cannot write the zone: %s", o.file, err_text(rc)) : EXIT_DONE;
 }

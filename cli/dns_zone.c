@@ -133,6 +133,25 @@ static size_t write_private(const struct zone *z, const struct registry *r, enum
     return n;
 }
 
+// Is the private form of a name in a child zone?
+static bool is_cut_off(const struct topology *t, enum name_kind kind)
+{
+    return t->private_cut == PRIVATE_CUT_PRIVATELINK || (t->private_cut == PRIVATE_CUT_REGION && kind == NAME_REGIONAL);
+}
+
+// The private form of a name, which ends here or goes on to the frontend.
+static void write_hop(const struct zone *z, const struct registry *r, enum name_kind kind, uint8_t region)
+{
+    uint8_t to = region == REGION_NONE ? pinned_region(z, r) : region;
+    const struct replica *rep = to == REGION_NONE ? NULL : registry_replica(r, to);
+    if (!rep)
+        return; // validation lets no such registry pass
+    const char *region_name = region == REGION_NONE ? NULL : z->t->regions[region].name;
+    struct text hop = name_of(z, hostname_private_of(kind), r->label, region_name, NULL);
+    if (write_private(z, r, kind, region, hop.s) == 0)
+        write_names(z, hop.s, z->t->ttl.private_, "CNAME", frontend_of(z, to, rep->stamp).s);
+}
+
 // A public name and, where there are private endpoints, the private one behind it. `region`: REGION_NONE for global.
 static void write_endpoint(const struct zone *z, const struct registry *r, enum name_kind kind, uint8_t region,
                            uint32_t ttl)
@@ -150,8 +169,8 @@ static void write_endpoint(const struct zone *z, const struct registry *r, enum 
     }
     struct text hop = name_of(z, hostname_private_of(kind), r->label, region_name, NULL);
     write_names(z, owner.s, ttl, "CNAME", hop.s);
-    if (write_private(z, r, kind, region, hop.s) == 0)
-        write_names(z, hop.s, z->t->ttl.private_, "CNAME", frontend.s);
+    if (!is_cut_off(z->t, kind))
+        write_hop(z, r, kind, region);
 }
 
 static void write_registry(const struct zone *z, const struct registry *r)
@@ -166,11 +185,50 @@ static void write_registry(const struct zone *z, const struct registry *r)
     }
 }
 
+static struct text child_apex(const struct zone *z, uint8_t region)
+{
+    struct text x;
+    if (region == REGION_NONE)
+        snprintf(x.s, sizeof x.s, "privatelink.%s", z->t->domain);
+    else
+        snprintf(x.s, sizeof x.s, "%s.geo.privatelink.%s", z->t->regions[region].name, z->t->domain);
+    return x;
+}
+
+static void write_delegations(const struct zone *z)
+{
+    const struct topology *t = z->t;
+    write_servers(z, frontend_apex(z).s);
+    if (t->private_cut == PRIVATE_CUT_PRIVATELINK)
+        write_servers(z, child_apex(z, REGION_NONE).s);
+    for (size_t i = 0; t->private_cut == PRIVATE_CUT_REGION && i < t->n_regions; i++)
+        write_servers(z, child_apex(z, (uint8_t)i).s);
+}
+
+void zone_write_child(const struct zone *z, uint8_t region)
+{
+    write_head(z, child_apex(z, region).s);
+    for (size_t i = 0; i < z->t->n_registries; i++) {
+        const struct registry *r = &z->t->registries[i];
+        if (!r->n_private_endpoints)
+            continue;
+        if (region == REGION_NONE)
+            write_hop(z, r, NAME_GLOBAL, REGION_NONE);
+        for (size_t k = 0; k < r->n_replicas; k++) {
+            uint8_t at = r->replicas[k].region;
+            if (r->regional_endpoints && (region == REGION_NONE || region == at))
+                write_hop(z, r, NAME_REGIONAL, at);
+            if (region == REGION_NONE)
+                write_hop(z, r, NAME_DATA, at);
+        }
+    }
+}
+
 void zone_write_main(const struct zone *z)
 {
     const struct topology *t = z->t;
     write_head(z, t->domain);
-    write_servers(z, frontend_apex(z).s);
+    write_delegations(z);
     for (size_t i = 0; i < t->n_name_servers; i++)
         write_stamp(z, t->name_servers[i].region, t->name_servers[i].stamp);
     for (size_t i = 0; i < t->n_registries; i++)

@@ -50,10 +50,10 @@ static void build_settings(struct topology_build *b)
     if (!t->hostmaster)
         b->ctx->nomem = true;
     t->https_port = s->https_port;
-    t->private_cut = (enum private_cut)s->private_cut;
-    if (t->private_cut != PRIVATE_CUT_NONE)
-        options_error(b->ctx, doc_key_line(s->node, "private_cut"),
-                      "private_cut: insecure is not served by this version; leave it at none");
+    t->private_cut = s->private_cut ? (enum private_cut)s->private_cut_at : PRIVATE_CUT_NONE;
+    if (!s->private_cut && doc_get(s->node, "private_cut_at"))
+        options_error(b->ctx, doc_key_line(s->node, "private_cut_at"),
+                      "private_cut_at means nothing without private_cut: insecure");
     t->ttl = s->ttl;
     t->health = s->health;
     t->max_stale_s = s->max_stale_s;

@@ -140,7 +140,11 @@ struct name_server { // NS of D; its name is that of a stamp under fe.D
     uint8_t region, stamp;
 };
 
-enum private_cut { PRIVATE_CUT_NONE, PRIVATE_CUT_INSECURE };
+enum private_cut { // where private names are cut off into unsigned child zones (resolver/cut.h)
+    PRIVATE_CUT_NONE,
+    PRIVATE_CUT_PRIVATELINK, // privatelink.D
+    PRIVATE_CUT_REGION       // <region>.geo.privatelink.D
+};
 
 struct cert_lifetimes { // seconds
     uint32_t region, shared, peer;

@@ -89,7 +89,7 @@ struct spec_topology {
     uint64_t version;
     const char *domain, *hostmaster;
     uint16_t https_port;
-    unsigned private_cut;
+    unsigned private_cut, private_cut_at; // insecure or not; enum private_cut
     struct spec_region *regions;
     const char *const *name_servers;
     struct spec_registry *registries;

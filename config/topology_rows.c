@@ -216,7 +216,9 @@ static const struct option identity_rows[] = {
 const struct option_set spec_identity_set = {identity_rows, ARRAY_LEN(identity_rows), sizeof(struct spec_identity),
                                              offsetof(struct spec_identity, node)};
 
-static const struct option_word cut_words[] = {{"none", PRIVATE_CUT_NONE}, {"insecure", PRIVATE_CUT_INSECURE}};
+static const struct option_word cut_words[] = {{"none", 0}, {"insecure", 1}};
+static const struct option_word cut_at_words[] = {{"privatelink", PRIVATE_CUT_PRIVATELINK},
+                                                  {"region", PRIVATE_CUT_REGION}};
 
 #define TOP_AT(member) OPT_AT(struct spec_topology, member)
 #define TOP_ARRAY(member) OPT_ARRAY_AT(struct spec_topology, member, n_##member)
@@ -231,7 +233,9 @@ static const struct option topology_rows[] = {
      .help = "mail address in the SOA; hostmaster@ the domain"},
     {"https_port", OPT_INT, TOP_AT(https_port), .def = "443", .min = 1, .max = 65535, .help = "the public HTTPS port"},
     {"private_cut", OPT_ENUM, TOP_AT(private_cut), .def = "none", OPT_WORDS(cut_words),
-     .help = "whether private names are cut off into unsigned zones"},
+     .help = "whether private names are cut off into unsigned zones, which a network's own zones may replace"},
+    {"private_cut_at", OPT_ENUM, TOP_AT(private_cut_at), .def = "privatelink", OPT_WORDS(cut_at_words),
+     .help = "where they are cut off: at privatelink.D, or at REGION.geo.privatelink.D of each region"},
     {"regions", OPT_LIST, TOP_ARRAY(regions), .required = true, .min = 1, .max = TOPOLOGY_MAX_REGIONS,
      .sub = &region_row_set, .help = "the regions"},
     {"name_servers", OPT_STRINGS, TOP_ARRAY(name_servers), .required = true, .min = 1, .max = 13,

@@ -8,13 +8,9 @@
 #include <stdio.h>
 #include <string.h>
 
-// Of a name under D: is the label in front of D "fe"?
 static enum answer_zone zone_of(const struct answer *a)
 {
-    const uint8_t *w = a->q->name, *last = NULL, *end = w + a->q->name_n - a->t->catalogue->apex_n;
-    for (; w < end; w += 1u + *w)
-        last = w;
-    return last && last[0] == 2 && (last[1] | 0x20) == 'f' && (last[2] | 0x20) == 'e' ? ZONE_FRONTEND : ZONE_MAIN;
+    return cut_zone(a->t, a->q->name, a->q->name_n);
 }
 
 static bool wants(const struct answer *a, enum dns_type type)
@@ -28,7 +24,7 @@ static void no_such_name(struct answer *a)
     answer_add_soa(a, zone_of(a), true);
 }
 
-// The apex of D or of fe.D. ANY gets one RRset (RFC 8482 section 4.1). DS belongs to the parent's side.
+// The apex of a zone. ANY gets one RRset (RFC 8482 section 4.1). DS belongs to the parent's side.
 static void answer_apex(struct answer *a, enum answer_zone zone)
 {
     if (wants(a, DNS_SOA)) {
@@ -37,7 +33,7 @@ static void answer_apex(struct answer *a, enum answer_zone zone)
         answer_add_ns(a, a->t->ttl.ns);
         answer_add_glue(a);
     } else {
-        answer_add_soa(a, a->q->type == DNS_DS ? ZONE_MAIN : zone, true);
+        answer_add_soa(a, a->q->type == DNS_DS ? ZONE_MAIN : zone, true); // D is the parent of all others
     }
 }
 
@@ -116,7 +112,7 @@ static bool answer_private(struct answer *a, const struct hop *h)
     if (a->n_answer == before && a->q->type == DNS_ANY)
         add_private(a, h, DNS_AAAA);
     if (a->n_answer == before && !a->w.full)
-        answer_add_soa(a, ZONE_MAIN, true);
+        answer_add_soa(a, cut_zone_private(a->t, h->kind, h->region), true);
     return true;
 }
 
@@ -215,7 +211,7 @@ static void answer_ent(struct answer *a, const struct hostname *h)
     enum answer_zone zone = zone_of(a);
     if (h->region[0] && !topology_region(a->t, h->region))
         no_such_name(a);
-    else if (zone == ZONE_FRONTEND && !h->region[0])
+    else if (zone != ZONE_MAIN && cut_is_apex(a->t, zone, a->q->name_n))
         answer_apex(a, zone);
     else
         answer_add_soa(a, zone, true);

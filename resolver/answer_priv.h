@@ -7,10 +7,9 @@
 
 #include "config/catalogue.h"
 #include "resolver/answer.h"
+#include "resolver/cut.h"
 #include "resolver/edns.h"
 #include "resolver/wire.h"
-
-enum answer_zone { ZONE_MAIN, ZONE_FRONTEND }; // D, and fe.D
 
 struct answer {
     const struct answer_context *c;

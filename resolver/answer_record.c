@@ -82,8 +82,7 @@ static size_t server_name(const struct answer *a, size_t i, uint8_t wire[DNS_NAM
 
 static size_t zone_name(const struct answer *a, enum answer_zone zone, uint8_t wire[DNS_NAME_MAX])
 {
-    static const uint8_t fe[] = {2, 'f', 'e'};
-    return name_whole(a, NULL, (struct catalogue_labels){fe, zone == ZONE_FRONTEND ? sizeof fe : 0}, wire);
+    return name_whole(a, NULL, cut_apex(a->t, zone), wire);
 }
 
 void answer_add_soa(struct answer *a, enum answer_zone zone, bool negative)

@@ -4,7 +4,8 @@ same topology; every generated query goes to both, and the responses must be equ
 question, the answer section (the chain in order, each record with its TTL) and the authority section.
 
 Topologies are random, with hostile names for regions and stamps; each is asked as the public, as a client that an
-override sends elsewhere (--pin), and in two private networks, one chosen by source and one by listener (--view).
+override sends elsewhere (--pin), and in two private networks, one chosen by source and one by listener (--view). The
+first keeps the private names in D, the second cuts them off at privatelink.D, the third at each region's zone.
 
 What may differ, because it is policy and not the protocol:
  - additional section: ours holds glue at an apex NS answer only. (NSD runs with minimal responses, so that it adds no
@@ -63,7 +64,11 @@ class Topology:
                 ("global", "regional", "data", "frontend", "private", "negative", "soa", "ns")}
         if i < 2:  # RFC 2308 section 3: the SOA's own TTL may be the lesser one
             ttls.update(soa=(30, 60)[i], negative=(60, 30)[i])
-        lines = [f"version: {rng.choice([1, 7, 4294967294, 4294967298])}", f"domain: {self.domain}",
+        self.cut = ("none", "privatelink", "region")[i % 3]
+        self.children = {"none": [], "privatelink": ["privatelink"],
+                         "region": [f"{r}.geo.privatelink" for r in self.regions]}[self.cut]
+        lines = [f"private_cut: insecure\nprivate_cut_at: {self.cut}"] if self.children else []
+        lines += [f"version: {rng.choice([1, 7, 4294967294, 4294967298])}", f"domain: {self.domain}",
                  f"hostmaster: host-master@{self.domain}", "regions:"]
         for i, r in enumerate(self.regions):
             lines.append(f"  - name: {r}\n    peer: 192.0.2.{i + 1}:8443\n    stamps:")
@@ -418,8 +423,10 @@ class Differential(unittest.TestCase):
         seen = collections.Counter()
         for name, source, port, words in contexts:
             main = export("--zone", "D", "--expand", *words)
-            owners = {o for o, _ in records_of(main) + records_of(fe)}
-            nsd_port, stop_nsd = self.start_nsd(f"{where}/nsd-{name}", t, {t.domain: main, f"fe.{t.domain}": fe})
+            zones = {t.domain: main, f"fe.{t.domain}": fe}
+            zones.update({f"{c}.{t.domain}": export("--zone", c, "--expand", *words) for c in t.children})
+            owners = {o for z in zones.values() for o, _ in records_of(z)}
+            nsd_port, stop_nsd = self.start_nsd(f"{where}/nsd-{name}", t, zones)
             servers = Server("ours", port, source), Server("NSD", nsd_port, PUBLIC)
             try:
                 seen += self.compare(rng, Questions(rng, t, owners), *servers, -(-QUERIES // TOPOLOGIES // len(contexts)),

@@ -116,6 +116,46 @@ class Export(unittest.TestCase):
             got = {r[0]: r[3] for r in self.of(self.records("--zone", "D", "--expand", "--pin", pin), *names)}
             self.assertEqual(tuple(got[n] for n in names), tuple(w + ".fe.example.io." for w in want), pin)
 
+    def cut_at(self, where):
+        with open(self.path, "w") as f:
+            f.write(f"private_cut: insecure\nprivate_cut_at: {where}\n" + TOPOLOGY)
+
+    def test_cut_at_privatelink(self):
+        """D and the child zone together hold what D held, and the delegation; the private names are in the child alone."""
+        P = "privatelink"
+        for view in ("public", "corp"):
+            words = ("--expand", "--view", view)
+            with open(self.path, "w") as f:
+                f.write(TOPOLOGY)
+            whole = self.records("--zone", "D", *words)
+            self.cut_at("privatelink")
+            main, child = self.records("--zone", "D", *words), self.records("--zone", P, *words, apex=f"{P}.example.io")
+            self.assertEqual(child, self.records("--zone", f"{P}.EXAMPLE.io.", *words, apex=f"{P}.example.io"))
+            head = [(P, "3601", "SOA", SOA)] + [(P,) + s[1:] for s in SERVERS]
+            self.assertEqual(child[:3], head)
+            self.assertEqual({r[0] for r in main if r[0].endswith(P)}, {P})
+            self.assertEqual(self.of(main, P), head[1:])
+            self.assertEqual(sorted(main + child[3:]), sorted(whole + head[1:]))
+            self.assertGreater(len(child), 5)
+
+    def test_cut_at_region(self):
+        whole = self.records("--zone", "D", "--expand", "--view", "corp")
+        self.cut_at("region")
+        main, children = self.records("--zone", "D", "--expand", "--view", "corp"), []
+        for region, n in (("eastus", 1), ("westeurope", 1), ("southeastasia", 0)):
+            zone = f"{region}.geo.privatelink"
+            got = self.records("--zone", zone, "--expand", "--view", "corp", apex=f"{zone}.example.io")
+            self.assertEqual(got[:3], [(zone, "3601", "SOA", SOA)] + [(zone,) + s[1:] for s in SERVERS])
+            self.assertEqual(len(got), 3 + n)
+            self.assertEqual(self.of(main, zone), got[1:3])
+            children += got[1:3] + got[3:]
+            whole += got[1:3]
+            main = [r for r in main if r[0] != zone]
+        self.assertEqual(sorted(main + children), sorted(whole))
+        self.assertIn(("contoso.westeurope.geo.privatelink", "11", "A", "10.1.0.5"), children)
+        self.assertIn("REGION.geo.privatelink", self.export("--zone", "privatelink", "--expand", status=2))
+        self.assertIn("REGION.geo.privatelink", self.export("--zone", "mars.geo.privatelink", "--expand", status=2))
+
     def test_file(self):
         path = os.path.join(self.dir, "out.zone")
         for words, mode in ((("fe",), 0o644), (("D", "--expand"), 0o644), (("D", "--expand", "--view", "corp"), 0o640)):
@@ -129,6 +169,7 @@ class Export(unittest.TestCase):
     def test_refusals(self):
         self.assertIn("--expand", self.export("--zone", "D", status=2))
         self.assertIn("fe.example.io", self.export("--zone", "example.net", status=2))
+        self.assertIn("fe.example.io", self.export("--zone", "privatelink", "--expand", status=2))  # private_cut: none
         self.assertIn("--zone", self.export(status=2))
         self.assertIn("corp", self.export("--zone", "D", "--expand", "--view", "corps", status=1))
         self.assertIn("eastsu", self.export("--zone", "D", "--expand", "--pin", "eastsu", status=1))
