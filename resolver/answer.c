@@ -88,7 +88,7 @@ size_t answer_packet(const struct answer_context *c, const uint8_t *query, size_
     a.q = &q;
     a.view = NULL;
     a.info = info;
-    a.authoritative = false;
+    a.authoritative = a.pending = false;
     a.n_answer = a.n_authority = a.n_additional = 0;
     a.cookie_valid = false;
     a.edns = (struct edns_response){.ede = EDE_NONE};
@@ -97,6 +97,10 @@ size_t answer_packet(const struct answer_context *c, const uint8_t *query, size_
     if (q.edns)
         choose_options(&a);
     build(&a, rcode == DNS_NOERROR ? refuse_question(&a) : rcode, out, max);
+    if (a.pending) {
+        info->pending = true;
+        return 0;
+    }
     if (a.w.full || a.rcode == DNS_SERVFAIL) {
         bool tc = a.w.full && c->transport == ANSWER_UDP;
         cut_back(&a, out, max);

@@ -13,6 +13,7 @@
 #include "base/addr.h"
 #include "config/topology.h"
 #include "resolver/health.h"
+#include "resolver/parked.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -34,6 +35,7 @@ struct answer_context {
     const struct zone *frontend;   // fe.D whole, signed (resolver/zone.h)
     const struct geo *geo;         // measured networks, for routing (resolver/geo.h)
     struct signer *signer;         // signatures of D, made on line (resolver/signer.h)
+    struct parked_ticket ticket;   // for what must wait (resolver/parked.h)
     const struct cookies *cookies; // secrets of DNS cookies (resolver/cookies.h)
     const char *nsid;              // at most EDNS_NSID_MAX octets
     uint32_t idle_ms;              // TCP and TLS: what a client that asks is told (RFC 7828); 0: nothing
@@ -42,7 +44,7 @@ struct answer_context {
 struct answer_info { // for the counters, the query log and the server
     int rcode;       // extended; -1 dropped
     bool truncated;
-    bool pending;            // signatures are being made: nothing was written; ask again when the signer says so
+    bool pending;            // nothing was written: who holds the ticket says when to ask again
     bool cookie_valid;       // the client has shown that it is where it says
     uint16_t type;           // asked for; 0 unknown
     uint8_t kind;            // enum name_kind; NAME_INVALID for what was not looked at

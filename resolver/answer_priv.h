@@ -20,6 +20,7 @@ struct answer {
     struct dns_writer w;
     int rcode;
     bool authoritative;
+    bool pending; // set by who holds a->c->ticket: see resolver/parked.h
     uint16_t n_answer, n_authority, n_additional;
     bool cookie_valid;         // the client has shown that it is where it says
     struct edns_response edns; // of the OPT: who routes sets edns.ecs_scope, who refuses answer_ede

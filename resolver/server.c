@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The DNS server: workers, each one thread with an epoll set and its own sockets (design section 14). Datagrams go in
-// batches of 32 through recvmmsg and sendmmsg. See resolver.h; started and stopped by the daemon, off the workers.
+// The DNS server: workers, each one thread with an epoll set and its own sockets (design section 14). See resolver.h;
+// started and stopped by the daemon, off the workers.
 #include "resolver/resolver.h"
 
 #include "base/clock.h"
@@ -8,7 +8,6 @@
 #include "base/exposition.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "config/catalogue.h"
 #include "resolver/server_priv.h"
 #include "resolver/wire.h"
 
@@ -19,23 +18,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define BATCH 32
-#define BATCHES_PER_EVENT 8
-#define UDP_IN_BYTES 4096
-#define UDP_IN_STRIDE (UDP_IN_BYTES + 64) // not a power of two: the batch must not share one set of the cache
 #define SWEEP_MS 1000
-
-struct batch {
-    struct mmsghdr in[BATCH], out[BATCH];
-    struct iovec in_iov[BATCH], out_iov[BATCH];
-    struct sockaddr_storage from[BATCH];
-    union {
-        struct cmsghdr align;
-        uint8_t b[CMSG_SPACE(sizeof(struct in6_pktinfo))];
-    } control[BATCH];
-    uint8_t in_bytes[BATCH][UDP_IN_STRIDE];
-    uint8_t out_bytes[BATCH][DNS_UDP_CEILING];
-};
+#define LOT_TICK_MS 100
 
 struct resolver {
     struct resolver_sockets *sockets;
@@ -74,122 +58,22 @@ void worker_count(struct worker *w, const struct answer_info *info)
     metrics_count(w->metrics, &w->context, info);
 }
 
-// The address a datagram came to: on a wildcard socket it is in the control data. The control data is then sent back as
-// it is, so that the answer leaves from that address.
-static struct endpoint local_of(const struct bound *b, struct msghdr *m)
+size_t worker_answer(struct worker *w, const struct asked *from, struct parked *again, const uint8_t *query, size_t n,
+                     uint8_t *out, size_t cap, struct answer_info *info)
 {
-    struct endpoint e = b->at;
-    struct sockaddr_storage sa;
-    for (struct cmsghdr *c = b->wildcard ? CMSG_FIRSTHDR(m) : NULL; c; c = CMSG_NXTHDR(m, c)) {
-        struct endpoint got;
-        memset(&sa, 0, sizeof sa);
-        if (c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_PKTINFO) {
-            struct in_pktinfo *pi = (struct in_pktinfo *)CMSG_DATA(c);
-            struct sockaddr_in *in = (struct sockaddr_in *)&sa;
-            in->sin_family = AF_INET;
-            in->sin_addr = pi->ipi_addr;
-            pi->ipi_spec_dst = pi->ipi_addr;
-            pi->ipi_ifindex = 0;
-        } else if (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_PKTINFO) {
-            struct sockaddr_in6 *in6 = (struct sockaddr_in6 *)&sa;
-            in6->sin6_family = AF_INET6;
-            struct in6_pktinfo *pi = (struct in6_pktinfo *)CMSG_DATA(c);
-            in6->sin6_addr = pi->ipi6_addr;
-            if (!IN6_IS_ADDR_LINKLOCAL(&pi->ipi6_addr))
-                pi->ipi6_ifindex = 0; // the way back is the routing table's
-        } else {
-            continue;
-        }
-        if (!endpoint_from_sockaddr((struct sockaddr *)&sa, sizeof sa, &got))
-            e.ip = got.ip;
+    w->context.transport = from->transport;
+    w->context.source = from->remote.ip;
+    w->context.listener = &from->local;
+    w->context.ticket = lot_ticket(&w->lot, again, n);
+    size_t got = answer_packet(&w->context, query, n, out, cap, info);
+    if (info->pending && w->context.ticket.inbox) {
+        if (!again)
+            lot_park(w, from, query, n);
+        return 0;
     }
-    return e;
-}
-
-// Answers one datagram into slot `to` of the outgoing half. Returns false when nothing is to be sent.
-static bool answer_datagram(struct worker *w, const struct bound *b, size_t from, size_t to)
-{
-    struct batch *x = w->batch;
-    struct msghdr *m = &x->in[from].msg_hdr;
-    struct endpoint local = local_of(b, m), remote;
-    struct answer_info info = {.rcode = DNS_DROP};
-    size_t n = 0;
-    counter_add(&w->n.udp_queries, 1);
-    // Port 0 cannot be answered; a datagram longer than the buffer is no query.
-    if (!endpoint_from_sockaddr(m->msg_name, m->msg_namelen, &remote) && remote.port && !(m->msg_flags & MSG_TRUNC)) {
-        w->context.transport = ANSWER_UDP;
-        w->context.source = remote.ip;
-        w->context.listener = &local;
-        n = answer_packet(&w->context, x->in_bytes[from], x->in[from].msg_len, x->out_bytes[to], DNS_UDP_CEILING,
-                          &info);
-    }
-    worker_count(w, &info);
-    if (n == 0)
-        return false;
-    x->out_iov[to] = (struct iovec){x->out_bytes[to], n};
-    x->out[to].msg_hdr = (struct msghdr){
-        .msg_name = m->msg_name, .msg_namelen = m->msg_namelen, .msg_iov = &x->out_iov[to], .msg_iovlen = 1};
-    if (b->wildcard && m->msg_controllen && !(m->msg_flags & MSG_CTRUNC)) {
-        x->out[to].msg_hdr.msg_control = m->msg_control;
-        x->out[to].msg_hdr.msg_controllen = m->msg_controllen;
-    }
-    return true;
-}
-
-static void send_batch(int fd, struct batch *x, size_t n)
-{
-    for (size_t at = 0; at < n;) {
-        int sent = sendmmsg(fd, x->out + at, (unsigned)(n - at), 0);
-        if (sent > 0)
-            at += (size_t)sent;
-        else if (errno == EAGAIN || errno == EWOULDBLOCK)
-            return; // the socket's buffer is full: UDP may lose
-        else if (errno != EINTR)
-            at++; // this one cannot be sent (no route, refused by a filter): the rest can
-    }
-}
-
-// At 500,000 registries a lookup waits for memory twice; a batch waits for all its lookups at once.
-static void fetch_ahead(const struct worker *w, int got)
-{
-    const struct topology *t = w->context.topology;
-    uint64_t hints[BATCH];
-    if (!t)
-        return;
-    for (int i = 0; i < got; i++)
-        hints[i] = answer_hint(t, w->batch->in_bytes[i], w->batch->in[i].msg_len);
-    for (int i = 0; i < got; i++)
-        catalogue_hint_follow(t->catalogue, hints[i]);
-}
-
-static void serve_udp(struct worker *w, const struct bound *b)
-{
-    struct batch *x = w->batch;
-    size_t used = BATCH; // slots that the last round wrote to
-    for (int round = 0; round < BATCHES_PER_EVENT; round++) {
-        for (size_t i = 0; i < used; i++) {
-            x->in_iov[i] = (struct iovec){x->in_bytes[i], UDP_IN_BYTES};
-            x->in[i].msg_hdr = (struct msghdr){.msg_name = &x->from[i],
-                                               .msg_namelen = sizeof x->from[i],
-                                               .msg_iov = &x->in_iov[i],
-                                               .msg_iovlen = 1,
-                                               .msg_control = b->wildcard ? &x->control[i] : NULL,
-                                               .msg_controllen = b->wildcard ? sizeof x->control[i] : 0};
-        }
-        int got = recvmmsg(b->udp, x->in, BATCH, MSG_DONTWAIT, NULL);
-        size_t n = 0;
-        used = got > 0 ? (size_t)got : 0;
-        bool timed = used && metrics_due(w->metrics);
-        int64_t began_us = timed ? clock_mono_us() : 0;
-        fetch_ahead(w, got);
-        for (int i = 0; i < got; i++)
-            n += answer_datagram(w, b, (size_t)i, n);
-        send_batch(b->udp, x, n);
-        if (timed)
-            metrics_batch(w->metrics, (unsigned)got, clock_mono_us() - began_us);
-        if (got < BATCH)
-            return;
-    }
+    info->pending = false;
+    worker_count(w, info);
+    return got;
 }
 
 static void watch_listeners(struct worker *w, uint32_t events)
@@ -213,13 +97,14 @@ void worker_pause_accept(struct worker *w)
 // What is due by time alone.
 static void worker_tick(struct worker *w, int64_t *swept_ms)
 {
-    if (!w->n_conns && !w->accept_again_ms)
+    if (!w->n_conns && !w->accept_again_ms && !w->lot.n_used)
         return;
     int64_t now = clock_mono_ms();
     if (w->accept_again_ms && now >= w->accept_again_ms) {
         w->accept_again_ms = 0;
         watch_listeners(w, EPOLLIN);
     }
+    lot_expire(w, now);
     if (now - *swept_ms >= SWEEP_MS) {
         tcp_sweep(w);
         *swept_ms = now;
@@ -232,6 +117,7 @@ static void take_snapshots(struct worker *w)
     uint64_t topology = w->topology.generation, health = w->health.generation;
     w->context.topology = snapshot_reader_get(&w->topology, w->topology_cell);
     w->context.health = snapshot_reader_get(&w->health, w->health_cell);
+    w->context.now_s = clock_wall_ms() / 1000;
     if (!w->context.topology || (topology == w->topology.generation && health == w->health.generation))
         return;
     if (topology != w->topology.generation)
@@ -240,11 +126,19 @@ static void take_snapshots(struct worker *w)
     w->context.health_map = &w->health_map;
 }
 
+// How long to wait when nothing happens: until something is due by time alone.
+static int turn_ms(const struct worker *w)
+{
+    if (w->lot.n_used)
+        return LOT_TICK_MS;
+    return w->accept_again_ms ? ACCEPT_PAUSE_MS : w->n_conns ? SWEEP_MS : -1;
+}
+
 // Returns false when the worker is to stop.
 static bool worker_turn(struct worker *w)
 {
     struct epoll_event ev; // one at a time: serving one source may close another
-    int n = epoll_wait(w->epoll, &ev, 1, w->accept_again_ms ? ACCEPT_PAUSE_MS : w->n_conns ? SWEEP_MS : -1);
+    int n = epoll_wait(w->epoll, &ev, 1, turn_ms(w));
     if (n < 0)
         return errno == EINTR;
     take_snapshots(w);
@@ -255,13 +149,16 @@ static bool worker_turn(struct worker *w)
     case SOURCE_STOP:
         return false;
     case SOURCE_UDP:
-        serve_udp(w, s->bound);
+        udp_serve(w, s->bound);
         break;
     case SOURCE_LISTEN:
         tcp_accept(w, s->bound->tcp);
         break;
     case SOURCE_CONN:
-        tcp_event(w, ev.data.ptr);
+        tcp_event(w, ev.data.ptr, ev.events);
+        break;
+    case SOURCE_PARKED:
+        lot_news(w);
     }
     return true;
 }
@@ -295,14 +192,19 @@ static int worker_init(struct worker *w, const struct resolver_options *o, struc
     w->n_bound = n;
     w->epoll = epoll_create1(EPOLL_CLOEXEC);
     w->stop = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    w->sources = mem_zalloc_array(2 * n + 1, sizeof *w->sources);
-    w->batch = mem_zalloc(sizeof *w->batch);
+    w->sources = mem_zalloc_array(2 * n + 2, sizeof *w->sources);
     w->metrics = mem_zalloc(sizeof *w->metrics);
     if (w->epoll < 0 || w->stop < 0)
         return err_from_errno(errno);
-    if (!w->sources || !w->batch || !w->metrics)
+    if (!w->sources || !w->metrics)
         return ERR_NOMEM;
-    int rc = watch_source(w, &w->sources[2 * n], w->stop, SOURCE_STOP, NULL);
+    int rc = udp_batch_new(&w->batch);
+    if (!rc)
+        rc = lot_init(&w->lot);
+    if (!rc)
+        rc = watch_source(w, &w->sources[2 * n], w->stop, SOURCE_STOP, NULL);
+    if (!rc)
+        rc = watch_source(w, &w->sources[2 * n + 1], parked_inbox_fd(w->lot.inbox), SOURCE_PARKED, NULL);
     for (size_t i = 0; i < n && !rc; i++) {
         rc = watch_source(w, &w->sources[2 * i], bound[i].udp, SOURCE_UDP, &bound[i]);
         if (!rc)
@@ -329,6 +231,7 @@ static void worker_done(struct worker *w)
     free(w->sources);
     free(w->batch);
     free(w->metrics);
+    lot_done(&w->lot);
 }
 
 int resolver_start(const struct resolver_options *o, struct resolver_sockets *s, struct resolver **out)
@@ -392,6 +295,8 @@ void resolver_stats_get(const struct resolver *r, struct resolver_stats *out)
         SUM(badvers);
         SUM(servfail);
         SUM(tcp_open);
+        SUM(parked);
+        SUM(parked_late);
 #undef SUM
     }
     *out = s;
@@ -403,6 +308,10 @@ static const struct {
     const char *name, *type, *help;
 } stats_rows[] = {
     {offsetof(struct resolver_stats, tcp_open), "meridian_dns_tcp_connections", "gauge", "TCP connections now open."},
+    {offsetof(struct resolver_stats, parked), "meridian_dns_parked_total", "counter",
+     "Queries that waited for a signature or an upstream."},
+    {offsetof(struct resolver_stats, parked_late), "meridian_dns_parked_late_total", "counter",
+     "Queries whose wait ended by its time limit."},
 };
 
 void resolver_metrics_write(const struct resolver *r, struct buf *out)

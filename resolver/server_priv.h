@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the files of the server share: sockets (bind.c), the worker's loop and its datagrams (server.c), and TCP
-// connections (tcp.c). All of a worker's state is touched by its own thread only, except the counters, which it alone
-// writes.
+// What the files of the server share: sockets (bind.c), the worker's loop (server.c), its datagrams (udp.c), its TCP
+// connections (tcp.c) and the queries that wait (lot.c). All of a worker's state is touched by its own thread only,
+// except the counters, which it alone writes.
 #ifndef MERIDIAN_RESOLVER_SERVER_PRIV_H
 #define MERIDIAN_RESOLVER_SERVER_PRIV_H
 
 #include "base/snapshot.h"
 #include "resolver/answer.h"
 #include "resolver/metrics.h"
+#include "resolver/parked.h"
 #include "resolver/resolver.h"
 
 #include <stdatomic.h>
@@ -34,7 +35,34 @@ struct resolver_sockets {
     struct bound *bound; // [worker * n_endpoints + endpoint]
 };
 
-enum source_kind { SOURCE_STOP, SOURCE_UDP, SOURCE_LISTEN, SOURCE_CONN };
+enum source_kind { SOURCE_STOP, SOURCE_UDP, SOURCE_LISTEN, SOURCE_CONN, SOURCE_PARKED };
+
+struct asked { // where a query came from
+    enum answer_transport transport;
+    struct endpoint local, remote;
+    const struct bound *bound; // UDP: its socket
+    struct conn *conn;         // TCP, TLS
+};
+
+struct parked { // a query that waits; a slot of the worker
+    bool used;
+    enum parked_news news; // what has come, and could not be acted on yet
+    uint8_t tries;
+    uint32_t prev, next; // by age; `next` chains the free ones too. PARKED_MAX: none
+    int64_t deadline_ms;
+    struct parked *conn_next; // of the same connection
+    struct asked asked;
+    uint8_t *response; // PARKED_ANSWER
+    size_t response_n, n;
+    uint8_t query[PARKED_QUERY_BYTES];
+};
+
+struct lot { // all of a worker's
+    struct parked_inbox *inbox;
+    struct parked *slots;       // PARKED_MAX
+    uint32_t n_used, n_touched; // slots past n_touched were never used: their memory is not there yet
+    uint32_t free, oldest, newest;
+};
 
 struct conn { // kind first: epoll hands back this pointer
     enum source_kind kind;
@@ -45,7 +73,8 @@ struct conn { // kind first: epoll hands back this pointer
     uint32_t events;      // what epoll watches
     bool eof;
     struct conn *prev, *next;
-    size_t in_n, out_at, out_n;
+    struct parked *parked; // its queries that wait
+    size_t n_parked, in_n, out_at, out_n;
     uint8_t in[2 + TCP_IN_BYTES];
     uint8_t out[TCP_OUT_BYTES];
 };
@@ -57,7 +86,7 @@ struct source { // one socket in the worker's epoll set
 
 struct counters { // written by one thread
     _Atomic uint64_t udp_queries, tcp_queries, dropped, truncated, noerror, nxdomain, refused, formerr, notimp, badvers,
-        servfail, tcp_open;
+        servfail, tcp_open, parked, parked_late;
 };
 
 struct batch;
@@ -69,10 +98,11 @@ struct worker {
     struct snapshot_reader topology, health;
     struct answer_context context; // topology and health of this turn
     struct health_map health_map;  // of both
-    struct source *sources;        // 2 per bound address, and the stop event
+    struct source *sources;        // 2 per bound address, the stop event, and the parked ones' news
     struct bound *bound;
     size_t n_bound;
     struct batch *batch;
+    struct lot lot;
     struct conn *conns; // newest first
     size_t n_conns;
     int64_t accept_again_ms; // monotonic; 0: listeners are watched
@@ -86,12 +116,31 @@ static inline void counter_add(_Atomic uint64_t *c, uint64_t d)
     atomic_store_explicit(c, atomic_load_explicit(c, memory_order_relaxed) + d, memory_order_relaxed);
 }
 
+// One query to one response. Returns its length; 0: nothing is to be sent, or (info->pending) the query waits in a
+// slot, in `again` if it did already.
+size_t worker_answer(struct worker *w, const struct asked *from, struct parked *again, const uint8_t *query, size_t n,
+                     uint8_t *out, size_t cap, struct answer_info *info);
 void worker_count(struct worker *w, const struct answer_info *info);
 void worker_pause_accept(struct worker *w); // for ACCEPT_PAUSE_MS: epoll would report the waiting client without end
 
+int lot_init(struct lot *l);
+void lot_done(struct lot *l);
+// A ticket of the slot that the next query would wait in, or of its own; none if it cannot wait.
+struct parked_ticket lot_ticket(const struct lot *l, const struct parked *again, size_t n_query);
+void lot_park(struct worker *w, const struct asked *from, const uint8_t *query, size_t n); // a ticket was there
+void lot_leave(struct worker *w, struct parked *p);
+// The response to a parked query whose news have come, which leaves the lot, unless (false) it goes on waiting.
+bool lot_answer(struct worker *w, struct parked *p, uint8_t *out, size_t cap, size_t *out_n);
+void lot_news(struct worker *w);                // all that has come
+void lot_expire(struct worker *w, int64_t now); // those whose time is up
+
+int udp_batch_new(struct batch **out); // free()
+void udp_serve(struct worker *w, const struct bound *b);
+void udp_send(const struct asked *to, uint8_t *p, size_t n); // one response by itself; UDP may lose it
+
 void tcp_accept(struct worker *w, int listen_fd);
-void tcp_event(struct worker *w, struct conn *c);
-void tcp_sweep(struct worker *w); // closes what made no progress for too long
+void tcp_event(struct worker *w, struct conn *c, uint32_t events); // 0: news of a parked query
+void tcp_sweep(struct worker *w);                                  // closes what made no progress for too long
 void tcp_close_all(struct worker *w);
 
 #endif

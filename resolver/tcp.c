@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// DNS over TCP (RFC 7766): pipelined queries in length-prefixed frames, answered in order; partial reads and writes; a
-// client that closes its side still gets its answers. Ceilings: connections per worker, one frame in, two responses
-// out, idle time, time to take a response; who does not read is not read from. On the worker's thread.
+// DNS over TCP (RFC 7766): pipelined queries in length-prefixed frames, answered as they come, those that must wait
+// later (section 6.2.1.1); partial reads and writes; a client that closes its side still gets its answers. Ceilings:
+// connections per worker, one frame in, two responses out, idle time, time to take a response; who does not read is not
+// read from. On the worker's thread.
 #include "resolver/server_priv.h"
 
 #include "base/clock.h"
@@ -18,6 +19,8 @@
 
 static void conn_close(struct worker *w, struct conn *c)
 {
+    while (c->parked)
+        lot_leave(w, c->parked);
     close(c->fd); // leaves the epoll set with it
     if (c->prev)
         c->prev->next = c->next;
@@ -106,35 +109,65 @@ static bool flush(struct conn *c)
     return true;
 }
 
+// Is there room for one more response?
+static bool out_room(const struct conn *c)
+{
+    return c->out_n + 2 + ANSWER_TCP_MAX <= sizeof c->out;
+}
+
+// A response of n bytes stands 2 past the end of what is to be sent.
+static void out_add(struct conn *c, size_t n)
+{
+    uint8_t *out = c->out + c->out_n;
+    c->progress_ms = clock_mono_ms();
+    if (c->out_n == 0)
+        c->out_since_ms = c->progress_ms;
+    out[0] = (uint8_t)(n >> 8);
+    out[1] = (uint8_t)n;
+    c->out_n += 2 + n;
+}
+
+static bool has_frame(const struct conn *c)
+{
+    return c->n_parked < PARKED_PER_CONN && c->in_n >= 2 && c->in_n >= 2u + ((size_t)c->in[0] << 8 | c->in[1]);
+}
+
 // One whole frame, if there is one and room for its answer. -1: the client must go.
 static int answer_frame(struct worker *w, struct conn *c)
 {
-    if (c->in_n < 2 || c->out_n + 2 + ANSWER_TCP_MAX > sizeof c->out)
+    if (c->in_n < 2 || !out_room(c))
         return 0;
     size_t len = (size_t)c->in[0] << 8 | c->in[1];
     if (len < 12 || len > TCP_IN_BYTES)
         return -1; // no header, or no query of this zone: nothing to resynchronise on
-    if (c->in_n < 2 + len)
+    if (!has_frame(c))
         return 0;
+    const struct asked from = {.transport = ANSWER_TCP, .local = c->local, .remote = c->remote, .conn = c};
     struct answer_info info;
-    w->context.transport = ANSWER_TCP;
-    w->context.source = c->remote.ip;
-    w->context.listener = &c->local;
-    uint8_t *out = c->out + c->out_n;
-    size_t n = answer_packet(&w->context, c->in + 2, len, out + 2, ANSWER_TCP_MAX, &info);
+    size_t n = worker_answer(w, &from, NULL, c->in + 2, len, c->out + c->out_n + 2, ANSWER_TCP_MAX, &info);
     counter_add(&w->n.tcp_queries, 1);
-    worker_count(w, &info);
-    c->progress_ms = clock_mono_ms();
-    if (c->out_n == 0)
-        c->out_since_ms = c->progress_ms;
-    if (n == 0)
+    if (n == 0 && !info.pending)
         return -1; // a response sent to us
-    out[0] = (uint8_t)(n >> 8);
-    out[1] = (uint8_t)n;
-    c->out_n += 2 + n;
+    if (n > 0)
+        out_add(c, n);
     c->in_n -= 2 + len;
     memmove(c->in, c->in + 2 + len, c->in_n);
     return 1;
+}
+
+// A query that waited and need not any more, if there is room. 1: one was answered.
+static int answer_parked(struct worker *w, struct conn *c)
+{
+    for (struct parked *p = c->parked, *next; p && out_room(c); p = next) {
+        size_t n;
+        next = p->conn_next;
+        if (p->news && lot_answer(w, p, c->out + c->out_n + 2, ANSWER_TCP_MAX, &n) && n > 0)
+            out_add(c, n);
+    }
+    for (const struct parked *p = c->parked; p; p = p->conn_next)
+        if (p->news)
+            return 1;
+    return 0;
 }
 
 // 1: something came in; 0: not now, or at its end; -1: broken.
@@ -155,19 +188,22 @@ static int fill(struct conn *c)
 static int answer_all(struct worker *w, struct conn *c)
 {
     int rc;
+    bool more;
     do {
+        more = answer_parked(w, c);
         while ((rc = answer_frame(w, c)) > 0)
             ;
         if (rc < 0 || !flush(c))
             return -1;
-        // Room again and a whole frame waiting: go on without asking the socket.
-    } while (c->out_n == 0 && c->in_n >= 2 && c->in_n >= 2u + ((size_t)c->in[0] << 8 | c->in[1]));
+        // Room again and something to answer: go on without asking the socket.
+    } while (c->out_n == 0 && (more || has_frame(c)));
     return 0;
 }
 
 static int watch(struct worker *w, struct conn *c)
 {
-    uint32_t events = c->out_n ? EPOLLOUT : EPOLLIN;
+    uint32_t in = c->eof || c->n_parked >= PARKED_PER_CONN ? 0 : EPOLLIN;
+    uint32_t events = c->out_n ? EPOLLOUT : in;
     if (events == c->events)
         return 0;
     c->events = events;
@@ -175,18 +211,18 @@ static int watch(struct worker *w, struct conn *c)
     return epoll_ctl(w->epoll, EPOLL_CTL_MOD, c->fd, &ev);
 }
 
-void tcp_event(struct worker *w, struct conn *c)
+void tcp_event(struct worker *w, struct conn *c, uint32_t events)
 {
-    int rc = flush(c) ? 1 : -1;
+    int rc = !(events & (EPOLLERR | EPOLLHUP)) && flush(c) ? 1 : -1; // these two: nothing can be sent any more
     for (int i = 0; i < ROUNDS_PER_EVENT && rc > 0; i++) {
         if (answer_all(w, c))
             rc = -1;
         else
-            rc = c->out_n ? 0 : fill(c);
+            rc = c->out_n || c->n_parked >= PARKED_PER_CONN ? 0 : fill(c);
     }
     if (rc > 0 && answer_all(w, c)) // what the last round read
         rc = -1;
-    if (rc < 0 || (c->eof && c->out_n == 0) || watch(w, c))
+    if (rc < 0 || (c->eof && c->out_n == 0 && !c->parked) || watch(w, c))
         conn_close(w, c);
 }
 
