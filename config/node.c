@@ -74,10 +74,14 @@ static const struct option limit_rows[] = {
     {"manifest", OPT_SIZE, NODE(manifest_max_bytes), .def = "4MiB", .min = 65536, .max = 64u << 20,
      .help = "the largest manifest"},
 };
+static const struct option metrics_rows[] = {
+    {"listen", OPT_ENDPOINT, NODE(metrics), .port = 9153, .example = "127.0.0.1:9153",
+     .help = "address of GET /metrics in plain HTTP, for Prometheus, without authentication; off when not given"},
+};
 static const struct option_set listen_set = SUB_OF(listen_rows), worker_set = SUB_OF(worker_rows),
                                users_set = SUB_OF(user_rows), edge_set = SUB_OF(edge_rows), log_set = SUB_OF(log_rows),
                                cert_set = SUB_OF(cert_rows), upload_set = SUB_OF(upload_rows),
-                               limit_set = SUB_OF(limit_rows);
+                               limit_set = SUB_OF(limit_rows), metrics_set = SUB_OF(metrics_rows);
 
 static const struct option_word role_words[] = {
     {"resolver", ROLE_RESOLVER}, {"registry", ROLE_REGISTRY}, {"auth", ROLE_AUTH}, {"replicator", ROLE_REPLICATOR}};
@@ -113,6 +117,7 @@ static const struct option node_rows[] = {
     {"certs", SECTION(cert_set), .help = "certificates"},
     {"uploads", SECTION(upload_set), .help = "uploads"},
     {"limits", SECTION(limit_set), .help = "limits"},
+    {"metrics", SECTION(metrics_set), .help = "figures for Prometheus"},
 };
 static const struct option_set node_set = SUB_OF(node_rows);
 

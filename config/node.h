@@ -44,6 +44,7 @@ struct node {
     unsigned drain_s;                      // drain: seconds that a stop waits for requests in flight, default 30
     unsigned cert_check_s;                 // certs.check: how often expiry is looked at, default 60
     unsigned upload_idle_s;                // uploads.idle: an upload untouched for so long is discarded, default 86400
+    struct endpoint metrics;               // metrics.listen: HTTP for Prometheus; port 0: off
     struct node_dns resolver;              // dns
     unsigned long long manifest_max_bytes; // limits.manifest: default 4 MiB
 };

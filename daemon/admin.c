@@ -10,12 +10,14 @@
 //   GET  /v1/replication?registry=NAME
 //   GET  /v1/certs      POST /v1/certs/renew?kind=region|shared|peer
 //   GET  /v1/dns/explain?name=N&client=ADDR
+//   GET  /v1/metrics                             what /metrics says, where that listener is off
 #include "daemon/app.h"
 
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/mem.h"
 #include "config/watch.h"
+#include "daemon/metrics.h"
 #include "resolver/explain.h"
 
 #include <jansson.h>
@@ -173,6 +175,11 @@ static void get_explain(struct app *app, struct http_request *req, struct http_r
     snapshot_unref(t);
 }
 
+static void get_metrics(struct app *app, struct http_request *req, struct http_response *resp)
+{
+    metrics_reply(app, req, resp);
+}
+
 static const struct admin_route {
     enum http_method method;
     const char *path;
@@ -187,6 +194,7 @@ static const struct admin_route {
     {HTTP_GET, "/v1/certs", get_certs},
     {HTTP_POST, "/v1/certs/renew", post_renew},
     {HTTP_GET, "/v1/dns/explain", get_explain},
+    {HTTP_GET, "/v1/metrics", get_metrics},
 };
 
 struct admin_call {

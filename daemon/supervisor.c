@@ -35,6 +35,7 @@ struct supervisor {
     struct topology *topology; // for the edge's list of peers
     struct edge_peer *peers;
     struct edge *edge;
+    struct sockets sockets;  // the worker has copies of its own
     struct edge_status told; // last status sent to the worker
     pid_t worker;
     int link_fd, sig_fd;
@@ -191,7 +192,7 @@ static int drop_privileges(const struct identity *id)
     return 0;
 }
 
-static int start_worker(struct supervisor *s, struct resolver_sockets *sockets)
+static int start_worker(struct supervisor *s)
 {
     int fds[2];
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds))
@@ -212,11 +213,10 @@ static int start_worker(struct supervisor *s, struct resolver_sockets *sockets)
         prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0); // after the change of user, which clears it
         if (getppid() != parent)
             _exit(1);
-        exit(worker_run(s->node, s->paths, s->id, sockets, fds[1]));
+        exit(worker_run(s->node, s->paths, s->id, &s->sockets, fds[1]));
     }
     close(fds[1]);
     s->link_fd = fds[0];
-    resolver_sockets_free(sockets); // the worker has its own copies
     return 0;
 }
 
@@ -271,6 +271,10 @@ static int stop_all(struct supervisor *s, int status)
     }
     close(s->link_fd);
     close(s->sig_fd);
+    sockets_close(&s->sockets);
+    unlink(s->paths->public_sock);
+    unlink(s->paths->peer_sock);
+    unlink(s->paths->admin_sock);
     snapshot_unref(s->topology);
     free(s->peers);
     return status;
@@ -322,11 +326,10 @@ int supervisor_run(const struct node *n, const struct paths *p, const struct ide
         rc = ports_free(n->https, n->n_https, PORT_WAIT_MS, &d);
     if (!rc && s.edge_wanted)
         rc = ports_free(&n->peer, 1, PORT_WAIT_MS, &d);
-    struct resolver_sockets *sockets = NULL;
-    if (!rc && (n->roles & ROLE_RESOLVER))
-        rc = resolver_bind(n->dns, n->n_dns, n->resolver_workers, &d, &sockets);
     if (!rc)
-        rc = start_worker(&s, sockets);
+        rc = sockets_open(n, p, id, NULL, 0, &d, &s.sockets);
+    if (!rc)
+        rc = start_worker(&s);
     log_diag(&d);
     diag_done(&d);
     if (rc) {

@@ -5,9 +5,11 @@
 
 #include "base/clock.h"
 #include "base/err.h"
+#include "base/mem.h"
 #include "config/watch.h"
 #include "daemon/app.h"
 #include "daemon/link.h"
+#include "daemon/metrics.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -20,6 +22,8 @@
 
 #define VITALS_EVERY_MS 2000
 #define EXPIRE_EVERY_MS (10 * 60 * 1000)
+#define METRICS_CONNECTIONS 16 // a few scrapers; anyone who reaches the listener may connect
+#define METRICS_IDLE_S 15
 
 struct worker {
     const struct node *node;
@@ -34,7 +38,8 @@ struct worker {
     struct region_keys *keys;
     struct blob_store *blobs;
     _Atomic(struct replicator *) replicator; // set once it runs: commits come from the writer thread before that
-    struct http_server *public_server, *peer_server, *admin_server;
+    struct sockets *sockets;                 // those not handed to a room yet
+    struct http_server *public_server, *peer_server, *admin_server, *metrics_server;
     pthread_t housekeeping;
     bool housekeeping_runs;
     pthread_mutex_t stop_lock;
@@ -182,7 +187,14 @@ static int start_store(struct worker *w, struct diag *d)
     return meta_open(&o, d, &w->app.meta);
 }
 
-static int start_resolver(struct worker *w, struct resolver_sockets *sockets)
+static int take_fd(int *fd)
+{
+    int keep = *fd;
+    *fd = -1;
+    return keep;
+}
+
+static int start_resolver(struct worker *w)
 {
     const struct health_options h = {.topology = &w->topology,
                                      .verdicts = &w->verdicts,
@@ -194,25 +206,27 @@ static int start_resolver(struct worker *w, struct resolver_sockets *sockets)
         return rc;
     const struct resolver_options o = {
         .topology = &w->topology, .health = &w->verdicts, .settings = &w->node->resolver};
-    return resolver_start(&o, sockets, &w->app.resolver);
+    return resolver_start(&o, take_ptr(w->sockets->dns), &w->app.resolver);
 }
 
-static int start_rooms(struct worker *w, struct resolver_sockets *sockets, struct diag *d)
+// What only reads, and so can run beside a forerunner.
+static int start_answering(struct worker *w, struct diag *d)
 {
-    const struct node *n = w->node;
     int rc = start_config(w, d);
     if (!rc)
         rc = start_keys(w, d);
-    if (rc) {
-        resolver_sockets_free(sockets);
+    if (rc)
         return rc;
-    }
-    w->pool = pool_new("work", n->pool_threads, n->pool_queue);
+    w->pool = pool_new("work", w->node->pool_threads, w->node->pool_queue);
     rc = w->pool ? fetcher_new(&w->fetcher) : ERR_NOMEM;
-    if (!rc && sockets)
-        rc = start_resolver(w, sockets);
-    else
-        resolver_sockets_free(sockets);
+    return !rc && w->sockets->dns ? start_resolver(w) : rc;
+}
+
+// What one process alone has open.
+static int start_rooms(struct worker *w, struct diag *d)
+{
+    const struct node *n = w->node;
+    int rc = 0;
     const struct certs_options co = {.certs_dir = w->paths->certs,
                                      .region = n->region,
                                      .topology = &w->topology,
@@ -256,27 +270,29 @@ static int start_rooms(struct worker *w, struct resolver_sockets *sockets, struc
     return rc;
 }
 
-static int serve(struct worker *w, const char *path, mode_t mode, int gid, enum http_listener listener,
+static int serve(struct worker *w, int *fd, enum http_listener listener,
                  void (*begin)(void *, struct http_request *, struct http_plan *), struct http_server **out)
 {
     const struct http_app http = {.begin = begin, .finish = app_finish, .ctx = &w->app};
-    const struct http_server_options o = {.socket_path = path,
-                                          .socket_mode = mode,
-                                          .socket_gid = gid,
+    const struct http_server_options o = {.listen_fd = take_fd(fd),
                                           .listener = listener,
                                           .pool = w->pool,
-                                          .n_threads = 1};
+                                          .n_threads = 1,
+                                          .max_connections = listener == LISTENER_METRICS ? METRICS_CONNECTIONS : 0,
+                                          .idle_timeout_s = listener == LISTENER_METRICS ? METRICS_IDLE_S : 0};
     return http_server_start(&o, &http, out);
 }
 
 static int start_servers(struct worker *w)
 {
-    int edge_gid = w->id->switches ? (int)w->id->edge_gid : -1;
-    int rc = serve(w, w->paths->public_sock, 0660, edge_gid, LISTENER_PUBLIC, app_begin_public, &w->public_server);
+    struct sockets *s = w->sockets;
+    int rc = serve(w, &s->public, LISTENER_PUBLIC, app_begin_public, &w->public_server);
     if (!rc)
-        rc = serve(w, w->paths->peer_sock, 0660, edge_gid, LISTENER_PEER, app_begin_peer, &w->peer_server);
+        rc = serve(w, &s->peer, LISTENER_PEER, app_begin_peer, &w->peer_server);
     if (!rc)
-        rc = serve(w, w->paths->admin_sock, 0600, -1, LISTENER_ADMIN, app_begin_admin, &w->admin_server);
+        rc = serve(w, &s->admin, LISTENER_ADMIN, app_begin_admin, &w->admin_server);
+    if (!rc && s->metrics >= 0)
+        rc = serve(w, &s->metrics, LISTENER_METRICS, app_begin_metrics, &w->metrics_server);
     return rc;
 }
 
@@ -291,6 +307,7 @@ static void stop_all(struct worker *w)
     }
     unsigned drain_ms = w->node->drain_s * 1000;
     http_server_stop(w->admin_server, 1000);
+    http_server_stop(w->metrics_server, 1000);
     http_server_stop(w->public_server, drain_ms);
     http_server_stop(w->peer_server, 1000);
     resolver_stop(w->app.resolver);
@@ -338,7 +355,7 @@ static void wait_for_end(struct worker *w, int sig_fd)
     }
 }
 
-int worker_run(const struct node *n, const struct paths *p, const struct identity *id, struct resolver_sockets *sockets,
+int worker_run(const struct node *n, const struct paths *p, const struct identity *id, struct sockets *sockets,
                int link_fd)
 {
     sigset_t set;
@@ -350,7 +367,7 @@ int worker_run(const struct node *n, const struct paths *p, const struct identit
     signal(SIGPIPE, SIG_IGN);
     int sig_fd = signalfd(-1, &set, SFD_CLOEXEC);
 
-    struct worker w = {.node = n, .paths = p, .id = id, .link_fd = link_fd};
+    struct worker w = {.node = n, .paths = p, .id = id, .sockets = sockets, .link_fd = link_fd};
     pthread_mutex_init(&w.vitals.lock, NULL);
     w.app.node = n;
     w.app.topology = &w.topology;
@@ -360,7 +377,9 @@ int worker_run(const struct node *n, const struct paths *p, const struct identit
     w.app.started_ms = clock_wall_ms();
     struct diag d;
     diag_init(&d);
-    int rc = start_rooms(&w, sockets, &d);
+    int rc = start_answering(&w, &d);
+    if (!rc)
+        rc = start_rooms(&w, &d);
     if (!rc)
         rc = housekeeping_start(&w);
     if (!rc)
@@ -377,6 +396,7 @@ int worker_run(const struct node *n, const struct paths *p, const struct identit
         log_error("daemon: cannot start: %s", err_text(rc));
     }
     stop_all(&w);
+    sockets_close(sockets);
     close(sig_fd);
     return rc ? 1 : 0;
 }

@@ -6,11 +6,10 @@
 
 #include "config/node.h"
 #include "daemon/paths.h"
-#include "resolver/resolver.h"
+#include "daemon/sockets.h"
 
-// Runs until SIGTERM (or the supervisor is gone). `sockets` is taken over; NULL without the resolver role. Returns the
-// exit status of the process.
-int worker_run(const struct node *n, const struct paths *p, const struct identity *id, struct resolver_sockets *sockets,
+// Runs until SIGTERM (or the supervisor is gone). `sockets` is taken over. Returns the exit status of the process.
+int worker_run(const struct node *n, const struct paths *p, const struct identity *id, struct sockets *sockets,
                int link_fd);
 
 #endif

@@ -33,7 +33,7 @@
 enum http_method { HTTP_GET, HTTP_HEAD, HTTP_POST, HTTP_PUT, HTTP_PATCH, HTTP_DELETE, HTTP_OPTIONS, HTTP_OTHER };
 
 // Which socket it came over, so that no header can forge it.
-enum http_listener { LISTENER_PUBLIC, LISTENER_PEER, LISTENER_ADMIN };
+enum http_listener { LISTENER_PUBLIC, LISTENER_PEER, LISTENER_ADMIN, LISTENER_METRICS };
 
 struct http_header {
     const char *name, *value;
@@ -123,9 +123,10 @@ struct http_app {
 };
 
 struct http_server_options {
-    const char *socket_path;
-    mode_t socket_mode; // 0660 for the edge, 0600 for admin
-    int socket_gid;     // -1: leave
+    int listen_fd;           // an open listening socket, taken over, instead of a path; 0: none
+    const char *socket_path; // bound here, and removed at the end
+    mode_t socket_mode;      // 0660 for the edge, 0600 for admin
+    int socket_gid;          // -1: leave
     enum http_listener listener;
     struct pool *pool;
     unsigned n_threads;           // HTTP threads; 0: 1
@@ -138,6 +139,10 @@ struct http_server_options {
                               // 0: 15,000
     unsigned run_deadline_ms; // the client gets 504 when run takes longer (run goes on); 0: 300,000
 };
+
+// A listening unix socket, bound beside and renamed, so that it never exists with a wrong mode or owner. uid, gid -1:
+// leave.
+int http_socket_open(const char *path, mode_t mode, uid_t uid, gid_t gid, int *out_fd);
 
 struct http_server;
 int http_server_start(const struct http_server_options *o, const struct http_app *app, struct http_server **out);

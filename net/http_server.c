@@ -153,20 +153,21 @@ static void on_library_log(void *cls, const char *fmt, va_list ap)
 
 // --- start ---
 
-// Bound beside and renamed, so that the socket never exists with a wrong mode or group.
-static int socket_open(const struct http_server_options *o, int *out_fd)
+int http_socket_open(const char *path, mode_t mode, uid_t uid, gid_t gid, int *out_fd)
 {
     struct sockaddr_un sun = {.sun_family = AF_UNIX};
-    int n = snprintf(sun.sun_path, sizeof sun.sun_path, "%s.new", o->socket_path);
+    int n = snprintf(sun.sun_path, sizeof sun.sun_path, "%s.new", path);
     if (n < 0 || (size_t)n >= sizeof sun.sun_path)
         return ERR_TOOBIG;
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0)
         return err_from_errno(errno);
     unlink(sun.sun_path);
+    mode_t mask = umask(0777 & ~mode); // at birth: chmod would follow what someone else puts in its place
     bool bound = !bind(fd, (struct sockaddr *)&sun, sizeof sun);
-    if (!bound || (o->socket_gid >= 0 && chown(sun.sun_path, (uid_t)-1, (gid_t)o->socket_gid)) ||
-        chmod(sun.sun_path, o->socket_mode) || listen(fd, 1024) || rename(sun.sun_path, o->socket_path)) {
+    umask(mask);
+    bool owned = uid == (uid_t)-1 && gid == (gid_t)-1;
+    if (!bound || listen(fd, 1024) || (!owned && lchown(sun.sun_path, uid, gid)) || rename(sun.sun_path, path)) {
         int rc = err_from_errno(errno);
         if (bound)
             unlink(sun.sun_path);
@@ -233,11 +234,41 @@ static void timer_end(struct http_server *s)
     pthread_join(s->timer, NULL);
 }
 
+static void listen_unlink(const struct http_server *s)
+{
+    if (s->socket_path)
+        unlink(s->socket_path);
+}
+
+static void listen_close(struct http_server *s)
+{
+    listen_unlink(s);
+    close(s->listen_fd);
+}
+
+static int listen_open(struct http_server *s)
+{
+    const struct http_server_options *o = &s->options;
+    int rc = ERR_NOMEM;
+    s->listen_fd = o->listen_fd; // taken over, also when it fails
+    s->late_answer = late_answer();
+    if (o->listen_fd)
+        rc = s->late_answer ? 0 : ERR_NOMEM;
+    else if ((s->socket_path = mem_strdup(o->socket_path)) && s->late_answer)
+        rc = http_socket_open(o->socket_path, o->socket_mode, (uid_t)-1, (gid_t)o->socket_gid, &s->listen_fd);
+    if (rc && o->listen_fd)
+        close(o->listen_fd);
+    return rc;
+}
+
 int http_server_start(const struct http_server_options *o, const struct http_app *app, struct http_server **out)
 {
     struct http_server *s = mem_zalloc(sizeof *s);
-    if (!s)
+    if (!s) {
+        if (o->listen_fd)
+            close(o->listen_fd);
         return ERR_NOMEM;
+    }
     s->options = *o;
     defaults(&s->options);
     s->app = *app;
@@ -250,23 +281,20 @@ int http_server_start(const struct http_server_options *o, const struct http_app
     pthread_cond_init(&s->timer_cond, &mono);
     pthread_cond_init(&s->idle_cond, &mono);
     pthread_condattr_destroy(&mono);
-    s->socket_path = mem_strdup(o->socket_path);
-    s->late_answer = late_answer();
-    int rc = s->socket_path && s->late_answer ? socket_open(o, &s->listen_fd) : ERR_NOMEM;
+    int rc = listen_open(s);
     if (rc) {
         server_release(s);
         return rc;
     }
     if (pthread_create(&s->timer, NULL, timer_thread, s)) {
-        close(s->listen_fd);
+        listen_close(s);
         server_release(s);
         return ERR_NOMEM;
     }
     s->daemon = library_start(s);
     if (!s->daemon) {
         timer_end(s);
-        unlink(s->socket_path);
-        close(s->listen_fd);
+        listen_close(s);
         server_release(s);
         return ERR_IO;
     }
@@ -302,7 +330,7 @@ void http_server_stop(struct http_server *s, unsigned drain_ms)
     if (!s)
         return;
     MHD_quiesce_daemon(s->daemon);
-    unlink(s->socket_path);
+    listen_unlink(s);
     atomic_store(&s->draining, true);
     wait_idle(s, clock_mono_ms() + drain_ms, false);
     atomic_store(&s->closing, true);

@@ -6,6 +6,7 @@
 #include "base/mem.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/tcp.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -62,6 +63,40 @@ static int probe_address(const struct endpoint *at)
     return err_from_errno(errno);
 }
 
+// Sockets of a forerunner. The n-th worker gets the n-th of an address, as in the forerunner.
+struct inherited {
+    const int *fds;
+    size_t n;
+};
+
+static bool is_at(int fd, const struct endpoint *at, int type)
+{
+    struct sockaddr_storage sa;
+    struct endpoint e;
+    socklen_t n = sizeof sa, n_type = sizeof(int);
+    int got;
+    return !getsockopt(fd, SOL_SOCKET, SO_TYPE, &got, &n_type) && got == type &&
+           !getsockname(fd, (struct sockaddr *)&sa, &n) && !endpoint_from_sockaddr((struct sockaddr *)&sa, n, &e) &&
+           e.port == at->port && ip_equal(&e.ip, &at->ip);
+}
+
+static unsigned inherited_count(const struct inherited *in, const struct endpoint *at, int type)
+{
+    unsigned n = 0;
+    for (size_t i = 0; i < in->n && at->port; i++)
+        n += is_at(in->fds[i], at, type);
+    return n;
+}
+
+// A duplicate of the worker's own, or -1: there is none.
+static int inherited_take(const struct inherited *in, const struct endpoint *at, int type, size_t worker)
+{
+    for (size_t i = 0; i < in->n && at->port; i++)
+        if (is_at(in->fds[i], at, type) && worker-- == 0)
+            return fcntl(in->fds[i], F_DUPFD_CLOEXEC, 0);
+    return -1;
+}
+
 // Returns the descriptor or -1 with errno.
 static int open_socket(const struct bound *b, int type)
 {
@@ -106,9 +141,14 @@ static int learn_port(struct bound *b)
     return 0;
 }
 
-static int open_both(struct bound *b)
+static int open_both(struct bound *b, const struct inherited *in, size_t worker)
 {
     uint16_t asked = b->at.port;
+    b->udp = inherited_take(in, &b->at, SOCK_DGRAM, worker);
+    b->tcp = inherited_take(in, &b->at, SOCK_STREAM, worker);
+    if (b->udp >= 0 && b->tcp >= 0)
+        return 0;
+    close_bound(b);
     for (int i = 0; i < PORT_TRIES; i++) { // a port picked for UDP may be taken for TCP
         b->udp = open_socket(b, SOCK_DGRAM);
         if (b->udp >= 0 && !learn_port(b) && (b->tcp = open_socket(b, SOCK_STREAM)) >= 0)
@@ -137,12 +177,22 @@ static int bind_failed(const struct endpoint *e, int rc, struct diag *diag)
 int resolver_bind(const struct endpoint *listen_at, size_t n, unsigned n_workers, struct diag *diag,
                   struct resolver_sockets **out)
 {
+    return resolver_rebind(listen_at, n, n_workers, NULL, 0, diag, out);
+}
+
+int resolver_rebind(const struct endpoint *listen_at, size_t n, unsigned n_workers, const int *fds, size_t n_fds,
+                    struct diag *diag, struct resolver_sockets **out)
+{
+    const struct inherited in = {fds, n_fds};
     if (n == 0 || n > 1024 || n_workers == 0 || n_workers > WORKERS_MAX) {
         diag_add(diag, NULL, 0, "dns: needs a listening address and 1 to %d workers", WORKERS_MAX);
         return ERR_INVAL;
     }
     for (size_t i = 0; i < n; i++) { // before the first of our own is open
-        int rc = probe_address(&listen_at[i]);
+        unsigned had = inherited_count(&in, &listen_at[i], SOCK_DGRAM);
+        if (had > n_workers)
+            n_workers = had < WORKERS_MAX ? had : WORKERS_MAX;
+        int rc = had ? 0 : probe_address(&listen_at[i]);
         if (rc)
             return bind_failed(&listen_at[i], rc, diag);
     }
@@ -162,7 +212,7 @@ int resolver_bind(const struct endpoint *listen_at, size_t n, unsigned n_workers
         struct bound *b = &s->bound[i];
         b->at = i < n ? listen_at[i] : s->bound[i % n].at; // later workers share the first one's port
         b->wildcard = is_wildcard(&b->at.ip);
-        int rc = open_both(b);
+        int rc = open_both(b, &in, i / n);
         if (rc) {
             rc = bind_failed(&b->at, rc, diag);
             resolver_sockets_free(s);
@@ -171,6 +221,19 @@ int resolver_bind(const struct endpoint *listen_at, size_t n, unsigned n_workers
     }
     *out = s;
     return 0;
+}
+
+size_t resolver_sockets_count(const struct resolver_sockets *s)
+{
+    return 2 * s->n_endpoints * s->n_workers;
+}
+
+void resolver_sockets_fds(const struct resolver_sockets *s, int *out)
+{
+    for (size_t i = 0; i < s->n_endpoints * s->n_workers; i++) {
+        *out++ = s->bound[i].udp;
+        *out++ = s->bound[i].tcp;
+    }
 }
 
 void resolver_sockets_free(struct resolver_sockets *s)

@@ -39,7 +39,14 @@ struct resolver_stats {                         // sums over the workers since s
 };
 
 int resolver_bind(const struct endpoint *listen, size_t n, unsigned n_workers, struct diag *diag,
-                  struct resolver_sockets **out);       // port 0 picks one: see resolver_sockets_endpoint
+                  struct resolver_sockets **out); // port 0 picks one: see resolver_sockets_endpoint
+// The same for a program that took over another's sockets: an address that one of `fds` is bound to gets a duplicate of
+// it, and only the others are bound anew. There are at least as many workers as the forerunner had: a socket that
+// nobody reads would lose what the kernel gives it.
+int resolver_rebind(const struct endpoint *listen, size_t n, unsigned n_workers, const int *fds, size_t n_fds,
+                    struct diag *diag, struct resolver_sockets **out);
+size_t resolver_sockets_count(const struct resolver_sockets *s); // descriptors, all in all
+void resolver_sockets_fds(const struct resolver_sockets *s, int *out);
 void resolver_sockets_free(struct resolver_sockets *s); // closes what was not handed to a resolver
 int resolver_sockets_endpoint(const struct resolver_sockets *s, size_t i, struct endpoint *out);
 int resolver_start(const struct resolver_options *o, struct resolver_sockets *s /* taken over */,

@@ -1,0 +1,195 @@
+// SPDX-License-Identifier: Apache-2.0
+// The node's metrics as one text for Prometheus: `GET /metrics` on a listener of its own (metrics.listen, off by
+// default) and `GET /v1/metrics` on the admin socket. Gathers what the rooms count; see docs/metrics.md for the table.
+// begin runs on an HTTP thread, the gathering on the pool.
+#include "daemon/metrics.h"
+
+#include "base/exposition.h"
+#include "base/mem.h"
+#include "config/watch.h"
+
+#include <dirent.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#define METRICS_MAX_BYTES (16u << 20)
+
+static void write_process(const struct app *app, struct buf *b)
+{
+    struct rusage u;
+    struct rlimit l;
+    unsigned long long pages = 0, resident = 0, open_fds = 0;
+    FILE *f = fopen("/proc/self/statm", "re");
+    if (f && fscanf(f, "%llu %llu", &pages, &resident) != 2)
+        pages = resident = 0;
+    if (f)
+        fclose(f);
+    DIR *d = opendir("/proc/self/fd");
+    for (struct dirent *e = d ? readdir(d) : NULL; e; e = readdir(d))
+        open_fds += e->d_name[0] != '.';
+    if (d)
+        closedir(d);
+    double page = (double)sysconf(_SC_PAGESIZE);
+    exposition_single(b, "process_start_time_seconds", "gauge", "Start of the worker, Unix time.",
+                      (double)app->started_ms / 1000);
+    if (!getrusage(RUSAGE_SELF, &u))
+        exposition_single(b, "process_cpu_seconds_total", "counter", "User and system time of the worker.",
+                          (double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) +
+                              (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1e6);
+    exposition_single(b, "process_virtual_memory_bytes", "gauge", "Address space of the worker.", (double)pages * page);
+    exposition_single(b, "process_resident_memory_bytes", "gauge", "Resident memory of the worker.",
+                      (double)resident * page);
+    exposition_single(b, "process_open_fds", "gauge", "Open descriptors of the worker.",
+                      open_fds ? (double)(open_fds - 1) : 0); // the folder itself was one
+    if (!getrlimit(RLIMIT_NOFILE, &l))
+        exposition_single(b, "process_max_fds", "gauge", "Most descriptors that may be open.", (double)l.rlim_cur);
+}
+
+static void write_config(const struct app *app, struct buf *b)
+{
+    struct topology *t = snapshot_get(app->topology);
+    struct config_status topology = {0}, principals = {0};
+    config_watch_status(app->watch, &topology, &principals);
+    if (t) {
+        exposition_single(b, "meridian_topology_version", "gauge", "Version of the topology in force.",
+                          (double)t->version);
+        exposition_single(b, "meridian_topology_registries", "gauge", "Registries in the catalogue.",
+                          (double)t->n_registries);
+        exposition_single(b, "meridian_topology_regions", "gauge", "Regions in the topology.", (double)t->n_regions);
+    }
+    exposition_single(b, "meridian_topology_loaded_timestamp_seconds", "gauge", "When it came into force, Unix time.",
+                      (double)topology.loaded_at_ms / 1000);
+    exposition_single(b, "meridian_topology_refused_edits_total", "counter", "Edits that were refused.",
+                      (double)topology.refused);
+    exposition_single(b, "meridian_principals_refused_edits_total", "counter", "Edits that were refused.",
+                      (double)principals.refused);
+    free(topology.refused_why);
+    free(principals.refused_why);
+    snapshot_unref(t);
+}
+
+static void target_begin(struct buf *b, const char *name, const struct health_target *target)
+{
+    exposition_begin(b, name);
+    exposition_label(b, "region", target->region);
+    exposition_label(b, "stamp", target->stamp);
+}
+
+static bool is_up(const struct health_target *t)
+{
+    return t->force == HEALTH_AUTO ? t->up : t->force == HEALTH_FORCE_UP;
+}
+
+static void write_health(const struct app *app, struct buf *b)
+{
+    struct health_verdicts *v = snapshot_get(app->verdicts);
+    if (!v)
+        return;
+    exposition_family(b, "meridian_health_up", "gauge", "The verdict in force on a stamp: 1 up, 0 down.");
+    for (size_t i = 0; i < v->n_targets; i++) {
+        target_begin(b, "meridian_health_up", &v->targets[i]);
+        exposition_value(b, is_up(&v->targets[i]));
+    }
+    exposition_family(b, "meridian_health_forced", "gauge", "An operator forced it: 1 up, -1 down, 0 not.");
+    for (size_t i = 0; i < v->n_targets; i++) {
+        enum health_force f = v->targets[i].force;
+        target_begin(b, "meridian_health_forced", &v->targets[i]);
+        exposition_value(b, f == HEALTH_FORCE_UP ? 1 : f == HEALTH_FORCE_DOWN ? -1 : 0);
+    }
+    exposition_family(b, "meridian_health_changed_timestamp_seconds", "gauge", "When the verdict changed, Unix time.");
+    for (size_t i = 0; i < v->n_targets; i++) {
+        target_begin(b, "meridian_health_changed_timestamp_seconds", &v->targets[i]);
+        exposition_value(b, (double)v->targets[i].changed_ms / 1000);
+    }
+    snapshot_unref(v);
+}
+
+static void write_node(const struct app *app, struct buf *b)
+{
+    exposition_family(b, "meridian_build_info", "gauge", "Version and place of this node; always 1.");
+    exposition_begin(b, "meridian_build_info");
+    exposition_label(b, "version", MERIDIAN_VERSION);
+    exposition_label(b, "region", app->node->region);
+    exposition_label(b, "stamp", app->node->stamp);
+    exposition_value(b, 1);
+    pthread_mutex_lock(&app->vitals->lock);
+    struct edge_status e = app->vitals->edge;
+    pthread_mutex_unlock(&app->vitals->lock);
+    if (app->node->roles & (ROLE_REGISTRY | ROLE_AUTH | ROLE_REPLICATOR)) {
+        exposition_single(b, "meridian_edge_up", "gauge", "nginx runs.", e.state == EDGE_RUNNING);
+        exposition_single(b, "meridian_edge_restarts_total", "counter", "Starts of nginx after it ended.",
+                          e.n_restarts);
+        exposition_single(b, "meridian_store_writable", "gauge", "The store took its last probe write.",
+                          atomic_load(&app->vitals->store_writable));
+        exposition_single(b, "meridian_store_free_bytes", "gauge", "Free disk of the blob store.",
+                          (double)atomic_load(&app->vitals->disk_free_bytes));
+    }
+}
+
+void metrics_text(const struct app *app, struct buf *out)
+{
+    write_node(app, out);
+    write_process(app, out);
+    write_config(app, out);
+    write_health(app, out);
+    if (app->resolver)
+        resolver_metrics_write(app->resolver, out);
+}
+
+// ---- the answer: larger than a request's arena may be, so it is pulled from memory of its own ----
+
+struct page {
+    struct buf text;
+    size_t at;
+};
+
+static ssize_t page_read(void *ctx, struct http_stream *s, uint8_t *to, size_t cap)
+{
+    struct page *p = ctx;
+    size_t n = p->text.n - p->at < cap ? p->text.n - p->at : cap;
+    (void)s;
+    memcpy(to, buf_cstr(&p->text) + p->at, n);
+    p->at += n;
+    return n ? (ssize_t)n : HTTP_STREAM_END;
+}
+
+static void page_close(void *ctx)
+{
+    struct page *p = ctx;
+    buf_done(&p->text);
+    free(p);
+}
+
+void metrics_reply(const struct app *app, struct http_request *req, struct http_response *resp)
+{
+    static const struct http_stream_ops ops = {.read = page_read, .close = page_close};
+    struct page *p = mem_zalloc(sizeof *p);
+    if (p) {
+        buf_init(&p->text, METRICS_MAX_BYTES);
+        metrics_text(app, &p->text);
+        if (!p->text.err && !http_response_stream(resp, 200, EXPOSITION_CONTENT_TYPE, &ops, p, NULL))
+            return;
+        page_close(p);
+    }
+    http_response_text(req, resp, 500, "the metrics do not fit in memory\n");
+}
+
+static void metrics_run(struct http_request *req, struct http_response *resp)
+{
+    metrics_reply(req->ctx, req, resp);
+}
+
+void app_begin_metrics(void *ctx, struct http_request *req, struct http_plan *plan)
+{
+    plan->kind = HTTP_PLAN_REPLY;
+    if (strcmp(req->path, "/metrics") != 0) {
+        http_response_text(req, &plan->response, 404, "here is only /metrics\n");
+    } else if (req->method != HTTP_GET && req->method != HTTP_HEAD) {
+        http_response_text(req, &plan->response, 405, "/metrics takes GET and HEAD\n");
+        http_response_header(req, &plan->response, "Allow", "GET, HEAD");
+    } else {
+        *plan = (struct http_plan){.kind = HTTP_PLAN_RUN, .run = metrics_run, .ctx = ctx};
+    }
+}

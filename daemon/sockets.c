@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: Apache-2.0
+// Listening sockets; see sockets.h. Called on the supervisor's only thread.
+#include "daemon/sockets.h"
+
+#include "base/err.h"
+#include "net/http.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+// Is fd bound to this address? Unix sockets were bound beside their path: http_socket_open.
+static bool is_at(int fd, const struct sockaddr *want, socklen_t n_want)
+{
+    struct sockaddr_storage sa;
+    memset(&sa, 0, sizeof sa);
+    socklen_t n = sizeof sa, n_type = sizeof(int);
+    int type;
+    return !getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &n_type) && type == SOCK_STREAM &&
+           !getsockname(fd, (struct sockaddr *)&sa, &n) && n <= sizeof sa && n >= n_want && !memcmp(&sa, want, n_want);
+}
+
+static int duplicate_of(const int *fds, size_t n_fds, const struct sockaddr *want, socklen_t n_want)
+{
+    for (size_t i = 0; i < n_fds; i++)
+        if (is_at(fds[i], want, n_want))
+            return fcntl(fds[i], F_DUPFD_CLOEXEC, 0);
+    return -1;
+}
+
+static int open_unix(const char *path, mode_t mode, uid_t uid, gid_t gid, const int *fds, size_t n_fds,
+                     struct diag *diag, int *out)
+{
+    struct sockaddr_un sun = {.sun_family = AF_UNIX};
+    int n = snprintf(sun.sun_path, sizeof sun.sun_path, "%s.new", path);
+    if (n > 0 && (size_t)n < sizeof sun.sun_path)
+        *out = duplicate_of(fds, n_fds, (struct sockaddr *)&sun,
+                            (socklen_t)(offsetof(struct sockaddr_un, sun_path) + (size_t)n + 1));
+    int rc = *out >= 0 ? 0 : http_socket_open(path, mode, uid, gid, out);
+    if (rc)
+        diag_add(diag, NULL, 0, "%s: cannot listen: %s", path, err_text(rc));
+    return rc;
+}
+
+static int open_tcp(const struct endpoint *at, const int *fds, size_t n_fds, struct diag *diag, int *out)
+{
+    struct sockaddr_storage sa;
+    char text[ENDPOINT_TEXT_SIZE];
+    memset(&sa, 0, sizeof sa);
+    socklen_t n = endpoint_to_sockaddr(at, &sa);
+    int on = 1;
+    *out = duplicate_of(fds, n_fds, (struct sockaddr *)&sa, n);
+    if (*out >= 0)
+        return 0;
+    int fd = socket(sa.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd >= 0 && !setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) && !bind(fd, (struct sockaddr *)&sa, n) &&
+        !listen(fd, 16)) {
+        *out = fd;
+        return 0;
+    }
+    int rc = err_from_errno(errno);
+    diag_add(diag, NULL, 0, "metrics: cannot listen on %s: %s", endpoint_format(at, text), strerror(errno));
+    if (fd >= 0)
+        close(fd);
+    return rc;
+}
+
+int sockets_open(const struct node *n, const struct paths *p, const struct identity *id, const int *fds, size_t n_fds,
+                 struct diag *diag, struct sockets *out)
+{
+    struct sockets s = {.public = -1, .peer = -1, .admin = -1, .metrics = -1};
+    uid_t uid = id->switches ? id->uid : (uid_t)-1;
+    gid_t gid = id->switches ? id->gid : (gid_t)-1, edge = id->switches ? id->edge_gid : (gid_t)-1;
+    int rc = 0;
+    if (n->roles & ROLE_RESOLVER)
+        rc = resolver_rebind(n->dns, n->n_dns, n->resolver_workers, fds, n_fds, diag, &s.dns);
+    if (!rc)
+        rc = open_unix(p->public_sock, 0660, uid, edge, fds, n_fds, diag, &s.public);
+    if (!rc)
+        rc = open_unix(p->peer_sock, 0660, uid, edge, fds, n_fds, diag, &s.peer);
+    if (!rc)
+        rc = open_unix(p->admin_sock, 0600, uid, gid, fds, n_fds, diag, &s.admin);
+    if (!rc && n->metrics.port)
+        rc = open_tcp(&n->metrics, fds, n_fds, diag, &s.metrics);
+    if (rc)
+        sockets_close(&s);
+    else
+        *out = s;
+    return rc;
+}
+
+static void close_one(int *fd)
+{
+    if (*fd >= 0)
+        close(*fd);
+    *fd = -1;
+}
+
+void sockets_close(struct sockets *s)
+{
+    resolver_sockets_free(s->dns);
+    s->dns = NULL;
+    close_one(&s->public);
+    close_one(&s->peer);
+    close_one(&s->admin);
+    close_one(&s->metrics);
+}
+
+size_t sockets_count(const struct sockets *s)
+{
+    return (s->dns ? resolver_sockets_count(s->dns) : 0) + (s->public >= 0) + (s->peer >= 0) + (s->admin >= 0) +
+           (s->metrics >= 0);
+}
+
+void sockets_fds(const struct sockets *s, int *out)
+{
+    const int more[] = {s->public, s->peer, s->admin, s->metrics};
+    if (s->dns) {
+        resolver_sockets_fds(s->dns, out);
+        out += resolver_sockets_count(s->dns);
+    }
+    for (size_t i = 0; i < sizeof more / sizeof more[0]; i++)
+        if (more[i] >= 0)
+            *out++ = more[i];
+}
