@@ -42,8 +42,9 @@ const struct registry *cli_registry(struct cli *c, const char *name)
     if (r)
         return r;
     const char **names = mem_zalloc_array(c->topo->n_registries, sizeof *names);
-    for (size_t i = 0; names && i < c->topo->n_registries; i++)
-        names[i] = c->topo->registries[i].name;
+    struct catalogue_iter it = {0};
+    for (size_t i = 0; names && (r = topology_next(c->topo, &it)); i++)
+        names[i] = r->name;
     const char *near = names ? diag_nearest(name, names, c->topo->n_registries) : NULL;
     cli_fail(EXIT_FAILED, "registry %s is not in %s%s%s%s", name, c->topology, near ? " (did you mean " : "",
              near ? near : "", near ? "?)" : "");

@@ -130,14 +130,17 @@ static int flushed(FILE *f)
     return fflush(f) || ferror(f) ? err_from_errno(errno) : 0;
 }
 
-static void write_zone(const struct zone *z, const struct chosen *chosen)
+static int write_zone(const struct zone *z, const struct chosen *chosen)
 {
+    int rc = 0;
     if (chosen->part == PART_FRONTEND)
         zone_write_frontend(z);
     else if (chosen->part == PART_CHILD)
-        zone_write_child(z, chosen->region);
+        rc = zone_write_child(z, chosen->region);
     else
-        zone_write_main(z);
+        rc = zone_write_main(z);
+    int flush = flushed(z->out);
+    return rc ? rc : flush;
 }
 
 // Beside, whole, synced, then renamed: a server that reloads never sees half a zone. Readable by the server's user,
@@ -148,8 +151,7 @@ static int write_file(struct zone *z, const struct chosen *chosen, const char *p
     if (!z->out)
         return err_from_errno(errno);
     int fd = fileno(z->out);
-    write_zone(z, chosen);
-    int rc = flushed(z->out);
+    int rc = write_zone(z, chosen);
     if (!rc && (fchmod(fd, z->view ? 0640 : 0644) || fsync(fd)))
         rc = err_from_errno(errno);
     if (fclose(z->out) && !rc)
@@ -187,8 +189,7 @@ int cmd_dns_export(struct cli *c, int argc, char **argv)
     if (rc)
         return rc;
     if (!o.file || !strcmp(o.file, "-")) {
-        write_zone(&z, &chosen);
-        rc = flushed(stdout);
+        rc = write_zone(&z, &chosen);
         return rc ? cli_fail(EXIT_FAILED, "cannot write the zone: %s", err_text(rc)) : EXIT_DONE;
     }
     const char *beside = arena_printf(&c->arena, "%s.new.%ld", o.file, (long)getpid());

@@ -3,6 +3,7 @@
 // not be asked; the differential test holds the two together: every name, by a stock server against ours.
 #include "cli/dns_zone.h"
 
+#include "base/err.h"
 #include "base/mem.h"
 
 #include <string.h>
@@ -205,11 +206,12 @@ static void write_delegations(const struct zone *z)
         write_servers(z, child_apex(z, (uint8_t)i).s);
 }
 
-void zone_write_child(const struct zone *z, uint8_t region)
+int zone_write_child(const struct zone *z, uint8_t region)
 {
+    AUTO_FREE const struct registry **all = topology_sorted(z->t);
     write_head(z, child_apex(z, region).s);
-    for (size_t i = 0; i < z->t->n_registries; i++) {
-        const struct registry *r = &z->t->registries[i];
+    for (size_t i = 0; all && i < z->t->n_registries; i++) {
+        const struct registry *r = all[i];
         if (!r->n_private_endpoints)
             continue;
         if (region == REGION_NONE)
@@ -222,15 +224,18 @@ void zone_write_child(const struct zone *z, uint8_t region)
                 write_hop(z, r, NAME_DATA, at);
         }
     }
+    return all ? 0 : ERR_NOMEM;
 }
 
-void zone_write_main(const struct zone *z)
+int zone_write_main(const struct zone *z)
 {
     const struct topology *t = z->t;
     write_head(z, t->domain);
     write_delegations(z);
     for (size_t i = 0; i < t->n_name_servers; i++)
         write_stamp(z, t->name_servers[i].region, t->name_servers[i].stamp);
-    for (size_t i = 0; i < t->n_registries; i++)
-        write_registry(z, &t->registries[i]);
+    AUTO_FREE const struct registry **all = topology_sorted(t);
+    for (size_t i = 0; all && i < t->n_registries; i++)
+        write_registry(z, all[i]);
+    return all ? 0 : ERR_NOMEM;
 }

@@ -24,8 +24,9 @@ struct zone {
 };
 
 void zone_write_frontend(const struct zone *z); // fe.D
-void zone_write_main(const struct zone *z);     // D, with the delegations and their glue
+int zone_write_main(const struct zone *z);      // D, with the delegations and their glue; ERR_NOMEM
 // A private child zone: privatelink.D (`region` is REGION_NONE), or <region>.geo.privatelink.D. Only where D is cut so.
-void zone_write_child(const struct zone *z, uint8_t region);
+// ERR_NOMEM.
+int zone_write_child(const struct zone *z, uint8_t region);
 
 #endif

@@ -95,17 +95,20 @@ static int registry_list(struct cli *c, int argc, char **argv)
     if (rc)
         return rc;
     const struct topology *t = c->topo;
+    AUTO_FREE const struct registry **all = topology_sorted(t);
+    if (!all)
+        return cli_fail(EXIT_FAILED, "out of memory");
     if (cli_json(c)) {
         json_t *list = json_array();
         for (size_t i = 0; i < t->n_registries; i++)
-            json_array_append_new(list, registry_json(c, &t->registries[i]));
+            json_array_append_new(list, registry_json(c, all[i]));
         return cli_print_json(list);
     }
     const char **cells = arena_array(&c->arena, 4 * (t->n_registries + 1), sizeof *cells);
     const char *head[] = {"name", "login server", "regions", "regional endpoints"};
     memcpy(cells, head, sizeof head);
     for (size_t i = 0; i < t->n_registries; i++) {
-        const struct registry *r = &t->registries[i];
+        const struct registry *r = all[i];
         struct buf regions;
         buf_init(&regions, 0);
         for (size_t j = 0; j < r->n_replicas; j++)

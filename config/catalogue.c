@@ -1,48 +1,42 @@
 // SPDX-License-Identifier: Apache-2.0
-// The catalogue; see catalogue.h. Records lie in one block, none across a cache line that it could do without; slots in
-// another, at most half full, so that probing ends soon whatever a client asks for. Names are chosen by customers: the
-// hash is keyed.
+// The catalogue: lookups, labels, ranges of clients; see catalogue.h, and catalogue_priv.h for the records. Names are
+// chosen by customers: the hash is keyed.
 #include "config/catalogue.h"
 
 #include "base/err.h"
 #include "base/mem.h"
+#include "config/catalogue_priv.h"
 
-#include <string.h>
-#include <sys/mman.h>
 #include <sys/random.h>
 
-#define LINE_BYTES 64
-#define HUGE_BYTES ((size_t)2 << 20)
 #define REGION_SLOTS 256 // at most 64 regions
-#define UNIT_BYTES 8     // of a record's place
-
-struct slot {
-    uint32_t tag; // upper half of the hash
-    uint32_t at;  // place of the record in units, plus one; 0: free
-};
+#define REGROW_FROM 128  // records per bucket on average, that make larger trees worth their building
 
 struct range { // clients from `from` up to the next range
     uint64_t from[2];
     const struct routing_override *override_;
 };
 
-struct impl {
+struct impl { // what it points to, but for the root, is the frame's
     struct catalogue c;
-    const struct topology *t;
-    struct slot *slots;
-    size_t mask;
-    uint8_t *records;
+    struct catalogue_root *root;
+    size_t n;
+    bool full;
+    const struct region *region_list;
     struct range *ranges; // sorted; the first begins at zero
     size_t n_ranges;
     uint64_t key[2];
     uint8_t region_slots[REGION_SLOTS]; // index plus one
-    void *slot_block, *record_block;
-    struct arena arena;
 };
 
 static const struct impl *impl_of(const struct catalogue *c)
 {
     return (const struct impl *)(const void *)c;
+}
+
+static struct impl *own_of(struct catalogue *c)
+{
+    return (struct impl *)(void *)c;
 }
 
 // Up to 8 bytes; letters of either case give the same. (Other bytes may too: the label itself is compared later.)
@@ -69,165 +63,102 @@ static uint64_t fold(uint64_t a, uint64_t b)
     return (uint64_t)m ^ (uint64_t)(m >> 64);
 }
 
-static uint64_t hash_of(const struct impl *i, const void *key, size_t n)
+static uint64_t hash_of(const uint64_t key[2], const void *name, size_t n)
 {
-    const uint8_t *p = key;
-    uint64_t h = i->key[0] + n;
+    const uint8_t *p = name;
+    uint64_t h = key[0] + n;
     for (; n > 8; p += 8, n -= 8)
-        h = fold(h ^ load(p, 8), i->key[1]);
-    h = fold(h ^ load(p, n), i->key[1]);
-    return fold(h, i->key[1] ^ i->key[0]);
+        h = fold(h ^ load(p, 8), key[1]);
+    h = fold(h ^ load(p, n), key[1]);
+    return fold(h, key[1] ^ key[0]);
 }
 
-static const struct catalogue_registry *record_at(const struct impl *i, uint32_t at)
+// Of a registry: by its name, which is a part of the label.
+static uint64_t hash_of_label(const struct impl *i, const void *label, size_t n)
 {
-    return (const struct catalogue_registry *)(const void *)(i->records + (size_t)(at - 1) * UNIT_BYTES);
+    return hash_of(i->key, label, record_name_bytes(label, n));
 }
 
 const struct catalogue_registry *catalogue_find(const struct catalogue *c, const char *label, size_t n)
 {
     const struct impl *i = impl_of(c);
-    uint64_t h = hash_of(i, label, n);
-    for (size_t s = h & i->mask; i->slots[s].at; s = (s + 1) & i->mask) {
-        if (i->slots[s].tag != (uint32_t)(h >> 32))
+    uint64_t h = hash_of_label(i, label, n);
+    uintptr_t p = root_bucket(i->root, h);
+    uint8_t bits = p & (BUCKET_ALIGN - 1);
+    const struct catalogue_bucket *b = bucket_of(p);
+    size_t mask = ((size_t)1 << bits) - 1;
+    for (size_t s = h & mask; b && b->slots[s].at; s = (s + 1) & mask) {
+        if (b->slots[s].tag != slot_tag(h))
             continue;
-        const struct catalogue_registry *r = record_at(i, i->slots[s].at);
+        const struct catalogue_registry *r = bucket_record(b, bits, b->slots[s].at);
         if (r->label_n == n && !memcmp(catalogue_label(r), label, n))
             return r;
     }
     return NULL;
 }
 
+const struct catalogue_registry *catalogue_find_name(const struct catalogue *c, const char *name)
+{
+    const struct impl *i = impl_of(c);
+    size_t n = strlen(name);
+    if (n >= HOSTNAME_REGISTRY_SIZE)
+        return NULL;
+    return tree_find_name(i->root, hash_of(i->key, name, n), name, n);
+}
+
 uint64_t catalogue_hint(const struct catalogue *c, const uint8_t *label, size_t n)
 {
     const struct impl *i = impl_of(c);
-    uint64_t h = hash_of(i, label, n);
-    __builtin_prefetch(&i->slots[h & i->mask]);
+    uint64_t h = hash_of_label(i, label, n);
+    uintptr_t p = root_bucket(i->root, h);
+    if (p)
+        __builtin_prefetch(bucket_slot(p, h));
     return h;
 }
 
 void catalogue_hint_follow(const struct catalogue *c, uint64_t hint)
 {
-    const struct impl *i = impl_of(c);
-    uint32_t at = i->slots[hint & i->mask].at;
-    if (at)
-        __builtin_prefetch(record_at(i, at));
+    uintptr_t p = root_bucket(impl_of(c)->root, hint);
+    if (p && bucket_slot(p, hint)->at)
+        __builtin_prefetch(bucket_record(bucket_of(p), p & (BUCKET_ALIGN - 1), bucket_slot(p, hint)->at));
 }
 
 int catalogue_region_find(const struct catalogue *c, const char *name, size_t n)
 {
     const struct impl *i = impl_of(c);
-    for (size_t s = hash_of(i, name, n) % REGION_SLOTS; i->region_slots[s]; s = (s + 1) % REGION_SLOTS) {
-        const char *known = i->t->regions[i->region_slots[s] - 1].name;
+    for (size_t s = hash_of(i->key, name, n) % REGION_SLOTS; i->region_slots[s]; s = (s + 1) % REGION_SLOTS) {
+        const char *known = i->region_list[i->region_slots[s] - 1].name;
         if (!strncmp(known, name, n) && !known[n])
             return i->region_slots[s] - 1;
     }
     return -1;
 }
 
-static const struct registry *registry_of(const struct catalogue *c, const struct catalogue_registry *r)
+const struct catalogue_registry *catalogue_next(const struct catalogue *c, struct catalogue_iter *it)
 {
-    return &impl_of(c)->t->registries[r->index];
+    const struct catalogue_bucket *b;
+    return tree_next(impl_of(c)->root, it, &b);
 }
 
-region_set catalogue_on(const struct catalogue *c, const struct catalogue_registry *r)
+size_t catalogue_count(const struct catalogue *c)
 {
-    const struct registry *full = registry_of(c, r);
-    region_set on = 0;
-    for (size_t i = 0; i < full->n_replicas; i++)
-        if (full->replicas[i].global_routing)
-            on |= (region_set)1 << full->replicas[i].region;
-    return on;
+    return impl_of(c)->n;
 }
 
-const uint8_t *catalogue_weights(const struct catalogue *c, const struct catalogue_registry *r)
+bool catalogue_is_full(const struct catalogue *c)
 {
-    return registry_of(c, r)->weights;
+    return impl_of(c)->full;
 }
 
-size_t catalogue_private_endpoints(const struct catalogue *c, const struct catalogue_registry *r,
-                                   const struct private_endpoint *const **out)
+const struct registry *catalogue_full(const struct catalogue *c, const struct catalogue_registry *r)
 {
-    const struct registry *full = registry_of(c, r);
-    *out = full->private_endpoints;
-    return full->n_private_endpoints;
+    const struct impl *i = impl_of(c);
+    const struct catalogue_bucket *b =
+        bucket_of(root_bucket(i->root, hash_of_label(i, catalogue_label(r), r->label_n)));
+    return b && b->registries ? &b->registries[r->ordinal] : NULL;
 }
 
 // ---- building ----
-
-// Zeroed memory; in huge pages when it is large: a lookup then costs no walk of page tables.
-static void *block_new(size_t n, void **out_block)
-{
-    bool huge = n >= 2 * HUGE_BYTES;
-    uint8_t *p = mem_zalloc(n + (huge ? HUGE_BYTES : LINE_BYTES));
-    if (!p)
-        return NULL;
-    *out_block = p;
-    size_t unit = huge ? HUGE_BYTES : LINE_BYTES;
-    p += (unit - (uintptr_t)p % unit) % unit;
-    if (huge)
-        (void)madvise(p, n - n % HUGE_BYTES, MADV_HUGEPAGE); // without it, it is only slower
-    return p;
-}
-
-static size_t record_bytes(const struct registry *r)
-{
-    size_t n = offsetof(struct catalogue_registry, bytes) + r->n_replicas + strlen(r->label);
-    return (n + UNIT_BYTES - 1) / UNIT_BYTES * UNIT_BYTES;
-}
-
-// Where a record of that size goes when the block is filled up to `at`.
-static size_t record_place(size_t at, size_t n)
-{
-    size_t lines = (n + LINE_BYTES - 1) / LINE_BYTES, spans = (at % LINE_BYTES + n + LINE_BYTES - 1) / LINE_BYTES;
-    return spans > lines ? (at + LINE_BYTES - 1) / LINE_BYTES * LINE_BYTES : at;
-}
-
-static void record_fill(struct catalogue_registry *out, const struct registry *r)
-{
-    out->replicas = r->replica_set;
-    out->index = r->index;
-    out->label_n = (uint8_t)strlen(r->label);
-    out->flags = (r->regional_endpoints ? CATALOGUE_REGIONAL : 0) | (r->n_private_endpoints ? CATALOGUE_PRIVATE : 0) |
-                 (r->data_endpoints || r->n_private_endpoints ? CATALOGUE_DATA : 0);
-    for (size_t i = 0; i < r->n_replicas; i++) {
-        const struct replica *rep = &r->replicas[i];
-        region_set bit = (region_set)1 << rep->region;
-        out->bytes[__builtin_popcountll(r->replica_set & (bit - 1))] = rep->stamp;
-        if (rep->global_routing && !rep->drained)
-            out->open |= bit;
-    }
-    memcpy(out->bytes + r->n_replicas, r->label, out->label_n);
-}
-
-static int build_registries(struct impl *i)
-{
-    const struct topology *t = i->t;
-    size_t n_slots = 16, n = 0;
-    while (n_slots < 2 * t->n_registries)
-        n_slots *= 2;
-    for (size_t k = 0; k < t->n_registries; k++)
-        n = record_place(n, record_bytes(&t->registries[k])) + record_bytes(&t->registries[k]);
-    i->mask = n_slots - 1;
-    i->slots = block_new(n_slots * sizeof *i->slots, &i->slot_block);
-    i->records = block_new(n ? n : 1, &i->record_block);
-    if (!i->slots || !i->records)
-        return ERR_NOMEM;
-    n = 0;
-    for (size_t k = 0; k < t->n_registries; k++) {
-        const struct registry *r = &t->registries[k];
-        n = record_place(n, record_bytes(r));
-        struct catalogue_registry *out = (struct catalogue_registry *)(void *)(i->records + n);
-        record_fill(out, r);
-        uint64_t h = hash_of(i, r->label, out->label_n);
-        size_t s = h & i->mask;
-        while (i->slots[s].at)
-            s = (s + 1) & i->mask;
-        i->slots[s] = (struct slot){(uint32_t)(h >> 32), (uint32_t)(n / UNIT_BYTES) + 1};
-        n += record_bytes(r);
-    }
-    return 0;
-}
 
 // Text like "eus-1.eastus.fe" to labels. `words` end with NULL.
 static struct catalogue_labels labels_new(struct arena *a, const char *const *words)
@@ -243,10 +174,9 @@ static struct catalogue_labels labels_new(struct arena *a, const char *const *wo
     return (struct catalogue_labels){arena_copy(a, wire, n), n};
 }
 
-static int build_regions(struct impl *i)
+static int build_regions(struct impl *i, const struct topology *t)
 {
-    const struct topology *t = i->t;
-    struct arena *a = &i->arena;
+    struct arena *a = &t->frame->arena;
     struct catalogue_region *out = arena_array(a, t->n_regions, sizeof *out);
     if (!out)
         return ERR_NOMEM;
@@ -265,7 +195,7 @@ static int build_regions(struct impl *i)
         out[k].frontends = fe;
         out[k].first_stamp = i->c.n_stamps;
         i->c.n_stamps += (uint32_t)r->n_stamps;
-        size_t s = hash_of(i, r->name, strlen(r->name)) % REGION_SLOTS;
+        size_t s = hash_of(i->key, r->name, strlen(r->name)) % REGION_SLOTS;
         while (i->region_slots[s])
             s = (s + 1) % REGION_SLOTS;
         i->region_slots[s] = (uint8_t)(k + 1);
@@ -275,10 +205,10 @@ static int build_regions(struct impl *i)
     return i->c.global_private.p ? 0 : ERR_NOMEM;
 }
 
-static void build_apex(struct impl *i)
+static void build_apex(struct impl *i, const struct topology *t)
 {
     size_t n = 0;
-    for (const char *p = i->t->domain; *p;) {
+    for (const char *p = t->domain; *p;) {
         size_t len = strcspn(p, ".");
         i->c.apex[n++] = (uint8_t)len;
         memcpy(i->c.apex + n, p, len);
@@ -346,38 +276,38 @@ static void range_add(struct impl *i, const uint64_t from[2], const struct routi
 }
 
 // Prefixes nest or are disjoint, and at most 129 nest: a sweep with a stack cuts them into ranges.
-static void sweep(struct impl *i, const struct routing_override *const *sorted)
+static void sweep(struct impl *i, const struct routing_override *const *sorted, size_t n)
 {
     const struct routing_override *open[130];
     size_t depth = 0;
     uint64_t at[2] = {0, 0}, end[2];
     range_add(i, at, NULL);
-    for (size_t k = 0; k <= i->t->n_overrides; k++) {
-        if (k < i->t->n_overrides)
+    for (size_t k = 0; k <= n; k++) {
+        if (k < n)
             ip_halves(sorted[k]->cidr.ip.b, at);
         // Close what ends before the next one begins; after the last, all that end at all.
-        while (depth && prefix_end(&open[depth - 1]->cidr, end) && (k == i->t->n_overrides || not_after(end, at))) {
+        while (depth && prefix_end(&open[depth - 1]->cidr, end) && (k == n || not_after(end, at))) {
             depth--;
             range_add(i, end, depth ? open[depth - 1] : NULL);
         }
-        if (k == i->t->n_overrides)
+        if (k == n)
             break;
         range_add(i, at, sorted[k]);
         open[depth++] = sorted[k];
     }
 }
 
-static int build_ranges(struct impl *i)
+static int build_ranges(struct impl *i, const struct topology *t)
 {
-    size_t n = i->t->n_overrides;
+    size_t n = t->n_overrides;
     AUTO_FREE const struct routing_override **sorted = mem_zalloc_array(n + 1, sizeof *sorted);
-    i->ranges = mem_zalloc_array(2 * n + 1, sizeof *i->ranges);
+    i->ranges = arena_array(&t->frame->arena, 2 * n + 1, sizeof *i->ranges);
     if (!sorted || !i->ranges)
         return ERR_NOMEM;
     for (size_t k = 0; k < n; k++)
-        sorted[k] = &i->t->overrides[k];
+        sorted[k] = &t->overrides[k];
     qsort(sorted, n, sizeof *sorted, by_start);
-    sweep(i, sorted);
+    sweep(i, sorted, n);
     return 0;
 }
 
@@ -397,36 +327,125 @@ const struct routing_override *catalogue_override(const struct catalogue *c, con
 
 void catalogue_free(struct catalogue *c)
 {
-    struct impl *i = (struct impl *)(void *)c;
-    if (!i)
+    if (!c)
         return;
-    arena_done(&i->arena);
-    free(i->slot_block);
-    free(i->record_block);
-    free(i->ranges);
-    free(i);
+    tree_unref(own_of(c)->root);
+    free(c);
 }
 
-int catalogue_new(const struct topology *t, struct catalogue **out)
+static uint64_t hash_name(const void *key, const char *name, size_t n)
+{
+    return hash_of(key, name, n);
+}
+
+static struct catalogue_hasher hasher_of(const struct impl *i)
+{
+    return (struct catalogue_hasher){hash_name, i->key};
+}
+
+int catalogue_new(const struct topology *t, const struct catalogue_source *src, size_t n, bool full,
+                  struct catalogue **out)
 {
     struct impl *i = mem_zalloc(sizeof *i);
     if (!i)
         return ERR_NOMEM;
-    i->t = t;
-    arena_init(&i->arena, 0);
+    i->region_list = t->regions;
+    i->full = full;
+    i->n = n;
     ssize_t got = getrandom(i->key, sizeof i->key, GRND_NONBLOCK);
     (void)got; // early in boot there may be none yet: the table then works with a known key
     i->key[1] |= 1;
-    build_apex(i);
-    int rc = build_regions(i);
+    build_apex(i, t);
+    int rc = build_regions(i, t);
     if (!rc)
-        rc = build_registries(i);
+        rc = build_ranges(i, t);
+    struct catalogue_hasher hasher = hasher_of(i);
     if (!rc)
-        rc = build_ranges(i);
-    if (rc) {
+        rc = tree_build(src, n, &hasher, full, &i->root);
+    if (rc)
         catalogue_free(&i->c);
+    else
+        *out = &i->c;
+    return rc;
+}
+
+// ---- changes ----
+
+struct catalogue *catalogue_copy(const struct catalogue *c)
+{
+    struct impl *i = mem_alloc(sizeof *i);
+    if (!i)
+        return NULL;
+    memcpy(i, impl_of(c), sizeof *i);
+    i->root = tree_copy(i->root);
+    if (i->root)
+        return &i->c;
+    free(i);
+    return NULL;
+}
+
+struct walk { // the records of one tree as the source of another
+    const struct catalogue_root *root;
+    struct catalogue_iter it;
+    struct registry_room room;
+};
+
+static void walk_rewind(void *ctx)
+{
+    ((struct walk *)ctx)->it = (struct catalogue_iter){0};
+}
+
+static bool walk_next(void *ctx, struct registry *out, struct catalogue_extra **out_extra)
+{
+    struct walk *w = ctx;
+    const struct catalogue_bucket *b;
+    const struct catalogue_registry *r = tree_next(w->root, &w->it, &b);
+    if (!r)
+        return false;
+    catalogue_expand(r, &w->room, out);
+    *out_extra = record_extra(r);
+    return true;
+}
+
+// Buckets grow with what is put into them; once they are several times what they were built for, the tree is built
+// again with more. That costs a look at every registry, and comes once for each doubling twice over.
+static int regrow(struct impl *i)
+{
+    size_t n_buckets = (size_t)1 << (i->root->bits + NODE_BITS);
+    if (i->n / n_buckets < REGROW_FROM)
+        return 0;
+    struct walk w = {.root = i->root};
+    struct catalogue_source src = {&w, walk_rewind, walk_next};
+    struct catalogue_hasher hasher = hasher_of(i);
+    struct catalogue_root *root;
+    int rc = tree_build(&src, i->n, &hasher, i->full, &root);
+    if (rc)
         return rc;
-    }
-    *out = &i->c;
+    tree_unref(i->root);
+    i->root = root;
     return 0;
+}
+
+int catalogue_put(struct catalogue *c, const struct registry *r)
+{
+    struct impl *i = own_of(c);
+    struct catalogue_hasher hasher = hasher_of(i);
+    bool was;
+    int rc = tree_set(i->root, &hasher, r->name, r, i->full, &was);
+    if (rc || was)
+        return rc;
+    i->n++;
+    return regrow(i);
+}
+
+int catalogue_remove(struct catalogue *c, const char *name)
+{
+    struct impl *i = own_of(c);
+    struct catalogue_hasher hasher = hasher_of(i);
+    bool was;
+    int rc = tree_set(i->root, &hasher, name, NULL, i->full, &was);
+    if (!rc && !was)
+        return ERR_NOTFOUND;
+    i->n -= rc ? 0 : 1;
+    return rc;
 }

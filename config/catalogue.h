@@ -1,27 +1,40 @@
 // SPDX-License-Identifier: Apache-2.0
-// The topology in the form that names are answered from (design section 3): one small record per registry behind a
-// keyed table, the labels of regions and stamps as they go on the wire, and client networks as disjoint ranges. Names
-// are never expanded. Built once at the end of topology_parse, frozen and freed with its topology; any thread.
+// The topology in the form that names are answered from (design section 3): one small record per registry in a
+// persistent tree of buckets, the labels of regions and stamps as they go on the wire, and client networks as disjoint
+// ranges. Names are never expanded. One catalogue per version of the topology; versions that differ in registries only
+// share all but the path to what changed. Frozen; any thread.
 //
 //   const struct catalogue_registry *r = catalogue_find(t->catalogue, "contoso", 7);     // NULL: no such label
 //   uint8_t stamp = catalogue_stamp(r, region);                                          // region must be in
 //   r->replicas
 //
-// A lookup touches one slot and one record: two cache lines, whatever the number of registries.
+// A lookup touches one slot and one record: two cache lines that wait for memory, whatever the number of registries.
+// Records hold as long as the topology they were found in.
 #ifndef MERIDIAN_CONFIG_CATALOGUE_H
 #define MERIDIAN_CONFIG_CATALOGUE_H
 
 #include "config/topology.h"
 
-enum catalogue_flag { CATALOGUE_REGIONAL = 1, CATALOGUE_DATA = 2, CATALOGUE_PRIVATE = 4 };
+enum catalogue_flag {
+    CATALOGUE_REGIONAL = 1,
+    CATALOGUE_DATA = 2, // also when a private endpoint switched data endpoints on
+    CATALOGUE_PRIVATE = 4,
+    // For those who unpack it:
+    CATALOGUE_OWN_DATA = 8,
+    CATALOGUE_ANONYMOUS = 16,
+    CATALOGUE_ACCESS_DISABLED = 32,
+    CATALOGUE_ACCESS_CIDRS = 64,
+    CATALOGUE_SETS = 128,  // some replica is off or drained
+    CATALOGUE_EXTRA = 256, // weights, networks or private endpoints
+};
 
 struct catalogue_registry {
     region_set replicas;
-    region_set open; // replicas that take global traffic: global routing on, not drained
-    uint32_t index;  // into topology.registries
-    uint8_t flags;   // enum catalogue_flag; DATA also when a private endpoint switched data endpoints on
+    region_set open;  // replicas that take global traffic: global routing on, not drained
+    uint16_t flags;   // enum catalogue_flag
+    uint16_t ordinal; // in its bucket
     uint8_t label_n;
-    uint8_t bytes[]; // home stamps, by rank of the region in `replicas`; then the label
+    uint8_t bytes[]; // home stamps, by rank of the region in `replicas`; then the label; then what flags say
 };
 
 struct catalogue_labels { // labels in wire form, without the domain and the root
@@ -65,13 +78,35 @@ const uint8_t *catalogue_weights(const struct catalogue *c, const struct catalog
 size_t catalogue_private_endpoints(const struct catalogue *c, const struct catalogue_registry *r,
                                    const struct private_endpoint *const **out);
 
+// A record as other rooms know a registry, on the caller's stack: holds as long as `room` and the topology do.
+struct registry_room {
+    _Alignas(8) uint8_t bytes[1024];
+};
+void catalogue_expand(const struct catalogue_registry *r, struct registry_room *room, struct registry *out);
+
+// All records, in no order: struct catalogue_iter it = {0}; while ((r = catalogue_next(c, &it))) …
+const struct catalogue_registry *catalogue_next(const struct catalogue *c, struct catalogue_iter *it);
+
 static inline const uint8_t *catalogue_label(const struct catalogue_registry *r) // label_n bytes
 {
     return r->bytes + __builtin_popcountll(r->replicas);
 }
 
-// For config/topology.c.
-int catalogue_new(const struct topology *t, struct catalogue **out);
+// ---- for config/topology.c and config/changes.c ----
+
+struct catalogue_source;
+// Labels and ranges go to the frame's arena. `full`: with struct registry beside the records.
+int catalogue_new(const struct topology *t, const struct catalogue_source *src, size_t n, bool full,
+                  struct catalogue **out);
 void catalogue_free(struct catalogue *c);
+struct catalogue *catalogue_copy(const struct catalogue *c); // shares the records; NULL: out of memory
+// Only before it is published. `r` replaces whatever has its name; remove: ERR_NOTFOUND when there is no such name.
+int catalogue_put(struct catalogue *c, const struct registry *r);
+int catalogue_remove(struct catalogue *c, const char *name);
+size_t catalogue_count(const struct catalogue *c);
+bool catalogue_is_full(const struct catalogue *c);
+const struct catalogue_registry *catalogue_find_name(const struct catalogue *c, const char *name);
+// The struct beside a record; NULL in a compact catalogue.
+const struct registry *catalogue_full(const struct catalogue *c, const struct catalogue_registry *r);
 
 #endif

@@ -6,7 +6,8 @@
 #include "base/err.h"
 #include "base/fd.h"
 #include "base/mem.h"
-#include "config/catalogue.h"
+#include "config/catalogue_priv.h"
+#include "config/private_index.h"
 #include "config/topology_priv.h"
 
 #include <malloc.h>
@@ -15,27 +16,63 @@
 
 #define TRIM_FROM_BYTES (1u << 20) // of text
 
+static void frame_unref(struct topology_frame *f)
+{
+    if (!f || atomic_fetch_sub_explicit(&f->refs, 1, memory_order_acq_rel) != 1)
+        return;
+    htab_free(f->by_region);
+    arena_done(&f->arena);
+    free(f);
+}
+
 static void topology_free(void *self)
 {
     struct topology *t = self;
     catalogue_free(t->catalogue);
-    htab_free(t->by_region);
-    arena_done(&t->arena);
+    frame_unref(t->frame);
     free(t);
 }
 
-static struct topology *topology_new(const char *source)
+static struct topology_frame *frame_new(void)
+{
+    struct topology_frame *f = mem_zalloc(sizeof *f);
+    if (!f)
+        return NULL;
+    atomic_init(&f->refs, 1);
+    arena_init(&f->arena, 0);
+    f->by_region = htab_new();
+    if (f->by_region)
+        return f;
+    free(f);
+    return NULL;
+}
+
+struct topology *topology_new(const char *source)
 {
     struct topology *t = mem_zalloc(sizeof *t);
     if (!t)
         return NULL;
     snapshot_head_init(&t->head, topology_free);
-    arena_init(&t->arena, 0);
-    t->by_region = htab_new();
-    t->source = arena_strdup(&t->arena, source);
-    if (t->by_region && t->source)
+    t->frame = frame_new();
+    t->source = t->frame ? arena_strdup(&t->frame->arena, source) : NULL;
+    if (t->source)
         return t;
     topology_free(t);
+    return NULL;
+}
+
+struct topology *topology_successor(const struct topology *t)
+{
+    struct topology *next = mem_alloc(sizeof *next);
+    if (!next)
+        return NULL;
+    memcpy(next, t, sizeof *t);
+    snapshot_head_init(&next->head, topology_free);
+    atomic_fetch_add_explicit(&next->frame->refs, 1, memory_order_relaxed);
+    next->catalogue = catalogue_copy(t->catalogue);
+    if (next->catalogue)
+        return next;
+    topology_free(next);
     return NULL;
 }
 
@@ -46,7 +83,7 @@ static void build_settings(struct topology_build *b)
     t->version = s->version;
     t->domain = build_string(b, s->domain);
     t->hostmaster = s->hostmaster ? build_string(b, s->hostmaster)
-                                  : arena_printf(&t->arena, "hostmaster@%s", s->domain ? s->domain : "");
+                                  : arena_printf(&t->frame->arena, "hostmaster@%s", s->domain ? s->domain : "");
     if (!t->hostmaster)
         b->ctx->nomem = true;
     t->https_port = s->https_port;
@@ -73,14 +110,34 @@ static void build_ca(struct topology_build *b)
         b->t->ca_region = b->t->regions[r].name;
 }
 
-static int build(struct option_ctx *ctx, const struct doc_node *root, struct topology *t)
+struct listed { // registries of an array
+    const struct registry *all;
+    size_t n, at;
+};
+
+static void listed_rewind(void *ctx)
+{
+    ((struct listed *)ctx)->at = 0;
+}
+
+static bool listed_next(void *ctx, struct registry *out, struct catalogue_extra **out_extra)
+{
+    struct listed *l = ctx;
+    if (l->at == l->n)
+        return false;
+    *out = l->all[l->at++];
+    *out_extra = NULL;
+    return true;
+}
+
+static int build(struct option_ctx *ctx, const struct doc_node *root, enum topology_form form, struct topology *t)
 {
     struct spec_topology spec = {0};
     options_apply(ctx, &spec_topology_set, root, "", &spec);
     if (root->kind != DOC_MAP || ctx->nomem)
         return option_ctx_result(ctx);
-    struct topology_build b = {ctx, t, &spec, htab_new()};
-    if (!b.by_registry)
+    struct topology_build b = {.ctx = ctx, .t = t, .s = &spec, .index = private_index_new()};
+    if (!b.index)
         return ERR_NOMEM;
     void (*const steps[])(struct topology_build *) = {
         build_settings,         topology_build_regions,    build_ca,
@@ -89,12 +146,23 @@ static int build(struct option_ctx *ctx, const struct doc_node *root, struct top
     };
     for (size_t i = 0; i < ARRAY_LEN(steps) && !ctx->nomem; i++)
         steps[i](&b);
-    htab_free(b.by_registry);
+    private_index_free(b.index);
     int rc = option_ctx_result(ctx);
-    return rc ? rc : catalogue_new(t, &t->catalogue);
+    if (rc)
+        return rc;
+    struct listed list = {b.registries, b.n_registries, 0};
+    const struct catalogue_source src = {&list, listed_rewind, listed_next};
+    t->n_registries = b.n_registries;
+    return catalogue_new(t, &src, b.n_registries, form == TOPOLOGY_FULL, &t->catalogue);
 }
 
 int topology_parse(const char *text, size_t n, const char *source, struct diag *diag, struct topology **out)
+{
+    return topology_parse_as(TOPOLOGY_FULL, text, n, source, diag, out);
+}
+
+int topology_parse_as(enum topology_form form, const char *text, size_t n, const char *source, struct diag *diag,
+                      struct topology **out)
 {
     if (n > TOPOLOGY_MAX_BYTES) {
         diag_add(diag, source, 0, "larger than %u bytes", TOPOLOGY_MAX_BYTES);
@@ -107,7 +175,7 @@ int topology_parse(const char *text, size_t n, const char *source, struct diag *
     struct topology *t = topology_new(source);
     int rc = t ? doc_parse(text, n, source, &tmp, diag, &root) : ERR_NOMEM;
     if (!rc)
-        rc = build(&ctx, root, t);
+        rc = build(&ctx, root, form, t);
     arena_done(&tmp);
     if (n >= TRIM_FROM_BYTES)
         malloc_trim(0); // the document's tree was many times the topology: back to the system with it
@@ -136,37 +204,13 @@ int topology_load(const char *path, struct diag *diag, struct topology **out)
 
 const struct region *topology_region(const struct topology *t, const char *name)
 {
-    return htab_get(t->by_region, name, strlen(name));
+    return htab_get(t->frame->by_region, name, strlen(name));
 }
 
-// The first registry whose label is not before `label`, or NULL.
-static const struct registry *label_not_before(const struct topology *t, const char *label)
-{
-    size_t low = 0, n = t->n_registries;
-    while (n) {
-        size_t half = n / 2;
-        if (strcmp(t->registries[low + half].label, label) < 0) {
-            low += half + 1;
-            n -= half + 1;
-        } else {
-            n = half;
-        }
-    }
-    return low < t->n_registries ? &t->registries[low] : NULL;
-}
-
-// A label is the name, or the name, a hyphen (which no name has) and a hash; names are unique.
 const struct registry *topology_registry(const struct topology *t, const char *name)
 {
-    char hashed[HOSTNAME_REGISTRY_SIZE + 1];
-    const struct registry *r = topology_by_label(t, name);
-    if (r && !*r->hash)
-        return r;
-    if (strlen(name) >= HOSTNAME_REGISTRY_SIZE)
-        return NULL;
-    snprintf(hashed, sizeof hashed, "%s-", name);
-    r = label_not_before(t, hashed);
-    return r && !strcmp(r->name, name) ? r : NULL;
+    const struct catalogue_registry *r = catalogue_find_name(t->catalogue, name);
+    return r ? catalogue_full(t->catalogue, r) : NULL;
 }
 
 const struct registry *topology_by_label(const struct topology *t, const char *label)
@@ -177,7 +221,30 @@ const struct registry *topology_by_label(const struct topology *t, const char *l
 const struct registry *topology_by_label_n(const struct topology *t, const char *label, size_t n)
 {
     const struct catalogue_registry *r = catalogue_find(t->catalogue, label, n);
-    return r ? &t->registries[r->index] : NULL;
+    return r ? catalogue_full(t->catalogue, r) : NULL;
+}
+
+const struct registry *topology_next(const struct topology *t, struct catalogue_iter *it)
+{
+    const struct catalogue_registry *r = catalogue_next(t->catalogue, it);
+    return r ? catalogue_full(t->catalogue, r) : NULL;
+}
+
+static int by_label(const void *a, const void *b)
+{
+    return strcmp((*(const struct registry *const *)a)->label, (*(const struct registry *const *)b)->label);
+}
+
+const struct registry **topology_sorted(const struct topology *t)
+{
+    const struct registry **list = mem_zalloc_array(t->n_registries + 1, sizeof *list), *r;
+    struct catalogue_iter it = {0};
+    size_t n = 0;
+    while (list && (r = topology_next(t, &it)))
+        list[n++] = r;
+    if (list)
+        qsort(list, n, sizeof *list, by_label);
+    return list;
 }
 
 const struct replica *registry_replica(const struct registry *r, uint8_t region)

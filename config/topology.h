@@ -8,7 +8,10 @@
 //   const struct registry *r = topology_registry(t, "contoso");
 //   snapshot_publish(&cell, t);                              // base/snapshot.h; t embeds its head
 //
-// Ownership: everything hangs off the topology's arena and lives as long as a reference is held.
+// Ownership: everything lives as long as a reference to the topology is held. Versions that differ in registries only
+// share their frame (all but the registries), and most of the registries too: see config/catalogue.h, config/changes.h.
+// A compact topology (of a node that only resolves names) has records instead of struct registry.
+//
 // Strings are lower case where DNS compares them. Cross references are indexes, so that they can be used as
 // array subscripts and bit numbers. Threads: immutable, share freely.
 #ifndef MERIDIAN_CONFIG_TOPOLOGY_H
@@ -27,6 +30,7 @@
 
 struct option_set;
 struct catalogue;
+struct catalogue_registry;
 
 #define TOPOLOGY_MAX_REGIONS 64 // region sets are 64-bit masks
 #define TOPOLOGY_MAX_BYTES (256u << 20)
@@ -84,8 +88,7 @@ struct private_member { // one address of a private endpoint
 
 struct private_endpoint {
     const char *name;
-    uint32_t registry; // index into topology.registries
-    uint32_t view;     // index into topology.views
+    uint32_t view; // index into topology.views
     const struct private_member *members;
     size_t n_members;
 };
@@ -96,17 +99,16 @@ struct registry {
     const char *name;  // "contoso"
     const char *hash;  // "" or 16 letters and digits
     const char *label; // the login label: name or name-hash; unique
-    uint32_t index;
     bool regional_endpoints;
     bool data_endpoints;
     bool anonymous_pull;
     enum access_mode public_access;
     const struct cidr *public_cidrs;
     size_t n_public_cidrs;
-    const struct replica *replicas; // in the document's order
+    const struct replica *replicas; // in the order of topology.regions
     size_t n_replicas;
     region_set replica_set; // same, as a mask
-    const uint8_t *weights; // of each region by its index, 0 to 100; NULL: all have 100
+    const uint8_t *weights; // TOPOLOGY_MAX_REGIONS of them, by region's index, 0 to 100; NULL: all have 100
     const struct private_endpoint *const *private_endpoints;
     size_t n_private_endpoints;
 };
@@ -117,6 +119,8 @@ struct view { // a private network; the public view is not in this list
     size_t n_listeners;
     const struct cidr *sources; // transport sources that fit it
     size_t n_sources;
+    const struct cidr *networks; // that its private addresses must lie in; none: anywhere
+    size_t n_networks;
 };
 
 struct routing_override { // clients in `cidr` prefer `order`; the rest of the regions follow in the operator's order
@@ -150,9 +154,15 @@ struct cert_lifetimes { // seconds
     uint32_t region, shared, peer;
 };
 
+struct topology_frame { // what versions that differ in registries only have in common
+    _Atomic uint32_t refs;
+    struct arena arena;
+    struct htab *by_region; // values point into the array
+};
+
 struct topology {
     struct snapshot_head head;
-    struct arena arena;
+    struct topology_frame *frame;
     const char *source;     // path it came from
     uint64_t version;       // only goes up
     const char *domain;     // D
@@ -164,12 +174,9 @@ struct topology {
 
     const struct region *regions;
     size_t n_regions;
-    const struct registry *registries; // sorted by label
-    size_t n_registries;
+    size_t n_registries; // topology_next, topology_sorted
     const struct view *views;
     size_t n_views;
-    const struct private_endpoint *private_endpoints;
-    size_t n_private_endpoints;
     const uint8_t *routing_order;             // the operator's order: all regions, each once
     const struct routing_override *overrides; // longest prefix first
     size_t n_overrides;
@@ -179,20 +186,32 @@ struct topology {
     struct health_settings health;
     uint32_t max_stale_s; // how long a region cut off issues tokens on its last principals
 
-    struct htab *by_region;      // values point into the array
-    struct catalogue *catalogue; // the same in the form that names are answered from (config/catalogue.h)
-    uint8_t content_hash[32];    // SHA-256 of the document
+    struct catalogue *catalogue; // the registries (config/catalogue.h)
+    uint8_t content_hash[32];    // SHA-256 of the document; of a change: of the hash before and the change
 };
 
 // Reads, parses, validates and freezes. On failure *out is untouched and diag holds every error found.
 int topology_load(const char *path, struct diag *diag, struct topology **out);
 // The same from memory; `source` is the name used in messages.
 int topology_parse(const char *text, size_t n, const char *source, struct diag *diag, struct topology **out);
+// Compact: without struct registry, for a process that answers names and nothing else. topology_registry,
+// topology_by_label and topology_next find nothing then; catalogue_find, catalogue_next and catalogue_expand do.
+enum topology_form { TOPOLOGY_FULL, TOPOLOGY_COMPACT };
+int topology_parse_as(enum topology_form form, const char *text, size_t n, const char *source, struct diag *diag,
+                      struct topology **out);
 
 const struct region *topology_region(const struct topology *t, const char *name);      // NULL if none
 const struct registry *topology_registry(const struct topology *t, const char *name);  // by registry name
 const struct registry *topology_by_label(const struct topology *t, const char *label); // by login label
 const struct registry *topology_by_label_n(const struct topology *t, const char *label, size_t n);
+// All registries, in no order. struct catalogue_iter it = {0}; while ((r = topology_next(t, &it))) …
+struct catalogue_iter {
+    size_t bucket;
+    const struct catalogue_registry *record;
+};
+const struct registry *topology_next(const struct topology *t, struct catalogue_iter *it);
+// All registries, sorted by label: n_registries of them; the caller frees the list. NULL: out of memory.
+const struct registry **topology_sorted(const struct topology *t);
 const struct replica *registry_replica(const struct registry *r, uint8_t region); // NULL if none there
 const struct stamp *topology_replica_stamp(const struct topology *t, const struct replica *rep);
 const struct stamp *region_stamp(const struct region *r, const char *name);             // NULL if none

@@ -9,7 +9,15 @@
 
 void *build_array(struct topology_build *b, size_t n, size_t size)
 {
-    void *p = arena_array(&b->t->arena, n ? n : 1, size);
+    void *p = arena_array(&b->t->frame->arena, n ? n : 1, size);
+    if (!p)
+        b->ctx->nomem = true;
+    return p;
+}
+
+void *build_temp(struct topology_build *b, size_t n, size_t size)
+{
+    void *p = arena_array(b->ctx->arena, n ? n : 1, size);
     if (!p)
         b->ctx->nomem = true;
     return p;
@@ -27,7 +35,7 @@ const char *build_string(struct topology_build *b, const char *s)
 {
     if (!s || !*s)
         return "";
-    const char *copy = arena_strdup(&b->t->arena, s);
+    const char *copy = arena_strdup(&b->t->frame->arena, s);
     if (!copy)
         b->ctx->nomem = true;
     return copy ? copy : "";
@@ -168,8 +176,8 @@ void topology_build_regions(struct topology_build *b)
                               r->name, doc_key_line(s->regions[k].node, "name"));
                 break;
             }
-        if (*r->name && !htab_get(b->t->by_region, r->name, strlen(r->name)) &&
-            htab_put(b->t->by_region, r->name, strlen(r->name), r))
+        if (*r->name && !htab_get(b->t->frame->by_region, r->name, strlen(r->name)) &&
+            htab_put(b->t->frame->by_region, r->name, strlen(r->name), r))
             b->ctx->nomem = true;
     }
     b->t->regions = regions;
@@ -193,7 +201,7 @@ static void build_access(struct topology_build *b, const struct spec_registry *i
                       r->name);
         return;
     }
-    struct cidr *c = build_array(b, v->n, sizeof *c);
+    struct cidr *c = build_temp(b, v->n, sizeof *c);
     size_t n = 0;
     for (const struct doc_node *i = v->child; c && i; i = i->next, n++)
         if (i->kind != DOC_SCALAR || cidr_parse(i->text, &c[n]))
@@ -208,7 +216,7 @@ static void build_access(struct topology_build *b, const struct spec_registry *i
 
 static void build_replicas(struct topology_build *b, const struct spec_registry *in, struct registry *r)
 {
-    struct replica *reps = build_array(b, in->n_replicas, sizeof *reps);
+    struct replica *reps = build_temp(b, in->n_replicas, sizeof *reps);
     bool any_global = false, all_known = in->n_replicas > 0;
     size_t n = 0;
     char what[96];
@@ -227,7 +235,10 @@ static void build_replicas(struct topology_build *b, const struct spec_registry 
         }
         int stamp = s->stamp ? build_find_stamp(b, doc_key_line(s->node, "stamp"), what, (uint8_t)region, s->stamp) : 0;
         r->replica_set |= (region_set)1 << region;
-        reps[n++] = (struct replica){(uint8_t)region, (uint8_t)(stamp < 0 ? 0 : stamp), s->global_routing, s->drained};
+        size_t at = n++; // in the order of the regions
+        for (; at > 0 && reps[at - 1].region > region; at--)
+            reps[at] = reps[at - 1];
+        reps[at] = (struct replica){(uint8_t)region, (uint8_t)(stamp < 0 ? 0 : stamp), s->global_routing, s->drained};
     }
     r->replicas = reps;
     r->n_replicas = n;
@@ -245,7 +256,7 @@ static int label_order(const void *a, const void *b)
 }
 
 // Labels first, since the frozen array is sorted by them.
-static bool sort_by_label(struct topology_build *b)
+bool topology_sort_registries(struct topology_build *b)
 {
     struct spec_registry *s = b->s->registries;
     for (size_t i = 0; i < b->s->n_registries; i++) {
@@ -264,43 +275,43 @@ static bool sort_by_label(struct topology_build *b)
     return true;
 }
 
-static void index_registry(struct topology_build *b, const struct spec_registry *in, struct registry *r,
-                           const struct registry *all)
+// Names that are alike stand side by side: a label is the name, or the name, a hyphen and a hash, and a hyphen sorts
+// before all that names are made of.
+static void check_twice(struct topology_build *b, size_t i)
 {
-    const struct registry *first = htab_get(b->by_registry, r->name, strlen(r->name));
-    if (!*r->name)
+    const struct spec_registry *in = &b->s->registries[i], *before = in - 1;
+    if (!i || !in->name || !before->name || strcmp(in->name, before->name) != 0)
         return;
-    if (first) {
-        int x = doc_key_line(in->node, "name"), y = doc_key_line(b->s->registries[first - all].node, "name");
-        options_error(b->ctx, x > y ? x : y, "registry %s is given twice, first on line %d", r->name, x > y ? y : x);
-        return;
-    }
-    if (htab_put(b->by_registry, r->name, strlen(r->name), r))
-        b->ctx->nomem = true;
+    while (before > b->s->registries && before[-1].name && !strcmp(before[-1].name, in->name))
+        before--;
+    int x = doc_key_line(in->node, "name"), y = doc_key_line(before->node, "name");
+    options_error(b->ctx, x > y ? x : y, "registry %s is given twice, first on line %d", in->name, x > y ? y : x);
+}
+
+void topology_build_registry(struct topology_build *b, const struct spec_registry *in, struct registry *r)
+{
+    r->name = in->name ? in->name : "";
+    r->hash = in->hash ? in->hash : "";
+    r->label = in->label;
+    r->regional_endpoints = in->regional_endpoints;
+    r->data_endpoints = in->data_endpoints;
+    r->anonymous_pull = in->anonymous_pull;
+    build_access(b, in, r);
+    build_replicas(b, in, r);
 }
 
 void topology_build_registries(struct topology_build *b)
 {
     size_t n = b->s->n_registries;
-    struct registry *all = sort_by_label(b) ? build_array(b, n, sizeof *all) : NULL;
+    struct registry *all = topology_sort_registries(b) ? build_temp(b, n, sizeof *all) : NULL;
     if (!all)
         return;
     for (size_t i = 0; i < n && !b->ctx->nomem; i++) {
-        const struct spec_registry *in = &b->s->registries[i];
-        struct registry *r = &all[i];
-        r->name = build_string(b, in->name);
-        r->hash = build_string(b, in->hash);
-        r->label = in->hash ? build_string(b, in->label) : r->name;
-        r->index = (uint32_t)i;
-        r->regional_endpoints = in->regional_endpoints;
-        r->data_endpoints = in->data_endpoints;
-        r->anonymous_pull = in->anonymous_pull;
-        build_access(b, in, r);
-        build_replicas(b, in, r);
-        index_registry(b, in, r, all);
+        topology_build_registry(b, &b->s->registries[i], &all[i]);
+        check_twice(b, i);
     }
-    b->t->registries = all;
-    b->t->n_registries = n;
+    b->registries = all;
+    b->n_registries = n;
 }
 
 // Words to region indexes, each at most once; returns how many.

@@ -4,7 +4,9 @@
 
 #include "base/err.h"
 #include "base/mem.h"
+#include "config/private_index.h"
 
+#include <stdarg.h>
 #include <string.h>
 
 struct source { // a network that chooses a view, when no listener does
@@ -84,6 +86,8 @@ void topology_build_views(struct topology_build *b)
         v->sources = build_copy(b, in->sources, in->n_sources, sizeof *in->sources);
         v->n_listeners = in->n_listeners;
         v->n_sources = in->n_sources;
+        v->networks = build_copy(b, in->networks, in->n_networks, sizeof *in->networks);
+        v->n_networks = in->n_networks;
         const struct doc_node *given = doc_get(in->node, "sources");
         if (in->node->kind == DOC_MAP && !in->n_listeners && !in->n_sources && !doc_get(in->node, "listeners") &&
             (!given || !given->n))
@@ -100,7 +104,7 @@ void topology_build_views(struct topology_build *b)
     check_sources(b);
 }
 
-static bool in_networks(const struct spec_view *v, const struct ip *ip)
+static bool in_networks(const struct view *v, const struct ip *ip)
 {
     for (size_t i = 0; i < v->n_networks; i++)
         if (cidr_contains(&v->networks[i], ip))
@@ -110,8 +114,8 @@ static bool in_networks(const struct spec_view *v, const struct ip *ip)
 
 struct member_at { // one key of `addresses`
     const struct private_endpoint *pe;
-    const struct registry *registry; // NULL: unknown, said already
-    struct htab **seen;              // by view: which private endpoint has an address
+    const struct registry *registry;   // NULL: unknown, said already
+    const struct private_owner *owner; // it, in the index
     int line;
 };
 
@@ -126,18 +130,13 @@ static void check_address(struct topology_build *b, const struct member_at *at, 
     }
     if (!view)
         return;
-    if (!in_networks(&b->s->views[at->pe->view], &m->ip))
+    if (!in_networks(view, &m->ip))
         options_error(b->ctx, at->line, "private endpoint %s: %s lies outside the networks of view %s", at->pe->name,
                       text, view->name);
-    struct htab **seen = &at->seen[at->pe->view];
-    if (!*seen && !(*seen = htab_new())) {
+    const struct private_owner *first = private_index_address(b->index, at->pe->view, &m->ip);
+    if (!first && private_index_put_address(b->index, at->owner, at->pe->view, &m->ip))
         b->ctx->nomem = true;
-        return;
-    }
-    const struct private_endpoint *first = htab_get(*seen, m->ip.b, 16);
-    if (!first && htab_put(*seen, m->ip.b, 16, (void *)at->pe))
-        b->ctx->nomem = true;
-    if (first && first != at->pe)
+    if (first && first != at->owner)
         options_error(b->ctx, at->line, "private endpoint %s: %s is private endpoint %s's already in view %s",
                       at->pe->name, text, first->name, view->name);
 }
@@ -214,9 +213,9 @@ static size_t member_addresses(struct topology_build *b, struct member_at *at, c
 }
 
 static void build_members(struct topology_build *b, const struct spec_private *in, struct private_endpoint *pe,
-                          const struct registry *registry, struct htab **seen)
+                          const struct registry *registry, const struct private_owner *owner)
 {
-    struct member_at at = {.pe = pe, .registry = registry, .seen = seen};
+    struct member_at at = {.pe = pe, .registry = registry, .owner = owner};
     const struct doc_node *a = in->addresses;
     size_t room = 0;
     if (!a)
@@ -228,7 +227,7 @@ static void build_members(struct topology_build *b, const struct spec_private *i
     }
     for (const struct doc_node *v = a->child; v; v = v->next)
         room += v->kind == DOC_LIST ? v->n : 1;
-    struct private_member *out = build_array(b, room, sizeof *out);
+    struct private_member *out = build_temp(b, room, sizeof *out);
     size_t n = 0;
     for (const struct doc_node *v = a->child; out && v; v = v->next) {
         struct private_member proto;
@@ -240,15 +239,23 @@ static void build_members(struct topology_build *b, const struct spec_private *i
     pe->n_members = n;
 }
 
-static const struct registry *find_registry(struct topology_build *b, const struct spec_private *in, const char *name)
+static struct registry *find_registry(struct topology_build *b, const struct spec_private *in, const char *name)
 {
-    const struct registry *r = in->registry ? htab_get(b->by_registry, in->registry, strlen(in->registry)) : NULL;
-    if (r || !in->registry)
-        return r;
+    size_t low = 0, left = in->registry ? b->n_registries : 0; // sorted by label, and so by name
+    while (left) {
+        size_t half = left / 2;
+        int c = strcmp(b->registries[low + half].name, in->registry);
+        if (c == 0)
+            return &b->registries[low + half];
+        low += c < 0 ? half + 1 : 0;
+        left = c < 0 ? left - half - 1 : half;
+    }
+    if (!in->registry)
+        return NULL;
     const char *known[256];
     size_t n = 0;
-    for (; n < b->t->n_registries && n < ARRAY_LEN(known); n++)
-        known[n] = b->t->registries[n].name;
+    for (; n < b->n_registries && n < ARRAY_LEN(known); n++)
+        known[n] = b->registries[n].name;
     const char *near = diag_nearest(in->registry, known, n);
     options_error(b->ctx, doc_key_line(in->node, "registry"), "private endpoint %s: unknown registry \"%.80s\"%s%s%s",
                   name, in->registry, near ? "; did you mean " : "", near ? near : "", near ? "?" : "");
@@ -267,41 +274,61 @@ static uint32_t find_view(struct topology_build *b, const struct spec_private *i
     return UINT32_MAX;
 }
 
-// Names are unique, and a registry has at most one private endpoint in a view.
-static void check_unique(struct topology_build *b, struct htab *seen, const struct spec_private *in,
-                         struct private_endpoint *pe)
+static void say_twice(struct topology_build *b, int line, int first, const char *fmt, ...)
 {
-    const struct doc_node *first;
-    char key[128];
-    int n = snprintf(key, sizeof key, "n%s", pe->name);
-    if (in->name && (first = htab_get(seen, key, (size_t)n)))
-        options_error(b->ctx, doc_key_line(in->node, "name"), "private endpoint %s is given twice, first on line %d",
-                      pe->name, doc_key_line(first, "name"));
-    else if (in->name && htab_put(seen, key, (size_t)n, (void *)in->node))
-        b->ctx->nomem = true;
-    if (pe->registry == UINT32_MAX || pe->view == UINT32_MAX)
-        return;
-    n = snprintf(key, sizeof key, "p%u.%u", pe->registry, pe->view);
-    if ((first = htab_get(seen, key, (size_t)n)))
-        options_error(b->ctx, doc_key_line(in->node, "view"),
-                      "private endpoint %s: registry %s has one in view %s already, on line %d", pe->name, in->registry,
-                      in->view, first->line);
-    else if (htab_put(seen, key, (size_t)n, (void *)in->node))
-        b->ctx->nomem = true;
+    char text[512], where[32] = "";
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(text, sizeof text, fmt, ap);
+    va_end(ap);
+    if (first)
+        snprintf(where, sizeof where, " on line %d", first);
+    options_error(b->ctx, line, "%s%s", text, where);
 }
 
-static void link_to_registries(struct topology_build *b, const struct private_endpoint *all, size_t n)
+// Names are unique, and a registry has at most one private endpoint in a view. Returns it as the index knows it; NULL:
+// out of memory.
+static const struct private_owner *check_unique(struct topology_build *b, const struct spec_private *in,
+                                                const struct private_endpoint *pe, const struct registry *r)
 {
-    struct registry *regs = (struct registry *)b->t->registries; // still ours: frozen after the build
-    for (size_t i = 0; i < n; i++)
-        regs[all[i].registry].n_private_endpoints++;
-    for (size_t i = 0; i < n; i++) {
-        struct registry *r = &regs[all[i].registry];
-        if (!r->private_endpoints) {
-            r->private_endpoints = build_array(b, r->n_private_endpoints, sizeof(void *));
-            if (!r->private_endpoints)
+    const struct private_owner o = {pe->name, r ? r->name : "", doc_key_line(in->node, "name")}, *mine, *first;
+    if (private_index_owner(b->index, &o, &mine)) {
+        b->ctx->nomem = true;
+        return NULL;
+    }
+    if (in->name && (first = private_index_name(b->index, pe->name)))
+        say_twice(b, o.line, first->line, "private endpoint %s is given twice, first", pe->name);
+    else if (in->name && private_index_put_name(b->index, mine))
+        b->ctx->nomem = true;
+    if (!r || pe->view == UINT32_MAX)
+        return mine;
+    if ((first = private_index_view(b->index, r->name, pe->view)))
+        say_twice(b, doc_key_line(in->node, "view"), first->line,
+                  "private endpoint %s: registry %s has one in view %s already%s", pe->name, in->registry, in->view,
+                  first->line ? "," : "");
+    else if (private_index_put_view(b->index, mine, pe->view))
+        b->ctx->nomem = true;
+    return mine;
+}
+
+// At the end of each registry's list. `owner`: registries of the new ones.
+static void link_to_registries(struct topology_build *b, const struct private_endpoint *all,
+                               struct registry *const *owner, size_t n)
+{
+    size_t *more = build_temp(b, b->n_registries, sizeof *more);
+    for (size_t i = 0; more && i < n; i++)
+        more[owner[i] - b->registries]++;
+    for (size_t i = 0; more && i < n; i++) {
+        struct registry *r = owner[i];
+        size_t *m = &more[r - b->registries];
+        if (*m) { // its first
+            const void **list = build_temp(b, r->n_private_endpoints + *m, sizeof *list);
+            if (!list)
                 return;
-            r->n_private_endpoints = 0;
+            if (r->n_private_endpoints)
+                memcpy(list, r->private_endpoints, r->n_private_endpoints * sizeof *list);
+            r->private_endpoints = (const struct private_endpoint *const *)list;
+            *m = 0;
         }
         ((const struct private_endpoint **)r->private_endpoints)[r->n_private_endpoints++] = &all[i];
     }
@@ -309,27 +336,19 @@ static void link_to_registries(struct topology_build *b, const struct private_en
 
 void topology_build_private(struct topology_build *b)
 {
-    size_t n = b->s->n_private_endpoints, n_views = b->t->n_views;
-    struct private_endpoint *all = build_array(b, n, sizeof *all);
-    struct htab **seen = arena_array(b->ctx->arena, n_views + 1, sizeof *seen); // the last is for names
-    if (!all || !seen || !(seen[n_views] = htab_new())) {
-        b->ctx->nomem = true;
-        return;
-    }
-    for (size_t i = 0; i < n && !b->ctx->nomem; i++) {
+    size_t n = b->s->n_private_endpoints;
+    struct private_endpoint *all = build_temp(b, n, sizeof *all);
+    struct registry **owner = build_temp(b, n, sizeof *owner);
+    for (size_t i = 0; all && owner && i < n && !b->ctx->nomem; i++) {
         const struct spec_private *in = &b->s->private_endpoints[i];
         struct private_endpoint *pe = &all[i];
-        pe->name = build_string(b, in->name);
-        const struct registry *r = find_registry(b, in, pe->name);
-        pe->registry = r ? r->index : UINT32_MAX;
+        pe->name = in->name ? in->name : "";
+        owner[i] = find_registry(b, in, pe->name);
         pe->view = find_view(b, in, pe->name);
-        check_unique(b, seen[n_views], in, pe);
-        build_members(b, in, pe, r, seen);
+        const struct private_owner *mine = check_unique(b, in, pe, owner[i]);
+        if (mine)
+            build_members(b, in, pe, owner[i], mine);
     }
-    for (size_t i = 0; i <= n_views; i++)
-        htab_free(seen[i]);
-    b->t->private_endpoints = all;
-    b->t->n_private_endpoints = n;
     if (!option_ctx_result(b->ctx)) // every reference holds now
-        link_to_registries(b, all, n);
+        link_to_registries(b, all, owner, n);
 }

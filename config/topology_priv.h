@@ -105,14 +105,21 @@ struct spec_topology {
 
 extern const struct option_set spec_topology_set, spec_identity_set;
 
+// A new topology with a frame of its own; one that shares frame and registries with another. NULL: out of memory.
+struct topology *topology_new(const char *source);
+struct topology *topology_successor(const struct topology *t);
+
 struct topology_build {
     struct option_ctx *ctx; // its arena is the temporary one
     struct topology *t;
     const struct spec_topology *s;
-    struct htab *by_registry; // registries by name, while cross references are checked
+    struct registry *registries; // sorted by label; of the temporary arena, as all that hangs off them
+    size_t n_registries;
+    struct private_index *index;
 };
 
-void *build_array(struct topology_build *b, size_t n, size_t size); // in the topology's arena; never of 0 bytes
+void *build_array(struct topology_build *b, size_t n, size_t size); // in the frame's arena; never of 0 bytes
+void *build_temp(struct topology_build *b, size_t n, size_t size);  // in the temporary one: what registries have
 void *build_copy(struct topology_build *b, const void *p, size_t n, size_t size);
 const char *build_string(struct topology_build *b, const char *s); // "" for NULL
 // Index, or -1 after saying so ("…: unknown region "x"; did you mean "y"?").
@@ -121,6 +128,8 @@ int build_find_stamp(struct topology_build *b, int line, const char *what, uint8
 
 void topology_build_regions(struct topology_build *b);
 void topology_build_registries(struct topology_build *b);
+void topology_build_registry(struct topology_build *b, const struct spec_registry *in, struct registry *r);
+bool topology_sort_registries(struct topology_build *b); // by label, which it sets; false: out of memory
 void topology_build_routing(struct topology_build *b);
 void topology_build_views(struct topology_build *b);
 void topology_build_private(struct topology_build *b);

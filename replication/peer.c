@@ -10,6 +10,7 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 int peer_dial(struct replicator *r, const struct topology *t, const char *region, const char *target,
@@ -126,16 +127,24 @@ void peer_failed(struct peer *p, const char *fmt, ...)
         log_limited(&limit, LOG_WARN, "replication: feed of %s: %s", p->name, text);
 }
 
+static int by_name(const void *a, const void *b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
 size_t shared_registries(const struct topology *t, uint8_t a, uint8_t b, const char **out, size_t cap)
 {
     region_set both = (region_set)1 << a | (region_set)1 << b;
     size_t n = 0;
-    for (size_t i = 0; i < t->n_registries; i++) {
-        if ((t->registries[i].replica_set & both) != both)
+    struct catalogue_iter it = {0};
+    for (const struct registry *r; (r = topology_next(t, &it));) {
+        if ((r->replica_set & both) != both)
             continue;
         if (out && n < cap)
-            out[n] = t->registries[i].name;
+            out[n] = r->name;
         n++;
     }
+    if (out)
+        qsort(out, n < cap ? n : cap, sizeof *out, by_name);
     return n;
 }

@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "base/err.h"
+#include "base/mem.h"
 
 #include <jansson.h>
 #include <string.h>
@@ -127,9 +128,10 @@ static json_t *status_make(struct replicator *r, const struct topology *t, const
     const char *why = meta_closed_why(r->o.meta, &a);
     json_t *list = json_array();
     const struct region *self = topology_region(t, r->o.region);
-    int rc = list ? 0 : ERR_NOMEM;
+    AUTO_FREE const struct registry **all = topology_sorted(t);
+    int rc = list && all ? 0 : ERR_NOMEM;
     for (size_t i = 0; !rc && self && i < t->n_registries; i++) {
-        const struct registry *reg = &t->registries[i];
+        const struct registry *reg = all[i];
         if ((!registry || strcmp(reg->name, registry) == 0) && registry_replica(reg, self->index))
             rc = registry_add(r, t, reg, now, list);
     }

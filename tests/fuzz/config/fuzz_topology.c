@@ -20,16 +20,18 @@ static void check(const struct topology *t)
     for (size_t i = 0; i < t->n_regions; i++)
         must(t->routing_order[i] < t->n_regions && t->regions[i].n_stamps >= 1 &&
              topology_region(t, t->regions[i].name) == &t->regions[i]);
+    const struct registry **all = topology_sorted(t);
     for (size_t i = 0; i < t->n_registries; i++) {
-        const struct registry *r = &t->registries[i];
-        must(r->index == i && r->n_replicas && topology_registry(t, r->name) == r &&
+        const struct registry *r = all[i];
+        must((!i || strcmp(all[i - 1]->label, r->label) < 0) && r->n_replicas && topology_registry(t, r->name) == r &&
              topology_by_label(t, r->label) == r);
         for (size_t k = 0; k < r->n_replicas; k++)
             must(topology_replica_stamp(t, &r->replicas[k])->name[0] &&
                  registry_replica(r, r->replicas[k].region) == &r->replicas[k]);
         for (size_t k = 0; k < r->n_private_endpoints; k++)
-            must(r->private_endpoints[k]->registry == i && r->private_endpoints[k]->view < t->n_views);
+            must(r->private_endpoints[k]->view < t->n_views);
     }
+    free(all);
     for (size_t i = 1; i < t->n_overrides; i++)
         must(t->overrides[i - 1].cidr.bits >= t->overrides[i].cidr.bits);
 }

@@ -206,10 +206,11 @@ START_TEST(a_global_name_leads_to_an_allowed_region_and_a_regional_name_to_its_o
             struct health_verdicts *v = fixture_verdicts(t, rnd(1 << 8));
             struct answer_context c = {
                 .topology = t, .health = v, .source = fixture_ip(rnd(2) ? "198.51.100.7" : "203.0.113.7")};
-            for (size_t j = 0; j < t->n_registries; j++) {
-                check_pick(&c, &t->registries[j]);
-                check_global(&c, &t->registries[j]);
-                check_regional(&c, &t->registries[j]);
+            struct catalogue_iter it = {0};
+            for (const struct registry *reg; (reg = topology_next(t, &it));) {
+                check_pick(&c, reg);
+                check_global(&c, reg);
+                check_regional(&c, reg);
             }
             snapshot_unref(v);
         }

@@ -1,0 +1,258 @@
+// SPDX-License-Identifier: Apache-2.0
+// Records of the catalogue: a registry packed, and unpacked again; see catalogue_priv.h. A record is the fixed head,
+// home stamps by rank of their region, the label, and, on a multiple of eight bytes, what its flags say: the sets of
+// replicas that are on and drained, and the pointer to what few have.
+#include "config/catalogue_priv.h"
+
+#include "base/err.h"
+#include "base/mem.h"
+
+#define UP8(n) (((n) + 7) & ~(size_t)7)
+
+size_t record_name_bytes(const void *label, size_t n)
+{
+    const char *p = label; // a name has no hyphen, a hash has 16 bytes
+    return n > HOSTNAME_HASH_BYTES + 1 && p[n - HOSTNAME_HASH_BYTES - 1] == '-' ? n - HOSTNAME_HASH_BYTES - 1 : n;
+}
+
+static region_set set_where(const struct registry *r, bool on, bool drained)
+{
+    region_set s = 0;
+    for (size_t i = 0; i < r->n_replicas; i++)
+        if ((!on || r->replicas[i].global_routing) && (!drained || r->replicas[i].drained))
+            s |= (region_set)1 << r->replicas[i].region;
+    return s;
+}
+
+bool extra_needed(const struct registry *r)
+{
+    return r->weights || r->n_public_cidrs || r->n_private_endpoints;
+}
+
+static unsigned flags_of(const struct registry *r)
+{
+    bool plain = set_where(r, true, false) == r->replica_set && !set_where(r, false, true);
+    return (r->regional_endpoints ? CATALOGUE_REGIONAL : 0) | (r->n_private_endpoints ? CATALOGUE_PRIVATE : 0) |
+           (r->data_endpoints || r->n_private_endpoints ? CATALOGUE_DATA : 0) |
+           (r->data_endpoints ? CATALOGUE_OWN_DATA : 0) | (r->anonymous_pull ? CATALOGUE_ANONYMOUS : 0) |
+           (r->public_access == ACCESS_DISABLED ? CATALOGUE_ACCESS_DISABLED : 0) |
+           (r->public_access == ACCESS_CIDRS ? CATALOGUE_ACCESS_CIDRS : 0) | (plain ? 0 : CATALOGUE_SETS) |
+           (extra_needed(r) ? CATALOGUE_EXTRA : 0);
+}
+
+static size_t tail_at(size_t n_replicas, size_t label_n)
+{
+    return UP8(offsetof(struct catalogue_registry, bytes) + n_replicas + label_n);
+}
+
+static size_t tail_bytes(unsigned flags)
+{
+    return (flags & CATALOGUE_SETS ? 2 * sizeof(region_set) : 0) +
+           (flags & CATALOGUE_EXTRA ? sizeof(struct catalogue_extra *) : 0);
+}
+
+size_t record_bytes(const struct registry *r)
+{
+    return tail_at(r->n_replicas, strlen(r->label)) + tail_bytes(flags_of(r));
+}
+
+static const uint8_t *tail_of(const struct catalogue_registry *r)
+{
+    return (const uint8_t *)r + tail_at((size_t)__builtin_popcountll(r->replicas), r->label_n);
+}
+
+size_t record_size(const struct catalogue_registry *r)
+{
+    return (size_t)(tail_of(r) - (const uint8_t *)r) + tail_bytes(r->flags);
+}
+
+void record_pack(const struct registry *r, struct catalogue_extra *extra, uint16_t ordinal,
+                 struct catalogue_registry *out)
+{
+    region_set on = set_where(r, true, false), drained = set_where(r, false, true);
+    out->replicas = r->replica_set;
+    out->open = on & ~drained;
+    out->flags = (uint16_t)flags_of(r);
+    out->ordinal = ordinal;
+    out->label_n = (uint8_t)strlen(r->label);
+    for (size_t i = 0; i < r->n_replicas; i++) {
+        region_set bit = (region_set)1 << r->replicas[i].region;
+        out->bytes[__builtin_popcountll(r->replica_set & (bit - 1))] = r->replicas[i].stamp;
+    }
+    memcpy(out->bytes + r->n_replicas, r->label, out->label_n);
+    uint8_t *tail = (uint8_t *)tail_of(out);
+    if (out->flags & CATALOGUE_SETS) {
+        memcpy(tail, &on, sizeof on);
+        memcpy(tail + sizeof on, &drained, sizeof drained);
+        tail += 2 * sizeof on;
+    }
+    if (out->flags & CATALOGUE_EXTRA)
+        memcpy(tail, &extra, sizeof extra);
+}
+
+struct catalogue_extra *record_extra(const struct catalogue_registry *r)
+{
+    struct catalogue_extra *e = NULL;
+    if (r->flags & CATALOGUE_EXTRA)
+        memcpy(&e, tail_of(r) + (r->flags & CATALOGUE_SETS ? 2 * sizeof(region_set) : 0), sizeof e);
+    return e;
+}
+
+static region_set tail_set(const struct catalogue_registry *r, size_t index)
+{
+    region_set s;
+    memcpy(&s, tail_of(r) + index * sizeof s, sizeof s);
+    return s;
+}
+
+region_set record_on(const struct catalogue_registry *r)
+{
+    return r->flags & CATALOGUE_SETS ? tail_set(r, 0) : r->replicas;
+}
+
+region_set catalogue_on(const struct catalogue *c, const struct catalogue_registry *r)
+{
+    (void)c;
+    return record_on(r);
+}
+
+const uint8_t *catalogue_weights(const struct catalogue *c, const struct catalogue_registry *r)
+{
+    (void)c;
+    const struct catalogue_extra *e = record_extra(r);
+    return e ? e->weights : NULL;
+}
+
+size_t catalogue_private_endpoints(const struct catalogue *c, const struct catalogue_registry *r,
+                                   const struct private_endpoint *const **out)
+{
+    (void)c;
+    const struct catalogue_extra *e = record_extra(r);
+    *out = e ? e->private_endpoints : NULL;
+    return e ? e->n_private_endpoints : 0;
+}
+
+// ---- unpacking ----
+
+size_t record_unpacked_bytes(const struct catalogue_registry *r)
+{
+    return UP8((size_t)__builtin_popcountll(r->replicas) * sizeof(struct replica) + 2 * ((size_t)r->label_n + 1) + 1);
+}
+
+void record_unpack(const struct catalogue_registry *r, void *room, struct registry *out)
+{
+    struct replica *reps = room;
+    region_set on = record_on(r), drained = r->flags & CATALOGUE_SETS ? tail_set(r, 1) : 0;
+    size_t n = 0, name_n = record_name_bytes(catalogue_label(r), r->label_n);
+    for (region_set left = r->replicas; left; left &= left - 1, n++) {
+        uint8_t region = (uint8_t)__builtin_ctzll(left);
+        reps[n] = (struct replica){region, r->bytes[n], on >> region & 1, drained >> region & 1};
+    }
+    const struct catalogue_extra *e = record_extra(r);
+    char *label = (char *)(reps + n), *name = label;
+    memcpy(label, catalogue_label(r), r->label_n);
+    label[r->label_n] = 0;
+    if (name_n < r->label_n) {
+        name = label + r->label_n + 1;
+        memcpy(name, label, name_n);
+        name[name_n] = 0;
+    }
+    *out = (struct registry){
+        .name = name,
+        .hash = name_n < r->label_n ? label + name_n + 1 : "",
+        .label = label,
+        .regional_endpoints = r->flags & CATALOGUE_REGIONAL,
+        .data_endpoints = r->flags & CATALOGUE_OWN_DATA,
+        .anonymous_pull = r->flags & CATALOGUE_ANONYMOUS,
+        .public_access = r->flags & CATALOGUE_ACCESS_DISABLED ? ACCESS_DISABLED
+                         : r->flags & CATALOGUE_ACCESS_CIDRS  ? ACCESS_CIDRS
+                                                              : ACCESS_ENABLED,
+        .replicas = reps,
+        .n_replicas = n,
+        .replica_set = r->replicas,
+    };
+    if (!e)
+        return;
+    out->weights = e->weights;
+    out->public_cidrs = e->cidrs;
+    out->n_public_cidrs = e->n_cidrs;
+    out->private_endpoints = e->private_endpoints;
+    out->n_private_endpoints = e->n_private_endpoints;
+}
+
+void catalogue_expand(const struct catalogue_registry *r, struct registry_room *room, struct registry *out)
+{
+    _Static_assert(sizeof room->bytes >= TOPOLOGY_MAX_REGIONS * sizeof(struct replica) + 2 * 256 + 16, "holds any");
+    record_unpack(r, room->bytes, out);
+}
+
+// ---- what few have ----
+
+struct room { // one block, filled from the front; without a block it only counts
+    uint8_t *p;
+    size_t n;
+};
+
+static void *room_copy(struct room *m, const void *from, size_t n)
+{
+    void *to = m->p ? m->p + m->n : NULL;
+    if (to && n)
+        memcpy(to, from, n);
+    m->n += UP8(n);
+    return to;
+}
+
+static struct private_endpoint *copy_endpoint(struct room *m, const struct private_endpoint *in)
+{
+    struct private_endpoint *pe = room_copy(m, in, sizeof *in);
+    const char *name = room_copy(m, in->name, strlen(in->name) + 1);
+    const struct private_member *members = room_copy(m, in->members, in->n_members * sizeof *in->members);
+    if (pe) {
+        pe->name = name;
+        pe->members = members;
+    }
+    return pe;
+}
+
+static void fill(struct room *m, const struct registry *r)
+{
+    struct catalogue_extra proto = {.n_cidrs = r->n_public_cidrs, .n_private_endpoints = r->n_private_endpoints};
+    struct catalogue_extra *e = room_copy(m, &proto, sizeof proto);
+    const uint8_t *weights = r->weights ? room_copy(m, r->weights, TOPOLOGY_MAX_REGIONS) : NULL;
+    const struct cidr *cidrs =
+        r->n_public_cidrs ? room_copy(m, r->public_cidrs, r->n_public_cidrs * sizeof *cidrs) : NULL;
+    const struct private_endpoint **list =
+        room_copy(m, r->private_endpoints, r->n_private_endpoints * sizeof(struct private_endpoint *));
+    for (size_t i = 0; i < r->n_private_endpoints; i++) {
+        const struct private_endpoint *pe = copy_endpoint(m, r->private_endpoints[i]);
+        if (m->p)
+            list[i] = pe;
+    }
+    if (!e)
+        return;
+    e->weights = weights;
+    e->cidrs = cidrs;
+    e->private_endpoints = list;
+    atomic_init(&e->refs, 1);
+}
+
+int extra_new(const struct registry *r, struct catalogue_extra **out)
+{
+    struct room m = {NULL, 0};
+    *out = NULL;
+    if (!extra_needed(r))
+        return 0;
+    fill(&m, r);
+    m = (struct room){mem_alloc(m.n), 0};
+    if (!m.p)
+        return ERR_NOMEM;
+    *out = (struct catalogue_extra *)(void *)m.p;
+    fill(&m, r);
+    return 0;
+}
+
+void extra_unref(struct catalogue_extra *e)
+{
+    if (e && atomic_fetch_sub_explicit(&e->refs, 1, memory_order_acq_rel) == 1)
+        free(e);
+}

@@ -1,0 +1,408 @@
+// SPDX-License-Identifier: Apache-2.0
+// The persistent tree of buckets; see catalogue_priv.h for what may be changed when. Called by catalogue.c, on whatever
+// thread builds a topology; references are dropped on any.
+#include "config/catalogue_priv.h"
+
+#include "base/bytes.h"
+#include "base/err.h"
+#include "base/htab.h"
+#include "base/mem.h"
+
+#include <assert.h>
+#include <stdatomic.h>
+
+#define BUCKET_MEAN 24 // records at least, at building; twice that at most, unless all fit in one node's
+
+static void ref(_Atomic uint32_t *refs)
+{
+    atomic_fetch_add_explicit(refs, 1, memory_order_relaxed);
+}
+
+static bool last(_Atomic uint32_t *refs)
+{
+    return atomic_fetch_sub_explicit(refs, 1, memory_order_acq_rel) == 1;
+}
+
+static bool only_ours(_Atomic uint32_t *refs)
+{
+    return atomic_load_explicit(refs, memory_order_acquire) == 1;
+}
+
+// ---- buckets ----
+
+static uint8_t slot_bits_for(size_t n)
+{
+    uint8_t bits = 2;
+    while (((size_t)1 << bits) < n + n / 2)
+        bits++;
+    return bits;
+}
+
+static uintptr_t bucket_tagged(const struct catalogue_bucket *b)
+{
+    return (uintptr_t)b | b->slot_bits;
+}
+
+static struct catalogue_bucket *bucket_new(size_t n, size_t record_bytes_)
+{
+    uint8_t bits = slot_bits_for(n);
+    if (bits >= BUCKET_ALIGN || record_bytes_ / RECORD_UNIT > UINT16_MAX - 1)
+        return NULL;
+    size_t slots = ((size_t)1 << bits) * sizeof(struct catalogue_slot);
+    struct catalogue_bucket *b = mem_alloc(sizeof *b + slots + record_bytes_);
+    if (!b)
+        return NULL;
+    assert(((uintptr_t)b & (BUCKET_ALIGN - 1)) == 0);
+    memset(b, 0, sizeof *b + slots);
+    atomic_init(&b->refs, 1);
+    b->slot_bits = bits;
+    return b;
+}
+
+// Room for the next record, which the caller fills with exactly so many bytes.
+static struct catalogue_registry *bucket_add(struct catalogue_bucket *b, uint64_t hash, size_t bytes)
+{
+    size_t mask = ((size_t)1 << b->slot_bits) - 1, s = hash & mask;
+    while (b->slots[s].at)
+        s = (s + 1) & mask;
+    b->slots[s] = (struct catalogue_slot){slot_tag(hash), (uint16_t)(b->n_units + 1)};
+    b->n_units += (uint32_t)(bytes / RECORD_UNIT);
+    b->n++;
+    return (struct catalogue_registry *)(uintptr_t)bucket_record(b, b->slot_bits, b->slots[s].at);
+}
+
+// The record after `r` (NULL: the first) in a bucket's order, or NULL.
+static const struct catalogue_registry *bucket_next(const struct catalogue_bucket *b,
+                                                    const struct catalogue_registry *r)
+{
+    const uint8_t *first = (const uint8_t *)bucket_record(b, b->slot_bits, 1);
+    const uint8_t *p = r ? (const uint8_t *)r + record_size(r) : first;
+    return p < first + (size_t)b->n_units * RECORD_UNIT ? (const struct catalogue_registry *)(const void *)p : NULL;
+}
+
+static void bucket_unref(struct catalogue_bucket *b)
+{
+    if (!b || !last(&b->refs))
+        return;
+    for (const struct catalogue_registry *r = bucket_next(b, NULL); r; r = bucket_next(b, r))
+        extra_unref(record_extra(r));
+    free(b->registries);
+    free(b);
+}
+
+// struct registry of each record, in one block with what hangs off them.
+static int bucket_expand(struct catalogue_bucket *b)
+{
+    size_t bytes = b->n * sizeof(struct registry), i = 0;
+    for (const struct catalogue_registry *r = bucket_next(b, NULL); r; r = bucket_next(b, r))
+        bytes += record_unpacked_bytes(r);
+    struct registry *all = mem_alloc(bytes);
+    if (!all)
+        return ERR_NOMEM;
+    uint8_t *room = (uint8_t *)(all + b->n);
+    for (const struct catalogue_registry *r = bucket_next(b, NULL); r; r = bucket_next(b, r), i++) {
+        record_unpack(r, room, &all[i]);
+        room += record_unpacked_bytes(r);
+    }
+    free(b->registries);
+    b->registries = all;
+    return 0;
+}
+
+// ---- nodes and roots ----
+
+static void node_unref(struct catalogue_node *n)
+{
+    if (!n || !last(&n->refs))
+        return;
+    for (size_t i = 0; i < ARRAY_LEN(n->buckets); i++)
+        bucket_unref(bucket_of(n->buckets[i]));
+    free(n);
+}
+
+void tree_unref(struct catalogue_root *r)
+{
+    if (!r || !last(&r->refs))
+        return;
+    for (size_t i = 0; i < (size_t)1 << r->bits; i++)
+        node_unref(r->nodes[i]);
+    free(r);
+}
+
+static struct catalogue_root *root_new(uint8_t bits)
+{
+    size_t n = (size_t)1 << bits;
+    struct catalogue_root *r = mem_zalloc(sizeof *r + n * sizeof r->nodes[0]);
+    if (!r)
+        return NULL;
+    atomic_init(&r->refs, 1);
+    r->bits = bits;
+    return r;
+}
+
+struct catalogue_root *tree_copy(const struct catalogue_root *from)
+{
+    struct catalogue_root *r = root_new(from->bits);
+    for (size_t i = 0; r && i < (size_t)1 << r->bits; i++) {
+        r->nodes[i] = from->nodes[i];
+        ref(&r->nodes[i]->refs);
+    }
+    return r;
+}
+
+static struct catalogue_node *node_copy(const struct catalogue_node *from)
+{
+    struct catalogue_node *n = mem_alloc(sizeof *n);
+    if (!n)
+        return NULL;
+    memcpy(n->buckets, from->buckets, sizeof n->buckets);
+    atomic_init(&n->refs, 1);
+    for (size_t i = 0; i < ARRAY_LEN(n->buckets); i++)
+        if (n->buckets[i])
+            ref(&bucket_of(n->buckets[i])->refs);
+    return n;
+}
+
+const struct catalogue_registry *tree_next(const struct catalogue_root *root, struct catalogue_iter *it,
+                                           const struct catalogue_bucket **out_bucket)
+{
+    size_t n = (size_t)1 << (root->bits + NODE_BITS);
+    for (; it->bucket < n; it->bucket++, it->record = NULL) {
+        uintptr_t p = root->nodes[it->bucket >> NODE_BITS]->buckets[it->bucket & ((1u << NODE_BITS) - 1)];
+        if (!p)
+            continue;
+        *out_bucket = bucket_of(p);
+        it->record = bucket_next(*out_bucket, it->record);
+        if (it->record)
+            return it->record;
+    }
+    return NULL;
+}
+
+// ---- building ----
+
+struct size_of_bucket {
+    uint32_t n;
+    uint32_t bytes;
+};
+
+struct building {
+    const struct catalogue_source *src;
+    const struct catalogue_hasher *hasher;
+    struct catalogue_root *root;
+    struct size_of_bucket *sizes;
+    struct htab *shared; // extras without private endpoints, by their content
+};
+
+static size_t index_of(const struct catalogue_root *root, uint64_t hash)
+{
+    return hash >> (64 - NODE_BITS - root->bits);
+}
+
+static void measure(struct building *b)
+{
+    struct registry r;
+    struct catalogue_extra *extra;
+    b->src->rewind(b->src->ctx);
+    while (b->src->next(b->src->ctx, &r, &extra)) {
+        struct size_of_bucket *s =
+            &b->sizes[index_of(b->root, b->hasher->hash(b->hasher->key, r.name, strlen(r.name)))];
+        s->n++;
+        s->bytes += (uint32_t)record_bytes(&r);
+    }
+}
+
+static int allocate(struct building *b)
+{
+    for (size_t i = 0; i < (size_t)1 << b->root->bits; i++) {
+        struct catalogue_node *n = b->root->nodes[i] = mem_zalloc(sizeof *n);
+        if (!n)
+            return ERR_NOMEM;
+        atomic_init(&n->refs, 1);
+        for (size_t k = 0; k < ARRAY_LEN(n->buckets); k++) {
+            const struct size_of_bucket *s = &b->sizes[(i << NODE_BITS) + k];
+            struct catalogue_bucket *bucket = s->n ? bucket_new(s->n, s->bytes) : NULL;
+            if (s->n && !bucket)
+                return ERR_NOMEM;
+            n->buckets[k] = bucket ? bucket_tagged(bucket) : 0;
+        }
+    }
+    return 0;
+}
+
+// Weights and networks that many registries have alike are kept once.
+static int extra_shared(struct building *b, const struct registry *r, struct catalogue_extra **out)
+{
+    if (!extra_needed(r) || r->n_private_endpoints)
+        return extra_new(r, out);
+    AUTO_BUF struct buf key;
+    buf_init(&key, 0);
+    if (r->weights)
+        buf_add(&key, r->weights, TOPOLOGY_MAX_REGIONS);
+    buf_u8(&key, r->weights != NULL);
+    buf_add(&key, r->public_cidrs, r->n_public_cidrs * sizeof *r->public_cidrs);
+    if (key.err || (!b->shared && !(b->shared = htab_new())))
+        return ERR_NOMEM;
+    *out = htab_get(b->shared, key.p, key.n);
+    if (*out) {
+        ref(&(*out)->refs);
+        return 0;
+    }
+    int rc = extra_new(r, out);
+    if (!rc)
+        (void)htab_put(b->shared, key.p, key.n, *out); // without memory for that it is only not shared
+    return rc;
+}
+
+static int fill(struct building *b)
+{
+    struct registry r;
+    struct catalogue_extra *extra;
+    b->src->rewind(b->src->ctx);
+    while (b->src->next(b->src->ctx, &r, &extra)) {
+        uint64_t h = b->hasher->hash(b->hasher->key, r.name, strlen(r.name));
+        struct catalogue_bucket *bucket = bucket_of(root_bucket(b->root, h));
+        if (extra)
+            ref(&extra->refs);
+        else if (extra_shared(b, &r, &extra))
+            return ERR_NOMEM;
+        uint16_t ordinal = bucket->n;
+        record_pack(&r, extra, ordinal, bucket_add(bucket, h, record_bytes(&r)));
+    }
+    return 0;
+}
+
+static int expand_all(struct catalogue_root *root)
+{
+    int rc = 0;
+    for (size_t i = 0; !rc && i < (size_t)1 << (root->bits + NODE_BITS); i++) {
+        struct catalogue_bucket *b = bucket_of(root->nodes[i >> NODE_BITS]->buckets[i & ((1u << NODE_BITS) - 1)]);
+        rc = b ? bucket_expand(b) : 0;
+    }
+    return rc;
+}
+
+int tree_build(const struct catalogue_source *src, size_t n, const struct catalogue_hasher *hasher, bool full,
+               struct catalogue_root **out)
+{
+    uint8_t bits = 0;
+    while (((size_t)2 << (bits + NODE_BITS)) * BUCKET_MEAN <= n)
+        bits++;
+    struct building b = {.src = src, .hasher = hasher, .root = root_new(bits)};
+    b.sizes = mem_zalloc_array((size_t)1 << (bits + NODE_BITS), sizeof *b.sizes);
+    int rc = b.root && b.sizes ? 0 : ERR_NOMEM;
+    if (!rc) {
+        measure(&b);
+        rc = allocate(&b);
+    }
+    if (!rc)
+        rc = fill(&b);
+    if (!rc && full)
+        rc = expand_all(b.root);
+    htab_free(b.shared);
+    free(b.sizes);
+    if (rc)
+        tree_unref(b.root);
+    else
+        *out = b.root;
+    return rc;
+}
+
+// ---- one registry ----
+
+static bool has_name(const struct catalogue_registry *r, const char *name, size_t n)
+{
+    return r->label_n >= n && !memcmp(catalogue_label(r), name, n) &&
+           record_name_bytes(catalogue_label(r), r->label_n) == n;
+}
+
+struct edit {
+    const struct catalogue_hasher *hasher;
+    const struct catalogue_registry *old; // to leave out; NULL: none
+    const struct registry *r;             // to add; NULL: none
+    struct catalogue_extra *extra;        // its own; handed over
+};
+
+// A copy of the bucket (NULL: an empty one) with the edit. NULL when out of memory.
+static struct catalogue_bucket *bucket_with(const struct catalogue_bucket *from, const struct edit *e)
+{
+    size_t n = (from ? from->n : 0u) - (e->old ? 1u : 0u) + (e->r ? 1u : 0u);
+    size_t bytes = (from ? (size_t)from->n_units * RECORD_UNIT : 0) - (e->old ? record_size(e->old) : 0) +
+                   (e->r ? record_bytes(e->r) : 0);
+    struct catalogue_bucket *b = bucket_new(n, bytes);
+    if (!b)
+        return NULL;
+    for (const struct catalogue_registry *r = from ? bucket_next(from, NULL) : NULL; r; r = bucket_next(from, r)) {
+        if (r == e->old)
+            continue;
+        const char *label = (const char *)catalogue_label(r);
+        uint64_t h = e->hasher->hash(e->hasher->key, label, record_name_bytes(label, r->label_n));
+        uint16_t ordinal = b->n;
+        struct catalogue_registry *copy = bucket_add(b, h, record_size(r));
+        memcpy(copy, r, record_size(r));
+        copy->ordinal = ordinal;
+        if (record_extra(r))
+            ref(&record_extra(r)->refs);
+    }
+    if (e->r) {
+        uint64_t h = e->hasher->hash(e->hasher->key, e->r->name, strlen(e->r->name));
+        uint16_t ordinal = b->n;
+        record_pack(e->r, e->extra, ordinal, bucket_add(b, h, record_bytes(e->r)));
+    }
+    return b;
+}
+
+// The node that leads to the bucket, the caller's own.
+static struct catalogue_node *own_node(struct catalogue_root *root, size_t index)
+{
+    struct catalogue_node **at = &root->nodes[index >> NODE_BITS];
+    if (only_ours(&(*at)->refs))
+        return *at;
+    struct catalogue_node *copy = node_copy(*at);
+    if (!copy)
+        return NULL;
+    node_unref(*at);
+    return *at = copy;
+}
+
+static const struct catalogue_registry *find_name(const struct catalogue_bucket *b, const char *name, size_t n)
+{
+    const struct catalogue_registry *r = b ? bucket_next(b, NULL) : NULL;
+    while (r && !has_name(r, name, n))
+        r = bucket_next(b, r);
+    return r;
+}
+
+const struct catalogue_registry *tree_find_name(const struct catalogue_root *root, uint64_t hash, const char *name,
+                                                size_t n)
+{
+    return find_name(bucket_of(root_bucket(root, hash)), name, n);
+}
+
+int tree_set(struct catalogue_root *root, const struct catalogue_hasher *hasher, const char *name,
+             const struct registry *r, bool full, bool *out_was)
+{
+    assert(only_ours(&root->refs));
+    size_t n = strlen(name), at = index_of(root, hasher->hash(hasher->key, name, n));
+    struct catalogue_bucket *from = bucket_of(root->nodes[at >> NODE_BITS]->buckets[at & ((1u << NODE_BITS) - 1)]);
+    struct edit e = {.hasher = hasher, .old = find_name(from, name, n), .r = r};
+    *out_was = e.old != NULL;
+    if (!e.old && !r)
+        return 0;
+    struct catalogue_node *node = own_node(root, at);
+    if (!node || (r && extra_new(r, &e.extra)))
+        return ERR_NOMEM;
+    struct catalogue_bucket *to = NULL;
+    if (r || from->n > 1) {
+        to = bucket_with(from, &e);
+        if (!to)
+            extra_unref(e.extra);
+        if (!to || (full && bucket_expand(to))) {
+            bucket_unref(to);
+            return ERR_NOMEM;
+        }
+    }
+    bucket_unref(from);
+    node->buckets[at & ((1u << NODE_BITS) - 1)] = to ? bucket_tagged(to) : 0;
+    return 0;
+}
