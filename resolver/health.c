@@ -43,6 +43,7 @@ static struct target *target_new(const char *region, const char *stamp, int64_t 
     snprintf(t->pub.stamp, sizeof t->pub.stamp, "%s", stamp);
     snprintf(t->pub.reason, sizeof t->pub.reason, "not probed yet");
     t->pub.up = true; // unknown
+    t->pub.headroom = HEALTH_HEADROOM_FULL;
     t->next_ms = now_ms;
     return t;
 }

@@ -9,6 +9,7 @@
 #define MERIDIAN_RESOLVER_HEALTH_H
 
 #include "base/snapshot.h"
+#include "config/catalogue.h"
 #include "config/topology.h"
 #include "net/fetch.h"
 
@@ -26,26 +27,79 @@ struct health_target { // one stamp of one region
     int64_t changed_ms;     // wall: of the last change of `up`
     int64_t probed_ms;      // wall: of the last probe; 0 none yet
     int64_t held_until_ms;  // wall: not up again before this
+    uint8_t headroom;       // tenths of its capacity that are free, 0 to HEALTH_HEADROOM_FULL, as its node says
     char reason[160];       // "200 in 3 ms", "connect: refused", "certificate: …"
 };
+
+#define HEALTH_HEADROOM_FULL 10 // also of a stamp that says nothing
+
+// What holds for one registry in one region, whatever the health of its stamps.
+enum health_exception_kind { HEALTH_DRAINED, HEALTH_IMPAIRED };
+struct health_exception {
+    enum health_exception_kind kind;
+    char region[HOSTNAME_REGION_SIZE];
+    char label[HOSTNAME_LABEL_SIZE]; // the registry's login label; "": all registries there
+};
+#define HEALTH_EXCEPTIONS_MAX 512 // at most so many in all
 
 struct health_verdicts { // frozen
     struct snapshot_head head;
     uint64_t serial;
     size_t n_targets;
     const struct health_target *targets; // order of the topology
+    size_t n_exceptions;
+    const struct health_exception *exceptions;
 };
 
+// What is known of a stamp; NULL: nothing yet.
+const struct health_target *health_target_of(const struct health_verdicts *v, const struct topology *t, uint8_t region,
+                                             uint8_t stamp);
+bool health_target_up(const struct health_target *target); // what is forced included
 // Is the stamp's verdict up? An unknown one is.
 bool health_is_up(const struct health_verdicts *v, const struct topology *t, uint8_t region, uint8_t stamp);
 
-// The same for all stamps at once, as bits by the catalogue's numbers: what a worker asks for every query. Filled again
-// when verdicts or topology change.
-#define HEALTH_MAP_BYTES (TOPOLOGY_MAX_REGIONS * 256 / 8)
+// The same for all stamps at once, by the catalogue's numbers: what a worker asks for every query. Filled again when
+// verdicts or topology change.
+#define HEALTH_MAP_STAMPS (TOPOLOGY_MAX_REGIONS * 256)
+#define HEALTH_MAP_SLOTS (2 * HEALTH_EXCEPTIONS_MAX)
+struct health_map_registry {
+    uint8_t label[HOSTNAME_LABEL_SIZE];
+    size_t label_n;
+    region_set drained, impaired;
+};
 struct health_map {
-    uint8_t down[HEALTH_MAP_BYTES];
+    uint8_t down[HEALTH_MAP_STAMPS / 8];
+    uint8_t headroom[HEALTH_MAP_STAMPS];
+    region_set drained, impaired; // for all registries
+    uint32_t n_registries;        // that have exceptions of their own
+    struct health_map_registry registries[HEALTH_EXCEPTIONS_MAX];
+    uint16_t slots[HEALTH_MAP_SLOTS]; // by hash of the label: 1 + index, 0 empty
 };
 void health_map_fill(struct health_map *m, const struct health_verdicts *v, const struct topology *t);
+
+// Free capacity of a stamp in tenths, by its number in the catalogue. `m` may be NULL.
+static inline uint8_t health_headroom(const struct health_map *m, uint32_t stamp_number)
+{
+    return m ? m->headroom[stamp_number] : HEALTH_HEADROOM_FULL;
+}
+
+// The regions that a registry's global name leaves out for now, beside those whose stamps are down: drained by the
+// operator, or impaired for this registry (which counts as down there, for it alone).
+struct health_gate {
+    region_set drained, impaired;
+};
+struct health_gate health_map_gate(const struct health_map *m, const uint8_t *label, size_t n); // has exceptions
+struct health_gate health_verdicts_gate(const struct health_verdicts *v, const struct topology *t, const uint8_t *label,
+                                        size_t n);
+// By the map if there is one, else by the verdicts (which may be NULL too).
+static inline struct health_gate health_gate_of(const struct health_map *m, const struct health_verdicts *v,
+                                                const struct topology *t, const struct catalogue_registry *r)
+{
+    if (m && !m->n_registries)
+        return (struct health_gate){m->drained, m->impaired};
+    return m ? health_map_gate(m, catalogue_label(r), r->label_n)
+             : health_verdicts_gate(v, t, catalogue_label(r), r->label_n);
+}
 
 // One probe's outcome applied to a target. Returns true if `up` changed.
 bool health_observe(const struct health_settings *s, struct health_target *target, bool good, const char *reason,

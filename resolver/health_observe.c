@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The arithmetic of health, without a clock, a socket or a lock: see health.h. Called by the checker's thread
-// (observe) and by the resolver's workers (is_up).
+// The arithmetic of health, without a clock, a socket or a lock: see health.h. Called by the checker's thread.
 //
 // Invariants
 // 1. A verdict changes only at its fall-th bad or rise-th good probe in a row.
@@ -13,42 +12,6 @@
 
 #include <stdio.h>
 #include <string.h>
-
-static bool is_target(const struct health_target *target, const char *region, const char *stamp)
-{
-    return !strcmp(target->region, region) && !strcmp(target->stamp, stamp);
-}
-
-static bool target_up(const struct health_target *target)
-{
-    return target->force == HEALTH_FORCE_UP || (target->force == HEALTH_AUTO && target->up);
-}
-
-bool health_is_up(const struct health_verdicts *v, const struct topology *t, uint8_t region, uint8_t stamp)
-{
-    if (!v)
-        return true;
-    const char *region_name = t->regions[region].name, *stamp_name = t->regions[region].stamps[stamp].name;
-    size_t guess = stamp; // where it stands if the verdicts are of this topology
-    for (size_t i = 0; i < region; i++)
-        guess += t->regions[i].n_stamps;
-    if (guess < v->n_targets && is_target(&v->targets[guess], region_name, stamp_name))
-        return target_up(&v->targets[guess]);
-    for (size_t i = 0; i < v->n_targets; i++)
-        if (is_target(&v->targets[i], region_name, stamp_name))
-            return target_up(&v->targets[i]);
-    return true;
-}
-
-void health_map_fill(struct health_map *m, const struct health_verdicts *v, const struct topology *t)
-{
-    size_t at = 0;
-    memset(m, 0, sizeof *m);
-    for (size_t r = 0; r < t->n_regions; r++)
-        for (size_t s = 0; s < t->regions[r].n_stamps; s++, at++)
-            if (!health_is_up(v, t, (uint8_t)r, (uint8_t)s))
-                m->down[at / 8] |= (uint8_t)(1u << at % 8);
-}
 
 static void count(struct health_target *target, bool good)
 {

@@ -9,6 +9,7 @@ struct deciding { // one decision under way
     const struct catalogue_registry *r;
     region_set on; // regions where global routing is on, drained or not
     region_set seen;
+    struct health_gate gate;
 };
 
 static struct route_step step_of(const struct deciding *d, uint8_t region)
@@ -18,8 +19,11 @@ static struct route_step step_of(const struct deciding *d, uint8_t region)
     if (!(d->r->replicas & bit))
         return s;
     s.stamp = catalogue_stamp(d->r, region);
-    s.up = route_is_up(d->c, region, s.stamp);
-    s.state = !(d->on & bit) ? ROUTE_OFF : !(d->r->open & bit) ? ROUTE_DRAINED : s.up ? ROUTE_OPEN : ROUTE_UNHEALTHY;
+    s.up = route_is_up(d->c, region, s.stamp) && !(d->gate.impaired & bit);
+    s.state = !(d->on & bit)                           ? ROUTE_OFF
+              : !(d->r->open & bit & ~d->gate.drained) ? ROUTE_DRAINED
+              : s.up                                   ? ROUTE_OPEN
+                                                       : ROUTE_UNHEALTHY;
     return s;
 }
 
@@ -71,7 +75,7 @@ void route_decide(const struct route_context *c, const struct catalogue_registry
                   struct route *out)
 {
     const struct topology *t = c->topology;
-    struct deciding d = {c, r, catalogue_on(t->catalogue, r), 0};
+    struct deciding d = {c, r, catalogue_on(t->catalogue, r), 0, health_gate_of(c->map, c->health, t, r)};
     out->n_steps = 0;
     out->chosen = 0;
     out->fail_open = false;
@@ -86,11 +90,11 @@ void route_decide(const struct route_context *c, const struct catalogue_registry
 
 // First of the order that is open and up. A region that the override named stands again in the operator's order: it was
 // not taken the first time, and is not the second.
-static bool pick_up(const struct route_context *c, const struct catalogue_registry *r, const uint8_t *order, size_t n,
-                    uint8_t *out_region)
+static bool pick_up(const struct route_context *c, const struct catalogue_registry *r, region_set open,
+                    const uint8_t *order, size_t n, uint8_t *out_region)
 {
     for (size_t i = 0; i < n; i++)
-        if (r->open >> order[i] & 1 && route_is_up(c, order[i], catalogue_stamp(r, order[i]))) {
+        if (open >> order[i] & 1 && route_is_up(c, order[i], catalogue_stamp(r, order[i]))) {
             *out_region = order[i];
             return true;
         }
@@ -102,10 +106,12 @@ bool route_pick(const struct route_context *c, const struct catalogue_registry *
 {
     const struct topology *t = c->topology;
     const struct routing_override *o = catalogue_override(t->catalogue, client);
+    struct health_gate gate = health_gate_of(c->map, c->health, t, r);
+    region_set open = r->open & ~(gate.drained | gate.impaired);
     struct route all;
     out->mode = ROUTE_HEALTHY;
-    if ((o && pick_up(c, r, o->order, o->n_order, &out->region)) ||
-        pick_up(c, r, t->routing_order, t->n_regions, &out->region)) {
+    if ((o && pick_up(c, r, open, o->order, o->n_order, &out->region)) ||
+        pick_up(c, r, open, t->routing_order, t->n_regions, &out->region)) {
         out->stamp = catalogue_stamp(r, out->region);
         return true;
     }
@@ -127,9 +133,8 @@ const char *route_state_name(enum route_state s)
 const char *route_state_text(enum route_state s)
 {
     static const char *const texts[] = {
-        "healthy and takes global traffic",  "its stamp is down",
-        "drained by the operator",           "global routing is off for this replica",
-        "the registry has no replica there",
+        "healthy and takes global traffic",       "down, or impaired for this registry", "drained by the operator",
+        "global routing is off for this replica", "the registry has no replica there",
     };
     return (size_t)s < ARRAY_LEN(texts) ? texts[s] : "unknown";
 }

@@ -24,7 +24,7 @@
 
 enum route_state {
     ROUTE_OPEN,       // would take the client
-    ROUTE_UNHEALTHY,  // its home stamp is down
+    ROUTE_UNHEALTHY,  // its home stamp is down, or the registry is impaired there
     ROUTE_DRAINED,    // the operator drained it
     ROUTE_OFF,        // global routing is off for this replica
     ROUTE_NO_REPLICA, // the registry is not there
@@ -33,7 +33,7 @@ enum route_state {
 struct route_step {
     uint8_t region, stamp; // stamp: home stamp of the replica (0 without one)
     bool by_override;      // placed by the override; else by the operator's order
-    bool up;               // health of the home stamp, also where something else rules it out
+    bool up;               // health of the home stamp and of the registry there, also where something else rules it out
     enum route_state state;
 };
 

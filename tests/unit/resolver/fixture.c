@@ -120,6 +120,7 @@ struct health_verdicts *fixture_verdicts(const struct topology *t, region_set do
             snprintf(x->region, sizeof x->region, "%s", t->regions[i].name);
             snprintf(x->stamp, sizeof x->stamp, "%s", t->regions[i].stamps[k].name);
             x->up = !(down >> i & 1);
+            x->headroom = HEALTH_HEADROOM_FULL;
         }
     snapshot_head_init(&v->head, verdicts_free);
     v->targets = list;
