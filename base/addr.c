@@ -173,3 +173,37 @@ int endpoint_from_sockaddr(const struct sockaddr *sa, socklen_t n, struct endpoi
     }
     return ERR_INVAL;
 }
+
+static int cidr_order(const void *a, const void *b)
+{
+    const struct cidr *x = a, *y = b;
+    int c = memcmp(x->ip.b, y->ip.b, sizeof x->ip.b);
+    return c ? c : x->bits - y->bits;
+}
+
+// In this order a network comes right before those that it holds.
+size_t cidr_set_make(struct cidr *list, size_t n)
+{
+    size_t kept = 0;
+    if (n)
+        qsort(list, n, sizeof *list, cidr_order);
+    for (size_t i = 0; i < n; i++)
+        if (kept == 0 || !cidr_contains(&list[kept - 1], &list[i].ip))
+            list[kept++] = list[i];
+    return kept;
+}
+
+bool cidr_set_contains(const struct cidr *set, size_t n, const struct ip *ip)
+{
+    size_t low = 0; // the first network that begins after ip
+    while (n) {
+        size_t half = n / 2;
+        if (memcmp(set[low + half].ip.b, ip->b, sizeof ip->b) <= 0) {
+            low += half + 1;
+            n -= half + 1;
+        } else {
+            n = half;
+        }
+    }
+    return low > 0 && cidr_contains(&set[low - 1], ip);
+}

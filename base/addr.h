@@ -36,6 +36,9 @@ int cidr_parse(const char *text, struct cidr *out); // "10.0.0.0/8", or a bare a
 const char *cidr_format(const struct cidr *c, char buf[CIDR_TEXT_SIZE]);
 bool cidr_contains(const struct cidr *c, const struct ip *ip);
 bool cidr_overlaps(const struct cidr *a, const struct cidr *b);
+// A list made ready for cidr_set_contains: sorted, without what another one holds. Returns how many are left.
+size_t cidr_set_make(struct cidr *list, size_t n);
+bool cidr_set_contains(const struct cidr *set, size_t n, const struct ip *ip); // by bisection
 int endpoint_parse(const char *text, uint16_t default_port,
                    struct endpoint *out); // "1.2.3.4:53", "[::1]:53", bare address
 const char *endpoint_format(const struct endpoint *e, char buf[ENDPOINT_TEXT_SIZE]);

@@ -113,14 +113,35 @@ struct registry {
     size_t n_private_endpoints;
 };
 
+struct access_list { // who is answered: not who is in deny, and if there is an allow, only who is in that; cidr sets
+    const struct cidr *allow, *deny;
+    size_t n_allow, n_deny;
+};
+
 struct view { // a private network; the public view is not in this list
     const char *name;
     const struct endpoint *listeners; // DNS listeners that belong to it alone (may be none)
     size_t n_listeners;
-    const struct cidr *sources; // transport sources that fit it
+    const struct cidr *sources; // transport sources that fit it, as a cidr set
     size_t n_sources;
     const struct cidr *networks; // that its private addresses must lie in; none: anywhere
     size_t n_networks;
+    struct access_list access;
+};
+
+// For the choice of the view (resolver/views.h), by bisection.
+struct view_listener {
+    struct endpoint at;
+    uint32_t view; // index into topology.views
+};
+struct view_source {
+    struct cidr cidr;
+    uint32_t view;
+};
+struct view_index {
+    const struct view_listener *listeners; // by address and port
+    const struct view_source *sources;     // of views without listeners; disjoint, by address
+    size_t n_listeners, n_sources;
 };
 
 struct routing_override { // clients in `cidr` prefer `order`; the rest of the regions follow in the operator's order
@@ -177,6 +198,8 @@ struct topology {
     size_t n_registries; // topology_next, topology_sorted
     const struct view *views;
     size_t n_views;
+    struct view_index view_index;
+    struct access_list dns_access;            // of the public view
     const uint8_t *routing_order;             // the operator's order: all regions, each once
     const struct routing_override *overrides; // longest prefix first
     size_t n_overrides;

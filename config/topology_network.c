@@ -83,9 +83,11 @@ void topology_build_views(struct topology_build *b)
         struct view *v = &views[i];
         v->name = build_string(b, in->name);
         v->listeners = build_copy(b, in->listeners, in->n_listeners, sizeof *in->listeners);
-        v->sources = build_copy(b, in->sources, in->n_sources, sizeof *in->sources);
+        struct cidr *sources = build_copy(b, in->sources, in->n_sources, sizeof *in->sources);
+        v->sources = sources;
         v->n_listeners = in->n_listeners;
-        v->n_sources = in->n_sources;
+        v->n_sources = sources ? cidr_set_make(sources, in->n_sources) : 0;
+        v->access = topology_build_access(b, &in->access);
         v->networks = build_copy(b, in->networks, in->n_networks, sizeof *in->networks);
         v->n_networks = in->n_networks;
         const struct doc_node *given = doc_get(in->node, "sources");
@@ -102,6 +104,7 @@ void topology_build_views(struct topology_build *b)
         check_listeners(b, i);
     }
     check_sources(b);
+    topology_build_view_index(b);
 }
 
 static bool in_networks(const struct view *v, const struct ip *ip)

@@ -46,12 +46,18 @@ struct spec_override {
     size_t n_order;
 };
 
+struct spec_access {
+    const struct cidr *allow, *deny;
+    size_t n_allow, n_deny;
+};
+
 struct spec_view {
     const struct doc_node *node;
     const char *name;
     const struct endpoint *listeners;
     const struct cidr *sources, *networks;
     size_t n_listeners, n_sources, n_networks;
+    struct spec_access access;
 };
 
 struct spec_private {
@@ -95,6 +101,7 @@ struct spec_topology {
     struct spec_registry *registries;
     struct spec_routing routing;
     const struct spec_view *views;
+    struct spec_access dns_access;
     const struct spec_private *private_endpoints;
     size_t n_regions, n_name_servers, n_registries, n_views, n_private_endpoints;
     struct health_settings health;
@@ -132,6 +139,9 @@ void topology_build_registry(struct topology_build *b, const struct spec_registr
 bool topology_sort_registries(struct topology_build *b); // by label, which it sets; false: out of memory
 void topology_build_routing(struct topology_build *b);
 void topology_build_views(struct topology_build *b);
+struct access_list topology_build_access(struct topology_build *b, const struct spec_access *in);
+void topology_build_view_index(
+    struct topology_build *b); // of the views that were built; also who may ask the public view
 void topology_build_private(struct topology_build *b);
 void topology_build_identities(struct topology_build *b);
 bool topology_ip_sensible(const struct ip *ip); // can be a host's address

@@ -128,6 +128,10 @@ static const struct option view_rows[] = {
      .help = "transport sources that fit the view"},
     {"networks", OPT_CIDRS, OPT_ARRAY_AT(struct spec_view, networks, n_networks),
      .help = "networks that the private addresses of this view must lie in"},
+    {"allow", OPT_CIDRS, OPT_ARRAY_AT(struct spec_view, access.allow, access.n_allow),
+     .help = "of those who fit the view, answer these only"},
+    {"deny", OPT_CIDRS, OPT_ARRAY_AT(struct spec_view, access.deny, access.n_deny),
+     .help = "refuse these, whatever allow says"},
 };
 static const struct option_set view_set = {view_rows, ARRAY_LEN(view_rows), sizeof(struct spec_view),
                                            offsetof(struct spec_view, node)};
@@ -144,6 +148,13 @@ static const struct option private_rows[] = {
 };
 static const struct option_set private_set = {private_rows, ARRAY_LEN(private_rows), sizeof(struct spec_private),
                                               offsetof(struct spec_private, node)};
+
+static const struct option access_rows[] = {
+    {"allow", OPT_CIDRS, OPT_ARRAY_AT(struct spec_access, allow, n_allow), .help = "answer these only"},
+    {"deny", OPT_CIDRS, OPT_ARRAY_AT(struct spec_access, deny, n_deny), .help = "refuse these, whatever allow says"},
+};
+static const struct option_set access_set = {access_rows, ARRAY_LEN(access_rows), sizeof(struct spec_access),
+                                             OPT_NO_NODE};
 
 #define HEALTH_AT(member) OPT_AT(struct health_settings, member)
 static const struct option health_rows[] = {
@@ -243,6 +254,8 @@ static const struct option topology_rows[] = {
     {"registries", OPT_LIST, TOP_ARRAY(registries), .sub = &registry_set, .help = "the registries"},
     {"routing", OPT_MAP, TOP_AT(routing), .sub = &routing_set, .help = "where global names lead"},
     {"views", OPT_LIST, TOP_ARRAY(views), .max = 1024, .sub = &view_set, .help = "private networks"},
+    {"dns_access", OPT_MAP, TOP_AT(dns_access), .sub = &access_set,
+     .help = "transport sources that the public view answers; all when not given"},
     {"private_endpoints", OPT_LIST, TOP_ARRAY(private_endpoints), .sub = &private_set,
      .help = "private addresses of registries, by view"},
     {"health", OPT_MAP, TOP_AT(health), .sub = &health_set, .help = "how regions are probed"},

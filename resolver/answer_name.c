@@ -231,11 +231,11 @@ void answer_name(struct answer *a)
 {
     struct hostname h;
     enum name_kind kind = hostname_parse_wire(a->q->name, a->q->name_n, a->t->domain, &h);
-    bool foreign = kind == NAME_FOREIGN;
+    bool denied = view_choose(a->t, a->c->listener, &a->c->source, &a->view);
     a->info->kind = (uint8_t)kind;
-    if (foreign || view_choose(a->t, a->c->listener, &a->c->source, &a->view)) {
+    if (denied || kind == NAME_FOREIGN) {
         a->rcode = DNS_REFUSED;
-        answer_ede(a, foreign ? EDE_NOT_AUTHORITATIVE : EDE_PROHIBITED, NULL);
+        answer_ede(a, denied ? EDE_PROHIBITED : EDE_NOT_AUTHORITATIVE, NULL);
         return;
     }
     a->authoritative = true;

@@ -8,7 +8,8 @@
 #include "config/topology.h"
 
 // *out_view: the private view, or NULL for the public one. ERR_DENIED: a source that fits no view on a private
-// listener. `listener` may be NULL: no listener-bound view is considered then.
+// listener, or one that the view's access list (of the public view: dns_access) does not answer; it falls through to no
+// other view. `listener` may be NULL: no listener-bound view is considered then.
 int view_choose(const struct topology *t, const struct endpoint *listener, const struct ip *source,
                 const struct view **out_view);
 

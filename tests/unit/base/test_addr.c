@@ -3,6 +3,7 @@
 #include "base/addr.h"
 
 #include "base/err.h"
+#include "base/mem.h"
 #include "tests/support/check_main.h"
 
 #include <string.h>
@@ -121,5 +122,32 @@ START_TEST(endpoints_and_sockaddrs_go_both_ways)
 }
 END_TEST
 
-CHECK_MAIN("base/addr", addresses_go_both_ways, bad_addresses_are_refused_and_out_is_untouched, prefixes_are_strict,
-           prefixes_contain_and_overlap, endpoints_and_sockaddrs_go_both_ways)
+START_TEST(sets_are_sorted_without_what_another_holds)
+{
+    static const char *const given[] = {"192.0.2.0/24", "10.1.0.0/16",  "fd00::/8", "10.0.0.0/8",
+                                        "10.0.0.0/9",   "192.0.2.0/24", "fd00::1"};
+    static const struct {
+        const char *ip;
+        bool in;
+    } rows[] = {{"10.0.0.0", true},  {"10.255.255.255", true}, {"9.255.255.255", false},
+                {"11.0.0.0", false}, {"192.0.2.255", true},    {"192.0.3.0", false},
+                {"fd00::1", true},   {"fdff::", true},         {"fcff:ffff::", false},
+                {"::", false},       {"ffff::", false}};
+    struct cidr list[ARRAY_LEN(given)];
+    struct ip ip;
+    for (size_t i = 0; i < ARRAY_LEN(given); i++)
+        ck_assert_int_eq(cidr_parse(given[i], &list[i]), 0);
+    size_t n = cidr_set_make(list, ARRAY_LEN(given));
+    ck_assert_uint_eq(n, 3);
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        ck_assert_int_eq(ip_parse(rows[i].ip, &ip), 0);
+        ck_assert_msg(cidr_set_contains(list, n, &ip) == rows[i].in, "%s", rows[i].ip);
+    }
+    ck_assert_uint_eq(cidr_set_make(list, 0), 0);
+    ck_assert(!cidr_set_contains(list, 0, &ip));
+}
+END_TEST
+
+CHECK_MAIN("base/addr", sets_are_sorted_without_what_another_holds, addresses_go_both_ways,
+           bad_addresses_are_refused_and_out_is_untouched, prefixes_are_strict, prefixes_contain_and_overlap,
+           endpoints_and_sockaddrs_go_both_ways)
