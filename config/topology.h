@@ -70,6 +70,8 @@ struct region {
     size_t n_token_keys;
     const struct public_key *feed_keys; // Ed25519, verify its feed entries
     size_t n_feed_keys;
+    bool has_location;
+    int32_t latitude, longitude; // in 1/10000 degree
 };
 
 struct replica {
@@ -148,7 +150,13 @@ struct routing_override { // clients in `cidr` prefer `order`; the rest of the r
     struct cidr cidr;
     const uint8_t *order;
     size_t n_order;
-    int line; // where it stands in the document, for explanations
+    uint64_t tiers; // bit i: order[i] begins a tier; those of a tier are equally near
+    int line;       // where it stands in the document, for explanations
+};
+
+struct routing_settings {
+    const char *latency_file, *maxmind_file; // from where the process stands; NULL: none
+    uint32_t latency_margin_ms, distance_margin_km;
 };
 
 struct ttls { // seconds
@@ -201,8 +209,10 @@ struct topology {
     struct view_index view_index;
     struct access_list dns_access;            // of the public view
     const uint8_t *routing_order;             // the operator's order: all regions, each once
+    uint64_t routing_tiers;                   // bit i: routing_order[i] begins a tier
     const struct routing_override *overrides; // longest prefix first
     size_t n_overrides;
+    struct routing_settings routing;
     const struct name_server *name_servers; // at least one
     size_t n_name_servers;
     struct ttls ttl;

@@ -167,6 +167,7 @@ void topology_build_regions(struct topology_build *b)
         r->name = build_string(b, in->name);
         r->index = (uint8_t)i;
         r->peer = in->peer;
+        topology_build_location(in, r);
         build_stamps(b, in, r);
         if (s->n_regions > 1 && in->node->kind == DOC_MAP && !doc_get(in->node, "peer"))
             options_error(b->ctx, in->node->line, "region %s: peer is missing; other regions need it", r->name);
@@ -214,6 +215,17 @@ static void build_access(struct topology_build *b, const struct spec_registry *i
     r->n_public_cidrs = n;
 }
 
+static void build_weight(struct topology_build *b, struct registry *r, uint8_t region, uint8_t weight)
+{
+    uint8_t *w = r->weights ? (uint8_t *)r->weights : build_temp(b, TOPOLOGY_MAX_REGIONS, 1);
+    if (!w)
+        return;
+    if (!r->weights)
+        memset(w, 100, TOPOLOGY_MAX_REGIONS);
+    w[region] = weight;
+    r->weights = w;
+}
+
 static void build_replicas(struct topology_build *b, const struct spec_registry *in, struct registry *r)
 {
     struct replica *reps = build_temp(b, in->n_replicas, sizeof *reps);
@@ -239,6 +251,8 @@ static void build_replicas(struct topology_build *b, const struct spec_registry 
         for (; at > 0 && reps[at - 1].region > region; at--)
             reps[at] = reps[at - 1];
         reps[at] = (struct replica){(uint8_t)region, (uint8_t)(stamp < 0 ? 0 : stamp), s->global_routing, s->drained};
+        if (s->weight != 100)
+            build_weight(b, r, (uint8_t)region, s->weight);
     }
     r->replicas = reps;
     r->n_replicas = n;
@@ -312,75 +326,4 @@ void topology_build_registries(struct topology_build *b)
     }
     b->registries = all;
     b->n_registries = n;
-}
-
-// Words to region indexes, each at most once; returns how many.
-static size_t build_order(struct topology_build *b, const struct doc_node *node, const char *what,
-                          const char *const *words, size_t n, uint8_t out[TOPOLOGY_MAX_REGIONS])
-{
-    region_set seen = 0;
-    size_t n_out = 0;
-    for (size_t i = 0; i < n; i++) {
-        int line = doc_item_line(node, "order", i), r = build_find_region(b, line, what, words[i]);
-        if (r < 0)
-            continue;
-        if (seen >> r & 1) {
-            options_error(b->ctx, line, "%s: region %s is named twice", what, words[i]);
-            continue;
-        }
-        seen |= (region_set)1 << r;
-        out[n_out++] = (uint8_t)r;
-    }
-    return n_out;
-}
-
-static int override_order(const void *a, const void *b)
-{
-    const struct routing_override *x = a, *y = b;
-    if (x->cidr.bits != y->cidr.bits)
-        return x->cidr.bits > y->cidr.bits ? -1 : 1;
-    int c = memcmp(x->cidr.ip.b, y->cidr.ip.b, 16);
-    return c ? c : (x->line > y->line) - (x->line < y->line);
-}
-
-static void build_overrides(struct topology_build *b)
-{
-    const struct spec_routing *s = &b->s->routing;
-    size_t n = 0, at = 0;
-    for (size_t i = 0; i < s->n_overrides; i++)
-        n += s->overrides[i].n_clients;
-    struct routing_override *out = build_array(b, n, sizeof *out);
-    for (size_t i = 0; out && i < s->n_overrides; i++) {
-        const struct spec_override *in = &s->overrides[i];
-        uint8_t order[TOPOLOGY_MAX_REGIONS];
-        size_t n_order = build_order(b, in->node, "routing.overrides", in->order, in->n_order, order);
-        const uint8_t *kept = build_copy(b, order, n_order, 1);
-        for (size_t k = 0; k < in->n_clients; k++)
-            out[at++] = (struct routing_override){in->clients[k], kept, n_order, doc_item_line(in->node, "clients", k)};
-    }
-    if (!out)
-        return;
-    qsort(out, n, sizeof *out, override_order);
-    char text[CIDR_TEXT_SIZE];
-    for (size_t i = 1; i < n; i++)
-        if ((out[i].cidr.bits || !b->ctx->n_errors) && !memcmp(&out[i].cidr, &out[i - 1].cidr, sizeof out[i].cidr))
-            options_error(b->ctx, out[i].line, "routing.overrides: %s has a rule already, on line %d",
-                          cidr_format(&out[i].cidr, text), out[i - 1].line);
-    b->t->overrides = out;
-    b->t->n_overrides = n;
-}
-
-void topology_build_routing(struct topology_build *b)
-{
-    const struct spec_routing *s = &b->s->routing;
-    uint8_t order[TOPOLOGY_MAX_REGIONS];
-    size_t n = build_order(b, s->node, "routing.order", s->order, s->n_order, order);
-    region_set named = 0;
-    for (size_t i = 0; i < n; i++)
-        named |= (region_set)1 << order[i];
-    for (size_t i = 0; i < b->t->n_regions; i++)
-        if (!(named >> i & 1))
-            order[n++] = (uint8_t)i;
-    b->t->routing_order = build_copy(b, order, n, 1);
-    build_overrides(b);
 }

@@ -22,12 +22,14 @@ struct spec_region {
     const struct spec_stamp *stamps;
     size_t n_stamps;
     struct endpoint peer;
+    const char *location;
 };
 
 struct spec_replica {
     const struct doc_node *node;
     const char *region, *stamp;
     bool global_routing, drained;
+    uint8_t weight;
 };
 
 struct spec_registry {
@@ -71,6 +73,8 @@ struct spec_routing {
     size_t n_order;
     const struct spec_override *overrides;
     size_t n_overrides;
+    const char *latency_file, *maxmind_file;
+    uint32_t latency_margin_ms, distance_margin_km;
 };
 
 struct spec_key {
@@ -137,6 +141,7 @@ void topology_build_regions(struct topology_build *b);
 void topology_build_registries(struct topology_build *b);
 void topology_build_registry(struct topology_build *b, const struct spec_registry *in, struct registry *r);
 bool topology_sort_registries(struct topology_build *b); // by label, which it sets; false: out of memory
+void topology_build_location(const struct spec_region *in, struct region *r);
 void topology_build_routing(struct topology_build *b);
 void topology_build_views(struct topology_build *b);
 struct access_list topology_build_access(struct topology_build *b, const struct spec_access *in);
@@ -144,6 +149,7 @@ void topology_build_view_index(
     struct topology_build *b); // of the views that were built; also who may ask the public view
 void topology_build_private(struct topology_build *b);
 void topology_build_identities(struct topology_build *b);
+bool topology_location_ok(const char *text);
 bool topology_ip_sensible(const struct ip *ip); // can be a host's address
 
 #endif

@@ -41,6 +41,11 @@ static bool v6_ok(const char *s)
     return !v4_ok(s) && strncasecmp(s, "::ffff:", 7);
 }
 
+static bool path_ok(const char *s)
+{
+    return *s && s[strlen(s) - 1] != '/';
+}
+
 #define REGION_WORDS "a region: a letter, then at most 30 letters and digits, lower case"
 #define STAMP_WORDS "a stamp: at most 63 letters, digits and inner hyphens, lower case"
 #define NAME_WORDS "a name: at most 63 lower-case letters, digits, hyphens and underscores"
@@ -64,6 +69,9 @@ static const struct option region_rows[] = {
      .sub = &stamp_set, .help = "the region's units of frontends"},
     {"peer", OPT_ENDPOINT, OPT_AT(struct spec_region, peer), .example = "192.0.2.1:8443",
      .help = "address and port of its peer listener; needed with two regions or more"},
+    {"location", OPT_STRING, OPT_AT(struct spec_region, location), .check = topology_location_ok,
+     .expect = "latitude and longitude in degrees, as in \"37.37, -79.82\"",
+     .help = "where it is, for distances to clients (routing.maxmind_file)"},
 };
 static const struct option_set region_row_set = {region_rows, ARRAY_LEN(region_rows), sizeof(struct spec_region),
                                                  offsetof(struct spec_region, node)};
@@ -77,6 +85,8 @@ static const struct option replica_rows[] = {
      .help = "whether the global name may lead here"},
     {"drained", OPT_BOOL, OPT_AT(struct spec_replica, drained), .def = "false",
      .help = "whether the global name should lead elsewhere for now"},
+    {"weight", OPT_INT, OPT_AT(struct spec_replica, weight), .def = "100", .max = 100,
+     .help = "its share of the clients for whom several regions are equally near; 0: only when those are down"},
 };
 static const struct option_set replica_set = {replica_rows, ARRAY_LEN(replica_rows), sizeof(struct spec_replica),
                                               offsetof(struct spec_replica, node)};
@@ -105,16 +115,28 @@ static const struct option override_rows[] = {
     {"clients", OPT_CIDRS, OPT_ARRAY_AT(struct spec_override, clients, n_clients), .required = true, .min = 1,
      .one_ok = true, .example = "198.51.100.0/24", .help = "a network, or a list of them"},
     {"order", OPT_STRINGS, OPT_ARRAY_AT(struct spec_override, order, n_order), .required = true, .min = 1,
-     .max = TOPOLOGY_MAX_REGIONS, .example = "eastus", .help = "the regions these clients prefer; the others follow"},
+     .max = TOPOLOGY_MAX_REGIONS, .example = "eastus",
+     .help = "the regions these clients prefer, joined by + where they are equal; the others follow"},
 };
 static const struct option_set override_set = {override_rows, ARRAY_LEN(override_rows), sizeof(struct spec_override),
                                                offsetof(struct spec_override, node)};
 
 static const struct option routing_rows[] = {
     {"order", OPT_STRINGS, OPT_ARRAY_AT(struct spec_routing, order, n_order), .max = TOPOLOGY_MAX_REGIONS,
-     .help = "regions by preference; those not named follow in the document's order"},
+     .help = "regions by preference, joined by + where they are equal, as in eastus+eastus2; those not named follow "
+             "in the document's order"},
     {"overrides", OPT_LIST, OPT_ARRAY_AT(struct spec_routing, overrides, n_overrides), .sub = &override_set,
-     .help = "rules by client network; the longest prefix wins"},
+     .help = "rules by client network; the longest prefix wins, and any rule wins over the two files"},
+    {"latency_file", OPT_STRING, OPT_AT(struct spec_routing, latency_file), .max = 4095, .check = path_ok,
+     .expect = "a path", .help = "measured latencies, lines of network,region,latency_ms; relative to the topology"},
+    {"latency_margin", OPT_DURATION, OPT_AT(struct spec_routing, latency_margin_ms), .def = "5ms", .max = 10000,
+     .help = "regions at most so much slower than the fastest of them are equally near"},
+    {"maxmind_file", OPT_STRING, OPT_AT(struct spec_routing, maxmind_file), .max = 4095, .check = path_ok,
+     .expect = "a path",
+     .help = "a MaxMind database with locations (GeoLite2-City), for networks that the latency "
+             "file lacks: by distance to the regions' locations"},
+    {"distance_margin_km", OPT_INT, OPT_AT(struct spec_routing, distance_margin_km), .def = "100", .max = 20038,
+     .help = "regions at most so much further than the nearest of them are equally near"},
 };
 static const struct option_set routing_set = {routing_rows, ARRAY_LEN(routing_rows), sizeof(struct spec_routing),
                                               offsetof(struct spec_routing, node)};
