@@ -43,6 +43,7 @@ enum dns_rcode {
     DNS_NXDOMAIN = 3,
     DNS_NOTIMP = 4,
     DNS_REFUSED = 5,
+    DNS_NOTAUTH = 9,
     DNS_BADVERS = 16,
     DNS_BADCOOKIE = 23
 };
