@@ -84,12 +84,58 @@ static struct text frontend_apex(const struct zone *z)
     return x;
 }
 
+static const char *type_name(uint16_t type)
+{
+    switch (type) {
+    case 1:
+        return "A";
+    case 15:
+        return "MX";
+    case 16:
+        return "TXT";
+    case 28:
+        return "AAAA";
+    default:
+        return "CAA";
+    }
+}
+
+// Does a name given word for word lie in the zone with that apex? Zones below another take it from that one.
+static bool is_below(const struct zone *z, const struct static_name *s, const char *apex,
+                     char owner[HOSTNAME_TEXT_SIZE])
+{
+    size_t n = 0;
+    for (size_t at = 0; at < s->labels_n; at += 1u + s->labels[at])
+        n += (size_t)snprintf(owner + n, HOSTNAME_TEXT_SIZE - n, "%.*s.", s->labels[at],
+                              (const char *)s->labels + at + 1);
+    n += (size_t)snprintf(owner + n, HOSTNAME_TEXT_SIZE - n, "%s", z->t->domain);
+    size_t apex_n = strlen(apex);
+    return n == apex_n || (n > apex_n && owner[n - apex_n - 1] == '.' && !strcmp(owner + n - apex_n, apex));
+}
+
+static bool in_child(const struct zone *z, const struct static_name *s);
+
+static void write_statics(const struct zone *z, const char *apex, bool main_zone)
+{
+    const struct topology *t = z->t;
+    char owner[HOSTNAME_TEXT_SIZE];
+    for (size_t i = 0; i < t->n_statics; i++) {
+        const struct static_name *s = &t->statics[i];
+        if (!is_below(z, s, apex, owner) || (main_zone && (s->in_frontend || in_child(z, s))))
+            continue;
+        for (size_t k = 0; k < s->n_records; k++)
+            fprintf(z->out, "%s. %u IN %s %s\n", owner, (unsigned)t->static_ttl, type_name(s->records[k].type),
+                    s->records[k].text);
+    }
+}
+
 void zone_write_frontend(const struct zone *z)
 {
     write_head(z, frontend_apex(z).s);
     for (size_t i = 0; i < z->t->n_regions; i++)
         for (size_t k = 0; k < z->t->regions[i].n_stamps; k++)
             write_stamp(z, (uint8_t)i, (uint8_t)k);
+    write_statics(z, frontend_apex(z).s, false);
 }
 
 // ---- D ----
@@ -196,6 +242,16 @@ static struct text child_apex(const struct zone *z, uint8_t region)
     return x;
 }
 
+static bool in_child(const struct zone *z, const struct static_name *s)
+{
+    const struct topology *t = z->t;
+    char owner[HOSTNAME_TEXT_SIZE];
+    bool found = t->private_cut == PRIVATE_CUT_PRIVATELINK && is_below(z, s, child_apex(z, REGION_NONE).s, owner);
+    for (size_t i = 0; t->private_cut == PRIVATE_CUT_REGION && i < t->n_regions; i++)
+        found |= is_below(z, s, child_apex(z, (uint8_t)i).s, owner);
+    return found;
+}
+
 static void write_delegations(const struct zone *z)
 {
     const struct topology *t = z->t;
@@ -210,6 +266,7 @@ int zone_write_child(const struct zone *z, uint8_t region)
 {
     AUTO_FREE const struct registry **all = topology_sorted(z->t);
     write_head(z, child_apex(z, region).s);
+    write_statics(z, child_apex(z, region).s, false);
     for (size_t i = 0; all && i < z->t->n_registries; i++) {
         const struct registry *r = all[i];
         if (!r->n_private_endpoints)
@@ -231,6 +288,7 @@ int zone_write_main(const struct zone *z)
 {
     const struct topology *t = z->t;
     write_head(z, t->domain);
+    write_statics(z, t->domain, true);
     write_delegations(z);
     for (size_t i = 0; i < t->n_name_servers; i++)
         write_stamp(z, t->name_servers[i].region, t->name_servers[i].stamp);

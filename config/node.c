@@ -159,7 +159,8 @@ static const char *beside(struct option_ctx *ctx, const char *file, const char *
 
 static void resolve_paths(struct option_ctx *ctx, struct node *n)
 {
-    const char **const paths[] = {&n->data_dir, &n->runtime_dir, &n->topology, &n->principals, &n->ca_dir, &n->ca_file};
+    const char **const paths[] = {&n->data_dir, &n->runtime_dir, &n->topology,         &n->principals,
+                                  &n->ca_dir,   &n->ca_file,     &n->resolver.tsig_dir};
     for (size_t i = 0; i < ARRAY_LEN(paths); i++)
         *paths[i] = resolve(ctx, n->source, *paths[i]);
     if (strchr(n->nginx, '/'))
@@ -170,6 +171,8 @@ static void resolve_paths(struct option_ctx *ctx, struct node *n)
         n->runtime_dir = join(ctx, n->data_dir, "run");
     if (!n->ca_file)
         n->ca_file = join(ctx, n->data_dir, "certs/ca.pem");
+    if (!n->resolver.tsig_dir)
+        n->resolver.tsig_dir = join(ctx, n->data_dir, "keys/tsig");
     if (!n->principals)
         n->principals = beside(ctx, n->topology, "principals.yaml");
 }

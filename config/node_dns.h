@@ -8,7 +8,8 @@
 #include <stddef.h>
 
 struct node_dns {
-    const char *nsid; // dns.nsid: what this server calls itself when asked (RFC 5001); NULL: does not say
+    const char *nsid;     // dns.nsid: what this server calls itself when asked (RFC 5001); NULL: does not say
+    const char *tsig_dir; // dns.tsig_dir: secrets of the keys that the topology names; default <data_dir>/keys/tsig
 };
 
 struct option_set;

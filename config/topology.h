@@ -173,6 +173,36 @@ struct name_server { // NS of D; its name is that of a stamp under fe.D
     uint8_t region, stamp;
 };
 
+struct notify_target { // a secondary that is told of changes (RFC 1996)
+    struct endpoint to;
+    const char *key; // name of the TSIG key that signs the message; NULL: none
+};
+
+struct transfer_settings { // who may transfer fe.D; nobody without networks and keys
+    const struct cidr *allow;
+    size_t n_allow; // 0: from anywhere, if a key is given
+    const char *const *keys;
+    size_t n_keys; // 0: no key is asked for
+    const struct notify_target *notify;
+    size_t n_notify;
+};
+
+struct static_record {
+    const uint8_t *rdata; // wire form, names uncompressed and in lower case
+    const char *text;     // the same as a master file has it
+    uint16_t rdata_n, type;
+};
+
+// A name whose records stand in the topology word for word: the apex, and names of ACME challenges, which no other
+// kind of name can be. They are looked up first.
+struct static_name {
+    const uint8_t *labels;               // wire form, lower case, without D and the root
+    size_t labels_n;                     // 0: the apex
+    bool in_frontend;                    // the name lies in fe.D
+    const struct static_record *records; // sorted by type, as given within one
+    size_t n_records;
+};
+
 enum private_cut { // where private names are cut off into unsigned child zones (resolver/cut.h)
     PRIVATE_CUT_NONE,
     PRIVATE_CUT_PRIVATELINK, // privatelink.D
@@ -217,6 +247,10 @@ struct topology {
     size_t n_name_servers;
     struct ttls ttl;
     struct health_settings health;
+    struct transfer_settings transfer;
+    const struct static_name *statics; // the apex first, if it has any
+    size_t n_statics;
+    uint32_t static_ttl;  // seconds
     uint32_t max_stale_s; // how long a region cut off issues tokens on its last principals
 
     struct catalogue *catalogue; // the registries (config/catalogue.h)
@@ -251,6 +285,11 @@ const struct stamp *region_stamp(const struct region *r, const char *name);     
 const struct public_key *topology_token_key(const struct topology *t, const char *kid); // NULL if none
 const struct public_key *topology_feed_key(const struct topology *t, const char *kid);
 const struct region *topology_region_by_fingerprint(const struct topology *t, const char *hex); // peer certificate
+
+// A name in front of D, in any case; NULL: none of the statics.
+const struct static_name *topology_static(const struct topology *t, const uint8_t *labels, size_t n);
+// Its records of a type, side by side. Returns how many.
+size_t static_records(const struct static_name *s, uint16_t type, const struct static_record **out);
 
 const struct option_set *topology_options(void); // the document's rows, for samples and the manual page
 

@@ -94,6 +94,50 @@ struct spec_certificates {
     struct cert_lifetimes life;
 };
 
+struct spec_notify {
+    const struct doc_node *node;
+    struct endpoint to;
+    const char *key;
+};
+
+struct spec_transfer {
+    const struct doc_node *node;
+    const struct cidr *allow;
+    const char *const *keys;
+    const struct spec_notify *notify;
+    size_t n_allow, n_keys, n_notify;
+};
+
+struct spec_mx {
+    const struct doc_node *node;
+    uint16_t preference;
+    const char *host;
+};
+
+struct spec_caa {
+    const struct doc_node *node;
+    bool critical;
+    const char *tag, *value;
+};
+
+struct spec_challenge {
+    const struct doc_node *node;
+    const char *at;
+    const char *const *txt;
+    size_t n_txt;
+};
+
+struct spec_apex {
+    const struct doc_node *node;
+    uint32_t ttl;
+    const struct ip *ipv4, *ipv6;
+    const struct spec_mx *mx;
+    const char *const *txt;
+    const struct spec_caa *caa;
+    const struct spec_challenge *challenges;
+    size_t n_ipv4, n_ipv6, n_mx, n_txt, n_caa, n_challenges;
+};
+
 struct spec_topology {
     const struct doc_node *node, *identities;
     uint64_t version;
@@ -111,10 +155,12 @@ struct spec_topology {
     struct health_settings health;
     struct ttls ttl;
     struct spec_certificates certificates;
+    struct spec_transfer transfer;
+    struct spec_apex apex;
     uint32_t max_stale_s; // tokens: has one key
 };
 
-extern const struct option_set spec_topology_set, spec_identity_set;
+extern const struct option_set spec_topology_set, spec_identity_set, spec_transfer_set, spec_apex_set;
 
 // A new topology with a frame of its own; one that shares frame and registries with another. NULL: out of memory.
 struct topology *topology_new(const char *source);
@@ -149,6 +195,8 @@ void topology_build_view_index(
     struct topology_build *b); // of the views that were built; also who may ask the public view
 void topology_build_private(struct topology_build *b);
 void topology_build_identities(struct topology_build *b);
+void topology_build_transfer(struct topology_build *b); // topology_transfer.c, rows included
+void topology_build_apex(struct topology_build *b);     // topology_apex.c, rows included
 bool topology_location_ok(const char *text);
 bool topology_ip_sensible(const struct ip *ip); // can be a host's address
 

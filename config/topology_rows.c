@@ -285,6 +285,9 @@ static const struct option topology_rows[] = {
     {"certificates", OPT_MAP, TOP_AT(certificates), .sub = &certificate_set,
      .help = "who renews certificates, and how long they live"},
     {"tokens", OPT_MAP, TOP_AT(max_stale_s), .sub = &token_set, .help = "bounds on tokens"},
+    {"transfer", OPT_MAP, TOP_AT(transfer), .sub = &spec_transfer_set,
+     .help = "who may transfer the zone fe.D, and who is told when it changes"},
+    {"apex", OPT_MAP, TOP_AT(apex), .sub = &spec_apex_set, .help = "records of the domain itself"},
     {"identities", OPT_NODE, TOP_AT(identities),
      .help = "public keys and fingerprints by region; meridian init adds it"},
 };

@@ -33,8 +33,20 @@ static void answer_apex(struct answer *a, enum answer_zone zone)
         answer_add_ns(a, a->t->ttl.ns);
         answer_add_glue(a);
     } else {
-        answer_add_soa(a, a->q->type == DNS_DS ? ZONE_MAIN : zone, true); // D is the parent of all others
+        const struct static_name *s = zone == ZONE_MAIN ? answer_static_of(a) : NULL;
+        if (!s || !answer_add_static(a, s))
+            answer_add_soa(a, a->q->type == DNS_DS ? ZONE_MAIN : zone, true); // D is the parent of all others
     }
+}
+
+// A name that is none of ours: one of the topology's statics, or nothing.
+static void answer_static_name(struct answer *a)
+{
+    const struct static_name *s = answer_static_of(a);
+    if (!s)
+        no_such_name(a);
+    else if (!answer_add_static(a, s))
+        answer_add_soa(a, zone_of(a), true);
 }
 
 static bool add_addresses(struct answer *a, const struct ip *ips, size_t n, uint32_t ttl)
@@ -253,8 +265,10 @@ void answer_name(struct answer *a)
     case NAME_FRONTEND:
         answer_stamp_name(a, &h);
         break;
-    case NAME_ROUTE: // no record there yet
     case NAME_INVALID:
+        answer_static_name(a);
+        break;
+    case NAME_ROUTE: // no record there yet
     case NAME_FOREIGN:
         no_such_name(a);
         break;

@@ -52,6 +52,11 @@ static inline void answer_truncate(struct answer *a)
 // answer_name.c: fills the answer and authority sections for the question.
 void answer_name(struct answer *a);
 
+// answer_static.c. Records of the topology word for word at the name asked for; NULL: none are there.
+const struct static_name *answer_static_of(const struct answer *a);
+// Those of the type asked for. Returns false when there are none.
+bool answer_add_static(struct answer *a, const struct static_name *s);
+
 // answer_record.c. Each latches a->w.full when it does not fit.
 // The target is label + labels + D (`label` NULL: none); it is the owner of what follows.
 void answer_add_cname(struct answer *a, const struct catalogue_registry *label, struct catalogue_labels labels,

@@ -283,6 +283,14 @@ static void gather_stamps(struct gather *g, const struct region *r)
     }
 }
 
+static void gather_static(struct gather *g, const struct static_name *s)
+{
+    size_t n = 0;
+    const uint8_t *owner = gather_name(g, (struct catalogue_labels){s->labels, s->labels_n}, &n);
+    for (size_t i = 0; i < s->n_records; i++)
+        gather_add(g, owner, n, s->records[i].type, g->t->static_ttl, s->records[i].rdata, s->records[i].rdata_n);
+}
+
 static void gather_all(struct gather *g, uint32_t serial)
 {
     static const uint8_t fe[] = {2, 'f', 'e'};
@@ -299,6 +307,9 @@ static void gather_all(struct gather *g, uint32_t serial)
     }
     for (size_t i = 0; i < t->n_regions; i++)
         gather_stamps(g, &t->regions[i]);
+    for (size_t i = 0; i < t->n_statics; i++)
+        if (t->statics[i].in_frontend)
+            gather_static(g, &t->statics[i]);
 }
 
 static size_t count_records(const struct topology *t)
@@ -307,6 +318,8 @@ static size_t count_records(const struct topology *t)
     for (size_t i = 0; i < t->n_regions; i++)
         for (size_t k = 0; k < t->regions[i].n_stamps; k++)
             n += t->regions[i].stamps[k].n_ipv4 + t->regions[i].stamps[k].n_ipv6;
+    for (size_t i = 0; i < t->n_statics; i++)
+        n += t->statics[i].in_frontend ? t->statics[i].n_records : 0;
     return n;
 }
 

@@ -166,6 +166,35 @@ class Export(unittest.TestCase):
         self.assertEqual(sorted(os.listdir(self.dir)), ["out.zone", "topology.yaml"])
         self.assertIn("not found", self.export("--zone", "fe", "-o", os.path.join(self.dir, "none", "x"), status=1))
 
+    def test_statics(self):
+        before = self.records("--zone", "D", "--expand")
+        with open(self.path, "a") as f:
+            f.write("""\
+apex:
+  ttl: 303s
+  ipv4: 192.0.2.80
+  ipv6: ["2001:db8::80"]
+  mx: [{ preference: 20, host: mx2.example.net }, { host: mx1.example.net }, { preference: 30, host: eus-1.eastus.fe.example.io }]
+  txt: ["v=spf1 -all", 'say "hi" \\ ; there', "%s"]
+  caa: [{ tag: issue, value: "letsencrypt.org; accounturi=https://ca.test/1" }, { tag: iodef, value: "mailto:a@example.net", critical: true }]
+  acme_challenge:
+    - { txt: [token-1, token-2] }
+    - { at: eastus.geo, txt: token-3 }
+    - { at: westeurope.data.privatelink, txt: token-4 }
+    - { at: eastus.fe, txt: token-5 }
+""" % ("x" * 300))
+        caa = '"letsencrypt.org; accounturi=https://ca.test/1"'
+        want = [("@", "303", "A", "192.0.2.80"), ("@", "303", "AAAA", "2001:db8::80"), ("@", "303", "MX", "20 mx2.example.net."),
+                ("@", "303", "MX", "10 mx1.example.net."), ("@", "303", "MX", "30 eus-1.eastus.fe.example.io."),
+                ("@", "303", "TXT", '"v=spf1 -all"'), ("@", "303", "TXT", '"say \\"hi\\" \\\\ ; there"'),
+                ("@", "303", "TXT", '"%s" "%s"' % ("x" * 255, "x" * 45)), ("@", "303", "CAA", "0 issue " + caa),
+                ("@", "303", "CAA", '128 iodef "mailto:a@example.net"'), ("_acme-challenge", "303", "TXT", '"token-1"'),
+                ("_acme-challenge", "303", "TXT", '"token-2"'), ("_acme-challenge.eastus.geo", "303", "TXT", '"token-3"'),
+                ("_acme-challenge.westeurope.data.privatelink", "303", "TXT", '"token-4"')]
+        self.assertEqual(sorted(self.records("--zone", "D", "--expand")), sorted(before + want))
+        fe = self.records("--zone", "fe", apex="fe.example.io")
+        self.assertEqual(self.of(fe, "_acme-challenge.eastus.fe"), [("_acme-challenge.eastus.fe", "303", "TXT", '"token-5"')])
+
     def test_refusals(self):
         self.assertIn("--expand", self.export("--zone", "D", status=2))
         self.assertIn("fe.example.io", self.export("--zone", "example.net", status=2))
