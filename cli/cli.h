@@ -107,5 +107,6 @@ int cmd_dns(struct cli *c, int argc, char **argv);
 int cmd_dns_export(struct cli *c, int argc, char **argv); // dns export
 int cmd_health(struct cli *c, int argc, char **argv);
 int cmd_status(struct cli *c, int argc, char **argv);
+int cmd_node(struct cli *c, int argc, char **argv);
 
 #endif

@@ -24,6 +24,7 @@ static const struct command nouns[] = {
     {"dns", "why a name leads where it leads; zones as files", "explain | export", cmd_dns},
     {"health", "a node's verdicts on the regions, and forcing one", "show | force", cmd_health},
     {"status", "what a node runs", "", cmd_status},
+    {"node", "a node's program, restarted without a gap", "restart", cmd_node},
     {"init", "make the private CA, keys and certificates of all regions", "--topology FILE --out DIR", cmd_init},
 };
 

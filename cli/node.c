@@ -98,6 +98,47 @@ int cmd_status(struct cli *c, int argc, char **argv)
     return rc ? rc : print_object(c, doc);
 }
 
+// ---- node ----
+
+#define RESTART_LIMIT_MS 120000
+
+// The admin socket answers as soon as the old worker, and later the new one, serves it: in between a call waits.
+static int node_restart(struct cli *c, int argc, char **argv)
+{
+    static const struct command cmd = {"restart", "a new worker takes over without a lost query", "[--admin SOCKET]",
+                                       node_restart};
+    json_t *doc = NULL;
+    int rc = opt_parse(c, &cmd, "node", NULL, 0, argc, argv, &argc);
+    rc = rc ? rc : cli_admin(c, "POST", "/v1/node/restart", &doc);
+    json_int_t old = rc ? 0 : json_integer_value(json_object_get(doc, "pid"));
+    json_decref(doc);
+    for (int64_t until = clock_mono_ms() + RESTART_LIMIT_MS; !rc; clock_sleep_ms(100)) {
+        rc = cli_admin(c, "GET", "/v1/status", &doc);
+        if (rc)
+            return rc;
+        const char *failed = json_string_value(json_object_get(doc, "restartError"));
+        json_int_t now = json_integer_value(json_object_get(doc, "pid"));
+        if (failed)
+            rc = cli_fail(EXIT_FAILED, "%s", failed);
+        else if (now != old)
+            return print_object(c, doc);
+        else if (clock_mono_ms() > until)
+            rc = cli_fail(EXIT_NOT_YET, "the old worker, pid %lld, still serves", (long long)old);
+        json_decref(doc);
+    }
+    return rc;
+}
+
+static const struct command node_cmds[] = {
+    {"restart", "a new worker, of the program now installed, takes over without a lost query", "[--admin SOCKET]",
+     node_restart},
+};
+
+int cmd_node(struct cli *c, int argc, char **argv)
+{
+    return command_group(c, "node", node_cmds, ARRAY_LEN(node_cmds), argc, argv);
+}
+
 // ---- health ----
 
 static const struct command health_cmds[];

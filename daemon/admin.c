@@ -10,6 +10,7 @@
 //   GET  /v1/replication?registry=NAME
 //   GET  /v1/certs      POST /v1/certs/renew?kind=region|shared|peer
 //   GET  /v1/dns/explain?name=N&client=ADDR
+//   POST /v1/node/restart                        a new worker, of the program now installed, takes over
 //   GET  /v1/metrics                             what /metrics says, where that listener is off
 #include "daemon/app.h"
 
@@ -17,6 +18,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "config/watch.h"
+#include "daemon/link.h"
 #include "daemon/metrics.h"
 #include "resolver/explain.h"
 
@@ -59,7 +61,12 @@ static void get_status(struct app *app, struct http_request *req, struct http_re
     arena_done(&a);
     pthread_mutex_lock(&app->vitals->lock);
     struct edge_status e = app->vitals->edge;
+    json_t *failed = app->vitals->restart_error[0] ? json_string(app->vitals->restart_error) : NULL;
     pthread_mutex_unlock(&app->vitals->lock);
+    if (doc && failed)
+        json_object_set_new(doc, "restartError", failed);
+    else
+        json_decref(failed);
     if (doc)
         json_object_set_new(doc, "edge",
                             json_pack("{s:s, s:i, s:i, s:s}", "state", edge_state_name(e.state), "pid", (int)e.pid,
@@ -175,6 +182,17 @@ static void get_explain(struct app *app, struct http_request *req, struct http_r
     snapshot_unref(t);
 }
 
+static void post_restart(struct app *app, struct http_request *req, struct http_response *resp)
+{
+    pthread_mutex_lock(&app->vitals->lock);
+    app->vitals->restart_error[0] = 0;
+    pthread_mutex_unlock(&app->vitals->lock);
+    if (link_send(app->link_fd, &(struct link_message){.kind = LINK_RESTART}))
+        http_response_text(req, resp, 503, "the supervisor cannot be told\n");
+    else
+        reply_json(req, resp, json_pack("{s:i}", "pid", (int)getpid()));
+}
+
 static void get_metrics(struct app *app, struct http_request *req, struct http_response *resp)
 {
     metrics_reply(app, req, resp);
@@ -195,6 +213,7 @@ static const struct admin_route {
     {HTTP_POST, "/v1/certs/renew", post_renew},
     {HTTP_GET, "/v1/dns/explain", get_explain},
     {HTTP_GET, "/v1/metrics", get_metrics},
+    {HTTP_POST, "/v1/node/restart", post_restart},
 };
 
 struct admin_call {

@@ -24,6 +24,7 @@ struct vitals {
     _Atomic int64_t checked_ms; // wall
     pthread_mutex_t lock;       // of edge
     struct edge_status edge;
+    char restart_error[512]; // why the last restart came to nothing; "" none
 };
 
 struct app { // everything a request may need; made once by the worker, then only read
@@ -39,6 +40,7 @@ struct app { // everything a request may need; made once by the worker, then onl
     struct meta *meta;
     struct vitals *vitals;
     int64_t started_ms; // wall
+    int link_fd;        // to the supervisor (daemon/link.h)
 };
 
 void app_begin_public(void *app, struct http_request *req, struct http_plan *plan);

@@ -12,11 +12,18 @@ enum link_kind {
     LINK_RELOAD = 'c', // worker: certificates or peers changed, reload the edge
     LINK_EDGE = 'e',   // supervisor: struct edge_status follows
     LINK_DRAIN = 'd',  // supervisor: the edge is about to drain, end what never ends by itself
+    // A restart (daemon/restart.c), in this order
+    LINK_RESTART = 'R',  // worker: an operator asked for it over the admin socket
+    LINK_SERVING = 's',  // new worker: names are answered, the rest waits for LINK_ALONE
+    LINK_YIELD = 'y',    // supervisor to the old worker: read no more, end what was begun
+    LINK_RELEASED = 'x', // old worker: the store is closed; TCP clients of DNS may still be served
+    LINK_ALONE = 'a',    // supervisor to the new worker: open the store and serve
+    LINK_FAILED = 'f',   // supervisor: the restart came to nothing; edge.last_error says why
 };
 
 struct link_message {
     char kind;
-    struct edge_status edge; // LINK_EDGE
+    struct edge_status edge; // LINK_EDGE; its last_error: LINK_FAILED
 };
 
 int link_send(int fd, const struct link_message *m); // never blocks; ERR_BUSY when full

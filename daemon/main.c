@@ -5,11 +5,13 @@
 #include "config/node.h"
 #include "config/principals.h"
 #include "config/topology.h"
+#include "daemon/handover.h"
 #include "daemon/manual.h"
 #include "daemon/paths.h"
 #include "daemon/supervisor.h"
 
 #include <getopt.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -30,7 +32,8 @@ static const char usage[] =
     "  -h, --help          this text\n"
     "  -V, --version       the version\n"
     "\n"
-    "SIGTERM drains and stops; SIGHUP looks at the topology and the certificates now. See meridiand(8).\n";
+    "SIGTERM drains and stops; SIGHUP looks at the topology and the certificates now; SIGUSR2\n"
+    "restarts without a lost query. See meridiand(8).\n";
 
 static int check_only(const struct node *n, struct diag *d)
 {
@@ -90,25 +93,39 @@ int main(int argc, char **argv)
     struct diag d;
     diag_init(&d);
     struct node *n = NULL;
-    int rc = node_load(config, &d, &n);
+    struct handover h = {0};
+    int rc = handover_from_env(&d, &h);
+    bool restart = rc == 0;
+    if (!rc || rc == ERR_NOTFOUND)
+        rc = node_load(config, &d, &n);
     struct paths p;
     struct identity id;
+    if (!rc && restart)
+        rc = handover_fits(&h, n, &d);
     if (!rc)
-        rc = check ? check_only(n, &d) : paths_of(n, &d, &p);
-    if (!rc && !check)
+        rc = paths_of(n, &d, &p);
+    if (!rc && (!check || restart))
         rc = identity_of(n, &d, &id);
+    if (!rc && check)
+        rc = check_only(n, &d);
     diag_print(&d, stderr);
     diag_done(&d);
     if (rc || check) {
         if (!rc)
             printf("%s: good\n", config);
         node_free(n);
+        handover_done(&h);
         return rc ? 1 : 0;
     }
     log_setup(n->log_level, n->region);
     umask(0027);
     raise_open_files();
-    int status = supervisor_run(n, &p, &id);
+    static char program[PATH_MAX];
+    ssize_t n_program = readlink("/proc/self/exe", program, sizeof program - 1);
+    program[n_program > 0 ? n_program : 0] = 0;
+    int status = supervisor_run(&(struct supervisor_options){
+        .node = n, .paths = &p, .id = &id, .program = program, .argv = argv, .handover = restart ? &h : NULL});
+    handover_done(&h);
     node_free(n);
     return status;
 }

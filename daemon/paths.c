@@ -190,7 +190,7 @@ int path_trusted(const char *path, const struct identity *id, struct diag *diag)
 }
 
 // One daemon per data_dir. Held until the process ends; a predecessor that was killed may take a moment to go.
-static int lock_take(int data_fd, const char *data_dir, struct diag *diag)
+static int lock_take(int data_fd, const char *data_dir, struct diag *diag, int *out_fd)
 {
     AUTO_CLOSE int fd = openat(data_fd, "lock", O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0600);
     if (fd < 0)
@@ -204,11 +204,11 @@ static int lock_take(int data_fd, const char *data_dir, struct diag *diag)
         }
         clock_sleep_ms(20);
     }
-    (void)fd_keep(&fd);
+    *out_fd = fd_keep(&fd);
     return 0;
 }
 
-static int prepare_data(const struct node *n, const struct identity *id, struct diag *diag)
+static int prepare_data(const struct node *n, const struct identity *id, int *lock_fd, struct diag *diag)
 {
     const struct dir_spec rows[] = {{"store", id->uid, id->edge_gid, 0710},
                                     {"meta", id->uid, id->gid, 0700},
@@ -220,8 +220,8 @@ static int prepare_data(const struct node *n, const struct identity *id, struct 
     int rc = dir_named(n->data_dir, getegid(), 0711, diag, &data);
     if (!rc)
         rc = path_trusted(n->data_dir, id, diag);
-    if (!rc)
-        rc = lock_take(data, n->data_dir, diag);
+    if (!rc && *lock_fd < 0)
+        rc = lock_take(data, n->data_dir, diag, lock_fd);
     for (size_t i = 0; i < ARRAY_LEN(rows) && !rc; i++) {
         char label[600];
         snprintf(label, sizeof label, "%s/%s", n->data_dir, rows[i].name);
@@ -235,7 +235,8 @@ static int prepare_data(const struct node *n, const struct identity *id, struct 
     return rc;
 }
 
-static int prepare_runtime(const struct node *n, const struct paths *p, const struct identity *id, struct diag *diag)
+static int prepare_runtime(const struct node *n, const struct paths *p, const struct identity *id, bool restart,
+                           struct diag *diag)
 {
     static const char *const sockets[] = {"public.sock", "peer.sock", "admin.sock"};
     const struct dir_spec edge = {"edge", geteuid(), getegid(), 0755};
@@ -246,7 +247,7 @@ static int prepare_runtime(const struct node *n, const struct paths *p, const st
     if (!rc)
         rc = path_trusted(p->edge_dir, id, diag);
     // What an earlier life left: another user's socket could not be replaced by the worker.
-    for (size_t i = 0; i < ARRAY_LEN(sockets) && !rc; i++) {
+    for (size_t i = 0; i < ARRAY_LEN(sockets) && !rc && !restart; i++) {
         char beside[32];
         snprintf(beside, sizeof beside, "%s.new", sockets[i]);
         unlinkat(run, sockets[i], 0);
@@ -255,8 +256,10 @@ static int prepare_runtime(const struct node *n, const struct paths *p, const st
     return rc;
 }
 
-int paths_prepare(const struct node *n, const struct paths *p, const struct identity *id, struct diag *diag)
+int paths_prepare(const struct node *n, const struct paths *p, const struct identity *id, int *lock_fd,
+                  struct diag *diag)
 {
-    int rc = prepare_data(n, id, diag); // first: runtime_dir may lie inside
-    return rc ? rc : prepare_runtime(n, p, id, diag);
+    bool restart = *lock_fd >= 0;
+    int rc = prepare_data(n, id, lock_fd, diag); // first: runtime_dir may lie inside
+    return rc ? rc : prepare_runtime(n, p, id, restart, diag);
 }

@@ -38,7 +38,10 @@ struct paths {
 
 int paths_of(const struct node *n, struct diag *diag, struct paths *out);
 int identity_of(const struct node *n, struct diag *diag, struct identity *out);
-int paths_prepare(const struct node *n, const struct paths *p, const struct identity *id, struct diag *diag);
+// *lock_fd: the lock of data_dir when it is held already (a restart), else -1: then it is taken, and sockets that an
+// earlier life left are removed.
+int paths_prepare(const struct node *n, const struct paths *p, const struct identity *id, int *lock_fd,
+                  struct diag *diag);
 // Refuses (ERR_DENIED, with a sentence) a path that the daemon's or the edge's user could swap for another.
 int path_trusted(const char *path, const struct identity *id, struct diag *diag);
 

@@ -72,7 +72,7 @@ static int open_tcp(const struct endpoint *at, const int *fds, size_t n_fds, str
 int sockets_open(const struct node *n, const struct paths *p, const struct identity *id, const int *fds, size_t n_fds,
                  struct diag *diag, struct sockets *out)
 {
-    struct sockets s = {.public = -1, .peer = -1, .admin = -1, .metrics = -1};
+    struct sockets s = SOCKETS_NONE;
     uid_t uid = id->switches ? id->uid : (uid_t)-1;
     gid_t gid = id->switches ? id->gid : (gid_t)-1, edge = id->switches ? id->edge_gid : (gid_t)-1;
     int rc = 0;

@@ -7,9 +7,8 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "config/topology.h"
-#include "daemon/link.h"
 #include "daemon/ports.h"
+#include "daemon/supervisor_priv.h"
 #include "daemon/worker.h"
 
 #include <errno.h>
@@ -28,23 +27,7 @@
 #define RELOAD_EVERY_MS 1000 // however often the worker asks
 #define PORT_WAIT_MS 5000    // a forerunner that was killed may still be ending
 
-struct supervisor {
-    const struct node *node;
-    const struct paths *paths;
-    const struct identity *id;
-    struct topology *topology; // for the edge's list of peers
-    struct edge_peer *peers;
-    struct edge *edge;
-    struct sockets sockets;  // the worker has copies of its own
-    struct edge_status told; // last status sent to the worker
-    pid_t worker;
-    int link_fd, sig_fd;
-    bool edge_wanted, edge_due;  // due: the worker is ready
-    bool reload_due, link_ended; // the worker asked for a reload; has closed its end
-    int64_t edge_try_ms, reload_ms;
-};
-
-static void log_diag(struct diag *d)
+void supervisor_log_diag(struct diag *d)
 {
     for (size_t i = 0; i < d->n; i++)
         log_error("%s", d->lines[i]);
@@ -149,7 +132,7 @@ static void edge_apply(struct supervisor *s)
                 s->told = m.edge;
         }
     }
-    log_diag(&d);
+    supervisor_log_diag(&d);
     diag_done(&d);
 }
 
@@ -162,6 +145,8 @@ static void edge_turn(struct supervisor *s)
             edge_apply(s);
         return;
     }
+    if (s->edge_frozen)
+        s->reload_due = false;
     if (s->reload_due && clock_mono_ms() >= s->reload_ms) {
         edge_apply(s);
         s->reload_ms = clock_mono_ms() + RELOAD_EVERY_MS;
@@ -192,7 +177,7 @@ static int drop_privileges(const struct identity *id)
     return 0;
 }
 
-static int start_worker(struct supervisor *s)
+int supervisor_start_worker(struct supervisor *s, bool beside)
 {
     int fds[2];
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds))
@@ -204,6 +189,7 @@ static int start_worker(struct supervisor *s)
     if (s->worker == 0) {
         close(fds[0]);
         close(s->sig_fd);
+        close(s->lock_fd);
         setpgid(0, 0); // a Ctrl-C reaches the supervisor only: it drains in order
         int rc = drop_privileges(s->id);
         if (rc) {
@@ -213,24 +199,29 @@ static int start_worker(struct supervisor *s)
         prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0); // after the change of user, which clears it
         if (getppid() != parent)
             _exit(1);
-        exit(worker_run(s->node, s->paths, s->id, &s->sockets, fds[1]));
+        exit(worker_run(s->node, s->paths, s->id, &s->sockets, fds[1], beside));
     }
     close(fds[1]);
     s->link_fd = fds[0];
     return 0;
 }
 
-// Reaps children. Returns true when the worker has gone.
-static bool worker_gone(struct supervisor *s, int *out_status)
+bool supervisor_reap(pid_t pid, int *out_status)
 {
     int status = 0;
-    pid_t pid = waitpid(s->worker, &status, WNOHANG);
-    if (pid != s->worker)
+    if (pid <= 0 || waitpid(pid, &status, WNOHANG) != pid)
         return false;
-    s->worker = 0;
     *out_status = WIFEXITED(status) ? WEXITSTATUS(status) : 1;
     if (WIFSIGNALED(status))
-        log_error("daemon: the worker was ended by signal %d", WTERMSIG(status));
+        log_error("daemon: pid %d was ended by signal %d", (int)pid, WTERMSIG(status));
+    return true;
+}
+
+static bool worker_gone(struct supervisor *s, int *out_status)
+{
+    if (!supervisor_reap(s->worker, out_status))
+        return false;
+    s->worker = 0;
     return true;
 }
 
@@ -242,7 +233,11 @@ static void take_messages(struct supervisor *s)
     for (int i = 0; i < 64 && !rc && !s->link_ended; i++) {
         rc = link_receive(s->link_fd, &m);
         if (!rc && m.kind == LINK_READY)
-            s->edge_due = true;
+            s->edge_due = s->ready = true;
+        else if (!rc && m.kind == LINK_SERVING)
+            s->serving = true;
+        else if (!rc && m.kind == LINK_RESTART)
+            s->restart_due = true;
         else if (!rc && m.kind == LINK_RELOAD)
             s->reload_due = true;
         else if (rc == ERR_CLOSED)
@@ -250,9 +245,25 @@ static void take_messages(struct supervisor *s)
     }
 }
 
+static void end_old(struct supervisor *s, int64_t until)
+{
+    int status;
+    while (s->old && !supervisor_reap(s->old, &status)) {
+        if (clock_mono_ms() >= until) {
+            kill(s->old, SIGKILL);
+            waitpid(s->old, NULL, 0);
+            break;
+        }
+        clock_sleep_ms(20);
+    }
+    s->old = 0;
+}
+
 static int stop_all(struct supervisor *s, int status)
 {
     unsigned drain_ms = s->node->drain_s * 1000;
+    if (s->old)
+        kill(s->old, SIGTERM);
     if (s->edge && s->worker)
         link_send(s->link_fd, &(struct link_message){.kind = LINK_DRAIN});
     if (s->edge)
@@ -269,6 +280,7 @@ static int stop_all(struct supervisor *s, int status)
             status = 1;
         }
     }
+    end_old(s, clock_mono_ms() + drain_ms + 10000);
     close(s->link_fd);
     close(s->sig_fd);
     sockets_close(&s->sockets);
@@ -277,6 +289,7 @@ static int stop_all(struct supervisor *s, int status)
     unlink(s->paths->admin_sock);
     snapshot_unref(s->topology);
     free(s->peers);
+    free(s->fds);
     return status;
 }
 
@@ -284,53 +297,86 @@ static int watch(struct supervisor *s)
 {
     int status = 0;
     for (;;) {
-        struct pollfd fds[2] = {{.fd = s->sig_fd, .events = POLLIN},
-                                {.fd = s->link_ended ? -1 : s->link_fd, .events = POLLIN}};
-        if (poll(fds, 2, TICK_MS) < 0 && errno != EINTR)
+        struct pollfd fds[3] = {{.fd = s->sig_fd, .events = POLLIN},
+                                {.fd = s->link_ended ? -1 : s->link_fd, .events = POLLIN},
+                                {.fd = s->take == TAKE_YIELDING ? s->old_link : -1, .events = POLLIN}};
+        if (poll(fds, 3, TICK_MS) < 0 && errno != EINTR)
             return stop_all(s, 1);
         struct signalfd_siginfo si;
         if (fds[0].revents && read(s->sig_fd, &si, sizeof si) == (ssize_t)sizeof si) {
             if (si.ssi_signo == SIGTERM || si.ssi_signo == SIGINT)
                 return stop_all(s, 0);
             if (si.ssi_signo == SIGHUP) {
+                if (s->old)
+                    kill(s->old, SIGHUP);
                 kill(s->worker, SIGHUP);
-                if (s->edge)
+                if (s->edge && !s->edge_frozen && s->take == TAKE_NONE)
                     edge_apply(s);
             }
+            if (si.ssi_signo == SIGUSR2)
+                s->restart_due = true;
         }
-        if (worker_gone(s, &status))
-            return stop_all(s, status ? status : 1);
+        if (worker_gone(s, &status)) {
+            if (s->take != TAKE_STARTING || !s->old)
+                return stop_all(s, status ? status : 1);
+            restart_worker_died(s);
+        }
         take_messages(s);
+        restart_turn(s);
+        if (!s->worker)
+            return stop_all(s, 1);
+        if (s->restart_due)
+            restart_request(s);
         edge_turn(s);
     }
 }
 
-int supervisor_run(const struct node *n, const struct paths *p, const struct identity *id)
+static int start_first(struct supervisor *s, struct diag *d)
 {
-    struct supervisor s = {.node = n, .paths = p, .id = id, .link_fd = -1};
+    const struct node *n = s->node;
+    int rc = paths_prepare(n, s->paths, s->id, &s->lock_fd, d);
+    if (!rc && s->edge_wanted)
+        rc = ports_free(n->https, n->n_https, PORT_WAIT_MS, d);
+    if (!rc && s->edge_wanted)
+        rc = ports_free(&n->peer, 1, PORT_WAIT_MS, d);
+    if (!rc)
+        rc = sockets_open(n, s->paths, s->id, NULL, 0, d, &s->sockets);
+    if (rc)
+        return rc;
+    s->n_fds = sockets_count(&s->sockets);
+    s->fds = mem_zalloc_array(s->n_fds + 1, sizeof *s->fds);
+    if (!s->fds)
+        return ERR_NOMEM;
+    sockets_fds(&s->sockets, s->fds);
+    return supervisor_start_worker(s, false);
+}
+
+int supervisor_run(const struct supervisor_options *o)
+{
+    const struct node *n = o->node;
+    struct supervisor s = {.node = n,
+                           .paths = o->paths,
+                           .id = o->id,
+                           .program = o->program,
+                           .argv = o->argv,
+                           .link_fd = -1,
+                           .old_link = -1,
+                           .lock_fd = -1,
+                           .sockets = SOCKETS_NONE};
     s.edge_wanted = (n->roles & (ROLE_REGISTRY | ROLE_AUTH | ROLE_REPLICATOR)) != 0;
+    static const int signals[] = {SIGTERM, SIGINT, SIGHUP, SIGCHLD, SIGUSR2};
     sigset_t set;
     sigemptyset(&set);
-    sigaddset(&set, SIGTERM);
-    sigaddset(&set, SIGINT);
-    sigaddset(&set, SIGHUP);
-    sigaddset(&set, SIGCHLD);
+    for (size_t i = 0; i < ARRAY_LEN(signals); i++)
+        sigaddset(&set, signals[i]);
     sigprocmask(SIG_BLOCK, &set, NULL);
     signal(SIGPIPE, SIG_IGN);
     s.sig_fd = signalfd(-1, &set, SFD_CLOEXEC);
 
     struct diag d;
     diag_init(&d);
-    int rc = paths_prepare(n, p, id, &d);
-    if (!rc && s.edge_wanted)
-        rc = ports_free(n->https, n->n_https, PORT_WAIT_MS, &d);
-    if (!rc && s.edge_wanted)
-        rc = ports_free(&n->peer, 1, PORT_WAIT_MS, &d);
-    if (!rc)
-        rc = sockets_open(n, p, id, NULL, 0, &d, &s.sockets);
-    if (!rc)
-        rc = start_worker(&s);
-    log_diag(&d);
+    int rc = o->handover ? restart_take(&s, o->handover) : start_first(&s, &d);
+    supervisor_log_diag(&d);
     diag_done(&d);
     if (rc) {
         log_error("daemon: cannot start: %s", err_text(rc));

@@ -296,8 +296,14 @@ static int start_servers(struct worker *w)
     return rc;
 }
 
-static void stop_all(struct worker *w)
+// What has to do with names ends last: TCP clients of a resolver that yields are served on while the store is long the
+// successor's.
+static void stop_all(struct worker *w, bool yields)
 {
+    if (yields) {
+        resolver_drain(w->app.resolver, w->node->drain_s * 1000);
+        replicator_drain(w->app.replicator);
+    }
     if (w->housekeeping_runs) {
         pthread_mutex_lock(&w->stop_lock);
         w->stopping = true;
@@ -310,7 +316,6 @@ static void stop_all(struct worker *w)
     http_server_stop(w->metrics_server, 1000);
     http_server_stop(w->public_server, drain_ms);
     http_server_stop(w->peer_server, 1000);
-    resolver_stop(w->app.resolver);
     config_watch_stop(w->app.watch); // its thread calls into replicator and link
     atomic_store(&w->replicator, NULL);
     certs_stop(w->app.certs);
@@ -323,40 +328,72 @@ static void stop_all(struct worker *w)
     meta_close(w->app.meta);
     blob_store_close(w->blobs);
     region_keys_free(w->keys);
+    if (yields)
+        link_send(w->link_fd, &(struct link_message){.kind = LINK_RELEASED});
+    resolver_stop(w->app.resolver);
     snapshot_done(&w->verdicts);
     snapshot_done(&w->principals);
     snapshot_done(&w->topology);
 }
 
-// Waits for SIGTERM, SIGINT, SIGHUP and the supervisor's messages.
-static void wait_for_end(struct worker *w, int sig_fd)
+static void take_message(struct worker *w, const struct link_message *m)
+{
+    pthread_mutex_lock(&w->vitals.lock);
+    if (m->kind == LINK_EDGE)
+        w->vitals.edge = m->edge;
+    else if (m->kind == LINK_FAILED)
+        memcpy(w->vitals.restart_error, m->edge.last_error, sizeof w->vitals.restart_error);
+    pthread_mutex_unlock(&w->vitals.lock);
+    if (m->kind == LINK_DRAIN)
+        replicator_drain(w->app.replicator);
+}
+
+// Names are answered; the forerunner has the rest until the supervisor says otherwise. ERR_CANCELED: told to end.
+static int wait_alone(struct worker *w, int sig_fd)
+{
+    link_send(w->link_fd, &(struct link_message){.kind = LINK_SERVING});
+    for (;;) {
+        struct pollfd fds[2] = {{.fd = sig_fd, .events = POLLIN}, {.fd = w->link_fd, .events = POLLIN}};
+        if (poll(fds, 2, -1) < 0 && errno != EINTR)
+            return err_from_errno(errno);
+        struct signalfd_siginfo si;
+        if (fds[0].revents && read(sig_fd, &si, sizeof si) == (ssize_t)sizeof si && si.ssi_signo != SIGHUP)
+            return ERR_CANCELED;
+        struct link_message m;
+        int rc = fds[1].revents ? link_receive(w->link_fd, &m) : ERR_BUSY;
+        if (rc == ERR_CLOSED || (!rc && m.kind == LINK_ALONE))
+            return rc;
+        if (!rc)
+            take_message(w, &m);
+    }
+}
+
+// Waits for SIGTERM, SIGINT, SIGHUP and the supervisor's messages. True: a successor serves already.
+static bool wait_for_end(struct worker *w, int sig_fd)
 {
     for (;;) {
         struct pollfd fds[2] = {{.fd = sig_fd, .events = POLLIN}, {.fd = w->link_fd, .events = POLLIN}};
         if (poll(fds, 2, -1) < 0 && errno != EINTR)
-            return;
+            return false;
         struct signalfd_siginfo si;
         if (fds[0].revents && read(sig_fd, &si, sizeof si) == (ssize_t)sizeof si) {
             if (si.ssi_signo != SIGHUP)
-                return;
+                return false;
             config_watch_poke(w->app.watch);
         }
         struct link_message m;
         int rc = fds[1].revents ? link_receive(w->link_fd, &m) : ERR_BUSY;
         if (rc == ERR_CLOSED)
-            return; // the supervisor is gone
-        if (!rc && m.kind == LINK_EDGE) {
-            pthread_mutex_lock(&w->vitals.lock);
-            w->vitals.edge = m.edge;
-            pthread_mutex_unlock(&w->vitals.lock);
-        } else if (!rc && m.kind == LINK_DRAIN) {
-            replicator_drain(w->app.replicator);
-        }
+            return false; // the supervisor is gone
+        if (!rc && m.kind == LINK_YIELD)
+            return true;
+        if (!rc)
+            take_message(w, &m);
     }
 }
 
 int worker_run(const struct node *n, const struct paths *p, const struct identity *id, struct sockets *sockets,
-               int link_fd)
+               int link_fd, bool beside)
 {
     sigset_t set;
     sigemptyset(&set);
@@ -374,10 +411,14 @@ int worker_run(const struct node *n, const struct paths *p, const struct identit
     w.app.principals = &w.principals;
     w.app.verdicts = &w.verdicts;
     w.app.vitals = &w.vitals;
+    w.app.link_fd = link_fd;
     w.app.started_ms = clock_wall_ms();
     struct diag d;
     diag_init(&d);
+    bool yields = false;
     int rc = start_answering(&w, &d);
+    if (!rc && beside)
+        rc = wait_alone(&w, sig_fd);
     if (!rc)
         rc = start_rooms(&w, &d);
     if (!rc)
@@ -390,12 +431,12 @@ int worker_run(const struct node *n, const struct paths *p, const struct identit
     if (!rc) {
         log_info("daemon: region %s, stamp %s is up", n->region, n->stamp);
         link_send(link_fd, &(struct link_message){.kind = LINK_READY});
-        wait_for_end(&w, sig_fd);
-        log_info("daemon: stopping");
+        yields = wait_for_end(&w, sig_fd);
+        log_info("daemon: %s", yields ? "a new worker takes over" : "stopping");
     } else {
         log_error("daemon: cannot start: %s", err_text(rc));
     }
-    stop_all(&w);
+    stop_all(&w, yields);
     sockets_close(sockets);
     close(sig_fd);
     return rc ? 1 : 0;

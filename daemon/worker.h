@@ -8,8 +8,10 @@
 #include "daemon/paths.h"
 #include "daemon/sockets.h"
 
-// Runs until SIGTERM (or the supervisor is gone). `sockets` is taken over. Returns the exit status of the process.
+// Runs until SIGTERM, or until the supervisor tells it to yield or is gone. `sockets` is taken over. `beside`: a
+// forerunner still serves; names are answered at once, the rest when the supervisor says that it is alone. Returns the
+// exit status of the process.
 int worker_run(const struct node *n, const struct paths *p, const struct identity *id, struct sockets *sockets,
-               int link_fd);
+               int link_fd, bool beside);
 
 #endif

@@ -392,6 +392,28 @@ int edge_start(const struct edge_config *c, struct diag *diag, struct edge **out
     return 0;
 }
 
+void edge_handover(const struct edge *e, pid_t *out_pid, int *out_life_fd, bool *out_own_space)
+{
+    *out_pid = e->pid;
+    *out_life_fd = e->life_fd;
+    *out_own_space = e->own_space;
+}
+
+int edge_adopt(const struct edge_config *c, pid_t pid, int life_fd, bool own_space, struct edge **out)
+{
+    struct edge *e = edge_new(c);
+    if (!e)
+        return ERR_NOMEM;
+    e->pid = e->status.pid = pid;
+    e->life_fd = life_fd;
+    e->own_space = own_space;
+    e->started_ms = clock_mono_ms();
+    e->log_from = log_size(e);
+    e->status.state = EDGE_RUNNING;
+    *out = e;
+    return 0;
+}
+
 int edge_reload(struct edge *e, const struct edge_config *c, struct diag *diag)
 {
     int rc = conf_replace(e, c, diag);

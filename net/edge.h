@@ -73,6 +73,9 @@ int edge_start(const struct edge_config *c, struct diag *diag, struct edge **out
 int edge_reload(struct edge *e, const struct edge_config *c, struct diag *diag);
 void edge_tick(struct edge *e);
 void edge_status(const struct edge *e, struct edge_status *out);
+// For a program that takes over in the same process: nginx goes on under it. The descriptor is handed over.
+void edge_handover(const struct edge *e, pid_t *out_pid, int *out_life_fd, bool *out_own_space);
+int edge_adopt(const struct edge_config *c, pid_t pid, int life_fd, bool own_space, struct edge **out);
 bool edge_owns_pid(const struct edge *e, pid_t pid); // is this the edge's child? For the supervisor's waitpid
 void edge_stop(struct edge *e, unsigned drain_ms);   // frees
 

@@ -18,6 +18,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#define QUIET_TURNS 15 // of 10 ms
+
 // --- timer ---
 
 static void mono_timespec(int64_t ms, struct timespec *out)
@@ -325,6 +327,19 @@ static void wait_idle(struct http_server *s, int64_t until_ms, bool all)
     pthread_mutex_unlock(&s->lock);
 }
 
+// A successor listens on the same socket: an edge that keeps connections open learns with each answer that this one
+// closes. Those it does not use are only closed once nothing was asked for a while.
+static void wait_quiet(struct http_server *s, int64_t until_ms)
+{
+    for (int quiet = 0; quiet < QUIET_TURNS && clock_mono_ms() < until_ms; quiet++) {
+        clock_sleep_ms(10);
+        if (atomic_load(&s->active)) {
+            wait_idle(s, until_ms, false);
+            quiet = 0;
+        }
+    }
+}
+
 void http_server_stop(struct http_server *s, unsigned drain_ms)
 {
     if (!s)
@@ -332,7 +347,10 @@ void http_server_stop(struct http_server *s, unsigned drain_ms)
     MHD_quiesce_daemon(s->daemon);
     listen_unlink(s);
     atomic_store(&s->draining, true);
-    wait_idle(s, clock_mono_ms() + drain_ms, false);
+    int64_t until = clock_mono_ms() + drain_ms;
+    wait_idle(s, until, false);
+    if (s->options.listen_fd && (s->options.listener == LISTENER_PUBLIC || s->options.listener == LISTENER_PEER))
+        wait_quiet(s, until);
     atomic_store(&s->closing, true);
     // A suspended connection must be resumed before the library stops; those whose request is with the pool end when
     // their job does, since the job holds the memory.

@@ -51,6 +51,9 @@ void resolver_sockets_free(struct resolver_sockets *s); // closes what was not h
 int resolver_sockets_endpoint(const struct resolver_sockets *s, size_t i, struct endpoint *out);
 int resolver_start(const struct resolver_options *o, struct resolver_sockets *s /* taken over */,
                    struct resolver **out);
+// A successor reads the same sockets: no more is read here, what was read is answered, TCP clients may go on until they
+// pause, or for limit_ms. Returns at once; resolver_stop then waits for that end.
+void resolver_drain(struct resolver *r, unsigned limit_ms);
 void resolver_stop(struct resolver *r);
 void resolver_stats_get(const struct resolver *r, struct resolver_stats *out);
 void resolver_metrics_write(const struct resolver *r, struct buf *out); // all of the room's metrics (base/exposition.h)

@@ -20,6 +20,7 @@
 
 #define SWEEP_MS 1000
 #define LOT_TICK_MS 100
+#define YIELD_TICK_MS 50
 
 struct resolver {
     struct resolver_sockets *sockets;
@@ -88,6 +89,8 @@ static void watch_listeners(struct worker *w, uint32_t events)
 
 void worker_pause_accept(struct worker *w)
 {
+    if (w->yield_until_ms)
+        return;
     static struct log_limit lim = LOG_LIMIT(60000);
     log_limited(&lim, LOG_WARN, "dns: cannot take another TCP connection: %s", strerror(errno));
     watch_listeners(w, 0);
@@ -97,6 +100,7 @@ void worker_pause_accept(struct worker *w)
 // What is due by time alone.
 static void worker_tick(struct worker *w, int64_t *swept_ms)
 {
+    int64_t sweep_ms = w->yield_until_ms ? YIELD_TICK_MS : SWEEP_MS;
     if (!w->n_conns && !w->accept_again_ms && !w->lot.n_used)
         return;
     int64_t now = clock_mono_ms();
@@ -105,7 +109,7 @@ static void worker_tick(struct worker *w, int64_t *swept_ms)
         watch_listeners(w, EPOLLIN);
     }
     lot_expire(w, now);
-    if (now - *swept_ms >= SWEEP_MS) {
+    if (now - *swept_ms >= sweep_ms) {
         tcp_sweep(w);
         *swept_ms = now;
     }
@@ -129,9 +133,41 @@ static void take_snapshots(struct worker *w)
 // How long to wait when nothing happens: until something is due by time alone.
 static int turn_ms(const struct worker *w)
 {
+    if (w->yield_until_ms)
+        return YIELD_TICK_MS;
     if (w->lot.n_used)
         return LOT_TICK_MS;
     return w->accept_again_ms ? ACCEPT_PAUSE_MS : w->n_conns ? SWEEP_MS : -1;
+}
+
+// A successor has the same sockets: what is in their queues is its to read. Here goes on what was begun: queries that
+// wait, and connections, whose clients are told to leave (RFC 7828 section 3.3.2: a timeout of 0).
+static void yield_begin(struct worker *w, uint32_t limit_ms)
+{
+    w->yield_until_ms = clock_mono_ms() + limit_ms;
+    w->accept_again_ms = 0;
+    w->context.idle_ms = 1;
+    for (size_t i = 0; i < 2 * w->n_bound; i++) {
+        const struct source *s = &w->sources[i];
+        if (s->kind == SOURCE_UDP || s->kind == SOURCE_LISTEN)
+            (void)epoll_ctl(w->epoll, EPOLL_CTL_DEL, s->kind == SOURCE_UDP ? s->bound->udp : s->bound->tcp, NULL);
+    }
+}
+
+static bool yield_done(const struct worker *w)
+{
+    return w->yield_until_ms && ((!w->n_conns && !w->lot.n_used) || clock_mono_ms() >= w->yield_until_ms);
+}
+
+// The eventfd spoke. Returns false when the worker is to stop.
+static bool worker_told(struct worker *w)
+{
+    uint64_t n;
+    uint32_t limit_ms = atomic_load(&w->yield_ms);
+    if (!limit_ms || w->yield_until_ms || read(w->stop, &n, sizeof n) < 0)
+        return false;
+    yield_begin(w, limit_ms);
+    return true;
 }
 
 // Returns false when the worker is to stop.
@@ -147,7 +183,7 @@ static bool worker_turn(struct worker *w)
     struct source *s = ev.data.ptr;
     switch (*(enum source_kind *)ev.data.ptr) {
     case SOURCE_STOP:
-        return false;
+        return worker_told(w);
     case SOURCE_UDP:
         udp_serve(w, s->bound);
         break;
@@ -167,7 +203,7 @@ static void *worker_main(void *arg)
 {
     struct worker *w = arg;
     int64_t swept_ms = clock_mono_ms();
-    while (worker_turn(w))
+    while (!yield_done(w) && worker_turn(w))
         worker_tick(w, &swept_ms);
     tcp_close_all(w);
     snapshot_reader_done(&w->topology);
@@ -216,12 +252,18 @@ static int worker_init(struct worker *w, const struct resolver_options *o, struc
     return rc;
 }
 
-static void worker_done(struct worker *w)
+static void worker_tell(struct worker *w)
 {
     uint64_t one = 1;
+    if (write(w->stop, &one, sizeof one) != sizeof one)
+        abort(); // an eventfd that counted twice at most cannot be full
+}
+
+static void worker_done(struct worker *w)
+{
     if (w->started) {
-        if (write(w->stop, &one, sizeof one) != sizeof one)
-            abort(); // an eventfd that never counted cannot be full
+        if (!atomic_load(&w->yield_ms)) // else it ends by itself
+            worker_tell(w);
         pthread_join(w->thread, NULL);
     }
     if (w->epoll >= 0)
@@ -263,6 +305,14 @@ int resolver_start(const struct resolver_options *o, struct resolver_sockets *s,
     }
     *out = r;
     return 0;
+}
+
+void resolver_drain(struct resolver *r, unsigned limit_ms)
+{
+    for (unsigned i = 0; r && i < r->n_workers; i++) {
+        atomic_store(&r->workers[i].yield_ms, limit_ms ? limit_ms : 1);
+        worker_tell(&r->workers[i]);
+    }
 }
 
 void resolver_stop(struct resolver *r)

@@ -18,6 +18,7 @@
 #define TCP_OUT_BYTES (2 * (ANSWER_TCP_MAX + 2))
 #define TCP_CONNS_MAX 256 // per worker; then the one idle longest goes
 #define TCP_IDLE_MS 10000
+#define TCP_YIELD_IDLE_MS 1000 // while a successor takes over
 #define TCP_DRAIN_MS 60000     // what waits to be sent is taken by then, however slowly
 #define ACCEPT_PAUSE_MS 250    // without descriptors or memory for one more
 #define TCP_RCVBUF_BYTES 65536 // of the kernel, per connection: a thousand idle clients must not hold megabytes each
@@ -107,6 +108,8 @@ struct worker {
     size_t n_conns;
     int64_t accept_again_ms; // monotonic; 0: listeners are watched
     struct counters n;
+    _Atomic uint32_t yield_ms;   // a successor reads the sockets: end within so long; 0: no
+    int64_t yield_until_ms;      // monotonic; 0: reads on
     struct metrics_names *names; // shared by all workers
     struct metrics *metrics;
 };

@@ -228,10 +228,10 @@ void tcp_event(struct worker *w, struct conn *c, uint32_t events)
 
 void tcp_sweep(struct worker *w)
 {
-    int64_t now = clock_mono_ms();
+    int64_t now = clock_mono_ms(), idle_ms = w->yield_until_ms ? TCP_YIELD_IDLE_MS : TCP_IDLE_MS;
     for (struct conn *c = w->conns, *next; c; c = next) {
         next = c->next;
-        if (now - c->progress_ms > TCP_IDLE_MS || (c->out_n && now - c->out_since_ms > TCP_DRAIN_MS))
+        if (now - c->progress_ms > idle_ms || (c->out_n && now - c->out_since_ms > TCP_DRAIN_MS))
             conn_close(w, c);
     }
 }

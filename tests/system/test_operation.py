@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What an operator has: metrics for Prometheus, on a listener of their own and on the admin socket."""
-import http.client, re, unittest
+"""What an operator has: metrics for Prometheus, and a restart that loses nothing."""
+import collections, http.client, os, re, shutil, signal, socket, struct, threading, time, unittest
+
+import dnswire
 
 from lab import DOMAIN, Lab, MERIDIAN, REGIONS, STAMPS, wait_until
 
@@ -32,6 +34,112 @@ def parse(text):
         assert labels not in out.setdefault(name, {}), line
         out[name][labels] = value
     return out
+
+
+class Stream:
+    """Constant queries from a thread of their own; counts what came back, what was wrong and what never came."""
+
+    def __init__(self, to):
+        self.to, self.sent, self.good, self.wrong, self.lost = to, 0, 0, [], 0
+        self.going = True
+        self.thread = threading.Thread(target=self.run)
+        self.thread.start()
+
+    def stop(self):
+        self.going = False
+        self.thread.join()
+        return self
+
+    def check(self, packet):
+        r = dnswire.Response(packet)
+        if r.rcode == 0 and r.answer:
+            self.good += 1
+        else:
+            self.wrong.append(r.rcode)
+
+
+class Udp(Stream):
+    """About 3,000 a second, from several ports, so that every worker's socket gets its share."""
+    LIMIT_S = 5
+
+    def run(self):
+        name = dnswire.name(GLOBAL)
+        socks = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(16)]
+        for s in socks:
+            s.connect(self.to)
+            s.setblocking(False)
+        waits = collections.OrderedDict()  # (socket, id) -> sent at
+        due = time.monotonic()
+        while self.going or waits:
+            now = time.monotonic()
+            while self.going and due <= now and len(waits) < 4000:
+                s = socks[self.sent % len(socks)]
+                qid = self.sent // len(socks) % 65536
+                s.send(dnswire.query(qid, name, 1))
+                waits[s, qid] = now
+                self.sent += 1
+                due += 1 / 3000
+            for s in socks:
+                try:
+                    while True:
+                        p = s.recv(4096)
+                        if waits.pop((s, struct.unpack(">H", p[:2])[0]), None):
+                            self.check(p)
+                except BlockingIOError:
+                    pass
+            while waits and now - next(iter(waits.values())) > self.LIMIT_S:
+                waits.popitem(last=False)
+                self.lost += 1
+            time.sleep(0.002)
+        for s in socks:
+            s.close()
+
+
+class Tcp(Stream):
+    """One connection after another: each for `per` queries, or for as long as the server wants it (RFC 7828)."""
+
+    def __init__(self, to, per):
+        self.per = per
+        super().__init__(to)
+
+    def run(self):
+        while self.going:
+            try:
+                with socket.create_connection(self.to, timeout=10) as s:
+                    f = s.makefile("rb")
+                    for _ in range(self.per):
+                        s.sendall(self.frame())
+                        self.sent += 1
+                        n = struct.unpack(">H", f.read(2))[0]
+                        packet = f.read(n)
+                        self.check(packet)
+                        left = dnswire.Response(packet).opt[3].get(11)
+                        if not self.going or left == b"\0\0":
+                            break
+                        time.sleep(0.002)
+            except (OSError, struct.error) as e:
+                self.wrong.append(repr(e))
+
+    def frame(self):
+        q = dnswire.query(self.sent % 65536, dnswire.name(GLOBAL), 1, edns=1232, options=struct.pack(">HH", 11, 0))
+        return struct.pack(">H", len(q)) + q
+
+
+class Http(Stream):
+    """Requests to the registry through the edge, each judged by its status."""
+
+    def run(self):
+        lab, host = self.to
+        while self.going:
+            self.sent += 1
+            try:
+                status = lab.request("GET", host, "/v2/", "eastus", timeout=30)[0]
+                if status == 401:  # the challenge: the daemon has answered
+                    self.good += 1
+                else:
+                    self.wrong.append(status)
+            except OSError as e:
+                self.wrong.append(repr(e))
 
 
 class Operation(unittest.TestCase):
@@ -80,6 +188,72 @@ class Operation(unittest.TestCase):
         with self.subTest("the admin socket says the same"):
             r = lab.check("curl", "-sf", "--unix-socket", f"{lab.dir}/eastus/run/admin.sock", "http://admin/v1/metrics")
             self.assertLessEqual(set(after) - {"process_cpu_seconds_total"}, set(parse(r)))
+
+    def streams(self):
+        at = (REGIONS["eastus"], 53)
+        return [Udp(at), Tcp(at, 1), Tcp(at, 100000), Http((self.lab, f"contoso.eastus.geo.{DOMAIN}"))]
+
+    def whole(self, streams, least):
+        for s in streams:
+            s.stop()
+        for s, n in zip(streams, least):
+            self.assertEqual((s.lost, s.wrong), (0, []), type(s).__name__)
+            self.assertEqual(s.good, s.sent, type(s).__name__)
+            self.assertGreater(s.good, n, type(s).__name__)
+
+    def test_2_restart_loses_nothing(self):
+        lab = self.lab
+        pid, before = lab.daemons["eastus"].pid, lab.admin("eastus", "status")
+        streams = self.streams()
+        try:
+            wait_until(10, lambda: all(s.good > 20 for s in streams), "queries flow")
+            after = lab.admin("eastus", "node", "restart")
+            self.assertNotEqual(after["pid"], before["pid"])
+            wait_until(10, lambda: not os.path.exists(f"/proc/{before['pid']}"), "the old worker has gone")
+            self.assertEqual(lab.admin("eastus", "status")["edge"]["restarts"], 0)
+            nginx = after["edge"]["pid"] or before["edge"]["pid"]
+            self.assertEqual(nginx, before["edge"]["pid"])
+            end = [s.good + 200 for s in streams[:2]]
+            wait_until(10, lambda: all(s.good > n for s, n in zip(streams, end)), "queries go on")
+        finally:
+            for s in streams:
+                s.stop()
+        self.whole(streams, (2000, 100, 100, 5))
+        self.assertEqual(lab.daemons["eastus"].pid, pid)
+        self.assertIsNone(lab.daemons["eastus"].poll())
+        lab.push("after", f"contoso.eastus.geo.{DOMAIN}", "team/after", "1")  # the store is open again
+
+    def test_3_what_is_not_good_does_not_take_over(self):
+        """New settings that are wrong, or that the new worker cannot live with: the old one goes on, and says why."""
+        lab = self.lab
+        path = f"{lab.dir}/eastus/meridiand.yaml"
+        with open(path) as f:
+            good = f.read()
+        before = lab.admin("eastus", "status")["pid"]
+        streams = self.streams()
+        try:
+            for bad, why in ((good + "nonsense: 1\n", "nonsense"), (good.replace("eus-1", "eus-9"), "eus-9"),
+                             (good.replace(f"data_dir: {lab.dir}/eastus", f"data_dir: {lab.dir}/elsewhere"), "data_dir"),
+                             (good.replace("10.88.0.1:53", "10.88.0.99:53"), "10.88.0.99:53")):
+                since = lab.log_end("eastus")
+                with open(path, "w") as f:
+                    f.write(bad)
+                time.sleep(2.1)  # restarts are at least so far apart
+                r = lab.run(MERIDIAN, "node", "restart", "--admin", f"{lab.dir}/eastus/run/admin.sock", check=False)
+                self.assertEqual(r.returncode, 1, r.stdout + r.stderr)
+                self.assertIn(why, lab.said("eastus", since))
+                self.assertEqual(lab.admin("eastus", "status")["pid"], before)
+        finally:
+            with open(path, "w") as f:
+                f.write(good)
+            for s in streams:
+                s.stop()
+        self.whole(streams, (2000, 100, 100, 5))
+        with self.subTest("and the next, by signal, with good settings, does"):
+            time.sleep(2.1)
+            os.kill(lab.daemons["eastus"].pid, signal.SIGUSR2)
+            wait_until(20, lambda: lab.admin("eastus", "status")["pid"] != before, "a new worker serves")
+            self.assertEqual(lab.request("GET", f"contoso.eastus.geo.{DOMAIN}", "/v2/", "eastus")[0], 401)
 
 
 if __name__ == "__main__":

@@ -62,7 +62,7 @@ START_TEST(directories_are_made_with_their_modes)
     ck_assert_int_eq(paths_of(&n, &d, &p), 0);
     ck_assert_int_eq(identity_of(&n, &d, &id), 0);
     ck_assert(!id.switches); // no users named
-    ck_assert_int_eq(paths_prepare(&n, &p, &id, &d), 0);
+    ck_assert_int_eq(paths_prepare(&n, &p, &id, &(int){-1}, &d), 0);
     ck_assert_uint_eq(mode_of(data, "keys"), 0700);
     ck_assert_uint_eq(mode_of(data, "meta"), 0700);
     ck_assert_uint_eq(mode_of(data, "store/blobs"), 02750);
@@ -86,7 +86,7 @@ static int prepare(const char *want) // in a process of its own: the lock is hel
     if (!pid) {
         struct diag d;
         diag_init(&d);
-        int rc = paths_prepare(&rooted, &where, &nobody, &d);
+        int rc = paths_prepare(&rooted, &where, &nobody, &(int){-1}, &d);
         if (rc && want && (!d.n || !strstr(d.lines[0], want))) {
             fprintf(stderr, "want: %s, got: %s\n", want, d.n ? d.lines[0] : "nothing");
             _exit(2);
@@ -209,8 +209,8 @@ START_TEST(two_daemons_do_not_share_a_directory)
     diag_init(&d);
     ck_assert_int_eq(paths_of(&n, &d, &p), 0);
     ck_assert_int_eq(identity_of(&n, &d, &id), 0);
-    ck_assert_int_eq(paths_prepare(&n, &p, &id, &d), 0);
-    ck_assert_int_eq(paths_prepare(&n, &p, &id, &d), ERR_BUSY); // another descriptor is another daemon
+    ck_assert_int_eq(paths_prepare(&n, &p, &id, &(int){-1}, &d), 0);
+    ck_assert_int_eq(paths_prepare(&n, &p, &id, &(int){-1}, &d), ERR_BUSY); // another descriptor is another daemon
     ck_assert_ptr_nonnull(strstr(d.lines[0], "another meridiand"));
     diag_done(&d);
     dir_remove_tree(dir);

@@ -1,0 +1,292 @@
+// SPDX-License-Identifier: Apache-2.0
+// Hot restart: the supervisor becomes the program that now stands at its path, in the same process, and a new worker
+// takes the listening sockets over without a lost query. Called from the supervisor's loop.
+//
+//   old program: is the new one good (--check with what will be handed over)? No: a line in the log, nothing changes.
+//                Yes: exec. Worker and nginx do not notice: they are children of the same process.
+//   new program: starts its worker on duplicates of the same sockets. It answers names beside the old one, since both
+//                read the same queues. Then the old worker is told to yield: it answers what it has read, ends requests
+//                in flight, closes the store and says so; what comes meanwhile over HTTP waits in the sockets. The new
+//                one opens the store, serves HTTP, and the edge is reloaded.
+//   The new worker ends, or is not there in time: the old one goes on, and the log says why.
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "daemon/supervisor_priv.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define CHECK_MS 60000 // a large topology takes seconds to read
+#define START_MS 60000
+#define YIELD_EXTRA_MS 15000 // beyond the drain
+#define RESTART_EVERY_MS 2000
+
+static void tell_failed(struct supervisor *s, const char *why)
+{
+    struct link_message m = {.kind = LINK_FAILED};
+    snprintf(m.edge.last_error, sizeof m.edge.last_error, "%s", why);
+    log_error("daemon: restart: %s; the running worker goes on", why);
+    (void)link_send(s->link_fd, &m);
+}
+
+// ---- the old program ----
+
+// "--check" of the new program, with the record. 0: it is good.
+static int check_new(const struct supervisor *s)
+{
+    pid_t pid = fork();
+    if (pid < 0)
+        return err_from_errno(errno);
+    if (pid == 0) {
+        sigset_t none;
+        sigemptyset(&none);
+        sigprocmask(SIG_SETMASK, &none, NULL);
+        int null = open("/dev/null", O_RDWR);
+        if (null < 0 || dup2(null, 0) < 0 || dup2(null, 1) < 0)
+            _exit(126);
+        execl(s->program, s->argv[0], "--config", s->node->source, "--check", (char *)NULL);
+        _exit(127);
+    }
+    int status = 0;
+    int64_t until = clock_mono_ms() + CHECK_MS;
+    while (!supervisor_reap(pid, &status)) {
+        if (clock_mono_ms() >= until) {
+            kill(pid, SIGKILL);
+            waitpid(pid, NULL, 0);
+            return ERR_TIMEOUT;
+        }
+        clock_sleep_ms(10);
+    }
+    return status == 0 ? 0 : status == 127 ? ERR_NOTFOUND : ERR_INVAL;
+}
+
+static void become_new(struct supervisor *s, struct handover *h, int record)
+{
+    char number[16];
+    snprintf(number, sizeof number, "%d", record);
+    handover_keep(h, true);
+    int rc = setenv(HANDOVER_ENV, number, 1) ? ERR_NOMEM : check_new(s);
+    if (!rc) {
+        log_info("daemon: restart: becoming %s", s->program);
+        execv(s->program, s->argv);
+        rc = err_from_errno(errno);
+    }
+    unsetenv(HANDOVER_ENV);
+    handover_keep(h, false);
+    char why[600];
+    snprintf(why, sizeof why, "%.400s --check %s", s->program,
+             rc == ERR_INVAL      ? "refuses: the lines before this one say why"
+             : rc == ERR_NOTFOUND ? "cannot be executed"
+                                  : err_text(rc));
+    tell_failed(s, why);
+}
+
+void restart_request(struct supervisor *s)
+{
+    s->restart_due = false;
+    if (s->take != TAKE_NONE || s->old || clock_mono_ms() < s->restart_ms) {
+        log_warn("daemon: restart: one is under way");
+        return;
+    }
+    s->restart_ms = clock_mono_ms() + RESTART_EVERY_MS;
+    struct diag d;
+    diag_init(&d);
+    int record = -1, rc = path_trusted(s->program, s->id, &d);
+    struct handover h = {.data_dir = (char *)(uintptr_t)s->node->data_dir,
+                         .runtime_dir = (char *)(uintptr_t)s->node->runtime_dir,
+                         .lock_fd = s->lock_fd,
+                         .worker = s->worker,
+                         .link_fd = s->link_fd,
+                         .edge_life_fd = -1,
+                         .fds = s->fds,
+                         .n_fds = s->n_fds};
+    if (s->edge)
+        edge_handover(s->edge, &h.edge, &h.edge_life_fd, &h.edge_own_space);
+    if (!rc)
+        rc = handover_write(&h, &record);
+    supervisor_log_diag(&d);
+    diag_done(&d);
+    if (rc) {
+        tell_failed(s, err_text(rc));
+        return;
+    }
+    become_new(s, &h, record); // returns only when that failed
+    close(record);
+}
+
+// ---- the new program ----
+
+static void keep_old(struct supervisor *s, const char *why)
+{
+    sockets_close(&s->sockets);
+    if (s->old) {
+        if (s->link_fd >= 0)
+            close(s->link_fd);
+        s->worker = s->old;
+        s->link_fd = s->old_link;
+        s->old = 0;
+        s->old_link = -1;
+    }
+    s->take = TAKE_NONE;
+    s->link_ended = false;
+    s->edge_frozen = s->edge_due = true;
+    tell_failed(s, why);
+}
+
+static bool is_child(pid_t pid)
+{
+    siginfo_t si;
+    return pid > 1 && !waitid(P_PID, (id_t)pid, &si, WEXITED | WNOHANG | WNOWAIT);
+}
+
+static void take_edge(struct supervisor *s, const struct handover *h)
+{
+    const struct edge_config c = {.nginx = s->node->nginx, .runtime_dir = s->paths->edge_dir};
+    if (!is_child(h->edge))
+        return;
+    int rc = edge_adopt(&c, h->edge, h->edge_life_fd, h->edge_own_space, &s->edge);
+    if (rc) { // another is started once this one is gone
+        log_error("edge: the running nginx cannot be taken over: %s", err_text(rc));
+        kill(h->edge, SIGKILL);
+        waitpid(h->edge, NULL, 0);
+    }
+}
+
+int restart_take(struct supervisor *s, struct handover *h)
+{
+    s->lock_fd = h->lock_fd;
+    s->worker = h->worker;
+    s->link_fd = h->link_fd;
+    s->fds = take_ptr(h->fds);
+    s->n_fds = h->n_fds;
+    s->fds_handed = true;
+    if (!is_child(s->worker)) {
+        log_error("daemon: restart: the worker that was handed over is none of ours");
+        return ERR_CORRUPT;
+    }
+    take_edge(s, h);
+    struct diag d;
+    diag_init(&d);
+    int rc = paths_prepare(s->node, s->paths, s->id, &s->lock_fd, &d);
+    if (!rc)
+        rc = sockets_open(s->node, s->paths, s->id, s->fds, s->n_fds, &d, &s->sockets);
+    if (!rc) {
+        s->old = s->worker;
+        s->old_link = s->link_fd;
+        s->link_fd = -1;
+        rc = supervisor_start_worker(s, true);
+    }
+    supervisor_log_diag(&d);
+    diag_done(&d);
+    if (rc) {
+        keep_old(s, err_text(rc));
+        return 0;
+    }
+    s->take = TAKE_STARTING;
+    s->take_until_ms = clock_mono_ms() + START_MS;
+    return 0;
+}
+
+void restart_worker_died(struct supervisor *s)
+{
+    keep_old(s, "the new worker ended before it answered");
+}
+
+static void yield_begin(struct supervisor *s)
+{
+    link_send(s->old_link, &(struct link_message){.kind = LINK_YIELD});
+    s->take = TAKE_YIELDING;
+    s->take_until_ms = clock_mono_ms() + s->node->drain_s * 1000 + YIELD_EXTRA_MS;
+}
+
+static void opening_begin(struct supervisor *s)
+{
+    link_send(s->link_fd, &(struct link_message){.kind = LINK_ALONE});
+    s->take = TAKE_OPENING;
+}
+
+static void finish(struct supervisor *s)
+{
+    size_t n = sockets_count(&s->sockets);
+    int *fds = mem_zalloc_array(n + 1, sizeof *fds);
+    if (fds) { // else the old ones stay open: they are the same sockets
+        for (size_t i = 0; s->fds_handed && i < s->n_fds; i++)
+            close(s->fds[i]);
+        free(s->fds);
+        sockets_fds(&s->sockets, fds);
+        s->fds = fds;
+        s->n_fds = n;
+        s->fds_handed = false;
+    }
+    s->take = TAKE_NONE;
+    s->edge_due = s->reload_due = true;
+    if (s->edge && !s->edge_wanted) {
+        edge_stop(s->edge, s->node->drain_s * 1000);
+        s->edge = NULL;
+    }
+    log_info("daemon: restart: the new worker, pid %d, has taken over", (int)s->worker);
+}
+
+static bool old_released(struct supervisor *s)
+{
+    struct link_message m;
+    int rc;
+    while (s->old && !(rc = link_receive(s->old_link, &m)))
+        if (m.kind == LINK_RELEASED)
+            return true;
+    return !s->old; // a closed link alone says nothing: it may still hold the store until it is reaped
+}
+
+static void old_turn(struct supervisor *s)
+{
+    int status;
+    if (s->old && s->take != TAKE_STARTING && clock_mono_ms() >= s->take_until_ms) {
+        log_error("daemon: restart: the old worker did not stop in time and is killed");
+        kill(s->old, SIGKILL);
+        waitpid(s->old, NULL, 0);
+        s->old = 0;
+    } else if (s->old && supervisor_reap(s->old, &status)) {
+        s->old = 0;
+    }
+    if (!s->old && s->old_link >= 0) {
+        close(s->old_link);
+        s->old_link = -1;
+    }
+}
+
+void restart_turn(struct supervisor *s)
+{
+    bool released = s->take == TAKE_YIELDING && old_released(s);
+    old_turn(s);
+    switch (s->take) {
+    case TAKE_NONE:
+        break;
+    case TAKE_STARTING:
+        if (s->serving && s->old) {
+            yield_begin(s);
+        } else if (s->serving) { // it died by itself
+            opening_begin(s);
+        } else if (clock_mono_ms() >= s->take_until_ms) {
+            kill(s->worker, SIGKILL);
+            waitpid(s->worker, NULL, 0);
+            s->worker = 0;
+            if (s->old)
+                keep_old(s, "the new worker did not answer in time");
+        }
+        break;
+    case TAKE_YIELDING:
+        if (released || !s->old)
+            opening_begin(s);
+        break;
+    case TAKE_OPENING:
+        if (s->ready)
+            finish(s);
+    }
+}
