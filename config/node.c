@@ -159,8 +159,8 @@ static const char *beside(struct option_ctx *ctx, const char *file, const char *
 
 static void resolve_paths(struct option_ctx *ctx, struct node *n)
 {
-    const char **const paths[] = {&n->data_dir, &n->runtime_dir, &n->topology,         &n->principals,
-                                  &n->ca_dir,   &n->ca_file,     &n->resolver.tsig_dir};
+    const char **const paths[] = {&n->data_dir, &n->runtime_dir, &n->topology,          &n->principals,
+                                  &n->ca_dir,   &n->ca_file,     &n->resolver.tsig_dir, &n->resolver.cookies.secret};
     for (size_t i = 0; i < ARRAY_LEN(paths); i++)
         *paths[i] = resolve(ctx, n->source, *paths[i]);
     if (strchr(n->nginx, '/'))

@@ -18,11 +18,80 @@ static bool nsid_ok(const char *s)
     return n >= 1 && n <= 64;
 }
 
+static bool path_ok(const char *s)
+{
+    return *s && strlen(s) < 2048;
+}
+
+#define COOKIES_AT(member) OPT_AT(struct node_dns_cookies, member)
+static const struct option cookie_rows[] = {
+    {"enabled", OPT_BOOL, COOKIES_AT(enabled), .def = "true",
+     .help = "DNS cookies (RFC 7873, 9018): a client that shows one is exempt from rate limits"},
+    {"required", OPT_BOOL, COOKIES_AT(required), .def = "false",
+     .help = "over UDP a client that knows cookies is answered BADCOOKIE until it shows a valid one"},
+    {"secret", OPT_STRING, COOKIES_AT(secret), .check = path_ok, .expect = "a path",
+     .help =
+         "file with the secret that a fleet behind one address shares: one or two lines of 32 hexadecimal digits, the "
+         "current and the previous one, as `openssl rand -hex 16` writes them; mode 0600; read again when it changes. "
+         "Without it each process has a random one"},
+};
+
+#define RRL_AT(member) OPT_AT(struct node_dns_rrl, member)
+static const struct option rrl_rows[] = {
+    {"answers", OPT_INT, RRL_AT(answers), .def = "0", .max = 1000000,
+     .help = "the same answer, at most so often a second to one network (/24, /56) over UDP; 0: no limit"},
+    {"absent", OPT_INT, RRL_AT(absent), .def = "0", .max = 1000000,
+     .help = "NXDOMAIN and NODATA to one network; 0: no limit"},
+    {"errors", OPT_INT, RRL_AT(errors), .def = "0", .max = 1000000,
+     .help = "REFUSED, FORMERR and other errors to one network; 0: no limit"},
+    {"burst", OPT_DURATION, RRL_AT(burst_s), .def = "5s", .unit_ms = 1000, .min = 1000, .max = 60000,
+     .help = "a quiet network may use up so many seconds' answers at once"},
+    {"slip", OPT_INT, RRL_AT(slip), .def = "2", .max = 10,
+     .help = "of the answers over the limit every so-maniest is sent truncated, so that a real client comes by TCP; 0: "
+             "none"},
+    {"exempt", OPT_CIDRS, OPT_ARRAY_AT(struct node_dns_rrl, exempt, n_exempt), .max = 256,
+     .help = "networks without a limit"},
+};
+
+#define TCP_AT(member) OPT_AT(struct node_dns_tcp, member)
+static const struct option tcp_rows[] = {
+    {"connections", OPT_INT, TCP_AT(connections), .def = "256", .min = 8, .max = 8192,
+     .help = "most connections per worker, DNS over TLS included; then the one idle longest goes"},
+    {"per_client", OPT_INT, TCP_AT(per_client), .def = "64", .min = 1, .max = 8192,
+     .help = "most connections of one client (an address, in IPv6 a /64) per worker; then its own idle longest goes"},
+    {"idle", OPT_DURATION, TCP_AT(idle_ms), .def = "10s", .unit_ms = 1, .min = 200, .max = 600000,
+     .help = "a connection without a query for so long is closed; told to clients that ask (RFC 7828)"},
+};
+
+static const struct option_set cookie_set = {cookie_rows, ARRAY_LEN(cookie_rows), sizeof(struct node_dns_cookies),
+                                             OPT_NO_NODE},
+                               rrl_set = {rrl_rows, ARRAY_LEN(rrl_rows), sizeof(struct node_dns_rrl), OPT_NO_NODE},
+                               tcp_set = {tcp_rows, ARRAY_LEN(tcp_rows), sizeof(struct node_dns_tcp), OPT_NO_NODE};
+
 static const struct option dns_rows[] = {
     {"nsid", OPT_STRING, DNS_AT(nsid), .check = nsid_ok, .expect = "1 to 64 printable characters",
      .help = "how this server names itself to those who ask (RFC 5001); nothing when not given"},
     {"tsig_dir", OPT_STRING, DNS_AT(tsig_dir), .max = 2000,
      .help = "where the secrets of TSIG keys are, NAME.key each; default is keys/tsig in data_dir"},
+    {"cookies", OPT_MAP, DNS_AT(cookies), .sub = &cookie_set, .help = "DNS cookies"},
+    {"rate_limit", OPT_MAP, DNS_AT(rate_limit), .sub = &rrl_set,
+     .help = "limits on answers over UDP to clients without a valid cookie"},
+    {"tcp", OPT_MAP, DNS_AT(tcp), .sub = &tcp_set, .help = "DNS over TCP and over TLS"},
 };
 
 const struct option_set node_dns_set = {dns_rows, ARRAY_LEN(dns_rows), sizeof(struct node_dns), OPT_NO_NODE};
+
+int node_dns_defaults(struct node_dns *out)
+{
+    static const struct doc_node none = {.kind = DOC_MAP};
+    struct node_dns n = {0};
+    struct arena arena;
+    arena_init(&arena, 0);
+    struct option_ctx ctx = {.source = "defaults", .arena = &arena};
+    options_apply(&ctx, &node_dns_set, &none, "dns", &n);
+    int rc = option_ctx_result(&ctx);
+    arena_done(&arena); // no default of this section is a list or a string
+    if (!rc)
+        *out = n;
+    return rc;
+}

@@ -4,15 +4,37 @@
 #ifndef MERIDIAN_CONFIG_NODE_DNS_H
 #define MERIDIAN_CONFIG_NODE_DNS_H
 
+#include "base/addr.h"
+
 #include <stdbool.h>
 #include <stddef.h>
+
+struct node_dns_cookies {
+    bool enabled, required;
+    const char *secret; // path of the file; NULL: one of this process alone
+};
+
+struct node_dns_rrl { // answers per second to a network of clients; 0: no limit
+    unsigned answers, absent, errors;
+    unsigned burst_s, slip;
+    const struct cidr *exempt;
+    size_t n_exempt;
+};
+
+struct node_dns_tcp { // DNS over TLS counts as well
+    unsigned connections, per_client, idle_ms;
+};
 
 struct node_dns {
     const char *nsid;     // dns.nsid: what this server calls itself when asked (RFC 5001); NULL: does not say
     const char *tsig_dir; // dns.tsig_dir: secrets of the keys that the topology names; default <data_dir>/keys/tsig
+    struct node_dns_cookies cookies;
+    struct node_dns_rrl rate_limit;
+    struct node_dns_tcp tcp;
 };
 
 struct option_set;
+int node_dns_defaults(struct node_dns *out); // as if nothing was given
 extern const struct option_set node_dns_set;
 
 #endif

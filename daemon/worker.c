@@ -194,7 +194,7 @@ static int take_fd(int *fd)
     return keep;
 }
 
-static int start_resolver(struct worker *w)
+static int start_resolver(struct worker *w, struct diag *d)
 {
     const struct health_options h = {.topology = &w->topology,
                                      .verdicts = &w->verdicts,
@@ -205,7 +205,7 @@ static int start_resolver(struct worker *w)
     if (rc)
         return rc;
     const struct resolver_options o = {
-        .topology = &w->topology, .health = &w->verdicts, .settings = &w->node->resolver};
+        .topology = &w->topology, .health = &w->verdicts, .settings = &w->node->resolver, .diag = d};
     return resolver_start(&o, take_ptr(w->sockets->dns), &w->app.resolver);
 }
 
@@ -219,7 +219,7 @@ static int start_answering(struct worker *w, struct diag *d)
         return rc;
     w->pool = pool_new("work", w->node->pool_threads, w->node->pool_queue);
     rc = w->pool ? fetcher_new(&w->fetcher) : ERR_NOMEM;
-    return !rc && w->sockets->dns ? start_resolver(w) : rc;
+    return !rc && w->sockets->dns ? start_resolver(w, d) : rc;
 }
 
 // What one process alone has open.

@@ -3,11 +3,18 @@
 #include "resolver/answer.h"
 
 #include "resolver/answer_priv.h"
+#include "resolver/cookies.h"
 
 // Questions that no name is looked up for.
 static int refuse_question(struct answer *a)
 {
     const struct dns_query *q = a->q;
+    const struct cookies *cookies = a->c->cookies;
+    bool wrong_cookie = q->cookie && !a->cookie_valid;
+    if (!q->has_question) // only to learn a cookie, or whether one is still good: RFC 7873 section 5.4
+        return !cookies ? DNS_FORMERR : wrong_cookie && q->cookie_n > 8 ? DNS_BADCOOKIE : DNS_NOERROR;
+    if (wrong_cookie && cookies && cookies->required && a->c->transport == ANSWER_UDP)
+        return DNS_BADCOOKIE;
     if (q->type == DNS_OPT || q->type == DNS_TSIG || q->type == DNS_TKEY || q->type == DNS_NXNAME || q->type == 0)
         return DNS_FORMERR; // never asked for: RFC 6891, 8945, 2930, 9824 section 3.4, 6895
     if (q->class_ != DNS_IN || q->type == DNS_AXFR || q->type == DNS_IXFR) {
@@ -24,6 +31,10 @@ static int refuse_question(struct answer *a)
 static void choose_options(struct answer *a)
 {
     const struct answer_context *c = a->c;
+    if (a->q->cookie && c->cookies) {
+        a->cookie_valid = cookies_check(c->cookies, a->q, &c->source, c->now_s, a->cookie);
+        a->edns.cookie = a->cookie;
+    }
     if (a->q->nsid)
         a->edns.nsid = c->nsid;
     if (a->q->keepalive && c->transport != ANSWER_UDP &&
@@ -39,7 +50,7 @@ static void build(struct answer *a, int rcode, uint8_t *out, size_t max)
     dns_writer_init(&a->w, out, max - opt);
     a->rcode = rcode;
     dns_write_header(&a->w, a->q, 0, false);
-    if (rcode == DNS_NOERROR)
+    if (rcode == DNS_NOERROR && a->q->has_question)
         answer_name(a);
 }
 

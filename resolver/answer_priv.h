@@ -24,9 +24,10 @@ struct answer {
     uint16_t n_answer, n_authority, n_additional;
     bool cookie_valid;         // the client has shown that it is where it says
     struct edns_response edns; // of the OPT: who routes sets edns.ecs_scope, who refuses answer_ede
-    char ede_text[160];        // room for a text that is made for this answer
-    uint16_t owner_at; // where the owner of the next record stands: the question's name, then the last CNAME's target
-    uint16_t apex_at;  // where D stands in the question, octet for octet; 0: it was asked in another case
+    uint8_t cookie[EDNS_COOKIE_BYTES];
+    char ede_text[160]; // room for a text that is made for this answer
+    uint16_t owner_at;  // where the owner of the next record stands: the question's name, then the last CNAME's target
+    uint16_t apex_at;   // where D stands in the question, octet for octet; 0: it was asked in another case
 };
 
 // Says why, to a client that has EDNS. `text` may be NULL and must last: a literal, or a->ede_text.

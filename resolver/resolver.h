@@ -26,14 +26,16 @@ struct resolver;
 struct resolver_sockets;
 
 struct resolver_options {
-    struct snapshot *topology;       // struct topology
-    struct snapshot *health;         // struct health_verdicts (resolver/health.h)
-    const struct node_dns *settings; // the node's `dns:` section, which must outlive the resolver; NULL: all defaults
+    struct snapshot *topology; // struct topology
+    struct snapshot *health;   // struct health_verdicts (resolver/health.h)
+    const struct node_dns
+        *settings;     // the node's `dns:` section, whose strings outlive the resolver; NULL: all defaults
+    struct diag *diag; // what is wrong with files that it names; may be NULL
 };
 
 struct resolver_stats {                         // sums over the workers since start
     uint64_t udp_queries, tcp_queries, dropped; // dropped: not answerable (responses, shorter than a header)
-    uint64_t truncated, noerror, nxdomain, refused, formerr, notimp, badvers, servfail;
+    uint64_t truncated, noerror, nxdomain, refused, formerr, notimp, badvers, servfail, badcookie;
     uint64_t tcp_open;            // now
     uint64_t parked, parked_late; // queries that waited; of them, those that what they waited for came too late for
 };

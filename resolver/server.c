@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "resolver/server_priv.h"
+#include "resolver/upkeep.h"
 #include "resolver/wire.h"
 
 #include <errno.h>
@@ -27,6 +28,8 @@ struct resolver {
     struct worker *workers;
     unsigned n_workers;
     struct metrics_names *names;
+    struct node_dns settings;
+    struct upkeep *upkeep;
 };
 
 static _Atomic uint64_t *rcode_counter(struct counters *n, int rcode)
@@ -46,6 +49,8 @@ static _Atomic uint64_t *rcode_counter(struct counters *n, int rcode)
         return &n->badvers;
     case DNS_SERVFAIL:
         return &n->servfail;
+    case DNS_BADCOOKIE:
+        return &n->badcookie;
     default:
         return &n->dropped;
     }
@@ -121,6 +126,8 @@ static void take_snapshots(struct worker *w)
     uint64_t topology = w->topology.generation, health = w->health.generation;
     w->context.topology = snapshot_reader_get(&w->topology, w->topology_cell);
     w->context.health = snapshot_reader_get(&w->health, w->health_cell);
+    if (w->cookies_cell)
+        w->context.cookies = snapshot_reader_get(&w->cookies, w->cookies_cell);
     w->context.now_s = clock_wall_ms() / 1000;
     if (!w->context.topology || (topology == w->topology.generation && health == w->health.generation))
         return;
@@ -208,6 +215,7 @@ static void *worker_main(void *arg)
     tcp_close_all(w);
     snapshot_reader_done(&w->topology);
     snapshot_reader_done(&w->health);
+    snapshot_reader_done(&w->cookies);
     return NULL;
 }
 
@@ -222,8 +230,8 @@ static int worker_init(struct worker *w, const struct resolver_options *o, struc
 {
     w->topology_cell = o->topology;
     w->health_cell = o->health;
-    w->context.nsid = o->settings ? o->settings->nsid : NULL;
-    w->context.idle_ms = TCP_IDLE_MS;
+    w->context.nsid = w->settings->nsid;
+    w->context.idle_ms = w->settings->tcp.idle_ms;
     w->bound = bound;
     w->n_bound = n;
     w->epoll = epoll_create1(EPOLL_CLOEXEC);
@@ -276,35 +284,47 @@ static void worker_done(struct worker *w)
     lot_done(&w->lot);
 }
 
+static int start_workers(struct resolver *r, const struct resolver_options *o)
+{
+    struct resolver_sockets *s = r->sockets;
+    for (unsigned i = 0; i < s->n_workers; i++) {
+        struct worker *w = &r->workers[i];
+        w->epoll = w->stop = -1;
+        w->names = r->names;
+        w->settings = &r->settings;
+        w->cookies_cell = r->settings.cookies.enabled ? upkeep_cookies(r->upkeep) : NULL;
+        r->n_workers++;
+        int rc = worker_init(w, o, s->bound + i * s->n_endpoints, s->n_endpoints);
+        if (rc)
+            return rc;
+    }
+    return 0;
+}
+
 int resolver_start(const struct resolver_options *o, struct resolver_sockets *s, struct resolver **out)
 {
     struct resolver *r = mem_zalloc(sizeof *r);
-    if (r) {
-        r->workers = mem_zalloc_array(s->n_workers, sizeof *r->workers);
-        r->names = metrics_names_new();
-    }
-    if (!r || !r->workers || !r->names) {
-        if (r) {
-            metrics_names_free(r->names);
-            free(r->workers);
-        }
-        free(r);
+    if (!r) {
         resolver_sockets_free(s); // taken over, also when it fails
         return ERR_NOMEM;
     }
     r->sockets = s;
-    for (unsigned i = 0; i < s->n_workers; i++) {
-        r->workers[i].epoll = r->workers[i].stop = -1;
-        r->workers[i].names = r->names;
-        r->n_workers++;
-        int rc = worker_init(&r->workers[i], o, s->bound + i * s->n_endpoints, s->n_endpoints);
-        if (rc) {
-            resolver_stop(r);
-            return rc;
-        }
-    }
-    *out = r;
-    return 0;
+    r->workers = mem_zalloc_array(s->n_workers, sizeof *r->workers);
+    r->names = metrics_names_new();
+    int rc = r->workers && r->names ? 0 : ERR_NOMEM;
+    if (!rc && o->settings)
+        r->settings = *o->settings;
+    else if (!rc)
+        rc = node_dns_defaults(&r->settings);
+    if (!rc)
+        rc = upkeep_start(&r->settings, o->diag, &r->upkeep);
+    if (!rc)
+        rc = start_workers(r, o);
+    if (rc)
+        resolver_stop(r);
+    else
+        *out = r;
+    return rc;
 }
 
 void resolver_drain(struct resolver *r, unsigned limit_ms)
@@ -321,6 +341,7 @@ void resolver_stop(struct resolver *r)
         return;
     for (unsigned i = 0; i < r->n_workers; i++)
         worker_done(&r->workers[i]);
+    upkeep_stop(r->upkeep);
     resolver_sockets_free(r->sockets);
     metrics_names_free(r->names);
     free(r->workers);
@@ -344,6 +365,7 @@ void resolver_stats_get(const struct resolver *r, struct resolver_stats *out)
         SUM(notimp);
         SUM(badvers);
         SUM(servfail);
+        SUM(badcookie);
         SUM(tcp_open);
         SUM(parked);
         SUM(parked_late);

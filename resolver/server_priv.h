@@ -87,7 +87,7 @@ struct source { // one socket in the worker's epoll set
 
 struct counters { // written by one thread
     _Atomic uint64_t udp_queries, tcp_queries, dropped, truncated, noerror, nxdomain, refused, formerr, notimp, badvers,
-        servfail, tcp_open, parked, parked_late;
+        servfail, badcookie, tcp_open, parked, parked_late;
 };
 
 struct batch;
@@ -96,7 +96,9 @@ struct worker {
     bool started;
     int epoll, stop; // stop: eventfd
     struct snapshot *topology_cell, *health_cell;
-    struct snapshot_reader topology, health;
+    struct snapshot *cookies_cell; // NULL: off
+    struct snapshot_reader topology, health, cookies;
+    const struct node_dns *settings;
     struct answer_context context; // topology and health of this turn
     struct health_map health_map;  // of both
     struct source *sources;        // 2 per bound address, the stop event, and the parked ones' news

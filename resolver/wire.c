@@ -125,18 +125,23 @@ static bool read_additional(struct cursor *c, struct dns_query *q)
     return q->edns_version > 0 || read_options(rdata, q); // a later version may write them another way
 }
 
-static int read_sections(struct cursor *c, const uint16_t counts[4], struct dns_query *q)
+static bool read_question(struct cursor *c, struct dns_query *q)
 {
-    if (counts[0] != 1)
-        return DNS_FORMERR;
     struct bytes name = read_plain_name(c), rest = cursor_take(c, 4);
     if (c->failed)
-        return DNS_FORMERR;
+        return false;
     q->type = get_u16(rest.p);
     q->class_ = get_u16(rest.p + 2);
     q->has_question = true;
     q->name = name.p;
     q->name_n = name.n;
+    return true;
+}
+
+static int read_sections(struct cursor *c, const uint16_t counts[4], struct dns_query *q)
+{
+    if (counts[0] > 1 || (counts[0] && !read_question(c, q)))
+        return DNS_FORMERR;
     // RFC 1995 section 3: an IXFR carries the client's SOA; no other query has anything in these two sections.
     if (counts[1] || (counts[2] && q->type != DNS_IXFR))
         return DNS_FORMERR;
@@ -147,7 +152,9 @@ static int read_sections(struct cursor *c, const uint16_t counts[4], struct dns_
             return DNS_FORMERR;
     if (c->failed || cursor_left(c))
         return DNS_FORMERR;
-    return q->edns && q->edns_version > 0 ? DNS_BADVERS : DNS_NOERROR;
+    if (q->edns && q->edns_version > 0)
+        return DNS_BADVERS;
+    return q->has_question || q->cookie ? DNS_NOERROR : DNS_FORMERR;
 }
 
 int dns_query_parse(const uint8_t *p, size_t n, struct dns_query *q)

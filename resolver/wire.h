@@ -82,6 +82,7 @@ struct dns_query { // borrows the packet
 };
 
 // Returns DNS_NOERROR, DNS_FORMERR, DNS_NOTIMP, DNS_BADVERS or DNS_DROP. *q holds what could be read, also on errors.
+// DNS_NOERROR without a question: it asks for a cookie, which it has an option for (RFC 7873 section 5.4).
 int dns_query_parse(const uint8_t *p, size_t n, struct dns_query *q);
 
 // Text without escapes ("eus-1.eastus.fe.example.io") to wire form. Returns its length, 0 if it is no such name.

@@ -4,6 +4,7 @@
 #include "base/mem.h"
 #include "config/catalogue.h"
 #include "resolver/answer.h"
+#include "resolver/cookies.h"
 #include "resolver/wire.h"
 
 #include <ldns/ldns.h>
@@ -80,16 +81,25 @@ static size_t ask(struct answer_context *c, enum answer_transport transport, con
     return got;
 }
 
+// The secret and the time of the cookies in the corpus.
+static const struct cookies *cookies(bool required)
+{
+    static struct cookies *c[2];
+    static const char secret[] = "e5e973e5a6b2a43f48e7dc849e37bfcf";
+    if (!c[required] && cookies_parse(bytes_str(secret), "fuzz", NULL, &c[required]))
+        abort();
+    c[required]->required = required;
+    return c[required];
+}
+#define COOKIE_TIME 1559731985
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static const struct {
         const char *source;
         bool listener, down;
-    } places[] = {{"192.0.2.99", false, false},
-                  {"10.1.2.3", false, true},
-                  {"2001:db8::9", false, true},
-                  {"10.1.2.3", true, false},
-                  {"192.0.2.99", true, false}};
+    } places[] = {{"192.0.2.99", false, false}, {"10.1.2.3", false, true},   {"2001:db8::9", false, true},
+                  {"10.1.2.3", true, false},    {"192.0.2.99", true, false}, {"198.51.100.100", false, false}};
     static uint8_t udp[DNS_UDP_CEILING], tcp[ANSWER_TCP_MAX];
     struct endpoint lab = {.port = 5300};
     if (ip_parse("127.0.0.9", &lab.ip))
@@ -101,8 +111,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         struct answer_info u, t;
         if (ip_parse(places[i].source, &c.source))
             abort();
+        if (i > 0) { // the last of them wants one
+            c.cookies = cookies(i + 1 == sizeof places / sizeof places[0]);
+            c.now_s = COOKIE_TIME;
+            c.nsid = "ns1.eastus";
+            c.idle_ms = 10000;
+        }
         size_t n_udp = ask(&c, ANSWER_UDP, data, size, udp, sizeof udp, &u);
-        size_t n_tcp = ask(&c, ANSWER_TCP, data, size, tcp, sizeof tcp, &t);
+        size_t n_tcp = ask(&c, i & 1 ? ANSWER_TCP : ANSWER_TLS, data, size, tcp, sizeof tcp, &t);
+        if (u.rcode == DNS_BADCOOKIE)
+            continue;
         if (t.truncated || !n_udp != !n_tcp)
             abort();
         if (u.truncated) { // the question, perhaps an OPT, and nothing else

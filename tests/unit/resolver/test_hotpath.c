@@ -4,6 +4,7 @@
 #include "base/mem.h"
 #include "base/snapshot.h"
 #include "resolver/answer.h"
+#include "resolver/cookies.h"
 #include "tests/support/check_main.h"
 #include "tests/unit/resolver/fixture.h"
 
@@ -128,6 +129,12 @@ static void make_packets(void)
     for (size_t i = 0; i < N_PACKETS; i++) {
         packets[i].n = fixture_query(packets[i].b, names[rnd(sizeof names / sizeof names[0])],
                                      types[rnd(sizeof types / sizeof types[0])], edns[rnd(5)]);
+        if (i % 3 == 0 && packets[i].b[11]) { // with an OPT: NSID, Client Subnet, cookie, keepalive
+            static const uint8_t options[] = "\0\3\0\0\0\10\0\7\0\1\x18\0\xc6\x33\x64\0\13\0\0\0\12\0\10abcdefgh";
+            packets[i].b[packets[i].n - 1] = sizeof options - 1;
+            memcpy(packets[i].b + packets[i].n, options, sizeof options - 1);
+            packets[i].n += sizeof options - 1;
+        }
         if (i % 8 == 0) // and some that are broken
             packets[i].b[rnd((uint32_t)packets[i].n)] ^= (uint8_t)(1 + rnd(255));
         if (i % 16 == 0)
@@ -146,6 +153,8 @@ START_TEST(ten_thousand_answers_take_no_memory_and_no_lock)
     unsigned rcodes[17] = {0};
     unsigned long heap, locks;
     make_packets();
+    struct cookies *cookies;
+    ck_assert_int_eq(cookies_new_random(&cookies), 0);
     snapshot_init(&topology);
     snapshot_init(&health);
     snapshot_publish(&topology, fixture_topology());
@@ -157,6 +166,10 @@ START_TEST(ten_thousand_answers_take_no_memory_and_no_lock)
     for (unsigned i = 0; i < ROUNDS; i++) {
         struct answer_context c = {.topology = snapshot_reader_get(&rt, &topology),
                                    .health = snapshot_reader_get(&rh, &health),
+                                   .cookies = i & 2 ? cookies : NULL,
+                                   .now_s = 1600000000,
+                                   .nsid = "ns1",
+                                   .idle_ms = 10000,
                                    .transport = i & 1 ? ANSWER_TCP : ANSWER_UDP,
                                    .source = sources[i % 5],
                                    .listener = i % 7 ? NULL : &lab};
@@ -178,6 +191,7 @@ START_TEST(ten_thousand_answers_take_no_memory_and_no_lock)
     snapshot_reader_done(&rh);
     snapshot_done(&topology);
     snapshot_done(&health);
+    snapshot_unref(cookies);
 }
 END_TEST
 

@@ -39,7 +39,7 @@ static const struct bad {
     {"two questions", "123401000002000000000000" Q Q, FORMERR, false, false},
     {"65535 questions", "12340100ffff000000000000" Q, FORMERR, false, false},
     {"no question, but bytes", "123401000000000000000000" Q, FORMERR, false, false},
-    {"no question, an OPT", "123401000000000000000001" OPT, FORMERR, false, false},
+    {"no question, an OPT", "123401000000000000000001" OPT, FORMERR, false, true},
     {"name without an end", H "07636f6e746f736f", FORMERR, false, false},
     {"label past the packet", H "3f636f6e746f736f", FORMERR, false, false},
     {"name only", H N, FORMERR, false, false},

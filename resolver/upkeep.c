@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: Apache-2.0
+// The thread that looks at files; see upkeep.h. A file counts as changed when its identity, size or time did.
+#include "resolver/upkeep.h"
+
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "resolver/cookies.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define LOOK_MS 1000
+
+struct file_stamp {
+    dev_t dev;
+    ino_t ino;
+    off_t size;
+    struct timespec changed;
+    mode_t mode;
+};
+
+struct upkeep {
+    const struct node_dns *settings;
+    struct snapshot cookies;
+    struct file_stamp secret;
+    pthread_t thread;
+    bool started;
+    int stop; // eventfd
+};
+
+// Zero: it cannot be looked at.
+static struct file_stamp stamp_of(const char *path)
+{
+    struct stat st;
+    struct file_stamp f;
+    memset(&f, 0, sizeof f); // compared octet by octet
+    if (!stat(path, &st)) {
+        f.dev = st.st_dev;
+        f.ino = st.st_ino;
+        f.size = st.st_size;
+        f.changed = st.st_ctim;
+        f.mode = st.st_mode;
+    }
+    return f;
+}
+
+static bool stamp_changed(struct file_stamp *f, const char *path)
+{
+    struct file_stamp now = stamp_of(path);
+    if (!memcmp(f, &now, sizeof now))
+        return false;
+    *f = now;
+    return true;
+}
+
+static int read_cookies(struct upkeep *u, struct diag *diag)
+{
+    const struct node_dns_cookies *s = &u->settings->cookies;
+    struct cookies *c;
+    int rc = s->secret ? cookies_load(s->secret, diag, &c) : cookies_new_random(&c);
+    if (rc)
+        return rc;
+    c->required = s->required;
+    snapshot_publish(&u->cookies, c);
+    return 0;
+}
+
+static void look(struct upkeep *u)
+{
+    const struct node_dns_cookies *s = &u->settings->cookies;
+    if (!s->enabled || !s->secret || !stamp_changed(&u->secret, s->secret))
+        return;
+    struct diag d;
+    diag_init(&d);
+    int rc = read_cookies(u, &d);
+    AUTO_FREE char *why = diag_text(&d);
+    if (rc)
+        log_warn("dns: the cookie secret stays as it was: %s", why && *why ? why : err_text(rc));
+    else
+        log_info("dns: the cookie secret was read again");
+    diag_done(&d);
+}
+
+static void *upkeep_main(void *arg)
+{
+    struct upkeep *u = arg;
+    struct pollfd p = {.fd = u->stop, .events = POLLIN};
+    int n;
+    while ((n = poll(&p, 1, LOOK_MS)) == 0 || (n < 0 && errno == EINTR))
+        look(u);
+    return NULL;
+}
+
+int upkeep_start(const struct node_dns *settings, struct diag *diag, struct upkeep **out)
+{
+    struct upkeep *u = mem_zalloc(sizeof *u);
+    if (!u)
+        return ERR_NOMEM;
+    u->settings = settings;
+    snapshot_init(&u->cookies);
+    u->stop = eventfd(0, EFD_CLOEXEC);
+    int rc = u->stop < 0 ? err_from_errno(errno) : 0;
+    if (settings->cookies.secret)
+        u->secret = stamp_of(settings->cookies.secret); // before it is read: a change in between is seen again
+    if (!rc && settings->cookies.enabled)
+        rc = read_cookies(u, diag);
+    if (!rc && pthread_create(&u->thread, NULL, upkeep_main, u))
+        rc = ERR_NOMEM;
+    u->started = !rc;
+    if (rc)
+        upkeep_stop(u);
+    else
+        *out = u;
+    return rc;
+}
+
+void upkeep_stop(struct upkeep *u)
+{
+    if (!u)
+        return;
+    if (u->started) {
+        if (eventfd_write(u->stop, 1))
+            abort(); // an eventfd that never counted cannot be full
+        pthread_join(u->thread, NULL);
+    }
+    if (u->stop >= 0)
+        close(u->stop);
+    snapshot_done(&u->cookies);
+    free(u);
+}
+
+struct snapshot *upkeep_cookies(struct upkeep *u)
+{
+    return &u->cookies;
+}
