@@ -105,6 +105,7 @@ int cmd_config(struct cli *c, int argc, char **argv);
 int cmd_check_health(struct cli *c, int argc, char **argv);
 int cmd_dns(struct cli *c, int argc, char **argv);
 int cmd_dns_export(struct cli *c, int argc, char **argv); // dns export
+int cmd_dns_keys(struct cli *c, int argc, char **argv);   // dns keys
 int cmd_health(struct cli *c, int argc, char **argv);
 int cmd_status(struct cli *c, int argc, char **argv);
 int cmd_node(struct cli *c, int argc, char **argv);

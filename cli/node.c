@@ -358,6 +358,8 @@ static int dns_explain(struct cli *c, int argc, char **argv)
 static const struct command dns_cmds[] = {
     {"explain", "what this resolver answers a client, and why", "NAME --client ADDR", dns_explain},
     {"export", "a zone of the topology as a master file; asks no node", "--zone D|fe [--expand]", cmd_dns_export},
+    {"keys", "keys that the zones are signed with", "generate | publish | roll | retire | remove | list | ds",
+     cmd_dns_keys},
 };
 
 int cmd_dns(struct cli *c, int argc, char **argv)

@@ -143,7 +143,7 @@ static int build(struct option_ctx *ctx, const struct doc_node *root, enum topol
         build_settings,         topology_build_regions,    build_ca,
         topology_build_views,   topology_build_registries, topology_build_private,
         topology_build_routing, topology_build_identities, topology_build_transfer,
-        topology_build_apex,
+        topology_build_apex,    topology_build_dnssec,
     };
     for (size_t i = 0; i < ARRAY_LEN(steps) && !ctx->nomem; i++)
         steps[i](&b);

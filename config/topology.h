@@ -22,6 +22,7 @@
 #include "base/diag.h"
 #include "base/htab.h"
 #include "base/snapshot.h"
+#include "config/dnskey.h"
 #include "config/hostname.h"
 
 #include <stdbool.h>
@@ -230,6 +231,7 @@ struct topology {
     const char *ca_region;  // region whose peer listener answers certificate renewals; NULL: renewals are by hand
     struct cert_lifetimes cert_life;
     enum private_cut private_cut;
+    struct dnssec_settings dnssec;
 
     const struct region *regions;
     size_t n_regions;

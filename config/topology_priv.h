@@ -138,6 +138,19 @@ struct spec_apex {
     size_t n_ipv4, n_ipv6, n_mx, n_txt, n_caa, n_challenges;
 };
 
+struct spec_dnskey {
+    const struct doc_node *node;
+    const char *id, *since, *key;
+    unsigned zone, role, algorithm, state;
+};
+
+struct spec_dnssec {
+    const struct doc_node *node;
+    uint32_t ttl;
+    const struct spec_dnskey *keys;
+    size_t n_keys;
+};
+
 struct spec_topology {
     const struct doc_node *node, *identities;
     uint64_t version;
@@ -155,12 +168,13 @@ struct spec_topology {
     struct health_settings health;
     struct ttls ttl;
     struct spec_certificates certificates;
+    struct spec_dnssec dnssec;
     struct spec_transfer transfer;
     struct spec_apex apex;
     uint32_t max_stale_s; // tokens: has one key
 };
 
-extern const struct option_set spec_topology_set, spec_identity_set, spec_transfer_set, spec_apex_set;
+extern const struct option_set spec_topology_set, spec_identity_set, spec_transfer_set, spec_apex_set, spec_dnssec_set;
 
 // A new topology with a frame of its own; one that shares frame and registries with another. NULL: out of memory.
 struct topology *topology_new(const char *source);
@@ -198,6 +212,7 @@ void topology_build_identities(struct topology_build *b);
 void topology_build_transfer(struct topology_build *b); // topology_transfer.c, rows included
 void topology_build_apex(struct topology_build *b);     // topology_apex.c, rows included
 bool topology_location_ok(const char *text);
+void topology_build_dnssec(struct topology_build *b);
 bool topology_ip_sensible(const struct ip *ip); // can be a host's address
 
 #endif

@@ -284,6 +284,7 @@ static const struct option topology_rows[] = {
     {"ttl", OPT_MAP, TOP_AT(ttl), .sub = &ttl_set, .help = "TTLs of answers"},
     {"certificates", OPT_MAP, TOP_AT(certificates), .sub = &certificate_set,
      .help = "who renews certificates, and how long they live"},
+    {"dnssec", OPT_MAP, TOP_AT(dnssec), .sub = &spec_dnssec_set, .help = "keys that D and fe.D are signed with"},
     {"tokens", OPT_MAP, TOP_AT(max_stale_s), .sub = &token_set, .help = "bounds on tokens"},
     {"transfer", OPT_MAP, TOP_AT(transfer), .sub = &spec_transfer_set,
      .help = "who may transfer the zone fe.D, and who is told when it changes"},

@@ -1,0 +1,454 @@
+// SPDX-License-Identifier: Apache-2.0
+// `meridian dns keys`: the signing keys of D and fe.D through their life (RFC 6781 section 4.1, RFC 7583). Private keys
+// are files in a folder that is copied to every resolver by the operator; public halves and states stand in the
+// topology's `dnssec` section, which these commands rewrite, with the document's version one higher.
+//
+//   generate  a private key in a file; nothing uses it yet
+//   publish   into the topology: state published, or active when the zone has none of its role
+//   roll      published → active, and the active one of its role → retired, once caches know the key
+//   retire    active → retired, when another active key of its role is there
+//   remove    a retired key leaves the topology, once caches have forgotten what it signed
+//   ds        the DS records for the parent
+#include "cli/cli.h"
+
+#include "base/clock.h"
+#include "base/digest.h"
+#include "base/err.h"
+#include "base/fd.h"
+#include "base/mem.h"
+#include "certs/dns_keys.h"
+#include "config/catalogue.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#define DEFAULT_DIR "/var/lib/meridian/keys/dns"
+#define MARGIN_S 300           // until every resolver has taken a new topology over
+#define SIGNATURE_S 1209600    // a signature in a cache is older than that at most: two periods of fe.D
+#define PARENT_DS_TTL_S 172800 // what most parents use
+
+struct keys { // the section as it will be
+    struct cli *cli;
+    struct dnskey list[DNSKEY_KEYS_MAX];
+    size_t n;
+    int64_t now_s;
+};
+
+static const struct command key_cmds[];
+
+static int keys_begin(struct cli *c, struct keys *k)
+{
+    int rc = cli_topology(c);
+    if (rc)
+        return rc;
+    const struct dnssec_settings *d = &c->topo->dnssec;
+    k->cli = c;
+    k->n = d->n_keys;
+    k->now_s = clock_wall_ms() / 1000;
+    if (d->n_keys)
+        memcpy(k->list, d->keys, d->n_keys * sizeof *d->keys);
+    return 0;
+}
+
+static struct dnskey *keys_find(struct keys *k, const char *id)
+{
+    for (size_t i = 0; i < k->n; i++)
+        if (!strcmp(k->list[i].id, id))
+            return &k->list[i];
+    cli_fail(EXIT_FAILED, "%s has no key %s; `meridian dns keys list` shows them", k->cli->topology, id);
+    return NULL;
+}
+
+static const char *time_text(struct keys *k, int64_t s)
+{
+    struct tm tm;
+    time_t t = (time_t)s;
+    char text[32];
+    gmtime_r(&t, &tm);
+    strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &tm);
+    return arena_strdup(&k->cli->arena, text);
+}
+
+static void write_section(struct keys *k, struct buf *out)
+{
+    char b64[b64_size(DNSKEY_PUBLIC_MAX)];
+    if (!k->n)
+        return; // no key: no section, and no signatures
+    buf_printf(out, "dnssec:\n  ttl: %us\n  keys:\n", (unsigned)k->cli->topo->dnssec.ttl);
+    for (size_t i = 0; i < k->n; i++) {
+        const struct dnskey *d = &k->list[i];
+        b64_format(d->public, d->public_n, b64);
+        buf_printf(out,
+                   "    - id: %s # %u\n      zone: %s\n      role: %s\n      algorithm: %s\n      state: %s\n"
+                   "      since: \"%s\"\n      key: %s\n",
+                   d->id, d->tag, dnskey_zone_name(d->zone), dnskey_role_name(d->role),
+                   dnskey_algorithm_name(d->algorithm), dnskey_state_name(d->state), time_text(k, d->since_s), b64);
+    }
+}
+
+// The document without its section, from that key at the margin up to the next key there, and with the version raised.
+static void rewrite(const char *text, uint64_t version, struct buf *out)
+{
+    bool inside = false;
+    while (*text) {
+        size_t n = strcspn(text, "\n");
+        n += text[n] == '\n';
+        if (!strncmp(text, "dnssec:", 7))
+            inside = true;
+        else if (inside && text[0] != ' ' && text[0] != '\n' && text[0] != '#' && text[0] != '\r')
+            inside = false;
+        if (!inside && !strncmp(text, "version:", 8))
+            buf_printf(out, "version: %llu\n", (unsigned long long)version);
+        else if (!inside)
+            buf_add(out, text, n);
+        text += n;
+    }
+    if (out->n && out->p[out->n - 1] != '\n')
+        buf_str(out, "\n");
+}
+
+static int keys_commit(struct keys *k)
+{
+    AUTO_BUF struct buf was, now;
+    const char *path = k->cli->topology;
+    struct diag diag;
+    struct topology *t = NULL;
+    buf_init(&was, 0);
+    buf_init(&now, 0);
+    diag_init(&diag);
+    int rc = file_read(path, TOPOLOGY_MAX_BYTES, &was);
+    if (!rc) {
+        rewrite(buf_cstr(&was), k->cli->topo->version + 1, &now);
+        write_section(k, &now);
+        rc = now.err;
+    }
+    if (!rc)
+        rc = topology_parse(buf_cstr(&now), now.n, path, &diag, &t);
+    if (!rc && (t->version != k->cli->topo->version + 1 || t->dnssec.n_keys != k->n)) {
+        diag_add(&diag, path, 0, "version and dnssec must stand at the margin, each on a line of its own");
+        rc = ERR_INVAL;
+    }
+    snapshot_unref(t);
+    if (!rc)
+        rc = file_write_atomic(path, now.p, now.n, 0644);
+    diag_print(&diag, stderr);
+    diag_done(&diag);
+    if (rc)
+        return cli_fail(EXIT_FAILED, "%s is left as it was: %s", path, err_text(rc));
+    fprintf(stderr, "%s: version %llu; copy it to the nodes\n", path, (unsigned long long)k->cli->topo->version + 1);
+    return EXIT_DONE;
+}
+
+// ---- waiting times ----
+
+static bool due(int64_t now, int64_t since, int64_t wait)
+{
+    return now >= since + wait;
+}
+
+static int too_early(struct keys *k, const struct dnskey *d, int64_t wait, const char *why)
+{
+    return cli_fail(EXIT_NOT_YET, "%s is %s since %s; wait until %s: %s (--force does it now)", d->id,
+                    dnskey_state_name(d->state), time_text(k, d->since_s), time_text(k, d->since_s + wait), why);
+}
+
+// Until everyone who holds the zone's keys holds this one too.
+static int64_t publish_wait(const struct keys *k)
+{
+    return (int64_t)k->cli->topo->dnssec.ttl + MARGIN_S;
+}
+
+// Until nobody holds a signature of it, or a DS that names it.
+static int64_t remove_wait(const struct keys *k, const struct dnskey *d, int64_t parent_ttl)
+{
+    const struct ttls *ttl = &k->cli->topo->ttl;
+    const uint32_t all[] = {ttl->global,   ttl->regional, ttl->data, ttl->frontend,
+                            ttl->private_, ttl->soa,      ttl->ns,   ttl->negative};
+    int64_t longest = k->cli->topo->dnssec.ttl;
+    for (size_t i = 0; i < ARRAY_LEN(all); i++)
+        longest = all[i] > longest ? all[i] : longest;
+    if (d->role != DNSKEY_ZSK && d->zone == DNSKEY_ZONE_MAIN && parent_ttl > longest)
+        longest = parent_ttl;
+    return longest + MARGIN_S;
+}
+
+// ---- commands ----
+
+struct words {
+    const char *dir, *zone, *role, *algorithm, *parent_ttl;
+    bool force;
+};
+
+static int word_of(const char *what, const char *given, const char *const *words, size_t n, unsigned *out)
+{
+    for (size_t i = 0; i < n; i++)
+        if (!strcmp(given, words[i])) {
+            *out = (unsigned)i;
+            return 0;
+        }
+    return cli_fail(EXIT_USAGE, "dns keys: --%s %s: expected one of %s, %s%s%s", what, given, words[0], words[1],
+                    n > 2 ? ", " : "", n > 2 ? words[2] : "");
+}
+
+static int generate_one(const char *dir, enum dnskey_zone zone, enum dnskey_role role, enum dnskey_algorithm algorithm)
+{
+    struct diag diag;
+    struct dnskey d;
+    char id[65];
+    diag_init(&diag);
+    int rc = dns_key_create(dir, zone, role, algorithm, &diag, id, &d);
+    diag_print(&diag, stderr);
+    diag_done(&diag);
+    if (rc)
+        return cli_fail(EXIT_FAILED, "no key was made: %s", err_text(rc));
+    printf("%s\n", id);
+    return EXIT_DONE;
+}
+
+static int keys_generate(struct cli *c, int argc, char **argv)
+{
+    static const char *const zones[] = {"D", "fe"}, *const roles[] = {"ksk", "zsk", "csk"},
+                             *const algorithms[] = {"ecdsap256sha256", "ed25519"};
+    struct words w = {.dir = DEFAULT_DIR, .algorithm = algorithms[0]};
+    const struct opt rows[] = {
+        {0, "dir", "DIR", "where private keys are (default " DEFAULT_DIR ")", &w.dir, NULL},
+        {0, "zone", "ZONE", "D or fe (default: both)", &w.zone, NULL},
+        {0, "role", "ROLE", "ksk, zsk or csk (default: ksk and zsk)", &w.role, NULL},
+        {0, "algorithm", "NAME", "ecdsap256sha256 (default) or ed25519", &w.algorithm, NULL},
+    };
+    int rc = opt_parse(c, &key_cmds[0], "dns keys", rows, ARRAY_LEN(rows), argc, argv, &argc);
+    if (!rc && argc != 1)
+        rc = cli_fail(EXIT_USAGE, "dns keys generate takes no words");
+    unsigned zone = 0, role = 0, algorithm = 0;
+    if (!rc && w.zone)
+        rc = word_of("zone", w.zone, zones, 2, &zone);
+    if (!rc && w.role)
+        rc = word_of("role", w.role, roles, 3, &role);
+    rc = rc ? rc : word_of("algorithm", w.algorithm, algorithms, 2, &algorithm);
+    for (unsigned z = w.zone ? zone : 0; !rc && z <= (w.zone ? zone : 1); z++)
+        for (unsigned r = w.role ? role : 0; !rc && r <= (w.role ? role : 1); r++)
+            rc = generate_one(w.dir, (enum dnskey_zone)z, (enum dnskey_role)r,
+                              algorithm ? DNSKEY_ED25519 : DNSKEY_ECDSAP256);
+    return rc;
+}
+
+// What a key of this kind does: a csk stands in for either.
+static bool same_work(const struct dnskey *a, const struct dnskey *b)
+{
+    return a->zone == b->zone && (a->role == b->role || a->role == DNSKEY_CSK || b->role == DNSKEY_CSK);
+}
+
+static bool has_active(const struct keys *k, const struct dnskey *of)
+{
+    for (size_t i = 0; i < k->n; i++)
+        if (&k->list[i] != of && k->list[i].state == DNSKEY_ACTIVE && same_work(&k->list[i], of))
+            return true;
+    return false;
+}
+
+static int publish_one(struct keys *k, const char *dir, const char *id)
+{
+    struct diag diag;
+    struct dnskey d;
+    for (size_t i = 0; i < k->n; i++)
+        if (!strcmp(k->list[i].id, id))
+            return cli_fail(EXIT_FAILED, "%s stands in the topology already", id);
+    if (k->n == DNSKEY_KEYS_MAX)
+        return cli_fail(EXIT_FAILED, "the topology has %d keys, which is all it may have", DNSKEY_KEYS_MAX);
+    diag_init(&diag);
+    int rc = dns_key_describe(dir, id, &diag, &d);
+    diag_print(&diag, stderr);
+    diag_done(&diag);
+    if (rc)
+        return cli_fail(EXIT_FAILED, "%s cannot be published: %s", id, err_text(rc));
+    d.state = has_active(k, &d) ? DNSKEY_PUBLISHED : DNSKEY_ACTIVE;
+    d.since_s = k->now_s;
+    k->list[k->n++] = d;
+    return 0;
+}
+
+static int keys_publish(struct cli *c, int argc, char **argv)
+{
+    struct words w = {.dir = DEFAULT_DIR};
+    struct keys k;
+    const struct opt rows[] = {{0, "dir", "DIR", "where private keys are (default " DEFAULT_DIR ")", &w.dir, NULL}};
+    int rc = opt_parse(c, &key_cmds[1], "dns keys", rows, ARRAY_LEN(rows), argc, argv, &argc);
+    if (!rc && argc < 2)
+        rc = cli_fail(EXIT_USAGE, "dns keys publish: name the keys");
+    rc = rc ? rc : keys_begin(c, &k);
+    for (int i = 1; !rc && i < argc; i++)
+        rc = publish_one(&k, w.dir, argv[i]);
+    return rc ? rc : keys_commit(&k);
+}
+
+static void print_ds(const struct keys *k, const struct dnskey *d)
+{
+    const struct catalogue *c = k->cli->topo->catalogue;
+    uint8_t apex[260], ds[DNSKEY_DS_BYTES];
+    size_t n = 0;
+    bool fe = d->zone == DNSKEY_ZONE_FRONTEND;
+    if (fe)
+        memcpy(apex, "\2fe", n = 3);
+    memcpy(apex + n, c->apex, c->apex_n);
+    dnskey_ds(d, apex, n + c->apex_n, ds);
+    char hex[2 * SHA256_BYTES + 1];
+    hex_format(ds + 4, SHA256_BYTES, hex);
+    printf("%s%s. IN DS %u %u %u %s\n", fe ? "fe." : "", k->cli->topo->domain, d->tag, ds[2], ds[3], hex);
+}
+
+static int change_begin(struct cli *c, const struct command *cmd, struct words *w, int argc, char **argv,
+                        struct keys *k, struct dnskey **out)
+{
+    const struct opt rows[] = {
+        {0, "force", NULL, "do not wait for caches", NULL, &w->force},
+        {0, "parent-ttl", "SECONDS", "TTL of the DS at D's parent (default 172800)", &w->parent_ttl, NULL},
+    };
+    int rc = opt_parse(c, cmd, "dns keys", rows, ARRAY_LEN(rows), argc, argv, &argc);
+    if (!rc && argc != 2)
+        rc = cli_fail(EXIT_USAGE, "dns keys %s: name one key", cmd->name);
+    rc = rc ? rc : keys_begin(c, k);
+    if (rc)
+        return rc;
+    *out = keys_find(k, argv[1]);
+    return *out ? 0 : EXIT_FAILED;
+}
+
+static int keys_roll(struct cli *c, int argc, char **argv)
+{
+    struct words w = {0};
+    struct keys k;
+    struct dnskey *d;
+    int rc = change_begin(c, &key_cmds[2], &w, argc, argv, &k, &d);
+    if (rc)
+        return rc;
+    if (d->state != DNSKEY_PUBLISHED)
+        return cli_fail(EXIT_FAILED, "%s is %s; only a published key can take over", d->id,
+                        dnskey_state_name(d->state));
+    if (!w.force && !due(k.now_s, d->since_s, publish_wait(&k)))
+        return too_early(&k, d, publish_wait(&k), "caches may hold the zone's keys without this one");
+    for (size_t i = 0; i < k.n; i++)
+        if (k.list[i].state == DNSKEY_ACTIVE && same_work(&k.list[i], d)) {
+            k.list[i].state = DNSKEY_RETIRED;
+            k.list[i].since_s = k.now_s;
+        }
+    d->state = DNSKEY_ACTIVE;
+    d->since_s = k.now_s;
+    rc = keys_commit(&k);
+    if (!rc && dnskey_has_ds(d) && d->zone == DNSKEY_ZONE_MAIN) {
+        fprintf(stderr, "give this DS to the parent, or let it read CDS, and remove the old key when it shows:\n");
+        print_ds(&k, d);
+    }
+    return rc;
+}
+
+static int keys_retire(struct cli *c, int argc, char **argv)
+{
+    struct words w = {0};
+    struct keys k;
+    struct dnskey *d;
+    int rc = change_begin(c, &key_cmds[3], &w, argc, argv, &k, &d);
+    if (rc)
+        return rc;
+    if (d->state != DNSKEY_ACTIVE)
+        return cli_fail(EXIT_FAILED, "%s is %s; only an active key can be retired", d->id, dnskey_state_name(d->state));
+    d->state = DNSKEY_RETIRED;
+    d->since_s = k.now_s;
+    return keys_commit(&k); // which refuses a zone without an active key
+}
+
+static int keys_remove(struct cli *c, int argc, char **argv)
+{
+    struct words w = {0};
+    struct keys k;
+    struct dnskey *d;
+    int rc = change_begin(c, &key_cmds[4], &w, argc, argv, &k, &d);
+    if (rc)
+        return rc;
+    char *end = NULL;
+    long long parent = w.parent_ttl ? strtoll(w.parent_ttl, &end, 10) : PARENT_DS_TTL_S;
+    if (parent < 0 || parent > SIGNATURE_S || (end && *end))
+        return cli_fail(EXIT_USAGE, "dns keys remove: --parent-ttl is 0 to %d seconds", SIGNATURE_S);
+    int64_t wait = d->state == DNSKEY_RETIRED ? remove_wait(&k, d, parent) : 0;
+    if (d->state == DNSKEY_ACTIVE)
+        return cli_fail(EXIT_FAILED, "%s is active; retire it first", d->id);
+    if (!w.force && !due(k.now_s, d->since_s, wait))
+        return too_early(&k, d, wait, "caches may hold what it signed, or a DS that names it");
+    memmove(d, d + 1, (size_t)(k.list + k.n - (d + 1)) * sizeof *d);
+    k.n--;
+    return keys_commit(&k);
+}
+
+static int keys_list(struct cli *c, int argc, char **argv)
+{
+    struct keys k;
+    int rc = opt_parse(c, &key_cmds[5], "dns keys", NULL, 0, argc, argv, &argc);
+    if (!rc && argc != 1)
+        rc = cli_fail(EXIT_USAGE, "dns keys list takes no words");
+    rc = rc ? rc : keys_begin(c, &k);
+    if (rc)
+        return rc;
+    if (cli_json(c)) {
+        json_t *all = json_array();
+        for (size_t i = 0; i < k.n; i++) {
+            const struct dnskey *d = &k.list[i];
+            json_array_append_new(
+                all, json_pack("{s:s,s:s,s:s,s:s,s:i,s:s,s:s}", "id", d->id, "zone", dnskey_zone_name(d->zone), "role",
+                               dnskey_role_name(d->role), "algorithm", dnskey_algorithm_name(d->algorithm), "tag",
+                               (int)d->tag, "state", dnskey_state_name(d->state), "since", time_text(&k, d->since_s)));
+        }
+        return cli_print_json(all);
+    }
+    const char *cells[(DNSKEY_KEYS_MAX + 1) * 7] = {"id", "zone", "role", "algorithm", "tag", "state", "since"};
+    for (size_t i = 0; i < k.n; i++) {
+        const struct dnskey *d = &k.list[i];
+        const char **row = cells + 7 * (i + 1);
+        row[0] = d->id;
+        row[1] = dnskey_zone_name(d->zone);
+        row[2] = dnskey_role_name(d->role);
+        row[3] = dnskey_algorithm_name(d->algorithm);
+        row[4] = arena_printf(&c->arena, "%u", d->tag);
+        row[5] = dnskey_state_name(d->state);
+        row[6] = time_text(&k, d->since_s);
+    }
+    cli_table(cells, k.n + 1, 7);
+    return EXIT_DONE;
+}
+
+static int keys_ds(struct cli *c, int argc, char **argv)
+{
+    struct words w = {.zone = "D"};
+    struct keys k;
+    const struct opt rows[] = {{0, "zone", "ZONE", "D (default) or fe", &w.zone, NULL}};
+    int rc = opt_parse(c, &key_cmds[6], "dns keys", rows, ARRAY_LEN(rows), argc, argv, &argc);
+    static const char *const zones[] = {"D", "fe"};
+    unsigned zone = 0, n = 0;
+    if (!rc && argc != 1)
+        rc = cli_fail(EXIT_USAGE, "dns keys ds takes no words");
+    rc = rc ? rc : word_of("zone", w.zone, zones, 2, &zone);
+    rc = rc ? rc : keys_begin(c, &k);
+    if (rc)
+        return rc;
+    for (size_t i = 0; i < k.n; i++)
+        if (k.list[i].zone == zone && dnskey_has_ds(&k.list[i])) {
+            print_ds(&k, &k.list[i]);
+            n++;
+        }
+    return n ? EXIT_DONE : cli_fail(EXIT_FAILED, "%s has no key for a DS", c->topology);
+}
+
+static const struct command key_cmds[] = {
+    {"generate", "make private keys; copy them to every resolver", "[--zone D|fe] [--role ksk|zsk|csk] [--dir DIR]",
+     keys_generate},
+    {"publish", "put keys into the topology", "ID... [--dir DIR]", keys_publish},
+    {"roll", "let a published key take over from the active one", "ID [--force]", keys_roll},
+    {"retire", "let an active key sign no more", "ID", keys_retire},
+    {"remove", "take a retired key out of the topology", "ID [--parent-ttl SECONDS] [--force]", keys_remove},
+    {"list", "the topology's keys and their states", "", keys_list},
+    {"ds", "DS records for the parent", "[--zone D|fe]", keys_ds},
+};
+
+int cmd_dns_keys(struct cli *c, int argc, char **argv)
+{
+    return command_group(c, "dns keys", key_cmds, ARRAY_LEN(key_cmds), argc, argv);
+}

@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: Apache-2.0
+// Public signing keys on the wire; see dnskey.h.
+#include "config/dnskey.h"
+
+#include "base/digest.h"
+
+#include <string.h>
+
+#define FLAGS_ZONE 0x0100
+#define FLAGS_SEP 0x0001
+#define DS_SHA256 2
+
+size_t dnskey_public_bytes(enum dnskey_algorithm algorithm)
+{
+    return algorithm == DNSKEY_ECDSAP256 ? 64 : algorithm == DNSKEY_ED25519 ? 32 : 0;
+}
+
+size_t dnskey_rdata(const struct dnskey *k, uint8_t out[DNSKEY_RDATA_MAX])
+{
+    unsigned flags = FLAGS_ZONE | (k->role == DNSKEY_ZSK ? 0 : FLAGS_SEP);
+    out[0] = (uint8_t)(flags >> 8);
+    out[1] = (uint8_t)flags;
+    out[2] = 3; // the protocol: always
+    out[3] = (uint8_t)k->algorithm;
+    memcpy(out + 4, k->public, k->public_n);
+    return 4u + k->public_n;
+}
+
+uint16_t dnskey_tag(const uint8_t *rdata, size_t n)
+{
+    uint32_t sum = 0;
+    for (size_t i = 0; i < n; i++)
+        sum += i & 1 ? rdata[i] : (uint32_t)rdata[i] << 8;
+    return (uint16_t)(sum + (sum >> 16));
+}
+
+void dnskey_ds(const struct dnskey *k, const uint8_t *apex, size_t n, uint8_t out[DNSKEY_DS_BYTES])
+{
+    uint8_t all[255 + DNSKEY_RDATA_MAX];
+    if (n > 255)
+        n = 255; // no name is longer
+    memcpy(all, apex, n);
+    size_t n_rdata = dnskey_rdata(k, all + n);
+    uint16_t tag = dnskey_tag(all + n, n_rdata);
+    out[0] = (uint8_t)(tag >> 8);
+    out[1] = (uint8_t)tag;
+    out[2] = (uint8_t)k->algorithm;
+    out[3] = DS_SHA256;
+    sha256(all, n + n_rdata, out + 4);
+}
+
+bool dnskey_signs_zone(const struct dnskey *k)
+{
+    return k->role != DNSKEY_KSK && k->state == DNSKEY_ACTIVE;
+}
+
+bool dnskey_signs_keys(const struct dnskey *k)
+{
+    return k->role != DNSKEY_ZSK;
+}
+
+bool dnskey_has_ds(const struct dnskey *k)
+{
+    return k->role != DNSKEY_ZSK && k->state == DNSKEY_ACTIVE;
+}
+
+bool dnskey_id_ok(const char *s)
+{
+    size_t n = strlen(s);
+    return n >= 1 && n <= 64 && s[0] != '-' && strspn(s, "abcdefghijklmnopqrstuvwxyz0123456789-") == n;
+}
+
+const char *dnskey_zone_name(enum dnskey_zone z)
+{
+    return z == DNSKEY_ZONE_MAIN ? "D" : "fe";
+}
+
+const char *dnskey_role_name(enum dnskey_role r)
+{
+    return r == DNSKEY_KSK ? "ksk" : r == DNSKEY_ZSK ? "zsk" : "csk";
+}
+
+const char *dnskey_state_name(enum dnskey_state s)
+{
+    return s == DNSKEY_PUBLISHED ? "published" : s == DNSKEY_ACTIVE ? "active" : "retired";
+}
+
+const char *dnskey_algorithm_name(enum dnskey_algorithm a)
+{
+    return a == DNSKEY_ECDSAP256 ? "ecdsap256sha256" : "ed25519";
+}
