@@ -59,8 +59,12 @@ struct stamp {
     size_t n_ipv6;
 };
 
+enum probe_kind { PROBE_AS_HEALTH, PROBE_HTTPS, PROBE_TCP };
+
 struct region {
-    const char *name; // "eastus"
+    const char *name;      // "eastus"
+    enum probe_kind probe; // PROBE_AS_HEALTH: what the health section says
+    uint16_t probe_port;   // 0: likewise
     uint8_t index;
     const struct stamp *stamps;
     size_t n_stamps;                      // at least 1
@@ -166,8 +170,11 @@ struct ttls { // seconds
 
 struct health_settings {
     uint32_t interval_ms, timeout_ms, hold_down_ms;
+    uint32_t hold_down_max_ms; // what a hold-down grows to for a stamp that flaps
     uint32_t rise, fall;
     uint32_t jitter_percent; // of the interval
+    unsigned probe;          // enum probe_kind: HTTPS or TCP
+    uint32_t port;           // 0: the public HTTPS port
 };
 
 struct name_server { // NS of D; its name is that of a stamp under fe.D

@@ -168,6 +168,8 @@ void topology_build_regions(struct topology_build *b)
         r->index = (uint8_t)i;
         r->peer = in->peer;
         topology_build_location(in, r);
+        r->probe = (enum probe_kind)in->probe;
+        r->probe_port = (uint16_t)in->probe_port;
         build_stamps(b, in, r);
         if (s->n_regions > 1 && in->node->kind == DOC_MAP && !doc_get(in->node, "peer"))
             options_error(b->ctx, in->node->line, "region %s: peer is missing; other regions need it", r->name);

@@ -23,6 +23,8 @@ struct spec_region {
     size_t n_stamps;
     struct endpoint peer;
     const char *location;
+    unsigned probe;
+    uint32_t probe_port;
 };
 
 struct spec_replica {

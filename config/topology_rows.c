@@ -62,6 +62,8 @@ static const struct option stamp_rows[] = {
 static const struct option_set stamp_set = {stamp_rows, ARRAY_LEN(stamp_rows), sizeof(struct spec_stamp),
                                             offsetof(struct spec_stamp, node)};
 
+static const struct option_word region_probe_words[] = {
+    {"default", PROBE_AS_HEALTH}, {"https", PROBE_HTTPS}, {"tcp", PROBE_TCP}};
 static const struct option region_rows[] = {
     {"name", OPT_STRING, OPT_AT(struct spec_region, name), .required = true, .check = hostname_region_ok,
      .expect = REGION_WORDS, .example = "eastus", .help = "the region's name, part of its hostnames"},
@@ -72,6 +74,10 @@ static const struct option region_rows[] = {
     {"location", OPT_STRING, OPT_AT(struct spec_region, location), .check = topology_location_ok,
      .expect = "latitude and longitude in degrees, as in \"37.37, -79.82\"",
      .help = "where it is, for distances to clients (routing.maxmind_file)"},
+    {"probe", OPT_ENUM, OPT_AT(struct spec_region, probe), .def = "default", OPT_WORDS(region_probe_words),
+     .help = "how its stamps are probed; default: as the health section says"},
+    {"probe_port", OPT_INT, OPT_AT(struct spec_region, probe_port), .def = "0", .max = 65535,
+     .help = "the port that probes go to; 0: as the health section says"},
 };
 static const struct option_set region_row_set = {region_rows, ARRAY_LEN(region_rows), sizeof(struct spec_region),
                                                  offsetof(struct spec_region, node)};
@@ -178,6 +184,7 @@ static const struct option access_rows[] = {
 static const struct option_set access_set = {access_rows, ARRAY_LEN(access_rows), sizeof(struct spec_access),
                                              OPT_NO_NODE};
 
+static const struct option_word probe_words[] = {{"https", PROBE_HTTPS}, {"tcp", PROBE_TCP}};
 #define HEALTH_AT(member) OPT_AT(struct health_settings, member)
 static const struct option health_rows[] = {
     {"interval", OPT_DURATION, HEALTH_AT(interval_ms), .def = "5s", .min = 100, .max = 600000,
@@ -190,6 +197,12 @@ static const struct option health_rows[] = {
      .help = "by how much of the interval a probe may be early or late"},
     {"hold_down", OPT_DURATION, HEALTH_AT(hold_down_ms), .def = "30s", .max = 3600000,
      .help = "how long a region must be up again before names lead back to it"},
+    {"hold_down_max", OPT_DURATION, HEALTH_AT(hold_down_max_ms), .def = "8m", .max = 86400000,
+     .help = "what hold_down grows to, doubling, for a stamp that goes down again and again"},
+    {"probe", OPT_ENUM, HEALTH_AT(probe), .def = "https", OPT_WORDS(probe_words),
+     .help = "what a probe is: https (GET /healthz with the certificate verified) or tcp (a connection)"},
+    {"port", OPT_INT, HEALTH_AT(port), .def = "0", .max = 65535,
+     .help = "the port that probes go to; 0: the public HTTPS port"},
 };
 static const struct option_set health_set = {health_rows, ARRAY_LEN(health_rows), sizeof(struct health_settings),
                                              OPT_NO_NODE};

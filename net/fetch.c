@@ -271,7 +271,7 @@ static int setup(struct fetch *h, const struct fetch_request *q)
     SET(CURLOPT_ERRORBUFFER, h->curl_message);
     SET(CURLOPT_URL, q->url);
     SET(CURLOPT_NOSIGNAL, 1L);
-    SET(CURLOPT_PROTOCOLS_STR, q->unix_socket ? "http,https" : "https");
+    SET(CURLOPT_PROTOCOLS_STR, q->unix_socket || q->connect_only ? "http,https" : "https");
     SET(CURLOPT_FOLLOWLOCATION, 0L);
     SET(CURLOPT_PROXY, "");
     SET(CURLOPT_NETRC, (long)CURL_NETRC_IGNORED);
@@ -287,7 +287,9 @@ static int setup(struct fetch *h, const struct fetch_request *q)
     SET(CURLOPT_NOPROGRESS, 0L);
     SET(CURLOPT_CONNECTTIMEOUT_MS, (long)(q->connect_timeout_ms ? q->connect_timeout_ms : 5000));
     SET(CURLOPT_TIMEOUT_MS, (long)q->timeout_ms);
-    if (q->fresh_connection) {
+    if (q->connect_only)
+        SET(CURLOPT_CONNECT_ONLY, 1L);
+    if (q->fresh_connection || q->connect_only) {
         SET(CURLOPT_FRESH_CONNECT, 1L);
         SET(CURLOPT_FORBID_REUSE, 1L);
     }
@@ -490,7 +492,8 @@ void fetcher_free(struct fetcher *f)
 
 static bool url_ok(const struct fetch_request *q)
 {
-    return q->url && (!strncmp(q->url, "https://", 8) || (q->unix_socket && !strncmp(q->url, "http://", 7)));
+    return q->url &&
+           (!strncmp(q->url, "https://", 8) || ((q->unix_socket || q->connect_only) && !strncmp(q->url, "http://", 7)));
 }
 
 int fetch_start(struct fetcher *f, const struct fetch_request *q, void (*done)(void *ctx, struct fetch_result *r),

@@ -44,6 +44,9 @@ struct fetch_request {  // all strings are copied by start
     uint32_t idle_timeout_ms;    // no byte for so long ends it; 0: none
     size_t max_bytes;            // ceiling of a collected response body; 0: 1 MiB
     bool fresh_connection;       // do not reuse one, do not keep it
+    // A TCP connection is all that is asked for: it is closed as soon as it stands, and the result has neither status
+    // nor body. The URL is http://NAME:PORT then.
+    bool connect_only;
     // Streamed response: called on the fetcher's thread for 2xx bodies only; non-zero return aborts with that code. It
     // may return ERR_BUSY to pause: fetch_resume continues with the same bytes.
     int (*on_data)(void *ctx, struct fetch *f, const uint8_t *p, size_t n);

@@ -11,7 +11,6 @@
 #include "resolver/health_priv.h"
 #include "resolver/health_state.h"
 
-#include <jansson.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
@@ -42,7 +41,7 @@ static struct target *target_new(const char *region, const char *stamp, int64_t 
     snprintf(t->pub.region, sizeof t->pub.region, "%s", region);
     snprintf(t->pub.stamp, sizeof t->pub.stamp, "%s", stamp);
     snprintf(t->pub.reason, sizeof t->pub.reason, "not probed yet");
-    t->pub.up = true; // unknown
+    t->pub.up = t->pub.seen_up = true; // unknown
     t->pub.headroom = HEALTH_HEADROOM_FULL;
     t->next_ms = now_ms;
     return t;
@@ -69,11 +68,16 @@ static int adopt_topology(struct health *h, struct topology *t)
             x->refs++;
             list[at++] = x;
         }
+    if (health_links_adopt(h, t)) {
+        targets_drop(list, at);
+        return ERR_NOMEM;
+    }
     targets_drop(h->targets, h->n_targets);
     h->targets = list;
     h->n_targets = n;
     snapshot_unref(h->topology);
     h->topology = t;
+    health_ttl_note(h, clock_mono_ms());
     h->unpublished = h->dirty = true;
     return 0;
 }
@@ -97,6 +101,7 @@ static void verdicts_free(void *self)
 {
     struct health_verdicts *v = self;
     free((void *)v->targets);
+    free((void *)v->exceptions);
     free(v);
 }
 
@@ -109,11 +114,13 @@ static struct health_target *copy_targets(const struct health *h)
 }
 
 // Called with the lock. On failure the next turn tries again.
-static int publish(struct health *h)
+static int publish(struct health *h, int64_t now)
 {
     struct health_verdicts *v = mem_zalloc(sizeof *v);
-    struct health_target *list = v ? copy_targets(h) : NULL;
+    struct health_exception *exceptions = v ? mem_zalloc_array(HEALTH_EXCEPTIONS_MAX, sizeof *exceptions) : NULL;
+    struct health_target *list = exceptions ? copy_targets(h) : NULL;
     if (!list) {
+        free(exceptions);
         free(v);
         return ERR_NOMEM;
     }
@@ -121,6 +128,8 @@ static int publish(struct health *h)
     v->serial = ++h->serial;
     v->targets = list;
     v->n_targets = h->n_targets;
+    v->n_exceptions = health_exceptions(h, now, exceptions);
+    v->exceptions = exceptions;
     snapshot_publish(h->o.verdicts, v);
     h->unpublished = false;
     return 0;
@@ -130,11 +139,15 @@ static int publish(struct health *h)
 static void save(struct health *h)
 {
     struct health_target *list = copy_targets(h);
+    struct health_saved *saved = mem_zalloc(sizeof *saved);
     size_t n = h->n_targets;
     h->dirty = false;
+    if (saved)
+        *saved = (struct health_saved){h->boot, h->orders};
     pthread_mutex_unlock(&h->lock);
-    int rc = list ? health_state_save(h->state_path, list, n) : ERR_NOMEM;
+    int rc = list && saved ? health_state_save(h->state_path, list, n, saved) : ERR_NOMEM;
     free(list);
+    free(saved);
     static struct log_limit lim = LOG_LIMIT(60000);
     if (rc)
         log_limited(&lim, LOG_WARN, "health: cannot write %s: %s", h->state_path, err_text(rc));
@@ -151,12 +164,34 @@ static void wait_until(struct health *h, int64_t mono_ms)
     pthread_cond_timedwait(&h->wake, &h->lock, &ts);
 }
 
+// A region that says nothing of itself any more counts as before it said anything.
+static void expire_deep(struct health *h, int64_t now)
+{
+    for (size_t i = 0; i < h->n_links; i++) {
+        struct link *l = h->links[i];
+        if (!l->deep_heard_ms || health_deep_fresh(h, l, now))
+            continue;
+        l->deep_heard_ms = 0;
+        l->deep = (struct health_deep){0};
+        for (size_t k = 0; k < h->n_targets; k++)
+            if (!strcmp(h->targets[k]->pub.region, l->region))
+                h->targets[k]->pub.headroom = HEALTH_HEADROOM_FULL;
+        h->unpublished = true;
+    }
+}
+
 // Called with the lock, and may let it go for a while.
 static int64_t turn(struct health *h)
 {
     look_at_topology(h);
-    int64_t now = clock_mono_ms(), next = health_start_due(h, now);
-    if (h->unpublished && publish(h) && next > now + PUBLISH_RETRY_MS)
+    int64_t now = clock_mono_ms();
+    health_verdicts_decide(h, now);
+    health_orders_settle(h, now);
+    expire_deep(h, now);
+    int64_t next = health_start_due(h, now), links = health_links_due(h, now);
+    if (links < next)
+        next = links;
+    if (h->unpublished && publish(h, now) && next > now + PUBLISH_RETRY_MS)
         next = now + PUBLISH_RETRY_MS;
     if (h->dirty && now >= h->save_at_ms) {
         save(h);
@@ -181,6 +216,8 @@ static void halt(struct health *h)
         save(h);
     for (struct probe *p = h->probes; p; p = p->next)
         fetch_cancel(h->o.fetcher, p->fetch); // the handle is valid: its completion waits for our lock
+    for (struct call *c = h->calls; c; c = c->next)
+        fetch_cancel(h->o.fetcher, c->fetch);
 }
 
 void health_halt(struct health *h)
@@ -200,7 +237,7 @@ static void *health_main(void *arg)
             wait_until(h, next);
     }
     halt(h);
-    while (h->probes)
+    while (h->probes || h->calls)
         pthread_cond_wait(&h->wake, &h->lock);
     pthread_mutex_unlock(&h->lock);
     return NULL;
@@ -211,12 +248,18 @@ static void *health_main(void *arg)
 static int restore(struct health *h)
 {
     AUTO_FREE struct health_target *list = copy_targets(h);
-    int rc =
-        list ? health_state_load(h->state_path, &h->topology->health, clock_wall_ms(), list, h->n_targets) : ERR_NOMEM;
+    AUTO_FREE struct health_saved *saved = mem_zalloc(sizeof *saved);
+    int64_t wall = clock_wall_ms();
+    int rc = list && saved ? health_state_load(h->state_path, &h->topology->health, wall, list, h->n_targets, saved)
+                           : ERR_NOMEM;
     for (size_t i = 0; !rc && i < h->n_targets; i++)
         h->targets[i]->pub = list[i];
     if (rc == ERR_NOMEM)
         return rc;
+    if (!rc)
+        h->orders = saved->orders;
+    h->boot = rc || saved->boot < (uint64_t)wall ? (uint64_t)wall : saved->boot + 1;
+    h->dirty = true; // the boot: no later one may be less
     if (rc && rc != ERR_NOTFOUND)
         log_warn("health: %s is not usable (%s): all regions start as up", h->state_path, err_text(rc));
     return 0;
@@ -227,7 +270,9 @@ void health_free(struct health *h)
     if (!h)
         return;
     targets_drop(h->targets, h->n_targets);
+    health_links_drop(h->links, h->n_links);
     snapshot_unref(h->topology);
+    free(h->peer_pem);
     free(h->ca_file);
     free(h->state_path);
     pthread_cond_destroy(&h->wake);
@@ -239,13 +284,16 @@ static int health_prepare(struct health *h)
 {
     h->ca_file = h->o.ca_file ? mem_strdup(h->o.ca_file) : NULL;
     h->state_path = mem_strdup(h->o.state_path);
-    if (!h->state_path || (h->o.ca_file && !h->ca_file))
+    bool peers = h->o.region && h->o.stamp && h->o.peer_pem && h->o.sign && h->o.key_id && h->o.verify;
+    h->peer_pem = peers ? mem_strdup(h->o.peer_pem) : NULL;
+    if (!h->state_path || (h->o.ca_file && !h->ca_file) || (peers && !h->peer_pem))
         return ERR_NOMEM;
+    h->o.peer_pem = h->peer_pem;
     look_at_topology(h);
     if (!h->topology)
         return ERR_INVAL; // there is none to check
     int rc = restore(h);
-    return rc ? rc : publish(h); // before the first query is answered
+    return rc ? rc : publish(h, clock_mono_ms()); // before the first query is answered
 }
 
 int health_new(const struct health_options *o, struct health **out)
@@ -309,31 +357,4 @@ int health_set_force(struct health *h, const char *region, enum health_force for
     pthread_cond_broadcast(&h->wake);
     pthread_mutex_unlock(&h->lock);
     return rc;
-}
-
-static json_t *target_json(const struct health_target *t)
-{
-    static const char *const forces[] = {"auto", "up", "down"};
-    bool up = t->force == HEALTH_FORCE_UP || (t->force == HEALTH_AUTO && t->up);
-    return json_pack("{s:s, s:s, s:b, s:b, s:s, s:I, s:I, s:I, s:I, s:I, s:s}", "region", t->region, "stamp", t->stamp,
-                     "up", (int)up, "probedUp", (int)t->up, "force", forces[t->force], "goodInARow",
-                     (json_int_t)t->n_good, "badInARow", (json_int_t)t->n_bad, "changedMs", (json_int_t)t->changed_ms,
-                     "probedMs", (json_int_t)t->probed_ms, "heldUntilMs", (json_int_t)t->held_until_ms, "reason",
-                     t->reason);
-}
-
-void *health_status_json(struct health *h)
-{
-    pthread_mutex_lock(&h->lock);
-    struct health_target *list = copy_targets(h);
-    size_t n = h->n_targets;
-    pthread_mutex_unlock(&h->lock);
-    json_t *out = list ? json_array() : NULL;
-    for (size_t i = 0; out && i < n; i++)
-        if (json_array_append_new(out, target_json(&list[i]))) {
-            json_decref(out);
-            out = NULL;
-        }
-    free(list);
-    return out;
 }

@@ -21,14 +21,18 @@ enum health_force { HEALTH_AUTO, HEALTH_FORCE_UP, HEALTH_FORCE_DOWN };
 struct health_target { // one stamp of one region
     char region[HOSTNAME_REGION_SIZE];
     char stamp[HOSTNAME_LABEL_SIZE];
-    bool up;
+    bool up;      // the verdict
+    bool seen_up; // what our own probes say, by rise and fall
+    bool seen;    // they have said so since the start
     enum health_force force;
     uint32_t n_good, n_bad; // in a row
     int64_t changed_ms;     // wall: of the last change of `up`
     int64_t probed_ms;      // wall: of the last probe; 0 none yet
     int64_t held_until_ms;  // wall: not up again before this
+    uint8_t damping;        // how often it fell of late: its hold-down doubles with each
     uint8_t headroom;       // tenths of its capacity that are free, 0 to HEALTH_HEADROOM_FULL, as its node says
     char reason[160];       // "200 in 3 ms", "connect: refused", "certificate: …"
+    char votes[256];        // who said what when resolvers last decided together; "" while our own probes decide
 };
 
 #define HEALTH_HEADROOM_FULL 10 // also of a stamp that says nothing
@@ -101,9 +105,14 @@ static inline struct health_gate health_gate_of(const struct health_map *m, cons
              : health_verdicts_gate(v, t, catalogue_label(r), r->label_n);
 }
 
-// One probe's outcome applied to a target. Returns true if `up` changed.
+// One probe's outcome applied to a target. Returns true if what our probes say changed.
 bool health_observe(const struct health_settings *s, struct health_target *target, bool good, const char *reason,
                     int64_t wall_ms);
+// The verdict, from what the probes or the voters say. Returns true if `up` changed.
+enum health_ballot { HEALTH_SAY_NOTHING, HEALTH_SAY_UP, HEALTH_SAY_DOWN };
+bool health_decide(const struct health_settings *s, struct health_target *target, enum health_ballot ballot,
+                   int64_t wall_ms);
+int64_t health_hold_down_ms(const struct health_settings *s, const struct health_target *target);
 
 struct health;
 struct health_options {
@@ -112,12 +121,32 @@ struct health_options {
     struct fetcher *fetcher;
     const char *ca_file;
     const char *state_path; // health.json in the data directory
+    // Peers: deep documents are read and observations exchanged when all of these are given.
+    const char *region, *stamp;                                       // where we are
+    const char *peer_pem;                                             // certificate and key for mutual TLS
+    int (*sign)(void *ctx, const void *p, size_t n, uint8_t out[64]); // certs/keys.h region_keys_sign_feed
+    void *sign_ctx;
+    const char *key_id;
+    int (*verify)(const char *spki_b64, const void *p, size_t n, const uint8_t sig[64]); // ed25519_verify
 };
 int health_start(const struct health_options *o, struct health **out);
 void health_stop(struct health *h);
 int health_set_force(struct health *h, const char *region,
                      enum health_force force); // all stamps; ERR_NOTFOUND; kept on disk
-// JSON (json_t *) of all targets, for the admin socket. Caller owns the reference.
-void *health_status_json(struct health *h);
+
+// An operator's order: the region takes no new clients of the global name (all registries, or the one with that login
+// label), or it cannot serve that one. `on` false takes it back. Kept on disk, told to the other resolvers.
+// ERR_NOTFOUND: no such region; ERR_NOSPACE: too many orders are in force.
+int health_order(struct health *h, enum health_exception_kind kind, const char *region, const char *label, bool on);
+
+// For the admin socket: JSON (json_t *, a new reference, NULL when out of memory).
+void *health_status_json(struct health *h); // all targets
+void *health_orders_status_json(struct health *h);
+void *health_peers_json(struct health *h);
+
+// Peer listener: POST /health/v1/observation, an observation against ours. `peer`: the region whose certificate it is.
+struct http_request;
+struct http_plan;
+void health_begin(struct health *h, struct http_request *req, const struct region *peer, struct http_plan *plan);
 
 #endif

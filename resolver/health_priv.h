@@ -11,11 +11,16 @@
 // 1. Probes start an interval (with jitter) after the previous start, whatever became of that one: a region that times
 //    out is found down after fall * interval * (1 + jitter) + timeout. At most IN_FLIGHT_MAX run per target.
 // 2. Outcomes count in the order of their starts: a late one is not applied over a newer one.
-// 3. A target belongs to the list while the topology has it; a probe holds its own reference.
+// 3. A target belongs to the list while the topology has it; a probe holds its own reference. So it is with links and
+//    calls.
+// 4. Of one region's resolver, only an observation later than the last one taken counts: a greater boot, or the same
+//    boot and a greater sequence.
 #ifndef MERIDIAN_RESOLVER_HEALTH_PRIV_H
 #define MERIDIAN_RESOLVER_HEALTH_PRIV_H
 
-#include "resolver/health.h"
+#include "resolver/health_deep.h"
+#include "resolver/health_observation.h"
+#include "resolver/health_vote.h"
 
 #include <pthread.h>
 
@@ -34,13 +39,46 @@ struct probe {
     struct health *h;
     struct target *target;
     uint64_t number;
+    bool tcp;
     struct fetch *fetch;
     struct probe *prev, *next;
 };
 
+// A region as its peer listener shows it: its deep document, and what its resolver says. Our own has a link too.
+struct link {
+    char region[HOSTNAME_REGION_SIZE];
+    uint32_t refs; // the list's and one per call
+    bool votes;    // the topology gives it a name server
+
+    bool deep_running, exchange_running, exchange_again;
+    int64_t next_deep_ms, next_exchange_ms; // monotonic
+
+    int64_t deep_heard_ms; // monotonic; 0 never
+    struct health_deep deep;
+    char deep_error[128]; // "" while all is well
+
+    char stamp[HOSTNAME_LABEL_SIZE]; // of the resolver that spoke
+    uint64_t boot, sequence;         // of the last observation taken; 0 none
+    int64_t heard_ms;                // monotonic
+    bool abstains;
+    struct observation_vote *said;
+    size_t n_said;
+    char voter_error[128];
+};
+
+#define HEALTH_OBSERVATION_PATH "/health/v1/observation"
+enum call_kind { CALL_DEEP, CALL_EXCHANGE };
+struct call { // one running request to a peer listener
+    struct health *h;
+    struct link *link;
+    enum call_kind kind;
+    struct fetch *fetch;
+    struct call *prev, *next;
+};
+
 struct health {
     struct health_options o;
-    char *ca_file, *state_path;
+    char *ca_file, *state_path, *peer_pem;
     pthread_t thread;
     pthread_mutex_t lock; // all below
     pthread_cond_t wake;
@@ -50,20 +88,55 @@ struct health {
     struct target **targets;
     size_t n_targets;
     struct probe *probes; // running
+    struct link **links;  // one per region, in the topology's order
+    size_t n_links;
+    struct call *calls; // running
+    struct health_orders orders;
+    uint64_t boot, sequence; // of our observations
     uint64_t serial;
-    int64_t save_at_ms; // monotonic: not before
+    int64_t save_at_ms;                           // monotonic: not before
+    int64_t ttl_ms, old_ttl_ms, old_ttl_until_ms; // see health_ttl_ms
 };
 
 int health_new(const struct health_options *o, struct health **out); // restores the state and publishes it
 int64_t health_turn(struct health *h);                               // when to turn again, on the monotonic clock
-void health_halt(struct health *h); // saves, and cancels the probes that run; no other starts
-void health_free(struct health *h); // after the last probe ended
+void health_halt(struct health *h); // saves, and cancels the probes and calls that run; no other starts
+void health_free(struct health *h); // after the last of them ended
 
-// health_probe.c, with the lock: starts what is due; returns when to look again, on the monotonic clock.
+// All below with the lock.
+
+// health_probe.c: starts what is due; returns when to look again, on the monotonic clock.
 int64_t health_start_due(struct health *h, int64_t now);
+int64_t health_jittered(const struct health_settings *s); // an interval
 void health_target_unref(struct target *t);
+
+// health_link.c: the peers' listeners
+int health_links_adopt(struct health *h, const struct topology *t); // ERR_NOMEM: nothing changed
+void health_links_drop(struct link **list, size_t n);
+int64_t health_links_due(struct health *h, int64_t now);
+void health_links_push(struct health *h); // what we say changed: tell the others now
+bool health_deep_fresh(const struct health *h, const struct link *l, int64_t now);
+
+// health_exchange.c: observations, ours and theirs
+int health_observation_text(struct health *h, struct buf *out);
+// Takes it over if it is new. 0; ERR_INVAL with a sentence: it is not (invariant 4).
+int health_observation_take(struct health *h, struct link *l, struct observation *o, const char **out_why);
+
+// health_verdict.c: verdicts from probes and votes
+bool health_verdicts_decide(struct health *h, int64_t now); // true if one changed
+size_t health_votes_of(const struct health *h, const struct target *x, int64_t now,
+                       struct health_vote votes[TOPOLOGY_MAX_REGIONS]);
+bool health_we_abstain(const struct health *h);
+bool health_alone(const struct health *h); // no other resolver is there by the topology
+size_t health_exceptions(const struct health *h, int64_t now, struct health_exception *out); // HEALTH_EXCEPTIONS_MAX
+
+// health_drain.c: orders of the operator, and when it is safe to act on them
+void health_orders_settle(struct health *h, int64_t now);
+void health_ttl_note(struct health *h, int64_t now); // after a topology was adopted
+int64_t health_ttl_ms(const struct health *h, int64_t now);
 
 // Messages of libraries, and files, may hold anything; the state file and the admin socket want plain text.
 void health_reason_set(struct health_target *target, const char *reason);
+void health_plain(char *text);
 
 #endif

@@ -21,12 +21,6 @@ void health_target_unref(struct target *t)
         free(t);
 }
 
-static void log_change(const struct health_target *t)
-{
-    log_write(t->up ? LOG_INFO : LOG_WARN, "health: %s of %s is %s: %s", t->stamp, t->region, t->up ? "up" : "down",
-              t->reason);
-}
-
 static void probe_unlink(struct probe *p)
 {
     if (p->prev)
@@ -47,14 +41,17 @@ static void apply(struct health *h, struct probe *p, const struct fetch_result *
     if (h->stopping || r->err == ERR_CANCELED || p->number <= t->n_applied)
         return;
     t->n_applied = p->number;
+    bool good = !r->err && (p->tcp || r->status == 200);
     if (r->err)
         snprintf(reason, sizeof reason, "%.150s", r->message[0] ? r->message : err_text(r->err));
+    else if (p->tcp)
+        snprintf(reason, sizeof reason, "connected in %lld ms", (long long)r->elapsed_ms);
     else
         snprintf(reason, sizeof reason, "%d in %lld ms", r->status, (long long)r->elapsed_ms);
-    if (health_observe(&h->topology->health, &t->pub, !r->err && r->status == 200, reason, clock_wall_ms())) {
-        log_change(&t->pub);
-        h->unpublished = h->dirty = true;
-    }
+    if (health_observe(&h->topology->health, &t->pub, good, reason, clock_wall_ms()))
+        health_links_push(h);
+    else if (!t->pub.seen_up && t->pub.n_bad == 2 * h->topology->health.fall)
+        health_links_push(h); // enough for one voter alone
 }
 
 // On the fetcher's thread.
@@ -69,48 +66,50 @@ static void probe_done(void *ctx, struct fetch_result *r)
     pthread_mutex_unlock(&h->lock);
 }
 
-static int format_url(const struct topology *t, const struct health_target *x, char *out, size_t cap)
-{
-    char name[HOSTNAME_TEXT_SIZE], port[8] = "";
-    int rc = hostname_format(NAME_FRONTEND, t->domain, NULL, x->region, x->stamp, name);
-    if (rc)
-        return rc;
-    if (t->https_port != 443)
-        snprintf(port, sizeof port, ":%u", t->https_port);
-    snprintf(out, cap, "https://%s%s/healthz", name, port);
-    return 0;
-}
+struct probe_how {
+    bool tcp;
+    struct endpoint to;
+    char url[HOSTNAME_TEXT_SIZE + 32];
+};
 
-static int first_address(const struct topology *t, const struct health_target *x, struct endpoint *out)
+static int probe_plan(const struct topology *t, const struct health_target *x, struct probe_how *out)
 {
     const struct region *r = topology_region(t, x->region);
     const struct stamp *s = r ? region_stamp(r, x->stamp) : NULL;
+    char name[HOSTNAME_TEXT_SIZE], port_text[8] = "";
     if (!s || (!s->n_ipv4 && !s->n_ipv6))
         return ERR_NOTFOUND;
-    *out = (struct endpoint){s->n_ipv4 ? s->ipv4[0] : s->ipv6[0], t->https_port};
+    int rc = hostname_format(NAME_FRONTEND, t->domain, NULL, x->region, x->stamp, name);
+    if (rc)
+        return rc;
+    uint16_t port = r->probe_port ? r->probe_port : t->health.port ? (uint16_t)t->health.port : t->https_port;
+    out->tcp = (r->probe != PROBE_AS_HEALTH ? r->probe : t->health.probe) == PROBE_TCP;
+    out->to = (struct endpoint){s->n_ipv4 ? s->ipv4[0] : s->ipv6[0], port};
+    if (out->tcp || port != 443)
+        snprintf(port_text, sizeof port_text, ":%u", port);
+    snprintf(out->url, sizeof out->url, "%s://%s%s%s", out->tcp ? "http" : "https", name, port_text,
+             out->tcp ? "" : "/healthz");
     return 0;
 }
 
 // Called with the lock, so that probe_done waits until the handle is stored.
 static int probe_start(struct health *h, struct target *t)
 {
-    char url[HOSTNAME_TEXT_SIZE + 32];
-    struct endpoint to;
-    int rc = format_url(h->topology, &t->pub, url, sizeof url);
-    if (!rc)
-        rc = first_address(h->topology, &t->pub, &to);
+    struct probe_how how;
+    int rc = probe_plan(h->topology, &t->pub, &how);
     struct probe *p = rc ? NULL : mem_zalloc(sizeof *p);
     if (!p)
         return rc ? rc : ERR_NOMEM;
     uint32_t timeout = h->topology->health.timeout_ms;
-    struct fetch_request q = {.url = url,
-                              .connect_to = &to,
+    struct fetch_request q = {.url = how.url,
+                              .connect_to = &how.to,
+                              .connect_only = how.tcp,
                               .ca_file = h->ca_file,
                               .connect_timeout_ms = timeout,
                               .timeout_ms = timeout,
                               .max_bytes = BODY_MAX};
     q.ctx = p;
-    *p = (struct probe){.h = h, .target = t, .number = ++t->n_started, .next = h->probes};
+    *p = (struct probe){.h = h, .target = t, .tcp = how.tcp, .number = ++t->n_started, .next = h->probes};
     if (p->next)
         p->next->prev = p;
     h->probes = p;
@@ -122,7 +121,7 @@ static int probe_start(struct health *h, struct target *t)
     return rc;
 }
 
-static int64_t jittered(const struct health_settings *s)
+int64_t health_jittered(const struct health_settings *s)
 {
     uint32_t r = 0;
     int64_t span = (int64_t)s->interval_ms * s->jitter_percent / 100;
@@ -144,7 +143,7 @@ int64_t health_start_due(struct health *h, int64_t now)
             if (rc)
                 log_limited(&lim, LOG_WARN, "health: cannot probe %s of %s: %s", t->pub.stamp, t->pub.region,
                             err_text(rc));
-            t->next_ms = now + (rc ? RETRY_MS : jittered(&h->topology->health));
+            t->next_ms = now + (rc ? RETRY_MS : health_jittered(&h->topology->health));
         }
         if (t->next_ms < next)
             next = t->next_ms;

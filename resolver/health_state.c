@@ -12,7 +12,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#define STATE_VERSION 1
+#define STATE_VERSION 2
 
 static const char *const force_names[] = {"auto", "up", "down"};
 
@@ -38,40 +38,46 @@ static int restore_one(json_t *j, const struct health_settings *s, int64_t wall_
                        size_t n)
 {
     const char *region, *stamp, *force_text, *reason;
-    int up;
+    int up, damping = 0;
     json_int_t changed, held;
     enum health_force force;
-    if (json_unpack(j, "{s:s, s:s, s:b, s:s, s:I, s:I, s:s}", "region", &region, "stamp", &stamp, "up", &up, "force",
-                    &force_text, "changed_ms", &changed, "held_until_ms", &held, "reason", &reason) ||
-        force_parse(force_text, &force))
+    if (json_unpack(j, "{s:s, s:s, s:b, s:s, s:I, s:I, s:s, s?i}", "region", &region, "stamp", &stamp, "up", &up,
+                    "force", &force_text, "changed_ms", &changed, "held_until_ms", &held, "reason", &reason, "damping",
+                    &damping) ||
+        force_parse(force_text, &force) || damping < 0 || damping > UINT8_MAX)
         return ERR_CORRUPT;
     struct health_target *t = find(targets, n, region, stamp);
     if (!t)
         return 0; // no longer in the topology
-    t->up = up;
+    t->up = t->seen_up = up;
     t->force = force;
     t->changed_ms = changed;
-    t->held_until_ms = held > wall_ms + s->hold_down_ms ? wall_ms + s->hold_down_ms : held; // the clock was set back
+    t->damping = (uint8_t)damping;
+    int64_t latest = wall_ms + health_hold_down_ms(s, t);
+    t->held_until_ms = held > latest ? latest : held; // the clock was set back
     health_reason_set(t, reason);
     return 0;
 }
 
 static int restore_all(json_t *root, const struct health_settings *s, int64_t wall_ms, struct health_target *targets,
-                       size_t n)
+                       size_t n, struct health_saved *saved)
 {
     int version;
-    json_t *list;
-    if (json_unpack(root, "{s:i, s:o}", "version", &version, "targets", &list) || version != STATE_VERSION ||
-        !json_is_array(list))
+    json_t *list, *orders = NULL;
+    json_int_t boot = 0;
+    if (json_unpack(root, "{s:i, s:o, s?I, s?o}", "version", &version, "targets", &list, "boot", &boot, "orders",
+                    &orders) ||
+        version < 1 || version > STATE_VERSION || !json_is_array(list) || boot < 0)
         return ERR_CORRUPT;
     size_t i;
     json_t *j;
     json_array_foreach(list, i, j) if (restore_one(j, s, wall_ms, targets, n)) return ERR_CORRUPT;
-    return 0;
+    saved->boot = (uint64_t)boot;
+    return orders ? health_orders_parse(orders, &saved->orders) : version > 1 ? ERR_CORRUPT : 0;
 }
 
 int health_state_load(const char *path, const struct health_settings *s, int64_t wall_ms, struct health_target *targets,
-                      size_t n)
+                      size_t n, struct health_saved *out)
 {
     AUTO_BUF struct buf text;
     buf_init(&text, HEALTH_STATE_MAX_BYTES);
@@ -79,32 +85,37 @@ int health_state_load(const char *path, const struct health_settings *s, int64_t
     if (rc)
         return rc;
     AUTO_FREE struct health_target *copy = mem_zalloc_array(n ? n : 1, sizeof *copy);
-    if (!copy)
+    AUTO_FREE struct health_saved *saved = mem_zalloc(sizeof *saved);
+    if (!copy || !saved)
         return ERR_NOMEM;
     memcpy(copy, targets, n * sizeof *copy);
     json_error_t e;
     json_t *root = json_loadb(buf_cstr(&text), text.n, JSON_REJECT_DUPLICATES, &e);
-    rc = root ? restore_all(root, s, wall_ms, copy, n) : ERR_CORRUPT;
+    rc = root ? restore_all(root, s, wall_ms, copy, n, saved) : ERR_CORRUPT;
     json_decref(root);
-    if (!rc)
-        memcpy(targets, copy, n * sizeof *copy);
-    return rc;
+    if (rc)
+        return rc;
+    memcpy(targets, copy, n * sizeof *copy);
+    *out = *saved;
+    return 0;
 }
 
 static json_t *target_json(const struct health_target *t)
 {
-    return json_pack("{s:s, s:s, s:b, s:s, s:I, s:I, s:s}", "region", t->region, "stamp", t->stamp, "up", (int)t->up,
-                     "force", force_names[t->force], "changed_ms", (json_int_t)t->changed_ms, "held_until_ms",
-                     (json_int_t)t->held_until_ms, "reason", t->reason);
+    return json_pack("{s:s, s:s, s:b, s:s, s:I, s:I, s:s, s:i}", "region", t->region, "stamp", t->stamp, "up",
+                     (int)t->up, "force", force_names[t->force], "changed_ms", (json_int_t)t->changed_ms,
+                     "held_until_ms", (json_int_t)t->held_until_ms, "reason", t->reason, "damping", (int)t->damping);
 }
 
-int health_state_save(const char *path, const struct health_target *targets, size_t n)
+int health_state_save(const char *path, const struct health_target *targets, size_t n, const struct health_saved *saved)
 {
     json_t *list = json_array();
     int bad = !list;
     for (size_t i = 0; i < n && !bad; i++)
         bad = json_array_append_new(list, target_json(&targets[i]));
-    json_t *root = bad ? NULL : json_pack("{s:i, s:O}", "version", STATE_VERSION, "targets", list);
+    json_t *root = bad ? NULL
+                       : json_pack("{s:i, s:O, s:I, s:o}", "version", STATE_VERSION, "targets", list, "boot",
+                                   (json_int_t)saved->boot, "orders", (json_t *)health_orders_json(&saved->orders));
     json_decref(list);
     AUTO_FREE char *text = root ? json_dumps(root, JSON_INDENT(1)) : NULL;
     json_decref(root);

@@ -5,14 +5,21 @@
 #ifndef MERIDIAN_RESOLVER_HEALTH_STATE_H
 #define MERIDIAN_RESOLVER_HEALTH_STATE_H
 
-#include "resolver/health.h"
+#include "resolver/health_orders.h"
 
 #define HEALTH_STATE_MAX_BYTES (4u << 20)
 
-// Restores verdict, force, hold-down and reason of those targets that the file knows; runs of good and bad start anew.
-// ERR_NOTFOUND: no file yet; ERR_CORRUPT. Targets are untouched on failure.
+struct health_saved { // beside the targets
+    uint64_t boot;    // of the last run's observations; 0 none
+    struct health_orders orders;
+};
+
+// Restores verdict, force, hold-down, damping and reason of those targets that the file knows, and the operators'
+// orders; runs of good and bad start anew. Reads files of version 1, which had neither damping nor orders.
+// ERR_NOTFOUND: no file yet; ERR_CORRUPT. All is untouched on failure.
 int health_state_load(const char *path, const struct health_settings *s, int64_t wall_ms, struct health_target *targets,
-                      size_t n);
-int health_state_save(const char *path, const struct health_target *targets, size_t n);
+                      size_t n, struct health_saved *out);
+int health_state_save(const char *path, const struct health_target *targets, size_t n,
+                      const struct health_saved *saved);
 
 #endif

@@ -56,7 +56,7 @@ private_endpoints:
     registry: contoso
     view: corp
     addresses: {{ registry: 10.88.0.2, registry_westeurope: 10.88.0.2, registry_data_westeurope: 10.88.0.2 }}
-health: {{ interval: 750ms, timeout: 1s, rise: 2, fall: 2, jitter: 10%, hold_down: 2s }}
+health: {{ interval: 750ms, timeout: 1s, rise: 2, fall: 2, jitter: 10%, hold_down: 2s, hold_down_max: 2s }}
 certificates: {{ ca_region: eastus }}
 """
 

@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: Apache-2.0
+// Operators' orders in force: given here, told to the other resolvers, and when it is safe to act on a drain. A client
+// may hold an answer that leads to the region for as long as its records live: the global name's CNAME, through a
+// private name's, to the frontend's addresses. The count begins when the last of the resolvers holds the order, for
+// until then answers are given without it.
+#include "resolver/health_priv.h"
+
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/mem.h"
+
+#include <jansson.h>
+#include <stdio.h>
+#include <string.h>
+
+#define MARGIN_MS 10000 // clients' rounding, answers on their way
+
+void health_ttl_note(struct health *h, int64_t now)
+{
+    const struct ttls *t = &h->topology->ttl;
+    int64_t ttl_ms = 1000 * ((int64_t)t->global + t->private_ + t->frontend);
+    if (ttl_ms < h->ttl_ms) { // what was given out before lives on
+        int64_t until = now + h->ttl_ms;
+        if (now >= h->old_ttl_until_ms || h->ttl_ms >= h->old_ttl_ms) {
+            h->old_ttl_ms = h->ttl_ms;
+            h->old_ttl_until_ms = until;
+        }
+    }
+    h->ttl_ms = ttl_ms;
+}
+
+int64_t health_ttl_ms(const struct health *h, int64_t now)
+{
+    return now < h->old_ttl_until_ms && h->old_ttl_ms > h->ttl_ms ? h->old_ttl_ms : h->ttl_ms;
+}
+
+// Resolvers, by index, that have not yet said that they hold the order.
+static region_set missing(const struct health *h, const struct health_order *x)
+{
+    region_set out = 0;
+    for (size_t i = 0; i < h->n_links && !health_alone(h); i++)
+        if (h->links[i]->votes && strcmp(h->links[i]->region, h->o.region) != 0)
+            out |= (region_set)1 << i;
+    return out & ~x->known;
+}
+
+void health_orders_settle(struct health *h, int64_t now)
+{
+    for (size_t i = 0; i < h->orders.n; i++) {
+        struct health_order *x = &h->orders.list[i];
+        if (!x->settled_ms && !missing(h, x))
+            x->settled_ms = now ? now : 1;
+    }
+    health_orders_forget(&h->orders, clock_wall_ms());
+}
+
+int health_order(struct health *h, enum health_exception_kind kind, const char *region, const char *label, bool on)
+{
+    struct health_order x = {.kind = kind, .on = on};
+    if (strlen(region) >= sizeof x.region || strlen(label) >= sizeof x.label)
+        return ERR_NOTFOUND;
+    memcpy(x.region, region, strlen(region));
+    memcpy(x.label, label, strlen(label));
+    pthread_mutex_lock(&h->lock);
+    int64_t wall = clock_wall_ms();
+    const struct health_order *old = health_orders_find(&h->orders, kind, region, label);
+    x.at_ms = old && old->at_ms >= wall ? old->at_ms + 1 : wall;
+    int rc = topology_region(h->topology, region) ? 0 : ERR_NOTFOUND;
+    if (!rc && !(old && old->on == on) && (old || on))
+        rc = health_orders_merge(&h->orders, &x, x.at_ms); // the time is ours: never from the future
+    if (rc > 0) {
+        h->unpublished = h->dirty = true;
+        h->save_at_ms = 0;
+        health_links_push(h);
+    }
+    pthread_cond_broadcast(&h->wake);
+    pthread_mutex_unlock(&h->lock);
+    return rc < 0 ? rc : 0;
+}
+
+static json_t *order_json(const struct health *h, const struct health_order *x, int64_t now)
+{
+    region_set wait = missing(h, x);
+    int64_t safe_at = x->settled_ms + health_ttl_ms(h, now) + MARGIN_MS;
+    int64_t left = now < safe_at ? safe_at - now : 0;
+    json_t *names = json_array();
+    for (size_t i = 0; names && i < h->n_links; i++)
+        if (wait >> i & 1 && !x->settled_ms && json_array_append_new(names, json_string(h->links[i]->region))) {
+            json_decref(names);
+            return NULL;
+        }
+    json_t *j = json_pack("{s:s, s:s, s:s, s:b, s:I, s:o}", "order", x->kind == HEALTH_DRAINED ? "drain" : "impair",
+                          "region", x->region, "registry", x->label[0] ? x->label : "*", "on", (int)x->on, "atMs",
+                          (json_int_t)x->at_ms, "waitingFor", names);
+    if (!j || x->kind != HEALTH_DRAINED || !x->on)
+        return j;
+    json_object_set_new(j, "safe", json_boolean(x->settled_ms && !left));
+    json_object_set_new(j, "safeInMs", x->settled_ms ? json_integer(left) : json_null());
+    return j;
+}
+
+void *health_orders_status_json(struct health *h)
+{
+    json_t *list = json_array();
+    pthread_mutex_lock(&h->lock);
+    int64_t now = clock_mono_ms();
+    for (size_t i = 0; list && i < h->orders.n; i++)
+        if (json_array_append_new(list, order_json(h, &h->orders.list[i], now))) {
+            json_decref(list);
+            list = NULL;
+        }
+    pthread_mutex_unlock(&h->lock);
+    return list;
+}

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the checker tells an operator, as JSON for the admin socket. Admin threads; takes the checker's lock to copy.
+#include "resolver/health_priv.h"
+
+#include "base/clock.h"
+#include "base/mem.h"
+
+#include <jansson.h>
+#include <string.h>
+
+static json_t *target_json(const struct health_target *t, const struct health_settings *s)
+{
+    static const char *const forces[] = {"auto", "up", "down"};
+    return json_pack("{s:s, s:s, s:b, s:b, s:b, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:i, s:s, s:s}", "region", t->region,
+                     "stamp", t->stamp, "up", (int)health_target_up(t), "probedUp", (int)t->up, "seenUp",
+                     (int)t->seen_up, "force", forces[t->force], "goodInARow", (json_int_t)t->n_good, "badInARow",
+                     (json_int_t)t->n_bad, "changedMs", (json_int_t)t->changed_ms, "probedMs", (json_int_t)t->probed_ms,
+                     "heldUntilMs", (json_int_t)t->held_until_ms, "holdDownMs", (json_int_t)health_hold_down_ms(s, t),
+                     "headroom", 10 * t->headroom, "votes", t->votes, "reason", t->reason);
+}
+
+void *health_status_json(struct health *h)
+{
+    json_t *out = json_array();
+    pthread_mutex_lock(&h->lock);
+    for (size_t i = 0; out && i < h->n_targets; i++)
+        if (json_array_append_new(out, target_json(&h->targets[i]->pub, &h->topology->health))) {
+            json_decref(out);
+            out = NULL;
+        }
+    pthread_mutex_unlock(&h->lock);
+    return out;
+}
+
+static json_t *impaired_json(const struct link *l)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; list && i < l->deep.n_impaired; i++)
+        if (json_array_append_new(list, json_string(l->deep.impaired[i]))) {
+            json_decref(list);
+            return NULL;
+        }
+    return list;
+}
+
+static json_t *age_json(int64_t heard_ms, int64_t now)
+{
+    return heard_ms ? json_integer(now - heard_ms) : json_null();
+}
+
+static json_t *link_json(const struct health *h, const struct link *l, int64_t now)
+{
+    bool here = h->o.region && !strcmp(h->o.region, l->region);
+    int64_t life = HEALTH_VOTE_INTERVALS * (int64_t)h->topology->health.interval_ms;
+    const char *state = here                                       ? "ourselves"
+                        : !l->votes                                ? "no resolver"
+                        : !l->heard_ms || now - l->heard_ms > life ? "silent"
+                        : l->abstains                              ? "abstains"
+                                                                   : "votes";
+    return json_pack("{s:s, s:s, s:s, s:I, s:I, s:o, s:s, s:o, s:i, s:o, s:s}", "region", l->region, "resolver", state,
+                     "stamp", here ? (h->o.stamp ? h->o.stamp : "") : l->stamp, "boot",
+                     (json_int_t)(here ? h->boot : l->boot), "sequence", (json_int_t)(here ? h->sequence : l->sequence),
+                     "heardMsAgo", age_json(l->heard_ms, now), "error", l->voter_error, "deepMsAgo",
+                     age_json(l->deep_heard_ms, now), "headroom",
+                     (int)(l->deep_heard_ms ? l->deep.headroom_percent : 100), "impaired", impaired_json(l),
+                     "deepError", l->deep_error);
+}
+
+void *health_peers_json(struct health *h)
+{
+    json_t *out = json_array();
+    pthread_mutex_lock(&h->lock);
+    int64_t now = clock_mono_ms();
+    for (size_t i = 0; out && i < h->n_links; i++)
+        if (json_array_append_new(out, link_json(h, h->links[i], now))) {
+            json_decref(out);
+            out = NULL;
+        }
+    pthread_mutex_unlock(&h->lock);
+    return out;
+}

@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: Apache-2.0
+// Verdicts, from what our probes say and what the other resolvers told (design section 5). Called by the checker's
+// thread at every turn, with its lock. The count itself is health_vote.c.
+#include "resolver/health_priv.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/mem.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static bool is_here(const struct health *h, const char *region)
+{
+    return h->o.region && !strcmp(h->o.region, region);
+}
+
+// Regions with a resolver by the topology, and ours.
+static bool has_resolver(const struct health *h, const struct link *l)
+{
+    return l->votes || is_here(h, l->region);
+}
+
+bool health_alone(const struct health *h)
+{
+    for (size_t i = 0; i < h->n_links && h->o.peer_pem; i++)
+        if (h->links[i]->votes && !is_here(h, h->links[i]->region))
+            return false;
+    return true;
+}
+
+bool health_we_abstain(const struct health *h)
+{
+    size_t n_others = 0, n_down = 0;
+    for (size_t i = 0; i < h->n_links; i++) {
+        bool any = false, up = false;
+        if (is_here(h, h->links[i]->region))
+            continue;
+        for (size_t k = 0; k < h->n_targets; k++) {
+            const struct health_target *x = &h->targets[k]->pub;
+            if (strcmp(x->region, h->links[i]->region) != 0)
+                continue;
+            any |= x->seen;
+            up |= !x->seen || x->seen_up;
+        }
+        n_others++;
+        n_down += any && !up;
+    }
+    return health_abstains(n_others, n_down);
+}
+
+static const struct observation_vote *said_of(const struct link *l, const struct health_target *x)
+{
+    for (size_t i = 0; i < l->n_said; i++)
+        if (!strcmp(l->said[i].stamp, x->stamp) && !strcmp(l->said[i].region, x->region))
+            return &l->said[i];
+    return NULL;
+}
+
+// One per link, in their order; ours is made of our probes.
+size_t health_votes_of(const struct health *h, const struct target *x, int64_t now,
+                       struct health_vote votes[TOPOLOGY_MAX_REGIONS])
+{
+    for (size_t i = 0; i < h->n_links; i++) {
+        const struct link *l = h->links[i];
+        const struct health_target *pub = &x->pub;
+        votes[i] = (struct health_vote){.own_region = !strcmp(l->region, pub->region)};
+        if (is_here(h, l->region)) {
+            votes[i].heard_ms = now;
+            votes[i].abstains = health_we_abstain(h);
+            votes[i].knows = pub->seen;
+            votes[i].up = pub->seen_up;
+            votes[i].n_bad = pub->n_bad;
+            continue;
+        }
+        const struct observation_vote *v = said_of(l, pub);
+        votes[i].heard_ms = l->heard_ms;
+        votes[i].abstains = l->abstains;
+        votes[i].knows = v != NULL;
+        votes[i].up = v && !v->n_bad;
+        votes[i].n_bad = v ? v->n_bad : 0;
+    }
+    return h->n_links;
+}
+
+static void add(char *out, size_t cap, const char *text, const char *more)
+{
+    size_t n = strlen(out);
+    snprintf(out + n, cap - n, "%s%s%s", n ? ", " : "", text, more);
+}
+
+// "westeurope down, eastus silent; the majority decides"
+static void tell(const struct health *h, const struct health_vote *votes, int64_t now, int64_t life,
+                 enum health_rule rule, char *out, size_t cap)
+{
+    out[0] = 0;
+    for (size_t i = 0; i < h->n_links; i++) {
+        const struct health_vote *v = &votes[i];
+        if (!has_resolver(h, h->links[i]) || v->own_region)
+            continue;
+        add(out, cap - 80, h->links[i]->region,
+            !v->heard_ms || now - v->heard_ms > life ? " silent"
+            : v->abstains                            ? " abstains"
+            : !v->knows                              ? " has not probed it"
+            : v->up                                  ? " up"
+                                                     : " down");
+    }
+    size_t n = strlen(out);
+    snprintf(out + n, cap - n, "; %s", health_rule_text(rule));
+}
+
+static enum health_ballot own_ballot(const struct health_target *x)
+{
+    if (!x->seen)
+        return HEALTH_SAY_NOTHING;
+    return x->seen_up && x->n_good ? HEALTH_SAY_UP : x->seen_up ? HEALTH_SAY_NOTHING : HEALTH_SAY_DOWN;
+}
+
+static enum health_ballot ballot_of(struct health *h, struct target *x, int64_t now)
+{
+    struct health_vote votes[TOPOLOGY_MAX_REGIONS];
+    const struct health_settings *s = &h->topology->health;
+    int64_t life = HEALTH_VOTE_INTERVALS * (int64_t)s->interval_ms;
+    char text[sizeof x->pub.votes] = "";
+    size_t n_expected = 0;
+    for (size_t i = 0; i < h->n_links; i++)
+        n_expected += has_resolver(h, h->links[i]) && strcmp(h->links[i]->region, x->pub.region) != 0;
+    struct health_count c = {.ballot = own_ballot(&x->pub), .rule = VOTE_OWN_PROBES};
+    if (!health_alone(h) && n_expected) {
+        size_t n = health_votes_of(h, x, now, votes);
+        c = health_vote(votes, n, now, life, n_expected, s->fall);
+        tell(h, votes, now, life, c.rule, text, sizeof text);
+    }
+    if (strcmp(text, x->pub.votes) != 0) {
+        memcpy(x->pub.votes, text, sizeof text);
+        h->unpublished = true; // explanations show it
+    }
+    return c.ballot;
+}
+
+static void log_change(const struct health_target *t)
+{
+    log_write(t->up ? LOG_INFO : LOG_WARN, "health: %s of %s is %s: %s%s%s%s", t->stamp, t->region,
+              t->up ? "up" : "down", t->reason, t->votes[0] ? " (" : "", t->votes, t->votes[0] ? ")" : "");
+}
+
+bool health_verdicts_decide(struct health *h, int64_t now)
+{
+    bool changed = false;
+    for (size_t i = 0; i < h->n_targets; i++) {
+        struct target *x = h->targets[i];
+        if (!health_decide(&h->topology->health, &x->pub, ballot_of(h, x, now), clock_wall_ms()))
+            continue;
+        log_change(&x->pub);
+        changed = h->unpublished = h->dirty = true;
+    }
+    return changed;
+}
+
+size_t health_exceptions(const struct health *h, int64_t now, struct health_exception *out)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < h->orders.n && n < HEALTH_EXCEPTIONS_MAX; i++) {
+        const struct health_order *x = &h->orders.list[i];
+        if (!x->on)
+            continue;
+        out[n].kind = x->kind;
+        memcpy(out[n].region, x->region, sizeof out[n].region);
+        memcpy(out[n].label, x->label, sizeof out[n].label);
+        n++;
+    }
+    for (size_t i = 0; i < h->n_links; i++)
+        for (size_t k = 0; health_deep_fresh(h, h->links[i], now) && k < h->links[i]->deep.n_impaired; k++) {
+            if (n == HEALTH_EXCEPTIONS_MAX)
+                return n;
+            out[n].kind = HEALTH_IMPAIRED;
+            memcpy(out[n].region, h->links[i]->region, sizeof out[n].region);
+            memcpy(out[n].label, h->links[i]->deep.impaired[k], sizeof out[n].label);
+            n++;
+        }
+    return n;
+}

@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+// How resolvers decide together whether a stamp is up (design section 5): a pure function of what each of them said
+// last. Called by the checker; allocates nothing.
+//
+//   struct health_count c = health_vote(votes, n, clock_mono_ms(), HEALTH_VOTE_INTERVALS * interval, n_expected, fall);
+//   health_decide(settings, target, c.ballot, wall_ms);
+//
+// 1. A vote lives three intervals.
+// 2. The majority of those that vote decides; a tie, or nobody at all, leaves the verdict as it is.
+// 3. A resolver does not vote on its own region: what it sees there says nothing of how clients reach it.
+// 4. One that sees most others down abstains: it is more likely that it is the one cut off.
+// 5. Where several resolvers should vote and one alone does, its word for down counts after twice as many bad probes.
+//    Where one alone may vote at all (two regions), nobody's silence is a sign, and the plain fall holds.
+#ifndef MERIDIAN_RESOLVER_HEALTH_VOTE_H
+#define MERIDIAN_RESOLVER_HEALTH_VOTE_H
+
+#include "resolver/health.h"
+
+#define HEALTH_VOTE_INTERVALS 3
+
+struct health_vote {  // what one resolver says of one stamp
+    int64_t heard_ms; // monotonic; 0: never
+    bool own_region;  // the stamp is of its own region
+    bool abstains;
+    bool knows; // it has probed the stamp
+    bool up;
+    uint32_t n_bad; // bad probes in a row
+};
+
+enum health_rule { VOTE_MAJORITY, VOTE_TIE, VOTE_NOBODY, VOTE_LONE, VOTE_LONE_WAITS, VOTE_OWN_PROBES };
+
+struct health_count {
+    enum health_ballot ballot;
+    enum health_rule rule;
+    uint32_t n_up, n_down;
+};
+
+bool health_vote_counts(const struct health_vote *v, int64_t now_ms, int64_t life_ms); // rules 1, 3 and 4
+struct health_count health_vote(const struct health_vote *votes, size_t n, int64_t now_ms, int64_t life_ms,
+                                size_t n_expected, uint32_t fall);
+const char *health_rule_text(enum health_rule r);
+
+// Rule 4. A resolver with one other region alone cannot tell who is cut off, and votes.
+bool health_abstains(size_t n_others, size_t n_down);
+
+#endif
