@@ -68,7 +68,10 @@ static void finish_opt(struct answer *a, size_t max)
         return;
     a->w.max = max;
     a->edns.rcode = a->rcode;
+    size_t at = a->w.n;
     edns_write(&a->w, a->q, &a->edns);
+    a->info->opt_at = (uint16_t)at;
+    a->info->opt_n = (uint16_t)(a->w.n - at);
     a->n_additional++;
 }
 
@@ -126,6 +129,7 @@ size_t answer_packet(const struct answer_context *c, const uint8_t *query, size_
     finish_opt(&a, max);
     dns_write_counts(&a.w, a.n_answer, a.n_authority, a.n_additional);
     info->rcode = a.rcode;
+    info->question_n = q.has_question ? (uint16_t)(q.name_n + 4) : 0;
     info->cookie_valid = a.cookie_valid;
     info->view = a.view;
     return a.w.n;

@@ -47,6 +47,8 @@ struct answer_info { // for the counters, the query log and the server
     bool pending;            // nothing was written: who holds the ticket says when to ask again
     bool cookie_valid;       // the client has shown that it is where it says
     uint16_t type;           // asked for; 0 unknown
+    uint16_t question_n;     // octets of the question in the response, after the header; 0: none
+    uint16_t opt_at, opt_n;  // where its OPT record stands; n 0: none
     uint8_t kind;            // enum name_kind; NAME_INVALID for what was not looked at
     uint8_t region;          // that the answer leads to, or REGION_NONE
     uint8_t mode;            // enum route_mode, for global names

@@ -36,7 +36,9 @@ struct resolver_options {
 struct resolver_stats {                         // sums over the workers since start
     uint64_t udp_queries, tcp_queries, dropped; // dropped: not answerable (responses, shorter than a header)
     uint64_t truncated, noerror, nxdomain, refused, formerr, notimp, badvers, servfail, badcookie;
-    uint64_t tcp_open;            // now
+    uint64_t tcp_open;                         // now
+    uint64_t tcp_evicted;                      // to make room for newer ones
+    uint64_t limited_slipped, limited_dropped; // answers over a rate limit
     uint64_t parked, parked_late; // queries that waited; of them, those that what they waited for came too late for
 };
 

@@ -64,6 +64,21 @@ void worker_count(struct worker *w, const struct answer_info *info)
     metrics_count(w->metrics, &w->context, info);
 }
 
+static size_t limit_rate(struct worker *w, const struct asked *from, uint8_t *out, size_t n,
+                         const struct answer_info *info)
+{
+    switch (rrl_judge(w->rrl, &from->remote.ip, info, out, n, w->now_ms)) {
+    case RRL_SLIP:
+        counter_add(&w->n.limited_slipped, 1);
+        return rrl_slip(out, info);
+    case RRL_DROP:
+        counter_add(&w->n.limited_dropped, 1);
+        return 0;
+    default:
+        return n;
+    }
+}
+
 size_t worker_answer(struct worker *w, const struct asked *from, struct parked *again, const uint8_t *query, size_t n,
                      uint8_t *out, size_t cap, struct answer_info *info)
 {
@@ -79,7 +94,8 @@ size_t worker_answer(struct worker *w, const struct asked *from, struct parked *
     }
     info->pending = false;
     worker_count(w, info);
-    return got;
+    return w->rrl && got && from->transport == ANSWER_UDP && !info->cookie_valid ? limit_rate(w, from, out, got, info)
+                                                                                 : got;
 }
 
 static void watch_listeners(struct worker *w, uint32_t events)
@@ -129,6 +145,8 @@ static void take_snapshots(struct worker *w)
     if (w->cookies_cell)
         w->context.cookies = snapshot_reader_get(&w->cookies, w->cookies_cell);
     w->context.now_s = clock_wall_ms() / 1000;
+    if (w->rrl)
+        w->now_ms = clock_mono_ms();
     if (!w->context.topology || (topology == w->topology.generation && health == w->health.generation))
         return;
     if (topology != w->topology.generation)
@@ -246,6 +264,8 @@ static int worker_init(struct worker *w, const struct resolver_options *o, struc
     if (!rc)
         rc = lot_init(&w->lot);
     if (!rc)
+        rc = rrl_new(&w->settings->rate_limit, &w->rrl);
+    if (!rc)
         rc = watch_source(w, &w->sources[2 * n], w->stop, SOURCE_STOP, NULL);
     if (!rc)
         rc = watch_source(w, &w->sources[2 * n + 1], parked_inbox_fd(w->lot.inbox), SOURCE_PARKED, NULL);
@@ -282,6 +302,7 @@ static void worker_done(struct worker *w)
     free(w->batch);
     free(w->metrics);
     lot_done(&w->lot);
+    rrl_free(w->rrl);
 }
 
 static int start_workers(struct resolver *r, const struct resolver_options *o)
@@ -367,6 +388,9 @@ void resolver_stats_get(const struct resolver *r, struct resolver_stats *out)
         SUM(servfail);
         SUM(badcookie);
         SUM(tcp_open);
+        SUM(tcp_evicted);
+        SUM(limited_slipped);
+        SUM(limited_dropped);
         SUM(parked);
         SUM(parked_late);
 #undef SUM
@@ -380,6 +404,12 @@ static const struct {
     const char *name, *type, *help;
 } stats_rows[] = {
     {offsetof(struct resolver_stats, tcp_open), "meridian_dns_tcp_connections", "gauge", "TCP connections now open."},
+    {offsetof(struct resolver_stats, tcp_evicted), "meridian_dns_tcp_evicted_total", "counter",
+     "TCP connections closed to make room for newer ones."},
+    {offsetof(struct resolver_stats, limited_slipped), "meridian_dns_limited_slipped_total", "counter",
+     "Answers over a rate limit that were sent truncated."},
+    {offsetof(struct resolver_stats, limited_dropped), "meridian_dns_limited_dropped_total", "counter",
+     "Answers over a rate limit that were not sent."},
     {offsetof(struct resolver_stats, parked), "meridian_dns_parked_total", "counter",
      "Queries that waited for a signature or an upstream."},
     {offsetof(struct resolver_stats, parked_late), "meridian_dns_parked_late_total", "counter",

@@ -10,14 +10,13 @@
 #include "resolver/metrics.h"
 #include "resolver/parked.h"
 #include "resolver/resolver.h"
+#include "resolver/rrl.h"
 
 #include <stdatomic.h>
 
 #define WORKERS_MAX 256
 #define TCP_IN_BYTES 4096 // longest query taken over TCP
 #define TCP_OUT_BYTES (2 * (ANSWER_TCP_MAX + 2))
-#define TCP_CONNS_MAX 256 // per worker; then the one idle longest goes
-#define TCP_IDLE_MS 10000
 #define TCP_YIELD_IDLE_MS 1000 // while a successor takes over
 #define TCP_DRAIN_MS 60000     // what waits to be sent is taken by then, however slowly
 #define ACCEPT_PAUSE_MS 250    // without descriptors or memory for one more
@@ -87,7 +86,7 @@ struct source { // one socket in the worker's epoll set
 
 struct counters { // written by one thread
     _Atomic uint64_t udp_queries, tcp_queries, dropped, truncated, noerror, nxdomain, refused, formerr, notimp, badvers,
-        servfail, badcookie, tcp_open, parked, parked_late;
+        servfail, badcookie, tcp_open, tcp_evicted, limited_slipped, limited_dropped, parked, parked_late;
 };
 
 struct batch;
@@ -106,6 +105,8 @@ struct worker {
     size_t n_bound;
     struct batch *batch;
     struct lot lot;
+    struct rrl *rrl;    // NULL: no limits
+    int64_t now_ms;     // monotonic, of this turn, for them
     struct conn *conns; // newest first
     size_t n_conns;
     int64_t accept_again_ms; // monotonic; 0: listeners are watched

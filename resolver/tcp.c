@@ -33,14 +33,34 @@ static void conn_close(struct worker *w, struct conn *c)
     free(c);
 }
 
-static void close_longest_idle(struct worker *w)
+// The same client, as far as a limit is concerned: who has one IPv6 address has a /64 of them.
+static bool same_client(const struct ip *a, const struct ip *b)
 {
-    struct conn *oldest = w->conns;
+    return !memcmp(a->b, b->b, ip_is_v4(a) ? 16 : 8);
+}
+
+// Of all, or (`of` not NULL) of one client.
+static void close_longest_idle(struct worker *w, const struct ip *of)
+{
+    struct conn *oldest = NULL;
     for (struct conn *c = w->conns; c; c = c->next)
-        if (c->progress_ms <= oldest->progress_ms)
+        if ((!of || same_client(&c->remote.ip, of)) && (!oldest || c->progress_ms <= oldest->progress_ms))
             oldest = c;
-    if (oldest)
-        conn_close(w, oldest);
+    if (!oldest)
+        return;
+    conn_close(w, oldest);
+    counter_add(&w->n.tcp_evicted, 1);
+}
+
+static void make_room(struct worker *w, const struct ip *client)
+{
+    size_t n = 0;
+    for (const struct conn *c = w->conns; c; c = c->next)
+        n += same_client(&c->remote.ip, client);
+    if (n >= w->settings->tcp.per_client)
+        close_longest_idle(w, client);
+    else if (w->n_conns >= w->settings->tcp.connections)
+        close_longest_idle(w, NULL);
 }
 
 static int conn_open(struct worker *w, int fd)
@@ -64,6 +84,7 @@ static int conn_open(struct worker *w, int fd)
         free(c);
         return -1;
     }
+    make_room(w, &c->remote.ip);
     c->next = w->conns;
     if (c->next)
         c->next->prev = c;
@@ -86,8 +107,6 @@ void tcp_accept(struct worker *w, int listen_fd)
                 worker_pause_accept(w);
             return;
         }
-        if (w->n_conns >= TCP_CONNS_MAX)
-            close_longest_idle(w);
         if (conn_open(w, fd))
             close(fd);
     }
@@ -228,7 +247,7 @@ void tcp_event(struct worker *w, struct conn *c, uint32_t events)
 
 void tcp_sweep(struct worker *w)
 {
-    int64_t now = clock_mono_ms(), idle_ms = w->yield_until_ms ? TCP_YIELD_IDLE_MS : TCP_IDLE_MS;
+    int64_t now = clock_mono_ms(), idle_ms = w->yield_until_ms ? TCP_YIELD_IDLE_MS : w->settings->tcp.idle_ms;
     for (struct conn *c = w->conns, *next; c; c = next) {
         next = c->next;
         if (now - c->progress_ms > idle_ms || (c->out_n && now - c->out_since_ms > TCP_DRAIN_MS))

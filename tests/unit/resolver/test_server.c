@@ -21,6 +21,8 @@ struct rig {
     struct endpoint at;
 };
 
+static const struct node_dns *settings; // of the next rig; NULL: defaults
+
 // False when the address is not there (no IPv6).
 static bool rig_start(struct rig *g, const char *ip, unsigned n_workers)
 {
@@ -37,7 +39,7 @@ static bool rig_start(struct rig *g, const char *ip, unsigned n_workers)
     snapshot_init(&g->topology);
     snapshot_init(&g->health);
     snapshot_publish(&g->topology, fixture_topology());
-    ck_assert_int_eq(resolver_start(&(struct resolver_options){&g->topology, &g->health}, s, &g->r), 0);
+    ck_assert_int_eq(resolver_start(&(struct resolver_options){&g->topology, &g->health, settings}, s, &g->r), 0);
     return true;
 }
 
@@ -279,24 +281,130 @@ START_TEST(tcp_nonsense_closes_the_connection)
 }
 END_TEST
 
+static int ask_tcp_from(const struct endpoint *at, const char *source)
+{
+    uint8_t q[256];
+    struct sockaddr_storage sa;
+    struct endpoint from = {fixture_ip(source), 0};
+    socklen_t n_sa = endpoint_to_sockaddr(&from, &sa);
+    int fd = open_client(at, SOCK_STREAM);
+    ck_assert_int_eq(bind(fd, (struct sockaddr *)&sa, n_sa), 0);
+    connect_client(fd, at);
+    size_t n = frame(q, "contoso.example.io", 1);
+    ck_assert_int_eq(send(fd, q, n, MSG_NOSIGNAL), (ssize_t)n);
+    ck_assert_int_eq(read_frame(fd, 1), 0);
+    return fd;
+}
+
 START_TEST(more_connections_than_allowed_drop_the_one_idle_longest)
 {
     struct rig g;
-    int fds[300];
-    uint8_t q[256];
+    int fds[70];
+    struct node_dns s;
+    ck_assert_int_eq(node_dns_defaults(&s), 0);
+    s.tcp.connections = 50;
+    settings = &s;
     ck_assert(rig_start(&g, "127.0.0.1", 1));
-    size_t n = frame(q, "contoso.example.io", 1);
-    for (int i = 0; i < 300; i++) {
-        fds[i] = dial(&g.at, SOCK_STREAM);
-        ck_assert_int_eq(send(fds[i], q, n, MSG_NOSIGNAL), (ssize_t)n);
-        ck_assert_int_eq(read_frame(fds[i], 1), 0);
+    for (int i = 0; i < 70; i++) {
+        char source[20];
+        snprintf(source, sizeof source, "127.0.1.%d", 1 + i % 7);
+        fds[i] = ask_tcp_from(&g.at, source);
     }
     ck_assert_int_eq(read_frame(fds[0], 0), -1);
-    struct resolver_stats s;
-    resolver_stats_get(g.r, &s);
-    ck_assert_uint_le(s.tcp_open, 256);
-    for (int i = 0; i < 300; i++)
+    ck_assert_int_eq(read_frame(fds[19], 0), -1);
+    struct resolver_stats st;
+    resolver_stats_get(g.r, &st);
+    ck_assert_uint_eq(st.tcp_open, 50);
+    ck_assert_uint_eq(st.tcp_evicted, 20);
+    for (int i = 0; i < 70; i++)
         close(fds[i]);
+    rig_stop(&g);
+}
+END_TEST
+
+START_TEST(one_client_has_its_own_limit)
+{
+    struct rig g;
+    int many[20];
+    struct node_dns s;
+    ck_assert_int_eq(node_dns_defaults(&s), 0);
+    s.tcp.per_client = 8;
+    settings = &s;
+    ck_assert(rig_start(&g, "127.0.0.1", 1));
+    int other = ask_tcp_from(&g.at, "127.0.1.2");
+    for (int i = 0; i < 20; i++)
+        many[i] = ask_tcp_from(&g.at, "127.0.1.1");
+    ck_assert_int_eq(read_frame(many[0], 0), -1);
+    ck_assert_int_eq(read_frame(many[11], 0), -1);
+    uint8_t q[256];
+    size_t n = frame(q, "contoso.example.io", 7);
+    ck_assert_int_eq(send(other, q, n, MSG_NOSIGNAL), (ssize_t)n); // idle longest, but another's
+    ck_assert_int_eq(read_frame(other, 7), 0);
+    ck_assert_int_eq(send(many[12], q, n, MSG_NOSIGNAL), (ssize_t)n);
+    ck_assert_int_eq(read_frame(many[12], 7), 0);
+    for (int i = 0; i < 20; i++)
+        close(many[i]);
+    close(other);
+    rig_stop(&g);
+}
+END_TEST
+
+START_TEST(answers_over_the_rate_are_dropped_or_slipped_unless_a_cookie_is_shown)
+{
+    struct rig g;
+    struct node_dns s;
+    uint8_t q[512], a[4096], cookie[24] = "abcdefgh";
+    ck_assert_int_eq(node_dns_defaults(&s), 0);
+    s.rate_limit.errors = 1;
+    s.rate_limit.burst_s = 5;
+    s.rate_limit.slip = 3;
+    settings = &s;
+    ck_assert(rig_start(&g, "127.0.0.1", 1));
+    int fd = dial(&g.at, SOCK_DGRAM);
+    size_t n = fixture_query(q, "example.org", T_A, 1232);
+    for (int i = 0; i < 5 + 6; i++) // the burst, then two of six
+        ck_assert_int_eq(send(fd, q, n, 0), (ssize_t)n);
+    for (int i = 0; i < 7; i++) {
+        ck_assert_int_ge(recv(fd, a, sizeof a, 0), 12);
+        ck_assert_int_eq(a[2] & 0x02, i < 5 ? 0 : 0x02);
+        ck_assert_int_eq(a[3] & 15, 5);
+    }
+    struct resolver_stats st;
+    for (int i = 0; i < 1000; i++) {
+        resolver_stats_get(g.r, &st);
+        if (st.limited_dropped == 4)
+            break;
+        usleep(10000);
+    }
+    ck_assert_uint_eq(st.limited_slipped, 2);
+    ck_assert_uint_eq(st.limited_dropped, 4);
+    // A cookie is learned from any answer, slipped ones too; who shows it is not limited.
+    q[n - 1] = 12;
+    memcpy(q + n, "\0\12\0\10", 4);
+    memcpy(q + n + 4, cookie, 8);
+    ssize_t got = 0;
+    for (int i = 0; i < 3; i++)
+        ck_assert_int_eq(send(fd, q, n + 12, 0), (ssize_t)n + 12);
+    got = recv(fd, a, sizeof a, 0);
+    uint8_t *p = memmem(a, (size_t)got, "\0\12\0\30abcdefgh", 12);
+    ck_assert_ptr_nonnull(p);
+    ck_assert_int_eq(a[2] & 0x02, 0x02);
+    q[n - 1] = 28;
+    q[n + 3] = 24;
+    memcpy(q + n + 4, p + 4, 24);
+    for (int i = 0; i < 20; i++) {
+        ck_assert_int_eq(send(fd, q, n + 28, 0), (ssize_t)n + 28);
+        ck_assert_int_ge(recv(fd, a, sizeof a, 0), 12);
+        ck_assert_int_eq(a[2] & 0x02, 0);
+    }
+    int tcp = dial(&g.at, SOCK_STREAM); // nor is TCP
+    n = frame(q, "example.org", 1);
+    for (int i = 0; i < 20; i++) {
+        ck_assert_int_eq(send(tcp, q, n, MSG_NOSIGNAL), (ssize_t)n);
+        ck_assert_int_eq(read_frame(tcp, 1), 5);
+    }
+    close(tcp);
+    close(fd);
     rig_stop(&g);
 }
 END_TEST
@@ -512,6 +620,7 @@ END_TEST
 CHECK_MAIN("resolver/server", udp_answers, udp_burst, a_wildcard_listener_answers_from_the_address_asked, ipv6,
            tcp_pipelined_then_half_closed, tcp_byte_by_byte, tcp_who_does_not_read_is_not_read_from_and_loses_nothing,
            tcp_nonsense_closes_the_connection, more_connections_than_allowed_drop_the_one_idle_longest,
+           one_client_has_its_own_limit, answers_over_the_rate_are_dropped_or_slipped_unless_a_cookie_is_shown,
            a_new_topology_reaches_the_next_query, a_taken_port_is_explained, without_descriptors_it_waits_and_serves_on,
            idle_and_dribbling_clients_are_closed_busy_ones_are_not, who_never_reads_is_closed,
            a_client_that_resets_takes_nothing_with_it, a_second_server_does_not_share_the_port_in_silence)
