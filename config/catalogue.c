@@ -5,6 +5,7 @@
 
 #include "base/err.h"
 #include "base/mem.h"
+#include "base/prefix_map.h"
 #include "config/catalogue_priv.h"
 
 #include <sys/random.h>
@@ -12,19 +13,14 @@
 #define REGION_SLOTS 256 // at most 64 regions
 #define REGROW_FROM 128  // records per bucket on average, that make larger trees worth their building
 
-struct range { // clients from `from` up to the next range
-    uint64_t from[2];
-    const struct routing_override *override_;
-};
-
 struct impl { // what it points to, but for the root, is the frame's
     struct catalogue c;
     struct catalogue_root *root;
     size_t n;
     bool full;
     const struct region *region_list;
-    struct range *ranges; // sorted; the first begins at zero
-    size_t n_ranges;
+    struct prefix_map overrides; // to the override's place, plus one
+    const struct routing_override *override_list;
     uint64_t key[2];
     uint8_t region_slots[REGION_SLOTS]; // index plus one
 };
@@ -220,109 +216,27 @@ static void build_apex(struct impl *i, const struct topology *t)
 
 // ---- client networks ----
 
-static void ip_halves(const uint8_t b[16], uint64_t out[2])
+static int build_overrides(struct impl *i, const struct topology *t)
 {
-    uint64_t x[2];
-    memcpy(x, b, sizeof x);
-    out[0] = __builtin_bswap64(x[0]);
-    out[1] = __builtin_bswap64(x[1]);
-}
-
-static bool not_after(const uint64_t a[2], const uint64_t b[2])
-{
-    return a[0] < b[0] || (a[0] == b[0] && a[1] <= b[1]);
-}
-
-// The first address after the prefix. False: there is none.
-static bool prefix_end(const struct cidr *c, uint64_t out[2])
-{
-    uint64_t x[2];
-    ip_halves(c->ip.b, x);
-    if (c->bits == 0)
-        return false;
-    uint64_t step = (uint64_t)1 << (c->bits > 64 ? 128 - c->bits : 64 - c->bits);
-    if (c->bits > 64) {
-        x[1] += step;
-        x[0] += x[1] == 0;
-        if (x[1] == 0 && x[0] == 0)
-            return false;
-    } else {
-        x[0] += step;
-        if (x[0] == 0)
-            return false;
-    }
-    memcpy(out, x, sizeof x);
-    return true;
-}
-
-static int by_start(const void *a, const void *b)
-{
-    const struct routing_override *x = *(const struct routing_override *const *)a,
-                                  *y = *(const struct routing_override *const *)b;
-    int c = memcmp(x->cidr.ip.b, y->cidr.ip.b, 16);
-    return c ? c : (int)x->cidr.bits - (int)y->cidr.bits; // the wider one first: the narrower lies inside
-}
-
-static void range_add(struct impl *i, const uint64_t from[2], const struct routing_override *o)
-{
-    struct range *last = i->n_ranges ? &i->ranges[i->n_ranges - 1] : NULL;
-    if (last && !memcmp(last->from, from, sizeof last->from)) {
-        last->override_ = o;
-        return;
-    }
-    struct range *r = &i->ranges[i->n_ranges++];
-    memcpy(r->from, from, sizeof r->from);
-    r->override_ = o;
-}
-
-// Prefixes nest or are disjoint, and at most 129 nest: a sweep with a stack cuts them into ranges.
-static void sweep(struct impl *i, const struct routing_override *const *sorted, size_t n)
-{
-    const struct routing_override *open[130];
-    size_t depth = 0;
-    uint64_t at[2] = {0, 0}, end[2];
-    range_add(i, at, NULL);
-    for (size_t k = 0; k <= n; k++) {
-        if (k < n)
-            ip_halves(sorted[k]->cidr.ip.b, at);
-        // Close what ends before the next one begins; after the last, all that end at all.
-        while (depth && prefix_end(&open[depth - 1]->cidr, end) && (k == n || not_after(end, at))) {
-            depth--;
-            range_add(i, end, depth ? open[depth - 1] : NULL);
-        }
-        if (k == n)
-            break;
-        range_add(i, at, sorted[k]);
-        open[depth++] = sorted[k];
-    }
-}
-
-static int build_ranges(struct impl *i, const struct topology *t)
-{
-    size_t n = t->n_overrides;
-    AUTO_FREE const struct routing_override **sorted = mem_zalloc_array(n + 1, sizeof *sorted);
-    i->ranges = arena_array(&t->frame->arena, 2 * n + 1, sizeof *i->ranges);
-    if (!sorted || !i->ranges)
+    AUTO_FREE struct prefix_entry *e = mem_zalloc_array(t->n_overrides + 1, sizeof *e);
+    if (!e)
         return ERR_NOMEM;
-    for (size_t k = 0; k < n; k++)
-        sorted[k] = &t->overrides[k];
-    qsort(sorted, n, sizeof *sorted, by_start);
-    sweep(i, sorted, n);
-    return 0;
+    i->override_list = t->overrides;
+    for (uint32_t k = 0; k < t->n_overrides; k++)
+        e[k] = (struct prefix_entry){.cidr = t->overrides[k].cidr, .value = k + 1};
+    return prefix_map_build(&t->frame->arena, e, t->n_overrides, &i->overrides);
 }
 
 const struct routing_override *catalogue_override(const struct catalogue *c, const struct ip *client)
 {
     const struct impl *i = impl_of(c);
-    uint64_t at[2];
-    ip_halves(client->b, at);
-    size_t low = 0, n = i->n_ranges; // the last range that begins at or before the client
-    while (n > 1) {
-        size_t half = n / 2;
-        low += not_after(i->ranges[low + half].from, at) ? half : 0;
-        n -= half;
-    }
-    return i->ranges[low].override_;
+    uint32_t at = prefix_map_get(&i->overrides, client);
+    return at ? &i->override_list[at - 1] : NULL;
+}
+
+uint8_t catalogue_override_depth(const struct catalogue *c, const struct ip *client)
+{
+    return prefix_map_depth(&impl_of(c)->overrides, client);
 }
 
 void catalogue_free(struct catalogue *c)
@@ -358,7 +272,7 @@ int catalogue_new(const struct topology *t, const struct catalogue_source *src, 
     build_apex(i, t);
     int rc = build_regions(i, t);
     if (!rc)
-        rc = build_ranges(i, t);
+        rc = build_overrides(i, t);
     struct catalogue_hasher hasher = hasher_of(i);
     if (!rc)
         rc = tree_build(src, n, &hasher, full, &i->root);

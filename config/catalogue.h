@@ -64,6 +64,8 @@ void catalogue_hint_follow(const struct catalogue *c, uint64_t hint);
 int catalogue_region_find(const struct catalogue *c, const char *name, size_t n); // index, or -1
 // The most specific override that holds the client, or NULL.
 const struct routing_override *catalogue_override(const struct catalogue *c, const struct ip *client);
+// The length of the widest prefix around the client where the same holds (base/prefix_map.h).
+uint8_t catalogue_override_depth(const struct catalogue *c, const struct ip *client);
 
 static inline uint8_t catalogue_stamp(const struct catalogue_registry *r, uint8_t region)
 {
