@@ -33,7 +33,7 @@ struct answer_context {
     int64_t now_s;                   // wall clock of this turn: cookies and signatures
     // What follows may be NULL: the feature is off then.
     const struct zone *frontend;   // fe.D whole, signed (resolver/zone.h)
-    const struct geo *geo;         // measured networks, for routing (resolver/geo.h)
+    const struct geo_view *geo;    // measured networks, for routing (resolver/geo.h)
     struct signer *signer;         // signatures of D, made on line (resolver/signer.h)
     struct parked_ticket ticket;   // for what must wait (resolver/parked.h)
     const struct cookies *cookies; // secrets of DNS cookies (resolver/cookies.h)

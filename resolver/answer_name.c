@@ -2,7 +2,6 @@
 // What a name means in a view: every row of the table in design section 3. See answer_priv.h.
 #include "resolver/answer_priv.h"
 
-#include "resolver/route.h"
 #include "resolver/views.h"
 
 #include <stdio.h>
@@ -131,13 +130,10 @@ static bool answer_private(struct answer *a, const struct hop *h)
 // Region and stamp that a name leads to. False: nowhere.
 static bool hop_stamp(struct answer *a, const struct hop *h, struct route_choice *out)
 {
-    const struct route_context c = {a->t, a->c->health, a->c->health_map};
-    if (h->kind == NAME_GLOBAL) {
-        bool found = route_pick(&c, h->registry, &a->c->source, out);
-        a->info->mode = (uint8_t)out->mode;
-        return found;
-    }
-    *out = (struct route_choice){h->region, catalogue_stamp(h->registry, h->region), ROUTE_HEALTHY};
+    if (h->kind == NAME_GLOBAL)
+        return answer_choose(a, h->registry, out);
+    const struct route_context c = answer_routing(a);
+    *out = (struct route_choice){h->region, catalogue_stamp(h->registry, h->region), ROUTE_HEALTHY, false};
     if (a->q->edns && !route_is_up(&c, h->region, out->stamp)) {
         snprintf(a->ede_text, sizeof a->ede_text, "region %s is down; a regional name never means another region",
                  a->t->regions[h->region].name);
@@ -268,7 +264,10 @@ void answer_name(struct answer *a)
     case NAME_INVALID:
         answer_static_name(a);
         break;
-    case NAME_ROUTE: // no record there yet
+    case NAME_ROUTE:
+        if (!answer_route(a, &h))
+            no_such_name(a);
+        break;
     case NAME_FOREIGN:
         no_such_name(a);
         break;

@@ -9,6 +9,7 @@
 #include "resolver/answer.h"
 #include "resolver/cut.h"
 #include "resolver/edns.h"
+#include "resolver/route.h"
 #include "resolver/wire.h"
 
 struct answer {
@@ -52,6 +53,11 @@ static inline void answer_truncate(struct answer *a)
 
 // answer_name.c: fills the answer and authority sections for the question.
 void answer_name(struct answer *a);
+
+// answer_route.c. Which region a global name leads this client to; says so in `info`, and for how many in the scope.
+struct route_context answer_routing(const struct answer *a);
+bool answer_choose(struct answer *a, const struct catalogue_registry *r, struct route_choice *out); // false: nowhere
+bool answer_route(struct answer *a, const struct hostname *h); // _route.L.D; false: no such registry
 
 // answer_static.c. Records of the topology word for word at the name asked for; NULL: none are there.
 const struct static_name *answer_static_of(const struct answer *a);

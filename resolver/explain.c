@@ -92,7 +92,7 @@ static json_t *step_json(const struct topology *t, const struct route *r, size_t
     return json_pack("{s:s, s:s?, s:s, s:s, s:b, s:b, s:s}", "region", region->name, "stamp",
                      s->state == ROUTE_NO_REPLICA ? NULL : region->stamps[s->stamp].name, "state",
                      route_state_name(s->state), "reason", route_state_text(s->state), "up", (int)s->up, "chosen",
-                     (int)chosen, "placedBy", s->by_override ? "override" : "order");
+                     (int)chosen, "placedBy", route_placed_name((enum route_placed)s->placed));
 }
 
 static json_t *rule_json(const struct routing_override *o)
@@ -141,9 +141,10 @@ void *dns_explain_json(const struct topology *t, const struct health_verdicts *v
     const struct catalogue_registry *reg =
         kind == NAME_GLOBAL ? catalogue_find(t->catalogue, h.label, strlen(h.label)) : NULL;
     struct route_context rc = {.topology = t, .health = v};
+    struct route_client by = client_of_source(client);
     struct route r;
     if (reg)
-        route_decide(&rc, reg, client, &r);
+        route_decide(&rc, reg, &by, &r);
     return json_pack("{s:s, s:s, s:o, s:s, s:o, s:o, s:o}", "name", name, "client", ip_format(client, ip), "parsed",
                      name_json(&h), "view",
                      refused ? "refused"

@@ -16,6 +16,8 @@
 #include "base/addr.h"
 #include "config/catalogue.h"
 #include "config/topology.h"
+#include "resolver/client.h"
+#include "resolver/geo.h"
 #include "resolver/health.h"
 
 #include <stdbool.h>
@@ -30,9 +32,20 @@ enum route_state {
     ROUTE_NO_REPLICA, // the registry is not there
 };
 
+enum route_placed { // by what a region has its place in the order
+    ROUTE_BY_OVERRIDE,
+    ROUTE_BY_LATENCY,
+    ROUTE_BY_DISTANCE,
+    ROUTE_BY_ORDER, // the operator's
+};
+
 struct route_step {
     uint8_t region, stamp; // stamp: home stamp of the replica (0 without one)
-    bool by_override;      // placed by the override; else by the operator's order
+    uint8_t tier;          // from 0; those of a tier are equally near
+    uint8_t placed;        // enum route_placed
+    uint8_t weight;        // of the replica, 0 to 100
+    uint8_t headroom;      // of its home stamp, 0 to HEALTH_HEADROOM_FULL
+    uint64_t cost;         // rendezvous (resolver/rendezvous.h): within a tier by cost / (weight * headroom)
     bool up;               // health of the home stamp and of the registry there, also where something else rules it out
     enum route_state state;
 };
@@ -50,26 +63,34 @@ struct route {
     size_t chosen; // index into steps; means nothing when mode is ROUTE_NOWHERE
     enum route_mode mode;
     bool fail_open;                           // sent to a region that is believed down
+    bool by_weight;                           // weights decide: several replicas in a tier that was looked at
     const struct routing_override *override_; // the rule that matched, or NULL
+    const struct geo_ranking *ranking;        // of what was measured, or NULL
 };
 
 struct route_context {
     const struct topology *topology;
     const struct health_verdicts *health; // may be NULL: all count as up
     const struct health_map *map;         // the same for speed; may be NULL
+    const struct geo_view *geo;           // of topology; may be NULL: nothing measured
 };
 
-void route_decide(const struct route_context *c, const struct catalogue_registry *r, const struct ip *client,
+void route_decide(const struct route_context *c, const struct catalogue_registry *r, const struct route_client *client,
                   struct route *out);
 
 struct route_choice {
     uint8_t region, stamp;
     enum route_mode mode;
+    bool by_weight;
 };
 
 // Always what route_decide chooses. False: nowhere; only the mode is set then.
-bool route_pick(const struct route_context *c, const struct catalogue_registry *r, const struct ip *client,
+bool route_pick(const struct route_context *c, const struct catalogue_registry *r, const struct route_client *client,
                 struct route_choice *out);
+
+// SCOPE PREFIX-LENGTH of an answer by that choice, in bits of the client's family (RFC 7871 section 7.2.1): of the
+// widest prefix around the client for which all that is decided blind to health is the same. 0: for every client.
+uint8_t route_scope(const struct route_context *c, const struct route_client *client, bool by_weight);
 
 // Is the stamp up? By the map if there is one, else by the verdicts.
 static inline bool route_is_up(const struct route_context *c, uint8_t region, uint8_t stamp)
@@ -80,8 +101,9 @@ static inline bool route_is_up(const struct route_context *c, uint8_t region, ui
     return !(c->map->down[at / 8] >> at % 8 & 1);
 }
 
-const char *route_state_name(enum route_state s); // "open", "unhealthy", "drained", "off", "no_replica"
-const char *route_state_text(enum route_state s); // a clause for people
-const char *route_mode_name(enum route_mode m);   // "healthy", "fail_open", "all_drained", "nowhere"
+const char *route_state_name(enum route_state s);   // "open", "unhealthy", "drained", "off", "no_replica"
+const char *route_state_text(enum route_state s);   // a clause for people
+const char *route_placed_name(enum route_placed p); // "override", "latency", "distance", "order"
+const char *route_mode_name(enum route_mode m);     // "healthy", "fail_open", "all_drained", "nowhere"
 
 #endif

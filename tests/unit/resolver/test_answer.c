@@ -67,7 +67,8 @@ static const struct row rows[] = {
     {"contoso.mars.geo.example.io", T_A, "192.0.2.99", 3, "", SOA_D},
     {"x.contoso.example.io", T_A, "192.0.2.99", 3, "", SOA_D},
     {"con_toso.example.io", T_A, "192.0.2.99", 3, "", SOA_D},
-    {"_route.contoso.example.io", T_TXT, "192.0.2.99", 3, "", SOA_D},
+    {"_route.contoso.example.io", T_A, "192.0.2.99", 0, "", SOA_D},
+    {"_route.nobody0.example.io", T_TXT, "192.0.2.99", 3, "", SOA_D},
     // other types at CNAME owners
     {"fabrikam.westeurope.geo.example.io", T_TXT, "192.0.2.99", 0,
      "fabrikam.westeurope.geo.example.io. 300 IN CNAME " WEU "\n", SOA_FE},

@@ -25,13 +25,14 @@ static void expect(const struct topology *t, const struct health_verdicts *v, co
 {
     const struct catalogue_registry *r = catalogue_find(t->catalogue, label, strlen(label));
     struct ip client = fixture_ip("198.51.100.7");
+    struct route_client by = client_of_source(&client);
     health_map_fill(&map, v, t);
     for (int with_map = 0; with_map < 2; with_map++) {
         struct route_context c = {.topology = t, .health = v, .map = with_map ? &map : NULL};
         struct route_choice to;
         struct route all;
-        ck_assert(route_pick(&c, r, &client, &to));
-        route_decide(&c, r, &client, &all);
+        ck_assert(route_pick(&c, r, &by, &to));
+        route_decide(&c, r, &by, &all);
         ck_assert_uint_eq(to.region, region);
         ck_assert_int_eq(to.mode, mode);
         ck_assert_uint_eq(all.steps[all.chosen].region, region);

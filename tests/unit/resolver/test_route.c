@@ -45,13 +45,19 @@ static const struct catalogue_registry *find(const struct topology *t, const cha
     return r;
 }
 
+static struct route_client client_at(const char *ip)
+{
+    struct ip source = fixture_ip(ip);
+    return client_of_source(&source);
+}
+
 START_TEST(table)
 {
     struct topology *t = fixture_topology();
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         const struct row *x = &rows[i];
         struct health_verdicts *v = fixture_verdicts(t, x->down);
-        struct ip client = fixture_ip(x->client);
+        struct route_client client = client_at(x->client);
         struct route_context c = {.topology = t, .health = v};
         struct route r;
         route_decide(&c, find(t, x->registry), &client, &r);
@@ -69,7 +75,7 @@ END_TEST
 START_TEST(without_verdicts_all_are_up)
 {
     struct topology *t = fixture_topology();
-    struct ip client = fixture_ip("192.0.2.9");
+    struct route_client client = client_at("192.0.2.9");
     struct route_context c = {.topology = t};
     struct route r;
     route_decide(&c, find(t, "contoso"), &client, &r);
@@ -148,14 +154,15 @@ static void check_pick(const struct answer_context *a, const struct registry *re
 {
     const struct catalogue_registry *r = find(a->topology, reg->label);
     struct route_context c = {.topology = a->topology, .health = a->health};
+    struct route_client client = client_of_source(&a->source);
     struct health_map map;
     struct route all;
     health_map_fill(&map, a->health, a->topology);
-    route_decide(&c, r, &a->source, &all);
+    route_decide(&c, r, &client, &all);
     for (int with_map = 0; with_map < 2; with_map++) {
         struct route_choice to = {0};
         c.map = with_map ? &map : NULL;
-        bool any = route_pick(&c, r, &a->source, &to);
+        bool any = route_pick(&c, r, &client, &to);
         ck_assert_int_eq(any, all.mode != ROUTE_NOWHERE);
         ck_assert_int_eq(to.mode, all.mode);
         ck_assert_uint_eq(to.region, all.steps[all.chosen].region);
