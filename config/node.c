@@ -86,6 +86,8 @@ static const struct option_set listen_set = SUB_OF(listen_rows), worker_set = SU
 static const struct option_word role_words[] = {
     {"resolver", ROLE_RESOLVER}, {"registry", ROLE_REGISTRY}, {"auth", ROLE_AUTH}, {"replicator", ROLE_REPLICATOR}};
 
+static const struct option_word sandbox_words[] = {{"off", 0}, {"strict", 1}};
+
 #define SECTION(set_) OPT_MAP, .sub = &(set_)
 static const struct option node_rows[] = {
     {"region", OPT_STRING, NODE(region), .required = true, .check = hostname_region_ok, .example = "eastus",
@@ -112,6 +114,8 @@ static const struct option node_rows[] = {
     {"users", SECTION(users_set), .help = "accounts"},
     {"edge", SECTION(edge_set), .help = "the nginx edge"},
     {"log", SECTION(log_set), .help = "the log"},
+    {"sandbox", OPT_ENUM, NODE(sandbox), .def = "strict", OPT_WORDS(sandbox_words),
+     .help = "system calls that the daemon may make: those it needs, or all"},
     {"drain", OPT_DURATION, NODE(drain_s), .def = "30s", .unit_ms = 1000, .max = 3600000,
      .help = "how long a stop waits for requests in flight"},
     {"certs", SECTION(cert_set), .help = "certificates"},

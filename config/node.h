@@ -40,7 +40,8 @@ struct node {
         *edge_user;        // users.daemon, users.edge: default meridian, meridian-edge; only used when started by root
     const char *nginx;     // edge.nginx: path of the program, default /usr/sbin/nginx
     unsigned edge_workers; // edge.workers: 0 is one per core
-    enum log_level log_level;              // log.level
+    enum log_level log_level;                                  // log.level
+    enum node_sandbox { SANDBOX_OFF, SANDBOX_STRICT } sandbox; // sandbox: strict (default) or off
     unsigned drain_s;                      // drain: seconds that a stop waits for requests in flight, default 30
     unsigned cert_check_s;                 // certs.check: how often expiry is looked at, default 60
     unsigned upload_idle_s;                // uploads.idle: an upload untouched for so long is discarded, default 86400

@@ -349,6 +349,7 @@ static int start_thread(struct config_watch *w)
 {
     sigset_t all, before;
     sigfillset(&all);
+    sigdelset(&all, SIGSYS); // a refusal of the sandbox is the thread's own: blocked, it would end the process
     pthread_sigmask(SIG_SETMASK, &all, &before);
     int e = pthread_create(&w->thread, NULL, watch_thread, w);
     pthread_sigmask(SIG_SETMASK, &before, NULL);

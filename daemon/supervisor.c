@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "daemon/ports.h"
+#include "daemon/sandbox.h"
 #include "daemon/supervisor_priv.h"
 #include "daemon/worker.h"
 
@@ -166,6 +167,8 @@ static void edge_turn(struct supervisor *s)
 
 static int drop_privileges(const struct identity *id)
 {
+    if (geteuid() == 0)
+        sandbox_drop_bounding();
     if (id->switches) {
         gid_t groups[1] = {id->edge_gid};
         if (setgroups(1, groups) || setgid(id->gid) || setuid(id->uid))
@@ -175,6 +178,18 @@ static int drop_privileges(const struct identity *id)
     }
     prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
     return 0;
+}
+
+// Before the process has a second thread. Without, when it was asked for, nothing starts.
+static void supervisor_sandbox(const struct supervisor *s, int (*enter)(struct diag *))
+{
+    struct diag d;
+    diag_init(&d);
+    if (s->node->sandbox == SANDBOX_STRICT && enter(&d)) {
+        supervisor_log_diag(&d);
+        _exit(1);
+    }
+    diag_done(&d);
 }
 
 int supervisor_start_worker(struct supervisor *s, bool beside)
@@ -199,6 +214,7 @@ int supervisor_start_worker(struct supervisor *s, bool beside)
         prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0); // after the change of user, which clears it
         if (getppid() != parent)
             _exit(1);
+        supervisor_sandbox(s, sandbox_worker);
         exit(worker_run(s->node, s->paths, s->id, &s->sockets, fds[1], beside));
     }
     close(fds[1]);
@@ -373,6 +389,8 @@ int supervisor_run(const struct supervisor_options *o)
     signal(SIGPIPE, SIG_IGN);
     s.sig_fd = signalfd(-1, &set, SFD_CLOEXEC);
 
+    if (!o->handover) // a restart is under the filter of before
+        supervisor_sandbox(&s, sandbox_supervisor);
     struct diag d;
     diag_init(&d);
     int rc = o->handover ? restart_take(&s, o->handover) : start_first(&s, &d);

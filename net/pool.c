@@ -66,6 +66,7 @@ struct pool *pool_new(const char *name, unsigned n_threads, size_t max_waiting)
     pthread_cond_init(&p->more, NULL);
     sigset_t all, old; // signals belong to the main loop
     sigfillset(&all);
+    sigdelset(&all, SIGSYS); // a refusal of the sandbox is the thread's own: blocked, it would end the process
     pthread_sigmask(SIG_SETMASK, &all, &old);
     while (p->n_threads < n_threads && !pthread_create(&p->threads[p->n_threads], NULL, pool_thread, p))
         p->n_threads++;

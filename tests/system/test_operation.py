@@ -189,6 +189,21 @@ class Operation(unittest.TestCase):
             r = lab.check("curl", "-sf", "--unix-socket", f"{lab.dir}/eastus/run/admin.sock", "http://admin/v1/metrics")
             self.assertLessEqual(set(after) - {"process_cpu_seconds_total"}, set(parse(r)))
 
+    def test_4_privileges(self):
+        """The worker of a daemon that root started: no user, capability or new program to be had."""
+        def status(pid):
+            with open(f"/proc/{pid}/status") as f:
+                return dict(line.split(":\t", 1) for line in f.read().splitlines() if ":\t" in line)
+        worker = status(self.lab.admin("eastus", "status")["pid"])
+        self.assertNotIn("0", worker["Uid"].split() + worker["Gid"].split() + worker["Groups"].split())
+        for caps in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"):
+            self.assertEqual(int(worker[caps], 16), 0, caps)
+        self.assertEqual(worker["NoNewPrivs"], "1")
+        supervisor = status(self.lab.daemons["eastus"].pid)
+        if not os.environ.get("SANITIZED"):
+            self.assertEqual((worker["Seccomp"], supervisor["Seccomp"]), ("2", "2"))
+            self.assertEqual(int(supervisor["CapEff"], 16) & (1 << 16 | 1 << 19 | 1 << 13), 0)  # modules, ptrace, raw packets
+
     def streams(self):
         at = (REGIONS["eastus"], 53)
         return [Udp(at), Tcp(at, 1), Tcp(at, 100000), Http((self.lab, f"contoso.eastus.geo.{DOMAIN}"))]

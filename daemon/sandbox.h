@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a process of ours may still ask the kernel for (seccomp, capabilities, no_new_privs, no core dumps). Called once
+// in each process, before it has a second thread. Node setting `sandbox: strict | off`.
+//
+//   the worker: an allow-list. Anything else fails with EPERM and is logged once per system call by name: a library
+//     that asks for something new degrades and says so, instead of ending the service; what an intruder asks for is
+//     refused just the same. No capability, no program can be executed, no process made or looked into, no packet or
+//     raw socket, no memory made executable.
+//   the supervisor, and nginx below it: a deny-list, and the few capabilities that they need.
+#ifndef MERIDIAN_DAEMON_SANDBOX_H
+#define MERIDIAN_DAEMON_SANDBOX_H
+
+#include "base/diag.h"
+
+#include <stdbool.h>
+
+bool sandbox_built(void); // false under a sanitizer, which asks for too much
+// Root only, before the change of user: no capability can come back. Harmless for others.
+void sandbox_drop_bounding(void);
+int sandbox_worker(struct diag *diag);     // after the change of user; ERR_UNSUPPORTED: the kernel has no seccomp
+int sandbox_supervisor(struct diag *diag); // does nothing a second time (a restart)
+
+#endif
