@@ -10,6 +10,7 @@
 #include "daemon/app.h"
 #include "daemon/link.h"
 #include "daemon/metrics.h"
+#include "resolver/keeper.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -32,7 +33,8 @@ struct worker {
     int link_fd;
     struct app app;
     struct vitals vitals;
-    struct snapshot topology, principals, verdicts;
+    struct snapshot topology, principals, verdicts, frontend;
+    _Atomic(struct keeper *) keeper; // of fe.D; set once it runs
     struct pool *pool;
     struct fetcher *fetcher;
     struct region_keys *keys;
@@ -66,6 +68,7 @@ static void on_topology(void *ctx)
     struct replicator *r = atomic_load(&w->replicator);
     if (r)
         replicator_reconfigure(r);
+    keeper_poke(atomic_load(&w->keeper));
     reload_edge(w); // peers and their addresses stand in its configuration
 }
 
@@ -141,6 +144,7 @@ static int start_config(struct worker *w, struct diag *d)
     snapshot_init(&w->topology);
     snapshot_init(&w->principals);
     snapshot_init(&w->verdicts);
+    snapshot_init(&w->frontend);
     int rc = config_watch_start(n->topology, n->principals, w->paths->state, &w->topology, &w->principals, on_topology,
                                 w, d, &w->app.watch);
     if (rc)
@@ -204,8 +208,22 @@ static int start_resolver(struct worker *w, struct diag *d)
     int rc = health_start(&h, &w->app.health);
     if (rc)
         return rc;
-    const struct resolver_options o = {
-        .topology = &w->topology, .health = &w->verdicts, .settings = &w->node->resolver, .diag = d};
+    const struct keeper_options ko = {.topology = &w->topology,
+                                      .frontend = &w->frontend,
+                                      .zones_dir = w->paths->zones,
+                                      .tsig_dir = w->node->resolver.tsig_dir,
+                                      .listen = w->node->dns,
+                                      .n_listen = w->node->n_dns};
+    struct keeper *keeper;
+    rc = keeper_start(&ko, &keeper);
+    if (rc)
+        return rc;
+    atomic_store(&w->keeper, keeper);
+    const struct resolver_options o = {.topology = &w->topology,
+                                       .health = &w->verdicts,
+                                       .frontend = &w->frontend,
+                                       .settings = &w->node->resolver,
+                                       .diag = d};
     return resolver_start(&o, take_ptr(w->sockets->dns), &w->app.resolver);
 }
 
@@ -316,7 +334,8 @@ static void stop_all(struct worker *w, bool yields)
     http_server_stop(w->metrics_server, 1000);
     http_server_stop(w->public_server, drain_ms);
     http_server_stop(w->peer_server, 1000);
-    config_watch_stop(w->app.watch); // its thread calls into replicator and link
+    config_watch_stop(w->app.watch); // its thread calls into replicator, keeper and link
+    keeper_stop(atomic_exchange(&w->keeper, NULL));
     atomic_store(&w->replicator, NULL);
     certs_stop(w->app.certs);
     health_stop(w->app.health);
@@ -331,6 +350,7 @@ static void stop_all(struct worker *w, bool yields)
     if (yields)
         link_send(w->link_fd, &(struct link_message){.kind = LINK_RELEASED});
     resolver_stop(w->app.resolver);
+    snapshot_done(&w->frontend);
     snapshot_done(&w->verdicts);
     snapshot_done(&w->principals);
     snapshot_done(&w->topology);

@@ -17,7 +17,7 @@ static int refuse_question(struct answer *a)
         return DNS_BADCOOKIE;
     if (q->type == DNS_OPT || q->type == DNS_TSIG || q->type == DNS_TKEY || q->type == DNS_NXNAME || q->type == 0)
         return DNS_FORMERR; // never asked for: RFC 6891, 8945, 2930, 9824 section 3.4, 6895
-    if (q->class_ != DNS_IN || q->type == DNS_AXFR || q->type == DNS_IXFR) {
+    if (q->class_ != DNS_IN || q->type == DNS_AXFR || (q->type == DNS_IXFR && !answer_ixfr_ok(a))) {
         answer_ede(a, EDE_NOT_SUPPORTED, NULL);
         return DNS_REFUSED;
     }
@@ -93,6 +93,12 @@ size_t answer_packet(const struct answer_context *c, const uint8_t *query, size_
         .rcode = rcode, .type = q.has_question ? q.type : 0, .kind = NAME_INVALID, .region = REGION_NONE};
     if (rcode == DNS_DROP)
         return 0;
+    if (q.type == DNS_AXFR || q.type == DNS_IXFR)
+        info->transfer = rcode == DNS_NOERROR && c->transport != ANSWER_UDP && c->history;
+    if (info->transfer)
+        return 0;
+    if (q.tsig && rcode == DNS_NOERROR && !c->tsig_key)
+        return answer_signed(c, &q, query, n, out, cap, info);
     size_t max = c->transport == ANSWER_UDP ? q.udp_bytes : ANSWER_TCP_MAX;
     if (max > cap)
         max = cap;

@@ -32,19 +32,23 @@ struct answer_context {
     const struct endpoint *listener; // the address the query came to, or NULL
     int64_t now_s;                   // wall clock of this turn: cookies and signatures
     // What follows may be NULL: the feature is off then.
-    const struct zone *frontend;   // fe.D whole, signed (resolver/zone.h)
-    const struct geo_view *geo;    // measured networks, for routing (resolver/geo.h)
-    struct signer *signer;         // signatures of D, made on line (resolver/signer.h)
-    struct parked_ticket ticket;   // for what must wait (resolver/parked.h)
-    const struct cookies *cookies; // secrets of DNS cookies (resolver/cookies.h)
-    const char *nsid;              // at most EDNS_NSID_MAX octets
-    uint32_t idle_ms;              // TCP and TLS: what a client that asks is told (RFC 7828); 0: nothing
+    const struct zone *frontend;        // fe.D whole, signed (resolver/zone.h)
+    const struct zone_history *history; // of that zone, for transfers (resolver/transfer.h)
+    const struct tsig_keys *tsig_keys;  // of neighbours (resolver/tsig.h)
+    const struct tsig_key *tsig_key;    // for answer_neighbour.c: who has signed the query; NULL: not looked at
+    const struct geo_view *geo;         // measured networks, for routing (resolver/geo.h)
+    struct signer *signer;              // signatures of D, made on line (resolver/signer.h)
+    struct parked_ticket ticket;        // for what must wait (resolver/parked.h)
+    const struct cookies *cookies;      // secrets of DNS cookies (resolver/cookies.h)
+    const char *nsid;                   // at most EDNS_NSID_MAX octets
+    uint32_t idle_ms;                   // TCP and TLS: what a client that asks is told (RFC 7828); 0: nothing
 };
 
 struct answer_info { // for the counters, the query log and the server
     int rcode;       // extended; -1 dropped
     bool truncated;
     bool pending;            // nothing was written: who holds the ticket says when to ask again
+    bool transfer;           // nothing was written: a zone is asked for over TCP (resolver/transfer.h)
     bool cookie_valid;       // the client has shown that it is where it says
     uint16_t type;           // asked for; 0 unknown
     uint16_t question_n;     // octets of the question in the response, after the header; 0: none

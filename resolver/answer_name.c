@@ -26,7 +26,7 @@ static void no_such_name(struct answer *a)
 // The apex of a zone. ANY gets one RRset (RFC 8482 section 4.1). DS belongs to the parent's side.
 static void answer_apex(struct answer *a, enum answer_zone zone)
 {
-    if (wants(a, DNS_SOA)) {
+    if (wants(a, DNS_SOA) || a->q->type == DNS_IXFR) {
         answer_add_soa(a, zone, false);
     } else if (a->q->type == DNS_NS) {
         answer_add_ns(a, a->t->ttl.ns);

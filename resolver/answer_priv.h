@@ -58,6 +58,11 @@ void answer_name(struct answer *a);
 struct route_context answer_routing(const struct answer *a);
 bool answer_choose(struct answer *a, const struct catalogue_registry *r, struct route_choice *out); // false: nowhere
 bool answer_route(struct answer *a, const struct hostname *h); // _route.L.D; false: no such registry
+// answer_neighbour.c: the whole response to a query with TSIG.
+size_t answer_signed(const struct answer_context *c, const struct dns_query *q, const uint8_t *query, size_t n,
+                     uint8_t *out, size_t cap, struct answer_info *info);
+// Is it an IXFR over UDP by who may? Then the answer is the SOA.
+bool answer_ixfr_ok(const struct answer *a);
 
 // answer_static.c. Records of the topology word for word at the name asked for; NULL: none are there.
 const struct static_name *answer_static_of(const struct answer *a);

@@ -3,6 +3,7 @@
 #include "resolver/answer_priv.h"
 
 #include "base/mem.h"
+#include "resolver/zone.h"
 
 #include <string.h>
 
@@ -85,6 +86,12 @@ static size_t zone_name(const struct answer *a, enum answer_zone zone, uint8_t w
     return name_whole(a, NULL, cut_apex(a->t, zone), wire);
 }
 
+// Content only, never health: the same on all nodes. Of fe.D, that of the zone that secondaries get.
+static uint32_t serial_of(const struct answer *a, enum answer_zone zone)
+{
+    return zone == ZONE_FRONTEND && a->c->frontend ? a->c->frontend->serial : (uint32_t)a->t->version;
+}
+
 void answer_add_soa(struct answer *a, enum answer_zone zone, bool negative)
 {
     uint8_t name[DNS_NAME_MAX];
@@ -103,7 +110,7 @@ void answer_add_soa(struct answer *a, enum answer_zone zone, bool negative)
     if (n == 0)
         n = zone_name(a, zone, name);
     dns_write_name(w, name, n);
-    dns_write_u32(w, (uint32_t)a->t->version); // content only, never health: the same on all nodes
+    dns_write_u32(w, serial_of(a, zone));
     dns_write_u32(w, SOA_REFRESH_S);
     dns_write_u32(w, SOA_RETRY_S);
     dns_write_u32(w, SOA_EXPIRE_S);

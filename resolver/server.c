@@ -8,6 +8,7 @@
 #include "base/exposition.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "resolver/keeper.h"
 #include "resolver/server_priv.h"
 #include "resolver/upkeep.h"
 #include "resolver/wire.h"
@@ -144,6 +145,10 @@ static void take_snapshots(struct worker *w)
     w->context.health = snapshot_reader_get(&w->health, w->health_cell);
     if (w->cookies_cell)
         w->context.cookies = snapshot_reader_get(&w->cookies, w->cookies_cell);
+    const struct frontend *f = w->frontend_cell ? snapshot_reader_get(&w->frontend, w->frontend_cell) : NULL;
+    w->context.history = f ? f->history : NULL;
+    w->context.frontend = f ? f->history->zone : NULL;
+    w->context.tsig_keys = f ? f->keys : NULL;
     w->context.now_s = clock_wall_ms() / 1000;
     if (w->rrl)
         w->now_ms = clock_mono_ms();
@@ -234,6 +239,7 @@ static void *worker_main(void *arg)
     snapshot_reader_done(&w->topology);
     snapshot_reader_done(&w->health);
     snapshot_reader_done(&w->cookies);
+    snapshot_reader_done(&w->frontend);
     return NULL;
 }
 
@@ -248,6 +254,7 @@ static int worker_init(struct worker *w, const struct resolver_options *o, struc
 {
     w->topology_cell = o->topology;
     w->health_cell = o->health;
+    w->frontend_cell = o->frontend;
     w->context.nsid = w->settings->nsid;
     w->context.idle_ms = w->settings->tcp.idle_ms;
     w->bound = bound;

@@ -73,7 +73,8 @@ struct conn { // kind first: epoll hands back this pointer
     uint32_t events;      // what epoll watches
     bool eof;
     struct conn *prev, *next;
-    struct parked *parked; // its queries that wait
+    struct parked *parked;     // its queries that wait
+    struct transfer *transfer; // a zone on its way; until its end no further query is read
     size_t n_parked, in_n, out_at, out_n;
     uint8_t in[2 + TCP_IN_BYTES];
     uint8_t out[TCP_OUT_BYTES];
@@ -95,8 +96,9 @@ struct worker {
     bool started;
     int epoll, stop; // stop: eventfd
     struct snapshot *topology_cell, *health_cell;
-    struct snapshot *cookies_cell; // NULL: off
-    struct snapshot_reader topology, health, cookies;
+    struct snapshot *cookies_cell;  // NULL: off
+    struct snapshot *frontend_cell; // NULL: none
+    struct snapshot_reader topology, health, cookies, frontend;
     const struct node_dns *settings;
     struct answer_context context; // topology and health of this turn
     struct health_map health_map;  // of both
@@ -108,7 +110,7 @@ struct worker {
     struct rrl *rrl;    // NULL: no limits
     int64_t now_ms;     // monotonic, of this turn, for them
     struct conn *conns; // newest first
-    size_t n_conns;
+    size_t n_conns, n_transfers;
     int64_t accept_again_ms; // monotonic; 0: listeners are watched
     struct counters n;
     _Atomic uint32_t yield_ms;   // a successor reads the sockets: end within so long; 0: no

@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "resolver/transfer.h"
 
 #include <errno.h>
 #include <string.h>
@@ -17,10 +18,19 @@
 #define ACCEPTS_PER_EVENT 32
 #define ROUNDS_PER_EVENT 16 // then others have their turn; epoll reports what is left
 
+static void transfer_end(struct worker *w, struct conn *c)
+{
+    transfer_free(c->transfer);
+    c->transfer = NULL;
+    w->n_transfers--;
+}
+
 static void conn_close(struct worker *w, struct conn *c)
 {
     while (c->parked)
         lot_leave(w, c->parked);
+    if (c->transfer)
+        transfer_end(w, c);
     close(c->fd); // leaves the epoll set with it
     if (c->prev)
         c->prev->next = c->next;
@@ -148,7 +158,32 @@ static void out_add(struct conn *c, size_t n)
 
 static bool has_frame(const struct conn *c)
 {
-    return c->n_parked < PARKED_PER_CONN && c->in_n >= 2 && c->in_n >= 2u + ((size_t)c->in[0] << 8 | c->in[1]);
+    return !c->transfer && c->n_parked < PARKED_PER_CONN && c->in_n >= 2 &&
+           c->in_n >= 2u + ((size_t)c->in[0] << 8 | c->in[1]);
+}
+
+// One message of a zone on its way, if there is room. -1: the client must go: what it has is not whole.
+static int answer_transfer(struct worker *w, struct conn *c)
+{
+    if (!c->transfer || !out_room(c) || c->out_n)
+        return 0;
+    size_t n = transfer_next(c->transfer, c->out + 2, ANSWER_TCP_MAX, w->context.now_s);
+    if (n > 0) {
+        out_add(c, n);
+        return 1;
+    }
+    int rc = transfer_failed(c->transfer) ? -1 : 1;
+    transfer_end(w, c);
+    return rc;
+}
+
+static int transfer_start(struct worker *w, struct conn *c, const uint8_t *query, size_t n)
+{
+    int rc = transfer_begin(&w->context, query, n, w->n_transfers >= TRANSFERS_MAX, &c->transfer);
+    if (rc)
+        return -1;
+    w->n_transfers++;
+    return 0;
 }
 
 // One whole frame, if there is one and room for its answer. -1: the client must go.
@@ -165,7 +200,7 @@ static int answer_frame(struct worker *w, struct conn *c)
     struct answer_info info;
     size_t n = worker_answer(w, &from, NULL, c->in + 2, len, c->out + c->out_n + 2, ANSWER_TCP_MAX, &info);
     counter_add(&w->n.tcp_queries, 1);
-    if (n == 0 && !info.pending)
+    if (n == 0 && !info.pending && (!info.transfer || transfer_start(w, c, c->in + 2, len)))
         return -1; // a response sent to us
     if (n > 0)
         out_add(c, n);
@@ -212,17 +247,18 @@ static int answer_all(struct worker *w, struct conn *c)
         more = answer_parked(w, c);
         while ((rc = answer_frame(w, c)) > 0)
             ;
-        if (rc < 0 || !flush(c))
+        if (rc < 0 || answer_transfer(w, c) < 0 || !flush(c))
             return -1;
-        // Room again and something to answer: go on without asking the socket.
-    } while (c->out_n == 0 && (more || has_frame(c)));
+        // Room again and something to answer: go on without asking the socket. Not so a zone on its way: one message,
+        // and then others have their turn.
+    } while (c->out_n == 0 && !c->transfer && (more || has_frame(c)));
     return 0;
 }
 
 static int watch(struct worker *w, struct conn *c)
 {
     uint32_t in = c->eof || c->n_parked >= PARKED_PER_CONN ? 0 : EPOLLIN;
-    uint32_t events = c->out_n ? EPOLLOUT : in;
+    uint32_t events = c->out_n || c->transfer ? EPOLLOUT : in;
     if (events == c->events)
         return 0;
     c->events = events;
@@ -237,11 +273,11 @@ void tcp_event(struct worker *w, struct conn *c, uint32_t events)
         if (answer_all(w, c))
             rc = -1;
         else
-            rc = c->out_n || c->n_parked >= PARKED_PER_CONN ? 0 : fill(c);
+            rc = c->out_n || c->transfer || c->n_parked >= PARKED_PER_CONN ? 0 : fill(c);
     }
     if (rc > 0 && answer_all(w, c)) // what the last round read
         rc = -1;
-    if (rc < 0 || (c->eof && c->out_n == 0 && !c->parked) || watch(w, c))
+    if (rc < 0 || (c->eof && c->out_n == 0 && !c->parked && !c->transfer) || watch(w, c))
         conn_close(w, c);
 }
 

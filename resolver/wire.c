@@ -174,6 +174,23 @@ int dns_query_parse(const uint8_t *p, size_t n, struct dns_query *q)
     return read_sections(&c, counts, q);
 }
 
+bool dns_query_ixfr_serial(const uint8_t *p, size_t n, const struct dns_query *q, uint32_t *out)
+{
+    if (!get_u16(p + 8))
+        return false;
+    struct cursor c = {q->name + q->name_n + 4, p + n, p, false};
+    skip_name(&c);
+    uint16_t type = cursor_u16(&c), class_ = cursor_u16(&c);
+    cursor_skip(&c, 6); // TTL and length
+    skip_name(&c);
+    skip_name(&c);
+    uint32_t serial = cursor_u32(&c);
+    if (c.failed || type != DNS_SOA || class_ != DNS_IN)
+        return false;
+    *out = serial;
+    return true;
+}
+
 size_t dns_name_from_text(const char *text, uint8_t out[DNS_NAME_MAX])
 {
     uint8_t wire[DNS_NAME_MAX];

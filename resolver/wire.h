@@ -85,6 +85,9 @@ struct dns_query { // borrows the packet
 // DNS_NOERROR without a question: it asks for a cookie, which it has an option for (RFC 7873 section 5.4).
 int dns_query_parse(const uint8_t *p, size_t n, struct dns_query *q);
 
+// Of an IXFR query that was parsed: the serial of the version that the client has (RFC 1995 section 3).
+bool dns_query_ixfr_serial(const uint8_t *p, size_t n, const struct dns_query *q, uint32_t *out);
+
 // Text without escapes ("eus-1.eastus.fe.example.io") to wire form. Returns its length, 0 if it is no such name.
 size_t dns_name_from_text(const char *text, uint8_t out[DNS_NAME_MAX]);
 // An address "first.last@example.io" to an RNAME: the local part is one label, dots and all (RFC 1035 section 8).

@@ -39,7 +39,10 @@ static bool rig_start(struct rig *g, const char *ip, unsigned n_workers)
     snapshot_init(&g->topology);
     snapshot_init(&g->health);
     snapshot_publish(&g->topology, fixture_topology());
-    ck_assert_int_eq(resolver_start(&(struct resolver_options){&g->topology, &g->health, settings}, s, &g->r), 0);
+    ck_assert_int_eq(
+        resolver_start(&(struct resolver_options){.topology = &g->topology, .health = &g->health, .settings = settings},
+                       s, &g->r),
+        0);
     return true;
 }
 
