@@ -26,6 +26,11 @@ void snapshot_unref(void *value)
         h->free(h);
 }
 
+uint32_t snapshot_refs(const void *value)
+{
+    return atomic_load_explicit(&((struct snapshot_head *)value)->refs, memory_order_acquire);
+}
+
 void snapshot_init(struct snapshot *s)
 {
     pthread_mutex_init(&s->lock, NULL);

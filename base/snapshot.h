@@ -38,7 +38,8 @@ struct snapshot_reader {
 
 void snapshot_head_init(struct snapshot_head *h, void (*free_fn)(void *self)); // one reference, the caller's
 void *snapshot_ref(void *value);
-void snapshot_unref(void *value); // NULL is fine
+void snapshot_unref(void *value);          // NULL is fine
+uint32_t snapshot_refs(const void *value); // 1: the caller's is the last, if nobody can make more of it
 
 void snapshot_init(struct snapshot *s);
 void snapshot_done(struct snapshot *s);                 // drops its reference

@@ -18,6 +18,7 @@ struct reader {
     struct arena *arena;
     struct diag *diag;
     const char *source;
+    const struct doc_lines *lines; // may be NULL
     struct frame stack[DOC_MAX_DEPTH];
     size_t depth, n_documents, n_errors;
     struct doc_node *root;
@@ -30,9 +31,20 @@ struct reader {
         diag_add((r)->diag, (r)->source, line, __VA_ARGS__); \
     } while (0)
 
-static int line_of(const yaml_event_t *e)
+static int line_of_mark(const struct reader *r, const yaml_mark_t *m)
 {
-    return (int)e->start_mark.line + 1;
+    int line = (int)m->line + 1, at = line;
+    if (!r->lines)
+        return line;
+    line += r->lines->first - 1;
+    for (size_t i = 0; i < r->lines->n_pairs; i++)
+        line += at > r->lines->after[2 * i] ? r->lines->after[2 * i + 1] : 0;
+    return line;
+}
+
+static int line_of(const struct reader *r, const yaml_event_t *e)
+{
+    return line_of_mark(r, &e->start_mark);
 }
 
 static const char *scalar_text(struct reader *r, const yaml_event_t *e)
@@ -41,7 +53,7 @@ static const char *scalar_text(struct reader *r, const yaml_event_t *e)
     size_t n = e->data.scalar.length;
     for (size_t i = 0; i < n; i++)
         if ((unsigned char)p[i] < 0x20 || p[i] == 0x7f) {
-            SAY(r, line_of(e), "a control byte or line break inside a value is not allowed");
+            SAY(r, line_of(r, e), "a control byte or line break inside a value is not allowed");
             return "";
         }
     char *s = arena_strndup(r->arena, p, n);
@@ -53,7 +65,7 @@ static const char *scalar_text(struct reader *r, const yaml_event_t *e)
 static void map_key(struct reader *r, struct frame *f, const yaml_event_t *e)
 {
     f->key = scalar_text(r, e);
-    f->key_line = line_of(e);
+    f->key_line = line_of(r, e);
     if (r->rc)
         return;
     if (f->node->n == DOC_MAX_KEYS) {
@@ -73,7 +85,7 @@ static struct doc_node *attach(struct reader *r, enum doc_kind kind, const yaml_
 {
     struct frame *f = r->depth ? &r->stack[r->depth - 1] : NULL;
     if (f && f->node->kind == DOC_MAP && !f->key) {
-        SAY(r, line_of(e), "a key must be a word, not %s", kind == DOC_MAP ? "a mapping" : "a list");
+        SAY(r, line_of(r, e), "a key must be a word, not %s", kind == DOC_MAP ? "a mapping" : "a list");
         r->rc = ERR_INVAL;
         return NULL;
     }
@@ -83,7 +95,7 @@ static struct doc_node *attach(struct reader *r, enum doc_kind kind, const yaml_
         return NULL;
     }
     n->kind = kind;
-    n->line = line_of(e);
+    n->line = line_of(r, e);
     if (!f) {
         r->root = n;
         return n;
@@ -104,11 +116,11 @@ static void open_frame(struct reader *r, enum doc_kind kind, const yaml_event_t 
                        const yaml_char_t *tag)
 {
     if (anchor)
-        SAY(r, line_of(e), "anchors (&%s) are not supported", anchor);
+        SAY(r, line_of(r, e), "anchors (&%s) are not supported", anchor);
     if (tag)
-        SAY(r, line_of(e), "tags (%s) are not supported", tag);
+        SAY(r, line_of(r, e), "tags (%s) are not supported", tag);
     if (r->depth == DOC_MAX_DEPTH) {
-        SAY(r, line_of(e), "nested deeper than %d levels", DOC_MAX_DEPTH);
+        SAY(r, line_of(r, e), "nested deeper than %d levels", DOC_MAX_DEPTH);
         r->rc = ERR_INVAL;
         return;
     }
@@ -120,9 +132,9 @@ static void open_frame(struct reader *r, enum doc_kind kind, const yaml_event_t 
 static void on_scalar(struct reader *r, const yaml_event_t *e)
 {
     if (e->data.scalar.anchor)
-        SAY(r, line_of(e), "anchors (&%s) are not supported", e->data.scalar.anchor);
+        SAY(r, line_of(r, e), "anchors (&%s) are not supported", e->data.scalar.anchor);
     if (e->data.scalar.tag)
-        SAY(r, line_of(e), "tags (%s) are not supported", e->data.scalar.tag);
+        SAY(r, line_of(r, e), "tags (%s) are not supported", e->data.scalar.tag);
     struct frame *f = r->depth ? &r->stack[r->depth - 1] : NULL;
     if (f && f->node->kind == DOC_MAP && !f->key) {
         map_key(r, f, e);
@@ -142,12 +154,12 @@ static void on_event(struct reader *r, const yaml_event_t *e)
     switch (e->type) {
     case YAML_DOCUMENT_START_EVENT:
         if (++r->n_documents > 1) {
-            SAY(r, line_of(e), "a second document starts here; one file holds one document");
+            SAY(r, line_of(r, e), "a second document starts here; one file holds one document");
             r->rc = ERR_INVAL;
         }
         break;
     case YAML_ALIAS_EVENT:
-        SAY(r, line_of(e), "aliases (*%s) are not supported", e->data.alias.anchor);
+        SAY(r, line_of(r, e), "aliases (*%s) are not supported", e->data.alias.anchor);
         r->rc = ERR_INVAL;
         break;
     case YAML_SCALAR_EVENT:
@@ -180,7 +192,7 @@ static void say_syntax(struct reader *r)
     if (y->error == YAML_READER_ERROR) // libyaml has only a byte offset here
         SAY(r, 0, "not YAML in UTF-8 at byte %zu: %s", y->problem_offset, problem);
     else
-        SAY(r, (int)y->problem_mark.line + 1, "not YAML: %s%s%s", problem, y->context ? " " : "",
+        SAY(r, line_of_mark(r, &y->problem_mark), "not YAML: %s%s%s", problem, y->context ? " " : "",
             y->context ? y->context : "");
 }
 
@@ -201,7 +213,13 @@ static void read_all(struct reader *r)
 int doc_parse(const char *text, size_t n, const char *source, struct arena *arena, struct diag *diag,
               struct doc_node **out)
 {
-    struct reader r = {.arena = arena, .diag = diag, .source = source};
+    return doc_parse_part(text, n, source, NULL, arena, diag, out);
+}
+
+int doc_parse_part(const char *text, size_t n, const char *source, const struct doc_lines *lines, struct arena *arena,
+                   struct diag *diag, struct doc_node **out)
+{
+    struct reader r = {.arena = arena, .diag = diag, .source = source, .lines = lines};
     if (!yaml_parser_initialize(&r.yaml))
         return ERR_NOMEM;
     yaml_parser_set_encoding(&r.yaml, YAML_UTF8_ENCODING);

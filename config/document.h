@@ -38,6 +38,14 @@ struct doc_node {
 // all reported before it gives up; a syntax error ends the reading.
 int doc_parse(const char *text, size_t n, const char *source, struct arena *arena, struct diag *diag,
               struct doc_node **out);
+// The same of a part of a file: messages and nodes have its lines. NULL: from the first line on, with no gap.
+struct doc_lines {
+    int first;        // the file's line that the text begins with, 1 being the first
+    const int *after; // pairs: after so many lines of the text, so many of the file are left out
+    size_t n_pairs;
+};
+int doc_parse_part(const char *text, size_t n, const char *source, const struct doc_lines *lines, struct arena *arena,
+                   struct diag *diag, struct doc_node **out);
 const struct doc_node *doc_get(const struct doc_node *map, const char *key);  // NULL if absent or not a map
 int doc_key_line(const struct doc_node *map, const char *key);                // line of the key, else of the map
 int doc_item_line(const struct doc_node *map, const char *key, size_t index); // of an item of a list under key

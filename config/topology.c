@@ -7,6 +7,7 @@
 #include "base/fd.h"
 #include "base/mem.h"
 #include "config/catalogue_priv.h"
+#include "config/compiled.h"
 #include "config/private_index.h"
 #include "config/topology_priv.h"
 
@@ -130,14 +131,16 @@ static bool listed_next(void *ctx, struct registry *out, struct catalogue_extra 
     return true;
 }
 
-static int build(struct option_ctx *ctx, const struct doc_node *root, enum topology_form form, struct topology *t)
+// All but the catalogue. `b` holds the registries afterwards.
+static int build(struct option_ctx *ctx, const struct doc_node *root, struct topology_build *b)
 {
     struct spec_topology spec = {0};
     options_apply(ctx, &spec_topology_set, root, "", &spec);
     if (root->kind != DOC_MAP || ctx->nomem)
         return option_ctx_result(ctx);
-    struct topology_build b = {.ctx = ctx, .t = t, .s = &spec, .index = private_index_new()};
-    if (!b.index)
+    b->s = &spec;
+    b->index = private_index_new();
+    if (!b->index)
         return ERR_NOMEM;
     void (*const steps[])(struct topology_build *) = {
         build_settings,         topology_build_regions,    build_ca,
@@ -146,15 +149,56 @@ static int build(struct option_ctx *ctx, const struct doc_node *root, enum topol
         topology_build_apex,    topology_build_dnssec,
     };
     for (size_t i = 0; i < ARRAY_LEN(steps) && !ctx->nomem; i++)
-        steps[i](&b);
-    private_index_free(b.index);
-    int rc = option_ctx_result(ctx);
+        steps[i](b);
+    private_index_free(b->index);
+    b->s = NULL;
+    b->index = NULL;
+    return option_ctx_result(ctx);
+}
+
+int topology_finish(struct topology *t, const struct catalogue_source *src, size_t n, enum topology_form form)
+{
+    t->n_registries = n;
+    return catalogue_new(t, src, n, form == TOPOLOGY_FULL, &t->catalogue);
+}
+
+// A document, or a part of one: in `out` all that does not belong to the registries.
+static int parse_document(struct bytes text, const struct doc_lines *lines, struct option_ctx *ctx,
+                          struct topology_build *b)
+{
+    struct doc_node *root;
+    int rc = doc_parse_part((const char *)text.p, text.n, ctx->source, lines, ctx->arena, ctx->diag, &root);
+    if (!rc)
+        rc = build(ctx, root, b);
+    if (!rc)
+        rc = compiled_keep_text(b->t, root, lines, (const char *)text.p, text.n);
+    return rc;
+}
+
+// What `parse` has made, or the reason why not. Takes over `t`.
+static int parsed(int rc, struct topology *t, const char *source, struct diag *diag, struct topology **out)
+{
+    if (rc == ERR_NOMEM)
+        diag_add(diag, source, 0, "out of memory while reading it");
     if (rc)
-        return rc;
-    struct listed list = {b.registries, b.n_registries, 0};
-    const struct catalogue_source src = {&list, listed_rewind, listed_next};
-    t->n_registries = b.n_registries;
-    return catalogue_new(t, &src, b.n_registries, form == TOPOLOGY_FULL, &t->catalogue);
+        snapshot_unref(t);
+    else
+        *out = t;
+    return rc;
+}
+
+int topology_parse_frame(const char *text, size_t n, const char *source, const struct doc_lines *lines,
+                         struct diag *diag, struct topology **out)
+{
+    struct arena tmp;
+    arena_init(&tmp, 0);
+    struct option_ctx ctx = {.source = source, .diag = diag, .arena = &tmp};
+    struct topology_build b = {.ctx = &ctx, .t = topology_new(source)};
+    int rc = b.t ? parse_document(bytes_of(text, n), lines, &ctx, &b) : ERR_NOMEM;
+    if (!rc && b.n_registries)
+        rc = ERR_CORRUPT; // they are where registries are kept
+    arena_done(&tmp);
+    return parsed(rc, b.t, source, diag, out);
 }
 
 int topology_parse(const char *text, size_t n, const char *source, struct diag *diag, struct topology **out)
@@ -169,26 +213,27 @@ int topology_parse_as(enum topology_form form, const char *text, size_t n, const
         diag_add(diag, source, 0, "larger than %u bytes", TOPOLOGY_MAX_BYTES);
         return ERR_TOOBIG;
     }
+    if (compiled_is(text, n))
+        return compiled_parse(form, text, n, source, diag, out);
     struct arena tmp;
     arena_init(&tmp, 0);
     struct option_ctx ctx = {.source = source, .diag = diag, .arena = &tmp};
-    struct doc_node *root;
-    struct topology *t = topology_new(source);
-    int rc = t ? doc_parse(text, n, source, &tmp, diag, &root) : ERR_NOMEM;
-    if (!rc)
-        rc = build(&ctx, root, form, t);
+    struct topology_build b = {.ctx = &ctx, .t = topology_new(source)};
+    int rc = b.t ? parse_document(bytes_of(text, n), NULL, &ctx, &b) : ERR_NOMEM;
+    if (!rc) {
+        struct listed list = {b.registries, b.n_registries, 0};
+        const struct catalogue_source src = {&list, listed_rewind, listed_next};
+        rc = topology_finish(b.t, &src, b.n_registries, form);
+    }
     arena_done(&tmp);
     if (n >= TRIM_FROM_BYTES)
         malloc_trim(0); // the document's tree was many times the topology: back to the system with it
-    if (rc == ERR_NOMEM)
-        diag_add(diag, source, 0, "out of memory while reading it");
-    if (rc) {
-        snapshot_unref(t);
-        return rc;
+    if (!rc) {
+        sha256(text, n, b.t->content_hash);
+        memcpy(b.t->frame->base_hash, b.t->content_hash, SHA256_BYTES);
+        b.t->frame->base_version = b.t->version;
     }
-    sha256(text, n, t->content_hash);
-    *out = t;
-    return 0;
+    return parsed(rc, b.t, source, diag, out);
 }
 
 int topology_load(const char *path, struct diag *diag, struct topology **out)

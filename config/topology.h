@@ -33,8 +33,8 @@ struct option_set;
 struct catalogue;
 struct catalogue_registry;
 
-#define TOPOLOGY_MAX_REGIONS 64 // region sets are 64-bit masks
-#define TOPOLOGY_MAX_BYTES (256u << 20)
+#define TOPOLOGY_MAX_REGIONS 64         // region sets are 64-bit masks
+#define TOPOLOGY_MAX_BYTES (512u << 20) // as a document or compiled
 #define REGION_NONE 0xff
 
 // Timers of the SOA records (RFC 1035 section 3.3.13), the same in answers and in exported zones.
@@ -225,6 +225,13 @@ struct topology_frame { // what versions that differ in registries only have in 
     _Atomic uint32_t refs;
     struct arena arena;
     struct htab *by_region; // values point into the array
+    // The document without registries and private endpoints, for config/compiled.h; NULL: it cannot be cut.
+    const char *text;
+    size_t text_n;
+    const int *cuts; // pairs, as in struct doc_lines
+    size_t n_cuts;
+    uint64_t base_version; // of the document
+    uint8_t base_hash[32]; // SHA-256 of it
 };
 
 struct topology {
@@ -299,6 +306,12 @@ const struct region *topology_region_by_fingerprint(const struct topology *t, co
 const struct static_name *topology_static(const struct topology *t, const uint8_t *labels, size_t n);
 // Its records of a type, side by side. Returns how many.
 size_t static_records(const struct static_name *s, uint16_t type, const struct static_record **out);
+
+// Do they differ in registries only? What is made of the rest need not be made again then.
+static inline bool topology_same_frame(const struct topology *a, const struct topology *b)
+{
+    return a && b && a->frame == b->frame;
+}
 
 const struct option_set *topology_options(void); // the document's rows, for samples and the manual page
 

@@ -107,7 +107,7 @@ void topology_build_views(struct topology_build *b)
     topology_build_view_index(b);
 }
 
-static bool in_networks(const struct view *v, const struct ip *ip)
+bool view_holds(const struct view *v, const struct ip *ip)
 {
     for (size_t i = 0; i < v->n_networks; i++)
         if (cidr_contains(&v->networks[i], ip))
@@ -133,7 +133,7 @@ static void check_address(struct topology_build *b, const struct member_at *at, 
     }
     if (!view)
         return;
-    if (!in_networks(view, &m->ip))
+    if (!view_holds(view, &m->ip))
         options_error(b->ctx, at->line, "private endpoint %s: %s lies outside the networks of view %s", at->pe->name,
                       text, view->name);
     const struct private_owner *first = private_index_address(b->index, at->pe->view, &m->ip);

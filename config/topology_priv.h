@@ -176,11 +176,26 @@ struct spec_topology {
     uint32_t max_stale_s; // tokens: has one key
 };
 
-extern const struct option_set spec_topology_set, spec_identity_set, spec_transfer_set, spec_apex_set, spec_dnssec_set;
+struct spec_change { // of config/changes.h
+    const struct doc_node *node;
+    uint64_t version;
+    struct spec_registry *registries;
+    const char *const *remove, *const *remove_private_endpoints;
+    const struct spec_private *private_endpoints;
+    size_t n_registries, n_remove, n_remove_private_endpoints, n_private_endpoints;
+};
+
+extern const struct option_set spec_topology_set, spec_identity_set, spec_transfer_set, spec_apex_set, spec_dnssec_set,
+    spec_change_set;
 
 // A new topology with a frame of its own; one that shares frame and registries with another. NULL: out of memory.
 struct topology *topology_new(const char *source);
 struct topology *topology_successor(const struct topology *t);
+// All but the registries, of a document that has none. To be finished with topology_finish.
+int topology_parse_frame(const char *text, size_t n, const char *source, const struct doc_lines *lines,
+                         struct diag *diag, struct topology **out);
+struct catalogue_source;
+int topology_finish(struct topology *t, const struct catalogue_source *src, size_t n, enum topology_form form);
 
 struct topology_build {
     struct option_ctx *ctx; // its arena is the temporary one
@@ -215,6 +230,8 @@ void topology_build_transfer(struct topology_build *b); // topology_transfer.c, 
 void topology_build_apex(struct topology_build *b);     // topology_apex.c, rows included
 bool topology_location_ok(const char *text);
 void topology_build_dnssec(struct topology_build *b);
-bool topology_ip_sensible(const struct ip *ip); // can be a host's address
+bool topology_name_ok(const char *s);                       // of views and private endpoints
+bool view_holds(const struct view *v, const struct ip *ip); // its networks do
+bool topology_ip_sensible(const struct ip *ip);             // can be a host's address
 
 #endif

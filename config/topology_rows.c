@@ -14,7 +14,7 @@ static bool hostmaster_ok(const char *s)
     return strspn(s, "abcdefghijklmnopqrstuvwxyz0123456789-_") == n;
 }
 
-static bool name_ok(const char *s)
+bool topology_name_ok(const char *s)
 {
     size_t n = strlen(s);
     return n >= 1 && n <= 63 && s[0] != '-' && strspn(s, "abcdefghijklmnopqrstuvwxyz0123456789-_") == n;
@@ -148,8 +148,8 @@ static const struct option_set routing_set = {routing_rows, ARRAY_LEN(routing_ro
                                               offsetof(struct spec_routing, node)};
 
 static const struct option view_rows[] = {
-    {"name", OPT_STRING, OPT_AT(struct spec_view, name), .required = true, .check = name_ok, .expect = NAME_WORDS,
-     .example = "corp", .help = "the view's name"},
+    {"name", OPT_STRING, OPT_AT(struct spec_view, name), .required = true, .check = topology_name_ok,
+     .expect = NAME_WORDS, .example = "corp", .help = "the view's name"},
     {"listeners", OPT_ENDPOINTS, OPT_ARRAY_AT(struct spec_view, listeners, n_listeners), .max = 64, .port = 53,
      .help = "DNS listeners that belong to this view alone"},
     {"sources", OPT_CIDRS, OPT_ARRAY_AT(struct spec_view, sources, n_sources), .example = "10.0.0.0/8",
@@ -165,8 +165,8 @@ static const struct option_set view_set = {view_rows, ARRAY_LEN(view_rows), size
                                            offsetof(struct spec_view, node)};
 
 static const struct option private_rows[] = {
-    {"name", OPT_STRING, OPT_AT(struct spec_private, name), .required = true, .check = name_ok, .expect = NAME_WORDS,
-     .example = "contoso-corp", .help = "the private endpoint's name"},
+    {"name", OPT_STRING, OPT_AT(struct spec_private, name), .required = true, .check = topology_name_ok,
+     .expect = NAME_WORDS, .example = "contoso-corp", .help = "the private endpoint's name"},
     {"registry", OPT_STRING, OPT_AT(struct spec_private, registry), .required = true, .max = REF_MAX,
      .example = "contoso", .help = "the registry it leads to"},
     {"view", OPT_STRING, OPT_AT(struct spec_private, view), .required = true, .max = REF_MAX, .example = "corp",
@@ -307,6 +307,22 @@ static const struct option topology_rows[] = {
 };
 const struct option_set spec_topology_set = {topology_rows, ARRAY_LEN(topology_rows), sizeof(struct spec_topology),
                                              offsetof(struct spec_topology, node)};
+
+#define CHANGE_AT(member) OPT_AT(struct spec_change, member)
+#define CHANGE_ARRAY(member) OPT_ARRAY_AT(struct spec_change, member, n_##member)
+static const struct option change_rows[] = {
+    {"version", OPT_INT, CHANGE_AT(version), .required = true, .min = 1, .max = INT64_MAX, .example = "2",
+     .help = "the version that it makes: one more than the one before"},
+    {"registries", OPT_LIST, CHANGE_ARRAY(registries), .sub = &registry_set,
+     .help = "whole rows, added, or in the place of what has their name"},
+    {"remove", OPT_STRINGS, CHANGE_ARRAY(remove), .help = "names of registries that go"},
+    {"private_endpoints", OPT_LIST, CHANGE_ARRAY(private_endpoints), .sub = &private_set,
+     .help = "whole rows, added, or in the place of what has their name"},
+    {"remove_private_endpoints", OPT_STRINGS, CHANGE_ARRAY(remove_private_endpoints),
+     .help = "names of private endpoints that go"},
+};
+const struct option_set spec_change_set = {change_rows, ARRAY_LEN(change_rows), sizeof(struct spec_change),
+                                           offsetof(struct spec_change, node)};
 
 const struct option_set *topology_options(void)
 {

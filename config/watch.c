@@ -2,6 +2,10 @@
 // The watcher of the topology and the principals; see watch.h. One thread looks at both files: when inotify speaks,
 // when poked, and every second, since a directory may be a mount that tells nothing or a chain of symbolic links.
 //
+// Changes of single registries come by a file beside the topology (config/follow.h) and are taken one by one.
+//
+// A version that was replaced is kept here until nobody else has it, so that no worker spends its time on freeing one.
+//
 // Invariants
 // 1. What is published was parsed and validated whole.
 // 2. The version in force never goes down while this runs.
@@ -15,6 +19,8 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "config/compiled.h"
+#include "config/follow.h"
 #include "config/principals.h"
 #include "config/topology.h"
 
@@ -32,6 +38,8 @@
 #include <unistd.h>
 
 #define BACKSTOP_MS 1000
+#define KEEP_EVERY_MS 60000 // with changes: at most so often is the whole written anew
+#define RETIRED_MAX 64
 
 struct signature { // what a stat says of a file; zero when it is not there
     dev_t dev;
@@ -44,25 +52,38 @@ struct signature { // what a stat says of a file; zero when it is not there
 struct document { // one read and parsed file
     void *value;  // embeds a snapshot_head; one reference
     uint64_t version;
-    uint8_t hash[SHA256_BYTES];
-    struct buf text;
+    uint8_t hash[SHA256_BYTES]; // with the version, what tells one file from another
+    struct buf text;            // to be kept as the last good one; empty: the value's compiled form is
+    // Of a topology that was kept with changes in it: the file it began from.
+    uint64_t file_version;
 };
 
 struct watched {
     const char *what; // "topology"
     char *path, *last_path;
     struct snapshot *cell;
-    int (*parse)(const char *path, struct diag *diag, struct document *out); // fills value and version, text and hash
+    // Fills it all. `last` (may be NULL): if the file is what that began from, that is it.
+    int (*parse)(enum topology_form form, const char *path, const struct document *last, struct diag *diag,
+                 struct document *out);
+    enum topology_form form;
     struct signature seen;
     uint64_t version; // in force
-    uint8_t hash[SHA256_BYTES];
+    uint64_t file_version;
+    uint8_t hash[SHA256_BYTES]; // of the file that this began with
     struct config_status status;
 };
 
 struct config_watch {
     struct watched topology, principals;
-    void (*on_change)(void *ctx);
+    void (*on_change)(void *ctx, bool frame);
     void *ctx;
+    struct follow follow;
+    const char *changes_name; // without its directory
+    struct topology *now;     // in force
+    struct topology *retired[RETIRED_MAX];
+    size_t n_retired;
+    uint64_t kept_version; // on disk
+    int64_t kept_ms;       // monotonic
     int inotify, event;
     pthread_t thread;
     bool running; // the thread exists
@@ -80,37 +101,78 @@ static void document_done(struct document *d)
     buf_done(&d->text);
 }
 
-static int read_text(const char *path, size_t max, struct diag *diag, struct document *out)
+static struct topology *topology_of(const struct document *d)
 {
-    int rc = file_read(path, max, &out->text);
-    if (rc)
-        diag_add(diag, path, 0, "cannot be read: %s", err_text(rc));
-    else
-        sha256(buf_cstr(&out->text), out->text.n, out->hash);
-    return rc;
+    return d->value;
 }
 
-static int parse_topology(const char *path, struct diag *diag, struct document *out)
+// Is the text what the last good one began from?
+static bool began_from(const struct document *last, const struct buf *text, const uint8_t sha[SHA256_BYTES])
 {
-    struct topology *t = NULL;
-    int rc = read_text(path, TOPOLOGY_MAX_BYTES, diag, out);
-    if (!rc)
-        rc = topology_parse(buf_cstr(&out->text), out->text.n, path, diag, &t);
-    if (rc)
-        return rc;
+    struct compiled_info info;
+    const struct topology_frame *f = last && last->value ? topology_of(last)->frame : NULL;
+    if (!f)
+        return false;
+    if (compiled_is(text->p, text->n))
+        return !compiled_info_parse(text->p, text->n, &info) && info.version == f->base_version &&
+               !memcmp(info.content_hash, f->base_hash, SHA256_BYTES);
+    return !memcmp(sha, f->base_hash, SHA256_BYTES);
+}
+
+static void describe(struct document *out, struct topology *t)
+{
     out->value = t;
     out->version = t->version;
+    out->file_version = t->frame->base_version;
+    memcpy(out->hash, t->frame->base_hash, SHA256_BYTES);
+}
+
+static int parse_topology(enum topology_form form, const char *path, const struct document *last, struct diag *diag,
+                          struct document *out)
+{
+    struct topology *t = NULL;
+    uint8_t sha[SHA256_BYTES];
+    int rc = file_read(path, TOPOLOGY_MAX_BYTES, &out->text);
+    if (rc) {
+        diag_add(diag, path, 0, "cannot be read: %s", err_text(rc));
+        return rc;
+    }
+    sha256(buf_cstr(&out->text), out->text.n, sha);
+    if (began_from(last, &out->text, sha))
+        t = snapshot_ref(last->value);
+    else
+        rc = topology_parse_as(form, buf_cstr(&out->text), out->text.n, path, diag, &t);
+    if (rc)
+        return rc;
+    describe(out, t);
     return 0;
 }
 
-static int parse_principals(const char *path, struct diag *diag, struct document *out)
+// The topology at a node's own path: whatever it was compiled from, it is the beginning here.
+static int parse_operators(enum topology_form form, const char *path, const struct document *last, struct diag *diag,
+                           struct document *out)
+{
+    int rc = parse_topology(form, path, last, diag, out);
+    if (rc || (last && out->value == last->value))
+        return rc;
+    struct topology *t = out->value; // still ours alone
+    t->frame->base_version = t->version;
+    memcpy(t->frame->base_hash, t->content_hash, SHA256_BYTES);
+    describe(out, t);
+    return 0;
+}
+
+static int parse_principals(enum topology_form form, const char *path, const struct document *last, struct diag *diag,
+                            struct document *out)
 {
     struct principals *p = NULL;
+    (void)form;
+    (void)last;
     int rc = principals_load(path, diag, &p); // checks the mode as well
     if (rc)
         return rc;
     out->value = p;
-    out->version = p->version;
+    out->version = out->file_version = p->version;
     rc = principals_format(p, &out->text); // canonical: a comment changed is no change
     if (rc)
         diag_add(diag, path, 0, "%s", err_text(rc));
@@ -135,11 +197,41 @@ static struct signature signature_of(const char *path)
     return s;
 }
 
+// ---- versions of the topology ----
+
+static void sweep_retired(struct config_watch *w)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < w->n_retired; i++)
+        if (snapshot_refs(w->retired[i]) == 1)
+            snapshot_unref(w->retired[i]);
+        else
+            w->retired[n++] = w->retired[i];
+    w->n_retired = n;
+}
+
+// Takes over the reference.
+static void publish_topology(struct config_watch *w, struct topology *t)
+{
+    struct topology *old = w->now;
+    w->now = snapshot_ref(t);
+    snapshot_publish(w->topology.cell, t);
+    sweep_retired(w);
+    if (old && w->n_retired < RETIRED_MAX)
+        w->retired[w->n_retired++] = old;
+    else
+        snapshot_unref(old); // somebody holds on to many: let them free it
+}
+
 static void publish(struct config_watch *w, struct watched *f, struct document *d, bool from_last_good)
 {
     f->version = d->version;
+    f->file_version = d->file_version;
     memcpy(f->hash, d->hash, sizeof f->hash);
-    snapshot_publish(f->cell, take_ptr(d->value));
+    if (f == &w->topology)
+        publish_topology(w, take_ptr(d->value));
+    else
+        snapshot_publish(f->cell, take_ptr(d->value));
     pthread_mutex_lock(&w->lock);
     f->status.version = d->version;
     f->status.loaded_at_ms = clock_wall_ms();
@@ -152,6 +244,8 @@ static void agree(struct config_watch *w, struct watched *f)
     pthread_mutex_lock(&w->lock);
     free(f->status.refused_why);
     f->status.refused_why = NULL;
+    free(f->status.changes_why); // of changes to what was before
+    f->status.changes_why = NULL;
     f->status.from_last_good = false;
     pthread_mutex_unlock(&w->lock);
 }
@@ -176,11 +270,36 @@ static void refuse(struct config_watch *w, struct watched *f, char *why)
     }
 }
 
-static void keep_last_good(const struct watched *f, const struct document *d)
+static void keep_bytes(const struct watched *f, const struct buf *b)
 {
-    int rc = file_write_atomic(f->last_path, buf_cstr(&d->text), d->text.n, 0600);
+    int rc = b->err ? b->err : file_write_atomic(f->last_path, buf_cstr(b), b->n, 0600);
     if (rc)
         log_warn("config: cannot keep the last good %s at %s: %s", f->what, f->last_path, err_text(rc));
+}
+
+// Of a topology the compiled form, which a start is quick with; of one that has none, the document.
+static void keep_last_good(struct config_watch *w, const struct watched *f, const struct document *d)
+{
+    if (f != &w->topology) {
+        keep_bytes(f, &d->text);
+        return;
+    }
+    AUTO_BUF struct buf out;
+    buf_init(&out, 0);
+    int rc = compiled_format(topology_of(d), &out);
+    keep_bytes(f, rc == ERR_UNSUPPORTED ? &d->text : &out);
+    w->kept_version = d->version;
+    w->kept_ms = clock_mono_ms();
+}
+
+// What changes have made of it since, now and then.
+static void keep_changed(struct config_watch *w, bool at_once)
+{
+    struct document d = {.value = w->now, .version = w->now ? w->now->version : 0};
+    if (!w->now || w->kept_version == d.version || !w->now->frame->text ||
+        (!at_once && clock_mono_ms() - w->kept_ms < KEEP_EVERY_MS))
+        return;
+    keep_last_good(w, &w->topology, &d);
 }
 
 // Parses the file and judges it against what is in force. Returns true when something new was published.
@@ -194,10 +313,10 @@ static bool look(struct config_watch *w, struct watched *f, bool forced)
     struct document d = {0};
     bool published = false;
     diag_init(&diag);
-    int rc = f->parse(f->path, &diag, &d);
+    int rc = f->parse(f->form, f->path, NULL, &diag, &d);
     if (rc && !diag_count(&diag))
         diag_add(&diag, f->path, 0, "%s", err_text(rc));
-    bool same = !rc && !memcmp(d.hash, f->hash, sizeof d.hash) && d.version == f->version;
+    bool same = !rc && !memcmp(d.hash, f->hash, sizeof d.hash) && d.version == f->file_version;
     if (rc) {
         refuse(w, f, diag_text(&diag));
     } else if (same) {
@@ -211,7 +330,7 @@ static bool look(struct config_watch *w, struct watched *f, bool forced)
                mem_printf("%s: has version %llu, as the one in force, but other content; raise the version", f->path,
                           (unsigned long long)d.version));
     } else {
-        keep_last_good(f, &d);
+        keep_last_good(w, f, &d);
         publish(w, f, &d, false);
         agree(w, f);
         log_info("config: %s version %llu is in force", f->what, (unsigned long long)f->version);
@@ -222,6 +341,21 @@ static bool look(struct config_watch *w, struct watched *f, bool forced)
     return published;
 }
 
+// Where a topology was kept before it had a compiled form.
+static int parse_last(struct config_watch *w, struct watched *f, struct diag *diag, struct document *out)
+{
+    if (f != &w->topology)
+        return f->parse(f->form, f->last_path, NULL, diag, out);
+    int rc = parse_topology(f->form, f->last_path, NULL, diag, out);
+    AUTO_FREE char *older = rc == ERR_NOTFOUND ? mem_printf("%s.yaml", f->last_path) : NULL;
+    if (older) {
+        document_done(out);
+        *out = (struct document){0};
+        rc = parse_topology(f->form, older, NULL, diag, out);
+    }
+    return rc;
+}
+
 // At start: the file, unless it is broken or older than the last good one.
 static int load_first(struct config_watch *w, struct watched *f, struct diag *diag)
 {
@@ -230,7 +364,7 @@ static int load_first(struct config_watch *w, struct watched *f, struct diag *di
     diag_init(&why);
     diag_init(&ignored);
     f->seen = signature_of(f->path);
-    int rc = f->parse(f->path, &why, &file), last_rc = f->parse(f->last_path, &ignored, &last);
+    int last_rc = parse_last(w, f, &ignored, &last), rc = f->parse(f->form, f->path, &last, &why, &file);
     if (last_rc && last_rc != ERR_NOTFOUND)
         log_warn("config: the last good %s at %s cannot be used: %s", f->what, f->last_path,
                  ignored.n ? ignored.lines[0] : err_text(last_rc));
@@ -240,11 +374,13 @@ static int load_first(struct config_watch *w, struct watched *f, struct diag *di
         rc = ERR_VERSION;
     }
     if (!rc) {
-        if (!last_rc && file.version && file.version == last.version && memcmp(file.hash, last.hash, sizeof file.hash))
+        bool other = last_rc || memcmp(file.hash, last.hash, sizeof file.hash);
+        if (!last_rc && file.version && file.version == last.version && other)
             log_warn("config: the %s has other content than before under the same version %llu", f->what,
                      (unsigned long long)file.version);
-        if (last_rc || memcmp(file.hash, last.hash, sizeof file.hash))
-            keep_last_good(f, &file);
+        w->kept_version = f == &w->topology ? file.version : w->kept_version;
+        if (other)
+            keep_last_good(w, f, &file);
         publish(w, f, &file, false);
     } else if (!last_rc) {
         publish(w, f, &last, true);
@@ -263,14 +399,87 @@ static int load_first(struct config_watch *w, struct watched *f, struct diag *di
     return rc;
 }
 
-static bool look_at_both(struct config_watch *w, bool forced) // true: a topology was published
+// ---- changes ----
+
+static void tell_refused(struct config_watch *w, struct diag *diag)
 {
-    bool topology = look(w, &w->topology, forced);
-    if (w->principals.path)
+    char *why = diag_text(diag);
+    pthread_mutex_lock(&w->lock);
+    w->topology.status.changes_refused++;
+    free(w->topology.status.changes_why);
+    w->topology.status.changes_why = why;
+    pthread_mutex_unlock(&w->lock);
+    for (size_t i = 0; i < diag->n; i++)
+        log_warn("config: %s", diag->lines[i]);
+}
+
+static void tell_taken(struct config_watch *w, size_t n, bool good)
+{
+    struct config_status *s = &w->topology.status;
+    pthread_mutex_lock(&w->lock);
+    s->version = w->now->version;
+    s->n_changes += n;
+    s->changed_at_ms = clock_wall_ms();
+    if (good) {
+        free(s->changes_why);
+        s->changes_why = NULL;
+    }
+    pthread_mutex_unlock(&w->lock);
+    log_info("config: topology version %llu is in force, by change", (unsigned long long)w->now->version);
+}
+
+// Returns true when something was published.
+static bool look_at_changes(struct config_watch *w)
+{
+    bool any = false, more = true;
+    while (more) {
+        struct diag diag;
+        diag_init(&diag);
+        struct topology *t = snapshot_ref(w->now);
+        size_t n = follow_look(&w->follow, &t, &diag, &more);
+        w->topology.version = t->version;
+        if (n)
+            publish_topology(w, t);
+        else
+            snapshot_unref(t);
+        if (diag_count(&diag))
+            tell_refused(w, &diag);
+        if (n)
+            tell_taken(w, n, !diag_count(&diag));
+        any |= n > 0;
+        diag_done(&diag);
+    }
+    return any;
+}
+
+static bool look_at_all(struct config_watch *w, bool forced, bool files) // true: a whole topology was published
+{
+    bool topology = files && look(w, &w->topology, forced);
+    if (topology)
+        follow_rewind(&w->follow);
+    bool changed = look_at_changes(w);
+    if (files && w->principals.path)
         look(w, &w->principals, forced);
-    if (topology && w->on_change)
-        w->on_change(w->ctx);
+    if ((topology || changed) && w->on_change)
+        w->on_change(w->ctx, topology);
     return topology;
+}
+
+// What inotify says happened: to the file of changes alone, or to others too. A file that grows says so with each
+// write; only of changes is that worth a look.
+static bool others_moved(struct config_watch *w, bool *out_any)
+{
+    char events[4096] __attribute__((aligned(8)));
+    bool others = false;
+    for (ssize_t n; (n = read(w->inotify, events, sizeof events)) > 0;)
+        for (ssize_t at = 0; at < n;) {
+            const struct inotify_event *e = (const struct inotify_event *)(const void *)(events + at);
+            bool is_changes = e->len && !strcmp(e->name, w->changes_name);
+            others |= !is_changes && (e->mask & ~(uint32_t)IN_MODIFY);
+            *out_any |= is_changes || (e->mask & ~(uint32_t)IN_MODIFY);
+            at += (ssize_t)(sizeof *e + e->len);
+        }
+    return others;
 }
 
 static void drain(int fd)
@@ -286,20 +495,26 @@ static void *watch_thread(void *arg)
     struct pollfd fds[] = {{.fd = w->inotify, .events = POLLIN}, {.fd = w->event, .events = POLLIN}};
     bool trim = false; // readers drop the old topology a moment later: the next quiet second its memory goes back
     for (;;) {
-        if (poll(fds, 2, BACKSTOP_MS) == 0 && trim) {
-            malloc_trim(0);
+        int ready = poll(fds, 2, BACKSTOP_MS);
+        sweep_retired(w);
+        if (ready == 0) {
+            keep_changed(w, false);
+            if (trim)
+                malloc_trim(0);
             trim = false;
         }
-        drain(w->event);
+        bool any = ready == 0, files = ready == 0;
         if (w->inotify >= 0)
-            drain(w->inotify);
+            files |= others_moved(w, &any);
+        drain(w->event);
         pthread_mutex_lock(&w->lock);
         bool stop = w->stop, forced = w->n_wanted != w->n_done;
         uint64_t wanted = w->n_wanted;
         pthread_mutex_unlock(&w->lock);
         if (stop)
             return NULL;
-        trim |= look_at_both(w, forced);
+        if (any || forced)
+            trim |= look_at_all(w, forced, files || forced);
         pthread_mutex_lock(&w->lock);
         w->n_done = wanted;
         pthread_cond_broadcast(&w->looked);
@@ -312,7 +527,7 @@ static void watch_dir_of(struct config_watch *w, const char *path)
     const char *slash = strrchr(path, '/');
     AUTO_FREE char *dir = slash ? mem_strndup(path, slash == path ? 1 : (size_t)(slash - path)) : mem_strdup(".");
     if (w->inotify < 0 || !dir ||
-        inotify_add_watch(w->inotify, dir, IN_CLOSE_WRITE | IN_MOVED_TO | IN_ATTRIB | IN_DELETE) < 0)
+        inotify_add_watch(w->inotify, dir, IN_CLOSE_WRITE | IN_MODIFY | IN_MOVED_TO | IN_ATTRIB | IN_DELETE) < 0)
         log_info("config: no change notices for %s; looking every second", path);
 }
 
@@ -323,7 +538,12 @@ static void watch_free(struct config_watch *w)
         free(both[i]->path);
         free(both[i]->last_path);
         free(both[i]->status.refused_why);
+        free(both[i]->status.changes_why);
     }
+    for (size_t i = 0; i < w->n_retired; i++)
+        snapshot_unref(w->retired[i]);
+    snapshot_unref(w->now);
+    follow_done(&w->follow);
     if (w->inotify >= 0)
         close(w->inotify);
     if (w->event >= 0)
@@ -333,14 +553,11 @@ static void watch_free(struct config_watch *w)
     free(w);
 }
 
-static int watched_init(struct watched *f, const char *what, const char *path, const char *state_dir,
-                        struct snapshot *cell, int (*parse)(const char *, struct diag *, struct document *))
+static int watched_init(struct watched *f, const char *what, const char *path, const char *last)
 {
     f->what = what;
-    f->cell = cell;
-    f->parse = parse;
     f->path = mem_strdup(path);
-    f->last_path = mem_printf("%s/%s.last.yaml", state_dir, what);
+    f->last_path = mem_strdup(last);
     return f->path && f->last_path ? 0 : ERR_NOMEM;
 }
 
@@ -372,12 +589,34 @@ static int start(struct config_watch *w, const char *state_dir, struct diag *dia
         int rc2 = load_first(w, &w->principals, diag); // both, so that all errors are told
         rc = rc ? rc : rc2;
     }
+    if (!rc)
+        look_at_changes(w);
     return rc ? rc : start_thread(w);
 }
 
-int config_watch_start(const char *topology_path, const char *principals_path, const char *state_dir,
-                       struct snapshot *topology_cell, struct snapshot *principals_cell, void (*on_change)(void *ctx),
-                       void *ctx, struct diag *diag, struct config_watch **out)
+static int name_all(struct config_watch *w, const char *topology_path, const char *principals_path,
+                    const char *state_dir)
+{
+    AUTO_FREE char *last = mem_printf("%s/topology.last", state_dir);
+    AUTO_FREE char *last_principals = mem_printf("%s/principals.last.yaml", state_dir);
+    int rc = last && last_principals ? 0 : ERR_NOMEM;
+    if (!rc)
+        rc = watched_init(&w->topology, "topology", topology_path, last);
+    if (!rc && principals_path)
+        rc = watched_init(&w->principals, "principals", principals_path, last_principals);
+    if (!rc)
+        rc = follow_init(&w->follow, topology_path);
+    if (rc)
+        return rc;
+    const char *slash = strrchr(w->follow.path, '/');
+    w->changes_name = slash ? slash + 1 : w->follow.path;
+    return 0;
+}
+
+int config_watch_start(const char *topology_path, enum topology_form form, const char *principals_path,
+                       const char *state_dir, struct snapshot *topology_cell, struct snapshot *principals_cell,
+                       void (*on_change)(void *ctx, bool frame), void *ctx, struct diag *diag,
+                       struct config_watch **out)
 {
     struct config_watch *w = mem_zalloc(sizeof *w);
     if (!w)
@@ -386,13 +625,16 @@ int config_watch_start(const char *topology_path, const char *principals_path, c
     pthread_cond_init(&w->looked, NULL);
     w->on_change = on_change;
     w->ctx = ctx;
+    w->topology.cell = topology_cell;
+    w->topology.form = form;
+    w->topology.parse = parse_operators;
+    w->principals.cell = principals_cell;
+    w->principals.parse = parse_principals;
     w->inotify = inotify_init1(IN_CLOEXEC | IN_NONBLOCK); // -1: the backstop alone
     w->event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     int rc = w->event < 0 ? err_from_errno(errno) : 0;
     if (!rc)
-        rc = watched_init(&w->topology, "topology", topology_path, state_dir, topology_cell, parse_topology);
-    if (!rc && principals_path)
-        rc = watched_init(&w->principals, "principals", principals_path, state_dir, principals_cell, parse_principals);
+        rc = name_all(w, topology_path, principals_path, state_dir);
     if (!rc)
         rc = start(w, state_dir, diag);
     if (rc)
@@ -419,6 +661,7 @@ void config_watch_stop(struct config_watch *w)
     wake(w);
     if (w->running)
         pthread_join(w->thread, NULL);
+    keep_changed(w, true);
     watch_free(w);
 }
 
@@ -430,6 +673,8 @@ void config_watch_status(struct config_watch *w, struct config_status *out_topol
     *out_principals = w->principals.status;
     if (out_topology->refused_why)
         out_topology->refused_why = mem_strdup(out_topology->refused_why);
+    if (out_topology->changes_why)
+        out_topology->changes_why = mem_strdup(out_topology->changes_why);
     if (out_principals->refused_why)
         out_principals->refused_why = mem_strdup(out_principals->refused_why);
     pthread_mutex_unlock(&w->lock);

@@ -118,11 +118,24 @@ static json_t *config_json(struct config_status *s)
     return doc;
 }
 
+static json_t *changes_json(json_t *doc, struct config_status *s)
+{
+    char when[CLOCK_TEXT_SIZE];
+    json_t *c = json_pack("{s:I, s:s?, s:I, s:s?}", "taken", (json_int_t)s->n_changes, "last",
+                          s->changed_at_ms ? clock_format(s->changed_at_ms, when) : NULL, "refused",
+                          (json_int_t)s->changes_refused, "refusedWhy", s->changes_why);
+    if (doc && c)
+        json_object_set(doc, "changes", c);
+    json_decref(c);
+    free(s->changes_why);
+    return doc;
+}
+
 static void get_config(struct app *app, struct http_request *req, struct http_response *resp)
 {
     struct config_status topology = {0}, principals = {0};
     config_watch_status(app->watch, &topology, &principals);
-    json_t *a = config_json(&topology), *b = config_json(&principals);
+    json_t *a = changes_json(config_json(&topology), &topology), *b = config_json(&principals);
     if (a)
         json_object_set_new(a, "path", json_string(app->node->topology));
     if (b)

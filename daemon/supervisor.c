@@ -47,7 +47,7 @@ static struct topology *read_topology(const struct supervisor *s)
     buf_init(&text, 0);
     int rc = file_read(s->node->topology, TOPOLOGY_MAX_BYTES, &text);
     if (!rc) // the worker says why a bad edit is refused
-        rc = topology_parse(buf_cstr(&text), text.n, s->node->topology, NULL, &t);
+        rc = topology_parse_as(TOPOLOGY_COMPACT, buf_cstr(&text), text.n, s->node->topology, NULL, &t);
     if (rc) {
         topology_load(s->paths->edge_topology, NULL, &t);
         return t;

@@ -62,14 +62,16 @@ static void reload_edge(void *ctx)
         log_warn("daemon: the supervisor did not take the word to reload the edge");
 }
 
-static void on_topology(void *ctx)
+static void on_topology(void *ctx, bool frame)
 {
     struct worker *w = ctx;
     struct replicator *r = atomic_load(&w->replicator);
     if (r)
         replicator_reconfigure(r);
-    keeper_poke(atomic_load(&w->keeper));
-    reload_edge(w); // peers and their addresses stand in its configuration
+    if (frame)
+        keeper_poke(atomic_load(&w->keeper));
+    if (frame)
+        reload_edge(w); // peers and their addresses stand in its configuration
 }
 
 // ---- housekeeping ----
@@ -145,8 +147,9 @@ static int start_config(struct worker *w, struct diag *d)
     snapshot_init(&w->principals);
     snapshot_init(&w->verdicts);
     snapshot_init(&w->frontend);
-    int rc = config_watch_start(n->topology, n->principals, w->paths->state, &w->topology, &w->principals, on_topology,
-                                w, d, &w->app.watch);
+    enum topology_form form = n->roles == ROLE_RESOLVER ? TOPOLOGY_COMPACT : TOPOLOGY_FULL; // nobody else asks
+    int rc = config_watch_start(n->topology, form, n->principals, w->paths->state, &w->topology, &w->principals,
+                                on_topology, w, d, &w->app.watch);
     if (rc)
         return rc;
     struct topology *t = snapshot_get(&w->topology);

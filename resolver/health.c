@@ -91,6 +91,12 @@ static void look_at_topology(struct health *h)
     struct topology *t = snapshot_get(h->o.topology);
     if (!t)
         return;
+    if (t != h->topology && topology_same_frame(t, h->topology)) { // registries changed: the stamps are the same
+        snapshot_unref(h->topology);
+        h->topology = t;
+        h->topology_generation = generation;
+        return;
+    }
     if (t == h->topology || adopt_topology(h, t))
         snapshot_unref(t); // without memory: again at the next look
     else

@@ -140,7 +140,8 @@ static void worker_tick(struct worker *w, int64_t *swept_ms)
 // What was published since the last turn.
 static void take_snapshots(struct worker *w)
 {
-    uint64_t topology = w->topology.generation, health = w->health.generation;
+    const struct topology_frame *frame = w->context.topology ? w->context.topology->frame : NULL;
+    uint64_t health = w->health.generation;
     w->context.topology = snapshot_reader_get(&w->topology, w->topology_cell);
     w->context.health = snapshot_reader_get(&w->health, w->health_cell);
     if (w->cookies_cell)
@@ -152,9 +153,11 @@ static void take_snapshots(struct worker *w)
     w->context.now_s = clock_wall_ms() / 1000;
     if (w->rrl)
         w->now_ms = clock_mono_ms();
-    if (!w->context.topology || (topology == w->topology.generation && health == w->health.generation))
+    // Versions of one frame differ in registries only: nothing here is made of those.
+    bool same_frame = w->context.topology && w->context.topology->frame == frame;
+    if (!w->context.topology || (same_frame && health == w->health.generation))
         return;
-    if (topology != w->topology.generation)
+    if (!same_frame)
         metrics_topology(w->metrics, w->names, w->context.topology);
     health_map_fill(&w->health_map, w->context.health, w->context.topology);
     w->context.health_map = &w->health_map;

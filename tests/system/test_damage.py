@@ -177,7 +177,7 @@ class Damage(unittest.TestCase):
         home = f"{lab.dir}/{region}"
         found = []
         for root, _, names in os.walk(home):
-            found += [f"{root}/{n}" for n in names if n in ("health.json", "replication.json", "topology.last.yaml")]
+            found += [f"{root}/{n}" for n in names if n in ("health.json", "replication.json", "topology.last")]
         self.assertEqual(len(found), 3, found)
         since = lab.log_end(region)
         for path in found:
@@ -187,7 +187,7 @@ class Damage(unittest.TestCase):
         lab.start(region)
         lab.wait_replicated("contoso/team/state:2")
         log = lab.said(region, since)
-        for name in ("health.json", "replication.json", "topology.last.yaml"):
+        for name in ("health.json", "replication.json", "topology.last"):
             self.assertTrue(any(name in line for line in log.splitlines()), (name, log[-2000:]))
         self.same_everywhere()
         for path in found:  # and they are good again
@@ -212,7 +212,7 @@ class Damage(unittest.TestCase):
                 self.assertEqual(lab.request("GET", f"contoso.{other}.geo.{DOMAIN}", "/v2/", region=other)[0], 401)
             # without a last good one there is nothing to run on
             lab.stop(region)
-            os.unlink(f"{lab.dir}/{region}/state/topology.last.yaml")
+            os.unlink(f"{lab.dir}/{region}/state/topology.last")
             self.refuses(region, "topology.yaml")
         finally:
             with open(lab.topology, "w") as f:

@@ -35,16 +35,17 @@ static void put(const char *path, const char *text)
     ck_assert_int_eq(file_write_atomic(path, text, strlen(text), 0600), 0);
 }
 
-static void count_change(void *ctx)
+static void count_change(void *ctx, bool frame)
 {
+    (void)frame;
     atomic_fetch_add(&((struct fixture *)ctx)->n_changes, 1);
 }
 
 static int start(struct fixture *f)
 {
     f->w = NULL;
-    return config_watch_start(f->topology, f->principals, f->state, &f->tcell, &f->pcell, count_change, f, &f->diag,
-                              &f->w);
+    return config_watch_start(f->topology, TOPOLOGY_FULL, f->principals, f->state, &f->tcell, &f->pcell, count_change,
+                              f, &f->diag, &f->w);
 }
 
 static struct fixture *setup(void)
@@ -218,7 +219,9 @@ START_TEST(nothing_usable_is_an_error)
     ck_assert_ptr_nonnull(strstr(all, "principals.yaml: cannot read the principals: not found"));
     free(all);
     put(f->topology, TOPOLOGY(5, ""));
-    ck_assert_int_eq(config_watch_start(f->topology, NULL, f->state, &f->tcell, &f->pcell, NULL, NULL, NULL, &f->w), 0);
+    ck_assert_int_eq(
+        config_watch_start(f->topology, TOPOLOGY_FULL, NULL, f->state, &f->tcell, &f->pcell, NULL, NULL, NULL, &f->w),
+        0);
     ck_assert_ptr_null(snapshot_get(&f->pcell));
     teardown(f);
 }

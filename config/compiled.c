@@ -1,0 +1,309 @@
+// SPDX-License-Identifier: Apache-2.0
+// The compiled form of a topology; see compiled.h. Reading is in compiled_record.c's hands where registries begin.
+#include "config/compiled.h"
+
+#include "base/bytes.h"
+#include "base/digest.h"
+#include "base/err.h"
+#include "base/mem.h"
+#include "config/catalogue_priv.h"
+#include "config/compiled_priv.h"
+#include "config/topology_priv.h"
+
+#include <malloc.h>
+#include <string.h>
+
+#define MAGIC "MERIDTC1"
+#define MAGIC_BYTES 8
+#define DIGEST_AT (MAGIC_BYTES + 8)
+#define BODY_AT (DIGEST_AT + SHA256_BYTES)
+#define CUTS_MAX 16
+
+// ---- the document's text without registries ----
+
+static bool is_cut(const char *key)
+{
+    return !strcmp(key, "registries") || !strcmp(key, "private_endpoints");
+}
+
+// Where a line of the text begins (1 is the first), looking from a line before it on.
+struct line_at {
+    int line;
+    size_t at;
+};
+
+static void go_to_line(const char *text, size_t n, int line, struct line_at *from)
+{
+    while (from->line < line && from->at < n) {
+        const char *end = memchr(text + from->at, '\n', n - from->at);
+        from->at = end ? (size_t)(end - text) + 1 : n;
+        from->line++;
+    }
+}
+
+static bool key_begins_at(const char *text, size_t n, size_t at, const char *key)
+{
+    size_t k = strlen(key);
+    return n - at > k && !memcmp(text + at, key, k) && text[at + k] == ':';
+}
+
+struct cut_text {
+    struct buf text;
+    int cuts[2 * CUTS_MAX];
+    size_t n;
+};
+
+// Whole lines from the key to the next one. False: they cannot be cut out as lines.
+static bool cut_key(const char *text, size_t n, const struct doc_node *key, struct line_at *at, struct cut_text *out)
+{
+    size_t kept = at->at;
+    int kept_line = at->line;
+    go_to_line(text, n, key->key_line, at);
+    if (at->line != key->key_line || !key_begins_at(text, n, at->at, key->key))
+        return false;
+    buf_add(&out->text, text + kept, at->at - kept);
+    int first = at->line;
+    if (!key->next) {
+        at->at = n;
+    } else {
+        go_to_line(text, n, key->next->key_line, at);
+        if (at->line != key->next->key_line || !key_begins_at(text, n, at->at, key->next->key))
+            return false;
+    }
+    int lines_before = first - kept_line + (out->n ? out->cuts[2 * out->n - 2] : 0);
+    out->cuts[2 * out->n] = lines_before;
+    out->cuts[2 * out->n + 1] = at->line - first;
+    out->n++;
+    return true;
+}
+
+static bool cut(const char *text, size_t n, const struct doc_node *root, struct cut_text *out)
+{
+    struct line_at at = {1, 0};
+    for (const struct doc_node *v = root->child; v; v = v->next)
+        if (is_cut(v->key) && (out->n == CUTS_MAX || !cut_key(text, n, v, &at, out)))
+            return false;
+    buf_add(&out->text, text + at.at, n - at.at);
+    return !out->text.err;
+}
+
+int compiled_keep_text(struct topology *t, const struct doc_node *root, const struct doc_lines *lines, const char *text,
+                       size_t n)
+{
+    struct topology_frame *f = t->frame;
+    struct cut_text c = {.n = 0};
+    int rc = 0;
+    buf_init(&c.text, 0);
+    bool whole = lines != NULL; // it was cut before
+    if (whole || cut(text, n, root, &c)) {
+        f->text = arena_copy(&f->arena, whole ? text : buf_cstr(&c.text), whole ? n : c.text.n);
+        f->text_n = whole ? n : c.text.n;
+        f->n_cuts = whole ? lines->n_pairs : c.n;
+        f->cuts = arena_copy(&f->arena, whole ? lines->after : c.cuts, 2 * f->n_cuts * sizeof *f->cuts);
+        rc = f->text && f->cuts ? 0 : ERR_NOMEM;
+    } else if (c.text.err) {
+        rc = ERR_NOMEM;
+    }
+    buf_done(&c.text);
+    return rc;
+}
+
+// ---- writing ----
+
+void compiled_put(struct buf *b, uint64_t v, size_t n_bytes)
+{
+    uint8_t p[8];
+    for (size_t i = 0; i < n_bytes; i++)
+        p[i] = (uint8_t)(v >> (8 * (n_bytes - 1 - i)));
+    buf_add(b, p, n_bytes);
+}
+
+static void set_u64(char *p, uint64_t v)
+{
+    for (size_t i = 0; i < 8; i++)
+        p[i] = (char)(v >> (56 - 8 * i));
+}
+
+static int by_label(const void *a, const void *b)
+{
+    const struct catalogue_registry *x = *(const struct catalogue_registry *const *)a,
+                                    *y = *(const struct catalogue_registry *const *)b;
+    size_t n = x->label_n < y->label_n ? x->label_n : y->label_n;
+    int c = memcmp(catalogue_label(x), catalogue_label(y), n);
+    return c ? c : (int)x->label_n - (int)y->label_n;
+}
+
+static int put_registries(const struct topology *t, struct buf *out)
+{
+    size_t n = 0;
+    struct catalogue_iter it = {0};
+    const struct catalogue_registry *r;
+    AUTO_FREE const struct catalogue_registry **all = mem_zalloc_array(t->n_registries + 1, sizeof *all);
+    if (!all)
+        return ERR_NOMEM;
+    while ((r = catalogue_next(t->catalogue, &it)))
+        all[n++] = r;
+    qsort(all, n, sizeof *all, by_label);
+    compiled_put(out, n, 8);
+    for (size_t i = 0; i < n; i++)
+        compiled_put_registry(out, all[i]);
+    return 0;
+}
+
+int compiled_format(const struct topology *t, struct buf *out)
+{
+    const struct topology_frame *f = t->frame;
+    struct topology *again = NULL;
+    if (!f->text)
+        return ERR_UNSUPPORTED;
+    // A document in flow style may look as if lines could be cut out of it: what is left must be one.
+    int rc =
+        topology_parse_frame(f->text, f->text_n, t->source, &(struct doc_lines){1, f->cuts, f->n_cuts}, NULL, &again);
+    snapshot_unref(again);
+    if (rc)
+        return rc == ERR_NOMEM ? rc : ERR_UNSUPPORTED;
+    size_t start = out->n;
+    buf_add(out, MAGIC, MAGIC_BYTES);
+    char front[8 + SHA256_BYTES] = {0};
+    buf_add(out, front, sizeof front);
+    compiled_put(out, t->version, 8);
+    buf_add(out, t->content_hash, SHA256_BYTES);
+    buf_add(out, f->base_hash, SHA256_BYTES);
+    compiled_put(out, f->base_version, 8);
+    compiled_put(out, f->n_cuts, 4);
+    for (size_t i = 0; i < 2 * f->n_cuts; i++)
+        compiled_put(out, (uint64_t)f->cuts[i], 4);
+    compiled_put(out, f->text_n, 8);
+    buf_add(out, f->text, f->text_n);
+    rc = put_registries(t, out);
+    rc = rc ? rc : out->err;
+    if (rc)
+        return rc;
+    uint8_t digest[SHA256_BYTES];
+    char *p = out->p + start;
+    sha256(p + BODY_AT, out->n - start - BODY_AT, digest);
+    set_u64(p + MAGIC_BYTES, out->n - start);
+    memcpy(p + DIGEST_AT, digest, SHA256_BYTES);
+    return 0;
+}
+
+// ---- reading ----
+
+bool compiled_is(const void *p, size_t n)
+{
+    return n >= MAGIC_BYTES && !memcmp(p, MAGIC, MAGIC_BYTES - 1); // another format is not a document either
+}
+
+static void take(struct cursor *c, uint8_t *out, size_t n)
+{
+    struct bytes b = cursor_take(c, n);
+    if (b.n == n)
+        memcpy(out, b.p, n);
+}
+
+static void info_take(struct cursor *c, struct compiled_info *out)
+{
+    out->version = cursor_u64(c);
+    take(c, out->content_hash, SHA256_BYTES);
+    take(c, out->base_hash, SHA256_BYTES);
+    out->base_version = cursor_u64(c);
+}
+
+int compiled_info_parse(const void *p, size_t n, struct compiled_info *out)
+{
+    if (n < BODY_AT || !compiled_is(p, n))
+        return ERR_CORRUPT;
+    struct compiled_info info = {0};
+    struct cursor c = cursor_of(bytes_of((const uint8_t *)p + BODY_AT, n - BODY_AT));
+    info_take(&c, &info);
+    if (c.failed)
+        return ERR_TRUNC;
+    *out = info;
+    return 0;
+}
+
+// Format, length and digest of the file as a whole.
+static int check_whole(const uint8_t *p, size_t n, const char *source, struct diag *diag)
+{
+    uint8_t digest[SHA256_BYTES];
+    if (memcmp(p, MAGIC, MAGIC_BYTES) != 0) {
+        diag_add(diag, source, 0,
+                 "a compiled topology of format %c, which this version does not read; compile it again",
+                 p[MAGIC_BYTES - 1] >= ' ' && p[MAGIC_BYTES - 1] <= '~' ? p[MAGIC_BYTES - 1] : '?');
+        return ERR_VERSION;
+    }
+    if (n < BODY_AT) {
+        diag_add(diag, source, 0, "a compiled topology that ends after %zu bytes", n);
+        return ERR_TRUNC;
+    }
+    struct cursor c = cursor_of(bytes_of(p + MAGIC_BYTES, 8));
+    uint64_t length = cursor_u64(&c);
+    if (length != n) {
+        diag_add(diag, source, 0, "a compiled topology of %llu bytes, but there are %zu", (unsigned long long)length,
+                 n);
+        return ERR_TRUNC;
+    }
+    sha256(p + BODY_AT, n - BODY_AT, digest);
+    if (memcmp(digest, p + DIGEST_AT, SHA256_BYTES) != 0) {
+        diag_add(diag, source, 0, "a damaged compiled topology: its content does not match its digest");
+        return ERR_DIGEST;
+    }
+    return 0;
+}
+
+static int damaged(const char *source, struct diag *diag, const char *what)
+{
+    diag_add(diag, source, 0, "a damaged compiled topology: %s", what);
+    return ERR_CORRUPT;
+}
+
+static int parse_body(enum topology_form form, struct cursor *c, const char *source, struct diag *diag,
+                      struct topology **out)
+{
+    struct compiled_info info = {0};
+    int cuts[2 * CUTS_MAX];
+    info_take(c, &info);
+    size_t n_cuts = cursor_u32(c);
+    if (n_cuts > CUTS_MAX)
+        return damaged(source, diag, "too many cuts in its document");
+    for (size_t i = 0; i < 2 * n_cuts; i++) {
+        cuts[i] = (int)(cursor_u32(c) & INT32_MAX);
+        if (cuts[i] > INT32_MAX / (2 * CUTS_MAX + 2))
+            return damaged(source, diag, "a cut in its document is out of range");
+    }
+    uint64_t text_n = cursor_u64(c);
+    struct bytes text = text_n <= cursor_left(c) ? cursor_take(c, text_n) : (struct bytes){0};
+    if (c->failed || !text.n)
+        return damaged(source, diag, "its document is missing");
+    struct topology *t = NULL;
+    int rc = topology_parse_frame((const char *)text.p, text.n, source, &(struct doc_lines){1, cuts, n_cuts}, diag, &t);
+    if (rc)
+        return rc == ERR_CORRUPT ? damaged(source, diag, "its document has registries") : rc;
+    if (info.version < t->version || info.base_version != t->version || info.version > INT64_MAX) {
+        rc = damaged(source, diag, "its versions contradict each other");
+    } else {
+        t->version = info.version;
+        memcpy(t->content_hash, info.content_hash, SHA256_BYTES);
+        memcpy(t->frame->base_hash, info.base_hash, SHA256_BYTES);
+        t->frame->base_version = info.base_version;
+        rc = compiled_take_registries(form, c, t, source, diag);
+    }
+    if (rc)
+        snapshot_unref(t);
+    else
+        *out = t;
+    return rc;
+}
+
+int compiled_parse(enum topology_form form, const void *p, size_t n, const char *source, struct diag *diag,
+                   struct topology **out)
+{
+    int rc = check_whole(p, n, source, diag);
+    if (rc)
+        return rc;
+    struct cursor c = cursor_of(bytes_of((const uint8_t *)p + BODY_AT, n - BODY_AT));
+    rc = parse_body(form, &c, source, diag, out);
+    if (rc == ERR_NOMEM)
+        diag_add(diag, source, 0, "out of memory while reading it");
+    return rc;
+}

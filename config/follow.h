@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
+// Follows the file of changes beside a topology while it grows (config/changes.h). Only what is new is read; an end
+// that is not whole yet waits. A file that was replaced, or became shorter, is read from its start: what is in force
+// already is passed over. For config/watch.c, on its thread.
+#ifndef MERIDIAN_CONFIG_FOLLOW_H
+#define MERIDIAN_CONFIG_FOLLOW_H
+
+#include "config/changes.h"
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+struct follow {
+    char *path;
+    struct changer *changer;
+    dev_t dev;
+    ino_t ino;
+    off_t at; // read up to here
+    int line; // that stands there
+};
+
+int follow_init(struct follow *f, const char *topology_path);
+void follow_done(struct follow *f);
+void follow_rewind(struct follow *f); // another topology is in force: all changes count anew
+// Takes what is whole and new, of at most about a megabyte: *t becomes what is in force after it. Returns how many
+// changes were taken; *out_more: there may be more at once. What was refused is in diag.
+size_t follow_look(struct follow *f, struct topology **t, struct diag *diag, bool *out_more);
+
+#endif

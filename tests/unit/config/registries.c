@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tests/unit/config/registries.h"
+
+#include "base/diag.h"
+
+#include <check.h>
+#include <string.h>
+
+static uint32_t seed = 20;
+
+unsigned registries_random(unsigned n)
+{
+    seed = seed * 1664525 + 1013904223;
+    return (seed >> 8) % n;
+}
+
+const char *registries_name(unsigned i, char buf[64])
+{
+    snprintf(buf, 64, "reg%.*s%u", (int)(i * 7 % 30), "abcdefghijklmnopqrstuvwxyz01234", 10 + i);
+    return buf;
+}
+
+void registries_row(struct buf *b, unsigned i)
+{
+    static const char *const stamps[] = {"s1", "s-2", "s1"}, *const regions[] = {"a", "eastus", "southeastasia2"};
+    char name[64];
+    buf_printf(b, "  - name: %s\n", registries_name(i, name));
+    if (registries_random(3) == 0)
+        buf_printf(b, "    hash: abcdefgh%08u\n", registries_random(10000000));
+    if (registries_random(4) == 0)
+        buf_printf(b, "    public_access: %s\n", registries_random(2) ? "disabled" : "[10.0.0.0/8, '2001:db8::/32']");
+    buf_printf(b, "    data_endpoints: %s\n    anonymous_pull: %s\n", registries_random(2) ? "enabled" : "disabled",
+               registries_random(2) ? "true" : "false");
+    buf_printf(b, "    regional_endpoints: %s\n    replicas:\n", i % 2 ? "disabled" : "enabled");
+    unsigned on = i % 3;
+    for (unsigned r = 3; r-- > 0;)
+        if (r == on || registries_random(2))
+            buf_printf(b, "      - { region: %s, stamp: %s, global_routing: %s, drained: %s%s }\n", regions[r],
+                       stamps[r], r == on || registries_random(2) ? "true" : "false",
+                       registries_random(4) ? "false" : "true", registries_random(5) ? "" : ", weight: 30");
+}
+
+void registries_private(struct buf *b, unsigned i)
+{
+    static const char *const regions[] = {"a", "eastus", "southeastasia2"};
+    char name[64];
+    buf_printf(b,
+               "  - { name: pe%u, registry: %s, view: corp, addresses: { registry: 10.1.%u.%u, registry_data_%s: ", i,
+               registries_name(i, name), i >> 8, i & 255, regions[i % 3]);
+    buf_printf(b, "[10.1.%u.%u, 'fd00::%x']%s%s", 128 + (i >> 8), i & 255, i + 1, i % 2 ? "" : ", registry_",
+               i % 2 ? "" : regions[i % 3]);
+    if (i % 2 == 0)
+        buf_printf(b, ": 10.1.%u.%u", 64 + (i >> 8), i & 255);
+    buf_str(b, " } }\n");
+}
+
+void registries_document(struct buf *b, unsigned n, unsigned private_every)
+{
+    buf_str(b, REGISTRIES_FRAME "registries:\n");
+    for (unsigned i = 0; i < n; i++)
+        registries_row(b, i);
+    if (private_every)
+        buf_str(b, "private_endpoints:\n");
+    for (unsigned i = 0; private_every && i < n; i += private_every)
+        registries_private(b, i);
+    buf_str(b, "routing:\n  overrides:\n    - { clients: 10.0.0.0/8, order: [eastus] }\n");
+}
+
+struct topology *registries_parse(enum topology_form form, const struct buf *b)
+{
+    struct diag d;
+    struct topology *t = NULL;
+    diag_init(&d);
+    int rc = topology_parse_as(form, buf_cstr(b), b->n, "t.yaml", &d, &t);
+    ck_assert_msg(rc == 0, "%d %s", rc, d.n ? d.lines[0] : "?");
+    diag_done(&d);
+    return t;
+}
+
+static void private_equal(const struct private_endpoint *x, const struct private_endpoint *y)
+{
+    ck_assert_str_eq(x->name, y->name);
+    ck_assert_uint_eq(x->view, y->view);
+    ck_assert_uint_eq(x->n_members, y->n_members);
+    for (size_t i = 0; i < x->n_members; i++) {
+        ck_assert_int_eq(x->members[i].kind, y->members[i].kind);
+        ck_assert_uint_eq(x->members[i].region, y->members[i].region);
+        ck_assert(ip_equal(&x->members[i].ip, &y->members[i].ip));
+    }
+}
+
+static void registry_equal(const struct registry *x, const struct registry *y)
+{
+    ck_assert_str_eq(x->name, y->name);
+    ck_assert_str_eq(x->hash, y->hash);
+    ck_assert_str_eq(x->label, y->label);
+    ck_assert_int_eq(x->regional_endpoints, y->regional_endpoints);
+    ck_assert_int_eq(x->data_endpoints, y->data_endpoints);
+    ck_assert_int_eq(x->anonymous_pull, y->anonymous_pull);
+    ck_assert_int_eq(x->public_access, y->public_access);
+    ck_assert_uint_eq(x->n_public_cidrs, y->n_public_cidrs);
+    for (size_t i = 0; i < x->n_public_cidrs; i++)
+        ck_assert(ip_equal(&x->public_cidrs[i].ip, &y->public_cidrs[i].ip) &&
+                  x->public_cidrs[i].bits == y->public_cidrs[i].bits);
+    ck_assert_uint_eq(x->replica_set, y->replica_set);
+    ck_assert_uint_eq(x->n_replicas, y->n_replicas);
+    for (size_t i = 0; i < x->n_replicas; i++)
+        ck_assert(x->replicas[i].region == y->replicas[i].region && x->replicas[i].stamp == y->replicas[i].stamp &&
+                  x->replicas[i].global_routing == y->replicas[i].global_routing &&
+                  x->replicas[i].drained == y->replicas[i].drained);
+    ck_assert_int_eq(!x->weights, !y->weights);
+    if (x->weights)
+        ck_assert_mem_eq(x->weights, y->weights, TOPOLOGY_MAX_REGIONS);
+    ck_assert_uint_eq(x->n_private_endpoints, y->n_private_endpoints);
+    for (size_t i = 0; i < x->n_private_endpoints; i++)
+        private_equal(x->private_endpoints[i], y->private_endpoints[i]);
+}
+
+void registries_equal(const struct topology *x, const struct topology *y)
+{
+    struct catalogue_iter it = {0};
+    size_t n = 0;
+    ck_assert_uint_eq(x->n_registries, y->n_registries);
+    for (const struct catalogue_registry *r; (r = catalogue_next(x->catalogue, &it)); n++) {
+        struct registry_room rooms[2];
+        struct registry a, b;
+        const struct catalogue_registry *s = catalogue_find(y->catalogue, (const char *)catalogue_label(r), r->label_n);
+        ck_assert_ptr_nonnull(s);
+        catalogue_expand(r, &rooms[0], &a);
+        catalogue_expand(s, &rooms[1], &b);
+        registry_equal(&a, &b);
+        ck_assert_uint_eq(r->open, s->open);
+        ck_assert_uint_eq(r->flags, s->flags);
+        ck_assert_uint_eq(catalogue_on(x->catalogue, r), catalogue_on(y->catalogue, s));
+        if (catalogue_is_full(x->catalogue))
+            registry_equal(topology_registry(x, a.name), &a);
+        if (catalogue_is_full(y->catalogue))
+            registry_equal(topology_by_label(y, a.label), &a);
+    }
+    ck_assert_uint_eq(n, x->n_registries);
+}

@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: Apache-2.0
+// config/compiled: what comes back is what the document said; what was damaged is refused with a sentence.
+#include "config/compiled.h"
+
+#include "base/digest.h"
+#include "base/err.h"
+#include "base/mem.h"
+#include "tests/support/check_main.h"
+#include "tests/unit/config/registries.h"
+
+#include <string.h>
+
+static struct buf compiled_of(const struct topology *t)
+{
+    struct buf b;
+    buf_init(&b, 0);
+    ck_assert_int_eq(compiled_format(t, &b), 0);
+    return b;
+}
+
+START_TEST(a_round_trip_changes_nothing)
+{
+    AUTO_BUF struct buf b;
+    buf_init(&b, 0);
+    registries_document(&b, 3000, 7);
+    struct topology *yaml = registries_parse(TOPOLOGY_FULL, &b);
+    AUTO_BUF struct buf file = compiled_of(yaml);
+    ck_assert_uint_lt(file.n, b.n / 2);
+    for (int form = TOPOLOGY_FULL; form <= TOPOLOGY_COMPACT; form++) {
+        struct topology *t = registries_parse((enum topology_form)form, &file);
+        registries_equal(yaml, t);
+        registries_equal(t, yaml);
+        ck_assert_int_eq(catalogue_is_full(t->catalogue), form == TOPOLOGY_FULL);
+        ck_assert_uint_eq(t->version, 5);
+        ck_assert_mem_eq(t->content_hash, yaml->content_hash, 32);
+        ck_assert_uint_eq(t->n_views, 2);
+        ck_assert_int_eq(t->overrides[0].line, yaml->overrides[0].line); // behind what was cut out
+        AUTO_BUF struct buf again = compiled_of(t);
+        ck_assert_uint_eq(again.n, file.n);
+        ck_assert_mem_eq(again.p, file.p, file.n);
+        snapshot_unref(t);
+    }
+    snapshot_unref(yaml);
+}
+END_TEST
+
+START_TEST(documents_of_every_order_can_be_cut)
+{
+    static const char *const rows = "registries:\n  - { name: contoso, replicas: [{ region: a }] }\n# a comment\n",
+                             *const pe = "private_endpoints:\n  - { name: p, registry: contoso, view: corp, addresses: "
+                                         "{ registry: 10.1.0.1 } }\n";
+    for (int i = 0; i < 5; i++) {
+        AUTO_BUF struct buf b;
+        buf_init(&b, 0);
+        buf_printf(&b, "%s%s%s%s%s", i == 0 || i == 3 ? rows : "", i == 3 ? pe : "", REGISTRIES_FRAME,
+                   i == 1 || i == 4 ? pe : "",
+                   i == 1   ? rows
+                   : i == 4 ? rows
+                            : "");
+        struct topology *yaml = registries_parse(TOPOLOGY_FULL, &b);
+        AUTO_BUF struct buf file = compiled_of(yaml);
+        struct topology *t = registries_parse(TOPOLOGY_FULL, &file);
+        registries_equal(yaml, t);
+        ck_assert_str_eq(t->regions[1].name, "eastus");
+        snapshot_unref(t);
+        snapshot_unref(yaml);
+    }
+    AUTO_BUF struct buf b, out;
+    buf_init(&b, 0);
+    buf_init(&out, 0);
+    buf_str(&b, "{ version: 1, domain: example.io, regions: [{ name: a, stamps: [{ name: s, ipv4: [192.0.2.1] }] }],\n"
+                "name_servers: [s.a],\nregistries: [{ name: contoso, replicas: [{ region: a }] }]}\n");
+    struct topology *t = registries_parse(TOPOLOGY_FULL, &b);
+    ck_assert_int_eq(compiled_format(t, &out), ERR_UNSUPPORTED);
+    snapshot_unref(t);
+}
+END_TEST
+
+// Damaged: refused, with a sentence, and nothing else happens.
+static void refused(const void *p, size_t n, const char *why)
+{
+    struct diag d;
+    struct topology *t = NULL;
+    diag_init(&d);
+    ck_assert_int_ne(compiled_parse(TOPOLOGY_FULL, p, n, "t", &d, &t), 0);
+    ck_assert_ptr_null(t);
+    ck_assert_uint_ge(diag_count(&d), 1);
+    if (why)
+        ck_assert_msg(strstr(d.lines[0], why), "%s", d.lines[0]);
+    diag_done(&d);
+}
+
+// As an attacker would: the digest made right again.
+static void resign(struct buf *b)
+{
+    uint64_t n = b->n;
+    for (int i = 0; i < 8; i++)
+        b->p[8 + i] = (char)(n >> (56 - 8 * i));
+    sha256(b->p + 48, b->n - 48, (uint8_t *)b->p + 16);
+}
+
+START_TEST(damaged_files_are_refused)
+{
+    AUTO_BUF struct buf b;
+    buf_init(&b, 0);
+    registries_document(&b, 40, 5);
+    struct topology *yaml = registries_parse(TOPOLOGY_FULL, &b);
+    AUTO_BUF struct buf file = compiled_of(yaml);
+    for (size_t n = 0; n < file.n; n += 1 + n / 40)
+        refused(file.p, n, n < 8 ? NULL : "compiled topology");
+    for (size_t at = 8; at < file.n; at += 1 + at / 60) {
+        file.p[at] ^= 0x10;
+        refused(file.p, file.n, "compiled topology");
+        file.p[at] ^= 0x10;
+    }
+    file.p[7] = '9';
+    refused(file.p, file.n, "of format 9, which this version does not read");
+    file.p[7] = '1';
+    size_t n_bad = 0;
+    for (size_t at = 48; at < file.n; at++) { // each byte in turn, with a right digest: refused, or as good as any
+        struct diag d;
+        struct topology *t = NULL;
+        char was = file.p[at];
+        file.p[at] = (char)(was + 1 + (char)registries_random(255));
+        resign(&file);
+        diag_init(&d);
+        int rc = compiled_parse(TOPOLOGY_FULL, file.p, file.n, "t", &d, &t);
+        ck_assert((rc == 0) == (t != NULL) && (rc == 0) == (diag_count(&d) == 0));
+        n_bad += rc != 0;
+        snapshot_unref(t);
+        diag_done(&d);
+        file.p[at] = was;
+    }
+    ck_assert_uint_ge(n_bad, (file.n - 48) / 4);
+    for (size_t n = 48; n < file.n; n += 1 + n / 60) { // cut, and made right
+        AUTO_BUF struct buf cut;
+        buf_init(&cut, 0);
+        buf_add(&cut, file.p, n);
+        resign(&cut);
+        refused(cut.p, cut.n, NULL);
+    }
+    snapshot_unref(yaml);
+}
+END_TEST
+
+START_TEST(memory_may_end_anywhere)
+{
+    AUTO_BUF struct buf b;
+    buf_init(&b, 0);
+    registries_document(&b, 20, 3);
+    struct topology *yaml = registries_parse(TOPOLOGY_FULL, &b), *t;
+    AUTO_BUF struct buf file = compiled_of(yaml);
+    int rc = ERR_NOMEM;
+    for (long n = 1; rc; n++) {
+        mem_fault_after(n);
+        rc = compiled_parse(TOPOLOGY_FULL, file.p, file.n, "t", NULL, &t);
+        mem_fault_after(0);
+        ck_assert(rc == 0 || rc == ERR_NOMEM);
+    }
+    registries_equal(yaml, t);
+    snapshot_unref(t);
+    rc = ERR_NOMEM;
+    for (long n = 1; rc; n++) {
+        AUTO_BUF struct buf out;
+        buf_init(&out, 0);
+        mem_fault_after(n);
+        rc = compiled_format(yaml, &out);
+        mem_fault_after(0);
+        ck_assert(rc == 0 || rc == ERR_NOMEM);
+    }
+    snapshot_unref(yaml);
+}
+END_TEST
+
+CHECK_MAIN("config/compiled", a_round_trip_changes_nothing, documents_of_every_order_can_be_cut,
+           damaged_files_are_refused, memory_may_end_anywhere)
