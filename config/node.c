@@ -34,6 +34,8 @@ static bool path_ok(const char *s)
 static const struct option listen_rows[] = {
     {"dns", OPT_ENDPOINTS, OPT_ARRAY_AT(struct node, dns, n_dns), .def = "0.0.0.0:53, [::]:53", .max = 64, .port = 53,
      .help = "DNS, on UDP and TCP"},
+    {"dot", OPT_ENDPOINTS, OPT_ARRAY_AT(struct node, dns_tls, n_dns_tls), .max = 64, .port = 853,
+     .help = "DNS over TLS (RFC 7858); none when not given"},
     {"https", OPT_ENDPOINTS, OPT_ARRAY_AT(struct node, https, n_https), .def = "0.0.0.0:443, [::]:443", .max = 64,
      .port = 443, .help = "HTTPS for clients"},
     {"peer", OPT_ENDPOINT, NODE(peer), .def = "0.0.0.0:8443", .port = 8443, .help = "mutual TLS for the other regions"},
@@ -163,8 +165,15 @@ static const char *beside(struct option_ctx *ctx, const char *file, const char *
 
 static void resolve_paths(struct option_ctx *ctx, struct node *n)
 {
-    const char **const paths[] = {&n->data_dir, &n->runtime_dir, &n->topology,          &n->principals,
-                                  &n->ca_dir,   &n->ca_file,     &n->resolver.tsig_dir, &n->resolver.cookies.secret};
+    const char **const paths[] = {&n->data_dir,
+                                  &n->runtime_dir,
+                                  &n->topology,
+                                  &n->principals,
+                                  &n->ca_dir,
+                                  &n->ca_file,
+                                  &n->resolver.tsig_dir,
+                                  &n->resolver.cookies.secret,
+                                  &n->resolver.certificate};
     for (size_t i = 0; i < ARRAY_LEN(paths); i++)
         *paths[i] = resolve(ctx, n->source, *paths[i]);
     if (strchr(n->nginx, '/'))

@@ -30,6 +30,8 @@ struct node {
         *ca_file; // ca_file: CA certificate that clients of peers and probes trust; default <data_dir>/certs/ca.pem
     const struct endpoint *dns; // listen.dns: UDP and TCP; default [::]:53 and 0.0.0.0:53
     size_t n_dns;
+    const struct endpoint *dns_tls; // listen.dot: DNS over TLS; default none
+    size_t n_dns_tls;
     const struct endpoint *https; // listen.https
     size_t n_https;
     struct endpoint peer;      // listen.peer

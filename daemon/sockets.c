@@ -75,9 +75,10 @@ int sockets_open(const struct node *n, const struct paths *p, const struct ident
     struct sockets s = SOCKETS_NONE;
     uid_t uid = id->switches ? id->uid : (uid_t)-1;
     gid_t gid = id->switches ? id->gid : (gid_t)-1, edge = id->switches ? id->edge_gid : (gid_t)-1;
+    const struct resolver_listen listen = {n->dns, n->n_dns, n->dns_tls, n->n_dns_tls};
     int rc = 0;
     if (n->roles & ROLE_RESOLVER)
-        rc = resolver_rebind(n->dns, n->n_dns, n->resolver_workers, fds, n_fds, diag, &s.dns);
+        rc = resolver_rebind(&listen, n->resolver_workers, fds, n_fds, diag, &s.dns);
     if (!rc)
         rc = open_unix(p->public_sock, 0660, uid, edge, fds, n_fds, diag, &s.public);
     if (!rc)

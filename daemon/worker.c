@@ -226,6 +226,9 @@ static int start_resolver(struct worker *w, struct diag *d)
                                        .health = &w->verdicts,
                                        .frontend = &w->frontend,
                                        .settings = &w->node->resolver,
+                                       .pem = !w->node->n_dns_tls             ? NULL
+                                              : w->node->resolver.certificate ? w->node->resolver.certificate
+                                                                              : w->paths->region_pem,
                                        .diag = d};
     return resolver_start(&o, take_ptr(w->sockets->dns), &w->app.resolver);
 }

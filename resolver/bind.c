@@ -56,9 +56,9 @@ static int probe_one(const struct endpoint *at, int type)
     return ok ? 0 : -1;
 }
 
-static int probe_address(const struct endpoint *at)
+static int probe_address(const struct endpoint *at, bool tls)
 {
-    if (at->port == 0 || (!probe_one(at, SOCK_DGRAM) && !probe_one(at, SOCK_STREAM)))
+    if (at->port == 0 || ((tls || !probe_one(at, SOCK_DGRAM)) && !probe_one(at, SOCK_STREAM)))
         return 0;
     return err_from_errno(errno);
 }
@@ -130,12 +130,12 @@ static void close_bound(struct bound *b)
     b->udp = b->tcp = -1;
 }
 
-static int learn_port(struct bound *b)
+static int learn_port(struct bound *b, int fd)
 {
     struct sockaddr_storage sa;
     socklen_t n = sizeof sa;
     struct endpoint e;
-    if (getsockname(b->udp, (struct sockaddr *)&sa, &n) || endpoint_from_sockaddr((struct sockaddr *)&sa, n, &e))
+    if (getsockname(fd, (struct sockaddr *)&sa, &n) || endpoint_from_sockaddr((struct sockaddr *)&sa, n, &e))
         return -1;
     b->at.port = e.port;
     return 0;
@@ -151,7 +151,7 @@ static int open_both(struct bound *b, const struct inherited *in, size_t worker)
     close_bound(b);
     for (int i = 0; i < PORT_TRIES; i++) { // a port picked for UDP may be taken for TCP
         b->udp = open_socket(b, SOCK_DGRAM);
-        if (b->udp >= 0 && !learn_port(b) && (b->tcp = open_socket(b, SOCK_STREAM)) >= 0)
+        if (b->udp >= 0 && !learn_port(b, b->udp) && (b->tcp = open_socket(b, SOCK_STREAM)) >= 0)
             return 0;
         int e = errno;
         close_bound(b);
@@ -174,28 +174,73 @@ static int bind_failed(const struct endpoint *e, int rc, struct diag *diag)
     return rc;
 }
 
-int resolver_bind(const struct endpoint *listen_at, size_t n, unsigned n_workers, struct diag *diag,
-                  struct resolver_sockets **out)
+static int open_tls(struct bound *b, const struct inherited *in, size_t worker)
 {
-    return resolver_rebind(listen_at, n, n_workers, NULL, 0, diag, out);
+    b->tcp = inherited_take(in, &b->at, SOCK_STREAM, worker);
+    if (b->tcp < 0)
+        b->tcp = open_socket(b, SOCK_STREAM);
+    if (b->tcp >= 0 && !learn_port(b, b->tcp))
+        return 0;
+    int rc = err_from_errno(errno);
+    close_bound(b);
+    return rc;
 }
 
-int resolver_rebind(const struct endpoint *listen_at, size_t n, unsigned n_workers, const int *fds, size_t n_fds,
+static const struct endpoint *listen_at(const struct resolver_listen *l, size_t i)
+{
+    return i < l->n_dns ? &l->dns[i] : &l->tls[i - l->n_dns];
+}
+
+// Before the first of our own is open. May raise the number of workers to what the forerunner had.
+static int probe_all(const struct resolver_listen *l, const struct inherited *in, unsigned *n_workers,
+                     struct diag *diag)
+{
+    for (size_t i = 0; i < l->n_dns + l->n_tls; i++) {
+        bool tls = i >= l->n_dns;
+        unsigned had = inherited_count(in, listen_at(l, i), tls ? SOCK_STREAM : SOCK_DGRAM);
+        if (had > *n_workers)
+            *n_workers = had < WORKERS_MAX ? had : WORKERS_MAX;
+        int rc = had ? 0 : probe_address(listen_at(l, i), tls);
+        if (rc)
+            return bind_failed(listen_at(l, i), rc, diag);
+    }
+    return 0;
+}
+
+static int open_all(struct resolver_sockets *s, const struct resolver_listen *l, const struct inherited *in,
+                    struct diag *diag)
+{
+    size_t n = s->n_endpoints;
+    for (size_t i = 0; i < n * s->n_workers; i++) {
+        struct bound *b = &s->bound[i];
+        b->at = i < n ? *listen_at(l, i) : s->bound[i % n].at; // later workers share the first one's port
+        b->tls = i % n >= l->n_dns;
+        b->wildcard = is_wildcard(&b->at.ip);
+        int rc = b->tls ? open_tls(b, in, i / n) : open_both(b, in, i / n);
+        if (rc)
+            return bind_failed(&b->at, rc, diag);
+    }
+    return 0;
+}
+
+int resolver_bind(const struct endpoint *at, size_t n, unsigned n_workers, struct diag *diag,
+                  struct resolver_sockets **out)
+{
+    return resolver_rebind(&(struct resolver_listen){.dns = at, .n_dns = n}, n_workers, NULL, 0, diag, out);
+}
+
+int resolver_rebind(const struct resolver_listen *l, unsigned n_workers, const int *fds, size_t n_fds,
                     struct diag *diag, struct resolver_sockets **out)
 {
     const struct inherited in = {fds, n_fds};
+    size_t n = l->n_dns + l->n_tls;
     if (n == 0 || n > 1024 || n_workers == 0 || n_workers > WORKERS_MAX) {
         diag_add(diag, NULL, 0, "dns: needs a listening address and 1 to %d workers", WORKERS_MAX);
         return ERR_INVAL;
     }
-    for (size_t i = 0; i < n; i++) { // before the first of our own is open
-        unsigned had = inherited_count(&in, &listen_at[i], SOCK_DGRAM);
-        if (had > n_workers)
-            n_workers = had < WORKERS_MAX ? had : WORKERS_MAX;
-        int rc = had ? 0 : probe_address(&listen_at[i]);
-        if (rc)
-            return bind_failed(&listen_at[i], rc, diag);
-    }
+    int rc = probe_all(l, &in, &n_workers, diag);
+    if (rc)
+        return rc;
     struct resolver_sockets *s = mem_zalloc(sizeof *s);
     if (!s)
         return ERR_NOMEM;
@@ -208,30 +253,27 @@ int resolver_rebind(const struct endpoint *listen_at, size_t n, unsigned n_worke
     }
     for (size_t i = 0; i < n * n_workers; i++)
         s->bound[i].udp = s->bound[i].tcp = -1;
-    for (size_t i = 0; i < n * n_workers; i++) {
-        struct bound *b = &s->bound[i];
-        b->at = i < n ? listen_at[i] : s->bound[i % n].at; // later workers share the first one's port
-        b->wildcard = is_wildcard(&b->at.ip);
-        int rc = open_both(b, &in, i / n);
-        if (rc) {
-            rc = bind_failed(&b->at, rc, diag);
-            resolver_sockets_free(s);
-            return rc;
-        }
-    }
-    *out = s;
-    return 0;
+    rc = open_all(s, l, &in, diag);
+    if (rc)
+        resolver_sockets_free(s);
+    else
+        *out = s;
+    return rc;
 }
 
 size_t resolver_sockets_count(const struct resolver_sockets *s)
 {
-    return 2 * s->n_endpoints * s->n_workers;
+    size_t n = 0;
+    for (size_t i = 0; i < s->n_endpoints * s->n_workers; i++)
+        n += s->bound[i].tls ? 1 : 2;
+    return n;
 }
 
 void resolver_sockets_fds(const struct resolver_sockets *s, int *out)
 {
     for (size_t i = 0; i < s->n_endpoints * s->n_workers; i++) {
-        *out++ = s->bound[i].udp;
+        if (!s->bound[i].tls)
+            *out++ = s->bound[i].udp;
         *out++ = s->bound[i].tcp;
     }
 }

@@ -31,6 +31,7 @@ struct resolver_options {
     struct snapshot *frontend; // struct frontend (resolver/keeper.h); NULL: no transfers, and fe.D unsigned
     const struct node_dns
         *settings;     // the node's `dns:` section, whose strings outlive the resolver; NULL: all defaults
+    const char *pem;   // certificate, chain and key for DNS over TLS; NULL: none
     struct diag *diag; // what is wrong with files that it names; may be NULL
 };
 
@@ -39,8 +40,16 @@ struct resolver_stats {                         // sums over the workers since s
     uint64_t truncated, noerror, nxdomain, refused, formerr, notimp, badvers, servfail, badcookie;
     uint64_t tcp_open;                         // now
     uint64_t tcp_evicted;                      // to make room for newer ones
+    uint64_t tls_opened, tls_failed;           // handshakes
     uint64_t limited_slipped, limited_dropped; // answers over a rate limit
     uint64_t parked, parked_late; // queries that waited; of them, those that what they waited for came too late for
+};
+
+struct resolver_listen {
+    const struct endpoint *dns; // UDP and TCP
+    size_t n_dns;
+    const struct endpoint *tls; // DNS over TLS
+    size_t n_tls;
 };
 
 int resolver_bind(const struct endpoint *listen, size_t n, unsigned n_workers, struct diag *diag,
@@ -48,11 +57,12 @@ int resolver_bind(const struct endpoint *listen, size_t n, unsigned n_workers, s
 // The same for a program that took over another's sockets: an address that one of `fds` is bound to gets a duplicate of
 // it, and only the others are bound anew. There are at least as many workers as the forerunner had: a socket that
 // nobody reads would lose what the kernel gives it.
-int resolver_rebind(const struct endpoint *listen, size_t n, unsigned n_workers, const int *fds, size_t n_fds,
+int resolver_rebind(const struct resolver_listen *listen, unsigned n_workers, const int *fds, size_t n_fds,
                     struct diag *diag, struct resolver_sockets **out);
 size_t resolver_sockets_count(const struct resolver_sockets *s); // descriptors, all in all
 void resolver_sockets_fds(const struct resolver_sockets *s, int *out);
 void resolver_sockets_free(struct resolver_sockets *s); // closes what was not handed to a resolver
+// The i-th address, those for TLS after the others. ERR_RANGE.
 int resolver_sockets_endpoint(const struct resolver_sockets *s, size_t i, struct endpoint *out);
 int resolver_start(const struct resolver_options *o, struct resolver_sockets *s /* taken over */,
                    struct resolver **out);

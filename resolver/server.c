@@ -14,6 +14,7 @@
 #include "resolver/wire.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
@@ -221,7 +222,7 @@ static bool worker_turn(struct worker *w)
         udp_serve(w, s->bound);
         break;
     case SOURCE_LISTEN:
-        tcp_accept(w, s->bound->tcp);
+        tcp_accept(w, s->bound);
         break;
     case SOURCE_CONN:
         tcp_event(w, ev.data.ptr, ev.events);
@@ -236,6 +237,10 @@ static void *worker_main(void *arg)
 {
     struct worker *w = arg;
     int64_t swept_ms = clock_mono_ms();
+    sigset_t pipe; // of a client that has gone, while TLS writes to it
+    sigemptyset(&pipe);
+    sigaddset(&pipe, SIGPIPE);
+    pthread_sigmask(SIG_BLOCK, &pipe, NULL);
     while (!yield_done(w) && worker_turn(w))
         worker_tick(w, &swept_ms);
     tcp_close_all(w);
@@ -243,6 +248,7 @@ static void *worker_main(void *arg)
     snapshot_reader_done(&w->health);
     snapshot_reader_done(&w->cookies);
     snapshot_reader_done(&w->frontend);
+    snapshot_reader_done(&w->identity);
     return NULL;
 }
 
@@ -280,7 +286,8 @@ static int worker_init(struct worker *w, const struct resolver_options *o, struc
     if (!rc)
         rc = watch_source(w, &w->sources[2 * n + 1], parked_inbox_fd(w->lot.inbox), SOURCE_PARKED, NULL);
     for (size_t i = 0; i < n && !rc; i++) {
-        rc = watch_source(w, &w->sources[2 * i], bound[i].udp, SOURCE_UDP, &bound[i]);
+        if (!bound[i].tls)
+            rc = watch_source(w, &w->sources[2 * i], bound[i].udp, SOURCE_UDP, &bound[i]);
         if (!rc)
             rc = watch_source(w, &w->sources[2 * i + 1], bound[i].tcp, SOURCE_LISTEN, &bound[i]);
     }
@@ -324,6 +331,7 @@ static int start_workers(struct resolver *r, const struct resolver_options *o)
         w->names = r->names;
         w->settings = &r->settings;
         w->cookies_cell = r->settings.cookies.enabled ? upkeep_cookies(r->upkeep) : NULL;
+        w->identity_cell = upkeep_identity(r->upkeep);
         r->n_workers++;
         int rc = worker_init(w, o, s->bound + i * s->n_endpoints, s->n_endpoints);
         if (rc)
@@ -348,7 +356,7 @@ int resolver_start(const struct resolver_options *o, struct resolver_sockets *s,
     else if (!rc)
         rc = node_dns_defaults(&r->settings);
     if (!rc)
-        rc = upkeep_start(&r->settings, o->diag, &r->upkeep);
+        rc = upkeep_start(&r->settings, o->pem, o->diag, &r->upkeep);
     if (!rc)
         rc = start_workers(r, o);
     if (rc)
@@ -399,6 +407,8 @@ void resolver_stats_get(const struct resolver *r, struct resolver_stats *out)
         SUM(badcookie);
         SUM(tcp_open);
         SUM(tcp_evicted);
+        SUM(tls_opened);
+        SUM(tls_failed);
         SUM(limited_slipped);
         SUM(limited_dropped);
         SUM(parked);
@@ -416,6 +426,10 @@ static const struct {
     {offsetof(struct resolver_stats, tcp_open), "meridian_dns_tcp_connections", "gauge", "TCP connections now open."},
     {offsetof(struct resolver_stats, tcp_evicted), "meridian_dns_tcp_evicted_total", "counter",
      "TCP connections closed to make room for newer ones."},
+    {offsetof(struct resolver_stats, tls_opened), "meridian_dns_tls_handshakes_total", "counter",
+     "DNS over TLS: handshakes that came to an end."},
+    {offsetof(struct resolver_stats, tls_failed), "meridian_dns_tls_failures_total", "counter",
+     "DNS over TLS: connections closed before their handshake was done."},
     {offsetof(struct resolver_stats, limited_slipped), "meridian_dns_limited_slipped_total", "counter",
      "Answers over a rate limit that were sent truncated."},
     {offsetof(struct resolver_stats, limited_dropped), "meridian_dns_limited_dropped_total", "counter",

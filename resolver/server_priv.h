@@ -7,6 +7,7 @@
 
 #include "base/snapshot.h"
 #include "resolver/answer.h"
+#include "resolver/dot.h"
 #include "resolver/metrics.h"
 #include "resolver/parked.h"
 #include "resolver/resolver.h"
@@ -19,12 +20,14 @@
 #define TCP_OUT_BYTES (2 * (ANSWER_TCP_MAX + 2))
 #define TCP_YIELD_IDLE_MS 1000 // while a successor takes over
 #define TCP_DRAIN_MS 60000     // what waits to be sent is taken by then, however slowly
+#define TLS_HANDSHAKE_MS 5000  // then a client that has not finished goes
 #define ACCEPT_PAUSE_MS 250    // without descriptors or memory for one more
 #define TCP_RCVBUF_BYTES 65536 // of the kernel, per connection: a thousand idle clients must not hold megabytes each
 #define TCP_SNDBUF_BYTES 131072
 
 struct bound { // one listening address of one worker
     struct endpoint at;
+    bool tls;      // TCP only
     bool wildcard; // then the local address comes with each datagram
     int udp, tcp;  // -1: handed over or not open
 };
@@ -69,9 +72,11 @@ struct conn { // kind first: epoll hands back this pointer
     int fd;
     struct endpoint local, remote;
     int64_t progress_ms; // of the last whole query read, or of bytes the client took: dripping bytes in is not progress
-    int64_t out_since_ms; // something waits to be sent since then; means nothing while out_n is 0
-    uint32_t events;      // what epoll watches
-    bool eof;
+    int64_t out_since_ms;    // something waits to be sent since then; means nothing while out_n is 0
+    uint32_t events;         // what epoll watches
+    bool eof, opened;        // opened: of TLS, its handshake is done
+    struct dot_session *tls; // NULL: plain TCP
+    int64_t begun_ms;
     struct conn *prev, *next;
     struct parked *parked;     // its queries that wait
     struct transfer *transfer; // a zone on its way; until its end no further query is read
@@ -87,7 +92,8 @@ struct source { // one socket in the worker's epoll set
 
 struct counters { // written by one thread
     _Atomic uint64_t udp_queries, tcp_queries, dropped, truncated, noerror, nxdomain, refused, formerr, notimp, badvers,
-        servfail, badcookie, tcp_open, tcp_evicted, limited_slipped, limited_dropped, parked, parked_late;
+        servfail, badcookie, tcp_open, tcp_evicted, tls_opened, tls_failed, limited_slipped, limited_dropped, parked,
+        parked_late;
 };
 
 struct batch;
@@ -98,7 +104,8 @@ struct worker {
     struct snapshot *topology_cell, *health_cell;
     struct snapshot *cookies_cell;  // NULL: off
     struct snapshot *frontend_cell; // NULL: none
-    struct snapshot_reader topology, health, cookies, frontend;
+    struct snapshot *identity_cell; // of DNS over TLS
+    struct snapshot_reader topology, health, cookies, frontend, identity;
     const struct node_dns *settings;
     struct answer_context context; // topology and health of this turn
     struct health_map health_map;  // of both
@@ -146,7 +153,7 @@ int udp_batch_new(struct batch **out); // free()
 void udp_serve(struct worker *w, const struct bound *b);
 void udp_send(const struct asked *to, uint8_t *p, size_t n); // one response by itself; UDP may lose it
 
-void tcp_accept(struct worker *w, int listen_fd);
+void tcp_accept(struct worker *w, const struct bound *b);
 void tcp_event(struct worker *w, struct conn *c, uint32_t events); // 0: news of a parked query
 void tcp_sweep(struct worker *w);                                  // closes what made no progress for too long
 void tcp_close_all(struct worker *w);

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// DNS over TCP (RFC 7766): pipelined queries in length-prefixed frames, answered as they come, those that must wait
-// later (section 6.2.1.1); partial reads and writes; a client that closes its side still gets its answers. Ceilings:
-// connections per worker, one frame in, two responses out, idle time, time to take a response; who does not read is not
-// read from. On the worker's thread.
+// DNS over TCP (RFC 7766) and over TLS (RFC 7858; resolver/dot.h has the TLS): pipelined queries in length-prefixed
+// frames, answered as they come, those that must wait later (section 6.2.1.1); partial reads and writes; a client that
+// closes its side still gets its answers. Ceilings: connections per worker and per client, one frame in, two responses
+// out, idle time, time for a handshake and to take a response; who does not read is not read from. On the worker's
+// thread.
 #include "resolver/server_priv.h"
 
 #include "base/clock.h"
@@ -31,6 +32,9 @@ static void conn_close(struct worker *w, struct conn *c)
         lot_leave(w, c->parked);
     if (c->transfer)
         transfer_end(w, c);
+    if (c->tls && !c->opened)
+        counter_add(&w->n.tls_failed, 1);
+    dot_session_free(c->tls);
     close(c->fd); // leaves the epoll set with it
     if (c->prev)
         c->prev->next = c->next;
@@ -73,7 +77,15 @@ static void make_room(struct worker *w, const struct ip *client)
         close_longest_idle(w, NULL);
 }
 
-static int conn_open(struct worker *w, int fd)
+// NULL is fine for plain TCP. -1: no certificate yet, or no memory.
+static int open_tls(struct worker *w, const struct bound *b, int fd, struct dot_session **out)
+{
+    struct dot_identity *id = b->tls ? snapshot_reader_get(&w->identity, w->identity_cell) : NULL;
+    *out = id ? dot_session_new(id, fd) : NULL;
+    return b->tls && !*out ? -1 : 0;
+}
+
+static int conn_open(struct worker *w, const struct bound *b, int fd)
 {
     struct sockaddr_storage local, remote;
     socklen_t n_local = sizeof local, n_remote = sizeof remote;
@@ -84,13 +96,14 @@ static int conn_open(struct worker *w, int fd)
     c->kind = SOURCE_CONN;
     c->fd = fd;
     c->events = EPOLLIN;
-    c->progress_ms = clock_mono_ms();
+    c->progress_ms = c->begun_ms = clock_mono_ms();
     struct epoll_event ev = {.events = c->events, .data.ptr = c};
     if (getsockname(fd, (struct sockaddr *)&local, &n_local) ||
         getpeername(fd, (struct sockaddr *)&remote, &n_remote) ||
         endpoint_from_sockaddr((struct sockaddr *)&local, n_local, &c->local) ||
-        endpoint_from_sockaddr((struct sockaddr *)&remote, n_remote, &c->remote) ||
+        endpoint_from_sockaddr((struct sockaddr *)&remote, n_remote, &c->remote) || open_tls(w, b, fd, &c->tls) ||
         epoll_ctl(w->epoll, EPOLL_CTL_ADD, fd, &ev)) {
+        dot_session_free(c->tls);
         free(c);
         return -1;
     }
@@ -106,10 +119,10 @@ static int conn_open(struct worker *w, int fd)
 
 // Connections closed in an event might still be named by a later event of the same epoll turn: the worker therefore
 // asks for one event at a time where TCP is concerned (see worker_main).
-void tcp_accept(struct worker *w, int listen_fd)
+void tcp_accept(struct worker *w, const struct bound *b)
 {
     for (int i = 0; i < ACCEPTS_PER_EVENT; i++) {
-        int fd = accept4(listen_fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        int fd = accept4(b->tcp, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (fd < 0 && (errno == EINTR || errno == ECONNABORTED))
             continue;
         if (fd < 0) {
@@ -117,20 +130,34 @@ void tcp_accept(struct worker *w, int listen_fd)
                 worker_pause_accept(w);
             return;
         }
-        if (conn_open(w, fd))
+        if (conn_open(w, b, fd))
             close(fd);
     }
+}
+
+// Bytes taken; 0: not now; -1: the connection is broken.
+static ssize_t put_some(struct conn *c)
+{
+    const uint8_t *p = c->out + c->out_at;
+    size_t n = c->out_n - c->out_at;
+    ssize_t got;
+    if (c->tls) {
+        got = dot_write(c->tls, p, n);
+        return got == DOT_WAIT ? 0 : got > 0 ? got : -1;
+    }
+    do
+        got = send(c->fd, p, n, MSG_NOSIGNAL);
+    while (got < 0 && errno == EINTR);
+    return got >= 0 ? got : errno == EAGAIN || errno == EWOULDBLOCK ? 0 : -1;
 }
 
 // false: the connection is broken.
 static bool flush(struct conn *c)
 {
     while (c->out_at < c->out_n) {
-        ssize_t n = send(c->fd, c->out + c->out_at, c->out_n - c->out_at, MSG_NOSIGNAL);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return errno == EAGAIN || errno == EWOULDBLOCK;
+        ssize_t n = put_some(c);
+        if (n <= 0)
+            return n == 0;
         c->out_at += (size_t)n;
         c->progress_ms = clock_mono_ms();
     }
@@ -196,7 +223,8 @@ static int answer_frame(struct worker *w, struct conn *c)
         return -1; // no header, or no query of this zone: nothing to resynchronise on
     if (!has_frame(c))
         return 0;
-    const struct asked from = {.transport = ANSWER_TCP, .local = c->local, .remote = c->remote, .conn = c};
+    const struct asked from = {
+        .transport = c->tls ? ANSWER_TLS : ANSWER_TCP, .local = c->local, .remote = c->remote, .conn = c};
     struct answer_info info;
     size_t n = worker_answer(w, &from, NULL, c->in + 2, len, c->out + c->out_n + 2, ANSWER_TCP_MAX, &info);
     counter_add(&w->n.tcp_queries, 1);
@@ -224,19 +252,33 @@ static int answer_parked(struct worker *w, struct conn *c)
     return 0;
 }
 
+// As recv; -1: not now; -2: broken.
+static ssize_t get_some(struct worker *w, struct conn *c)
+{
+    uint8_t *p = c->in + c->in_n;
+    size_t n = sizeof c->in - c->in_n;
+    if (c->tls) {
+        ssize_t got = dot_read(c->tls, p, n);
+        if (!c->opened && dot_is_open(c->tls)) {
+            c->opened = true;
+            counter_add(&w->n.tls_opened, 1);
+        }
+        return got == DOT_WAIT ? -1 : got == DOT_BROKEN ? -2 : got;
+    }
+    ssize_t got = recv(c->fd, p, n, 0);
+    return got >= 0 ? got : errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR ? -1 : -2;
+}
+
 // 1: something came in; 0: not now, or at its end; -1: broken.
-static int fill(struct conn *c)
+static int fill(struct worker *w, struct conn *c)
 {
     if (c->eof || c->in_n == sizeof c->in)
         return 0;
-    ssize_t n = recv(c->fd, c->in + c->in_n, sizeof c->in - c->in_n, 0);
-    if (n > 0) {
+    ssize_t n = get_some(w, c);
+    if (n > 0)
         c->in_n += (size_t)n;
-        return 1;
-    }
-    if (n == 0)
-        c->eof = true;
-    return n == 0 || errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR ? 0 : -1;
+    c->eof = n == 0;
+    return n == -2 ? -1 : n > 0;
 }
 
 static int answer_all(struct worker *w, struct conn *c)
@@ -255,10 +297,20 @@ static int answer_all(struct worker *w, struct conn *c)
     return 0;
 }
 
+static uint32_t events_of(const struct conn *c)
+{
+    bool reads = !c->eof && c->n_parked < PARKED_PER_CONN;
+    if (c->tls && !c->opened)
+        return dot_wants_write(c->tls) ? EPOLLOUT : EPOLLIN;
+    if (c->out_n || c->transfer)
+        return EPOLLOUT;
+    // What TLS has decrypted ahead no socket reports: one that can be written to does so at once.
+    return !reads ? 0 : c->tls && dot_has_more(c->tls) ? EPOLLIN | EPOLLOUT : EPOLLIN;
+}
+
 static int watch(struct worker *w, struct conn *c)
 {
-    uint32_t in = c->eof || c->n_parked >= PARKED_PER_CONN ? 0 : EPOLLIN;
-    uint32_t events = c->out_n || c->transfer ? EPOLLOUT : in;
+    uint32_t events = events_of(c);
     if (events == c->events)
         return 0;
     c->events = events;
@@ -273,7 +325,7 @@ void tcp_event(struct worker *w, struct conn *c, uint32_t events)
         if (answer_all(w, c))
             rc = -1;
         else
-            rc = c->out_n || c->transfer || c->n_parked >= PARKED_PER_CONN ? 0 : fill(c);
+            rc = c->out_n || c->transfer || c->n_parked >= PARKED_PER_CONN ? 0 : fill(w, c);
     }
     if (rc > 0 && answer_all(w, c)) // what the last round read
         rc = -1;
@@ -286,7 +338,8 @@ void tcp_sweep(struct worker *w)
     int64_t now = clock_mono_ms(), idle_ms = w->yield_until_ms ? TCP_YIELD_IDLE_MS : w->settings->tcp.idle_ms;
     for (struct conn *c = w->conns, *next; c; c = next) {
         next = c->next;
-        if (now - c->progress_ms > idle_ms || (c->out_n && now - c->out_since_ms > TCP_DRAIN_MS))
+        bool slow_handshake = c->tls && !c->opened && now - c->begun_ms > TLS_HANDSHAKE_MS;
+        if (slow_handshake || now - c->progress_ms > idle_ms || (c->out_n && now - c->out_since_ms > TCP_DRAIN_MS))
             conn_close(w, c);
     }
 }

@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "resolver/cookies.h"
+#include "resolver/dot.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -28,8 +29,9 @@ struct file_stamp {
 
 struct upkeep {
     const struct node_dns *settings;
-    struct snapshot cookies;
-    struct file_stamp secret;
+    const char *pem_path;
+    struct snapshot cookies, identity;
+    struct file_stamp secret, pem;
     pthread_t thread;
     bool started;
     int stop; // eventfd
@@ -72,20 +74,36 @@ static int read_cookies(struct upkeep *u, struct diag *diag)
     return 0;
 }
 
+static int read_identity(struct upkeep *u, struct diag *diag)
+{
+    struct dot_identity *id;
+    int rc = dot_identity_load(u->pem_path, diag, &id);
+    if (!rc)
+        snapshot_publish(&u->identity, id);
+    return rc;
+}
+
+// Logs how it went.
+static void read_again(struct upkeep *u, int (*read_it)(struct upkeep *, struct diag *), const char *what)
+{
+    struct diag d;
+    diag_init(&d);
+    int rc = read_it(u, &d);
+    AUTO_FREE char *why = diag_text(&d);
+    if (rc)
+        log_warn("dns: %s stays as it was: %s", what, why && *why ? why : err_text(rc));
+    else
+        log_info("dns: %s was read", what);
+    diag_done(&d);
+}
+
 static void look(struct upkeep *u)
 {
     const struct node_dns_cookies *s = &u->settings->cookies;
-    if (!s->enabled || !s->secret || !stamp_changed(&u->secret, s->secret))
-        return;
-    struct diag d;
-    diag_init(&d);
-    int rc = read_cookies(u, &d);
-    AUTO_FREE char *why = diag_text(&d);
-    if (rc)
-        log_warn("dns: the cookie secret stays as it was: %s", why && *why ? why : err_text(rc));
-    else
-        log_info("dns: the cookie secret was read again");
-    diag_done(&d);
+    if (s->enabled && s->secret && stamp_changed(&u->secret, s->secret))
+        read_again(u, read_cookies, "the cookie secret");
+    if (u->pem_path && stamp_changed(&u->pem, u->pem_path))
+        read_again(u, read_identity, "the certificate of DNS over TLS");
 }
 
 static void *upkeep_main(void *arg)
@@ -98,19 +116,25 @@ static void *upkeep_main(void *arg)
     return NULL;
 }
 
-int upkeep_start(const struct node_dns *settings, struct diag *diag, struct upkeep **out)
+int upkeep_start(const struct node_dns *settings, const char *pem_path, struct diag *diag, struct upkeep **out)
 {
     struct upkeep *u = mem_zalloc(sizeof *u);
     if (!u)
         return ERR_NOMEM;
     u->settings = settings;
+    u->pem_path = pem_path;
     snapshot_init(&u->cookies);
+    snapshot_init(&u->identity);
     u->stop = eventfd(0, EFD_CLOEXEC);
     int rc = u->stop < 0 ? err_from_errno(errno) : 0;
     if (settings->cookies.secret)
         u->secret = stamp_of(settings->cookies.secret); // before it is read: a change in between is seen again
     if (!rc && settings->cookies.enabled)
         rc = read_cookies(u, diag);
+    if (!rc && pem_path) {
+        u->pem = stamp_of(pem_path);
+        read_again(u, read_identity, "the certificate of DNS over TLS");
+    }
     if (!rc && pthread_create(&u->thread, NULL, upkeep_main, u))
         rc = ERR_NOMEM;
     u->started = !rc;
@@ -133,10 +157,16 @@ void upkeep_stop(struct upkeep *u)
     if (u->stop >= 0)
         close(u->stop);
     snapshot_done(&u->cookies);
+    snapshot_done(&u->identity);
     free(u);
 }
 
 struct snapshot *upkeep_cookies(struct upkeep *u)
 {
     return &u->cookies;
+}
+
+struct snapshot *upkeep_identity(struct upkeep *u)
+{
+    return &u->identity;
 }

@@ -165,9 +165,9 @@ START_TEST(a_changed_file_is_read_again_a_broken_one_is_not)
     struct upkeep *u;
     ck_assert_int_eq(node_dns_defaults(&s), 0);
     s.cookies.secret = path;
-    ck_assert_int_eq(upkeep_start(&s, NULL, &u), ERR_INVAL); // empty: not started
+    ck_assert_int_eq(upkeep_start(&s, NULL, NULL, &u), ERR_INVAL); // empty: not started
     write_secret(path, SECRET "\n");
-    ck_assert_int_eq(upkeep_start(&s, NULL, &u), 0);
+    ck_assert_int_eq(upkeep_start(&s, NULL, NULL, &u), 0);
     uint64_t first = secret_in_force(u);
     write_secret(path, "445536bcd2513298075a5d379663c962\n" SECRET "\n");
     wait_secret(u, true, first);

@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: Apache-2.0
+// DNS over TLS; see dot.h. OpenSSL's error queue is the thread's: emptied before each call, so that an old error is not
+// taken for a new one.
+#include "resolver/dot.h"
+
+#include "base/err.h"
+#include "base/mem.h"
+
+#include <errno.h>
+#include <openssl/err.h>
+#include <openssl/ssl.h>
+#include <string.h>
+#include <unistd.h>
+
+struct dot_identity { // frozen
+    struct snapshot_head head;
+    SSL_CTX *ctx;
+};
+
+struct dot_session {
+    SSL *ssl;
+    bool wants_write, broken;
+};
+
+static void identity_free(void *self)
+{
+    struct dot_identity *id = self;
+    SSL_CTX_free(id->ctx);
+    free(id);
+}
+
+// RFC 7301 section 3.2: who offers protocols, but not this one, is told so. A browser's request must not be mistaken
+// for a query.
+static int choose_protocol(SSL *ssl, const unsigned char **out, unsigned char *out_n, const unsigned char *in,
+                           unsigned int n, void *arg)
+{
+    static const unsigned char ours[] = "\3dot";
+    unsigned char *got;
+    (void)ssl, (void)arg;
+    if (SSL_select_next_proto(&got, out_n, ours, sizeof ours - 1, in, n) != OPENSSL_NPN_NEGOTIATED)
+        return SSL_TLSEXT_ERR_ALERT_FATAL;
+    *out = got;
+    return SSL_TLSEXT_ERR_OK;
+}
+
+static SSL_CTX *make_context(const char *pem_path, struct diag *diag)
+{
+    SSL_CTX *ctx = SSL_CTX_new(TLS_server_method());
+    if (!ctx)
+        return NULL;
+    // A client that just closes has said all that frames say: their lengths show whether one is whole.
+    SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION | SSL_OP_IGNORE_UNEXPECTED_EOF |
+                                 SSL_OP_CIPHER_SERVER_PREFERENCE);
+    SSL_CTX_set_mode(ctx,
+                     SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_RELEASE_BUFFERS);
+    SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF); // tickets only: clients keep their sessions themselves
+    SSL_CTX_set_num_tickets(ctx, 1);
+    SSL_CTX_set_max_early_data(ctx, 0); // could be replayed
+    SSL_CTX_set_alpn_select_cb(ctx, choose_protocol, NULL);
+    if (SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION) == 1 &&
+        SSL_CTX_set_cipher_list(ctx, "ECDHE+AESGCM:ECDHE+CHACHA20") == 1 &&
+        SSL_CTX_use_certificate_chain_file(ctx, pem_path) == 1 &&
+        SSL_CTX_use_PrivateKey_file(ctx, pem_path, SSL_FILETYPE_PEM) == 1 && SSL_CTX_check_private_key(ctx) == 1)
+        return ctx;
+    const char *why = ERR_reason_error_string(ERR_peek_last_error());
+    diag_add(diag, pem_path, 0, "no certificate, chain and key: %s", why ? why : "unknown reason");
+    SSL_CTX_free(ctx);
+    return NULL;
+}
+
+int dot_identity_load(const char *pem_path, struct diag *diag, struct dot_identity **out)
+{
+    if (access(pem_path, R_OK)) {
+        int rc = err_from_errno(errno);
+        diag_add(diag, pem_path, 0, "%s", strerror(errno));
+        return rc;
+    }
+    struct dot_identity *id = mem_zalloc(sizeof *id);
+    if (!id)
+        return ERR_NOMEM;
+    ERR_clear_error();
+    id->ctx = make_context(pem_path, diag);
+    ERR_clear_error();
+    if (!id->ctx) {
+        free(id);
+        return ERR_CRYPTO;
+    }
+    snapshot_head_init(&id->head, identity_free);
+    *out = id;
+    return 0;
+}
+
+struct dot_session *dot_session_new(struct dot_identity *id, int fd)
+{
+    struct dot_session *s = mem_zalloc(sizeof *s);
+    ERR_clear_error();
+    if (s)
+        s->ssl = SSL_new(id->ctx); // holds a reference to what it needs of it
+    if (!s || !s->ssl || SSL_set_fd(s->ssl, fd) != 1) {
+        if (s)
+            SSL_free(s->ssl);
+        free(s);
+        return NULL;
+    }
+    SSL_set_accept_state(s->ssl);
+    return s;
+}
+
+void dot_session_free(struct dot_session *s)
+{
+    if (!s)
+        return;
+    ERR_clear_error();
+    if (!s->broken && SSL_is_init_finished(s->ssl))
+        (void)SSL_shutdown(s->ssl); // one close_notify, if there is room for it; nobody waits for the other's
+    SSL_free(s->ssl);
+    ERR_clear_error();
+    free(s);
+}
+
+bool dot_is_open(const struct dot_session *s)
+{
+    return SSL_is_init_finished(s->ssl);
+}
+
+static ssize_t outcome(struct dot_session *s, int rc)
+{
+    int e = SSL_get_error(s->ssl, rc);
+    s->wants_write = e == SSL_ERROR_WANT_WRITE;
+    if (e == SSL_ERROR_WANT_READ || e == SSL_ERROR_WANT_WRITE)
+        return DOT_WAIT;
+    if (e == SSL_ERROR_ZERO_RETURN)
+        return 0;
+    s->broken = true;
+    return DOT_BROKEN;
+}
+
+ssize_t dot_read(struct dot_session *s, void *p, size_t n)
+{
+    size_t got;
+    if (s->broken)
+        return DOT_BROKEN;
+    ERR_clear_error();
+    int rc = SSL_read_ex(s->ssl, p, n, &got);
+    s->wants_write = false;
+    return rc == 1 ? (ssize_t)got : outcome(s, rc);
+}
+
+ssize_t dot_write(struct dot_session *s, const void *p, size_t n)
+{
+    size_t sent;
+    if (s->broken)
+        return DOT_BROKEN;
+    ERR_clear_error();
+    int rc = SSL_write_ex(s->ssl, p, n, &sent);
+    s->wants_write = false;
+    ssize_t got = rc == 1 ? (ssize_t)sent : outcome(s, rc);
+    return got == 0 ? DOT_BROKEN : got; // the other side said goodbye to our direction
+}
+
+bool dot_wants_write(const struct dot_session *s)
+{
+    return s->wants_write;
+}
+
+bool dot_has_more(const struct dot_session *s)
+{
+    return SSL_pending(s->ssl) > 0; // not SSL_has_pending, which counts half a record: that must be waited for
+}

@@ -1,0 +1,350 @@
+// SPDX-License-Identifier: Apache-2.0
+// resolver/dot and its connections: real sessions over the loopback with OpenSSL as the client: pipelining, ALPN, half
+// closes, clients that are slow, old or no TLS at all, and a certificate that is renewed while others go on.
+#include "resolver/dot.h"
+
+#include "base/err.h"
+#include "resolver/resolver.h"
+#include "resolver/upkeep.h"
+#include "tests/support/check_main.h"
+#include "tests/support/tls_files.h"
+#include "tests/unit/resolver/fixture.h"
+
+#include <errno.h>
+#include <openssl/ssl.h>
+#include <signal.h>
+#include <string.h>
+#include <unistd.h>
+
+static char dir[64], pem[128];
+static struct snapshot topology, health;
+static struct node_dns settings;
+static struct resolver *server;
+static struct endpoint plain, tls;
+
+static void setup(void)
+{
+    char ca[128];
+    snprintf(dir, sizeof dir, "/tmp/dot-XXXXXX");
+    signal(SIGPIPE, SIG_IGN);
+    ck_assert_ptr_nonnull(mkdtemp(dir));
+    tls_make_ca(dir, "ca", ca, sizeof ca);
+    tls_make_leaf(dir, "ca", "leaf", "DNS:eus-1.eastus.fe.example.io", pem, sizeof pem);
+    ck_assert_int_eq(node_dns_defaults(&settings), 0);
+}
+
+static void start(void)
+{
+    struct resolver_sockets *s;
+    struct endpoint any = {fixture_ip("127.0.0.1"), 0};
+    struct diag d;
+    diag_init(&d);
+    ck_assert_int_eq(resolver_rebind(&(struct resolver_listen){&any, 1, &any, 1}, 1, NULL, 0, &d, &s), 0);
+    diag_done(&d);
+    ck_assert_int_eq(resolver_sockets_endpoint(s, 0, &plain), 0);
+    ck_assert_int_eq(resolver_sockets_endpoint(s, 1, &tls), 0);
+    ck_assert_uint_eq(resolver_sockets_count(s), 3);
+    snapshot_init(&topology);
+    snapshot_init(&health);
+    snapshot_publish(&topology, fixture_topology());
+    const struct resolver_options o = {.topology = &topology, .health = &health, .settings = &settings, .pem = pem};
+    ck_assert_int_eq(resolver_start(&o, s, &server), 0);
+}
+
+static void stop(void)
+{
+    char c[128];
+    resolver_stop(server);
+    snapshot_done(&topology);
+    snapshot_done(&health);
+    snprintf(c, sizeof c, "rm -r %s", dir);
+    tls_shell(c);
+}
+
+struct client {
+    int fd;
+    SSL_CTX *ctx;
+    SSL *ssl;
+};
+
+static int dial(const struct endpoint *at)
+{
+    struct sockaddr_storage sa;
+    socklen_t n = endpoint_to_sockaddr(at, &sa);
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    struct timeval limit = {20, 0};
+    ck_assert_int_eq(setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit), 0);
+    ck_assert_int_eq(connect(fd, (struct sockaddr *)&sa, n), 0);
+    return fd;
+}
+
+// Verifies the server against the authority and its name. `alpn` in wire form, or NULL. Returns what SSL_connect does.
+static int client_open(struct client *c, const char *alpn, int max_version)
+{
+    char ca[128];
+    snprintf(ca, sizeof ca, "%s/ca.pem", dir);
+    c->fd = dial(&tls);
+    c->ctx = SSL_CTX_new(TLS_client_method());
+    ck_assert_int_eq(SSL_CTX_load_verify_locations(c->ctx, ca, NULL), 1);
+    SSL_CTX_set_verify(c->ctx, SSL_VERIFY_PEER, NULL);
+    SSL_CTX_set_min_proto_version(c->ctx, TLS1_VERSION);
+    SSL_CTX_set_security_level(c->ctx, 0);
+    SSL_CTX_set_max_proto_version(c->ctx, max_version);
+    c->ssl = SSL_new(c->ctx);
+    ck_assert_int_eq(SSL_set1_host(c->ssl, "eus-1.eastus.fe.example.io"), 1);
+    if (alpn)
+        ck_assert_int_eq(SSL_set_alpn_protos(c->ssl, (const unsigned char *)alpn, (unsigned)strlen(alpn)), 0);
+    SSL_set_fd(c->ssl, c->fd);
+    return SSL_connect(c->ssl);
+}
+
+static void client_close(struct client *c)
+{
+    SSL_free(c->ssl);
+    SSL_CTX_free(c->ctx);
+    close(c->fd);
+}
+
+static size_t frame(uint8_t *out, const char *name, uint16_t id)
+{
+    size_t n = fixture_query(out + 2, name, T_A, 1232);
+    memcpy(out, (uint8_t[]){0, (uint8_t)n, (uint8_t)(id >> 8), (uint8_t)id}, 4);
+    return n + 2;
+}
+
+static void ask(struct client *c, const char *name, uint16_t id)
+{
+    uint8_t q[512];
+    size_t n = frame(q, name, id);
+    ck_assert_int_eq(SSL_write(c->ssl, q, (int)n), (int)n);
+}
+
+static bool read_all(struct client *c, uint8_t *p, int n)
+{
+    for (int got = 0, k; got < n; got += k)
+        if ((k = SSL_read(c->ssl, p + got, n - got)) <= 0)
+            return false;
+    return true;
+}
+
+// Its rcode, or -1 at the end.
+static int answer(struct client *c, uint16_t id)
+{
+    uint8_t b[65537];
+    if (!read_all(c, b, 2))
+        return -1;
+    ck_assert(read_all(c, b + 2, b[0] << 8 | b[1]));
+    ck_assert_int_eq(b[2] << 8 | b[3], id);
+    return b[5] & 15;
+}
+
+static struct resolver_stats stats(void)
+{
+    struct resolver_stats s;
+    resolver_stats_get(server, &s);
+    return s;
+}
+
+START_TEST(queries_are_answered_over_tls_1_2_and_1_3)
+{
+    setup();
+    start();
+    for (int v = TLS1_2_VERSION; v <= TLS1_3_VERSION; v++) {
+        struct client c;
+        const unsigned char *proto;
+        unsigned n_proto;
+        ck_assert_int_eq(client_open(&c, "\3dot", v), 1);
+        SSL_get0_alpn_selected(c.ssl, &proto, &n_proto);
+        ck_assert(n_proto == 3 && !memcmp(proto, "dot", 3));
+        ck_assert_int_eq(SSL_version(c.ssl), v);
+        for (uint16_t i = 0; i < 200; i++) // far more than a buffer holds
+            ask(&c, i % 2 ? "contoso.example.io" : "nobody.example.io", i);
+        for (uint16_t i = 0; i < 200; i++)
+            ck_assert_int_eq(answer(&c, i), i % 2 ? 0 : 3);
+        uint8_t many[6000]; // all in one record
+        size_t n = 0;
+        for (uint16_t i = 0; i < 80; i++)
+            n += frame(many + n, "contoso.example.io", i);
+        ck_assert_int_eq(SSL_write(c.ssl, many, (int)n), (int)n);
+        for (uint16_t i = 0; i < 80; i++)
+            ck_assert_int_eq(answer(&c, i), 0);
+        ask(&c, "contoso.example.io", 7);
+        SSL_shutdown(c.ssl); // says goodbye, and still gets its answer
+        ck_assert_int_eq(answer(&c, 7), 0);
+        ck_assert_int_eq(answer(&c, 0), -1);
+        client_close(&c);
+    }
+    ck_assert_uint_eq(stats().tls_opened, 2);
+    ck_assert_uint_eq(stats().tcp_queries, 2 * 281);
+    stop();
+}
+END_TEST
+
+START_TEST(what_is_not_tls_or_too_old_or_another_protocol_is_closed)
+{
+    setup();
+    start();
+    struct client c;
+    uint8_t q[512], a[512];
+    ck_assert_int_ne(client_open(&c, NULL, TLS1_1_VERSION), 1);
+    client_close(&c);
+    ck_assert_int_ne(client_open(&c, "\2h2\10http/1.1", TLS1_3_VERSION), 1);
+    client_close(&c);
+    ck_assert_int_eq(client_open(&c, "\2h2\3dot", TLS1_3_VERSION), 1);
+    client_close(&c);
+    ck_assert_int_eq(client_open(&c, NULL, TLS1_3_VERSION), 1); // many clients offer none
+    ask(&c, "contoso.example.io", 1);
+    ck_assert_int_eq(answer(&c, 1), 0);
+    ck_assert_int_eq(SSL_write(c.ssl, "\0\3abc", 5), 5); // a frame that is no query
+    ck_assert_int_eq(answer(&c, 1), -1);
+    client_close(&c);
+    int fd = dial(&tls); // plain DNS over TCP
+    size_t n = frame(q, "contoso.example.io", 1);
+    ck_assert_int_eq(send(fd, q, n, MSG_NOSIGNAL), (ssize_t)n);
+    ssize_t got = recv(fd, a, sizeof a, 0); // an alert, if anything
+    ck_assert(got <= 0 || a[0] == 21);
+    while (got > 0)
+        got = recv(fd, a, sizeof a, 0);
+    close(fd);
+    for (int i = 0; i < 1000 && stats().tcp_open; i++)
+        usleep(10000);
+    ck_assert_uint_eq(stats().tcp_open, 0);
+    ck_assert_uint_eq(stats().tls_failed, 3);
+    stop();
+}
+END_TEST
+
+// Wait for the resolver to close; milliseconds.
+static int64_t closed_after(int fd)
+{
+    char b[64];
+    int64_t began = clock_mono_ms();
+    while (recv(fd, b, sizeof b, 0) > 0)
+        ;
+    return clock_mono_ms() - began;
+}
+
+START_TEST(a_handshake_has_its_time_and_half_a_record_does_not_spin)
+{
+    setup();
+    settings.tcp.idle_ms = 30000;
+    start();
+    struct client c;
+    struct timespec before, after;
+    int silent = dial(&tls), half = dial(&tls);
+    ck_assert_int_eq(send(half, "\x16\x03\x01\x02\x00\x01", 6, 0), 6); // the beginning of a hello
+    ck_assert_int_eq(client_open(&c, NULL, TLS1_3_VERSION), 1);
+    ck_assert_int_eq(send(c.fd, "\x17\x03\x03\x01\x00half", 9, 0), 9); // of a record
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &before);
+    int64_t ms = closed_after(silent);
+    ck_assert_msg(ms > 4000 && ms < 9000, "%lld", (long long)ms);
+    ck_assert_int_lt(closed_after(half), 2500);
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &after);
+    int64_t cpu = (after.tv_sec - before.tv_sec) * 1000 + (after.tv_nsec - before.tv_nsec) / 1000000;
+    ck_assert_msg(cpu < 500, "spun for %lld ms", (long long)cpu);
+    ck_assert_uint_eq(stats().tls_failed, 2);
+    ck_assert_uint_eq(stats().tcp_open, 1); // who has shown that it is a client may be idle
+    client_close(&c);
+    stop();
+}
+END_TEST
+
+static long serial_shown(struct client *c)
+{
+    X509 *x = SSL_get1_peer_certificate(c->ssl);
+    BIGNUM *n = ASN1_INTEGER_to_BN(X509_get0_serialNumber(x), NULL);
+    long v = (long)BN_mod_word(n, 1000003);
+    BN_free(n);
+    X509_free(x);
+    return v;
+}
+
+START_TEST(a_renewed_certificate_is_shown_to_new_clients_and_the_others_stay)
+{
+    setup();
+    start();
+    struct client first, next;
+    ck_assert_int_eq(client_open(&first, NULL, TLS1_3_VERSION), 1);
+    long serial = serial_shown(&first), now = serial;
+    char c[512], leaf[128];
+    tls_make_leaf(dir, "ca", "renewed", "DNS:eus-1.eastus.fe.example.io", leaf, sizeof leaf);
+    snprintf(c, sizeof c, "mv %s %s", leaf, pem);
+    tls_shell(c);
+    for (int i = 0; i < 100 && now == serial; i++) {
+        usleep(100000);
+        ck_assert_int_eq(client_open(&next, NULL, TLS1_3_VERSION), 1);
+        now = serial_shown(&next);
+        client_close(&next);
+    }
+    ck_assert_int_ne(now, serial);
+    ask(&first, "contoso.example.io", 5);
+    ck_assert_int_eq(answer(&first, 5), 0);
+    snprintf(c, sizeof c, "echo nonsense > %s", pem); // what cannot be read changes nothing
+    tls_shell(c);
+    usleep(1500000);
+    ck_assert_int_eq(client_open(&next, NULL, TLS1_3_VERSION), 1);
+    ck_assert_int_eq(serial_shown(&next), now);
+    client_close(&next);
+    client_close(&first);
+    stop();
+}
+END_TEST
+
+START_TEST(without_a_certificate_there_is_no_tls_until_it_comes)
+{
+    setup();
+    char kept[160], c[512];
+    struct client x;
+    snprintf(kept, sizeof kept, "%s.kept", pem);
+    ck_assert_int_eq(rename(pem, kept), 0);
+    start();
+    ck_assert_int_ne(client_open(&x, NULL, TLS1_3_VERSION), 1);
+    client_close(&x);
+    int fd = dial(&plain); // the rest goes on
+    uint8_t q[512], a[512];
+    size_t n = frame(q, "contoso.example.io", 1);
+    ck_assert_int_eq(send(fd, q, n, 0), (ssize_t)n);
+    ck_assert_int_ge(recv(fd, a, sizeof a, 0), 12);
+    close(fd);
+    snprintf(c, sizeof c, "mv %s %s", kept, pem);
+    tls_shell(c);
+    int ok = 0;
+    for (int i = 0; i < 100 && ok != 1; i++) {
+        usleep(100000);
+        ok = client_open(&x, NULL, TLS1_3_VERSION);
+        client_close(&x);
+    }
+    ck_assert_int_eq(ok, 1);
+    stop();
+}
+END_TEST
+
+START_TEST(files_that_are_no_identity)
+{
+    setup();
+    struct dot_identity *id;
+    struct diag d;
+    char c[512];
+    diag_init(&d);
+    ck_assert_int_eq(dot_identity_load("/nonexistent", &d, &id), ERR_NOTFOUND);
+    snprintf(c, sizeof c, "openssl x509 -in %s -out %s/bare.pem && cat %s/bare.pem %s/ca.key > %s/other.pem", pem, dir,
+             dir, dir, dir);
+    tls_shell(c);
+    snprintf(c, sizeof c, "%s/bare.pem", dir); // no key
+    ck_assert_int_eq(dot_identity_load(c, &d, &id), ERR_CRYPTO);
+    snprintf(c, sizeof c, "%s/other.pem", dir); // another's
+    ck_assert_int_eq(dot_identity_load(c, &d, &id), ERR_CRYPTO);
+    ck_assert_uint_eq(diag_count(&d), 3);
+    ck_assert_int_eq(dot_identity_load(pem, &d, &id), 0);
+    snapshot_unref(id);
+    diag_done(&d);
+    snprintf(c, sizeof c, "rm -r %s", dir);
+    tls_shell(c);
+}
+END_TEST
+
+CHECK_MAIN("resolver/dot", queries_are_answered_over_tls_1_2_and_1_3,
+           what_is_not_tls_or_too_old_or_another_protocol_is_closed,
+           a_handshake_has_its_time_and_half_a_record_does_not_spin,
+           a_renewed_certificate_is_shown_to_new_clients_and_the_others_stay,
+           without_a_certificate_there_is_no_tls_until_it_comes, files_that_are_no_identity)
