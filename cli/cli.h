@@ -75,6 +75,8 @@ const struct region *cli_region(struct cli *c, const char *name);
 bool cli_json(const struct cli *c);
 int cli_print_json(json_t *doc); // takes the reference
 // Columns padded to their widest cell; the first row is the head, printed in upper case.
+// A table of an array of objects: `columns` names members; the head is the same words. Takes the reference.
+int cli_print_array(struct cli *c, json_t *doc, const char *const *columns, size_t n_columns);
 void cli_table(const char *const *cells, size_t n_rows, size_t n_cols);
 // One call of the admin socket: *out_doc is the parsed answer (NULL if not JSON). Says what is wrong.
 int cli_admin(struct cli *c, const char *method, const char *path_and_query, json_t **out_doc);
@@ -107,6 +109,8 @@ int cmd_dns(struct cli *c, int argc, char **argv);
 int cmd_dns_export(struct cli *c, int argc, char **argv); // dns export
 int cmd_dns_keys(struct cli *c, int argc, char **argv);   // dns keys
 int cmd_health(struct cli *c, int argc, char **argv);
+extern const struct command health_impair_cmd, health_clear_cmd, health_orders_cmd, health_peers_cmd; // orders.c
+extern const struct command replication_drain_cmd, replication_undrain_cmd;
 int cmd_status(struct cli *c, int argc, char **argv);
 int cmd_node(struct cli *c, int argc, char **argv);
 

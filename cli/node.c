@@ -45,8 +45,7 @@ static const char *head_of(struct cli *c, const char *member)
     return out;
 }
 
-// A table of an array of objects: `columns` names members; the head is the same words.
-static int print_array(struct cli *c, json_t *doc, const char *const *columns, size_t n_columns)
+int cli_print_array(struct cli *c, json_t *doc, const char *const *columns, size_t n_columns)
 {
     size_t n = json_array_size(doc);
     const char **cells = arena_array(&c->arena, (n + 1) * n_columns, sizeof *cells);
@@ -142,13 +141,13 @@ int cmd_node(struct cli *c, int argc, char **argv)
 // ---- health ----
 
 static const struct command health_cmds[];
-static const char *const health_columns[] = {"region", "stamp", "up", "force", "reason"};
+static const char *const health_columns[] = {"region", "stamp", "up", "force", "headroom", "reason", "votes"};
 
 static int print_health(struct cli *c, json_t *doc)
 {
     if (cli_json(c))
         return cli_print_json(doc);
-    return print_array(c, doc, health_columns, ARRAY_LEN(health_columns));
+    return cli_print_array(c, doc, health_columns, ARRAY_LEN(health_columns));
 }
 
 static int health_show(struct cli *c, int argc, char **argv)
@@ -181,7 +180,9 @@ static const struct command health_cmds[] = {
 
 int cmd_health(struct cli *c, int argc, char **argv)
 {
-    return command_group(c, "health", health_cmds, ARRAY_LEN(health_cmds), argc, argv);
+    const struct command all[] = {health_cmds[0],   health_cmds[1],    health_impair_cmd,
+                                  health_clear_cmd, health_orders_cmd, health_peers_cmd};
+    return command_group(c, "health", all, ARRAY_LEN(all), argc, argv);
 }
 
 // ---- certs ----
@@ -203,7 +204,7 @@ static int print_certs(struct cli *c, json_t *doc)
             waits = arena_printf(&c->arena, "a new peer certificate waits; add %s to this region's peer_fingerprints\n",
                                  next);
     }
-    int rc = print_array(c, doc, cert_columns, ARRAY_LEN(cert_columns));
+    int rc = cli_print_array(c, doc, cert_columns, ARRAY_LEN(cert_columns));
     fputs(waits, stdout);
     return rc;
 }
@@ -349,7 +350,7 @@ static int dns_explain(struct cli *c, int argc, char **argv)
     print_object(c, doc);
     if (json_array_size(regions)) {
         putchar('\n');
-        return print_array(c, regions, region_columns, ARRAY_LEN(region_columns));
+        return cli_print_array(c, regions, region_columns, ARRAY_LEN(region_columns));
     }
     json_decref(regions);
     return EXIT_DONE;

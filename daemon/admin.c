@@ -4,6 +4,9 @@
 //
 //   GET  /v1/status                              what runs here, since when, with which topology
 //   GET  /v1/health                              verdicts on all regions
+//   GET  /v1/health/peers                        the other resolvers and the regions' deep documents
+//   GET  /v1/health/orders                       what operators ordered, and when a drain is safe
+//   POST /v1/health/orders?order=drain|impair&region=R[&registry=NAME]&on=true|false
 //   POST /v1/health/force?region=R&state=up|down|auto
 //   GET  /v1/config                              topology and principals in force, and why a later edit is not
 //   POST /v1/config/reload                       look at the files now
@@ -81,31 +84,6 @@ static void get_status(struct app *app, struct http_request *req, struct http_re
                                       (json_int_t)s.formerr, "truncated", (json_int_t)s.truncated));
     }
     reply_json(req, resp, doc);
-}
-
-static void get_health(struct app *app, struct http_request *req, struct http_response *resp)
-{
-    if (!app->health)
-        http_response_text(req, resp, 404, "this node has no resolver role: it keeps no verdicts\n");
-    else
-        reply_json(req, resp, health_status_json(app->health));
-}
-
-static void post_force(struct app *app, struct http_request *req, struct http_response *resp)
-{
-    const char *region = http_query_get(req, "region", 0), *state = http_query_get(req, "state", 0);
-    enum health_force f = HEALTH_AUTO;
-    bool known = state && (!strcmp(state, "up") || !strcmp(state, "down") || !strcmp(state, "auto"));
-    if (!region || !known || !app->health) {
-        http_response_text(req, resp, 400, "give region= and state=up, down or auto, on a node with a resolver\n");
-        return;
-    }
-    f = !strcmp(state, "up") ? HEALTH_FORCE_UP : !strcmp(state, "down") ? HEALTH_FORCE_DOWN : HEALTH_AUTO;
-    int rc = health_set_force(app->health, region, f);
-    if (rc)
-        http_response_text(req, resp, rc == ERR_NOTFOUND ? 404 : 500, "%s: %s\n", region, err_text(rc));
-    else
-        get_health(app, req, resp);
 }
 
 static json_t *config_json(struct config_status *s)
@@ -217,8 +195,11 @@ static const struct admin_route {
     void (*run)(struct app *app, struct http_request *req, struct http_response *resp);
 } routes[] = {
     {HTTP_GET, "/v1/status", get_status},
-    {HTTP_GET, "/v1/health", get_health},
-    {HTTP_POST, "/v1/health/force", post_force},
+    {HTTP_GET, "/v1/health", admin_get_health},
+    {HTTP_GET, "/v1/health/peers", admin_get_health_peers},
+    {HTTP_GET, "/v1/health/orders", admin_get_health_orders},
+    {HTTP_POST, "/v1/health/orders", admin_post_order},
+    {HTTP_POST, "/v1/health/force", admin_post_force},
     {HTTP_GET, "/v1/config", get_config},
     {HTTP_POST, "/v1/config/reload", post_reload},
     {HTTP_GET, "/v1/replication", get_replication},

@@ -2,10 +2,8 @@
 // Routing of requests to rooms; see app.h.
 #include "daemon/app.h"
 
-#include "base/clock.h"
 #include "net/oci_error.h"
 
-#include <jansson.h>
 #include <string.h>
 
 static bool path_is(const char *path, const char *dir)
@@ -18,31 +16,6 @@ static void refuse(struct http_request *req, struct http_plan *plan, int status,
 {
     plan->kind = HTTP_PLAN_REPLY;
     oci_error(req, &plan->response, status, code, NULL, "%s", sentence);
-}
-
-static void begin_healthz(struct app *app, struct http_request *req, struct http_plan *plan, bool deep)
-{
-    struct vitals *v = app->vitals;
-    // Closed writes count as down: a push that the global name sends here would fail.
-    const char *closed = app->meta ? meta_closed_why(app->meta, &req->arena) : NULL;
-    bool up = atomic_load(&v->store_writable) && !closed;
-    plan->kind = HTTP_PLAN_REPLY;
-    if (req->method != HTTP_GET && req->method != HTTP_HEAD) {
-        refuse(req, plan, 405, "UNSUPPORTED", "/healthz takes GET and HEAD");
-        http_response_header(req, &plan->response, "Allow", "GET, HEAD");
-        return;
-    }
-    json_t *doc = json_pack("{s:s}", "status", up ? "up" : "down");
-    if (doc && deep) {
-        json_object_set_new(doc, "region", json_string(app->node->region));
-        json_object_set_new(doc, "storeWritable", json_boolean(atomic_load(&v->store_writable)));
-        json_object_set_new(doc, "writesClosed", closed ? json_string(closed) : json_null());
-        json_object_set_new(doc, "diskFreeBytes", json_integer((json_int_t)atomic_load(&v->disk_free_bytes)));
-        json_object_set_new(doc, "checkedMs", json_integer((json_int_t)atomic_load(&v->checked_ms)));
-    }
-    if (!doc || http_response_json(req, &plan->response, up ? 200 : 503, doc))
-        http_response_bytes(&plan->response, 503, "application/json", bytes_str("{\"status\":\"down\"}"));
-    http_response_header(req, &plan->response, "Cache-Control", "no-store");
 }
 
 // `public_access` is judged by the transport address: CIDRs, and always the networks of the registry's private
@@ -111,7 +84,7 @@ void app_begin_public(void *ctx, struct http_request *req, struct http_plan *pla
 {
     struct app *app = ctx;
     if (strcmp(req->path, "/healthz") == 0) {
-        begin_healthz(app, req, plan, false);
+        app_begin_healthz(app, req, plan, false);
         return;
     }
     struct topology *t = snapshot_get(app->topology);
@@ -136,7 +109,9 @@ void app_begin_peer(void *ctx, struct http_request *req, struct http_plan *plan)
     } else if (!peer)
         refuse(req, plan, 403, "DENIED", "this certificate is not a region's: its fingerprint is not in the topology");
     else if (strcmp(req->path, "/healthz") == 0)
-        begin_healthz(app, req, plan, true);
+        app_begin_healthz(app, req, plan, true);
+    else if (path_is(req->path, "/health"))
+        health_begin(app->health, req, peer, plan);
     else if (path_is(req->path, "/certs"))
         certs_begin(app->certs, req, peer, plan);
     else if (path_is(req->path, "/replication") && app->replicator)

@@ -8,6 +8,7 @@
 #include "auth/service.h"
 #include "certs/certs.h"
 #include "config/node.h"
+#include "daemon/impairment.h"
 #include "net/edge.h"
 #include "net/http.h"
 #include "registry/registry.h"
@@ -20,9 +21,13 @@
 // What a region is doing, for /healthz and the admin socket. Written by housekeeping and the supervisor's link.
 struct vitals {
     _Atomic int store_writable; // blob store and metadata took a probe write
+    _Atomic int metadata_writable;
+    _Atomic int token_signing; // the key signs; true without the auth role
+    _Atomic unsigned headroom; // daemon/headroom.h
     _Atomic uint64_t disk_free_bytes;
     _Atomic int64_t checked_ms; // wall
-    pthread_mutex_t lock;       // of edge
+    struct impairment impairment;
+    pthread_mutex_t lock; // of edge
     struct edge_status edge;
     char restart_error[512]; // why the last restart came to nothing; "" none
 };
@@ -44,8 +49,15 @@ struct app { // everything a request may need; made once by the worker, then onl
 };
 
 void app_begin_public(void *app, struct http_request *req, struct http_plan *plan);
+void app_begin_healthz(struct app *app, struct http_request *req, struct http_plan *plan, bool deep); // healthz.c
 void app_begin_peer(void *app, struct http_request *req, struct http_plan *plan);
 void app_begin_admin(void *app, struct http_request *req, struct http_plan *plan); // admin.c
+// admin_health.c
+void admin_get_health(struct app *app, struct http_request *req, struct http_response *resp);
+void admin_get_health_peers(struct app *app, struct http_request *req, struct http_response *resp);
+void admin_get_health_orders(struct app *app, struct http_request *req, struct http_response *resp);
+void admin_post_force(struct app *app, struct http_request *req, struct http_response *resp);
+void admin_post_order(struct app *app, struct http_request *req, struct http_response *resp);
 // Every response names its region, stamp and request id.
 void app_finish(void *app, const struct http_request *req, struct http_response *resp);
 

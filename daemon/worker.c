@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "config/watch.h"
 #include "daemon/app.h"
+#include "daemon/headroom.h"
 #include "daemon/link.h"
 #include "daemon/metrics.h"
 #include "resolver/keeper.h"
@@ -22,6 +23,7 @@
 #include <unistd.h>
 
 #define VITALS_EVERY_MS 2000
+#define HTTP_ACTIVE_MAX 4096 // connections of the public server (net/http.h max_connections)
 #define EXPIRE_EVERY_MS (10 * 60 * 1000)
 #define METRICS_CONNECTIONS 16 // a few scrapers; anyone who reaches the listener may connect
 #define METRICS_IDLE_S 15
@@ -76,17 +78,43 @@ static void on_topology(void *ctx, bool frame)
 
 // ---- housekeeping ----
 
+static bool signs_tokens(struct worker *w)
+{
+    uint8_t sig[64];
+    return !(w->node->roles & ROLE_AUTH) || !region_keys_sign_token(w->keys, "health", 6, sig);
+}
+
+static unsigned headroom(struct worker *w)
+{
+    struct load l = {.waiting = pool_waiting(w->pool),
+                     .waiting_max = w->node->pool_queue,
+                     .active = w->public_server ? http_server_active(w->public_server) : 0,
+                     .active_max = HTTP_ACTIVE_MAX};
+    headroom_measure(w->node->data_dir, &l);
+    return headroom_percent(&l);
+}
+
 static void check_vitals(struct worker *w)
 {
     uint64_t free_bytes = 0;
     bool ok = !w->blobs || blob_store_writable(w->blobs, &free_bytes);
-    ok = ok && (!w->app.meta || meta_writable(w->app.meta));
+    bool meta_ok = !w->app.meta || meta_writable(w->app.meta);
+    ok = ok && meta_ok;
     bool was = atomic_exchange(&w->vitals.store_writable, ok);
+    atomic_store(&w->vitals.metadata_writable, meta_ok);
+    atomic_store(&w->vitals.token_signing, signs_tokens(w));
+    atomic_store(&w->vitals.headroom, headroom(w));
     atomic_store(&w->vitals.disk_free_bytes, free_bytes);
     atomic_store(&w->vitals.checked_ms, clock_wall_ms());
     if (was && !ok)
         log_error("daemon: the store takes no writes (%llu bytes free under %s); /healthz says down",
                   (unsigned long long)free_bytes, w->node->data_dir);
+}
+
+static void on_fault(void *ctx, const char *label)
+{
+    struct worker *w = ctx;
+    impairment_fault(&w->vitals.impairment, label, clock_mono_ms());
 }
 
 static bool wait_or_stop(struct worker *w, int64_t ms)
@@ -131,7 +159,6 @@ static int housekeeping_start(struct worker *w)
     pthread_mutex_init(&w->stop_lock, NULL);
     pthread_cond_init(&w->stop_cond, &attr);
     pthread_condattr_destroy(&attr);
-    check_vitals(w);
     if (pthread_create(&w->housekeeping, NULL, housekeeping_main, w))
         return ERR_NOMEM;
     w->housekeeping_runs = true;
@@ -207,7 +234,14 @@ static int start_resolver(struct worker *w, struct diag *d)
                                      .verdicts = &w->verdicts,
                                      .fetcher = w->fetcher,
                                      .ca_file = w->node->ca_file,
-                                     .state_path = w->paths->health_state};
+                                     .state_path = w->paths->health_state,
+                                     .region = w->node->region,
+                                     .stamp = w->node->stamp,
+                                     .peer_pem = w->paths->peer_pem,
+                                     .sign = region_keys_sign_feed,
+                                     .sign_ctx = w->keys,
+                                     .key_id = region_keys_feed_id(w->keys),
+                                     .verify = ed25519_verify};
     int rc = health_start(&h, &w->app.health);
     if (rc)
         return rc;
@@ -271,6 +305,8 @@ static int start_rooms(struct worker *w, struct diag *d)
                                                 .blobs = w->blobs,
                                                 .meta = w->app.meta,
                                                 .pool = w->pool,
+                                                .on_fault = on_fault,
+                                                .on_fault_ctx = w,
                                                 .url_key = region_keys_url_key(w->keys),
                                                 .manifest_max_bytes = n->manifest_max_bytes};
     if (!rc && (n->roles & ROLE_REGISTRY))
@@ -432,6 +468,7 @@ int worker_run(const struct node *n, const struct paths *p, const struct identit
 
     struct worker w = {.node = n, .paths = p, .id = id, .sockets = sockets, .link_fd = link_fd};
     pthread_mutex_init(&w.vitals.lock, NULL);
+    impairment_init(&w.vitals.impairment);
     w.app.node = n;
     w.app.topology = &w.topology;
     w.app.principals = &w.principals;
@@ -447,10 +484,12 @@ int worker_run(const struct node *n, const struct paths *p, const struct identit
         rc = wait_alone(&w, sig_fd);
     if (!rc)
         rc = start_rooms(&w, &d);
+    if (!rc) {
+        check_vitals(&w); // before anybody asks
+        rc = start_servers(&w);
+    }
     if (!rc)
         rc = housekeeping_start(&w);
-    if (!rc)
-        rc = start_servers(&w);
     for (size_t i = 0; i < d.n; i++)
         log_error("%s", d.lines[i]);
     diag_done(&d);

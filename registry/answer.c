@@ -65,6 +65,8 @@ void answer_error(struct op *op, struct http_response *resp, int rc, const char 
             unavailable(op, resp, "too much work is waiting here; try again");
         return;
     default:
+        if (op->s->on_fault && (rc == ERR_IO || rc == ERR_CORRUPT))
+            op->s->on_fault(op->s->on_fault_ctx, op->label);
         log_limited(&limit, LOG_ERROR, "registry: %s: %s (request %s)", what, err_text(rc), op->req->request_id);
         oci_error(op->req, resp, 500, "UNKNOWN", NULL, "%s failed here; the log of this region says more", what);
     }

@@ -23,6 +23,10 @@ struct registry_service_options {
     struct pool *pool;
     const uint8_t *url_key;      // 32 bytes: HMAC of signed URLs
     uint64_t manifest_max_bytes; // 0: 4 MiB
+    // Content of the registry with this login label could not be read or written here though nothing is full or busy:
+    // I/O errors and damage. Any thread; must not block. May be NULL.
+    void (*on_fault)(void *ctx, const char *label);
+    void *on_fault_ctx;
 };
 int registry_service_new(const struct registry_service_options *o, struct registry_service **out);
 void registry_service_free(struct registry_service *s);

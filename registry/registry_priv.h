@@ -19,6 +19,8 @@ struct registry_service {
     struct pool *pool;
     uint8_t url_key[SIGNED_URL_KEY_BYTES];
     uint64_t manifest_max_bytes;
+    void (*on_fault)(void *ctx, const char *label);
+    void *on_fault_ctx;
     struct handles handles; // uploads between two requests
 };
 
@@ -45,7 +47,7 @@ struct op {
     struct http_request *req;
     void (*act)(struct op *op, struct http_response *resp);
     struct route route;
-    const char *registry;
+    const char *registry, *label; // its name, and its login label
     struct access access;
     const char *principal;   // who it is, by token or signature
     const char *here;        // "https://<host called>[:port]"

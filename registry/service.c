@@ -25,6 +25,8 @@ int registry_service_new(const struct registry_service_options *o, struct regist
     s->blobs = o->blobs;
     s->meta = o->meta;
     s->pool = o->pool;
+    s->on_fault = o->on_fault;
+    s->on_fault_ctx = o->on_fault_ctx;
     s->manifest_max_bytes = o->manifest_max_bytes ? o->manifest_max_bytes : MANIFEST_MAX_DEFAULT;
     memcpy(s->url_key, o->url_key, sizeof s->url_key);
     handles_init(&s->handles);
@@ -87,7 +89,8 @@ static int hosts_set(struct op *op, const struct topology *t, const struct regis
     op->upload_host = arena_strdup(a, upload);
     op->upload_here = arena_printf(a, "https://%s%s", upload, port);
     op->registry = arena_strdup(a, reg->name);
-    return op->here && op->upload_host && op->upload_here && op->registry ? 0 : ERR_NOMEM;
+    op->label = arena_strdup(a, reg->label);
+    return op->here && op->upload_host && op->upload_here && op->registry && op->label ? 0 : ERR_NOMEM;
 }
 
 // A valid signature is authority by itself and wins over a Bearer that has gone stale. Its host is the one called.

@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: Apache-2.0
+// The admin calls of health: verdicts, what is forced, orders of the operator (drain, impair), the other resolvers. See
+// admin.c for the calls. On the pool.
+#include "daemon/app.h"
+
+#include "base/err.h"
+
+#include <jansson.h>
+#include <string.h>
+
+static void reply(struct http_request *req, struct http_response *resp, json_t *doc)
+{
+    if (!doc || http_response_json(req, resp, 200, doc))
+        http_response_text(req, resp, 500, "out of memory\n");
+}
+
+static bool refused(struct app *app, struct http_request *req, struct http_response *resp)
+{
+    if (!app->health)
+        http_response_text(req, resp, 404, "this node has no resolver role: it keeps no verdicts\n");
+    return !app->health;
+}
+
+void admin_get_health(struct app *app, struct http_request *req, struct http_response *resp)
+{
+    if (!refused(app, req, resp))
+        reply(req, resp, health_status_json(app->health));
+}
+
+void admin_get_health_peers(struct app *app, struct http_request *req, struct http_response *resp)
+{
+    if (!refused(app, req, resp))
+        reply(req, resp, health_peers_json(app->health));
+}
+
+void admin_get_health_orders(struct app *app, struct http_request *req, struct http_response *resp)
+{
+    if (!refused(app, req, resp))
+        reply(req, resp, health_orders_status_json(app->health));
+}
+
+void admin_post_force(struct app *app, struct http_request *req, struct http_response *resp)
+{
+    const char *region = http_query_get(req, "region", 0), *state = http_query_get(req, "state", 0);
+    enum health_force f = HEALTH_AUTO;
+    bool known = state && (!strcmp(state, "up") || !strcmp(state, "down") || !strcmp(state, "auto"));
+    if (!region || !known || !app->health) {
+        http_response_text(req, resp, 400, "give region= and state=up, down or auto, on a node with a resolver\n");
+        return;
+    }
+    f = !strcmp(state, "up") ? HEALTH_FORCE_UP : !strcmp(state, "down") ? HEALTH_FORCE_DOWN : HEALTH_AUTO;
+    int rc = health_set_force(app->health, region, f);
+    if (rc)
+        http_response_text(req, resp, rc == ERR_NOTFOUND ? 404 : 500, "%s: %s\n", region, err_text(rc));
+    else
+        admin_get_health(app, req, resp);
+}
+
+// The login label of the registry that the call names; "" for all; NULL after a refusal.
+static const char *label_of(struct app *app, struct http_request *req, struct http_response *resp, bool needed)
+{
+    const char *name = http_query_get(req, "registry", 0);
+    if (!name && !needed)
+        return "";
+    struct topology *t = snapshot_get(app->topology);
+    const struct registry *r = name ? topology_registry(t, name) : NULL;
+    const char *label = r ? arena_strdup(&req->arena, r->label) : NULL;
+    snapshot_unref(t);
+    if (!name)
+        http_response_text(req, resp, 400, "give registry=\n");
+    else if (!label)
+        http_response_text(req, resp, 404, "%s: no such registry in the topology\n", name);
+    return label;
+}
+
+void admin_post_order(struct app *app, struct http_request *req, struct http_response *resp)
+{
+    const char *order = http_query_get(req, "order", 0), *region = http_query_get(req, "region", 0),
+               *on = http_query_get(req, "on", 0);
+    bool drain = order && !strcmp(order, "drain"), impair = order && !strcmp(order, "impair");
+    if (refused(app, req, resp))
+        return;
+    if ((!drain && !impair) || !region || !on || (strcmp(on, "true") && strcmp(on, "false"))) {
+        http_response_text(req, resp, 400, "give order=drain or impair, region=, on=true or false\n");
+        return;
+    }
+    const char *label = label_of(app, req, resp, impair);
+    if (!label)
+        return;
+    int rc = health_order(app->health, drain ? HEALTH_DRAINED : HEALTH_IMPAIRED, region, label, !strcmp(on, "true"));
+    if (rc == ERR_NOTFOUND)
+        http_response_text(req, resp, 404, "%s: no such region in the topology\n", region);
+    else if (rc)
+        http_response_text(req, resp, rc == ERR_NOSPACE ? 409 : 500, "%s\n",
+                           rc == ERR_NOSPACE ? "too many orders are in force: take some back" : err_text(rc));
+    else
+        admin_get_health_orders(app, req, resp);
+}

@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+// How much more this node could take, 0 to 100: what the deep document tells the resolvers, so that they send fewer
+// clients before the node starts to refuse. The least of what its parts say. A pure function of a load;
+// headroom_measure reads one. Called by the daemon's housekeeping.
+//
+//   processors   100 while the load is at most one task per core, falling to 10 at four: load alone refuses nobody
+//   work queue   the share of the pool's queue that is free
+//   requests     the share of the requests in flight that are still possible
+//   disk         100 with a tenth of it free, falling to 0 at a hundredth (new content is refused near there)
+#ifndef MERIDIAN_DAEMON_HEADROOM_H
+#define MERIDIAN_DAEMON_HEADROOM_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct load {
+    double load_average; // of the last minute; below 0: unknown
+    unsigned n_cores;
+    size_t waiting, waiting_max;
+    size_t active, active_max;
+    uint64_t disk_free_bytes, disk_bytes; // disk_bytes 0: unknown
+};
+
+unsigned headroom_percent(const struct load *l);
+// Fills what the machine knows: load, cores, the disk under `dir`.
+void headroom_measure(const char *dir, struct load *out);
+
+#endif

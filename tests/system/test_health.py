@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Resolvers that decide together: a dead and a cut-off region leave the answers in time, one registry fails over alone,
+a drain is told to all and counts down."""
+import dnswire, random, socket, time, unittest
+
+from lab import DOMAIN, Lab, MERIDIAN, REGIONS, TOPOLOGY, wait_until
+
+FAST = TOPOLOGY + "ttl: {{ global: 2s, private: 1s, frontend: 2s }}\n"
+BOUND_S = 2 * 0.75 * 1.1 + 1  # fall * interval * (1 + jitter) + timeout
+EAST = "eastus"
+OTHERS = [r for r in REGIONS if r != EAST]
+
+
+def where(name, at):
+    """The region that the resolver of `at` leads to; None without an answer."""
+    qid = random.randrange(65536)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+        s.settimeout(0.5)
+        s.sendto(dnswire.query(qid, dnswire.name(f"{name}.{DOMAIN}"), dnswire.A), (REGIONS[at], 53))
+        try:
+            answer = s.recv(4096)
+        except OSError:
+            return None
+    last = socket.inet_ntoa(answer[-4:])  # the chain ends in one A record
+    return next((r for r, a in REGIONS.items() if a == last), None)
+
+
+class Health(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.lab = cls.enterClassContext(Lab(FAST))
+
+    def all_lead(self, name, region, limit_s=20, at=REGIONS):
+        wait_until(limit_s, lambda: all(where(name, a) == region for a in at), f"{name} leads to {region} at {list(at)}")
+
+    def all_vote(self):
+        def agreed():
+            return all(p["resolver"] in ("votes", "ourselves") and p["deepMsAgo"] is not None and not p["error"]
+                       for r in REGIONS for p in self.lab.admin(r, "health", "peers"))
+        wait_until(20, agreed, "every resolver hears every other")
+
+    def time_to_answer(self, what, act):
+        self.all_vote()
+        self.all_lead("contoso", EAST)
+        start = time.monotonic()
+        act()
+        left, took = set(OTHERS), {}
+        while left and time.monotonic() < start + 10:
+            for r in sorted(left):
+                if where("contoso", r) == "westeurope":
+                    took[r] = time.monotonic() - start
+                    left.discard(r)
+            time.sleep(0.01)
+        self.assertFalse(left, f"{what}: {left} still lead to {EAST}")
+        print(f"{what}: " + ", ".join(f"{r} {t:.2f} s" for r, t in took.items()), flush=True)
+        self.assertLessEqual(max(took.values()), 3.0, f"{what}: {took}; the bound is {BOUND_S:.2f} s")
+        [seen] = [t for t in self.lab.admin("westeurope", "health", "show") if t["region"] == EAST]
+        self.assertIn("southeastasia down", seen["votes"])
+        self.assertIn("the majority decides", seen["votes"])
+
+    def test_1_a_killed_region_is_left_in_time(self):
+        self.time_to_answer("kill -9", lambda: self.lab.kill(EAST))
+        self.lab.start(EAST)
+        self.all_lead("contoso", EAST, 30)
+
+    def test_2_a_cut_off_region_is_left_in_time_and_does_not_blame_the_others(self):
+        self.time_to_answer("packets dropped", lambda: self.lab.cut(EAST))
+        try:
+            # It sees both others down, abstains, and goes on answering as before.
+            def abstains():
+                peers = self.lab.admin(EAST, "health", "show")
+                return all(not t["seenUp"] for t in peers if t["region"] != EAST)
+            wait_until(10, abstains, "the blind one sees the others down")
+            self.assertTrue(all(t["up"] for t in self.lab.admin(EAST, "health", "show")))
+        finally:
+            self.lab.heal(EAST)
+        self.all_lead("contoso", EAST, 30)
+
+    def test_3_an_impaired_registry_fails_over_alone(self):
+        self.all_vote()
+        self.all_lead("tailspin", EAST)
+        self.lab.admin("westeurope", "health", "impair", "contoso", "--region", EAST)
+        self.all_lead("contoso", "westeurope", 5)
+        self.all_lead("tailspin", EAST, 1)
+        self.lab.admin("southeastasia", "health", "clear", "contoso", "--region", EAST)
+        self.all_lead("contoso", EAST, 5)
+        bad = self.lab.run(MERIDIAN, "health", "impair", "nobody", "--region", EAST, "--admin",
+                           f"{self.lab.dir}/westeurope/run/admin.sock", check=False)
+        self.assertNotEqual(bad.returncode, 0)
+        self.assertIn("no such registry", bad.stderr)
+
+    def test_4_a_drain_is_told_to_all_and_counts_down(self):
+        self.all_vote()
+        self.all_lead("contoso", EAST)
+        self.lab.admin("westeurope", "replication", "drain", "--region", EAST)
+        r = self.lab.run(MERIDIAN, "replication", "drain", "--region", EAST, "--wait", "--timeout", "2s", "-o", "json",
+                         "--admin", f"{self.lab.dir}/westeurope/run/admin.sock", check=False)
+        self.assertEqual(r.returncode, 3, r.stderr)  # the TTLs of the chain, and the margin, take longer
+        [mine] = [o for o in self.lab.admin("westeurope", "health", "orders") if o["on"]]
+        self.assertEqual(mine["waitingFor"], [])
+        self.assertFalse(mine["safe"])
+        self.assertTrue(0 < mine["safeInMs"] <= 15000 - 2000, mine)
+        for name in ("contoso", "tailspin"):
+            self.all_lead(name, "westeurope", 1)
+        [order] = [o for o in self.lab.admin(EAST, "health", "orders") if o["on"]]
+        self.assertEqual((order["order"], order["region"], order["registry"], order["on"]), ("drain", EAST, "*", True))
+        self.lab.admin("southeastasia", "replication", "undrain", "--region", EAST)
+        self.all_lead("contoso", EAST, 5)
+
+    def test_5_a_drain_waits_for_a_resolver_that_does_not_answer(self):
+        self.lab.stop("southeastasia")
+        self.lab.admin("westeurope", "replication", "drain", "contoso", "--region", EAST)
+        self.all_lead("contoso", "westeurope", 5, (EAST, "westeurope"))
+        self.all_lead("tailspin", EAST, 1, (EAST, "westeurope"))
+        orders = self.lab.admin("westeurope", "health", "orders")
+        [mine] = [o for o in orders if o["registry"] == "contoso" and o["order"] == "drain"]
+        self.assertEqual((mine["waitingFor"], mine["safe"], mine["safeInMs"]), (["southeastasia"], False, None))
+        r = self.lab.run(MERIDIAN, "replication", "drain", "contoso", "--region", EAST, "--wait", "--timeout", "2s",
+                         "--topology", f"{self.lab.dir}/topology.yaml", "--admin",
+                         f"{self.lab.dir}/westeurope/run/admin.sock", check=False)
+        self.assertEqual(r.returncode, 3, r.stderr)
+        self.assertIn("waiting for the resolver of southeastasia", r.stderr)
+        self.lab.start("southeastasia")
+        self.all_lead("contoso", "westeurope", 10)  # it was told after its start
+        self.lab.admin("westeurope", "replication", "undrain", "contoso", "--region", EAST)
+        self.all_lead("contoso", EAST, 5)
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
