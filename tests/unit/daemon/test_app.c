@@ -26,7 +26,7 @@ static const char document[] =
     "  westeurope: { peer_fingerprints: [aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa] }\n";
 
 static struct node node = {.region = "eastus", .stamp = "eus-1"};
-static struct vitals vitals = {.lock = PTHREAD_MUTEX_INITIALIZER};
+static struct vitals vitals = {.lock = PTHREAD_MUTEX_INITIALIZER, .impairment.lock = PTHREAD_MUTEX_INITIALIZER};
 static struct snapshot topology_cell;
 static struct app app = {.node = &node, .topology = &topology_cell, .vitals = &vitals};
 
@@ -43,6 +43,7 @@ static void setup(void)
     snapshot_init(&topology_cell);
     snapshot_publish(&topology_cell, t);
     atomic_store(&vitals.store_writable, 1);
+    atomic_store(&vitals.token_signing, 1);
 }
 
 // Status of one request; the response's headers are looked at by `check` when given.
@@ -125,6 +126,14 @@ START_TEST(peers_are_known_by_their_fingerprint)
     const char *known = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
     const char *stranger = "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb";
     ck_assert_int_eq(ask(app_begin_peer, "GET", "eastus.peer.example.io", "/healthz", "192.0.2.2", known), 200);
+    ck_assert_int_eq(
+        ask(app_begin_peer, "POST", "eastus.peer.example.io", "/health/v1/observation", "192.0.2.2", known),
+        404); // no resolver here
+    ck_assert_int_eq(
+        ask(app_begin_peer, "POST", "eastus.peer.example.io", "/health/v1/observation", "192.0.2.2", stranger), 403);
+    ck_assert_int_eq(
+        ask(app_begin_public, "POST", "contoso.eastus.geo.example.io", "/health/v1/observation", "192.0.2.2", NULL),
+        404);
     ck_assert_int_eq(ask(app_begin_peer, "GET", "eastus.peer.example.io", "/healthz", "192.0.2.2", stranger), 403);
     ck_assert_int_eq(ask(app_begin_peer, "GET", "eastus.peer.example.io", "/healthz", "192.0.2.2", NULL), 403);
     ck_assert_int_eq(ask(app_begin_peer, "GET", "fenced.example.io", "/nothing", "192.0.2.2", known), 404);
