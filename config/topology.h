@@ -125,6 +125,23 @@ struct access_list { // who is answered: not who is in deny, and if there is an 
     size_t n_allow, n_deny;
 };
 
+#define FORWARD_UPSTREAMS_MAX 8
+
+struct forward_suffix { // a name in wire form, lower case: it and all below it
+    uint8_t wire[256];
+    size_t n;
+};
+
+struct view_forward { // names outside D that a view's clients may ask for (resolver/forward.h)
+    struct endpoint upstreams[FORWARD_UPSTREAMS_MAX]; // in the order of preference
+    size_t n_upstreams;
+    const struct forward_suffix *names;
+    size_t n_names;
+    uint32_t timeout_ms; // of one try
+    uint16_t max_in_flight, max_per_client;
+    bool mix_case;
+};
+
 struct view { // a private network; the public view is not in this list
     const char *name;
     const struct endpoint *listeners; // DNS listeners that belong to it alone (may be none)
@@ -134,6 +151,7 @@ struct view { // a private network; the public view is not in this list
     const struct cidr *networks; // that its private addresses must lie in; none: anywhere
     size_t n_networks;
     struct access_list access;
+    const struct view_forward *forward; // NULL: names outside D are refused
 };
 
 // For the choice of the view (resolver/views.h), by bisection.

@@ -55,6 +55,17 @@ struct spec_access {
     size_t n_allow, n_deny;
 };
 
+struct spec_forward {
+    const struct doc_node *node; // NULL: not given
+    const struct endpoint *upstreams;
+    size_t n_upstreams;
+    const char *const *names;
+    size_t n_names;
+    uint32_t timeout_ms;
+    uint16_t max_in_flight, max_per_client;
+    bool mix_case;
+};
+
 struct spec_view {
     const struct doc_node *node;
     const char *name;
@@ -62,6 +73,7 @@ struct spec_view {
     const struct cidr *sources, *networks;
     size_t n_listeners, n_sources, n_networks;
     struct spec_access access;
+    struct spec_forward forward;
 };
 
 struct spec_private {
@@ -221,6 +233,8 @@ bool topology_sort_registries(struct topology_build *b); // by label, which it s
 void topology_build_location(const struct spec_region *in, struct region *r);
 void topology_build_routing(struct topology_build *b);
 void topology_build_views(struct topology_build *b);
+// NULL: the view forwards nothing.
+const struct view_forward *topology_build_forward(struct topology_build *b, const struct spec_view *in);
 struct access_list topology_build_access(struct topology_build *b, const struct spec_access *in);
 void topology_build_view_index(
     struct topology_build *b); // of the views that were built; also who may ask the public view

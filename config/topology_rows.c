@@ -31,6 +31,20 @@ static bool key_id_ok(const char *s)
     return n >= 1 && n <= 96 && strspn(s, "abcdefghijklmnopqrstuvwxyz0123456789-_") == n;
 }
 
+static bool suffix_ok(const char *s)
+{
+    size_t n = 0, label = 0;
+    if (!strcmp(s, "."))
+        return true;
+    for (; s[n]; n++) {
+        label = s[n] == '.' ? 0 : label + 1;
+        if ((s[n] == '.' && (n == 0 || s[n - 1] == '.')) || label > 63 ||
+            !strchr("abcdefghijklmnopqrstuvwxyz0123456789-_.", s[n]))
+            return false;
+    }
+    return n >= 1 && n <= 253 && label > 0;
+}
+
 static bool v4_ok(const char *s)
 {
     return !strchr(s, ':');
@@ -147,6 +161,26 @@ static const struct option routing_rows[] = {
 static const struct option_set routing_set = {routing_rows, ARRAY_LEN(routing_rows), sizeof(struct spec_routing),
                                               offsetof(struct spec_routing, node)};
 
+#define FORWARD_AT(member) OPT_AT(struct spec_forward, member)
+static const struct option forward_rows[] = {
+    {"upstreams", OPT_ENDPOINTS, OPT_ARRAY_AT(struct spec_forward, upstreams, n_upstreams),
+     .max = FORWARD_UPSTREAMS_MAX, .port = 53, .one_ok = true, .help = "resolvers to ask, the preferred one first"},
+    {"names", OPT_STRINGS, OPT_ARRAY_AT(struct spec_forward, names, n_names), .max = 256, .one_ok = true,
+     .check = suffix_ok, .expect = "a domain in lower case, or . for all names",
+     .help =
+         "what to ask them for: these names and all below them; . is all. Names of the service are never forwarded"},
+    {"timeout", OPT_DURATION, FORWARD_AT(timeout_ms), .def = "1s", .min = 50, .max = 3000,
+     .help = "how long to wait for an upstream before another is asked"},
+    {"max_in_flight", OPT_INT, FORWARD_AT(max_in_flight), .def = "256", .min = 1, .max = 1024,
+     .help = "queries of the view that may wait for upstreams at a time"},
+    {"max_per_client", OPT_INT, FORWARD_AT(max_per_client), .def = "64", .min = 1, .max = 1024,
+     .help = "the same of one client"},
+    {"mix_case", OPT_BOOL, FORWARD_AT(mix_case), .def = "false",
+     .help = "ask in random upper and lower case and take only answers that keep it: harder to forge"},
+};
+static const struct option_set forward_set = {forward_rows, ARRAY_LEN(forward_rows), sizeof(struct spec_forward),
+                                              offsetof(struct spec_forward, node)};
+
 static const struct option view_rows[] = {
     {"name", OPT_STRING, OPT_AT(struct spec_view, name), .required = true, .check = topology_name_ok,
      .expect = NAME_WORDS, .example = "corp", .help = "the view's name"},
@@ -160,6 +194,8 @@ static const struct option view_rows[] = {
      .help = "of those who fit the view, answer these only"},
     {"deny", OPT_CIDRS, OPT_ARRAY_AT(struct spec_view, access.deny, access.n_deny),
      .help = "refuse these, whatever allow says"},
+    {"forward", OPT_MAP, OPT_AT(struct spec_view, forward), .sub = &forward_set,
+     .help = "resolvers for names outside the service domain; without it such names are refused"},
 };
 static const struct option_set view_set = {view_rows, ARRAY_LEN(view_rows), sizeof(struct spec_view),
                                            offsetof(struct spec_view, node)};

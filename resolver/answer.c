@@ -131,7 +131,7 @@ size_t answer_packet(const struct answer_context *c, const uint8_t *query, size_
         info->truncated = tc;
     }
     out[2] |= a.authoritative && a.rcode != DNS_SERVFAIL ? 0x04 : 0;
-    out[3] |= (uint8_t)(a.rcode & 15);
+    out[3] |= (uint8_t)((a.rcode & 15) | (a.view && a.view->forward ? 0x80 : 0)); // RA: where we forward
     finish_opt(&a, max);
     dns_write_counts(&a.w, a.n_answer, a.n_authority, a.n_additional);
     info->rcode = a.rcode;

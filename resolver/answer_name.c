@@ -241,9 +241,13 @@ void answer_name(struct answer *a)
     enum name_kind kind = hostname_parse_wire(a->q->name, a->q->name_n, a->t->domain, &h);
     bool denied = view_choose(a->t, a->c->listener, &a->c->source, &a->view);
     a->info->kind = (uint8_t)kind;
-    if (denied || kind == NAME_FOREIGN) {
+    if (denied) {
         a->rcode = DNS_REFUSED;
-        answer_ede(a, denied ? EDE_PROHIBITED : EDE_NOT_AUTHORITATIVE, NULL);
+        answer_ede(a, EDE_PROHIBITED, NULL);
+        return;
+    }
+    if (kind == NAME_FOREIGN) {
+        answer_foreign(a);
         return;
     }
     a->authoritative = true;

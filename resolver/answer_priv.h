@@ -69,6 +69,9 @@ const struct static_name *answer_static_of(const struct answer *a);
 // Those of the type asked for. Returns false when there are none.
 bool answer_add_static(struct answer *a, const struct static_name *s);
 
+// answer_forward.c: a question for a name outside D.
+void answer_foreign(struct answer *a);
+
 // answer_record.c. Each latches a->w.full when it does not fit.
 // The target is label + labels + D (`label` NULL: none); it is the owner of what follows.
 void answer_add_cname(struct answer *a, const struct catalogue_registry *label, struct catalogue_labels labels,

@@ -19,7 +19,9 @@ enum edns_ede { // RFC 8914 section 4
     EDE_NOT_READY = 14,
     EDE_PROHIBITED = 18,
     EDE_NOT_AUTHORITATIVE = 20,
-    EDE_NOT_SUPPORTED = 21
+    EDE_NOT_SUPPORTED = 21,
+    EDE_NO_REACHABLE_AUTHORITY = 22,
+    EDE_NETWORK_ERROR = 23
 };
 
 struct edns_response {

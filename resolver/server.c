@@ -8,6 +8,7 @@
 #include "base/exposition.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "resolver/forward.h"
 #include "resolver/keeper.h"
 #include "resolver/server_priv.h"
 #include "resolver/upkeep.h"
@@ -32,6 +33,7 @@ struct resolver {
     struct metrics_names *names;
     struct node_dns settings;
     struct upkeep *upkeep;
+    struct forwarder *forwarder;
 };
 
 static _Atomic uint64_t *rcode_counter(struct counters *n, int rcode)
@@ -252,6 +254,17 @@ static void *worker_main(void *arg)
     return NULL;
 }
 
+// All addresses that this program listens at, so that it does not forward to itself.
+static int start_forwarder(struct resolver *r, const struct resolver_sockets *s)
+{
+    AUTO_FREE struct endpoint *own = mem_zalloc_array(s->n_endpoints + 1, sizeof *own);
+    if (!own)
+        return ERR_NOMEM;
+    for (size_t i = 0; i < s->n_endpoints; i++)
+        own[i] = s->bound[i].at;
+    return forwarder_start(own, s->n_endpoints, &r->forwarder);
+}
+
 static int watch_source(struct worker *w, struct source *s, int fd, enum source_kind kind, struct bound *b)
 {
     *s = (struct source){kind, b};
@@ -329,6 +342,7 @@ static int start_workers(struct resolver *r, const struct resolver_options *o)
         struct worker *w = &r->workers[i];
         w->epoll = w->stop = -1;
         w->names = r->names;
+        w->context.forwarder = r->forwarder;
         w->settings = &r->settings;
         w->cookies_cell = r->settings.cookies.enabled ? upkeep_cookies(r->upkeep) : NULL;
         w->identity_cell = upkeep_identity(r->upkeep);
@@ -358,6 +372,8 @@ int resolver_start(const struct resolver_options *o, struct resolver_sockets *s,
     if (!rc)
         rc = upkeep_start(&r->settings, o->pem, o->diag, &r->upkeep);
     if (!rc)
+        rc = start_forwarder(r, s);
+    if (!rc)
         rc = start_workers(r, o);
     if (rc)
         resolver_stop(r);
@@ -380,6 +396,7 @@ void resolver_stop(struct resolver *r)
         return;
     for (unsigned i = 0; i < r->n_workers; i++)
         worker_done(&r->workers[i]);
+    forwarder_stop(r->forwarder); // no worker asks any more
     upkeep_stop(r->upkeep);
     resolver_sockets_free(r->sockets);
     metrics_names_free(r->names);
@@ -415,6 +432,12 @@ void resolver_stats_get(const struct resolver *r, struct resolver_stats *out)
         SUM(parked_late);
 #undef SUM
     }
+    struct forward_stats f;
+    forwarder_stats_get(r->forwarder, &f);
+    s.forwarded = f.asked;
+    s.forward_failed = f.failed;
+    s.forward_limited = f.limited;
+    s.forward_ignored = f.ignored;
     *out = s;
 }
 

@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+// A question for a name outside D: refused, or in a view that says so forwarded (resolver/forward.h). See
+// answer_priv.h.
+#include "resolver/answer_priv.h"
+
+#include "resolver/forward.h"
+
+#include <string.h>
+
+// Who is an upstream asks us what we would ask it.
+static bool is_upstream(const struct view_forward *f, const struct ip *source)
+{
+    for (size_t i = 0; i < f->n_upstreams; i++)
+        if (ip_equal(&f->upstreams[i].ip, source))
+            return true;
+    return false;
+}
+
+static bool hand_over(struct answer *a)
+{
+    const struct answer_context *c = a->c;
+    struct forward_query q;
+    if (!c->forwarder || !c->ticket.inbox)
+        return false;
+    bool cd = a->q->name[-DNS_HEADER_BYTES + 3] & 0x10; // the question follows the header
+    forward_message_keep(a->q, &a->edns, cd, c->transport == ANSWER_UDP ? a->q->udp_bytes : ANSWER_TCP_MAX, &q);
+    return forwarder_ask(c->forwarder, a->view, &c->source, &q, c->ticket);
+}
+
+void answer_foreign(struct answer *a)
+{
+    const struct view_forward *f = a->view ? a->view->forward : NULL;
+    if (!f || !a->q->rd || a->q->tsig || !forward_covers(f, a->q->name, a->q->name_n) ||
+        is_upstream(f, &a->c->source)) {
+        a->rcode = DNS_REFUSED;
+        answer_ede(a, EDE_NOT_AUTHORITATIVE, NULL);
+    } else if (hand_over(a)) {
+        a->pending = true;
+    } else { // too many wait, or this one has waited
+        a->rcode = DNS_SERVFAIL;
+        answer_ede(a, EDE_NO_REACHABLE_AUTHORITY, NULL);
+    }
+}
