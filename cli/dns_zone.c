@@ -110,7 +110,7 @@ static bool is_below(const struct zone *z, const struct static_name *s, const ch
                               (const char *)s->labels + at + 1);
     n += (size_t)snprintf(owner + n, HOSTNAME_TEXT_SIZE - n, "%s", z->t->domain);
     size_t apex_n = strlen(apex);
-    return n == apex_n || (n > apex_n && owner[n - apex_n - 1] == '.' && !strcmp(owner + n - apex_n, apex));
+    return n >= apex_n && !strcmp(owner + n - apex_n, apex) && (n == apex_n || owner[n - apex_n - 1] == '.');
 }
 
 static bool in_child(const struct zone *z, const struct static_name *s);

@@ -69,6 +69,9 @@ def _rdata(p, at, n, rtype):
     if rtype in (CNAME, NS, PTR):
         labels, end = _read_name(p, at)
         value = lower(labels)
+    elif rtype == MX:
+        labels, end = _read_name(p, at + 2)
+        value = struct.unpack_from(">H", p, at) + (lower(labels),)
     elif rtype == SOA:
         mname, end = _read_name(p, at)
         rname, end = _read_name(p, end)
@@ -147,4 +150,6 @@ def show(rtype, rdata):
         return text(rdata)
     if rtype == SOA:
         return " ".join([text(rdata[0]), text(rdata[1])] + [str(n) for n in rdata[2:]])
+    if rtype == MX:
+        return f"{rdata[0]} {text(rdata[1])}"
     return rdata.hex()

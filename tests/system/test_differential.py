@@ -18,7 +18,7 @@ What may differ, because it is policy and not the protocol:
    ones have a test of their own.
  - the EDNS payload size that the server states of itself, and Extended DNS Errors.
 
-MERIDIAN_QUERIES (20000) and MERIDIAN_SEED (a fixed one) may be set in the environment."""
+MERIDIAN_QUERIES (100000) and MERIDIAN_SEED (a fixed one) may be set in the environment."""
 import collections, os, random, re, shutil, socket, struct, subprocess, sys, tempfile, time, unittest
 
 import dnswire as dns
@@ -28,9 +28,10 @@ BUILD = os.environ.get("MERIDIAN_BUILD", os.path.join(SOURCE, "build"))
 MERIDIAND = os.path.join(BUILD, "daemon", "meridiand")
 MERIDIAN = os.path.join(BUILD, "cli", "meridian")
 NSD = shutil.which("nsd", path=os.environ.get("PATH", "") + ":/usr/sbin")
-QUERIES = int(os.environ.get("MERIDIAN_QUERIES", "20000"))
+QUERIES = int(os.environ.get("MERIDIAN_QUERIES", "100000"))
 SEED = int(os.environ.get("MERIDIAN_SEED", "20231"))
 TOPOLOGIES = 3
+BATCH = 64  # queries on their way at once
 PUBLIC, CORP, PINNED = "127.0.0.1", "127.0.0.66", "127.0.0.77"  # where clients ask from
 ENTS = ("geo", "data", "privatelink", "geo.privatelink", "data.privatelink")
 SKIP = 77  # meson: this test was skipped
@@ -90,7 +91,22 @@ class Topology:
         lines.append("health: { interval: 60s, timeout: 1s }")
         lines.append("ttl: { " + ", ".join(f"{k}: {v}s" for k, v in ttls.items()) + " }")
         lines.append("certificates: { ca_region: eastus }")
+        lines += self.statics()
         self.yaml = "\n".join(lines) + "\n"
+
+    def statics(self):
+        """Sets so small or so large that names compressed in another way make no difference to what fits."""
+        rng = self.rng
+        some = lambda *what: rng.sample(what, rng.randint(0, len(what)))
+        txt = [f'"{t}"' for t in some("v=spf1 -all", "x" * 90, "; not a comment", "ü")] + ['"%s"' % ("y" * 2000)] * (rng.random() < 0.5)
+        mx = some("{ host: mx1.example.net }", "{ preference: 5, host: mx2.example.net }", f"{{ preference: 0, host: {self.domain} }}")
+        caa = some('{ tag: issue, value: "ca.test; a=b" }', '{ tag: iodef, value: "mailto:a@example.net", critical: true }')
+        places = rng.sample(["", "privatelink"] + [f"{r}.{e}" for r in self.regions for e in ("geo", "data", "fe", "geo.privatelink", "data.privatelink")], 6)
+        txts = ["[a]", '[a, b, "%s"]' % ("c" * 60), '["%s"]' % ("d" * 3000)]
+        challenges = [(f"at: {p}, " if p else "") + f"txt: {rng.choice(txts)}" for p in places]
+        return [f"apex:\n  ttl: {rng.choice([1, 300, 86400])}s\n  ipv4: [{', '.join(some('192.0.2.80', '192.0.2.81'))}]",
+                f"  ipv6: [{', '.join(some(chr(34) + '2001:db8::80' + chr(34)))}]", f"  mx: [{', '.join(mx)}]", f"  txt: [{', '.join(txt)}]",
+                f"  caa: [{', '.join(caa)}]", "  acme_challenge:"] + [f"    - {{ {c} }}" for c in challenges]
 
     def ip(self, v6):
         self.n_ip += 1
@@ -143,8 +159,13 @@ class Questions:
              (dns.DNSKEY, 2), (dns.PTR, 1), (257, 2), (64, 1), (65, 2), (47, 1), (51, 1), (44, 1), (52, 1), (61, 1), (99, 1), (39, 1),
              (1000, 1), (65280, 1), (65534, 1)]
 
-    def __init__(self, rng, topology, owners):
+    STATIC = {"MX": dns.MX, "TXT": dns.TXT, "CAA": 257, "A": dns.A, "AAAA": dns.AAAA}
+
+    def __init__(self, rng, topology, records):
+        owners = {o for o, _ in records}
         self.rng, self.t, self.owners = rng, topology, sorted(owners)
+        self.statics = sorted({(o, self.STATIC[k]) for o, k in records if k in ("MX", "TXT", "CAA") or
+                               (k in self.STATIC and o == dns.name(topology.domain))})
         self.apex = dns.name(topology.domain)
         at = lambda s: dns.name(f"{s}.{topology.domain}")
         self.ents = {at(e) for e in ENTS} | {at(f"{r}.{e}") for r in topology.regions for e in ENTS if e != "privatelink"}
@@ -217,7 +238,11 @@ class Questions:
             # _route.L.D is said per client: a zone file has no such names
             if len(dns.wire_name(labels)) <= 255 and not (lower[:1] == (b"_route",) and lower[1:] in self.populated):
                 break
-        qtype = rng.choices([t for t, _ in self.TYPES], [w for _, w in self.TYPES])[0]
+        if rng.random() < 0.02 and self.statics:
+            labels, qtype = rng.choice(self.statics)
+            labels = self.case(labels)
+        else:
+            qtype = rng.choices([t for t, _ in self.TYPES], [w for _, w in self.TYPES])[0]
         edns = rng.choice([None, None, 0, 512, 530, 1232, 4096, 65535])
         options = rng.choice([b"", b"", b"", struct.pack(">HH", 65001, 3) + b"abc"]) if edns is not None else b""
         packet = dns.query(rng.randrange(65536), labels, qtype, rd=rng.random() < 0.5, edns=edns, do=edns is not None and rng.random() < 0.2,
@@ -244,27 +269,44 @@ class Server:
     def _exact(self, n):
         got = b""
         while len(got) < n:
+            self.tcp.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)  # a server may hold back what follows until then
             more = self.tcp.recv(n - len(got))
             if not more:
                 raise ConnectionError
             got += more
         return got
 
-    def ask(self, packet, over_tcp):
-        if not over_tcp:
-            self.udp.send(packet)
-            return self.udp.recv(65535)
+    def ask_all(self, packets, over_tcp):
+        """The responses to queries with ids of their own, sent one after the other before the first is awaited."""
         for last in (False, True):  # a server may close an old connection
             try:
-                if not self.tcp:
-                    self.tcp = socket.create_connection(self.to, timeout=5, source_address=(self.source, 0))
-                self.tcp.sendall(struct.pack(">H", len(packet)) + packet)
-                return self._exact(struct.unpack(">H", self._exact(2))[0])
+                return self._ask_tcp(packets) if over_tcp else self._ask_udp(packets)
             except ConnectionError:
                 self.tcp.close()
                 self.tcp = None
                 if last:
                     raise
+
+    def _ask_udp(self, packets):
+        got = {}
+        for p in packets:
+            self.udp.send(p)
+        while len(got) < len(packets):
+            r = self.udp.recv(65535)
+            got[r[:2]] = r
+        return [got[p[:2]] for p in packets]
+
+    def _ask_tcp(self, packets):
+        got = {}
+        if not packets:
+            return []
+        if not self.tcp:
+            self.tcp = socket.create_connection(self.to, timeout=5, source_address=(self.source, 0))
+        self.tcp.sendall(b"".join(struct.pack(">H", len(p)) + p for p in packets))
+        while len(got) < len(packets):
+            r = self._exact(struct.unpack(">H", self._exact(2))[0])
+            got[r[:2]] = r
+        return [got[p[:2]] for p in packets]
 
 
 def differences(ours, theirs, questions, labels, edns):
@@ -393,24 +435,44 @@ class Differential(unittest.TestCase):
             self.wait_answers(port, dns.name(apex), child, f"{where}/log")
         return port, stop
 
+    def ask_both(self, asked, over_tcp, ours, theirs, what):
+        packets = [q[3] for q in asked]
+        try:
+            return [s.ask_all(packets, over_tcp) for s in (ours, theirs)]
+        except OSError as e:
+            self.fail(f"{what}: over {'TCP' if over_tcp else 'UDP'}: {e!r}, one of\n" + "\n".join(p.hex() for p in packets))
+
     def compare(self, rng, questions, ours, theirs, n, what):
         failures, seen = 0, collections.Counter()
-        for _ in range(n):
-            labels, qtype, edns, packet = questions.next()
-            over_tcp = rng.random() < 0.15
-            try:
-                a, b = (dns.Response(s.ask(packet, over_tcp)) for s in (ours, theirs))
-            except (dns.Malformed, OSError) as e:
-                self.fail(f"{what}: {dns.text(labels)} type {qtype} over {'TCP' if over_tcp else 'UDP'}: {e!r}\n{packet.hex()}")
-            bad = differences(a, b, questions, labels, edns)
-            seen["ENT without names"] += a.rcode != b.rcode
-            seen[(a.rcode, bool(a.flags & dns.TC), len([r for r in a.answer if r[1] == dns.CNAME]))] += 1
-            if bad and failures < 8:
-                print(f"{what}: {dns.text(labels)} type {qtype} over {'TCP' if over_tcp else 'UDP'}, EDNS {edns}\n  " + "\n  ".join(bad) +
-                      f"\n ours: {a}\n NSD: {b}\n packet: {packet.hex()}\n", file=sys.stderr)
-            failures += bool(bad)
-        self.assertEqual(failures, 0, f"{what}: {failures} of {n} queries answered differently")
+        while n > 0:
+            batch = {}
+            while len(batch) < min(n, BATCH):
+                q = questions.next()
+                batch[q[3][:2]] = q  # ids that differ
+            n -= len(batch)
+            split = {False: [], True: []}
+            for q in batch.values():
+                split[rng.random() < 0.15].append(q)
+            for over_tcp, asked in split.items():
+                for q, a, b in zip(asked, *self.ask_both(asked, over_tcp, ours, theirs, what)):
+                    failures += self.compare_one(q, over_tcp, a, b, questions, seen, what, failures < 8)
+        self.assertEqual(failures, 0, f"{what}: {failures} queries answered differently")
         return seen
+
+    def compare_one(self, query, over_tcp, ours, theirs, questions, seen, what, show):
+        labels, qtype, edns, packet = query
+        try:
+            a, b = dns.Response(ours), dns.Response(theirs)
+        except dns.Malformed as e:
+            self.fail(f"{what}: {dns.text(labels)} type {qtype}: {e!r}\n{packet.hex()}")
+        bad = differences(a, b, questions, labels, edns)
+        seen["ENT without names"] += a.rcode != b.rcode
+        seen[(a.rcode, bool(a.flags & dns.TC), len([r for r in a.answer if r[1] == dns.CNAME]))] += 1
+        seen["statics"] += bool(a.answer) and a.answer[0][1] in (dns.MX, dns.TXT, 257)
+        if bad and show:
+            print(f"{what}: {dns.text(labels)} type {qtype} over {'TCP' if over_tcp else 'UDP'}, EDNS {edns}\n  " + "\n  ".join(bad) +
+                  f"\n ours: {a}\n NSD: {b}\n packet: {packet.hex()}\n", file=sys.stderr)
+        return bool(bad)
 
     def one_topology(self, i):
         rng = random.Random(SEED * 1000 + i)
@@ -427,11 +489,11 @@ class Differential(unittest.TestCase):
             main = export("--zone", "D", "--expand", *words)
             zones = {t.domain: main, f"fe.{t.domain}": fe}
             zones.update({f"{c}.{t.domain}": export("--zone", c, "--expand", *words) for c in t.children})
-            owners = {o for z in zones.values() for o, _ in records_of(z)}
+            records = [r for z in zones.values() for r in records_of(z)]
             nsd_port, stop_nsd = self.start_nsd(f"{where}/nsd-{name}", t, zones)
             servers = Server("ours", port, source), Server("NSD", nsd_port, PUBLIC)
             try:
-                seen += self.compare(rng, Questions(rng, t, owners), *servers, -(-QUERIES // TOPOLOGIES // len(contexts)),
+                seen += self.compare(rng, Questions(rng, t, records), *servers, -(-QUERIES // TOPOLOGIES // len(contexts)),
                                      f"seed {SEED}, topology {i}, {name}")
             finally:
                 for s in servers:
@@ -444,10 +506,11 @@ class Differential(unittest.TestCase):
         start, seen = time.monotonic(), collections.Counter()
         for i in range(TOPOLOGIES):
             seen += self.one_topology(i)
-        bare = seen.pop("ENT without names")
+        bare, statics = seen.pop("ENT without names"), seen.pop("statics")
         print(f"{sum(seen.values())} queries in {time.monotonic() - start:.0f} s, {bare} for an ENT without names; by (rcode, TC, CNAMEs):",
               dict(sorted(seen.items())))
         self.assertGreater(bare, 0)
+        self.assertGreater(statics, QUERIES // 1000)
         for shape in ((0, False, 0), (0, False, 1), (0, False, 2), (3, False, 0), (5, False, 0), (0, True, 0)):
             self.assertGreater(seen[shape], QUERIES // 1000, f"hardly any query gave {shape}: the generator is broken")
 
