@@ -72,6 +72,8 @@ int resolver_start(const struct resolver_options *o, struct resolver_sockets *s 
 // pause, or for limit_ms. Returns at once; resolver_stop then waits for that end.
 void resolver_drain(struct resolver *r, unsigned limit_ms);
 void resolver_stop(struct resolver *r);
+struct geo_watch;
+struct geo_watch *resolver_geo(struct resolver *r); // for explanations (resolver/geo_watch.h)
 void resolver_stats_get(const struct resolver *r, struct resolver_stats *out);
 void resolver_metrics_write(const struct resolver *r, struct buf *out); // all of the room's metrics (base/exposition.h)
 

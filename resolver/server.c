@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "resolver/forward.h"
+#include "resolver/geo_watch.h"
 #include "resolver/keeper.h"
 #include "resolver/server_priv.h"
 #include "resolver/upkeep.h"
@@ -34,6 +35,7 @@ struct resolver {
     struct node_dns settings;
     struct upkeep *upkeep;
     struct forwarder *forwarder;
+    struct geo_watch *geo;
 };
 
 static _Atomic uint64_t *rcode_counter(struct counters *n, int rcode)
@@ -144,7 +146,7 @@ static void worker_tick(struct worker *w, int64_t *swept_ms)
 static void take_snapshots(struct worker *w)
 {
     const struct topology_frame *frame = w->context.topology ? w->context.topology->frame : NULL;
-    uint64_t health = w->health.generation;
+    uint64_t health = w->health.generation, geo = w->geo.generation;
     w->context.topology = snapshot_reader_get(&w->topology, w->topology_cell);
     w->context.health = snapshot_reader_get(&w->health, w->health_cell);
     if (w->cookies_cell)
@@ -156,8 +158,13 @@ static void take_snapshots(struct worker *w)
     w->context.now_s = clock_wall_ms() / 1000;
     if (w->rrl)
         w->now_ms = clock_mono_ms();
+    const struct geo *g = snapshot_reader_get(&w->geo, w->geo_cell);
     // Versions of one frame differ in registries only: nothing here is made of those.
     bool same_frame = w->context.topology && w->context.topology->frame == frame;
+    if (w->context.topology && (geo != w->geo.generation || !same_frame)) {
+        geo_view_set(&w->geo_view, g, w->context.topology);
+        w->context.geo = &w->geo_view;
+    }
     if (!w->context.topology || (same_frame && health == w->health.generation))
         return;
     if (!same_frame)
@@ -248,6 +255,7 @@ static void *worker_main(void *arg)
     tcp_close_all(w);
     snapshot_reader_done(&w->topology);
     snapshot_reader_done(&w->health);
+    snapshot_reader_done(&w->geo);
     snapshot_reader_done(&w->cookies);
     snapshot_reader_done(&w->frontend);
     snapshot_reader_done(&w->identity);
@@ -344,6 +352,7 @@ static int start_workers(struct resolver *r, const struct resolver_options *o)
         w->names = r->names;
         w->context.forwarder = r->forwarder;
         w->settings = &r->settings;
+        w->geo_cell = geo_watch_cell(r->geo);
         w->cookies_cell = r->settings.cookies.enabled ? upkeep_cookies(r->upkeep) : NULL;
         w->identity_cell = upkeep_identity(r->upkeep);
         r->n_workers++;
@@ -374,6 +383,8 @@ int resolver_start(const struct resolver_options *o, struct resolver_sockets *s,
     if (!rc)
         rc = start_forwarder(r, s);
     if (!rc)
+        rc = geo_watch_start(o->topology, &r->geo);
+    if (!rc)
         rc = start_workers(r, o);
     if (rc)
         resolver_stop(r);
@@ -398,10 +409,16 @@ void resolver_stop(struct resolver *r)
         worker_done(&r->workers[i]);
     forwarder_stop(r->forwarder); // no worker asks any more
     upkeep_stop(r->upkeep);
+    geo_watch_stop(r->geo);
     resolver_sockets_free(r->sockets);
     metrics_names_free(r->names);
     free(r->workers);
     free(r);
+}
+
+struct geo_watch *resolver_geo(struct resolver *r)
+{
+    return r->geo;
 }
 
 void resolver_stats_get(const struct resolver *r, struct resolver_stats *out)

@@ -102,6 +102,9 @@ struct worker {
     bool started;
     int epoll, stop; // stop: eventfd
     struct snapshot *topology_cell, *health_cell;
+    struct snapshot *geo_cell;
+    struct snapshot_reader geo;
+    struct geo_view geo_view;       // of it and of the topology
     struct snapshot *cookies_cell;  // NULL: off
     struct snapshot *frontend_cell; // NULL: none
     struct snapshot *identity_cell; // of DNS over TLS
