@@ -5,6 +5,7 @@
 #include "base/err.h"
 #include "base/fd.h"
 #include "base/mem.h"
+#include "config/changes.h"
 
 #include <ctype.h>
 #include <stdio.h>
@@ -18,7 +19,9 @@ int cli_topology(struct cli *c)
         return 0;
     struct diag d;
     diag_init(&d);
+    size_t n_changes;
     int rc = topology_load(c->topology, &d, &c->topo);
+    rc = rc ? rc : changes_load(c->topology, &d, &c->topo, &n_changes); // one that cannot be taken is passed over
     if (rc) {
         diag_print(&d, stderr);
         cli_fail(EXIT_FAILED, "the topology %s cannot be used: %s (name one with --topology)", c->topology,

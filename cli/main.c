@@ -21,6 +21,8 @@ static const struct command nouns[] = {
     {"certs", "certificates of a node: names, expiry, renewal", "show | renew", cmd_certs},
     {"config", "check a topology, or what a node has in force", "check", cmd_config},
     {"check-health", "DNS, TLS, challenge and token of every endpoint", "-n REGISTRY", cmd_check_health},
+    {"topology", "check, compile, compare and change the topology", "check | show | compile | diff | change",
+     cmd_topology},
     {"dns", "why a name leads where it leads; zones as files; signing keys", "explain | export | keys", cmd_dns},
     {"health", "a node's verdicts on the regions, and forcing one", "show | force", cmd_health},
     {"status", "what a node runs", "", cmd_status},

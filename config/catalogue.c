@@ -115,8 +115,11 @@ uint64_t catalogue_hint(const struct catalogue *c, const uint8_t *label, size_t 
 void catalogue_hint_follow(const struct catalogue *c, uint64_t hint)
 {
     uintptr_t p = root_bucket(impl_of(c)->root, hint);
-    if (p && bucket_slot(p, hint)->at)
-        __builtin_prefetch(bucket_record(bucket_of(p), p & (BUCKET_ALIGN - 1), bucket_slot(p, hint)->at));
+    if (!p || !bucket_slot(p, hint)->at)
+        return;
+    const uint8_t *r = (const uint8_t *)bucket_record(bucket_of(p), p & (BUCKET_ALIGN - 1), bucket_slot(p, hint)->at);
+    __builtin_prefetch(r);
+    __builtin_prefetch(r + RECORD_USUAL - 1); // it may lie across two lines
 }
 
 int catalogue_region_find(const struct catalogue *c, const char *name, size_t n)

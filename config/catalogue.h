@@ -26,6 +26,7 @@ enum catalogue_flag {
     CATALOGUE_ACCESS_CIDRS = 64,
     CATALOGUE_SETS = 128,  // some replica is off or drained
     CATALOGUE_EXTRA = 256, // weights, networks or private endpoints
+    CATALOGUE_WEIGHTS = 512,
 };
 
 struct catalogue_registry {

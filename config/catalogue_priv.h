@@ -28,7 +28,8 @@ struct catalogue_extra {
 
 // ---- records (catalogue_record.c) ----
 
-#define RECORD_UNIT 8 // sizes and places are multiples of it
+#define RECORD_USUAL 48 // bytes of most records, to be fetched ahead
+#define RECORD_UNIT 8   // sizes and places are multiples of it
 
 size_t record_bytes(const struct registry *r);          // of what record_pack would write
 size_t record_size(const struct catalogue_registry *r); // of a record
@@ -53,11 +54,13 @@ struct catalogue_slot {
     uint16_t at; // place of the record in units, plus one; 0: free
 };
 
+struct catalogue_slab; // the block that all buckets of a large tree are first built in
 struct catalogue_bucket {
     _Atomic uint32_t refs;
     uint16_t n; // records
     uint8_t slot_bits;
     uint32_t n_units;              // of records
+    struct catalogue_slab *slab;   // NULL: a block of its own
     struct registry *registries;   // the same for other rooms, by ordinal, in one block; NULL in a compact topology
     struct catalogue_slot slots[]; // then the records
 };

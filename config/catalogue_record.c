@@ -37,7 +37,7 @@ static unsigned flags_of(const struct registry *r)
            (r->data_endpoints ? CATALOGUE_OWN_DATA : 0) | (r->anonymous_pull ? CATALOGUE_ANONYMOUS : 0) |
            (r->public_access == ACCESS_DISABLED ? CATALOGUE_ACCESS_DISABLED : 0) |
            (r->public_access == ACCESS_CIDRS ? CATALOGUE_ACCESS_CIDRS : 0) | (plain ? 0 : CATALOGUE_SETS) |
-           (extra_needed(r) ? CATALOGUE_EXTRA : 0);
+           (extra_needed(r) ? CATALOGUE_EXTRA : 0) | (r->weights ? CATALOGUE_WEIGHTS : 0);
 }
 
 static size_t tail_at(size_t n_replicas, size_t label_n)
@@ -119,8 +119,7 @@ region_set catalogue_on(const struct catalogue *c, const struct catalogue_regist
 const uint8_t *catalogue_weights(const struct catalogue *c, const struct catalogue_registry *r)
 {
     (void)c;
-    const struct catalogue_extra *e = record_extra(r);
-    return e ? e->weights : NULL;
+    return r->flags & CATALOGUE_WEIGHTS ? record_extra(r)->weights : NULL;
 }
 
 size_t catalogue_private_endpoints(const struct catalogue *c, const struct catalogue_registry *r,

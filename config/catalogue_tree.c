@@ -10,6 +10,7 @@
 
 #include <assert.h>
 #include <stdatomic.h>
+#include <sys/mman.h>
 
 #define BUCKET_MEAN 24 // records at least, at building; twice that at most, unless all fit in one node's
 
@@ -38,24 +39,78 @@ static uint8_t slot_bits_for(size_t n)
     return bits;
 }
 
+#define HUGE_BYTES ((size_t)2 << 20)
+
+// In huge pages: a lookup then costs no walk of page tables. Its room is given back with the last of its buckets;
+// what changes replace is a hole until then, so that a tree takes at most twice its size.
+struct catalogue_slab {
+    _Atomic uint32_t refs;
+    uint8_t *p;
+    size_t n, used;
+};
+
+static void slab_unref(struct catalogue_slab *s)
+{
+    if (!s || !last(&s->refs))
+        return;
+    munmap(s->p, s->n);
+    free(s);
+}
+
+// Holds one reference of its own. NULL: out of memory.
+static struct catalogue_slab *slab_new(size_t n)
+{
+    struct catalogue_slab *s = mem_zalloc(sizeof *s);
+    if (!s)
+        return NULL;
+    n = (n + 2 * HUGE_BYTES - 1) & ~(HUGE_BYTES - 1);
+    uint8_t *p = mmap(NULL, n, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (p == MAP_FAILED) {
+        free(s);
+        return NULL;
+    }
+    atomic_init(&s->refs, 1);
+    s->p = p;
+    s->n = n;
+    s->used = (HUGE_BYTES - (uintptr_t)p % HUGE_BYTES) % HUGE_BYTES;
+    (void)madvise(p, n, MADV_HUGEPAGE); // without it, it is only slower
+    return s;
+}
+
 static uintptr_t bucket_tagged(const struct catalogue_bucket *b)
 {
     return (uintptr_t)b | b->slot_bits;
 }
 
-static struct catalogue_bucket *bucket_new(size_t n, size_t record_bytes_)
+static size_t bucket_bytes(size_t n, size_t bytes)
+{
+    size_t slots = ((size_t)1 << slot_bits_for(n)) * sizeof(struct catalogue_slot);
+    return (sizeof(struct catalogue_bucket) + slots + bytes + BUCKET_ALIGN - 1) & ~(size_t)(BUCKET_ALIGN - 1);
+}
+
+// For n records of so many bytes together. In the slab, if there is one: it has room.
+static struct catalogue_bucket *bucket_new(struct catalogue_slab *slab, size_t n, size_t bytes)
 {
     uint8_t bits = slot_bits_for(n);
-    if (bits >= BUCKET_ALIGN || record_bytes_ / RECORD_UNIT > UINT16_MAX - 1)
+    if (bits >= BUCKET_ALIGN || bytes / RECORD_UNIT > UINT16_MAX - 1)
         return NULL;
     size_t slots = ((size_t)1 << bits) * sizeof(struct catalogue_slot);
-    struct catalogue_bucket *b = mem_alloc(sizeof *b + slots + record_bytes_);
+    struct catalogue_bucket *b;
+    if (slab) {
+        b = (struct catalogue_bucket *)(void *)(slab->p + slab->used);
+        slab->used += bucket_bytes(n, bytes);
+        assert(slab->used <= slab->n);
+        ref(&slab->refs);
+    } else {
+        b = mem_alloc(sizeof *b + slots + bytes);
+    }
     if (!b)
         return NULL;
     assert(((uintptr_t)b & (BUCKET_ALIGN - 1)) == 0);
     memset(b, 0, sizeof *b + slots);
     atomic_init(&b->refs, 1);
     b->slot_bits = bits;
+    b->slab = slab;
     return b;
 }
 
@@ -87,7 +142,10 @@ static void bucket_unref(struct catalogue_bucket *b)
     for (const struct catalogue_registry *r = bucket_next(b, NULL); r; r = bucket_next(b, r))
         extra_unref(record_extra(r));
     free(b->registries);
-    free(b);
+    if (b->slab)
+        slab_unref(b->slab);
+    else
+        free(b);
 }
 
 // struct registry of each record, in one block with what hangs off them.
@@ -191,7 +249,8 @@ struct building {
     const struct catalogue_hasher *hasher;
     struct catalogue_root *root;
     struct size_of_bucket *sizes;
-    struct htab *shared; // extras without private endpoints, by their content
+    struct catalogue_slab *slab; // of a large tree
+    struct htab *shared;         // extras without private endpoints, by their content
 };
 
 static size_t index_of(const struct catalogue_root *root, uint64_t hash)
@@ -214,6 +273,11 @@ static void measure(struct building *b)
 
 static int allocate(struct building *b)
 {
+    size_t total = 0;
+    for (size_t i = 0; i < (size_t)1 << (b->root->bits + NODE_BITS); i++)
+        total += b->sizes[i].n ? bucket_bytes(b->sizes[i].n, b->sizes[i].bytes) : 0;
+    if (total >= 2 * HUGE_BYTES && !(b->slab = slab_new(total)))
+        return ERR_NOMEM;
     for (size_t i = 0; i < (size_t)1 << b->root->bits; i++) {
         struct catalogue_node *n = b->root->nodes[i] = mem_zalloc(sizeof *n);
         if (!n)
@@ -221,7 +285,7 @@ static int allocate(struct building *b)
         atomic_init(&n->refs, 1);
         for (size_t k = 0; k < ARRAY_LEN(n->buckets); k++) {
             const struct size_of_bucket *s = &b->sizes[(i << NODE_BITS) + k];
-            struct catalogue_bucket *bucket = s->n ? bucket_new(s->n, s->bytes) : NULL;
+            struct catalogue_bucket *bucket = s->n ? bucket_new(b->slab, s->n, s->bytes) : NULL;
             if (s->n && !bucket)
                 return ERR_NOMEM;
             n->buckets[k] = bucket ? bucket_tagged(bucket) : 0;
@@ -301,6 +365,7 @@ int tree_build(const struct catalogue_source *src, size_t n, const struct catalo
         rc = expand_all(b.root);
     htab_free(b.shared);
     free(b.sizes);
+    slab_unref(b.slab);
     if (rc)
         tree_unref(b.root);
     else
@@ -329,7 +394,7 @@ static struct catalogue_bucket *bucket_with(const struct catalogue_bucket *from,
     size_t n = (from ? from->n : 0u) - (e->old ? 1u : 0u) + (e->r ? 1u : 0u);
     size_t bytes = (from ? (size_t)from->n_units * RECORD_UNIT : 0) - (e->old ? record_size(e->old) : 0) +
                    (e->r ? record_bytes(e->r) : 0);
-    struct catalogue_bucket *b = bucket_new(n, bytes);
+    struct catalogue_bucket *b = bucket_new(NULL, n, bytes);
     if (!b)
         return NULL;
     for (const struct catalogue_registry *r = from ? bucket_next(from, NULL) : NULL; r; r = bucket_next(from, r)) {

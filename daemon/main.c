@@ -2,6 +2,7 @@
 // meridiand: one region's node. Reads its settings, resolves users and paths, and hands over to the supervisor.
 #include "base/err.h"
 #include "base/log.h"
+#include "config/changes.h"
 #include "config/node.h"
 #include "config/principals.h"
 #include "config/topology.h"
@@ -38,7 +39,9 @@ static const char usage[] =
 static int check_only(const struct node *n, struct diag *d)
 {
     struct topology *t = NULL;
+    size_t n_changes;
     int rc = topology_load(n->topology, d, &t);
+    rc = rc ? rc : changes_load(n->topology, d, &t, &n_changes);
     struct principals *pr = NULL;
     int rc2 = principals_load(n->principals, d, &pr);
     const struct region *r = t ? topology_region(t, n->region) : NULL;

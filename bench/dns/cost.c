@@ -5,6 +5,7 @@
 #include "bench/dns/queries.h"
 
 #include "base/diag.h"
+#include "base/fd.h"
 #include "config/catalogue.h"
 #include "config/topology.h"
 #include "resolver/answer.h"
@@ -34,11 +35,15 @@ int main(int argc, char **argv)
     size_t before = mallinfo2().uordblks + mallinfo2().hblkhd;
     int64_t began = cpu_us();
     diag_init(&d);
-    if (topology_load(argv[1], &d, &t)) {
+    AUTO_BUF struct buf text;
+    buf_init(&text, 0);
+    if (file_read(argv[1], TOPOLOGY_MAX_BYTES, &text) ||
+        topology_parse_as(TOPOLOGY_COMPACT, buf_cstr(&text), text.n, argv[1], &d, &t)) {
         diag_print(&d, stderr);
         return 1;
     }
     int64_t loaded_us = cpu_us() - began;
+    buf_done(&text);
     malloc_trim(0);
     struct mallinfo2 mi = mallinfo2();
     double mib = (double)(mi.uordblks + mi.hblkhd - before) / (1 << 20);

@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""One data set for all servers: gen.py REGISTRIES OUT [--regions 8] [--queries 500000]. The same arguments, the same bytes.
+"""One data set for all servers: gen.py REGISTRIES OUT [--regions 8] [--arbitrary] [--queries 500000]. The same arguments,
+the same bytes.
 
-Every registry has a replica in all regions, at a stamp (of ten) of its own choice; every tenth has a private endpoint,
-so that its names take one hop more. Clients of 10.0.0.0/8 prefer a region by slice; all others the first one.
+Every registry has a replica in all regions, or (--arbitrary) in a set of its own of 1 to 15 of them; at a stamp (of ten)
+of its own choice; every tenth has a private endpoint, so that its names take one hop more. Clients of 10.0.0.0/8 prefer a region by slice; all others the first one.
 
   topology.yaml   Meridian
   zone            NSD, Knot: names expanded; no client and no health, the global name frozen to one region
@@ -20,10 +21,15 @@ DOMAIN = "example.io"
 
 
 class Model:
-    def __init__(self, n, regions):
+    def __init__(self, n, regions, arbitrary=False):
         rnd = random.Random(1)
         self.regions = [REGIONS[r] if r < len(REGIONS) else "region%d" % r for r in range(regions)]
         self.names = ["%s%05x" % (rnd.choice(("acme", "globexdev", "initechprod", "umbra", "stark")), i) for i in range(n)]
+        if arbitrary:
+            self.sets = [sorted(rnd.sample(range(regions), rnd.randint(1, min(15, regions)))) for _ in range(n)]
+            self.sets[0] = sorted({0, *self.sets[0]})  # the one that is changed
+        else:
+            self.sets = [range(regions)] * n
         self.stamp = [bytes(rnd.randrange(STAMPS) for _ in self.regions) for _ in range(n)]
 
     def frontend(self, i, r):
@@ -63,8 +69,8 @@ def write_topology(m, path, version=1):
         w("ttl: { global: 30s, regional: 60s, frontend: 300s }\nviews:\n  - { name: corp, sources: [172.16.0.0/12] }\nregistries:\n")
         for i, name in enumerate(m.names):
             w("  - name: %s\n    regional_endpoints: enabled\n    replicas:\n" % name)
-            for r, region in enumerate(m.regions):
-                w("      - { region: %s, stamp: s%02d }\n" % (region, m.stamp[i][r]))
+            for r in m.sets[i]:
+                w("      - { region: %s, stamp: s%02d }\n" % (m.regions[r], m.stamp[i][r]))
         w("private_endpoints:\n" if len(m.names) > 9 else "")
         for i in range(9, len(m.names), 10):
             w("  - { name: pe%d, registry: %s, view: corp, addresses: { registry: 172.%d.%d.%d } }\n" % (
@@ -76,7 +82,8 @@ def zone_rows(m):
     for _, region, s, v4, v6 in m.frontends():
         yield "s%02d.%s.fe 300 A %s\ns%02d.%s.fe 300 AAAA %s\n" % (s, region, v4, s, region, v6)
     for i, name in enumerate(m.names):
-        for r, region in enumerate(m.regions):
+        for r in m.sets[i]:
+            region = m.regions[r]
             if m.private(i):
                 yield "%s.%s.geo 60 CNAME %s.%s.geo.privatelink\n" % (name, region, name, region)
                 yield "%s.%s.geo.privatelink 60 CNAME %s\n" % (name, region, m.frontend(i, r))
@@ -88,7 +95,7 @@ def write_zone(m, path):
     with open(path, "w", 1 << 20) as f:
         f.writelines(zone_rows(m))
         for i, name in enumerate(m.names):
-            f.write("%s 30 CNAME %s\n" % (name, m.frontend(i, i % len(m.regions))))
+            f.write("%s 30 CNAME %s\n" % (name, m.frontend(i, m.sets[i][i % len(m.sets[i])])))
 
 
 def write_gdnsd(m, out):
@@ -113,7 +120,7 @@ def write_gdnsd(m, out):
                 "plugins => { geoip => {\n  maps => { m => { datacenters => [ %s ], nets => nets } }\n  resources => {\n" % ", ".join(m.regions))
         for i, name in enumerate(m.names):
             f.write("    %s => { map => m, service_types => fe, dcmap => { %s } }\n" % (name, ", ".join(
-                "%s => %s.%s." % (region, m.frontend(i, r)[:-3], fe_zone) for r, region in enumerate(m.regions))))
+                "%s => %s.%s." % (m.regions[r], m.frontend(i, r)[:-3], fe_zone) for r in m.sets[i])))
         f.write("  }\n} }\n")
 
 
@@ -122,15 +129,17 @@ def write_queries(m, path, count):
     private = list(range(9, n, 10)) or [0]
     with open(path, "w", 1 << 20) as f:
         for _ in range(count):
-            x, i, region = rnd.random(), rnd.randrange(n), rnd.choice(m.regions)
+            x, i = rnd.random(), rnd.randrange(n)
             if x < 0.70:
-                name = "%s.%s.geo" % (m.names[i - 1 if m.private(i) else i], region)
+                i -= m.private(i)
+                name = "%s.%s.geo" % (m.names[i], m.regions[rnd.choice(m.sets[i])])
             elif x < 0.90:
                 name = m.names[i]
             elif x < 0.95:
-                name = "%s.%s.geo" % (m.names[rnd.choice(private)], region)
+                i = rnd.choice(private)
+                name = "%s.%s.geo" % (m.names[i], m.regions[rnd.choice(m.sets[i])])
             else:
-                name = "nope%x.%s.geo" % (rnd.randrange(1 << 24), region)
+                name = "nope%x.%s.geo" % (rnd.randrange(1 << 24), rnd.choice(m.regions))
             f.write("%s.%s A\n" % (name, DOMAIN))
 
 
@@ -139,10 +148,11 @@ def main():
     p.add_argument("registries", type=int)
     p.add_argument("out")
     p.add_argument("--regions", type=int, default=8)
+    p.add_argument("--arbitrary", action="store_true")
     p.add_argument("--queries", type=int, default=500000)
     a = p.parse_args()
     os.makedirs(a.out, exist_ok=True)
-    m = Model(a.registries, a.regions)
+    m = Model(a.registries, a.regions, a.arbitrary)
     write_queries(m, a.out + "/queries.txt", a.queries)
     write_topology(m, a.out + "/topology.yaml")
     write_zone(m, a.out + "/zone")

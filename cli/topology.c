@@ -1,0 +1,358 @@
+// SPDX-License-Identifier: Apache-2.0
+// `meridian topology`: check a topology with its changes, compile it, look at it, compare two, and append a change.
+#include "cli/cli.h"
+
+#include "base/err.h"
+#include "base/fd.h"
+#include "base/mem.h"
+#include "config/catalogue.h"
+#include "config/changes.h"
+#include "config/compiled.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static const struct command topology_cmds[5];
+
+struct loaded {
+    struct topology *t;
+    bool compiled;
+    size_t n_changes;
+};
+
+// A file with its changes. Says what is wrong; a change that cannot be taken is told, and no failure of the whole.
+static int load(const char *path, struct loaded *out)
+{
+    struct diag d;
+    char magic[8] = "";
+    diag_init(&d);
+    AUTO_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC);
+    out->compiled = fd >= 0 && read(fd, magic, sizeof magic) == (ssize_t)sizeof magic && compiled_is(magic, 8);
+    int rc = topology_load(path, &d, &out->t);
+    rc = rc ? rc : changes_load(path, &d, &out->t, &out->n_changes);
+    diag_print(&d, stderr);
+    size_t n = diag_count(&d);
+    diag_done(&d);
+    if (rc)
+        return cli_fail(EXIT_FAILED, "the topology %s cannot be used: %s", path, err_text(rc));
+    if (n)
+        cli_fail(EXIT_FAILED, "not all changes of %s.changes can be taken", path);
+    return n ? EXIT_FAILED : EXIT_DONE;
+}
+
+static size_t count_private(const struct topology *t)
+{
+    struct catalogue_iter it = {0};
+    size_t n = 0;
+    for (const struct registry *r; (r = topology_next(t, &it));)
+        n += r->n_private_endpoints;
+    return n;
+}
+
+static int describe(struct cli *c, const char *path, const struct loaded *l)
+{
+    const struct topology *t = l->t;
+    size_t n_stamps = t->catalogue->n_stamps, n_private = count_private(t);
+    if (cli_json(c))
+        return cli_print_json(json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "file", path, "form",
+                                        l->compiled ? "compiled" : "document", "domain", t->domain, "version",
+                                        (json_int_t)t->version, "baseVersion", (json_int_t)t->frame->base_version,
+                                        "changes", (json_int_t)l->n_changes, "regions", (json_int_t)t->n_regions,
+                                        "stamps", (json_int_t)n_stamps, "registries", (json_int_t)t->n_registries,
+                                        "privateEndpoints", (json_int_t)n_private, "views", (json_int_t)t->n_views));
+    printf("file               %s (%s)\ndomain             %s\nversion            %llu", path,
+           l->compiled ? "compiled" : "document", t->domain, (unsigned long long)t->version);
+    if (l->n_changes)
+        printf(" (%zu change%s after %llu)", l->n_changes, l->n_changes == 1 ? "" : "s",
+               (unsigned long long)(t->version - l->n_changes));
+    printf("\nregions            %zu\nstamps             %zu\nregistries         %zu\nprivate endpoints  %zu\n"
+           "views              %zu\n",
+           t->n_regions, n_stamps, t->n_registries, n_private, t->n_views);
+    return EXIT_DONE;
+}
+
+static int check_or_show(struct cli *c, const struct command *cmd, int argc, char **argv, bool show)
+{
+    struct loaded l = {0};
+    int rc = opt_parse(c, cmd, "topology", NULL, 0, argc, argv, &argc);
+    if (rc)
+        return rc;
+    if (argc > 2)
+        return cli_fail(EXIT_USAGE, "topology %s: one file at a time", cmd->name);
+    const char *path = argc == 2 ? argv[1] : c->topology;
+    rc = load(path, &l);
+    if (l.t && (show || (!rc && cli_json(c)))) {
+        int printed = describe(c, path, &l);
+        rc = rc ? rc : printed;
+    } else if (!rc) {
+        printf("%s: good: version %llu, %zu registries in %zu regions\n", path, (unsigned long long)l.t->version,
+               l.t->n_registries, l.t->n_regions);
+    }
+    snapshot_unref(l.t);
+    return rc;
+}
+
+static int topology_check(struct cli *c, int argc, char **argv)
+{
+    return check_or_show(c, &topology_cmds[0], argc, argv, false);
+}
+
+static int topology_show(struct cli *c, int argc, char **argv)
+{
+    return check_or_show(c, &topology_cmds[1], argc, argv, true);
+}
+
+static int topology_compile(struct cli *c, int argc, char **argv)
+{
+    int rc = opt_parse(c, &topology_cmds[2], "topology", NULL, 0, argc, argv, &argc);
+    if (rc)
+        return rc;
+    if (argc != 3)
+        return cli_fail(EXIT_USAGE, "topology compile: give the topology and the file to write");
+    struct loaded l = {0};
+    AUTO_BUF struct buf out;
+    struct stat st;
+    buf_init(&out, 0);
+    rc = load(argv[1], &l);
+    if (rc) { // a change that cannot be taken would be lost without a word
+        snapshot_unref(l.t);
+        return rc;
+    }
+    rc = compiled_format(l.t, &out);
+    if (rc == ERR_UNSUPPORTED)
+        rc = cli_fail(EXIT_FAILED,
+                      "%s: registries and private_endpoints must begin lines of their own, so that they can "
+                      "be told from the rest; write the document in block style",
+                      argv[1]);
+    else if (!rc)
+        rc = file_write_atomic(argv[2], out.p, out.n, stat(argv[1], &st) ? 0640 : st.st_mode & 0666);
+    if (rc < 0)
+        rc = cli_fail(EXIT_FAILED, "%s: %s", argv[2], err_text(rc));
+    if (!rc && cli_json(c))
+        rc = cli_print_json(json_pack("{s:s, s:I, s:I, s:I}", "file", argv[2], "version", (json_int_t)l.t->version,
+                                      "registries", (json_int_t)l.t->n_registries, "bytes", (json_int_t)out.n));
+    else if (!rc)
+        printf("%s: version %llu, %zu registries, %zu bytes\n", argv[2], (unsigned long long)l.t->version,
+               l.t->n_registries, out.n);
+    snapshot_unref(l.t);
+    return rc;
+}
+
+// ---- diff ----
+
+static bool same_replicas(const struct registry *x, const struct registry *y)
+{
+    if (x->replica_set != y->replica_set)
+        return false;
+    for (size_t i = 0; i < x->n_replicas; i++)
+        if (x->replicas[i].stamp != y->replicas[i].stamp ||
+            x->replicas[i].global_routing != y->replicas[i].global_routing ||
+            x->replicas[i].drained != y->replicas[i].drained)
+            return false;
+    return !x->weights == !y->weights && (!x->weights || !memcmp(x->weights, y->weights, TOPOLOGY_MAX_REGIONS));
+}
+
+static bool same_access(const struct registry *x, const struct registry *y)
+{
+    if (x->public_access != y->public_access || x->n_public_cidrs != y->n_public_cidrs)
+        return false;
+    for (size_t i = 0; i < x->n_public_cidrs; i++)
+        if (x->public_cidrs[i].bits != y->public_cidrs[i].bits ||
+            !ip_equal(&x->public_cidrs[i].ip, &y->public_cidrs[i].ip))
+            return false;
+    return true;
+}
+
+static bool same_endpoint(const struct private_endpoint *x, const struct private_endpoint *y)
+{
+    if (strcmp(x->name, y->name) != 0 || x->view != y->view || x->n_members != y->n_members)
+        return false;
+    for (size_t i = 0; i < x->n_members; i++)
+        if (x->members[i].kind != y->members[i].kind || x->members[i].region != y->members[i].region ||
+            !ip_equal(&x->members[i].ip, &y->members[i].ip))
+            return false;
+    return true;
+}
+
+static bool same_private(const struct registry *x, const struct registry *y)
+{
+    if (x->n_private_endpoints != y->n_private_endpoints)
+        return false;
+    for (size_t i = 0; i < x->n_private_endpoints; i++)
+        if (!same_endpoint(x->private_endpoints[i], y->private_endpoints[i]))
+            return false;
+    return true;
+}
+
+// What of it is other, in words; "" when nothing is.
+static const char *differences(struct cli *c, const struct registry *x, const struct registry *y)
+{
+    const struct {
+        bool same;
+        const char *what;
+    } rows[] = {
+        {!strcmp(x->label, y->label), "label"},
+        {same_replicas(x, y), "replicas"},
+        {x->regional_endpoints == y->regional_endpoints, "regional endpoints"},
+        {x->data_endpoints == y->data_endpoints, "data endpoints"},
+        {x->anonymous_pull == y->anonymous_pull, "anonymous pull"},
+        {same_access(x, y), "public access"},
+        {same_private(x, y), "private endpoints"},
+    };
+    const char *out = "";
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+        if (!rows[i].same)
+            out = arena_printf(&c->arena, "%s%s%s", out, *out ? ", " : "", rows[i].what);
+    return out;
+}
+
+static void tell(struct cli *c, json_t *list, const char *change, const char *name, const char *what)
+{
+    if (cli_json(c))
+        json_array_append_new(list, json_pack("{s:s, s:s, s:s}", "registry", name, "change", change, "what", what));
+    else
+        printf("%c registry %s%s%s\n",
+               !strcmp(change, "added")     ? '+'
+               : !strcmp(change, "removed") ? '-'
+                                            : '~',
+               name, *what ? ": " : "", what);
+}
+
+static size_t compare(struct cli *c, const struct topology *x, const struct topology *y, json_t *list)
+{
+    AUTO_FREE const struct registry **old = topology_sorted(x);
+    AUTO_FREE const struct registry **new = topology_sorted(y);
+    size_t n = 0;
+    for (size_t i = 0; old && i < x->n_registries; i++)
+        if (!topology_registry(y, old[i]->name)) {
+            tell(c, list, "removed", old[i]->name, "");
+            n++;
+        }
+    for (size_t i = 0; new &&i < y->n_registries; i++) {
+        const struct registry *was = topology_registry(x, new[i]->name);
+        const char *what = was ? differences(c, was, new[i]) : "";
+        if (was && !*what)
+            continue;
+        tell(c, list, was ? "changed" : "added", new[i]->name, what);
+        n++;
+    }
+    return n;
+}
+
+static bool same_regions(const struct topology *x, const struct topology *y)
+{
+    if (x->n_regions != y->n_regions || x->n_views != y->n_views)
+        return false;
+    for (size_t i = 0; i < x->n_regions; i++) {
+        const struct region *a = &x->regions[i], *b = &y->regions[i];
+        if (strcmp(a->name, b->name) != 0 || a->n_stamps != b->n_stamps)
+            return false;
+        for (size_t k = 0; k < a->n_stamps; k++)
+            if (strcmp(a->stamps[k].name, b->stamps[k].name) != 0)
+                return false;
+    }
+    for (size_t i = 0; i < x->n_views; i++)
+        if (strcmp(x->views[i].name, y->views[i].name) != 0)
+            return false;
+    return true;
+}
+
+// The rest is compared as text. Not the first line of it that differs is worth telling, but that it does: any diff of
+// the two documents shows it.
+static bool same_rest(const struct topology *x, const struct topology *y)
+{
+    const struct topology_frame *a = x->frame, *b = y->frame;
+    return a->text && b->text && a->text_n == b->text_n && !memcmp(a->text, b->text, a->text_n);
+}
+
+static int topology_diff(struct cli *c, int argc, char **argv)
+{
+    int rc = opt_parse(c, &topology_cmds[3], "topology", NULL, 0, argc, argv, &argc);
+    if (rc)
+        return rc;
+    if (argc != 3)
+        return cli_fail(EXIT_USAGE, "topology diff: give the old and the new topology");
+    struct loaded old = {0}, new = {0};
+    rc = load(argv[1], &old);
+    rc = rc ? rc : load(argv[2], &new);
+    if (!rc && !same_regions(old.t, new.t)) {
+        rc = cli_fail(EXIT_FAILED, "the two have other regions, stamps or views: compare the documents");
+    } else if (!rc) {
+        json_t *list = json_array();
+        bool same = same_rest(old.t, new.t);
+        if (!cli_json(c))
+            printf("version %llu -> %llu\n%s", (unsigned long long)old.t->version, (unsigned long long)new.t->version,
+                   same ? "" : "~ other than registries: the documents differ\n");
+        size_t n = compare(c, old.t, new.t, list);
+        if (cli_json(c))
+            cli_print_json(json_pack("{s:I, s:I, s:b, s:O}", "old", (json_int_t)old.t->version, "new",
+                                     (json_int_t) new.t->version, "restDiffers", (int)!same, "registries", list));
+        json_decref(list);
+        rc = n || !same ? EXIT_FAILED : EXIT_DONE;
+    }
+    snapshot_unref(old.t);
+    snapshot_unref(new.t);
+    return rc;
+}
+
+// ---- change ----
+
+static int read_input(const char *path, struct buf *out)
+{
+    if (strcmp(path, "-") != 0)
+        return file_read(path, CHANGE_MAX_BYTES, out);
+    while (!out->err) {
+        char *room = buf_room(out, 4096);
+        ssize_t n = room ? read(STDIN_FILENO, room, 4096) : -1;
+        if (n < 0 && errno == EINTR && !out->err)
+            continue;
+        if (n <= 0)
+            return out->err ? out->err : n < 0 ? err_from_errno(errno) : 0;
+        out->n += (size_t)n;
+    }
+    return out->err;
+}
+
+static int topology_change(struct cli *c, int argc, char **argv)
+{
+    int rc = opt_parse(c, &topology_cmds[4], "topology", NULL, 0, argc, argv, &argc);
+    if (rc)
+        return rc;
+    if (argc != 2)
+        return cli_fail(EXIT_USAGE, "topology change: give the file with the change, or - for standard input");
+    AUTO_BUF struct buf text;
+    struct diag d;
+    uint64_t version = 0;
+    buf_init(&text, CHANGE_MAX_BYTES);
+    rc = read_input(argv[1], &text);
+    if (rc)
+        return cli_fail(EXIT_FAILED, "%s: %s", argv[1], err_text(rc));
+    diag_init(&d);
+    rc = changes_append(c->topology, buf_cstr(&text), text.n, !strcmp(argv[1], "-") ? "standard input" : argv[1], &d,
+                        &version);
+    diag_print(&d, stderr);
+    diag_done(&d);
+    if (rc)
+        return cli_fail(EXIT_FAILED, "the change was not appended to %s.changes: %s", c->topology, err_text(rc));
+    if (cli_json(c))
+        return cli_print_json(
+            json_pack("{s:s+, s:I}", "file", c->topology, ".changes", "version", (json_int_t)version));
+    printf("%s.changes: version %llu\n", c->topology, (unsigned long long)version);
+    return EXIT_DONE;
+}
+
+static const struct command topology_cmds[] = {
+    {"check", "is it good, with the changes beside it", "[FILE]", topology_check},
+    {"show", "what it holds, in numbers", "[FILE]", topology_show},
+    {"compile", "write the form that nodes start from quickly", "FILE OUT", topology_compile},
+    {"diff", "which registries differ; status 1 if any do", "OLD NEW", topology_diff},
+    {"change", "append a change of registries to the stream that nodes follow", "FILE|-", topology_change},
+};
+
+int cmd_topology(struct cli *c, int argc, char **argv)
+{
+    return command_group(c, "topology", topology_cmds, ARRAY_LEN(topology_cmds), argc, argv);
+}
