@@ -362,4 +362,5 @@ def main():
             sum(r["lost"] for r in s.rows), memory[s.name], after[s.name], s.load_s, "-" if change is None else "%.2f" % change))
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -205,9 +205,11 @@ int main(int argc, char **argv)
         b.free_slots[b.n_free++] = (uint16_t)(b.window - 1 - i);
     run(seconds);
     printf("{\"qps\": %.0f, \"got\": %lu, \"lost\": %lu, \"p50_us\": %.1f, \"p99_us\": %.1f, \"p999_us\": %.1f, "
-           "\"bytes\": %.1f, \"truncated\": %lu, \"noerror\": %lu, \"nxdomain\": %lu, \"servfail\": %lu, \"refused\": "
+           "\"most_us\": %.1f, \"bytes\": %.1f, \"truncated\": %lu, \"noerror\": %lu, \"nxdomain\": %lu, \"servfail\": "
+           "%lu, \"refused\": "
            "%lu}\n",
            (double)b.got / seconds, b.got, b.lost, percentile_us(0.5), percentile_us(0.99), percentile_us(0.999),
+           b.got ? percentile_us(((double)b.got - 0.5) / (double)b.got) : 0,
            b.got ? (double)b.bytes / (double)b.got : 0, b.truncated, b.rcode[0], b.rcode[3], b.rcode[2], b.rcode[5]);
     return 0;
 }
