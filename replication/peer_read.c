@@ -230,11 +230,24 @@ static int session_lines(struct session *s, struct buf *text)
     return rc ? rc : batch_flush(s);
 }
 
+// Is another version of the topology in force than the session's? `generation` is the last one looked at.
+static bool session_outdated(const struct session *s, uint64_t *generation)
+{
+    uint64_t g = snapshot_generation(s->r->o.topology);
+    if (g == *generation)
+        return false;
+    struct topology *now = snapshot_get(s->r->o.topology);
+    bool outdated = !now || now->version != s->t->version;
+    snapshot_unref(now);
+    *generation = g;
+    return outdated;
+}
+
 static int session_flow(struct session *s, struct inflow *f)
 {
     struct buf text;
     buf_init(&text, 2 * FEED_LINE_MAX);
-    uint64_t version = s->t->version, generation = snapshot_generation(s->r->o.topology);
+    uint64_t generation = 0; // none looked at yet: the session's topology may be out already
     int rc = 0;
     while (!rc) {
         char piece[16384];
@@ -249,16 +262,15 @@ static int session_flow(struct session *s, struct inflow *f)
             break;
         }
         peer_seen(s->p);
+        // Before a line is judged: keys, peers or registries may be others by now, and a revoked key signs nothing
+        // more.
+        rc = session_outdated(s, &generation) ? READ_AGAIN : 0;
+        if (rc)
+            break;
         buf_add(&text, piece, (size_t)n);
         rc = text.err ? text.err : session_lines(s, &text);
         if (rc < 0 && rc != ERR_PROTO && rc != ERR_AUTH)
             peer_failed(s->p, "cannot store what was read: %s", err_text(rc));
-        if (!rc && snapshot_generation(s->r->o.topology) != generation) {
-            struct topology *now = snapshot_get(s->r->o.topology);
-            rc = now && now->version == version ? 0 : READ_AGAIN; // keys, peers or registries may be others now
-            snapshot_unref(now);
-            generation = snapshot_generation(s->r->o.topology);
-        }
     }
     buf_done(&text);
     return rc;
