@@ -6,6 +6,7 @@
 #include "base/bytes.h"
 #include "base/mem.h"
 #include "resolver/answer.h"
+#include "resolver/forward.h"
 #include "resolver/route.h"
 #include "resolver/views.h"
 #include "resolver/wire.h"
@@ -122,6 +123,22 @@ static json_t *name_json(const struct hostname *h)
                      h->label, "region", h->region, "stamp", h->stamp);
 }
 
+// The upstreams that the view asks for a name; null if it does not.
+static json_t *forward_json(const struct view *view, const uint8_t *wire, size_t n)
+{
+    const struct view_forward *f = view ? view->forward : NULL;
+    char text[ENDPOINT_TEXT_SIZE];
+    if (!f || !forward_covers(f, wire, n))
+        return json_null();
+    json_t *list = json_array();
+    for (size_t i = 0; list && i < f->n_upstreams; i++)
+        if (json_array_append_new(list, json_string(endpoint_format(&f->upstreams[i], text)))) {
+            json_decref(list);
+            return NULL;
+        }
+    return list;
+}
+
 void *dns_explain_json(const struct topology *t, const struct health_verdicts *v, const char *name,
                        const struct ip *client, const struct endpoint *listener)
 {
@@ -145,6 +162,12 @@ void *dns_explain_json(const struct topology *t, const struct health_verdicts *v
     struct route r;
     if (reg)
         route_decide(&rc, reg, &by, &r);
+    if (h.kind == NAME_FOREIGN && !refused) {
+        json_t *upstreams = forward_json(view, wire, n);
+        if (!json_is_null(upstreams)) // what they would say is not ours to explain
+            return json_pack("{s:s, s:s, s:o, s:s, s:o}", "name", name, "client", ip_format(client, ip), "parsed",
+                             name_json(&h), "view", view->name, "forwardedTo", upstreams);
+    }
     return json_pack("{s:s, s:s, s:o, s:s, s:o, s:o, s:o}", "name", name, "client", ip_format(client, ip), "parsed",
                      name_json(&h), "view",
                      refused ? "refused"

@@ -103,7 +103,8 @@ static bool read_record(const uint8_t *p, size_t n, size_t at, struct record *ou
         return false;
     size_t rdlen = u16(p + head + 8);
     *out = (struct record){at, head + 10 + rdlen, u16(p + head), p[head + 4]};
-    return n - head - 10 >= rdlen;
+    bool address = (out->type == DNS_A || out->type == DNS_AAAA) && u16(p + head + 2) == DNS_IN;
+    return n - head - 10 >= rdlen && (!address || rdlen == (out->type == DNS_A ? 4 : 16));
 }
 
 struct sections {           // of a response that was walked

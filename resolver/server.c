@@ -478,6 +478,14 @@ static const struct {
      "Queries that waited for a signature or an upstream."},
     {offsetof(struct resolver_stats, parked_late), "meridian_dns_parked_late_total", "counter",
      "Queries whose wait ended by its time limit."},
+    {offsetof(struct resolver_stats, forwarded), "meridian_dns_forwarded_total", "counter",
+     "Queries of private views that were handed to the forwarder."},
+    {offsetof(struct resolver_stats, forward_failed), "meridian_dns_forward_failures_total", "counter",
+     "Forwarded queries that no upstream answered in time."},
+    {offsetof(struct resolver_stats, forward_limited), "meridian_dns_forward_limited_total", "counter",
+     "Queries that were not forwarded because too many were under way."},
+    {offsetof(struct resolver_stats, forward_ignored), "meridian_dns_forward_ignored_total", "counter",
+     "Packets from upstreams that match no question: forged, or late."},
 };
 
 void resolver_metrics_write(const struct resolver *r, struct buf *out)

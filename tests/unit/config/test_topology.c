@@ -12,6 +12,7 @@
 #include <string.h>
 
 #define EXAMPLE TEST_EXAMPLES "/three-regions/topology.yaml"
+#define PRIVATE_EXAMPLE TEST_EXAMPLES "/private-network/topology.yaml"
 
 static struct topology *parse_ok(const char *text)
 {
@@ -70,6 +71,28 @@ START_TEST(example_is_read_whole)
     ck_assert_ptr_nonnull(topology_region(t, "eastus"));
     ck_assert_ptr_null(topology_region(t, "eastu"));
     ck_assert_ptr_nonnull(region_stamp(&t->regions[0], "eus-1"));
+    snapshot_unref(t);
+    diag_done(&d);
+}
+END_TEST
+
+START_TEST(the_private_example_is_good)
+{
+    struct diag d;
+    struct topology *t;
+    diag_init(&d);
+    ck_assert_int_eq(topology_load(PRIVATE_EXAMPLE, &d, &t), 0);
+    ck_assert_int_eq(t->private_cut, PRIVATE_CUT_PRIVATELINK);
+    ck_assert_uint_eq(t->n_views, 3);
+    ck_assert_uint_eq(t->view_index.n_listeners, 2);
+    ck_assert_uint_eq(t->view_index.n_sources, 1);
+    const struct view_forward *f = t->views[0].forward;
+    ck_assert_ptr_nonnull(f);
+    ck_assert_ptr_null(t->views[1].forward);
+    ck_assert(f->n_upstreams == 2 && f->n_names == 2 && f->timeout_ms == 1000 && !f->mix_case);
+    ck_assert_uint_eq(f->names[0].n, 19);
+    ck_assert(!memcmp(f->names[0].wire, "\5plant\7example\3net", 19));
+    ck_assert_uint_eq(t->views[0].access.n_deny, 1);
     snapshot_unref(t);
     diag_done(&d);
 }
@@ -263,6 +286,6 @@ START_TEST(a_large_catalogue_is_read)
 }
 END_TEST
 
-CHECK_MAIN("config/topology", example_is_read_whole, defaults_and_order, identities_are_found,
-           sample_is_a_valid_topology, bad_documents_are_refused_with_line_and_reason, memory_may_end_anywhere,
-           a_large_catalogue_is_read)
+CHECK_MAIN("config/topology", the_private_example_is_good, example_is_read_whole, defaults_and_order,
+           identities_are_found, sample_is_a_valid_topology, bad_documents_are_refused_with_line_and_reason,
+           memory_may_end_anywhere, a_large_catalogue_is_read)

@@ -193,5 +193,34 @@ START_TEST(what_is_no_name_is_said_to_be_none)
 }
 END_TEST
 
-CHECK_MAIN("resolver/explain", what_is_explained_is_what_is_answered, the_reasons_are_told,
-           what_is_no_name_is_said_to_be_none)
+START_TEST(forwarded_names_name_their_upstreams)
+{
+    struct topology *t = fixture_parse(
+        "version: 7\ndomain: example.io\nregions:\n"
+        "  - { name: eastus, peer: \"192.0.2.1:8443\", stamps: [ { name: eus-1, ipv4: [192.0.2.1] } ] }\n"
+        "name_servers: [eus-1.eastus]\nregistries: [ { name: contoso, replicas: [ { region: eastus } ] } ]\n"
+        "views:\n  - { name: corp, sources: [10.0.0.0/8], forward: { upstreams: [10.0.0.53, 10.1.0.53], names: "
+        "corp.test } }\n");
+    struct ip in = fixture_ip("10.1.2.3"), out = fixture_ip("192.0.2.9");
+    json_t *j = dns_explain_json(t, NULL, "Host.corp.test", &in, NULL);
+    json_t *to = json_object_get(j, "forwardedTo");
+    ck_assert_uint_eq(json_array_size(to), 2);
+    ck_assert_str_eq(json_string_value(json_array_get(to, 1)), "10.1.0.53:53");
+    ck_assert_str_eq(json_string_value(json_object_get(j, "view")), "corp");
+    json_decref(j);
+    const struct {
+        const struct ip *client;
+        const char *name;
+    } rows[] = {{&in, "other.test"}, {&out, "host.corp.test"}, {&in, "contoso.example.io"}};
+    for (size_t i = 0; i < 3; i++) {
+        j = dns_explain_json(t, NULL, rows[i].name, rows[i].client, NULL);
+        ck_assert_ptr_null(json_object_get(j, "forwardedTo"));
+        ck_assert_ptr_nonnull(json_object_get(j, "a"));
+        json_decref(j);
+    }
+    snapshot_unref(t);
+}
+END_TEST
+
+CHECK_MAIN("resolver/explain", forwarded_names_name_their_upstreams, what_is_explained_is_what_is_answered,
+           the_reasons_are_told, what_is_no_name_is_said_to_be_none)
