@@ -161,7 +161,8 @@ static int fill(struct zone *z, const uint8_t *apex, const struct zone_rr *rrs, 
     z->apex = arena_copy(&z->arena, apex, z->apex_n);
     if (!all || !z->apex)
         return ERR_NOMEM;
-    memcpy(all, rrs, n * sizeof *all);
+    if (n)
+        memcpy(all, rrs, n * sizeof *all);
     qsort(all, n, sizeof *all, rr_order);
     for (size_t i = 0; i < n; i++) {
         struct zone_rr rr = all[i];

@@ -98,7 +98,7 @@ class Neighbours(unittest.TestCase):
                 f.write(f"{algorithm}:{name}:{self.secrets[name]}\n")
         with open(f"{self.dir}/meridiand.yaml", "w") as f:
             f.write(f"region: eastus\nstamp: eus-1\nroles: [resolver]\ndata_dir: {self.dir}/eastus\ntopology: {self.dir}/topology.yaml\n"
-                    f"principals: {self.dir}/principals.yaml\nca_file: {self.dir}/ca/ca.pem\nlisten: {{ dns: [\"{OURS}:53\"] }}\n"
+                    f"principals: {self.dir}/principals.yaml\nca_file: {self.dir}/ca/ca.pem\nlisten: {{ dns: [\"{OURS}:53\"], dot: [\"{OURS}:853\"] }}\n"
                     f"dns: {{ tsig_dir: {tsig} }}\nworkers: {{ resolver: 1 }}\nusers: {{ daemon: root, edge: root }}\n")
 
     # ---- theirs ----
@@ -156,7 +156,7 @@ class Neighbours(unittest.TestCase):
         return r and r.answer and ".".join(map(str, r.answer[0][4]))
 
     def dig(self, kind, zone=f"fe.{D}", key=None, secret=None, source=NSD, program="dig", more=()):
-        words = [PROGRAMS[program], *(["+nocrypto"] if program == "dig" else []), "+tcp" if kind != "soa" else "+notcp", *more, "-b", source, f"@{OURS}", zone]
+        words = [PROGRAMS[program], *(["+nocrypto"] if program == "dig" else []), *(["+tcp" if kind != "soa" else "+notcp"] if "+tls" not in more else []), *more, "-b", source, f"@{OURS}", zone]
         words += [f"ixfr={kind[1]}"] if isinstance(kind, tuple) and program == "dig" else ["-t", f"ixfr={kind[1]}"] if isinstance(kind, tuple) else ["-t", kind]
         if key:
             words += ["-y", f"{KEYS.get(key, 'hmac-sha256')}:{key}:{secret or self.secrets[key]}"]
@@ -187,6 +187,8 @@ class Neighbours(unittest.TestCase):
         kdig = self.dig("axfr", key=NAMES[KNOT], program="kdig")  # complains of a wrong MAC in any message
         self.assertEqual(len(self.records(kdig)), len(whole), kdig[-500:])
         self.assertNotIn("WARNING", kdig)
+        tls = self.dig("axfr", key=NAMES[KNOT], program="kdig", more=("+tls", f"+tls-ca={self.dir}/ca/ca.pem", f"+tls-hostname=eus-1.eastus.fe.{D}"))
+        self.assertEqual(len(self.records(tls)), len(whole), tls[-500:])
         for what, words, reason in (("no key", {}, "REFUSED"), ("from elsewhere", {"key": key, "source": STRANGER}, "REFUSED"),
                                     ("D", {"key": key, "zone": D}, "REFUSED"), ("another name", {"key": key, "zone": f"x.fe.{D}"}, "NOTAUTH"),
                                     ("a wrong secret", {"key": key, "secret": self.secrets[NAMES[KNOT]]}, "BADSIG"),

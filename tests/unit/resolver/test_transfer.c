@@ -296,7 +296,13 @@ END_TEST
 
 // ---- files ----
 
-static char dir[] = "/tmp/meridian-zones.XXXXXX";
+static char dir[64];
+
+static void make_dir(void)
+{
+    snprintf(dir, sizeof dir, "/tmp/meridian-zones.XXXXXX");
+    ck_assert_ptr_nonnull(mkdtemp(dir));
+}
 
 START_TEST(test_files)
 {
@@ -304,7 +310,7 @@ START_TEST(test_files)
     struct zone_history *h = history_to(1, 4, 3);
     size_t n = 0;
     char path[300];
-    ck_assert_ptr_nonnull(mkdtemp(dir));
+    make_dir();
     for (size_t i = 0; i < h->n_past; i++)
         ck_assert_int_eq(zone_file_save(dir, h->past[i]), 0);
     ck_assert_int_eq(zone_file_save(dir, h->zone), 0);
@@ -380,7 +386,7 @@ START_TEST(test_keeper)
     struct keeper *k;
     snapshot_init(&topology_cell);
     snapshot_init(&frontend_cell);
-    ck_assert_ptr_nonnull(mkdtemp(dir));
+    make_dir();
     const struct keeper_options o = {
         .topology = &topology_cell, .frontend = &frontend_cell, .zones_dir = dir, .tsig_dir = dir};
     snapshot_publish(&topology_cell, topology(1, 10, allow));

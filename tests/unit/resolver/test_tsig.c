@@ -18,7 +18,13 @@
 #define SECRET "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=" // 32 octets
 #define OTHER "YWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWE="
 
-static char dir[] = "/tmp/meridian-tsig.XXXXXX";
+static char dir[64];
+
+static void make_dir(void)
+{
+    snprintf(dir, sizeof dir, "/tmp/meridian-tsig.XXXXXX");
+    ck_assert_ptr_nonnull(mkdtemp(dir));
+}
 
 static void write_key(const char *name, const char *text, mode_t mode)
 {
@@ -45,8 +51,7 @@ static struct tsig_keys *one_key(const char *algorithm)
 {
     static const char *const names[] = {"xfr.test"};
     char text[200];
-    if (strstr(dir, "XXXXXX")) // not made yet; a made one may have an X of its own
-        ck_assert_ptr_nonnull(mkdtemp(dir));
+    make_dir();
     snprintf(text, sizeof text, "%s:xfr.test.:" SECRET "\n", algorithm);
     write_key("xfr.test", text, 0600);
     return load(names, 1, 0);
@@ -92,6 +97,7 @@ START_TEST(test_round_trip_in_every_algorithm)
             p[bit / 8] ^= (uint8_t)(1 << bit % 8);
         }
         snapshot_unref(keys);
+        dir_remove_tree(dir);
     }
 }
 END_TEST
@@ -235,7 +241,7 @@ END_TEST
 START_TEST(test_key_files)
 {
     static const char *const names[] = {"good", "none", "open", "short", "alien", "md5", "words", "b64"};
-    ck_assert_ptr_nonnull(mkdtemp(dir));
+    make_dir();
     write_key("good", "hmac-sha512:good:" SECRET, 0600);
     write_key("open", "hmac-sha256:open:" SECRET, 0640);
     write_key("short", "hmac-sha256:short:MDEyMw==", 0600);
