@@ -203,6 +203,9 @@ class Neighbours(unittest.TestCase):
                 self.assertIn(reason, self.dig("axfr", program="kdig", **words), what)
         self.assertIn("NOERROR", self.dig("soa", key=key, more=("+norec",)))
 
+        # nobody was there when we began: told again
+        self.wait(10, lambda: "notify, incoming" in self.log("knot"), "Knot is told of version 1")
+
         # a change: told, and brought up to date by what changed
         self.write_topology(2, "192.0.2.99", "token-2")
         for server in NAMES:
