@@ -228,6 +228,13 @@ class Neighbours(unittest.TestCase):
         self.write_topology(3, "192.0.2.100")
         for server in NAMES:
             self.wait(15, lambda: self.address(server) == "192.0.2.100" and self.serial(server) == 3, f"{server} has the third version")
+        # a version with another document, but the same zone: SOA records only
+        self.write_topology(4, "192.0.2.100")
+        for server in NAMES:
+            self.wait(15, lambda: self.serial(server) == 4 and self.address(server) == "192.0.2.100", f"{server} has the fourth version")
+        self.assertEqual([r[3] for r in self.records(self.dig(("ixfr", 3), key=key))], ["SOA"] * 4)
+        self.assertEqual(self.log("bind").count("Transfer status: success"), 4)
+        self.assertEqual(self.log("knot").count("AXFR, incoming, remote 127.0.0.1@53, finished"), 1)  # the others were IXFR
         self.assertEqual(self.stop("ours"), 0, self.log("ours"))
 
 
