@@ -18,6 +18,7 @@
 #define DIGEST_AT (MAGIC_BYTES + 8)
 #define BODY_AT (DIGEST_AT + SHA256_BYTES)
 #define CUTS_MAX 16
+#define TRIM_FROM_BYTES (1u << 20)
 
 // ---- the document's text without registries ----
 
@@ -305,5 +306,7 @@ int compiled_parse(enum topology_form form, const void *p, size_t n, const char 
     rc = parse_body(form, &c, source, diag, out);
     if (rc == ERR_NOMEM)
         diag_add(diag, source, 0, "out of memory while reading it");
+    if (n >= TRIM_FROM_BYTES)
+        malloc_trim(0); // of what judging it took
     return rc;
 }

@@ -22,7 +22,7 @@
 #include "config/compiled.h"
 #include "config/follow.h"
 #include "config/principals.h"
-#include "config/topology.h"
+#include "config/watch_file.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -40,23 +40,6 @@
 #define BACKSTOP_MS 1000
 #define KEEP_EVERY_MS 60000 // with changes: at most so often is the whole written anew
 #define RETIRED_MAX 64
-
-struct signature { // what a stat says of a file; zero when it is not there
-    dev_t dev;
-    ino_t ino;
-    mode_t mode;
-    off_t size;
-    struct timespec mtime, ctime;
-};
-
-struct document { // one read and parsed file
-    void *value;  // embeds a snapshot_head; one reference
-    uint64_t version;
-    uint8_t hash[SHA256_BYTES]; // with the version, what tells one file from another
-    struct buf text;            // to be kept as the last good one; empty: the value's compiled form is
-    // Of a topology that was kept with changes in it: the file it began from.
-    uint64_t file_version;
-};
 
 struct watched {
     const char *what; // "topology"
@@ -93,108 +76,9 @@ struct config_watch {
     bool stop;
 };
 
-static void document_done(struct document *d)
-{
-    snapshot_unref(d->value);
-    if (d->text.p)
-        explicit_bzero(d->text.p, d->text.cap); // principals
-    buf_done(&d->text);
-}
-
 static struct topology *topology_of(const struct document *d)
 {
     return d->value;
-}
-
-// Is the text what the last good one began from?
-static bool began_from(const struct document *last, const struct buf *text, const uint8_t sha[SHA256_BYTES])
-{
-    struct compiled_info info;
-    const struct topology_frame *f = last && last->value ? topology_of(last)->frame : NULL;
-    if (!f)
-        return false;
-    if (compiled_is(text->p, text->n))
-        return !compiled_info_parse(text->p, text->n, &info) && info.version == f->base_version &&
-               !memcmp(info.content_hash, f->base_hash, SHA256_BYTES);
-    return !memcmp(sha, f->base_hash, SHA256_BYTES);
-}
-
-static void describe(struct document *out, struct topology *t)
-{
-    out->value = t;
-    out->version = t->version;
-    out->file_version = t->frame->base_version;
-    memcpy(out->hash, t->frame->base_hash, SHA256_BYTES);
-}
-
-static int parse_topology(enum topology_form form, const char *path, const struct document *last, struct diag *diag,
-                          struct document *out)
-{
-    struct topology *t = NULL;
-    uint8_t sha[SHA256_BYTES];
-    int rc = file_read(path, TOPOLOGY_MAX_BYTES, &out->text);
-    if (rc) {
-        diag_add(diag, path, 0, "cannot be read: %s", err_text(rc));
-        return rc;
-    }
-    sha256(buf_cstr(&out->text), out->text.n, sha);
-    if (began_from(last, &out->text, sha))
-        t = snapshot_ref(last->value);
-    else
-        rc = topology_parse_as(form, buf_cstr(&out->text), out->text.n, path, diag, &t);
-    if (rc)
-        return rc;
-    describe(out, t);
-    return 0;
-}
-
-// The topology at a node's own path: whatever it was compiled from, it is the beginning here.
-static int parse_operators(enum topology_form form, const char *path, const struct document *last, struct diag *diag,
-                           struct document *out)
-{
-    int rc = parse_topology(form, path, last, diag, out);
-    if (rc || (last && out->value == last->value))
-        return rc;
-    struct topology *t = out->value; // still ours alone
-    t->frame->base_version = t->version;
-    memcpy(t->frame->base_hash, t->content_hash, SHA256_BYTES);
-    describe(out, t);
-    return 0;
-}
-
-static int parse_principals(enum topology_form form, const char *path, const struct document *last, struct diag *diag,
-                            struct document *out)
-{
-    struct principals *p = NULL;
-    (void)form;
-    (void)last;
-    int rc = principals_load(path, diag, &p); // checks the mode as well
-    if (rc)
-        return rc;
-    out->value = p;
-    out->version = out->file_version = p->version;
-    rc = principals_format(p, &out->text); // canonical: a comment changed is no change
-    if (rc)
-        diag_add(diag, path, 0, "%s", err_text(rc));
-    else
-        sha256(buf_cstr(&out->text), out->text.n, out->hash);
-    return rc;
-}
-
-static struct signature signature_of(const char *path)
-{
-    struct stat st;
-    struct signature s;
-    memset(&s, 0, sizeof s); // padding too: signatures are compared as bytes
-    if (stat(path, &st))
-        return s;
-    s.dev = st.st_dev;
-    s.ino = st.st_ino;
-    s.mode = st.st_mode;
-    s.size = st.st_size;
-    s.mtime = st.st_mtim;
-    s.ctime = st.st_ctim;
-    return s;
 }
 
 // ---- versions of the topology ----
@@ -236,6 +120,8 @@ static void publish(struct config_watch *w, struct watched *f, struct document *
     f->status.version = d->version;
     f->status.loaded_at_ms = clock_wall_ms();
     f->status.from_last_good = from_last_good;
+    free(f->status.changes_why); // of changes to what was before
+    f->status.changes_why = NULL;
     pthread_mutex_unlock(&w->lock);
 }
 
@@ -244,8 +130,6 @@ static void agree(struct config_watch *w, struct watched *f)
     pthread_mutex_lock(&w->lock);
     free(f->status.refused_why);
     f->status.refused_why = NULL;
-    free(f->status.changes_why); // of changes to what was before
-    f->status.changes_why = NULL;
     f->status.from_last_good = false;
     pthread_mutex_unlock(&w->lock);
 }
@@ -305,7 +189,7 @@ static void keep_changed(struct config_watch *w, bool at_once)
 // Parses the file and judges it against what is in force. Returns true when something new was published.
 static bool look(struct config_watch *w, struct watched *f, bool forced)
 {
-    struct signature now = signature_of(f->path);
+    struct signature now = watch_signature(f->path);
     if (!forced && !memcmp(&now, &f->seen, sizeof now))
         return false;
     f->seen = now; // before reading: a change meanwhile is seen at the next look
@@ -336,7 +220,7 @@ static bool look(struct config_watch *w, struct watched *f, bool forced)
         log_info("config: %s version %llu is in force", f->what, (unsigned long long)f->version);
         published = true;
     }
-    document_done(&d);
+    watch_document_done(&d);
     diag_done(&diag);
     return published;
 }
@@ -346,12 +230,12 @@ static int parse_last(struct config_watch *w, struct watched *f, struct diag *di
 {
     if (f != &w->topology)
         return f->parse(f->form, f->last_path, NULL, diag, out);
-    int rc = parse_topology(f->form, f->last_path, NULL, diag, out);
+    int rc = watch_parse_kept(f->form, f->last_path, NULL, diag, out);
     AUTO_FREE char *older = rc == ERR_NOTFOUND ? mem_printf("%s.yaml", f->last_path) : NULL;
     if (older) {
-        document_done(out);
+        watch_document_done(out);
         *out = (struct document){0};
-        rc = parse_topology(f->form, older, NULL, diag, out);
+        rc = watch_parse_kept(f->form, older, NULL, diag, out);
     }
     return rc;
 }
@@ -363,7 +247,7 @@ static int load_first(struct config_watch *w, struct watched *f, struct diag *di
     struct document file = {0}, last = {0};
     diag_init(&why);
     diag_init(&ignored);
-    f->seen = signature_of(f->path);
+    f->seen = watch_signature(f->path);
     int last_rc = parse_last(w, f, &ignored, &last), rc = f->parse(f->form, f->path, &last, &why, &file);
     if (last_rc && last_rc != ERR_NOTFOUND)
         log_warn("config: the last good %s at %s cannot be used: %s", f->what, f->last_path,
@@ -392,8 +276,8 @@ static int load_first(struct config_watch *w, struct watched *f, struct diag *di
         if (!why.n)
             diag_add(diag, f->path, 0, "%s", err_text(rc));
     }
-    document_done(&file);
-    document_done(&last);
+    watch_document_done(&file);
+    watch_document_done(&last);
     diag_done(&why);
     diag_done(&ignored);
     return rc;
@@ -627,9 +511,9 @@ int config_watch_start(const char *topology_path, enum topology_form form, const
     w->ctx = ctx;
     w->topology.cell = topology_cell;
     w->topology.form = form;
-    w->topology.parse = parse_operators;
+    w->topology.parse = watch_parse_topology;
     w->principals.cell = principals_cell;
-    w->principals.parse = parse_principals;
+    w->principals.parse = watch_parse_principals;
     w->inotify = inotify_init1(IN_CLOEXEC | IN_NONBLOCK); // -1: the backstop alone
     w->event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     int rc = w->event < 0 ? err_from_errno(errno) : 0;

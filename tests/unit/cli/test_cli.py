@@ -7,7 +7,7 @@ SOURCE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(os.path
 TOPOLOGY = os.path.join(SOURCE, "examples", "three-regions", "topology.yaml")
 GROUPS = {"registry": ["list", "show"], "replication": ["list", "status", "wait"], "certs": ["show", "renew"],
           "user": ["list", "add", "passwd", "grant", "revoke", "remove"], "config": ["check"], "dns": ["explain", "export"],
-          "health": ["show", "force"]}
+          "health": ["show", "force"], "topology": ["check", "show", "compile", "diff", "change"]}
 SINGLES = ["show-endpoints", "login", "check-health", "init", "status"]
 
 
@@ -45,6 +45,34 @@ class CommandLine(unittest.TestCase):
         self.run_cli("login", "-n", "contoso", "--all", "--endpoint", "eastus", status=2)
         self.run_cli("replication", "wait", "contoso", status=2)
         self.run_cli("dns", "explain", status=2)
+
+    def test_topology(self):
+        path, other = os.path.join(self.dir, "t.yaml"), os.path.join(self.dir, "t.compiled")
+        with open(TOPOLOGY) as f, open(path, "w") as g:
+            g.write(f.read())
+        version = json.loads(self.run_cli("topology", "show", path, "-o", "json"))["version"]
+        self.assertIn("good: version %d" % version, self.run_cli("topology", "check", path))
+        self.assertIn("2 registries", self.run_cli("topology", "compile", path, other))
+        self.assertEqual(self.run_cli("topology", "diff", path, other), "version %d -> %d\n" % (version, version))
+        change = "remove: [fabrikam]\nregistries:\n  - { name: woodgrove, replicas: [{ region: eastus }] }\n"
+        self.assertIn("version %d" % (version + 1), self.run_cli("topology", "change", "--topology", path, "-", input=change))
+        self.assertIn("there is no registry fabrikam",
+                      self.run_cli("topology", "change", "--topology", path, "-", input="remove: [fabrikam]\n", status=1))
+        doc = json.loads(self.run_cli("topology", "show", path, "-o", "json"))
+        self.assertEqual((doc["version"], doc["changes"], doc["registries"], doc["form"]), (version + 1, 1, 2, "document"))
+        self.assertEqual(self.run_cli("topology", "diff", other, path, status=1).splitlines(),
+                         ["version %d -> %d" % (version, version + 1), "- registry fabrikam", "+ registry woodgrove"])
+        self.assertIn("woodgrove", self.run_cli("registry", "list", "--topology", path))
+        self.run_cli("topology", "compile", path, other)  # with what has changed
+        self.assertIn("woodgrove", self.run_cli("registry", "list", "--topology", other))
+        with open(path + ".changes", "a") as f:
+            f.write("version: 99\n...\n")
+        self.assertIn("version 99 does not follow", self.run_cli("topology", "check", path, status=1))
+        with open(other, "r+b") as f:
+            f.seek(-3, 2)
+            f.write(b"x")
+        self.assertIn("does not match its digest", self.run_cli("topology", "check", other, status=1))
+        self.run_cli("topology", "compile", path, status=2)
 
     def test_show_endpoints(self):
         doc = json.loads(self.run_cli("show-endpoints", "-n", "contoso", "-o", "json"))

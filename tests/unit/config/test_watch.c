@@ -6,6 +6,7 @@
 #include "base/err.h"
 #include "base/fd.h"
 #include "base/mem.h"
+#include "config/compiled.h"
 #include "config/principals.h"
 #include "config/topology.h"
 #include "tests/support/check_main.h"
@@ -227,5 +228,143 @@ START_TEST(nothing_usable_is_an_error)
 }
 END_TEST
 
-CHECK_MAIN("config/watch", edits_swap_or_say_why, edits_are_noticed_unasked, principals_swap,
-           last_good_serves_a_restart, nothing_usable_is_an_error)
+static void append(struct fixture *f, const char *text)
+{
+    char path[80];
+    snprintf(path, sizeof path, "%s.changes", f->topology);
+    FILE *out = fopen(path, "a");
+    ck_assert_ptr_nonnull(out);
+    fputs(text, out);
+    fclose(out);
+    config_watch_poke(f->w);
+}
+
+static void expect_changes(struct fixture *f, uint64_t want, uint64_t taken, uint64_t refused, const char *why)
+{
+    struct config_status t, p;
+    config_watch_status(f->w, &t, &p);
+    ck_assert_uint_eq(version(f), want);
+    ck_assert_uint_eq(t.version, want);
+    ck_assert_uint_eq(t.n_changes, taken);
+    ck_assert_uint_eq(t.changes_refused, refused);
+    ck_assert_msg(why ? t.changes_why && strstr(t.changes_why, why) : !t.changes_why, "%s",
+                  t.changes_why ? t.changes_why : "no reason");
+    free(t.changes_why);
+    free(t.refused_why);
+    free(p.refused_why);
+}
+
+#define ADD(name) "registries: [{ name: " name ", replicas: [{ region: eastus }] }]\n...\n"
+
+START_TEST(changes_are_followed)
+{
+    struct fixture *f = setup();
+    char path[80];
+    snprintf(path, sizeof path, "%s.changes", f->topology);
+    ck_assert_int_eq(start(f), 0);
+    expect_changes(f, 5, 0, 0, NULL);
+    append(f, "version: 6\n" ADD("alpha"));
+    expect_changes(f, 6, 1, 0, NULL);
+    append(f, "version: 7\nregistries: [{ name: bravo, repl"); // torn: waits
+    config_watch_poke(f->w);
+    expect_changes(f, 6, 1, 0, NULL);
+    append(f, "icas: [{ region: eastus }] }]\n...");
+    expect_changes(f, 6, 1, 0, NULL);
+    append(f, "\nversion: 7\nremove: [bravo]\n...\n"); // and a duplicate, which is passed over
+    expect_changes(f, 7, 2, 0, NULL);
+    append(f, "version: 9\nremove: [bravo]\n...\n"); // a gap
+    expect_changes(f, 7, 2, 1, "topology.yaml.changes:10: version 9 does not follow 7");
+    append(f, "version: 8\nremove: [nobody]\n...\n");
+    expect_changes(f, 7, 2, 2, "topology.yaml.changes:14: remove: there is no registry nobody");
+    append(f, "version: 8\n" ADD("charlie") "version: 9\nremove: [alpha]\n...\n");
+    expect_changes(f, 9, 4, 2, NULL);
+    int n_changes = atomic_load(&f->n_changes);
+    // A restart: the same, whether or not the node could keep it; and no sign of anything wrong.
+    for (int i = 0; i < 2; i++) {
+        char kept[80];
+        config_watch_stop(f->w);
+        snprintf(kept, sizeof kept, "%s/topology.last", f->state);
+        if (i)
+            ck_assert_int_eq(unlink(kept), 0);
+        ck_assert_int_eq(start(f), 0);
+        expect(f, 9, 0, NULL);
+        struct topology *t = snapshot_get(&f->tcell);
+        ck_assert_uint_eq(t->n_registries, 2);
+        ck_assert(topology_registry(t, "bravo") && topology_registry(t, "charlie"));
+        snapshot_unref(t);
+    }
+    ck_assert_int_eq(atomic_load(&f->n_changes), n_changes);
+    // The document again, below what is in force; then one that supersedes the changes, and a change to that.
+    put(f->topology, TOPOLOGY(8, ""));
+    config_watch_poke(f->w);
+    expect(f, 9, 1, "version 8 is lower than 9");
+    put(f->topology, TOPOLOGY(20, ""));
+    config_watch_poke(f->w);
+    expect(f, 20, 1, NULL);
+    append(f, "version: 21\n" ADD("delta"));
+    expect(f, 21, 1, NULL);
+    // Another file in its place is read from its start.
+    put(path, "version: 22\nremove: [delta]\n...\n");
+    config_watch_poke(f->w);
+    expect(f, 22, 1, NULL);
+    teardown(f);
+}
+END_TEST
+
+START_TEST(changes_are_noticed_unasked)
+{
+    struct fixture *f = setup();
+    ck_assert_int_eq(start(f), 0);
+    for (unsigned i = 0; i < 20; i++) {
+        char path[80], text[100];
+        snprintf(path, sizeof path, "%s.changes", f->topology);
+        snprintf(text, sizeof text,
+                 "version: %u\nregistries: [{ name: tenant%u, replicas: [{ region: eastus }] }]\n...\n", 6 + i, i);
+        FILE *out = fopen(path, "a");
+        fputs(text, out);
+        fclose(out);
+        int64_t limit = clock_mono_ms() + 10000;
+        while (version(f) != 6 + i && clock_mono_ms() < limit)
+            clock_sleep_ms(1);
+        ck_assert_uint_eq(version(f), 6 + i);
+    }
+    teardown(f);
+}
+END_TEST
+
+START_TEST(either_form_is_watched)
+{
+    struct fixture *f = setup();
+    ck_assert_int_eq(start(f), 0);
+    for (int k = 6; k <= 8; k += 2) { // compiled, with changes after it; then a document again
+        AUTO_BUF struct buf out;
+        struct diag d;
+        struct topology *t = NULL;
+        buf_init(&out, 0);
+        diag_init(&d);
+        ck_assert_int_eq(topology_parse(TOPOLOGY(6, ""), strlen(TOPOLOGY(6, "")), "t", &d, &t), 0);
+        t->version = (uint64_t)k;
+        ck_assert_int_eq(compiled_format(t, &out), 0);
+        ck_assert_int_eq(file_write_atomic(f->topology, out.p, out.n, 0600), 0);
+        snapshot_unref(t);
+        diag_done(&d);
+        config_watch_poke(f->w);
+        expect(f, (uint64_t)k, 0, NULL);
+        char change[100];
+        snprintf(change, sizeof change, "version: %d\n" ADD("tenant"), k + 1);
+        append(f, change);
+        expect(f, (uint64_t)k + 1, 0, NULL);
+        config_watch_stop(f->w);
+        ck_assert_int_eq(start(f), 0);
+        expect(f, (uint64_t)k + 1, 0, NULL);
+    }
+    put(f->topology, TOPOLOGY(10, ""));
+    config_watch_poke(f->w);
+    expect(f, 10, 0, NULL);
+    teardown(f);
+}
+END_TEST
+
+CHECK_MAIN("config/watch", changes_are_followed, changes_are_noticed_unasked, either_form_is_watched,
+           edits_swap_or_say_why, edits_are_noticed_unasked, principals_swap, last_good_serves_a_restart,
+           nothing_usable_is_an_error)

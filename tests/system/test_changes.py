@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A change of one registry: answered by every region at once, still there after kill -9 and without the document being
+read anew, and nothing else moved by it."""
+import os, unittest
+
+from lab import DOMAIN, Lab, MERIDIAN, REGIONS, wait_until
+
+NEW = f"woodgrove.{DOMAIN}"
+OLD = f"contoso.{DOMAIN}"
+
+
+class Changes(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.lab = cls.enterClassContext(Lab())
+
+    def change(self, text, check=True):
+        return self.lab.run(MERIDIAN, "topology", "change", "--topology", self.lab.topology, "-", input=text, check=check)
+
+    def state(self, region):
+        return self.lab.admin(region, "config", "check", "--in-force", check=False)["topology"]
+
+    def test_a_change_is_answered_and_stays(self):
+        lab, stopped = self.lab, "southeastasia"
+        before = {r: lab.dig(OLD, at=r) for r in REGIONS}
+        version = self.state("eastus")["version"]
+        self.assertEqual(lab.dig(NEW), [])
+        self.change("registries:\n  - { name: woodgrove, regional_endpoints: enabled, replicas: [{ region: eastus }] }\n")
+        for region in REGIONS:
+            wait_until(5, lambda: lab.dig(NEW, at=region)[-1:] == [REGIONS["eastus"]], f"{region} answers the new registry")
+        # Its endpoint is served as well, not only named.
+        self.assertEqual(lab.request("GET", NEW, "/v2/", region="eastus")[0], 401)
+        self.assertEqual(lab.request("GET", NEW, "/v2/", region="westeurope")[0], 421)
+        state = self.state("eastus")
+        self.assertEqual((state["version"], state["changes"]["taken"], state["changes"]["refusedWhy"]), (version + 1, 1, None))
+        # One that cannot be is not appended; one that was appended otherwise is refused by each node, and said.
+        r = self.change("registries:\n  - { name: woodgrove, replicas: [{ region: eastuss }] }\n", check=False)
+        self.assertEqual(r.returncode, 1)
+        self.assertIn('standard input:1: registry woodgrove: replicas: unknown region "eastuss"; did you mean eastus?',
+                      r.stderr.replace("standard input:2", "standard input:1"))
+        with open(lab.topology + ".changes", "a") as f:
+            f.write(f"version: {version + 5}\nremove: [contoso]\n...\nversion: {version + 2}\nremove: [cont")
+        wait_until(5, lambda: self.state("eastus")["changes"]["refused"] == 1, "the gap is told")
+        self.assertIn(f"version {version + 2} is missing", self.state("eastus")["changes"]["refusedWhy"])
+        # kill -9: the same state comes back.
+        lab.kill(stopped)
+        lab.start(stopped)
+        self.assertEqual(lab.dig(NEW, at=stopped)[-1:], [REGIONS["eastus"]])
+        self.assertEqual(self.state(stopped)["version"], version + 1)
+        # The torn end of the file is cut off by the next writer, and then all goes on.
+        self.change("remove: [woodgrove]\n")
+        for region in REGIONS:
+            wait_until(5, lambda: lab.dig(NEW, at=region) == [], f"{region} has let go of it")
+            self.assertEqual(self.state(region)["version"], version + 2)
+        self.assertEqual({r: lab.dig(OLD, at=r) for r in REGIONS}, before)
+        # A whole document with a higher version supersedes all of it.
+        with open(lab.topology) as f:
+            text = f.read()
+        with open(lab.topology + ".new", "w") as f:
+            f.write(text.replace(f"version: {version}\n", f"version: {version + 10}\n", 1))
+        os.chmod(lab.topology + ".new", os.stat(lab.topology).st_mode)
+        os.rename(lab.topology + ".new", lab.topology)
+        for region in REGIONS:
+            wait_until(5, lambda: self.state(region)["version"] == version + 10, f"{region} takes the document")
+        self.assertEqual({r: lab.dig(OLD, at=r) for r in REGIONS}, before)
+
+
+if __name__ == "__main__":
+    unittest.main()
