@@ -227,7 +227,7 @@ int compiled_info_parse(const void *p, size_t n, struct compiled_info *out)
 static int check_whole(const uint8_t *p, size_t n, const char *source, struct diag *diag)
 {
     uint8_t digest[SHA256_BYTES];
-    if (memcmp(p, MAGIC, MAGIC_BYTES) != 0) {
+    if (n >= MAGIC_BYTES && memcmp(p, MAGIC, MAGIC_BYTES) != 0) {
         diag_add(diag, source, 0,
                  "a compiled topology of format %c, which this version does not read; compile it again",
                  p[MAGIC_BYTES - 1] >= ' ' && p[MAGIC_BYTES - 1] <= '~' ? p[MAGIC_BYTES - 1] : '?');
