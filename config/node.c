@@ -172,6 +172,7 @@ static void resolve_paths(struct option_ctx *ctx, struct node *n)
                                   &n->ca_dir,
                                   &n->ca_file,
                                   &n->resolver.tsig_dir,
+                                  &n->resolver.signing.keys_dir,
                                   &n->resolver.cookies.secret,
                                   &n->resolver.certificate};
     for (size_t i = 0; i < ARRAY_LEN(paths); i++)
@@ -184,6 +185,8 @@ static void resolve_paths(struct option_ctx *ctx, struct node *n)
         n->runtime_dir = join(ctx, n->data_dir, "run");
     if (!n->ca_file)
         n->ca_file = join(ctx, n->data_dir, "certs/ca.pem");
+    if (!n->resolver.signing.keys_dir)
+        n->resolver.signing.keys_dir = join(ctx, n->data_dir, "keys/dns");
     if (!n->resolver.tsig_dir)
         n->resolver.tsig_dir = join(ctx, n->data_dir, "keys/tsig");
     if (!n->principals)

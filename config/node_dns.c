@@ -63,10 +63,23 @@ static const struct option tcp_rows[] = {
      .help = "a connection without a query for so long is closed; told to clients that ask (RFC 7828)"},
 };
 
+#define SIGNING_AT(member) OPT_AT(struct node_dns_signing, member)
+static const struct option signing_rows[] = {
+    {"keys_dir", OPT_STRING, SIGNING_AT(keys_dir), .max = 2000,
+     .help = "where the private keys of D and fe.D are, ID.pem each; default is keys/dns in data_dir"},
+    {"threads", OPT_INT, SIGNING_AT(threads), .def = "2", .min = 1, .max = 16, .help = "threads that sign"},
+    {"signatures", OPT_INT, SIGNING_AT(signatures), .def = "65536", .min = 1024, .max = 16777216,
+     .help = "signatures kept, of 92 bytes each; an eighth more for names that are not there"},
+    {"denials_per_second", OPT_INT, SIGNING_AT(denials_per_s), .def = "2000", .max = 1000000,
+     .help = "most signatures for names that are not there; 0: no limit"},
+};
+
 static const struct option_set cookie_set = {cookie_rows, ARRAY_LEN(cookie_rows), sizeof(struct node_dns_cookies),
                                              OPT_NO_NODE},
                                rrl_set = {rrl_rows, ARRAY_LEN(rrl_rows), sizeof(struct node_dns_rrl), OPT_NO_NODE},
-                               tcp_set = {tcp_rows, ARRAY_LEN(tcp_rows), sizeof(struct node_dns_tcp), OPT_NO_NODE};
+                               tcp_set = {tcp_rows, ARRAY_LEN(tcp_rows), sizeof(struct node_dns_tcp), OPT_NO_NODE},
+                               signing_set = {signing_rows, ARRAY_LEN(signing_rows), sizeof(struct node_dns_signing),
+                                              OPT_NO_NODE};
 
 static const struct option dns_rows[] = {
     {"nsid", OPT_STRING, DNS_AT(nsid), .check = nsid_ok, .expect = "1 to 64 printable characters",
@@ -80,6 +93,7 @@ static const struct option dns_rows[] = {
     {"cookies", OPT_MAP, DNS_AT(cookies), .sub = &cookie_set, .help = "DNS cookies"},
     {"rate_limit", OPT_MAP, DNS_AT(rate_limit), .sub = &rrl_set,
      .help = "limits on answers over UDP to clients without a valid cookie"},
+    {"signing", OPT_MAP, DNS_AT(signing), .sub = &signing_set, .help = "DNSSEC, when the topology has keys"},
     {"tcp", OPT_MAP, DNS_AT(tcp), .sub = &tcp_set, .help = "DNS over TCP and over TLS"},
 };
 

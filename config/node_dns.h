@@ -25,6 +25,11 @@ struct node_dns_tcp { // DNS over TLS counts as well
     unsigned connections, per_client, idle_ms;
 };
 
+struct node_dns_signing { // DNSSEC on line
+    const char *keys_dir; // private keys; default <data_dir>/keys/dns
+    unsigned threads, signatures, denials_per_s;
+};
+
 struct node_dns {
     const char *nsid;        // dns.nsid: what this server calls itself when asked (RFC 5001); NULL: does not say
     const char *tsig_dir;    // dns.tsig_dir: secrets of the keys that the topology names; default <data_dir>/keys/tsig
@@ -32,6 +37,7 @@ struct node_dns {
     struct node_dns_cookies cookies;
     struct node_dns_rrl rate_limit;
     struct node_dns_tcp tcp;
+    struct node_dns_signing signing;
 };
 
 struct option_set;

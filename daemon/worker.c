@@ -12,6 +12,7 @@
 #include "daemon/link.h"
 #include "daemon/metrics.h"
 #include "resolver/keeper.h"
+#include "resolver/signing.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -36,6 +37,7 @@ struct worker {
     struct app app;
     struct vitals vitals;
     struct snapshot topology, principals, verdicts, frontend;
+    struct signing *signing;
     _Atomic(struct keeper *) keeper; // of fe.D; set once it runs
     struct pool *pool;
     struct fetcher *fetcher;
@@ -245,12 +247,16 @@ static int start_resolver(struct worker *w, struct diag *d)
     int rc = health_start(&h, &w->app.health);
     if (rc)
         return rc;
+    rc = signing_new(&w->node->resolver, &w->signing);
+    if (rc)
+        return rc;
     const struct keeper_options ko = {.topology = &w->topology,
                                       .frontend = &w->frontend,
                                       .zones_dir = w->paths->zones,
                                       .tsig_dir = w->node->resolver.tsig_dir,
                                       .listen = w->node->dns,
-                                      .n_listen = w->node->n_dns};
+                                      .n_listen = w->node->n_dns,
+                                      .builder = {signing_build, w->signing}};
     struct keeper *keeper;
     rc = keeper_start(&ko, &keeper);
     if (rc)
@@ -259,6 +265,7 @@ static int start_resolver(struct worker *w, struct diag *d)
     const struct resolver_options o = {.topology = &w->topology,
                                        .health = &w->verdicts,
                                        .frontend = &w->frontend,
+                                       .signing = w->signing,
                                        .settings = &w->node->resolver,
                                        .pem = !w->node->n_dns_tls             ? NULL
                                               : w->node->resolver.certificate ? w->node->resolver.certificate
@@ -392,6 +399,7 @@ static void stop_all(struct worker *w, bool yields)
     if (yields)
         link_send(w->link_fd, &(struct link_message){.kind = LINK_RELEASED});
     resolver_stop(w->app.resolver);
+    signing_free(w->signing);
     snapshot_done(&w->frontend);
     snapshot_done(&w->verdicts);
     snapshot_done(&w->principals);

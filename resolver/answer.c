@@ -3,6 +3,7 @@
 #include "resolver/answer.h"
 
 #include "resolver/answer_priv.h"
+#include "resolver/answer_sign.h"
 #include "resolver/cookies.h"
 
 // Questions that no name is looked up for.
@@ -52,6 +53,8 @@ static void build(struct answer *a, int rcode, uint8_t *out, size_t max)
     dns_write_header(&a->w, a->q, 0, false);
     if (rcode == DNS_NOERROR && a->q->has_question)
         answer_name(a);
+    if (a->q->dnssec_ok && rcode == DNS_NOERROR && a->t->dnssec.n_keys)
+        answer_sign(a);
 }
 
 // Cut back to the question: header, question, and then TC or an error.

@@ -38,6 +38,7 @@ struct answer_context {
     const struct tsig_key *tsig_key;    // for answer_neighbour.c: who has signed the query; NULL: not looked at
     const struct geo_view *geo;         // measured networks, for routing (resolver/geo.h)
     struct forwarder *forwarder;        // asks other resolvers for private views (resolver/forward.h)
+    const struct dnssec *dnssec;        // keys of both zones (resolver/dnssec.h)
     struct signer *signer;              // signatures of D, made on line (resolver/signer.h)
     struct parked_ticket ticket;        // for what must wait (resolver/parked.h)
     const struct cookies *cookies;      // secrets of DNS cookies (resolver/cookies.h)

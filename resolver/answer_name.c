@@ -2,6 +2,7 @@
 // What a name means in a view: every row of the table in design section 3. See answer_priv.h.
 #include "resolver/answer_priv.h"
 
+#include "resolver/answer_sign.h"
 #include "resolver/views.h"
 
 #include <stdio.h>
@@ -28,6 +29,8 @@ static void answer_apex(struct answer *a, enum answer_zone zone)
 {
     if (wants(a, DNS_SOA) || a->q->type == DNS_IXFR) {
         answer_add_soa(a, zone, false);
+    } else if (a->t->dnssec.n_keys && answer_add_keys(a, zone)) {
+        return;
     } else if (a->q->type == DNS_NS) {
         answer_add_ns(a, a->t->ttl.ns);
         answer_add_glue(a);

@@ -42,7 +42,7 @@ struct keeper_options {
     const char *tsig_dir;          // NAME.key
     const struct endpoint *listen; // notifications leave from the first address of their family that is no wildcard
     size_t n_listen;
-    struct keeper_builder builder; // build NULL: fe.D without signatures
+    struct keeper_builder builder; // build NULL: fe.D without signatures; see resolver/signing.h
 };
 
 int keeper_start(const struct keeper_options *o, struct keeper **out); // borrows what o points to

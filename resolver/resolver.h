@@ -28,6 +28,7 @@ struct resolver_sockets;
 struct resolver_options {
     struct snapshot *topology; // struct topology
     struct snapshot *health;   // struct health_verdicts (resolver/health.h)
+    struct signing *signing;   // resolver/signing.h; NULL: nothing is signed
     struct snapshot *frontend; // struct frontend (resolver/keeper.h); NULL: no transfers, and fe.D unsigned
     const struct node_dns
         *settings;     // the node's `dns:` section, whose strings outlive the resolver; NULL: all defaults

@@ -8,10 +8,12 @@
 #include "base/exposition.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "resolver/dnssec.h"
 #include "resolver/forward.h"
 #include "resolver/geo_watch.h"
 #include "resolver/keeper.h"
 #include "resolver/server_priv.h"
+#include "resolver/signing.h"
 #include "resolver/upkeep.h"
 #include "resolver/wire.h"
 
@@ -36,6 +38,7 @@ struct resolver {
     struct upkeep *upkeep;
     struct forwarder *forwarder;
     struct geo_watch *geo;
+    struct signing *signing;
 };
 
 static _Atomic uint64_t *rcode_counter(struct counters *n, int rcode)
@@ -159,6 +162,10 @@ static void take_snapshots(struct worker *w)
     if (w->rrl)
         w->now_ms = clock_mono_ms();
     const struct geo *g = snapshot_reader_get(&w->geo, w->geo_cell);
+    if (w->dnssec_cell)
+        w->context.dnssec = snapshot_reader_get(&w->dnssec, w->dnssec_cell);
+    if (w->context.dnssec) // the very records that its signatures are of
+        w->context.frontend = w->context.dnssec->zone;
     // Versions of one frame differ in registries only: nothing here is made of those.
     bool same_frame = w->context.topology && w->context.topology->frame == frame;
     if (w->context.topology && (geo != w->geo.generation || !same_frame)) {
@@ -256,6 +263,7 @@ static void *worker_main(void *arg)
     snapshot_reader_done(&w->topology);
     snapshot_reader_done(&w->health);
     snapshot_reader_done(&w->geo);
+    snapshot_reader_done(&w->dnssec);
     snapshot_reader_done(&w->cookies);
     snapshot_reader_done(&w->frontend);
     snapshot_reader_done(&w->identity);
@@ -353,6 +361,8 @@ static int start_workers(struct resolver *r, const struct resolver_options *o)
         w->context.forwarder = r->forwarder;
         w->settings = &r->settings;
         w->geo_cell = geo_watch_cell(r->geo);
+        w->dnssec_cell = o->signing ? signing_cell(o->signing) : NULL;
+        w->context.signer = o->signing ? signing_signer(o->signing) : NULL;
         w->cookies_cell = r->settings.cookies.enabled ? upkeep_cookies(r->upkeep) : NULL;
         w->identity_cell = upkeep_identity(r->upkeep);
         r->n_workers++;
@@ -371,6 +381,7 @@ int resolver_start(const struct resolver_options *o, struct resolver_sockets *s,
         return ERR_NOMEM;
     }
     r->sockets = s;
+    r->signing = o->signing;
     r->workers = mem_zalloc_array(s->n_workers, sizeof *r->workers);
     r->names = metrics_names_new();
     int rc = r->workers && r->names ? 0 : ERR_NOMEM;
@@ -499,4 +510,6 @@ void resolver_metrics_write(const struct resolver *r, struct buf *out)
     for (size_t i = 0; i < ARRAY_LEN(stats_rows); i++)
         exposition_single(out, stats_rows[i].name, stats_rows[i].type, stats_rows[i].help,
                           (double)*(const uint64_t *)((const char *)&s + stats_rows[i].offset));
+    if (r->signing)
+        signing_metrics(r->signing, out);
 }

@@ -108,7 +108,8 @@ struct worker {
     struct snapshot *cookies_cell;  // NULL: off
     struct snapshot *frontend_cell; // NULL: none
     struct snapshot *identity_cell; // of DNS over TLS
-    struct snapshot_reader topology, health, cookies, frontend, identity;
+    struct snapshot *dnssec_cell;   // NULL: nothing is signed
+    struct snapshot_reader topology, health, cookies, frontend, identity, dnssec;
     const struct node_dns *settings;
     struct answer_context context; // topology and health of this turn
     struct health_map health_map;  // of both

@@ -97,6 +97,11 @@ struct topology *fixture_parse(const char *text)
     return t;
 }
 
+const char *fixture_yaml(void)
+{
+    return yaml;
+}
+
 struct topology *fixture_topology(void)
 {
     return fixture_parse(yaml);

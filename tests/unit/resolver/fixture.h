@@ -19,6 +19,7 @@
 #define T_DS 43
 #define T_ANY 255
 
+const char *fixture_yaml(void);                   // of fixture_topology
 struct topology *fixture_topology(void);          // contoso, fabrikam, hashed, drained ones, two views
 struct topology *fixture_parse(const char *yaml); // fails the test with the diagnostics
 struct health_verdicts *fixture_verdicts(const struct topology *t, region_set down);

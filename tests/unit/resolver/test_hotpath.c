@@ -6,7 +6,7 @@
 #include "resolver/answer.h"
 #include "resolver/cookies.h"
 #include "tests/support/check_main.h"
-#include "tests/unit/resolver/fixture.h"
+#include "tests/unit/resolver/signed_fixture.h"
 
 #include <dlfcn.h>
 #include <pthread.h>
@@ -195,4 +195,46 @@ START_TEST(ten_thousand_answers_take_no_memory_and_no_lock)
 }
 END_TEST
 
-CHECK_MAIN("resolver/hotpath", the_counters_count, ten_thousand_answers_take_no_memory_and_no_lock)
+// Names and denials whose signatures are in the cache.
+START_TEST(signed_answers_take_no_memory_and_no_lock)
+{
+    static const char *const names[] = {"contoso.example.io",
+                                        "fabrikam.westeurope.data.example.io",
+                                        "nobody0.example.io",
+                                        "eus-1.eastus.fe.example.io",
+                                        "none.eastus.fe.example.io",
+                                        "geo.example.io",
+                                        "example.io",
+                                        "contoso.privatelink.example.io"};
+    static const uint16_t types[] = {T_A, T_TXT, T_NS, T_DS, T_DNSKEY};
+    static struct signed_rig g;
+    static struct fixture_answer a;
+    static uint8_t q[40][512], out[ANSWER_TCP_MAX];
+    size_t n[40];
+    signed_rig_start(&g, "", DNSKEY_ECDSAP256, false, 1, 1795478400);
+    for (size_t i = 0; i < 40; i++) {
+        n[i] = signed_query(q[i], names[i % 8], types[i / 8], i & 1);
+        signed_ask(&g, q[i], n[i], &a);
+        fixture_answer_done(&a);
+    }
+    unsigned long heap = n_heap, locks = n_locks, bytes = 0;
+    mem_fault_after(1);
+    for (unsigned i = 0; i < ROUNDS; i++) {
+        struct answer_info info;
+        bytes += answer_packet(&g.c, q[i % 40], n[i % 40], out, 1232, &info);
+        if (info.pending || info.truncated)
+            bytes = 0;
+    }
+    heap = n_heap - heap;
+    locks = n_locks - locks;
+    ck_assert_int_eq(mem_fault_hits(), 0);
+    mem_fault_after(0);
+    ck_assert_uint_eq(heap, 0);
+    ck_assert_uint_eq(locks, 0);
+    ck_assert_uint_gt(bytes, ROUNDS * 200);
+    signed_rig_stop(&g);
+}
+END_TEST
+
+CHECK_MAIN("resolver/hotpath", the_counters_count, ten_thousand_answers_take_no_memory_and_no_lock,
+           signed_answers_take_no_memory_and_no_lock)

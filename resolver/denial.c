@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: Apache-2.0
+// NSEC records for answers; see denial.h.
+#include "resolver/denial.h"
+
+#include "resolver/rrset.h"
+
+#include <string.h>
+
+#define PROBE_BYTES 1232
+
+// Would the name have records of that type, for this client?
+static bool has_type(const struct answer *a, const uint8_t *name, size_t n, enum dns_type type)
+{
+    uint8_t out[PROBE_BYTES];
+    struct dns_query q = {.has_question = true, .name = name, .name_n = n, .type = type, .class_ = DNS_IN};
+    struct answer_context c = *a->c;
+    struct answer_info info = {0};
+    struct answer p;
+    c.ticket.inbox = NULL;
+    c.transport = ANSWER_TCP; // what is not told over UDP is there all the same
+    memset(&p, 0, offsetof(struct answer, ede_text));
+    p.c = &c;
+    p.t = a->t;
+    p.q = &q;
+    p.info = &info;
+    p.edns.ede = EDE_NONE;
+    p.owner_at = DNS_HEADER_BYTES;
+    p.apex_at = 0;
+    dns_writer_init(&p.w, out, sizeof out);
+    dns_write_header(&p.w, &q, 0, false);
+    answer_name(&p);
+    size_t at = DNS_HEADER_BYTES + n + 4; // the first record's owner is a pointer to the question
+    return p.w.full || (p.n_answer && p.w.n >= at + 4 && (out[at + 2] << 8 | out[at + 3]) == (int)type);
+}
+
+size_t denial_main(const struct answer *a, const uint8_t *name, size_t n, bool absent, uint8_t out[DENIAL_RDATA_MAX])
+{
+    static const uint16_t before[] = {DNS_A, DNS_NS, DNS_CNAME, DNS_SOA, 15, DNS_TXT, DNS_AAAA},
+                          after[] = {DNS_DNSKEY, DNS_CDS, DNS_CDNSKEY, 257};
+    uint8_t next[256];
+    uint16_t types[16];
+    size_t k = 0, next_n = nsec_next_name(name, n, next);
+    bool cut = cut_zone(a->t, name, n) != ZONE_MAIN; // a child's apex, of which D has the delegation only
+    if (!next_n)
+        return 0;
+    if (cut)
+        types[k++] = DNS_NS;
+    for (size_t i = 0; !absent && !cut && i < sizeof before / sizeof before[0]; i++)
+        if (has_type(a, name, n, before[i]))
+            types[k++] = before[i];
+    types[k++] = DNS_RRSIG;
+    types[k++] = DNS_NSEC;
+    if (absent)
+        types[k++] = DNS_NXNAME;
+    for (size_t i = 0; !absent && !cut && i < sizeof after / sizeof after[0]; i++)
+        if (has_type(a, name, n, after[i]))
+            types[k++] = after[i];
+    return nsec_rdata(next, next_n, types, k, out, DENIAL_RDATA_MAX);
+}
+
+// ---- fe.D ----
+
+static const struct zone_rr *nsec_at(const struct zone *z, const uint8_t *name, size_t n)
+{
+    const struct zone_rr *at = zone_at_or_before(z, name, n), *nsec;
+    return at && zone_rrset(z, at->owner, at->owner_n, DNS_NSEC, &nsec) == 1 ? nsec : NULL;
+}
+
+// Octets at the end that two names share, in whole labels.
+static size_t common(const uint8_t *a, size_t a_n, const uint8_t *b, size_t b_n)
+{
+    for (size_t at = 0; at < a_n; at += 1u + a[at]) {
+        size_t left = a_n - at;
+        if (left <= b_n && !memcmp(a + at, b + b_n - left, left)) {
+            for (size_t k = 0; k < b_n; k += 1u + b[k])
+                if (k == b_n - left)
+                    return left;
+        }
+        if (!a[at])
+            break;
+    }
+    return 0;
+}
+
+static size_t rdata_name_n(const struct zone_rr *nsec)
+{
+    size_t at = 0;
+    while (at < nsec->rdata_n && nsec->rdata[at])
+        at += 1u + nsec->rdata[at];
+    return at + 1;
+}
+
+size_t denial_zone(const struct zone *z, const uint8_t *name, size_t n, uint16_t type, bool absent,
+                   const struct zone_rr *out[2])
+{
+    const struct zone_rr *first = nsec_at(z, name, n), *set;
+    if (!first)
+        return 0;
+    bool exact = first->owner_n == n && !memcmp(first->owner, name, n);
+    if ((absent && exact) || (exact && zone_rrset(z, name, n, type, &set)))
+        return 0;
+    out[0] = first;
+    if (!absent)
+        return 1; // at the name; or over an empty one, whose child comes next
+    size_t by_owner = common(name, n, first->owner, first->owner_n);
+    size_t by_next = common(name, n, first->rdata, rdata_name_n(first));
+    size_t encloser = by_owner > by_next ? by_owner : by_next;
+    uint8_t wildcard[DNS_NAME_MAX];
+    if (encloser + 2 > sizeof wildcard)
+        return 1; // no wildcard could stand there
+    memcpy(wildcard, "\1*", 2);
+    memcpy(wildcard + 2, name + n - encloser, encloser);
+    out[1] = nsec_at(z, wildcard, encloser + 2);
+    return out[1] && out[1] != first ? 2 : 1;
+}

@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: Apache-2.0
+// Proofs of what is not there. In D: one NSEC at the very name, made up on the spot (RFC 9824); its types are found by
+// asking the answer builder itself, so that they are true whatever it learns to answer. In fe.D: the NSECs of the
+// signed zone (RFC 4035 section 3.1.3). Worker's thread; allocates nothing.
+#ifndef MERIDIAN_RESOLVER_DENIAL_H
+#define MERIDIAN_RESOLVER_DENIAL_H
+
+#include "resolver/answer_priv.h"
+#include "resolver/zone.h"
+
+#define DENIAL_RDATA_MAX 640
+
+// RDATA of the NSEC of a name in D. `absent`: the name is not there at all. 0: no such NSEC can be made.
+size_t denial_main(const struct answer *a, const uint8_t *name, size_t n, bool absent, uint8_t out[DENIAL_RDATA_MAX]);
+// The NSEC records of fe.D that prove it: 1 or 2 of them, different. 0: the zone says otherwise.
+size_t denial_zone(const struct zone *z, const uint8_t *name, size_t n, uint16_t type, bool absent,
+                   const struct zone_rr *out[2]);
+
+#endif

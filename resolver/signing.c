@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: Apache-2.0
+// See signing.h. signing_build runs on the keeper's thread, the rest where the daemon starts and stops.
+#include "resolver/signing.h"
+
+#include "base/err.h"
+#include "base/exposition.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "resolver/dnssec.h"
+
+#include <string.h>
+
+#define MEMO_SLOTS 16384 // signatures of fe.D and of both apexes
+
+struct signing {
+    const char *keys_dir;
+    struct snapshot cell;
+    struct signer *signer, *memo;
+    bool failed; // the keeper's thread's
+};
+
+int signing_new(const struct node_dns *settings, struct signing **out)
+{
+    const struct signer_options memo = {.slots = MEMO_SLOTS};
+    const struct signer_options live = {.slots = settings->signing.signatures,
+                                        .threads = settings->signing.threads,
+                                        .denials_per_s = settings->signing.denials_per_s};
+    struct signing *s = mem_zalloc(sizeof *s);
+    if (!s)
+        return ERR_NOMEM;
+    s->keys_dir = settings->signing.keys_dir;
+    snapshot_init(&s->cell);
+    int rc = signer_new(&memo, &s->memo);
+    if (!rc)
+        rc = signer_new(&live, &s->signer);
+    if (rc)
+        signing_free(s);
+    else
+        *out = s;
+    return rc;
+}
+
+void signing_free(struct signing *s)
+{
+    if (!s)
+        return;
+    signer_free(s->signer);
+    signer_free(s->memo);
+    snapshot_done(&s->cell);
+    free(s);
+}
+
+struct snapshot *signing_cell(struct signing *s)
+{
+    return &s->cell;
+}
+
+struct signer *signing_signer(struct signing *s)
+{
+    return s->signer;
+}
+
+static void say_why(struct signing *s, const struct diag *d, int rc)
+{
+    static struct log_limit lim = LOG_LIMIT(60000);
+    for (size_t i = 0; i < d->n; i++)
+        log_limited(&lim, LOG_ERROR, "dnssec: %s", d->lines[i]);
+    if (!s->failed)
+        log_error("dnssec: the topology's keys cannot be used (%s); %s", err_text(rc),
+                  snapshot_generation(&s->cell) ? "what was in force stays"
+                                                : "who asks for signatures gets SERVFAIL until they can");
+    s->failed = true;
+}
+
+static int build_unsigned(struct signing *s, const struct topology *t, struct zone **out, int64_t *out_again_s)
+{
+    int rc = zone_frontend_new(t, (uint32_t)t->version, out);
+    if (rc)
+        return rc;
+    if (snapshot_generation(&s->cell))
+        snapshot_publish(&s->cell, NULL);
+    *out_again_s = 0;
+    return 0;
+}
+
+int signing_build(void *ctx, const struct topology *t, const struct zone *last, int64_t now_s, struct zone **out,
+                  int64_t *out_again_s)
+{
+    struct signing *s = ctx;
+    struct dnssec *d;
+    struct diag diag;
+    if (!t->dnssec.n_keys) {
+        s->failed = false;
+        return build_unsigned(s, t, out, out_again_s);
+    }
+    diag_init(&diag);
+    int rc = dnssec_new(t, s->keys_dir, now_s, s->memo, last, &diag, &d);
+    if (rc) {
+        say_why(s, &diag, rc);
+    } else {
+        if (s->failed)
+            log_info("dnssec: the topology's keys are in use");
+        s->failed = false;
+        *out = snapshot_ref(d->zone);
+        *out_again_s = (dnssec_period(now_s) + 1) * RRSIG_ZONE_PERIOD_S;
+        snapshot_publish(&s->cell, d);
+    }
+    diag_done(&diag);
+    return rc;
+}
+
+void signing_metrics(struct signing *s, struct buf *out)
+{
+    struct signer_stats n;
+    signer_stats_get(s->signer, &n);
+    exposition_single(out, "meridian_dns_signatures_total", "counter", "Signatures made on line for names that exist.",
+                      (double)n.made[SIGNER_POSITIVE]);
+    exposition_single(out, "meridian_dns_denial_signatures_total", "counter", "Signatures made on line for denials.",
+                      (double)n.made[SIGNER_DENIAL]);
+    exposition_single(out, "meridian_dns_signatures_refused_total", "counter",
+                      "Signatures not made because a queue or the budget of denials was used up.",
+                      (double)(n.refused[SIGNER_POSITIVE] + n.refused[SIGNER_DENIAL]));
+}
