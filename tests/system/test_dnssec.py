@@ -1,0 +1,249 @@
+# SPDX-License-Identifier: Apache-2.0
+"""DNSSEC with the validators of others: unbound and delv hold D's key and judge every kind of name, as the public and in a
+private network; ldns-verify-zone judges fe.D as it is transferred; keys are rolled while everything goes on validating;
+and a wrong anchor, or a wrong octet, is noticed.
+
+A resolver of our own on loopback addresses, so this needs no namespaces; root, so that servers keep their user."""
+import os, re, shutil, signal, socket, subprocess, sys, tempfile, time, unittest
+
+SOURCE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+BUILD = os.environ.get("MERIDIAN_BUILD", os.path.join(SOURCE, "build"))
+MERIDIAND, MERIDIAN = os.path.join(BUILD, "daemon", "meridiand"), os.path.join(BUILD, "cli", "meridian")
+PATH = os.environ.get("PATH", "") + ":/usr/sbin:/usr/bin"
+TOOLS = {t: shutil.which(t, path=PATH) for t in ("unbound", "delv", "dig", "ldns-verify-zone")}
+D = "example.test"
+OURS, PUBLIC, CORP = "127.0.0.1", "127.0.0.65", "127.0.0.66"  # the last two: where the validators ask from
+SKIP = 77
+KEY_TTL_S = 1
+
+TOPOLOGY = """\
+version: 7
+domain: example.test
+regions:
+  - { name: eastus, stamps: [{ name: eus-1, ipv4: [192.0.2.1], ipv6: ["2001:db8::1"] }, { name: eus-2, ipv4: [192.0.2.9] }], peer: "192.0.2.1:8443" }
+  - { name: westeurope, stamps: [{ name: weu-1, ipv4: [192.0.2.2] }], peer: "192.0.2.2:8443" }
+name_servers: [eus-1.eastus, weu-1.westeurope]
+registries:
+  - { name: contoso, regional_endpoints: enabled, data_endpoints: enabled, replicas: [{ region: eastus }, { region: westeurope }] }
+  - { name: fabrikam, regional_endpoints: enabled, replicas: [{ region: westeurope }] }
+views:
+  - { name: corp, sources: [127.0.0.66] }
+private_endpoints:
+  - { name: cc, registry: contoso, view: corp, addresses: { registry: 10.1.0.4, registry_westeurope: 10.1.0.5, registry_data_westeurope: 10.1.0.6 } }
+transfer: { allow: [127.0.0.1] }
+"""
+
+NAMES = [("contoso", "A"), ("CONTOSO", "AAAA"), ("contoso", "TXT"), ("fabrikam", "A"), ("fabrikam", "CNAME"),
+         ("contoso.eastus.geo", "A"), ("contoso.westeurope.data", "A"), ("fabrikam.westeurope.geo", "AAAA"),
+         ("contoso.privatelink", "A"), ("contoso.westeurope.geo.privatelink", "A"), ("contoso.privatelink", "TXT"),
+         ("_route.contoso", "TXT"), ("_route.contoso", "A"), ("eus-1.eastus.fe", "A"), ("eus-1.eastus.fe", "AAAA"),
+         ("weu-1.westeurope.fe", "AAAA"), ("none.eastus.fe", "A"), ("eastus.fe", "A"), ("geo", "A"), ("eastus.geo", "TXT"),
+         ("nobody", "A"), ("mars.geo", "A"), ("a.b.c", "A"), ("", "SOA"), ("", "NS"), ("", "A"), ("", "DNSKEY"), ("", "CDS"),
+         ("", "CDNSKEY"), ("", "ANY"), ("contoso", "ANY"), ("fe", "DS"), ("fe", "DNSKEY"), ("fe", "NS"), ("fe", "SOA"),
+         ("fe", "CDS"), ("fe", "A")]
+
+
+def free_port(address):
+    while True:
+        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as t, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as u:
+            t.bind((address, 0))
+            try:
+                u.bind(t.getsockname())
+                return t.getsockname()[1]
+            except OSError:
+                continue
+
+
+def wait_until(limit_s, condition, what):
+    end = time.monotonic() + limit_s
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() > end:
+            raise AssertionError(f"not within {limit_s} s: {what}")
+        time.sleep(0.05)
+
+
+class Dnssec(unittest.TestCase):
+    def setUp(self):
+        self.dir = tempfile.mkdtemp(prefix="meridian-dnssec-")
+        self.addCleanup(shutil.rmtree, self.dir)
+        self.children = []
+        self.addCleanup(self.stop_all)
+        self.port = free_port(OURS)
+        self.topology, self.keys = f"{self.dir}/topology.yaml", f"{self.dir}/eastus/keys/dns"
+        with open(f"{self.dir}/given.yaml", "w") as f:
+            f.write(TOPOLOGY)
+        self.run_tool(MERIDIAN, "init", "--topology", f"{self.dir}/given.yaml", "--out", self.dir)
+        with open(f"{self.dir}/principals.yaml", "w") as f:
+            f.write("version: 1\n")
+        os.chmod(f"{self.dir}/principals.yaml", 0o600)
+        with open(f"{self.dir}/meridiand.yaml", "w") as f:
+            f.write(f"region: eastus\nstamp: eus-1\nroles: [resolver]\ndata_dir: {self.dir}/eastus\n"
+                    f"topology: {self.topology}\nprincipals: {self.dir}/principals.yaml\nca_file: {self.dir}/ca/ca.pem\n"
+                    f"listen: {{ dns: [\"{OURS}:{self.port}\"] }}\nworkers: {{ resolver: 1 }}\nusers: {{ daemon: root, edge: root }}\n")
+
+    def run_tool(self, *words, check=True):
+        p = subprocess.run(words, capture_output=True, text=True, timeout=60)
+        if check:
+            self.assertEqual(p.returncode, 0, f"{words}: {p.stdout}{p.stderr}")
+        return p.stdout
+
+    def manage(self, *words):
+        return self.run_tool(MERIDIAN, "dns", "keys", *words, "--topology", self.topology)
+
+    def start(self, log, *words):
+        with open(log, "w") as f:
+            self.children.append(subprocess.Popen(words, stdout=f, stderr=subprocess.STDOUT))
+        return self.children[-1]
+
+    def stop_all(self):
+        for c in reversed(self.children):
+            c.terminate()
+            try:
+                c.wait(15)
+            except subprocess.TimeoutExpired:
+                c.kill()
+                c.wait()
+        self.children = []
+
+    def dig(self, name, qtype, *words, server=OURS, port=None):
+        return self.run_tool(TOOLS["dig"], f"@{server}", "-p", str(port or self.port), f"{name}.{D}".lstrip("."), qtype, "+tries=2",
+                             "+time=3", *words, check=False)
+
+    def start_ours(self):
+        self.start(f"{self.dir}/log", MERIDIAND, "--config", f"{self.dir}/meridiand.yaml")
+        try:
+            wait_until(20, lambda: "status: NOERROR" in self.dig("", "SOA", "+dnssec"), "the resolver answers")
+        except AssertionError:
+            with open(f"{self.dir}/log") as f:
+                raise AssertionError(f.read())
+
+    def make_keys(self, *words):
+        ids = self.manage("generate", "--dir", self.keys, *words).split()
+        self.manage("publish", "--dir", self.keys, *ids)
+        return ids
+
+    def serial(self):
+        with open(self.topology) as f:
+            return int(re.search(r"^version: (\d+)", f.read(), re.M).group(1))
+
+    def wait_served(self):
+        """Until the resolver answers from the topology on disk, signatures included."""
+        want = str(self.serial())
+        wait_until(15, lambda: f" {want} 3600 600" in self.dig("", "SOA", "+dnssec"), f"version {want}")
+        key_ids = {l.split()[4] for l in self.manage("list").splitlines()[1:] if l.split()[1] == "D"}
+        wait_until(15, lambda: set(re.findall(r"key id = (\d+)", self.dig("", "DNSKEY", "+dnssec", "+multiline"))) == key_ids, "the keys")
+
+    def served_and_valid(self, validator, names):
+        self.wait_served()
+        self.validates(validator, names)
+
+    def unbound(self, source, anchor):
+        """A validator that asks us from `source`."""
+        port = free_port(source)
+        where = tempfile.mkdtemp(dir=self.dir)
+        with open(f"{where}/anchor", "w") as f:
+            f.write(anchor)
+        stubs = "".join(f"stub-zone:\n name: \"{z}\"\n stub-addr: {OURS}@{self.port}\n" for z in (D, "fe." + D))
+        with open(f"{where}/conf", "w") as f:
+            f.write(f"server:\n interface: {source}@{port}\n outgoing-interface: {source}\n access-control: 127.0.0.0/8 allow\n"
+                    " do-not-query-localhost: no\n do-ip6: no\n username: \"\"\n chroot: \"\"\n pidfile: \"\"\n use-syslog: no\n"
+                    f" directory: \"{where}\"\n trust-anchor-file: \"{where}/anchor\"\n module-config: \"validator iterator\"\n"
+                    " num-threads: 1\n cache-max-ttl: 1\n cache-max-negative-ttl: 1\n trust-anchor-signaling: no\n"
+                    " local-zone: \"test.\" nodefault\n aggressive-nsec: no\n" + stubs + "remote-control:\n control-enable: no\n")
+        self.start(f"{where}/log", TOOLS["unbound"], "-d", "-c", f"{where}/conf")
+        wait_until(10, lambda: "status:" in self.dig("geo", "A", server=source, port=port), "unbound answers")
+        return source, port
+
+    def validates(self, validator, names=NAMES):
+        for name, qtype in names:
+            got = self.dig(name, qtype, "+dnssec", server=validator[0], port=validator[1])
+            flags = re.search(r"flags: ([a-z ]*);", got)
+            self.assertTrue(flags and "ad" in flags.group(1).split() and re.search("status: (NOERROR|NXDOMAIN)", got),
+                            f"{name} {qtype} is not validated:\n{got}")
+
+    def test_every_kind_of_name(self):
+        self.make_keys()
+        self.start_ours()
+        anchor = self.manage("ds")
+        public, corp = self.unbound(PUBLIC, anchor), self.unbound(CORP, anchor)
+        self.validates(public)
+        self.validates(corp)
+        self.assertIn("10.1.0.4", self.dig("contoso", "A", server=corp[0], port=corp[1]))
+        self.assertIn("192.0.2.1", self.dig("contoso", "A", server=public[0], port=public[1]))
+        # The negative test of this test: with another anchor, or another octet, nothing validates.
+        wrong = re.sub(r"[0-9a-f]{8}$", "00000000", anchor.strip()) + "\n"
+        bad = self.unbound(PUBLIC, wrong)
+        self.assertIn("status: SERVFAIL", self.dig("contoso", "A", server=bad[0], port=bad[1]))
+        # delv
+        key = [l.split() for l in self.dig("", "DNSKEY", "+short").splitlines() if l.startswith("257 ")][0]
+        with open(f"{self.dir}/delv.conf", "w") as f:
+            f.write(f"trust-anchors {{ {D}. static-key 257 3 13 \"{''.join(key[3:])}\"; }};\n")
+        for source in (PUBLIC, CORP):
+            for name, qtype in NAMES:
+                if qtype == "ANY":
+                    continue  # delv takes no ANY
+                got = subprocess.run([TOOLS["delv"], f"@{OURS}", "-p", str(self.port), "-b", source, "-a", f"{self.dir}/delv.conf",
+                                      f"+root={D}", f"{name}.{D}".lstrip("."), qtype], capture_output=True, text=True, timeout=30)
+                said = got.stdout + got.stderr
+                self.assertIn("fully validated", said, f"{name} {qtype} from {source}")
+                self.assertNotIn("unsigned answer", said)
+        # fe.D as secondaries get it
+        zone = self.run_tool(TOOLS["dig"], f"@{OURS}", "-p", str(self.port), "fe." + D, "AXFR", "+tcp")
+        with open(f"{self.dir}/fe.zone", "w") as f:
+            f.write(zone)
+        self.run_tool(TOOLS["ldns-verify-zone"], "-V", "2", f"{self.dir}/fe.zone")
+        broken = re.sub(r"(?m)^(eus-2\S*\s+\d+\s+IN\s+A\s+)192\.0\.2\.9", r"\g<1>192.0.2.8", zone)
+        self.assertNotEqual(broken, zone)
+        with open(f"{self.dir}/fe.zone", "w") as f:
+            f.write(broken)
+        self.assertNotEqual(subprocess.run([TOOLS["ldns-verify-zone"], f"{self.dir}/fe.zone"], capture_output=True).returncode, 0)
+
+    def test_keys_roll_and_a_missing_key_changes_nothing(self):
+        first = self.make_keys("--algorithm", "ed25519")
+        with open(self.topology) as f:
+            text = f.read()
+        with open(self.topology, "w") as f:
+            f.write(text.replace("  ttl: 3600s\n", f"  ttl: {KEY_TTL_S}s\n"))  # so that the waits of a roll are short
+        self.start_ours()
+        some = [("contoso", "A"), ("nobody", "A"), ("fe", "DS"), ("eus-1.eastus.fe", "A"), ("none.eastus.fe", "A"), ("", "DNSKEY")]
+        old = self.manage("ds")
+        validator = self.unbound(PUBLIC, old)
+        self.validates(validator, some)
+        for role, was in (("zsk", (first[1], first[3])), ("ksk", (first[0], first[2]))):  # of both zones at once
+            new = self.make_keys("--role", role, "--algorithm", "ed25519")
+            self.served_and_valid(validator, some)
+            time.sleep(KEY_TTL_S + 0.1)  # nobody holds a set of keys without it any more: the wait that --force skips
+            for key in new:
+                self.manage("roll", key, "--force")
+            self.served_and_valid(validator, some)
+            if role == "ksk":  # who has the old DS was asked above; this one has the new one only
+                validator = self.unbound(PUBLIC, self.manage("ds"))
+                self.validates(validator, some)
+            time.sleep(KEY_TTL_S + 0.1)  # nor what the old one signed
+            for key in was:
+                self.manage("remove", key, "--force")
+            self.served_and_valid(validator, some)
+        # A key whose private half did not reach this node: what was in force stays, and the log says why.
+        lost = self.manage("generate", "--dir", f"{self.dir}/elsewhere", "--zone", "D", "--role", "csk", "--algorithm", "ed25519").split()[0]
+        self.manage("publish", "--dir", f"{self.dir}/elsewhere", lost)
+
+        def said():
+            with open(f"{self.dir}/log") as f:
+                text = f.read()
+            return lost in text and "what was in force stays" in text
+
+        wait_until(15, said, "the log names the missing key")
+        self.validates(validator, some)
+        shutil.copy(f"{self.dir}/elsewhere/{lost}.pem", self.keys)  # copy keeps no mode
+        os.chmod(f"{self.keys}/{lost}.pem", 0o600)
+        self.wait_served()
+        self.validates(validator, some)
+
+
+if os.geteuid() != 0 or not all(TOOLS.values()):
+    print("skipped: needs root and " + ", ".join(t for t, p in TOOLS.items() if not p))
+    sys.exit(SKIP)
+unittest.main()
