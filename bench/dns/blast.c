@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // A load generator lighter than the servers it drives: packed queries, a window in flight on one connected socket, one
-// JSON line at the end.  dns_blast -p PORT -d QUERIES -l SECONDS [-w WINDOW] [-b BATCH] [-Q MAX_QPS] [-e]
+// JSON line at the end.  dns_blast -p PORT -d QUERIES -l SECONDS [-w WINDOW] [-b BATCH] [-Q MAX_QPS] [-e | -D]
 #include "bench/dns/queries.h"
 
 #include <arpa/inet.h>
@@ -169,7 +169,7 @@ int main(int argc, char **argv)
     int port = 0, edns = 0, c;
     double seconds = 3;
     const char *path = NULL;
-    while ((c = getopt(argc, argv, "p:d:l:w:b:Q:e")) != -1)
+    while ((c = getopt(argc, argv, "p:d:l:w:b:Q:eD")) != -1)
         switch (c) {
         case 'p':
             port = atoi(optarg);
@@ -191,6 +191,9 @@ int main(int argc, char **argv)
             break;
         case 'e':
             edns = 1;
+            break;
+        case 'D': // and DO
+            edns = 2;
             break;
         default:
             return 2;

@@ -42,6 +42,7 @@ static inline size_t query_pack(const char *name, const char *type, int edns, ui
     if (edns) {
         out[11] = 1;
         memcpy(out + n, opt, sizeof opt);
+        out[n + 7] = edns > 1 ? 0x80 : 0; // DO
         n += sizeof opt;
     }
     return n;
