@@ -81,6 +81,8 @@ static size_t build_order(struct topology_build *b, const struct doc_node *node,
     size_t n_out = 0;
     *out_tiers = 0;
     for (size_t i = 0; i < n; i++) {
+        if (!words[i])
+            continue; // said when it was read
         size_t more = build_tier(b, doc_item_line(node, "order", i), what, words[i], &seen, out + n_out);
         if (more)
             *out_tiers |= (uint64_t)1 << n_out;
