@@ -35,7 +35,9 @@ static void conn_close(struct worker *w, struct conn *c)
     if (c->tls && !c->opened)
         counter_add(&w->n.tls_failed, 1);
     dot_session_free(c->tls);
-    close(c->fd); // leaves the epoll set with it
+    // Not left to close: while a child between fork and exec has the socket too, epoll would go on naming `c`.
+    (void)epoll_ctl(w->epoll, EPOLL_CTL_DEL, c->fd, NULL);
+    close(c->fd);
     if (c->prev)
         c->prev->next = c->next;
     else
