@@ -129,6 +129,8 @@ static enum health_ballot ballot_of(struct health *h, struct target *x, int64_t 
     if (!health_alone(h) && n_expected) {
         size_t n = health_votes_of(h, x, now, votes);
         c = health_vote(votes, n, now, life, n_expected, s->fall);
+        if (!x->pub.seen && !is_here(h, x->pub.region))
+            c.ballot = HEALTH_SAY_NOTHING; // just started: one blind voter alone must not decide before we have looked
         tell(h, votes, now, life, c.rule, text, sizeof text);
     }
     if (strcmp(text, x->pub.votes) != 0) {

@@ -13,8 +13,8 @@ static enum health_rule rule_of(uint32_t n_up, uint32_t n_down, size_t n_expecte
 {
     if (n_up + n_down == 0)
         return VOTE_NOBODY;
-    if (n_up + n_down == 1 && n_expected > 1)
-        return n_down && n_bad < 2 * (uint64_t)fall ? VOTE_LONE_WAITS : VOTE_LONE;
+    if (n_up + n_down == 1)
+        return n_down && n_expected > 1 && n_bad < 2 * (uint64_t)fall ? VOTE_LONE_WAITS : VOTE_LONE;
     return n_up == n_down ? VOTE_TIE : VOTE_MAJORITY;
 }
 

@@ -18,6 +18,22 @@
 //   expect probes NAME MIN MAX      since the last `count`
 //   expect reason NAME TEXT         part of it
 //
+// With several resolvers (before `start`): resolvers R1,R2…: they run in these regions, and the checker is that of the
+// first. The others are scripted (peers.c):
+//   voter REGION silent|answers|forged|speaks-for-others|expired|damaged|replays
+//   voter REGION says NAME up|down [N]      N bad probes in a row; 3 if left out
+//   voter REGION abstains|votes|deaf|hears|restarts|older-boot
+//   voter REGION drains REGION on|off       an order that was given there
+//   deep REGION headroom N | impaired LABEL|none | damaged - | oversized - | silent -
+//   drain|impair REGION LABEL|* on|off      an order given here
+//   tcp                                     probes are TCP connections, before `start`
+//   expect headroom NAME N                  in tenths
+//   expect registry LABEL REGION            where its clients are sent
+//   expect votes NAME TEXT                  part of it
+//   expect voter REGION TEXT                "votes", "silent", "abstains"
+//   expect error REGION TEXT                why its last observation was not taken
+//   expect order REGION waiting|counting|safe|none
+//
 // After every step two things hold whatever the script: a regional name answers its own region's address, and the
 // global name answers some region's.
 #include "base/bytes.h"
@@ -29,6 +45,7 @@
 #include "resolver/answer.h"
 #include "resolver/health_priv.h"
 #include "resolver/wire.h"
+#include "tests/scenario/resolver/peers.h"
 
 #include <jansson.h>
 #include <stdio.h>
@@ -61,7 +78,8 @@ struct fetch {
 static struct fetch *running;
 static struct snapshot topology_cell, verdicts_cell;
 static struct health *checker;
-static char dir[] = "/tmp/replay-XXXXXX", state_path[64], settings[256];
+static char dir[] = "/tmp/replay-XXXXXX", state_path[64], settings[256], resolvers[128], own_key[64], own_key_id[64];
+static bool tcp;
 static const char *file;
 static unsigned line;
 
@@ -93,7 +111,8 @@ static void outcome(struct stamp_script *s, uint32_t timeout_ms, struct fetch *f
     enum behaviour does = s->does;
     if (does == FLAP)
         does = (long)((s->n_probes - 1) % (unsigned)(s->a + s->b)) < s->a ? REFUSED : GOOD;
-    r->status = does == STATUS ? (int)s->a : does == GOOD || does == SLOW ? 200 : 0;
+    buf_init(&r->body, 0);
+    r->status = tcp ? 0 : does == STATUS ? (int)s->a : does == GOOD || does == SLOW ? 200 : 0;
     if (does == SLOW)
         ms = s->a;
     if (does == HANG || ms >= timeout_ms) {
@@ -113,7 +132,21 @@ int fetch_start(struct fetcher *x, const struct fetch_request *q, void (*done)(v
 {
     char stamp[64], region[64];
     (void)x;
-    if (sscanf(q->url, "https://%63[^.].%63[^.].fe.example.io:8443/healthz", stamp, region) != 2)
+    struct fetch *call = calloc(1, sizeof *call);
+    int64_t ms;
+    struct topology *t = snapshot_get(&topology_cell);
+    bool to_peer = call && peers_answer(t, q, &call->result, &ms);
+    snapshot_unref(t);
+    if (to_peer) {
+        *call = (struct fetch){running, clock_mono_ms() + ms, call->result, done, q->ctx};
+        *out_handle = running = call;
+        return 0;
+    }
+    free(call);
+    if (sscanf(q->url,
+               tcp ? "http://%63[^.].%63[^.].fe.example.io:8443" : "https://%63[^.].%63[^.].fe.example.io:8443/healthz",
+               stamp, region) != 2 ||
+        q->connect_only != tcp)
         fail("probe of %s", q->url);
     size_t i = stamp_index(stamp);
     if (strcmp(world[i].region, region) || !q->ca_file || !q->connect_to || q->connect_to->ip.b[15] != i + 1 ||
@@ -137,6 +170,7 @@ int fetch_start(struct fetcher *x, const struct fetch_request *q, void (*done)(v
 void fetch_cancel(struct fetcher *x, struct fetch *f)
 {
     (void)x;
+    buf_done(&f->result.body);
     f->result = (struct fetch_result){.err = ERR_CANCELED};
     f->due_ms = 0;
 }
@@ -157,6 +191,7 @@ static void complete(struct fetch *f)
         p = &(*p)->next;
     *p = f->next;
     f->done(f->ctx, &f->result);
+    buf_done(&f->result.body);
     free(f);
 }
 
@@ -177,14 +212,33 @@ static struct topology *build(const char *without)
             buf_printf(&b, "  - name: %s\n    peer: 192.0.2.%zu:9443\n    stamps:\n", world[i].region, i + 1);
         buf_printf(&b, "      - { name: %s, ipv4: [192.0.2.%zu] }\n", world[i].stamp, i + 1);
     }
-    buf_str(&b, "name_servers: [eus-1.eastus]\nregistries:\n  - name: contoso\n    regional_endpoints: enabled\n"
-                "    replicas:\n");
-    for (size_t i = 0; i < ARRAY_LEN(world); i++)
-        if (i != 1 && (!without || strcmp(world[i].stamp, without)))
-            buf_printf(&b, "      - { region: %s, stamp: %s }\n", world[i].region, world[i].stamp);
+    buf_str(&b, "name_servers: [");
+    const char *comma = "";
+    for (size_t i = 0; i < 3; i++)
+        if (resolvers[0] ? strstr(resolvers, peers_regions[i]) != NULL : i == 0) {
+            buf_printf(&b, "%s%s.%s", comma, peers_stamps[i], peers_regions[i]);
+            comma = ", ";
+        }
+    buf_str(&b, "]\nregistries:\n");
+    for (size_t k = 0; k < 2; k++) {
+        buf_printf(&b, "  - name: %s\n    regional_endpoints: enabled\n    replicas:\n", k ? "fabrikam" : "contoso");
+        for (size_t i = 0; i < ARRAY_LEN(world); i++)
+            if (i != 1 && (!without || strcmp(world[i].stamp, without)))
+                buf_printf(&b, "      - { region: %s, stamp: %s }\n", world[i].region, world[i].stamp);
+    }
+    buf_str(&b, "identities:\n");
+    for (size_t i = 0; i < 3; i++) {
+        char key[64];
+        peers_key(peers_regions[i], key);
+        if (!without || strcmp(without, peers_stamps[i]))
+            buf_printf(&b, "  %s: { feed_keys: [{ id: %s-feed-1, key: \"%s\" }] }\n", peers_regions[i],
+                       peers_regions[i], key);
+    }
     buf_str(&b, "routing: { order: [eastus, westeurope");
     buf_str(&b, without && !strcmp(without, "sea-1") ? "] }\n" : ", southeastasia] }\n");
-    buf_printf(&b, "health: %s\n", settings);
+    const char *more = strchr(settings, '{');
+    buf_printf(&b, "health: { %s%s\nttl: { global: 30s, private: 10s, frontend: 20s }\n", tcp ? "probe: tcp, " : "",
+               more ? more + 1 : "}");
     if (b.err || topology_parse((const char *)b.p, b.n, "replay", &d, &t)) {
         diag_print(&d, stderr);
         fail("topology");
@@ -308,6 +362,18 @@ static void do_start(void)
         .topology = &topology_cell, .verdicts = &verdicts_cell, .ca_file = "/ca.pem", .state_path = state_path};
     if (checker)
         fail("it runs already");
+    for (int i = 0; i < 3; i++)
+        if (resolvers[0] && !strncmp(resolvers, peers_regions[i], strlen(peers_regions[i]))) {
+            peers_key(peers_regions[i], own_key);
+            snprintf(own_key_id, sizeof own_key_id, "%s-feed-1", peers_regions[i]);
+            o.region = peers_regions[i];
+            o.stamp = peers_stamps[i];
+            o.peer_pem = "/peer.pem";
+            o.sign = peers_sign;
+            o.sign_ctx = own_key;
+            o.key_id = own_key_id;
+            o.verify = peers_verify;
+        }
     snapshot_publish(&topology_cell, build(NULL));
     int rc = health_new(&o, &checker);
     if (rc)
@@ -386,6 +452,67 @@ static void do_force(char **rest)
     run(0);
 }
 
+static void do_order(enum health_exception_kind kind, char **rest)
+{
+    const char *region = word(rest), *label = word(rest), *on = word(rest);
+    int rc = health_order(checker, kind, region, strcmp(label, "*") ? label : "", !strcmp(on, "on"));
+    if (rc)
+        fail("order: %s", err_text(rc));
+    run(0);
+}
+
+// A text member of the row of that list whose `key` is `value`.
+static void expect_member(void *rows, const char *key, const char *value, const char *member, const char *text)
+{
+    const char *got = "(no such row)";
+    json_t *list = rows, *x;
+    size_t i;
+    json_array_foreach(list, i, x) if (!strcmp(json_string_value(json_object_get(x, key)), value)) got =
+        json_string_value(json_object_get(x, member));
+    if (!strstr(got, text))
+        fail("%s of %s is: %s", member, value, got);
+    json_decref(list);
+}
+
+static void expect_order(const char *region, const char *state)
+{
+    json_t *list = health_orders_status_json(checker), *x;
+    const char *got = "none";
+    size_t i;
+    json_array_foreach(list, i, x) if (!strcmp(json_string_value(json_object_get(x, "region")), region) &&
+                                       json_is_true(json_object_get(x, "on"))) got =
+        json_is_true(json_object_get(x, "safe"))            ? "safe"
+        : json_array_size(json_object_get(x, "waitingFor")) ? "waiting"
+                                                            : "counting";
+    json_decref(list);
+    if (strcmp(got, state) != 0)
+        fail("the order on %s is %s", region, got);
+}
+
+static void expect_headroom(size_t i, unsigned tenths)
+{
+    static struct health_map map;
+    struct health_verdicts *v = snapshot_get(&verdicts_cell);
+    struct topology *t = snapshot_get(&topology_cell);
+    const struct region *r = topology_region(t, world[i].region);
+    health_map_fill(&map, v, t);
+    unsigned got =
+        health_headroom(&map, t->catalogue->regions[r->index].first_stamp + region_stamp(r, world[i].stamp)->index);
+    snapshot_unref(t);
+    snapshot_unref(v);
+    if (got != tenths)
+        fail("the headroom is %u", got);
+}
+
+static void expect_registry(const char *label, const char *region)
+{
+    char name[96];
+    snprintf(name, sizeof name, "%s.example.io", label);
+    unsigned got = ask(name);
+    if (!got || got > ARRAY_LEN(world) || strcmp(world[got - 1].region, region))
+        fail("%s leads to 192.0.2.%u", name, got);
+}
+
 static bool parse_up(const char *s)
 {
     if (strcmp(s, "up") && strcmp(s, "down"))
@@ -422,6 +549,24 @@ static void do_expect(char **rest)
         unsigned min = (unsigned)atol(word(rest)), max = (unsigned)atol(word(rest));
         if (s->n_probes < min || s->n_probes > max)
             fail("%u probes", s->n_probes);
+    } else if (!strcmp(what, "headroom")) {
+        size_t i = stamp_index(word(rest));
+        expect_headroom(i, (unsigned)atol(word(rest)));
+    } else if (!strcmp(what, "registry")) {
+        const char *label = word(rest);
+        expect_registry(label, word(rest));
+    } else if (!strcmp(what, "votes")) {
+        const char *stamp = world[stamp_index(word(rest))].stamp;
+        expect_member(health_status_json(checker), "stamp", stamp, "votes", *rest);
+    } else if (!strcmp(what, "voter")) {
+        const char *region = word(rest);
+        expect_member(health_peers_json(checker), "region", region, "resolver", *rest);
+    } else if (!strcmp(what, "error")) {
+        const char *region = word(rest);
+        expect_member(health_peers_json(checker), "region", region, "error", *rest);
+    } else if (!strcmp(what, "order")) {
+        const char *region = word(rest);
+        expect_order(region, word(rest));
     } else if (!strcmp(what, "reason")) {
         size_t i = stamp_index(word(rest));
         expect_reason(i, *rest);
@@ -448,6 +593,16 @@ static void command(char *text)
     char *rest, *what = strtok_r(text, " ", &rest);
     if (!strcmp(what, "health"))
         snprintf(settings, sizeof settings, "%s", rest);
+    else if (!strcmp(what, "resolvers"))
+        snprintf(resolvers, sizeof resolvers, "%s", rest);
+    else if (!strcmp(what, "tcp"))
+        tcp = true;
+    else if (!strcmp(what, "voter") || !strcmp(what, "deep")) {
+        const char *region = word(&rest), *how = word(&rest);
+        if (!(what[0] == 'v' ? peers_voter : peers_deep)(region, how, &rest))
+            fail("%s of %s cannot %s", what, region, how);
+    } else if (!strcmp(what, "drain") || !strcmp(what, "impair"))
+        do_order(what[0] == 'd' ? HEALTH_DRAINED : HEALTH_IMPAIRED, &rest);
     else if (!strcmp(what, "start"))
         do_start();
     else if (!strcmp(what, "stop") || !strcmp(what, "crash"))
