@@ -323,12 +323,14 @@ int cmd_config(struct cli *c, int argc, char **argv)
 // ---- dns ----
 
 static const struct command dns_cmds[];
-static const char *const region_columns[] = {"region", "stamp", "placedBy", "up", "chosen", "reason"};
+static const char *const region_columns[] = {"region", "stamp",    "tier", "placedBy", "measured",
+                                             "weight", "headroom", "up",   "chosen",   "reason"};
 
 static int dns_explain(struct cli *c, int argc, char **argv)
 {
-    const char *client = "127.0.0.1";
-    const struct opt rows[] = {{0, "client", "ADDR", "whose view and route (default 127.0.0.1)", &client, NULL}};
+    const char *client = "127.0.0.1", *subnet = NULL;
+    const struct opt rows[] = {{0, "client", "ADDR", "whose view and route (default 127.0.0.1)", &client, NULL},
+                               {0, "subnet", "CIDR", "as if the query had this Client Subnet option", &subnet, NULL}};
     int rc = opt_parse(c, &dns_cmds[0], "dns", rows, ARRAY_LEN(rows), argc, argv, &argc);
     if (rc)
         return rc;
@@ -336,8 +338,9 @@ static int dns_explain(struct cli *c, int argc, char **argv)
         return cli_fail(EXIT_USAGE, "dns explain: give one NAME");
     json_t *doc = NULL;
     rc = cli_admin(c, "GET",
-                   arena_printf(&c->arena, "/v1/dns/explain?name=%s&client=%s", cli_urlencode(c, argv[1]),
-                                cli_urlencode(c, client)),
+                   arena_printf(&c->arena, "/v1/dns/explain?name=%s&client=%s%s%s", cli_urlencode(c, argv[1]),
+                                cli_urlencode(c, client), subnet ? "&subnet=" : "",
+                                subnet ? cli_urlencode(c, subnet) : ""),
                    &doc);
     if (rc)
         return rc;
@@ -357,7 +360,7 @@ static int dns_explain(struct cli *c, int argc, char **argv)
 }
 
 static const struct command dns_cmds[] = {
-    {"explain", "what this resolver answers a client, and why", "NAME --client ADDR", dns_explain},
+    {"explain", "what this resolver answers a client, and why", "NAME --client ADDR [--subnet CIDR]", dns_explain},
     {"export", "a zone of the topology as a master file; asks no node", "--zone D|fe [--expand]", cmd_dns_export},
     {"keys", "keys that the zones are signed with", "generate | publish | roll | retire | remove | list | ds",
      cmd_dns_keys},

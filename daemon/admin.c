@@ -24,6 +24,7 @@
 #include "daemon/link.h"
 #include "daemon/metrics.h"
 #include "resolver/explain.h"
+#include "resolver/geo_watch.h"
 
 #include <jansson.h>
 #include <string.h>
@@ -162,13 +163,31 @@ static void get_explain(struct app *app, struct http_request *req, struct http_r
 {
     const char *name = http_query_get(req, "name", 0), *client = http_query_get(req, "client", 0);
     struct ip ip;
-    if (!name || !client || ip_parse(client, &ip)) {
-        http_response_text(req, resp, 400, "give name= and client= (an IP address)\n");
+    const char *subnet = http_query_get(req, "subnet", 0);
+    struct cidr net;
+    if (!name || !client || ip_parse(client, &ip) || (subnet && cidr_parse(subnet, &net))) {
+        http_response_text(
+            req, resp, 400,
+            "give name= and client= (an IP address), and perhaps subnet= (a network without host bits)\n");
         return;
     }
+    struct geo_watch *watch = app->resolver ? resolver_geo(app->resolver) : NULL;
+    char geo_error[1024] = "";
+    if (watch)
+        geo_watch_error(watch, geo_error, sizeof geo_error);
+    struct geo *geo = watch ? snapshot_get(geo_watch_cell(watch)) : NULL;
     struct topology *t = snapshot_get(app->topology);
     struct health_verdicts *v = snapshot_get(app->verdicts);
-    reply_json(req, resp, dns_explain_json(t, v, name, &ip, app->node->n_dns ? &app->node->dns[0] : NULL));
+    const struct explain_query q = {.topology = t,
+                                    .health = v,
+                                    .geo = geo,
+                                    .geo_error = geo_error,
+                                    .name = name,
+                                    .client = ip,
+                                    .subnet = subnet ? &net : NULL,
+                                    .listener = app->node->n_dns ? &app->node->dns[0] : NULL};
+    reply_json(req, resp, dns_explain_json(&q));
+    snapshot_unref(geo);
     snapshot_unref(v);
     snapshot_unref(t);
 }

@@ -6,8 +6,8 @@
 #include "base/bytes.h"
 #include "base/mem.h"
 #include "resolver/answer.h"
+#include "resolver/explain_priv.h"
 #include "resolver/forward.h"
-#include "resolver/route.h"
 #include "resolver/views.h"
 #include "resolver/wire.h"
 
@@ -49,9 +49,13 @@ static int append_records(json_t *list, const ldns_rr_list *rrs)
     return 0;
 }
 
-static size_t query_for(const uint8_t *name, size_t n, enum dns_type type, uint8_t out[512])
+// With a Client Subnet option when there is a subnet (RFC 7871 section 6).
+static size_t query_for(const uint8_t *name, size_t n, enum dns_type type, const struct cidr *subnet, uint8_t out[512])
 {
-    static const uint8_t header[] = {0, 1, 1, 0, 0, 1, 0, 0, 0, 0, 0, 1}, opt[] = {0, 0, 41, 4, 208, 0, 0, 0, 0, 0, 0};
+    static const uint8_t header[] = {0, 1, 1, 0, 0, 1, 0, 0, 0, 0, 0, 1}, opt[] = {0, 0, 41, 4, 208, 0, 0, 0, 0};
+    bool v4 = subnet && ip_is_v4(&subnet->ip);
+    uint8_t bits = (uint8_t)(!subnet ? 0 : v4 ? subnet->bits - 96 : subnet->bits);
+    size_t n_address = (bits + 7u) / 8;
     struct dns_writer w;
     dns_writer_init(&w, out, 512);
     dns_write_bytes(&w, header, sizeof header);
@@ -59,11 +63,20 @@ static size_t query_for(const uint8_t *name, size_t n, enum dns_type type, uint8
     dns_write_u16(&w, (uint16_t)type);
     dns_write_u16(&w, DNS_IN);
     dns_write_bytes(&w, opt, sizeof opt);
+    dns_write_u16(&w, (uint16_t)(subnet ? 8 + n_address : 0));
+    if (subnet) {
+        dns_write_u16(&w, EDNS_CLIENT_SUBNET);
+        dns_write_u16(&w, (uint16_t)(4 + n_address));
+        dns_write_u16(&w, v4 ? 1 : 2);
+        dns_write_bytes(&w, (uint8_t[]){bits, 0}, 2);
+        dns_write_bytes(&w, subnet->ip.b + (v4 ? 12 : 0), n_address);
+    }
     return w.n;
 }
 
 // {"rcode": …, "answer": […], "authority": […]} of one query type. NULL when out of memory.
-static json_t *answer_json(const struct answer_context *c, const uint8_t *name, size_t n, enum dns_type type)
+static json_t *answer_json(const struct answer_context *c, const uint8_t *name, size_t n, enum dns_type type,
+                           const struct cidr *subnet)
 {
     uint8_t query[512];
     AUTO_FREE uint8_t *out = mem_alloc(ANSWER_TCP_MAX);
@@ -71,7 +84,7 @@ static json_t *answer_json(const struct answer_context *c, const uint8_t *name, 
     ldns_pkt *pkt = NULL;
     if (!out)
         return NULL;
-    size_t nq = query_for(name, n, type, query);
+    size_t nq = query_for(name, n, type, subnet, query);
     size_t got = answer_packet(c, query, nq, out, ANSWER_TCP_MAX, &info);
     if (ldns_wire2pkt(&pkt, out, got) != LDNS_STATUS_OK)
         return NULL;
@@ -83,38 +96,6 @@ static json_t *answer_json(const struct answer_context *c, const uint8_t *name, 
     json_decref(authority);
     ldns_pkt_free(pkt);
     return j;
-}
-
-static json_t *step_json(const struct topology *t, const struct route *r, size_t i)
-{
-    const struct route_step *s = &r->steps[i];
-    const struct region *region = &t->regions[s->region];
-    bool chosen = r->mode != ROUTE_NOWHERE && r->chosen == i;
-    return json_pack("{s:s, s:s?, s:s, s:s, s:b, s:b, s:s}", "region", region->name, "stamp",
-                     s->state == ROUTE_NO_REPLICA ? NULL : region->stamps[s->stamp].name, "state",
-                     route_state_name(s->state), "reason", route_state_text(s->state), "up", (int)s->up, "chosen",
-                     (int)chosen, "placedBy", route_placed_name((enum route_placed)s->placed));
-}
-
-static json_t *rule_json(const struct routing_override *o)
-{
-    char text[CIDR_TEXT_SIZE];
-    if (!o)
-        return json_pack("{s:s}", "kind", "order");
-    return json_pack("{s:s, s:s, s:i}", "kind", "override", "clients", cidr_format(&o->cidr, text), "line", o->line);
-}
-
-static json_t *route_json(const struct topology *t, const struct route *r)
-{
-    json_t *steps = json_array();
-    for (size_t i = 0; steps && i < r->n_steps; i++)
-        if (json_array_append_new(steps, step_json(t, r, i))) {
-            json_decref(steps);
-            return NULL;
-        }
-    return json_pack("{s:o, s:s, s:b, s:s?, s:o}", "rule", rule_json(r->override_), "mode", route_mode_name(r->mode),
-                     "failOpen", (int)r->fail_open, "chosen",
-                     r->mode == ROUTE_NOWHERE ? NULL : t->regions[r->steps[r->chosen].region].name, "regions", steps);
 }
 
 static json_t *name_json(const struct hostname *h)
@@ -139,40 +120,38 @@ static json_t *forward_json(const struct view *view, const uint8_t *wire, size_t
     return list;
 }
 
-void *dns_explain_json(const struct topology *t, const struct health_verdicts *v, const char *name,
-                       const struct ip *client, const struct endpoint *listener)
+void *dns_explain_json(const struct explain_query *q)
 {
     struct hostname h;
     uint8_t wire[DNS_NAME_MAX];
-    char ip[IP_TEXT_SIZE];
+    char ip[IP_TEXT_SIZE], subnet[CIDR_TEXT_SIZE];
+    const struct topology *t = q->topology;
     const struct view *view = NULL;
-    struct answer_context c = {
-        .topology = t, .health = v, .transport = ANSWER_TCP, .source = *client, .listener = listener};
-    size_t n = dns_name_from_text(name, wire);
-    bool refused = view_choose(t, listener, client, &view) != 0;
-    hostname_parse(name, t->domain, &h);
+    struct geo_view geo;
+    geo_view_set(&geo, q->geo, t);
+    struct answer_context c = {.topology = t,
+                               .health = q->health,
+                               .geo = &geo,
+                               .transport = ANSWER_TCP,
+                               .source = q->client,
+                               .listener = q->listener};
+    size_t n = dns_name_from_text(q->name, wire);
+    bool refused = view_choose(t, q->listener, &q->client, &view) != 0;
+    hostname_parse(q->name, t->domain, &h);
     if (n == 0)
-        return json_pack("{s:s, s:s, s:s}", "name", name, "client", ip_format(client, ip), "error",
+        return json_pack("{s:s, s:s, s:s}", "name", q->name, "client", ip_format(&q->client, ip), "error",
                          "not a DNS name: labels have 1 to 63 octets, the whole at most 255");
-    enum name_kind kind = hostname_public_of(h.kind);
-    const struct catalogue_registry *reg =
-        kind == NAME_GLOBAL ? catalogue_find(t->catalogue, h.label, strlen(h.label)) : NULL;
-    struct route_context rc = {.topology = t, .health = v};
-    struct route_client by = client_of_source(client);
-    struct route r;
-    if (reg)
-        route_decide(&rc, reg, &by, &r);
     if (h.kind == NAME_FOREIGN && !refused) {
         json_t *upstreams = forward_json(view, wire, n);
         if (!json_is_null(upstreams)) // what they would say is not ours to explain
-            return json_pack("{s:s, s:s, s:o, s:s, s:o}", "name", name, "client", ip_format(client, ip), "parsed",
-                             name_json(&h), "view", view->name, "forwardedTo", upstreams);
+            return json_pack("{s:s, s:s, s:o, s:s, s:o}", "name", q->name, "client", ip_format(&q->client, ip),
+                             "parsed", name_json(&h), "view", view->name, "forwardedTo", upstreams);
     }
-    return json_pack("{s:s, s:s, s:o, s:s, s:o, s:o, s:o}", "name", name, "client", ip_format(client, ip), "parsed",
-                     name_json(&h), "view",
+    return json_pack("{s:s, s:s, s:s*, s:o, s:s, s:o, s:o, s:o}", "name", q->name, "client", ip_format(&q->client, ip),
+                     "subnet", q->subnet ? cidr_format(q->subnet, subnet) : NULL, "parsed", name_json(&h), "view",
                      refused ? "refused"
                      : view  ? view->name
                              : "public",
-                     "routing", reg ? route_json(t, &r) : json_null(), "a", answer_json(&c, wire, n, DNS_A), "aaaa",
-                     answer_json(&c, wire, n, DNS_AAAA));
+                     "routing", explain_routing(q, &h, view, &geo), "a", answer_json(&c, wire, n, DNS_A, q->subnet),
+                     "aaaa", answer_json(&c, wire, n, DNS_AAAA, q->subnet));
 }

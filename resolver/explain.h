@@ -1,16 +1,29 @@
 // SPDX-License-Identifier: Apache-2.0
 // `meridian dns explain NAME --client ADDR`: what this resolver answers a client and why, as JSON: the parsed name, the
-// view, the matched rule, the table of all regions with their reasons, the chosen one, the records. Uses the same code
-// path as an answer (route_decide and the answer builder), so that it cannot tell another story.
+// view, whose network routed it and how far that holds, the rule that gave the order (an override with its line, lines
+// of the latency file, a place of the MaxMind database), the table of all regions with tiers, weights, headroom, scores
+// and reasons, the chosen one, the records. Uses the same code path as an answer (route_decide and the answer builder),
+// so that it cannot tell another story; what was measured is read again from its file for the table. An admin's thread.
 #ifndef MERIDIAN_RESOLVER_EXPLAIN_H
 #define MERIDIAN_RESOLVER_EXPLAIN_H
 
 #include "base/addr.h"
 #include "config/topology.h"
+#include "resolver/geo.h"
 #include "resolver/health.h"
 
-// Returns a new json_t *, or NULL when out of memory. `listener` may be NULL (no listener-bound view is considered).
-void *dns_explain_json(const struct topology *t, const struct health_verdicts *v, const char *name,
-                       const struct ip *client, const struct endpoint *listener);
+struct explain_query {
+    const struct topology *topology;
+    const struct health_verdicts *health; // may be NULL
+    const struct geo *geo;                // may be NULL
+    const char *geo_error;                // what is wrong with its files; NULL or "": nothing
+    const char *name;
+    struct ip client;                // transport source
+    const struct cidr *subnet;       // of a Client Subnet option; NULL: none
+    const struct endpoint *listener; // NULL: no view that is bound to one is considered
+};
+
+// Returns a new json_t *, or NULL when out of memory.
+void *dns_explain_json(const struct explain_query *q);
 
 #endif

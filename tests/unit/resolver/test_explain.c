@@ -9,6 +9,13 @@
 #include <jansson.h>
 #include <string.h>
 
+static json_t *explain(const struct topology *t, const struct health_verdicts *v, const char *name,
+                       const struct ip *client, const struct endpoint *listener)
+{
+    const struct explain_query q = {.topology = t, .health = v, .name = name, .client = *client, .listener = listener};
+    return dns_explain_json(&q);
+}
+
 static uint32_t seed = 20261124;
 static uint32_t rnd(uint32_t n)
 {
@@ -124,7 +131,7 @@ START_TEST(what_is_explained_is_what_is_answered)
         const struct endpoint *listener = rnd(3) ? NULL : rnd(2) ? &lab : &other;
         struct answer_context c = {
             .topology = t, .health = v, .source = fixture_ip(PICK(clients)), .listener = listener};
-        json_t *j = dns_explain_json(t, v, name, &c.source, listener);
+        json_t *j = explain(t, v, name, &c.source, listener);
         ck_assert_msg(json_is_object(j), "%s", name);
         ck_assert_str_eq(json_string_value(json_object_get(j, "name")), name);
         int rcode = compare(&c, name, T_A, json_object_get(j, "a"));
@@ -146,7 +153,7 @@ START_TEST(the_reasons_are_told)
     struct topology *t = fixture_topology();
     struct health_verdicts *v = fixture_verdicts(t, 1);
     struct ip client = fixture_ip("198.51.100.200"), inside = fixture_ip("10.1.2.3");
-    json_t *j = dns_explain_json(t, v, "contoso.example.io", &client, NULL);
+    json_t *j = explain(t, v, "contoso.example.io", &client, NULL);
     json_t *r = json_object_get(j, "routing"), *rule = json_object_get(r, "rule");
     ck_assert_str_eq(json_string_value(json_object_get(j, "view")), "public");
     ck_assert_str_eq(json_string_value(json_object_get(rule, "kind")), "override");
@@ -157,13 +164,13 @@ START_TEST(the_reasons_are_told)
     ck_assert_str_eq(json_string_value(json_object_get(east, "state")), "unhealthy");
     ck_assert(json_is_false(json_object_get(east, "up")));
     json_decref(j);
-    j = dns_explain_json(t, v, "contoso.westeurope.geo.example.io", &inside, NULL);
+    j = explain(t, v, "contoso.westeurope.geo.example.io", &inside, NULL);
     ck_assert_str_eq(json_string_value(json_object_get(j, "view")), "corp");
     ck_assert(json_is_null(json_object_get(j, "routing")));
     ck_assert_str_eq(json_string_value(json_object_get(json_object_get(j, "parsed"), "kind")), "regional");
     json_decref(j);
     struct endpoint lab = {fixture_ip("127.0.0.9"), 5300};
-    j = dns_explain_json(t, v, "contoso.example.io", &inside, &lab);
+    j = explain(t, v, "contoso.example.io", &inside, &lab);
     ck_assert_str_eq(json_string_value(json_object_get(j, "view")), "refused");
     json_decref(j);
     snapshot_unref(v);
@@ -180,13 +187,13 @@ START_TEST(what_is_no_name_is_said_to_be_none)
     longest[399] = 0;
     const char *const bad[] = {"", ".", "a..example.io", ".example.io", longest};
     for (size_t i = 0; i < 5; i++) {
-        json_t *j = dns_explain_json(t, NULL, bad[i], &client, NULL);
+        json_t *j = explain(t, NULL, bad[i], &client, NULL);
         ck_assert_msg(json_is_object(j), "case %zu", i);
         if (i > 1) // "" and "." are the root
             ck_assert_ptr_nonnull(json_string_value(json_object_get(j, "error")));
         json_decref(j);
     }
-    json_t *j = dns_explain_json(t, NULL, "contoso.example.io.", &client, NULL); // as people write it in zone files
+    json_t *j = explain(t, NULL, "contoso.example.io.", &client, NULL); // as people write it in zone files
     ck_assert_str_eq(json_string_value(json_object_get(json_object_get(j, "a"), "rcode")), "NOERROR");
     json_decref(j);
     snapshot_unref(t);
@@ -202,7 +209,7 @@ START_TEST(forwarded_names_name_their_upstreams)
         "views:\n  - { name: corp, sources: [10.0.0.0/8], forward: { upstreams: [10.0.0.53, 10.1.0.53], names: "
         "corp.test } }\n");
     struct ip in = fixture_ip("10.1.2.3"), out = fixture_ip("192.0.2.9");
-    json_t *j = dns_explain_json(t, NULL, "Host.corp.test", &in, NULL);
+    json_t *j = explain(t, NULL, "Host.corp.test", &in, NULL);
     json_t *to = json_object_get(j, "forwardedTo");
     ck_assert_uint_eq(json_array_size(to), 2);
     ck_assert_str_eq(json_string_value(json_array_get(to, 1)), "10.1.0.53:53");
@@ -213,7 +220,7 @@ START_TEST(forwarded_names_name_their_upstreams)
         const char *name;
     } rows[] = {{&in, "other.test"}, {&out, "host.corp.test"}, {&in, "contoso.example.io"}};
     for (size_t i = 0; i < 3; i++) {
-        j = dns_explain_json(t, NULL, rows[i].name, rows[i].client, NULL);
+        j = explain(t, NULL, rows[i].name, rows[i].client, NULL);
         ck_assert_ptr_null(json_object_get(j, "forwardedTo"));
         ck_assert_ptr_nonnull(json_object_get(j, "a"));
         json_decref(j);
@@ -222,5 +229,38 @@ START_TEST(forwarded_names_name_their_upstreams)
 }
 END_TEST
 
+// With a Client Subnet the same region is told, by the table and by the records.
+START_TEST(a_subnet_is_explained_as_it_is_answered)
+{
+    struct topology *t = fixture_topology();
+    struct cidr net;
+    ck_assert_int_eq(cidr_parse("198.51.100.128/25", &net), 0);
+    struct explain_query q = {.topology = t,
+                              .name = "contoso.example.io",
+                              .client = fixture_ip("192.0.2.1"),
+                              .subnet = &net,
+                              .geo_error = "x"};
+    json_t *j = dns_explain_json(&q), *r = json_object_get(j, "routing"), *n = json_object_get(r, "network");
+    ck_assert_str_eq(json_string_value(json_object_get(j, "subnet")), "198.51.100.128/25");
+    ck_assert_str_eq(json_string_value(json_object_get(n, "via")), "ecs");
+    ck_assert_int_eq(json_integer_value(json_object_get(n, "scope")), 25);
+    ck_assert_str_eq(json_string_value(json_object_get(r, "chosen")), "southeastasia");
+    ck_assert_str_eq(json_string_value(json_object_get(r, "filesRefused")), "x");
+    ck_assert(check_choice(j));
+    json_t *first = json_array_get(json_object_get(r, "regions"), 0);
+    ck_assert_int_eq(json_integer_value(json_object_get(first, "tier")), 1);
+    ck_assert_int_eq(json_integer_value(json_object_get(first, "weight")), 100);
+    ck_assert_int_eq(json_integer_value(json_object_get(first, "headroom")), 100);
+    ck_assert(json_is_real(json_object_get(first, "score")));
+    json_decref(j);
+    q.client = fixture_ip("10.1.2.3"); // a private view: the subnet does not count
+    j = dns_explain_json(&q);
+    n = json_object_get(json_object_get(j, "routing"), "network");
+    ck_assert_str_eq(json_string_value(json_object_get(n, "via")), "source");
+    json_decref(j);
+    snapshot_unref(t);
+}
+END_TEST
+
 CHECK_MAIN("resolver/explain", forwarded_names_name_their_upstreams, what_is_explained_is_what_is_answered,
-           the_reasons_are_told, what_is_no_name_is_said_to_be_none)
+           the_reasons_are_told, a_subnet_is_explained_as_it_is_answered, what_is_no_name_is_said_to_be_none)

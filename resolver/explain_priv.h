@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the two files of explanations share: explain.c tells name, view and records, explain_route.c the decision.
+#ifndef MERIDIAN_RESOLVER_EXPLAIN_PRIV_H
+#define MERIDIAN_RESOLVER_EXPLAIN_PRIV_H
+
+#include "config/hostname.h"
+#include "resolver/explain.h"
+
+#include <jansson.h>
+
+// The decision for a global name or its _route; null for other names. NULL: out of memory.
+json_t *explain_routing(const struct explain_query *q, const struct hostname *h, const struct view *view,
+                        const struct geo_view *geo);
+
+#endif
