@@ -174,7 +174,9 @@ static void resolve_paths(struct option_ctx *ctx, struct node *n)
                                   &n->resolver.tsig_dir,
                                   &n->resolver.signing.keys_dir,
                                   &n->resolver.cookies.secret,
-                                  &n->resolver.certificate};
+                                  &n->resolver.certificate,
+                                  &n->resolver.query_log.file,
+                                  &n->resolver.dnstap.socket};
     for (size_t i = 0; i < ARRAY_LEN(paths); i++)
         *paths[i] = resolve(ctx, n->source, *paths[i]);
     if (strchr(n->nginx, '/'))

@@ -74,6 +74,35 @@ static const struct option signing_rows[] = {
      .help = "most signatures for names that are not there; 0: no limit"},
 };
 
+#define LOG_AT(member) OPT_AT(struct node_dns_query_log, member)
+static const struct option_word client_words[] = {
+    {"full", CLIENT_FULL}, {"network", CLIENT_NETWORK}, {"none", CLIENT_NONE}};
+static const struct option query_log_rows[] = {
+    {"file", OPT_STRING, LOG_AT(file), .check = path_ok, .expect = "a path",
+     .help = "a line of JSON per query is appended to this file, which the daemon's account must be able to write; "
+             "opened again on SIGHUP; off when not given"},
+    {"sample", OPT_INT, LOG_AT(sample), .def = "1", .min = 1, .max = 1000000, .help = "one query in so many is logged"},
+    {"client", OPT_ENUM, LOG_AT(client), .def = "full", OPT_WORDS(client_words),
+     .help = "the client's address: whole, as its network (/24, /48), or not at all"},
+    {"buffer", OPT_SIZE, LOG_AT(buffer_bytes), .def = "1MiB", .min = 65536, .max = 64u << 20,
+     .help = "memory per worker for what is not written yet, rounded up to a power of two; when it is full, lines are "
+             "dropped and counted"},
+};
+
+#define TAP_AT(member) OPT_AT(struct node_dns_dnstap, member)
+static const struct option dnstap_rows[] = {
+    {"socket", OPT_STRING, TAP_AT(socket), .check = path_ok, .expect = "a path",
+     .help = "unix socket of a dnstap collector (Frame Streams); off when not given"},
+    {"sample", OPT_INT, TAP_AT(sample), .def = "1", .min = 1, .max = 1000000,
+     .help = "one query in so many, with its response, is sent"},
+    {"buffer", OPT_SIZE, TAP_AT(buffer_bytes), .def = "4MiB", .min = 262144, .max = 64u << 20,
+     .help = "memory per worker for what is not sent yet; when it is full, messages are dropped and counted"},
+};
+
+static const struct option_set query_log_set = {query_log_rows, ARRAY_LEN(query_log_rows),
+                                                sizeof(struct node_dns_query_log), OPT_NO_NODE},
+                               dnstap_set = {dnstap_rows, ARRAY_LEN(dnstap_rows), sizeof(struct node_dns_dnstap),
+                                             OPT_NO_NODE};
 static const struct option_set cookie_set = {cookie_rows, ARRAY_LEN(cookie_rows), sizeof(struct node_dns_cookies),
                                              OPT_NO_NODE},
                                rrl_set = {rrl_rows, ARRAY_LEN(rrl_rows), sizeof(struct node_dns_rrl), OPT_NO_NODE},
@@ -95,6 +124,8 @@ static const struct option dns_rows[] = {
      .help = "limits on answers over UDP to clients without a valid cookie"},
     {"signing", OPT_MAP, DNS_AT(signing), .sub = &signing_set, .help = "DNSSEC, when the topology has keys"},
     {"tcp", OPT_MAP, DNS_AT(tcp), .sub = &tcp_set, .help = "DNS over TCP and over TLS"},
+    {"query_log", OPT_MAP, DNS_AT(query_log), .sub = &query_log_set, .help = "a log of queries"},
+    {"dnstap", OPT_MAP, DNS_AT(dnstap), .sub = &dnstap_set, .help = "queries and responses for a dnstap collector"},
 };
 
 const struct option_set node_dns_set = {dns_rows, ARRAY_LEN(dns_rows), sizeof(struct node_dns), OPT_NO_NODE};

@@ -30,6 +30,20 @@ struct node_dns_signing { // DNSSEC on line
     unsigned threads, signatures, denials_per_s;
 };
 
+enum node_dns_client { CLIENT_FULL, CLIENT_NETWORK, CLIENT_NONE };
+
+struct node_dns_query_log {
+    const char *file; // NULL: off
+    unsigned sample;  // one query in so many
+    enum node_dns_client client;
+    unsigned buffer_bytes; // per worker
+};
+
+struct node_dns_dnstap {
+    const char *socket; // NULL: off
+    unsigned sample, buffer_bytes;
+};
+
 struct node_dns {
     const char *nsid;        // dns.nsid: what this server calls itself when asked (RFC 5001); NULL: does not say
     const char *tsig_dir;    // dns.tsig_dir: secrets of the keys that the topology names; default <data_dir>/keys/tsig
@@ -38,6 +52,8 @@ struct node_dns {
     struct node_dns_rrl rate_limit;
     struct node_dns_tcp tcp;
     struct node_dns_signing signing;
+    struct node_dns_query_log query_log;
+    struct node_dns_dnstap dnstap;
 };
 
 struct option_set;

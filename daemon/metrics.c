@@ -77,9 +77,18 @@ static void target_begin(struct buf *b, const char *name, const struct health_ta
     exposition_label(b, "stamp", target->stamp);
 }
 
-static bool is_up(const struct health_target *t)
+static void write_exceptions(const struct health_verdicts *v, struct buf *b)
 {
-    return t->force == HEALTH_AUTO ? t->up : t->force == HEALTH_FORCE_UP;
+    static const char *const kinds[] = {[HEALTH_DRAINED] = "drained", [HEALTH_IMPAIRED] = "impaired"};
+    exposition_family(b, "meridian_health_exceptions", "gauge", "Registries that a region does not serve for now.");
+    for (size_t k = 0; k < ARRAY_LEN(kinds); k++) {
+        size_t n = 0;
+        for (size_t i = 0; i < v->n_exceptions; i++)
+            n += v->exceptions[i].kind == k;
+        exposition_begin(b, "meridian_health_exceptions");
+        exposition_label(b, "kind", kinds[k]);
+        exposition_value(b, (double)n);
+    }
 }
 
 static void write_health(const struct app *app, struct buf *b)
@@ -90,7 +99,17 @@ static void write_health(const struct app *app, struct buf *b)
     exposition_family(b, "meridian_health_up", "gauge", "The verdict in force on a stamp: 1 up, 0 down.");
     for (size_t i = 0; i < v->n_targets; i++) {
         target_begin(b, "meridian_health_up", &v->targets[i]);
-        exposition_value(b, is_up(&v->targets[i]));
+        exposition_value(b, health_target_up(&v->targets[i]));
+    }
+    exposition_family(b, "meridian_health_seen_up", "gauge", "What this resolver's own probes say: 1 up, 0 down.");
+    for (size_t i = 0; i < v->n_targets; i++) {
+        target_begin(b, "meridian_health_seen_up", &v->targets[i]);
+        exposition_value(b, v->targets[i].seen_up);
+    }
+    exposition_family(b, "meridian_health_headroom_ratio", "gauge", "Free share of its capacity, as the stamp says.");
+    for (size_t i = 0; i < v->n_targets; i++) {
+        target_begin(b, "meridian_health_headroom_ratio", &v->targets[i]);
+        exposition_value(b, (double)v->targets[i].headroom / HEALTH_HEADROOM_FULL);
     }
     exposition_family(b, "meridian_health_forced", "gauge", "An operator forced it: 1 up, -1 down, 0 not.");
     for (size_t i = 0; i < v->n_targets; i++) {
@@ -103,6 +122,7 @@ static void write_health(const struct app *app, struct buf *b)
         target_begin(b, "meridian_health_changed_timestamp_seconds", &v->targets[i]);
         exposition_value(b, (double)v->targets[i].changed_ms / 1000);
     }
+    write_exceptions(v, b);
     snapshot_unref(v);
 }
 

@@ -450,6 +450,7 @@ static bool wait_for_end(struct worker *w, int sig_fd)
             if (si.ssi_signo != SIGHUP)
                 return false;
             config_watch_poke(w->app.watch);
+            resolver_reopen_logs(w->app.resolver);
         }
         struct link_message m;
         int rc = fds[1].revents ? link_receive(w->link_fd, &m) : ERR_BUSY;

@@ -124,6 +124,17 @@ static unsigned type_slot(uint16_t type)
     return i;
 }
 
+const char *metrics_rcode_name(int rcode)
+{
+    return rcodes[rcode_slot(rcode)].name;
+}
+
+const char *metrics_type_name(uint16_t type)
+{
+    unsigned i = type_slot(type);
+    return i < METRICS_TYPES - 1 ? types[i].name : NULL;
+}
+
 unsigned metrics_view_slot(const struct metrics *m, const struct view *view)
 {
     if (!view)

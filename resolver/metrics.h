@@ -36,6 +36,8 @@ void metrics_names_free(struct metrics_names *n);
 // Name of a slot: of a view, of a region. Never NULL; of a region "none" for what leads nowhere.
 const char *metrics_view_name(const struct metrics_names *n, unsigned slot);
 const char *metrics_region_name(const struct metrics_names *n, unsigned slot);
+const char *metrics_rcode_name(int rcode);    // "other" for what has no label of its own
+const char *metrics_type_name(uint16_t type); // NULL for those
 
 typedef _Atomic uint64_t metrics_counter; // one writer
 

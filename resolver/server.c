@@ -34,6 +34,7 @@ struct resolver {
     struct worker *workers;
     unsigned n_workers;
     struct metrics_names *names;
+    struct journal journal;
     struct node_dns settings;
     struct upkeep *upkeep;
     struct forwarder *forwarder;
@@ -103,8 +104,11 @@ size_t worker_answer(struct worker *w, const struct asked *from, struct parked *
     }
     info->pending = false;
     worker_count(w, info);
-    return w->rrl && got && from->transport == ANSWER_UDP && !info->cookie_valid ? limit_rate(w, from, out, got, info)
-                                                                                 : got;
+    if (w->rrl && got && from->transport == ANSWER_UDP && !info->cookie_valid)
+        got = limit_rate(w, from, out, got, info);
+    if (w->pen.writes)
+        journal_note(&w->pen, w->metrics, &from->remote, &w->context, query, n, out, got, info);
+    return got;
 }
 
 static void watch_listeners(struct worker *w, uint32_t events)
@@ -363,6 +367,7 @@ static int start_workers(struct resolver *r, const struct resolver_options *o)
         w->geo_cell = geo_watch_cell(r->geo);
         w->dnssec_cell = o->signing ? signing_cell(o->signing) : NULL;
         w->context.signer = o->signing ? signing_signer(o->signing) : NULL;
+        journal_pen_init(&r->journal, &r->settings, i, &w->pen);
         w->cookies_cell = r->settings.cookies.enabled ? upkeep_cookies(r->upkeep) : NULL;
         w->identity_cell = upkeep_identity(r->upkeep);
         r->n_workers++;
@@ -396,6 +401,8 @@ int resolver_start(const struct resolver_options *o, struct resolver_sockets *s,
     if (!rc)
         rc = geo_watch_start(o->topology, &r->geo);
     if (!rc)
+        rc = journal_start(&r->settings, r->names, s->n_workers, o->diag, &r->journal);
+    if (!rc)
         rc = start_workers(r, o);
     if (rc)
         resolver_stop(r);
@@ -412,6 +419,12 @@ void resolver_drain(struct resolver *r, unsigned limit_ms)
     }
 }
 
+void resolver_reopen_logs(struct resolver *r)
+{
+    if (r)
+        journal_reopen(&r->journal);
+}
+
 void resolver_stop(struct resolver *r)
 {
     if (!r)
@@ -421,6 +434,7 @@ void resolver_stop(struct resolver *r)
     forwarder_stop(r->forwarder); // no worker asks any more
     upkeep_stop(r->upkeep);
     geo_watch_stop(r->geo);
+    journal_stop(&r->journal); // what the workers left in their rings is written
     resolver_sockets_free(r->sockets);
     metrics_names_free(r->names);
     free(r->workers);
@@ -512,4 +526,5 @@ void resolver_metrics_write(const struct resolver *r, struct buf *out)
                           (double)*(const uint64_t *)((const char *)&s + stats_rows[i].offset));
     if (r->signing)
         signing_metrics(r->signing, out);
+    journal_metrics(&r->journal, out);
 }

@@ -8,6 +8,7 @@
 #include "base/snapshot.h"
 #include "resolver/answer.h"
 #include "resolver/dot.h"
+#include "resolver/journal.h"
 #include "resolver/metrics.h"
 #include "resolver/parked.h"
 #include "resolver/resolver.h"
@@ -128,6 +129,7 @@ struct worker {
     int64_t yield_until_ms;      // monotonic; 0: reads on
     struct metrics_names *names; // shared by all workers
     struct metrics *metrics;
+    struct journal_pen pen;
 };
 
 static inline void counter_add(_Atomic uint64_t *c, uint64_t d)

@@ -87,10 +87,12 @@ def unshare():
 
 
 class Lab:
-    def __init__(self, topology=TOPOLOGY, node_extra=""):
+    def __init__(self, topology=TOPOLOGY, node_extra="", more_dirs=()):
         need_root()
         self.dir = tempfile.mkdtemp(prefix="meridian-lab.", dir=os.environ.get("MERIDIAN_LAB_DIR"))
         os.chmod(self.dir, 0o711)
+        for name in more_dirs:
+            os.mkdir(f"{self.dir}/{name}", 0o755)
         self.topology_text = topology.format(domain=DOMAIN)
         self.node_extra = node_extra
         self.daemons = {}

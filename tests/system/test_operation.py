@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """What an operator has: metrics for Prometheus, and a restart that loses nothing."""
-import collections, http.client, os, re, shutil, signal, socket, struct, threading, time, unittest
+import collections, http.client, json, os, re, shutil, signal, socket, struct, threading, time, unittest
 
 import dnswire
 
-from lab import DOMAIN, Lab, MERIDIAN, REGIONS, STAMPS, wait_until
+from lab import CLIENT, DOMAIN, Lab, MERIDIAN, REGIONS, STAMPS, wait_until
 
 GLOBAL = f"contoso.{DOMAIN}"
 SAMPLE = re.compile(r'([a-z_][a-z0-9_]*)(?:\{((?:[a-z_]+="(?:[^"\\\n]|\\["\\n])*",?)*)\})? ([-+0-9.e]+|\+Inf|NaN)')
@@ -33,6 +33,33 @@ def parse(text):
         assert kind == "histogram" or not name.endswith(("_bucket", "_count", "_sum")), name
         assert labels not in out.setdefault(name, {}), line
         out[name][labels] = value
+    return out
+
+
+def protobuf(data):
+    """Fields of a message by number; of a repeated one the last."""
+    out, at = {}, 0
+
+    def varint():
+        nonlocal at
+        value = shift = 0
+        while True:
+            value |= (data[at] & 127) << shift
+            at, shift = at + 1, shift + 7
+            if data[at - 1] < 128:
+                return value
+    while at < len(data):
+        key = varint()
+        if key & 7 == 0:
+            out[key >> 3] = varint()
+        elif key & 7 == 5:
+            out[key >> 3] = struct.unpack("<I", data[at:at + 4])[0]
+            at += 4
+        else:
+            assert key & 7 == 2, key
+            n = varint()
+            assert at + n <= len(data)
+            out[key >> 3], at = data[at:at + n], at + n
     return out
 
 
@@ -145,7 +172,9 @@ class Http(Stream):
 class Operation(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        cls.lab = cls.enterClassContext(Lab(node_extra="metrics: { listen: '0.0.0.0:9153' }\n"))
+        extra = ("metrics: { listen: '0.0.0.0:9153' }\n"
+                 "dns: { query_log: { file: state/queries.json }, dnstap: { socket: ../tap/dnstap.sock } }\n")
+        cls.lab = cls.enterClassContext(Lab(node_extra=extra, more_dirs=["tap"]))
 
     def scrape(self, region="eastus", path="/metrics", method="GET"):
         c = http.client.HTTPConnection(REGIONS[region], 9153, timeout=10)
@@ -176,7 +205,7 @@ class Operation(unittest.TestCase):
         self.assertEqual(grew("meridian_dns_routed_total", region="eastus", reason="healthy"), 6)
         self.assertGreaterEqual(grew("meridian_dns_queries_total", rcode="NXDOMAIN"), 1)
         self.assertEqual({dict(k)["region"] for k in after["meridian_health_up"]}, set(REGIONS))
-        self.assertEqual(set(after["meridian_health_up"].values()), {1})
+        wait_until(20, lambda: set(parse(self.scrape()[2])["meridian_health_up"].values()) == {1}, "all regions are up")
         self.assertEqual(after["meridian_topology_registries"][()], 3)
         self.assertEqual(dict(next(iter(after["meridian_build_info"])))["stamp"], STAMPS["eastus"])
         self.assertGreater(after["process_resident_memory_bytes"][()], 1 << 20)
@@ -203,6 +232,87 @@ class Operation(unittest.TestCase):
         if not os.environ.get("SANITIZED"):
             self.assertEqual((worker["Seccomp"], supervisor["Seccomp"]), ("2", "2"))
             self.assertEqual(int(supervisor["CapEff"], 16) & (1 << 16 | 1 << 19 | 1 << 13), 0)  # modules, ptrace, raw packets
+
+    def test_5_query_log(self):
+        """In eastus: lines of JSON, rotated with SIGHUP."""
+        lab, path = self.lab, f"{self.lab.dir}/eastus/state/queries.json"
+
+        def lines(path):
+            if not os.path.exists(path):
+                return []
+            with open(path) as f:
+                return [json.loads(l) for l in f.read().splitlines()]
+        ask = lambda name: lab.dig(name, "A", "eastus", None)
+        ask(f"logged1.{DOMAIN}")
+        of = lambda p, name: [l for l in lines(p) if l["name"] == f"{name}.{DOMAIN}."]
+        wait_until(10, lambda: of(path, "logged1"), "the query is logged")
+        line = of(path, "logged1")[0]
+        self.assertEqual((line["client"], line["type"], line["rcode"], line["kind"], line["view"], line["transport"]),
+                         (CLIENT, "A", "NXDOMAIN", "global", "public", "udp"))
+        ask(GLOBAL)
+        wait_until(10, lambda: of(path, "contoso"), "the query is logged")
+        line = of(path, "contoso")[-1]
+        self.assertEqual((line["region"], line["reason"]), ("eastus", "healthy"))
+        os.rename(path, path + ".1")
+        os.kill(lab.daemons["eastus"].pid, signal.SIGHUP)
+        wait_until(10, lambda: os.path.exists(path), "the file is opened again")
+        ask(f"logged2.{DOMAIN}")
+        wait_until(10, lambda: of(path, "logged2"), "the query is logged")
+        self.assertFalse(of(path + ".1", "logged2"))
+        lab.check("dig", "+tries=1", "+time=3", f"@{REGIONS['eastus']}", f"a\\034\\010\\\\b.{DOMAIN}", "A")
+        wait_until(10, lambda: of(path, "a\\034\\010\\092b"), "a hostile name is logged, escaped")
+
+    def test_6_dnstap(self):
+        """To a real collector, which comes and goes."""
+        lab, sock = self.lab, f"{self.lab.dir}/tap/dnstap.sock"
+
+        def collect(out):
+            with open(f"{lab.dir}/fstrm.log", "ab") as log:
+                c = lab.background("fstrm_capture", "-t", "protobuf:dnstap.Dnstap", "-u", sock, "-w", out, stderr=log)
+            wait_until(10, lambda: os.path.exists(sock), "the collector listens")
+            os.chmod(sock, 0o666)
+            return c
+
+        def messages(out, collector):
+            collector.terminate()
+            collector.wait()
+            with open(out, "rb") as f:
+                data = f.read()
+            found, at = [], 0
+            while at < len(data):
+                n = struct.unpack(">I", data[at:at + 4])[0]
+                at += 4
+                if n == 0:  # a control frame
+                    at += 4 + struct.unpack(">I", data[at:at + 4])[0]
+                    continue
+                top = protobuf(data[at:at + n])
+                self.assertEqual(top[15], 1)
+                found.append((top, protobuf(top[14])))
+                at += n
+            return found
+        written = lambda: sum(v for k, v in parse(self.scrape()[2])["meridian_dns_log_records_total"].items()
+                              if dict(k) == {"log": "dnstap", "outcome": "written"})
+        for turn in range(2):
+            out = f"{lab.dir}/tap/out{turn}"
+            since = lab.log_end("eastus")
+            collector = collect(out)
+            lab.wait_said("eastus", "dnstap goes to the collector", since)
+            before = written()
+            for i in range(3):
+                lab.dig(GLOBAL, "A", "eastus", None, "+tcp" if i == 2 else "+notcp")
+            wait_until(10, lambda: written() >= before + 6, "three pairs are sent")
+            time.sleep(0.3)  # the collector writes them out
+            got = [(t, m) for t, m in messages(out, collector) if m[4] == socket.inet_aton(CLIENT)]
+            self.assertEqual([m[1] for _, m in got], [1, 2] * 3)  # AUTH_QUERY, AUTH_RESPONSE
+            self.assertEqual([m[3] for _, m in got], [1, 1, 1, 1, 2, 2])
+            for (_, q), (top, a) in zip(got[::2], got[1::2]):
+                query, answer = dnswire.Response(a[14]), q[10]
+                self.assertEqual(query.question[0], dnswire.name(GLOBAL))
+                self.assertEqual(query.id, struct.unpack(">H", answer[:2])[0])
+                self.assertEqual((a[5], a[7]), (socket.inet_aton(REGIONS["eastus"]), 53))
+                self.assertLess(abs(a[8] - time.time()), 60)
+            os.unlink(sock)
+        self.assertTrue(lab.dig(GLOBAL, at="eastus"))  # with nobody there
 
     def streams(self):
         at = (REGIONS["eastus"], 53)

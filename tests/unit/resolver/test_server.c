@@ -620,10 +620,75 @@ START_TEST(a_taken_port_is_explained)
 }
 END_TEST
 
+// As in a hot restart: both read the same sockets, then the first yields. Its TCP client is served on until it leaves.
+START_TEST(a_successor_takes_over_the_sockets)
+{
+    struct snapshot topology, health;
+    struct resolver_sockets *s;
+    struct resolver *first, *second;
+    struct endpoint want = {fixture_ip("127.0.0.1"), 0}, at;
+    struct resolver_listen listen = {&want, 1, NULL, 0};
+    const struct resolver_options o = {.topology = &topology, .health = &health};
+    struct resolver_stats old_stats, new_stats;
+    struct diag d;
+    uint8_t q[514];
+    int fds[4];
+    diag_init(&d);
+    snapshot_init(&topology);
+    snapshot_init(&health);
+    snapshot_publish(&topology, fixture_topology());
+    ck_assert_int_eq(resolver_rebind(&listen, 2, NULL, 0, &d, &s), 0);
+    ck_assert_int_eq(resolver_sockets_endpoint(s, 0, &at), 0);
+    ck_assert_uint_eq(resolver_sockets_count(s), 4);
+    resolver_sockets_fds(s, fds);
+    for (int i = 0; i < 4; i++) // what a supervisor keeps
+        ck_assert_int_ge(fds[i] = dup(fds[i]), 0);
+    ck_assert_int_eq(resolver_start(&o, s, &first), 0);
+    int client = dial(&at, SOCK_STREAM);
+    ck_assert_int_gt(send(client, q, frame(q, "contoso.example.io", 1), 0), 0);
+    ck_assert_int_eq(read_frame(client, 1), 0);
+
+    want = at;
+    ck_assert_int_eq(resolver_rebind(&listen, 1, fds, 4, &d, &s), 0);
+    ck_assert_uint_eq(resolver_sockets_count(s), 4); // as many as there were, so that none goes unread
+    ck_assert_int_eq(resolver_start(&o, s, &second), 0);
+    for (int i = 0; i < 50; i++)
+        ck_assert_int_eq(ask_udp(&at, "contoso.example.io"), 0);
+    resolver_drain(first, 20000);
+    for (uint16_t i = 2; i < 40; i++) {
+        ck_assert_int_eq(ask_udp(&at, "contoso.example.io"), 0);
+        ck_assert_int_gt(send(client, q, frame(q, "contoso.example.io", i), 0), 0);
+        ck_assert_int_eq(read_frame(client, i), 0);
+    }
+    resolver_stats_get(first, &old_stats);
+    ck_assert_uint_eq(old_stats.tcp_queries, 39);
+    close(client);
+    int64_t began = clock_mono_ms();
+    resolver_stop(first); // as soon as the last client has left
+    ck_assert_int_lt(clock_mono_ms() - began, 10000);
+    for (int i = 0; i < 50; i++)
+        ck_assert_int_eq(ask_udp(&at, "contoso.example.io"), 0);
+    client = dial(&at, SOCK_STREAM);
+    ck_assert_int_gt(send(client, q, frame(q, "contoso.example.io", 7), 0), 0);
+    ck_assert_int_eq(read_frame(client, 7), 0);
+    close(client);
+    resolver_stats_get(second, &new_stats);
+    ck_assert_uint_eq(new_stats.tcp_queries, 1);
+    ck_assert_uint_ge(new_stats.udp_queries, 50);
+    resolver_stop(second);
+    for (int i = 0; i < 4; i++)
+        close(fds[i]);
+    snapshot_done(&topology);
+    snapshot_done(&health);
+    diag_done(&d);
+}
+END_TEST
+
 CHECK_MAIN("resolver/server", udp_answers, udp_burst, a_wildcard_listener_answers_from_the_address_asked, ipv6,
            tcp_pipelined_then_half_closed, tcp_byte_by_byte, tcp_who_does_not_read_is_not_read_from_and_loses_nothing,
            tcp_nonsense_closes_the_connection, more_connections_than_allowed_drop_the_one_idle_longest,
            one_client_has_its_own_limit, answers_over_the_rate_are_dropped_or_slipped_unless_a_cookie_is_shown,
            a_new_topology_reaches_the_next_query, a_taken_port_is_explained, without_descriptors_it_waits_and_serves_on,
            idle_and_dribbling_clients_are_closed_busy_ones_are_not, who_never_reads_is_closed,
-           a_client_that_resets_takes_nothing_with_it, a_second_server_does_not_share_the_port_in_silence)
+           a_client_that_resets_takes_nothing_with_it, a_second_server_does_not_share_the_port_in_silence,
+           a_successor_takes_over_the_sockets)
