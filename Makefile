@@ -33,7 +33,7 @@ test-asan: deps
 test-tsan: deps
 	@[ -f $(B)-tsan/build.ninja ] || meson setup $(B)-tsan $(TSAN)
 	@TSAN_OPTIONS=halt_on_error=1:suppressions=$(CURDIR)/tests/support/tsan.supp tools/run-tests $(B)-tsan \
-		--only '^unit (base/(snapshot|log)|net/|store/|auth/|certs/|resolver/(server|health)|replication/)' -t 4
+		--only '^unit (base/(snapshot|log)|net/|store/|auth/|certs/|resolver/(server|health|forward|parked)|replication/)' -t 4
 fuzz: deps
 	@[ -f $(B)-fuzz/build.ninja ] || CC=clang meson setup $(B)-fuzz $(FUZZ)
 	@tools/run-fuzz $(B)-fuzz $(SECONDS)

@@ -242,7 +242,8 @@ int prefix_map_build(struct arena *a, struct prefix_entry *entries, size_t n, st
     AUTO_FREE struct range *ranges = mem_zalloc_array(2 * n + 1, sizeof *ranges);
     if (!s || !ranges || n > UINT32_MAX / 4)
         return ERR_NOMEM;
-    qsort(entries, n, sizeof *entries, by_start);
+    if (n)
+        qsort(entries, n, sizeof *entries, by_start);
     s->ranges = ranges;
     sweep(s, entries, n);
     return split(a, s->ranges, s->n, out);

@@ -125,7 +125,8 @@ const struct view_forward *topology_build_forward(struct topology_build *b, cons
                                  .max_in_flight = f->max_in_flight,
                                  .max_per_client = f->max_per_client,
                                  .mix_case = f->mix_case};
-    memcpy(out->upstreams, f->upstreams, f->n_upstreams * sizeof *f->upstreams);
+    if (f->n_upstreams)
+        memcpy(out->upstreams, f->upstreams, f->n_upstreams * sizeof *f->upstreams);
     for (size_t i = 0; i < f->n_names; i++)
         names[i] = suffix_of(f->names[i] ? f->names[i] : ".");
     return out;
