@@ -22,7 +22,8 @@
 #define SANITIZED 1
 #endif
 
-static _Atomic unsigned long n_heap, n_locks;
+// Of this thread: those that sign come to rest in their own time.
+static _Thread_local unsigned long n_heap, n_locks;
 
 #ifndef SANITIZED
 void *__libc_malloc(size_t n);
