@@ -136,6 +136,10 @@ size_t answer_packet(const struct answer_context *c, const uint8_t *query, size_
     out[2] |= a.authoritative && a.rcode != DNS_SERVFAIL ? 0x04 : 0;
     out[3] |= (uint8_t)((a.rcode & 15) | (a.view && a.view->forward ? 0x80 : 0)); // RA: where we forward
     finish_opt(&a, max);
+    if (a.w.full) { // header, question and OPT alone: a neighbour's long key name leaves too little beside it
+        info->rcode = DNS_DROP;
+        return 0;
+    }
     dns_write_counts(&a.w, a.n_answer, a.n_authority, a.n_additional);
     info->rcode = a.rcode;
     info->question_n = q.has_question ? (uint16_t)(q.name_n + 4) : 0;

@@ -9,7 +9,7 @@ bool answer_add_static(struct answer *a, const struct static_name *s)
 {
     const struct static_record *r;
     uint16_t type = a->q->type;
-    if (type == DNS_ANY && s->n_records) // one RRset: RFC 8482 section 4.1
+    if (type == DNS_ANY) // one RRset: RFC 8482 section 4.1
         type = s->records[0].type;
     size_t n = static_records(s, type, &r);
     for (size_t i = 0; i < n; i++) {

@@ -85,7 +85,7 @@ static bool read_cookie(struct bytes o, struct dns_query *q)
 static bool read_options(struct bytes rdata, struct dns_query *q)
 {
     struct cursor c = cursor_of(rdata);
-    while (!c.failed && cursor_left(&c)) {
+    while (cursor_left(&c)) {
         uint16_t code = cursor_u16(&c);
         struct bytes o = cursor_take(&c, cursor_u16(&c));
         if (c.failed)
@@ -96,7 +96,7 @@ static bool read_options(struct bytes rdata, struct dns_query *q)
         q->nsid |= code == EDNS_NSID;
         q->keepalive |= code == EDNS_TCP_KEEPALIVE;
     }
-    return !c.failed;
+    return true;
 }
 
 // One additional record. Returns false when it is an OPT that breaks RFC 6891 section 6.1.

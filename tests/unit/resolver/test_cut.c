@@ -79,6 +79,7 @@ static const struct row rows[] = {
     {AT_REGION, "privatelink.example.io", T_NS, "192.0.2.9", 0, "", SOA},
     {AT_REGION, "geo.privatelink.example.io", T_A, "192.0.2.9", 0, "", SOA},
     {AT_REGION, "mars.geo.privatelink.example.io", T_A, "192.0.2.9", 3, "", SOA},
+    {AT_REGION, "west-1.geo.privatelink.example.io", T_A, "192.0.2.9", 3, "", SOA},
     {AT_REGION, "contoso.mars.geo.privatelink.example.io", T_A, "192.0.2.9", 3, "", SOA},
     {AT_REGION, "a234567890b234567890c234567890d234567890.geo.privatelink.example.io", T_A, "192.0.2.9", 3, "", SOA},
     {AT_REGION, "westeurope.data.privatelink.example.io", T_NS, "192.0.2.9", 0, "", SOA},

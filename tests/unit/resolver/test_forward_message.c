@@ -121,6 +121,8 @@ START_TEST(which_responses_count)
         {0, 0, {1, 0, 0}, "c00b000100010000003c0004c0000201", FORWARD_FAILED, FORWARD_FAILED}, // into the header
         {0, 0, {1, 0, 0}, "c021000100010000003c0004c0000201", FORWARD_FAILED, FORWARD_FAILED}, // to itself
         {0, 0, {1, 0, 0}, "40000100010000003c0004c0000201", FORWARD_FAILED, FORWARD_FAILED},   // no label
+        {0, 0, {1, 0, 0}, TSIG_RR, FORWARD_FAILED, FORWARD_FAILED},
+        {0, 0, {1, 0, 0}, "c00c000100030000003c0002abcd", FORWARD_ANSWER, FORWARD_ANSWER}, // another class's A
         {0, 0, {1, 0, 0}, OPT_RR, FORWARD_FAILED, FORWARD_FAILED},
         {0, 0, {0, 0, 2}, OPT_RR OPT_RR, FORWARD_FAILED, FORWARD_FAILED},
         {0,
@@ -167,6 +169,36 @@ START_TEST(which_responses_count)
     ck_assert_int_eq(forward_message_judge(&q, sent, n, bare, sizeof bare, false, false), FORWARD_FAILED);
     bare[3] = 0;
     ck_assert_int_eq(forward_message_judge(&q, sent, n, bare, sizeof bare, false, false), FORWARD_NOT_OURS);
+    bare[3] = 1;
+    uint8_t more[13];
+    memcpy(more, bare, sizeof bare);
+    more[12] = 0;
+    ck_assert_int_eq(forward_message_judge(&q, sent, n, more, sizeof more, false, false), FORWARD_NOT_OURS);
+    ck_assert_int_eq(forward_message_judge(&q, sent, 20, good.p, good.n, false, false), FORWARD_NOT_OURS);
+}
+END_TEST
+
+// A chain of pointers, each to the one before: as many as there may be, and one more.
+START_TEST(pointers_end)
+{
+    struct forward_query q = keep(NAME, -1, 1232);
+    uint8_t sent[FORWARD_QUERY_BYTES];
+    size_t n = sent_of(&q, sent), at = 12 + NAME_N + 4;
+    for (int most = 1; most < 90; most++) {
+        struct made m = make(sent, 0, 0, (const uint16_t[]){2, 0, 0}, "c00c0010000100000000");
+        m.p[m.n++] = 0;
+        m.p[m.n++] = (uint8_t)(2 * most);
+        size_t to = 12;
+        for (int i = 0; i < most; i++, m.n += 2) {
+            m.p[m.n] = (uint8_t)(0xc0 | to >> 8);
+            m.p[m.n + 1] = (uint8_t)to;
+            to = m.n;
+        }
+        memcpy(m.p + m.n, (uint8_t[]){(uint8_t)(0xc0 | to >> 8), (uint8_t)to, 0, 16, 0, 1, 0, 0, 0, 0, 0, 0}, 12);
+        m.n += 12;
+        enum forward_verdict v = forward_message_judge(&q, sent, n, m.p, m.n, false, false);
+        ck_assert_msg(v == (most < 64 ? FORWARD_ANSWER : FORWARD_FAILED), "%d pointers after %zu: %d", most, at, v);
+    }
 }
 END_TEST
 
@@ -248,11 +280,13 @@ START_TEST(a_failure_says_why)
     uint8_t out[FORWARD_ERROR_BYTES];
     for (int edns = -1; edns <= 512; edns += 513) {
         struct forward_query q = keep(NAME, edns, 512);
+        q.checking_disabled = edns < 0;
         size_t n = forward_message_error(&q, EDE_NETWORK_ERROR, out);
         ldns_pkt *pkt;
         ck_assert_int_eq(ldns_wire2pkt(&pkt, out, n), LDNS_STATUS_OK);
         ck_assert_int_eq(ldns_pkt_get_rcode(pkt), 2);
         ck_assert_uint_eq(ldns_pkt_ancount(pkt), 0);
+        ck_assert_int_eq(ldns_pkt_cd(pkt), edns < 0);
         ck_assert_int_eq(ldns_pkt_edns(pkt), edns >= 0);
         if (edns >= 0) { // NSID "ns", then EDE 23
             static const uint8_t want[] = {0, 3, 0, 2, 'n', 's', 0, 15, 0, 2, 0, 23};
@@ -261,6 +295,13 @@ START_TEST(a_failure_says_why)
         }
         ldns_pkt_free(pkt);
     }
+    struct forward_query q = keep(NAME, 512, 512);
+    q.opt_n = FORWARD_OPT_BYTES; // no room in the record: the failure stays, its reason goes
+    memset(q.opt, 0, sizeof q.opt);
+    ck_assert_uint_eq(forward_message_error(&q, EDE_NETWORK_ERROR, out), 12 + NAME_N + 4 + FORWARD_OPT_BYTES);
+    uint8_t junk[40] = {0};
+    junk[7] = 1;
+    ck_assert_uint_eq(forward_message_answer(&q, junk, sizeof junk, out, sizeof out), 0);
 }
 END_TEST
 
@@ -321,5 +362,5 @@ START_TEST(more_upstreams_than_there_is_room_for)
 END_TEST
 
 CHECK_MAIN("resolver/forward_message", what_is_asked, which_responses_count, what_the_client_gets,
-           what_does_not_fit_is_cut, a_failure_says_why, upstreams_rest_and_come_back,
+           what_does_not_fit_is_cut, pointers_end, a_failure_says_why, upstreams_rest_and_come_back,
            more_upstreams_than_there_is_room_for)
