@@ -513,7 +513,8 @@ int forwarder_start(const struct endpoint *own, size_t n_own, struct forwarder *
     if (!rc && epoll_ctl(f->epoll, EPOLL_CTL_ADD, f->wake, &ev))
         rc = err_from_errno(errno);
     if (!rc) {
-        memcpy(f->own, own, n_own * sizeof *own);
+        if (n_own)
+            memcpy(f->own, own, n_own * sizeof *own);
         f->n_own = n_own;
         for (uint32_t i = 0; i < FORWARD_MAX; i++)
             f->active[i] = i;
