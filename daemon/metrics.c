@@ -66,6 +66,7 @@ static void write_config(const struct app *app, struct buf *b)
     exposition_single(b, "meridian_principals_refused_edits_total", "counter", "Edits that were refused.",
                       (double)principals.refused);
     free(topology.refused_why);
+    free(topology.changes_why);
     free(principals.refused_why);
     snapshot_unref(t);
 }

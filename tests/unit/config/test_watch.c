@@ -102,6 +102,7 @@ static void expect(struct fixture *f, uint64_t want, uint64_t refused, const cha
     ck_assert_msg(why ? t.refused_why && strstr(t.refused_why, why) : !t.refused_why, "%s",
                   t.refused_why ? t.refused_why : "no reason");
     free(t.refused_why);
+    free(t.changes_why);
     free(p.refused_why);
 }
 
@@ -193,6 +194,7 @@ START_TEST(last_good_serves_a_restart)
     config_watch_status(f->w, &t, &p);
     ck_assert(t.from_last_good && p.from_last_good);
     free(t.refused_why);
+    free(t.changes_why);
     free(p.refused_why);
     config_watch_stop(f->w);
     put(f->topology, TOPOLOGY(4, "")); // a rollback while it was down
