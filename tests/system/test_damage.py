@@ -98,10 +98,10 @@ class Damage(unittest.TestCase):
         lab.start("eastus")
         wait_until(20, lambda: lab.dig(GLOBAL)[-1:] == [REGIONS["eastus"]], "the global name leads to eastus")
         fill = f"{home}/fill"
-        with open(fill, "wb") as f:
+        with open(fill, "wb", buffering=0) as f:  # a buffer would fail once more when it is closed, if a page remained
             try:
                 while f.write(b"x" * 65536):
-                    f.flush()
+                    pass
             except OSError:
                 pass
         # what a client is told: the region has no space; never a success
