@@ -3,10 +3,9 @@
 //
 // Invariants
 // 1. What a file is known by (`seen`) is taken before it is read: a change while it is read is seen the next time.
-// 2. `error` and `stopping` are touched under the lock; all else belongs to the thread once it runs.
+// 2. `error` is touched under the lock; all else belongs to the thread once it runs.
 #include "resolver/geo_watch.h"
 
-#include "base/clock.h"
 #include "base/err.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -14,13 +13,17 @@
 
 #include <errno.h>
 #include <malloc.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
-#define LOOK_MS 1000
+#define LOOK_MS 1000 // unless told otherwise
 
 struct signature { // what a stat says of a file; zero when it is not there
     dev_t dev;
@@ -37,9 +40,9 @@ struct geo_watch {
     struct signature latency, maxmind;
     bool built; // something is published
     pthread_t thread;
+    bool started;
+    int look_ms, stop; // stop: eventfd
     pthread_mutex_t lock;
-    pthread_cond_t wake;
-    bool stopping;
     char error[1024];
 };
 
@@ -127,64 +130,52 @@ static bool look(struct geo_watch *w)
 static void *watch_main(void *arg)
 {
     struct geo_watch *w = arg;
-    pthread_mutex_lock(&w->lock);
-    while (!w->stopping) {
-        int64_t at = clock_mono_ms() + LOOK_MS;
-        struct timespec until = {at / 1000, at % 1000 * 1000000};
-        pthread_cond_timedwait(&w->wake, &w->lock, &until);
-        if (w->stopping)
-            break;
-        pthread_mutex_unlock(&w->lock);
+    struct pollfd p = {.fd = w->stop, .events = POLLIN};
+    int n;
+    while ((n = poll(&p, 1, w->look_ms)) == 0 || (n < 0 && errno == EINTR))
         if (look(w))
             build(w);
-        pthread_mutex_lock(&w->lock);
-    }
-    pthread_mutex_unlock(&w->lock);
     return NULL;
 }
 
-static void watch_free(struct geo_watch *w)
-{
-    snapshot_done(&w->cell);
-    snapshot_unref(w->topology);
-    pthread_cond_destroy(&w->wake);
-    pthread_mutex_destroy(&w->lock);
-    free(w);
-}
-
-int geo_watch_start(struct snapshot *topology, struct geo_watch **out)
+int geo_watch_start(struct snapshot *topology, unsigned look_ms, struct geo_watch **out)
 {
     struct geo_watch *w = mem_zalloc(sizeof *w);
-    pthread_condattr_t attr;
     if (!w)
         return ERR_NOMEM;
     w->topology_cell = topology;
+    w->look_ms = look_ms ? (int)look_ms : LOOK_MS;
     snapshot_init(&w->cell);
     pthread_mutex_init(&w->lock, NULL);
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    pthread_cond_init(&w->wake, &attr);
-    pthread_condattr_destroy(&attr);
-    if (look(w))
+    w->stop = eventfd(0, EFD_CLOEXEC);
+    int rc = w->stop < 0 ? err_from_errno(errno) : 0;
+    if (!rc && look(w))
         build(w);
-    if (pthread_create(&w->thread, NULL, watch_main, w)) {
-        watch_free(w);
-        return ERR_NOMEM;
-    }
-    *out = w;
-    return 0;
+    if (!rc && pthread_create(&w->thread, NULL, watch_main, w))
+        rc = ERR_NOMEM;
+    w->started = !rc;
+    if (rc)
+        geo_watch_stop(w);
+    else
+        *out = w;
+    return rc;
 }
 
 void geo_watch_stop(struct geo_watch *w)
 {
     if (!w)
         return;
-    pthread_mutex_lock(&w->lock);
-    w->stopping = true;
-    pthread_cond_broadcast(&w->wake);
-    pthread_mutex_unlock(&w->lock);
-    pthread_join(w->thread, NULL);
-    watch_free(w);
+    if (w->started) {
+        if (eventfd_write(w->stop, 1))
+            abort(); // an eventfd that never counted cannot be full
+        pthread_join(w->thread, NULL);
+    }
+    if (w->stop >= 0)
+        close(w->stop);
+    snapshot_done(&w->cell);
+    snapshot_unref(w->topology);
+    pthread_mutex_destroy(&w->lock);
+    free(w);
 }
 
 struct snapshot *geo_watch_cell(struct geo_watch *w)

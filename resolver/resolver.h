@@ -34,6 +34,7 @@ struct resolver_options {
         *settings;     // the node's `dns:` section, whose strings outlive the resolver; NULL: all defaults
     const char *pem;   // certificate, chain and key for DNS over TLS; NULL: none
     struct diag *diag; // what is wrong with files that it names; may be NULL
+    unsigned look_ms;  // how often files are looked at for changes; 0: once a second
 };
 
 struct resolver_stats {                         // sums over the workers since start

@@ -395,11 +395,11 @@ int resolver_start(const struct resolver_options *o, struct resolver_sockets *s,
     else if (!rc)
         rc = node_dns_defaults(&r->settings);
     if (!rc)
-        rc = upkeep_start(&r->settings, o->pem, o->diag, &r->upkeep);
+        rc = upkeep_start(&r->settings, o->pem, o->look_ms, o->diag, &r->upkeep);
     if (!rc)
         rc = start_forwarder(r, s);
     if (!rc)
-        rc = geo_watch_start(o->topology, &r->geo);
+        rc = geo_watch_start(o->topology, o->look_ms, &r->geo);
     if (!rc)
         rc = journal_start(&r->settings, r->names, s->n_workers, o->diag, &r->journal);
     if (!rc)

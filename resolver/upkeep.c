@@ -17,7 +17,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define LOOK_MS 1000
+#define LOOK_MS 1000 // unless told otherwise
 
 struct file_stamp {
     dev_t dev;
@@ -30,6 +30,7 @@ struct file_stamp {
 struct upkeep {
     const struct node_dns *settings;
     const char *pem_path;
+    int look_ms;
     struct snapshot cookies, identity;
     struct file_stamp secret, pem;
     pthread_t thread;
@@ -111,18 +112,20 @@ static void *upkeep_main(void *arg)
     struct upkeep *u = arg;
     struct pollfd p = {.fd = u->stop, .events = POLLIN};
     int n;
-    while ((n = poll(&p, 1, LOOK_MS)) == 0 || (n < 0 && errno == EINTR))
+    while ((n = poll(&p, 1, u->look_ms)) == 0 || (n < 0 && errno == EINTR))
         look(u);
     return NULL;
 }
 
-int upkeep_start(const struct node_dns *settings, const char *pem_path, struct diag *diag, struct upkeep **out)
+int upkeep_start(const struct node_dns *settings, const char *pem_path, unsigned look_ms, struct diag *diag,
+                 struct upkeep **out)
 {
     struct upkeep *u = mem_zalloc(sizeof *u);
     if (!u)
         return ERR_NOMEM;
     u->settings = settings;
     u->pem_path = pem_path;
+    u->look_ms = look_ms ? (int)look_ms : LOOK_MS;
     snapshot_init(&u->cookies);
     snapshot_init(&u->identity);
     u->stop = eventfd(0, EFD_CLOEXEC);

@@ -378,11 +378,11 @@ static size_t networks_now(struct geo_watch *w)
 static void wait_for(struct geo_watch *w, size_t networks, bool error)
 {
     char text[256];
-    for (int i = 0; i < 500; i++) {
+    for (int i = 0; i < 2000; i++) {
         geo_watch_error(w, text, sizeof text);
         if (networks_now(w) == networks && !*text == !error)
             return;
-        usleep(20000);
+        usleep(5000);
     }
     ck_abort_msg("%zu networks, error \"%s\"", networks_now(w), text);
 }
@@ -397,7 +397,7 @@ START_TEST(files_and_topology_are_watched)
     write_file(csv, "198.51.0.0/17,singapore,10\n");
     snapshot_init(&cell);
     snapshot_publish(&cell, topology_with(REGIONS, routing));
-    ck_assert_int_eq(geo_watch_start(&cell, &w), 0);
+    ck_assert_int_eq(geo_watch_start(&cell, 20, &w), 0);
     ck_assert_uint_eq(networks_now(w), 1); // before it returns
     write_file(csv, "198.51.0.0/17,singapore,10\n203.0.113.0/24,ireland,1\n");
     wait_for(w, 2, false);
@@ -424,7 +424,7 @@ START_TEST(at_the_start_a_bad_file_does_not_spoil_the_other)
     char text[256];
     snapshot_init(&cell);
     snapshot_publish(&cell, topology_with(REGIONS, "latency_file: /nowhere/ms.csv, maxmind_file: " TEST_MMDB));
-    ck_assert_int_eq(geo_watch_start(&cell, &w), 0);
+    ck_assert_int_eq(geo_watch_start(&cell, 20, &w), 0);
     struct geo *g = snapshot_get(geo_watch_cell(w));
     ck_assert_ptr_nonnull(g);
     ck_assert(g->n_maxmind > 0 && !g->n_latency);
