@@ -39,7 +39,7 @@ int health_observation_text(struct health *h, struct buf *out)
     snprintf(o->stamp, sizeof o->stamp, "%s", h->o.stamp);
     o->boot = h->boot;
     o->sequence = ++h->sequence;
-    o->expires_ms = clock_wall_ms() + HEALTH_VOTE_INTERVALS * (int64_t)h->topology->health.interval_ms;
+    o->expires_ms = clock_wall_ms() + health_vote_life_ms(h);
     o->abstains = health_we_abstain(h);
     o->votes = votes;
     o->orders = h->orders;

@@ -51,7 +51,7 @@ static json_t *age_json(int64_t heard_ms, int64_t now)
 static json_t *link_json(const struct health *h, const struct link *l, int64_t now)
 {
     bool here = h->o.region && !strcmp(h->o.region, l->region);
-    int64_t life = HEALTH_VOTE_INTERVALS * (int64_t)h->topology->health.interval_ms;
+    int64_t life = health_vote_life_ms(h);
     const char *state = here                                       ? "ourselves"
                         : !l->votes                                ? "no resolver"
                         : !l->heard_ms || now - l->heard_ms > life ? "silent"

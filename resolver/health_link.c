@@ -76,7 +76,7 @@ int health_links_adopt(struct health *h, const struct topology *t)
 
 bool health_deep_fresh(const struct health *h, const struct link *l, int64_t now)
 {
-    int64_t life = HEALTH_VOTE_INTERVALS * (int64_t)h->topology->health.interval_ms;
+    int64_t life = health_vote_life_ms(h);
     return l->deep_heard_ms && now - l->deep_heard_ms <= (life > DEEP_LIFE_MIN_MS ? life : DEEP_LIFE_MIN_MS);
 }
 

@@ -124,8 +124,13 @@ int health_observation_take(struct health *h, struct link *l, struct observation
 
 // health_verdict.c: verdicts from probes and votes
 bool health_verdicts_decide(struct health *h, int64_t now); // true if one changed
-size_t health_votes_of(const struct health *h, const struct target *x, int64_t now,
-                       struct health_vote votes[TOPOLOGY_MAX_REGIONS]);
+// How voters decide on a stamp now; `votes`: what each says, in the order of the links.
+struct health_count health_count_of(const struct health *h, const struct target *x, int64_t now,
+                                    struct health_vote votes[TOPOLOGY_MAX_REGIONS]);
+static inline int64_t health_vote_life_ms(const struct health *h)
+{
+    return HEALTH_VOTE_INTERVALS * (int64_t)h->topology->health.interval_ms;
+}
 bool health_we_abstain(const struct health *h);
 bool health_alone(const struct health *h); // no other resolver is there by the topology
 size_t health_exceptions(const struct health *h, int64_t now, struct health_exception *out); // HEALTH_EXCEPTIONS_MAX

@@ -58,7 +58,7 @@ static const struct observation_vote *said_of(const struct link *l, const struct
 }
 
 // One per link, in their order; ours is made of our probes.
-size_t health_votes_of(const struct health *h, const struct target *x, int64_t now,
+static size_t votes_of(const struct health *h, const struct target *x, int64_t now,
                        struct health_vote votes[TOPOLOGY_MAX_REGIONS])
 {
     for (size_t i = 0; i < h->n_links; i++) {
@@ -83,30 +83,31 @@ size_t health_votes_of(const struct health *h, const struct target *x, int64_t n
     return h->n_links;
 }
 
-static void add(char *out, size_t cap, const char *text, const char *more)
-{
-    size_t n = strlen(out);
-    snprintf(out + n, cap - n, "%s%s%s", n ? ", " : "", text, more);
-}
+#define RULE_TEXT_MAX 96 // kept free for how the count went
+#define VOTE_TEXT_MAX (HOSTNAME_REGION_SIZE + sizeof ", , abstains, sees it down")
 
-// "westeurope down, eastus silent; the majority decides"
-static void tell(const struct health *h, const struct health_vote *votes, int64_t now, int64_t life,
-                 enum health_rule rule, char *out, size_t cap)
+// "westeurope down, eastus silent; the majority decides". Those that there is no room for are counted.
+static void tell(const struct health *h, const struct health_vote *votes, int64_t now, const struct health_count *c,
+                 char *out, size_t cap)
 {
-    out[0] = 0;
+    static const char *const texts[][2] = {[VOTE_STANDS] = {" down", " up"},
+                                           [VOTE_ABSTAINS] = {" abstains, sees it down", " abstains, sees it up"},
+                                           [VOTE_OF_OWN_REGION] = {" down", " up"},
+                                           [VOTE_UNKNOWING] = {" has not probed it", " has not probed it"},
+                                           [VOTE_SILENT] = {" silent", " silent"}};
+    size_t n = 0, n_more = 0;
     for (size_t i = 0; i < h->n_links; i++) {
-        const struct health_vote *v = &votes[i];
-        if (!has_resolver(h, h->links[i]) || v->own_region)
+        if (!has_resolver(h, h->links[i]) || (votes[i].own_region && c->by != VOTE_OF_OWN_REGION))
             continue;
-        add(out, cap - 80, h->links[i]->region,
-            !v->heard_ms || now - v->heard_ms > life ? " silent"
-            : v->abstains                            ? " abstains"
-            : !v->knows                              ? " has not probed it"
-            : v->up                                  ? " up"
-                                                     : " down");
+        if (n + VOTE_TEXT_MAX > cap - RULE_TEXT_MAX)
+            n_more++;
+        else
+            n += (size_t)snprintf(out + n, cap - n, "%s%s%s", n ? ", " : "", h->links[i]->region,
+                                  texts[health_vote_standing(&votes[i], now, health_vote_life_ms(h))][votes[i].up]);
     }
-    size_t n = strlen(out);
-    snprintf(out + n, cap - n, "; %s", health_rule_text(rule));
+    if (n_more)
+        n += (size_t)snprintf(out + n, cap - n, ", %zu more", n_more);
+    snprintf(out + n, cap - n, "; %s%s", health_by_text(c->by), health_rule_text(c->rule));
 }
 
 static enum health_ballot own_ballot(const struct health_target *x)
@@ -116,22 +117,28 @@ static enum health_ballot own_ballot(const struct health_target *x)
     return x->seen_up && x->n_good ? HEALTH_SAY_UP : x->seen_up ? HEALTH_SAY_NOTHING : HEALTH_SAY_DOWN;
 }
 
-static enum health_ballot ballot_of(struct health *h, struct target *x, int64_t now)
+struct health_count health_count_of(const struct health *h, const struct target *x, int64_t now,
+                                    struct health_vote votes[TOPOLOGY_MAX_REGIONS])
 {
-    struct health_vote votes[TOPOLOGY_MAX_REGIONS];
     const struct health_settings *s = &h->topology->health;
-    int64_t life = HEALTH_VOTE_INTERVALS * (int64_t)s->interval_ms;
-    char text[sizeof x->pub.votes] = "";
     size_t n_expected = 0;
     for (size_t i = 0; i < h->n_links; i++)
         n_expected += has_resolver(h, h->links[i]) && strcmp(h->links[i]->region, x->pub.region) != 0;
-    struct health_count c = {.ballot = own_ballot(&x->pub), .rule = VOTE_OWN_PROBES};
-    if (!health_alone(h) && n_expected) {
-        size_t n = health_votes_of(h, x, now, votes);
-        c = health_vote(votes, n, now, life, n_expected, s->fall);
+    size_t n = votes_of(h, x, now, votes);
+    if (health_alone(h) || !n_expected)
+        return (struct health_count){.ballot = own_ballot(&x->pub), .rule = VOTE_OWN_PROBES};
+    return health_vote(votes, n, now, health_vote_life_ms(h), n_expected, s->fall);
+}
+
+static enum health_ballot ballot_of(struct health *h, struct target *x, int64_t now)
+{
+    struct health_vote votes[TOPOLOGY_MAX_REGIONS];
+    char text[sizeof x->pub.votes] = "";
+    struct health_count c = health_count_of(h, x, now, votes);
+    if (c.rule != VOTE_OWN_PROBES) {
         if (!x->pub.seen && !is_here(h, x->pub.region))
             c.ballot = HEALTH_SAY_NOTHING; // just started: one blind voter alone must not decide before we have looked
-        tell(h, votes, now, life, c.rule, text, sizeof text);
+        tell(h, votes, now, &c, text, sizeof text);
     }
     if (strcmp(text, x->pub.votes) != 0) {
         memcpy(x->pub.votes, text, sizeof text);

@@ -4,32 +4,57 @@
 
 #include "base/mem.h"
 
-bool health_vote_counts(const struct health_vote *v, int64_t now_ms, int64_t life_ms)
+enum health_standing health_vote_standing(const struct health_vote *v, int64_t now_ms, int64_t life_ms)
 {
-    return v->heard_ms && now_ms - v->heard_ms <= life_ms && !v->own_region && !v->abstains && v->knows;
+    if (!v->heard_ms || now_ms - v->heard_ms > life_ms)
+        return VOTE_SILENT;
+    if (!v->knows)
+        return VOTE_UNKNOWING;
+    return v->own_region ? VOTE_OF_OWN_REGION : v->abstains ? VOTE_ABSTAINS : VOTE_STANDS;
 }
 
-static enum health_rule rule_of(uint32_t n_up, uint32_t n_down, size_t n_expected, uint32_t n_bad, uint32_t fall)
+struct tally {
+    uint32_t n_up, n_down, n_bad; // n_bad: the fewest bad probes of those that say down
+};
+
+static struct tally tally_of(const struct health_vote *votes, size_t n, enum health_standing who, int64_t now_ms,
+                             int64_t life_ms)
 {
-    if (n_up + n_down == 0)
+    struct tally t = {.n_bad = UINT32_MAX};
+    for (size_t i = 0; i < n; i++) {
+        if (health_vote_standing(&votes[i], now_ms, life_ms) != who)
+            continue;
+        ++*(votes[i].up ? &t.n_up : &t.n_down);
+        if (!votes[i].up && votes[i].n_bad < t.n_bad)
+            t.n_bad = votes[i].n_bad;
+    }
+    return t;
+}
+
+static enum health_rule rule_of(const struct tally *t, enum health_standing by, size_t n_expected, uint32_t fall)
+{
+    bool down = t->n_down > t->n_up, doubled = by != VOTE_STANDS || (t->n_up + t->n_down == 1 && n_expected > 1);
+    if (t->n_up + t->n_down == 0)
         return VOTE_NOBODY;
-    if (n_up + n_down == 1)
-        return n_down && n_expected > 1 && n_bad < 2 * (uint64_t)fall ? VOTE_LONE_WAITS : VOTE_LONE;
-    return n_up == n_down ? VOTE_TIE : VOTE_MAJORITY;
+    if (down && doubled && t->n_bad < 2 * (uint64_t)fall)
+        return VOTE_WAITS;
+    return t->n_up + t->n_down == 1 ? VOTE_LONE : t->n_up == t->n_down ? VOTE_TIE : VOTE_MAJORITY;
 }
 
 struct health_count health_vote(const struct health_vote *votes, size_t n, int64_t now_ms, int64_t life_ms,
                                 size_t n_expected, uint32_t fall)
 {
-    struct health_count c = {0};
-    uint32_t n_bad = 0;
-    for (size_t i = 0; i < n; i++) {
-        if (!health_vote_counts(&votes[i], now_ms, life_ms))
-            continue;
-        ++*(votes[i].up ? &c.n_up : &c.n_down);
-        n_bad = votes[i].n_bad;
+    struct health_count c = {.rule = VOTE_NOBODY};
+    struct tally t = {0};
+    for (int by = VOTE_STANDS; by <= VOTE_OF_OWN_REGION && c.rule == VOTE_NOBODY; by++) {
+        c.by = (enum health_standing)by;
+        t = tally_of(votes, n, c.by, now_ms, life_ms);
+        c.rule = rule_of(&t, c.by, n_expected, fall);
     }
-    c.rule = rule_of(c.n_up, c.n_down, n_expected, n_bad, fall);
+    if (c.rule == VOTE_NOBODY)
+        c.by = VOTE_STANDS;
+    c.n_up = t.n_up;
+    c.n_down = t.n_down;
     if (c.rule == VOTE_MAJORITY || c.rule == VOTE_LONE)
         c.ballot = c.n_up > c.n_down ? HEALTH_SAY_UP : HEALTH_SAY_DOWN;
     return c;
@@ -42,10 +67,17 @@ const char *health_rule_text(enum health_rule r)
         [VOTE_TIE] = "a tie: the verdict stays",
         [VOTE_NOBODY] = "nobody votes: the verdict stays",
         [VOTE_LONE] = "one voter alone decides",
-        [VOTE_LONE_WAITS] = "one voter alone needs twice the bad probes: the verdict stays",
+        [VOTE_WAITS] = "down needs twice the bad probes: the verdict stays",
         [VOTE_OWN_PROBES] = "our own probes decide",
     };
     return (size_t)r < ARRAY_LEN(texts) ? texts[r] : "unknown";
+}
+
+const char *health_by_text(enum health_standing by)
+{
+    return by == VOTE_ABSTAINS        ? "only those that abstain are left: "
+           : by == VOTE_OF_OWN_REGION ? "only its own resolver is left: "
+                                      : "";
 }
 
 bool health_abstains(size_t n_others, size_t n_down)

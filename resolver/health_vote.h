@@ -8,9 +8,15 @@
 // 1. A vote lives three intervals.
 // 2. The majority of those that vote decides; a tie, or nobody at all, leaves the verdict as it is.
 // 3. A resolver does not vote on its own region: what it sees there says nothing of how clients reach it.
-// 4. One that sees most others down abstains: it is more likely that it is the one cut off.
-// 5. Where several resolvers should vote and one alone does, its word for down counts after twice as many bad probes.
-//    Where one alone may vote at all (two regions), nobody's silence is a sign, and the plain fall holds.
+// 4. One that sees most others down abstains: it is more likely that it is the one cut off. So its word does not count
+//    while anybody else votes on that stamp.
+// 5. Where nobody else does, those that abstain decide: either the others are dead indeed, or we are cut off from them,
+//    and then our verdicts matter only to clients that still reach us. To these nothing is lost: a stamp is up as long
+//    as anybody who is heard and may vote on it says so, and with none left the answer is the one of "all down".
+// 6. Where nobody at all is left, its own resolver decides after all: better than the word of those who are gone.
+// 7. Where several resolvers should vote and one alone does, and by rules 5 and 6, down counts after twice as many bad
+//    probes, by each of them. Where one alone may vote at all (two regions), nobody's silence is a sign, and the plain
+//    fall holds.
 #ifndef MERIDIAN_RESOLVER_HEALTH_VOTE_H
 #define MERIDIAN_RESOLVER_HEALTH_VOTE_H
 
@@ -27,18 +33,22 @@ struct health_vote {  // what one resolver says of one stamp
     uint32_t n_bad; // bad probes in a row
 };
 
-enum health_rule { VOTE_MAJORITY, VOTE_TIE, VOTE_NOBODY, VOTE_LONE, VOTE_LONE_WAITS, VOTE_OWN_PROBES };
+// What becomes of one vote, by rules 1, 3 and 4.
+enum health_standing { VOTE_STANDS, VOTE_ABSTAINS, VOTE_OF_OWN_REGION, VOTE_UNKNOWING, VOTE_SILENT };
+enum health_rule { VOTE_MAJORITY, VOTE_TIE, VOTE_NOBODY, VOTE_LONE, VOTE_WAITS, VOTE_OWN_PROBES };
 
 struct health_count {
     enum health_ballot ballot;
     enum health_rule rule;
-    uint32_t n_up, n_down;
+    enum health_standing by; // whose votes were counted: one of the first three
+    uint32_t n_up, n_down;   // of them
 };
 
-bool health_vote_counts(const struct health_vote *v, int64_t now_ms, int64_t life_ms); // rules 1, 3 and 4
+enum health_standing health_vote_standing(const struct health_vote *v, int64_t now_ms, int64_t life_ms);
 struct health_count health_vote(const struct health_vote *votes, size_t n, int64_t now_ms, int64_t life_ms,
                                 size_t n_expected, uint32_t fall);
 const char *health_rule_text(enum health_rule r);
+const char *health_by_text(enum health_standing by); // what goes before it; "" of those that do not abstain
 
 // Rule 4. A resolver with one other region alone cannot tell who is cut off, and votes.
 bool health_abstains(size_t n_others, size_t n_down);

@@ -10,9 +10,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#define N 3
-const char *const peers_regions[N] = {"eastus", "westeurope", "southeastasia"};
-const char *const peers_stamps[N] = {"eus-1", "weu-1", "sea-1"};
+#define N PEERS_MAX
+const char *const peers_regions[N] = {"eastus", "westeurope", "southeastasia", "northeurope", "brazilsouth"};
+const char *const peers_stamps[N] = {"eus-1", "weu-1", "sea-1", "neu-1", "brs-1"};
 
 enum voter_mode { SILENT, ANSWERS, FORGED, SPEAKS_FOR_OTHERS, EXPIRED, DAMAGED, REPLAYS };
 
@@ -24,7 +24,7 @@ static struct voter {
     struct observation_vote votes[8];
     struct health_orders orders;
     char first[8192]; // what it said first, for replaying
-} voters[N] = {{.boot = 100}, {.boot = 100}, {.boot = 100}};
+} voters[N] = {{.boot = 100}, {.boot = 100}, {.boot = 100}, {.boot = 100}, {.boot = 100}};
 
 static struct deep {
     char text[HEALTH_DEEP_MAX_BYTES + 4096]; // "": does not answer
@@ -185,7 +185,7 @@ static void observe(const struct topology *t, int i, struct buf *out)
     struct voter *v = &voters[i];
     static struct observation o;
     char key_id[64], key[64];
-    int who = v->mode == FORGED || v->mode == SPEAKS_FOR_OTHERS ? (i + 1) % N : i;
+    int who = v->mode == FORGED || v->mode == SPEAKS_FOR_OTHERS ? (i + 1) % 3 : i;
     if (v->mode == REPLAYS && v->first[0]) {
         buf_str(out, v->first);
         return;

@@ -20,6 +20,7 @@ void peers_key(const char *region, char out[64]); // base64, as in the topology
 int peers_sign(void *key, const void *p, size_t n, uint8_t out[64]);
 int peers_verify(const char *key, const void *p, size_t n, const uint8_t sig[64]);
 
-extern const char *const peers_regions[3], *const peers_stamps[3];
+#define PEERS_MAX 5 // the first three are in every topology
+extern const char *const peers_regions[PEERS_MAX], *const peers_stamps[PEERS_MAX];
 
 #endif

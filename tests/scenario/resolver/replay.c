@@ -27,6 +27,7 @@
 //   deep REGION headroom N | impaired LABEL|none | damaged - | oversized - | silent -
 //   drain|impair REGION LABEL|* on|off      an order given here
 //   tcp                                     probes are TCP connections, before `start`
+//   five                                    two regions more, before `start`: northeurope (neu-1), brazilsouth (brs-1)
 //   expect headroom NAME N                  in tenths
 //   expect registry LABEL REGION            where its clients are sent
 //   expect votes NAME TEXT                  part of it
@@ -55,7 +56,9 @@
 
 static const struct {
     const char *region, *stamp;
-} world[] = {{"eastus", "eus-1"}, {"eastus", "eus-2"}, {"westeurope", "weu-1"}, {"southeastasia", "sea-1"}};
+} world[] = {{"eastus", "eus-1"},        {"eastus", "eus-2"},      {"westeurope", "weu-1"},
+             {"southeastasia", "sea-1"}, {"northeurope", "neu-1"}, {"brazilsouth", "brs-1"}};
+static size_t n_world = 4, n_regions = 3; // in the topology
 
 enum behaviour { GOOD, REFUSED, HANG, CERTIFICATE, STATUS, SLOW, FLAP, UNSTARTABLE };
 
@@ -96,7 +99,7 @@ static void __attribute__((noreturn, format(printf, 1, 2))) fail(const char *fmt
 
 static size_t stamp_index(const char *name)
 {
-    for (size_t i = 0; i < ARRAY_LEN(world); i++)
+    for (size_t i = 0; i < n_world; i++)
         if (name && !strcmp(world[i].stamp, name))
             return i;
     fail("no such stamp: %s", name ? name : "(none)");
@@ -205,7 +208,7 @@ static struct topology *build(const char *without)
     buf_init(&b, 65536);
     diag_init(&d);
     buf_str(&b, "version: 1\ndomain: example.io\nhostmaster: h@example.io\nhttps_port: 8443\nregions:\n");
-    for (size_t i = 0; i < ARRAY_LEN(world); i++) {
+    for (size_t i = 0; i < n_world; i++) {
         if (without && !strcmp(world[i].stamp, without))
             continue;
         if (i == 0 || strcmp(world[i].region, world[i - 1].region))
@@ -214,7 +217,7 @@ static struct topology *build(const char *without)
     }
     buf_str(&b, "name_servers: [");
     const char *comma = "";
-    for (size_t i = 0; i < 3; i++)
+    for (size_t i = 0; i < n_regions; i++)
         if (resolvers[0] ? strstr(resolvers, peers_regions[i]) != NULL : i == 0) {
             buf_printf(&b, "%s%s.%s", comma, peers_stamps[i], peers_regions[i]);
             comma = ", ";
@@ -222,20 +225,23 @@ static struct topology *build(const char *without)
     buf_str(&b, "]\nregistries:\n");
     for (size_t k = 0; k < 2; k++) {
         buf_printf(&b, "  - name: %s\n    regional_endpoints: enabled\n    replicas:\n", k ? "fabrikam" : "contoso");
-        for (size_t i = 0; i < ARRAY_LEN(world); i++)
+        for (size_t i = 0; i < n_world; i++)
             if (i != 1 && (!without || strcmp(world[i].stamp, without)))
                 buf_printf(&b, "      - { region: %s, stamp: %s }\n", world[i].region, world[i].stamp);
     }
     buf_str(&b, "identities:\n");
-    for (size_t i = 0; i < 3; i++) {
+    for (size_t i = 0; i < n_regions; i++) {
         char key[64];
         peers_key(peers_regions[i], key);
         if (!without || strcmp(without, peers_stamps[i]))
             buf_printf(&b, "  %s: { feed_keys: [{ id: %s-feed-1, key: \"%s\" }] }\n", peers_regions[i],
                        peers_regions[i], key);
     }
-    buf_str(&b, "routing: { order: [eastus, westeurope");
-    buf_str(&b, without && !strcmp(without, "sea-1") ? "] }\n" : ", southeastasia] }\n");
+    buf_str(&b, "routing: { order: [eastus");
+    for (size_t i = 1; i < n_regions; i++)
+        if (!without || strcmp(without, peers_stamps[i]))
+            buf_printf(&b, ", %s", peers_regions[i]);
+    buf_str(&b, "] }\n");
     const char *more = strchr(settings, '{');
     buf_printf(&b, "health: { %s%s\nttl: { global: 30s, private: 10s, frontend: 20s }\n", tcp ? "probe: tcp, " : "",
                more ? more + 1 : "}");
@@ -290,7 +296,7 @@ static void check_invariants(void)
 {
     char name[64];
     struct topology *t = snapshot_get(&topology_cell);
-    for (size_t i = 0; i < ARRAY_LEN(world); i++) {
+    for (size_t i = 0; i < n_world; i++) {
         snprintf(name, sizeof name, "contoso.%s.geo.example.io", world[i].region);
         if (i != 1 && topology_region(t, world[i].region) && ask(name) != i + 1)
             fail("%s leads to 192.0.2.%u", name, ask(name));
@@ -362,7 +368,7 @@ static void do_start(void)
         .topology = &topology_cell, .verdicts = &verdicts_cell, .ca_file = "/ca.pem", .state_path = state_path};
     if (checker)
         fail("it runs already");
-    for (int i = 0; i < 3; i++)
+    for (size_t i = 0; i < n_regions; i++)
         if (resolvers[0] && !strncmp(resolvers, peers_regions[i], strlen(peers_regions[i]))) {
             peers_key(peers_regions[i], own_key);
             snprintf(own_key_id, sizeof own_key_id, "%s-feed-1", peers_regions[i]);
@@ -378,7 +384,7 @@ static void do_start(void)
     int rc = health_new(&o, &checker);
     if (rc)
         fail("start: %s", err_text(rc));
-    for (size_t i = 0; i < ARRAY_LEN(world); i++) {
+    for (size_t i = 0; i < n_world; i++) {
         stamps[i].n_changes = stamps[i].n_probes = 0;
         stamps[i].was_up = stamp_up(i);
     }
@@ -509,7 +515,7 @@ static void expect_registry(const char *label, const char *region)
     char name[96];
     snprintf(name, sizeof name, "%s.example.io", label);
     unsigned got = ask(name);
-    if (!got || got > ARRAY_LEN(world) || strcmp(world[got - 1].region, region))
+    if (!got || got > n_world || strcmp(world[got - 1].region, region))
         fail("%s leads to 192.0.2.%u", name, got);
 }
 
@@ -538,7 +544,7 @@ static void do_expect(char **rest)
     if (!strcmp(what, "global")) {
         const char *region = word(rest);
         unsigned got = ask("contoso.example.io");
-        if (!got || got > ARRAY_LEN(world) || strcmp(world[got - 1].region, region))
+        if (!got || got > n_world || strcmp(world[got - 1].region, region))
             fail("the global name leads to 192.0.2.%u", got);
     } else if (!strcmp(what, "changes")) {
         const struct stamp_script *s = &stamps[stamp_index(word(rest))];
@@ -597,6 +603,8 @@ static void command(char *text)
         snprintf(resolvers, sizeof resolvers, "%s", rest);
     else if (!strcmp(what, "tcp"))
         tcp = true;
+    else if (!strcmp(what, "five"))
+        n_world = ARRAY_LEN(world), n_regions = PEERS_MAX;
     else if (!strcmp(what, "voter") || !strcmp(what, "deep")) {
         const char *region = word(&rest), *how = word(&rest);
         if (!(what[0] == 'v' ? peers_voter : peers_deep)(region, how, &rest))
@@ -620,7 +628,7 @@ static void command(char *text)
     else if (!strcmp(what, "force"))
         do_force(&rest);
     else if (!strcmp(what, "count"))
-        for (size_t i = 0; i < ARRAY_LEN(world); i++)
+        for (size_t i = 0; i < n_world; i++)
             stamps[i].n_probes = 0;
     else if (!strcmp(what, "topology")) {
         const char *how = word(&rest);

@@ -21,10 +21,15 @@
     {                                                                  \
         .heard_ms = NOW, .own_region = true, .knows = true, .up = true \
     }
-#define ABSTAINS                                                      \
-    {                                                                 \
-        .heard_ms = NOW, .abstains = true, .knows = true, .n_bad = 50 \
+#define OWN_DOWN(bad)                                                      \
+    {                                                                      \
+        .heard_ms = NOW, .own_region = true, .knows = true, .n_bad = (bad) \
     }
+#define ASIDE(is_up, bad)                                                               \
+    {                                                                                   \
+        .heard_ms = NOW, .abstains = true, .knows = true, .up = (is_up), .n_bad = (bad) \
+    }
+#define ABSTAINS ASIDE(0, 50)
 #define NEVER                                     \
     {                                             \
         .heard_ms = 0, .knows = true, .n_bad = 50 \
@@ -51,14 +56,25 @@ static const struct {
     {"too old", {V(LIFE + 1, 1, 0), V(0, 0, 6)}, 2, 2, HEALTH_SAY_DOWN, VOTE_LONE},
     {"all too old", {V(LIFE + 1, 1, 0), V(LIFE + 1, 0, 6)}, 2, 2, HEALTH_SAY_NOTHING, VOTE_NOBODY},
     {"its own region", {OWN, V(0, 0, 3), V(0, 0, 3)}, 3, 2, HEALTH_SAY_DOWN, VOTE_MAJORITY},
-    {"its own region alone", {OWN}, 1, 2, HEALTH_SAY_NOTHING, VOTE_NOBODY},
-    {"lone, fall", {V(0, 0, FALL), NEVER}, 2, 2, HEALTH_SAY_NOTHING, VOTE_LONE_WAITS},
-    {"lone, almost", {V(0, 0, 2 * FALL - 1), NEVER}, 2, 2, HEALTH_SAY_NOTHING, VOTE_LONE_WAITS},
+    {"its own region alone", {OWN, NEVER}, 2, 2, HEALTH_SAY_UP, VOTE_LONE},
+    {"its own region alone, down", {OWN_DOWN(2 * FALL)}, 1, 2, HEALTH_SAY_DOWN, VOTE_LONE},
+    {"its own region alone, not yet", {OWN_DOWN(2 * FALL - 1)}, 1, 1, HEALTH_SAY_NOTHING, VOTE_WAITS},
+    {"its own region against one that abstains", {OWN, ABSTAINS}, 2, 2, HEALTH_SAY_DOWN, VOTE_LONE},
+    {"lone, fall", {V(0, 0, FALL), NEVER}, 2, 2, HEALTH_SAY_NOTHING, VOTE_WAITS},
+    {"lone, almost", {V(0, 0, 2 * FALL - 1), NEVER}, 2, 2, HEALTH_SAY_NOTHING, VOTE_WAITS},
     {"lone, twice the fall", {V(0, 0, 2 * FALL), NEVER}, 2, 2, HEALTH_SAY_DOWN, VOTE_LONE},
     {"lone, up", {V(0, 1, 0), NEVER}, 2, 2, HEALTH_SAY_UP, VOTE_LONE},
     {"alone by right", {OWN, V(0, 0, FALL)}, 2, 1, HEALTH_SAY_DOWN, VOTE_LONE},
-    {"the other abstains", {ABSTAINS, V(0, 0, FALL)}, 2, 2, HEALTH_SAY_NOTHING, VOTE_LONE_WAITS},
-    {"all abstain", {ABSTAINS, ABSTAINS}, 2, 2, HEALTH_SAY_NOTHING, VOTE_NOBODY},
+    {"the other abstains", {ABSTAINS, V(0, 0, FALL)}, 2, 2, HEALTH_SAY_NOTHING, VOTE_WAITS},
+    {"the other has said up and abstains", {ASIDE(1, 0), V(0, 0, FALL)}, 2, 2, HEALTH_SAY_NOTHING, VOTE_WAITS},
+    {"all abstain", {ABSTAINS, ABSTAINS}, 2, 2, HEALTH_SAY_DOWN, VOTE_MAJORITY},
+    {"all abstain, one not yet", {ABSTAINS, ASIDE(0, 2 * FALL - 1)}, 2, 2, HEALTH_SAY_NOTHING, VOTE_WAITS},
+    {"all abstain, in a tie", {ABSTAINS, ASIDE(1, 0)}, 2, 2, HEALTH_SAY_NOTHING, VOTE_TIE},
+    {"all abstain, most see it up", {ABSTAINS, ASIDE(1, 0), ASIDE(1, 0)}, 3, 3, HEALTH_SAY_UP, VOTE_MAJORITY},
+    {"one abstains, the rest is gone", {ABSTAINS, NEVER, NEVER}, 3, 2, HEALTH_SAY_DOWN, VOTE_LONE},
+    {"one abstains and waits", {ASIDE(0, 2 * FALL - 1), NEVER}, 2, 1, HEALTH_SAY_NOTHING, VOTE_WAITS},
+    {"one abstains and sees it up", {ASIDE(1, 0), NEVER}, 2, 2, HEALTH_SAY_UP, VOTE_LONE},
+    {"many abstain, one votes", {ABSTAINS, ABSTAINS, V(0, 1, 0)}, 3, 3, HEALTH_SAY_UP, VOTE_LONE},
     {"abstaining breaks a tie", {ABSTAINS, V(0, 0, 3), V(0, 1, 0), V(0, 1, 0)}, 4, 4, HEALTH_SAY_UP, VOTE_MAJORITY},
     {"has not probed it", {UNKNOWN, V(0, 1, 0), V(0, 1, 0)}, 3, 3, HEALTH_SAY_UP, VOTE_MAJORITY},
 };
