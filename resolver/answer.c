@@ -38,6 +38,7 @@ static void choose_options(struct answer *a)
     }
     if (a->q->nsid)
         a->edns.nsid = c->nsid;
+    a->edns.compact = a->q->compact_ok && a->t && a->t->dnssec.n_keys;
     if (a->q->keepalive && c->transport != ANSWER_UDP &&
         c->idle_ms) { // over UDP it means nothing: RFC 7828 section 3.2
         a->edns.keepalive = true;

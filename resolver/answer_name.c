@@ -66,7 +66,7 @@ static void answer_frontend(struct answer *a, const struct stamp *s)
         done = add_addresses(a, s->ipv4, s->n_ipv4, ttl);
     if (!done && wants(a, DNS_AAAA))
         done = add_addresses(a, s->ipv6, s->n_ipv6, ttl);
-    if (!done)
+    if (!done && !answer_add_proof(a))
         answer_add_soa(a, ZONE_FRONTEND, true);
 }
 
@@ -258,6 +258,8 @@ void answer_name(struct answer *a)
     size_t before = a->q->name_n - c->apex_n;
     if (!memcmp(a->q->name + before, c->apex, c->apex_n))
         a->apex_at = (uint16_t)(DNS_HEADER_BYTES + before);
+    if (answer_add_proof(a))
+        return;
     switch (kind) {
     case NAME_APEX:
         answer_apex(a, ZONE_MAIN);

@@ -9,6 +9,8 @@
 
 #include <string.h>
 
+#define RR_HEAD_BYTES 12 // before RDATA, the owner being a pointer
+
 struct pass { // one response on its way
     struct answer *a;
     const struct dnssec *d;
@@ -161,6 +163,8 @@ static void sign_one(struct pass *p, uint16_t owner_at, struct rrset *s)
 {
     const struct dnssec_zone *z = &p->d->main;
     enum answer_zone zone = cut_zone(p->a->t, s->owner, s->owner_n);
+    if (s->type == DNS_RRSIG)
+        return; // asked for by itself
     if (s->type == DNS_DS)
         zone = ZONE_MAIN; // the parent's
     if (zone == ZONE_FRONTEND)
@@ -286,6 +290,19 @@ static void sign_rest(struct pass *p, uint16_t denied_at)
     }
 }
 
+// Signatures were asked for, not what they are of (answer_dnssec.c): the first record goes. Nothing points behind it.
+static void drop_signed(struct pass *p)
+{
+    struct dns_writer *w = &p->a->w;
+    const struct section_record *r = p->s.rr;
+    if (p->a->q->type != DNS_RRSIG || !p->s.n_answer || r->type != DNS_NSEC || w->full)
+        return;
+    size_t at = DNS_HEADER_BYTES + p->a->q->name_n + 4, n = RR_HEAD_BYTES + r->rdata.n;
+    memmove(w->p + at, w->p + at + n, w->n - at - n);
+    w->n -= n;
+    p->a->n_answer--;
+}
+
 // Compression targets of what is about to be written anew are forgotten.
 static void cut_at(struct dns_writer *w, size_t at)
 {
@@ -324,6 +341,7 @@ void answer_sign(struct answer *a)
     cut_at(&a->w, p.s.authority_at);
     sign_section(&p, 0, p.s.n_answer, NULL);
     a->n_answer = (uint16_t)(a->n_answer + p.n_added);
+    drop_signed(&p);
     if (p.s.n_authority || p.s.n_additional)
         sign_rest(&p, denied_at);
     if (!p.missing)
@@ -334,27 +352,4 @@ void answer_sign(struct answer *a)
         answer_truncate(a); // over TCP it can wait its turn
     else
         a->rcode = DNS_SERVFAIL;
-}
-
-// ---- keys ----
-
-bool answer_add_keys(struct answer *a, enum answer_zone zone)
-{
-    const struct dnssec *d = a->c->dnssec;
-    uint16_t type = a->q->type, n = a->n_answer;
-    bool ds = type == DNS_DS && zone == ZONE_FRONTEND;
-    if (!d || zone > ZONE_FRONTEND || (!ds && type != DNS_DNSKEY && type != DNS_CDS && type != DNS_CDNSKEY))
-        return false;
-    const struct dnssec_zone *z = zone == ZONE_MAIN ? &d->main : &d->frontend;
-    const struct zone_rr *rrs = ds ? z->ds : z->rrs;
-    size_t n_rrs = ds ? z->n_ds : z->n_rrs;
-    for (size_t i = 0; i < n_rrs; i++) {
-        if (rrs[i].type != type)
-            continue;
-        uint8_t *p = dns_write_rr_at(&a->w, a->owner_at, (enum dns_type)type, rrs[i].ttl, rrs[i].rdata_n);
-        if (p)
-            memcpy(p, rrs[i].rdata, rrs[i].rdata_n);
-        a->n_answer++;
-    }
-    return a->n_answer > n;
 }

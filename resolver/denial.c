@@ -8,29 +8,48 @@
 
 #define PROBE_BYTES 1232
 
-// Would the name have records of that type, for this client?
+struct probe { // the answer to another question, for this client
+    uint8_t out[PROBE_BYTES];
+    struct dns_query q;
+    struct answer_context c;
+    struct answer_info info;
+    struct answer a;
+};
+
+static void probe(struct probe *p, const struct answer *a, const uint8_t *name, size_t n, enum dns_type type)
+{
+    p->q = (struct dns_query){.has_question = true, .name = name, .name_n = n, .type = type, .class_ = DNS_IN};
+    p->c = *a->c;
+    p->info = (struct answer_info){0};
+    p->c.ticket.inbox = NULL;
+    p->c.transport = ANSWER_TCP; // what is not told over UDP is there all the same
+    memset(&p->a, 0, offsetof(struct answer, ede_text));
+    p->a.c = &p->c;
+    p->a.t = a->t;
+    p->a.q = &p->q;
+    p->a.info = &p->info;
+    p->a.edns.ede = EDE_NONE;
+    p->a.owner_at = DNS_HEADER_BYTES;
+    p->a.apex_at = 0;
+    dns_writer_init(&p->a.w, p->out, sizeof p->out);
+    dns_write_header(&p->a.w, &p->q, 0, false);
+    answer_name(&p->a);
+}
+
+// Would the name have records of that type?
 static bool has_type(const struct answer *a, const uint8_t *name, size_t n, enum dns_type type)
 {
-    uint8_t out[PROBE_BYTES];
-    struct dns_query q = {.has_question = true, .name = name, .name_n = n, .type = type, .class_ = DNS_IN};
-    struct answer_context c = *a->c;
-    struct answer_info info = {0};
-    struct answer p;
-    c.ticket.inbox = NULL;
-    c.transport = ANSWER_TCP; // what is not told over UDP is there all the same
-    memset(&p, 0, offsetof(struct answer, ede_text));
-    p.c = &c;
-    p.t = a->t;
-    p.q = &q;
-    p.info = &info;
-    p.edns.ede = EDE_NONE;
-    p.owner_at = DNS_HEADER_BYTES;
-    p.apex_at = 0;
-    dns_writer_init(&p.w, out, sizeof out);
-    dns_write_header(&p.w, &q, 0, false);
-    answer_name(&p);
+    struct probe p;
+    probe(&p, a, name, n, type);
     size_t at = DNS_HEADER_BYTES + n + 4; // the first record's owner is a pointer to the question
-    return p.w.full || (p.n_answer && p.w.n >= at + 4 && (out[at + 2] << 8 | out[at + 3]) == (int)type);
+    return p.a.w.full || (p.a.n_answer && p.a.w.n >= at + 4 && (p.out[at + 2] << 8 | p.out[at + 3]) == (int)type);
+}
+
+bool denial_absent(const struct answer *a, const uint8_t *name, size_t n)
+{
+    struct probe p;
+    probe(&p, a, name, n, DNS_NXNAME); // of a type that no name has
+    return p.a.rcode == DNS_NXDOMAIN;
 }
 
 size_t denial_main(const struct answer *a, const uint8_t *name, size_t n, bool absent, uint8_t out[DENIAL_RDATA_MAX])

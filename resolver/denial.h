@@ -10,6 +10,8 @@
 
 #define DENIAL_RDATA_MAX 640
 
+// Is a name in D, for this client, not there at all?
+bool denial_absent(const struct answer *a, const uint8_t *name, size_t n);
 // RDATA of the NSEC of a name in D. `absent`: the name is not there at all. 0: no such NSEC can be made.
 size_t denial_main(const struct answer *a, const uint8_t *name, size_t n, bool absent, uint8_t out[DENIAL_RDATA_MAX]);
 // The NSEC records of fe.D that prove it: 1 or 2 of them, different. 0: the zone says otherwise.

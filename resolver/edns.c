@@ -84,7 +84,7 @@ void edns_write(struct dns_writer *w, const struct dns_query *q, const struct ed
     dns_write_bytes(w, "", 1);
     dns_write_u16(w, DNS_OPT);
     dns_write_u16(w, DNS_UDP_CEILING);
-    dns_write_u32(w, (uint32_t)(o->rcode >> 4) << 24 | (q->dnssec_ok ? 0x8000 : 0));
+    dns_write_u32(w, (uint32_t)(o->rcode >> 4) << 24 | (q->dnssec_ok ? 0x8000 : 0) | (o->compact ? 0x4000 : 0));
     size_t begin = dns_write_rdata_begin(w);
     write_needed(w, q, o);
     if (!w->full && (o->nsid || o->ede != EDE_NONE))

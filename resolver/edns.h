@@ -30,6 +30,7 @@ struct edns_response {
     const char *ede_text;  // more about it, or NULL; the first to go when room is short
     const char *nsid;      // RFC 5001, if asked for; the second to go; NULL: none
     const uint8_t *cookie; // EDNS_COOKIE_BYTES, or NULL
+    bool compact;          // CO flag: compact denials are spoken here (RFC 9824 section 5.1)
     bool keepalive;        // RFC 7828
     uint16_t keepalive_100ms;
     uint8_t

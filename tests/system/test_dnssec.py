@@ -40,7 +40,8 @@ NAMES = [("contoso", "A"), ("CONTOSO", "AAAA"), ("contoso", "TXT"), ("fabrikam",
          ("weu-1.westeurope.fe", "AAAA"), ("none.eastus.fe", "A"), ("eastus.fe", "A"), ("geo", "A"), ("eastus.geo", "TXT"),
          ("nobody", "A"), ("mars.geo", "A"), ("a.b.c", "A"), ("", "SOA"), ("", "NS"), ("", "A"), ("", "DNSKEY"), ("", "CDS"),
          ("", "CDNSKEY"), ("", "ANY"), ("contoso", "ANY"), ("fe", "DS"), ("fe", "DNSKEY"), ("fe", "NS"), ("fe", "SOA"),
-         ("fe", "CDS"), ("fe", "A")]
+         ("fe", "CDS"), ("fe", "A"), ("contoso", "NSEC"), ("nobody", "NSEC"), ("geo", "NSEC"), ("", "NSEC"), ("fe", "NSEC"),
+         ("eus-1.eastus.fe", "NSEC"), ("none.eastus.fe", "NSEC")]
 
 
 def free_port(address):

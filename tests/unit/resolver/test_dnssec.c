@@ -121,8 +121,8 @@ static const char *const names[] = {"contoso.example.io",
                                     "drained.example.io",
                                     "hashed-abcdefgh01234567.example.io",
                                     "a.b.c.d.example.io"};
-static const uint16_t types[] = {T_A,  T_AAAA,   T_NS,  T_SOA,     T_TXT, T_CNAME, T_ANY,
-                                 T_DS, T_DNSKEY, T_CDS, T_CDNSKEY, 15,    65};
+static const uint16_t types[] = {T_A,  T_AAAA,   T_NS,  T_SOA,     T_TXT,  T_CNAME, T_ANY,
+                                 T_DS, T_DNSKEY, T_CDS, T_CDNSKEY, T_NSEC, 15,      65};
 
 static void a_mix(enum dnskey_algorithm algorithm, bool csk)
 {
@@ -234,6 +234,118 @@ START_TEST(absent_names_and_types_are_denied_at_the_name)
 }
 END_TEST
 
+static const char *answer_text(struct signed_rig *g, const char *source, const char *name, uint16_t type, bool co,
+                               struct fixture_answer *a)
+{
+    uint8_t q[512];
+    g->c.source = fixture_ip(source);
+    signed_ask(g, q, signed_query(q, name, type, co), a);
+    return fixture_text(ldns_pkt_answer(a->pkt));
+}
+
+// NSEC and its signature, and nothing of an alias or a denial: what a denial at that name says it has.
+START_TEST(who_asks_for_nsec_or_signatures_gets_those_of_the_name)
+{
+    static const struct {
+        const char *source, *name;
+        bool co;
+        const char *nsec; // NULL: denied
+    } rows[] = {
+        {"192.0.2.99", "example.io", false,
+         "example.io. 61 IN NSEC \\000.example.io. NS SOA RRSIG NSEC DNSKEY CDS CDNSKEY \n"},
+        {"192.0.2.99", "CONTOSO.example.io", true,
+         "CONTOSO.example.io. 61 IN NSEC \\000.contoso.example.io. CNAME RRSIG NSEC \n"},
+        {"192.0.2.99", "contoso.privatelink.example.io", false,
+         "contoso.privatelink.example.io. 61 IN NSEC \\000.contoso.privatelink.example.io. CNAME RRSIG NSEC \n"},
+        {"10.1.2.3", "contoso.privatelink.example.io", false,
+         "contoso.privatelink.example.io. 61 IN NSEC \\000.contoso.privatelink.example.io. A RRSIG NSEC \n"},
+        {"192.0.2.99", "geo.example.io", true, "geo.example.io. 61 IN NSEC \\000.geo.example.io. RRSIG NSEC \n"},
+        {"192.0.2.99", "nobody0.example.io", false,
+         "nobody0.example.io. 61 IN NSEC \\000.nobody0.example.io. RRSIG NSEC TYPE128 \n"},
+        {"192.0.2.99", "nobody0.example.io", true, NULL},
+        {"192.0.2.99", "fe.example.io", false,
+         "fe.example.io. 61 IN NSEC eus-1.eastus.fe.example.io. NS SOA RRSIG NSEC DNSKEY CDS CDNSKEY \n"},
+        {"192.0.2.99", "eus-1.eastus.fe.example.io", true,
+         "eus-1.eastus.fe.example.io. 61 IN NSEC eus-2.eastus.fe.example.io. A AAAA RRSIG NSEC \n"},
+        {"192.0.2.99", "eastus.fe.example.io", false, NULL}, // it has none
+        {"192.0.2.99", "none.eastus.fe.example.io", false, NULL},
+    };
+    static struct signed_rig g;
+    static struct fixture_answer a;
+    struct oracle o;
+    signed_rig_start(&g, "", DNSKEY_ECDSAP256, false, 1, NOW);
+    oracle_init(&o, &g);
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        const char *nsec = rows[i].nsec, *got = answer_text(&g, rows[i].source, rows[i].name, T_NSEC, rows[i].co, &a);
+        ck_assert_msg(a.info.rcode == DNS_NOERROR || (!nsec && a.info.rcode == DNS_NXDOMAIN), "%s", rows[i].name);
+        ck_assert_uint_eq(ldns_pkt_ancount(a.pkt), nsec ? 2 : 0);
+        ck_assert_uint_eq(ldns_pkt_nscount(a.pkt) == 0, nsec != NULL);
+        ck_assert_msg(!nsec || !strncmp(got, nsec, strlen(nsec)), "%s:\n%s", rows[i].name, got);
+        judge(&o, ldns_pkt_answer(a.pkt), NOW, rows[i].name);
+        judge(&o, ldns_pkt_authority(a.pkt), NOW, rows[i].name);
+        fixture_answer_done(&a);
+        answer_text(&g, rows[i].source, rows[i].name, T_RRSIG, rows[i].co, &a);
+        ldns_rr_list *sigs = ldns_pkt_rr_list_by_type(a.pkt, LDNS_RR_TYPE_RRSIG, LDNS_SECTION_ANSWER);
+        ck_assert_msg(nsec ? ldns_rr_list_rr_count(sigs) == ldns_pkt_ancount(a.pkt) && ldns_rr_list_rr_count(sigs) > 0
+                           : !sigs && !ldns_pkt_ancount(a.pkt),
+                      "%s", rows[i].name);
+        ck_assert_uint_eq(ldns_pkt_nscount(a.pkt) == 0, nsec != NULL);
+        ldns_rr_list_deep_free(sigs);
+        fixture_answer_done(&a);
+    }
+    oracle_done(&o);
+    signed_rig_stop(&g);
+}
+END_TEST
+
+// Without DO NSEC is data like any other, but no name that is not there has any; signatures come with DO alone.
+START_TEST(nsec_without_do)
+{
+    static struct signed_rig g;
+    static struct fixture_answer a;
+    signed_rig_start(&g, "", DNSKEY_ECDSAP256, false, 1, NOW);
+    static const struct {
+        const char *name;
+        uint16_t type;
+        int rcode, an;
+    } rows[] = {{"contoso.example.io", T_NSEC, 0, 1},
+                {"eus-1.eastus.fe.example.io", T_NSEC, 0, 1},
+                {"nobody0.example.io", T_NSEC, 3, 0},
+                {"contoso.example.io", T_RRSIG, 0, 2},
+                {"eus-1.eastus.fe.example.io", T_RRSIG, 0, 0}};
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        fixture_ask(&g.c, rows[i].name, rows[i].type, 1232, &a);
+        ck_assert_int_eq(a.info.rcode, rows[i].rcode);
+        ck_assert_msg(ldns_pkt_ancount(a.pkt) == rows[i].an, "%s %u", rows[i].name, rows[i].type);
+        fixture_answer_done(&a);
+    }
+    signed_rig_stop(&g);
+}
+END_TEST
+
+// RFC 9824 section 5.1: who sends CO learns from the response that it was understood.
+START_TEST(co_comes_back_where_denials_are_compact)
+{
+    static struct signed_rig g;
+    static struct fixture_answer a;
+    signed_rig_start(&g, "", DNSKEY_ECDSAP256, false, 1, NOW);
+    static const char *const asked[] = {"nobody0.example.io", "contoso.example.io", "geo.example.io"};
+    for (size_t i = 0; i < ARRAY_LEN(asked); i++)
+        for (int co = 0; co < 2; co++) {
+            answer_text(&g, "192.0.2.99", asked[i], T_A, co, &a);
+            ck_assert_msg(ldns_pkt_edns_z(a.pkt) == (co ? 0xc000 : 0x8000), "%s: %x", asked[i], ldns_pkt_edns_z(a.pkt));
+            fixture_answer_done(&a);
+        }
+    struct topology *unsigned_ = fixture_topology();
+    g.c.topology = unsigned_;
+    answer_text(&g, "192.0.2.99", "nobody0.example.io", T_A, true, &a);
+    ck_assert_uint_eq(ldns_pkt_edns_z(a.pkt), 0x8000);
+    fixture_answer_done(&a);
+    snapshot_unref(unsigned_);
+    signed_rig_stop(&g);
+}
+END_TEST
+
 START_TEST(a_cut_without_ds_is_denied_by_the_parent)
 {
     static struct signed_rig g;
@@ -250,6 +362,11 @@ START_TEST(a_cut_without_ds_is_denied_by_the_parent)
     ck_assert_uint_eq(ldns_rr_list_rr_count(sigs), 1);
     ck_assert_uint_eq(ldns_rdf2rr_type(ldns_rr_rrsig_typecovered(ldns_rr_list_rr(sigs, 0))), LDNS_RR_TYPE_CNAME);
     ldns_rr_list_deep_free(sigs);
+    fixture_answer_done(&a);
+    // An alias there has no NSEC: its target's is the answer.
+    answer_text(&g, "192.0.2.99", "contoso.privatelink.example.io", T_NSEC, false, &a);
+    ck_assert_uint_eq(ldns_pkt_ancount(a.pkt), 3);
+    ck_assert_uint_eq(ldns_rr_get_type(ldns_rr_list_rr(ldns_pkt_answer(a.pkt), 1)), LDNS_RR_TYPE_NSEC);
     fixture_answer_done(&a);
     signed_rig_stop(&g);
 }
@@ -469,7 +586,8 @@ END_TEST
 
 CHECK_MAIN("resolver/dnssec", ldns_verifies_every_answer_with_ecdsa,
            ldns_verifies_every_answer_with_ed25519_and_one_key, absent_names_and_types_are_denied_at_the_name,
-           a_cut_without_ds_is_denied_by_the_parent, without_do_nothing_changes, no_keys_no_unsigned_answers,
-           when_nobody_can_sign_udp_is_told_to_come_by_tcp, a_missing_private_key_is_named,
-           signatures_are_renewed_ahead_of_their_end, the_signed_zone_holds_together,
+           who_asks_for_nsec_or_signatures_gets_those_of_the_name, nsec_without_do,
+           co_comes_back_where_denials_are_compact, a_cut_without_ds_is_denied_by_the_parent,
+           without_do_nothing_changes, no_keys_no_unsigned_answers, when_nobody_can_sign_udp_is_told_to_come_by_tcp,
+           a_missing_private_key_is_named, signatures_are_renewed_ahead_of_their_end, the_signed_zone_holds_together,
            out_of_memory_leaves_nothing_behind, the_next_name_is_greater_and_a_name)
