@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// Zones written out; see dns_zone.h. Restates what resolver/answer_name.c says of each name, because a room above may
-// not be asked; the differential test holds the two together: every name, by a stock server against ours.
+// Zones written out; see dns_zone.h. Which names there are, their TTLs and their zones is said in config/endpoints.h,
+// for resolver/answer_name.c too. What each leads to is said there once more, see why at its head; the differential
+// test holds the two together: every name, by a stock server against ours.
 #include "cli/dns_zone.h"
 
 #include "base/err.h"
 #include "base/mem.h"
+#include "config/endpoints.h"
 
 #include <string.h>
 
@@ -171,19 +173,13 @@ static size_t write_private(const struct zone *z, const struct registry *r, enum
             continue;
         for (size_t k = 0; k < pe->n_members; k++) {
             const struct private_member *m = &pe->members[k];
-            if (m->kind != kind || m->region != region)
+            if (!private_member_is(m, kind, region))
                 continue;
-            write_address(z, owner, z->t->ttl.private_, &m->ip);
+            write_address(z, owner, endpoint_ttl(z->t, hostname_private_of(kind)), &m->ip);
             n++;
         }
     }
     return n;
-}
-
-// Is the private form of a name in a child zone?
-static bool is_cut_off(const struct topology *t, enum name_kind kind)
-{
-    return t->private_cut == PRIVATE_CUT_PRIVATELINK || (t->private_cut == PRIVATE_CUT_REGION && kind == NAME_REGIONAL);
 }
 
 // The private form of a name, which ends here or goes on to the frontend.
@@ -196,13 +192,13 @@ static void write_hop(const struct zone *z, const struct registry *r, enum name_
     const char *region_name = region == REGION_NONE ? NULL : z->t->regions[region].name;
     struct text hop = name_of(z, hostname_private_of(kind), r->label, region_name, NULL);
     if (write_private(z, r, kind, region, hop.s) == 0)
-        write_names(z, hop.s, z->t->ttl.private_, "CNAME", frontend_of(z, to, rep->stamp).s);
+        write_names(z, hop.s, endpoint_ttl(z->t, hostname_private_of(kind)), "CNAME", frontend_of(z, to, rep->stamp).s);
 }
 
 // A public name and, where there are private endpoints, the private one behind it. `region`: REGION_NONE for global.
-static void write_endpoint(const struct zone *z, const struct registry *r, enum name_kind kind, uint8_t region,
-                           uint32_t ttl)
+static void write_endpoint(const struct zone *z, const struct registry *r, enum name_kind kind, uint8_t region)
 {
+    uint32_t ttl = endpoint_ttl(z->t, kind);
     uint8_t to = region == REGION_NONE ? pinned_region(z, r) : region;
     const struct replica *rep = to == REGION_NONE ? NULL : registry_replica(r, to);
     if (!rep)
@@ -216,20 +212,15 @@ static void write_endpoint(const struct zone *z, const struct registry *r, enum 
     }
     struct text hop = name_of(z, hostname_private_of(kind), r->label, region_name, NULL);
     write_names(z, owner.s, ttl, "CNAME", hop.s);
-    if (!is_cut_off(z->t, kind))
+    if (!endpoint_is_cut_off(z->t, kind))
         write_hop(z, r, kind, region);
 }
 
 static void write_registry(const struct zone *z, const struct registry *r)
 {
-    bool data = r->data_endpoints || r->n_private_endpoints; // the first private endpoint switches them on
-    write_endpoint(z, r, NAME_GLOBAL, REGION_NONE, z->t->ttl.global);
-    for (size_t i = 0; i < r->n_replicas; i++) {
-        if (r->regional_endpoints)
-            write_endpoint(z, r, NAME_REGIONAL, r->replicas[i].region, z->t->ttl.regional);
-        if (data)
-            write_endpoint(z, r, NAME_DATA, r->replicas[i].region, z->t->ttl.data);
-    }
+    struct endpoint_name e;
+    for (size_t at = 0; endpoint_next(r, &at, &e);)
+        write_endpoint(z, r, e.kind, e.region);
 }
 
 static struct text child_apex(const struct zone *z, uint8_t region)
@@ -269,17 +260,10 @@ int zone_write_child(const struct zone *z, uint8_t region)
     write_statics(z, child_apex(z, region).s, false);
     for (size_t i = 0; all && i < z->t->n_registries; i++) {
         const struct registry *r = all[i];
-        if (!r->n_private_endpoints)
-            continue;
-        if (region == REGION_NONE)
-            write_hop(z, r, NAME_GLOBAL, REGION_NONE);
-        for (size_t k = 0; k < r->n_replicas; k++) {
-            uint8_t at = r->replicas[k].region;
-            if (r->regional_endpoints && (region == REGION_NONE || region == at))
-                write_hop(z, r, NAME_REGIONAL, at);
-            if (region == REGION_NONE)
-                write_hop(z, r, NAME_DATA, at);
-        }
+        struct endpoint_name e;
+        for (size_t at = 0; r->n_private_endpoints && endpoint_next(r, &at, &e);)
+            if (region == REGION_NONE || (e.kind == NAME_REGIONAL && e.region == region))
+                write_hop(z, r, e.kind, e.region);
     }
     return all ? 0 : ERR_NOMEM;
 }

@@ -4,6 +4,7 @@
 #include "cli/cli.h"
 
 #include "base/mem.h"
+#include "config/endpoints.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -17,23 +18,17 @@ static const char *host_of(struct cli *c, enum name_kind kind, const struct regi
 static json_t *endpoint_list(struct cli *c, enum name_kind kind, const struct registry *r)
 {
     json_t *list = json_array();
-    for (size_t i = 0; i < r->n_replicas; i++) {
+    for (size_t i = 0; i < r->n_replicas && registry_offers(r, kind); i++) {
         const char *region = c->topo->regions[r->replicas[i].region].name;
         json_array_append_new(list, json_pack("{s:s, s:s}", "region", region, "endpoint", host_of(c, kind, r, region)));
     }
     return list;
 }
 
-static bool has_data(const struct registry *r)
-{
-    return r->data_endpoints || r->n_private_endpoints;
-}
-
 static json_t *endpoints_json(struct cli *c, const struct registry *r)
 {
     return json_pack("{s:s, s:o, s:o}", "loginServer", host_of(c, NAME_GLOBAL, r, NULL), "dataEndpoints",
-                     has_data(r) ? endpoint_list(c, NAME_DATA, r) : json_array(), "regionalEndpoints",
-                     r->regional_endpoints ? endpoint_list(c, NAME_REGIONAL, r) : json_array());
+                     endpoint_list(c, NAME_DATA, r), "regionalEndpoints", endpoint_list(c, NAME_REGIONAL, r));
 }
 
 int cmd_show_endpoints(struct cli *c, int argc, char **argv)
@@ -58,7 +53,7 @@ int cmd_show_endpoints(struct cli *c, int argc, char **argv)
     n = 2;
     const enum name_kind kinds[] = {NAME_REGIONAL, NAME_DATA};
     for (size_t k = 0; k < 2; k++)
-        for (size_t i = 0; i < r->n_replicas && (k ? has_data(r) : r->regional_endpoints); i++, n++) {
+        for (size_t i = 0; i < r->n_replicas && registry_offers(r, kinds[k]); i++, n++) {
             const char *region = c->topo->regions[r->replicas[i].region].name;
             cells[3 * n] = k ? "data" : "regional";
             cells[3 * n + 1] = region;
@@ -82,8 +77,9 @@ static json_t *registry_json(struct cli *c, const struct registry *r)
     return json_pack("{s:s, s:s, s:s, s:s, s:b, s:s, s:b, s:o}", "name", r->name, "loginServer",
                      host_of(c, NAME_GLOBAL, r, NULL), "regionalEndpoints",
                      r->regional_endpoints ? "Enabled" : "Disabled", "publicNetworkAccess", access[r->public_access],
-                     "anonymousPullEnabled", r->anonymous_pull, "dataEndpoints", has_data(r) ? "Enabled" : "Disabled",
-                     "privateEndpoints", r->n_private_endpoints > 0, "replications", replicas);
+                     "anonymousPullEnabled", r->anonymous_pull, "dataEndpoints",
+                     registry_offers(r, NAME_DATA) ? "Enabled" : "Disabled", "privateEndpoints",
+                     r->n_private_endpoints > 0, "replications", replicas);
 }
 
 static const struct command registry_cmds[];

@@ -6,6 +6,7 @@
 
 #include "base/err.h"
 #include "base/mem.h"
+#include "config/endpoints.h"
 
 #define UP8(n) (((n) + 7) & ~(size_t)7)
 
@@ -32,8 +33,8 @@ bool extra_needed(const struct registry *r)
 static unsigned flags_of(const struct registry *r)
 {
     bool plain = set_where(r, true, false) == r->replica_set && !set_where(r, false, true);
-    return (r->regional_endpoints ? CATALOGUE_REGIONAL : 0) | (r->n_private_endpoints ? CATALOGUE_PRIVATE : 0) |
-           (r->data_endpoints || r->n_private_endpoints ? CATALOGUE_DATA : 0) |
+    return (registry_offers(r, NAME_REGIONAL) ? CATALOGUE_REGIONAL : 0) |
+           (r->n_private_endpoints ? CATALOGUE_PRIVATE : 0) | (registry_offers(r, NAME_DATA) ? CATALOGUE_DATA : 0) |
            (r->data_endpoints ? CATALOGUE_OWN_DATA : 0) | (r->anonymous_pull ? CATALOGUE_ANONYMOUS : 0) |
            (r->public_access == ACCESS_DISABLED ? CATALOGUE_ACCESS_DISABLED : 0) |
            (r->public_access == ACCESS_CIDRS ? CATALOGUE_ACCESS_CIDRS : 0) | (plain ? 0 : CATALOGUE_SETS) |

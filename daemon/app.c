@@ -2,6 +2,7 @@
 // Routing of requests to rooms; see app.h.
 #include "daemon/app.h"
 
+#include "config/endpoints.h"
 #include "net/oci_error.h"
 
 #include <string.h>
@@ -50,9 +51,7 @@ static const struct registry *endpoint_of(struct app *app, struct http_request *
     const struct region *here = topology_region(t, app->node->region);
     const struct registry *r = topology_by_label(t, h->label);
     const struct replica *rep = r && here ? registry_replica(r, here->index) : NULL;
-    bool offered = kind == NAME_GLOBAL || (kind == NAME_REGIONAL && r && r->regional_endpoints) ||
-                   (kind == NAME_DATA && r && (r->data_endpoints || r->n_private_endpoints));
-    if (!rep || !offered || (kind != NAME_GLOBAL && strcmp(h->region, here->name) != 0)) {
+    if (!rep || !registry_offers(r, kind) || (kind != NAME_GLOBAL && strcmp(h->region, here->name) != 0)) {
         refuse(req, plan, 421, "NAME_UNKNOWN", "no such registry endpoint lives in this region");
         return NULL;
     }

@@ -1,7 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a name means in a view: every row of the table in design section 3. See answer_priv.h.
+//
+// Which names there are, their TTLs and their zones is said in config/endpoints.h, for cli/dns_zone.c too. What each
+// leads to is said there once more: it goes from a registry to all its names, here it goes from a name to one packed
+// record, without a call that could be saved, and one statement for both would be a slower one here. The differential
+// test asks for every name that the other wrote.
 #include "resolver/answer_priv.h"
 
+#include "config/endpoints.h"
 #include "resolver/answer_sign.h"
 #include "resolver/views.h"
 
@@ -70,20 +76,6 @@ static void answer_frontend(struct answer *a, const struct stamp *s)
         answer_add_soa(a, ZONE_FRONTEND, true);
 }
 
-static uint32_t ttl_of(const struct topology *t, enum name_kind kind)
-{
-    switch (kind) {
-    case NAME_GLOBAL:
-        return t->ttl.global;
-    case NAME_REGIONAL:
-        return t->ttl.regional;
-    case NAME_DATA:
-        return t->ttl.data;
-    default:
-        return t->ttl.private_;
-    }
-}
-
 // A registry's name on its way through the chain.
 struct hop {
     const struct catalogue_registry *registry;
@@ -106,7 +98,7 @@ static size_t add_private(struct answer *a, const struct hop *h, enum dns_type t
             continue;
         for (size_t k = 0; k < pe->n_members; k++) {
             const struct private_member *m = &pe->members[k];
-            if (m->kind != h->kind || (h->kind != NAME_GLOBAL && m->region != h->region))
+            if (!private_member_is(m, h->kind, h->region))
                 continue;
             n++;
             if ((type == DNS_A || type == DNS_AAAA) && ip_is_v4(&m->ip) == v4)
@@ -161,7 +153,7 @@ static void answer_to_frontend(struct answer *a, const struct hop *h, enum name_
         return;
     }
     a->info->region = to.region;
-    answer_add_cname(a, NULL, a->t->catalogue->regions[to.region].frontends[to.stamp], ttl_of(a->t, owner_kind));
+    answer_add_cname(a, NULL, a->t->catalogue->regions[to.region].frontends[to.stamp], endpoint_ttl(a->t, owner_kind));
     if (!chain_ends_at_cname(a))
         answer_frontend(a, &a->t->regions[to.region].stamps[to.stamp]);
 }
@@ -180,7 +172,7 @@ static void answer_hop(struct answer *a, const struct hop *h, bool asked_private
         return;
     }
     if (!asked_private) {
-        answer_add_cname(a, h->registry, private_labels(a->t->catalogue, h), ttl_of(a->t, h->kind));
+        answer_add_cname(a, h->registry, private_labels(a->t->catalogue, h), endpoint_ttl(a->t, h->kind));
         if (chain_ends_at_cname(a))
             return;
     }
@@ -202,7 +194,7 @@ static bool hop_of(const struct topology *t, const struct hostname *h, struct ho
             return false;
     }
     if ((kind == NAME_REGIONAL && !(r->flags & CATALOGUE_REGIONAL)) ||
-        (kind == NAME_DATA && !(r->flags & CATALOGUE_DATA)))
+        (kind == NAME_DATA && !(r->flags & CATALOGUE_DATA))) // registry_offers
         return false;
     *out = (struct hop){r, kind, (uint8_t)region};
     return true;

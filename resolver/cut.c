@@ -2,6 +2,8 @@
 // Where D is cut; see cut.h.
 #include "resolver/cut.h"
 
+#include "config/endpoints.h"
+
 #include <string.h>
 #include <strings.h>
 
@@ -55,11 +57,9 @@ enum answer_zone cut_zone(const struct topology *t, const uint8_t *name, size_t 
 
 enum answer_zone cut_zone_private(const struct topology *t, enum name_kind kind, uint8_t region)
 {
-    if (t->private_cut == PRIVATE_CUT_PRIVATELINK)
-        return ZONE_PRIVATELINK;
-    if (t->private_cut == PRIVATE_CUT_REGION && hostname_public_of(kind) == NAME_REGIONAL)
-        return (enum answer_zone)(ZONE_REGION + region);
-    return ZONE_MAIN;
+    if (!endpoint_is_cut_off(t, kind))
+        return ZONE_MAIN;
+    return t->private_cut == PRIVATE_CUT_PRIVATELINK ? ZONE_PRIVATELINK : (enum answer_zone)(ZONE_REGION + region);
 }
 
 struct catalogue_labels cut_apex(const struct topology *t, enum answer_zone zone)

@@ -5,6 +5,7 @@
 #include "base/err.h"
 #include "base/fd.h"
 #include "base/mem.h"
+#include "config/endpoints.h"
 #include "config/options.h"
 #include "tests/support/check_main.h"
 
@@ -286,6 +287,32 @@ START_TEST(a_large_catalogue_is_read)
 }
 END_TEST
 
+START_TEST(a_registry_has_the_names_that_it_offers)
+{
+    static const struct registry cases[] = {
+        {.n_replicas = 0},
+        {.regional_endpoints = true},
+        {.data_endpoints = true},
+        {.regional_endpoints = true, .n_private_endpoints = 1}, // which switches data endpoints on
+    };
+    static const struct replica where[] = {{.region = 4}, {.region = 1}};
+    static const char *const want[] = {"g", "g 4r 1r", "g 4d 1d", "g 4r 4d 1r 1d"};
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct registry r = cases[i];
+        struct endpoint_name e;
+        char got[64] = "g";
+        size_t at = 0, n = 1;
+        r.replicas = where;
+        r.n_replicas = ARRAY_LEN(where);
+        ck_assert(endpoint_next(&r, &at, &e) && e.kind == NAME_GLOBAL && e.region == REGION_NONE);
+        while (endpoint_next(&r, &at, &e))
+            n += (size_t)sprintf(got + n, " %d%c", e.region, e.kind == NAME_REGIONAL ? 'r' : 'd');
+        ck_assert_str_eq(got, want[i]);
+        ck_assert(!endpoint_next(&r, &at, &e));
+    }
+}
+END_TEST
+
 CHECK_MAIN("config/topology", the_private_example_is_good, example_is_read_whole, defaults_and_order,
            identities_are_found, sample_is_a_valid_topology, bad_documents_are_refused_with_line_and_reason,
-           memory_may_end_anywhere, a_large_catalogue_is_read)
+           memory_may_end_anywhere, a_large_catalogue_is_read, a_registry_has_the_names_that_it_offers)

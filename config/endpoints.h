@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: Apache-2.0
+// Which names a registry has, how long an answer about each holds, and which of them lie in a child zone (design
+// sections 2 and 3): the one statement for the resolver, the HTTP router and the CLI. How a name is spelt is
+// config/hostname's; which region a global one leads to is resolver/route's.
+//
+//   struct endpoint_name e;
+//   for (size_t at = 0; endpoint_next(registry, &at, &e);)     // contoso, then by replica its regional and data names
+//       hostname_format(e.kind, t->domain, registry->label, …)
+//
+// With private endpoints each of them has its privatelink form too, hostname_private_of(e.kind). The resolver's packed
+// records hold what registry_offers says as flags (config/catalogue_record.c).
+#ifndef MERIDIAN_CONFIG_ENDPOINTS_H
+#define MERIDIAN_CONFIG_ENDPOINTS_H
+
+#include "config/topology.h"
+
+struct endpoint_name {
+    enum name_kind kind; // NAME_GLOBAL, NAME_REGIONAL, NAME_DATA
+    uint8_t region;      // REGION_NONE for the global name
+};
+
+// Has it names of that (public) kind, in each region where it has a replica?
+static inline bool registry_offers(const struct registry *r, enum name_kind kind)
+{
+    switch (kind) {
+    case NAME_GLOBAL:
+        return true;
+    case NAME_REGIONAL:
+        return r->regional_endpoints;
+    case NAME_DATA:
+        return r->data_endpoints || r->n_private_endpoints; // the first private endpoint switches them on
+    default:
+        return false;
+    }
+}
+
+// The name after the one at *at, which starts at 0. False: no more.
+static inline bool endpoint_next(const struct registry *r, size_t *at, struct endpoint_name *out)
+{
+    for (; *at < 1 + 2 * r->n_replicas; ++*at) {
+        enum name_kind kind = !*at ? NAME_GLOBAL : *at % 2 ? NAME_REGIONAL : NAME_DATA;
+        if (!registry_offers(r, kind))
+            continue;
+        *out = (struct endpoint_name){kind, *at ? r->replicas[(*at - 1) / 2].region : REGION_NONE};
+        ++*at;
+        return true;
+    }
+    return false;
+}
+
+// Seconds, of the first record at a name of that kind.
+static inline uint32_t endpoint_ttl(const struct topology *t, enum name_kind kind)
+{
+    switch (kind) {
+    case NAME_GLOBAL:
+        return t->ttl.global;
+    case NAME_REGIONAL:
+        return t->ttl.regional;
+    case NAME_DATA:
+        return t->ttl.data;
+    default:
+        return t->ttl.private_;
+    }
+}
+
+// Is the private form of a name of that kind, public or private, in a child zone of D?
+static inline bool endpoint_is_cut_off(const struct topology *t, enum name_kind kind)
+{
+    return t->private_cut == PRIVATE_CUT_PRIVATELINK ||
+           (t->private_cut == PRIVATE_CUT_REGION && hostname_public_of(kind) == NAME_REGIONAL);
+}
+
+// Is it an address of that name? Public kind; region REGION_NONE for the global one.
+static inline bool private_member_is(const struct private_member *m, enum name_kind kind, uint8_t region)
+{
+    return m->kind == kind && (kind == NAME_GLOBAL || m->region == region);
+}
+
+#endif
