@@ -173,6 +173,18 @@ static struct catalogue_labels labels_new(struct arena *a, const char *const *wo
     return (struct catalogue_labels){arena_copy(a, wire, n), n};
 }
 
+static int build_mailbox(struct impl *i, const struct topology *t)
+{
+    char local[64];
+    size_t n = strcspn(t->hostmaster, "@");
+    if (n >= sizeof local || !t->hostmaster[n] || strcmp(t->hostmaster + n + 1, t->domain))
+        return 0;
+    memcpy(local, t->hostmaster, n);
+    local[n] = '\0';
+    i->c.mailbox = labels_new(&t->frame->arena, (const char *const[]){local, NULL});
+    return i->c.mailbox.p ? 0 : ERR_NOMEM;
+}
+
 static int build_regions(struct impl *i, const struct topology *t)
 {
     struct arena *a = &t->frame->arena;
@@ -201,7 +213,7 @@ static int build_regions(struct impl *i, const struct topology *t)
     }
     i->c.regions = out;
     i->c.global_private = labels_new(a, (const char *const[]){"privatelink", NULL});
-    return i->c.global_private.p ? 0 : ERR_NOMEM;
+    return i->c.global_private.p ? build_mailbox(i, t) : ERR_NOMEM;
 }
 
 static void build_apex(struct impl *i, const struct topology *t)

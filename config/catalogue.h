@@ -55,6 +55,7 @@ struct catalogue {
     const struct catalogue_region *regions; // by index
     uint32_t n_stamps;                      // of all regions
     struct catalogue_labels global_private; // "privatelink"
+    struct catalogue_labels mailbox;        // of the SOA, when its address is at D; else p is NULL
 };
 
 const struct catalogue_registry *catalogue_find(const struct catalogue *c, const char *label, size_t n);

@@ -30,6 +30,16 @@ static size_t name_whole(const struct answer *a, const struct catalogue_registry
     return n + labels.n + c->apex_n;
 }
 
+// labels + D, by pointer to where D stands in the question. Returns what follows.
+static uint8_t *put_below(const struct answer *a, uint8_t *p, struct catalogue_labels labels)
+{
+    memcpy(p, labels.p, labels.n);
+    p += labels.n;
+    *p++ = (uint8_t)(0xc0 | a->apex_at >> 8);
+    *p++ = (uint8_t)a->apex_at;
+    return p;
+}
+
 void answer_add_cname(struct answer *a, const struct catalogue_registry *label, struct catalogue_labels labels,
                       uint32_t ttl)
 {
@@ -53,9 +63,7 @@ void answer_add_cname(struct answer *a, const struct catalogue_registry *label, 
         memcpy(p, catalogue_label(label), label->label_n);
         p += label->label_n;
     }
-    memcpy(p, labels.p, labels.n);
-    p[labels.n] = (uint8_t)(0xc0 | a->apex_at >> 8);
-    p[labels.n + 1] = (uint8_t)a->apex_at;
+    put_below(a, p, labels);
 }
 
 void answer_add_address(struct answer *a, const struct ip *ip, uint32_t ttl)
@@ -92,15 +100,52 @@ static uint32_t serial_of(const struct answer *a, enum answer_zone zone)
     return zone == ZONE_FRONTEND && a->c->frontend ? a->c->frontend->serial : (uint32_t)a->t->version;
 }
 
+static uint32_t negative_ttl(const struct answer *a) // RFC 2308 section 3
+{
+    const struct ttls *ttl = &a->t->ttl;
+    return ttl->negative < ttl->soa ? ttl->negative : ttl->soa;
+}
+
+static uint8_t *put_u32(uint8_t *p, uint32_t v)
+{
+    for (int shift = 24; shift >= 0; shift -= 8)
+        *p++ = (uint8_t)(v >> shift);
+    return p;
+}
+
+// D's SOA below an answer, when D stands in the question as it is written: most absent names are asked for so.
+static bool soa_by_pointers(struct answer *a)
+{
+    const struct catalogue *c = a->t->catalogue;
+    const struct name_server *ns = &a->t->name_servers[0];
+    struct catalogue_labels server = c->regions[ns->region].frontends[ns->stamp];
+    if (!a->apex_at || !c->mailbox.p)
+        return false;
+    uint8_t *p = dns_write_rr_at(&a->w, a->apex_at, DNS_SOA, negative_ttl(a),
+                                 server.n + 2 + c->mailbox.n + 2 + SOA_TIMERS_BYTES);
+    if (!p)
+        return true; // full
+    p = put_below(a, put_below(a, p, server), c->mailbox);
+    p = put_u32(p, serial_of(a, ZONE_MAIN));
+    p = put_u32(p, SOA_REFRESH_S);
+    p = put_u32(p, SOA_RETRY_S);
+    p = put_u32(p, SOA_EXPIRE_S);
+    put_u32(p, a->t->ttl.negative);
+    return true;
+}
+
 void answer_add_soa(struct answer *a, enum answer_zone zone, bool negative)
 {
     uint8_t name[DNS_NAME_MAX];
     const struct ttls *ttl = &a->t->ttl;
+    if (negative && zone == ZONE_MAIN && soa_by_pointers(a)) {
+        a->n_authority++;
+        return;
+    }
     size_t n = zone_name(a, zone, name);
     struct dns_writer *w = &a->w;
     if (negative)
-        dns_write_rr_head(w, name, n, DNS_SOA,
-                          ttl->negative < ttl->soa ? ttl->negative : ttl->soa); // RFC 2308 section 3
+        dns_write_rr_head(w, name, n, DNS_SOA, negative_ttl(a));
     else
         rr_head(a, DNS_SOA, ttl->soa);
     size_t begin = dns_write_rdata_begin(w);

@@ -121,15 +121,19 @@ static bool add_listed(struct pass *p, uint16_t owner_at, const struct zone_rr *
     return found;
 }
 
-// Is it what the signed zone holds? Not while the zone of a new topology is being signed.
+// Is it what the signed zone holds? Not while the zone of a new topology is being signed. `rrs`: all of the owner's.
 static bool same_set(const struct rrset *s, const struct zone_rr *rrs, size_t n)
 {
-    if (s->n != n)
-        return false;
-    for (size_t i = 0; i < n; i++)
-        if (s->rdata[i].n != rrs[i].rdata_n || memcmp(s->rdata[i].p, rrs[i].rdata, rrs[i].rdata_n))
+    size_t found = 0;
+    for (size_t i = 0; i < n; i++) {
+        if (rrs[i].type != s->type)
+            continue;
+        if (found == s->n || s->rdata[found].n != rrs[i].rdata_n ||
+            memcmp(s->rdata[found].p, rrs[i].rdata, rrs[i].rdata_n))
             return false;
-    return true;
+        found++;
+    }
+    return found == s->n;
 }
 
 static void not_ready(struct pass *p)
@@ -142,13 +146,8 @@ static void sign_zone_set(struct pass *p, uint16_t owner_at, struct rrset *s)
 {
     const struct zone_rr *rrs;
     rrset_sort(s);
-    size_t n = zone_rrset(p->d->zone, s->owner, s->owner_n, s->type, &rrs);
-    if (!same_set(s, rrs, n)) {
-        not_ready(p);
-        return;
-    }
-    n = zone_rrset(p->d->zone, s->owner, s->owner_n, DNS_RRSIG, &rrs);
-    if (!add_listed(p, owner_at, rrs, n, s->type, s->ttl))
+    size_t n = zone_owner(p->d->zone, s->owner, s->owner_n, &rrs);
+    if (!same_set(s, rrs, n) || !add_listed(p, owner_at, rrs, n, s->type, s->ttl))
         not_ready(p);
 }
 
@@ -265,16 +264,17 @@ static void deny(struct pass *p, const struct section_record *soa, uint16_t owne
         deny_main(p, name, n, owner_at, absent, soa->ttl);
 }
 
-static void sign_rest(struct pass *p, uint16_t denied_at)
+// `moved`: it was cut off, to make room for the signatures of the answers.
+static void sign_rest(struct pass *p, uint16_t denied_at, bool moved)
 {
     struct answer *a = p->a;
     struct sections *s = &p->s;
     uint16_t at[SECTION_RECORDS_MAX], ignored;
     const struct section_record *rest = &s->rr[s->n_answer];
-    for (size_t i = 0; i < s->n_authority; i++)
+    for (size_t i = 0; i < s->n_authority && moved; i++)
         rewrite(p, &rest[i], &at[i]);
     p->n_added = 0;
-    sign_section(p, s->n_answer, s->n_authority, at);
+    sign_section(p, s->n_answer, s->n_authority, moved ? at : NULL);
     if (s->n_authority && rest->type == DNS_SOA)
         deny(p, rest, denied_at);
     a->n_authority = (uint16_t)(a->n_authority + p->n_added);
@@ -338,12 +338,14 @@ void answer_sign(struct answer *a)
         return;
     }
     uint16_t denied_at = a->owner_at;
-    cut_at(&a->w, p.s.authority_at);
+    bool moves = p.s.n_answer + p.s.n_additional > 0; // else the authority section stays where it stands
+    if (moves)
+        cut_at(&a->w, p.s.authority_at);
     sign_section(&p, 0, p.s.n_answer, NULL);
     a->n_answer = (uint16_t)(a->n_answer + p.n_added);
     drop_signed(&p);
     if (p.s.n_authority || p.s.n_additional)
-        sign_rest(&p, denied_at);
+        sign_rest(&p, denied_at, moves);
     if (!p.missing)
         return;
     if (p.asked)

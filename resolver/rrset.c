@@ -4,6 +4,7 @@
 
 #include "resolver/wire.h"
 
+#include <endian.h>
 #include <string.h>
 
 #define HOUR_S 3600
@@ -37,26 +38,38 @@ size_t name_labels(const uint8_t *name, size_t n)
 
 // ---- times ----
 
-static const struct {
-    int64_t period, windows, before;
-} lives[] = {
-    [RRSIG_SHORT] = {HOUR_S / 3, 3, HOUR_S},
-    [RRSIG_LONG] = {DAY_S, 4, HOUR_S},
-    [RRSIG_ZONE] = {RRSIG_ZONE_PERIOD_S, 3, HOUR_S},
-};
+// Spreads the windows of names over a period; the same on every node, whatever its byte order.
+static uint32_t spread(const uint8_t *owner, size_t n)
+{
+    uint64_t h = n, w = 0;
+    for (; n >= 8; n -= 8, owner += 8) {
+        memcpy(&w, owner, 8);
+        h = (h ^ le64toh(w)) * 0x9e3779b97f4a7c15u;
+        h ^= h >> 32;
+    }
+    w = 0;
+    memcpy(&w, owner, n);
+    h = (h ^ le64toh(w)) * 0x9e3779b97f4a7c15u;
+    return (uint32_t)(h >> 32);
+}
+
+// Inlined with constants below: it runs for every signature of every answer, and divisions by constants are cheap.
+static inline struct rrsig_times window(int64_t period, int64_t windows, uint32_t spread, int64_t now_s)
+{
+    int64_t since = (now_s + (int64_t)(spread % (uint32_t)period)) % period, begin = now_s - since;
+    return (struct rrsig_times){begin - HOUR_S, begin + windows * period, period, since < period / 2};
+}
 
 struct rrsig_times rrsig_times(enum rrsig_life life, const uint8_t *owner, size_t n, int64_t now_s)
 {
-    int64_t period = lives[life].period, shift = 0;
-    if (life != RRSIG_ZONE) {
-        uint32_t h = 2166136261u;
-        for (size_t i = 0; i < n; i++)
-            h = (h ^ owner[i]) * 16777619u;
-        shift = (int64_t)((h >> 8) % (uint32_t)period);
+    switch (life) {
+    case RRSIG_SHORT:
+        return window(HOUR_S / 3, 3, spread(owner, n), now_s);
+    case RRSIG_LONG:
+        return window(DAY_S, 4, spread(owner, n), now_s);
+    default:
+        return window(RRSIG_ZONE_PERIOD_S, 3, 0, now_s);
     }
-    int64_t since = (now_s + shift) % period, begin = now_s - since;
-    return (struct rrsig_times){begin - lives[life].before, begin + lives[life].windows * period, period,
-                                since < period / 2};
 }
 
 struct rrsig_times rrsig_times_before(struct rrsig_times t)

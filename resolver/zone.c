@@ -10,7 +10,6 @@
 #include <string.h>
 
 #define LABELS_MAX 128 // of one octet each, in a name of 255
-#define SOA_TIMERS_BYTES 20
 
 static uint8_t lower(uint8_t c)
 {
@@ -89,14 +88,48 @@ static size_t lower_bound(const struct zone *z, const uint8_t *owner, size_t n, 
     return low;
 }
 
+// Owners come from the topology, not from clients: no key is needed.
+static uint64_t owner_hash(const uint8_t *p, size_t n)
+{
+    uint64_t h = n, w = 0;
+    for (; n >= 8; n -= 8, p += 8) {
+        memcpy(&w, p, 8);
+        h = (h ^ w) * 0x9e3779b97f4a7c15u;
+        h ^= h >> 32;
+    }
+    w = 0;
+    memcpy(&w, p, n);
+    h = (h ^ w) * 0x9e3779b97f4a7c15u;
+    return h ^ h >> 32;
+}
+
+size_t zone_owner(const struct zone *z, const uint8_t *owner, size_t n, const struct zone_rr **out)
+{
+    for (size_t i = owner_hash(owner, n);; i++) {
+        uint32_t place = z->index[i & z->index_mask];
+        if (!place)
+            return 0;
+        const struct zone_rr *first = &z->rrs[place - 1], *r = first, *end = z->rrs + z->n_rrs;
+        if (first->owner_n != n || memcmp(first->owner, owner, n))
+            continue;
+        while (r < end && r->owner == first->owner) // shared by all its records
+            r++;
+        *out = first;
+        return (size_t)(r - first);
+    }
+}
+
 size_t zone_rrset(const struct zone *z, const uint8_t *owner, size_t n, uint16_t type, const struct zone_rr **out)
 {
-    size_t at = lower_bound(z, owner, n, type), end = at;
-    while (end < z->n_rrs && !key_compare(&z->rrs[end], owner, n, type))
-        end++;
-    if (end > at)
-        *out = &z->rrs[at];
-    return end - at;
+    const struct zone_rr *all;
+    size_t left = zone_owner(z, owner, n, &all), found = 0;
+    for (; left && all->type != type; left--)
+        all++;
+    while (found < left && all[found].type == type)
+        found++;
+    if (found)
+        *out = all;
+    return found;
 }
 
 const struct zone_rr *zone_at_or_before(const struct zone *z, const uint8_t *name, size_t n)
@@ -154,6 +187,29 @@ static bool rr_copy(struct zone *z, const struct zone_rr *from, const struct zon
     return rr.owner && rr.rdata;
 }
 
+static int index_fill(struct zone *z)
+{
+    size_t cap = 2; // never full
+    while (cap < 2 * z->n_rrs)
+        cap *= 2;
+    uint32_t *index = arena_array(&z->arena, cap, sizeof *index);
+    if (!index || z->n_rrs > UINT32_MAX / 4)
+        return ERR_NOMEM;
+    memset(index, 0, cap * sizeof *index);
+    for (size_t i = 0; i < z->n_rrs; i++) {
+        const struct zone_rr *r = &z->rrs[i];
+        if (i && r->owner == r[-1].owner)
+            continue;
+        size_t at = owner_hash(r->owner, r->owner_n);
+        while (index[at & (cap - 1)])
+            at++;
+        index[at & (cap - 1)] = (uint32_t)i + 1;
+    }
+    z->index = index;
+    z->index_mask = cap - 1;
+    return 0;
+}
+
 static int fill(struct zone *z, const uint8_t *apex, const struct zone_rr *rrs, size_t n)
 {
     struct zone_rr *all = arena_array(&z->arena, n ? n : 1, sizeof *all);
@@ -176,7 +232,8 @@ static int fill(struct zone *z, const uint8_t *apex, const struct zone_rr *rrs, 
     }
     z->rrs = all;
     z->n_rrs = kept;
-    return soa_ok(z) ? 0 : ERR_INVAL;
+    int rc = index_fill(z);
+    return rc ? rc : soa_ok(z) ? 0 : ERR_INVAL;
 }
 
 int zone_new(const uint8_t *apex, size_t apex_n, uint32_t serial, bool is_signed, const struct zone_rr *rrs, size_t n,

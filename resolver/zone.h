@@ -18,6 +18,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#define SOA_TIMERS_BYTES 20 // serial, refresh, retry, expire, minimum
+
 struct zone_rr {
     const uint8_t *owner, *rdata;
     uint16_t owner_n, rdata_n;
@@ -34,6 +36,8 @@ struct zone { // frozen
     bool is_signed;            // DNSKEY, NSEC and RRSIG are in
     const struct zone_rr *rrs; // canonical order of owners, then by type, then of RDATA; the SOA is among them
     size_t n_rrs;
+    const uint32_t *index; // by hash of the owner: its first record's place + 1, 0: free; zone_owner reads it
+    size_t index_mask;
 };
 
 // SOA, NS and the stamps' addresses: the same content as answers without DNSSEC have. ERR_NOMEM.
@@ -44,6 +48,9 @@ int zone_new(const uint8_t *apex, size_t apex_n, uint32_t serial, bool is_signed
              struct zone **out);
 const struct zone_rr *zone_soa(const struct zone *z);
 
+// All records of an owner, side by side and by type. Returns how many; 0: none. Owner in lower case. One look into a
+// table: for every query.
+size_t zone_owner(const struct zone *z, const uint8_t *owner, size_t n, const struct zone_rr **out);
 // Records of an owner and type, side by side. Returns how many; 0: none. Owner in lower case.
 size_t zone_rrset(const struct zone *z, const uint8_t *owner, size_t n, uint16_t type, const struct zone_rr **out);
 // The last owner at or before the name in canonical order (it holds the NSEC that denies the name): its first record.

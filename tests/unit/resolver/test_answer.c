@@ -362,7 +362,38 @@ START_TEST(whole_or_truncated_at_every_size)
 }
 END_TEST
 
+// The SOA of an absent name says the same whether it is written by pointers into the question or in full.
+START_TEST(the_soa_of_a_denial_is_the_same_in_any_case_and_for_any_mailbox)
+{
+    static const struct {
+        const char *address, *rname;
+    } boxes[] = {{"ops@example.io", "ops.example.io."}, {"dns@ops.example.net", "dns.ops.example.net."}};
+    static const char *const names[] = {"nosuch.example.io", "nosuch.eXample.io"};
+    for (size_t i = 0; i < ARRAY_LEN(boxes); i++) {
+        char yaml[1024], expected[256];
+        snprintf(yaml, sizeof yaml,
+                 "version: 9\ndomain: example.io\nhostmaster: %s\nregions:\n"
+                 "  - { name: eastus, peer: \"192.0.2.1:8443\", stamps: [{ name: eus-1, ipv4: [192.0.2.1] }] }\n"
+                 "name_servers: [eus-1.eastus]\nrouting: { order: [eastus] }\n",
+                 boxes[i].address);
+        snprintf(expected, sizeof expected,
+                 "example.io. 60 IN SOA eus-1.eastus.fe.example.io. %s 9 3600 600 1209600 60\n", boxes[i].rname);
+        struct topology *t = fixture_parse(yaml);
+        struct answer_context c = {.topology = t, .source = fixture_ip("192.0.2.99")};
+        for (size_t k = 0; k < ARRAY_LEN(names); k++) {
+            struct fixture_answer a;
+            fixture_ask(&c, names[k], T_A, 1232, &a);
+            ck_assert_int_eq(a.info.rcode, 3);
+            ck_assert_str_eq(fixture_text(ldns_pkt_authority(a.pkt)), expected);
+            fixture_answer_done(&a);
+        }
+        snapshot_unref(t);
+    }
+}
+END_TEST
+
 CHECK_MAIN("resolver/answer", every_row_of_the_table, a_private_listener_takes_its_own_sources_only,
            apexes_have_soa_and_ns_with_glue, a_regional_name_answers_the_same_when_its_region_is_down_and_says_so,
            without_a_topology_all_is_servfail, what_does_not_fit_is_truncated_over_udp_and_whole_over_tcp,
-           a_response_larger_than_pointers_reach_is_whole, whole_or_truncated_at_every_size)
+           a_response_larger_than_pointers_reach_is_whole, whole_or_truncated_at_every_size,
+           the_soa_of_a_denial_is_the_same_in_any_case_and_for_any_mailbox)

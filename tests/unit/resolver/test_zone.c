@@ -115,6 +115,39 @@ START_TEST(test_frontend_has_its_records)
 }
 END_TEST
 
+// The table of owners finds what walking the list does, in zones of many sizes, and nothing else.
+START_TEST(test_owners_are_found)
+{
+    for (uint32_t n_owners = 0; n_owners < 299; n_owners += 1 + n_owners / 4) {
+        static uint8_t names[300][DNS_NAME_MAX];
+        static struct zone_rr rrs[1 + 2 * 300];
+        uint8_t soa_rdata[SOA_TIMERS_BYTES + 2] = {[5] = 1}; // serial
+        size_t n = 0, apex_n = wire("fe.example.io", names[299]);
+        rrs[n++] = (struct zone_rr){names[299], soa_rdata, (uint16_t)apex_n, sizeof soa_rdata, DNS_SOA, 60};
+        for (uint32_t i = 0; i < n_owners; i++) {
+            char text[40];
+            snprintf(text, sizeof text, "%x.fe.example.io", i * 2654435761u);
+            uint16_t name_n = (uint16_t)wire(text, names[i]);
+            rrs[n++] = (struct zone_rr){names[i], (const uint8_t *)"\1\2\3\4", name_n, 4, DNS_A, 60};
+            if (i & 1)
+                rrs[n++] = (struct zone_rr){names[i], (const uint8_t *)"\1x", name_n, 2, DNS_TXT, 60};
+        }
+        struct zone *z;
+        ck_assert_int_eq(zone_new(names[299], apex_n, 1, false, rrs, n, &z), 0);
+        ck_assert_uint_eq(z->n_rrs, n);
+        for (size_t i = 0, k; i < z->n_rrs; i = k) {
+            const struct zone_rr *first = &z->rrs[i], *got = NULL;
+            for (k = i; k < z->n_rrs && z->rrs[k].owner == first->owner; k++)
+                ;
+            ck_assert_uint_eq(zone_owner(z, first->owner, first->owner_n, &got), k - i);
+            ck_assert_ptr_eq(got, first);
+            ck_assert_uint_eq(zone_owner(z, first->owner, first->owner_n - 1u, &got), 0);
+        }
+        snapshot_unref(z);
+    }
+}
+END_TEST
+
 // What answers say of a name of fe.D is what the zone holds.
 START_TEST(test_frontend_agrees_with_answers)
 {
@@ -232,4 +265,5 @@ START_TEST(test_out_of_memory)
 END_TEST
 
 CHECK_MAIN("resolver/zone", test_canonical_order_is_that_of_ldns, test_order_of_rfc4034, test_frontend_has_its_records,
-           test_frontend_agrees_with_answers, test_at_or_before, test_new_refuses_what_is_no_zone, test_out_of_memory)
+           test_owners_are_found, test_frontend_agrees_with_answers, test_at_or_before,
+           test_new_refuses_what_is_no_zone, test_out_of_memory)
