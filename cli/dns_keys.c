@@ -7,7 +7,8 @@
 //   publish   into the topology: state published, or active when the zone has none of its role
 //   roll      published → active, and the active one of its role → retired, once caches know the key
 //   retire    active → retired, when another active key of its role is there
-//   remove    a retired key leaves the topology, once caches have forgotten what it signed
+//   remove    a retired key leaves the topology, once caches have forgotten what it signed; one that the parent of D
+//             has named in a DS, only after the operator has seen the new DS there
 //   ds        the DS records for the parent
 #include "cli/cli.h"
 
@@ -153,30 +154,38 @@ static int too_early(struct keys *k, const struct dnskey *d, int64_t wait, const
                     dnskey_state_name(d->state), time_text(k, d->since_s), time_text(k, d->since_s + wait), why);
 }
 
-// Until everyone who holds the zone's keys holds this one too.
-static int64_t publish_wait(const struct keys *k)
+// Until all who serve the zone have what the topology says (Dprp of RFC 7583): a secondary of fe.D that missed its
+// NOTIFY asks by itself.
+static int64_t spread_wait(const struct keys *k, const struct dnskey *d)
 {
-    return (int64_t)k->cli->topo->dnssec.ttl + MARGIN_S;
+    const struct transfer_settings *t = &k->cli->topo->transfer;
+    bool secondaries = d->zone == DNSKEY_ZONE_FRONTEND && (t->n_allow || t->n_keys);
+    return MARGIN_S + (secondaries ? SOA_REFRESH_S : 0);
 }
 
-// Until nobody holds a signature of it, or a DS that names it.
-static int64_t remove_wait(const struct keys *k, const struct dnskey *d, int64_t parent_ttl)
+// Until everyone who holds the zone's keys holds this one too.
+static int64_t publish_wait(const struct keys *k, const struct dnskey *d)
 {
-    const struct ttls *ttl = &k->cli->topo->ttl;
-    const uint32_t all[] = {ttl->global,   ttl->regional, ttl->data, ttl->frontend,
-                            ttl->private_, ttl->soa,      ttl->ns,   ttl->negative};
-    int64_t longest = k->cli->topo->dnssec.ttl;
+    return (int64_t)k->cli->topo->dnssec.ttl + spread_wait(k, d);
+}
+
+// Until nobody holds a signature of it, or fe.D's DS that names it.
+static int64_t remove_wait(const struct keys *k, const struct dnskey *d)
+{
+    const struct topology *t = k->cli->topo;
+    const struct ttls *ttl = &t->ttl;
+    const uint32_t all[] = {ttl->global, ttl->regional, ttl->data,     ttl->frontend, ttl->private_,
+                            ttl->soa,    ttl->ns,       ttl->negative, t->static_ttl};
+    int64_t longest = t->dnssec.ttl;
     for (size_t i = 0; i < ARRAY_LEN(all); i++)
         longest = all[i] > longest ? all[i] : longest;
-    if (d->role != DNSKEY_ZSK && d->zone == DNSKEY_ZONE_MAIN && parent_ttl > longest)
-        longest = parent_ttl;
-    return longest + MARGIN_S;
+    return longest + spread_wait(k, d);
 }
 
 // ---- commands ----
 
 struct words {
-    const char *dir, *zone, *role, *algorithm, *parent_ttl;
+    const char *dir, *zone, *role, *algorithm, *parent_ttl, *ds_changed;
     bool force;
 };
 
@@ -302,6 +311,8 @@ static int change_begin(struct cli *c, const struct command *cmd, struct words *
 {
     const struct opt rows[] = {
         {0, "force", NULL, "do not wait for caches", NULL, &w->force},
+        {0, "ds-changed", "TIME",
+         "since when D's parent shows the new DS and not this key's, as in 2026-11-23T19:58:50Z", &w->ds_changed, NULL},
         {0, "parent-ttl", "SECONDS", "TTL of the DS at D's parent (default 172800)", &w->parent_ttl, NULL},
     };
     int rc = opt_parse(c, cmd, "dns keys", rows, ARRAY_LEN(rows), argc, argv, &argc);
@@ -325,8 +336,8 @@ static int keys_roll(struct cli *c, int argc, char **argv)
     if (d->state != DNSKEY_PUBLISHED)
         return cli_fail(EXIT_FAILED, "%s is %s; only a published key can take over", d->id,
                         dnskey_state_name(d->state));
-    if (!w.force && !due(k.now_s, d->since_s, publish_wait(&k)))
-        return too_early(&k, d, publish_wait(&k), "caches may hold the zone's keys without this one");
+    if (!w.force && !due(k.now_s, d->since_s, publish_wait(&k, d)))
+        return too_early(&k, d, publish_wait(&k, d), "caches may hold the zone's keys without this one");
     for (size_t i = 0; i < k.n; i++)
         if (k.list[i].state == DNSKEY_ACTIVE && same_work(&k.list[i], d)) {
             k.list[i].state = DNSKEY_RETIRED;
@@ -336,7 +347,9 @@ static int keys_roll(struct cli *c, int argc, char **argv)
     d->since_s = k.now_s;
     rc = keys_commit(&k);
     if (!rc && dnskey_has_ds(d) && d->zone == DNSKEY_ZONE_MAIN) {
-        fprintf(stderr, "give this DS to the parent, or let it read CDS, and remove the old key when it shows:\n");
+        fprintf(stderr,
+                "give this DS to the parent, or let it read CDS; when it shows there, and the old one does not, note "
+                "the time: remove asks for it\n");
         print_ds(&k, d);
     }
     return rc;
@@ -357,6 +370,28 @@ static int keys_retire(struct cli *c, int argc, char **argv)
     return keys_commit(&k); // which refuses a zone without an active key
 }
 
+// Of a key that D's parent has a DS of: nobody validates D while that is the only one that is known. When the parent
+// changed it is not ours to know.
+static int parent_wait(struct keys *k, const struct dnskey *d, const struct words *w, int64_t *out)
+{
+    char *end = NULL;
+    long long ttl = w->parent_ttl ? strtoll(w->parent_ttl, &end, 10) : PARENT_DS_TTL_S;
+    int64_t changed = w->ds_changed ? dnskey_time_parse(w->ds_changed) : -1;
+    if (ttl < 0 || ttl > SIGNATURE_S || (end && (*end || end == w->parent_ttl)))
+        return cli_fail(EXIT_USAGE, "dns keys remove: --parent-ttl is 0 to %d seconds", SIGNATURE_S);
+    if (w->ds_changed && (changed < 0 || changed > k->now_s))
+        return cli_fail(EXIT_USAGE, "dns keys remove: --ds-changed is a time in UTC, as in 2026-11-23T19:58:50Z");
+    if (d->zone != DNSKEY_ZONE_MAIN || d->role == DNSKEY_ZSK || d->state != DNSKEY_RETIRED || w->force)
+        return 0;
+    if (changed < 0)
+        return cli_fail(EXIT_FAILED,
+                        "%s may be what D's parent has a DS of, and without it nobody could validate D; say since when "
+                        "the parent shows the new DS and not this one: --ds-changed TIME (--force: do not ask)",
+                        d->id);
+    *out = changed + ttl + MARGIN_S - d->since_s;
+    return 0;
+}
+
 static int keys_remove(struct cli *c, int argc, char **argv)
 {
     struct words w = {0};
@@ -365,13 +400,13 @@ static int keys_remove(struct cli *c, int argc, char **argv)
     int rc = change_begin(c, &key_cmds[4], &w, argc, argv, &k, &d);
     if (rc)
         return rc;
-    char *end = NULL;
-    long long parent = w.parent_ttl ? strtoll(w.parent_ttl, &end, 10) : PARENT_DS_TTL_S;
-    if (parent < 0 || parent > SIGNATURE_S || (end && *end))
-        return cli_fail(EXIT_USAGE, "dns keys remove: --parent-ttl is 0 to %d seconds", SIGNATURE_S);
-    int64_t wait = d->state == DNSKEY_RETIRED ? remove_wait(&k, d, parent) : 0;
+    int64_t wait = d->state == DNSKEY_RETIRED ? remove_wait(&k, d) : 0, parent = 0;
     if (d->state == DNSKEY_ACTIVE)
         return cli_fail(EXIT_FAILED, "%s is active; retire it first", d->id);
+    rc = parent_wait(&k, d, &w, &parent);
+    if (rc)
+        return rc;
+    wait = parent > wait ? parent : wait;
     if (!w.force && !due(k.now_s, d->since_s, wait))
         return too_early(&k, d, wait, "caches may hold what it signed, or a DS that names it");
     memmove(d, d + 1, (size_t)(k.list + k.n - (d + 1)) * sizeof *d);
@@ -443,7 +478,8 @@ static const struct command key_cmds[] = {
     {"publish", "put keys into the topology", "ID... [--dir DIR]", keys_publish},
     {"roll", "let a published key take over from the active one", "ID [--force]", keys_roll},
     {"retire", "let an active key sign no more", "ID", keys_retire},
-    {"remove", "take a retired key out of the topology", "ID [--parent-ttl SECONDS] [--force]", keys_remove},
+    {"remove", "take a retired key out of the topology", "ID [--ds-changed TIME] [--parent-ttl SECONDS] [--force]",
+     keys_remove},
     {"list", "the topology's keys and their states", "", keys_list},
     {"ds", "DS records for the parent", "[--zone D|fe]", keys_ds},
 };

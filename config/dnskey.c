@@ -5,6 +5,7 @@
 #include "base/digest.h"
 
 #include <string.h>
+#include <time.h>
 
 #define FLAGS_ZONE 0x0100
 #define FLAGS_SEP 0x0001
@@ -68,6 +69,14 @@ bool dnskey_id_ok(const char *s)
 {
     size_t n = strlen(s);
     return n >= 1 && n <= 64 && s[0] != '-' && strspn(s, "abcdefghijklmnopqrstuvwxyz0123456789-") == n;
+}
+
+int64_t dnskey_time_parse(const char *s)
+{
+    struct tm tm;
+    memset(&tm, 0, sizeof tm);
+    const char *end = strptime(s, "%Y-%m-%dT%H:%M:%SZ", &tm);
+    return end && !*end ? (int64_t)timegm(&tm) : -1;
 }
 
 const char *dnskey_zone_name(enum dnskey_zone z)

@@ -59,7 +59,8 @@ void dnskey_ds(const struct dnskey *k, const uint8_t *apex, size_t n, uint8_t ou
 bool dnskey_signs_zone(const struct dnskey *k);
 bool dnskey_signs_keys(const struct dnskey *k);
 bool dnskey_has_ds(const struct dnskey *k);
-bool dnskey_id_ok(const char *s); // it becomes a file's name
+bool dnskey_id_ok(const char *s);         // it becomes a file's name
+int64_t dnskey_time_parse(const char *s); // "2026-11-23T19:58:50Z" to seconds; -1
 
 const char *dnskey_zone_name(enum dnskey_zone z); // "D", "fe"
 const char *dnskey_role_name(enum dnskey_role r);

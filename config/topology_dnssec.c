@@ -8,19 +8,10 @@
 #include "base/mem.h"
 
 #include <string.h>
-#include <time.h>
-
-static int64_t time_of(const char *s) // "2026-11-23T19:58:50Z"; -1
-{
-    struct tm tm;
-    memset(&tm, 0, sizeof tm);
-    const char *end = strptime(s, "%Y-%m-%dT%H:%M:%SZ", &tm);
-    return end && !*end ? (int64_t)timegm(&tm) : -1;
-}
 
 static bool time_ok(const char *s)
 {
-    return time_of(s) >= 0;
+    return dnskey_time_parse(s) >= 0;
 }
 
 static const struct option_word zone_words[] = {{"D", DNSKEY_ZONE_MAIN}, {"fe", DNSKEY_ZONE_FRONTEND}};
@@ -66,7 +57,7 @@ static void build_key(struct topology_build *b, const struct spec_dnskey *s, str
                            .role = (enum dnskey_role)s->role,
                            .algorithm = (enum dnskey_algorithm)s->algorithm,
                            .state = (enum dnskey_state)s->state,
-                           .since_s = s->since ? time_of(s->since) : 0};
+                           .since_s = s->since ? dnskey_time_parse(s->since) : 0};
     if (s->key && s->algorithm &&
         (b64_parse(s->key, strlen(s->key), out->public, sizeof out->public, &n) ||
          n != dnskey_public_bytes(out->algorithm))) {

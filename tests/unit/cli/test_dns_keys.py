@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """meridian dns keys: files, states, waiting times, and the DS as ldns computes it from the DNSKEY."""
-import os, re, shutil, stat, subprocess, sys, tempfile, unittest
+import os, re, shutil, stat, subprocess, sys, tempfile, time, unittest
 
 MERIDIAN = os.path.abspath(sys.argv.pop(1))
 KEY2DS = shutil.which("ldns-key2ds", path=os.environ.get("PATH", "") + ":/usr/bin")
@@ -90,9 +90,57 @@ class Keys(unittest.TestCase):
         old = "2020-01-01T00:00:00Z"
         self.age(old)
         self.run_cli("roll", new)
-        self.assertIn("caches may hold", self.run_cli("remove", first[0], status=3))
         self.age(old)
-        self.run_cli("remove", first[0])
+        # The parent of D is asked for: only the operator knows when its DS changed.
+        self.assertIn("--ds-changed", self.run_cli("remove", first[0], status=1))
+        self.assertIn("a time in UTC", self.run_cli("remove", first[0], "--ds-changed", "yesterday", status=2))
+        self.assertIn("a time in UTC", self.run_cli("remove", first[0], "--ds-changed", "2099-01-01T00:00:00Z", status=2))
+        self.assertIn("0 to", self.run_cli("remove", first[0], "--parent-ttl", "", status=2))
+        self.assertIn("caches may hold", self.run_cli("remove", first[0], "--ds-changed", self.ago(3600), status=3))
+        self.run_cli("remove", first[0], "--ds-changed", self.ago(3600), "--parent-ttl", "600")
+        self.assertNotIn(first[0], self.states())
+
+    def test_fes_parent_is_d(self):
+        first = self.make()
+        self.publish(*first)
+        new = self.make("--zone", "fe", "--role", "ksk")[0]
+        self.publish(new)
+        self.run_cli("roll", new, "--force")
+        self.age("2020-01-01T00:00:00Z")
+        self.run_cli("remove", first[2])
+
+    def test_every_ttl_that_a_key_signed_is_waited_for(self):
+        with open(self.topology, "a") as f:
+            f.write("apex: { ttl: 1d, txt: [one] }\n")
+        first = self.make()
+        self.publish(*first)
+        new = self.make("--zone", "D", "--role", "zsk")[0]
+        self.publish(new)
+        self.run_cli("roll", new, "--force")
+        self.age(self.ago(4 * 3600))
+        self.assertIn("caches may hold", self.run_cli("remove", first[1], status=3))
+        self.age(self.ago(25 * 3600))
+        self.run_cli("remove", first[1])
+
+    def test_secondaries_of_fe_are_waited_for(self):
+        def rolled(age_s, status):
+            first = self.make()
+            self.publish(*first)
+            new = self.make("--zone", "fe", "--role", "zsk")[0]
+            self.publish(new)
+            self.age(self.ago(age_s))
+            self.run_cli("roll", new, status=status)
+        rolled(5400, 0)  # the keys' TTL of an hour
+        with open(self.topology, "w") as f:
+            f.write(TOPOLOGY + "transfer: { allow: [192.0.2.0/24] }\n")
+        rolled(5400, 3)  # and the hour in which a secondary asks
+        with open(self.topology, "w") as f:
+            f.write(TOPOLOGY + "transfer: { allow: [192.0.2.0/24] }\n")
+        rolled(7800, 0)
+
+    @staticmethod
+    def ago(s):
+        return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() - s))
 
     def age(self, since):
         aged = re.sub(r'since: "[^"]*"', f'since: "{since}"', self.text())
