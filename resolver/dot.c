@@ -12,6 +12,9 @@
 #include <string.h>
 #include <unistd.h>
 
+// Of the socket, for one call: two for a record. What a handshake takes at a time, and little more.
+#define READS_PER_CALL 8
+
 struct dot_identity { // frozen
     struct snapshot_head head;
     SSL_CTX *ctx;
@@ -19,6 +22,7 @@ struct dot_identity { // frozen
 
 struct dot_session {
     SSL *ssl;
+    unsigned n_reads; // of this call
     bool wants_write, broken;
 };
 
@@ -90,6 +94,19 @@ int dot_identity_load(const char *pem_path, struct diag *diag, struct dot_identi
     return 0;
 }
 
+// A record without data leads OpenSSL on to the next one, within the same call: who sends nothing else (key updates,
+// wishes to renegotiate) faster than they are read would never let the worker go. Here the socket runs dry instead; it
+// is still readable, so the session has another turn.
+static long bound_reads(BIO *b, int op, const char *p, size_t n, int i, long l, int rc, size_t *done)
+{
+    struct dot_session *s = (struct dot_session *)(void *)BIO_get_callback_arg(b);
+    (void)p, (void)n, (void)i, (void)l, (void)done;
+    if (op != BIO_CB_READ || s->n_reads++ < READS_PER_CALL)
+        return rc;
+    BIO_set_retry_read(b);
+    return -1;
+}
+
 struct dot_session *dot_session_new(struct dot_identity *id, int fd)
 {
     struct dot_session *s = mem_zalloc(sizeof *s);
@@ -102,6 +119,8 @@ struct dot_session *dot_session_new(struct dot_identity *id, int fd)
         free(s);
         return NULL;
     }
+    BIO_set_callback_ex(SSL_get_rbio(s->ssl), bound_reads);
+    BIO_set_callback_arg(SSL_get_rbio(s->ssl), (char *)s);
     SSL_set_accept_state(s->ssl);
     return s;
 }
@@ -141,6 +160,7 @@ ssize_t dot_read(struct dot_session *s, void *p, size_t n)
     if (s->broken)
         return DOT_BROKEN;
     ERR_clear_error();
+    s->n_reads = 0;
     int rc = SSL_read_ex(s->ssl, p, n, &got);
     s->wants_write = false;
     return rc == 1 ? (ssize_t)got : outcome(s, rc);
@@ -152,6 +172,7 @@ ssize_t dot_write(struct dot_session *s, const void *p, size_t n)
     if (s->broken)
         return DOT_BROKEN;
     ERR_clear_error();
+    s->n_reads = 0;
     int rc = SSL_write_ex(s->ssl, p, n, &sent);
     s->wants_write = false;
     ssize_t got = rc == 1 ? (ssize_t)sent : outcome(s, rc);

@@ -224,6 +224,15 @@ static bool worker_told(struct worker *w)
     return true;
 }
 
+// A handshake costs as much as hundreds of answers, and so does what one TCP client may ask at once. What came by
+// datagram meanwhile goes first, before the next of them has its turn.
+static void serve_datagrams(struct worker *w)
+{
+    for (size_t i = 0; i < w->n_bound && !w->yield_until_ms; i++)
+        if (!w->bound[i].tls)
+            udp_serve(w, &w->bound[i]);
+}
+
 // Returns false when the worker is to stop.
 static bool worker_turn(struct worker *w)
 {
@@ -243,9 +252,11 @@ static bool worker_turn(struct worker *w)
         break;
     case SOURCE_LISTEN:
         tcp_accept(w, s->bound);
+        serve_datagrams(w);
         break;
     case SOURCE_CONN:
         tcp_event(w, ev.data.ptr, ev.events);
+        serve_datagrams(w);
         break;
     case SOURCE_PARKED:
         lot_news(w);

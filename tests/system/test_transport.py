@@ -2,7 +2,7 @@
 """Transport and abuse, with the real daemon: DNS over TLS as kdig and openssl see it, a thousand idle sessions, clients that
 send garbage, giant lengths or half of a handshake; cookies that two servers share and whose secret is rolled over; rate
 limits; keepalive and NSID. Two resolvers in a network namespace of their own, on ports 53 and 853."""
-import os, re, resource, shutil, signal, socket, ssl, struct, subprocess, sys, tempfile, time, unittest
+import os, re, resource, shutil, signal, socket, ssl, struct, subprocess, sys, tempfile, threading, time, unittest
 
 import dnswire as dns
 from lab import MERIDIAN, MERIDIAND, SKIP, need_root, unshare, wait_until
@@ -197,12 +197,15 @@ class Transport(unittest.TestCase):
             c.close()
         self.assertLess(time.monotonic() - began, 9)
 
-    def resident_kib(self):
+    def processes(self):
         tree = [self.children[EAST].pid]
         for pid in tree:
             with open(f"/proc/{pid}/task/{pid}/children") as f:
                 tree += map(int, f.read().split())
-        return max(int(re.search(r"VmRSS:\s+(\d+)", open(f"/proc/{p}/status").read()).group(1)) for p in tree)
+        return tree
+
+    def resident_kib(self):
+        return max(int(re.search(r"VmRSS:\s+(\d+)", open(f"/proc/{p}/status").read()).group(1)) for p in self.processes())
 
     def test_a_thousand_idle_sessions(self):
         before = self.resident_kib()
@@ -229,6 +232,59 @@ class Transport(unittest.TestCase):
         self.assertEqual(idle[0].recv(1), b"")
         for s in (*idle, other):
             s.close()
+
+    def counters(self, at=EAST):
+        with socket.socket(socket.AF_UNIX) as s:
+            s.connect(f"{self.dir}/{REGION[at]}/run/admin.sock")
+            s.sendall(b"GET /v1/metrics HTTP/1.0\r\n\r\n")
+            page = b"".join(iter(lambda: s.recv(65536), b"")).decode()
+        return {k: float(v) for k, v in re.findall(r"^(meridian_dns_[a-z_]+) (\S+)$", page, re.M)}
+
+    def processor_s(self):
+        """Of the resolver's one thread that answers: the busiest of the daemon's."""
+        used = []
+        for pid in self.processes():
+            for task in os.listdir(f"/proc/{pid}/task"):
+                with open(f"/proc/{pid}/task/{task}/stat") as f:
+                    used.append(sum(map(int, f.read().rsplit(")", 1)[1].split()[11:13])) / os.sysconf("SC_CLK_TCK"))
+        return max(used)
+
+    def test_a_flood_of_handshakes_leaves_datagrams_answered(self):
+        hello, out = ssl.MemoryBIO(), ssl.MemoryBIO()
+        client = ssl.create_default_context().wrap_bio(hello, out, server_hostname=NAMES[EAST])
+        self.assertRaises(ssl.SSLWantReadError, client.do_handshake)
+        hello, over, begun = out.read(), threading.Event(), [0] * 8
+
+        def flood(i):  # costs the server a key exchange and a signature, and the client nothing
+            while not over.is_set():
+                with socket.create_connection((EAST, 853), timeout=10, source_address=(f"127.0.7.{i + 1}", 0)) as c:
+                    c.sendall(hello)
+                    if c.recv(1):
+                        begun[i] += 1
+
+        before, used, began, took = self.counters(), self.processor_s(), time.monotonic(), []
+        threads = [threading.Thread(target=flood, args=(i,)) for i in range(len(begun))]
+        try:
+            for t in threads:
+                t.start()
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+                s.bind((OTHER, 0))
+                s.settimeout(5)
+                s.connect((EAST, 53))
+                while len(took) < 500 or sum(begun) < 2000:
+                    asked = time.monotonic()
+                    s.send(dns.query(len(took) & 0xffff, dns.name(NAME), dns.A))
+                    self.assertEqual(struct.unpack(">H", s.recv(4096)[:2])[0], len(took) & 0xffff)
+                    took.append(time.monotonic() - asked)
+                    self.assertLess(time.monotonic() - began, 60, f"{begun} {len(took)}")
+        finally:
+            over.set()
+            for t in threads:
+                t.join()
+        wait_until(10, lambda: self.counters()["meridian_dns_tls_failures_total"] - before["meridian_dns_tls_failures_total"] >= 2000, "all were counted")
+        s, took = time.monotonic() - began, sorted(took)
+        print(f"{sum(begun) / s:.0f} handshakes begun a second, {100 * (self.processor_s() - used) / s:.0f} % of a processor; "
+              f"{len(took)} datagrams, none lost: median {took[len(took) // 2] * 1e3:.2f} ms, p99 {took[len(took) * 99 // 100] * 1e3:.2f} ms", file=sys.stderr)
 
     # ---- cookies ----
     def dig(self, at, *more, source=CLIENT, name=NAME):
