@@ -18,6 +18,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <ucontext.h>
@@ -37,7 +38,7 @@ static const char *const worker_calls[] = {
     // memory and threads
     "brk", "munmap", "mremap", "madvise", "msync", "mincore", "mlock", "mlock2", "munlock", "futex", "futex_waitv",
     "set_robust_list", "get_robust_list", "rseq", "set_tid_address", "gettid", "sched_yield", "sched_getaffinity",
-    "membarrier", "exit", "exit_group", "restart_syscall",
+    "getpriority", "membarrier", "exit", "exit_group", "restart_syscall",
     // signals to itself
     "rt_sigaction", "rt_sigprocmask", "rt_sigreturn", "rt_sigpending", "rt_sigtimedwait", "sigaltstack", "signalfd4",
     // descriptors
@@ -264,6 +265,9 @@ static int allow_by_argument(scmp_filter_ctx f)
         rc = allow_if(f, "tgkill", SCMP_A0(SCMP_CMP_EQ, self));
     if (!rc)
         rc = allow_if(f, "kill", SCMP_A0(SCMP_CMP_EQ, self));
+    if (!rc) // a thread steps back; to step forward needs a capability
+        rc = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(setpriority), 2, SCMP_A0(SCMP_CMP_EQ, PRIO_PROCESS),
+                              SCMP_A1(SCMP_CMP_EQ, 0));
     return rc ? rc
               : seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(prlimit64), 2, SCMP_A0(SCMP_CMP_EQ, 0),
                                  SCMP_A2(SCMP_CMP_EQ, 0)); // asked for, not set

@@ -12,6 +12,7 @@
 
 #include <pthread.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #define THREADS_MAX 16
 #define POSITIVE_JOBS 512
@@ -20,6 +21,7 @@
 #define TICKETS_MAX 2048               // waiting for any job
 #define NO_TICKET UINT32_MAX
 #define DENIAL_BURST_MS 100
+#define NICE 10 // so that a worker on the same core does not wait for a signature that others want
 
 struct job {
     struct cache_hash hash;
@@ -248,6 +250,8 @@ static void *signer_main(void *arg)
     struct job *mine = &s->running[start->i];
     enum signer_class c = SIGNER_POSITIVE;
     free(start);
+    int polite = getpriority(PRIO_PROCESS, 0) + NICE; // of this thread alone
+    (void)setpriority(PRIO_PROCESS, 0, polite);       // without it all works, less smoothly
     pthread_mutex_lock(&s->lock);
     while (!s->stopping) {
         if (take_job(s, mine, &c))

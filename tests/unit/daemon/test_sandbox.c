@@ -18,6 +18,7 @@
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -61,7 +62,7 @@ static int within(int (*enter)(struct diag *), int (*inside)(void), char said[40
 static void *thread(void *arg)
 {
     prctl(PR_SET_NAME, "inside");
-    return arg;
+    return setpriority(PRIO_PROCESS, 0, 1) ? NULL : arg; // a thread may step back
 }
 
 static int ordinary(void)
@@ -127,6 +128,7 @@ static int hostile(void)
     REFUSED(18, chroot("/"));
     REFUSED(19, (int)syscall(SYS_keyctl, 0, 0, 0, 0, 0));
     REFUSED(20, (int)syscall(SYS_execveat, AT_FDCWD, "/bin/true", argv, NULL, 0));
+    REFUSED(22, setpriority(PRIO_PROCESS, getppid(), 19));
     FAIL_UNLESS(21, prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) == 1 && prctl(PR_GET_DUMPABLE) == 0);
     return 0;
 }

@@ -10,11 +10,15 @@
 #include "base/snapshot.h"
 #include "tests/support/check_main.h"
 
+#include <dirent.h>
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 struct keys { // stands for the snapshot that keys belong to
     struct snapshot_head head;
@@ -238,6 +242,31 @@ START_TEST(out_of_memory_leaves_nothing_behind)
 }
 END_TEST
 
+// How many threads of this process step back behind the others.
+static int n_polite(void)
+{
+    int n = 0, least = getpriority(PRIO_PROCESS, (id_t)getpid()) + 10;
+    DIR *tasks = opendir("/proc/self/task");
+    ck_assert_ptr_nonnull(tasks);
+    for (struct dirent *e; (e = readdir(tasks));)
+        n += e->d_name[0] != '.' && atoi(e->d_name) != getpid() &&
+             getpriority(PRIO_PROCESS, (id_t)atoi(e->d_name)) >= (least < 19 ? least : 19);
+    closedir(tasks);
+    return n;
+}
+
+START_TEST(threads_that_sign_let_workers_go_first)
+{
+    struct signer *s;
+    ck_assert_int_eq(n_polite(), 0);
+    ck_assert_int_eq(signer_new(&(struct signer_options){.slots = 64, .threads = 3}, &s), 0);
+    for (int64_t end = clock_mono_us() + 20000000; n_polite() < 3; sched_yield())
+        ck_assert_int_lt(clock_mono_us(), end);
+    signer_free(s);
+}
+END_TEST
+
 CHECK_MAIN("resolver/signer", what_was_asked_is_found_and_nothing_else,
            a_flood_of_denials_is_bounded_and_evicts_no_name, queues_end_and_every_ticket_comes_back,
-           readers_see_whole_signatures_of_the_right_name, out_of_memory_leaves_nothing_behind)
+           readers_see_whole_signatures_of_the_right_name, threads_that_sign_let_workers_go_first,
+           out_of_memory_leaves_nothing_behind)
