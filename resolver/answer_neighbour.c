@@ -10,15 +10,21 @@
 
 // An error before any name was looked at: header, question, and the TSIG that says why.
 static size_t answer_badly_signed(struct tsig *s, const struct dns_query *q, int rcode, uint8_t *out, size_t cap,
-                                  int64_t now_s)
+                                  int64_t now_s, struct answer_info *info)
 {
     struct dns_writer w;
     size_t least = s->name_n ? tsig_bytes(s) : 0;
     struct edns_response edns = {.rcode = rcode, .ede = EDE_NONE};
+    info->rcode = rcode;
+    if (least > cap)
+        return 0;
     dns_writer_init(&w, out, cap - least);
     dns_write_header(&w, q, rcode, false);
+    info->question_n = q->has_question ? (uint16_t)(q->name_n + 4) : 0;
+    info->opt_at = (uint16_t)w.n;
     if (q->edns)
         edns_write(&w, q, &edns);
+    info->opt_n = (uint16_t)(w.n - info->opt_at);
     dns_write_counts(&w, 0, 0, q->edns);
     if (w.full)
         return 0;
@@ -31,10 +37,8 @@ size_t answer_signed(const struct answer_context *c, const struct dns_query *q, 
     struct tsig s;
     size_t max = c->transport == ANSWER_UDP && q->udp_bytes < cap ? q->udp_bytes : cap;
     int rcode = tsig_check(c->tsig_keys, query, n, (size_t)(q->tsig - query), c->now_s, &s);
-    if (rcode) {
-        info->rcode = rcode;
-        return answer_badly_signed(&s, q, rcode, out, max, c->now_s);
-    }
+    if (rcode)
+        return answer_badly_signed(&s, q, rcode, out, max, c->now_s, info);
     struct answer_context inner = *c;
     inner.tsig_key = s.key;
     size_t got = answer_packet(&inner, query, n, out, max - tsig_bytes(&s), info);

@@ -55,12 +55,17 @@ static void fill_variables(struct variables *v, uint64_t time_s, uint16_t fudge_
     v->n = 12 + other.n;
 }
 
-// Of a message of which `head` replaces the first twelve bytes (sections 4.3.1 to 4.3.3, 5.3.1).
-static size_t mac_of_message(const struct tsig_key *k, const struct tsig *s, const uint8_t head[DNS_HEADER_BYTES],
-                             const uint8_t *packet, size_t n, struct variables *v, uint8_t out[TSIG_MAC_MAX])
+// Of a message without its TSIG, of which `additional` is the last count (sections 4.3.1 to 4.3.3, 5.3.1). The id is
+// that of the first sender: one who passes messages on may have put in another.
+static size_t mac_of_message(const struct tsig_key *k, const struct tsig *s, const uint8_t *packet, size_t n,
+                             size_t additional, struct variables *v, uint8_t out[TSIG_MAC_MAX])
 {
     struct bytes parts[8];
+    uint8_t head[DNS_HEADER_BYTES];
     size_t i = 0;
+    memcpy(head, packet, sizeof head);
+    put_u16(head, s->original_id);
+    put_u16(head + 10, additional);
     if (s->answers) {
         put_u16(v->mac_length, s->mac_n);
         parts[i++] = (struct bytes){v->mac_length, 2};
@@ -154,17 +159,14 @@ static const struct tsig_key *key_of(const struct tsig_keys *keys, const struct 
     return NULL;
 }
 
-// Section 5.2.2. The message without its TSIG, with its first id and one additional record less.
+// Section 5.2.2, as much of it as came. The message without its TSIG has one additional record less.
 static bool mac_is_right(const struct tsig_key *k, const struct record *r, const uint8_t *packet, size_t at)
 {
-    uint8_t head[DNS_HEADER_BYTES], mac[TSIG_MAC_MAX];
+    uint8_t mac[TSIG_MAC_MAX];
     struct variables v;
-    memcpy(head, packet, sizeof head);
-    put_u16(head, r->s.original_id);
-    put_u16(head + 10, ((size_t)head[10] << 8 | head[11]) - 1);
     fill_variables(&v, r->s.time_s, r->s.fudge_s, r->s.error, r->other);
-    size_t n = mac_of_message(k, &r->s, head, packet, at, &v, mac);
-    return n && secret_equal(mac, n, r->mac.p, r->mac.n);
+    size_t n = mac_of_message(k, &r->s, packet, at, ((size_t)packet[10] << 8 | packet[11]) - 1, &v, mac);
+    return n >= r->mac.n && secret_equal(mac, r->mac.n, r->mac.p, r->mac.n);
 }
 
 static bool in_time(const struct record *r, int64_t now_s)
@@ -188,8 +190,6 @@ int tsig_check(const struct tsig_keys *keys, const uint8_t *packet, size_t n, si
     out->error = 0;
     if (!k) {
         out->error = TSIG_BADKEY; // section 5.2.1
-    } else if (r.mac.n < whole) {
-        out->error = TSIG_BADTRUNC; // section 5.2.4: whole MACs only
     } else if (!mac_is_right(k, &r, packet, at)) {
         out->error = TSIG_BADSIG;
     } else {
@@ -197,7 +197,8 @@ int tsig_check(const struct tsig_keys *keys, const uint8_t *packet, size_t n, si
         memcpy(out->mac, r.mac.p, r.mac.n);
         out->mac_n = r.mac.n;
         out->answers = true;
-        out->error = in_time(&r, now_s) ? 0 : TSIG_BADTIME; // section 5.2.3, of a MAC that is right only
+        // Sections 5.2.3 and 5.2.4, of a MAC that is right only, and so signed. We take whole MACs.
+        out->error = !in_time(&r, now_s) ? TSIG_BADTIME : r.mac.n < whole ? TSIG_BADTRUNC : 0;
     }
     return out->error ? DNS_NOTAUTH : DNS_NOERROR;
 }
@@ -223,18 +224,18 @@ size_t tsig_bytes(const struct tsig *s)
 
 size_t tsig_sign(struct tsig *s, uint8_t *packet, size_t n, size_t cap, int64_t now_s)
 {
-    size_t bytes = tsig_bytes(s), mac_n = 0, additional = ((size_t)packet[10] << 8 | packet[11]) + 1;
+    size_t bytes = tsig_bytes(s), mac_n = 0, additional = (size_t)packet[10] << 8 | packet[11];
     uint8_t mac[TSIG_MAC_MAX], server_time[6];
     struct variables v;
-    if (cap < n || cap - n < bytes || additional > 65535)
+    if (cap < n || cap - n < bytes || additional == 65535)
         return 0;
-    // Section 5.2.3: to who is out of time, its own time, and ours beside it.
+    // Section 5.2.3: to who is out of time, its own time and fudge, and our time beside it.
     bool late = s->error == TSIG_BADTIME;
     put_time(server_time, (uint64_t)now_s);
-    fill_variables(&v, late || !s->key ? s->time_s : (uint64_t)now_s, TSIG_FUDGE_S, s->error,
+    fill_variables(&v, late || !s->key ? s->time_s : (uint64_t)now_s, late ? s->fudge_s : TSIG_FUDGE_S, s->error,
                    (struct bytes){server_time, late ? sizeof server_time : 0});
     if (s->key) {
-        mac_n = mac_of_message(s->key, s, packet, packet, n, &v, mac);
+        mac_n = mac_of_message(s->key, s, packet, n, additional, &v, mac);
         if (mac_n != s->key->algorithm->mac_n)
             return 0;
     }
@@ -253,7 +254,7 @@ size_t tsig_sign(struct tsig *s, uint8_t *packet, size_t n, size_t cap, int64_t 
     dns_write_bytes(&w, v.b + 8, v.n - 8);
     if (w.full)
         return 0;
-    put_u16(packet + 10, additional);
+    put_u16(packet + 10, additional + 1);
     s->streaming = s->answers;
     s->answers = true;
     memcpy(s->mac, mac, mac_n);

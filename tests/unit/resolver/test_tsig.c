@@ -5,6 +5,7 @@
 #include "base/bytes.h"
 #include "base/err.h"
 #include "base/fd.h"
+#include "resolver/rrl.h"
 #include "resolver/transfer.h"
 #include "resolver/wire.h"
 #include "tests/support/check_main.h"
@@ -129,6 +130,19 @@ static struct topology *transferable(void)
         "transfer: { tsig_keys: [xfr.test], allow: [192.0.2.0/24] }\n");
 }
 
+static bool verifies(const uint8_t *response, size_t n, const uint8_t *mac, size_t mac_n)
+{
+    ldns_pkt *pkt = NULL;
+    uint8_t wire[2 + TSIG_MAC_MAX] = {0, (uint8_t)mac_n};
+    memcpy(wire + 2, mac, mac_n);
+    ldns_rdf *rdf = ldns_rdf_new_frm_data(LDNS_RDF_TYPE_INT16_DATA, 2 + mac_n, wire);
+    ck_assert_int_eq(ldns_wire2pkt(&pkt, response, n), LDNS_STATUS_OK);
+    bool ok = ldns_pkt_tsig_verify(pkt, response, n, "xfr.test.", SECRET, rdf);
+    ldns_rdf_deep_free(rdf);
+    ldns_pkt_free(pkt);
+    return ok;
+}
+
 // The response to a signed query verifies with ldns, which is given the query's MAC.
 START_TEST(test_answers_are_signed)
 {
@@ -151,11 +165,7 @@ START_TEST(test_answers_are_signed)
         ck_assert_int_eq(ldns_pkt_get_rcode(pkt), 0);
         ck_assert_uint_eq(ldns_pkt_ancount(pkt), 1);
         ck_assert_ptr_nonnull(ldns_pkt_tsig(pkt));
-        uint8_t mac_wire[2 + TSIG_MAC_MAX] = {0, (uint8_t)s.mac_n};
-        memcpy(mac_wire + 2, s.mac, s.mac_n);
-        ldns_rdf *mac = ldns_rdf_new_frm_data(LDNS_RDF_TYPE_INT16_DATA, 2 + s.mac_n, mac_wire);
-        ck_assert(ldns_pkt_tsig_verify(pkt, out, n, "xfr.test.", SECRET, mac));
-        ldns_rdf_deep_free(mac);
+        ck_assert(verifies(out, n, s.mac, s.mac_n));
         ldns_pkt_free(pkt);
     }
     snapshot_unref(t);
@@ -229,9 +239,100 @@ START_TEST(test_what_is_wrong_is_said)
         p[rdata_n_at + 1] = (uint8_t)(p[rdata_n_at + 1] - cut);
         ck_assert_int_eq(answer_error(t, keys, p, n - cut, 1700000000, &rcode, &mac), cuts[i].error);
         ck_assert_int_eq(rcode, cuts[i].rcode);
+        ck_assert_int_eq(mac, cuts[i].error == TSIG_BADTRUNC); // sections 5.2 and 5.3.2: the MAC is judged, so signed
+        if (cuts[i].rcode != DNS_NOTAUTH)
+            continue;
+        ck_assert_int_eq(answer_error(t, keys, p, n - cut, 1700000301, &rcode, &mac), TSIG_BADTIME);
+        p[at] ^= 1;
+        ck_assert_int_eq(answer_error(t, keys, p, n - cut, 1700000000, &rcode, &mac), TSIG_BADSIG);
+        ck_assert(!mac);
     }
     tsig_key_free(stranger);
     tsig_key_free(forged);
+    snapshot_unref(t);
+    snapshot_unref(keys);
+    dir_remove_tree(dir);
+}
+END_TEST
+
+// RFC 8945 section 5.2.3: time and fudge of a BADTIME are the client's, so that the client can verify it.
+START_TEST(test_a_client_out_of_time_gets_its_own_time_and_fudge)
+{
+    struct tsig_keys *keys = one_key("hmac-sha256");
+    struct topology *t = transferable();
+    ldns_pkt *pkt = NULL;
+    uint8_t *wire = NULL, q[512], out[1232];
+    size_t n = fixture_query(q, "fe.example.io", T_SOA, -1);
+    struct answer_info info;
+    ck_assert_int_eq(ldns_wire2pkt(&pkt, q, n), LDNS_STATUS_OK);
+    ck_assert_int_eq(ldns_pkt_tsig_sign(pkt, "xfr.test.", SECRET, 77, "hmac-sha256.", NULL), LDNS_STATUS_OK);
+    ck_assert_int_eq(ldns_pkt2wire(&wire, pkt, &n), LDNS_STATUS_OK);
+    uint32_t signed_s = ldns_read_uint32(ldns_rdf_data(ldns_rr_rdf(ldns_pkt_tsig(pkt), 1)) + 2);
+    const struct answer_context c = {.topology = t,
+                                     .transport = ANSWER_UDP,
+                                     .source = fixture_ip("192.0.2.99"),
+                                     .tsig_keys = keys,
+                                     .now_s = (int64_t)signed_s + 78};
+    size_t got = answer_packet(&c, wire, n, out, sizeof out, &info);
+    const ldns_rdf *mac = ldns_rr_rdf(ldns_pkt_tsig(pkt), 3);
+    ck_assert(verifies(out, got, ldns_rdf_data(mac) + 2, ldns_rdf_size(mac) - 2));
+    ldns_pkt_free(pkt);
+    ck_assert_int_eq(ldns_wire2pkt(&pkt, out, got), LDNS_STATUS_OK);
+    const ldns_rr *rr = ldns_pkt_tsig(pkt);
+    ck_assert_int_eq(ldns_rdf2native_int16(ldns_rr_rdf(rr, 5)), TSIG_BADTIME);
+    ck_assert_uint_eq(ldns_read_uint32(ldns_rdf_data(ldns_rr_rdf(rr, 1)) + 2), signed_s);
+    ck_assert_int_eq(ldns_rdf2native_int16(ldns_rr_rdf(rr, 2)), 77);
+    ldns_pkt_free(pkt);
+    free(wire);
+    snapshot_unref(t);
+    snapshot_unref(keys);
+    dir_remove_tree(dir);
+}
+END_TEST
+
+// Who passes a signed query on may give it another id; back at the client it has the first one, which was signed.
+START_TEST(test_the_first_id_is_signed)
+{
+    struct tsig_keys *keys = one_key("hmac-sha256");
+    struct topology *t = transferable();
+    int64_t now_s = (int64_t)time(NULL);
+    uint8_t q[1232], out[1232];
+    struct tsig s;
+    struct answer_info info;
+    const struct answer_context c = {
+        .topology = t, .transport = ANSWER_UDP, .source = fixture_ip("192.0.2.99"), .tsig_keys = keys, .now_s = now_s};
+    size_t n = signed_query(q, sizeof q, keys->keys[0], now_s, &s);
+    memcpy(q, "\x43\x21", 2);
+    n = answer_packet(&c, q, n, out, sizeof out, &info);
+    ck_assert_int_eq(info.rcode, 0);
+    ck_assert(!memcmp(out, "\x43\x21", 2));
+    memcpy(out, "\x12\x34", 2);
+    ck_assert(verifies(out, n, s.mac, s.mac_n));
+    snapshot_unref(t);
+    snapshot_unref(keys);
+    dir_remove_tree(dir);
+}
+END_TEST
+
+// What a rate limit makes of an answer to a bad signature is a message, question and all.
+START_TEST(test_a_bad_signature_can_be_slipped)
+{
+    struct topology *t = transferable();
+    struct tsig_keys *keys = one_key("hmac-sha256");
+    uint8_t q[1232], out[1232];
+    struct tsig s;
+    struct answer_info info;
+    ldns_pkt *pkt = NULL;
+    const struct answer_context c = {.topology = t, .transport = ANSWER_UDP, .source = fixture_ip("192.0.2.99")};
+    size_t n = signed_query(q, sizeof q, keys->keys[0], 1700000000, &s);
+    ck_assert_uint_gt(answer_packet(&c, q, n, out, sizeof out, &info), 0);
+    ck_assert_int_eq(info.rcode, DNS_NOTAUTH);
+    n = rrl_slip(out, &info);
+    ck_assert_int_eq(ldns_wire2pkt(&pkt, out, n), LDNS_STATUS_OK);
+    ck_assert_uint_eq(ldns_pkt_qdcount(pkt), 1);
+    ck_assert_int_eq(ldns_pkt_edns(pkt), 1);
+    ck_assert_int_eq(ldns_pkt_tc(pkt), 1);
+    ldns_pkt_free(pkt);
     snapshot_unref(t);
     snapshot_unref(keys);
     dir_remove_tree(dir);
@@ -259,4 +360,5 @@ START_TEST(test_key_files)
 END_TEST
 
 CHECK_MAIN("resolver/tsig", test_round_trip_in_every_algorithm, test_ldns_signs_and_we_check, test_answers_are_signed,
-           test_what_is_wrong_is_said, test_key_files)
+           test_what_is_wrong_is_said, test_a_client_out_of_time_gets_its_own_time_and_fudge,
+           test_the_first_id_is_signed, test_a_bad_signature_can_be_slipped, test_key_files)
