@@ -30,8 +30,9 @@ enum dnskey_state { DNSKEY_PUBLISHED, DNSKEY_ACTIVE, DNSKEY_RETIRED };
 
 #define DNSKEY_PUBLIC_MAX 64
 #define DNSKEY_RDATA_MAX (4 + DNSKEY_PUBLIC_MAX)
-#define DNSKEY_DS_BYTES 36 // tag, algorithm, digest type 2, SHA-256
-#define DNSKEY_KEYS_MAX 32 // in a topology
+#define DNSKEY_DS_BYTES 36     // tag, algorithm, digest type 2, SHA-256
+#define DNSKEY_KEYS_MAX 32     // in a topology
+#define DNSKEY_SIGNED_MAX 4096 // octets that one signature covers; a larger RRset cannot be signed
 
 struct dnskey {
     const char *id; // "d-ksk-1a2b3c4d": the private key's file

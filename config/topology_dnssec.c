@@ -107,6 +107,29 @@ static void check_zone(struct topology_build *b, const struct dnskey *keys, size
                       dnskey_zone_name(zone));
 }
 
+#define SIGNED_HEAD 18    // of what is signed, before the zone's name (RFC 4034 section 3.1)
+#define SIGNED_RR_HEAD 10 // of each record, after its owner
+
+// What could not be signed could not be answered with DNSSEC, and in fe.D would keep the whole zone from being signed.
+static void check_statics(struct topology_build *b)
+{
+    size_t domain = strlen(b->t->domain) + 2;
+    for (size_t i = 0; i < b->t->n_statics; i++) {
+        const struct static_name *s = &b->t->statics[i];
+        size_t owner = s->labels_n + domain, n = 0;
+        for (size_t k = 0; k < s->n_records; k++) {
+            bool another = k && s->records[k].type != s->records[k - 1].type;
+            n = (k && !another ? n : SIGNED_HEAD + owner) + owner + SIGNED_RR_HEAD + s->records[k].rdata_n;
+            if (n <= DNSKEY_SIGNED_MAX)
+                continue;
+            options_error(b->ctx, b->s->apex.node ? b->s->apex.node->key_line : 0,
+                          "apex: records of type %u at %s take more than the %d bytes that can be signed",
+                          s->records[k].type, s->labels_n ? "a challenge" : "the domain", DNSKEY_SIGNED_MAX);
+            break;
+        }
+    }
+}
+
 void topology_build_dnssec(struct topology_build *b)
 {
     const struct spec_dnssec *s = &b->s->dnssec;
@@ -122,6 +145,7 @@ void topology_build_dnssec(struct topology_build *b)
     if (!b->ctx->n_errors) {
         check_zone(b, keys, s->n_keys, DNSKEY_ZONE_MAIN);
         check_zone(b, keys, s->n_keys, DNSKEY_ZONE_FRONTEND);
+        check_statics(b);
     }
     b->t->dnssec.keys = keys;
     b->t->dnssec.n_keys = s->n_keys;

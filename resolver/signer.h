@@ -23,7 +23,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define SIGNER_DATA_MAX 4096 // octets to be signed; larger RRsets are not signed on line
+#define SIGNER_DATA_MAX DNSKEY_SIGNED_MAX // octets to be signed; larger RRsets are not signed on line
 
 enum signer_class { SIGNER_POSITIVE, SIGNER_DENIAL, SIGNER_CLASSES };
 

@@ -290,6 +290,25 @@ START_TEST(more_records_than_can_be_signed)
 }
 END_TEST
 
+// What the topology lets pass can be signed: to the octet at D, and in fe.D, where it would take the zone with it.
+START_TEST(the_largest_records_of_a_topology)
+{
+    static char yaml[16384];
+    char text[2004];
+    memset(text, 'x', 2003); // with seven more lengths 2011 octets: 30 + 2 * (22 + 2011) = 4096 to sign
+    text[2003] = 0;
+    snprintf(yaml, sizeof yaml, "apex:\n  txt: [a%s, b%s]\n  acme_challenge: [{ at: eastus.fe, txt: [c%s, %s] }]\n",
+             text + 1, text + 1, text + 100, text + 100);
+    signed_rig_start(&g, yaml, DNSKEY_ED25519, true, 1, NOW);
+    g.c.transport = ANSWER_TCP;
+    struct asked a = ask("example.io", T_TXT);
+    ck_assert(a.rcode == 0 && a.an == 3 && a.n_rrsig == 1);
+    a = ask("_acme-challenge.eastus.fe.example.io", T_TXT);
+    ck_assert(a.rcode == 0 && a.an == 3 && a.n_rrsig == 1);
+    stop();
+}
+END_TEST
+
 START_TEST(a_query_that_waits_for_an_upstream)
 {
     struct forwarder *f;
@@ -312,4 +331,4 @@ END_TEST
 
 CHECK_MAIN("resolver/sign_edges", too_little_room, nothing_to_wait_with, a_zone_that_is_not_the_topologys,
            nothing_to_sign_with, the_last_name_there_is, an_insecure_cut, more_records_than_can_be_signed,
-           a_query_that_waits_for_an_upstream)
+           the_largest_records_of_a_topology, a_query_that_waits_for_an_upstream)
