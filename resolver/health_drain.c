@@ -19,19 +19,9 @@ void health_ttl_note(struct health *h, int64_t now)
 {
     const struct ttls *t = &h->topology->ttl;
     int64_t ttl_ms = 1000 * ((int64_t)t->global + t->private_ + t->frontend);
-    if (ttl_ms < h->ttl_ms) { // what was given out before lives on
-        int64_t until = now + h->ttl_ms;
-        if (now >= h->old_ttl_until_ms || h->ttl_ms >= h->old_ttl_ms) {
-            h->old_ttl_ms = h->ttl_ms;
-            h->old_ttl_until_ms = until;
-        }
-    }
+    if (ttl_ms < h->ttl_ms && now + h->ttl_ms > h->old_until_ms) // what was given out before lives on
+        h->old_until_ms = now + h->ttl_ms;
     h->ttl_ms = ttl_ms;
-}
-
-int64_t health_ttl_ms(const struct health *h, int64_t now)
-{
-    return now < h->old_ttl_until_ms && h->old_ttl_ms > h->ttl_ms ? h->old_ttl_ms : h->ttl_ms;
 }
 
 // Resolvers, by index, that have not yet said that they hold the order.
@@ -48,8 +38,9 @@ void health_orders_settle(struct health *h, int64_t now)
 {
     for (size_t i = 0; i < h->orders.n; i++) {
         struct health_order *x = &h->orders.list[i];
-        if (!x->settled_ms && !missing(h, x))
-            x->settled_ms = now ? now : 1;
+        int64_t until = now + h->ttl_ms;
+        if (!x->safe_ms && !missing(h, x)) // from here on no answer leads there, whatever the TTLs become
+            x->safe_ms = (until > h->old_until_ms ? until : h->old_until_ms) + MARGIN_MS;
     }
     health_orders_forget(&h->orders, clock_wall_ms());
 }
@@ -81,11 +72,10 @@ int health_order(struct health *h, enum health_exception_kind kind, const char *
 static json_t *order_json(const struct health *h, const struct health_order *x, int64_t now)
 {
     region_set wait = missing(h, x);
-    int64_t safe_at = x->settled_ms + health_ttl_ms(h, now) + MARGIN_MS;
-    int64_t left = now < safe_at ? safe_at - now : 0;
+    int64_t left = now < x->safe_ms ? x->safe_ms - now : 0;
     json_t *names = json_array();
     for (size_t i = 0; names && i < h->n_links; i++)
-        if (wait >> i & 1 && !x->settled_ms && json_array_append_new(names, json_string(h->links[i]->region))) {
+        if (wait >> i & 1 && !x->safe_ms && json_array_append_new(names, json_string(h->links[i]->region))) {
             json_decref(names);
             return NULL;
         }
@@ -94,8 +84,8 @@ static json_t *order_json(const struct health *h, const struct health_order *x, 
                           (json_int_t)x->at_ms, "waitingFor", names);
     if (!j || x->kind != HEALTH_DRAINED || !x->on)
         return j;
-    json_object_set_new(j, "safe", json_boolean(x->settled_ms && !left));
-    json_object_set_new(j, "safeInMs", x->settled_ms ? json_integer(left) : json_null());
+    json_object_set_new(j, "safe", json_boolean(x->safe_ms && !left));
+    json_object_set_new(j, "safeInMs", x->safe_ms ? json_integer(left) : json_null());
     return j;
 }
 

@@ -45,7 +45,7 @@ int health_orders_merge(struct health_orders *o, const struct health_order *orde
         return ERR_NOSPACE;
     *mine = *order;
     mine->known = 0;
-    mine->settled_ms = 0;
+    mine->safe_ms = 0;
     return 1;
 }
 

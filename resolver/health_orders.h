@@ -17,9 +17,9 @@ struct health_order {
     char region[HOSTNAME_REGION_SIZE];
     char label[HOSTNAME_LABEL_SIZE]; // "": all registries of the region
     bool on;
-    int64_t at_ms;      // wall, of the resolver that was told
-    region_set known;   // by our index: whose resolvers have said that they hold it; not part of the order
-    int64_t settled_ms; // monotonic: since when all resolvers hold it; 0 not yet
+    int64_t at_ms;    // wall, of the resolver that was told
+    region_set known; // by our index: whose resolvers have said that they hold it; not part of the order
+    int64_t safe_ms;  // monotonic: when the last answer ends that was given without it; 0: some resolver still gives
 };
 
 struct health_orders {

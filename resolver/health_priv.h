@@ -94,8 +94,8 @@ struct health {
     struct health_orders orders;
     uint64_t boot, sequence; // of our observations
     uint64_t serial;
-    int64_t save_at_ms;                           // monotonic: not before
-    int64_t ttl_ms, old_ttl_ms, old_ttl_until_ms; // see health_ttl_ms
+    int64_t save_at_ms;           // monotonic: not before
+    int64_t ttl_ms, old_until_ms; // of answers now; monotonic: when the last of a longer TTL ends
 };
 
 int health_new(const struct health_options *o, struct health **out); // restores the state and publishes it
@@ -138,7 +138,6 @@ size_t health_exceptions(const struct health *h, int64_t now, struct health_exce
 // health_drain.c: orders of the operator, and when it is safe to act on them
 void health_orders_settle(struct health *h, int64_t now);
 void health_ttl_note(struct health *h, int64_t now); // after a topology was adopted
-int64_t health_ttl_ms(const struct health *h, int64_t now);
 
 // Messages of libraries, and files, may hold anything; the state file and the admin socket want plain text.
 void health_reason_set(struct health_target *target, const char *reason);

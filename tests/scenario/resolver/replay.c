@@ -12,6 +12,7 @@
 //   state damaged TEXT|truncated|removed|unwritable|writable
 //   force REGION up|down|auto
 //   topology all|without NAME       published while it runs
+//   ttl TIME                        of the global name, likewise
 //   expect NAME up|down             the verdict, force included
 //   expect global REGION            where a client is sent
 //   expect changes NAME N           since the last start
@@ -82,6 +83,7 @@ static struct fetch *running;
 static struct snapshot topology_cell, verdicts_cell;
 static struct health *checker;
 static char dir[] = "/tmp/replay-XXXXXX", state_path[64], settings[256], resolvers[128], own_key[64], own_key_id[64];
+static int64_t ttl_s = 30;
 static bool tcp;
 static const char *file;
 static unsigned line;
@@ -243,8 +245,8 @@ static struct topology *build(const char *without)
             buf_printf(&b, ", %s", peers_regions[i]);
     buf_str(&b, "] }\n");
     const char *more = strchr(settings, '{');
-    buf_printf(&b, "health: { %s%s\nttl: { global: 30s, private: 10s, frontend: 20s }\n", tcp ? "probe: tcp, " : "",
-               more ? more + 1 : "}");
+    buf_printf(&b, "health: { %s%s\nttl: { global: %llds, private: 10s, frontend: 20s }\n", tcp ? "probe: tcp, " : "",
+               more ? more + 1 : "}", (long long)ttl_s);
     if (b.err || topology_parse((const char *)b.p, b.n, "replay", &d, &t)) {
         diag_print(&d, stderr);
         fail("topology");
@@ -601,7 +603,10 @@ static void command(char *text)
         snprintf(settings, sizeof settings, "%s", rest);
     else if (!strcmp(what, "resolvers"))
         snprintf(resolvers, sizeof resolvers, "%s", rest);
-    else if (!strcmp(what, "tcp"))
+    else if (!strcmp(what, "ttl")) {
+        ttl_s = parse_time(word(&rest)) / 1000;
+        snapshot_publish(&topology_cell, build(NULL));
+    } else if (!strcmp(what, "tcp"))
         tcp = true;
     else if (!strcmp(what, "five"))
         n_world = ARRAY_LEN(world), n_regions = PEERS_MAX;
