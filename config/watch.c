@@ -19,8 +19,9 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "config/compiled.h"
+#include "base/thread.h"
 #include "config/follow.h"
+#include "config/keep.h"
 #include "config/principals.h"
 #include "config/watch_file.h"
 
@@ -28,8 +29,6 @@
 #include <fcntl.h>
 #include <malloc.h>
 #include <poll.h>
-#include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -65,7 +64,8 @@ struct config_watch {
     struct topology *now;     // in force
     struct topology *retired[RETIRED_MAX];
     size_t n_retired;
-    uint64_t kept_version; // on disk
+    struct keep *keep;
+    uint64_t kept_version; // on disk, or on its way there
     int64_t kept_ms;       // monotonic
     int inotify, event;
     pthread_t thread;
@@ -168,22 +168,20 @@ static void keep_last_good(struct config_watch *w, const struct watched *f, cons
         keep_bytes(f, &d->text);
         return;
     }
-    AUTO_BUF struct buf out;
-    buf_init(&out, 0);
-    int rc = compiled_format(topology_of(d), &out);
-    keep_bytes(f, rc == ERR_UNSUPPORTED ? &d->text : &out);
+    keep_write(f->last_path, topology_of(d), &d->text);
     w->kept_version = d->version;
     w->kept_ms = clock_mono_ms();
 }
 
-// What changes have made of it since, now and then.
+// What changes have made of it since, now and then: not on this thread, so that the next change need not wait.
 static void keep_changed(struct config_watch *w, bool at_once)
 {
-    struct document d = {.value = w->now, .version = w->now ? w->now->version : 0};
-    if (!w->now || w->kept_version == d.version || !w->now->frame->text ||
+    if (!w->now || w->kept_version == w->now->version || !w->now->frame->text ||
         (!at_once && clock_mono_ms() - w->kept_ms < KEEP_EVERY_MS))
         return;
-    keep_last_good(w, &w->topology, &d);
+    keep_offer(w->keep, w->now);
+    w->kept_version = w->now->version;
+    w->kept_ms = clock_mono_ms();
 }
 
 // Parses the file and judges it against what is in force. Returns true when something new was published.
@@ -381,10 +379,9 @@ static void *watch_thread(void *arg)
     for (;;) {
         int ready = poll(fds, 2, BACKSTOP_MS);
         sweep_retired(w);
-        if (ready == 0) {
-            keep_changed(w, false);
-            if (trim)
-                malloc_trim(0);
+        keep_changed(w, false);
+        if (ready == 0 && trim) {
+            malloc_trim(0);
             trim = false;
         }
         bool any = ready == 0, files = ready == 0;
@@ -426,6 +423,7 @@ static void watch_free(struct config_watch *w)
     }
     for (size_t i = 0; i < w->n_retired; i++)
         snapshot_unref(w->retired[i]);
+    keep_stop(w->keep);
     snapshot_unref(w->now);
     follow_done(&w->follow);
     if (w->inotify >= 0)
@@ -445,17 +443,13 @@ static int watched_init(struct watched *f, const char *what, const char *path, c
     return f->path && f->last_path ? 0 : ERR_NOMEM;
 }
 
-// The thread takes no signals: they are the daemon's.
-static int start_thread(struct config_watch *w)
+static int start_threads(struct config_watch *w)
 {
-    sigset_t all, before;
-    sigfillset(&all);
-    sigdelset(&all, SIGSYS); // a refusal of the sandbox is the thread's own: blocked, it would end the process
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    int e = pthread_create(&w->thread, NULL, watch_thread, w);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    w->running = e == 0;
-    return e ? err_from_errno(e) : 0;
+    int rc = keep_start(w->topology.last_path, &w->keep);
+    if (!rc)
+        rc = thread_start(&w->thread, watch_thread, w);
+    w->running = !rc;
+    return rc;
 }
 
 static int start(struct config_watch *w, const char *state_dir, struct diag *diag)
@@ -475,7 +469,7 @@ static int start(struct config_watch *w, const char *state_dir, struct diag *dia
     }
     if (!rc)
         look_at_changes(w);
-    return rc ? rc : start_thread(w);
+    return rc ? rc : start_threads(w);
 }
 
 static int name_all(struct config_watch *w, const char *topology_path, const char *principals_path,
@@ -546,7 +540,7 @@ void config_watch_stop(struct config_watch *w)
     if (w->running)
         pthread_join(w->thread, NULL);
     keep_changed(w, true);
-    watch_free(w);
+    watch_free(w); // what was offered is written first
 }
 
 void config_watch_status(struct config_watch *w, struct config_status *out_topology,

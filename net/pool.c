@@ -5,9 +5,8 @@
 
 #include "base/err.h"
 #include "base/mem.h"
+#include "base/thread.h"
 
-#include <pthread.h>
-#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 
@@ -64,13 +63,8 @@ struct pool *pool_new(const char *name, unsigned n_threads, size_t max_waiting)
     snprintf(p->name, sizeof p->name, "%s", name);
     pthread_mutex_init(&p->lock, NULL);
     pthread_cond_init(&p->more, NULL);
-    sigset_t all, old; // signals belong to the main loop
-    sigfillset(&all);
-    sigdelset(&all, SIGSYS); // a refusal of the sandbox is the thread's own: blocked, it would end the process
-    pthread_sigmask(SIG_SETMASK, &all, &old);
-    while (p->n_threads < n_threads && !pthread_create(&p->threads[p->n_threads], NULL, pool_thread, p))
+    while (p->n_threads < n_threads && !thread_start(&p->threads[p->n_threads], pool_thread, p))
         p->n_threads++;
-    pthread_sigmask(SIG_SETMASK, &old, NULL);
     if (p->n_threads < n_threads) {
         pool_free(p);
         return NULL;

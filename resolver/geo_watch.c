@@ -9,12 +9,12 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/thread.h"
 #include "resolver/geo_build.h"
 
 #include <errno.h>
 #include <malloc.h>
 #include <poll.h>
-#include <pthread.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -132,6 +132,7 @@ static void *watch_main(void *arg)
     struct geo_watch *w = arg;
     struct pollfd p = {.fd = w->stop, .events = POLLIN};
     int n;
+    thread_step_back();
     while ((n = poll(&p, 1, w->look_ms)) == 0 || (n < 0 && errno == EINTR))
         if (look(w))
             build(w);
@@ -151,7 +152,7 @@ int geo_watch_start(struct snapshot *topology, unsigned look_ms, struct geo_watc
     int rc = w->stop < 0 ? err_from_errno(errno) : 0;
     if (!rc && look(w))
         build(w);
-    if (!rc && pthread_create(&w->thread, NULL, watch_main, w))
+    if (!rc && thread_start(&w->thread, watch_main, w))
         rc = ERR_NOMEM;
     w->started = !rc;
     if (rc)

@@ -6,12 +6,11 @@
 #include "base/err.h"
 #include "base/exposition.h"
 #include "base/mem.h"
+#include "base/thread.h"
 #include "resolver/dnstap.h"
 #include "resolver/querylog.h"
 
 #include <errno.h>
-#include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -64,12 +63,7 @@ static void *sink_main(void *arg)
 
 static int start_thread(struct sink *s, const char *name)
 {
-    sigset_t all, old; // signals belong to the main loop
-    sigfillset(&all);
-    sigdelset(&all, SIGSYS); // a refusal of the sandbox is the thread's own: blocked, it would end the process
-    pthread_sigmask(SIG_SETMASK, &all, &old);
-    s->running = !pthread_create(&s->thread, NULL, sink_main, s);
-    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    s->running = !thread_start(&s->thread, sink_main, s);
     if (s->running)
         pthread_setname_np(s->thread, name);
     return s->running ? 0 : ERR_NOMEM;

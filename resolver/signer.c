@@ -8,11 +8,10 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/snapshot.h"
+#include "base/thread.h"
 #include "resolver/signer_cache.h"
 
-#include <pthread.h>
 #include <string.h>
-#include <sys/resource.h>
 
 #define THREADS_MAX 16
 #define POSITIVE_JOBS 512
@@ -21,7 +20,6 @@
 #define TICKETS_MAX 2048               // waiting for any job
 #define NO_TICKET UINT32_MAX
 #define DENIAL_BURST_MS 100
-#define NICE 10 // so that a worker on the same core does not wait for a signature that others want
 
 struct job {
     struct cache_hash hash;
@@ -250,8 +248,7 @@ static void *signer_main(void *arg)
     struct job *mine = &s->running[start->i];
     enum signer_class c = SIGNER_POSITIVE;
     free(start);
-    int polite = getpriority(PRIO_PROCESS, 0) + NICE; // of this thread alone
-    (void)setpriority(PRIO_PROCESS, 0, polite);       // without it all works, less smoothly
+    thread_step_back(); // a worker on the same core does not wait for a signature that others want
     pthread_mutex_lock(&s->lock);
     while (!s->stopping) {
         if (take_job(s, mine, &c))
@@ -269,7 +266,7 @@ static int start_thread(struct signer *s)
     if (!start)
         return ERR_NOMEM;
     *start = (struct start){s, s->n_threads};
-    if (pthread_create(&s->threads[s->n_threads], NULL, signer_main, start)) {
+    if (thread_start(&s->threads[s->n_threads], signer_main, start)) {
         free(start);
         return ERR_NOMEM;
     }
