@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // Any packet over UDP and TCP from inside and outside the private view: the response re-parses with ldns and carries
-// the id and, if any, the question it was asked.
+// the id and, if any, the question it was asked. With DO also from signed domains: see query_signed.h.
 #include "base/mem.h"
 #include "config/catalogue.h"
 #include "resolver/answer.h"
 #include "resolver/cookies.h"
 #include "resolver/wire.h"
+#include "tests/fuzz/resolver/query_signed.h"
 
 #include <ldns/ldns.h>
 #include <stdlib.h>
@@ -130,5 +131,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             abort(); // shorter only by glue and the text of an extended error
         }
     }
+    query_signed(data, size);
     return 0;
 }

@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "resolver/wire.h"
 #include "tests/support/check_main.h"
+#include "tests/support/dnssec_judge.h"
 #include "tests/unit/resolver/signed_fixture.h"
 
 #include <stdio.h>
@@ -14,86 +15,19 @@
 
 #define NOW 1795478400 // 2026-11-24
 
-static ldns_rr_list *keys_of(struct signed_rig *g, const char *apex)
+static struct dnssec_judge oracle_of(const struct signed_rig *g, int64_t now_s)
 {
-    uint8_t q[512];
-    struct fixture_answer a;
-    signed_ask(g, q, signed_query(q, apex, T_DNSKEY, false), &a);
-    ldns_rr_list *all = ldns_pkt_rr_list_by_type(a.pkt, LDNS_RR_TYPE_DNSKEY, LDNS_SECTION_ANSWER);
-    ck_assert_ptr_nonnull(all);
-    fixture_answer_done(&a);
-    return all;
+    const struct dnssec *d = g->d;
+    struct dnssec_judge j = {.now_s = now_s};
+    dnssec_judge_zone(&j, "example.io.", dnssec_judge_records(d->main.rrs, d->main.n_rrs, T_DNSKEY));
+    dnssec_judge_zone(&j, "fe.example.io.", dnssec_judge_records(d->frontend.rrs, d->frontend.n_rrs, T_DNSKEY));
+    return j;
 }
 
-struct oracle {
-    ldns_rr_list *main, *frontend;
-};
-
-static void oracle_init(struct oracle *o, struct signed_rig *g)
+static void judge(struct dnssec_judge *j, const ldns_rr_list *section, int64_t now_s, const char *what)
 {
-    o->main = keys_of(g, "example.io");
-    o->frontend = keys_of(g, "fe.example.io");
-}
-
-static void oracle_done(struct oracle *o)
-{
-    ldns_rr_list_deep_free(o->main);
-    ldns_rr_list_deep_free(o->frontend);
-}
-
-static bool below(const ldns_rdf *name, const char *apex)
-{
-    ldns_rdf *a = ldns_dname_new_frm_str(apex);
-    bool yes = ldns_dname_is_subdomain(name, a) || !ldns_dname_compare(name, a);
-    ldns_rdf_deep_free(a);
-    return yes;
-}
-
-// Every RRset of the section has a signature that holds now. Returns how many sets.
-static unsigned judge(const struct oracle *o, const ldns_rr_list *section, int64_t now_s, const char *what)
-{
-    ldns_rr_list *left = ldns_rr_list_clone(section), *sigs = ldns_rr_list_new(), *sets = ldns_rr_list_new();
-    unsigned n = 0;
-    for (size_t i = 0; i < ldns_rr_list_rr_count(left); i++) {
-        ldns_rr *r = ldns_rr_list_rr(left, i);
-        ldns_rr_list_push_rr(ldns_rr_get_type(r) == LDNS_RR_TYPE_RRSIG ? sigs : sets, r);
-    }
-    while (ldns_rr_list_rr_count(sets)) {
-        ldns_rr *first = ldns_rr_list_rr(sets, 0);
-        ldns_rr_list *set = ldns_rr_list_new(), *rest = ldns_rr_list_new(), *own = ldns_rr_list_new();
-        for (size_t i = 0; i < ldns_rr_list_rr_count(sets); i++) {
-            ldns_rr *r = ldns_rr_list_rr(sets, i);
-            bool same = ldns_rr_get_type(r) == ldns_rr_get_type(first) &&
-                        !ldns_dname_compare(ldns_rr_owner(r), ldns_rr_owner(first));
-            ldns_rr_list_push_rr(same ? set : rest, r);
-        }
-        const ldns_rr_list *keys = o->main;
-        for (size_t i = 0; i < ldns_rr_list_rr_count(sigs); i++) {
-            ldns_rr *s = ldns_rr_list_rr(sigs, i);
-            if (ldns_rdf2rr_type(ldns_rr_rrsig_typecovered(s)) != ldns_rr_get_type(first) ||
-                ldns_dname_compare(ldns_rr_owner(s), ldns_rr_owner(first)))
-                continue;
-            ldns_rr_list_push_rr(own, s);
-            ck_assert_uint_eq(ldns_rr_ttl(s), ldns_rr_ttl(first));
-            bool fe = below(ldns_rr_owner(first), "fe.example.io.") && ldns_rr_get_type(first) != LDNS_RR_TYPE_DS;
-            keys = fe ? o->frontend : o->main;
-        }
-        ldns_rr_list *good = ldns_rr_list_new();
-        ldns_status st = ldns_rr_list_rr_count(own) ? ldns_verify_time(set, own, keys, (time_t)now_s, good)
-                                                    : LDNS_STATUS_CRYPTO_NO_RRSIG;
-        ck_assert_msg(st == LDNS_STATUS_OK, "%s: %s\n%s%s", what, ldns_get_errorstr_by_id(st), fixture_text(set),
-                      fixture_text(own));
-        n++;
-        ldns_rr_list_free(good);
-        ldns_rr_list_free(set);
-        ldns_rr_list_free(own);
-        ldns_rr_list_free(sets);
-        sets = rest;
-    }
-    ldns_rr_list_free(sets);
-    ldns_rr_list_free(sigs);
-    ldns_rr_list_deep_free(left);
-    return n;
+    j->now_s = now_s;
+    ck_assert_msg(dnssec_judge_section(j, section), "%s: %s", what, j->why);
 }
 
 static const char *const names[] = {"contoso.example.io",
@@ -129,11 +63,10 @@ static void a_mix(enum dnskey_algorithm algorithm, bool csk)
     static struct signed_rig g;
     static struct fixture_answer a;
     const char *const sources[] = {"192.0.2.99", "10.1.2.3", "198.51.100.7"};
-    struct oracle o;
     uint8_t q[512];
-    unsigned n_sets = 0, waits = 0;
+    unsigned waits = 0;
     signed_rig_start(&g, "", algorithm, csk, 2, NOW);
-    oracle_init(&o, &g);
+    struct dnssec_judge j = oracle_of(&g, NOW);
     for (size_t i = 0; i < ARRAY_LEN(names); i++)
         for (size_t k = 0; k < ARRAY_LEN(types); k++)
             for (size_t s = 0; s < ARRAY_LEN(sources); s++) {
@@ -147,15 +80,16 @@ static void a_mix(enum dnskey_algorithm algorithm, bool csk)
                               "%s: rcode %d", what, a.info.rcode);
                 ck_assert_msg(!ldns_pkt_tc(a.pkt), "%s", what);
                 ck_assert(ldns_pkt_edns_do(a.pkt));
-                unsigned sets = judge(&o, ldns_pkt_answer(a.pkt), NOW, what);
-                sets += judge(&o, ldns_pkt_authority(a.pkt), NOW, what);
-                ck_assert_msg(sets > 0, "%s", what);
-                n_sets += sets;
+                unsigned before = j.n_sets;
+                judge(&j, ldns_pkt_answer(a.pkt), NOW, what);
+                judge(&j, ldns_pkt_authority(a.pkt), NOW, what);
+                ck_assert_msg(j.n_sets > before, "%s", what);
+                ck_assert_msg(dnssec_judge_denial(&j, a.pkt), "%s: %s", what, j.why);
                 fixture_answer_done(&a);
             }
-    ck_assert_uint_gt(n_sets, 1500);
+    ck_assert_uint_gt(j.n_sets, 1500);
     ck_assert_uint_gt(waits, 20);
-    oracle_done(&o);
+    dnssec_judge_done(&j);
     signed_rig_stop(&g);
 }
 
@@ -272,9 +206,8 @@ START_TEST(who_asks_for_nsec_or_signatures_gets_those_of_the_name)
     };
     static struct signed_rig g;
     static struct fixture_answer a;
-    struct oracle o;
     signed_rig_start(&g, "", DNSKEY_ECDSAP256, false, 1, NOW);
-    oracle_init(&o, &g);
+    struct dnssec_judge o = oracle_of(&g, NOW);
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         const char *nsec = rows[i].nsec, *got = answer_text(&g, rows[i].source, rows[i].name, T_NSEC, rows[i].co, &a);
         ck_assert_msg(a.info.rcode == DNS_NOERROR || (!nsec && a.info.rcode == DNS_NXDOMAIN), "%s", rows[i].name);
@@ -293,7 +226,7 @@ START_TEST(who_asks_for_nsec_or_signatures_gets_those_of_the_name)
         ldns_rr_list_deep_free(sigs);
         fixture_answer_done(&a);
     }
-    oracle_done(&o);
+    dnssec_judge_done(&o);
     signed_rig_stop(&g);
 }
 END_TEST
@@ -457,11 +390,10 @@ START_TEST(signatures_are_renewed_ahead_of_their_end)
 {
     static struct signed_rig g;
     static struct fixture_answer a;
-    struct oracle o;
     uint8_t q[512];
     size_t n = signed_query(q, "contoso.example.io", T_A, false);
     signed_rig_start(&g, "", DNSKEY_ECDSAP256, false, 1, NOW);
-    oracle_init(&o, &g);
+    struct dnssec_judge o = oracle_of(&g, NOW);
     for (int64_t t = NOW; t < NOW + 20000; t += 100) {
         g.c.now_s = t;
         int waits = signed_ask(&g, q, n, &a);
@@ -478,7 +410,7 @@ START_TEST(signatures_are_renewed_ahead_of_their_end)
         fixture_answer_done(&a);
         usleep(300); // what is made ahead is made by then, or by the next
     }
-    oracle_done(&o);
+    dnssec_judge_done(&o);
     signed_rig_stop(&g);
 }
 END_TEST
@@ -488,30 +420,16 @@ END_TEST
 START_TEST(the_signed_zone_holds_together)
 {
     static struct signed_rig g;
-    struct oracle o;
     signed_rig_start(&g, "", DNSKEY_ED25519, false, 1, NOW);
-    oracle_init(&o, &g);
+    struct dnssec_judge o = oracle_of(&g, NOW);
     const struct zone *z = g.d->zone;
     ck_assert(z->is_signed);
     ck_assert_uint_eq(z->serial, 7 + NOW / 604800);
-    ldns_rr_list *all = ldns_rr_list_new();
+    ldns_rr_list *all = dnssec_judge_records(z->rrs, z->n_rrs, 0);
     const uint8_t *next = z->apex;
     size_t n_nsec = 0, next_n = z->apex_n;
     for (size_t i = 0; i < z->n_rrs; i++) {
         const struct zone_rr *r = &z->rrs[i];
-        uint8_t wire[4096];
-        size_t at = 0;
-        ldns_rr *rr;
-        struct dns_writer w;
-        dns_writer_init(&w, wire, sizeof wire);
-        dns_write_bytes(&w, r->owner, r->owner_n);
-        dns_write_u16(&w, r->type);
-        dns_write_u16(&w, 1);
-        dns_write_u32(&w, r->ttl);
-        dns_write_u16(&w, r->rdata_n);
-        dns_write_bytes(&w, r->rdata, r->rdata_n);
-        ck_assert_int_eq(ldns_wire2rr(&rr, wire, w.n, &at, LDNS_SECTION_ANSWER), LDNS_STATUS_OK);
-        ldns_rr_list_push_rr(all, rr);
         if (r->type != T_NSEC)
             continue;
         ck_assert(r->owner_n == next_n && !memcmp(r->owner, next, next_n)); // a chain
@@ -525,7 +443,7 @@ START_TEST(the_signed_zone_holds_together)
     ck_assert_uint_eq(n_nsec, 5);
     judge(&o, all, NOW, "fe.D");
     ldns_rr_list_deep_free(all);
-    oracle_done(&o);
+    dnssec_judge_done(&o);
     // Made again for the same period, nothing is signed anew: Ed25519 would hide it, so by identity of the memo.
     struct dnssec *again;
     ck_assert_int_eq(dnssec_new(g.t, g.dir, NOW + 10, g.memo, NULL, NULL, &again), 0);
