@@ -77,6 +77,8 @@ int cli_print_json(json_t *doc); // takes the reference
 // Columns padded to their widest cell; the first row is the head, printed in upper case.
 // A table of an array of objects: `columns` names members; the head is the same words. Takes the reference.
 int cli_print_array(struct cli *c, json_t *doc, const char *const *columns, size_t n_columns);
+// The votes behind the verdicts on these targets, those that have any (borrowed), as a table of their own.
+int cli_print_votes(struct cli *c, json_t *targets);
 void cli_table(const char *const *cells, size_t n_rows, size_t n_cols);
 // One call of the admin socket: *out_doc is the parsed answer (NULL if not JSON). Says what is wrong.
 int cli_admin(struct cli *c, const char *method, const char *path_and_query, json_t **out_doc);

@@ -152,10 +152,18 @@ static int print_health(struct cli *c, json_t *doc)
 
 static int health_show(struct cli *c, int argc, char **argv)
 {
-    int rc = opt_parse(c, &health_cmds[0], "health", NULL, 0, argc, argv, &argc);
+    bool votes = false;
+    const struct opt rows[] = {{0, "votes", NULL, "who says what of each stamp, and what is counted", NULL, &votes}};
+    int rc = opt_parse(c, &health_cmds[0], "health", rows, ARRAY_LEN(rows), argc, argv, &argc);
     json_t *doc = NULL;
     rc = rc ? rc : cli_admin(c, "GET", "/v1/health", &doc);
-    return rc ? rc : print_health(c, doc);
+    if (rc || !votes || cli_json(c))
+        return rc ? rc : print_health(c, doc);
+    json_incref(doc);
+    print_health(c, doc);
+    rc = cli_print_votes(c, doc);
+    json_decref(doc);
+    return rc;
 }
 
 static int health_force_cmd(struct cli *c, int argc, char **argv)
@@ -174,7 +182,7 @@ static int health_force_cmd(struct cli *c, int argc, char **argv)
 }
 
 static const struct command health_cmds[] = {
-    {"show", "this node's verdict on every stamp", "", health_show},
+    {"show", "this node's verdict on every stamp", "[--votes]", health_show},
     {"force", "overrule the probes of a region on this node", "REGION up|down|auto", health_force_cmd},
 };
 
@@ -323,8 +331,8 @@ int cmd_config(struct cli *c, int argc, char **argv)
 // ---- dns ----
 
 static const struct command dns_cmds[];
-static const char *const region_columns[] = {"region", "stamp",    "tier", "placedBy", "measured",
-                                             "weight", "headroom", "up",   "chosen",   "reason"};
+static const char *const region_columns[] = {"region",   "stamp", "tier",   "placedBy", "measured", "weight",
+                                             "headroom", "up",    "chosen", "reason",   "votes"};
 
 static int dns_explain(struct cli *c, int argc, char **argv)
 {
@@ -353,10 +361,11 @@ static int dns_explain(struct cli *c, int argc, char **argv)
     print_object(c, doc);
     if (json_array_size(regions)) {
         putchar('\n');
-        return cli_print_array(c, regions, region_columns, ARRAY_LEN(region_columns));
+        cli_print_array(c, json_incref(regions), region_columns, ARRAY_LEN(region_columns));
+        rc = cli_print_votes(c, regions);
     }
     json_decref(regions);
-    return EXIT_DONE;
+    return rc;
 }
 
 static const struct command dns_cmds[] = {

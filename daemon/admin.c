@@ -180,6 +180,7 @@ static void get_explain(struct app *app, struct http_request *req, struct http_r
     struct health_verdicts *v = snapshot_get(app->verdicts);
     const struct explain_query q = {.topology = t,
                                     .health = v,
+                                    .checker = app->health,
                                     .geo = geo,
                                     .geo_error = geo_error,
                                     .name = name,

@@ -99,6 +99,12 @@ static json_t *step_json(const struct explain_query *q, const struct route *r, s
     int rc = json_object_set_new(j, "weight", json_integer(s->weight)) |
              json_object_set_new(j, "headroom", json_integer(s->headroom * 100 / HEALTH_HEADROOM_FULL)) |
              json_object_set_new(j, "score", score_json(s));
+    if (q->checker) {
+        json_t *count = health_count_json(q->checker, region->name, region->stamps[s->stamp].name);
+        rc |= count ? json_object_set_new(j, "count", count) : 0;
+    }
+    if (target && *target->votes)
+        rc |= json_object_set_new(j, "votes", json_string(target->votes));
     if (target && *target->reason)
         rc |= json_object_set_new(j, "probe", json_string(target->reason));
     if (!rc)

@@ -68,13 +68,14 @@ static int adopt_topology(struct health *h, struct topology *t)
             x->refs++;
             list[at++] = x;
         }
-    if (health_links_adopt(h, t)) {
+    if (health_links_adopt(h, t, list, n)) {
         targets_drop(list, at);
         return ERR_NOMEM;
     }
     targets_drop(h->targets, h->n_targets);
     h->targets = list;
     h->n_targets = n;
+    h->unsettled = true;
     snapshot_unref(h->topology);
     h->topology = t;
     health_ttl_note(h, clock_mono_ms());

@@ -141,6 +141,8 @@ int health_order(struct health *h, enum health_exception_kind kind, const char *
 
 // For the admin socket: JSON (json_t *, a new reference, NULL when out of memory).
 void *health_status_json(struct health *h); // all targets
+// Who says what of a stamp, how long ago, what is counted and by which rule: the member "count" of its target.
+void *health_count_json(struct health *h, const char *region, const char *stamp); // NULL: also if there is none such
 void *health_orders_status_json(struct health *h);
 void *health_peers_json(struct health *h);
 

@@ -47,6 +47,15 @@ int health_observation_text(struct health *h, struct buf *out)
     return observation_format(o, h->topology->domain, &s, out);
 }
 
+// n_links: it is not there any more.
+static size_t index_of(const struct health *h, const struct link *l)
+{
+    size_t i = 0;
+    while (i < h->n_links && h->links[i] != l)
+        i++;
+    return i;
+}
+
 static void take_orders(struct health *h, struct link *l, const struct health_orders *theirs)
 {
     int64_t wall = clock_wall_ms();
@@ -61,15 +70,36 @@ static void take_orders(struct health *h, struct link *l, const struct health_or
     }
     if (news)
         h->unpublished = h->dirty = true;
-    region_set bit = 0;
-    for (size_t i = 0; i < h->n_links; i++)
-        if (h->links[i] == l)
-            bit = (region_set)1 << i;
+    region_set bit = (region_set)1 << index_of(h, l);
     for (size_t i = 0; i < theirs->n; i++) {
         const struct health_order *x = &theirs->list[i];
         struct health_order *mine = health_orders_find(&h->orders, x->kind, x->region, x->label);
         if (mine && mine->at_ms == x->at_ms && mine->on == x->on)
             mine->known |= bit;
+    }
+}
+
+// What they say of each target; votes come in the order of a topology, ours most likely.
+static void take_votes(struct health *h, struct link *l, const struct observation *o)
+{
+    size_t at = 0;
+    for (size_t k = 0; k < h->n_targets; k++)
+        h->targets[k]->heard = SAID_NOTHING;
+    for (size_t i = 0; i < o->n_votes; i++) {
+        const struct observation_vote *v = &o->votes[i];
+        for (size_t tries = 0; tries < h->n_targets; tries++, at = (at + 1) % h->n_targets) {
+            struct target *x = h->targets[at];
+            if (strcmp(x->pub.stamp, v->stamp) != 0 || strcmp(x->pub.region, v->region) != 0)
+                continue;
+            x->heard = v->n_bad;
+            break;
+        }
+    }
+    for (size_t k = 0; k < h->n_targets; k++) {
+        struct target *x = h->targets[k];
+        if (l->bad[k] != x->heard)
+            x->settled = false;
+        l->bad[k] = x->heard;
     }
 }
 
@@ -79,15 +109,17 @@ int health_observation_take(struct health *h, struct link *l, struct observation
         *out_why = "it is not later than the last one";
         return ERR_INVAL;
     }
+    if (index_of(h, l) == h->n_links) { // while it was on its way; l->bad is of other targets
+        *out_why = "its region has left the topology";
+        return ERR_INVAL;
+    }
     memcpy(l->stamp, o->stamp, sizeof l->stamp);
     l->boot = o->boot;
     l->sequence = o->sequence;
     l->heard_ms = clock_mono_ms();
+    h->unsettled |= l->abstains != o->abstains;
     l->abstains = o->abstains;
-    free(l->said);
-    l->said = o->votes;
-    l->n_said = o->n_votes;
-    o->votes = NULL;
+    take_votes(h, l, o);
     take_orders(h, l, &o->orders);
     observation_free(o);
     return 0;

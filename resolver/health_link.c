@@ -19,7 +19,7 @@ static void link_unref(struct link *l)
 {
     if (!l || --l->refs)
         return;
-    free(l->said);
+    free(l->bad);
     free(l);
 }
 
@@ -48,22 +48,52 @@ static struct link *link_new(const char *region, int64_t now)
     return l;
 }
 
-int health_links_adopt(struct health *h, const struct topology *t)
+// What it said of those targets that stay.
+static uint32_t *carry_over(const struct health *h, const struct link *l, struct target *const *targets, size_t n)
 {
+    uint32_t *bad = mem_zalloc_array(n ? n : 1, sizeof *bad);
+    size_t old = 0;
+    for (size_t i = 0; bad && i < n; i++) {
+        size_t tries = 0;
+        while (tries < h->n_targets && h->targets[old] != targets[i])
+            tries++, old = (old + 1) % h->n_targets; // most stand where they stood, after the one before
+        bad[i] = l->bad && tries < h->n_targets ? l->bad[old] : SAID_NOTHING;
+    }
+    return bad;
+}
+
+static struct link *link_carried(struct health *h, const char *region, struct target *const *targets, size_t n,
+                                 uint32_t **out_bad)
+{
+    struct link *l = link_find(h, region);
+    if (!l)
+        l = link_new(region, clock_mono_ms());
+    *out_bad = l ? carry_over(h, l, targets, n) : NULL;
+    if (l)
+        l->refs++;
+    return l;
+}
+
+int health_links_adopt(struct health *h, const struct topology *t, struct target *const *targets, size_t n)
+{
+    uint32_t *bad[TOPOLOGY_MAX_REGIONS];
     struct link **list = mem_zalloc_array(t->n_regions ? t->n_regions : 1, sizeof(struct link *));
     if (!list)
         return ERR_NOMEM;
     for (size_t i = 0; i < t->n_regions; i++) {
-        struct link *l = link_find(h, t->regions[i].name);
-        if (!l && !(l = link_new(t->regions[i].name, clock_mono_ms()))) {
-            health_links_drop(list, i);
-            return ERR_NOMEM;
-        }
-        l->refs++;
-        list[i] = l;
+        list[i] = link_carried(h, t->regions[i].name, targets, n, &bad[i]);
+        if (bad[i])
+            continue;
+        for (size_t k = 0; k < i; k++)
+            free(bad[k]);
+        health_links_drop(list, i + 1);
+        return ERR_NOMEM;
     }
-    for (size_t i = 0; i < t->n_regions; i++)
+    for (size_t i = 0; i < t->n_regions; i++) {
+        free(list[i]->bad);
+        list[i]->bad = bad[i];
         list[i]->votes = false;
+    }
     for (size_t i = 0; i < t->n_name_servers; i++)
         list[t->name_servers[i].region]->votes = true;
     health_links_drop(h->links, h->n_links);

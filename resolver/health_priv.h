@@ -15,6 +15,9 @@
 //    calls.
 // 4. Of one region's resolver, only an observation later than the last one taken counts: a greater boot, or the same
 //    boot and a greater sequence.
+// 5. Votes on a target are counted again when anything changed that they are counted of: a probe's outcome, what a
+//    resolver says of it (target.settled is cleared), who is heard and who abstains (health.unsettled is set); and at
+//    every turn unless it is up and nobody moves it. With 600 stamps a turn may follow each of 600 probes a second.
 #ifndef MERIDIAN_RESOLVER_HEALTH_PRIV_H
 #define MERIDIAN_RESOLVER_HEALTH_PRIV_H
 
@@ -33,6 +36,8 @@ struct target {
     uint32_t in_flight;
     uint64_t n_started, n_applied; // numbers of probes
     int64_t next_ms;               // monotonic
+    bool settled;                  // invariant 5
+    uint32_t heard;                // while an observation is taken: what it says of this one
 };
 
 struct probe {
@@ -43,6 +48,8 @@ struct probe {
     struct fetch *fetch;
     struct probe *prev, *next;
 };
+
+#define SAID_NOTHING UINT32_MAX
 
 // A region as its peer listener shows it: its deep document, and what its resolver says. Our own has a link too.
 struct link {
@@ -60,9 +67,8 @@ struct link {
     char stamp[HOSTNAME_LABEL_SIZE]; // of the resolver that spoke
     uint64_t boot, sequence;         // of the last observation taken; 0 none
     int64_t heard_ms;                // monotonic
-    bool abstains;
-    struct observation_vote *said;
-    size_t n_said;
+    bool abstains, fresh;            // fresh: at the last count
+    uint32_t *bad;                   // what it said of each target: bad probes in a row, 0: up, SAID_NOTHING
     char voter_error[128];
 };
 
@@ -94,6 +100,7 @@ struct health {
     struct health_orders orders;
     uint64_t boot, sequence; // of our observations
     uint64_t serial;
+    bool abstains, unsettled;     // we do; all is to be counted again
     int64_t save_at_ms;           // monotonic: not before
     int64_t ttl_ms, old_until_ms; // of answers now; monotonic: when the last of a longer TTL ends
 };
@@ -111,7 +118,8 @@ int64_t health_jittered(const struct health_settings *s); // an interval
 void health_target_unref(struct target *t);
 
 // health_link.c: the peers' listeners
-int health_links_adopt(struct health *h, const struct topology *t); // ERR_NOMEM: nothing changed
+// `targets` are the new ones, h->targets still the old. ERR_NOMEM: nothing changed.
+int health_links_adopt(struct health *h, const struct topology *t, struct target *const *targets, size_t n);
 void health_links_drop(struct link **list, size_t n);
 int64_t health_links_due(struct health *h, int64_t now);
 void health_links_push(struct health *h); // what we say changed: tell the others now
@@ -125,14 +133,16 @@ int health_observation_take(struct health *h, struct link *l, struct observation
 // health_verdict.c: verdicts from probes and votes
 bool health_verdicts_decide(struct health *h, int64_t now); // true if one changed
 // How voters decide on a stamp now; `votes`: what each says, in the order of the links.
-struct health_count health_count_of(const struct health *h, const struct target *x, int64_t now,
+struct health_count health_count_of(const struct health *h, size_t target, int64_t now,
                                     struct health_vote votes[TOPOLOGY_MAX_REGIONS]);
 static inline int64_t health_vote_life_ms(const struct health *h)
 {
     return HEALTH_VOTE_INTERVALS * (int64_t)h->topology->health.interval_ms;
 }
-bool health_we_abstain(const struct health *h);
-bool health_alone(const struct health *h); // no other resolver is there by the topology
+bool health_has_resolver(const struct health *h, const struct link *l); // by the topology; and we have one
+enum health_standing health_standing_of(const struct health *h, const struct health_vote *v, int64_t now);
+bool health_we_abstain(const struct health *h); // by what our probes say now
+bool health_alone(const struct health *h);      // no other resolver is there by the topology
 size_t health_exceptions(const struct health *h, int64_t now, struct health_exception *out); // HEALTH_EXCEPTIONS_MAX
 
 // health_drain.c: orders of the operator, and when it is safe to act on them

@@ -41,6 +41,7 @@ static void apply(struct health *h, struct probe *p, const struct fetch_result *
     if (h->stopping || r->err == ERR_CANCELED || p->number <= t->n_applied)
         return;
     t->n_applied = p->number;
+    t->settled = false;
     bool good = !r->err && (p->tcp || r->status == 200);
     if (r->err)
         snprintf(reason, sizeof reason, "%.150s", r->message[0] ? r->message : err_text(r->err));

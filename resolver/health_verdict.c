@@ -15,8 +15,7 @@ static bool is_here(const struct health *h, const char *region)
     return h->o.region && !strcmp(h->o.region, region);
 }
 
-// Regions with a resolver by the topology, and ours.
-static bool has_resolver(const struct health *h, const struct link *l)
+bool health_has_resolver(const struct health *h, const struct link *l)
 {
     return l->votes || is_here(h, l->region);
 }
@@ -29,56 +28,43 @@ bool health_alone(const struct health *h)
     return true;
 }
 
+// Targets and links stand in the topology's order.
 bool health_we_abstain(const struct health *h)
 {
-    size_t n_others = 0, n_down = 0;
+    size_t n_others = 0, n_down = 0, k = 0;
     for (size_t i = 0; i < h->n_links; i++) {
         bool any = false, up = false;
-        if (is_here(h, h->links[i]->region))
-            continue;
-        for (size_t k = 0; k < h->n_targets; k++) {
+        for (; k < h->n_targets && !strcmp(h->targets[k]->pub.region, h->links[i]->region); k++) {
             const struct health_target *x = &h->targets[k]->pub;
-            if (strcmp(x->region, h->links[i]->region) != 0)
-                continue;
             any |= x->seen;
             up |= !x->seen || x->seen_up;
         }
+        if (is_here(h, h->links[i]->region))
+            continue;
         n_others++;
         n_down += any && !up;
     }
     return health_abstains(n_others, n_down);
 }
 
-static const struct observation_vote *said_of(const struct link *l, const struct health_target *x)
+enum health_standing health_standing_of(const struct health *h, const struct health_vote *v, int64_t now)
 {
-    for (size_t i = 0; i < l->n_said; i++)
-        if (!strcmp(l->said[i].stamp, x->stamp) && !strcmp(l->said[i].region, x->region))
-            return &l->said[i];
-    return NULL;
+    return health_vote_standing(v, now, health_vote_life_ms(h));
 }
 
 // One per link, in their order; ours is made of our probes.
-static size_t votes_of(const struct health *h, const struct target *x, int64_t now,
+static size_t votes_of(const struct health *h, size_t target, int64_t now,
                        struct health_vote votes[TOPOLOGY_MAX_REGIONS])
 {
+    const struct health_target *x = &h->targets[target]->pub;
     for (size_t i = 0; i < h->n_links; i++) {
         const struct link *l = h->links[i];
-        const struct health_target *pub = &x->pub;
-        votes[i] = (struct health_vote){.own_region = !strcmp(l->region, pub->region)};
-        if (is_here(h, l->region)) {
-            votes[i].heard_ms = now;
-            votes[i].abstains = health_we_abstain(h);
-            votes[i].knows = pub->seen;
-            votes[i].up = pub->seen_up;
-            votes[i].n_bad = pub->n_bad;
-            continue;
-        }
-        const struct observation_vote *v = said_of(l, pub);
-        votes[i].heard_ms = l->heard_ms;
-        votes[i].abstains = l->abstains;
-        votes[i].knows = v != NULL;
-        votes[i].up = v && !v->n_bad;
-        votes[i].n_bad = v ? v->n_bad : 0;
+        uint32_t bad = l->bad[target];
+        bool own_region = !strcmp(l->region, x->region);
+        if (is_here(h, l->region))
+            votes[i] = (struct health_vote){now, own_region, h->abstains, x->seen, x->seen_up, x->n_bad};
+        else
+            votes[i] = (struct health_vote){l->heard_ms, own_region, l->abstains, bad != SAID_NOTHING, !bad, bad};
     }
     return h->n_links;
 }
@@ -97,13 +83,13 @@ static void tell(const struct health *h, const struct health_vote *votes, int64_
                                            [VOTE_SILENT] = {" silent", " silent"}};
     size_t n = 0, n_more = 0;
     for (size_t i = 0; i < h->n_links; i++) {
-        if (!has_resolver(h, h->links[i]) || (votes[i].own_region && c->by != VOTE_OF_OWN_REGION))
+        if (!health_has_resolver(h, h->links[i]) || (votes[i].own_region && c->by != VOTE_OF_OWN_REGION))
             continue;
         if (n + VOTE_TEXT_MAX > cap - RULE_TEXT_MAX)
             n_more++;
         else
             n += (size_t)snprintf(out + n, cap - n, "%s%s%s", n ? ", " : "", h->links[i]->region,
-                                  texts[health_vote_standing(&votes[i], now, health_vote_life_ms(h))][votes[i].up]);
+                                  texts[health_standing_of(h, &votes[i], now)][votes[i].up]);
     }
     if (n_more)
         n += (size_t)snprintf(out + n, cap - n, ", %zu more", n_more);
@@ -117,31 +103,31 @@ static enum health_ballot own_ballot(const struct health_target *x)
     return x->seen_up && x->n_good ? HEALTH_SAY_UP : x->seen_up ? HEALTH_SAY_NOTHING : HEALTH_SAY_DOWN;
 }
 
-struct health_count health_count_of(const struct health *h, const struct target *x, int64_t now,
+struct health_count health_count_of(const struct health *h, size_t target, int64_t now,
                                     struct health_vote votes[TOPOLOGY_MAX_REGIONS])
 {
-    const struct health_settings *s = &h->topology->health;
-    size_t n_expected = 0;
-    for (size_t i = 0; i < h->n_links; i++)
-        n_expected += has_resolver(h, h->links[i]) && strcmp(h->links[i]->region, x->pub.region) != 0;
-    size_t n = votes_of(h, x, now, votes);
+    const struct health_target *x = &h->targets[target]->pub;
+    size_t n_expected = 0, n = votes_of(h, target, now, votes);
+    for (size_t i = 0; i < n; i++)
+        n_expected += health_has_resolver(h, h->links[i]) && !votes[i].own_region;
     if (health_alone(h) || !n_expected)
-        return (struct health_count){.ballot = own_ballot(&x->pub), .rule = VOTE_OWN_PROBES};
-    return health_vote(votes, n, now, health_vote_life_ms(h), n_expected, s->fall);
+        return (struct health_count){.ballot = own_ballot(x), .rule = VOTE_OWN_PROBES};
+    return health_vote(votes, n, now, health_vote_life_ms(h), n_expected, h->topology->health.fall);
 }
 
-static enum health_ballot ballot_of(struct health *h, struct target *x, int64_t now)
+static enum health_ballot ballot_of(struct health *h, size_t target, int64_t now)
 {
     struct health_vote votes[TOPOLOGY_MAX_REGIONS];
-    char text[sizeof x->pub.votes] = "";
-    struct health_count c = health_count_of(h, x, now, votes);
+    struct health_target *x = &h->targets[target]->pub;
+    char text[sizeof x->votes] = "";
+    struct health_count c = health_count_of(h, target, now, votes);
     if (c.rule != VOTE_OWN_PROBES) {
-        if (!x->pub.seen && !is_here(h, x->pub.region))
+        if (!x->seen && !is_here(h, x->region))
             c.ballot = HEALTH_SAY_NOTHING; // just started: one blind voter alone must not decide before we have looked
         tell(h, votes, now, &c, text, sizeof text);
     }
-    if (strcmp(text, x->pub.votes) != 0) {
-        memcpy(x->pub.votes, text, sizeof text);
+    if (strcmp(text, x->votes) != 0) {
+        memcpy(x->votes, text, sizeof text);
         h->unpublished = true; // explanations show it
     }
     return c.ballot;
@@ -153,16 +139,37 @@ static void log_change(const struct health_target *t)
               t->up ? "up" : "down", t->reason, t->votes[0] ? " (" : "", t->votes, t->votes[0] ? ")" : "");
 }
 
+// Who is heard and who abstains: of this all votes are counted.
+static void look_at_voters(struct health *h, int64_t now)
+{
+    bool abstains = health_we_abstain(h);
+    h->unsettled |= abstains != h->abstains;
+    h->abstains = abstains;
+    for (size_t i = 0; i < h->n_links; i++) {
+        struct link *l = h->links[i];
+        bool fresh = l->heard_ms && now - l->heard_ms <= health_vote_life_ms(h);
+        h->unsettled |= fresh != l->fresh;
+        l->fresh = fresh;
+    }
+}
+
 bool health_verdicts_decide(struct health *h, int64_t now)
 {
     bool changed = false;
+    look_at_voters(h, now);
     for (size_t i = 0; i < h->n_targets; i++) {
         struct target *x = h->targets[i];
-        if (!health_decide(&h->topology->health, &x->pub, ballot_of(h, x, now), clock_wall_ms()))
+        if (x->settled && !h->unsettled)
             continue;
+        enum health_ballot ballot = ballot_of(h, i, now);
+        x->settled = x->pub.up && ballot != HEALTH_SAY_DOWN;
+        if (!health_decide(&h->topology->health, &x->pub, ballot, clock_wall_ms()))
+            continue;
+        x->settled = false;
         log_change(&x->pub);
         changed = h->unpublished = h->dirty = true;
     }
+    h->unsettled = false;
     return changed;
 }
 

@@ -32,6 +32,8 @@
 //   expect headroom NAME N                  in tenths
 //   expect registry LABEL REGION            where its clients are sent
 //   expect votes NAME TEXT                  part of it
+//   expect vote NAME VOTER up|down|none BAD AGE yes|no STANDING   as JSON tells it; AGE: at most so old; counted or not
+//   expect explained NAME TEXT              part of the rule that `dns explain` tells for the stamp
 //   expect voter REGION TEXT                "votes", "silent", "abstains"
 //   expect error REGION TEXT                why its last observation was not taken
 //   expect order REGION waiting|counting|safe|none
@@ -45,6 +47,7 @@
 #include "base/mem.h"
 #include "net/fetch.h"
 #include "resolver/answer.h"
+#include "resolver/explain.h"
 #include "resolver/health_priv.h"
 #include "resolver/wire.h"
 #include "tests/scenario/resolver/peers.h"
@@ -482,6 +485,61 @@ static void expect_member(void *rows, const char *key, const char *value, const 
     json_decref(list);
 }
 
+// The "count" of the row of that list for the stamp; borrowed.
+static json_t *count_of(json_t *list, const char *stamp)
+{
+    size_t i;
+    json_t *x, *count = NULL;
+    json_array_foreach(list, i, x) if (!strcmp(json_string_value(json_object_get(x, "stamp")), stamp)) count =
+        json_object_get(x, "count");
+    if (!count)
+        fail("%s has no count", stamp);
+    return count;
+}
+
+static void expect_vote(const char *stamp, char **rest)
+{
+    const char *voter = word(rest), *says = word(rest), *bad = word(rest), *age = word(rest), *counted = word(rest);
+    const char *standing = *rest;
+    json_t *list = health_status_json(checker), *x;
+    size_t i, n_counted = 0;
+    bool held = false;
+    json_t *count = count_of(list, stamp);
+    json_array_foreach(json_object_get(count, "voters"), i, x)
+    {
+        n_counted += json_is_true(json_object_get(x, "counted"));
+        if (strcmp(json_string_value(json_object_get(x, "voter")), voter) != 0)
+            continue;
+        const char *said = json_string_value(json_object_get(x, "says"));
+        held = !strcmp(said ? said : "none", says) &&
+               json_integer_value(json_object_get(x, "badInARow")) == atol(bad) &&
+               json_integer_value(json_object_get(x, "ageMs")) <= parse_time(age) &&
+               json_is_true(json_object_get(x, "counted")) == !strcmp(counted, "yes") &&
+               !strcmp(json_string_value(json_object_get(x, "standing")), standing);
+    }
+    if (!held || (json_int_t)n_counted != json_integer_value(json_object_get(count, "up")) +
+                                              json_integer_value(json_object_get(count, "down")))
+        fail("the votes are %s", json_dumps(count, JSON_COMPACT));
+    json_decref(list);
+}
+
+static void expect_explained(const char *stamp, const char *text)
+{
+    struct topology *t = snapshot_get(&topology_cell);
+    struct health_verdicts *v = snapshot_get(&verdicts_cell);
+    struct explain_query q = {.topology = t, .health = v, .checker = checker, .name = "contoso.example.io"};
+    if (ip_parse("198.51.100.9", &q.client))
+        fail("ip_parse");
+    json_t *j = dns_explain_json(&q);
+    json_t *count = count_of(json_object_get(json_object_get(j, "routing"), "regions"), stamp);
+    const char *rule = json_string_value(json_object_get(count, "rule"));
+    if (!rule || !strstr(rule, text))
+        fail("the rule is: %s", rule ? rule : "(none)");
+    json_decref(j);
+    snapshot_unref(t);
+    snapshot_unref(v);
+}
+
 static void expect_order(const char *region, const char *state)
 {
     json_t *list = health_orders_status_json(checker), *x;
@@ -566,6 +624,11 @@ static void do_expect(char **rest)
     } else if (!strcmp(what, "votes")) {
         const char *stamp = world[stamp_index(word(rest))].stamp;
         expect_member(health_status_json(checker), "stamp", stamp, "votes", *rest);
+    } else if (!strcmp(what, "vote")) {
+        expect_vote(world[stamp_index(word(rest))].stamp, rest);
+    } else if (!strcmp(what, "explained")) {
+        const char *stamp = world[stamp_index(word(rest))].stamp;
+        expect_explained(stamp, *rest);
     } else if (!strcmp(what, "voter")) {
         const char *region = word(rest);
         expect_member(health_peers_json(checker), "region", region, "resolver", *rest);
