@@ -19,11 +19,17 @@
 #define ACCEPTS_PER_EVENT 32
 #define ROUNDS_PER_EVENT 16 // then others have their turn; epoll reports what is left
 
+// A refusal is no transfer: who may have none must not take the place of one who may.
+static size_t counts_as(const struct conn *c)
+{
+    return transfer_rcode(c->transfer) == 0;
+}
+
 static void transfer_end(struct worker *w, struct conn *c)
 {
+    w->n_transfers -= counts_as(c);
     transfer_free(c->transfer);
     c->transfer = NULL;
-    w->n_transfers--;
 }
 
 static void conn_close(struct worker *w, struct conn *c)
@@ -211,7 +217,7 @@ static int transfer_start(struct worker *w, struct conn *c, const uint8_t *query
     int rc = transfer_begin(&w->context, query, n, w->n_transfers >= TRANSFERS_MAX, &c->transfer);
     if (rc)
         return -1;
-    w->n_transfers++;
+    w->n_transfers += counts_as(c);
     return 0;
 }
 

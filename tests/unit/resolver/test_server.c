@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "base/err.h"
+#include "resolver/keeper.h"
 #include "tests/support/check_main.h"
 #include "tests/unit/resolver/fixture.h"
 
@@ -412,6 +413,88 @@ START_TEST(answers_over_the_rate_are_dropped_or_slipped_unless_a_cookie_is_shown
 }
 END_TEST
 
+// A query and a zone's whole transfer, again and again, without reading an answer, until nothing more is taken.
+static int stuck_stranger(const struct endpoint *at, int i)
+{
+    uint8_t q[512];
+    struct sockaddr_storage sa;
+    char source[20];
+    snprintf(source, sizeof source, "127.0.1.%d", i);
+    struct endpoint from = {fixture_ip(source), 0};
+    socklen_t n_sa = endpoint_to_sockaddr(&from, &sa);
+    int fd = open_client(at, SOCK_STREAM), small = 4096;
+    ck_assert_int_eq(setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof small), 0);
+    ck_assert_int_eq(bind(fd, (struct sockaddr *)&sa, n_sa), 0);
+    connect_client(fd, at);
+    size_t n = frame(q, "contoso.example.io", 1), n_zone = fixture_query(q + n + 2, "fe.example.io", 252, -1);
+    q[n] = 0;
+    q[n + 1] = (uint8_t)n_zone;
+    n += 2 + n_zone;
+    for (int stuck = 0, k = 0; stuck < 20; k++) { // pushed back for 100 ms
+        ck_assert_int_lt(k, 200000);
+        ssize_t sent = send(fd, q, n, MSG_DONTWAIT | MSG_NOSIGNAL);
+        if (sent >= 0 && (size_t)sent < n)
+            break;
+        stuck = sent < 0 ? stuck + 1 : 0;
+        if (sent < 0)
+            clock_sleep_ms(5);
+    }
+    return fd;
+}
+
+static int zone_rcode(const struct endpoint *at)
+{
+    uint8_t q[512], a[4];
+    int fd = dial(at, SOCK_STREAM);
+    size_t n = fixture_query(q + 2, "fe.example.io", 252, -1);
+    q[0] = 0;
+    q[1] = (uint8_t)n;
+    ck_assert_int_eq(send(fd, q, n + 2, MSG_NOSIGNAL), (ssize_t)n + 2);
+    ck_assert_int_eq(recv(fd, q, 6, MSG_WAITALL), 6);
+    memcpy(a, q + 2, 4);
+    close(fd);
+    return a[3] & 15;
+}
+
+START_TEST(strangers_who_ask_for_the_zone_take_no_secondary_its_place)
+{
+    struct snapshot topology, health, frontend;
+    struct resolver_sockets *s;
+    struct resolver *r;
+    struct keeper *k;
+    struct endpoint at = {fixture_ip("127.0.0.1"), 0};
+    struct diag d;
+    int fds[20];
+    diag_init(&d);
+    snapshot_init(&topology);
+    snapshot_init(&health);
+    snapshot_init(&frontend);
+    snapshot_publish(
+        &topology,
+        fixture_parse("version: 8\ndomain: example.io\nregions:\n  - { name: eastus, peer: 192.0.2.1:8443, stamps: "
+                      "[{ name: eus-1, ipv4: [192.0.2.1] }] }\nname_servers: [eus-1.eastus]\nregistries: [{ name: "
+                      "contoso, replicas: [{ region: eastus }] }]\ntransfer: { allow: [127.0.0.1/32] }\n"));
+    const struct keeper_options ko = {.topology = &topology, .frontend = &frontend, .tsig_dir = "/nonexistent"};
+    const struct resolver_options o = {.topology = &topology, .health = &health, .frontend = &frontend};
+    ck_assert_int_eq(keeper_start(&ko, &k), 0);
+    ck_assert_int_eq(resolver_bind(&at, 1, 1, &d, &s), 0);
+    ck_assert_int_eq(resolver_sockets_endpoint(s, 0, &at), 0);
+    ck_assert_int_eq(resolver_start(&o, s, &r), 0);
+    ck_assert_int_eq(zone_rcode(&at), 0);
+    for (int i = 0; i < 20; i++) // more than there may be transfers
+        fds[i] = stuck_stranger(&at, i + 1);
+    ck_assert_int_eq(zone_rcode(&at), 0);
+    for (int i = 0; i < 20; i++)
+        close(fds[i]);
+    resolver_stop(r);
+    keeper_stop(k);
+    snapshot_done(&frontend);
+    snapshot_done(&health);
+    snapshot_done(&topology);
+    diag_done(&d);
+}
+END_TEST
+
 static int64_t cpu_ms(void)
 {
     struct rusage u;
@@ -691,4 +774,4 @@ CHECK_MAIN("resolver/server", udp_answers, udp_burst, a_wildcard_listener_answer
            a_new_topology_reaches_the_next_query, a_taken_port_is_explained, without_descriptors_it_waits_and_serves_on,
            idle_and_dribbling_clients_are_closed_busy_ones_are_not, who_never_reads_is_closed,
            a_client_that_resets_takes_nothing_with_it, a_second_server_does_not_share_the_port_in_silence,
-           a_successor_takes_over_the_sockets)
+           a_successor_takes_over_the_sockets, strangers_who_ask_for_the_zone_take_no_secondary_its_place)
