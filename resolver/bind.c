@@ -63,7 +63,9 @@ static int probe_address(const struct endpoint *at, bool tls)
     return err_from_errno(errno);
 }
 
-// Sockets of a forerunner. The n-th worker gets the n-th of an address, as in the forerunner.
+// Sockets of a forerunner. The n-th worker gets the n-th of an address, as in the forerunner. Workers beyond those
+// share them: a socket of their own would get its part of the queries from now on, and they read it only some time
+// later.
 struct inherited {
     const int *fds;
     size_t n;
@@ -91,8 +93,10 @@ static unsigned inherited_count(const struct inherited *in, const struct endpoin
 // A duplicate of the worker's own, or -1: there is none.
 static int inherited_take(const struct inherited *in, const struct endpoint *at, int type, size_t worker)
 {
-    for (size_t i = 0; i < in->n && at->port; i++)
-        if (is_at(in->fds[i], at, type) && worker-- == 0)
+    unsigned had = inherited_count(in, at, type);
+    size_t nth = had ? worker % had : 0;
+    for (size_t i = 0; had && i < in->n; i++)
+        if (is_at(in->fds[i], at, type) && nth-- == 0)
             return fcntl(in->fds[i], F_DUPFD_CLOEXEC, 0);
     return -1;
 }

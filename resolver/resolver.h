@@ -60,7 +60,7 @@ int resolver_bind(const struct endpoint *listen, size_t n, unsigned n_workers, s
                   struct resolver_sockets **out); // port 0 picks one: see resolver_sockets_endpoint
 // The same for a program that took over another's sockets: an address that one of `fds` is bound to gets a duplicate of
 // it, and only the others are bound anew. There are at least as many workers as the forerunner had: a socket that
-// nobody reads would lose what the kernel gives it.
+// nobody reads would lose what the kernel gives it. For the same reason workers beyond those share its sockets.
 int resolver_rebind(const struct resolver_listen *listen, unsigned n_workers, const int *fds, size_t n_fds,
                     struct diag *diag, struct resolver_sockets **out);
 size_t resolver_sockets_count(const struct resolver_sockets *s); // descriptors, all in all

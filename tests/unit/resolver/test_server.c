@@ -767,6 +767,48 @@ START_TEST(a_successor_takes_over_the_sockets)
 }
 END_TEST
 
+// A successor may have more workers; until they run, nobody would read sockets of their own.
+START_TEST(a_successor_with_more_workers_leaves_no_query_unread)
+{
+    struct rig g;
+    struct resolver_sockets *s;
+    struct resolver *second;
+    struct diag d;
+    int fds[2];
+    diag_init(&d);
+    struct endpoint want = {fixture_ip("127.0.0.1"), 0};
+    const struct resolver_options o = {.topology = &g.topology, .health = &g.health};
+    snapshot_init(&g.topology);
+    snapshot_init(&g.health);
+    snapshot_publish(&g.topology, fixture_topology());
+    ck_assert_int_eq(resolver_bind(&want, 1, 1, &d, &s), 0);
+    ck_assert_int_eq(resolver_sockets_endpoint(s, 0, &g.at), 0);
+    resolver_sockets_fds(s, fds);
+    for (int i = 0; i < 2; i++)
+        ck_assert_int_ge(fds[i] = dup(fds[i]), 0);
+    ck_assert_int_eq(resolver_start(&o, s, &g.r), 0);
+    ck_assert_int_eq(resolver_rebind(&(struct resolver_listen){&g.at, 1, NULL, 0}, 4, fds, 2, &d, &s), 0);
+    ck_assert_uint_eq(resolver_sockets_count(s), 8);
+    for (int i = 0; i < 40; i++) {
+        ck_assert_int_eq(ask_udp(&g.at, "contoso.example.io"), 0);
+        close(ask_tcp_from(&g.at, "127.0.0.1"));
+    }
+    ck_assert_int_eq(resolver_start(&o, s, &second), 0);
+    resolver_drain(g.r, 1000);
+    resolver_stop(g.r);
+    for (int i = 0; i < 40; i++) {
+        ck_assert_int_eq(ask_udp(&g.at, "contoso.example.io"), 0);
+        close(ask_tcp_from(&g.at, "127.0.0.1"));
+    }
+    resolver_stop(second);
+    for (int i = 0; i < 2; i++)
+        close(fds[i]);
+    snapshot_done(&g.topology);
+    snapshot_done(&g.health);
+    diag_done(&d);
+}
+END_TEST
+
 CHECK_MAIN("resolver/server", udp_answers, udp_burst, a_wildcard_listener_answers_from_the_address_asked, ipv6,
            tcp_pipelined_then_half_closed, tcp_byte_by_byte, tcp_who_does_not_read_is_not_read_from_and_loses_nothing,
            tcp_nonsense_closes_the_connection, more_connections_than_allowed_drop_the_one_idle_longest,
@@ -774,4 +816,5 @@ CHECK_MAIN("resolver/server", udp_answers, udp_burst, a_wildcard_listener_answer
            a_new_topology_reaches_the_next_query, a_taken_port_is_explained, without_descriptors_it_waits_and_serves_on,
            idle_and_dribbling_clients_are_closed_busy_ones_are_not, who_never_reads_is_closed,
            a_client_that_resets_takes_nothing_with_it, a_second_server_does_not_share_the_port_in_silence,
-           a_successor_takes_over_the_sockets, strangers_who_ask_for_the_zone_take_no_secondary_its_place)
+           a_successor_takes_over_the_sockets, a_successor_with_more_workers_leaves_no_query_unread,
+           strangers_who_ask_for_the_zone_take_no_secondary_its_place)
