@@ -79,6 +79,21 @@ static bool read_fds(const json_t *list, struct handover *h)
     return h->fds != NULL;
 }
 
+static void keep_one(int fd, bool keep)
+{
+    if (fd > 2)
+        (void)fcntl(fd, F_SETFD, keep ? 0 : FD_CLOEXEC);
+}
+
+void handover_keep(const struct handover *h, bool keep)
+{
+    keep_one(h->lock_fd, keep);
+    keep_one(h->link_fd, keep);
+    keep_one(h->edge ? h->edge_life_fd : -1, keep);
+    for (size_t i = 0; i < h->n_fds; i++)
+        keep_one(h->fds[i], keep);
+}
+
 static int read_record(const char *text, struct diag *diag, struct handover *out)
 {
     struct handover h = {0};
@@ -108,11 +123,13 @@ static int read_record(const char *text, struct diag *diag, struct handover *out
     json_decref(doc);
     if (rc == ERR_CORRUPT)
         diag_add(diag, NULL, 0, HANDOVER_ENV ": what the running program handed over cannot be read");
-    if (rc)
+    if (rc) {
         handover_done(&h);
-    else
-        *out = h;
-    return rc;
+        return rc;
+    }
+    handover_keep(&h, false);
+    *out = h;
+    return 0;
 }
 
 int handover_read(int fd, struct diag *diag, struct handover *out)
@@ -150,21 +167,6 @@ int handover_fits(const struct handover *h, const struct node *n, struct diag *d
             return ERR_CONFLICT;
         }
     return 0;
-}
-
-static void keep_one(int fd, bool keep)
-{
-    if (fd > 2)
-        (void)fcntl(fd, F_SETFD, keep ? 0 : FD_CLOEXEC);
-}
-
-void handover_keep(const struct handover *h, bool keep)
-{
-    keep_one(h->lock_fd, keep);
-    keep_one(h->link_fd, keep);
-    keep_one(h->edge ? h->edge_life_fd : -1, keep);
-    for (size_t i = 0; i < h->n_fds; i++)
-        keep_one(h->fds[i], keep);
 }
 
 void handover_done(struct handover *h)

@@ -192,6 +192,23 @@ static void supervisor_sandbox(const struct supervisor *s, int (*enter)(struct d
     diag_done(&d);
 }
 
+// In the worker: what is the supervisor's alone. In a restart that is also the forerunner's copy of each socket, which
+// would keep an address bound that the new settings no longer have, and nobody would read what comes there.
+static void close_supervisors(const struct supervisor *s)
+{
+    pid_t edge = 0;
+    int life_fd = -1;
+    bool own_space;
+    if (s->edge)
+        edge_handover(s->edge, &edge, &life_fd, &own_space);
+    const int own[] = {s->sig_fd, s->lock_fd, s->old_link, life_fd};
+    for (size_t i = 0; i < ARRAY_LEN(own); i++)
+        if (own[i] >= 0)
+            close(own[i]);
+    for (size_t i = 0; s->fds_handed && i < s->n_fds; i++)
+        close(s->fds[i]);
+}
+
 int supervisor_start_worker(struct supervisor *s, bool beside)
 {
     int fds[2];
@@ -199,12 +216,15 @@ int supervisor_start_worker(struct supervisor *s, bool beside)
         return err_from_errno(errno);
     pid_t parent = getpid();
     s->worker = fork();
-    if (s->worker < 0)
-        return err_from_errno(errno);
+    if (s->worker < 0) {
+        int rc = err_from_errno(errno);
+        close(fds[0]);
+        close(fds[1]);
+        return rc;
+    }
     if (s->worker == 0) {
         close(fds[0]);
-        close(s->sig_fd);
-        close(s->lock_fd);
+        close_supervisors(s);
         setpgid(0, 0); // a Ctrl-C reaches the supervisor only: it drains in order
         int rc = drop_privileges(s->id);
         if (rc) {

@@ -326,6 +326,16 @@ class Operation(unittest.TestCase):
             self.assertEqual(s.good, s.sent, type(s).__name__)
             self.assertGreater(s.good, n, type(s).__name__)
 
+    @staticmethod
+    def sockets_of(pid):
+        found = []
+        for fd in os.listdir(f"/proc/{pid}/fd"):
+            try:
+                found.append(os.readlink(f"/proc/{pid}/fd/{fd}"))
+            except FileNotFoundError:
+                pass  # a client that has left
+        return [f for f in found if f.startswith("socket:")]
+
     def test_2_restart_loses_nothing(self):
         lab = self.lab
         pid, before = lab.daemons["eastus"].pid, lab.admin("eastus", "status")
@@ -336,6 +346,8 @@ class Operation(unittest.TestCase):
             self.assertNotEqual(after["pid"], before["pid"])
             wait_until(10, lambda: not os.path.exists(f"/proc/{before['pid']}"), "the old worker has gone")
             self.assertEqual(lab.admin("eastus", "status")["edge"]["restarts"], 0)
+            held = self.sockets_of(after["pid"])
+            self.assertEqual(len(held), len(set(held)), "the new worker has each socket once")
             nginx = after["edge"]["pid"] or before["edge"]["pid"]
             self.assertEqual(nginx, before["edge"]["pid"])
             end = [s.good + 200 for s in streams[:2]]

@@ -43,6 +43,7 @@ START_TEST(a_record_comes_out_as_it_went_in)
     diag_init(&d);
     ck_assert_int_eq(handover_write(&in, &record), 0);
     ck_assert_int_eq(fcntl(record, F_GETFD), 0); // survives an exec
+    handover_keep(&in, true);
     snprintf(text, sizeof text, "%d", record);
     setenv(HANDOVER_ENV, text, 1);
     ck_assert_int_eq(handover_from_env(&d, &out), 0);
@@ -51,6 +52,7 @@ START_TEST(a_record_comes_out_as_it_went_in)
     ck_assert_str_eq(out.data_dir, in.data_dir);
     ck_assert(out.worker == 4711 && out.edge == 4712 && out.edge_own_space && out.link_fd == in.link_fd);
     ck_assert(out.n_fds == 2 && out.fds[0] == fds[0] && out.fds[1] == fds[1]);
+    ck_assert(fcntl(fds[1], F_GETFD) == FD_CLOEXEC && fcntl(in.edge_life_fd, F_GETFD) == FD_CLOEXEC);
     const struct node n = {.data_dir = in.data_dir, .runtime_dir = "/run/m", .source = "x"};
     ck_assert_int_eq(handover_fits(&out, &n, &d), 0);
     const struct node moved = {.data_dir = "/elsewhere", .runtime_dir = "/run/m", .source = "x"};
