@@ -14,16 +14,18 @@
 #include "resolver/dnssec.h"
 #include "resolver/parked.h"
 
+#include <getopt.h>
 #include <malloc.h>
 #include <poll.h>
+#include <pthread.h>
 #include <time.h>
 
 #define BATCH 32
 
-static int64_t cpu_us(void)
+static int64_t now_us(clockid_t clock)
 {
     struct timespec t;
-    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+    clock_gettime(clock, &t);
     return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
 }
 
@@ -70,61 +72,117 @@ static void sign_all(struct answer_context *c, const char *keys_dir, const struc
     c->ticket = (struct parked_ticket){0};
 }
 
-int main(int argc, char **argv)
+struct run { // of one thread
+    const struct answer_context *context;
+    const struct queries *queries;
+    int64_t limit_us, cpu_us;
+    uint64_t n, bytes, noerror;
+    pthread_t thread;
+};
+
+static void *run_main(void *arg)
 {
-    if (argc < 3) {
-        fprintf(stderr, "usage: dns_cost TOPOLOGY QUERIES [SECONDS [KEYS]]\n");
-        return 2;
-    }
-    struct queries q = {0};
-    struct topology *t = NULL;
-    struct diag d;
-    queries_read(&q, argv[2], argc > 4 ? 2 : 0);
-    size_t before = mallinfo2().uordblks + mallinfo2().hblkhd;
-    int64_t began = cpu_us();
-    diag_init(&d);
-    AUTO_BUF struct buf text;
-    buf_init(&text, 0);
-    if (file_read(argv[1], TOPOLOGY_MAX_BYTES, &text) ||
-        topology_parse_as(TOPOLOGY_COMPACT, buf_cstr(&text), text.n, argv[1], &d, &t)) {
-        diag_print(&d, stderr);
-        return 1;
-    }
-    int64_t loaded_us = cpu_us() - began;
-    buf_done(&text);
-    malloc_trim(0);
-    struct mallinfo2 mi = mallinfo2();
-    double mib = (double)(mi.uordblks + mi.hblkhd - before) / (1 << 20);
-    struct answer_context c = {.topology = t, .transport = ANSWER_UDP};
-    ip_parse("127.0.0.1", &c.source);
-    struct endpoint local = {c.source, 53};
-    c.listener = &local;
+    struct run *r = arg;
+    const struct queries *q = r->queries;
+    const struct topology *t = r->context->topology;
+    struct answer_context c = *r->context;
     uint8_t out[1232];
-    if (argc > 4)
-        sign_all(&c, argv[4], &q);
-    uint64_t n = 0, bytes = 0, noerror = 0;
-    int64_t limit_us = (int64_t)((argc > 3 ? atof(argv[3]) : 2) * 1e6), took_us = 0;
-    began = cpu_us();
-    while (took_us < limit_us) {
-        for (int round = 0; round < 128; round++, n += BATCH) {
+    int64_t began = now_us(CLOCK_THREAD_CPUTIME_ID);
+    while ((r->cpu_us = now_us(CLOCK_THREAD_CPUTIME_ID) - began) < r->limit_us) {
+        for (int round = 0; round < 128; round++, r->n += BATCH) {
             uint64_t hints[BATCH];
             for (int i = 0; i < BATCH; i++) {
-                const struct query *x = &q.q[(n + (unsigned)i) % q.n];
-                hints[i] = answer_hint(t, q.bytes + x->at, x->n);
+                const struct query *x = &q->q[(r->n + (unsigned)i) % q->n];
+                hints[i] = answer_hint(t, q->bytes + x->at, x->n);
             }
             for (int i = 0; i < BATCH; i++)
                 catalogue_hint_follow(t->catalogue, hints[i]);
             for (int i = 0; i < BATCH; i++) {
-                const struct query *x = &q.q[(n + (unsigned)i) % q.n];
+                const struct query *x = &q->q[(r->n + (unsigned)i) % q->n];
                 struct answer_info info;
-                bytes += answer_packet(&c, q.bytes + x->at, x->n, out, sizeof out, &info);
-                noerror += info.rcode == 0;
+                r->bytes += answer_packet(&c, q->bytes + x->at, x->n, out, sizeof out, &info);
+                r->noerror += info.rcode == 0;
             }
         }
-        took_us = cpu_us() - began;
     }
-    printf("load %.0f ms, topology %.1f MiB, answer %.0f ns, %.1f bytes, %.1f %% NOERROR\n", (double)loaded_us / 1e3,
-           mib, 1e3 * (double)took_us / (double)n, (double)bytes / (double)n, 100 * (double)noerror / (double)n);
-    snapshot_unref(t);
+    return NULL;
+}
+
+static void run_all(const struct answer_context *c, const struct queries *q, double seconds, int n_threads)
+{
+    struct run *runs = calloc((size_t)n_threads, sizeof *runs), all = {0};
+    if (!runs)
+        fail("no memory");
+    int64_t began = now_us(CLOCK_MONOTONIC);
+    for (int i = 0; i < n_threads; i++) {
+        runs[i] = (struct run){.context = c, .queries = q, .limit_us = (int64_t)(seconds * 1e6)};
+        if (pthread_create(&runs[i].thread, NULL, run_main, &runs[i]))
+            fail("no thread");
+    }
+    for (int i = 0; i < n_threads; i++) {
+        pthread_join(runs[i].thread, NULL);
+        all.n += runs[i].n;
+        all.cpu_us += runs[i].cpu_us;
+        all.bytes += runs[i].bytes;
+        all.noerror += runs[i].noerror;
+    }
+    int64_t took_us = now_us(CLOCK_MONOTONIC) - began;
+    printf("answer %.0f ns, %.1f bytes, %.1f %% NOERROR; %d threads: %.2f million/s\n",
+           1e3 * (double)all.cpu_us / (double)all.n, (double)all.bytes / (double)all.n,
+           100 * (double)all.noerror / (double)all.n, n_threads, (double)all.n / (double)took_us);
+    free(runs);
+}
+
+static struct topology *load(const char *path)
+{
+    struct topology *t = NULL;
+    struct diag d;
+    size_t before = mallinfo2().uordblks + mallinfo2().hblkhd;
+    int64_t began = now_us(CLOCK_PROCESS_CPUTIME_ID);
+    diag_init(&d);
+    AUTO_BUF struct buf text;
+    buf_init(&text, 0);
+    if (file_read(path, TOPOLOGY_MAX_BYTES, &text) ||
+        topology_parse_as(TOPOLOGY_COMPACT, buf_cstr(&text), text.n, path, &d, &t)) {
+        diag_print(&d, stderr);
+        fail("no topology");
+    }
+    double loaded_ms = (double)(now_us(CLOCK_PROCESS_CPUTIME_ID) - began) / 1e3;
+    buf_done(&text);
+    malloc_trim(0);
+    struct mallinfo2 mi = mallinfo2();
+    printf("load %.0f ms, topology %.1f MiB, ", loaded_ms, (double)(mi.uordblks + mi.hblkhd - before) / (1 << 20));
+    return t;
+}
+
+int main(int argc, char **argv)
+{
+    double seconds = 2;
+    int n_threads = 1, o;
+    const char *keys = NULL;
+    while ((o = getopt(argc, argv, "s:t:k:")) != -1) {
+        if (o == 's')
+            seconds = atof(optarg);
+        else if (o == 't')
+            n_threads = atoi(optarg);
+        else if (o == 'k')
+            keys = optarg;
+        else
+            return 2;
+    }
+    if (argc - optind != 2 || n_threads < 1 || n_threads > 256) {
+        fprintf(stderr, "usage: dns_cost [-s SECONDS] [-t THREADS] [-k KEYS] TOPOLOGY QUERIES\n");
+        return 2;
+    }
+    struct queries q = {0};
+    queries_read(&q, argv[optind + 1], keys ? 2 : 0);
+    struct answer_context c = {.topology = load(argv[optind]), .transport = ANSWER_UDP};
+    ip_parse("127.0.0.1", &c.source);
+    struct endpoint local = {c.source, 53};
+    c.listener = &local;
+    if (keys)
+        sign_all(&c, keys, &q);
+    run_all(&c, &q, seconds, n_threads);
+    snapshot_unref((void *)c.topology);
     return 0;
 }
