@@ -166,7 +166,8 @@ static void open_socket(int port)
 
 int main(int argc, char **argv)
 {
-    int port = 0, edns = 0, c;
+    int port = 0, c;
+    enum query_edns edns = QUERY_PLAIN;
     double seconds = 3;
     const char *path = NULL;
     while ((c = getopt(argc, argv, "p:d:l:w:b:Q:eD")) != -1)
@@ -190,10 +191,10 @@ int main(int argc, char **argv)
             b.rate = atof(optarg);
             break;
         case 'e':
-            edns = 1;
+            edns = QUERY_EDNS;
             break;
         case 'D': // and DO
-            edns = 2;
+            edns = QUERY_DO;
             break;
         default:
             return 2;

@@ -12,6 +12,7 @@
 #include "config/topology.h"
 #include "resolver/answer.h"
 #include "resolver/dnssec.h"
+#include "resolver/geo_build.h"
 #include "resolver/parked.h"
 
 #include <getopt.h>
@@ -133,6 +134,26 @@ static void run_all(const struct answer_context *c, const struct queries *q, dou
     free(runs);
 }
 
+// The networks of the files that the topology names, into the context.
+static void measure(struct answer_context *c, struct geo_view *view)
+{
+    struct geo *g;
+    struct diag d;
+    size_t before = mallinfo2().uordblks + mallinfo2().hblkhd;
+    int64_t began = now_us(CLOCK_PROCESS_CPUTIME_ID);
+    diag_init(&d);
+    if (geo_build(c->topology, &d, &g)) {
+        diag_print(&d, stderr);
+        fail("no networks");
+    }
+    struct mallinfo2 mi = mallinfo2();
+    printf("networks %zu + %zu in %.0f ms, %.1f MiB, ", g->n_latency, g->n_maxmind,
+           (double)(now_us(CLOCK_PROCESS_CPUTIME_ID) - began) / 1e3,
+           (double)(mi.uordblks + mi.hblkhd - before) / (1 << 20));
+    geo_view_set(view, g, c->topology);
+    c->geo = view;
+}
+
 static struct topology *load(const char *path)
 {
     struct topology *t = NULL;
@@ -160,26 +181,32 @@ int main(int argc, char **argv)
     double seconds = 2;
     int n_threads = 1, o;
     const char *keys = NULL;
-    while ((o = getopt(argc, argv, "s:t:k:")) != -1) {
+    bool subnets = false;
+    while ((o = getopt(argc, argv, "s:t:k:e")) != -1) {
         if (o == 's')
             seconds = atof(optarg);
         else if (o == 't')
             n_threads = atoi(optarg);
         else if (o == 'k')
             keys = optarg;
+        else if (o == 'e')
+            subnets = true;
         else
             return 2;
     }
     if (argc - optind != 2 || n_threads < 1 || n_threads > 256) {
-        fprintf(stderr, "usage: dns_cost [-s SECONDS] [-t THREADS] [-k KEYS] TOPOLOGY QUERIES\n");
+        fprintf(stderr, "usage: dns_cost [-s SECONDS] [-t THREADS] [-k KEYS | -e] TOPOLOGY QUERIES\n");
         return 2;
     }
     struct queries q = {0};
-    queries_read(&q, argv[optind + 1], keys ? 2 : 0);
+    queries_read(&q, argv[optind + 1], keys ? QUERY_DO : subnets ? QUERY_SUBNET : QUERY_PLAIN);
     struct answer_context c = {.topology = load(argv[optind]), .transport = ANSWER_UDP};
     ip_parse("127.0.0.1", &c.source);
     struct endpoint local = {c.source, 53};
     c.listener = &local;
+    struct geo_view geo;
+    if (c.topology->routing.latency_file || c.topology->routing.maxmind_file)
+        measure(&c, &geo);
     if (keys)
         sign_all(&c, keys, &q);
     run_all(&c, &q, seconds, n_threads);

@@ -22,7 +22,9 @@ struct queries {
     size_t n, n_bytes, cap, cap_bytes;
 };
 
-static inline size_t query_pack(const char *name, const char *type, int edns, uint8_t out[QUERY_MAX])
+enum query_edns { QUERY_PLAIN, QUERY_EDNS, QUERY_DO, QUERY_SUBNET }; // subnet: a Client Subnet, each its own /24
+
+static inline size_t query_pack(const char *name, const char *type, enum query_edns edns, uint8_t out[QUERY_MAX])
 {
     static const uint8_t header[12] = {0, 0, 0, 0, 0, 1}, opt[11] = {0, 0, 41, 4, 208};
     size_t n = sizeof header;
@@ -42,13 +44,22 @@ static inline size_t query_pack(const char *name, const char *type, int edns, ui
     if (edns) {
         out[11] = 1;
         memcpy(out + n, opt, sizeof opt);
-        out[n + 7] = edns > 1 ? 0x80 : 0; // DO
+        out[n + 7] = edns == QUERY_DO ? 0x80 : 0;
         n += sizeof opt;
+    }
+    if (edns == QUERY_SUBNET) {
+        static uint32_t x = 1;
+        x = x * 1664525u + 1013904223u;
+        const uint8_t option[11] = {
+            0, 8, 0, 7, 0, 1, 24, 0, (uint8_t)(1 + (x >> 24) % 223), (uint8_t)(x >> 16), (uint8_t)(x >> 8)};
+        out[n - 1] = sizeof option;
+        memcpy(out + n, option, sizeof option);
+        n += sizeof option;
     }
     return n;
 }
 
-static inline void queries_read(struct queries *x, const char *path, int edns)
+static inline void queries_read(struct queries *x, const char *path, enum query_edns edns)
 {
     char name[300], type[16];
     uint8_t packet[QUERY_MAX];
