@@ -49,6 +49,8 @@ static bool add_made(struct answer *a, const uint8_t *name, size_t n)
 {
     uint8_t nsec[DENIAL_RDATA_MAX];
     const struct ttls *ttl = &a->t->ttl;
+    if (a->q->type == DNS_RRSIG && !a->q->dnssec_ok)
+        return false; // nothing is signed for who does not ask for DNSSEC
     bool absent = denial_absent(a, name, n);
     size_t rdata_n = absent && (!a->q->dnssec_ok || a->q->compact_ok) ? 0 : denial_main(a, name, n, absent, nsec);
     if (rdata_n)
@@ -59,8 +61,7 @@ static bool add_made(struct answer *a, const uint8_t *name, size_t n)
 bool answer_add_proof(struct answer *a)
 {
     uint8_t name[DNS_NAME_MAX];
-    bool asked = a->q->type == DNS_NSEC || (a->q->type == DNS_RRSIG && a->q->dnssec_ok);
-    if (!asked || !a->t->dnssec.n_keys || !a->c->dnssec)
+    if ((a->q->type != DNS_NSEC && a->q->type != DNS_RRSIG) || !a->t->dnssec.n_keys || !a->c->dnssec)
         return false;
     size_t n = sections_name(a, a->owner_at, name);
     enum answer_zone zone = cut_zone(a->t, name, n);

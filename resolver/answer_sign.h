@@ -14,7 +14,7 @@
 void answer_sign(struct answer *a);
 // DNSKEY, CDS and CDNSKEY at the apex of a signed zone, DS of fe.D: true if it is such a question and was answered.
 bool answer_add_keys(struct answer *a, enum answer_zone zone);
-// NSEC, or with DO RRSIG, of the owner at hand in a signed zone: an alias has its own (RFC 4035 section 2.5), so that
+// NSEC or RRSIG of the owner at hand in a signed zone: an alias has its own (RFC 4035 section 2.5), so that
 // none is followed. True if it is such a question and was answered.
 bool answer_add_proof(struct answer *a);
 

@@ -193,6 +193,9 @@ void signer_stats_get(struct signer *s, struct signer_stats *out)
 {
     pthread_mutex_lock(&s->lock);
     *out = s->stats;
+    out->waiting = s->queue[SIGNER_POSITIVE].n + s->queue[SIGNER_DENIAL].n;
+    for (unsigned i = 0; i < s->n_threads; i++)
+        out->waiting += s->running[i].running;
     pthread_mutex_unlock(&s->lock);
 }
 

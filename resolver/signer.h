@@ -44,6 +44,7 @@ struct signer_what {
 
 struct signer_stats {
     uint64_t made[SIGNER_CLASSES], refused[SIGNER_CLASSES], failed;
+    size_t waiting; // jobs in both queues, and those that threads have at hand
 };
 
 struct signer;

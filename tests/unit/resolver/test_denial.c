@@ -103,8 +103,8 @@ static void ask_all(struct signed_rig *g, const char *name, struct at_name *out)
             continue;
         snprintf(what, sizeof what, "%s type %u", name, type);
         signed_ask(g, q, signed_query(q, name, (uint16_t)type, false), &a);
-        ck_assert_msg(a.info.rcode == DNS_NOERROR || (a.info.rcode == DNS_NXDOMAIN && !is_compact(name)), "%s: rcode %d",
-                      what, a.info.rcode);
+        ck_assert_msg(a.info.rcode == DNS_NOERROR || (a.info.rcode == DNS_NXDOMAIN && !is_compact(name)),
+                      "%s: rcode %d", what, a.info.rcode);
         const ldns_rr_list *l = ldns_pkt_answer(a.pkt);
         const ldns_rr *first = ldns_rr_list_rr_count(l) ? ldns_rr_list_rr(l, 0) : NULL;
         out->answered[type] = first && ldns_rr_get_type(first) == type;
