@@ -49,7 +49,7 @@ uint64_t dnstap_failed(void)
 
 void dnstap_note(struct ring *r, const struct endpoint *client, const struct endpoint *server,
                  enum answer_transport transport, const uint8_t *query, size_t n, const uint8_t *response,
-                 size_t response_n)
+                 size_t response_n, const struct journal_wait *wait)
 {
     struct dnstap_record *d = ring_reserve(r, sizeof *d + n + response_n);
     if (!d)
@@ -58,6 +58,7 @@ void dnstap_note(struct ring *r, const struct endpoint *client, const struct end
     d->client = *client;
     d->server = *server;
     d->transport = (uint8_t)transport;
+    d->wait = wait ? *wait : (struct journal_wait){0};
     d->query_n = (uint32_t)n;
     d->response_n = (uint32_t)response_n;
     memcpy(d->bytes, query, n);
@@ -102,26 +103,31 @@ static void put_address(struct buf *b, unsigned field, const struct ip *ip)
     put_bytes(b, field, v4 ? ip->b + 12 : ip->b, v4 ? 4 : 16);
 }
 
+static uint32_t nanoseconds(int64_t wall_ms)
+{
+    return (uint32_t)(wall_ms % 1000 * 1000000);
+}
+
 // Fields of "Message" in dnstap.proto, in the order of their numbers.
 static void put_message(struct buf *b, const struct dnstap_record *r, bool response)
 {
     static const uint8_t protocols[] = {[ANSWER_UDP] = 1, [ANSWER_TCP] = 2, [ANSWER_TLS] = 3};
-    uint32_t ns = (uint32_t)(r->wall_ms % 1000 * 1000000);
-    put_number(b, 1, response ? 2 : 1); // AUTH_RESPONSE, AUTH_QUERY
+    int64_t asked_ms = r->wall_ms - r->wait.ms; // the clock is read once, when the answer is ready
+    put_number(b, 1, (response ? 2 : 1) + (r->wait.forwarded ? 4 : 0)); // AUTH_QUERY, AUTH_RESPONSE; CLIENT_…: 5, 6
     put_number(b, 2, ip_is_v4(&r->client.ip) ? 1 : 2);
     put_number(b, 3, protocols[r->transport <= ANSWER_TLS ? r->transport : ANSWER_UDP]);
     put_address(b, 4, &r->client.ip);
     put_address(b, 5, &r->server.ip);
     put_number(b, 6, r->client.port);
     put_number(b, 7, r->server.port);
-    put_number(b, 8, (uint64_t)(r->wall_ms / 1000));
-    put_fixed32(b, 9, ns);
+    put_number(b, 8, (uint64_t)(asked_ms / 1000));
+    put_fixed32(b, 9, nanoseconds(asked_ms));
     if (!response) {
         put_bytes(b, 10, r->bytes, r->query_n);
         return;
     }
-    put_number(b, 12, (uint64_t)(r->wall_ms / 1000)); // one time for both: the clock is read once
-    put_fixed32(b, 13, ns);
+    put_number(b, 12, (uint64_t)(r->wall_ms / 1000));
+    put_fixed32(b, 13, nanoseconds(r->wall_ms));
     put_bytes(b, 14, r->bytes + r->query_n, r->response_n);
 }
 
@@ -133,6 +139,11 @@ void dnstap_encode(const struct dnstap_record *r, bool response, const char *ide
     if (identity)
         put_bytes(out, 1, identity, strlen(identity));
     put_bytes(out, 2, "meridiand " MERIDIAN_VERSION, sizeof "meridiand " MERIDIAN_VERSION - 1);
+    if (r->wait.upstream.port) {
+        char upstream[ENDPOINT_TEXT_SIZE];
+        endpoint_format(&r->wait.upstream, upstream);
+        put_bytes(out, 3, upstream, strlen(upstream)); // extra
+    }
     put_bytes(out, 14, message.p, message.n);
     put_number(out, 15, 1); // MESSAGE
     if (message.err)

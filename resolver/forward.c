@@ -128,7 +128,7 @@ static void answer_error(const struct ask *a, enum edns_ede why)
 {
     uint8_t *p = mem_alloc(FORWARD_ERROR_BYTES);
     if (p)
-        parked_answer(a->ticket, p, forward_message_error(&a->query, why, p));
+        parked_answer(a->ticket, p, forward_message_error(&a->query, why, p), NULL);
     else
         parked_fail(a->ticket);
 }
@@ -148,7 +148,8 @@ static void slot_answer(struct forwarder *f, struct slot *s, const uint8_t *got,
     uint8_t *p = mem_alloc(cap);
     count(&f->answered);
     if (p)
-        parked_answer(s->ask.ticket, p, forward_message_answer(&s->ask.query, got, n, p, cap));
+        parked_answer(s->ask.ticket, p, forward_message_answer(&s->ask.query, got, n, p, cap),
+                      &s->ask.settings.upstreams[s->upstream]);
     else
         parked_fail(s->ask.ticket);
     slot_give_back(f, s);

@@ -172,15 +172,15 @@ void journal_pen_init(const struct journal *j, const struct node_dns *settings, 
 
 void journal_note(struct journal_pen *pen, const struct metrics *m, const struct endpoint *client,
                   const struct answer_context *c, const uint8_t *query, size_t n, const uint8_t *response,
-                  size_t response_n, const struct answer_info *info)
+                  size_t response_n, const struct answer_info *info, const struct journal_wait *wait)
 {
     if (pen->querylog && ++pen->querylog_turn >= pen->querylog_every) {
         pen->querylog_turn = 0;
-        querylog_note(pen->querylog, m, client, query, n, response_n, c->transport, info);
+        querylog_note(pen->querylog, m, client, query, n, response_n, c->transport, info, wait);
     }
     if (pen->dnstap && c->listener && ++pen->dnstap_turn >= pen->dnstap_every) {
         pen->dnstap_turn = 0;
-        dnstap_note(pen->dnstap, client, c->listener, c->transport, query, n, response, response_n);
+        dnstap_note(pen->dnstap, client, c->listener, c->transport, query, n, response, response_n, wait);
     }
 }
 

@@ -71,7 +71,8 @@ void lot_park(struct worker *w, const struct asked *from, const uint8_t *query, 
     memset(p, 0, offsetof(struct parked, query));
     p->used = true;
     p->asked = *from;
-    p->deadline_ms = clock_mono_ms() + PARKED_MS;
+    p->since_ms = clock_mono_ms();
+    p->deadline_ms = p->since_ms + PARKED_MS;
     p->n = n;
     memcpy(p->query, query, n);
     age_append(l, at);
@@ -122,8 +123,12 @@ static bool take_response(const struct worker *w, const struct parked *p, uint8_
         return false;
     memcpy(out, r, n);
     memcpy(out, p->query, 2);
-    *info = (struct answer_info){
-        .rcode = r[3] & 15, .truncated = r[2] & 2, .type = q.type, .kind = NAME_FOREIGN, .region = REGION_NONE};
+    *info = (struct answer_info){.rcode = r[3] & 15,
+                                 .truncated = r[2] & 2,
+                                 .type = q.type,
+                                 .question_n = (uint16_t)(q.name_n + 4),
+                                 .kind = NAME_FOREIGN,
+                                 .region = REGION_NONE};
     if (w->context.topology)
         (void)view_choose(w->context.topology, &p->asked.local, &p->asked.remote.ip, &info->view);
     return true;
@@ -135,7 +140,10 @@ bool lot_answer(struct worker *w, struct parked *p, uint8_t *out, size_t cap, si
     p->tries++;
     if (p->news == PARKED_ANSWER && take_response(w, p, out, cap, &info)) {
         *out_n = p->response_n;
+        worker_about(w, &p->asked);
         worker_count(w, &info);
+        if (w->pen.writes)
+            worker_note(w, &p->asked, p, p->query, p->n, out, *out_n, &info);
     } else {
         *out_n = worker_answer(w, &p->asked, p, p->query, p->n, out, cap, &info);
     }
@@ -171,6 +179,7 @@ void lot_news(struct worker *w)
         p->news = m.news;
         p->response = m.response;
         p->response_n = m.n;
+        p->upstream = m.from;
         act(w, p);
     }
 }

@@ -21,6 +21,7 @@ struct box { // of one slot
     enum parked_news news;
     uint8_t *response;
     size_t n;
+    struct endpoint from;
     uint32_t next; // posted after this one
 };
 
@@ -82,7 +83,8 @@ void parked_hold(struct parked_ticket t)
 }
 
 // An answer beats a failure beats another try; an answer that is there already stays.
-static void put(struct parked_inbox *b, uint32_t slot, enum parked_news news, uint8_t **response, size_t n)
+static void put(struct parked_inbox *b, uint32_t slot, enum parked_news news, uint8_t **response, size_t n,
+                const struct endpoint *from)
 {
     struct box *x = &b->box[slot];
     enum parked_news before = x->news;
@@ -91,6 +93,7 @@ static void put(struct parked_inbox *b, uint32_t slot, enum parked_news news, ui
     x->news = news;
     x->response = take_ptr(*response);
     x->n = n;
+    x->from = from ? *from : (struct endpoint){0};
     if (before)
         return; // it is in the list
     x->next = PARKED_MAX;
@@ -102,12 +105,13 @@ static void put(struct parked_inbox *b, uint32_t slot, enum parked_news news, ui
     (void)eventfd_write(b->fd, 1); // fails only when it counts to 2^64 already
 }
 
-static void post(struct parked_ticket t, enum parked_news news, uint8_t *response, size_t n)
+static void post(struct parked_ticket t, enum parked_news news, uint8_t *response, size_t n,
+                 const struct endpoint *from)
 {
     struct parked_inbox *b = t.inbox;
     pthread_mutex_lock(&b->lock);
     if (!b->closed && b->box[t.slot].generation == t.generation)
-        put(b, t.slot, news, &response, n);
+        put(b, t.slot, news, &response, n, from);
     pthread_mutex_unlock(&b->lock);
     free(response);
     unref(b);
@@ -115,17 +119,17 @@ static void post(struct parked_ticket t, enum parked_news news, uint8_t *respons
 
 void parked_retry(struct parked_ticket t)
 {
-    post(t, PARKED_RETRY, NULL, 0);
+    post(t, PARKED_RETRY, NULL, 0, NULL);
 }
 
 void parked_fail(struct parked_ticket t)
 {
-    post(t, PARKED_FAIL, NULL, 0);
+    post(t, PARKED_FAIL, NULL, 0, NULL);
 }
 
-void parked_answer(struct parked_ticket t, uint8_t *response, size_t n)
+void parked_answer(struct parked_ticket t, uint8_t *response, size_t n, const struct endpoint *from)
 {
-    post(t, PARKED_ANSWER, response, n);
+    post(t, PARKED_ANSWER, response, n, from);
 }
 
 // Out of the list, wherever it is. Only parked_slot_done asks for one that is not the first.
@@ -149,7 +153,7 @@ struct parked_mail parked_inbox_take(struct parked_inbox *b)
     pthread_mutex_lock(&b->lock);
     if (b->first < PARKED_MAX) {
         struct box *x = &b->box[b->first];
-        m = (struct parked_mail){x->news, b->first, take_ptr(x->response), x->n};
+        m = (struct parked_mail){x->news, b->first, take_ptr(x->response), x->n, x->from};
         unlist(b, b->first);
     } else {
         (void)eventfd_read(b->fd, &count); // nothing there is as good

@@ -11,7 +11,7 @@
 //   }
 // Then, once per parked_hold, from any thread, also before answer_packet has returned:
 //   parked_retry(ticket);                   // answer_packet is called again for the same query
-//   parked_answer(ticket, response, n);     // this is the answer, header and all: the query's id is put in
+//   parked_answer(ticket, response, n, &who);  // this is the answer, header and all: the query's id is put in
 //   parked_fail(ticket);                    // answer_packet is called again, without a ticket
 // A ticket is only held when `pending` is then set. Several may be held for one query; a retry that finds something
 // still missing may hold again, a bounded number of times. When time is up (PARKED_MS) answer_packet is called without
@@ -19,6 +19,8 @@
 // parked.
 #ifndef MERIDIAN_RESOLVER_PARKED_H
 #define MERIDIAN_RESOLVER_PARKED_H
+
+#include "base/addr.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -40,7 +42,9 @@ struct parked_ticket { // copied freely
 void parked_hold(struct parked_ticket t);
 void parked_retry(struct parked_ticket t);
 void parked_fail(struct parked_ticket t);
-void parked_answer(struct parked_ticket t, uint8_t *response /* from mem_alloc, taken over */, size_t n);
+// `from`: whose answer it is, for the logs; NULL: nobody's, it tells of a failure.
+void parked_answer(struct parked_ticket t, uint8_t *response /* from mem_alloc, taken over */, size_t n,
+                   const struct endpoint *from);
 
 // For the worker.
 enum parked_news { PARKED_NOTHING, PARKED_RETRY, PARKED_FAIL, PARKED_ANSWER };
@@ -49,6 +53,7 @@ struct parked_mail {
     uint32_t slot;
     uint8_t *response; // PARKED_ANSWER: free() it
     size_t n;
+    struct endpoint from; // port 0: nobody's
 };
 
 int parked_inbox_new(struct parked_inbox **out);

@@ -43,7 +43,8 @@ uint64_t querylog_failed(void)
 // ---- the worker's side ----
 
 void querylog_note(struct ring *r, const struct metrics *m, const struct endpoint *client, const uint8_t *query,
-                   size_t n, size_t response_n, enum answer_transport transport, const struct answer_info *info)
+                   size_t n, size_t response_n, enum answer_transport transport, const struct answer_info *info,
+                   const struct journal_wait *wait)
 {
     size_t name_n = info->question_n > 4 ? info->question_n - 4u : 0;
     if (name_n > DNS_NAME_MAX || DNS_HEADER_BYTES + name_n > n)
@@ -64,6 +65,9 @@ void querylog_note(struct ring *r, const struct metrics *m, const struct endpoin
     q->region_slot = (uint8_t)metrics_region_slot(m, info->region);
     q->truncated = info->truncated;
     q->cookie_valid = info->cookie_valid;
+    q->waited = wait != NULL;
+    if (wait)
+        q->wait = *wait;
     q->name_n = (uint8_t)name_n;
     memcpy(q->name, query + DNS_HEADER_BYTES, name_n);
     ring_commit(r);
@@ -106,6 +110,22 @@ static void put_client(const struct querylog_record *r, enum node_dns_client how
     buf_printf(out, "\"client\":\"%s\",", cidr_format(&c, text));
 }
 
+// How long it waited, and for which upstream.
+static void put_wait(const struct journal_wait *w, struct buf *out)
+{
+    char text[ENDPOINT_TEXT_SIZE];
+    buf_printf(out, ",\"waitedMs\":%u", w->ms);
+    if (w->upstream.port)
+        buf_printf(out, ",\"upstream\":\"%s\"", endpoint_format(&w->upstream, text));
+}
+
+static const char *kind_of(const struct querylog_record *r)
+{
+    return r->waited && r->wait.forwarded ? "forward"
+           : r->kind <= NAME_INVALID      ? hostname_kind_name((enum name_kind)r->kind)
+                                          : "invalid";
+}
+
 void querylog_format(const struct querylog_record *r, const struct metrics_names *names, enum node_dns_client client,
                      struct buf *out)
 {
@@ -122,14 +142,15 @@ void querylog_format(const struct querylog_record *r, const struct metrics_names
     else
         buf_printf(out, "\",\"type\":\"TYPE%u\"", r->type);
     // Names of views come from the topology, whose grammar of names has nothing to escape.
-    buf_printf(out, ",\"kind\":\"%s\",\"view\":\"%s\",\"rcode\":\"%s\"",
-               r->kind <= NAME_INVALID ? hostname_kind_name((enum name_kind)r->kind) : "invalid",
+    buf_printf(out, ",\"kind\":\"%s\",\"view\":\"%s\",\"rcode\":\"%s\"", kind_of(r),
                metrics_view_name(names, r->view_slot), metrics_rcode_name(r->rcode));
     if (r->region_slot < METRICS_REGIONS) {
         buf_printf(out, ",\"region\":\"%s\"", metrics_region_name(names, r->region_slot));
         if (r->kind == NAME_GLOBAL || r->kind == NAME_GLOBAL_PRIVATE)
             buf_printf(out, ",\"reason\":\"%s\"", route_mode_name((enum route_mode)r->mode));
     }
+    if (r->waited)
+        put_wait(&r->wait, out);
     buf_printf(out, ",\"bytes\":%u,\"truncated\":%s,\"cookie\":%s}\n", r->response_n, r->truncated ? "true" : "false",
                r->cookie_valid ? "true" : "false");
 }

@@ -13,7 +13,8 @@ struct querylog_record {
     int16_t rcode;
     uint16_t port, type, response_n;
     uint8_t transport, kind, mode, view_slot, region_slot; // METRICS_REGIONS: none
-    bool truncated, cookie_valid;
+    bool truncated, cookie_valid, waited;
+    struct journal_wait wait;
     uint8_t name_n;
     uint8_t name[255]; // wire form; only name_n are there
 };
@@ -22,7 +23,8 @@ int querylog_start(const struct node_dns_query_log *o, const struct metrics_name
                    struct diag *diag, struct sink **out);
 // On the worker: the query is in `query`, its question as long as info says.
 void querylog_note(struct ring *r, const struct metrics *m, const struct endpoint *client, const uint8_t *query,
-                   size_t n, size_t response_n, enum answer_transport transport, const struct answer_info *info);
+                   size_t n, size_t response_n, enum answer_transport transport, const struct answer_info *info,
+                   const struct journal_wait *wait);
 // One line, with its end. Any byte may be in the name.
 void querylog_format(const struct querylog_record *r, const struct metrics_names *names, enum node_dns_client client,
                      struct buf *out);

@@ -89,12 +89,27 @@ static size_t limit_rate(struct worker *w, const struct asked *from, uint8_t *ou
     }
 }
 
-size_t worker_answer(struct worker *w, const struct asked *from, struct parked *again, const uint8_t *query, size_t n,
-                     uint8_t *out, size_t cap, struct answer_info *info)
+void worker_about(struct worker *w, const struct asked *from)
 {
     w->context.transport = from->transport;
     w->context.source = from->remote.ip;
     w->context.listener = &from->local;
+}
+
+void worker_note(struct worker *w, const struct asked *from, const struct parked *again, const uint8_t *query, size_t n,
+                 const uint8_t *out, size_t got, const struct answer_info *info)
+{
+    struct journal_wait wait = {0};
+    if (again)
+        wait = (struct journal_wait){(uint32_t)(clock_mono_ms() - again->since_ms), info->kind == NAME_FOREIGN,
+                                     again->upstream};
+    journal_note(&w->pen, w->metrics, &from->remote, &w->context, query, n, out, got, info, again ? &wait : NULL);
+}
+
+size_t worker_answer(struct worker *w, const struct asked *from, struct parked *again, const uint8_t *query, size_t n,
+                     uint8_t *out, size_t cap, struct answer_info *info)
+{
+    worker_about(w, from);
     w->context.ticket = lot_ticket(&w->lot, again, n);
     size_t got = answer_packet(&w->context, query, n, out, cap, info);
     if (info->pending && w->context.ticket.inbox) {
@@ -107,7 +122,7 @@ size_t worker_answer(struct worker *w, const struct asked *from, struct parked *
     if (w->rrl && got && from->transport == ANSWER_UDP && !info->cookie_valid)
         got = limit_rate(w, from, out, got, info);
     if (w->pen.writes)
-        journal_note(&w->pen, w->metrics, &from->remote, &w->context, query, n, out, got, info);
+        worker_note(w, from, again, query, n, out, got, info);
     return got;
 }
 

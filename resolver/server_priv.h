@@ -53,10 +53,11 @@ struct parked { // a query that waits; a slot of the worker
     enum parked_news news; // what has come, and could not be acted on yet
     uint8_t tries;
     uint32_t prev, next; // by age; `next` chains the free ones too. PARKED_MAX: none
-    int64_t deadline_ms;
+    int64_t since_ms, deadline_ms;
     struct parked *conn_next; // of the same connection
     struct asked asked;
-    uint8_t *response; // PARKED_ANSWER
+    uint8_t *response;        // PARKED_ANSWER
+    struct endpoint upstream; // whose it is
     size_t response_n, n;
     uint8_t query[PARKED_QUERY_BYTES];
 };
@@ -141,7 +142,12 @@ static inline void counter_add(_Atomic uint64_t *c, uint64_t d)
 // slot, in `again` if it did already.
 size_t worker_answer(struct worker *w, const struct asked *from, struct parked *again, const uint8_t *query, size_t n,
                      uint8_t *out, size_t cap, struct answer_info *info);
+// What of the context is of one query: where it came from. Before any of the others.
+void worker_about(struct worker *w, const struct asked *from);
 void worker_count(struct worker *w, const struct answer_info *info);
+// For the logs; `again` as above.
+void worker_note(struct worker *w, const struct asked *from, const struct parked *again, const uint8_t *query, size_t n,
+                 const uint8_t *out, size_t got, const struct answer_info *info);
 void worker_pause_accept(struct worker *w); // for ACCEPT_PAUSE_MS: epoll would report the waiting client without end
 
 int lot_init(struct lot *l);

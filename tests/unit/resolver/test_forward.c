@@ -9,6 +9,7 @@
 #include "tests/unit/resolver/fixture.h"
 
 #include <errno.h>
+#include <jansson.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -42,6 +43,8 @@ static int open_at(const char *ip, int type, struct endpoint *out)
     return fd;
 }
 
+static const struct node_dns *node_settings; // NULL: defaults
+
 // `settings`: more keys of the forward section. `listen`: where the resolver is asked.
 static void rig_start_at(struct rig *g, const char *listen_ip, const char *settings, bool to_itself)
 {
@@ -70,7 +73,11 @@ static void rig_start_at(struct rig *g, const char *listen_ip, const char *setti
     snapshot_init(&g->topology);
     snapshot_init(&g->health);
     snapshot_publish(&g->topology, fixture_parse(yaml));
-    ck_assert_int_eq(resolver_start(&(struct resolver_options){&g->topology, &g->health}, s, &g->r), 0);
+    ck_assert_int_eq(
+        resolver_start(
+            &(struct resolver_options){.topology = &g->topology, .health = &g->health, .settings = node_settings}, s,
+            &g->r),
+        0);
     if (!strcmp(listen_ip, "0.0.0.0"))
         g->at.ip = fixture_ip("127.0.0.1");
 }
@@ -404,6 +411,98 @@ START_TEST(silence_is_servfail)
 }
 END_TEST
 
+// A member of the log's line for the name, as text.
+static const char *logged(const json_t *lines, const char *name, const char *member)
+{
+    static char text[128];
+    size_t i;
+    json_t *line;
+    json_array_foreach((json_t *)lines, i, line)
+    {
+        json_t *x = json_object_get(line, member);
+        if (strcmp(json_string_value(json_object_get(line, "name")), name) != 0)
+            continue;
+        snprintf(text, sizeof text, "%s", x ? json_string_value(x) : "absent");
+        return text;
+    }
+    return "no such line";
+}
+
+static json_t *log_lines(const char *path)
+{
+    char line[2048];
+    json_t *lines = json_array();
+    FILE *f = fopen(path, "r");
+    ck_assert_ptr_nonnull(f);
+    while (fgets(line, sizeof line, f)) {
+        json_t *j = json_loads(line, JSON_REJECT_DUPLICATES, NULL);
+        ck_assert_msg(j && json_is_integer(json_object_get(j, "waitedMs")), "%s", line);
+        json_array_append_new(lines, j);
+    }
+    fclose(f);
+    return lines;
+}
+
+// What upstreams answer, or do not, is in the query log, and counted under the transport that it came by.
+START_TEST(forwarded_queries_are_logged)
+{
+    struct rig g;
+    struct heard h;
+    struct node_dns s;
+    char dir[] = "/tmp/forward-XXXXXX", path[64], where[ENDPOINT_TEXT_SIZE];
+    ck_assert_ptr_nonnull(mkdtemp(dir));
+    snprintf(path, sizeof path, "%s/log", dir);
+    ck_assert_int_eq(node_dns_defaults(&s), 0);
+    s.query_log = (struct node_dns_query_log){.file = path, .sample = 1, .client = CLIENT_FULL, .buffer_bytes = 65536};
+    node_settings = &s;
+    rig_start(&g, "timeout: 200ms");
+    endpoint_format(&g.up_at[0], where);
+    int fd = client(&g, CLIENT, SOCK_DGRAM), tcp = client(&g, CLIENT, SOCK_STREAM);
+    ask(fd, "udp.example.com", -1, true);
+    hear(g.up[0], &h);
+    tell_answer(g.up[0], &h, 1);
+    expect(fd, 0, A_RR("udp.example.com", "1"));
+    uint8_t q[514], a[512];
+    size_t n = fixture_query(q + 2, "tcp.example.com", T_A, -1);
+    q[0] = 0, q[1] = (uint8_t)n, q[4] = 1;
+    ck_assert_int_eq(send(tcp, q, n + 2, 0), (ssize_t)n + 2);
+    hear(g.up[0], &h);
+    tell_answer(g.up[0], &h, 2);
+    ck_assert_int_gt(recv(tcp, a, sizeof a, 0), 12);
+    ask(fd, "nothing.example.com", -1, true); // nobody answers
+    expect(fd, 2, "");
+    AUTO_BUF struct buf text;
+    buf_init(&text, 1 << 20);
+    resolver_metrics_write(g.r, &text);
+    for (int i = 0; i < 2; i++) {
+        char line[160];
+        snprintf(line, sizeof line, "{view=\"corp\",kind=\"foreign\",rcode=\"NOERROR\",transport=\"%s\"} 1\n",
+                 i ? "tcp" : "udp");
+        ck_assert_msg(strstr(buf_cstr(&text), line) != NULL, "%s is not in %s", line, buf_cstr(&text));
+    }
+    close(fd);
+    close(tcp);
+    rig_stop(&g); // writes what is left
+    node_settings = NULL;
+    json_t *lines = log_lines(path);
+    ck_assert_uint_eq(json_array_size(lines), 3);
+    static const char *const rows[][4] = {{"udp.example.com.", "udp", "NOERROR", "upstream"},
+                                          {"tcp.example.com.", "tcp", "NOERROR", "upstream"},
+                                          {"nothing.example.com.", "udp", "SERVFAIL", NULL}};
+    for (size_t i = 0; i < 3; i++) {
+        ck_assert_str_eq(logged(lines, rows[i][0], "kind"), "forward");
+        ck_assert_str_eq(logged(lines, rows[i][0], "transport"), rows[i][1]);
+        ck_assert_str_eq(logged(lines, rows[i][0], "rcode"), rows[i][2]);
+        ck_assert_str_eq(logged(lines, rows[i][0], "view"), "corp");
+        ck_assert_str_eq(logged(lines, rows[i][0], "type"), "A");
+        ck_assert_str_eq(logged(lines, rows[i][0], "upstream"), rows[i][3] ? where : "absent");
+    }
+    json_decref(lines);
+    unlink(path);
+    rmdir(dir);
+}
+END_TEST
+
 START_TEST(bounds)
 {
     struct rig g;
@@ -449,4 +548,4 @@ END_TEST
 
 CHECK_MAIN("resolver/forward", an_answer_comes_through, who_and_what_is_refused, forged_answers_are_ignored,
            a_cut_answer_is_asked_for_over_tcp, the_other_upstream_is_asked_when_one_cannot_answer, silence_is_servfail,
-           bounds, we_do_not_ask_ourselves)
+           forwarded_queries_are_logged, bounds, we_do_not_ask_ourselves)

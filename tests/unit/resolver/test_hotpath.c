@@ -186,7 +186,7 @@ START_TEST(ten_thousand_answers_take_no_memory_and_no_lock)
         size_t k = i % N_PACKETS;
         size_t n = answer_packet(&c, packets[k].b, packets[k].n, out, i & 1 ? sizeof out : 1232, &info);
         metrics_count(m, &c, &info);
-        journal_note(&pen, m, &client, &c, packets[k].b, packets[k].n, out, n, &info);
+        journal_note(&pen, m, &client, &c, packets[k].b, packets[k].n, out, n, &info, NULL);
         if (info.rcode >= 0)
             rcodes[info.rcode]++;
     }

@@ -256,7 +256,7 @@ static void note(struct rig *g, unsigned n)
     struct answer_info info = {
         .type = T_A, .kind = NAME_GLOBAL, .region = REGION_NONE, .question_n = (uint16_t)(len - 12)};
     for (unsigned i = 0; i < n; i++)
-        journal_note(&g->pen, g->m, &client, &c, q, len, q, len, &info);
+        journal_note(&g->pen, g->m, &client, &c, q, len, q, len, &info, NULL);
 }
 
 static size_t lines_of(const char *path)
@@ -408,6 +408,19 @@ START_TEST(a_dnstap_message_has_the_fields_of_its_schema)
                                  "defg",
                                  6));
     ck_assert_ptr_null(memmem(b.p, b.n, "abc", 3));
+    buf_clear(&b); // forwarded, 6 ms before: asked at 299 s and 999 ms
+    r->wait = (struct journal_wait){.ms = 6, .forwarded = true, .upstream = {fixture_ip("192.0.2.7"), 53}};
+    dnstap_encode(r, false, NULL, &b);
+    ck_assert_ptr_nonnull(memmem(b.p, b.n, "\x08\x05\x10\x02", 4));                 // CLIENT_QUERY
+    ck_assert_ptr_nonnull(memmem(b.p, b.n, "\x40\xab\x02\x4d\xc0\x87\x8b\x3b", 8)); // query_time
+    ck_assert_ptr_nonnull(memmem(b.p, b.n,
+                                 "\x1a\x0c"
+                                 "192.0.2.7:53",
+                                 14)); // extra
+    buf_clear(&b);
+    dnstap_encode(r, true, NULL, &b);
+    ck_assert_ptr_nonnull(memmem(b.p, b.n, "\x08\x06\x10\x02", 4));                 // CLIENT_RESPONSE
+    ck_assert_ptr_nonnull(memmem(b.p, b.n, "\x60\xac\x02\x6d\x40\x4b\x4c\x00", 8)); // response_time
     buf_done(&b);
 }
 END_TEST

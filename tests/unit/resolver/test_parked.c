@@ -196,9 +196,9 @@ START_TEST(an_answer_from_elsewhere_gets_the_querys_id)
         uint8_t *r = mem_zalloc(400), *junk = mem_zalloc(5);
         r[2] = 0x80;
         r[3] = DNS_NXDOMAIN;
-        parked_answer(held[0], r, 400);
+        parked_answer(held[0], r, 400, NULL);
         ck_assert_int_eq(read_answer(fd, stream), 0x1234 << 8 | DNS_NXDOMAIN);
-        parked_answer(held[1], junk, 5); // no response: asked again, and nothing can be waited for
+        parked_answer(held[1], junk, 5, NULL); // no response: asked again, and nothing can be waited for
         ck_assert_int_eq(read_answer(fd, stream), 0x1235 << 8 | DNS_REFUSED);
         parked_fail(held[2]);
         ck_assert_int_eq(read_answer(fd, stream), 0x1236 << 8 | DNS_REFUSED);
@@ -315,13 +315,13 @@ START_TEST(clients_and_resolvers_that_go_leave_nothing_behind)
     ck_assert_uint_eq(stats(&g).tcp_open, 0);
     ask(udp, false, "w3.example.io", 3); // in a slot that was another's
     wait_held(3);
-    parked_answer(held[0], mem_zalloc(100), 100);
+    parked_answer(held[0], mem_zalloc(100), 100, NULL);
     parked_retry(held[1]);
     tell(true);
     ask(udp, false, "n.example.io", 4);
     ck_assert_int_eq(read_answer(udp, false), 4 << 8);
     rig_stop(&g); // with one waiting
-    parked_answer(held[2], mem_zalloc(100), 100);
+    parked_answer(held[2], mem_zalloc(100), 100, NULL);
     close(udp);
 }
 END_TEST
