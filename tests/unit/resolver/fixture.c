@@ -158,6 +158,16 @@ size_t fixture_query(uint8_t *out, const char *name, uint16_t type, int edns)
     return w.n;
 }
 
+size_t fixture_add_subnet(uint8_t *query, size_t n, const struct cidr *net)
+{
+    bool v4 = ip_is_v4(&net->ip);
+    uint8_t bits = (uint8_t)(v4 ? net->bits - 96 : net->bits), len = (uint8_t)((bits + 7) / 8);
+    query[n - 1] = (uint8_t)(8 + len); // RDLENGTH
+    memcpy(query + n, (uint8_t[]){0, 8, 0, (uint8_t)(4 + len), 0, v4 ? 1 : 2, bits, 0}, 8);
+    memcpy(query + n + 8, net->ip.b + (v4 ? 12 : 0), len);
+    return n + 8u + len;
+}
+
 void fixture_ask(const struct answer_context *c, const char *name, uint16_t type, int edns, struct fixture_answer *out)
 {
     uint8_t q[512];

@@ -28,6 +28,9 @@ struct ip fixture_ip(const char *text);
 // Writes a query; `edns` < 0: without OPT, else its UDP size. Returns its length.
 size_t fixture_query(uint8_t *out, const char *name, uint16_t type, int edns);
 
+// Appends a Client Subnet option to a query that ends in its OPT record. Returns the new length.
+size_t fixture_add_subnet(uint8_t *query, size_t n, const struct cidr *net);
+
 struct fixture_answer {
     uint8_t wire[ANSWER_TCP_MAX];
     size_t n;

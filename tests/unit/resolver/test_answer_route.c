@@ -40,7 +40,7 @@ struct reply {
     char txt[512];                     // joined with blanks
 };
 
-// `subnet`: "198.51.100.0/24", or NULL for none; `bits` < 0: those of the text.
+// `subnet`: "198.51.100.0/24", or NULL for none.
 static struct reply ask(struct answer_context *c, const char *name, uint16_t type, const char *subnet)
 {
     static uint8_t out[ANSWER_TCP_MAX];
@@ -51,12 +51,7 @@ static struct reply ask(struct answer_context *c, const char *name, uint16_t typ
     if (subnet) {
         struct cidr net;
         ck_assert_msg(!cidr_parse(subnet, &net), "%s", subnet);
-        bool v4 = ip_is_v4(&net.ip);
-        uint8_t bits = (uint8_t)(v4 ? net.bits - 96 : net.bits), len = (uint8_t)((bits + 7) / 8);
-        q[n - 1] = (uint8_t)(8 + len); // RDLENGTH
-        memcpy(q + n, (uint8_t[]){0, 8, 0, (uint8_t)(4 + len), 0, v4 ? 1 : 2, bits, 0}, 8);
-        memcpy(q + n + 8, net.ip.b + (v4 ? 12 : 0), len);
-        n += 8u + len;
+        n = fixture_add_subnet(q, n, &net);
     }
     ldns_pkt *pkt = NULL;
     n = answer_packet(c, q, n, out, c->transport == ANSWER_UDP ? 1232 : sizeof out, &info);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// resolver/route: the order, the choice, and what must hold whatever the topology, the verdicts and the client.
+// resolver/route: the order and the choice. What must hold whatever the topology, the verdicts and the client is in
+// test_properties.c.
 #include "resolver/route.h"
 
-#include "base/bytes.h"
 #include "tests/support/check_main.h"
 #include "tests/unit/resolver/fixture.h"
 
@@ -104,127 +104,4 @@ START_TEST(verdicts_of_another_topology_are_found_by_name)
 }
 END_TEST
 
-static uint32_t seed = 20261123;
-static uint32_t rnd(uint32_t n)
-{
-    seed = seed * 1664525u + 1013904223u;
-    return (seed >> 8) % n;
-}
-
-// Region i has the addresses 10.<i>.x.y; registry "regaa<j>".
-static struct topology *random_topology(unsigned n_regions, unsigned n_registries)
-{
-    AUTO_BUF struct buf b;
-    buf_init(&b, 1 << 20);
-    buf_str(&b, "version: 1\ndomain: example.io\nhostmaster: h@example.io\nregions:\n");
-    for (unsigned i = 0; i < n_regions; i++)
-        buf_printf(&b,
-                   "  - name: r%u\n    peer: 10.%u.0.1:8443\n    stamps:\n      - { name: a, ipv4: [10.%u.0.1] }\n     "
-                   " - { name: b, ipv4: [10.%u.0.2] }\n",
-                   i, i, i, i);
-    buf_str(&b, "name_servers: [a.r0]\nregistries:\n");
-    for (unsigned j = 0; j < n_registries; j++) {
-        buf_printf(&b, "  - name: regaa%u\n    regional_endpoints: enabled\n    replicas:\n", j);
-        unsigned on = rnd(n_regions); // at least one is on
-        for (unsigned i = 0; i < n_regions; i++)
-            if (i == on || rnd(3))
-                buf_printf(&b, "      - { region: r%u, stamp: %s, global_routing: %s, drained: %s }\n", i,
-                           rnd(2) ? "a" : "b", i == on || rnd(3) ? "true" : "false", rnd(4) ? "false" : "true");
-    }
-    buf_str(&b, "routing:\n  order: [r0");
-    for (unsigned i = 1; i < n_regions; i++)
-        buf_printf(&b, ", r%u", i);
-    buf_printf(&b, "]\n  overrides:\n    - { clients: 198.51.100.0/24, order: [r%u] }\n", rnd(n_regions));
-    return fixture_parse(buf_cstr(&b));
-}
-
-// The region of the first address that the answer holds.
-static int region_in(const struct fixture_answer *a)
-{
-    for (size_t i = 0; i < ldns_pkt_ancount(a->pkt); i++) {
-        ldns_rr *rr = ldns_rr_list_rr(ldns_pkt_answer(a->pkt), i);
-        if (ldns_rr_get_type(rr) == LDNS_RR_TYPE_A)
-            return ldns_rdf_data(ldns_rr_rdf(rr, 0))[1];
-    }
-    return -1;
-}
-
-// The worker's short way gives what the explained decision gives, with the map of verdicts and without.
-static void check_pick(const struct answer_context *a, const struct registry *reg)
-{
-    const struct catalogue_registry *r = find(a->topology, reg->label);
-    struct route_context c = {.topology = a->topology, .health = a->health};
-    struct route_client client = client_of_source(&a->source);
-    struct health_map map;
-    struct route all;
-    health_map_fill(&map, a->health, a->topology);
-    route_decide(&c, r, &client, &all);
-    for (int with_map = 0; with_map < 2; with_map++) {
-        struct route_choice to = {0};
-        c.map = with_map ? &map : NULL;
-        bool any = route_pick(&c, r, &client, &to);
-        ck_assert_int_eq(any, all.mode != ROUTE_NOWHERE);
-        ck_assert_int_eq(to.mode, all.mode);
-        ck_assert_uint_eq(to.region, all.steps[all.chosen].region);
-        ck_assert_uint_eq(to.stamp, all.steps[all.chosen].stamp);
-    }
-}
-
-static void check_global(const struct answer_context *c, const struct registry *reg)
-{
-    char name[HOSTNAME_TEXT_SIZE];
-    struct fixture_answer a;
-    const struct topology *t = c->topology;
-    ck_assert_int_eq(hostname_format(NAME_GLOBAL, t->domain, reg->label, NULL, NULL, name), 0);
-    fixture_ask(c, name, T_A, -1, &a);
-    int got = region_in(&a);
-    fixture_answer_done(&a);
-    bool open = false, healthy = false;
-    for (size_t i = 0; i < reg->n_replicas; i++) {
-        const struct replica *rep = &reg->replicas[i];
-        bool is_open = rep->global_routing && !rep->drained;
-        open |= is_open;
-        healthy |= is_open && health_is_up(c->health, t, rep->region, rep->stamp);
-    }
-    const struct replica *rep = registry_replica(reg, (uint8_t)got);
-    ck_assert_msg(rep && rep->global_routing, "sent to r%d", got);
-    ck_assert(!open || !rep->drained);
-    ck_assert(!healthy || health_is_up(c->health, t, rep->region, rep->stamp));
-}
-
-static void check_regional(const struct answer_context *c, const struct registry *reg)
-{
-    char name[HOSTNAME_TEXT_SIZE];
-    const struct topology *t = c->topology;
-    for (size_t i = 0; i < t->n_regions; i++) {
-        struct fixture_answer a;
-        ck_assert_int_eq(hostname_format(NAME_REGIONAL, t->domain, reg->label, t->regions[i].name, NULL, name), 0);
-        fixture_ask(c, name, T_A, -1, &a);
-        ck_assert_int_eq(region_in(&a), registry_replica(reg, (uint8_t)i) ? (int)i : -1);
-        fixture_answer_done(&a);
-    }
-}
-
-START_TEST(a_global_name_leads_to_an_allowed_region_and_a_regional_name_to_its_own)
-{
-    for (int round = 0; round < 30; round++) {
-        struct topology *t = random_topology(1 + rnd(8), 8);
-        for (int k = 0; k < 6; k++) {
-            struct health_verdicts *v = fixture_verdicts(t, rnd(1 << 8));
-            struct answer_context c = {
-                .topology = t, .health = v, .source = fixture_ip(rnd(2) ? "198.51.100.7" : "203.0.113.7")};
-            struct catalogue_iter it = {0};
-            for (const struct registry *reg; (reg = topology_next(t, &it));) {
-                check_pick(&c, reg);
-                check_global(&c, reg);
-                check_regional(&c, reg);
-            }
-            snapshot_unref(v);
-        }
-        snapshot_unref(t);
-    }
-}
-END_TEST
-
-CHECK_MAIN("resolver/route", table, without_verdicts_all_are_up, verdicts_of_another_topology_are_found_by_name,
-           a_global_name_leads_to_an_allowed_region_and_a_regional_name_to_its_own)
+CHECK_MAIN("resolver/route", table, without_verdicts_all_are_up, verdicts_of_another_topology_are_found_by_name)
