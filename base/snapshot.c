@@ -45,15 +45,25 @@ void snapshot_done(struct snapshot *s)
     pthread_mutex_destroy(&s->lock);
 }
 
-void snapshot_publish(struct snapshot *s, void *value)
+static void put(struct snapshot *s, void *value)
 {
-    assert(value);
     pthread_mutex_lock(&s->lock);
     void *old = s->current;
     s->current = value;
     atomic_fetch_add_explicit(&s->generation, 1, memory_order_release);
     pthread_mutex_unlock(&s->lock);
     snapshot_unref(old);
+}
+
+void snapshot_publish(struct snapshot *s, void *value)
+{
+    assert(value);
+    put(s, value);
+}
+
+void snapshot_withdraw(struct snapshot *s)
+{
+    put(s, NULL);
 }
 
 void *snapshot_get(struct snapshot *s)

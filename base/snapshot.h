@@ -44,7 +44,8 @@ uint32_t snapshot_refs(const void *value); // 1: the caller's is the last, if no
 void snapshot_init(struct snapshot *s);
 void snapshot_done(struct snapshot *s);                 // drops its reference
 void snapshot_publish(struct snapshot *s, void *value); // takes over the caller's reference
-void *snapshot_get(struct snapshot *s);                 // +1, or NULL if nothing was published yet
+void snapshot_withdraw(struct snapshot *s);             // what was published is in force no more, and nothing else is
+void *snapshot_get(struct snapshot *s);                 // +1, or NULL if nothing is published
 uint64_t snapshot_generation(const struct snapshot *s);
 
 void *snapshot_reader_get(struct snapshot_reader *r, struct snapshot *s); // borrowed until the next call

@@ -16,7 +16,7 @@ struct signing {
     const char *keys_dir;
     struct snapshot cell;
     struct signer *signer, *memo;
-    bool failed; // the keeper's thread's
+    bool failed, in_force; // the keeper's thread's
 };
 
 int signing_new(const struct node_dns *settings, struct signing **out)
@@ -67,8 +67,7 @@ static void say_why(struct signing *s, const struct diag *d, int rc)
         log_limited(&lim, LOG_ERROR, "dnssec: %s", d->lines[i]);
     if (!s->failed)
         log_error("dnssec: the topology's keys cannot be used (%s); %s", err_text(rc),
-                  snapshot_generation(&s->cell) ? "what was in force stays"
-                                                : "who asks for signatures gets SERVFAIL until they can");
+                  s->in_force ? "what was in force stays" : "who asks for signatures gets SERVFAIL until they can");
     s->failed = true;
 }
 
@@ -77,8 +76,9 @@ static int build_unsigned(struct signing *s, const struct topology *t, struct zo
     int rc = zone_frontend_new(t, (uint32_t)t->version, out);
     if (rc)
         return rc;
-    if (snapshot_generation(&s->cell))
-        snapshot_publish(&s->cell, NULL);
+    if (s->in_force)
+        snapshot_withdraw(&s->cell);
+    s->in_force = false;
     *out_again_s = 0;
     return 0;
 }
@@ -104,6 +104,7 @@ int signing_build(void *ctx, const struct topology *t, const struct zone *last, 
         *out = snapshot_ref(d->zone);
         *out_again_s = (dnssec_period(now_s) + 1) * RRSIG_ZONE_PERIOD_S;
         snapshot_publish(&s->cell, d);
+        s->in_force = true;
     }
     diag_done(&diag);
     return rc;

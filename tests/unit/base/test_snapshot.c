@@ -99,6 +99,13 @@ START_TEST(a_held_value_outlives_its_successor)
     ck_assert_int_eq(atomic_load(&alive), 2);
     snapshot_unref(mine);
     ck_assert_int_eq(atomic_load(&alive), 1);
+    snapshot_withdraw(&cell);
+    ck_assert_ptr_null(snapshot_get(&cell));
+    ck_assert_int_eq(atomic_load(&alive), 1); // the reader's
+    ck_assert_ptr_null(snapshot_reader_get(&r, &cell));
+    ck_assert_int_eq(atomic_load(&alive), 0);
+    snapshot_publish(&cell, value_new(3));
+    ck_assert_uint_eq(((struct value *)snapshot_reader_get(&r, &cell))->number, 3);
     snapshot_unref(NULL);
     snapshot_reader_done(&r);
     snapshot_done(&cell);
