@@ -280,7 +280,7 @@ static int parse_body(enum topology_form form, struct cursor *c, const char *sou
     int rc = topology_parse_frame((const char *)text.p, text.n, source, &(struct doc_lines){1, cuts, n_cuts}, diag, &t);
     if (rc)
         return rc == ERR_CORRUPT ? damaged(source, diag, "its document has registries") : rc;
-    if (info.version < t->version || info.base_version != t->version || info.version > INT64_MAX) {
+    if (info.base_version < t->version || info.version < info.base_version || info.version > INT64_MAX) {
         rc = damaged(source, diag, "its versions contradict each other");
     } else {
         t->version = info.version;

@@ -6,9 +6,12 @@
 //   "MERIDTC1"  magic and format
 //   u64         length of the whole file
 //   32 bytes    SHA-256 of all that follows
-//   u64, 32, 32 version; content hash; SHA-256 of the document it comes from
-//   u64         that document's version
+//   u64, 32, 32 version; content hash; SHA-256 of the file it comes from
+//   u64         that file's version, not below the text's, nor above the first: it may itself be compiled with changes
 //   u32, …      pairs of cut lines (struct doc_lines); u64, … the text; u64, … the registries
+//
+// The text has its own version: that of the last whole document, which is what the serial of fe.D is made of, on nodes
+// that saw the changes come and on those that start from this form alike.
 //
 // A file that was changed, cut off or made by hand is refused with a sentence: nothing in it is believed, everything is
 // checked as in a document. topology_parse and topology_load take either form, told apart by the magic.

@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "config/catalogue_priv.h"
 #include "config/compiled.h"
+#include "config/frontend.h"
 #include "config/private_index.h"
 #include "config/topology_priv.h"
 
@@ -81,7 +82,7 @@ static void build_settings(struct topology_build *b)
 {
     const struct spec_topology *s = b->s;
     struct topology *t = b->t;
-    t->version = s->version;
+    t->version = t->frame->version = s->version;
     t->domain = build_string(b, s->domain);
     t->hostmaster = s->hostmaster ? build_string(b, s->hostmaster)
                                   : arena_printf(&t->frame->arena, "hostmaster@%s", s->domain ? s->domain : "");
@@ -146,7 +147,7 @@ static int build(struct option_ctx *ctx, const struct doc_node *root, struct top
         build_settings,         topology_build_regions,    build_ca,
         topology_build_views,   topology_build_registries, topology_build_private,
         topology_build_routing, topology_build_identities, topology_build_transfer,
-        topology_build_apex,    topology_build_dnssec,
+        topology_build_apex,    topology_build_dnssec,     topology_build_zone_serial,
     };
     for (size_t i = 0; i < ARRAY_LEN(steps) && !ctx->nomem; i++)
         steps[i](b);
@@ -159,7 +160,8 @@ static int build(struct option_ctx *ctx, const struct doc_node *root, struct top
 int topology_finish(struct topology *t, const struct catalogue_source *src, size_t n, enum topology_form form)
 {
     t->n_registries = n;
-    return catalogue_new(t, src, n, form == TOPOLOGY_FULL, &t->catalogue);
+    int rc = catalogue_new(t, src, n, form == TOPOLOGY_FULL, &t->catalogue);
+    return rc ? rc : frontend_finish(t);
 }
 
 // A document, or a part of one: in `out` all that does not belong to the registries.

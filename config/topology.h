@@ -239,6 +239,14 @@ struct cert_lifetimes { // seconds
     uint32_t region, shared, peer;
 };
 
+struct zone_serial {    // of fe.D; see config/frontend.h
+    uint64_t pin;       // 0: none
+    uint8_t pin_of[32]; // the content that it holds for
+    uint32_t offset;
+    uint8_t content[32]; // digest of the content as it is
+    uint64_t base;       // the pin while it holds, else the frame's version
+};
+
 struct topology_frame { // what versions that differ in registries only have in common
     _Atomic uint32_t refs;
     struct arena arena;
@@ -248,7 +256,9 @@ struct topology_frame { // what versions that differ in registries only have in 
     size_t text_n;
     const int *cuts; // pairs, as in struct doc_lines
     size_t n_cuts;
-    uint64_t base_version; // of the document
+    uint64_t version; // of that document: changes leave it as it is, and the compiled form keeps it
+    struct zone_serial serial;
+    uint64_t base_version; // of the file that a node began with: a document, or one compiled with changes
     uint8_t base_hash[32]; // SHA-256 of it
 };
 

@@ -165,6 +165,13 @@ struct spec_dnssec {
     size_t n_keys;
 };
 
+struct spec_zone_serial {
+    const struct doc_node *node;
+    uint64_t serial;
+    const char *content;
+    uint32_t offset;
+};
+
 struct spec_topology {
     const struct doc_node *node, *identities;
     uint64_t version;
@@ -183,6 +190,7 @@ struct spec_topology {
     struct ttls ttl;
     struct spec_certificates certificates;
     struct spec_dnssec dnssec;
+    struct spec_zone_serial zone_serial;
     struct spec_transfer transfer;
     struct spec_apex apex;
     uint32_t max_stale_s; // tokens: has one key
@@ -198,7 +206,7 @@ struct spec_change { // of config/changes.h
 };
 
 extern const struct option_set spec_topology_set, spec_identity_set, spec_transfer_set, spec_apex_set, spec_dnssec_set,
-    spec_change_set;
+    spec_zone_serial_set, spec_change_set;
 
 // A new topology with a frame of its own; one that shares frame and registries with another. NULL: out of memory.
 struct topology *topology_new(const char *source);
@@ -244,6 +252,7 @@ void topology_build_transfer(struct topology_build *b); // topology_transfer.c, 
 void topology_build_apex(struct topology_build *b);     // topology_apex.c, rows included
 bool topology_location_ok(const char *text);
 void topology_build_dnssec(struct topology_build *b);
+void topology_build_zone_serial(struct topology_build *b);  // topology_serial.c, rows included
 bool topology_name_ok(const char *s);                       // of views and private endpoints
 bool view_holds(const struct view *v, const struct ip *ip); // its networks do
 bool topology_ip_sensible(const struct ip *ip);             // can be a host's address

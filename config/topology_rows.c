@@ -334,6 +334,9 @@ static const struct option topology_rows[] = {
     {"certificates", OPT_MAP, TOP_AT(certificates), .sub = &certificate_set,
      .help = "who renews certificates, and how long they live"},
     {"dnssec", OPT_MAP, TOP_AT(dnssec), .sub = &spec_dnssec_set, .help = "keys that D and fe.D are signed with"},
+    {"zone_serial", OPT_MAP, TOP_AT(zone_serial), .sub = &spec_zone_serial_set,
+     .help = "what keeps the serial of fe.D while documents change and fe.D does not; without it, it is the document's "
+             "version"},
     {"tokens", OPT_MAP, TOP_AT(max_stale_s), .sub = &token_set, .help = "bounds on tokens"},
     {"transfer", OPT_MAP, TOP_AT(transfer), .sub = &spec_transfer_set,
      .help = "who may transfer the zone fe.D, and who is told when it changes"},

@@ -21,6 +21,7 @@
 #include "base/mem.h"
 #include "base/thread.h"
 #include "config/follow.h"
+#include "config/frontend.h"
 #include "config/keep.h"
 #include "config/principals.h"
 #include "config/watch_file.h"
@@ -184,6 +185,14 @@ static void keep_changed(struct config_watch *w, bool at_once)
     w->kept_ms = clock_mono_ms();
 }
 
+// Could a version come after another one? If not, *out_why says why (heap).
+static bool may_follow(const struct watched *f, const struct topology *before, const struct document *next,
+                       char **out_why)
+{
+    return f->parse != watch_parse_topology || !before ||
+           frontend_serial_may_follow(before, topology_of(next), clock_wall_ms() / 1000, out_why);
+}
+
 // Parses the file and judges it against what is in force. Returns true when something new was published.
 static bool look(struct config_watch *w, struct watched *f, bool forced)
 {
@@ -194,6 +203,7 @@ static bool look(struct config_watch *w, struct watched *f, bool forced)
     struct diag diag;
     struct document d = {0};
     bool published = false;
+    char *why = NULL;
     diag_init(&diag);
     int rc = f->parse(f->form, f->path, NULL, &diag, &d);
     if (rc && !diag_count(&diag))
@@ -211,6 +221,8 @@ static bool look(struct config_watch *w, struct watched *f, bool forced)
         refuse(w, f,
                mem_printf("%s: has version %llu, as the one in force, but other content; raise the version", f->path,
                           (unsigned long long)d.version));
+    } else if (!may_follow(f, w->now, &d, &why)) {
+        refuse(w, f, why);
     } else {
         keep_last_good(w, f, &d);
         publish(w, f, &d, false);
@@ -253,6 +265,11 @@ static int load_first(struct config_watch *w, struct watched *f, struct diag *di
     if (!rc && !last_rc && file.version < last.version) {
         diag_add(&why, f->path, 0, "version %llu is lower than %llu, the last good one; versions only go up",
                  (unsigned long long)file.version, (unsigned long long)last.version);
+        rc = ERR_VERSION;
+    }
+    AUTO_FREE char *unfit = NULL;
+    if (!rc && !last_rc && !may_follow(f, last.value, &file, &unfit)) {
+        diag_add(&why, NULL, 0, "%s", unfit ? unfit : "out of memory");
         rc = ERR_VERSION;
     }
     if (!rc) {

@@ -3,6 +3,7 @@
 #include "resolver/answer_priv.h"
 
 #include "base/mem.h"
+#include "config/frontend.h"
 #include "resolver/zone.h"
 
 #include <string.h>
@@ -94,10 +95,13 @@ static size_t zone_name(const struct answer *a, enum answer_zone zone, uint8_t w
     return name_whole(a, NULL, cut_apex(a->t, zone), wire);
 }
 
-// Content only, never health: the same on all nodes. Of fe.D, that of the zone that secondaries get.
+// Content only, never health: the same on all nodes. Of fe.D, that of the zone that secondaries get; of the others,
+// whose content is every registry, the version.
 static uint32_t serial_of(const struct answer *a, enum answer_zone zone)
 {
-    return zone == ZONE_FRONTEND && a->c->frontend ? a->c->frontend->serial : (uint32_t)a->t->version;
+    if (zone != ZONE_FRONTEND)
+        return (uint32_t)a->t->version;
+    return a->c->frontend ? a->c->frontend->serial : (uint32_t)frontend_serial(a->t, a->c->now_s);
 }
 
 static uint32_t negative_ttl(const struct answer *a) // RFC 2308 section 3

@@ -6,6 +6,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "config/catalogue.h"
+#include "config/frontend.h"
 #include "resolver/dnssec_priv.h"
 #include "resolver/wire.h"
 
@@ -13,7 +14,7 @@
 
 int64_t dnssec_period(int64_t now_s)
 {
-    return now_s / RRSIG_ZONE_PERIOD_S;
+    return now_s / FRONTEND_PERIOD_S;
 }
 
 static void dnssec_free(void *self)
@@ -211,7 +212,7 @@ int dnssec_new(const struct topology *t, const char *keys_dir, int64_t now_s, st
     if (!rc)
         rc = zone_init(d, &d->frontend, t, DNSKEY_ZONE_FRONTEND, now_s, memo);
     if (!rc)
-        rc = zone_frontend_new(t, (uint32_t)(t->version + (uint64_t)d->period), &plain);
+        rc = zone_frontend(t, NULL, now_s, &plain);
     if (!rc)
         rc = dnssec_zone_sign(d, plain, last, now_s, memo, &d->zone);
     snapshot_unref(plain);

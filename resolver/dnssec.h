@@ -7,8 +7,8 @@
 //   struct dnssec *d;
 //   rc = dnssec_new(t, "/var/lib/meridian/keys/dns", now_s, memo, last, &diag, &d);  // ERR_NOTFOUND: t has no keys
 //
-// The serial of the signed fe.D is the topology's version plus the number of the signing period (7 days): both only
-// grow. RFC 4033 to 4035, 4034 section 6, 6605, 8080, 7344, 8078, 9077.
+// The serial of the signed fe.D grows with each signing period (7 days): config/frontend.h. RFC 4033 to 4035, 4034
+// section 6, 6605, 8080, 7344, 8078, 9077.
 #ifndef MERIDIAN_RESOLVER_DNSSEC_H
 #define MERIDIAN_RESOLVER_DNSSEC_H
 

@@ -30,8 +30,8 @@ struct keeper {
     int wake;
     atomic_bool stopping;
     struct notifier *notifier;
-    uint64_t topology_generation; // of what was built
-    bool built, told;             // told: the secondaries, of told_serial
+    struct topology *seen; // the newest with the frame that was built; NULL: nothing was
+    bool told;             // the secondaries, of told_serial
     uint32_t told_serial;
     uint64_t keys_mark; // of the files that were read
     int64_t again_s;    // wall clock: the builder wants to be called; 0: not
@@ -106,10 +106,8 @@ static int build_unsigned(void *ctx, const struct topology *t, const struct zone
                           struct zone **out, int64_t *out_again_s)
 {
     (void)ctx;
-    (void)last;
-    (void)now_s;
     *out_again_s = 0;
-    return zone_frontend_new(t, (uint32_t)t->version, out);
+    return zone_frontend(t, last, now_s, out);
 }
 
 static void drop_kept(struct keeper *k)
@@ -180,9 +178,17 @@ static int build(struct keeper *k, const struct topology *t)
 
 // ---- turns ----
 
-static bool is_due(const struct keeper *k, uint64_t generation)
+static bool is_due(const struct keeper *k, const struct topology *t)
 {
-    return !k->built || generation != k->topology_generation || (k->again_s && clock_wall_ms() / 1000 >= k->again_s);
+    return !topology_same_frame(k->seen, t) || (k->again_s && clock_wall_ms() / 1000 >= k->again_s);
+}
+
+// An older one is let go of: its registries are not to stay in memory for the frame's sake. NULL: to be tried again.
+static void remember(struct keeper *k, struct topology *t)
+{
+    struct topology *old = k->seen;
+    k->seen = snapshot_ref(t);
+    snapshot_unref(old);
 }
 
 static void tell(struct keeper *k, const struct transfer_settings *s)
@@ -199,24 +205,21 @@ static void tell(struct keeper *k, const struct transfer_settings *s)
 static bool look(struct keeper *k)
 {
     static struct log_limit lim = LOG_LIMIT(60000);
-    uint64_t generation = snapshot_generation(k->o.topology); // before: a later one is looked at later
     struct topology *t = snapshot_get(k->o.topology);
     if (!t)
         return false;
-    bool due = is_due(k, generation), keys_changed = !k->keys || mark_of_keys(k, &t->transfer) != k->keys_mark;
+    bool due = is_due(k, t), keys_changed = !k->keys || mark_of_keys(k, &t->transfer) != k->keys_mark;
     int rc = due || keys_changed ? read_keys(k, t) : 0;
     if (!rc && due)
         rc = build(k, t);
     if (!rc && (due || keys_changed))
         rc = publish(k);
-    if (rc) {
+    if (rc)
         log_limited(&lim, LOG_ERROR, "dns: the zone of the frontends cannot be made: %s; %s", err_text(rc),
                     k->history ? "the one before stays" : "there is none to transfer");
-    } else if (due) {
-        k->built = true;
-        k->topology_generation = generation;
+    else if (due)
         tell(k, &t->transfer);
-    }
+    remember(k, rc && due ? NULL : t);
     snapshot_unref(t);
     return rc == 0;
 }
@@ -300,6 +303,7 @@ void keeper_stop(struct keeper *k)
         close(k->wake);
     notifier_free(k->notifier);
     drop_kept(k);
+    snapshot_unref(k->seen);
     snapshot_unref(k->history);
     snapshot_unref(k->keys);
     free(k);

@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-// The keeper of fe.D: a thread that rebuilds the zone when the topology changes (or its signatures are due), keeps its
-// earlier versions in memory and on disk, reads the keys of the neighbours, publishes all of it as one snapshot, and
-// tells the secondaries. Nothing of this is on the path of a query.
+// The keeper of fe.D: a thread that rebuilds the zone when the topology's frame changes (or its signatures are due) and
+// when that makes another zone of it, keeps its earlier versions in memory and on disk, reads the keys of the
+// neighbours, publishes all of it as one snapshot, and tells the secondaries. Nothing of this is on the path of a
+// query.
 //
 //   keeper_start(&(struct keeper_options){.topology = &cell, .frontend = &out, .zones_dir = dir, …}, &k);
-//   keeper_poke(k);            // the topology has changed: any thread
+//   keeper_poke(k);            // the topology's frame has changed: any thread
 //   keeper_stop(k);
 //
 // The zone is there when keeper_start returns, unless it could not be built: then the log says why, and it is tried
-// again. Serials are the topology's versions, for which see docs/architecture.md.
+// again. Changes of registries share the frame: they cost a look, and make no zone, no file and no message. Serials:
+// config/frontend.h.
 #ifndef MERIDIAN_RESOLVER_KEEPER_H
 #define MERIDIAN_RESOLVER_KEEPER_H
 
@@ -26,9 +28,9 @@ struct frontend { // published; frozen
 };
 
 // Makes the zone of a topology, with one reference, and says when it must be made again (wall clock, seconds; 0: only
-// when the topology changes). `last` is the version made before, perhaps by an earlier process, or NULL; it may be
-// returned itself (snapshot_ref) while it is still right, so that a restart does not sign the same again. On failure
-// the version in force stays, and the call is repeated in a while.
+// when the topology's frame changes). `last` is the version made before, perhaps by an earlier process, or NULL; it may
+// be returned itself (snapshot_ref) while it is still right: then nothing is kept or told anew, and a restart does not
+// sign the same again. On failure the version in force stays, and the call is repeated in a while.
 struct keeper_builder {
     int (*build)(void *ctx, const struct topology *t, const struct zone *last, int64_t now_s, struct zone **out,
                  int64_t *out_again_s);

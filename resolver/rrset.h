@@ -51,8 +51,6 @@ enum rrsig_life {
     RRSIG_ZONE   // fe.D: 14 to 21 days, made anew every 7; not shifted
 };
 
-#define RRSIG_ZONE_PERIOD_S 604800
-
 struct rrsig_times rrsig_times(enum rrsig_life life, const uint8_t *owner, size_t n, int64_t now_s);
 struct rrsig_times rrsig_times_before(struct rrsig_times t); // of the window before
 

@@ -6,6 +6,7 @@
 #include "base/exposition.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "config/frontend.h"
 #include "resolver/dnssec.h"
 
 #include <string.h>
@@ -71,9 +72,10 @@ static void say_why(struct signing *s, const struct diag *d, int rc)
     s->failed = true;
 }
 
-static int build_unsigned(struct signing *s, const struct topology *t, struct zone **out, int64_t *out_again_s)
+static int build_unsigned(struct signing *s, const struct topology *t, const struct zone *last, int64_t now_s,
+                          struct zone **out, int64_t *out_again_s)
 {
-    int rc = zone_frontend_new(t, (uint32_t)t->version, out);
+    int rc = zone_frontend(t, last, now_s, out);
     if (rc)
         return rc;
     if (s->in_force)
@@ -91,7 +93,7 @@ int signing_build(void *ctx, const struct topology *t, const struct zone *last, 
     struct diag diag;
     if (!t->dnssec.n_keys) {
         s->failed = false;
-        return build_unsigned(s, t, out, out_again_s);
+        return build_unsigned(s, t, last, now_s, out, out_again_s);
     }
     diag_init(&diag);
     int rc = dnssec_new(t, s->keys_dir, now_s, s->memo, last, &diag, &d);
@@ -102,7 +104,7 @@ int signing_build(void *ctx, const struct topology *t, const struct zone *last, 
             log_info("dnssec: the topology's keys are in use");
         s->failed = false;
         *out = snapshot_ref(d->zone);
-        *out_again_s = (dnssec_period(now_s) + 1) * RRSIG_ZONE_PERIOD_S;
+        *out_again_s = (dnssec_period(now_s) + 1) * FRONTEND_PERIOD_S;
         snapshot_publish(&s->cell, d);
         s->in_force = true;
     }

@@ -5,6 +5,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "config/catalogue.h"
+#include "config/frontend.h"
 #include "resolver/wire.h"
 
 #include <string.h>
@@ -255,140 +256,91 @@ int zone_new(const uint8_t *apex, size_t apex_n, uint32_t serial, bool is_signed
     return rc;
 }
 
+static bool zone_same(const struct zone *a, const struct zone *b)
+{
+    if (a->serial != b->serial || a->is_signed != b->is_signed || a->apex_n != b->apex_n || a->n_rrs != b->n_rrs ||
+        memcmp(a->apex, b->apex, a->apex_n) != 0)
+        return false;
+    for (size_t i = 0; i < a->n_rrs; i++)
+        if (a->rrs[i].ttl != b->rrs[i].ttl || zone_rr_compare(&a->rrs[i], &b->rrs[i]))
+            return false;
+    return true;
+}
+
 // ---- fe.D of a topology ----
 
-struct gather { // records on their way into a zone
-    const struct topology *t;
-    struct arena arena;
-    struct zone_rr *rrs;
-    size_t n, cap;
-    const uint8_t *apex;
-    size_t apex_n;
-    bool nomem;
-};
-
-static void gather_add(struct gather *g, const uint8_t *owner, size_t owner_n, uint16_t type, uint32_t ttl,
-                       const void *rdata, size_t n)
+// "fe." + D
+static const uint8_t *apex_of(const struct catalogue *c, struct arena *a, size_t *out_n)
 {
-    const uint8_t *copy = arena_copy(&g->arena, rdata, n);
-    if (!copy || !owner || g->n == g->cap) {
-        g->nomem = true;
-        return;
-    }
-    g->rrs[g->n++] = (struct zone_rr){owner, copy, (uint16_t)owner_n, (uint16_t)n, type, ttl};
-}
-
-// labels + D, in the arena. Returns NULL when memory ended.
-static const uint8_t *gather_name(struct gather *g, struct catalogue_labels labels, size_t *out_n)
-{
-    const struct catalogue *c = g->t->catalogue;
-    uint8_t *name = arena_alloc(&g->arena, labels.n + c->apex_n);
-    if (!name) {
-        g->nomem = true;
+    uint8_t *apex = arena_alloc(a, 3 + c->apex_n);
+    if (!apex)
         return NULL;
-    }
-    memcpy(name, labels.p, labels.n);
-    memcpy(name + labels.n, c->apex, c->apex_n);
-    *out_n = labels.n + c->apex_n;
-    return name;
+    memcpy(apex, "\2fe", 3);
+    memcpy(apex + 3, c->apex, c->apex_n);
+    *out_n = 3 + c->apex_n;
+    return apex;
 }
 
-static const uint8_t *server_name(struct gather *g, size_t i, size_t *out_n)
+static bool soa_of(const struct topology *t, struct arena *a, uint32_t serial, const uint8_t *apex, size_t apex_n,
+                   struct zone_rr *out)
 {
-    const struct name_server *ns = &g->t->name_servers[i];
-    return gather_name(g, g->t->catalogue->regions[ns->region].frontends[ns->stamp], out_n);
-}
-
-static void gather_soa(struct gather *g, uint32_t serial)
-{
-    const struct topology *t = g->t;
     uint8_t rdata[2 * DNS_NAME_MAX + SOA_TIMERS_BYTES], mailbox[DNS_NAME_MAX];
-    size_t n = 0, mailbox_n = dns_name_from_mailbox(t->hostmaster, mailbox);
-    const uint8_t *mname = server_name(g, 0, &n);
-    if (!mname)
-        return;
+    const struct name_server *ns = &t->name_servers[0];
+    const struct catalogue_labels *server = &t->catalogue->regions[ns->region].frontends[ns->stamp];
+    size_t mailbox_n = dns_name_from_mailbox(t->hostmaster, mailbox);
     struct dns_writer w;
     dns_writer_init(&w, rdata, sizeof rdata);
-    dns_write_bytes(&w, mname, n);
+    dns_write_bytes(&w, server->p, server->n);
+    dns_write_bytes(&w, t->catalogue->apex, t->catalogue->apex_n);
     if (mailbox_n)
         dns_write_bytes(&w, mailbox, mailbox_n);
     else
-        dns_write_bytes(&w, g->apex, g->apex_n); // as in answers
+        dns_write_bytes(&w, apex, apex_n); // as in answers
     dns_write_u32(&w, serial);
     dns_write_u32(&w, SOA_REFRESH_S);
     dns_write_u32(&w, SOA_RETRY_S);
     dns_write_u32(&w, SOA_EXPIRE_S);
     dns_write_u32(&w, t->ttl.negative);
-    gather_add(g, g->apex, g->apex_n, DNS_SOA, t->ttl.soa, rdata, w.n);
+    const uint8_t *copy = arena_copy(a, rdata, w.n);
+    *out = (struct zone_rr){apex, copy, (uint16_t)apex_n, (uint16_t)w.n, DNS_SOA, t->ttl.soa};
+    return copy != NULL;
 }
 
-static void gather_addresses(struct gather *g, const uint8_t *owner, size_t n, const struct ip *ips, size_t n_ips)
+static int frontend_new(const struct topology *t, uint32_t serial, struct arena *a, struct zone **out)
 {
-    for (size_t i = 0; i < n_ips; i++) {
-        size_t bytes = ip_is_v4(&ips[i]) ? 4 : 16;
-        gather_add(g, owner, n, bytes == 4 ? DNS_A : DNS_AAAA, g->t->ttl.frontend, ips[i].b + 16 - bytes, bytes);
+    const struct frontend_record *list = NULL;
+    size_t n = 0, apex_n = 0;
+    int rc = frontend_records(t, a, &list, &n);
+    const uint8_t *apex = rc ? NULL : apex_of(t->catalogue, a, &apex_n);
+    struct zone_rr *rrs = apex ? arena_array(a, n + 1, sizeof *rrs) : NULL;
+    if (!rrs || !soa_of(t, a, serial, apex, apex_n, &rrs[n]))
+        return ERR_NOMEM;
+    for (size_t i = 0; i < n; i++) {
+        const struct frontend_record *r = &list[i];
+        rrs[i] = (struct zone_rr){r->owner, r->rdata, r->owner_n, r->rdata_n, r->type, r->ttl};
     }
-}
-
-static void gather_stamps(struct gather *g, const struct region *r)
-{
-    for (size_t i = 0; i < r->n_stamps; i++) {
-        const struct stamp *s = &r->stamps[i];
-        size_t n = 0;
-        const uint8_t *owner = gather_name(g, g->t->catalogue->regions[r->index].frontends[i], &n);
-        gather_addresses(g, owner, n, s->ipv4, s->n_ipv4);
-        gather_addresses(g, owner, n, s->ipv6, s->n_ipv6);
-    }
-}
-
-static void gather_static(struct gather *g, const struct static_name *s)
-{
-    size_t n = 0;
-    const uint8_t *owner = gather_name(g, (struct catalogue_labels){s->labels, s->labels_n}, &n);
-    for (size_t i = 0; i < s->n_records; i++)
-        gather_add(g, owner, n, s->records[i].type, g->t->static_ttl, s->records[i].rdata, s->records[i].rdata_n);
-}
-
-static void gather_all(struct gather *g, uint32_t serial)
-{
-    static const uint8_t fe[] = {2, 'f', 'e'};
-    const struct topology *t = g->t;
-    g->apex = gather_name(g, (struct catalogue_labels){fe, sizeof fe}, &g->apex_n);
-    if (!g->apex)
-        return;
-    gather_soa(g, serial);
-    for (size_t i = 0; i < t->n_name_servers; i++) {
-        size_t n = 0;
-        const uint8_t *name = server_name(g, i, &n);
-        if (name)
-            gather_add(g, g->apex, g->apex_n, DNS_NS, t->ttl.ns, name, n);
-    }
-    for (size_t i = 0; i < t->n_regions; i++)
-        gather_stamps(g, &t->regions[i]);
-    for (size_t i = 0; i < t->n_statics; i++)
-        if (t->statics[i].in_frontend)
-            gather_static(g, &t->statics[i]);
-}
-
-static size_t count_records(const struct topology *t)
-{
-    size_t n = 1 + t->n_name_servers;
-    for (size_t i = 0; i < t->n_regions; i++)
-        for (size_t k = 0; k < t->regions[i].n_stamps; k++)
-            n += t->regions[i].stamps[k].n_ipv4 + t->regions[i].stamps[k].n_ipv6;
-    for (size_t i = 0; i < t->n_statics; i++)
-        n += t->statics[i].in_frontend ? t->statics[i].n_records : 0;
-    return n;
+    return zone_new(apex, apex_n, serial, false, rrs, n + 1, out);
 }
 
 int zone_frontend_new(const struct topology *t, uint32_t serial, struct zone **out)
 {
-    struct gather g = {.t = t, .cap = count_records(t)};
-    arena_init(&g.arena, 0);
-    g.rrs = arena_array(&g.arena, g.cap, sizeof *g.rrs);
-    if (g.rrs)
-        gather_all(&g, serial);
-    int rc = !g.rrs || g.nomem ? ERR_NOMEM : zone_new(g.apex, g.apex_n, serial, false, g.rrs, g.n, out);
-    arena_done(&g.arena);
+    struct arena a;
+    arena_init(&a, 0);
+    int rc = frontend_new(t, serial, &a, out);
+    arena_done(&a);
     return rc;
+}
+
+int zone_frontend(const struct topology *t, const struct zone *last, int64_t now_s, struct zone **out)
+{
+    struct zone *z;
+    int rc = zone_frontend_new(t, (uint32_t)frontend_serial(t, now_s), &z);
+    if (rc)
+        return rc;
+    if (last && zone_same(last, z)) {
+        snapshot_unref(z);
+        z = snapshot_ref((void *)last); // only its count changes
+    }
+    *out = z;
+    return 0;
 }

@@ -32,7 +32,7 @@ struct zone { // frozen
     struct arena arena;
     const uint8_t *apex;
     size_t apex_n;
-    uint32_t serial;           // topology version, plus the number of the signing period when signed
+    uint32_t serial;           // the low 32 bits of frontend_serial (config/frontend.h)
     bool is_signed;            // DNSKEY, NSEC and RRSIG are in
     const struct zone_rr *rrs; // canonical order of owners, then by type, then of RDATA; the SOA is among them
     size_t n_rrs;
@@ -42,6 +42,8 @@ struct zone { // frozen
 
 // SOA, NS and the stamps' addresses: the same content as answers without DNSSEC have. ERR_NOMEM.
 int zone_frontend_new(const struct topology *t, uint32_t serial, struct zone **out);
+// The same with the serial that belongs to it. `last` (or NULL), if it is this very zone, is returned itself.
+int zone_frontend(const struct topology *t, const struct zone *last, int64_t now_s, struct zone **out);
 // From records in any order, which are copied; the same one twice counts once. Exactly one SOA, at the apex, with that
 // serial; owners at or below the apex; ERR_INVAL if not. ERR_NOMEM.
 int zone_new(const uint8_t *apex, size_t apex_n, uint32_t serial, bool is_signed, const struct zone_rr *rrs, size_t n,

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """NSD, Knot and BIND as secondaries of fe.D: transferred whole with TSIG (each with a hash of its own, over several
-messages), told of a change, brought up to date by IXFR; who has no key, a wrong one, or comes from elsewhere is refused.
+messages), told of a change, brought up to date by IXFR, left in peace by what is not in the zone; who has no key, a wrong one, or comes from elsewhere is refused.
 One resolver and the three servers in a network namespace of their own, all on port 53."""
 import base64, os, shutil, signal, socket, subprocess, sys, tempfile, time, unittest
 
@@ -13,6 +13,7 @@ KEYS = {"xfr-nsd": "hmac-sha256", "xfr.knot": "hmac-sha512", "xfr-bind." + D: "h
 NAMES = dict(zip((NSD, KNOT, BIND), KEYS))
 PROGRAMS = {p: shutil.which(p, path=os.environ.get("PATH", "") + ":/usr/sbin") for p in ("nsd", "knotd", "named", "dig", "kdig")}
 STAMPS, PER_STAMP = 150, 8  # more than one message
+CHANGES = 20
 
 
 class Neighbours(unittest.TestCase):
@@ -62,15 +63,15 @@ class Neighbours(unittest.TestCase):
             self.fail(self.show(what))
 
     # ---- ours ----
-    def topology(self, version, address, txt=None):
+    def topology(self, version, address, txt=None, registries="registries: [{ name: contoso, replicas: [{ region: eastus }] }]", more=""):
         four = lambda i: ", ".join(f"198.51.{i}.{k + 1}" for k in range(PER_STAMP))
         stamps = ", ".join(f"{{ name: s-{i}, ipv4: [{four(i)}], ipv6: [\"2001:db8::{i + 1:x}\"] }}" for i in range(STAMPS))
         keys = ", ".join(KEYS)
         notify = ", ".join(f"{{ address: {a}, key: {k} }}" for a, k in NAMES.items())
         challenge = f"apex: {{ acme_challenge: [{{ at: eastus.fe, txt: {txt} }}] }}\n" if txt else ""
         return (f"version: {version}\ndomain: {D}\nregions:\n  - {{ name: eastus, peer: 192.0.2.1:8443, stamps: [{{ name: eus-1, ipv4: [{address}] }}, {stamps}] }}\n"
-                f"name_servers: [eus-1.eastus]\nregistries: [{{ name: contoso, replicas: [{{ region: eastus }}] }}]\n{challenge}"
-                f"transfer:\n  allow: [127.0.1.0/24]\n  tsig_keys: [{keys}]\n  notify: [{notify}]\nhealth: {{ interval: 60s }}\n")
+                f"name_servers: [eus-1.eastus]\n{registries}\n{challenge}"
+                f"transfer:\n  allow: [127.0.1.0/24]\n  tsig_keys: [{keys}]\n  notify: [{notify}]\nhealth: {{ interval: 60s }}\n{more}")
 
     def write_topology(self, *words):
         with open(f"{self.dir}/new.yaml", "w") as f:
@@ -147,9 +148,13 @@ class Neighbours(unittest.TestCase):
             except OSError:
                 return None
 
-    def serial(self, server):
-        r = self.ask(server, f"fe.{D}", dns.SOA)
+    def serial(self, server, zone=f"fe.{D}"):
+        r = self.ask(server, zone, dns.SOA)
         return r and r.rcode == 0 and r.answer and r.answer[0][4][2]
+
+    def traffic(self):
+        """How often each has been told, or has transferred."""
+        return {name: self.log(name).count(words) for name, words in (("bind", "Transfer status"), ("knot", "notify, incoming"), ("nsd", "notify for"))}
 
     def address(self, server):
         r = self.ask(server, f"eus-1.eastus.fe.{D}", dns.A)
@@ -225,15 +230,47 @@ class Neighbours(unittest.TestCase):
         self.start_ours()
         again = self.records(self.dig(("ixfr", 1), key=key))
         self.assertEqual(again, step)
+        before = self.traffic()
         self.write_topology(3, "192.0.2.100")
         for server in NAMES:
             self.wait(15, lambda: self.address(server) == "192.0.2.100" and self.serial(server) == 3, f"{server} has the third version")
-        # a version with another document, but the same zone: SOA records only
-        self.write_topology(4, "192.0.2.100")
+        # What is not in the zone is not told and not transferred: a document that pins the serial, changes of registries, and
+        # a document with other registries and settings.
+        def quiet(version):
+            self.wait(15, lambda: self.serial(OURS, D) == version, f"version {version} is in force")
+            self.assertEqual([self.serial(s) for s in (OURS, *NAMES)], [3] * 4)
+            self.assertEqual(self.traffic(), told)
+            self.assertEqual(self.records(self.dig("axfr", key=key)), zone)
+
+        for name in before:
+            self.wait(15, lambda: self.traffic()[name] > before[name], f"{name} was told of the third version")
+        told, zone = self.traffic(), self.records(self.dig("axfr", key=key))
+        subprocess.run([MERIDIAN, "topology", "pin", f"{self.dir}/topology.yaml"], check=True, capture_output=True)
+        quiet(4)
+        for n in range(CHANGES):
+            subprocess.run([MERIDIAN, "topology", "change", "--topology", f"{self.dir}/topology.yaml", "-"], check=True, capture_output=True,
+                           text=True, input=f"registries: [{{ name: tenant{n}, replicas: [{{ region: eastus }}] }}]\n")
+        quiet(4 + CHANGES)
+        with open(f"{self.dir}/topology.yaml") as f:
+            text = f.read()
+        pin = text[text.index("zone_serial:"):]
+        self.write_topology(50, "192.0.2.100", None, "registries: [{ name: fabrikam, replicas: [{ region: eastus }] }]", pin)
+        quiet(50)
+        self.assertEqual(self.stop("ours"), 0, self.log("ours"))
+        self.start_ours()  # it tells once, and they have it
+        self.wait(15, lambda: self.traffic()["knot"] > told["knot"], "Knot is told after a restart")
+        self.assertEqual([self.serial(s) for s in (OURS, *NAMES)], [3] * 4)
+        # What is in it reaches them as ever, by the version that brought it.
+        self.write_topology(51, "192.0.2.101", None, "registries: [{ name: fabrikam, replicas: [{ region: eastus }] }]", pin)
         for server in NAMES:
-            self.wait(15, lambda: self.serial(server) == 4 and self.address(server) == "192.0.2.100", f"{server} has the fourth version")
-        self.assertEqual([r[3] for r in self.records(self.dig(("ixfr", 3), key=key))], ["SOA"] * 4)
-        self.assertEqual(self.log("bind").count("Transfer status: success"), 4)
+            self.wait(15, lambda: self.serial(server) == 51 and self.address(server) == "192.0.2.101", f"{server} has version 51")
+        self.assertEqual([r[3] for r in self.records(self.dig(("ixfr", 3), key=key))], ["SOA", "SOA", "A", "SOA", "A", "SOA"])
+        # A version without a pin, with the same zone: SOA records only.
+        self.write_topology(52, "192.0.2.101")
+        for server in NAMES:
+            self.wait(15, lambda: self.serial(server) == 52 and self.address(server) == "192.0.2.101", f"{server} has version 52")
+        self.assertEqual([r[3] for r in self.records(self.dig(("ixfr", 51), key=key))], ["SOA"] * 4)
+        self.assertEqual(self.log("bind").count("Transfer status: success"), 5)
         self.assertEqual(self.log("knot").count("AXFR, incoming, remote 127.0.0.1@53, finished"), 1)  # the others were IXFR
         self.assertEqual(self.stop("ours"), 0, self.log("ours"))
 

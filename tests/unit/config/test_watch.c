@@ -7,6 +7,7 @@
 #include "base/fd.h"
 #include "base/mem.h"
 #include "config/compiled.h"
+#include "config/frontend.h"
 #include "config/principals.h"
 #include "config/topology.h"
 #include "tests/support/check_main.h"
@@ -367,6 +368,65 @@ START_TEST(either_form_is_watched)
 }
 END_TEST
 
+#define KEYED(version, more)                                                                                       \
+    TOPOLOGY(                                                                                                      \
+        version,                                                                                                   \
+        "dnssec:\n  keys:\n"                                                                                       \
+        "    - {id: d-1, zone: D, role: csk, algorithm: ed25519, state: active, since: \"2026-11-23T19:58:50Z\", " \
+        "key: \"l02Woi0iS8Aa25FQkUd9RMzZHJpBoRQwAQEX1SxZJA4=\"}\n"                                                 \
+        "    - {id: fe-1, zone: fe, role: csk, algorithm: ed25519, state: active, since: \"2026-11-23T19:58:50Z\"" \
+        ", key: \"uyXwPeDdyVKObfaQn3nzW95dnK5YDQJzyWhBYwzBDd0=\"}\n" more)
+
+START_TEST(no_document_lowers_a_serial)
+{
+    struct fixture *f = setup();
+    put(f->topology, KEYED(6, ""));
+    ck_assert_int_eq(start(f), 0);
+    expect(f, 6, 0, NULL);
+    put(f->topology, TOPOLOGY(7, ""));
+    config_watch_poke(f->w);
+    expect(f, 6, 1, "the serial of fe.D would go down");
+    config_watch_stop(f->w);
+    ck_assert_int_eq(start(f), 0); // nor does a restart take it
+    expect(f, 6, 1, "the serial of fe.D would go down");
+    put(f->topology, TOPOLOGY(8, "zone_serial: {offset: 900000}\n"));
+    config_watch_poke(f->w);
+    expect(f, 8, 1, NULL);
+    teardown(f);
+}
+END_TEST
+
+// The serial and the frame's version, where a node starts from a form that has changes in it, and starts again from
+// what it kept.
+START_TEST(the_version_of_the_frame_outlives_the_process)
+{
+    struct fixture *f = setup();
+    AUTO_BUF struct buf out;
+    struct topology *t = NULL;
+    buf_init(&out, 0);
+    ck_assert_int_eq(topology_parse(TOPOLOGY(6, ""), strlen(TOPOLOGY(6, "")), "t", NULL, &t), 0);
+    t->version = 9; // by three changes
+    ck_assert_int_eq(compiled_format(t, &out), 0);
+    ck_assert_int_eq(file_write_atomic(f->topology, out.p, out.n, 0600), 0);
+    snapshot_unref(t);
+    for (int i = 0; i < 3; i++) {
+        ck_assert_int_eq(start(f), 0);
+        expect(f, i == 0 ? 9 : 10, i == 2, i == 2 ? "ends after" : NULL);
+        t = snapshot_get(&f->tcell);
+        ck_assert_uint_eq(t->frame->version, 6);
+        ck_assert_uint_eq(frontend_serial(t, 0), 6);
+        snapshot_unref(t);
+        if (i == 0)
+            append(f, "version: 10\n" ADD("tenant"));
+        config_watch_stop(f->w);
+        if (i == 1) // only what it kept is left
+            ck_assert_int_eq(file_write_atomic(f->topology, out.p, 8, 0600), 0);
+    }
+    f->w = NULL;
+    teardown(f);
+}
+END_TEST
+
 CHECK_MAIN("config/watch", changes_are_followed, changes_are_noticed_unasked, either_form_is_watched,
            edits_swap_or_say_why, edits_are_noticed_unasked, principals_swap, last_good_serves_a_restart,
-           nothing_usable_is_an_error)
+           nothing_usable_is_an_error, no_document_lowers_a_serial, the_version_of_the_frame_outlives_the_process)
