@@ -10,15 +10,16 @@
 //   remove    a retired key leaves the topology, once caches have forgotten what it signed; one that the parent of D
 //             has named in a DS, only after the operator has seen the new DS there
 //   ds        the DS records for the parent
-#include "cli/cli.h"
+//   withdraw  all of them leave it, and the zones go unsigned
+#include "cli/edit.h"
 
 #include "base/clock.h"
 #include "base/digest.h"
 #include "base/err.h"
-#include "base/fd.h"
 #include "base/mem.h"
 #include "certs/dns_keys.h"
 #include "config/catalogue.h"
+#include "config/frontend.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -71,74 +72,45 @@ static const char *time_text(struct keys *k, int64_t s)
     return arena_strdup(&k->cli->arena, text);
 }
 
-static void write_section(struct keys *k, struct buf *out)
+static const char *section_text(struct keys *k)
 {
     char b64[b64_size(DNSKEY_PUBLIC_MAX)];
-    if (!k->n)
-        return; // no key: no section, and no signatures
-    buf_printf(out, "dnssec:\n  ttl: %us\n  keys:\n", (unsigned)k->cli->topo->dnssec.ttl);
-    for (size_t i = 0; i < k->n; i++) {
+    const char *out = k->n ? arena_printf(&k->cli->arena, "dnssec:\n  ttl: %us\n  keys:\n",
+                                          (unsigned)k->cli->topo->dnssec.ttl)
+                           : ""; // no key: no section, and no signatures
+    for (size_t i = 0; i < k->n && out; i++) {
         const struct dnskey *d = &k->list[i];
         b64_format(d->public, d->public_n, b64);
-        buf_printf(out,
-                   "    - id: %s # %u\n      zone: %s\n      role: %s\n      algorithm: %s\n      state: %s\n"
-                   "      since: \"%s\"\n      key: %s\n",
-                   d->id, d->tag, dnskey_zone_name(d->zone), dnskey_role_name(d->role),
-                   dnskey_algorithm_name(d->algorithm), dnskey_state_name(d->state), time_text(k, d->since_s), b64);
+        out = arena_printf(&k->cli->arena,
+                           "%s    - id: %s # %u\n      zone: %s\n      role: %s\n      algorithm: %s\n      state: %s\n"
+                           "      since: \"%s\"\n      key: %s\n",
+                           out, d->id, d->tag, dnskey_zone_name(d->zone), dnskey_role_name(d->role),
+                           dnskey_algorithm_name(d->algorithm), dnskey_state_name(d->state), time_text(k, d->since_s),
+                           b64);
     }
+    return out;
 }
 
-// The document without its section, from that key at the margin up to the next key there, and with the version raised.
-static void rewrite(const char *text, uint64_t version, struct buf *out)
+static bool has_keys(const struct topology *t, const void *ctx)
 {
-    bool inside = false;
-    while (*text) {
-        size_t n = strcspn(text, "\n");
-        n += text[n] == '\n';
-        if (!strncmp(text, "dnssec:", 7))
-            inside = true;
-        else if (inside && text[0] != ' ' && text[0] != '\n' && text[0] != '#' && text[0] != '\r')
-            inside = false;
-        if (!inside && !strncmp(text, "version:", 8))
-            buf_printf(out, "version: %llu\n", (unsigned long long)version);
-        else if (!inside)
-            buf_add(out, text, n);
-        text += n;
-    }
-    if (out->n && out->p[out->n - 1] != '\n')
-        buf_str(out, "\n");
+    const struct keys *k = ctx;
+    return t->dnssec.n_keys == k->n;
+}
+
+// `more`: another section to go with it, or NULL.
+static int keys_commit_with(struct keys *k, const struct edit_section *more)
+{
+    struct edit_section list[2] = {{"dnssec", section_text(k)}};
+    if (more)
+        list[1] = *more;
+    if (!list[0].text || (more && !more->text))
+        return cli_fail(EXIT_FAILED, "%s is left as it was: %s", k->cli->topology, err_text(ERR_NOMEM));
+    return edit_commit(k->cli, list, more ? 2 : 1, has_keys, k);
 }
 
 static int keys_commit(struct keys *k)
 {
-    AUTO_BUF struct buf was, now;
-    const char *path = k->cli->topology;
-    struct diag diag;
-    struct topology *t = NULL;
-    buf_init(&was, 0);
-    buf_init(&now, 0);
-    diag_init(&diag);
-    int rc = file_read(path, TOPOLOGY_MAX_BYTES, &was);
-    if (!rc) {
-        rewrite(buf_cstr(&was), k->cli->topo->version + 1, &now);
-        write_section(k, &now);
-        rc = now.err;
-    }
-    if (!rc)
-        rc = topology_parse(buf_cstr(&now), now.n, path, &diag, &t);
-    if (!rc && (t->version != k->cli->topo->version + 1 || t->dnssec.n_keys != k->n)) {
-        diag_add(&diag, path, 0, "version and dnssec must stand at the margin, each on a line of its own");
-        rc = ERR_INVAL;
-    }
-    snapshot_unref(t);
-    if (!rc)
-        rc = file_write_atomic(path, now.p, now.n, 0644);
-    diag_print(&diag, stderr);
-    diag_done(&diag);
-    if (rc)
-        return cli_fail(EXIT_FAILED, "%s is left as it was: %s", path, err_text(rc));
-    fprintf(stderr, "%s: version %llu; copy it to the nodes\n", path, (unsigned long long)k->cli->topo->version + 1);
-    return EXIT_DONE;
+    return keys_commit_with(k, NULL);
 }
 
 // ---- waiting times ----
@@ -169,8 +141,7 @@ static int64_t publish_wait(const struct keys *k, const struct dnskey *d)
     return (int64_t)k->cli->topo->dnssec.ttl + spread_wait(k, d);
 }
 
-// Until nobody holds a signature of it, or fe.D's DS that names it.
-static int64_t remove_wait(const struct keys *k, const struct dnskey *d)
+static int64_t longest_ttl(const struct keys *k)
 {
     const struct topology *t = k->cli->topo;
     const struct ttls *ttl = &t->ttl;
@@ -179,7 +150,13 @@ static int64_t remove_wait(const struct keys *k, const struct dnskey *d)
     int64_t longest = t->dnssec.ttl;
     for (size_t i = 0; i < ARRAY_LEN(all); i++)
         longest = all[i] > longest ? all[i] : longest;
-    return longest + spread_wait(k, d);
+    return longest;
+}
+
+// Until nobody holds a signature of it, or fe.D's DS that names it.
+static int64_t remove_wait(const struct keys *k, const struct dnskey *d)
+{
+    return longest_ttl(k) + spread_wait(k, d);
 }
 
 // ---- commands ----
@@ -370,19 +347,29 @@ static int keys_retire(struct cli *c, int argc, char **argv)
     return keys_commit(&k); // which refuses a zone without an active key
 }
 
-// Of a key that D's parent has a DS of: nobody validates D while that is the only one that is known. When the parent
-// changed it is not ours to know.
-static int parent_wait(struct keys *k, const struct dnskey *d, const struct words *w, int64_t *out)
+// When D's parent changed what it shows is not ours to know: the time that was given (-1: none), and the TTL there.
+static int parent_said(const struct keys *k, const char *command, const struct words *w, int64_t *out_changed,
+                       int64_t *out_ttl)
 {
     char *end = NULL;
     long long ttl = w->parent_ttl ? strtoll(w->parent_ttl, &end, 10) : PARENT_DS_TTL_S;
     int64_t changed = w->ds_changed ? dnskey_time_parse(w->ds_changed) : -1;
     if (ttl < 0 || ttl > SIGNATURE_S || (end && (*end || end == w->parent_ttl)))
-        return cli_fail(EXIT_USAGE, "dns keys remove: --parent-ttl is 0 to %d seconds", SIGNATURE_S);
+        return cli_fail(EXIT_USAGE, "dns keys %s: --parent-ttl is 0 to %d seconds", command, SIGNATURE_S);
     if (w->ds_changed && (changed < 0 || changed > k->now_s))
-        return cli_fail(EXIT_USAGE, "dns keys remove: --ds-changed is a time in UTC, as in 2026-11-23T19:58:50Z");
-    if (d->zone != DNSKEY_ZONE_MAIN || d->role == DNSKEY_ZSK || d->state != DNSKEY_RETIRED || w->force)
-        return 0;
+        return cli_fail(EXIT_USAGE, "dns keys %s: --ds-changed is a time in UTC, as in 2026-11-23T19:58:50Z", command);
+    *out_changed = changed;
+    *out_ttl = ttl;
+    return 0;
+}
+
+// Of a key that D's parent has a DS of: nobody validates D while that is the only one that is known.
+static int parent_wait(struct keys *k, const struct dnskey *d, const struct words *w, int64_t *out)
+{
+    int64_t changed = 0, ttl = 0;
+    int rc = parent_said(k, "remove", w, &changed, &ttl);
+    if (rc || d->zone != DNSKEY_ZONE_MAIN || d->role == DNSKEY_ZSK || d->state != DNSKEY_RETIRED || w->force)
+        return rc;
     if (changed < 0)
         return cli_fail(EXIT_FAILED,
                         "%s may be what D's parent has a DS of, and without it nobody could validate D; say since when "
@@ -412,6 +399,50 @@ static int keys_remove(struct cli *c, int argc, char **argv)
     memmove(d, d + 1, (size_t)(k.list + k.n - (d + 1)) * sizeof *d);
     k.n--;
     return keys_commit(&k);
+}
+
+// To who holds a DS, of D or of fe.D, an unsigned zone is forged.
+static int withdraw_wait(struct keys *k, const struct words *w)
+{
+    int64_t gone = 0, ttl = 0;
+    int rc = parent_said(k, "withdraw", w, &gone, &ttl);
+    if (rc || w->force)
+        return rc;
+    if (gone < 0)
+        return cli_fail(EXIT_FAILED,
+                        "nobody who holds the DS of D could use it without signatures; let its parent take it "
+                        "away, and say since when it shows none: --ds-changed TIME (--force: do not ask)");
+    int64_t until = gone + ttl + longest_ttl(k) + MARGIN_S;
+    return k->now_s >= until ? 0
+                             : cli_fail(EXIT_NOT_YET, "wait until %s: caches may hold a DS (--force does it now)",
+                                        time_text(k, until));
+}
+
+// The serial of fe.D loses the number of the signing period: the topology keeps that as an offset, with a few more for
+// nodes that sign on until the topology reaches them.
+static int keys_withdraw(struct cli *c, int argc, char **argv)
+{
+    struct words w = {0};
+    struct keys k;
+    const struct opt rows[] = {
+        {0, "force", NULL, "do not wait for caches", NULL, &w.force},
+        {0, "ds-changed", "TIME", "since when D's parent shows no DS, as in 2026-11-23T19:58:50Z", &w.ds_changed, NULL},
+        {0, "parent-ttl", "SECONDS", "TTL that it had there (default 172800)", &w.parent_ttl, NULL},
+    };
+    int rc = opt_parse(c, &key_cmds[7], "dns keys", rows, ARRAY_LEN(rows), argc, argv, &argc);
+    if (!rc && argc != 1)
+        rc = cli_fail(EXIT_USAGE, "dns keys withdraw takes no words");
+    rc = rc ? rc : keys_begin(c, &k);
+    if (!rc && !k.n)
+        rc = cli_fail(EXIT_FAILED, "%s has no keys", c->topology);
+    rc = rc ? rc : withdraw_wait(&k, &w);
+    if (rc)
+        return rc;
+    const struct zone_serial *s = &c->topo->frame->serial;
+    uint32_t periods = (uint32_t)(k.now_s / FRONTEND_PERIOD_S) + FRONTEND_SPARE_PERIODS;
+    const struct edit_section serial = {"zone_serial", edit_zone_serial(c, s->pin, s->pin_of, s->offset + periods)};
+    k.n = 0;
+    return keys_commit_with(&k, &serial);
 }
 
 static int keys_list(struct cli *c, int argc, char **argv)
@@ -482,6 +513,8 @@ static const struct command key_cmds[] = {
      keys_remove},
     {"list", "the topology's keys and their states", "", keys_list},
     {"ds", "DS records for the parent", "[--zone D|fe]", keys_ds},
+    {"withdraw", "take all keys out of the topology: D and fe.D go unsigned",
+     "--ds-changed TIME [--parent-ttl SECONDS] [--force]", keys_withdraw},
 };
 
 int cmd_dns_keys(struct cli *c, int argc, char **argv)

@@ -4,9 +4,11 @@
 // test holds the two together: every name, by a stock server against ours.
 #include "cli/dns_zone.h"
 
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/mem.h"
 #include "config/endpoints.h"
+#include "config/frontend.h"
 
 #include <string.h>
 
@@ -66,7 +68,7 @@ static void write_mailbox(const struct zone *z, const char *address)
     fprintf(z->out, "%.*s.%s.", (int)(at - address), address, at + 1);
 }
 
-static void write_head(const struct zone *z, const char *apex)
+static void write_head(const struct zone *z, const char *apex, uint64_t serial)
 {
     const struct topology *t = z->t;
     const struct name_server *first = &t->name_servers[0];
@@ -74,7 +76,7 @@ static void write_head(const struct zone *z, const char *apex)
             z->view ? z->view->name : "public");
     fprintf(z->out, "%s. %u IN SOA %s. ", apex, (unsigned)t->ttl.soa, frontend_of(z, first->region, first->stamp).s);
     write_mailbox(z, t->hostmaster);
-    fprintf(z->out, " %u %u %u %u %u\n", (unsigned)(uint32_t)t->version, SOA_REFRESH_S, SOA_RETRY_S, SOA_EXPIRE_S,
+    fprintf(z->out, " %u %u %u %u %u\n", (unsigned)(uint32_t)serial, SOA_REFRESH_S, SOA_RETRY_S, SOA_EXPIRE_S,
             (unsigned)t->ttl.negative);
     write_servers(z, apex);
 }
@@ -133,7 +135,7 @@ static void write_statics(const struct zone *z, const char *apex, bool main_zone
 
 void zone_write_frontend(const struct zone *z)
 {
-    write_head(z, frontend_apex(z).s);
+    write_head(z, frontend_apex(z).s, frontend_serial(z->t, clock_wall_ms() / 1000));
     for (size_t i = 0; i < z->t->n_regions; i++)
         for (size_t k = 0; k < z->t->regions[i].n_stamps; k++)
             write_stamp(z, (uint8_t)i, (uint8_t)k);
@@ -256,7 +258,7 @@ static void write_delegations(const struct zone *z)
 int zone_write_child(const struct zone *z, uint8_t region)
 {
     AUTO_FREE const struct registry **all = topology_sorted(z->t);
-    write_head(z, child_apex(z, region).s);
+    write_head(z, child_apex(z, region).s, z->t->version);
     write_statics(z, child_apex(z, region).s, false);
     for (size_t i = 0; all && i < z->t->n_registries; i++) {
         const struct registry *r = all[i];
@@ -271,7 +273,7 @@ int zone_write_child(const struct zone *z, uint8_t region)
 int zone_write_main(const struct zone *z)
 {
     const struct topology *t = z->t;
-    write_head(z, t->domain);
+    write_head(z, t->domain, t->version);
     write_statics(z, t->domain, true);
     write_delegations(z);
     for (size_t i = 0; i < t->n_name_servers; i++)

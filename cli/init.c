@@ -6,7 +6,7 @@
 //   OUT/principals.yaml     without users, if there is none
 //   OUT/ca/                 ca.pem, ca.key
 //   OUT/<region>/keys, OUT/<region>/certs
-#include "cli/cli.h"
+#include "cli/edit.h"
 
 #include "base/err.h"
 #include "base/fd.h"
@@ -65,25 +65,6 @@ static int region_init(struct init *in, struct ca *ca, const struct region *r)
     return say(in, rc, r->name);
 }
 
-// The document without its `identities` section: from that key at the margin up to the next key at the margin.
-static void without_identities(const char *text, struct buf *out)
-{
-    bool inside = false;
-    for (const char *line = text; *line;) {
-        size_t n = strcspn(line, "\n");
-        n += line[n] == '\n';
-        if (strncmp(line, "identities:", 11) == 0)
-            inside = true;
-        else if (inside && line[0] != ' ' && line[0] != '\n' && line[0] != '#' && line[0] != '\r')
-            inside = false;
-        if (!inside)
-            buf_add(out, line, n);
-        line += n;
-    }
-    if (out->n && out->p[out->n - 1] != '\n')
-        buf_str(out, "\n");
-}
-
 static int write_topology(struct init *in)
 {
     const char *path = arena_printf(&in->cli->arena, "%s/topology.yaml", in->out);
@@ -92,9 +73,11 @@ static int write_topology(struct init *in)
     buf_init(&now, 0);
     int rc = file_read(in->cli->topology, TOPOLOGY_MAX_BYTES, &was);
     if (!rc) {
-        without_identities(buf_cstr(&was), &now);
-        buf_printf(&now, "identities:\n%s", buf_cstr(&in->identities));
-        rc = now.err;
+        const struct edit_section s = {"identities",
+                                       arena_printf(&in->cli->arena, "identities:\n%s", buf_cstr(&in->identities))};
+        if (s.text)
+            edit_sections(buf_cstr(&was), &s, 1, 0, &now);
+        rc = s.text ? now.err : ERR_NOMEM;
     }
     struct topology *t = NULL;
     if (!rc)

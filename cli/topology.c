@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-// `meridian topology`: check a topology with its changes, compile it, look at it, compare two, and append a change.
-#include "cli/cli.h"
+// `meridian topology`: check a topology with its changes, compile it, look at it, compare two, append a change, and pin
+// the serial of fe.D.
+#include "cli/edit.h"
 
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/fd.h"
 #include "base/mem.h"
 #include "config/catalogue.h"
 #include "config/changes.h"
 #include "config/compiled.h"
+#include "config/frontend.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -15,7 +18,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static const struct command topology_cmds[5];
+static const struct command topology_cmds[6];
 
 struct loaded {
     struct topology *t;
@@ -56,18 +59,25 @@ static int describe(struct cli *c, const char *path, const struct loaded *l)
 {
     const struct topology *t = l->t;
     size_t n_stamps = t->catalogue->n_stamps, n_private = count_private(t);
+    uint32_t serial = (uint32_t)frontend_serial(t, clock_wall_ms() / 1000);
+    bool pinned = frontend_pinned(t);
     if (cli_json(c))
-        return cli_print_json(json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "file", path, "form",
-                                        l->compiled ? "compiled" : "document", "domain", t->domain, "version",
-                                        (json_int_t)t->version, "baseVersion", (json_int_t)t->frame->base_version,
-                                        "changes", (json_int_t)l->n_changes, "regions", (json_int_t)t->n_regions,
-                                        "stamps", (json_int_t)n_stamps, "registries", (json_int_t)t->n_registries,
-                                        "privateEndpoints", (json_int_t)n_private, "views", (json_int_t)t->n_views));
+        return cli_print_json(
+            json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:b, s:I, s:I, s:I, s:I, s:I}", "file", path, "form",
+                      l->compiled ? "compiled" : "document", "domain", t->domain, "version", (json_int_t)t->version,
+                      "baseVersion", (json_int_t)t->frame->base_version, "changes", (json_int_t)l->n_changes,
+                      "frontendSerial", (json_int_t)serial, "pinned", (int)pinned, "regions", (json_int_t)t->n_regions,
+                      "stamps", (json_int_t)n_stamps, "registries", (json_int_t)t->n_registries, "privateEndpoints",
+                      (json_int_t)n_private, "views", (json_int_t)t->n_views));
     printf("file               %s (%s)\ndomain             %s\nversion            %llu", path,
            l->compiled ? "compiled" : "document", t->domain, (unsigned long long)t->version);
     if (l->n_changes)
         printf(" (%zu change%s after %llu)", l->n_changes, l->n_changes == 1 ? "" : "s",
                (unsigned long long)(t->version - l->n_changes));
+    printf("\nserial of fe.D     %u%s", (unsigned)serial,
+           pinned                 ? " (pinned)"
+           : t->frame->serial.pin ? " (the pin is of other content; meridian topology pin renews it)"
+                                  : "");
     printf("\nregions            %zu\nstamps             %zu\nregistries         %zu\nprivate endpoints  %zu\n"
            "views              %zu\n",
            t->n_regions, n_stamps, t->n_registries, n_private, t->n_views);
@@ -344,12 +354,46 @@ static int topology_change(struct cli *c, int argc, char **argv)
     return EXIT_DONE;
 }
 
+// ---- pin ----
+
+static bool is_pinned(const struct topology *t, const void *ctx)
+{
+    (void)ctx;
+    return frontend_pinned(t);
+}
+
+static int topology_pin(struct cli *c, int argc, char **argv)
+{
+    bool renew = false;
+    const struct opt rows[] = {{0, "renew", NULL, "the serial is to be a new one, the version", NULL, &renew}};
+    int rc = opt_parse(c, &topology_cmds[5], "topology", rows, ARRAY_LEN(rows), argc, argv, &argc);
+    if (rc)
+        return rc;
+    if (argc > 2)
+        return cli_fail(EXIT_USAGE, "topology pin: one file at a time");
+    c->topology = argc == 2 ? argv[1] : c->topology;
+    rc = cli_topology(c);
+    if (rc)
+        return rc;
+    const struct zone_serial *s = &c->topo->frame->serial;
+    uint64_t serial = renew ? c->topo->version + 1 : s->base;
+    const struct edit_section section = {"zone_serial", edit_zone_serial(c, serial, s->content, s->offset)};
+    if (!section.text)
+        return cli_fail(EXIT_FAILED, "%s is left as it was: %s", c->topology, err_text(ERR_NOMEM));
+    if (renew || !frontend_pinned(c->topo))
+        rc = edit_commit(c, &section, 1, is_pinned, NULL);
+    if (!rc)
+        printf("%s: the serial of fe.D is pinned at %llu\n", c->topology, (unsigned long long)serial);
+    return rc;
+}
+
 static const struct command topology_cmds[] = {
     {"check", "is it good, with the changes beside it", "[FILE]", topology_check},
     {"show", "what it holds, in numbers", "[FILE]", topology_show},
     {"compile", "write the form that nodes start from quickly", "FILE OUT", topology_compile},
     {"diff", "which registries differ; status 1 if any do", "OLD NEW", topology_diff},
     {"change", "append a change of registries to the stream that nodes follow", "FILE|-", topology_change},
+    {"pin", "keep the serial of fe.D until its content changes", "[--renew] [FILE]", topology_pin},
 };
 
 int cmd_topology(struct cli *c, int argc, char **argv)

@@ -202,6 +202,38 @@ class Dnssec(unittest.TestCase):
             f.write(broken)
         self.assertNotEqual(subprocess.run([TOOLS["ldns-verify-zone"], f"{self.dir}/fe.zone"], capture_output=True).returncode, 0)
 
+    def test_the_serial_never_goes_down(self):
+        def frontend_serial():
+            soa = self.dig("fe", "SOA", "+short").split()
+            return int(soa[2]) if len(soa) > 6 else 0
+
+        def said(words):
+            with open(f"{self.dir}/log") as f:
+                return words in f.read()
+
+        self.start_ours()
+        serials = [frontend_serial()]
+        self.assertEqual(serials, [7])
+        self.make_keys("--algorithm", "ed25519")
+        wait_until(15, lambda: frontend_serial() > serials[-1], "fe.D is signed")
+        serials.append(frontend_serial())
+        with open(self.topology) as f:
+            signed = f.read()
+        # Keys that are taken out by hand: refused, with what is missing.
+        with open(self.topology, "w") as f:
+            f.write(re.sub(r"(?m)^dnssec:\n(?: .*\n)*", "", signed).replace("version: 8", "version: 9"))
+        wait_until(15, lambda: said("would go down"), "the log says why")
+        self.assertEqual(frontend_serial(), serials[-1])
+        with open(self.topology, "w") as f:
+            f.write(signed)
+        self.manage("withdraw", "--force")
+        wait_until(15, lambda: "RRSIG" not in self.dig("fe", "SOA", "+dnssec"), "fe.D is unsigned")
+        self.assertGreater(frontend_serial(), serials[-1])
+        # A secondary with the signed zone takes it: all of it, which is less than what goes.
+        zone = self.run_tool(TOOLS["dig"], f"@{OURS}", "-p", str(self.port), "fe." + D, f"ixfr={serials[-1]}", "+tcp")
+        kinds = [l.split()[3] for l in zone.splitlines() if l.split()[2:3] == ["IN"]]
+        self.assertEqual(sorted(kinds), ["A", "A", "A", "AAAA", "NS", "NS", "SOA", "SOA"])
+
     def test_keys_roll_and_a_missing_key_changes_nothing(self):
         first = self.make_keys("--algorithm", "ed25519")
         with open(self.topology) as f:

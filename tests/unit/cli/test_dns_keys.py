@@ -50,7 +50,7 @@ class Keys(unittest.TestCase):
         self.assertEqual(self.text(), TOPOLOGY)  # generating changes nothing
         self.publish(*ids)
         self.assertEqual(set(self.states().values()), {"active"})
-        self.assertIn("version: 8\n", self.text())
+        self.assertIn("version: 8 # the document's\n", self.text())
         self.assertNotIn("PRIVATE", self.text())
 
     def test_half_a_set_is_refused(self):

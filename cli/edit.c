@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: Apache-2.0
+// The topology's text rewritten; see edit.h.
+#include "cli/edit.h"
+
+#include "base/err.h"
+#include "base/fd.h"
+#include "base/mem.h"
+#include "config/compiled.h"
+#include "config/frontend.h"
+
+#include <string.h>
+#include <sys/stat.h>
+
+#define SECTION_MAX 512
+
+static size_t line_length(const char *line)
+{
+    size_t n = strcspn(line, "\n");
+    return n + (line[n] == '\n');
+}
+
+static bool begins(const char *line, const char *key)
+{
+    size_t n = strlen(key);
+    return !strncmp(line, key, n) && line[n] == ':';
+}
+
+// A line that may belong to what is above it or to what is below.
+static bool is_between(const char *line)
+{
+    return *line == '#' || line[strspn(line, " \t\r")] == '\n' || !line[strspn(line, " \t\r")];
+}
+
+// Does it go on with the section above? An item of a list, or the end of a bracket, may stand at the margin.
+static bool goes_on(const char *line)
+{
+    return *line == ' ' || *line == '}' || *line == ']' || (*line == '-' && strchr(" \r\n", line[1]));
+}
+
+static void add_version(struct buf *out, const char *line, size_t n, uint64_t version)
+{
+    size_t at = strlen("version:");
+    at += strspn(line + at, " ");
+    size_t digits = strspn(line + at, "0123456789");
+    buf_add(out, line, at);
+    buf_printf(out, "%llu", (unsigned long long)version);
+    buf_add(out, line + at + digits, n - at - digits);
+}
+
+static const struct edit_section *section_at(const char *line, const struct edit_section *list, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (begins(line, list[i].key))
+            return &list[i];
+    return NULL;
+}
+
+void edit_sections(const char *text, const struct edit_section *list, size_t n, uint64_t version, struct buf *out)
+{
+    const char *held = NULL; // what stands between a section that is replaced and the line in hand
+    bool inside = false;
+    uint64_t written = 0; // bits: of the list
+    for (const char *line = text, *next; *line; line = next) {
+        next = line + line_length(line);
+        if (inside && is_between(line)) {
+            held = held ? held : line;
+            continue;
+        }
+        if (inside && goes_on(line)) {
+            held = NULL;
+            continue;
+        }
+        if (held)
+            buf_add(out, held, (size_t)(line - held));
+        held = NULL;
+        const struct edit_section *s = section_at(line, list, n);
+        inside = s != NULL;
+        if (s && !(written >> (s - list) & 1)) {
+            buf_str(out, s->text);
+            written |= (uint64_t)1 << (s - list);
+        } else if (!s && version && begins(line, "version")) {
+            add_version(out, line, (size_t)(next - line), version);
+        } else if (!s) {
+            buf_add(out, line, (size_t)(next - line));
+        }
+    }
+    if (held)
+        buf_str(out, held);
+    if (out->n && out->p[out->n - 1] != '\n')
+        buf_str(out, "\n");
+    for (size_t i = 0; i < n; i++)
+        if (!(written >> i & 1))
+            buf_str(out, list[i].text);
+}
+
+const char *edit_zone_serial(struct cli *c, uint64_t serial, const uint8_t content[SHA256_BYTES], uint32_t offset)
+{
+    char hex[2 * SHA256_BYTES + 1], pin[SECTION_MAX] = "", more[32] = "";
+    hex_format(content, SHA256_BYTES, hex);
+    if (serial)
+        snprintf(pin, sizeof pin, "  serial: %llu\n  content: %s\n", (unsigned long long)serial, hex);
+    if (offset)
+        snprintf(more, sizeof more, "  offset: %u\n", (unsigned)offset);
+    return serial || offset ? arena_printf(&c->arena, "zone_serial: # of fe.D\n%s%s", pin, more) : "";
+}
+
+static int parse(const struct buf *text, const char *path, struct diag *diag, struct topology **out)
+{
+    return text->err ? text->err : topology_parse(text->p, text->n, path, diag, out);
+}
+
+// A pin that does not hold is of no use, and would be wrong if its content came back.
+static int renew_pin(struct cli *c, struct buf *text, const char *path, struct diag *diag, struct topology **t)
+{
+    const struct zone_serial *s = &(*t)->frame->serial;
+    AUTO_BUF struct buf again;
+    buf_init(&again, 0);
+    if (!s->pin || frontend_pinned(*t))
+        return 0;
+    const struct edit_section pin = {"zone_serial", edit_zone_serial(c, (*t)->version, s->content, s->offset)};
+    if (!pin.text)
+        return ERR_NOMEM;
+    edit_sections(buf_cstr(text), &pin, 1, 0, &again);
+    snapshot_unref(*t);
+    *t = NULL;
+    int rc = parse(&again, path, diag, t);
+    buf_clear(text);
+    buf_add(text, again.p, again.n);
+    return rc ? rc : text->err;
+}
+
+static bool can_edit(const struct cli *c, const struct buf *text)
+{
+    const struct topology *t = c->topo;
+    if (compiled_is(text->p, text->n))
+        cli_fail(EXIT_FAILED, "%s is compiled; rewrite the document that it comes from", c->topology);
+    else if (t->version != t->frame->version)
+        cli_fail(EXIT_FAILED,
+                 "%s.changes goes up to version %llu, and what it says would be lost under a new document: write it "
+                 "into %s first, with a version above that",
+                 c->topology, (unsigned long long)t->version, c->topology);
+    else
+        return true;
+    return false;
+}
+
+int edit_commit(struct cli *c, const struct edit_section *list, size_t n,
+                bool (*holds)(const struct topology *t, const void *ctx), const void *ctx)
+{
+    AUTO_BUF struct buf was, now;
+    const char *path = c->topology;
+    uint64_t version = c->topo->version + 1;
+    struct diag diag;
+    struct topology *t = NULL;
+    struct stat st;
+    buf_init(&was, 0);
+    buf_init(&now, 0);
+    int rc = file_read(path, TOPOLOGY_MAX_BYTES, &was);
+    if (!rc && !can_edit(c, &was))
+        return EXIT_FAILED;
+    diag_init(&diag);
+    if (!rc) {
+        edit_sections(buf_cstr(&was), list, n, version, &now);
+        rc = parse(&now, path, &diag, &t);
+    }
+    rc = rc ? rc : renew_pin(c, &now, path, &diag, &t);
+    if (!rc && (t->version != version || !holds(t, ctx))) {
+        diag_add(&diag, path, 0, "version and %s must stand at the margin, each on lines of its own", list[0].key);
+        rc = ERR_INVAL;
+    }
+    snapshot_unref(t);
+    if (!rc)
+        rc = file_write_atomic(path, now.p, now.n, stat(path, &st) ? 0644 : st.st_mode & 0777);
+    diag_print(&diag, stderr);
+    diag_done(&diag);
+    if (rc)
+        return cli_fail(EXIT_FAILED, "%s is left as it was: %s", path, err_text(rc));
+    fprintf(stderr, "%s: version %llu; copy it to the nodes\n", path, (unsigned long long)version);
+    return EXIT_DONE;
+}
