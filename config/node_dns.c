@@ -58,7 +58,7 @@ static const struct option tcp_rows[] = {
     {"connections", OPT_INT, TCP_AT(connections), .def = "256", .min = 8, .max = 8192,
      .help = "most connections per worker, DNS over TLS included; then the one idle longest goes"},
     {"per_client", OPT_INT, TCP_AT(per_client), .def = "64", .min = 1, .max = 8192,
-     .help = "most connections of one client (an address, in IPv6 a /64) per worker; then its own idle longest goes"},
+     .help = "most connections of one client (an address, in IPv6 a /56) per worker; then its own idle longest goes"},
     {"idle", OPT_DURATION, TCP_AT(idle_ms), .def = "10s", .unit_ms = 1, .min = 200, .max = 600000,
      .help = "a connection without a query for so long is closed; told to clients that ask (RFC 7828)"},
 };

@@ -55,10 +55,10 @@ static void conn_close(struct worker *w, struct conn *c)
     free(c);
 }
 
-// The same client, as far as a limit is concerned: who has one IPv6 address has a /64 of them.
+// The same client, as far as a limit is concerned: who has one IPv6 address may well have 256 networks, a /56 of them.
 static bool same_client(const struct ip *a, const struct ip *b)
 {
-    return !memcmp(a->b, b->b, ip_is_v4(a) ? 16 : 8);
+    return !memcmp(a->b, b->b, ip_is_v4(a) ? 16 : 7);
 }
 
 // Of all, or (`of` not NULL) of one client.

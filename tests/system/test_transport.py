@@ -8,6 +8,7 @@ import dnswire as dns
 from lab import MERIDIAN, MERIDIAND, SKIP, need_root, unshare, wait_until
 
 D = "example.test"
+EAST6, SIX = "fd00:1::53", ["fd00:2:0:100::1", "fd00:2:0:1ff::1", "fd00:2:0:200::1"]  # the first two of one /56
 EAST, WEST, CLIENT, OTHER = "127.0.0.1", "127.0.0.2", "127.0.3.1", "127.0.3.2"
 NAMES = {EAST: f"eus-1.eastus.fe.{D}", WEST: f"weu-1.westeurope.fe.{D}"}
 REGION = {EAST: "eastus", WEST: "westeurope"}
@@ -38,6 +39,8 @@ class Transport(unittest.TestCase):
         unshare()
         subprocess.run(["mount", "--make-rprivate", "/"], check=True)
         subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+        for at in (EAST6, *SIX):
+            subprocess.run(["ip", "address", "add", f"{at}/128", "dev", "lo", "nodad"], check=True)
         resource.setrlimit(resource.RLIMIT_NOFILE, (8192, 8192))
         cls.children = {}
         cls.dir = tempfile.mkdtemp(prefix="meridian-transport.")
@@ -74,12 +77,12 @@ class Transport(unittest.TestCase):
         cls.ca = f"{cls.dir}/ca/ca.pem"
         cls.write_secret(SECRETS[:1])
         limits = {EAST: "", WEST: "rate_limit: { errors: 2, burst: 5s, slip: 2, exempt: [127.0.3.2] }, "}
-        private = {EAST: f", \"{EAST}:8853\"", WEST: ""}
+        private, six = {EAST: f", \"{EAST}:8853\"", WEST: ""}, {EAST: f", \"[{EAST6}]:53\"", WEST: ""}
         for at, name in NAMES.items():
             region = REGION[at]
             with open(f"{cls.dir}/{region}.yaml", "w") as f:
                 f.write(f"region: {region}\nstamp: {name.split('.')[0]}\nroles: [resolver]\ndata_dir: {cls.dir}/{region}\ntopology: {cls.dir}/topology.yaml\n"
-                        f"principals: {cls.dir}/principals.yaml\nca_file: {cls.ca}\nlisten: {{ dns: [\"{at}:53\"], dot: [\"{at}:853\"{private[at]}] }}\n"
+                        f"principals: {cls.dir}/principals.yaml\nca_file: {cls.ca}\nlisten: {{ dns: [\"{at}:53\"{six[at]}], dot: [\"{at}:853\"{private[at]}] }}\n"
                         f"dns: {{ nsid: {name}, cookies: {{ secret: {cls.dir}/secret }}, {limits[at]}"
                         f"tcp: {{ connections: {CONNECTIONS}, per_client: 1100, idle: 60s }} }}\n"
                         f"workers: {{ resolver: 1 }}\nusers: {{ daemon: root, edge: root }}\n")
@@ -285,6 +288,20 @@ class Transport(unittest.TestCase):
         s, took = time.monotonic() - began, sorted(took)
         print(f"{sum(begun) / s:.0f} handshakes begun a second, {100 * (self.processor_s() - used) / s:.0f} % of a processor; "
               f"{len(took)} datagrams, none lost: median {took[len(took) // 2] * 1e3:.2f} ms, p99 {took[len(took) * 99 // 100] * 1e3:.2f} ms", file=sys.stderr)
+
+    def test_a_client_of_ipv6_is_a_56(self):
+        def client(source):
+            c = socket.create_connection((EAST6, 53), timeout=10, source_address=(source, 0))
+            c.sendall(self.frame(9))
+            self.assertEqual(self.read_frame(c)[:2], b"\0\x09")
+            return c
+        other, many = client(SIX[2]), [client(SIX[i % 2]) for i in range(1101)]
+        self.assertEqual(many[0].recv(1), b"")  # one too many: the oldest of them goes
+        for c in (other, many[1]):
+            c.sendall(self.frame(5))
+            self.assertEqual(self.read_frame(c)[:2], b"\0\5")
+        for c in (other, *many):
+            c.close()
 
     # ---- cookies ----
     def dig(self, at, *more, source=CLIENT, name=NAME):
