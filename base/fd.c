@@ -52,11 +52,8 @@ int fd_pwrite_all(int fd, const void *p, size_t n, off_t at)
     return 0;
 }
 
-int file_read(const char *path, size_t max, struct buf *out)
+static int read_whole(int fd, size_t max, struct buf *out)
 {
-    AUTO_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return err_from_errno(errno);
     size_t before = out->n;
     if (out->err)
         return out->err;
@@ -89,6 +86,21 @@ int file_read(const char *path, size_t max, struct buf *out)
         if (rc || r == 0)
             return rc;
     }
+}
+
+int file_read(const char *path, size_t max, struct buf *out)
+{
+    AUTO_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC);
+    return fd < 0 ? err_from_errno(errno) : read_whole(fd, max, out);
+}
+
+int file_read_secret(const char *path, size_t max, struct buf *out)
+{
+    AUTO_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); // a pipe would wait for its writer
+    struct stat st;
+    if (fd < 0 || fstat(fd, &st))
+        return err_from_errno(errno);
+    return !S_ISREG(st.st_mode) || st.st_mode & 077 ? ERR_DENIED : read_whole(fd, max, out);
 }
 
 int dir_sync(const char *path)

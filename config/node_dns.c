@@ -117,8 +117,8 @@ static const struct option dns_rows[] = {
      .help = "where the secrets of TSIG keys are, NAME.key each; default is keys/tsig in data_dir"},
     {"certificate", OPT_STRING, DNS_AT(certificate), .check = path_ok, .expect = "a path",
      .help =
-         "file with certificate, chain and key for DNS over TLS, read again when it changes; default is the region's "
-         "certificate, whose names cover <stamp>.<region>.fe.D"},
+         "file with certificate, chain and key for DNS over TLS, mode 0600, read again when it changes; default is the "
+         "region's certificate, whose names cover <stamp>.<region>.fe.D"},
     {"cookies", OPT_MAP, DNS_AT(cookies), .sub = &cookie_set, .help = "DNS cookies"},
     {"rate_limit", OPT_MAP, DNS_AT(rate_limit), .sub = &rrl_set,
      .help = "limits on answers over UDP to clients without a valid cookie"},

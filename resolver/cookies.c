@@ -11,7 +11,6 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/random.h>
-#include <sys/stat.h>
 
 #define CLIENT_BYTES 8
 #define SERVER_AT CLIENT_BYTES          // version, three reserved octets, time, hash
@@ -104,14 +103,11 @@ int cookies_parse(struct bytes text, const char *source, struct diag *diag, stru
 int cookies_load(const char *path, struct diag *diag, struct cookies **out)
 {
     AUTO_BUF struct buf text;
-    struct stat st;
     buf_init(&text, FILE_MAX);
-    if (!stat(path, &st) && st.st_mode & 077) {
-        diag_add(diag, path, 0, "a secret that others can read: its mode must be 0600");
-        return ERR_DENIED;
-    }
-    int rc = file_read(path, FILE_MAX, &text);
-    if (rc)
+    int rc = file_read_secret(path, FILE_MAX, &text);
+    if (rc == ERR_DENIED)
+        diag_add(diag, path, 0, "cannot be read, or others can read it: a secret is a file with mode 0600");
+    else if (rc)
         diag_add(diag, path, 0, "cannot read the cookie secret: %s", err_text(rc));
     else
         rc = cookies_parse(bytes_of(text.p, text.n), path, diag, out);

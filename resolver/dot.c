@@ -3,14 +3,17 @@
 // taken for a new one.
 #include "resolver/dot.h"
 
+#include "base/bytes.h"
 #include "base/err.h"
+#include "base/fd.h"
 #include "base/mem.h"
 
-#include <errno.h>
+#include <openssl/crypto.h>
 #include <openssl/err.h>
+#include <openssl/pem.h>
 #include <openssl/ssl.h>
-#include <string.h>
-#include <unistd.h>
+
+#define PEM_MAX_BYTES (1u << 20)
 
 // Of the socket, for one call: two for a record. What a handshake takes at a time, and little more.
 #define READS_PER_CALL 8
@@ -47,7 +50,37 @@ static int choose_protocol(SSL *ssl, const unsigned char **out, unsigned char *o
     return SSL_TLSEXT_ERR_OK;
 }
 
-static SSL_CTX *make_context(const char *pem_path, struct diag *diag)
+static int no_password(char *p, int n, int writes, void *arg)
+{
+    (void)p, (void)n, (void)writes, (void)arg;
+    return -1; // else OpenSSL would ask whoever sits at the terminal
+}
+
+// Certificate, chain and key, in any order as far as the key is concerned.
+static bool use_pem(SSL_CTX *ctx, struct bytes pem)
+{
+    BIO *certs = BIO_new_mem_buf(pem.p, (int)pem.n), *keys = BIO_new_mem_buf(pem.p, (int)pem.n);
+    X509 *x = certs ? PEM_read_bio_X509(certs, NULL, no_password, NULL) : NULL, *link;
+    EVP_PKEY *key = keys ? PEM_read_bio_PrivateKey(keys, NULL, no_password, NULL) : NULL;
+    bool ok = x && key && SSL_CTX_use_certificate(ctx, x) == 1;
+    while (ok && (link = PEM_read_bio_X509(certs, NULL, no_password, NULL)))
+        if (SSL_CTX_add0_chain_cert(ctx, link) != 1) {
+            X509_free(link);
+            ok = false;
+        }
+    unsigned long end = ERR_peek_last_error(); // the end of the file, or a certificate that is none
+    ok = ok && ERR_GET_LIB(end) == ERR_LIB_PEM && ERR_GET_REASON(end) == PEM_R_NO_START_LINE;
+    if (ok)
+        ERR_clear_error();
+    ok = ok && SSL_CTX_use_PrivateKey(ctx, key) == 1 && SSL_CTX_check_private_key(ctx) == 1;
+    X509_free(x);
+    EVP_PKEY_free(key);
+    BIO_free(certs);
+    BIO_free(keys);
+    return ok;
+}
+
+static SSL_CTX *make_context(const char *pem_path, struct bytes pem, struct diag *diag)
 {
     SSL_CTX *ctx = SSL_CTX_new(TLS_server_method());
     if (!ctx)
@@ -62,9 +95,7 @@ static SSL_CTX *make_context(const char *pem_path, struct diag *diag)
     SSL_CTX_set_max_early_data(ctx, 0); // could be replayed
     SSL_CTX_set_alpn_select_cb(ctx, choose_protocol, NULL);
     if (SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION) == 1 &&
-        SSL_CTX_set_cipher_list(ctx, "ECDHE+AESGCM:ECDHE+CHACHA20") == 1 &&
-        SSL_CTX_use_certificate_chain_file(ctx, pem_path) == 1 &&
-        SSL_CTX_use_PrivateKey_file(ctx, pem_path, SSL_FILETYPE_PEM) == 1 && SSL_CTX_check_private_key(ctx) == 1)
+        SSL_CTX_set_cipher_list(ctx, "ECDHE+AESGCM:ECDHE+CHACHA20") == 1 && use_pem(ctx, pem))
         return ctx;
     const char *why = ERR_reason_error_string(ERR_peek_last_error());
     diag_add(diag, pem_path, 0, "no certificate, chain and key: %s", why ? why : "unknown reason");
@@ -74,16 +105,20 @@ static SSL_CTX *make_context(const char *pem_path, struct diag *diag)
 
 int dot_identity_load(const char *pem_path, struct diag *diag, struct dot_identity **out)
 {
-    if (access(pem_path, R_OK)) {
-        int rc = err_from_errno(errno);
-        diag_add(diag, pem_path, 0, "%s", strerror(errno));
+    AUTO_BUF struct buf pem;
+    buf_init(&pem, PEM_MAX_BYTES);
+    int rc = file_read_secret(pem_path, PEM_MAX_BYTES, &pem);
+    if (rc) {
+        diag_add(diag, pem_path, 0, "%s",
+                 rc == ERR_DENIED ? "cannot be read, or others can read the key in it (chmod 600)" : err_text(rc));
         return rc;
     }
     struct dot_identity *id = mem_zalloc(sizeof *id);
     if (!id)
         return ERR_NOMEM;
     ERR_clear_error();
-    id->ctx = make_context(pem_path, diag);
+    id->ctx = make_context(pem_path, bytes_of(pem.p, pem.n), diag);
+    OPENSSL_cleanse(pem.p, pem.n);
     ERR_clear_error();
     if (!id->ctx) {
         free(id);

@@ -26,8 +26,8 @@
 struct dot_identity;
 struct dot_session;
 
-int dot_identity_load(const char *pem_path, struct diag *diag,
-                      struct dot_identity **out); // ERR_CRYPTO, ERR_NOMEM, of reading
+// ERR_DENIED: others may read the key. ERR_CRYPTO, ERR_NOMEM, of reading.
+int dot_identity_load(const char *pem_path, struct diag *diag, struct dot_identity **out);
 
 struct dot_session *dot_session_new(struct dot_identity *id, int fd); // NULL: out of memory
 void dot_session_free(struct dot_session *s);

@@ -15,7 +15,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
-#include <sys/stat.h>
 
 #define KEY_FILE_MAX 4096
 #define SECRET_LEAST 16
@@ -100,16 +99,15 @@ int tsig_key_parse(const char *text, size_t n, const char *name, struct tsig_key
 static int key_load(const char *dir, const char *name, struct diag *diag, struct tsig_key **out)
 {
     AUTO_FREE char *path = mem_printf("%s/%s.key", dir, name);
-    struct stat st;
     struct buf text AUTO_BUF;
     buf_init(&text, 0);
     if (!path)
         return ERR_NOMEM;
-    int rc = file_read(path, KEY_FILE_MAX, &text);
-    if (rc)
+    int rc = file_read_secret(path, KEY_FILE_MAX, &text);
+    if (rc == ERR_DENIED)
+        diag_add(diag, path, 0, "the key %s cannot be read, or others can read it; it is not used (chmod 600)", name);
+    else if (rc)
         diag_add(diag, path, 0, "cannot read the key %s: %s", name, err_text(rc));
-    else if (stat(path, &st) || (st.st_mode & 077))
-        diag_add(diag, path, 0, "the key %s can be read by others; it is not used (chmod 600)", name);
     else if ((rc = tsig_key_parse(buf_cstr(&text), text.n, name, out)))
         diag_add(diag, path, 0,
                  "no key: expected one line, ALGORITHM:%s:SECRET, with hmac-sha256, hmac-sha384 or hmac-sha512 and "

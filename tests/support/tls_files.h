@@ -40,8 +40,8 @@ static inline void tls_make_leaf(const char *dir, const char *ca, const char *na
              "cd %s && openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=%s -keyout %s.key "
              "-out %s.csr 2>/dev/null && printf 'subjectAltName=%s\\n' > %s.ext && openssl x509 -req -in %s.csr -CA "
              "%s.pem -CAkey %s.key -CAcreateserial -days 2 -extfile %s.ext -out %s.crt 2>/dev/null && cat %s.crt "
-             "%s.key > %s.pem.new && mv %s.pem.new %s.pem",
-             dir, name, name, name, san, name, name, ca, ca, name, name, name, name, name, name, name);
+             "%s.key > %s.pem.new && chmod 600 %s.pem.new && mv %s.pem.new %s.pem",
+             dir, name, name, name, san, name, name, ca, ca, name, name, name, name, name, name, name, name);
     tls_shell(c);
     snprintf(out_path, cap, "%s/%s.pem", dir, name);
 }

@@ -55,6 +55,30 @@ START_TEST(write_replaces_with_its_mode)
 }
 END_TEST
 
+START_TEST(a_secret_is_a_file_of_its_owner_alone)
+{
+    folder();
+    struct buf b;
+    buf_init(&b, 0);
+    ck_assert_int_eq(unlink(path), 0);
+    ck_assert_int_eq(file_read_secret(path, 9, &b), ERR_NOTFOUND);
+    ck_assert_int_eq(file_write_atomic(path, "secret", 6, 0600), 0);
+    ck_assert_int_eq(file_read_secret(path, 5, &b), ERR_TOOBIG);
+    ck_assert_int_eq(file_read_secret(path, 6, &b), 0);
+    ck_assert_str_eq(buf_cstr(&b), "secret");
+    for (unsigned bit = 1; bit <= 040; bit *= 2) {
+        ck_assert_int_eq(chmod(path, 0600 | bit), 0);
+        ck_assert_int_eq(file_read_secret(path, 9, &b), ERR_DENIED);
+    }
+    ck_assert_int_eq(file_read_secret(dir, 9, &b), ERR_DENIED);
+    ck_assert_int_eq(unlink(path), 0);
+    ck_assert_int_eq(mkfifo(path, 0600), 0); // nobody waits for its writer
+    ck_assert_int_eq(file_read_secret(path, 9, &b), ERR_DENIED);
+    buf_done(&b);
+    ck_assert_int_eq(dir_remove_tree(dir), 0);
+}
+END_TEST
+
 static int write_and_read(void *ctx)
 {
     (void)ctx;
@@ -76,4 +100,4 @@ START_TEST(survives_failing_memory)
 END_TEST
 
 CHECK_MAIN("base/fd", read_keeps_both_ceilings_and_touches_nothing_on_failure, write_replaces_with_its_mode,
-           survives_failing_memory)
+           a_secret_is_a_file_of_its_owner_alone, survives_failing_memory)

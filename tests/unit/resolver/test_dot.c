@@ -355,14 +355,24 @@ START_TEST(files_that_are_no_identity)
     char c[512];
     diag_init(&d);
     ck_assert_int_eq(dot_identity_load("/nonexistent", &d, &id), ERR_NOTFOUND);
-    snprintf(c, sizeof c, "openssl x509 -in %s -out %s/bare.pem && cat %s/bare.pem %s/ca.key > %s/other.pem", pem, dir,
-             dir, dir, dir);
+    snprintf(
+        c, sizeof c,
+        "cd %s && umask 077 && openssl x509 -in leaf.pem -out bare.pem && cat bare.pem ca.key > other.pem && "
+        "openssl pkcs8 -topk8 -in leaf.key -passout pass:x -out locked.key && cat bare.pem locked.key > locked.pem "
+        "&& (cat bare.pem && sed 's/^M.../MAAA/' bare.pem && cat leaf.key) > chain.pem && : > empty.pem && "
+        "mkfifo pipe.pem && cp leaf.pem open.pem && chmod 640 open.pem",
+        dir);
     tls_shell(c);
-    snprintf(c, sizeof c, "%s/bare.pem", dir); // no key
-    ck_assert_int_eq(dot_identity_load(c, &d, &id), ERR_CRYPTO);
-    snprintf(c, sizeof c, "%s/other.pem", dir); // another's
-    ck_assert_int_eq(dot_identity_load(c, &d, &id), ERR_CRYPTO);
-    ck_assert_uint_eq(diag_count(&d), 3);
+    static const struct {
+        const char *name;
+        int rc;
+    } bad[] = {{"bare", ERR_CRYPTO},  {"other", ERR_CRYPTO}, {"locked", ERR_CRYPTO}, {"chain", ERR_CRYPTO},
+               {"empty", ERR_CRYPTO}, {"pipe", ERR_DENIED},  {"open", ERR_DENIED}};
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        snprintf(c, sizeof c, "%s/%s.pem", dir, bad[i].name);
+        ck_assert_msg(dot_identity_load(c, &d, &id) == bad[i].rc, "%s", bad[i].name);
+        ck_assert_uint_eq(diag_count(&d), 2 + i);
+    }
     ck_assert_int_eq(dot_identity_load(pem, &d, &id), 0);
     snapshot_unref(id);
     diag_done(&d);

@@ -341,7 +341,7 @@ END_TEST
 
 START_TEST(test_key_files)
 {
-    static const char *const names[] = {"good", "none", "open", "short", "alien", "md5", "words", "b64"};
+    static const char *const names[] = {"good", "none", "open", "short", "alien", "md5", "words", "b64", "pipe"};
     make_dir();
     write_key("good", "hmac-sha512:good:" SECRET, 0600);
     write_key("open", "hmac-sha256:open:" SECRET, 0640);
@@ -350,9 +350,12 @@ START_TEST(test_key_files)
     write_key("md5", "hmac-md5:md5:" SECRET, 0600);
     write_key("words", "a secret", 0600);
     write_key("b64", "hmac-sha256:b64:!!!!", 0600);
-    struct tsig_keys *k = load(names, 8, 7);
+    char pipe_path[300]; // nobody waits for who would write to it
+    snprintf(pipe_path, sizeof pipe_path, "%s/pipe.key", dir);
+    ck_assert_int_eq(mkfifo(pipe_path, 0600), 0);
+    struct tsig_keys *k = load(names, 9, 8);
     ck_assert_ptr_nonnull(tsig_key_find(k, "good"));
-    for (size_t i = 1; i < 8; i++)
+    for (size_t i = 1; i < 9; i++)
         ck_assert_ptr_null(tsig_key_find(k, names[i]));
     snapshot_unref(k);
     dir_remove_tree(dir);
