@@ -25,6 +25,7 @@ struct file_stamp {
     off_t size;
     struct timespec changed;
     mode_t mode;
+    bool again; // it could not be read for want of descriptors or memory: that says nothing of the file
 };
 
 struct upkeep {
@@ -57,6 +58,7 @@ static struct file_stamp stamp_of(const char *path)
 static bool stamp_changed(struct file_stamp *f, const char *path)
 {
     struct file_stamp now = stamp_of(path);
+    now.again = f->again;
     if (!memcmp(f, &now, sizeof now))
         return false;
     *f = now;
@@ -84,14 +86,19 @@ static int read_identity(struct upkeep *u, struct diag *diag)
     return rc;
 }
 
-// Logs how it went.
-static void read_again(struct upkeep *u, int (*read_it)(struct upkeep *, struct diag *), const char *what)
+// Logs how it went, but not each time that it is tried again.
+static void read_again(struct upkeep *u, struct file_stamp *f, int (*read_it)(struct upkeep *, struct diag *),
+                       const char *what)
 {
     struct diag d;
     diag_init(&d);
     int rc = read_it(u, &d);
+    bool told = f->again;
     AUTO_FREE char *why = diag_text(&d);
-    if (rc)
+    f->again = rc == ERR_NOFILES || rc == ERR_NOMEM || rc == ERR_IO;
+    if (rc && told && f->again)
+        log_debug("dns: %s still cannot be read", what);
+    else if (rc)
         log_warn("dns: %s stays as it was: %s", what, why && *why ? why : err_text(rc));
     else
         log_info("dns: %s was read", what);
@@ -101,10 +108,10 @@ static void read_again(struct upkeep *u, int (*read_it)(struct upkeep *, struct 
 static void look(struct upkeep *u)
 {
     const struct node_dns_cookies *s = &u->settings->cookies;
-    if (s->enabled && s->secret && stamp_changed(&u->secret, s->secret))
-        read_again(u, read_cookies, "the cookie secret");
-    if (u->pem_path && stamp_changed(&u->pem, u->pem_path))
-        read_again(u, read_identity, "the certificate of DNS over TLS");
+    if (s->enabled && s->secret && (stamp_changed(&u->secret, s->secret) || u->secret.again))
+        read_again(u, &u->secret, read_cookies, "the cookie secret");
+    if (u->pem_path && (stamp_changed(&u->pem, u->pem_path) || u->pem.again))
+        read_again(u, &u->pem, read_identity, "the certificate of DNS over TLS");
 }
 
 static void *upkeep_main(void *arg)
@@ -136,7 +143,7 @@ int upkeep_start(const struct node_dns *settings, const char *pem_path, unsigned
         rc = read_cookies(u, diag);
     if (!rc && pem_path) {
         u->pem = stamp_of(pem_path);
-        read_again(u, read_identity, "the certificate of DNS over TLS");
+        read_again(u, &u->pem, read_identity, "the certificate of DNS over TLS");
     }
     if (!rc && pthread_create(&u->thread, NULL, upkeep_main, u))
         rc = ERR_NOMEM;

@@ -11,6 +11,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -183,6 +184,36 @@ START_TEST(a_changed_file_is_read_again_a_broken_one_is_not)
 }
 END_TEST
 
+// For want of descriptors nothing can be read: that is no property of the file, which is read once there are some.
+START_TEST(a_file_that_could_not_be_opened_is_tried_again)
+{
+    char path[] = "/tmp/cookie-secret-XXXXXX", next[64];
+    struct node_dns s;
+    struct upkeep *u;
+    struct rlimit all, few;
+    close(mkstemp(path));
+    snprintf(next, sizeof next, "%s.new", path);
+    ck_assert_int_eq(node_dns_defaults(&s), 0);
+    s.cookies.secret = path;
+    write_secret(path, SECRET "\n");
+    write_secret(next, "445536bcd2513298075a5d379663c962\n");
+    ck_assert_int_eq(chmod(next, 0600), 0);
+    ck_assert_int_eq(upkeep_start(&s, NULL, 20, NULL, &u), 0);
+    uint64_t first = secret_in_force(u);
+    ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &all), 0);
+    few = all;
+    few.rlim_cur = 3;
+    ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &few), 0);
+    ck_assert_int_eq(rename(next, path), 0);
+    usleep(200000); // ten looks
+    ck_assert(secret_in_force(u) == first);
+    ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &all), 0);
+    wait_secret(u, true, first);
+    upkeep_stop(u);
+    unlink(path);
+}
+END_TEST
+
 // A query with a cookie option, or without a question; the answer's cookie, if it has one, into *out.
 static size_t ask(struct answer_context *c, bool question, const uint8_t *cookie, size_t n_cookie,
                   struct answer_info *info, uint8_t *out)
@@ -286,5 +317,6 @@ START_TEST(without_a_question_only_the_cookie_is_asked_for)
 END_TEST
 
 CHECK_MAIN("resolver/cookies", vectors_of_rfc_9018, cookies_are_good_for_their_time_and_address_only, secrets_in_files,
-           a_changed_file_is_read_again_a_broken_one_is_not, answers_bring_cookies_and_know_them_again,
-           where_cookies_are_required, without_a_question_only_the_cookie_is_asked_for)
+           a_changed_file_is_read_again_a_broken_one_is_not, a_file_that_could_not_be_opened_is_tried_again,
+           answers_bring_cookies_and_know_them_again, where_cookies_are_required,
+           without_a_question_only_the_cookie_is_asked_for)
