@@ -173,8 +173,8 @@ static const ldns_rdf *last_name(const ldns_pkt *pkt)
 
 static bool judge_bitmap(struct dnssec_judge *j, const ldns_rr *nsec, uint16_t type, bool nxdomain)
 {
-    if (nxdomain && !has_type(nsec, NXNAME))
-        return wrong(j, nsec, "the name exists, says");
+    if (nxdomain) // to who knows NXNAME: then no other type means anything
+        return has_type(nsec, NXNAME) || wrong(j, nsec, "the name exists, says");
     if (has_type(nsec, type) || has_type(nsec, LDNS_RR_TYPE_CNAME))
         return wrong(j, nsec, "the type exists, says");
     if (type != LDNS_RR_TYPE_DS && is_delegation(nsec))
