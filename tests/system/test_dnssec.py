@@ -4,16 +4,15 @@ private network; ldns-verify-zone judges fe.D as it is transferred; keys are rol
 and a wrong anchor, or a wrong octet, is noticed.
 
 A resolver of our own on loopback addresses, so this needs no namespaces; root, so that servers keep their user."""
-import os, re, shutil, signal, socket, subprocess, sys, tempfile, time, unittest
+import os, re, shutil, socket, subprocess, sys, tempfile, time, unittest
 
-SOURCE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-BUILD = os.environ.get("MERIDIAN_BUILD", os.path.join(SOURCE, "build"))
-MERIDIAND, MERIDIAN = os.path.join(BUILD, "daemon", "meridiand"), os.path.join(BUILD, "cli", "meridian")
+from lab import MERIDIAN, MERIDIAND, SKIP, wait_until
+from programs import Programs
+
 PATH = os.environ.get("PATH", "") + ":/usr/sbin:/usr/bin"
 TOOLS = {t: shutil.which(t, path=PATH) for t in ("unbound", "delv", "dig", "ldns-verify-zone")}
 D = "example.test"
 OURS, PUBLIC, CORP = "127.0.0.1", "127.0.0.65", "127.0.0.66"  # the last two: where the validators ask from
-SKIP = 77
 KEY_TTL_S = 1
 
 TOPOLOGY = """\
@@ -55,59 +54,15 @@ def free_port(address):
                 continue
 
 
-def wait_until(limit_s, condition, what):
-    end = time.monotonic() + limit_s
-    while True:
-        value = condition()
-        if value:
-            return value
-        if time.monotonic() > end:
-            raise AssertionError(f"not within {limit_s} s: {what}")
-        time.sleep(0.05)
-
-
-class Dnssec(unittest.TestCase):
+class Dnssec(Programs):
     def setUp(self):
-        self.dir = tempfile.mkdtemp(prefix="meridian-dnssec-")
-        self.addCleanup(shutil.rmtree, self.dir)
-        self.children = []
-        self.addCleanup(self.stop_all)
+        super().setUp()
         self.port = free_port(OURS)
         self.topology, self.keys = f"{self.dir}/topology.yaml", f"{self.dir}/eastus/keys/dns"
-        with open(f"{self.dir}/given.yaml", "w") as f:
-            f.write(TOPOLOGY)
-        self.run_tool(MERIDIAN, "init", "--topology", f"{self.dir}/given.yaml", "--out", self.dir)
-        with open(f"{self.dir}/principals.yaml", "w") as f:
-            f.write("version: 1\n")
-        os.chmod(f"{self.dir}/principals.yaml", 0o600)
-        with open(f"{self.dir}/meridiand.yaml", "w") as f:
-            f.write(f"region: eastus\nstamp: eus-1\nroles: [resolver]\ndata_dir: {self.dir}/eastus\n"
-                    f"topology: {self.topology}\nprincipals: {self.dir}/principals.yaml\nca_file: {self.dir}/ca/ca.pem\n"
-                    f"listen: {{ dns: [\"{OURS}:{self.port}\"] }}\nworkers: {{ resolver: 1 }}\nusers: {{ daemon: root, edge: root }}\n")
-
-    def run_tool(self, *words, check=True):
-        p = subprocess.run(words, capture_output=True, text=True, timeout=60)
-        if check:
-            self.assertEqual(p.returncode, 0, f"{words}: {p.stdout}{p.stderr}")
-        return p.stdout
+        self.prepare_resolver(TOPOLOGY, f"{OURS}:{self.port}")
 
     def manage(self, *words):
         return self.run_tool(MERIDIAN, "dns", "keys", *words, "--topology", self.topology)
-
-    def start(self, log, *words):
-        with open(log, "w") as f:
-            self.children.append(subprocess.Popen(words, stdout=f, stderr=subprocess.STDOUT))
-        return self.children[-1]
-
-    def stop_all(self):
-        for c in reversed(self.children):
-            c.terminate()
-            try:
-                c.wait(15)
-            except subprocess.TimeoutExpired:
-                c.kill()
-                c.wait()
-        self.children = []
 
     def dig(self, name, qtype, *words, server=OURS, port=None):
         return self.run_tool(TOOLS["dig"], f"@{server}", "-p", str(port or self.port), f"{name}.{D}".lstrip("."), qtype, "+tries=2",
