@@ -278,6 +278,18 @@ static bool same_rest(const struct topology *x, const struct topology *y)
     return a->text && b->text && a->text_n == b->text_n && !memcmp(a->text, b->text, a->text_n);
 }
 
+// Also when nodes that have the old one would refuse the new one for it.
+static void tell_serial(struct cli *c, const struct topology *old, const struct topology *new, int64_t now_s)
+{
+    uint32_t was = (uint32_t)frontend_serial(old, now_s), is = (uint32_t)frontend_serial(new, now_s);
+    char *why = NULL;
+    if (!cli_json(c) && was != is)
+        printf("serial of fe.D %u -> %u\n", (unsigned)was, (unsigned)is);
+    if (!frontend_serial_may_follow(old, new, now_s, &why))
+        cli_fail(EXIT_FAILED, "nodes would refuse it: %s", why ? why : err_text(ERR_NOMEM));
+    free(why);
+}
+
 static int topology_diff(struct cli *c, int argc, char **argv)
 {
     int rc = opt_parse(c, &topology_cmds[3], "topology", NULL, 0, argc, argv, &argc);
@@ -296,6 +308,7 @@ static int topology_diff(struct cli *c, int argc, char **argv)
         if (!cli_json(c))
             printf("version %llu -> %llu\n%s", (unsigned long long)old.t->version, (unsigned long long)new.t->version,
                    same ? "" : "~ other than registries: the documents differ\n");
+        tell_serial(c, old.t, new.t, clock_wall_ms() / 1000);
         size_t n = compare(c, old.t, new.t, list);
         if (cli_json(c))
             cli_print_json(json_pack("{s:I, s:I, s:b, s:O}", "old", (json_int_t)old.t->version, "new",

@@ -254,7 +254,8 @@ bool frontend_serial_may_follow(const struct topology *before, const struct topo
     AUTO_FREE char *cure =
         unpinned > was
             ? mem_strdup("its zone_serial is an old one; `meridian topology pin --renew` mends it")
-            : mem_printf("keys go, and not by `meridian dns keys withdraw`: its zone_serial needs an offset of %llu",
+            : mem_printf("keys go, and not by `meridian dns keys withdraw`, or its offset does: zone_serial needs "
+                         "an offset of %llu",
                          (unsigned long long)(s->offset + was - unpinned + 1 + FRONTEND_SPARE_PERIODS));
     *out_why = cure ? mem_printf("%s: the serial of fe.D would %s from %llu to %llu: %s", next->source,
                                  is < was ? "go down" : "stay while its content changes,", (unsigned long long)was,

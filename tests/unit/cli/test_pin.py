@@ -145,6 +145,22 @@ class Pin(unittest.TestCase):
         withdraw("--force")
         rises(13)
 
+    def test_diff_says_what_nodes_would(self):
+        old = os.path.join(self.dir, "old.yaml")
+        shutil.copy(self.topology, old)
+        self.run_cli("topology", "pin")
+        diff = lambda: self.run_cli("topology", "diff", old, self.topology, status=1)
+        self.assertNotIn("serial of fe.D", diff())
+        self.edit("192.0.2.1", "192.0.2.2", 9)
+        self.assertIn("serial of fe.D 7 -> 9\n", diff())
+        self.assertNotIn("refuse", diff())
+        shutil.copy(self.topology, old)
+        self.edit("192.0.2.2", "192.0.2.1", 10)  # brought back, with its pin
+        self.assertIn("serial of fe.D 9 -> 7\n", diff())
+        self.assertIn("nodes would refuse it: ", diff())
+        self.run_cli("topology", "pin", "--renew")
+        self.assertIn("serial of fe.D 9 -> 11\n", diff())
+
     def test_what_cannot_be_told_apart(self):
         for text in (TOPOLOGY.replace("version: 7", '"version": 7'), "{version: 7, domain: example.io, regions: [{name: a, stamps: [{name: s, ipv4: [192.0.2.1]}]}], name_servers: [s.a]}\n"):
             self.write(text)

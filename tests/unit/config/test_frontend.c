@@ -206,6 +206,7 @@ START_TEST(what_would_go_down_is_seen)
     may(plain(7, SIGNED), plain(8, ""), "an offset of 3004");
     may(plain(7, SIGNED), plain(8, "zone_serial: {offset: 2998}\n"), "an offset of 3004");
     may(plain(7, SIGNED), plain(8, "zone_serial: {offset: 3004}\n"), NULL);
+    may(plain(7, "zone_serial: {offset: 3004}\n"), plain(8, ""), "zone_serial needs an offset of 3008");
     may(plain(7, SIGNED), plain(4000, ""), NULL); // far enough up
     may(plain(7, "zone_serial: {offset: 3004}\n"), plain(8, SIGNED "zone_serial: {offset: 3004}\n"), NULL);
 }
