@@ -1,16 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """DNSSEC with the validators of others: unbound and delv hold D's key and judge every kind of name, as the public and in a
 private network; ldns-verify-zone judges fe.D as it is transferred; keys are rolled while everything goes on validating;
-and a wrong anchor, or a wrong octet, is noticed.
+and a wrong anchor, or a wrong octet, is noticed. NSD, with fe.D transferred to it, must answer for it as we do.
 
 A resolver of our own on loopback addresses, so this needs no namespaces; root, so that servers keep their user."""
-import os, re, shutil, socket, subprocess, sys, tempfile, time, unittest
+import os, re, shutil, socket, struct, subprocess, sys, tempfile, time, unittest
 
+import dnswire as dns
 from lab import MERIDIAN, MERIDIAND, SKIP, wait_until
 from programs import Programs
 
 PATH = os.environ.get("PATH", "") + ":/usr/sbin:/usr/bin"
-TOOLS = {t: shutil.which(t, path=PATH) for t in ("unbound", "delv", "dig", "ldns-verify-zone")}
+TOOLS = {t: shutil.which(t, path=PATH) for t in ("unbound", "delv", "dig", "ldns-verify-zone", "nsd")}
 D = "example.test"
 OURS, PUBLIC, CORP = "127.0.0.1", "127.0.0.65", "127.0.0.66"  # the last two: where the validators ask from
 KEY_TTL_S = 1
@@ -41,6 +42,32 @@ NAMES = [("contoso", "A"), ("CONTOSO", "AAAA"), ("contoso", "TXT"), ("fabrikam",
          ("", "CDNSKEY"), ("", "ANY"), ("contoso", "ANY"), ("fe", "DS"), ("fe", "DNSKEY"), ("fe", "NS"), ("fe", "SOA"),
          ("fe", "CDS"), ("fe", "A"), ("contoso", "NSEC"), ("nobody", "NSEC"), ("geo", "NSEC"), ("", "NSEC"), ("fe", "NSEC"),
          ("eus-1.eastus.fe", "NSEC"), ("none.eastus.fe", "NSEC")]
+
+
+FE_NAMES = ["fe", "FE", "eus-1.eastus.fe", "EUS-2.eastus.fe", "weu-1.westeurope.fe", "eastus.fe", "mars.fe", "a.fe", "zz.fe", "*.fe",
+            "none.eastus.fe", "a.b.c.eastus.fe", "*.eastus.fe", "x.eus-1.eastus.fe", "weu-0.westeurope.fe", "weu-2.westeurope.fe",
+            "_acme-challenge.eastus.fe", "x._acme-challenge.eastus.fe", "_acme-challenge.westeurope.fe", "\1.fe"]
+FE_TYPES = [1, 2, 5, 6, 12, 15, 16, 28, 33, 43, 46, 47, 48, 51, 59, 60, 65, 257, 65280]
+
+
+class Stream:
+    """Queries over one TCP connection, one at a time."""
+
+    def __init__(self, port):
+        self.s = socket.create_connection((OURS, port), 10)
+
+    def ask(self, packet):
+        self.s.sendall(struct.pack(">H", len(packet)) + packet)
+        return dns.Response(self._exact(struct.unpack(">H", self._exact(2))[0]))
+
+    def _exact(self, n):
+        got = b""
+        while len(got) < n:
+            more = self.s.recv(n - len(got))
+            if not more:
+                raise AssertionError("closed")
+            got += more
+        return got
 
 
 def free_port(address):
@@ -188,6 +215,41 @@ class Dnssec(Programs):
         zone = self.run_tool(TOOLS["dig"], f"@{OURS}", "-p", str(self.port), "fe." + D, f"ixfr={serials[-1]}", "+tcp")
         kinds = [l.split()[3] for l in zone.splitlines() if l.split()[2:3] == ["IN"]]
         self.assertEqual(sorted(kinds), ["A", "A", "A", "AAAA", "NS", "NS", "SOA", "SOA"])
+
+    def test_fe_is_as_nsd_serves_it(self):
+        """Every name and type of the signed zone, with DO and without: but for its DS, which is D's to say."""
+        with open(self.topology, "a") as f:
+            f.write("apex: { acme_challenge: [{ at: eastus.fe, txt: [d, e] }] }\n")
+        self.make_keys()
+        self.start_ours()
+        zone = self.run_tool(TOOLS["dig"], f"@{OURS}", "-p", str(self.port), "fe." + D, "AXFR", "+tcp", "+onesoa")
+        with open(f"{self.dir}/fe.zone", "w") as f:
+            f.write(zone)
+        port = free_port(OURS)
+        with open(f"{self.dir}/nsd.conf", "w") as f:
+            f.write(f"server:\n ip-address: {OURS}@{port}\n username: \"\"\n chroot: \"\"\n zonesdir: \"{self.dir}\"\n pidfile: \"\"\n"
+                    f" zonelistfile: \"{self.dir}/zone.list\"\n xfrdfile: \"{self.dir}/xfrd\"\n xfrdir: \"{self.dir}\"\n database: \"\"\n"
+                    " server-count: 1\n minimal-responses: yes\n round-robin: no\n do-ip6: no\n tcp-query-count: 0\n"
+                    f"remote-control:\n control-enable: no\nzone:\n name: fe.{D}\n zonefile: fe.zone\n")
+        self.start(f"{self.dir}/nsd.log", TOOLS["nsd"], "-d", "-c", f"{self.dir}/nsd.conf")
+        wait_until(10, lambda: "status: NOERROR" in self.dig("fe", "SOA", port=port), "NSD answers")
+        ours, theirs, n = Stream(self.port), Stream(port), 0
+        self.addCleanup(ours.s.close)
+        self.addCleanup(theirs.s.close)
+        for name in FE_NAMES:
+            labels = dns.name(f"{name}.{D}")
+            for qtype in FE_TYPES:
+                if qtype == 43 and name.lower() == "fe":
+                    continue
+                for do in (False, True):
+                    packet = dns.query(n & 0xffff, labels, qtype, rd=False, edns=1232, do=do)
+                    a, b = ours.ask(packet), theirs.ask(packet)
+                    what = f"{name} type {qtype} DO {do}\nours: {a}\nNSD's: {b}"
+                    self.assertEqual((a.id, a.flags, a.rcode, a.question), (b.id, b.flags, b.rcode, b.question), what)
+                    self.assertEqual(sorted(a.answer, key=repr), sorted(b.answer, key=repr), what)
+                    self.assertEqual(sorted(a.authority, key=repr), sorted(b.authority, key=repr), what)
+                    n += 1
+        self.assertGreater(n, 700)
 
     def test_keys_roll_and_a_missing_key_changes_nothing(self):
         first = self.make_keys("--algorithm", "ed25519")

@@ -86,6 +86,8 @@ START_TEST(too_little_room)
                 {"eus-1.eastus.fe.example.io", T_A},
                 {"contoso.example.io", T_A},
                 {"contoso.example.io", T_TXT},
+                {"contoso.example.io", T_NSEC},
+                {"contoso.example.io", T_RRSIG},
                 {"nobody.example.io", T_A},
                 {"nobody.fe.example.io", T_A},
                 {"geo.example.io", T_A},
@@ -191,7 +193,10 @@ START_TEST(nothing_to_sign_with)
     ck_assert_int_eq(ask("contoso.example.io", T_A).rcode, DNS_SERVFAIL);
     ck_assert_int_eq(ask("example.io", T_DNSKEY).rcode, DNS_SERVFAIL);
     ck_assert_int_eq(ask("fe.example.io", T_DS).rcode, DNS_SERVFAIL);
+    ck_assert_int_eq(ask("contoso.example.io", T_NSEC).rcode, DNS_SERVFAIL);
     ck_assert_int_eq(ask("www.example.com", T_A).rcode, DNS_REFUSED); // not ours: nothing to sign
+    g.c.topology = NULL;
+    ck_assert_int_eq(ask("contoso.example.io", T_A).rcode, DNS_SERVFAIL);
     stop();
 }
 END_TEST
@@ -244,6 +249,35 @@ START_TEST(an_insecure_cut)
     a = ask("privatelink.example.io", T_DS); // that there is none is D's to say
     ck_assert(a.rcode == 0 && a.an == 0 && a.n_nsec == 1 && a.n_rrsig == 2);
     snapshot_unref(t);
+    stop();
+}
+END_TEST
+
+// RFC 9077: what an NSEC may be cached for is what the SOA says, by either of its numbers.
+START_TEST(the_ttl_of_an_nsec)
+{
+    static const struct {
+        const char *ttl;
+        uint32_t nsec;
+    } rows[] = {{"ttl: { negative: 61s, soa: 300s }\n", 61}, {"ttl: { negative: 300s, soa: 30s }\n", 30}};
+    start();
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        char yaml[1024];
+        uint8_t q[512];
+        struct fixture_answer a;
+        snprintf(yaml, sizeof yaml, "%s%s", ONE, rows[i].ttl);
+        struct topology *t = other(yaml);
+        g.c.topology = t;
+        for (int asked = 0; asked < 2; asked++) { // for it, and for another type
+            signed_ask(&g, q, signed_query(q, "geo.example.io", asked ? T_NSEC : T_A, false), &a);
+            ldns_rr_list *l = ldns_pkt_rr_list_by_type(a.pkt, LDNS_RR_TYPE_NSEC, LDNS_SECTION_ANY_NOQUESTION);
+            ck_assert_uint_eq(ldns_rr_list_rr_count(l), 1);
+            ck_assert_uint_eq(ldns_rr_ttl(ldns_rr_list_rr(l, 0)), rows[i].nsec);
+            ldns_rr_list_deep_free(l);
+            fixture_answer_done(&a);
+        }
+        snapshot_unref(t);
+    }
     stop();
 }
 END_TEST
@@ -330,5 +364,5 @@ START_TEST(a_query_that_waits_for_an_upstream)
 END_TEST
 
 CHECK_MAIN("resolver/sign_edges", too_little_room, nothing_to_wait_with, a_zone_that_is_not_the_topologys,
-           nothing_to_sign_with, the_last_name_there_is, an_insecure_cut, more_records_than_can_be_signed,
+           nothing_to_sign_with, the_last_name_there_is, an_insecure_cut, more_records_than_can_be_signed, the_ttl_of_an_nsec,
            the_largest_records_of_a_topology, a_query_that_waits_for_an_upstream)
