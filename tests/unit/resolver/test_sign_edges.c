@@ -364,5 +364,5 @@ START_TEST(a_query_that_waits_for_an_upstream)
 END_TEST
 
 CHECK_MAIN("resolver/sign_edges", too_little_room, nothing_to_wait_with, a_zone_that_is_not_the_topologys,
-           nothing_to_sign_with, the_last_name_there_is, an_insecure_cut, more_records_than_can_be_signed, the_ttl_of_an_nsec,
-           the_largest_records_of_a_topology, a_query_that_waits_for_an_upstream)
+           nothing_to_sign_with, the_last_name_there_is, an_insecure_cut, more_records_than_can_be_signed,
+           the_ttl_of_an_nsec, the_largest_records_of_a_topology, a_query_that_waits_for_an_upstream)
