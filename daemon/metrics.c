@@ -125,6 +125,8 @@ static void write_health(const struct app *app, struct buf *b)
     }
     write_exceptions(v, b);
     snapshot_unref(v);
+    if (app->health)
+        health_metrics(app->health, b);
 }
 
 static void write_node(const struct app *app, struct buf *b)

@@ -46,18 +46,25 @@ struct answer_context {
     uint32_t idle_ms;                   // TCP and TLS: what a client that asks is told (RFC 7828); 0: nothing
 };
 
+// Signatures that an answer needed, by where they came from: the cache, the cache as of the last window of time, or
+// nowhere yet. By class as well: enum signer_class.
+enum answer_lookup { LOOKUP_HIT, LOOKUP_BEFORE, LOOKUP_MISS, LOOKUP_OUTCOMES };
+#define LOOKUP_CLASSES 2
+
 struct answer_info { // for the counters, the query log and the server
     int rcode;       // extended; -1 dropped
     bool truncated;
-    bool pending;            // nothing was written: who holds the ticket says when to ask again
-    bool transfer;           // nothing was written: a zone is asked for over TCP (resolver/transfer.h)
-    bool cookie_valid;       // the client has shown that it is where it says
-    uint16_t type;           // asked for; 0 unknown
-    uint16_t question_n;     // octets of the question in the response, after the header; 0: none
-    uint16_t opt_at, opt_n;  // where its OPT record stands; n 0: none
-    uint8_t kind;            // enum name_kind; NAME_INVALID for what was not looked at
-    uint8_t region;          // that the answer leads to, or REGION_NONE
-    uint8_t mode;            // enum route_mode, for global names
+    bool pending;           // nothing was written: who holds the ticket says when to ask again
+    bool transfer;          // nothing was written: a zone is asked for over TCP (resolver/transfer.h)
+    bool cookie_valid;      // the client has shown that it is where it says
+    uint16_t type;          // asked for; 0 unknown
+    uint16_t question_n;    // octets of the question in the response, after the header; 0: none
+    uint16_t opt_at, opt_n; // where its OPT record stands; n 0: none
+    uint8_t kind;           // enum name_kind; NAME_INVALID for what was not looked at
+    uint8_t region;         // that the answer leads to, or REGION_NONE
+    uint8_t mode;           // enum route_mode, for global names
+    bool looked_up;         // any of these; set with `pending` too
+    uint8_t lookups[LOOKUP_CLASSES][LOOKUP_OUTCOMES];
     const struct view *view; // NULL: public
 };
 

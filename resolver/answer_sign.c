@@ -47,6 +47,14 @@ static enum rrsig_life life_of(const struct dnssec_zone *z, const struct rrset *
     return below == 0 || below >= 3 || s->type == DNS_DS ? RRSIG_LONG : RRSIG_SHORT;
 }
 
+_Static_assert((int)LOOKUP_CLASSES == (int)SIGNER_CLASSES, "counted by class");
+
+static void count_lookup(struct answer *a, enum signer_class class, enum answer_lookup outcome)
+{
+    a->info->looked_up = true;
+    a->info->lookups[class][outcome]++;
+}
+
 static bool find_signature(struct pass *p, const struct dnssec_key *k, const struct rrset *s,
                            uint8_t sig[DNS_SIGNATURE_BYTES])
 {
@@ -64,8 +72,10 @@ static bool find_signature(struct pass *p, const struct dnssec_key *k, const str
         p->missing = true;
         return false;
     }
-    if (signer_get(c->signer, class, &w, sig))
+    if (signer_get(c->signer, class, &w, sig)) {
+        count_lookup(p->a, class, LOOKUP_HIT);
         return true;
+    }
     if (t.young) { // the one before does for now, and this one is made meanwhile
         rrset_retime(p->data, rrsig_times_before(t));
         if (signer_get(c->signer, class, &w, sig)) {
@@ -75,10 +85,12 @@ static bool find_signature(struct pass *p, const struct dnssec_key *k, const str
             rrset_retime(p->data, t);
             signer_ask(c->signer, class, &w, none);
             memcpy(p->data + 8, times, sizeof times);
+            count_lookup(p->a, class, LOOKUP_BEFORE);
             return true;
         }
         rrset_retime(p->data, t);
     }
+    count_lookup(p->a, class, LOOKUP_MISS);
     p->missing = true;
     if (c->ticket.inbox && !signer_ask(c->signer, class, &w, c->ticket))
         p->asked = true;

@@ -71,6 +71,7 @@ struct forwarder {
     size_t n_active, n_tcp;
     struct upstreams upstreams;
     _Atomic uint64_t asked, answered, failed, limited, ignored;
+    _Atomic uint64_t under_way; // asks that were taken over and not given back
 };
 
 static void count(_Atomic uint64_t *c)
@@ -124,6 +125,11 @@ static void slot_give_back(struct forwarder *f, struct slot *s)
     f->active[f->n_active] = self;
 }
 
+static void one_less(struct forwarder *f)
+{
+    atomic_fetch_sub_explicit(&f->under_way, 1, memory_order_relaxed);
+}
+
 static void answer_error(const struct ask *a, enum edns_ede why)
 {
     uint8_t *p = mem_alloc(FORWARD_ERROR_BYTES);
@@ -136,6 +142,7 @@ static void answer_error(const struct ask *a, enum edns_ede why)
 static void slot_fail(struct forwarder *f, struct slot *s)
 {
     count(&f->failed);
+    one_less(f);
     answer_error(&s->ask, s->network_error ? EDE_NETWORK_ERROR : EDE_NO_REACHABLE_AUTHORITY);
     slot_give_back(f, s);
 }
@@ -147,6 +154,7 @@ static void slot_answer(struct forwarder *f, struct slot *s, const uint8_t *got,
         cap = n + FORWARD_ERROR_BYTES;
     uint8_t *p = mem_alloc(cap);
     count(&f->answered);
+    one_less(f);
     if (p)
         parked_answer(s->ask.ticket, p, forward_message_answer(&s->ask.query, got, n, p, cap),
                       &s->ask.settings.upstreams[s->upstream]);
@@ -443,6 +451,7 @@ static bool take_queue(struct forwarder *f)
             ask_next(f, slot_take(f, &a));
         } else {
             count(&f->limited);
+            one_less(f);
             answer_error(&a, EDE_OTHER);
         }
     }
@@ -562,6 +571,7 @@ bool forwarder_ask(struct forwarder *f, const struct view *view, const struct ip
         a->query = *q;
         a->ticket = ticket;
         parked_hold(ticket);
+        count(&f->under_way);
     }
     pthread_mutex_unlock(&f->lock);
     if (!room)
@@ -581,5 +591,6 @@ void forwarder_stats_get(const struct forwarder *f, struct forward_stats *out)
     GET(failed);
     GET(limited);
     GET(ignored);
+    GET(under_way);
 #undef GET
 }

@@ -30,11 +30,12 @@
 struct forwarder;
 
 struct forward_stats {
-    uint64_t asked;    // queries taken over
-    uint64_t answered; // with what an upstream said
-    uint64_t failed;   // no upstream answered in time
-    uint64_t limited;  // refused by a bound
-    uint64_t ignored;  // packets that did not match the question: forged, or very late
+    uint64_t asked;     // queries taken over
+    uint64_t answered;  // with what an upstream said
+    uint64_t failed;    // no upstream answered in time
+    uint64_t limited;   // refused by a bound
+    uint64_t under_way; // now, those that wait to be taken up included
+    uint64_t ignored;   // packets that did not match the question: forged, or very late
 };
 
 // `own` are the addresses this program listens at: an upstream among them is a loop, and is not asked.

@@ -139,6 +139,9 @@ int health_set_force(struct health *h, const char *region,
 // ERR_NOTFOUND: no such region; ERR_NOSPACE: too many orders are in force.
 int health_order(struct health *h, enum health_exception_kind kind, const char *region, const char *label, bool on);
 
+struct buf;
+void health_metrics(struct health *h, struct buf *out); // votes, voters, exchanges (base/exposition.h); any thread
+
 // For the admin socket: JSON (json_t *, a new reference, NULL when out of memory).
 void *health_status_json(struct health *h); // all targets
 // Who says what of a stamp, how long ago, what is counted and by which rule: the member "count" of its target.

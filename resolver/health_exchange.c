@@ -141,21 +141,21 @@ static int take_posted(struct posting *p, struct bytes body, const char **out_wh
     pthread_mutex_unlock(&h->lock);
     int rc = observation_parse(t, p->region, body, clock_wall_ms(), h->o.verify, &o, out_why);
     snapshot_unref(t);
-    if (rc)
-        return rc;
     pthread_mutex_lock(&h->lock);
     struct link *l = NULL;
     for (size_t i = 0; i < h->n_links; i++)
         if (!strcmp(h->links[i]->region, p->region))
             l = h->links[i];
-    if (l && !health_observation_take(h, l, o, out_why)) {
+    int taken = rc || !l ? rc : health_observation_take(h, l, o, out_why);
+    if (!rc && l && !taken) {
         l->voter_error[0] = 0;
         o = NULL;
         pthread_cond_broadcast(&h->wake);
     }
+    health_tally_taken(&h->tally, taken);
     pthread_mutex_unlock(&h->lock);
     observation_free(o); // older than what we have: still answered with ours
-    return 0;
+    return rc;
 }
 
 static void posting_run(struct http_request *req, struct http_response *resp)

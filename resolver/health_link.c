@@ -171,21 +171,21 @@ static void deep_done(void *ctx, struct fetch_result *r)
     pthread_mutex_unlock(&h->lock);
 }
 
-// What it answered with is read without the lock: a signature takes a while.
-static struct observation *read_answer(struct health *h, struct topology *t, const char *region,
-                                       const struct fetch_result *r, char error[128])
+// What it answered with is read without the lock: a signature takes a while. ERR_UNREACHABLE: no answer.
+static int read_answer(struct health *h, struct topology *t, const char *region, const struct fetch_result *r,
+                       char error[128], struct observation **out)
 {
-    struct observation *o = NULL;
     const char *why;
+    int rc = ERR_UNREACHABLE;
     if (r->err)
         snprintf(error, 128, "%.120s", failure_of(r));
     else if (r->status != 200)
         snprintf(error, 128, "status %d", r->status);
-    else if (observation_parse(t, region, (struct bytes){(const uint8_t *)r->body.p, r->body.n}, clock_wall_ms(),
-                               h->o.verify, &o, &why))
+    else if ((rc = observation_parse(t, region, (struct bytes){(const uint8_t *)r->body.p, r->body.n}, clock_wall_ms(),
+                                     h->o.verify, out, &why)))
         snprintf(error, 128, "%s", why);
     health_plain(error);
-    return o;
+    return rc;
 }
 
 static void exchange_done(void *ctx, struct fetch_result *r)
@@ -198,11 +198,16 @@ static void exchange_done(void *ctx, struct fetch_result *r)
     bool over = h->stopping || r->err == ERR_CANCELED;
     struct topology *t = over ? NULL : snapshot_ref(h->topology);
     pthread_mutex_unlock(&h->lock);
-    struct observation *o = over ? NULL : read_answer(h, t, c->link->region, r, error);
+    struct observation *o = NULL;
+    int rc = over ? ERR_CANCELED : read_answer(h, t, c->link->region, r, error, &o);
     snapshot_unref(t);
     pthread_mutex_lock(&h->lock);
-    if (o && health_observation_take(h, c->link, o, &why))
+    h->tally.exchanges += !over;
+    h->tally.exchange_failures += rc == ERR_UNREACHABLE;
+    if (o && (rc = health_observation_take(h, c->link, o, &why)))
         observation_free(o);
+    if (!over && rc != ERR_UNREACHABLE)
+        health_tally_taken(&h->tally, rc);
     if (*why) // one that came by the other way was newer: no fault
         error[0] = 0;
     if (!over)

@@ -82,6 +82,22 @@ struct call { // one running request to a peer listener
     struct call *prev, *next;
 };
 
+enum health_outcome { // of an observation that came
+    OBSERVATION_TAKEN,
+    OBSERVATION_OLD,
+    OBSERVATION_UNSIGNED,
+    OBSERVATION_NOT_ITS_OWN, // speaks for another region, or is of another domain
+    OBSERVATION_EXPIRED,
+    OBSERVATION_DAMAGED,
+    OBSERVATION_NOMEM,
+    OBSERVATION_OUTCOMES
+};
+struct health_tally { // since the start
+    uint64_t observations[OBSERVATION_OUTCOMES];
+    uint64_t exchanges, exchange_failures;
+};
+void health_tally_taken(struct health_tally *t, int rc); // of observation_parse, or health_observation_take
+
 struct health {
     struct health_options o;
     char *ca_file, *state_path, *peer_pem;
@@ -100,6 +116,7 @@ struct health {
     struct health_orders orders;
     uint64_t boot, sequence; // of our observations
     uint64_t serial;
+    struct health_tally tally;
     bool abstains, unsettled;     // we do; all is to be counted again
     int64_t save_at_ms;           // monotonic: not before
     int64_t ttl_ms, old_until_ms; // of answers now; monotonic: when the last of a longer TTL ends
@@ -139,7 +156,9 @@ static inline int64_t health_vote_life_ms(const struct health *h)
 {
     return HEALTH_VOTE_INTERVALS * (int64_t)h->topology->health.interval_ms;
 }
-bool health_has_resolver(const struct health *h, const struct link *l); // by the topology; and we have one
+bool health_is_here(const struct health *h, const char *region);
+bool health_is_heard(const struct health *h, const struct link *l, int64_t now); // its votes live
+bool health_has_resolver(const struct health *h, const struct link *l);          // by the topology; and we have one
 enum health_standing health_standing_of(const struct health *h, const struct health_vote *v, int64_t now);
 bool health_we_abstain(const struct health *h); // by what our probes say now
 bool health_alone(const struct health *h);      // no other resolver is there by the topology

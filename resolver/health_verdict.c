@@ -10,20 +10,20 @@
 #include <stdio.h>
 #include <string.h>
 
-static bool is_here(const struct health *h, const char *region)
+bool health_is_here(const struct health *h, const char *region)
 {
     return h->o.region && !strcmp(h->o.region, region);
 }
 
 bool health_has_resolver(const struct health *h, const struct link *l)
 {
-    return l->votes || is_here(h, l->region);
+    return l->votes || health_is_here(h, l->region);
 }
 
 bool health_alone(const struct health *h)
 {
     for (size_t i = 0; i < h->n_links && h->o.peer_pem; i++)
-        if (h->links[i]->votes && !is_here(h, h->links[i]->region))
+        if (h->links[i]->votes && !health_is_here(h, h->links[i]->region))
             return false;
     return true;
 }
@@ -39,7 +39,7 @@ bool health_we_abstain(const struct health *h)
             any |= x->seen;
             up |= !x->seen || x->seen_up;
         }
-        if (is_here(h, h->links[i]->region))
+        if (health_is_here(h, h->links[i]->region))
             continue;
         n_others++;
         n_down += any && !up;
@@ -61,7 +61,7 @@ static size_t votes_of(const struct health *h, size_t target, int64_t now,
         const struct link *l = h->links[i];
         uint32_t bad = l->bad[target];
         bool own_region = !strcmp(l->region, x->region);
-        if (is_here(h, l->region))
+        if (health_is_here(h, l->region))
             votes[i] = (struct health_vote){now, own_region, h->abstains, x->seen, x->seen_up, x->n_bad};
         else
             votes[i] = (struct health_vote){l->heard_ms, own_region, l->abstains, bad != SAID_NOTHING, !bad, bad};
@@ -122,7 +122,7 @@ static enum health_ballot ballot_of(struct health *h, size_t target, int64_t now
     char text[sizeof x->votes] = "";
     struct health_count c = health_count_of(h, target, now, votes);
     if (c.rule != VOTE_OWN_PROBES) {
-        if (!x->seen && !is_here(h, x->region))
+        if (!x->seen && !health_is_here(h, x->region))
             c.ballot = HEALTH_SAY_NOTHING; // just started: one blind voter alone must not decide before we have looked
         tell(h, votes, now, &c, text, sizeof text);
     }
@@ -139,6 +139,11 @@ static void log_change(const struct health_target *t)
               t->up ? "up" : "down", t->reason, t->votes[0] ? " (" : "", t->votes, t->votes[0] ? ")" : "");
 }
 
+bool health_is_heard(const struct health *h, const struct link *l, int64_t now)
+{
+    return l->heard_ms && now - l->heard_ms <= health_vote_life_ms(h);
+}
+
 // Who is heard and who abstains: of this all votes are counted.
 static void look_at_voters(struct health *h, int64_t now)
 {
@@ -147,7 +152,7 @@ static void look_at_voters(struct health *h, int64_t now)
     h->abstains = abstains;
     for (size_t i = 0; i < h->n_links; i++) {
         struct link *l = h->links[i];
-        bool fresh = l->heard_ms && now - l->heard_ms <= health_vote_life_ms(h);
+        bool fresh = health_is_heard(h, l, now);
         h->unsettled |= fresh != l->fresh;
         l->fresh = fresh;
     }

@@ -73,6 +73,19 @@ const char *health_rule_text(enum health_rule r)
     return (size_t)r < ARRAY_LEN(texts) ? texts[r] : "unknown";
 }
 
+const char *health_rule_name(enum health_rule r)
+{
+    static const char *const names[] = {
+        [VOTE_MAJORITY] = "majority", [VOTE_TIE] = "tie",     [VOTE_NOBODY] = "nobody",
+        [VOTE_LONE] = "lone",         [VOTE_WAITS] = "waits", [VOTE_OWN_PROBES] = "own_probes"};
+    return (size_t)r < ARRAY_LEN(names) ? names[r] : "unknown";
+}
+
+const char *health_by_name(enum health_standing by)
+{
+    return by == VOTE_ABSTAINS ? "abstainers" : by == VOTE_OF_OWN_REGION ? "its_own" : "voters";
+}
+
 const char *health_by_text(enum health_standing by)
 {
     return by == VOTE_ABSTAINS        ? "only those that abstain are left: "

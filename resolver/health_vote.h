@@ -48,6 +48,8 @@ enum health_standing health_vote_standing(const struct health_vote *v, int64_t n
 struct health_count health_vote(const struct health_vote *votes, size_t n, int64_t now_ms, int64_t life_ms,
                                 size_t n_expected, uint32_t fall);
 const char *health_rule_text(enum health_rule r);
+const char *health_rule_name(enum health_rule r); // for labels: "majority"
+const char *health_by_name(enum health_standing by);
 const char *health_by_text(enum health_standing by); // what goes before it; "" of those that do not abstain
 
 // Rule 4. A resolver with one other region alone cannot tell who is cut off, and votes.

@@ -83,6 +83,7 @@ void lot_park(struct worker *w, const struct asked *from, const uint8_t *query, 
         from->conn->n_parked++;
     }
     counter_add(&w->n.parked, 1);
+    counter_add(&w->n.parked_now, 1);
 }
 
 static void leave_conn(struct parked *p)
@@ -107,6 +108,7 @@ void lot_leave(struct worker *w, struct parked *p)
     p->next = l->free;
     l->free = at;
     l->n_used--;
+    counter_add(&w->n.parked_now, (uint64_t)-1);
     parked_slot_done(l->inbox, at);
 }
 

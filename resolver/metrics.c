@@ -148,6 +148,14 @@ unsigned metrics_region_slot(const struct metrics *m, unsigned region)
     return region < TOPOLOGY_MAX_REGIONS ? m->region_slot[region] : METRICS_REGIONS;
 }
 
+void metrics_lookups(struct metrics *m, const struct answer_info *info)
+{
+    for (int c = 0; info->looked_up && c < LOOKUP_CLASSES; c++)
+        for (int o = 0; o < LOOKUP_OUTCOMES; o++)
+            if (info->lookups[c][o])
+                add(&m->lookups[c][o], info->lookups[c][o]);
+}
+
 void metrics_count(struct metrics *m, const struct answer_context *c, const struct answer_info *info)
 {
     unsigned kind = info->kind < METRICS_KINDS ? info->kind : NAME_INVALID;
@@ -159,6 +167,7 @@ void metrics_count(struct metrics *m, const struct answer_context *c, const stru
     if (hostname_public_of((enum name_kind)kind) == NAME_GLOBAL && info->region < TOPOLOGY_MAX_REGIONS &&
         info->mode < METRICS_MODES)
         add(&m->routed[m->region_slot[info->region]][info->mode], 1);
+    metrics_lookups(m, info);
 }
 
 static const uint32_t bounds_us[METRICS_BUCKETS] = {5,    10,   25,    50,    100,   250,    500,    1000,
@@ -240,6 +249,23 @@ static void write_routed(const struct metrics_names *names, const struct metrics
         }
 }
 
+static void write_lookups(const struct metrics *const *list, size_t n, struct buf *b)
+{
+    static const char name[] = "meridian_dns_signature_lookups_total";
+    static const char *const classes[LOOKUP_CLASSES] = {"name", "denial"}, *const outcomes[LOOKUP_OUTCOMES] = {
+                                                                               "hit", "before", "miss"};
+    exposition_family(b, name, "counter", "Signatures looked up in the signer's cache, by class of RRset and outcome.");
+    for (size_t c = 0; c < LOOKUP_CLASSES; c++)
+        for (size_t o = 0; o < LOOKUP_OUTCOMES; o++) {
+            exposition_begin(b, name);
+            exposition_label(b, "class", classes[c]);
+            exposition_label(b, "outcome", outcomes[o]);
+            exposition_value(b, (double)sum(list, n,
+                                            offsetof(struct metrics, lookups) +
+                                                (c * LOOKUP_OUTCOMES + o) * sizeof(metrics_counter)));
+        }
+}
+
 static void write_durations(const struct metrics *const *list, size_t n, struct buf *b)
 {
     static const char name[] = "meridian_dns_answer_duration_seconds";
@@ -268,5 +294,6 @@ void metrics_write(const struct metrics_names *names, const struct metrics *cons
     write_routed(names, list, n, out);
     exposition_single(out, "meridian_dns_truncated_total", "counter",
                       "Answers that were cut to the client's size (TC).", (double)SUM(truncated));
+    write_lookups(list, n, out);
     write_durations(list, n, out);
 }

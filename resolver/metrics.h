@@ -48,11 +48,14 @@ struct metrics {
     unsigned turn; // of METRICS_EVERY
     metrics_counter queries[METRICS_VIEWS][METRICS_KINDS][METRICS_RCODES][METRICS_TRANSPORTS];
     metrics_counter types[METRICS_TYPES], routed[METRICS_REGIONS][METRICS_MODES], truncated;
+    metrics_counter lookups[LOOKUP_CLASSES][LOOKUP_OUTCOMES];
     metrics_counter bucket[METRICS_BUCKETS + 1], timed, timed_us; // of the last: longer than all
 };
 
 void metrics_topology(struct metrics *m, struct metrics_names *names, const struct topology *t);
 void metrics_count(struct metrics *m, const struct answer_context *c, const struct answer_info *info);
+// Of metrics_count that part which a query also has each time that it is parked.
+void metrics_lookups(struct metrics *m, const struct answer_info *info);
 unsigned metrics_view_slot(const struct metrics *m, const struct view *view);
 unsigned metrics_region_slot(const struct metrics *m, unsigned region); // METRICS_REGIONS: none
 

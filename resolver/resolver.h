@@ -45,8 +45,9 @@ struct resolver_stats {                         // sums over the workers since s
     uint64_t tls_opened, tls_failed;           // handshakes
     uint64_t limited_slipped, limited_dropped; // answers over a rate limit
     // See resolver/forward.h.
-    uint64_t forwarded, forward_failed, forward_limited, forward_ignored;
+    uint64_t forwarded, forward_failed, forward_limited, forward_ignored, forward_answered, forward_now;
     uint64_t parked, parked_late; // queries that waited; of them, those that what they waited for came too late for
+    uint64_t parked_now;          // that wait
 };
 
 struct resolver_listen {

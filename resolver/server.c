@@ -113,6 +113,7 @@ size_t worker_answer(struct worker *w, const struct asked *from, struct parked *
     w->context.ticket = lot_ticket(&w->lot, again, n);
     size_t got = answer_packet(&w->context, query, n, out, cap, info);
     if (info->pending && w->context.ticket.inbox) {
+        metrics_lookups(w->metrics, info);
         if (!again)
             lot_park(w, from, query, n);
         return 0;
@@ -498,6 +499,7 @@ void resolver_stats_get(const struct resolver *r, struct resolver_stats *out)
         SUM(limited_dropped);
         SUM(parked);
         SUM(parked_late);
+        SUM(parked_now);
 #undef SUM
     }
     struct forward_stats f;
@@ -506,6 +508,8 @@ void resolver_stats_get(const struct resolver *r, struct resolver_stats *out)
     s.forward_failed = f.failed;
     s.forward_limited = f.limited;
     s.forward_ignored = f.ignored;
+    s.forward_answered = f.answered;
+    s.forward_now = f.under_way;
     *out = s;
 }
 
@@ -529,6 +533,12 @@ static const struct {
      "Queries that waited for a signature or an upstream."},
     {offsetof(struct resolver_stats, parked_late), "meridian_dns_parked_late_total", "counter",
      "Queries whose wait ended by its time limit."},
+    {offsetof(struct resolver_stats, parked_now), "meridian_dns_parked", "gauge",
+     "Queries that wait now, for a signature or an upstream."},
+    {offsetof(struct resolver_stats, forward_now), "meridian_dns_forward_under_way", "gauge",
+     "Queries that the forwarder has now, those that wait to be taken up included."},
+    {offsetof(struct resolver_stats, forward_answered), "meridian_dns_forward_answers_total", "counter",
+     "Forwarded queries that an upstream answered."},
     {offsetof(struct resolver_stats, forwarded), "meridian_dns_forwarded_total", "counter",
      "Queries of private views that were handed to the forwarder."},
     {offsetof(struct resolver_stats, forward_failed), "meridian_dns_forward_failures_total", "counter",

@@ -95,7 +95,7 @@ struct source { // one socket in the worker's epoll set
 struct counters { // written by one thread
     _Atomic uint64_t udp_queries, tcp_queries, dropped, truncated, noerror, nxdomain, refused, formerr, notimp, badvers,
         servfail, badcookie, tcp_open, tcp_evicted, tls_opened, tls_failed, limited_slipped, limited_dropped, parked,
-        parked_late;
+        parked_late, parked_now;
 };
 
 struct batch;

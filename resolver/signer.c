@@ -193,6 +193,12 @@ void signer_stats_get(struct signer *s, struct signer_stats *out)
 {
     pthread_mutex_lock(&s->lock);
     *out = s->stats;
+    for (int c = 0; c < SIGNER_CLASSES; c++) {
+        out->evicted[c] = s->cache[c].evicted;
+        out->cached[c] = s->cache[c].used;
+        out->slots[c] = s->cache[c].n_sets * CACHE_WAYS;
+        out->queued[c] = s->queue[c].n;
+    }
     out->waiting = s->queue[SIGNER_POSITIVE].n + s->queue[SIGNER_DENIAL].n;
     for (unsigned i = 0; i < s->n_threads; i++)
         out->waiting += s->running[i].running;

@@ -44,7 +44,10 @@ struct signer_what {
 
 struct signer_stats {
     uint64_t made[SIGNER_CLASSES], refused[SIGNER_CLASSES], failed;
-    size_t waiting; // jobs in both queues, and those that threads have at hand
+    uint64_t evicted[SIGNER_CLASSES];                     // that were still good: the cache is too small
+    size_t cached[SIGNER_CLASSES], slots[SIGNER_CLASSES]; // signatures kept, expired ones too until their slot is used
+    size_t queued[SIGNER_CLASSES];                        // jobs
+    size_t waiting;                                       // jobs in both queues, and those that threads have at hand
 };
 
 struct signer;

@@ -159,6 +159,11 @@ void signer_cache_put(struct signer_cache *c, struct cache_hash h, uint32_t expi
     size_t way = victim(set, h, now_s);
     struct cache_slot *s = &set->slots[way];
     uint64_t words[DNS_SIGNATURE_BYTES / 8];
+    uint64_t old_a = atomic_load_explicit(&s->a, memory_order_relaxed),
+             old_b = atomic_load_explicit(&s->b, memory_order_relaxed);
+    bool other = old_a != h.a || old_b != h.b;
+    c->used += !old_b;
+    c->evicted += old_b && other && atomic_load_explicit(&s->expires_s, memory_order_relaxed) > now_s;
     memcpy(words, sig, sizeof words);
     uint32_t seq = atomic_load_explicit(&s->seq, memory_order_relaxed);
     atomic_store_explicit(&s->seq, seq + 1, memory_order_relaxed);

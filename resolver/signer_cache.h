@@ -18,6 +18,8 @@ struct signer_cache {
     struct cache_set *sets;
     size_t n_sets; // a power of two
     uint64_t secret[2];
+    size_t used;      // the writer's: slots that were ever written to
+    uint64_t evicted; // signatures that went before their time
 };
 
 int signer_cache_init(struct signer_cache *c, size_t slots, const uint64_t secret[2]);

@@ -112,15 +112,42 @@ int signing_build(void *ctx, const struct topology *t, const struct zone *last, 
     return rc;
 }
 
+static const char *const class_names[SIGNER_CLASSES] = {[SIGNER_POSITIVE] = "name", [SIGNER_DENIAL] = "denial"};
+
+static void sample(struct buf *b, const char *family, int class, const char *outcome, double value)
+{
+    exposition_begin(b, family);
+    exposition_label(b, "class", class_names[class]);
+    if (outcome)
+        exposition_label(b, "outcome", outcome);
+    exposition_value(b, value);
+}
+
+static void by_class(struct buf *b, const char *family, const char *help, const size_t v[SIGNER_CLASSES])
+{
+    exposition_family(b, family, "gauge", help);
+    for (int c = 0; c < SIGNER_CLASSES; c++)
+        sample(b, family, c, NULL, (double)v[c]);
+}
+
 void signing_metrics(struct signing *s, struct buf *out)
 {
+    static const char made[] = "meridian_dns_signatures_total", evicted[] = "meridian_dns_signatures_evicted_total";
     struct signer_stats n;
     signer_stats_get(s->signer, &n);
-    exposition_single(out, "meridian_dns_signatures_total", "counter", "Signatures made on line for names that exist.",
-                      (double)n.made[SIGNER_POSITIVE]);
-    exposition_single(out, "meridian_dns_denial_signatures_total", "counter", "Signatures made on line for denials.",
-                      (double)n.made[SIGNER_DENIAL]);
-    exposition_single(out, "meridian_dns_signatures_refused_total", "counter",
-                      "Signatures not made because a queue or the budget of denials was used up.",
-                      (double)(n.refused[SIGNER_POSITIVE] + n.refused[SIGNER_DENIAL]));
+    exposition_family(out, made, "counter",
+                      "Signatures made on line, or refused because a queue or the budget of denials was used up.");
+    for (int c = 0; c < SIGNER_CLASSES; c++) {
+        sample(out, made, c, "made", (double)n.made[c]);
+        sample(out, made, c, "refused", (double)n.refused[c]);
+    }
+    exposition_single(out, "meridian_dns_signature_failures_total", "counter", "Signatures that could not be made.",
+                      (double)n.failed);
+    by_class(out, "meridian_dns_signatures_cached", "Slots of the cache that hold a signature, perhaps an expired one.",
+             n.cached);
+    by_class(out, "meridian_dns_signature_slots", "Slots that the cache has.", n.slots);
+    by_class(out, "meridian_dns_signatures_queued", "Signatures that wait to be made.", n.queued);
+    exposition_family(out, evicted, "counter", "Signatures that made room for others before their time.");
+    for (int c = 0; c < SIGNER_CLASSES; c++)
+        sample(out, evicted, c, NULL, (double)n.evicted[c]);
 }

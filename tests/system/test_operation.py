@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """What an operator has: metrics for Prometheus, and a restart that loses nothing."""
-import collections, http.client, json, os, re, shutil, signal, socket, struct, threading, time, unittest
+import collections, http.client, json, os, re, shutil, signal, socket, struct, subprocess, threading, time, unittest
 
 import dnswire
 
@@ -206,6 +206,20 @@ class Operation(unittest.TestCase):
         self.assertGreaterEqual(grew("meridian_dns_queries_total", rcode="NXDOMAIN"), 1)
         self.assertEqual({dict(k)["region"] for k in after["meridian_health_up"]}, set(REGIONS))
         wait_until(20, lambda: set(parse(self.scrape()[2])["meridian_health_up"].values()) == {1}, "all regions are up")
+        def all_heard():
+            now = parse(self.scrape()[2])
+            return (set(now["meridian_health_voter_fresh"].values()) == {1} and
+                    {v for k, v in now["meridian_health_votes"].items() if dict(k)["says"] == "up"} == {2})
+        wait_until(20, all_heard, "each stamp has the votes of both others")
+        self.assertEqual({dict(k)["outcome"] for k in after["meridian_dns_signature_lookups_total"]}, {"hit", "before", "miss"})
+        with self.subTest("every family is documented"):
+            with open(os.path.join(os.path.dirname(__file__), "../../docs/metrics.md")) as f:
+                words = re.findall(r"`_?([a-z_]+)`", f.read())
+            for name in {re.sub("_(bucket|sum|count)$", "", n) for n in after}:
+                self.assertTrue(any(name == w or name.endswith("_" + w) for w in words), f"{name} is not in docs/metrics.md")
+        if shutil.which("promtool"):
+            linted = subprocess.run(["promtool", "check", "metrics"], input=text, text=True, capture_output=True)
+            self.assertEqual((linted.returncode, linted.stdout + linted.stderr), (0, ""))
         self.assertEqual(after["meridian_topology_registries"][()], 3)
         self.assertEqual(dict(next(iter(after["meridian_build_info"])))["stamp"], STAMPS["eastus"])
         self.assertGreater(after["process_resident_memory_bytes"][()], 1 << 20)

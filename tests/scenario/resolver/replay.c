@@ -33,6 +33,7 @@
 //   expect registry LABEL REGION            where its clients are sent
 //   expect votes NAME TEXT                  part of it
 //   expect vote NAME VOTER up|down|none BAD AGE yes|no STANDING   as JSON tells it; AGE: at most so old; counted or not
+//   expect metric LINE                      a whole line of health_metrics
 //   expect explained NAME TEXT              part of the rule that `dns explain` tells for the stamp
 //   expect voter REGION TEXT                "votes", "silent", "abstains"
 //   expect error REGION TEXT                why its last observation was not taken
@@ -523,6 +524,16 @@ static void expect_vote(const char *stamp, char **rest)
     json_decref(list);
 }
 
+static void expect_metric(const char *want)
+{
+    AUTO_BUF struct buf b;
+    buf_init(&b, 1 << 20);
+    health_metrics(checker, &b);
+    const char *p = strstr(buf_cstr(&b), want);
+    if (b.err || !p || (p != b.p && p[-1] != '\n') || p[strlen(want)] != '\n')
+        fail("not among\n%s", buf_cstr(&b));
+}
+
 static void expect_explained(const char *stamp, const char *text)
 {
     struct topology *t = snapshot_get(&topology_cell);
@@ -626,6 +637,8 @@ static void do_expect(char **rest)
         expect_member(health_status_json(checker), "stamp", stamp, "votes", *rest);
     } else if (!strcmp(what, "vote")) {
         expect_vote(world[stamp_index(word(rest))].stamp, rest);
+    } else if (!strcmp(what, "metric")) {
+        expect_metric(*rest);
     } else if (!strcmp(what, "explained")) {
         const char *stamp = world[stamp_index(word(rest))].stamp;
         expect_explained(stamp, *rest);

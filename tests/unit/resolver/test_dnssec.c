@@ -406,6 +406,8 @@ START_TEST(signatures_are_renewed_ahead_of_their_end)
         g.c.now_s = t;
         int waits = signed_ask(&g, q, n, &a);
         ck_assert_msg(t == NOW || waits == 0, "waited at %lld", (long long)(t - NOW));
+        const uint8_t *found = a.info.lookups[SIGNER_POSITIVE];
+        ck_assert(a.info.looked_up && found[LOOKUP_HIT] + found[LOOKUP_BEFORE] > 0 && !found[LOOKUP_MISS]);
         judge(&o, ldns_pkt_answer(a.pkt), t, "now");
         judge(&o, ldns_pkt_answer(a.pkt), t - 3000, "a clock behind");
         judge(&o, ldns_pkt_answer(a.pkt), t + (int64_t)g.t->ttl.global, "until the TTL ends");

@@ -157,6 +157,24 @@ START_TEST(labels_outlive_a_topology_and_are_few)
 }
 END_TEST
 
+START_TEST(signatures_looked_up_are_counted_by_class_and_outcome)
+{
+    struct rig g;
+    rig_start(&g, 0);
+    struct answer_info info = {.looked_up = true, .lookups = {{2, 0, 1}, {0, 3, 0}}};
+    metrics_lookups(g.m, &info); // parked
+    info = (struct answer_info){.looked_up = true, .lookups = {{3, 0, 0}}, .region = REGION_NONE};
+    struct answer_context c = {.topology = g.t};
+    metrics_count(g.m, &c, &info);
+    const char *text = rig_text(&g);
+    has(text, "meridian_dns_signature_lookups_total{class=\"name\",outcome=\"hit\"} 5");
+    has(text, "meridian_dns_signature_lookups_total{class=\"name\",outcome=\"miss\"} 1");
+    has(text, "meridian_dns_signature_lookups_total{class=\"denial\",outcome=\"before\"} 3");
+    has(text, "meridian_dns_signature_lookups_total{class=\"denial\",outcome=\"hit\"} 0");
+    rig_stop(&g);
+}
+END_TEST
+
 START_TEST(the_histogram_is_cumulative_and_weighs_a_batch_by_its_queries)
 {
     struct rig g;
@@ -204,4 +222,5 @@ END_TEST
 
 CHECK_MAIN("resolver/metrics", every_answer_is_counted_under_its_labels, fail_open_is_told_from_healthy,
            what_is_no_query_is_counted_as_dropped, labels_outlive_a_topology_and_are_few,
+           signatures_looked_up_are_counted_by_class_and_outcome,
            the_histogram_is_cumulative_and_weighs_a_batch_by_its_queries, label_values_are_escaped_and_figures_whole)

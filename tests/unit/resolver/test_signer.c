@@ -145,6 +145,31 @@ START_TEST(a_flood_of_denials_is_bounded_and_evicts_no_name)
 }
 END_TEST
 
+START_TEST(what_is_kept_and_what_goes_before_its_time_is_counted)
+{
+    struct signer *s;
+    struct keys *k = keys_new();
+    uint32_t data[16] = {0};
+    uint8_t sig[64] = {0};
+    struct signer_stats st;
+    struct signer_what w = what_of(k, data);
+    ck_assert_int_eq(signer_new(&(struct signer_options){.slots = 8}, &s), 0);
+    for (data[0] = 0; data[0] < 5; data[0]++)
+        signer_put(s, SIGNER_POSITIVE, &w, sig);
+    data[0] = 3;
+    signer_put(s, SIGNER_POSITIVE, &w, sig); // the same again takes no other slot
+    signer_stats_get(s, &st);
+    ck_assert(st.cached[SIGNER_POSITIVE] == 5 && st.slots[SIGNER_POSITIVE] == 8 && !st.evicted[SIGNER_POSITIVE]);
+    for (data[0] = 5; data[0] < 12; data[0]++)
+        signer_put(s, SIGNER_POSITIVE, &w, sig);
+    signer_stats_get(s, &st);
+    ck_assert(st.cached[SIGNER_POSITIVE] == 8 && st.evicted[SIGNER_POSITIVE] == 4);
+    ck_assert(!st.cached[SIGNER_DENIAL] && !st.queued[SIGNER_POSITIVE]);
+    signer_free(s);
+    snapshot_unref(k);
+}
+END_TEST
+
 START_TEST(queues_end_and_every_ticket_comes_back)
 {
     struct signer *s;
@@ -267,6 +292,6 @@ START_TEST(threads_that_sign_let_workers_go_first)
 END_TEST
 
 CHECK_MAIN("resolver/signer", what_was_asked_is_found_and_nothing_else,
-           a_flood_of_denials_is_bounded_and_evicts_no_name, queues_end_and_every_ticket_comes_back,
-           readers_see_whole_signatures_of_the_right_name, threads_that_sign_let_workers_go_first,
-           out_of_memory_leaves_nothing_behind)
+           a_flood_of_denials_is_bounded_and_evicts_no_name, what_is_kept_and_what_goes_before_its_time_is_counted,
+           queues_end_and_every_ticket_comes_back, readers_see_whole_signatures_of_the_right_name,
+           threads_that_sign_let_workers_go_first, out_of_memory_leaves_nothing_behind)
