@@ -38,9 +38,15 @@ static void add_copy(struct pass *p, uint16_t owner_at, const struct zone_rr *rr
 
 // ---- signatures made on line ----
 
+// Records that may be cached for longer than this need signatures that outlive them: half an hour is left of a short
+// one when it is last handed out.
+#define SHORT_TTL_MAX_S 900
+
 static enum rrsig_life life_of(const struct dnssec_zone *z, const struct rrset *s)
 {
     size_t below = name_labels(s->owner, s->owner_n) - name_labels(z->apex, z->apex_n);
+    if (s->ttl > SHORT_TTL_MAX_S)
+        return RRSIG_LONG;
     if (s->type == DNS_NSEC)
         return RRSIG_SHORT;
     // D itself, delegations, and names of a region live long; what leads where health says does not.

@@ -69,7 +69,7 @@ struct rrsig_times rrsig_times(enum rrsig_life life, const uint8_t *owner, size_
     case RRSIG_LONG:
         return window(DAY_S, 4, spread(owner, n), now_s);
     default:
-        return window(FRONTEND_PERIOD_S, 3, 0, now_s);
+        return window(FRONTEND_PERIOD_S, 4, 0, now_s);
     }
 }
 

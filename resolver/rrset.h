@@ -48,7 +48,7 @@ struct rrsig_times { // seconds; the low 32 bits are what goes on the wire (RFC 
 enum rrsig_life {
     RRSIG_SHORT, // 40 to 60 minutes from now: global names and denials
     RRSIG_LONG,  // 3 to 4 days
-    RRSIG_ZONE   // fe.D: 14 to 21 days, made anew every 7; not shifted
+    RRSIG_ZONE   // fe.D: 21 to 28 days, made anew every 7: a copy holds until its SOA expires (14). Not shifted
 };
 
 struct rrsig_times rrsig_times(enum rrsig_life life, const uint8_t *owner, size_t n, int64_t now_s);

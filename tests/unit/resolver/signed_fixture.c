@@ -10,15 +10,15 @@
 #include <stdio.h>
 #include <string.h>
 
-void signed_rig_start(struct signed_rig *g, const char *extra, enum dnskey_algorithm algorithm, bool csk,
-                      unsigned threads, int64_t now_s)
+void signed_rig_start_on(struct signed_rig *g, const char *yaml, enum dnskey_algorithm algorithm, bool csk,
+                         unsigned threads, int64_t now_s)
 {
     struct buf b;
     memset(g, 0, sizeof *g);
     strcpy(g->dir, "/tmp/meridian-dnssec-XXXXXX");
     ck_assert_ptr_nonnull(mkdtemp(g->dir));
     buf_init(&b, 0);
-    buf_printf(&b, "%s%s", fixture_yaml(), extra);
+    buf_printf(&b, "%s", yaml);
     ck_assert_int_eq(signed_keys(&b, g->dir, algorithm, csk), 0);
     g->t = fixture_parse(buf_cstr(&b));
     buf_done(&b);
@@ -38,6 +38,16 @@ void signed_rig_start(struct signed_rig *g, const char *extra, enum dnskey_algor
                                    .dnssec = g->d,
                                    .frontend = g->d->zone,
                                    .signer = g->signer};
+}
+
+void signed_rig_start(struct signed_rig *g, const char *extra, enum dnskey_algorithm algorithm, bool csk,
+                      unsigned threads, int64_t now_s)
+{
+    struct buf b;
+    buf_init(&b, 0);
+    buf_printf(&b, "%s%s", fixture_yaml(), extra);
+    signed_rig_start_on(g, buf_cstr(&b), algorithm, csk, threads, now_s);
+    buf_done(&b);
 }
 
 void signed_rig_stop(struct signed_rig *g)

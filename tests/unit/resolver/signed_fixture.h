@@ -25,6 +25,9 @@ struct signed_rig {
 // `extra`: what follows the fixture's document; `csk`: one key for each zone instead of two.
 void signed_rig_start(struct signed_rig *g, const char *extra, enum dnskey_algorithm algorithm, bool csk,
                       unsigned threads, int64_t now_s);
+// On a document of the test's own.
+void signed_rig_start_on(struct signed_rig *g, const char *yaml, enum dnskey_algorithm algorithm, bool csk,
+                         unsigned threads, int64_t now_s);
 void signed_rig_stop(struct signed_rig *g);
 // A query with DO (and CO), asked again until no signature is missing. Returns how often it had to wait.
 int signed_ask(struct signed_rig *g, const uint8_t *query, size_t n, struct fixture_answer *out);

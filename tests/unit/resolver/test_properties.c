@@ -172,8 +172,8 @@ static void check_allowed(struct world *w, const struct registry *r)
     for (int i = 0; i < 12; i++) {
         struct client c = random_client();
         struct told a = ask(w, &c, r);
-        MUST(a.rcode == 0 && a.region != NOBODY && may >> a.region & 1, "%s of %s is sent to %d", r->label,
-             text_of(&c), a.region);
+        MUST(a.rcode == 0 && a.region != NOBODY && may >> a.region & 1, "%s of %s is sent to %d", r->label, text_of(&c),
+             a.region);
         MUST(a.ecs == c.ecs, "%s", text_of(&c));
     }
 }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // A world at random, for property tests: a topology (regions with and without a place on earth, stamps, replicas with
 // weights from 0, off and drained ones, orders and overrides with tiers, a view with private addresses), networks that
-// were measured (a latency file and a MaxMind database, compiled, now and then of an older topology with other regions),
-// verdicts (down, forced, headroom, drained and impaired), and clients. All of it follows from one number.
+// were measured (a latency file and a MaxMind database, compiled, now and then of an older topology with other
+// regions), verdicts (down, forced, headroom, drained and impaired), and clients. All of it follows from one number.
 //
 // Addresses lie around a few hot ones, so that networks nest, touch and are hit. Region i's stamps have the addresses
 // 10.<i>.0.x; its names' private ones 10.<100 + i>.0.x, the global name's 10.99.0.1.
@@ -34,8 +34,8 @@ void world_done(struct world *w);
 void world_verdicts(struct world *w); // other ones, at random
 void world_map(struct world *w);      // after a change of verdicts by hand
 
-struct ip world_ip(void);           // global unicast, near a hot address
-struct cidr world_net(void);        // the same; of any length
+struct ip world_ip(void);    // global unicast, near a hot address
+struct cidr world_net(void); // the same; of any length
 struct ip world_ip_in(const struct cidr *net);
 struct cidr world_cut(const struct ip *ip, uint8_t bits); // the network of that length (mapped) around it
 
