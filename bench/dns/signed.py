@@ -41,6 +41,18 @@ def load(server, queries, seconds, *more):
     return r
 
 
+def beside(server, queries, noise, seconds):
+    """A steady rate of queries, with another stream of the same rate going on."""
+    other = noise and subprocess.Popen(["taskset", "-c", "1", server.b.blast, "-p", str(server.port), "-d", noise, "-l", str(seconds + 0.6),
+                                        "-D", "-Q", str(RATE)], stdout=subprocess.DEVNULL)
+    if other:
+        time.sleep(0.3)
+    r = load(server, queries, seconds, "-Q", str(RATE))
+    if other:
+        other.wait()
+    return r
+
+
 def row(name, rs):
     m = lambda k: statistics.median(r[k] for r in rs)
     n = sum(r["got"] for r in rs)
@@ -101,12 +113,13 @@ def main():
                     rounds[s.name].append(load(s, popular, a.seconds))
             row("Meridian, signed on line, warm", rounds["SignedMeridian"])
             row("Knot, signed before", rounds["SignedKnot"])
-            row("Meridian, names that exist, at %d/s" % RATE, [load(up[0], there, a.seconds, "-Q", str(RATE)) for _ in range(3)])
-            noise = subprocess.Popen(["taskset", "-c", "1", b.blast, "-p", str(up[0].port), "-d", flood, "-l", str(3 * a.seconds + 2), "-D", "-Q", str(RATE)],
-                                     stdout=subprocess.DEVNULL)
-            time.sleep(0.5)
-            row("the same, with %d/s random names" % RATE, [load(up[0], there, a.seconds, "-Q", str(RATE)) for _ in range(3)])
-            noise.wait()
+            # In turn, so that neighbours disturb all alike: alone, beside as many names that are in the cache, beside random ones.
+            steady = {"alone": [], "while as many more of them are asked": [], "while as many random names are asked": []}
+            for _ in range(a.rounds):
+                for (name, rows), noise in zip(steady.items(), (None, there, flood)):
+                    rows.append(beside(up[0], there, noise, a.seconds))
+            for name, rows in steady.items():
+                row("Meridian, names that exist, at %d/s, %s" % (RATE, name), rows)
         finally:
             for s in up:
                 s.stop()
