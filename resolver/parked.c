@@ -4,7 +4,7 @@
 //
 // Invariants, under the lock:
 // 1. A slot's mail is in the list of posted ones if and only if its news are not PARKED_NOTHING.
-// 2. The eventfd counts if and only if that list is not empty, or was when last taken from.
+// 2. The eventfd counts when that list is not empty, as soon as who posted has got so far. It may count for nothing.
 #include "resolver/parked.h"
 
 #include "base/err.h"
@@ -83,26 +83,27 @@ void parked_hold(struct parked_ticket t)
 }
 
 // An answer beats a failure beats another try; an answer that is there already stays.
-static void put(struct parked_inbox *b, uint32_t slot, enum parked_news news, uint8_t **response, size_t n,
+// Returns true when that is news to the worker.
+static bool put(struct parked_inbox *b, uint32_t slot, enum parked_news news, uint8_t **response, size_t n,
                 const struct endpoint *from)
 {
     struct box *x = &b->box[slot];
     enum parked_news before = x->news;
     if (news <= before)
-        return;
+        return false;
     x->news = news;
     x->response = take_ptr(*response);
     x->n = n;
     x->from = from ? *from : (struct endpoint){0};
     if (before)
-        return; // it is in the list
+        return false; // it is in the list
     x->next = PARKED_MAX;
     if (b->last < PARKED_MAX)
         b->box[b->last].next = slot;
     else
         b->first = slot;
     b->last = slot;
-    (void)eventfd_write(b->fd, 1); // fails only when it counts to 2^64 already
+    return true;
 }
 
 static void post(struct parked_ticket t, enum parked_news news, uint8_t *response, size_t n,
@@ -110,9 +111,11 @@ static void post(struct parked_ticket t, enum parked_news news, uint8_t *respons
 {
     struct parked_inbox *b = t.inbox;
     pthread_mutex_lock(&b->lock);
-    if (!b->closed && b->box[t.slot].generation == t.generation)
-        put(b, t.slot, news, &response, n, from);
+    bool current = !b->closed && b->box[t.slot].generation == t.generation,
+         wakes = current && put(b, t.slot, news, &response, n, from);
     pthread_mutex_unlock(&b->lock);
+    if (wakes) // not under the lock, which the worker wants then
+        (void)eventfd_write(b->fd, 1);
     free(response);
     unref(b);
 }

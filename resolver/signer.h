@@ -11,8 +11,8 @@
 //  1. Readers take no lock and allocate nothing. A slot is read whole or not at all (its sequence number is even and
 //  the
 //     same before and after).
-//  2. Only the pool's threads, and signer_put, write slots, one at a time.
-//  3. A job holds a reference to the keys it signs with, and every ticket taken with it is retried or failed once.
+//  2. Only the pool's threads, and signer_put, write slots, one at a time; signer_get and signer_ask wait for nobody.
+//  3. A job holds a reference to the keys it signs with, and its ticket is retried or failed once.
 #ifndef MERIDIAN_RESOLVER_SIGNER_H
 #define MERIDIAN_RESOLVER_SIGNER_H
 
