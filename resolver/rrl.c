@@ -54,11 +54,13 @@ void rrl_free(struct rrl *r)
     free(r);
 }
 
+// Aliases that lead to no record of the type end in a SOA as every denial does: any of 65,000 types gets them.
 static enum kind kind_of(const struct answer_info *info, const uint8_t *response)
 {
     if (info->rcode != DNS_NOERROR && info->rcode != DNS_NXDOMAIN)
         return KIND_ERROR;
-    return info->rcode == DNS_NOERROR && (response[6] || response[7]) ? KIND_ANSWER : KIND_ABSENT;
+    bool answers = response[6] || response[7], denies = response[8] || response[9];
+    return info->rcode == DNS_NOERROR && answers && !denies ? KIND_ANSWER : KIND_ABSENT;
 }
 
 static unsigned rate_of(const struct node_dns_rrl *s, enum kind kind)

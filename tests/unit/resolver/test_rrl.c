@@ -108,6 +108,27 @@ START_TEST(kinds_have_accounts_of_their_own)
 }
 END_TEST
 
+// Each of them brings the aliases of the name and a SOA: they are denials, whatever the type.
+START_TEST(a_type_for_each_query_opens_no_account_for_each)
+{
+    const struct node_dns_rrl s = {.answers = 5, .absent = 3, .burst_s = 1, .slip = 1};
+    struct rrl *r;
+    unsigned sent = 0;
+    ck_assert_int_eq(rrl_new(&s, &r), 0);
+    for (uint16_t type = 1000; type < 2000; type++) {
+        ask("contoso.example.io", type);
+        ck_assert_int_gt(out[7], 0);
+        judge(r, "198.51.100.1", 1, 1000);
+        sent += got.sent;
+    }
+    ck_assert_uint_eq(sent, 3);
+    ask("contoso.example.io", T_A);
+    judge(r, "198.51.100.1", 10, 1000);
+    ck_got(5, 5, 0);
+    rrl_free(r);
+}
+END_TEST
+
 START_TEST(no_limit_no_table_and_networks_without_one)
 {
     struct cidr lab;
@@ -166,5 +187,5 @@ START_TEST(a_slipped_answer_is_truncated_and_keeps_its_opt)
 END_TEST
 
 CHECK_MAIN("resolver/rrl", a_network_gets_its_rate_and_its_burst, kinds_have_accounts_of_their_own,
-           no_limit_no_table_and_networks_without_one, more_networks_than_the_table_holds,
-           a_slipped_answer_is_truncated_and_keeps_its_opt)
+           a_type_for_each_query_opens_no_account_for_each, no_limit_no_table_and_networks_without_one,
+           more_networks_than_the_table_holds, a_slipped_answer_is_truncated_and_keeps_its_opt)
