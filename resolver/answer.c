@@ -56,6 +56,8 @@ static void build(struct answer *a, int rcode, uint8_t *out, size_t max)
         answer_name(a);
     if (a->q->dnssec_ok && rcode == DNS_NOERROR && a->t->dnssec.n_keys)
         answer_sign(a);
+    if (answer_too_bulky(a))
+        answer_truncate(a);
 }
 
 // Cut back to the question: header, question, and then TC or an error.
@@ -112,7 +114,7 @@ size_t answer_packet(const struct answer_context *c, const uint8_t *query, size_
     a.q = &q;
     a.view = NULL;
     a.info = info;
-    a.authoritative = a.pending = false;
+    a.authoritative = a.pending = a.bulky = false;
     a.n_answer = a.n_authority = a.n_additional = 0;
     a.cookie_valid = false;
     a.edns = (struct edns_response){.ede = EDE_NONE};

@@ -27,6 +27,7 @@ bool answer_add_keys(struct answer *a, enum answer_zone zone)
     const struct dnssec_zone *z = zone == ZONE_MAIN ? &d->main : &d->frontend;
     const struct zone_rr *rrs = ds ? z->ds : z->rrs;
     size_t n_rrs = ds ? z->n_ds : z->n_rrs;
+    a->bulky = !ds;
     for (size_t i = 0; i < n_rrs; i++)
         if (rrs[i].type == type)
             add(a, type, rrs[i].ttl, rrs[i].rdata, rrs[i].rdata_n);

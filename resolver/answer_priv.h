@@ -22,6 +22,7 @@ struct answer {
     int rcode;
     bool authoritative;
     bool pending; // set by who holds a->c->ticket: see resolver/parked.h
+    bool bulky;   // see answer_too_bulky
     uint16_t n_answer, n_authority, n_additional;
     bool cookie_valid;         // the client has shown that it is where it says
     struct edns_response edns; // of the OPT: who routes sets edns.ecs_scope, who refuses answer_ede
@@ -43,6 +44,13 @@ static inline void answer_ede(struct answer *a, enum edns_ede code, const char *
 static inline bool answer_large_ok(const struct answer *a)
 {
     return a->c->transport != ANSWER_UDP || a->cookie_valid;
+}
+
+// To who has not shown that, records that nobody's connection waits for (keys, the operator's own texts) go over UDP
+// within what a client without EDNS takes.
+static inline bool answer_too_bulky(const struct answer *a)
+{
+    return a->bulky && a->w.n > DNS_UDP_LEAST && !answer_large_ok(a);
 }
 
 // The answer becomes an empty one with TC. Over UDP only.

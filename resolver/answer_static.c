@@ -12,6 +12,7 @@ bool answer_add_static(struct answer *a, const struct static_name *s)
     if (type == DNS_ANY) // one RRset: RFC 8482 section 4.1
         type = s->records[0].type;
     size_t n = static_records(s, type, &r);
+    a->bulky = true;
     for (size_t i = 0; i < n; i++) {
         uint8_t *p = dns_write_rr_at(&a->w, a->owner_at, r[i].type, a->t->static_ttl, r[i].rdata_n);
         if (p)

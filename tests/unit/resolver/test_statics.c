@@ -2,6 +2,7 @@
 // resolver/answer_static: records that the topology gives word for word, at the apex and at names of ACME challenges.
 #include "resolver/answer.h"
 
+#include "resolver/cookies.h"
 #include "tests/support/check_main.h"
 #include "tests/unit/resolver/fixture.h"
 
@@ -65,4 +66,44 @@ START_TEST(test_rows)
 }
 END_TEST
 
-CHECK_MAIN("resolver/answer_static", test_rows)
+// A query of 40 octets with the address of somebody else must not bring that one a thousand: over UDP what is more than
+// a client without EDNS takes goes to who shows a cookie.
+START_TEST(test_large_texts_go_to_proven_clients)
+{
+    static char text[3000], name[256];
+    struct answer_info info;
+    struct cookies *k;
+    uint8_t q[512], out[4096], cookie[EDNS_COOKIE_BYTES];
+    memset(name, 'x', 200);
+    snprintf(text, sizeof text,
+             "%.*s  acme_challenge: [{ at: eastus.geo, txt: [\"1%s\", \"2%s\", \"3%s\"] }, { txt: \"%s\" }]\n",
+             (int)(strstr(yaml, "  acme") - yaml), yaml, name, name, name, name);
+    struct topology *t = fixture_parse(text);
+    ck_assert_int_eq(cookies_new_random(&k), 0);
+    struct answer_context c = {
+        .topology = t, .transport = ANSWER_UDP, .source = fixture_ip("192.0.2.99"), .cookies = k, .now_s = 1700000000};
+    for (int large = 0; large < 2; large++) {
+        const char *asked = large ? "_acme-challenge.eastus.geo.example.io" : "_acme-challenge.example.io";
+        size_t n = fixture_query(q, asked, T_TXT, 1232), got;
+        c.transport = ANSWER_UDP;
+        got = answer_packet(&c, q, n, out, sizeof out, &info);
+        ck_assert_int_eq(info.truncated, large);
+        ck_assert_uint_le(got, large ? n : DNS_UDP_LEAST);
+        c.transport = ANSWER_TCP;
+        got = answer_packet(&c, q, n, out, sizeof out, &info);
+        ck_assert(!info.truncated && (got > DNS_UDP_LEAST) == large);
+        c.transport = ANSWER_UDP;
+        struct dns_query parsed = {.cookie = (const uint8_t *)"8 octets", .cookie_n = 8};
+        cookies_check(k, &parsed, &c.source, c.now_s, cookie);
+        q[n - 1] = 4 + sizeof cookie;
+        memcpy(q + n, "\0\12\0\30", 4);
+        memcpy(q + n + 4, cookie, sizeof cookie);
+        got = answer_packet(&c, q, n + 4 + sizeof cookie, out, sizeof out, &info);
+        ck_assert(!info.truncated && info.cookie_valid && (got > DNS_UDP_LEAST) == large);
+    }
+    snapshot_unref(k);
+    snapshot_unref(t);
+}
+END_TEST
+
+CHECK_MAIN("resolver/answer_static", test_rows, test_large_texts_go_to_proven_clients)
