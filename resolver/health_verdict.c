@@ -122,7 +122,7 @@ static enum health_ballot ballot_of(struct health *h, size_t target, int64_t now
     char text[sizeof x->votes] = "";
     struct health_count c = health_count_of(h, target, now, votes);
     if (c.rule != VOTE_OWN_PROBES) {
-        if (!x->seen && !health_is_here(h, x->region))
+        if (!x->seen)
             c.ballot = HEALTH_SAY_NOTHING; // just started: one blind voter alone must not decide before we have looked
         tell(h, votes, now, &c, text, sizeof text);
     }

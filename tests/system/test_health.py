@@ -62,6 +62,11 @@ class Health(unittest.TestCase):
         self.assertIn("the majority decides", step["count"]["rule"])
         says = {v["voter"]: (v["says"], v["counted"]) for v in step["count"]["voters"]}
         self.assertEqual({r: says[r] for r in OTHERS}, {r: ("down", True) for r in OTHERS})
+        for words in (("health", "show", "--votes"), ("dns", "explain", f"contoso.{DOMAIN}")):  # as tables
+            text = self.lab.check(MERIDIAN, *words, "--admin", f"{self.lab.dir}/westeurope/run/admin.sock")
+            for r in OTHERS:
+                self.assertRegex(text, rf"(?m)^{EAST} +\S+ +{r} +down +\d+ +\d+ +votes +(yes|true)$")
+            self.assertIn("the majority decides", text)
 
     def test_1_a_killed_region_is_left_in_time(self):
         self.time_to_answer("kill -9", lambda: self.lab.kill(EAST))

@@ -18,7 +18,7 @@ enum voter_mode { SILENT, ANSWERS, FORGED, SPEAKS_FOR_OTHERS, EXPIRED, DAMAGED, 
 
 static struct voter {
     enum voter_mode mode;
-    bool abstains, deaf; // deaf: takes no orders
+    bool abstains, deaf, slow; // deaf: takes no orders
     uint64_t boot, sequence;
     size_t n_votes;
     struct observation_vote votes[8];
@@ -105,6 +105,8 @@ bool peers_voter(const char *region, const char *what, char **rest)
         v->abstains = what[0] == 'a';
     else if (!strcmp(what, "deaf") || !strcmp(what, "hears"))
         v->deaf = what[0] == 'd';
+    else if (!strcmp(what, "slow") || !strcmp(what, "quick"))
+        v->slow = what[0] == 's';
     else if (!strcmp(what, "restarts"))
         v->boot++, v->sequence = 0, v->n_votes = 0;
     else if (!strcmp(what, "older-boot"))
@@ -220,7 +222,7 @@ bool peers_answer(const struct topology *t, const struct fetch_request *q, struc
     bool deep = !strcmp(path, "/healthz");
     buf_init(&out->body, q->max_bytes);
     out->status = 200;
-    *out_ms = 2;
+    *out_ms = !deep && voters[i].slow ? 900 : 2;
     if (deep && deeps[i].text[0])
         buf_str(&out->body, deeps[i].text);
     else if (!deep && voters[i].mode == DAMAGED)

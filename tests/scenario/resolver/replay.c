@@ -23,7 +23,7 @@
 // first. The others are scripted (peers.c):
 //   voter REGION silent|answers|forged|speaks-for-others|expired|damaged|replays
 //   voter REGION says NAME up|down [N]      N bad probes in a row; 3 if left out
-//   voter REGION abstains|votes|deaf|hears|restarts|older-boot
+//   voter REGION abstains|votes|deaf|hears|slow|quick|restarts|older-boot    slow: answers after 900 ms
 //   voter REGION drains REGION on|off       an order that was given there
 //   deep REGION headroom N | impaired LABEL|none | damaged - | oversized - | silent -
 //   drain|impair REGION LABEL|* on|off      an order given here
@@ -225,6 +225,8 @@ static struct topology *build(const char *without)
     const char *comma = "";
     for (size_t i = 0; i < n_regions; i++)
         if (resolvers[0] ? strstr(resolvers, peers_regions[i]) != NULL : i == 0) {
+            if (without && !strcmp(without, peers_stamps[i]))
+                continue;
             buf_printf(&b, "%s%s.%s", comma, peers_stamps[i], peers_regions[i]);
             comma = ", ";
         }
