@@ -4,6 +4,7 @@
 #include "resolver/explain.h"
 
 #include "base/bytes.h"
+#include "base/clock.h"
 #include "base/mem.h"
 #include "resolver/answer.h"
 #include "resolver/explain_priv.h"
@@ -134,7 +135,8 @@ void *dns_explain_json(const struct explain_query *q)
                                .geo = &geo,
                                .transport = ANSWER_TCP,
                                .source = q->client,
-                               .listener = q->listener};
+                               .listener = q->listener,
+                               .now_s = clock_wall_ms() / 1000}; // the serial of a signed fe.D counts weeks
     size_t n = dns_name_from_text(q->name, wire);
     bool refused = view_choose(t, q->listener, &q->client, &view) != 0;
     hostname_parse(q->name, t->domain, &h);

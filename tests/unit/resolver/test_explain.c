@@ -3,6 +3,7 @@
 // verdicts.
 #include "resolver/explain.h"
 
+#include "base/clock.h"
 #include "tests/support/check_main.h"
 #include "tests/unit/resolver/fixture.h"
 
@@ -262,5 +263,27 @@ START_TEST(a_subnet_is_explained_as_it_is_answered)
 }
 END_TEST
 
+// The SOA of a signed fe.D counts the weeks, in an explanation as in an answer.
+START_TEST(the_serial_of_a_signed_zone_is_that_of_its_answers)
+{
+    char yaml[8192];
+    snprintf(yaml, sizeof yaml,
+             "%sdnssec:\n  keys:\n"
+             "    - { id: fe-csk-1, zone: fe, role: csk, algorithm: ed25519, state: published, since: "
+             "\"2026-11-23T19:58:50Z\", key: \"l02Woi0iS8Aa25FQkUd9RMzZHJpBoRQwAQEX1SxZJA4=\" }\n",
+             fixture_yaml());
+    struct topology *t = fixture_parse(yaml);
+    clock_virtual_set(1795478400000);
+    struct answer_context c = {.topology = t, .source = fixture_ip("192.0.2.99"), .now_s = clock_wall_ms() / 1000};
+    json_t *j = explain(t, NULL, "nosuch.fe.example.io", &c.source, NULL);
+    compare(&c, "nosuch.fe.example.io", T_A, json_object_get(j, "a"));
+    ck_assert_ptr_nonnull(strstr(joined(json_object_get(json_object_get(j, "a"), "authority")), " 2975 3600 "));
+    json_decref(j);
+    clock_virtual_off();
+    snapshot_unref(t);
+}
+END_TEST
+
 CHECK_MAIN("resolver/explain", forwarded_names_name_their_upstreams, what_is_explained_is_what_is_answered,
-           the_reasons_are_told, a_subnet_is_explained_as_it_is_answered, what_is_no_name_is_said_to_be_none)
+           the_reasons_are_told, a_subnet_is_explained_as_it_is_answered, what_is_no_name_is_said_to_be_none,
+           the_serial_of_a_signed_zone_is_that_of_its_answers)
