@@ -178,7 +178,8 @@ struct routing_override { // clients in `cidr` prefer `order`; the rest of the r
 };
 
 struct routing_settings {
-    const char *latency_file, *maxmind_file; // from where the process stands; NULL: none
+    const char *latency_file, *maxmind_file;   // from where the process stands; NULL: none
+    const char *latency_given, *maxmind_given; // as the document has them: maybe relative to it
     uint32_t latency_margin_ms, distance_margin_km;
 };
 
@@ -265,7 +266,7 @@ struct topology_frame { // what versions that differ in registries only have in 
 struct topology {
     struct snapshot_head head;
     struct topology_frame *frame;
-    const char *source;     // path it came from
+    const char *source;     // path it came from, or is a copy of
     uint64_t version;       // only goes up
     const char *domain;     // D
     const char *hostmaster; // SOA RNAME as an address, "hostmaster@example.io"
@@ -305,6 +306,9 @@ struct topology {
 int topology_load(const char *path, struct diag *diag, struct topology **out);
 // The same from memory; `source` is the name used in messages.
 int topology_parse(const char *text, size_t n, const char *source, struct diag *diag, struct topology **out);
+// It is a copy of the document at `source`: relative paths in it are from there. Only before it is published.
+// ERR_NOMEM.
+int topology_set_source(struct topology *t, const char *source);
 // Compact: without struct registry, for a process that answers names and nothing else. topology_registry,
 // topology_by_label and topology_next find nothing then; catalogue_find, catalogue_next and catalogue_expand do.
 enum topology_form { TOPOLOGY_FULL, TOPOLOGY_COMPACT };

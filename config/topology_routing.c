@@ -3,6 +3,7 @@
 // regions' locations. See topology_priv.h.
 #include "config/topology_priv.h"
 
+#include "base/err.h"
 #include "base/mem.h"
 
 #include <string.h>
@@ -129,24 +130,39 @@ static void build_overrides(struct topology_build *b)
     b->t->n_overrides = n;
 }
 
-// A path of the document: relative to it.
-static const char *build_path(struct topology_build *b, const char *path)
+// A path of the document: relative to it. Returns false when memory ended.
+static bool place(struct topology *t, const char *given, const char **out)
 {
-    const char *slash = strrchr(b->t->source, '/');
-    if (!path || *path == '/' || !slash)
-        return path ? build_string(b, path) : NULL;
-    const char *out = arena_printf(&b->t->frame->arena, "%.*s/%s", (int)(slash - b->t->source), b->t->source, path);
-    if (!out)
-        b->ctx->nomem = true;
-    return out;
+    const char *slash = strrchr(t->source, '/');
+    *out = given;
+    if (given && *given != '/' && slash)
+        *out = arena_printf(&t->frame->arena, "%.*s/%s", (int)(slash - t->source), t->source, given);
+    return *out || !given;
+}
+
+static bool place_all(struct topology *t)
+{
+    struct routing_settings *r = &t->routing;
+    return place(t, r->latency_given, &r->latency_file) && place(t, r->maxmind_given, &r->maxmind_file);
+}
+
+int topology_set_source(struct topology *t, const char *source)
+{
+    const char *copy = arena_strdup(&t->frame->arena, source);
+    if (!copy)
+        return ERR_NOMEM;
+    t->source = copy;
+    return place_all(t) ? 0 : ERR_NOMEM;
 }
 
 static void build_settings(struct topology_build *b)
 {
     const struct spec_routing *s = &b->s->routing;
     struct routing_settings *r = &b->t->routing;
-    r->latency_file = build_path(b, s->latency_file);
-    r->maxmind_file = build_path(b, s->maxmind_file);
+    r->latency_given = s->latency_file ? build_string(b, s->latency_file) : NULL;
+    r->maxmind_given = s->maxmind_file ? build_string(b, s->maxmind_file) : NULL;
+    if (!place_all(b->t))
+        b->ctx->nomem = true;
     r->latency_margin_ms = s->latency_margin_ms;
     r->distance_margin_km = s->distance_margin_km;
     bool any = false;

@@ -240,12 +240,12 @@ static int parse_last(struct config_watch *w, struct watched *f, struct diag *di
 {
     if (f != &w->topology)
         return f->parse(f->form, f->last_path, NULL, diag, out);
-    int rc = watch_parse_kept(f->form, f->last_path, NULL, diag, out);
+    int rc = watch_parse_kept(f->form, f->last_path, f->path, diag, out);
     AUTO_FREE char *older = rc == ERR_NOTFOUND ? mem_printf("%s.yaml", f->last_path) : NULL;
     if (older) {
         watch_document_done(out);
         *out = (struct document){0};
-        rc = watch_parse_kept(f->form, older, NULL, diag, out);
+        rc = watch_parse_kept(f->form, older, f->path, diag, out);
     }
     return rc;
 }

@@ -44,8 +44,8 @@ static void describe(struct document *out, struct topology *t)
     memcpy(out->hash, t->frame->base_hash, SHA256_BYTES);
 }
 
-int watch_parse_kept(enum topology_form form, const char *path, const struct document *last, struct diag *diag,
-                     struct document *out)
+static int parse(enum topology_form form, const char *path, const struct document *last, struct diag *diag,
+                 struct document *out)
 {
     struct topology *t = NULL;
     uint8_t sha[SHA256_BYTES];
@@ -65,11 +65,18 @@ int watch_parse_kept(enum topology_form form, const char *path, const struct doc
     return 0;
 }
 
+int watch_parse_kept(enum topology_form form, const char *path, const char *home, struct diag *diag,
+                     struct document *out)
+{
+    int rc = parse(form, path, NULL, diag, out);
+    return rc ? rc : topology_set_source(out->value, home); // still ours alone
+}
+
 // The topology at a node's own path: whatever it was compiled from, it is the beginning here.
 int watch_parse_topology(enum topology_form form, const char *path, const struct document *last, struct diag *diag,
                          struct document *out)
 {
-    int rc = watch_parse_kept(form, path, last, diag, out);
+    int rc = parse(form, path, last, diag, out);
     if (rc || (last && out->value == last->value))
         return rc;
     struct topology *t = out->value; // still ours alone

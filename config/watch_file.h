@@ -32,8 +32,8 @@ struct signature watch_signature(const char *path);
 // Read, parsed and judged. `last` (may be NULL): the last good one; if the file is what that began from, that is it.
 int watch_parse_topology(enum topology_form form, const char *path, const struct document *last, struct diag *diag,
                          struct document *out); // at a node's own path
-int watch_parse_kept(enum topology_form form, const char *path, const struct document *last, struct diag *diag,
-                     struct document *out); // of its state directory
+int watch_parse_kept(enum topology_form form, const char *path, const char *home, struct diag *diag,
+                     struct document *out); // of its state directory; `home`: the path that it is a copy of
 int watch_parse_principals(enum topology_form form, const char *path, const struct document *last, struct diag *diag,
                            struct document *out);
 void watch_document_done(struct document *d);

@@ -427,6 +427,44 @@ START_TEST(the_version_of_the_frame_outlives_the_process)
 }
 END_TEST
 
+// In force: the path of the file of latencies, and of the database.
+static void expect_paths(struct fixture *f, const char *latency, const char *maxmind)
+{
+    char want[128];
+    struct topology *t = snapshot_get(&f->tcell);
+    snprintf(want, sizeof want, "%s/%s", f->dir, latency);
+    ck_assert_str_eq(t->routing.latency_file, want);
+    ck_assert_str_eq(t->routing.maxmind_file, maxmind);
+    ck_assert_str_eq(t->source, f->topology);
+    snapshot_unref(t);
+}
+
+START_TEST(paths_are_relative_to_the_topology_and_not_to_what_was_kept_of_it)
+{
+    struct fixture *f = setup();
+    put(f->topology, "version: 5\ndomain: example.io\nregions:\n"
+                     "  - {name: eastus, location: \"1,2\", stamps: [{name: eus-1, ipv4: [192.0.2.1]}]}\n"
+                     "name_servers: [eus-1.eastus]\n"
+                     "routing: { latency_file: measured/ms.csv, maxmind_file: /usr/share/city.mmdb }\n");
+    ck_assert_int_eq(start(f), 0);
+    expect_paths(f, "measured/ms.csv", "/usr/share/city.mmdb");
+    config_watch_stop(f->w);
+    ck_assert_int_eq(start(f), 0); // the same document: what was kept of it is taken
+    expect(f, 5, 0, NULL);
+    expect_paths(f, "measured/ms.csv", "/usr/share/city.mmdb");
+    append(f, "version: 6\n" ADD("alpha"));
+    expect(f, 6, 0, NULL);
+    expect_paths(f, "measured/ms.csv", "/usr/share/city.mmdb");
+    config_watch_stop(f->w);
+    put(f->topology, "version: seven\n"); // of no use
+    ck_assert_int_eq(start(f), 0);
+    expect(f, 6, 1, "topology.yaml");
+    expect_paths(f, "measured/ms.csv", "/usr/share/city.mmdb");
+    teardown(f);
+}
+END_TEST
+
 CHECK_MAIN("config/watch", changes_are_followed, changes_are_noticed_unasked, either_form_is_watched,
            edits_swap_or_say_why, edits_are_noticed_unasked, principals_swap, last_good_serves_a_restart,
-           nothing_usable_is_an_error, no_document_lowers_a_serial, the_version_of_the_frame_outlives_the_process)
+           nothing_usable_is_an_error, no_document_lowers_a_serial, the_version_of_the_frame_outlives_the_process,
+           paths_are_relative_to_the_topology_and_not_to_what_was_kept_of_it)

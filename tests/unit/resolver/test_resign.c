@@ -15,8 +15,8 @@
 
 #define NOW 1795478400 // 2026-11-24
 #define DAY_S 86400
-#define BEHIND_S 3000    // a validator's clock
-#define MARGIN_S 900     // left after the last cache has let go
+#define BEHIND_S 3000             // a validator's clock
+#define MARGIN_S 900              // left after the last cache has let go
 #define ZONE_MARGIN_S (3 * DAY_S) // the same for a copy of fe.D
 
 static struct signed_rig g;
@@ -151,8 +151,9 @@ START_TEST(three_weeks_of_long_ttls)
     char yaml[8192];
     snprintf(yaml, sizeof yaml, "%s" APEX ", ttl: 24h }\n", fixture_yaml());
     char *ttl = strstr(yaml, "ttl: {"), *rest = strchr(ttl, '\n');
-    static const char longest[] = "ttl: { global: 24h, regional: 24h, data: 24h, frontend: 24h, private: 24h, negative: 24h, "
-                                  "soa: 24h, ns: 24h }";
+    static const char longest[] =
+        "ttl: { global: 24h, regional: 24h, data: 24h, frontend: 24h, private: 24h, negative: 24h, "
+        "soa: 24h, ns: 24h }";
     memmove(ttl + sizeof longest - 1, rest, strlen(rest) + 1);
     memcpy(ttl, longest, sizeof longest - 1);
     weeks(yaml, DNSKEY_ED25519);
