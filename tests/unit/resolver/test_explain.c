@@ -263,14 +263,17 @@ START_TEST(a_subnet_is_explained_as_it_is_answered)
 }
 END_TEST
 
+#define KEY(id, zone, key)                                                                             \
+    "    - { id: " id ", zone: " zone ", role: csk, algorithm: ed25519, state: active, since: \"2026-" \
+    "11-23T19:58:50Z\", key: \"" key "\" }\n"
+
 // The SOA of a signed fe.D counts the weeks, in an explanation as in an answer.
 START_TEST(the_serial_of_a_signed_zone_is_that_of_its_answers)
 {
     char yaml[8192];
     snprintf(yaml, sizeof yaml,
-             "%sdnssec:\n  keys:\n"
-             "    - { id: fe-csk-1, zone: fe, role: csk, algorithm: ed25519, state: published, since: "
-             "\"2026-11-23T19:58:50Z\", key: \"l02Woi0iS8Aa25FQkUd9RMzZHJpBoRQwAQEX1SxZJA4=\" }\n",
+             "%sdnssec:\n  keys:\n" KEY("d-csk-1", "D", "l02Woi0iS8Aa25FQkUd9RMzZHJpBoRQwAQEX1SxZJA4=")
+                 KEY("fe-csk-1", "fe", "uyXwPeDdyVKObfaQn3nzW95dnK5YDQJzyWhBYwzBDd0="),
              fixture_yaml());
     struct topology *t = fixture_parse(yaml);
     clock_virtual_set(1795478400000);
