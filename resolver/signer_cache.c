@@ -137,8 +137,9 @@ bool signer_cache_get(const struct signer_cache *c, struct cache_hash h, uint8_t
     return false;
 }
 
-// An expired one; else any.
-static size_t victim(const struct cache_set *set, struct cache_hash h, uint32_t now_s)
+// An expired one; else each in turn: were it a matter of the hash, two signatures of one answer could be at odds over a
+// slot for as long as the set is full, and the answer would never be whole.
+static size_t victim(struct signer_cache *c, const struct cache_set *set, struct cache_hash h, uint32_t now_s)
 {
     for (size_t i = 0; i < CACHE_WAYS; i++) {
         const struct cache_slot *s = &set->slots[i];
@@ -149,14 +150,14 @@ static size_t victim(const struct cache_set *set, struct cache_hash h, uint32_t 
     for (size_t i = 0; i < CACHE_WAYS; i++)
         if (atomic_load_explicit(&set->slots[i].expires_s, memory_order_relaxed) <= now_s)
             return i;
-    return h.b >> 8 & (CACHE_WAYS - 1);
+    return c->turn++ & (CACHE_WAYS - 1);
 }
 
 void signer_cache_put(struct signer_cache *c, struct cache_hash h, uint32_t expires_s, uint32_t now_s,
                       const uint8_t sig[DNS_SIGNATURE_BYTES])
 {
     struct cache_set *set = set_of(c, h);
-    size_t way = victim(set, h, now_s);
+    size_t way = victim(c, set, h, now_s);
     struct cache_slot *s = &set->slots[way];
     uint64_t words[DNS_SIGNATURE_BYTES / 8];
     uint64_t old_a = atomic_load_explicit(&s->a, memory_order_relaxed),

@@ -19,6 +19,7 @@ struct signer_cache {
     size_t n_sets; // a power of two
     uint64_t secret[2];
     size_t used;      // the writer's: slots that were ever written to
+    unsigned turn;    // whose of a full set goes next
     uint64_t evicted; // signatures that went before their time
 };
 
