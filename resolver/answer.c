@@ -6,6 +6,12 @@
 #include "resolver/answer_sign.h"
 #include "resolver/cookies.h"
 
+static int refuse(struct answer *a, int rcode, enum edns_ede why)
+{
+    answer_ede(a, why, NULL);
+    return rcode;
+}
+
 // Questions that no name is looked up for.
 static int refuse_question(struct answer *a)
 {
@@ -17,15 +23,10 @@ static int refuse_question(struct answer *a)
     if (wrong_cookie && cookies && cookies->required && a->c->transport == ANSWER_UDP)
         return DNS_BADCOOKIE;
     if (q->type == DNS_OPT || q->type == DNS_TSIG || q->type == DNS_TKEY || q->type == DNS_NXNAME || q->type == 0)
-        return DNS_FORMERR; // never asked for: RFC 6891, 8945, 2930, 9824 section 3.4, 6895
-    if (q->class_ != DNS_IN || q->type == DNS_AXFR || (q->type == DNS_IXFR && !answer_ixfr_ok(a))) {
-        answer_ede(a, EDE_NOT_SUPPORTED, NULL);
-        return DNS_REFUSED;
-    }
-    if (a->t)
-        return DNS_NOERROR;
-    answer_ede(a, EDE_NOT_READY, NULL);
-    return DNS_SERVFAIL;
+        return refuse(a, DNS_FORMERR, EDE_INVALID_TYPE); // never asked for: RFC 6891, 8945, 2930, 9824, 6895
+    if (q->class_ != DNS_IN || q->type == DNS_AXFR || (q->type == DNS_IXFR && !answer_ixfr_ok(a)))
+        return refuse(a, DNS_REFUSED, EDE_NOT_SUPPORTED);
+    return a->t ? DNS_NOERROR : refuse(a, DNS_SERVFAIL, EDE_NOT_READY);
 }
 
 // The options that go with any answer to this query.

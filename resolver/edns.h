@@ -21,7 +21,8 @@ enum edns_ede { // RFC 8914 section 4
     EDE_NOT_AUTHORITATIVE = 20,
     EDE_NOT_SUPPORTED = 21,
     EDE_NO_REACHABLE_AUTHORITY = 22,
-    EDE_NETWORK_ERROR = 23
+    EDE_NETWORK_ERROR = 23,
+    EDE_INVALID_TYPE = 30 // of a question: RFC 9824 section 3.5
 };
 
 struct edns_response {

@@ -199,6 +199,8 @@ START_TEST(refusals_say_why)
     ck_assert_int_eq(rcode, DNS_REFUSED);
     ck_assert_int_eq(extended_error(&c, "example.io", 252, &rcode), EDE_NOT_SUPPORTED);
     ck_assert_int_eq(rcode, DNS_REFUSED);
+    ck_assert_int_eq(extended_error(&c, "contoso.example.io", DNS_NXNAME, &rcode), EDE_INVALID_TYPE);
+    ck_assert_int_eq(rcode, DNS_FORMERR);
     c.listener = &lab;
     ck_assert_int_eq(extended_error(&c, "contoso.example.io", T_A, &rcode), EDE_PROHIBITED);
     ck_assert_int_eq(rcode, DNS_REFUSED);
