@@ -252,6 +252,59 @@ class Transport(unittest.TestCase):
                     used.append(sum(map(int, f.read().rsplit(")", 1)[1].split()[11:13])) / os.sysconf("SC_CLK_TCK"))
         return max(used)
 
+    def descriptors(self):
+        return sum(len(os.listdir(f"/proc/{pid}/fd")) for pid in self.processes())
+
+    def test_thousands_of_hostile_connections(self):
+        """Of every kind, far more than are kept: datagrams and honest clients are served among them, and nothing of them stays."""
+        def plain(source, data=b"", half=False, port=53):
+            c = socket.create_connection((EAST, port), timeout=10, source_address=(source, 0))
+            c.sendall(data)
+            if half:
+                c.shutdown(socket.SHUT_WR)
+            return c
+
+        def greedy(source):  # asks a lot, and never reads
+            c = plain(source)
+            c.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            c.setblocking(False)
+            try:
+                while True:
+                    c.send(self.frame(1) * 100)
+            except OSError:
+                return c
+
+        def reset(source):
+            c = plain(source, self.frame(1) * 50)
+            c.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            c.close()
+
+        kinds = [plain, lambda s: plain(s, b"\0"), lambda s: plain(s, self.frame(1)[:-1]), lambda s: plain(s, self.frame(1)[:9], True),
+                 lambda s: plain(s, self.frame(1), True), lambda s: plain(s, b"\x10\0" + b"x" * 500), lambda s: plain(s, b"\xff\xff"),
+                 greedy, reset, lambda s: plain(s, b"\x16\x03\x01\x02\0\1", port=853), lambda s: plain(s, b"\x16\x03\x01\xff\xff", True, 853)]
+        wait_until(70, lambda: self.counters()["meridian_dns_tcp_connections"] == 0, "those of other tests have gone")
+        before, kept, began = self.descriptors(), [], time.monotonic()
+        evicted = self.counters()["meridian_dns_tcp_evicted_total"]
+        for i in range(4000):
+            kept.append(kinds[i % len(kinds)](f"127.0.{20 + i % 40}.1"))
+            if i % 100 == 0:
+                self.assertIsNotNone(self.ask(EAST, OTHER))
+                with plain(OTHER, self.frame(i)) as honest:
+                    self.assertEqual(self.read_frame(honest)[:2], struct.pack(">H", i))
+        with self.session(OTHER) as s:
+            s.sendall(self.frame(7))
+            self.assertEqual(self.read_frame(s)[:2], b"\0\7")
+        now = self.counters()
+        self.assertLessEqual(now["meridian_dns_tcp_connections"], CONNECTIONS)
+        self.assertGreater(now["meridian_dns_tcp_evicted_total"], evicted)
+        self.assertLess(self.descriptors(), before + CONNECTIONS + 10)
+        for c in kept:
+            if c:
+                c.close()
+        wait_until(20, lambda: self.counters()["meridian_dns_tcp_connections"] == 0, "all have gone")
+        wait_until(10, lambda: self.descriptors() <= before, "with their descriptors")
+        self.assertLess(time.monotonic() - began, 120)
+
     def test_a_flood_of_handshakes_leaves_datagrams_answered(self):
         hello, out = ssl.MemoryBIO(), ssl.MemoryBIO()
         client = ssl.create_default_context().wrap_bio(hello, out, server_hostname=NAMES[EAST])
