@@ -119,8 +119,11 @@ static void *upkeep_main(void *arg)
     struct upkeep *u = arg;
     struct pollfd p = {.fd = u->stop, .events = POLLIN};
     int n;
-    while ((n = poll(&p, 1, u->look_ms)) == 0 || (n < 0 && errno == EINTR))
+    while ((n = poll(&p, 1, u->look_ms)) <= 0) {
+        if (n < 0 && errno != EINTR)
+            clock_sleep_ms(u->look_ms); // for want of memory, say: that passes
         look(u);
+    }
     return NULL;
 }
 
