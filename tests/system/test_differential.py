@@ -336,7 +336,9 @@ def differences(ours, theirs, questions, labels, edns):
     return bad
 
 
-class Differential(unittest.TestCase):
+class Both(unittest.TestCase):
+    """Ours and NSD side by side."""
+
     def setUp(self):
         self.dir = self.enterContext(tempfile.TemporaryDirectory(prefix="meridian-diff."))
         os.chmod(self.dir, 0o755)
@@ -391,6 +393,9 @@ class Differential(unittest.TestCase):
                     self.assertLess(time.monotonic(), end, f"{path}: {e}")
                     time.sleep(0.02)
 
+    def make_keys(self, where):
+        """Before ours starts; this one serves unsigned zones."""
+
     def start_ours(self, where, t, ports):
         os.mkdir(where)
         with open(f"{where}/given.yaml", "w") as f:
@@ -404,6 +409,7 @@ class Differential(unittest.TestCase):
                     f"topology: {where}/topology.yaml\nprincipals: {where}/principals.yaml\nca_file: {where}/ca/ca.pem\n"
                     f"listen: {{ dns: [\"{PUBLIC}:{ports[0]}\", \"{PUBLIC}:{ports[1]}\"] }}\n"
                     f"workers: {{ resolver: 1 }}\nusers: {{ daemon: root, edge: root }}\n")
+        self.make_keys(where)
         child, stop = self.start(f"{where}/log", MERIDIAND, "--config", f"{where}/meridiand.yaml")
         self.wait_answers(ports[0], dns.name(t.domain), child, f"{where}/log")
         admin = f"{where}/eastus/run/admin.sock"
@@ -442,6 +448,19 @@ class Differential(unittest.TestCase):
         except OSError as e:
             self.fail(f"{what}: over {'TCP' if over_tcp else 'UDP'}: {e!r}, one of\n" + "\n".join(p.hex() for p in packets))
 
+    def contexts(self, t, ports):
+        """Who asks: name, source, port, and what makes `dns export` write what they see."""
+        return [("public", PUBLIC, ports[0], []), ("pinned", PINNED, ports[0], ["--pin", t.pin]),
+                ("corp", CORP, ports[0], ["--view", "corp"]), ("lab", PUBLIC, ports[1], ["--view", "lab"])]
+
+    def export(self, where, t, words):
+        """Text of all zones as a context sees them."""
+        export = lambda *more: self.run_tool(MERIDIAN, "dns", "export", "--topology", f"{where}/topology.yaml", *more)
+        zones = {t.domain: export("--zone", "D", "--expand", *words), f"fe.{t.domain}": export("--zone", "fe")}
+        return zones | {f"{c}.{t.domain}": export("--zone", c, "--expand", *words) for c in t.children}
+
+
+class Differential(Both):
     def compare(self, rng, questions, ours, theirs, n, what):
         failures, seen = 0, collections.Counter()
         while n > 0:
@@ -480,15 +499,9 @@ class Differential(unittest.TestCase):
         t = Topology(rng, f"{PUBLIC}:{ports[1]}", i)
         where = f"{self.dir}/{i}"
         stop = self.start_ours(where, t, ports)
-        export = lambda *words: self.run_tool(MERIDIAN, "dns", "export", "--topology", f"{where}/topology.yaml", *words)
-        fe = export("--zone", "fe")
-        contexts = [("public", PUBLIC, ports[0], []), ("pinned", PINNED, ports[0], ["--pin", t.pin]),
-                    ("corp", CORP, ports[0], ["--view", "corp"]), ("lab", PUBLIC, ports[1], ["--view", "lab"])]
-        seen = collections.Counter()
+        seen, contexts = collections.Counter(), self.contexts(t, ports)
         for name, source, port, words in contexts:
-            main = export("--zone", "D", "--expand", *words)
-            zones = {t.domain: main, f"fe.{t.domain}": fe}
-            zones.update({f"{c}.{t.domain}": export("--zone", c, "--expand", *words) for c in t.children})
+            zones = self.export(where, t, words)
             records = [r for z in zones.values() for r in records_of(z)]
             nsd_port, stop_nsd = self.start_nsd(f"{where}/nsd-{name}", t, zones)
             servers = Server("ours", port, source), Server("NSD", nsd_port, PUBLIC)
