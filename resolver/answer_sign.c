@@ -154,9 +154,10 @@ static bool same_set(const struct rrset *s, const struct zone_rr *rrs, size_t n)
     return found == s->n;
 }
 
+// For the moment in which the zone of a new topology is being signed: who asked over UDP comes by TCP a little later.
 static void not_ready(struct pass *p)
 {
-    p->a->rcode = DNS_SERVFAIL;
+    p->missing = true;
     answer_ede(p->a, EDE_NOT_READY, "signatures are being made");
 }
 
