@@ -34,7 +34,7 @@ test-asan: deps
 test-tsan: deps
 	@[ -f $(B)-tsan/build.ninja ] || meson setup $(B)-tsan $(TSAN)
 	@TSAN_OPTIONS=halt_on_error=1:suppressions=$(CURDIR)/tests/support/tsan.supp tools/run-tests $(B)-tsan \
-		--only '^unit (base/(snapshot|log)|net/|store/|auth/|certs/|resolver/(cookies|dot|edges|forward|geo|health|hotpath|journal|metrics|parked|server|sign|transfer|turns)|replication/)' -t 4
+		--only '^unit (base/(snapshot|log)|net/|store/|auth/|certs/|resolver/(cookies|dot|edges|forward|geo|health|hotpath|journal|keeper|metrics|parked|resign|server|sign|transfer|turns)|replication/)' -t 4
 coverage: deps
 	@tools/coverage $(B)-coverage
 fuzz: deps

@@ -31,6 +31,23 @@ static struct tally tally_of(const struct health_vote *votes, size_t n, enum hea
     return t;
 }
 
+// Will somebody who is heard vote soon?
+static bool is_to_come(const struct health_vote *votes, size_t n, int64_t now_ms, int64_t life_ms)
+{
+    for (size_t i = 0; i < n; i++)
+        if (!votes[i].own_region && health_vote_standing(&votes[i], now_ms, life_ms) == VOTE_UNKNOWING)
+            return true;
+    return false;
+}
+
+static bool sees_itself_up(const struct health_vote *votes, size_t n, int64_t now_ms, int64_t life_ms)
+{
+    for (size_t i = 0; i < n; i++)
+        if (votes[i].up && health_vote_standing(&votes[i], now_ms, life_ms) == VOTE_OF_OWN_REGION)
+            return true;
+    return false;
+}
+
 static enum health_rule rule_of(const struct tally *t, enum health_standing by, size_t n_expected, uint32_t fall)
 {
     bool down = t->n_down > t->n_up, doubled = by != VOTE_STANDS || (t->n_up + t->n_down == 1 && n_expected > 1);
@@ -46,13 +63,16 @@ struct health_count health_vote(const struct health_vote *votes, size_t n, int64
 {
     struct health_count c = {.rule = VOTE_NOBODY};
     struct tally t = {0};
-    for (int by = VOTE_STANDS; by <= VOTE_OF_OWN_REGION && c.rule == VOTE_NOBODY; by++) {
+    int last = is_to_come(votes, n, now_ms, life_ms) ? VOTE_STANDS : VOTE_OF_OWN_REGION;
+    for (int by = VOTE_STANDS; by <= last && c.rule == VOTE_NOBODY; by++) {
         c.by = (enum health_standing)by;
         t = tally_of(votes, n, c.by, now_ms, life_ms);
         c.rule = rule_of(&t, c.by, n_expected, fall);
     }
     if (c.rule == VOTE_NOBODY)
         c.by = VOTE_STANDS;
+    if (c.by == VOTE_ABSTAINS && t.n_down > t.n_up && sees_itself_up(votes, n, now_ms, life_ms))
+        c.rule = VOTE_CONTESTED;
     c.n_up = t.n_up;
     c.n_down = t.n_down;
     if (c.rule == VOTE_MAJORITY || c.rule == VOTE_LONE)
@@ -68,6 +88,7 @@ const char *health_rule_text(enum health_rule r)
         [VOTE_NOBODY] = "nobody votes: the verdict stays",
         [VOTE_LONE] = "one voter alone decides",
         [VOTE_WAITS] = "down needs twice the bad probes: the verdict stays",
+        [VOTE_CONTESTED] = "its own resolver sees it up: the verdict stays",
         [VOTE_OWN_PROBES] = "our own probes decide",
     };
     return (size_t)r < ARRAY_LEN(texts) ? texts[r] : "unknown";
@@ -75,9 +96,10 @@ const char *health_rule_text(enum health_rule r)
 
 const char *health_rule_name(enum health_rule r)
 {
-    static const char *const names[] = {
-        [VOTE_MAJORITY] = "majority", [VOTE_TIE] = "tie",     [VOTE_NOBODY] = "nobody",
-        [VOTE_LONE] = "lone",         [VOTE_WAITS] = "waits", [VOTE_OWN_PROBES] = "own_probes"};
+    static const char *const names[] = {[VOTE_MAJORITY] = "majority",    [VOTE_TIE] = "tie",
+                                        [VOTE_NOBODY] = "nobody",        [VOTE_LONE] = "lone",
+                                        [VOTE_WAITS] = "waits",          [VOTE_CONTESTED] = "contested",
+                                        [VOTE_OWN_PROBES] = "own_probes"};
     return (size_t)r < ARRAY_LEN(names) ? names[r] : "unknown";
 }
 

@@ -11,8 +11,9 @@
 // 4. One that sees most others down abstains: it is more likely that it is the one cut off. So its word does not count
 //    while anybody else votes on that stamp.
 // 5. Where nobody else does, those that abstain decide: either the others are dead indeed, or we are cut off from them,
-//    and then our verdicts matter only to clients that still reach us. To these nothing is lost: a stamp is up as long
-//    as anybody who is heard and may vote on it says so, and with none left the answer is the one of "all down".
+//    and then our verdicts matter only to clients that still reach us, for which our own region is the best answer. One
+//    that is heard and has not probed the stamp yet (it was started just now) is waited for. And they take nothing down
+//    whose own resolver is heard and sees it up: then it is not dead, and more likely they are blind.
 // 6. Where nobody at all is left, its own resolver decides after all: better than the word of those who are gone.
 // 7. Where several resolvers should vote and one alone does, and by rules 5 and 6, down counts after twice as many bad
 //    probes, by each of them. Where one alone may vote at all (two regions), nobody's silence is a sign, and the plain
@@ -35,7 +36,7 @@ struct health_vote {  // what one resolver says of one stamp
 
 // What becomes of one vote, by rules 1, 3 and 4.
 enum health_standing { VOTE_STANDS, VOTE_ABSTAINS, VOTE_OF_OWN_REGION, VOTE_UNKNOWING, VOTE_SILENT };
-enum health_rule { VOTE_MAJORITY, VOTE_TIE, VOTE_NOBODY, VOTE_LONE, VOTE_WAITS, VOTE_OWN_PROBES };
+enum health_rule { VOTE_MAJORITY, VOTE_TIE, VOTE_NOBODY, VOTE_LONE, VOTE_WAITS, VOTE_CONTESTED, VOTE_OWN_PROBES };
 
 struct health_count {
     enum health_ballot ballot;

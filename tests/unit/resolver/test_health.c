@@ -127,6 +127,10 @@ static void wait_for(struct rig *g, const char *stamp, bool up, const char *text
         }
         json_decref(list);
         snapshot_unref(v);
+        AUTO_BUF struct buf scrape; // while the checker runs
+        buf_init(&scrape, 1 << 20);
+        health_metrics(g->h, &scrape);
+        ck_assert(!scrape.err && strstr(buf_cstr(&scrape), "rule=\"own_probes\"} 1\n"));
         if (published && told)
             return;
         clock_sleep_ms(5);
