@@ -57,6 +57,7 @@ struct answer_info { // for the counters, the query log and the server
     bool pending;           // nothing was written: who holds the ticket says when to ask again
     bool transfer;          // nothing was written: a zone is asked for over TCP (resolver/transfer.h)
     bool cookie_valid;      // the client has shown that it is where it says
+    bool neighbour;         // the query was signed with a key that we share
     uint16_t type;          // asked for; 0 unknown
     uint16_t question_n;    // octets of the question in the response, after the header; 0: none
     uint16_t opt_at, opt_n; // where its OPT record stands; n 0: none

@@ -42,6 +42,7 @@ size_t answer_signed(const struct answer_context *c, const struct dns_query *q, 
     struct answer_context inner = *c;
     inner.tsig_key = s.key;
     size_t got = answer_packet(&inner, query, n, out, max - tsig_bytes(&s), info);
+    info->neighbour = true;
     return got ? tsig_sign(&s, out, got, max, c->now_s) : 0;
 }
 

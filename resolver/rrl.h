@@ -5,7 +5,7 @@
 //
 //   struct rrl *r;
 //   rc = rrl_new(&settings->rate_limit, &r);         // *out NULL: no limit is set
-//   switch (rrl_judge(r, &client, &info, out, n, now_ms)) { … }      // over UDP and without a valid cookie only
+//   switch (rrl_judge(r, &client, &info, out, n, now_ms)) { … }      // over UDP, without a cookie or signature only
 //   n = rrl_slip(out, &info);                        // RRL_SLIP: cut back to a truncated answer, so that it asks by
 //   TCP
 //

@@ -120,7 +120,7 @@ size_t worker_answer(struct worker *w, const struct asked *from, struct parked *
     }
     info->pending = false;
     worker_count(w, info);
-    if (w->rrl && got && from->transport == ANSWER_UDP && !info->cookie_valid)
+    if (w->rrl && got && from->transport == ANSWER_UDP && !info->cookie_valid && !info->neighbour)
         got = limit_rate(w, from, out, got, info);
     if (w->pen.writes)
         worker_note(w, from, again, query, n, out, got, info);

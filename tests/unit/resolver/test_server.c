@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "base/err.h"
+#include "base/fd.h"
 #include "resolver/keeper.h"
 #include "tests/support/check_main.h"
 #include "tests/unit/resolver/fixture.h"
@@ -456,42 +457,98 @@ static int zone_rcode(const struct endpoint *at)
     return a[3] & 15;
 }
 
-START_TEST(strangers_who_ask_for_the_zone_take_no_secondary_its_place)
-{
+struct neighbours { // a server with a zone to transfer
     struct snapshot topology, health, frontend;
-    struct resolver_sockets *s;
     struct resolver *r;
     struct keeper *k;
-    struct endpoint at = {fixture_ip("127.0.0.1"), 0};
+    struct endpoint at;
+};
+
+static void neighbours_start(struct neighbours *g, const char *transfer, const char *tsig_dir)
+{
+    char yaml[512];
+    struct resolver_sockets *s;
     struct diag d;
-    int fds[20];
+    snprintf(yaml, sizeof yaml,
+             "version: 8\ndomain: example.io\nregions:\n  - { name: eastus, peer: 192.0.2.1:8443, stamps: [{ name: "
+             "eus-1, ipv4: [192.0.2.1] }] }\nname_servers: [eus-1.eastus]\nregistries: [{ name: contoso, replicas: "
+             "[{ region: eastus }] }]\ntransfer: { %s }\n",
+             transfer);
     diag_init(&d);
-    snapshot_init(&topology);
-    snapshot_init(&health);
-    snapshot_init(&frontend);
-    snapshot_publish(
-        &topology,
-        fixture_parse("version: 8\ndomain: example.io\nregions:\n  - { name: eastus, peer: 192.0.2.1:8443, stamps: "
-                      "[{ name: eus-1, ipv4: [192.0.2.1] }] }\nname_servers: [eus-1.eastus]\nregistries: [{ name: "
-                      "contoso, replicas: [{ region: eastus }] }]\ntransfer: { allow: [127.0.0.1/32] }\n"));
-    const struct keeper_options ko = {.topology = &topology, .frontend = &frontend, .tsig_dir = "/nonexistent"};
-    const struct resolver_options o = {.topology = &topology, .health = &health, .frontend = &frontend};
-    ck_assert_int_eq(keeper_start(&ko, &k), 0);
-    ck_assert_int_eq(resolver_bind(&at, 1, 1, &d, &s), 0);
-    ck_assert_int_eq(resolver_sockets_endpoint(s, 0, &at), 0);
-    ck_assert_int_eq(resolver_start(&o, s, &r), 0);
-    ck_assert_int_eq(zone_rcode(&at), 0);
+    snapshot_init(&g->topology);
+    snapshot_init(&g->health);
+    snapshot_init(&g->frontend);
+    snapshot_publish(&g->topology, fixture_parse(yaml));
+    g->at = (struct endpoint){fixture_ip("127.0.0.1"), 0};
+    const struct keeper_options ko = {.topology = &g->topology, .frontend = &g->frontend, .tsig_dir = tsig_dir};
+    const struct resolver_options o = {
+        .topology = &g->topology, .health = &g->health, .frontend = &g->frontend, .settings = settings};
+    ck_assert_int_eq(keeper_start(&ko, &g->k), 0);
+    ck_assert_int_eq(resolver_bind(&g->at, 1, 1, &d, &s), 0);
+    ck_assert_int_eq(resolver_sockets_endpoint(s, 0, &g->at), 0);
+    ck_assert_int_eq(resolver_start(&o, s, &g->r), 0);
+    diag_done(&d);
+}
+
+static void neighbours_stop(struct neighbours *g)
+{
+    resolver_stop(g->r);
+    keeper_stop(g->k);
+    snapshot_done(&g->frontend);
+    snapshot_done(&g->health);
+    snapshot_done(&g->topology);
+}
+
+START_TEST(strangers_who_ask_for_the_zone_take_no_secondary_its_place)
+{
+    struct neighbours g;
+    int fds[20];
+    neighbours_start(&g, "allow: [127.0.0.1/32]", "/nonexistent");
+    ck_assert_int_eq(zone_rcode(&g.at), 0);
     for (int i = 0; i < 20; i++) // more than there may be transfers
-        fds[i] = stuck_stranger(&at, i + 1);
-    ck_assert_int_eq(zone_rcode(&at), 0);
+        fds[i] = stuck_stranger(&g.at, i + 1);
+    ck_assert_int_eq(zone_rcode(&g.at), 0);
     for (int i = 0; i < 20; i++)
         close(fds[i]);
-    resolver_stop(r);
-    keeper_stop(k);
-    snapshot_done(&frontend);
-    snapshot_done(&health);
-    snapshot_done(&topology);
-    diag_done(&d);
+    neighbours_stop(&g);
+}
+END_TEST
+
+// What is truncated in an answer's place is not signed, and a secondary believes no such thing.
+START_TEST(a_neighbour_who_signs_has_no_rate_limit)
+{
+    static const char text[] = "hmac-sha256:xfr.test:MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";
+    struct neighbours g;
+    struct node_dns s;
+    struct tsig_key *key;
+    char dir[] = "/tmp/meridian-server.XXXXXX", path[64];
+    uint8_t q[512], a[4096];
+    unsigned n_cut[2] = {0};
+    ck_assert_ptr_nonnull(mkdtemp(dir));
+    snprintf(path, sizeof path, "%s/xfr.test.key", dir);
+    ck_assert_int_eq(file_write_atomic(path, text, strlen(text), 0600), 0);
+    ck_assert_int_eq(tsig_key_parse(text, strlen(text), "xfr.test", &key), 0);
+    ck_assert_int_eq(node_dns_defaults(&s), 0);
+    s.rate_limit.answers = s.rate_limit.burst_s = s.rate_limit.slip = 1;
+    settings = &s;
+    neighbours_start(&g, "tsig_keys: [xfr.test]", dir);
+    int fd = dial(&g.at, SOCK_DGRAM);
+    for (int i = 0; i < 2 * 20; i++) {
+        struct tsig sign;
+        size_t n = fixture_query(q, "fe.example.io", T_SOA, 1232);
+        tsig_begin(key, 0x1234, &sign);
+        if (i >= 20)
+            n = tsig_sign(&sign, q, n, sizeof q, clock_wall_ms() / 1000);
+        ck_assert_int_eq(send(fd, q, n, 0), (ssize_t)n);
+        ck_assert_int_ge(recv(fd, a, sizeof a, 0), 12);
+        n_cut[i >= 20] += (a[2] & 0x02) != 0;
+        ck_assert_int_eq(a[3] & 15, 0);
+    }
+    ck_assert(n_cut[0] > 0 && n_cut[1] == 0);
+    close(fd);
+    neighbours_stop(&g);
+    tsig_key_free(key);
+    dir_remove_tree(dir);
 }
 END_TEST
 
@@ -817,4 +874,4 @@ CHECK_MAIN("resolver/server", udp_answers, udp_burst, a_wildcard_listener_answer
            idle_and_dribbling_clients_are_closed_busy_ones_are_not, who_never_reads_is_closed,
            a_client_that_resets_takes_nothing_with_it, a_second_server_does_not_share_the_port_in_silence,
            a_successor_takes_over_the_sockets, a_successor_with_more_workers_leaves_no_query_unread,
-           strangers_who_ask_for_the_zone_take_no_secondary_its_place)
+           strangers_who_ask_for_the_zone_take_no_secondary_its_place, a_neighbour_who_signs_has_no_rate_limit)
