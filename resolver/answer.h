@@ -70,7 +70,7 @@ struct answer_info { // for the counters, the query log and the server
 };
 
 // Writes at most `cap` bytes, and over UDP no more than the client takes. `cap` must be at least 512 (beside a
-// neighbour's TSIG it may be less, and what does not fit then is not answered).
+// neighbour's TSIG it may be less: answer_neighbour.c says TC where that is too little).
 size_t answer_packet(const struct answer_context *c, const uint8_t *query, size_t n, uint8_t *out, size_t cap,
                      struct answer_info *info);
 

@@ -130,14 +130,14 @@ static struct topology *transferable(void)
         "transfer: { tsig_keys: [xfr.test], allow: [192.0.2.0/24] }\n");
 }
 
-static bool verifies(const uint8_t *response, size_t n, const uint8_t *mac, size_t mac_n)
+static bool verifies(const char *key, const uint8_t *response, size_t n, const uint8_t *mac, size_t mac_n)
 {
     ldns_pkt *pkt = NULL;
     uint8_t wire[2 + TSIG_MAC_MAX] = {0, (uint8_t)mac_n};
     memcpy(wire + 2, mac, mac_n);
     ldns_rdf *rdf = ldns_rdf_new_frm_data(LDNS_RDF_TYPE_INT16_DATA, 2 + mac_n, wire);
     ck_assert_int_eq(ldns_wire2pkt(&pkt, response, n), LDNS_STATUS_OK);
-    bool ok = ldns_pkt_tsig_verify(pkt, response, n, "xfr.test.", SECRET, rdf);
+    bool ok = ldns_pkt_tsig_verify(pkt, response, n, key, SECRET, rdf);
     ldns_rdf_deep_free(rdf);
     ldns_pkt_free(pkt);
     return ok;
@@ -165,7 +165,7 @@ START_TEST(test_answers_are_signed)
         ck_assert_int_eq(ldns_pkt_get_rcode(pkt), 0);
         ck_assert_uint_eq(ldns_pkt_ancount(pkt), 1);
         ck_assert_ptr_nonnull(ldns_pkt_tsig(pkt));
-        ck_assert(verifies(out, n, s.mac, s.mac_n));
+        ck_assert(verifies("xfr.test.", out, n, s.mac, s.mac_n));
         ldns_pkt_free(pkt);
     }
     snapshot_unref(t);
@@ -275,7 +275,7 @@ START_TEST(test_a_client_out_of_time_gets_its_own_time_and_fudge)
                                      .now_s = (int64_t)signed_s + 78};
     size_t got = answer_packet(&c, wire, n, out, sizeof out, &info);
     const ldns_rdf *mac = ldns_rr_rdf(ldns_pkt_tsig(pkt), 3);
-    ck_assert(verifies(out, got, ldns_rdf_data(mac) + 2, ldns_rdf_size(mac) - 2));
+    ck_assert(verifies("xfr.test.", out, got, ldns_rdf_data(mac) + 2, ldns_rdf_size(mac) - 2));
     ldns_pkt_free(pkt);
     ck_assert_int_eq(ldns_wire2pkt(&pkt, out, got), LDNS_STATUS_OK);
     const ldns_rr *rr = ldns_pkt_tsig(pkt);
@@ -307,7 +307,7 @@ START_TEST(test_the_first_id_is_signed)
     ck_assert_int_eq(info.rcode, 0);
     ck_assert(!memcmp(out, "\x43\x21", 2));
     memcpy(out, "\x12\x34", 2);
-    ck_assert(verifies(out, n, s.mac, s.mac_n));
+    ck_assert(verifies("xfr.test.", out, n, s.mac, s.mac_n));
     snapshot_unref(t);
     snapshot_unref(keys);
     dir_remove_tree(dir);
@@ -362,6 +362,70 @@ START_TEST(test_key_files)
 }
 END_TEST
 
+// A key with a long name, questions with longer and longer ones, 512 octets for the answer.
+START_TEST(test_where_there_is_no_room_it_is_said_and_signed)
+{
+    char key_name[250], text[400], name[256] = "";
+    struct tsig_key *key;
+    struct topology *t = transferable();
+    unsigned n_whole = 0, n_no_answer = 0, n_no_opt = 0, n_no_question = 0;
+    for (size_t i = 0; i < sizeof key_name - 1; i++)
+        key_name[i] = i % 50 == 49 ? '.' : 'k';
+    key_name[sizeof key_name - 1] = 0;
+    snprintf(text, sizeof text, "hmac-sha256:%s:" SECRET, key_name);
+    ck_assert_int_eq(tsig_key_parse(text, strlen(text), key_name, &key), 0);
+    struct tsig_key *const list[] = {key};
+    struct tsig_keys keys = {.n = 1, .keys = list};
+    for (size_t len = 1; len < 240; len++) {
+        uint8_t q[1232], out[512];
+        struct tsig s;
+        struct answer_info info;
+        ldns_pkt *pkt = NULL;
+        struct answer_context c = {.topology = t, .source = fixture_ip("192.0.2.99"), .tsig_keys = &keys};
+        for (size_t i = 0; i < len; i++)
+            name[i] = i % 50 == 49 && i + 1 < len ? '.' : 'a';
+        strcpy(name + len, ".example.io");
+        size_t n = fixture_query(q, name, T_A, 512);
+        c.now_s = 1700000000;
+        tsig_begin(key, 0x1234, &s);
+        n = tsig_sign(&s, q, n, sizeof q, c.now_s);
+        ck_assert_uint_gt(n, 0);
+        size_t got = answer_packet(&c, q, n, out, sizeof out, &info);
+        ck_assert_msg(got > 0 && info.rcode != DNS_DROP, "%zu: not answered", len);
+        ck_assert_int_eq(ldns_wire2pkt(&pkt, out, got), LDNS_STATUS_OK);
+        bool question = ldns_pkt_qdcount(pkt) == 1, opt = ldns_pkt_edns(pkt), soa = ldns_pkt_nscount(pkt) == 1;
+        ck_assert_int_eq(ldns_pkt_tc(pkt), !soa);
+        ck_assert_int_eq(info.truncated, !soa);
+        ck_assert(soa ? info.rcode == DNS_NXDOMAIN : opt || info.rcode == DNS_NOERROR);
+        ck_assert_uint_eq(info.question_n, question ? strlen(name) + 2 + 4 : 0);
+        ck_assert((question || !opt) && (opt || !soa)); // left out in that order
+        *(soa ? &n_whole : opt ? &n_no_answer : question ? &n_no_opt : &n_no_question) += 1;
+        ck_assert_msg(verifies(key_name, out, got, s.mac, s.mac_n), "%zu", len);
+        ldns_pkt_free(pkt);
+        c.now_s += 1000; // and to a client out of time
+        ck_assert_uint_gt(answer_packet(&c, q, n, out, sizeof out, &info), 0);
+        ck_assert_int_eq(info.rcode, DNS_NOTAUTH);
+    }
+    ck_assert(n_whole && n_no_answer && n_no_opt && n_no_question);
+    for (int longest = 0; longest < 2; longest++) { // no such key, and the algorithm's name is as long
+        uint8_t q[1232], out[512];
+        struct answer_info info;
+        struct answer_context c = {.topology = t, .source = fixture_ip("192.0.2.99"), .tsig_keys = &keys};
+        size_t n = fixture_query(q, "example.io", T_A, 512);
+        struct tsig s = {.original_id = 0x1234};
+        s.name_n = s.algorithm_n = dns_name_from_text(longest ? key_name : key_name + 50, s.name);
+        memcpy(s.algorithm, s.name, s.name_n);
+        n = tsig_sign(&s, q, n, sizeof q, 1700000000);
+        ck_assert_uint_gt(n, 0);
+        ck_assert_int_eq(answer_packet(&c, q, n, out, sizeof out, &info) > 0, !longest);
+        ck_assert_int_eq(info.rcode, longest ? DNS_DROP : DNS_NOTAUTH);
+    }
+    tsig_key_free(key);
+    snapshot_unref(t);
+}
+END_TEST
+
 CHECK_MAIN("resolver/tsig", test_round_trip_in_every_algorithm, test_ldns_signs_and_we_check, test_answers_are_signed,
            test_what_is_wrong_is_said, test_a_client_out_of_time_gets_its_own_time_and_fudge,
-           test_the_first_id_is_signed, test_a_bad_signature_can_be_slipped, test_key_files)
+           test_the_first_id_is_signed, test_a_bad_signature_can_be_slipped, test_key_files,
+           test_where_there_is_no_room_it_is_said_and_signed)
