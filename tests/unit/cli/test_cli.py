@@ -74,6 +74,26 @@ class CommandLine(unittest.TestCase):
         self.assertIn("does not match its digest", self.run_cli("topology", "check", other, status=1))
         self.run_cli("topology", "compile", path, status=2)
 
+    def test_what_else_differs_between_topologies(self):
+        def write(name, version, ip="192.0.2.1", registry="contoso", flow=False):
+            path = os.path.join(self.dir, name)
+            text = (f"version: {version}\ndomain: example.io\nregions: [{{ name: eastus, stamps: [{{ name: eus-1, ipv4: [{ip}] }}] }}]\n"
+                    f"name_servers: [eus-1.eastus]\nregistries: [{{ name: {registry}, replicas: [{{ region: eastus }}] }}]\n")
+            with open(path, "w") as f:
+                f.write("{" + ", ".join(text.splitlines()) + "}\n" if flow else text)
+            return path
+
+        rest = "~ other than registries: the documents differ\n"
+        old = write("old", 1)
+        self.assertNotIn(rest, self.run_cli("topology", "diff", old, write("new", 2)))
+        changed = self.run_cli("topology", "diff", old, write("new", 2, registry="fabrikam"), status=1)
+        self.assertTrue(changed.endswith("- registry contoso\n+ registry fabrikam\n"))
+        self.assertNotIn(rest, changed)
+        self.assertIn(rest, self.run_cli("topology", "diff", old, write("new", 2, ip="192.0.2.2"), status=1))
+        flow = write("flow", 1, flow=True)  # its registries are on no lines of their own
+        self.assertNotIn(rest, self.run_cli("topology", "diff", flow, flow))
+        self.assertIn(rest, self.run_cli("topology", "diff", flow, write("new", 2, flow=True), status=1))
+
     def test_show_endpoints(self):
         doc = json.loads(self.run_cli("show-endpoints", "-n", "contoso", "-o", "json"))
         self.assertEqual(doc["loginServer"], "contoso.meridian.test")
