@@ -5,6 +5,7 @@
 #include "base/digest.h"
 #include "certs/dns_keys.h"
 
+#include <errno.h>
 #include <poll.h>
 
 static int add_key(struct buf *b, const char *dir, enum dnskey_zone zone, enum dnskey_role role,
@@ -45,7 +46,12 @@ int signed_answer(struct answer_context *c, struct parked_inbox *inbox, const ui
         c->ticket = parked_ticket_of(inbox, 0);
         *out_n = answer_packet(c, query, n, out, cap, info);
         rc = info->pending ? -1 : 0;
-        if (!rc || poll(&p, 1, 20000) != 1)
+        if (!rc)
+            break;
+        int ready;
+        while ((ready = poll(&p, 1, 20000)) < 0 && errno == EINTR) // a fuzzer has an alarm clock
+            ;
+        if (ready != 1)
             break;
         while ((m = parked_inbox_take(inbox)).news != PARKED_NOTHING)
             if (m.news != PARKED_RETRY)

@@ -162,6 +162,19 @@ class Parent(Programs):
     def grok(self, *words):
         return self.run_tool("/usr/bin/python3", "-c", GROK, "grok", "-r", f"{self.dir}/probe.json", *words)
 
+    def by_dnsviz(self, source, cuts, trusted):
+        names = [f"{n}.{D}".lstrip(".") for n in LOOKED_AT + cuts]
+        self.run_tool(PROGRAMS["dnsviz"], "probe", "-4", "-b", source, "-A", "-a", ".", "-x", f".+:ns.root={ROOT}", "-o", f"{self.dir}/probe.json", *names)
+        self.assertEqual(self.grok("-l", "warning", *trusted), "", "errors or warnings")
+        # That it was silent for the right reason. (With a trusted key and an unsigned zone this fails in dnsviz itself.)
+        said = json.loads(self.grok("-l", "info", *(trusted if not cuts else [])))
+        statuses = {n: {v for _, k, v in walk(said[f"{n}."]) if k == "status"} for n in names}
+        for name in names if not cuts else []:
+            self.assertLessEqual(statuses[name], {"NOERROR", "NXDOMAIN", "SECURE", "VALID"}, name)
+            self.assertIn("SECURE", statuses[name], name)
+        for c in cuts:
+            self.assertEqual(said[f"{c}.{D}."]["delegation"]["status"], "INSECURE")
+
     def test_dnsviz(self):
         for cut, cuts in CUTS.items():
             with self.subTest(cut=cut):
@@ -169,17 +182,8 @@ class Parent(Programs):
                 anchor = self.start_root(self.start_ours(cut))
                 with open(trusted[1], "w") as f:
                     f.write(anchor)
-                names = [f"{n}.{D}".lstrip(".") for n in LOOKED_AT + cuts]
-                self.run_tool(PROGRAMS["dnsviz"], "probe", "-4", "-A", "-a", ".", "-x", f".+:ns.root={ROOT}", "-o", f"{self.dir}/probe.json", *names)
-                self.assertEqual(self.grok("-l", "warning", *trusted), "", "errors or warnings")
-                # That it was silent for the right reason. (With a trusted key and an unsigned zone this fails in dnsviz itself.)
-                said = json.loads(self.grok("-l", "info", *(trusted if not cuts else [])))
-                statuses = {n: {v for _, k, v in walk(said[f"{n}."]) if k == "status"} for n in names}
-                for name in names if not cuts else []:
-                    self.assertLessEqual(statuses[name], {"NOERROR", "NXDOMAIN", "SECURE", "VALID"}, name)
-                    self.assertIn("SECURE", statuses[name], name)
-                for c in cuts:
-                    self.assertEqual(said[f"{c}.{D}."]["delegation"]["status"], "INSECURE")
+                for source in (PUBLIC, CORP):
+                    self.by_dnsviz(source, cuts, trusted)
             self.start_anew()
 
     def start_anew(self):
