@@ -297,6 +297,15 @@ static bool judge_access(struct reading *r, const struct registry *x)
     return true;
 }
 
+// An address stands once in a member: twice, it would be two records that are one.
+static bool stands_before(const struct private_endpoint *pe, const struct private_member *m)
+{
+    for (const struct private_member *x = pe->members; x < m; x++)
+        if (x->kind == m->kind && x->region == m->region && ip_equal(&x->ip, &m->ip))
+            return true;
+    return false;
+}
+
 static bool judge_member(struct reading *r, const struct registry *x, const struct private_endpoint *pe,
                          const struct private_owner *owner, const struct private_member *m)
 {
@@ -311,6 +320,8 @@ static bool judge_member(struct reading *r, const struct registry *x, const stru
         return wrong(r, "%s: private endpoint %s: an address that cannot be", x->name, pe->name);
     if (first && first != owner)
         return wrong(r, "%s: private endpoint %s: its address is %s's", x->name, pe->name, first->name);
+    if (first && stands_before(pe, m))
+        return wrong(r, "%s: private endpoint %s: an address is given twice", x->name, pe->name);
     if (!first && private_index_put_address(r->index, owner, pe->view, &m->ip))
         r->nomem = true;
     return !r->nomem;
@@ -319,8 +330,9 @@ static bool judge_member(struct reading *r, const struct registry *x, const stru
 static bool judge_endpoint(struct reading *r, const struct registry *x, const struct private_endpoint *pe)
 {
     const struct private_owner *o;
-    if (!topology_name_ok(pe->name) || pe->view >= r->t->n_views || !pe->n_members)
-        return wrong(r, "%s: a private endpoint without name, view or address", x->name);
+    if (!topology_name_ok(pe->name) || pe->view >= r->t->n_views || !pe->n_members ||
+        pe->n_members > PRIVATE_MEMBERS_MAX)
+        return wrong(r, "%s: a private endpoint without name, view or address, or with too many", x->name);
     if (private_index_name(r->index, pe->name) || private_index_view(r->index, x->name, pe->view))
         return wrong(r, "%s: private endpoint %s is given twice", x->name, pe->name);
     if (private_index_owner(r->index, &(struct private_owner){pe->name, x->name, 0}, &o) ||

@@ -231,6 +231,11 @@ static void build_members(struct topology_build *b, const struct spec_private *i
     }
     for (const struct doc_node *v = a->child; v; v = v->next)
         room += v->kind == DOC_LIST ? v->n : 1;
+    if (room > PRIVATE_MEMBERS_MAX) {
+        options_error(b->ctx, a->key_line, "private endpoint %s: %zu addresses; it may have %d", pe->name, room,
+                      PRIVATE_MEMBERS_MAX);
+        return;
+    }
     struct private_member *out = build_temp(b, room, sizeof *out);
     size_t n = 0;
     for (const struct doc_node *v = a->child; out && v; v = v->next) {

@@ -147,6 +147,63 @@ START_TEST(damaged_files_are_refused)
 }
 END_TEST
 
+static size_t find(const struct buf *b, const void *what, size_t n)
+{
+    const char *at = memmem(b->p, b->n, what, n);
+    ck_assert_ptr_nonnull(at);
+    return (size_t)(at - b->p);
+}
+
+#define ONE_REGION                                                                                          \
+    "version: 1\ndomain: example.io\nregions:\n  - { name: a, stamps: [{ name: s, ipv4: [192.0.2.1] }] }\n" \
+    "name_servers: [s.a]\nviews:\n  - { name: v, sources: [10.0.0.0/8] }\n"                                 \
+    "registries:\n  - { name: contoso, replicas: [{ region: a }] }\n"
+
+START_TEST(an_address_stands_once_in_a_member)
+{
+    AUTO_BUF struct buf b;
+    buf_init(&b, 0);
+    buf_str(&b, ONE_REGION "private_endpoints:\n  - { name: pe, registry: contoso, view: v, addresses: { registry: "
+                           "[10.9.8.7, 10.9.8.6], registry_data_a: 10.9.8.7 } }\n");
+    struct topology *t = registries_parse(TOPOLOGY_FULL, &b);
+    AUTO_BUF struct buf file = compiled_of(t);
+    struct topology *again = registries_parse(TOPOLOGY_FULL, &file); // one address in two members is well
+    snapshot_unref(again);
+    file.p[find(&file, "\x0a\x09\x08\x06", 4) + 3] = 7;
+    resign(&file);
+    refused(file.p, file.n, "an address is given twice");
+    snapshot_unref(t);
+}
+END_TEST
+
+START_TEST(a_private_endpoint_has_so_many_addresses)
+{
+    for (int more = 0; more < 2; more++) {
+        AUTO_BUF struct buf b;
+        struct diag d;
+        struct topology *t = NULL, *again;
+        buf_init(&b, 0);
+        diag_init(&d);
+        buf_str(&b,
+                ONE_REGION "private_endpoints:\n  - { name: pe, registry: contoso, view: v, addresses: { registry: [");
+        for (int i = 0; i < 8192 + more; i++)
+            buf_printf(&b, "%s10.1.%d.%d", i ? ", " : "", i / 256, i % 256);
+        buf_str(&b, "] } }\n");
+        int rc = topology_parse(buf_cstr(&b), b.n, "t", &d, &t);
+        ck_assert_int_eq(rc, more ? ERR_INVAL : 0);
+        ck_assert(!more || strstr(d.lines[0], "8193 addresses; it may have 8192"));
+        if (!more) { // and comes back whole
+            AUTO_BUF struct buf file = compiled_of(t);
+            again = registries_parse(TOPOLOGY_FULL, &file);
+            registries_equal(t, again);
+            snapshot_unref(again);
+        }
+        snapshot_unref(t);
+        diag_done(&d);
+    }
+}
+END_TEST
+
 START_TEST(memory_may_end_anywhere)
 {
     AUTO_BUF struct buf b;
@@ -177,4 +234,5 @@ START_TEST(memory_may_end_anywhere)
 END_TEST
 
 CHECK_MAIN("config/compiled", a_round_trip_changes_nothing, documents_of_every_order_can_be_cut,
-           damaged_files_are_refused, memory_may_end_anywhere)
+           damaged_files_are_refused, an_address_stands_once_in_a_member, a_private_endpoint_has_so_many_addresses,
+           memory_may_end_anywhere)
