@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <linux/capability.h>
+#include <netinet/in.h>
 #include <sched.h>
 #include <seccomp.h>
 #include <signal.h>
@@ -234,14 +235,19 @@ static int allow_memory(scmp_filter_ctx f)
 
 static int allow_sockets(scmp_filter_ctx f)
 {
+    // The protocol, too: another one (SCTP, MPTCP, …) would load a module of the kernel that nothing here needs.
+    static const struct {
+        int type, protocol;
+    } kinds[] = {{SOCK_STREAM, 0}, {SOCK_DGRAM, 0}, {SOCK_STREAM, IPPROTO_TCP}, {SOCK_DGRAM, IPPROTO_UDP}};
     int rc = 0;
-    for (size_t i = 0; i < ARRAY_LEN(families) && !rc; i++) {
-        const struct scmp_arg_cmp args[] = {SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)families[i]),
-                                            SCMP_A1(SCMP_CMP_MASKED_EQ, 15, SOCK_STREAM)};
-        const struct scmp_arg_cmp datagrams[] = {args[0], SCMP_A1(SCMP_CMP_MASKED_EQ, 15, SOCK_DGRAM)};
-        rc = seccomp_rule_add_array(f, SCMP_ACT_ALLOW, SCMP_SYS(socket), 2, args);
-        if (!rc)
-            rc = seccomp_rule_add_array(f, SCMP_ACT_ALLOW, SCMP_SYS(socket), 2, datagrams);
+    for (size_t i = 0; i < ARRAY_LEN(families) * ARRAY_LEN(kinds) && !rc; i++) {
+        int family = families[i / ARRAY_LEN(kinds)], protocol = kinds[i % ARRAY_LEN(kinds)].protocol;
+        const struct scmp_arg_cmp args[] = {
+            SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)family),
+            SCMP_A1(SCMP_CMP_MASKED_EQ, 15, (scmp_datum_t)kinds[i % ARRAY_LEN(kinds)].type),
+            SCMP_A2(SCMP_CMP_EQ, (scmp_datum_t)protocol)};
+        if (family != AF_UNIX || protocol == 0)
+            rc = seccomp_rule_add_array(f, SCMP_ACT_ALLOW, SCMP_SYS(socket), 3, args);
     }
     if (!rc) // getaddrinfo asks which addresses there are
         rc = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(socket), 2, SCMP_A0(SCMP_CMP_EQ, AF_NETLINK),

@@ -80,6 +80,11 @@ static int ordinary(void)
         fd = socket(domains[i % 3], types[i % 2] | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
         FAIL_UNLESS(5, fd >= 0 || errno == EAFNOSUPPORT);
         close(fd);
+        if (domains[i % 3] == AF_UNIX)
+            continue;
+        fd = socket(domains[i % 3], types[i % 2] | SOCK_CLOEXEC, i % 2 ? IPPROTO_UDP : IPPROTO_TCP);
+        FAIL_UNLESS(8, fd >= 0 || errno == EAFNOSUPPORT);
+        close(fd);
     }
     struct addrinfo *a = NULL, hints = {.ai_flags = AI_ADDRCONFIG, .ai_socktype = SOCK_STREAM};
     FAIL_UNLESS(6, !getaddrinfo("localhost", "443", &hints, &a) || !a);
@@ -129,6 +134,9 @@ static int hostile(void)
     REFUSED(19, (int)syscall(SYS_keyctl, 0, 0, 0, 0, 0));
     REFUSED(20, (int)syscall(SYS_execveat, AT_FDCWD, "/bin/true", argv, NULL, 0));
     REFUSED(22, setpriority(PRIO_PROCESS, getppid(), 19));
+    REFUSED(23, socket(AF_INET, SOCK_STREAM, 132 /* SCTP */));
+    REFUSED(24, socket(AF_INET6, SOCK_STREAM, 262 /* MPTCP */));
+    REFUSED(25, socket(AF_INET, SOCK_DGRAM, IPPROTO_ICMP));
     FAIL_UNLESS(21, prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) == 1 && prctl(PR_GET_DUMPABLE) == 0);
     return 0;
 }
