@@ -23,6 +23,7 @@
 #define TCP_DRAIN_MS 60000     // what waits to be sent is taken by then, however slowly
 #define TLS_HANDSHAKE_MS 5000  // then a client that has not finished goes
 #define ACCEPT_PAUSE_MS 250    // without descriptors or memory for one more
+#define UDP_RCVBUF_BYTES 1048576
 #define TCP_RCVBUF_BYTES 65536 // of the kernel, per connection: a thousand idle clients must not hold megabytes each
 #define TCP_SNDBUF_BYTES 131072
 

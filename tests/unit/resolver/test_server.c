@@ -716,6 +716,33 @@ START_TEST(a_new_topology_reaches_the_next_query)
 }
 END_TEST
 
+static int receive_buffer(int fd)
+{
+    int n;
+    socklen_t len = sizeof n;
+    ck_assert_int_eq(getsockopt(fd, SOL_SOCKET, SO_RCVBUF, &n, &len), 0);
+    return n;
+}
+
+// What comes in while another program has the processor must wait somewhere.
+START_TEST(datagrams_have_all_the_room_that_the_kernel_gives)
+{
+    struct endpoint at = {fixture_ip("127.0.0.1"), 0};
+    struct resolver_sockets *s;
+    struct diag d;
+    int fds[2], plain = socket(AF_INET, SOCK_DGRAM, 0), most = 1 << 30;
+    diag_init(&d);
+    ck_assert_int_eq(resolver_bind(&at, 1, 1, &d, &s), 0);
+    resolver_sockets_fds(s, fds);
+    ck_assert_int_eq(setsockopt(plain, SOL_SOCKET, SO_RCVBUF, &most, sizeof most), 0);
+    most = receive_buffer(plain); // the kernel's limit
+    ck_assert_int_eq(receive_buffer(fds[0]), most < 2 << 20 ? most : 2 << 20);
+    close(plain);
+    resolver_sockets_free(s);
+    diag_done(&d);
+}
+END_TEST
+
 START_TEST(a_second_server_does_not_share_the_port_in_silence)
 {
     struct rig g;
@@ -866,11 +893,12 @@ START_TEST(a_successor_with_more_workers_leaves_no_query_unread)
 }
 END_TEST
 
-CHECK_MAIN("resolver/server", udp_answers, udp_burst, a_wildcard_listener_answers_from_the_address_asked, ipv6,
-           tcp_pipelined_then_half_closed, tcp_byte_by_byte, tcp_who_does_not_read_is_not_read_from_and_loses_nothing,
-           tcp_nonsense_closes_the_connection, more_connections_than_allowed_drop_the_one_idle_longest,
-           one_client_has_its_own_limit, answers_over_the_rate_are_dropped_or_slipped_unless_a_cookie_is_shown,
-           a_new_topology_reaches_the_next_query, a_taken_port_is_explained, without_descriptors_it_waits_and_serves_on,
+CHECK_MAIN("resolver/server", datagrams_have_all_the_room_that_the_kernel_gives, udp_answers, udp_burst,
+           a_wildcard_listener_answers_from_the_address_asked, ipv6, tcp_pipelined_then_half_closed, tcp_byte_by_byte,
+           tcp_who_does_not_read_is_not_read_from_and_loses_nothing, tcp_nonsense_closes_the_connection,
+           more_connections_than_allowed_drop_the_one_idle_longest, one_client_has_its_own_limit,
+           answers_over_the_rate_are_dropped_or_slipped_unless_a_cookie_is_shown, a_new_topology_reaches_the_next_query,
+           a_taken_port_is_explained, without_descriptors_it_waits_and_serves_on,
            idle_and_dribbling_clients_are_closed_busy_ones_are_not, who_never_reads_is_closed,
            a_client_that_resets_takes_nothing_with_it, a_second_server_does_not_share_the_port_in_silence,
            a_successor_takes_over_the_sockets, a_successor_with_more_workers_leaves_no_query_unread,
