@@ -4,6 +4,7 @@
 #include "base/mem.h"
 #include "resolver/answer.h"
 #include "resolver/forward.h"
+#include "resolver/tsig.h"
 #include "resolver/wire.h"
 #include "resolver/zone.h"
 #include "tests/support/check_main.h"
@@ -367,6 +368,34 @@ START_TEST(a_query_that_waits_for_an_upstream)
 }
 END_TEST
 
+// It is signed by both: the answer, once its signatures are there, and the message around it.
+START_TEST(a_neighbours_query_waits_for_a_signature)
+{
+    static const char text[] = "hmac-sha256:k:MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";
+    struct tsig_key *key;
+    struct tsig s;
+    struct fixture_answer a;
+    uint8_t q[512], out[DNS_UDP_CEILING];
+    struct answer_info info;
+    start();
+    ck_assert_int_eq(tsig_key_parse(text, sizeof text - 1, "k", &key), 0);
+    const struct tsig_keys keys = {.n = 1, .keys = &key};
+    g.c.tsig_keys = &keys;
+    size_t n = signed_query(q, "contoso.example.io", T_A, true);
+    tsig_begin(key, 0x1234, &s);
+    n = tsig_sign(&s, q, n, sizeof q, NOW);
+    g.c.ticket = parked_ticket_of(g.inbox, 0);
+    ck_assert_uint_eq(answer_packet(&g.c, q, n, out, sizeof out, &info), 0);
+    ck_assert(info.pending && info.rcode != DNS_DROP);
+    signed_ask(&g, q, n, &a);
+    ck_assert(ldns_pkt_tsig(a.pkt) && ldns_pkt_ancount(a.pkt) > 2);
+    fixture_answer_done(&a);
+    tsig_key_free(key);
+    stop();
+}
+END_TEST
+
 CHECK_MAIN("resolver/sign_edges", too_little_room, nothing_to_wait_with, a_zone_that_is_not_the_topologys,
            nothing_to_sign_with, the_last_name_there_is, an_insecure_cut, more_records_than_can_be_signed,
-           the_ttl_of_an_nsec, the_largest_records_of_a_topology, a_query_that_waits_for_an_upstream)
+           the_ttl_of_an_nsec, the_largest_records_of_a_topology, a_query_that_waits_for_an_upstream,
+           a_neighbours_query_waits_for_a_signature)
