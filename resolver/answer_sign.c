@@ -49,8 +49,8 @@ static enum rrsig_life life_of(const struct dnssec_zone *z, const struct rrset *
         return RRSIG_LONG;
     if (s->type == DNS_NSEC)
         return RRSIG_SHORT;
-    // D itself, delegations, and names of a region live long; what leads where health says does not.
-    return below == 0 || below >= 3 || s->type == DNS_DS ? RRSIG_LONG : RRSIG_SHORT;
+    // D itself and names of a region live long; what leads where health says does not.
+    return below == 0 || below >= 3 ? RRSIG_LONG : RRSIG_SHORT;
 }
 
 _Static_assert((int)LOOKUP_CLASSES == (int)SIGNER_CLASSES, "counted by class");
