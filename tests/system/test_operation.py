@@ -374,6 +374,34 @@ class Operation(unittest.TestCase):
         self.assertIsNone(lab.daemons["eastus"].poll())
         lab.push("after", f"contoso.eastus.geo.{DOMAIN}", "team/after", "1")  # the store is open again
 
+    def test_2b_an_address_that_is_taken_out_is_free_again(self):
+        lab, at = self.lab, (REGIONS["eastus"], 5399)
+        path = f"{lab.dir}/eastus/meridiand.yaml"
+
+        def listens():
+            try:
+                socket.create_connection(at, timeout=5).close()
+                return True
+            except ConnectionRefusedError:
+                return False
+
+        def restart(text):
+            with open(path, "w") as f:
+                f.write(text)
+            before = lab.admin("eastus", "status")["pid"]
+            wait_until(20, lambda: lab.run(MERIDIAN, "node", "restart", "--admin", f"{lab.dir}/eastus/run/admin.sock", check=False).returncode == 0, "it restarts")
+            wait_until(20, lambda: not os.path.exists(f"/proc/{before}"), "the old worker has gone")
+        with open(path) as f:
+            good = f.read()
+        one, more = f"['{at[0]}:53']", f"['{at[0]}:53', '{at[0]}:{at[1]}']"
+        self.assertEqual(good.count(one), 1, good)
+        try:
+            restart(good.replace(one, more))
+            self.assertTrue(listens())
+        finally:
+            restart(good)
+        self.assertFalse(listens())
+
     def test_3_what_is_not_good_does_not_take_over(self):
         """New settings that are wrong, or that the new worker cannot live with: the old one goes on, and says why."""
         lab = self.lab
