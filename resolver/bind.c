@@ -23,13 +23,14 @@ static bool is_wildcard(const struct ip *ip)
 
 // Datagrams: never fragmented on account of a path MTU, which anyone can forge (RFC 9715); with room for some thousand,
 // a second of them and milliseconds of work, since what comes while another program has the processor waits there.
-// Streams: bounded kernel buffers, which accepted sockets inherit. All of it is a courtesy that a kernel may refuse, or
-// give less of (net.core.rmem_max).
+// Root, which binds at start, gets it whatever net.core.rmem_max is. Streams: bounded kernel buffers, which accepted
+// sockets inherit. All of it is a courtesy that a kernel may refuse, or give less of.
 static void tune(int fd, int family, int type)
 {
     int omit4 = IP_PMTUDISC_OMIT, omit6 = IPV6_PMTUDISC_OMIT, out = TCP_SNDBUF_BYTES, on = 1;
     int in = type == SOCK_STREAM ? TCP_RCVBUF_BYTES : UDP_RCVBUF_BYTES;
-    (void)setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &in, sizeof in);
+    if (type == SOCK_STREAM || setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &in, sizeof in))
+        (void)setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &in, sizeof in);
     if (type == SOCK_STREAM) {
         (void)setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &out, sizeof out);
         (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on); // answers leave whole: nothing to wait for
