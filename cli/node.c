@@ -183,7 +183,7 @@ static int health_force_cmd(struct cli *c, int argc, char **argv)
 
 static const struct command health_cmds[] = {
     {"show", "this node's verdict on every stamp", "[--votes]", health_show},
-    {"force", "overrule the probes of a region on this node", "REGION up|down|auto", health_force_cmd},
+    {"force", "overrule the probes of a region, at all resolvers", "REGION up|down|auto", health_force_cmd},
 };
 
 int cmd_health(struct cli *c, int argc, char **argv)

@@ -11,7 +11,8 @@
 
 #define LOOK_MS 1000
 
-static const char *const order_columns[] = {"order", "region", "registry", "on", "safe", "safeInMs", "waitingFor"};
+static const char *const order_columns[] = {"order", "state", "region",   "registry",
+                                            "on",    "safe",  "safeInMs", "waitingFor"};
 static const char *const peer_columns[] = {"region",   "resolver", "heardMsAgo", "error",
                                            "headroom", "impaired", "deepError"};
 
@@ -178,7 +179,7 @@ const struct command health_impair_cmd = {"impair", "a registry cannot be served
                                           "REGISTRY --region R", health_impair_run};
 const struct command health_clear_cmd = {"clear", "it can be served there again", "REGISTRY --region R",
                                          health_clear_run};
-const struct command health_orders_cmd = {"orders", "what was drained and impaired by operators", "",
+const struct command health_orders_cmd = {"orders", "what operators drained, impaired and forced", "",
                                           health_orders_run};
 const struct command health_peers_cmd = {"peers", "the other resolvers, and what regions say of themselves", "",
                                          health_peers_run};

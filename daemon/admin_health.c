@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The admin calls of health: verdicts, what is forced, orders of the operator (drain, impair), the other resolvers. See
+// The admin calls of health: verdicts, orders of the operator (force, drain, impair), the other resolvers. See
 // admin.c for the calls. On the pool.
 #include "daemon/app.h"
 
@@ -39,6 +39,16 @@ void admin_get_health_orders(struct app *app, struct http_request *req, struct h
         reply(req, resp, health_orders_status_json(app->health));
 }
 
+// An order that was not taken.
+static void reply_refusal(struct http_request *req, struct http_response *resp, const char *region, int rc)
+{
+    if (rc == ERR_NOTFOUND)
+        http_response_text(req, resp, 404, "%s: no such region in the topology\n", region);
+    else
+        http_response_text(req, resp, rc == ERR_NOSPACE ? 409 : 500, "%s\n",
+                           rc == ERR_NOSPACE ? "too many orders are in force: take some back" : err_text(rc));
+}
+
 void admin_post_force(struct app *app, struct http_request *req, struct http_response *resp)
 {
     const char *region = http_query_get(req, "region", 0), *state = http_query_get(req, "state", 0);
@@ -49,9 +59,9 @@ void admin_post_force(struct app *app, struct http_request *req, struct http_res
         return;
     }
     f = !strcmp(state, "up") ? HEALTH_FORCE_UP : !strcmp(state, "down") ? HEALTH_FORCE_DOWN : HEALTH_AUTO;
-    int rc = health_set_force(app->health, region, f);
+    int rc = health_force(app->health, region, f);
     if (rc)
-        http_response_text(req, resp, rc == ERR_NOTFOUND ? 404 : 500, "%s: %s\n", region, err_text(rc));
+        reply_refusal(req, resp, region, rc);
     else
         admin_get_health(app, req, resp);
 }
@@ -88,11 +98,8 @@ void admin_post_order(struct app *app, struct http_request *req, struct http_res
     if (!label)
         return;
     int rc = health_order(app->health, drain ? HEALTH_DRAINED : HEALTH_IMPAIRED, region, label, !strcmp(on, "true"));
-    if (rc == ERR_NOTFOUND)
-        http_response_text(req, resp, 404, "%s: no such region in the topology\n", region);
-    else if (rc)
-        http_response_text(req, resp, rc == ERR_NOSPACE ? 409 : 500, "%s\n",
-                           rc == ERR_NOSPACE ? "too many orders are in force: take some back" : err_text(rc));
+    if (rc)
+        reply_refusal(req, resp, region, rc);
     else
         admin_get_health_orders(app, req, resp);
 }

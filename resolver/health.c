@@ -78,6 +78,7 @@ static int adopt_topology(struct health *h, struct topology *t)
     h->unsettled = true;
     snapshot_unref(h->topology);
     h->topology = t;
+    health_forces_apply(h);
     health_ttl_note(h, clock_mono_ms());
     h->unpublished = h->dirty = true;
     return 0;
@@ -265,6 +266,7 @@ static int restore(struct health *h)
         return rc;
     if (!rc)
         h->orders = saved->orders;
+    health_forces_apply(h);
     h->boot = rc || saved->boot < (uint64_t)wall ? (uint64_t)wall : saved->boot + 1;
     h->dirty = true; // the boot: no later one may be less
     if (rc && rc != ERR_NOTFOUND)
@@ -348,20 +350,4 @@ void health_stop(struct health *h)
     pthread_mutex_unlock(&h->lock);
     pthread_join(h->thread, NULL);
     health_free(h);
-}
-
-int health_set_force(struct health *h, const char *region, enum health_force force)
-{
-    int rc = ERR_NOTFOUND;
-    pthread_mutex_lock(&h->lock);
-    for (size_t i = 0; i < h->n_targets; i++) {
-        if (strcmp(h->targets[i]->pub.region, region))
-            continue;
-        h->targets[i]->pub.force = force;
-        h->unpublished = h->dirty = true;
-        rc = 0;
-    }
-    pthread_cond_broadcast(&h->wake);
-    pthread_mutex_unlock(&h->lock);
-    return rc;
 }

@@ -38,7 +38,7 @@ struct health_target { // one stamp of one region
 #define HEALTH_HEADROOM_FULL 10 // also of a stamp that says nothing
 
 // What holds for one registry in one region, whatever the health of its stamps.
-enum health_exception_kind { HEALTH_DRAINED, HEALTH_IMPAIRED };
+enum health_exception_kind { HEALTH_DRAINED, HEALTH_IMPAIRED, HEALTH_FORCED }; // the last one only as an order
 struct health_exception {
     enum health_exception_kind kind;
     char region[HOSTNAME_REGION_SIZE];
@@ -131,13 +131,12 @@ struct health_options {
 };
 int health_start(const struct health_options *o, struct health **out);
 void health_stop(struct health *h);
-int health_set_force(struct health *h, const char *region,
-                     enum health_force force); // all stamps; ERR_NOTFOUND; kept on disk
-
 // An operator's order: the region takes no new clients of the global name (all registries, or the one with that login
 // label), or it cannot serve that one. `on` false takes it back. Kept on disk, told to the other resolvers.
 // ERR_NOTFOUND: no such region; ERR_NOSPACE: too many orders are in force.
 int health_order(struct health *h, enum health_exception_kind kind, const char *region, const char *label, bool on);
+// An order too: all stamps of the region count as up, or down, whatever is voted; HEALTH_AUTO takes it back.
+int health_force(struct health *h, const char *region, enum health_force force);
 
 struct buf;
 void health_metrics(struct health *h, struct buf *out); // votes, voters, exchanges (base/exposition.h); any thread

@@ -45,21 +45,31 @@ void health_orders_settle(struct health *h, int64_t now)
     health_orders_forget(&h->orders, clock_wall_ms());
 }
 
-int health_order(struct health *h, enum health_exception_kind kind, const char *region, const char *label, bool on)
+void health_forces_apply(struct health *h)
 {
-    struct health_order x = {.kind = kind, .on = on};
+    for (size_t i = 0; i < h->n_targets; i++) {
+        struct health_target *t = &h->targets[i]->pub;
+        const struct health_order *x = health_orders_find(&h->orders, HEALTH_FORCED, t->region, "");
+        t->force = x ? x->force : HEALTH_AUTO;
+    }
+}
+
+// `x`: all but region, label and time.
+static int give(struct health *h, const char *region, const char *label, struct health_order x)
+{
     if (strlen(region) >= sizeof x.region || strlen(label) >= sizeof x.label)
         return ERR_NOTFOUND;
     memcpy(x.region, region, strlen(region));
     memcpy(x.label, label, strlen(label));
     pthread_mutex_lock(&h->lock);
     int64_t wall = clock_wall_ms();
-    const struct health_order *old = health_orders_find(&h->orders, kind, region, label);
+    const struct health_order *old = health_orders_find(&h->orders, x.kind, region, label);
     x.at_ms = old && old->at_ms >= wall ? old->at_ms + 1 : wall;
     int rc = topology_region(h->topology, region) ? 0 : ERR_NOTFOUND;
-    if (!rc && !(old && old->on == on) && (old || on))
+    if (!rc && !(old && old->on == x.on && old->force == x.force) && (old || x.on))
         rc = health_orders_merge(&h->orders, &x, x.at_ms); // the time is ours: never from the future
     if (rc > 0) {
+        health_forces_apply(h);
         h->unpublished = h->dirty = true;
         h->save_at_ms = 0;
         health_links_push(h);
@@ -69,8 +79,21 @@ int health_order(struct health *h, enum health_exception_kind kind, const char *
     return rc < 0 ? rc : 0;
 }
 
+int health_order(struct health *h, enum health_exception_kind kind, const char *region, const char *label, bool on)
+{
+    return give(h, region, label, (struct health_order){.kind = kind, .on = on});
+}
+
+int health_force(struct health *h, const char *region, enum health_force force)
+{
+    return give(h, region, "",
+                (struct health_order){.kind = HEALTH_FORCED, .on = force != HEALTH_AUTO, .force = force});
+}
+
 static json_t *order_json(const struct health *h, const struct health_order *x, int64_t now)
 {
+    static const char *const kinds[] = {
+        [HEALTH_DRAINED] = "drain", [HEALTH_IMPAIRED] = "impair", [HEALTH_FORCED] = "force"};
     region_set wait = missing(h, x);
     int64_t left = now < x->safe_ms ? x->safe_ms - now : 0;
     json_t *names = json_array();
@@ -79,9 +102,11 @@ static json_t *order_json(const struct health *h, const struct health_order *x, 
             json_decref(names);
             return NULL;
         }
-    json_t *j = json_pack("{s:s, s:s, s:s, s:b, s:I, s:o}", "order", x->kind == HEALTH_DRAINED ? "drain" : "impair",
-                          "region", x->region, "registry", x->label[0] ? x->label : "*", "on", (int)x->on, "atMs",
-                          (json_int_t)x->at_ms, "waitingFor", names);
+    json_t *j =
+        json_pack("{s:s, s:s, s:s, s:b, s:I, s:o}", "order", kinds[x->kind], "region", x->region, "registry",
+                  x->label[0] ? x->label : "*", "on", (int)x->on, "atMs", (json_int_t)x->at_ms, "waitingFor", names);
+    if (j && x->kind == HEALTH_FORCED)
+        json_object_set_new(j, "state", json_string(health_force_names[x->force]));
     if (!j || x->kind != HEALTH_DRAINED || !x->on)
         return j;
     json_object_set_new(j, "safe", json_boolean(x->safe_ms && !left));

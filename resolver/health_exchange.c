@@ -68,13 +68,15 @@ static void take_orders(struct health *h, struct link *l, const struct health_or
                         l->region, err_text(rc));
         news |= rc > 0;
     }
-    if (news)
+    if (news) {
+        health_forces_apply(h);
         h->unpublished = h->dirty = true;
+    }
     region_set bit = (region_set)1 << index_of(h, l);
     for (size_t i = 0; i < theirs->n; i++) {
         const struct health_order *x = &theirs->list[i];
         struct health_order *mine = health_orders_find(&h->orders, x->kind, x->region, x->label);
-        if (mine && mine->at_ms == x->at_ms && mine->on == x->on)
+        if (mine && health_order_same(mine, x))
             mine->known |= bit;
     }
 }

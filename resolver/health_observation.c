@@ -46,11 +46,10 @@ int observation_format(const struct observation *o, const char *domain, const st
     uint8_t sig[64];
     char sig_text[b64_size(sizeof sig)];
     json_t *root =
-        json_pack("{s:i, s:s, s:s, s:s, s:I, s:I, s:I, s:b, s:o, s:o}", "v", 1, "domain", domain, "region", o->region,
+        json_pack("{s:i, s:s, s:s, s:s, s:I, s:I, s:I, s:b, s:o}", "v", 1, "domain", domain, "region", o->region,
                   "stamp", o->stamp, "boot", (json_int_t)o->boot, "sequence", (json_int_t)o->sequence, "expiresMs",
-                  (json_int_t)o->expires_ms, "abstains", (int)o->abstains, "votes", votes_json(o), "orders",
-                  (json_t *)health_orders_json(&o->orders));
-    AUTO_FREE char *text = root ? json_dumps(root, JSON_COMPACT) : NULL;
+                  (json_int_t)o->expires_ms, "abstains", (int)o->abstains, "votes", votes_json(o));
+    AUTO_FREE char *text = root && !health_orders_put(&o->orders, root) ? json_dumps(root, JSON_COMPACT) : NULL;
     json_decref(root);
     if (!text)
         return ERR_NOMEM;
@@ -105,11 +104,11 @@ static int parse_inner(json_t *root, const char *domain, struct observation *o, 
     int version, abstains;
     const char *of, *region, *stamp;
     json_int_t boot, sequence, expires;
-    json_t *votes, *orders;
+    json_t *votes;
     *why = "its fields are not those of an observation";
-    if (json_unpack(root, "{s:i, s:s, s:s, s:s, s:I, s:I, s:I, s:b, s:o, s:o}", "v", &version, "domain", &of, "region",
+    if (json_unpack(root, "{s:i, s:s, s:s, s:s, s:I, s:I, s:I, s:b, s:o}", "v", &version, "domain", &of, "region",
                     &region, "stamp", &stamp, "boot", &boot, "sequence", &sequence, "expiresMs", &expires, "abstains",
-                    &abstains, "votes", &votes, "orders", &orders) ||
+                    &abstains, "votes", &votes) ||
         version != 1 || !hostname_region_ok(region) || strlen(region) >= sizeof o->region ||
         !hostname_stamp_ok(stamp) || boot <= 0 || boot > NUMBER_MAX || sequence <= 0 || sequence > NUMBER_MAX ||
         expires <= 0 || expires > NUMBER_MAX)
@@ -125,7 +124,7 @@ static int parse_inner(json_t *root, const char *domain, struct observation *o, 
     o->expires_ms = expires;
     o->abstains = abstains;
     int rc = parse_votes(votes, o);
-    return rc ? rc : health_orders_parse(orders, &o->orders);
+    return rc ? rc : health_orders_get(root, &o->orders);
 }
 
 static int check_signature(const struct topology *t, const char *from, const char *text, const char *key_id,

@@ -7,9 +7,9 @@
 // On the wire: {"observation": "<the JSON below, as text>", "key": "<key id>", "signature": "<base64url>"}. Signed is
 // OBSERVATION_PREFIX followed by that text: the prefix keeps the signature from being taken for one of a feed entry.
 //   {"v":1,"domain":D,"region":R,"stamp":S,"boot":N,"sequence":N,"expiresMs":N,"abstains":false,
-//    "votes":{"eastus":{"eus-1":0,"eus-2":3}},"orders":[…]}
-// A vote is 0 for up, else the number of bad probes in a row; stamps not probed yet are left out. Orders:
-// health_orders.h.
+//    "votes":{"eastus":{"eus-1":0,"eus-2":3}},"orders":[…],"forces":[…]}
+// A vote is 0 for up, else the number of bad probes in a row; stamps not probed yet are left out. Orders
+// and forces: health_orders.h.
 //
 // Any thread; nothing here has state. Every limit of the parser is one of the constants below.
 #ifndef MERIDIAN_RESOLVER_HEALTH_OBSERVATION_H

@@ -166,6 +166,7 @@ size_t health_exceptions(const struct health *h, int64_t now, struct health_exce
 
 // health_drain.c: orders of the operator, and when it is safe to act on them
 void health_orders_settle(struct health *h, int64_t now);
+void health_forces_apply(struct health *h);          // to the targets, when these or the orders changed
 void health_ttl_note(struct health *h, int64_t now); // after a topology was adopted
 
 // Messages of libraries, and files, may hold anything; the state file and the admin socket want plain text.

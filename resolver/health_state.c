@@ -14,18 +14,6 @@
 
 #define STATE_VERSION 2
 
-static const char *const force_names[] = {"auto", "up", "down"};
-
-static int force_parse(const char *s, enum health_force *out)
-{
-    for (size_t i = 0; i < ARRAY_LEN(force_names); i++)
-        if (!strcmp(s, force_names[i])) {
-            *out = (enum health_force)i;
-            return 0;
-        }
-    return ERR_CORRUPT;
-}
-
 static struct health_target *find(struct health_target *targets, size_t n, const char *region, const char *stamp)
 {
     for (size_t i = 0; i < n; i++)
@@ -44,7 +32,7 @@ static int restore_one(json_t *j, const struct health_settings *s, int64_t wall_
     if (json_unpack(j, "{s:s, s:s, s:b, s:s, s:I, s:I, s:s, s?i}", "region", &region, "stamp", &stamp, "up", &up,
                     "force", &force_text, "changed_ms", &changed, "held_until_ms", &held, "reason", &reason, "damping",
                     &damping) ||
-        force_parse(force_text, &force) || damping < 0 || damping > UINT8_MAX)
+        health_force_parse(force_text, &force) || damping < 0 || damping > UINT8_MAX)
         return ERR_CORRUPT;
     struct health_target *t = find(targets, n, region, stamp);
     if (!t)
@@ -59,21 +47,34 @@ static int restore_one(json_t *j, const struct health_settings *s, int64_t wall_
     return 0;
 }
 
+// Forces of a file from before they were orders: each held only here, and when it was given is not known. Any order
+// given since is later.
+static void forces_of_before(const struct health_target *targets, size_t n, int64_t wall_ms, struct health_orders *to)
+{
+    for (size_t i = 0; i < n; i++) {
+        struct health_order x = {.kind = HEALTH_FORCED, .on = true, .force = targets[i].force, .at_ms = 1};
+        memcpy(x.region, targets[i].region, sizeof x.region);
+        if (x.force != HEALTH_AUTO)
+            health_orders_merge(to, &x, wall_ms);
+    }
+}
+
 static int restore_all(json_t *root, const struct health_settings *s, int64_t wall_ms, struct health_target *targets,
                        size_t n, struct health_saved *saved)
 {
     int version;
-    json_t *list, *orders = NULL;
+    json_t *list, *j;
     json_int_t boot = 0;
-    if (json_unpack(root, "{s:i, s:o, s?I, s?o}", "version", &version, "targets", &list, "boot", &boot, "orders",
-                    &orders) ||
-        version < 1 || version > STATE_VERSION || !json_is_array(list) || boot < 0)
-        return ERR_CORRUPT;
     size_t i;
-    json_t *j;
+    if (json_unpack(root, "{s:i, s:o, s?I}", "version", &version, "targets", &list, "boot", &boot) || version < 1 ||
+        version > STATE_VERSION || !json_is_array(list) || boot < 0)
+        return ERR_CORRUPT;
     json_array_foreach(list, i, j) if (restore_one(j, s, wall_ms, targets, n)) return ERR_CORRUPT;
     saved->boot = (uint64_t)boot;
-    return orders ? health_orders_parse(orders, &saved->orders) : version > 1 ? ERR_CORRUPT : 0;
+    int rc = version > 1 ? health_orders_get(root, &saved->orders) : 0;
+    if (!rc && !json_object_get(root, "forces"))
+        forces_of_before(targets, n, wall_ms, &saved->orders);
+    return rc;
 }
 
 int health_state_load(const char *path, const struct health_settings *s, int64_t wall_ms, struct health_target *targets,
@@ -103,7 +104,7 @@ int health_state_load(const char *path, const struct health_settings *s, int64_t
 static json_t *target_json(const struct health_target *t)
 {
     return json_pack("{s:s, s:s, s:b, s:s, s:I, s:I, s:s, s:i}", "region", t->region, "stamp", t->stamp, "up",
-                     (int)t->up, "force", force_names[t->force], "changed_ms", (json_int_t)t->changed_ms,
+                     (int)t->up, "force", health_force_names[t->force], "changed_ms", (json_int_t)t->changed_ms,
                      "held_until_ms", (json_int_t)t->held_until_ms, "reason", t->reason, "damping", (int)t->damping);
 }
 
@@ -113,11 +114,11 @@ int health_state_save(const char *path, const struct health_target *targets, siz
     int bad = !list;
     for (size_t i = 0; i < n && !bad; i++)
         bad = json_array_append_new(list, target_json(&targets[i]));
-    json_t *root = bad ? NULL
-                       : json_pack("{s:i, s:O, s:I, s:o}", "version", STATE_VERSION, "targets", list, "boot",
-                                   (json_int_t)saved->boot, "orders", (json_t *)health_orders_json(&saved->orders));
+    json_t *root =
+        bad ? NULL
+            : json_pack("{s:i, s:O, s:I}", "version", STATE_VERSION, "targets", list, "boot", (json_int_t)saved->boot);
     json_decref(list);
-    AUTO_FREE char *text = root ? json_dumps(root, JSON_INDENT(1)) : NULL;
+    AUTO_FREE char *text = root && !health_orders_put(&saved->orders, root) ? json_dumps(root, JSON_INDENT(1)) : NULL;
     json_decref(root);
     return text ? file_write_atomic(path, text, strlen(text), 0600) : ERR_NOMEM;
 }

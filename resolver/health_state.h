@@ -14,9 +14,9 @@ struct health_saved { // beside the targets
     struct health_orders orders;
 };
 
-// Restores verdict, force, hold-down, damping and reason of those targets that the file knows, and the operators'
-// orders; runs of good and bad start anew. Reads files of version 1, which had neither damping nor orders.
-// ERR_NOTFOUND: no file yet; ERR_CORRUPT. All is untouched on failure.
+// Restores verdict, hold-down, damping and reason of those targets that the file knows, and the operators' orders; runs
+// of good and bad start anew. Reads files of version 1, which had neither damping nor orders, and those of before
+// forces were orders: what was forced becomes one. ERR_NOTFOUND: no file yet; ERR_CORRUPT. All is untouched on failure.
 int health_state_load(const char *path, const struct health_settings *s, int64_t wall_ms, struct health_target *targets,
                       size_t n, struct health_saved *out);
 int health_state_save(const char *path, const struct health_target *targets, size_t n,

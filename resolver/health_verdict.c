@@ -183,7 +183,7 @@ size_t health_exceptions(const struct health *h, int64_t now, struct health_exce
     size_t n = 0;
     for (size_t i = 0; i < h->orders.n && n < HEALTH_EXCEPTIONS_MAX; i++) {
         const struct health_order *x = &h->orders.list[i];
-        if (!x->on)
+        if (!x->on || x->kind == HEALTH_FORCED) // what is forced stands in the targets
             continue;
         out[n].kind = x->kind;
         memcpy(out[n].region, x->region, sizeof out[n].region);

@@ -122,6 +122,16 @@ class Health(unittest.TestCase):
         self.lab.admin("southeastasia", "replication", "undrain", "--region", EAST)
         self.all_lead("contoso", EAST, 5)
 
+    def test_4b_what_is_forced_at_one_is_forced_at_all(self):
+        self.all_vote()
+        self.all_lead("contoso", EAST)
+        self.lab.admin("westeurope", "health", "force", EAST, "down")
+        self.all_lead("contoso", "westeurope", 5)
+        [order] = [o for o in self.lab.admin(EAST, "health", "orders") if o["on"]]
+        self.assertEqual((order["order"], order["state"], order["region"]), ("force", "down", EAST))
+        self.lab.admin("southeastasia", "health", "force", EAST, "auto")
+        self.all_lead("contoso", EAST, 5)
+
     def test_5_a_drain_waits_for_a_resolver_that_does_not_answer(self):
         self.lab.stop("southeastasia")
         self.lab.admin("westeurope", "replication", "drain", "contoso", "--region", EAST)

@@ -119,6 +119,14 @@ bool peers_voter(const char *region, const char *what, char **rest)
         snprintf(x.region, sizeof x.region, "%s", where);
         x.on = !strcmp(on, "on");
         return health_orders_merge(&v->orders, &x, clock_wall_ms()) == 1;
+    } else if (!strcmp(what, "forces")) {
+        struct health_order x = {.kind = HEALTH_FORCED, .at_ms = clock_wall_ms()};
+        const char *where = strtok_r(NULL, " ", rest), *state = strtok_r(NULL, " ", rest);
+        if (!where || !state || health_force_parse(state, &x.force))
+            return false;
+        snprintf(x.region, sizeof x.region, "%s", where);
+        x.on = x.force != HEALTH_AUTO;
+        return health_orders_merge(&v->orders, &x, clock_wall_ms()) == 1;
     } else
         return false;
     return true;

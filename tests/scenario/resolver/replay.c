@@ -25,6 +25,7 @@
 //   voter REGION says NAME up|down [N]      N bad probes in a row; 3 if left out
 //   voter REGION abstains|votes|deaf|hears|slow|quick|restarts|older-boot    slow: answers after 900 ms
 //   voter REGION drains REGION on|off       an order that was given there
+//   voter REGION forces REGION up|down|auto
 //   deep REGION headroom N | impaired LABEL|none | damaged - | oversized - | silent -
 //   drain|impair REGION LABEL|* on|off      an order given here
 //   tcp                                     probes are TCP connections, before `start`
@@ -457,10 +458,10 @@ static void do_state(char **rest)
 static void do_force(char **rest)
 {
     const char *region = word(rest), *how = word(rest);
-    int rc = health_set_force(checker, region,
-                              !strcmp(how, "up")     ? HEALTH_FORCE_UP
-                              : !strcmp(how, "down") ? HEALTH_FORCE_DOWN
-                                                     : HEALTH_AUTO);
+    int rc = health_force(checker, region,
+                          !strcmp(how, "up")     ? HEALTH_FORCE_UP
+                          : !strcmp(how, "down") ? HEALTH_FORCE_DOWN
+                                                 : HEALTH_AUTO);
     if (rc)
         fail("force: %s", err_text(rc));
     run(0);

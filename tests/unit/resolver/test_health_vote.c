@@ -4,10 +4,13 @@
 #include "resolver/health_vote.h"
 
 #include "base/err.h"
+#include "base/mem.h"
 #include "resolver/health_deep.h"
 #include "resolver/health_orders.h"
 #include "tests/support/check_main.h"
 
+#include <jansson.h>
+#include <stdio.h>
 #include <string.h>
 
 #define NOW 100000
@@ -131,24 +134,70 @@ START_TEST(the_later_order_wins_everywhere)
         {.kind = HEALTH_DRAINED, .region = "eastus", .label = "contoso", .on = true, .at_ms = 1500},
         {.kind = HEALTH_IMPAIRED, .region = "eastus", .label = "contoso", .on = false, .at_ms = 1500},
         {.kind = HEALTH_IMPAIRED, .region = "eastus", .label = "contoso", .on = true, .at_ms = 1500},
+        {.kind = HEALTH_FORCED, .region = "eastus", .on = true, .force = HEALTH_FORCE_UP, .at_ms = 1000},
+        {.kind = HEALTH_FORCED, .region = "eastus", .on = true, .force = HEALTH_FORCE_DOWN, .at_ms = 1200},
+        {.kind = HEALTH_FORCED, .region = "westus", .on = true, .force = HEALTH_FORCE_UP, .at_ms = 1300},
+        {.kind = HEALTH_FORCED, .region = "westus", .at_ms = 1300},
+        {.kind = HEALTH_FORCED, .region = "westus", .on = true, .force = HEALTH_FORCE_UP, .at_ms = 900},
     };
-    for (size_t i = 0; i < 5; i++)
+    for (size_t i = 0; i < ARRAY_LEN(orders); i++)
         health_orders_merge(&a, &orders[i], 3000);
-    for (size_t i = 5; i-- > 0;)
+    for (size_t i = ARRAY_LEN(orders); i-- > 0;)
         health_orders_merge(&b, &orders[i], 3000);
-    ck_assert_uint_eq(a.n, 3);
-    ck_assert_uint_eq(b.n, 3);
+    ck_assert_uint_eq(a.n, 5);
+    ck_assert_uint_eq(b.n, 5);
     for (size_t i = 0; i < a.n; i++) {
         struct health_order *x = &a.list[i], *y = health_orders_find(&b, x->kind, x->region, x->label);
-        ck_assert(y && y->on == x->on && y->at_ms == x->at_ms);
+        ck_assert(y && health_order_same(x, y));
     }
     ck_assert(!health_orders_find(&a, HEALTH_DRAINED, "eastus", "")->on);
     ck_assert(health_orders_find(&a, HEALTH_IMPAIRED, "eastus", "contoso")->on);
+    ck_assert_int_eq(health_orders_find(&a, HEALTH_FORCED, "eastus", "")->force, HEALTH_FORCE_DOWN);
+    ck_assert_int_eq(health_orders_find(&a, HEALTH_FORCED, "westus", "")->force, HEALTH_AUTO);
     struct health_order future = {
         .kind = HEALTH_DRAINED, .region = "eastus", .on = true, .at_ms = 4000 + HEALTH_SKEW_MS};
     ck_assert_int_eq(health_orders_merge(&a, &future, 3000), ERR_RANGE);
     health_orders_forget(&a, 2001 + HEALTH_ORDER_KEPT_MS);
-    ck_assert_uint_eq(a.n, 2);
+    ck_assert_uint_eq(a.n, 3); // without the drain, and the force, that were taken back
+}
+END_TEST
+
+START_TEST(forces_are_a_list_of_their_own)
+{
+    static const struct {
+        const char *text;
+        int rc;
+        size_t n;
+    } texts[] = {
+        {"{'orders':[]}", 0, 0}, // of a resolver that knows no forces
+        {"{'orders':[],'forces':[{'region':'eastus','force':'down','at_ms':1},"
+         "{'region':'westus','force':'auto','at_ms':2}]}",
+         0, 2},
+        {"{'orders':[{'kind':'drain','region':'eastus','label':'','on':true,'at_ms':1}],"
+         "'forces':[{'region':'eastus','force':'up','at_ms':1}]}",
+         0, 2},
+        {"{'forces':[]}", ERR_CORRUPT, 0},
+        {"{'orders':[],'forces':{}}", ERR_CORRUPT, 0},
+        {"{'orders':[],'forces':[{'region':'eastus','force':'sideways','at_ms':1}]}", ERR_CORRUPT, 0},
+        {"{'orders':[],'forces':[{'region':'East US','force':'up','at_ms':1}]}", ERR_CORRUPT, 0},
+        {"{'orders':[],'forces':[{'region':'eastus','force':'up','at_ms':0}]}", ERR_CORRUPT, 0},
+        {"{'orders':[],'forces':[{'region':'eastus','force':'up'}]}", ERR_CORRUPT, 0},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
+        char text[256];
+        snprintf(text, sizeof text, "%s", texts[i].text);
+        for (char *p = text; *p; p++)
+            *p = *p == '\'' ? '"' : *p;
+        json_t *in = json_loads(text, 0, NULL), *out = json_object();
+        memset(&a, 0, sizeof a);
+        ck_assert_msg(in && health_orders_get(in, &a) == texts[i].rc, "%s", text);
+        ck_assert_uint_eq(a.n, texts[i].n);
+        ck_assert_int_eq(health_orders_put(&a, out), 0);
+        ck_assert_int_eq(health_orders_get(out, &b), 0);
+        ck_assert_mem_eq(&a, &b, sizeof a);
+        json_decref(in);
+        json_decref(out);
+    }
 }
 END_TEST
 
@@ -168,4 +217,4 @@ START_TEST(orders_are_bounded)
 END_TEST
 
 CHECK_MAIN("resolver/health_vote", table, who_sees_most_others_down_abstains, headroom_holds_its_step,
-           the_later_order_wins_everywhere, orders_are_bounded)
+           the_later_order_wins_everywhere, forces_are_a_list_of_their_own, orders_are_bounded)
