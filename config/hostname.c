@@ -36,11 +36,6 @@ static bool is_alpha(uint8_t c)
     return (uint8_t)(c - 'a') < 26;
 }
 
-static bool is_alnum(uint8_t c)
-{
-    return is_alpha(c) | ((uint8_t)(c - '0') < 10);
-}
-
 static bool word_equal(struct label l, const char *word)
 {
     size_t n = strlen(word);
@@ -52,6 +47,15 @@ static bool word_equal(struct label l, const char *word)
     return true;
 }
 
+// Letters and digits in lower case, 0 for all else.
+#define LETTER(c) [c] = (c), [(c) - 'a' + 'A'] = (c)
+static const uint8_t alnum[256] = {LETTER('a'), LETTER('b'), LETTER('c'), LETTER('d'), LETTER('e'), LETTER('f'),
+                                   LETTER('g'), LETTER('h'), LETTER('i'), LETTER('j'), LETTER('k'), LETTER('l'),
+                                   LETTER('m'), LETTER('n'), LETTER('o'), LETTER('p'), LETTER('q'), LETTER('r'),
+                                   LETTER('s'), LETTER('t'), LETTER('u'), LETTER('v'), LETTER('w'), LETTER('x'),
+                                   LETTER('y'), LETTER('z'), ['0'] = '0', ['1'] = '1', ['2'] = '2', ['3'] = '3',
+                                   ['4'] = '4', ['5'] = '5', ['6'] = '6', ['7'] = '7', ['8'] = '8', ['9'] = '9'};
+
 // Copies in lower case into a field of n_to bytes when there are least..most letters and digits.
 static bool take_alnum(struct label l, size_t least, size_t most, char *to)
 {
@@ -59,21 +63,30 @@ static bool take_alnum(struct label l, size_t least, size_t most, char *to)
     if (l.n < least || l.n > most)
         return false;
     for (size_t i = 0; i < l.n; i++) { // without a branch per byte: every query comes through here
-        uint8_t c = lower(l.p[i]);
-        good &= is_alnum(c);
+        uint8_t c = alnum[l.p[i]];
+        good &= c != 0;
         to[i] = (char)c;
     }
     to[l.n] = 0;
     return good;
 }
 
-bool hostname_reserved(const char *label)
+static bool reserved(const char *label, size_t n)
 {
-    static const char *const words[] = {"privatelink", "geo", "data", "fe", "ns", "www", "_route", "_acme-challenge"};
+    static const struct {
+        size_t n;
+        const char *text;
+    } words[] = {{11, "privatelink"}, {3, "geo"}, {4, "data"},   {2, "fe"},
+                 {2, "ns"},           {3, "www"}, {6, "_route"}, {15, "_acme-challenge"}};
     for (size_t i = 0; i < ARRAY_LEN(words); i++)
-        if (!strcmp(label, words[i]))
+        if (n == words[i].n && !memcmp(label, words[i].text, n))
             return true;
     return false;
+}
+
+bool hostname_reserved(const char *label)
+{
+    return reserved(label, strlen(label));
 }
 
 static bool take_label(struct label l, struct hostname *h)
@@ -88,7 +101,7 @@ static bool take_label(struct label l, struct hostname *h)
         if (!take_alnum(hash, HOSTNAME_HASH_SIZE - 1, HOSTNAME_HASH_SIZE - 1, h->hash))
             return false;
     }
-    if (!take_alnum(name, 5, HOSTNAME_REGISTRY_SIZE - 1, h->registry) || hostname_reserved(h->registry))
+    if (!take_alnum(name, 5, HOSTNAME_REGISTRY_SIZE - 1, h->registry) || reserved(h->registry, name.n))
         return false;
     memcpy(h->label, h->registry, name.n + 1);
     if (dash) {
@@ -108,8 +121,8 @@ static bool take_stamp(struct label l, struct hostname *h)
     if (!l.n || l.n > LABEL_MAX || l.p[0] == '-' || l.p[l.n - 1] == '-')
         return false;
     for (size_t i = 0; i < l.n; i++) {
-        uint8_t c = lower(l.p[i]);
-        if (!is_alnum(c) && c != '-')
+        uint8_t c = l.p[i] == '-' ? '-' : alnum[l.p[i]];
+        if (!c)
             return false;
         h->stamp[i] = (char)c;
     }
