@@ -297,13 +297,18 @@ static bool judge_access(struct reading *r, const struct registry *x)
     return true;
 }
 
-// An address stands once in a member: twice, it would be two records that are one.
-static bool stands_before(const struct private_endpoint *pe, const struct private_member *m)
+// How many addresses the member has before this one. An address stands once in a member: twice, it would be two records
+// that are one.
+static size_t addresses_before(const struct private_endpoint *pe, const struct private_member *m, bool *out_same)
 {
+    size_t n = 0;
+    *out_same = false;
     for (const struct private_member *x = pe->members; x < m; x++)
-        if (x->kind == m->kind && x->region == m->region && ip_equal(&x->ip, &m->ip))
-            return true;
-    return false;
+        if (x->kind == m->kind && x->region == m->region) {
+            *out_same |= ip_equal(&x->ip, &m->ip);
+            n++;
+        }
+    return n;
 }
 
 static bool judge_member(struct reading *r, const struct registry *x, const struct private_endpoint *pe,
@@ -320,7 +325,11 @@ static bool judge_member(struct reading *r, const struct registry *x, const stru
         return wrong(r, "%s: private endpoint %s: an address that cannot be", x->name, pe->name);
     if (first && first != owner)
         return wrong(r, "%s: private endpoint %s: its address is %s's", x->name, pe->name, first->name);
-    if (first && stands_before(pe, m))
+    bool same;
+    if (addresses_before(pe, m, &same) >= PRIVATE_ADDRESSES_MAX)
+        return wrong(r, "%s: private endpoint %s: more than %d addresses of one name", x->name, pe->name,
+                     PRIVATE_ADDRESSES_MAX);
+    if (same)
         return wrong(r, "%s: private endpoint %s: an address is given twice", x->name, pe->name);
     if (!first && private_index_put_address(r->index, owner, pe->view, &m->ip))
         r->nomem = true;

@@ -198,6 +198,11 @@ static size_t member_addresses(struct topology_build *b, struct member_at *at, c
                       at->pe->name, v->key);
         return 0;
     }
+    if (v->kind == DOC_LIST && v->n > PRIVATE_ADDRESSES_MAX) {
+        options_error(b->ctx, at->line, "private endpoint %s: %s: %zu addresses; it may have %d", at->pe->name, v->key,
+                      (size_t)v->n, PRIVATE_ADDRESSES_MAX);
+        return 0;
+    }
     for (const struct doc_node *i = items; i; i = v->kind == DOC_LIST ? i->next : NULL) {
         at->line = i->line;
         if (i->kind != DOC_SCALAR || ip_parse(i->text, &proto.ip)) {

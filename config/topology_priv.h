@@ -253,6 +253,7 @@ void topology_build_apex(struct topology_build *b);     // topology_apex.c, rows
 bool topology_location_ok(const char *text);
 void topology_build_dnssec(struct topology_build *b);
 void topology_build_zone_serial(struct topology_build *b);  // topology_serial.c, rows included
+#define PRIVATE_ADDRESSES_MAX 32                            // of one member: they are one RRset, signed on line
 #define PRIVATE_MEMBERS_MAX 8192                            // addresses of a private endpoint
 bool topology_name_ok(const char *s);                       // of views and private endpoints
 bool view_holds(const struct view *v, const struct ip *ip); // its networks do

@@ -208,7 +208,7 @@ static const struct option private_rows[] = {
     {"view", OPT_STRING, OPT_AT(struct spec_private, view), .required = true, .max = REF_MAX, .example = "corp",
      .help = "the view it answers in"},
     {"addresses", OPT_NODE, OPT_AT(struct spec_private, addresses), .required = true, .example = "{registry: 10.0.0.4}",
-     .help = "private addresses by member: registry, registry_REGION, registry_data_REGION"},
+     .help = "private addresses by member (registry, registry_REGION, registry_data_REGION), at most 32 each"},
 };
 static const struct option_set private_set = {private_rows, ARRAY_LEN(private_rows), sizeof(struct spec_private),
                                               offsetof(struct spec_private, node)};

@@ -193,6 +193,8 @@ END_TEST
     "private_endpoints:\n"                                                                                         \
     "  - { name: pe, registry: contoso, view: corp, addresses: { registry: 10.1.0.1, registry_eastus: 10.1.0.2 } " \
     "}\n"
+#define EIGHT(d) \
+    "10.1." d ".1, 10.1." d ".2, 10.1." d ".3, 10.1." d ".4, 10.1." d ".5, 10.1." d ".6, 10.1." d ".7, 10.1." d ".8"
 
 START_TEST(what_cannot_be_is_refused_whole)
 {
@@ -234,6 +236,9 @@ START_TEST(what_cannot_be_is_refused_whole)
         {"version: 6\nprivate_endpoints:\n  - { name: other, registry: fabrikam, view: corp, addresses: { registry: "
          "10.9.0.2 } }\n",
          "10.9.0.2 lies outside the networks of view corp", ERR_INVAL},
+        {"version: 6\nprivate_endpoints:\n  - { name: other, registry: fabrikam, view: corp, addresses: { registry: "
+         "[" EIGHT("1") ", " EIGHT("2") ", " EIGHT("3") ", " EIGHT("4") ", 10.1.5.1] } }\n",
+         "c:12: private endpoint other: registry: 33 addresses; it may have 32", ERR_INVAL},
         {"version: 6\nprivate_endpoints:\n  - { name: other, registry: nobody, view: corp, addresses: { registry: "
          "10.1.0.3 } }\n",
          "private endpoint other: unknown registry \"nobody\"", ERR_INVAL},
