@@ -29,7 +29,7 @@ def on_cores(kind, n):
 
         def load(self, seconds):
             u0, s0 = self.cpu()
-            loads = [subprocess.Popen([self.b.blast, "-p", str(self.port), "-d", self.b.queries, "-l", str(seconds)],
+            loads = [subprocess.Popen([self.b.blast, "-p", str(self.port), "-d", self.b.queries, "-l", str(seconds), "-s"],
                                       stdout=subprocess.PIPE, text=True) for _ in range(n)]
             rows = [json.loads(p.communicate()[0]) for p in loads]
             u1, s1 = self.cpu()
