@@ -91,6 +91,7 @@ struct conn { // kind first: epoll hands back this pointer
 struct source { // one socket in the worker's epoll set
     enum source_kind kind;
     struct bound *bound;
+    bool flooded; // it is not in the set: its datagrams are read at each turn
 };
 
 struct counters { // written by one thread
@@ -117,6 +118,7 @@ struct worker {
     struct answer_context context; // topology and health of this turn
     struct health_map health_map;  // of both
     struct source *sources;        // 2 per bound address, the stop event, and the parked ones' news
+    size_t n_flooded;              // sources that are read without waiting
     struct bound *bound;
     size_t n_bound;
     struct batch *batch;
@@ -163,7 +165,8 @@ void lot_news(struct worker *w);                // all that has come
 void lot_expire(struct worker *w, int64_t now); // those whose time is up
 
 int udp_batch_new(struct batch **out); // free()
-void udp_serve(struct worker *w, const struct bound *b);
+#define UDP_TURN_MAX 256
+size_t udp_serve(struct worker *w, const struct bound *b);   // returns how many it read: at most UDP_TURN_MAX
 void udp_send(const struct asked *to, uint8_t *p, size_t n); // one response by itself; UDP may lose it
 
 void tcp_accept(struct worker *w, const struct bound *b);

@@ -14,7 +14,6 @@
 #include <sys/socket.h>
 
 #define BATCH 32
-#define BATCHES_PER_EVENT 8
 #define UDP_IN_BYTES 4096
 #define UDP_IN_STRIDE (UDP_IN_BYTES + 64) // not a power of two: the batch must not share one set of the cache
 
@@ -122,11 +121,12 @@ static void fetch_ahead(const struct worker *w, int got)
         catalogue_hint_follow(t->catalogue, hints[i]);
 }
 
-void udp_serve(struct worker *w, const struct bound *b)
+size_t udp_serve(struct worker *w, const struct bound *b)
 {
     struct batch *x = w->batch;
+    size_t all = 0;
     size_t used = BATCH; // slots that the last round wrote to
-    for (int round = 0; round < BATCHES_PER_EVENT; round++) {
+    for (int round = 0; round < UDP_TURN_MAX / BATCH; round++) {
         for (size_t i = 0; i < used; i++) {
             x->in_iov[i] = (struct iovec){x->in_bytes[i], UDP_IN_BYTES};
             x->in[i].msg_hdr = (struct msghdr){.msg_name = &x->from[i],
@@ -147,9 +147,11 @@ void udp_serve(struct worker *w, const struct bound *b)
         send_batch(b->udp, x, n);
         if (timed)
             metrics_batch(w->metrics, (unsigned)got, clock_mono_us() - began_us);
+        all += used;
         if (got < BATCH)
-            return;
+            break;
     }
+    return all;
 }
 
 // On a wildcard socket the answer must leave from the address that was asked.

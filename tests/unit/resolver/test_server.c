@@ -7,6 +7,7 @@
 #include "base/err.h"
 #include "base/fd.h"
 #include "resolver/keeper.h"
+#include "resolver/server_priv.h"
 #include "tests/support/check_main.h"
 #include "tests/unit/resolver/fixture.h"
 
@@ -894,6 +895,44 @@ START_TEST(a_successor_with_more_workers_leaves_no_query_unread)
 }
 END_TEST
 
+// More than a turn takes: the socket is then read without waiting, until nothing is left; and waited for again.
+START_TEST(a_flood_is_answered_whole_and_what_comes_after_it)
+{
+    struct snapshot topology, health;
+    struct endpoint want = {fixture_ip("127.0.0.1"), 0}, at;
+    const struct resolver_options o = {.topology = &topology, .health = &health};
+    struct resolver_sockets *s;
+    struct resolver *r;
+    struct diag d;
+    uint8_t q[512];
+    size_t n = fixture_query(q, "contoso.example.io", T_A, -1);
+    diag_init(&d);
+    snapshot_init(&topology);
+    snapshot_init(&health);
+    snapshot_publish(&topology, fixture_topology());
+    ck_assert_int_eq(resolver_bind(&want, 1, 1, &d, &s), 0);
+    ck_assert_int_eq(resolver_sockets_endpoint(s, 0, &at), 0);
+    int client = dial(&at, SOCK_DGRAM), room = 1 << 20;
+    ck_assert_int_eq(setsockopt(client, SOL_SOCKET, SO_RCVBUF, &room, sizeof room), 0);
+    unsigned n_sent = 2 * UDP_TURN_MAX + 50;
+    for (unsigned i = 0; i < n_sent; i++) // nobody reads yet
+        ck_assert_int_eq(send(client, q, n, 0), n);
+    ck_assert_int_eq(resolver_start(&o, s, &r), 0);
+    for (unsigned i = 0; i < n_sent; i++) {
+        uint8_t p[512];
+        ck_assert_int_eq(poll(&(struct pollfd){.fd = client, .events = POLLIN}, 1, 20000), 1);
+        ck_assert_int_gt(recv(client, p, sizeof p, 0), 12);
+    }
+    for (int i = 0; i < 20; i++)
+        ck_assert_int_eq(ask_udp(&at, "contoso.example.io"), 0);
+    close(client);
+    resolver_stop(r);
+    snapshot_done(&topology);
+    snapshot_done(&health);
+    diag_done(&d);
+}
+END_TEST
+
 CHECK_MAIN("resolver/server", datagrams_have_all_the_room_that_the_kernel_gives, udp_answers, udp_burst,
            a_wildcard_listener_answers_from_the_address_asked, ipv6, tcp_pipelined_then_half_closed, tcp_byte_by_byte,
            tcp_who_does_not_read_is_not_read_from_and_loses_nothing, tcp_nonsense_closes_the_connection,
@@ -903,4 +942,5 @@ CHECK_MAIN("resolver/server", datagrams_have_all_the_room_that_the_kernel_gives,
            idle_and_dribbling_clients_are_closed_busy_ones_are_not, who_never_reads_is_closed,
            a_client_that_resets_takes_nothing_with_it, a_second_server_does_not_share_the_port_in_silence,
            a_successor_takes_over_the_sockets, a_successor_with_more_workers_leaves_no_query_unread,
-           strangers_who_ask_for_the_zone_take_no_secondary_its_place, a_neighbour_who_signs_has_no_rate_limit)
+           strangers_who_ask_for_the_zone_take_no_secondary_its_place, a_neighbour_who_signs_has_no_rate_limit,
+           a_flood_is_answered_whole_and_what_comes_after_it)
