@@ -332,7 +332,7 @@ static int start_rooms(struct worker *w, struct diag *d)
         rc = replicator_start(&po, &w->app.replicator);
         atomic_store(&w->replicator, w->app.replicator);
     } else if (!rc && w->app.meta) {
-        meta_set_writable(w->app.meta, true, NULL); // nobody to ask
+        meta_gate_open(w->app.meta, META_GATE_RECOVERY); // nobody to ask
     }
     return rc;
 }

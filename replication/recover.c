@@ -11,7 +11,7 @@
 //
 // Invariants (design section 9)
 //   1. What was acknowledged before is put back, with the signature that it had.
-//   8. As above. Writes are opened only by epoch_see_to.
+//   8. As above. The gate of recovery is opened only after epoch_see_to.
 #include "replication/feed_line.h"
 #include "replication/inflow.h"
 #include "replication/replication_priv.h"
@@ -151,17 +151,23 @@ static int recovery_flush(struct recovery *rec)
     return rc;
 }
 
-static void writes_set(struct replicator *r, bool open, const char *why)
+static void gate_close(struct replicator *r, const char *why)
 {
-    meta_set_writable(r->o.meta, open, why);
-    r->writes_open = open;
+    meta_gate_close(r->o.meta, META_GATE_RECOVERY, why);
+    r->gate_open = false;
+}
+
+static void gate_open(struct replicator *r)
+{
+    meta_gate_open(r->o.meta, META_GATE_RECOVERY);
+    r->gate_open = true;
 }
 
 static void recovery_proved(struct recovery *rec, const struct feed_entry *e)
 {
     if (!rec->proof) {
         log_warn("replication: %s has read entries of ours that are not here: recovering them from it", rec->p->name);
-        writes_set(rec->r, false, "recovering own entries from another region");
+        gate_close(rec->r, "recovering own entries from another region");
         rec->r->epoch_due = true;
     }
     rec->proof = true;
@@ -433,7 +439,7 @@ static void keeper_start(struct replicator *r)
 void *keeper_main(void *arg)
 {
     struct replicator *r = arg;
-    writes_set(r, false, "asking the other regions what they have read (start)");
+    gate_close(r, "asking the other regions what they have read (start)");
     keeper_start(r);
     while (!r->stopping) {
         bool any;
@@ -444,8 +450,8 @@ void *keeper_main(void *arg)
             recover_step(r, p, false);
         // A peer that fails in the middle of recovery does not hold writes closed for good: they go on in another
         // epoch, and what it holds is announced again when it can be had.
-        if (!r->writes_open && epoch_see_to(r) && !r->stopping)
-            writes_set(r, true, NULL);
+        if (!r->gate_open && epoch_see_to(r) && !r->stopping)
+            gate_open(r);
         if (!p)
             changed_wait(r, any ? 100 : 1000);
     }

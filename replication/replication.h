@@ -53,7 +53,7 @@ struct replicator_options {
     int (*dial_socket)(void *ctx, const char *region, char *out, size_t cap);
     void *dial_ctx;
 };
-// Opens the store for writes itself (meta_set_writable) once invariant 8 is seen to.
+// Opens META_GATE_RECOVERY of the store itself, once invariant 8 is seen to.
 int replicator_start(const struct replicator_options *o, struct replicator **out);
 // Ahead of a stop, on any thread: ends the streams to peers, which would hold up the edge for its whole drain time.
 // All else goes on. NULL is ignored.

@@ -90,8 +90,9 @@ struct replicator {
 
     // keeper
     pthread_t keeper;
-    bool keeper_started, writes_open;
-    bool epoch_due;      // a new epoch must begin before writes open; the keeper's own, as the next
+    bool keeper_started;
+    bool gate_open;      // META_GATE_RECOVERY; the keeper's own, as what follows
+    bool epoch_due;      // a new epoch must begin before it opens
     uint64_t epoch_past; // and past this one
 
     // jobs

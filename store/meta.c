@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Opening and closing the metadata, whether writes are open, and the readers' connections; see meta.h, meta_priv.h.
+// Opening and closing the metadata, and the readers' connections; see meta.h, meta_priv.h.
 #include "store/meta.h"
 
 #include "base/err.h"
@@ -14,8 +14,6 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-#define CLOSED_AT_OPEN "the store was just opened"
 
 // Two writers would give one sequence away twice (invariant 8): the file beside the database is locked for our life.
 static int lock_take(struct meta *m, struct diag *diag)
@@ -53,8 +51,7 @@ static int options_copy(struct meta *m, const struct meta_options *o)
     m->o.path = mem_strdup(o->path);
     m->o.region = mem_strdup(o->region);
     m->o.key_id = mem_strdup(o->key_id ? o->key_id : "");
-    m->closed_why = mem_strdup(CLOSED_AT_OPEN);
-    return m->o.path && m->o.region && m->o.key_id && m->closed_why ? 0 : ERR_NOMEM;
+    return m->o.path && m->o.region && m->o.key_id ? 0 : ERR_NOMEM;
 }
 
 static int database_open(struct meta *m, struct diag *diag)
@@ -87,6 +84,7 @@ int meta_open(const struct meta_options *o, struct diag *diag, struct meta **out
     pthread_mutex_init(&m->readers_lock, NULL);
     pthread_cond_init(&m->queued, NULL);
     pthread_cond_init(&m->finished, NULL);
+    meta_gate_close(m, META_GATE_RECOVERY, "the store was just opened");
     int rc = options_copy(m, o);
     if (!rc)
         rc = database_open(m, diag);
@@ -121,7 +119,6 @@ void meta_close(struct meta *m)
     free((char *)m->o.path);
     free((char *)m->o.region);
     free((char *)m->o.key_id);
-    free(m->closed_why);
     free(m);
 }
 
@@ -135,26 +132,6 @@ static int probe_run(struct meta *m, void *arg)
 bool meta_writable(struct meta *m)
 {
     return !atomic_load(&m->damaged) && writer_submit(m, probe_run, NULL, false) == 0;
-}
-
-void meta_set_writable(struct meta *m, bool open, const char *why)
-{
-    char *text = open ? NULL : mem_strdup(why ? why : "closed");
-    pthread_mutex_lock(&m->lock);
-    m->open = open;
-    free(m->closed_why);
-    m->closed_why = text; // NULL also when memory ended: meta_closed_why has a word for that
-    pthread_mutex_unlock(&m->lock);
-}
-
-const char *meta_closed_why(struct meta *m, struct arena *a)
-{
-    pthread_mutex_lock(&m->lock);
-    const char *why = m->open ? NULL : m->closed_why ? arena_strdup(a, m->closed_why) : "closed";
-    if (!m->open && !why)
-        why = "closed";
-    pthread_mutex_unlock(&m->lock);
-    return why;
 }
 
 int reader_take(struct meta *m, struct db **out)

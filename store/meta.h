@@ -38,10 +38,22 @@ int meta_open(const struct meta_options *o, struct diag *diag, struct meta **out
 void meta_close(struct meta *m);
 bool meta_writable(struct meta *m); // commits a probe
 
-// --- writes are open or closed as a whole (invariant 8: closed while own entries are being recovered) ---
-void meta_set_writable(struct meta *m, bool open,
-                       const char *why); // closed at open: the daemon opens it. ERR_BUSY to writers meanwhile
-const char *meta_closed_why(struct meta *m, struct arena *a); // NULL while open
+// --- writes are open or closed as a whole ---
+// Each gate belongs to one caller, who closes and opens it on his own. Writes are open while none is closed; else
+// writers get ERR_BUSY. What recovers or applies entries goes on.
+enum meta_gate {
+    META_GATE_RECOVERY, // own entries are being recovered (invariant 8). The one that is closed when a store opens
+    META_GATE_CLOCK,    // our clock is off from the majority's (9)
+    META_GATE_STAMPS,   // the stored clock is ahead of our wall clock by more than the skew (9)
+    META_N_GATES
+};
+#define META_WHY_SIZE 256
+// `why`: a sentence for people, without a full stop; what is beyond META_WHY_SIZE is cut off. Closed already: the
+// sentence is replaced.
+void meta_gate_close(struct meta *m, enum meta_gate gate, const char *why);
+void meta_gate_open(struct meta *m, enum meta_gate gate);
+// NULL while writes are open, else the sentences of all closed gates, joined by "; ".
+const char *meta_closed_why(struct meta *m, struct arena *a);
 
 // --- uploads ---
 struct upload_row {

@@ -2,10 +2,12 @@
 // What the files of the SQLite metadata share: connections, the writer's queue, minting, merging. See meta.h.
 //
 //   meta_db.c      one connection: statements, binding, error codes       meta_schema.c   tables, versions, refusals
-//   meta.c         open and close, writes open or closed, the readers      meta_writer.c   the thread that commits
-//   groups meta_upload.c  uploads, links                                         meta_manifest.c push; meta_read.c:
-//   listings meta_merge.c   what an entry does to the state, from whomever          meta_feed.c     minting and reading
-//   the log meta_ingest.c  entries of peers; meta_jobs.c: what is not applied yet  meta_recover.c  invariant 8
+//   meta.c         open and close, the readers       meta_gates.c     writes open or closed
+//   meta_writer.c  the thread that commits groups    meta_upload.c    uploads, links
+//   meta_manifest.c  push                            meta_read.c      listings
+//   meta_merge.c   what an entry does to the state   meta_feed.c      minting and reading the log
+//   meta_ingest.c  entries of peers                  meta_jobs.c      what is not applied yet
+//   meta_recover.c   invariant 8
 //
 // Functions that take a `struct meta` and use m->w run on the writer thread, inside its transaction.
 #ifndef MERIDIAN_STORE_META_PRIV_H
@@ -77,13 +79,17 @@ struct meta {
     pthread_cond_t queued, finished;
     struct request *head, **tail;
     bool stopping;
-    bool open;
-    char *closed_why;
+    struct {
+        bool closed;
+        char why[META_WHY_SIZE];
+    } gates[META_N_GATES];
 
     pthread_mutex_t readers_lock;
     struct db *idle_readers;
     _Atomic unsigned turn; // which registry is first when jobs are handed out
 };
+
+bool gates_closed(struct meta *m); // any; under m->lock
 
 int writer_start(struct meta *m);
 void writer_stop(struct meta *m);

@@ -27,7 +27,7 @@ static struct request *request_take(struct meta *m, bool wait)
             m->tail = &m->head;
         r->next = NULL;
     }
-    bool closed = r && r->announces && !m->open;
+    bool closed = r && r->announces && gates_closed(m);
     pthread_mutex_unlock(&m->lock);
     if (closed)
         r->rc = ERR_BUSY;

@@ -43,7 +43,7 @@ static inline void store_up(void)
                               .sign = region_keys_sign_feed,
                               .sign_ctx = fixture_keys[0]};
     ck_assert_int_eq(meta_open(&mo, NULL, &world_meta), 0);
-    meta_set_writable(world_meta, true, NULL);
+    meta_gate_open(world_meta, META_GATE_RECOVERY);
     struct registry_service_options o = {.region = "eastus",
                                          .blobs = world_blobs,
                                          .meta = world_meta,

@@ -491,14 +491,15 @@ START_TEST(closed_writes_are_503_with_the_reason)
 {
     world_up();
     AUTO_FREE char *at = upload_start("team/app");
-    meta_set_writable(world_meta, false, "recovering its own entries");
+    meta_gate_close(world_meta, META_GATE_RECOVERY, "recovering its own entries");
+    meta_gate_close(world_meta, META_GATE_CLOCK, "its clock is 2.0 s ahead");
     const char *const tries[][2] = {
         {"POST", UPLOADS}, {"PATCH", at}, {"DELETE", at}, {"PUT", "/v2/team/app/manifests/x"}};
     for (size_t i = 0; i < ARRAY_LEN(tries); i++) {
         struct exchange x = send_body(tries[i][0], tries[i][1], "x", 1);
         ck_assert_msg(x.resp.status == 503, "%s: %d", tries[i][0], x.resp.status);
         ck_assert(*header_of(&x, "Retry-After"));
-        ck_assert(body_has(&x, "recovering its own entries"));
+        ck_assert(body_has(&x, "recovering its own entries; its clock is 2.0 s ahead"));
         exchange_end(&x);
     }
     ck_assert_int_eq(status_of(send_plain("GET", at)), 204);

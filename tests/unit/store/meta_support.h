@@ -60,7 +60,7 @@ static inline void store_reopen(struct region_store *s)
         diag_print(&d, stderr);
     diag_done(&d);
     ck_assert_int_eq(rc, 0);
-    meta_set_writable(s->m, true, NULL);
+    meta_gate_open(s->m, META_GATE_RECOVERY);
 }
 
 static inline void store_begin_in(struct region_store *s, const char *region, const char *where)

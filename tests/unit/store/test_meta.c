@@ -219,7 +219,7 @@ START_TEST(closed_stores_refuse_own_writes)
     struct arena a;
     arena_init(&a, 0);
     ck_assert_ptr_null(meta_closed_why(region.m, &a));
-    meta_set_writable(region.m, false, "asking the peers");
+    meta_gate_close(region.m, META_GATE_RECOVERY, "asking the peers");
     ck_assert_str_eq(meta_closed_why(region.m, &a), "asking the peers");
     ck_assert_int_eq(put(&region, "app", "v1", "{1}"), ERR_BUSY);
     struct upload_row r = {"u", REG, "app", "ci", 0, 1, 1};
@@ -231,9 +231,56 @@ START_TEST(closed_stores_refuse_own_writes)
     ck_assert_int_eq(store_try(&region, &d), 0); // closed again after a start
     ck_assert_ptr_nonnull(meta_closed_why(region.m, &a));
     ck_assert_int_eq(put(&region, "app", "v1", "{1}"), ERR_BUSY);
-    meta_set_writable(region.m, true, NULL);
+    meta_gate_open(region.m, META_GATE_RECOVERY);
     ck_assert_int_eq(put(&region, "app", "v1", "{1}"), 0);
     diag_done(&d);
+    arena_done(&a);
+    store_end(&region);
+}
+END_TEST
+
+// A gate that opens does not open what another one closed.
+START_TEST(writes_are_open_when_no_gate_is_closed)
+{
+    store_begin(&region, "eastus");
+    struct arena a;
+    arena_init(&a, 0);
+    meta_gate_close(region.m, META_GATE_CLOCK, "the clock is 2.0 s ahead");
+    meta_gate_close(region.m, META_GATE_RECOVERY, "recovering");
+    meta_gate_close(region.m, META_GATE_STAMPS, "stamps are ahead until noon");
+    ck_assert_str_eq(meta_closed_why(region.m, &a),
+                     "recovering; the clock is 2.0 s ahead; stamps are ahead until noon");
+    for (int g = 0; g < META_N_GATES; g++) {
+        ck_assert_int_eq(put(&region, "app", "v1", "{1}"), ERR_BUSY);
+        meta_gate_open(region.m, (enum meta_gate)g);
+    }
+    ck_assert_ptr_null(meta_closed_why(region.m, &a));
+    ck_assert_int_eq(put(&region, "app", "v1", "{1}"), 0);
+    meta_gate_close(region.m, META_GATE_CLOCK, "one");
+    meta_gate_close(region.m, META_GATE_CLOCK, "two"); // the newer sentence
+    ck_assert_str_eq(meta_closed_why(region.m, &a), "two");
+    meta_gate_open(region.m, META_GATE_RECOVERY); // open already
+    ck_assert_int_eq(put(&region, "app", "v2", "{1}"), ERR_BUSY);
+    meta_gate_open(region.m, META_GATE_CLOCK);
+    ck_assert_int_eq(put(&region, "app", "v2", "{1}"), 0);
+    arena_done(&a);
+    store_end(&region);
+}
+END_TEST
+
+// A long sentence is cut, and what stands behind it is not lost.
+START_TEST(sentences_of_gates_are_bounded)
+{
+    store_begin(&region, "eastus");
+    char text[2 * META_WHY_SIZE];
+    memset(text, 'x', sizeof text);
+    text[sizeof text - 1] = '\0';
+    struct arena a;
+    arena_init(&a, 0);
+    for (int g = 0; g < META_N_GATES; g++)
+        meta_gate_close(region.m, (enum meta_gate)g, text);
+    const char *why = meta_closed_why(region.m, &a);
+    ck_assert_uint_eq(strlen(why), META_N_GATES * (META_WHY_SIZE - 1) + (META_N_GATES - 1) * strlen("; "));
     arena_done(&a);
     store_end(&region);
 }
@@ -447,6 +494,7 @@ END_TEST
 CHECK_MAIN("store/meta", uploads_live_and_end, anonymous_mounts_look_only_where_they_may,
            a_push_by_tag_is_stored_and_announced, what_a_manifest_refers_to_must_be_there,
            conditions_and_malformed_puts, listings_page_in_byte_order, closed_stores_refuse_own_writes,
+           writes_are_open_when_no_gate_is_closed, sentences_of_gates_are_bounded,
            a_failing_signer_fails_the_write_and_leaves_nothing, stamps_outlive_a_clock_that_jumps_back,
            what_is_not_ours_is_refused, a_damaged_page_is_found, a_page_damaged_in_life_ends_writing,
            full_disk_is_said_and_loses_nothing, memory_may_end_anywhere)

@@ -463,7 +463,7 @@ START_TEST(a_restored_backup_recovers_and_uses_no_sequence_twice)
     copy_file(backup, east.path);
     store_reopen(&east);
     ck_assert_uint_eq(head_seq(&east, "eastus"), 2);
-    meta_set_writable(east.m, false, "recovering");
+    meta_gate_close(east.m, META_GATE_RECOVERY, "recovering");
     struct arena a;
     struct feed_entry *e;
     struct feed_mark head;
