@@ -87,8 +87,11 @@ def unshare():
 
 
 class Lab:
-    def __init__(self, topology=TOPOLOGY, node_extra="", more_dirs=()):
+    """`regions` and `stamps` go with a topology of its own: names of regions to their addresses and to their stamps."""
+
+    def __init__(self, topology=TOPOLOGY, node_extra="", more_dirs=(), regions=REGIONS, stamps=STAMPS):
         need_root()
+        self.regions, self.stamps = regions, stamps
         self.dir = tempfile.mkdtemp(prefix="meridian-lab.", dir=os.environ.get("MERIDIAN_LAB_DIR"))
         os.chmod(self.dir, 0o711)
         for name in more_dirs:
@@ -104,9 +107,9 @@ class Lab:
         try:
             self._namespaces()
             self._files()
-            for region in REGIONS:
+            for region in self.regions:
                 self.start(region, wait=False)
-            for region in REGIONS:
+            for region in self.regions:
                 self.wait_up(region)
         except BaseException:
             self._show_logs()
@@ -115,7 +118,7 @@ class Lab:
         return self
 
     def __exit__(self, kind, value, trace):
-        refused = [] if kind else [l for r in REGIONS for l in self.said(r).splitlines() if "sandbox: the system call" in l]
+        refused = [] if kind else [l for r in self.regions for l in self.said(r).splitlines() if "sandbox: the system call" in l]
         if kind:
             self._show_logs()
         self.close()
@@ -134,7 +137,7 @@ class Lab:
             shutil.rmtree(self.dir, ignore_errors=True)
 
     def _show_logs(self):
-        for region in REGIONS:
+        for region in self.regions:
             for name in ("meridiand.log", "run/edge/nginx.log"):
                 path = f"{self.dir}/{region}/{name}"
                 if os.path.exists(path):
@@ -153,14 +156,18 @@ class Lab:
         for address in (CLIENT, "10.88.0.101", CORP):
             sh("ip", "addr", "add", f"{address}/24", "dev", "br0")
         sh("ip", "link", "set", "br0", "up")
-        for region, address in REGIONS.items():
+        for region, address in self.regions.items():
             sh("ip", "netns", "add", region)
-            port = f"v-{region[:8]}"
+            port = self.port(region)
             sh("ip", "link", "add", port, "type", "veth", "peer", "name", "eth0", "netns", region)
             sh("ip", "link", "set", port, "master", "br0", "up")
             for words in (("link", "set", "lo", "up"), ("addr", "add", f"{address}/24", "dev", "eth0"),
                           ("link", "set", "eth0", "up")):
                 sh("ip", "-n", region, *words)
+
+    def port(self, region):
+        """The bridge's end of the region's line: what leaves here goes to the region."""
+        return f"v{list(self.regions).index(region)}"
 
     def _files(self):
         etc = f"{self.dir}/etc"
@@ -174,7 +181,7 @@ class Lab:
                     if f"\n{user}:" not in text:
                         f.write(line.format(n=user, i=64101 + i))
         with open(f"{etc}/resolv.conf", "w") as f:
-            f.write("".join(f"nameserver {REGIONS[r]}\n" for r in ("westeurope", "southeastasia")))
+            f.write("".join(f"nameserver {a}\n" for a in list(self.regions.values())[1:3]))
             f.write("options timeout:1 attempts:2\n")
         with open(f"{etc}/nsswitch.conf", "w") as f:
             f.write("passwd: files\ngroup: files\nhosts: files dns\n")
@@ -200,11 +207,11 @@ class Lab:
         self.check(MERIDIAN, "user", "add", USER, "--registry", "contoso", "--actions", "pull,push,catalog",
                    "--principals", self.principals)
         self.check(MERIDIAN, "user", "grant", USER, "--registry", "tailspin", "--principals", self.principals)
-        for region, address in REGIONS.items():
-            ca_dir = f"ca_dir: {self.dir}/ca\n" if region == "eastus" else ""
+        for region, address in self.regions.items():
+            ca_dir = f"ca_dir: {self.dir}/ca\n" if region == next(iter(self.regions)) else ""
             os.makedirs(f"{self.dir}/{region}", exist_ok=True)
             with open(f"{self.dir}/{region}/meridiand.yaml", "w") as f:
-                f.write(f"region: {region}\nstamp: {STAMPS[region]}\nroles: [resolver, registry, auth, replicator]\n"
+                f.write(f"region: {region}\nstamp: {self.stamps[region]}\nroles: [resolver, registry, auth, replicator]\n"
                         f"data_dir: {self.dir}/{region}\ntopology: {self.topology}\nprincipals: {self.principals}\n"
                         f"{ca_dir}listen:\n  dns: ['{address}:53']\n  https: ['{address}:443']\n  peer: '{address}:8443'\n"
                         f"workers: {{ resolver: 1 }}\nedge: {{ workers: 1 }}\ndrain: 5s\n"
@@ -226,7 +233,7 @@ class Lab:
             if self.daemons[region].poll() is not None:
                 raise AssertionError(f"{region} ended with {self.daemons[region].returncode}")
             try:
-                return self.request("GET", f"{STAMPS[region]}.{region}.fe.{DOMAIN}", "/healthz", region=region)[0] == 200
+                return self.request("GET", f"{self.stamps[region]}.{region}.fe.{DOMAIN}", "/healthz", region=region)[0] == 200
             except OSError:
                 return False
         wait_until(limit_s, up, f"{region} is up")
@@ -257,7 +264,7 @@ class Lab:
         return json.loads(r.stdout) if r.stdout.strip() else None
 
     def cut(self, region):
-        others = ",".join(a for r, a in REGIONS.items() if r != region)
+        others = ",".join(a for r, a in self.regions.items() if r != region)
         rules = ("table ip cut {\n"
                  "  chain i { type filter hook input priority 0; ip saddr { %s } drop; }\n"
                  "  chain o { type filter hook output priority 0; ip daddr { %s } drop; }\n}\n" % (others, others))
@@ -299,13 +306,13 @@ class Lab:
         self.check("skopeo", "login", "-u", USER, "--password-stdin", host, input=self.password)
 
     def dig(self, name, kind="A", at="westeurope", source=None, *more):
-        words = ["dig", "+short", "+tries=1", "+time=3", *(["-b", source] if source else []), *more, f"@{REGIONS[at]}", name, kind]
+        words = ["dig", "+short", "+tries=1", "+time=3", *(["-b", source] if source else []), *more, f"@{self.regions[at]}", name, kind]
         return self.check(*words).split()
 
     def connection(self, host, region=None, timeout=15):
         """A TLS connection to a host, at the region's address when given, else where DNS leads. Verified."""
         context = ssl.create_default_context(cafile=self.ca)
-        address = REGIONS[region] if region else socket.gethostbyname(host)
+        address = self.regions[region] if region else socket.gethostbyname(host)
         raw = socket.create_connection((address, 443), timeout=timeout)
         try:
             return context.wrap_socket(raw, server_hostname=host)
