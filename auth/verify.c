@@ -13,7 +13,7 @@
 #include <string.h>
 #include <strings.h>
 
-#define SUBJECT_MAX_BYTES 128
+#define ID_MAX_BYTES 128
 #define TIME_MAX_S ((int64_t)1 << 40) // so that no sum of dates overflows
 
 // Strings hang off the JSON; NULL when absent, not a string, with a NUL inside, or longer than max.
@@ -117,9 +117,11 @@ static int claims_judge(const json_t *root, const char *service, enum token_type
                         struct claims *out)
 {
     struct claims c = {0};
-    const char *subject = claim_text(root, "sub", SUBJECT_MAX_BYTES), *id = claim_text(root, "jti", SUBJECT_MAX_BYTES);
+    const char *subject = claim_text(root, "sub", PRINCIPAL_NAME_MAX), *id = claim_text(root, "jti", ID_MAX_BYTES);
     if (!json_is_object(root) || !claim_is(root, "iss", TOKEN_ISSUER) || !claim_is(root, "aud", service) ||
         !claim_is(root, "typ", type == TOKEN_ACCESS ? "access" : "refresh") || !subject || !id || !*id)
+        return ERR_AUTH;
+    if (*subject && !principal_name_ok(subject)) // "" is nobody in particular
         return ERR_AUTH;
     const json_t *gen = json_object_get(root, "gen");
     if (type == TOKEN_REFRESH && (!json_is_integer(gen) || !*subject))

@@ -207,6 +207,24 @@ static int sign(EVP_PKEY *key, const EVP_MD *md, const void *p, size_t n, uint8_
     return ok ? 0 : ERR_CRYPTO;
 }
 
+// (r, s) and (r, n - s) sign the same message (SEC 1, section 4.1.4). We make the one with the lower s only, so that
+// each signature of ours has one form; n is the order of P-256 (FIPS 186-5; SP 800-186, section 3.2.1.3).
+static void lower_s(uint8_t s[32])
+{
+    static const uint8_t n[32] = {0xff, 0xff, 0xff, 0xff, 0x00, 0x00, 0x00, 0x00, 0xff, 0xff, 0xff,
+                                  0xff, 0xff, 0xff, 0xff, 0xff, 0xbc, 0xe6, 0xfa, 0xad, 0xa7, 0x17,
+                                  0x9e, 0x84, 0xf3, 0xb9, 0xca, 0xc2, 0xfc, 0x63, 0x25, 0x51};
+    uint8_t other[32];
+    int borrow = 0;
+    for (int i = 31; i >= 0; i--) {
+        int d = n[i] - s[i] - borrow;
+        borrow = d < 0;
+        other[i] = (uint8_t)d;
+    }
+    if (memcmp(other, s, sizeof other) < 0)
+        memcpy(s, other, sizeof other);
+}
+
 int region_keys_sign_token(const struct region_keys *k, const void *p, size_t n, uint8_t out[64])
 {
     uint8_t der[80]; // two integers of at most 33 bytes, and their framing
@@ -222,6 +240,7 @@ int region_keys_sign_token(const struct region_keys *k, const void *p, size_t n,
     ECDSA_SIG_free(s);
     if (!ok)
         return ERR_CRYPTO;
+    lower_s(jose + 32);
     memcpy(out, jose, sizeof jose);
     return 0;
 }

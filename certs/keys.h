@@ -27,13 +27,13 @@ const char *region_keys_feed_id(const struct region_keys *k);
 const char *region_keys_token_spki(const struct region_keys *k); // standard base64 of the DER, as in the topology
 const char *region_keys_feed_spki(const struct region_keys *k);
 const uint8_t *region_keys_url_key(const struct region_keys *k); // 32 bytes
-// JOSE form (RFC 7518 section 3.4): r || s, 64 bytes.
+// JOSE form (RFC 7518 section 3.4): r || s, 64 bytes; of the two s that sign the same, the lower one.
 int region_keys_sign_token(const struct region_keys *k, const void *p, size_t n, uint8_t out[64]);
 // Fits meta_options.sign: ctx is the region_keys. Ed25519 (RFC 8032).
 int region_keys_sign_feed(void *ctx, const void *p, size_t n, uint8_t out[64]);
 
 // Verification with a key of the topology. 0; ERR_AUTH when the signature is wrong; ERR_CRYPTO when the key is
-// unusable. Thread-safe; parsed keys are cached per thread by SPKI text.
+// unusable. Thread-safe; parsed keys are cached per thread by SPKI text. ES256: either s is taken.
 int es256_verify(const char *spki_b64, const void *p, size_t n, const uint8_t sig[64]);
 int ed25519_verify(const char *spki_b64, const void *p, size_t n, const uint8_t sig[64]);
 

@@ -41,13 +41,13 @@ struct spec_principals {
     size_t n_users;
 };
 
-static bool user_name_ok(const char *s)
+bool principal_name_ok(const char *s)
 {
     size_t n = strlen(s);
     for (size_t i = 0; i < n; i++)
         if (s[i] < 0x21 || s[i] > 0x7e || s[i] == ':')
             return false;
-    return n >= 1 && n <= 128;
+    return n >= 1 && n <= PRINCIPAL_NAME_MAX;
 }
 
 // crypt(5): yescrypt and bcrypt only, in the alphabet of their encodings.
@@ -100,7 +100,7 @@ static const struct option_set grant_set = {grant_rows, ARRAY_LEN(grant_rows), s
                                             offsetof(struct spec_grant, node)};
 
 static const struct option user_rows[] = {
-    {"name", OPT_STRING, OPT_AT(struct spec_user, name), .required = true, .check = user_name_ok, .example = "ada",
+    {"name", OPT_STRING, OPT_AT(struct spec_user, name), .required = true, .check = principal_name_ok, .example = "ada",
      .expect = "1 to 128 printable ASCII characters without blanks and colons", .help = "the user's name"},
     {"password_hash", OPT_STRING, OPT_AT(struct spec_user, password_hash), .required = true,
      .help = "a crypt(5) hash, yescrypt or bcrypt"},

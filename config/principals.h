@@ -26,6 +26,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#define PRINCIPAL_NAME_MAX 128
+
 enum action { // bit flags; the words of the token scope
     ACTION_PULL = 1,
     ACTION_PUSH = 2,
@@ -41,7 +43,7 @@ struct grant {
 };
 
 struct principal {
-    const char *name; // 1 to 128 printable ASCII bytes, no colon
+    const char *name; // principal_name_ok
     const char *password_hash;
     uint64_t generation;
     bool enabled;
@@ -62,6 +64,9 @@ struct principals {
 
 int principals_load(const char *path, struct diag *diag, struct principals **out);
 int principals_parse(const char *text, size_t n, const char *source, struct diag *diag, struct principals **out);
+// The grammar of names: 1 to PRINCIPAL_NAME_MAX printable ASCII bytes, no blank, no colon. Whoever takes a name from
+// elsewhere (a token, a signed URL) asks it too: "peer:<region>" and the like can never be a user.
+bool principal_name_ok(const char *s);
 const struct principal *principals_find(const struct principals *p, const char *name);
 // Actions (bits) that the principal holds on a repository; rules add up.
 unsigned principal_actions(const struct principal *p, const char *registry, const char *repository);

@@ -39,6 +39,7 @@ static bool access_from(const struct topology *t, const struct registry *r, cons
 }
 
 // The endpoint that was called: its registry, when it lives in this region. Otherwise fills a refusal and gives NULL.
+// *h stays the name that was called, a privatelink one too: answers lead on to where the client is.
 static const struct registry *endpoint_of(struct app *app, struct http_request *req, const struct topology *t,
                                           struct hostname *h, struct http_plan *plan)
 {
@@ -47,7 +48,6 @@ static const struct registry *endpoint_of(struct app *app, struct http_request *
         refuse(req, plan, 421, "NAME_UNKNOWN", "this host name is not a registry endpoint of this service");
         return NULL;
     }
-    h->kind = kind;
     const struct region *here = topology_region(t, app->node->region);
     const struct registry *r = topology_by_label(t, h->label);
     const struct replica *rep = r && here ? registry_replica(r, here->index) : NULL;

@@ -93,13 +93,22 @@ static int hosts_set(struct op *op, const struct topology *t, const struct regis
     return op->here && op->upload_host && op->upload_here && op->registry && op->label ? 0 : ERR_NOMEM;
 }
 
-// A valid signature is authority by itself and wins over a Bearer that has gone stale. Its host is the one called.
-static bool signature_holds(struct op *op, const struct topology *t, const struct hostname *host)
+// The host that the client named, in the form in which signatures cover it. Two spellings of one name are one host, and
+// nothing else is: case and one final dot do not count, nor does the port, which the edge's listeners have judged.
+static int host_called(const struct op *op, const struct topology *t, char out[HOSTNAME_TEXT_SIZE])
+{
+    struct hostname h;
+    hostname_parse_http_host(op->req->host, t->domain, &h);
+    return hostname_format(h.kind, t->domain, h.label, h.region, h.stamp, out);
+}
+
+// A valid signature is authority by itself and wins over a Bearer that has gone stale. It holds at the host that stands
+// in its URL, as the request's own Host header says it, and not at the same region's other names.
+static bool signature_holds(struct op *op, const struct topology *t)
 {
     char name[HOSTNAME_TEXT_SIZE];
     const char *value = http_query_get(op->req, SIGNED_URL_PARAMETER, 0);
-    if (!value || op->route.kind != ROUTE_UPLOAD || op->route.fault ||
-        hostname_format(host->kind, t->domain, host->label, host->region, host->stamp, name))
+    if (!value || op->route.kind != ROUTE_UPLOAD || op->route.fault || host_called(op, t, name))
         return false;
     struct signed_url u = {.kind = "upload",
                            .methods = SIGNED_URL_UPLOAD_METHODS,
@@ -165,7 +174,7 @@ static void mount_read(struct op *op)
 static bool admitted(struct op *op, const struct topology *t, const struct registry *reg, const struct hostname *host,
                      struct http_response *resp)
 {
-    if (signature_holds(op, t, host))
+    if (signature_holds(op, t))
         return true;
     int rc = auth_check(t, reg, op->req, clock_wall_ms(), &op->access);
     if (rc == ERR_NOMEM) {

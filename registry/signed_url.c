@@ -6,6 +6,7 @@
 #include "base/bytes.h"
 #include "base/digest.h"
 #include "base/err.h"
+#include "config/principals.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -13,7 +14,11 @@
 
 #define KID_HEX 16
 #define VALUE_MAX 1024
-#define PRINCIPAL_MAX 256
+
+static bool principal_ok(const char *s)
+{
+    return !*s || principal_name_ok(s);
+}
 
 static bool field_ok(const char *s)
 {
@@ -38,7 +43,7 @@ static int url_mac(const uint8_t *key, const struct signed_url *u, const char *k
                    int64_t expires_s, uint8_t out[SHA256_BYTES])
 {
     if (!field_ok(u->kind) || !field_ok(u->methods) || !field_ok(u->host) || !field_ok(u->registry) ||
-        !field_ok(u->repository) || !field_ok(u->upload_id) || !field_ok(principal))
+        !field_ok(u->repository) || !field_ok(u->upload_id) || !principal_ok(principal))
         return ERR_INVAL;
     AUTO_BUF struct buf b;
     buf_init(&b, 8192);
@@ -50,9 +55,9 @@ static int url_mac(const uint8_t *key, const struct signed_url *u, const char *k
 int signed_url_make(const uint8_t key[SIGNED_URL_KEY_BYTES], const struct signed_url *u, struct arena *a,
                     const char **out_value)
 {
-    char kid[KID_HEX + 1], who[b64_size(PRINCIPAL_MAX)], mac_text[b64_size(SHA256_BYTES)];
+    char kid[KID_HEX + 1], who[b64_size(PRINCIPAL_NAME_MAX)], mac_text[b64_size(SHA256_BYTES)];
     uint8_t mac[SHA256_BYTES];
-    if (strlen(u->principal) > PRINCIPAL_MAX)
+    if (!principal_ok(u->principal))
         return ERR_INVAL;
     int rc = key_id(key, kid);
     if (!rc)
@@ -97,7 +102,7 @@ int signed_url_check(const uint8_t key[SIGNED_URL_KEY_BYTES], const struct signe
                      int64_t now_ms, struct arena *a, const char **out_principal)
 {
     char kid[KID_HEX + 1], *part[4];
-    uint8_t who[PRINCIPAL_MAX + 1], given[SHA256_BYTES], mac[SHA256_BYTES];
+    uint8_t who[PRINCIPAL_NAME_MAX + 1], given[SHA256_BYTES], mac[SHA256_BYTES];
     size_t n_who = 0, n_given = 0;
     int64_t expires_s;
     if (strlen(value) > VALUE_MAX)
@@ -106,7 +111,7 @@ int signed_url_check(const uint8_t key[SIGNED_URL_KEY_BYTES], const struct signe
     if (!text)
         return ERR_NOMEM;
     if (value_split(text, part) || expiry_parse(part[1], &expires_s) ||
-        b64url_parse(part[2], strlen(part[2]), who, PRINCIPAL_MAX, &n_who) ||
+        b64url_parse(part[2], strlen(part[2]), who, PRINCIPAL_NAME_MAX, &n_who) ||
         b64url_parse(part[3], strlen(part[3]), given, sizeof given, &n_given) || n_given != sizeof given ||
         memchr(who, 0, n_who))
         return ERR_AUTH;

@@ -21,13 +21,13 @@
 struct signed_url {
     const char *kind;    // "upload"
     const char *methods; // as the text above; the caller sees to it that the request's is one of them
-    const char *host;    // lower case, without a port
+    const char *host;    // the name that stands in the URL: lower case, without a port, without a final dot
     const char *registry, *repository, *upload_id;
-    const char *principal; // "" for anonymous
+    const char *principal; // "" for anonymous, else principal_name_ok
     int64_t expires_s;     // Unix time
 };
 
-// ERR_INVAL when a field has a control byte; ERR_NOMEM, ERR_CRYPTO.
+// ERR_INVAL when a field has a control byte, or the principal is no user name; ERR_NOMEM, ERR_CRYPTO.
 int signed_url_make(const uint8_t key[SIGNED_URL_KEY_BYTES], const struct signed_url *u, struct arena *a,
                     const char **out_value);
 // ERR_AUTH: malformed, another key's, or not over these fields. ERR_EXPIRED: right but too old.

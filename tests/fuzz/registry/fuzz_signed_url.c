@@ -2,6 +2,8 @@
 // The value of a signed URL: nothing that was not made with the key is accepted; what is, is what was made.
 #include "registry/signed_url.h"
 
+#include "config/principals.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -29,6 +31,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     const char *who = NULL, *again = NULL;
     arena_init(&a, 1 << 20);
     if (!signed_url_check(key, &u, text, 1800000000000, &a, &who)) {
+        if (*who && !principal_name_ok(who))
+            abort();
         u.principal = who;
         char *expiry = strchr(text, '.');
         u.expires_s = strtoll(expiry + 1, NULL, 10);

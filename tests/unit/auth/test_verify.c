@@ -94,6 +94,8 @@ struct bad_token {
     int expect;
 };
 
+#define LETTERS_16 "aaaaaaaaaaaaaaaa"
+#define LETTERS_128 LETTERS_16 LETTERS_16 LETTERS_16 LETTERS_16 LETTERS_16 LETTERS_16 LETTERS_16 LETTERS_16
 #define KID "\"kid\":\"%s\""
 static const struct bad_token bad_tokens[] = {
     {.what = "alg none", .header = "{\"alg\":\"none\"," KID "}"},
@@ -124,6 +126,11 @@ static const struct bad_token bad_tokens[] = {
     {.what = "sub missing", .claim = "sub"},
     {.what = "sub a number", .claim = "sub", .json = "7"},
     {.what = "sub with a NUL", .claim = "sub", .json = "\"ada\\u0000x\""},
+    {.what = "sub that would be a region", .claim = "sub", .json = "\"peer:eastus\""},
+    {.what = "sub with a blank", .claim = "sub", .json = "\"ada lovelace\""},
+    {.what = "sub with a line's end", .claim = "sub", .json = "\"ada\\nbob\""},
+    {.what = "sub beyond ASCII", .claim = "sub", .json = "\"\xc3\xa5sa\""},
+    {.what = "sub of 129 bytes", .claim = "sub", .json = "\"" LETTERS_128 "a\""},
     {.what = "aud missing", .claim = "aud"},
     {.what = "aud another registry", .claim = "aud", .json = "\"fabrikam.meridian.test\""},
     {.what = "aud a regional name", .claim = "aud", .json = "\"contoso.eastus.geo.meridian.test\""},

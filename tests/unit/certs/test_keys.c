@@ -121,6 +121,35 @@ START_TEST(signatures_verify_only_unchanged_and_with_their_key)
 }
 END_TEST
 
+// n - s for the order of P-256, most significant byte first.
+static void other_s(const uint8_t s[32], uint8_t out[32])
+{
+    BIGNUM *n = NULL, *b = BN_bin2bn(s, 32, NULL);
+    ck_assert_int_ne(BN_hex2bn(&n, "FFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551"), 0);
+    ck_assert(BN_sub(b, n, b) && BN_bn2binpad(b, out, 32) == 32);
+    BN_free(n);
+    BN_free(b);
+}
+
+START_TEST(of_the_two_signatures_of_a_message_the_lower_is_made_and_both_are_taken)
+{
+    fixture_setup();
+    struct region_keys *k = keys_open("keys");
+    for (int i = 0; i < 50; i++) { // by chance half of them would be the higher one
+        uint8_t sig[64], other[32];
+        char text[32];
+        snprintf(text, sizeof text, "message %d", i);
+        ck_assert_int_eq(region_keys_sign_token(k, text, strlen(text), sig), 0);
+        other_s(sig + 32, other);
+        ck_assert_int_lt(memcmp(sig + 32, other, 32), 0);
+        memcpy(sig + 32, other, 32); // what a region of an earlier version may have signed
+        ck_assert_int_eq(es256_verify(region_keys_token_spki(k), text, strlen(text), sig), 0);
+    }
+    region_keys_free(k);
+    fixture_teardown();
+}
+END_TEST
+
 START_TEST(unusable_public_keys_are_told_apart_from_bad_signatures)
 {
     fixture_setup();
@@ -177,4 +206,5 @@ END_TEST
 
 CHECK_MAIN("certs/keys", keys_are_made_once_and_private, key_id_is_of_the_spki, keys_that_others_may_read_are_refused,
            wrong_keys_in_the_files_are_refused, signatures_verify_only_unchanged_and_with_their_key,
+           of_the_two_signatures_of_a_message_the_lower_is_made_and_both_are_taken,
            unusable_public_keys_are_told_apart_from_bad_signatures, keys_are_shared_by_threads)

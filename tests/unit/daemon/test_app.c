@@ -3,6 +3,9 @@
 #include "daemon/app.h"
 
 #include "base/clock.h"
+#include "base/fd.h"
+#include "base/mem.h"
+#include "registry/signed_url.h"
 #include "tests/support/check_main.h"
 
 #include <string.h>
@@ -206,7 +209,102 @@ START_TEST(admin_is_for_root_and_the_daemon)
 }
 END_TEST
 
-CHECK_MAIN("daemon/app", endpoints_that_do_not_live_here_are_misdirected,
+// --- with a registry behind it ---
+
+static char dir[] = "app-test-XXXXXX";
+static const uint8_t url_key[SIGNED_URL_KEY_BYTES] = {5};
+static struct blob_store *blobs;
+
+static int sign_nothing(void *ctx, const void *p, size_t n, uint8_t sig[ENTRY_SIG_BYTES])
+{
+    (void)ctx, (void)p, (void)n;
+    memset(sig, 0, ENTRY_SIG_BYTES);
+    return 0;
+}
+
+static void registry_up(void)
+{
+    ck_assert_ptr_nonnull(mkdtemp(dir));
+    AUTO_FREE char *store = mem_printf("%s/store", dir), *db = mem_printf("%s/meta.db", dir);
+    ck_assert_int_eq(blob_store_open(store, &blobs), 0);
+    const struct meta_options mo = {.path = db, .region = "eastus", .key_id = "eastus-feed-0", .sign = sign_nothing};
+    ck_assert_int_eq(meta_open(&mo, NULL, &app.meta), 0);
+    meta_gate_open(app.meta, META_GATE_RECOVERY);
+    const struct registry_service_options o = {
+        .region = "eastus", .blobs = blobs, .meta = app.meta, .url_key = url_key};
+    ck_assert_int_eq(registry_service_new(&o, &app.registry), 0);
+}
+
+static void registry_down(void)
+{
+    registry_service_free(take_ptr(app.registry));
+    meta_close(take_ptr(app.meta));
+    blob_store_close(blobs);
+    dir_remove_tree(dir);
+}
+
+START_TEST(a_challenge_leads_to_the_host_that_was_called)
+{
+    setup();
+    registry_up();
+    static const char *const hosts[] = {"contoso.example.io", "contoso.privatelink.example.io",
+                                        "contoso.eastus.geo.example.io", "contoso.eastus.geo.privatelink.example.io"};
+    const struct http_app http = {.begin = app_begin_public, .finish = app_finish, .ctx = &app};
+    for (size_t i = 0; i < sizeof hosts / sizeof hosts[0]; i++) {
+        struct http_request *req = http_request_test_new("GET", "/v2/", hosts[i]);
+        struct http_response resp = {0};
+        http_app_test_run(&http, req, 0, &resp);
+        AUTO_FREE char *realm =
+            mem_printf("realm=\"https://%s/oauth2/token\",service=\"contoso.example.io\"", hosts[i]);
+        const char *said = http_response_get(&resp, "WWW-Authenticate");
+        ck_assert_msg(said && strstr(said, realm), "%s: %s", hosts[i], said ? said : "no challenge");
+        http_request_test_free(req);
+    }
+    registry_down();
+    snapshot_done(&topology_cell);
+}
+END_TEST
+
+// The whole way from the Host header: the router's idea of the endpoint must not widen what was signed.
+START_TEST(a_signed_url_holds_at_the_host_that_stands_in_it)
+{
+    setup();
+    registry_up();
+    static const struct {
+        const char *host;
+        int status; // 404: the signature holds, and there is no such upload
+    } rows[] = {
+        {"contoso.eastus.geo.example.io", 404},
+        {"Contoso.EastUS.geo.example.io.:8443", 404},
+        {"contoso.eastus.geo.privatelink.example.io", 401},
+        {"contoso.example.io", 401},
+        {"contoso.privatelink.example.io", 401},
+    };
+    struct signed_url u = {.kind = "upload",
+                           .methods = SIGNED_URL_UPLOAD_METHODS,
+                           .host = "contoso.eastus.geo.example.io",
+                           .registry = "contoso",
+                           .repository = "team/app",
+                           .upload_id = "eastus.0123456789abcdef0123456789abcdef",
+                           .principal = "ada",
+                           .expires_s = clock_wall_ms() / 1000 + 60};
+    struct arena a;
+    const char *value;
+    arena_init(&a, 0);
+    ck_assert_int_eq(signed_url_make(url_key, &u, &a, &value), 0);
+    AUTO_FREE char *target = mem_printf("/v2/team/app/blobs/uploads/%s?sig=%s", u.upload_id, value);
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        int got = ask(app_begin_public, "GET", rows[i].host, target, "203.0.113.5", NULL);
+        ck_assert_msg(got == rows[i].status, "%s: %d, want %d", rows[i].host, got, rows[i].status);
+    }
+    arena_done(&a);
+    registry_down();
+    snapshot_done(&topology_cell);
+}
+END_TEST
+
+CHECK_MAIN("daemon/app", a_challenge_leads_to_the_host_that_was_called,
+           a_signed_url_holds_at_the_host_that_stands_in_it, endpoints_that_do_not_live_here_are_misdirected,
            network_rules_are_judged_by_the_transport_address, health_says_down_when_the_store_takes_no_writes,
            peers_are_known_by_their_fingerprint, passed_on_requests_carry_the_clients_authority_only,
            admin_is_for_root_and_the_daemon)

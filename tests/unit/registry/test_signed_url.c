@@ -120,6 +120,11 @@ START_TEST(refuses_fields_that_could_move_the_borders)
     u = good;
     u.principal = "a\nb";
     ck_assert_int_eq(signed_url_make(key, &u, &a, &v), ERR_INVAL);
+    static const char *const nobodies[] = {"peer:eastus", "ada lovelace", "\xc3\xa5sa"}; // not user names
+    for (size_t i = 0; i < ARRAY_LEN(nobodies); i++) {
+        u.principal = nobodies[i];
+        ck_assert_int_eq(signed_url_make(key, &u, &a, &v), ERR_INVAL);
+    }
     ck_assert_ptr_null(v);
     arena_done(&a);
 }

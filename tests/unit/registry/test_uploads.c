@@ -183,10 +183,20 @@ START_TEST(on_the_global_name_uploads_move_and_carry_their_authority)
     ck_assert_ptr_nonnull(strstr(next, "?sig="));
     AUTO_FREE char *end = with_digest(next, digest);
     ck_assert_int_eq(status_of(send_with("PUT", end, GLOBAL, NULL, NULL, NULL, "ed", 2, 1)), 401); // another host
+    static const char *const not_its_host[] = {"contoso.eastus.geo.privatelink.meridian.test",
+                                               "contoso.westeurope.geo.meridian.test",
+                                               "contoso.privatelink.meridian.test", DATA};
+    for (size_t i = 0; i < ARRAY_LEN(not_its_host); i++) {
+        x = send_with("PUT", end, not_its_host[i], NULL, NULL, NULL, "ed", 2, 1);
+        ck_assert_msg(x.resp.status >= 400, "%s: %d", not_its_host[i], x.resp.status);
+        exchange_end(&x);
+    }
     AUTO_FREE char *other = mem_strdup(end);
     memcpy(strstr(other, "team/app"), "team/apq", 8);
     ck_assert_int_eq(status_of(send_with("PUT", other, REGIONAL, NULL, NULL, NULL, "ed", 2, 1)), 401);
-    ck_assert_int_eq(status_of(send_with("PUT", end, REGIONAL, NULL, NULL, NULL, "ed", 2, 1)), 201);
+    // One name in another spelling: case, port and a final dot do not count.
+    static const char spelt[] = "CONTOSO.eastus.geo.Meridian.test.:8443";
+    ck_assert_int_eq(status_of(send_with("PUT", end, spelt, NULL, NULL, NULL, "ed", 2, 1)), 201);
     ck_assert_int_eq(status_of(send_with("PUT", end, REGIONAL, NULL, NULL, NULL, "ed", 2, 1)), 404); // dead
     ck_assert_int_eq(blob_status("team/app", digest), 200);
     x = send_with("POST", UPLOADS, GLOBAL, token_push, NULL, NULL, NULL, 0, 0);
