@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <sys/timex.h>
 #include <time.h>
 
 static _Atomic int virtual_on;
@@ -41,6 +42,17 @@ void clock_sleep_ms(int64_t ms)
     struct timespec ts = {ms / 1000, ms % 1000 * 1000000};
     while (nanosleep(&ts, &ts) && errno == EINTR)
         ;
+}
+
+enum clock_kernel clock_kernel_state(void)
+{
+    struct timex t = {.modes = 0}; // only asks
+    int state = adjtimex(&t);
+    if (state < 0)
+        return CLOCK_KERNEL_UNKNOWN;
+    if (state == TIME_ERROR || (t.status & STA_UNSYNC))
+        return CLOCK_KERNEL_UNSYNCHRONISED;
+    return CLOCK_KERNEL_SYNCHRONISED;
 }
 
 void clock_virtual_set(int64_t wall_ms)

@@ -16,6 +16,14 @@ int64_t clock_mono_ms(void); // for intervals; no relation to the wall
 int64_t clock_mono_us(void);
 void clock_sleep_ms(int64_t ms); // on the virtual clock: advances it and returns
 
+// Does something (NTP, PTP) keep the kernel's clock right? adjtimex(2).
+enum clock_kernel {
+    CLOCK_KERNEL_UNKNOWN, // the kernel does not say
+    CLOCK_KERNEL_SYNCHRONISED,
+    CLOCK_KERNEL_UNSYNCHRONISED
+};
+enum clock_kernel clock_kernel_state(void);
+
 // Tests only. Both clocks then stand still until clock_virtual_advance.
 void clock_virtual_set(int64_t wall_ms);
 void clock_virtual_advance(int64_t ms);

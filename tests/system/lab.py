@@ -9,13 +9,18 @@ namespaces end. Names, port 53 and port 443 are the real ones.
         lab.run("skopeo", "copy", ...)          # a client
         lab.kill("eastus"); lab.start("eastus")
         lab.cut("eastus"); lab.heal("eastus")   # from the other regions only; packets dropped both ways
+
+    with Lab(clocks=True) as lab:               # daemons whose wall clock, and only that, can be shifted
+        lab.shift_clock("eastus", -2000)
+        lab.kernel_clock("eastus", "unsynchronised")
 """
-import base64, ctypes, http.client, json, os, resource, shutil, signal, socket, ssl, subprocess, sys, tempfile, time
+import base64, ctypes, http.client, json, os, resource, shutil, signal, socket, ssl, struct, subprocess, sys, tempfile, time
 import urllib.parse
 
 SOURCE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BUILD = os.environ.get("MERIDIAN_BUILD", os.path.join(SOURCE, "build"))
 MERIDIAND = os.path.join(BUILD, "daemon", "meridiand")
+MERIDIAND_SHIFTED = os.path.join(BUILD, "tests", "support", "meridiand_shifted")
 MERIDIAN = os.path.join(BUILD, "cli", "meridian")
 DOMAIN = "meridian.test"
 REGIONS = {"eastus": "10.88.0.1", "westeurope": "10.88.0.2", "southeastasia": "10.88.0.3"}
@@ -23,6 +28,7 @@ STAMPS = {"eastus": "eus-1", "westeurope": "weu-1", "southeastasia": "sea-1"}
 CLIENT = "10.88.0.100"
 CORP = "10.88.0.200"  # a client address inside the private network
 USER = "ada"
+KERNEL_CLOCK = {"real": -1, "unknown": 0, "synchronised": 1, "unsynchronised": 2}  # enum clock_kernel
 SKIP = 77  # meson: this test was skipped
 
 TOPOLOGY = """\
@@ -89,9 +95,11 @@ def unshare():
 class Lab:
     """`regions` and `stamps` go with a topology of its own: names of regions to their addresses and to their stamps."""
 
-    def __init__(self, topology=TOPOLOGY, node_extra="", more_dirs=(), regions=REGIONS, stamps=STAMPS):
+    def __init__(self, topology=TOPOLOGY, node_extra="", more_dirs=(), regions=REGIONS, stamps=STAMPS, clocks=False):
         need_root()
         self.regions, self.stamps = regions, stamps
+        self.meridiand = MERIDIAND_SHIFTED if clocks else MERIDIAND
+        self.clocks = clocks
         self.dir = tempfile.mkdtemp(prefix="meridian-lab.", dir=os.environ.get("MERIDIAN_LAB_DIR"))
         os.chmod(self.dir, 0o711)
         for name in more_dirs:
@@ -216,12 +224,17 @@ class Lab:
                         f"{ca_dir}listen:\n  dns: ['{address}:53']\n  https: ['{address}:443']\n  peer: '{address}:8443'\n"
                         f"workers: {{ resolver: 1 }}\nedge: {{ workers: 1 }}\ndrain: 5s\n"
                         f"users: {{ daemon: meridian, edge: meridian-edge }}\n{self.node_extra}")
+            if self.clocks:
+                with open(self._clock_file(region), "wb") as f:
+                    f.write(struct.pack("=qq", 0, KERNEL_CLOCK["synchronised"]))
+                os.chmod(self._clock_file(region), 0o644)
 
     # ---- regions ----
     def start(self, region, wait=True, max_files=None):
         log = open(f"{self.dir}/{region}/meridiand.log", "ab")
         self.daemons[region] = subprocess.Popen(
-            ["ip", "netns", "exec", region, MERIDIAND, "--config", f"{self.dir}/{region}/meridiand.yaml"],
+            ["ip", "netns", "exec", region, self.meridiand, "--config", f"{self.dir}/{region}/meridiand.yaml"],
+            env=dict(os.environ, **({"MERIDIAN_TEST_CLOCK": self._clock_file(region)} if self.clocks else {})),
             stdin=subprocess.DEVNULL, stdout=log, stderr=log,
             preexec_fn=(lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (max_files, max_files))) if max_files else None)
         log.close()
@@ -272,6 +285,23 @@ class Lab:
 
     def heal(self, region):
         subprocess.run(["ip", "netns", "exec", region, "nft", "delete", "table", "ip", "cut"], check=True)
+
+    # ---- clocks (tests/support/shifted_clock.c) ----
+    def _clock_file(self, region):
+        return f"{self.dir}/{region}.clock"
+
+    def _clock_set(self, region, at, value):
+        assert self.clocks, "Lab(clocks=True)"
+        with open(self._clock_file(region), "r+b", buffering=0) as f:
+            os.pwrite(f.fileno(), struct.pack("=q", value), at)
+
+    def shift_clock(self, region, ms):
+        """The wall clock of a region's daemon is the kernel's plus ms from now on, also after a restart."""
+        self._clock_set(region, 0, ms)
+
+    def kernel_clock(self, region, state):
+        """What the kernel is made to say of its clock: see KERNEL_CLOCK; a lab begins with "synchronised"."""
+        self._clock_set(region, 8, KERNEL_CLOCK[state])
 
     # ---- logs ----
     def log_end(self, region):

@@ -68,5 +68,14 @@ START_TEST(stamps_go_on_from_the_seed)
 }
 END_TEST
 
+// Whatever it is on this machine: an answer, and the same one twice.
+START_TEST(the_kernel_says_whether_its_clock_is_synchronised)
+{
+    enum clock_kernel state = clock_kernel_state();
+    ck_assert(state == CLOCK_KERNEL_SYNCHRONISED || state == CLOCK_KERNEL_UNSYNCHRONISED);
+    ck_assert_int_eq(clock_kernel_state(), state);
+}
+END_TEST
+
 CHECK_MAIN("base/clock", texts, virtual_clock_stands_until_told, stamps_grow_when_the_wall_jumps_back,
-           stamps_go_on_from_the_seed)
+           stamps_go_on_from_the_seed, the_kernel_says_whether_its_clock_is_synchronised)
