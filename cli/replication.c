@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/mem.h"
+#include "base/register.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -236,14 +237,26 @@ struct wait {
     const struct registry *r;
     const char *repository, *tag; // tag "" when a digest is waited for
     const char *digest;
-    uint64_t stamp;
-    int64_t until_ms; // mono
+    struct register_value value; // of the tag, as it was highest anywhere at the call; origin NULL: nowhere yet
+    int64_t until_ms;            // mono
 };
 
-static uint64_t stamp_of(const json_t *doc)
+static uint64_t number_of(const json_t *doc, const char *key)
 {
-    const char *s = json_string_value(json_object_get(doc, "stamp"));
+    const char *s = json_string_value(json_object_get(doc, key));
     return s ? strtoull(s, NULL, 10) : 0;
+}
+
+// The value that a region told; its strings are the document's. false: it has none.
+static bool value_of(const json_t *doc, struct register_value *out)
+{
+    const char *digest = json_string_value(json_object_get(doc, "digest"));
+    const char *origin = json_string_value(json_object_get(doc, "origin"));
+    struct register_value v = {number_of(doc, "stamp"), origin, number_of(doc, "epoch"), {0}};
+    if (!digest || !origin || digest_parse(digest, strlen(digest), &v.digest))
+        return false;
+    *out = v;
+    return true;
 }
 
 static const char *have_path(struct wait *w, uint64_t wait_ms)
@@ -255,7 +268,7 @@ static const char *have_path(struct wait *w, uint64_t wait_ms)
                         wait_ms ? arena_printf(&c->arena, "&wait_ms=%llu", (unsigned long long)wait_ms) : "");
 }
 
-// Fixes (digest, stamp) at the call: the newest value that any region has now.
+// Fixes the value at the call: the newest one, by the register's order, that any region has now.
 static int fix_target(struct wait *w)
 {
     int status = EXIT_FAILED;
@@ -269,14 +282,15 @@ static int fix_target(struct wait *w)
         int http = token ? ask(w->c, w->r, region, token, have_path(w, 0), 10000, &doc, why, sizeof why) : 0;
         free(token);
         reached = reached || http;
-        const char *digest = json_string_value(json_object_get(doc, "digest"));
-        if (http == 200 && digest && (!w->stamp || stamp_of(doc) > w->stamp)) {
-            w->digest = arena_strdup(&w->c->arena, digest);
-            w->stamp = stamp_of(doc);
+        struct register_value v;
+        if (http == 200 && value_of(doc, &v) && (!w->value.origin || register_order(&v, &w->value) > 0)) {
+            w->value = v;
+            w->value.origin = arena_strdup(&w->c->arena, v.origin);
+            w->digest = arena_strdup(&w->c->arena, json_string_value(json_object_get(doc, "digest")));
         }
         json_decref(doc);
     }
-    if (w->stamp)
+    if (w->value.origin)
         return EXIT_DONE;
     return reached ? cli_fail(EXIT_FAILED, "%s/%s%s%s is in no region that answers", w->r->name, w->repository,
                               *w->tag ? ":" : "@", *w->tag ? w->tag : w->digest)
@@ -286,6 +300,29 @@ static int fix_target(struct wait *w)
 enum outcome { WAIT_DONE, WAIT_SUPERSEDED, WAIT_TIMEOUT, WAIT_UNREACHABLE };
 static const char *const outcome_names[] = {"done", "superseded", "timeout", "unreachable"};
 static const int outcome_status[] = {EXIT_DONE, EXIT_DONE, EXIT_NOT_YET, EXIT_UNREACHABLE};
+
+static const char *until_path(struct wait *w, uint64_t wait_ms)
+{
+    const char *path = have_path(w, wait_ms);
+    if (!*w->tag)
+        return path;
+    return arena_printf(&w->c->arena, "%s&stamp=%llu&origin=%s&epoch=%llu&digest=%s", path,
+                        (unsigned long long)w->value.stamp, w->value.origin, (unsigned long long)w->value.epoch,
+                        cli_urlencode(w->c, w->digest));
+}
+
+// Is the wait for a region over with what it has now? A digest that is waited for is there or not; a tag has the value
+// that was fixed, or a newer one.
+static bool outcome_of(struct wait *w, const json_t *doc, enum outcome *out)
+{
+    struct register_value here;
+    if (!value_of(doc, &here))
+        return false;
+    if (*w->tag && register_order(&here, &w->value) < 0)
+        return false;
+    *out = digest_equal(&here.digest, &w->value.digest) ? WAIT_DONE : WAIT_SUPERSEDED;
+    return true;
+}
 
 // Until this region has it or newer.
 static enum outcome wait_region(struct wait *w, const struct region *region)
@@ -300,21 +337,16 @@ static enum outcome wait_region(struct wait *w, const struct region *region)
         json_t *doc = NULL;
         uint64_t poll = left > POLL_MS ? POLL_MS : left > 0 ? (uint64_t)left : 1;
         int http =
-            token ? ask(w->c, w->r, region, token,
-                        arena_printf(&w->c->arena, "%s&stamp=%llu", have_path(w, poll), (unsigned long long)w->stamp),
-                        (uint32_t)poll + 5000, &doc, why, sizeof why)
+            token ? ask(w->c, w->r, region, token, until_path(w, poll), (uint32_t)poll + 5000, &doc, why, sizeof why)
                   : 0;
         free(token);
         w->c->quiet = true; // said once
-        uint64_t stamp = stamp_of(doc);
-        const char *digest = json_string_value(json_object_get(doc, "digest"));
-        bool same = digest && !strcmp(digest, w->digest);
+        enum outcome how;
+        bool over = http == 200 && outcome_of(w, doc, &how);
         json_decref(doc);
         reached = reached || http;
-        if (http == 200 && same)
-            return WAIT_DONE;
-        if (http == 200 && stamp > w->stamp)
-            return WAIT_SUPERSEDED;
+        if (over)
+            return how;
         if (left <= 0)
             break;
         clock_sleep_ms(http == 200 ? 50 : 500);

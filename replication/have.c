@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // GET /replication/v1/have: what this region holds of a tag or a manifest, for `meridian replication wait`, which fixes
-// (digest, stamp) in one region and asks the others. A long poll is a stream that ends with its only line: no thread
+// the register's value in one region and asks the others. "Here, or newer" is the register's own order
+// (base/register.h): of regions that wrote at the same moment one wins, and the stamps alone do not tell which. A long
+// poll is a stream that ends with its only line: no thread
 // waits; commits wake it.
 #include "replication/outstream.h"
 
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/mem.h"
+#include "base/register.h"
 
 #include <inttypes.h>
 #include <jansson.h>
@@ -19,9 +22,8 @@ struct have {
     struct replicator *r;
     struct arena arena;
     const char *registry, *repository, *tag;
-    bool by_digest, by_stamp;
-    struct digest digest;
-    uint64_t stamp;
+    bool by_digest, by_stamp, by_value; // by_value: all of `wanted` was given
+    struct register_value wanted;
     int64_t until_mono;
 };
 
@@ -32,25 +34,43 @@ static void have_free(void *ctx)
     free(h);
 }
 
+// Is what is here what was asked for, or newer? Who gives a stamp alone is told by stamps.
+static bool have_fits(const struct have *h, const struct manifest_row *row)
+{
+    struct register_value here = {row->stamp, row->origin, row->epoch, row->digest};
+    if (!h->tag)
+        return true;
+    if (h->by_value)
+        return register_order(&here, &h->wanted) >= 0;
+    if (h->by_digest && digest_equal(&h->wanted.digest, &row->digest))
+        return true;
+    if (h->by_stamp)
+        return row->stamp >= h->wanted.stamp;
+    return !h->by_digest;
+}
+
 // What is here, as JSON (NULL: out of memory), and whether it is what was asked for.
 static json_t *have_look(struct have *h, bool *out_fits, int *out_rc)
 {
     struct arena a;
     arena_init(&a, 0);
     struct manifest_row row;
-    int rc = meta_manifest_get(h->r->o.meta, h->registry, h->repository, h->tag, h->tag ? NULL : &h->digest, &a, &row);
+    int rc = meta_manifest_get(h->r->o.meta, h->registry, h->repository, h->tag, h->tag ? NULL : &h->wanted.digest, &a,
+                               &row);
     json_t *o = json_pack("{s:s, s:s, s:s, s:b}", "registry", h->registry, "repository", h->repository, "region",
                           h->r->o.region, "found", rc == 0);
     if (o && h->tag)
         json_object_set_new(o, "tag", json_string(h->tag));
     *out_fits = false;
     if (o && !rc) {
-        char text[DIGEST_TEXT_SIZE], stamp[24];
-        snprintf(stamp, sizeof stamp, "%" PRIu64, row.stamp);
+        char text[DIGEST_TEXT_SIZE], number[24];
         json_object_set_new(o, "digest", json_string(digest_format(&row.digest, text)));
-        json_object_set_new(o, "stamp", json_string(stamp));
-        *out_fits = !h->tag || (!h->by_digest && !h->by_stamp) ||
-                    (h->by_digest && digest_equal(&h->digest, &row.digest)) || (h->by_stamp && row.stamp >= h->stamp);
+        json_object_set_new(o, "origin", json_string(row.origin));
+        snprintf(number, sizeof number, "%" PRIu64, row.stamp);
+        json_object_set_new(o, "stamp", json_string(number));
+        snprintf(number, sizeof number, "%" PRIu64, row.epoch);
+        json_object_set_new(o, "epoch", json_string(number));
+        *out_fits = have_fits(h, &row);
     }
     arena_done(&a);
     *out_rc = rc == ERR_NOTFOUND ? 0 : rc;
@@ -130,21 +150,29 @@ static const char *have_parse(struct have *h, struct http_request *req)
 {
     const char *tag = http_query_get(req, "tag", 0), *digest = http_query_get(req, "digest", 0);
     const char *stamp = http_query_get(req, "stamp", 0), *wait = http_query_get(req, "wait_ms", 0);
+    const char *origin = http_query_get(req, "origin", 0), *epoch = http_query_get(req, "epoch", 0);
     uint64_t wait_ms = 0;
     if (!tag && !digest)
         return "tag or digest: one is needed";
     if (tag && !entry_tag_ok(tag))
         return "tag: not a tag";
-    if (digest && digest_parse(digest, strlen(digest), &h->digest))
+    if (digest && digest_parse(digest, strlen(digest), &h->wanted.digest))
         return "digest: not a digest";
-    if (stamp && number_parse(stamp, UINT64_MAX, &h->stamp))
+    if (stamp && number_parse(stamp, UINT64_MAX, &h->wanted.stamp))
         return "stamp: not a number";
+    if (epoch && number_parse(epoch, UINT64_MAX, &h->wanted.epoch))
+        return "epoch: not a number";
+    if (origin && !hostname_region_ok(origin))
+        return "origin: not a region's name";
     if (wait && number_parse(wait, HAVE_WAIT_MAX_MS, &wait_ms))
         return "wait_ms: a number up to 25000";
     h->by_digest = digest != NULL;
     h->by_stamp = stamp != NULL;
+    h->by_value = digest && stamp && origin && epoch;
     h->until_mono = clock_mono_ms() + (int64_t)wait_ms;
     if (tag && !(h->tag = arena_strdup(&h->arena, tag)))
+        return "out of memory";
+    if (origin && !(h->wanted.origin = arena_strdup(&h->arena, origin)))
         return "out of memory";
     return NULL;
 }

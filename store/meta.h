@@ -8,7 +8,7 @@
 //   1. A write that returned 0 is durable, and its entry is in the feed; one that failed left nothing.
 //   2. A manifest is visible only when all it must refer to is there; a tag only when its manifest is.
 //   3. Applying an entry twice, or entries in any order, gives the same state. Tags: the highest
-//      (register stamp, origin region, epoch, digest) wins; losers stay in the tag's history.
+//      (register stamp, origin region, epoch, digest) wins (base/register.h); losers stay in the tag's history.
 //   8. A sequence is never used twice.
 #ifndef MERIDIAN_STORE_META_H
 #define MERIDIAN_STORE_META_H
@@ -100,7 +100,9 @@ struct manifest_row {
     struct digest digest;
     const char *media_type;
     struct bytes content;
-    uint64_t stamp; // of the tag when read by tag, else of its presence
+    // The register's value: of the tag when read by tag, else of its presence
+    uint64_t stamp, epoch;
+    const char *origin;
 };
 // `tag` or `digest`, the other NULL. ERR_NOTFOUND (also for an unknown repository).
 int meta_manifest_get(struct meta *m, const char *registry, const char *repository, const char *tag,
@@ -113,7 +115,7 @@ int meta_repositories_list(struct meta *m, const char *registry, const char *aft
                            const char ***out, size_t *out_n);
 struct tag_version { // present value first, then what it replaced
     struct digest digest;
-    uint64_t stamp;
+    uint64_t stamp, epoch;
     const char *origin;
 };
 int meta_tag_history(struct meta *m, const char *registry, const char *repository, const char *tag, size_t max,

@@ -4,8 +4,9 @@
 //
 // Invariants (design section 9)
 //   2. A manifest is put in only after its references were seen; a tag points only at a manifest that is there.
-//   3. Registers: the highest (stamp, origin, epoch, digest) wins, so the order of arrival does not matter. A version
-//      that lost is in the history as if it had come first and been replaced.
+//   3. Registers: the highest (stamp, origin, epoch, digest) wins (base/register.h), so the order of arrival does not
+//      matter; of a manifest, whose digest is fixed, its media type stands in the last place. A version that lost is in
+//      the history as if it had come first and been replaced.
 #include "store/meta_priv.h"
 
 #include "base/err.h"
@@ -95,7 +96,7 @@ int merge_manifest(struct meta *m, int64_t repo, const struct feed_entry *e, str
     } else {
         rc = db_run(&m->w,
                     "UPDATE manifests SET media_type=?3,stamp=?4,origin=?5,epoch=?6"
-                    " WHERE repo=?1 AND digest=?2 AND (?4,?5,?6)>(stamp,origin,epoch)",
+                    " WHERE repo=?1 AND digest=?2 AND (?4,?5,?6,?3)>(stamp,origin,epoch,media_type)",
                     "idsusu", repo, &e->digest, e->media_type, entry_register_stamp(e), e->origin, e->epoch);
     }
     if (!rc)
@@ -111,9 +112,8 @@ int merge_manifest(struct meta *m, int64_t repo, const struct feed_entry *e, str
 static int tag_superseded(struct db *d, int64_t repo, const struct feed_entry *e)
 {
     sqlite3_stmt *st;
-    int rc =
-        db_find(d, &st, "SELECT 1 FROM tags WHERE repo=?1 AND tag=?2 AND (stamp,origin,epoch,digest)>=(?3,?4,?5,?6)",
-                "isusud", repo, e->tag, entry_register_stamp(e), e->origin, e->epoch, &e->digest);
+    int rc = db_find(d, &st, "SELECT 1 FROM tags WHERE repo=?1 AND tag=?2 AND " REGISTER_VALUE("") ">=(?3,?4,?5,?6)",
+                     "isusud", repo, e->tag, entry_register_stamp(e), e->origin, e->epoch, &e->digest);
     if (!rc)
         db_end(st);
     return rc;

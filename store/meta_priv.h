@@ -91,6 +91,11 @@ struct meta {
 
 bool gates_closed(struct meta *m); // any; under m->lock
 
+// The register's order (base/register.h) in SQL, of the table `t` ("" or "t."): for row values, and for ORDER BY. A
+// test holds it against register_order.
+#define REGISTER_VALUE(t) "(" t "stamp," t "origin," t "epoch," t "digest)"
+#define REGISTER_HIGHEST_FIRST(t) t "stamp DESC," t "origin DESC," t "epoch DESC," t "digest DESC"
+
 int writer_start(struct meta *m);
 void writer_stop(struct meta *m);
 int writer_submit(struct meta *m, int (*run)(struct meta *, void *), void *arg, bool announces); // waits for the commit

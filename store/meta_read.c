@@ -6,13 +6,16 @@
 
 static int manifest_row_read(sqlite3_stmt *st, struct arena *a, struct manifest_row *out)
 {
-    struct manifest_row r = {.stamp = (uint64_t)sqlite3_column_int64(st, 3)};
+    struct manifest_row r = {.stamp = (uint64_t)sqlite3_column_int64(st, 3),
+                             .epoch = (uint64_t)sqlite3_column_int64(st, 5)};
     int rc = db_digest(st, 0, &r.digest);
     if (!rc)
         rc = db_text(st, 1, a, &r.media_type);
     if (!rc)
+        rc = db_text(st, 4, a, &r.origin);
+    if (!rc)
         rc = db_blob(st, 2, a, &r.content);
-    if (!rc && !r.media_type)
+    if (!rc && (!r.media_type || !r.origin))
         rc = ERR_CORRUPT;
     if (!rc)
         *out = r;
@@ -31,14 +34,15 @@ int meta_manifest_get(struct meta *m, const char *registry, const char *reposito
     sqlite3_stmt *st;
     if (tag)
         rc = db_find(d, &st,
-                     "SELECT m.digest,m.media_type,m.content,t.stamp FROM repositories r JOIN tags t ON t.repo=r.id"
+                     "SELECT m.digest,m.media_type,m.content,t.stamp,t.origin,t.epoch FROM repositories r JOIN tags t "
+                     "ON t.repo=r.id"
                      " JOIN manifests m ON m.repo=r.id AND m.digest=t.digest"
                      " WHERE r.registry=?1 AND r.name=?2 AND t.tag=?3",
                      "sss", registry, repository, tag);
     else
         rc = db_find(d, &st,
-                     "SELECT m.digest,m.media_type,m.content,m.stamp FROM repositories r JOIN manifests m ON"
-                     " m.repo=r.id WHERE r.registry=?1 AND r.name=?2 AND m.digest=?3",
+                     "SELECT m.digest,m.media_type,m.content,m.stamp,m.origin,m.epoch FROM repositories r"
+                     " JOIN manifests m ON m.repo=r.id WHERE r.registry=?1 AND r.name=?2 AND m.digest=?3",
                      "ssd", registry, repository, digest);
     if (!rc) {
         rc = manifest_row_read(st, a, out);
@@ -138,6 +142,7 @@ static int history_read(struct db *d, sqlite3_stmt *st, size_t max, struct arena
         db_end(st);
     while (!rc && (rc = db_step(d, st)) == 1) {
         v[n].stamp = (uint64_t)sqlite3_column_int64(st, 1);
+        v[n].epoch = (uint64_t)sqlite3_column_int64(st, 3);
         rc = db_digest(st, 0, &v[n].digest);
         if (!rc)
             rc = db_text(st, 2, a, &v[n].origin);
@@ -165,9 +170,9 @@ int meta_tag_history(struct meta *m, const char *registry, const char *repositor
     sqlite3_stmt *st;
     max = max > 10000 ? 10000 : max;
     rc = db_start(d, &st,
-                  "SELECT h.digest,h.stamp,h.origin FROM repositories r JOIN tags t ON t.repo=r.id"
+                  "SELECT h.digest,h.stamp,h.origin,h.epoch FROM repositories r JOIN tags t ON t.repo=r.id"
                   " JOIN tag_history h ON h.repo=r.id AND h.tag=t.tag WHERE r.registry=?1 AND r.name=?2 AND t.tag=?3"
-                  " ORDER BY h.stamp DESC,h.origin DESC,h.epoch DESC,h.digest DESC LIMIT ?4",
+                  " ORDER BY " REGISTER_HIGHEST_FIRST("h.") " LIMIT ?4",
                   "sssi", registry, repository, tag, (int64_t)max);
     if (!rc)
         rc = history_read(d, st, max, a, out, out_n);

@@ -5,9 +5,11 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/fd.h"
+#include "base/register.h"
 #include "replication/cursor.h"
 #include "tests/support/check_main.h"
 
+#include <inttypes.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <string.h>
@@ -452,6 +454,66 @@ START_TEST(have_waits_until_the_tag_is_there)
 }
 END_TEST
 
+static struct register_value value_at(struct test_region *r, const char *tag, struct arena *a)
+{
+    struct manifest_row row;
+    ck_assert_int_eq(meta_manifest_get(r->meta, "contoso", "app", tag, NULL, a, &row), 0);
+    return (struct register_value){row.stamp, row.origin, row.epoch, row.digest};
+}
+
+// Does eastus say at once that it has this value of the tag, or a newer one? Else after the wait.
+static bool had_at_once(const struct register_value *v)
+{
+    char target[512], text[DIGEST_TEXT_SIZE];
+    snprintf(target, sizeof target,
+             "/replication/v1/have?repository=app&tag=tie&wait_ms=1500&stamp=%" PRIu64 "&origin=%s&epoch=%" PRIu64
+             "&digest=%s",
+             v->stamp, v->origin, v->epoch, digest_format(&v->digest, text));
+    int64_t began = clock_mono_ms();
+    ck_assert_int_eq(ask(west, target, "contoso.example.io", NULL), 200);
+    return clock_mono_ms() - began < 1000;
+}
+
+// The clock stands while three regions that do not see each other write one tag: the stamps are equal.
+START_TEST(have_compares_as_the_register_does)
+{
+    struct register_value wrote[N_REGIONS];
+    struct digest d[N_REGIONS];
+    struct arena a;
+    arena_init(&a, 0);
+    world_make(&w);
+    for (size_t i = 0; i < N_REGIONS; i++) {
+        region_cut(&w.regions[i], true);
+        region_up(&w.regions[i]);
+    }
+    for (size_t i = 0; i < N_REGIONS; i++)
+        WAIT_FOR(region_writes_open(&w.regions[i]), 20000);
+    clock_virtual_set(clock_wall_ms());
+    for (size_t i = 0; i < N_REGIONS; i++)
+        region_push(&w.regions[i], "contoso", "app", "tie", (unsigned)i + 1, 1, 1000, 0, &d[i]);
+    clock_virtual_off();
+    for (size_t i = 0; i < N_REGIONS; i++)
+        wrote[i] = value_at(&w.regions[i], "tie", &a);
+    ck_assert_uint_eq(wrote[0].stamp, wrote[1].stamp);
+    ck_assert_uint_eq(wrote[0].stamp, wrote[2].stamp);
+    for (size_t i = 0; i < N_REGIONS; i++)
+        region_cut(&w.regions[i], false);
+    for (size_t i = 0; i < N_REGIONS; i++) // of eastus, westeurope, southeastasia the last in the alphabet
+        WAIT_FOR(region_has(&w.regions[i], "contoso", "app", "tie", &d[1]), 30000);
+    for (size_t i = 0; i < N_REGIONS; i++)
+        ck_assert(had_at_once(&wrote[i])); // its own, the winner, and one that lost
+    struct register_value higher = wrote[1];
+    higher.epoch++;
+    ck_assert(!had_at_once(&higher));
+    higher = wrote[1];
+    higher.stamp++;
+    higher.origin = "eastus";
+    ck_assert(!had_at_once(&higher));
+    arena_done(&a);
+    world_done(&w);
+}
+END_TEST
+
 CHECK_MAIN("replication/regions", a_push_appears_in_all_regions,
            a_feed_carries_only_what_both_hold_and_a_registry_shared_later_is_read_whole,
            tags_written_on_both_sides_of_a_cut_converge, a_region_that_was_down_catches_up,
@@ -459,4 +521,5 @@ CHECK_MAIN("replication/regions", a_push_appears_in_all_regions,
            what_nobody_gives_truly_stays_retrying_until_it_comes, a_feed_of_garbage_is_dropped_and_others_are_read,
            a_source_that_hangs_delays_only_itself, a_restored_backup_recovers_before_it_writes,
            a_backup_restored_alone_recovers_when_the_others_come, requests_are_judged, the_public_may_not_read_feeds,
-           a_false_cursor_is_refused_and_closes_nothing, have_waits_until_the_tag_is_there)
+           a_false_cursor_is_refused_and_closes_nothing, have_waits_until_the_tag_is_there,
+           have_compares_as_the_register_does)

@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`meridian replication wait` from end to end against three regions that answer as the daemon does: HTTPS with a verified
+certificate, tokens, `have`. The regions have written one tag at the same moment, and converge while it waits."""
+import http.server, json, os, shutil, socket, ssl, subprocess, sys, tempfile, threading, time, unittest, urllib.parse
+
+MERIDIAN = os.path.abspath(sys.argv.pop(1))
+NAMES = ["eastus", "southeastasia", "westeurope"]  # at 127.0.0.1, .2, .3
+DIGESTS = {name: "sha256:" + str(i) * 64 for i, name in enumerate(NAMES)}
+STAMP = 117000000000000001
+
+
+def value(origin, stamp=STAMP, epoch=1, digest=None):
+    return (stamp, origin, epoch, digest or DIGESTS[origin])
+
+
+class Region(http.server.ThreadingHTTPServer):
+    daemon_threads = True
+
+    def __init__(self, address, tls, values):
+        super().__init__(address, Answers)
+        self.values, self.began = values, None  # [(after this many seconds since the first question, value or None)]
+        self.socket = tls.wrap_socket(self.socket, server_side=True)
+        threading.Thread(target=self.serve_forever, args=(0.05,), daemon=True).start()
+
+    def now(self):
+        self.began = self.began or time.monotonic()
+        age = time.monotonic() - self.began
+        return [v for after, v in self.values if after <= age][-1]
+
+
+class Answers(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, *_):
+        pass
+
+    def do_GET(self):
+        url = urllib.parse.urlsplit(self.path)
+        q = dict(urllib.parse.parse_qsl(url.query))
+        doc = {"access_token": "t"} if url.path == "/oauth2/token" else self.have(q)
+        text = json.dumps(doc).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(text)))
+        self.end_headers()
+        self.wfile.write(text)
+
+    def have(self, q):
+        until = time.monotonic() + int(q.get("wait_ms", 0)) / 1000
+        wanted = (int(q["stamp"]), q["origin"], int(q["epoch"]), q["digest"]) if "stamp" in q else None
+        while True:
+            v = self.server.now()
+            if (v and (not wanted or v >= wanted)) or time.monotonic() >= until:
+                break
+            time.sleep(0.02)
+        if not v:
+            return {"found": False}
+        return {"found": True, "stamp": str(v[0]), "origin": v[1], "epoch": str(v[2]), "digest": v[3]}
+
+
+class Wait(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.dir = cls.enterClassContext(tempfile.TemporaryDirectory())
+        cls.pem = os.path.join(cls.dir, "pem")
+        names = ",".join(f"DNS:contoso.{name}.geo.example.io" for name in NAMES)
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
+                        "-subj", "/CN=test", "-addext", "subjectAltName=" + names, "-keyout", cls.pem + ".key", "-out", cls.pem],
+                       check=True, capture_output=True)
+
+    def regions(self, values):
+        """One port that is free at all three addresses."""
+        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        tls.load_cert_chain(self.pem, self.pem + ".key")
+        for _ in range(50):
+            servers, port = [], 0
+            try:
+                for i, name in enumerate(NAMES):
+                    servers.append(Region((f"127.0.0.{i + 1}", port), tls, values[name]))
+                    port = servers[0].server_address[1]
+                for s in servers:
+                    self.addCleanup(s.server_close)
+                    self.addCleanup(s.shutdown)
+                return port
+            except OSError:
+                for s in servers:
+                    s.shutdown()
+                    s.server_close()
+        self.fail("no port is free at 127.0.0.1, .2 and .3")
+
+    def wait(self, values, timeout="5s"):
+        port = self.regions(values)
+        path = os.path.join(self.dir, "topology.yaml")
+        with open(path, "w") as f:
+            f.write(f"version: 1\ndomain: example.io\nhttps_port: {port}\nregions:\n")
+            for i, name in enumerate(NAMES):
+                f.write(f"  - name: {name}\n    peer: 127.0.0.{i + 1}:8443\n"
+                        f"    stamps: [{{ name: s-{i}, ipv4: [127.0.0.{i + 1}] }}]\n")
+            f.write(f"name_servers: [s-0.{NAMES[0]}]\nregistries:\n  - name: contoso\n    anonymous_pull: true\n"
+                    "    regional_endpoints: enabled\n    replicas:\n")
+            for name in NAMES:
+                f.write(f"      - {{ region: {name} }}\n")
+        env = {k: v for k, v in os.environ.items() if not k.startswith("MERIDIAN_")}
+        r = subprocess.run([MERIDIAN, "replication", "wait", "contoso/app:latest", "--timeout", timeout, "-o", "json",
+                            "--topology", path, "--ca", self.pem], capture_output=True, text=True, env=env, timeout=60)
+        rows = json.loads(r.stdout) if r.stdout else []
+        return r.returncode, {row["region"]: row["outcome"] for row in rows}, r.stdout + r.stderr
+
+    def test_regions_that_wrote_at_the_same_moment_agree_on_one(self):
+        # At equal stamps the name decides: westeurope's wins everywhere, though it is asked last.
+        highest = value("westeurope")
+        values = {name: [(0, value(name)), (0.5, highest)] for name in NAMES}
+        code, outcomes, text = self.wait(values)
+        self.assertEqual((code, outcomes), (0, dict.fromkeys(NAMES, "done")), text)
+
+    def test_a_tie_that_is_not_settled_is_not_called_done(self):
+        values = {name: [(0, value(name))] for name in NAMES}
+        code, outcomes, text = self.wait(values, "700ms")
+        self.assertEqual((code, outcomes), (3, {"eastus": "timeout", "southeastasia": "timeout", "westeurope": "done"}), text)
+
+    def test_a_tie_in_epoch_and_digest(self):
+        low, high = value("eastus", epoch=2, digest=DIGESTS["eastus"]), value("eastus", epoch=2, digest=DIGESTS["westeurope"])
+        values = {"eastus": [(0, value("eastus")), (0.3, high)], "southeastasia": [(0, low), (0.6, high)],
+                  "westeurope": [(0, high)]}
+        code, outcomes, text = self.wait(values)
+        self.assertEqual((code, outcomes), (0, dict.fromkeys(NAMES, "done")), text)
+
+    def test_what_wins_later_at_the_same_stamp_supersedes(self):
+        # Nobody has westeurope's yet when the value is fixed.
+        last = [(0, None), (0.5, value("westeurope"))]
+        values = {"eastus": [(0, value("eastus")), (0.5, value("westeurope"))], "southeastasia": last, "westeurope": last}
+        code, outcomes, text = self.wait(values)
+        self.assertEqual(code, 0, text)
+        self.assertIn("superseded", outcomes.values(), text)
+        self.assertEqual(set(outcomes) - {n for n, o in outcomes.items() if o in ("done", "superseded")}, set(), text)
+
+    def test_the_same_digest_written_again_is_waited_for(self):
+        # An older write of the same digest is not what was fixed: a value between the two may still arrive.
+        again = value("westeurope", STAMP + 9, digest=DIGESTS["eastus"])
+        values = {"eastus": [(0, value("eastus"))], "southeastasia": [(0, again)], "westeurope": [(0, again)]}
+        code, outcomes, text = self.wait(values, "700ms")
+        self.assertEqual((code, outcomes["eastus"]), (3, "timeout"), text)
+
+
+if __name__ == "__main__":
+    if not shutil.which("openssl"):
+        print("no openssl: skipped")
+        sys.exit(77)
+    unittest.main(verbosity=2)
