@@ -4,9 +4,17 @@
 // swaps both.
 //
 // Enrolment (`meridian init`, with the CA at hand): certs_enrol. Renewal: a new key and request are sent to the region
-// that answers for the CA, `POST /certs/v1/renew?kind=region` on its peer listener, authenticated by the peer
-// certificate; or, where the CA is at hand (ca_dir), issued directly. What comes back is checked (names, key, chain,
-// dates) before it replaces anything.
+// that answers for the CA, on its peer listener; or, where the CA is at hand (ca_dir), issued directly. What comes back
+// is checked (names, key, chain, dates) before it replaces anything.
+//
+// Who asks is proved twice: by the peer certificate, of which the edge tells, and by a signature of the region's feed
+// key over the request and a nonce (certs/signed_request.h), which no edge can make. So a broken edge, also the CA's
+// own, gets no certificate. No wall clock counts in it: the nonce is the CA's own, for a minute of its monotonic clock.
+// (A certificate begins an hour before it is issued, and is refused where it is not valid yet: clocks may be so far
+// apart.)
+//
+//   POST /certs/v1/nonce    -> {"nonce": hex}
+//   POST /certs/v1/renew    the signed request -> the certificate in PEM
 //
 // The peer certificate is different, because the topology pins its fingerprint: a region that swapped it by itself
 // would shut itself out. So its renewal goes to peer-next.pem, whose fingerprint `certs show` tells (next_fingerprint).
@@ -19,6 +27,7 @@
 #include "base/diag.h"
 #include "base/snapshot.h"
 #include "certs/ca.h"
+#include "certs/keys.h"
 #include "certs/plan.h"
 #include "net/fetch.h"
 #include "net/http.h"
@@ -52,6 +61,7 @@ struct certs_options {
     const char *region;
     struct snapshot *topology;
     struct fetcher *fetcher;
+    struct region_keys *keys;      // sign requests to the CA's region; may be NULL where none are made
     const char *ca_dir;            // this node answers renewals; NULL elsewhere
     unsigned check_s;              // how often expiry is looked at
     void (*on_renewed)(void *ctx); // after files changed: the edge must reload. On the renewal thread
@@ -63,9 +73,8 @@ void certs_stop(struct certs *c);
 int certs_renew(struct certs *c, const enum cert_kind *kind, struct diag *diag);
 void *certs_status_json(struct certs *c); // new json_t *: array of cert infos, with last error and next renewal
 
-// Peer listener, role of the CA: `POST /certs/v1/renew?kind=…`, body: certificate request in PEM, answer: chain in PEM.
-// Fills the plan (404 when this node has no CA; 403 when the peer is not a region of the topology or asks for
-// another's).
+// Peer listener, role of the CA: the two routes above. Fills the plan (404 when this node has no CA; 403 when the peer
+// is not a region of the topology, asks for another's, or its signature or nonce is not good).
 void certs_begin(struct certs *c, struct http_request *req, const struct region *peer, struct http_plan *plan);
 
 #endif

@@ -5,6 +5,7 @@
 #define MERIDIAN_CERTS_CERTS_PRIV_H
 
 #include "certs/certs.h"
+#include "certs/nonces.h"
 #include "certs/pem_priv.h"
 
 #include <pthread.h>
@@ -23,10 +24,12 @@ struct certs {
     char *dir, *region;
     struct snapshot *topology;
     struct fetcher *fetcher;
+    struct region_keys *keys;
     unsigned check_s;
     void (*on_renewed)(void *ctx);
     void *ctx;
     struct ca *ca;        // NULL where the CA is not at hand; set once at start
+    struct nonces nonces; // of regions that are about to ask that CA
     pthread_mutex_t work; // held over a renewal: one at a time, and never with `lock` taken first
     pthread_mutex_t lock; // guards `states`, `stop` and `renewed`
     pthread_cond_t wake;
@@ -38,6 +41,9 @@ struct certs {
 
 // A new key and a request for the plan's names, signed with it.
 int cert_request(const struct cert_plan *plan, struct diag *diag, EVP_PKEY **out_key, struct buf *out_csr);
+// Asks the region that answers for the CA, over its peer listener: ask.c. Blocks. ERR_DENIED: it refuses.
+int cert_ask(struct certs *c, const struct topology *t, const struct cert_plan *plan, const char *csr, struct arena *a,
+             struct diag *diag, struct buf *out_pem);
 // What a CA gave for our request: the plan's names exactly, our key, dates, chain. A sentence in diag when not.
 int cert_accept(X509 *x, EVP_PKEY *key, const struct cert_plan *plan, X509 *ca, int64_t now_ms, struct diag *diag);
 // Checks, then replaces certs_dir/file (certificate and key) in one rename.

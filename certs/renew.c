@@ -17,78 +17,9 @@
 #include <time.h>
 
 #define RENEW_ARENA_BYTES (256u << 10)
-#define RENEW_TIMEOUT_MS 15000
 #define BACKOFF_MAX_MS (60 * 60 * 1000)
 
-// --- asking for a certificate ---
-
-// The sentence in the OCI error JSON of a refusal, cut to printable ASCII.
-static void refusal_text(const struct fetch_result *r, char *out, size_t cap)
-{
-    json_t *root = json_loadb(buf_cstr(&r->body), r->body.n, 0, NULL);
-    const char *message =
-        json_string_value(json_object_get(json_array_get(json_object_get(root, "errors"), 0), "message"));
-    snprintf(out, cap, "%s", message ? message : "no reason given");
-    for (char *p = out; *p; p++)
-        if (*p < ' ' || *p > '~')
-            *p = '?';
-    json_decref(root);
-}
-
-static int ask_ca_region(struct certs *c, const struct topology *t, const struct cert_plan *plan, const struct buf *csr,
-                         struct arena *a, struct diag *diag, struct buf *out_pem)
-{
-    static const char *const headers[] = {"Content-Type: application/x-pem-file"};
-    const struct region *ca_region = t->ca_region ? topology_region(t, t->ca_region) : NULL;
-    const char *name;
-    if (!ca_region) {
-        diag_add(diag, NULL, 0, "the topology names no ca_region: renewals are by hand, where the CA is");
-        return ERR_UNSUPPORTED;
-    }
-    if (!strcmp(ca_region->name, c->region)) {
-        diag_add(diag, NULL, 0, "this region answers for the CA, but its ca_dir is not set or cannot be used");
-        return ERR_UNSUPPORTED;
-    }
-    int rc = cert_peer_name(t->domain, ca_region->name, a, &name);
-    if (rc)
-        return rc;
-    struct fetch_request q = {
-        .method = "POST",
-        .url = arena_printf(a, "https://%s:%u/certs/v1/renew?kind=%s", name, ca_region->peer.port,
-                            cert_kind_name(plan->kind)),
-        .connect_to = &ca_region->peer,
-        .ca_file = arena_printf(a, "%s/ca.pem", c->dir),
-        .client_pem = arena_printf(a, "%s/peer.pem", c->dir),
-        .pinned = true,
-        .pins = ca_region->peer_fingerprints,
-        .n_pins = ca_region->n_peer_fingerprints,
-        .headers = headers,
-        .n_headers = ARRAY_LEN(headers),
-        .body = bytes_of(csr->p, csr->n),
-        .timeout_ms = RENEW_TIMEOUT_MS,
-        .max_bytes = PEM_MAX_BYTES,
-        .fresh_connection = true, // the peer certificate may have changed since the last one
-    };
-    if (!q.url || !q.ca_file || !q.client_pem)
-        return ERR_NOMEM;
-    struct fetch_result r;
-    rc = fetch_run(c->fetcher, &q, &r);
-    char why[256];
-    if (rc) {
-        diag_add(diag, NULL, 0, "asking %s for the %s certificate: %s", ca_region->name, cert_kind_name(plan->kind),
-                 r.message);
-    } else if (r.status != 200) {
-        refusal_text(&r, why, sizeof why);
-        diag_add(diag, NULL, 0, "%s refuses the %s certificate (status %d): %s", ca_region->name,
-                 cert_kind_name(plan->kind), r.status, why);
-        rc = r.status == 403 ? ERR_DENIED : ERR_PROTO;
-    } else {
-        buf_add(out_pem, r.body.p, r.body.n);
-        rc = out_pem->err;
-    }
-    fetch_result_done(&r);
-    return rc;
-}
+// --- getting a certificate ---
 
 // Makes a key, gets a certificate for it, checks and writes it. Called with `work`.
 static int renew_into(struct certs *c, const struct topology *t, const struct cert_plan *plan, const char *file,
@@ -106,7 +37,7 @@ static int renew_into(struct certs *c, const struct topology *t, const struct ce
     if (rc)
         return rc;
     rc = c->ca ? ca_issue(c->ca, plan, bytes_of(csr.p, csr.n), 0, diag, &pem)
-               : ask_ca_region(c, t, plan, &csr, a, diag, &pem);
+               : cert_ask(c, t, plan, buf_cstr(&csr), a, diag, &pem);
     return rc ? rc : cert_install(c->dir, file, bytes_of(pem.p, pem.n), key, plan, ca, diag);
 }
 
@@ -279,6 +210,7 @@ static void certs_free(struct certs *c)
     pthread_cond_destroy(&c->wake);
     pthread_mutex_destroy(&c->lock);
     pthread_mutex_destroy(&c->work);
+    nonces_done(&c->nonces);
     free(c->dir);
     free(c->region);
     free(c);
@@ -296,10 +228,12 @@ int certs_start(const struct certs_options *o, struct diag *diag, struct certs *
     pthread_condattr_destroy(&monotonic);
     pthread_mutex_init(&c->lock, NULL);
     pthread_mutex_init(&c->work, NULL);
+    nonces_init(&c->nonces);
     c->dir = mem_strdup(o->certs_dir);
     c->region = mem_strdup(o->region);
     c->topology = o->topology;
     c->fetcher = o->fetcher;
+    c->keys = o->keys;
     c->check_s = o->check_s ? o->check_s : 60;
     c->on_renewed = o->on_renewed;
     c->ctx = o->ctx;

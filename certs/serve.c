@@ -1,20 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
-// Answering renewals where the CA is; see certs.h. `certs_begin` runs on HTTP threads and only routes; issuing runs on
-// the pool. The region is the one that mutual TLS proved (its fingerprint is in the topology): nothing in the request
+// Answering requests where the CA is; see certs.h. `certs_begin` runs on HTTP threads: it routes, and hands out nonces;
+// requests are judged and certificates issued on the pool. The region is the one whose peer certificate the edge says
+// it has verified; since the edge's word is not enough, the request is signed by that region besides, and nothing in it
 // can name another.
 #include "certs/certs_priv.h"
+#include "certs/signed_request.h"
 
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "net/oci_error.h"
 
+#include <jansson.h>
 #include <string.h>
 
 struct renewal { // one request; hangs off its arena
     struct certs *c;
     const char *region;
-    enum cert_kind kind;
 };
 
 static void renewal_refuse(struct http_request *req, struct http_response *resp, int rc, const struct diag *diag,
@@ -22,60 +25,86 @@ static void renewal_refuse(struct http_request *req, struct http_response *resp,
 {
     AUTO_FREE char *text = diag_text(diag);
     const char *why = text && *text ? text : err_text(rc);
-    log_warn("certs: renewal of the %s certificate of %s: %s", cert_kind_name(r->kind), r->region, why);
+    static struct log_limit lim = LOG_LIMIT(1000);
+    log_limited(&lim, LOG_WARN, "certs: a certificate asked for as %s: %s", r->region, why);
     if (rc == ERR_DENIED)
         oci_error(req, resp, 403, "DENIED", NULL, "%s", why);
     else
         oci_error(req, resp, 500, "UNKNOWN", NULL, "the CA could not issue: %s", err_text(rc));
 }
 
+// The signature first: only the region itself can use its nonces up.
+static int renewal_issue(const struct renewal *r, const struct topology *t, struct http_request *req, struct diag *diag,
+                         struct signed_request *q, struct buf *out_pem)
+{
+    struct cert_plan plan;
+    int rc = signed_request_parse(t, r->region, req->body, &req->arena, diag, q);
+    if (rc)
+        return rc;
+    if (!nonces_take(&r->c->nonces, r->region, q->nonce, clock_mono_ms())) {
+        diag_add(diag, NULL, 0,
+                 "the request is refused: its nonce was used, is too old or was not given out here; ask anew");
+        return ERR_DENIED;
+    }
+    rc = cert_plan(t, r->region, q->kind, &req->arena, &plan);
+    return rc ? rc : ca_issue(r->c->ca, &plan, bytes_str(q->csr), 0, diag, out_pem);
+}
+
 static void renewal_run(struct http_request *req, struct http_response *resp)
 {
     struct renewal *r = req->ctx;
     struct topology *t = snapshot_get(r->c->topology);
-    struct cert_plan plan;
+    struct signed_request q = {0};
     struct diag diag;
     diag_init(&diag);
     AUTO_BUF struct buf pem;
     buf_init(&pem, PEM_MAX_BYTES);
-    int rc = t ? cert_plan(t, r->region, r->kind, &req->arena, &plan) : ERR_NOTFOUND;
-    if (!rc)
-        rc = ca_issue(r->c->ca, &plan, req->body, 0, &diag, &pem);
+    int rc = t ? renewal_issue(r, t, req, &diag, &q, &pem) : ERR_NOTFOUND;
     uint8_t *copy = rc ? NULL : arena_copy(&req->arena, pem.p, pem.n);
     if (!rc && !copy)
         rc = ERR_NOMEM;
     if (rc) {
         renewal_refuse(req, resp, rc, &diag, r);
     } else {
-        log_info("certs: issued the %s certificate of %s", cert_kind_name(r->kind), r->region);
+        log_info("certs: issued the %s certificate of %s", cert_kind_name(q.kind), r->region);
         http_response_bytes(resp, 200, "application/x-pem-file", bytes_of(copy, pem.n));
     }
     diag_done(&diag);
     snapshot_unref(t);
 }
 
+static void give_nonce(struct certs *c, struct http_request *req, const char *region, struct http_response *resp)
+{
+    char text[NONCE_TEXT_SIZE];
+    int rc = nonces_give(&c->nonces, region, clock_mono_ms(), text);
+    if (rc)
+        oci_error(req, resp, 503, "UNAVAILABLE", NULL, "no nonce can be given: %s", err_text(rc));
+    else
+        http_response_json(req, resp, 200, json_pack("{s:s}", "nonce", text));
+    http_response_header(req, resp, "Cache-Control", "no-store");
+}
+
 void certs_begin(struct certs *c, struct http_request *req, const struct region *peer, struct http_plan *plan)
 {
     plan->kind = HTTP_PLAN_REPLY;
     struct http_response *resp = &plan->response;
-    enum cert_kind kind;
-    if (strcmp(req->path, "/certs/v1/renew") || !c || !c->ca) {
+    bool nonce = !strcmp(req->path, "/certs/v1/nonce"), renew = !strcmp(req->path, "/certs/v1/renew");
+    if ((!nonce && !renew) || !c || !c->ca) {
         oci_error(req, resp, 404, "UNSUPPORTED", NULL, "this node does not answer for the CA");
         return;
     }
     if (req->method != HTTP_POST) {
-        oci_error(req, resp, 405, "UNSUPPORTED", NULL, "renewal takes POST");
+        oci_error(req, resp, 405, "UNSUPPORTED", NULL, "certificates and nonces are asked for by POST");
         http_response_header(req, resp, "Allow", "POST");
         return;
     }
-    const char *region = http_query_get(req, "region", 0), *text = http_query_get(req, "kind", 0);
-    if (req->listener != LISTENER_PEER || !peer || (region && strcmp(region, peer->name))) {
+    if (req->listener != LISTENER_PEER || !peer) {
         oci_error(req, resp, 403, "DENIED", NULL,
-                  "a region may renew its own certificates only, by its peer certificate");
+                  "a region may renew its own certificates only, by its peer certificate and its feed key");
         return;
     }
-    if (!text || cert_kind_parse(text, &kind)) {
-        oci_error(req, resp, 400, "UNSUPPORTED", NULL, "kind is region, shared or peer");
+    if (nonce) {
+        give_nonce(c, req, peer->name, resp);
         return;
     }
     struct renewal *r = arena_alloc(&req->arena, sizeof *r);
@@ -84,9 +113,9 @@ void certs_begin(struct certs *c, struct http_request *req, const struct region 
         oci_error(req, resp, 503, "UNAVAILABLE", NULL, "out of memory");
         return;
     }
-    *r = (struct renewal){c, name, kind};
+    *r = (struct renewal){c, name};
     plan->kind = HTTP_PLAN_COLLECT;
-    plan->body_max = CERT_REQUEST_MAX_BYTES;
+    plan->body_max = SIGNED_REQUEST_MAX_BYTES;
     plan->run = renewal_run;
     plan->ctx = r;
 }

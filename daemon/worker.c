@@ -296,6 +296,7 @@ static int start_rooms(struct worker *w, struct diag *d)
                                      .region = n->region,
                                      .topology = &w->topology,
                                      .fetcher = w->fetcher,
+                                     .keys = w->keys,
                                      .ca_dir = n->ca_dir,
                                      .check_s = n->cert_check_s,
                                      .on_renewed = reload_edge,

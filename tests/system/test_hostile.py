@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Bad input to the real daemons, through the real edge: malformed HTTP and OCI requests, bad tokens, malformed DNS packets,
 each with the answer it must get; and after all of it the region answers as before."""
-import base64, hashlib, hmac, json, socket, struct, unittest
+import base64, hashlib, hmac, json, os, re, socket, struct, subprocess, unittest, urllib.parse
 
 from lab import DOMAIN, Lab, MERIDIAN, REGIONS, USER
 
@@ -306,6 +306,64 @@ class Hostile(unittest.TestCase):
                 except ConnectionError:
                     pass
         self.assertEqual(self.lab.check("dig", "+tcp", "+short", f"@{at[0]}", EAST).split()[-1], at[0])
+
+    # ---- the edge itself, broken into: docs/security.md, "What a broken edge can still do" ----
+    def edge(self, *words):
+        """What the edge's user may do on eastus, which is the CA's node."""
+        return subprocess.run(words, user="meridian-edge", group="meridian-edge", extra_groups=[], capture_output=True,
+                              text=True, timeout=30)
+
+    def as_peer(self, certificate, method, path, host=f"eastus.peer.{DOMAIN}", body=None):
+        """Straight to the daemon's peer socket, with the word that this certificate was verified; (status, answer)."""
+        out = self.edge("curl", "-s", "-w", "\n%{http_code}", "-X", method, "--unix-socket",
+                        f"{self.lab.dir}/eastus/run/peer.sock", "-H", f"Host: {host}", "-H", "X-Meridian-Client: 10.88.0.2",
+                        "-H", f"X-Meridian-Peer-Cert: {urllib.parse.quote(certificate)}",
+                        *(["--data-binary", body] if body is not None else []), f"http://eastus{path}")
+        self.assertEqual(out.returncode, 0, out.stderr)
+        answer, status = out.stdout.rsplit("\n", 1)
+        return int(status), answer
+
+    def public_half(self, region):
+        with open(f"{self.lab.dir}/{region}/certs/peer.pem") as f:
+            text = f.read()
+        return re.search("-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----\n", text, re.S).group()
+
+    def test_broken_edge_gets_no_certificate_of_another_region(self):
+        lab, west = self.lab, self.public_half("westeurope")
+        names = ",".join(f"DNS:*.westeurope.{form}.{DOMAIN}" for form in ("geo", "data"))
+        csr = lab.check("openssl", "req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
+                        "-keyout", f"{lab.dir}/forged.key", "-subj", "/", "-addext", f"subjectAltName={names}")
+        since = lab.log_end("eastus")
+        status, answer = self.as_peer(west, "POST", "/certs/v1/renew?kind=region", body=csr)
+        self.assertEqual(status, 403, answer)
+        self.assertIn("not signed with the feed key of westeurope", answer)
+        status, answer = self.as_peer(west, "POST", "/certs/v1/nonce", body="")
+        self.assertEqual(status, 200, answer)  # it may have a nonce: that is worth nothing without the key
+        text = json.dumps({"v": 1, "domain": DOMAIN, "region": "westeurope", "kind": "region",
+                           "nonce": json.loads(answer)["nonce"], "csr": csr})
+        with open(lab.topology) as f:
+            keys = re.findall(r"id: ([a-z]+-feed-[0-9a-f]+)", f.read())
+        self.assertEqual(len(keys), len(REGIONS))
+        for key in keys:
+            status, answer = self.as_peer(west, "POST", "/certs/v1/renew",
+                                          body=json.dumps({"request": text, "key": key, "signature": "A" * 86}))
+            self.assertEqual(status, 403, answer)
+        self.assertNotIn("certs: issued", lab.said("eastus", since))
+
+    def test_broken_edge_can_read_as_a_peer_and_no_more(self):
+        lab, west = self.lab, self.public_half("westeurope")
+        manifest = f"/v2/team/app/manifests/{self.digest}"
+        rows = [("a manifest, as westeurope", ("GET", manifest, EAST), 200), ("no write", ("PUT", manifest, EAST, "{}"), 401),
+                ("no upload", ("POST", "/v2/team/app/blobs/uploads/", EAST, ""), 401), ("no delete", ("DELETE", manifest, EAST), (401, 405)),
+                ("no observation without a signature", ("POST", "/health/v1/observation", f"eastus.peer.{DOMAIN}", "{}"), (400, 403)),
+                ("no admin route", ("GET", "/v1/status", f"eastus.peer.{DOMAIN}"), (404, 421))]
+        self.judge([(what, self.as_peer(west, ask[0], ask[1], *ask[2:])[0], want) for what, ask, want in rows])
+        at = f"{lab.dir}/eastus"
+        for path in (f"{at}/keys/feed.pem", f"{at}/keys/token.pem", f"{at}/keys/url.key", f"{at}/certs/peer.pem", f"{at}/meta/meta.db",
+                     lab.principals, f"{lab.dir}/ca/ca.key"):
+            self.assertTrue(os.path.exists(path), path)
+            self.assertNotEqual(self.edge("cat", path).returncode, 0, path)
+        self.assertNotEqual(self.edge("curl", "-s", "--unix-socket", f"{at}/run/admin.sock", "http://admin/v1/status").returncode, 0)
 
 
 if __name__ == "__main__":

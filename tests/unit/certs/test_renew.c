@@ -3,6 +3,7 @@
 // and the CA's answers to other regions.
 #include "base/clock.h"
 #include "certs/certs.h"
+#include "certs/signed_request.h"
 #include "tests/support/check_main.h"
 #include "tests/unit/certs/certs_fixture.h"
 
@@ -18,9 +19,30 @@ static void on_renewed(void *ctx)
     atomic_fetch_add(&n_renewed, 1);
 }
 
-// The same two regions; eastus answers for the CA and may pin a fingerprint.
-static struct topology *topology_make(unsigned version, const char *pinned)
+static struct region_keys *keys_of(const char *region)
 {
+    struct region_keys *k = NULL;
+    const char *dir = fixture_path(region);
+    ck_assert_int_eq(region_keys_create(dir, region, NULL), 0);
+    ck_assert_int_eq(region_keys_open(dir, region, NULL, &k), 0);
+    return k;
+}
+
+static const char *feed_key_line(const struct region_keys *k)
+{
+    static char line[256];
+    snprintf(line, sizeof line, "    feed_keys: [{ id: %s, key: \"%s\" }]\n", region_keys_feed_id(k),
+             region_keys_feed_spki(k));
+    return line;
+}
+
+// The same two regions; eastus answers for the CA and may pin a fingerprint, both may have a feed key.
+static struct topology *topology_with(unsigned version, const char *pinned, const struct region_keys *east,
+                                      const struct region_keys *west)
+{
+    AUTO_FREE char *prints = mem_printf("    peer_fingerprints: [\"%s\"]\n", pinned ? pinned : "");
+    AUTO_FREE char *pin = mem_printf("  eastus:\n%s%s", pinned ? prints : "", east ? feed_key_line(east) : "");
+    AUTO_FREE char *key = mem_printf("  westeurope:\n%s", west ? feed_key_line(west) : "");
     AUTO_FREE char *y =
         mem_printf("version: %u\ndomain: meridian.test\nhostmaster: hostmaster@meridian.test\nregions:\n"
                    "  - {name: eastus, stamps: [{name: eus-1, ipv4: [127.10.0.1]}], peer: \"127.10.0.1:8443\"}\n"
@@ -28,8 +50,7 @@ static struct topology *topology_make(unsigned version, const char *pinned)
                    "name_servers: [eus-1.eastus]\nregistries:\n"
                    "  - name: contoso\n    replicas: [{region: eastus}, {region: westeurope}]\n"
                    "certificates: {ca_region: eastus}\n%s%s%s",
-                   version, pinned ? "identities:\n  eastus:\n    peer_fingerprints: [\"" : "", pinned ? pinned : "",
-                   pinned ? "\"]\n" : "");
+                   version, pinned || east || west ? "identities:\n" : "", pinned || east ? pin : "", west ? key : "");
     struct topology *t = NULL;
     struct diag d;
     diag_init(&d);
@@ -38,6 +59,11 @@ static struct topology *topology_make(unsigned version, const char *pinned)
     ck_assert_ptr_nonnull(t);
     diag_done(&d);
     return t;
+}
+
+static struct topology *topology_make(unsigned version, const char *pinned)
+{
+    return topology_with(version, pinned, NULL, NULL);
 }
 
 static struct certs *start(const char *region, const char *ca_dir)
@@ -197,67 +223,238 @@ static void begin(void *ctx, struct http_request *req, struct http_plan *plan)
     certs_begin(serving, req, serving_peer, plan);
 }
 
-static int ask(const char *method, const char *target, const char *csr, enum http_listener listener, struct buf *out)
+static int ask(const char *method, const char *target, const char *body, enum http_listener listener, struct buf *out)
 {
     const struct http_app app = {.begin = begin};
     struct http_request *req = http_request_test_new(method, target, "eastus.peer.meridian.test");
     struct http_response resp;
     req->listener = listener;
-    http_request_test_body(req, csr, strlen(csr));
+    http_request_test_body(req, body, strlen(body));
     http_app_test_run(&app, req, 100, &resp);
-    if (out)
+    if (out) {
+        buf_clear(out);
         buf_add(out, resp.body.p, resp.body.n);
+    }
     int status = resp.status;
     http_request_test_free(req);
     return status;
 }
 
-START_TEST(the_ca_answers_a_region_for_itself_only)
+#define NONCE "/certs/v1/nonce"
+#define RENEW "/certs/v1/renew"
+
+struct asking { // a request of westeurope's for its regional certificate
+    struct arena arena;
+    struct region_keys *keys;
+    struct cert_plan plan;
+    EVP_PKEY *key;
+    struct buf csr, text, answer;
+    char nonce[NONCE_TEXT_SIZE];
+};
+
+static void asking_begin(struct asking *q)
 {
     setup(0);
+    arena_init(&q->arena, 0);
+    q->keys = keys_of("westeurope");
+    snapshot_publish(&cell, topology_with(2, NULL, NULL, q->keys));
     struct topology *t = snapshot_get(&cell);
-    struct arena a;
-    arena_init(&a, 0);
-    struct cert_plan plan;
-    ck_assert_int_eq(cert_plan(t, "westeurope", CERT_REGION, &a, &plan), 0);
-    AUTO_BUF struct buf csr, pem;
-    buf_init(&csr, 0);
-    buf_init(&pem, 0);
-    EVP_PKEY *made = NULL;
-    ck_assert_int_eq(cert_request(&plan, NULL, &made, &csr), 0);
-    AUTO_PKEY EVP_PKEY *key = made;
-    serving = start("eastus", fixture_path("ca"));
-    serving_peer = topology_region(t, "westeurope");
-    static const char target[] = "/certs/v1/renew?kind=region";
-    ck_assert_int_eq(ask("POST", target, csr.p, LISTENER_PEER, &pem), 200);
-    AUTO_X509 X509 *root = cert_ca_of(fixture_path("certs"), NULL);
-    ck_assert_int_eq(cert_install(fixture_path("certs"), "other.pem", bytes_of(pem.p, pem.n), key, &plan, root, NULL),
-                     0);
-    ck_assert_int_eq(ask("GET", target, csr.p, LISTENER_PEER, NULL), 405);
-    ck_assert_int_eq(ask("POST", target, csr.p, LISTENER_PUBLIC, NULL), 403);
-    ck_assert_int_eq(ask("POST", "/certs/v1/renew?kind=region&region=eastus", csr.p, LISTENER_PEER, NULL), 403);
-    ck_assert_int_eq(ask("POST", "/certs/v1/renew?kind=root", csr.p, LISTENER_PEER, NULL), 400);
-    ck_assert_int_eq(ask("POST", "/certs/v1/renew", csr.p, LISTENER_PEER, NULL), 400);
-    ck_assert_int_eq(ask("POST", "/certs/v1/renew?kind=peer", csr.p, LISTENER_PEER, NULL),
-                     403); // names of another kind
-    ck_assert_int_eq(ask("POST", "/certs/v1/other", csr.p, LISTENER_PEER, NULL), 404);
-    ck_assert_int_eq(ask("POST", target, "junk", LISTENER_PEER, NULL), 403);
-    serving_peer = topology_region(t, "eastus"); // westeurope's request from eastus
-    ck_assert_int_eq(ask("POST", target, csr.p, LISTENER_PEER, NULL), 403);
-    serving_peer = NULL;
-    ck_assert_int_eq(ask("POST", target, csr.p, LISTENER_PEER, NULL), 403);
-    certs_stop(serving);
-    serving_peer = topology_region(t, "westeurope");
-    serving = start("eastus", NULL);
-    ck_assert_int_eq(ask("POST", target, csr.p, LISTENER_PEER, NULL), 404);
-    certs_stop(serving);
+    ck_assert_int_eq(cert_plan(t, "westeurope", CERT_REGION, &q->arena, &q->plan), 0);
     snapshot_unref(t);
-    arena_done(&a);
+    buf_init(&q->csr, 0);
+    buf_init(&q->text, 0);
+    buf_init(&q->answer, 0);
+    ck_assert_int_eq(cert_request(&q->plan, NULL, &q->key, &q->csr), 0);
+    serving = start("eastus", fixture_path("ca"));
+}
+
+static void asking_end(struct asking *q)
+{
+    certs_stop(serving);
+    EVP_PKEY_free(q->key);
+    region_keys_free(q->keys);
+    buf_done(&q->csr);
+    buf_done(&q->text);
+    buf_done(&q->answer);
+    arena_done(&q->arena);
     teardown();
+}
+
+static void peer_is(const char *region)
+{
+    static struct topology *t;
+    snapshot_unref(t);
+    t = snapshot_get(&cell);
+    serving_peer = region ? topology_region(t, region) : NULL;
+    if (region)
+        ck_assert_ptr_nonnull(serving_peer);
+    else {
+        snapshot_unref(t);
+        t = NULL;
+    }
+}
+
+static void take_nonce(struct asking *q)
+{
+    ck_assert_int_eq(ask("POST", NONCE, "", LISTENER_PEER, &q->answer), 200);
+    json_t *o = json_loadb(q->answer.p, q->answer.n, 0, NULL);
+    snprintf(q->nonce, sizeof q->nonce, "%s", json_string_value(json_object_get(o, "nonce")));
+    ck_assert_uint_eq(strlen(q->nonce), NONCE_TEXT_SIZE - 1);
+    json_decref(o);
+}
+
+// Asks with what is given, signed by `keys`; the status. The answer is kept.
+static int ask_signed(struct asking *q, struct region_keys *keys, const char *region, enum cert_kind kind)
+{
+    const struct signed_request s = {
+        .domain = "meridian.test", .region = region, .kind = kind, .nonce = q->nonce, .csr = buf_cstr(&q->csr)};
+    buf_clear(&q->text);
+    ck_assert_int_eq(signed_request_format(&s, keys, &q->text), 0);
+    return ask("POST", RENEW, buf_cstr(&q->text), LISTENER_PEER, &q->answer);
+}
+
+static bool answer_says(struct asking *q, const char *part)
+{
+    return strstr(buf_cstr(&q->answer), part) != NULL;
+}
+
+START_TEST(the_ca_answers_a_region_for_itself_only)
+{
+    struct asking q = {0};
+    asking_begin(&q);
+    peer_is("westeurope");
+    take_nonce(&q);
+    ck_assert_int_eq(ask_signed(&q, q.keys, "westeurope", CERT_REGION), 200);
+    AUTO_X509 X509 *root = cert_ca_of(fixture_path("certs"), NULL);
+    ck_assert_int_eq(
+        cert_install(fixture_path("certs"), "other.pem", bytes_of(q.answer.p, q.answer.n), q.key, &q.plan, root, NULL),
+        0);
+    ck_assert_int_eq(ask("GET", RENEW, "", LISTENER_PEER, NULL), 405);
+    ck_assert_int_eq(ask("GET", NONCE, "", LISTENER_PEER, NULL), 405);
+    ck_assert_int_eq(ask("POST", RENEW, "{}", LISTENER_PUBLIC, NULL), 403);
+    ck_assert_int_eq(ask("POST", NONCE, "", LISTENER_PUBLIC, NULL), 403);
+    ck_assert_int_eq(ask("POST", "/certs/v1/other", "", LISTENER_PEER, NULL), 404);
+    take_nonce(&q);
+    ck_assert_int_eq(ask_signed(&q, q.keys, "eastus", CERT_REGION), 403);   // another's, by its own key
+    ck_assert_int_eq(ask_signed(&q, q.keys, "westeurope", CERT_PEER), 403); // names of another kind
+    ck_assert(answer_says(&q, "is not in the peer plan"));
+    peer_is("eastus"); // westeurope's request with eastus's certificate
+    take_nonce(&q);
+    ck_assert_int_eq(ask_signed(&q, q.keys, "westeurope", CERT_REGION), 403);
+    peer_is(NULL);
+    ck_assert_int_eq(ask("POST", RENEW, "{}", LISTENER_PEER, NULL), 403);
+    ck_assert_int_eq(ask("POST", NONCE, "", LISTENER_PEER, NULL), 403);
+    peer_is("westeurope");
+    certs_stop(serving);
+    serving = start("eastus", NULL);
+    ck_assert_int_eq(ask("POST", RENEW, "{}", LISTENER_PEER, NULL), 404);
+    ck_assert_int_eq(ask("POST", NONCE, "", LISTENER_PEER, NULL), 404);
+    peer_is(NULL);
+    asking_end(&q);
+}
+END_TEST
+
+// What the edge of the CA's node could send: the public certificate of another region is all that its header says.
+START_TEST(a_peer_certificate_alone_gets_no_certificate)
+{
+    struct asking q = {0};
+    asking_begin(&q);
+    struct region_keys *other = keys_of("eastus");
+    peer_is("westeurope");
+    ck_assert_int_eq(ask("POST", RENEW "?kind=region", buf_cstr(&q.csr), LISTENER_PEER, &q.answer), 403);
+    ck_assert(answer_says(&q, "not signed with the feed key of westeurope"));
+    ck_assert(answer_says(&q, "upgrade meridiand there"));
+    ck_assert_int_eq(ask("POST", RENEW, "{}", LISTENER_PEER, &q.answer), 403);
+    take_nonce(&q);
+    ck_assert_int_eq(ask_signed(&q, other, "westeurope", CERT_REGION), 403); // a key that the topology does not have
+    ck_assert(answer_says(&q, "has no feed key"));
+    snapshot_publish(&cell, topology_with(3, NULL, other, NULL)); // another region's, and its own has left
+    peer_is("westeurope");
+    ck_assert_int_eq(ask_signed(&q, other, "westeurope", CERT_REGION), 403);
+    ck_assert(answer_says(&q, "has no feed key"));
+    ck_assert_int_eq(ask_signed(&q, q.keys, "westeurope", CERT_REGION), 403);
+    ck_assert(answer_says(&q, "has no feed key"));
+    snapshot_publish(&cell, topology_with(4, NULL, other, q.keys));
+    peer_is("westeurope");
+    ck_assert_int_eq(ask_signed(&q, q.keys, "westeurope", CERT_REGION), 200); // none of it used the nonce up
+    peer_is(NULL);
+    region_keys_free(other);
+    asking_end(&q);
+}
+END_TEST
+
+static void byte_changes(struct asking *q, const char *in, char to)
+{
+    char *at = strstr(q->text.p, in);
+    ck_assert_ptr_nonnull(at);
+    at[strlen(in)] = at[strlen(in)] == to ? 'A' : to;
+}
+
+START_TEST(a_signed_request_is_good_once_and_as_it_was_signed)
+{
+    struct asking q = {0};
+    asking_begin(&q);
+    peer_is("westeurope");
+    take_nonce(&q);
+    ck_assert_int_eq(ask_signed(&q, q.keys, "westeurope", CERT_REGION), 200);
+    ck_assert_int_eq(ask("POST", RENEW, q.text.p, LISTENER_PEER, &q.answer), 403); // the same once more
+    ck_assert(answer_says(&q, "nonce"));
+    snprintf(q.nonce, sizeof q.nonce, "%064d", 7); // one that nobody gave
+    ck_assert_int_eq(ask_signed(&q, q.keys, "westeurope", CERT_REGION), 403);
+    static const char *const parts[] = {"\\\"nonce\\\":\\\"", "BEGIN CERTIFICATE REQUEST-----\\\\n",
+                                        "\"signature\":\""};
+    for (size_t i = 0; i < ARRAY_LEN(parts); i++) {
+        take_nonce(&q);
+        buf_clear(&q.text);
+        const struct signed_request s = {.domain = "meridian.test",
+                                         .region = "westeurope",
+                                         .kind = CERT_REGION,
+                                         .nonce = q.nonce,
+                                         .csr = buf_cstr(&q.csr)};
+        ck_assert_int_eq(signed_request_format(&s, q.keys, &q.text), 0);
+        (void)buf_cstr(&q.text);
+        byte_changes(&q, parts[i], 'B');
+        ck_assert_int_eq(ask("POST", RENEW, q.text.p, LISTENER_PEER, &q.answer), 403);
+        ck_assert_msg(answer_says(&q, "its signature is not of"), "%s: %s", parts[i], buf_cstr(&q.answer));
+    }
+    peer_is(NULL);
+    asking_end(&q);
+}
+END_TEST
+
+START_TEST(nonces_are_bounded_end_and_belong_to_one_region)
+{
+    static struct nonces n;
+    char first[NONCE_TEXT_SIZE], text[NONCE_TEXT_SIZE], other[NONCE_TEXT_SIZE];
+    nonces_init(&n);
+    ck_assert_int_eq(nonces_give(&n, "eastus", 1000, first), 0);
+    ck_assert(!nonces_take(&n, "westeurope", first, 1001));
+    ck_assert(nonces_take(&n, "eastus", first, 1001));
+    ck_assert(!nonces_take(&n, "eastus", first, 1001));
+    ck_assert_int_eq(nonces_give(&n, "eastus", 1000, text), 0);
+    ck_assert(!nonces_take(&n, "eastus", text, 1000 + NONCE_LIFE_MS)); // too late
+    ck_assert_int_eq(nonces_give(&n, "westeurope", 2000, other), 0);
+    ck_assert_int_eq(nonces_give(&n, "eastus", 2000, first), 0);
+    for (unsigned i = 0; i < 2 * NONCES_MAX; i++) // one region asks and asks: its own oldest goes
+        ck_assert_int_eq(nonces_give(&n, "eastus", 2001 + i, text), 0);
+    ck_assert(!nonces_take(&n, "eastus", first, 3000));
+    ck_assert(nonces_take(&n, "eastus", text, 3000));
+    ck_assert(nonces_take(&n, "westeurope", other, 3000));
+    char name[HOSTNAME_REGION_SIZE];
+    int rc = 0, given = 0;
+    for (unsigned i = 0; !rc && i <= NONCES_MAX; i++, given++) { // more regions than a topology has
+        snprintf(name, sizeof name, "r%u", i);
+        rc = nonces_give(&n, name, 4000, text);
+    }
+    ck_assert_int_eq(rc, ERR_BUSY);
+    ck_assert_int_ge(given, NONCES_MAX - NONCES_PER_REGION);
+    ck_assert_int_eq(nonces_give(&n, "eastus", 4000 + NONCE_LIFE_MS, text), 0);
+    nonces_done(&n);
 }
 END_TEST
 
 CHECK_MAIN("certs/renew", certificates_near_their_end_are_renewed_and_the_edge_told, renewal_now_replaces_what_is_fine,
            a_renewal_that_fails_leaves_the_old_file_and_says_why,
            what_a_crash_left_beside_is_harmless_and_what_is_damaged_is_replaced,
-           the_ca_answers_a_region_for_itself_only)
+           the_ca_answers_a_region_for_itself_only, a_peer_certificate_alone_gets_no_certificate,
+           a_signed_request_is_good_once_and_as_it_was_signed, nonces_are_bounded_end_and_belong_to_one_region)

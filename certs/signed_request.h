@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+// A region's request for a certificate as the CA's node takes it: signed with that region's own feed key, which no edge
+// holds. What says who asks is this signature: the peer certificate, of which nginx tells the daemon, is public, and
+// nginx is the less trusted process (docs/security.md, "What a broken edge can still do").
+//
+//   {"request": TEXT, "key": id of the feed key, "signature": base64url of Ed25519 over the prefix and TEXT}
+//   TEXT: {"v":1,"domain":D,"region":R,"kind":"region","nonce":hex,"csr":PEM}
+//
+// The prefix keeps the signature from being taken for one of a feed entry or a health observation. The nonce is the
+// CA's (certs/nonces.h); the request's own key is proved by the CSR's own signature (certs/ca.h).
+#ifndef MERIDIAN_CERTS_SIGNED_REQUEST_H
+#define MERIDIAN_CERTS_SIGNED_REQUEST_H
+
+#include "base/arena.h"
+#include "base/bytes.h"
+#include "base/diag.h"
+#include "certs/keys.h"
+#include "certs/plan.h"
+
+#define SIGNED_REQUEST_PREFIX "meridian certificate request 1\n"
+#define SIGNED_REQUEST_MAX_BYTES (48u << 10)
+
+struct signed_request {
+    const char *domain, *region, *nonce, *csr;
+    enum cert_kind kind;
+};
+
+int signed_request_format(const struct signed_request *q, struct region_keys *keys, struct buf *out);
+// `from`: the region whose peer certificate came with it; it may ask for itself only. Strings hang off `a`.
+// ERR_DENIED with a sentence for the asking region; ERR_NOMEM.
+int signed_request_parse(const struct topology *t, const char *from, struct bytes text, struct arena *a,
+                         struct diag *diag, struct signed_request *out);
+
+#endif
