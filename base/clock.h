@@ -47,5 +47,10 @@ static inline uint64_t hlc_from_wall(int64_t wall_ms)
 {
     return (uint64_t)wall_ms << 16;
 }
+// The highest stamp that is no further ahead of the wall clock than `skew_ms`.
+static inline uint64_t hlc_limit(int64_t wall_ms, uint32_t skew_ms)
+{
+    return hlc_from_wall((wall_ms > 0 ? wall_ms : 0) + skew_ms) | 0xffff;
+}
 
 #endif

@@ -35,7 +35,8 @@
     X(UNSUPPORTED, "not supported")                 \
     X(CANCELED, "canceled")                         \
     X(READONLY, "the disk is read-only")            \
-    X(NOFILES, "too many files are open")
+    X(NOFILES, "too many files are open")           \
+    X(AHEAD, "stamped too far ahead of the clock")
 
 enum err {
     ERR_OK = 0,

@@ -24,7 +24,8 @@ enum exit_status {
     EXIT_USAGE = 2,
     EXIT_NOT_YET = 3,
     EXIT_UNREACHABLE = 4,
-    EXIT_DENIED = 5
+    EXIT_DENIED = 5,
+    EXIT_CLOCK_AHEAD = 6
 };
 
 struct cli {                   // shared options, set by opt_parse, with defaults from the environment

@@ -163,7 +163,8 @@ static int replication_status(struct cli *c, int argc, char **argv)
 // What a region says of itself as a replica: the least good of its states, or why it says nothing.
 static json_t *display_status(struct cli *c, const json_t *rows, const char *region)
 {
-    static const char *const worst_last[] = {"Ready", "Syncing", "Retrying", "Unreachable", "Diverged", "Denied"};
+    static const char *const worst_last[] = {"Ready",      "Syncing",  "Retrying", "Unreachable",
+                                             "ClockAhead", "Diverged", "Denied"};
     size_t worst = 0, i, n = 0;
     const char *why = NULL;
     json_t *row;
@@ -297,15 +298,16 @@ static int fix_target(struct wait *w)
                    : cli_fail(status == EXIT_DENIED ? EXIT_DENIED : EXIT_UNREACHABLE, "no region answers");
 }
 
-enum outcome { WAIT_DONE, WAIT_SUPERSEDED, WAIT_TIMEOUT, WAIT_UNREACHABLE };
-static const char *const outcome_names[] = {"done", "superseded", "timeout", "unreachable"};
-static const int outcome_status[] = {EXIT_DONE, EXIT_DONE, EXIT_NOT_YET, EXIT_UNREACHABLE};
+// Clock ahead: its writer's clock was, and this region takes nothing so far ahead of its own.
+enum outcome { WAIT_DONE, WAIT_SUPERSEDED, WAIT_TIMEOUT, WAIT_UNREACHABLE, WAIT_CLOCK_AHEAD };
+static const char *const outcome_names[] = {"done", "superseded", "timeout", "unreachable", "clock-ahead"};
+static const int outcome_status[] = {EXIT_DONE, EXIT_DONE, EXIT_NOT_YET, EXIT_UNREACHABLE, EXIT_CLOCK_AHEAD};
 
 static const char *until_path(struct wait *w, uint64_t wait_ms)
 {
     const char *path = have_path(w, wait_ms);
-    if (!*w->tag)
-        return path;
+    if (!*w->tag) // the stamp only tells whether it can come at all now
+        return arena_printf(&w->c->arena, "%s&stamp=%llu", path, (unsigned long long)w->value.stamp);
     return arena_printf(&w->c->arena, "%s&stamp=%llu&origin=%s&epoch=%llu&digest=%s", path,
                         (unsigned long long)w->value.stamp, w->value.origin, (unsigned long long)w->value.epoch,
                         cli_urlencode(w->c, w->digest));
@@ -343,10 +345,13 @@ static enum outcome wait_region(struct wait *w, const struct region *region)
         w->c->quiet = true; // said once
         enum outcome how;
         bool over = http == 200 && outcome_of(w, doc, &how);
+        bool ahead = json_is_true(json_object_get(doc, "clockAhead"));
         json_decref(doc);
         reached = reached || http;
         if (over)
             return how;
+        if (http == 200 && ahead)
+            return WAIT_CLOCK_AHEAD;
         if (left <= 0)
             break;
         clock_sleep_ms(http == 200 ? 50 : 500);

@@ -95,6 +95,7 @@ static void build_settings(struct topology_build *b)
                       "private_cut_at means nothing without private_cut: insecure");
     t->ttl = s->ttl;
     t->health = s->health;
+    t->replication = s->replication;
     t->max_stale_s = s->max_stale_s;
     if (s->health.timeout_ms > 4 * s->health.interval_ms && s->health.interval_ms)
         options_error(b->ctx, doc_key_line(doc_get(s->node, "health"), "timeout"),

@@ -196,6 +196,11 @@ struct health_settings {
     uint32_t port;           // 0: the public HTTPS port
 };
 
+struct replication_settings {
+    uint32_t
+        clock_skew_ms; // a stamp further ahead of a region's wall clock is of the future, and not taken (section 9)
+};
+
 struct name_server { // NS of D; its name is that of a stamp under fe.D
     uint8_t region, stamp;
 };
@@ -293,6 +298,7 @@ struct topology {
     struct ttls ttl;
     struct health_settings health;
     struct transfer_settings transfer;
+    struct replication_settings replication;
     const struct static_name *statics; // the apex first, if it has any
     size_t n_statics;
     uint32_t static_ttl;  // seconds

@@ -192,6 +192,7 @@ struct spec_topology {
     struct spec_dnssec dnssec;
     struct spec_zone_serial zone_serial;
     struct spec_transfer transfer;
+    struct replication_settings replication;
     struct spec_apex apex;
     uint32_t max_stale_s; // tokens: has one key
 };

@@ -243,6 +243,15 @@ static const struct option health_rows[] = {
 static const struct option_set health_set = {health_rows, ARRAY_LEN(health_rows), sizeof(struct health_settings),
                                              OPT_NO_NODE};
 
+static const struct option replication_rows[] = {
+    {"clock_skew", OPT_DURATION, OPT_AT(struct replication_settings, clock_skew_ms), .def = "60s", .min = 5000,
+     .max = 3600000,
+     .help = "how far ahead of a region's own clock the time stamps of others may lie; what lies further ahead is not "
+             "taken until the clock has caught up"},
+};
+static const struct option_set replication_set = {replication_rows, ARRAY_LEN(replication_rows),
+                                                  sizeof(struct replication_settings), OPT_NO_NODE};
+
 #define TTL_AT(member) OPT_AT(struct ttls, member), .min = 1000, .max = 86400000, .unit_ms = 1000
 static const struct option ttl_rows[] = {
     {"global", OPT_DURATION, TTL_AT(global), .def = "30s", .help = "TTL of global names"},
@@ -338,6 +347,7 @@ static const struct option topology_rows[] = {
      .help = "what keeps the serial of fe.D while documents change and fe.D does not; without it, it is the document's "
              "version"},
     {"tokens", OPT_MAP, TOP_AT(max_stale_s), .sub = &token_set, .help = "bounds on tokens"},
+    {"replication", OPT_MAP, TOP_AT(replication), .sub = &replication_set, .help = "bounds on what regions copy"},
     {"transfer", OPT_MAP, TOP_AT(transfer), .sub = &spec_transfer_set,
      .help = "who may transfer the zone fe.D, and who is told when it changes"},
     {"apex", OPT_MAP, TOP_AT(apex), .sub = &spec_apex_set, .help = "records of the domain itself"},

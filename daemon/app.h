@@ -20,10 +20,11 @@
 
 // What a region is doing, for /healthz and the admin socket. Written by housekeeping and the supervisor's link.
 struct vitals {
-    _Atomic int store_writable; // blob store and metadata took a probe write
-    _Atomic int metadata_writable;
-    _Atomic int token_signing; // the key signs; true without the auth role
-    _Atomic unsigned headroom; // daemon/headroom.h
+    _Atomic int store_writable;    // blob store and metadata took a probe write
+    _Atomic int metadata_writable; // an entry could be written: stamped, signed, committed
+    _Atomic int metadata_rc;       // why not
+    _Atomic int token_signing;     // the key signs; true without the auth role
+    _Atomic unsigned headroom;     // daemon/headroom.h
     _Atomic uint64_t disk_free_bytes;
     _Atomic int64_t checked_ms; // wall
     struct impairment impairment;

@@ -4,6 +4,7 @@
 #include "daemon/app.h"
 
 #include "base/clock.h"
+#include "base/err.h"
 #include "net/oci_error.h"
 
 #include <jansson.h>
@@ -30,10 +31,24 @@ static void add_deep(struct app *app, json_t *doc, bool up, const char *closed)
     json_object_set_new(doc, "metadataWritable", json_boolean(atomic_load(&v->metadata_writable)));
     json_object_set_new(doc, "tokenSigning", json_boolean(atomic_load(&v->token_signing)));
     json_object_set_new(doc, "writesClosed", closed ? json_string(closed) : json_null());
+    if (!atomic_load(&v->metadata_writable))
+        json_object_set_new(doc, "metadataError", json_string(err_text(atomic_load(&v->metadata_rc))));
     json_object_set_new(doc, "diskFreeBytes", json_integer((json_int_t)atomic_load(&v->disk_free_bytes)));
     json_object_set_new(doc, "headroom", json_integer(up ? (json_int_t)atomic_load(&v->headroom) : 0));
     json_object_set_new(doc, "impaired", impaired_json(app));
     json_object_set_new(doc, "checkedMs", json_integer((json_int_t)atomic_load(&v->checked_ms)));
+}
+
+// One word or two for everybody; the sentence is for peers and operators.
+static const char *down_reason(struct vitals *v, const char *closed)
+{
+    if (closed)
+        return "writes are closed";
+    if (!atomic_load(&v->metadata_writable))
+        return "entries cannot be written";
+    if (!atomic_load(&v->store_writable))
+        return "blobs cannot be written";
+    return "tokens cannot be signed";
 }
 
 void app_begin_healthz(struct app *app, struct http_request *req, struct http_plan *plan, bool deep)
@@ -50,6 +65,8 @@ void app_begin_healthz(struct app *app, struct http_request *req, struct http_pl
         return;
     }
     json_t *doc = json_pack("{s:s}", "status", up ? "up" : "down");
+    if (doc && !up)
+        json_object_set_new(doc, "reason", json_string(down_reason(v, closed)));
     if (doc && deep)
         add_deep(app, doc, up, closed);
     if (!doc || http_response_json(req, &plan->response, up ? 200 : 503, doc))

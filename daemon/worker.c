@@ -100,8 +100,10 @@ static void check_vitals(struct worker *w)
 {
     uint64_t free_bytes = 0;
     bool ok = !w->blobs || blob_store_writable(w->blobs, &free_bytes);
-    bool meta_ok = !w->app.meta || meta_writable(w->app.meta);
+    int meta_rc = w->app.meta ? meta_probe(w->app.meta) : 0;
+    bool meta_ok = meta_rc == 0;
     ok = ok && meta_ok;
+    atomic_store(&w->vitals.metadata_rc, meta_rc);
     bool was = atomic_exchange(&w->vitals.store_writable, ok);
     atomic_store(&w->vitals.metadata_writable, meta_ok);
     atomic_store(&w->vitals.token_signing, signs_tokens(w));
@@ -109,8 +111,9 @@ static void check_vitals(struct worker *w)
     atomic_store(&w->vitals.disk_free_bytes, free_bytes);
     atomic_store(&w->vitals.checked_ms, clock_wall_ms());
     if (was && !ok)
-        log_error("daemon: the store takes no writes (%llu bytes free under %s); /healthz says down",
-                  (unsigned long long)free_bytes, w->node->data_dir);
+        log_error("daemon: the store takes no writes (%s; %llu bytes free under %s); /healthz says down",
+                  meta_ok ? "blobs cannot be written" : err_text(meta_rc), (unsigned long long)free_bytes,
+                  w->node->data_dir);
 }
 
 static void on_fault(void *ctx, const char *label)

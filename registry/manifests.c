@@ -113,6 +113,14 @@ static void put_answer(struct op *op, struct http_response *resp, int rc, const 
                   text);
     } else if (rc == ERR_CONFLICT) {
         oci_error(op->req, resp, 412, "DENIED", NULL, "the present value is not the one that If-Match names");
+    } else if (rc == ERR_AHEAD) {
+        if (writes_closed(op, resp))
+            return;
+        oci_error(
+            op->req, resp, 503, "UNAVAILABLE", NULL,
+            "what is there now is stamped too far ahead of this region's clock to be replaced: wait until the clock "
+            "has come near, or an operator runs meridian replication repair-clock");
+        answer_header(op, resp, "Retry-After", "5");
     } else if (rc) {
         answer_error(op, resp, rc, "writing a manifest");
     } else {

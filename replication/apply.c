@@ -62,6 +62,10 @@ enum apply_result apply_local(struct replicator *r, const struct job *job, struc
 {
     const struct feed_entry *e = &job->entry;
     *out_missing = (struct digest){0};
+    if (e->stamp > meta_stamp_limit(r->o.meta)) { // stored by an earlier version: nothing is fetched for it
+        *out_rc = ERR_AHEAD;
+        return APPLY_FAILED;
+    }
     if (e->kind == ENTRY_TAG)
         return finish(r, e, (struct bytes){0}, NULL, out_rc);
     struct arena a;

@@ -138,7 +138,7 @@ static int entry_accept(struct feed_rules *ru, struct bytes line, struct arena *
     if (mark_order(&m, &ru->last) <= 0)
         return ERR_PROTO;
     *why = "stamp does not go up";
-    if (e.stamp <= ru->last_stamp)
+    if (e.epoch == ru->last.epoch && e.stamp <= ru->last_stamp)
         return ERR_PROTO;
     *why = "content does not match its digest";
     struct digest d;
@@ -151,6 +151,12 @@ static int entry_accept(struct feed_rules *ru, struct bytes line, struct arena *
     *why = "running hash does not follow";
     if (!chain_ok(ru, &e))
         return ERR_PROTO;
+    *why = "stamped too far ahead of this region's clock";
+    if (ru->limit && e.stamp > ru->limit) {
+        ru->ahead = e.stamp;
+        ru->ahead_at = m;
+        return ERR_AHEAD;
+    }
     const struct registry *reg = topology_registry(ru->topology, e.registry);
     bool ours = reg && registry_replica(reg, ru->self->index) && registry_replica(reg, ru->origin->index);
     *why = "entry of a registry that is not shared";
@@ -161,6 +167,8 @@ static int entry_accept(struct feed_rules *ru, struct bytes line, struct arena *
     ru->last = m;
     ru->last_stamp = e.stamp;
     out->kind = ours || ru->self == ru->origin ? FEED_ENTRY : FEED_SKIPPED;
+    if (entry_malformed(&e))
+        out->kind = FEED_MALFORMED;
     out->entry = e;
     *why = NULL;
     return 0;

@@ -22,27 +22,32 @@ struct feed_rules { // what a reader holds against each line
     const struct region *self;   // the reader
     const struct region *origin; // whose feed this is; may be the reader itself (recovery)
     feed_verify_fn verify;
-    struct feed_mark last;   // the last line's place; lines go up from here
-    uint64_t last_stamp;     // of the last entry in this stream; 0: none yet
+    struct feed_mark last; // the last line's place; lines go up from here
+    uint64_t last_stamp;   // of the last entry of last.epoch that is known; 0: none
+    uint64_t limit;        // a stamp above is of the future (store/meta.h); 0: none is
+    uint64_t ahead;        // after ERR_AHEAD: that entry's stamp, and its place
+    struct feed_mark ahead_at;
     uint64_t their_topology; // the sender's version; 0: not said yet
 };
 
 enum feed_line_kind {
     FEED_ENTRY,
-    FEED_SKIPPED, // true, but of a registry that this reader's topology does not give it: not for the store
+    FEED_SKIPPED,   // true, but of a registry that this reader's topology does not give it: not for the store
+    FEED_MALFORMED, // truly signed, but it restates what was not before it: to be passed over, that one alone
     FEED_PROGRESS,
 };
 
 struct feed_line {
     enum feed_line_kind kind;
-    struct feed_entry entry; // FEED_ENTRY, FEED_SKIPPED
+    struct feed_entry entry; // FEED_ENTRY, FEED_SKIPPED, FEED_MALFORMED
     bool caught_up;          // FEED_PROGRESS
     const char **registries; // FEED_PROGRESS: NULL when the line has none
     size_t n_registries;
 };
 
 // `line` is without its newline. Moves rules->last on success. ERR_PROTO (malformed, out of order, of another origin),
-// ERR_AUTH (signature or key), ERR_NOMEM; *out_why is a static sentence for the log.
+// ERR_AUTH (signature or key), ERR_AHEAD (a good entry of the future: it and what follows must wait), ERR_NOMEM;
+// *out_why is a static sentence for the log.
 int feed_line_accept(struct feed_rules *rules, struct bytes line, struct arena *a, struct feed_line *out,
                      const char **out_why);
 int feed_progress_format(const struct feed_mark *m, uint64_t topology_version, bool caught_up,

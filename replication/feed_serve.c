@@ -58,6 +58,22 @@ static void progress_add(struct feed_out *s, bool caught_up, struct buf *out)
     s->beat_mono = clock_mono_ms() + FEED_BEAT_MS;
 }
 
+// What an earlier version stored of the future is not handed on, nor what follows it. true: the batch was cut.
+static bool relay_cut(struct feed_out *s, const struct feed_entry *entries, size_t *n, struct feed_mark *last)
+{
+    uint64_t limit = meta_stamp_limit(s->r->o.meta);
+    size_t good = 0;
+    while (good < *n && entries[good].stamp <= limit)
+        good++;
+    if (good == *n)
+        return false;
+    *n = good;
+    *last = s->at;
+    if (good)
+        mark_of_entry(&entries[good - 1], last);
+    return true;
+}
+
 // One batch. true: there may be more.
 static bool batch_add(struct feed_out *s, struct buf *out, bool *out_end)
 {
@@ -71,8 +87,10 @@ static bool batch_add(struct feed_out *s, struct buf *out, bool *out_end)
     if (s->all || s->n_registries)
         rc = meta_feed_read(s->r->o.meta, s->origin, &s->at, s->all ? NULL : s->registries,
                             s->all ? 0 : s->n_registries, BATCH_ENTRIES, &a, &entries, &n, &last);
+    bool cut = s->relay && relay_cut(s, entries, &n, &last);
     for (size_t i = 0; !rc && i < n; i++)
-        rc = entry_format(&entries[i], out);
+        if (!entry_malformed(&entries[i])) // an earlier version stored such
+            rc = entry_format(&entries[i], out);
     bool moved = mark_order(&last, &s->at) > 0;
     if (rc) { // the reader comes again
         *out_end = true;
@@ -84,7 +102,9 @@ static bool batch_add(struct feed_out *s, struct buf *out, bool *out_end)
             progress_add(s, false, out);
     }
     arena_done(&a);
-    return moved && !rc;
+    if (cut)
+        *out_end = true;
+    return moved && !rc && !cut;
 }
 
 static bool feed_produce(void *ctx, struct buf *out, bool *out_end)

@@ -72,6 +72,12 @@ static json_t *have_look(struct have *h, bool *out_fits, int *out_rc)
         json_object_set_new(o, "epoch", json_string(number));
         *out_fits = have_fits(h, &row);
     }
+    // What was written in the future does not come, however long one waits, until the clock has come near.
+    if (o && (!rc || rc == ERR_NOTFOUND) && !*out_fits && h->by_stamp &&
+        h->wanted.stamp > meta_stamp_limit(h->r->o.meta)) {
+        json_object_set_new(o, "clockAhead", json_true());
+        *out_fits = true;
+    }
     arena_done(&a);
     *out_rc = rc == ERR_NOTFOUND ? 0 : rc;
     return o;

@@ -121,10 +121,30 @@ void peer_failed(struct peer *p, const char *fmt, ...)
     pthread_mutex_lock(&p->r->lock);
     bool stopping = p->r->stopping;
     p->failures++;
+    p->ahead = 0;
     memcpy(p->last_error, text, sizeof text);
     pthread_mutex_unlock(&p->r->lock);
     if (!stopping)
         log_limited(&limit, LOG_WARN, "replication: feed of %s: %s", p->name, text);
+}
+
+void peer_clock_ahead(struct peer *p, uint64_t stamp)
+{
+    static struct log_limit limit = LOG_LIMIT(10000);
+    char text[ERROR_TEXT_SIZE], at[CLOCK_TEXT_SIZE], until[CLOCK_TEXT_SIZE];
+    uint32_t skew_ms = p->r->skew_ms;
+    snprintf(text, sizeof text,
+             "its next entry is stamped %s, more than %u s ahead of this region's clock: it is taken at %s, or when %s "
+             "has repaired its clock",
+             clock_format(hlc_wall_ms(stamp), at), skew_ms / 1000, clock_format(hlc_wall_ms(stamp) - skew_ms, until),
+             p->name);
+    pthread_mutex_lock(&p->r->lock);
+    if (!p->ahead)
+        p->ahead_since_ms = clock_wall_ms();
+    p->ahead = stamp;
+    memcpy(p->last_error, text, sizeof text);
+    pthread_mutex_unlock(&p->r->lock);
+    log_limited(&limit, LOG_WARN, "replication: feed of %s: %s", p->name, text);
 }
 
 static int by_name(const void *a, const void *b)

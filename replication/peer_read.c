@@ -32,6 +32,7 @@ struct session {
     const struct topology *t;
     struct feed_rules rules;
     struct feed_mark stored; // the read mark in the store
+    uint64_t stored_stamp;   // of the last entry of its epoch that is held; 0: none is
     bool from_start;         // reading again what lies before `stored`
     bool greeted;            // the first line came
     struct arena names;      // of the session
@@ -39,6 +40,8 @@ struct session {
     size_t n_covered;
     const char **target; // what will be covered when the re-reading has passed `stored`
     size_t n_target;
+
+    bool refused; // the last line was: what came before it is good
 
     struct arena batch;
     struct feed_entry entries[BATCH_ENTRIES];
@@ -177,19 +180,44 @@ static int session_progress(struct session *s, const struct feed_line *l)
     s->p->diverged = false;
     s->p->caught_up = l->caught_up && !s->from_start;
     s->p->failures = 0;
-    s->p->last_error[0] = '\0';
+    if (l->caught_up)
+        s->p->ahead = 0;
+    if (!s->p->ahead)
+        s->p->last_error[0] = '\0';
     pthread_mutex_unlock(&s->r->lock);
     return 0;
+}
+
+// Any entry that is taken says that no entry of the future is in the way.
+static void entry_taken(struct session *s, const struct feed_line *l)
+{
+    static struct log_limit limit = LOG_LIMIT(10000);
+    pthread_mutex_lock(&s->r->lock);
+    s->p->ahead = 0;
+    s->p->n_malformed += l->kind == FEED_MALFORMED;
+    pthread_mutex_unlock(&s->r->lock);
+    if (l->kind == FEED_MALFORMED)
+        log_limited(
+            &limit, LOG_WARN,
+            "replication: feed of %s: entry %llu of epoch %llu restates a stamp that is not before its own: passed "
+            "over",
+            s->p->name, (unsigned long long)l->entry.seq, (unsigned long long)l->entry.epoch);
 }
 
 static int session_line(struct session *s, struct bytes line)
 {
     struct feed_line l;
     const char *why = NULL;
+    s->rules.limit = meta_stamp_limit(s->r->o.meta);
     int rc = feed_line_accept(&s->rules, line, &s->batch, &l, &why);
     if (!rc && !s->greeted && l.kind != FEED_PROGRESS) {
         rc = ERR_PROTO;
         why = "no greeting";
+    }
+    s->refused = rc != 0;
+    if (rc == ERR_AHEAD) {
+        peer_clock_ahead(s->p, s->rules.ahead);
+        return rc;
     }
     if (rc) {
         if (rc != ERR_NOMEM) {
@@ -203,6 +231,7 @@ static int session_line(struct session *s, struct bytes line)
     if (l.kind == FEED_PROGRESS)
         return session_progress(s, &l);
     s->progressed = true;
+    entry_taken(s, &l);
     if (l.kind == FEED_ENTRY)
         s->entries[s->n_entries++] = l.entry;
     return s->n_entries == BATCH_ENTRIES || s->batch.used_bytes > BATCH_BYTES / 2 ? batch_flush(s) : 0;
@@ -225,9 +254,11 @@ static int session_lines(struct session *s, struct buf *text)
         buf_consume(text, from);
     if (!rc && text->n > FEED_LINE_MAX) {
         peer_failed(s->p, "line refused: line too long");
+        s->refused = true;
         rc = ERR_PROTO;
     }
-    return rc ? rc : batch_flush(s);
+    int flushed = !rc || s->refused ? batch_flush(s) : 0;
+    return rc ? rc : flushed;
 }
 
 // Is another version of the topology in force than the session's? `generation` is the last one looked at.
@@ -269,7 +300,7 @@ static int session_flow(struct session *s, struct inflow *f)
             break;
         buf_add(&text, piece, (size_t)n);
         rc = text.err ? text.err : session_lines(s, &text);
-        if (rc < 0 && rc != ERR_PROTO && rc != ERR_AUTH)
+        if (rc < 0 && rc != ERR_PROTO && rc != ERR_AUTH && rc != ERR_AHEAD)
             peer_failed(s->p, "cannot store what was read: %s", err_text(rc));
     }
     buf_done(&text);
@@ -299,6 +330,7 @@ static int session_connect(struct session *s)
 {
     char cur[CURSOR_TEXT_SIZE], target[CURSOR_TEXT_SIZE + 64];
     s->rules.last = s->from_start ? (struct feed_mark){0} : s->stored;
+    s->rules.last_stamp = s->from_start ? 0 : s->stored_stamp;
     snprintf(target, sizeof target, "/replication/v1/feed?after=%s", cursor_format(&s->rules.last, cur));
     struct dial d;
     struct inflow *f = NULL;
@@ -336,6 +368,8 @@ static int session_run(struct peer *p, const struct topology *t)
     arena_init(&s->batch, BATCH_BYTES);
     int rc = read_mark(p->r, p->name, &s->stored);
     if (!rc)
+        rc = meta_last_stamp(p->r->o.meta, p->name, s->stored.epoch, &s->stored_stamp);
+    if (!rc)
         rc = covered_get(p->r, p->name, &s->names, &s->covered, &s->n_covered);
     if (rc)
         peer_failed(p, "%s", err_text(rc));
@@ -356,7 +390,6 @@ static int session_run(struct peer *p, const struct topology *t)
             s->greeted = false;
             s->n_target = 0;
             s->n_entries = 0;
-            s->rules.last_stamp = 0;
             rc = session_connect(s);
         }
     }
@@ -381,6 +414,16 @@ static void reader_rest(struct peer *p, int64_t ms, unsigned n_knocks)
     pthread_mutex_unlock(&r->lock);
 }
 
+// When the wall clock has come near the entry that reading stopped before; it is looked at before that, too, because
+// its origin may have mended it.
+static int64_t ahead_rest_ms(struct peer *p, uint64_t stamp)
+{
+    int64_t due = hlc_wall_ms(stamp) - p->r->skew_ms - clock_wall_ms() + 1;
+    if (due > REFUSED_MAX_MS)
+        return REFUSED_MAX_MS;
+    return due < 10 ? 10 : due;
+}
+
 static void reader_turn(struct peer *p, const struct topology *t)
 {
     struct replicator *r = p->r;
@@ -396,7 +439,12 @@ static void reader_turn(struct peer *p, const struct topology *t)
     p->unreached = p->n_seen == n_seen;
     bool unreached = p->unreached;
     unsigned failures = p->failures;
+    uint64_t ahead = p->ahead;
     pthread_mutex_unlock(&r->lock);
+    if (rc == ERR_AHEAD) {
+        reader_rest(p, ahead_rest_ms(p, ahead), n_knocks);
+        return;
+    }
     int64_t most = unreached ? UNREACHED_MAX_MS : REFUSED_MAX_MS;
     reader_rest(p, rc == READ_AGAIN ? 50 : wait_backoff_ms(failures ? failures - 1 : 0, 200, most), n_knocks);
 }

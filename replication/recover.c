@@ -177,16 +177,32 @@ static void recovery_proved(struct recovery *rec, const struct feed_entry *e)
         rec->r->epoch_past = e->epoch;
 }
 
+// An entry of ours that is of the future is not taken back; but its place was used, and is not used again.
+static void ahead_proved(struct recovery *rec)
+{
+    struct replicator *r = rec->r;
+    struct recovered now;
+    const struct feed_mark *at = &rec->rules.ahead_at;
+    if (meta_recover(r->o.meta, NULL, 0, &now) || at->epoch < now.epoch)
+        return; // nothing is written in that epoch any more
+    if (meta_feed_check(r->o.meta, r->o.region, at) == ERR_CONFLICT)
+        recovery_proved(rec, &(struct feed_entry){.epoch = at->epoch});
+}
+
 static int recovery_line(struct recovery *rec, struct bytes line)
 {
     struct feed_line l;
     const char *why = NULL;
+    rec->rules.limit = meta_stamp_limit(rec->r->o.meta);
     int rc = feed_line_accept(&rec->rules, line, &rec->batch, &l, &why);
     if (rc) {
-        log_warn("replication: recovery: line refused: %s", why ? why : err_text(rc));
+        static struct log_limit limit = LOG_LIMIT(10000);
+        log_limited(&limit, LOG_WARN, "replication: recovery: line refused: %s", why ? why : err_text(rc));
+        if (rc == ERR_AHEAD)
+            ahead_proved(rec);
         return rc;
     }
-    if (l.kind == FEED_PROGRESS)
+    if (l.kind == FEED_PROGRESS || l.kind == FEED_MALFORMED)
         return 0;
     bool lost = false;
     rec->entry_mono = clock_mono_ms(); // each was signed by us, in order: there is an end to them

@@ -10,17 +10,21 @@
 //                                                      list somewhere in it (challenge scope: registry:catalog:*)
 //   GET /replication/v1/have?registry=&repository=     public listener, with pull on the repository: for
 //       [&tag=][&digest=][&stamp=][&wait_ms=]          `replication wait`. Answers {registry, repository, tag?, region,
-//       found, digest?, stamp?}; stamp is a decimal string. With wait_ms (at most 25,000) the answer comes when the
-//       thing asked for is there, or the time is over: the tag with this digest or a stamp at least so high (either
-//       will do; with neither: any value), or without a tag the manifest with this digest.
+//       found, digest?, stamp?, clockAhead?}; stamp is a decimal string. clockAhead: true, at once, when the stamp
+//       asked for is of the future here (the reader takes nothing so far ahead of its clock). With wait_ms (at most
+//       25,000) the answer comes when the thing asked for is there, or the time is over: the tag with this digest or a
+//       stamp at least so high (either will do; with neither: any value), or without a tag the manifest with this
+//       digest.
 //
 // Status (also of the admin socket): {"region", "time", "writes": "open" or why not, "replications": [{"registry",
-// "region" (the reader: here), "origin", "state": Ready|Syncing|Retrying|Unreachable|Diverged, "lagSeconds",
+// "region" (the reader: here), "origin", "state": Ready|Syncing|Retrying|Unreachable|ClockAhead|Diverged, "lagSeconds",
 // "lagEntries", "bytesToGo" (left out while unknown), "lastError" (string or null), "lastContact" (RFC 3339 or null),
-// "epoch", "read", "applied" (sequence numbers)}]}.
-// "origin" is the region itself only while entries of its own, recovered from peers, miss their content here. "applied"
-// is a place in the origin's whole feed, the same for all its registries: all at or below it is applied or superseded;
-// "lagEntries" is what this registry has to go.
+// "epoch", "read", "applied" (sequence numbers), "passedOver" (malformed entries since the start)}]}.
+// ClockAhead: the next entry of the origin is stamped further ahead of this region's clock than the topology's
+// replication.clock_skew, and so are all that follow; reading stopped before it, and goes on when the clock has come
+// near. "origin" is the region itself only while entries of its own, recovered from peers, miss their content here.
+// "applied" is a place in the origin's whole feed, the same for all its registries: all at or below it is applied or
+// superseded; "lagEntries" is what this registry has to go.
 #ifndef MERIDIAN_REPLICATION_REPLICATION_H
 #define MERIDIAN_REPLICATION_REPLICATION_H
 

@@ -48,6 +48,9 @@ struct peer { // another region
     int64_t last_contact_ms;          // wall; 0: never
     char last_error[ERROR_TEXT_SIZE]; // "" while all is well
     uint64_t bad_lines;
+    uint64_t n_malformed;   // entries that were passed over
+    uint64_t ahead;         // stamp of the entry of the future that reading stopped before; 0: none
+    int64_t ahead_since_ms; // wall
 
     enum mark_state mark_state;
     struct feed_mark mark;      // how far it has read us, as it said
@@ -84,7 +87,8 @@ struct replicator {
 
     struct peer *peers[TOPOLOGY_MAX_REGIONS];
     size_t n_peers;
-    uint64_t reconfigured; // grows with each replicator_reconfigure
+    uint64_t reconfigured;    // grows with each replicator_reconfigure
+    _Atomic uint32_t skew_ms; // of the topology in force
 
     unsigned n_inside; // pool jobs that use the store now
 
@@ -133,6 +137,7 @@ int peer_get(struct replicator *r, const struct topology *t, const char *region,
 void peer_seen(struct peer *p);                              // it answered
 void peer_knocked(struct replicator *r, const char *region); // it asked us something: it is there
 void peer_failed(struct peer *p, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+void peer_clock_ahead(struct peer *p, uint64_t stamp); // reading stopped before an entry of the future
 size_t shared_registries(const struct topology *t, uint8_t a, uint8_t b, const char **out, size_t cap);
 
 // --- threads ---

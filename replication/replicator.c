@@ -99,6 +99,10 @@ static void peer_add(struct replicator *r, const char *region)
 void replicator_peers_update(struct replicator *r)
 {
     struct topology *t = snapshot_get(r->o.topology);
+    if (t) {
+        r->skew_ms = t->replication.clock_skew_ms;
+        meta_set_skew(r->o.meta, t->replication.clock_skew_ms);
+    }
     for (size_t i = 0; t && i < t->n_regions; i++)
         if (strcmp(t->regions[i].name, r->o.region) != 0 && !replicator_peer(r, t->regions[i].name))
             peer_add(r, t->regions[i].name);

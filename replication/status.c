@@ -12,7 +12,9 @@
 #include <string.h>
 
 struct seen { // what the reader of an origin knows
-    bool known, connected, caught_up, diverged, failing;
+    bool known, connected, caught_up, diverged, failing, ahead;
+    int64_t ahead_since_ms;
+    uint64_t n_malformed;
     int64_t last_contact_ms;
     char last_error[ERROR_TEXT_SIZE];
 };
@@ -29,6 +31,9 @@ static void seen_get(struct replicator *r, const char *origin, struct seen *out)
                          .caught_up = p->caught_up,
                          .diverged = p->diverged,
                          .failing = p->failures > 0,
+                         .ahead = p->ahead != 0,
+                         .ahead_since_ms = p->ahead_since_ms,
+                         .n_malformed = p->n_malformed,
                          .last_contact_ms = p->last_contact_ms};
     memcpy(out->last_error, p->last_error, sizeof out->last_error);
     pthread_mutex_unlock(&r->lock);
@@ -40,6 +45,8 @@ static const char *state_name(const struct seen *s, const struct origin_status *
         return o->n_retrying ? "Retrying" : "Syncing";
     if (s->diverged)
         return "Diverged";
+    if (s->ahead) // it answers, but nothing more of it can be taken now
+        return "ClockAhead";
     if (!s->connected && s->failing)
         return "Unreachable";
     if (o->n_retrying)
@@ -53,6 +60,8 @@ static int64_t lag_seconds(const struct seen *s, const struct origin_status *o, 
     int64_t since = o->oldest_pending_stamp ? hlc_wall_ms(o->oldest_pending_stamp) : now;
     if (!s->connected && s->last_contact_ms && s->last_contact_ms < since)
         since = s->last_contact_ms;
+    if (s->ahead && s->ahead_since_ms < since)
+        since = s->ahead_since_ms;
     return since < now ? (now - since) / 1000 : 0;
 }
 
@@ -86,11 +95,12 @@ static json_t *item_json(struct replicator *r, const char *registry, const struc
     uint64_t bytes;
     const char *error = s.last_error[0] ? s.last_error : o->n_retrying ? o->last_error : NULL;
     json_t *item = json_pack(
-        "{s:s, s:s, s:s, s:s, s:I, s:I, s:o, s:o, s:I, s:I, s:I}", "registry", registry, "region", r->o.region,
+        "{s:s, s:s, s:s, s:s, s:I, s:I, s:o, s:o, s:I, s:I, s:I, s:I}", "registry", registry, "region", r->o.region,
         "origin", o->origin, "state", state_name(&s, o, strcmp(o->origin, r->o.region) == 0), "lagSeconds",
         (json_int_t)lag_seconds(&s, o, now), "lagEntries", (json_int_t)o->n_pending, "lastError", text_or_null(error),
         "lastContact", s.last_contact_ms ? json_string(clock_format(s.last_contact_ms, when)) : json_null(), "epoch",
-        (json_int_t)o->read.epoch, "read", (json_int_t)o->read.seq, "applied", (json_int_t)o->applied.seq);
+        (json_int_t)o->read.epoch, "read", (json_int_t)o->read.seq, "applied", (json_int_t)o->applied.seq, "passedOver",
+        (json_int_t)s.n_malformed);
     if (item && bytes_to_go(r, registry, o, &bytes))
         json_object_set_new(item, "bytesToGo", json_integer((json_int_t)bytes));
     return item;

@@ -5,6 +5,7 @@
 //   {"status":"up","region":R,"stamp":S,"storeWritable":true,"writesClosed":null,"metadataWritable":true,
 //    "tokenSigning":true,"diskFreeBytes":N,"headroom":0..100,"impaired":["contoso"],"checkedMs":N}
 //
+// When down also "reason" (as the public document has it), and "metadataError" where entries cannot be written.
 // A document of a node that knows no headroom or no impaired registries yet is read as full and none.
 #ifndef MERIDIAN_RESOLVER_HEALTH_DEEP_H
 #define MERIDIAN_RESOLVER_HEALTH_DEEP_H

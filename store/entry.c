@@ -69,7 +69,7 @@ static int entry_check(const struct feed_entry *e)
         !entry_repository_ok(e->repository) || !key_ok(e->key))
         return ERR_INVAL;
     if (!e->epoch || e->epoch > INT64_MAX || e->partition > INT32_MAX || !e->seq || e->seq > INT64_MAX || !e->stamp ||
-        e->stamp > INT64_MAX || e->restates > e->stamp || e->size > INT64_MAX)
+        e->stamp > INT64_MAX || e->restates > INT64_MAX || e->size > INT64_MAX)
         return ERR_INVAL;
     if (e->digest.alg != DIGEST_SHA256 || e->digest.n != SHA256_BYTES)
         return ERR_INVAL;
@@ -140,7 +140,7 @@ int entry_sign_input(const struct feed_entry *e, struct buf *out)
 
 int entry_format(const struct feed_entry *e, struct buf *out)
 {
-    int rc = entry_check(e);
+    int rc = entry_malformed(e) ? ERR_INVAL : entry_check(e);
     if (rc)
         return rc;
     char digest[DIGEST_TEXT_SIZE], hash[2 * ENTRY_HASH_BYTES + 1], sig[b64_size(ENTRY_SIG_BYTES)];

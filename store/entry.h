@@ -73,4 +73,11 @@ static inline uint64_t entry_register_stamp(const struct feed_entry *e)
     return e->restates ? e->restates : e->stamp;
 }
 
+// An entry announces again only what was written before it. What says otherwise is read like any entry, and then passed
+// over: it never counts for a register.
+static inline bool entry_malformed(const struct feed_entry *e)
+{
+    return e->restates && e->restates >= e->stamp;
+}
+
 #endif

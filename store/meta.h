@@ -36,7 +36,8 @@ struct meta_options {
 
 int meta_open(const struct meta_options *o, struct diag *diag, struct meta **out);
 void meta_close(struct meta *m);
-bool meta_writable(struct meta *m); // commits a probe
+int meta_probe(struct meta *m);     // commits a probe, and tries whether an entry could be written: 0, or why not
+bool meta_writable(struct meta *m); // the probe is good
 
 // --- writes are open or closed as a whole ---
 // Each gate belongs to one caller, who closes and opens it on his own. Writes are open while none is closed; else
@@ -44,7 +45,7 @@ bool meta_writable(struct meta *m); // commits a probe
 enum meta_gate {
     META_GATE_RECOVERY, // own entries are being recovered (invariant 8). The one that is closed when a store opens
     META_GATE_CLOCK,    // our clock is off from the majority's (9)
-    META_GATE_STAMPS,   // the stored clock is ahead of our wall clock by more than the skew (9)
+    META_GATE_STAMPS,   // the stored clock is ahead of our wall clock by more than the skew (9): the store's own gate
     META_N_GATES
 };
 #define META_WHY_SIZE 256
@@ -54,6 +55,12 @@ void meta_gate_close(struct meta *m, enum meta_gate gate, const char *why);
 void meta_gate_open(struct meta *m, enum meta_gate gate);
 // NULL while writes are open, else the sentences of all closed gates, joined by "; ".
 const char *meta_closed_why(struct meta *m, struct arena *a);
+
+// --- stamps (9) ---
+// A stamp above the limit is of the future: none is minted, taken in or applied, nor moves our clock; a write that
+// would have to beat one is refused with ERR_AHEAD. The limit moves with the wall clock; 60 s ahead of it if not set.
+void meta_set_skew(struct meta *m, uint32_t skew_ms);
+uint64_t meta_stamp_limit(struct meta *m); // the highest stamp that is not of the future now
 
 // --- uploads ---
 struct upload_row {
@@ -124,6 +131,8 @@ int meta_tag_history(struct meta *m, const char *registry, const char *repositor
 // --- the feed: this region's own entries, and those of others that were read (kept for relay and recovery) ---
 int meta_head(struct meta *m, const char *origin,
               struct feed_mark *out); // last entry held of that origin; zero mark if none
+// The stamp of the last entry held of that epoch of it; 0 if none.
+int meta_last_stamp(struct meta *m, const char *origin, uint64_t epoch, uint64_t *out);
 // Entries of `origin` after the mark, in order. Only `registries` are returned (n_registries 0: all); *out_last is the
 // mark of the last entry looked at, returned or filtered.
 int meta_feed_read(struct meta *m, const char *origin, const struct feed_mark *after, const char *const *registries,
@@ -135,7 +144,7 @@ int meta_feed_check(struct meta *m, const char *origin, const struct feed_mark *
 // --- reading peers ---
 // One transaction: entries go into the log, each becomes a job, the read mark moves to `upto` (which may lie behind the
 // last entry: filtered stretches). Entries held already are passed over; one that differs from what is held:
-// ERR_CONFLICT. Signatures were verified by the caller.
+// ERR_CONFLICT. Signatures were verified by the caller. ERR_AHEAD when one is of the future: nothing was stored.
 int meta_ingest(struct meta *m, const char *origin, const struct feed_entry *entries, size_t n,
                 const struct feed_mark *upto);
 
@@ -158,7 +167,8 @@ int meta_jobs_retry_now(struct meta *m, const char *const *registries, size_t n)
 void meta_jobs_wake(struct meta *m); // makes jobs that wait for another entry of their repository due now
 
 // Applies an entry with its content and refs (ENTRY_MANIFEST) and ends its job, in one transaction. ERR_NOTFOUND with
-// *out_missing when something it needs is not there: nothing changed. Applied or superseded before: 0.
+// *out_missing when something it needs is not there: nothing changed. Applied or superseded before: 0. ERR_AHEAD when
+// it is of the future, or restates what is.
 int meta_apply(struct meta *m, const struct feed_entry *e, struct bytes content, const struct manifest_ref *refs,
                size_t n_refs, struct digest *out_missing);
 
@@ -182,6 +192,7 @@ int meta_origins_of(struct meta *m, const char *registry, struct arena *a, struc
 // (what misses its content becomes a job of this region itself), and those that nobody would look back for are
 // announced again, as new entries that restate them: entries of a closed epoch, and entries in whose place another one
 // stands by now (then a new epoch begins with it). Entries that are held, and those restated before, are passed over.
+// ERR_AHEAD when one of them is of the future, ERR_INVAL when one is malformed (entry_malformed): nothing was done.
 struct recovered {
     size_t n_put_back, n_restated;
     uint64_t epoch; // in which own entries are written from now on; also told for n == 0

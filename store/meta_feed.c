@@ -105,17 +105,15 @@ static int entry_sign(struct meta *m, struct feed_entry *e)
 
 int feed_mint(struct meta *m, uint64_t above, struct bytes keep_content, struct feed_entry *e, int64_t *out_id)
 {
-    if (m->hlc.last < above)
-        m->hlc.last = above;
-    e->stamp = hlc_next(&m->hlc, clock_wall_ms());
-    if (e->stamp > INT64_MAX)
-        return ERR_RANGE;
+    int rc = clock_mint(m, above, &e->stamp);
+    if (rc)
+        return rc;
     e->origin = m->o.region;
     e->epoch = m->epoch;
     e->partition = 0;
     e->seq = m->own.epoch == m->epoch ? m->own.seq + 1 : 1;
     e->key = m->o.key_id;
-    int rc = entry_hash(m->own.hash, e, e->hash);
+    rc = entry_hash(m->own.hash, e, e->hash);
     if (!rc)
         rc = entry_sign(m, e);
     if (!rc)
@@ -124,6 +122,7 @@ int feed_mint(struct meta *m, uint64_t above, struct bytes keep_content, struct 
         rc = state_set(&m->w, "hlc", e->stamp);
     if (rc)
         return rc == ERR_CONFLICT ? ERR_CORRUPT : rc; // a place that is taken: the head in memory is not the table's
+    m->hlc.last = e->stamp;
     m->own = (struct feed_mark){.epoch = e->epoch, .seq = e->seq};
     memcpy(m->own.hash, e->hash, ENTRY_HASH_BYTES);
     m->notify = true;
@@ -263,6 +262,27 @@ int meta_head(struct meta *m, const char *origin, struct feed_mark *out)
     if (rc && rc != ERR_NOTFOUND)
         return rc;
     *out = mark;
+    return 0;
+}
+
+int meta_last_stamp(struct meta *m, const char *origin, uint64_t epoch, uint64_t *out)
+{
+    struct db *d;
+    int rc = reader_take(m, &d);
+    if (rc)
+        return rc;
+    sqlite3_stmt *st;
+    rc = db_find(d, &st, "SELECT stamp FROM feed WHERE origin=?1 AND part=0 AND epoch=?2 ORDER BY seq DESC LIMIT 1",
+                 "su", origin, epoch);
+    uint64_t stamp = 0;
+    if (!rc) {
+        stamp = (uint64_t)sqlite3_column_int64(st, 0);
+        db_end(st);
+    }
+    reader_give(m, d);
+    if (rc && rc != ERR_NOTFOUND)
+        return rc;
+    *out = stamp;
     return 0;
 }
 

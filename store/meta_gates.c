@@ -11,7 +11,7 @@
 
 void meta_gate_close(struct meta *m, enum meta_gate gate, const char *why)
 {
-    assert(gate < META_N_GATES && why && *why);
+    assert(gate < META_GATE_STAMPS && why && *why); // that one follows the clocks (meta_clock.c)
     pthread_mutex_lock(&m->lock);
     m->gates[gate].closed = true;
     snprintf(m->gates[gate].why, META_WHY_SIZE, "%s", why);
@@ -20,7 +20,7 @@ void meta_gate_close(struct meta *m, enum meta_gate gate, const char *why)
 
 void meta_gate_open(struct meta *m, enum meta_gate gate)
 {
-    assert(gate < META_N_GATES);
+    assert(gate < META_GATE_STAMPS);
     pthread_mutex_lock(&m->lock);
     m->gates[gate].closed = false;
     pthread_mutex_unlock(&m->lock);
@@ -28,6 +28,7 @@ void meta_gate_open(struct meta *m, enum meta_gate gate)
 
 bool gates_closed(struct meta *m)
 {
+    clock_gate_look(m);
     for (int g = 0; g < META_N_GATES; g++)
         if (m->gates[g].closed)
             return true;
@@ -38,6 +39,7 @@ bool gates_closed(struct meta *m)
 static void sentences(struct meta *m, char *out, size_t cap)
 {
     size_t n = 0;
+    clock_gate_look(m);
     out[0] = '\0';
     for (int g = 0; g < META_N_GATES; g++)
         if (m->gates[g].closed)

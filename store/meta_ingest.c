@@ -50,9 +50,13 @@ int meta_ingest(struct meta *m, const char *origin, const struct feed_entry *ent
 {
     if (strcmp(origin, m->o.region) == 0)
         return ERR_INVAL;
-    for (size_t i = 0; i < n; i++)
-        if (strcmp(entries[i].origin, origin) != 0)
+    uint64_t limit = meta_stamp_limit(m);
+    for (size_t i = 0; i < n; i++) {
+        if (strcmp(entries[i].origin, origin) != 0 || entry_malformed(&entries[i]))
             return ERR_INVAL;
+        if (entries[i].stamp > limit)
+            return ERR_AHEAD;
+    }
     struct ingest in = {origin, entries, n, upto};
     return writer_submit(m, ingest_run, &in, false);
 }
@@ -107,6 +111,9 @@ int meta_apply(struct meta *m, const struct feed_entry *e, struct bytes content,
 {
     if (e->kind != ENTRY_TAG && e->kind != ENTRY_MANIFEST)
         return ERR_UNSUPPORTED;
+    uint64_t limit = meta_stamp_limit(m);
+    if (e->stamp > limit || e->restates > limit) // stored before this was judged at the door
+        return ERR_AHEAD;
     struct digest d;
     if (content.n && e->kind == ENTRY_MANIFEST) { // invariant 4
         int rc = digest_of((enum digest_alg)e->digest.alg, content.p, content.n, &d);

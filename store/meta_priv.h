@@ -7,7 +7,7 @@
 //   meta_manifest.c  push                            meta_read.c      listings
 //   meta_merge.c   what an entry does to the state   meta_feed.c      minting and reading the log
 //   meta_ingest.c  entries of peers                  meta_jobs.c      what is not applied yet
-//   meta_recover.c   invariant 8
+//   meta_recover.c   invariant 8                     meta_clock.c     which stamps are minted and taken
 //
 // Functions that take a `struct meta` and use m->w run on the writer thread, inside its transaction.
 #ifndef MERIDIAN_STORE_META_PRIV_H
@@ -64,12 +64,14 @@ struct request {
 struct meta {
     struct meta_options o; // strings are owned
     int lock_fd;           // one process at a time
-    _Atomic bool damaged;  // a page that was read is malformed: not writable any more, whatever a probe says
+    _Atomic uint32_t skew_ms;
+    _Atomic uint64_t clock_last; // hlc.last as it was committed last
+    _Atomic bool damaged;        // a page that was read is malformed: not writable any more, whatever a probe says
 
     // Writer thread only.
     struct db w;
-    struct hlc hlc;
-    struct feed_mark own; // last own entry; follows the transaction, taken back when a request fails
+    struct hlc hlc;       // this and the two that follow: taken back when a request or its group fails
+    struct feed_mark own; // last own entry
     uint64_t epoch;       // in which own entries are written; may be past own.epoch
     bool notify;          // this group added own entries or applied any
 
@@ -96,6 +98,12 @@ bool gates_closed(struct meta *m); // any; under m->lock
 #define REGISTER_VALUE(t) "(" t "stamp," t "origin," t "epoch," t "digest)"
 #define REGISTER_HIGHEST_FIRST(t) t "stamp DESC," t "origin DESC," t "epoch DESC," t "digest DESC"
 
+// --- the clock (meta_clock.c) ---
+// The stamp of the next own entry: greater than all before and than `above`. Moves nothing. ERR_AHEAD: `above` or our
+// own clock is of the future; ERR_RANGE: there are no stamps left.
+int clock_mint(struct meta *m, uint64_t above, uint64_t *out_stamp);
+void clock_gate_look(struct meta *m); // under m->lock: opens or closes META_GATE_STAMPS
+
 int writer_start(struct meta *m);
 void writer_stop(struct meta *m);
 int writer_submit(struct meta *m, int (*run)(struct meta *, void *), void *arg, bool announces); // waits for the commit
@@ -115,7 +123,7 @@ int feed_insert(struct meta *m, const struct feed_entry *e, struct bytes keep_co
 int feed_held(struct db *d, const struct feed_entry *e, int64_t *out_id);
 int feed_own_load(struct meta *m); // m->own, m->epoch, m->hlc from the tables
 // Gives `e` (kind, names, digest, restates … filled) the next place in the own feed: stamp greater than `above`, hash,
-// signature, row. On failure m->own is as it was.
+// signature, row. On failure m->own and m->hlc are as they were.
 int feed_mint(struct meta *m, uint64_t above, struct bytes keep_content, struct feed_entry *e, int64_t *out_id);
 int head_find(struct db *d, const char *origin, struct feed_mark *out_mark, uint64_t *out_stamp); // ERR_NOTFOUND
 int mark_of_row(sqlite3_stmt *st, int col, struct feed_mark *out); // epoch, part, seq, hash

@@ -111,7 +111,7 @@ static int recover_one(struct meta *m, const struct feed_entry *e, struct recove
     rc = feed_insert(m, e, e->content, &id);
     if (!rc)
         rc = apply_or_job(m, id, e);
-    if (!rc && e->stamp > m->hlc.last) {
+    if (!rc && e->stamp > m->hlc.last) { // 9: not of the future, see recover_run
         m->hlc.last = e->stamp;
         rc = state_set(&m->w, "hlc", e->stamp);
     }
@@ -152,6 +152,13 @@ static int recover_run(struct meta *m, void *arg)
 {
     struct batch *b = arg;
     int64_t last_id = 0;
+    uint64_t limit = meta_stamp_limit(m);
+    for (size_t i = 0; i < b->n; i++) { // 9: judged as if another region had written them
+        if (b->entries[i].stamp > limit)
+            return ERR_AHEAD;
+        if (entry_malformed(&b->entries[i]))
+            return ERR_INVAL;
+    }
     int rc = b->n ? last_id_read(m, &last_id) : 0;
     for (size_t i = 0; !rc && i < b->n; i++)
         rc = recover_one(m, &b->entries[i], &b->result, &b->again[i]);

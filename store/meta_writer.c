@@ -4,13 +4,15 @@
 //
 // Invariants
 //   1. A caller is woken with 0 only after the commit that holds its change has returned.
-//   2. A request that fails leaves nothing, and its neighbours in the group unharmed; own sequence numbers it took are
-//      given to the next one, because nobody saw them.
+//   2. A request that fails leaves nothing, and its neighbours in the group unharmed; own sequence numbers and stamps
+//   it
+//      took are given to the next one, because nobody saw them.
 #include "store/meta_priv.h"
 
 #include "base/err.h"
 
 #include <assert.h>
+#include <stdatomic.h>
 
 #define GROUP_MAX 64
 #define GROUP_US 2000
@@ -34,12 +36,29 @@ static struct request *request_take(struct meta *m, bool wait)
     return r;
 }
 
+struct place { // where the own feed stands
+    struct feed_mark own;
+    uint64_t epoch;
+    struct hlc hlc;
+};
+
+static struct place place_of(const struct meta *m)
+{
+    return (struct place){m->own, m->epoch, m->hlc};
+}
+
+static void place_restore(struct meta *m, const struct place *at)
+{
+    m->own = at->own;
+    m->epoch = at->epoch;
+    m->hlc = at->hlc;
+}
+
 static void request_run(struct meta *m, struct request *r)
 {
     if (r->rc) // refused: writes are closed
         return;
-    struct feed_mark own = m->own;
-    uint64_t epoch = m->epoch;
+    struct place at = place_of(m);
     int rc = db_exec(&m->w, "SAVEPOINT request");
     if (!rc) {
         rc = r->run(m, r->arg);
@@ -51,10 +70,8 @@ static void request_run(struct meta *m, struct request *r)
             rc = rc ? rc : rc2;
         }
     }
-    if (rc) {
-        m->own = own;
-        m->epoch = epoch;
-    }
+    if (rc)
+        place_restore(m, &at);
     r->rc = rc;
 }
 
@@ -78,8 +95,7 @@ static void group_run(struct meta *m, struct request *first)
 {
     struct request *group[GROUP_MAX];
     size_t n = 0;
-    struct feed_mark own = m->own;
-    uint64_t epoch = m->epoch;
+    struct place at = place_of(m);
     int64_t end_us = clock_mono_us() + GROUP_US;
     m->notify = false;
     int rc = db_exec(&m->w, "BEGIN IMMEDIATE");
@@ -98,9 +114,9 @@ static void group_run(struct meta *m, struct request *first)
         if (!sqlite3_get_autocommit(m->w.h))
             (void)db_exec(&m->w, "ROLLBACK");
         group_fail(group, n, rc);
-        m->own = own;
-        m->epoch = epoch;
+        place_restore(m, &at);
     }
+    atomic_store(&m->clock_last, m->hlc.last);
     bool notify = !rc && m->notify;
     group_wake(m, group, n);
     if (notify && m->o.on_commit)

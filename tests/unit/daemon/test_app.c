@@ -50,6 +50,8 @@ static void setup(void)
 }
 
 // Status of one request; the response's headers are looked at by `check` when given.
+static char last_body[512];
+
 static int ask(void (*begin)(void *, struct http_request *, struct http_plan *), const char *method, const char *host,
                const char *path, const char *client, const char *fingerprint)
 {
@@ -65,6 +67,7 @@ static int ask(void (*begin)(void *, struct http_request *, struct http_plan *),
     ck_assert_str_eq(http_response_get(&resp, "X-Meridian-Stamp"), "eus-1");
     ck_assert_ptr_nonnull(http_response_get(&resp, "X-Meridian-Request-Id"));
     int status = resp.status;
+    snprintf(last_body, sizeof last_body, "%.*s", (int)resp.body.n, (const char *)resp.body.p);
     http_request_test_free(req);
     return status;
 }
@@ -117,6 +120,10 @@ START_TEST(health_says_down_when_the_store_takes_no_writes)
     ck_assert_int_eq(ask(app_begin_public, "GET", "eus-1.eastus.fe.example.io", "/healthz", "203.0.113.5", NULL), 200);
     atomic_store(&vitals.store_writable, 0);
     ck_assert_int_eq(ask(app_begin_public, "GET", "eus-1.eastus.fe.example.io", "/healthz", "203.0.113.5", NULL), 503);
+    ck_assert_ptr_nonnull(strstr(last_body, "\"reason\":\"entries cannot be written\""));
+    atomic_store(&vitals.metadata_writable, 1);
+    ck_assert_int_eq(ask(app_begin_public, "GET", "eus-1.eastus.fe.example.io", "/healthz", "203.0.113.5", NULL), 503);
+    ck_assert_ptr_nonnull(strstr(last_body, "\"reason\":\"blobs cannot be written\""));
     ck_assert_int_eq(ask(app_begin_public, "DELETE", "eus-1.eastus.fe.example.io", "/healthz", "203.0.113.5", NULL),
                      405);
     snapshot_done(&topology_cell);

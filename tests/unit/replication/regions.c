@@ -8,6 +8,8 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "config/hostname.h"
+#include "replication/cursor.h"
+#include "replication/feed_line.h"
 
 #include <check.h>
 #include <inttypes.h>
@@ -147,6 +149,25 @@ static void content_run(struct http_request *req, struct http_response *resp)
     http_response_bytes(resp, 200, "application/json", bytes_of(p, row.content.n));
 }
 
+// The greeting, what the script says, and the end of the stream.
+static void script_answer(struct test_region *r, const struct topology *t, const char *peer, struct http_request *req,
+                          struct http_plan *plan)
+{
+    static const char *const shared[] = {"contoso", "fabrikam"};
+    size_t n = strcmp(peer, "westeurope") == 0 ? 1 : 2;
+    struct feed_mark after;
+    ck_assert_int_eq(cursor_parse(http_query_get(req, "after", 0), &after), 0);
+    struct buf b;
+    buf_init(&b, 0);
+    ck_assert_int_eq(feed_progress_format(&after, t->version, false, shared, n, &b), 0);
+    feed_script_fn script = r->script;
+    script(r, peer, &after, &b);
+    ck_assert_int_eq(b.err, 0);
+    plan->kind = HTTP_PLAN_REPLY;
+    http_response_bytes(&plan->response, 200, "application/x-ndjson", bytes_of(arena_copy(&req->arena, b.p, b.n), b.n));
+    buf_done(&b);
+}
+
 static void server_begin(void *ctx, struct http_request *req, struct http_plan *plan)
 {
     struct test_server *s = ctx;
@@ -158,6 +179,8 @@ static void server_begin(void *ctx, struct http_request *req, struct http_plan *
         (r->fault == FAULT_GARBAGE || r->fault == FAULT_ENDLESS)) {
         plan->kind = HTTP_PLAN_REPLY;
         answer_with(r, &garbage_ops, &plan->response, (const uint8_t *)"", 0);
+    } else if (strcmp(req->path, "/replication/v1/feed") == 0 && r->script && !http_query_get(req, "origin", 0)) {
+        script_answer(r, t, s->peer->name, req, plan);
     } else if (strncmp(req->path, "/replication/", 13) == 0) {
         struct hostname h;
         hostname_parse_http_host(req->host, "example.io", &h);
@@ -285,6 +308,10 @@ void world_topology(struct world *w, unsigned version, bool fabrikam_in_westeuro
                 "  - name: fabrikam\n    replicas:\n      - { region: eastus }\n      - { region: southeastasia }\n");
     if (fabrikam_in_westeurope)
         buf_str(&b, "      - { region: westeurope }\n");
+    buf_str(&b,
+            "  - name: tailspin\n    replicas:\n      - { region: westeurope }\n      - { region: southeastasia }\n");
+    if (w->skew_s)
+        buf_printf(&b, "replication: { clock_skew: %us }\n", w->skew_s);
     buf_str(&b, "routing:\n  order: [eastus, westeurope, southeastasia]\nidentities:\n");
     for (size_t i = 0; i < N_REGIONS; i++)
         buf_printf(&b, "  %s:\n    peer_fingerprints: [\"%s\"]\n    feed_keys:\n      - { id: %s, key: \"%s\" }\n",

@@ -25,6 +25,10 @@ enum fault {
 
 struct world;
 struct test_region;
+struct feed_mark;
+// What a region that lies says when `peer` reads its feed from `after`: lines behind the greeting; then the stream
+// ends.
+typedef void (*feed_script_fn)(struct test_region *r, const char *peer, const struct feed_mark *after, struct buf *out);
 struct test_server {
     struct test_region *at, *peer;
     struct http_server *server;
@@ -43,6 +47,7 @@ struct test_region {
     struct replicator *_Atomic replicator;
     struct test_server servers[N_REGIONS];
     _Atomic enum fault fault;
+    _Atomic feed_script_fn script;                    // NULL: its feed is its own
     _Atomic unsigned n_blob_gets, n_ranges, n_relays; // n_relays: asked for what it has of another's feed
     unsigned start_ask_ms;
 };
@@ -52,6 +57,7 @@ struct world {
     struct test_region regions[N_REGIONS]; // eastus, westeurope, southeastasia
     _Atomic bool cut[N_REGIONS][N_REGIONS];
     _Atomic bool fabrikam_everywhere;
+    unsigned skew_s; // 0: as the topology has it
 };
 
 void world_make(struct world *w); // nothing runs yet

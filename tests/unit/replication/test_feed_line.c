@@ -6,6 +6,7 @@
 #include "replication/cursor.h"
 #include "tests/support/check_main.h"
 #include "tests/unit/replication/feed_fixture.h"
+#include "tests/unit/replication/liar.h"
 
 static struct topology *t;
 static struct feed_rules rules;
@@ -283,7 +284,85 @@ START_TEST(malformed_lines_are_refused)
 }
 END_TEST
 
+static int accept_liar(const struct feed_entry *e, struct feed_line *out)
+{
+    struct buf b;
+    buf_init(&b, 0);
+    liar_line(e, &b);
+    int rc = accept_text(b.p, b.n, out);
+    buf_done(&b);
+    return rc;
+}
+
+// Each stamp at the second place of a stream whose first entry has 1001, with a limit of 5000.
+START_TEST(stamps_are_judged)
+{
+    static const struct {
+        uint64_t stamp, restates;
+        int rc; // or kind
+    } rows[] = {
+        {1002, 0, FEED_ENTRY},
+        {5000, 0, FEED_ENTRY},
+        {5001, 0, ERR_AHEAD},
+        {INT64_MAX - 1, 0, ERR_AHEAD},
+        {INT64_MAX, 0, ERR_AHEAD},
+        {1ull << 63, 0, ERR_PROTO}, // no stamp
+        {UINT64_MAX, 0, ERR_PROTO},
+        {0, 0, ERR_PROTO},
+        {1001, 0, ERR_PROTO}, // does not go up
+        {1, 0, ERR_PROTO},
+        {1002, 1, FEED_ENTRY},
+        {1002, 1001, FEED_ENTRY},
+        {1002, 1002, FEED_MALFORMED},
+        {1002, 1003, FEED_MALFORMED},
+        {1002, 5001, FEED_MALFORMED},
+        {1002, INT64_MAX, FEED_MALFORMED},
+        {1002, 1ull << 63, ERR_PROTO},
+        {5001, 1002, ERR_AHEAD},
+        {5001, INT64_MAX, ERR_AHEAD}, // when its time has come it is malformed
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        begin();
+        rules.limit = 5000;
+        struct feed_entry a, b;
+        struct feed_line l;
+        fixture_entry(1, zero, &a);
+        ck_assert_int_eq(accept_entry(&a), FEED_ENTRY);
+        fixture_entry(2, a.hash, &b);
+        b.stamp = rows[i].stamp;
+        b.restates = rows[i].restates;
+        fixture_sign(a.hash, 1, &b);
+        int rc = accept_liar(&b, &l);
+        ck_assert_msg((rc ? rc : (int)l.kind) == rows[i].rc, "row %zu: %d", i, rc);
+        ck_assert_uint_eq(rules.last.seq, rc ? 1 : 2); // what is passed over moves the mark, too
+        if (rc == ERR_AHEAD) {
+            ck_assert_uint_eq(rules.ahead, rows[i].stamp);
+            ck_assert_uint_eq(rules.ahead_at.seq, 2);
+            rules.limit = INT64_MAX; // time goes by
+            ck_assert_int_eq(accept_liar(&b, &l), 0);
+        }
+        end();
+    }
+}
+END_TEST
+
+// An origin that lost its log begins anew with the stamps of its clock.
+START_TEST(stamps_may_go_back_with_a_new_epoch)
+{
+    struct feed_entry a, b;
+    begin();
+    fixture_entry(1, zero, &a);
+    ck_assert_int_eq(accept_entry(&a), FEED_ENTRY);
+    fixture_entry(1, a.hash, &b);
+    b.epoch = 2;
+    b.stamp = 900;
+    fixture_sign(a.hash, 1, &b);
+    ck_assert_int_eq(accept_entry(&b), FEED_ENTRY);
+    end();
+}
+END_TEST
+
 CHECK_MAIN("replication/feed_line", entries_in_order_are_taken, every_changed_field_is_refused,
            signed_nonsense_is_refused, stamps_and_chain_must_follow, an_inline_manifest_must_have_its_digest_and_size,
            a_registry_that_is_not_shared_is_refused_or_passed_over, progress_goes_up_and_says_what_it_filters,
-           malformed_lines_are_refused)
+           malformed_lines_are_refused, stamps_are_judged, stamps_may_go_back_with_a_new_epoch)
