@@ -1,0 +1,164 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The end of a run: what every region has and says once all is healed. Tags and content are asked for over HTTP like any
+client does; registers and feeds are read from the regions' metadata, since no request shows them."""
+import json, re, sqlite3, subprocess, threading, time
+
+from chaos.clients import Connection
+from chaos.fleet import REGIONS, SANITIZED, SLOWER
+from chaos.judge import End, Entry
+from lab import DOMAIN, MERIDIAN, wait_until
+
+CONVERGE_S = 60 * SLOWER
+# No log line of a healthy fleet has these, whatever the nemesis did.
+BAD_LINES = re.compile(r"sandbox: the system call|assert|AddressSanitizer|LeakSanitizer|ThreadSanitizer|runtime error:|"
+                       r"SUMMARY:|corrupt|damaged|malformed|Diverged|differs from what|no place in|\[emerg\]")
+
+
+def registers(fleet, region, wall_to_mono_s):
+    """{tag: [Entry]} of a region's metadata."""
+    out = {}
+    db = sqlite3.connect(f"file:{fleet.dir}/{region}/meta/meta.db?mode=ro", uri=True)
+    try:
+        for registry, name, tag, stamp, origin, digest in db.execute(
+                "SELECT r.registry, r.name, h.tag, h.stamp, h.origin, h.digest "
+                "FROM tag_history h JOIN repositories r ON r.id=h.repo"):
+            at = (stamp >> 16) / 1000 - wall_to_mono_s
+            out.setdefault(f"{registry}/{name}:{tag}", []).append(Entry(stamp, origin, "sha256:" + digest[1:].hex(), at))
+    finally:
+        db.close()
+    return out
+
+
+def feed_problems(fleet):
+    """Every origin's entries are there in every region, without a gap in an epoch."""
+    heads = {}
+    for region in REGIONS:
+        db = sqlite3.connect(f"file:{fleet.dir}/{region}/meta/meta.db?mode=ro", uri=True)
+        try:
+            for origin, epoch, n, low, high in db.execute(
+                    "SELECT origin, epoch, count(*), min(seq), max(seq) FROM feed GROUP BY origin, epoch"):
+                if n != high - low + 1:
+                    yield f"{region} holds {n} entries of {origin} from {low} to {high} in epoch {epoch}: a gap"
+                heads.setdefault((origin, epoch), {})[region] = high
+            for (n,) in db.execute("SELECT count(*) FROM jobs"):
+                if n:
+                    yield f"{region} still has {n} jobs"
+        finally:
+            db.close()
+    for (origin, epoch), by_region in heads.items():
+        if len(set(by_region.values())) > 1 or len(by_region) < len(REGIONS):
+            yield f"the feed of {origin} in epoch {epoch} ends differently: {by_region}"
+
+
+class Look:
+    """One region, asked over HTTP."""
+
+    def __init__(self, fleet, region):
+        self.fleet, self.region, self.http, self.tokens = fleet, region, Connection(fleet.ca), {}
+
+    def get(self, method, registry, scope, path):
+        host = self.fleet.host(registry, self.region)
+        if (registry, scope) not in self.tokens:
+            self.tokens[registry, scope] = self.fleet.token(scope, host=host, region=self.region)
+        auth = {"Authorization": "Bearer " + self.tokens[registry, scope]}
+        return self.http.request(self.region, host, method, path, auth, None)
+
+    def tag(self, tag):
+        registry, rest = tag.split("/", 1)
+        repository, name = rest.rsplit(":", 1)
+        status, got, _ = self.get("HEAD", registry, f"repository:{repository}:pull", f"/v2/{repository}/manifests/{name}")
+        return got.get("docker-content-digest") if status == 200 else None
+
+    def has(self, name):
+        registry, rest = name.split("/", 1)
+        repository, digest = rest.split("@")
+        return self.get("HEAD", registry, f"repository:{repository}:pull", f"/v2/{repository}/manifests/{digest}")[0] == 200
+
+    def status(self, registry):
+        repository = "team/app" if registry == "contoso" else "base/os"
+        path = f"/replication/v1/status?registry={registry}"
+        status, _, body = self.get("GET", registry, f"repository:{repository}:pull", path)
+        if status != 200:
+            raise OSError(f"status of {registry} in {self.region}: {status} {body!r}")
+        return json.loads(body)
+
+
+def status_problems(fleet):
+    for region in REGIONS:
+        look = Look(fleet, region)
+        for registry in ("contoso", "tailspin"):
+            doc = look.status(registry)
+            if doc["writes"] != "open":
+                yield f"{region}: writes are {doc['writes']}"
+            for row in doc["replications"]:
+                if row["state"] != "Ready" or row["lagEntries"]:
+                    yield f"{region} of {row['origin']}: {row['state']}, {row['lagEntries']} entries to go, {row['lastError']}"
+
+
+def wait_problems(fleet, tags):
+    for tag in tags:
+        p = subprocess.run([MERIDIAN, "replication", "wait", tag, "--timeout", f"{20 * SLOWER}s"], capture_output=True, text=True,
+                           timeout=120 * SLOWER)
+        if p.returncode:
+            yield f"replication wait {tag}: exit {p.returncode}\n{p.stdout}{p.stderr}"
+
+
+def log_problems(fleet):
+    for region in REGIONS:
+        for name in ("meridiand.log", "run/edge/nginx.log"):
+            try:
+                with open(f"{fleet.dir}/{region}/{name}", errors="replace") as f:
+                    lines = [l.rstrip() for l in f if BAD_LINES.search(l)]
+            except FileNotFoundError:
+                continue
+            for line in lines[:5]:
+                yield f"{region}/{name}: {line}"
+
+
+def converge(fleet, tags):
+    """Waits until all regions are Ready and have the same tags; sentences that say what is not so, none if all is well."""
+    began, problems = time.monotonic(), ["not looked at"]
+    while problems and time.monotonic() - began < CONVERGE_S:
+        try:
+            problems = list(status_problems(fleet))
+        except (OSError, ValueError, AssertionError, KeyError) as e:
+            problems = [f"status: {e!r}"]
+        if problems:
+            time.sleep(0.3)
+    return [f"{CONVERGE_S} s after healing: {p}" for p in problems], time.monotonic() - began
+
+
+def each_region(work):
+    out, errors = {}, []
+
+    def one(region):
+        try:
+            out[region] = work(region)
+        except Exception as e:
+            errors.append(f"{region}: {e!r}")
+    threads = [threading.Thread(target=one, args=(r,)) for r in REGIONS]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    if errors:
+        raise AssertionError("; ".join(errors))
+    return out
+
+
+def look_at_the_end(fleet, history, tags):
+    end = End()
+    end.problems, took_s = converge(fleet, tags)
+    wall_to_mono_s = time.time() - time.monotonic()
+    end.problems += wait_problems(fleet, tags)
+    end.tags = each_region(lambda r: (lambda look: {t: d for t in tags if (d := look.tag(t))})(Look(fleet, r)))
+    names = sorted({f"{o.tag.rsplit(':', 1)[0]}@{o.digest}" for o in history.of("put") if o.acknowledged()})
+    end.pullable = each_region(lambda r: (lambda look: {n for n in names if look.has(n)})(Look(fleet, r)))
+    end.registers = {r: registers(fleet, r, wall_to_mono_s) for r in REGIONS}
+    end.problems += feed_problems(fleet)
+    for region in REGIONS:
+        if fleet.request("GET", f"{fleet.stamps[region]}.{region}.fe.{DOMAIN}", "/healthz", region=region)[0] != 200:
+            end.problems.append(f"{region}: /healthz is not up")
+    end.problems += [f"{region} ended by itself with exit status {status}" for region, status in fleet.exits]
+    end.problems += log_problems(fleet)
+    return end, took_s

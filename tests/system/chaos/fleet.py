@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Five regions in a lab: their topology, their processes, and what is between them (cuts, thin lines)."""
+import os, subprocess
+from collections import Counter
+
+from lab import DOMAIN, Lab
+
+REGIONS = {"eastus": "10.88.0.1", "westeurope": "10.88.0.2", "southeastasia": "10.88.0.3", "brazilsouth": "10.88.0.4",
+           "japaneast": "10.88.0.5"}
+STAMPS = {"eastus": "eus-1", "westeurope": "weu-1", "southeastasia": "sea-1", "brazilsouth": "brs-1", "japaneast": "jpe-1"}
+SANITIZED = bool(os.environ.get("SANITIZED"))
+SLOWER = 4 if SANITIZED else 1
+
+
+def topology():
+    all_of_them = ", ".join("{{ region: %s }}" % r for r in REGIONS)
+    rows = "".join(f'  - {{{{ name: {r}, stamps: [{{{{ name: {STAMPS[r]}, ipv4: [{a}] }}}}], peer: "{a}:8443" }}}}\n'
+                   for r, a in REGIONS.items())
+    return ("version: 1\ndomain: {domain}\nhostmaster: hostmaster@{domain}\nregions:\n" + rows +
+            f"name_servers: [{', '.join(f'{s}.{r}' for r, s in STAMPS.items())}]\n"
+            "registries:\n"
+            "  - name: contoso\n    regional_endpoints: enabled\n    data_endpoints: enabled\n"
+            f"    replicas: [{all_of_them}]\n"
+            f"  - name: tailspin\n    regional_endpoints: disabled\n    replicas: [{all_of_them}]\n"
+            f"routing: {{{{ order: [{', '.join(REGIONS)}] }}}}\n"
+            "health: {{ interval: 750ms, timeout: 1s, rise: 2, fall: 2, jitter: 10%, hold_down: 2s, hold_down_max: 2s }}\n"
+            "certificates: {{ ca_region: eastus }}\n")
+
+
+def children(pid):
+    try:
+        with open(f"/proc/{pid}/task/{pid}/children") as f:
+            return [int(p) for p in f.read().split()]
+    except OSError:
+        return []
+
+
+def title(pid):
+    try:
+        with open(f"/proc/{pid}/cmdline", "rb") as f:
+            return f.read().replace(b"\0", b" ").decode(errors="replace")
+    except OSError:
+        return ""
+
+
+class Fleet(Lab):
+    def __init__(self, **more):
+        super().__init__(topology=topology(), regions=REGIONS, stamps=STAMPS, clocks=True, **more)
+        self.drops = Counter()  # (from, to): how many cuts drop what goes there
+        self.wanted = set(REGIONS)  # regions that are to run: who watches starts them again
+        self.exits = []  # (region, exit status) of supervisors that ended by themselves
+
+    # ---- processes ----
+    def processes(self, region):
+        """Their ids by part: the supervisor, the worker, nginx's master, its workers."""
+        supervisor = self.daemons[region].pid
+        parts = {"supervisor": [supervisor], "worker": [], "nginx": [], "edge": []}
+        for pid in children(supervisor):
+            part = "nginx" if "nginx" in title(pid) else "worker"
+            parts[part].append(pid)
+            if part == "nginx":
+                parts["edge"] += children(pid)
+        return parts
+
+    def send(self, region, part, sig):
+        for pid in self.processes(region)[part]:
+            try:
+                os.kill(pid, sig)
+            except ProcessLookupError:
+                pass
+
+    def part_pids(self, region, parts):
+        found = self.processes(region)
+        return [pid for part in parts for pid in found[part]]
+
+    def restart_ended(self, expected=()):
+        """What a service manager does. Returns the regions that it started again."""
+        again = []
+        for region in sorted(self.wanted):
+            daemon = self.daemons.get(region)
+            if daemon is not None and daemon.poll() is None:
+                continue
+            if daemon is not None and region not in expected:
+                self.exits.append((region, daemon.returncode))
+            self.start(region, wait=False)
+            again.append(region)
+        return again
+
+    # ---- lines ----
+    def cut_lines(self, pairs):
+        """Drops what goes from a region to another, for each (from, to); cuts add up."""
+        self.drops.update(pairs)
+        self._apply({to for _, to in pairs})
+
+    def heal_lines(self, pairs):
+        self.drops.subtract(pairs)
+        self._apply({to for _, to in pairs})
+
+    def _apply(self, receivers):
+        for region in receivers:
+            sources = sorted(REGIONS[a] for (a, b), n in self.drops.items() if b == region and n > 0)
+            rules = ("add table ip chaos\ndelete table ip chaos\nadd table ip chaos\n"
+                     "add chain ip chaos i { type filter hook input priority 0; }\n")
+            if sources:
+                rules += "add rule ip chaos i ip saddr { %s } drop\n" % ", ".join(sources)
+            subprocess.run(["ip", "netns", "exec", region, "nft", "-f", "-"], input=rules, text=True, check=True)
+
+    def thin(self, region, kbit):
+        tbf = ["root", "tbf", "rate", f"{kbit}kbit", "burst", "16kb", "latency", "400ms"]
+        subprocess.run(["tc", "qdisc", "replace", "dev", self.port(region), *tbf], check=True)
+        subprocess.run(["tc", "-n", region, "qdisc", "replace", "dev", "eth0", *tbf], check=True)
+
+    def thicken(self, region):
+        subprocess.run(["tc", "qdisc", "del", "dev", self.port(region), "root"], check=True)
+        subprocess.run(["tc", "-n", region, "qdisc", "del", "dev", "eth0", "root"], check=True)
+
+    # ---- names ----
+    def host(self, registry, region):
+        """Where clients call a registry in a region: its regional name, or the global one while it has none."""
+        return f"{registry}.{region}.geo.{DOMAIN}" if registry == "contoso" else f"{registry}.{DOMAIN}"
