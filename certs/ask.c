@@ -73,6 +73,7 @@ static int ask_post(const struct ask *q, const char *route, struct bytes body, c
         .connect_to = &q->to->peer,
         .ca_file = arena_printf(q->arena, "%s/ca.pem", q->c->dir),
         .client_pem = arena_printf(q->arena, "%s/peer.pem", q->c->dir),
+        .peer = q->to->name,
         .pinned = true,
         .pins = q->to->peer_fingerprints,
         .n_pins = q->to->n_peer_fingerprints,

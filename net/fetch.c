@@ -10,6 +10,7 @@
 #include "base/mem.h"
 
 #include <curl/curl.h>
+#include <netinet/tcp.h>
 #include <openssl/ssl.h>
 #include <openssl/x509.h>
 #include <pthread.h>
@@ -19,6 +20,10 @@
 #include <strings.h>
 
 #define FETCH_HEADERS_MAX (64 << 10)
+#define SILENT "the region went silent"
+#define KEEPALIVE_AFTER_S 4 // of a connection to a peer on which nothing moves
+#define KEEPALIVE_EVERY_S 2
+#define CONNECTION_AGE_MAX_S 118 // libcurl's own: it reuses none that was idle for longer
 
 struct fetch {
     struct fetcher *fetcher;
@@ -35,20 +40,32 @@ struct fetch {
     void (*on_headers)(void *ctx, struct fetch *f, int status);
     void *ctx;
     void (*done)(void *ctx, struct fetch_result *r);
-    char *pins; // blank-separated; NULL: any certificate that verifies
-    int why;    // our own reason for an aborted transfer
+    char *peer;
+    bool looks_for_peer;
+    int64_t lost_seen; // lost_mono of its peer when it began
+    char *pins;        // blank-separated; NULL: any certificate that verifies
+    int why;           // our own reason for an aborted transfer
     bool paused;
     _Atomic bool cancel, resume;
     char curl_message[CURL_ERROR_SIZE];
     struct fetch_result result;
 };
 
+struct peer_loss { // a peer was found silent
+    char *peer;
+    int64_t lost_mono; // the last time
+    struct peer_loss *next;
+};
+
 struct fetcher {
     CURLM *multi;
     pthread_t thread;
     pthread_mutex_t lock;
-    struct fetch *inbox; // under the lock
-    bool stop;           // under the lock
+    struct fetch *inbox;       // under the lock
+    bool stop;                 // under the lock
+    struct peer_loss *losses;  // under the lock; one for each region that was ever lost
+    _Atomic unsigned n_losses; // grows with each fetcher_peer_lost
+    unsigned n_losses_seen;    // the loop's own
     struct fetch *running;
 };
 
@@ -175,6 +192,7 @@ static void fetch_free(struct fetch *h)
     fetch_result_done(&h->result);
     free(h->body);
     free(h->pins);
+    free(h->peer);
     free(h);
 }
 
@@ -263,6 +281,48 @@ static int setup_tls(struct fetch *h, const struct fetch_request *q)
     return 0;
 }
 
+static int on_socket(void *arg, curl_socket_t fd, curlsocktype purpose)
+{
+    (void)arg, (void)purpose;
+    unsigned limit_ms = FETCH_PEER_SILENCE_MS;
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &limit_ms, sizeof limit_ms); // no TCP on a unix socket
+    return CURL_SOCKOPT_OK;
+}
+
+// Under the lock. 0: never lost.
+static int64_t lost_mono(const struct fetcher *f, const char *peer)
+{
+    const struct peer_loss *l = f->losses;
+    while (l && strcmp(l->peer, peer) != 0)
+        l = l->next;
+    return l ? l->lost_mono : 0;
+}
+
+// A connection of before the loss would be waited on for as long as TCP hopes. libcurl counts their idle time in whole
+// seconds.
+static int setup_peer(struct fetch *h, const struct fetch_request *q)
+{
+    if (!q->peer)
+        return 0;
+    h->peer = mem_strdup(q->peer);
+    h->looks_for_peer = q->looks_for_peer;
+    if (!h->peer)
+        return ERR_NOMEM;
+    pthread_mutex_lock(&h->fetcher->lock);
+    h->lost_seen = lost_mono(h->fetcher, q->peer);
+    pthread_mutex_unlock(&h->fetcher->lock);
+    int64_t age_s = h->lost_seen ? (clock_mono_ms() - h->lost_seen) / 1000 - 1 : CONNECTION_AGE_MAX_S;
+    if (age_s < 1)
+        SET(CURLOPT_FRESH_CONNECT, 1L);
+    else if (age_s < CONNECTION_AGE_MAX_S)
+        SET(CURLOPT_MAXAGE_CONN, (long)age_s);
+    SET(CURLOPT_SOCKOPTFUNCTION, on_socket);
+    SET(CURLOPT_TCP_KEEPALIVE, 1L);
+    SET(CURLOPT_TCP_KEEPIDLE, (long)KEEPALIVE_AFTER_S);
+    SET(CURLOPT_TCP_KEEPINTVL, (long)KEEPALIVE_EVERY_S);
+    return 0;
+}
+
 static int setup(struct fetch *h, const struct fetch_request *q)
 {
     int rc = setup_headers(h, q);
@@ -309,6 +369,8 @@ static int setup(struct fetch *h, const struct fetch_request *q)
         SET(CURLOPT_PASSWORD, q->password ? q->password : "");
     }
     rc = setup_tls(h, q);
+    if (!rc)
+        rc = setup_peer(h, q);
     return rc ? rc : setup_body(h, q);
 }
 
@@ -383,6 +445,30 @@ static void loop_completed(struct fetcher *f)
     }
 }
 
+// Was its peer lost since it began?
+static bool fetch_lost(struct fetcher *f, const struct fetch *h)
+{
+    if (!h->peer || h->looks_for_peer)
+        return false;
+    pthread_mutex_lock(&f->lock);
+    bool lost = lost_mono(f, h->peer) > h->lost_seen;
+    pthread_mutex_unlock(&f->lock);
+    return lost;
+}
+
+static void loop_losses(struct fetcher *f)
+{
+    unsigned n = atomic_load(&f->n_losses);
+    if (n == f->n_losses_seen)
+        return;
+    f->n_losses_seen = n;
+    for (struct fetch *h = f->running, *next; h; h = next) {
+        next = h->next;
+        if (fetch_lost(f, h))
+            fetch_finish(h, ERR_UNREACHABLE, SILENT);
+    }
+}
+
 // Flags set by other threads, and idle time. Returns how long the loop may sleep.
 static int loop_attend(struct fetcher *f)
 {
@@ -422,6 +508,8 @@ static void loop_accept(struct fetcher *f, struct fetch *h)
         h->last_byte_ms = clock_mono_ms();
         if (curl_multi_add_handle(f->multi, h->easy))
             fetch_finish(h, ERR_NOMEM, NULL);
+        else if (fetch_lost(f, h))
+            fetch_finish(h, ERR_UNREACHABLE, SILENT);
         h = next;
     }
 }
@@ -441,6 +529,7 @@ static void *loop_thread(void *arg)
         int running;
         curl_multi_perform(f->multi, &running);
         loop_completed(f);
+        loop_losses(f);
         int wait = loop_attend(f);
         curl_multi_poll(f->multi, NULL, 0, wait, NULL);
     }
@@ -486,8 +575,32 @@ void fetcher_free(struct fetcher *f)
     curl_multi_wakeup(f->multi);
     pthread_join(f->thread, NULL);
     curl_multi_cleanup(f->multi);
+    for (struct peer_loss *l = f->losses, *next; l; l = next) {
+        next = l->next;
+        free(l->peer);
+        free(l);
+    }
     pthread_mutex_destroy(&f->lock);
     free(f);
+}
+
+void fetcher_peer_lost(struct fetcher *f, const char *peer)
+{
+    pthread_mutex_lock(&f->lock);
+    struct peer_loss *l = f->losses;
+    while (l && strcmp(l->peer, peer) != 0)
+        l = l->next;
+    if (!l && (l = mem_zalloc(sizeof *l)) && (l->peer = mem_strdup(peer))) {
+        l->next = f->losses;
+        f->losses = l;
+    }
+    if (l && l->peer)
+        l->lost_mono = clock_mono_ms();
+    else
+        free(l); // out of memory: their own limits end them
+    pthread_mutex_unlock(&f->lock);
+    atomic_fetch_add(&f->n_losses, 1);
+    curl_multi_wakeup(f->multi);
 }
 
 static bool url_ok(const struct fetch_request *q)

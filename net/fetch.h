@@ -19,6 +19,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#define FETCH_PEER_SILENCE_MS 6000
+
 struct fetcher;
 struct fetch; // one running request
 
@@ -26,9 +28,13 @@ struct fetch_request {  // all strings are copied by start
     const char *method; // NULL: GET
     const char *url;
     const struct endpoint *connect_to; // NULL: the URL's own host; else dialled in its place
-    const char *unix_socket;           // dial this socket instead (admin)
-    const char *ca_file;               // NULL: the system's
-    const char *client_pem;            // certificate and key in one file, for mutual TLS
+    // Which region is called, when one is: fetcher_peer_lost(peer) ends the request, and TCP gives the connection up
+    // when nothing was acknowledged for FETCH_PEER_SILENCE_MS, or an idle one does not answer keepalives for so long.
+    const char *peer;
+    bool looks_for_peer;     // the request finds out whether the region is back: fetcher_peer_lost spares it
+    const char *unix_socket; // dial this socket instead (admin)
+    const char *ca_file;     // NULL: the system's
+    const char *client_pem;  // certificate and key in one file, for mutual TLS
     // The server's certificate must besides be one of these (SHA-256 of its DER, hex): nothing of a response is taken
     // otherwise. Looked at for every response, since a connection may be older than a revocation.
     bool pinned;
@@ -71,6 +77,9 @@ int fetch_start(struct fetcher *f, const struct fetch_request *q, void (*done)(v
                 struct fetch **out_handle /* may be NULL; valid until done returns */);
 void fetch_cancel(struct fetcher *f,
                   struct fetch *h); // done follows, with ERR_CANCELED. Only while the handle is valid
+// The region is silent: ends all running requests to it with ERR_UNREACHABLE, and no later one goes over a connection
+// of before. Any thread.
+void fetcher_peer_lost(struct fetcher *f, const char *peer);
 void fetch_resume(struct fetcher *f, struct fetch *h);                                     // any thread
 int fetch_run(struct fetcher *f, const struct fetch_request *q, struct fetch_result *out); // waits; returns out->err
 void fetch_result_done(struct fetch_result *r);

@@ -236,6 +236,8 @@ static int call_start(struct health *h, struct link *l, const struct region *to,
     const char *headers[] = {"Content-Type: application/json"};
     struct fetch_request q = {.url = url,
                               .connect_to = &to->peer,
+                              .peer = l->region,
+                              .looks_for_peer = true,
                               .ca_file = h->ca_file,
                               .client_pem = h->peer_pem,
                               .pinned = true,

@@ -10,13 +10,16 @@
 #include "tests/support/check_main.h"
 #include "tests/support/tls_files.h"
 
+#include <fcntl.h>
 #include <openssl/evp.h>
 #include <openssl/pem.h>
 #include <openssl/x509.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -305,4 +308,107 @@ START_TEST(test_tls)
 }
 END_TEST
 
-CHECK_MAIN("net/fetch", test_basics, test_limits, test_pause_and_cancel, test_tls)
+// --- peers that fall silent ---
+
+struct running {
+    _Atomic bool done;
+    _Atomic int err, status;
+};
+
+static void running_done(void *ctx, struct fetch_result *r)
+{
+    struct running *x = ctx;
+    x->err = r->err;
+    x->status = r->status;
+    x->done = true;
+}
+
+static void running_start(struct running *x, const char *peer, bool looks)
+{
+    struct fetch_request q = {.url = "http://x/hold",
+                              .unix_socket = path,
+                              .peer = peer,
+                              .looks_for_peer = looks,
+                              .timeout_ms = 30000,
+                              .ctx = x};
+    ck_assert_int_eq(fetch_start(f, &q, running_done, NULL), 0);
+}
+
+static bool done_within(const struct running *x, int64_t ms)
+{
+    for (int64_t until = clock_mono_ms() + ms; !x->done && clock_mono_ms() < until;)
+        clock_sleep_ms(5);
+    return x->done;
+}
+
+// Answers on one connection after the other until told to stop; counts them.
+static _Atomic int n_accepted;
+
+static void *counting_server(void *arg)
+{
+    int listener = *(int *)arg;
+    for (int fd; (fd = accept(listener, NULL, NULL)) >= 0; close(fd)) {
+        char piece[2048];
+        n_accepted++;
+        static const char answer[] = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+        while (read(fd, piece, sizeof piece) > 0)
+            if (write(fd, answer, sizeof answer - 1) < 0)
+                break;
+    }
+    return NULL;
+}
+
+static int ask_counting(const char *socket)
+{
+    struct fetch_request q = {.url = "http://x/", .unix_socket = socket, .peer = "southeastasia", .timeout_ms = 10000};
+    struct fetch_result r;
+    int rc = fetch_run(f, &q, &r);
+    fetch_result_done(&r);
+    return rc;
+}
+
+START_TEST(a_lost_peer_ends_what_runs_and_what_was_kept)
+{
+    struct running lost = {0}, looks = {0}, other = {0}, later = {0};
+    up();
+    hold = 1;
+    running_start(&lost, "westeurope", false);
+    running_start(&looks, "westeurope", true);
+    running_start(&other, "eastus", false);
+    clock_sleep_ms(50);
+    fetcher_peer_lost(f, "westeurope");
+    ck_assert(done_within(&lost, 5000));
+    ck_assert_int_eq(lost.err, ERR_UNREACHABLE);
+    running_start(&later, "westeurope", false); // it may be back
+    clock_sleep_ms(50);
+    ck_assert(!looks.done && !other.done && !later.done);
+    hold = 0;
+    ck_assert(done_within(&looks, 10000) && done_within(&other, 10000) && done_within(&later, 10000));
+    ck_assert(!looks.err && !other.err && !later.err);
+
+    char at[120];
+    int listener = -1;
+    pthread_t thread;
+    snprintf(at, sizeof at, "%s/counting", dir);
+    ck_assert_int_eq(http_socket_open(at, 0600, (uid_t)-1, (gid_t)-1, &listener), 0);
+    ck_assert_int_eq(fcntl(listener, F_SETFL, 0), 0);
+    ck_assert_int_eq(pthread_create(&thread, NULL, counting_server, &listener), 0);
+    ck_assert(!ask_counting(at) && !ask_counting(at));
+    ck_assert_int_eq(n_accepted, 1); // kept
+    fetcher_peer_lost(f, "southeastasia");
+    clock_sleep_ms(2500);
+    ck_assert(!ask_counting(at));
+    ck_assert_int_eq(n_accepted, 2); // but for a loss
+    ck_assert(!ask_counting(at));
+    ck_assert_int_eq(n_accepted, 2);
+    shutdown(listener, SHUT_RDWR);
+    fetcher_free(f); // closes what is kept, which the server waits on
+    ck_assert_int_eq(fetcher_new(&f), 0);
+    pthread_join(thread, NULL);
+    close(listener);
+    down();
+}
+END_TEST
+
+CHECK_MAIN("net/fetch", test_basics, test_limits, test_pause_and_cancel, test_tls,
+           a_lost_peer_ends_what_runs_and_what_was_kept)
