@@ -98,6 +98,8 @@ void app_begin_peer(void *ctx, struct http_request *req, struct http_plan *plan)
     const struct region *peer =
         req->peer_cert_fingerprint ? topology_region_by_fingerprint(t, req->peer_cert_fingerprint) : NULL;
     const char *passed = http_header_get(req, EDGE_HEADER_PASSED);
+    if (peer && !passed)
+        replicator_knocked(app->replicator, peer->name);
     if (peer && passed) { // a client's request that the peer's edge handed on: judged as that client's
         req->listener = LISTENER_PUBLIC;
         req->peer_cert_fingerprint = NULL;

@@ -20,6 +20,7 @@
 
 #define SOURCE_FIRST_MS 500
 #define SOURCE_MAX_MS 15000
+#define AWAY_LOOK_MS 500 // its first word wakes the jobs sooner
 #define MANIFEST_FETCH_MAX (32u << 20)
 // A descriptor's size is what its manifest's author wrote; the digest is what binds. So the ceiling is generous.
 #define SIZE_SLACK (1ull << 30)
@@ -38,6 +39,8 @@ static int64_t source_from(const struct replicator *r, const struct peer *p, int
     unsigned most = p->source_failures                   ? 1
                     : r->n_peers > 1 && r->n_workers > 1 ? (unsigned)r->n_workers - 1
                                                          : UINT32_MAX;
+    if (p->away)
+        return now + AWAY_LOOK_MS;
     if (now < p->source_retry_mono)
         return p->source_retry_mono;
     return p->source_busy >= most ? now + 200 : 0;

@@ -18,7 +18,7 @@
 #define PROGRESS_PREFIX "{\"progress\":"
 
 int feed_progress_format(const struct feed_mark *m, uint64_t topology_version, bool caught_up,
-                         const char *const *registries, size_t n, struct buf *out)
+                         const char *const *registries, size_t n, unsigned beat_ms, struct buf *out)
 {
     char cur[CURSOR_TEXT_SIZE];
     buf_printf(out, PROGRESS_PREFIX "\"%s\",\"topology\":%" PRIu64 ",\"caughtUp\":%s", cursor_format(m, cur),
@@ -29,6 +29,8 @@ int feed_progress_format(const struct feed_mark *m, uint64_t topology_version, b
             buf_printf(out, "%s\"%s\"", i ? "," : "", registries[i]);
         buf_str(out, "]");
     }
+    if (beat_ms)
+        buf_printf(out, ",\"beatMs\":%u", beat_ms);
     buf_str(out, "}\n");
     return out->err;
 }
@@ -59,11 +61,14 @@ static int progress_fields(struct feed_rules *ru, const json_t *o, struct arena 
 {
     const char *cur = json_string_value(json_object_get(o, "progress"));
     const json_t *version = json_object_get(o, "topology"), *names = json_object_get(o, "registries");
-    const json_t *caught_up = json_object_get(o, "caughtUp");
+    const json_t *caught_up = json_object_get(o, "caughtUp"), *beat = json_object_get(o, "beatMs");
+    json_int_t beat_ms = json_integer_value(beat); // 0 when there is none
     struct feed_mark m;
     *why = "malformed progress line";
     if (!cur || cursor_parse(cur, &m) || !json_is_integer(version) || json_integer_value(version) < 1 ||
-        !json_is_boolean(caught_up) || json_object_size(o) != (names ? 4u : 3u))
+        !json_is_boolean(caught_up) || json_object_size(o) != 3u + (names != NULL) + (beat != NULL))
+        return ERR_PROTO;
+    if (beat && (beat_ms < FEED_BEAT_MIN_MS || beat_ms > FEED_BEAT_MAX_MS))
         return ERR_PROTO;
     if (names) {
         int rc = registries_take(names, a, out);
@@ -78,6 +83,7 @@ static int progress_fields(struct feed_rules *ru, const json_t *o, struct arena 
     ru->their_topology = (uint64_t)json_integer_value(version);
     out->kind = FEED_PROGRESS;
     out->caught_up = json_is_true(caught_up);
+    out->beat_ms = (unsigned)beat_ms;
     *why = NULL;
     return 0;
 }

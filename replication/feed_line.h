@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // One line of a feed, on both ends (design section 9). A line is an entry (store/entry.h), or a progress object:
 //
-//   {"progress":CURSOR,"topology":version,"caughtUp":bool,"registries":[…]}
+//   {"progress":CURSOR,"topology":version,"caughtUp":bool,"registries":[…],"beatMs":n}
 //
-// The first line of a stream is a progress object with "registries": what the sender filters by. Later ones tell of
-// filtered stretches and of quiet ("caughtUp": nothing more is there now). feed_line_accept is the whole of what a
+// The first line of a stream is a progress object with "registries": what the sender filters by; "beatMs" is there when
+// the reader asked for it: the sender says something at least so often. Later ones tell of filtered stretches and of
+// quiet ("caughtUp": nothing more is there now); they are the beats. feed_line_accept is the whole of what a
 // reader believes: nothing it refused reaches the store. Pure; one `struct feed_rules` per stream.
 #ifndef MERIDIAN_REPLICATION_FEED_LINE_H
 #define MERIDIAN_REPLICATION_FEED_LINE_H
@@ -13,6 +14,8 @@
 #include "store/entry.h"
 
 #define FEED_REGISTRIES_MAX 4096
+#define FEED_BEAT_MIN_MS 100
+#define FEED_BEAT_MAX_MS 60000
 #define FEED_LINE_MAX ENTRY_LINE_MAX // a progress line keeps to the same ceiling
 
 typedef int (*feed_verify_fn)(const char *spki_b64, const void *p, size_t n, const uint8_t sig[64]);
@@ -43,6 +46,7 @@ struct feed_line {
     bool caught_up;          // FEED_PROGRESS
     const char **registries; // FEED_PROGRESS: NULL when the line has none
     size_t n_registries;
+    unsigned beat_ms; // FEED_PROGRESS: 0 when the line does not say
 };
 
 // `line` is without its newline. Moves rules->last on success. ERR_PROTO (malformed, out of order, of another origin),
@@ -51,6 +55,7 @@ struct feed_line {
 int feed_line_accept(struct feed_rules *rules, struct bytes line, struct arena *a, struct feed_line *out,
                      const char **out_why);
 int feed_progress_format(const struct feed_mark *m, uint64_t topology_version, bool caught_up,
-                         const char *const *registries /* NULL: none said */, size_t n, struct buf *out);
+                         const char *const *registries /* NULL: none said */, size_t n,
+                         unsigned beat_ms /* 0: not said */, struct buf *out);
 
 #endif

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Serves this region's feed to peers (GET /replication/v1/feed) and says how far it has read others (…/mark). The
 // cursor is checked and batches are read on the pool; a commit wakes the streams, so that a push starts the copy at
-// once.
+// once. Beats need neither the pool nor the store.
 //
 // Invariants (design section 9)
 //   8. A cursor that is no place in our log may mean that we lost entries: 409, and the keeper looks at what the peer
@@ -32,7 +32,8 @@ struct feed_out {
     uint64_t topology_version;  // what the filter was made from
     struct feed_mark at, asked; // sent up to; as asked
     bool greeted, idle_said;
-    int64_t beat_mono, end_mono;
+    bool beat_asked; // the reader wants to be told how often it will hear of us
+    int64_t end_mono;
 };
 
 static void feed_free(void *ctx)
@@ -52,10 +53,10 @@ static bool topology_moved(struct feed_out *s)
 
 static void progress_add(struct feed_out *s, bool caught_up, struct buf *out)
 {
-    feed_progress_format(&s->at, s->topology_version, caught_up, s->greeted ? NULL : s->registries, s->n_registries,
-                         out);
+    bool first = !s->greeted;
+    feed_progress_format(&s->at, s->topology_version, caught_up, first ? s->registries : NULL, s->n_registries,
+                         first && s->beat_asked ? FEED_BEAT_MS : 0, out);
     s->greeted = true;
-    s->beat_mono = clock_mono_ms() + FEED_BEAT_MS;
 }
 
 // What an earlier version stored of the future is not handed on, nor what follows it. true: the batch was cut.
@@ -120,15 +121,27 @@ static bool feed_produce(void *ctx, struct buf *out, bool *out_end)
     bool more = batch_add(s, out, out_end);
     if (*out_end || more)
         return more;
-    if (!s->idle_said || clock_mono_ms() >= s->beat_mono)
+    if (!s->idle_said)
         progress_add(s, true, out);
     s->idle_said = true;
     *out_end = s->relay;
     return false;
 }
 
-static const struct outstream_ops feed_ops = {
-    .produce = feed_produce, .free_ctx = feed_free, .buffer_bytes = BATCH_BYTES, .tick_ms = 1000};
+// What was sent last, said once more.
+static void feed_beat(void *ctx, bool quiet, struct buf *out)
+{
+    struct feed_out *s = ctx;
+    if (s->greeted)
+        feed_progress_format(&s->at, s->topology_version, quiet, NULL, 0, 0, out);
+}
+
+static const struct outstream_ops feed_ops = {.produce = feed_produce,
+                                              .free_ctx = feed_free,
+                                              .beat = feed_beat,
+                                              .buffer_bytes = BATCH_BYTES,
+                                              .tick_ms = FEED_LOOK_MS,
+                                              .beat_ms = FEED_BEAT_MS};
 
 static void conflict_answer(struct feed_out *s, struct http_request *req, struct http_response *resp)
 {
@@ -167,12 +180,12 @@ static void feed_run(struct http_request *req, struct http_response *resp)
     }
     // The name of the asking region was kept behind the origin's.
     const char *peer = s->origin + strlen(s->origin) + 1;
-    peer_knocked(r, peer);
+    replicator_knocked(r, peer);
     // Relayed logs have holes where this region does not share: only the order counts there.
     int rc = s->relay ? 0 : cursor_check(s, peer, req, resp);
     if (!rc) {
         s->at = s->asked;
-        rc = outstream_start(r, &feed_ops, s, "application/x-ndjson", resp);
+        rc = outstream_start(r, &feed_ops, s, s->relay ? NULL : peer, "application/x-ndjson", resp);
         if (rc)
             serve_refuse(req, resp, 503, err_text(rc));
         else
@@ -231,6 +244,7 @@ void feed_begin(struct replicator *r, struct http_request *req, const struct top
         return;
     }
     *s = (struct feed_out){.r = r, .asked = mark, .topology_version = t->version};
+    s->beat_asked = http_query_get(req, "beat", 0) != NULL;
     arena_init(&s->arena, 4 << 20);
     int64_t now = clock_mono_ms();
     s->end_mono = now + FEED_TURN_MS / 2 + wait_backoff_ms(0, FEED_TURN_MS, FEED_TURN_MS) / 2;
@@ -265,7 +279,7 @@ static void mark_run(struct http_request *req, struct http_response *resp)
     struct feed_mark m;
     int rc = replicator_enter(q->r) ? 0 : ERR_CLOSED;
     if (!rc) {
-        peer_knocked(q->r, q->origin);
+        replicator_knocked(q->r, q->origin);
         rc = read_mark(q->r, q->origin, &m);
         replicator_leave(q->r);
     }

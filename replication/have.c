@@ -121,7 +121,7 @@ static void have_run(struct http_request *req, struct http_response *resp)
         http_response_json(req, resp, 200, o);
     } else {
         json_decref(o);
-        rc = outstream_start(r, &have_ops, h, "application/json", resp);
+        rc = outstream_start(r, &have_ops, h, NULL, "application/json", resp);
         if (rc)
             serve_refuse(req, resp, 503, err_text(rc));
         else

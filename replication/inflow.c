@@ -19,6 +19,7 @@ struct inflow {
     pthread_cond_t changed;
     struct fetch *handle; // valid until `finished`
     struct buf data;
+    _Atomic int64_t *heard_mono; // NULL: nobody asks
     bool paused, finished, closed;
     int status, err;
     char message[256], said[256]; // as the fetcher left it; the owner's copy
@@ -38,6 +39,13 @@ static void inflow_unref(struct inflow *f)
     free(f);
 }
 
+// Under the lock.
+static void heard(struct inflow *f, int64_t when)
+{
+    if (f->heard_mono)
+        *f->heard_mono = when;
+}
+
 static int on_data(void *ctx, struct fetch *h, const uint8_t *p, size_t n)
 {
     struct inflow *f = ctx;
@@ -48,10 +56,12 @@ static int on_data(void *ctx, struct fetch *h, const uint8_t *p, size_t n)
         rc = ERR_CANCELED;
     } else if (f->data.n && f->data.n + n > INFLOW_BUFFER_BYTES) {
         f->paused = true;
+        heard(f, INT64_MAX);
         rc = ERR_BUSY; // the same bytes come again after fetch_resume
     } else {
         buf_add(&f->data, p, n);
         rc = f->data.err;
+        heard(f, clock_mono_ms());
         pthread_cond_signal(&f->changed);
     }
     pthread_mutex_unlock(&f->lock);
@@ -119,6 +129,13 @@ int inflow_open(struct fetcher *fetcher, const struct fetch_request *q, const _A
     return 0;
 }
 
+void inflow_watch(struct inflow *f, _Atomic int64_t *heard_mono)
+{
+    pthread_mutex_lock(&f->lock);
+    f->heard_mono = heard_mono;
+    pthread_mutex_unlock(&f->lock);
+}
+
 // Waits, under the lock, until something changed or the deadline passed. ERR_TIMEOUT, ERR_CANCELED.
 static int wait_change(struct inflow *f, int64_t deadline_ms)
 {
@@ -159,6 +176,7 @@ ssize_t inflow_read(struct inflow *f, void *to, size_t cap, int wait_ms)
         got = (ssize_t)n;
         if (f->paused && !f->finished && f->data.n < INFLOW_BUFFER_BYTES / 2) {
             f->paused = false;
+            heard(f, clock_mono_ms());
             fetch_resume(f->fetcher, f->handle);
         }
     } else if (!got) {
@@ -182,6 +200,9 @@ void inflow_close(struct inflow *f)
         return;
     pthread_mutex_lock(&f->lock);
     f->closed = true;
+    if (f->paused)
+        heard(f, clock_mono_ms());
+    f->heard_mono = NULL;
     if (!f->finished && f->handle)
         fetch_cancel(f->fetcher, f->handle);
     pthread_mutex_unlock(&f->lock);

@@ -20,6 +20,9 @@
 struct inflow;
 // `stop` turns true when the owner's thread must end: waits then return ERR_CANCELED within 100 ms.
 int inflow_open(struct fetcher *fetcher, const struct fetch_request *q, const _Atomic bool *stop, struct inflow **out);
+// From now on *heard_mono is the time of the last bytes that came in, by the fetcher's thread, however long the owner
+// takes to read them; INT64_MAX while the flow is paused, when nobody can tell whether the other end is silent.
+void inflow_watch(struct inflow *f, _Atomic int64_t *heard_mono);
 // Waits for the status line. The HTTP status, or a negative error.
 int inflow_status(struct inflow *f, int wait_ms);
 // >0: bytes; 0: the whole response came in and was read; ERR_TIMEOUT when nothing came in wait_ms; else why it broke.

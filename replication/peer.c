@@ -13,6 +13,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define KNOCK_QUIET_MS 3000 // a knock after so long without one says that the region is back
+#define KNOCK_TRY_MS 500    // a connection takes so long at most where nothing is lost
+
 int peer_dial(struct replicator *r, const struct topology *t, const char *region, const char *target,
               const struct registry *reg, struct dial *out)
 {
@@ -48,6 +51,7 @@ int peer_dial(struct replicator *r, const struct topology *t, const char *region
     out->q.url = out->url;
     out->q.headers = out->headers;
     out->q.connect_timeout_ms = PEER_CONNECT_MS;
+    out->q.peer = region;
     return 0;
 }
 
@@ -95,15 +99,35 @@ void peer_seen(struct peer *p)
 {
     pthread_mutex_lock(&p->r->lock);
     p->last_contact_ms = clock_wall_ms();
+    if (p->heard_mono != INT64_MAX)
+        p->heard_mono = clock_mono_ms();
     p->n_seen++;
     pthread_mutex_unlock(&p->r->lock);
 }
 
-void peer_knocked(struct replicator *r, const char *region)
+// Does the reader wait for something that TCP will bring late or never, now that the region is seen to be there? Only
+// the first knock after a while says so: where the way is open in one direction alone, knocks come all the time. Under
+// r->lock.
+static bool waits_in_vain(const struct peer *p, int64_t now)
 {
-    struct peer *p = replicator_peer(r, region);
+    if (now - p->knock_mono < KNOCK_QUIET_MS)
+        return false;
+    if (p->connected)
+        return peer_silence_ms(p) > p->beat_ms + FEED_SLACK_MS;
+    return p->trying && now - p->try_mono > KNOCK_TRY_MS;
+}
+
+void replicator_knocked(struct replicator *r, const char *region)
+{
+    struct peer *p = r ? replicator_peer(r, region) : NULL;
+    if (!p)
+        return;
+    int64_t now = clock_mono_ms();
     pthread_mutex_lock(&r->lock);
-    if (p && p->unreached) {
+    if (waits_in_vain(p, now))
+        p->hang_up = true;
+    p->knock_mono = now;
+    if (!p->connected) {
         p->n_knocks++;
         pthread_cond_broadcast(&r->changed);
     }

@@ -23,8 +23,11 @@
 #define BATCH_BYTES (32u << 20)
 #define UNREACHED_MAX_MS 2000 // between tries; a connection that is refused costs little
 #define REFUSED_MAX_MS 10000
-#define KNOCK_MS 200
-#define READ_AGAIN 1 // the session ended well: connect again
+#define KNOCK_MS 200          // after a knock of one that could not be reached
+#define KNOCK_REFUSED_MS 1000 // of one that answers, and refuses
+#define REST_MIN_MS 200
+#define FEED_IDLE_MS 60000 // the fetcher's own limit, behind the session's
+#define READ_AGAIN 1       // the session ended well: connect again
 
 struct session {
     struct replicator *r;
@@ -35,6 +38,7 @@ struct session {
     uint64_t stored_stamp;   // of the last entry of its epoch that is held; 0: none is
     bool from_start;         // reading again what lies before `stored`
     bool greeted;            // the first line came
+    int64_t patience_ms;     // the stream is dead after so long without a word
     struct arena names;      // of the session
     const char **covered;    // read without a gap up to `stored`
     size_t n_covered;
@@ -162,6 +166,14 @@ static int peer_is_back(struct session *s)
     return rc;
 }
 
+static void beat_learn(struct session *s, unsigned beat_ms)
+{
+    pthread_mutex_lock(&s->r->lock);
+    s->p->beat_ms = beat_ms ? beat_ms : FEED_BEAT_OLD_MS;
+    s->patience_ms = peer_patience_ms(s->p);
+    pthread_mutex_unlock(&s->r->lock);
+}
+
 static int session_progress(struct session *s, const struct feed_line *l)
 {
     s->progressed = true;
@@ -169,6 +181,7 @@ static int session_progress(struct session *s, const struct feed_line *l)
         if (!l->registries)
             return ERR_PROTO;
         s->greeted = true;
+        beat_learn(s, l->beat_ms);
         int rc = session_greet(s, l);
         if (!rc)
             rc = peer_is_back(s);
@@ -274,6 +287,21 @@ static bool session_outdated(const struct session *s, uint64_t *generation)
     return outdated;
 }
 
+static int flow_broke(struct session *s, struct inflow *f, int rc)
+{
+    if (rc == ERR_CANCELED && !s->r->stopping)
+        return READ_AGAIN; // it was seen elsewhere while its stream said nothing
+    if (rc != ERR_TIMEOUT) {
+        peer_failed(s->p, "%s", *inflow_message(f) ? inflow_message(f) : err_text(rc));
+        return rc;
+    }
+    pthread_mutex_lock(&s->r->lock);
+    s->p->missed = true;
+    pthread_mutex_unlock(&s->r->lock);
+    peer_failed(s->p, "silent: nothing came for %.1f s", (double)s->patience_ms / 1000);
+    return rc;
+}
+
 static int session_flow(struct session *s, struct inflow *f)
 {
     struct buf text;
@@ -282,14 +310,9 @@ static int session_flow(struct session *s, struct inflow *f)
     int rc = 0;
     while (!rc) {
         char piece[16384];
-        ssize_t n = inflow_read(f, piece, sizeof piece, FEED_IDLE_MS);
+        ssize_t n = inflow_read(f, piece, sizeof piece, (int)s->patience_ms);
         if (n <= 0) {
-            rc = n == 0 ? READ_AGAIN : (int)n;
-            if (n < 0)
-                peer_failed(s->p, "%s",
-                            n == ERR_TIMEOUT     ? "nothing came for too long"
-                            : *inflow_message(f) ? inflow_message(f)
-                                                 : err_text((int)n));
+            rc = n == 0 ? READ_AGAIN : flow_broke(s, f, (int)n);
             break;
         }
         peer_seen(s->p);
@@ -310,6 +333,8 @@ static int session_flow(struct session *s, struct inflow *f)
 static int session_refused(struct session *s, struct inflow *f, int status)
 {
     struct peer *p = s->p;
+    if (status == ERR_CANCELED && !s->r->stopping)
+        return READ_AGAIN; // it knocked meanwhile: a new connection comes through sooner
     if (status < 0) {
         peer_failed(p, "%s", *inflow_message(f) ? inflow_message(f) : err_text(status));
         return status;
@@ -326,25 +351,48 @@ static int session_refused(struct session *s, struct inflow *f, int status)
     return ERR_PROTO;
 }
 
+static void try_begin(struct peer *p)
+{
+    pthread_mutex_lock(&p->r->lock);
+    p->trying = true;
+    p->try_mono = clock_mono_ms();
+    if (p->heard_mono == INT64_MAX)
+        p->heard_mono = p->try_mono;
+    p->hang_up = p->r->stopping;
+    pthread_mutex_unlock(&p->r->lock);
+}
+
+static void try_end(struct peer *p)
+{
+    pthread_mutex_lock(&p->r->lock);
+    p->trying = false;
+    pthread_mutex_unlock(&p->r->lock);
+}
+
 static int session_connect(struct session *s)
 {
     char cur[CURSOR_TEXT_SIZE], target[CURSOR_TEXT_SIZE + 64];
     s->rules.last = s->from_start ? (struct feed_mark){0} : s->stored;
     s->rules.last_stamp = s->from_start ? 0 : s->stored_stamp;
-    snprintf(target, sizeof target, "/replication/v1/feed?after=%s", cursor_format(&s->rules.last, cur));
+    snprintf(target, sizeof target, "/replication/v1/feed?beat=1&after=%s", cursor_format(&s->rules.last, cur));
     struct dial d;
     struct inflow *f = NULL;
     int rc = peer_dial(s->r, s->t, s->p->name, target, NULL, &d);
     d.q.idle_timeout_ms = FEED_IDLE_MS;
+    d.q.looks_for_peer = true;
+    s->patience_ms = PEER_ANSWER_MS;
+    try_begin(s->p);
     if (!rc)
-        rc = inflow_open(s->r->o.fetcher, &d.q, &s->r->stopping, &f);
+        rc = inflow_open(s->r->o.fetcher, &d.q, &s->p->hang_up, &f);
     if (rc) {
         peer_failed(s->p, "%s", err_text(rc));
         return rc;
     }
     int status = inflow_status(f, PEER_ANSWER_MS);
+    try_end(s->p);
     if (status == 200) {
         peer_seen(s->p);
+        inflow_watch(f, &s->p->heard_mono);
         rc = session_flow(s, f);
     } else {
         rc = session_refused(s, f, status);
@@ -399,14 +447,14 @@ static int session_run(struct peer *p, const struct topology *t)
     return rc;
 }
 
-// Until the next try. One that could not be reached and now asks us something is there again: no need to wait longer.
-static void reader_rest(struct peer *p, int64_t ms, unsigned n_knocks)
+// Until the next try. One that asks us something meanwhile is there: no need to wait longer.
+static void reader_rest(struct peer *p, int64_t ms, int64_t knock_ms, unsigned n_knocks)
 {
     struct replicator *r = p->r;
     int64_t began = clock_mono_ms();
     pthread_mutex_lock(&r->lock);
     while (!r->stopping) {
-        int64_t left = began + (p->n_knocks == n_knocks || ms < KNOCK_MS ? ms : KNOCK_MS) - clock_mono_ms();
+        int64_t left = began + (p->n_knocks == n_knocks || ms < knock_ms ? ms : knock_ms) - clock_mono_ms();
         if (left <= 0)
             break;
         wait_cond(&r->changed, &r->lock, left);
@@ -431,6 +479,7 @@ static void reader_turn(struct peer *p, const struct topology *t)
     bool ask = p->mark_state == MARK_UNKNOWN;
     unsigned n_knocks = p->n_knocks, n_seen = p->n_seen;
     pthread_mutex_unlock(&r->lock);
+    int64_t began = clock_mono_ms();
     int rc = ask ? recover_ask(r, p, t) : 0;
     if (!rc)
         rc = session_run(p, t);
@@ -438,15 +487,20 @@ static void reader_turn(struct peer *p, const struct topology *t)
     p->connected = p->caught_up = false;
     p->unreached = p->n_seen == n_seen;
     bool unreached = p->unreached;
+    if (!unreached && rc != ERR_TIMEOUT)
+        p->heard_mono = INT64_MAX; // it answered; nothing is to be heard of it until the next try
     unsigned failures = p->failures;
     uint64_t ahead = p->ahead;
     pthread_mutex_unlock(&r->lock);
     if (rc == ERR_AHEAD) {
-        reader_rest(p, ahead_rest_ms(p, ahead), n_knocks);
+        reader_rest(p, ahead_rest_ms(p, ahead), INT64_MAX, n_knocks);
         return;
     }
+    // From the beginning of the try: one that took its whole time waited enough.
     int64_t most = unreached ? UNREACHED_MAX_MS : REFUSED_MAX_MS;
-    reader_rest(p, rc == READ_AGAIN ? 50 : wait_backoff_ms(failures ? failures - 1 : 0, 200, most), n_knocks);
+    int64_t left = began + wait_backoff_ms(failures ? failures - 1 : 0, REST_MIN_MS, most) - clock_mono_ms();
+    int64_t rest = left < REST_MIN_MS ? REST_MIN_MS : left;
+    reader_rest(p, rc == READ_AGAIN ? 50 : rest, unreached ? KNOCK_MS : KNOCK_REFUSED_MS, n_knocks);
 }
 
 void *peer_reader_main(void *arg)
@@ -461,6 +515,8 @@ void *peer_reader_main(void *arg)
         pthread_mutex_lock(&r->lock);
         uint64_t seen = r->reconfigured;
         p->shares = shares;
+        if (!shares)
+            p->heard_mono = 0;
         pthread_mutex_unlock(&r->lock);
         if (shares)
             reader_turn(p, t);

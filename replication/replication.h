@@ -19,7 +19,9 @@
 // Status (also of the admin socket): {"region", "time", "writes": "open" or why not, "replications": [{"registry",
 // "region" (the reader: here), "origin", "state": Ready|Syncing|Retrying|Unreachable|ClockAhead|Diverged, "lagSeconds",
 // "lagEntries", "bytesToGo" (left out while unknown), "lastError" (string or null), "lastContact" (RFC 3339 or null),
-// "epoch", "read", "applied" (sequence numbers), "passedOver" (malformed entries since the start)}]}.
+// "epoch", "read", "applied" (sequence numbers), "passedOver" (malformed entries since the start)}]}. A feed
+// says something at least every 2 s: once the second of these beats is missed the state is Unreachable and lagSeconds
+// the time since the last one; after the third the connection is given up and the region counts as away.
 // ClockAhead: the next entry of the origin is stamped further ahead of this region's clock than the topology's
 // replication.clock_skew, and so are all that follow; reading stopped before it, and goes on when the clock has come
 // near. "origin" is the region itself only while entries of its own, recovered from peers, miss their content here.
@@ -52,6 +54,9 @@ struct replicator_options {
     unsigned n_fetches;    // parallel fetches of manifests and blobs; 0: 4
     // Directory of replication.json (which registries of each origin were read so far). NULL: the blob store's own.
     const char *state_dir;
+    // A region's beats were missed (true), or it is heard again. On a thread of its own, without locks; may be NULL.
+    void (*on_away)(void *ctx, const char *region, bool away);
+    void *on_away_ctx;
     // Tests: the unix socket that stands for a region's peer listener, instead of TLS to its address. 0, or not 0 for
     // the real one.
     int (*dial_socket)(void *ctx, const char *region, char *out, size_t cap);
@@ -64,6 +69,8 @@ int replicator_start(const struct replicator_options *o, struct replicator **out
 void replicator_drain(struct replicator *r);
 void replicator_stop(struct replicator *r);
 void replicator_committed(void *r); // meta_options.on_commit: wakes feed streams and jobs; never blocks; r may be NULL
+// A request of that region's came in, of whatever kind: it is there, and the way from it to us is open. Any thread.
+void replicator_knocked(struct replicator *r, const char *region); // r may be NULL
 // After the topology changed: peers come and go.
 void replicator_reconfigure(struct replicator *r);
 

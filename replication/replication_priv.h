@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the files of this room share: the replicator, its peers, its running jobs.
 //
-// Threads: one reader per other region (peer_read.c), one keeper that opens and closes writes (recover.c), one
-// dispatcher and n_fetches workers for jobs (jobs.c); HTTP threads and the pool come in through serve.c. One lock,
-// r->lock, guards all that is not said to be otherwise; nothing blocks under it.
+// Threads: one reader per other region (peer_read.c), one that watches for silence (beats.c), one keeper that opens and
+// closes writes (recover.c), one dispatcher and n_fetches workers for jobs (jobs.c); HTTP threads and the pool come in
+// through serve.c. One lock, r->lock, guards all that is not said to be otherwise; nothing blocks under it.
 #ifndef MERIDIAN_REPLICATION_PRIV_H
 #define MERIDIAN_REPLICATION_PRIV_H
 
@@ -18,9 +18,11 @@
 #define ERROR_TEXT_SIZE 256
 #define PEER_CONNECT_MS 3000
 #define PEER_ANSWER_MS 10000
-#define FEED_IDLE_MS 45000 // no line for so long: the peer is dead (it sends one every FEED_BEAT_MS)
-#define FEED_BEAT_MS 15000
-#define FEED_TURN_MS 600000 // a stream ends after so long, so that connections turn over
+#define FEED_BEAT_MS 2000      // a feed says something at least so often
+#define FEED_BEAT_OLD_MS 15000 // one that does not say how often
+#define FEED_SLACK_MS 500      // a beat that is late by so much is missed
+#define FEED_LOOK_MS 15000     // a feed looks into the store so often, though every commit wakes it
+#define FEED_TURN_MS 600000    // a stream ends after so long, so that connections turn over
 #define SOURCE_IDLE_MS 15000
 
 struct outstream;
@@ -43,9 +45,16 @@ struct peer { // another region
     bool caught_up; // and it said that nothing more is there
     bool diverged;  // it refused our cursor: it lost entries that we hold
     bool met;       // it was read since the start
+    bool trying;    // its feed was asked for, and the answer is awaited
+    bool missed;    // its stream was given up for silence since beats.c looked last
+    bool away;      // three of its beats were missed; beats.c alone decides
     bool unreached; // it did not even answer, the last time
     unsigned failures, n_seen, n_knocks;
     int64_t last_contact_ms;          // wall; 0: never
+    _Atomic int64_t heard_mono;       // its last bytes (inflow_watch); 0: none since the start
+    unsigned beat_ms;                 // how often it says something
+    int64_t try_mono, knock_mono;     // when its feed was last asked for; when it last asked us something
+    _Atomic bool hang_up;             // what the reader waits for is given up
     char last_error[ERROR_TEXT_SIZE]; // "" while all is well
     uint64_t bad_lines;
     uint64_t n_malformed;   // entries that were passed over
@@ -92,6 +101,9 @@ struct replicator {
 
     unsigned n_inside; // pool jobs that use the store now
 
+    pthread_t beats;
+    bool beats_started;
+
     // keeper
     pthread_t keeper;
     bool keeper_started;
@@ -134,13 +146,19 @@ int peer_dial(struct replicator *r, const struct topology *t, const char *region
 int peer_get(struct replicator *r, const struct topology *t, const char *region, const char *target,
              const struct registry *reg, const char *accept, size_t max, int *out_status, struct buf *out_body,
              char error[ERROR_TEXT_SIZE]);
-void peer_seen(struct peer *p);                              // it answered
-void peer_knocked(struct replicator *r, const char *region); // it asked us something: it is there
+void peer_seen(struct peer *p); // it answered
 void peer_failed(struct peer *p, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void peer_clock_ahead(struct peer *p, uint64_t stamp); // reading stopped before an entry of the future
 size_t shared_registries(const struct topology *t, uint8_t a, uint8_t b, const char **out, size_t cap);
 
+// --- beats.c ---
+// How long nothing was heard of it that should have been; 0 when nothing is to be heard. Under r->lock.
+int64_t peer_silence_ms(const struct peer *p);
+bool peer_silent(const struct peer *p);         // the second beat in a row is missed. Under r->lock
+int64_t peer_patience_ms(const struct peer *p); // silence after which it counts as away. Under r->lock
+
 // --- threads ---
+void *beats_main(void *replicator);
 void *peer_reader_main(void *peer);
 void *keeper_main(void *replicator);
 void *dispatcher_main(void *replicator);

@@ -85,6 +85,7 @@ static void peer_add(struct replicator *r, const char *region)
         return;
     }
     p->r = r;
+    p->beat_ms = FEED_BEAT_OLD_MS;
     memcpy(p->name, region, strlen(region) + 1);
     pthread_mutex_lock(&r->lock);
     r->peers[r->n_peers++] = p;
@@ -164,7 +165,8 @@ static int threads_start(struct replicator *r)
     replicator_peers_update(r);
     r->keeper_started = pthread_create(&r->keeper, NULL, keeper_main, r) == 0;
     r->dispatcher_started = pthread_create(&r->dispatcher, NULL, dispatcher_main, r) == 0;
-    return r->keeper_started && r->dispatcher_started ? 0 : ERR_NOMEM;
+    r->beats_started = pthread_create(&r->beats, NULL, beats_main, r) == 0;
+    return r->keeper_started && r->dispatcher_started && r->beats_started ? 0 : ERR_NOMEM;
 }
 
 int replicator_start(const struct replicator_options *o, struct replicator **out)
@@ -201,6 +203,8 @@ void replicator_stop(struct replicator *r)
         return;
     pthread_mutex_lock(&r->lock);
     r->stopping = true;
+    for (size_t i = 0; i < r->n_peers; i++)
+        r->peers[i]->hang_up = true;
     pthread_cond_broadcast(&r->changed);
     while (r->n_inside)
         wait_cond(&r->changed, &r->lock, 1000);
@@ -213,6 +217,8 @@ void replicator_stop(struct replicator *r)
         pthread_join(r->keeper, NULL);
     if (r->dispatcher_started)
         pthread_join(r->dispatcher, NULL);
+    if (r->beats_started)
+        pthread_join(r->beats, NULL);
     for (size_t i = 0; i < r->n_workers; i++)
         if (r->workers[i].started)
             pthread_join(r->workers[i].thread, NULL);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // How far replication is: per registry and origin, the state, the lag in seconds and entries, bytes to go where they
-// are known, the last error. "retrying" is not "failed": an entry is never lost with its job (invariant 5). On the
-// pool.
+// are known, the last error. A region that is silent counts as lagging from the second missed beat on. "retrying" is
+// not "failed": an entry is never lost with its job (invariant 5). On the pool.
 #include "replication/replication_priv.h"
 
 #include "base/clock.h"
@@ -9,13 +9,14 @@
 #include "base/mem.h"
 
 #include <jansson.h>
+#include <stdio.h>
 #include <string.h>
 
 struct seen { // what the reader of an origin knows
-    bool known, connected, caught_up, diverged, failing, ahead;
+    bool known, connected, caught_up, diverged, failing, ahead, silent;
     int64_t ahead_since_ms;
     uint64_t n_malformed;
-    int64_t last_contact_ms;
+    int64_t last_contact_ms, silence_ms;
     char last_error[ERROR_TEXT_SIZE];
 };
 
@@ -34,8 +35,13 @@ static void seen_get(struct replicator *r, const char *origin, struct seen *out)
                          .ahead = p->ahead != 0,
                          .ahead_since_ms = p->ahead_since_ms,
                          .n_malformed = p->n_malformed,
+                         .silent = peer_silent(p),
+                         .silence_ms = peer_silence_ms(p),
                          .last_contact_ms = p->last_contact_ms};
     memcpy(out->last_error, p->last_error, sizeof out->last_error);
+    if (out->silent && !out->last_error[0])
+        snprintf(out->last_error, sizeof out->last_error, "silent: nothing came for %.1f s",
+                 (double)out->silence_ms / 1000);
     pthread_mutex_unlock(&r->lock);
 }
 
@@ -45,6 +51,8 @@ static const char *state_name(const struct seen *s, const struct origin_status *
         return o->n_retrying ? "Retrying" : "Syncing";
     if (s->diverged)
         return "Diverged";
+    if (s->silent)
+        return "Unreachable";
     if (s->ahead) // it answers, but nothing more of it can be taken now
         return "ClockAhead";
     if (!s->connected && s->failing)
@@ -62,7 +70,10 @@ static int64_t lag_seconds(const struct seen *s, const struct origin_status *o, 
         since = s->last_contact_ms;
     if (s->ahead && s->ahead_since_ms < since)
         since = s->ahead_since_ms;
-    return since < now ? (now - since) / 1000 : 0;
+    int64_t lag_ms = since < now ? now - since : 0;
+    if (s->silent && s->silence_ms > lag_ms)
+        lag_ms = s->silence_ms;
+    return lag_ms / 1000;
 }
 
 // Known while every waiting entry is being fetched, or none waits.

@@ -67,6 +67,16 @@ static ssize_t garbage_read(void *ctx, struct http_stream *s, uint8_t *to, size_
     return (ssize_t)cap;
 }
 
+static ssize_t mute_read(void *ctx, struct http_stream *s, uint8_t *to, size_t cap)
+{
+    (void)s;
+    struct answer_stream *a = ctx;
+    size_t n = a->n - a->sent < cap ? a->n - a->sent : cap;
+    memcpy(to, a->p + a->sent, n);
+    a->sent += n;
+    return (ssize_t)n;
+}
+
 static void answer_close(void *ctx)
 {
     struct answer_stream *a = ctx;
@@ -76,7 +86,8 @@ static void answer_close(void *ctx)
 
 static const struct http_stream_ops cut_ops = {.read = cut_read, .close = answer_close},
                                     hang_ops = {.read = hang_read, .close = answer_close},
-                                    garbage_ops = {.read = garbage_read, .close = answer_close};
+                                    garbage_ops = {.read = garbage_read, .close = answer_close},
+                                    mute_ops = {.read = mute_read, .close = answer_close};
 
 static void answer_with(struct test_region *r, const struct http_stream_ops *ops, struct http_response *resp,
                         const uint8_t *p, size_t n)
@@ -114,7 +125,7 @@ static void blob_answer(struct test_region *r, struct http_request *req, const c
     }
     if (r->fault == FAULT_LIES)
         p[size - 1] ^= 1;
-    if (r->fault == FAULT_HANGS)
+    if (r->fault == FAULT_HANGS || r->fault == FAULT_MUTE)
         answer_with(r, &hang_ops, resp, p, size);
     else if (r->fault == FAULT_CUTS && !range && size > 100000)
         answer_with(r, &cut_ops, resp, p, size);
@@ -159,13 +170,25 @@ static void script_answer(struct test_region *r, const struct topology *t, const
     ck_assert_int_eq(cursor_parse(http_query_get(req, "after", 0), &after), 0);
     struct buf b;
     buf_init(&b, 0);
-    ck_assert_int_eq(feed_progress_format(&after, t->version, false, shared, n, &b), 0);
+    ck_assert_int_eq(feed_progress_format(&after, t->version, false, shared, n, 0, &b), 0);
     feed_script_fn script = r->script;
     script(r, peer, &after, &b);
     ck_assert_int_eq(b.err, 0);
     plan->kind = HTTP_PLAN_REPLY;
     http_response_bytes(&plan->response, 200, "application/x-ndjson", bytes_of(arena_copy(&req->arena, b.p, b.n), b.n));
     buf_done(&b);
+}
+
+static void mute_answer(struct test_region *r, const struct topology *t, struct http_response *resp)
+{
+    static const char *const shared[] = {"contoso"};
+    struct buf line;
+    buf_init(&line, 4096);
+    struct feed_mark head;
+    ck_assert_int_eq(meta_head(r->meta, r->name, &head), 0);
+    feed_progress_format(&head, t->version, true, shared, 1, 2000, &line);
+    answer_with(r, &mute_ops, resp, (const uint8_t *)buf_cstr(&line), line.n);
+    buf_done(&line);
 }
 
 static void server_begin(void *ctx, struct http_request *req, struct http_plan *plan)
@@ -181,6 +204,9 @@ static void server_begin(void *ctx, struct http_request *req, struct http_plan *
         answer_with(r, &garbage_ops, &plan->response, (const uint8_t *)"", 0);
     } else if (strcmp(req->path, "/replication/v1/feed") == 0 && r->script && !http_query_get(req, "origin", 0)) {
         script_answer(r, t, s->peer->name, req, plan);
+    } else if (strncmp(req->path, "/replication/v1/feed", 20) == 0 && r->fault == FAULT_MUTE) {
+        plan->kind = HTTP_PLAN_REPLY;
+        mute_answer(r, t, &plan->response);
     } else if (strncmp(req->path, "/replication/", 13) == 0) {
         struct hostname h;
         hostname_parse_http_host(req->host, "example.io", &h);
@@ -201,6 +227,13 @@ static void committed(void *ctx)
 {
     struct test_region *r = ctx;
     replicator_committed(r->replicator);
+}
+
+static void turned(void *ctx, const char *region, bool away)
+{
+    struct test_region *r = ctx;
+    (void)region;
+    (*(away ? &r->n_away : &r->n_back))++;
 }
 
 static void socket_path(struct world *w, size_t at, size_t from, char *out, size_t cap)
@@ -247,6 +280,8 @@ void region_up(struct test_region *r)
                                    .verify = ed25519_verify,
                                    .start_ask_ms = r->start_ask_ms,
                                    .state_dir = r->dir,
+                                   .on_away = turned,
+                                   .on_away_ctx = r,
                                    .dial_socket = dial,
                                    .dial_ctx = r};
     struct replicator *rep;
@@ -388,6 +423,25 @@ bool state_is(struct test_region *at, const char *registry, const char *origin, 
     }
     json_decref(root);
     return is;
+}
+
+long lag_of(struct test_region *at, const char *origin, const char *error, bool *out_says)
+{
+    json_t *root = replication_status_json(at->replicator, "contoso"), *item;
+    ck_assert_ptr_nonnull(root);
+    long lag = -1;
+    size_t i;
+    *out_says = false;
+    json_array_foreach(json_object_get(root, "replications"), i, item)
+    {
+        if (strcmp(json_string_value(json_object_get(item, "origin")), origin) != 0)
+            continue;
+        const char *said = json_string_value(json_object_get(item, "lastError"));
+        lag = (long)json_integer_value(json_object_get(item, "lagSeconds"));
+        *out_says = said && strstr(said, error);
+    }
+    json_decref(root);
+    return lag;
 }
 
 bool region_writes_open(struct test_region *r)

@@ -21,6 +21,7 @@ enum fault {
     FAULT_HANGS,   // blobs are never answered
     FAULT_GARBAGE, // the feed is lines that mean nothing
     FAULT_ENDLESS, // the feed is one line without an end
+    FAULT_MUTE,    // the feed says its first line and no more; blobs are never answered
 };
 
 struct world;
@@ -50,6 +51,7 @@ struct test_region {
     _Atomic feed_script_fn script;                    // NULL: its feed is its own
     _Atomic unsigned n_blob_gets, n_ranges, n_relays; // n_relays: asked for what it has of another's feed
     unsigned start_ask_ms;
+    _Atomic unsigned n_away, n_back; // others that were found silent, or heard again
 };
 
 struct world {
@@ -75,6 +77,8 @@ bool region_has(struct test_region *r, const char *registry, const char *reposit
                 const struct digest *d);
 // Does status at `at` say `want` of what it reads of `origin`? false also when it says nothing of it.
 bool state_is(struct test_region *at, const char *registry, const char *origin, const char *want);
+// Its row of `origin`, of contoso's status at `at`: lagSeconds, and whether lastError says `error`.
+long lag_of(struct test_region *at, const char *origin, const char *error, bool *out_says);
 bool region_writes_open(struct test_region *r);
 #define WAIT_FOR(what, ms)                                             \
     do {                                                               \

@@ -227,7 +227,7 @@ START_TEST(progress_goes_up_and_says_what_it_filters)
     struct buf b;
     buf_init(&b, 0);
     begin();
-    ck_assert_int_eq(feed_progress_format(&m, 6, true, names, 2, &b), 0);
+    ck_assert_int_eq(feed_progress_format(&m, 6, true, names, 2, 0, &b), 0);
     ck_assert_int_eq(accept_text(b.p, b.n, &l), 0);
     ck_assert_int_eq(l.kind, FEED_PROGRESS);
     ck_assert_uint_eq(l.n_registries, 2);
@@ -238,11 +238,11 @@ START_TEST(progress_goes_up_and_says_what_it_filters)
     ck_assert_int_eq(accept_text(b.p, b.n, &l), 0); // the same place again: quiet
     m.hash[3] = 1;
     buf_clear(&b);
-    feed_progress_format(&m, 6, false, NULL, 0, &b);
+    feed_progress_format(&m, 6, false, NULL, 0, 0, &b);
     ck_assert_int_eq(accept_text(b.p, b.n, &l), ERR_PROTO); // the same place with another hash
     m.seq = 8;
     buf_clear(&b);
-    feed_progress_format(&m, 6, false, NULL, 0, &b);
+    feed_progress_format(&m, 6, false, NULL, 0, 0, &b);
     ck_assert_int_eq(accept_text(b.p, b.n, &l), ERR_PROTO); // back
     buf_done(&b);
     end();
