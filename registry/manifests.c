@@ -157,6 +157,7 @@ static void put(struct op *op, struct http_response *resp)
     p.refs = m.refs;
     p.n_refs = m.n_refs;
     p.if_match = conditional ? &present : NULL;
+    p.sole_replica = op->sole_replica;
     put_answer(op, resp, meta_manifest_put(op->s->meta, &p, &result), &p, &result);
 }
 

@@ -48,6 +48,7 @@ struct op {
     void (*act)(struct op *op, struct http_response *resp);
     struct route route;
     const char *registry, *label; // its name, and its login label
+    bool sole_replica;            // nobody else holds the registry
     struct access access;
     const char *principal;   // who it is, by token or signature
     const char *here;        // "https://<host called>[:port]"

@@ -260,6 +260,7 @@ static int op_new(struct registry_service *s, struct http_request *req, const st
     op->s = s;
     op->req = req;
     op->principal = "";
+    op->sole_replica = reg->n_replicas == 1;
     int rc = route_parse(&req->arena, req->path, &op->route);
     if (!rc)
         rc = hosts_set(op, t, reg, host);

@@ -95,12 +95,15 @@ struct manifest_put {
     size_t n_refs;
     const char *tag;               // NULL: by digest only
     const struct digest *if_match; // tag's present value must be this (412 → ERR_CONFLICT); NULL: no condition
+    bool sole_replica;             // of the registry: then a push of what is here as it says needs no new entry
 };
 struct put_result {
-    uint64_t stamp;        // of the last entry written
+    uint64_t stamp;        // of the last entry written, or of the one that stands for this push, too
     struct digest missing; // on ERR_NOTFOUND: a blob or manifest that is not there
     bool created;          // the manifest was not visible before
 };
+// Mints, also when all is here as it says (a tag's entry alone where this region asserted the manifest before); pushes
+// of the same that wait for the same commit share one entry.
 int meta_manifest_put(struct meta *m, const struct manifest_put *p, struct put_result *out);
 
 struct manifest_row {
@@ -125,6 +128,9 @@ struct tag_version { // present value first, then what it replaced
     uint64_t stamp, epoch;
     const char *origin;
 };
+// At most META_HISTORY_MAX versions of a tag are kept: the highest in the register's order, so the same ones
+// everywhere.
+#define META_HISTORY_MAX 100
 int meta_tag_history(struct meta *m, const char *registry, const char *repository, const char *tag, size_t max,
                      struct arena *a, struct tag_version **out, size_t *out_n);
 

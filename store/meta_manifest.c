@@ -1,50 +1,79 @@
 // SPDX-License-Identifier: Apache-2.0
 // A push of a manifest: checked, stored and announced in one transaction; see meta.h.
 //
-// A put by tag writes two entries, the manifest's presence and the tag. Where both are so already, nothing is written
-// and the present stamp comes back: pushing an image again costs the other regions nothing.
+// Every push that is acknowledged mints a stamp, also when all is here as it says: a region that is cut off may have
+// written something else meanwhile, and this push came later. Pushes that wait for the same commit share the entry.
+//
+// What an own entry refers to is asserted by own entries before it: a tag's manifest, an index's children, and theirs.
+// So a region shows what it read here without waiting for what a third region said, and nothing that this region wrote
+// hangs on the word of another one, whose key may be revoked. A push by tag of what this region has asserted writes the
+// tag's entry alone; that entry says that its manifest is present, too.
 #include "store/meta_priv.h"
 
 #include "base/err.h"
 
 #include <string.h>
 
+#define NESTED_MAX 64 // indexes in indexes
+
+struct register_here { // what a register says now
+    bool there, own;   // own: this region wrote it
+    uint64_t stamp;
+};
+
 struct put {
     const struct manifest_put *p;
     struct put_result *result;
     int64_t repo; // 0: no such repository yet
     // What is there
-    bool visible, same_type, tagged;
-    uint64_t presence_stamp, tag_stamp;
+    struct register_here presence, tag;
+    bool same_type;
     struct digest tag_digest;
 };
 
-static int present_read(struct meta *m, struct put *u)
+// Of a row whose columns 0 and 1 are stamp and origin.
+static struct register_here register_read(struct meta *m, sqlite3_stmt *st)
 {
-    const struct manifest_put *p = u->p;
+    const char *origin = (const char *)sqlite3_column_text(st, 1);
+    return (struct register_here){.there = true,
+                                  .own = origin && strcmp(origin, m->o.region) == 0,
+                                  .stamp = (uint64_t)sqlite3_column_int64(st, 0)};
+}
+
+static int presence_read(struct meta *m, struct put *u)
+{
     sqlite3_stmt *st;
-    int rc = repo_find(&m->w, p->registry, p->repository, &u->repo);
+    int rc = db_find(&m->w, &st, "SELECT stamp,origin,media_type FROM manifests WHERE repo=?1 AND digest=?2", "id",
+                     u->repo, &u->p->digest);
     if (rc)
         return rc == ERR_NOTFOUND ? 0 : rc;
-    rc = db_find(&m->w, &st, "SELECT stamp,media_type FROM manifests WHERE repo=?1 AND digest=?2", "id", u->repo,
-                 &p->digest);
-    if (!rc) {
-        const char *type = (const char *)sqlite3_column_text(st, 1);
-        u->visible = true;
-        u->presence_stamp = (uint64_t)sqlite3_column_int64(st, 0);
-        u->same_type = type && strcmp(type, p->media_type) == 0;
-        db_end(st);
-    }
-    if ((rc && rc != ERR_NOTFOUND) || !p->tag)
-        return rc == ERR_NOTFOUND ? 0 : rc;
-    rc = db_find(&m->w, &st, "SELECT digest,stamp FROM tags WHERE repo=?1 AND tag=?2", "is", u->repo, p->tag);
+    const char *type = (const char *)sqlite3_column_text(st, 2);
+    u->presence = register_read(m, st);
+    u->same_type = type && strcmp(type, u->p->media_type) == 0;
+    db_end(st);
+    return 0;
+}
+
+static int tag_read(struct meta *m, struct put *u)
+{
+    sqlite3_stmt *st;
+    int rc =
+        db_find(&m->w, &st, "SELECT stamp,origin,digest FROM tags WHERE repo=?1 AND tag=?2", "is", u->repo, u->p->tag);
     if (rc)
         return rc == ERR_NOTFOUND ? 0 : rc;
-    u->tagged = true;
-    u->tag_stamp = (uint64_t)sqlite3_column_int64(st, 1);
-    rc = db_digest(st, 0, &u->tag_digest);
+    u->tag = register_read(m, st);
+    rc = db_digest(st, 2, &u->tag_digest);
     db_end(st);
     return rc;
+}
+
+static int present_read(struct meta *m, struct put *u)
+{
+    int rc = repo_find(&m->w, u->p->registry, u->p->repository, &u->repo);
+    if (rc)
+        return rc == ERR_NOTFOUND ? 0 : rc;
+    rc = presence_read(m, u);
+    return !rc && u->p->tag ? tag_read(m, u) : rc;
 }
 
 static struct feed_entry entry_of(const struct manifest_put *p, enum entry_kind kind)
@@ -59,26 +88,149 @@ static struct feed_entry entry_of(const struct manifest_put *p, enum entry_kind 
                                .size = manifest ? p->content.n : 0};
 }
 
-static int put_write(struct meta *m, struct put *u)
+static int own_asserted(struct meta *m, const struct manifest_put *p, bool *out)
+{
+    sqlite3_stmt *st;
+    int rc = db_find(&m->w, &st,
+                     "SELECT 1 FROM feed WHERE registry=?1 AND repository=?2 AND kind=?3 AND tag='' AND digest=?4"
+                     " AND origin=?5 LIMIT 1",
+                     "ssnds", p->registry, p->repository, (int)ENTRY_MANIFEST, &p->digest, m->o.region);
+    *out = rc == 0;
+    if (!rc)
+        db_end(st);
+    return rc == ERR_NOTFOUND ? 0 : rc;
+}
+
+struct child { // a manifest that is reached and that no own entry asserts
+    struct digest digest;
+    const char *media_type;
+    uint64_t size, stamp;
+};
+
+// Those below `parent`, the innermost first; below one that an own entry asserts all are asserted.
+static int children_find(struct meta *m, struct put *u, const struct digest *parent, struct arena *a,
+                         struct child **out, size_t *out_n)
+{
+    size_t n = 0, cap = 8;
+    struct child *list = arena_array(a, cap, sizeof *list);
+    sqlite3_stmt *st;
+    int rc = list ? 0 : ERR_NOMEM;
+    if (!rc)
+        rc = db_start(&m->w, &st,
+                      "WITH RECURSIVE below(d,depth) AS (SELECT ?2,0 UNION SELECT x.child,depth+1 FROM below"
+                      " JOIN manifest_refs x ON x.repo=?1 AND x.parent=d AND x.kind=?3 WHERE depth<?4 AND NOT EXISTS"
+                      " (SELECT 1 FROM feed f WHERE f.registry=?5 AND f.repository=?6 AND f.kind=?7 AND f.tag=''"
+                      "  AND f.digest=x.child AND f.origin=?8))"
+                      " SELECT m.digest,m.media_type,m.size,m.stamp FROM below JOIN manifests m ON m.repo=?1 AND"
+                      " m.digest=d WHERE depth>0 GROUP BY d ORDER BY max(depth) DESC",
+                      "idnnssns", u->repo, parent, (int)REF_MANIFEST, NESTED_MAX, u->p->registry, u->p->repository,
+                      (int)ENTRY_MANIFEST, m->o.region);
+    while (!rc && (rc = db_step(&m->w, st)) == 1) {
+        if (n == cap) { // the old array stays behind in the arena: at most as much again
+            struct child *more = arena_array(a, cap * 2, sizeof *more);
+            if (more)
+                memcpy(more, list, n * sizeof *more);
+            list = more;
+            cap *= 2;
+        }
+        rc = list ? db_digest(st, 0, &list[n].digest) : ERR_NOMEM;
+        if (!rc)
+            rc = db_text(st, 1, a, &list[n].media_type);
+        if (rc) {
+            db_end(st);
+            return rc;
+        }
+        list[n].size = (uint64_t)sqlite3_column_int64(st, 2);
+        list[n++].stamp = (uint64_t)sqlite3_column_int64(st, 3);
+    }
+    *out = list;
+    *out_n = n;
+    return rc;
+}
+
+static int children_assert(struct meta *m, struct put *u, const struct digest *parent, struct arena *a)
+{
+    struct child *list = NULL;
+    size_t n = 0;
+    int rc = children_find(m, u, parent, a, &list, &n);
+    for (size_t i = 0; !rc && i < n; i++) {
+        struct manifest_put child = {.registry = u->p->registry,
+                                     .repository = u->p->repository,
+                                     .digest = list[i].digest,
+                                     .media_type = list[i].media_type};
+        struct feed_entry e = entry_of(&child, ENTRY_MANIFEST);
+        struct digest missing;
+        int64_t id;
+        e.size = list[i].size;
+        rc = feed_mint(m, list[i].stamp, (struct bytes){0}, &e, &id);
+        if (!rc)
+            rc = merge_manifest(m, u->repo, &e, (struct bytes){0}, NULL, 0, &missing);
+    }
+    return rc;
+}
+
+static bool has_children(const struct manifest_put *p)
+{
+    for (size_t i = 0; i < p->n_refs; i++)
+        if (p->refs[i].kind == REF_MANIFEST)
+            return true;
+    return false;
+}
+
+static int manifest_write(struct meta *m, struct put *u)
 {
     const struct manifest_put *p = u->p;
     struct feed_entry e = entry_of(p, ENTRY_MANIFEST);
     struct digest missing;
     int64_t id;
-    int rc = repo_make(m, p->registry, p->repository, &u->repo);
-    if (!rc)
-        rc = feed_mint(m, u->presence_stamp, (struct bytes){0}, &e, &id);
+    struct arena a;
+    int rc = feed_mint(m, u->presence.stamp, (struct bytes){0}, &e, &id);
     if (!rc)
         rc = merge_manifest(m, u->repo, &e, p->content, p->refs, p->n_refs, &missing);
-    if (!rc && p->tag) {
-        e = entry_of(p, ENTRY_TAG);
-        rc = feed_mint(m, u->tag_stamp, (struct bytes){0}, &e, &id);
-        if (!rc)
-            rc = merge_tag(m, u->repo, &e, &missing);
-    }
-    if (!rc)
-        u->result->stamp = e.stamp;
+    u->result->stamp = e.stamp;
+    if (rc || !has_children(p))
+        return rc;
+    arena_init(&a, 0);
+    rc = children_assert(m, u, &p->digest, &a);
+    arena_done(&a);
     return rc;
+}
+
+static int tag_write(struct meta *m, struct put *u)
+{
+    struct feed_entry e = entry_of(u->p, ENTRY_TAG);
+    struct digest missing;
+    int64_t id;
+    int rc = feed_mint(m, u->tag.stamp, (struct bytes){0}, &e, &id);
+    if (!rc)
+        rc = merge_tag(m, u->repo, &e, &missing);
+    u->result->stamp = e.stamp;
+    return rc;
+}
+
+static int put_write(struct meta *m, struct put *u)
+{
+    const struct manifest_put *p = u->p;
+    bool asserted = false;
+    int rc = repo_make(m, p->registry, p->repository, &u->repo);
+    if (!rc && p->tag && u->presence.there && u->same_type)
+        rc = own_asserted(m, p, &asserted);
+    if (!rc && !asserted)
+        rc = manifest_write(m, u);
+    return !rc && p->tag ? tag_write(m, u) : rc;
+}
+
+// Is all as this push says, by an entry that may stand for it? One that waits for the same commit may: nobody has seen
+// it yet, so the two pushes have no order. With a single replica nobody else can have written meanwhile.
+static bool said_already(struct meta *m, const struct put *u)
+{
+    const struct manifest_put *p = u->p;
+    const struct register_here *r = p->tag ? &u->tag : &u->presence;
+    bool same = u->presence.there && u->same_type && r->there;
+    if (p->tag)
+        same = same && digest_equal(&u->tag_digest, &p->digest);
+    bool same_commit = r->own && r->stamp > m->group_stamp;
+    return same && (same_commit || p->sole_replica);
 }
 
 static int put_run(struct meta *m, void *arg)
@@ -88,12 +240,11 @@ static int put_run(struct meta *m, void *arg)
     int rc = present_read(m, u);
     if (rc)
         return rc;
-    if (p->if_match && !(u->tagged && digest_equal(&u->tag_digest, p->if_match)))
+    if (p->if_match && !(u->tag.there && digest_equal(&u->tag_digest, p->if_match)))
         return ERR_CONFLICT;
-    u->result->created = !u->visible;
-    bool same_tag = !p->tag || (u->tagged && digest_equal(&u->tag_digest, &p->digest));
-    if (u->visible && u->same_type && same_tag) {
-        u->result->stamp = p->tag ? u->tag_stamp : u->presence_stamp;
+    u->result->created = !u->presence.there;
+    if (said_already(m, u)) {
+        u->result->stamp = p->tag ? u->tag.stamp : u->presence.stamp;
         return 0;
     }
     rc = refs_check(&m->w, u->repo, p->refs, p->n_refs, &u->result->missing);

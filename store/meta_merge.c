@@ -119,6 +119,24 @@ static int tag_superseded(struct db *d, int64_t repo, const struct feed_entry *e
     return rc;
 }
 
+// A restated version is the same version. Which ones stay does not depend on the order of arrival: one that is dropped
+// has META_HISTORY_MAX above it for good.
+static int history_add(struct meta *m, int64_t repo, const struct feed_entry *e)
+{
+    int rc = db_run(&m->w,
+                    "INSERT INTO tag_history(repo,tag,stamp,origin,digest,epoch) VALUES(?1,?2,?3,?4,?5,?6)"
+                    " ON CONFLICT(repo,tag,stamp,origin,digest) DO UPDATE SET epoch=max(epoch,excluded.epoch)",
+                    "isusdu", repo, e->tag, entry_register_stamp(e), e->origin, &e->digest, e->epoch);
+    if (rc)
+        return rc;
+    return db_run(&m->w,
+                  "DELETE FROM tag_history WHERE repo=?1 AND tag=?2 AND " REGISTER_VALUE(
+                      "") "<(SELECT stamp,origin,"
+                          "epoch,digest FROM tag_history WHERE repo=?1 AND tag=?2 ORDER BY " REGISTER_HIGHEST_FIRST(
+                              "") " LIMIT 1 OFFSET ?3)",
+                  "isn", repo, e->tag, META_HISTORY_MAX - 1);
+}
+
 int merge_tag(struct meta *m, int64_t repo, const struct feed_entry *e, struct digest *out_missing)
 {
     uint64_t stamp = entry_register_stamp(e);
@@ -132,11 +150,8 @@ int merge_tag(struct meta *m, int64_t repo, const struct feed_entry *e, struct d
                     " ON CONFLICT(repo,tag) DO UPDATE SET digest=excluded.digest,stamp=excluded.stamp,"
                     "origin=excluded.origin,epoch=excluded.epoch",
                     "isdusu", repo, e->tag, &e->digest, stamp, e->origin, e->epoch);
-    if (!rc) // a restated version is the same version
-        rc = db_run(&m->w,
-                    "INSERT INTO tag_history(repo,tag,stamp,origin,digest,epoch) VALUES(?1,?2,?3,?4,?5,?6)"
-                    " ON CONFLICT(repo,tag,stamp,origin,digest) DO UPDATE SET epoch=max(epoch,excluded.epoch)",
-                    "isusdu", repo, e->tag, stamp, e->origin, &e->digest, e->epoch);
+    if (!rc)
+        rc = history_add(m, repo, e);
     if (!rc)
         m->notify = true;
     return rc;

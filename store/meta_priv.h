@@ -73,6 +73,7 @@ struct meta {
     struct hlc hlc;       // this and the two that follow: taken back when a request or its group fails
     struct feed_mark own; // last own entry
     uint64_t epoch;       // in which own entries are written; may be past own.epoch
+    uint64_t group_stamp; // the clock when this group began: what this group minted is above it
     bool notify;          // this group added own entries or applied any
 
     pthread_t thread;

@@ -57,6 +57,11 @@ static const char *const steps[] = {
     "CREATE INDEX jobs_waiting ON jobs(registry,repository) WHERE waiting=1;"
     "CREATE TABLE origins(origin TEXT NOT NULL, part INTEGER NOT NULL, epoch INTEGER NOT NULL, seq INTEGER NOT NULL,"
     "  hash BLOB NOT NULL, PRIMARY KEY(origin,part)) WITHOUT ROWID;",
+    // 2: what the log holds of one register; a tag's history is bounded (META_HISTORY_MAX)
+    "CREATE INDEX feed_register ON feed(registry,repository,kind,tag,digest);"
+    "DELETE FROM tag_history WHERE (repo,tag,stamp,origin,digest) IN (SELECT repo,tag,stamp,origin,digest FROM"
+    "  (SELECT *,row_number() OVER (PARTITION BY repo,tag ORDER BY stamp DESC,origin DESC,epoch DESC,digest DESC) AS n"
+    "  FROM tag_history) WHERE n>100);",
 };
 const int schema_version = (int)(sizeof steps / sizeof steps[0]);
 

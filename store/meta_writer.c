@@ -97,6 +97,7 @@ static void group_run(struct meta *m, struct request *first)
     size_t n = 0;
     struct place at = place_of(m);
     int64_t end_us = clock_mono_us() + GROUP_US;
+    m->group_stamp = m->hlc.last;
     m->notify = false;
     int rc = db_exec(&m->w, "BEGIN IMMEDIATE");
     for (struct request *r = first; r; r = n < GROUP_MAX && clock_mono_us() < end_us ? request_take(m, false) : NULL) {

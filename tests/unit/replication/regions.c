@@ -150,6 +150,7 @@ static void content_run(struct http_request *req, struct http_response *resp)
         return;
     }
     struct manifest_row row;
+    r->n_manifest_gets++;
     if (meta_manifest_get(r->meta, h.registry, repository, NULL, &d, &req->arena, &row)) {
         http_response_text(req, resp, 404, "no");
         return;

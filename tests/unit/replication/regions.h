@@ -48,8 +48,9 @@ struct test_region {
     struct replicator *_Atomic replicator;
     struct test_server servers[N_REGIONS];
     _Atomic enum fault fault;
-    _Atomic feed_script_fn script;                    // NULL: its feed is its own
-    _Atomic unsigned n_blob_gets, n_ranges, n_relays; // n_relays: asked for what it has of another's feed
+    _Atomic feed_script_fn script; // NULL: its feed is its own
+    _Atomic unsigned n_blob_gets, n_manifest_gets, n_ranges;
+    _Atomic unsigned n_relays; // asked for what it has of another's feed
     unsigned start_ask_ms;
     _Atomic unsigned n_away, n_back; // others that were found silent, or heard again
 };

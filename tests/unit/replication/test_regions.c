@@ -454,6 +454,42 @@ START_TEST(have_waits_until_the_tag_is_there)
 }
 END_TEST
 
+static bool applied_all(struct test_region *at, const char *origin, const struct feed_mark *head)
+{
+    struct arena a;
+    struct origin_status *list;
+    size_t n;
+    bool all = false;
+    arena_init(&a, 0);
+    ck_assert_int_eq(meta_origins(at->meta, &a, &list, &n), 0);
+    for (size_t i = 0; i < n; i++)
+        all = all || (strcmp(list[i].origin, origin) == 0 && mark_equal(&list[i].applied, head));
+    arena_done(&a);
+    return all;
+}
+
+// Pushing the same again costs one entry, and nobody fetches anything for it.
+START_TEST(a_repeated_push_fetches_nothing)
+{
+    struct digest d;
+    world_up(&w);
+    region_push(east, "contoso", "app", "1", 1, 2, 1000, 200000, &d); // too long to travel in its entry
+    for (size_t i = 0; i < N_REGIONS; i++)
+        WAIT_FOR(region_has(&w.regions[i], "contoso", "app", "1", &d), 10000);
+    struct feed_mark before = head_of(east, "eastus"), after;
+    unsigned n_gets = east->n_blob_gets + west->n_blob_gets + south->n_blob_gets;
+    unsigned n_manifests = east->n_manifest_gets + west->n_manifest_gets + south->n_manifest_gets;
+    ck_assert_uint_gt(n_manifests, 0);
+    region_push(east, "contoso", "app", "1", 1, 2, 1000, 200000, &d);
+    after = head_of(east, "eastus");
+    ck_assert_uint_eq(after.seq, before.seq + 1);
+    WAIT_FOR(applied_all(west, "eastus", &after) && applied_all(south, "eastus", &after), 10000);
+    ck_assert_uint_eq(east->n_blob_gets + west->n_blob_gets + south->n_blob_gets, n_gets);
+    ck_assert_uint_eq(east->n_manifest_gets + west->n_manifest_gets + south->n_manifest_gets, n_manifests);
+    world_done(&w);
+}
+END_TEST
+
 static struct register_value value_at(struct test_region *r, const char *tag, struct arena *a)
 {
     struct manifest_row row;
@@ -522,4 +558,4 @@ CHECK_MAIN("replication/regions", a_push_appears_in_all_regions,
            a_source_that_hangs_delays_only_itself, a_restored_backup_recovers_before_it_writes,
            a_backup_restored_alone_recovers_when_the_others_come, requests_are_judged, the_public_may_not_read_feeds,
            a_false_cursor_is_refused_and_closes_nothing, have_waits_until_the_tag_is_there,
-           have_compares_as_the_register_does)
+           a_repeated_push_fetches_nothing, have_compares_as_the_register_does)
