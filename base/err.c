@@ -61,6 +61,8 @@ int err_from_errno(int e)
         return ERR_INVAL;
     case EFBIG:
         return ERR_TOOBIG;
+    case EADDRINUSE:
+        return ERR_INUSE;
     case ETIMEDOUT:
         return ERR_TIMEOUT;
     case ECONNREFUSED:

@@ -36,7 +36,8 @@
     X(CANCELED, "canceled")                         \
     X(READONLY, "the disk is read-only")            \
     X(NOFILES, "too many files are open")           \
-    X(AHEAD, "stamped too far ahead of the clock")
+    X(AHEAD, "stamped too far ahead of the clock")  \
+    X(INUSE, "another program has it")
 
 enum err {
     ERR_OK = 0,

@@ -9,6 +9,7 @@
 #include "daemon/handover.h"
 #include "daemon/manual.h"
 #include "daemon/paths.h"
+#include "daemon/preflight.h"
 #include "daemon/supervisor.h"
 
 #include <getopt.h>
@@ -27,7 +28,8 @@ static const char usage[] =
     "Runs one node of a Meridian region: resolver, registry, token service and replicator behind the HTTP edge.\n"
     "\n"
     "  -c, --config FILE   the node's settings (meridiand.yaml)\n"
-    "      --check         check the settings and the topology they name, then end: 0 good, 1 not\n"
+    "      --check         check the settings, the topology they name, and whether the users that the\n"
+    "                      work runs as get at their files, then end: 0 good, 1 not\n"
     "      --sample WHAT   print a commented file with every key: WHAT is node or topology\n"
     "      --manual WHAT   print the manual page of that file, from the same rows\n"
     "  -h, --help          this text\n"
@@ -36,7 +38,7 @@ static const char usage[] =
     "SIGTERM drains and stops; SIGHUP looks at the topology and the certificates now; SIGUSR2\n"
     "restarts without a lost query. See meridiand(8).\n";
 
-static int check_only(const struct node *n, struct diag *d)
+static int check_only(const struct node *n, const struct paths *p, const struct identity *id, struct diag *d)
 {
     struct topology *t = NULL;
     size_t n_changes;
@@ -49,6 +51,9 @@ static int check_only(const struct node *n, struct diag *d)
         diag_add(d, n->source, 0, "region %s is not in the topology %s", n->region, t->source);
     else if (r && !region_stamp(r, n->stamp))
         diag_add(d, n->source, 0, "stamp %s is not a stamp of region %s in %s", n->stamp, n->region, t->source);
+    (void)preflight_edge_program(n, d);
+    int rc3 = preflight_files(n, p, id, t, d);
+    rc = rc ? rc : rc3;
     snapshot_unref(t);
     snapshot_unref(pr);
     return rc ? rc : rc2 ? rc2 : diag_count(d) ? ERR_INVAL : 0;
@@ -107,10 +112,10 @@ int main(int argc, char **argv)
         rc = handover_fits(&h, n, &d);
     if (!rc)
         rc = paths_of(n, &d, &p);
-    if (!rc && (!check || restart))
+    if (!rc)
         rc = identity_of(n, &d, &id);
     if (!rc && check)
-        rc = check_only(n, &d);
+        rc = check_only(n, &p, &id, &d);
     diag_print(&d, stderr);
     diag_done(&d);
     if (rc || check) {

@@ -93,7 +93,7 @@ int identity_of(const struct node *n, struct diag *diag, struct identity *out)
     return 0;
 }
 
-#define LOCK_WAIT_MS 3000
+#define LOCK_WAIT_MS 5000
 
 // ---- directories, made so that root trusts no path that the worker or the edge's workers could swap ----
 //
@@ -190,7 +190,7 @@ int path_trusted(const char *path, const struct identity *id, struct diag *diag)
     return 0;
 }
 
-// One daemon per data_dir. Held until the process ends; a predecessor that was killed may take a moment to go.
+// One daemon per data_dir. Held until supervisor and worker have ended; one that was killed may take a moment to go.
 static int lock_take(int data_fd, const char *data_dir, struct diag *diag, int *out_fd)
 {
     AUTO_CLOSE int fd = openat(data_fd, "lock", O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0600);
@@ -200,7 +200,9 @@ static int lock_take(int data_fd, const char *data_dir, struct diag *diag, int *
         if (errno != EWOULDBLOCK && errno != EINTR)
             return complain(diag, data_dir, "cannot be locked", err_from_errno(errno));
         if (clock_mono_ms() >= until) {
-            diag_add(diag, NULL, 0, "%s: another meridiand runs with this data_dir", data_dir);
+            diag_add(diag, NULL, 0,
+                     "%s: another meridiand runs with this data_dir, or one that was killed has not ended yet",
+                     data_dir);
             return ERR_BUSY;
         }
         clock_sleep_ms(20);

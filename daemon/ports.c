@@ -39,13 +39,12 @@ static void say(const struct endpoint *at, int e, struct diag *diag)
         diag_add(diag, NULL, 0, "%s: cannot listen: %s", text, strerror(e));
 }
 
-int ports_free(const struct endpoint *at, size_t n, unsigned wait_ms, struct diag *diag)
+int ports_free(const struct endpoint *at, size_t n, int64_t until_mono_ms, struct diag *diag)
 {
-    int64_t until = clock_mono_ms() + wait_ms;
     int first = 0;
     for (size_t i = 0; i < n; i++) {
         int e;
-        while ((e = try_listen(&at[i])) == EADDRINUSE && clock_mono_ms() < until)
+        while ((e = try_listen(&at[i])) == EADDRINUSE && clock_mono_ms() < until_mono_ms)
             clock_sleep_ms(50);
         if (e)
             say(&at[i], e, diag);

@@ -9,8 +9,9 @@
 #include "base/diag.h"
 
 #include <stddef.h>
+#include <stdint.h>
 
-// Waits up to wait_ms for all of them; then a sentence in diag for each that is still not to be had.
-int ports_free(const struct endpoint *at, size_t n, unsigned wait_ms, struct diag *diag);
+// Waits until then (clock_mono_ms) for all of them; then a sentence in diag for each that is still not to be had.
+int ports_free(const struct endpoint *at, size_t n, int64_t until_mono_ms, struct diag *diag);
 
 #endif

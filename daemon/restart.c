@@ -176,7 +176,7 @@ int restart_take(struct supervisor *s, struct handover *h)
     diag_init(&d);
     int rc = paths_prepare(s->node, s->paths, s->id, &s->lock_fd, &d);
     if (!rc)
-        rc = sockets_open(s->node, s->paths, s->id, s->fds, s->n_fds, &d, &s->sockets);
+        rc = sockets_open(s->node, s->paths, s->id, s->fds, s->n_fds, 0, &d, &s->sockets);
     if (!rc) {
         s->old = s->worker;
         s->old_link = s->link_fd;

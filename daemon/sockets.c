@@ -2,7 +2,9 @@
 // Listening sockets; see sockets.h. Called on the supervisor's only thread.
 #include "daemon/sockets.h"
 
+#include "base/clock.h"
 #include "base/err.h"
+#include "base/fd.h"
 #include "net/http.h"
 
 #include <errno.h>
@@ -46,36 +48,44 @@ static int open_unix(const char *path, mode_t mode, uid_t uid, gid_t gid, const 
     return rc;
 }
 
-static int open_tcp(const struct endpoint *at, const int *fds, size_t n_fds, struct diag *diag, int *out)
+static int listen_tcp(const struct sockaddr_storage *sa, socklen_t n, int *out)
+{
+    int on = 1;
+    AUTO_CLOSE int fd = socket(sa->ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) ||
+        bind(fd, (const struct sockaddr *)sa, n) || listen(fd, 16))
+        return errno;
+    *out = fd;
+    fd = -1;
+    return 0;
+}
+
+static int open_tcp(const struct endpoint *at, const int *fds, size_t n_fds, int64_t until_mono_ms, struct diag *diag,
+                    int *out)
 {
     struct sockaddr_storage sa;
     char text[ENDPOINT_TEXT_SIZE];
     memset(&sa, 0, sizeof sa);
     socklen_t n = endpoint_to_sockaddr(at, &sa);
-    int on = 1;
     *out = duplicate_of(fds, n_fds, (struct sockaddr *)&sa, n);
     if (*out >= 0)
         return 0;
-    int fd = socket(sa.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (fd >= 0 && !setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) && !bind(fd, (struct sockaddr *)&sa, n) &&
-        !listen(fd, 16)) {
-        *out = fd;
+    int e;
+    while ((e = listen_tcp(&sa, n, out)) == EADDRINUSE && clock_mono_ms() < until_mono_ms)
+        clock_sleep_ms(50);
+    if (!e)
         return 0;
-    }
-    int rc = err_from_errno(errno);
-    diag_add(diag, NULL, 0, "metrics: cannot listen on %s: %s", endpoint_format(at, text), strerror(errno));
-    if (fd >= 0)
-        close(fd);
-    return rc;
+    diag_add(diag, NULL, 0, "metrics: cannot listen on %s: %s", endpoint_format(at, text), strerror(e));
+    return err_from_errno(e);
 }
 
 int sockets_open(const struct node *n, const struct paths *p, const struct identity *id, const int *fds, size_t n_fds,
-                 struct diag *diag, struct sockets *out)
+                 int64_t until_mono_ms, struct diag *diag, struct sockets *out)
 {
     struct sockets s = SOCKETS_NONE;
     uid_t uid = id->switches ? id->uid : (uid_t)-1;
     gid_t gid = id->switches ? id->gid : (gid_t)-1, edge = id->switches ? id->edge_gid : (gid_t)-1;
-    const struct resolver_listen listen = {n->dns, n->n_dns, n->dns_tls, n->n_dns_tls};
+    const struct resolver_listen listen = {n->dns, n->n_dns, n->dns_tls, n->n_dns_tls, until_mono_ms};
     int rc = 0;
     if (n->roles & ROLE_RESOLVER)
         rc = resolver_rebind(&listen, n->resolver_workers, fds, n_fds, diag, &s.dns);
@@ -86,7 +96,7 @@ int sockets_open(const struct node *n, const struct paths *p, const struct ident
     if (!rc)
         rc = open_unix(p->admin_sock, 0600, uid, gid, fds, n_fds, diag, &s.admin);
     if (!rc && n->metrics.port)
-        rc = open_tcp(&n->metrics, fds, n_fds, diag, &s.metrics);
+        rc = open_tcp(&n->metrics, fds, n_fds, until_mono_ms, diag, &s.metrics);
     if (rc)
         sockets_close(&s);
     else

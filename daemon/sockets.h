@@ -18,9 +18,10 @@ struct sockets { // -1, NULL: not open
 #define SOCKETS_NONE ((struct sockets){.public = -1, .peer = -1, .admin = -1, .metrics = -1})
 
 // `fds`: of a forerunner, which stay the caller's: addresses that they are bound to get duplicates. On failure nothing
-// is left open, and what the forerunner bound is as it was.
+// is left open, and what the forerunner bound is as it was. Addresses that another program has are waited for until
+// until_mono_ms: a daemon that was killed may still be ending.
 int sockets_open(const struct node *n, const struct paths *p, const struct identity *id, const int *fds, size_t n_fds,
-                 struct diag *diag, struct sockets *out);
+                 int64_t until_mono_ms, struct diag *diag, struct sockets *out);
 void sockets_close(struct sockets *s);
 size_t sockets_count(const struct sockets *s);
 void sockets_fds(const struct sockets *s, int *out); // room for sockets_count

@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "daemon/ports.h"
+#include "daemon/preflight.h"
 #include "daemon/sandbox.h"
 #include "daemon/supervisor_priv.h"
 #include "daemon/worker.h"
@@ -192,8 +193,9 @@ static void supervisor_sandbox(const struct supervisor *s, int (*enter)(struct d
     diag_done(&d);
 }
 
-// In the worker: what is the supervisor's alone. In a restart that is also the forerunner's copy of each socket, which
-// would keep an address bound that the new settings no longer have, and nobody would read what comes there.
+// In the worker: what is the supervisor's alone. The lock of data_dir is not: a worker that was killed with its
+// supervisor, and still ends, holds ports and store. In a restart that is also the forerunner's copy of each socket,
+// which would keep an address bound that the new settings no longer have, and nobody would read what comes there.
 static void close_supervisors(const struct supervisor *s)
 {
     pid_t edge = 0;
@@ -201,7 +203,7 @@ static void close_supervisors(const struct supervisor *s)
     bool own_space;
     if (s->edge)
         edge_handover(s->edge, &edge, &life_fd, &own_space);
-    const int own[] = {s->sig_fd, s->lock_fd, s->old_link, life_fd};
+    const int own[] = {s->sig_fd, s->old_link, life_fd};
     for (size_t i = 0; i < ARRAY_LEN(own); i++)
         if (own[i] >= 0)
             close(own[i]);
@@ -370,13 +372,16 @@ static int watch(struct supervisor *s)
 static int start_first(struct supervisor *s, struct diag *d)
 {
     const struct node *n = s->node;
-    int rc = paths_prepare(n, s->paths, s->id, &s->lock_fd, d);
-    if (!rc && s->edge_wanted)
-        rc = ports_free(n->https, n->n_https, PORT_WAIT_MS, d);
-    if (!rc && s->edge_wanted)
-        rc = ports_free(&n->peer, 1, PORT_WAIT_MS, d);
+    int rc = preflight_edge_program(n, d);
     if (!rc)
-        rc = sockets_open(n, s->paths, s->id, NULL, 0, d, &s->sockets);
+        rc = paths_prepare(n, s->paths, s->id, &s->lock_fd, d);
+    int64_t until_ms = clock_mono_ms() + PORT_WAIT_MS;
+    if (!rc && s->edge_wanted)
+        rc = ports_free(n->https, n->n_https, until_ms, d);
+    if (!rc && s->edge_wanted)
+        rc = ports_free(&n->peer, 1, until_ms, d);
+    if (!rc)
+        rc = sockets_open(n, s->paths, s->id, NULL, 0, until_ms, d, &s->sockets);
     if (rc)
         return rc;
     s->n_fds = sockets_count(&s->sockets);
@@ -399,7 +404,7 @@ int supervisor_run(const struct supervisor_options *o)
                            .old_link = -1,
                            .lock_fd = -1,
                            .sockets = SOCKETS_NONE};
-    s.edge_wanted = (n->roles & (ROLE_REGISTRY | ROLE_AUTH | ROLE_REPLICATOR)) != 0;
+    s.edge_wanted = edge_wanted(n);
     static const int signals[] = {SIGTERM, SIGINT, SIGHUP, SIGCHLD, SIGUSR2};
     sigset_t set;
     sigemptyset(&set);

@@ -11,6 +11,7 @@
 #include "daemon/headroom.h"
 #include "daemon/link.h"
 #include "daemon/metrics.h"
+#include "daemon/preflight.h"
 #include "resolver/keeper.h"
 #include "resolver/signing.h"
 
@@ -51,6 +52,7 @@ struct worker {
     pthread_mutex_t stop_lock;
     pthread_cond_t stop_cond;
     bool stopping;
+    bool ready, edge_runs, told_up; // the main thread's
 };
 
 static void on_commit(void *ctx)
@@ -410,14 +412,25 @@ static void stop_all(struct worker *w, bool yields)
     snapshot_done(&w->topology);
 }
 
+// Once all is served: names by this process, the rest through the edge.
+static void tell_up(struct worker *w)
+{
+    if (w->told_up || !w->ready || (edge_wanted(w->node) && !w->edge_runs))
+        return;
+    w->told_up = true;
+    log_info("daemon: region %s, stamp %s is up", w->node->region, w->node->stamp);
+}
+
 static void take_message(struct worker *w, const struct link_message *m)
 {
     pthread_mutex_lock(&w->vitals.lock);
-    if (m->kind == LINK_EDGE)
+    if (m->kind == LINK_EDGE) {
         w->vitals.edge = m->edge;
-    else if (m->kind == LINK_FAILED)
+        w->edge_runs = m->edge.state == EDGE_RUNNING;
+    } else if (m->kind == LINK_FAILED)
         memcpy(w->vitals.restart_error, m->edge.last_error, sizeof w->vitals.restart_error);
     pthread_mutex_unlock(&w->vitals.lock);
+    tell_up(w);
     if (m->kind == LINK_DRAIN)
         replicator_drain(w->app.replicator);
 }
@@ -507,7 +520,10 @@ int worker_run(const struct node *n, const struct paths *p, const struct identit
         log_error("%s", d.lines[i]);
     diag_done(&d);
     if (!rc) {
-        log_info("daemon: region %s, stamp %s is up", n->region, n->stamp);
+        if (edge_wanted(n) && !w.edge_runs)
+            log_info("daemon: region %s, stamp %s is ready, and waits for its edge", n->region, n->stamp);
+        w.ready = true;
+        tell_up(&w);
         link_send(link_fd, &(struct link_message){.kind = LINK_READY});
         yields = wait_for_end(&w, sig_fd);
         log_info("daemon: %s", yields ? "a new worker takes over" : "stopping");

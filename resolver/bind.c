@@ -2,6 +2,7 @@
 // Binding of the server's sockets, apart from serving: a privileged parent does it, once, at start. See resolver.h.
 #include "resolver/server_priv.h"
 
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/mem.h"
 
@@ -13,6 +14,7 @@
 #include <unistd.h>
 
 #define PORT_TRIES 16
+#define PROBE_EVERY_MS 50
 
 static bool is_wildcard(const struct ip *ip)
 {
@@ -60,11 +62,23 @@ static int probe_one(const struct endpoint *at, int type)
     return ok ? 0 : -1;
 }
 
-static int probe_address(const struct endpoint *at, bool tls)
+static bool address_free(const struct endpoint *at, bool tls)
 {
-    if (at->port == 0 || ((tls || !probe_one(at, SOCK_DGRAM)) && !probe_one(at, SOCK_STREAM)))
-        return 0;
-    return err_from_errno(errno);
+    return at->port == 0 || ((tls || !probe_one(at, SOCK_DGRAM)) && !probe_one(at, SOCK_STREAM));
+}
+
+// A forerunner that was killed may still be ending: its worker has the address until then.
+static int probe_address(const struct endpoint *at, bool tls, int64_t until_mono_ms)
+{
+    while (!address_free(at, tls)) {
+        int e = errno;
+        if (e != EADDRINUSE || clock_mono_ms() >= until_mono_ms) {
+            errno = e;
+            return err_from_errno(e);
+        }
+        clock_sleep_ms(PROBE_EVERY_MS);
+    }
+    return 0;
 }
 
 // Sockets of a forerunner. The n-th worker gets the n-th of an address, as in the forerunner. Workers beyond those
@@ -176,9 +190,11 @@ static int bind_failed(const struct endpoint *e, int rc, struct diag *diag)
     char text[ENDPOINT_TEXT_SIZE];
     int en = errno;
     diag_add(diag, NULL, 0, "dns: cannot listen on %s: %s%s", endpoint_format(e, text), strerror(en),
-             en == EACCES       ? "; ports below 1024 need root or CAP_NET_BIND_SERVICE"
-             : en == EADDRINUSE ? "; another program has it"
-                                : "");
+             en == EACCES ? "; ports below 1024 need root or CAP_NET_BIND_SERVICE"
+             : en == EADDRINUSE
+                 ? "; another program has it: end it (ss -Hlntup shows it), or choose another address or "
+                   "port under listen:"
+                 : "");
     return rc;
 }
 
@@ -208,7 +224,7 @@ static int probe_all(const struct resolver_listen *l, const struct inherited *in
         unsigned had = inherited_count(in, listen_at(l, i), tls ? SOCK_STREAM : SOCK_DGRAM);
         if (had > *n_workers)
             *n_workers = had < WORKERS_MAX ? had : WORKERS_MAX;
-        int rc = had ? 0 : probe_address(listen_at(l, i), tls);
+        int rc = had ? 0 : probe_address(listen_at(l, i), tls, l->until_mono_ms);
         if (rc)
             return bind_failed(listen_at(l, i), rc, diag);
     }

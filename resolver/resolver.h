@@ -55,6 +55,7 @@ struct resolver_listen {
     size_t n_dns;
     const struct endpoint *tls; // DNS over TLS
     size_t n_tls;
+    int64_t until_mono_ms; // an address that another program has is waited for until then; 0: not at all
 };
 
 int resolver_bind(const struct endpoint *listen, size_t n, unsigned n_workers, struct diag *diag,

@@ -380,6 +380,84 @@ class Damage(unittest.TestCase):
         self.assertIn("10.99.0.1:443: this machine does not have the address", r.stdout + r.stderr)
         lab.start(region)
 
+    def test_k_started_again_at_once(self):
+        """Ports of a daemon that has just been killed, or is slow to end, are waited for: the edge's, DNS and the rest."""
+        lab, region = self.lab, "southeastasia"
+        for _ in range(4):
+            daemon = lab.daemons.pop(region)
+            daemon.kill()
+            daemon.wait()
+            lab.start(region)
+        lab.stop(region)
+        for kind in ("SOCK_DGRAM", "SOCK_STREAM"):
+            forerunner = subprocess.Popen(
+                ["ip", "netns", "exec", region, sys.executable, "-c",
+                 f"import socket, time; s = socket.socket(socket.AF_INET, socket.{kind}); s.bind(('{REGIONS[region]}', 53))\n"
+                 f"if socket.{kind} == socket.SOCK_STREAM: s.listen()\nprint(flush=True)\ntime.sleep(1.5)"], stdout=subprocess.PIPE)
+            forerunner.stdout.readline()
+            lab.start(region)
+            forerunner.wait()
+            forerunner.stdout.close()
+            lab.stop(region)
+        lab.start(region)
+
+    def check_config(self, region, path=None):
+        return self.lab.run("ip", "netns", "exec", region, MERIDIAND, "--config",
+                            path or f"{self.lab.dir}/{region}/meridiand.yaml", "--check", check=False, timeout=25)
+
+    def test_l_check_judges_as_the_daemons_user(self):
+        lab, region = self.lab, "eastus"
+        at = f"{lab.dir}/{region}"
+        self.assertEqual(self.check_config(region).returncode, 0)
+        rows = [(f"{at}/keys/token.pem", 0o600, "chown meridian:meridian"), (f"{at}/keys/feed.pem", 0o600, "chown meridian:meridian"),
+                (lab.principals, 0o600, "chown meridian:meridian"), (lab.topology, 0o600, "chgrp meridian"),
+                (f"{at}/meta", 0o700, "chown -R meridian:meridian"), (f"{at}/certs/ca.pem", 0o600, "chgrp meridian"),
+                (f"{lab.dir}/ca/ca.key", 0o600, "chown meridian:meridian")]
+        for path, mode, cure in rows:
+            was = os.stat(path)
+            os.chown(path, 0, 0)
+            os.chmod(path, mode)
+            try:
+                r = self.check_config(region)
+            finally:
+                os.chown(path, was.st_uid, was.st_gid)
+                os.chmod(path, was.st_mode & 0o7777)
+            self.assertEqual(r.returncode, 1, path)
+            self.assertIn(path, r.stderr)
+            self.assertIn(cure, r.stderr)
+            self.assertEqual(len(r.stderr.splitlines()), 1, r.stderr)
+        os.chmod(lab.dir, 0o700)
+        try:
+            r = self.check_config(region)
+        finally:
+            os.chmod(lab.dir, 0o711)
+        self.assertEqual(r.returncode, 1)
+        self.assertIn(f"chmod o+x {lab.dir}", r.stderr)
+        self.assertEqual([l.split(": ")[1].split()[1] for l in r.stderr.splitlines()], ["meridian", "meridian-edge"], r.stderr)
+        self.assertEqual(self.check_config(region).returncode, 0)
+
+    def test_l_missing_nginx_is_named(self):
+        lab, region = self.lab, "southeastasia"
+        path = f"{lab.dir}/no-nginx.yaml"
+        with open(f"{lab.dir}/{region}/meridiand.yaml") as f, open(path, "w") as out:
+            out.write(f.read().replace("edge: {", "edge: { nginx: /usr/sbin/not-nginx,"))
+        words = ("edge.nginx: /usr/sbin/not-nginx", "apt-get install nginx-light")
+        r = self.check_config(region, path)
+        self.assertEqual(r.returncode, 1)
+        for w in words:
+            self.assertIn(w, r.stderr)
+        lab.stop(region)
+        r = lab.run("ip", "netns", "exec", region, MERIDIAND, "--config", path, check=False, timeout=25)
+        self.assertEqual(r.returncode, 1)
+        for w in words:
+            self.assertIn(w, r.stderr)
+        self.assertNotIn("is up", r.stderr)
+        since = lab.log_end(region)
+        lab.start(region)
+        lab.wait_said(region, "is up", since)
+        log = lab.said(region, since)
+        self.assertLess(log.index("waits for its edge"), log.index("is up"))
+
     def test_l_wrong_modes(self):
         lab, region = self.lab, "southeastasia"
         lab.stop(region)

@@ -789,6 +789,45 @@ START_TEST(a_taken_port_is_explained)
 }
 END_TEST
 
+struct forerunner { // one that was killed, and has its address for a while yet
+    int fd;
+    int64_t ends_mono_ms;
+};
+
+static void *forerunner_ends(void *arg)
+{
+    const struct forerunner *f = arg;
+    while (clock_mono_ms() < f->ends_mono_ms)
+        clock_sleep_ms(10);
+    close(f->fd);
+    return NULL;
+}
+
+START_TEST(a_port_that_a_forerunner_has_is_waited_for)
+{
+    const int types[] = {SOCK_DGRAM, SOCK_STREAM};
+    for (int i = 0; i < 4; i++) { // plain and over TLS, UDP and TCP
+        bool tls = i >= 2;
+        struct forerunner f = {.fd = socket(AF_INET, types[tls ? 1 : i], 0), .ends_mono_ms = clock_mono_ms() + 300};
+        struct sockaddr_in sa = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+        socklen_t n = sizeof sa;
+        ck_assert_int_eq(bind(f.fd, (struct sockaddr *)&sa, n), 0);
+        ck_assert(types[tls ? 1 : i] != SOCK_STREAM || !listen(f.fd, 1));
+        ck_assert_int_eq(getsockname(f.fd, (struct sockaddr *)&sa, &n), 0);
+        const struct endpoint at = {fixture_ip("127.0.0.1"), ntohs(sa.sin_port)}, any = {fixture_ip("127.0.0.1"), 0};
+        struct resolver_listen l = {.dns = tls ? &any : &at, .n_dns = 1, .tls = &at, .n_tls = tls};
+        struct resolver_sockets *s = NULL;
+        ck_assert_int_eq(resolver_rebind(&l, 1, NULL, 0, NULL, &s), ERR_INUSE);
+        l.until_mono_ms = clock_mono_ms() + 20000;
+        pthread_t thread;
+        ck_assert_int_eq(pthread_create(&thread, NULL, forerunner_ends, &f), 0);
+        ck_assert_int_eq(resolver_rebind(&l, 1, NULL, 0, NULL, &s), 0);
+        ck_assert_int_eq(pthread_join(thread, NULL), 0);
+        resolver_sockets_free(s);
+    }
+}
+END_TEST
+
 // As in a hot restart: both read the same sockets, then the first yields. Its TCP client is served on until it leaves.
 START_TEST(a_successor_takes_over_the_sockets)
 {
@@ -938,9 +977,10 @@ CHECK_MAIN("resolver/server", datagrams_have_all_the_room_that_the_kernel_gives,
            tcp_who_does_not_read_is_not_read_from_and_loses_nothing, tcp_nonsense_closes_the_connection,
            more_connections_than_allowed_drop_the_one_idle_longest, one_client_has_its_own_limit,
            answers_over_the_rate_are_dropped_or_slipped_unless_a_cookie_is_shown, a_new_topology_reaches_the_next_query,
-           a_taken_port_is_explained, without_descriptors_it_waits_and_serves_on,
-           idle_and_dribbling_clients_are_closed_busy_ones_are_not, who_never_reads_is_closed,
-           a_client_that_resets_takes_nothing_with_it, a_second_server_does_not_share_the_port_in_silence,
-           a_successor_takes_over_the_sockets, a_successor_with_more_workers_leaves_no_query_unread,
+           a_taken_port_is_explained, a_port_that_a_forerunner_has_is_waited_for,
+           without_descriptors_it_waits_and_serves_on, idle_and_dribbling_clients_are_closed_busy_ones_are_not,
+           who_never_reads_is_closed, a_client_that_resets_takes_nothing_with_it,
+           a_second_server_does_not_share_the_port_in_silence, a_successor_takes_over_the_sockets,
+           a_successor_with_more_workers_leaves_no_query_unread,
            strangers_who_ask_for_the_zone_take_no_secondary_its_place, a_neighbour_who_signs_has_no_rate_limit,
            a_flood_is_answered_whole_and_what_comes_after_it)
