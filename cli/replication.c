@@ -57,6 +57,22 @@ static const char *number(struct cli *c, const json_t *v, const char *unit)
     return json_is_number(v) ? arena_printf(&c->arena, "%.0f%s", json_number_value(v), unit) : "-";
 }
 
+// What a region says of itself, in each of its rows: are its writes open, and is there doubt about its clock?
+static void rows_add(json_t *all, const json_t *doc)
+{
+    json_t *writes = json_object_get(doc, "writes"), *clock = json_object_get(doc, "clock"), *row;
+    const char *state = json_string_value(json_object_get(clock, "state"));
+    size_t i;
+    json_array_foreach(json_object_get(doc, "replications"), i, row)
+    {
+        if (writes)
+            json_object_set(row, "writes", writes);
+        if (state && strcmp(state, "differs") == 0)
+            json_object_set(row, "clockWarning", json_object_get(clock, "why"));
+        json_array_append(all, row);
+    }
+}
+
 // Rows of all regions of a registry: what each says of each other region as origin.
 static json_t *status_rows(struct cli *c, const struct registry *r, const char *repository, int *out_status)
 {
@@ -73,14 +89,8 @@ static json_t *status_rows(struct cli *c, const struct registry *r, const char *
                        10000, &doc, why, sizeof why);
         bool token_came = token != NULL;
         free(token);
-        json_t *rows = json_object_get(doc, "replications");
-        if (http == 200 && json_is_array(rows)) {
-            size_t j;
-            json_t *row;
-            json_array_foreach(rows, j, row)
-            {
-                json_array_append(all, row);
-            }
+        if (http == 200 && json_is_array(json_object_get(doc, "replications"))) {
+            rows_add(all, doc);
         } else {
             bool denied = status == EXIT_DENIED || http == 401 || http == 403;
             if (!token_came)
@@ -96,11 +106,40 @@ static json_t *status_rows(struct cli *c, const struct registry *r, const char *
     return all;
 }
 
+static const char *clock_cell(struct cli *c, const json_t *row)
+{
+    const json_t *ms = json_object_get(row, "clockOffsetMs");
+    return ms ? arena_printf(&c->arena, "%+.3f s", json_number_value(ms) / 1000) : "-";
+}
+
+// Below the table, once for each region.
+static void print_notes(json_t *rows)
+{
+    const char *last = "";
+    size_t i;
+    json_t *row;
+    json_array_foreach(rows, i, row)
+    {
+        const char *region = json_string_value(json_object_get(row, "region"));
+        const char *writes = json_string_value(json_object_get(row, "writes"));
+        const char *warning = json_string_value(json_object_get(row, "clockWarning"));
+        if (!region || strcmp(region, last) == 0)
+            continue;
+        last = region;
+        if (writes && strcmp(writes, "open") != 0)
+            printf("%s takes no writes now: %s\n", region, writes);
+        if (warning)
+            printf("%s warns: %s\n", region, warning);
+    }
+}
+
+#define STATUS_COLUMNS 8
+
 static void print_status(struct cli *c, json_t *rows)
 {
     size_t n = json_array_size(rows);
-    const char **cells = arena_array(&c->arena, 7 * (n + 1), sizeof *cells);
-    const char *head[] = {"region", "origin", "state", "lag", "entries", "to go", "last error"};
+    const char **cells = arena_array(&c->arena, STATUS_COLUMNS * (n + 1), sizeof *cells);
+    const char *head[] = {"region", "origin", "state", "lag", "entries", "to go", "clock", "last error"};
     memcpy(cells, head, sizeof head);
     for (size_t i = 0; i < n; i++) {
         const json_t *o = json_array_get(rows, i);
@@ -113,10 +152,12 @@ static void print_status(struct cli *c, json_t *rows)
                              number(c, json_object_get(o, "lagSeconds"), " s"),
                              number(c, json_object_get(o, "lagEntries"), ""),
                              number(c, json_object_get(o, "bytesToGo"), " B"),
+                             clock_cell(c, o),
                              error ? error : ""};
-        memcpy(cells + 7 * (i + 1), row, sizeof row);
+        memcpy(cells + STATUS_COLUMNS * (i + 1), row, sizeof row);
     }
-    cli_table(cells, n + 1, 7);
+    cli_table(cells, n + 1, STATUS_COLUMNS);
+    print_notes(rows);
 }
 
 static int replication_status(struct cli *c, int argc, char **argv)

@@ -66,6 +66,10 @@ static void get_status(struct app *app, struct http_request *req, struct http_re
     if (doc && meta_rc)
         json_object_set_new(doc, "metadataError", json_string(err_text(meta_rc)));
     arena_done(&a);
+    json_t *clock = replication_clock_json(app->replicator);
+    if (doc && clock)
+        json_object_set(doc, "clock", clock);
+    json_decref(clock);
     pthread_mutex_lock(&app->vitals->lock);
     struct edge_status e = app->vitals->edge;
     json_t *failed = app->vitals->restart_error[0] ? json_string(app->vitals->restart_error) : NULL;

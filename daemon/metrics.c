@@ -151,12 +151,28 @@ static void write_node(const struct app *app, struct buf *b)
     }
 }
 
+static void write_gates(const struct app *app, struct buf *b)
+{
+    static const char *const reasons[] = {
+        [META_GATE_RECOVERY] = "recovery", [META_GATE_CLOCK] = "clock", [META_GATE_STAMPS] = "stamps"};
+    if (!app->meta)
+        return;
+    exposition_family(b, "meridian_writes_closed", "gauge", "Writes are closed for this reason: 1 or 0.");
+    for (size_t g = 0; g < ARRAY_LEN(reasons); g++) {
+        exposition_begin(b, "meridian_writes_closed");
+        exposition_label(b, "reason", reasons[g]);
+        exposition_value(b, meta_gate_is_closed(app->meta, (enum meta_gate)g));
+    }
+}
+
 void metrics_text(const struct app *app, struct buf *out)
 {
     write_node(app, out);
     write_process(app, out);
     write_config(app, out);
     write_health(app, out);
+    write_gates(app, out);
+    replication_metrics(app->replicator, out);
     if (app->resolver)
         resolver_metrics_write(app->resolver, out);
 }

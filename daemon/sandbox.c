@@ -60,7 +60,9 @@ static const char *const worker_calls[] = {
     // what it is and when
     "getpid", "getppid", "getuid", "geteuid", "getgid", "getegid", "getgroups", "getresuid", "getresgid", "getpgrp",
     "getrusage", "getrlimit", "sysinfo", "uname", "times", "clock_gettime", "clock_getres", "clock_nanosleep",
-    "nanosleep", "gettimeofday", "time", "getcpu", "getrandom"};
+    "nanosleep", "gettimeofday", "time", "getcpu", "getrandom",
+    // is the clock synchronised; to set it needs CAP_SYS_TIME, which neither worker nor supervisor has
+    "adjtimex", "clock_adjtime"};
 
 // What neither supervisor nor nginx ever needs, though root may.
 static const char *const supervisor_refused[] = {"ptrace",
@@ -103,8 +105,6 @@ static const char *const supervisor_refused[] = {"ptrace",
                                                  "syslog",
                                                  "settimeofday",
                                                  "clock_settime",
-                                                 "clock_adjtime",
-                                                 "adjtimex",
                                                  "sethostname",
                                                  "setdomainname",
                                                  "iopl",

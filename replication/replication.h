@@ -6,6 +6,7 @@
 //                                                      409 {error, head} when the cursor is no place in the feed.
 //                                                      With origin=R: what is held of R, then the end
 //   GET /replication/v1/mark?origin=R                  peer listener: {"mark":CURSOR}, how far R was read (invariant 8)
+//   GET /replication/v1/clock                          peer listener: {"region", "wallMs": Unix time in milliseconds}
 //   GET /replication/v1/status?registry=…              public listener, with a token of this registry that may pull or
 //                                                      list somewhere in it (challenge scope: registry:catalog:*)
 //   GET /replication/v1/have?registry=&repository=     public listener, with pull on the repository: for
@@ -16,12 +17,16 @@
 //       stamp at least so high (either will do; with neither: any value), or without a tag the manifest with this
 //       digest.
 //
-// Status (also of the admin socket): {"region", "time", "writes": "open" or why not, "replications": [{"registry",
-// "region" (the reader: here), "origin", "state": Ready|Syncing|Retrying|Unreachable|ClockAhead|Diverged, "lagSeconds",
-// "lagEntries", "bytesToGo" (left out while unknown), "lastError" (string or null), "lastContact" (RFC 3339 or null),
-// "epoch", "read", "applied" (sequence numbers), "passedOver" (malformed entries since the start)}]}. A feed
-// says something at least every 2 s: once the second of these beats is missed the state is Unreachable and lagSeconds
-// the time since the last one; after the third the connection is given up and the region counts as away.
+// Status (also of the admin socket): {"region", "time", "writes": "open" or why not, "clock", "replications":
+// [{"registry", "region" (the reader: here), "origin", "state": Ready|Syncing|Retrying|Unreachable|ClockAhead|Diverged,
+// "lagSeconds", "lagEntries", "bytesToGo" (left out while unknown), "lastError" (string or null), "lastContact"
+// (RFC 3339 or null), "epoch", "read", "applied" (sequence numbers), "passedOver" (malformed entries since the start),
+// "clockOffsetMs", "clockErrorMs" (the origin's wall clock less ours; left out while unknown)}]}.
+// "clock" is {"state": fine|differs|outvoted|unsynchronised (closed by the last two), "kernel":
+// synchronised|unsynchronised|unknown, "why": sentence or null, "regions": {REGION: {"reached", "offsetMs", "errorMs"
+// (null while unknown)}}}: see replication/clock_rule.h.
+// A feed says something at least every 2 s: once the second of these beats is missed the state is Unreachable and
+// lagSeconds the time since the last one; after the third the connection is given up and the region counts as away.
 // ClockAhead: the next entry of the origin is stamped further ahead of this region's clock than the topology's
 // replication.clock_skew, and so are all that follow; reading stopped before it, and goes on when the clock has come
 // near. "origin" is the region itself only while entries of its own, recovered from peers, miss their content here.
@@ -50,8 +55,9 @@ struct replicator_options {
     // Verifies a feed entry's signature with a key of the topology (certs/keys.h ed25519_verify), injected so that this
     // room needs no crypto of its own.
     int (*verify)(const char *spki_b64, const void *p, size_t n, const uint8_t sig[64]);
-    unsigned start_ask_ms; // how long the start waits for peers' marks before writes open; 0: 3,000
-    unsigned n_fetches;    // parallel fetches of manifests and blobs; 0: 4
+    unsigned start_ask_ms;   // how long the start waits for peers' marks before writes open; 0: 3,000
+    unsigned clock_every_ms; // between two comparisons of our clock with the others'; 0: 5,000
+    unsigned n_fetches;      // parallel fetches of manifests and blobs; 0: 4
     // Directory of replication.json (which registries of each origin were read so far). NULL: the blob store's own.
     const char *state_dir;
     // A region's beats were missed (true), or it is heard again. On a thread of its own, without locks; may be NULL.
@@ -80,6 +86,8 @@ void replication_begin(struct replicator *r, struct http_request *req, const str
                        const struct region *peer, const struct registry *reg, const struct hostname *host,
                        struct http_plan *plan);
 // For the admin socket: json_t *, a new reference, NULL when out of memory or stopping. Blocks: call on the pool.
+void *replication_clock_json(struct replicator *r); // "clock" alone; does not block
+void replication_metrics(struct replicator *r, struct buf *out);
 void *replication_status_json(struct replicator *r, const char *registry /* NULL: all */);
 
 #endif

@@ -2,8 +2,9 @@
 // What the files of this room share: the replicator, its peers, its running jobs.
 //
 // Threads: one reader per other region (peer_read.c), one that watches for silence (beats.c), one keeper that opens and
-// closes writes (recover.c), one dispatcher and n_fetches workers for jobs (jobs.c); HTTP threads and the pool come in
-// through serve.c. One lock, r->lock, guards all that is not said to be otherwise; nothing blocks under it.
+// closes writes (recover.c), one that compares clocks (clock_watch.c), one dispatcher and n_fetches workers for jobs
+// (jobs.c); HTTP threads and the pool come in through serve.c. One lock, r->lock, guards all that is not said to be
+// otherwise; nothing blocks under it.
 #ifndef MERIDIAN_REPLICATION_PRIV_H
 #define MERIDIAN_REPLICATION_PRIV_H
 
@@ -110,6 +111,8 @@ struct replicator {
     bool gate_open;      // META_GATE_RECOVERY; the keeper's own, as what follows
     bool epoch_due;      // a new epoch must begin before it opens
     uint64_t epoch_past; // and past this one
+
+    struct clock_watch *clock; // has a thread of its own; set before any other starts
 
     // jobs
     pthread_t dispatcher;

@@ -3,6 +3,8 @@
 // replicator_committed.
 #include "replication/outstream.h"
 
+#include "replication/clock_watch.h"
+
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/log.h"
@@ -25,6 +27,7 @@ static void replicator_free(struct replicator *r)
     free((char *)r->o.peer_pem);
     free((char *)r->o.state_dir);
     free(r->workers);
+    free(r->clock);
     pthread_mutex_destroy(&r->streams_lock);
     pthread_cond_destroy(&r->changed);
     pthread_mutex_destroy(&r->lock);
@@ -142,6 +145,8 @@ static int options_copy(const struct replicator_options *o, struct replicator *r
     r->o.state_dir = o->state_dir ? mem_strdup(o->state_dir) : NULL;
     if (!r->o.start_ask_ms)
         r->o.start_ask_ms = 3000;
+    if (!r->o.clock_every_ms)
+        r->o.clock_every_ms = CLOCK_EVERY_MS;
     if (!r->o.n_fetches)
         r->o.n_fetches = 4;
     bool all = r->o.region && (r->o.ca_file || !o->ca_file) && (r->o.peer_pem || !o->peer_pem) &&
@@ -151,6 +156,9 @@ static int options_copy(const struct replicator_options *o, struct replicator *r
 
 static int threads_start(struct replicator *r)
 {
+    int rc = clock_watch_start(r, &r->clock);
+    if (rc)
+        return rc;
     r->workers = mem_zalloc_array(r->o.n_fetches, sizeof *r->workers);
     if (!r->workers)
         return ERR_NOMEM;
@@ -213,6 +221,7 @@ void replicator_stop(struct replicator *r)
     for (size_t i = 0; i < r->n_peers; i++)
         if (r->peers[i]->reader_started)
             pthread_join(r->peers[i]->reader, NULL);
+    clock_watch_stop(r->clock);
     if (r->keeper_started)
         pthread_join(r->keeper, NULL);
     if (r->dispatcher_started)

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The routes below /replication/v1/ : who may ask what. The feed and the marks are for peers only; status and have are
-// for tokens. What the answers mean on the wire is chosen here. On HTTP threads; nothing blocks.
+// The routes below /replication/v1/ : who may ask what. The feed, the marks and the time are for peers only; status and
+// have are for tokens. What the answers mean on the wire is chosen here. On HTTP threads; nothing blocks.
+#include "replication/clock_watch.h"
 #include "replication/replication_priv.h"
 
 #include "base/clock.h"
@@ -72,20 +73,22 @@ void replication_begin(struct replicator *r, struct http_request *req, const str
     const char *base = "/replication/v1/";
     const char *route = strncmp(req->path, base, strlen(base)) == 0 ? req->path + strlen(base) : "";
     bool feed = strcmp(route, "feed") == 0, mark = strcmp(route, "mark") == 0;
-    bool status = strcmp(route, "status") == 0, have = strcmp(route, "have") == 0;
+    bool clock = strcmp(route, "clock") == 0, status = strcmp(route, "status") == 0, have = strcmp(route, "have") == 0;
     plan->kind = HTTP_PLAN_REPLY;
-    if (!feed && !mark && !status && !have)
+    if (!feed && !mark && !clock && !status && !have)
         serve_refuse(req, &plan->response, 404, "no such path");
     else if (req->method != HTTP_GET)
         serve_refuse(req, &plan->response, 405, "only GET is answered here");
     else if (!r || r->stopping)
         serve_refuse(req, &plan->response, 503, "replication does not run on this node");
-    else if ((feed || mark) && (req->listener != LISTENER_PEER || !peer))
+    else if ((feed || mark || clock) && (req->listener != LISTENER_PEER || !peer))
         serve_refuse(req, &plan->response, 403, "for regions only, by their peer certificate");
     else if (feed)
         feed_begin(r, req, t, peer, plan);
     else if (mark)
         mark_begin(r, req, peer, plan);
+    else if (clock)
+        clock_serve(r, req, &plan->response);
     else if (!reg || !host)
         serve_refuse(req, &plan->response, 404, "ask at an endpoint of a registry");
     else

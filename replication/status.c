@@ -2,6 +2,7 @@
 // How far replication is: per registry and origin, the state, the lag in seconds and entries, bytes to go where they
 // are known, the last error. A region that is silent counts as lagging from the second missed beat on. "retrying" is
 // not "failed": an entry is never lost with its job (invariant 5). On the pool.
+#include "replication/clock_watch.h"
 #include "replication/replication_priv.h"
 
 #include "base/clock.h"
@@ -114,6 +115,11 @@ static json_t *item_json(struct replicator *r, const char *registry, const struc
         (json_int_t)s.n_malformed);
     if (item && bytes_to_go(r, registry, o, &bytes))
         json_object_set_new(item, "bytesToGo", json_integer((json_int_t)bytes));
+    int64_t offset_ms, error_ms;
+    if (item && clock_watch_offset(r->clock, o->origin, &offset_ms, &error_ms)) {
+        json_object_set_new(item, "clockOffsetMs", json_integer(offset_ms));
+        json_object_set_new(item, "clockErrorMs", json_integer(error_ms));
+    }
     return item;
 }
 
@@ -156,9 +162,10 @@ static json_t *status_make(struct replicator *r, const struct topology *t, const
         if ((!registry || strcmp(reg->name, registry) == 0) && registry_replica(reg, self->index))
             rc = registry_add(r, t, reg, now, list);
     }
-    json_t *root = rc ? NULL
-                      : json_pack("{s:s, s:s, s:s, s:O}", "region", r->o.region, "time", clock_format(now, when),
-                                  "writes", why ? why : "open", "replications", list);
+    json_t *root =
+        rc ? NULL
+           : json_pack("{s:s, s:s, s:s, s:o, s:O}", "region", r->o.region, "time", clock_format(now, when), "writes",
+                       why ? why : "open", "clock", clock_watch_json(r->clock), "replications", list);
     json_decref(list);
     arena_done(&a);
     return root;
@@ -173,6 +180,23 @@ void *replication_status_json(struct replicator *r, const char *registry)
     snapshot_unref(t);
     replicator_leave(r);
     return root;
+}
+
+void *replication_clock_json(struct replicator *r)
+{
+    if (!r || !replicator_enter(r))
+        return NULL;
+    json_t *doc = clock_watch_json(r->clock);
+    replicator_leave(r);
+    return doc;
+}
+
+void replication_metrics(struct replicator *r, struct buf *out)
+{
+    if (!r || !replicator_enter(r))
+        return;
+    clock_watch_metrics(r->clock, out);
+    replicator_leave(r);
 }
 
 struct status_ask {

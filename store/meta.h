@@ -53,6 +53,7 @@ enum meta_gate {
 // sentence is replaced.
 void meta_gate_close(struct meta *m, enum meta_gate gate, const char *why);
 void meta_gate_open(struct meta *m, enum meta_gate gate);
+bool meta_gate_is_closed(struct meta *m, enum meta_gate gate);
 // NULL while writes are open, else the sentences of all closed gates, joined by "; ".
 const char *meta_closed_why(struct meta *m, struct arena *a);
 

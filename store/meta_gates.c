@@ -26,6 +26,16 @@ void meta_gate_open(struct meta *m, enum meta_gate gate)
     pthread_mutex_unlock(&m->lock);
 }
 
+bool meta_gate_is_closed(struct meta *m, enum meta_gate gate)
+{
+    assert(gate < META_N_GATES);
+    pthread_mutex_lock(&m->lock);
+    clock_gate_look(m);
+    bool closed = m->gates[gate].closed;
+    pthread_mutex_unlock(&m->lock);
+    return closed;
+}
+
 bool gates_closed(struct meta *m)
 {
     clock_gate_look(m);

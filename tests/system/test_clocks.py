@@ -1,13 +1,33 @@
 # SPDX-License-Identifier: Apache-2.0
-"""System test: regions whose wall clocks differ, by daemons whose clock the test shifts."""
-import datetime, json, time
+"""System test: regions whose wall clocks differ, by daemons whose clock the test shifts.
 
-from lab import Lab, wait_until
+1. what a lab's shifted clocks are worth
+2. one clock of three is off, ahead and behind: that region alone takes no writes, says by how much and against whom, is
+   down, and the global name moves; it is open again by itself when the clock is right
+3. with one other region reached nobody can tell whose clock is wrong: a warning, and the kernel's word decides
+4. a region that starts with a bad clock takes no writes
+"""
+import datetime, json, re, time
+
+from lab import DOMAIN, REGIONS, STAMPS, TOPOLOGY, Lab, MERIDIAN, wait_until
+
+FAST = TOPOLOGY + "ttl: {{ global: 2s, private: 1s, frontend: 2s }}\n"
+EAST, WEST, SOUTH = REGIONS
+LIMIT_S = 20  # a round every 5 s, a second more for one that is cut off, and a busy machine
 
 
 def replication(lab, region):
     return json.loads(lab.check("curl", "-sf", "--unix-socket", f"{lab.dir}/{region}/run/admin.sock",
                                 "http://admin/v1/replication"))
+
+
+def metrics(lab, region):
+    text = lab.check("curl", "-sf", "--unix-socket", f"{lab.dir}/{region}/run/admin.sock", "http://admin/v1/metrics")
+    return dict(re.findall(r"^(\S+\{.*\}) (\S+)$", text, re.M))
+
+
+def clock(lab, region):
+    return lab.admin(region, "status")["clock"]
 
 
 def wall(lab, region):
@@ -16,25 +36,123 @@ def wall(lab, region):
     return datetime.datetime.fromisoformat(said.replace("Z", "+00:00")).timestamp() - time.time()
 
 
+def write(lab, region):
+    """Begins an upload; returns (status, body)."""
+    host = f"contoso.{region}.geo.{DOMAIN}"
+    auth = lab.bearer("repository:app:pull,push", host=host, region=region)
+    status, _, body = lab.request("POST", host, "/v2/app/blobs/uploads/", region, auth)
+    return status, body.decode()
+
+
+def health(lab, region):
+    """The status of /healthz; None while its edge does not answer."""
+    try:
+        return lab.request("GET", f"{STAMPS[region]}.{region}.fe.{DOMAIN}", "/healthz", region=region)[0]
+    except OSError:
+        return None
+
+
+def leads_to(lab, region):
+    return lab.dig(f"contoso.{DOMAIN}", at=WEST)[-1:] == [REGIONS[region]]
+
+
+def all_open(lab):
+    for region in REGIONS:
+        wait_until(LIMIT_S, lambda: clock(lab, region)["state"] == "fine" and not lab.admin(region, "status")["writesClosed"],
+                   f"{region} is open")
+
+
 def test_clocks_are_shifted(lab):
-    assert abs(wall(lab, "eastus")) < 3
-    lab.shift_clock("eastus", 3_600_000)
-    assert abs(wall(lab, "eastus") - 3600) < 3
-    assert abs(wall(lab, "westeurope")) < 3  # one process alone
-    lab.shift_clock("eastus", -3_600_000)
-    end = lab.log_end("eastus")
-    lab.kill("eastus")
-    lab.start("eastus", wait=False)
-    lab.wait_said("eastus", "stamp eus-1 is up", since=end)
-    assert abs(wall(lab, "eastus") + 3600) < 3
-    lab.shift_clock("eastus", 0)
-    assert abs(wall(lab, "eastus")) < 3
-    lab.wait_up("eastus")
+    assert abs(wall(lab, EAST)) < 3
+    lab.shift_clock(EAST, 3_600_000)
+    assert abs(wall(lab, EAST) - 3600) < 3
+    assert abs(wall(lab, WEST)) < 3  # one process alone
+    lab.shift_clock(EAST, -3_600_000)
+    assert abs(wall(lab, EAST) + 3600) < 3
+    lab.shift_clock(EAST, 0)
+    assert abs(wall(lab, EAST)) < 3
+    lab.wait_up(EAST)
+    all_open(lab)
+
+
+def one_is_off(lab, ms, way):
+    lab.shift_clock(EAST, ms)
+    start = time.monotonic()
+    wait_until(LIMIT_S, lambda: write(lab, EAST)[0] == 503, "eastus takes no writes")
+    print(f"{way}: closed after {time.monotonic() - start:.1f} s", flush=True)
+    status, body = write(lab, EAST)
+    want = rf"this region takes no writes now: its clock is (\d\.\d+) s {way} \w+, (\d\.\d+) s {way} \w+: a majority of 3 regions"
+    said = re.search(want, body)
+    assert status == 503 and said and WEST in body and SOUTH in body, (status, body)
+    assert all(abs(float(s) * 1000 - abs(ms)) < 250 for s in said.groups()), body
+    wait_until(LIMIT_S, lambda: health(lab, EAST) == 503, "eastus says down")
+    wait_until(LIMIT_S, lambda: leads_to(lab, WEST), "the global name leads to westeurope")
+    for region in (WEST, SOUTH):
+        assert write(lab, region)[0] == 202 and health(lab, region) == 200, region
+        wait_until(LIMIT_S, lambda: clock(lab, region)["state"] == "differs", f"{region} warns")
+    text = lab.check(MERIDIAN, "replication", "status", "-r", "contoso")
+    assert re.search(rf"^{EAST} takes no writes now: its clock is .* s {way} ", text, re.M), text
+    assert re.search(rf"^{WEST} warns: its clock is .* {EAST}; writes go on", text, re.M), text
+    m = metrics(lab, EAST)
+    assert m['meridian_writes_closed{reason="clock"}'] == "1" and m['meridian_writes_closed{reason="recovery"}'] == "0", m
+    assert abs(float(m[f'meridian_clock_offset_seconds{{region="{WEST}"}}']) * 1000 + ms) < 250, m
+    lab.shift_clock(EAST, 0)
+    start = time.monotonic()
+    wait_until(LIMIT_S, lambda: write(lab, EAST)[0] == 202, "eastus takes writes again")
+    print(f"{way}: open after {time.monotonic() - start:.1f} s", flush=True)
+    wait_until(LIMIT_S, lambda: health(lab, EAST) == 200 and leads_to(lab, EAST), "the global name leads to eastus again")
+    all_open(lab)
+
+
+def test_nobody_can_tell(lab):
+    lab.cut(SOUTH)
+    for region in (EAST, WEST):
+        wait_until(LIMIT_S, lambda: not clock(lab, region)["regions"][SOUTH]["reached"], f"{region} does not reach {SOUTH}")
+    lab.shift_clock(EAST, 2000)
+    for region in (EAST, WEST):
+        wait_until(LIMIT_S, lambda: clock(lab, region)["state"] == "differs", f"{region} warns")
+        assert "nobody can tell" in clock(lab, region)["why"]
+        assert write(lab, region)[0] == 202, region
+    lab.kernel_clock(EAST, "unsynchronised")
+    wait_until(LIMIT_S, lambda: write(lab, EAST)[0] == 503, "eastus trusts its kernel's doubt")
+    assert "its kernel says that it is not synchronised" in write(lab, EAST)[1]
+    assert write(lab, WEST)[0] == 202
+    lab.kernel_clock(EAST, "synchronised")
+    wait_until(LIMIT_S, lambda: write(lab, EAST)[0] == 202, "eastus takes writes again")
+    lab.heal(SOUTH)
+    wait_until(LIMIT_S, lambda: write(lab, EAST)[0] == 503, "a third region decides")
+    assert write(lab, WEST)[0] == 202 and write(lab, SOUTH)[0] == 202
+
+
+def test_a_bad_start(lab):
+    """Goes on from a clock that is 2 s ahead."""
+    end = lab.log_end(EAST)
+    lab.kill(EAST)
+    lab.start(EAST, wait=False)
+    lab.wait_said(EAST, "writes are closed: its clock is", since=end)
+    wait_until(30, lambda: health(lab, EAST) == 503, "eastus answers that it is down")
+    assert abs(wall(lab, EAST) - 2) < 1
+    assert write(lab, EAST)[0] == 503
+    lab.shift_clock(EAST, 0)
+    lab.wait_up(EAST)
+    all_open(lab)
+
+
+def test_the_kernel_is_asked(lab):
+    """The real one, inside the sandbox."""
+    for state, says in (("unknown", ("unknown",)), ("real", ("synchronised", "unsynchronised"))):
+        lab.kernel_clock(WEST, state)
+        wait_until(LIMIT_S, lambda: clock(lab, WEST)["kernel"] in says, f"the kernel says {says}")
 
 
 def main():
-    with Lab(clocks=True) as lab:
+    with Lab(FAST, clocks=True) as lab:
         test_clocks_are_shifted(lab)
+        one_is_off(lab, 2000, "ahead of")
+        one_is_off(lab, -2000, "behind")
+        test_nobody_can_tell(lab)
+        test_a_bad_start(lab)
+        test_the_kernel_is_asked(lab)
 
 
 main()

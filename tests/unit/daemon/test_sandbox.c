@@ -3,6 +3,7 @@
 // child of its own.
 #include "daemon/sandbox.h"
 
+#include "base/clock.h"
 #include "tests/support/check_main.h"
 
 #include <arpa/inet.h>
@@ -21,6 +22,7 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/timex.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -89,6 +91,7 @@ static int ordinary(void)
     struct addrinfo *a = NULL, hints = {.ai_flags = AI_ADDRCONFIG, .ai_socktype = SOCK_STREAM};
     FAIL_UNLESS(6, !getaddrinfo("localhost", "443", &hints, &a) || !a);
     FAIL_UNLESS(7, access("/proc/self/statm", R_OK) == 0);
+    FAIL_UNLESS(9, clock_kernel_state() != CLOCK_KERNEL_UNKNOWN);
     return 0;
 }
 
@@ -137,6 +140,10 @@ static int hostile(void)
     REFUSED(23, socket(AF_INET, SOCK_STREAM, 132 /* SCTP */));
     REFUSED(24, socket(AF_INET6, SOCK_STREAM, 262 /* MPTCP */));
     REFUSED(25, socket(AF_INET, SOCK_DGRAM, IPPROTO_ICMP));
+    struct timex tick = {.modes = 0};
+    FAIL_UNLESS(27, adjtimex(&tick) >= 0);
+    tick.modes = ADJ_TICK; // to what it is
+    REFUSED(26, adjtimex(&tick));
     FAIL_UNLESS(21, prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) == 1 && prctl(PR_GET_DUMPABLE) == 0);
     return 0;
 }

@@ -192,6 +192,24 @@ static void mute_answer(struct test_region *r, const struct topology *t, struct 
     buf_done(&line);
 }
 
+// Answers in the replicator's stead if the region's clock is to differ from the asker's, or to be nonsense.
+static bool clock_answer(struct test_server *s, struct http_request *req, struct http_plan *plan)
+{
+    int64_t lead = s->at->clock_ms - s->peer->clock_ms;
+    const char *text = s->at->clock_answer;
+    if (strcmp(req->path, "/replication/v1/clock") != 0 || (!lead && !text))
+        return false;
+    plan->kind = HTTP_PLAN_REPLY;
+    if (text && !*text)
+        answer_with(s->at, &hang_ops, &plan->response, (const uint8_t *)"", 0);
+    else if (text)
+        http_response_text(req, &plan->response, 200, "%s", text);
+    else
+        http_response_text(req, &plan->response, 200, "{\"region\":\"%s\",\"wallMs\":%lld}", s->at->name,
+                           (long long)(clock_wall_ms() + lead));
+    return true;
+}
+
 static void server_begin(void *ctx, struct http_request *req, struct http_plan *plan)
 {
     struct test_server *s = ctx;
@@ -199,6 +217,10 @@ static void server_begin(void *ctx, struct http_request *req, struct http_plan *
     struct topology *t = snapshot_get(&r->topology);
     if (strcmp(req->path, "/replication/v1/feed") == 0 && http_query_get(req, "origin", 0))
         r->n_relays++;
+    if (clock_answer(s, req, plan)) {
+        snapshot_unref(t);
+        return;
+    }
     if (strncmp(req->path, "/replication/v1/feed", 20) == 0 &&
         (r->fault == FAULT_GARBAGE || r->fault == FAULT_ENDLESS)) {
         plan->kind = HTTP_PLAN_REPLY;
@@ -280,6 +302,7 @@ void region_up(struct test_region *r)
                                    .fetcher = r->fetcher,
                                    .verify = ed25519_verify,
                                    .start_ask_ms = r->start_ask_ms,
+                                   .clock_every_ms = 100,
                                    .state_dir = r->dir,
                                    .on_away = turned,
                                    .on_away_ctx = r,

@@ -52,7 +52,9 @@ struct test_region {
     _Atomic unsigned n_blob_gets, n_manifest_gets, n_ranges;
     _Atomic unsigned n_relays; // asked for what it has of another's feed
     unsigned start_ask_ms;
-    _Atomic unsigned n_away, n_back; // others that were found silent, or heard again
+    _Atomic unsigned n_away, n_back;  // others that were found silent, or heard again
+    _Atomic int64_t clock_ms;         // its wall clock is so far ahead, as the others and it see each other's
+    const char *_Atomic clock_answer; // what it answers when asked for its time; NULL: that; "": nothing, ever
 };
 
 struct world {

@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: Apache-2.0
+// The clock rule; see clock_rule.h. Pure: no time is read here.
+#include "replication/clock_rule.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define N_NAMED 2 // regions that a sentence names; it says how many more there are
+
+static bool differs(const struct clock_other *o, int64_t by_more_than_ms)
+{
+    return o->known && llabs(o->offset_ms) - o->error_ms > by_more_than_ms;
+}
+
+static size_t n_reached(const struct clock_case *c)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < c->n_others; i++)
+        n += c->others[i].known && c->others[i].reached;
+    return n;
+}
+
+// Of those that are reached, or of all that are known.
+static size_t n_differing(const struct clock_case *c, int64_t by_more_than_ms, bool reached_only)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < c->n_others; i++)
+        n += (c->others[i].reached || !reached_only) && differs(&c->others[i], by_more_than_ms);
+    return n;
+}
+
+// Could the two clocks be within the limit of each other?
+static bool agree(const struct clock_other *a, const struct clock_other *b)
+{
+    return llabs(a->offset_ms - b->offset_ms) - a->error_ms - b->error_ms <= CLOCK_OFF_MS;
+}
+
+static bool two_agree(const struct clock_case *c)
+{
+    for (size_t i = 0; i < c->n_others; i++)
+        for (size_t k = i + 1; k < c->n_others; k++) {
+            const struct clock_other *a = &c->others[i], *b = &c->others[k];
+            if (a->reached && b->reached && differs(a, CLOCK_OFF_MS) && differs(b, CLOCK_OFF_MS) && agree(a, b))
+                return true;
+        }
+    return false;
+}
+
+static bool outvoted(const struct clock_case *c)
+{
+    size_t majority = c->n_members / 2 + 1;
+    if (c->before == CLOCK_OUTVOTED)
+        return n_differing(c, CLOCK_GOOD_MS, false) >= majority;
+    return n_differing(c, CLOCK_OFF_MS, true) >= majority && two_agree(c);
+}
+
+// Closed already: the one that is reached says whether it stays so; while none is, what is known.
+static bool unsynchronised(const struct clock_case *c)
+{
+    size_t reached = n_reached(c);
+    if (c->kernel != CLOCK_KERNEL_UNSYNCHRONISED || reached >= 2)
+        return false;
+    if (c->before == CLOCK_UNSYNCHRONISED)
+        return n_differing(c, CLOCK_GOOD_MS, reached > 0) > 0;
+    return n_differing(c, CLOCK_OFF_MS, true) > 0;
+}
+
+enum clock_state clock_judge(const struct clock_case *c)
+{
+    int64_t limit = c->before == CLOCK_FINE ? CLOCK_OFF_MS : CLOCK_GOOD_MS;
+    if (outvoted(c))
+        return CLOCK_OUTVOTED;
+    if (unsynchronised(c))
+        return CLOCK_UNSYNCHRONISED;
+    return n_differing(c, limit, true) ? CLOCK_DIFFERS : CLOCK_FINE;
+}
+
+const char *clock_state_name(enum clock_state s)
+{
+    static const char *const names[] = {[CLOCK_FINE] = "fine",
+                                        [CLOCK_DIFFERS] = "differs",
+                                        [CLOCK_OUTVOTED] = "outvoted",
+                                        [CLOCK_UNSYNCHRONISED] = "unsynchronised"};
+    return names[s];
+}
+
+const char *clock_kernel_name(enum clock_kernel k)
+{
+    static const char *const names[] = {[CLOCK_KERNEL_UNKNOWN] = "unknown",
+                                        [CLOCK_KERNEL_SYNCHRONISED] = "synchronised",
+                                        [CLOCK_KERNEL_UNSYNCHRONISED] = "unsynchronised"};
+    return names[k];
+}
+
+// "2.0 s ahead of westeurope, 2.0 s behind southeastasia and 3 more"; all that differ count.
+static void list_differing(const struct clock_case *c, bool reached_only, char *out, size_t cap)
+{
+    size_t n = 0, at = 0, all = n_differing(c, CLOCK_GOOD_MS, reached_only);
+    out[0] = '\0';
+    for (size_t i = 0; i < c->n_others && n < N_NAMED && at < cap; i++) {
+        const struct clock_other *o = &c->others[i];
+        if ((reached_only && !o->reached) || !differs(o, CLOCK_GOOD_MS))
+            continue;
+        const char *way = o->offset_ms < 0 ? "ahead of" : "behind";
+        at += (size_t)snprintf(out + at, cap - at, "%s%.3f s %s %s", n ? ", " : "", (double)llabs(o->offset_ms) / 1000,
+                               way, o->region);
+        n++;
+    }
+    if (all > n && at < cap)
+        snprintf(out + at, cap - at, " and %zu more", all - n);
+}
+
+static const char *why_writes_go_on(const struct clock_case *c)
+{
+    if (n_reached(c) < 2)
+        return "nobody can tell whose is wrong while fewer than two other regions are reached";
+    return "no majority of the regions says that it is wrong";
+}
+
+const char *clock_sentence(const struct clock_case *c, enum clock_state s, char out[CLOCK_SENTENCE_SIZE])
+{
+    char whom[160];
+    list_differing(c, s != CLOCK_OUTVOTED, whom, sizeof whom);
+    out[0] = '\0';
+    if (s == CLOCK_DIFFERS)
+        snprintf(out, CLOCK_SENTENCE_SIZE, "its clock is %s; writes go on: %s", whom, why_writes_go_on(c));
+    if (s == CLOCK_OUTVOTED)
+        snprintf(out, CLOCK_SENTENCE_SIZE, "its clock is %s: a majority of %zu regions; see to its time service (NTP)",
+                 whom, c->n_members);
+    if (s == CLOCK_UNSYNCHRONISED)
+        snprintf(out, CLOCK_SENTENCE_SIZE, "its clock is %s, and its kernel says that it is not synchronised (NTP)",
+                 whom);
+    return out;
+}

@@ -1,0 +1,299 @@
+// SPDX-License-Identifier: Apache-2.0
+// replication/clock_rule: whose clock is wrong is a majority's word; where nobody can tell, writes go on. A table of
+// histories, and every case of up to five regions against the rule in other words.
+#include "replication/clock_rule.h"
+
+#include "tests/support/check_main.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define S CLOCK_KERNEL_SYNCHRONISED
+#define U CLOCK_KERNEL_UNSYNCHRONISED
+#define AT(ms, err)                                                                         \
+    {                                                                                       \
+        .region = "r", .known = true, .reached = true, .offset_ms = (ms), .error_ms = (err) \
+    }
+#define CUT(ms, err)                                                       \
+    {                                                                      \
+        .region = "r", .known = true, .offset_ms = (ms), .error_ms = (err) \
+    } // measured once
+#define NEVER         \
+    {                 \
+        .region = "r" \
+    }
+
+static const struct {
+    const char *what;
+    size_t n_members;
+    enum clock_kernel kernel;
+    enum clock_state before, want;
+    struct clock_other others[6];
+} rows[] = {
+    {"one region", 1, U, CLOCK_FINE, CLOCK_FINE, {NEVER}},
+    {"two regions that agree", 2, U, CLOCK_FINE, CLOCK_FINE, {AT(20, 5)}},
+    {"two regions: nobody can tell", 2, S, CLOCK_FINE, CLOCK_DIFFERS, {AT(2000, 5)}},
+    {"two regions, the kernel does not say", 2, CLOCK_KERNEL_UNKNOWN, CLOCK_FINE, CLOCK_DIFFERS, {AT(2000, 5)}},
+    {"two regions, ours is unsynchronised", 2, U, CLOCK_FINE, CLOCK_UNSYNCHRONISED, {AT(-2000, 5)}},
+    {"and it stays closed while the other is cut", 2, U, CLOCK_UNSYNCHRONISED, CLOCK_UNSYNCHRONISED, {CUT(-2000, 30)}},
+    {"until the kernel says that it is right", 2, S, CLOCK_UNSYNCHRONISED, CLOCK_FINE, {CUT(-2000, 30)}},
+    {"or the difference is gone", 2, U, CLOCK_UNSYNCHRONISED, CLOCK_FINE, {AT(200, 5)}},
+    {"not at a little less", 2, U, CLOCK_UNSYNCHRONISED, CLOCK_UNSYNCHRONISED, {AT(400, 5)}},
+    {"unsynchronised, and nobody is reached", 2, U, CLOCK_FINE, CLOCK_FINE, {CUT(2000, 5)}},
+    {"three, ours is bad", 3, S, CLOCK_FINE, CLOCK_OUTVOTED, {AT(2000, 5), AT(2010, 5)}},
+    {"three, another one is bad", 3, U, CLOCK_FINE, CLOCK_DIFFERS, {AT(2000, 5), AT(3, 5)}},
+    {"three, one cut, the reachable one bad", 3, S, CLOCK_FINE, CLOCK_DIFFERS, {AT(2000, 5), CUT(0, 5)}},
+    {"three, one never heard, the reachable one bad", 3, S, CLOCK_FINE, CLOCK_DIFFERS, {AT(2000, 5), NEVER}},
+    {"three, one cut that said the same", 3, S, CLOCK_FINE, CLOCK_DIFFERS, {AT(2000, 5), CUT(2000, 5)}},
+    {"three, one cut, unsynchronised", 3, U, CLOCK_FINE, CLOCK_UNSYNCHRONISED, {AT(2000, 5), NEVER}},
+    {"three that all differ: no two agree", 3, S, CLOCK_FINE, CLOCK_DIFFERS, {AT(2000, 5), AT(-2000, 5)}},
+    {"three, off to one side, but not by the same", 3, S, CLOCK_FINE, CLOCK_DIFFERS, {AT(600, 5), AT(9000, 5)}},
+    {"four, two off are no majority", 4, S, CLOCK_FINE, CLOCK_DIFFERS, {AT(2000, 5), AT(2000, 5), AT(0, 5)}},
+    {"four, three off", 4, S, CLOCK_FINE, CLOCK_OUTVOTED, {AT(2000, 5), AT(2000, 5), AT(-7000, 5)}},
+    {"four, two off and one cut", 4, U, CLOCK_FINE, CLOCK_DIFFERS, {AT(2000, 5), AT(2000, 5), NEVER}},
+    {"five, two bad", 5, U, CLOCK_FINE, CLOCK_DIFFERS, {AT(2000, 5), AT(-900, 5), AT(1, 1), AT(-1, 1)}},
+    {"five, two liars that agree", 5, U, CLOCK_FINE, CLOCK_DIFFERS, {AT(5000, 5), AT(5000, 5), AT(1, 1), AT(-1, 1)}},
+    {"five, two liars that agree, one cut",
+     5,
+     U,
+     CLOCK_FINE,
+     CLOCK_DIFFERS,
+     {AT(5000, 5), AT(5000, 5), NEVER, AT(0, 1)}},
+    {"five, two liars and the others cut", 5, U, CLOCK_FINE, CLOCK_DIFFERS, {AT(5000, 5), AT(5000, 5), NEVER, NEVER}},
+    {"five, ours is bad and another one",
+     5,
+     S,
+     CLOCK_FINE,
+     CLOCK_OUTVOTED,
+     {AT(5, 5), AT(800, 5), AT(800, 5), AT(801, 5)}},
+    {"five, ours is bad, one cut, one bad",
+     5,
+     S,
+     CLOCK_FINE,
+     CLOCK_OUTVOTED,
+     {NEVER, AT(-9000, 5), AT(800, 5), AT(801, 5)}},
+    {"the error of measurement counts for us", 3, S, CLOCK_FINE, CLOCK_FINE, {AT(600, 101), AT(600, 100)}},
+    {"and no more than that", 3, S, CLOCK_FINE, CLOCK_OUTVOTED, {AT(600, 99), AT(600, 99)}},
+    {"at the limit", 3, S, CLOCK_FINE, CLOCK_FINE, {AT(500, 0), AT(-500, 0)}},
+    {"past it", 3, S, CLOCK_FINE, CLOCK_OUTVOTED, {AT(501, 0), AT(501, 0)}},
+    {"closed, in between", 3, S, CLOCK_OUTVOTED, CLOCK_OUTVOTED, {AT(300, 5), AT(400, 5)}},
+    {"closed, one says that it is right again", 3, S, CLOCK_OUTVOTED, CLOCK_DIFFERS, {AT(250, 0), AT(400, 5)}},
+    {"closed, right again", 3, S, CLOCK_OUTVOTED, CLOCK_FINE, {AT(0, 5), AT(0, 5)}},
+    {"closed, then cut off from all", 3, S, CLOCK_OUTVOTED, CLOCK_OUTVOTED, {CUT(2000, 20), CUT(2000, 20)}},
+    {"closed, cut off for so long that it proves nothing",
+     3,
+     S,
+     CLOCK_OUTVOTED,
+     CLOCK_FINE,
+     {CUT(2000, 1750), CUT(2000, 1750)}},
+    {"closed, cut off, and set right meanwhile", 3, S, CLOCK_OUTVOTED, CLOCK_FINE, {CUT(4, 40), CUT(2, 40)}},
+    {"closed, one cut", 3, S, CLOCK_OUTVOTED, CLOCK_OUTVOTED, {AT(2000, 5), CUT(2000, 20)}},
+    {"the warning stays in between", 3, S, CLOCK_DIFFERS, CLOCK_DIFFERS, {AT(300, 0), AT(0, 0)}},
+    {"the warning ends", 3, S, CLOCK_DIFFERS, CLOCK_FINE, {AT(250, 0), AT(0, 0)}},
+};
+
+START_TEST(histories)
+{
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        size_t n = rows[i].n_members - 1;
+        struct clock_case c = {rows[i].n_members, rows[i].others, n, rows[i].kernel, rows[i].before};
+        enum clock_state got = clock_judge(&c);
+        ck_assert_msg(got == rows[i].want, "%s: %s, want %s", rows[i].what, clock_state_name(got),
+                      clock_state_name(rows[i].want));
+    }
+}
+END_TEST
+
+// --- every case: members whose clocks are right, or wrong in one of some ways, reached or not ---
+
+#define MEMBERS_MAX 5
+static const int64_t wrong[] = {0, 2000, 2100, -2000, 700};
+#define N_WRONG (sizeof wrong / sizeof wrong[0])
+enum reach { REACHED, SLOW, CUT_OFF, UNHEARD, N_REACH };
+
+// Region 0 looks at the others. `noise` is where the truth lies within the error: at either end.
+static enum clock_state look(size_t n, const size_t *clock, const size_t *reach, int64_t noise, enum clock_kernel k,
+                             enum clock_state before)
+{
+    struct clock_other others[MEMBERS_MAX];
+    for (size_t i = 1; i < n; i++) {
+        int64_t offset = wrong[clock[i]] - wrong[clock[0]];
+        int64_t error = reach[i] == SLOW ? 1000 : llabs(noise);
+        others[i - 1] = (struct clock_other){.region = "r",
+                                             .known = reach[i] != UNHEARD,
+                                             .reached = reach[i] == REACHED,
+                                             .offset_ms = offset + noise,
+                                             .error_ms = error};
+    }
+    return clock_judge(&(struct clock_case){n, others, n - 1, k, before});
+}
+
+// Counts up in base `base`; false after the last.
+static bool count_up(size_t *digits, size_t n, size_t base)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (++digits[i] < base)
+            return true;
+        digits[i] = 0;
+    }
+    return false;
+}
+
+struct tally {
+    size_t right, wrong, reached, reached_right, reached_off, majority;
+};
+
+static struct tally tally_of(size_t n, const size_t *clock, const size_t *reach)
+{
+    struct tally t = {.majority = n / 2 + 1};
+    for (size_t i = 0; i < n; i++) {
+        t.right += clock[i] == 0;
+        t.wrong += clock[i] != 0;
+        if (i == 0 || reach[i] != REACHED)
+            continue;
+        t.reached++;
+        t.reached_right += clock[i] == 0;
+        t.reached_off += llabs(wrong[clock[i]] - wrong[clock[0]]) > CLOCK_OFF_MS;
+    }
+    return t;
+}
+
+// Check's own assertions tell their parent each time, which is too much for millions.
+#define HOLDS(what)                                                                                     \
+    do {                                                                                                \
+        if (!(what))                                                                                    \
+            ck_abort_msg("%s: of %zu regions, ours off by %lld", #what, n, (long long)wrong[clock[0]]); \
+    } while (0)
+
+static void check_one(size_t n, const size_t *clock, const size_t *reach, int64_t noise, enum clock_kernel k)
+{
+    struct tally t = tally_of(n, clock, reach);
+    enum clock_state s = look(n, clock, reach, noise, k, CLOCK_FINE);
+    // One bad clock, or as many as are no majority, never closes a good region's writes by outvoting it.
+    if (clock[0] == 0 && t.wrong < t.majority)
+        HOLDS(s != CLOCK_OUTVOTED);
+    // Where the kernel vouches for it, nor by anything else; nor where two others are reached.
+    if (clock[0] == 0 && t.wrong < t.majority && (k != U || t.reached >= 2))
+        HOLDS(!clock_closes(s));
+    // A majority of all members, not of those that are reached.
+    if (t.reached_off < t.majority)
+        HOLDS(s != CLOCK_OUTVOTED);
+    // A bad clock closes when a majority of good ones is reached; their noise is less than how wrong it is.
+    if (clock[0] != 0 && t.reached_right >= t.majority && llabs(wrong[clock[0]]) - 2 * llabs(noise) > CLOCK_OFF_MS)
+        HOLDS(s == CLOCK_OUTVOTED);
+    if (t.reached == 0 || t.reached_off == 0)
+        HOLDS(s == CLOCK_FINE);
+    // It cannot be worse to have been open before: what closes an open region keeps a closed one closed.
+    if (s == CLOCK_OUTVOTED)
+        HOLDS(look(n, clock, reach, noise, k, CLOCK_OUTVOTED) == CLOCK_OUTVOTED);
+    if (s == CLOCK_UNSYNCHRONISED)
+        HOLDS(look(n, clock, reach, noise, k, CLOCK_UNSYNCHRONISED) == CLOCK_UNSYNCHRONISED);
+}
+
+START_TEST(one_bad_clock_hurts_itself_only)
+{
+    size_t n_cases = 0;
+    for (size_t n = 1; n <= MEMBERS_MAX; n++) {
+        size_t clock[MEMBERS_MAX] = {0};
+        do {
+            size_t reach[MEMBERS_MAX] = {0};
+            do {
+                for (int64_t noise = -50; noise <= 50; noise += 50)
+                    check_one(n, clock, reach, noise, n_cases++ % 2 ? S : U);
+            } while (count_up(reach + 1, n - 1, N_REACH));
+        } while (count_up(clock, n, N_WRONG));
+    }
+    ck_assert_uint_gt(n_cases, 2000000);
+}
+END_TEST
+
+// --- hysteresis ---
+
+static enum clock_state step(enum clock_state before, int64_t offset, int64_t error)
+{
+    const struct clock_other two[] = {AT(offset, error), AT(offset + 3, error)};
+    return clock_judge(&(struct clock_case){3, two, 2, S, before});
+}
+
+START_TEST(what_wavers_around_the_limit_does_not_open_and_close)
+{
+    enum clock_state s = CLOCK_FINE;
+    unsigned n_changes = 0, random = 1;
+    for (int i = 0; i < 10000; i++) {
+        random = random * 1103515245 + 12345;
+        int64_t offset = 420 + random / 65536 % 200; // 420 to 619
+        int64_t error = random / 256 % CLOCK_ERROR_MAX_MS / 2;
+        enum clock_state next = step(s, offset, error);
+        n_changes += clock_closes(next) != clock_closes(s);
+        s = next;
+    }
+    ck_assert(clock_closes(s));
+    ck_assert_uint_eq(n_changes, 1);
+}
+END_TEST
+
+// Whatever the error that counts at all: a clock that is off by more than the limit is never opened again.
+START_TEST(a_worse_measurement_does_not_open_writes)
+{
+    for (int64_t offset = CLOCK_OFF_MS + 1; offset < 3000; offset += 7)
+        for (int64_t error = 0; error <= CLOCK_ERROR_MAX_MS; error++)
+            if (step(CLOCK_OUTVOTED, offset, error) != CLOCK_OUTVOTED)
+                ck_abort_msg("opened at %lld, error %lld", (long long)offset, (long long)error);
+}
+END_TEST
+
+// --- words ---
+
+START_TEST(sentences_name_the_difference_and_the_regions)
+{
+    char text[CLOCK_SENTENCE_SIZE];
+    struct clock_other o[] = {AT(-2000, 1), AT(1500, 1), AT(3, 1), AT(700, 1)};
+    const char *const names[] = {"westeurope", "southeastasia", "eastus", "brazilsouth"};
+    for (size_t i = 0; i < 4; i++)
+        o[i].region = names[i];
+    struct clock_case c = {5, o, 4, U, CLOCK_FINE};
+    ck_assert_str_eq(clock_sentence(&c, CLOCK_FINE, text), "");
+    ck_assert_str_eq(
+        clock_sentence(&c, CLOCK_OUTVOTED, text),
+        "its clock is 2.000 s ahead of westeurope, 1.500 s behind southeastasia and 1 more: a majority of 5 "
+        "regions; see to its time service (NTP)");
+    c.n_others = 1;
+    c.n_members = 2;
+    ck_assert_str_eq(
+        clock_sentence(&c, CLOCK_DIFFERS, text),
+        "its clock is 2.000 s ahead of westeurope; writes go on: nobody can tell whose is wrong while fewer "
+        "than two other regions are reached");
+    ck_assert_str_eq(clock_sentence(&c, CLOCK_UNSYNCHRONISED, text),
+                     "its clock is 2.000 s ahead of westeurope, and its kernel says that it is not synchronised (NTP)");
+    c.n_others = 3;
+    c.n_members = 4;
+    ck_assert_str_eq(
+        clock_sentence(&c, CLOCK_DIFFERS, text),
+        "its clock is 2.000 s ahead of westeurope, 1.500 s behind southeastasia; writes go on: no majority of "
+        "the regions says that it is wrong");
+}
+END_TEST
+
+// The longest names, and times of a liar.
+START_TEST(sentences_fit)
+{
+    char text[CLOCK_SENTENCE_SIZE], name[32];
+    memset(name, 'r', 31);
+    name[31] = '\0';
+    struct clock_other o[63];
+    for (size_t i = 0; i < 63; i++)
+        o[i] = (struct clock_other){name, true, true, -((int64_t)1 << 47), 0};
+    struct clock_case c = {64, o, 63, U, CLOCK_FINE};
+    const char *const ends[] = {
+        [CLOCK_DIFFERS] = "is wrong", [CLOCK_OUTVOTED] = "(NTP)", [CLOCK_UNSYNCHRONISED] = "(NTP)"};
+    for (int s = CLOCK_DIFFERS; s <= CLOCK_UNSYNCHRONISED; s++) {
+        clock_sentence(&c, (enum clock_state)s, text);
+        ck_assert_str_eq(text + strlen(text) - strlen(ends[s]), ends[s]);
+    }
+}
+END_TEST
+
+CHECK_MAIN("replication/clock_rule", histories, one_bad_clock_hurts_itself_only,
+           what_wavers_around_the_limit_does_not_open_and_close, a_worse_measurement_does_not_open_writes,
+           sentences_name_the_difference_and_the_regions, sentences_fit)
