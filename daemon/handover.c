@@ -27,10 +27,11 @@ int handover_write(const struct handover *h, int *out_fd)
             json_decref(fds);
             fds = NULL;
         }
-    json_t *doc = fds ? json_pack("{s:i, s:s, s:s, s:i, s:i, s:i, s:i, s:i, s:b, s:o}", "version", HANDOVER_VERSION,
-                                  "dataDir", h->data_dir, "runtimeDir", h->runtime_dir, "lock", h->lock_fd, "worker",
-                                  (int)h->worker, "link", h->link_fd, "edge", (int)h->edge, "edgeLife", h->edge_life_fd,
-                                  "edgeOwnSpace", (int)h->edge_own_space, "listen", fds)
+    json_t *doc = fds ? json_pack("{s:i, s:s, s:s, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:b, s:o}", "version",
+                                  HANDOVER_VERSION, "dataDir", h->data_dir, "runtimeDir", h->runtime_dir, "lock",
+                                  h->lock_fd, "worker", (int)h->worker, "link", h->link_fd, "edge", (int)h->edge.pid,
+                                  "edgeLife", h->edge.life_fd, "edgeLogWrite", h->edge.log_write_fd, "edgeLogRead",
+                                  h->edge.log_read_fd, "edgeOwnSpace", (int)h->edge.own_space, "listen", fds)
                       : NULL;
     AUTO_FREE char *text = doc ? json_dumps(doc, JSON_COMPACT) : NULL;
     json_decref(doc);
@@ -65,6 +66,12 @@ static bool is_socket(int fd)
     return fd > 2 && !fstat(fd, &st) && S_ISSOCK(st.st_mode);
 }
 
+static bool is_pipe(int fd)
+{
+    struct stat st;
+    return fd > 2 && !fstat(fd, &st) && S_ISFIFO(st.st_mode);
+}
+
 static bool read_fds(const json_t *list, struct handover *h)
 {
     h->n_fds = json_array_size(list);
@@ -89,7 +96,9 @@ void handover_keep(const struct handover *h, bool keep)
 {
     keep_one(h->lock_fd, keep);
     keep_one(h->link_fd, keep);
-    keep_one(h->edge ? h->edge_life_fd : -1, keep);
+    const int edge[] = {h->edge.life_fd, h->edge.log_write_fd, h->edge.log_read_fd};
+    for (size_t i = 0; h->edge.pid && i < ARRAY_LEN(edge); i++)
+        keep_one(edge[i], keep);
     for (size_t i = 0; i < h->n_fds; i++)
         keep_one(h->fds[i], keep);
 }
@@ -106,16 +115,18 @@ static int read_record(const char *text, struct diag *diag, struct handover *out
                  HANDOVER_VERSION);
         rc = ERR_VERSION;
     }
-    if (!rc && json_unpack(doc, "{s:s, s:s, s:i, s:i, s:i, s:i, s:i, s:b, s:o}", "dataDir", &data, "runtimeDir", &run,
-                           "lock", &h.lock_fd, "worker", &worker, "link", &h.link_fd, "edge", &edge, "edgeLife",
-                           &h.edge_life_fd, "edgeOwnSpace", &own, "listen", &list))
+    if (!rc && json_unpack(doc, "{s:s, s:s, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:b, s:o}", "dataDir", &data,
+                           "runtimeDir", &run, "lock", &h.lock_fd, "worker", &worker, "link", &h.link_fd, "edge", &edge,
+                           "edgeLife", &h.edge.life_fd, "edgeLogWrite", &h.edge.log_write_fd, "edgeLogRead",
+                           &h.edge.log_read_fd, "edgeOwnSpace", &own, "listen", &list))
         rc = ERR_CORRUPT;
     if (!rc && (!read_fds(list, &h) || fcntl(h.lock_fd, F_GETFD) < 0 || !is_socket(h.link_fd) ||
-                (edge && fcntl(h.edge_life_fd, F_GETFD) < 0)))
+                (edge && (fcntl(h.edge.life_fd, F_GETFD) < 0 || !is_pipe(h.edge.log_write_fd) ||
+                          !is_pipe(h.edge.log_read_fd)))))
         rc = ERR_CORRUPT;
     h.worker = worker;
-    h.edge = edge;
-    h.edge_own_space = own;
+    h.edge.pid = edge;
+    h.edge.own_space = own;
     h.data_dir = rc ? NULL : mem_strdup(data);
     h.runtime_dir = rc ? NULL : mem_strdup(run);
     if (!rc && (!h.data_dir || !h.runtime_dir))

@@ -10,22 +10,21 @@
 
 #include "base/diag.h"
 #include "config/node.h"
+#include "net/edge.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
 
 #define HANDOVER_ENV "MERIDIAN_HANDOVER"
-#define HANDOVER_VERSION 1
+#define HANDOVER_VERSION 2 // 2: the pipe of nginx's log
 
 struct handover {
     char *data_dir, *runtime_dir; // whose locks and sockets these are
     int lock_fd;
     pid_t worker;
     int link_fd;
-    pid_t edge; // 0: none
-    int edge_life_fd;
-    bool edge_own_space;
+    struct edge_handover edge;
     int *fds; // that are listened on
     size_t n_fds;
 };

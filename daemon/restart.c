@@ -75,6 +75,8 @@ static void become_new(struct supervisor *s, struct handover *h, int record)
     int rc = setenv(HANDOVER_ENV, number, 1) ? ERR_NOMEM : check_new(s);
     if (!rc) {
         log_info("daemon: restart: becoming %s", s->program);
+        if (s->edge)
+            edge_before_exec(s->edge);
         execv(s->program, s->argv);
         rc = err_from_errno(errno);
     }
@@ -104,11 +106,11 @@ void restart_request(struct supervisor *s)
                          .lock_fd = s->lock_fd,
                          .worker = s->worker,
                          .link_fd = s->link_fd,
-                         .edge_life_fd = -1,
+                         .edge = {.life_fd = -1, .log_write_fd = -1, .log_read_fd = -1},
                          .fds = s->fds,
                          .n_fds = s->n_fds};
     if (s->edge)
-        edge_handover(s->edge, &h.edge, &h.edge_life_fd, &h.edge_own_space);
+        edge_handover(s->edge, &h.edge);
     if (!rc)
         rc = handover_write(&h, &record);
     supervisor_log_diag(&d);
@@ -148,14 +150,20 @@ static bool is_child(pid_t pid)
 
 static void take_edge(struct supervisor *s, const struct handover *h)
 {
-    const struct edge_config c = {.nginx = s->node->nginx, .runtime_dir = s->paths->edge_dir};
-    if (!is_child(h->edge))
+    const struct edge_config c = {
+        .nginx = s->node->nginx, .runtime_dir = s->paths->edge_dir, .confine = supervisor_edge_confine(s)};
+    if (!is_child(h->edge.pid)) {
+        const int unused[] = {h->edge.life_fd, h->edge.log_write_fd, h->edge.log_read_fd};
+        for (size_t i = 0; i < ARRAY_LEN(unused); i++)
+            if (unused[i] > STDERR_FILENO)
+                close(unused[i]);
         return;
-    int rc = edge_adopt(&c, h->edge, h->edge_life_fd, h->edge_own_space, &s->edge);
+    }
+    int rc = edge_adopt(&c, &h->edge, &s->edge);
     if (rc) { // another is started once this one is gone
         log_error("edge: the running nginx cannot be taken over: %s", err_text(rc));
-        kill(h->edge, SIGKILL);
-        waitpid(h->edge, NULL, 0);
+        kill(h->edge.pid, SIGKILL);
+        waitpid(h->edge.pid, NULL, 0);
     }
 }
 

@@ -64,6 +64,11 @@ static const char *const worker_calls[] = {
     // is the clock synchronised; to set it needs CAP_SYS_TIME, which neither worker nor supervisor has
     "adjtimex", "clock_adjtime"};
 
+// The reader of nginx's log has its descriptors already.
+static const char *const log_calls[] = {"read",          "write",           "poll",           "ppoll",
+                                        "clock_gettime", "clock_nanosleep", "gettimeofday",   "rt_sigreturn",
+                                        "exit",          "exit_group",      "restart_syscall"};
+
 // What neither supervisor nor nginx ever needs, though root may.
 static const char *const supervisor_refused[] = {"ptrace",
                                                  "process_vm_readv",
@@ -317,12 +322,12 @@ static int set_capabilities(uint64_t keep)
     return syscall(SYS_capset, &head, data) ? err_from_errno(errno) : 0;
 }
 
-int sandbox_worker(struct diag *diag)
+// Without any capability, way to gain one, or core dump; then the calls of a list.
+static int enter_allow_list(const char *const *calls, size_t n, int (*more)(scmp_filter_ctx), const char *whose,
+                            struct diag *diag)
 {
-    if (!sandbox_built()) {
-        log_warn("daemon: built with a sanitizer: no sandbox");
+    if (!sandbox_built())
         return 0;
-    }
     int rc = set_capabilities(0);
     if (rc || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)) {
         diag_add(diag, NULL, 0, "sandbox: privileges cannot be given up: %s", strerror(errno));
@@ -332,11 +337,23 @@ int sandbox_worker(struct diag *diag)
     scmp_filter_ctx f = rc ? NULL : seccomp_init(SCMP_ACT_TRAP);
     if (!f)
         return rc ? rc : ERR_NOMEM;
-    for (size_t i = 0; i < ARRAY_LEN(worker_calls) && !rc; i++)
-        rc = allow(f, worker_calls[i]);
-    if (!rc)
-        rc = allow_by_argument(f);
-    return load(f, rc, "worker", diag);
+    for (size_t i = 0; i < n && !rc; i++)
+        rc = allow(f, calls[i]);
+    if (!rc && more)
+        rc = more(f);
+    return load(f, rc, whose, diag);
+}
+
+int sandbox_worker(struct diag *diag)
+{
+    if (!sandbox_built())
+        log_warn("daemon: built with a sanitizer: no sandbox");
+    return enter_allow_list(worker_calls, ARRAY_LEN(worker_calls), allow_by_argument, "worker", diag);
+}
+
+int sandbox_log(struct diag *diag)
+{
+    return enter_allow_list(log_calls, ARRAY_LEN(log_calls), NULL, "reader of nginx's log", diag);
 }
 
 int sandbox_supervisor(struct diag *diag)

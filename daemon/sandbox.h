@@ -6,6 +6,7 @@
 //     that asks for something new degrades and says so, instead of ending the service; what an intruder asks for is
 //     refused just the same. No capability, no program can be executed, no process made or looked into, no packet or
 //     raw socket, no memory made executable.
+//   the reader of nginx's log: an allow-list of a dozen: it reads, writes and looks at the clock.
 //   the supervisor, and nginx below it: a deny-list, and the few capabilities that they need.
 #ifndef MERIDIAN_DAEMON_SANDBOX_H
 #define MERIDIAN_DAEMON_SANDBOX_H
@@ -18,6 +19,7 @@ bool sandbox_built(void); // false under a sanitizer, which asks for too much
 // Root only, before the change of user: no capability can come back. Harmless for others.
 void sandbox_drop_bounding(void);
 int sandbox_worker(struct diag *diag);     // after the change of user; ERR_UNSUPPORTED: the kernel has no seccomp
+int sandbox_log(struct diag *diag);        // in the process that reads nginx's log, after the change of user
 int sandbox_supervisor(struct diag *diag); // does nothing a second time (a restart)
 
 #endif

@@ -77,6 +77,30 @@ static void load_topology(struct supervisor *s)
     s->peers = peers;
 }
 
+// In the process that reads what nginx says: the daemon's user and none of its groups, for it opens nothing.
+static int confine_log(const void *ctx)
+{
+    const struct supervisor *s = ctx;
+    const struct identity *id = s->id;
+    if (geteuid() == 0)
+        sandbox_drop_bounding();
+    if (id->switches && (setgroups(0, NULL) || setgid(id->gid) || setuid(id->uid)))
+        return err_from_errno(errno);
+    prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0); // the change of user cleared it
+    prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+    struct diag d;
+    diag_init(&d);
+    int rc = s->node->sandbox == SANDBOX_STRICT ? sandbox_log(&d) : 0;
+    supervisor_log_diag(&d);
+    diag_done(&d);
+    return rc;
+}
+
+struct edge_confine supervisor_edge_confine(const struct supervisor *s)
+{
+    return (struct edge_confine){.log = confine_log, .ctx = s};
+}
+
 static struct edge_config edge_config_of(struct supervisor *s)
 {
     const struct node *n = s->node;
@@ -107,6 +131,8 @@ static struct edge_config edge_config_of(struct supervisor *s)
                                 .pem_owner = s->id->uid,
                                 .user = s->id->switches ? n->edge_user : NULL,
                                 .group = group ? group->gr_name : NULL,
+                                .worker_uid = s->id->edge_uid,
+                                .confine = supervisor_edge_confine(s),
                                 .n_workers = n->edge_workers,
                                 .peers = s->peers,
                                 .n_peers = n_peers};
@@ -198,12 +224,9 @@ static void supervisor_sandbox(const struct supervisor *s, int (*enter)(struct d
 // which would keep an address bound that the new settings no longer have, and nobody would read what comes there.
 static void close_supervisors(const struct supervisor *s)
 {
-    pid_t edge = 0;
-    int life_fd = -1;
-    bool own_space;
+    const int own[] = {s->sig_fd, s->old_link};
     if (s->edge)
-        edge_handover(s->edge, &edge, &life_fd, &own_space);
-    const int own[] = {s->sig_fd, s->old_link, life_fd};
+        edge_close(s->edge);
     for (size_t i = 0; i < ARRAY_LEN(own); i++)
         if (own[i] >= 0)
             close(own[i]);

@@ -48,6 +48,7 @@ struct supervisor {
 };
 
 int supervisor_start_worker(struct supervisor *s, bool beside);
+struct edge_confine supervisor_edge_confine(const struct supervisor *s);
 void supervisor_log_diag(struct diag *d);
 bool supervisor_reap(pid_t pid, int *out_status); // has this child ended?
 

@@ -37,16 +37,18 @@
 #define EDGE_HEALTHY_MS 60000 // so long a life forgets earlier failures
 #define EDGE_START_MS 8000    // nginx itself retries a taken port for 2.5 s
 #define EDGE_TEST_MS 15000
-#define EDGE_LOG_MAX (16 << 20)
 
 struct edge {
-    char *nginx, *runtime_dir, *conf, *conf_new, *pid_file, *log_file, *log_old;
+    char *nginx, *runtime_dir, *conf, *conf_new, *pid_file;
+    struct edge_confine confine;
+    const char *environment[4]; // nginx's whole environment
+    char *kept[3];              // what of ours is in it
+    struct edge_log log;
     struct edge_pems pems; // of the configuration in force
     pid_t pid;             // 0: none
     int life_fd;           // the master's sign that we live; -1: no master
     bool own_space;        // the master leads a process namespace: it calls itself 1
     int64_t started_ms;
-    off_t log_from; // where this start's lines begin
     uint32_t backoff_ms;
     struct edge_status status;
 };
@@ -75,8 +77,10 @@ child_exec(const struct edge *e, int out_fd, const int life[2], int on_orphaned,
     if (null > 2)
         close(null);
     closefrom(3); // nginx would take inherited sockets along into its workers
-    execv(e->nginx, (char *const *)(uintptr_t)argv);
-    static const char text[] = "the program cannot be executed\n";
+    umask(0077);
+    if (!e->confine.nginx || !e->confine.nginx(e->confine.ctx))
+        execve(e->nginx, (char *const *)(uintptr_t)argv, (char *const *)(uintptr_t)e->environment);
+    static const char text[] = "nginx: [emerg] the program cannot be executed\n";
     (void)!write(2, text, sizeof text - 1);
     _exit(127);
 }
@@ -255,44 +259,19 @@ static int conf_replace(struct edge *e, const struct edge_config *c, struct diag
 
 // --- life ---
 
-// The first fatal complaint in the log since this start, for people.
-static void log_tail(struct edge *e, const char *fallback)
+// Why it ended, for people: its own first fatal complaint, if it made one.
+static void tell_end(struct edge *e, const char *what)
 {
-    char text[8192], *best = NULL, *save = NULL;
-    AUTO_CLOSE int fd = open(e->log_file, O_RDONLY | O_CLOEXEC);
-    ssize_t n = fd >= 0 ? pread(fd, text, sizeof text - 1, e->log_from) : 0;
-    text[n > 0 ? n : 0] = 0;
-    for (char *l = strtok_r(text, "\n", &save); l && !best; l = strtok_r(NULL, "\n", &save))
-        if (strstr(l, "[emerg]") || strstr(l, "cannot be executed"))
-            best = l;
-    snprintf(e->status.last_error, sizeof e->status.last_error, "%.100s%s%.400s", fallback, best ? ": " : "",
-             best ? best : "");
-}
-
-static off_t log_size(const struct edge *e)
-{
-    struct stat st;
-    return stat(e->log_file, &st) ? 0 : st.st_size;
-}
-
-// What strangers can cause nginx to say must not fill the disk: one old log is kept, both bounded.
-static void log_bound(struct edge *e)
-{
-    if (log_size(e) <= EDGE_LOG_MAX || rename(e->log_file, e->log_old))
-        return;
-    e->log_from = 0;
-    kill(e->pid, SIGUSR1); // nginx opens its log again
+    char reason[EDGE_LOG_LINE_MAX];
+    edge_log_reason(&e->log, reason, sizeof reason);
+    snprintf(e->status.last_error, sizeof e->status.last_error, "%.100s%s%.400s", what, *reason ? ": " : "", reason);
 }
 
 static int master_start(struct edge *e)
 {
     unlink(e->pid_file);
-    e->log_from = log_size(e);
-    AUTO_CLOSE int log_fd = open(e->log_file, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0640);
-    if (log_fd < 0)
-        return err_from_errno(errno);
-    const char *const argv[] = {e->nginx, "-p", e->runtime_dir, "-e", e->log_file, "-c", e->conf, NULL};
-    pid_t pid = child_start(e, log_fd, argv, &e->own_space, &e->life_fd);
+    const char *const argv[] = {e->nginx, "-p", e->runtime_dir, "-e", "stderr", "-c", e->conf, NULL};
+    pid_t pid = child_start(e, e->log.write_fd, argv, &e->own_space, &e->life_fd);
     if (pid < 0)
         return ERR_NOMEM;
     e->pid = e->status.pid = pid;
@@ -320,15 +299,34 @@ static void describe_end(int status, char *out, size_t cap)
         snprintf(out, cap, "nginx ended with status %d", WEXITSTATUS(status));
 }
 
+// Of our environment nginx gets what says how to read time and OpenSSL's settings: names of sockets to take over, or of
+// libraries to load first, it does not.
+static bool environment_keep(struct edge *e)
+{
+    static const char *const names[] = {"TZ", "OPENSSL_CONF", "OPENSSL_MODULES"};
+    size_t n = 0;
+    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+        const char *value = getenv(names[i]);
+        if (!value)
+            continue;
+        e->kept[n] = mem_printf("%s=%s", names[i], value);
+        e->environment[n] = e->kept[n];
+        if (!e->kept[n++])
+            return false;
+    }
+    return true;
+}
+
 static void edge_free(struct edge *e)
 {
+    for (size_t i = 0; i < ARRAY_LEN(e->kept); i++)
+        free(e->kept[i]);
     free(e->nginx);
     free(e->runtime_dir);
     free(e->conf);
     free(e->conf_new);
     free(e->pid_file);
-    free(e->log_file);
-    free(e->log_old);
+    edge_log_stop(&e->log);
     edge_pems_free(&e->pems);
     free(e);
 }
@@ -343,11 +341,11 @@ static struct edge *edge_new(const struct edge_config *c)
     e->conf = mem_printf("%s/nginx.conf", c->runtime_dir);
     e->conf_new = mem_printf("%s/nginx.conf.new", c->runtime_dir);
     e->pid_file = mem_printf("%s/nginx.pid", c->runtime_dir);
-    e->log_file = mem_printf("%s/nginx.log", c->runtime_dir);
-    e->log_old = mem_printf("%s/nginx.log.1", c->runtime_dir);
+    e->confine = c->confine;
+    e->log = (struct edge_log)EDGE_LOG_NONE;
     e->life_fd = -1;
     e->status.state = EDGE_STOPPED;
-    if (e->nginx && e->runtime_dir && e->conf && e->conf_new && e->pid_file && e->log_file && e->log_old)
+    if (environment_keep(e) && e->nginx && e->runtime_dir && e->conf && e->conf_new && e->pid_file)
         return e;
     edge_free(e);
     return NULL;
@@ -361,6 +359,32 @@ static bool master_ready(const struct edge *e)
     return !file_read(e->pid_file, 32, &b) && atol(buf_cstr(&b)) == (e->own_space ? 1 : (long)e->pid);
 }
 
+// Versions before this one had nginx write a log of its own, with the queries of signed URLs in it.
+static void remove_old_logs(const struct edge *e)
+{
+    static const char *const names[] = {"nginx.log", "nginx.log.1"};
+    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+        AUTO_FREE char *path = mem_printf("%s/%s", e->runtime_dir, names[i]);
+        if (path)
+            unlink(path);
+    }
+}
+
+// nginx makes them itself when they are not there, and gives them to its workers: for which it would need a capability.
+static int temps_make(const struct edge_config *c, struct diag *diag)
+{
+    for (size_t i = 0; c->user && i < ARRAY_LEN(edge_temps); i++) {
+        AUTO_FREE char *path = mem_printf("%s/tmp-%s", c->runtime_dir, edge_temps[i]);
+        if (!path)
+            return ERR_NOMEM;
+        if ((mkdir(path, 0700) && errno != EEXIST) || chown(path, c->worker_uid, (gid_t)-1)) {
+            diag_add(diag, NULL, 0, "%s: cannot be made for nginx's workers: %s", path, strerror(errno));
+            return err_from_errno(errno);
+        }
+    }
+    return 0;
+}
+
 int edge_start(const struct edge_config *c, struct diag *diag, struct edge **out)
 {
     if (!c->nginx || !c->runtime_dir)
@@ -368,7 +392,12 @@ int edge_start(const struct edge_config *c, struct diag *diag, struct edge **out
     struct edge *e = edge_new(c);
     if (!e)
         return ERR_NOMEM;
-    int rc = conf_replace(e, c, diag);
+    remove_old_logs(e);
+    int rc = edge_log_start(&e->log, c->confine.log, c->confine.ctx);
+    if (!rc)
+        rc = temps_make(c, diag);
+    if (!rc)
+        rc = conf_replace(e, c, diag);
     if (!rc && (rc = master_start(e)))
         diag_add(diag, NULL, 0, "nginx cannot be started: %s", err_text(rc));
     if (rc) {
@@ -383,7 +412,7 @@ int edge_start(const struct edge_config *c, struct diag *diag, struct edge **out
             continue;
         }
         master_bury(e);
-        log_tail(e, ended ? "nginx did not start" : "nginx was not ready in time");
+        tell_end(e, ended ? "nginx did not start" : "nginx was not ready in time");
         diag_add(diag, NULL, 0, "%s", e->status.last_error);
         edge_free(e);
         return ERR_IO;
@@ -392,23 +421,41 @@ int edge_start(const struct edge_config *c, struct diag *diag, struct edge **out
     return 0;
 }
 
-void edge_handover(const struct edge *e, pid_t *out_pid, int *out_life_fd, bool *out_own_space)
+void edge_handover(const struct edge *e, struct edge_handover *out)
 {
-    *out_pid = e->pid;
-    *out_life_fd = e->life_fd;
-    *out_own_space = e->own_space;
+    *out = (struct edge_handover){.pid = e->pid,
+                                  .life_fd = e->life_fd,
+                                  .own_space = e->own_space,
+                                  .log_write_fd = e->log.write_fd,
+                                  .log_read_fd = e->log.read_fd};
 }
 
-int edge_adopt(const struct edge_config *c, pid_t pid, int life_fd, bool own_space, struct edge **out)
+void edge_before_exec(struct edge *e)
+{
+    edge_log_end_reader(&e->log);
+}
+
+void edge_close(const struct edge *e)
+{
+    if (e->life_fd >= 0)
+        close(e->life_fd);
+    edge_log_close(&e->log);
+}
+
+int edge_adopt(const struct edge_config *c, const struct edge_handover *h, struct edge **out)
 {
     struct edge *e = edge_new(c);
     if (!e)
         return ERR_NOMEM;
-    e->pid = e->status.pid = pid;
-    e->life_fd = life_fd;
-    e->own_space = own_space;
+    int rc = edge_log_adopt(&e->log, h->log_write_fd, h->log_read_fd, c->confine.log, c->confine.ctx);
+    if (rc) {
+        edge_free(e);
+        return rc;
+    }
+    e->pid = e->status.pid = h->pid;
+    e->life_fd = h->life_fd;
+    e->own_space = h->own_space;
     e->started_ms = clock_mono_ms();
-    e->log_from = log_size(e);
     e->status.state = EDGE_RUNNING;
     *out = e;
     return 0;
@@ -424,10 +471,11 @@ int edge_reload(struct edge *e, const struct edge_config *c, struct diag *diag)
 
 void edge_tick(struct edge *e)
 {
+    edge_log_tick(&e->log);
     if (e->status.state == EDGE_RUNNING && child_ended(e->pid)) {
         char why[64];
         describe_end(master_bury(e), why, sizeof why);
-        log_tail(e, why);
+        tell_end(e, why);
         backoff(e);
         log_error("edge: %s; next try in %u ms", e->status.last_error, e->backoff_ms);
     } else if (e->status.state == EDGE_BACKOFF && clock_mono_ms() >= e->status.next_try_ms) {
@@ -439,8 +487,7 @@ void edge_tick(struct edge *e)
             backoff(e);
         } else
             log_info("edge: nginx started again, pid %d", (int)e->pid);
-    } else if (e->status.state == EDGE_RUNNING)
-        log_bound(e);
+    }
 }
 
 void edge_status(const struct edge *e, struct edge_status *out)

@@ -9,6 +9,8 @@
 //   edge_reload(e, &cfg, &diag)   nginx -t on the new text; refused: the old one stays in force and diag says why
 //   edge_stop(e, drain_ms)        QUIT (drains), then TERM, then KILL of the group
 //
+// nginx keeps no log. What it says, lines with signed URLs in them, is cleaned before it is written: net/edge_log.h.
+//
 // Certificates and keys are copied into runtime_dir under names made of their content, and nginx reads the copies: what
 // `nginx -t` has judged is what the master loads, and root opens no path that whoever writes certificates could swap.
 // Started by root, the master leads a process namespace of its own: nothing of nginx outlives it, whoever is killed.
@@ -34,10 +36,18 @@ struct edge_peer { // another region, for passed-on uploads
     struct endpoint address;
 };
 
+// Called in a child before it is what it is for: gives up the privileges that it does not need, and returns 0, or it
+// ends. A change of user clears the parent-death signal, which it must then set again. NULL: nothing to give up.
+struct edge_confine {
+    int (*nginx)(const void *ctx); // system calls only: the C library does not know of this process
+    int (*log)(const void *ctx);   // the process that reads what nginx says (net/edge_log.h)
+    const void *ctx;
+};
+
 struct edge_config { // strings are borrowed; all are checked by edge_render: no quote, space, ';', '{', '$' or control
                      // byte
-    const char *nginx;       // program
-    const char *runtime_dir; // nginx.conf, nginx.pid, nginx.log, http.sock and peer.sock are here; temp paths too
+    const char *nginx;                       // program
+    const char *runtime_dir;                 // nginx.conf, nginx.pid and temp paths are here
     const char *public_socket, *peer_socket; // of the daemon
     const char *blob_dir;                    // served under the internal location /_blob/
     const char *domain, *region, *stamp;
@@ -51,8 +61,10 @@ struct edge_config { // strings are borrowed; all are checked by edge_render: no
     uid_t pem_owner;        // who may own the four besides ourselves
     const char *user;       // worker's user; NULL: not started by root
     const char *group;      // worker's group; NULL: the one called as the user
-    unsigned n_workers;     // 0: auto
-    unsigned per_client;    // requests at once from one address; 0: 1024
+    uid_t worker_uid;       // of `user`
+    struct edge_confine confine;
+    unsigned n_workers;  // 0: auto
+    unsigned per_client; // requests at once from one address; 0: 1024
     const struct edge_peer *peers;
     size_t n_peers;
 };
@@ -73,9 +85,16 @@ int edge_start(const struct edge_config *c, struct diag *diag, struct edge **out
 int edge_reload(struct edge *e, const struct edge_config *c, struct diag *diag);
 void edge_tick(struct edge *e);
 void edge_status(const struct edge *e, struct edge_status *out);
-// For a program that takes over in the same process: nginx goes on under it. The descriptor is handed over.
-void edge_handover(const struct edge *e, pid_t *out_pid, int *out_life_fd, bool *out_own_space);
-int edge_adopt(const struct edge_config *c, pid_t pid, int life_fd, bool own_space, struct edge **out);
+// For a program that takes over in the same process: nginx goes on under it, and what it says waits in its pipe.
+struct edge_handover { // the descriptors are handed over
+    pid_t pid;         // 0: none
+    int life_fd, log_write_fd, log_read_fd;
+    bool own_space;
+};
+void edge_handover(const struct edge *e, struct edge_handover *out);
+void edge_before_exec(struct edge *e); // if there is none after all, edge_tick mends it
+int edge_adopt(const struct edge_config *c, const struct edge_handover *h, struct edge **out);
+void edge_close(const struct edge *e); // in a child of ours that has no business with nginx: descriptors only
 bool edge_owns_pid(const struct edge *e, pid_t pid); // is this the edge's child? For the supervisor's waitpid
 void edge_stop(struct edge *e, unsigned drain_ms);   // frees
 

@@ -34,23 +34,33 @@ static int pem_read(const char *path, uid_t owner, struct buf *out, struct diag 
         diag_add(diag, NULL, 0, "edge: %s: belongs to user %u, who has no say here", path, (unsigned)st.st_uid);
         return ERR_INVAL;
     }
+    char *room = buf_room(out, EDGE_PEM_MAX + 1); // at once: what grows leaves copies of a key behind
+    if (!room)
+        return out->err;
     while (out->n <= EDGE_PEM_MAX) {
-        uint8_t piece[4096];
-        ssize_t n = read(fd, piece, sizeof piece);
+        ssize_t n = read(fd, room + out->n, EDGE_PEM_MAX + 1 - out->n);
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0)
             return err_from_errno(errno);
-        buf_add(out, piece, (size_t)n);
-        if (n == 0 || out->err)
+        if (n == 0)
             break;
+        out->n += (size_t)n;
     }
-    return out->n > EDGE_PEM_MAX ? ERR_TOOBIG : out->err;
+    return out->n > EDGE_PEM_MAX ? ERR_TOOBIG : 0;
+}
+
+// Keys do not stay in the memory of a process that forks.
+static void wipe(struct buf *b)
+{
+    if (b->p)
+        explicit_bzero(b->p, b->cap);
+    buf_done(b);
 }
 
 static int pem_copy(const char *dir, const char *from, uid_t owner, struct diag *diag, char **out)
 {
-    AUTO_BUF struct buf text;
+    __attribute__((cleanup(wipe))) struct buf text;
     uint8_t sum[SHA256_BYTES];
     char hex[2 * SHA256_BYTES + 1];
     struct stat st;

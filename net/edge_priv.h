@@ -4,6 +4,9 @@
 #define MERIDIAN_NET_EDGE_PRIV_H
 
 #include "net/edge.h"
+#include "net/edge_log.h"
+
+extern const char *const edge_temps[5]; // tmp-NAME in runtime_dir, of nginx's workers
 
 #define EDGE_PEMS 4
 #define EDGE_PEM_MAX (256 << 10)

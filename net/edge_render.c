@@ -14,12 +14,15 @@
 
 #include "base/err.h"
 #include "base/mem.h"
+#include "net/edge_priv.h"
 
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
 
 #define PUBLIC_READ_TIMEOUT "330s" // more than the daemon's own deadline for a request, and than any stream's silence
+
+const char *const edge_temps[5] = {"client_body", "proxy", "fastcgi", "uwsgi", "scgi"};
 
 static bool text_ok(const char *s)
 {
@@ -100,12 +103,11 @@ static void put_frame(struct buf *b, const struct edge_config *c)
     else
         buf_str(b, "worker_processes auto;\n");
     buf_printf(b,
-               "worker_rlimit_nofile %lu;\npid %s/nginx.pid;\nlock_file %s/nginx.lock;\nerror_log %s/nginx.log "
+               "worker_rlimit_nofile %lu;\npid %s/nginx.pid;\nlock_file %s/nginx.lock;\nerror_log stderr "
                "warn;\nevents { worker_connections 8192; }\nhttp {\n",
-               open_files(), c->runtime_dir, c->runtime_dir, c->runtime_dir);
-    static const char *const temps[] = {"client_body", "proxy", "fastcgi", "uwsgi", "scgi"};
-    for (size_t i = 0; i < ARRAY_LEN(temps); i++)
-        buf_printf(b, "  %s_temp_path %s/tmp-%s;\n", temps[i], c->runtime_dir, temps[i]);
+               open_files(), c->runtime_dir, c->runtime_dir);
+    for (size_t i = 0; i < ARRAY_LEN(edge_temps); i++)
+        buf_printf(b, "  %s_temp_path %s/tmp-%s;\n", edge_temps[i], c->runtime_dir, edge_temps[i]);
     buf_str(b, "  access_log off; server_tokens off; types { } default_type application/octet-stream;\n"
                "  sendfile on; tcp_nopush on; reset_timedout_connection on; merge_slashes off;\n"
                "  underscores_in_headers off; ignore_invalid_headers on; server_names_hash_bucket_size 512;\n"

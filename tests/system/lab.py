@@ -146,12 +146,11 @@ class Lab:
 
     def _show_logs(self):
         for region in self.regions:
-            for name in ("meridiand.log", "run/edge/nginx.log"):
-                path = f"{self.dir}/{region}/{name}"
-                if os.path.exists(path):
-                    with open(path, errors="replace") as f:
-                        lines = f.read().splitlines()[-25:]
-                    print(f"--- {region}/{name}", *lines, sep="\n", file=sys.stderr)
+            path = f"{self.dir}/{region}/meridiand.log"
+            if os.path.exists(path):
+                with open(path, errors="replace") as f:
+                    lines = f.read().splitlines()[-25:]
+                print(f"--- {region}/meridiand.log", *lines, sep="\n", file=sys.stderr)
 
     def _namespaces(self):
         unshare()

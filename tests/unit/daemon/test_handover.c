@@ -26,15 +26,18 @@ static int unix_socket(void)
 
 START_TEST(a_record_comes_out_as_it_went_in)
 {
-    int fds[] = {unix_socket(), unix_socket()}, record;
+    int fds[] = {unix_socket(), unix_socket()}, words[2], record;
+    ck_assert_int_eq(pipe2(words, O_CLOEXEC), 0);
     const struct handover in = {.data_dir = (char *)(uintptr_t) "/var/lib/a \"quoted\" place",
                                 .runtime_dir = (char *)(uintptr_t) "/run/m",
                                 .lock_fd = open("/dev/null", O_RDONLY | O_CLOEXEC),
                                 .worker = 4711,
                                 .link_fd = unix_socket(),
-                                .edge = 4712,
-                                .edge_life_fd = open("/dev/null", O_RDONLY | O_CLOEXEC),
-                                .edge_own_space = true,
+                                .edge = {.pid = 4712,
+                                         .life_fd = open("/dev/null", O_RDONLY | O_CLOEXEC),
+                                         .log_write_fd = words[1],
+                                         .log_read_fd = words[0],
+                                         .own_space = true},
                                 .fds = fds,
                                 .n_fds = 2};
     struct handover out;
@@ -50,9 +53,11 @@ START_TEST(a_record_comes_out_as_it_went_in)
     ck_assert_ptr_null(getenv(HANDOVER_ENV)); // no child sees it
     ck_assert_int_eq(fcntl(record, F_GETFD), -1);
     ck_assert_str_eq(out.data_dir, in.data_dir);
-    ck_assert(out.worker == 4711 && out.edge == 4712 && out.edge_own_space && out.link_fd == in.link_fd);
+    ck_assert(out.worker == 4711 && out.edge.pid == 4712 && out.edge.own_space && out.link_fd == in.link_fd);
+    ck_assert(out.edge.log_write_fd == words[1] && out.edge.log_read_fd == words[0]);
     ck_assert(out.n_fds == 2 && out.fds[0] == fds[0] && out.fds[1] == fds[1]);
-    ck_assert(fcntl(fds[1], F_GETFD) == FD_CLOEXEC && fcntl(in.edge_life_fd, F_GETFD) == FD_CLOEXEC);
+    ck_assert(fcntl(fds[1], F_GETFD) == FD_CLOEXEC && fcntl(in.edge.life_fd, F_GETFD) == FD_CLOEXEC);
+    ck_assert(fcntl(words[0], F_GETFD) == FD_CLOEXEC && fcntl(words[1], F_GETFD) == FD_CLOEXEC);
     const struct node n = {.data_dir = in.data_dir, .runtime_dir = "/run/m", .source = "x"};
     ck_assert_int_eq(handover_fits(&out, &n, &d), 0);
     const struct node moved = {.data_dir = "/elsewhere", .runtime_dir = "/run/m", .source = "x"};
@@ -89,14 +94,14 @@ START_TEST(anything_else_is_refused)
     char good[512], *p;
     int s = unix_socket();
     snprintf(good, sizeof good,
-             "{\"version\":1,\"dataDir\":\"/d\",\"runtimeDir\":\"/r\",\"lock\":%d,\"worker\":5,\"link\":%d,\"edge\":0,"
-             "\"edgeLife\":-1,\"edgeOwnSpace\":false,\"listen\":[%d]}",
+             "{\"version\":2,\"dataDir\":\"/d\",\"runtimeDir\":\"/r\",\"lock\":%d,\"worker\":5,\"link\":%d,\"edge\":0,"
+             "\"edgeLife\":-1,\"edgeLogWrite\":-1,\"edgeLogRead\":-1,\"edgeOwnSpace\":false,\"listen\":[%d]}",
              s, s, s);
     ck_assert_int_eq(read_text(good), 0);
     ck_assert_int_eq(read_text(""), ERR_CORRUPT);
     ck_assert_int_eq(read_text("[]"), ERR_CORRUPT);
-    ck_assert_int_eq(read_text("{\"version\":2}"), ERR_VERSION);
-    ck_assert_int_eq(read_text("{\"version\":1}"), ERR_CORRUPT);
+    ck_assert_int_eq(read_text("{\"version\":1}"), ERR_VERSION);
+    ck_assert_int_eq(read_text("{\"version\":2}"), ERR_CORRUPT);
     for (size_t n = strlen(good) - 1; n; n--) { // cut anywhere
         char cut[512];
         snprintf(cut, sizeof cut, "%.*s", (int)n, good);

@@ -1,0 +1,257 @@
+// SPDX-License-Identifier: Apache-2.0
+// The pipe that nginx speaks into, and the process that reads it; see edge_log.h. The upper half runs in that process:
+// it holds the pipe, the way back for reasons, and our stderr, and allocates nothing. The lower half runs in the
+// supervisor, which reads only what the reader has cleaned.
+#include "net/edge_log.h"
+
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/fd.h"
+#include "base/mem.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define PIPE_BYTES (1 << 20) // 256 records, one page each
+#define LINES_BURST 100      // so many at once, and then
+#define LINES_PER_S 5
+#define TOLD_EVERY_MS 10000 // how many were left out
+#define RETRY_MS 1000       // another reader
+#define ANSWER_MS 2000      // until the reader has read all that was said
+static const char mark[1];  // "have you read all before this?", and its echo
+
+// ---- in the reader ----
+
+struct budget {
+    int64_t at_ms, left_ms; // a line costs 1000 / LINES_PER_S of it
+};
+
+static bool budget_take(struct budget *b)
+{
+    const int64_t line = 1000 / LINES_PER_S, most = line * LINES_BURST;
+    int64_t now = clock_mono_ms();
+    b->left_ms += now - b->at_ms;
+    b->at_ms = now;
+    if (b->left_ms > most)
+        b->left_ms = most;
+    if (b->left_ms < line)
+        return false;
+    b->left_ms -= line;
+    return true;
+}
+
+struct reading {
+    struct budget severe, other; // what strangers can cause must not hide that nginx is in trouble
+    unsigned swallowed;
+    int64_t told_ms;
+};
+
+static void tell_swallowed(struct reading *r)
+{
+    if (!r->swallowed || clock_mono_ms() < r->told_ms + TOLD_EVERY_MS)
+        return;
+    log_warn("edge: %u more lines of nginx's are not shown: at most %d a second are", r->swallowed, LINES_PER_S);
+    r->swallowed = 0;
+    r->told_ms = clock_mono_ms();
+}
+
+static void take_record(struct reading *r, const uint8_t *record, size_t n)
+{
+    char line[EDGE_LOG_LINE_MAX];
+    if (record[0] == mark[0]) {
+        (void)!write(STDOUT_FILENO, mark, sizeof mark);
+        return;
+    }
+    enum log_level level = edge_log_clean(record, n, line);
+    bool emerg = !strncmp(line, "[emerg] ", 8), severe = emerg || !strncmp(line, "[alert] ", 8);
+    if (emerg)
+        (void)!write(STDOUT_FILENO, line, strlen(line));
+    if (budget_take(severe ? &r->severe : &r->other))
+        log_write(level, "edge: nginx: %s", line);
+    else
+        r->swallowed++;
+    tell_swallowed(r);
+}
+
+static void __attribute__((noreturn)) read_all(void)
+{
+    struct reading r = {.told_ms = clock_mono_ms() - TOLD_EVERY_MS};
+    r.severe.at_ms = r.other.at_ms = clock_mono_ms() - (int64_t)1000 * LINES_BURST; // full
+    for (;;) {
+        uint8_t record[EDGE_LOG_RECORD_MAX];
+        struct pollfd p = {.fd = STDIN_FILENO, .events = POLLIN};
+        int ready = poll(&p, 1, r.swallowed ? 1000 : -1);
+        if (ready == 0)
+            tell_swallowed(&r);
+        if (ready <= 0)
+            continue;
+        ssize_t n = read(STDIN_FILENO, record, sizeof record);
+        if (n == 0)
+            break; // nginx and supervisor are gone
+        if (n > 0)
+            take_record(&r, record, (size_t)n);
+        else if (errno != EINTR && errno != EAGAIN)
+            break;
+    }
+    r.told_ms = clock_mono_ms() - TOLD_EVERY_MS;
+    tell_swallowed(&r);
+    _exit(0);
+}
+
+static void __attribute__((noreturn)) reader(const struct edge_log *l)
+{
+    char warm[CLOCK_TEXT_SIZE];
+    sigset_t none;
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+    signal(SIGPIPE, SIG_IGN); // whoever reads our log may go
+    setpgid(0, 0);            // a Ctrl-C is for the supervisor: this one ends after nginx
+    prctl(PR_SET_NAME, "edge-log");
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    (void)clock_format(clock_wall_ms(), warm); // libc reads the time zone at the first time: before it may open nothing
+    if (dup2(l->read_fd, STDIN_FILENO) < 0 || dup2(l->say_fd, STDOUT_FILENO) < 0)
+        _exit(1);
+    closefrom(STDERR_FILENO + 1);
+    if (l->confine && l->confine(l->ctx))
+        _exit(1);
+    read_all();
+}
+
+// ---- in the supervisor ----
+
+static int reader_start(struct edge_log *l)
+{
+    pid_t pid = fork();
+    if (pid < 0)
+        return err_from_errno(errno);
+    if (pid == 0)
+        reader(l);
+    l->reader = pid;
+    return 0;
+}
+
+static int packet_pipe(int fds[2])
+{
+    if (pipe2(fds, O_CLOEXEC | O_NONBLOCK | O_DIRECT))
+        return err_from_errno(errno);
+    (void)fcntl(fds[1], F_SETPIPE_SZ, PIPE_BYTES); // a courtesy: without it, 16 records
+    return 0;
+}
+
+static void close_all(struct edge_log *l)
+{
+    edge_log_close(l);
+    l->write_fd = l->read_fd = l->reason_fd = l->say_fd = -1;
+}
+
+int edge_log_adopt(struct edge_log *l, int write_fd, int read_fd, int (*confine)(const void *ctx), const void *ctx)
+{
+    int reasons[2];
+    *l = (struct edge_log){.write_fd = write_fd, .read_fd = read_fd, .reason_fd = -1, .say_fd = -1};
+    l->confine = confine;
+    l->ctx = ctx;
+    int rc = packet_pipe(reasons);
+    if (!rc) {
+        l->reason_fd = reasons[0];
+        l->say_fd = reasons[1];
+        rc = reader_start(l);
+    }
+    if (rc)
+        close_all(l);
+    return rc;
+}
+
+int edge_log_start(struct edge_log *l, int (*confine)(const void *ctx), const void *ctx)
+{
+    int words[2];
+    int rc = packet_pipe(words);
+    return rc ? rc : edge_log_adopt(l, words[1], words[0], confine, ctx);
+}
+
+static bool reader_ended(struct edge_log *l, int *out_status)
+{
+    if (!l->reader || waitpid(l->reader, out_status, WNOHANG) == 0)
+        return false;
+    l->reader = 0;
+    return true;
+}
+
+void edge_log_tick(struct edge_log *l)
+{
+    int status = 0;
+    if (l->write_fd < 0)
+        return;
+    if (reader_ended(l, &status)) {
+        log_error("edge: the process that reads nginx's log ended (%s %d); another is started",
+                  WIFSIGNALED(status) ? "signal" : "status",
+                  WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
+        l->next_try_ms = clock_mono_ms() + RETRY_MS;
+    }
+    if (l->reader || clock_mono_ms() < l->next_try_ms)
+        return;
+    int rc = reader_start(l);
+    if (rc)
+        log_error("edge: no process can be started to read nginx's log: %s", err_text(rc));
+    l->next_try_ms = clock_mono_ms() + RETRY_MS;
+}
+
+void edge_log_end_reader(struct edge_log *l)
+{
+    if (l->reader) {
+        kill(l->reader, SIGKILL);
+        waitpid(l->reader, NULL, 0);
+    }
+    l->reader = 0;
+}
+
+// The mark travels behind all that nginx has said, so that its echo comes behind all reasons.
+void edge_log_reason(struct edge_log *l, char *out, size_t cap)
+{
+    out[0] = 0;
+    if (!l->reader || write(l->write_fd, mark, sizeof mark) != sizeof mark)
+        return;
+    int64_t until = clock_mono_ms() + ANSWER_MS;
+    for (int64_t left = ANSWER_MS; left > 0; left = until - clock_mono_ms()) {
+        struct pollfd p = {.fd = l->reason_fd, .events = POLLIN};
+        char line[EDGE_LOG_LINE_MAX];
+        int ready = poll(&p, 1, (int)left);
+        if (ready == 0)
+            return;
+        ssize_t n = ready > 0 ? read(l->reason_fd, line, sizeof line - 1) : -1;
+        if (n < 0 && errno != EINTR && errno != EAGAIN)
+            return;
+        if (n > 0 && line[0] == mark[0])
+            return;
+        if (n > 0 && !out[0])
+            snprintf(out, cap, "%.*s", (int)n, line);
+    }
+}
+
+void edge_log_stop(struct edge_log *l)
+{
+    char rest[EDGE_LOG_LINE_MAX];
+    if (l->write_fd < 0)
+        return;
+    edge_log_reason(l, rest, sizeof rest); // waits until all is read
+    close_all(l);
+    int status;
+    for (int64_t until = clock_mono_ms() + ANSWER_MS; l->reader && clock_mono_ms() < until;)
+        if (!reader_ended(l, &status))
+            clock_sleep_ms(2);
+    edge_log_end_reader(l);
+}
+
+void edge_log_close(const struct edge_log *l)
+{
+    const int fds[] = {l->write_fd, l->read_fd, l->reason_fd, l->say_fd};
+    for (size_t i = 0; i < ARRAY_LEN(fds); i++)
+        if (fds[i] >= 0)
+            close(fds[i]);
+}

@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+// What nginx says, cleaned before anybody keeps it. nginx writes whole request lines into its error log, and clients
+// carry signed URLs in them, which are good for minutes more: so nginx has no log file. All it says goes into a pipe,
+// and a small process of its own (the reader) reads that, cuts what may be secret, and writes lines of our log:
+//
+//   nginx: master, workers, `-t` --stderr--> pipe --> reader: edge_log_clean, at most so many lines --> log_write
+//
+//   edge_log_start(&l, confine, ctx)   pipes, and the reader, which gives up all privileges by `confine`
+//   nginx gets l.write_fd as its stderr
+//   edge_log_reason(&l, text, cap)     after nginx ended: its first [emerg] since the last such question
+//   edge_log_tick(&l)                  starts another reader when one died
+//   edge_log_stop(&l)                  what was said is still written, then the reader ends
+//
+// A process, not the supervisor: the text is of strangers' making and the supervisor is root; and a supervisor that
+// waits (for `nginx -t`, for a drain, for who reads our log) must not let the pipe run full. nginx's end never blocks:
+// when the pipe is full (the reader has no processor, or nobody reads our log), nginx's line is lost and nginx goes on.
+// The pipe keeps nginx's writes apart ("packets"): one write is one line, whatever bytes are in it.
+#ifndef MERIDIAN_NET_EDGE_LOG_H
+#define MERIDIAN_NET_EDGE_LOG_H
+
+#include "base/log.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#define EDGE_LOG_RECORD_MAX 4096 // what one write to the pipe can be and stay whole (PIPE_BUF)
+#define EDGE_LOG_LINE_MAX 1024   // what is kept of it, with the final NUL
+
+// One record of nginx's → one line of printable ASCII; its level. The rules, which need not know nginx's messages:
+//   - inside quotes, where nginx puts what clients sent, only letters, digits and what paths and host names are made of
+//     is shown; the first other byte ('?', '&', '=', '%', '#', …) cuts all up to nginx's next field
+//   - outside of quotes a '?' cuts in the same way
+//   - the value of a header, a referrer, an Authorization or a token is cut whole, and so is user:password@ in a URL
+//   - control bytes, backslashes and bytes above ASCII are written \xNN
+// Time and pid at the front are left out, since our own line has them.
+enum log_level edge_log_clean(const uint8_t *record, size_t n, char out[EDGE_LOG_LINE_MAX]);
+
+struct edge_log {
+    int write_fd;          // nginx's stderr; ours too, so that the pipe outlives nginx and readers
+    int read_fd;           // the reader's; ours too, for the next reader
+    int reason_fd, say_fd; // from the reader to us: [emerg] lines
+    pid_t reader;          // 0: none
+    int64_t next_try_ms;
+    int (*confine)(const void *ctx);
+    const void *ctx;
+};
+#define EDGE_LOG_NONE                                                \
+    {                                                                \
+        .write_fd = -1, .read_fd = -1, .reason_fd = -1, .say_fd = -1 \
+    }
+
+// confine: called in the reader before it reads; gives up privileges, 0 or the reader ends. NULL: nothing to give up.
+int edge_log_start(struct edge_log *l, int (*confine)(const void *ctx), const void *ctx);
+// The same for pipes of the program before, which stay open over an exec; the descriptors are taken over.
+int edge_log_adopt(struct edge_log *l, int write_fd, int read_fd, int (*confine)(const void *ctx), const void *ctx);
+void edge_log_tick(struct edge_log *l);
+void edge_log_end_reader(struct edge_log *l);                    // before an exec; what is in the pipe stays there
+void edge_log_reason(struct edge_log *l, char *out, size_t cap); // "" when it gave none
+void edge_log_stop(struct edge_log *l);
+void edge_log_close(const struct edge_log *l); // in a child of ours that has no business with it
+
+#endif
