@@ -151,7 +151,8 @@ int meta_feed_check(struct meta *m, const char *origin, const struct feed_mark *
 // --- reading peers ---
 // One transaction: entries go into the log, each becomes a job, the read mark moves to `upto` (which may lie behind the
 // last entry: filtered stretches). Entries held already are passed over; one that differs from what is held:
-// ERR_CONFLICT. Signatures were verified by the caller. ERR_AHEAD when one is of the future: nothing was stored.
+// ERR_CONFLICT. Signatures were verified by the caller. ERR_AUTH: one is void. ERR_AHEAD when one is of the future:
+// nothing was stored.
 int meta_ingest(struct meta *m, const char *origin, const struct feed_entry *entries, size_t n,
                 const struct feed_mark *upto);
 
@@ -193,6 +194,47 @@ int meta_origins(struct meta *m, struct arena *a, struct origin_status **out, si
 // The same for one registry: n_pending, n_retrying, oldest_pending_stamp, last_error are of its jobs only. The marks
 // are places in the origin's whole feed: one registry's job holds `applied` back for all of them.
 int meta_origins_of(struct meta *m, const char *registry, struct arena *a, struct origin_status **out, size_t *out_n);
+
+// --- entries that are void ---
+// A feed key that was stolen is revoked from a place of its feed on: entries that it signed past (epoch, seq) are void,
+// and at that place all but the one with that hash. seq 0: all of that epoch and later ones.
+struct meta_revocation {
+    const char *origin, *key;
+    uint64_t epoch, seq;
+    uint8_t hash[ENTRY_HASH_BYTES]; // running hash of the last good entry
+};
+struct meta_revoked {
+    size_t n_new;     // told for the first time, or with an earlier place
+    size_t n_ignored; // with a later place than before: a revocation is final
+};
+// From its return on nothing void is taken in, applied, relayed, recovered or written. What is held of it is swept out
+// by meta_revoke_sweep: a piece of up to `max` entries a call, until out->more is false; a sweep that was broken off
+// goes on in the next process.
+int meta_revoke(struct meta *m, const struct meta_revocation *list, size_t n, struct meta_revoked *out);
+struct meta_swept {
+    size_t n_void;
+    bool more;
+};
+int meta_revoke_sweep(struct meta *m, size_t max, struct meta_swept *out);
+// Sets the read mark of this origin back to where its key was revoked, once per revocation: what lies behind is read
+// again. By the one who ingests that origin's entries, between two sessions.
+int meta_revoke_rewind(struct meta *m, const char *origin);
+bool meta_key_revoked(struct meta *m); // the key that signs own entries: none can be written
+
+// What was voided, oldest first, with what its register says now. Registers that void entries had won went to the
+// highest value left in the log, whatever the bound of a tag's history; a tag without one is gone. A manifest that
+// nobody asserts any more is gone, unless a tag or a visible index of its repository leads to it, and for as long.
+struct voided_row {
+    int64_t id;
+    const char *reason; // "revoked"
+    const char *was;    // "stood": it was the register's value; "replaced"; "pending": not applied yet
+    int64_t at_ms;      // wall
+    struct feed_entry entry;
+    bool there; // the tag, or the manifest, has a value now
+    struct digest now;
+};
+int meta_voided(struct meta *m, const char *registry, int64_t after, size_t max, struct arena *a,
+                struct voided_row **out, size_t *out_n);
 
 // --- invariant 8 ---
 // Own entries that a peer still has and this store lost. In one transaction they are put back into the log and applied

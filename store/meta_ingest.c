@@ -21,7 +21,10 @@ struct ingest {
 static int ingest_one(struct meta *m, const struct feed_entry *e)
 {
     int64_t id;
-    int rc = feed_held(&m->w, e, &id);
+    int rc = entry_is_void(&m->w, e);
+    if (rc != ERR_NOTFOUND)
+        return rc ? rc : ERR_AUTH;
+    rc = feed_held(&m->w, e, &id);
     if (rc != ERR_NOTFOUND)
         return rc; // held already, or another entry in its place
     rc = feed_insert(m, e, e->content, &id);
@@ -89,7 +92,10 @@ static int apply_run(struct meta *m, void *arg)
     struct apply *a = arg;
     const struct feed_entry *e = a->e;
     int64_t held = 0, job = 0, repo;
-    int rc = feed_held(&m->w, e, &held);
+    int rc = entry_is_void(&m->w, e);
+    if (rc != ERR_NOTFOUND)
+        return rc; // 0: it became void while its content was fetched
+    rc = feed_held(&m->w, e, &held);
     if (rc && rc != ERR_NOTFOUND)
         return rc;
     bool logged = rc == 0;

@@ -4,7 +4,8 @@
 // Every push that is acknowledged mints a stamp, also when all is here as it says: a region that is cut off may have
 // written something else meanwhile, and this push came later. Pushes that wait for the same commit share the entry.
 //
-// What an own entry refers to is asserted by own entries before it: a tag's manifest, an index's children, and theirs.
+// What an own entry refers to is asserted before it by own entries under the same key: a tag's manifest, an index's
+// children, and theirs.
 // So a region shows what it read here without waiting for what a third region said, and nothing that this region wrote
 // hangs on the word of another one, whose key may be revoked. A push by tag of what this region has asserted writes the
 // tag's entry alone; that entry says that its manifest is present, too.
@@ -93,8 +94,8 @@ static int own_asserted(struct meta *m, const struct manifest_put *p, bool *out)
     sqlite3_stmt *st;
     int rc = db_find(&m->w, &st,
                      "SELECT 1 FROM feed WHERE registry=?1 AND repository=?2 AND kind=?3 AND tag='' AND digest=?4"
-                     " AND origin=?5 LIMIT 1",
-                     "ssnds", p->registry, p->repository, (int)ENTRY_MANIFEST, &p->digest, m->o.region);
+                     " AND origin=?5 AND key=?6 LIMIT 1",
+                     "ssndss", p->registry, p->repository, (int)ENTRY_MANIFEST, &p->digest, m->o.region, m->o.key_id);
     *out = rc == 0;
     if (!rc)
         db_end(st);
@@ -120,11 +121,11 @@ static int children_find(struct meta *m, struct put *u, const struct digest *par
                       "WITH RECURSIVE below(d,depth) AS (SELECT ?2,0 UNION SELECT x.child,depth+1 FROM below"
                       " JOIN manifest_refs x ON x.repo=?1 AND x.parent=d AND x.kind=?3 WHERE depth<?4 AND NOT EXISTS"
                       " (SELECT 1 FROM feed f WHERE f.registry=?5 AND f.repository=?6 AND f.kind=?7 AND f.tag=''"
-                      "  AND f.digest=x.child AND f.origin=?8))"
+                      "  AND f.digest=x.child AND f.origin=?8 AND f.key=?9))"
                       " SELECT m.digest,m.media_type,m.size,m.stamp FROM below JOIN manifests m ON m.repo=?1 AND"
                       " m.digest=d WHERE depth>0 GROUP BY d ORDER BY max(depth) DESC",
-                      "idnnssns", u->repo, parent, (int)REF_MANIFEST, NESTED_MAX, u->p->registry, u->p->repository,
-                      (int)ENTRY_MANIFEST, m->o.region);
+                      "idnnssnss", u->repo, parent, (int)REF_MANIFEST, NESTED_MAX, u->p->registry, u->p->repository,
+                      (int)ENTRY_MANIFEST, m->o.region, m->o.key_id);
     while (!rc && (rc = db_step(&m->w, st)) == 1) {
         if (n == cap) { // the old array stays behind in the arena: at most as much again
             struct child *more = arena_array(a, cap * 2, sizeof *more);
@@ -226,7 +227,7 @@ static bool said_already(struct meta *m, const struct put *u)
 {
     const struct manifest_put *p = u->p;
     const struct register_here *r = p->tag ? &u->tag : &u->presence;
-    bool same = u->presence.there && u->same_type && r->there;
+    bool same = u->presence.there && u->presence.stamp && u->same_type && r->there; // stamp 0: nobody asserts it
     if (p->tag)
         same = same && digest_equal(&u->tag_digest, &p->digest);
     bool same_commit = r->own && r->stamp > m->group_stamp;

@@ -10,6 +10,7 @@
 #include "store/meta_priv.h"
 
 #include "base/err.h"
+#include "base/register.h"
 
 #include <string.h>
 
@@ -108,14 +109,30 @@ int merge_manifest(struct meta *m, int64_t repo, const struct feed_entry *e, str
     return rc;
 }
 
-// Is the tag's present value at least what e says? 0 yes, ERR_NOTFOUND no (e would win, or there is none).
-static int tag_superseded(struct db *d, int64_t repo, const struct feed_entry *e)
+struct tag_here {
+    bool there;
+    struct register_value value;
+    char origin[HOSTNAME_REGION_SIZE];
+};
+
+static int tag_read(struct db *d, int64_t repo, const char *tag, struct tag_here *out)
 {
     sqlite3_stmt *st;
-    int rc = db_find(d, &st, "SELECT 1 FROM tags WHERE repo=?1 AND tag=?2 AND " REGISTER_VALUE("") ">=(?3,?4,?5,?6)",
-                     "isusud", repo, e->tag, entry_register_stamp(e), e->origin, e->epoch, &e->digest);
-    if (!rc)
+    int rc = db_find(d, &st, "SELECT stamp,origin,epoch,digest FROM tags WHERE repo=?1 AND tag=?2", "is", repo, tag);
+    if (rc)
+        return rc == ERR_NOTFOUND ? 0 : rc;
+    const char *origin = (const char *)sqlite3_column_text(st, 1);
+    if (!origin || strlen(origin) >= sizeof out->origin) {
         db_end(st);
+        return ERR_CORRUPT;
+    }
+    memcpy(out->origin, origin, strlen(origin) + 1);
+    out->there = true;
+    out->value = (struct register_value){.stamp = (uint64_t)sqlite3_column_int64(st, 0),
+                                         .origin = out->origin,
+                                         .epoch = (uint64_t)sqlite3_column_int64(st, 2)};
+    rc = db_digest(st, 3, &out->value.digest);
+    db_end(st);
     return rc;
 }
 
@@ -139,9 +156,10 @@ static int history_add(struct meta *m, int64_t repo, const struct feed_entry *e)
 
 int merge_tag(struct meta *m, int64_t repo, const struct feed_entry *e, struct digest *out_missing)
 {
-    uint64_t stamp = entry_register_stamp(e);
-    int rc = tag_superseded(&m->w, repo, e);
-    bool wins = rc == ERR_NOTFOUND;
+    struct register_value v = {entry_register_stamp(e), e->origin, e->epoch, e->digest};
+    struct tag_here here = {0};
+    int rc = tag_read(&m->w, repo, e->tag, &here);
+    bool wins = !rc && (!here.there || register_order(&v, &here.value) > 0);
     if (wins && (rc = manifest_visible(&m->w, repo, &e->digest)) == ERR_NOTFOUND)
         *out_missing = e->digest;
     if (!rc && wins)
@@ -149,9 +167,11 @@ int merge_tag(struct meta *m, int64_t repo, const struct feed_entry *e, struct d
                     "INSERT INTO tags(repo,tag,digest,stamp,origin,epoch) VALUES(?1,?2,?3,?4,?5,?6)"
                     " ON CONFLICT(repo,tag) DO UPDATE SET digest=excluded.digest,stamp=excluded.stamp,"
                     "origin=excluded.origin,epoch=excluded.epoch",
-                    "isdusu", repo, e->tag, &e->digest, stamp, e->origin, e->epoch);
+                    "isdusu", repo, e->tag, &e->digest, v.stamp, e->origin, e->epoch);
     if (!rc)
         rc = history_add(m, repo, e);
+    if (!rc && wins && here.there && !digest_equal(&here.value.digest, &e->digest))
+        rc = presence_settle(m, repo, &here.value.digest);
     if (!rc)
         m->notify = true;
     return rc;

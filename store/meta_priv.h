@@ -7,6 +7,8 @@
 //   meta_manifest.c  push                            meta_read.c      listings
 //   meta_merge.c   what an entry does to the state   meta_feed.c      minting and reading the log
 //   meta_ingest.c  entries of peers                  meta_jobs.c      what is not applied yet
+//   meta_void.c    entries that are void             meta_remake.c    registers from what is left
+//   meta_revoke.c    keys that are revoked
 //   meta_recover.c   invariant 8                     meta_clock.c     which stamps are minted and taken
 //
 // Functions that take a `struct meta` and use m->w run on the writer thread, inside its transaction.
@@ -19,7 +21,7 @@
 #include <pthread.h>
 #include <sqlite3.h>
 
-#define DB_STMTS 96
+#define DB_STMTS 160
 
 struct db { // one connection; used by one thread at a time
     sqlite3 *h;
@@ -66,6 +68,7 @@ struct meta {
     int lock_fd;           // one process at a time
     _Atomic uint32_t skew_ms;
     _Atomic uint64_t clock_last; // hlc.last as it was committed last
+    _Atomic bool key_revoked;    // the key that signs own entries
     _Atomic bool damaged;        // a page that was read is malformed: not writable any more, whatever a probe says
 
     // Writer thread only.
@@ -117,7 +120,8 @@ void reader_give(struct meta *m, struct db *d);
     "f.id,f.origin,f.epoch,f.part,f.seq,f.stamp,f.restates,f.kind,f.registry,f.repository,f.tag,f.digest," \
     "f.media_type,f.size,f.hash,f.key,f.sig,f.content"
 #define FEED_N_COLUMNS 18
-int feed_row(sqlite3_stmt *st, struct arena *a, struct feed_entry *out);    // of FEED_COLUMNS from column 0
+#define FEED_REGISTER_STAMP "CASE f.restates WHEN 0 THEN f.stamp ELSE f.restates END" // entry_register_stamp in SQL
+int feed_row(sqlite3_stmt *st, struct arena *a, struct feed_entry *out);              // of FEED_COLUMNS from column 0
 int feed_fill_content(struct db *d, struct arena *a, struct feed_entry *e); // from the manifest, if small enough
 int feed_insert(struct meta *m, const struct feed_entry *e, struct bytes keep_content, int64_t *out_id);
 // Is this entry held? 0 with its id, ERR_NOTFOUND, ERR_CONFLICT when another stands in its place.
@@ -138,6 +142,25 @@ int refs_check(struct db *d, int64_t repo, const struct manifest_ref *refs, size
 int merge_manifest(struct meta *m, int64_t repo, const struct feed_entry *e, struct bytes content,
                    const struct manifest_ref *refs, size_t n_refs, struct digest *out_missing);
 int merge_tag(struct meta *m, int64_t repo, const struct feed_entry *e, struct digest *out_missing);
+
+// --- void entries (meta_void.c) ---
+// Takes entries out of the log, by their ids, into the list that meta_voided reads: their jobs end, and the registers
+// that they may have won are made anew from what the log still holds: the highest value left, else gone. This is the
+// one way back for a register, whatever made the entry void (a revoked key, a poisoned stamp): find the ids, give the
+// reason as a word. Own entries: the next one goes into a new epoch. A place of the log that becomes free so may be
+// read again; the very entry is never taken in again (entry_is_void).
+// A manifest without an assertion stays visible while a tag or a visible index of its repository leads to it.
+int entries_void(struct meta *m, const int64_t *ids, size_t n, const char *reason);
+// Is this entry void, by a revoked key, or because it was voided here? 0 yes, ERR_NOTFOUND no.
+int entry_is_void(struct db *d, const struct feed_entry *e);
+// A tag or an index no longer leads to this manifest: if nobody asserts it either, it goes, and its children with it.
+int presence_settle(struct meta *m, int64_t repo, const struct digest *digest);
+// The register from the log alone (meta_remake.c), and the row that it has in the state.
+int presence_remake(struct meta *m, int64_t repo, const char *registry, const char *repository,
+                    const struct digest *digest);
+int tag_remake(struct meta *m, int64_t repo, const char *registry, const char *repository, const char *tag);
+void revoked_key_look(struct meta *m);             // is the key that we sign with revoked?
+int epoch_move(struct meta *m, uint64_t at_least); // the next own entry: past this epoch and all that were used here
 
 // --- jobs (meta_jobs.c) ---
 int job_add(struct meta *m, int64_t id, const struct feed_entry *e);

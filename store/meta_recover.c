@@ -67,7 +67,7 @@ static int apply_or_job(struct meta *m, int64_t id, const struct feed_entry *e)
 }
 
 // The next own entry goes into an epoch past this one and past all that were used here.
-static int epoch_move(struct meta *m, uint64_t at_least)
+int epoch_move(struct meta *m, uint64_t at_least)
 {
     uint64_t epoch = m->epoch > m->own.epoch ? m->epoch : m->own.epoch;
     epoch = (epoch > at_least ? epoch : at_least) + 1;
@@ -99,7 +99,10 @@ static int restated_before(struct db *d, const struct feed_entry *e, int64_t las
 static int recover_one(struct meta *m, const struct feed_entry *e, struct recovered *out, bool *out_again)
 {
     int64_t id;
-    int rc = feed_held(&m->w, e, &id);
+    int rc = entry_is_void(&m->w, e);
+    if (rc != ERR_NOTFOUND)
+        return rc;
+    rc = feed_held(&m->w, e, &id);
     if (rc == 0)
         return 0;
     if (rc == ERR_CONFLICT) {
@@ -209,7 +212,9 @@ int meta_lost(struct meta *m, const struct feed_entry *e, bool *out)
     if (rc)
         return rc;
     bool lost = false;
-    rc = feed_held(d, e, &id);
+    rc = entry_is_void(d, e);
+    if (rc == ERR_NOTFOUND)
+        rc = feed_held(d, e, &id);
     if (rc == ERR_CONFLICT)
         rc = restated_before(d, e, INT64_MAX, 0);
     if (rc == ERR_NOTFOUND) {

@@ -62,6 +62,18 @@ static const char *const steps[] = {
     "DELETE FROM tag_history WHERE (repo,tag,stamp,origin,digest) IN (SELECT repo,tag,stamp,origin,digest FROM"
     "  (SELECT *,row_number() OVER (PARTITION BY repo,tag ORDER BY stamp DESC,origin DESC,epoch DESC,digest DESC) AS n"
     "  FROM tag_history) WHERE n>100);",
+    // 3: entries that became void, as they were signed; feed keys that are revoked after a place of their feed, and up
+    // to where the log was swept for that (at_*), and whether the read mark was set back
+    "CREATE TABLE voided(id INTEGER PRIMARY KEY AUTOINCREMENT, reason TEXT NOT NULL, was TEXT NOT NULL,"
+    "  at_ms INTEGER NOT NULL, origin TEXT NOT NULL, epoch INTEGER NOT NULL, part INTEGER NOT NULL,"
+    "  seq INTEGER NOT NULL, stamp INTEGER NOT NULL, restates INTEGER NOT NULL, kind INTEGER NOT NULL,"
+    "  registry TEXT NOT NULL, repository TEXT NOT NULL, tag TEXT NOT NULL, digest BLOB NOT NULL,"
+    "  media_type TEXT NOT NULL, size INTEGER NOT NULL, hash BLOB NOT NULL, key TEXT NOT NULL, sig BLOB NOT NULL,"
+    "  content BLOB, UNIQUE(origin,part,epoch,seq,hash));"
+    "CREATE INDEX voided_registry ON voided(registry,id);"
+    "CREATE TABLE revoked(key TEXT PRIMARY KEY, origin TEXT NOT NULL, epoch INTEGER NOT NULL, seq INTEGER NOT NULL,"
+    "  hash BLOB NOT NULL, at_epoch INTEGER NOT NULL, at_seq INTEGER NOT NULL, swept INTEGER NOT NULL,"
+    "  rewound INTEGER NOT NULL) WITHOUT ROWID;",
 };
 const int schema_version = (int)(sizeof steps / sizeof steps[0]);
 

@@ -21,6 +21,7 @@
 struct region_store {
     char dir[64], path[96];
     const char *region;
+    const char *key; // NULL: "feed-key-1"
     struct meta *m;
     int sign_rc;           // what the signer answers
     _Atomic int n_commits; // on_commit calls
@@ -43,7 +44,7 @@ static inline int store_try(struct region_store *s, struct diag *diag)
 {
     struct meta_options o = {.path = s->path,
                              .region = s->region,
-                             .key_id = "feed-key-1",
+                             .key_id = s->key ? s->key : "feed-key-1",
                              .sign = test_sign,
                              .sign_ctx = s,
                              .on_commit = test_on_commit,

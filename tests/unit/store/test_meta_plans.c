@@ -106,8 +106,31 @@ static void peers_use(void)
     arena_done(&a);
 }
 
+// East's key was stolen: what it signed after its second entry is void in west.
+static void revoked_use(void)
+{
+    struct arena a;
+    struct feed_entry *e;
+    struct voided_row *rows;
+    struct meta_revoked told;
+    struct meta_swept swept;
+    size_t n;
+    arena_init(&a, 0);
+    ck_assert_uint_gt(feed_all(&west, "eastus", &a, &e), 2);
+    struct meta_revocation r = {.origin = "eastus", .key = e[1].key, .epoch = e[1].epoch, .seq = e[1].seq};
+    memcpy(r.hash, e[1].hash, sizeof r.hash);
+    ck_assert_int_eq(meta_revoke(west.m, &r, 1, &told), 0);
+    ck_assert_uint_eq(told.n_new, 1);
+    ck_assert_int_eq(meta_revoke_sweep(west.m, 100, &swept), 0);
+    ck_assert_uint_gt(swept.n_void, 0);
+    ck_assert_int_eq(meta_revoke_rewind(west.m, "eastus"), 0);
+    ck_assert_int_eq(meta_voided(west.m, REG, 0, 5, &a, &rows, &n), 0);
+    ck_assert_uint_gt(n, 0);
+    arena_done(&a);
+}
+
 static const char *const growing[] = {"feed",        "jobs",  "manifests", "manifest_refs", "tags",
-                                      "tag_history", "links", "uploads",   "repositories"};
+                                      "tag_history", "links", "uploads",   "repositories",  "voided"};
 
 static bool walks(const char *detail, const char *sql)
 {
@@ -157,7 +180,8 @@ START_TEST(no_statement_walks_a_table_that_grows)
     uploads_use();
     content_use();
     size_t n = store_judge(&east);
-    peers_use(); // opens east anew
+    peers_use();
+    revoked_use(); // opens east anew
     n += store_judge(&east) + store_judge(&west);
     ck_assert_uint_gt(n, 70); // it saw them
     store_end(&east);

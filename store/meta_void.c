@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: Apache-2.0
+// Entries that are void: they leave the log for the list of what was voided, their jobs end, and the registers they may
+// have won are made anew (meta_remake.c). Writer thread, inside its transaction. See meta_priv.h, meta.h.
+//
+// Invariants (design section 9)
+//   8. Own entries that become void keep their places: the next own entry goes into a new epoch.
+#include "store/meta_priv.h"
+
+#include "base/err.h"
+
+#include <string.h>
+
+int entry_is_void(struct db *d, const struct feed_entry *e)
+{
+    sqlite3_stmt *st;
+    int rc = db_find(d, &st,
+                     "SELECT 1 FROM revoked WHERE key=?1 AND origin=?2 AND ((epoch,seq)<(?4,?5)"
+                     " OR (epoch=?4 AND seq=?5 AND hash<>?6)) UNION ALL"
+                     " SELECT 1 FROM voided WHERE origin=?2 AND part=?3 AND epoch=?4 AND seq=?5 AND hash=?6",
+                     "ssiuub", e->key ? e->key : "", e->origin, (int64_t)e->partition, e->epoch, e->seq,
+                     (const void *)e->hash, (size_t)ENTRY_HASH_BYTES);
+    if (!rc)
+        db_end(st);
+    return rc;
+}
+
+// --- entries ---
+
+// What the entry was when it became void: for the list.
+static int was_read(struct meta *m, int64_t id, const char **out)
+{
+    sqlite3_stmt *st;
+    int rc = db_find(&m->w, &st, "SELECT 1 FROM jobs WHERE id=?1", "i", id);
+    *out = "pending";
+    if (rc == ERR_NOTFOUND) {
+        *out = "stood";
+        rc = db_find(&m->w, &st,
+                     "SELECT 1 FROM feed f JOIN repositories r ON r.registry=f.registry AND r.name=f.repository"
+                     " JOIN tags t ON t.repo=r.id AND t.tag=f.tag WHERE f.id=?1 AND t.digest=f.digest AND"
+                     "  t.origin=f.origin AND t.epoch=f.epoch AND t.stamp=" FEED_REGISTER_STAMP " UNION ALL"
+                     " SELECT 1 FROM feed f JOIN repositories r ON r.registry=f.registry AND r.name=f.repository"
+                     " JOIN manifests n ON n.repo=r.id AND n.digest=f.digest WHERE f.id=?1 AND f.kind=?2 AND"
+                     "  n.origin=f.origin AND n.epoch=f.epoch AND n.stamp=" FEED_REGISTER_STAMP,
+                     "in", id, (int)ENTRY_MANIFEST);
+    }
+    if (!rc)
+        db_end(st);
+    if (rc == ERR_NOTFOUND)
+        *out = "replaced";
+    return rc == ERR_NOTFOUND ? 0 : rc;
+}
+
+static int entry_out(struct meta *m, int64_t id, const char *reason, bool *out_own)
+{
+    const char *was;
+    sqlite3_stmt *st;
+    int rc = db_find(&m->w, &st, "SELECT origin FROM feed WHERE id=?1", "i", id);
+    if (rc)
+        return rc;
+    const char *origin = (const char *)sqlite3_column_text(st, 0);
+    *out_own = *out_own || (origin && strcmp(origin, m->o.region) == 0);
+    db_end(st);
+    rc = was_read(m, id, &was);
+    if (!rc)
+        rc = db_run(&m->w,
+                    "INSERT OR REPLACE INTO voided(reason,was,at_ms,origin,epoch,part,seq,stamp,restates,kind,registry,"
+                    "repository,tag,digest,media_type,size,hash,key,sig) SELECT ?2,?3,?4,origin,epoch,part,seq,stamp,"
+                    "restates,kind,registry,repository,tag,digest,media_type,size,hash,key,sig FROM feed WHERE id=?1",
+                    "issi", id, reason, was, clock_wall_ms());
+    if (!rc)
+        rc = db_run(&m->w, "DELETE FROM jobs WHERE id=?1", "i", id);
+    return rc ? rc : db_run(&m->w, "DELETE FROM feed WHERE id=?1", "i", id);
+}
+
+struct touched { // a register that is to be made anew
+    const char *registry, *repository, *tag;
+    enum entry_kind kind;
+    struct digest digest;
+};
+
+static int touched_find(struct meta *m, int64_t after, struct arena *a, size_t max, struct touched **out, size_t *out_n)
+{
+    sqlite3_stmt *st;
+    size_t n = 0;
+    struct touched *list = arena_array(a, max ? max : 1, sizeof *list);
+    int rc = list ? 0 : ERR_NOMEM;
+    if (!rc)
+        rc = db_start(&m->w, &st,
+                      "SELECT registry,repository,kind,tag,min(digest) FROM voided WHERE id>?1 AND was<>'pending'"
+                      " GROUP BY registry,repository,kind,tag,CASE kind WHEN ?2 THEN 0 ELSE digest END LIMIT ?3",
+                      "ini", after, (int)ENTRY_TAG, (int64_t)max);
+    while (!rc && (rc = db_step(&m->w, st)) == 1) {
+        struct touched *t = &list[n];
+        t->kind = (enum entry_kind)sqlite3_column_int(st, 2);
+        rc = db_text(st, 0, a, &t->registry);
+        if (!rc)
+            rc = db_text(st, 1, a, &t->repository);
+        if (!rc)
+            rc = db_text(st, 3, a, &t->tag);
+        if (!rc)
+            rc = db_digest(st, 4, &t->digest);
+        if (rc)
+            db_end(st);
+        n += !rc;
+    }
+    *out = list;
+    *out_n = n;
+    return rc;
+}
+
+static int register_remake(struct meta *m, const struct touched *t)
+{
+    int64_t repo;
+    int rc = repo_find(&m->w, t->registry, t->repository, &repo);
+    if (rc)
+        return rc == ERR_NOTFOUND ? 0 : rc; // nothing of it was ever applied
+    if (t->kind == ENTRY_TAG)
+        return tag_remake(m, repo, t->registry, t->repository, t->tag);
+    return presence_remake(m, repo, t->registry, t->repository, &t->digest);
+}
+
+static int last_voided(struct meta *m, int64_t *out)
+{
+    sqlite3_stmt *st;
+    int rc = db_find(&m->w, &st, "SELECT coalesce(max(id),0) FROM voided", "");
+    if (rc)
+        return rc;
+    *out = sqlite3_column_int64(st, 0);
+    db_end(st);
+    return 0;
+}
+
+int entries_void(struct meta *m, const int64_t *ids, size_t n, const char *reason)
+{
+    struct arena a;
+    struct touched *list = NULL;
+    size_t n_touched = 0;
+    int64_t before = 0;
+    bool own = false;
+    int rc = n ? last_voided(m, &before) : 0;
+    for (size_t i = 0; !rc && i < n; i++)
+        rc = entry_out(m, ids[i], reason, &own);
+    if (!rc && own)
+        rc = epoch_move(m, 0); // 8
+    if (!rc && own)
+        rc = feed_own_load(m);
+    arena_init(&a, 0);
+    if (!rc && n)
+        rc = touched_find(m, before, &a, n, &list, &n_touched);
+    for (size_t i = 0; !rc && i < n_touched; i++)
+        rc = register_remake(m, &list[i]);
+    arena_done(&a);
+    return rc;
+}
+
+// --- the list ---
+
+static int row_read(sqlite3_stmt *st, struct arena *a, struct voided_row *out)
+{
+    int rc = feed_row(st, a, &out->entry);
+    if (!rc)
+        rc = db_text(st, FEED_N_COLUMNS, a, &out->reason);
+    if (!rc)
+        rc = db_text(st, FEED_N_COLUMNS + 1, a, &out->was);
+    out->id = sqlite3_column_int64(st, 0);
+    out->at_ms = sqlite3_column_int64(st, FEED_N_COLUMNS + 2);
+    out->there = sqlite3_column_type(st, FEED_N_COLUMNS + 3) != SQLITE_NULL;
+    if (!rc && out->there)
+        rc = db_digest(st, FEED_N_COLUMNS + 3, &out->now);
+    return rc;
+}
+
+int meta_voided(struct meta *m, const char *registry, int64_t after, size_t max, struct arena *a,
+                struct voided_row **out, size_t *out_n)
+{
+    struct db *d;
+    sqlite3_stmt *st = NULL;
+    size_t n = 0;
+    struct voided_row *list = arena_array(a, max ? max : 1, sizeof *list);
+    int rc = list ? reader_take(m, &d) : ERR_NOMEM;
+    if (rc)
+        return rc;
+    rc = db_start(d, &st,
+                  "SELECT " FEED_COLUMNS ",f.reason,f.was,f.at_ms,coalesce(t.digest,n.digest) FROM voided f"
+                  " LEFT JOIN repositories r ON r.registry=f.registry AND r.name=f.repository"
+                  " LEFT JOIN tags t ON f.kind=?4 AND t.repo=r.id AND t.tag=f.tag"
+                  " LEFT JOIN manifests n ON f.kind=?5 AND n.repo=r.id AND n.digest=f.digest"
+                  " WHERE f.registry=?1 AND f.id>?2 ORDER BY f.id LIMIT ?3",
+                  "siinn", registry, after, (int64_t)max, (int)ENTRY_TAG, (int)ENTRY_MANIFEST);
+    while (!rc && n < max && (rc = db_step(d, st)) == 1) {
+        rc = row_read(st, a, &list[n]);
+        n += !rc;
+    }
+    if (st && (rc || n == max))
+        db_end(st);
+    reader_give(m, d);
+    if (rc)
+        return rc;
+    *out = list;
+    *out_n = n;
+    return 0;
+}
