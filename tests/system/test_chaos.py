@@ -10,7 +10,7 @@ clients). A failure leaves plan, history and logs in a directory that it names.
 import os, random, shutil, sys, time
 
 from chaos import clients, plan
-from chaos.ending import look_at_the_end
+from chaos.ending import look_at_the_end, stop_problems
 from chaos.fleet import Fleet, REGIONS, SLOWER
 from chaos.history import History
 from chaos.judge import Bounds, Clocks, judge
@@ -72,6 +72,7 @@ class Run:
             self.finish = time.monotonic()
             self.stop_clients(made)
         end, self.converged_s = look_at_the_end(fleet, self.history, all_tags())
+        end.problems += stop_problems(fleet)
         return judge(self.history, end, Clocks(nemesis.shifts), self.bounds, list(REGIONS), self.start, self.finish, meanings())
 
     def summary(self):

@@ -160,5 +160,12 @@ def look_at_the_end(fleet, history, tags):
         if fleet.request("GET", f"{fleet.stamps[region]}.{region}.fe.{DOMAIN}", "/healthz", region=region)[0] != 200:
             end.problems.append(f"{region}: /healthz is not up")
     end.problems += [f"{region} ended by itself with exit status {status}" for region, status in fleet.exits]
-    end.problems += log_problems(fleet)
     return end, took_s
+
+
+def stop_problems(fleet):
+    """Stops all regions, which they must do in peace, and reads all that they ever said."""
+    for region, status in each_region(fleet.stop).items():
+        if status:
+            yield f"{region}: a stop at the end gave exit status {status}"
+    yield from log_problems(fleet)
