@@ -113,7 +113,7 @@ class Run:
             return f"[{v.rule}] {v.text}"
         ops, faults = self.history.around(v.when, v.tag, v.client)
         lines = [f"[{v.rule}] at {v.when - self.start:.3f}: {v.text}", *("    fault " + f.text(self.start) for f in faults)]
-        return "\n".join(lines + ["    " + o.text(self.start) for o in ops[-40:]])
+        return "\n".join(lines + ["    " + o.text(self.start) for o in ops[-25:]])
 
 
 def main():

@@ -1,50 +1,63 @@
 # SPDX-License-Identifier: Apache-2.0
 """The end of a run: what every region has and says once all is healed. Tags and content are asked for over HTTP like any
 client does; registers and feeds are read from the regions' metadata, since no request shows them."""
-import json, re, sqlite3, subprocess, threading, time
+import contextlib, json, re, sqlite3, subprocess, threading, time
 
 from chaos.clients import Connection
-from chaos.fleet import REGIONS, SANITIZED, SLOWER
+from chaos.fleet import REGIONS, SLOWER
 from chaos.judge import End, Entry
-from lab import DOMAIN, MERIDIAN, wait_until
+from lab import DOMAIN, MERIDIAN
 
 CONVERGE_S = 60 * SLOWER
+TAG_ENTRY, HISTORY_MAX = 2, 100  # store/entry.h, store/meta.h
 # No log line of a healthy fleet has these, whatever the nemesis did.
 BAD_LINES = re.compile(r"sandbox: the system call|assert|AddressSanitizer|LeakSanitizer|ThreadSanitizer|runtime error:|"
                        r"SUMMARY:|corrupt|damaged|malformed|Diverged|differs from what|no place in|\[emerg\]")
 
 
+def metadata(fleet, region):
+    return contextlib.closing(sqlite3.connect(f"file:{fleet.dir}/{region}/meta/meta.db?mode=ro", uri=True))
+
+
 def registers(fleet, region, wall_to_mono_s):
-    """{tag: [Entry]} of a region's metadata."""
+    """{tag: [Entry]} of a region: every value that its log holds of each tag's register, its own and those of others."""
     out = {}
-    db = sqlite3.connect(f"file:{fleet.dir}/{region}/meta/meta.db?mode=ro", uri=True)
-    try:
+    with metadata(fleet, region) as db:
+        for registry, name, tag, stamp, origin, digest in db.execute(
+                "SELECT registry, repository, tag, CASE restates WHEN 0 THEN stamp ELSE restates END, origin, digest "
+                "FROM feed WHERE kind=?", (TAG_ENTRY,)):
+            at = (stamp >> 16) / 1000 - wall_to_mono_s
+            out.setdefault(f"{registry}/{name}:{tag}", []).append(Entry(stamp, origin, "sha256:" + digest[1:].hex(), at))
+    return out
+
+
+def history_problems(fleet, region, registers):
+    """The history that is shown of a tag is the highest values of its register."""
+    listed = {}
+    with metadata(fleet, region) as db:
         for registry, name, tag, stamp, origin, digest in db.execute(
                 "SELECT r.registry, r.name, h.tag, h.stamp, h.origin, h.digest "
                 "FROM tag_history h JOIN repositories r ON r.id=h.repo"):
-            at = (stamp >> 16) / 1000 - wall_to_mono_s
-            out.setdefault(f"{registry}/{name}:{tag}", []).append(Entry(stamp, origin, "sha256:" + digest[1:].hex(), at))
-    finally:
-        db.close()
-    return out
+            listed.setdefault(f"{registry}/{name}:{tag}", set()).add((stamp, origin, "sha256:" + digest[1:].hex()))
+    for tag, entries in registers.items():
+        expected = set(sorted({(e.stamp, e.origin, e.digest) for e in entries})[-HISTORY_MAX:])
+        if listed.get(tag, set()) != expected:
+            yield f"{region}: the history of {tag} differs from its register: {sorted(listed.get(tag, set()) ^ expected)[:4]}"
 
 
 def feed_problems(fleet):
     """Every origin's entries are there in every region, without a gap in an epoch."""
     heads = {}
     for region in REGIONS:
-        db = sqlite3.connect(f"file:{fleet.dir}/{region}/meta/meta.db?mode=ro", uri=True)
-        try:
+        with metadata(fleet, region) as db:
             for origin, epoch, n, low, high in db.execute(
                     "SELECT origin, epoch, count(*), min(seq), max(seq) FROM feed GROUP BY origin, epoch"):
                 if n != high - low + 1:
                     yield f"{region} holds {n} entries of {origin} from {low} to {high} in epoch {epoch}: a gap"
                 heads.setdefault((origin, epoch), {})[region] = high
-            for (n,) in db.execute("SELECT count(*) FROM jobs"):
-                if n:
-                    yield f"{region} still has {n} jobs"
-        finally:
-            db.close()
+            n_jobs, = db.execute("SELECT count(*) FROM jobs").fetchone()
+            if n_jobs:
+                yield f"{region} still has {n_jobs} jobs"
     for (origin, epoch), by_region in heads.items():
         if len(set(by_region.values())) > 1 or len(by_region) < len(REGIONS):
             yield f"the feed of {origin} in epoch {epoch} ends differently: {by_region}"
@@ -155,6 +168,7 @@ def look_at_the_end(fleet, history, tags):
     names = sorted({f"{o.tag.rsplit(':', 1)[0]}@{o.digest}" for o in history.of("put") if o.acknowledged()})
     end.pullable = each_region(lambda r: (lambda look: {n for n in names if look.has(n)})(Look(fleet, r)))
     end.registers = {r: registers(fleet, r, wall_to_mono_s) for r in REGIONS}
+    end.problems += [p for r in REGIONS for p in history_problems(fleet, r, end.registers[r])]
     end.problems += feed_problems(fleet)
     for region in REGIONS:
         if fleet.request("GET", f"{fleet.stamps[region]}.{region}.fe.{DOMAIN}", "/healthz", region=region)[0] != 200:
