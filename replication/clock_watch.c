@@ -83,8 +83,10 @@ static bool jumped(struct clock_watch *w)
     w->base_us = base;
     if (llabs(by) < JUMP_US)
         return false;
-    log_warn("replication: our wall clock was set %s by %.3f s: it is compared with the other regions' anew",
-             by > 0 ? "forward" : "back", (double)llabs(by) / 1e6);
+    static struct log_limit limit = LOG_LIMIT(1000);
+    log_limited(&limit, LOG_WARN,
+                "replication: our wall clock was set %s by %.3f s: it is compared with the other regions' anew",
+                by > 0 ? "forward" : "back", (double)llabs(by) / 1e6);
     return true;
 }
 
@@ -208,8 +210,9 @@ static void gate_set(struct clock_watch *w, enum clock_state before)
     struct meta *m = w->r->o.meta;
     if (clock_closes(w->state)) {
         meta_gate_close(m, META_GATE_CLOCK, why);
+        static struct log_limit limit = LOG_LIMIT(1000);
         if (!clock_closes(before))
-            log_error("replication: writes are closed: %s", why);
+            log_limited(&limit, LOG_ERROR, "replication: writes are closed: %s", why);
         w->gate_open = false;
         return;
     }
@@ -291,11 +294,19 @@ static void round_run(struct clock_watch *w)
         judge(w);
 }
 
+static int64_t pause_ms(const struct clock_watch *w)
+{
+    int64_t ms = w->r->o.clock_every_ms;
+    for (size_t i = 0; i < w->n_others; i++)
+        if (!w->others[i].answered && ms > CLOCK_SOON_MS)
+            ms = CLOCK_SOON_MS;
+    return w->n_hurries && ms > CLOCK_HURRY_MS ? CLOCK_HURRY_MS : ms;
+}
+
 // Returns when the next round is due, or on stop.
 static void rest(struct clock_watch *w)
 {
-    int64_t every = w->r->o.clock_every_ms;
-    int64_t left = w->n_hurries && every > CLOCK_HURRY_MS ? CLOCK_HURRY_MS : every;
+    int64_t left = pause_ms(w);
     for (; left > 0 && !w->r->stopping; left -= LOOK_MS) {
         replicator_sleep(w->r, left < LOOK_MS ? left : LOOK_MS);
         if (jumped(w)) {

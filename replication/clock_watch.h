@@ -11,6 +11,7 @@
 #include "net/http.h"
 
 #define CLOCK_EVERY_MS 5000
+#define CLOCK_SOON_MS 2000 // when some region did not answer
 #define CLOCK_ANSWER_MS 2000
 #define CLOCK_HURRY_MS 500 // between the first rounds after a start, or after our clock was set
 #define CLOCK_HURRIES 3
