@@ -310,9 +310,20 @@ void registry_uploads_rest(struct registry_service *s)
     handles_sweep(&s->handles);
 }
 
+// A file whose upload is known lives as long as that, whatever its times say.
+static bool upload_known(void *ctx, const char *id)
+{
+    struct registry_service *s = ctx;
+    struct upload_row row;
+    struct arena a;
+    arena_init(&a, 16 << 10);
+    int rc = meta_upload_get(s->meta, id, &a, &row);
+    arena_done(&a);
+    return rc != ERR_NOTFOUND;
+}
+
 int registry_uploads_expire(struct registry_service *s, int64_t max_idle_ms, size_t *out_n)
 {
-    int64_t before = clock_wall_ms() - max_idle_ms;
     size_t removed = 0, n_files = 0, n, n_gone;
     int rc;
     do { // in batches; one that removes nothing (all still open) ends it
@@ -320,7 +331,7 @@ int registry_uploads_expire(struct registry_service *s, int64_t max_idle_ms, siz
         struct arena a;
         n_gone = 0;
         arena_init(&a, 1 << 20);
-        rc = meta_uploads_idle(s->meta, before, 256, &a, &ids, &n);
+        rc = meta_uploads_idle(s->meta, clock_mono_ms(), max_idle_ms, 256, &a, &ids, &n);
         for (size_t i = 0; !rc && i < n; i++) {
             handles_drop(&s->handles, ids[i]);
             if (blob_upload_discard(s->blobs, ids[i]))
@@ -334,7 +345,7 @@ int registry_uploads_expire(struct registry_service *s, int64_t max_idle_ms, siz
         removed += n_gone;
     } while (!rc && n_gone && n == 256);
     if (!rc)
-        rc = blob_uploads_expire(s->blobs, before, &n_files); // files that lost their row
+        rc = blob_uploads_expire(s->blobs, clock_wall_ms() - max_idle_ms, upload_known, s, &n_files);
     if (!rc)
         *out_n = removed + n_files;
     return rc;

@@ -84,13 +84,12 @@ static void digest_refused(struct op *op, struct http_response *resp, const char
 
 static void start(struct op *op, struct http_response *resp)
 {
-    int64_t now = clock_wall_ms();
     struct upload_row row = {.id = op->io.id,
                              .registry = op->registry,
                              .repository = op->route.name,
                              .principal = op->principal,
-                             .started_ms = now,
-                             .touched_ms = now};
+                             .started_ms = clock_wall_ms(),
+                             .touched_ms = clock_mono_ms()};
     if (writes_closed(op, resp))
         return;
     int rc = meta_upload_create(op->s->meta, &row);
@@ -215,7 +214,7 @@ static void piece(struct op *op, struct http_response *resp)
     uint64_t size = blob_upload_size(io->u);
     int rc = blob_upload_sync(io->u); // before it is acknowledged
     if (!rc)
-        rc = meta_upload_progress(op->s->meta, io->id, size, clock_wall_ms());
+        rc = meta_upload_progress(op->s->meta, io->id, size, clock_mono_ms());
     if (rc == ERR_NOTFOUND) {
         upload_unknown(op, resp);
         return;

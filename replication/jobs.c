@@ -38,7 +38,7 @@ void jobs_kick(struct replicator *r)
 
 static void job_again(struct replicator *r, const struct job *job, int64_t delay_ms, const char *error)
 {
-    int rc = meta_job_retry(r->o.meta, job->id, clock_wall_ms() + delay_ms, error);
+    int rc = meta_job_retry(r->o.meta, job->id, clock_mono_ms() + delay_ms, error);
     static struct log_limit limit = LOG_LIMIT(5000);
     if (error && !r->stopping)
         log_limited(&limit, LOG_WARN, "replication: %s/%s from %s: %s; it is tried again", job->entry.registry,
@@ -154,7 +154,7 @@ struct pass { // one look at what is due
     struct arena arena;
     struct job *jobs;
     size_t n;
-    int64_t next_ms; // wall
+    int64_t next_ms; // mono
     struct topology *topology;
     const char *full[DUE_MAX]; // registries that found no worker
     size_t n_full;
@@ -219,19 +219,19 @@ static void pass_make_way(struct replicator *r, struct pass *pass)
 {
     if (pass->n < DUE_MAX || !pass->n_later || r->stopping)
         return;
-    int64_t due = clock_wall_ms() + wait_backoff_ms(0, LATER_MS, LATER_MS);
+    int64_t due = clock_mono_ms() + wait_backoff_ms(0, LATER_MS, LATER_MS);
     if (meta_jobs_later(r->o.meta, pass->later, pass->n_later, due) == 0)
         pass->n_done += pass->n_later;
 }
 
 static void pass_run(struct replicator *r, struct pass *pass)
 {
-    int rc = meta_jobs_due(r->o.meta, clock_wall_ms(), DUE_MAX, &pass->arena, &pass->jobs, &pass->n, &pass->next_ms);
+    int rc = meta_jobs_due(r->o.meta, clock_mono_ms(), DUE_MAX, &pass->arena, &pass->jobs, &pass->n, &pass->next_ms);
     if (rc) {
         static struct log_limit limit = LOG_LIMIT(5000);
         log_limited(&limit, LOG_ERROR, "replication: jobs cannot be read: %s", err_text(rc));
         pass->n = 0;
-        pass->next_ms = clock_wall_ms() + IDLE_LOOK_MS;
+        pass->next_ms = clock_mono_ms() + IDLE_LOOK_MS;
     }
     assert(pass->n <= DUE_MAX);
     pass->topology = snapshot_get(r->o.topology);
@@ -252,7 +252,7 @@ void *dispatcher_main(void *arg)
         arena_init(&pass.arena, 0);
         pass_run(r, &pass);
         bool again = pass.n_done > 0;
-        int64_t wait_ms = pass.next_ms == INT64_MAX ? IDLE_LOOK_MS : pass.next_ms - clock_wall_ms();
+        int64_t wait_ms = pass.next_ms == INT64_MAX ? IDLE_LOOK_MS : pass.next_ms - clock_mono_ms();
         arena_done(&pass.arena);
         if (pass.n && !again) // all that is due runs or waits for a worker
             wait_ms = IDLE_LOOK_MS;

@@ -231,7 +231,25 @@ int blob_put(struct blob_store *bs, const void *p, size_t n, struct digest *out)
     return 0;
 }
 
-static int expire_in(struct blob_store *bs, int dir_fd, int64_t older_than_wall_ms, size_t *n_removed)
+struct expiry {
+    int64_t older_than_wall_ms;
+    bool (*known)(void *ctx, const char *id);
+    void *ctx;
+};
+
+// The file of an upload, or the note of its outcome (its id and a '=').
+static bool owner_known(const struct expiry *x, const char *name)
+{
+    char id[256];
+    size_t n = strcspn(name, "=");
+    if (!x->known || n >= sizeof id)
+        return false;
+    memcpy(id, name, n);
+    id[n] = '\0';
+    return x->known(x->ctx, id);
+}
+
+static int expire_in(struct blob_store *bs, int dir_fd, const struct expiry *x, size_t *n_removed)
 {
     int fd = openat(dir_fd, ".", DIR_FLAGS); // its own descriptor: fdopendir takes it
     DIR *dir = fd < 0 ? NULL : fdopendir(fd);
@@ -246,7 +264,7 @@ static int expire_in(struct blob_store *bs, int dir_fd, int64_t older_than_wall_
         if (!strcmp(e->d_name, ".") || !strcmp(e->d_name, "..") || fstatat(dir_fd, e->d_name, &st, AT_SYMLINK_NOFOLLOW))
             continue;
         int64_t touched_ms = (int64_t)st.st_mtim.tv_sec * 1000 + st.st_mtim.tv_nsec / 1000000;
-        if (S_ISDIR(st.st_mode) || touched_ms >= older_than_wall_ms)
+        if (S_ISDIR(st.st_mode) || touched_ms >= x->older_than_wall_ms || owner_known(x, e->d_name))
             continue;
         pthread_mutex_lock(&bs->lock); // nobody opens it between the look and the removal
         if (!blob_upload_is_open(bs, dir_fd, e->d_name)) {
@@ -261,11 +279,13 @@ static int expire_in(struct blob_store *bs, int dir_fd, int64_t older_than_wall_
     return rc;
 }
 
-int blob_uploads_expire(struct blob_store *bs, int64_t older_than_wall_ms, size_t *out_removed)
+int blob_uploads_expire(struct blob_store *bs, int64_t older_than_wall_ms, bool (*known)(void *ctx, const char *id),
+                        void *ctx, size_t *out_removed)
 {
     size_t n = 0;
-    int rc = expire_in(bs, bs->uploads_fd, older_than_wall_ms, &n);
-    int rc2 = expire_in(bs, bs->part_fd, older_than_wall_ms, &n);
+    const struct expiry uploads = {older_than_wall_ms, known, ctx}, parts = {older_than_wall_ms, NULL, NULL};
+    int rc = expire_in(bs, bs->uploads_fd, &uploads, &n);
+    int rc2 = expire_in(bs, bs->part_fd, &parts, &n);
     if (out_removed)
         *out_removed = n;
     return rc ? rc : rc2;

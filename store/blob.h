@@ -60,7 +60,10 @@ int blob_upload_commit(struct blob_upload *u, const struct digest *expected, uin
 int blob_upload_outcome(struct blob_store *bs, const char *id, struct digest *out);
 void blob_upload_close(struct blob_upload *u);
 int blob_upload_discard(struct blob_store *bs, const char *id); // removes; fine if absent; ERR_BUSY while open
-int blob_uploads_expire(struct blob_store *bs, int64_t older_than_wall_ms, size_t *out_removed); // abandoned files
+// Removes abandoned files: not open, last written before that moment by the wall clock, and of an upload that `known`
+// (may be NULL) does not know. Partial fetches have no owner but their age; what goes too early is fetched again.
+int blob_uploads_expire(struct blob_store *bs, int64_t older_than_wall_ms, bool (*known)(void *ctx, const char *id),
+                        void *ctx, size_t *out_removed);
 bool blob_store_writable(
     struct blob_store *bs,
     uint64_t *out_free_bytes); // writes, syncs and removes a probe file; the free bytes are told also when that fails

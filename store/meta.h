@@ -66,15 +66,18 @@ uint64_t meta_stamp_limit(struct meta *m); // the highest stamp that is not of t
 // --- uploads ---
 struct upload_row {
     const char *id, *registry, *repository, *principal;
-    uint64_t size;                  // bytes acknowledged; a resumed upload starts here
-    int64_t started_ms, touched_ms; // wall
+    uint64_t size;      // bytes acknowledged; a resumed upload starts here
+    int64_t started_ms; // wall
+    int64_t touched_ms; // mono, of this process
 };
 int meta_upload_create(struct meta *m, const struct upload_row *row);
 int meta_upload_get(struct meta *m, const char *id, struct arena *a, struct upload_row *out);
-int meta_upload_progress(struct meta *m, const char *id, uint64_t size, int64_t now_ms);
+int meta_upload_progress(struct meta *m, const char *id, uint64_t size, int64_t now_mono_ms);
 int meta_upload_delete(struct meta *m, const char *id);
-int meta_uploads_idle(struct meta *m, int64_t touched_before_ms, size_t max, struct arena *a, const char ***out,
-                      size_t *out_n);
+// Those that nothing was added to for so long, while this region ran: time is counted by the monotonic clock, from call
+// to call and over restarts.
+int meta_uploads_idle(struct meta *m, int64_t now_mono_ms, int64_t idle_ms, size_t max, struct arena *a,
+                      const char ***out, size_t *out_n);
 
 // --- blob links: what exists in a repository ---
 // Also ends the upload `upload_id` when not NULL, in the same transaction.
@@ -160,11 +163,11 @@ struct job { // one foreign entry not yet applied
     int64_t id;
     struct feed_entry entry;
     uint32_t attempts;
-    int64_t due_ms; // wall
+    int64_t due_ms; // mono; all jobs are due when a store opens
     const char *last_error;
 };
 // Due jobs, oldest first within a registry, registries in turn (fair); *out_next_ms: when the next becomes due
-// (INT64_MAX: none).
+// (INT64_MAX: none). All times of jobs are of the monotonic clock.
 int meta_jobs_due(struct meta *m, int64_t now_ms, size_t max, struct arena *a, struct job **out, size_t *out_n,
                   int64_t *out_next_ms);
 int meta_job_retry(struct meta *m, int64_t id, int64_t due_ms, const char *error);

@@ -3,6 +3,8 @@
 //
 // Invariants (design section 9)
 //   5. A job ends only in the transaction that applies its entry (job_end); a failed try only moves its time.
+//      Deadlines are of the monotonic clock and hold in this process only: what a wall clock says wrongly for a moment
+//      delays nothing, and at the start all is due.
 //   6. Fair by registry: registries take turns, and where there are more of them than places, the first one changes
 //   from
 //      call to call.
@@ -83,7 +85,7 @@ static int retry_now_run(struct meta *m, void *arg)
 
 int meta_jobs_retry_now(struct meta *m, const char *const *registries, size_t n)
 {
-    struct later l = {.registries = registries, .n = n, .due_ms = clock_wall_ms()};
+    struct later l = {.registries = registries, .n = n, .due_ms = clock_mono_ms()};
     return writer_submit(m, retry_now_run, &l, false);
 }
 
@@ -112,7 +114,7 @@ static int retry_run(struct meta *m, void *arg)
     int rc;
     if (r->error) {
         rc = db_run(&m->w, "UPDATE jobs SET due_ms=?2,attempts=attempts+1,waiting=0,error=?3,failed_ms=?4 WHERE id=?1",
-                    "iisi", r->id, r->due_ms, r->error, clock_wall_ms());
+                    "iisi", r->id, r->due_ms, r->error, clock_mono_ms());
     } else {
         bool still;
         rc = waits_still(m, r->id, &still);

@@ -74,6 +74,9 @@ static const char *const steps[] = {
     "CREATE TABLE revoked(key TEXT PRIMARY KEY, origin TEXT NOT NULL, epoch INTEGER NOT NULL, seq INTEGER NOT NULL,"
     "  hash BLOB NOT NULL, at_epoch INTEGER NOT NULL, at_seq INTEGER NOT NULL, swept INTEGER NOT NULL,"
     "  rewound INTEGER NOT NULL) WITHOUT ROWID;",
+    // 4: touched_ms of uploads, due_ms and failed_ms of jobs are of the monotonic clock from here on (deadlines_begin)
+    "ALTER TABLE uploads ADD COLUMN idle_ms INTEGER NOT NULL DEFAULT 0;"
+    "CREATE INDEX uploads_idle ON uploads(idle_ms);",
 };
 const int schema_version = (int)(sizeof steps / sizeof steps[0]);
 
@@ -181,6 +184,16 @@ static int region_check(struct db *d, const char *path, const char *region, stru
     return rc;
 }
 
+// Times of another process's monotonic clock say nothing: all jobs are due, and an upload has been idle for as long as
+// it was when its process looked last.
+static int deadlines_begin(struct db *d)
+{
+    int rc = db_run(d, "UPDATE jobs SET due_ms=0,waiting=0,failed_ms=0 WHERE due_ms>0", "");
+    char sql[64]; // walks the uploads, which are bounded: not among the statements that are kept
+    snprintf(sql, sizeof sql, "UPDATE uploads SET touched_ms=%lld", (long long)clock_mono_ms());
+    return rc ? rc : db_exec(d, sql);
+}
+
 int schema_open(struct db *d, const char *path, const char *region, struct diag *diag)
 {
     int64_t version = 0;
@@ -192,6 +205,8 @@ int schema_open(struct db *d, const char *path, const char *region, struct diag 
         rc = upgrade(d, version);
     if (!rc)
         rc = region_check(d, path, region, diag);
+    if (!rc)
+        rc = deadlines_begin(d);
     if (rc && diag_count(diag) == said)
         diag_add(diag, path, 0, "%s (%s)", err_text(rc), sqlite3_errmsg(d->h));
     return rc;

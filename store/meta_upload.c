@@ -33,13 +33,14 @@ struct upload_change {
 static int progress_run(struct meta *m, void *arg)
 {
     const struct upload_change *c = arg;
-    int rc = db_run(&m->w, "UPDATE uploads SET size=?2,touched_ms=?3 WHERE id=?1", "sui", c->id, c->size, c->now_ms);
+    int rc = db_run(&m->w, "UPDATE uploads SET size=?2,touched_ms=?3,idle_ms=0 WHERE id=?1", "sui", c->id, c->size,
+                    c->now_ms);
     return !rc && sqlite3_changes(m->w.h) == 0 ? ERR_NOTFOUND : rc;
 }
 
-int meta_upload_progress(struct meta *m, const char *id, uint64_t size, int64_t now_ms)
+int meta_upload_progress(struct meta *m, const char *id, uint64_t size, int64_t now_mono_ms)
 {
-    struct upload_change c = {id, size, now_ms};
+    struct upload_change c = {id, size, now_mono_ms};
     return writer_submit(m, progress_run, &c, false);
 }
 
@@ -88,9 +89,18 @@ int meta_upload_get(struct meta *m, const char *id, struct arena *a, struct uplo
     return rc;
 }
 
-int meta_uploads_idle(struct meta *m, int64_t touched_before_ms, size_t max, struct arena *a, const char ***out,
-                      size_t *out_n)
+static int age_run(struct meta *m, void *arg)
 {
+    return db_run(&m->w, "UPDATE uploads SET idle_ms=idle_ms+(?1-touched_ms),touched_ms=?1 WHERE touched_ms<?1", "i",
+                  *(const int64_t *)arg);
+}
+
+int meta_uploads_idle(struct meta *m, int64_t now_mono_ms, int64_t idle_ms, size_t max, struct arena *a,
+                      const char ***out, size_t *out_n)
+{
+    int aged = writer_submit(m, age_run, &now_mono_ms, false);
+    if (aged)
+        return aged;
     const char **ids = arena_array(a, max ? max : 1, sizeof *ids);
     if (!ids)
         return ERR_NOMEM;
@@ -100,8 +110,8 @@ int meta_uploads_idle(struct meta *m, int64_t touched_before_ms, size_t max, str
         return rc;
     sqlite3_stmt *st;
     size_t n = 0;
-    rc = db_start(d, &st, "SELECT id FROM uploads WHERE touched_ms<?1 ORDER BY touched_ms LIMIT ?2", "ii",
-                  touched_before_ms, (int64_t)max);
+    rc = db_start(d, &st, "SELECT id FROM uploads WHERE idle_ms>?1 ORDER BY idle_ms DESC LIMIT ?2", "ii", idle_ms,
+                  (int64_t)max);
     while (!rc && (rc = db_step(d, st)) == 1) {
         rc = db_text(st, 0, a, &ids[n]);
         if (rc)

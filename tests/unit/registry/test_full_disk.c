@@ -135,7 +135,7 @@ START_TEST(whole_blobs_leave_nothing_behind)
     refused(send_with("POST", target, REGIONAL, token_push, NULL, NULL, bytes, PIECE, 4096));
     disk_free();
     size_t n = 99;
-    ck_assert_int_eq(blob_uploads_expire(world_blobs, INT64_MAX, &n), 0);
+    ck_assert_int_eq(blob_uploads_expire(world_blobs, INT64_MAX, NULL, NULL, &n), 0);
     ck_assert_uint_eq(n, 0);
     ck_assert_int_eq(status_of(send_with("POST", target, REGIONAL, token_push, NULL, NULL, bytes, PIECE, 4096)), 201);
     world_small_down();

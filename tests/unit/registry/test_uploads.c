@@ -525,10 +525,17 @@ START_TEST(idle_uploads_are_discarded)
     ck_assert_int_eq(status_of(send_body("PATCH", old, "abc", 3)), 202);
     clock_virtual_advance(120 * 1000);
     AUTO_FREE char *recent = upload_start("team/app");
+    ck_assert_int_eq(status_of(send_body("PATCH", recent, "abc", 3)), 202);
     ck_assert_int_eq(registry_uploads_expire(world_service, 60 * 1000, &n), 0);
     ck_assert_uint_eq(n, 1);
     ck_assert_int_eq(status_of(send_plain("GET", old)), 404);
     ck_assert_int_eq(status_of(send_plain("GET", recent)), 204);
+    clock_virtual_jump_wall(40ll * 24 * 3600 * 1000); // for a moment: what runs is not abandoned, nor are its bytes
+    ck_assert_int_eq(registry_uploads_expire(world_service, 60 * 1000, &n), 0);
+    clock_virtual_jump_wall(-40ll * 24 * 3600 * 1000);
+    ck_assert_uint_eq(n, 0);
+    ck_assert_int_eq(status_of(send_plain("GET", recent)), 204);
+    ck_assert_int_eq(status_of(send_body("PATCH", recent, "def", 3)), 202);
     world_down();
 }
 END_TEST

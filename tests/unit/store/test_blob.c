@@ -172,7 +172,7 @@ START_TEST(second_copy_removes_its_upload_file)
     ck_assert_int_eq(blob_upload_commit(u, &d, NULL), 0);
     blob_upload_close(u);
     size_t n = 99;
-    ck_assert_int_eq(blob_uploads_expire(bs, INT64_MAX, &n), 0);
+    ck_assert_int_eq(blob_uploads_expire(bs, INT64_MAX, NULL, NULL, &n), 0);
     ck_assert_uint_eq(n, 0); // nothing was left behind
     expect_blob(&d, "same");
     end();
@@ -249,9 +249,9 @@ START_TEST(abandoned_files_expire_open_ones_do_not)
     ck_assert_int_eq(blob_upload_open(bs, "old", &u), 0);
     blob_upload_close(u);
     ck_assert_int_eq(blob_upload_open(bs, "in-use", &v), 0);
-    ck_assert_int_eq(blob_uploads_expire(bs, clock_wall_ms() - 3600000, &n), 0);
+    ck_assert_int_eq(blob_uploads_expire(bs, clock_wall_ms() - 3600000, NULL, NULL, &n), 0);
     ck_assert_uint_eq(n, 0);
-    ck_assert_int_eq(blob_uploads_expire(bs, clock_wall_ms() + 3600000, &n), 0);
+    ck_assert_int_eq(blob_uploads_expire(bs, clock_wall_ms() + 3600000, NULL, NULL, &n), 0);
     ck_assert_uint_eq(n, 1);
     blob_upload_close(v);
     uint64_t room = 0;

@@ -32,9 +32,9 @@ START_TEST(uploads_live_and_end)
     ck_assert_uint_eq(back.size, 4096);
     ck_assert_int_eq(back.started_ms, 100);
     ck_assert_int_eq(back.touched_ms, 200);
-    ck_assert_int_eq(meta_uploads_idle(region.m, 200, 10, &a, &idle, &n), 0);
+    ck_assert_int_eq(meta_uploads_idle(region.m, 300, 100, 10, &a, &idle, &n), 0);
     ck_assert_uint_eq(n, 0);
-    ck_assert_int_eq(meta_uploads_idle(region.m, 201, 10, &a, &idle, &n), 0);
+    ck_assert_int_eq(meta_uploads_idle(region.m, 301, 100, 10, &a, &idle, &n), 0);
     ck_assert_uint_eq(n, 1);
     ck_assert_str_eq(idle[0], r.id);
     ck_assert_int_eq(meta_link_get(region.m, REG, "app", &d, &size), ERR_NOTFOUND);
@@ -56,6 +56,44 @@ static bool may_only(void *ctx, const char *repository)
 {
     return strcmp(ctx, repository) == 0;
 }
+
+// Idle time is what this region saw go by: over restarts, whatever the wall clock says.
+START_TEST(idle_time_of_uploads_is_monotonic)
+{
+    struct arena a;
+    const char **idle;
+    size_t n;
+    const int64_t hour = 3600000, day = 24 * hour;
+    struct upload_row row = {.id = "u", .registry = REG, .repository = "app", .principal = "ci"};
+    arena_init(&a, 0);
+    clock_virtual_set(clock_wall_ms());
+    store_begin(&region, "eastus");
+    row.touched_ms = clock_mono_ms();
+    ck_assert_int_eq(meta_upload_create(region.m, &row), 0);
+    clock_virtual_jump_wall(30 * day);
+    ck_assert_int_eq(meta_uploads_idle(region.m, clock_mono_ms(), day, 10, &a, &idle, &n), 0);
+    ck_assert_uint_eq(n, 0);
+    for (int turn = 0; turn < 3; turn++) {
+        clock_virtual_advance(8 * hour);
+        clock_virtual_jump_wall(-10 * day);
+        ck_assert_int_eq(meta_uploads_idle(region.m, clock_mono_ms(), day, 10, &a, &idle, &n), 0);
+        ck_assert_uint_eq(n, 0);
+        meta_close(region.m);
+        clock_virtual_set(clock_wall_ms()); // a boot: the monotonic clock begins anew
+        clock_virtual_advance(turn * hour);
+        store_reopen(&region);
+    }
+    clock_virtual_advance(1000);
+    ck_assert_int_eq(meta_uploads_idle(region.m, clock_mono_ms(), day, 10, &a, &idle, &n), 0);
+    ck_assert_uint_eq(n, 1);
+    ck_assert_int_eq(meta_upload_progress(region.m, "u", 7, clock_mono_ms()), 0);
+    ck_assert_int_eq(meta_uploads_idle(region.m, clock_mono_ms() + day, day, 10, &a, &idle, &n), 0);
+    ck_assert_uint_eq(n, 0);
+    clock_virtual_off();
+    arena_done(&a);
+    store_end(&region);
+}
+END_TEST
 
 START_TEST(anonymous_mounts_look_only_where_they_may)
 {
@@ -504,10 +542,10 @@ START_TEST(memory_may_end_anywhere)
 }
 END_TEST
 
-CHECK_MAIN("store/meta", uploads_live_and_end, anonymous_mounts_look_only_where_they_may,
-           a_push_by_tag_is_stored_and_announced, what_a_manifest_refers_to_must_be_there,
-           conditions_and_malformed_puts, listings_page_in_byte_order, closed_stores_refuse_own_writes,
-           writes_are_open_when_no_gate_is_closed, sentences_of_gates_are_bounded,
+CHECK_MAIN("store/meta", uploads_live_and_end, idle_time_of_uploads_is_monotonic,
+           anonymous_mounts_look_only_where_they_may, a_push_by_tag_is_stored_and_announced,
+           what_a_manifest_refers_to_must_be_there, conditions_and_malformed_puts, listings_page_in_byte_order,
+           closed_stores_refuse_own_writes, writes_are_open_when_no_gate_is_closed, sentences_of_gates_are_bounded,
            a_failing_signer_fails_the_write_and_leaves_nothing, stamps_outlive_a_clock_that_jumps_back,
            what_is_not_ours_is_refused, a_damaged_page_is_found, a_page_damaged_in_life_ends_writing,
            full_disk_is_said_and_loses_nothing, memory_may_end_anywhere)

@@ -42,12 +42,12 @@ static size_t run_jobs(struct region_store *s)
         int64_t next;
         moved = false;
         arena_init(&a, 0);
-        ck_assert_int_eq(meta_jobs_due(s->m, clock_wall_ms(), 32, &a, &jobs, &n, &next), 0);
+        ck_assert_int_eq(meta_jobs_due(s->m, clock_mono_ms(), 32, &a, &jobs, &n, &next), 0);
         for (size_t i = 0; i < n; i++) {
             struct digest missing;
             int rc = apply(s, &jobs[i].entry, &missing);
             if (rc == ERR_NOTFOUND)
-                ck_assert_int_eq(meta_job_retry(s->m, jobs[i].id, clock_wall_ms() + 3600000, NULL), 0);
+                ck_assert_int_eq(meta_job_retry(s->m, jobs[i].id, clock_mono_ms() + 3600000, NULL), 0);
             else
                 ck_assert_int_eq(rc, 0);
             done += rc == 0;
@@ -124,7 +124,7 @@ START_TEST(a_tag_waits_for_its_manifest_and_is_woken)
     ck_assert_int_eq(apply(&west, &e[1], &missing), ERR_NOTFOUND);
     ck_assert(digest_equal(&missing, &want));
     expect_tag(&west, "app", "v1", NULL);
-    ck_assert_int_eq(meta_jobs_due(west.m, clock_wall_ms(), 10, &a, &jobs, &n, &next), 0);
+    ck_assert_int_eq(meta_jobs_due(west.m, clock_mono_ms(), 10, &a, &jobs, &n, &next), 0);
     ck_assert_uint_eq(n, 2);
     ck_assert_int_eq(next, INT64_MAX);
     ck_assert_int_eq(meta_job_retry(west.m, jobs[1].id, INT64_MAX, NULL), 0);
@@ -168,7 +168,7 @@ START_TEST(jobs_are_moved_and_called_back)
     struct arena a;
     struct job *jobs;
     size_t n;
-    int64_t next, now = clock_wall_ms(), far = now + 3600000;
+    int64_t next, now = clock_mono_ms(), far = now + 3600000;
     static const char *const other[] = {"fabrikam"}, *const both[] = {"fabrikam", REG};
     arena_init(&a, 0);
     ck_assert_int_eq(meta_jobs_due(west.m, now, 10, &a, &jobs, &n, &next), 0);
@@ -628,7 +628,7 @@ START_TEST(recovered_entries_whose_content_is_lost_become_jobs)
     ck_assert_int_eq(meta_recover(east.m, e, n, &done), 0);
     expect_tag(&east, "app", "v1", NULL);
     ck_assert_uint_eq(head_seq(&east, "eastus"), 2);
-    ck_assert_int_eq(meta_jobs_due(east.m, clock_wall_ms(), 10, &a, &jobs, &n_jobs, &next), 0);
+    ck_assert_int_eq(meta_jobs_due(east.m, clock_mono_ms(), 10, &a, &jobs, &n_jobs, &next), 0);
     ck_assert_uint_eq(n_jobs, 2);
     struct origin_status *o;
     size_t n_origins;

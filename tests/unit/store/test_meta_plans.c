@@ -18,7 +18,7 @@ static void uploads_use(void)
     ck_assert_int_eq(meta_upload_create(east.m, &row), 0);
     ck_assert_int_eq(meta_upload_progress(east.m, "u", 1, 5), 0);
     ck_assert_int_eq(meta_upload_get(east.m, "u", &a, &back), 0);
-    ck_assert_int_eq(meta_uploads_idle(east.m, 10, 5, &a, &ids, &n), 0);
+    ck_assert_int_eq(meta_uploads_idle(east.m, 10, 5, 5, &a, &ids, &n), 0);
     ck_assert_int_eq(meta_link_add(east.m, REG, "app", &d, 4, "u"), 0);
     ck_assert_int_eq(meta_upload_delete(east.m, "u"), ERR_NOTFOUND);
     ck_assert_int_eq(meta_link_get(east.m, REG, "app", &d, &size), 0);
@@ -76,7 +76,7 @@ static void peers_use(void)
     ck_assert_int_eq(meta_head(east.m, "eastus", &upto), 0);
     ck_assert_int_eq(meta_feed_check(east.m, "eastus", &upto), 0);
     ck_assert_int_eq(meta_ingest(west.m, "eastus", e, n, &upto), 0);
-    ck_assert_int_eq(meta_jobs_due(west.m, clock_wall_ms(), 64, &a, &jobs, &n_jobs, &next), 0);
+    ck_assert_int_eq(meta_jobs_due(west.m, clock_mono_ms(), 64, &a, &jobs, &n_jobs, &next), 0);
     ck_assert_uint_eq(n_jobs, n);
     ck_assert_int_eq(meta_job_retry(west.m, jobs[0].id, 1, "failed"), 0);
     ck_assert_int_eq(meta_job_retry(west.m, jobs[1].id, 1, NULL), 0);

@@ -372,6 +372,11 @@ START_TEST(a_store_of_the_first_schema_goes_on)
     ck_assert_int_eq(put(&east, "app", "all", "{index}"), 0);
     ck_assert_uint_eq(head_seq(&east, "eastus"), before + 1);
     ck_assert_uint_eq(feed_all(&east, "westeurope", &a, &e), 4);
+    struct job *jobs; // by its own schema due in an hour of a clock that was wrong
+    int64_t next;
+    ck_assert_int_eq(meta_jobs_due(east.m, clock_mono_ms(), 10, &a, &jobs, &n, &next), 0);
+    ck_assert_uint_eq(n, 1);
+    ck_assert_uint_eq(jobs[0].attempts, 1);
     struct digest missing;
     ck_assert_int_eq(meta_apply(east.m, &e[3], (struct bytes){0}, NULL, 0, &missing), 0); // the job
     expect_tag(&east, "lib", "v2", "{lib}");
