@@ -79,6 +79,8 @@ static int progress_fields(struct feed_rules *ru, const json_t *o, struct arena 
     int order = mark_order(&m, &ru->last);
     if (order < 0 || (order == 0 && !mark_is_zero(&m) && !mark_equal(&m, &ru->last)))
         return ERR_PROTO;
+    if (m.epoch != ru->last.epoch)
+        ru->last_stamp = 0; // no entry of that epoch was seen
     ru->last = m;
     ru->their_topology = (uint64_t)json_integer_value(version);
     out->kind = FEED_PROGRESS;

@@ -362,7 +362,31 @@ START_TEST(stamps_may_go_back_with_a_new_epoch)
 }
 END_TEST
 
+// The stretch in which the new epoch began was filtered out: only its progress line was seen.
+START_TEST(stamps_may_go_back_behind_progress_into_a_new_epoch)
+{
+    struct feed_entry a, b;
+    struct feed_line l;
+    struct buf text;
+    begin();
+    fixture_entry(1, zero, &a);
+    ck_assert_int_eq(accept_entry(&a), FEED_ENTRY);
+    buf_init(&text, 0);
+    const struct feed_mark at = {.epoch = 2, .seq = 1};
+    feed_progress_format(&at, 6, false, NULL, 0, 0, &text);
+    ck_assert_int_eq(accept_text(text.p, text.n, &l), 0);
+    buf_done(&text);
+    fixture_entry(2, zero, &b);
+    b.epoch = 2;
+    b.stamp = 900;
+    fixture_sign(at.hash, 1, &b);
+    ck_assert_int_eq(accept_entry(&b), FEED_ENTRY);
+    end();
+}
+END_TEST
+
 CHECK_MAIN("replication/feed_line", entries_in_order_are_taken, every_changed_field_is_refused,
            signed_nonsense_is_refused, stamps_and_chain_must_follow, an_inline_manifest_must_have_its_digest_and_size,
            a_registry_that_is_not_shared_is_refused_or_passed_over, progress_goes_up_and_says_what_it_filters,
-           malformed_lines_are_refused, stamps_are_judged, stamps_may_go_back_with_a_new_epoch)
+           malformed_lines_are_refused, stamps_are_judged, stamps_may_go_back_with_a_new_epoch,
+           stamps_may_go_back_behind_progress_into_a_new_epoch)
