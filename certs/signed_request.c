@@ -64,12 +64,13 @@ static int signature_judge(const struct topology *t, const struct region *from, 
     size_t n_sig = 0;
     if (!text || !id || !sig_text || b64url_parse(sig_text, strlen(sig_text), sig, sizeof sig, &n_sig) || n_sig != 64)
         return refuse(diag, "it must have a text, a key and a signature");
-    const struct public_key *key = topology_feed_key(t, id);
+    const struct public_key *key = topology_feed_key_in_use(t, id);
     if (!key || key->region != from->index) {
-        diag_add(diag, NULL, 0,
-                 "the request is refused: the topology here has no feed key \"%.80s\" of %s; add it to its identities "
-                 "(meridian identities show %s)",
-                 id, from->name, from->name);
+        diag_add(
+            diag, NULL, 0,
+            "the request is refused: the topology here has no feed key \"%.80s\" of %s that is in use; see `meridian "
+            "identities show %s`, and add it with `meridian init`",
+            id, from->name, from->name);
         return ERR_DENIED;
     }
     AUTO_BUF struct buf b;

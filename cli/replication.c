@@ -73,6 +73,14 @@ static void rows_add(json_t *all, const json_t *doc)
     }
 }
 
+// What is wrong with a region itself, beside its rows, and the cure.
+static void say_faults(const char *region, const json_t *doc)
+{
+    const json_t *faults = json_object_get(doc, "faults");
+    for (size_t i = 0; i < json_array_size(faults); i++)
+        fprintf(stderr, "%s: %s\n", region, json_string_value(json_array_get(faults, i)));
+}
+
 // Rows of all regions of a registry: what each says of each other region as origin.
 static json_t *status_rows(struct cli *c, const struct registry *r, const char *repository, int *out_status)
 {
@@ -91,6 +99,7 @@ static json_t *status_rows(struct cli *c, const struct registry *r, const char *
         free(token);
         if (http == 200 && json_is_array(json_object_get(doc, "replications"))) {
             rows_add(all, doc);
+            say_faults(region->name, doc);
         } else {
             bool denied = status == EXIT_DENIED || http == 401 || http == 403;
             if (!token_came)

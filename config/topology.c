@@ -343,6 +343,17 @@ const struct public_key *topology_feed_key(const struct topology *t, const char 
     return k;
 }
 
+const struct public_key *topology_feed_key_in_use(const struct topology *t, const char *kid)
+{
+    const struct public_key *k = topology_feed_key(t, kid);
+    return k && !k->retired_s ? k : NULL;
+}
+
+bool public_key_signed_at(const struct topology *t, const struct public_key *k, int64_t wall_ms)
+{
+    return !k->retired_s || wall_ms <= k->retired_s * 1000 + t->replication.clock_skew_ms;
+}
+
 const struct region *topology_region_by_fingerprint(const struct topology *t, const char *hex)
 {
     for (size_t i = 0; i < t->n_regions; i++)

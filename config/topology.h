@@ -48,6 +48,7 @@ struct public_key {
     const char *id;       // kid; "<region>-…", unique in the whole topology
     const char *spki_b64; // SubjectPublicKeyInfo, DER, standard base64
     uint8_t region;
+    int64_t retired_s; // wall: a feed key that verifies what it signed until then, and nothing else; 0: it is in use
 };
 
 struct stamp {
@@ -337,7 +338,11 @@ const struct replica *registry_replica(const struct registry *r, uint8_t region)
 const struct stamp *topology_replica_stamp(const struct topology *t, const struct replica *rep);
 const struct stamp *region_stamp(const struct region *r, const char *name);             // NULL if none
 const struct public_key *topology_token_key(const struct topology *t, const char *kid); // NULL if none
-const struct public_key *topology_feed_key(const struct topology *t, const char *kid);
+const struct public_key *topology_feed_key(const struct topology *t, const char *kid);  // also one that is retired
+// For what is signed now (votes, requests): one that is not. Feed entries: public_key_signed_at.
+const struct public_key *topology_feed_key_in_use(const struct topology *t, const char *kid);
+// Could this feed key have signed an entry with a stamp of this wall time? A stamp may be ahead of its region's clock.
+bool public_key_signed_at(const struct topology *t, const struct public_key *k, int64_t wall_ms);
 const struct region *topology_region_by_fingerprint(const struct topology *t, const char *hex); // peer certificate
 
 // A name in front of D, in any case; NULL: none of the statics.

@@ -58,7 +58,8 @@ static const struct public_key *build_keys(struct topology_build *b, const struc
     struct public_key *out = build_array(b, n, sizeof *out);
     for (size_t i = 0; out && i < n; i++) {
         check_key(b, r, &keys[i], kind, names);
-        out[i] = (struct public_key){build_string(b, keys[i].id), build_string(b, keys[i].key), r->index};
+        out[i] = (struct public_key){build_string(b, keys[i].id), build_string(b, keys[i].key), r->index,
+                                     keys[i].retired ? dnskey_time_parse(keys[i].retired) : 0};
     }
     return out;
 }

@@ -93,7 +93,7 @@ struct spec_routing {
 
 struct spec_key {
     const struct doc_node *node;
-    const char *id, *key;
+    const char *id, *key, *retired; // retired: feed keys only
 };
 
 struct spec_identity {

@@ -296,12 +296,29 @@ static const struct option key_rows[] = {
 static const struct option_set key_set = {key_rows, ARRAY_LEN(key_rows), sizeof(struct spec_key),
                                           offsetof(struct spec_key, node)};
 
+static bool utc_time_ok(const char *s)
+{
+    return dnskey_time_parse(s) >= 0;
+}
+
+static const struct option feed_key_rows[] = {
+    {"id", OPT_STRING, OPT_AT(struct spec_key, id), .required = true, .check = key_id_ok,
+     .expect = "a key id: lower-case letters, digits, hyphens", .help = "the key's id, which begins with its region"},
+    {"key", OPT_STRING, OPT_AT(struct spec_key, key), .required = true, .max = 1024,
+     .help = "the public key, base64 of its SubjectPublicKeyInfo"},
+    {"retired", OPT_STRING, OPT_AT(struct spec_key, retired), .check = utc_time_ok,
+     .expect = "a time in UTC, as in 2026-11-23T19:58:50Z",
+     .help = "since when it signs nothing: it still verifies entries that are not later"},
+};
+static const struct option_set feed_key_set = {feed_key_rows, ARRAY_LEN(feed_key_rows), sizeof(struct spec_key),
+                                               offsetof(struct spec_key, node)};
+
 static const struct option identity_rows[] = {
     {"peer_fingerprints", OPT_STRINGS, OPT_ARRAY_AT(struct spec_identity, fingerprints, n_fingerprints), .max = 16,
      .check = fingerprint_ok, .expect = "64 lower-case hex digits", .help = "SHA-256 of its peer certificates"},
     {"token_keys", OPT_LIST, OPT_ARRAY_AT(struct spec_identity, token_keys, n_token_keys), .max = 16, .sub = &key_set,
      .help = "P-256 keys that sign its tokens"},
-    {"feed_keys", OPT_LIST, OPT_ARRAY_AT(struct spec_identity, feed_keys, n_feed_keys), .max = 16, .sub = &key_set,
+    {"feed_keys", OPT_LIST, OPT_ARRAY_AT(struct spec_identity, feed_keys, n_feed_keys), .max = 16, .sub = &feed_key_set,
      .help = "Ed25519 keys that sign its feed"},
 };
 const struct option_set spec_identity_set = {identity_rows, ARRAY_LEN(identity_rows), sizeof(struct spec_identity),

@@ -62,6 +62,8 @@ static void get_status(struct app *app, struct http_request *req, struct http_re
     const char *why = app->meta ? meta_closed_why(app->meta, &a) : NULL;
     if (doc && app->meta)
         json_object_set_new(doc, "writesClosed", why ? json_string(why) : json_null());
+    if (doc)
+        json_object_set_new(doc, "faults", replicator_faults_json(app->replicator));
     int meta_rc = atomic_load(&app->vitals->metadata_rc);
     if (doc && meta_rc)
         json_object_set_new(doc, "metadataError", json_string(err_text(meta_rc)));

@@ -33,6 +33,7 @@ static void add_deep(struct app *app, json_t *doc, bool up, const char *closed)
     json_object_set_new(doc, "writesClosed", closed ? json_string(closed) : json_null());
     if (!atomic_load(&v->metadata_writable))
         json_object_set_new(doc, "metadataError", json_string(err_text(atomic_load(&v->metadata_rc))));
+    json_object_set_new(doc, "faults", replicator_faults_json(app->replicator));
     json_object_set_new(doc, "diskFreeBytes", json_integer((json_int_t)atomic_load(&v->disk_free_bytes)));
     json_object_set_new(doc, "headroom", json_integer(up ? (json_int_t)atomic_load(&v->headroom) : 0));
     json_object_set_new(doc, "impaired", impaired_json(app));

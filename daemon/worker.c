@@ -203,10 +203,12 @@ static int start_keys(struct worker *w, struct diag *d)
     if (rc)
         return rc;
     struct topology *t = snapshot_get(&w->topology);
-    if (!topology_token_key(t, region_keys_token_id(w->keys)) || !topology_feed_key(t, region_keys_feed_id(w->keys)))
-        log_warn("daemon: this region's keys %s and %s are not in the topology's identities: nobody will trust what it "
-                 "signs",
-                 region_keys_token_id(w->keys), region_keys_feed_id(w->keys));
+    if (!topology_token_key(t, region_keys_token_id(w->keys)) ||
+        !topology_feed_key_in_use(t, region_keys_feed_id(w->keys)))
+        log_warn(
+            "daemon: this region's keys %s and %s are not in use by the topology's identities: nobody trusts what it "
+            "signs; `meridian init` adds them",
+            region_keys_token_id(w->keys), region_keys_feed_id(w->keys));
     snapshot_unref(t);
     return 0;
 }

@@ -7,12 +7,14 @@
 //      something else.
 #include "replication/feed_line.h"
 
+#include "base/clock.h"
 #include "base/err.h"
 #include "replication/cursor.h"
 
 #include <assert.h>
 #include <inttypes.h>
 #include <jansson.h>
+#include <stdio.h>
 #include <string.h>
 
 #define PROGRESS_PREFIX "{\"progress\":"
@@ -101,12 +103,21 @@ static int progress_accept(struct feed_rules *ru, struct bytes line, struct aren
     return rc;
 }
 
-static int signature_check(const struct feed_rules *ru, const struct feed_entry *e, const char **why)
+static int refuse_key(struct feed_rules *ru, const struct feed_entry *e)
+{
+    snprintf(ru->refused_key, sizeof ru->refused_key, "%s", e->key);
+    return ERR_AUTH;
+}
+
+static int signature_check(struct feed_rules *ru, const struct feed_entry *e, const char **why)
 {
     const struct public_key *key = topology_feed_key(ru->topology, e->key);
     *why = "signed by a key that the topology does not give its origin";
     if (!key || key->region != ru->origin->index)
-        return ERR_AUTH;
+        return refuse_key(ru, e);
+    *why = "signed by a key after it was retired";
+    if (!public_key_signed_at(ru->topology, key, hlc_wall_ms(e->stamp)))
+        return refuse_key(ru, e);
     struct buf text;
     buf_init(&text, 64 << 10);
     int rc = entry_sign_input(e, &text);

@@ -30,7 +30,8 @@ struct feed_rules { // what a reader holds against each line
     uint64_t limit;        // a stamp above is of the future (store/meta.h); 0: none is
     uint64_t ahead;        // after ERR_AHEAD: that entry's stamp, and its place
     struct feed_mark ahead_at;
-    uint64_t their_topology; // the sender's version; 0: not said yet
+    uint64_t their_topology;          // the sender's version; 0: not said yet
+    char refused_key[ENTRY_KEY_SIZE]; // after ERR_AUTH: the key of the entry, when the topology does not let it sign
 };
 
 enum feed_line_kind {

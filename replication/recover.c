@@ -29,9 +29,8 @@
 
 #define RECOVER_BATCH 64
 #define RECOVER_BATCH_BYTES (32u << 20)
-#define RECOVER_PATIENCE_MS 60000 // at start: then writes open in a new epoch, and recovery goes on later
-#define RECOVER_STALL_MS 30000    // no entry for so long: the peer has nothing to give
-#define LOOK_AGAIN_MS 10000       // after a look that proved nothing; doubles
+#define RECOVER_STALL_MS 30000 // no entry for so long: the peer has nothing to give
+#define LOOK_AGAIN_MS 10000    // after a look that proved nothing; doubles
 #define LOOK_AGAIN_MAX_MS 600000
 
 int read_mark(struct replicator *r, const char *origin, struct feed_mark *out)
@@ -161,6 +160,39 @@ static void gate_open(struct replicator *r)
 {
     meta_gate_open(r->o.meta, META_GATE_RECOVERY);
     r->gate_open = true;
+    if (r->epoch_said)
+        log_info("replication: writes go on in epoch %" PRIu64, r->epoch_said);
+    r->epoch_said = 0;
+}
+
+bool recover_fault(const struct peer *p, char *out, size_t cap)
+{
+    if (!p->strange_key[0])
+        return false;
+    snprintf(
+        out, cap,
+        "%s holds entries of %s signed with %s, which the topology does not let sign them: put that key back under "
+        "identities.%s.feed_keys, from an earlier topology, with retired: and the time of its loss",
+        p->name, p->r->o.region, p->strange_key, p->r->o.region);
+    return true;
+}
+
+// The region came back with new keys, and its old feed key has left the topology: no waiting mends that.
+static void strange_key_found(struct replicator *r, struct peer *p, const char *key)
+{
+    char text[512];
+    pthread_mutex_lock(&r->lock);
+    snprintf(p->strange_key, sizeof p->strange_key, "%s", key);
+    recover_fault(p, text, sizeof text);
+    pthread_mutex_unlock(&r->lock);
+    static struct log_limit limit = LOG_LIMIT(60000);
+    log_limited(
+        &limit, LOG_ERROR,
+        "replication: %s. Until then they cannot be verified and taken back, and %s reads nothing that is written "
+        "here",
+        text, p->name);
+    if (!r->gate_open)
+        gate_close(r, text);
 }
 
 static void recovery_proved(struct recovery *rec, const struct feed_entry *e)
@@ -290,6 +322,8 @@ static int recover_from(struct replicator *r, struct peer *p, const struct feed_
         if (rec->proof)
             log_warn("replication: %zu entries recovered from %s, %zu announced again", rec->n_put_back, p->name,
                      rec->n_restated);
+        if (rc == ERR_AUTH && rec->rules.refused_key[0])
+            strange_key_found(r, p, rec->rules.refused_key);
         *out_proof = rec->proof;
         arena_done(&rec->batch);
     }
@@ -344,7 +378,7 @@ static bool epoch_see_to(struct replicator *r)
     int rc = meta_epoch_begin(r->o.meta, past > r->epoch_past ? past : r->epoch_past, &epoch);
     if (!rc) {
         r->epoch_due = false;
-        log_info("replication: writes go on in epoch %" PRIu64, epoch);
+        r->epoch_said = epoch;
     } else {
         static struct log_limit limit = LOG_LIMIT(5000);
         log_limited(&limit, LOG_ERROR, "replication: no new epoch can begin: %s; writes stay closed", err_text(rc));
@@ -374,8 +408,10 @@ static void look_ended(struct replicator *r, struct peer *p, const struct feed_m
     pthread_mutex_lock(&r->lock);
     if (settled)
         p->settled = *mark;
-    if (!rc)
+    if (!rc) {
         p->mark_state = MARK_FINE;
+        p->strange_key[0] = 0;
+    }
     p->recover_after_mono = 0;
     if (held || settled || proof)
         p->n_unproven = 0;
@@ -403,7 +439,7 @@ static void recover_step(struct replicator *r, struct peer *p, bool starting)
         rc = recover_from(r, p, &mark, &proof);
         if (starting)
             r->epoch_due = true;
-        if (r->epoch_due)
+        if (!rc && r->epoch_due)
             (void)epoch_see_to(r); // before the mark is judged by the epoch
     }
     look_ended(r, p, &mark, rc, proof);
@@ -433,7 +469,7 @@ static bool start_ask(struct replicator *r)
 static void keeper_start(struct replicator *r)
 {
     bool all = start_ask(r), any = false;
-    int64_t until = clock_mono_ms() + RECOVER_PATIENCE_MS;
+    int64_t until = clock_mono_ms() + r->o.recover_patience_ms;
     while (!r->stopping && clock_mono_ms() < until) {
         pthread_mutex_lock(&r->lock);
         struct peer *p = peer_ahead(r, &any);

@@ -29,9 +29,10 @@
 // lagSeconds the time since the last one; after the third the connection is given up and the region counts as away.
 // ClockAhead: the next entry of the origin is stamped further ahead of this region's clock than the topology's
 // replication.clock_skew, and so are all that follow; reading stopped before it, and goes on when the clock has come
-// near. "origin" is the region itself only while entries of its own, recovered from peers, miss their content here.
-// "applied" is a place in the origin's whole feed, the same for all its registries: all at or below it is applied or
-// superseded; "lagEntries" is what this registry has to go.
+// near. "faults" (of the whole document) says what keeps this region's own entries from being taken back from a peer.
+// "origin" is the region itself only while entries of its own, recovered from peers, miss their content here. "applied"
+// is a place in the origin's whole feed, the same for all its registries: all at or below it is applied or superseded;
+// "lagEntries" is what this registry has to go.
 #ifndef MERIDIAN_REPLICATION_REPLICATION_H
 #define MERIDIAN_REPLICATION_REPLICATION_H
 
@@ -55,9 +56,10 @@ struct replicator_options {
     // Verifies a feed entry's signature with a key of the topology (certs/keys.h ed25519_verify), injected so that this
     // room needs no crypto of its own.
     int (*verify)(const char *spki_b64, const void *p, size_t n, const uint8_t sig[64]);
-    unsigned start_ask_ms;   // how long the start waits for peers' marks before writes open; 0: 3,000
-    unsigned clock_every_ms; // between two comparisons of our clock with the others'; 0: 5,000
-    unsigned n_fetches;      // parallel fetches of manifests and blobs; 0: 4
+    unsigned start_ask_ms;        // how long the start waits for peers' marks before writes open; 0: 3,000
+    unsigned recover_patience_ms; // how long the start waits for what they cannot give back; 0: 60,000
+    unsigned clock_every_ms;      // between two comparisons of our clock with the others'; 0: 5,000
+    unsigned n_fetches;           // parallel fetches of manifests and blobs; 0: 4
     // Directory of replication.json (which registries of each origin were read so far). NULL: the blob store's own.
     const char *state_dir;
     // A region's beats were missed (true), or it is heard again. On a thread of its own, without locks; may be NULL.
@@ -88,6 +90,9 @@ void replication_begin(struct replicator *r, struct http_request *req, const str
 // For the admin socket: json_t *, a new reference, NULL when out of memory or stopping. Blocks: call on the pool.
 void *replication_clock_json(struct replicator *r); // "clock" alone; does not block
 void replication_metrics(struct replicator *r, struct buf *out);
+// What is wrong with this region as its peers see it, and the cure: sentences, most often none. json_t *, an array, a
+// new reference; NULL when out of memory. Any thread; r may be NULL.
+void *replicator_faults_json(struct replicator *r);
 void *replication_status_json(struct replicator *r, const char *registry /* NULL: all */);
 
 #endif

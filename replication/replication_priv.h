@@ -67,6 +67,7 @@ struct peer { // another region
     struct feed_mark settled;   // a mark of it past our log that recovery has dealt with: served from the next epoch on
     unsigned n_unproven;        // looks at what it has of us that failed or proved nothing, one after the other
     int64_t recover_after_mono; // the next look: not before
+    char strange_key[ENTRY_KEY_SIZE]; // signed entries of ours that it holds, and the topology lacks it; "": none
 
     unsigned source_failures; // as a source of content
     int64_t source_retry_mono;
@@ -111,6 +112,7 @@ struct replicator {
     bool gate_open;      // META_GATE_RECOVERY; the keeper's own, as what follows
     bool epoch_due;      // a new epoch must begin before it opens
     uint64_t epoch_past; // and past this one
+    uint64_t epoch_said; // began, and is to be told of when it opens; 0: none
 
     struct clock_watch *clock; // has a thread of its own; set before any other starts
 
@@ -126,6 +128,9 @@ struct replicator {
     pthread_mutex_t streams_lock;
     struct outstream *streams;
 };
+
+// Why what `p` holds of us cannot be taken back, and what to do. Under r->lock. false: nothing is known to be wrong.
+bool recover_fault(const struct peer *p, char *out, size_t cap);
 
 struct replicator *replicator_ref(struct replicator *r);
 void replicator_unref(struct replicator *r);

@@ -120,6 +120,9 @@ void replicator_reconfigure(struct replicator *r)
     replicator_peers_update(r);
     pthread_mutex_lock(&r->lock);
     r->reconfigured++;
+    for (size_t i = 0; i < r->n_peers; i++)
+        if (r->peers[i]->strange_key[0]) // the key may be there now: looked at once more, at once
+            r->peers[i]->recover_after_mono = 0;
     pthread_cond_broadcast(&r->changed);
     pthread_mutex_unlock(&r->lock);
     outstreams_wake(r); // they end when their filter is of another topology
@@ -143,6 +146,8 @@ static int options_copy(const struct replicator_options *o, struct replicator *r
     r->o.ca_file = o->ca_file ? mem_strdup(o->ca_file) : NULL;
     r->o.peer_pem = o->peer_pem ? mem_strdup(o->peer_pem) : NULL;
     r->o.state_dir = o->state_dir ? mem_strdup(o->state_dir) : NULL;
+    if (!r->o.recover_patience_ms) // then writes open in a new epoch, and recovery goes on later
+        r->o.recover_patience_ms = 60000;
     if (!r->o.start_ask_ms)
         r->o.start_ask_ms = 3000;
     if (!r->o.clock_every_ms)

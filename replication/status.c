@@ -146,6 +146,20 @@ static int registry_add(struct replicator *r, const struct topology *t, const st
     return rc;
 }
 
+void *replicator_faults_json(struct replicator *r)
+{
+    json_t *list = json_array();
+    char text[512];
+    if (!r || !list)
+        return list;
+    pthread_mutex_lock(&r->lock);
+    for (size_t i = 0; i < r->n_peers; i++)
+        if (recover_fault(r->peers[i], text, sizeof text))
+            json_array_append_new(list, json_string(text));
+    pthread_mutex_unlock(&r->lock);
+    return list;
+}
+
 static json_t *status_make(struct replicator *r, const struct topology *t, const char *registry)
 {
     struct arena a;
@@ -164,8 +178,9 @@ static json_t *status_make(struct replicator *r, const struct topology *t, const
     }
     json_t *root =
         rc ? NULL
-           : json_pack("{s:s, s:s, s:s, s:o, s:O}", "region", r->o.region, "time", clock_format(now, when), "writes",
-                       why ? why : "open", "clock", clock_watch_json(r->clock), "replications", list);
+           : json_pack("{s:s, s:s, s:s, s:o, s:o, s:O}", "region", r->o.region, "time", clock_format(now, when),
+                       "writes", why ? why : "open", "clock", clock_watch_json(r->clock), "faults",
+                       replicator_faults_json(r), "replications", list);
     json_decref(list);
     arena_done(&a);
     return root;

@@ -132,7 +132,7 @@ static int check_signature(const struct topology *t, const char *from, const cha
 {
     uint8_t sig[64];
     size_t n_sig;
-    const struct public_key *key = topology_feed_key(t, key_id);
+    const struct public_key *key = topology_feed_key_in_use(t, key_id);
     if (!key || strcmp(t->regions[key->region].name, from) != 0 ||
         b64url_parse(sig_text, strlen(sig_text), sig, sizeof sig, &n_sig) || n_sig != sizeof sig)
         return ERR_AUTH;

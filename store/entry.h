@@ -27,6 +27,7 @@ enum entry_kind {
     // 3 and 4 are kept for the tombstones of both
 };
 
+#define ENTRY_KEY_SIZE 129 // an id of a feed key, and NUL
 #define ENTRY_HASH_BYTES 32
 #define ENTRY_SIG_BYTES 64
 #define ENTRY_INLINE_MAX (64u << 10) // manifests up to this travel in the entry
@@ -55,7 +56,7 @@ struct feed_entry {
     uint64_t size;          // of the manifest
     struct bytes content;   // inline manifest, or n == 0 (not signed: the digest binds it)
     uint8_t hash[ENTRY_HASH_BYTES];
-    const char *key;
+    const char *key; // at most ENTRY_KEY_SIZE - 1 octets
     uint8_t sig[ENTRY_SIG_BYTES];
 };
 

@@ -28,11 +28,13 @@ static struct region_keys *keys_of(const char *region)
     return k;
 }
 
+static const char *retired; // since when westeurope's key is; NULL: it is in use
+
 static const char *feed_key_line(const struct region_keys *k)
 {
-    static char line[256];
-    snprintf(line, sizeof line, "    feed_keys: [{ id: %s, key: \"%s\" }]\n", region_keys_feed_id(k),
-             region_keys_feed_spki(k));
+    static char line[320];
+    snprintf(line, sizeof line, "    feed_keys: [{ id: %s, key: \"%s\"%s%s%s }]\n", region_keys_feed_id(k),
+             region_keys_feed_spki(k), retired ? ", retired: \"" : "", retired ? retired : "", retired ? "\"" : "");
     return line;
 }
 
@@ -374,7 +376,13 @@ START_TEST(a_peer_certificate_alone_gets_no_certificate)
     ck_assert(answer_says(&q, "has no feed key"));
     ck_assert_int_eq(ask_signed(&q, q.keys, "westeurope", CERT_REGION), 403);
     ck_assert(answer_says(&q, "has no feed key"));
-    snapshot_publish(&cell, topology_with(4, NULL, other, q.keys));
+    retired = "2030-01-01T00:00:00Z"; // whenever: it may verify old entries, and no more
+    snapshot_publish(&cell, topology_with(4, NULL, NULL, q.keys));
+    peer_is("westeurope");
+    ck_assert_int_eq(ask_signed(&q, q.keys, "westeurope", CERT_REGION), 403);
+    ck_assert(answer_says(&q, "has no feed key"));
+    retired = NULL;
+    snapshot_publish(&cell, topology_with(5, NULL, other, q.keys));
     peer_is("westeurope");
     ck_assert_int_eq(ask_signed(&q, q.keys, "westeurope", CERT_REGION), 200); // none of it used the nonce up
     peer_is(NULL);

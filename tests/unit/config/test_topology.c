@@ -170,6 +170,24 @@ START_TEST(identities_are_found)
 }
 END_TEST
 
+START_TEST(a_retired_feed_key_verifies_what_it_signed_until_then)
+{
+    struct topology *t =
+        parse_ok(SMALL "replication: { clock_skew: 10s }\nidentities:\n  westus:\n    feed_keys:\n"
+                       "      - {id: westus-f1, key: \"" ED25519 "\", retired: \"2026-11-23T19:58:50Z\"}\n"
+                       "      - {id: westus-f2, key: \"" ED25519 "\"}\n");
+    const struct public_key *old = topology_feed_key(t, "westus-f1"), *now = topology_feed_key(t, "westus-f2");
+    const int64_t at_ms = 1795463930000;
+    ck_assert_int_eq(old->retired_s * 1000, at_ms);
+    ck_assert_ptr_null(topology_feed_key_in_use(t, "westus-f1"));
+    ck_assert_ptr_eq(topology_feed_key_in_use(t, "westus-f2"), now);
+    ck_assert(public_key_signed_at(t, old, at_ms + 10000)); // its clock may have been ahead by the skew
+    ck_assert(!public_key_signed_at(t, old, at_ms + 10001));
+    ck_assert(public_key_signed_at(t, now, at_ms + 100000));
+    snapshot_unref(t);
+}
+END_TEST
+
 START_TEST(sample_is_a_valid_topology)
 {
     char *text = NULL;
@@ -315,5 +333,6 @@ START_TEST(a_registry_has_the_names_that_it_offers)
 END_TEST
 
 CHECK_MAIN("config/topology", the_private_example_is_good, example_is_read_whole, defaults_and_order,
-           identities_are_found, sample_is_a_valid_topology, bad_documents_are_refused_with_line_and_reason,
-           memory_may_end_anywhere, a_large_catalogue_is_read, a_registry_has_the_names_that_it_offers)
+           identities_are_found, a_retired_feed_key_verifies_what_it_signed_until_then, sample_is_a_valid_topology,
+           bad_documents_are_refused_with_line_and_reason, memory_may_end_anywhere, a_large_catalogue_is_read,
+           a_registry_has_the_names_that_it_offers)

@@ -303,6 +303,7 @@ void region_up(struct test_region *r)
                                    .verify = ed25519_verify,
                                    .start_ask_ms = r->start_ask_ms,
                                    .clock_every_ms = 100,
+                                   .recover_patience_ms = r->recover_patience_ms,
                                    .state_dir = r->dir,
                                    .on_away = turned,
                                    .on_away_ctx = r,
@@ -373,9 +374,10 @@ void world_topology(struct world *w, unsigned version, bool fabrikam_in_westeuro
         buf_printf(&b, "replication: { clock_skew: %us }\n", w->skew_s);
     buf_str(&b, "routing:\n  order: [eastus, westeurope, southeastasia]\nidentities:\n");
     for (size_t i = 0; i < N_REGIONS; i++)
-        buf_printf(&b, "  %s:\n    peer_fingerprints: [\"%s\"]\n    feed_keys:\n      - { id: %s, key: \"%s\" }\n",
+        buf_printf(&b, "  %s:\n    peer_fingerprints: [\"%s\"]\n    feed_keys:\n      - { id: %s, key: \"%s\" }\n%s",
                    names[i], fingerprints[i], region_keys_feed_id(w->regions[i].keys),
-                   region_keys_feed_spki(w->regions[i].keys));
+                   region_keys_feed_spki(w->regions[i].keys),
+                   w->regions[i].more_feed_keys ? w->regions[i].more_feed_keys : "");
     ck_assert_int_eq(b.err, 0);
     for (size_t i = 0; i < N_REGIONS; i++) {
         struct diag diag;
