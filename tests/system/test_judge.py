@@ -198,6 +198,16 @@ class Judge(unittest.TestCase):
         self.ops[-1] = put("a", Z, 3.0, 3.1, 503, note="passed on to b")
         self.assertEqual(self.found(), set())
 
+    def test_a_wrong_clock_that_takes_writes(self):
+        self.shifts, self.bounds.clock_s = [Shift("b", 2.0, 1.5, 3.0)], 0.2
+        self.assertEqual(self.found(), {"clock"})
+        self.history.faults.append(Fault("cut-pair", ("a", "b"), (), 1.8, 3.0))
+        self.assertEqual(self.found(), set())
+        self.history.faults[-1].regions = ("a", "c")
+        self.assertEqual(self.found(), {"clock"})
+        self.shifts[0].offset_s = 0.3
+        self.assertEqual(self.found(), set())
+
     def test_a_good_request_that_is_refused(self):
         self.ops += [put("a", Z, 3.0, 3.1, 404)]
         self.assertEqual(self.found(), {"refused"})

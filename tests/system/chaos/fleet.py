@@ -35,10 +35,10 @@ def children(pid):
         return []
 
 
-def title(pid):
+def program(pid):
     try:
-        with open(f"/proc/{pid}/cmdline", "rb") as f:
-            return f.read().replace(b"\0", b" ").decode(errors="replace")
+        with open(f"/proc/{pid}/comm") as f:
+            return f.read().strip()
     except OSError:
         return ""
 
@@ -52,11 +52,11 @@ class Fleet(Lab):
 
     # ---- processes ----
     def processes(self, region):
-        """Their ids by part: the supervisor, the worker, nginx's master, its workers."""
+        """Their ids by part: the supervisor, the worker, nginx's master, its workers, what reads nginx's log."""
         supervisor = self.daemons[region].pid
-        parts = {"supervisor": [supervisor], "worker": [], "nginx": [], "edge": []}
+        parts = {"supervisor": [supervisor], "worker": [], "nginx": [], "edge": [], "log": []}
         for pid in children(supervisor):
-            part = "nginx" if "nginx" in title(pid) else "worker"
+            part = {"nginx": "nginx", "edge-log": "log"}.get(program(pid), "worker")
             parts[part].append(pid)
             if part == "nginx":
                 parts["edge"] += children(pid)

@@ -55,6 +55,8 @@ class Bounds:
     silence_s: float = 8.0    # between two acknowledged writes of a region that nothing hits
     recovery_s: float = 8.0   # after a fault, until the region counts as not hit
     answer_s: float = 6.0     # any answer of a region that nothing hits, also where it asks another one
+    clock_s: float = 4.0      # until a region whose clock was set wrong takes no writes
+    clock_off_s: float = 0.6  # by how much it must be off for that
 
 
 class Clocks:
@@ -284,6 +286,27 @@ def _answers(history, region, a, b, bounds):
                                       f"({o.kind} {o.note})", o.invoked, client=o.client)
 
 
+def wrong_clocks_take_no_writes(history, clocks, bounds):
+    """A region whose clock was set wrong closes its writes, if nothing keeps it from asking the others."""
+    for s in clocks.shifts:
+        late = [o for o in history.ops if o.acknowledged() and o.region == s.region and s.start + bounds.clock_s < o.invoked
+                and o.ended < s.end]
+        if abs(s.offset_s) < bounds.clock_off_s or not late:
+            continue
+        first = min(late, key=lambda o: o.invoked)
+        if not any(_may_hide(f, s.region) and f.start < first.ended and (f.end is None or f.end > s.start - bounds.recovery_s)
+                   for f in history.faults):
+            yield Violation("clock", f"the clock of {s.region} is {s.offset_s:+.1f} s off, and {first.invoked - s.start:.1f} s "
+                                     "later it acknowledged a write", first.invoked, client=first.client)
+
+
+def _may_hide(fault, region):
+    """Other clocks, and cuts between two others, do not keep a region from knowing."""
+    if fault.kind in ("cut-pair", "cut-one-way"):
+        return region in fault.regions
+    return not fault.kind.startswith("clock")
+
+
 def _clock_fault(history, op):
     return any(f.kind.startswith("clock") and f.start <= op.ended and (f.end is None or op.invoked <= f.end + 1)
                for f in history.faults)
@@ -312,6 +335,6 @@ def judge(history, end, clocks, bounds, regions, start, finish, meaning):
                   end_value_is_not_stale(history, end, clocks, bounds), every_put_mints(history, end),
                   stamps_are_of_their_time(history, end, clocks, bounds), visible_is_whole(history),
                   reads_go_forward(history, end), healthy_regions_serve(history, end, bounds, regions, start, finish),
-                  nothing_is_refused(history), names_keep_their_meaning(history, meaning)):
+                  wrong_clocks_take_no_writes(history, clocks, bounds), nothing_is_refused(history), names_keep_their_meaning(history, meaning)):
         out.extend(found)
     return out

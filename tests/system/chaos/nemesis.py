@@ -8,8 +8,9 @@ from chaos.history import Fault
 from chaos.judge import Shift
 from lab import DOMAIN
 
-PAUSED = {"pause-worker": ("worker",), "pause-edge": ("nginx", "edge"), "pause-region": ("supervisor", "worker", "nginx", "edge")}
-KILLED = {"kill-worker": "worker", "kill-nginx": "nginx", "kill-edge": "edge"}
+PAUSED = {"pause-worker": ("worker",), "pause-edge": ("nginx", "edge"), "pause-log": ("log",),
+          "pause-region": ("supervisor", "worker", "nginx", "edge", "log")}
+KILLED = {"kill-worker": "worker", "kill-nginx": "nginx", "kill-edge": "edge", "kill-log": "log"}
 RESTART_S = 30 * SLOWER
 
 

@@ -5,10 +5,12 @@ import random
 from dataclasses import dataclass
 
 # How often each kind is drawn.
-KINDS = {"kill": 4, "stop": 1, "restart": 1, "kill-worker": 2, "kill-nginx": 2, "kill-edge": 1, "pause-worker": 3,
-         "pause-region": 2, "pause-edge": 1, "cut-pair": 4, "cut-half": 3, "cut-region": 3, "cut-one-way": 3, "thin": 3,
+KINDS = {"kill": 4, "stop": 1, "restart": 1, "kill-worker": 2, "kill-nginx": 2, "kill-edge": 1, "kill-log": 1,
+         "pause-worker": 3, "pause-region": 2, "pause-edge": 1, "pause-log": 1,
+         "cut-pair": 4, "cut-half": 3, "cut-region": 3, "cut-one-way": 3, "thin": 3,
          "clock-near": 3, "clock-behind": 2, "clock-ahead": 2}
-OF_PROCESSES = ("kill", "stop", "restart", "kill-worker", "kill-nginx", "kill-edge", "pause-worker", "pause-region", "pause-edge")
+OF_PROCESSES = ("kill", "stop", "restart", "kill-worker", "kill-nginx", "kill-edge", "kill-log", "pause-worker",
+                "pause-region", "pause-edge", "pause-log")
 # Regions whose processes, and whose clocks, are hit at the same time: of five, a majority stays.
 MOST_AT_ONCE = {"process": 2, "clock": 2}
 
@@ -64,7 +66,7 @@ def _value(rng, kind):
 
 
 def _lasts(rng, kind):
-    if kind in ("restart", "kill-worker", "kill-nginx", "kill-edge"):
+    if kind == "restart" or kind.startswith("kill-"):
         return 0.0
     if kind == "kill":
         return rng.choice((0.0, rng.uniform(0.2, 8.0)))
