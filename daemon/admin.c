@@ -11,6 +11,7 @@
 //   GET  /v1/config                              topology and principals in force, and why a later edit is not
 //   POST /v1/config/reload                       look at the files now
 //   GET  /v1/replication?registry=NAME
+//   POST /v1/replication/repair-clock?apply=true|false   stamps of the future are mended (daemon/admin_repair.c)
 //   GET  /v1/certs      POST /v1/certs/renew?kind=region|shared|peer
 //   GET  /v1/dns/explain?name=N&client=ADDR
 //   POST /v1/node/restart                        a new worker, of the program now installed, takes over
@@ -232,6 +233,7 @@ static const struct admin_route {
     {HTTP_GET, "/v1/config", get_config},
     {HTTP_POST, "/v1/config/reload", post_reload},
     {HTTP_GET, "/v1/replication", get_replication},
+    {HTTP_POST, "/v1/replication/repair-clock", admin_post_repair_clock},
     {HTTP_GET, "/v1/certs", get_certs},
     {HTTP_POST, "/v1/certs/renew", post_renew},
     {HTTP_GET, "/v1/dns/explain", get_explain},

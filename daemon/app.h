@@ -59,6 +59,7 @@ void admin_get_health_peers(struct app *app, struct http_request *req, struct ht
 void admin_get_health_orders(struct app *app, struct http_request *req, struct http_response *resp);
 void admin_post_force(struct app *app, struct http_request *req, struct http_response *resp);
 void admin_post_order(struct app *app, struct http_request *req, struct http_response *resp);
+void admin_post_repair_clock(struct app *app, struct http_request *req, struct http_response *resp); // admin_repair.c
 // Every response names its region, stamp and request id.
 void app_finish(void *app, const struct http_request *req, struct http_response *resp);
 

@@ -151,6 +151,9 @@ static int entry_accept(struct feed_rules *ru, struct bytes line, struct arena *
     *why = "entry of another origin";
     if (strcmp(e.origin, ru->origin->name) != 0)
         return ERR_PROTO;
+    *why = "entry of a partition that this version does not have";
+    if (e.partition)
+        return ERR_PROTO;
     *why = "entry out of order";
     struct feed_mark m;
     mark_of_entry(&e, &m);

@@ -31,7 +31,8 @@ struct feed_out {
     bool all;                   // the reader's own entries: nothing to filter
     uint64_t topology_version;  // what the filter was made from
     struct feed_mark at, asked; // sent up to; as asked
-    bool greeted, idle_said;
+    bool greeted, idle_said, voids_asked;
+    unsigned n_repairs;
     bool beat_asked; // the reader wants to be told how often it will hear of us
     int64_t end_mono;
 };
@@ -57,6 +58,12 @@ static void progress_add(struct feed_out *s, bool caught_up, struct buf *out)
     feed_progress_format(&s->at, s->topology_version, caught_up, first ? s->registries : NULL, s->n_registries,
                          first && s->beat_asked ? FEED_BEAT_MS : 0, out);
     s->greeted = true;
+}
+
+// Since this stream began, or just now: the place where it stands is to be looked at anew.
+static bool repaired(const struct feed_out *s)
+{
+    return s->r->paused || s->r->n_repairs != s->n_repairs;
 }
 
 // What an earlier version stored of the future is not handed on, nor what follows it. true: the batch was cut.
@@ -93,6 +100,8 @@ static bool batch_add(struct feed_out *s, struct buf *out, bool *out_end)
         if (!entry_malformed(&entries[i])) // an earlier version stored such
             rc = entry_format(&entries[i], out);
     bool moved = mark_order(&last, &s->at) > 0;
+    if (!rc && repaired(s)) // what was read may follow a place that is void now
+        rc = ERR_CANCELED;
     if (rc) { // the reader comes again
         *out_end = true;
         out->n = 0;
@@ -114,7 +123,7 @@ static bool feed_produce(void *ctx, struct buf *out, bool *out_end)
     *out_end = false;
     if (!s->greeted)
         progress_add(s, false, out);
-    if (topology_moved(s) || clock_mono_ms() >= s->end_mono) {
+    if (topology_moved(s) || repaired(s) || clock_mono_ms() >= s->end_mono) {
         *out_end = true;
         return false;
     }
@@ -143,27 +152,33 @@ static const struct outstream_ops feed_ops = {.produce = feed_produce,
                                               .tick_ms = FEED_LOOK_MS,
                                               .beat_ms = FEED_BEAT_MS};
 
-static void conflict_answer(struct feed_out *s, struct http_request *req, struct http_response *resp)
+static void conflict_answer(struct feed_out *s, json_t *voided, struct http_request *req, struct http_response *resp)
 {
     char cur[CURSOR_TEXT_SIZE];
     struct feed_mark head = {0};
     meta_head(s->r->o.meta, s->origin, &head);
-    http_response_json(
-        req, resp, 409,
-        json_pack("{s:s, s:s}", "error", "the cursor is no place in this feed", "head", cursor_format(&head, cur)));
+    json_t *doc =
+        json_pack("{s:s, s:s}", "error", "the cursor is no place in this feed", "head", cursor_format(&head, cur));
+    if (voided)
+        json_object_set(doc, "void", voided);
+    http_response_json(req, resp, 409, doc);
 }
 
 // 0; ERR_CONFLICT after the answer was made.
 static int cursor_check(struct feed_out *s, const char *peer, struct http_request *req, struct http_response *resp)
 {
     int rc = mark_is_zero(&s->asked) ? 0 : meta_feed_check(s->r->o.meta, s->origin, &s->asked);
-    if (rc == ERR_CONFLICT) {
+    json_t *voided = rc == ERR_CONFLICT && s->voids_asked ? voided_json(s->r, &s->asked) : NULL;
+    if (voided) {
+        conflict_answer(s, voided, req, resp);
+        json_decref(voided);
+    } else if (rc == ERR_CONFLICT) {
         struct peer *p = replicator_peer(s->r, peer);
         if (p && recover_settled(s->r, p, &s->asked))
             return 0; // what it read there is lost for good, and all that anybody had of it was announced again
         if (p)
             recover_want(s->r, p, &s->asked);
-        conflict_answer(s, req, resp);
+        conflict_answer(s, NULL, req, resp);
     } else if (rc) {
         serve_refuse(req, resp, 503, err_text(rc));
     }
@@ -245,6 +260,8 @@ void feed_begin(struct replicator *r, struct http_request *req, const struct top
     }
     *s = (struct feed_out){.r = r, .asked = mark, .topology_version = t->version};
     s->beat_asked = http_query_get(req, "beat", 0) != NULL;
+    s->voids_asked = http_query_get(req, "voids", 0) != NULL;
+    s->n_repairs = r->n_repairs; // before the cursor is checked
     arena_init(&s->arena, 4 << 20);
     int64_t now = clock_mono_ms();
     s->end_mono = now + FEED_TURN_MS / 2 + wait_backoff_ms(0, FEED_TURN_MS, FEED_TURN_MS) / 2;

@@ -318,7 +318,7 @@ static int session_flow(struct session *s, struct inflow *f)
         peer_seen(s->p);
         // Before a line is judged: keys, peers or registries may be others by now, and a revoked key signs nothing
         // more.
-        rc = session_outdated(s, &generation) ? READ_AGAIN : 0;
+        rc = s->r->paused || session_outdated(s, &generation) ? READ_AGAIN : 0;
         if (rc)
             break;
         buf_add(&text, piece, (size_t)n);
@@ -340,6 +340,8 @@ static int session_refused(struct session *s, struct inflow *f, int status)
         return status;
     }
     peer_seen(p);
+    if (status == 409 && voided_take(p, &s->stored, f) == 0)
+        return READ_AGAIN;
     if (status == 409) { // it lost entries that we hold, and is recovering them now
         pthread_mutex_lock(&s->r->lock);
         p->diverged = true;
@@ -358,7 +360,7 @@ static void try_begin(struct peer *p)
     p->try_mono = clock_mono_ms();
     if (p->heard_mono == INT64_MAX)
         p->heard_mono = p->try_mono;
-    p->hang_up = p->r->stopping;
+    p->hang_up = p->r->stopping || p->r->paused;
     pthread_mutex_unlock(&p->r->lock);
 }
 
@@ -374,7 +376,7 @@ static int session_connect(struct session *s)
     char cur[CURSOR_TEXT_SIZE], target[CURSOR_TEXT_SIZE + 64];
     s->rules.last = s->from_start ? (struct feed_mark){0} : s->stored;
     s->rules.last_stamp = s->from_start ? 0 : s->stored_stamp;
-    snprintf(target, sizeof target, "/replication/v1/feed?beat=1&after=%s", cursor_format(&s->rules.last, cur));
+    snprintf(target, sizeof target, "/replication/v1/feed?beat=1&voids=1&after=%s", cursor_format(&s->rules.last, cur));
     struct dial d;
     struct inflow *f = NULL;
     int rc = peer_dial(s->r, s->t, s->p->name, target, NULL, &d);
@@ -472,6 +474,23 @@ static int64_t ahead_rest_ms(struct peer *p, uint64_t stamp)
     return due < 10 ? 10 : due;
 }
 
+// Not while a repair moves the marks.
+static int reader_session(struct peer *p, const struct topology *t)
+{
+    struct replicator *r = p->r;
+    pthread_mutex_lock(&r->lock);
+    while (r->paused && !r->stopping)
+        wait_cond(&r->changed, &r->lock, 1000);
+    p->reading = true;
+    pthread_mutex_unlock(&r->lock);
+    int rc = session_run(p, t);
+    pthread_mutex_lock(&r->lock);
+    p->reading = false;
+    pthread_cond_broadcast(&r->changed);
+    pthread_mutex_unlock(&r->lock);
+    return rc;
+}
+
 static void reader_turn(struct peer *p, const struct topology *t)
 {
     struct replicator *r = p->r;
@@ -482,7 +501,7 @@ static void reader_turn(struct peer *p, const struct topology *t)
     int64_t began = clock_mono_ms();
     int rc = ask ? recover_ask(r, p, t) : 0;
     if (!rc)
-        rc = session_run(p, t);
+        rc = reader_session(p, t);
     pthread_mutex_lock(&r->lock);
     p->connected = p->caught_up = false;
     p->unreached = p->n_seen == n_seen;
@@ -493,7 +512,7 @@ static void reader_turn(struct peer *p, const struct topology *t)
     uint64_t ahead = p->ahead;
     pthread_mutex_unlock(&r->lock);
     if (rc == ERR_AHEAD) {
-        reader_rest(p, ahead_rest_ms(p, ahead), INT64_MAX, n_knocks);
+        reader_rest(p, ahead_rest_ms(p, ahead), KNOCK_REFUSED_MS, n_knocks);
         return;
     }
     // From the beginning of the try: one that took its whole time waited enough.

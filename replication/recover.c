@@ -63,9 +63,19 @@ static int mark_parse(struct bytes body, struct feed_mark *out)
     return rc;
 }
 
+// Did we make it void ourselves?
+static bool is_void(struct replicator *r, const struct feed_mark *at)
+{
+    struct feed_mark after;
+    uint64_t below;
+    return meta_place_void(r->o.meta, at, &after, &below) == 0;
+}
+
 static void mark_judge(struct replicator *r, struct peer *p, const struct feed_mark *mark)
 {
     int rc = mark_is_zero(mark) ? 0 : meta_feed_check(r->o.meta, r->o.region, mark);
+    if (rc == ERR_CONFLICT && is_void(r, mark))
+        rc = 0; // we made it void: nothing was lost, and its reader is told
     if (rc == ERR_CONFLICT && !recover_settled(r, p, mark)) {
         recover_want(r, p, mark);
         return;
@@ -227,6 +237,8 @@ static int recovery_line(struct recovery *rec, struct bytes line)
     const char *why = NULL;
     rec->rules.limit = meta_stamp_limit(rec->r->o.meta);
     int rc = feed_line_accept(&rec->rules, line, &rec->batch, &l, &why);
+    if (rc == ERR_AHEAD && is_void(rec->r, &rec->rules.ahead_at))
+        return 0; // an earlier version still has it
     if (rc) {
         static struct log_limit limit = LOG_LIMIT(10000);
         log_limited(&limit, LOG_WARN, "replication: recovery: line refused: %s", why ? why : err_text(rc));

@@ -79,6 +79,8 @@ void replicator_stop(struct replicator *r);
 void replicator_committed(void *r); // meta_options.on_commit: wakes feed streams and jobs; never blocks; r may be NULL
 // A request of that region's came in, of whatever kind: it is there, and the way from it to us is open. Any thread.
 void replicator_knocked(struct replicator *r, const char *region); // r may be NULL
+// meta_repair_clock, with reading and streams held meanwhile. Blocks. Not `apply`: only says what it would do.
+int replicator_repair_clock(struct replicator *r, bool apply, struct arena *a, struct clock_repair *out);
 // After the topology changed: peers come and go.
 void replicator_reconfigure(struct replicator *r);
 

@@ -10,9 +10,11 @@
 
 #include "net/pool.h"
 #include "replication/cursor.h"
+#include "replication/inflow.h"
 #include "replication/replication.h"
 #include "replication/wait.h"
 
+#include <jansson.h>
 #include <pthread.h>
 #include <stdatomic.h>
 
@@ -58,6 +60,7 @@ struct peer { // another region
     _Atomic bool hang_up;             // what the reader waits for is given up
     char last_error[ERROR_TEXT_SIZE]; // "" while all is well
     uint64_t bad_lines;
+    bool reading;           // a session runs
     uint64_t n_malformed;   // entries that were passed over
     uint64_t ahead;         // stamp of the entry of the future that reading stopped before; 0: none
     int64_t ahead_since_ms; // wall
@@ -100,6 +103,9 @@ struct replicator {
     size_t n_peers;
     uint64_t reconfigured;    // grows with each replicator_reconfigure
     _Atomic uint32_t skew_ms; // of the topology in force
+
+    _Atomic unsigned paused;    // while a repair runs: no session reads, no stream goes on
+    _Atomic unsigned n_repairs; // streams that began before one end
 
     unsigned n_inside; // pool jobs that use the store now
 
@@ -180,6 +186,13 @@ void recover_want(struct replicator *r, struct peer *p, const struct feed_mark *
 bool recover_settled(struct replicator *r, struct peer *p, const struct feed_mark *mark);
 // How far this region has read `origin` (or for itself: its head).
 int read_mark(struct replicator *r, const char *origin, struct feed_mark *out);
+
+// --- repair.c ---
+json_t *voided_json(struct replicator *r,
+                    const struct feed_mark *asked); // what to say of a cursor; NULL: it is not void
+// After a 409: takes what the peer says of its own entries, if it does. 0 when the mark `stored` went back by it.
+int voided_take(struct peer *p, const struct feed_mark *stored, struct inflow *f);
+void void_register_log(const struct void_register *v);
 
 // --- apply.c ---
 enum apply_result {

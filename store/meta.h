@@ -229,7 +229,7 @@ bool meta_key_revoked(struct meta *m); // the key that signs own entries: none c
 // nobody asserts any more is gone, unless a tag or a visible index of its repository leads to it, and for as long.
 struct voided_row {
     int64_t id;
-    const char *reason; // "revoked"
+    const char *reason; // "revoked"; "ahead", "mended", "withdrawn": see meta_repair_clock, meta_void_origin
     const char *was;    // "stood": it was the register's value; "replaced"; "pending": not applied yet
     int64_t at_ms;      // wall
     struct feed_entry entry;
@@ -254,5 +254,42 @@ int meta_recover(struct meta *m, const struct feed_entry *entries, size_t n, str
 int meta_lost(struct meta *m, const struct feed_entry *e, bool *out);
 // Begins a new epoch: greater than every epoch held of ourselves and than at_least.
 int meta_epoch_begin(struct meta *m, uint64_t at_least, uint64_t *out_epoch);
+
+// --- stamps of the future that are here already ---
+struct void_register { // one that has another value now
+    const char *registry, *repository;
+    const char *tag;       // "": the manifest `was`
+    struct digest was, is; // is.n 0: gone
+    uint64_t stamp;        // of what it was
+    const char *origin;
+};
+struct void_report {
+    size_t n_entries, n_jobs;   // that went
+    size_t n_tags, n_manifests; // that changed their value or went; manifests that went
+    struct void_register *list; // the first of them, at most 1,000
+    size_t n_list;
+};
+// What the origin wrote after `after` and before epoch `below` is void, as that origin itself says. Its read mark, if
+// it lies in there, goes back to `after`.
+int meta_void_origin(struct meta *m, const char *origin, const struct feed_mark *after, uint64_t below, struct arena *a,
+                     struct void_report *out);
+
+// An earlier version took them in, or our own clock gave them out. Makes all entries of the future void. What this
+// region itself wrote with such stamps and what still holds is first announced again, with stamps of now and in a new
+// epoch; its void places stay void (meta_place_void). Read marks of others go back before their first entry of the
+// future, and our clock to our last good entry. ERR_AHEAD: a register's good value is about to lie in the past, try
+// again in a second. Nobody may be ingesting meanwhile.
+struct clock_repair {
+    uint64_t clock_was, clock_is; // stamps
+    size_t n_own;                 // own entries that are void
+    size_t n_again;               // of these, announced again
+    uint64_t epoch;               // own entries go on in it
+    struct void_report voided;    // own ones, too
+};
+// Not `apply`: says what it would do, and does nothing.
+int meta_repair_clock(struct meta *m, bool apply, struct arena *a, struct clock_repair *out);
+// Is this place in our own log void? 0 with the stretch that it lies in: after *out_after and before epoch *out_below.
+// ERR_NOTFOUND: it is not.
+int meta_place_void(struct meta *m, const struct feed_mark *mark, struct feed_mark *out_after, uint64_t *out_below);
 
 #endif

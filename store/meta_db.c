@@ -73,7 +73,7 @@ int db_open(const char *path, bool read_only, struct db *out)
     sqlite3_db_config(d.h, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
     rc = db_exec(&d, read_only ? "PRAGMA query_only=ON"
                                : "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON;"
-                                 "PRAGMA journal_size_limit=67108864");
+                                 "PRAGMA journal_size_limit=67108864; PRAGMA temp_store=MEMORY");
     if (rc) {
         sqlite3_close(d.h);
         return rc;

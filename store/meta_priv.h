@@ -10,6 +10,7 @@
 //   meta_void.c    entries that are void             meta_remake.c    registers from what is left
 //   meta_revoke.c    keys that are revoked
 //   meta_recover.c   invariant 8                     meta_clock.c     which stamps are minted and taken
+//   meta_repair.c  stamps of the future are mended   meta_report.c    what that does to registers
 //
 // Functions that take a `struct meta` and use m->w run on the writer thread, inside its transaction.
 #ifndef MERIDIAN_STORE_META_PRIV_H
@@ -166,5 +167,13 @@ int epoch_move(struct meta *m, uint64_t at_least); // the next own entry: past t
 int job_add(struct meta *m, int64_t id, const struct feed_entry *e);
 int job_end(struct meta *m, int64_t id);
 int jobs_wake_repository(struct meta *m, const char *registry, const char *repository, const struct digest *manifest);
+
+// --- mending (meta_repair.c), and its report (meta_report.c) ---
+#define VOID_AHEAD "ahead"         // of another region, and of the future: taken again when its time has come
+#define VOID_MENDED "mended"       // our own, of the future
+#define VOID_WITHDRAWN "withdrawn" // of another region, which says so
+int report_clear(struct meta *m);  // empties temp.void_ids(id), which the caller fills with rows of the log
+int report_begin(struct meta *m, struct void_report *out);
+int report_end(struct meta *m, struct arena *a, struct void_report *out);
 
 #endif

@@ -77,6 +77,9 @@ static const char *const steps[] = {
     // 4: touched_ms of uploads, due_ms and failed_ms of jobs are of the monotonic clock from here on (deadlines_begin)
     "ALTER TABLE uploads ADD COLUMN idle_ms INTEGER NOT NULL DEFAULT 0;"
     "CREATE INDEX uploads_idle ON uploads(idle_ms);",
+    // 5: tags in which a value of another region stood, on top of one of ours, until it was void
+    "CREATE TABLE outdone(repo INTEGER NOT NULL, tag TEXT NOT NULL, stamp INTEGER NOT NULL, PRIMARY KEY(repo,tag))"
+    "  WITHOUT ROWID;",
 };
 const int schema_version = (int)(sizeof steps / sizeof steps[0]);
 

@@ -2,6 +2,8 @@
 // Entries that are void: they leave the log for the list of what was voided, their jobs end, and the registers they may
 // have won are made anew (meta_remake.c). Writer thread, inside its transaction. See meta_priv.h, meta.h.
 //
+// What was only of the future (VOID_AHEAD) may come again when its time has come, as it comes to the other regions.
+//
 // Invariants (design section 9)
 //   8. Own entries that become void keep their places: the next own entry goes into a new epoch.
 #include "store/meta_priv.h"
@@ -16,7 +18,8 @@ int entry_is_void(struct db *d, const struct feed_entry *e)
     int rc = db_find(d, &st,
                      "SELECT 1 FROM revoked WHERE key=?1 AND origin=?2 AND ((epoch,seq)<(?4,?5)"
                      " OR (epoch=?4 AND seq=?5 AND hash<>?6)) UNION ALL"
-                     " SELECT 1 FROM voided WHERE origin=?2 AND part=?3 AND epoch=?4 AND seq=?5 AND hash=?6",
+                     " SELECT 1 FROM voided WHERE origin=?2 AND part=?3 AND epoch=?4 AND seq=?5 AND hash=?6"
+                     "  AND reason<>'" VOID_AHEAD "'",
                      "ssiuub", e->key ? e->key : "", e->origin, (int64_t)e->partition, e->epoch, e->seq,
                      (const void *)e->hash, (size_t)ENTRY_HASH_BYTES);
     if (!rc)

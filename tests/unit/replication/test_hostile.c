@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // A region that lies about time hurts itself only: its entries of the future are not taken, and no other region loses
 // anything that the liar does not hold. Real readers, over sockets.
-#include "tests/unit/replication/liar.h"
+#include "tests/unit/replication/hostile.h"
 
 #include "base/err.h"
 #include "replication/cursor.h"
 #include "tests/support/check_main.h"
 
+#include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -146,5 +147,148 @@ START_TEST(a_malformed_entry_alone_is_passed_over)
 }
 END_TEST
 
+// --- whatever it may say ---
+
+static struct hostile ears[N_REGIONS]; // what each region hears
+static _Atomic unsigned n_streams;
+
+static void sign_as(void *ctx, const void *p, size_t n, uint8_t sig[ENTRY_SIG_BYTES])
+{
+    ck_assert_int_eq(region_keys_sign_feed(ctx, p, n, sig), 0);
+}
+
+static void anything(struct test_region *r, const char *peer, const struct feed_mark *after, struct buf *out)
+{
+    size_t i = 0;
+    while (strcmp(w.regions[i].name, peer) != 0)
+        i++;
+    struct hostile *h = &ears[i];
+    if (!h->state)
+        *h = (struct hostile){.state = 77 + i,
+                              .skew_ms = w.skew_s * 1000,
+                              .origin = r->name,
+                              .key = region_keys_feed_id(r->keys),
+                              .other_key = region_keys_feed_id(west->keys),
+                              .sign = sign_as,
+                              .ctx = r->keys};
+    hostile_lines(h, after, 100, 40, out);
+    n_streams++;
+}
+
+// Through the real readers, jobs and fetches; test_hostile_random has the many.
+START_TEST(whatever_a_region_says_the_others_go_on)
+{
+    world_with_liar(anything);
+    for (unsigned round = 0; round < 3; round++) {
+        unsigned until = n_streams + 12;
+        WAIT_FOR(n_streams >= until, 20000);
+        expect_alive(west, south, "tailspin");
+        expect_alive(south, west, "tailspin");
+        expect_alive(west, south, "contoso");
+        if (round == 1)
+            restart(west);
+    }
+    ck_assert_uint_gt(head_of(west, "eastus").seq, 0);
+    world_done(&w);
+}
+END_TEST
+
+// --- mending ---
+
+// As a clock that was half an hour ahead leaves it.
+static void clock_put_ahead(struct test_region *r)
+{
+    char path[400], text[128];
+    sqlite3 *db;
+    region_down(r);
+    snprintf(path, sizeof path, "%s/meta.db", r->dir);
+    snprintf(text, sizeof text, "INSERT OR REPLACE INTO state(key,value) VALUES('hlc',%llu)",
+             (unsigned long long)stamp_in_ms(1800000));
+    ck_assert_int_eq(sqlite3_open(path, &db), SQLITE_OK);
+    ck_assert_int_eq(sqlite3_exec(db, text, NULL, NULL, NULL), SQLITE_OK);
+    sqlite3_close(db);
+    region_up(r);
+}
+
+static uint64_t register_stamp(struct test_region *r, const char *tag)
+{
+    struct arena a;
+    struct manifest_row row;
+    arena_init(&a, 0);
+    ck_assert_int_eq(meta_manifest_get(r->meta, "contoso", "app", tag, NULL, &a, &row), 0);
+    arena_done(&a);
+    return row.stamp;
+}
+
+static void repair(struct test_region *r, bool apply, struct clock_repair *out)
+{
+    struct arena a;
+    arena_init(&a, 0);
+    ck_assert_int_eq(replicator_repair_clock(r->replicator, apply, &a, out), 0);
+    out->voided.list = NULL;
+    arena_done(&a);
+}
+
+static bool closed_for_stamps(struct test_region *r)
+{
+    struct arena a;
+    arena_init(&a, 0);
+    const char *why = meta_closed_why(r->meta, &a);
+    bool is = why && strstr(why, "repair-clock");
+    arena_done(&a);
+    return is;
+}
+
+// West and east both write in the future while all take it (the skew is an hour); then the skew is 5 s, and what they
+// hold is what an earlier version would hold. South writes nothing, and is never repaired: the two tell it.
+START_TEST(a_poisoned_world_is_mended)
+{
+    struct digest old, one, two, three, after;
+    struct clock_repair done;
+    world_make(&w);
+    w.skew_s = 3600;
+    world_topology(&w, 2, false);
+    for (size_t i = 0; i < N_REGIONS; i++)
+        region_up(&w.regions[i]);
+    region_push(south, "contoso", "app", "t1", 9, 1, 100, 0, &old);
+    WAIT_FOR(region_has(east, "contoso", "app", "t1", &old), 15000);
+    WAIT_FOR(region_has(west, "contoso", "app", "t1", &old), 15000);
+    clock_put_ahead(east);
+    region_push(east, "contoso", "app", "t1", 1, 1, 100, 0, &one);
+    region_push(east, "contoso", "app", "t2", 2, 1, 100, 0, &two);
+    WAIT_FOR(region_has(west, "contoso", "app", "t2", &two), 15000);
+    WAIT_FOR(region_has(south, "contoso", "app", "t2", &two), 15000);
+    WAIT_FOR(region_has(west, "contoso", "app", "t1", &one), 15000);
+    region_push(west, "contoso", "app", "t1", 3, 1, 100, 0, &three); // on top of it
+    WAIT_FOR(region_has(east, "contoso", "app", "t1", &three), 15000);
+    WAIT_FOR(region_has(south, "contoso", "app", "t1", &three), 15000);
+
+    w.skew_s = 5;
+    world_topology(&w, 3, false);
+    WAIT_FOR(closed_for_stamps(east) && closed_for_stamps(west) && !closed_for_stamps(south), 5000);
+    repair(west, false, &done);
+    ck_assert_uint_gt(done.n_own, 0);
+    ck_assert(closed_for_stamps(west));
+    repair(west, true, &done);
+    ck_assert(region_writes_open(west));
+    WAIT_FOR(state_is(west, "contoso", "eastus", "ClockAhead"), 15000); // which is not mended yet
+    ck_assert(region_has(west, "contoso", "app", "t1", &three));
+    repair(east, true, &done);
+    for (size_t i = 0; i < N_REGIONS; i++) {
+        WAIT_FOR(region_has(&w.regions[i], "contoso", "app", "t1", &three), 15000);
+        WAIT_FOR(region_has(&w.regions[i], "contoso", "app", "t2", &two), 15000);
+        WAIT_FOR(region_writes_open(&w.regions[i]), 5000);
+        ck_assert_uint_lt(register_stamp(&w.regions[i], "t1"), stamp_in_ms(5000));
+    }
+    restart(south);
+    restart(east); // what they ask each other at start finds nothing lost
+    region_push(south, "contoso", "app", "t1", 4, 1, 100, 0, &after);
+    for (size_t i = 0; i < N_REGIONS; i++)
+        WAIT_FOR(region_has(&w.regions[i], "contoso", "app", "t1", &after), 15000);
+    expect_alive(east, west, "contoso");
+    world_done(&w);
+}
+END_TEST
+
 CHECK_MAIN("replication/hostile", stamps_near_the_end_stop_nobody_else, reading_goes_on_when_the_clock_is_near,
-           a_malformed_entry_alone_is_passed_over)
+           a_malformed_entry_alone_is_passed_over, whatever_a_region_says_the_others_go_on, a_poisoned_world_is_mended)

@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: Apache-2.0
+// Mending a store that holds stamps of the future (meta_repair_clock), and telling peers which stretches of our log are
+// void by it. See replication.h. The admin socket's thread; HTTP threads; the readers.
+//
+// A peer that has read such a stretch gives a cursor that lies in it. It is told so in the answer, 409 with
+// {"void": {"after": CURSOR, "below": EPOCH}}: what it has of us after that place and before that epoch is void. A
+// region can say that of its own entries only, and only itself: the reader asks no one else.
+#include "replication/outstream.h"
+
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/log.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+// --- telling ---
+
+json_t *voided_json(struct replicator *r, const struct feed_mark *asked)
+{
+    struct feed_mark after;
+    uint64_t below;
+    char cur[CURSOR_TEXT_SIZE];
+    if (meta_place_void(r->o.meta, asked, &after, &below))
+        return NULL;
+    return json_pack("{s:s, s:I}", "after", cursor_format(&after, cur), "below", (json_int_t)below);
+}
+
+// --- being told ---
+
+static int body_read(struct inflow *f, struct buf *out)
+{
+    char piece[4096];
+    ssize_t n;
+    while ((n = inflow_read(f, piece, sizeof piece, PEER_ANSWER_MS)) > 0)
+        buf_add(out, piece, (size_t)n);
+    return n < 0 ? (int)n : out->err;
+}
+
+static int voided_parse(struct bytes body, struct feed_mark *out_after, uint64_t *out_below)
+{
+    json_t *o = json_loadb((const char *)body.p, body.n, JSON_REJECT_DUPLICATES, NULL);
+    const json_t *v = json_object_get(o, "void"), *below = json_object_get(v, "below");
+    const char *cur = json_string_value(json_object_get(v, "after"));
+    int rc = cur && cursor_parse(cur, out_after) == 0 && json_is_integer(below) && json_integer_value(below) > 0
+                 ? 0
+                 : ERR_NOTFOUND;
+    if (!rc)
+        *out_below = (uint64_t)json_integer_value(below);
+    json_decref(o);
+    return rc;
+}
+
+int voided_take(struct peer *p, const struct feed_mark *stored, struct inflow *f)
+{
+    struct replicator *r = p->r;
+    AUTO_BUF struct buf body;
+    buf_init(&body, 8192);
+    struct feed_mark after;
+    uint64_t below;
+    int rc = body_read(f, &body);
+    if (!rc)
+        rc = voided_parse(bytes_of(body.p, body.n), &after, &below);
+    if (rc || mark_order(&after, stored) >= 0 || stored->epoch >= below)
+        return rc ? rc : ERR_PROTO;
+    struct arena a;
+    struct void_report done;
+    arena_init(&a, 0);
+    rc = meta_void_origin(r->o.meta, p->name, &after, below, &a, &done);
+    if (!rc)
+        log_warn("replication: %s says that what it wrote after entry %" PRIu64 " of epoch %" PRIu64
+                 " and before epoch %" PRIu64 " is void: %zu entries, %zu tags changed, %zu manifests are gone",
+                 p->name, after.seq, after.epoch, below, done.n_entries, done.n_tags, done.n_manifests);
+    for (size_t i = 0; !rc && i < done.n_list; i++)
+        void_register_log(&done.list[i]);
+    arena_done(&a);
+    return rc;
+}
+
+void void_register_log(const struct void_register *v)
+{
+    char was[DIGEST_TEXT_SIZE], is[DIGEST_TEXT_SIZE], at[CLOCK_TEXT_SIZE];
+    log_warn("replication: void: %s/%s%s%s was %s (of %s, stamped %s) and is %s", v->registry, v->repository,
+             *v->tag ? ":" : "", v->tag, v->was.n ? digest_format(&v->was, was) : "nothing",
+             v->origin ? v->origin : "?", clock_format(hlc_wall_ms(v->stamp), at),
+             v->is.n ? digest_format(&v->is, is) : "gone");
+}
+
+// --- mending ---
+
+// Readers end, and begin no session; streams to peers end.
+static void reading_pause(struct replicator *r)
+{
+    pthread_mutex_lock(&r->lock);
+    r->paused++;
+    for (bool any = true; any && !r->stopping;) {
+        any = false;
+        for (size_t i = 0; i < r->n_peers; i++) {
+            r->peers[i]->hang_up = r->peers[i]->hang_up || r->peers[i]->reading;
+            any = any || r->peers[i]->reading;
+        }
+        if (any)
+            wait_cond(&r->changed, &r->lock, 100);
+    }
+    pthread_mutex_unlock(&r->lock);
+    outstreams_wake(r);
+}
+
+static void reading_resume(struct replicator *r)
+{
+    pthread_mutex_lock(&r->lock);
+    r->n_repairs++; // before streams may begin again
+    r->paused--;
+    pthread_cond_broadcast(&r->changed);
+    pthread_mutex_unlock(&r->lock);
+    outstreams_wake(r);
+    jobs_kick(r);
+}
+
+int replicator_repair_clock(struct replicator *r, bool apply, struct arena *a, struct clock_repair *out)
+{
+    if (!apply)
+        return meta_repair_clock(r->o.meta, false, a, out);
+    if (!replicator_enter(r))
+        return ERR_CLOSED;
+    reading_pause(r);
+    int rc = meta_repair_clock(r->o.meta, true, a, out);
+    reading_resume(r);
+    for (size_t i = 0; !rc && i < out->voided.n_list; i++)
+        void_register_log(&out->voided.list[i]);
+    replicator_leave(r);
+    return rc;
+}
