@@ -356,33 +356,96 @@ int sandbox_log(struct diag *diag)
     return enter_allow_list(log_calls, ARRAY_LEN(log_calls), NULL, "reader of nginx's log", diag);
 }
 
-int sandbox_supervisor(struct diag *diag)
+// For as long as the process lives, and beyond an exec.
+static int keep_capabilities(uint64_t keep)
 {
-    // Ports, users, owners and modes of directories, the namespace of nginx, signals to what runs as others.
-    static const unsigned needed[] = {CAP_NET_BIND_SERVICE, CAP_SETUID,         CAP_SETGID, CAP_SETPCAP, CAP_CHOWN,
-                                      CAP_FOWNER,           CAP_DAC_OVERRIDE,   CAP_FSETID, CAP_KILL,    CAP_SYS_ADMIN,
-                                      CAP_SYS_RESOURCE,     CAP_DAC_READ_SEARCH};
-    uint64_t keep = 0;
-    if (!sandbox_built() || prctl(PR_GET_SECCOMP, 0, 0, 0, 0) == 2)
-        return 0; // a sanitizer; or the process of before, under its filter already
-    for (size_t i = 0; i < ARRAY_LEN(needed); i++)
-        keep |= (uint64_t)1 << needed[i];
     for (unsigned long cap = 0; geteuid() == 0 && cap <= CAP_LAST_CAP; cap++)
         if (!(keep >> cap & 1))
             (void)prctl(PR_CAPBSET_DROP, cap, 0, 0, 0);
-    int rc = set_capabilities(keep);
+    return set_capabilities(keep);
+}
+
+#define CAP_BIT(cap) ((uint64_t)1 << (cap))
+// Each with its reason in docs/security.md, "Privileges"; system `operation` 4 holds processes against the table there.
+#define SUPERVISOR_KEEPS                                                                                              \
+    (CAP_BIT(CAP_NET_BIND_SERVICE) | CAP_BIT(CAP_SETUID) | CAP_BIT(CAP_SETGID) | CAP_BIT(CAP_SETPCAP) |               \
+     CAP_BIT(CAP_CHOWN) | CAP_BIT(CAP_FOWNER) | CAP_BIT(CAP_FSETID) | CAP_BIT(CAP_DAC_OVERRIDE) | CAP_BIT(CAP_KILL) | \
+     CAP_BIT(CAP_SYS_ADMIN))
+#define NGINX_KEEPS (CAP_BIT(CAP_NET_BIND_SERVICE) | CAP_BIT(CAP_SETUID) | CAP_BIT(CAP_SETGID) | CAP_BIT(CAP_KILL))
+
+static int refuse_calls(scmp_filter_ctx f)
+{
+    int rc = 0;
+    for (size_t i = 0; i < ARRAY_LEN(supervisor_refused) && !rc; i++) {
+        int nr = number_of(supervisor_refused[i]);
+        rc = nr < 0 ? 0 : seccomp_rule_add(f, SCMP_ACT_ERRNO(EPERM), nr, 0);
+    }
+    return rc;
+}
+
+// Namespaces but nginx's of processes: a user namespace would give its owner all capabilities inside.
+static int refuse_namespaces(scmp_filter_ctx f)
+{
+    static const scmp_datum_t kinds[] = {CLONE_NEWNS,   CLONE_NEWUTS, CLONE_NEWIPC,
+                                         CLONE_NEWUSER, CLONE_NEWNET, CLONE_NEWCGROUP};
+    int nr = number_of("clone3"); // its flags lie in memory, where no filter sees them
+    int rc = nr < 0 ? 0 : seccomp_rule_add(f, SCMP_ACT_ERRNO(ENOSYS), nr, 0);
+    for (size_t i = 0; i < ARRAY_LEN(kinds) && !rc; i++)
+        rc = seccomp_rule_add(f, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(clone), 1,
+                              SCMP_A0(SCMP_CMP_MASKED_EQ, kinds[i], kinds[i]));
+    return rc;
+}
+
+static int refuse_by_argument(scmp_filter_ctx f)
+{
+    int rc = refuse_namespaces(f);
+    if (!rc) // packets past the network's rules
+        rc = seccomp_rule_add(f, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(socket), 1, SCMP_A0(SCMP_CMP_EQ, AF_PACKET));
+    if (!rc) // nginx's workers ask for core dumps, which would hold keys: they hear yes, and get none
+        rc = seccomp_rule_add(f, SCMP_ACT_ERRNO(0), SCMP_SYS(prctl), 2, SCMP_A0(SCMP_CMP_EQ, PR_SET_DUMPABLE),
+                              SCMP_A1(SCMP_CMP_EQ, 1));
+    return rc;
+}
+
+static int no_core_dumps(void)
+{
+    const struct rlimit none = {0, 0};
+    return prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) || setrlimit(RLIMIT_CORE, &none) ? err_from_errno(errno) : 0;
+}
+
+int sandbox_supervisor(struct diag *diag)
+{
+    if (!sandbox_built())
+        return 0;
+    int rc = no_core_dumps();
+    if (!rc && prctl(PR_GET_SECCOMP, 0, 0, 0, 0) == 2)
+        return 0; // the process of before, under its filter and without its capabilities already
+    if (!rc)
+        rc = keep_capabilities(SUPERVISOR_KEEPS | CAP_BIT(CAP_NET_ADMIN));
     if (rc) {
-        diag_add(diag, NULL, 0, "sandbox: capabilities cannot be given up: %s", err_text(rc));
+        diag_add(diag, NULL, 0, "sandbox: capabilities and core dumps cannot be given up: %s", err_text(rc));
         return rc;
     }
     scmp_filter_ctx f = seccomp_init(SCMP_ACT_ALLOW);
     if (!f)
         return ERR_NOMEM;
-    for (size_t i = 0; i < ARRAY_LEN(supervisor_refused) && !rc; i++) {
-        int nr = number_of(supervisor_refused[i]);
-        rc = nr < 0 ? 0 : seccomp_rule_add(f, SCMP_ACT_ERRNO(EPERM), nr, 0);
-    }
-    if (!rc) // packets past the network's rules
-        rc = seccomp_rule_add(f, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(socket), 1, SCMP_A0(SCMP_CMP_EQ, AF_PACKET));
+    rc = refuse_calls(f);
+    if (!rc)
+        rc = refuse_by_argument(f);
     return load(f, rc, "supervisor", diag);
+}
+
+int sandbox_sockets_open(struct diag *diag)
+{
+    int rc = sandbox_built() ? keep_capabilities(SUPERVISOR_KEEPS) : 0;
+    if (rc)
+        diag_add(diag, NULL, 0, "sandbox: capabilities cannot be given up: %s", err_text(rc));
+    return rc;
+}
+
+int sandbox_nginx(void)
+{
+    const struct rlimit none = {0, 0};
+    int rc = setrlimit(RLIMIT_CORE, &none) ? err_from_errno(errno) : 0;
+    return rc ? rc : keep_capabilities(NGINX_KEEPS);
 }

@@ -96,9 +96,17 @@ static int confine_log(const void *ctx)
     return rc;
 }
 
+static int confine_nginx(const void *ctx)
+{
+    const struct supervisor *s = ctx;
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
+        return err_from_errno(errno);
+    return s->node->sandbox == SANDBOX_STRICT ? sandbox_nginx() : 0;
+}
+
 struct edge_confine supervisor_edge_confine(const struct supervisor *s)
 {
-    return (struct edge_confine){.log = confine_log, .ctx = s};
+    return (struct edge_confine){.nginx = confine_nginx, .log = confine_log, .ctx = s};
 }
 
 static struct edge_config edge_config_of(struct supervisor *s)
@@ -405,6 +413,8 @@ static int start_first(struct supervisor *s, struct diag *d)
         rc = ports_free(&n->peer, 1, until_ms, d);
     if (!rc)
         rc = sockets_open(n, s->paths, s->id, NULL, 0, until_ms, d, &s->sockets);
+    if (!rc && n->sandbox == SANDBOX_STRICT)
+        rc = sandbox_sockets_open(d);
     if (rc)
         return rc;
     s->n_fds = sockets_count(&s->sockets);

@@ -4,7 +4,7 @@ import collections, http.client, json, os, re, shutil, signal, socket, struct, s
 
 import dnswire
 
-from lab import CLIENT, DOMAIN, Lab, MERIDIAN, REGIONS, STAMPS, wait_until
+from lab import CLIENT, DOMAIN, Lab, MERIDIAN, REGIONS, SOURCE, STAMPS, wait_until
 
 GLOBAL = f"contoso.{DOMAIN}"
 SAMPLE = re.compile(r'([a-z_][a-z0-9_]*)(?:\{((?:[a-z_]+="(?:[^"\\\n]|\\["\\n])*",?)*)\})? ([-+0-9.e]+|\+Inf|NaN)')
@@ -232,20 +232,73 @@ class Operation(unittest.TestCase):
             r = lab.check("curl", "-sf", "--unix-socket", f"{lab.dir}/eastus/run/admin.sock", "http://admin/v1/metrics")
             self.assertLessEqual(set(after) - {"process_cpu_seconds_total"}, set(parse(r)))
 
+    def processes(self, region):
+        """{process as docs/security.md calls it: pid}"""
+        def read(path):
+            try:
+                with open(path) as f:
+                    return f.read()
+            except FileNotFoundError:
+                return ""
+        children = lambda pid: read(f"/proc/{pid}/task/{pid}/children").split()
+        name = lambda pid: read(f"/proc/{pid}/comm").strip()
+        status, supervisor = self.lab.admin(region, "status"), self.lab.daemons[region].pid
+        master = status["edge"]["pid"]
+        readers = [p for p in children(supervisor) if name(p) == "edge-log"]
+        workers = children(master)
+        return {"supervisor": supervisor, "worker": status["pid"], "edge-log": readers[0], "nginx master": master, "nginx worker": workers[-1]} \
+            if readers and workers else None
+
+    def judge_privileges(self, region):
+        with open(f"{SOURCE}/docs/security.md") as f:
+            rows = re.findall(r"^\| ([a-z -]+) \| (root|daemon|edge) \| ([A-Z_ ]+|none) \| ([A-Z_ ]+|none|the same) \| ([0-9]) \| ([0-7]{4}) \|", f.read(), re.M)
+        pids = wait_until(20, lambda: self.processes(region), "all processes are there")
+        self.assertEqual({r[0] for r in rows}, set(pids))
+        with open("/etc/passwd") as f:
+            ids = {l.split(":")[0]: l.split(":")[2] for l in f}
+        users = {"root": "0", "daemon": ids["meridian"], "edge": ids["meridian-edge"]}
+        names = ("CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER FSETID KILL SETGID SETUID SETPCAP LINUX_IMMUTABLE NET_BIND_SERVICE NET_BROADCAST "
+                 "NET_ADMIN NET_RAW IPC_LOCK IPC_OWNER SYS_MODULE SYS_RAWIO SYS_CHROOT SYS_PTRACE SYS_PACCT SYS_ADMIN").split()
+        bits = lambda words: 0 if words == "none" else sum(1 << names.index(w) for w in words.split())
+        for process, user, caps, bounding, filters, umask in rows:
+            with self.subTest(region=region, process=process), open(f"/proc/{pids[process]}/status") as f:
+                got = dict(line.split(":\t", 1) for line in f.read().splitlines() if ":\t" in line)
+                self.assertEqual(set(got["Uid"].split()), {users[user]})
+                self.assertEqual("0" in got["Gid"].split() + got["Groups"].split(), user == "root")
+                self.assertEqual((int(got["CapInh"], 16), int(got["CapAmb"], 16), got["NoNewPrivs"], got["Umask"]), (0, 0, "1", umask))
+                if user != "root":
+                    self.assertEqual((int(got["CapPrm"], 16), int(got["CapEff"], 16)), (0, 0))
+                if process == "edge-log":
+                    self.assertEqual(got["Groups"].strip(), "")
+                if os.environ.get("SANITIZED"):
+                    continue
+                want = bits(caps)
+                self.assertEqual((int(got["CapPrm"], 16), int(got["CapEff"], 16)), (want, want))
+                self.assertEqual(int(got["CapBnd"], 16), want if bounding == "the same" else bits(bounding))
+                self.assertEqual((got["Seccomp"], got.get("Seccomp_filters", filters)), ("2", filters))
+                with open(f"/proc/{pids[process]}/limits") as l:
+                    self.assertRegex(l.read(), r"Max core file size +0 +0 ")
+        for process in ("nginx master", "nginx worker", "edge-log"):
+            with open(f"/proc/{pids[process]}/environ") as f:
+                left = {v.split("=")[0] for v in f.read().split("\0") if v}
+            if process != "edge-log":
+                self.assertLessEqual(left, {"TZ", "OPENSSL_CONF", "OPENSSL_MODULES"})
+            fds = {n: os.readlink(f"/proc/{pids[process]}/fd/{n}") for n in os.listdir(f"/proc/{pids[process]}/fd")}
+            held = [p for p in fds.values() if p.startswith("/") and p not in ("/dev/null", "/dev/zero") and not p.endswith("/meridiand.log")]
+            self.assertEqual(held, [], process)  # no lock, no file, no record of a restart
+            if process == "edge-log":
+                self.assertEqual(set(fds), {"0", "1", "2"})
+
     def test_4_privileges(self):
-        """The worker of a daemon that root started: no user, capability or new program to be had."""
-        def status(pid):
-            with open(f"/proc/{pid}/status") as f:
-                return dict(line.split(":\t", 1) for line in f.read().splitlines() if ":\t" in line)
-        worker = status(self.lab.admin("eastus", "status")["pid"])
-        self.assertNotIn("0", worker["Uid"].split() + worker["Gid"].split() + worker["Groups"].split())
-        for caps in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"):
-            self.assertEqual(int(worker[caps], 16), 0, caps)
-        self.assertEqual(worker["NoNewPrivs"], "1")
-        supervisor = status(self.lab.daemons["eastus"].pid)
-        if not os.environ.get("SANITIZED"):
-            self.assertEqual((worker["Seccomp"], supervisor["Seccomp"]), ("2", "2"))
-            self.assertEqual(int(supervisor["CapEff"], 16) & (1 << 16 | 1 << 19 | 1 << 13), 0)  # modules, ptrace, raw packets
+        """What each process of a daemon that root started may still do, before and after a hot restart."""
+        lab = self.lab
+        self.judge_privileges("westeurope")
+        before, since = self.processes("westeurope"), lab.log_end("westeurope")
+        lab.admin("westeurope", "node", "restart")
+        lab.wait_said("westeurope", "has taken over", since)
+        lab.wait_up("westeurope")
+        wait_until(20, lambda: (self.processes("westeurope") or before)["nginx worker"] != before["nginx worker"], "nginx is reloaded")
+        self.judge_privileges("westeurope")
 
     def test_5_query_log(self):
         """In eastus: lines of JSON, rotated with SIGHUP."""

@@ -9,6 +9,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <netdb.h>
 #include <pthread.h>
 #include <sched.h>
@@ -180,8 +181,82 @@ static int supervises(void)
     REFUSED(6, (int)syscall(SYS_init_module, NULL, 0, ""));
     diag_init(&d);
     FAIL_UNLESS(7, sandbox_supervisor(&d) == 0); // a second time
+    static const unsigned long spaces[] = {CLONE_NEWUSER, CLONE_NEWNS, CLONE_NEWNET, CLONE_NEWUSER | CLONE_NEWPID};
+    for (size_t i = 0; i < 4; i++)
+        REFUSED(8, (int)syscall(SYS_clone, spaces[i] | SIGCHLD, NULL, NULL, NULL, NULL));
+    struct rlimit core;
+    FAIL_UNLESS(9, prctl(PR_SET_DUMPABLE, 1, 0, 0, 0) == 0 && prctl(PR_GET_DUMPABLE, 0, 0, 0, 0) == 0);
+    FAIL_UNLESS(10, !getrlimit(RLIMIT_CORE, &core) && core.rlim_max == 0);
     return 0;
 }
+
+// Buffers of the first sockets may exceed what the system gives to all; after them the right to that is gone.
+static int opens_sockets(void)
+{
+    struct diag d;
+    diag_init(&d);
+    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), n = 1 << 20;
+    FAIL_UNLESS(1, fd >= 0 && setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &n, sizeof n) == 0);
+    FAIL_UNLESS(2, sandbox_sockets_open(&d) == 0);
+    REFUSED(3, setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &n, sizeof n));
+    return 0;
+}
+
+static uint64_t permitted(void)
+{
+    struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
+    struct __user_cap_data_struct data[2] = {0};
+    return syscall(SYS_capget, &head, data) ? UINT64_MAX : data[0].permitted | (uint64_t)data[1].permitted << 32;
+}
+
+static int becomes_nginx(void)
+{
+    const uint64_t keeps = 1u << CAP_NET_BIND_SERVICE | 1u << CAP_SETUID | 1u << CAP_SETGID | 1u << CAP_KILL;
+    FAIL_UNLESS(1, sandbox_nginx() == 0 && permitted() == keeps);
+    for (unsigned long cap = 0; prctl(PR_CAPBSET_READ, cap, 0, 0, 0) >= 0; cap++)
+        FAIL_UNLESS(2, prctl(PR_CAPBSET_READ, cap, 0, 0, 0) == (int)(keeps >> cap & 1));
+    return 0;
+}
+
+START_TEST(privileges_go_when_they_are_not_needed_any_more)
+{
+    char said[4096];
+    if (!sandbox_built() || geteuid() != 0)
+        return;
+    int (*const inside[])(void) = {opens_sockets, becomes_nginx};
+    for (size_t i = 0; i < 2; i++) {
+        int status = within(sandbox_supervisor, inside[i], said);
+        ck_assert_msg(WIFEXITED(status) && WEXITSTATUS(status) == 0, "%zu: status %x: %s", i, (unsigned)status, said);
+    }
+}
+END_TEST
+
+static int reads_a_pipe(void)
+{
+    char b[4];
+    int fds[2];
+    struct timespec t;
+    FAIL_UNLESS(1, write(2, "", 0) == 0 && !clock_gettime(CLOCK_MONOTONIC, &t));
+    REFUSED(2, pipe(fds));
+    REFUSED(3, open("/etc/passwd", O_RDONLY));
+    REFUSED(4, socket(AF_UNIX, SOCK_STREAM, 0));
+    REFUSED(5, fork());
+    REFUSED(6, kill(getppid(), 0));
+    FAIL_UNLESS(7, mmap(NULL, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) == MAP_FAILED);
+    FAIL_UNLESS(8, read(-1, b, sizeof b) < 0 && errno == EBADF);
+    return 0;
+}
+
+START_TEST(the_reader_of_a_log_reads_and_writes_only)
+{
+    char said[4096];
+    if (!sandbox_built())
+        return;
+    int status = within(sandbox_log, reads_a_pipe, said);
+    ck_assert_msg(WIFEXITED(status) && WEXITSTATUS(status) == 0, "status %x: %s", (unsigned)status, said);
+    ck_assert_ptr_nonnull(strstr(said, "sandbox: the system call openat was refused"));
+}
+END_TEST
 
 START_TEST(the_supervisor_can_start_programs_and_little_else)
 {
@@ -216,4 +291,5 @@ START_TEST(the_bounding_set_is_empty)
 END_TEST
 
 CHECK_MAIN("daemon/sandbox", what_a_worker_needs_works, what_an_intruder_wants_is_refused_and_logged,
-           the_supervisor_can_start_programs_and_little_else, the_bounding_set_is_empty)
+           the_supervisor_can_start_programs_and_little_else, privileges_go_when_they_are_not_needed_any_more,
+           the_reader_of_a_log_reads_and_writes_only, the_bounding_set_is_empty)
