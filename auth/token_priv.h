@@ -6,11 +6,11 @@
 #include "auth/verify.h"
 #include "base/bytes.h"
 #include "certs/keys.h"
+#include "config/principals.h"
 
 #include <jansson.h>
 
 #define TOKEN_ISSUER "meridian"
-#define REFRESH_LIFETIME_S (30u * 86400)
 #define REFRESH_LIFETIME_MAX_S (90u * 86400)
 #define SCOPE_MAX_COUNT 50       // grants in one token, and scopes in one question
 #define SCOPE_MAX_BYTES 8192     // all scopes of one question

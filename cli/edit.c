@@ -129,7 +129,7 @@ static int renew_pin(struct cli *c, struct buf *text, const char *path, struct d
     return rc ? rc : text->err;
 }
 
-static bool can_edit(const struct cli *c, const struct buf *text)
+bool edit_allowed(const struct cli *c, const struct buf *text)
 {
     const struct topology *t = c->topo;
     if (compiled_is(text->p, text->n))
@@ -156,7 +156,7 @@ int edit_commit(struct cli *c, const struct edit_section *list, size_t n,
     buf_init(&was, 0);
     buf_init(&now, 0);
     int rc = file_read(path, TOPOLOGY_MAX_BYTES, &was);
-    if (!rc && !can_edit(c, &was))
+    if (!rc && !edit_allowed(c, &was))
         return EXIT_FAILED;
     diag_init(&diag);
     if (!rc) {

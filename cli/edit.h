@@ -20,6 +20,8 @@ void edit_sections(const char *text, const struct edit_section *list, size_t n, 
 // The section that pins the serial of fe.D (`serial` 0: does not) and has the offset; "" when there is nothing to say.
 // NULL: out of memory.
 const char *edit_zone_serial(struct cli *c, uint64_t serial, const uint8_t content[SHA256_BYTES], uint32_t offset);
+// May this text, of the file that cli_topology has read, be rewritten as a document? Says why not.
+bool edit_allowed(const struct cli *c, const struct buf *text);
 // Rewrites the file that cli_topology has read, one version up. A pin whose content goes by this is made anew, so that
 // none of old stays that could come to hold again. `holds` says whether the outcome is what the command meant; if not,
 // the document is written so that its sections cannot be told apart.

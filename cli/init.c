@@ -1,12 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 // `meridian init`: makes the private CA outside all regions' data directories, each region's keys and certificates, and
-// a topology that carries their public halves. Safe to repeat: it keeps what is there and adds what is missing.
+// a topology that carries their public halves. Safe to repeat: it keeps what is there and adds what is missing. Of
+// identities it takes none away: those of the given topology, of the one in OUT, and of the files in OUT all stay, and
+// it says which are which. The files in OUT may be older than what a region uses: it renews its certificates by itself.
+// Dropping is `meridian identities retire`.
 //
-//   OUT/topology.yaml       the given topology with its `identities` section
+//   OUT/topology.yaml       the given topology with its `identities` section; a version higher when that changes it
 //   OUT/principals.yaml     without users, if there is none
 //   OUT/ca/                 ca.pem, ca.key
 //   OUT/<region>/keys, OUT/<region>/certs
 #include "cli/edit.h"
+#include "cli/identity_list.h"
 
 #include "base/err.h"
 #include "base/fd.h"
@@ -26,7 +30,10 @@ struct init {
     struct cli *cli;
     const char *out, *owner;
     struct diag diag;
-    struct buf identities; // the section's text
+    struct topology *was;       // OUT/topology.yaml from before; NULL: none, or it is the given one
+    struct identity_list all;   // what was known before, then with what is added
+    struct identity_list files; // what the files in OUT say
+    size_t n_added;
 };
 
 static int say(struct init *in, int rc, const char *what)
@@ -35,6 +42,25 @@ static int say(struct init *in, int rc, const char *what)
         return 0;
     diag_print(&in->diag, stderr);
     return cli_fail(EXIT_FAILED, "%s: %s", what, err_text(rc));
+}
+
+// What the files in OUT say of a region.
+static int region_has(struct init *in, const char *region, const struct cert_info *peer, const struct region_keys *k)
+{
+    struct arena *a = &in->cli->arena;
+    const struct identity_item items[N_IDENTITY_KINDS] = {
+        [IDENTITY_FINGERPRINT] = {.id = arena_strdup(a, peer->fingerprint)},
+        [IDENTITY_TOKEN_KEY] = {.id = arena_strdup(a, region_keys_token_id(k)),
+                                .key = arena_strdup(a, region_keys_token_spki(k))},
+        [IDENTITY_FEED_KEY] = {.id = arena_strdup(a, region_keys_feed_id(k)),
+                               .key = arena_strdup(a, region_keys_feed_spki(k))},
+    };
+    int rc = 0;
+    for (int kind = 0; kind < N_IDENTITY_KINDS && rc >= 0; kind++)
+        rc = items[kind].id && (items[kind].key || kind == IDENTITY_FINGERPRINT)
+                 ? identity_add(&in->files, region, (enum identity_kind)kind, items[kind])
+                 : ERR_NOMEM;
+    return rc < 0 ? rc : 0;
 }
 
 static int region_init(struct init *in, struct ca *ca, const struct region *r)
@@ -56,38 +82,143 @@ static int region_init(struct init *in, struct ca *ca, const struct region *r)
     if (!rc)
         rc = certs_inspect(certs, in->cli->topo, r->name, CERT_PEER, &peer);
     if (!rc)
-        buf_printf(&in->identities,
-                   "  %s:\n    peer_fingerprints: [%s]\n    token_keys:\n      - { id: %s, key: %s }\n"
-                   "    feed_keys:\n      - { id: %s, key: %s }\n",
-                   r->name, peer.fingerprint, region_keys_token_id(k), region_keys_token_spki(k),
-                   region_keys_feed_id(k), region_keys_feed_spki(k));
+        rc = region_has(in, r->name, &peer, k);
     region_keys_free(k);
     return say(in, rc, r->name);
 }
 
+// ---- what it adds, keeps, and would drop ----
+
+static int merge_one(struct init *in, const struct identity *x, enum identity_kind kind,
+                     const struct identity_item *item)
+{
+    int rc = identity_add(&in->all, x->region, kind, *item);
+    if (rc == ERR_CONFLICT)
+        return cli_fail(EXIT_FAILED, "%s %s of %s stands in the topology with another key than the files in %s have",
+                        identity_kind_name(kind), item->id, x->region, in->out);
+    if (rc == ERR_TOOBIG)
+        return cli_fail(EXIT_FAILED, "%s has %d of %s, which is all it may have; drop one: meridian identities retire",
+                        x->region, IDENTITIES_MAX, identity_kind_name(kind));
+    const struct identity_item *now = identity_find(identity_of_region(&in->all, x->region), kind, item->id);
+    if (now->retired_s)
+        return cli_fail(
+            EXIT_FAILED,
+            "%s %s of %s is retired in the topology, and is what the files in %s have; a region cannot go back "
+            "to it: take %s/%s/keys/feed.pem away, and a new one is made",
+            identity_kind_name(kind), item->id, x->region, in->out, in->out, x->region);
+    if (rc)
+        printf("adds   %s %s %s\n", x->region, identity_kind_name(kind), item->id);
+    in->n_added += rc > 0;
+    return EXIT_DONE;
+}
+
+static void say_kept(struct init *in, const struct identity *x, enum identity_kind kind,
+                     const struct identity_item *item)
+{
+    struct identity *files = identity_of_region(&in->files, x->region);
+    if (item->retired_s)
+        printf("keeps  %s %s %s, retired: it verifies what it signed\n", x->region, identity_kind_name(kind), item->id);
+    else if (files && identity_find(files, kind, item->id))
+        printf("keeps  %s %s %s\n", x->region, identity_kind_name(kind), item->id);
+    else
+        printf(
+            "keeps  %s %s %s, which no file in %s has; if nothing uses it any more: meridian identities retire %s %s "
+            "%s --topology %s/topology.yaml\n",
+            x->region, identity_kind_name(kind), item->id, in->out, x->region, identity_kind_name(kind), item->id,
+            in->out);
+}
+
+static void say_all_kept(struct init *in)
+{
+    for (size_t i = 0; i < in->all.n; i++)
+        for (int kind = 0; kind < N_IDENTITY_KINDS; kind++)
+            for (size_t k = 0; k < in->all.list[i].n[kind]; k++)
+                say_kept(in, &in->all.list[i], (enum identity_kind)kind, &in->all.list[i].items[kind][k]);
+}
+
+// A region that is not in the given topology any more cannot have identities there.
+static bool region_stays(struct init *in, const char *region)
+{
+    if (topology_region(in->cli->topo, region))
+        return true;
+    printf("drops  %s: it is no region of %s\n", region, in->cli->topology);
+    return false;
+}
+
+static int known_before(struct init *in)
+{
+    struct identity_list *all = &in->all;
+    int rc = identity_list_add_all(all, in->cli->topo);
+    if (!rc && in->was)
+        rc = identity_list_add_all(all, in->was);
+    if (rc)
+        return cli_fail(EXIT_FAILED, "the identities of %s and of %s/topology.yaml do not go together: %s",
+                        in->cli->topology, in->out,
+                        rc == ERR_CONFLICT ? "one id stands for two keys"
+                                           : "they are more than a topology may have; drop some (meridian identities "
+                                             "retire)");
+    size_t n = 0;
+    for (size_t i = 0; i < all->n; i++)
+        if (region_stays(in, all->list[i].region))
+            all->list[n++] = all->list[i];
+    all->n = n;
+    return EXIT_DONE;
+}
+
+static int merge_files(struct init *in)
+{
+    int status = EXIT_DONE;
+    say_all_kept(in);
+    for (size_t i = 0; i < in->files.n && !status; i++)
+        for (int kind = 0; kind < N_IDENTITY_KINDS && !status; kind++)
+            for (size_t k = 0; k < in->files.list[i].n[kind] && !status; k++)
+                status = merge_one(in, &in->files.list[i], (enum identity_kind)kind, &in->files.list[i].items[kind][k]);
+    return status;
+}
+
+static int topology_text(struct init *in, const char *path, uint64_t version, struct buf *out)
+{
+    AUTO_BUF struct buf given;
+    buf_init(&given, 0);
+    const struct edit_section s = {"identities", identity_list_text(&in->all, &in->cli->arena)};
+    int rc = s.text ? file_read(in->cli->topology, TOPOLOGY_MAX_BYTES, &given) : ERR_NOMEM;
+    if (rc)
+        return rc;
+    if (!edit_allowed(in->cli, &given))
+        return ERR_UNSUPPORTED;
+    buf_clear(out);
+    edit_sections(buf_cstr(&given), &s, 1, version, out);
+    struct topology *t = NULL;
+    rc = out->err ? out->err : topology_parse(out->p, out->n, path, &in->diag, &t);
+    snapshot_unref(t);
+    return rc;
+}
+
+// Nodes take a document only if its version is higher than the one they have.
 static int write_topology(struct init *in)
 {
     const char *path = arena_printf(&in->cli->arena, "%s/topology.yaml", in->out);
-    struct buf was, now;
+    AUTO_BUF struct buf was, now;
     buf_init(&was, 0);
     buf_init(&now, 0);
-    int rc = file_read(in->cli->topology, TOPOLOGY_MAX_BYTES, &was);
-    if (!rc) {
-        const struct edit_section s = {"identities",
-                                       arena_printf(&in->cli->arena, "identities:\n%s", buf_cstr(&in->identities))};
-        if (s.text)
-            edit_sections(buf_cstr(&was), &s, 1, 0, &now);
-        rc = s.text ? now.err : ERR_NOMEM;
+    bool had = path && !file_read(path, TOPOLOGY_MAX_BYTES, &was);
+    uint64_t version = in->cli->topo->version, had_version = in->was ? in->was->version : version;
+    version = version > had_version ? version : had_version;
+    int rc = path ? topology_text(in, path, version, &now) : ERR_NOMEM;
+    bool same = !rc && had && was.n == now.n && !memcmp(was.p, now.p, now.n);
+    if (!rc && !same && had && version <= had_version) {
+        version = had_version + 1;
+        rc = topology_text(in, path, version, &now);
     }
-    struct topology *t = NULL;
-    if (!rc)
-        rc = topology_parse(buf_cstr(&now), now.n, path, &in->diag, &t);
-    snapshot_unref(t);
-    if (!rc)
+    if (!rc && !same)
         rc = file_write_atomic(path, now.p, now.n, 0644);
-    buf_done(&was);
-    buf_done(&now);
-    return say(in, rc, path);
+    if (rc)
+        return say(in, rc, path ? path : in->out);
+    if (same)
+        printf("%s: as it was, version %llu\n", path, (unsigned long long)version);
+    else
+        printf("%s: version %llu; copy it to the nodes\n", path, (unsigned long long)version);
+    return EXIT_DONE;
 }
 
 static uid_t owner_uid;
@@ -131,47 +262,75 @@ static int write_principals(struct init *in)
     return say(in, principals_write(&(struct principals){.version = 1}, path), path);
 }
 
+// The topology that an earlier run wrote, or that was edited since, when it is another file than the given one.
+static int load_was(struct init *in)
+{
+    const char *path = arena_printf(&in->cli->arena, "%s/topology.yaml", in->out);
+    struct stat a, b;
+    if (!path || stat(path, &a))
+        return path ? EXIT_DONE : say(in, ERR_NOMEM, in->out);
+    if (!stat(in->cli->topology, &b) && a.st_dev == b.st_dev && a.st_ino == b.st_ino)
+        return EXIT_DONE;
+    return say(in, topology_load(path, &in->diag, &in->was), path);
+}
+
+static int ca_make(struct init *in, struct ca **out)
+{
+    const char *dir = arena_printf(&in->cli->arena, "%s/ca", in->out);
+    int rc = dir ? dir_make(in->out, 0755) : ERR_NOMEM;
+    if (!rc)
+        rc = dir_make(dir, 0700);
+    if (!rc) {
+        rc = ca_create(dir, in->cli->topo->domain, &in->diag);
+        rc = rc == ERR_EXISTS ? 0 : rc;
+    }
+    if (!rc)
+        rc = ca_open(dir, &in->diag, out);
+    return say(in, rc, dir ? dir : in->out);
+}
+
+static int init_all(struct init *in)
+{
+    struct ca *ca = NULL;
+    int status = load_was(in);
+    if (!status)
+        status = known_before(in);
+    if (!status)
+        status = ca_make(in, &ca);
+    for (size_t i = 0; !status && i < in->cli->topo->n_regions; i++)
+        status = region_init(in, ca, &in->cli->topo->regions[i]);
+    ca_close(ca);
+    if (!status)
+        status = merge_files(in);
+    if (!status)
+        status = write_topology(in);
+    if (!status)
+        status = write_principals(in);
+    return status ? status : give_to_owner(in);
+}
+
 int cmd_init(struct cli *c, int argc, char **argv)
 {
     static const struct command cmd = {"init", "makes the private CA, and keys and certificates of every region",
                                        "--topology FILE --out DIR [--owner USER]", cmd_init};
-    struct init in = {.cli = c};
-    const struct opt rows[] = {{0, "out", "DIR", "where all of it goes", &in.out, NULL},
-                               {0, "owner", "USER", "give the files to this user (started by root)", &in.owner, NULL}};
+    const char *out = NULL, *owner = NULL;
+    const struct opt rows[] = {{0, "out", "DIR", "where all of it goes", &out, NULL},
+                               {0, "owner", "USER", "give the files to this user (started by root)", &owner, NULL}};
     int rc = opt_parse(c, &cmd, NULL, rows, ARRAY_LEN(rows), argc, argv, &argc);
     if (rc)
         return rc;
-    if (!in.out || argc > 1)
+    if (!out || argc > 1)
         return cli_fail(EXIT_USAGE, "init: give --topology FILE and --out DIR");
     rc = cli_topology(c);
-    if (rc)
-        return rc;
-    diag_init(&in.diag);
-    buf_init(&in.identities, 0);
-    const char *ca_dir = arena_printf(&c->arena, "%s/ca", in.out);
-    rc = dir_make(in.out, 0755);
-    if (!rc)
-        rc = dir_make(ca_dir, 0700);
-    if (!rc) {
-        rc = ca_create(ca_dir, c->topo->domain, &in.diag);
-        rc = rc == ERR_EXISTS ? 0 : rc;
-    }
-    struct ca *ca = NULL;
-    if (!rc)
-        rc = ca_open(ca_dir, &in.diag, &ca);
-    int status = say(&in, rc, ca_dir);
-    for (size_t i = 0; !status && i < c->topo->n_regions; i++)
-        status = region_init(&in, ca, &c->topo->regions[i]);
+    struct init *in = rc ? NULL : arena_alloc(&c->arena, sizeof *in);
+    if (!in)
+        return rc ? rc : cli_fail(EXIT_FAILED, "init: %s", err_text(ERR_NOMEM));
+    *in = (struct init){.cli = c, .out = out, .owner = owner};
+    diag_init(&in->diag);
+    int status = init_all(in);
     if (!status)
-        status = write_topology(&in);
-    if (!status)
-        status = write_principals(&in);
-    if (!status)
-        status = give_to_owner(&in);
-    if (!status)
-        printf("%s: CA, %zu regions, topology.yaml with their identities\n", in.out, c->topo->n_regions);
-    ca_close(ca);
-    buf_done(&in.identities);
-    diag_done(&in.diag);
+        printf("%s: CA, %zu regions; %zu identities are new\n", in->out, c->topo->n_regions, in->n_added);
+    snapshot_unref(in->was);
+    diag_done(&in->diag);
     return status;
 }

@@ -27,6 +27,7 @@ static const struct command nouns[] = {
     {"health", "a node's verdicts on the regions, and forcing one", "show | force", cmd_health},
     {"status", "what a node runs", "", cmd_status},
     {"node", "a node's program, restarted without a gap", "restart", cmd_node},
+    {"identities", "fingerprints and keys of the regions; dropping old ones", "list | show | retire", cmd_identities},
     {"init", "make the private CA, keys and certificates of all regions", "--topology FILE --out DIR", cmd_init},
 };
 

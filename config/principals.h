@@ -26,6 +26,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#define REFRESH_LIFETIME_S (30u * 86400) // of a refresh token: a key that signed one counts for so long
 #define PRINCIPAL_NAME_MAX 128
 
 enum action { // bit flags; the words of the token scope

@@ -301,6 +301,7 @@ static bool utc_time_ok(const char *s)
     return dnskey_time_parse(s) >= 0;
 }
 
+// What `meridian init` and `meridian identities` write again: cli/identity_list.c carries every field of these.
 static const struct option feed_key_rows[] = {
     {"id", OPT_STRING, OPT_AT(struct spec_key, id), .required = true, .check = key_id_ok,
      .expect = "a key id: lower-case letters, digits, hyphens", .help = "the key's id, which begins with its region"},

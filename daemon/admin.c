@@ -63,6 +63,10 @@ static void get_status(struct app *app, struct http_request *req, struct http_re
     const char *why = app->meta ? meta_closed_why(app->meta, &a) : NULL;
     if (doc && app->meta)
         json_object_set_new(doc, "writesClosed", why ? json_string(why) : json_null());
+    if (doc && app->keys) // since the start: keys are read once
+        json_object_set_new(doc, "signs",
+                            json_pack("{s:s, s:s}", "tokenKey", region_keys_token_id(app->keys), "feedKey",
+                                      region_keys_feed_id(app->keys)));
     if (doc)
         json_object_set_new(doc, "faults", replicator_faults_json(app->replicator));
     int meta_rc = atomic_load(&app->vitals->metadata_rc);

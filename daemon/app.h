@@ -41,6 +41,7 @@ struct app { // everything a request may need; made once by the worker, then onl
     struct registry_service *registry; // NULL without that role
     struct replicator *replicator;     // NULL without that role
     struct certs *certs;
+    const struct region_keys *keys;
     struct health *health;
     struct resolver *resolver;
     struct meta *meta;

@@ -202,6 +202,7 @@ static int start_keys(struct worker *w, struct diag *d)
     int rc = region_keys_open(w->paths->keys, w->node->region, d, &w->keys);
     if (rc)
         return rc;
+    w->app.keys = w->keys;
     struct topology *t = snapshot_get(&w->topology);
     if (!topology_token_key(t, region_keys_token_id(w->keys)) ||
         !topology_feed_key_in_use(t, region_keys_feed_id(w->keys)))

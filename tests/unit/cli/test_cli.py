@@ -7,7 +7,7 @@ SOURCE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(os.path
 TOPOLOGY = os.path.join(SOURCE, "examples", "three-regions", "topology.yaml")
 GROUPS = {"registry": ["list", "show"], "replication": ["list", "status", "wait"], "certs": ["show", "renew"],
           "user": ["list", "add", "passwd", "grant", "revoke", "remove"], "config": ["check"], "dns": ["explain", "export"],
-          "health": ["show", "force"], "topology": ["check", "show", "compile", "diff", "change", "pin"]}
+          "health": ["show", "force"], "identities": ["list", "show", "retire"], "topology": ["check", "show", "compile", "diff", "change", "pin"]}
 SINGLES = ["show-endpoints", "login", "check-health", "init", "status"]
 
 
