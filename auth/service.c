@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// The token endpoint; see service.h. `begin` runs on HTTP threads and answers at once what needs no password hash:
-// anonymous questions, refresh tokens, credentials verified before. Everything else, and every POST (its body must be
-// read first), runs on the service's own few workers, whose queue is bounded.
+// The token endpoint; see service.h. HTTP threads answer at once what needs no password hash, by GET and (once its body
+// is in) by POST: anonymous questions, refresh tokens, credentials verified before, refusals. So none of these ever
+// waits for a hash. The rest goes to the service's own few workers, which step back before all other threads; the queue
+// ahead of them is bounded and fair, by the client's network and then by the name that is tried (net/fair.h).
 //
 // This is the one file that chooses the words of refusals: OCI error JSON for GET, OAuth 2.0 (RFC 6749 section 5.2) for
 // POST, with the OCI form beside it because docker prints that one.
@@ -19,7 +20,7 @@
 #include <string.h>
 #include <strings.h>
 
-#define FORM_MAX_BYTES (64u << 10)
+#define FORM_MAX_BYTES (16u << 10)                          // twice the longest token and the scopes
 #define REFRESH_USER "00000000-0000-0000-0000-000000000000" // its password is a refresh token
 #define RETRY_AFTER_S "1"
 
@@ -53,7 +54,12 @@ int auth_service_start(const struct auth_service_options *o, struct auth_service
     s->o.region = s->region;
     int rc = s->region ? passwords_new(&s->passwords) : ERR_NOMEM;
     if (!rc) {
-        s->pool = pool_new("password", o->n_workers ? o->n_workers : 2, o->max_waiting ? o->max_waiting : 64);
+        size_t waiting = o->max_waiting ? o->max_waiting : 512;
+        s->pool = pool_new(&(struct pool_options){.name = "password",
+                                                  .n_threads = o->n_workers ? o->n_workers : 2,
+                                                  .max_waiting = waiting,
+                                                  .max_per_network = waiting < 8 ? waiting : waiting / 8,
+                                                  .steps_back = true});
         rc = s->pool ? 0 : ERR_NOMEM;
     }
     if (rc) {
@@ -261,7 +267,7 @@ static int answer(struct call *c, struct http_request *req, struct http_response
     return rc == ERR_BUSY ? rc : 0;
 }
 
-static void call_run(struct http_request *req, struct http_response *resp)
+static void hash_run(struct http_request *req, struct http_response *resp)
 {
     answer(req->ctx, req, resp, true);
 }
@@ -272,16 +278,18 @@ static void call_done(struct http_request *req)
     snapshot_unref(c->held);
 }
 
-static void plan_later(struct call *c, struct http_plan *plan, enum http_plan_kind kind,
-                       void (*run)(struct http_request *, struct http_response *))
+// The call outlives begin: for its body, for a hash, or both.
+static void plan_later(struct call *c, struct http_plan *plan, enum http_plan_kind kind)
 {
     c->held = snapshot_ref((struct topology *)c->t);
     plan->kind = kind;
-    plan->run = run;
+    plan->run = hash_run;
     plan->done = call_done;
     plan->ctx = c;
     plan->pool = c->s->pool;
+    plan->name = c->user;
     plan->busy_status = 429;
+    plan->for_answer = true;
 }
 
 // --- GET ---
@@ -354,7 +362,7 @@ static void begin_get(struct call *c, struct http_request *req, struct http_plan
         refuse_code(c, req, &plan->response, rc);
     else if (questions_parse(c, req, bytes_str(req->query), &plan->response) &&
              answer(c, req, &plan->response, false) == ERR_BUSY)
-        plan_later(c, plan, HTTP_PLAN_RUN, call_run);
+        plan_later(c, plan, HTTP_PLAN_RUN);
 }
 
 // --- POST ---
@@ -366,14 +374,14 @@ static const char *form_once(struct http_request *req, const char *key)
     return v && !http_form_get(req, req->body, key, 1) ? v : NULL;
 }
 
-static void post_run(struct http_request *req, struct http_response *resp)
+// False: refused already.
+static bool form_read(struct call *c, struct http_request *req, struct http_response *resp)
 {
-    struct call *c = req->ctx;
     const char *type = form_once(req, "grant_type"), *access_type = form_once(req, "access_type");
     c->offline = access_type && !strcmp(access_type, "offline");
     if (!type) {
         refuse(c, req, resp, 400, "invalid_request", "UNSUPPORTED", "grant_type is missing or repeated");
-        return;
+        return false;
     }
     if (!strcmp(type, "password")) {
         const char *user = form_once(req, "username"), *password = form_once(req, "password");
@@ -383,12 +391,21 @@ static void post_run(struct http_request *req, struct http_response *resp)
         c->refresh = form_once(req, "refresh_token");
     } else {
         refuse(c, req, resp, 400, "unsupported_grant_type", "UNSUPPORTED", "grant_type is password or refresh_token");
-        return;
+        return false;
     }
-    if (!c->user && !c->refresh)
-        refuse(c, req, resp, 400, "invalid_request", "UNSUPPORTED", "the credentials are missing or repeated");
-    else if (questions_parse(c, req, req->body, resp))
-        answer(c, req, resp, true);
+    if (c->user || c->refresh)
+        return questions_parse(c, req, req->body, resp);
+    refuse(c, req, resp, 400, "invalid_request", "UNSUPPORTED", "the credentials are missing or repeated");
+    return false;
+}
+
+static void post_collected(struct http_request *req, struct http_plan *plan)
+{
+    struct call *c = req->ctx;
+    if (form_read(c, req, &plan->response) && answer(c, req, &plan->response, false) == ERR_BUSY)
+        plan->name = c->user; // the hash alone is left
+    else
+        plan->kind = HTTP_PLAN_REPLY;
 }
 
 static bool form_type_ok(const char *type)
@@ -407,7 +424,8 @@ static void begin_post(struct call *c, struct http_request *req, struct http_pla
                "the body must be application/x-www-form-urlencoded");
         return;
     }
-    plan_later(c, plan, HTTP_PLAN_COLLECT, post_run);
+    plan_later(c, plan, HTTP_PLAN_COLLECT);
+    plan->collected = post_collected;
     plan->body_max = FORM_MAX_BYTES;
 }
 

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // The token service: `GET /oauth2/token` (Basic, or anonymous), `POST /oauth2/token` (grant_type password or
 // refresh_token), at every endpoint of a registry (design section 6, and what real clients send). Password hashes are
-// checked by bounded workers (then 429 with Retry-After), with a dummy hash for unknown users and a keyed cache of
-// verified credentials that empties when the principals change.
+// checked by bounded workers, in turn by the client's network and the name that is tried (net/fair.h; without a place
+// there: 429 with Retry-After), with a dummy hash for unknown users and a keyed cache of verified credentials that
+// empties when the principals change. What needs no hash waits for none.
 //
 // Access tokens: 15 minutes, typ "access", aud = the global name, access[] as granted. Refresh tokens: typ "refresh",
 // carry the principal's generation, read again at each use. Both are signed by this region's key.
@@ -19,7 +20,7 @@ struct auth_service_options {
     const struct region_keys *keys;
     const char *region;
     unsigned n_workers; // password hashing threads; 0: 2
-    size_t max_waiting; // 0: 64
+    size_t max_waiting; // for a hash; 0: 512; of one network an eighth
     // How long ago the principals were last known to be current; past the topology's max_stale nothing is issued (503).
     // NULL: they are a file of this node, and always current.
     int64_t (*principals_age_ms)(void *ctx);

@@ -45,7 +45,7 @@ static const struct option worker_rows[] = {
      .help = "resolver threads; 0 is one per core"},
     {"pool", OPT_INT, NODE(pool_threads), .def = "8", .min = 1, .max = 256, .help = "threads for disk and database"},
     {"queue", OPT_INT, NODE(pool_queue), .def = "256", .min = 1, .max = 65536,
-     .help = "most jobs that may wait for them"},
+     .help = "most requests of clients that may wait for them; as many again of other regions"},
 };
 static const struct option user_rows[] = {
     {"daemon", OPT_STRING, NODE(user), .def = "meridian", .check = user_ok, .expect = "a user name",

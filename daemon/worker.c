@@ -290,7 +290,11 @@ static int start_answering(struct worker *w, struct diag *d)
         rc = start_keys(w, d);
     if (rc)
         return rc;
-    w->pool = pool_new("work", w->node->pool_threads, w->node->pool_queue);
+    const struct pool_options po = {.name = "work",
+                                    .n_threads = w->node->pool_threads,
+                                    .max_waiting = w->node->pool_queue,
+                                    .kept = w->node->pool_threads > 1 ? 1 : 0};
+    w->pool = pool_new(&po);
     rc = w->pool ? fetcher_new(&w->fetcher) : ERR_NOMEM;
     return !rc && w->sockets->dns ? start_resolver(w, d) : rc;
 }

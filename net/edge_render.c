@@ -285,7 +285,11 @@ static void put_public_root(struct buf *b, const struct edge_config *c)
     buf_printf(b, "    limit_conn by_client %u;\n", c->per_client ? c->per_client : 1024);
     put_headers(b, "    ", "\"\"");
     put_shared_locations(b, c);
-    buf_str(b, "    location / { proxy_pass http://meridian_public; }\n");
+    // A login's form is small, comes from anyone, and holds a password: it is taken whole, into memory, before the
+    // daemon hears of it, so that who sends it slowly holds up nothing there.
+    buf_str(b, "    location /oauth2/ {\n      client_max_body_size 32k; client_body_buffer_size 32k; "
+               "client_body_timeout 10s;\n      proxy_request_buffering on; proxy_pass http://meridian_public;\n"
+               "    }\n    location / { proxy_pass http://meridian_public; }\n");
 }
 
 static void put_region_server(struct buf *b, const struct edge_config *c)

@@ -99,7 +99,7 @@ struct http_sink {
 enum http_plan_kind {
     HTTP_PLAN_REPLY, // plan->response is filled already (refusals, pings): nothing blocks. A body is discarded unread.
     HTTP_PLAN_RUN,   // no body wanted (a body is discarded up to 64 KiB, then 413)
-    HTTP_PLAN_COLLECT, // body collected up to body_max (else 413), then run
+    HTTP_PLAN_COLLECT, // body collected up to body_max (else 413), then `collected`, if it is set, then run
     HTTP_PLAN_STREAM,  // body through sink, then run. body_max 0: no limit
 };
 
@@ -109,10 +109,15 @@ struct http_plan {
     size_t body_max;
     const struct http_sink *sink;
     void (*run)(struct http_request *req, struct http_response *resp); // must set a status
-    void (*done)(struct http_request *req);                            // may be NULL
-    void *ctx;                                                         // becomes req->ctx
-    struct pool *pool; // where sink and run go; NULL: the server's own. Full: 503 with Retry-After
-    int busy_status;   // status when that pool is full; 0: 503
+    // The body is in req->body: on an HTTP thread, pure CPU, as begin. May answer at once, by making the plan a
+    // HTTP_PLAN_REPLY; else run follows. NULL: run follows.
+    void (*collected)(struct http_request *req, struct http_plan *plan);
+    void (*done)(struct http_request *req); // may be NULL
+    void *ctx;                              // becomes req->ctx
+    struct pool *pool;                      // where sink and run go; NULL: the server's own. Full: 503 with Retry-After
+    const char *name; // whose turn it takes there, beside the client's address (net/pool.h); NULL: nobody's
+    int busy_status;  // status when that pool is full; 0: 503
+    bool for_answer;  // run does nothing but make the answer: it is left out when the client has gone
 };
 
 struct http_app {

@@ -23,6 +23,7 @@
 #include <sys/socket.h>
 
 static void strand_job(void *arg);
+static void strand_lost(void *arg);
 
 // --- life ---
 
@@ -106,15 +107,31 @@ static void suspend_locked(struct http_exchange *ex, enum http_wait wait, int64_
     MHD_suspend_connection(ex->conn);
 }
 
-// Gives the exchange a job on its pool unless it has one.
+static struct pool *pool_of(const struct http_exchange *ex)
+{
+    return ex->plan.pool ? ex->plan.pool : ex->server->options.pool;
+}
+
+// The daemon's own people come over the admin socket: no client's flood keeps them out.
+static enum pool_lane lane_of(const struct http_request *req)
+{
+    return req->listener == LISTENER_PEER || req->listener == LISTENER_ADMIN ? POOL_REGIONS : POOL_CLIENTS;
+}
+
+// Gives the exchange a job on its pool unless it has one. Whoever calls it settles that pool once he holds no lock.
 static int schedule_locked(struct http_exchange *ex)
 {
     if (ex->job_active)
         return 0;
-    struct pool *pool = ex->plan.pool ? ex->plan.pool : ex->server->options.pool;
+    ex->job = (struct pool_job){.run = strand_job,
+                                .lost = strand_lost,
+                                .arg = ex,
+                                .lane = lane_of(&ex->req),
+                                .client = ex->req.client,
+                                .name = ex->plan.name};
     ex->job_active = true;
     atomic_fetch_add(&ex->refs, 1);
-    int rc = pool_submit(pool, strand_job, ex);
+    int rc = pool_submit(pool_of(ex), &ex->job);
     if (rc) {
         ex->job_active = false;
         atomic_fetch_sub(&ex->refs, 1); // never the last: the caller holds one
@@ -295,6 +312,11 @@ static void answer_inline(struct http_exchange *ex, struct http_response *resp)
 
 // --- the strand: everything that may block, one job at a time ---
 
+static int busy_status(const struct http_exchange *ex)
+{
+    return ex->plan.busy_status ? ex->plan.busy_status : 503;
+}
+
 static void strand_chunk(struct http_exchange *ex) // enters and leaves with the lock
 {
     struct http_chunk *c = ex->head;
@@ -318,7 +340,17 @@ static void strand_run(struct http_exchange *ex) // enters and leaves with the l
 {
     ex->ran = true;
     int refuse = ex->refuse;
+    bool nobody_waits = ex->plan.for_answer && (!ex->conn || client_gone(ex));
+    if (nobody_waits)
+        ex->cut = true;
     pthread_mutex_unlock(&ex->lock);
+    if (nobody_waits) {
+        call_done(ex);
+        pthread_mutex_lock(&ex->lock);
+        if (ex->wait == WAIT_RUN)
+            resume_locked(ex);
+        return;
+    }
     struct http_response resp = {0};
     if (refuse)
         http_refuse(&ex->req, &resp, refuse);
@@ -353,6 +385,28 @@ static void strand_job(void *arg)
     }
     ex->job_active = false;
     pthread_mutex_unlock(&ex->lock);
+    http_exchange_unref(ex);
+}
+
+// Others came first and there was no room left: an answer if nothing was begun, else it asks again.
+static void strand_lost(void *arg)
+{
+    struct http_exchange *ex = arg;
+    int64_t arm = 0;
+    pthread_mutex_lock(&ex->lock);
+    ex->job_active = false;
+    if (ex->started)
+        arm = retry_locked(ex);
+    else if (!ex->refuse)
+        ex->refuse = busy_status(ex);
+    bool alone = !ex->started && !ex->conn && !ex->done_called; // the client left while it waited
+    if (!ex->started)
+        resume_locked(ex);
+    pthread_mutex_unlock(&ex->lock);
+    if (alone)
+        call_done(ex);
+    if (arm)
+        http_server_arm(ex->server, arm);
     http_exchange_unref(ex);
 }
 
@@ -433,11 +487,6 @@ static size_t budget_take(struct http_exchange *ex, size_t held, size_t n)
         n = held < always && n > always - held && left < always - held ? always - held : n < always && !held ? n : left;
     atomic_fetch_add(&s->uploads_bytes, n);
     return n;
-}
-
-static int busy_status(const struct http_exchange *ex)
-{
-    return ex->plan.busy_status ? ex->plan.busy_status : 503;
 }
 
 static void collect_locked(struct http_exchange *ex, const char *data, size_t n)
@@ -526,15 +575,38 @@ static enum MHD_Result exchange_body(struct http_exchange *ex, const char *data,
             arm = ex->deadline_ms;
     }
     pthread_mutex_unlock(&ex->lock);
+    pool_settle(pool_of(ex));
     if (arm)
         http_server_arm(ex->server, arm);
     return cut ? MHD_NO : MHD_YES;
+}
+
+// The body of a plan that looks at it before any pool does: no job is active yet, so the request is this thread's. True
+// when that gave the answer.
+static bool answered_by_body(struct http_exchange *ex)
+{
+    struct http_plan *plan = &ex->plan;
+    if (plan->kind != HTTP_PLAN_COLLECT || !plan->collected || ex->refuse || ex->cut)
+        return false;
+    ex->req.body = bytes_of(buf_cstr(&ex->body), ex->body.n);
+    plan->collected(&ex->req, plan);
+    if (plan->kind != HTTP_PLAN_REPLY)
+        return false;
+    struct http_response resp = plan->response;
+    ex->ran = true;
+    answer_inline(ex, &resp);
+    return true;
 }
 
 // The body is in: run, and wait for the answer. Called again whenever the connection was resumed.
 static enum MHD_Result exchange_end(struct http_exchange *ex)
 {
     int64_t arm = 0;
+    if (!ex->body_complete && answered_by_body(ex)) {
+        ex->body_complete = true;
+        hurry(ex, false);
+        return answer_send(ex);
+    }
     pthread_mutex_lock(&ex->lock);
     bool first = !ex->body_complete;
     ex->body_complete = true;
@@ -567,6 +639,7 @@ static enum MHD_Result exchange_end(struct http_exchange *ex)
     if (!arm)
         arm = ex->deadline_ms;
     pthread_mutex_unlock(&ex->lock);
+    pool_settle(pool_of(ex));
     http_server_arm(ex->server, arm);
     return MHD_YES;
 }
@@ -592,6 +665,8 @@ void http_exchange_completed(struct http_exchange *ex)
     if (!inline_done && !ex->done_called && schedule_locked(ex))
         arm = retry_locked(ex);
     pthread_mutex_unlock(&ex->lock);
+    if (!inline_done)
+        pool_settle(pool_of(ex));
     if (inline_done)
         call_done(ex);
     if (arm)

@@ -60,6 +60,7 @@ struct http_exchange {
 
     struct http_request req; // owned by the HTTP thread until a job is active, then by the job
     struct http_plan plan;
+    struct pool_job job;
     bool begun;         // the first handler call was
     bool planned;       // app.begin has filled the plan
     bool body_complete; // all of the body came in

@@ -242,7 +242,12 @@ static void test_run_plan(struct http_request *req, struct http_plan *plan, size
                 break;
             at += n;
         }
-    plan->run(req, out);
+    if (plan->kind == HTTP_PLAN_COLLECT && plan->collected)
+        plan->collected(req, plan);
+    if (plan->kind == HTTP_PLAN_REPLY)
+        *out = plan->response;
+    else
+        plan->run(req, out);
 }
 
 void http_app_test_run(const struct http_app *app, struct http_request *req, size_t piece, struct http_response *out)

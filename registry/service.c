@@ -62,6 +62,7 @@ void op_plan(struct op *op, struct http_plan *plan, enum http_plan_kind kind,
     plan->run = op_run;
     plan->ctx = op;
     plan->pool = op->s->pool;
+    plan->name = op->principal;
 }
 
 static bool host_is(const struct hostname *h, enum name_kind kind)

@@ -25,6 +25,7 @@ struct outstream {
     struct buf ready;
     struct buf beats[2]; // by `quiet`; empty before the first call of produce
     bool producing, ended, closed, dirty;
+    struct pool_job job; // while producing
     int64_t next_tick_ms, next_beat_ms;
     _Atomic unsigned refs;
     struct outstream *next, **link; // of r->streams, under r->streams_lock
@@ -93,6 +94,17 @@ static void produce_job(void *arg)
     outstream_unref(s);
 }
 
+// No room: the server's poll comes back to it.
+static void produce_lost(void *arg)
+{
+    struct outstream *s = arg;
+    pthread_mutex_lock(&s->lock);
+    s->producing = false;
+    s->dirty = true;
+    pthread_mutex_unlock(&s->lock);
+    outstream_unref(s);
+}
+
 // Under s->lock: asks the pool for more when it is time.
 static void produce_ask(struct outstream *s)
 {
@@ -103,7 +115,8 @@ static void produce_ask(struct outstream *s)
     s->refs++;
     bool dirty = s->dirty;
     s->dirty = false;
-    if (pool_submit(s->r->o.pool, produce_job, s)) { // full: the server's poll comes back to it
+    s->job = (struct pool_job){.run = produce_job, .lost = produce_lost, .arg = s, .lane = POOL_REGIONS};
+    if (pool_submit(s->r->o.pool, &s->job)) { // full: the server's poll comes back to it
         s->producing = false;
         s->dirty = dirty;
         s->refs--; // the HTTP stream still holds one

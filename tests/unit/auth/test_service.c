@@ -380,24 +380,70 @@ START_TEST(regions_cut_off_for_too_long_or_without_the_registry_issue_nothing)
 }
 END_TEST
 
-START_TEST(a_hash_goes_to_the_bounded_workers_and_is_refused_with_429_there)
+// What the HTTP thread makes of a request: the answer's status, or 0 when a hash must be computed first.
+static int at_once(const char *method, const char *authorization, const char *body, const char **out_name)
+{
+    static char name[64];
+    struct http_request *req = http_request_test_new(method, "/oauth2/token", "contoso.meridian.test");
+    struct http_plan plan = {0};
+    if (authorization)
+        http_request_test_header(req, "Authorization", authorization);
+    if (body)
+        http_request_test_header(req, "Content-Type", FORM);
+    if (body)
+        http_request_test_body(req, body, strlen(body));
+    begin(NULL, req, &plan);
+    req->ctx = plan.ctx;
+    if (body) {
+        ck_assert_int_eq(plan.kind, HTTP_PLAN_COLLECT);
+        plan.collected(req, &plan);
+    }
+    int status = plan.kind == HTTP_PLAN_REPLY ? plan.response.status : 0;
+    if (!status) {
+        ck_assert_int_eq(plan.busy_status, 429);
+        ck_assert_ptr_nonnull(plan.pool);
+        ck_assert(plan.for_answer);
+        snprintf(name, sizeof name, "%s", plan.name);
+        *out_name = name;
+    }
+    if (plan.done)
+        plan.done(req);
+    http_request_test_free(req);
+    return status;
+}
+
+START_TEST(only_what_needs_a_hash_waits_for_one)
 {
     setup();
-    const char *const auths[] = {basic("ada", "ada-secret"), NULL};
-    for (size_t i = 0; i < 2; i++) {
-        struct http_request *req = http_request_test_new("GET", "/oauth2/token", "contoso.meridian.test");
-        struct http_plan plan = {0};
-        if (auths[i])
-            http_request_test_header(req, "Authorization", auths[i]);
-        begin(NULL, req, &plan);
-        ck_assert_int_eq(plan.kind, i ? HTTP_PLAN_REPLY : HTTP_PLAN_RUN); // anonymous never waits for a hash
-        if (!i) {
-            ck_assert_int_eq(plan.busy_status, 429);
-            ck_assert_ptr_nonnull(plan.pool);
-            req->ctx = plan.ctx;
-            plan.done(req); // as the server does when the pool is full
-        }
-        http_request_test_free(req);
+    AUTO_FREE char *refresh = login("ada", "ada-secret"); // and ada is known from now on
+    AUTO_FREE char *by_refresh = mem_printf("grant_type=refresh_token&refresh_token=%s", refresh);
+    AUTO_FREE char *zero = mem_strdup(basic("00000000-0000-0000-0000-000000000000", refresh));
+    AUTO_FREE char *ada = mem_strdup(basic("ada", "ada-secret")), *bob = mem_strdup(basic("bob", "bob-secret"));
+    AUTO_FREE char *wrong = mem_strdup(basic("ada", "x")), *nobody = mem_strdup(basic("nobody", "x"));
+    const struct {
+        const char *what, *method, *authorization, *body;
+        int status;
+        const char *name; // of the queue, when it waits
+    } rows[] = {
+        {"anonymous", "GET", NULL, NULL, 200, NULL},
+        {"known by GET", "GET", ada, NULL, 200, NULL},
+        {"known by POST", "POST", NULL, "grant_type=password&username=ada&password=ada-secret", 200, NULL},
+        {"refresh by GET", "GET", zero, NULL, 200, NULL},
+        {"refresh by POST", "POST", NULL, by_refresh, 200, NULL},
+        {"junk by GET", "GET", basic("00000000-0000-0000-0000-000000000000", "x.y.z"), NULL, 401, NULL},
+        {"junk by POST", "POST", NULL, "grant_type=refresh_token&refresh_token=x.y.z", 401, NULL},
+        {"no sense by POST", "POST", NULL, "grant_type=password", 400, NULL},
+        {"not seen yet by GET", "GET", bob, NULL, 0, "bob"},
+        {"not seen yet by POST", "POST", NULL, "grant_type=password&username=bob&password=bob-secret", 0, "bob"},
+        {"wrong by GET", "GET", wrong, NULL, 0, "ada"},
+        {"nobody by GET", "GET", nobody, NULL, 0, "nobody"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        const char *name = NULL;
+        int status = at_once(rows[i].method, rows[i].authorization, rows[i].body, &name);
+        ck_assert_msg(status == rows[i].status, "%s: %d", rows[i].what, status);
+        ck_assert_msg(!name == !rows[i].name && (!name || !strcmp(name, rows[i].name)), "%s: waits as %s", rows[i].what,
+                      name ? name : "nobody");
     }
     teardown();
 }
@@ -453,5 +499,4 @@ CHECK_MAIN("auth/service", real_clients_get_what_they_expect,
            anonymous_pull_is_granted_to_everyone_where_the_registry_allows_it,
            bad_questions_are_refused_in_the_words_of_their_protocol, refresh_tokens_work_until_they_are_revoked,
            a_changed_password_is_forgotten_at_once, regions_cut_off_for_too_long_or_without_the_registry_issue_nothing,
-           a_hash_goes_to_the_bounded_workers_and_is_refused_with_429_there,
-           the_memory_of_credentials_is_shared_by_threads)
+           only_what_needs_a_hash_waits_for_one, the_memory_of_credentials_is_shared_by_threads)

@@ -108,7 +108,7 @@ static void world(void)
     snprintf(top, sizeof top, "/tmp/mer-edge-XXXXXX");
     ck_assert_ptr_nonnull(mkdtemp(top));
     tls_make_ca(top, "ca", ca, sizeof ca);
-    pool = pool_new("t", 4, 256);
+    pool = pool_new(&(struct pool_options){.name = "t", .n_threads = 4, .max_waiting = 256});
     ck_assert_int_eq(fetcher_new(&f), 0);
 }
 
@@ -257,6 +257,7 @@ START_TEST(test_render)
     static const char *const has[] = {"daemon off;",
                                       "client_max_body_size 0;",
                                       "proxy_request_buffering off;",
+                                      "location /oauth2/ {",
                                       "proxy_buffering off;",
                                       "merge_slashes off;",
                                       "underscores_in_headers off;",

@@ -66,7 +66,7 @@ static void up(void)
     snprintf(dir, sizeof dir, "/tmp/mer-fetch-XXXXXX");
     ck_assert_ptr_nonnull(mkdtemp(dir));
     snprintf(path, sizeof path, "%s/s", dir);
-    pool = pool_new("t", 2, 64);
+    pool = pool_new(&(struct pool_options){.name = "t", .n_threads = 2, .max_waiting = 64});
     struct http_server_options o = {
         .socket_path = path, .socket_mode = 0600, .socket_gid = -1, .pool = pool, .listener = LISTENER_ADMIN};
     struct http_app app = {.begin = begin};

@@ -93,6 +93,15 @@ static void done(struct http_request *req)
     atomic_fetch_add(&up.dones, 1);
 }
 
+// Answers by the body alone, unless that says "pool".
+static void collected(struct http_request *req, struct http_plan *plan)
+{
+    if (req->body.n == 4 && !memcmp(req->body.p, "pool", 4))
+        return;
+    plan->kind = HTTP_PLAN_REPLY;
+    (void)http_response_text(req, &plan->response, 200, "read %zu", req->body.n);
+}
+
 static void begin(void *ctx, struct http_request *req, struct http_plan *plan)
 {
     (void)ctx;
@@ -106,7 +115,9 @@ static void begin(void *ctx, struct http_request *req, struct http_plan *plan)
     else if (req->method == HTTP_PUT) {
         plan->kind = HTTP_PLAN_COLLECT;
         plan->body_max = 100000;
+        plan->collected = strstr(req->path, "read") ? collected : NULL;
     }
+    plan->for_answer = strstr(req->path, "answer") != NULL;
 }
 
 static void finish(void *ctx, const struct http_request *req, struct http_response *resp)
@@ -128,7 +139,7 @@ static void up_with(struct http_server_options o, unsigned threads, size_t waiti
     snprintf(dir, sizeof dir, "/tmp/mer-http-XXXXXX");
     ck_assert_ptr_nonnull(mkdtemp(dir));
     snprintf(path, sizeof path, "%s/s", dir);
-    pool = pool_new("t", threads, waiting);
+    pool = pool_new(&(struct pool_options){.name = "t", .n_threads = threads, .max_waiting = waiting});
     o.socket_path = path;
     o.socket_mode = 0600;
     o.socket_gid = -1;
@@ -357,6 +368,140 @@ START_TEST(test_busy)
     ck_assert_int_eq(hear(a2, false).status, 200);
     ck_assert_int_eq(ask(a3, "GET /x HTTP/1.1\r\nHost: h\r\n\r\n").status, 200);
     close(a1), close(a2), close(a3);
+    down();
+}
+END_TEST
+
+static int ask_from(const char *client, const char *target)
+{
+    char text[256];
+    int fd = dial();
+    snprintf(text, sizeof text, "GET %s HTTP/1.1\r\nHost: h\r\n" EDGE_HEADER_CLIENT ": %s\r\n\r\n", target, client);
+    say(fd, text);
+    return fd;
+}
+
+static void until_waiting(size_t n)
+{
+    for (int i = 0; pool_waiting(pool) != n; i++) {
+        ck_assert_int_lt(i, 5000);
+        clock_sleep_ms(2);
+    }
+}
+
+// The only thread is at work and the queue is full of one network: what comes from another takes the newest one's
+// place, which is answered at once, and its turn is next.
+START_TEST(test_full_of_one_network)
+{
+    up_with(plain, 1, 3);
+    atomic_store(&gate_open, 0);
+    int held = ask_from("192.0.2.1", "/gate"), fds[3];
+    until(&runs, 1);
+    for (size_t i = 0; i < 3; i++) {
+        fds[i] = ask_from("192.0.2.2", "/gate");
+        until_waiting(i + 1);
+    }
+    int other = ask_from("198.51.100.7", "/other");
+    struct answer a = hear(fds[2], false);
+    ck_assert_int_eq(a.status, 503);
+    ck_assert_str_eq(field(&a, "Retry-After"), "1");
+    ck_assert_int_eq(atomic_load(&up.dones), 1);
+    ck_assert_int_eq(atomic_load(&runs), 1);
+    atomic_store(&gate_open, 1);
+    ck_assert_int_eq(hear(other, false).status, 200);
+    ck_assert_int_eq(hear(held, false).status, 200);
+    ck_assert_int_eq(hear(fds[0], false).status, 200);
+    ck_assert_int_eq(hear(fds[1], false).status, 200);
+    ck_assert_int_eq(ask(fds[2], "GET /x HTTP/1.1\r\nHost: h\r\n\r\n").status, 200); // its connection lives on
+    ck_assert_int_eq(atomic_load(&up.dones), 6);
+    close(held), close(other), close(fds[0]), close(fds[1]), close(fds[2]);
+    down();
+}
+END_TEST
+
+// An upload that was begun keeps its bytes: pushed out of the queue, it only waits longer.
+START_TEST(test_full_in_mid_upload)
+{
+    up_with(plain, 1, 2);
+    int fd = dial();
+    say(fd, "PATCH /x HTTP/1.1\r\nHost: h\r\nContent-Length: 6\r\n" EDGE_HEADER_CLIENT ": 192.0.2.1\r\n\r\nabc");
+    for (int i = 0; atomic_load(&up.got) < 3; i++) {
+        ck_assert_int_lt(i, 5000);
+        clock_sleep_ms(2);
+    }
+    atomic_store(&gate_open, 0);
+    int held = ask_from("192.0.2.1", "/gate");
+    until(&runs, 1);
+    int older = ask_from("192.0.2.1", "/older");
+    until_waiting(1);
+    say(fd, "def");
+    until_waiting(2);
+    int other = ask_from("198.51.100.7", "/other"); // in place of the upload's work
+    until(&begins, 4);
+    clock_sleep_ms(50); // it asks again meanwhile, in vain
+    atomic_store(&gate_open, 1);
+    ck_assert_int_eq(hear(held, false).status, 200);
+    ck_assert_int_eq(hear(older, false).status, 200);
+    ck_assert_int_eq(hear(other, false).status, 200);
+    ck_assert_int_eq(hear(fd, false).status, 200);
+    ck_assert_uint_eq(atomic_load(&up.got), 6);
+    close(fd), close(held), close(older), close(other);
+    down();
+}
+END_TEST
+
+// What the body alone answers never waits for a pool, however full.
+START_TEST(test_answered_by_its_body)
+{
+    up_with(plain, 1, 1);
+    atomic_store(&gate_open, 0);
+    int held = ask_from("192.0.2.1", "/gate");
+    until(&runs, 1);
+    int waits = ask_from("192.0.2.1", "/gate");
+    until_waiting(1);
+    int fd = dial();
+    for (int i = 0; i < 3; i++) {
+        struct answer a = ask(fd, "PUT /read HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nhello");
+        ck_assert_int_eq(a.status, 200);
+        ck_assert_str_eq(a.body, "read 5");
+    }
+    say(fd, "PUT /read HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n1\r\nc\r\n0\r\n\r\n");
+    ck_assert_str_eq(hear(fd, false).body, "read 3");
+    ck_assert_int_eq(atomic_load(&up.dones), 4);
+    ck_assert_int_eq(
+        ask(fd, "PUT /read HTTP/1.1\r\nHost: h\r\nContent-Length: 4\r\n" EDGE_HEADER_CLIENT ": 192.0.2.1\r\n\r\npool")
+            .status,
+        503);
+    atomic_store(&gate_open, 1);
+    ck_assert_int_eq(hear(held, false).status, 200);
+    ck_assert_int_eq(hear(waits, false).status, 200);
+    ck_assert_int_eq(ask(fd, "PUT /read HTTP/1.1\r\nHost: h\r\nContent-Length: 4\r\n\r\npool").status, 200);
+    ck_assert_int_eq(atomic_load(&runs), 3);
+    close(held), close(waits), close(fd);
+    down();
+}
+END_TEST
+
+// Who asked only for an answer and left before his turn costs no work.
+START_TEST(test_left_before_its_turn)
+{
+    up_with(plain, 1, 64);
+    atomic_store(&gate_open, 0);
+    int held = ask_from("192.0.2.1", "/gate");
+    until(&runs, 1);
+    for (size_t i = 0; i < 20; i++) {
+        int fd = ask_from("192.0.2.1", "/answer");
+        until_waiting(i + 1);
+        close(fd);
+    }
+    int stays = ask_from("192.0.2.1", "/answer");
+    until_waiting(21);
+    atomic_store(&gate_open, 1);
+    ck_assert_int_eq(hear(held, false).status, 200);
+    ck_assert_int_eq(hear(stays, false).status, 200);
+    until(&up.dones, 22);
+    ck_assert_int_eq(atomic_load(&runs), 2);
+    close(held), close(stays);
     down();
 }
 END_TEST
@@ -673,6 +818,7 @@ START_TEST(test_malformed)
 }
 END_TEST
 
-CHECK_MAIN("net/http_server", test_keep_alive, test_upload_slow_sink, test_too_large, test_busy, test_client_leaves,
-           test_run_deadline, test_stream, test_stream_reader_stalls, test_stream_client_leaves, test_slow_senders,
-           test_drain, test_peer_and_admin, test_malformed)
+CHECK_MAIN("net/http_server", test_keep_alive, test_upload_slow_sink, test_too_large, test_busy,
+           test_full_of_one_network, test_full_in_mid_upload, test_answered_by_its_body, test_left_before_its_turn,
+           test_client_leaves, test_run_deadline, test_stream, test_stream_reader_stalls, test_stream_client_leaves,
+           test_slow_senders, test_drain, test_peer_and_admin, test_malformed)

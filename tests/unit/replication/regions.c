@@ -280,7 +280,7 @@ static int dial(void *ctx, const char *region, char *out, size_t cap)
 void region_up(struct test_region *r)
 {
     char path[512];
-    r->pool = pool_new("test", 4, 64);
+    r->pool = pool_new(&(struct pool_options){.name = "test", .n_threads = 4, .max_waiting = 64});
     ck_assert_ptr_nonnull(r->pool);
     ck_assert_int_eq(fetcher_new(&r->fetcher), 0);
     snprintf(path, sizeof path, "%s/store", r->dir);

@@ -61,6 +61,8 @@ static void hold_pool(void *arg)
         clock_sleep_ms(10);
 }
 
+static struct pool_job holds[N_REGIONS][4];
+
 static void wal_stat(const struct test_region *r, struct stat *out)
 {
     char path[400];
@@ -81,7 +83,9 @@ START_TEST(a_busy_pool_is_not_silence_and_beats_write_nothing)
     for (size_t i = 0; i < N_REGIONS; i++) {
         wal_stat(&w.regions[i], &before[i]);
         for (int k = 0; k < 4; k++) // all of its threads
-            ck_assert_int_eq(pool_submit(w.regions[i].pool, hold_pool, NULL), 0);
+            holds[i][k] = (struct pool_job){.run = hold_pool};
+        for (int k = 0; k < 4; k++)
+            ck_assert_int_eq(pool_submit(w.regions[i].pool, &holds[i][k]), 0);
     }
     for (int64_t until = clock_mono_ms() + 9000; clock_mono_ms() < until; clock_sleep_ms(100))
         ck_assert(!state_is(west, "contoso", "eastus", "Unreachable"));
