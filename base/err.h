@@ -37,7 +37,8 @@
     X(READONLY, "the disk is read-only")            \
     X(NOFILES, "too many files are open")           \
     X(AHEAD, "stamped too far ahead of the clock")  \
-    X(INUSE, "another program has it")
+    X(INUSE, "another program has it")              \
+    X(FULL, "as many as are allowed are there")
 
 enum err {
     ERR_OK = 0,

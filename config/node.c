@@ -57,6 +57,10 @@ static const struct option edge_rows[] = {
     {"nginx", OPT_STRING, NODE(nginx), .def = "/usr/sbin/nginx", .check = path_ok, .expect = "a path",
      .help = "the nginx program"},
     {"workers", OPT_INT, NODE(edge_workers), .def = "0", .max = 256, .help = "nginx workers; 0 is one per core"},
+    {"per_client", OPT_INT, NODE(edge_per_client), .def = "1024", .min = 1, .max = 65536,
+     .help = "most requests that one client, an IPv4 address or a /64 of IPv6, may have under way at once (then 429)"},
+    {"per_network", OPT_INT, NODE(edge_per_network), .def = "0", .max = 65536,
+     .help = "the same of a network, a /24 or a /56; 0 is a quarter of what all clients together may have"},
 };
 static const struct option_word level_words[] = {
     {"debug", LOG_DEBUG}, {"info", LOG_INFO}, {"warn", LOG_WARN}, {"error", LOG_ERROR}};
@@ -71,6 +75,12 @@ static const struct option cert_rows[] = {
 static const struct option upload_rows[] = {
     {"idle", OPT_DURATION, NODE(upload_idle_s), .def = "1d", .unit_ms = 1000, .min = 60000, .max = 2592000000,
      .help = "an upload untouched for so long is discarded"},
+    {"per_principal", OPT_INT, NODE(uploads_per_principal), .def = "512", .min = 1, .max = 1u << 20,
+     .help =
+         "most uploads that one user may have open in one registry of this node (then 429): a push has 5 or 6, ctr as "
+         "many as the image has layers, and what is left behind counts until it is discarded"},
+    {"per_registry", OPT_INT, NODE(uploads_per_registry), .def = "4096", .min = 1, .max = 1u << 20,
+     .help = "most uploads that may be open in one registry of this node (then 429)"},
 };
 static const struct option limit_rows[] = {
     {"manifest", OPT_SIZE, NODE(manifest_max_bytes), .def = "4MiB", .min = 65536, .max = 64u << 20,

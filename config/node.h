@@ -42,11 +42,14 @@ struct node {
         *edge_user;        // users.daemon, users.edge: default meridian, meridian-edge; only used when started by root
     const char *nginx;     // edge.nginx: path of the program, default /usr/sbin/nginx
     unsigned edge_workers; // edge.workers: 0 is one per core
+    unsigned edge_per_client, edge_per_network;                // edge.per_client, edge.per_network: requests at once
     enum log_level log_level;                                  // log.level
     enum node_sandbox { SANDBOX_OFF, SANDBOX_STRICT } sandbox; // sandbox: strict (default) or off
     unsigned drain_s;                      // drain: seconds that a stop waits for requests in flight, default 30
     unsigned cert_check_s;                 // certs.check: how often expiry is looked at, default 60
     unsigned upload_idle_s;                // uploads.idle: an upload untouched for so long is discarded, default 86400
+    unsigned uploads_per_principal;        // uploads.per_principal: open at once in one registry, default 512
+    unsigned uploads_per_registry;         // uploads.per_registry: of all principals, default 4096
     struct endpoint metrics;               // metrics.listen: HTTP for Prometheus; port 0: off
     struct node_dns resolver;              // dns
     unsigned long long manifest_max_bytes; // limits.manifest: default 4 MiB

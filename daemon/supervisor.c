@@ -142,6 +142,8 @@ static struct edge_config edge_config_of(struct supervisor *s)
                                 .worker_uid = s->id->edge_uid,
                                 .confine = supervisor_edge_confine(s),
                                 .n_workers = n->edge_workers,
+                                .per_client = n->edge_per_client,
+                                .per_network = n->edge_per_network,
                                 .peers = s->peers,
                                 .n_peers = n_peers};
 }

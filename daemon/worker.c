@@ -26,7 +26,8 @@
 
 #define VITALS_EVERY_MS 2000
 #define HTTP_ACTIVE_MAX 4096 // connections of the public server (net/http.h max_connections)
-#define EXPIRE_EVERY_MS (10 * 60 * 1000)
+#define EXPIRE_EVERY_MS \
+    (60 * 1000)                // the least `uploads.idle`: an idle upload holds its place for a minute more at most
 #define METRICS_CONNECTIONS 16 // a few scrapers; anyone who reaches the listener may connect
 #define METRICS_IDLE_S 15
 
@@ -328,7 +329,9 @@ static int start_rooms(struct worker *w, struct diag *d)
                                                 .on_fault = on_fault,
                                                 .on_fault_ctx = w,
                                                 .url_key = region_keys_url_key(w->keys),
-                                                .manifest_max_bytes = n->manifest_max_bytes};
+                                                .manifest_max_bytes = n->manifest_max_bytes,
+                                                .uploads = {n->uploads_per_principal, n->uploads_per_registry},
+                                                .upload_idle_s = n->upload_idle_s};
     if (!rc && (n->roles & ROLE_REGISTRY))
         rc = registry_service_new(&ro, &w->app.registry);
     const struct replicator_options po = {.region = n->region,

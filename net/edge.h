@@ -63,8 +63,9 @@ struct edge_config { // strings are borrowed; all are checked by edge_render: no
     const char *group;      // worker's group; NULL: the one called as the user
     uid_t worker_uid;       // of `user`
     struct edge_confine confine;
-    unsigned n_workers;  // 0: auto
-    unsigned per_client; // requests at once from one address; 0: 1024
+    unsigned n_workers;   // 0: auto
+    unsigned per_client;  // requests at once from one client, an IPv4 address or a /64 of IPv6; 0: 1024
+    unsigned per_network; // the same of a network, a /24 or a /56; 0: a quarter of all
     const struct edge_peer *peers;
     size_t n_peers;
 };

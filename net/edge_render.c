@@ -93,6 +93,27 @@ static unsigned long open_files(void) // asking for more than the hard limit onl
     return !getrlimit(RLIMIT_NOFILE, &l) && l.rlim_max < 32768 ? (unsigned long)l.rlim_max : 32768;
 }
 
+// Connections of one worker, and how many requests of clients may be under way at once in all workers, of one network
+// (/24, /56) and of one client (an IPv4 address, a /64). A request may take two connections, its client's and the
+// daemon's: so an eighth of each worker's is left for the regions' listener, however clients are spread over the
+// workers.
+struct shares {
+    unsigned long connections, clients, network, client;
+};
+
+static struct shares shares_of(const struct edge_config *c)
+{
+    struct shares s = {.connections = open_files() / 2}; // a request may also take two files
+    s.clients = (s.connections - s.connections / 8) / 2;
+    s.network = c->per_network ? c->per_network : s.clients / 4;
+    if (s.network > s.clients)
+        s.network = s.clients;
+    s.client = c->per_client ? c->per_client : 1024;
+    if (s.client > s.network)
+        s.client = s.network;
+    return s;
+}
+
 static void put_frame(struct buf *b, const struct edge_config *c)
 {
     buf_str(b, "# Written by meridiand from its configuration; edits are lost.\ndaemon off;\nmaster_process on;\n");
@@ -104,8 +125,8 @@ static void put_frame(struct buf *b, const struct edge_config *c)
         buf_str(b, "worker_processes auto;\n");
     buf_printf(b,
                "worker_rlimit_nofile %lu;\npid %s/nginx.pid;\nlock_file %s/nginx.lock;\nerror_log stderr "
-               "warn;\nevents { worker_connections 8192; }\nhttp {\n",
-               open_files(), c->runtime_dir, c->runtime_dir);
+               "warn;\nevents { worker_connections %lu; }\nhttp {\n",
+               open_files(), c->runtime_dir, c->runtime_dir, shares_of(c).connections);
     for (size_t i = 0; i < ARRAY_LEN(edge_temps); i++)
         buf_printf(b, "  %s_temp_path %s/tmp-%s;\n", edge_temps[i], c->runtime_dir, edge_temps[i]);
     buf_str(b, "  access_log off; server_tokens off; types { } default_type application/octet-stream;\n"
@@ -114,7 +135,8 @@ static void put_frame(struct buf *b, const struct edge_config *c)
                "  client_header_timeout 10s; client_body_timeout 60s; send_timeout 60s; keepalive_timeout 65s;\n"
                "  keepalive_requests 10000; client_header_buffer_size 4k; large_client_header_buffers 4 16k;\n"
                "  client_max_body_size 0; client_body_buffer_size 256k;\n"
-               "  limit_conn_zone $binary_remote_addr zone=by_client:10m; limit_conn_status 429;\n"
+               "  limit_conn_zone $meridian_client zone=by_client:10m; limit_conn_status 429;\n"
+               "  limit_conn_zone $meridian_network zone=by_network:10m; limit_conn_zone all zone=clients:1m;\n"
                "  limit_conn_log_level info; log_not_found off;\n"
                "  ssl_protocols TLSv1.2 TLSv1.3; ssl_prefer_server_ciphers off; ssl_session_tickets off;\n"
                "  ssl_ciphers ECDHE+AESGCM:ECDHE+CHACHA20; ssl_session_timeout 1h;\n"
@@ -133,6 +155,18 @@ static void put_maps(struct buf *b)
                "    \"~^[^ ]+ +[A-Za-z][A-Za-z0-9+.-]*://(?<authority>[A-Za-z0-9._:\\[\\]-]+)\" $authority;\n  }\n"
                "  map $upstream_http_x_meridian_request_id $meridian_request_id {\n    default "
                "$upstream_http_x_meridian_request_id;\n    \"\" $request_id;\n  }\n");
+}
+
+// Who counts as one client and as one network, by the octets of the address: 4 of IPv4 (also when mapped), 16 of IPv6.
+static void put_clients(struct buf *b)
+{
+    buf_str(b, "  map $binary_remote_addr $meridian_client {\n    default $binary_remote_addr;\n"
+               "    \"~(?s)^\\x00{10}\\xff\\xff(?<client_mapped>.{4})$\" $client_mapped;\n"
+               "    \"~(?s)^(?<client_6>.{8}).{8}$\" $client_6;\n  }\n"
+               "  map $binary_remote_addr $meridian_network {\n    default $binary_remote_addr;\n"
+               "    \"~(?s)^(?<network_4>.{3}).$\" $network_4;\n"
+               "    \"~(?s)^\\x00{10}\\xff\\xff(?<network_mapped>.{3}).$\" $network_mapped;\n"
+               "    \"~(?s)^(?<network_6>.{7}).{9}$\" $network_6;\n  }\n");
 }
 
 // `name`: an exact location, or a named one. `status` is what stands there unless the error that led here has its own.
@@ -166,7 +200,7 @@ static const struct own_error {
     {"414", 414, "UNSUPPORTED", "the request target is too long"},
     {"416", 416, "UNSUPPORTED", "the range is not in the blob"},
     {"421", 421, "NAME_UNKNOWN", "this host name is not served at this address"},
-    {"429", 429, "TOOMANYREQUESTS", "too many connections from one address"},
+    {"429", 429, "TOOMANYREQUESTS", "too many requests at once from this client, its network, or all clients"},
     {"500", 500, "UNKNOWN", "the edge failed to make an answer"},
     {"502 503", 503, "UNAVAILABLE", "the region is not ready"},
     {"504", 504, "UNAVAILABLE", "the region did not answer in time"},
@@ -282,9 +316,14 @@ static void put_certificate(struct buf *b, const char *pem, const char *cache)
 
 static void put_public_root(struct buf *b, const struct edge_config *c)
 {
-    buf_printf(b, "    limit_conn by_client %u;\n", c->per_client ? c->per_client : 1024);
+    struct shares s = shares_of(c);
+    buf_printf(b, "    limit_conn by_client %lu; limit_conn by_network %lu; limit_conn clients %lu;\n", s.client,
+               s.network, s.clients);
     put_headers(b, "    ", "\"\"");
     put_shared_locations(b, c);
+    // Resolvers of other regions probe here like any client: what all clients together may have is not for them.
+    buf_printf(b, "    location = /healthz { limit_conn by_client %lu; proxy_pass http://meridian_public; }\n",
+               s.client);
     // A login's form is small, comes from anyone, and holds a password: it is taken whole, into memory, before the
     // daemon hears of it, so that who sends it slowly holds up nothing there.
     buf_str(b, "    location /oauth2/ {\n      client_max_body_size 32k; client_body_buffer_size 32k; "
@@ -386,6 +425,7 @@ int edge_render(const struct edge_config *c, struct buf *out, struct diag *diag)
     buf_init(&b, 4 << 20);
     put_frame(&b, c);
     put_maps(&b);
+    put_clients(&b);
     put_error_pages(&b, "  ");
     put_upstreams(&b, c);
     buf_str(&b, "  server {\n"); // unknown names get no handshake; an unknown Host behind a known name gets 421

@@ -135,7 +135,7 @@ struct http_server_options {
     enum http_listener listener;
     struct pool *pool;
     unsigned n_threads;           // HTTP threads; 0: 1
-    unsigned max_connections;     // 0: 4096
+    unsigned max_connections;     // 0: 4096; of LISTENER_PUBLIC one network has a share of them (net/share.h), then 429
     size_t sink_window_bytes;     // per upload; 0: 1 MiB
     size_t uploads_budget_bytes;  // all uploads together; 0: 64 MiB
     const char *socket_user_note; // for messages

@@ -435,6 +435,15 @@ static bool too_slow(const struct http_exchange *ex)
     return took_ms > ex->server->options.slow_body_ms && ex->body_bytes < (uint64_t)took_ms * HTTP_SLOW_BYTES_S / 1000;
 }
 
+// One network's requests never take all the connections that there are for clients.
+static bool admitted(struct http_exchange *ex)
+{
+    struct share *share = ex->server->share;
+    ex->place = ex->req.client; // handlers may judge the request as another's
+    ex->shares = share && share_take(share, &ex->place);
+    return !share || ex->shares;
+}
+
 static enum MHD_Result exchange_begin(struct http_exchange *ex, struct MHD_Connection *conn, const char *method,
                                       const char *version)
 {
@@ -453,10 +462,15 @@ static enum MHD_Result exchange_begin(struct http_exchange *ex, struct MHD_Conne
         answer_inline(ex, &resp);
         return answer_early(ex);
     }
-    s->app.begin(s->app.ctx, &ex->req, &ex->plan);
-    ex->planned = true;
-    ex->req.ctx = ex->plan.ctx;
     struct http_plan *plan = &ex->plan;
+    if (admitted(ex)) {
+        s->app.begin(s->app.ctx, &ex->req, plan);
+        ex->planned = true;
+        ex->req.ctx = plan->ctx;
+    } else {
+        plan->kind = HTTP_PLAN_REPLY;
+        http_refuse(&ex->req, &plan->response, 429);
+    }
     int64_t length = ex->req.content_length;
     bool limited = plan->kind == HTTP_PLAN_COLLECT || (plan->kind == HTTP_PLAN_STREAM && plan->body_max);
     if ((limited && length > 0 && (uint64_t)length > plan->body_max) ||
@@ -658,6 +672,8 @@ void http_exchange_completed(struct http_exchange *ex)
 {
     struct http_server *s = ex->server;
     int64_t arm = 0;
+    if (ex->shares)
+        share_give(s->share, &ex->place);
     pthread_mutex_lock(&ex->lock);
     ex->conn = NULL;
     ex->suspended = false;

@@ -8,6 +8,7 @@
 #define MERIDIAN_NET_HTTP_PRIV_H
 
 #include "net/http.h"
+#include "net/share.h"
 
 #include <microhttpd.h>
 #include <pthread.h>
@@ -61,7 +62,9 @@ struct http_exchange {
     struct http_request req; // owned by the HTTP thread until a job is active, then by the job
     struct http_plan plan;
     struct pool_job job;
-    bool begun;         // the first handler call was
+    bool begun;  // the first handler call was
+    bool shares; // it has a place of the server's shares, as this client:
+    struct ip place;
     bool planned;       // app.begin has filled the plan
     bool body_complete; // all of the body came in
     bool started;       // a job has run for it
@@ -86,6 +89,7 @@ struct http_server {
     struct MHD_Daemon *daemon;
     struct MHD_Response *late_answer; // 504, made ahead: the request is still the job's when it is needed
     int listen_fd;
+    struct share *share;          // LISTENER_PUBLIC: requests in flight by client network; else NULL
     _Atomic size_t active;        // connections with a request in flight
     _Atomic size_t uploads_bytes; // of the budget
     _Atomic bool draining, closing;

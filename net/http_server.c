@@ -220,6 +220,7 @@ static void server_release(struct http_server *s)
 {
     if (s->late_answer)
         MHD_destroy_response(s->late_answer);
+    share_free(s->share);
     pthread_cond_destroy(&s->timer_cond);
     pthread_cond_destroy(&s->idle_cond);
     pthread_mutex_destroy(&s->lock);
@@ -254,9 +255,11 @@ static int listen_open(struct http_server *s)
     int rc = ERR_NOMEM;
     s->listen_fd = o->listen_fd; // taken over, also when it fails
     s->late_answer = late_answer();
+    s->share = o->listener == LISTENER_PUBLIC ? share_new(o->max_connections) : NULL;
+    bool made = s->late_answer && (s->share || o->listener != LISTENER_PUBLIC);
     if (o->listen_fd)
-        rc = s->late_answer ? 0 : ERR_NOMEM;
-    else if ((s->socket_path = mem_strdup(o->socket_path)) && s->late_answer)
+        rc = made ? 0 : ERR_NOMEM;
+    else if ((s->socket_path = mem_strdup(o->socket_path)) && made)
         rc = http_socket_open(o->socket_path, o->socket_mode, (uid_t)-1, (gid_t)o->socket_gid, &s->listen_fd);
     if (rc && o->listen_fd)
         close(o->listen_fd);

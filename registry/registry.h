@@ -21,8 +21,10 @@ struct registry_service_options {
     struct blob_store *blobs;
     struct meta *meta;
     struct pool *pool;
-    const uint8_t *url_key;      // 32 bytes: HMAC of signed URLs
-    uint64_t manifest_max_bytes; // 0: 4 MiB
+    const uint8_t *url_key;       // 32 bytes: HMAC of signed URLs
+    uint64_t manifest_max_bytes;  // 0: 4 MiB
+    struct upload_bounds uploads; // open at once (store/meta.h); beyond it a POST is answered with 429
+    unsigned upload_idle_s;       // told to whoever meets a bound: when what is left alone is discarded; 0: a day
     // Content of the registry with this login label could not be read or written here though nothing is full or busy:
     // I/O errors and damage. Any thread; must not block. May be NULL.
     void (*on_fault)(void *ctx, const char *label);

@@ -19,6 +19,8 @@ struct registry_service {
     struct pool *pool;
     uint8_t url_key[SIGNED_URL_KEY_BYTES];
     uint64_t manifest_max_bytes;
+    struct upload_bounds uploads;
+    unsigned upload_idle_s;
     void (*on_fault)(void *ctx, const char *label);
     void *on_fault_ctx;
     struct handles handles; // uploads between two requests

@@ -27,6 +27,8 @@ int registry_service_new(const struct registry_service_options *o, struct regist
     s->pool = o->pool;
     s->on_fault = o->on_fault;
     s->on_fault_ctx = o->on_fault_ctx;
+    s->uploads = o->uploads;
+    s->upload_idle_s = o->upload_idle_s ? o->upload_idle_s : 86400;
     s->manifest_max_bytes = o->manifest_max_bytes ? o->manifest_max_bytes : MANIFEST_MAX_DEFAULT;
     memcpy(s->url_key, o->url_key, sizeof s->url_key);
     handles_init(&s->handles);

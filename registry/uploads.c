@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "base/err.h"
+#include "base/log.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -82,6 +83,21 @@ static void digest_refused(struct op *op, struct http_response *resp, const char
 
 // --- POST ---
 
+static void uploads_full(struct op *op, struct http_response *resp, enum upload_full which)
+{
+    static struct log_limit limit = LOG_LIMIT(5000);
+    bool own = which == UPLOAD_FULL_PRINCIPAL;
+    uint64_t bound = own ? op->s->uploads.of_principal : op->s->uploads.of_registry;
+    const char *who = own ? op->principal : "the registry";
+    log_limited(&limit, LOG_WARN, "registry: %s has %" PRIu64 " uploads open in %s, as many as are allowed (%s)", who,
+                bound, op->registry, own ? "uploads.per_principal" : "uploads.per_registry");
+    oci_error(op->req, resp, 429, "TOOMANYREQUESTS", NULL,
+              "%s has %" PRIu64 " uploads open here, as many as are allowed at once: end or cancel some (one that is "
+              "left alone for %u minutes is discarded)",
+              *who ? who : "nobody in particular", bound, op->s->upload_idle_s / 60);
+    answer_header(op, resp, "Retry-After", "30");
+}
+
 static void start(struct op *op, struct http_response *resp)
 {
     struct upload_row row = {.id = op->io.id,
@@ -92,7 +108,12 @@ static void start(struct op *op, struct http_response *resp)
                              .touched_ms = clock_mono_ms()};
     if (writes_closed(op, resp))
         return;
-    int rc = meta_upload_create(op->s->meta, &row);
+    enum upload_full full;
+    int rc = meta_upload_create(op->s->meta, &row, &op->s->uploads, &full);
+    if (rc == ERR_FULL) {
+        uploads_full(op, resp, full);
+        return;
+    }
     if (rc) {
         answer_error(op, resp, rc, "starting an upload");
         return;

@@ -70,7 +70,16 @@ struct upload_row {
     int64_t started_ms; // wall
     int64_t touched_ms; // mono, of this process
 };
-int meta_upload_create(struct meta *m, const struct upload_row *row);
+// Most uploads that may be open at once, in this store, so also after a restart: of one principal in one registry, and
+// of one registry. 0: no bound. What is idle counts until it is deleted.
+struct upload_bounds {
+    uint64_t of_principal, of_registry;
+};
+enum upload_full { UPLOAD_FULL_PRINCIPAL, UPLOAD_FULL_REGISTRY };
+// ERR_FULL: a bound is reached, *out_full says which; judged in the transaction that would add the row. `bounds` and
+// out_full may be NULL.
+int meta_upload_create(struct meta *m, const struct upload_row *row, const struct upload_bounds *bounds,
+                       enum upload_full *out_full);
 int meta_upload_get(struct meta *m, const char *id, struct arena *a, struct upload_row *out);
 int meta_upload_progress(struct meta *m, const char *id, uint64_t size, int64_t now_mono_ms);
 int meta_upload_delete(struct meta *m, const char *id);

@@ -80,6 +80,8 @@ static const char *const steps[] = {
     // 5: tags in which a value of another region stood, on top of one of ours, until it was void
     "CREATE TABLE outdone(repo INTEGER NOT NULL, tag TEXT NOT NULL, stamp INTEGER NOT NULL, PRIMARY KEY(repo,tag))"
     "  WITHOUT ROWID;",
+    // 6: how many uploads somebody has open
+    "CREATE INDEX uploads_of ON uploads(registry,principal);",
 };
 const int schema_version = (int)(sizeof steps / sizeof steps[0]);
 

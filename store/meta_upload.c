@@ -8,20 +8,70 @@
 
 // --- uploads ---
 
+struct creation {
+    const struct upload_row *row;
+    const struct upload_bounds *bounds;
+    enum upload_full full;
+};
+
+// Are at least `bound` open? No more rows than that are looked at. `principal` NULL: of all.
+static int reached(struct meta *m, const char *registry, const char *principal, uint64_t bound, bool *out)
+{
+    sqlite3_stmt *st;
+    int rc = principal
+                 ? db_find(&m->w, &st,
+                           "SELECT count(*) FROM (SELECT 1 FROM uploads WHERE registry=?1 AND principal=?2 LIMIT ?3)",
+                           "ssu", registry, principal, bound)
+                 : db_find(&m->w, &st, "SELECT count(*) FROM (SELECT 1 FROM uploads WHERE registry=?1 LIMIT ?2)", "su",
+                           registry, bound);
+    if (rc)
+        return rc;
+    *out = (uint64_t)sqlite3_column_int64(st, 0) >= bound;
+    db_end(st);
+    return 0;
+}
+
+// The one place that says no: whoever would rather make room does it here, in this transaction.
+static int bounds_judge(struct meta *m, struct creation *c)
+{
+    const struct upload_row *r = c->row;
+    const struct upload_bounds *b = c->bounds;
+    bool full = false;
+    int rc = 0;
+    c->full = UPLOAD_FULL_PRINCIPAL;
+    if (b && b->of_principal)
+        rc = reached(m, r->registry, r->principal ? r->principal : "", b->of_principal, &full);
+    if (rc || full)
+        return rc ? rc : ERR_FULL;
+    c->full = UPLOAD_FULL_REGISTRY;
+    if (b && b->of_registry)
+        rc = reached(m, r->registry, NULL, b->of_registry, &full);
+    return !rc && full ? ERR_FULL : rc;
+}
+
 static int create_run(struct meta *m, void *arg)
 {
-    const struct upload_row *r = arg;
-    int rc = db_run(&m->w,
-                    "INSERT INTO uploads(id,registry,repository,principal,size,started_ms,touched_ms)"
-                    " VALUES(?1,?2,?3,?4,?5,?6,?7)",
-                    "ssssuii", r->id, r->registry, r->repository, r->principal ? r->principal : "", r->size,
-                    r->started_ms, r->touched_ms);
+    struct creation *c = arg;
+    const struct upload_row *r = c->row;
+    int rc = bounds_judge(m, c);
+    if (rc)
+        return rc;
+    rc = db_run(&m->w,
+                "INSERT INTO uploads(id,registry,repository,principal,size,started_ms,touched_ms)"
+                " VALUES(?1,?2,?3,?4,?5,?6,?7)",
+                "ssssuii", r->id, r->registry, r->repository, r->principal ? r->principal : "", r->size, r->started_ms,
+                r->touched_ms);
     return rc == ERR_CONFLICT ? ERR_EXISTS : rc;
 }
 
-int meta_upload_create(struct meta *m, const struct upload_row *row)
+int meta_upload_create(struct meta *m, const struct upload_row *row, const struct upload_bounds *bounds,
+                       enum upload_full *out_full)
 {
-    return writer_submit(m, create_run, (void *)row, true);
+    struct creation c = {.row = row, .bounds = bounds};
+    int rc = writer_submit(m, create_run, &c, true);
+    if (rc == ERR_FULL && out_full)
+        *out_full = c.full;
+    return rc;
 }
 
 struct upload_change {

@@ -4,7 +4,7 @@ are proved without clocks (unit net/test_fair, net/test_pool); here the whole wa
 import base64, http.client, json, os, socket, ssl, subprocess, sys, time, unittest
 import urllib.parse
 
-from lab import CLIENT, DOMAIN, Lab, USER
+from lab import CLIENT, DOMAIN, Lab, USER, wait_until
 
 HOST = f"contoso.eastus.geo.{DOMAIN}"
 FORM = "application/x-www-form-urlencoded"
@@ -24,13 +24,36 @@ registries:
     replicas: [{{ region: eastus }}]
 certificates: {{ ca_region: eastus }}
 """
+UPLOADS = "/v2/team/app/blobs/uploads/"
 ANSWERED_S = 60 if "SANITIZED" in os.environ else 20  # on a busy machine; the figures are docs/performance.md's
+
+
+class DoorLab(Lab):
+    """One region that is reached over IPv6 too."""
+
+    def _namespaces(self):
+        super()._namespaces()
+        for words in (("addr", "add", "fd88::100/32", "dev", "br0", "nodad"),
+                      ("-n", "eastus", "addr", "add", "fd88::1/32", "dev", "eth0", "nodad")):
+            subprocess.run(["ip", *words], check=True)
+
+    def _files(self):
+        super()._files()
+        self.edit("https: ['10.88.0.1:443']", "https: ['10.88.0.1:443', '[fd88::1]:443']")
+
+    def edit(self, old, new):
+        path = f"{self.dir}/eastus/meridiand.yaml"
+        with open(path) as f:
+            text = f.read()
+        assert old in text, text
+        with open(path, "w") as f:
+            f.write(text.replace(old, new))
 
 
 class Doors(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        cls.lab = Lab(TOPOLOGY, regions={"eastus": "10.88.0.1"})
+        cls.lab = DoorLab(TOPOLOGY, regions={"eastus": "10.88.0.1"}, node_extra="uploads: { per_principal: 20 }\n")
         cls.lab.__enter__()
         subprocess.run(["ip", "-n", "eastus", "route", "add", "10.90.0.0/16", "via", CLIENT], check=True)
         for network in range(1, 52):
@@ -82,6 +105,68 @@ class Doors(unittest.TestCase):
         seen = self.ended(flood)
         self.assertNotIn("200", seen)
         self.assertGreater(seen.get("401", 0), 0)  # they are served too, in their turn
+
+    def bound(self, source):
+        """A TLS connection from that address."""
+        address = "fd88::1" if ":" in source else "10.88.0.1"
+        raw = socket.create_connection((address, 443), timeout=ANSWERED_S, source_address=(source, 0))
+        return ssl.create_default_context(cafile=self.lab.ca).wrap_socket(raw, server_hostname=HOST)
+
+    def status_from(self, source):
+        with self.bound(source) as s:
+            s.sendall(f"GET /v2/ HTTP/1.1\r\nHost: {HOST}\r\nConnection: close\r\n\r\n".encode())
+            return int(s.recv(100).split()[1])
+
+    def hold(self, source):
+        """A request that stays under way: an upload whose bytes do not come."""
+        auth = self.lab.bearer("repository:team/app:pull,push", host=HOST, region="eastus")
+        status, headers, _ = self.lab.request("POST", HOST, UPLOADS, "eastus", auth)
+        self.assertEqual(status, 202)
+        target = urllib.parse.urlsplit(headers["location"]).path
+        s = self.bound(source)
+        s.sendall((f"PATCH {target} HTTP/1.1\r\nHost: {HOST}\r\nAuthorization: {auth['Authorization']}\r\n"
+                   f"Content-Length: 100\r\n\r\nabc").encode())
+        return s
+
+    def test_3_uploads_that_are_open_at_once_are_bounded(self):
+        auth = self.lab.bearer("repository:team/app:pull,push", host=HOST, region="eastus")
+        open_now = []
+        for _ in range(20):
+            status, headers, _ = self.lab.request("POST", HOST, UPLOADS, "eastus", auth)
+            self.assertEqual(status, 202)
+            open_now.append(urllib.parse.urlsplit(headers["location"]).path)
+        for restarted in (False, True):
+            if restarted:
+                self.lab.stop("eastus")
+                self.lab.start("eastus")
+            status, headers, body = self.lab.request("POST", HOST, UPLOADS, "eastus", auth)
+            self.assertEqual((status, headers["retry-after"]), (429, "30"))
+            error = json.loads(body)["errors"][0]
+            self.assertEqual(error["code"], "TOOMANYREQUESTS")
+            self.assertIn(f"{USER} has 20 uploads open here", error["message"])
+        for path in open_now:
+            self.assertEqual(self.lab.request("DELETE", HOST, path, "eastus", auth)[0], 204)
+        self.assertEqual(self.lab.request("POST", HOST, UPLOADS, "eastus", auth)[0], 202)
+
+    def test_4_requests_at_once_are_bounded_by_client_and_by_network(self):
+        lab = self.lab
+        lab.stop("eastus")
+        lab.edit("edge: { workers: 1 }", "edge: { workers: 1, per_client: 3, per_network: 4 }")
+        lab.start("eastus")
+        for address in ("fd88:0:0:101::1", "fd88:0:0:101::2", "fd88:0:0:102::1", "fd88:0:0:103::1", "fd88:0:0:201::1"):
+            subprocess.run(["ip", "addr", "add", f"{address}/128", "dev", "br0", "nodad"], check=True)
+        for one, same_client, near, also_near, far in (
+                ("10.90.1.1", "10.90.1.1", "10.90.1.2", "10.90.1.3", "10.90.2.1"),
+                ("fd88:0:0:101::1", "fd88:0:0:101::2", "fd88:0:0:102::1", "fd88:0:0:103::1", "fd88:0:0:201::1")):
+            held = [self.hold(one) for _ in range(3)]
+            wait_until(10, lambda: self.status_from(same_client) == 429, f"{one} has what a client may have")
+            self.assertEqual(self.status_from(near), 401)
+            held.append(self.hold(near))
+            wait_until(10, lambda: self.status_from(also_near) == 429, f"the network of {one} has what it may have")
+            self.assertEqual(self.status_from(far), 401)
+            for s in held:
+                s.close()
+            wait_until(10, lambda: self.status_from(same_client) == 401, "all of it is free again")
 
     def test_2_nobody_who_is_known_waits_behind_hashes(self):
         password = self.lab.password

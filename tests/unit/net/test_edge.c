@@ -249,6 +249,8 @@ START_TEST(test_render)
                                .shared_pem = "/2",
                                .peer_pem = "/3",
                                .ca_pem = "/4",
+                               .per_client = 7,
+                               .per_network = 9,
                                .peers = peers,
                                .n_peers = 1};
     struct buf b;
@@ -258,6 +260,7 @@ START_TEST(test_render)
                                       "client_max_body_size 0;",
                                       "proxy_request_buffering off;",
                                       "location /oauth2/ {",
+                                      "location = /healthz { limit_conn by_client 7; proxy_pass",
                                       "proxy_buffering off;",
                                       "merge_slashes off;",
                                       "underscores_in_headers off;",
@@ -269,12 +272,15 @@ START_TEST(test_render)
                                       "proxy_ssl_name westeurope.peer.example.test;",
                                       "return 421 ",
                                       "limit_conn_log_level info;",
+                                      "limit_conn by_client 7; limit_conn by_network 9; limit_conn clients ",
                                       "alias /blobs/;",
                                       "X-Forwarded-For \"\"",
                                       "large_client_header_buffers 4 16k;"};
     for (size_t i = 0; i < ARRAY_LEN(has); i++)
         ck_assert_msg(strstr(buf_cstr(&b), has[i]) != NULL, "missing: %s", has[i]);
     ck_assert_ptr_null(strstr(buf_cstr(&b), "include"));
+    const char *peer = strstr(buf_cstr(&b), "ssl_verify_client on;"); // regions are not counted as clients
+    ck_assert_ptr_null(strstr(peer, "limit_conn"));
     static const char *const bad[] = {"/a b", "/a;",  "/a{",  "/a}", "/a$x", "/a\"",
                                       "/a'",  "/a\n", "/a\\", "/a#", "",     "rel"};
     size_t before = b.n;

@@ -419,6 +419,35 @@ START_TEST(test_full_of_one_network)
 }
 END_TEST
 
+// A network has a third of the connections at most, whatever its requests wait for.
+START_TEST(test_share_of_connections)
+{
+    struct http_server_options o = plain;
+    o.max_connections = 9;
+    up_with(o, 8, 64);
+    atomic_store(&gate_open, 0);
+    int held[3];
+    for (int i = 0; i < 3; i++) {
+        held[i] = ask_from(i % 2 ? "192.0.2.1" : "192.0.2.99", "/gate");
+        until(&runs, i + 1);
+    }
+    int more = ask_from("192.0.2.50", "/x"), other = ask_from("198.51.100.7", "/x");
+    struct answer a = hear(more, false);
+    ck_assert_int_eq(a.status, 429);
+    ck_assert_str_eq(field(&a, "Retry-After"), "1");
+    ck_assert_int_eq(hear(other, false).status, 200);
+    atomic_store(&gate_open, 1);
+    for (int i = 0; i < 3; i++)
+        ck_assert_int_eq(hear(held[i], false).status, 200);
+    ck_assert_int_eq(ask(more, "GET /x HTTP/1.1\r\nHost: h\r\n" EDGE_HEADER_CLIENT ": 192.0.2.50\r\n\r\n").status, 200);
+    ck_assert_int_eq(atomic_load(&begins), 5); // the refused one was nobody's
+    close(more), close(other);
+    for (int i = 0; i < 3; i++)
+        close(held[i]);
+    down();
+}
+END_TEST
+
 // An upload that was begun keeps its bytes: pushed out of the queue, it only waits longer.
 START_TEST(test_full_in_mid_upload)
 {
@@ -819,6 +848,6 @@ START_TEST(test_malformed)
 END_TEST
 
 CHECK_MAIN("net/http_server", test_keep_alive, test_upload_slow_sink, test_too_large, test_busy,
-           test_full_of_one_network, test_full_in_mid_upload, test_answered_by_its_body, test_left_before_its_turn,
-           test_client_leaves, test_run_deadline, test_stream, test_stream_reader_stalls, test_stream_client_leaves,
-           test_slow_senders, test_drain, test_peer_and_admin, test_malformed)
+           test_full_of_one_network, test_share_of_connections, test_full_in_mid_upload, test_answered_by_its_body,
+           test_left_before_its_turn, test_client_leaves, test_run_deadline, test_stream, test_stream_reader_stalls,
+           test_stream_client_leaves, test_slow_senders, test_drain, test_peer_and_admin, test_malformed)

@@ -16,6 +16,7 @@
 #define OCI_MANIFEST "application/vnd.oci.image.manifest.v1+json"
 
 static char world_dir[64];
+static struct upload_bounds world_uploads;
 static void (*world_dir_made)(void); // before anything is in it; may be NULL
 static struct blob_store *world_blobs;
 static struct meta *world_meta;
@@ -48,6 +49,8 @@ static inline void store_up(void)
                                          .blobs = world_blobs,
                                          .meta = world_meta,
                                          .url_key = region_keys_url_key(fixture_keys[0]),
+                                         .uploads = world_uploads,
+                                         .upload_idle_s = 3600,
                                          .manifest_max_bytes = 64 << 10};
     ck_assert_int_eq(registry_service_new(&o, &world_service), 0);
 }

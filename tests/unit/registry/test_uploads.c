@@ -540,6 +540,61 @@ START_TEST(idle_uploads_are_discarded)
 }
 END_TEST
 
+static int start_as(const char *token)
+{
+    struct exchange x = send_with("POST", UPLOADS, REGIONAL, token, NULL, NULL, NULL, 0, 0);
+    int status = x.resp.status;
+    if (status == 429) {
+        ck_assert_str_eq(header_of(&x, "Retry-After"), "30");
+        ck_assert(body_has(&x, "TOOMANYREQUESTS") && body_has(&x, "uploads open here, as many as are allowed at once"));
+        ck_assert(body_has(&x, "left alone for 60 minutes"));
+        ck_assert_str_eq(header_of(&x, "Location"), "");
+    }
+    exchange_end(&x);
+    return status;
+}
+
+static char *token_of(const char *quoted)
+{
+    AUTO_FREE char *header = fixture_header(0), *payload = fixture_payload("sub", quoted, NULL);
+    return fixture_sign(header, payload, 0);
+}
+
+// What is open counts until it is ended, cancelled or discarded, by whoever's token; also after a restart.
+START_TEST(uploads_open_at_once_are_bounded)
+{
+    world_uploads = (struct upload_bounds){.of_principal = 3, .of_registry = 5};
+    world_up();
+    char digest[DIGEST_TEXT_SIZE];
+    size_t n = 0;
+    digest_text("abc", 3, digest);
+    AUTO_FREE char *first = upload_start("team/app"), *second = upload_start("team/other");
+    AUTO_FREE char *bob = token_of("\"bob\""), *carl = token_of("\"carl\"");
+    ck_assert_int_eq(start_as(token_push), 202);
+    ck_assert_int_eq(start_as(token_push), 429);
+    ck_assert_int_eq(status_of(send_plain("POST", UPLOADS "?mount=" EMPTY_DIGEST "&from=team/other")), 429);
+    ck_assert_int_eq(start_as(bob), 202);
+    store_down();
+    store_up();
+    ck_assert_int_eq(start_as(token_push), 429);
+    ck_assert_int_eq(start_as(bob), 202);
+    ck_assert_int_eq(start_as(carl), 429);                                 // the registry's bound
+    ck_assert_int_eq(status_of(send_body("PATCH", first, "abc", 3)), 202); // those that are open go on
+    ck_assert_int_eq(status_of(send_plain("DELETE", second)), 204);
+    ck_assert_int_eq(start_as(carl), 202);
+    AUTO_FREE char *end = with_digest(first, digest);
+    ck_assert_int_eq(status_of(send_plain("PUT", end)), 201);
+    ck_assert_int_eq(start_as(token_push), 202);
+    ck_assert_int_eq(start_as(token_push), 429);
+    clock_virtual_advance(120 * 1000);
+    ck_assert_int_eq(registry_uploads_expire(world_service, 60 * 1000, &n), 0);
+    ck_assert_uint_eq(n, 5);
+    ck_assert_int_eq(start_as(token_push), 202);
+    world_down();
+    world_uploads = (struct upload_bounds){0};
+}
+END_TEST
+
 START_TEST(a_large_body_streams_in_bounded_memory)
 {
     world_up();
@@ -578,4 +633,5 @@ CHECK_MAIN("registry/uploads", many_pieces_are_digested_once, handles_rest_only_
            an_upload_belongs_to_its_repository, mounts_need_pull_on_the_source,
            on_the_global_name_uploads_move_and_carry_their_authority, two_requests_cannot_share_an_upload,
            a_torn_piece_leaves_what_was_acknowledged, a_restart_resumes_at_what_was_acknowledged,
-           closed_writes_are_503_with_the_reason, idle_uploads_are_discarded, a_large_body_streams_in_bounded_memory)
+           closed_writes_are_503_with_the_reason, idle_uploads_are_discarded, uploads_open_at_once_are_bounded,
+           a_large_body_streams_in_bounded_memory)

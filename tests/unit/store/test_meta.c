@@ -21,8 +21,8 @@ START_TEST(uploads_live_and_end)
     struct digest d = digest_str("blob");
     arena_init(&a, 0);
     ck_assert_int_eq(meta_upload_get(region.m, r.id, &a, &back), ERR_NOTFOUND);
-    ck_assert_int_eq(meta_upload_create(region.m, &r), 0);
-    ck_assert_int_eq(meta_upload_create(region.m, &r), ERR_EXISTS);
+    ck_assert_int_eq(meta_upload_create(region.m, &r, NULL, NULL), 0);
+    ck_assert_int_eq(meta_upload_create(region.m, &r, NULL, NULL), ERR_EXISTS);
     ck_assert_int_eq(meta_upload_progress(region.m, r.id, 4096, 200), 0);
     ck_assert_int_eq(meta_upload_progress(region.m, "other", 1, 1), ERR_NOTFOUND);
     ck_assert_int_eq(meta_upload_get(region.m, r.id, &a, &back), 0);
@@ -69,7 +69,7 @@ START_TEST(idle_time_of_uploads_is_monotonic)
     clock_virtual_set(clock_wall_ms());
     store_begin(&region, "eastus");
     row.touched_ms = clock_mono_ms();
-    ck_assert_int_eq(meta_upload_create(region.m, &row), 0);
+    ck_assert_int_eq(meta_upload_create(region.m, &row, NULL, NULL), 0);
     clock_virtual_jump_wall(30 * day);
     ck_assert_int_eq(meta_uploads_idle(region.m, clock_mono_ms(), day, 10, &a, &idle, &n), 0);
     ck_assert_uint_eq(n, 0);
@@ -91,6 +91,39 @@ START_TEST(idle_time_of_uploads_is_monotonic)
     ck_assert_uint_eq(n, 0);
     clock_virtual_off();
     arena_done(&a);
+    store_end(&region);
+}
+END_TEST
+
+static int upload_open(const char *id, const char *registry, const char *principal, enum upload_full *out_full)
+{
+    const struct upload_row r = {id, registry, "app", principal, 0, 100, 100};
+    return meta_upload_create(region.m, &r, &(struct upload_bounds){.of_principal = 2, .of_registry = 3}, out_full);
+}
+
+START_TEST(uploads_are_bounded_by_principal_and_by_registry)
+{
+    store_begin(&region, "eastus");
+    enum upload_full full = 99;
+    struct digest d = digest_str("blob");
+    ck_assert_int_eq(upload_open("eastus.1", REG, "ci", &full), 0);
+    ck_assert_int_eq(upload_open("eastus.2", REG, "ci", &full), 0);
+    ck_assert_int_eq(full, 99);
+    ck_assert_int_eq(upload_open("eastus.3", REG, "ci", &full), ERR_FULL);
+    ck_assert_int_eq(full, UPLOAD_FULL_PRINCIPAL);
+    ck_assert_int_eq(upload_open("eastus.4", "fabrikam", "ci", &full), 0); // another registry
+    ck_assert_int_eq(upload_open("eastus.5", REG, "ada", &full), 0);       // another principal
+    ck_assert_int_eq(upload_open("eastus.6", REG, "bob", &full), ERR_FULL);
+    ck_assert_int_eq(full, UPLOAD_FULL_REGISTRY);
+    meta_close(region.m);
+    store_reopen(&region); // counted where the uploads are, so a restart changes nothing
+    ck_assert_int_eq(upload_open("eastus.3", REG, "ci", &full), ERR_FULL);
+    ck_assert_int_eq(upload_open("eastus.6", REG, "bob", NULL), ERR_FULL);
+    ck_assert_int_eq(meta_upload_delete(region.m, "eastus.1"), 0);
+    ck_assert_int_eq(upload_open("eastus.3", REG, "ci", &full), 0);
+    ck_assert_int_eq(meta_link_add(region.m, REG, "app", &d, 4, "eastus.2"), 0); // ended
+    ck_assert_int_eq(upload_open("eastus.6", REG, "bob", &full), 0);
+    ck_assert_int_eq(upload_open("eastus.6", REG, "bob", &full), ERR_FULL);
     store_end(&region);
 }
 END_TEST
@@ -274,7 +307,7 @@ START_TEST(closed_stores_refuse_own_writes)
     ck_assert_str_eq(meta_closed_why(region.m, &a), "asking the peers");
     ck_assert_int_eq(put(&region, "app", "v1", "{1}"), ERR_BUSY);
     struct upload_row r = {"u", REG, "app", "ci", 0, 1, 1};
-    ck_assert_int_eq(meta_upload_create(region.m, &r), ERR_BUSY);
+    ck_assert_int_eq(meta_upload_create(region.m, &r, NULL, NULL), ERR_BUSY);
     ck_assert(meta_writable(region.m)); // the database itself can be written
     meta_close(region.m);
     struct diag d;
@@ -543,9 +576,10 @@ START_TEST(memory_may_end_anywhere)
 END_TEST
 
 CHECK_MAIN("store/meta", uploads_live_and_end, idle_time_of_uploads_is_monotonic,
-           anonymous_mounts_look_only_where_they_may, a_push_by_tag_is_stored_and_announced,
-           what_a_manifest_refers_to_must_be_there, conditions_and_malformed_puts, listings_page_in_byte_order,
-           closed_stores_refuse_own_writes, writes_are_open_when_no_gate_is_closed, sentences_of_gates_are_bounded,
+           uploads_are_bounded_by_principal_and_by_registry, anonymous_mounts_look_only_where_they_may,
+           a_push_by_tag_is_stored_and_announced, what_a_manifest_refers_to_must_be_there,
+           conditions_and_malformed_puts, listings_page_in_byte_order, closed_stores_refuse_own_writes,
+           writes_are_open_when_no_gate_is_closed, sentences_of_gates_are_bounded,
            a_failing_signer_fails_the_write_and_leaves_nothing, stamps_outlive_a_clock_that_jumps_back,
            what_is_not_ours_is_refused, a_damaged_page_is_found, a_page_damaged_in_life_ends_writing,
            full_disk_is_said_and_loses_nothing, memory_may_end_anywhere)

@@ -15,7 +15,7 @@ static void uploads_use(void)
     size_t n;
     uint64_t size;
     arena_init(&a, 0);
-    ck_assert_int_eq(meta_upload_create(east.m, &row), 0);
+    ck_assert_int_eq(meta_upload_create(east.m, &row, &(struct upload_bounds){8, 8}, NULL), 0);
     ck_assert_int_eq(meta_upload_progress(east.m, "u", 1, 5), 0);
     ck_assert_int_eq(meta_upload_get(east.m, "u", &a, &back), 0);
     ck_assert_int_eq(meta_uploads_idle(east.m, 10, 5, 5, &a, &ids, &n), 0);
