@@ -420,7 +420,7 @@ static void look_ended(struct replicator *r, struct peer *p, const struct feed_m
     pthread_mutex_lock(&r->lock);
     if (settled)
         p->settled = *mark;
-    if (!rc) {
+    if (!rc || rc == ERR_AHEAD) { // what is of the future is not waited for: it comes again with this peer's cursor
         p->mark_state = MARK_FINE;
         p->strange_key[0] = 0;
     }

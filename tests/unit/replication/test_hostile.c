@@ -30,7 +30,7 @@ static void expect_alive(struct test_region *at, struct test_region *other, cons
     char tag[16];
     snprintf(tag, sizeof tag, "p%u", ++pushes);
     region_push(at, registry, "honest", tag, pushes, 1, 100, 0, &d);
-    WAIT_FOR(region_has(other, registry, "honest", tag, &d), 15000);
+    WAIT_FOR(region_has(other, registry, "honest", tag, &d), 30000);
     ck_assert(meta_writable(at->meta));
 }
 
@@ -66,18 +66,18 @@ static void one_good_then_max(struct test_region *r, const char *peer, const str
 START_TEST(stamps_near_the_end_stop_nobody_else)
 {
     world_with_liar(one_good_then_max);
-    WAIT_FOR(state_is(west, "contoso", "eastus", "ClockAhead"), 15000);
-    WAIT_FOR(state_is(south, "fabrikam", "eastus", "ClockAhead"), 15000);
+    WAIT_FOR(state_is(west, "contoso", "eastus", "ClockAhead"), 30000);
+    WAIT_FOR(state_is(south, "fabrikam", "eastus", "ClockAhead"), 30000);
     for (unsigned round = 0; round < 2; round++) {
         ck_assert_uint_eq(head_of(west, "eastus").seq, 1); // what came before is kept, and nothing after it
         expect_alive(west, south, "tailspin");
         expect_alive(south, west, "contoso"); // also what the liar holds
         struct digest d;
         region_push(west, "contoso", "app", "latest", 1000 + round, 1, 100, 0, &d); // the very tag
-        WAIT_FOR(region_has(south, "contoso", "app", "latest", &d), 15000);
+        WAIT_FOR(region_has(south, "contoso", "app", "latest", &d), 30000);
         restart(west);
         restart(south);
-        WAIT_FOR(state_is(west, "contoso", "eastus", "ClockAhead"), 15000);
+        WAIT_FOR(state_is(west, "contoso", "eastus", "ClockAhead"), 30000);
     }
     world_done(&w);
 }
@@ -85,13 +85,13 @@ END_TEST
 
 // --- a clock that is only somewhat ahead ---
 
-static uint64_t ahead_stamp;
+static _Atomic uint64_t ahead_stamp; // 0: it says nothing yet
 
 static void three_tags(struct test_region *r, const char *peer, const struct feed_mark *after, struct buf *out)
 {
     (void)peer;
     struct feed_mark at = *after;
-    while (at.seq < 3) {
+    while (ahead_stamp && at.seq < 3) {
         struct feed_entry e =
             liar_entry(r, &at, at.seq ? ahead_stamp + at.seq : ahead_stamp - (60ull << 26), "app", "t");
         liar_say(r, &at, &e, out);
@@ -100,13 +100,19 @@ static void three_tags(struct test_region *r, const char *peer, const struct fee
 
 START_TEST(reading_goes_on_when_the_clock_is_near)
 {
-    ahead_stamp = stamp_in_ms(8000); // 3 s more than the skew
+    ahead_stamp = 0;
     world_with_liar(three_tags);
-    WAIT_FOR(state_is(west, "contoso", "eastus", "ClockAhead"), 2500);
-    ck_assert_uint_eq(head_of(west, "eastus").seq, 1);
-    WAIT_FOR(head_of(west, "eastus").seq == 3, 6000);
-    ck_assert_uint_ge(stamp_in_ms(5000), ahead_stamp);
-    WAIT_FOR(!state_is(west, "contoso", "eastus", "ClockAhead"), 3000);
+    WAIT_FOR(region_writes_open(west), 20000);
+    ahead_stamp = stamp_in_ms(13000); // 8 s more than the skew
+    bool said = false;
+    for (uint64_t seq = 0; seq < 3; seq = head_of(west, "eastus").seq) {
+        said = said || state_is(west, "contoso", "eastus", "ClockAhead");
+        ck_assert_uint_le(stamp_in_ms(0), ahead_stamp + (10ull << 26)); // it goes on by itself
+        clock_sleep_ms(50);
+    }
+    ck_assert_uint_ge(stamp_in_ms(5000), ahead_stamp); // and not before
+    ck_assert(said);
+    WAIT_FOR(!state_is(west, "contoso", "eastus", "ClockAhead"), 10000);
     world_done(&w);
 }
 END_TEST
@@ -131,7 +137,7 @@ START_TEST(a_malformed_entry_alone_is_passed_over)
 {
     ahead_stamp = stamp_in_ms(-20000);
     world_with_liar(one_malformed);
-    WAIT_FOR(head_of(west, "eastus").seq == 4, 10000);
+    WAIT_FOR(head_of(west, "eastus").seq == 4, 30000);
     struct arena a;
     arena_init(&a, 0);
     struct feed_mark zero = {0}, last;
@@ -239,6 +245,60 @@ static bool closed_for_stamps(struct test_region *r)
     return is;
 }
 
+// What `at` hands on of another region's feed, as southeastasia asks for it.
+static void relayed(struct test_region *at, const char *origin, struct buf *out)
+{
+    char url[256], socket[300];
+    snprintf(url, sizeof url, "http://%s.peer.example.io/replication/v1/feed?after=&origin=%s", at->name, origin);
+    snprintf(socket, sizeof socket, "%s/%d.from.2.sock", w.dir, (int)(at - w.regions));
+    struct fetch_request q = {.url = url, .unix_socket = socket, .timeout_ms = 20000};
+    struct fetch_result r;
+    ck_assert_int_eq(fetch_run(at->fetcher, &q, &r), 0);
+    ck_assert_int_eq(r.status, 200);
+    buf_clear(out);
+    buf_add(out, r.body.p, r.body.n);
+    fetch_result_done(&r);
+}
+
+// The disk is lost, and a peer holds own entries of the future: writes open all the same, in an epoch past them.
+START_TEST(own_entries_of_the_future_hold_up_no_start)
+{
+    static const char *const tails[] = {"", "-wal", "-shm"};
+    struct digest one, two;
+    char path[400];
+    world_make(&w);
+    w.skew_s = 3600;
+    world_topology(&w, 2, false);
+    region_up(east);
+    region_up(west);
+    clock_put_ahead(east);
+    region_push(east, "contoso", "app", "t1", 1, 1, 100, 0, &one);
+    WAIT_FOR(region_has(west, "contoso", "app", "t1", &one), 30000);
+    struct feed_mark was = head_of(west, "eastus");
+    struct buf lines;
+    buf_init(&lines, 0);
+    relayed(west, "eastus", &lines);
+    ck_assert_ptr_nonnull(strstr(buf_cstr(&lines), "\"tag\":\"t1\""));
+    region_down(east);
+    for (size_t i = 0; i < 3; i++) {
+        snprintf(path, sizeof path, "%s/meta.db%s", east->dir, tails[i]);
+        remove(path);
+    }
+    w.skew_s = 5;
+    world_topology(&w, 3, false);
+    relayed(west, "eastus", &lines);
+    ck_assert_ptr_null(strstr(buf_cstr(&lines), "\"tag\"")); // what is of the future is not handed on
+    region_up(east);
+    region_push(east, "contoso", "app", "t2", 2, 1, 100, 0, &two); // within the 20 s that it waits
+    ck_assert_uint_gt(head_of(east, "eastus").epoch, was.epoch);
+    struct clock_repair done;
+    repair(west, true, &done);
+    WAIT_FOR(region_has(west, "contoso", "app", "t2", &two), 30000);
+    buf_done(&lines);
+    world_done(&w);
+}
+END_TEST
+
 // West and east both write in the future while all take it (the skew is an hour); then the skew is 5 s, and what they
 // hold is what an earlier version would hold. South writes nothing, and is never repaired: the two tell it.
 START_TEST(a_poisoned_world_is_mended)
@@ -251,44 +311,45 @@ START_TEST(a_poisoned_world_is_mended)
     for (size_t i = 0; i < N_REGIONS; i++)
         region_up(&w.regions[i]);
     region_push(south, "contoso", "app", "t1", 9, 1, 100, 0, &old);
-    WAIT_FOR(region_has(east, "contoso", "app", "t1", &old), 15000);
-    WAIT_FOR(region_has(west, "contoso", "app", "t1", &old), 15000);
+    WAIT_FOR(region_has(east, "contoso", "app", "t1", &old), 30000);
+    WAIT_FOR(region_has(west, "contoso", "app", "t1", &old), 30000);
     clock_put_ahead(east);
     region_push(east, "contoso", "app", "t1", 1, 1, 100, 0, &one);
     region_push(east, "contoso", "app", "t2", 2, 1, 100, 0, &two);
-    WAIT_FOR(region_has(west, "contoso", "app", "t2", &two), 15000);
-    WAIT_FOR(region_has(south, "contoso", "app", "t2", &two), 15000);
-    WAIT_FOR(region_has(west, "contoso", "app", "t1", &one), 15000);
+    WAIT_FOR(region_has(west, "contoso", "app", "t2", &two), 30000);
+    WAIT_FOR(region_has(south, "contoso", "app", "t2", &two), 30000);
+    WAIT_FOR(region_has(west, "contoso", "app", "t1", &one), 30000);
     region_push(west, "contoso", "app", "t1", 3, 1, 100, 0, &three); // on top of it
-    WAIT_FOR(region_has(east, "contoso", "app", "t1", &three), 15000);
-    WAIT_FOR(region_has(south, "contoso", "app", "t1", &three), 15000);
+    WAIT_FOR(region_has(east, "contoso", "app", "t1", &three), 30000);
+    WAIT_FOR(region_has(south, "contoso", "app", "t1", &three), 30000);
 
     w.skew_s = 5;
     world_topology(&w, 3, false);
-    WAIT_FOR(closed_for_stamps(east) && closed_for_stamps(west) && !closed_for_stamps(south), 5000);
+    WAIT_FOR(closed_for_stamps(east) && closed_for_stamps(west) && !closed_for_stamps(south), 20000);
     repair(west, false, &done);
     ck_assert_uint_gt(done.n_own, 0);
     ck_assert(closed_for_stamps(west));
     repair(west, true, &done);
     ck_assert(region_writes_open(west));
-    WAIT_FOR(state_is(west, "contoso", "eastus", "ClockAhead"), 15000); // which is not mended yet
+    WAIT_FOR(state_is(west, "contoso", "eastus", "ClockAhead"), 30000); // which is not mended yet
     ck_assert(region_has(west, "contoso", "app", "t1", &three));
     repair(east, true, &done);
     for (size_t i = 0; i < N_REGIONS; i++) {
-        WAIT_FOR(region_has(&w.regions[i], "contoso", "app", "t1", &three), 15000);
-        WAIT_FOR(region_has(&w.regions[i], "contoso", "app", "t2", &two), 15000);
-        WAIT_FOR(region_writes_open(&w.regions[i]), 5000);
+        WAIT_FOR(region_has(&w.regions[i], "contoso", "app", "t1", &three), 30000);
+        WAIT_FOR(region_has(&w.regions[i], "contoso", "app", "t2", &two), 30000);
+        WAIT_FOR(region_writes_open(&w.regions[i]), 20000);
         ck_assert_uint_lt(register_stamp(&w.regions[i], "t1"), stamp_in_ms(5000));
     }
     restart(south);
     restart(east); // what they ask each other at start finds nothing lost
     region_push(south, "contoso", "app", "t1", 4, 1, 100, 0, &after);
     for (size_t i = 0; i < N_REGIONS; i++)
-        WAIT_FOR(region_has(&w.regions[i], "contoso", "app", "t1", &after), 15000);
+        WAIT_FOR(region_has(&w.regions[i], "contoso", "app", "t1", &after), 30000);
     expect_alive(east, west, "contoso");
     world_done(&w);
 }
 END_TEST
 
 CHECK_MAIN("replication/hostile", stamps_near_the_end_stop_nobody_else, reading_goes_on_when_the_clock_is_near,
-           a_malformed_entry_alone_is_passed_over, whatever_a_region_says_the_others_go_on, a_poisoned_world_is_mended)
+           a_malformed_entry_alone_is_passed_over, whatever_a_region_says_the_others_go_on, a_poisoned_world_is_mended,
+           own_entries_of_the_future_hold_up_no_start)
