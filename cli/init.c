@@ -232,6 +232,24 @@ static int chown_one(const char *path, const struct stat *st, int flag, struct F
     return lchown(path, owner_uid, owner_gid);
 }
 
+static int give(struct init *in, const char *path, bool whole)
+{
+    if (path && !(whole ? nftw(path, chown_one, 16, FTW_PHYS) : lchown(path, owner_uid, owner_gid)))
+        return EXIT_DONE;
+    return cli_fail(EXIT_FAILED, "%s: cannot be given to %s: %s", path ? path : in->out, in->owner, strerror(errno));
+}
+
+// What was made here, and no more: a directory that a node runs in, or ran in, has owners of its own (daemon/paths.h).
+static int give_region(struct init *in, const char *region)
+{
+    struct arena *a = &in->cli->arena;
+    const char *dir = arena_printf(a, "%s/%s", in->out, region), *lock = arena_printf(a, "%s/%s/lock", in->out, region);
+    int rc = give(in, arena_printf(a, "%s/%s/keys", in->out, region), true);
+    if (!rc)
+        rc = give(in, arena_printf(a, "%s/%s/certs", in->out, region), true);
+    return rc || !lock || !access(lock, F_OK) ? rc : give(in, dir, false);
+}
+
 static int give_to_owner(struct init *in)
 {
     if (!in->owner)
@@ -242,15 +260,10 @@ static int give_to_owner(struct init *in)
     owner_uid = pw->pw_uid;
     owner_gid = pw->pw_gid;
     const struct topology *t = in->cli->topo;
-    for (size_t i = 0; i <= t->n_regions; i++) {
-        const char *dir = arena_printf(&in->cli->arena, "%s/%s", in->out, i < t->n_regions ? t->regions[i].name : "ca");
-        if (nftw(dir, chown_one, 16, FTW_PHYS))
-            return cli_fail(EXIT_FAILED, "%s: cannot be given to %s: %s", dir, in->owner, strerror(errno));
-    }
-    const char *principals = arena_printf(&in->cli->arena, "%s/principals.yaml", in->out);
-    if (lchown(principals, owner_uid, owner_gid))
-        return cli_fail(EXIT_FAILED, "%s: cannot be given to %s: %s", principals, in->owner, strerror(errno));
-    return 0;
+    int rc = give(in, arena_printf(&in->cli->arena, "%s/ca", in->out), true);
+    for (size_t i = 0; i < t->n_regions && !rc; i++)
+        rc = give_region(in, t->regions[i].name);
+    return rc ? rc : give(in, arena_printf(&in->cli->arena, "%s/principals.yaml", in->out), false);
 }
 
 // A file without users, so that a node starts, and that `meridian user` then edits under its owner.

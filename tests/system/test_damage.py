@@ -3,7 +3,7 @@
 wrong modes. docs/failures.md is the table; its rows name these tests."""
 import hashlib, http.client, json, os, re, shutil, signal, socket, ssl, subprocess, sys, threading, time, unittest
 
-from lab import DOMAIN, Lab, MERIDIAND, REGIONS, wait_until
+from lab import DOMAIN, Lab, MERIDIAN, MERIDIAND, REGIONS, wait_until
 from test_failure import Pusher, whole
 
 EAST, WEST, ASIA = (f"contoso.{r}.geo.{DOMAIN}" for r in REGIONS)
@@ -563,6 +563,38 @@ class Damage(unittest.TestCase):
         finally:
             self.edit(lambda t: t.replace(without, block))
         lab.wait_replicated("contoso/team/feedkey:1")
+
+    def test_q_a_region_comes_back_without_its_disk(self):
+        """Keys, certificates, metadata and blobs are gone; `meridian init` again, and the rest goes by itself."""
+        lab, region = self.lab, "southeastasia"
+        lab.push("disk", ASIA, "team/disk", "1")
+        lab.wait_replicated("contoso/team/disk:1")
+        lab.stop(region)
+        for name in ("keys", "certs", "meta", "store", "state"):
+            shutil.rmtree(f"{lab.dir}/{region}/{name}")
+        with open(lab.topology) as f:
+            before = f.read()
+        said = lab.check(MERIDIAN, "init", "--topology", lab.topology, "--out", lab.dir, "--owner", "meridian")
+        self.assertEqual(said.count(f"adds   {region} "), 3, said)
+        self.assertEqual(said.count("adds   "), 3, said)
+        with open(lab.topology) as f:
+            after = f.read()
+        for known in re.findall(r"[0-9a-f]{64}|[a-z]+-(?:token|feed)-[0-9a-f]{8}", before[before.index("identities:"):]):
+            self.assertIn(known, after)
+        version = int(re.search(r"^version: (\d+)$", after, re.M)[1])
+        for other in lab.daemons:
+            wait_until(10, lambda: lab.admin(other, "config", "check", "--in-force")["topology"]["version"] == version,
+                       f"{other} has the new topology")
+        since = lab.log_end(region)
+        lab.start(region)  # up: so it takes writes
+        lab.push("disk2", ASIA, "team/disk", "2")
+        lab.wait_replicated("contoso/team/disk:2")
+        self.same_everywhere()
+        status = lab.admin(region, "status")
+        self.assertEqual(status["faults"], [])
+        self.assertIn(status["signs"]["feedKey"], after)
+        self.assertNotIn(status["signs"]["feedKey"], before)
+        self.assertIn("entries recovered from", lab.said(region, since))
 
     def test_n_missing_user_is_named(self):
         lab = self.lab
