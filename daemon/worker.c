@@ -25,9 +25,8 @@
 #include <unistd.h>
 
 #define VITALS_EVERY_MS 2000
-#define HTTP_ACTIVE_MAX 4096 // connections of the public server (net/http.h max_connections)
-#define EXPIRE_EVERY_MS \
-    (60 * 1000)                // the least `uploads.idle`: an idle upload holds its place for a minute more at most
+#define HTTP_ACTIVE_MAX 4096   // connections of the public server (net/http.h max_connections)
+#define EXPIRE_EVERY_MS 60000  // as the least `uploads.idle`: an idle upload holds its place for a minute more at most
 #define METRICS_CONNECTIONS 16 // a few scrapers; anyone who reaches the listener may connect
 #define METRICS_IDLE_S 15
 
