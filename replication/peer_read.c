@@ -340,7 +340,7 @@ static int session_refused(struct session *s, struct inflow *f, int status)
         return status;
     }
     peer_seen(p);
-    if (status == 409 && voided_take(p, &s->stored, f) == 0)
+    if (status == 409 && voided_take(p, s->t, &s->stored, f) == 0)
         return READ_AGAIN;
     if (status == 409) { // it lost entries that we hold, and is recovering them now
         pthread_mutex_lock(&s->r->lock);

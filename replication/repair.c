@@ -3,8 +3,10 @@
 // void by it. See replication.h. The admin socket's thread; HTTP threads; the readers.
 //
 // A peer that has read such a stretch gives a cursor that lies in it. It is told so in the answer, 409 with
-// {"void": {"after": CURSOR, "below": EPOCH}}: what it has of us after that place and before that epoch is void. A
-// region can say that of its own entries only, and only itself: the reader asks no one else.
+// {"void": {"after": CURSOR, "below": EPOCH, "key": ID, "sig": BASE64URL}}: what it has of us after that place and
+// before that epoch is void. It is signed with our feed key, as the entries are: the connection alone, which our edge
+// holds too, is no authority to take back what this region has written. Said once more later it changes nothing, since
+// those places are never used again.
 #include "replication/outstream.h"
 
 #include "base/clock.h"
@@ -14,6 +16,13 @@
 #include <inttypes.h>
 #include <string.h>
 
+// What is signed. No other text that the feed key signs begins so.
+static int void_text(const char *origin, const char *after, uint64_t below, struct buf *out)
+{
+    buf_printf(out, "meridian-void-1\n%s\n%s\n%" PRIu64 "\n", origin, after, below);
+    return out->err;
+}
+
 // --- telling ---
 
 json_t *voided_json(struct replicator *r, const struct feed_mark *asked)
@@ -21,9 +30,18 @@ json_t *voided_json(struct replicator *r, const struct feed_mark *asked)
     struct feed_mark after;
     uint64_t below;
     char cur[CURSOR_TEXT_SIZE];
+    const char *key;
+    uint8_t sig[ENTRY_SIG_BYTES];
+    char sig_text[b64_size(ENTRY_SIG_BYTES)];
     if (meta_place_void(r->o.meta, asked, &after, &below))
         return NULL;
-    return json_pack("{s:s, s:I}", "after", cursor_format(&after, cur), "below", (json_int_t)below);
+    AUTO_BUF struct buf said;
+    buf_init(&said, 1024);
+    if (void_text(r->o.region, cursor_format(&after, cur), below, &said) ||
+        meta_sign(r->o.meta, said.p, said.n, &key, sig))
+        return NULL;
+    b64url_format(sig, sizeof sig, sig_text);
+    return json_pack("{s:s, s:I, s:s, s:s}", "after", cur, "below", (json_int_t)below, "key", key, "sig", sig_text);
 }
 
 // --- being told ---
@@ -37,40 +55,73 @@ static int body_read(struct inflow *f, struct buf *out)
     return n < 0 ? (int)n : out->err;
 }
 
-static int voided_parse(struct bytes body, struct feed_mark *out_after, uint64_t *out_below)
+struct voided { // what a peer says
+    struct feed_mark after;
+    uint64_t below;
+};
+
+// Signed by a key that the topology gives that region, and has not retired?
+static int void_verify(const struct peer *p, const struct topology *t, const json_t *v, const struct voided *said)
+{
+    const char *id = json_string_value(json_object_get(v, "key"));
+    const char *text = json_string_value(json_object_get(v, "sig"));
+    const struct public_key *key = id ? topology_feed_key_in_use(t, id) : NULL;
+    const struct region *origin = topology_region(t, p->name);
+    uint8_t sig[ENTRY_SIG_BYTES];
+    size_t n = 0;
+    char cur[CURSOR_TEXT_SIZE];
+    if (!key || !origin || key->region != origin->index || !text ||
+        b64url_parse(text, strlen(text), sig, sizeof sig, &n) || n != sizeof sig)
+        return ERR_AUTH;
+    AUTO_BUF struct buf b;
+    buf_init(&b, 1024);
+    int rc = void_text(p->name, cursor_format(&said->after, cur), said->below, &b);
+    if (rc)
+        return rc;
+    return p->r->o.verify(key->spki_b64, b.p, b.n, sig) ? ERR_AUTH : 0;
+}
+
+// ERR_NOTFOUND: it says nothing of the kind.
+static int voided_parse(const struct peer *p, const struct topology *t, struct bytes body, struct voided *out)
 {
     json_t *o = json_loadb((const char *)body.p, body.n, JSON_REJECT_DUPLICATES, NULL);
     const json_t *v = json_object_get(o, "void"), *below = json_object_get(v, "below");
     const char *cur = json_string_value(json_object_get(v, "after"));
-    int rc = cur && cursor_parse(cur, out_after) == 0 && json_is_integer(below) && json_integer_value(below) > 0
-                 ? 0
-                 : ERR_NOTFOUND;
-    if (!rc)
-        *out_below = (uint64_t)json_integer_value(below);
+    bool whole = cur && cursor_parse(cur, &out->after) == 0 && json_is_integer(below) && json_integer_value(below) > 0;
+    int rc = whole ? 0 : ERR_NOTFOUND;
+    if (!rc) {
+        out->below = (uint64_t)json_integer_value(below);
+        rc = void_verify(p, t, v, out);
+    }
     json_decref(o);
     return rc;
 }
 
-int voided_take(struct peer *p, const struct feed_mark *stored, struct inflow *f)
+int voided_take(struct peer *p, const struct topology *t, const struct feed_mark *stored, struct inflow *f)
 {
+    static struct log_limit limit = LOG_LIMIT(10000);
     struct replicator *r = p->r;
     AUTO_BUF struct buf body;
     buf_init(&body, 8192);
-    struct feed_mark after;
-    uint64_t below;
+    struct voided said;
     int rc = body_read(f, &body);
     if (!rc)
-        rc = voided_parse(bytes_of(body.p, body.n), &after, &below);
-    if (rc || mark_order(&after, stored) >= 0 || stored->epoch >= below)
+        rc = voided_parse(p, t, bytes_of(body.p, body.n), &said);
+    if (rc == ERR_AUTH)
+        log_limited(&limit, LOG_WARN,
+                    "replication: %s says that entries of its own are void, without a signature by its feed key: not "
+                    "believed",
+                    p->name);
+    if (rc || mark_order(&said.after, stored) >= 0 || stored->epoch >= said.below)
         return rc ? rc : ERR_PROTO;
     struct arena a;
     struct void_report done;
     arena_init(&a, 0);
-    rc = meta_void_origin(r->o.meta, p->name, &after, below, &a, &done);
+    rc = meta_void_origin(r->o.meta, p->name, &said.after, said.below, &a, &done);
     if (!rc)
         log_warn("replication: %s says that what it wrote after entry %" PRIu64 " of epoch %" PRIu64
                  " and before epoch %" PRIu64 " is void: %zu entries, %zu tags changed, %zu manifests are gone",
-                 p->name, after.seq, after.epoch, below, done.n_entries, done.n_tags, done.n_manifests);
+                 p->name, said.after.seq, said.after.epoch, said.below, done.n_entries, done.n_tags, done.n_manifests);
     for (size_t i = 0; !rc && i < done.n_list; i++)
         void_register_log(&done.list[i]);
     arena_done(&a);

@@ -190,8 +190,9 @@ int read_mark(struct replicator *r, const char *origin, struct feed_mark *out);
 // --- repair.c ---
 json_t *voided_json(struct replicator *r,
                     const struct feed_mark *asked); // what to say of a cursor; NULL: it is not void
-// After a 409: takes what the peer says of its own entries, if it does. 0 when the mark `stored` went back by it.
-int voided_take(struct peer *p, const struct feed_mark *stored, struct inflow *f);
+// After a 409: takes what the peer says of its own entries, if it does and has signed it. 0 when the mark `stored` went
+// back by it.
+int voided_take(struct peer *p, const struct topology *t, const struct feed_mark *stored, struct inflow *f);
 void void_register_log(const struct void_register *v);
 
 // --- apply.c ---

@@ -172,6 +172,12 @@ bool meta_writable(struct meta *m)
     return meta_probe(m) == 0;
 }
 
+int meta_sign(struct meta *m, const void *p, size_t n, const char **out_key, uint8_t sig[ENTRY_SIG_BYTES])
+{
+    *out_key = m->o.key_id;
+    return m->o.sign ? m->o.sign(m->o.sign_ctx, p, n, sig) : ERR_CRYPTO;
+}
+
 int reader_take(struct meta *m, struct db **out)
 {
     pthread_mutex_lock(&m->readers_lock);

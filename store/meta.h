@@ -27,7 +27,7 @@ struct meta_options {
     const char *path;                                                              // meta.db
     const char *region;                                                            // origin of what is written here
     const char *key_id;                                                            // of the feed key that `sign` uses
-    int (*sign)(void *ctx, const void *p, size_t n, uint8_t sig[ENTRY_SIG_BYTES]); // called on the writer thread
+    int (*sign)(void *ctx, const void *p, size_t n, uint8_t sig[ENTRY_SIG_BYTES]); // on the writer and in meta_sign
     void *sign_ctx;
     // After a commit that added own entries or applied any: on the writer thread, must not block. May be NULL.
     void (*on_commit)(void *ctx);
@@ -38,6 +38,9 @@ int meta_open(const struct meta_options *o, struct diag *diag, struct meta **out
 void meta_close(struct meta *m);
 int meta_probe(struct meta *m);     // commits a probe, and tries whether an entry could be written: 0, or why not
 bool meta_writable(struct meta *m); // the probe is good
+
+// Signs with the feed key what is said of the feed and is no entry. *out_key lives as long as m. Any thread.
+int meta_sign(struct meta *m, const void *p, size_t n, const char **out_key, uint8_t sig[ENTRY_SIG_BYTES]);
 
 // --- writes are open or closed as a whole ---
 // Each gate belongs to one caller, who closes and opens it on his own. Writes are open while none is closed; else

@@ -210,6 +210,17 @@ static bool clock_answer(struct test_server *s, struct http_request *req, struct
     return true;
 }
 
+static bool conflict_said(struct test_server *s, struct http_request *req, struct http_plan *plan)
+{
+    const char *text = s->at->feed_conflict;
+    if (!text || strcmp(req->path, "/replication/v1/feed") != 0)
+        return false;
+    plan->kind = HTTP_PLAN_REPLY;
+    s->at->n_conflicts++;
+    http_response_text(req, &plan->response, 409, "%s", text);
+    return true;
+}
+
 static void server_begin(void *ctx, struct http_request *req, struct http_plan *plan)
 {
     struct test_server *s = ctx;
@@ -217,7 +228,7 @@ static void server_begin(void *ctx, struct http_request *req, struct http_plan *
     struct topology *t = snapshot_get(&r->topology);
     if (strcmp(req->path, "/replication/v1/feed") == 0 && http_query_get(req, "origin", 0))
         r->n_relays++;
-    if (clock_answer(s, req, plan)) {
+    if (clock_answer(s, req, plan) || conflict_said(s, req, plan)) {
         snapshot_unref(t);
         return;
     }

@@ -52,10 +52,12 @@ struct test_region {
     _Atomic unsigned n_blob_gets, n_manifest_gets, n_ranges;
     _Atomic unsigned n_relays; // asked for what it has of another's feed
     unsigned start_ask_ms, recover_patience_ms;
-    const char *more_feed_keys;       // rows of the topology beside that of `keys`; NULL: none
-    _Atomic unsigned n_away, n_back;  // others that were found silent, or heard again
-    _Atomic int64_t clock_ms;         // its wall clock is so far ahead, as the others and it see each other's
-    const char *_Atomic clock_answer; // what it answers when asked for its time; NULL: that; "": nothing, ever
+    const char *more_feed_keys;        // rows of the topology beside that of `keys`; NULL: none
+    _Atomic unsigned n_away, n_back;   // others that were found silent, or heard again
+    _Atomic int64_t clock_ms;          // its wall clock is so far ahead, as the others and it see each other's
+    const char *_Atomic feed_conflict; // what its feed answers with 409 in place of lines; NULL: nothing
+    _Atomic unsigned n_conflicts;      // such answers
+    const char *_Atomic clock_answer;  // what it answers when asked for its time; NULL: that; "": nothing, ever
 };
 
 struct world {

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+// replication/repair: who says that a stretch of a region's log is void must have that region's feed key. Its edge, or
+// whoever else answers on its connections, takes nothing back.
+#include "tests/unit/replication/regions.h"
+
+#include "base/clock.h"
+#include "tests/support/check_main.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static struct world w;
+#define east (&w.regions[0])
+#define west (&w.regions[1])
+#define south (&w.regions[2])
+
+struct said {
+    struct test_region *by;
+    const char *origin; // that is signed
+    unsigned below;     // that is signed; 9 is said
+    const char *sig;    // NULL: the true one
+};
+
+static void say(const struct said *s, char out[600])
+{
+    char text[300], sig[b64_size(64)];
+    uint8_t raw[64];
+    snprintf(text, sizeof text, "meridian-void-1\n%s\n\n%u\n", s->origin, s->below);
+    ck_assert_int_eq(region_keys_sign_feed(s->by->keys, text, strlen(text), raw), 0);
+    b64url_format(raw, sizeof raw, sig);
+    snprintf(out, 600,
+             "{\"error\":\"x\",\"head\":\"\",\"void\":{\"after\":\"\",\"below\":9,\"key\":\"%s\",\"sig\":\"%s\"}}",
+             region_keys_feed_id(s->by->keys), s->sig ? s->sig : sig);
+}
+
+// East's feed answers with this from now on, and all connect to it again; returns once it was judged.
+static void answered(const char *text)
+{
+    static unsigned version = 2;
+    east->feed_conflict = NULL; // all is well, so that they do not wait longer and longer
+    WAIT_FOR(state_is(west, "contoso", "eastus", "Ready") && state_is(south, "contoso", "eastus", "Ready"), 15000);
+    unsigned before = east->n_conflicts;
+    east->feed_conflict = text;
+    world_topology(&w, ++version, false);
+    WAIT_FOR(east->n_conflicts >= before + 4, 15000); // two regions: one of them asked again, so it had judged
+}
+
+START_TEST(only_the_regions_own_key_takes_back_what_it_wrote)
+{
+    const struct said lies[] = {
+        {south, "eastus", 9, NULL},  {east, "westeurope", 9, NULL}, {east, "eastus", 8, NULL},
+        {east, "eastus", 9, "AAAA"}, {east, "eastus", 9, ""},
+    };
+    static char texts[7][600] = {"{\"void\":{\"after\":\"\",\"below\":9}}"};
+    struct digest d;
+    world_up(&w);
+    region_push(east, "contoso", "app", "t", 1, 1, 100, 0, &d);
+    WAIT_FOR(region_has(west, "contoso", "app", "t", &d) && region_has(south, "contoso", "app", "t", &d), 15000);
+    for (size_t i = 0; i < 6; i++) {
+        if (i)
+            say(&lies[i - 1], texts[i]);
+        answered(texts[i]);
+        ck_assert_msg(region_has(west, "contoso", "app", "t", &d), "%s", texts[i]);
+        ck_assert_msg(region_has(south, "contoso", "app", "t", &d), "%s", texts[i]);
+    }
+    say(&(struct said){east, "eastus", 9, NULL}, texts[6]); // truly said: the test asks the right question
+    east->feed_conflict = texts[6];
+    WAIT_FOR(!region_has(west, "contoso", "app", "t", &d) && !region_has(south, "contoso", "app", "t", &d), 20000);
+    world_done(&w);
+}
+END_TEST
+
+CHECK_MAIN("replication/void_said", only_the_regions_own_key_takes_back_what_it_wrote)
