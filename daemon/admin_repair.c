@@ -79,10 +79,11 @@ void admin_post_repair_clock(struct app *app, struct http_request *req, struct h
         http_response_text(req, resp, 404, "this node has no store\n");
         return;
     }
-    if (meta_gate_is_closed(app->meta, META_GATE_CLOCK)) {
+    if (app->replicator && !replication_clock_vouched(app->replicator)) {
         http_response_text(req, resp, 409,
-                           "this region's clock is off from that of the others, by which it would judge: set it right "
-                           "first\n");
+                           "nobody vouches for this region's clock, by which it would judge: no region that is reached "
+                           "agrees with it (meridian status), or none is reached and its kernel says that it is not "
+                           "synchronised. Set it right first, or let the others be reached\n");
         return;
     }
     struct clock_repair done;

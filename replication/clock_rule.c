@@ -76,6 +76,16 @@ enum clock_state clock_judge(const struct clock_case *c)
     return n_differing(c, limit, true) ? CLOCK_DIFFERS : CLOCK_FINE;
 }
 
+bool clock_vouched(const struct clock_case *c, enum clock_state s)
+{
+    size_t reached = n_reached(c);
+    if (clock_closes(s))
+        return false;
+    if (!reached)
+        return c->n_members < 2 || c->kernel == CLOCK_KERNEL_SYNCHRONISED;
+    return n_differing(c, CLOCK_OFF_MS, true) < reached;
+}
+
 const char *clock_state_name(enum clock_state s)
 {
     static const char *const names[] = {[CLOCK_FINE] = "fine",

@@ -53,6 +53,10 @@ static inline bool clock_closes(enum clock_state s)
 {
     return s == CLOCK_OUTVOTED || s == CLOCK_UNSYNCHRONISED;
 }
+// May others' stamps be judged by our clock, and what is of the future be thrown away? Not while writes are closed by
+// it; else if some region that is reached agrees, or there is no other, or none is reached and the kernel vouches for
+// it.
+bool clock_vouched(const struct clock_case *c, enum clock_state s);
 const char *clock_state_name(enum clock_state s); // "fine", "differs", "outvoted", "unsynchronised"
 const char *clock_kernel_name(enum clock_kernel k);
 // By how much, against whom, and what to do, for people; "" for CLOCK_FINE. Returns out.

@@ -42,6 +42,7 @@ struct other { // another member
 struct report { // what is known, for others to read; under r->lock
     enum clock_state state;
     enum clock_kernel kernel;
+    bool vouched;
     char sentence[CLOCK_SENTENCE_SIZE];
     size_t n;
     struct clock_other others[OTHERS_MAX];
@@ -185,6 +186,7 @@ static void publish(struct clock_watch *w, const struct clock_case *c)
     pthread_mutex_lock(&w->r->lock);
     p->state = w->state;
     p->kernel = c->kernel;
+    p->vouched = clock_vouched(c, w->state);
     clock_sentence(c, w->state, p->sentence);
     p->n = c->n_others;
     for (size_t i = 0; i < p->n; i++) {
@@ -372,6 +374,14 @@ void *clock_watch_json(struct clock_watch *w)
     }
     return json_pack("{s:s, s:s, s:s?, s:o}", "state", clock_state_name(p.state), "kernel", clock_kernel_name(p.kernel),
                      "why", p.sentence[0] ? p.sentence : NULL, "regions", regions);
+}
+
+bool clock_watch_vouched(struct clock_watch *w)
+{
+    pthread_mutex_lock(&w->r->lock);
+    bool vouched = w->report.vouched;
+    pthread_mutex_unlock(&w->r->lock);
+    return vouched;
 }
 
 bool clock_watch_offset(struct clock_watch *w, const char *region, int64_t *out_offset_ms, int64_t *out_error_ms)

@@ -21,6 +21,7 @@ struct clock_watch;
 
 int clock_watch_start(struct replicator *r, struct clock_watch **out); // closes META_GATE_CLOCK until the first round
 void clock_watch_stop(struct clock_watch *w);                          // after r->stopping was set; NULL is ignored
+bool clock_watch_vouched(struct clock_watch *w); // clock_vouched, as of the last round; false before the first
 // json_t *, a new reference; NULL without memory. See replication.h.
 void *clock_watch_json(struct clock_watch *w);
 // What was measured of one region last; false: nothing.

@@ -90,7 +90,8 @@ void replication_begin(struct replicator *r, struct http_request *req, const str
                        const struct region *peer, const struct registry *reg, const struct hostname *host,
                        struct http_plan *plan);
 // For the admin socket: json_t *, a new reference, NULL when out of memory or stopping. Blocks: call on the pool.
-void *replication_clock_json(struct replicator *r); // "clock" alone; does not block
+void *replication_clock_json(struct replicator *r);   // "clock" alone; does not block
+bool replication_clock_vouched(struct replicator *r); // may stamps be judged by our clock (clock_rule.h)? Not blocking
 void replication_metrics(struct replicator *r, struct buf *out);
 // What is wrong with this region as its peers see it, and the cure: sentences, most often none. json_t *, an array, a
 // new reference; NULL when out of memory. Any thread; r may be NULL.

@@ -206,6 +206,15 @@ void *replication_clock_json(struct replicator *r)
     return doc;
 }
 
+bool replication_clock_vouched(struct replicator *r)
+{
+    if (!r || !replicator_enter(r))
+        return false;
+    bool vouched = clock_watch_vouched(r->clock);
+    replicator_leave(r);
+    return vouched;
+}
+
 void replication_metrics(struct replicator *r, struct buf *out)
 {
     if (!r || !replicator_enter(r))

@@ -57,9 +57,8 @@ void clock_gate_look(struct meta *m)
     if (!closed)
         return;
     char at[CLOCK_TEXT_SIZE], until[CLOCK_TEXT_SIZE];
-    snprintf(
-        m->gates[META_GATE_STAMPS].why, META_WHY_SIZE,
-        "this region's last entry is stamped %s, ahead of its clock by more than %u s: writes open at %s, or after "
-        "meridian replication repair-clock",
-        clock_format(hlc_wall_ms(last), at), skew / 1000, clock_format(hlc_wall_ms(last) - skew, until));
+    snprintf(m->gates[META_GATE_STAMPS].why, META_WHY_SIZE,
+             "this region's last entry is stamped %s, ahead of its clock by more than %u s: writes open at %s; if "
+             "the clock is right, meridian replication repair-clock opens them at once",
+             clock_format(hlc_wall_ms(last), at), skew / 1000, clock_format(hlc_wall_ms(last) - skew, until));
 }

@@ -113,6 +113,8 @@ def test_nobody_can_tell(lab):
         wait_until(LIMIT_S, lambda: clock(lab, region)["state"] == "differs", f"{region} warns")
         assert "nobody can tell" in clock(lab, region)["why"]
         assert write(lab, region)[0] == 202, region
+    r = lab.run(MERIDIAN, "replication", "repair-clock", "--admin", f"{lab.dir}/{EAST}/run/admin.sock", check=False)
+    assert r.returncode and "nobody vouches for this region's clock" in r.stderr, r
     lab.kernel_clock(EAST, "unsynchronised")
     wait_until(LIMIT_S, lambda: write(lab, EAST)[0] == 503, "eastus trusts its kernel's doubt")
     assert "its kernel says that it is not synchronised" in write(lab, EAST)[1]

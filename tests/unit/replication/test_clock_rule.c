@@ -105,6 +105,39 @@ START_TEST(histories)
 }
 END_TEST
 
+// --- who may judge stamps by its clock ---
+
+static const struct {
+    const char *what;
+    size_t n_members;
+    enum clock_kernel kernel;
+    enum clock_state state;
+    bool vouched;
+    struct clock_other others[4];
+} vouchers[] = {
+    {"alone", 1, U, CLOCK_FINE, true, {NEVER}},
+    {"two that agree", 2, U, CLOCK_FINE, true, {AT(20, 5)}},
+    {"two that differ", 2, S, CLOCK_DIFFERS, false, {AT(20000, 5)}},
+    {"closed by the kernel", 2, U, CLOCK_UNSYNCHRONISED, false, {AT(20000, 5)}},
+    {"nobody is reached, and the kernel doubts", 3, U, CLOCK_FINE, false, {CUT(0, 5), NEVER}},
+    {"nobody is reached, and the kernel vouches", 3, S, CLOCK_FINE, true, {CUT(0, 5), NEVER}},
+    {"nobody is reached, and the kernel does not say", 3, CLOCK_KERNEL_UNKNOWN, CLOCK_FINE, false, {NEVER, NEVER}},
+    {"a liar, and one that agrees", 3, U, CLOCK_DIFFERS, true, {AT(20000, 5), AT(3, 5)}},
+    {"a liar, and who agreed is cut", 3, S, CLOCK_DIFFERS, false, {AT(20000, 5), CUT(3, 5)}},
+    {"outvoted", 4, S, CLOCK_OUTVOTED, false, {AT(2000, 5), AT(2000, 5), AT(0, 5)}},
+    {"no majority, but all that are reached", 5, S, CLOCK_DIFFERS, false, {AT(2000, 5), AT(2000, 5), NEVER, NEVER}},
+};
+
+START_TEST(who_may_judge_stamps)
+{
+    for (size_t i = 0; i < sizeof vouchers / sizeof vouchers[0]; i++) {
+        const struct clock_case c = {vouchers[i].n_members, vouchers[i].others, vouchers[i].n_members - 1,
+                                     vouchers[i].kernel, CLOCK_FINE};
+        ck_assert_msg(clock_vouched(&c, vouchers[i].state) == vouchers[i].vouched, "%s", vouchers[i].what);
+    }
+}
+END_TEST
+
 // --- every case: members whose clocks are right, or wrong in one of some ways, reached or not ---
 
 #define MEMBERS_MAX 5
@@ -294,6 +327,6 @@ START_TEST(sentences_fit)
 }
 END_TEST
 
-CHECK_MAIN("replication/clock_rule", histories, one_bad_clock_hurts_itself_only,
+CHECK_MAIN("replication/clock_rule", histories, who_may_judge_stamps, one_bad_clock_hurts_itself_only,
            what_wavers_around_the_limit_does_not_open_and_close, a_worse_measurement_does_not_open_writes,
            sentences_name_the_difference_and_the_regions, sentences_fit)
