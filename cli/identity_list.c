@@ -3,6 +3,7 @@
 #include "cli/identity_list.h"
 
 #include "base/bytes.h"
+#include "base/digest.h"
 #include "base/err.h"
 #include "base/mem.h"
 
@@ -67,15 +68,40 @@ static bool same_key(const struct identity_item *a, const struct identity_item *
     return (!a->key && !b->key) || (a->key && b->key && !strcmp(a->key, b->key));
 }
 
-int identity_add(struct identity_list *l, const char *region, enum identity_kind kind, struct identity_item item)
+static struct identity *identity_make(struct identity_list *l, const char *region)
 {
     struct identity *x = identity_of_region(l, region);
-    if (!x && l->n == TOPOLOGY_MAX_REGIONS)
+    if (x || l->n == TOPOLOGY_MAX_REGIONS)
+        return x;
+    x = &l->list[l->n++];
+    *x = (struct identity){.region = region};
+    return x;
+}
+
+int identity_revoke(struct identity_list *l, const char *region, const struct feed_revocation *v)
+{
+    struct identity *x = identity_make(l, region);
+    if (!x)
         return ERR_TOOBIG;
-    if (!x) {
-        x = &l->list[l->n++];
-        *x = (struct identity){.region = region};
+    for (size_t i = 0; i < x->n_revoked; i++) {
+        struct feed_revocation *had = &x->revoked[i];
+        if (strcmp(had->key, v->key) != 0)
+            continue;
+        if (v->epoch < had->epoch || (v->epoch == had->epoch && v->seq < had->seq))
+            *had = *v;
+        return 0;
     }
+    if (x->n_revoked == IDENTITY_REVOKED_MAX)
+        return ERR_TOOBIG;
+    x->revoked[x->n_revoked++] = *v;
+    return 0;
+}
+
+int identity_add(struct identity_list *l, const char *region, enum identity_kind kind, struct identity_item item)
+{
+    struct identity *x = identity_make(l, region);
+    if (!x)
+        return ERR_TOOBIG;
     struct identity_item *had = identity_find(x, kind, item.id);
     if (had && !same_key(had, &item))
         return ERR_CONFLICT;
@@ -107,6 +133,8 @@ int identity_list_add_all(struct identity_list *l, const struct topology *t)
             rc = identity_add(l, r->name, IDENTITY_FINGERPRINT, (struct identity_item){.id = r->peer_fingerprints[k]});
         rc = rc < 0 ? rc : add_keys(l, r->name, IDENTITY_TOKEN_KEY, r->token_keys, r->n_token_keys);
         rc = rc < 0 ? rc : add_keys(l, r->name, IDENTITY_FEED_KEY, r->feed_keys, r->n_feed_keys);
+        for (size_t k = 0; k < r->n_revoked && !rc; k++)
+            rc = identity_revoke(l, r->name, &r->revoked[k]);
     }
     return rc;
 }
@@ -134,9 +162,22 @@ static void put_keys(struct buf *b, const char *name, const struct identity *x, 
     }
 }
 
+static void put_revoked(struct buf *b, const struct identity *x)
+{
+    if (x->n_revoked)
+        buf_str(b, "    revoked:\n");
+    for (size_t i = 0; i < x->n_revoked; i++) {
+        const struct feed_revocation *v = &x->revoked[i];
+        char hash[2 * sizeof v->hash + 1];
+        hex_format(v->hash, sizeof v->hash, hash);
+        buf_printf(b, "      - { key: %s, epoch: %llu, seq: %llu, hash: \"%s\" }\n", v->key,
+                   (unsigned long long)v->epoch, (unsigned long long)v->seq, hash);
+    }
+}
+
 static void put_region(struct buf *b, const struct identity *x, struct arena *a)
 {
-    size_t n = 0;
+    size_t n = x->n_revoked;
     for (int kind = 0; kind < N_IDENTITY_KINDS; kind++)
         n += x->n[kind];
     if (!n)
@@ -148,6 +189,7 @@ static void put_region(struct buf *b, const struct identity *x, struct arena *a)
         buf_str(b, "]\n");
     put_keys(b, "token_keys", x, IDENTITY_TOKEN_KEY, a);
     put_keys(b, "feed_keys", x, IDENTITY_FEED_KEY, a);
+    put_revoked(b, x);
 }
 
 const char *identity_list_text(const struct identity_list *l, struct arena *a)

@@ -16,6 +16,7 @@
 #include "config/topology.h"
 
 #define IDENTITIES_MAX 16 // of a kind in a region: config/topology_rows.c
+#define IDENTITY_REVOKED_MAX 64
 
 enum identity_kind { IDENTITY_FINGERPRINT, IDENTITY_TOKEN_KEY, IDENTITY_FEED_KEY, N_IDENTITY_KINDS };
 
@@ -29,6 +30,8 @@ struct identity {
     const char *region;
     struct identity_item items[N_IDENTITY_KINDS][IDENTITIES_MAX];
     size_t n[N_IDENTITY_KINDS];
+    struct feed_revocation revoked[IDENTITY_REVOKED_MAX]; // final: no command takes one out
+    size_t n_revoked;
 };
 
 struct identity_list {
@@ -39,6 +42,8 @@ struct identity_list {
 void identity_list_init(struct identity_list *l);
 // All of a topology's. One that is there already stays as it is, but is retired if either says so.
 int identity_list_add_all(struct identity_list *l, const struct topology *t);
+// A key that is revoked already stays so at the earlier of both places. ERR_TOOBIG.
+int identity_revoke(struct identity_list *l, const char *region, const struct feed_revocation *v);
 // 1: added; 0: it was there; ERR_CONFLICT: there with another key; ERR_TOOBIG: as many as a topology may have.
 int identity_add(struct identity_list *l, const char *region, enum identity_kind kind, struct identity_item item);
 struct identity *identity_of_region(struct identity_list *l, const char *region); // NULL if none

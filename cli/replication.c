@@ -50,6 +50,27 @@ static char *token_at(struct cli *c, const struct registry *r, const struct regi
     return cli_token(c, r, host_at(c, r, region), region, scope, out_status);
 }
 
+int cli_replication_get(struct cli *c, const struct registry *r, const struct region *region, const char *repository,
+                        const char *path, json_t **out_doc)
+{
+    char why[256];
+    int status = EXIT_FAILED;
+    json_t *doc = NULL;
+    char *token = token_at(c, r, region, repository, &status);
+    if (!token)
+        return status; // said
+    int http = ask(c, r, region, token, path, 20000, &doc, why, sizeof why);
+    free(token);
+    if (http == 200 && doc) {
+        *out_doc = doc;
+        return 0;
+    }
+    json_decref(doc);
+    if (http == 401 || http == 403)
+        return cli_fail(EXIT_DENIED, "%s: the user may not pull there", region->name);
+    return cli_fail(http ? EXIT_FAILED : EXIT_UNREACHABLE, "%s: %s", region->name, http == 200 ? "no JSON" : why);
+}
+
 // ---- status ----
 
 static const char *number(struct cli *c, const json_t *v, const char *unit)
@@ -501,7 +522,8 @@ static const struct command replication_cmds[] = {
 
 int cmd_replication(struct cli *c, int argc, char **argv)
 {
-    const struct command all[] = {replication_cmds[0],   replication_cmds[1],     replication_cmds[2],
-                                  replication_drain_cmd, replication_undrain_cmd, replication_repair_cmd};
+    const struct command all[] = {replication_cmds[0],    replication_cmds[1],     replication_cmds[2],
+                                  replication_drain_cmd,  replication_undrain_cmd, replication_feed_cmd,
+                                  replication_revoked_cmd, replication_repair_cmd};
     return command_group(c, "replication", all, ARRAY_LEN(all), argc, argv);
 }

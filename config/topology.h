@@ -62,6 +62,14 @@ struct stamp {
 
 enum probe_kind { PROBE_AS_HEALTH, PROBE_HTTPS, PROBE_TCP };
 
+// A feed key that is void from a place of its region's feed on: entries past it, and at it all but the one with that
+// running hash. It is final: a version that follows keeps it, or names an earlier place.
+struct feed_revocation {
+    const char *key;
+    uint64_t epoch, seq; // seq 0: all of that epoch and later ones
+    uint8_t hash[32];    // zero with seq 0
+};
+
 struct region {
     const char *name;      // "eastus"
     enum probe_kind probe; // PROBE_AS_HEALTH: what the health section says
@@ -76,6 +84,8 @@ struct region {
     size_t n_token_keys;
     const struct public_key *feed_keys; // Ed25519, verify its feed entries
     size_t n_feed_keys;
+    const struct feed_revocation *revoked;
+    size_t n_revoked;
     bool has_location;
     int32_t latitude, longitude; // in 1/10000 degree
 };
@@ -343,6 +353,9 @@ const struct public_key *topology_feed_key(const struct topology *t, const char 
 const struct public_key *topology_feed_key_in_use(const struct topology *t, const char *kid);
 // Could this feed key have signed an entry with a stamp of this wall time? A stamp may be ahead of its region's clock.
 bool public_key_signed_at(const struct topology *t, const struct public_key *k, int64_t wall_ms);
+const struct feed_revocation *topology_revocation(const struct topology *t, const char *kid); // NULL if none
+// Are all revocations of `before` in `next`, at the same place or an earlier one? If not, *out_why says which (heap).
+bool topology_revocations_may_follow(const struct topology *before, const struct topology *next, char **out_why);
 const struct region *topology_region_by_fingerprint(const struct topology *t, const char *hex); // peer certificate
 
 // A name in front of D, in any case; NULL: none of the statics.

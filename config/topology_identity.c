@@ -5,6 +5,7 @@
 
 #include "base/digest.h"
 #include "base/err.h"
+#include "base/mem.h"
 
 #include <string.h>
 
@@ -21,7 +22,7 @@ static const struct key_kind {
   feed_kind = {"an Ed25519 public key", "feed_keys", ed25519_head, sizeof ed25519_head, 44};
 
 struct names { // unique in the whole topology
-    struct htab *fingerprints, *keys;
+    struct htab *fingerprints, *keys, *revoked;
 };
 
 static void say_once(struct topology_build *b, struct htab *seen, const char *s, int line, const char *what)
@@ -34,14 +35,20 @@ static void say_once(struct topology_build *b, struct htab *seen, const char *s,
         b->ctx->nomem = true;
 }
 
+static void check_key_region(struct topology_build *b, const struct region *r, const char *id, int line)
+{
+    size_t n = strlen(r->name);
+    if (strncmp(id, r->name, n) || id[n] != '-' || !id[n + 1])
+        options_error(b->ctx, line, "identities.%s: key id %s must begin with \"%s-\"", r->name, id, r->name);
+}
+
 static void check_key(struct topology_build *b, const struct region *r, const struct spec_key *k,
                       const struct key_kind *kind, struct names *names)
 {
     uint8_t der[1024];
-    size_t n = 0, nr = strlen(r->name);
-    if (k->id && (strncmp(k->id, r->name, nr) || k->id[nr] != '-' || !k->id[nr + 1]))
-        options_error(b->ctx, doc_key_line(k->node, "id"), "identities.%s: key id %s must begin with \"%s-\"", r->name,
-                      k->id, r->name);
+    size_t n = 0;
+    if (k->id)
+        check_key_region(b, r, k->id, doc_key_line(k->node, "id"));
     if (k->id)
         say_once(b, names->keys, k->id, doc_key_line(k->node, "id"), "key id");
     if (k->key && (b64_parse(k->key, strlen(k->key), der, sizeof der, &n) || n != kind->n ||
@@ -64,6 +71,27 @@ static const struct public_key *build_keys(struct topology_build *b, const struc
     return out;
 }
 
+static void build_revoked(struct topology_build *b, struct region *r, const struct spec_identity *s,
+                          struct names *names)
+{
+    static const uint8_t zero[SHA256_BYTES];
+    struct feed_revocation *out = build_array(b, s->n_revoked, sizeof *out);
+    for (size_t i = 0; out && i < s->n_revoked; i++) {
+        const struct spec_revoked *v = &s->revoked[i];
+        out[i] = (struct feed_revocation){.key = build_string(b, v->key), .epoch = v->epoch, .seq = v->seq};
+        if (!v->key || !v->hash || hex_parse(v->hash, strlen(v->hash), out[i].hash, sizeof out[i].hash))
+            continue; // said already
+        int line = doc_key_line(v->node, "key");
+        check_key_region(b, r, v->key, line);
+        say_once(b, names->revoked, v->key, line, "revoked key");
+        if ((v->seq == 0) != !memcmp(out[i].hash, zero, sizeof zero))
+            options_error(b->ctx, doc_key_line(v->node, "hash"),
+                          "identities.%s.revoked: the hash of seq 0, and of no other, is 64 zeros", r->name);
+    }
+    r->revoked = out;
+    r->n_revoked = s->n_revoked;
+}
+
 static void build_identity(struct topology_build *b, struct region *r, const struct doc_node *v, struct names *names)
 {
     struct spec_identity s = {0};
@@ -82,6 +110,7 @@ static void build_identity(struct topology_build *b, struct region *r, const str
     r->n_token_keys = s.n_token_keys;
     r->feed_keys = build_keys(b, r, s.feed_keys, s.n_feed_keys, &feed_kind, names);
     r->n_feed_keys = s.n_feed_keys;
+    build_revoked(b, r, &s, names);
 }
 
 void topology_build_identities(struct topology_build *b)
@@ -93,8 +122,8 @@ void topology_build_identities(struct topology_build *b)
         options_error(b->ctx, map->key_line, "identities: expected a mapping by region, found %s", doc_kind_name(map));
         return;
     }
-    struct names names = {htab_new(), htab_new()};
-    if (!names.fingerprints || !names.keys)
+    struct names names = {htab_new(), htab_new(), htab_new()};
+    if (!names.fingerprints || !names.keys || !names.revoked)
         b->ctx->nomem = true;
     for (const struct doc_node *v = map->child; v && !b->ctx->nomem; v = v->next) {
         int r = build_find_region(b, v->key_line, "identities", v->key);
@@ -103,4 +132,42 @@ void topology_build_identities(struct topology_build *b)
     }
     htab_free(names.fingerprints);
     htab_free(names.keys);
+    htab_free(names.revoked);
+}
+
+const struct feed_revocation *topology_revocation(const struct topology *t, const char *kid)
+{
+    for (size_t i = 0; i < t->n_regions; i++)
+        for (size_t k = 0; k < t->regions[i].n_revoked; k++)
+            if (!strcmp(t->regions[i].revoked[k].key, kid))
+                return &t->regions[i].revoked[k];
+    return NULL;
+}
+
+// The same, or a stricter one.
+static bool revocation_kept(const struct feed_revocation *was, const struct feed_revocation *is)
+{
+    if (!is || is->epoch > was->epoch)
+        return false;
+    if (is->epoch < was->epoch || is->seq < was->seq)
+        return true;
+    return is->seq == was->seq && !memcmp(is->hash, was->hash, sizeof was->hash);
+}
+
+bool topology_revocations_may_follow(const struct topology *before, const struct topology *next, char **out_why)
+{
+    for (size_t i = 0; i < before->n_regions; i++)
+        for (size_t k = 0; k < before->regions[i].n_revoked; k++) {
+            const struct feed_revocation *was = &before->regions[i].revoked[k];
+            if (!topology_region(next, before->regions[i].name) ||
+                revocation_kept(was, topology_revocation(next, was->key)))
+                continue;
+            *out_why =
+                mem_printf("%s: identities.%s.revoked: %s was revoked after epoch %llu, seq %llu: that is final; "
+                           "put it back as it was (an earlier place would be taken)",
+                           next->source, before->regions[i].name, was->key, (unsigned long long)was->epoch,
+                           (unsigned long long)was->seq);
+            return false;
+        }
+    return true;
 }

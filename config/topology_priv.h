@@ -96,11 +96,18 @@ struct spec_key {
     const char *id, *key, *retired; // retired: feed keys only
 };
 
+struct spec_revoked {
+    const struct doc_node *node;
+    const char *key, *hash;
+    uint64_t epoch, seq;
+};
+
 struct spec_identity {
     const struct doc_node *node;
     const char *const *fingerprints;
     const struct spec_key *token_keys, *feed_keys;
-    size_t n_fingerprints, n_token_keys, n_feed_keys;
+    const struct spec_revoked *revoked;
+    size_t n_fingerprints, n_token_keys, n_feed_keys, n_revoked;
 };
 
 struct spec_certificates {

@@ -314,6 +314,19 @@ static const struct option feed_key_rows[] = {
 static const struct option_set feed_key_set = {feed_key_rows, ARRAY_LEN(feed_key_rows), sizeof(struct spec_key),
                                                offsetof(struct spec_key, node)};
 
+static const struct option revoked_rows[] = {
+    {"key", OPT_STRING, OPT_AT(struct spec_revoked, key), .required = true, .check = key_id_ok,
+     .expect = "a key id: lower-case letters, digits, hyphens", .help = "id of the feed key that was stolen"},
+    {"epoch", OPT_INT, OPT_AT(struct spec_revoked, epoch), .required = true, .min = 1, .max = INT64_MAX,
+     .help = "epoch of the last good entry"},
+    {"seq", OPT_INT, OPT_AT(struct spec_revoked, seq), .required = true, .max = INT64_MAX,
+     .help = "its sequence; 0: nothing of that epoch or later is good"},
+    {"hash", OPT_STRING, OPT_AT(struct spec_revoked, hash), .required = true, .check = fingerprint_ok,
+     .expect = "64 lower-case hex digits", .help = "its running hash, as `meridian replication feed` prints it"},
+};
+static const struct option_set revoked_set = {revoked_rows, ARRAY_LEN(revoked_rows), sizeof(struct spec_revoked),
+                                              offsetof(struct spec_revoked, node)};
+
 static const struct option identity_rows[] = {
     {"peer_fingerprints", OPT_STRINGS, OPT_ARRAY_AT(struct spec_identity, fingerprints, n_fingerprints), .max = 16,
      .check = fingerprint_ok, .expect = "64 lower-case hex digits", .help = "SHA-256 of its peer certificates"},
@@ -321,6 +334,10 @@ static const struct option identity_rows[] = {
      .help = "P-256 keys that sign its tokens"},
     {"feed_keys", OPT_LIST, OPT_ARRAY_AT(struct spec_identity, feed_keys, n_feed_keys), .max = 16, .sub = &feed_key_set,
      .help = "Ed25519 keys that sign its feed"},
+    {"revoked", OPT_LIST, OPT_ARRAY_AT(struct spec_identity, revoked, n_revoked), .max = 64, .sub = &revoked_set,
+     .help =
+         "feed keys that are void after a place of its feed, for good; the key stays among feed_keys, to verify what "
+         "it signed before"},
 };
 const struct option_set spec_identity_set = {identity_rows, ARRAY_LEN(identity_rows), sizeof(struct spec_identity),
                                              offsetof(struct spec_identity, node)};

@@ -189,8 +189,10 @@ static void keep_changed(struct config_watch *w, bool at_once)
 static bool may_follow(const struct watched *f, const struct topology *before, const struct document *next,
                        char **out_why)
 {
-    return f->parse != watch_parse_topology || !before ||
-           frontend_serial_may_follow(before, topology_of(next), clock_wall_ms() / 1000, out_why);
+    if (f->parse != watch_parse_topology || !before)
+        return true;
+    return frontend_serial_may_follow(before, topology_of(next), clock_wall_ms() / 1000, out_why) &&
+           topology_revocations_may_follow(before, topology_of(next), out_why);
 }
 
 // Parses the file and judges it against what is in force. Returns true when something new was published.

@@ -138,6 +138,17 @@ static bool chain_ok(const struct feed_rules *ru, const struct feed_entry *e)
     return entry_hash(ru->last.hash, e, want) == 0 && memcmp(want, e->hash, sizeof want) == 0;
 }
 
+// By a revoked key: past its last good entry, or in the place of that with another hash.
+static bool entry_void(const struct feed_rules *ru, const struct feed_entry *e)
+{
+    const struct feed_revocation *v = topology_revocation(ru->topology, e->key);
+    if (!v || e->epoch < v->epoch)
+        return false;
+    if (e->epoch > v->epoch || e->seq > v->seq)
+        return true;
+    return e->seq == v->seq && memcmp(e->hash, v->hash, sizeof v->hash) != 0;
+}
+
 static int entry_accept(struct feed_rules *ru, struct bytes line, struct arena *a, struct feed_line *out,
                         const char **why)
 {
@@ -173,6 +184,10 @@ static int entry_accept(struct feed_rules *ru, struct bytes line, struct arena *
     *why = "running hash does not follow";
     if (!chain_ok(ru, &e))
         return ERR_PROTO;
+    bool is_void = entry_void(ru, &e);
+    *why = "signed by a revoked key, not before the place from which that is void";
+    if (is_void && !ru->skip_void)
+        return ERR_AUTH;
     *why = "stamped too far ahead of this region's clock";
     if (ru->limit && e.stamp > ru->limit) {
         ru->ahead = e.stamp;
@@ -191,6 +206,8 @@ static int entry_accept(struct feed_rules *ru, struct bytes line, struct arena *
     out->kind = ours || ru->self == ru->origin ? FEED_ENTRY : FEED_SKIPPED;
     if (entry_malformed(&e))
         out->kind = FEED_MALFORMED;
+    if (is_void)
+        out->kind = FEED_VOID;
     out->entry = e;
     *why = NULL;
     return 0;

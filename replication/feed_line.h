@@ -32,12 +32,14 @@ struct feed_rules { // what a reader holds against each line
     struct feed_mark ahead_at;
     uint64_t their_topology;          // the sender's version; 0: not said yet
     char refused_key[ENTRY_KEY_SIZE]; // after ERR_AUTH: the key of the entry, when the topology does not let it sign
+    bool skip_void;          // what a revoked key signed is no offence: FEED_VOID (a relay may not have heard of it)
 };
 
 enum feed_line_kind {
     FEED_ENTRY,
     FEED_SKIPPED,   // true, but of a registry that this reader's topology does not give it: not for the store
     FEED_MALFORMED, // truly signed, but it restates what was not before it: to be passed over, that one alone
+    FEED_VOID,      // signed by a revoked key: see skip_void
     FEED_PROGRESS,
 };
 
@@ -51,8 +53,8 @@ struct feed_line {
 };
 
 // `line` is without its newline. Moves rules->last on success. ERR_PROTO (malformed, out of order, of another origin),
-// ERR_AUTH (signature or key), ERR_AHEAD (a good entry of the future: it and what follows must wait), ERR_NOMEM;
-// *out_why is a static sentence for the log.
+// ERR_AUTH (signature or key, or a key that is revoked), ERR_AHEAD (a good entry of the future: it and what follows
+// must wait), ERR_NOMEM; *out_why is a static sentence for the log.
 int feed_line_accept(struct feed_rules *rules, struct bytes line, struct arena *a, struct feed_line *out,
                      const char **out_why);
 int feed_progress_format(const struct feed_mark *m, uint64_t topology_version, bool caught_up,

@@ -416,7 +416,11 @@ static int session_run(struct peer *p, const struct topology *t)
                                    .verify = p->r->o.verify};
     arena_init(&s->names, 4 << 20);
     arena_init(&s->batch, BATCH_BYTES);
-    int rc = read_mark(p->r, p->name, &s->stored);
+    int rc = revoked_tell(p->r, t);
+    if (!rc)
+        rc = meta_revoke_rewind(p->r->o.meta, p->name);
+    if (!rc)
+        rc = read_mark(p->r, p->name, &s->stored);
     if (!rc)
         rc = meta_last_stamp(p->r->o.meta, p->name, s->stored.epoch, &s->stored_stamp);
     if (!rc)

@@ -246,7 +246,7 @@ static int recovery_line(struct recovery *rec, struct bytes line)
             ahead_proved(rec);
         return rc;
     }
-    if (l.kind == FEED_PROGRESS || l.kind == FEED_MALFORMED)
+    if (l.kind == FEED_PROGRESS || l.kind == FEED_MALFORMED || l.kind == FEED_VOID)
         return 0;
     bool lost = false;
     rec->entry_mono = clock_mono_ms(); // each was signed by us, in order: there is an end to them
@@ -328,7 +328,8 @@ static int recover_from(struct replicator *r, struct peer *p, const struct feed_
         rec->r = r;
         rec->p = p;
         rec->entry_mono = clock_mono_ms();
-        rec->rules = (struct feed_rules){.topology = t, .self = self, .origin = self, .verify = r->o.verify};
+        rec->rules =
+            (struct feed_rules){.topology = t, .self = self, .origin = self, .verify = r->o.verify, .skip_void = true};
         arena_init(&rec->batch, RECOVER_BATCH_BYTES);
         rc = recovery_fetch(rec, mark);
         if (rec->proof)

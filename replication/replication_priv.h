@@ -122,6 +122,11 @@ struct replicator {
 
     struct clock_watch *clock; // has a thread of its own; set before any other starts
 
+    // keys that are revoked
+    pthread_t revoker;
+    bool revoker_started;
+    _Atomic uint64_t revoked_version; // of the topology by which the store was told
+
     // jobs
     pthread_t dispatcher;
     bool dispatcher_started;
@@ -194,6 +199,17 @@ json_t *voided_json(struct replicator *r,
 // back by it.
 int voided_take(struct peer *p, const struct topology *t, const struct feed_mark *stored, struct inflow *f);
 void void_register_log(const struct void_register *v);
+
+// --- revoked.c ---
+// Tells the store which keys this topology revokes, if it was not told: before anything is read by it. Thread-safe.
+int revoked_tell(struct replicator *r, const struct topology *t);
+void *revoker_main(void *replicator);
+void revoked_begin(struct replicator *r, struct http_request *req, const struct registry *reg, struct http_plan *plan);
+
+// --- entries.c ---
+json_t *entry_json(const struct feed_entry *e); // what it says, where it stands, its running hash. NULL: out of memory
+void entries_begin(struct replicator *r, struct http_request *req, const struct topology *t, const struct registry *reg,
+                   struct http_plan *plan);
 
 // --- apply.c ---
 enum apply_result {

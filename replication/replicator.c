@@ -164,6 +164,10 @@ static int threads_start(struct replicator *r)
     int rc = clock_watch_start(r, &r->clock);
     if (rc)
         return rc;
+    struct topology *t = snapshot_get(r->o.topology);
+    if (t)
+        (void)revoked_tell(r, t); // if it cannot be noted, nothing is read; the revoker says so
+    snapshot_unref(t);
     r->workers = mem_zalloc_array(r->o.n_fetches, sizeof *r->workers);
     if (!r->workers)
         return ERR_NOMEM;
@@ -176,10 +180,11 @@ static int threads_start(struct replicator *r)
             return ERR_NOMEM;
     }
     replicator_peers_update(r);
+    r->revoker_started = pthread_create(&r->revoker, NULL, revoker_main, r) == 0;
     r->keeper_started = pthread_create(&r->keeper, NULL, keeper_main, r) == 0;
     r->dispatcher_started = pthread_create(&r->dispatcher, NULL, dispatcher_main, r) == 0;
     r->beats_started = pthread_create(&r->beats, NULL, beats_main, r) == 0;
-    return r->keeper_started && r->dispatcher_started && r->beats_started ? 0 : ERR_NOMEM;
+    return r->revoker_started && r->keeper_started && r->dispatcher_started && r->beats_started ? 0 : ERR_NOMEM;
 }
 
 int replicator_start(const struct replicator_options *o, struct replicator **out)
@@ -227,6 +232,8 @@ void replicator_stop(struct replicator *r)
         if (r->peers[i]->reader_started)
             pthread_join(r->peers[i]->reader, NULL);
     clock_watch_stop(r->clock);
+    if (r->revoker_started)
+        pthread_join(r->revoker, NULL);
     if (r->keeper_started)
         pthread_join(r->keeper, NULL);
     if (r->dispatcher_started)

@@ -62,6 +62,10 @@ static void public_begin(struct replicator *r, struct http_request *req, const s
     }
     if (have)
         have_begin(r, req, reg, repository, plan);
+    else if (strcmp(req->path, "/replication/v1/revoked") == 0)
+        revoked_begin(r, req, reg, plan);
+    else if (strcmp(req->path, "/replication/v1/entries") == 0)
+        entries_begin(r, req, t, reg, plan);
     else
         status_begin(r, req, reg, plan);
 }
@@ -73,7 +77,8 @@ void replication_begin(struct replicator *r, struct http_request *req, const str
     const char *base = "/replication/v1/";
     const char *route = strncmp(req->path, base, strlen(base)) == 0 ? req->path + strlen(base) : "";
     bool feed = strcmp(route, "feed") == 0, mark = strcmp(route, "mark") == 0;
-    bool clock = strcmp(route, "clock") == 0, status = strcmp(route, "status") == 0, have = strcmp(route, "have") == 0;
+    bool clock = strcmp(route, "clock") == 0, have = strcmp(route, "have") == 0;
+    bool status = strcmp(route, "status") == 0 || strcmp(route, "revoked") == 0 || strcmp(route, "entries") == 0;
     plan->kind = HTTP_PLAN_REPLY;
     if (!feed && !mark && !clock && !status && !have)
         serve_refuse(req, &plan->response, 404, "no such path");

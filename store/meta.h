@@ -48,6 +48,7 @@ int meta_sign(struct meta *m, const void *p, size_t n, const char **out_key, uin
 enum meta_gate {
     META_GATE_RECOVERY, // own entries are being recovered (invariant 8). The one that is closed when a store opens
     META_GATE_CLOCK,    // our clock is off from the majority's (9)
+    META_GATE_KEY,      // the key that signs own entries is revoked
     META_GATE_STAMPS,   // the stored clock is ahead of our wall clock by more than the skew (9): the store's own gate
     META_N_GATES
 };
@@ -160,6 +161,10 @@ int meta_last_stamp(struct meta *m, const char *origin, uint64_t epoch, uint64_t
 int meta_feed_read(struct meta *m, const char *origin, const struct feed_mark *after, const char *const *registries,
                    size_t n_registries, size_t max, struct arena *a, struct feed_entry **out, size_t *out_n,
                    struct feed_mark *out_last);
+// The latest entries of `origin` in one registry, newest first, from before a place (epoch 0: from the end). *out_next:
+// before where to go on; its epoch is 0 at the beginning of the feed.
+int meta_feed_tail(struct meta *m, const char *origin, const char *registry, const struct feed_mark *before, size_t max,
+                   struct arena *a, struct feed_entry **out, size_t *out_n, struct feed_mark *out_next);
 // Is this mark a place in the feed that is held here? ERR_CONFLICT: past the head, or its hash differs.
 int meta_feed_check(struct meta *m, const char *origin, const struct feed_mark *mark);
 

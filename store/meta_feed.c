@@ -252,6 +252,55 @@ int meta_feed_read(struct meta *m, const char *origin, const struct feed_mark *a
     return 0;
 }
 
+static int tail_walk(struct db *d, sqlite3_stmt *st, const char *registry, struct feed_look *l)
+{
+    int rc = 0;
+    for (size_t looked = 0; l->n < l->max && looked < LOOK_MAX; looked++) {
+        rc = db_step(d, st);
+        if (rc <= 0) {
+            l->last = (struct feed_mark){0};
+            return rc; // at the end the statement ended itself
+        }
+        l->last = (struct feed_mark){.epoch = (uint64_t)sqlite3_column_int64(st, 2),
+                                     .seq = (uint64_t)sqlite3_column_int64(st, 4)};
+        const char *of = (const char *)sqlite3_column_text(st, 8);
+        rc = of ? 0 : ERR_CORRUPT;
+        if (!rc && strcmp(of, registry) == 0) {
+            rc = feed_row(st, l->a, &l->entries[l->n]);
+            l->n += !rc;
+        }
+        if (rc)
+            break;
+    }
+    db_end(st);
+    return rc;
+}
+
+int meta_feed_tail(struct meta *m, const char *origin, const char *registry, const struct feed_mark *before, size_t max,
+                   struct arena *a, struct feed_entry **out, size_t *out_n, struct feed_mark *out_next)
+{
+    struct feed_look l = {.a = a, .max = max};
+    struct db *d;
+    sqlite3_stmt *st;
+    l.entries = arena_array(a, max ? max : 1, sizeof *l.entries);
+    int rc = l.entries ? reader_take(m, &d) : ERR_NOMEM;
+    if (rc)
+        return rc;
+    rc = db_start(d, &st,
+                  "SELECT " FEED_COLUMNS " FROM feed f WHERE f.origin=?1 AND f.part=0 AND (f.epoch,f.seq)<(?2,?3)"
+                  " ORDER BY f.epoch DESC,f.seq DESC",
+                  "suu", origin, before->epoch ? before->epoch : INT64_MAX, before->seq);
+    if (!rc)
+        rc = tail_walk(d, st, registry, &l);
+    reader_give(m, d);
+    if (rc)
+        return rc;
+    *out = l.entries;
+    *out_n = l.n;
+    *out_next = l.last;
+    return 0;
+}
+
 int meta_head(struct meta *m, const char *origin, struct feed_mark *out)
 {
     struct db *d;

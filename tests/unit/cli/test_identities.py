@@ -77,6 +77,22 @@ class Identities(unittest.TestCase):
         rows = json.loads(self.cli("identities", "list", "-o", "json", "--topology", self.topology))
         return {kind: [(r["id"], r["state"]) for r in rows if r["region"] == region and r["what"] == kind] for kind in KINDS}
 
+    def test_a_revocation_stays_whatever_is_added(self):
+        self.init()
+        key = self.ids()["feed-key"][0][0]
+        row = '{ key: %s, epoch: 1, seq: 7, hash: "%s" }' % (key, "0123456789" * 6 + "0123")
+        with open(self.topology) as f:
+            text = f.read()
+        with open(self.topology, "w") as f:
+            f.write(text.replace("  westeurope:\n    peer_fing", "    revoked:\n      - " + row + "\n  westeurope:\n    peer_fing", 1))
+        self.assertIn(row, self.text())
+        shutil.rmtree(self.out + "/eastus")  # it comes back with new keys
+        self.init(self.topology)
+        self.assertIn(row, self.text())
+        self.assertEqual(len(self.ids()["feed-key"]), 2)
+        self.init()  # from the given topology, which knows nothing of it
+        self.assertIn(row, self.text())
+
     def text(self):
         with open(self.topology) as f:
             return f.read()

@@ -229,6 +229,52 @@ static size_t expect_errors(const char *name, const char *text, const struct dia
     return n;
 }
 
+static struct topology *revoked_at(unsigned long long epoch, unsigned long long seq, const char *hash)
+{
+    char text[4096];
+    snprintf(text, sizeof text,
+             SMALL "identities:\n  westus:\n    revoked: [{key: westus-f1, epoch: %llu, seq: %llu, hash: \"%s\"}]\n",
+             epoch, seq, hash);
+    return parse_ok(text);
+}
+
+static bool follows(const struct topology *before, struct topology *next)
+{
+    char *why = NULL;
+    bool may = topology_revocations_may_follow(before, next, &why);
+    ck_assert(may == !why);
+    if (!may)
+        ck_assert_ptr_nonnull(strstr(why, "westus-f1 was revoked after epoch 3, seq 9: that is final"));
+    free(why);
+    snapshot_unref(next);
+    return may;
+}
+
+START_TEST(revocations_are_final)
+{
+    char other[] = FPRINT;
+    other[0] ^= 1;
+    struct topology *t = revoked_at(3, 9, FPRINT), *without = parse_ok(SMALL);
+    const struct feed_revocation *v = topology_revocation(t, "westus-f1");
+    ck_assert_ptr_nonnull(v);
+    ck_assert_uint_eq(v->epoch, 3);
+    ck_assert_uint_eq(v->seq, 9);
+    ck_assert_int_eq(v->hash[0], 0);
+    ck_assert_int_eq(v->hash[1], 0x11);
+    ck_assert_ptr_null(topology_revocation(t, "westus-f2"));
+    ck_assert(follows(without, snapshot_ref(t)));
+    ck_assert(follows(t, snapshot_ref(t)));
+    ck_assert(follows(t, revoked_at(3, 8, other)));
+    ck_assert(follows(t, revoked_at(2, 20, other)));
+    ck_assert(!follows(t, revoked_at(3, 9, other)));
+    ck_assert(!follows(t, revoked_at(3, 10, FPRINT)));
+    ck_assert(!follows(t, revoked_at(4, 1, FPRINT)));
+    ck_assert(!follows(t, snapshot_ref(without)));
+    snapshot_unref(without);
+    snapshot_unref(t);
+}
+END_TEST
+
 START_TEST(bad_documents_are_refused_with_line_and_reason)
 {
     DIR *dir = opendir(TEST_BAD_DIR);
@@ -333,6 +379,6 @@ START_TEST(a_registry_has_the_names_that_it_offers)
 END_TEST
 
 CHECK_MAIN("config/topology", the_private_example_is_good, example_is_read_whole, defaults_and_order,
-           identities_are_found, a_retired_feed_key_verifies_what_it_signed_until_then, sample_is_a_valid_topology,
+           identities_are_found, revocations_are_final, a_retired_feed_key_verifies_what_it_signed_until_then, sample_is_a_valid_topology,
            bad_documents_are_refused_with_line_and_reason, memory_may_end_anywhere, a_large_catalogue_is_read,
            a_registry_has_the_names_that_it_offers)

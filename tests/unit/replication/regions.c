@@ -384,11 +384,18 @@ void world_topology(struct world *w, unsigned version, bool fabrikam_in_westeuro
     if (w->skew_s)
         buf_printf(&b, "replication: { clock_skew: %us }\n", w->skew_s);
     buf_str(&b, "routing:\n  order: [eastus, westeurope, southeastasia]\nidentities:\n");
-    for (size_t i = 0; i < N_REGIONS; i++)
-        buf_printf(&b, "  %s:\n    peer_fingerprints: [\"%s\"]\n    feed_keys:\n      - { id: %s, key: \"%s\" }\n%s",
+    for (size_t i = 0; i < N_REGIONS; i++) {
+        buf_printf(&b, "  %s:\n    peer_fingerprints: [\"%s\"]\n    feed_keys:\n      - { id: %s, key: \"%s\" }\n",
                    names[i], fingerprints[i], region_keys_feed_id(w->regions[i].keys),
-                   region_keys_feed_spki(w->regions[i].keys),
-                   w->regions[i].more_feed_keys ? w->regions[i].more_feed_keys : "");
+                   region_keys_feed_spki(w->regions[i].keys));
+        if (w->old_keys[i])
+            buf_printf(&b, "      - { id: %s, key: \"%s\" }\n", region_keys_feed_id(w->old_keys[i]),
+                       region_keys_feed_spki(w->old_keys[i]));
+        if (w->regions[i].more_feed_keys)
+            buf_str(&b, w->regions[i].more_feed_keys);
+        if (w->revoked[i][0])
+            buf_printf(&b, "    revoked: [%s]\n", w->revoked[i]);
+    }
     ck_assert_int_eq(b.err, 0);
     for (size_t i = 0; i < N_REGIONS; i++) {
         struct diag diag;
@@ -426,12 +433,22 @@ void world_make(struct world *w)
     world_topology(w, 1, false);
 }
 
+void region_rekey(struct test_region *r)
+{
+    char keys[300];
+    snprintf(keys, sizeof keys, "%s/keys-2", r->dir);
+    r->world->old_keys[r - r->world->regions] = r->keys;
+    ck_assert_int_eq(region_keys_create(keys, r->name, NULL), 0);
+    ck_assert_int_eq(region_keys_open(keys, r->name, NULL, &r->keys), 0);
+}
+
 void world_done(struct world *w)
 {
     for (size_t i = 0; i < N_REGIONS; i++)
         region_down(&w->regions[i]);
     for (size_t i = 0; i < N_REGIONS; i++) {
         region_keys_free(w->regions[i].keys);
+        region_keys_free(w->old_keys[i]);
         snapshot_done(&w->regions[i].topology);
     }
     dir_remove_tree(w->dir);

@@ -65,7 +65,9 @@ struct world {
     struct test_region regions[N_REGIONS]; // eastus, westeurope, southeastasia
     _Atomic bool cut[N_REGIONS][N_REGIONS];
     _Atomic bool fabrikam_everywhere;
-    unsigned skew_s; // 0: as the topology has it
+    struct region_keys *old_keys[N_REGIONS]; // still among the feed keys of the topology
+    char revoked[N_REGIONS][512];            // the topology's list of revoked keys, "" for none
+    unsigned skew_s;                         // 0: as the topology has it
 };
 
 void world_make(struct world *w); // nothing runs yet
@@ -74,6 +76,7 @@ void world_topology(struct world *w, unsigned version, bool fabrikam_in_westeuro
 void world_done(struct world *w);
 void region_up(struct test_region *r);
 void region_down(struct test_region *r);
+void region_rekey(struct test_region *r); // new keys from the next region_up on; the old ones stay in the topology
 void region_cut(struct test_region *r, bool cut); // both ways, from all others
 // Pushes an image of n_layers layers of layer_bytes each, made from `seed`; waits for writes to be open.
 void region_push(struct test_region *r, const char *registry, const char *repository, const char *tag, unsigned seed,

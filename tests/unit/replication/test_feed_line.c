@@ -69,6 +69,44 @@ START_TEST(entries_in_order_are_taken)
 }
 END_TEST
 
+// A key that is revoked after its second entry: the third is void, and the second is only that one.
+START_TEST(a_revoked_key_signs_nothing_more)
+{
+    struct feed_entry e[4], fork;
+    struct feed_line l;
+    struct buf b;
+    begin();
+    fixture_entry(1, zero, &e[0]);
+    fixture_entry(2, e[0].hash, &e[1]);
+    fixture_entry(3, e[1].hash, &e[2]);
+    struct feed_revocation v = {.key = "eastus-feed-1", .epoch = 1, .seq = 2};
+    memcpy(v.hash, e[1].hash, sizeof v.hash);
+    struct region *origin = (struct region *)rules.origin; // of the topology that begin() made
+    origin->revoked = &v;
+    origin->n_revoked = 1;
+    ck_assert_int_eq(accept_entry(&e[0]), FEED_ENTRY);
+    fixture_entry(2, e[0].hash, &fork);
+    fork.tag = "v2";
+    fixture_sign(e[0].hash, 1, &fork);
+    ck_assert_int_eq(accept_entry(&fork), ERR_AUTH);
+    ck_assert_int_eq(accept_entry(&e[1]), FEED_ENTRY);
+    ck_assert_int_eq(accept_entry(&e[2]), ERR_AUTH);
+    fixture_entry(1, e[1].hash, &e[3]);
+    e[3].epoch = 2;
+    e[3].stamp = 2000;
+    fixture_sign(e[1].hash, 1, &e[3]);
+    ck_assert_int_eq(accept_entry(&e[3]), ERR_AUTH); // nor in a later epoch
+    rules.skip_void = true;
+    buf_init(&b, 0);
+    ck_assert_int_eq(entry_format(&e[2], &b), 0);
+    ck_assert_int_eq(accept_text(b.p, b.n, &l), 0);
+    ck_assert_int_eq(l.kind, FEED_VOID);
+    ck_assert_uint_eq(rules.last.seq, 3); // what follows is judged from there
+    buf_done(&b);
+    end();
+}
+END_TEST
+
 START_TEST(every_changed_field_is_refused)
 {
     begin();
@@ -385,7 +423,7 @@ START_TEST(stamps_may_go_back_behind_progress_into_a_new_epoch)
 }
 END_TEST
 
-CHECK_MAIN("replication/feed_line", entries_in_order_are_taken, every_changed_field_is_refused,
+CHECK_MAIN("replication/feed_line", entries_in_order_are_taken, a_revoked_key_signs_nothing_more, every_changed_field_is_refused,
            signed_nonsense_is_refused, stamps_and_chain_must_follow, an_inline_manifest_must_have_its_digest_and_size,
            a_registry_that_is_not_shared_is_refused_or_passed_over, progress_goes_up_and_says_what_it_filters,
            malformed_lines_are_refused, stamps_are_judged, stamps_may_go_back_with_a_new_epoch,

@@ -490,6 +490,82 @@ START_TEST(a_repeated_push_fetches_nothing)
 }
 END_TEST
 
+static bool tag_gone(struct test_region *r, const char *tag)
+{
+    struct arena a;
+    struct manifest_row row;
+    arena_init(&a, 0);
+    int rc = meta_manifest_get(r->meta, "contoso", "app", tag, NULL, &a, &row);
+    arena_done(&a);
+    return rc == ERR_NOTFOUND;
+}
+
+static bool closed_because(struct test_region *r, const char *words)
+{
+    struct arena a;
+    arena_init(&a, 0);
+    const char *why = meta_closed_why(r->meta, &a);
+    bool is = why && strstr(why, words);
+    arena_done(&a);
+    return is;
+}
+
+// East's feed key was stolen. West has applied what the thief wrote, south had not read it when the topology revoked
+// the key: all three end with what east wrote before, and east goes on with another key.
+START_TEST(a_stolen_key_is_revoked)
+{
+    struct digest good, bad, after;
+    struct buf body;
+    char hash[2 * ENTRY_HASH_BYTES + 1];
+    world_up(&w);
+    buf_init(&body, 0);
+    region_push(east, "contoso", "app", "1", 1, 1, 1000, 0, &good);
+    for (size_t i = 0; i < N_REGIONS; i++)
+        WAIT_FOR(region_has(&w.regions[i], "contoso", "app", "1", &good), 10000);
+    struct feed_mark last = head_of(east, "eastus"), stolen;
+    region_down(south);
+    region_push(east, "contoso", "app", "1", 2, 1, 1000, 0, &bad);
+    region_push(east, "contoso", "app", "2", 2, 1, 1000, 0, &bad);
+    stolen = head_of(east, "eastus");
+    WAIT_FOR(region_has(west, "contoso", "app", "2", &bad), 10000);
+    // What the operator looks at.
+    ck_assert_int_eq(ask(west, "/replication/v1/entries?registry=contoso&origin=eastus", "contoso.example.io", &body),
+                     200);
+    hex_format(last.hash, ENTRY_HASH_BYTES, hash);
+    ck_assert_ptr_nonnull(strstr(buf_cstr(&body), hash));
+    ck_assert_int_eq(ask(west, "/replication/v1/entries?registry=contoso&origin=mars", "contoso.example.io", NULL),
+                     404);
+    snprintf(w.revoked[0], sizeof w.revoked[0], "{ key: %s, epoch: %" PRIu64 ", seq: %" PRIu64 ", hash: %s }",
+             region_keys_feed_id(east->keys), last.epoch, last.seq, hash);
+    world_topology(&w, 2, false);
+    WAIT_FOR(closed_because(east, "is revoked"), 5000); // it still signs with that key
+    WAIT_FOR(region_has(west, "contoso", "app", "1", &good) && tag_gone(west, "2"), 10000);
+    WAIT_FOR(region_has(east, "contoso", "app", "1", &good) && tag_gone(east, "2"), 10000);
+    region_down(east);
+    region_rekey(east);
+    world_topology(&w, 3, false);
+    region_up(east);
+    region_up(south);
+    region_push(east, "contoso", "app", "3", 3, 1, 1000, 0, &after);
+    for (size_t i = 0; i < N_REGIONS; i++) {
+        WAIT_FOR(region_has(&w.regions[i], "contoso", "app", "3", &after), 20000);
+        WAIT_FOR(region_has(&w.regions[i], "contoso", "app", "1", &good), 5000);
+        ck_assert(tag_gone(&w.regions[i], "2"));
+        WAIT_FOR(state_is(&w.regions[i], "contoso", w.regions[(i + 1) % 3].name, "Ready"), 20000);
+    }
+    ck_assert_int_eq(meta_feed_check(west->meta, "eastus", &stolen), ERR_CONFLICT); // relayed by nobody
+    ck_assert_int_eq(ask(west, "/replication/v1/revoked?registry=contoso", "contoso.example.io", &body), 200);
+    ck_assert_ptr_nonnull(strstr(buf_cstr(&body), "\"was\":\"stood\""));
+    // A restart changes nothing of it.
+    region_down(west);
+    region_up(west);
+    WAIT_FOR(state_is(west, "contoso", "eastus", "Ready"), 20000);
+    ck_assert(region_has(west, "contoso", "app", "1", &good) && tag_gone(west, "2"));
+    buf_done(&body);
+    world_done(&w);
+}
+END_TEST
+
 static struct register_value value_at(struct test_region *r, const char *tag, struct arena *a)
 {
     struct manifest_row row;
@@ -557,5 +633,5 @@ CHECK_MAIN("replication/regions", a_push_appears_in_all_regions,
            what_nobody_gives_truly_stays_retrying_until_it_comes, a_feed_of_garbage_is_dropped_and_others_are_read,
            a_source_that_hangs_delays_only_itself, a_restored_backup_recovers_before_it_writes,
            a_backup_restored_alone_recovers_when_the_others_come, requests_are_judged, the_public_may_not_read_feeds,
-           a_false_cursor_is_refused_and_closes_nothing, have_waits_until_the_tag_is_there,
+           a_false_cursor_is_refused_and_closes_nothing, have_waits_until_the_tag_is_there, a_stolen_key_is_revoked,
            a_repeated_push_fetches_nothing, have_compares_as_the_register_does)

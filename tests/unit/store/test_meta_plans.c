@@ -75,6 +75,14 @@ static void peers_use(void)
     struct feed_mark upto;
     ck_assert_int_eq(meta_head(east.m, "eastus", &upto), 0);
     ck_assert_int_eq(meta_feed_check(east.m, "eastus", &upto), 0);
+    struct feed_mark from_end = {0}, older;
+    ck_assert_int_eq(meta_feed_tail(east.m, "eastus", REG, &from_end, 2, &a, &e, &n, &older), 0);
+    ck_assert_uint_eq(n, 2);
+    ck_assert_uint_eq(e[0].seq, upto.seq);
+    ck_assert_int_eq(meta_feed_tail(east.m, "eastus", REG, &older, 5000, &a, &e, &n, &older), 0);
+    ck_assert_uint_eq(n, upto.seq - 2);
+    ck_assert_uint_eq(older.epoch, 0);
+    n = feed_all(&east, "eastus", &a, &e);
     ck_assert_int_eq(meta_ingest(west.m, "eastus", e, n, &upto), 0);
     ck_assert_int_eq(meta_jobs_due(west.m, clock_mono_ms(), 64, &a, &jobs, &n_jobs, &next), 0);
     ck_assert_uint_eq(n_jobs, n);

@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: Apache-2.0
+// GET /replication/v1/entries: the latest entries of a region's feed in one registry, newest first, as this region
+// holds them: who wrote what and when, by which key, and the place and running hash that a revocation of that key would
+// name. On the pool.
+#include "replication/replication_priv.h"
+
+#include "base/clock.h"
+#include "base/err.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define ENTRIES_MAX 200 // of one answer
+
+json_t *entry_json(const struct feed_entry *e)
+{
+    char at[CLOCK_TEXT_SIZE], digest[DIGEST_TEXT_SIZE], hash[2 * ENTRY_HASH_BYTES + 1];
+    hex_format(e->hash, ENTRY_HASH_BYTES, hash);
+    json_t *o = json_pack("{s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:s}", "repository", e->repository, "digest",
+                          digest_format(&e->digest, digest), "writtenAt",
+                          clock_format(hlc_wall_ms(entry_register_stamp(e)), at), "origin", e->origin, "key", e->key,
+                          "epoch", (json_int_t)e->epoch, "seq", (json_int_t)e->seq, "hash", hash);
+    if (o && e->kind == ENTRY_TAG)
+        json_object_set_new(o, "tag", json_string(e->tag));
+    return o;
+}
+
+struct entries_ask {
+    struct replicator *r;
+    const char *registry, *origin;
+    struct feed_mark before; // epoch 0: from the end
+};
+
+static json_t *list_json(const struct entries_ask *q, struct arena *a)
+{
+    struct feed_entry *e = NULL;
+    struct feed_mark next;
+    size_t n = 0;
+    if (meta_feed_tail(q->r->o.meta, q->origin, q->registry, &q->before, ENTRIES_MAX, a, &e, &n, &next))
+        return NULL;
+    json_t *list = json_array();
+    for (size_t i = 0; list && i < n; i++)
+        json_array_append_new(list, entry_json(&e[i]));
+    json_t *root = json_pack("{s:s, s:s, s:s, s:o}", "region", q->r->o.region, "registry", q->registry, "origin",
+                             q->origin, "entries", list);
+    if (root && next.epoch)
+        json_object_set_new(root, "next",
+                            json_pack("{s:I, s:I}", "epoch", (json_int_t)next.epoch, "seq", (json_int_t)next.seq));
+    return root;
+}
+
+static void entries_run(struct http_request *req, struct http_response *resp)
+{
+    struct entries_ask *q = req->ctx;
+    if (!replicator_enter(q->r)) {
+        serve_refuse(req, resp, 503, "stopping");
+        return;
+    }
+    struct arena a;
+    arena_init(&a, 0);
+    json_t *root = list_json(q, &a);
+    arena_done(&a);
+    replicator_leave(q->r);
+    if (root)
+        http_response_json(req, resp, 200, root);
+    else
+        serve_refuse(req, resp, 503, "the feed cannot be read now");
+}
+
+static bool number_ok(const char *s, uint64_t *out)
+{
+    if (!s)
+        return true;
+    size_t n = strspn(s, "0123456789");
+    if (!n || s[n] || n > 18)
+        return false;
+    *out = strtoull(s, NULL, 10);
+    return true;
+}
+
+void entries_begin(struct replicator *r, struct http_request *req, const struct topology *t, const struct registry *reg,
+                   struct http_plan *plan)
+{
+    struct entries_ask *q = arena_alloc(&req->arena, sizeof *q);
+    const char *origin = http_query_get(req, "origin", 0), *name = arena_strdup(&req->arena, reg->name);
+    const struct region *of = origin ? topology_region(t, origin) : NULL;
+    if (!q || !name) {
+        serve_refuse(req, &plan->response, 503, err_text(ERR_NOMEM));
+        return;
+    }
+    *q = (struct entries_ask){.r = r, .registry = name};
+    if (!of || !registry_replica(reg, of->index)) {
+        serve_refuse(req, &plan->response, 404, "origin: no region that holds this registry");
+        return;
+    }
+    q->origin = arena_strdup(&req->arena, of->name);
+    if (!q->origin || !number_ok(http_query_get(req, "epoch", 0), &q->before.epoch) ||
+        !number_ok(http_query_get(req, "seq", 0), &q->before.seq)) {
+        serve_refuse(req, &plan->response, 400, "epoch, seq: the place before which to begin");
+        return;
+    }
+    plan->kind = HTTP_PLAN_RUN;
+    plan->run = entries_run;
+    plan->ctx = q;
+    plan->pool = r->o.pool;
+}
