@@ -114,8 +114,8 @@ int cmd_dns_keys(struct cli *c, int argc, char **argv);   // dns keys
 int cmd_health(struct cli *c, int argc, char **argv);
 int cmd_identities(struct cli *c, int argc, char **argv);
 extern const struct command health_impair_cmd, health_clear_cmd, health_orders_cmd, health_peers_cmd; // orders.c
-extern const struct command replication_drain_cmd, replication_undrain_cmd, replication_feed_cmd, replication_repair_cmd,
-    replication_revoked_cmd;
+extern const struct command replication_drain_cmd, replication_undrain_cmd, replication_feed_cmd,
+    replication_repair_cmd, replication_revoked_cmd;
 // GET at a region with a token that may pull `repository`. 0 with the JSON answer, else the exit status, said.
 int cli_replication_get(struct cli *c, const struct registry *r, const struct region *region, const char *repository,
                         const char *path, json_t **out_doc);

@@ -522,8 +522,8 @@ static const struct command replication_cmds[] = {
 
 int cmd_replication(struct cli *c, int argc, char **argv)
 {
-    const struct command all[] = {replication_cmds[0],    replication_cmds[1],     replication_cmds[2],
-                                  replication_drain_cmd,  replication_undrain_cmd, replication_feed_cmd,
+    const struct command all[] = {replication_cmds[0],     replication_cmds[1],     replication_cmds[2],
+                                  replication_drain_cmd,   replication_undrain_cmd, replication_feed_cmd,
                                   replication_revoked_cmd, replication_repair_cmd};
     return command_group(c, "replication", all, ARRAY_LEN(all), argc, argv);
 }

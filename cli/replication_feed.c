@@ -114,18 +114,18 @@ static int voided_at(struct cli *c, const struct registry *r, const struct regio
 static void print_voided(struct cli *c, const json_t *rows)
 {
     size_t n = json_array_size(rows), i;
-    const char **cells = arena_array(&c->arena, 8 * (n + 1), sizeof *cells);
-    const char *head[] = {"region", "what", "void value", "was", "now", "written at", "epoch/seq", "key"};
+    const char **cells = arena_array(&c->arena, 9 * (n + 1), sizeof *cells);
+    const char *head[] = {"region", "what", "void value", "was", "now", "written at", "epoch/seq", "key", "reason"};
     json_t *o;
     memcpy(cells, head, sizeof head);
     json_array_foreach(rows, i, o)
     {
         const char *row[] = {text_of(o, "region"), what_of(c, o),          digest_of(c, o, "digest"),
                              text_of(o, "was"),    digest_of(c, o, "now"), text_of(o, "writtenAt"),
-                             place_of(c, o),       text_of(o, "key")};
-        memcpy(cells + 8 * (i + 1), row, sizeof row);
+                             place_of(c, o),       text_of(o, "key"),      text_of(o, "reason")};
+        memcpy(cells + 9 * (i + 1), row, sizeof row);
     }
-    cli_table(cells, n + 1, 8);
+    cli_table(cells, n + 1, 9);
 }
 
 static int revoked_run(struct cli *c, int argc, char **argv)

@@ -138,15 +138,19 @@ static bool chain_ok(const struct feed_rules *ru, const struct feed_entry *e)
     return entry_hash(ru->last.hash, e, want) == 0 && memcmp(want, e->hash, sizeof want) == 0;
 }
 
-// By a revoked key: past its last good entry, or in the place of that with another hash.
+// By a revoked key: past its last good entry, or in the place of that with another hash, or not proven to lie before
+// it.
 static bool entry_void(const struct feed_rules *ru, const struct feed_entry *e)
 {
     const struct feed_revocation *v = topology_revocation(ru->topology, e->key);
-    if (!v || e->epoch < v->epoch)
+    if (!v)
         return false;
-    if (e->epoch > v->epoch || e->seq > v->seq)
+    if (e->epoch > v->epoch || (e->epoch == v->epoch && e->seq > v->seq))
         return true;
-    return e->seq == v->seq && memcmp(e->hash, v->hash, sizeof v->hash) != 0;
+    if (e->epoch == v->epoch && e->seq == v->seq)
+        return memcmp(e->hash, v->hash, sizeof v->hash) != 0;
+    enum proof proof = feed_proof_judge(ru->proof, e);
+    return proof == PROOF_OTHER || (proof == PROOF_UNKNOWN && !ru->vouched);
 }
 
 static int entry_accept(struct feed_rules *ru, struct bytes line, struct arena *a, struct feed_line *out,
@@ -182,10 +186,11 @@ static int entry_accept(struct feed_rules *ru, struct bytes line, struct arena *
     if (rc)
         return rc;
     *why = "running hash does not follow";
-    if (!chain_ok(ru, &e))
+    ru->chain_broken = !chain_ok(ru, &e);
+    if (ru->chain_broken)
         return ERR_PROTO;
     bool is_void = entry_void(ru, &e);
-    *why = "signed by a revoked key, not before the place from which that is void";
+    *why = "signed by a revoked key, and not among the entries that its revocation leaves good";
     if (is_void && !ru->skip_void)
         return ERR_AUTH;
     *why = "stamped too far ahead of this region's clock";

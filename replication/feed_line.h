@@ -11,6 +11,7 @@
 #define MERIDIAN_REPLICATION_FEED_LINE_H
 
 #include "config/topology.h"
+#include "replication/feed_proof.h"
 #include "store/entry.h"
 
 #define FEED_REGISTRIES_MAX 4096
@@ -32,14 +33,19 @@ struct feed_rules { // what a reader holds against each line
     struct feed_mark ahead_at;
     uint64_t their_topology;          // the sender's version; 0: not said yet
     char refused_key[ENTRY_KEY_SIZE]; // after ERR_AUTH: the key of the entry, when the topology does not let it sign
-    bool skip_void;          // what a revoked key signed is no offence: FEED_VOID (a relay may not have heard of it)
+    bool skip_void; // what a revoked key signed is no offence: FEED_VOID (a relay may not have heard of it)
+    // Of a revoked key, before the place of its revocation: what is proven is taken (feed_proof.h), what contradicts it
+    // is refused. What is neither, behind a gap, is taken from the origin itself, and void from anybody else.
+    const struct feed_proof *proof;
+    bool vouched;      // the origin itself sends
+    bool chain_broken; // after ERR_PROTO: the line's hash does not follow from the last one, which is at `last`
 };
 
 enum feed_line_kind {
     FEED_ENTRY,
     FEED_SKIPPED,   // true, but of a registry that this reader's topology does not give it: not for the store
     FEED_MALFORMED, // truly signed, but it restates what was not before it: to be passed over, that one alone
-    FEED_VOID,      // signed by a revoked key: see skip_void
+    FEED_VOID,      // signed by a revoked key, and not known to be good: see skip_void
     FEED_PROGRESS,
 };
 

@@ -28,6 +28,7 @@
 #define REST_MIN_MS 200
 #define FEED_IDLE_MS 60000 // the fetcher's own limit, behind the session's
 #define READ_AGAIN 1       // the session ended well: connect again
+#define PROVED 2           // the first of two passes is over: see feed_proof.h
 
 struct session {
     struct replicator *r;
@@ -45,7 +46,9 @@ struct session {
     const char **target; // what will be covered when the re-reading has passed `stored`
     size_t n_target;
 
-    bool refused; // the last line was: what came before it is good
+    bool refused;             // the last line was: what came before it is good
+    struct feed_proof *proof; // of entries by a revoked key; NULL: nothing is to be proven
+    bool proving;             // this pass only follows the hashes
 
     struct arena batch;
     struct feed_entry entries[BATCH_ENTRIES];
@@ -217,6 +220,27 @@ static void entry_taken(struct session *s, const struct feed_line *l)
             s->p->name, (unsigned long long)l->entry.seq, (unsigned long long)l->entry.epoch);
 }
 
+// A line of the first pass: nothing is stored.
+static int proving_line(struct session *s, const struct feed_line *l)
+{
+    int rc = l->kind == FEED_PROGRESS ? 0 : feed_proof_line(s->proof, &l->entry);
+    bool caught_up = l->kind == FEED_PROGRESS && l->caught_up;
+    if (rc)
+        return rc;
+    if (s->batch.used_bytes > BATCH_BYTES / 2) {
+        arena_done(&s->batch);
+        arena_init(&s->batch, BATCH_BYTES);
+    }
+    if (feed_proof_past(s->proof, &s->rules.last))
+        return PROVED;
+    if (!caught_up)
+        return 0;
+    peer_failed(s->p,
+                "its feed ends before the place at which the topology revokes its key: nothing that this key signed "
+                "can be taken; revoke it at an earlier place");
+    return ERR_PROTO;
+}
+
 static int session_line(struct session *s, struct bytes line)
 {
     struct feed_line l;
@@ -240,6 +264,10 @@ static int session_line(struct session *s, struct bytes line)
         }
         peer_failed(s->p, "line refused: %s", why ? why : err_text(rc));
         return rc;
+    }
+    if (s->proving) {
+        s->greeted = true;
+        return proving_line(s, &l);
     }
     if (l.kind == FEED_PROGRESS)
         return session_progress(s, &l);
@@ -403,6 +431,36 @@ static int session_connect(struct session *s)
     return rc;
 }
 
+// Where a key of the origin is revoked past our mark, its feed is followed up to there before anything is taken.
+static int session_prove(struct session *s)
+{
+    const struct feed_mark zero = {0};
+    int rc = feed_proof_new(s->rules.origin, s->from_start ? &zero : &s->stored, &s->proof);
+    if (rc || !s->proof)
+        return rc;
+    s->proving = true;
+    rc = session_connect(s);
+    s->proving = s->greeted = false;
+    s->rules.proof = s->proof;
+    return rc == PROVED ? 0 : rc;
+}
+
+// What the origin gives before the place of a revocation does not go on from what we hold: what we hold is not its own.
+static void chain_broke(struct session *s)
+{
+    struct feed_proof *before = NULL;
+    if (!s->rules.chain_broken || feed_proof_new(s->rules.origin, &s->rules.last, &before))
+        return;
+    if (before) {
+        log_warn(
+            "replication: the feed of %s does not go on from what was read of it, and its key was revoked: reading "
+            "all of it again",
+            s->p->name);
+        (void)meta_revoke_reread(s->r->o.meta, s->p->name); // if it fails: at the next try
+    }
+    feed_proof_free(before);
+}
+
 // One connection, or two when the first shows that the past of a registry has to be read.
 static int session_run(struct peer *p, const struct topology *t)
 {
@@ -413,7 +471,8 @@ static int session_run(struct peer *p, const struct topology *t)
     s->rules = (struct feed_rules){.topology = t,
                                    .self = topology_region(t, p->r->o.region),
                                    .origin = topology_region(t, p->name),
-                                   .verify = p->r->o.verify};
+                                   .verify = p->r->o.verify,
+                                   .vouched = true};
     arena_init(&s->names, 4 << 20);
     arena_init(&s->batch, BATCH_BYTES);
     int rc = revoked_tell(p->r, t);
@@ -431,7 +490,9 @@ static int session_run(struct peer *p, const struct topology *t)
     if (!rc) {
         // Without any record of what was read, all is read again: the first line would say so anyway.
         s->from_start = s->n_covered == 0 && !mark_is_zero(&s->stored);
-        rc = session_connect(s);
+        rc = session_prove(s);
+        if (!rc)
+            rc = session_connect(s);
         again = rc == READ_AGAIN && s->greeted && !s->from_start;
     }
     if (again && s->n_target && !s->r->stopping) {
@@ -447,6 +508,8 @@ static int session_run(struct peer *p, const struct topology *t)
             rc = session_connect(s);
         }
     }
+    chain_broke(s);
+    feed_proof_free(s->proof);
     arena_done(&s->names);
     arena_done(&s->batch);
     free(s);

@@ -136,10 +136,12 @@ struct recovery {
     struct replicator *r;
     struct peer *p;
     struct feed_rules rules;
-    bool proof;         // an entry of ours came that we do not hold
-    uint64_t top_epoch; // of those entries
-    uint64_t epoch;     // in which this region writes, as the store said last; 0: not said
-    int64_t entry_mono; // when an entry came last
+    bool proof;                // an entry of ours came that we do not hold
+    uint64_t top_epoch;        // of those entries
+    uint64_t epoch;            // in which this region writes, as the store said last; 0: not said
+    int64_t entry_mono;        // when an entry came last
+    struct feed_proof *hashes; // of entries by a key of ours that is revoked
+    bool proving;              // this pass only follows the hashes
     struct arena batch;
     struct feed_entry entries[RECOVER_BATCH];
     size_t n, n_put_back, n_restated;
@@ -246,9 +248,14 @@ static int recovery_line(struct recovery *rec, struct bytes line)
             ahead_proved(rec);
         return rc;
     }
-    if (l.kind == FEED_PROGRESS || l.kind == FEED_MALFORMED || l.kind == FEED_VOID)
+    if (l.kind == FEED_PROGRESS || (!rec->proving && (l.kind == FEED_MALFORMED || l.kind == FEED_VOID)))
         return 0;
     bool lost = false;
+    if (rec->proving) {
+        rec->entry_mono = clock_mono_ms();
+        rc = feed_proof_line(rec->hashes, &l.entry);
+        return rc ? rc : recovery_flush(rec); // stores nothing
+    }
     rec->entry_mono = clock_mono_ms(); // each was signed by us, in order: there is an end to them
     rc = meta_lost(rec->r->o.meta, &l.entry, &lost);
     if (rc)
@@ -288,23 +295,15 @@ static int recovery_flow(struct recovery *rec, struct inflow *f)
     return rc ? rc : recovery_flush(rec);
 }
 
-static int recovery_fetch(struct recovery *rec, const struct feed_mark *mark)
+static int recovery_pass(struct recovery *rec)
 {
     struct replicator *r = rec->r;
-    struct feed_mark head;
-    int rc = meta_head(r->o.meta, r->o.region, &head);
-    if (rc)
-        return rc;
-    // Past our head in the same epoch: what is missing lies behind the head. Else anywhere.
-    bool from_head = mark->epoch == head.epoch && mark->seq > head.seq;
-    if (from_head)
-        rec->rules.last = head;
     char cur[CURSOR_TEXT_SIZE], target[CURSOR_TEXT_SIZE + 128];
     snprintf(target, sizeof target, "/replication/v1/feed?origin=%s&after=%s", r->o.region,
              cursor_format(&rec->rules.last, cur));
     struct dial d;
     struct inflow *f = NULL;
-    rc = peer_dial(r, rec->rules.topology, rec->p->name, target, NULL, &d);
+    int rc = peer_dial(r, rec->rules.topology, rec->p->name, target, NULL, &d);
     d.q.idle_timeout_ms = PEER_ANSWER_MS;
     if (!rc)
         rc = inflow_open(r->o.fetcher, &d.q, &r->stopping, &f);
@@ -314,6 +313,28 @@ static int recovery_fetch(struct recovery *rec, const struct feed_mark *mark)
     rc = status == 200 ? recovery_flow(rec, f) : status < 0 ? status : ERR_PROTO;
     inflow_close(f);
     return rc;
+}
+
+// Where a key of ours is revoked, a relay is believed only what the hash of its last good entry commits to.
+static int recovery_fetch(struct recovery *rec, const struct feed_mark *mark)
+{
+    struct feed_mark head;
+    int rc = meta_head(rec->r->o.meta, rec->r->o.region, &head);
+    if (rc)
+        return rc;
+    // Past our head in the same epoch: what is missing lies behind the head. Else anywhere.
+    struct feed_mark from = mark->epoch == head.epoch && mark->seq > head.seq ? head : (struct feed_mark){0};
+    rec->rules.last = from;
+    rc = feed_proof_new(rec->rules.origin, &from, &rec->hashes);
+    if (!rc && rec->hashes) {
+        rec->proving = rec->rules.vouched = true;
+        rc = recovery_pass(rec);
+        rec->proving = rec->rules.vouched = false;
+        rec->rules.last = from;
+        rec->rules.last_stamp = 0;
+        rec->rules.proof = rec->hashes;
+    }
+    return rc ? rc : recovery_pass(rec);
 }
 
 // Looks at what the peer has of us, and takes what we do not hold. *out_proof whether there was such a thing, also when
@@ -338,6 +359,7 @@ static int recover_from(struct replicator *r, struct peer *p, const struct feed_
         if (rc == ERR_AUTH && rec->rules.refused_key[0])
             strange_key_found(r, p, rec->rules.refused_key);
         *out_proof = rec->proof;
+        feed_proof_free(rec->hashes);
         arena_done(&rec->batch);
     }
     snapshot_unref(t);

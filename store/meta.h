@@ -239,6 +239,10 @@ int meta_revoke_sweep(struct meta *m, size_t max, struct meta_swept *out);
 // Sets the read mark of this origin back to where its key was revoked, once per revocation: what lies behind is read
 // again. By the one who ingests that origin's entries, between two sessions.
 int meta_revoke_rewind(struct meta *m, const char *origin);
+// What the origin gives does not go on from what was read of it, before the place where its key was revoked: all of its
+// feed is read again by the next meta_revoke_rewind. Where another entry is held then, in the place of one that is
+// offered, and a revoked key signed the one that is held, that one becomes void (meta_ingest).
+int meta_revoke_reread(struct meta *m, const char *origin);
 bool meta_key_revoked(struct meta *m); // the key that signs own entries: none can be written
 
 // What was voided, oldest first, with what its register says now. Registers that void entries had won went to the

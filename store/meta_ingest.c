@@ -25,6 +25,8 @@ static int ingest_one(struct meta *m, const struct feed_entry *e)
     if (rc != ERR_NOTFOUND)
         return rc ? rc : ERR_AUTH;
     rc = feed_held(&m->w, e, &id);
+    if (rc == ERR_CONFLICT && !entry_disown(m, id))
+        rc = ERR_NOTFOUND;
     if (rc != ERR_NOTFOUND)
         return rc; // held already, or another entry in its place
     rc = feed_insert(m, e, e->content, &id);

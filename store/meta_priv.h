@@ -160,6 +160,9 @@ int presence_settle(struct meta *m, int64_t repo, const struct digest *digest);
 int presence_remake(struct meta *m, int64_t repo, const char *registry, const char *repository,
                     const struct digest *digest);
 int tag_remake(struct meta *m, int64_t repo, const char *registry, const char *repository, const char *tag);
+// An entry that is held stands where a better one does, which was offered: it becomes void if a revoked key signed it.
+// ERR_CONFLICT if not.
+int entry_disown(struct meta *m, int64_t id);
 void revoked_key_look(struct meta *m);             // is the key that we sign with revoked?
 int epoch_move(struct meta *m, uint64_t at_least); // the next own entry: past this epoch and all that were used here
 

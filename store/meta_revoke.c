@@ -44,9 +44,11 @@ static int revoke_one(struct meta *m, const struct meta_revocation *r, struct me
         out->n_ignored += order > 0;
         return 0;
     }
+    // Another entry in that place: what was read before it need not be what the origin wrote either.
     rc = db_run(&m->w,
                 "INSERT OR REPLACE INTO revoked(key,origin,epoch,seq,hash,at_epoch,at_seq,swept,rewound)"
-                " VALUES(?1,?2,?3,?4,?5,?3,?4,0,0)",
+                " VALUES(?1,?2,?3,?4,?5,?3,?4,0,CASE WHEN EXISTS(SELECT 1 FROM feed WHERE origin=?2 AND part=0 AND"
+                " epoch=?3 AND seq=?4 AND hash<>?5) THEN -1 ELSE 0 END)",
                 "ssuub", r->key, r->origin, r->epoch, r->seq, (const void *)r->hash, (size_t)ENTRY_HASH_BYTES);
     // 8: others may hold entries of the thief in the places that would come next.
     if (!rc && strcmp(r->origin, m->o.region) == 0)
@@ -168,16 +170,22 @@ int meta_revoke_sweep(struct meta *m, size_t max, struct meta_swept *out)
 
 // --- reading again ---
 
+// rewound: 1 done, 0 to the place of the revocation, -1 to the start of the feed.
 static int rewind_run(struct meta *m, void *arg)
 {
     const char *origin = arg;
-    int rc = db_run(&m->w,
-                    "UPDATE origins SET (epoch,seq,hash)=(first.epoch,first.seq,first.hash) FROM (SELECT "
-                    "epoch,seq,hash FROM revoked"
-                    " WHERE origin=?1 AND rewound=0 ORDER BY epoch,seq LIMIT 1) first WHERE origins.origin=?1 AND"
-                    " origins.part=0 AND (origins.epoch,origins.seq)>(first.epoch,first.seq)",
-                    "s", origin);
-    return rc ? rc : db_run(&m->w, "UPDATE revoked SET rewound=1 WHERE origin=?1 AND rewound=0", "s", origin);
+    int rc = db_run(
+        &m->w, "DELETE FROM origins WHERE origin=?1 AND EXISTS(SELECT 1 FROM revoked WHERE origin=?1 AND rewound<0)",
+        "s", origin);
+    if (rc)
+        return rc;
+    rc = db_run(&m->w,
+                "UPDATE origins SET (epoch,seq,hash)=(first.epoch,first.seq,first.hash) FROM (SELECT "
+                "epoch,seq,hash FROM revoked"
+                " WHERE origin=?1 AND rewound=0 ORDER BY epoch,seq LIMIT 1) first WHERE origins.origin=?1 AND"
+                " origins.part=0 AND (origins.epoch,origins.seq)>(first.epoch,first.seq)",
+                "s", origin);
+    return rc ? rc : db_run(&m->w, "UPDATE revoked SET rewound=1 WHERE origin=?1 AND rewound<1", "s", origin);
 }
 
 int meta_revoke_rewind(struct meta *m, const char *origin)
@@ -187,7 +195,7 @@ int meta_revoke_rewind(struct meta *m, const char *origin)
     int rc = reader_take(m, &d);
     if (rc)
         return rc;
-    rc = db_find(d, &st, "SELECT 1 FROM revoked WHERE origin=?1 AND rewound=0", "s", origin);
+    rc = db_find(d, &st, "SELECT 1 FROM revoked WHERE origin=?1 AND rewound<1", "s", origin);
     if (!rc)
         db_end(st);
     reader_give(m, d);
@@ -199,6 +207,29 @@ int meta_revoke_rewind(struct meta *m, const char *origin)
 bool meta_key_revoked(struct meta *m)
 {
     return atomic_load(&m->key_revoked);
+}
+
+static int reread_run(struct meta *m, void *arg)
+{
+    return db_run(&m->w, "UPDATE revoked SET rewound=-1 WHERE origin=?1", "s", (const char *)arg);
+}
+
+int meta_revoke_reread(struct meta *m, const char *origin)
+{
+    return writer_submit(m, reread_run, (void *)origin, false);
+}
+
+int entry_disown(struct meta *m, int64_t id)
+{
+    sqlite3_stmt *st;
+    int rc = db_find(&m->w, &st,
+                     "SELECT 1 FROM feed f JOIN revoked r ON r.key=f.key AND r.origin=f.origin WHERE f.id=?1 AND"
+                     " (f.epoch,f.seq)<=(r.epoch,r.seq)",
+                     "i", id);
+    if (rc)
+        return rc == ERR_NOTFOUND ? ERR_CONFLICT : rc;
+    db_end(st);
+    return entries_void(m, &id, 1, "revoked");
 }
 
 void revoked_key_look(struct meta *m)

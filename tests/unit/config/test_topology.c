@@ -379,6 +379,6 @@ START_TEST(a_registry_has_the_names_that_it_offers)
 END_TEST
 
 CHECK_MAIN("config/topology", the_private_example_is_good, example_is_read_whole, defaults_and_order,
-           identities_are_found, revocations_are_final, a_retired_feed_key_verifies_what_it_signed_until_then, sample_is_a_valid_topology,
-           bad_documents_are_refused_with_line_and_reason, memory_may_end_anywhere, a_large_catalogue_is_read,
-           a_registry_has_the_names_that_it_offers)
+           identities_are_found, revocations_are_final, a_retired_feed_key_verifies_what_it_signed_until_then,
+           sample_is_a_valid_topology, bad_documents_are_refused_with_line_and_reason, memory_may_end_anywhere,
+           a_large_catalogue_is_read, a_registry_has_the_names_that_it_offers)

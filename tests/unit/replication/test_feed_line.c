@@ -84,6 +84,18 @@ START_TEST(a_revoked_key_signs_nothing_more)
     struct region *origin = (struct region *)rules.origin; // of the topology that begin() made
     origin->revoked = &v;
     origin->n_revoked = 1;
+    ck_assert_int_eq(accept_entry(&e[0]), ERR_AUTH); // nobody vouches for it, and it was not proven
+    struct feed_proof *p = NULL;
+    ck_assert_int_eq(feed_proof_new(origin, &rules.last, &p), 0);
+    ck_assert_int_eq(feed_proof_line(p, &e[0]), 0);
+    ck_assert_int_eq(feed_proof_line(p, &e[1]), 0);
+    fixture_entry(1, zero, &fork);
+    fork.tag = "v2";
+    fixture_sign(zero, 1, &fork);
+    rules.proof = p;
+    rules.vouched = true; // by an origin that lies
+    ck_assert_int_eq(accept_entry(&fork), ERR_AUTH);
+    rules.vouched = false;
     ck_assert_int_eq(accept_entry(&e[0]), FEED_ENTRY);
     fixture_entry(2, e[0].hash, &fork);
     fork.tag = "v2";
@@ -103,6 +115,15 @@ START_TEST(a_revoked_key_signs_nothing_more)
     ck_assert_int_eq(l.kind, FEED_VOID);
     ck_assert_uint_eq(rules.last.seq, 3); // what follows is judged from there
     buf_done(&b);
+    feed_proof_free(p);
+    rules.proof = NULL;
+    rules.last = (struct feed_mark){0};
+    rules.last_stamp = 0;
+    ck_assert_int_eq(accept_entry(&e[0]), FEED_VOID); // behind a gap: not from a relay
+    rules.last = (struct feed_mark){0};
+    rules.last_stamp = 0;
+    rules.vouched = true;
+    ck_assert_int_eq(accept_entry(&e[0]), FEED_ENTRY);
     end();
 }
 END_TEST
@@ -423,8 +444,8 @@ START_TEST(stamps_may_go_back_behind_progress_into_a_new_epoch)
 }
 END_TEST
 
-CHECK_MAIN("replication/feed_line", entries_in_order_are_taken, a_revoked_key_signs_nothing_more, every_changed_field_is_refused,
-           signed_nonsense_is_refused, stamps_and_chain_must_follow, an_inline_manifest_must_have_its_digest_and_size,
-           a_registry_that_is_not_shared_is_refused_or_passed_over, progress_goes_up_and_says_what_it_filters,
-           malformed_lines_are_refused, stamps_are_judged, stamps_may_go_back_with_a_new_epoch,
-           stamps_may_go_back_behind_progress_into_a_new_epoch)
+CHECK_MAIN("replication/feed_line", entries_in_order_are_taken, a_revoked_key_signs_nothing_more,
+           every_changed_field_is_refused, signed_nonsense_is_refused, stamps_and_chain_must_follow,
+           an_inline_manifest_must_have_its_digest_and_size, a_registry_that_is_not_shared_is_refused_or_passed_over,
+           progress_goes_up_and_says_what_it_filters, malformed_lines_are_refused, stamps_are_judged,
+           stamps_may_go_back_with_a_new_epoch, stamps_may_go_back_behind_progress_into_a_new_epoch)

@@ -537,6 +537,60 @@ START_TEST(recovery_takes_nothing_void)
 }
 END_TEST
 
+// The thief's entries were read in the places of good ones. The place of the revocation tells; all is read again, and
+// what is offered then replaces what is held.
+START_TEST(a_fork_is_replaced_by_what_is_good)
+{
+    struct arena a;
+    struct origin_status *o;
+    size_t n;
+    bool there;
+    store_begin(&south, "southeastasia");
+    arena_init(&a, 0);
+    const struct feed_entry good[] = {
+        signed_by(entry("eastus", 1, 1, 1, ENTRY_MANIFEST, "app", "{X}"), "eastus-1"),
+        signed_by(tag_entry("eastus", 1, 2, 2, "app", "t", "{X}"), "eastus-1"),
+        signed_by(tag_entry("eastus", 1, 3, 3, "app", "u", "{X}"), "eastus-1"),
+    };
+    struct feed_entry fork[] = {
+        signed_by(tag_entry("eastus", 1, 2, 5, "app", "u", "{X}"), "eastus-1"),
+        signed_by(tag_entry("eastus", 1, 3, 6, "app", "w", "{X}"), "eastus-1"),
+    };
+    fork[0].hash[0] ^= 1;
+    fork[1].hash[0] ^= 1;
+    ck_assert_int_eq(take(&south, &good[0]), 0);
+    ck_assert_int_eq(take(&south, &fork[0]), 0);
+    ck_assert_int_eq(take(&south, &fork[1]), 0);
+    settle(&south);
+    ck_assert_int_eq(take(&south, &good[1]), ERR_CONFLICT); // nothing says which one is good
+    key_revoke(&south, "eastus", "eastus-1", 1, 3, good[2].hash);
+    ck_assert_uint_eq(sweep(&south, 64), 1);
+    expect_tag(&south, "app", "w", NULL);
+    expect_tag(&south, "app", "u", "{X}"); // not known to be void yet
+    ck_assert_int_eq(meta_revoke_rewind(south.m, "eastus"), 0);
+    ck_assert_int_eq(meta_origins(south.m, &a, &o, &n), 0);
+    ck_assert_uint_eq(n, 0); // from the start
+    for (size_t i = 0; i < ARRAY_LEN(good); i++)
+        ck_assert_int_eq(take(&south, &good[i]), 0);
+    settle(&south);
+    expect_tag(&south, "app", "t", "{X}");
+    struct manifest_row row;
+    ck_assert_int_eq(meta_manifest_get(south.m, REG, "app", "u", NULL, &a, &row), 0);
+    ck_assert_uint_eq(row.stamp, 3);
+    ck_assert_str_eq(was_of(&south, &fork[0], &there), "stood");
+    ck_assert_int_eq(take(&south, &fork[0]), ERR_AUTH);
+    ck_assert_int_eq(meta_revoke_rewind(south.m, "eastus"), 0); // once
+    ck_assert_int_eq(meta_origins(south.m, &a, &o, &n), 0);
+    ck_assert_uint_eq(n, 1);
+    ck_assert_int_eq(meta_revoke_reread(south.m, "eastus"), 0);
+    ck_assert_int_eq(meta_revoke_rewind(south.m, "eastus"), 0);
+    ck_assert_int_eq(meta_origins(south.m, &a, &o, &n), 0);
+    ck_assert_uint_eq(n, 0);
+    arena_done(&a);
+    store_end(&south);
+}
+END_TEST
+
 START_TEST(a_revocation_is_final)
 {
     struct meta_revocation r = {.origin = "eastus", .key = "eastus-1", .epoch = 3, .seq = 9};
@@ -566,4 +620,5 @@ END_TEST
 
 CHECK_MAIN("store/meta void", registers_fall_back_or_go, what_is_led_to_stays_as_long,
            a_flood_does_not_push_the_good_value_out, every_order_ends_in_the_same_state,
-           regions_that_read_more_or_less_agree, recovery_takes_nothing_void, a_revocation_is_final)
+           regions_that_read_more_or_less_agree, recovery_takes_nothing_void, a_fork_is_replaced_by_what_is_good,
+           a_revocation_is_final)
