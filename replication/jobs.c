@@ -23,7 +23,8 @@
 #define RETRY_MAX_MS 30000
 #define WAITING_MS 2000 // for another entry: that one's own end wakes it sooner
 #define WAITING_TAG_MS 30000
-#define LATER_MS 10000 // or half of it
+#define LATER_FIRST_MS 500
+#define LATER_MAX_MS 10000
 #define IDLE_LOOK_MS 1000
 
 void jobs_kick(struct replicator *r)
@@ -32,6 +33,14 @@ void jobs_kick(struct replicator *r)
     r->jobs_kicked++;
     pthread_cond_broadcast(&r->changed);
     pthread_mutex_unlock(&r->lock);
+}
+
+static unsigned returns_get(struct replicator *r)
+{
+    pthread_mutex_lock(&r->lock);
+    unsigned n = r->n_returns;
+    pthread_mutex_unlock(&r->lock);
+    return n;
 }
 
 // --- what both do when a try is over ---
@@ -100,9 +109,7 @@ static void worker_run(struct worker *w)
     struct replicator *r = w->r;
     char error[ERROR_TEXT_SIZE] = "";
     int64_t not_before = 0;
-    pthread_mutex_lock(&r->lock);
-    unsigned n_returns = r->n_returns;
-    pthread_mutex_unlock(&r->lock);
+    unsigned n_returns = returns_get(r);
     enum apply_result result = apply_fetching(w, &not_before, error);
     if (result == APPLY_DONE) // the store wakes what waited for it
         return;
@@ -118,10 +125,8 @@ static void worker_run(struct worker *w)
     int64_t source_ms = not_before - clock_mono_ms(); // every source that could be asked is known to be down until then
     if (not_before && source_ms < delay)
         delay = source_ms < RETRY_FIRST_MS ? RETRY_FIRST_MS : source_ms;
-    pthread_mutex_lock(&r->lock);
-    if (r->n_returns != n_returns) // a region came back while this try was failing
+    if (returns_get(r) != n_returns) // a region came back while this try was failing
         delay = RETRY_FIRST_MS;
-    pthread_mutex_unlock(&r->lock);
     job_again(r, &w->job, delay, error);
 }
 
@@ -161,6 +166,7 @@ struct pass { // one look at what is due
     int64_t later[DUE_MAX]; // jobs that nobody could give anything now
     size_t n_later;
     size_t n_done;
+    unsigned n_returns; // at its begin
 };
 
 static bool job_running(struct replicator *r, int64_t id)
@@ -214,18 +220,25 @@ static void job_turn(struct replicator *r, struct pass *pass, const struct job *
     pass->n_done++;
 }
 
-// What nobody can give now stays due, unless it hides others from our sight.
+// What nobody can give now stays due, unless so much of it is due that it hides others from our sight. Often that is
+// over in a moment (another job fetches the same blob, a source has enough to do), so the first make way for a moment
+// only; the more there are, one pass after the other, the longer: else a long backlog would be moved all the time.
 static void pass_make_way(struct replicator *r, struct pass *pass)
 {
-    if (pass->n < DUE_MAX || !pass->n_later || r->stopping)
+    if (pass->n < DUE_MAX)
+        r->n_made_way = 0;
+    if (pass->n < DUE_MAX || pass->n_later < DUE_MAX / 2 || r->stopping || pass->n_returns != returns_get(r))
         return;
-    int64_t due = clock_mono_ms() + wait_backoff_ms(0, LATER_MS, LATER_MS);
-    if (meta_jobs_later(r->o.meta, pass->later, pass->n_later, due) == 0)
+    int64_t due = clock_mono_ms() + wait_backoff_ms(r->n_made_way, LATER_FIRST_MS, LATER_MAX_MS);
+    if (meta_jobs_later(r->o.meta, pass->later, pass->n_later, due) == 0) {
         pass->n_done += pass->n_later;
+        r->n_made_way++;
+    }
 }
 
 static void pass_run(struct replicator *r, struct pass *pass)
 {
+    pass->n_returns = returns_get(r);
     int rc = meta_jobs_due(r->o.meta, clock_mono_ms(), DUE_MAX, &pass->arena, &pass->jobs, &pass->n, &pass->next_ms);
     if (rc) {
         static struct log_limit limit = LOG_LIMIT(5000);

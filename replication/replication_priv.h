@@ -134,7 +134,8 @@ struct replicator {
     struct worker *workers;
     size_t n_workers;
     struct flight *flights;
-    unsigned n_returns; // of regions that may give content
+    unsigned n_returns;  // of regions that may give content
+    unsigned n_made_way; // the dispatcher's: passes since nothing was hidden from it
 
     pthread_mutex_t streams_lock;
     struct outstream *streams;

@@ -71,7 +71,7 @@ class Run:
         finally:
             self.finish = time.monotonic()
             self.stop_clients(made)
-        end, self.converged_s = look_at_the_end(fleet, self.history, all_tags())
+        end, self.converged = look_at_the_end(fleet, self.history, all_tags())
         end.problems += stop_problems(fleet)
         return judge(self.history, end, Clocks(nemesis.shifts), self.bounds, list(REGIONS), self.start, self.finish, meanings())
 
@@ -80,7 +80,7 @@ class Run:
         n = lambda kind: len(self.history.of(kind))
         return (f"{sum(p.acknowledged() for p in puts)} of {len(puts)} puts acknowledged, {n('get')} tags read, "
                 f"{n('see')} looks at what they refer to, {n('ask')} names, "
-                f"{len(self.history.faults)} faults; all Ready {self.converged_s:.1f} s after healing")
+                f"{len(self.history.faults)} faults; {self.converged}")
 
     def keep(self, fleet, violations):
         """Plan, history, faults and logs, for whoever looks for the cause."""

@@ -128,17 +128,18 @@ def log_problems(fleet):
                 yield f"{region}/{name}: {line}"
 
 
-def converge(fleet, tags):
-    """Waits until all regions are Ready and have the same tags; sentences that say what is not so, none if all is well."""
-    began, problems = time.monotonic(), ["not looked at"]
+def converge(fleet):
+    """Waits until all regions are Ready; (what is not so at the limit, how long it took, what it took so long)."""
+    began, problems, last = time.monotonic(), ["not looked at"], []
     while problems and time.monotonic() - began < CONVERGE_S:
         try:
             problems = list(status_problems(fleet))
         except (OSError, ValueError, AssertionError, KeyError) as e:
             problems = [f"status: {e!r}"]
         if problems:
+            last = problems
             time.sleep(0.3)
-    return [f"{CONVERGE_S} s after healing: {p}" for p in problems], time.monotonic() - began
+    return [f"{CONVERGE_S} s after healing: {p}" for p in problems], time.monotonic() - began, last
 
 
 def each_region(work):
@@ -161,7 +162,7 @@ def each_region(work):
 
 def look_at_the_end(fleet, history, tags):
     end = End()
-    end.problems, took_s = converge(fleet, tags)
+    end.problems, took_s, last = converge(fleet)
     wall_to_mono_s = time.time() - time.monotonic()
     end.problems += wait_problems(fleet, tags)
     end.tags = each_region(lambda r: (lambda look: {t: d for t in tags if (d := look.tag(t))})(Look(fleet, r)))
@@ -174,7 +175,7 @@ def look_at_the_end(fleet, history, tags):
         if fleet.request("GET", f"{fleet.stamps[region]}.{region}.fe.{DOMAIN}", "/healthz", region=region)[0] != 200:
             end.problems.append(f"{region}: /healthz is not up")
     end.problems += [f"{region} ended by itself with exit status {status}" for region, status in fleet.exits]
-    return end, took_s
+    return end, f"all Ready {took_s:.1f} s after healing" + (f" (the last: {last[0]})" if last else "")
 
 
 def stop_problems(fleet):

@@ -148,6 +148,39 @@ START_TEST(a_registry_whose_source_hangs_does_not_delay_another)
 }
 END_TEST
 
+// How long the manifest job that is due last is put off, in milliseconds from now.
+static int64_t manifests_put_off_ms(struct test_region *at)
+{
+    struct arena a;
+    struct job *jobs;
+    size_t n;
+    int64_t next, now = clock_mono_ms(), most = 0;
+    arena_init(&a, 0);
+    ck_assert_int_eq(meta_jobs_due(at->meta, now + HOUR_MS, 4 * N_VARIANTS, &a, &jobs, &n, &next), 0);
+    for (size_t i = 0; i < n; i++)
+        if (jobs[i].entry.kind == ENTRY_MANIFEST && jobs[i].due_ms - now > most)
+            most = jobs[i].due_ms - now;
+    arena_done(&a);
+    return most;
+}
+
+START_TEST(what_waits_for_a_blob_that_another_job_fetches_waits_for_a_moment)
+{
+    struct digest d;
+    world_up(&w);
+    region_down(south);
+    region_down(west);
+    region_push(east, "contoso", "app", "v0", 1, 1, 1000, 0, &d);
+    push_variants(east, "app", &d); // more than one look takes, all with the same blobs
+    east->fault = FAULT_HANGS;
+    region_up(west);
+    WAIT_FOR(pending(west, "contoso", "eastus").n_pending == 2 * N_VARIANTS && east->n_blob_gets, 20000);
+    for (int64_t end = clock_mono_ms() + 1500; clock_mono_ms() < end; clock_sleep_ms(50))
+        ck_assert_int_lt(manifests_put_off_ms(west), 4500);
+    world_done(&w);
+}
+END_TEST
+
 START_TEST(own_entries_without_their_content_are_shown)
 {
     struct digest d;
@@ -180,4 +213,5 @@ END_TEST
 
 CHECK_MAIN("replication/fair", what_failed_is_tried_at_once_when_its_region_is_back,
            a_blob_that_two_jobs_need_is_fetched_once, a_registry_whose_source_hangs_does_not_delay_another,
+           what_waits_for_a_blob_that_another_job_fetches_waits_for_a_moment,
            own_entries_without_their_content_are_shown)
