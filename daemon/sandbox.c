@@ -407,23 +407,23 @@ static int refuse_by_argument(scmp_filter_ctx f)
     return rc;
 }
 
-static int no_core_dumps(void)
+int sandbox_no_core_dumps(struct diag *diag)
 {
     const struct rlimit none = {0, 0};
-    return prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) || setrlimit(RLIMIT_CORE, &none) ? err_from_errno(errno) : 0;
+    if (!sandbox_built() || (!prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) && !setrlimit(RLIMIT_CORE, &none)))
+        return 0;
+    diag_add(diag, NULL, 0, "sandbox: core dumps cannot be given up: %s", strerror(errno));
+    return err_from_errno(errno);
 }
 
 int sandbox_supervisor(struct diag *diag)
 {
-    if (!sandbox_built())
-        return 0;
-    int rc = no_core_dumps();
-    if (!rc && prctl(PR_GET_SECCOMP, 0, 0, 0, 0) == 2)
-        return 0; // the process of before, under its filter and without its capabilities already
-    if (!rc)
-        rc = keep_capabilities(SUPERVISOR_KEEPS | CAP_BIT(CAP_NET_ADMIN));
+    int rc = sandbox_no_core_dumps(diag);
+    if (rc || !sandbox_built() || prctl(PR_GET_SECCOMP, 0, 0, 0, 0) == 2)
+        return rc; // a sanitizer; or the process of before, under its filter already
+    rc = keep_capabilities(SUPERVISOR_KEEPS | CAP_BIT(CAP_NET_ADMIN));
     if (rc) {
-        diag_add(diag, NULL, 0, "sandbox: capabilities and core dumps cannot be given up: %s", err_text(rc));
+        diag_add(diag, NULL, 0, "sandbox: capabilities cannot be given up: %s", err_text(rc));
         return rc;
     }
     scmp_filter_ctx f = seccomp_init(SCMP_ACT_ALLOW);

@@ -18,9 +18,10 @@
 bool sandbox_built(void); // false under a sanitizer, which asks for too much
 // Root only, before the change of user: no capability can come back. Harmless for others.
 void sandbox_drop_bounding(void);
-int sandbox_worker(struct diag *diag);     // after the change of user; ERR_UNSUPPORTED: the kernel has no seccomp
-int sandbox_log(struct diag *diag);        // in the process that reads nginx's log, after the change of user
-int sandbox_supervisor(struct diag *diag); // no more than core dumps a second time (a restart)
+int sandbox_worker(struct diag *diag);        // after the change of user; ERR_UNSUPPORTED: the kernel has no seccomp
+int sandbox_log(struct diag *diag);           // in the process that reads nginx's log, after the change of user
+int sandbox_supervisor(struct diag *diag);    // does nothing more a second time
+int sandbox_no_core_dumps(struct diag *diag); // after an exec, which takes that back: the supervisor of a restart
 // In the supervisor, once the sockets of before are open, for whose buffers it kept one capability more.
 int sandbox_sockets_open(struct diag *diag);
 int sandbox_nginx(void); // in the child that becomes nginx: system calls only. The supervisor's filter goes along

@@ -449,8 +449,9 @@ int supervisor_run(const struct supervisor_options *o)
     signal(SIGPIPE, SIG_IGN);
     s.sig_fd = signalfd(-1, &set, SFD_CLOEXEC);
 
-    if (!o->handover) // a restart is under the filter of before
-        supervisor_sandbox(&s, sandbox_supervisor);
+    prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); // the filter brings it too, and not everybody has the filter
+    // A restart is under the filter of before; but the exec made it a process that dumps core again.
+    supervisor_sandbox(&s, o->handover ? sandbox_no_core_dumps : sandbox_supervisor);
     struct diag d;
     diag_init(&d);
     int rc = o->handover ? restart_take(&s, o->handover) : start_first(&s, &d);

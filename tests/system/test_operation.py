@@ -276,6 +276,7 @@ class Operation(unittest.TestCase):
                 self.assertEqual((int(got["CapPrm"], 16), int(got["CapEff"], 16)), (want, want))
                 self.assertEqual(int(got["CapBnd"], 16), want if bounding == "the same" else bits(bounding))
                 self.assertEqual((got["Seccomp"], got.get("Seccomp_filters", filters)), ("2", filters))
+                self.assertEqual(os.stat(f"/proc/{pids[process]}/environ").st_uid, 0)  # a process that may dump core is its user's
                 with open(f"/proc/{pids[process]}/limits") as l:
                     self.assertRegex(l.read(), r"Max core file size +0 +0 ")
         for process in ("nginx master", "nginx worker", "edge-log"):
