@@ -39,9 +39,10 @@ static size_t revocations(const struct topology *t, struct meta_revocation *out,
 static void gate_see_to(struct replicator *r)
 {
     if (meta_key_revoked(r->o.meta))
-        meta_gate_close(r->o.meta, META_GATE_KEY,
-                        "the feed key that this region signs with is revoked in the topology: give it another one "
-                        "(meridian identities) and start it again");
+        meta_gate_close(
+            r->o.meta, META_GATE_KEY,
+            "the feed key that this region signs with is revoked in the topology: take its feed.pem away, let "
+            "meridian init add another key, and start it again");
     else
         meta_gate_open(r->o.meta, META_GATE_KEY);
 }
