@@ -39,11 +39,18 @@ static const struct command identity_cmds[];
 
 // ---- list, show ----
 
-static json_t *item_json(struct cli *c, const char *region, enum identity_kind kind, const struct identity_item *x,
-                         bool whole)
+static const char *state_of(const struct identity *r, const struct identity_item *x)
 {
-    json_t *o = json_pack("{s:s, s:s, s:s, s:s}", "region", region, "what", identity_kind_name(kind), "id", x->id,
-                          "state", x->retired_s ? "retired" : "in force");
+    if (identity_revoked(r, x->id))
+        return "revoked";
+    return x->retired_s ? "retired" : "in force";
+}
+
+static json_t *item_json(struct cli *c, const struct identity *r, enum identity_kind kind,
+                         const struct identity_item *x, bool whole)
+{
+    json_t *o = json_pack("{s:s, s:s, s:s, s:s}", "region", r->region, "what", identity_kind_name(kind), "id", x->id,
+                          "state", state_of(r, x));
     if (o && x->retired_s)
         json_object_set_new(o, "retired", json_string(identity_time(x->retired_s, &c->arena)));
     if (o && whole && x->key)
@@ -63,8 +70,8 @@ static json_t *list_json(struct cli *c, const char *region, bool whole)
         for (int kind = 0; kind < N_IDENTITY_KINDS; kind++)
             for (size_t k = 0; k < l->list[i].n[kind]; k++)
                 if (!region || !strcmp(region, l->list[i].region))
-                    json_array_append_new(all, item_json(c, l->list[i].region, (enum identity_kind)kind,
-                                                         &l->list[i].items[kind][k], whole));
+                    json_array_append_new(
+                        all, item_json(c, &l->list[i], (enum identity_kind)kind, &l->list[i].items[kind][k], whole));
     return all;
 }
 

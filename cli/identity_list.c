@@ -55,11 +55,19 @@ void identity_remove(struct identity *x, enum identity_kind kind, struct identit
     x->n[kind]--;
 }
 
+bool identity_revoked(const struct identity *x, const char *key)
+{
+    for (size_t i = 0; i < x->n_revoked; i++)
+        if (!strcmp(x->revoked[i].key, key))
+            return true;
+    return false;
+}
+
 size_t identity_n_in_use(const struct identity *x, enum identity_kind kind)
 {
     size_t n = 0;
     for (size_t i = 0; i < x->n[kind]; i++)
-        n += !x->items[kind][i].retired_s;
+        n += !x->items[kind][i].retired_s && !identity_revoked(x, x->items[kind][i].id);
     return n;
 }
 

@@ -49,6 +49,7 @@ int identity_add(struct identity_list *l, const char *region, enum identity_kind
 struct identity *identity_of_region(struct identity_list *l, const char *region); // NULL if none
 struct identity_item *identity_find(struct identity *x, enum identity_kind kind, const char *id);
 void identity_remove(struct identity *x, enum identity_kind kind, struct identity_item *item);
+bool identity_revoked(const struct identity *x, const char *key);
 size_t identity_n_in_use(const struct identity *x, enum identity_kind kind);
 const char *identity_kind_name(enum identity_kind kind); // "fingerprint", "token-key", "feed-key"
 int identity_kind_parse(const char *s, enum identity_kind *out);

@@ -100,12 +100,14 @@ static int merge_one(struct init *in, const struct identity *x, enum identity_ki
         return cli_fail(EXIT_FAILED, "%s has %d of %s, which is all it may have; drop one: meridian identities retire",
                         x->region, IDENTITIES_MAX, identity_kind_name(kind));
     const struct identity_item *now = identity_find(identity_of_region(&in->all, x->region), kind, item->id);
-    if (now->retired_s)
+    bool revoked = identity_revoked(identity_of_region(&in->all, x->region), item->id);
+    if (now->retired_s || revoked)
         return cli_fail(
             EXIT_FAILED,
-            "%s %s of %s is retired in the topology, and is what the files in %s have; a region cannot go back "
-            "to it: take %s/%s/keys/feed.pem away, and a new one is made",
-            identity_kind_name(kind), item->id, x->region, in->out, in->out, x->region);
+            "%s %s of %s is %s in the topology, and is what the files in %s have; a region cannot go back to "
+            "it: take %s/%s/keys/feed.pem away, and a new one is made",
+            identity_kind_name(kind), item->id, x->region, revoked ? "revoked" : "retired", in->out, in->out,
+            x->region);
     if (rc)
         printf("adds   %s %s %s\n", x->region, identity_kind_name(kind), item->id);
     in->n_added += rc > 0;
@@ -116,7 +118,10 @@ static void say_kept(struct init *in, const struct identity *x, enum identity_ki
                      const struct identity_item *item)
 {
     struct identity *files = identity_of_region(&in->files, x->region);
-    if (item->retired_s)
+    if (identity_revoked(x, item->id))
+        printf("keeps  %s %s %s, revoked: it verifies what it signed before\n", x->region, identity_kind_name(kind),
+               item->id);
+    else if (item->retired_s)
         printf("keeps  %s %s %s, retired: it verifies what it signed\n", x->region, identity_kind_name(kind), item->id);
     else if (files && identity_find(files, kind, item->id))
         printf("keeps  %s %s %s\n", x->region, identity_kind_name(kind), item->id);

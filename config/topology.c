@@ -346,7 +346,7 @@ const struct public_key *topology_feed_key(const struct topology *t, const char 
 const struct public_key *topology_feed_key_in_use(const struct topology *t, const char *kid)
 {
     const struct public_key *k = topology_feed_key(t, kid);
-    return k && !k->retired_s ? k : NULL;
+    return k && !k->retired_s && !topology_revocation(t, kid) ? k : NULL;
 }
 
 bool public_key_signed_at(const struct topology *t, const struct public_key *k, int64_t wall_ms)

@@ -349,7 +349,7 @@ const struct stamp *topology_replica_stamp(const struct topology *t, const struc
 const struct stamp *region_stamp(const struct region *r, const char *name);             // NULL if none
 const struct public_key *topology_token_key(const struct topology *t, const char *kid); // NULL if none
 const struct public_key *topology_feed_key(const struct topology *t, const char *kid);  // also one that is retired
-// For what is signed now (votes, requests): one that is not. Feed entries: public_key_signed_at.
+// For what is signed now (votes, requests): one that is neither that nor revoked. Entries: public_key_signed_at.
 const struct public_key *topology_feed_key_in_use(const struct topology *t, const char *kid);
 // Could this feed key have signed an entry with a stamp of this wall time? A stamp may be ahead of its region's clock.
 bool public_key_signed_at(const struct topology *t, const struct public_key *k, int64_t wall_ms);

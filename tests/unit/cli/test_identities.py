@@ -206,6 +206,21 @@ class Identities(unittest.TestCase):
         self.retire("eastus", "fingerprint", old[:12], *ca)
         self.assertEqual([i for i, _ in self.ids()["fingerprint"]], [new])
 
+    def test_a_revoked_feed_key_is_no_key_of_a_region(self):
+        self.init()
+        old = self.ids()["feed-key"][0][0]
+        row = f'    revoked:\n      - {{ key: {old}, epoch: 3, seq: 9, hash: "{"ab" * 32}" }}\n'
+        text = self.text()
+        with open(self.topology, "w") as f:
+            f.write(text.replace("  westeurope:\n    peer_fing", row + "  westeurope:\n    peer_fing", 1))
+        self.assertEqual(self.ids()["feed-key"], [(old, "revoked")])
+        self.assertIn("is revoked in the topology", self.init(status=1))
+        self.new_files("keys/feed.pem")
+        self.assertIn("revoked: it verifies what it signed before", self.init())
+        self.assertEqual([state for _, state in self.ids()["feed-key"]], ["revoked", "in force"])
+        new = self.ids()["feed-key"][1][0]
+        self.assertIn("only feed-key", self.retire("eastus", "feed-key", new, "--now", status=1))
+
     def test_list_and_show(self):
         self.init()
         self.assertEqual(len(self.cli("identities", "list", "--topology", self.topology).splitlines()), 7)

@@ -188,6 +188,17 @@ START_TEST(a_retired_feed_key_verifies_what_it_signed_until_then)
 }
 END_TEST
 
+START_TEST(a_revoked_feed_key_is_not_in_use)
+{
+    struct topology *t =
+        parse_ok(SMALL "identities:\n  westus:\n    feed_keys: [{id: westus-f1, key: \"" ED25519 "\"}]\n"
+                       "    revoked: [{key: westus-f1, epoch: 3, seq: 9, hash: \"" FPRINT "\"}]\n");
+    ck_assert_ptr_nonnull(topology_feed_key(t, "westus-f1")); // it verifies what it signed before
+    ck_assert_ptr_null(topology_feed_key_in_use(t, "westus-f1"));
+    snapshot_unref(t);
+}
+END_TEST
+
 START_TEST(sample_is_a_valid_topology)
 {
     char *text = NULL;
@@ -380,5 +391,5 @@ END_TEST
 
 CHECK_MAIN("config/topology", the_private_example_is_good, example_is_read_whole, defaults_and_order,
            identities_are_found, revocations_are_final, a_retired_feed_key_verifies_what_it_signed_until_then,
-           sample_is_a_valid_topology, bad_documents_are_refused_with_line_and_reason, memory_may_end_anywhere,
-           a_large_catalogue_is_read, a_registry_has_the_names_that_it_offers)
+           a_revoked_feed_key_is_not_in_use, sample_is_a_valid_topology, bad_documents_are_refused_with_line_and_reason,
+           memory_may_end_anywhere, a_large_catalogue_is_read, a_registry_has_the_names_that_it_offers)
