@@ -22,7 +22,8 @@ struct signed_rig {
     struct answer_context c;
 };
 
-// `extra`: what follows the fixture's document; `csk`: one key for each zone instead of two.
+// `extra`: what follows the fixture's document; `csk`: one key for each zone instead of two. Until signed_rig_stop the
+// process is on the virtual clock, at now_s.
 void signed_rig_start(struct signed_rig *g, const char *extra, enum dnskey_algorithm algorithm, bool csk,
                       unsigned threads, int64_t now_s);
 // On a document of the test's own.
