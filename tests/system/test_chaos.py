@@ -38,7 +38,7 @@ class Run:
     def __init__(self, seed, seconds):
         self.seed, self.seconds = seed, seconds
         self.history = History()
-        self.bounds = Bounds(silence_s=8.0 * SLOWER, recovery_s=8.0 * SLOWER, answer_s=6.0 * SLOWER, clock_s=4.0 * SLOWER)
+        self.bounds = Bounds(silence_s=8.0 * SLOWER, recovery_s=8.0 * SLOWER, answer_s=8.0 * SLOWER, clock_s=4.0 * SLOWER)
         self.steps = plan.plan(seed, seconds, list(REGIONS), kinds=os.environ.get("CHAOS_KINDS"))
 
     def start_clients(self, fleet):

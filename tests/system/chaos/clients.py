@@ -274,6 +274,7 @@ class Resolver(threading.Thread):
         self.history, self.names = history, names
         self.over = threading.Event()
         self.failure = None
+        self.qid = 0
 
     def run(self):
         sockets = {r: socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for r in REGIONS}
@@ -295,13 +296,14 @@ class Resolver(threading.Thread):
 
     def ask(self, region, s, name):
         began = time.monotonic()
-        qid = random.getrandbits(16)
+        self.qid = (self.qid + 1) & 0xffff  # no chance: a late answer to another question must not look like this one's
+        qid = self.qid
         try:
             s.send(dnswire.query(qid, dnswire.name(name), dnswire.A))
             data = s.recv(4096)
             while data[:2] != qid.to_bytes(2, "big"):  # the late answer to an earlier question
                 data = s.recv(4096)
-            status = answer_text(data)
+            status = answer_text(data, name)
         except OSError:
             status = None
         self.history.add(Op("ask", self.name, region, began, time.monotonic(), status, name))
@@ -309,8 +311,10 @@ class Resolver(threading.Thread):
             self.over.wait(0.02)
 
 
-def answer_text(data):
+def answer_text(data, name):
     """The addresses at the end of the chain, or the rcode where there are none."""
     r = dnswire.Response(data)
+    if not r.question or r.question[0] != dnswire.name(name):
+        return f"an answer to another question: {r}"
     addresses = [socket.inet_ntoa(rr[4]) for rr in r.answer if rr[1] == dnswire.A]
     return " ".join(sorted(addresses)) or f"rcode {r.rcode}"

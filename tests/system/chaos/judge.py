@@ -54,7 +54,7 @@ class Bounds:
     order_s: float = 0.05     # what the granularity of stamps and the adjustment of the machine's clock may cost
     silence_s: float = 8.0    # between two acknowledged writes of a region that nothing hits
     recovery_s: float = 8.0   # after a fault, until the region counts as not hit
-    answer_s: float = 6.0     # any answer of a region that nothing hits, also where it asks another one
+    answer_s: float = 8.0     # any answer of a region that nothing hits; one that falls silent it gives up after 6 s
     clock_s: float = 4.0      # until a region whose clock was set wrong takes no writes
     clock_off_s: float = 0.6  # by how much it must be off for that
 
