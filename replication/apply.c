@@ -143,6 +143,8 @@ static enum apply_result manifest_apply(struct worker *w, const struct topology 
         rc = blobs_fetch(w, t, reg, &m, out_not_before, error);
     if (rc == ERR_BUSY)
         return APPLY_BUSY;
+    if (rc == ERR_NOTFOUND)
+        return APPLY_ABSENT;
     enum apply_result result = rc ? APPLY_FAILED : finish(w->r, e, content, &m, &rc);
     if (result == APPLY_FAILED && !*error)
         snprintf(error, ERROR_TEXT_SIZE, "manifest: %s", err_text(rc));

@@ -46,12 +46,14 @@ static int64_t source_from(const struct replicator *r, const struct peer *p, int
     return p->source_busy >= most ? now + 200 : 0;
 }
 
-// May the source be asked now? Counts the request if so. Else *not_before takes the earliest time for another try.
-static bool source_enter(struct replicator *r, struct peer *p, int64_t *not_before)
+// May the source be asked now? Counts the request if so. Else *not_before takes the earliest time for another try, and
+// *busy whether that is all that speaks against it.
+static bool source_enter(struct replicator *r, struct peer *p, int64_t *not_before, bool *busy)
 {
     pthread_mutex_lock(&r->lock);
-    int64_t at = source_from(r, p, clock_mono_ms());
+    int64_t now = clock_mono_ms(), at = source_from(r, p, now);
     p->source_busy += !at;
+    *busy = *busy || (at && !p->away && now >= p->source_retry_mono);
     pthread_mutex_unlock(&r->lock);
     if (at && (!*not_before || at < *not_before))
         *not_before = at;
@@ -107,28 +109,66 @@ static size_t sources_list(struct worker *w, const struct topology *t, const str
 typedef int (*get_fn)(struct worker *w, const struct topology *t, const struct registry *reg, struct peer *p, void *arg,
                       char error[ERROR_TEXT_SIZE]);
 
-// Asks one source after the other until one gives it. ERR_UNREACHABLE when none could be asked.
+struct search { // of one thing, source by source
+    struct worker *w;
+    unsigned n_absent, n_failed;
+    bool busy;                        // a source has enough to do with us; that is all
+    int rc;                           // of the source that failed last
+    char absent[ERROR_TEXT_SIZE / 2]; // those that have not got it
+};
+
+static void search_absent(struct search *s, const struct peer *p)
+{
+    size_t n = strlen(s->absent);
+    snprintf(s->absent + n, sizeof s->absent - n, "%s%s", n ? ", " : "", p->name);
+    s->n_absent++;
+}
+
+// Nobody gave it. One that has not got it yet, or is busy, is no failure.
+static int search_end(const struct search *s, char error[ERROR_TEXT_SIZE])
+{
+    if (s->n_failed)
+        return s->rc;
+    if (s->n_absent) {
+        snprintf(error, ERROR_TEXT_SIZE, "content that it refers to is not there in %s", s->absent);
+        return ERR_NOTFOUND;
+    }
+    if (s->busy)
+        return ERR_BUSY;
+    snprintf(error, ERROR_TEXT_SIZE, "%s: no region that has it can be reached", s->w->job.entry.origin);
+    return ERR_UNREACHABLE;
+}
+
+// Asks one source after the other until one gives it. ERR_NOTFOUND: all that could be asked said that they have not got
+// it. ERR_BUSY: see APPLY_BUSY. ERR_UNREACHABLE when none could be asked.
 static int sources_try(struct worker *w, const struct topology *t, const struct registry *reg, get_fn get, void *arg,
                        int64_t *out_not_before, char error[ERROR_TEXT_SIZE])
 {
     struct peer *sources[TOPOLOGY_MAX_REGIONS];
-    size_t n = sources_list(w, t, reg, sources), n_asked = 0;
+    struct search s = {.w = w};
+    size_t n = sources_list(w, t, reg, sources);
     int64_t not_before = 0;
-    int rc = ERR_UNREACHABLE;
     for (size_t i = 0; i < n && !w->r->stopping; i++) {
-        if (!source_enter(w->r, sources[i], &not_before))
+        if (!source_enter(w->r, sources[i], &not_before, &s.busy))
             continue;
-        n_asked++;
-        rc = get(w, t, reg, sources[i], arg, error);
+        char said[ERROR_TEXT_SIZE] = "";
+        int rc = get(w, t, reg, sources[i], arg, said);
         source_leave(w->r, sources[i], rc);
-        if (!rc || rc == ERR_NOSPACE || rc == ERR_NOMEM)
+        if (!rc)
+            return 0;
+        if (rc == ERR_NOTFOUND) {
+            search_absent(&s, sources[i]);
+            continue;
+        }
+        memcpy(error, said, sizeof said);
+        s.rc = rc;
+        s.n_failed++;
+        if (rc == ERR_NOSPACE || rc == ERR_NOMEM)
             return rc;
     }
-    if (!n_asked)
-        snprintf(error, ERROR_TEXT_SIZE, "%s: no region that has it can be reached", w->job.entry.origin);
     if (not_before)
         *out_not_before = not_before;
-    return rc;
+    return search_end(&s, error);
 }
 
 static void target_format(char *out, size_t cap, const struct feed_entry *e, const char *kind, const struct digest *d)

@@ -26,6 +26,8 @@
 #define LATER_FIRST_MS 500
 #define LATER_MAX_MS 10000
 #define IDLE_LOOK_MS 1000
+#define ABSENCE_LOOK_MAX_MS 4000
+#define ABSENCE_STALE_MS 120000
 
 void jobs_kick(struct replicator *r)
 {
@@ -56,10 +58,66 @@ static void job_again(struct replicator *r, const struct job *job, int64_t delay
         replicator_sleep(r, 500);
 }
 
+// Quietly: nothing failed.
+static void job_looks_again(struct replicator *r, const struct job *job, int64_t delay_ms)
+{
+    int rc = meta_jobs_later(r->o.meta, &job->id, 1, clock_mono_ms() + delay_ms);
+    if (rc && !r->stopping)
+        replicator_sleep(r, 500);
+}
+
 // Waits for another entry of its repository. A tag is woken by its manifest; what an index waits for nobody tells.
 static void job_waits(struct replicator *r, const struct job *job)
 {
     job_again(r, job, job->entry.kind == ENTRY_TAG ? WAITING_TAG_MS : WAITING_MS, NULL);
+}
+
+// --- content that no region has got yet ---
+
+static struct absence *absence_find(struct replicator *r, int64_t job)
+{
+    for (size_t i = 0; i < ABSENCES_MAX; i++)
+        if (r->absences[i].job == job)
+            return &r->absences[i];
+    return NULL;
+}
+
+// A free place; those of jobs that ended elsewhere are not looked after any more.
+static struct absence *absence_make(struct replicator *r, int64_t job, int64_t now)
+{
+    for (size_t i = 0; i < ABSENCES_MAX; i++) {
+        struct absence *a = &r->absences[i];
+        if (a->job && now - a->last_mono < ABSENCE_STALE_MS)
+            continue;
+        *a = (struct absence){.job = job, .since_mono = now};
+        return a;
+    }
+    return NULL;
+}
+
+// How long to wait until the next look; -1: it was waited for long enough, and is a failure.
+static int64_t absence_wait_ms(struct replicator *r, int64_t job)
+{
+    int64_t now = clock_mono_ms(), wait = -1;
+    pthread_mutex_lock(&r->lock);
+    struct absence *a = absence_find(r, job);
+    if (!a)
+        a = absence_make(r, job, now);
+    if (a && now - a->since_mono < (int64_t)r->o.absent_ms)
+        wait = wait_backoff_ms(a->n_looks++, RETRY_FIRST_MS, ABSENCE_LOOK_MAX_MS);
+    if (a)
+        a->last_mono = now;
+    pthread_mutex_unlock(&r->lock);
+    return wait;
+}
+
+static void absence_end(struct replicator *r, int64_t job)
+{
+    pthread_mutex_lock(&r->lock);
+    struct absence *a = absence_find(r, job);
+    if (a)
+        *a = (struct absence){0};
+    pthread_mutex_unlock(&r->lock);
 }
 
 // --- workers ---
@@ -111,6 +169,8 @@ static void worker_run(struct worker *w)
     int64_t not_before = 0;
     unsigned n_returns = returns_get(r);
     enum apply_result result = apply_fetching(w, &not_before, error);
+    if (result != APPLY_ABSENT && result != APPLY_BUSY)
+        absence_end(r, w->job.id);
     if (result == APPLY_DONE) // the store wakes what waited for it
         return;
     if (r->stopping)
@@ -119,6 +179,11 @@ static void worker_run(struct worker *w)
         return;
     if (result == APPLY_WAITS) {
         job_waits(r, &w->job);
+        return;
+    }
+    int64_t absent_ms = result == APPLY_ABSENT ? absence_wait_ms(r, w->job.id) : -1;
+    if (absent_ms >= 0) {
+        job_looks_again(r, &w->job, absent_ms);
         return;
     }
     int64_t delay = wait_backoff_ms(w->job.attempts, RETRY_FIRST_MS, RETRY_MAX_MS);

@@ -59,7 +59,9 @@ struct replicator_options {
     unsigned start_ask_ms;        // how long the start waits for peers' marks before writes open; 0: 3,000
     unsigned recover_patience_ms; // how long the start waits for what they cannot give back; 0: 60,000
     unsigned clock_every_ms;      // between two comparisons of our clock with the others'; 0: 5,000
-    unsigned n_fetches;           // parallel fetches of manifests and blobs; 0: 4
+    // Content that no region has got yet is waited for quietly, for so long; then it counts as failed. 0: 30,000
+    unsigned absent_ms;
+    unsigned n_fetches; // parallel fetches of manifests and blobs; 0: 4
     // Directory of replication.json (which registries of each origin were read so far). NULL: the blob store's own.
     const char *state_dir;
     // A region's beats were missed (true), or it is heard again. On a thread of its own, without locks; may be NULL.

@@ -86,6 +86,13 @@ struct worker { // one fetch worker and what it does now
     uint64_t bytes_left; // known to be missing still
 };
 
+struct absence { // a job whose content no region had, so far
+    int64_t job;
+    int64_t since_mono, last_mono;
+    unsigned n_looks;
+};
+#define ABSENCES_MAX 512
+
 struct flight { // one blob being fetched
     struct digest digest;
     struct flight *next;
@@ -134,6 +141,7 @@ struct replicator {
     struct worker *workers;
     size_t n_workers;
     struct flight *flights;
+    struct absence absences[ABSENCES_MAX]; // job 0: free
     unsigned n_returns;  // of regions that may give content
     unsigned n_made_way; // the dispatcher's: passes since nothing was hidden from it
 
@@ -215,9 +223,10 @@ void entries_begin(struct replicator *r, struct http_request *req, const struct 
 // --- apply.c ---
 enum apply_result {
     APPLY_DONE,
-    APPLY_WAITS, // for another entry of its repository
-    APPLY_NEEDS, // content from elsewhere
-    APPLY_BUSY,  // another job fetches what it needs, and every worker has something to do
+    APPLY_WAITS,  // for another entry of its repository
+    APPLY_NEEDS,  // content from elsewhere
+    APPLY_ABSENT, // no region that could be asked has got it yet
+    APPLY_BUSY,   // another job fetches what it needs, and every worker has something to do
     APPLY_FAILED,
 };
 // What can be done without the network. On APPLY_FAILED *out_rc says why. On APPLY_NEEDS *out_missing is the first blob

@@ -152,6 +152,8 @@ static int options_copy(const struct replicator_options *o, struct replicator *r
         r->o.start_ask_ms = 3000;
     if (!r->o.clock_every_ms)
         r->o.clock_every_ms = CLOCK_EVERY_MS;
+    if (!r->o.absent_ms)
+        r->o.absent_ms = 30000;
     if (!r->o.n_fetches)
         r->o.n_fetches = 4;
     bool all = r->o.region && (r->o.ca_file || !o->ca_file) && (r->o.peer_pem || !o->peer_pem) &&

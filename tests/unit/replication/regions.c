@@ -108,7 +108,8 @@ static void blob_answer(struct test_region *r, struct http_request *req, const c
     uint64_t size;
     int fd = -1;
     r->n_blob_gets++;
-    if (meta_link_get(r->meta, registry, repository, d, &size) || blob_open(r->blobs, d, &fd, &size)) {
+    if (r->fault == FAULT_ABSENT || meta_link_get(r->meta, registry, repository, d, &size) ||
+        blob_open(r->blobs, d, &fd, &size)) {
         http_response_text(req, resp, 404, "no");
         return;
     }
@@ -315,6 +316,7 @@ void region_up(struct test_region *r)
                                    .start_ask_ms = r->start_ask_ms,
                                    .clock_every_ms = 100,
                                    .recover_patience_ms = r->recover_patience_ms,
+                                   .absent_ms = r->absent_ms,
                                    .state_dir = r->dir,
                                    .on_away = turned,
                                    .on_away_ctx = r,

@@ -21,6 +21,7 @@ enum fault {
     FAULT_HANGS,   // blobs are never answered
     FAULT_GARBAGE, // the feed is lines that mean nothing
     FAULT_ENDLESS, // the feed is one line without an end
+    FAULT_ABSENT,  // blobs are not there (404)
     FAULT_MUTE,    // the feed says its first line and no more; blobs are never answered
 };
 
@@ -51,7 +52,7 @@ struct test_region {
     _Atomic feed_script_fn script; // NULL: its feed is its own
     _Atomic unsigned n_blob_gets, n_manifest_gets, n_ranges;
     _Atomic unsigned n_relays; // asked for what it has of another's feed
-    unsigned start_ask_ms, recover_patience_ms;
+    unsigned start_ask_ms, absent_ms, recover_patience_ms;
     const char *more_feed_keys;        // rows of the topology beside that of `keys`; NULL: none
     _Atomic unsigned n_away, n_back;   // others that were found silent, or heard again
     _Atomic int64_t clock_ms;          // its wall clock is so far ahead, as the others and it see each other's

@@ -86,6 +86,42 @@ START_TEST(a_blob_that_two_jobs_need_is_fetched_once)
 }
 END_TEST
 
+START_TEST(what_no_region_has_yet_is_waited_for_quietly)
+{
+    struct digest d;
+    world_up(&w);
+    east->fault = south->fault = FAULT_ABSENT;
+    region_push(east, "contoso", "app", "1", 1, 1, 20000, 0, &d);
+    WAIT_FOR(east->n_blob_gets >= 6 && south->n_blob_gets >= 2, 20000); // asked again, and both of them
+    ck_assert_uint_eq(pending(west, "contoso", "eastus").n_retrying, 0);
+    ck_assert(state_is(west, "contoso", "eastus", "Syncing"));
+    east->fault = south->fault = FAULT_NONE;
+    WAIT_FOR(region_has(west, "contoso", "app", "1", &d), 20000);
+    world_done(&w);
+}
+END_TEST
+
+START_TEST(what_stays_absent_is_shown)
+{
+    struct digest d;
+    bool says;
+    world_make(&w);
+    for (size_t i = 0; i < N_REGIONS; i++) {
+        w.regions[i].absent_ms = 1500;
+        region_up(&w.regions[i]);
+    }
+    east->fault = south->fault = FAULT_ABSENT;
+    region_push(east, "contoso", "app", "1", 1, 1, 20000, 0, &d);
+    WAIT_FOR(state_is(west, "contoso", "eastus", "Retrying"), 20000);
+    lag_of(west, "eastus", "content that it refers to is not there in eastus", &says);
+    ck_assert(says);
+    east->fault = FAULT_NONE;
+    WAIT_FOR(region_has(west, "contoso", "app", "1", &d), 40000);
+    WAIT_FOR(state_is(west, "contoso", "eastus", "Ready"), 10000);
+    world_done(&w);
+}
+END_TEST
+
 #define N_IMAGES 10
 #define N_VARIANTS 100
 
@@ -212,6 +248,7 @@ START_TEST(own_entries_without_their_content_are_shown)
 END_TEST
 
 CHECK_MAIN("replication/fair", what_failed_is_tried_at_once_when_its_region_is_back,
-           a_blob_that_two_jobs_need_is_fetched_once, a_registry_whose_source_hangs_does_not_delay_another,
+           a_blob_that_two_jobs_need_is_fetched_once, what_no_region_has_yet_is_waited_for_quietly,
+           what_stays_absent_is_shown, a_registry_whose_source_hangs_does_not_delay_another,
            what_waits_for_a_blob_that_another_job_fetches_waits_for_a_moment,
            own_entries_without_their_content_are_shown)
