@@ -48,6 +48,7 @@ int paths_of(const struct node *n, struct diag *diag, struct paths *out)
         {p.health_state, sizeof p.health_state, d, "state/health.json"},
         {p.public_sock, sizeof p.public_sock, r, "public.sock"},
         {p.peer_sock, sizeof p.peer_sock, r, "peer.sock"},
+        {p.tunnel_sock, sizeof p.tunnel_sock, r, "tunnel.sock"},
         {p.admin_sock, sizeof p.admin_sock, r, "admin.sock"},
         {p.edge_dir, sizeof p.edge_dir, r, "edge"},
         {p.region_pem, sizeof p.region_pem, d, "certs/region.pem"},
@@ -241,7 +242,7 @@ static int prepare_data(const struct node *n, const struct identity *id, int *lo
 static int prepare_runtime(const struct node *n, const struct paths *p, const struct identity *id, bool restart,
                            struct diag *diag)
 {
-    static const char *const sockets[] = {"public.sock", "peer.sock", "admin.sock"};
+    static const char *const sockets[] = {"public.sock", "peer.sock", "tunnel.sock", "admin.sock"};
     const struct dir_spec edge = {"edge", geteuid(), getegid(), 0755};
     AUTO_CLOSE int run = -1, below = -1;
     int rc = dir_named(n->runtime_dir, id->switches ? id->gid : getegid(), id->switches ? 01771 : 0711, diag, &run);

@@ -94,6 +94,8 @@ int sockets_open(const struct node *n, const struct paths *p, const struct ident
     if (!rc)
         rc = open_unix(p->peer_sock, 0660, uid, edge, fds, n_fds, diag, &s.peer);
     if (!rc)
+        rc = open_unix(p->tunnel_sock, 0660, uid, edge, fds, n_fds, diag, &s.tunnel);
+    if (!rc)
         rc = open_unix(p->admin_sock, 0600, uid, gid, fds, n_fds, diag, &s.admin);
     if (!rc && n->metrics.port)
         rc = open_tcp(&n->metrics, fds, n_fds, until_mono_ms, diag, &s.metrics);
@@ -117,19 +119,20 @@ void sockets_close(struct sockets *s)
     s->dns = NULL;
     close_one(&s->public);
     close_one(&s->peer);
+    close_one(&s->tunnel);
     close_one(&s->admin);
     close_one(&s->metrics);
 }
 
 size_t sockets_count(const struct sockets *s)
 {
-    return (s->dns ? resolver_sockets_count(s->dns) : 0) + (s->public >= 0) + (s->peer >= 0) + (s->admin >= 0) +
-           (s->metrics >= 0);
+    return (s->dns ? resolver_sockets_count(s->dns) : 0) + (s->public >= 0) + (s->peer >= 0) + (s->tunnel >= 0) +
+           (s->admin >= 0) + (s->metrics >= 0);
 }
 
 void sockets_fds(const struct sockets *s, int *out)
 {
-    const int more[] = {s->public, s->peer, s->admin, s->metrics};
+    const int more[] = {s->public, s->peer, s->tunnel, s->admin, s->metrics};
     if (s->dns) {
         resolver_sockets_fds(s->dns, out);
         out += resolver_sockets_count(s->dns);

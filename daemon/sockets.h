@@ -13,9 +13,9 @@
 
 struct sockets { // -1, NULL: not open
     struct resolver_sockets *dns;
-    int public, peer, admin, metrics;
+    int public, peer, tunnel, admin, metrics;
 };
-#define SOCKETS_NONE ((struct sockets){.public = -1, .peer = -1, .admin = -1, .metrics = -1})
+#define SOCKETS_NONE ((struct sockets){.public = -1, .peer = -1, .tunnel = -1, .admin = -1, .metrics = -1})
 
 // `fds`: of a forerunner, which stay the caller's: addresses that they are bound to get duplicates. On failure nothing
 // is left open, and what the forerunner bound is as it was. Addresses that another program has are waited for until

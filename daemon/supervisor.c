@@ -116,7 +116,7 @@ static struct edge_config edge_config_of(struct supervisor *s)
     for (size_t i = 0; i < s->topology->n_regions; i++) {
         const struct region *r = &s->topology->regions[i];
         if (strcmp(r->name, n->region) != 0)
-            s->peers[n_peers++] = (struct edge_peer){r->name, r->peer};
+            s->peers[n_peers++] = (struct edge_peer){r->name};
     }
     const struct group *group = s->id->switches ? getgrgid(s->id->edge_gid) : NULL;
     static char blobs[600];
@@ -125,6 +125,7 @@ static struct edge_config edge_config_of(struct supervisor *s)
                                 .runtime_dir = s->paths->edge_dir,
                                 .public_socket = s->paths->public_sock,
                                 .peer_socket = s->paths->peer_sock,
+                                .tunnel_socket = s->paths->tunnel_sock,
                                 .blob_dir = blobs,
                                 .domain = s->topology->domain,
                                 .region = n->region,
@@ -357,6 +358,7 @@ static int stop_all(struct supervisor *s, int status)
     sockets_close(&s->sockets);
     unlink(s->paths->public_sock);
     unlink(s->paths->peer_sock);
+    unlink(s->paths->tunnel_sock);
     unlink(s->paths->admin_sock);
     snapshot_unref(s->topology);
     free(s->peers);

@@ -12,6 +12,7 @@
 #include "daemon/link.h"
 #include "daemon/metrics.h"
 #include "daemon/preflight.h"
+#include "net/tunnel.h"
 #include "resolver/keeper.h"
 #include "resolver/signing.h"
 
@@ -46,6 +47,7 @@ struct worker {
     struct blob_store *blobs;
     _Atomic(struct replicator *) replicator; // set once it runs: commits come from the writer thread before that
     struct sockets *sockets;                 // those not handed to a room yet
+    struct tunnels *tunnels;                 // set before the replicator starts, which tells of silence
     struct http_server *public_server, *peer_server, *admin_server, *metrics_server;
     pthread_t housekeeping;
     bool housekeeping_runs;
@@ -59,6 +61,12 @@ static void on_commit(void *ctx)
 {
     struct worker *w = ctx;
     replicator_committed(atomic_load(&w->replicator));
+}
+
+static void on_away(void *ctx, const char *region, bool away)
+{
+    struct worker *w = ctx;
+    tunnels_peer(w->tunnels, region, away);
 }
 
 static void reload_edge(void *ctx)
@@ -299,6 +307,18 @@ static int start_answering(struct worker *w, struct diag *d)
     return !rc && w->sockets->dns ? start_resolver(w, d) : rc;
 }
 
+// How the edge's passed-on requests reach other regions.
+static int start_tunnels(struct worker *w)
+{
+    const struct tunnels_options o = {.listen_fd = take_fd(&w->sockets->tunnel),
+                                      .topology = &w->topology,
+                                      .region = w->node->region,
+                                      .stamp = w->node->stamp,
+                                      .ca_file = w->node->ca_file,
+                                      .peer_pem = w->paths->peer_pem};
+    return tunnels_start(&o, &w->tunnels);
+}
+
 // What one process alone has open.
 static int start_rooms(struct worker *w, struct diag *d)
 {
@@ -342,7 +362,11 @@ static int start_rooms(struct worker *w, struct diag *d)
                                           .ca_file = n->ca_file,
                                           .peer_pem = w->paths->peer_pem,
                                           .state_dir = w->paths->state,
+                                          .on_away = on_away,
+                                          .on_away_ctx = w,
                                           .verify = ed25519_verify};
+    if (!rc)
+        rc = start_tunnels(w);
     if (!rc && (n->roles & ROLE_REPLICATOR)) {
         rc = replicator_start(&po, &w->app.replicator);
         atomic_store(&w->replicator, w->app.replicator);
@@ -394,6 +418,7 @@ static void stop_all(struct worker *w, bool yields)
         pthread_join(w->housekeeping, NULL);
     }
     unsigned drain_ms = w->node->drain_s * 1000;
+    tunnels_drain(w->tunnels, drain_ms);
     http_server_stop(w->admin_server, 1000);
     http_server_stop(w->metrics_server, 1000);
     http_server_stop(w->public_server, drain_ms);
@@ -413,6 +438,7 @@ static void stop_all(struct worker *w, bool yields)
     region_keys_free(w->keys);
     if (yields)
         link_send(w->link_fd, &(struct link_message){.kind = LINK_RELEASED});
+    tunnels_stop(w->tunnels); // what they carry needs no store of ours
     resolver_stop(w->app.resolver);
     signing_free(w->signing);
     snapshot_done(&w->frontend);

@@ -17,8 +17,8 @@
 //
 // Three kinds of server block: public names of this region (certificate of the region), the global names (shared
 // certificate), the peer listener (mutual TLS). Uploads whose id names another region and that arrive at a global name
-// are passed on to that region's peer listener by the edge itself (design section 10):
-// `/v2/…/blobs/uploads/<region>.<id>`.
+// are passed on to that region's peer listener (design section 10): `/v2/…/blobs/uploads/<region>.<id>`. The edge gives
+// them to the daemon's tunnels (net/tunnel.h), which know whom to believe and who is silent.
 #ifndef MERIDIAN_NET_EDGE_H
 #define MERIDIAN_NET_EDGE_H
 
@@ -33,7 +33,6 @@
 
 struct edge_peer { // another region, for passed-on uploads
     const char *region;
-    struct endpoint address;
 };
 
 // Called in a child before it is what it is for: gives up the privileges that it does not need, and returns 0, or it
@@ -46,10 +45,10 @@ struct edge_confine {
 
 struct edge_config { // strings are borrowed; all are checked by edge_render: no quote, space, ';', '{', '$' or control
                      // byte
-    const char *nginx;                       // program
-    const char *runtime_dir;                 // nginx.conf, nginx.pid and temp paths are here
-    const char *public_socket, *peer_socket; // of the daemon
-    const char *blob_dir;                    // served under the internal location /_blob/
+    const char *nginx;                                       // program
+    const char *runtime_dir;                                 // nginx.conf, nginx.pid and temp paths are here
+    const char *public_socket, *peer_socket, *tunnel_socket; // of the daemon
+    const char *blob_dir;                                    // served under the internal location /_blob/
     const char *domain, *region, *stamp;
     const struct endpoint *https;
     size_t n_https;

@@ -56,10 +56,10 @@ static int config_check(const struct edge_config *c, struct diag *diag)
 {
     const struct {
         const char *what, *text;
-    } texts[] = {{"runtime_dir", c->runtime_dir}, {"public_socket", c->public_socket},
-                 {"peer_socket", c->peer_socket}, {"blob_dir", c->blob_dir},
-                 {"region_pem", c->region_pem},   {"shared_pem", c->shared_pem},
-                 {"peer_pem", c->peer_pem},       {"ca_pem", c->ca_pem}};
+    } texts[] = {
+        {"runtime_dir", c->runtime_dir},     {"public_socket", c->public_socket}, {"peer_socket", c->peer_socket},
+        {"tunnel_socket", c->tunnel_socket}, {"blob_dir", c->blob_dir},           {"region_pem", c->region_pem},
+        {"shared_pem", c->shared_pem},       {"peer_pem", c->peer_pem},           {"ca_pem", c->ca_pem}};
     int rc = 0;
     for (size_t i = 0; i < ARRAY_LEN(texts); i++)
         if (!text_ok(texts[i].text) || texts[i].text[0] != '/') {
@@ -229,10 +229,9 @@ static void put_upstreams(struct buf *b, const struct edge_config *c)
                "  upstream meridian_public { server unix:%s; keepalive 64; }\n"
                "  upstream meridian_peer { server unix:%s; keepalive 64; }\n",
                c->public_socket, c->peer_socket);
-    char at[ENDPOINT_TEXT_SIZE];
+    // One for each region: a connection to the tunnels stays with the region of its first request.
     for (size_t i = 0; i < c->n_peers; i++)
-        buf_printf(b, "  upstream region_%s { server %s; keepalive 16; }\n", c->peers[i].region,
-                   endpoint_format(&c->peers[i].address, at));
+        buf_printf(b, "  upstream region_%s { server unix:%s; keepalive 16; }\n", c->peers[i].region, c->tunnel_socket);
 }
 
 // What the daemon may believe, and what a client may not say. `cert`: the value of the peer certificate header.
@@ -351,9 +350,9 @@ static void put_domain_pattern(struct buf *b, const char *domain)
         buf_printf(b, *domain == '.' ? "\\%c" : "%c", *domain);
 }
 
-// An upload that began in another region goes on there, over that region's peer listener, which never passes on. The
-// target goes over as the client wrote it, so it must be what nginx took it for: no escape, no dot segment may make
-// another path of it where our certificate opens doors.
+// An upload that began in another region goes on there, through the daemon's tunnels to its peer listener, which never
+// passes on. The target goes over as the client wrote it, so it must be what nginx took it for: no escape, no dot
+// segment may make another path of it where our certificate opens doors.
 static void put_passed_on(struct buf *b, const struct edge_config *c)
 {
     for (size_t i = 0; i < c->n_peers; i++) {
@@ -364,13 +363,10 @@ static void put_passed_on(struct buf *b, const struct edge_config *c)
             "      if ($request_uri !~ \"^/v2/[a-z0-9/._-]+/blobs/uploads/%s\\.[0-9a-f]+([?]|$)\") { return 404; "
             "}\n"
             "      proxy_set_header " EDGE_HEADER_PASSED " $remote_addr;\n"
-            "      proxy_pass https://region_%s;\n      proxy_ssl_certificate %s;\n"
-            "      proxy_ssl_certificate_key %s;\n      proxy_ssl_trusted_certificate %s;\n"
-            "      proxy_ssl_verify on; proxy_ssl_verify_depth 3; proxy_ssl_server_name on;\n"
-            "      proxy_ssl_name %s.peer.%s; proxy_ssl_protocols TLSv1.2 TLSv1.3;\n"
+            "      proxy_pass http://region_%s;\n"
             "      proxy_ignore_headers X-Accel-Redirect X-Accel-Expires X-Accel-Limit-Rate X-Accel-Buffering "
             "X-Accel-Charset;\n",
-            r, r, r, c->peer_pem, c->peer_pem, c->ca_pem, r, c->domain);
+            r, r, r);
         put_headers(b, "      ", "\"\"");
         buf_str(b, "    }\n");
     }

@@ -32,15 +32,17 @@ int64_t peer_patience_ms(const struct peer *p)
     return MISSED_AWAY * (int64_t)p->beat_ms + FEED_SLACK_MS;
 }
 
-// Has it gone, or come back?
-static bool peer_turned(struct peer *p, bool *out_away)
+// Has it gone, or come back, or is it heard for the first time?
+static bool peer_turned(struct peer *p, bool *out_away, bool *out_first)
 {
     pthread_mutex_lock(&p->r->lock);
     // The reader may have met silence and then a new connection between two looks: what else runs is lost all the same.
     *out_away = p->missed || peer_silence_ms(p) >= peer_patience_ms(p);
     p->missed = false;
-    bool turned = p->away != *out_away;
+    *out_first = !p->known && p->heard_mono;
+    bool turned = p->away != *out_away || *out_first;
     p->away = *out_away;
+    p->known = p->known || *out_first;
     pthread_mutex_unlock(&p->r->lock);
     return turned;
 }
@@ -48,8 +50,8 @@ static bool peer_turned(struct peer *p, bool *out_away)
 static void peer_look(struct peer *p)
 {
     struct replicator *r = p->r;
-    bool away;
-    if (!peer_turned(p, &away))
+    bool away, first;
+    if (!peer_turned(p, &away, &first))
         return;
     if (away) {
         log_warn(
@@ -57,7 +59,8 @@ static void peer_look(struct peer *p)
             p->name);
         fetcher_peer_lost(r->o.fetcher, p->name);
     } else {
-        log_info("replication: %s is heard again", p->name);
+        if (!first)
+            log_info("replication: %s is heard again", p->name);
         jobs_kick(r);
     }
     if (r->o.on_away)

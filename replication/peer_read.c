@@ -558,6 +558,12 @@ static int reader_session(struct peer *p, const struct topology *t)
     return rc;
 }
 
+// And not ended by what the peer said, or by us: its silence goes on counting.
+static bool connection_broke(int rc)
+{
+    return rc == ERR_TIMEOUT || rc == ERR_UNREACHABLE || rc == ERR_IO || rc == ERR_CLOSED || rc == ERR_CRYPTO;
+}
+
 static void reader_turn(struct peer *p, const struct topology *t)
 {
     struct replicator *r = p->r;
@@ -573,7 +579,7 @@ static void reader_turn(struct peer *p, const struct topology *t)
     p->connected = p->caught_up = false;
     p->unreached = p->n_seen == n_seen;
     bool unreached = p->unreached;
-    if (!unreached && rc != ERR_TIMEOUT)
+    if (!unreached && !connection_broke(rc))
         p->heard_mono = INT64_MAX; // it answered; nothing is to be heard of it until the next try
     unsigned failures = p->failures;
     uint64_t ahead = p->ahead;

@@ -64,7 +64,7 @@ struct replicator_options {
     unsigned n_fetches; // parallel fetches of manifests and blobs; 0: 4
     // Directory of replication.json (which registries of each origin were read so far). NULL: the blob store's own.
     const char *state_dir;
-    // A region's beats were missed (true), or it is heard again. On a thread of its own, without locks; may be NULL.
+    // A region's beats were missed (true), or it is heard (again). On a thread of its own, without locks; may be NULL.
     void (*on_away)(void *ctx, const char *region, bool away);
     void *on_away_ctx;
     // Tests: the unix socket that stands for a region's peer listener, instead of TLS to its address. 0, or not 0 for

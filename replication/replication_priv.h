@@ -51,6 +51,7 @@ struct peer { // another region
     bool trying;    // its feed was asked for, and the answer is awaited
     bool missed;    // its stream was given up for silence since beats.c looked last
     bool away;      // three of its beats were missed; beats.c alone decides
+    bool known;     // it was heard once, and that was told
     bool unreached; // it did not even answer, the last time
     unsigned failures, n_seen, n_knocks;
     int64_t last_contact_ms;          // wall; 0: never
@@ -142,8 +143,8 @@ struct replicator {
     size_t n_workers;
     struct flight *flights;
     struct absence absences[ABSENCES_MAX]; // job 0: free
-    unsigned n_returns;  // of regions that may give content
-    unsigned n_made_way; // the dispatcher's: passes since nothing was hidden from it
+    unsigned n_returns;                    // of regions that may give content
+    unsigned n_made_way;                   // the dispatcher's: passes since nothing was hidden from it
 
     pthread_mutex_t streams_lock;
     struct outstream *streams;

@@ -145,19 +145,20 @@ START_TEST(sockets_are_found_again_by_their_addresses)
     ck_assert_ptr_nonnull(mkdtemp(dir));
     snprintf(p.public_sock, sizeof p.public_sock, "%s/public.sock", dir);
     snprintf(p.peer_sock, sizeof p.peer_sock, "%s/peer.sock", dir);
+    snprintf(p.tunnel_sock, sizeof p.tunnel_sock, "%s/tunnel.sock", dir);
     snprintf(p.admin_sock, sizeof p.admin_sock, "%s/admin.sock", dir);
     ck_assert(!ip_parse("127.0.0.1", &dns.ip));
     ck_assert_int_eq(sockets_open(&n, &p, &id, NULL, 0, 0, &d, &a), 0);
     ck_assert_int_eq(resolver_sockets_endpoint(a.dns, 0, &dns), 0);
     AUTO_FREE int *fds = mem_zalloc_array(sockets_count(&a), sizeof *fds);
     AUTO_FREE int *again = mem_zalloc_array(sockets_count(&a) + 4, sizeof *again);
-    ck_assert_uint_eq(sockets_count(&a), 2 * 2 + 3);
+    ck_assert_uint_eq(sockets_count(&a), 2 * 2 + 4);
     sockets_fds(&a, fds);
     n.resolver_workers = 1; // one would go unread: there are two again
-    ck_assert_int_eq(sockets_open(&n, &p, &id, fds, 7, 0, &d, &b), 0);
-    ck_assert_uint_eq(sockets_count(&b), 7);
+    ck_assert_int_eq(sockets_open(&n, &p, &id, fds, 8, 0, &d, &b), 0);
+    ck_assert_uint_eq(sockets_count(&b), 8);
     sockets_fds(&b, again);
-    for (size_t i = 0; i < 7; i++)
+    for (size_t i = 0; i < 8; i++)
         ck_assert(same_socket(fds[i], again[i]));
     sockets_close(&b);
     more[0] = dns; // another address is bound anew, the known one is the same
@@ -165,14 +166,14 @@ START_TEST(sockets_are_found_again_by_their_addresses)
     ck_assert(!ip_parse("127.0.0.2", &more[1].ip));
     n.dns = more;
     n.n_dns = 2;
-    ck_assert_int_eq(sockets_open(&n, &p, &id, fds, 7, 0, &d, &b), 0);
-    ck_assert_uint_eq(sockets_count(&b), 2 * 2 * 2 + 3);
+    ck_assert_int_eq(sockets_open(&n, &p, &id, fds, 8, 0, &d, &b), 0);
+    ck_assert_uint_eq(sockets_count(&b), 2 * 2 * 2 + 4);
     sockets_fds(&b, again);
     ck_assert(same_socket(fds[0], again[0]) && same_socket(fds[1], again[1]));
     sockets_close(&b);
     ck_assert(!ip_parse("192.0.2.1", &more[1].ip)); // one that this machine does not have: nothing is lost
     more[1].port = 5353;
-    ck_assert_int_ne(sockets_open(&n, &p, &id, fds, 7, 0, &d, &b), 0);
+    ck_assert_int_ne(sockets_open(&n, &p, &id, fds, 8, 0, &d, &b), 0);
     struct stat st;
     ck_assert(!fstat(fds[0], &st) && !stat(p.admin_sock, &st) && (st.st_mode & 0777) == 0600);
     ck_assert(!stat(p.public_sock, &st) && (st.st_mode & 0777) == 0660);

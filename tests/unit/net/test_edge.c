@@ -3,16 +3,21 @@
 #include "net/edge.h"
 
 #include "base/clock.h"
+#include "base/digest.h"
 #include "base/err.h"
 #include "base/fd.h"
 #include "base/mem.h"
+#include "config/topology.h"
 #include "net/fetch.h"
 #include "net/http.h"
+#include "net/tunnel.h"
 #include "tests/support/check_main.h"
 #include "tests/support/tls_files.h"
 
 #include <dirent.h>
 #include <grp.h>
+#include <openssl/evp.h>
+#include <openssl/pem.h>
 #include <pthread.h>
 #include <pwd.h>
 #include <signal.h>
@@ -81,8 +86,8 @@ static void finish(void *ctx, const struct http_request *req, struct http_respon
 
 // --- one region: two sockets of the daemon, one edge ---
 
-struct region {
-    char name[16], dir[160], pub[200], peer[200], blobs[200], pem[200], shared[200], peer_pem[200];
+struct edge_region {
+    char name[16], dir[160], pub[200], peer[200], tunnel[200], blobs[200], pem[200], shared[200], peer_pem[200];
     struct endpoint https, peer_at;
     struct edge_config c;
     struct http_server *s_pub, *s_peer;
@@ -92,7 +97,7 @@ struct region {
 static char top[64], ca[100];
 static struct pool *pool;
 static struct fetcher *f;
-static struct region one, two;
+static struct edge_region one, two;
 
 static struct endpoint local(uint16_t port)
 {
@@ -112,7 +117,7 @@ static void world(void)
     ck_assert_int_eq(fetcher_new(&f), 0);
 }
 
-static void region_config(struct region *r, const char *name)
+static void region_config(struct edge_region *r, const char *name)
 {
     char san[512], leaf[64];
     snprintf(r->name, sizeof r->name, "%s", name);
@@ -120,6 +125,7 @@ static void region_config(struct region *r, const char *name)
     ck_assert_int_eq(dir_make(r->dir, 0755), 0);
     snprintf(r->pub, sizeof r->pub, "%s/http.sock", r->dir);
     snprintf(r->peer, sizeof r->peer, "%s/peer.sock", r->dir);
+    snprintf(r->tunnel, sizeof r->tunnel, "%s/tunnel.sock", r->dir);
     snprintf(r->blobs, sizeof r->blobs, "%s/blobs", r->dir);
     ck_assert_int_eq(dir_make(r->blobs, 0755), 0);
     char blob[256];
@@ -139,6 +145,7 @@ static void region_config(struct region *r, const char *name)
                                 .runtime_dir = r->dir,
                                 .public_socket = r->pub,
                                 .peer_socket = r->peer,
+                                .tunnel_socket = r->tunnel,
                                 .blob_dir = r->blobs,
                                 .domain = "example.test",
                                 .region = r->name,
@@ -155,7 +162,7 @@ static void region_config(struct region *r, const char *name)
                                 .n_workers = 1};
 }
 
-static void region_daemon(struct region *r)
+static void region_daemon(struct edge_region *r)
 {
     struct http_app app = {.begin = begin, .finish = finish};
     struct http_server_options o = {
@@ -166,7 +173,7 @@ static void region_daemon(struct region *r)
     ck_assert_int_eq(http_server_start(&o, &app, &r->s_peer), 0);
 }
 
-static void region_up(struct region *r)
+static void region_up(struct edge_region *r)
 {
     region_daemon(r);
     struct diag d;
@@ -178,7 +185,7 @@ static void region_up(struct region *r)
     diag_done(&d);
 }
 
-static void region_down(struct region *r)
+static void region_down(struct edge_region *r)
 {
     edge_stop(r->edge, 3000);
     http_server_stop(r->s_pub, 1000);
@@ -233,11 +240,12 @@ static int status_of(const struct fetch_request *q, char *body, size_t cap)
 START_TEST(test_render)
 {
     struct endpoint at = local(20443);
-    struct edge_peer peers[] = {{"westeurope", local(20444)}};
+    struct edge_peer peers[] = {{"westeurope"}};
     struct edge_config good = {.nginx = "/n",
                                .runtime_dir = "/r",
                                .public_socket = "/r/a",
                                .peer_socket = "/r/b",
+                               .tunnel_socket = "/r/c",
                                .blob_dir = "/blobs",
                                .domain = "example.test",
                                .region = "eastus",
@@ -269,7 +277,7 @@ START_TEST(test_render)
                                       "*.eastus.data.privatelink.example.test",
                                       "ssl_verify_client on;",
                                       "/blobs/uploads/westeurope\\.[0-9a-f]+$",
-                                      "proxy_ssl_name westeurope.peer.example.test;",
+                                      "upstream region_westeurope { server unix:/r/c; keepalive 16; }",
                                       "return 421 ",
                                       "limit_conn_log_level info;",
                                       "limit_conn by_client 7; limit_conn by_network 9; limit_conn clients ",
@@ -285,9 +293,9 @@ START_TEST(test_render)
                                       "/a'",  "/a\n", "/a\\", "/a#", "",     "rel"};
     size_t before = b.n;
     for (size_t i = 0; i < ARRAY_LEN(bad); i++)
-        for (int k = 0; k < 8; k++) {
+        for (int k = 0; k < 9; k++) {
             struct edge_config c = good;
-            *(const char **[]){&c.runtime_dir, &c.public_socket, &c.peer_socket, &c.blob_dir,
+            *(const char **[]){&c.runtime_dir, &c.public_socket, &c.peer_socket, &c.tunnel_socket, &c.blob_dir,
                                &c.region_pem,  &c.shared_pem,    &c.peer_pem,    &c.ca_pem}[k] = bad[i];
             struct diag d;
             diag_init(&d);
@@ -421,15 +429,57 @@ static char *raw(const char *request, const char *more_flags)
 #define AS_GLOBAL "-servername contoso.example.test"
 #define CLOSES "Connection: close\r\n"
 
+static struct snapshot topology;
+static struct tunnels *tunnels;
+
+static void fingerprint_of(const char *pem, char out[2 * SHA256_BYTES + 1])
+{
+    FILE *file = fopen(pem, "r");
+    ck_assert_ptr_nonnull(file);
+    X509 *x = PEM_read_X509(file, NULL, NULL, NULL);
+    fclose(file);
+    uint8_t sum[EVP_MAX_MD_SIZE];
+    unsigned n;
+    ck_assert(x && X509_digest(x, EVP_sha256(), sum, &n));
+    X509_free(x);
+    hex_format(sum, n, out);
+}
+
+// Of region one, as its daemon has them.
+static void tunnels_up(void)
+{
+    char pin[2 * SHA256_BYTES + 1], at[ENDPOINT_TEXT_SIZE];
+    fingerprint_of(two.peer_pem, pin);
+    struct buf b;
+    buf_init(&b, 0);
+    buf_printf(&b,
+               "version: 1\ndomain: example.test\nhostmaster: hostmaster@example.test\nregions:\n"
+               "  - { name: eastus, stamps: [{ name: e-1, ipv4: [192.0.2.1] }], peer: '192.0.2.1:8443' }\n"
+               "  - { name: westeurope, stamps: [{ name: w-1, ipv4: [192.0.2.2] }], peer: '%s' }\n"
+               "name_servers: [e-1.eastus]\nregistries:\n  - { name: contoso, replicas: [{ region: eastus }] }\n"
+               "routing: { order: [eastus, westeurope] }\nidentities:\n  westeurope: { peer_fingerprints: [\"%s\"] }\n",
+               endpoint_format(&two.peer_at, at), pin);
+    struct topology *t;
+    ck_assert_int_eq(topology_parse(buf_cstr(&b), b.n, "test", NULL, &t), 0);
+    buf_done(&b);
+    snapshot_init(&topology);
+    snapshot_publish(&topology, t);
+    struct tunnels_options o = {
+        .topology = &topology, .region = "eastus", .stamp = "tst-1", .ca_file = ca, .peer_pem = one.peer_pem};
+    ck_assert_int_eq(http_socket_open(one.tunnel, 0660, (uid_t)-1, (gid_t)-1, &o.listen_fd), 0);
+    ck_assert_int_eq(tunnels_start(&o, &tunnels), 0);
+}
+
 START_TEST(test_peers)
 {
     world();
     region_config(&one, "eastus");
     region_config(&two, "westeurope");
-    struct edge_peer peer = {"westeurope", two.peer_at};
+    struct edge_peer peer = {"westeurope"};
     one.c.peers = &peer, one.c.n_peers = 1;
     region_up(&one);
     region_up(&two);
+    tunnels_up();
     char text[4096];
     struct fetch_request q = to(&two.peer_at, "https://westeurope.peer.example.test/feed");
     ck_assert_int_ne(status_of(&q, text, sizeof text), 200); // no certificate
@@ -478,6 +528,8 @@ START_TEST(test_peers)
     q.url = "https://contoso.example.test/v2/a/b/blobs/uploads/westeurope.0a1b";
     own_answer(&q, 503, "UNAVAILABLE"); // that region is down
     region_down(&one);
+    tunnels_stop(tunnels);
+    snapshot_done(&topology);
     world_end();
 }
 END_TEST

@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the files of the tunnels share: tunnel.c (life, the loop, who is silent), tunnel_pipe.c (one tunnel: its
+// connections and bytes), tunnel_tls.c (certificates). All but tunnels_peer, _open and _stop runs on the loop's thread.
+#ifndef MERIDIAN_NET_TUNNEL_PRIV_H
+#define MERIDIAN_NET_TUNNEL_PRIV_H
+
+#include "config/topology.h"
+#include "net/tunnel.h"
+
+#include <openssl/ssl.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdint.h>
+#include <sys/stat.h>
+
+enum tunnel_state {
+    TUNNEL_HEAD,      // the first request line is awaited
+    TUNNEL_CONNECT,   // TCP
+    TUNNEL_HANDSHAKE, // TLS
+    TUNNEL_OPEN,
+    TUNNEL_LINGER, // answered by ourselves; the edge is to hang up
+    TUNNEL_DEAD,   // to be freed at the end of the turn
+};
+
+struct tunnel;
+struct tunnel_end { // one of its two connections
+    struct tunnel *t;
+    int fd; // -1: none
+    uint32_t events;
+    bool watched;
+};
+
+struct tunnel_bytes { // one way
+    uint8_t *p;       // TUNNEL_BUFFER_BYTES
+    size_t from, n;
+};
+
+enum tunnel_talk {    // as far as a tunnel can tell, which does not read requests
+    TUNNEL_RESTS,     // every answer came whole
+    TUNNEL_ASKED,     // no byte of the answer has come
+    TUNNEL_ANSWERING, // some has
+};
+
+struct tunnel {
+    struct tunnels *all;
+    struct tunnel *prev, *next;
+    enum tunnel_state state;
+    struct tunnel_end near, far; // the edge; the other region
+    struct tunnel_bytes up, down;
+    SSL *ssl;
+    bool write_wants_read, read_wants_write; // as TLS says
+    bool far_broken;                         // epoll has said so, and is not asked again
+    bool far_over;                           // nothing more comes from there
+    enum tunnel_talk talk;
+    uint64_t answer_left;  // of the answer that comes; UINT64_MAX: not known
+    bool more;             // there may be more to do without an event
+    int64_t until_mono;    // of the states that have a limit
+    int64_t answered_mono; // the last byte of an answer
+    char region[HOSTNAME_REGION_SIZE];
+    char fingerprint[65]; // that it showed
+};
+
+enum heard { HEARD_NEVER, HEARD, HEARD_AWAY };
+
+struct tunnel_peer {
+    char region[HOSTNAME_REGION_SIZE];
+    enum heard heard;
+};
+
+struct tunnels {
+    struct tunnels_options o;
+    int epoll_fd, wake_fd;
+    pthread_t thread;
+    struct tunnel *open, *dead;
+    _Atomic size_t n_open;
+    bool accepting;
+    int64_t accept_mono; // not before, when descriptors ran out
+    struct snapshot_reader reader;
+    uint64_t generation; // of the topology that was last looked at
+    SSL_CTX *tls;
+    struct stat ca_stat, pem_stat; // of the files that it was made from
+
+    pthread_mutex_t lock;
+    struct tunnel_peer peers[TOPOLOGY_MAX_REGIONS];
+    size_t n_peers;
+    bool news; // of peers
+    bool stop;
+    int64_t stop_mono;
+};
+
+// --- tunnel.c ---
+enum heard tunnels_heard(struct tunnels *all, const char *region);
+void tunnel_watch(struct tunnel_end *e, uint32_t events); // what epoll is to tell; 0: only that it broke
+void tunnel_unwatch(struct tunnel_end *e);
+
+// --- tunnel_pipe.c ---
+void tunnel_accepted(struct tunnels *all, int fd); // takes it over
+void tunnel_event(struct tunnel_end *e, uint32_t events);
+void tunnel_go_on(struct tunnel *t); // as far as it can, without waiting; fair to the others
+void tunnel_expired(struct tunnel *t);
+// An answer of our own where one is owed; where nothing is, the edge may ask anew; in the middle of one, a cut.
+// `reason` continues "region R " and is plain ASCII.
+void tunnel_fail(struct tunnel *t, int status, const char *reason);
+void tunnel_end_now(struct tunnel *t);
+
+// --- tunnel_tls.c ---
+int tunnel_tls_begin(struct tunnel *t); // t->ssl over t->far.fd
+// After the handshake: is it who it should be? Keeps the fingerprint.
+bool tunnel_tls_pinned(struct tunnel *t, const struct topology *topology);
+const char *tunnel_tls_why(struct tunnel *t); // why the handshake failed; static
+bool tunnel_pin_holds(const struct tunnel *t, const struct topology *topology);
+void tunnel_tls_done(struct tunnels *all);
+
+#endif
