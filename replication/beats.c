@@ -67,6 +67,22 @@ static void peer_look(struct peer *p)
         r->o.on_away(r->o.on_away_ctx, p->name, away);
 }
 
+void beats_kick(struct replicator *r)
+{
+    r->beats_due = true;
+    pthread_cond_broadcast(&r->changed);
+}
+
+static void beats_rest(struct replicator *r)
+{
+    int64_t until = clock_mono_ms() + LOOK_MS, left;
+    pthread_mutex_lock(&r->lock);
+    while (!r->stopping && !r->beats_due && (left = until - clock_mono_ms()) > 0)
+        wait_cond(&r->changed, &r->lock, left);
+    r->beats_due = false;
+    pthread_mutex_unlock(&r->lock);
+}
+
 void *beats_main(void *arg)
 {
     struct replicator *r = arg;
@@ -77,7 +93,7 @@ void *beats_main(void *arg)
         pthread_mutex_unlock(&r->lock);
         for (size_t i = 0; i < n && !r->stopping; i++)
             peer_look(r->peers[i]);
-        replicator_sleep(r, LOOK_MS);
+        beats_rest(r);
     }
     return NULL;
 }

@@ -102,6 +102,8 @@ void peer_seen(struct peer *p)
     if (p->heard_mono != INT64_MAX)
         p->heard_mono = clock_mono_ms();
     p->n_seen++;
+    if (p->away || !p->known)
+        beats_kick(p->r);
     pthread_mutex_unlock(&p->r->lock);
 }
 

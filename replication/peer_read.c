@@ -325,6 +325,7 @@ static int flow_broke(struct session *s, struct inflow *f, int rc)
     }
     pthread_mutex_lock(&s->r->lock);
     s->p->missed = true;
+    beats_kick(s->r);
     pthread_mutex_unlock(&s->r->lock);
     peer_failed(s->p, "silent: nothing came for %.1f s", (double)s->patience_ms / 1000);
     return rc;

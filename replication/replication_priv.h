@@ -119,6 +119,7 @@ struct replicator {
 
     pthread_t beats;
     bool beats_started;
+    bool beats_due; // a region may have gone, or come back
 
     // keeper
     pthread_t keeper;
@@ -187,6 +188,7 @@ bool peer_silent(const struct peer *p);         // the second beat in a row is m
 int64_t peer_patience_ms(const struct peer *p); // silence after which it counts as away. Under r->lock
 
 // --- threads ---
+void beats_kick(struct replicator *r); // to look now. Under r->lock
 void *beats_main(void *replicator);
 void *peer_reader_main(void *peer);
 void *keeper_main(void *replicator);

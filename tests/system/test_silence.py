@@ -172,7 +172,7 @@ class Silence(unittest.TestCase):
         lab = self.lab
         self.wait_ready()
         path, auth = self.upload()
-        self.assertEqual(self.piece(path, auth, b"x")[0], 202)
+        wait_until(10, lambda: self.piece(path, auth, b"x")[0] == 202, "a piece is passed on")
         supervisor = lab.daemons["eastus"].pid
         workers = [p for p in children(supervisor) if name_of(p) == "meridiand"]
         for p in workers:
@@ -189,7 +189,7 @@ class Silence(unittest.TestCase):
     def test_5_a_region_that_is_not_pinned_gets_no_uploads(self):
         lab = self.lab
         path, auth = self.upload()
-        self.assertEqual(self.piece(path, auth, b"x")[0], 202)
+        wait_until(10, lambda: self.piece(path, auth, b"x")[0] == 202, "a piece is passed on")
         with open(lab.topology) as f:
             text = f.read()
         at = text.index("  eastus:\n", text.index("\nidentities:"))
