@@ -143,6 +143,7 @@ int cli_endpoint_fetch(struct cli *c, const char *host, const struct region *reg
         .method = method,
         .url = arena_printf(&c->arena, "https://%s:%u%s", host, c->topo->https_port, path_and_query),
         .connect_to = &to,
+        .peer = region->name, // a region that is cut off while it is waited for is noticed
         .ca_file = c->ca,
         .headers = headers,
         .n_headers = n_headers,

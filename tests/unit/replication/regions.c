@@ -188,7 +188,8 @@ static void mute_answer(struct test_region *r, const struct topology *t, struct 
     buf_init(&line, 4096);
     struct feed_mark head;
     ck_assert_int_eq(meta_head(r->meta, r->name, &head), 0);
-    feed_progress_format(&head, t->version, true, shared, 1, 2000, &line);
+    feed_progress_format(&head, t->version, true, shared, 1, r->fault == FAULT_MUTE ? 2000 : 0, &line);
+    r->n_mute_feeds++;
     answer_with(r, &mute_ops, resp, (const uint8_t *)buf_cstr(&line), line.n);
     buf_done(&line);
 }
@@ -239,7 +240,8 @@ static void server_begin(void *ctx, struct http_request *req, struct http_plan *
         answer_with(r, &garbage_ops, &plan->response, (const uint8_t *)"", 0);
     } else if (strcmp(req->path, "/replication/v1/feed") == 0 && r->script && !http_query_get(req, "origin", 0)) {
         script_answer(r, t, s->peer->name, req, plan);
-    } else if (strncmp(req->path, "/replication/v1/feed", 20) == 0 && r->fault == FAULT_MUTE) {
+    } else if (strncmp(req->path, "/replication/v1/feed", 20) == 0 &&
+               (r->fault == FAULT_MUTE || r->fault == FAULT_MUTE_OLD)) {
         plan->kind = HTTP_PLAN_REPLY;
         mute_answer(r, t, &plan->response);
     } else if (strncmp(req->path, "/replication/", 13) == 0) {

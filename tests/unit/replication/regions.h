@@ -16,13 +16,14 @@
 
 enum fault {
     FAULT_NONE,
-    FAULT_LIES,    // blob and manifest bytes are changed
-    FAULT_CUTS,    // blobs break off after 100,000 bytes, unless a Range was asked for
-    FAULT_HANGS,   // blobs are never answered
-    FAULT_GARBAGE, // the feed is lines that mean nothing
-    FAULT_ENDLESS, // the feed is one line without an end
-    FAULT_ABSENT,  // blobs are not there (404)
-    FAULT_MUTE,    // the feed says its first line and no more; blobs are never answered
+    FAULT_LIES,     // blob and manifest bytes are changed
+    FAULT_CUTS,     // blobs break off after 100,000 bytes, unless a Range was asked for
+    FAULT_HANGS,    // blobs are never answered
+    FAULT_GARBAGE,  // the feed is lines that mean nothing
+    FAULT_ENDLESS,  // the feed is one line without an end
+    FAULT_ABSENT,   // blobs are not there (404)
+    FAULT_MUTE_OLD, // the same, and it does not say how often it would speak
+    FAULT_MUTE,     // the feed says its first line and no more; blobs are never answered
 };
 
 struct world;
@@ -51,6 +52,7 @@ struct test_region {
     _Atomic enum fault fault;
     _Atomic feed_script_fn script; // NULL: its feed is its own
     _Atomic unsigned n_blob_gets, n_manifest_gets, n_ranges;
+    _Atomic unsigned n_mute_feeds;
     _Atomic unsigned n_relays; // asked for what it has of another's feed
     unsigned start_ask_ms, absent_ms, recover_patience_ms;
     const char *more_feed_keys;        // rows of the topology beside that of `keys`; NULL: none

@@ -34,6 +34,7 @@ START_TEST(silence_is_shown_as_lag_and_ends_what_runs_to_that_region)
     region_push(east, "contoso", "app", "1", 1, 1, 20000, 0, &d);
     WAIT_FOR(east->n_blob_gets >= 1, 10000);
     east->fault = FAULT_MUTE;
+    south->fault = FAULT_MUTE_OLD; // of a version that spoke every 15 s
     int64_t began = clock_mono_ms();
     world_topology(&w, 2, false); // feeds begin anew, and the east's goes silent after its first line
     WAIT_FOR(state_is(west, "contoso", "eastus", "Unreachable"), 20000);
@@ -42,12 +43,31 @@ START_TEST(silence_is_shown_as_lag_and_ends_what_runs_to_that_region)
     ck_assert(says);
     WAIT_FOR(west->n_away >= 1, 10000);
     // The blob that was hanging goes back to its job, long before its own limit of 15 s.
-    east->fault = FAULT_NONE;
+    ck_assert(state_is(west, "contoso", "southeastasia", "Ready"));
+    east->fault = south->fault = FAULT_NONE;
     WAIT_FOR(region_has(west, "contoso", "app", "1", &d), 12000);
     ck_assert_int_lt(clock_mono_ms() - began, 14000);
     WAIT_FOR(state_is(west, "contoso", "eastus", "Ready"), 10000);
     ck_assert_int_eq(lag_of(west, "eastus", "silent", &says), 0);
     WAIT_FOR(west->n_back >= 3, 5000);
+    world_done(&w);
+}
+END_TEST
+
+START_TEST(a_knock_ends_the_wait_for_a_stream_that_says_nothing)
+{
+    world_up(&w);
+    WAIT_FOR(all_ready(), 20000);
+    east->fault = FAULT_MUTE;
+    world_topology(&w, 2, false);
+    WAIT_FOR(east->n_mute_feeds == 2, 10000);
+    clock_sleep_ms(3300); // one beat is missed, and nothing came from the east either
+    ck_assert_uint_eq(east->n_mute_feeds, 2);
+    east->fault = FAULT_NONE;
+    int64_t began = clock_mono_ms();
+    replicator_knocked(west->replicator, "eastus");
+    WAIT_FOR(west->n_away == 0 && clock_mono_ms() - began > 4500, 10000); // it is heard in time
+    ck_assert_uint_eq(west->n_away, 0);
     world_done(&w);
 }
 END_TEST
@@ -129,4 +149,5 @@ START_TEST(a_newer_stream_of_a_reader_ends_its_older_one)
 END_TEST
 
 CHECK_MAIN("replication/beats", silence_is_shown_as_lag_and_ends_what_runs_to_that_region,
-           a_busy_pool_is_not_silence_and_beats_write_nothing, a_newer_stream_of_a_reader_ends_its_older_one)
+           a_knock_ends_the_wait_for_a_stream_that_says_nothing, a_busy_pool_is_not_silence_and_beats_write_nothing,
+           a_newer_stream_of_a_reader_ends_its_older_one)
