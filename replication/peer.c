@@ -128,8 +128,9 @@ void replicator_knocked(struct replicator *r, const char *region)
     pthread_mutex_lock(&r->lock);
     if (waits_in_vain(p, now))
         p->hang_up = true;
+    bool back = now - p->knock_mono >= KNOCK_QUIET_MS; // one that refuses us may ask all the time
     p->knock_mono = now;
-    if (!p->connected) {
+    if (!p->connected && (p->unreached || back)) {
         p->n_knocks++;
         pthread_cond_broadcast(&r->changed);
     }
