@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Regions that are killed, cut off and brought back: nothing acknowledged is lost, nothing half-replicated is visible."""
-import hashlib, json, os, threading, time, unittest
+import hashlib, json, os, re, threading, time, unittest
 
 from lab import DOMAIN, Lab, MERIDIAN, REGIONS, USER, wait_until
 
@@ -183,6 +183,59 @@ class Failure(unittest.TestCase):
         finally:
             lab.heal("westeurope")
         lab.wait_replicated("contoso/team/slow:1")
+
+    def test_6_three_regions_write_one_tag_at_once(self):
+        """Whoever wins, and however close: wait ends when all have it, and all have the same."""
+        lab = self.lab
+        hosts = dict(zip(REGIONS, (EAST, WEST, ASIA)))
+        pushers = [Pusher(lab, host, region, "team/once", blob_bytes=1000) for region, host in hosts.items()]
+        for turn in range(8):
+            threads = [threading.Thread(target=p.push, args=(f"t{turn}",)) for p in pushers]
+            for t in threads:
+                t.start()
+            for t in threads:
+                t.join()
+            lab.wait_replicated(f"contoso/team/once:t{turn}", timeout="20s")
+            self.assertEqual(len({lab.listing(r)[f"team/once:t{turn}"] for r in REGIONS}), 1)
+
+    def test_7_a_stolen_feed_key(self):
+        """The last: eastus takes no writes afterwards, since it is given no other key."""
+        lab = self.lab
+
+        def replication(*words):
+            return json.loads(lab.check(MERIDIAN, "replication", *words, "-r", "contoso", "-o", "json"))
+
+        good = lab.push("good", EAST, "team/stolen", "1")
+        lab.wait_replicated("contoso/team/stolen:1")
+        last = replication("feed", "--origin", "eastus")["entries"][0]
+        self.assertEqual((last["repository"], last["tag"], last["digest"]), ("team/stolen", "1", good))
+        bad = lab.push("bad", EAST, "team/stolen", "1")
+        lab.push("bad", EAST, "team/stolen", "2")
+        lab.wait_replicated("contoso/team/stolen:2")
+        row = '    revoked:\n      - { key: %s, epoch: %d, seq: %d, hash: "%s" }\n' % tuple(
+            last[k] for k in ("key", "epoch", "seq", "hash"))
+        with open(lab.topology) as f:
+            text = f.read()
+        identity = text.index("  eastus:\n", text.index("\nidentities:"))
+        version = int(re.search(r"^version: (\d+)", text, re.M)[1])
+        text = text[:identity] + "  eastus:\n" + row + text[identity + len("  eastus:\n"):]
+        with open(lab.topology + ".new", "w") as f:
+            f.write(re.sub(r"^version: \d+", f"version: {version + 1}", text, count=1, flags=re.M))
+        os.chmod(lab.topology + ".new", 0o644)
+        os.rename(lab.topology + ".new", lab.topology)
+
+        def fell_back():
+            return all(lab.listing(r).get("team/stolen:1") == good and "team/stolen:2" not in lab.listing(r) for r in REGIONS)
+        wait_until(30, fell_back, "all regions fall back to what was good")
+        void = replication("revoked")
+        for region in REGIONS:
+            mine = [v for v in void if v["region"] == region and v.get("tag") == "1"]
+            self.assertEqual([(v["digest"], v["was"], v["now"], v["key"]) for v in mine], [(bad, "stood", good, last["key"])])
+        why = lab.admin("eastus", "status").get("writesClosed")
+        self.assertIn("feed key that this region signs with is revoked", why)
+        other = lab.push("other", WEST, "team/stolen", "3")
+        lab.wait_replicated("contoso/team/stolen:3")
+        self.assertEqual(lab.listing("eastus")["team/stolen:3"], other)
 
 
 if __name__ == "__main__":
