@@ -290,6 +290,29 @@ START_TEST(what_is_void_does_not_come_back_when_its_time_has_come)
 }
 END_TEST
 
+// Its origin does not mend it: when its time has come it is an entry like any, also where it had been void.
+START_TEST(what_was_of_the_future_is_taken_when_its_time_has_come)
+{
+    begin();
+    ck_assert_int_eq(put(east, "app", "v1", "{1}"), 0);
+    clock_virtual_jump_wall(3600000);
+    ck_assert_int_eq(put(east, "app", "v1", "{2}"), 0);
+    exchange();
+    clock_virtual_jump_wall(-3600000);
+    struct clock_repair done = repair(west, true);
+    ck_assert_uint_gt(done.voided.n_entries, 0);
+    expect_tag(west, "app", "v1", "{1}");
+    exchange(); // not yet
+    expect_tag(west, "app", "v1", "{1}");
+    clock_virtual_advance(7200000);
+    exchange();
+    expect_tag(west, "app", "v1", "{2}");
+    expect_agree(east, west);
+    expect_agree(east, liar);
+    end();
+}
+END_TEST
+
 START_TEST(what_was_won_is_listed)
 {
     begin();
@@ -323,4 +346,5 @@ END_TEST
 
 CHECK_MAIN("store/meta repair", regions_agree_again_in_whatever_order_they_are_repaired,
            a_dry_run_says_what_it_would_do_and_does_nothing, a_region_that_was_not_poisoned_is_left_as_it_is,
-           what_is_void_does_not_come_back_when_its_time_has_come, what_was_won_is_listed)
+           what_is_void_does_not_come_back_when_its_time_has_come,
+           what_was_of_the_future_is_taken_when_its_time_has_come, what_was_won_is_listed)
