@@ -44,6 +44,7 @@ static void log_to_file(void)
 static void come_back_with_new_keys(const char *retired, struct digest *out)
 {
     world_up(&w);
+    east->start_ask_ms = 20000; // ends when all have answered, on a busy machine too
     region_push(east, "contoso", "app", "t0", 1, 1, 1000, 0, out);
     WAIT_FOR(region_has(west, "contoso", "app", "t0", out), 10000);
     region_down(east);
@@ -150,7 +151,7 @@ START_TEST(after_the_patience_writes_open_once_and_the_fault_stays_named)
     const char *said = strstr(logged(), "writes go on in epoch");
     ck_assert_ptr_nonnull(said);
     ck_assert_ptr_null(strstr(said + 1, "writes go on in epoch"));
-    ck_assert(fault_says(east, "put that key back"));
+    WAIT_FOR(fault_says(east, "put that key back"), 15000);
     region_push(east, "contoso", "app", "alone", 3, 1, 1000, 0, &alone);
     east->more_feed_keys = old_key;
     world_topology(&w, 3, false);
