@@ -219,7 +219,11 @@ static void *loop_main(void *arg)
     pthread_setname_np(pthread_self(), "tunnels");
     bool more = false;
     for (;;) {
-        int wait = more ? 0 : all->open || !all->accepting ? TICK_MS : -1;
+        int wait = -1;
+        if (more)
+            wait = 0;
+        else if (all->open || !all->accepting)
+            wait = TICK_MS;
         int n = epoll_wait(all->epoll_fd, events, EVENTS_MAX, wait);
         pthread_mutex_lock(&all->lock);
         bool news = all->news, stop = all->stop;

@@ -31,8 +31,9 @@ struct entries_ask {
     struct feed_mark before; // epoch 0: from the end
 };
 
-static json_t *list_json(const struct entries_ask *q, struct arena *a)
+static void *list_json(void *ask, struct arena *a)
 {
+    const struct entries_ask *q = ask;
     struct feed_entry *e = NULL;
     struct feed_mark next;
     size_t n = 0;
@@ -52,19 +53,7 @@ static json_t *list_json(const struct entries_ask *q, struct arena *a)
 static void entries_run(struct http_request *req, struct http_response *resp)
 {
     struct entries_ask *q = req->ctx;
-    if (!replicator_enter(q->r)) {
-        serve_refuse(req, resp, 503, "stopping");
-        return;
-    }
-    struct arena a;
-    arena_init(&a, 0);
-    json_t *root = list_json(q, &a);
-    arena_done(&a);
-    replicator_leave(q->r);
-    if (root)
-        http_response_json(req, resp, 200, root);
-    else
-        serve_refuse(req, resp, 503, "the feed cannot be read now");
+    serve_list(q->r, req, resp, list_json, "the feed cannot be read now");
 }
 
 static bool number_ok(const char *s, uint64_t *out)

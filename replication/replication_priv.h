@@ -255,5 +255,8 @@ void have_begin(struct replicator *r, struct http_request *req, const struct reg
                 struct http_plan *plan);
 void status_begin(struct replicator *r, struct http_request *req, const struct registry *reg, struct http_plan *plan);
 void serve_refuse(struct http_request *req, struct http_response *resp, int status, const char *sentence);
+// On the pool: answers with what `make` reads of the store for req->ctx, a new json_t *; `sorry` where that is NULL.
+void serve_list(struct replicator *r, struct http_request *req, struct http_response *resp,
+                void *(*make)(void *ask, struct arena *a), const char *sorry);
 
 #endif

@@ -137,8 +137,9 @@ static json_t *row_json(const struct voided_row *v)
     return o;
 }
 
-static json_t *list_json(struct revoked_ask *q, struct arena *a)
+static void *list_json(void *ask, struct arena *a)
 {
+    const struct revoked_ask *q = ask;
     struct voided_row *rows = NULL;
     size_t n = 0;
     if (meta_voided(q->r->o.meta, q->registry, q->after, LIST_MAX, a, &rows, &n))
@@ -155,19 +156,7 @@ static json_t *list_json(struct revoked_ask *q, struct arena *a)
 static void revoked_run(struct http_request *req, struct http_response *resp)
 {
     struct revoked_ask *q = req->ctx;
-    if (!replicator_enter(q->r)) {
-        serve_refuse(req, resp, 503, "stopping");
-        return;
-    }
-    struct arena a;
-    arena_init(&a, 0);
-    json_t *root = list_json(q, &a);
-    arena_done(&a);
-    replicator_leave(q->r);
-    if (root)
-        http_response_json(req, resp, 200, root);
-    else
-        serve_refuse(req, resp, 503, "the list cannot be read now");
+    serve_list(q->r, req, resp, list_json, "the list cannot be read now");
 }
 
 static bool number_ok(const char *s, int64_t *out)

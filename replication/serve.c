@@ -8,6 +8,7 @@
 #include "base/err.h"
 #include "net/oci_error.h"
 
+#include <jansson.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -23,6 +24,24 @@ void serve_refuse(struct http_request *req, struct http_response *resp, int stat
         http_response_header(req, resp, "Retry-After", "1");
     if (status == 405)
         http_response_header(req, resp, "Allow", "GET");
+}
+
+void serve_list(struct replicator *r, struct http_request *req, struct http_response *resp,
+                void *(*make)(void *ask, struct arena *a), const char *sorry)
+{
+    if (!replicator_enter(r)) {
+        serve_refuse(req, resp, 503, "stopping");
+        return;
+    }
+    struct arena a;
+    arena_init(&a, 0);
+    json_t *root = make(req->ctx, &a);
+    arena_done(&a);
+    replicator_leave(r);
+    if (root)
+        http_response_json(req, resp, 200, root);
+    else
+        serve_refuse(req, resp, 503, sorry);
 }
 
 // Any grant of this registry will do: the figures are about the registry as a whole.
