@@ -252,10 +252,8 @@ static int session_line(struct session *s, struct bytes line)
         why = "no greeting";
     }
     s->refused = rc != 0;
-    if (rc == ERR_AHEAD) {
-        peer_clock_ahead(s->p, s->rules.ahead);
-        return rc;
-    }
+    if (rc == ERR_AHEAD)
+        return rc; // told once what came before it is kept
     if (rc) {
         if (rc != ERR_NOMEM) {
             pthread_mutex_lock(&s->r->lock);
@@ -299,7 +297,12 @@ static int session_lines(struct session *s, struct buf *text)
         rc = ERR_PROTO;
     }
     int flushed = !rc || s->refused ? batch_flush(s) : 0;
-    return rc ? rc : flushed;
+    if (rc != ERR_AHEAD)
+        return rc ? rc : flushed;
+    if (flushed)
+        return flushed;
+    peer_clock_ahead(s->p, s->rules.ahead);
+    return rc;
 }
 
 // Is another version of the topology in force than the session's? `generation` is the last one looked at.
