@@ -3,6 +3,7 @@
 // by rows, prints a table or JSON, and returns an exit status:
 //
 //   0 done   1 failed   2 usage   3 not there yet (wait: timeout)   4 cannot be reached   5 not permitted
+//   6 what is waited for is stamped ahead of the clock
 //
 // Everything the CLI knows of regions it takes from the topology: it dials their addresses and verifies their names, so
 // it needs no DNS. Single-threaded.

@@ -37,7 +37,8 @@ static void help(FILE *out)
     for (size_t i = 0; i < ARRAY_LEN(nouns); i++)
         fprintf(out, "  %-15s %s\n", nouns[i].name, nouns[i].summary);
     fputs("\n`meridian COMMAND --help` tells more. Every command takes -o table or -o json.\n"
-          "Exit status: 0 done, 1 failed, 2 usage, 3 not yet (timeout), 4 cannot be reached, 5 not permitted.\n",
+          "Exit status: 0 done, 1 failed, 2 usage, 3 not yet (timeout), 4 cannot be reached, 5 not permitted,\n"
+          "6 ahead of the clock (wait).\n",
           out);
 }
 
