@@ -211,13 +211,27 @@ void edge_log_end_reader(struct edge_log *l)
     l->reader = 0;
 }
 
+// The pipe may be full of what nginx has said: the reader makes room.
+static bool mark_send(const struct edge_log *l, int64_t until)
+{
+    while (write(l->write_fd, mark, sizeof mark) != sizeof mark) {
+        if (errno != EAGAIN && errno != EINTR)
+            return false;
+        struct pollfd p = {.fd = l->write_fd, .events = POLLOUT};
+        int64_t left = until - clock_mono_ms();
+        if (left <= 0 || poll(&p, 1, (int)left) == 0)
+            return false;
+    }
+    return true;
+}
+
 // The mark travels behind all that nginx has said, so that its echo comes behind all reasons.
 void edge_log_reason(struct edge_log *l, char *out, size_t cap)
 {
     out[0] = 0;
-    if (!l->reader || write(l->write_fd, mark, sizeof mark) != sizeof mark)
-        return;
     int64_t until = clock_mono_ms() + ANSWER_MS;
+    if (!l->reader || !mark_send(l, until))
+        return;
     for (int64_t left = ANSWER_MS; left > 0; left = until - clock_mono_ms()) {
         struct pollfd p = {.fd = l->reason_fd, .events = POLLIN};
         char line[EDGE_LOG_LINE_MAX];
