@@ -183,7 +183,7 @@ int cmd_check_health(struct cli *c, int argc, char **argv)
     int rc = opt_parse(c, &cmd, NULL, rows, ARRAY_LEN(rows), argc, argv, &argc);
     if (rc)
         return rc;
-    k.r = cli_registry(c, name ? name : argc > 1 ? argv[1] : NULL);
+    k.r = cli_registry_given(c, name, argc, argv);
     if (!k.r)
         return name || argc > 1 ? EXIT_FAILED : EXIT_USAGE;
     if (c->username && c->password_stdin)

@@ -73,6 +73,8 @@ int cli_fail(int status, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));                            // "meridian: …" on stderr; returns status
 int cli_topology(struct cli *c);                                      // loads once; exit status (0 done)
 const struct registry *cli_registry(struct cli *c, const char *name); // NULL after saying what is wrong
+// The one that its option names, or else the first word after the command.
+const struct registry *cli_registry_given(struct cli *c, const char *name, int argc, char **argv);
 const struct region *cli_region(struct cli *c, const char *name);
 bool cli_json(const struct cli *c);
 int cli_print_json(json_t *doc); // takes the reference

@@ -55,6 +55,13 @@ const struct registry *cli_registry(struct cli *c, const char *name)
     return NULL;
 }
 
+const struct registry *cli_registry_given(struct cli *c, const char *name, int argc, char **argv)
+{
+    if (!name && argc > 1)
+        name = argv[1];
+    return cli_registry(c, name);
+}
+
 const struct region *cli_region(struct cli *c, const char *name)
 {
     if (cli_topology(c))

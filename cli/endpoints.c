@@ -40,7 +40,7 @@ int cmd_show_endpoints(struct cli *c, int argc, char **argv)
     int rc = opt_parse(c, &cmd, NULL, rows, ARRAY_LEN(rows), argc, argv, &argc);
     if (rc)
         return rc;
-    const struct registry *r = cli_registry(c, name ? name : argc > 1 ? argv[1] : NULL);
+    const struct registry *r = cli_registry_given(c, name, argc, argv);
     if (!r)
         return name || argc > 1 ? EXIT_FAILED : EXIT_USAGE;
     if (cli_json(c))
@@ -127,7 +127,7 @@ static int registry_show(struct cli *c, int argc, char **argv)
     int rc = opt_parse(c, &registry_cmds[1], "registry", rows, ARRAY_LEN(rows), argc, argv, &argc);
     if (rc)
         return rc;
-    const struct registry *r = cli_registry(c, name ? name : argc > 1 ? argv[1] : NULL);
+    const struct registry *r = cli_registry_given(c, name, argc, argv);
     if (!r)
         return name || argc > 1 ? EXIT_FAILED : EXIT_USAGE;
     if (cli_json(c))

@@ -148,7 +148,7 @@ int cmd_login(struct cli *c, int argc, char **argv)
         return rc;
     if (all && endpoint)
         return cli_fail(EXIT_USAGE, "login: --endpoint and --all exclude each other");
-    const struct registry *r = cli_registry(c, name ? name : argc > 1 ? argv[1] : NULL);
+    const struct registry *r = cli_registry_given(c, name, argc, argv);
     if (!r)
         return name || argc > 1 ? EXIT_FAILED : EXIT_USAGE;
     if (!c->username)

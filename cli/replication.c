@@ -203,7 +203,7 @@ static int replication_status(struct cli *c, int argc, char **argv)
     int rc = opt_parse(c, &replication_cmds[1], "replication", rows, ARRAY_LEN(rows), argc, argv, &argc);
     if (rc)
         return rc;
-    const struct registry *r = cli_registry(c, name ? name : argc > 1 ? argv[1] : NULL);
+    const struct registry *r = cli_registry_given(c, name, argc, argv);
     if (!r)
         return name || argc > 1 ? EXIT_FAILED : EXIT_USAGE;
     if (watch && c->password_stdin)
@@ -268,7 +268,7 @@ static int replication_list(struct cli *c, int argc, char **argv)
     int rc = opt_parse(c, &replication_cmds[0], "replication", own, ARRAY_LEN(own), argc, argv, &argc);
     if (rc)
         return rc;
-    const struct registry *r = cli_registry(c, name ? name : argc > 1 ? argv[1] : NULL);
+    const struct registry *r = cli_registry_given(c, name, argc, argv);
     if (!r)
         return name || argc > 1 ? EXIT_FAILED : EXIT_USAGE;
     int ignored = EXIT_DONE;

@@ -61,7 +61,7 @@ static int feed_run(struct cli *c, int argc, char **argv)
     int rc = opt_parse(c, &replication_feed_cmd, "replication", rows, ARRAY_LEN(rows), argc, argv, &argc);
     if (rc)
         return rc;
-    const struct registry *r = cli_registry(c, name ? name : argc > 1 ? argv[1] : NULL);
+    const struct registry *r = cli_registry_given(c, name, argc, argv);
     if (!r || !origin)
         return cli_fail(r ? EXIT_USAGE : EXIT_FAILED, r ? "feed: give --origin REGION" : "feed: give -r REGISTRY");
     const struct region *of = cli_region(c, origin), *region = at ? cli_region(c, at) : of;
@@ -138,7 +138,7 @@ static int revoked_run(struct cli *c, int argc, char **argv)
     int rc = opt_parse(c, &replication_revoked_cmd, "replication", rows, ARRAY_LEN(rows), argc, argv, &argc);
     if (rc)
         return rc;
-    const struct registry *r = cli_registry(c, name ? name : argc > 1 ? argv[1] : NULL);
+    const struct registry *r = cli_registry_given(c, name, argc, argv);
     if (!r)
         return name || argc > 1 ? EXIT_FAILED : EXIT_USAGE;
     const struct region *only = at ? cli_region(c, at) : NULL;
