@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The slots of the signer: a set-associative table of signatures, read without locks; see signer.h. Part of signer.c.
+// The slots of the signer: a set-associative table of signatures with two sets for each, read without locks; see
+// signer.h. Part of signer.c.
 #ifndef MERIDIAN_RESOLVER_SIGNER_CACHE_H
 #define MERIDIAN_RESOLVER_SIGNER_CACHE_H
 
@@ -19,7 +20,7 @@ struct signer_cache {
     size_t n_sets; // a power of two
     uint64_t secret[2];
     size_t used;      // the writer's: slots that were ever written to
-    unsigned turn;    // whose of a full set goes next
+    unsigned turn;    // which slot of two full sets goes next
     uint64_t evicted; // signatures that went before their time
 };
 
