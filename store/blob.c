@@ -71,7 +71,7 @@ static int layout_open(struct blob_store *bs, const char *dir)
     int rc = dir_make(dir, 0755);
     if (rc)
         return rc;
-    AUTO_CLOSE int root = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int root = bs->root_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (root < 0)
         return err_from_errno(errno);
     struct stat st;
@@ -94,7 +94,7 @@ int blob_store_open(const char *dir, struct blob_store **out)
     struct blob_store *bs = mem_zalloc(sizeof *bs);
     if (!bs)
         return ERR_NOMEM;
-    bs->blobs_fd = bs->uploads_fd = bs->part_fd = -1;
+    bs->root_fd = bs->blobs_fd = bs->uploads_fd = bs->part_fd = -1;
     pthread_mutex_init(&bs->lock, NULL);
     bs->blobs_dir = mem_printf("%s/blobs", dir);
     int rc = bs->blobs_dir ? layout_open(bs, dir) : ERR_NOMEM;
@@ -110,6 +110,7 @@ void blob_store_close(struct blob_store *bs)
 {
     if (!bs)
         return;
+    fd_auto_close(&bs->root_fd);
     fd_auto_close(&bs->blobs_fd);
     fd_auto_close(&bs->uploads_fd);
     fd_auto_close(&bs->part_fd);
@@ -209,26 +210,22 @@ int blob_remove(struct blob_store *bs, const struct digest *d)
 int blob_put(struct blob_store *bs, const void *p, size_t n, struct digest *out)
 {
     struct digest d;
-    uint64_t size;
+    char id[64];
+    struct blob_upload *u;
     int rc = digest_of(DIGEST_SHA256, p, n, &d);
     if (rc)
         return rc;
-    if (blob_stat(bs, &d, &size) != 0 || size != n) {
-        char id[64];
-        struct blob_upload *u;
-        snprintf(id, sizeof id, "put-%lx-%llx-%x", (long)getpid(), (unsigned long long)clock_mono_us(), bs->n_temps++);
-        if ((rc = blob_upload_open(bs, id, &u)))
-            return rc;
-        rc = blob_upload_write(u, p, n);
-        if (!rc)
-            rc = blob_upload_commit(u, &d, &size);
-        blob_upload_close(u);
-        blob_upload_discard(bs, id); // nobody comes back for it
-        if (rc)
-            return rc;
-    }
-    *out = d;
-    return 0;
+    snprintf(id, sizeof id, "put-%lx-%llx-%x", (long)getpid(), (unsigned long long)clock_mono_us(), bs->n_temps++);
+    if ((rc = blob_upload_open(bs, id, &u)))
+        return rc;
+    rc = blob_upload_write(u, p, n);
+    if (!rc)
+        rc = blob_upload_commit(u, &d, NULL);
+    blob_upload_close(u);
+    blob_upload_discard(bs, id); // nobody comes back for it
+    if (!rc)
+        *out = d;
+    return rc;
 }
 
 struct expiry {

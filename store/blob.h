@@ -3,10 +3,11 @@
 // section 8). Contract for one machine; the S3 backend comes behind the same header.
 //
 // Layout under the store's directory:
-//   blobs/sha256/ab/abcd…     final, 0640, never changed; directories 02750
+//   blobs/sha256/ab/abcd…     final, 0640, never changed, replaced as a whole only; directories 02750
 //   uploads/<id>              growing; directory 02700
 //   uploads/=<id>             a link whose text is the digest under which it was committed, until it is discarded
 //   partial/sha256-abcd…      fetches from peers; directory 02700
+//   damaged/sha256-abcd…      what was found not to be what its name says, until a whole one is there; directory 02700
 // A new file has the group of its directory and keeps it when it is renamed: whoever gives blobs/ to the edge's group
 // does so before the store is opened; opening hands it on to the other two.
 //
@@ -18,7 +19,8 @@
 //
 // Threads: the store is shared; one upload is used by one thread at a time (ERR_BUSY when it is open already).
 // Everything blocks on the disk: call on the pool. Invariants:
-//   1. A file under blobs/ has the content its name says; it was complete and on disk before it got the name.
+//   1. A file under blobs/ has the content its name says; it was complete and on disk before it got the name. A disk
+//      may damage it later: so each publication replaces the file that is there, also one of the same size.
 //   2. Nothing here decides who may see a blob: that is the metadata's links.
 #ifndef MERIDIAN_STORE_BLOB_H
 #define MERIDIAN_STORE_BLOB_H
@@ -64,6 +66,18 @@ int blob_upload_discard(struct blob_store *bs, const char *id); // removes; fine
 // (may be NULL) does not know. Partial fetches have no owner but their age; what goes too early is fetched again.
 int blob_uploads_expire(struct blob_store *bs, int64_t older_than_wall_ms, bool (*known)(void *ctx, const char *id),
                         void *ctx, size_t *out_removed);
+
+// --- damage ---
+// Reads the blob, at most so many bytes a second (0: as fast as it goes), until *stop (may be NULL). 0: its bytes are
+// what its name says. ERR_DIGEST: they are not, and it was set aside: it is absent from here on. ERR_BUSY: a whole one
+// took its place meanwhile. ERR_NOTFOUND, ERR_CANCELED; ERR_IO when it cannot be read: then nothing was changed.
+int blob_verify(struct blob_store *bs, const struct digest *d, uint64_t bytes_per_s, const _Atomic bool *stop);
+// What is to be mended: set aside, or noted because its file is lost. Publishing the blob takes it off the list.
+int blob_damaged_note(struct blob_store *bs, const struct digest *d);
+int blob_damaged_list(struct blob_store *bs, struct digest *out, size_t max, size_t *out_n);
+int blob_damaged_release(struct blob_store *bs, const struct digest *d); // its bytes go, it stays on the list
+int blob_damaged_forget(struct blob_store *bs, const struct digest *d);  // nobody wants it any more
+
 bool blob_store_writable(
     struct blob_store *bs,
     uint64_t *out_free_bytes); // writes, syncs and removes a probe file; the free bytes are told also when that fails

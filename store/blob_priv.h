@@ -8,9 +8,10 @@
 #include <pthread.h>
 
 struct blob_store {
-    char *blobs_dir;                    // text, for the edge
-    int blobs_fd, uploads_fd, part_fd;  // directories; all access goes through them, without following symlinks
-    pthread_mutex_t lock;               // guards `open`
+    char *blobs_dir; // text, for the edge
+    // directories; all access goes through them, without following symlinks
+    int root_fd, blobs_fd, uploads_fd, part_fd;
+    pthread_mutex_t lock;               // guards `open`, and which file a blob's name leads to
     struct blob_upload *open;           // every upload that is open now
     _Atomic unsigned n_probes, n_temps; // names of short-lived files
     _Atomic uint64_t redigested_bytes;  // read back from growing files, for tests

@@ -219,8 +219,8 @@ static int verify(struct blob_upload *u, const struct digest *expected)
     return digest_equal(&d, expected) ? 0 : ERR_DIGEST;
 }
 
-// Gives the file its name. The blob's directory is synced also when the blob was there already: whoever put it there
-// may not have come to that yet.
+// Gives the file its name, over whatever has it: this one was verified, that one may have been damaged since. Who reads
+// the old one reads on. What was set aside under this name is replaced by that, too.
 static int publish(struct blob_upload *u, const struct digest *d)
 {
     AUTO_CLOSE int shard = -1;
@@ -229,20 +229,19 @@ static int publish(struct blob_upload *u, const struct digest *d)
         return rc;
     char hex[2 * SHA256_BYTES + 1];
     hex_format(d->b, d->n, hex);
-    struct stat st, dir, own;
-    bool there =
-        fstatat(shard, hex, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode) && (uint64_t)st.st_size == u->size;
-    if (there) {
-        if (unlinkat(u->dir_fd, u->name, 0) && errno != ENOENT)
-            return err_from_errno(errno);
-    } else {
-        if (fstat(shard, &dir) == 0 && fstat(u->fd, &own) == 0 && own.st_gid != dir.st_gid)
-            (void)!fchown(u->fd, (uid_t)-1, dir.st_gid); // allowed only to members; the daemon sets groups up
-        if (renameat(u->dir_fd, u->name, shard, hex))
-            return err_from_errno(errno);
-    }
+    struct stat dir, own;
+    if (fstat(shard, &dir) == 0 && fstat(u->fd, &own) == 0 && own.st_gid != dir.st_gid)
+        (void)!fchown(u->fd, (uid_t)-1, dir.st_gid); // allowed only to members; the daemon sets groups up
+    pthread_mutex_lock(&u->bs->lock);                // blob_verify moves away only what it has read
+    rc = renameat(u->dir_fd, u->name, shard, hex) ? err_from_errno(errno) : 0;
+    pthread_mutex_unlock(&u->bs->lock);
+    if (rc)
+        return rc;
     u->dead = ERR_CLOSED;
-    return fsync(shard) ? err_from_errno(errno) : 0;
+    if (fsync(shard))
+        return err_from_errno(errno);
+    (void)blob_damaged_forget(u->bs, d); // if it stays, the mender finds the blob whole and takes it off
+    return 0;
 }
 
 // The name under which an upload's outcome is noted: no id has a '='.

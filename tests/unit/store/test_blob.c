@@ -198,6 +198,125 @@ START_TEST(a_torn_blob_is_replaced)
 }
 END_TEST
 
+// Changes the blob's bytes in place: its size stays.
+static void damage(const struct digest *d)
+{
+    char rel[192], path[512], b[10];
+    blob_relative_path(d, rel);
+    snprintf(path, sizeof path, "%s/%s", blob_store_dir(bs), rel);
+    int fd = open(path, O_RDWR);
+    ck_assert_int_ge(fd, 0);
+    ck_assert_int_eq(pread(fd, b, sizeof b, 0), sizeof b);
+    for (size_t i = 0; i < sizeof b; i++)
+        b[i] = (char)~b[i];
+    ck_assert_int_eq(pwrite(fd, b, sizeof b, 0), sizeof b);
+    close(fd);
+}
+
+static void commit_partial(const struct digest *d, const char *content)
+{
+    struct blob_upload *u;
+    ck_assert_int_eq(blob_partial_open(bs, d, &u), 0);
+    ck_assert_int_eq(blob_upload_write(u, content, strlen(content)), 0);
+    ck_assert_int_eq(blob_upload_commit(u, d, NULL), 0);
+    blob_upload_close(u);
+}
+
+static void commit_upload(const struct digest *d, const char *content)
+{
+    struct blob_upload *u;
+    ck_assert_int_eq(blob_upload_open(bs, "u", &u), 0);
+    ck_assert_int_eq(blob_upload_write(u, content, strlen(content)), 0);
+    ck_assert_int_eq(blob_upload_commit(u, d, NULL), 0);
+    blob_upload_close(u);
+}
+
+// Whoever publishes replaces the file; who reads the old one reads on.
+START_TEST(bytes_damaged_in_place_are_replaced)
+{
+    begin();
+    static const char content[] = "content of a certain length";
+    struct digest d = digest_str(content);
+    char b[64];
+    int fd;
+    uint64_t size;
+    for (int way = 0; way < 3; way++) {
+        ck_assert_int_eq(blob_put(bs, content, strlen(content), &d), 0);
+        damage(&d);
+        ck_assert_int_eq(blob_open(bs, &d, &fd, &size), 0);
+        if (way == 0)
+            ck_assert_int_eq(blob_put(bs, content, strlen(content), &d), 0);
+        else if (way == 1)
+            commit_upload(&d, content);
+        else
+            commit_partial(&d, content);
+        expect_blob(&d, content);
+        ck_assert_int_eq(read(fd, b, sizeof b), (int)strlen(content));
+        ck_assert(memcmp(b, content, strlen(content)) != 0);
+        close(fd);
+    }
+    end();
+}
+END_TEST
+
+static size_t n_damaged(struct digest *first)
+{
+    struct digest list[4];
+    size_t n;
+    ck_assert_int_eq(blob_damaged_list(bs, list, 4, &n), 0);
+    if (n)
+        *first = list[0];
+    return n;
+}
+
+START_TEST(what_is_damaged_is_set_aside_until_it_is_whole)
+{
+    begin();
+    static const char content[] = "whole and then not";
+    struct digest d = digest_str(content), other = digest_str("lost"), listed;
+    uint64_t size;
+    ck_assert_int_eq(blob_verify(bs, &d, 0, NULL), ERR_NOTFOUND);
+    ck_assert_int_eq(blob_put(bs, content, strlen(content), &d), 0);
+    ck_assert_int_eq(blob_verify(bs, &d, 0, NULL), 0);
+    ck_assert_uint_eq(n_damaged(&listed), 0);
+    damage(&d);
+    ck_assert_int_eq(blob_verify(bs, &d, 0, NULL), ERR_DIGEST);
+    ck_assert_int_eq(blob_stat(bs, &d, &size), ERR_NOTFOUND); // absent from here on
+    blob_store_close(bs);                                     // also after a restart
+    ck_assert_int_eq(blob_store_open(dir, &bs), 0);
+    ck_assert_uint_eq(n_damaged(&listed), 1);
+    ck_assert(digest_equal(&listed, &d));
+    ck_assert_int_eq(blob_damaged_release(bs, &d), 0);
+    ck_assert_uint_eq(n_damaged(&listed), 1);
+    commit_partial(&d, content);
+    ck_assert_uint_eq(n_damaged(&listed), 0);
+    ck_assert_int_eq(blob_verify(bs, &d, 0, NULL), 0);
+    ck_assert_int_eq(blob_damaged_note(bs, &other), 0);
+    ck_assert_uint_eq(n_damaged(&listed), 1);
+    ck_assert(digest_equal(&listed, &other));
+    ck_assert_int_eq(blob_damaged_forget(bs, &other), 0);
+    ck_assert_int_eq(blob_damaged_forget(bs, &other), 0);
+    ck_assert_uint_eq(n_damaged(&listed), 0);
+    end();
+}
+END_TEST
+
+// Only as many bytes a second as it may; and it ends when it is told to.
+START_TEST(verifying_is_paced)
+{
+    begin();
+    static char content[3 << 20];
+    struct digest d;
+    _Atomic bool stop = true;
+    ck_assert_int_eq(blob_put(bs, content, sizeof content, &d), 0);
+    int64_t began = clock_mono_ms();
+    ck_assert_int_eq(blob_verify(bs, &d, 6 << 20, NULL), 0);
+    ck_assert_int_ge(clock_mono_ms() - began, 500);
+    ck_assert_int_eq(blob_verify(bs, &d, 0, &stop), ERR_CANCELED);
+    end();
+}
+END_TEST
+
 START_TEST(names_cannot_leave_the_directory)
 {
     begin();
@@ -320,6 +439,7 @@ END_TEST
 
 CHECK_MAIN("store/blob", upload_commits_and_reads_back, wrong_digest_leaves_the_upload,
            resumed_upload_is_trimmed_to_what_was_acknowledged, a_commit_is_noted_until_it_is_discarded,
-           second_copy_removes_its_upload_file, a_torn_blob_is_replaced, names_cannot_leave_the_directory,
+           second_copy_removes_its_upload_file, a_torn_blob_is_replaced, bytes_damaged_in_place_are_replaced,
+           what_is_damaged_is_set_aside_until_it_is_whole, verifying_is_paced, names_cannot_leave_the_directory,
            symlinks_are_not_followed, abandoned_files_expire_open_ones_do_not, memory_may_end_anywhere,
            full_disk_loses_nothing_that_was_acknowledged)
