@@ -53,6 +53,8 @@ static bool add_made(struct answer *a, const uint8_t *name, size_t n)
     if (a->q->type == DNS_RRSIG && !a->q->dnssec_ok)
         return false; // nothing is signed for who does not ask for DNSSEC
     bool absent = denial_absent(a, name, n);
+    if (absent && name_is_wildcard(name, n))
+        return false; // denied by another's (denial_of_wildcard)
     size_t rdata_n = absent && (!a->q->dnssec_ok || a->q->compact_ok) ? 0 : denial_main(a, name, n, absent, nsec);
     if (rdata_n)
         add(a, DNS_NSEC, ttl->negative < ttl->soa ? ttl->negative : ttl->soa, nsec, rdata_n);

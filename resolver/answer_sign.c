@@ -233,8 +233,24 @@ static void rewrite(struct pass *p, const struct section_record *r, uint16_t *ou
     dns_write_rdata_end(w, begin);
 }
 
+static void deny_wildcard(struct pass *p, const uint8_t *name, size_t n, uint32_t ttl)
+{
+    uint8_t owner[DNS_NAME_MAX], nsec[DENIAL_RDATA_MAX];
+    struct rdata rdata = {nsec, (uint16_t)denial_of_wildcard(name, n, owner, nsec)};
+    const struct section_record r = {owner, n, 0, DNS_NSEC, ttl, rdata};
+    struct rrset s = {owner, n, DNS_NSEC, ttl, &rdata, 1};
+    uint16_t at;
+    rewrite(p, &r, &at);
+    p->n_added++;
+    sign_set(p, at, &s);
+}
+
 static void deny_main(struct pass *p, const uint8_t *name, size_t n, uint16_t owner_at, bool absent, uint32_t ttl)
 {
+    if (absent && name_is_wildcard(name, n)) {
+        deny_wildcard(p, name, n, ttl);
+        return;
+    }
     uint8_t nsec[DENIAL_RDATA_MAX];
     struct rdata rdata = {nsec, (uint16_t)denial_main(p->a, name, n, absent, nsec)};
     if (!rdata.n) {

@@ -77,6 +77,17 @@ size_t denial_main(const struct answer *a, const uint8_t *name, size_t n, bool a
     return nsec_rdata(next, next_n, types, k, out, DENIAL_RDATA_MAX);
 }
 
+size_t denial_of_wildcard(const uint8_t *name, size_t n, uint8_t out_owner[DNS_NAME_MAX], uint8_t out[DENIAL_RDATA_MAX])
+{
+    static const uint16_t types[] = {DNS_RRSIG, DNS_NSEC};
+    uint8_t next[DNS_NAME_MAX];
+    memcpy(next, name, n);
+    next[1] = '*' + 1;
+    memcpy(out_owner, name, n);
+    out_owner[1] = '*' - 1;
+    return nsec_rdata(next, n, types, sizeof types / sizeof types[0], out, DENIAL_RDATA_MAX);
+}
+
 // ---- fe.D ----
 
 static const struct zone_rr *nsec_at(const struct zone *z, const uint8_t *name, size_t n)

@@ -37,6 +37,11 @@ size_t name_labels(const uint8_t *name, size_t n)
     return labels;
 }
 
+bool name_is_wildcard(const uint8_t *name, size_t n)
+{
+    return n > 2 && name[0] == 1 && name[1] == '*';
+}
+
 // ---- times ----
 
 // Spreads the windows of names over a period; the same on every node, whatever its byte order.
@@ -82,6 +87,12 @@ struct rrsig_times rrsig_times_before(struct rrsig_times t)
 
 // ---- octets to sign ----
 
+// RFC 4034 section 3.1.3: an asterisk that comes first is not counted.
+static uint8_t rrsig_labels(const uint8_t *owner, size_t n)
+{
+    return (uint8_t)(name_labels(owner, n) - name_is_wildcard(owner, n));
+}
+
 static int rdata_compare(const struct rdata *a, const struct rdata *b)
 {
     int d = memcmp(a->p, b->p, a->n < b->n ? a->n : b->n);
@@ -112,7 +123,7 @@ size_t rrset_to_sign(const struct rrset *s, const struct rrsig_signer *by, struc
         return 0;
     put16(out, s->type);
     out[2] = by->algorithm;
-    out[3] = (uint8_t)name_labels(s->owner, s->owner_n);
+    out[3] = rrsig_labels(s->owner, s->owner_n);
     put32(out + 4, s->ttl);
     rrset_retime(out, t);
     put16(out + 16, by->tag);

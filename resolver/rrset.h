@@ -59,7 +59,8 @@ size_t rrset_to_sign(const struct rrset *s, const struct rrsig_signer *by, struc
                      size_t cap);
 // The same octets for other times.
 void rrset_retime(uint8_t *to_sign, struct rrsig_times t);
-size_t name_labels(const uint8_t *name, size_t n); // without the root
+size_t name_labels(const uint8_t *name, size_t n);    // without the root
+bool name_is_wildcard(const uint8_t *name, size_t n); // its first label is an asterisk alone (RFC 4592 section 2.1.1)
 // Lower case, in place or from `from`.
 void name_lower(uint8_t *out, const uint8_t *from, size_t n);
 

@@ -86,6 +86,12 @@ static bool judge_signature(struct dnssec_judge *j, const ldns_rr_list *set, ldn
         return wrong(j, sig, "another zone's signature");
     if (ldns_rr_ttl(first) != ttl || ldns_rdf2native_int32(ldns_rr_rrsig_origttl(sig)) < ttl)
         return wrong(j, sig, "TTLs do not fit");
+    // What ldns does not mind. With fewer labels than its owner has, a signature is one of a wildcard's answer (RFC
+    // 4034 section 3.1.3), and good for other names too: no zone of ours has wildcards, so none may be.
+    if (ldns_rdf2native_int8(ldns_rr_rrsig_labels(sig)) != ldns_dname_label_count(ldns_rr_owner(sig)))
+        return wrong(j, sig, "not the labels of its owner");
+    if (ldns_dname_is_wildcard(ldns_rr_owner(sig)))
+        return wrong(j, sig, "good for other names, as that of a wildcard");
     ldns_rr_list *one = ldns_rr_list_new(), *good = ldns_rr_list_new();
     ldns_rr_list_push_rr(one, sig);
     ldns_status st = ldns_verify_time(set, one, j->zones[zone].keys, (time_t)j->now_s, good);

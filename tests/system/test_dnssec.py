@@ -42,6 +42,10 @@ NAMES = [("contoso", "A"), ("CONTOSO", "AAAA"), ("contoso", "TXT"), ("fabrikam",
          ("", "CDNSKEY"), ("", "ANY"), ("contoso", "ANY"), ("fe", "DS"), ("fe", "DNSKEY"), ("fe", "NS"), ("fe", "SOA"),
          ("fe", "CDS"), ("fe", "A"), ("contoso", "NSEC"), ("nobody", "NSEC"), ("geo", "NSEC"), ("", "NSEC"), ("fe", "NSEC"),
          ("eus-1.eastus.fe", "NSEC"), ("none.eastus.fe", "NSEC")]
+# An asterisk as the first label: in every place that a name can have, and below what is not there.
+NAMES += [(f"*{at}", qtype) for at in ("", ".geo", ".eastus.geo", ".contoso", ".contoso.eastus.geo", ".privatelink", ".contoso.privatelink",
+                                       ".geo.privatelink", ".nobody", ".*", ".fe", ".eastus.fe") for qtype in ("A", "DS", "NSEC")]
+NAMES += [("x.*", "A"), ("x.*.geo", "TXT"), ("*.eus-1.eastus.fe", "A")]
 
 
 FE_NAMES = ["fe", "FE", "eus-1.eastus.fe", "EUS-2.eastus.fe", "weu-1.westeurope.fe", "eastus.fe", "mars.fe", "a.fe", "zz.fe", "*.fe",

@@ -42,9 +42,11 @@ NAMES = [("contoso", "A"), ("CONTOSO", "AAAA"), ("contoso", "TXT"), ("contoso", 
          ("eastus.geo", "TXT"), ("nobody", "A"), ("nobody", "NSEC"), ("mars.geo", "A"), ("a.b.c", "A"), ("", "SOA"), ("", "NS"), ("", "A"),
          ("", "AAAA"), ("", "TXT"), ("", "MX"), ("", "CAA"), ("", "DNSKEY"), ("", "DS"), ("", "CDS"), ("", "CDNSKEY"), ("_acme-challenge", "TXT"),
          ("_acme-challenge.eastus.geo", "TXT"), ("fe", "DS"), ("fe", "DNSKEY"), ("fe", "NS"), ("fe", "SOA"), ("fe", "A")]
+NAMES += [(f"*{at}", qtype) for at in ("", ".geo", ".contoso", ".privatelink", ".eastus.geo.privatelink", ".geo.privatelink", ".nobody", ".fe")
+          for qtype in ("A", "DS")]
 
 LOOKED_AT = ["", "fe", "contoso", "fabrikam", "contoso.westeurope.geo", "contoso.westeurope.data", "contoso.privatelink", "fabrikam.westeurope.data",
-             "contoso.eastus.geo.privatelink", "nobody", "a.b.c", "eus-1.eastus.fe", "none.eastus.fe", "geo", "_route.contoso"]
+             "contoso.eastus.geo.privatelink", "nobody", "a.b.c", "*", "*.geo", "eus-1.eastus.fe", "none.eastus.fe", "geo", "_route.contoso"]
 # dnsviz 0.9.4 looks for a module that pygraphviz 1.7 has no more, and says then that there is none.
 GROK = """\
 import sys, types, pygraphviz, dnsviz.commands.grok

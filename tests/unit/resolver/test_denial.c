@@ -42,7 +42,12 @@ static const char *const names[] = {"example.io",
                                     "eastus.fe.example.io",
                                     "eus-1.eastus.fe.example.io",
                                     "weu-1.westeurope.fe.example.io",
-                                    "nobody.fe.example.io"};
+                                    "nobody.fe.example.io",
+                                    "*.example.io",
+                                    "*.contoso.example.io",
+                                    "*.geo.example.io",
+                                    "*.privatelink.example.io",
+                                    "*.eastus.geo.privatelink.example.io"};
 
 #define STATICS                                                                                               \
     "apex: { txt: [one, two], ipv4: [192.0.2.77], ipv6: [\"2001:db8::77\"], mx: [{ host: mx.example.net }], " \
@@ -89,7 +94,7 @@ static bool is_question(unsigned type)
 // Lies the name in D whatever the cuts, where absent names are NOERROR?
 static bool is_compact(const char *name)
 {
-    return !strstr(name, ".fe.") && !strstr(name, "privatelink");
+    return !strstr(name, ".fe.") && !strstr(name, "privatelink") && name[0] != '*';
 }
 
 static void ask_all(struct signed_rig *g, const char *name, struct at_name *out)

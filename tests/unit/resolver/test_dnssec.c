@@ -55,7 +55,19 @@ static const char *const names[] = {"contoso.example.io",
                                     "_route.contoso.example.io",
                                     "drained.example.io",
                                     "hashed-abcdefgh01234567.example.io",
-                                    "a.b.c.d.example.io"};
+                                    "a.b.c.d.example.io",
+                                    "*.example.io",
+                                    "*.*.example.io",
+                                    "x.*.example.io",
+                                    "*.nobody.example.io",
+                                    "*.contoso.example.io",
+                                    "*.geo.example.io",
+                                    "*.eastus.geo.example.io",
+                                    "*.privatelink.example.io",
+                                    "*.contoso.privatelink.example.io",
+                                    "*.eastus.geo.privatelink.example.io",
+                                    "*.fe.example.io",
+                                    "*.eastus.fe.example.io"};
 static const uint16_t types[] = {T_A,  T_AAAA,   T_NS,  T_SOA,     T_TXT,  T_CNAME, T_ANY,
                                  T_DS, T_DNSKEY, T_CDS, T_CDNSKEY, T_NSEC, 15,      65};
 
@@ -77,7 +89,8 @@ static void a_mix(enum dnskey_algorithm algorithm, bool csk)
                 g.c.transport = (i + k + s) & 1 || names[i][0] == '_' ? ANSWER_TCP : ANSWER_UDP;
                 waits += (unsigned)signed_ask(&g, q, signed_query(q, names[i], types[k], false), &a);
                 ck_assert_msg(ldns_pkt_get_rcode(a.pkt) == LDNS_RCODE_NOERROR ||
-                                  (ldns_pkt_get_rcode(a.pkt) == LDNS_RCODE_NXDOMAIN && strstr(names[i], ".fe.")),
+                                  (ldns_pkt_get_rcode(a.pkt) == LDNS_RCODE_NXDOMAIN &&
+                                   (strstr(names[i], ".fe.") || !strncmp(names[i], "*.", 2))),
                               "%s: rcode %d", what, a.info.rcode);
                 ck_assert_msg(!ldns_pkt_tc(a.pkt), "%s", what);
                 ck_assert(ldns_pkt_edns_do(a.pkt));
@@ -136,6 +149,17 @@ START_TEST(absent_names_and_types_are_denied_at_the_name)
          "nobody0.example.io. 61 IN NSEC \\000.nobody0.example.io. RRSIG NSEC TYPE128 \n"},
         {"192.0.2.99", "nobody0.example.io", T_A, true, 3,
          "nobody0.example.io. 61 IN NSEC \\000.nobody0.example.io. RRSIG NSEC TYPE128 \n"},
+        // An asterisk: from one impossible label to the next, the same for who knows compact denials and who does not.
+        {"192.0.2.99", "*.example.io", T_A, false, 3, "\\).example.io. 61 IN NSEC +.example.io. RRSIG NSEC \n"},
+        {"192.0.2.99", "*.example.io", T_DS, true, 3, "\\).example.io. 61 IN NSEC +.example.io. RRSIG NSEC \n"},
+        {"192.0.2.99", "*.EASTUS.geo.example.io", T_TXT, false, 3,
+         "\\).eastus.geo.example.io. 61 IN NSEC +.eastus.geo.example.io. RRSIG NSEC \n"},
+        {"192.0.2.99", "*.nobody.example.io", T_NSEC, false, 3,
+         "\\).nobody.example.io. 61 IN NSEC +.nobody.example.io. RRSIG NSEC \n"},
+        {"10.1.2.3", "*.contoso.privatelink.example.io", T_A, false, 3,
+         "\\).contoso.privatelink.example.io. 61 IN NSEC +.contoso.privatelink.example.io. RRSIG NSEC \n"},
+        {"192.0.2.99", "x.*.example.io", T_A, false, 0,
+         "x.*.example.io. 61 IN NSEC \\000.x.*.example.io. RRSIG NSEC TYPE128 \n"},
         {"192.0.2.99", "geo.example.io", T_A, false, 0,
          "geo.example.io. 61 IN NSEC \\000.geo.example.io. RRSIG NSEC \n"},
         {"192.0.2.99", "eastus.geo.example.io", T_TXT, true, 0,
@@ -166,6 +190,26 @@ START_TEST(absent_names_and_types_are_denied_at_the_name)
         ck_assert_msg(rcode == rows[i].rcode, "%s: rcode %d", rows[i].name, rcode);
     }
     signed_rig_stop(&g);
+}
+END_TEST
+
+// RFC 4034 section 3.1.3. No owner of ours begins with one; whoever signs such an RRset all the same, signs it right.
+START_TEST(a_leading_asterisk_is_no_label_of_a_signature)
+{
+    static const struct {
+        const char *owner;
+        uint8_t labels;
+    } rows[] = {{"*.example.io", 2}, {"*.eastus.geo.example.io", 4}, {"**.example.io", 3}, {"x.*.example.io", 4},
+                {"example.io", 2},   {"*.*.example.io", 3}};
+    const struct rrsig_signer by = {.algorithm = DNSKEY_ED25519, .apex = (const uint8_t *)"\2io", .apex_n = 4};
+    struct rdata rdata = {(const uint8_t *)"\1", 1};
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        uint8_t owner[DNS_NAME_MAX], out[512];
+        size_t n = dns_name_from_text(rows[i].owner, owner);
+        struct rrset s = {owner, n, T_TXT, 60, &rdata, 1};
+        ck_assert_uint_gt(rrset_to_sign(&s, &by, rrsig_times(RRSIG_LONG, owner, n, NOW), out, sizeof out), 0);
+        ck_assert_msg(out[3] == rows[i].labels, "%s: %u", rows[i].owner, out[3]);
+    }
 }
 END_TEST
 
@@ -204,6 +248,8 @@ START_TEST(who_asks_for_nsec_or_signatures_gets_those_of_the_name)
          "eus-1.eastus.fe.example.io. 61 IN NSEC eus-2.eastus.fe.example.io. A AAAA RRSIG NSEC \n"},
         {"192.0.2.99", "eastus.fe.example.io", false, NULL}, // it has none
         {"192.0.2.99", "none.eastus.fe.example.io", false, NULL},
+        {"192.0.2.99", "*.example.io", false, NULL}, // nor who is denied by another's
+        {"192.0.2.99", "*.geo.example.io", true, NULL},
     };
     static struct signed_rig g;
     static struct fixture_answer a;
@@ -518,8 +564,8 @@ END_TEST
 
 CHECK_MAIN("resolver/dnssec", ldns_verifies_every_answer_with_ecdsa,
            ldns_verifies_every_answer_with_ed25519_and_one_key, absent_names_and_types_are_denied_at_the_name,
-           who_asks_for_nsec_or_signatures_gets_those_of_the_name, nsec_without_do,
-           co_comes_back_where_denials_are_compact, a_cut_without_ds_is_denied_by_the_parent,
+           a_leading_asterisk_is_no_label_of_a_signature, who_asks_for_nsec_or_signatures_gets_those_of_the_name,
+           nsec_without_do, co_comes_back_where_denials_are_compact, a_cut_without_ds_is_denied_by_the_parent,
            without_do_nothing_changes, no_keys_no_unsigned_answers, when_nobody_can_sign_udp_is_told_to_come_by_tcp,
            a_missing_private_key_is_named, signatures_are_renewed_ahead_of_their_end, the_signed_zone_holds_together,
            out_of_memory_leaves_nothing_behind, the_next_name_is_greater_and_a_name)
