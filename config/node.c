@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #define NODE_MAX_BYTES (1u << 20)
+#define RESERVE_PERCENT_MAX 50
 #define NODE(member) OPT_AT(struct node, member)
 #define SUB_OF(rows)                                            \
     {                                                           \
@@ -28,6 +29,29 @@ static bool user_ok(const char *s)
 static bool path_ok(const char *s)
 {
     return *s && strlen(s) < PATH_MAX / 2;
+}
+
+// A size, or a share as "5%".
+static bool reserve_parse(const char *s, uint64_t *out_bytes, unsigned *out_percent)
+{
+    uint64_t bytes = 0;
+    unsigned percent = 0;
+    size_t n = strspn(s, "0123456789");
+    bool share = n >= 1 && n <= 2 && !strcmp(s + n, "%");
+    for (size_t i = 0; share && i < n; i++)
+        percent = 10 * percent + (unsigned)(s[i] - '0');
+    if (percent > RESERVE_PERCENT_MAX || (!share && size_parse(s, &bytes)))
+        return false;
+    *out_bytes = bytes;
+    *out_percent = percent;
+    return true;
+}
+
+static bool reserve_ok(const char *s)
+{
+    uint64_t bytes;
+    unsigned percent;
+    return reserve_parse(s, &bytes, &percent);
 }
 
 // The sections are mappings in the file, but all fields are the one struct's: each sub-row set starts at its beginning.
@@ -82,6 +106,13 @@ static const struct option upload_rows[] = {
     {"per_registry", OPT_INT, NODE(uploads_per_registry), .def = "4096", .min = 1, .max = 1u << 20,
      .help = "most uploads that may be open in one registry of this node (then 429)"},
 };
+static const struct option disk_rows[] = {
+    {"reserve", OPT_STRING, NODE(disk_reserve), .def = "5%", .check = reserve_ok,
+     .expect = "a size such as 2GiB, or a share of the disk of at most 50% such as 5%",
+     .help = "what is kept free on the disk of data_dir for metadata, certificates, state and deletions: below it new "
+             "uploads and copies are refused (507), and global names lead to other regions; a share counts as 10GiB at "
+             "most"},
+};
 static const struct option limit_rows[] = {
     {"manifest", OPT_SIZE, NODE(manifest_max_bytes), .def = "4MiB", .min = 65536, .max = 64u << 20,
      .help = "the largest manifest"},
@@ -93,7 +124,8 @@ static const struct option metrics_rows[] = {
 static const struct option_set listen_set = SUB_OF(listen_rows), worker_set = SUB_OF(worker_rows),
                                users_set = SUB_OF(user_rows), edge_set = SUB_OF(edge_rows), log_set = SUB_OF(log_rows),
                                cert_set = SUB_OF(cert_rows), upload_set = SUB_OF(upload_rows),
-                               limit_set = SUB_OF(limit_rows), metrics_set = SUB_OF(metrics_rows);
+                               disk_set = SUB_OF(disk_rows), limit_set = SUB_OF(limit_rows),
+                               metrics_set = SUB_OF(metrics_rows);
 
 static const struct option_word role_words[] = {
     {"resolver", ROLE_RESOLVER}, {"registry", ROLE_REGISTRY}, {"auth", ROLE_AUTH}, {"replicator", ROLE_REPLICATOR}};
@@ -132,6 +164,7 @@ static const struct option node_rows[] = {
      .help = "how long a stop waits for requests in flight"},
     {"certs", SECTION(cert_set), .help = "certificates"},
     {"uploads", SECTION(upload_set), .help = "uploads"},
+    {"disk", SECTION(disk_set), .help = "the disk of data_dir"},
     {"limits", SECTION(limit_set), .help = "limits"},
     {"metrics", SECTION(metrics_set), .help = "figures for Prometheus"},
 };
@@ -218,6 +251,8 @@ static int build(struct option_ctx *ctx, const struct doc_node *root, struct nod
     if ((n->roles & (ROLE_REGISTRY | ROLE_AUTH)) && !n->n_https && !ctx->n_errors)
         options_error(ctx, doc_key_line(doc_get(root, "listen"), "https"),
                       "listen.https: a registry needs at least one listener");
+    if (n->disk_reserve)
+        reserve_parse(n->disk_reserve, &n->disk_reserve_bytes, &n->disk_reserve_percent);
     if (!option_ctx_result(ctx))
         resolve_paths(ctx, n);
     return option_ctx_result(ctx);

@@ -13,6 +13,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 enum node_role { ROLE_RESOLVER = 1, ROLE_REGISTRY = 2, ROLE_AUTH = 4, ROLE_REPLICATOR = 8 };
 
@@ -50,6 +51,9 @@ struct node {
     unsigned upload_idle_s;                // uploads.idle: an upload untouched for so long is discarded, default 86400
     unsigned uploads_per_principal;        // uploads.per_principal: open at once in one registry, default 512
     unsigned uploads_per_registry;         // uploads.per_registry: of all principals, default 4096
+    const char *disk_reserve;              // disk.reserve: as it is written, default 5%
+    unsigned disk_reserve_percent;         // of it: a share, or
+    uint64_t disk_reserve_bytes;           // an amount; both 0: none
     struct endpoint metrics;               // metrics.listen: HTTP for Prometheus; port 0: off
     struct node_dns resolver;              // dns
     unsigned long long manifest_max_bytes; // limits.manifest: default 4 MiB

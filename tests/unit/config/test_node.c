@@ -49,6 +49,8 @@ START_TEST(defaults)
     ck_assert_uint_eq(n->cert_check_s, 60);
     ck_assert_uint_eq(n->upload_idle_s, 86400);
     ck_assert_uint_eq(n->manifest_max_bytes, 4 << 20);
+    ck_assert_uint_eq(n->disk_reserve_percent, 5);
+    ck_assert_uint_eq(n->disk_reserve_bytes, 0);
     node_free(n);
 }
 END_TEST
@@ -61,7 +63,8 @@ START_TEST(every_key)
                        "peer: 127.0.0.1:9443}\nworkers: {resolver: 3, pool: 4, queue: 5}\n"
                        "users: {daemon: reg, edge: www-data}\nedge: {nginx: /opt/nginx, workers: 2}\n"
                        "log: {level: debug}\ndrain: 5s\ncerts: {check: 1s}\nuploads: {idle: 2h}\n"
-                       "limits: {manifest: 1MiB}\n");
+                       "limits: {manifest: 1MiB}\n"
+                       "disk: {reserve: 2GiB}\n");
     ck_assert_uint_eq(n->roles, ROLE_RESOLVER | ROLE_AUTH);
     ck_assert_str_eq(n->runtime_dir, "/run/meridian");
     ck_assert_str_eq(n->principals, "/etc/meridian/p.yaml");
@@ -84,6 +87,8 @@ START_TEST(every_key)
     ck_assert_uint_eq(n->cert_check_s, 1);
     ck_assert_uint_eq(n->upload_idle_s, 7200);
     ck_assert_uint_eq(n->manifest_max_bytes, 1 << 20);
+    ck_assert_uint_eq(n->disk_reserve_percent, 0);
+    ck_assert_uint_eq(n->disk_reserve_bytes, 2ull << 30);
     node_free(n);
 }
 END_TEST
@@ -100,6 +105,11 @@ START_TEST(refusals)
         {LEAST "listen: {dns: [localhost]}\n", "listen.dns[0]: expected an IP address"},
         {LEAST "listen: {dns: []}\n", "listen.dns: a resolver needs at least one listener"},
         {LEAST "listen: 53\n", "listen: expected a mapping, found a value"},
+        {LEAST "disk: {reserve: 51%}\n", "disk.reserve: "},
+        {LEAST "disk: {reserve: 100%}\n", "disk.reserve: "},
+        {LEAST "disk: {reserve: \"%\"}\n", "disk.reserve: "},
+        {LEAST "disk: {reserve: 5 %}\n", "a share of the disk of at most 50%"},
+        {LEAST "disk: {reserve: 4GB}\n", "disk.reserve: "},
         {LEAST "limits: {manifest: 4MB}\n", "limits.manifest: expected a size in bytes"},
         {LEAST "limits: {manifest: 1GiB}\n", "limits.manifest: 1GiB is out of range, 64KiB to 64MiB"},
         {LEAST "log: {level: loud}\n", "log.level: expected debug, info, warn or error"},
