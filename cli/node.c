@@ -88,13 +88,41 @@ static int print_object(struct cli *c, json_t *doc)
     return EXIT_DONE;
 }
 
+// What is wrong with the node, one condition a line.
+static void print_conditions(const json_t *list)
+{
+    size_t i;
+    json_t *one;
+    json_array_foreach(list, i, one)
+    {
+        const char *name = "", *severity = "", *since = "", *sentence = "";
+        json_unpack(one, "{s?s, s?s, s?s, s?s}", "name", &name, "severity", &severity, "since", &since, "sentence",
+                    &sentence);
+        printf("%s: %s (%s, since %s)\n", severity, sentence, name, since);
+    }
+}
+
+// First all that is so, then what is wrong: that is what stays in sight.
+static int print_status(struct cli *c, json_t *doc)
+{
+    if (cli_json(c))
+        return cli_print_json(doc);
+    json_t *conditions = json_incref(json_object_get(doc, "conditions"));
+    json_object_del(doc, "conditions");
+    print_members(c, doc, 0);
+    print_conditions(conditions);
+    json_decref(conditions);
+    json_decref(doc);
+    return EXIT_DONE;
+}
+
 int cmd_status(struct cli *c, int argc, char **argv)
 {
     static const struct command cmd = {"status", "what a node runs", "[--admin SOCKET]", cmd_status};
     int rc = opt_parse(c, &cmd, NULL, NULL, 0, argc, argv, &argc);
     json_t *doc = NULL;
     rc = rc ? rc : cli_admin(c, "GET", "/v1/status", &doc);
-    return rc ? rc : print_object(c, doc);
+    return rc ? rc : print_status(c, doc);
 }
 
 // ---- node ----
@@ -120,7 +148,7 @@ static int node_restart(struct cli *c, int argc, char **argv)
         if (failed)
             rc = cli_fail(EXIT_FAILED, "%s", failed);
         else if (now != old)
-            return print_object(c, doc);
+            return print_status(c, doc);
         else if (clock_mono_ms() > until)
             rc = cli_fail(EXIT_NOT_YET, "the old worker, pid %lld, still serves", (long long)old);
         json_decref(doc);

@@ -52,11 +52,14 @@ static void get_status(struct app *app, struct http_request *req, struct http_re
 {
     struct topology *t = snapshot_get(app->topology);
     char since[CLOCK_TEXT_SIZE];
-    json_t *doc = json_pack("{s:s, s:s, s:s, s:s, s:s, s:I, s:i, s:b, s:I}", "region", app->node->region, "stamp",
-                            app->node->stamp, "domain", t->domain, "version", MERIDIAN_VERSION, "since",
-                            clock_format(app->started_ms, since), "topologyVersion", (json_int_t)t->version, "pid",
-                            (int)getpid(), "storeWritable", atomic_load(&app->vitals->store_writable), "diskFreeBytes",
-                            (json_int_t)atomic_load(&app->vitals->disk_free_bytes));
+    struct conditions *conditions = &app->vitals->conditions;
+    bool writable = !condition_holds(conditions, CONDITION_METADATA) && !condition_holds(conditions, CONDITION_STORE);
+    app_judge_writes(app);
+    json_t *doc =
+        json_pack("{s:s, s:s, s:s, s:s, s:s, s:I, s:i, s:b, s:I}", "region", app->node->region, "stamp",
+                  app->node->stamp, "domain", t->domain, "version", MERIDIAN_VERSION, "since",
+                  clock_format(app->started_ms, since), "topologyVersion", (json_int_t)t->version, "pid", (int)getpid(),
+                  "storeWritable", writable, "diskFreeBytes", (json_int_t)atomic_load(&app->vitals->disk_free_bytes));
     snapshot_unref(t);
     struct arena a;
     arena_init(&a, 0);
@@ -69,9 +72,8 @@ static void get_status(struct app *app, struct http_request *req, struct http_re
                                       region_keys_feed_id(app->keys)));
     if (doc)
         json_object_set_new(doc, "faults", replicator_faults_json(app->replicator));
-    int meta_rc = atomic_load(&app->vitals->metadata_rc);
-    if (doc && meta_rc)
-        json_object_set_new(doc, "metadataError", json_string(err_text(meta_rc)));
+    if (doc)
+        json_object_set_new(doc, "conditions", conditions_json(conditions));
     arena_done(&a);
     json_t *clock = replication_clock_json(app->replicator);
     if (doc && clock)

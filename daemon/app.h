@@ -8,6 +8,7 @@
 #include "auth/service.h"
 #include "certs/certs.h"
 #include "config/node.h"
+#include "daemon/conditions.h"
 #include "daemon/impairment.h"
 #include "net/edge.h"
 #include "net/http.h"
@@ -18,13 +19,10 @@
 
 #include <stdatomic.h>
 
-// What a region is doing, for /healthz and the admin socket. Written by housekeeping and the supervisor's link.
+// How a region is, for /healthz and the admin socket. Written by housekeeping and the supervisor's link.
 struct vitals {
-    _Atomic int store_writable;    // blob store and metadata took a probe write
-    _Atomic int metadata_writable; // an entry could be written: stamped, signed, committed
-    _Atomic int metadata_rc;       // why not
-    _Atomic int token_signing;     // the key signs; true without the auth role
-    _Atomic unsigned headroom;     // daemon/headroom.h
+    struct conditions conditions; // all that is wrong with it
+    _Atomic unsigned headroom;    // daemon/headroom.h
     _Atomic uint64_t disk_free_bytes;
     _Atomic int64_t checked_ms; // wall
     struct impairment impairment;
@@ -51,6 +49,8 @@ struct app { // everything a request may need; made once by the worker, then onl
 };
 
 void app_begin_public(void *app, struct http_request *req, struct http_plan *plan);
+// Whether writes are open, as of now: sets or clears CONDITION_WRITES. Any thread.
+void app_judge_writes(struct app *app);                                                               // healthz.c
 void app_begin_healthz(struct app *app, struct http_request *req, struct http_plan *plan, bool deep); // healthz.c
 void app_begin_peer(void *app, struct http_request *req, struct http_plan *plan);
 void app_begin_admin(void *app, struct http_request *req, struct http_plan *plan); // admin.c

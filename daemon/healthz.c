@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // /healthz: up or down for everybody, the deep document for peers (design section 5; its fields are in
-// resolver/health_deep.h). On HTTP threads: all it says was found out before, by housekeeping.
+// resolver/health_deep.h). On HTTP threads: what it says was found out before, by housekeeping, but for closed writes,
+// which cost a look only.
 #include "daemon/app.h"
 
 #include "base/clock.h"
-#include "base/err.h"
 #include "net/oci_error.h"
 
 #include <jansson.h>
+
+#define WHY_MAX_BYTES (META_N_GATES * (META_WHY_SIZE + 16u) + 1024)
 
 static json_t *impaired_json(struct app *app)
 {
@@ -22,17 +24,25 @@ static json_t *impaired_json(struct app *app)
     return list;
 }
 
-static void add_deep(struct app *app, json_t *doc, bool up, const char *closed)
+// What the node has of all that, as it was said before there were conditions: older readers look at these members.
+static void add_flags(struct app *app, struct http_request *req, json_t *doc)
+{
+    struct conditions *c = &app->vitals->conditions;
+    const char *closed = app->meta ? meta_closed_why(app->meta, &req->arena) : NULL;
+    bool metadata = !condition_holds(c, CONDITION_METADATA);
+    json_object_set_new(doc, "storeWritable", json_boolean(metadata && !condition_holds(c, CONDITION_STORE)));
+    json_object_set_new(doc, "metadataWritable", json_boolean(metadata));
+    json_object_set_new(doc, "tokenSigning", json_boolean(!condition_holds(c, CONDITION_TOKEN_SIGNING)));
+    json_object_set_new(doc, "writesClosed", closed ? json_string(closed) : json_null());
+}
+
+static void add_deep(struct app *app, struct http_request *req, json_t *doc, bool up)
 {
     struct vitals *v = app->vitals;
     json_object_set_new(doc, "region", json_string(app->node->region));
     json_object_set_new(doc, "stamp", json_string(app->node->stamp));
-    json_object_set_new(doc, "storeWritable", json_boolean(atomic_load(&v->store_writable)));
-    json_object_set_new(doc, "metadataWritable", json_boolean(atomic_load(&v->metadata_writable)));
-    json_object_set_new(doc, "tokenSigning", json_boolean(atomic_load(&v->token_signing)));
-    json_object_set_new(doc, "writesClosed", closed ? json_string(closed) : json_null());
-    if (!atomic_load(&v->metadata_writable))
-        json_object_set_new(doc, "metadataError", json_string(err_text(atomic_load(&v->metadata_rc))));
+    json_object_set_new(doc, "conditions", conditions_json(&v->conditions));
+    add_flags(app, req, doc);
     json_object_set_new(doc, "faults", replicator_faults_json(app->replicator));
     json_object_set_new(doc, "diskFreeBytes", json_integer((json_int_t)atomic_load(&v->disk_free_bytes)));
     json_object_set_new(doc, "headroom", json_integer(up ? (json_int_t)atomic_load(&v->headroom) : 0));
@@ -40,37 +50,36 @@ static void add_deep(struct app *app, json_t *doc, bool up, const char *closed)
     json_object_set_new(doc, "checkedMs", json_integer((json_int_t)atomic_load(&v->checked_ms)));
 }
 
-// One word or two for everybody; the sentence is for peers and operators.
-static const char *down_reason(struct vitals *v, const char *closed)
+// Closed writes count as down: a push that the global name sends here would fail.
+void app_judge_writes(struct app *app)
 {
-    if (closed)
-        return "writes are closed";
-    if (!atomic_load(&v->metadata_writable))
-        return "entries cannot be written";
-    if (!atomic_load(&v->store_writable))
-        return "blobs cannot be written";
-    return "tokens cannot be signed";
+    struct conditions *c = &app->vitals->conditions;
+    struct arena a;
+    arena_init(&a, WHY_MAX_BYTES);
+    const char *why = app->meta ? meta_closed_why(app->meta, &a) : NULL;
+    if (why)
+        condition_set(c, CONDITION_WRITES, CONDITION_DOWN, "this region takes no writes now: %s", why);
+    else
+        condition_clear(c, CONDITION_WRITES);
+    arena_done(&a);
 }
 
 void app_begin_healthz(struct app *app, struct http_request *req, struct http_plan *plan, bool deep)
 {
-    struct vitals *v = app->vitals;
-    // Closed writes count as down: a push that the global name sends here would fail. So do tokens that cannot be
-    // signed.
-    const char *closed = app->meta ? meta_closed_why(app->meta, &req->arena) : NULL;
-    bool up = atomic_load(&v->store_writable) && atomic_load(&v->token_signing) && !closed;
+    app_judge_writes(app); // the rest was found out by housekeeping
+    const char *reason = conditions_down(&app->vitals->conditions);
     plan->kind = HTTP_PLAN_REPLY;
     if (req->method != HTTP_GET && req->method != HTTP_HEAD) {
         oci_error(req, &plan->response, 405, "UNSUPPORTED", NULL, "/healthz takes GET and HEAD");
         http_response_header(req, &plan->response, "Allow", "GET, HEAD");
         return;
     }
-    json_t *doc = json_pack("{s:s}", "status", up ? "up" : "down");
-    if (doc && !up)
-        json_object_set_new(doc, "reason", json_string(down_reason(v, closed)));
+    json_t *doc = json_pack("{s:s}", "status", reason ? "down" : "up");
+    if (doc && reason)
+        json_object_set_new(doc, "reason", json_string(reason));
     if (doc && deep)
-        add_deep(app, doc, up, closed);
-    if (!doc || http_response_json(req, &plan->response, up ? 200 : 503, doc))
+        add_deep(app, req, doc, !reason);
+    if (!doc || http_response_json(req, &plan->response, reason ? 503 : 200, doc))
         http_response_bytes(&plan->response, 503, "application/json", bytes_str("{\"status\":\"down\"}"));
     http_response_header(req, &plan->response, "Cache-Control", "no-store");
 }

@@ -145,7 +145,8 @@ static void write_node(const struct app *app, struct buf *b)
         exposition_single(b, "meridian_edge_restarts_total", "counter", "Starts of nginx after it ended.",
                           e.n_restarts);
         exposition_single(b, "meridian_store_writable", "gauge", "The store took its last probe write.",
-                          atomic_load(&app->vitals->store_writable));
+                          !condition_holds(&app->vitals->conditions, CONDITION_METADATA) &&
+                              !condition_holds(&app->vitals->conditions, CONDITION_STORE));
         exposition_single(b, "meridian_store_free_bytes", "gauge", "Free disk of the blob store.",
                           (double)atomic_load(&app->vitals->disk_free_bytes));
     }
@@ -174,6 +175,8 @@ void metrics_text(const struct app *app, struct buf *out)
     write_process(app, out);
     write_config(app, out);
     write_health(app, out);
+    app_judge_writes((struct app *)app);
+    conditions_metrics(&app->vitals->conditions, out);
     write_gates(app, out);
     replication_metrics(app->replicator, out);
     if (app->resolver)

@@ -106,24 +106,54 @@ static unsigned headroom(struct worker *w)
     return headroom_percent(&l);
 }
 
+static const char *entries_cure(int rc)
+{
+    if (rc == ERR_AHEAD)
+        return "set this machine's clock right, or see `meridian replication repair-clock`";
+    if (rc == ERR_CRYPTO)
+        return "see the feed key under keys/, and restart the node";
+    if (rc == ERR_CORRUPT)
+        return "restart the node with a good copy of it, or without it, to have it rebuilt from the other regions";
+    return "see the disk that holds it";
+}
+
+static void judge_store(struct worker *w)
+{
+    struct conditions *c = &w->vitals.conditions;
+    uint64_t free_bytes = 0;
+    bool blobs_ok = !w->blobs || blob_store_writable(w->blobs, &free_bytes);
+    int rc = w->app.meta ? meta_probe(w->app.meta) : 0;
+    atomic_store(&w->vitals.disk_free_bytes, free_bytes);
+    if (rc)
+        condition_set(c, CONDITION_METADATA, CONDITION_DOWN, "no entry can be written to %s: %s; %s", w->paths->meta_db,
+                      err_text(rc), entries_cure(rc));
+    else
+        condition_clear(c, CONDITION_METADATA);
+    if (!blobs_ok)
+        condition_set(c, CONDITION_STORE, CONDITION_DOWN,
+                      "no blob can be written under %s, where %llu bytes are free; see that disk", w->node->data_dir,
+                      (unsigned long long)free_bytes);
+    else
+        condition_clear(c, CONDITION_STORE);
+}
+
+static void judge_token_signing(struct worker *w)
+{
+    if (signs_tokens(w))
+        condition_clear(&w->vitals.conditions, CONDITION_TOKEN_SIGNING);
+    else
+        condition_set(&w->vitals.conditions, CONDITION_TOKEN_SIGNING, CONDITION_DOWN,
+                      "tokens cannot be signed with %s; look at the key in %s and restart the node",
+                      region_keys_token_id(w->keys), w->paths->keys);
+}
+
 static void check_vitals(struct worker *w)
 {
-    uint64_t free_bytes = 0;
-    bool ok = !w->blobs || blob_store_writable(w->blobs, &free_bytes);
-    int meta_rc = w->app.meta ? meta_probe(w->app.meta) : 0;
-    bool meta_ok = meta_rc == 0;
-    ok = ok && meta_ok;
-    atomic_store(&w->vitals.metadata_rc, meta_rc);
-    bool was = atomic_exchange(&w->vitals.store_writable, ok);
-    atomic_store(&w->vitals.metadata_writable, meta_ok);
-    atomic_store(&w->vitals.token_signing, signs_tokens(w));
+    judge_store(w);
+    judge_token_signing(w);
+    app_judge_writes(&w->app);
     atomic_store(&w->vitals.headroom, headroom(w));
-    atomic_store(&w->vitals.disk_free_bytes, free_bytes);
     atomic_store(&w->vitals.checked_ms, clock_wall_ms());
-    if (was && !ok)
-        log_error("daemon: the store takes no writes (%s; %llu bytes free under %s); /healthz says down",
-                  meta_ok ? "blobs cannot be written" : err_text(meta_rc), (unsigned long long)free_bytes,
-                  w->node->data_dir);
 }
 
 static void on_fault(void *ctx, const char *label)
@@ -530,6 +560,7 @@ int worker_run(const struct node *n, const struct paths *p, const struct identit
     struct worker w = {.node = n, .paths = p, .id = id, .sockets = sockets, .link_fd = link_fd};
     pthread_mutex_init(&w.vitals.lock, NULL);
     impairment_init(&w.vitals.impairment);
+    conditions_init(&w.vitals.conditions);
     w.app.node = n;
     w.app.topology = &w.topology;
     w.app.principals = &w.principals;

@@ -3,9 +3,10 @@
 // alone decides whether a region can be reached; from this come its headroom and the registries that it cannot serve.
 //
 //   {"status":"up","region":R,"stamp":S,"storeWritable":true,"writesClosed":null,"metadataWritable":true,
-//    "tokenSigning":true,"diskFreeBytes":N,"headroom":0..100,"impaired":["contoso"],"checkedMs":N}
+//    "tokenSigning":true,"diskFreeBytes":N,"headroom":0..100,"impaired":["contoso"],"checkedMs":N,
+//    "conditions":[{"name","severity":"warning"|"down","since","sentence"}]}
 //
-// When down also "reason" (as the public document has it), and "metadataError" where entries cannot be written.
+// When down also "reason" (as the public document has it).
 // A document of a node that knows no headroom or no impaired registries yet is read as full and none.
 #ifndef MERIDIAN_RESOLVER_HEALTH_DEEP_H
 #define MERIDIAN_RESOLVER_HEALTH_DEEP_H

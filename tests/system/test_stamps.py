@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A region whose store holds stamps of the future, as a wrong clock or an earlier version leaves it: it takes no writes and
 says until when, `replication wait` says why a tag does not come, and `replication repair-clock` mends it."""
-import json, sqlite3, time
+import json, re, sqlite3, time
 
 from lab import DOMAIN, Lab, MERIDIAN, wait_until
 
@@ -60,6 +60,15 @@ def main():
         wait_until(20, lambda: "repair-clock" in (lab.admin("eastus", "status").get("writesClosed") or ""),
                    "eastus says why it takes no writes")
         assert json.loads(healthz(lab)[2])["reason"] == "writes are closed", healthz(lab)
+        closed = lab.admin("eastus", "status")["conditions"][0]
+        assert (closed["name"], closed["severity"]) == ("writes_closed", "down") and "repair-clock" in closed["sentence"], closed
+        admin = ("--admin", f"{lab.dir}/eastus/run/admin.sock")
+        told = lab.check(MERIDIAN, "status", *admin)  # as a person reads it
+        assert re.search(r"^down: this region takes no writes now: .*\(writes_closed, since 20", told, re.M), told
+        metrics = lab.check("curl", "-sf", "--unix-socket", admin[1], "http://admin/v1/metrics")
+        assert 'meridian_condition{name="writes_closed",severity="down"} 1\n' in metrics, metrics
+        lab.wait_said("eastus", "/healthz says down (writes_closed)")
+        lab.wait_said("eastus", ": stamped too far ahead of the clock; set this machine's clock right")
         status, _, body = put(lab, "2", second[2])
         assert status == 503 and b"writes open at" in body, (status, body)
         assert get(lab, "1")[:2] == second[:2]  # reading goes on
@@ -79,6 +88,8 @@ def main():
         lab.wait_said("eastus", "repair-clock, by uid 0", since=end)
         lab.wait_said("westeurope", "eastus says that what it wrote after entry", since=told)
         wait_until(20, lambda: healthz(lab)[0] == 200, "eastus is up")
+        lab.wait_said("eastus", "over: this region takes no writes now", since=end)
+        wait_until(20, lambda: not lab.admin("eastus", "status")["conditions"], "nothing is wrong any more")
         lab.wait_replicated("contoso/app:1")
         assert get(lab, "1")[:2] == second[:2]
         assert lab.admin("eastus", "replication", "repair-clock", "--apply")["entries"] == 0

@@ -29,7 +29,9 @@ static const char document[] =
     "  westeurope: { peer_fingerprints: [aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa] }\n";
 
 static struct node node = {.region = "eastus", .stamp = "eus-1"};
-static struct vitals vitals = {.lock = PTHREAD_MUTEX_INITIALIZER, .impairment.lock = PTHREAD_MUTEX_INITIALIZER};
+static struct vitals vitals = {.lock = PTHREAD_MUTEX_INITIALIZER,
+                               .impairment.lock = PTHREAD_MUTEX_INITIALIZER,
+                               .conditions.lock = PTHREAD_MUTEX_INITIALIZER};
 static struct snapshot topology_cell;
 static struct app app = {.node = &node, .topology = &topology_cell, .vitals = &vitals};
 
@@ -45,8 +47,7 @@ static void setup(void)
     diag_done(&d);
     snapshot_init(&topology_cell);
     snapshot_publish(&topology_cell, t);
-    atomic_store(&vitals.store_writable, 1);
-    atomic_store(&vitals.token_signing, 1);
+    conditions_init(&vitals.conditions);
 }
 
 // Status of one request; the response's headers are looked at by `check` when given.
@@ -118,10 +119,11 @@ START_TEST(health_says_down_when_the_store_takes_no_writes)
 {
     setup();
     ck_assert_int_eq(ask(app_begin_public, "GET", "eus-1.eastus.fe.example.io", "/healthz", "203.0.113.5", NULL), 200);
-    atomic_store(&vitals.store_writable, 0);
+    condition_set(&vitals.conditions, CONDITION_STORE, CONDITION_DOWN, "blobs cannot be written");
+    condition_set(&vitals.conditions, CONDITION_METADATA, CONDITION_DOWN, "entries cannot be written: no space left");
     ck_assert_int_eq(ask(app_begin_public, "GET", "eus-1.eastus.fe.example.io", "/healthz", "203.0.113.5", NULL), 503);
     ck_assert_ptr_nonnull(strstr(last_body, "\"reason\":\"entries cannot be written\""));
-    atomic_store(&vitals.metadata_writable, 1);
+    condition_clear(&vitals.conditions, CONDITION_METADATA);
     ck_assert_int_eq(ask(app_begin_public, "GET", "eus-1.eastus.fe.example.io", "/healthz", "203.0.113.5", NULL), 503);
     ck_assert_ptr_nonnull(strstr(last_body, "\"reason\":\"blobs cannot be written\""));
     ck_assert_int_eq(ask(app_begin_public, "DELETE", "eus-1.eastus.fe.example.io", "/healthz", "203.0.113.5", NULL),

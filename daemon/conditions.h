@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+// What is wrong with this node, as a bounded list of named conditions: the one source of what the log, /healthz, the
+// admin status (`meridian status`) and the metrics say of it. A condition is either not there, or holds as a warning
+// or as down, with a sentence that says what is wrong and what mends it, and the time since when. Any condition that
+// holds as down makes the node down for /healthz, so that resolvers lead clients elsewhere; a warning does not.
+//
+//   condition_set(c, CONDITION_STORE, CONDITION_DOWN, "blobs cannot be written under %s; see that disk", dir);
+//   condition_clear(c, CONDITION_STORE);
+//
+// To add one: a row in CONDITION_TABLE, and a judge that sets and clears it (daemon/worker.c calls the judges). The
+// judge may repeat itself as often as it likes. One line is logged when a condition begins, changes its severity, or
+// ends, and when its sentence changes in more than its figures. Any thread; nothing here blocks but on its own lock.
+#ifndef MERIDIAN_DAEMON_CONDITIONS_H
+#define MERIDIAN_DAEMON_CONDITIONS_H
+
+#include "base/bytes.h"
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+// Constant, name in metrics and JSON, and the few words that /healthz says to everybody when it is the reason for down
+// (so they tell nothing that is not public). The first row that holds as down is the reason.
+#define CONDITION_TABLE(X)                                          \
+    X(WRITES, "writes_closed", "writes are closed")                 \
+    X(METADATA, "metadata_unwritable", "entries cannot be written") \
+    X(STORE, "store_unwritable", "blobs cannot be written")         \
+    X(TOKEN_SIGNING, "tokens_unsigned", "tokens cannot be signed")
+
+enum condition {
+#define X(constant, name, brief) CONDITION_##constant,
+    CONDITION_TABLE(X)
+#undef X
+        N_CONDITIONS
+};
+
+enum condition_severity { CONDITION_WARNING, CONDITION_DOWN };
+
+#define CONDITION_SENTENCE_SIZE 400 // longer ones are cut; all of them together fit in the deep document
+
+struct conditions {
+    pthread_mutex_t lock;
+    struct condition_state {
+        bool holds;
+        enum condition_severity severity;
+        int64_t since_ms; // wall
+        char sentence[CONDITION_SENTENCE_SIZE];
+    } states[N_CONDITIONS];
+};
+
+void conditions_init(struct conditions *c);
+// The sentence: no full stop at its end, and no secret, since every peer reads it. Again with another severity or
+// sentence: replaced, `since` stays.
+void condition_set(struct conditions *c, enum condition which, enum condition_severity severity, const char *fmt, ...)
+    __attribute__((format(printf, 4, 5)));
+void condition_clear(struct conditions *c, enum condition which);
+
+bool condition_holds(struct conditions *c, enum condition which);
+// NULL while the node is up, else the few words for everybody. Static text.
+const char *conditions_down(struct conditions *c);
+// json_t *, a new array of {"name", "severity": "warning"|"down", "since", "sentence"} of what holds, in the order of
+// the table; NULL without memory.
+void *conditions_json(struct conditions *c);
+void conditions_metrics(struct conditions *c, struct buf *out);
+
+#endif
