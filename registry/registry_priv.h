@@ -31,6 +31,7 @@ struct upload_io {
     const char *id;
     struct blob_upload *u; // open while this request owns the upload
     bool entered;          // upload_enter was tried
+    bool begun;            // u ends at `acked`, or had more written to it
     bool fresh;            // POST ?digest=: no row yet, and what remains is thrown away
     bool ranged;           // Content-Range was given:
     uint64_t from, to;     // inclusive

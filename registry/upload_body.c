@@ -4,6 +4,7 @@
 //   1. The row's size is the truth: a request begins there, whatever more an interrupted one left in the file.
 //   2. One request at a time has an upload open; the row is read again once it is, so that (1) holds.
 //   3. Bytes count only when their request ends well: a cut connection leaves the row as it was.
+//   4. What does not count leaves the file at once: a refused piece keeps no space.
 #include "registry/registry_priv.h"
 
 #include "base/err.h"
@@ -64,12 +65,21 @@ static int resume(struct op *op)
     if (rc)
         return rc;
     io->acked = row.size;
+    io->begun = true;
     rc = blob_upload_trim(io->u, row.size);
     if (rc == ERR_RANGE)
         return file_gone(op);
     if (!rc && io->ranged && io->from != row.size)
         rc = ERR_RANGE;
     io->rests = rc == ERR_RANGE; // a refusal changed nothing
+    return rc;
+}
+
+static int begin_fresh(struct op *op)
+{
+    struct upload_io *io = &op->io;
+    int rc = blob_upload_open(op->s->blobs, io->id, &io->u);
+    io->begun = !rc;
     return rc;
 }
 
@@ -82,7 +92,14 @@ void upload_enter(struct op *op)
     if (meta_closed_why(op->s->meta, &op->req->arena))
         io->err = ERR_CLOSED;
     else
-        io->err = io->fresh ? blob_upload_open(op->s->blobs, io->id, &io->u) : resume(op);
+        io->err = io->fresh ? begin_fresh(op) : resume(op);
+}
+
+// Back to what was acknowledged. Should the disk refuse even that, the next request trims the file (1).
+static void give_back(struct upload_io *io)
+{
+    if (io->begun)
+        (void)blob_upload_trim(io->u, io->acked);
 }
 
 static int sink_write(struct http_request *req, const uint8_t *p, size_t n)
@@ -94,7 +111,9 @@ static int sink_write(struct http_request *req, const uint8_t *p, size_t n)
         io->err = ERR_TOOBIG;
     if (!io->err && !io->committed) // else the blob is whole, and these are its last bytes once more
         io->err = blob_upload_write(io->u, p, n);
-    if (!io->err)
+    if (io->err) // now, not with the answer: the rest of the body may take its time
+        give_back(io);
+    else
         io->received += n;
     return io->err;
 }
@@ -116,6 +135,8 @@ void upload_done(struct http_request *req)
     struct upload_io *io = &op->io;
     if (io->u && io->rests)
         handles_park(&op->s->handles, io->id, take_ptr(io->u));
+    if (io->u && !io->committed)
+        give_back(io);
     blob_upload_close(take_ptr(io->u));
     if (io->entered && (io->fresh || io->linked))
         blob_upload_discard(op->s->blobs, io->id); // what stays behind is found by blob_uploads_expire

@@ -12,7 +12,7 @@
 // does so before the store is opened; opening hands it on to the other two.
 //
 //   struct blob_upload *u;
-//   blob_upload_open(bs, id, &u);               // new or resumed: re-digests what is there
+//   blob_upload_open(bs, id, &u);               // new or resumed: what is there is digested anew with the first write
 //   blob_upload_write(u, p, n);                 // at the end, in order
 //   blob_upload_commit(u, &expected, &size);    // verify, fsync, rename; ERR_DIGEST leaves the upload as it was
 //   blob_upload_close(u);                       // keeps the bytes for a later resume
@@ -53,8 +53,9 @@ int blob_upload_write(struct blob_upload *u, const void *p,
                       size_t n);                 // ERR_NOSPACE … : nothing of these n bytes counts
 int blob_upload_sync(struct blob_upload *u);     // fdatasync
 int blob_upload_truncate(struct blob_upload *u); // back to nothing
-// Back to the first `size` bytes, digested anew: a resumed upload starts at the size that was acknowledged, whatever
-// more reached the file. ERR_RANGE when the file is shorter than that.
+// Back to the first `size` bytes: a resumed upload starts at the size that was acknowledged, whatever more reached the
+// file, and a refused piece gives its space back. Reads nothing: the digest is made anew with the next write or at the
+// commit. ERR_RANGE when the file is shorter than that.
 int blob_upload_trim(struct blob_upload *u, uint64_t size);
 int blob_upload_commit(struct blob_upload *u, const struct digest *expected, uint64_t *out_size);
 // What a commit made of this upload, as long as nobody discarded it: its owner may have died or failed before it noted

@@ -2,7 +2,8 @@
 // Growing blobs: uploads of clients and fetches from peers; see blob.h. One upload is used by one thread at a time.
 //
 // Invariants:
-//   1. [0, size) of the file is what `hasher` has seen, or hasher is NULL and the file is read again when needed.
+//   1. [0, size) of the file is what `hasher` has seen, or hasher is NULL and the file is read again when needed: with
+//      the next write or at the commit. So to open, to trim and to close reads nothing, however large the file is.
 //   2. After a failed write the file ends at `size` again: nothing of the failed bytes counts.
 //   3. After a failed fsync the handle is dead: the kernel may have dropped pages that look clean. What an earlier
 //      sync or the caller vouches for is kept.
@@ -30,7 +31,7 @@ struct blob_upload {
     int fd;
     uint64_t size;
     uint64_t synced;       // of these, known to be on disk
-    struct hasher *hasher; // NULL: used up by a commit that did not succeed, or not begun
+    struct hasher *hasher; // NULL: see 1
     int dead;              // error that ended this handle; or ERR_CLOSED after the commit
 };
 
@@ -116,14 +117,11 @@ static int growing_open(struct blob_store *bs, int dir_fd, const char *name, str
         rc = ERR_CORRUPT;
     else if ((st.st_mode & 07777) != 0640 && fchmod(u->fd, 0640)) // whatever the umask was
         rc = err_from_errno(errno);
-    if (!rc) {
-        u->size = (uint64_t)st.st_size;
-        rc = redigest(u);
-    }
     if (rc) {
         blob_upload_close(u);
         return rc;
     }
+    u->size = (uint64_t)st.st_size;
     *out = u;
     return 0;
 }
@@ -155,8 +153,9 @@ int blob_upload_write(struct blob_upload *u, const void *p, size_t n)
     if (u->size > INT64_MAX - n)
         return ERR_TOOBIG;
     int rc = u->hasher ? 0 : redigest(u);
-    if (!rc)
-        rc = fd_pwrite_all(u->fd, p, n, (off_t)u->size);
+    if (rc)
+        return rc;
+    rc = fd_pwrite_all(u->fd, p, n, (off_t)u->size);
     if (rc) {
         // If this fails too, the acknowledged size in the metadata still says where the truth ends.
         (void)!ftruncate(u->fd, (off_t)u->size);
@@ -197,7 +196,8 @@ int blob_upload_trim(struct blob_upload *u, uint64_t size)
     if (ftruncate(u->fd, (off_t)size))
         return err_from_errno(errno);
     u->size = size;
-    return redigest(u);
+    hasher_free(take_ptr(u->hasher));
+    return 0;
 }
 
 int blob_upload_truncate(struct blob_upload *u)

@@ -7,6 +7,8 @@
 #include <fcntl.h>
 #include <sched.h>
 #include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #define UPLOADS "/v2/team/app/blobs/uploads/"
@@ -123,6 +125,60 @@ START_TEST(an_upload_ends_once_there_is_space)
 }
 END_TEST
 
+static uint64_t disk_left(void)
+{
+    struct statvfs v;
+    ck_assert_int_eq(statvfs(world_dir, &v), 0);
+    return (uint64_t)v.f_bavail * v.f_frsize;
+}
+
+static off_t file_bytes(const char *at)
+{
+    AUTO_FREE char *path = mem_printf("%s/store/uploads/%s", world_dir, strrchr(at, '/') + 1);
+    struct stat st;
+    ck_assert_int_eq(stat(path, &st), 0);
+    return st.st_size;
+}
+
+// More than the disk holds, in a piece, as the end, and whole: refused, and what it took is free for others. The space
+// is given back with the refusal and not with the answer.
+START_TEST(what_is_refused_gives_its_space_back)
+{
+    if (!world_small_up())
+        return;
+    enum { MUCH = 6 << 20 };
+    AUTO_FREE char *bytes = mem_zalloc(MUCH);
+    char digest[DIGEST_TEXT_SIZE], small[DIGEST_TEXT_SIZE];
+    digest_text(bytes, MUCH, digest);
+    digest_text(bytes, 3 << 20, small);
+    AUTO_FREE char *at = upload_start("team/app"), *end = mem_printf("%s?digest=%s", at, digest);
+    AUTO_FREE char *whole = mem_printf(UPLOADS "?digest=%s", digest), *fits = mem_printf(UPLOADS "?digest=%s", small);
+    ck_assert_int_eq(status_of(send_body("PATCH", at, "abc", 3)), 202);
+    const char *const tries[][2] = {{"PATCH", at}, {"PUT", end}, {"POST", whole}};
+    for (size_t i = 0; i < ARRAY_LEN(tries); i++) {
+        uint64_t before = disk_left();
+        struct http_request *req = request_make(tries[i][0], tries[i][1], REGIONAL, token_push);
+        struct http_plan plan = {0};
+        struct http_response resp = {0};
+        world_begin(NULL, req, &plan);
+        req->ctx = plan.ctx;
+        int rc = 0;
+        for (size_t n = 0; !rc && n < MUCH; n += PIECE)
+            rc = plan.sink->write(req, (const uint8_t *)bytes + n, PIECE);
+        ck_assert_int_eq(rc, ERR_NOSPACE);
+        ck_assert_uint_ge(disk_left() + (64 << 10), before); // for the write-ahead log
+        plan.run(req, &resp);
+        ck_assert_int_eq(resp.status, 507);
+        plan.done(req);
+        http_request_test_free(req);
+        ck_assert_int_eq(file_bytes(at), 3);
+        ck_assert(healthy());
+    }
+    ck_assert_int_eq(status_of(send_with("POST", fits, REGIONAL, token_push, NULL, NULL, bytes, 3 << 20, 4096)), 201);
+    world_small_down();
+}
+END_TEST
+
 START_TEST(whole_blobs_leave_nothing_behind)
 {
     if (!world_small_up())
@@ -175,4 +231,5 @@ START_TEST(a_manifest_is_there_whole_or_not_at_all)
 END_TEST
 
 CHECK_MAIN("registry/full_disk", an_upload_goes_on_once_there_is_space, an_upload_ends_once_there_is_space,
-           whole_blobs_leave_nothing_behind, a_manifest_is_there_whole_or_not_at_all)
+           what_is_refused_gives_its_space_back, whole_blobs_leave_nothing_behind,
+           a_manifest_is_there_whole_or_not_at_all)

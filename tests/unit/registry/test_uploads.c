@@ -9,6 +9,7 @@
 #include <pthread.h>
 #include <sqlite3.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 
 #define UPLOADS "/v2/team/app/blobs/uploads/"
 
@@ -112,6 +113,35 @@ START_TEST(whole_blobs_come_in_one_request_and_empty_ones_too)
     AUTO_FREE char *at = upload_start("team/other");
     AUTO_FREE char *end = with_digest(at, EMPTY_DIGEST);
     ck_assert_int_eq(status_of(send_plain("PUT", end)), 201);
+    world_down();
+}
+END_TEST
+
+static off_t file_bytes(const char *at)
+{
+    AUTO_FREE char *path = mem_printf("%s/store/uploads/%s", world_dir, strrchr(at, '/') + 1);
+    struct stat st;
+    ck_assert_int_eq(stat(path, &st), 0);
+    return st.st_size;
+}
+
+// Whatever the reason, the file is cut back to what was acknowledged, and the digest goes on from there.
+START_TEST(a_refused_piece_keeps_no_bytes)
+{
+    world_up();
+    char right[DIGEST_TEXT_SIZE];
+    digest_text("abcdef", 6, right);
+    AUTO_FREE char *at = upload_start("team/app");
+    AUTO_FREE char *end = with_digest(at, right), *wrong = with_digest(at, EMPTY_DIGEST);
+    ck_assert_int_eq(status_of(send_body("PATCH", at, "abc", 3)), 202);
+    ck_assert_int_eq(status_of(send_body("PUT", wrong, "0123456789", 10)), 400);
+    ck_assert_int_eq(file_bytes(at), 3);
+    ck_assert_int_eq(status_of(send_with("PATCH", at, REGIONAL, token_push, "Content-Range", "3-5", "0123", 4, 1)),
+                     400);
+    ck_assert_int_eq(file_bytes(at), 3);
+    ck_assert_int_eq(status_of(send_with("PATCH", at, REGIONAL, token_push, "Content-Range", "3-9", "01", 2, 1)), 400);
+    ck_assert_int_eq(file_bytes(at), 3);
+    ck_assert_int_eq(status_of(send_body("PUT", end, "def", 3)), 201);
     world_down();
 }
 END_TEST
@@ -628,9 +658,9 @@ CHECK_MAIN("registry/uploads", many_pieces_are_digested_once, handles_rest_only_
            handles_are_bounded_in_number_and_time, requests_that_race_for_an_upload_are_refused_whole,
            a_put_whose_link_failed_can_be_repeated, a_put_whose_link_failed_can_be_repeated_after_a_restart,
            a_lost_file_makes_no_link, pieces_with_and_without_range_make_a_blob,
-           a_piece_out_of_order_is_416_and_says_where_it_stands, a_wrong_digest_is_400_and_the_upload_stays,
-           whole_blobs_come_in_one_request_and_empty_ones_too, cancelled_uploads_are_gone,
-           an_upload_belongs_to_its_repository, mounts_need_pull_on_the_source,
+           a_piece_out_of_order_is_416_and_says_where_it_stands, a_refused_piece_keeps_no_bytes,
+           a_wrong_digest_is_400_and_the_upload_stays, whole_blobs_come_in_one_request_and_empty_ones_too,
+           cancelled_uploads_are_gone, an_upload_belongs_to_its_repository, mounts_need_pull_on_the_source,
            on_the_global_name_uploads_move_and_carry_their_authority, two_requests_cannot_share_an_upload,
            a_torn_piece_leaves_what_was_acknowledged, a_restart_resumes_at_what_was_acknowledged,
            closed_writes_are_503_with_the_reason, idle_uploads_are_discarded, uploads_open_at_once_are_bounded,

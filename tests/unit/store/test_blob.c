@@ -6,6 +6,7 @@
 #include "base/err.h"
 #include "base/fd.h"
 #include "base/mem.h"
+#include "store/blob_priv.h"
 #include "tests/support/check_main.h"
 
 #include <fcntl.h>
@@ -133,6 +134,30 @@ START_TEST(resumed_upload_is_trimmed_to_what_was_acknowledged)
     struct digest nothing = digest_str("");
     ck_assert_int_eq(blob_upload_commit(u, &nothing, NULL), 0);
     blob_upload_close(u);
+    end();
+}
+END_TEST
+
+// However large the file: only what a write or a commit needs is read again, and once.
+START_TEST(what_is_there_is_digested_when_it_is_needed)
+{
+    begin();
+    struct blob_upload *u;
+    struct digest d = digest_str("abcX");
+    ck_assert_int_eq(blob_upload_open(bs, "u", &u), 0);
+    ck_assert_int_eq(blob_upload_write(u, "abcdef", 6), 0);
+    ck_assert_int_eq(blob_upload_trim(u, 5), 0);
+    blob_upload_close(u);
+    ck_assert_int_eq(blob_upload_open(bs, "u", &u), 0);
+    ck_assert_uint_eq(blob_upload_size(u), 5);
+    ck_assert_int_eq(blob_upload_trim(u, 3), 0);
+    ck_assert_uint_eq(bs->redigested_bytes, 0);
+    ck_assert_int_eq(blob_upload_write(u, "X", 1), 0);
+    ck_assert_uint_eq(bs->redigested_bytes, 3);
+    ck_assert_int_eq(blob_upload_commit(u, &d, NULL), 0);
+    ck_assert_uint_eq(bs->redigested_bytes, 3);
+    blob_upload_close(u);
+    expect_blob(&d, "abcX");
     end();
 }
 END_TEST
@@ -438,8 +463,8 @@ START_TEST(full_disk_loses_nothing_that_was_acknowledged)
 END_TEST
 
 CHECK_MAIN("store/blob", upload_commits_and_reads_back, wrong_digest_leaves_the_upload,
-           resumed_upload_is_trimmed_to_what_was_acknowledged, a_commit_is_noted_until_it_is_discarded,
-           second_copy_removes_its_upload_file, a_torn_blob_is_replaced, bytes_damaged_in_place_are_replaced,
-           what_is_damaged_is_set_aside_until_it_is_whole, verifying_is_paced, names_cannot_leave_the_directory,
-           symlinks_are_not_followed, abandoned_files_expire_open_ones_do_not, memory_may_end_anywhere,
-           full_disk_loses_nothing_that_was_acknowledged)
+           resumed_upload_is_trimmed_to_what_was_acknowledged, what_is_there_is_digested_when_it_is_needed,
+           a_commit_is_noted_until_it_is_discarded, second_copy_removes_its_upload_file, a_torn_blob_is_replaced,
+           bytes_damaged_in_place_are_replaced, what_is_damaged_is_set_aside_until_it_is_whole, verifying_is_paced,
+           names_cannot_leave_the_directory, symlinks_are_not_followed, abandoned_files_expire_open_ones_do_not,
+           memory_may_end_anywhere, full_disk_loses_nothing_that_was_acknowledged)
