@@ -119,6 +119,13 @@ static const struct option dns_rows[] = {
      .help =
          "file with certificate, chain and key for DNS over TLS, mode 0600, read again when it changes; default is the "
          "region's certificate, whose names cover <stamp>.<region>.fe.D"},
+    {"trusted_proxies", OPT_CIDRS, OPT_ARRAY_AT(struct node_dns, trusted_proxies, n_trusted_proxies), .max = 256,
+     .example = "192.0.2.80",
+     .help = "load balancers in front of the DNS listeners, such as dnsdist: each datagram and connection from these "
+             "begins "
+             "with a PROXY protocol header (version 2) that names the client, and the view, the routing and all limits "
+             "go by "
+             "that. What these ask without a header is refused; a header from anybody else counts for nothing"},
     {"cookies", OPT_MAP, DNS_AT(cookies), .sub = &cookie_set, .help = "DNS cookies"},
     {"rate_limit", OPT_MAP, DNS_AT(rate_limit), .sub = &rrl_set,
      .help = "limits on answers over UDP to clients without a valid cookie"},

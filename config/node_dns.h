@@ -48,6 +48,8 @@ struct node_dns {
     const char *nsid;        // dns.nsid: what this server calls itself when asked (RFC 5001); NULL: does not say
     const char *tsig_dir;    // dns.tsig_dir: secrets of the keys that the topology names; default <data_dir>/keys/tsig
     const char *certificate; // dns.certificate: PEM with chain and key for DNS over TLS; NULL: the region's
+    const struct cidr *trusted_proxies; // dns.trusted_proxies: who says by PROXY protocol whose queries these are
+    size_t n_trusted_proxies;
     struct node_dns_cookies cookies;
     struct node_dns_rrl rate_limit;
     struct node_dns_tcp tcp;

@@ -28,7 +28,8 @@ struct answer_context {
     const struct health_verdicts *health; // may be NULL
     const struct health_map *health_map;  // of topology and health, for speed; may be NULL
     enum answer_transport transport;
-    struct ip source;                // transport source
+    struct ip source;                // transport source, or what a trusted proxy says it is
+    bool unproxied;                  // a trusted proxy asks and does not say for whom: refused
     const struct endpoint *listener; // the address the query came to, or NULL
     int64_t now_s;                   // wall clock of this turn: cookies and signatures
     // What follows may be NULL: the feature is off then.

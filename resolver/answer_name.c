@@ -236,6 +236,12 @@ void answer_name(struct answer *a)
     enum name_kind kind = hostname_parse_wire(a->q->name, a->q->name_n, a->t->domain, &h);
     bool denied = view_choose(a->t, a->c->listener, &a->c->source, &a->view);
     a->info->kind = (uint8_t)kind;
+    if (a->c->unproxied) {
+        a->view = NULL;
+        a->rcode = DNS_REFUSED;
+        answer_ede(a, EDE_PROHIBITED, "a trusted proxy must send a PROXY header");
+        return;
+    }
     if (denied) {
         a->rcode = DNS_REFUSED;
         answer_ede(a, EDE_PROHIBITED, NULL);

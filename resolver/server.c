@@ -89,10 +89,20 @@ static size_t limit_rate(struct worker *w, const struct asked *from, uint8_t *ou
     }
 }
 
+bool worker_trusts(const struct worker *w, const struct ip *peer)
+{
+    const struct node_dns *s = w->settings;
+    for (size_t i = 0; i < s->n_trusted_proxies; i++)
+        if (cidr_contains(&s->trusted_proxies[i], peer))
+            return true;
+    return false;
+}
+
 void worker_about(struct worker *w, const struct asked *from)
 {
     w->context.transport = from->transport;
     w->context.source = from->remote.ip;
+    w->context.unproxied = from->unproxied;
     w->context.listener = &from->local;
 }
 
@@ -528,6 +538,8 @@ void resolver_stats_get(const struct resolver *r, struct resolver_stats *out)
         SUM(parked);
         SUM(parked_late);
         SUM(parked_now);
+        SUM(proxied);
+        SUM(unproxied);
 #undef SUM
     }
     struct forward_stats f;
@@ -563,6 +575,10 @@ static const struct {
      "Queries whose wait ended by its time limit."},
     {offsetof(struct resolver_stats, parked_now), "meridian_dns_parked", "gauge",
      "Queries that wait now, for a signature or an upstream."},
+    {offsetof(struct resolver_stats, proxied), "meridian_dns_proxied_total", "counter",
+     "PROXY headers read: one for each datagram and each connection of a trusted proxy."},
+    {offsetof(struct resolver_stats, unproxied), "meridian_dns_proxied_refused_total", "counter",
+     "Datagrams and connections of trusted proxies whose PROXY header was missing or damaged."},
     {offsetof(struct resolver_stats, forward_now), "meridian_dns_forward_under_way", "gauge",
      "Queries that the forwarder has now, those that wait to be taken up included."},
     {offsetof(struct resolver_stats, forward_answered), "meridian_dns_forward_answers_total", "counter",

@@ -44,7 +44,10 @@ enum source_kind { SOURCE_STOP, SOURCE_UDP, SOURCE_LISTEN, SOURCE_CONN, SOURCE_P
 
 struct asked { // where a query came from
     enum answer_transport transport;
-    struct endpoint local, remote;
+    struct endpoint local;
+    struct endpoint remote;    // the client
+    struct endpoint proxy;     // UDP: who the answer goes to, if not to the client itself; else port 0
+    bool unproxied;            // a trusted proxy asks, and does not say for whom
     const struct bound *bound; // UDP: its socket
     struct conn *conn;         // TCP, TLS
 };
@@ -78,6 +81,8 @@ struct conn { // kind first: epoll hands back this pointer
     int64_t out_since_ms;    // something waits to be sent since then; means nothing while out_n is 0
     uint32_t events;         // what epoll watches
     bool eof, opened;        // opened: of TLS, its handshake is done
+    bool fresh;              // nothing was read yet: here a PROXY header may stand
+    bool trusted, unproxied; // it is a trusted proxy's; which has not said for whom it asks
     struct dot_session *tls; // NULL: plain TCP
     int64_t begun_ms;
     struct conn *prev, *next;
@@ -97,7 +102,7 @@ struct source { // one socket in the worker's epoll set
 struct counters { // written by one thread
     _Atomic uint64_t udp_queries, tcp_queries, dropped, truncated, noerror, nxdomain, refused, formerr, notimp, badvers,
         servfail, badcookie, tcp_open, tcp_evicted, tls_opened, tls_failed, limited_slipped, limited_dropped, parked,
-        parked_late, parked_now;
+        parked_late, parked_now, proxied, unproxied;
 };
 
 struct batch;
@@ -147,6 +152,8 @@ size_t worker_answer(struct worker *w, const struct asked *from, struct parked *
                      uint8_t *out, size_t cap, struct answer_info *info);
 // What of the context is of one query: where it came from. Before any of the others.
 void worker_about(struct worker *w, const struct asked *from);
+// Is it one that says by PROXY protocol whose queries these are?
+bool worker_trusts(const struct worker *w, const struct ip *peer);
 void worker_count(struct worker *w, const struct answer_info *info);
 // For the logs; `again` as above.
 void worker_note(struct worker *w, const struct asked *from, const struct parked *again, const uint8_t *query, size_t n,

@@ -7,7 +7,9 @@
 #include "resolver/server_priv.h"
 
 #include "base/clock.h"
+#include "base/err.h"
 #include "base/mem.h"
+#include "resolver/proxied.h"
 #include "resolver/transfer.h"
 
 #include <errno.h>
@@ -61,12 +63,12 @@ static bool same_client(const struct ip *a, const struct ip *b)
     return !memcmp(a->b, b->b, ip_is_v4(a) ? 16 : 7);
 }
 
-// Of all, or (`of` not NULL) of one client.
-static void close_longest_idle(struct worker *w, const struct ip *of)
+// Of all, or (`of` not NULL) of one client; not `but`.
+static void close_longest_idle(struct worker *w, const struct ip *of, const struct conn *but)
 {
     struct conn *oldest = NULL;
     for (struct conn *c = w->conns; c; c = c->next)
-        if ((!of || same_client(&c->remote.ip, of)) && (!oldest || c->progress_ms <= oldest->progress_ms))
+        if (c != but && (!of || same_client(&c->remote.ip, of)) && (!oldest || c->progress_ms <= oldest->progress_ms))
             oldest = c;
     if (!oldest)
         return;
@@ -74,15 +76,24 @@ static void close_longest_idle(struct worker *w, const struct ip *of)
     counter_add(&w->n.tcp_evicted, 1);
 }
 
-static void make_room(struct worker *w, const struct ip *client)
+// A client's connections beyond its share. A trusted proxy's count as its own until it has said whose they are.
+static bool keep_share(struct worker *w, const struct conn *of)
 {
     size_t n = 0;
     for (const struct conn *c = w->conns; c; c = c->next)
-        n += same_client(&c->remote.ip, client);
-    if (n >= w->settings->tcp.per_client)
-        close_longest_idle(w, client);
-    else if (w->n_conns >= w->settings->tcp.connections)
-        close_longest_idle(w, NULL);
+        n += c != of && same_client(&c->remote.ip, &of->remote.ip);
+    if (n < w->settings->tcp.per_client)
+        return true;
+    close_longest_idle(w, &of->remote.ip, of);
+    return false;
+}
+
+static void make_room(struct worker *w, const struct conn *of)
+{
+    if (!of->trusted && !keep_share(w, of))
+        return;
+    if (w->n_conns >= w->settings->tcp.connections)
+        close_longest_idle(w, NULL, of);
 }
 
 // NULL is fine for plain TCP. -1: no certificate yet, or no memory.
@@ -115,7 +126,9 @@ static int conn_open(struct worker *w, const struct bound *b, int fd)
         free(c);
         return -1;
     }
-    make_room(w, &c->remote.ip);
+    c->fresh = true;
+    c->trusted = worker_trusts(w, &c->remote.ip);
+    make_room(w, c);
     c->next = w->conns;
     if (c->next)
         c->next->prev = c;
@@ -193,7 +206,7 @@ static void out_add(struct conn *c, size_t n)
 
 static bool has_frame(const struct conn *c)
 {
-    return !c->transfer && c->n_parked < PARKED_PER_CONN && c->in_n >= 2 &&
+    return !c->fresh && !c->transfer && c->n_parked < PARKED_PER_CONN && c->in_n >= 2 &&
            c->in_n >= 2u + ((size_t)c->in[0] << 8 | c->in[1]);
 }
 
@@ -221,18 +234,55 @@ static int transfer_start(struct worker *w, struct conn *c, const uint8_t *query
     return 0;
 }
 
+// Takes the PROXY header off, with which a trusted proxy's connection begins. From anybody else it ends the connection.
+// 1: queries follow; 0: not all of it is there yet; -1: the client must go.
+static int take_header(struct worker *w, struct conn *c)
+{
+    struct proxied who;
+    if (!proxied_begins(c->in, c->in_n)) {
+        c->fresh = false;
+        c->unproxied = c->trusted;
+        counter_add(&w->n.unproxied, c->trusted);
+        return 1;
+    }
+    int rc = proxied_parse(c->in, c->in_n, &who);
+    if (rc == ERR_TRUNC)
+        return 0;
+    if (!c->trusted)
+        return -1;
+    counter_add(rc ? &w->n.unproxied : &w->n.proxied, 1);
+    if (rc)
+        return -1;
+    c->fresh = false;
+    c->in_n -= who.n;
+    memmove(c->in, c->in + who.n, c->in_n);
+    if (!who.local) {
+        c->remote = who.client;
+        (void)keep_share(w, c);
+    }
+    return 1;
+}
+
 // One whole frame, if there is one and room for its answer. -1: the client must go.
 static int answer_frame(struct worker *w, struct conn *c)
 {
     if (c->in_n < 2 || !out_room(c))
+        return 0;
+    int rc = c->fresh ? take_header(w, c) : 1;
+    if (rc <= 0)
+        return rc;
+    if (c->in_n < 2)
         return 0;
     size_t len = (size_t)c->in[0] << 8 | c->in[1];
     if (len < 12 || len > TCP_IN_BYTES)
         return -1; // no header, or no query of this zone: nothing to resynchronise on
     if (!has_frame(c))
         return 0;
-    const struct asked from = {
-        .transport = c->tls ? ANSWER_TLS : ANSWER_TCP, .local = c->local, .remote = c->remote, .conn = c};
+    const struct asked from = {.transport = c->tls ? ANSWER_TLS : ANSWER_TCP,
+                               .local = c->local,
+                               .remote = c->remote,
+                               .unproxied = c->unproxied,
+                               .conn = c};
     struct answer_info info;
     size_t n = worker_answer(w, &from, NULL, c->in + 2, len, c->out + c->out_n + 2, ANSWER_TCP_MAX, &info);
     counter_add(&w->n.tcp_queries, 1);

@@ -97,7 +97,7 @@ static int judge_zone(struct transfer *x, const struct answer_context *c, bool c
     const struct view *view;
     if (!t || !x->history)
         return refuse(x, DNS_SERVFAIL, EDE_NOT_READY, NULL);
-    if (q->class_ != DNS_IN || view_choose(t, c->listener, &c->source, &view))
+    if (q->class_ != DNS_IN || c->unproxied || view_choose(t, c->listener, &c->source, &view))
         return refuse(x, DNS_REFUSED, EDE_PROHIBITED, NULL);
     if (equals(q, t->catalogue->apex, t->catalogue->apex_n))
         return refuse(x, DNS_REFUSED, EDE_NOT_SUPPORTED,

@@ -7,6 +7,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "config/catalogue.h"
+#include "resolver/proxied.h"
 #include "resolver/wire.h"
 
 #include <errno.h>
@@ -67,6 +68,30 @@ static struct endpoint local_of(const struct bound *b, struct msghdr *m)
     return e;
 }
 
+// What a trusted proxy sends: the client is whom its header names, and the answer goes to the proxy. Takes the header
+// off. False: it is damaged, and nothing can be told of the query behind it.
+static bool unwrap(struct worker *w, struct asked *asked, const uint8_t **query, size_t *n)
+{
+    struct proxied who;
+    if (!proxied_begins(*query, *n)) {
+        asked->unproxied = true;
+        counter_add(&w->n.unproxied, 1);
+        return true;
+    }
+    if (proxied_parse(*query, *n, &who)) {
+        counter_add(&w->n.unproxied, 1);
+        return false;
+    }
+    counter_add(&w->n.proxied, 1);
+    *query += who.n;
+    *n -= who.n;
+    if (who.local)
+        return true;
+    asked->proxy = asked->remote;
+    asked->remote = who.client;
+    return true;
+}
+
 // Answers one datagram into slot `to` of the outgoing half. Returns false when nothing is to be sent.
 static bool answer_datagram(struct worker *w, const struct bound *b, size_t from, size_t to)
 {
@@ -74,15 +99,18 @@ static bool answer_datagram(struct worker *w, const struct bound *b, size_t from
     struct msghdr *m = &x->in[from].msg_hdr;
     struct asked asked = {.transport = ANSWER_UDP, .local = local_of(b, m), .bound = b};
     struct answer_info info = {.rcode = DNS_DROP};
-    size_t n = 0;
+    const uint8_t *query = x->in_bytes[from];
+    size_t n = 0, n_query = x->in[from].msg_len;
     counter_add(&w->n.udp_queries, 1);
     // Port 0 cannot be answered; a datagram longer than the buffer is no query.
-    if (endpoint_from_sockaddr(m->msg_name, m->msg_namelen, &asked.remote) || !asked.remote.port ||
-        m->msg_flags & MSG_TRUNC)
-        worker_count(w, &info);
+    bool good = !endpoint_from_sockaddr(m->msg_name, m->msg_namelen, &asked.remote) && asked.remote.port &&
+                !(m->msg_flags & MSG_TRUNC);
+    if (good && worker_trusts(w, &asked.remote.ip))
+        good = unwrap(w, &asked, &query, &n_query);
+    if (good)
+        n = worker_answer(w, &asked, NULL, query, n_query, x->out_bytes[to], DNS_UDP_CEILING, &info);
     else
-        n = worker_answer(w, &asked, NULL, x->in_bytes[from], x->in[from].msg_len, x->out_bytes[to], DNS_UDP_CEILING,
-                          &info);
+        worker_count(w, &info);
     if (n == 0)
         return false;
     x->out_iov[to] = (struct iovec){x->out_bytes[to], n};
@@ -184,8 +212,9 @@ void udp_send(const struct asked *to, uint8_t *p, size_t n)
         uint8_t b[CMSG_SPACE(sizeof(struct in6_pktinfo))];
     } control;
     struct iovec iov = {p, n};
+    const struct endpoint *peer = to->proxy.port ? &to->proxy : &to->remote;
     struct msghdr m = {
-        .msg_name = &sa, .msg_namelen = endpoint_to_sockaddr(&to->remote, &sa), .msg_iov = &iov, .msg_iovlen = 1};
+        .msg_name = &sa, .msg_namelen = endpoint_to_sockaddr(peer, &sa), .msg_iov = &iov, .msg_iovlen = 1};
     if (to->bound->wildcard)
         set_source(&m, &to->local.ip, control.b, sizeof control.b);
     while (sendmsg(to->bound->udp, &m, MSG_DONTWAIT) < 0 && errno == EINTR)

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Private networks and a real resolver node, in namespaces: two networks with the same addresses hold different IPs for one
 name, each at a listener of its own, over IPv4 and IPv6; strangers and denied hosts are refused; a third network is known by
-its source; and clients of one network may ask for its own names, which a real unbound answers through us.
+its source; clients of one network may ask for its own names, which a real unbound answers through us; and a real dnsdist says by
+PROXY protocol whose queries it brings.
 
     public 192.0.2.10 -- 192.0.2.53 +----------+ 172.16.1.53, fd00:a::53 -- 10.1.0.0/16, fd00:a::/64   neta
     corp 203.0.113.9 ------ by source | resolver | 172.16.2.53 -------------- 10.1.0.0/16                  netb
@@ -10,6 +11,7 @@ import os, re, shutil, subprocess, sys, tempfile, time, unittest
 
 from lab import MERIDIAN, MERIDIAND, SKIP, need_root, unshare, wait_until
 
+DNSDIST = shutil.which("dnsdist")
 UNBOUND = shutil.which("unbound", path=os.environ.get("PATH", "") + ":/usr/sbin")
 D = "example.test"
 TOPOLOGY = f"""\
@@ -112,7 +114,7 @@ class Views(unittest.TestCase):
         sh("ip", "netns", "add", "res")
         sh("ip", "-n", "res", "link", "set", "lo", "up")
         links = {  # namespace: (the resolver's addresses, its own)
-            "public": (["192.0.2.53/24", "203.0.113.1/24"], ["192.0.2.10/24", "203.0.113.9/24"]),
+            "public": (["192.0.2.53/24", "203.0.113.1/24"], ["192.0.2.10/24", "192.0.2.80/24", "203.0.113.9/24"]),
             "neta": (["172.16.1.53/24", "fd00:a::53/64"], ["172.16.1.1/24", "10.1.0.10/16", "10.1.0.66/16", "10.9.0.9/16", "fd00:a::10/64",
                                                             "fd00:b::10/64"]),
             "netb": (["172.16.2.53/24"], ["172.16.2.1/24", "10.1.0.10/16"]),
@@ -143,7 +145,7 @@ class Views(unittest.TestCase):
             f.write(f"region: eastus\nstamp: eus-1\nroles: [resolver]\ndata_dir: {cls.dir}/eastus\ntopology: {cls.dir}/topology.yaml\n"
                     f"principals: {cls.dir}/principals.yaml\nca_file: {cls.dir}/ca/ca.pem\n"
                     "listen: { dns: ['192.0.2.53', '203.0.113.1', '172.16.1.53', '172.16.2.53', '[fd00:a::53]:53'] }\n"
-                    "workers: { resolver: 2 }\nusers: { daemon: root, edge: root }\n")
+                    "dns: { trusted_proxies: [192.0.2.80] }\nworkers: { resolver: 2 }\nusers: { daemon: root, edge: root }\n")
         with open(f"{cls.dir}/unbound.conf", "w") as f:
             f.write(UPSTREAM.format(big="\n".join(f"  local-data: 'big.corp.test. 77 IN TXT \"{i:03}{'x' * 200}\"'" for i in range(20))))
 
@@ -152,6 +154,17 @@ class Views(unittest.TestCase):
         child = cls.start("up", UNBOUND, "-d", "-c", f"{cls.dir}/unbound.conf", log="unbound")
         wait_until(10, lambda: cls.dig("up", "172.16.3.2", "172.16.3.2", "host.corp.test", "A", "+tries=1", "+time=1").status == "NOERROR",
                    "unbound answers")
+        return child
+
+    @classmethod
+    def start_proxy(cls):
+        """A dnsdist, which says whose queries it brings, at 192.0.2.80."""
+        with open(f"{cls.dir}/dnsdist.conf", "w") as f:
+            f.write('setLocal("192.0.2.80:53")\nsetACL({"0.0.0.0/0"})\nsetSecurityPollSuffix("")\n'
+                    'newServer({address="192.0.2.53:53", source="192.0.2.80", useProxyProtocol=true, checkInterval=1})\n')
+        child = cls.start("public", DNSDIST, "--supervised", "-C", f"{cls.dir}/dnsdist.conf", log="dnsdist")
+        wait_until(20, lambda: cls.dig("public", "192.0.2.10", "192.0.2.80", D, "SOA", "+tries=1", "+time=1").status == "NOERROR",
+                   "dnsdist leads to the resolver")
         return child
 
     @classmethod
@@ -185,6 +198,24 @@ class Views(unittest.TestCase):
         # The child zone that a network's own may replace.
         a = self.dig("netb", "10.1.0.10", "172.16.2.53", f"privatelink.{D}", "NS")
         self.assertEqual((a.of("NS"), "aa" in a.flags), ([f"eus-1.eastus.fe.{D}."], True), a.text)
+
+    def test_a_proxy_says_whose_queries_it_brings(self):
+        proxy = self.start_proxy()
+        name = f"contoso.{D}"
+        for source, want in (("203.0.113.9", ["10.3.0.4"]), ("192.0.2.10", ["192.0.2.53"])):
+            for transport in ("+notcp", "+tcp"):
+                a = self.dig("public", source, "192.0.2.80", name, "A", transport)
+                self.assertEqual((a.status, a.of("A")), ("NOERROR", want), f"{source} {transport}\n{a.text}")
+        # Its health checks, which are its own queries, keep it up.
+        said = open(f"{self.dir}/dnsdist.log").read()
+        self.assertIn("Marking downstream 192.0.2.53:53 as 'up'", said)
+        self.assertNotIn("as 'down'", said)
+        proxy.terminate()
+        proxy.wait(15)
+        # Who may say whose queries these are must say so.
+        for transport in ("+notcp", "+tcp"):
+            a = self.dig("public", "192.0.2.80", "192.0.2.53", name, "A", transport)
+            self.assertEqual((a.status, a.ede, a.records), ("REFUSED", [18], []), a.text)
 
     def test_strangers_are_refused(self):
         for where, source, server in (("neta", "10.9.0.9", "172.16.1.53"), ("neta", "10.1.0.66", "172.16.1.53"),
@@ -238,13 +269,14 @@ class Views(unittest.TestCase):
 
 
 def load_tests(loader, tests, pattern):
-    names = ("test_one_name_in_each_network", "test_strangers_are_refused", "test_forwarding", "test_without_upstreams")
+    names = ("test_one_name_in_each_network", "test_strangers_are_refused", "test_forwarding",
+             "test_a_proxy_says_whose_queries_it_brings", "test_without_upstreams")
     return unittest.TestSuite(map(Views, names))
 
 
 if __name__ == "__main__":
     need_root()
-    if not UNBOUND:
-        print("skipped: needs unbound")
+    if not UNBOUND or not DNSDIST:
+        print("skipped: needs unbound and dnsdist")
         sys.exit(SKIP)
     unittest.main(verbosity=2)

@@ -12,6 +12,7 @@
 #include "tests/unit/resolver/fixture.h"
 
 #include <errno.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -972,6 +973,176 @@ START_TEST(a_flood_is_answered_whole_and_what_comes_after_it)
 }
 END_TEST
 
+// ---- trusted proxies ----
+
+// Begins rig and returns a socket of the proxy's, 127.0.1.80; settings.trusted_proxies names it alone.
+static int proxied_start(struct rig *g, struct node_dns *s, int type)
+{
+    static struct cidr proxy;
+    struct endpoint source = {fixture_ip("127.0.1.80"), 0};
+    struct sockaddr_storage sa;
+    proxy = (struct cidr){source.ip, 128};
+    ck_assert_int_eq(node_dns_defaults(s), 0);
+    s->trusted_proxies = &proxy;
+    s->n_trusted_proxies = 1;
+    s->tcp.per_client = 3;
+    settings = s;
+    ck_assert(rig_start(g, "127.0.0.1", 1));
+    int fd = open_client(&g->at, type);
+    socklen_t n = endpoint_to_sockaddr(&source, &sa);
+    ck_assert_int_eq(bind(fd, (struct sockaddr *)&sa, n), 0);
+    connect_client(fd, &g->at);
+    return fd;
+}
+
+// A header that names the client, or (NULL) a LOCAL one. Returns its length.
+static size_t put_header(uint8_t *out, const char *client)
+{
+    struct ip ip = fixture_ip(client ? client : "0.0.0.0");
+    memcpy(out, "\r\n\r\n\0\r\nQUIT\n\x21\x11\0\14", 16);
+    if (!client)
+        out[12] = 0x20;
+    memcpy(out + 16, ip.b + 12, 4);
+    memcpy(out + 20, "\177\0\0\1\x12\x34\0\65", 8);
+    return 28;
+}
+
+// The address that a response ends in, or its rcode's name.
+static const char *outcome(const uint8_t *p, ssize_t n)
+{
+    static char text[64];
+    ldns_pkt *pkt;
+    ck_assert_int_ge(n, 12);
+    ck_assert_int_eq(ldns_wire2pkt(&pkt, p, (size_t)n), LDNS_STATUS_OK);
+    ldns_rr_list *answers = ldns_pkt_answer(pkt);
+    size_t k = ldns_rr_list_rr_count(answers);
+    char *s =
+        k ? ldns_rdf2str(ldns_rr_rdf(ldns_rr_list_rr(answers, k - 1), 0)) : ldns_pkt_rcode2str(ldns_pkt_get_rcode(pkt));
+    snprintf(text, sizeof text, "%s", s);
+    free(s);
+    ldns_pkt_free(pkt);
+    return text;
+}
+
+static const char *ask_proxied_udp(int fd, const char *client, bool header)
+{
+    uint8_t q[512], a[4096];
+    size_t at = header ? put_header(q, client) : 0;
+    size_t n = at + fixture_query(q + at, "contoso.westeurope.geo.example.io", T_A, 1232);
+    ck_assert_int_eq(send(fd, q, n, 0), (ssize_t)n);
+    return outcome(a, recv(fd, a, sizeof a, 0));
+}
+
+START_TEST(a_trusted_proxy_says_over_udp_whose_query_it_is)
+{
+    struct rig g;
+    struct node_dns s;
+    struct resolver_stats st;
+    uint8_t q[512], a[512];
+    int fd = proxied_start(&g, &s, SOCK_DGRAM);
+    ck_assert_str_eq(ask_proxied_udp(fd, "10.1.2.3", true), "10.1.0.5");
+    ck_assert_str_ne(ask_proxied_udp(fd, "192.0.2.99", true), "10.1.0.5");
+    ck_assert_str_ne(ask_proxied_udp(fd, NULL, true), "10.1.0.5"); // for itself: the proxy's own network
+    ck_assert_str_eq(ask_proxied_udp(fd, NULL, false), "REFUSED");
+    size_t n = put_header(q, "10.1.2.3");
+    q[13] = 0; // a client without an address
+    n += fixture_query(q + n, "contoso.example.io", T_A, 1232);
+    ck_assert_int_eq(send(fd, q, n, 0), (ssize_t)n);
+    ck_assert_str_eq(ask_proxied_udp(fd, "10.1.2.3", true), "10.1.0.5"); // nothing came for that one
+    // A header of anybody else's is no query, and no way into a view.
+    int stranger = dial(&g.at, SOCK_DGRAM);
+    n = put_header(q, "10.1.2.3");
+    n += fixture_query(q + n, "contoso.westeurope.geo.example.io", T_A, 1232);
+    ck_assert_int_eq(send(stranger, q, n, 0), (ssize_t)n);
+    ck_assert_str_eq(outcome(a, recv(stranger, a, sizeof a, 0)), "NOTIMPL");
+    resolver_stats_get(g.r, &st);
+    ck_assert_uint_eq(st.proxied, 4);
+    ck_assert_uint_eq(st.unproxied, 2);
+    close(stranger);
+    close(fd);
+    rig_stop(&g);
+}
+END_TEST
+
+static ssize_t read_whole(int fd, uint8_t *a)
+{
+    uint8_t len[2];
+    if (recv(fd, len, 2, MSG_WAITALL) != 2)
+        return -1;
+    return recv(fd, a, (size_t)len[0] << 8 | len[1], MSG_WAITALL);
+}
+
+START_TEST(a_trusted_proxy_says_over_tcp_whose_connection_it_is)
+{
+    struct rig g;
+    struct node_dns s;
+    uint8_t q[512], a[65535];
+    int fd = proxied_start(&g, &s, SOCK_STREAM), one = 1;
+    size_t n = put_header(q, "10.1.2.3");
+    n += frame(q + n, "contoso.westeurope.geo.example.io", 1);
+    n += frame(q + n, "contoso.westeurope.geo.example.io", 2);
+    ck_assert_int_eq(setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one), 0);
+    for (size_t i = 0; i < n; i++) // a header comes in any pieces
+        ck_assert_int_eq(send(fd, q + i, 1, MSG_NOSIGNAL), 1);
+    for (int i = 0; i < 2; i++)
+        ck_assert_str_eq(outcome(a, read_whole(fd, a)), "10.1.0.5");
+    close(fd);
+    // Anybody else's ends the connection.
+    int stranger = dial(&g.at, SOCK_STREAM);
+    ck_assert_int_eq(send(stranger, q, n, MSG_NOSIGNAL), (ssize_t)n);
+    ck_assert_int_le(recv(stranger, a, sizeof a, 0), 0);
+    close(stranger);
+    rig_stop(&g);
+}
+END_TEST
+
+START_TEST(a_trusted_proxy_without_a_header_is_refused_over_tcp)
+{
+    struct rig g;
+    struct node_dns s;
+    uint8_t q[512];
+    int fd = proxied_start(&g, &s, SOCK_STREAM);
+    size_t n = frame(q, "contoso.example.io", 1);
+    ck_assert_int_eq(send(fd, q, n, MSG_NOSIGNAL), (ssize_t)n);
+    ck_assert_int_eq(read_frame(fd, 1), 5);
+    close(fd);
+    rig_stop(&g);
+}
+END_TEST
+
+// Eight clients come by one proxy, and one of them with five connections: of that one's the two idle longest go.
+START_TEST(clients_of_a_proxy_have_limits_of_their_own)
+{
+    struct rig g;
+    struct node_dns s;
+    int fds[12];
+    uint8_t q[512];
+    struct sockaddr_storage sa;
+    struct endpoint source = {fixture_ip("127.0.1.80"), 0};
+    socklen_t n_sa = endpoint_to_sockaddr(&source, &sa);
+    close(proxied_start(&g, &s, SOCK_STREAM));
+    for (int i = 0; i < 12; i++) {
+        char client[20];
+        snprintf(client, sizeof client, "198.51.100.%d", i < 5 ? 9 : 10 + i);
+        fds[i] = open_client(&g.at, SOCK_STREAM);
+        ck_assert_int_eq(bind(fds[i], (struct sockaddr *)&sa, n_sa), 0);
+        connect_client(fds[i], &g.at);
+        size_t n = put_header(q, client);
+        n += frame(q + n, "contoso.example.io", 1);
+        ck_assert_int_eq(send(fds[i], q, n, MSG_NOSIGNAL), (ssize_t)n);
+        ck_assert_int_eq(read_frame(fds[i], 1), 0);
+    }
+    size_t n = frame(q, "contoso.example.io", 2);
+    for (int i = 0; i < 12; i++) {
+        if (i >= 2)
+            ck_assert_int_eq(send(fds[i], q, n, MSG_NOSIGNAL), (ssize_t)n);
+        ck_assert_int_eq(read_frame(fds[i], 2), i < 2 ? -1 : 0);
+        close(fds[i]);
+    }
+    rig_stop(&g);
+}
+END_TEST
+
 CHECK_MAIN("resolver/server", datagrams_have_all_the_room_that_the_kernel_gives, udp_answers, udp_burst,
            a_wildcard_listener_answers_from_the_address_asked, ipv6, tcp_pipelined_then_half_closed, tcp_byte_by_byte,
            tcp_who_does_not_read_is_not_read_from_and_loses_nothing, tcp_nonsense_closes_the_connection,
@@ -983,4 +1154,6 @@ CHECK_MAIN("resolver/server", datagrams_have_all_the_room_that_the_kernel_gives,
            a_second_server_does_not_share_the_port_in_silence, a_successor_takes_over_the_sockets,
            a_successor_with_more_workers_leaves_no_query_unread,
            strangers_who_ask_for_the_zone_take_no_secondary_its_place, a_neighbour_who_signs_has_no_rate_limit,
-           a_flood_is_answered_whole_and_what_comes_after_it)
+           a_flood_is_answered_whole_and_what_comes_after_it, a_trusted_proxy_says_over_udp_whose_query_it_is,
+           a_trusted_proxy_says_over_tcp_whose_connection_it_is, a_trusted_proxy_without_a_header_is_refused_over_tcp,
+           clients_of_a_proxy_have_limits_of_their_own)
