@@ -44,13 +44,44 @@ bool writes_closed(struct op *op, struct http_response *resp)
     return true;
 }
 
+// What a client reads says nothing of how large the disk is; the log and the status do.
+static void no_space(struct op *op, struct http_response *resp, const char *what)
+{
+    static struct log_limit limit = LOG_LIMIT(5000);
+    struct space_view v = {0};
+    if (op->s->space)
+        space_look(op->s->space, &v);
+    if (v.is_short) {
+        log_limited(&limit, LOG_ERROR, "registry: %s: %s", what, v.text);
+        oci_error(
+            op->req, resp, 507, "UNKNOWN", NULL,
+            "the disk of region %s is full up to its reserve (no space left for content): push to another region, "
+            "or again once there is room",
+            op->s->region);
+        return;
+    }
+    log_limited(&limit, LOG_ERROR, "registry: %s: %s", what, err_text(ERR_NOSPACE));
+    oci_error(op->req, resp, 507, "UNKNOWN", NULL,
+              "region %s has no space left for this: push to another region, or again once there is room",
+              op->s->region);
+}
+
+bool disk_short(struct op *op, struct http_response *resp)
+{
+    struct space_charge c = {0};
+    int rc = space_take(op->s->space, 0, &c);
+    space_return(&c);
+    if (rc)
+        no_space(op, resp, "starting an upload");
+    return rc;
+}
+
 void answer_error(struct op *op, struct http_response *resp, int rc, const char *what)
 {
     static struct log_limit limit = LOG_LIMIT(5000);
     switch (rc) {
     case ERR_NOSPACE:
-        log_limited(&limit, LOG_ERROR, "registry: %s: %s", what, err_text(rc));
-        oci_error(op->req, resp, 507, "UNKNOWN", NULL, "this region has no space left");
+        no_space(op, resp, what);
         return;
     case ERR_READONLY:
         log_limited(&limit, LOG_ERROR, "registry: %s: %s", what, err_text(rc));

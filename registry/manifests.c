@@ -132,6 +132,19 @@ static void put_answer(struct op *op, struct http_response *resp, int rc, const 
     }
 }
 
+// Twice its size, since the database's log has it too, and what goes with it: references, a tag, feed entries.
+#define ENTRY_BYTES(n) (2 * (uint64_t)(n) + (64 << 10))
+
+static int put_charged(struct op *op, const struct manifest_put *p, struct put_result *out)
+{
+    struct space_charge c = {0};
+    int rc = space_take_entry(op->s->space, ENTRY_BYTES(p->content.n), &c);
+    if (!rc)
+        rc = meta_manifest_put(op->s->meta, p, out);
+    space_return(&c);
+    return rc;
+}
+
 static void put(struct op *op, struct http_response *resp)
 {
     struct manifest m;
@@ -158,7 +171,7 @@ static void put(struct op *op, struct http_response *resp)
     p.n_refs = m.n_refs;
     p.if_match = conditional ? &present : NULL;
     p.sole_replica = op->sole_replica;
-    put_answer(op, resp, meta_manifest_put(op->s->meta, &p, &result), &p, &result);
+    put_answer(op, resp, put_charged(op, &p, &result), &p, &result);
 }
 
 void manifest_put_begin(struct op *op, struct http_plan *plan)

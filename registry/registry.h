@@ -3,6 +3,10 @@
 // that lives here. Existence means: linked in this repository. Digests are verified; bodies stream with bounded memory;
 // blob bytes are served by the edge through Accel paths. DELETE answers 405 until replication carries tombstones.
 //
+// A disk that is short (store/space.h) refuses content with 507 and a sentence: a start, a body whose Content-Length
+// does not fit, the next window of a body of unknown length, a manifest by rule 3 there. Reads, mounts, cancelling, and
+// the PUT that ends an upload whose bytes are here go on.
+//
 // Uploads: the id is "<region>.<32 hex>". `Location` is absolute. On the global name, with regional endpoints on, it is
 // a signed URL on the regional host (clients drop their credentials when the host changes); with them off it stays on
 // the host called, and the edge passes an upload that belongs to another region on to it.
@@ -14,12 +18,14 @@
 #include "net/http.h"
 #include "store/blob.h"
 #include "store/meta.h"
+#include "store/space.h"
 
 struct registry_service;
 struct registry_service_options {
     const char *region;
     struct blob_store *blobs;
     struct meta *meta;
+    struct space *space; // what content of clients is charged to; NULL: nothing is
     struct pool *pool;
     const uint8_t *url_key;       // 32 bytes: HMAC of signed URLs
     uint64_t manifest_max_bytes;  // 0: 4 MiB

@@ -16,6 +16,7 @@ struct registry_service {
     char region[HOSTNAME_REGION_SIZE];
     struct blob_store *blobs;
     struct meta *meta;
+    struct space *space;
     struct pool *pool;
     uint8_t url_key[SIGNED_URL_KEY_BYTES];
     uint64_t manifest_max_bytes;
@@ -30,12 +31,13 @@ struct registry_service {
 struct upload_io {
     const char *id;
     struct blob_upload *u; // open while this request owns the upload
-    bool entered;          // upload_enter was tried
-    bool begun;            // u ends at `acked`, or had more written to it
-    bool fresh;            // POST ?digest=: no row yet, and what remains is thrown away
-    bool ranged;           // Content-Range was given:
-    uint64_t from, to;     // inclusive
-    uint64_t acked;        // size at which this request began
+    struct space_charge charge;
+    bool entered;      // upload_enter was tried
+    bool begun;        // u ends at `acked`, or had more written to it
+    bool fresh;        // POST ?digest=: no row yet, and what remains is thrown away
+    bool ranged;       // Content-Range was given:
+    uint64_t from, to; // inclusive
+    uint64_t acked;    // size at which this request began
     uint64_t received;
     int err;        // first failure; the rest of the body is discarded
     bool in_use;    // err is ERR_BUSY because another request has the upload open
@@ -74,6 +76,7 @@ void answer_header(struct op *op, struct http_response *resp, const char *name, 
 void answer_empty(struct http_response *resp, int status);
 void answer_method(struct op *op, struct http_response *resp); // 405
 bool writes_closed(struct op *op, struct http_response *resp); // 503 with the reason
+bool disk_short(struct op *op, struct http_response *resp);    // 507: no content is taken; on the pool
 // Does an If-Match or If-None-Match list name this digest? `*` does. Weak tags count only when `weak`.
 bool etag_matches(const char *list, const struct digest *d, bool weak);
 // Docker-Content-Digest and ETag; true when the request's If-None-Match makes it a 304 (then it is filled).

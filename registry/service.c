@@ -24,6 +24,7 @@ int registry_service_new(const struct registry_service_options *o, struct regist
     strcpy(s->region, o->region);
     s->blobs = o->blobs;
     s->meta = o->meta;
+    s->space = o->space;
     s->pool = o->pool;
     s->on_fault = o->on_fault;
     s->on_fault_ctx = o->on_fault_ctx;

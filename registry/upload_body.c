@@ -83,6 +83,16 @@ static int begin_fresh(struct op *op)
     return rc;
 }
 
+// A known length is charged before a byte of it is taken, an unknown one by windows. A body of nothing needs no room,
+// unless it makes a file.
+static int charge(struct op *op)
+{
+    int64_t n = op->req->content_length;
+    if (op->io.committed || (n == 0 && !op->io.fresh))
+        return 0;
+    return space_take(op->s->space, n > 0 ? (uint64_t)n : 0, &op->io.charge);
+}
+
 void upload_enter(struct op *op)
 {
     struct upload_io *io = &op->io;
@@ -93,6 +103,10 @@ void upload_enter(struct op *op)
         io->err = ERR_CLOSED;
     else
         io->err = io->fresh ? begin_fresh(op) : resume(op);
+    if (io->err)
+        return;
+    io->err = charge(op);
+    io->rests = io->err && !io->fresh; // a refusal changed nothing
 }
 
 // Back to what was acknowledged. Should the disk refuse even that, the next request trims the file (1).
@@ -100,6 +114,16 @@ static void give_back(struct upload_io *io)
 {
     if (io->begun)
         (void)blob_upload_trim(io->u, io->acked);
+}
+
+static int take_bytes(struct upload_io *io, const uint8_t *p, size_t n)
+{
+    int rc = space_grow(&io->charge, n);
+    if (!rc)
+        rc = blob_upload_write(io->u, p, n);
+    if (!rc)
+        space_spend(&io->charge, n);
+    return rc;
 }
 
 static int sink_write(struct http_request *req, const uint8_t *p, size_t n)
@@ -110,7 +134,7 @@ static int sink_write(struct http_request *req, const uint8_t *p, size_t n)
     if (!io->err && io->ranged && n > io->to - io->from + 1 - io->received)
         io->err = ERR_TOOBIG;
     if (!io->err && !io->committed) // else the blob is whole, and these are its last bytes once more
-        io->err = blob_upload_write(io->u, p, n);
+        io->err = take_bytes(io, p, n);
     if (io->err) // now, not with the answer: the rest of the body may take its time
         give_back(io);
     else
@@ -133,6 +157,7 @@ void upload_done(struct http_request *req)
 {
     struct op *op = req->ctx;
     struct upload_io *io = &op->io;
+    space_return(&io->charge);
     if (io->u && io->rests)
         handles_park(&op->s->handles, io->id, take_ptr(io->u));
     if (io->u && !io->committed)

@@ -106,7 +106,7 @@ static void start(struct op *op, struct http_response *resp)
                              .principal = op->principal,
                              .started_ms = clock_wall_ms(),
                              .touched_ms = clock_mono_ms()};
-    if (writes_closed(op, resp))
+    if (writes_closed(op, resp) || disk_short(op, resp))
         return;
     enum upload_full full;
     int rc = meta_upload_create(op->s->meta, &row, &op->s->uploads, &full);

@@ -18,6 +18,8 @@
 static char world_dir[64];
 static struct upload_bounds world_uploads;
 static void (*world_dir_made)(void); // before anything is in it; may be NULL
+static uint64_t world_reserve;       // bytes; 0: no reserve
+static struct space *world_space;
 static struct blob_store *world_blobs;
 static struct meta *world_meta;
 static struct registry_service *world_service;
@@ -38,6 +40,9 @@ static inline void store_up(void)
 {
     AUTO_FREE char *blobs = mem_printf("%s/store", world_dir), *db = mem_printf("%s/meta.db", world_dir);
     ck_assert_int_eq(blob_store_open(blobs, &world_blobs), 0);
+    if (world_reserve)
+        ck_assert_int_eq(
+            space_open(&(struct space_options){.dir = world_dir, .reserve_bytes = world_reserve}, &world_space), 0);
     struct meta_options mo = {.path = db,
                               .region = "eastus",
                               .key_id = region_keys_feed_id(fixture_keys[0]),
@@ -48,6 +53,7 @@ static inline void store_up(void)
     struct registry_service_options o = {.region = "eastus",
                                          .blobs = world_blobs,
                                          .meta = world_meta,
+                                         .space = world_space,
                                          .url_key = region_keys_url_key(fixture_keys[0]),
                                          .uploads = world_uploads,
                                          .upload_idle_s = 3600,
@@ -60,6 +66,8 @@ static inline void store_down(void)
     registry_service_free(world_service);
     meta_close(world_meta);
     blob_store_close(world_blobs);
+    space_close(world_space);
+    world_space = NULL;
 }
 
 static inline char *token_make(const char *access)

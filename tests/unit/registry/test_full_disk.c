@@ -14,9 +14,13 @@
 #define UPLOADS "/v2/team/app/blobs/uploads/"
 #define PIECE (256 << 10)
 
+#define MIB (1ull << 20)
+
+static const char *size = "size=4m";
+
 static void mount_small(void)
 {
-    ck_assert_int_eq(mount("none", world_dir, "tmpfs", 0, "size=4m"), 0);
+    ck_assert_int_eq(mount("none", world_dir, "tmpfs", 0, size), 0);
 }
 
 static bool world_small_up(void)
@@ -48,6 +52,26 @@ static void disk_fill(void)
         ;
     ck_assert_int_eq(errno, ENOSPC);
     close(fd);
+}
+
+static uint64_t disk_left(void)
+{
+    struct statvfs vfs;
+    ck_assert_int_eq(statvfs(world_dir, &vfs), 0);
+    return (uint64_t)vfs.f_bavail * vfs.f_frsize;
+}
+
+// Leaves so many bytes. What others write between two looks is seen within a second.
+static void disk_fill_to(uint64_t left)
+{
+    AUTO_FREE char *path = mem_printf("%s/filler", world_dir);
+    int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    ck_assert_int_ge(fd, 0);
+    uint64_t n = disk_left();
+    ck_assert_uint_ge(n, left);
+    ck_assert_int_eq(posix_fallocate(fd, 0, (off_t)(n - left)), 0);
+    close(fd);
+    clock_virtual_advance(1000);
 }
 
 static void disk_free(void)
@@ -124,13 +148,6 @@ START_TEST(an_upload_ends_once_there_is_space)
     world_small_down();
 }
 END_TEST
-
-static uint64_t disk_left(void)
-{
-    struct statvfs v;
-    ck_assert_int_eq(statvfs(world_dir, &v), 0);
-    return (uint64_t)v.f_bavail * v.f_frsize;
-}
 
 static off_t file_bytes(const char *at)
 {
@@ -230,6 +247,133 @@ START_TEST(a_manifest_is_there_whole_or_not_at_all)
 }
 END_TEST
 
+// --- a reserve of 4 MiB on a disk of 16 ---
+
+static bool world_reserve_up(void)
+{
+    size = "size=16m";
+    world_reserve = 4 * MIB;
+    return world_small_up();
+}
+
+static void refused_by_reserve(struct exchange x)
+{
+    ck_assert_msg(x.resp.status == 507, "%d", x.resp.status);
+    ck_assert(body_has(&x, "the disk of region eastus is full up to its reserve"));
+    exchange_end(&x);
+}
+
+static uint64_t outstanding(void)
+{
+    struct space_view v;
+    ck_assert_int_eq(space_look(world_space, &v), 0);
+    return v.outstanding_bytes;
+}
+
+// A body of n bytes; `known`: by Content-Length, else chunked.
+static struct exchange send_length(const char *method, const char *target, const void *body, size_t n, bool known)
+{
+    struct exchange x = {.req = request_make(method, target, REGIONAL, token_push)};
+    http_request_test_body(x.req, body, n);
+    if (!known)
+        x.req->content_length = -1;
+    http_app_test_run(&world_app, x.req, 64 << 10, &x.resp);
+    return x;
+}
+
+START_TEST(a_known_length_is_refused_before_a_byte_is_written)
+{
+    if (!world_reserve_up())
+        return;
+    size_t n = 3 * MIB;
+    AUTO_FREE char *bytes = mem_zalloc(n), *at = upload_start("team/app");
+    disk_fill_to(4 * MIB + 2 * MIB + (1 << 19)); // room for two and a half: not short
+    uint64_t before = disk_left();
+    struct exchange x = send_length("PATCH", at, bytes, n, true);
+    ck_assert_int_eq(x.resp.status, 507);
+    ck_assert(body_has(&x, "has no space left for this"));
+    exchange_end(&x);
+    ck_assert_uint_ge(disk_left() + (64 << 10), before);
+    ck_assert_uint_eq(outstanding(), 0);
+    ck_assert_int_eq(status_of(send_length("PATCH", at, bytes, MIB, true)), 202);
+    ck_assert_uint_eq(outstanding(), 0);
+    world_small_down();
+}
+END_TEST
+
+START_TEST(an_unknown_length_stops_at_the_reserve)
+{
+    if (!world_reserve_up())
+        return;
+    size_t n = 8 * MIB;
+    AUTO_FREE char *bytes = mem_zalloc(n), *at = upload_start("team/app");
+    disk_fill_to(4 * MIB + 3 * MIB);
+    refused(send_length("PATCH", at, bytes, n, false));
+    ck_assert_uint_ge(disk_left(), 4 * MIB + 2 * MIB); // it was given back
+    ck_assert_uint_eq(outstanding(), 0);
+    char digest[DIGEST_TEXT_SIZE];
+    digest_text(bytes, n, digest);
+    AUTO_FREE char *whole = mem_printf(UPLOADS "?digest=%s", digest);
+    disk_free();
+    disk_fill_to(4 * MIB + 3 * MIB);
+    refused(send_length("POST", whole, bytes, n, false));
+    ck_assert_uint_ge(disk_left(), 4 * MIB + 2 * MIB);
+    disk_free();
+    clock_virtual_advance(1000);
+    ck_assert_int_eq(status_of(send_length("POST", whole, bytes, n, false)), 201);
+    world_small_down();
+}
+END_TEST
+
+// Short: no new content; what is there is read, mounted, ended and cancelled, and tags of what is here are written,
+// until half of the reserve is used up. The metadata is written to below that.
+START_TEST(a_short_disk_refuses_content_only)
+{
+    if (!world_reserve_up())
+        return;
+    char config[DIGEST_TEXT_SIZE], digest[DIGEST_TEXT_SIZE];
+    blob_push("team/app", "{}", config);
+    digest_text("abc", 3, digest);
+    AUTO_FREE char *text = manifest_text(config, 2, ""), *ending = upload_start("team/app"),
+                   *cancelled = upload_start("team/app"), *cut = upload_start("team/app");
+    AUTO_FREE char *end = mem_printf("%s?digest=%s", ending, digest),
+                   *from = mem_printf("/v2/team/other/blobs/uploads/?mount=%s&from=team/app", config),
+                   *none = mem_printf("/v2/team/other/blobs/uploads/?mount=%s&from=team/app", EMPTY_DIGEST),
+                   *blob = mem_printf("/v2/team/app/blobs/%s", config);
+    ck_assert_int_eq(status_of(send_body("PATCH", ending, "abc", 3)), 202);
+    disk_fill_to(4 * MIB + (1 << 19));
+    refused_by_reserve(send_plain("POST", UPLOADS));
+    refused_by_reserve(send_plain("POST", none));
+    refused_by_reserve(send_length("PATCH", cut, "abc", 3, true));
+    refused_by_reserve(send_length("PATCH", cut, "abc", 3, false));
+    refused_by_reserve(send_length("PUT", end, "abc", 3, true));
+    ck_assert_int_eq(status_of(send_plain("GET", cut)), 204);
+    ck_assert_int_eq(status_of(send_plain("PUT", end)), 201);
+    ck_assert_int_eq(status_of(send_plain("DELETE", cancelled)), 204);
+    ck_assert_int_eq(status_of(send_plain("POST", from)), 201);
+    ck_assert_int_eq(status_of(send_plain("GET", blob)), 200);
+    const char *by_tag = "/v2/team/app/manifests/v1";
+    ck_assert_int_eq(status_of(send_with("PUT", by_tag, REGIONAL, token_push, "Content-Type", OCI_MANIFEST, text,
+                                         strlen(text), 100)),
+                     201);
+    disk_free();
+    disk_fill_to(2 * MIB);
+    refused_by_reserve(
+        send_with("PUT", by_tag, REGIONAL, token_push, "Content-Type", OCI_MANIFEST, text, strlen(text), 100));
+    ck_assert_int_eq(status_of(send_plain("GET", by_tag)), 200);
+    ck_assert(healthy()); // it is not full: entries of others, state and certificates are written
+    ck_assert_int_eq(status_of(send_plain("DELETE", cut)), 204);
+    disk_free();
+    disk_fill_to(4 * MIB + 2 * MIB - 1); // more than a window: still short
+    refused_by_reserve(send_plain("POST", UPLOADS));
+    disk_free();
+    disk_fill_to(4 * MIB + 2 * MIB);
+    ck_assert_int_eq(status_of(send_plain("POST", UPLOADS)), 202);
+    world_small_down();
+}
+END_TEST
+
 CHECK_MAIN("registry/full_disk", an_upload_goes_on_once_there_is_space, an_upload_ends_once_there_is_space,
            what_is_refused_gives_its_space_back, whole_blobs_leave_nothing_behind,
-           a_manifest_is_there_whole_or_not_at_all)
+           a_manifest_is_there_whole_or_not_at_all, a_known_length_is_refused_before_a_byte_is_written,
+           an_unknown_length_stops_at_the_reserve, a_short_disk_refuses_content_only)
