@@ -23,11 +23,11 @@
 struct vitals {
     struct conditions conditions; // all that is wrong with it
     _Atomic unsigned headroom;    // daemon/headroom.h
-    _Atomic uint64_t disk_free_bytes;
-    _Atomic int64_t checked_ms; // wall
+    _Atomic int64_t checked_ms;   // wall
     struct impairment impairment;
-    pthread_mutex_t lock; // of edge
+    pthread_mutex_t lock; // of those below
     struct edge_status edge;
+    struct space_view disk;  // total_bytes 0: this node has no store
     char restart_error[512]; // why the last restart came to nothing; "" none
 };
 
@@ -48,6 +48,7 @@ struct app { // everything a request may need; made once by the worker, then onl
     int link_fd;        // to the supervisor (daemon/link.h)
 };
 
+void app_disk_get(const struct app *app, struct space_view *out); // vitals.disk
 void app_begin_public(void *app, struct http_request *req, struct http_plan *plan);
 // Whether writes are open, as of now: sets or clears CONDITION_WRITES. Any thread.
 void app_judge_writes(struct app *app);                                                               // healthz.c

@@ -21,7 +21,8 @@ static const struct condition_row {
 #undef X
 };
 
-static const char *const severities[] = {[CONDITION_WARNING] = "warning", [CONDITION_DOWN] = "down"};
+static const char *const severities[] = {
+    [CONDITION_WARNING] = "warning", [CONDITION_SHORT] = "short", [CONDITION_DOWN] = "down"};
 
 void conditions_init(struct conditions *c)
 {
@@ -67,9 +68,10 @@ static enum log_level level_of(enum condition which, enum condition_severity sev
 
 static void log_begin(enum condition which, const struct condition_state *s)
 {
-    bool down = s->severity == CONDITION_DOWN;
-    log_write(level_of(which, s->severity), "daemon: %s%s (%s)", s->sentence, down ? "; /healthz says down" : "",
-              rows[which].name);
+    static const char *const told[] = {[CONDITION_WARNING] = "",
+                                       [CONDITION_SHORT] = "; /healthz says short",
+                                       [CONDITION_DOWN] = "; /healthz says down"};
+    log_write(level_of(which, s->severity), "daemon: %s%s (%s)", s->sentence, told[s->severity], rows[which].name);
 }
 
 void condition_set(struct conditions *c, enum condition which, enum condition_severity severity, const char *fmt, ...)
@@ -110,15 +112,25 @@ bool condition_holds(struct conditions *c, enum condition which)
     return holds;
 }
 
-const char *conditions_down(struct conditions *c)
+static const char *first_of(struct conditions *c, enum condition_severity severity)
 {
     const char *brief = NULL;
     pthread_mutex_lock(&c->lock);
     for (size_t i = 0; i < N_CONDITIONS && !brief; i++)
-        if (c->states[i].holds && c->states[i].severity == CONDITION_DOWN)
+        if (c->states[i].holds && c->states[i].severity == severity)
             brief = rows[i].brief;
     pthread_mutex_unlock(&c->lock);
     return brief;
+}
+
+const char *conditions_down(struct conditions *c)
+{
+    return first_of(c, CONDITION_DOWN);
+}
+
+const char *conditions_short(struct conditions *c)
+{
+    return first_of(c, CONDITION_SHORT);
 }
 
 static json_t *state_json(enum condition which, const struct condition_state *s)

@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // What is wrong with this node, as a bounded list of named conditions: the one source of what the log, /healthz, the
-// admin status (`meridian status`) and the metrics say of it. A condition is either not there, or holds as a warning
-// or as down, with a sentence that says what is wrong and what mends it, and the time since when. Any condition that
-// holds as down makes the node down for /healthz, so that resolvers lead clients elsewhere; a warning does not.
+// admin status (`meridian status`) and the metrics say of it. A condition is either not there, or holds as a warning,
+// as short or as down, with a sentence that says what is wrong and what mends it, and the time since when. Any
+// condition that holds as down makes the node down for /healthz, so that resolvers lead clients elsewhere; a warning
+// does not. Short is between them: the node takes no new content and serves what it has. /healthz says so with the
+// status of down, so that load balancers and resolvers of the version before lead elsewhere; ours do as well, but never
+// to a region that is dead instead (resolver/route.h).
 //
 //   condition_set(c, CONDITION_STORE, CONDITION_DOWN, "blobs cannot be written under %s; see that disk", dir);
 //   condition_clear(c, CONDITION_STORE);
@@ -20,11 +23,14 @@
 #include <stdint.h>
 
 // Constant, name in metrics and JSON, and the few words that /healthz says to everybody when it is the reason for down
-// (so they tell nothing that is not public). The first row that holds as down is the reason.
-#define CONDITION_TABLE(X)                                          \
-    X(WRITES, "writes_closed", "writes are closed")                 \
-    X(METADATA, "metadata_unwritable", "entries cannot be written") \
-    X(STORE, "store_unwritable", "blobs cannot be written")         \
+// or for short
+// (so they tell nothing that is not public). The first row that holds as down is the reason, else the first that holds
+// as short.
+#define CONDITION_TABLE(X)                                                                            \
+    X(WRITES, "writes_closed", "writes are closed")                                                   \
+    X(METADATA, "metadata_unwritable", "entries cannot be written")                                   \
+    X(STORE, "store_unwritable", "blobs cannot be written")                                           \
+    X(DISK, "disk_short", "the disk is full up to its reserve: pulls are served, pushes are refused") \
     X(TOKEN_SIGNING, "tokens_unsigned", "tokens cannot be signed")
 
 enum condition {
@@ -34,7 +40,7 @@ enum condition {
         N_CONDITIONS
 };
 
-enum condition_severity { CONDITION_WARNING, CONDITION_DOWN };
+enum condition_severity { CONDITION_WARNING, CONDITION_SHORT, CONDITION_DOWN };
 
 #define CONDITION_SENTENCE_SIZE 400 // longer ones are cut; all of them together fit in the deep document
 
@@ -56,10 +62,11 @@ void condition_set(struct conditions *c, enum condition which, enum condition_se
 void condition_clear(struct conditions *c, enum condition which);
 
 bool condition_holds(struct conditions *c, enum condition which);
-// NULL while the node is up, else the few words for everybody. Static text.
+// NULL while nothing holds as down, else the few words for everybody. Static text. The other: as short.
 const char *conditions_down(struct conditions *c);
-// json_t *, a new array of {"name", "severity": "warning"|"down", "since", "sentence"} of what holds, in the order of
-// the table; NULL without memory.
+const char *conditions_short(struct conditions *c);
+// json_t *, a new array of {"name", "severity": "warning"|"short"|"down", "since", "sentence"} of what holds, in the
+// order of the table; NULL without memory.
 void *conditions_json(struct conditions *c);
 void conditions_metrics(struct conditions *c, struct buf *out);
 

@@ -3,7 +3,6 @@
 #include "daemon/headroom.h"
 
 #include <stdlib.h>
-#include <sys/statvfs.h>
 #include <unistd.h>
 
 // `at` between `full` (100) and `empty` (`least`), either of which may be the greater.
@@ -30,19 +29,14 @@ unsigned headroom_percent(const struct load *l)
     if (l->active_max)
         room = least_of(room, slope((double)l->active / (double)l->active_max, 0, 1, 0));
     if (l->disk_bytes)
-        room = least_of(room, slope((double)l->disk_free_bytes / (double)l->disk_bytes, 0.1, 0.01, 0));
+        room = least_of(room, slope((double)l->disk_room_bytes / (double)l->disk_bytes, 0.05, 0, 10));
     return room;
 }
 
-void headroom_measure(const char *dir, struct load *out)
+void headroom_measure(struct load *out)
 {
-    struct statvfs fs;
     double average[1];
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
     out->load_average = getloadavg(average, 1) == 1 ? average[0] : -1;
     out->n_cores = cores > 0 ? (unsigned)cores : 1;
-    if (statvfs(dir, &fs))
-        return;
-    out->disk_bytes = (uint64_t)fs.f_blocks * fs.f_frsize;
-    out->disk_free_bytes = (uint64_t)fs.f_bavail * fs.f_frsize;
 }

@@ -6,7 +6,8 @@
 //   processors   100 while the load is at most one task per core, falling to 10 at four: load alone refuses nobody
 //   work queue   the share of the pool's queue that is free
 //   requests     the share of the requests in flight that are still possible
-//   disk         100 with a tenth of it free, falling to 0 at a hundredth (new content is refused near there)
+//   disk         100 with a twentieth of it free above the reserve, falling to 10 at the reserve: a node that is short
+//                (store/space.h) is passed over anyway, and if all are, weights decide as before
 #ifndef MERIDIAN_DAEMON_HEADROOM_H
 #define MERIDIAN_DAEMON_HEADROOM_H
 
@@ -18,11 +19,11 @@ struct load {
     unsigned n_cores;
     size_t waiting, waiting_max;
     size_t active, active_max;
-    uint64_t disk_free_bytes, disk_bytes; // disk_bytes 0: unknown
+    uint64_t disk_room_bytes, disk_bytes; // free above the reserve; disk_bytes 0: unknown
 };
 
 unsigned headroom_percent(const struct load *l);
-// Fills what the machine knows: load, cores, the disk under `dir`.
-void headroom_measure(const char *dir, struct load *out);
+// Fills what the machine knows: load, cores.
+void headroom_measure(struct load *out);
 
 #endif

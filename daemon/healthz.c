@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// /healthz: up or down for everybody, the deep document for peers (design section 5; its fields are in
+// /healthz: up, short or down for everybody, the deep document for peers (design section 5; its fields are in
 // resolver/health_deep.h). On HTTP threads: what it says was found out before, by housekeeping, but for closed writes,
 // which cost a look only.
 #include "daemon/app.h"
@@ -8,6 +8,7 @@
 #include "net/oci_error.h"
 
 #include <jansson.h>
+#include <string.h>
 
 #define WHY_MAX_BYTES (META_N_GATES * (META_WHY_SIZE + 16u) + 1024)
 
@@ -36,6 +37,21 @@ static void add_flags(struct app *app, struct http_request *req, json_t *doc)
     json_object_set_new(doc, "writesClosed", closed ? json_string(closed) : json_null());
 }
 
+void app_disk_get(const struct app *app, struct space_view *out)
+{
+    pthread_mutex_lock(&app->vitals->lock);
+    *out = app->vitals->disk;
+    pthread_mutex_unlock(&app->vitals->lock);
+}
+
+static void add_disk(struct app *app, json_t *doc)
+{
+    struct space_view v;
+    app_disk_get(app, &v);
+    json_object_set_new(doc, "diskFreeBytes", json_integer((json_int_t)v.disk.free_bytes));
+    json_object_set_new(doc, "diskReserveBytes", json_integer((json_int_t)v.reserve_bytes));
+}
+
 static void add_deep(struct app *app, struct http_request *req, json_t *doc, bool up)
 {
     struct vitals *v = app->vitals;
@@ -44,7 +60,7 @@ static void add_deep(struct app *app, struct http_request *req, json_t *doc, boo
     json_object_set_new(doc, "conditions", conditions_json(&v->conditions));
     add_flags(app, req, doc);
     json_object_set_new(doc, "faults", replicator_faults_json(app->replicator));
-    json_object_set_new(doc, "diskFreeBytes", json_integer((json_int_t)atomic_load(&v->disk_free_bytes)));
+    add_disk(app, doc);
     json_object_set_new(doc, "headroom", json_integer(up ? (json_int_t)atomic_load(&v->headroom) : 0));
     json_object_set_new(doc, "impaired", impaired_json(app));
     json_object_set_new(doc, "checkedMs", json_integer((json_int_t)atomic_load(&v->checked_ms)));
@@ -64,21 +80,31 @@ void app_judge_writes(struct app *app)
     arena_done(&a);
 }
 
+// In the order of their weight.
+static const char *state_of(struct conditions *c, const char **out_reason)
+{
+    *out_reason = conditions_down(c);
+    if (*out_reason)
+        return "down";
+    *out_reason = conditions_short(c);
+    return *out_reason ? "short" : "up";
+}
+
 void app_begin_healthz(struct app *app, struct http_request *req, struct http_plan *plan, bool deep)
 {
     app_judge_writes(app); // the rest was found out by housekeeping
-    const char *reason = conditions_down(&app->vitals->conditions);
+    const char *reason, *state = state_of(&app->vitals->conditions, &reason);
     plan->kind = HTTP_PLAN_REPLY;
     if (req->method != HTTP_GET && req->method != HTTP_HEAD) {
         oci_error(req, &plan->response, 405, "UNSUPPORTED", NULL, "/healthz takes GET and HEAD");
         http_response_header(req, &plan->response, "Allow", "GET, HEAD");
         return;
     }
-    json_t *doc = json_pack("{s:s}", "status", reason ? "down" : "up");
+    json_t *doc = json_pack("{s:s}", "status", state);
     if (doc && reason)
         json_object_set_new(doc, "reason", json_string(reason));
     if (doc && deep)
-        add_deep(app, req, doc, !reason);
+        add_deep(app, req, doc, strcmp(state, "down") != 0);
     if (!doc || http_response_json(req, &plan->response, reason ? 503 : 200, doc))
         http_response_bytes(&plan->response, 503, "application/json", bytes_str("{\"status\":\"down\"}"));
     http_response_header(req, &plan->response, "Cache-Control", "no-store");

@@ -129,6 +129,21 @@ static void write_health(const struct app *app, struct buf *b)
         health_metrics(app->health, b);
 }
 
+static void write_disk(const struct app *app, struct buf *b)
+{
+    struct space_view v;
+    app_disk_get(app, &v);
+    exposition_single(b, "meridian_store_free_bytes", "gauge", "Free disk of the blob store.",
+                      (double)v.disk.free_bytes);
+    exposition_single(b, "meridian_store_reserve_bytes", "gauge", "Of it, what content may not use (disk.reserve).",
+                      (double)v.reserve_bytes);
+    exposition_single(b, "meridian_store_promised_bytes", "gauge", "Promised to uploads and copies, not written yet.",
+                      (double)v.outstanding_bytes);
+    exposition_single(b, "meridian_store_short", "gauge", "The disk takes no new content.", v.is_short);
+    exposition_single(b, "meridian_store_refused_total", "counter", "Content refused for want of space.",
+                      (double)v.n_refused);
+}
+
 static void write_node(const struct app *app, struct buf *b)
 {
     exposition_family(b, "meridian_build_info", "gauge", "Version and place of this node; always 1.");
@@ -147,8 +162,7 @@ static void write_node(const struct app *app, struct buf *b)
         exposition_single(b, "meridian_store_writable", "gauge", "The store took its last probe write.",
                           !condition_holds(&app->vitals->conditions, CONDITION_METADATA) &&
                               !condition_holds(&app->vitals->conditions, CONDITION_STORE));
-        exposition_single(b, "meridian_store_free_bytes", "gauge", "Free disk of the blob store.",
-                          (double)atomic_load(&app->vitals->disk_free_bytes));
+        write_disk(app, b);
     }
 }
 

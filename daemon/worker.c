@@ -45,6 +45,7 @@ struct worker {
     struct fetcher *fetcher;
     struct region_keys *keys;
     struct blob_store *blobs;
+    struct space *space;                     // of the store's disk; NULL without a store
     _Atomic(struct replicator *) replicator; // set once it runs: commits come from the writer thread before that
     struct sockets *sockets;                 // those not handed to a room yet
     struct tunnels *tunnels;                 // set before the replicator starts, which tells of silence
@@ -102,7 +103,11 @@ static unsigned headroom(struct worker *w)
                      .waiting_max = w->node->pool_queue,
                      .active = w->public_server ? http_server_active(w->public_server) : 0,
                      .active_max = HTTP_ACTIVE_MAX};
-    headroom_measure(w->node->data_dir, &l);
+    struct space_view disk;
+    app_disk_get(&w->app, &disk);
+    l.disk_room_bytes = disk.room_bytes;
+    l.disk_bytes = disk.disk.total_bytes;
+    headroom_measure(&l);
     return headroom_percent(&l);
 }
 
@@ -117,20 +122,44 @@ static const char *entries_cure(int rc)
     return "see the disk that holds it";
 }
 
+// Content stops at the reserve. True: it has.
+static bool judge_disk(struct worker *w)
+{
+    struct space_view v;
+    if (!w->space)
+        return false;
+    int rc = space_look(w->space, &v);
+    static struct log_limit limit = LOG_LIMIT(60000);
+    if (rc)
+        log_limited(&limit, LOG_WARN, "daemon: the free space of %s cannot be found out: %s", w->paths->store,
+                    err_text(rc));
+    pthread_mutex_lock(&w->vitals.lock);
+    w->vitals.disk = v;
+    pthread_mutex_unlock(&w->vitals.lock);
+    if (v.is_short)
+        condition_set(&w->vitals.conditions, CONDITION_DISK, CONDITION_SHORT,
+                      "%s; make room on the disk of %s, or make it larger (disk.reserve is the reserve)", v.text,
+                      w->paths->store);
+    else
+        condition_clear(&w->vitals.conditions, CONDITION_DISK);
+    return v.is_short;
+}
+
+// A disk on which nothing at all can be written for want of space still serves what is there: short, not down.
 static void judge_store(struct worker *w)
 {
     struct conditions *c = &w->vitals.conditions;
     uint64_t free_bytes = 0;
+    bool is_short = judge_disk(w);
     bool blobs_ok = !w->blobs || blob_store_writable(w->blobs, &free_bytes);
     int rc = w->app.meta ? meta_probe(w->app.meta) : 0;
-    atomic_store(&w->vitals.disk_free_bytes, free_bytes);
     if (rc)
-        condition_set(c, CONDITION_METADATA, CONDITION_DOWN, "no entry can be written to %s: %s; %s", w->paths->meta_db,
-                      err_text(rc), entries_cure(rc));
+        condition_set(c, CONDITION_METADATA, rc == ERR_NOSPACE ? CONDITION_SHORT : CONDITION_DOWN,
+                      "no entry can be written to %s: %s; %s", w->paths->meta_db, err_text(rc), entries_cure(rc));
     else
         condition_clear(c, CONDITION_METADATA);
     if (!blobs_ok)
-        condition_set(c, CONDITION_STORE, CONDITION_DOWN,
+        condition_set(c, CONDITION_STORE, is_short ? CONDITION_SHORT : CONDITION_DOWN,
                       "no blob can be written under %s, where %llu bytes are free; see that disk", w->node->data_dir,
                       (unsigned long long)free_bytes);
     else
@@ -259,6 +288,14 @@ static int start_store(struct worker *w, struct diag *d)
         diag_add(d, NULL, 0, "%s: the blob store cannot be opened: %s", w->paths->store, err_text(rc));
         return rc;
     }
+    const struct space_options so = {.dir = w->paths->store,
+                                     .reserve_bytes = w->node->disk_reserve_bytes,
+                                     .reserve_percent = w->node->disk_reserve_percent};
+    rc = space_open(&so, &w->space);
+    if (rc) {
+        diag_add(d, NULL, 0, "%s: the free space of its disk cannot be found out: %s", w->paths->store, err_text(rc));
+        return rc;
+    }
     const struct meta_options o = {.path = w->paths->meta_db,
                                    .region = w->node->region,
                                    .key_id = region_keys_feed_id(w->keys),
@@ -374,6 +411,7 @@ static int start_rooms(struct worker *w, struct diag *d)
     const struct registry_service_options ro = {.region = n->region,
                                                 .blobs = w->blobs,
                                                 .meta = w->app.meta,
+                                                .space = w->space,
                                                 .pool = w->pool,
                                                 .on_fault = on_fault,
                                                 .on_fault_ctx = w,
@@ -465,6 +503,7 @@ static void stop_all(struct worker *w, bool yields)
     registry_service_free(w->app.registry);
     meta_close(w->app.meta);
     blob_store_close(w->blobs);
+    space_close(w->space);
     region_keys_free(w->keys);
     if (yields)
         link_send(w->link_fd, &(struct link_message){.kind = LINK_RELEASED});

@@ -51,7 +51,7 @@ static void setup(void)
 }
 
 // Status of one request; the response's headers are looked at by `check` when given.
-static char last_body[512];
+static char last_body[2048];
 
 static int ask(void (*begin)(void *, struct http_request *, struct http_plan *), const char *method, const char *host,
                const char *path, const char *client, const char *fingerprint)
@@ -128,6 +128,34 @@ START_TEST(health_says_down_when_the_store_takes_no_writes)
     ck_assert_ptr_nonnull(strstr(last_body, "\"reason\":\"blobs cannot be written\""));
     ck_assert_int_eq(ask(app_begin_public, "DELETE", "eus-1.eastus.fe.example.io", "/healthz", "203.0.113.5", NULL),
                      405);
+    snapshot_done(&topology_cell);
+}
+END_TEST
+
+// 503 as for down, so that load balancers and resolvers of the version before lead elsewhere; in words another thing.
+START_TEST(health_says_short_when_the_disk_takes_no_content)
+{
+    setup();
+    vitals.disk = (struct space_view){.disk = {.free_bytes = 1000}, .reserve_bytes = 5000};
+    atomic_store(&vitals.headroom, 10);
+    condition_set(&vitals.conditions, CONDITION_DISK, CONDITION_SHORT, "1000 bytes free");
+    ck_assert_int_eq(ask(app_begin_public, "GET", "eus-1.eastus.fe.example.io", "/healthz", "203.0.113.5", NULL), 503);
+    ck_assert_str_eq(last_body, "{\"status\":\"short\",\"reason\":\"the disk is full up to its reserve: pulls are "
+                                "served, pushes are refused\"}");
+    ck_assert_int_eq(ask(app_begin_peer, "GET", "eastus.peer.example.io", "/healthz", "192.0.2.2",
+                         "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"),
+                     503);
+    ck_assert_ptr_nonnull(strstr(last_body, "\"status\":\"short\""));
+    ck_assert_ptr_nonnull(strstr(last_body, "\"severity\":\"short\""));
+    ck_assert_ptr_nonnull(strstr(last_body, "\"sentence\":\"1000 bytes free\""));
+    ck_assert_ptr_nonnull(strstr(last_body, "\"diskFreeBytes\":1000,\"diskReserveBytes\":5000"));
+    ck_assert_ptr_nonnull(strstr(last_body, "\"headroom\":10"));                          // it serves what it has
+    condition_set(&vitals.conditions, CONDITION_TOKEN_SIGNING, CONDITION_DOWN, "no key"); // down is worse
+    ck_assert_int_eq(ask(app_begin_public, "GET", "eus-1.eastus.fe.example.io", "/healthz", "203.0.113.5", NULL), 503);
+    ck_assert_str_eq(last_body, "{\"status\":\"down\",\"reason\":\"tokens cannot be signed\"}");
+    condition_clear(&vitals.conditions, CONDITION_TOKEN_SIGNING);
+    condition_clear(&vitals.conditions, CONDITION_DISK);
+    ck_assert_int_eq(ask(app_begin_public, "GET", "eus-1.eastus.fe.example.io", "/healthz", "203.0.113.5", NULL), 200);
     snapshot_done(&topology_cell);
 }
 END_TEST
@@ -315,5 +343,5 @@ END_TEST
 CHECK_MAIN("daemon/app", a_challenge_leads_to_the_host_that_was_called,
            a_signed_url_holds_at_the_host_that_stands_in_it, endpoints_that_do_not_live_here_are_misdirected,
            network_rules_are_judged_by_the_transport_address, health_says_down_when_the_store_takes_no_writes,
-           peers_are_known_by_their_fingerprint, passed_on_requests_carry_the_clients_authority_only,
-           admin_is_for_root_and_the_daemon)
+           health_says_short_when_the_disk_takes_no_content, peers_are_known_by_their_fingerprint,
+           passed_on_requests_carry_the_clients_authority_only, admin_is_for_root_and_the_daemon)

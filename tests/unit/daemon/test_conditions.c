@@ -55,7 +55,12 @@ START_TEST(only_what_is_down_makes_the_node_down)
     condition_set(&c, CONDITION_WRITES, CONDITION_DOWN, "closed");
     ck_assert_str_eq(conditions_down(&c), "writes are closed"); // the first of the table
     condition_clear(&c, CONDITION_WRITES);
+    ck_assert_ptr_null(conditions_short(&c));
+    condition_set(&c, CONDITION_STORE, CONDITION_SHORT, "full");
+    ck_assert_ptr_null(conditions_down(&c));
+    ck_assert_str_eq(conditions_short(&c), "blobs cannot be written");
     condition_clear(&c, CONDITION_STORE);
+    ck_assert_ptr_null(conditions_short(&c));
     ck_assert(!condition_holds(&c, CONDITION_STORE));
     ck_assert_ptr_null(conditions_down(&c));
 }

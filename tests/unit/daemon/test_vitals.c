@@ -21,9 +21,9 @@ START_TEST(headroom_is_the_least_of_all)
         {{.load_average = 0, .n_cores = 2, .waiting = 64, .waiting_max = 256}, 75},
         {{.load_average = 0, .n_cores = 2, .waiting = 256, .waiting_max = 256}, 0},
         {{.load_average = 0, .n_cores = 2, .active = 2048, .active_max = 4096}, 50},
-        {{.load_average = -1, .disk_free_bytes = 500, .disk_bytes = 1000}, 100},
-        {{.load_average = -1, .disk_free_bytes = 56, .disk_bytes = 1000}, 51},
-        {{.load_average = -1, .disk_free_bytes = 9, .disk_bytes = 1000}, 0},
+        {{.load_average = -1, .disk_room_bytes = 500, .disk_bytes = 1000}, 100},
+        {{.load_average = -1, .disk_room_bytes = 25, .disk_bytes = 1000}, 55},
+        {{.load_average = -1, .disk_room_bytes = 0, .disk_bytes = 1000}, 10}, // being short is told by itself
         {{.load_average = 5, .n_cores = 2, .waiting = 192, .waiting_max = 256}, 25},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
@@ -34,10 +34,8 @@ END_TEST
 START_TEST(this_machine_can_be_measured)
 {
     struct load l = {0};
-    headroom_measure("/", &l);
+    headroom_measure(&l);
     ck_assert_uint_ge(l.n_cores, 1);
-    ck_assert_uint_gt(l.disk_bytes, 0);
-    ck_assert_uint_le(l.disk_free_bytes, l.disk_bytes);
     ck_assert_uint_le(headroom_percent(&l), 100);
 }
 END_TEST
