@@ -31,6 +31,11 @@ void auth_service_stop(struct auth_service *s);
 // For requests whose path begins with /oauth2/ on a host of `reg`. Fills the plan, whatever the request.
 void auth_service_begin(struct auth_service *s, struct http_request *req, const struct topology *t,
                         const struct registry *reg, const struct hostname *host, struct http_plan *plan);
+// Does what this region signs hold? Its token key is one that the topology names for it, and a token that is signed
+// with it now, for some registry that lives here, is taken by the verifier of this node. 0, or ERR_AUTH and others with
+// a sentence that has the cure.
+int auth_self_check(const struct topology *t, const char *region, const struct region_keys *keys, int64_t now_ms,
+                    struct diag *diag);
 bool auth_principals_stale(int64_t age_ms, uint32_t max_stale_s);
 
 #endif

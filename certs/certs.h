@@ -35,8 +35,21 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+enum cert_fault { // of a certificate on disk, the first that was found
+    CERT_FINE,
+    CERT_MISSING,
+    CERT_UNREADABLE, // or others may read its key, or it holds no certificate
+    CERT_KEY_DIFFERS,
+    CERT_EXPIRED,
+    CERT_NOT_VALID_YET,
+    CERT_LACKS_NAME, // of its plan
+    CERT_NO_CA,      // ca.pem cannot be read
+    CERT_FOREIGN     // was not issued by that CA
+};
+
 struct cert_info {
     enum cert_kind kind;
+    enum cert_fault fault;
     char path[512];
     bool present;
     int64_t not_before_ms, not_after_ms; // wall
@@ -44,7 +57,7 @@ struct cert_info {
     char fingerprint[65];                // SHA-256 of the DER, hex
     char issuer[128], serial[64];
     char names[1024];          // blank-separated
-    char problem[256];         // "" when fine: missing name of the plan, expired, key does not match, unreadable
+    char problem[256];         // `fault` in words; "" when fine
     char next_fingerprint[65]; // CERT_PEER: of peer-next.pem, which waits for the topology to name it; "" if none
 };
 
@@ -71,6 +84,9 @@ int certs_start(const struct certs_options *o, struct diag *diag, struct certs *
 void certs_stop(struct certs *c);
 // Renews now (kind NULL: all three). Blocks. Used by the admin socket.
 int certs_renew(struct certs *c, const enum cert_kind *kind, struct diag *diag);
+// As certs_inspect, of this node's own; in out_error why the last renewal failed, "" if it did not.
+#define CERTS_ERROR_SIZE 512
+int certs_look(struct certs *c, enum cert_kind kind, struct cert_info *out, char out_error[CERTS_ERROR_SIZE]);
 void *certs_status_json(struct certs *c); // new json_t *: array of cert infos, with last error and next renewal
 
 // Peer listener, role of the CA: the two routes above. Fills the plan (404 when this node has no CA; 403 when the peer

@@ -15,7 +15,7 @@
 #define PEER_NEXT_FILE "peer-next.pem"
 
 struct cert_state { // of one kind, guarded by certs.lock
-    char last_error[512];
+    char last_error[CERTS_ERROR_SIZE];
     int64_t next_try_mono_ms; // not before; 0: at once
     unsigned n_failed;        // in a row
 };

@@ -12,6 +12,7 @@
 #include <openssl/crypto.h>
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>
+#include <stdarg.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -190,6 +191,17 @@ static void names_keep(struct cert_info *out, const char *names)
     out->names[n] = 0;
 }
 
+static void fault_set(struct cert_info *out, enum cert_fault fault, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+static void fault_set(struct cert_info *out, enum cert_fault fault, const char *fmt, ...)
+{
+    va_list ap;
+    out->fault = fault;
+    va_start(ap, fmt);
+    vsnprintf(out->problem, sizeof out->problem, fmt, ap);
+    va_end(ap);
+}
+
 static void inspect_parsed(X509 *x, EVP_PKEY *key, X509 *ca, const struct cert_plan *plan, struct cert_info *out)
 {
     AUTO_BUF struct buf names;
@@ -210,17 +222,28 @@ static void inspect_parsed(X509 *x, EVP_PKEY *key, X509 *ca, const struct cert_p
     names_keep(out, buf_cstr(&names));
     const char *missing = named ? plan_missing(plan, buf_cstr(&names)) : NULL;
     if (!key || X509_check_private_key(x, key) != 1)
-        snprintf(out->problem, sizeof out->problem, "the key in the file does not match the certificate");
+        fault_set(out, CERT_KEY_DIFFERS, "the key in the file does not match the certificate");
     else if (out->not_after_ms <= now)
-        snprintf(out->problem, sizeof out->problem, "expired");
+        fault_set(out, CERT_EXPIRED, "expired");
     else if (out->not_before_ms > now)
-        snprintf(out->problem, sizeof out->problem, "not valid yet");
+        fault_set(out, CERT_NOT_VALID_YET, "not valid yet");
     else if (!named || missing)
-        snprintf(out->problem, sizeof out->problem, "lacks the name %s", missing ? missing : "list it should have");
+        fault_set(out, CERT_LACKS_NAME, "lacks the name %s", missing ? missing : "list it should have");
     else if (!ca)
-        snprintf(out->problem, sizeof out->problem, "ca.pem cannot be read");
+        fault_set(out, CERT_NO_CA, "ca.pem cannot be read");
     else if (pem_verify(x, ca, now, NULL))
-        snprintf(out->problem, sizeof out->problem, "was not issued by the CA in ca.pem");
+        fault_set(out, CERT_FOREIGN, "was not issued by the CA in ca.pem");
+}
+
+static void read_failed(struct cert_info *out, int rc)
+{
+    out->present = rc != ERR_NOTFOUND;
+    if (rc == ERR_NOTFOUND)
+        fault_set(out, CERT_MISSING, "missing");
+    else if (rc == ERR_DENIED)
+        fault_set(out, CERT_UNREADABLE, "others may read its key: chmod 600");
+    else
+        fault_set(out, CERT_UNREADABLE, "%s", err_text(rc));
 }
 
 int cert_inspect_file(const char *certs_dir, const char *file, const struct cert_plan *plan, struct cert_info *out)
@@ -234,11 +257,7 @@ int cert_inspect_file(const char *certs_dir, const char *file, const struct cert
     if (rc == ERR_NOMEM || rc == ERR_NOFILES) // says nothing of the certificate, and is no reason for a new one
         return rc;
     if (rc) {
-        info.present = rc != ERR_NOTFOUND;
-        snprintf(info.problem, sizeof info.problem, "%s",
-                 rc == ERR_NOTFOUND ? "missing"
-                 : rc == ERR_DENIED ? "others may read its key: chmod 600"
-                                    : err_text(rc));
+        read_failed(&info, rc);
         *out = info;
         return 0;
     }
@@ -250,7 +269,7 @@ int cert_inspect_file(const char *certs_dir, const char *file, const struct cert
     if (x)
         inspect_parsed(x, key, ca, plan, &info);
     else
-        snprintf(info.problem, sizeof info.problem, "holds no certificate");
+        fault_set(&info, CERT_UNREADABLE, "holds no certificate");
     *out = info;
     return 0;
 }

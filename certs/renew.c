@@ -296,6 +296,19 @@ int certs_renew(struct certs *c, const enum cert_kind *kind, struct diag *diag)
     return first;
 }
 
+int certs_look(struct certs *c, enum cert_kind kind, struct cert_info *out, char out_error[CERTS_ERROR_SIZE])
+{
+    struct topology *t = snapshot_get(c->topology);
+    int rc = t ? certs_inspect(c->dir, t, c->region, kind, out) : ERR_NOTFOUND;
+    snapshot_unref(t);
+    if (rc)
+        return rc;
+    pthread_mutex_lock(&c->lock);
+    memcpy(out_error, c->states[kind].last_error, CERTS_ERROR_SIZE);
+    pthread_mutex_unlock(&c->lock);
+    return 0;
+}
+
 static json_t *kind_status(struct certs *c, const struct topology *t, enum cert_kind kind)
 {
     struct cert_info info;

@@ -23,15 +23,19 @@
 #include <stdint.h>
 
 // Constant, name in metrics and JSON, and the few words that /healthz says to everybody when it is the reason for down
-// or for short
-// (so they tell nothing that is not public). The first row that holds as down is the reason, else the first that holds
-// as short.
+// or for short (so they tell nothing that is not public). The first row that holds as down is the reason, else the
+// first that holds as short.
 #define CONDITION_TABLE(X)                                                                            \
     X(WRITES, "writes_closed", "writes are closed")                                                   \
     X(METADATA, "metadata_unwritable", "entries cannot be written")                                   \
     X(STORE, "store_unwritable", "blobs cannot be written")                                           \
     X(DISK, "disk_short", "the disk is full up to its reserve: pulls are served, pushes are refused") \
-    X(TOKEN_SIGNING, "tokens_unsigned", "tokens cannot be signed")
+    X(TOKEN_SIGNING, "tokens_unsigned", "tokens cannot be signed")                                    \
+    X(TOKEN_KEY, "token_key_untrusted", "its tokens are refused")                                     \
+    X(REGION_CERTIFICATE, "region_certificate", "its certificate is not valid")                       \
+    X(SHARED_CERTIFICATE, "shared_certificate", "its certificate for global names is not valid")      \
+    X(PEER_CERTIFICATE, "peer_certificate", "other regions refuse it")                                \
+    X(FEED_KEY, "feed_key_untrusted", "other regions take nothing from it")
 
 enum condition {
 #define X(constant, name, brief) CONDITION_##constant,
@@ -42,7 +46,7 @@ enum condition {
 
 enum condition_severity { CONDITION_WARNING, CONDITION_SHORT, CONDITION_DOWN };
 
-#define CONDITION_SENTENCE_SIZE 400 // longer ones are cut; all of them together fit in the deep document
+#define CONDITION_SENTENCE_SIZE 512 // longer ones are cut
 
 struct conditions {
     pthread_mutex_t lock;

@@ -5,7 +5,9 @@
 #include "daemon/app.h"
 
 #include "base/clock.h"
+#include "base/mem.h"
 #include "net/oci_error.h"
+#include "resolver/health_deep.h"
 
 #include <jansson.h>
 #include <string.h>
@@ -66,6 +68,14 @@ static void add_deep(struct app *app, struct http_request *req, json_t *doc, boo
     json_object_set_new(doc, "checkedMs", json_integer((json_int_t)atomic_load(&v->checked_ms)));
 }
 
+// What readers take is bounded: of what is too much, the sentences go first. Up, headroom and who is impaired stay.
+static void fit_deep(json_t *doc)
+{
+    static const char *const spare[] = {"faults", "conditions", "writesClosed"};
+    for (size_t i = 0; i < ARRAY_LEN(spare) && json_dumpb(doc, NULL, 0, JSON_COMPACT) > HEALTH_DEEP_MAX_BYTES; i++)
+        json_object_del(doc, spare[i]);
+}
+
 // Closed writes count as down: a push that the global name sends here would fail.
 void app_judge_writes(struct app *app)
 {
@@ -103,8 +113,10 @@ void app_begin_healthz(struct app *app, struct http_request *req, struct http_pl
     json_t *doc = json_pack("{s:s}", "status", state);
     if (doc && reason)
         json_object_set_new(doc, "reason", json_string(reason));
-    if (doc && deep)
+    if (doc && deep) {
         add_deep(app, req, doc, strcmp(state, "down") != 0);
+        fit_deep(doc);
+    }
     if (!doc || http_response_json(req, &plan->response, reason ? 503 : 200, doc))
         http_response_bytes(&plan->response, 503, "application/json", bytes_str("{\"status\":\"down\"}"));
     http_response_header(req, &plan->response, "Cache-Control", "no-store");

@@ -9,6 +9,7 @@
 #include "config/watch.h"
 #include "daemon/app.h"
 #include "daemon/headroom.h"
+#include "daemon/judge.h"
 #include "daemon/link.h"
 #include "daemon/metrics.h"
 #include "daemon/preflight.h"
@@ -54,7 +55,8 @@ struct worker {
     bool housekeeping_runs;
     pthread_mutex_t stop_lock;
     pthread_cond_t stop_cond;
-    bool stopping;
+    bool stopping, identity_due;    // under stop_lock
+    int64_t identity_at_ms;         // when it is judged next; housekeeping's
     bool ready, edge_runs, told_up; // the main thread's
 };
 
@@ -77,6 +79,15 @@ static void reload_edge(void *ctx)
         log_warn("daemon: the supervisor did not take the word to reload the edge");
 }
 
+// Another topology may name other keys: housekeeping judges ours at once.
+static void identity_wake(struct worker *w)
+{
+    pthread_mutex_lock(&w->stop_lock);
+    w->identity_due = true;
+    pthread_cond_broadcast(&w->stop_cond);
+    pthread_mutex_unlock(&w->stop_lock);
+}
+
 static void on_topology(void *ctx, bool frame)
 {
     struct worker *w = ctx;
@@ -85,6 +96,8 @@ static void on_topology(void *ctx, bool frame)
         replicator_reconfigure(r);
     if (frame)
         keeper_poke(atomic_load(&w->keeper));
+    if (frame)
+        identity_wake(w);
     if (frame)
         reload_edge(w); // peers and their addresses stand in its configuration
 }
@@ -183,6 +196,10 @@ static void check_vitals(struct worker *w)
     app_judge_writes(&w->app);
     atomic_store(&w->vitals.headroom, headroom(w));
     atomic_store(&w->vitals.checked_ms, clock_wall_ms());
+    if (clock_mono_ms() < w->identity_at_ms)
+        return;
+    w->identity_at_ms = clock_mono_ms() + JUDGE_EVERY_MS;
+    judge_identity(&w->app);
 }
 
 static void on_fault(void *ctx, const char *label)
@@ -191,14 +208,18 @@ static void on_fault(void *ctx, const char *label)
     impairment_fault(&w->vitals.impairment, label, clock_mono_ms());
 }
 
-static bool wait_or_stop(struct worker *w, int64_t ms)
+// True: the worker stops.
+static bool wait_for_work(struct worker *w, int64_t ms)
 {
     int64_t until_us = clock_mono_us() + ms * 1000;
     struct timespec ts = {until_us / 1000000, until_us % 1000000 * 1000};
     pthread_mutex_lock(&w->stop_lock);
-    while (!w->stopping && pthread_cond_timedwait(&w->stop_cond, &w->stop_lock, &ts) != ETIMEDOUT)
+    while (!w->stopping && !w->identity_due && pthread_cond_timedwait(&w->stop_cond, &w->stop_lock, &ts) != ETIMEDOUT)
         ;
     bool stop = w->stopping;
+    if (w->identity_due)
+        w->identity_at_ms = 0;
+    w->identity_due = false;
     pthread_mutex_unlock(&w->stop_lock);
     return stop;
 }
@@ -207,7 +228,7 @@ static void *housekeeping_main(void *ctx)
 {
     struct worker *w = ctx;
     int64_t expire_at = clock_mono_ms();
-    while (!wait_or_stop(w, VITALS_EVERY_MS)) {
+    while (!wait_for_work(w, VITALS_EVERY_MS)) {
         check_vitals(w);
         if (!w->app.registry)
             continue;
@@ -225,7 +246,7 @@ static void *housekeeping_main(void *ctx)
     return NULL;
 }
 
-static int housekeeping_start(struct worker *w)
+static void locks_init(struct worker *w)
 {
     pthread_condattr_t attr;
     pthread_condattr_init(&attr);
@@ -233,6 +254,11 @@ static int housekeeping_start(struct worker *w)
     pthread_mutex_init(&w->stop_lock, NULL);
     pthread_cond_init(&w->stop_cond, &attr);
     pthread_condattr_destroy(&attr);
+    pthread_mutex_init(&w->vitals.lock, NULL);
+}
+
+static int housekeeping_start(struct worker *w)
+{
     if (pthread_create(&w->housekeeping, NULL, housekeeping_main, w))
         return ERR_NOMEM;
     w->housekeeping_runs = true;
@@ -270,14 +296,6 @@ static int start_keys(struct worker *w, struct diag *d)
     if (rc)
         return rc;
     w->app.keys = w->keys;
-    struct topology *t = snapshot_get(&w->topology);
-    if (!topology_token_key(t, region_keys_token_id(w->keys)) ||
-        !topology_feed_key_in_use(t, region_keys_feed_id(w->keys)))
-        log_warn(
-            "daemon: this region's keys %s and %s are not in use by the topology's identities: nobody trusts what it "
-            "signs; `meridian init` adds them",
-            region_keys_token_id(w->keys), region_keys_feed_id(w->keys));
-    snapshot_unref(t);
     return 0;
 }
 
@@ -597,7 +615,7 @@ int worker_run(const struct node *n, const struct paths *p, const struct identit
     int sig_fd = signalfd(-1, &set, SFD_CLOEXEC);
 
     struct worker w = {.node = n, .paths = p, .id = id, .sockets = sockets, .link_fd = link_fd};
-    pthread_mutex_init(&w.vitals.lock, NULL);
+    locks_init(&w);
     impairment_init(&w.vitals.impairment);
     conditions_init(&w.vitals.conditions);
     w.app.node = n;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // auth/verify and auth/challenge: a good token is believed for what it says, every other one is refused with the right
 // code, and the challenge names hosts from the parsed name only.
+#include "auth/service.h"
 #include "auth/verify.h"
 
 #include "auth/proven.h"
@@ -330,6 +331,44 @@ START_TEST(requests_are_judged_by_bearer_then_peer_then_as_anonymous)
 }
 END_TEST
 
+static int self_check(const struct topology *t, const char *region, int keys, char *why, size_t cap)
+{
+    struct diag d;
+    diag_init(&d);
+    int rc = auth_self_check(t, region, fixture_keys[keys], NOW_MS, &d);
+    ck_assert_uint_eq(d.n, rc != 0);
+    snprintf(why, cap, "%s", d.n ? d.lines[0] : "");
+    diag_done(&d);
+    return rc;
+}
+
+START_TEST(a_region_judges_its_own_token_key)
+{
+    char why[1024];
+    fixture_setup();
+    for (int i = 0; i < 3; i++)
+        ck_assert_int_eq(self_check(fixture_t, fixture_regions[i], i, why, sizeof why), 0);
+    struct topology *without = fixture_topology(2, false); // eastus signs with what nobody knows
+    ck_assert_int_eq(self_check(without, "eastus", 0, why, sizeof why), ERR_AUTH);
+    ck_assert_msg(strstr(why, "(version 2) does not name the token key eastus-token-") &&
+                      strstr(why, "identities.eastus.token_keys"),
+                  "%s", why);
+    ck_assert_int_eq(self_check(without, "westeurope", 1, why, sizeof why), 0);
+    ck_assert_int_eq(self_check(without, "nowhere", 1, why, sizeof why), ERR_AUTH);
+    ck_assert_int_eq(self_check(without, "westeurope", 2, why, sizeof why), ERR_AUTH); // another region's key
+    ck_assert_ptr_nonnull(strstr(why, "as one of southeastasia"));
+    // Its id, with another public half.
+    fixture_other_half = region_keys_token_spki(fixture_keys[1]);
+    struct topology *mixed = fixture_topology(3, true);
+    ck_assert_int_eq(self_check(mixed, "eastus", 0, why, sizeof why), ERR_AUTH);
+    ck_assert_msg(strstr(why, "refused by this node's own verifier") && strstr(why, "another public half"), "%s", why);
+    fixture_other_half = NULL;
+    snapshot_unref(mixed);
+    snapshot_unref(without);
+    fixture_teardown();
+}
+END_TEST
+
 static void challenge(const char *host_text, const char *scope, int why, const char *expected)
 {
     struct http_request *req = http_request_test_new("GET", "/v2/", host_text);
@@ -368,4 +407,5 @@ CHECK_MAIN("auth/verify", what_a_region_issues_every_region_believes,
            a_signature_is_checked_once_and_the_rest_each_time, the_hand_made_good_token_is_good, bad_tokens_are_refused,
            malformed_texts_are_refused, expiry_allows_for_skew_and_is_told_apart,
            a_key_counts_only_where_its_region_holds_the_registry_and_while_it_is_pinned,
-           requests_are_judged_by_bearer_then_peer_then_as_anonymous, challenge_is_formatted_from_the_parsed_name)
+           a_region_judges_its_own_token_key, requests_are_judged_by_bearer_then_peer_then_as_anonymous,
+           challenge_is_formatted_from_the_parsed_name)

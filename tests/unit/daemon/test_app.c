@@ -6,6 +6,7 @@
 #include "base/fd.h"
 #include "base/mem.h"
 #include "registry/signed_url.h"
+#include "resolver/health_deep.h"
 #include "tests/support/check_main.h"
 
 #include <string.h>
@@ -52,6 +53,8 @@ static void setup(void)
 
 // Status of one request; the response's headers are looked at by `check` when given.
 static char last_body[2048];
+static uint8_t last_whole[64 << 10];
+static size_t n_last_whole;
 
 static int ask(void (*begin)(void *, struct http_request *, struct http_plan *), const char *method, const char *host,
                const char *path, const char *client, const char *fingerprint)
@@ -68,6 +71,8 @@ static int ask(void (*begin)(void *, struct http_request *, struct http_plan *),
     ck_assert_str_eq(http_response_get(&resp, "X-Meridian-Stamp"), "eus-1");
     ck_assert_ptr_nonnull(http_response_get(&resp, "X-Meridian-Request-Id"));
     int status = resp.status;
+    n_last_whole = resp.body.n < sizeof last_whole ? resp.body.n : sizeof last_whole;
+    memcpy(last_whole, resp.body.p, n_last_whole);
     snprintf(last_body, sizeof last_body, "%.*s", (int)resp.body.n, (const char *)resp.body.p);
     http_request_test_free(req);
     return status;
@@ -156,6 +161,29 @@ START_TEST(health_says_short_when_the_disk_takes_no_content)
     condition_clear(&vitals.conditions, CONDITION_TOKEN_SIGNING);
     condition_clear(&vitals.conditions, CONDITION_DISK);
     ck_assert_int_eq(ask(app_begin_public, "GET", "eus-1.eastus.fe.example.io", "/healthz", "203.0.113.5", NULL), 200);
+    snapshot_done(&topology_cell);
+}
+END_TEST
+
+// Its readers take no more (resolver/health_deep.h), however much is wrong.
+START_TEST(the_deep_document_is_bounded)
+{
+    setup();
+    static char longest[CONDITION_SENTENCE_SIZE];
+    memset(longest, '"', sizeof longest - 1); // escaped: twice as long
+    for (int i = 0; i < N_CONDITIONS; i++)
+        condition_set(&vitals.conditions, (enum condition)i, CONDITION_WARNING, "%s", longest);
+    for (int i = 0; i < IMPAIRMENT_FAULTS * IMPAIRMENT_MAX; i++) {
+        char label[HOSTNAME_LABEL_SIZE];
+        snprintf(label, sizeof label, "%050d", i / IMPAIRMENT_FAULTS);
+        impairment_fault(&vitals.impairment, label, clock_mono_ms());
+    }
+    const char *known = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
+    ck_assert_int_eq(ask(app_begin_peer, "GET", "eastus.peer.example.io", "/healthz", "192.0.2.2", known), 200);
+    struct health_deep d;
+    ck_assert_int_eq(health_deep_parse(bytes_of(last_whole, n_last_whole), "eastus", &d), 0);
+    ck_assert_uint_eq(d.n_impaired, IMPAIRMENT_MAX);
+    impairment_init(&vitals.impairment);
     snapshot_done(&topology_cell);
 }
 END_TEST
@@ -343,5 +371,6 @@ END_TEST
 CHECK_MAIN("daemon/app", a_challenge_leads_to_the_host_that_was_called,
            a_signed_url_holds_at_the_host_that_stands_in_it, endpoints_that_do_not_live_here_are_misdirected,
            network_rules_are_judged_by_the_transport_address, health_says_down_when_the_store_takes_no_writes,
-           health_says_short_when_the_disk_takes_no_content, peers_are_known_by_their_fingerprint,
-           passed_on_requests_carry_the_clients_authority_only, admin_is_for_root_and_the_daemon)
+           health_says_short_when_the_disk_takes_no_content, the_deep_document_is_bounded,
+           peers_are_known_by_their_fingerprint, passed_on_requests_carry_the_clients_authority_only,
+           admin_is_for_root_and_the_daemon)

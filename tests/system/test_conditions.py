@@ -1,0 +1,165 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is wrong with a node, as it finds out itself and tells it: its keys and certificates against the topology in force,
+in the log, `meridian status`, /healthz, the deep document and the metrics; and when it is mended, that too."""
+import json, os, re, subprocess, time, unittest
+
+from lab import DOMAIN, REGIONS, STAMPS, Lab, wait_until
+
+EAST, WEST, ASIA = REGIONS
+
+
+class Topology:
+    """The lab's topology file, edited as an operator would, each time with a higher version."""
+
+    def __init__(self, lab):
+        self.lab = lab
+        with open(lab.topology) as f:
+            self.good = f.read()
+        self.version = int(re.search(r"^version: (\d+)$", self.good, re.M)[1])
+
+    def write(self, text):
+        self.version += 1
+        text = re.sub(r"^version: \d+$", f"version: {self.version}", text, flags=re.M)
+        with open(self.lab.topology + ".new", "w") as f:
+            f.write(text)
+        os.rename(self.lab.topology + ".new", self.lab.topology)
+        for region in REGIONS:
+            self.lab.check("curl", "-sf", "-X", "POST", "--unix-socket", f"{self.lab.dir}/{region}/run/admin.sock",
+                           "http://admin/v1/config/reload")
+
+    def without(self, region, what):
+        """The document without one member of a region's identities."""
+        section = re.search(rf"^  {region}:\n(?:    .*\n)+", self.good[self.good.index("identities:"):], re.M)[0]
+        cut = re.sub(rf"    {what}:.*\n(?:      .*\n)*", "", section)
+        assert cut != section
+        return section, cut
+
+
+def issue(lab, path, names, start_s, end_s):
+    """Puts a certificate of the lab's CA with these names and dates, and its key, where a region has its own."""
+    work = f"{lab.dir}/openssl"
+    os.makedirs(work, exist_ok=True)
+    when = lambda s: time.strftime("%Y%m%d%H%M%SZ", time.gmtime(time.time() + s))
+    with open(f"{work}/index", "w"), open(f"{work}/cnf", "w") as f:
+        f.write(f"[ca]\ndefault_ca=d\n[d]\nnew_certs_dir={work}\ndatabase={work}/index\nrand_serial=yes\nunique_subject=no\n"
+                f"default_md=sha256\npolicy=p\n[p]\ncommonName=supplied\n[e]\nsubjectAltName="
+                + ",".join(f"DNS:{n}" for n in names) + "\n")
+    lab.check("openssl", "req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", "/CN=test",
+              "-keyout", f"{work}/key", "-out", f"{work}/csr")
+    lab.check("openssl", "ca", "-batch", "-config", f"{work}/cnf", "-extensions", "e", "-startdate", when(start_s), "-enddate",
+              when(end_s), "-notext", "-cert", lab.ca, "-keyfile", f"{lab.dir}/ca/ca.key", "-in", f"{work}/csr", "-out",
+              f"{work}/crt")
+    was = os.stat(path)
+    with open(path + ".new", "w") as f:
+        for part in ("crt", "key"):
+            with open(f"{work}/{part}") as p:
+                f.write(p.read())
+    os.chmod(path + ".new", 0o600)
+    os.chown(path + ".new", was.st_uid, was.st_gid)
+    os.rename(path + ".new", path)
+
+
+def names_of(region):
+    return [f"*.{region}.{kind}.{DOMAIN}" for kind in ("geo", "data", "fe", "geo.privatelink", "data.privatelink")]
+
+
+class Conditions(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.lab = cls.enterClassContext(Lab(node_extra="certs: { check: 12h }\n"))  # nothing is renewed by itself
+        cls.topology = Topology(cls.lab)
+
+    def conditions(self, region):
+        return {c["name"]: c for c in self.lab.admin(region, "status")["conditions"]}
+
+    def healthz(self, region):
+        status, _, body = self.lab.request("GET", f"{STAMPS[region]}.{region}.fe.{DOMAIN}", "/healthz", region=region)
+        return status, json.loads(body).get("reason")
+
+    def deep(self, region, asker):
+        """The deep document, as another region gets it."""
+        pem = f"{self.lab.dir}/{asker}/certs/peer.pem"
+        text = self.lab.check("curl", "-s", "--cacert", self.lab.ca, "--cert", pem, "--resolve",
+                              f"{region}.peer.{DOMAIN}:8443:{REGIONS[region]}", f"https://{region}.peer.{DOMAIN}:8443/healthz")
+        return json.loads(text)
+
+    def metric(self, region, name, severity):
+        text = self.lab.check("curl", "-sf", "--unix-socket", f"{self.lab.dir}/{region}/run/admin.sock", "http://admin/v1/metrics")
+        return int(re.search(rf'^meridian_condition{{name="{name}",severity="{severity}"}} (\d)$', text, re.M)[1])
+
+    def holds(self, region, name, severity, *words):
+        c = wait_until(15, lambda: self.conditions(region).get(name), f"{region} finds {name}")
+        self.assertEqual(c["severity"], severity, c)
+        for word in words:
+            self.assertIn(word, c["sentence"])
+        self.assertEqual((self.metric(region, name, severity), self.metric(region, name, {"down": "warning"}.get(severity, "down"))),
+                         (1, 0))
+        self.lab.wait_said(region, c["sentence"][:60])
+        return c
+
+    def all_fine(self):
+        for region in REGIONS:
+            wait_until(20, lambda: not self.conditions(region), f"nothing is wrong with {region}")
+            wait_until(20, lambda: self.healthz(region) == (200, None), f"{region} is up")
+
+    def test_1_a_token_key_that_the_topology_does_not_name(self):
+        lab = self.lab
+        self.all_fine()
+        wait_until(20, lambda: lab.dig(f"contoso.{DOMAIN}")[-1:] == [REGIONS[EAST]], "the global name leads to eastus")
+        auth = lab.bearer("repository:app:pull", host=f"contoso.{EAST}.geo.{DOMAIN}", region=EAST)
+        self.assertEqual(lab.request("GET", f"contoso.{EAST}.geo.{DOMAIN}", "/v2/", EAST, auth)[0], 200)
+        section, cut = self.topology.without(EAST, "token_keys")
+        self.topology.write(self.topology.good.replace(section, cut))
+        auth = lab.bearer("repository:app:pull", host=f"contoso.{EAST}.geo.{DOMAIN}", region=EAST)
+        self.assertEqual(lab.request("GET", f"contoso.{EAST}.geo.{DOMAIN}", "/v2/", EAST, auth)[0], 401)  # every pull fails
+        self.holds(EAST, "token_key_untrusted", "down", f"(version {self.topology.version})", "identities.eastus.token_keys",
+                   "`meridian init`")
+        self.assertEqual(self.healthz(EAST), (503, "its tokens are refused"))
+        deep = self.deep(EAST, WEST)
+        self.assertEqual((deep["status"], [c["name"] for c in deep["conditions"]]), ("down", ["token_key_untrusted"]))
+        wait_until(20, lambda: lab.dig(f"contoso.{DOMAIN}")[-1:] == [REGIONS[WEST]], "the global name leads elsewhere")
+        for region in (WEST, ASIA):
+            self.assertEqual(self.conditions(region), {})
+        end = lab.log_end(EAST)
+        self.topology.write(self.topology.good)
+        lab.wait_said(EAST, "over: the topology in force", since=end)
+        self.all_fine()
+
+    def test_2_what_only_other_regions_refuse_is_a_warning(self):
+        text = self.topology.good
+        for region, what in ((WEST, "feed_keys"), (ASIA, "peer_fingerprints")):
+            section, cut = self.topology.without(region, what)
+            text = text.replace(section, cut)
+        self.topology.write(text)
+        self.holds(WEST, "feed_key_untrusted", "warning", "no region takes what is pushed here", "identities.westeurope.feed_keys")
+        self.holds(ASIA, "peer_certificate", "warning", "the other regions refuse it", "identities.southeastasia.peer_fingerprints")
+        for region in REGIONS:
+            self.assertEqual(self.healthz(region)[0], 200)
+        self.topology.write(self.topology.good)
+        self.all_fine()
+
+    def test_3_certificates(self):
+        lab, certs = self.lab, lambda region, kind: f"{self.lab.dir}/{region}/certs/{kind}.pem"
+        year = 365 * 86400
+        issue(lab, certs(EAST, "region"), names_of(EAST), -2 * year, -3600)
+        issue(lab, certs(WEST, "region"), names_of(WEST), 3600, year)
+        issue(lab, certs(ASIA, "region"), names_of(ASIA)[1:], -3600, year)
+        issue(lab, certs(EAST, "shared"), [f"*.{DOMAIN}", f"*.privatelink.{DOMAIN}"], -9000, 1000)
+        issue(lab, certs(WEST, "peer"), [f"{WEST}.peer.{DOMAIN}"], -9000, year)
+        os.chmod(certs(ASIA, "shared"), 0o644)
+        self.topology.write(self.topology.good)  # a swap: they are looked at
+        self.holds(EAST, "region_certificate", "down", "expired", "`meridian certs renew`", "it is good from 20")
+        self.holds(WEST, "region_certificate", "down", "not valid yet")
+        self.holds(ASIA, "region_certificate", "down", f"lacks the name *.{ASIA}.geo.{DOMAIN}")
+        self.holds(EAST, "shared_certificate", "warning", "is not renewed")
+        self.holds(ASIA, "shared_certificate", "warning", "others may read its key")
+        self.holds(WEST, "peer_certificate", "warning", f"lacks the name meridian://{DOMAIN}/region/{WEST}")
+        self.assertEqual(self.healthz(EAST), (503, "its certificate is not valid"))  # the edge serves with the one it loaded
+        os.chmod(certs(ASIA, "shared"), 0o600)
+        for region in (EAST, ASIA):
+            lab.admin(region, "certs", "renew", "--kind", "region")
+        lab.admin(EAST, "certs", "renew", "--kind", "shared")
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
