@@ -82,7 +82,8 @@ static const struct option edge_rows[] = {
      .help = "the nginx program"},
     {"workers", OPT_INT, NODE(edge_workers), .def = "0", .max = 256, .help = "nginx workers; 0 is one per core"},
     {"per_client", OPT_INT, NODE(edge_per_client), .def = "1024", .min = 1, .max = 65536,
-     .help = "most requests that one client, an IPv4 address or a /64 of IPv6, may have under way at once (then 429)"},
+     .help = "most requests that one client, an IPv4 address or a /64 of IPv6, may have under way at once (then 429); "
+             "the daemon has places for three times as many as this or per_network says, or 4096"},
     {"per_network", OPT_INT, NODE(edge_per_network), .def = "0", .max = 65536,
      .help = "the same of a network, a /24 or a /56; 0 is a quarter of what all clients together may have"},
 };
@@ -116,6 +117,8 @@ static const struct option disk_rows[] = {
 static const struct option limit_rows[] = {
     {"manifest", OPT_SIZE, NODE(manifest_max_bytes), .def = "4MiB", .min = 65536, .max = 64u << 20,
      .help = "the largest manifest"},
+    {"body_rate", OPT_SIZE, NODE(body_rate), .def = "512", .max = 1u << 20,
+     .help = "bytes a second that the body of an upload must bring, on average of 30 s (then 408); 0 is no such limit"},
 };
 static const struct option metrics_rows[] = {
     {"listen", OPT_ENDPOINT, NODE(metrics), .port = 9153, .example = "127.0.0.1:9153",

@@ -57,6 +57,7 @@ struct node {
     struct endpoint metrics;               // metrics.listen: HTTP for Prometheus; port 0: off
     struct node_dns resolver;              // dns
     unsigned long long manifest_max_bytes; // limits.manifest: default 4 MiB
+    unsigned body_rate;                    // limits.body_rate: bytes a second, default 512
 };
 
 int node_load(const char *path, struct diag *diag, struct node **out);

@@ -27,7 +27,7 @@
 #include <unistd.h>
 
 #define VITALS_EVERY_MS 2000
-#define HTTP_ACTIVE_MAX 4096   // connections of the public server (net/http.h max_connections)
+#define PLACES_LEAST 4096      // connections of the public server, at least (net/http.h max_connections)
 #define EXPIRE_EVERY_MS 60000  // as the least `uploads.idle`: an idle upload holds its place for a minute more at most
 #define METRICS_CONNECTIONS 16 // a few scrapers; anyone who reaches the listener may connect
 #define METRICS_IDLE_S 15
@@ -102,6 +102,13 @@ static void on_topology(void *ctx, bool frame)
         reload_edge(w); // peers and their addresses stand in its configuration
 }
 
+// One client network may have a third of all places (net/share.h): so many that the edge's settings hold here too.
+static unsigned public_places(const struct node *n)
+{
+    unsigned one = n->edge_per_client > n->edge_per_network ? n->edge_per_client : n->edge_per_network;
+    return 3 * one > PLACES_LEAST ? 3 * one : PLACES_LEAST;
+}
+
 // ---- housekeeping ----
 
 static bool signs_tokens(struct worker *w)
@@ -115,7 +122,7 @@ static unsigned headroom(struct worker *w)
     struct load l = {.waiting = pool_waiting(w->pool),
                      .waiting_max = w->node->pool_queue,
                      .active = w->public_server ? http_server_active(w->public_server) : 0,
-                     .active_max = HTTP_ACTIVE_MAX};
+                     .active_max = public_places(w->node)};
     struct space_view disk;
     app_disk_get(&w->app, &disk);
     l.disk_room_bytes = disk.room_bytes;
@@ -465,12 +472,18 @@ static int start_rooms(struct worker *w, struct diag *d)
 static int serve(struct worker *w, int *fd, enum http_listener listener,
                  void (*begin)(void *, struct http_request *, struct http_plan *), struct http_server **out)
 {
+    unsigned max = 0;
+    if (listener == LISTENER_METRICS)
+        max = METRICS_CONNECTIONS;
+    if (listener == LISTENER_PUBLIC)
+        max = public_places(w->node);
     const struct http_app http = {.begin = begin, .finish = app_finish, .ctx = &w->app};
     const struct http_server_options o = {.listen_fd = take_fd(fd),
                                           .listener = listener,
                                           .pool = w->pool,
                                           .n_threads = 1,
-                                          .max_connections = listener == LISTENER_METRICS ? METRICS_CONNECTIONS : 0,
+                                          .max_connections = max,
+                                          .body_bytes_s = w->node->body_rate,
                                           .idle_timeout_s = listener == LISTENER_METRICS ? METRICS_IDLE_S : 0};
     return http_server_start(&o, &http, out);
 }

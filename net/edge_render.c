@@ -170,9 +170,12 @@ static void put_clients(struct buf *b)
 }
 
 // `name`: an exact location, or a named one. `status` is what stands there unless the error that led here has its own.
+// A %s of `message` is the region: this one, or the one that was to answer.
 static void put_answer(struct buf *b, const struct edge_config *c, const char *name, int status, const char *code,
-                       const char *message)
+                       const char *message, const char *region)
 {
+    char text[512];
+    snprintf(text, sizeof text, message, region);
     buf_printf(b, "    location %s {\n      %sdefault_type application/json;\n", name,
                name[0] == '=' ? "internal; " : "");
     if (status != 416) // a blob's answer already: it has the daemon's
@@ -183,7 +186,7 @@ static void put_answer(struct buf *b, const struct edge_config *c, const char *n
     if (status == 503 || status == 429)
         buf_str(b, "      add_header Retry-After 1 always;\n");
     buf_printf(b, "      return %d '{\"errors\":[{\"code\":\"%s\",\"message\":\"%s\"}]}';\n    }\n", status, code,
-               message);
+               text);
 }
 
 // nginx's own codes: 494 and 495 to 497 are about headers and TLS, and 400 to the client.
@@ -202,8 +205,8 @@ static const struct own_error {
     {"421", 421, "NAME_UNKNOWN", "this host name is not served at this address"},
     {"429", 429, "TOOMANYREQUESTS", "too many requests at once from this client, its network, or all clients"},
     {"500", 500, "UNKNOWN", "the edge failed to make an answer"},
-    {"502 503", 503, "UNAVAILABLE", "the region is not ready"},
-    {"504", 504, "UNAVAILABLE", "the region did not answer in time"},
+    {"502 503", 503, "UNAVAILABLE", "region %s is not ready"},
+    {"504", 504, "UNAVAILABLE", "region %s did not answer in time"},
     {"505", 505, "UNSUPPORTED", "this version of HTTP is not spoken here"},
 };
 
@@ -219,7 +222,34 @@ static void put_error_answers(struct buf *b, const struct edge_config *c)
     for (size_t i = 0; i < ARRAY_LEN(own_errors); i++) {
         char name[32];
         snprintf(name, sizeof name, "= /_edge/%d", own_errors[i].status);
-        put_answer(b, c, name, own_errors[i].status, own_errors[i].code, own_errors[i].message);
+        put_answer(b, c, name, own_errors[i].status, own_errors[i].code, own_errors[i].message, c->region);
+    }
+}
+
+// What a request that is passed on gets when the tunnels do not answer, or break off.
+static const struct own_error passed_errors[] = {
+    {"502 503", 503, "UNAVAILABLE",
+     "this upload began in region %s and goes on only there; the way to that region broke off: ask how far it is (GET) "
+     "and go on, or begin it anew"},
+    {"504", 504, "UNAVAILABLE",
+     "this upload began in region %s and goes on only there; that region did not answer in time: ask how far it is "
+     "(GET) and go on, or begin it anew"},
+};
+
+static void put_passed_pages(struct buf *b, const char *region)
+{
+    for (size_t i = 0; i < ARRAY_LEN(passed_errors); i++)
+        buf_printf(b, "      error_page %s =%d /_edge/%d/%s;\n", passed_errors[i].from, passed_errors[i].status,
+                   passed_errors[i].status, region);
+    put_error_pages(b, "      ");
+}
+
+static void put_passed_answers(struct buf *b, const struct edge_config *c, const char *region)
+{
+    for (size_t i = 0; i < ARRAY_LEN(passed_errors); i++) {
+        char name[64];
+        snprintf(name, sizeof name, "= /_edge/%d/%s", passed_errors[i].status, region);
+        put_answer(b, c, name, passed_errors[i].status, passed_errors[i].code, passed_errors[i].message, region);
     }
 }
 
@@ -296,7 +326,7 @@ static void put_shared_locations(struct buf *b, const struct edge_config *c)
     buf_str(b, "      error_page 403 404 = @blob_gone;\n"); // the first that fits counts
     put_error_pages(b, "      ");
     buf_str(b, "    }\n");
-    put_answer(b, c, "@blob_gone", 404, "BLOB_UNKNOWN", "the blob is not here any more");
+    put_answer(b, c, "@blob_gone", 404, "BLOB_UNKNOWN", "the blob is not here any more", c->region);
     put_error_answers(b, c);
 }
 
@@ -368,13 +398,15 @@ static void put_passed_on(struct buf *b, const struct edge_config *c)
             "X-Accel-Charset;\n",
             r, r, r);
         put_headers(b, "      ", "\"\"");
+        put_passed_pages(b, r); // the first that fits counts
         buf_str(b, "    }\n");
+        put_passed_answers(b, c, r);
     }
 }
 
 static void put_misdirected(struct buf *b, const struct edge_config *c)
 {
-    put_answer(b, c, "/", 421, "NAME_UNKNOWN", "this host name is not served at this address");
+    put_answer(b, c, "/", 421, "NAME_UNKNOWN", "this host name is not served at this address", c->region);
     put_error_answers(b, c);
     buf_str(b, "  }\n");
 }

@@ -12,6 +12,7 @@
 //   or run and before the answer's first byte: a client's next request finds released what this one held. The answer is
 //   copied by then (a stream has its own close).
 // Backpressure: at most `sink_window` bytes wait per upload; the connection is suspended meanwhile.
+// A body that comes too slowly is given up: the sink has what came, `done` runs, and then 408 is sent, without `run`.
 //
 // Tests call begin and run directly with a `struct http_request` they made with http_request_test_new().
 //
@@ -140,8 +141,10 @@ struct http_server_options {
     size_t uploads_budget_bytes;  // all uploads together; 0: 64 MiB
     const char *socket_user_note; // for messages
     unsigned idle_timeout_s;      // a client that neither sends nor reads for so long is cut; 0: 120
-    unsigned slow_body_ms;    // bodies that are collected or discarded must have come by then, or come on at 4 KiB/s;
-                              // 0: 15,000
+    // The least rate of a body on its way into a sink (net/pace.h): 408, and what came stays the sink's. 0: none;
+    // 30,000
+    unsigned body_bytes_s, body_window_ms;
+    unsigned slow_body_ms;    // bodies that are collected or discarded: the same, at 4 KiB/s; 0: 15,000
     unsigned run_deadline_ms; // the client gets 504 when run takes longer (run goes on); 0: 300,000
 };
 

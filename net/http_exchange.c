@@ -9,8 +9,9 @@
 //   2. "full → suspended" and "space → resume" are decided under ex->lock, so no wake-up is lost.
 //   3. A response is queued on the first call (which closes the connection: refusals of large bodies only) or after
 //      the whole body.
-//   4. Every suspension has a deadline, and every body that nobody but us waits for (collected or discarded) has a
-//   least rate: whoever sends a byte a minute holds no connection for long. Uploads into a sink are authorized.
+//   4. Every suspension has a deadline, and every body a least rate: whoever sends a byte a minute holds no connection
+//   for long. While we do not read, the time is not the sender's.
+//   5. Once it is given up, a body is discarded, and the strand alone says so: after done, and only once.
 #include "net/http_priv.h"
 
 #include "base/clock.h"
@@ -103,7 +104,8 @@ static void suspend_locked(struct http_exchange *ex, enum http_wait wait, int64_
 {
     ex->suspended = true;
     ex->wait = wait;
-    ex->deadline_ms = clock_mono_ms() + for_ms;
+    ex->suspended_us = clock_mono_us();
+    ex->deadline_ms = ex->suspended_us / 1000 + for_ms;
     MHD_suspend_connection(ex->conn);
 }
 
@@ -366,15 +368,47 @@ static void strand_run(struct http_exchange *ex) // enters and leaves with the l
         resume_locked(ex);
 }
 
+// The body is given up: what came is the sink's. If the rest came meanwhile, the library takes the answer after all.
+static void strand_give_up(struct http_exchange *ex) // enters and leaves with the lock
+{
+    ex->ran = true;
+    bool answered = ex->answer;
+    pthread_mutex_unlock(&ex->lock);
+    if (!ex->done_called)
+        call_done(ex);
+    const struct http_app *app = &ex->server->app;
+    struct http_response resp = {0};
+    http_slow_response(ex, &resp);
+    struct http_response told = resp;
+    if (app->finish)
+        app->finish(app->ctx, &ex->req, &told);
+    pthread_mutex_lock(&ex->lock);
+    if (!ex->body_complete && ex->conn) {
+        http_slow_tell(ex, &told);
+        return;
+    }
+    if (answered)
+        return;
+    pthread_mutex_unlock(&ex->lock);
+    answer_make(ex, &resp);
+    pthread_mutex_lock(&ex->lock);
+    if (ex->wait == WAIT_RUN)
+        resume_locked(ex);
+}
+
 static void strand_job(void *arg)
 {
     struct http_exchange *ex = arg;
+    int64_t arm = 0;
     pthread_mutex_lock(&ex->lock);
     ex->started = true;
     for (;;) {
         if (ex->head)
             strand_chunk(ex);
-        else if (ex->body_complete && !ex->ran)
+        else if (ex->give_up && !ex->ran) {
+            strand_give_up(ex);
+            arm = ex->hang_up_ms;
+        } else if (ex->body_complete && !ex->ran)
             strand_run(ex);
         else if (!ex->conn && !ex->done_called) { // the client left in mid-body
             pthread_mutex_unlock(&ex->lock);
@@ -385,6 +419,8 @@ static void strand_job(void *arg)
     }
     ex->job_active = false;
     pthread_mutex_unlock(&ex->lock);
+    if (arm)
+        http_server_arm(ex->server, arm);
     http_exchange_unref(ex);
 }
 
@@ -395,7 +431,7 @@ static void strand_lost(void *arg)
     int64_t arm = 0;
     pthread_mutex_lock(&ex->lock);
     ex->job_active = false;
-    if (ex->started)
+    if (ex->started || ex->give_up)
         arm = retry_locked(ex);
     else if (!ex->refuse)
         ex->refuse = busy_status(ex);
@@ -419,20 +455,27 @@ static enum MHD_Result answer_early(struct http_exchange *ex)
     return answer_send(ex);
 }
 
-// Idle time of the connection: short while a body comes that only costs us, and back again for what follows it.
-static void hurry(struct http_exchange *ex, bool on)
+// A body follows.
+static void read_begin(struct http_exchange *ex)
 {
-    unsigned idle_s = ex->server->options.idle_timeout_s, short_s = (ex->server->options.slow_body_ms + 999) / 1000;
-    if (ex->hurried == on || idle_s <= short_s)
-        return;
-    ex->hurried = on;
-    MHD_set_connection_option(ex->conn, MHD_CONNECTION_OPTION_TIMEOUT, on ? short_s : idle_s);
+    struct pace_rule rule = http_slow_rule(ex->server, &ex->plan);
+    pthread_mutex_lock(&ex->lock);
+    ex->reading = true;
+    ex->pace = pace_begin(&rule, clock_mono_us());
+    int64_t when = ex->pace.until_us;
+    pthread_mutex_unlock(&ex->lock);
+    if (when != INT64_MAX)
+        http_server_arm(ex->server, when / 1000 + 1);
 }
 
-static bool too_slow(const struct http_exchange *ex)
+// True unless it is given up already: from here on it will not be.
+static bool read_end(struct http_exchange *ex)
 {
-    int64_t took_ms = clock_mono_ms() - ex->req.arrived_ms;
-    return took_ms > ex->server->options.slow_body_ms && ex->body_bytes < (uint64_t)took_ms * HTTP_SLOW_BYTES_S / 1000;
+    pthread_mutex_lock(&ex->lock);
+    ex->reading = false;
+    bool whole = !ex->give_up;
+    pthread_mutex_unlock(&ex->lock);
+    return whole;
 }
 
 // One network's requests never take all the connections that there are for clients.
@@ -481,13 +524,17 @@ static enum MHD_Result exchange_begin(struct http_exchange *ex, struct MHD_Conne
     else if (plan->kind == HTTP_PLAN_REPLY)
         resp = plan->response;
     else {
-        hurry(ex, plan->kind != HTTP_PLAN_STREAM && (length > 0 || chunked));
+        if (length > 0 || chunked)
+            read_begin(ex);
         return MHD_YES;
     }
-    hurry(ex, length > 0 || chunked);
     answer_inline(ex, &resp);
     // A small body is read and dropped, so that the connection lives on; a large or endless one is not waited for.
-    return length > HTTP_DRAIN_MAX || chunked ? answer_early(ex) : MHD_YES;
+    if (length > HTTP_DRAIN_MAX || chunked)
+        return answer_early(ex);
+    if (length > 0)
+        read_begin(ex);
+    return MHD_YES;
 }
 
 // Room for n more bytes of uploads? Every upload may hold a little whatever the others hold, so none waits for another.
@@ -562,11 +609,11 @@ static enum MHD_Result exchange_body(struct http_exchange *ex, const char *data,
     int64_t arm = 0;
     pthread_mutex_lock(&ex->lock);
     size_t taken = *n_data;
-    ex->body_bytes += taken;
-    if (ex->hurried && too_slow(ex))
-        ex->cut = true;
     bool cut = ex->cut;
-    if (!ex->answer && !ex->refuse && !cut)
+    if (ex->suspended_us) // what is left was not taken the last time
+        pace_pause(&ex->pace, clock_mono_us() - ex->suspended_us);
+    ex->suspended_us = 0;
+    if (!ex->answer && !ex->refuse && !ex->give_up && !cut)
         switch (ex->plan.kind) {
         case HTTP_PLAN_REPLY:
             break;
@@ -583,6 +630,8 @@ static enum MHD_Result exchange_body(struct http_exchange *ex, const char *data,
             break;
         }
     *n_data -= taken;
+    ex->body_bytes += taken;
+    pace_bytes(&ex->pace, taken, clock_mono_us());
     if (*n_data) {
         suspend_locked(ex, WAIT_SINK, HTTP_SINK_DEADLINE_MS);
         if (!arm)
@@ -616,16 +665,14 @@ static bool answered_by_body(struct http_exchange *ex)
 static enum MHD_Result exchange_end(struct http_exchange *ex)
 {
     int64_t arm = 0;
-    if (!ex->body_complete && answered_by_body(ex)) {
+    if (!ex->body_complete && read_end(ex) && answered_by_body(ex)) {
         ex->body_complete = true;
-        hurry(ex, false);
         return answer_send(ex);
     }
     pthread_mutex_lock(&ex->lock);
     bool first = !ex->body_complete;
     ex->body_complete = true;
-    if (first)
-        hurry(ex, false);
+    ex->cut = ex->cut || ex->told; // there is no second answer
     if (ex->answer || ex->cut) {
         pthread_mutex_unlock(&ex->lock);
         return answer_send(ex);
@@ -710,25 +757,58 @@ void http_exchange_resume(struct http_exchange *ex, bool cut)
     pthread_mutex_unlock(&ex->lock);
 }
 
-int64_t http_exchange_tick(struct http_exchange *ex, int64_t now_ms, bool *out_release)
+static int64_t earlier(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+static void give_up_locked(struct http_exchange *ex, int status, int64_t *next)
+{
+    ex->give_up = status;
+    ex->reading = false;
+    if (schedule_locked(ex))
+        *next = earlier(*next, retry_locked(ex));
+}
+
+// Is the body too slow; has the other side had its time to hang up?
+static int64_t tick_body_locked(struct http_exchange *ex, int64_t now_ms)
 {
     int64_t next = INT64_MAX;
+    if (ex->reading && !ex->suspended && ex->pace.until_us != INT64_MAX) {
+        if (pace_over(&ex->pace, now_ms * 1000))
+            give_up_locked(ex, 408, &next);
+        else
+            next = ex->pace.until_us / 1000 + 1;
+    }
+    if (ex->told && ex->conn) {
+        if (ex->hang_up_ms <= now_ms)
+            shutdown(ex->conn_fd, SHUT_RDWR);
+        else
+            next = earlier(next, ex->hang_up_ms);
+    }
+    return next;
+}
+
+int64_t http_exchange_tick(struct http_exchange *ex, int64_t now_ms, bool *out_release)
+{
     pthread_mutex_lock(&ex->lock);
+    int64_t next = tick_body_locked(ex, now_ms);
     if (ex->retry_pending) {
-        int rc = ex->done_called ? 0 : schedule_locked(ex);
+        bool over = ex->done_called && (ex->ran || !ex->give_up);
+        int rc = over ? 0 : schedule_locked(ex);
         if (!rc) {
             ex->retry_pending = false;
             *out_release = true;
         } else
-            next = now_ms + HTTP_RETRY_MS;
+            next = earlier(next, now_ms + HTTP_RETRY_MS);
     }
     if (ex->suspended) {
         if (ex->deadline_ms <= now_ms) {
             ex->timed_out = ex->timed_out || ex->wait == WAIT_RUN;
             ex->cut = ex->cut || ex->wait == WAIT_SINK;
             resume_locked(ex);
-        } else if (ex->deadline_ms < next)
-            next = ex->deadline_ms;
+        } else
+            next = earlier(next, ex->deadline_ms);
     }
     pthread_mutex_unlock(&ex->lock);
     return next;

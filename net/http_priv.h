@@ -8,6 +8,7 @@
 #define MERIDIAN_NET_HTTP_PRIV_H
 
 #include "net/http.h"
+#include "net/pace.h"
 #include "net/share.h"
 
 #include <microhttpd.h>
@@ -23,7 +24,7 @@
 #define HTTP_SINK_DEADLINE_MS 120000 // a sink that takes nothing for so long loses its upload
 #define HTTP_LINGER_MS 3000          // so long a connection whose body was refused unread stays open to its client
 #define HTTP_LINGERING_MAX 64
-#define HTTP_SLOW_BYTES_S 4096 // the least average rate of bodies that we only collect or discard
+#define HTTP_SLOW_BYTES_S 4096 // the least rate of bodies that we only collect or discard
 #define HTTP_RETRY_MS 20       // a full pool is asked again so often for work that was begun
 
 struct http_exchange;
@@ -66,16 +67,21 @@ struct http_exchange {
     bool shares; // it has a place of the server's shares, as this client:
     struct ip place;
     bool planned;       // app.begin has filled the plan
+    bool reading;       // the body is awaited, and `pace` counts
     bool body_complete; // all of the body came in
     bool started;       // a job has run for it
     bool job_active, retry_pending, ran, done_called, sink_failed, timed_out, cut;
-    int refuse; // status the server itself decided on, or 0
+    int refuse;  // status the server itself decided on, or 0
+    int give_up; // the same in mid-body: the rest is not waited for
+    bool told;   // that status is on its way, past the library
     struct http_chunk *head, *tail;
     size_t queued_bytes;
     uint64_t received_bytes, body_bytes; // for the sink; all that came
     int conn_fd;
-    bool hurried;    // its connection has the short idle time of those that only cost us
-    struct buf body; // collected
+    struct pace pace;
+    int64_t suspended_us;
+    int64_t hang_up_ms; // told, and the other side has had its time to close
+    struct buf body;    // collected
     size_t reserved_bytes;
     struct MHD_Response *answer;
     struct http_stream *stream; // of the answer; borrowed from it
@@ -116,6 +122,11 @@ int http_request_add_header(struct http_request *req, const char *name, size_t n
 int http_request_ingest(struct http_request *req, struct MHD_Connection *conn, enum http_listener listener,
                         const char *method, const char *version, bool *out_chunked);
 void http_refuse(struct http_request *req, struct http_response *resp, int status); // an OCI error of the server's own
+
+// http_slow.c: a body that is not waited for any longer. The library takes no answer in mid-body.
+struct pace_rule http_slow_rule(const struct http_server *s, const struct http_plan *plan);
+void http_slow_response(struct http_exchange *ex, struct http_response *resp);   // of ex->give_up
+void http_slow_tell(struct http_exchange *ex, const struct http_response *resp); // writes it; under ex->lock
 
 struct http_exchange *http_exchange_new(struct http_server *s, const char *target);
 void http_exchange_unref(struct http_exchange *ex);

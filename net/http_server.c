@@ -212,6 +212,7 @@ static void defaults(struct http_server_options *o)
     o->sink_window_bytes = o->sink_window_bytes ? o->sink_window_bytes : 1 << 20;
     o->uploads_budget_bytes = o->uploads_budget_bytes ? o->uploads_budget_bytes : 64 << 20;
     o->idle_timeout_s = o->idle_timeout_s ? o->idle_timeout_s : 120; // more than the edge keeps an idle connection
+    o->body_window_ms = o->body_window_ms ? o->body_window_ms : 30000;
     o->slow_body_ms = o->slow_body_ms ? o->slow_body_ms : 15000;
     o->run_deadline_ms = o->run_deadline_ms ? o->run_deadline_ms : 300000;
 }

@@ -27,7 +27,7 @@ struct share {
 struct share *share_new(size_t places)
 {
     uint8_t secret[SIPHASH_KEY_BYTES];
-    if (!places || places > 65536 || random_bytes(secret, sizeof secret))
+    if (!places || places > SHARE_MAX || random_bytes(secret, sizeof secret))
         return NULL;
     struct share *s = mem_zalloc(sizeof *s);
     if (!s)

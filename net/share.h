@@ -14,8 +14,10 @@
 
 #include <stddef.h>
 
+#define SHARE_MAX (3u << 16)
+
 struct share;
-struct share *share_new(size_t places); // 1 to 65536; NULL: out of memory
+struct share *share_new(size_t places); // 1 to SHARE_MAX; NULL: out of memory
 void share_free(struct share *s);
 bool share_take(struct share *s, const struct ip *client);
 void share_give(struct share *s, const struct ip *client);

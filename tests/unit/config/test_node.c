@@ -51,6 +51,7 @@ START_TEST(defaults)
     ck_assert_uint_eq(n->manifest_max_bytes, 4 << 20);
     ck_assert_uint_eq(n->disk_reserve_percent, 5);
     ck_assert_uint_eq(n->disk_reserve_bytes, 0);
+    ck_assert_uint_eq(n->body_rate, 512);
     node_free(n);
 }
 END_TEST
@@ -63,7 +64,7 @@ START_TEST(every_key)
                        "peer: 127.0.0.1:9443}\nworkers: {resolver: 3, pool: 4, queue: 5}\n"
                        "users: {daemon: reg, edge: www-data}\nedge: {nginx: /opt/nginx, workers: 2}\n"
                        "log: {level: debug}\ndrain: 5s\ncerts: {check: 1s}\nuploads: {idle: 2h}\n"
-                       "limits: {manifest: 1MiB}\n"
+                       "limits: {manifest: 1MiB, body_rate: 0}\n"
                        "disk: {reserve: 2GiB}\n");
     ck_assert_uint_eq(n->roles, ROLE_RESOLVER | ROLE_AUTH);
     ck_assert_str_eq(n->runtime_dir, "/run/meridian");
@@ -89,6 +90,7 @@ START_TEST(every_key)
     ck_assert_uint_eq(n->manifest_max_bytes, 1 << 20);
     ck_assert_uint_eq(n->disk_reserve_percent, 0);
     ck_assert_uint_eq(n->disk_reserve_bytes, 2ull << 30);
+    ck_assert_uint_eq(n->body_rate, 0);
     node_free(n);
 }
 END_TEST
@@ -112,6 +114,7 @@ START_TEST(refusals)
         {LEAST "disk: {reserve: 4GB}\n", "disk.reserve: "},
         {LEAST "limits: {manifest: 4MB}\n", "limits.manifest: expected a size in bytes"},
         {LEAST "limits: {manifest: 1GiB}\n", "limits.manifest: 1GiB is out of range, 64KiB to 64MiB"},
+        {LEAST "limits: {body_rate: 2MiB}\n", "limits.body_rate: 2MiB is out of range, 0 to 1MiB"},
         {LEAST "log: {level: loud}\n", "log.level: expected debug, info, warn or error"},
         {LEAST "users: {daemon: 'a b'}\n", "users.daemon: expected a user name"},
         {LEAST "drain: 99999999999999999999s\n", "drain: 99999999999999999999s is out of range"},

@@ -165,8 +165,13 @@ static void region_config(struct edge_region *r, const char *name)
 static void region_daemon(struct edge_region *r)
 {
     struct http_app app = {.begin = begin, .finish = finish};
-    struct http_server_options o = {
-        .socket_path = r->pub, .socket_mode = 0660, .socket_gid = -1, .listener = LISTENER_PUBLIC, .pool = pool};
+    struct http_server_options o = {.socket_path = r->pub,
+                                    .socket_mode = 0660,
+                                    .socket_gid = -1,
+                                    .listener = LISTENER_PUBLIC,
+                                    .pool = pool,
+                                    .body_bytes_s = 10,
+                                    .body_window_ms = 1000};
     ck_assert_int_eq(http_server_start(&o, &app, &r->s_pub), 0);
     o.socket_path = r->peer;
     o.listener = LISTENER_PEER;
@@ -403,6 +408,8 @@ START_TEST(test_blobs)
     one.s_pub = NULL;
     q = to(&one.https, "https://contoso.eastus.geo.example.test/v2/"); // daemon down
     own_answer(&q, 503, "UNAVAILABLE");
+    ck_assert_int_eq(status_of(&q, text, sizeof text), 503);
+    ck_assert_msg(strstr(text, "region eastus is not ready") != NULL, "%s", text);
     region_daemon(&one); // it comes back behind the same edge
     ck_assert_int_eq(status_of(&q, text, sizeof text), 200);
     region_down(&one);
@@ -411,20 +418,26 @@ START_TEST(test_blobs)
 END_TEST
 
 // Raw bytes over TLS, as no proper client sends them; the answer as openssl shows it.
-static char *raw(const char *request, const char *more_flags)
+// `before`: a shell command that runs once the request is sent, and keeps the connection open.
+static char *raw_while(const char *request, const char *more_flags, const char *before)
 {
     static char text[8192];
     char file[200], c[700];
     snprintf(file, sizeof file, "%s/raw", top);
     ck_assert_int_eq(file_write_atomic(file, request, strlen(request), 0600), 0);
-    snprintf(c, sizeof c, "timeout 10 openssl s_client -quiet -connect 127.0.0.1:%u %s < %s 2>/dev/null",
-             one.https.port, more_flags, file);
+    snprintf(c, sizeof c, "(cat %s; %s) | timeout 10 openssl s_client -quiet -connect 127.0.0.1:%u %s 2>/dev/null",
+             file, before, one.https.port, more_flags);
     FILE *p = popen(c, "r");
     ck_assert_ptr_nonnull(p);
     size_t n = fread(text, 1, sizeof text - 1, p);
     text[n] = 0;
     pclose(p);
     return text;
+}
+
+static char *raw(const char *request, const char *more_flags)
+{
+    return raw_while(request, more_flags, "true");
 }
 #define AS_GLOBAL "-servername contoso.example.test"
 #define CLOSES "Connection: close\r\n"
@@ -527,9 +540,29 @@ START_TEST(test_peers)
     region_down(&two);
     q.url = "https://contoso.example.test/v2/a/b/blobs/uploads/westeurope.0a1b";
     own_answer(&q, 503, "UNAVAILABLE"); // that region is down
-    region_down(&one);
     tunnels_stop(tunnels);
+    own_answer(&q, 503, "UNAVAILABLE"); // nobody carries it there: the region where it goes on is named, not this one
+    ck_assert_int_eq(status_of(&q, text, sizeof text), 503);
+    ck_assert_msg(strstr(text, "began in region westeurope and goes on only there") != NULL, "%s", text);
+    region_down(&one);
     snapshot_done(&topology);
+    world_end();
+}
+END_TEST
+
+// What came is the sink's, and the client is told why, by the daemon's own words.
+START_TEST(test_a_slow_body)
+{
+    world();
+    region_config(&one, "eastus");
+    region_up(&one);
+    char *got = raw_while("PATCH /up HTTP/1.1\r\nHost: contoso.example.test\r\nContent-Length: 90\r\n\r\nabcde",
+                          AS_GLOBAL, "for i in 1 2 3 4 5 6; do sleep 0.5; printf x 2>/dev/null || exit 0; done");
+    ck_assert_msg(strncmp(got, "HTTP/1.1 408 ", 13) == 0, "%s", got);
+    ck_assert_msg(strstr(got, "fewer than 10 bytes a second") != NULL, "%s", got);
+    ck_assert_msg(strstr(got, "X-Meridian-Request-Id: ") != NULL, "%s", got);
+    ck_assert_uint_ge(atomic_load(&sunk), 5);
+    region_down(&one);
     world_end();
 }
 END_TEST
@@ -962,6 +995,6 @@ START_TEST(test_start_refused)
 }
 END_TEST
 
-CHECK_MAIN("net/edge", test_render, test_requests, test_blobs, test_peers, test_own_answers, test_refused_early,
-           test_reload, test_listeners_users_limits_drain, test_backoff_cap, test_master_killed, test_parent_killed,
-           test_start_refused)
+CHECK_MAIN("net/edge", test_render, test_requests, test_blobs, test_peers, test_a_slow_body, test_own_answers,
+           test_refused_early, test_reload, test_listeners_users_limits_drain, test_backoff_cap, test_master_killed,
+           test_parent_killed, test_start_refused)

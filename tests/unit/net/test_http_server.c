@@ -9,6 +9,7 @@
 #include "net/edge.h"
 #include "tests/support/check_main.h"
 
+#include <errno.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -640,6 +641,22 @@ START_TEST(test_stream_client_leaves)
 }
 END_TEST
 
+static void slow_answer(int fd)
+{
+    struct answer a = hear(fd, false);
+    ck_assert_int_eq(a.status, 408);
+    ck_assert_msg(strstr(a.body, "bytes a second") != NULL, "%s", a.body);
+    ck_assert_str_eq(field(&a, "X-Meridian-Region"), "testia");
+    ck_assert_str_eq(field(&a, "Connection"), "close");
+}
+
+static bool hung_up(int fd)
+{
+    char c;
+    ssize_t n = recv(fd, &c, 1, MSG_PEEK | MSG_DONTWAIT);
+    return n == 0 || (n < 0 && errno == ECONNRESET);
+}
+
 static void inactive(void)
 {
     for (int i = 0; http_server_active(server); i++) {
@@ -648,7 +665,8 @@ static void inactive(void)
     }
 }
 
-// Who sends a byte now and then, or half a header, is cut; who uploads into a sink may take its time.
+// Who sends a byte now and then, or nothing, gets 408; half a header is cut; who uploads into a sink may take its time
+// when no rate is wanted.
 START_TEST(test_slow_senders)
 {
     struct http_server_options o = plain;
@@ -674,10 +692,11 @@ START_TEST(test_slow_senders)
     ck_assert_int_eq(hear(upload, false).status, 200);
     close(upload);
     for (size_t i = 0; i < ARRAY_LEN(heads); i++) {
-        ck_assert(hear(fds[i], false).closed);
-        ck_assert(hear(idle[i], false).closed);
+        slow_answer(fds[i]);
+        slow_answer(idle[i]);
         close(fds[i]), close(idle[i]);
     }
+    ck_assert_int_eq(atomic_load(&up.dones), 2 * ARRAY_LEN(heads) + 1); // each once
     ck_assert(hear(half, false).closed);
     close(half);
     inactive();
@@ -685,6 +704,95 @@ START_TEST(test_slow_senders)
     for (int i = 0; i < 3; i++)
         ck_assert_int_eq(ask(fd, "PUT /x HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\nabc").status, 200);
     close(fd);
+    down();
+}
+END_TEST
+
+static void *trickle(void *arg) // bytes at an interval of 20 ms, until the other side hangs up
+{
+    const struct pollfd end = {.fd = *(int *)arg, .events = POLLIN};
+    for (struct pollfd p = end; poll(&p, 1, 20) == 0; p = end)
+        say(p.fd, "x");
+    return NULL;
+}
+
+// An upload below the least rate: the sink has all that came before the answer is there, nothing runs, and whoever goes
+// on is not listened to. One above it goes on.
+START_TEST(test_slow_upload)
+{
+    struct http_server_options o = plain;
+    o.body_bytes_s = 1000;
+    o.body_window_ms = 500;
+    up_with(o, 2, 64);
+    int slow = dial(), silent = dial(), good = dial();
+    say(slow, "PATCH /slow HTTP/1.1\r\nHost: h\r\nContent-Length: 5000\r\n\r\n");
+    say(silent, "PATCH /silent HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nabcde\r\n");
+    say(good, "PATCH /good HTTP/1.1\r\nHost: h\r\nContent-Length: 3000\r\n\r\n");
+    pthread_t t;
+    ck_assert_int_eq(pthread_create(&t, NULL, trickle, &slow), 0); // 50 a second
+    static char piece[101];
+    memset(piece, 'g', 100);
+    for (int i = 0; i < 30; i++, clock_sleep_ms(40)) // 2,500 a second, for more than two windows
+        say(good, piece);
+    pthread_join(t, NULL);
+    slow_answer(slow);
+    slow_answer(silent);
+    ck_assert_int_eq(atomic_load(&runs), 1);
+    struct answer a = hear(good, false);
+    ck_assert_int_eq(a.status, 200);
+    ck_assert_int_eq(atomic_load(&up.dones), 3);
+    ck_assert_uint_gt(atomic_load(&up.got), 3000 + 5 + 5); // the slow ones' bytes too
+    for (int i = 0; i < 5000 && !hung_up(slow); i++)       // who does not hang up is hung up on
+        clock_sleep_ms(2);
+    ck_assert(hung_up(slow));
+    close(slow), close(silent), close(good);
+    inactive();
+    down();
+}
+END_TEST
+
+// What a slow sink takes is not the sender's time.
+START_TEST(test_slow_sink_is_not_a_slow_sender)
+{
+    struct http_server_options o = plain;
+    o.body_bytes_s = 1000;
+    o.body_window_ms = 100;
+    o.sink_window_bytes = 4096;
+    up_with(o, 2, 64);
+    atomic_store(&sink_sleep_ms, 400);
+    int fd = dial();
+    static char body[9000];
+    memset(body, 'b', sizeof body - 1);
+    say(fd, "PATCH /up HTTP/1.1\r\nHost: h\r\nContent-Length: 8999\r\n\r\n");
+    say(fd, body);
+    ck_assert_int_eq(hear(fd, false).status, 200);
+    close(fd);
+    down();
+}
+END_TEST
+
+// The pool is full of others when a body is given up: it is said as soon as there is room.
+START_TEST(test_slow_while_full)
+{
+    struct http_server_options o = plain;
+    o.slow_body_ms = 200;
+    up_with(o, 1, 1);
+    int slow = dial(), reply = dial(), one = dial(), two = dial();
+    say(slow, "PUT /x HTTP/1.1\r\nHost: h\r\nContent-Length: 9\r\n\r\n");
+    say(reply, "POST /reply HTTP/1.1\r\nHost: h\r\nContent-Length: 9\r\n\r\n");
+    atomic_store(&gate_open, 0);
+    say(one, "GET /gate HTTP/1.1\r\nHost: h\r\n\r\n");
+    until(&runs, 1);
+    say(two, "GET /gate HTTP/1.1\r\nHost: h\r\n\r\n");
+    clock_sleep_ms(500);
+    atomic_store(&gate_open, 1);
+    slow_answer(slow);
+    slow_answer(reply);
+    ck_assert_int_eq(hear(one, false).status, 200);
+    hear(two, false); // 200, or 503 when another took its place
+    close(slow), close(reply), close(one), close(two);
+    inactive();
+    ck_assert_int_eq(atomic_load(&up.dones), 4);
     down();
 }
 END_TEST
@@ -850,4 +958,5 @@ END_TEST
 CHECK_MAIN("net/http_server", test_keep_alive, test_upload_slow_sink, test_too_large, test_busy,
            test_full_of_one_network, test_share_of_connections, test_full_in_mid_upload, test_answered_by_its_body,
            test_left_before_its_turn, test_client_leaves, test_run_deadline, test_stream, test_stream_reader_stalls,
-           test_stream_client_leaves, test_slow_senders, test_drain, test_peer_and_admin, test_malformed)
+           test_stream_client_leaves, test_slow_senders, test_slow_upload, test_slow_sink_is_not_a_slow_sender,
+           test_slow_while_full, test_drain, test_peer_and_admin, test_malformed)

@@ -103,7 +103,7 @@ END_TEST
 START_TEST(sizes_and_memory)
 {
     ck_assert_ptr_null(share_new(0));
-    ck_assert_ptr_null(share_new(65537));
+    ck_assert_ptr_null(share_new(SHARE_MAX + 1));
     for (long n = 1; n <= 3; n++) {
         mem_fault_after(n);
         struct share *s = share_new(8);

@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+// A body that is not waited for any longer: what is said then, and how. libmicrohttpd takes no answer while a body
+// comes, so this one is written to the connection past it: nothing else was, and nothing else will be. The edge hands
+// it on and hangs up; who does not is hung up on. Called by http_exchange.c on the strand.
+#include "net/http_priv.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "net/oci_error.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/socket.h>
+
+struct pace_rule http_slow_rule(const struct http_server *s, const struct http_plan *plan)
+{
+    if (plan->kind == HTTP_PLAN_STREAM)
+        return (struct pace_rule){s->options.body_bytes_s, s->options.body_window_ms};
+    return (struct pace_rule){HTTP_SLOW_BYTES_S, s->options.slow_body_ms};
+}
+
+void http_slow_response(struct http_exchange *ex, struct http_response *resp)
+{
+    static struct log_limit limit = LOG_LIMIT(5000);
+    const struct pace_rule *rule = &ex->pace.rule;
+    char ip[IP_TEXT_SIZE];
+    log_limited(&limit, LOG_INFO,
+                "http: %s %s of %s is given up with 408: its body brought fewer than %u bytes a second",
+                ex->req.method_text, ex->req.path, ip_format(&ex->req.client, ip), rule->bytes_s);
+    oci_error(
+        &ex->req, resp, ex->give_up, "UNSUPPORTED", NULL,
+        "the body came too slowly: fewer than %u bytes a second for %u s. What came of an upload is kept: GET its "
+        "location for how much that is, and go on from there",
+        rule->bytes_s, (rule->full_ms + 999) / 1000);
+}
+
+static const char *reason_of(int status)
+{
+    return status == 408 ? "Request Timeout" : "Service Unavailable";
+}
+
+static void put_head(struct buf *b, const struct http_request *req, const struct http_response *resp)
+{
+    buf_printf(b, "HTTP/1.1 %d %s\r\nContent-Length: %zu\r\nConnection: close\r\n", resp->status,
+               reason_of(resp->status), resp->body.n);
+    if (resp->content_type)
+        buf_printf(b, "Content-Type: %s\r\n", resp->content_type);
+    for (const struct http_header *h = resp->headers; h; h = h->next)
+        buf_printf(b, "%s: %s\r\n", h->name, h->value);
+    if (!http_response_get(resp, "X-Meridian-Request-Id"))
+        buf_printf(b, "X-Meridian-Request-Id: %s\r\n", req->request_id);
+    buf_str(b, "\r\n");
+}
+
+void http_slow_tell(struct http_exchange *ex, const struct http_response *resp)
+{
+    AUTO_BUF struct buf b;
+    buf_init(&b, 64 << 10);
+    put_head(&b, &ex->req, resp);
+    buf_add(&b, resp->body.p, resp->body.n);
+    ex->told = true;
+    ex->hang_up_ms = clock_mono_ms() + HTTP_LINGER_MS;
+    ssize_t n = b.err ? -1 : send(ex->conn_fd, b.p, b.n, MSG_DONTWAIT | MSG_NOSIGNAL);
+    if (n != (ssize_t)b.n) // a client that left, or memory: the connection is cut
+        ex->hang_up_ms = 0;
+}
