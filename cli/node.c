@@ -169,7 +169,7 @@ int cmd_node(struct cli *c, int argc, char **argv)
 // ---- health ----
 
 static const struct command health_cmds[];
-static const char *const health_columns[] = {"region", "stamp", "up", "force", "headroom", "reason", "votes"};
+static const char *const health_columns[] = {"region", "stamp", "up", "short", "force", "headroom", "reason", "votes"};
 
 static int print_health(struct cli *c, json_t *doc)
 {
@@ -359,8 +359,8 @@ int cmd_config(struct cli *c, int argc, char **argv)
 // ---- dns ----
 
 static const struct command dns_cmds[];
-static const char *const region_columns[] = {"region",   "stamp", "tier",   "placedBy", "measured", "weight",
-                                             "headroom", "up",    "chosen", "reason",   "votes"};
+static const char *const region_columns[] = {"region",   "stamp", "tier",  "placedBy", "measured", "weight",
+                                             "headroom", "up",    "short", "chosen",   "reason",   "votes"};
 
 static int dns_explain(struct cli *c, int argc, char **argv)
 {

@@ -107,6 +107,11 @@ static void write_health(const struct app *app, struct buf *b)
         target_begin(b, "meridian_health_seen_up", &v->targets[i]);
         exposition_value(b, v->targets[i].seen_up);
     }
+    exposition_family(b, "meridian_health_short", "gauge", "1: the stamp takes no new content for want of space.");
+    for (size_t i = 0; i < v->n_targets; i++) {
+        target_begin(b, "meridian_health_short", &v->targets[i]);
+        exposition_value(b, health_target_short(&v->targets[i]));
+    }
     exposition_family(b, "meridian_health_headroom_ratio", "gauge", "Free share of its capacity, as the stamp says.");
     for (size_t i = 0; i < v->n_targets; i++) {
         target_begin(b, "meridian_health_headroom_ratio", &v->targets[i]);

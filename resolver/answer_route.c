@@ -79,6 +79,16 @@ static const char *prefix_text(const struct route_client *client, uint8_t scope,
     return cidr_format(&c, out);
 }
 
+// A region before the chosen one that was passed over for want of space: its /healthz says so to everybody.
+static void say_short(struct answer *a, const struct route *all, struct txt *out)
+{
+    for (size_t i = 0; i < all->chosen; i++)
+        if (all->steps[i].state == ROUTE_SHORT) {
+            txt_add(out, "short=%s", a->t->regions[all->steps[i].region].name);
+            return;
+        }
+}
+
 // Region, reason, and whose network decided: never the table, which is the operator's (resolver/explain.h).
 static void say_route(struct answer *a, const struct catalogue_registry *r, struct txt *out)
 {
@@ -94,6 +104,7 @@ static void say_route(struct answer *a, const struct catalogue_registry *r, stru
         a->info->region = s->region;
         txt_add(out, "region=%s", a->t->regions[s->region].name);
         txt_add(out, "reason=%s", route_mode_name(all.mode));
+        say_short(a, &all, out);
         txt_add(out, "order=%s%s", route_placed_name((enum route_placed)s->placed), all.by_weight ? "+weight" : "");
     } else {
         txt_add(out, "reason=%s", route_mode_name(all.mode)); // validation lets no such topology pass

@@ -89,11 +89,11 @@ static json_t *step_json(const struct explain_query *q, const struct route *r, s
     bool chosen = r->mode != ROUTE_NOWHERE && r->chosen == i, replica = s->state != ROUTE_NO_REPLICA;
     const struct health_target *target = replica ? health_target_of(q->health, q->topology, s->region, s->stamp) : NULL;
     const char *figure = m->text[s->region];
-    json_t *j = json_pack("{s:s, s:s?, s:i, s:s, s:s*, s:s, s:s, s:b, s:b}", "region", region->name, "stamp",
+    json_t *j = json_pack("{s:s, s:s?, s:i, s:s, s:s*, s:s, s:s, s:b, s:b, s:b}", "region", region->name, "stamp",
                           replica ? region->stamps[s->stamp].name : NULL, "tier", s->tier + 1, "placedBy",
                           route_placed_name((enum route_placed)s->placed), "measured", *figure ? figure : NULL, "state",
-                          route_state_name(s->state), "reason", route_state_text(s->state), "up", (int)s->up, "chosen",
-                          (int)chosen);
+                          route_state_name(s->state), "reason", route_state_text(s->state), "up", (int)s->up, "short",
+                          (int)s->is_short, "chosen", (int)chosen);
     if (!j || !replica)
         return j;
     int rc = json_object_set_new(j, "weight", json_integer(s->weight)) |

@@ -182,8 +182,11 @@ static void expire_deep(struct health *h, int64_t now)
         l->deep_heard_ms = 0;
         l->deep = (struct health_deep){0};
         for (size_t k = 0; k < h->n_targets; k++)
-            if (!strcmp(h->targets[k]->pub.region, l->region))
+            if (!strcmp(h->targets[k]->pub.region, l->region)) {
                 h->targets[k]->pub.headroom = HEALTH_HEADROOM_FULL;
+                if (h->targets[k]->tcp)
+                    health_short_set(h, h->targets[k], false);
+            }
         h->unpublished = true;
     }
 }

@@ -21,9 +21,10 @@ enum health_force { HEALTH_AUTO, HEALTH_FORCE_UP, HEALTH_FORCE_DOWN };
 struct health_target { // one stamp of one region
     char region[HOSTNAME_REGION_SIZE];
     char stamp[HOSTNAME_LABEL_SIZE];
-    bool up;      // the verdict
-    bool seen_up; // what our own probes say, by rise and fall
-    bool seen;    // they have said so since the start
+    bool up;       // the verdict
+    bool seen_up;  // what our own probes say, by rise and fall
+    bool seen;     // they have said so since the start
+    bool is_short; // its node says that it takes no new content, for want of space, and serves what it has
     enum health_force force;
     uint32_t n_good, n_bad; // in a row
     int64_t changed_ms;     // wall: of the last change of `up`
@@ -58,9 +59,11 @@ struct health_verdicts { // frozen
 // What is known of a stamp; NULL: nothing yet.
 const struct health_target *health_target_of(const struct health_verdicts *v, const struct topology *t, uint8_t region,
                                              uint8_t stamp);
-bool health_target_up(const struct health_target *target); // what is forced included
+bool health_target_up(const struct health_target *target);    // what is forced included
+bool health_target_short(const struct health_target *target); // not of one that is forced up: an operator knows better
 // Is the stamp's verdict up? An unknown one is.
 bool health_is_up(const struct health_verdicts *v, const struct topology *t, uint8_t region, uint8_t stamp);
+bool health_is_short(const struct health_verdicts *v, const struct topology *t, uint8_t region, uint8_t stamp);
 
 // The same for all stamps at once, by the catalogue's numbers: what a worker asks for every query. Filled again when
 // verdicts or topology change.
@@ -72,7 +75,7 @@ struct health_map_registry {
     region_set drained, impaired;
 };
 struct health_map {
-    uint8_t down[HEALTH_MAP_STAMPS / 8];
+    uint8_t down[HEALTH_MAP_STAMPS / 8], shorts[HEALTH_MAP_STAMPS / 8];
     uint8_t headroom[HEALTH_MAP_STAMPS];
     region_set drained, impaired; // for all registries
     uint32_t n_registries;        // that have exceptions of their own

@@ -34,6 +34,8 @@ static int parse(const json_t *root, const char *region, struct health_deep *d)
         return ERR_CORRUPT;
     if (stamp)
         memcpy(d->stamp, json_string_value(stamp), strlen(json_string_value(stamp)) + 1);
+    const char *status = json_string_value(json_object_get(root, "status"));
+    d->is_short = status && !strcmp(status, "short");
     d->headroom_percent = 100;
     if (headroom) {
         json_int_t n = json_is_integer(headroom) ? json_integer_value(headroom) : -1;

@@ -20,6 +20,7 @@
 struct health_deep {
     char stamp[HOSTNAME_LABEL_SIZE]; // that spoke; "" if it did not say
     unsigned headroom_percent;
+    bool is_short; // "status":"short"
     size_t n_impaired;
     char impaired[HEALTH_DEEP_IMPAIRED_MAX][HOSTNAME_LABEL_SIZE]; // login labels
 };

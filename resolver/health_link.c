@@ -148,6 +148,8 @@ static void deep_apply(struct health *h, struct link *l, const struct fetch_resu
         return; // what it said before holds until it is stale
     for (size_t i = 0; i < h->n_targets; i++) {
         struct health_target *x = &h->targets[i]->pub;
+        if (h->targets[i]->tcp && !strcmp(x->region, l->region) && !strcmp(x->stamp, l->deep.stamp))
+            health_short_set(h, h->targets[i], l->deep.is_short);
         uint8_t step = health_headroom_step(x->headroom, l->deep.headroom_percent);
         if (strcmp(x->region, l->region) != 0 || strcmp(x->stamp, l->deep.stamp) != 0 || step == x->headroom)
             continue;

@@ -17,6 +17,11 @@ bool health_target_up(const struct health_target *target)
     return target->force == HEALTH_FORCE_UP || (target->force == HEALTH_AUTO && target->up);
 }
 
+bool health_target_short(const struct health_target *target)
+{
+    return target->is_short && target->force != HEALTH_FORCE_UP;
+}
+
 const struct health_target *health_target_of(const struct health_verdicts *v, const struct topology *t, uint8_t region,
                                              uint8_t stamp)
 {
@@ -38,6 +43,12 @@ bool health_is_up(const struct health_verdicts *v, const struct topology *t, uin
 {
     const struct health_target *target = health_target_of(v, t, region, stamp);
     return !target || health_target_up(target);
+}
+
+bool health_is_short(const struct health_verdicts *v, const struct topology *t, uint8_t region, uint8_t stamp)
+{
+    const struct health_target *target = health_target_of(v, t, region, stamp);
+    return target && health_target_short(target);
 }
 
 static uint32_t hash(const uint8_t *p, size_t n)
@@ -84,6 +95,7 @@ void health_map_fill(struct health_map *m, const struct health_verdicts *v, cons
 {
     size_t at = 0;
     memset(m->down, 0, sizeof m->down);
+    memset(m->shorts, 0, sizeof m->shorts);
     memset(m->slots, 0, sizeof m->slots);
     m->drained = m->impaired = 0;
     m->n_registries = 0;
@@ -92,6 +104,8 @@ void health_map_fill(struct health_map *m, const struct health_verdicts *v, cons
             const struct health_target *target = health_target_of(v, t, (uint8_t)r, (uint8_t)s);
             if (target && !health_target_up(target))
                 m->down[at / 8] |= (uint8_t)(1u << at % 8);
+            if (target && health_target_short(target))
+                m->shorts[at / 8] |= (uint8_t)(1u << at % 8);
             m->headroom[at] = target ? target->headroom : HEALTH_HEADROOM_FULL;
         }
     for (size_t i = 0; v && i < v->n_exceptions; i++) {

@@ -36,8 +36,9 @@ struct target {
     uint32_t in_flight;
     uint64_t n_started, n_applied; // numbers of probes
     int64_t next_ms;               // monotonic
-    bool settled;                  // invariant 5
-    uint32_t heard;                // while an observation is taken: what it says of this one
+    bool tcp;       // its probes are bare connections, which say nothing of space: the deep document does
+    bool settled;   // invariant 5
+    uint32_t heard; // while an observation is taken: what it says of this one
 };
 
 struct probe {
@@ -128,6 +129,8 @@ void health_halt(struct health *h); // saves, and cancels the probes and calls t
 void health_free(struct health *h); // after the last of them ended
 
 // All below with the lock.
+
+void health_short_set(struct health *h, struct target *t, bool is_short); // logs and publishes a change
 
 // health_probe.c: starts what is due; returns when to look again, on the monotonic clock.
 int64_t health_start_due(struct health *h, int64_t now);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Probes of the stamps: when one is due, what is asked, and what becomes of its outcome. Started by the checker's
+// Probes of the stamps: when one is due, what is asked, and what becomes of its outcome. A node that is short of space
+// answers 503 with {"status":"short"}: it is up all the same, and is marked. Started by the checker's
 // thread with its lock held; completed on the fetcher's thread, which takes it. See health_priv.h for the invariants.
 #include "resolver/health_priv.h"
 
@@ -9,6 +10,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 
+#include <jansson.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -34,6 +36,27 @@ static void probe_unlink(struct probe *p)
     free(p);
 }
 
+static bool says_short(const struct fetch_result *r)
+{
+    if (r->err || r->status != 503)
+        return false;
+    json_t *root = json_loadb((const char *)r->body.p, r->body.n, JSON_REJECT_DUPLICATES, NULL);
+    const char *status = json_string_value(json_object_get(root, "status"));
+    bool is_short = status && !strcmp(status, "short");
+    json_decref(root);
+    return is_short;
+}
+
+void health_short_set(struct health *h, struct target *t, bool is_short)
+{
+    if (t->pub.is_short == is_short)
+        return;
+    t->pub.is_short = is_short;
+    h->unpublished = h->dirty = true;
+    log_write(is_short ? LOG_WARN : LOG_INFO, "health: %s of %s %s", t->pub.stamp, t->pub.region,
+              is_short ? "is short of space: passed over while another region has room" : "has room again");
+}
+
 static void apply(struct health *h, struct probe *p, const struct fetch_result *r)
 {
     struct target *t = p->target;
@@ -42,13 +65,16 @@ static void apply(struct health *h, struct probe *p, const struct fetch_result *
         return;
     t->n_applied = p->number;
     t->settled = false;
-    bool good = !r->err && (p->tcp || r->status == 200);
+    bool is_short = !p->tcp && says_short(r), good = !r->err && (p->tcp || r->status == 200 || is_short);
+    if (good && !p->tcp)
+        health_short_set(h, t, is_short);
     if (r->err)
         snprintf(reason, sizeof reason, "%.150s", r->message[0] ? r->message : err_text(r->err));
     else if (p->tcp)
         snprintf(reason, sizeof reason, "connected in %lld ms", (long long)r->elapsed_ms);
     else
-        snprintf(reason, sizeof reason, "%d in %lld ms", r->status, (long long)r->elapsed_ms);
+        snprintf(reason, sizeof reason, "%d in %lld ms%s", r->status, (long long)r->elapsed_ms,
+                 is_short ? ": short of space" : "");
     if (health_observe(&h->topology->health, &t->pub, good, reason, clock_wall_ms()))
         health_links_push(h);
     else if (!t->pub.seen_up && t->pub.n_bad == 2 * h->topology->health.fall)
@@ -114,6 +140,7 @@ static int probe_start(struct health *h, struct target *t)
     if (p->next)
         p->next->prev = p;
     h->probes = p;
+    t->tcp = how.tcp;
     t->refs++;
     t->in_flight++;
     rc = fetch_start(h->o.fetcher, &q, probe_done, &p->fetch);

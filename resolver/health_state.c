@@ -26,18 +26,19 @@ static int restore_one(json_t *j, const struct health_settings *s, int64_t wall_
                        size_t n)
 {
     const char *region, *stamp, *force_text, *reason;
-    int up, damping = 0;
+    int up, is_short = 0, damping = 0;
     json_int_t changed, held;
     enum health_force force;
-    if (json_unpack(j, "{s:s, s:s, s:b, s:s, s:I, s:I, s:s, s?i}", "region", &region, "stamp", &stamp, "up", &up,
+    if (json_unpack(j, "{s:s, s:s, s:b, s:s, s:I, s:I, s:s, s?i, s?b}", "region", &region, "stamp", &stamp, "up", &up,
                     "force", &force_text, "changed_ms", &changed, "held_until_ms", &held, "reason", &reason, "damping",
-                    &damping) ||
+                    &damping, "short", &is_short) ||
         health_force_parse(force_text, &force) || damping < 0 || damping > UINT8_MAX)
         return ERR_CORRUPT;
     struct health_target *t = find(targets, n, region, stamp);
     if (!t)
         return 0; // no longer in the topology
     t->up = t->seen_up = up;
+    t->is_short = is_short;
     t->force = force;
     t->changed_ms = changed;
     t->damping = (uint8_t)damping;
@@ -103,9 +104,10 @@ int health_state_load(const char *path, const struct health_settings *s, int64_t
 
 static json_t *target_json(const struct health_target *t)
 {
-    return json_pack("{s:s, s:s, s:b, s:s, s:I, s:I, s:s, s:i}", "region", t->region, "stamp", t->stamp, "up",
+    return json_pack("{s:s, s:s, s:b, s:s, s:I, s:I, s:s, s:i, s:b}", "region", t->region, "stamp", t->stamp, "up",
                      (int)t->up, "force", health_force_names[t->force], "changed_ms", (json_int_t)t->changed_ms,
-                     "held_until_ms", (json_int_t)t->held_until_ms, "reason", t->reason, "damping", (int)t->damping);
+                     "held_until_ms", (json_int_t)t->held_until_ms, "reason", t->reason, "damping", (int)t->damping,
+                     "short", (int)t->is_short);
 }
 
 int health_state_save(const char *path, const struct health_target *targets, size_t n, const struct health_saved *saved)

@@ -91,6 +91,17 @@ static uint64_t key_of(const struct deciding *d)
     return rendezvous_key(catalogue_label(d->r), d->r->label_n, d->client);
 }
 
+static enum route_state state_of(const struct deciding *d, region_set bit, const struct route_step *s)
+{
+    if (!(d->on & bit))
+        return ROUTE_OFF;
+    if (!(d->r->open & bit & ~d->gate.drained))
+        return ROUTE_DRAINED;
+    if (!s->up)
+        return ROUTE_UNHEALTHY;
+    return s->is_short ? ROUTE_SHORT : ROUTE_OPEN;
+}
+
 static struct route_step step_of(const struct deciding *d, uint64_t key, uint8_t region)
 {
     struct route_step s = {.region = region, .state = ROUTE_NO_REPLICA};
@@ -103,10 +114,8 @@ static struct route_step step_of(const struct deciding *d, uint64_t key, uint8_t
     s.weight = share.weight;
     s.headroom = share.headroom;
     s.up = route_is_up(d->c, region, s.stamp) && !(d->gate.impaired & bit);
-    s.state = !(d->on & bit)                           ? ROUTE_OFF
-              : !(d->r->open & bit & ~d->gate.drained) ? ROUTE_DRAINED
-              : s.up                                   ? ROUTE_OPEN
-                                                       : ROUTE_UNHEALTHY;
+    s.is_short = route_is_short(d->c, region, s.stamp);
+    s.state = state_of(d, bit, &s);
     return s;
 }
 
@@ -150,9 +159,8 @@ static void choose(struct route *r)
         bool need_up;
         enum route_mode mode;
     } tries[] = {
-        {ROUTE_OPEN, true, ROUTE_HEALTHY},
-        {ROUTE_UNHEALTHY, false, ROUTE_FAIL_OPEN},
-        {ROUTE_DRAINED, true, ROUTE_LAST},
+        {ROUTE_OPEN, true, ROUTE_HEALTHY},         {ROUTE_SHORT, true, ROUTE_ALL_SHORT},
+        {ROUTE_UNHEALTHY, false, ROUTE_FAIL_OPEN}, {ROUTE_DRAINED, true, ROUTE_LAST},
         {ROUTE_DRAINED, false, ROUTE_LAST},
     };
     for (size_t i = 0; i < ARRAY_LEN(tries); i++) {
@@ -220,13 +228,15 @@ void route_decide(const struct route_context *c, const struct catalogue_registry
     out->by_weight = weights_decide(r, out);
 }
 
-// Those of a tier that are open and up.
+// Those of a tier that are open, up, and not short.
 static region_set up_of(const struct deciding *d, region_set open)
 {
     region_set out = 0;
-    for (; open; open &= open - 1)
-        if (route_is_up(d->c, first_of(open), catalogue_stamp(d->r, first_of(open))))
+    for (; open; open &= open - 1) {
+        uint8_t region = first_of(open), stamp = catalogue_stamp(d->r, region);
+        if (route_is_up(d->c, region, stamp) && !route_is_short(d->c, region, stamp))
             out |= open & -open;
+    }
     return out;
 }
 
@@ -278,7 +288,7 @@ bool route_pick(const struct route_context *c, const struct catalogue_registry *
     if (pick_up(&d, open, &o.list[0], out) || pick_up(&d, open, &o.list[1], out))
         return true;
     struct route all;
-    route_decide(c, r, client, &all); // fail-open, or all drained
+    route_decide(c, r, client, &all); // all short, fail-open, or all drained
     out->mode = all.mode;
     out->by_weight = all.by_weight;
     if (all.mode == ROUTE_NOWHERE)
@@ -307,15 +317,19 @@ uint8_t route_scope(const struct route_context *c, const struct route_client *cl
 
 const char *route_state_name(enum route_state s)
 {
-    static const char *const names[] = {"open", "unhealthy", "drained", "off", "no_replica"};
+    static const char *const names[] = {"open", "unhealthy", "short", "drained", "off", "no_replica"};
     return (size_t)s < ARRAY_LEN(names) ? names[s] : "unknown";
 }
 
 const char *route_state_text(enum route_state s)
 {
     static const char *const texts[] = {
-        "healthy and takes global traffic",       "down, or impaired for this registry", "drained by the operator",
-        "global routing is off for this replica", "the registry has no replica there",
+        "healthy and takes global traffic",
+        "down, or impaired for this registry",
+        "its disk is full up to its reserve: passed over while another healthy region has room",
+        "drained by the operator",
+        "global routing is off for this replica",
+        "the registry has no replica there",
     };
     return (size_t)s < ARRAY_LEN(texts) ? texts[s] : "unknown";
 }
@@ -328,6 +342,6 @@ const char *route_placed_name(enum route_placed p)
 
 const char *route_mode_name(enum route_mode m)
 {
-    static const char *const names[] = {"healthy", "fail_open", "all_drained", "nowhere"};
+    static const char *const names[] = {"healthy", "all_short", "fail_open", "all_drained", "nowhere"};
     return (size_t)m < ARRAY_LEN(names) ? names[m] : "unknown";
 }

@@ -27,6 +27,7 @@
 enum route_state {
     ROUTE_OPEN,       // would take the client
     ROUTE_UNHEALTHY,  // its home stamp is down, or the registry is impaired there
+    ROUTE_SHORT,      // healthy, but its home stamp takes no new content for want of space
     ROUTE_DRAINED,    // the operator drained it
     ROUTE_OFF,        // global routing is off for this replica
     ROUTE_NO_REPLICA, // the registry is not there
@@ -47,11 +48,13 @@ struct route_step {
     uint8_t headroom;      // of its home stamp, 0 to HEALTH_HEADROOM_FULL
     uint64_t cost;         // rendezvous (resolver/rendezvous.h): within a tier by cost / (weight * headroom)
     bool up;               // health of the home stamp and of the registry there, also where something else rules it out
+    bool is_short;         // likewise
     enum route_state state;
 };
 
 enum route_mode {
-    ROUTE_HEALTHY,   // the first that is on, not drained and healthy
+    ROUTE_HEALTHY,   // the first that is on, not drained, healthy and not short
+    ROUTE_ALL_SHORT, // all that are on, not drained and healthy are short: the first of them, as if none was
     ROUTE_FAIL_OPEN, // none is healthy: the first that is on and not drained
     ROUTE_LAST,      // all that are on are drained: a drained one, healthy first
     ROUTE_NOWHERE,   // no replica takes global traffic; validation refuses such topologies
@@ -92,7 +95,7 @@ bool route_pick(const struct route_context *c, const struct catalogue_registry *
 // widest prefix around the client for which all that is decided blind to health is the same. 0: for every client.
 uint8_t route_scope(const struct route_context *c, const struct route_client *client, bool by_weight);
 
-// Is the stamp up? By the map if there is one, else by the verdicts.
+// Is the stamp up, is it short? By the map if there is one, else by the verdicts.
 static inline bool route_is_up(const struct route_context *c, uint8_t region, uint8_t stamp)
 {
     if (!c->map)
@@ -100,10 +103,17 @@ static inline bool route_is_up(const struct route_context *c, uint8_t region, ui
     uint32_t at = c->topology->catalogue->regions[region].first_stamp + stamp;
     return !(c->map->down[at / 8] >> at % 8 & 1);
 }
+static inline bool route_is_short(const struct route_context *c, uint8_t region, uint8_t stamp)
+{
+    if (!c->map)
+        return health_is_short(c->health, c->topology, region, stamp);
+    uint32_t at = c->topology->catalogue->regions[region].first_stamp + stamp;
+    return c->map->shorts[at / 8] >> at % 8 & 1;
+}
 
-const char *route_state_name(enum route_state s);   // "open", "unhealthy", "drained", "off", "no_replica"
+const char *route_state_name(enum route_state s);   // "open", "unhealthy", "short", "drained", "off", "no_replica"
 const char *route_state_text(enum route_state s);   // a clause for people
 const char *route_placed_name(enum route_placed p); // "override", "latency", "distance", "order"
-const char *route_mode_name(enum route_mode m);     // "healthy", "fail_open", "all_drained", "nowhere"
+const char *route_mode_name(enum route_mode m);     // "healthy", "all_short", "fail_open", "all_drained", "nowhere"
 
 #endif

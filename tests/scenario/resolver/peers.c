@@ -29,6 +29,7 @@ static struct voter {
 static struct deep {
     char text[HEALTH_DEEP_MAX_BYTES + 4096]; // "": does not answer
     int headroom;
+    bool is_short;
     char impaired[256];
 } deeps[N];
 
@@ -138,8 +139,8 @@ static void write_deep(int i)
     char impaired[sizeof d->impaired];
     memcpy(impaired, d->impaired, sizeof impaired);
     snprintf(d->text, sizeof d->text,
-             "{\"status\":\"up\",\"region\":\"%s\",\"stamp\":\"%s\",\"headroom\":%d,\"impaired\":[%s]}",
-             peers_regions[i], peers_stamps[i], d->headroom, impaired);
+             "{\"status\":\"%s\",\"region\":\"%s\",\"stamp\":\"%s\",\"headroom\":%d,\"impaired\":[%s]}",
+             d->is_short ? "short" : "up", peers_regions[i], peers_stamps[i], d->headroom, impaired);
 }
 
 bool peers_deep(const char *region, const char *what, char **rest)
@@ -159,6 +160,9 @@ bool peers_deep(const char *region, const char *what, char **rest)
         memset(d->text, ' ', sizeof d->text - 1);
     else if (!strcmp(what, "headroom") && word) {
         d->headroom = atoi(word);
+        write_deep(i);
+    } else if (!strcmp(what, "short") && word) {
+        d->is_short = !strcmp(word, "on");
         write_deep(i);
     } else if (!strcmp(what, "impaired") && word) {
         snprintf(d->impaired, sizeof d->impaired, "%s%s%s", strcmp(word, "none") ? "\"" : "",

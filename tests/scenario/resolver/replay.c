@@ -5,7 +5,8 @@
 //
 //   health { interval: 1s, … }      settings, as in the topology; before `start`
 //   start | stop | crash            crash: nothing is saved that was not saved before
-//   stamp NAME good|refused|hang|certificate|status N|slow MS|flap BAD GOOD|unstartable
+//   stamp NAME good|refused|hang|certificate|status N|slow MS|flap BAD GOOD|unstartable|short|disguised
+//                                short: 503, and says that it is short of space; disguised: 503, and says other things
 //   run TIME                        1500ms, 4s, 2m, 1h
 //   until NAME up|down TIME         fails if it takes longer
 //   clock +TIME|-TIME               the wall clock alone jumps
@@ -18,6 +19,7 @@
 //   expect changes NAME N           since the last start
 //   expect probes NAME MIN MAX      since the last `count`
 //   expect reason NAME TEXT         part of it
+//   expect routed MODE STATE...     as `dns explain` tells it: the mode, and the state of each region in the order
 //
 // With several resolvers (before `start`): resolvers R1,R2…: they run in these regions, and the checker is that of the
 // first. The others are scripted (peers.c):
@@ -26,7 +28,7 @@
 //   voter REGION abstains|votes|deaf|hears|slow|quick|restarts|older-boot    slow: answers after 900 ms
 //   voter REGION drains REGION on|off       an order that was given there
 //   voter REGION forces REGION up|down|auto
-//   deep REGION headroom N | impaired LABEL|none | damaged - | oversized - | silent -
+//   deep REGION headroom N | short on|off | impaired LABEL|none | damaged - | oversized - | silent -
 //   drain|impair REGION LABEL|* on|off      an order given here
 //   tcp                                     probes are TCP connections, before `start`
 //   five                                    two regions more, before `start`: northeurope (neu-1), brazilsouth (brs-1)
@@ -66,7 +68,7 @@ static const struct {
              {"southeastasia", "sea-1"}, {"northeurope", "neu-1"}, {"brazilsouth", "brs-1"}};
 static size_t n_world = 4, n_regions = 3; // in the topology
 
-enum behaviour { GOOD, REFUSED, HANG, CERTIFICATE, STATUS, SLOW, FLAP, UNSTARTABLE };
+enum behaviour { GOOD, REFUSED, HANG, CERTIFICATE, STATUS, SLOW, FLAP, UNSTARTABLE, SHORT, DISGUISED };
 
 static struct stamp_script {
     enum behaviour does;
@@ -132,6 +134,12 @@ static void outcome(struct stamp_script *s, uint32_t timeout_ms, struct fetch *f
         *r = (struct fetch_result){.err = ERR_UNREACHABLE, .message = "Connection refused"};
     } else if (does == CERTIFICATE) {
         *r = (struct fetch_result){.err = ERR_CRYPTO, .message = "certificate: name does not match"};
+    }
+    if (!tcp && (does == SHORT || does == DISGUISED)) {
+        r->status = 503;
+        buf_init(&r->body, 4096);
+        buf_str(&r->body, does == SHORT ? "{\"status\":\"short\",\"reason\":\"the disk is full up to its reserve\"}"
+                                        : "{\"status\":\"down\",\"reason\":\"short\",\"short\":true}");
     }
     r->elapsed_ms = ms;
     f->due_ms = clock_mono_ms() + ms;
@@ -418,8 +426,8 @@ static void do_stop(bool crash)
 
 static void do_stamp(char **rest)
 {
-    static const char *const names[] = {"good",   "refused", "hang", "certificate",
-                                        "status", "slow",    "flap", "unstartable"};
+    static const char *const names[] = {"good", "refused", "hang",        "certificate", "status",
+                                        "slow", "flap",    "unstartable", "short",       "disguised"};
     struct stamp_script *s = &stamps[stamp_index(word(rest))];
     const char *what = word(rest);
     for (size_t i = 0; i < ARRAY_LEN(names); i++)
@@ -537,7 +545,7 @@ static void expect_metric(const char *want)
         fail("not among\n%s", buf_cstr(&b));
 }
 
-static void expect_explained(const char *stamp, const char *text)
+static json_t *explain(void)
 {
     struct topology *t = snapshot_get(&topology_cell);
     struct health_verdicts *v = snapshot_get(&verdicts_cell);
@@ -545,13 +553,32 @@ static void expect_explained(const char *stamp, const char *text)
     if (ip_parse("198.51.100.9", &q.client))
         fail("ip_parse");
     json_t *j = dns_explain_json(&q);
+    snapshot_unref(t);
+    snapshot_unref(v);
+    return j;
+}
+
+static void expect_routed(const char *want)
+{
+    char got[256];
+    size_t i;
+    json_t *j = explain(), *routing = json_object_get(j, "routing"), *x;
+    snprintf(got, sizeof got, "%s", json_string_value(json_object_get(routing, "mode")));
+    json_array_foreach(json_object_get(routing, "regions"), i, x)
+        snprintf(got + strlen(got), sizeof got - strlen(got), " %s", json_string_value(json_object_get(x, "state")));
+    if (strcmp(got, want) != 0)
+        fail("it is routed: %s", got);
+    json_decref(j);
+}
+
+static void expect_explained(const char *stamp, const char *text)
+{
+    json_t *j = explain();
     json_t *count = count_of(json_object_get(json_object_get(j, "routing"), "regions"), stamp);
     const char *rule = json_string_value(json_object_get(count, "rule"));
     if (!rule || !strstr(rule, text))
         fail("the rule is: %s", rule ? rule : "(none)");
     json_decref(j);
-    snapshot_unref(t);
-    snapshot_unref(v);
 }
 
 static void expect_order(const char *region, const char *state)
@@ -654,6 +681,8 @@ static void do_expect(char **rest)
     } else if (!strcmp(what, "order")) {
         const char *region = word(rest);
         expect_order(region, word(rest));
+    } else if (!strcmp(what, "routed")) {
+        expect_routed(*rest);
     } else if (!strcmp(what, "reason")) {
         size_t i = stamp_index(word(rest));
         expect_reason(i, *rest);

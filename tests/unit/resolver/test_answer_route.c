@@ -286,6 +286,16 @@ START_TEST(route_says_region_reason_and_network)
     ck_assert_uint_eq(r.scope, 18);
     r = ask(&c, "_route.drained.example.io", T_TXT, NULL);
     ck_assert_msg(strstr(r.txt, "region=asia reason=all_drained"), "%s", r.txt);
+    struct health_verdicts *shorts = fixture_verdicts(t, 0);
+    struct health_target *targets = (struct health_target *)shorts->targets;
+    targets[1].is_short = true; // west
+    c.health = shorts;
+    r = ask(&c, "_route.contoso.example.io", T_TXT, NULL);
+    ck_assert_str_eq(r.txt, "region=east reason=healthy short=west order=order via=source prefix=198.51.100.0/25");
+    targets[0].is_short = targets[2].is_short = true;
+    r = ask(&c, "_route.contoso.example.io", T_TXT, NULL);
+    ck_assert_str_eq(r.txt, "region=west reason=all_short order=override via=source prefix=198.51.100.0/25");
+    snapshot_unref(shorts);
     c.health = v;
     r = ask(&c, "_route.asian.example.io", T_TXT, NULL);
     ck_assert_msg(strstr(r.txt, "region=asia reason=fail_open order=order"), "%s", r.txt);

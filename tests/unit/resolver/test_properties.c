@@ -147,12 +147,12 @@ static region_set exceptions_of(const struct world *w, const struct registry *r,
     return out;
 }
 
-// The regions that a client may be sent to, by the document and the verdicts alone: on, not drained, up; failing that
-// on and not drained; failing that on, and up if any of them is.
+// The regions that a client may be sent to, by the document and the verdicts alone: on, not drained, up and not short;
+// failing that on, not drained and up; failing that on and not drained; failing that on, and up if any of them is.
 static region_set allowed(const struct world *w, const struct registry *r)
 {
     region_set drained = exceptions_of(w, r, HEALTH_DRAINED), impaired = exceptions_of(w, r, HEALTH_IMPAIRED);
-    region_set on = 0, open = 0, up = 0;
+    region_set on = 0, open = 0, up = 0, room = 0;
     for (size_t i = 0; i < r->n_replicas; i++) {
         const struct replica *x = &r->replicas[i];
         region_set bit = (region_set)1 << x->region;
@@ -160,7 +160,11 @@ static region_set allowed(const struct world *w, const struct registry *r)
         open |= x->global_routing && !x->drained && !(drained & bit) ? bit : 0;
         if (health_is_up(w->verdicts, w->t, x->region, x->stamp) && !(impaired & bit))
             up |= bit;
+        if (!health_is_short(w->verdicts, w->t, x->region, x->stamp))
+            room |= bit;
     }
+    if (open & up & room)
+        return open & up & room;
     if (open)
         return open & up ? open & up : open;
     return on & up ? on & up : on;
@@ -265,7 +269,12 @@ static void change(struct world *w, const struct registry *r, uint8_t region, bo
         w->verdicts, w->t, region, registry_replica(r, region) ? registry_replica(r, region)->stamp : 0);
     struct health_exception *e = &w->exceptions[w->verdicts->n_exceptions];
     uint8_t headroom = x->headroom;
-    switch (rnd(4)) {
+    switch (rnd(5)) {
+    case 4:
+        x->is_short = !x->is_short;
+        *out_worse = x->is_short;
+        *out_better = !x->is_short;
+        break;
     case 0:
         x->up = !health_target_up(x);
         x->force = HEALTH_AUTO;

@@ -15,6 +15,7 @@ struct row {
     enum route_mode mode;
     bool fail_open;
     const char *order; // initials
+    region_set shorts;
 };
 
 static const struct row rows[] = {
@@ -36,7 +37,29 @@ static const struct row rows[] = {
     {"drained", "192.0.2.9", 0, "eastus", ROUTE_LAST, false, "ews"},
     {"drained", "192.0.2.9", 1, "westeurope", ROUTE_LAST, false, "ews"},
     {"drained", "192.0.2.9", 3, "eastus", ROUTE_LAST, true, "ews"},
+    // Short: passed over while another healthy region has room. If all that are healthy are short, the order is that
+    // without the rule, and never leads to one that is dead.
+    {"contoso", "192.0.2.9", 0, "westeurope", ROUTE_HEALTHY, false, "ews", 1},
+    {"contoso", "192.0.2.9", 0, "southeastasia", ROUTE_HEALTHY, false, "ews", 3},
+    {"contoso", "192.0.2.9", 2, "southeastasia", ROUTE_HEALTHY, false, "ews", 1},
+    {"contoso", "192.0.2.9", 0, "eastus", ROUTE_ALL_SHORT, false, "ews", 7},
+    {"contoso", "198.51.100.1", 0, "westeurope", ROUTE_ALL_SHORT, false, "wes", 7},
+    {"contoso", "192.0.2.9", 1, "westeurope", ROUTE_ALL_SHORT, false, "ews", 6},
+    {"contoso", "192.0.2.9", 1, "westeurope", ROUTE_ALL_SHORT, false, "ews", 7}, // it was short when it died
+    {"contoso", "192.0.2.9", 6, "eastus", ROUTE_ALL_SHORT, false, "ews", 1},
+    {"contoso", "192.0.2.9", 7, "eastus", ROUTE_FAIL_OPEN, true, "ews", 1},
+    {"fabrikam", "198.51.100.200", 0, "eastus", ROUTE_HEALTHY, false, "swe", 2},
+    {"hashed-abcdefgh01234567", "192.0.2.9", 0, "westeurope", ROUTE_ALL_SHORT, false, "ews", 2}, // rather than drained
+    {"drained", "192.0.2.9", 0, "eastus", ROUTE_LAST, false, "ews", 1},
 };
+
+static void make_short(struct health_verdicts *v, const struct topology *t, region_set shorts)
+{
+    for (size_t i = 0; i < v->n_targets; i++) {
+        struct health_target *x = (struct health_target *)&v->targets[i];
+        x->is_short = shorts >> topology_region(t, x->region)->index & 1;
+    }
+}
 
 static const struct catalogue_registry *find(const struct topology *t, const char *label)
 {
@@ -57,6 +80,7 @@ START_TEST(table)
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         const struct row *x = &rows[i];
         struct health_verdicts *v = fixture_verdicts(t, x->down);
+        make_short(v, t, x->shorts);
         struct route_client client = client_at(x->client);
         struct route_context c = {.topology = t, .health = v};
         struct route r;
@@ -66,8 +90,37 @@ START_TEST(table)
         ck_assert_uint_eq(r.n_steps, t->n_regions);
         for (size_t k = 0; k < r.n_steps; k++)
             ck_assert_msg(t->regions[r.steps[k].region].name[0] == x->order[k], "row %zu, place %zu", i, k);
+        static struct health_map map;
+        struct route_choice picked;
+        health_map_fill(&map, v, t);
+        for (int with_map = 0; with_map < 2; with_map++) {
+            c.map = with_map ? &map : NULL;
+            ck_assert(route_pick(&c, find(t, x->registry), &client, &picked));
+            ck_assert_msg(picked.mode == x->mode, "row %zu: %s", i, route_mode_name(picked.mode));
+            ck_assert_str_eq(t->regions[picked.region].name, x->chosen);
+        }
         snapshot_unref(v);
     }
+    snapshot_unref(t);
+}
+END_TEST
+
+START_TEST(one_that_is_forced_up_is_not_passed_over)
+{
+    struct topology *t = fixture_topology();
+    struct health_verdicts *v = fixture_verdicts(t, 0);
+    struct route_client client = client_at("192.0.2.9");
+    struct route_context c = {.topology = t, .health = v};
+    struct route r;
+    make_short(v, t, 1);
+    route_decide(&c, find(t, "contoso"), &client, &r);
+    ck_assert_int_eq(r.steps[0].state, ROUTE_SHORT);
+    ck_assert(r.steps[0].up && r.chosen == 1);
+    for (size_t i = 0; i < v->n_targets; i++)
+        ((struct health_target *)v->targets)[i].force = HEALTH_FORCE_UP;
+    route_decide(&c, find(t, "contoso"), &client, &r);
+    ck_assert_uint_eq(r.chosen, 0);
+    snapshot_unref(v);
     snapshot_unref(t);
 }
 END_TEST
@@ -104,4 +157,5 @@ START_TEST(verdicts_of_another_topology_are_found_by_name)
 }
 END_TEST
 
-CHECK_MAIN("resolver/route", table, without_verdicts_all_are_up, verdicts_of_another_topology_are_found_by_name)
+CHECK_MAIN("resolver/route", table, one_that_is_forced_up_is_not_passed_over, without_verdicts_all_are_up,
+           verdicts_of_another_topology_are_found_by_name)

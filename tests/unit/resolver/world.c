@@ -291,6 +291,7 @@ void world_verdicts(struct world *w)
         struct health_target *list = (struct health_target *)w->verdicts->targets;
         for (size_t i = 0; i < w->verdicts->n_targets; i++) {
             list[i].up = rnd(4) >= bad;
+            list[i].is_short = rnd(5) < bad / 2;
             list[i].force = rnd(6) ? HEALTH_AUTO : rnd(2) ? HEALTH_FORCE_UP : HEALTH_FORCE_DOWN;
             list[i].headroom = (uint8_t)(rnd(2) ? HEALTH_HEADROOM_FULL : rnd(HEALTH_HEADROOM_FULL + 1));
         }
