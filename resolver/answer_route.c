@@ -37,9 +37,11 @@ bool answer_choose(struct answer *a, const struct catalogue_registry *r, struct 
     return found;
 }
 
-struct txt { // RDATA under construction: strings of at most 255 octets
+// RDATA under construction: strings of at most 255 octets. Each ends in a blank when another follows, so that who joins
+// them, as most libraries do, can still tell them apart.
+struct txt {
     uint8_t b[512];
-    size_t n;
+    size_t n, last; // last: where the last string begins
 };
 
 static void txt_add(struct txt *t, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
@@ -50,8 +52,13 @@ static void txt_add(struct txt *t, const char *fmt, ...)
     va_start(ap, fmt);
     int n = vsnprintf(text, sizeof text, fmt, ap);
     va_end(ap);
-    if (n <= 0 || (size_t)n >= sizeof text || t->n + 1 + (size_t)n > sizeof t->b)
+    if (n <= 0 || (size_t)n >= sizeof text || t->n + 2 + (size_t)n > sizeof t->b)
         return; // names and prefixes are shorter
+    if (t->n) {
+        t->b[t->n++] = ' ';
+        t->b[t->last]++;
+    }
+    t->last = t->n;
     t->b[t->n++] = (uint8_t)n;
     memcpy(t->b + t->n, text, (size_t)n);
     t->n += (size_t)n;

@@ -37,7 +37,7 @@ struct reply {
     uint16_t family;
     uint8_t source, scope, address[16];
     char region[HOSTNAME_REGION_SIZE]; // that the CNAME leads to
-    char txt[512];                     // joined with blanks
+    char txt[512];                     // its strings joined as they are, as Go's LookupTXT does
 };
 
 // `subnet`: "198.51.100.0/24", or NULL for none.
@@ -78,8 +78,7 @@ static struct reply ask(struct answer_context *c, const char *name, uint16_t typ
         free(text);
         for (size_t k = 0; ldns_rr_get_type(rr) == LDNS_RR_TYPE_TXT && k < ldns_rr_rd_count(rr); k++) {
             const uint8_t *p = ldns_rdf_data(ldns_rr_rdf(rr, k));
-            snprintf(r.txt + strlen(r.txt), sizeof r.txt - strlen(r.txt), "%s%.*s", k ? " " : "", p[0],
-                     (const char *)p + 1);
+            snprintf(r.txt + strlen(r.txt), sizeof r.txt - strlen(r.txt), "%.*s", p[0], (const char *)p + 1);
             ck_assert_uint_eq(ldns_rr_ttl(rr), 30);
         }
     }

@@ -120,7 +120,7 @@ static struct told ask_with(const struct world *w, bool map, const struct client
             told.region = p[1];
         for (size_t k = 0; ldns_rr_get_type(rr) == LDNS_RR_TYPE_TXT && k < ldns_rr_rd_count(rr); k++) {
             p = ldns_rdf_data(ldns_rr_rdf(rr, k));
-            snprintf(told.txt + strlen(told.txt), sizeof told.txt - strlen(told.txt), "%.*s ", p[0],
+            snprintf(told.txt + strlen(told.txt), sizeof told.txt - strlen(told.txt), "%.*s", p[0],
                      (const char *)p + 1);
         }
     }
