@@ -3,6 +3,7 @@
 #include "base/addr.h"
 
 #include "base/err.h"
+#include "base/mem.h"
 
 #include <arpa/inet.h>
 #include <stdio.h>
@@ -206,4 +207,36 @@ bool cidr_set_contains(const struct cidr *set, size_t n, const struct ip *ip)
         }
     }
     return low > 0 && cidr_contains(&set[low - 1], ip);
+}
+
+struct v4_block {
+    uint32_t net;
+    uint8_t bits;
+};
+
+static const struct v4_block special[] = {
+    {0x00000000, 8},  // this network
+    {0x0a000000, 8},  // private
+    {0x64400000, 10}, // shared, behind carriers' NAT
+    {0x7f000000, 8},  // loopback
+    {0xa9fe0000, 16}, // link-local
+    {0xac100000, 12}, // private
+    {0xc0000000, 24}, // protocol assignments
+    {0xc0a80000, 16}, // private
+    {0xc6120000, 15}, // benchmarking
+    {0xe0000000, 3},  // multicast, reserved, broadcast
+};
+
+uint8_t ip_special_bits(const struct ip *ip, bool v4)
+{
+    const uint8_t *b = ip->b;
+    if (!v4 && b[0] >> 5 == 1)
+        return 0; // 2000::/3
+    if (!v4)
+        return (b[0] & 0xfe) == 0xfc ? 7 : 8; // fc00::/7 is private; the rest in pieces
+    uint32_t at = (uint32_t)b[12] << 24 | (uint32_t)b[13] << 16 | (uint32_t)b[14] << 8 | b[15];
+    for (size_t i = 0; i < ARRAY_LEN(special); i++)
+        if (at >> (32 - special[i].bits) == special[i].net >> (32 - special[i].bits))
+            return (uint8_t)(96 + special[i].bits);
+    return 0;
 }

@@ -39,6 +39,10 @@ bool cidr_overlaps(const struct cidr *a, const struct cidr *b);
 // A list made ready for cidr_set_contains: sorted, without what another one holds. Returns how many are left.
 size_t cidr_set_make(struct cidr *list, size_t n);
 bool cidr_set_contains(const struct cidr *set, size_t n, const struct ip *ip); // by bisection
+// Bits of the block around `ip` from which no client comes over the Internet: private, shared, loopback, link-local,
+// multicast, reserved (RFC 6890 and its registry); of IPv6 all outside of 2000::/3. 0: global unicast. Networks for
+// documentation count as that: nobody's clients are there, and tests are.
+uint8_t ip_special_bits(const struct ip *ip, bool v4);
 int endpoint_parse(const char *text, uint16_t default_port,
                    struct endpoint *out); // "1.2.3.4:53", "[::1]:53", bare address
 const char *endpoint_format(const struct endpoint *e, char buf[ENDPOINT_TEXT_SIZE]);

@@ -192,6 +192,7 @@ struct routing_settings {
     const char *latency_file, *maxmind_file;   // from where the process stands; NULL: none
     const char *latency_given, *maxmind_given; // as the document has them: maybe relative to it
     uint32_t latency_margin_ms, distance_margin_km;
+    bool overrides_special; // an override is of networks that are not global unicast (ip_special_bits), and no others
 };
 
 struct ttls { // seconds

@@ -126,6 +126,10 @@ static void build_overrides(struct topology_build *b)
         if ((out[i].cidr.bits || !b->ctx->n_errors) && !memcmp(&out[i].cidr, &out[i - 1].cidr, sizeof out[i].cidr))
             options_error(b->ctx, out[i].line, "routing.overrides: %s has a rule already, on line %d",
                           cidr_format(&out[i].cidr, text), out[i - 1].line);
+    for (size_t i = 0; i < n; i++) {
+        uint8_t special = ip_special_bits(&out[i].cidr.ip, out[i].cidr.bits >= 96 && ip_is_v4(&out[i].cidr.ip));
+        b->t->routing.overrides_special |= special && out[i].cidr.bits >= special;
+    }
     b->t->overrides = out;
     b->t->n_overrides = n;
 }

@@ -146,7 +146,9 @@ static const struct option routing_rows[] = {
      .help = "regions by preference, joined by + where they are equal, as in eastus+eastus2; those not named follow "
              "in the document's order"},
     {"overrides", OPT_LIST, OPT_ARRAY_AT(struct spec_routing, overrides, n_overrides), .sub = &override_set,
-     .help = "rules by client network; the longest prefix wins, and any rule wins over the two files"},
+     .help = "rules by client network; the longest prefix wins, and any rule wins over the two files. A Client Subnet "
+             "option "
+             "with a private network counts only where a rule for private networks names it"},
     {"latency_file", OPT_STRING, OPT_AT(struct spec_routing, latency_file), .max = 4095, .check = path_ok,
      .expect = "a path", .help = "measured latencies, lines of network,region,latency_ms; relative to the topology"},
     {"latency_margin", OPT_DURATION, OPT_AT(struct spec_routing, latency_margin_ms), .def = "5ms", .max = 10000,

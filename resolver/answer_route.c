@@ -16,7 +16,7 @@ struct route_context answer_routing(const struct answer *a)
 
 static struct route_client client_of(const struct answer *a)
 {
-    return client_of_query(a->q, !a->view, &a->c->source);
+    return client_of_query(a->t, a->q, !a->view, &a->c->source);
 }
 
 // The answer holds for that many bits of the client's network. 0 is there already: for all.
@@ -25,6 +25,8 @@ static void set_scope(struct answer *a, const struct route_context *c, const str
 {
     if (client->by_ecs)
         a->edns.ecs_scope = route_scope(c, client, by_weight);
+    else if (client->passed_over)
+        a->edns.ecs_scope = (uint8_t)(client->passed_over - (a->q->ecs_family == 1 ? 96 : 0));
 }
 
 bool answer_choose(struct answer *a, const struct catalogue_registry *r, struct route_choice *out)

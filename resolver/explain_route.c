@@ -144,8 +144,8 @@ json_t *explain_routing(const struct explain_query *q, const struct hostname *h,
     struct route r;
     if (!reg)
         return json_null();
-    if (q->subnet && !view && client_subnet_sane(q->subnet, ip_is_v4(&q->subnet->ip)))
-        client = (struct route_client){*q->subnet, true};
+    if (q->subnet && !view)
+        client = client_of_subnet(t, q->subnet, ip_is_v4(&q->subnet->ip), &q->client);
     AUTO_FREE struct measured *m = mem_zalloc(sizeof *m);
     if (!m)
         return NULL;

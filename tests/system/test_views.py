@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Private networks and a real resolver node, in namespaces: two networks with the same addresses hold different IPs for one
 name, each at a listener of its own, over IPv4 and IPv6; strangers and denied hosts are refused; a third network is known by
-its source; clients of one network may ask for its own names, which a real unbound answers through us; and a real dnsdist says by
-PROXY protocol whose queries it brings.
+its source; clients of one network may ask for its own names, which a real unbound answers through us; a real dnsdist says by
+PROXY protocol whose queries it brings; and another unbound, one cache for several offices, says in Client Subnet which office
+asks: each gets the region that an override names for it.
 
     public 192.0.2.10 -- 192.0.2.53 +----------+ 172.16.1.53, fd00:a::53 -- 10.1.0.0/16, fd00:a::/64   neta
     corp 203.0.113.9 ------ by source | resolver | 172.16.2.53 -------------- 10.1.0.0/16                  netb
@@ -19,10 +20,14 @@ version: 1
 domain: {D}
 private_cut: insecure
 regions:
-  - {{ name: eastus, stamps: [{{ name: eus-1, ipv4: [192.0.2.53] }}] }}
+  - {{ name: eastus, peer: "192.0.2.53:8443", stamps: [{{ name: eus-1, ipv4: [192.0.2.53] }}] }}
+  - {{ name: westeurope, peer: "192.0.2.54:8443", stamps: [{{ name: weu-1, ipv4: [192.0.2.54] }}] }}
 name_servers: [eus-1.eastus]
 registries:
   - {{ name: contoso, regional_endpoints: enabled, replicas: [{{ region: eastus }}] }}
+  - {{ name: fabrikam, replicas: [{{ region: eastus }}, {{ region: westeurope }}] }}
+routing: {{ order: [eastus, westeurope], overrides: [{{ clients: 10.77.0.0/16, order: [westeurope] }}] }}
+health: {{ interval: 10m }}
 views:
   - name: a
     listeners: ["172.16.1.53:53", "[fd00:a::53]:53"]
@@ -57,6 +62,30 @@ server:
 remote-control:
   control-enable: no
 """
+
+
+SHARED = f"""\
+server:
+  interface: 192.0.2.10
+  outgoing-interface: 192.0.2.10
+  access-control: 0.0.0.0/0 allow
+  do-daemonize: no
+  username: ""
+  chroot: ""
+  pidfile: ""
+  use-syslog: no
+  module-config: "subnetcache iterator"
+  send-client-subnet: 192.0.2.53
+  num-threads: 1
+  do-ip6: no
+  local-zone: "test." nodefault
+stub-zone:
+  name: "{D}"
+  stub-addr: 192.0.2.53
+remote-control:
+  control-enable: no
+"""
+OFFICES = {"10.77.1.9": "192.0.2.54", "10.78.1.9": "192.0.2.53", "10.1.1.9": "192.0.2.53", "10.77.200.9": "192.0.2.54"}
 
 
 class Answer:
@@ -114,7 +143,8 @@ class Views(unittest.TestCase):
         sh("ip", "netns", "add", "res")
         sh("ip", "-n", "res", "link", "set", "lo", "up")
         links = {  # namespace: (the resolver's addresses, its own)
-            "public": (["192.0.2.53/24", "203.0.113.1/24"], ["192.0.2.10/24", "192.0.2.80/24", "203.0.113.9/24"]),
+            "public": (["192.0.2.53/24", "203.0.113.1/24"],
+                       ["192.0.2.10/24", "192.0.2.80/24", "203.0.113.9/24"] + [f"{a}/32" for a in OFFICES]),
             "neta": (["172.16.1.53/24", "fd00:a::53/64"], ["172.16.1.1/24", "10.1.0.10/16", "10.1.0.66/16", "10.9.0.9/16", "fd00:a::10/64",
                                                             "fd00:b::10/64"]),
             "netb": (["172.16.2.53/24"], ["172.16.2.1/24", "10.1.0.10/16"]),
@@ -248,6 +278,17 @@ class Views(unittest.TestCase):
             a = self.dig(where, source, server, name, "A", *more)
             self.assertEqual((a.status, a.ede, "ra" in a.flags), ("REFUSED", [20], where == "neta"), f"{where} {source} {name}\n{a.text}")
 
+    def test_offices_behind_one_cache(self):
+        with open(f"{self.dir}/shared.conf", "w") as f:
+            f.write(SHARED)
+        self.start("public", UNBOUND, "-d", "-c", f"{self.dir}/shared.conf", log="shared")
+        ask = lambda source: self.dig("public", source, "192.0.2.10", f"fabrikam.{D}", "A")
+        wait_until(10, lambda: self.dig("public", "192.0.2.10", "192.0.2.10", f"geo.{D}", "A", "+time=1").status == "NOERROR", "the cache answers")
+        for _ in range(2):  # what came first is in the cache, and is not given to those whom it is not for
+            for source, region in OFFICES.items():
+                a = ask(source)
+                self.assertEqual(a.of("A"), [region], f"{source}\n{a.text}")
+
     def test_without_upstreams(self):
         """Last: it ends the upstream, and brings it back."""
         self.upstream.terminate()
@@ -270,7 +311,7 @@ class Views(unittest.TestCase):
 
 def load_tests(loader, tests, pattern):
     names = ("test_one_name_in_each_network", "test_strangers_are_refused", "test_forwarding",
-             "test_a_proxy_says_whose_queries_it_brings", "test_without_upstreams")
+             "test_a_proxy_says_whose_queries_it_brings", "test_offices_behind_one_cache", "test_without_upstreams")
     return unittest.TestSuite(map(Views, names))
 
 

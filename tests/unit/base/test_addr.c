@@ -148,6 +148,31 @@ START_TEST(sets_are_sorted_without_what_another_holds)
 }
 END_TEST
 
-CHECK_MAIN("base/addr", sets_are_sorted_without_what_another_holds, addresses_go_both_ways,
-           bad_addresses_are_refused_and_out_is_untouched, prefixes_are_strict, prefixes_contain_and_overlap,
-           endpoints_and_sockaddrs_go_both_ways)
+START_TEST(blocks_that_no_client_comes_from)
+{
+    static const struct {
+        const char *ip;
+        bool v4;
+        uint8_t bits;
+    } rows[] = {{"8.8.8.8", true, 0},          {"10.1.2.3", true, 104},
+                {"9.255.255.255", true, 0},    {"11.0.0.0", true, 0},
+                {"172.31.255.255", true, 108}, {"172.32.0.0", true, 0},
+                {"192.168.3.4", true, 112},    {"100.127.0.1", true, 106},
+                {"192.0.2.1", true, 0},        {"127.0.0.1", true, 104},
+                {"224.0.0.1", true, 99},       {"255.255.255.255", true, 99},
+                {"10.1.2.3", false, 8},        {"2001:db8::1", false, 0},
+                {"3fff::1", false, 0},         {"fd12::1", false, 7},
+                {"fe80::1", false, 8},         {"ff02::1", false, 8},
+                {"4000::", false, 8},          {"::1", false, 8}};
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct ip ip;
+        ck_assert_int_eq(ip_parse(rows[i].ip, &ip), 0);
+        ck_assert_msg(ip_special_bits(&ip, rows[i].v4) == rows[i].bits, "%s: %u", rows[i].ip,
+                      ip_special_bits(&ip, rows[i].v4));
+    }
+}
+END_TEST
+
+CHECK_MAIN("base/addr", blocks_that_no_client_comes_from, sets_are_sorted_without_what_another_holds,
+           addresses_go_both_ways, bad_addresses_are_refused_and_out_is_untouched, prefixes_are_strict,
+           prefixes_contain_and_overlap, endpoints_and_sockaddrs_go_both_ways)

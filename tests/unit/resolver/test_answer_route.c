@@ -129,9 +129,14 @@ START_TEST(the_subnet_routes_and_the_scope_says_for_whom)
         {"198.50.0.0/16", "east", 16},     // next to an override
         {"203.0.113.0/24", NULL, 24},      // weights decide
         {"2001:db8:7::/48", NULL, 56},
-        {"8.8.8.0/24", "east", 7},  // 8.0.0.0/7: then the override of 10.0.0.0/8 begins
-        {"10.7.0.0/16", "east", 0}, // private: by the source
-        {"127.0.0.0/8", "east", 0},
+        {"8.8.8.0/24", "east", 7},     // 8.0.0.0/7: then the override of 10.0.0.0/8 begins
+        {"10.7.0.0/16", "asia", 8},    // private, and an override names it
+        {"127.0.0.0/8", "east", 8},    // not named: by the source, and not for those who are
+        {"172.20.0.0/16", "east", 12}, // the widest network of its kind
+        {"192.168.3.0/24", "east", 16},
+        {"10.0.0.0/7", "asia", 8}, // too short to tell
+        {"fd00::/16", "east", 7},
+        {"fe80::/10", "east", 8},
     };
     struct topology *t = fixture_parse(yaml);
     struct answer_context c = context(t, "192.0.2.99");
@@ -147,6 +152,63 @@ START_TEST(the_subnet_routes_and_the_scope_says_for_whom)
         r = ask(&c, "nobody0.example.io", T_A, rows[i].subnet);
         ck_assert(r.ecs && r.scope == 0 && r.rcode == 3);
     }
+    snapshot_unref(t);
+}
+END_TEST
+
+// Without a rule for private networks none of theirs is looked at; with one, a wider one does not count, and caches are
+// told how far each answer holds.
+START_TEST(private_subnets_count_where_an_override_names_them)
+{
+    static const struct {
+        const char *overrides, *subnet, *region;
+        int scope;
+    } rows[] = {
+        {"", "10.1.2.0/24", "east", 0},
+        {"{ clients: 0.0.0.0/0, order: [west] }", "10.1.2.0/24", "west", 0}, // the source's
+        {"{ clients: 0.0.0.0/0, order: [west] }", "8.8.8.0/24", "west", 1},
+        {"{ clients: 10.0.0.0/7, order: [west] }", "10.1.2.0/24", "east", 0},
+        {"{ clients: 10.1.0.0/16, order: [asia] }", "10.1.2.0/24", "asia", 16},
+        {"{ clients: 10.1.0.0/16, order: [asia] }", "10.1.0.0/16", "asia", 16},
+        {"{ clients: 10.1.0.0/16, order: [asia] }", "10.2.0.0/24", "east", 15},
+        {"{ clients: 10.1.0.0/16, order: [asia] }", "10.128.0.0/24", "east", 9},
+        {"{ clients: 10.1.0.0/16, order: [asia] }", "192.168.0.0/24", "east", 16},
+        {"{ clients: 10.1.0.0/16, order: [asia] }", "0.0.0.0/0", "east", 0},
+        {"{ clients: 10.1.0.0/16, order: [asia] }", "fd00::/56", "east", 7},
+        {"{ clients: [10.1.0.0/16, 10.0.0.0/7], order: [asia] }", "10.2.0.0/24", "east", 15},
+        {"{ clients: 100.64.0.0/10, order: [asia] }", "100.65.0.0/24", "asia", 10},
+        {"{ clients: 127.0.0.0/8, order: [asia] }", "127.1.0.0/24", "asia", 8},
+        {"{ clients: \"fd00:1::/32\", order: [west] }", "fd00:1:2::/48", "west", 32},
+        {"{ clients: \"fd00:1::/32\", order: [west] }", "fd00:2::/48", "east", 31},
+        {"{ clients: 10.1.0.0/16, order: [east+west] }", "10.1.2.0/24", NULL, 24}, // weights decide
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        static char text[sizeof yaml + 256];
+        const char *at = strstr(yaml, "  overrides:\n"), *after = strstr(yaml, "views:\n");
+        snprintf(text, sizeof text, "%.*s%s%s\n%s", (int)(at - yaml), yaml,
+                 *rows[i].overrides ? "  overrides:\n    - " : "", rows[i].overrides, after);
+        struct topology *t = fixture_parse(text);
+        struct answer_context c = context(t, "192.0.2.99");
+        struct reply r = ask(&c, "contoso.example.io", T_A, rows[i].subnet);
+        ck_assert_msg(!rows[i].region || !strcmp(r.region, rows[i].region), "row %zu: %s", i, r.region);
+        ck_assert_msg(r.scope == rows[i].scope, "row %zu: scope %u", i, r.scope);
+        c = context(t, "10.1.9.9"); // the private view: its own source, for all
+        ck_assert_int_eq(ask(&c, "fabrikam.example.io", T_A, rows[i].subnet).scope, 0);
+        snapshot_unref(t);
+    }
+}
+END_TEST
+
+// ::ffff:10.1.2.0 in an option for IPv6 is no client of 10.1.0.0/16.
+START_TEST(a_mapped_subnet_is_nobodys)
+{
+    struct topology *t = fixture_parse(yaml);
+    struct cidr net = {fixture_ip("10.1.2.0"), 120};
+    struct ip source = fixture_ip("192.0.2.99");
+    struct route_client c = client_of_subnet(t, &net, false, &source);
+    ck_assert(!c.by_ecs && !c.passed_over);
+    c = client_of_subnet(t, &net, true, &source);
+    ck_assert(c.by_ecs);
     snapshot_unref(t);
 }
 END_TEST
@@ -325,7 +387,8 @@ START_TEST(over_udp_only_to_who_has_shown_where_he_is)
 }
 END_TEST
 
-CHECK_MAIN("resolver/answer_route", subnets_that_can_be_a_clients, the_subnet_routes_and_the_scope_says_for_whom,
+CHECK_MAIN("resolver/answer_route", subnets_that_can_be_a_clients, private_subnets_count_where_an_override_names_them,
+           a_mapped_subnet_is_nobodys, the_subnet_routes_and_the_scope_says_for_whom,
            family_prefix_and_address_come_back_as_they_were, one_network_has_one_answer_by_whatever_way,
            private_views_ignore_subnets, weights_share_a_tier, weight_zero_is_for_when_the_tier_has_nothing_else,
            headroom_lowers_a_share, route_says_region_reason_and_network, over_udp_only_to_who_has_shown_where_he_is)

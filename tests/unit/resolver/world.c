@@ -57,8 +57,8 @@ struct ip world_ip_in(const struct cidr *net)
 
 struct ip world_ip(void)
 {
-    static const char *const hot[] = {"198.51.100.77", "203.0.113.9",       "8.8.8.8",       "198.51.64.1",
-                                      "2001:db8::1",   "2a00:1450:4001::7", "2001:db8:0:1::"};
+    static const char *const hot[] = {"198.51.100.77",     "203.0.113.9",    "8.8.8.8",    "198.51.64.1", "2001:db8::1",
+                                      "2a00:1450:4001::7", "2001:db8:0:1::", "172.16.5.9", "fd00:1::5"};
     struct ip ip = fixture_ip(hot[rnd(ARRAY_LEN(hot))]);
     bool v4 = ip_is_v4(&ip);
     // More often near it than far: it must meet others in networks of all lengths.
