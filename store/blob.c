@@ -264,7 +264,8 @@ static int expire_in(struct blob_store *bs, int dir_fd, const struct expiry *x, 
         if (S_ISDIR(st.st_mode) || touched_ms >= x->older_than_wall_ms || owner_known(x, e->d_name))
             continue;
         pthread_mutex_lock(&bs->lock); // nobody opens it between the look and the removal
-        if (!blob_upload_is_open(bs, dir_fd, e->d_name)) {
+        AUTO_CLOSE int held = -1;
+        if (!blob_upload_hold(bs, dir_fd, e->d_name, &held)) {
             if (unlinkat(dir_fd, e->d_name, 0) == 0)
                 ++*n_removed;
             else if (errno != ENOENT)

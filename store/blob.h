@@ -17,7 +17,9 @@
 //   blob_upload_commit(u, &expected, &size);    // verify, fsync, rename; ERR_DIGEST leaves the upload as it was
 //   blob_upload_close(u);                       // keeps the bytes for a later resume
 //
-// Threads: the store is shared; one upload is used by one thread at a time (ERR_BUSY when it is open already).
+// Threads: the store is shared; one upload is used by one thread at a time (ERR_BUSY when it is open already). Two
+// processes may have the store open, as they do while a restart lets uploads end in the old one: an open upload is
+// locked for all of them, and a process that is killed lets go.
 // Everything blocks on the disk: call on the pool. Invariants:
 //   1. A file under blobs/ has the content its name says; it was complete and on disk before it got the name. A disk
 //      may damage it later: so each publication replaces the file that is there, also one of the same size.

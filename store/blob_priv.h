@@ -21,6 +21,9 @@ struct blob_store {
 int blob_shard_open(struct blob_store *bs, const struct digest *d, bool make, int *out_fd);
 // Is this name open for writing in this directory now?
 bool blob_upload_is_open(struct blob_store *bs, int dir_fd, const char *name);
+// Keeps it from being opened, here (bs->lock is held) and in other processes, until *out_fd is closed: -1 when there is
+// no such file. ERR_BUSY: it is open.
+int blob_upload_hold(struct blob_store *bs, int dir_fd, const char *name, int *out_fd);
 int blob_dir_at(int parent_fd, const char *name, unsigned mode, bool make, bool *out_made, int *out_fd);
 
 #endif

@@ -17,10 +17,12 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #define ID_MAX 128
+#define OPEN_TRIES 100 // each fails only when another process has just ended the upload
 #define READ_BYTES (256u << 10)
 
 struct blob_upload {
@@ -90,6 +92,39 @@ static int redigest(struct blob_upload *u)
     return rc;
 }
 
+// Opens and locks: another process, which shares the store during a restart, may have it open. What has the name once
+// the lock is ours is what was opened: a commit elsewhere may have made a blob of that file meanwhile.
+static int file_open(int dir_fd, const char *name, int flags, int *out_fd, struct stat *out)
+{
+    for (int tries = 0; tries < OPEN_TRIES; tries++) {
+        struct stat now;
+        AUTO_CLOSE int fd = openat(dir_fd, name, flags | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0640);
+        if (fd < 0 || fstat(fd, out))
+            return err_from_errno(errno);
+        if (!S_ISREG(out->st_mode))
+            return ERR_CORRUPT;
+        if (flock(fd, LOCK_EX | LOCK_NB))
+            return errno == EWOULDBLOCK ? ERR_BUSY : err_from_errno(errno);
+        if (fstatat(dir_fd, name, &now, AT_SYMLINK_NOFOLLOW) || now.st_dev != out->st_dev || now.st_ino != out->st_ino)
+            continue;
+        if (fstat(fd, out)) // its size, now that nobody else writes
+            return err_from_errno(errno);
+        *out_fd = fd;
+        fd = -1;
+        return 0;
+    }
+    return ERR_BUSY;
+}
+
+int blob_upload_hold(struct blob_store *bs, int dir_fd, const char *name, int *out_fd)
+{
+    struct stat st;
+    if (blob_upload_is_open(bs, dir_fd, name))
+        return ERR_BUSY;
+    int rc = file_open(dir_fd, name, O_RDONLY, out_fd, &st);
+    return rc == ERR_BUSY ? rc : 0; // what cannot be opened, or is none of ours, nobody writes to
+}
+
 static int growing_open(struct blob_store *bs, int dir_fd, const char *name, struct blob_upload **out)
 {
     struct blob_upload *u = mem_zalloc(sizeof *u);
@@ -109,13 +144,8 @@ static int growing_open(struct blob_store *bs, int dir_fd, const char *name, str
         return ERR_BUSY;
     }
     struct stat st;
-    int rc = 0;
-    u->fd = openat(dir_fd, name, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0640);
-    if (u->fd < 0 || fstat(u->fd, &st))
-        rc = err_from_errno(errno);
-    else if (!S_ISREG(st.st_mode))
-        rc = ERR_CORRUPT;
-    else if ((st.st_mode & 07777) != 0640 && fchmod(u->fd, 0640)) // whatever the umask was
+    int rc = file_open(dir_fd, name, O_RDWR | O_CREAT, &u->fd, &st);
+    if (!rc && (st.st_mode & 07777) != 0640 && fchmod(u->fd, 0640)) // whatever the umask was
         rc = err_from_errno(errno);
     if (rc) {
         blob_upload_close(u);
@@ -307,14 +337,14 @@ int blob_upload_discard(struct blob_store *bs, const char *id)
 {
     if (!id_ok(id))
         return ERR_INVAL;
-    int rc = 0;
+    AUTO_CLOSE int held = -1;
     char outcome[ID_MAX + 2];
     outcome_name(id, outcome);
     pthread_mutex_lock(&bs->lock);
-    if (blob_upload_is_open(bs, bs->uploads_fd, id))
-        rc = ERR_BUSY;
-    else if ((unlinkat(bs->uploads_fd, id, 0) && errno != ENOENT) ||
-             (unlinkat(bs->uploads_fd, outcome, 0) && errno != ENOENT))
+    int rc = blob_upload_hold(bs, bs->uploads_fd, id, &held);
+    if (!rc && unlinkat(bs->uploads_fd, id, 0) && errno != ENOENT)
+        rc = err_from_errno(errno);
+    if (!rc && unlinkat(bs->uploads_fd, outcome, 0) && errno != ENOENT)
         rc = err_from_errno(errno);
     pthread_mutex_unlock(&bs->lock);
     return rc;
