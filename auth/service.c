@@ -13,7 +13,6 @@
 #include "base/clock.h"
 #include "base/digest.h"
 #include "base/err.h"
-#include "base/log.h"
 #include "base/mem.h"
 #include "net/oci_error.h"
 
@@ -96,6 +95,7 @@ static void refuse(struct call *c, struct http_request *req, struct http_respons
                                  "errors", "code", oci_code, "message", text);
         if (!root || http_response_json(req, resp, status, root))
             http_response_bytes(resp, status, "application/json", bytes_str("{\"error\":\"server_error\"}"));
+        http_request_refused(req, oci_code, text);
     } else {
         oci_error(req, resp, status, oci_code, NULL, "%s", text);
     }
@@ -204,18 +204,42 @@ static void grant(struct call *c, struct http_request *req, struct http_response
 
 // --- who asks ---
 
+static const char *refresh_fault(const struct principal *who)
+{
+    if (!who)
+        return "whom nobody knows any more";
+    if (!who->enabled)
+        return "who is disabled";
+    return "revoked since it was issued";
+}
+
 static int judge_refresh(const struct call *c, struct http_request *req, const struct principals *all,
                          const struct principal **out)
 {
     struct claims claims;
     int rc = token_verify(c->t, c->r, c->refresh, TOKEN_REFRESH, clock_wall_ms(), &req->arena, &claims);
     const struct principal *who = rc ? NULL : principals_find(all, claims.subject);
-    if (rc)
+    if (rc) {
+        http_request_detail(req, "a refresh token: %s", token_fault(c->t, c->r, c->refresh, rc, &req->arena));
         return rc;
-    if (!who || !who->enabled || who->generation != claims.generation)
+    }
+    if (!who || !who->enabled || who->generation != claims.generation) {
+        http_request_detail(req, "a refresh token of %s, %s", claims.subject, refresh_fault(who));
         return ERR_AUTH;
+    }
     *out = who;
     return 0;
+}
+
+// For the log alone. A name nobody has is not logged: people type passwords there.
+static void login_detail(struct http_request *req, const struct principal *who)
+{
+    if (!who)
+        http_request_detail(req, "a login of an unknown user");
+    else if (!who->enabled)
+        http_request_detail(req, "a login of %s, who is disabled", who->name);
+    else
+        http_request_detail(req, "a login of %s, with a wrong password", who->name);
 }
 
 // ERR_BUSY: only a password hash can tell, and `may_hash` is not set.
@@ -232,19 +256,11 @@ static int judge(struct call *c, struct http_request *req, const struct principa
     int rc = 0;
     if (!passwords_known(c->s->passwords, generation, who, c->password))
         rc = may_hash ? passwords_verify(c->s->passwords, generation, all, who, c->password) : ERR_BUSY;
+    if (rc == ERR_AUTH)
+        login_detail(req, who);
     if (!rc)
         *out = who;
     return rc;
-}
-
-static void log_refused(const struct http_request *req, const struct principals *all, const struct call *c)
-{
-    static struct log_limit lim = LOG_LIMIT(1000);
-    char client[IP_TEXT_SIZE];
-    // A name nobody has is not logged: people type passwords there.
-    const struct principal *who = c->user ? principals_find(all, c->user) : NULL;
-    log_limited(&lim, LOG_WARN, "auth: refused %s of %s from %s on %s", c->refresh ? "a refresh token" : "a login",
-                who ? who->name : "an unknown user", ip_format(&req->client, client), c->service);
 }
 
 // Answers, or ERR_BUSY with nothing done when it would have to hash and may not.
@@ -257,12 +273,12 @@ static int answer(struct call *c, struct http_request *req, struct http_response
     const struct principal *who = NULL;
     int rc = !all || auth_principals_stale(age_ms, c->t->max_stale_s) ? ERR_CLOSED
                                                                       : judge(c, req, all, generation, may_hash, &who);
+    if (!rc && who)
+        req->principal = arena_strdup(&req->arena, who->name);
     if (!rc)
         grant(c, req, resp, who, c->refresh);
     else if (rc != ERR_BUSY || may_hash)
         refuse_code(c, req, resp, rc);
-    if (rc == ERR_AUTH || rc == ERR_EXPIRED)
-        log_refused(req, all, c);
     snapshot_unref(all);
     return rc == ERR_BUSY ? rc : 0;
 }

@@ -44,6 +44,9 @@ struct claims {
 int token_verify(const struct topology *t, const struct registry *r, const char *token, enum token_type type,
                  int64_t now_ms, struct arena *a, struct claims *out);
 
+// What is wrong with a token that gave `rc`, in a clause for the log: static text.
+const char *token_fault(const struct topology *t, const struct registry *r, const char *token, int rc, struct arena *a);
+
 int token_issue_access(const struct region_keys *keys, const char *service, const char *subject,
                        const struct access_grant *grants, size_t n_grants, int64_t now_ms, struct arena *a,
                        const char **out);

@@ -161,6 +161,21 @@ int token_verify(const struct topology *t, const struct registry *r, const char 
     return rc;
 }
 
+const char *token_fault(const struct topology *t, const struct registry *r, const char *token, int rc, struct arena *a)
+{
+    struct jws j;
+    if (rc == ERR_EXPIRED)
+        return "expired";
+    if (jws_parse(token, a, &j))
+        return "not a token of ours";
+    const struct public_key *key = topology_token_key(t, j.kid);
+    if (!key)
+        return "its signing key is not in the topology";
+    if (!registry_replica(r, key->region))
+        return "signed by a region without a replica of this registry";
+    return "its signature, registry, kind or dates are not right";
+}
+
 int token_verify_access(const struct topology *t, const struct registry *r, const char *token, int64_t now_ms,
                         struct arena *arena, struct access *out)
 {
@@ -197,6 +212,7 @@ static int check_peer(const struct topology *t, const struct registry *r, struct
     if (!principal)
         return ERR_NOMEM;
     *out = (struct access){.principal = principal, .peer = true, .everywhere = ACTION_PULL};
+    req->principal = principal;
     return 0;
 }
 
@@ -212,7 +228,12 @@ int auth_check(const struct topology *t, const struct registry *r, struct http_r
             return ERR_AUTH;
         header += 7;
         header += strspn(header, " ");
-        return token_verify_access(t, r, header, now_ms, &req->arena, out);
+        rc = token_verify_access(t, r, header, now_ms, &req->arena, out);
+        if (rc && rc != ERR_NOMEM)
+            http_request_detail(req, "the token: %s", token_fault(t, r, header, rc, &req->arena));
+        else if (!rc)
+            req->principal = out->principal;
+        return rc;
     }
     if (req->listener == LISTENER_PEER)
         return check_peer(t, r, req, out);

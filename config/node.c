@@ -77,6 +77,20 @@ static const struct option user_rows[] = {
     {"edge", OPT_STRING, NODE(edge_user), .def = "meridian-edge", .check = user_ok, .expect = "a user name",
      .help = "the account of nginx's workers, when started by root"},
 };
+static const struct option_word access_words[] = {
+    {"none", ACCESS_LOG_NONE}, {"refused", ACCESS_LOG_REFUSED}, {"all", ACCESS_LOG_ALL}};
+static const struct option access_rows[] = {
+    {"requests", OPT_ENUM, NODE(access_requests), .def = "refused", OPT_WORDS(access_words),
+     .help = "which requests have a line of JSON in the edge's access log, found by X-Meridian-Request-Id: none, those "
+             "that were refused (status 400 and above), or all. No query and no header but Host is in it"},
+    {"file", OPT_STRING, NODE(access_file), .max = 1000, .check = path_ok, .expect = "a path",
+     .help = "where; the daemon's account must be able to write it; opened again on SIGHUP; default is log/access.log "
+             "in data_dir"},
+    {"max", OPT_SIZE, NODE(access_max_bytes), .def = "64MiB", .max = 1ull << 40,
+     .help =
+         "a file of so many bytes is renamed to FILE.1, in the place of an older one, and a new one begun; 0: never"},
+};
+static const struct option_set access_set = SUB_OF(access_rows);
 static const struct option edge_rows[] = {
     {"nginx", OPT_STRING, NODE(nginx), .def = "/usr/sbin/nginx", .check = path_ok, .expect = "a path",
      .help = "the nginx program"},
@@ -86,6 +100,7 @@ static const struct option edge_rows[] = {
              "the daemon has places for three times as many as this or per_network says, or 4096"},
     {"per_network", OPT_INT, NODE(edge_per_network), .def = "0", .max = 65536,
      .help = "the same of a network, a /24 or a /56; 0 is a quarter of what all clients together may have"},
+    {"access_log", OPT_MAP, .sub = &access_set, .help = "a log of requests"},
 };
 static const struct option_word level_words[] = {
     {"debug", LOG_DEBUG}, {"info", LOG_INFO}, {"warn", LOG_WARN}, {"error", LOG_ERROR}};
@@ -217,6 +232,7 @@ static void resolve_paths(struct option_ctx *ctx, struct node *n)
                                   &n->principals,
                                   &n->ca_dir,
                                   &n->ca_file,
+                                  &n->access_file,
                                   &n->resolver.tsig_dir,
                                   &n->resolver.signing.keys_dir,
                                   &n->resolver.cookies.secret,
@@ -231,6 +247,8 @@ static void resolve_paths(struct option_ctx *ctx, struct node *n)
         return;
     if (!n->runtime_dir)
         n->runtime_dir = join(ctx, n->data_dir, "run");
+    if (!n->access_file)
+        n->access_file = join(ctx, n->data_dir, "log/access.log");
     if (!n->ca_file)
         n->ca_file = join(ctx, n->data_dir, "certs/ca.pem");
     if (!n->resolver.signing.keys_dir)

@@ -17,6 +17,8 @@
 
 enum node_role { ROLE_RESOLVER = 1, ROLE_REGISTRY = 2, ROLE_AUTH = 4, ROLE_REPLICATOR = 8 };
 
+enum node_access { ACCESS_LOG_NONE, ACCESS_LOG_REFUSED, ACCESS_LOG_ALL }; // which requests the edge logs
+
 struct node {
     struct arena arena;
     const char *source;
@@ -43,8 +45,11 @@ struct node {
         *edge_user;        // users.daemon, users.edge: default meridian, meridian-edge; only used when started by root
     const char *nginx;     // edge.nginx: path of the program, default /usr/sbin/nginx
     unsigned edge_workers; // edge.workers: 0 is one per core
-    unsigned edge_per_client, edge_per_network;                // edge.per_client, edge.per_network: requests at once
-    enum log_level log_level;                                  // log.level
+    const char *access_file;                    // edge.access_log.file: default log/access.log in data_dir
+    enum node_access access_requests;           // edge.access_log.requests
+    uint64_t access_max_bytes;                  // edge.access_log.max: 0 no bound
+    unsigned edge_per_client, edge_per_network; // edge.per_client, edge.per_network: requests at once
+    enum log_level log_level;                   // log.level
     enum node_sandbox { SANDBOX_OFF, SANDBOX_STRICT } sandbox; // sandbox: strict (default) or off
     unsigned drain_s;                      // drain: seconds that a stop waits for requests in flight, default 30
     unsigned cert_check_s;                 // certs.check: how often expiry is looked at, default 60

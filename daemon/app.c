@@ -98,8 +98,10 @@ void app_begin_peer(void *ctx, struct http_request *req, struct http_plan *plan)
     const struct region *peer =
         req->peer_cert_fingerprint ? topology_region_by_fingerprint(t, req->peer_cert_fingerprint) : NULL;
     const char *passed = http_header_get(req, EDGE_HEADER_PASSED);
-    if (peer && !passed)
+    if (peer && !passed) {
+        req->principal = arena_printf(&req->arena, "peer:%s", peer->name);
         replicator_knocked(app->replicator, peer->name);
+    }
     if (peer && passed) { // a client's request that the peer's edge handed on: judged as that client's
         req->listener = LISTENER_PUBLIC;
         req->peer_cert_fingerprint = NULL;

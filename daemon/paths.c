@@ -214,11 +214,9 @@ static int lock_take(int data_fd, const char *data_dir, struct diag *diag, int *
 
 static int prepare_data(const struct node *n, const struct identity *id, int *lock_fd, struct diag *diag)
 {
-    const struct dir_spec rows[] = {{"store", id->uid, id->edge_gid, 0710},
-                                    {"meta", id->uid, id->gid, 0700},
-                                    {"keys", id->uid, id->gid, 0700},
-                                    {"certs", id->uid, id->gid, 0700},
-                                    {"state", id->uid, id->gid, 0700}};
+    const struct dir_spec rows[] = {{"store", id->uid, id->edge_gid, 0710}, {"meta", id->uid, id->gid, 0700},
+                                    {"keys", id->uid, id->gid, 0700},       {"certs", id->uid, id->gid, 0700},
+                                    {"state", id->uid, id->gid, 0700},      {"log", id->uid, id->gid, 0700}};
     const struct dir_spec blobs = {"blobs", id->uid, id->edge_gid, 02750};
     AUTO_CLOSE int data = -1;
     int rc = dir_named(n->data_dir, getegid(), 0711, diag, &data);

@@ -6,6 +6,7 @@
 //     store/blobs/       2750 daemon:edge    the edge reads blobs
 //     store/…            0700 daemon
 //     meta/ keys/ certs/ state/  0700 daemon
+//     log/               0700 daemon          access.log, unless edge.access_log.file names another
 //     lock               0600 root           one daemon per data_dir: held by supervisor and worker
 //     edge-topology.yaml 0600 root           the last good topology, for the edge's configuration
 //   runtime_dir/        01771 root:daemon    public.sock, peer.sock, tunnel.sock (0660, group edge), admin.sock (0600)

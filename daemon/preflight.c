@@ -151,6 +151,15 @@ static void add_data(struct tries *t, const struct node *n, const struct paths *
     add_data_dir(t, p->store, id);
 }
 
+// Its own place in data_dir is made at a start.
+static void add_access_log(struct tries *t, const struct node *n)
+{
+    size_t dir = strlen(n->data_dir);
+    bool own = !strncmp(n->access_file, n->data_dir, dir) && !strcmp(n->access_file + dir, "/log/access.log");
+    if (edge_wanted(n) && n->access_requests != ACCESS_LOG_NONE && (!own || !access(n->access_file, F_OK)))
+        add(t, "edge.access_log.file", n->access_file, NEED_APPEND, true);
+}
+
 static void add_settings(struct tries *t, const struct node *n)
 {
     const char *changes = arena_printf(&t->arena, "%s.changes", n->topology);
@@ -158,6 +167,7 @@ static void add_settings(struct tries *t, const struct node *n)
     add(t, "topology", n->topology, NEED_READ, false);
     add(t, "topology", changes, NEED_READ, true);
     add(t, "principals", n->principals, NEED_SECRET, false);
+    add_access_log(t, n);
     if (!n->ca_dir)
         return;
     add(t, "ca_dir", n->ca_dir, NEED_WRITE, false);

@@ -150,8 +150,12 @@ static bool is_child(pid_t pid)
 
 static void take_edge(struct supervisor *s, const struct handover *h)
 {
-    const struct edge_config c = {
-        .nginx = s->node->nginx, .runtime_dir = s->paths->edge_dir, .confine = supervisor_edge_confine(s)};
+    const struct edge_config c = {.nginx = s->node->nginx,
+                                  .runtime_dir = s->paths->edge_dir,
+                                  .confine = supervisor_edge_confine(s),
+                                  .access = s->node->access_requests,
+                                  .access_file = s->node->access_file,
+                                  .access_max_bytes = s->node->access_max_bytes};
     if (!is_child(h->edge.pid)) {
         const int unused[] = {h->edge.life_fd, h->edge.log_write_fd, h->edge.log_read_fd};
         for (size_t i = 0; i < ARRAY_LEN(unused); i++)

@@ -77,8 +77,9 @@ static void load_topology(struct supervisor *s)
     s->peers = peers;
 }
 
-// In the process that reads what nginx says: the daemon's user and none of its groups, for it opens nothing.
-static int confine_log(const void *ctx)
+// In the process that reads what nginx says: the daemon's user and none of its groups, for it opens nothing but the
+// access log, which is that user's.
+static int become_log(const void *ctx)
 {
     const struct supervisor *s = ctx;
     const struct identity *id = s->id;
@@ -88,6 +89,12 @@ static int confine_log(const void *ctx)
         return err_from_errno(errno);
     prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0); // the change of user cleared it
     prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+    return 0;
+}
+
+static int confine_log(const void *ctx)
+{
+    const struct supervisor *s = ctx;
     struct diag d;
     diag_init(&d);
     int rc = s->node->sandbox == SANDBOX_STRICT ? sandbox_log(&d) : 0;
@@ -106,7 +113,7 @@ static int confine_nginx(const void *ctx)
 
 struct edge_confine supervisor_edge_confine(const struct supervisor *s)
 {
-    return (struct edge_confine){.nginx = confine_nginx, .log = confine_log, .ctx = s};
+    return (struct edge_confine){.nginx = confine_nginx, .log_user = become_log, .log = confine_log, .ctx = s};
 }
 
 static struct edge_config edge_config_of(struct supervisor *s)
@@ -146,7 +153,10 @@ static struct edge_config edge_config_of(struct supervisor *s)
                                 .per_client = n->edge_per_client,
                                 .per_network = n->edge_per_network,
                                 .peers = s->peers,
-                                .n_peers = n_peers};
+                                .n_peers = n_peers,
+                                .access = n->access_requests,
+                                .access_file = n->access_file,
+                                .access_max_bytes = n->access_max_bytes};
 }
 
 static void edge_apply(struct supervisor *s)
@@ -383,6 +393,8 @@ static int watch(struct supervisor *s)
                 if (s->old)
                     kill(s->old, SIGHUP);
                 kill(s->worker, SIGHUP);
+                if (s->edge)
+                    edge_reopen_logs(s->edge);
                 if (s->edge && !s->edge_frozen && s->take == TAKE_NONE)
                     edge_apply(s);
             }

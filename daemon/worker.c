@@ -13,6 +13,7 @@
 #include "daemon/link.h"
 #include "daemon/metrics.h"
 #include "daemon/preflight.h"
+#include "net/refusals.h"
 #include "net/tunnel.h"
 #include "resolver/keeper.h"
 #include "resolver/signing.h"
@@ -237,6 +238,7 @@ static void *housekeeping_main(void *ctx)
     int64_t expire_at = clock_mono_ms();
     while (!wait_for_work(w, VITALS_EVERY_MS)) {
         check_vitals(w);
+        refusals_tell();
         if (!w->app.registry)
             continue;
         registry_uploads_rest(w->app.registry);

@@ -385,6 +385,15 @@ static int temps_make(const struct edge_config *c, struct diag *diag)
     return 0;
 }
 
+static struct edge_log_options log_options(const struct edge_config *c)
+{
+    return (struct edge_log_options){.become = c->confine.log_user,
+                                     .confine = c->confine.log,
+                                     .ctx = c->confine.ctx,
+                                     .access_file = c->access == ACCESS_LOG_NONE ? NULL : c->access_file,
+                                     .access_max_bytes = c->access_max_bytes};
+}
+
 int edge_start(const struct edge_config *c, struct diag *diag, struct edge **out)
 {
     if (!c->nginx || !c->runtime_dir)
@@ -393,7 +402,8 @@ int edge_start(const struct edge_config *c, struct diag *diag, struct edge **out
     if (!e)
         return ERR_NOMEM;
     remove_old_logs(e);
-    int rc = edge_log_start(&e->log, c->confine.log, c->confine.ctx);
+    const struct edge_log_options o = log_options(c);
+    int rc = edge_log_start(&e->log, &o);
     if (!rc)
         rc = temps_make(c, diag);
     if (!rc)
@@ -447,7 +457,8 @@ int edge_adopt(const struct edge_config *c, const struct edge_handover *h, struc
     struct edge *e = edge_new(c);
     if (!e)
         return ERR_NOMEM;
-    int rc = edge_log_adopt(&e->log, h->log_write_fd, h->log_read_fd, c->confine.log, c->confine.ctx);
+    const struct edge_log_options o = log_options(c);
+    int rc = edge_log_adopt(&e->log, h->log_write_fd, h->log_read_fd, &o);
     if (rc) {
         edge_free(e);
         return rc;
@@ -467,6 +478,11 @@ int edge_reload(struct edge *e, const struct edge_config *c, struct diag *diag)
     if (!rc && e->pid)
         kill(e->pid, SIGHUP); // when it is down just now, the next start reads the new text
     return rc;
+}
+
+void edge_reopen_logs(struct edge *e)
+{
+    edge_log_reopen(&e->log);
 }
 
 void edge_tick(struct edge *e)

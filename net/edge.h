@@ -25,6 +25,8 @@
 #include "base/addr.h"
 #include "base/bytes.h"
 #include "base/diag.h"
+#include "config/node.h"
+#include "net/edge_access.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -39,7 +41,10 @@ struct edge_peer { // another region, for passed-on uploads
 // ends. A change of user clears the parent-death signal, which it must then set again. NULL: nothing to give up.
 struct edge_confine {
     int (*nginx)(const void *ctx); // system calls only: the C library does not know of this process
-    int (*log)(const void *ctx);   // the process that reads what nginx says (net/edge_log.h)
+    // The process that reads what nginx says (net/edge_log.h): first it becomes the daemon's user, then it opens the
+    // access log, then it gives up all system calls but those it needs.
+    int (*log_user)(const void *ctx);
+    int (*log)(const void *ctx);
     const void *ctx;
 };
 
@@ -67,6 +72,9 @@ struct edge_config { // strings are borrowed; all are checked by edge_render: no
     unsigned per_network; // the same of a network, a /24 or a /56; 0: a quarter of all
     const struct edge_peer *peers;
     size_t n_peers;
+    enum node_access access; // which requests are logged (net/edge_access.h)
+    const char *access_file; // where; read when the edge is made, lives as long as it
+    uint64_t access_max_bytes;
 };
 
 enum edge_state { EDGE_RUNNING, EDGE_BACKOFF, EDGE_STOPPED };
@@ -84,6 +92,7 @@ int edge_render(const struct edge_config *c, struct buf *out, struct diag *diag)
 int edge_start(const struct edge_config *c, struct diag *diag, struct edge **out);
 int edge_reload(struct edge *e, const struct edge_config *c, struct diag *diag);
 void edge_tick(struct edge *e);
+void edge_reopen_logs(struct edge *e); // the access log, for whoever has renamed it
 void edge_status(const struct edge *e, struct edge_status *out);
 // For a program that takes over in the same process: nginx goes on under it, and what it says waits in its pipe.
 struct edge_handover { // the descriptors are handed over

@@ -23,7 +23,9 @@
 #define LINES_BURST 100      // so many at once, and then
 #define LINES_PER_S 5
 #define TOLD_EVERY_MS 10000 // how many were left out
+#define READS_MAX 64        // before what was made of them is written
 #define RETRY_MS 1000       // another reader
+#define END_MS 300          // for a reader that is told to end
 #define ANSWER_MS 2000      // until the reader has read all that was said
 static const char mark[1];  // "have you read all before this?", and its echo
 
@@ -48,6 +50,7 @@ static bool budget_take(struct budget *b)
 }
 
 struct reading {
+    struct edge_access_file access;
     struct budget severe, other; // what strangers can cause must not hide that nginx is in trouble
     unsigned swallowed;
     int64_t told_ms;
@@ -62,6 +65,22 @@ static void tell_swallowed(struct reading *r)
     r->told_ms = clock_mono_ms();
 }
 
+static void take_access(struct reading *r, const uint8_t *record, size_t n)
+{
+    static struct log_limit lim = LOG_LIMIT(60000);
+    char line[EDGE_ACCESS_LINE_MAX];
+    size_t line_n;
+    if (edge_access_format(record, n, line, &line_n))
+        edge_access_add(&r->access, line, line_n);
+    else
+        log_limited(&lim, LOG_WARN, "edge: a record of the access log is malformed, and left out");
+}
+
+static bool tells_of_lost_lines(const char *line)
+{
+    return strstr(line, "write() to \"\" failed") != NULL;
+}
+
 static void take_record(struct reading *r, const uint8_t *record, size_t n)
 {
     char line[EDGE_LOG_LINE_MAX];
@@ -69,70 +88,117 @@ static void take_record(struct reading *r, const uint8_t *record, size_t n)
         (void)!write(STDOUT_FILENO, mark, sizeof mark);
         return;
     }
+    if (record[0] == EDGE_ACCESS_MARK) {
+        take_access(r, record, n);
+        return;
+    }
     enum log_level level = edge_log_clean(record, n, line);
     bool emerg = !strncmp(line, "[emerg] ", 8), severe = emerg || !strncmp(line, "[alert] ", 8);
     if (emerg)
         (void)!write(STDOUT_FILENO, line, strlen(line));
-    if (budget_take(severe ? &r->severe : &r->other))
+    if (tells_of_lost_lines(line)) // once a minute, by nginx's own measure
+        log_warn("edge: the pipe of nginx's log was full: lines of the access log are lost");
+    else if (budget_take(severe ? &r->severe : &r->other))
         log_write(level, "edge: nginx: %s", line);
     else
         r->swallowed++;
     tell_swallowed(r);
 }
 
-static void __attribute__((noreturn)) read_all(void)
+static volatile sig_atomic_t ending;
+
+static void on_end(int sig)
 {
-    struct reading r = {.told_ms = clock_mono_ms() - TOLD_EVERY_MS};
-    r.severe.at_ms = r.other.at_ms = clock_mono_ms() - (int64_t)1000 * LINES_BURST; // full
-    for (;;) {
+    (void)sig;
+    ending = 1;
+}
+
+// Takes what is there, but not without end: what it has made of it is to be written now and then. False: nginx and
+// supervisor are gone.
+static bool read_some(struct reading *r)
+{
+    for (int i = 0; i < READS_MAX; i++) {
         uint8_t record[EDGE_LOG_RECORD_MAX];
-        struct pollfd p = {.fd = STDIN_FILENO, .events = POLLIN};
-        int ready = poll(&p, 1, r.swallowed ? 1000 : -1);
-        if (ready == 0)
-            tell_swallowed(&r);
-        if (ready <= 0)
-            continue;
         ssize_t n = read(STDIN_FILENO, record, sizeof record);
         if (n == 0)
-            break; // nginx and supervisor are gone
-        if (n > 0)
-            take_record(&r, record, (size_t)n);
-        else if (errno != EINTR && errno != EAGAIN)
+            return false;
+        if (n < 0)
+            return errno == EINTR || errno == EAGAIN;
+        take_record(r, record, (size_t)n);
+    }
+    return true;
+}
+
+static void __attribute__((noreturn)) finish(struct reading *r, int status)
+{
+    edge_access_flush(&r->access);
+    r->told_ms = clock_mono_ms() - TOLD_EVERY_MS;
+    tell_swallowed(r);
+    _exit(status);
+}
+
+// A signal that comes just before poll is seen a second later.
+static void __attribute__((noreturn)) read_all(struct reading *r)
+{
+    r->told_ms = clock_mono_ms() - TOLD_EVERY_MS;
+    r->severe.at_ms = r->other.at_ms = clock_mono_ms() - (int64_t)1000 * LINES_BURST; // full
+    while (!ending) {
+        struct pollfd p = {.fd = STDIN_FILENO, .events = POLLIN};
+        int ready = poll(&p, 1, 1000);
+        if (ready == 0)
+            tell_swallowed(r);
+        if (ready <= 0)
+            continue;
+        if (!read_some(r))
+            break;
+        edge_access_flush(&r->access);
+        if (edge_access_full(&r->access))
             break;
     }
-    r.told_ms = clock_mono_ms() - TOLD_EVERY_MS;
-    tell_swallowed(&r);
-    _exit(0);
+    finish(r, 0);
 }
 
 static void __attribute__((noreturn)) reader(const struct edge_log *l)
 {
+    static struct reading r;
     char warm[CLOCK_TEXT_SIZE];
     sigset_t none;
+    signal(SIGPIPE, SIG_IGN); // whoever reads our log may go
+    sigaction(SIGHUP, &(struct sigaction){.sa_handler = on_end}, NULL);
+    sigaction(SIGTERM, &(struct sigaction){.sa_handler = on_end}, NULL);
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
-    signal(SIGPIPE, SIG_IGN); // whoever reads our log may go
-    setpgid(0, 0);            // a Ctrl-C is for the supervisor: this one ends after nginx
+    setpgid(0, 0); // a Ctrl-C is for the supervisor: this one ends after nginx
     prctl(PR_SET_NAME, "edge-log");
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     (void)clock_format(clock_wall_ms(), warm); // libc reads the time zone at the first time: before it may open nothing
     if (dup2(l->read_fd, STDIN_FILENO) < 0 || dup2(l->say_fd, STDOUT_FILENO) < 0)
         _exit(1);
     closefrom(STDERR_FILENO + 1);
-    if (l->confine && l->confine(l->ctx))
+    if (l->o.become && l->o.become(l->o.ctx))
         _exit(1);
-    read_all();
+    edge_access_open(&r.access, l->o.access_file, l->o.access_max_bytes);
+    if (l->o.confine && l->o.confine(l->o.ctx))
+        _exit(1);
+    read_all(&r);
 }
 
 // ---- in the supervisor ----
 
 static int reader_start(struct edge_log *l)
 {
+    sigset_t ends, before; // not before the reader has its own ways to meet them
+    sigemptyset(&ends);
+    sigaddset(&ends, SIGHUP);
+    sigaddset(&ends, SIGTERM);
+    sigprocmask(SIG_BLOCK, &ends, &before);
     pid_t pid = fork();
-    if (pid < 0)
-        return err_from_errno(errno);
     if (pid == 0)
         reader(l);
+    int rc = pid < 0 ? err_from_errno(errno) : 0;
+    sigprocmask(SIG_SETMASK, &before, NULL);
+    if (rc)
+        return rc;
     l->reader = pid;
     return 0;
 }
@@ -151,12 +217,10 @@ static void close_all(struct edge_log *l)
     l->write_fd = l->read_fd = l->reason_fd = l->say_fd = -1;
 }
 
-int edge_log_adopt(struct edge_log *l, int write_fd, int read_fd, int (*confine)(const void *ctx), const void *ctx)
+int edge_log_adopt(struct edge_log *l, int write_fd, int read_fd, const struct edge_log_options *o)
 {
     int reasons[2];
-    *l = (struct edge_log){.write_fd = write_fd, .read_fd = read_fd, .reason_fd = -1, .say_fd = -1};
-    l->confine = confine;
-    l->ctx = ctx;
+    *l = (struct edge_log){.write_fd = write_fd, .read_fd = read_fd, .reason_fd = -1, .say_fd = -1, .o = *o};
     int rc = packet_pipe(reasons);
     if (!rc) {
         l->reason_fd = reasons[0];
@@ -168,11 +232,11 @@ int edge_log_adopt(struct edge_log *l, int write_fd, int read_fd, int (*confine)
     return rc;
 }
 
-int edge_log_start(struct edge_log *l, int (*confine)(const void *ctx), const void *ctx)
+int edge_log_start(struct edge_log *l, const struct edge_log_options *o)
 {
     int words[2];
     int rc = packet_pipe(words);
-    return rc ? rc : edge_log_adopt(l, words[1], words[0], confine, ctx);
+    return rc ? rc : edge_log_adopt(l, words[1], words[0], o);
 }
 
 static bool reader_ended(struct edge_log *l, int *out_status)
@@ -188,7 +252,10 @@ void edge_log_tick(struct edge_log *l)
     int status = 0;
     if (l->write_fd < 0)
         return;
-    if (reader_ended(l, &status)) {
+    bool ended = reader_ended(l, &status);
+    if (ended && WIFEXITED(status) && WEXITSTATUS(status) == 0) { // it was told to, or its file is full
+        l->next_try_ms = 0;
+    } else if (ended) {
         log_error("edge: the process that reads nginx's log ended (%s %d); another is started",
                   WIFSIGNALED(status) ? "signal" : "status",
                   WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
@@ -202,8 +269,20 @@ void edge_log_tick(struct edge_log *l)
     l->next_try_ms = clock_mono_ms() + RETRY_MS;
 }
 
+void edge_log_reopen(struct edge_log *l)
+{
+    if (l->reader)
+        kill(l->reader, SIGHUP);
+}
+
 void edge_log_end_reader(struct edge_log *l)
 {
+    int status;
+    if (l->reader)
+        kill(l->reader, SIGTERM); // what it has taken from the pipe is written
+    for (int64_t until = clock_mono_ms() + END_MS; l->reader && clock_mono_ms() < until;)
+        if (!reader_ended(l, &status))
+            clock_sleep_ms(2);
     if (l->reader) {
         kill(l->reader, SIGKILL);
         waitpid(l->reader, NULL, 0);

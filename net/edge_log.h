@@ -5,11 +5,14 @@
 //
 //   nginx: master, workers, `-t` --stderr--> pipe --> reader: edge_log_clean, at most so many lines --> log_write
 //
-//   edge_log_start(&l, confine, ctx)   pipes, and the reader, which gives up all privileges by `confine`
+//   edge_log_start(&l, &options)       pipes, and the reader, which gives up all privileges by `o.confine`
 //   nginx gets l.write_fd as its stderr
 //   edge_log_reason(&l, text, cap)     after nginx ended: its first [emerg] since the last such question
 //   edge_log_tick(&l)                  starts another reader when one died
 //   edge_log_stop(&l)                  what was said is still written, then the reader ends
+//
+// The same pipe carries the records of the access log (net/edge_access.h), which the reader tells apart by their first
+// byte and appends to a file.
 //
 // A process, not the supervisor: the text is of strangers' making and the supervisor is root; and a supervisor that
 // waits (for `nginx -t`, for a drain, for who reads our log) must not let the pipe run full. nginx's end never blocks:
@@ -19,6 +22,7 @@
 #define MERIDIAN_NET_EDGE_LOG_H
 
 #include "base/log.h"
+#include "net/edge_access.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -37,26 +41,35 @@
 // Time and pid at the front are left out, since our own line has them.
 enum log_level edge_log_clean(const uint8_t *record, size_t n, char out[EDGE_LOG_LINE_MAX]);
 
+// Called in the reader before it reads; 0, or the reader ends. NULL: nothing to do. Between the two it opens the access
+// log, which so belongs to the user that it has become.
+struct edge_log_options {
+    int (*become)(const void *ctx);
+    int (*confine)(const void *ctx); // gives up privileges
+    const void *ctx;
+    const char *access_file; // NULL: none. Borrowed
+    uint64_t access_max_bytes;
+};
+
 struct edge_log {
     int write_fd;          // nginx's stderr; ours too, so that the pipe outlives nginx and readers
     int read_fd;           // the reader's; ours too, for the next reader
     int reason_fd, say_fd; // from the reader to us: [emerg] lines
     pid_t reader;          // 0: none
     int64_t next_try_ms;
-    int (*confine)(const void *ctx);
-    const void *ctx;
+    struct edge_log_options o;
 };
 #define EDGE_LOG_NONE                                                \
     {                                                                \
         .write_fd = -1, .read_fd = -1, .reason_fd = -1, .say_fd = -1 \
     }
 
-// confine: called in the reader before it reads; gives up privileges, 0 or the reader ends. NULL: nothing to give up.
-int edge_log_start(struct edge_log *l, int (*confine)(const void *ctx), const void *ctx);
+int edge_log_start(struct edge_log *l, const struct edge_log_options *o);
 // The same for pipes of the program before, which stay open over an exec; the descriptors are taken over.
-int edge_log_adopt(struct edge_log *l, int write_fd, int read_fd, int (*confine)(const void *ctx), const void *ctx);
+int edge_log_adopt(struct edge_log *l, int write_fd, int read_fd, const struct edge_log_options *o);
 void edge_log_tick(struct edge_log *l);
-void edge_log_end_reader(struct edge_log *l);                    // before an exec; what is in the pipe stays there
+void edge_log_reopen(struct edge_log *l);     // the reader ends at a whole line and the next one opens the file anew
+void edge_log_end_reader(struct edge_log *l); // before an exec; what is in the pipe stays there
 void edge_log_reason(struct edge_log *l, char *out, size_t cap); // "" when it gave none
 void edge_log_stop(struct edge_log *l);
 void edge_log_close(const struct edge_log *l); // in a child of ours that has no business with it

@@ -14,7 +14,9 @@
 
 #include "base/err.h"
 #include "base/mem.h"
+#include "net/edge_access.h"
 #include "net/edge_priv.h"
+#include "net/http_priv.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -129,7 +131,7 @@ static void put_frame(struct buf *b, const struct edge_config *c)
                open_files(), c->runtime_dir, c->runtime_dir, shares_of(c).connections);
     for (size_t i = 0; i < ARRAY_LEN(edge_temps); i++)
         buf_printf(b, "  %s_temp_path %s/tmp-%s;\n", edge_temps[i], c->runtime_dir, edge_temps[i]);
-    buf_str(b, "  access_log off; server_tokens off; types { } default_type application/octet-stream;\n"
+    buf_str(b, "  server_tokens off; types { } default_type application/octet-stream;\n"
                "  sendfile on; tcp_nopush on; reset_timedout_connection on; merge_slashes off;\n"
                "  underscores_in_headers off; ignore_invalid_headers on; server_names_hash_bucket_size 512;\n"
                "  client_header_timeout 10s; client_body_timeout 60s; send_timeout 60s; keepalive_timeout 65s;\n"
@@ -155,6 +157,56 @@ static void put_maps(struct buf *b)
                "    \"~^[^ ]+ +[A-Za-z][A-Za-z0-9+.-]*://(?<authority>[A-Za-z0-9._:\\[\\]-]+)\" $authority;\n  }\n"
                "  map $upstream_http_x_meridian_request_id $meridian_request_id {\n    default "
                "$upstream_http_x_meridian_request_id;\n    \"\" $request_id;\n  }\n");
+}
+
+// Answers that nginx makes outside of all locations, such as to a malformed request line, name region, stamp and
+// request as the others do. What the daemon has said is not said twice: the value is empty then, and such a header is
+// not sent.
+static void put_names(struct buf *b, const struct edge_config *c)
+{
+    const struct {
+        const char *name, *from, *own;
+    } rows[] = {{"X-Meridian-Region", "region", c->region},
+                {"X-Meridian-Stamp", "stamp", c->stamp},
+                {"X-Meridian-Request-Id", "request_id", "$request_id"}};
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+        buf_printf(b,
+                   "  map $upstream_http_x_meridian_%s $meridian_own_%s {\n    default \"\";\n    \"\" %s;\n  }\n"
+                   "  add_header %s $meridian_own_%s always;\n",
+                   rows[i].from, rows[i].from, rows[i].own, rows[i].name, rows[i].from);
+}
+
+// What goes into the access log, each value bounded so that a record stays whole in the pipe. An error's answer is an
+// internal GET, so the method is the request line's. Neither query nor any header but Host is in it.
+static void put_access_log(struct buf *b, const struct edge_config *c)
+{
+    if (c->access == ACCESS_LOG_NONE) {
+        buf_str(b, "  access_log off;\n");
+        return;
+    }
+    buf_printf(
+        b,
+        "  map $upstream_http_x_meridian_request_id $meridian_log_by {\n    default daemon;\n    \"\" edge;\n  }\n"
+        "  map $upstream_http_x_meridian_region $meridian_log_region {\n    default "
+        "$upstream_http_x_meridian_region;\n    \"\" %s;\n  }\n"
+        "  map $upstream_http_x_meridian_stamp $meridian_log_stamp {\n    default "
+        "$upstream_http_x_meridian_stamp;\n    \"\" %s;\n  }\n",
+        c->region, c->stamp);
+    static const char *const bounded[][3] = {
+        {"$request", "method", "(?<log_method>[A-Z]{1,16}) "},
+        {"$host", "host", "(?<log_host>[A-Za-z0-9._:\\[\\]-]{1,255})"},
+        {"$request_uri", "path", "(?<log_path>[^?#]{1,512})"},
+        {"$upstream_http_x_meridian_reason", "reason", "(?<log_reason>[A-Za-z0-9_-]{1,64})"},
+        {"$upstream_http_x_meridian_principal", "principal", "(?<log_principal>[A-Za-z0-9._:@+-]{1,128})"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(bounded); i++)
+        buf_printf(b, "  map %s $meridian_log_%s {\n    default \"\";\n    \"~^%s\" $log_%s;\n  }\n", bounded[i][0],
+                   bounded[i][1], bounded[i][2], bounded[i][1]);
+    buf_str(b, "  map $status $meridian_log_refused {\n    default 1;\n    \"~^[123]\" 0;\n  }\n"
+               "  log_format meridian escape=default '" EDGE_ACCESS_FORMAT "';\n");
+    // No name is nginx's stderr, our pipe: it never blocks, and keeps records apart.
+    buf_printf(b, "  access_log \"\" meridian%s;\n",
+               c->access == ACCESS_LOG_REFUSED ? " if=$meridian_log_refused" : "");
 }
 
 // Who counts as one client and as one network, by the octets of the address: 4 of IPv4 (also when mapped), 16 of IPv6.
@@ -194,21 +246,34 @@ static const struct own_error {
     const char *from; // statuses of nginx
     int status;
     const char *code, *message;
+    const char *reason; // in the access log
 } own_errors[] = {
-    {"400 494 495 496 497", 400, "UNSUPPORTED", "the request is malformed, or not HTTPS"},
-    {"403 404", 404, "UNSUPPORTED", "nothing is served under this path"},
-    {"405 501", 405, "UNSUPPORTED", "this method is not served here"},
-    {"408", 408, "UNSUPPORTED", "the request came too slowly"},
-    {"411 413", 413, "SIZE_INVALID", "the request body is larger than allowed here, or its length is unknown"},
-    {"414", 414, "UNSUPPORTED", "the request target is too long"},
-    {"416", 416, "UNSUPPORTED", "the range is not in the blob"},
-    {"421", 421, "NAME_UNKNOWN", "this host name is not served at this address"},
-    {"429", 429, "TOOMANYREQUESTS", "too many requests at once from this client, its network, or all clients"},
-    {"500", 500, "UNKNOWN", "the edge failed to make an answer"},
-    {"502 503", 503, "UNAVAILABLE", "region %s is not ready"},
-    {"504", 504, "UNAVAILABLE", "region %s did not answer in time"},
-    {"505", 505, "UNSUPPORTED", "this version of HTTP is not spoken here"},
+    {"400 494 495 496 497", 400, "UNSUPPORTED", "the request is malformed, or not HTTPS", "MALFORMED"},
+    {"403 404", 404, "UNSUPPORTED", "nothing is served under this path", "NOTHING_HERE"},
+    {"405 501", 405, "UNSUPPORTED", "this method is not served here", "METHOD"},
+    {"408", 408, "UNSUPPORTED", "the request came too slowly", "SLOW"},
+    {"411 413", 413, "SIZE_INVALID", "the request body is larger than allowed here, or its length is unknown",
+     "TOO_LARGE"},
+    {"414", 414, "UNSUPPORTED", "the request target is too long", "TARGET_TOO_LONG"},
+    {"416", 416, "UNSUPPORTED", "the range is not in the blob", "RANGE"},
+    {"421", 421, "NAME_UNKNOWN", "this host name is not served at this address", "WRONG_HOST"},
+    {"429", 429, "TOOMANYREQUESTS", "too many requests at once from this client, its network, or all clients",
+     "TOO_MANY_AT_ONCE"},
+    {"500", 500, "UNKNOWN", "the edge failed to make an answer", "EDGE_FAILED"},
+    {"502 503", 503, "UNAVAILABLE", "region %s is not ready", "NOT_READY"},
+    {"504", 504, "UNAVAILABLE", "region %s did not answer in time", "NO_ANSWER"},
+    {"505", 505, "UNSUPPORTED", "this version of HTTP is not spoken here", "HTTP_VERSION"},
 };
+
+const char *edge_own_reason(int status)
+{
+    if (status == 499)
+        return "CLIENT_LEFT"; // nginx's word for it; there was nobody to answer
+    for (size_t i = 0; i < ARRAY_LEN(own_errors); i++)
+        if (own_errors[i].status == status)
+            return own_errors[i].reason;
+    return NULL;
+}
 
 static void put_error_pages(struct buf *b, const char *indent)
 {
@@ -349,6 +414,7 @@ static void put_public_root(struct buf *b, const struct edge_config *c)
     buf_printf(b, "    limit_conn by_client %lu; limit_conn by_network %lu; limit_conn clients %lu;\n", s.client,
                s.network, s.clients);
     put_headers(b, "    ", "\"\"");
+    buf_str(b, "    proxy_hide_header " HTTP_HEADER_REASON "; proxy_hide_header " HTTP_HEADER_PRINCIPAL ";\n");
     put_shared_locations(b, c);
     // Resolvers of other regions probe here like any client: what all clients together may have is not for them.
     buf_printf(b, "    location = /healthz { limit_conn by_client %lu; proxy_pass http://meridian_public; }\n",
@@ -453,6 +519,8 @@ int edge_render(const struct edge_config *c, struct buf *out, struct diag *diag)
     buf_init(&b, 4 << 20);
     put_frame(&b, c);
     put_maps(&b);
+    put_names(&b, c);
+    put_access_log(&b, c);
     put_clients(&b);
     put_error_pages(&b, "  ");
     put_upstreams(&b, c);

@@ -58,7 +58,10 @@ struct http_request {
     int64_t content_length;     // -1: none given (chunked or no body)
     struct bytes body;          // collected body (HTTP_BODY_COLLECT), else empty
     int64_t arrived_ms;         // clock_mono_ms
-    void *ctx;                  // the handler's own, from plan.ctx
+    const char *principal;      // who it was found to be: a user, "peer:<region>", "" nobody; NULL: not known (yet)
+    // Why it is refused, for the log; set by http_request_refused, read once the answer is made.
+    const char *refused_code, *refused_why, *refused_detail;
+    void *ctx; // the handler's own, from plan.ctx
 };
 
 enum http_body_kind { HTTP_BYTES, HTTP_ACCEL, HTTP_STREAM };
@@ -168,6 +171,10 @@ const char *http_query_get(struct http_request *req, const char *key, size_t nth
 // Percent-decodes a path segment; NULL on malformed escapes or a NUL byte.
 const char *http_path_decode(struct arena *a, const char *raw, size_t n);
 bool http_token_ok(const char *s); // RFC 9110 section 5.6.2
+// What the client is told: a code and a sentence (oci_error calls it). The last one holds.
+void http_request_refused(struct http_request *req, const char *code, const char *why);
+// What only the log is told beside that, without secrets.
+void http_request_detail(struct http_request *req, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 // --- responses ---
 // All return 0 or ERR_NOMEM / ERR_INVAL (a header value with control bytes is refused).

@@ -13,6 +13,7 @@
 //   for long. While we do not read, the time is not the sender's.
 //   5. Once it is given up, a body is discarded, and the strand alone says so: after done, and only once.
 #include "net/http_priv.h"
+#include "net/refusals.h"
 
 #include "base/clock.h"
 #include "base/err.h"
@@ -226,6 +227,10 @@ static int answer_headers(struct MHD_Response *m, const struct http_request *req
         ok = ok && MHD_add_response_header(m, "X-Meridian-Request-Id", req->request_id) == MHD_YES;
     if (resp->kind == HTTP_ACCEL)
         ok = ok && MHD_add_response_header(m, "X-Accel-Redirect", resp->accel) == MHD_YES;
+    if (req->principal && *req->principal)
+        ok = ok && MHD_add_response_header(m, HTTP_HEADER_PRINCIPAL, req->principal) == MHD_YES;
+    if (resp->status >= 400 && req->refused_code && *req->refused_code)
+        ok = ok && MHD_add_response_header(m, HTTP_HEADER_REASON, req->refused_code) == MHD_YES;
     return ok ? 0 : ERR_NOMEM;
 }
 
@@ -275,6 +280,11 @@ static void answer_make(struct http_exchange *ex, struct http_response *resp)
         status = 500;
     }
     pthread_mutex_lock(&ex->lock);
+    bool late = ex->timed_out; // it has been answered, and that was logged
+    pthread_mutex_unlock(&ex->lock);
+    if (!late)
+        refusals_log(&ex->req, status);
+    pthread_mutex_lock(&ex->lock);
     ex->answer = m; // still NULL: the connection is cut
     ex->answer_status = status;
     ex->cut = ex->cut || !m;
@@ -302,6 +312,26 @@ static enum MHD_Result answer_send(struct http_exchange *ex)
     }
     enum MHD_Result rc = MHD_queue_response(ex->conn, (unsigned)ex->answer_status, ex->answer);
     MHD_destroy_response(take_ptr(ex->answer)); // the connection holds its own reference
+    return rc;
+}
+
+// Its run takes too long, and goes on: the request is the job's, so only what never changes in it is looked at.
+static enum MHD_Result answer_late(struct http_exchange *ex)
+{
+    static const char text[] = "{\"errors\":[{\"code\":\"UNKNOWN\",\"message\":\"the work took too long\"}]}";
+    struct MHD_Response *m =
+        MHD_create_response_from_buffer(sizeof text - 1, (void *)(uintptr_t)text, MHD_RESPMEM_PERSISTENT);
+    if (!m)
+        return MHD_NO;
+    enum MHD_Result rc = MHD_add_response_header(m, "Content-Type", "application/json");
+    if (rc == MHD_YES)
+        rc = MHD_add_response_header(m, "X-Meridian-Request-Id", ex->req.request_id);
+    if (rc == MHD_YES)
+        rc = MHD_add_response_header(m, HTTP_HEADER_REASON, "UNKNOWN");
+    if (rc == MHD_YES)
+        rc = MHD_queue_response(ex->conn, 504, m);
+    MHD_destroy_response(m);
+    refusals_log_late(&ex->req);
     return rc;
 }
 
@@ -679,7 +709,7 @@ static enum MHD_Result exchange_end(struct http_exchange *ex)
     }
     if (ex->timed_out) {
         pthread_mutex_unlock(&ex->lock);
-        return MHD_queue_response(ex->conn, 504, ex->server->late_answer);
+        return answer_late(ex);
     }
     if (first && !ex->refuse && schedule_locked(ex)) {
         if (ex->started)

@@ -15,6 +15,10 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+// For the edge's access log, which takes them off the answer (net/edge_render.c): the code of a refusal, and who asked.
+#define HTTP_HEADER_REASON "X-Meridian-Reason"
+#define HTTP_HEADER_PRINCIPAL "X-Meridian-Principal"
+
 #define HTTP_DISCARD_MAX (64 << 10) // a body nobody asked for
 #define HTTP_DRAIN_MAX \
     (8 << 20) // refused by its length: read and dropped up to here, so that an edge still sending
@@ -93,7 +97,6 @@ struct http_server {
     char *socket_path;
     struct http_app app;
     struct MHD_Daemon *daemon;
-    struct MHD_Response *late_answer; // 504, made ahead: the request is still the job's when it is needed
     int listen_fd;
     struct share *share;          // LISTENER_PUBLIC: requests in flight by client network; else NULL
     _Atomic size_t active;        // connections with a request in flight

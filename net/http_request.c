@@ -9,6 +9,8 @@
 #include "base/mem.h"
 #include "net/http_priv.h"
 
+#include <stdarg.h>
+#include <stdio.h>
 #include <string.h>
 #include <strings.h>
 
@@ -264,4 +266,20 @@ void http_app_test_run(const struct http_app *app, struct http_request *req, siz
         app->finish(app->ctx, req, out);
     if (plan.done)
         plan.done(req);
+}
+
+void http_request_refused(struct http_request *req, const char *code, const char *why)
+{
+    req->refused_code = arena_strdup(&req->arena, code); // without memory: a line without its reason
+    req->refused_why = arena_strdup(&req->arena, why);
+}
+
+void http_request_detail(struct http_request *req, const char *fmt, ...)
+{
+    char text[256];
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(text, sizeof text, fmt, ap);
+    va_end(ap);
+    req->refused_detail = arena_strdup(&req->arena, text);
 }

@@ -180,16 +180,6 @@ int http_socket_open(const char *path, mode_t mode, uid_t uid, gid_t gid, int *o
     return 0;
 }
 
-static struct MHD_Response *late_answer(void)
-{
-    static const char text[] = "{\"errors\":[{\"code\":\"UNKNOWN\",\"message\":\"the work took too long\"}]}";
-    struct MHD_Response *m =
-        MHD_create_response_from_buffer(sizeof text - 1, (void *)(uintptr_t)text, MHD_RESPMEM_PERSISTENT);
-    if (m)
-        MHD_add_response_header(m, "Content-Type", "application/json");
-    return m;
-}
-
 static struct MHD_Daemon *library_start(struct http_server *s)
 {
     struct MHD_OptionItem threads[] = {{MHD_OPTION_THREAD_POOL_SIZE, s->options.n_threads, NULL},
@@ -219,8 +209,6 @@ static void defaults(struct http_server_options *o)
 
 static void server_release(struct http_server *s)
 {
-    if (s->late_answer)
-        MHD_destroy_response(s->late_answer);
     share_free(s->share);
     pthread_cond_destroy(&s->timer_cond);
     pthread_cond_destroy(&s->idle_cond);
@@ -255,9 +243,8 @@ static int listen_open(struct http_server *s)
     const struct http_server_options *o = &s->options;
     int rc = ERR_NOMEM;
     s->listen_fd = o->listen_fd; // taken over, also when it fails
-    s->late_answer = late_answer();
     s->share = o->listener == LISTENER_PUBLIC ? share_new(o->max_connections) : NULL;
-    bool made = s->late_answer && (s->share || o->listener != LISTENER_PUBLIC);
+    bool made = s->share || o->listener != LISTENER_PUBLIC;
     if (o->listen_fd)
         rc = made ? 0 : ERR_NOMEM;
     else if ((s->socket_path = mem_strdup(o->socket_path)) && made)

@@ -14,6 +14,7 @@ void oci_error(struct http_request *req, struct http_response *resp, int status,
     va_start(ap, fmt);
     vsnprintf(message, sizeof message, fmt, ap);
     va_end(ap);
+    http_request_refused(req, code, message);
     json_t *one = json_pack("{s:s, s:s}", "code", code, "message", message);
     if (one && detail)
         json_object_set_new(one, "detail", json_string(detail)); // text that is not UTF-8 is left out

@@ -5,7 +5,8 @@
 
 #include "net/http.h"
 
-// {"errors":[{"code":"BLOB_UNKNOWN","message":…,"detail":…}]}; detail may be NULL.
+// {"errors":[{"code":"BLOB_UNKNOWN","message":…,"detail":…}]}; detail may be NULL. Code
+// and message are also what the log says of the request (net/refusals.h).
 void oci_error(struct http_request *req, struct http_response *resp, int status, const char *code, const char *detail,
                const char *fmt, ...) __attribute__((format(printf, 6, 7)));
 

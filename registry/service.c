@@ -123,6 +123,7 @@ static bool signature_holds(struct op *op, const struct topology *t)
     if (signed_url_check(op->s->url_key, &u, value, clock_wall_ms(), &op->req->arena, &op->principal))
         return false;
     op->sign = true; // the next Location carries one again
+    op->req->principal = op->principal;
     return true;
 }
 

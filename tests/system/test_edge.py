@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The edge in life: renewal without a failed request, nginx killed, drained stop, forged headers, memory with big bodies."""
-import hashlib, http.client, json, os, signal, subprocess, threading, time, unittest
+import base64, hashlib, http.client, json, os, pwd, signal, subprocess, threading, time, unittest
 
-from lab import DOMAIN, Lab, MERIDIAN, REGIONS, STAMPS, USER, wait_until
+from lab import CLIENT, DOMAIN, Lab, MERIDIAN, REGIONS, STAMPS, USER, wait_until
 
 EAST, WEST, ASIA = (f"contoso.{r}.geo.{DOMAIN}" for r in REGIONS)
 HEALTH = f"eus-1.eastus.fe.{DOMAIN}"
@@ -91,6 +91,102 @@ class Edge(unittest.TestCase):
                 pass
             c.close()
         self.assertLess(time.monotonic() - opened, 25)
+
+    def raw(self, request, host=EAST):
+        """The answer to bytes as they are: (status, headers)."""
+        with self.lab.connection(host, "eastus") as c:
+            c.sendall(request)
+            r = http.client.HTTPResponse(c)
+            r.begin()
+            r.read()
+            return r.status, {k.lower(): v for k, v in r.getheaders()}
+
+    def access(self, request_id):
+        """The line of the access log with this id, once it is there; nothing else is looked for by time."""
+        found = []
+
+        def look():
+            with open(f"{self.lab.dir}/eastus/log/access.log") as f:
+                found[:] = [json.loads(line) for line in f if request_id in line]
+            return found
+        wait_until(10, look, f"request {request_id} is in the access log")
+        self.assertEqual(len(found), 1)
+        self.assertEqual(found[0]["id"], request_id)
+        return found[0]
+
+    def test_3_refused_requests_are_found_by_their_id(self):
+        lab = self.lab
+        with open(lab.topology) as f:
+            self.assertIn("name: contoso", f.read())
+        token, pull = lab.token("repository:team/seen:pull"), lab.bearer("repository:team/seen:pull")
+        both = lab.bearer("repository:team/seen:pull,push")
+        host = f"Host: {EAST}\r\n".encode()
+        by_daemon = [  # method, path, headers, status, code, words of the daemon's log beside the id
+            ("GET", "/v2/?sig=SECRET", {"Referer": f"https://{EAST}/SECRET"}, 401, "UNAUTHORIZED", ["authentication required"]),
+            ("GET", "/v2/team/seen/manifests/1", {"Authorization": "Bearer " + token[:-4] + "AAAA"}, 401, "UNAUTHORIZED",
+             ["the token is not valid here", "its signature"]),
+            ("GET", "/v2/team/other/manifests/1?x=SECRET", pull, 401, "DENIED", ["does not permit", f"principal {USER}"]),
+            ("GET", "/v2/team/seen/manifests/1", pull, 404, "MANIFEST_UNKNOWN", ["no such manifest", f"principal {USER}"]),
+            ("DELETE", "/v2/team/seen/manifests/1", both, 405, "UNSUPPORTED", ["deleting is refused"]),
+            ("PATCH", f"/v2/team/seen/blobs/uploads/eastus.{32 * '0'}?sig=SECRET", both, 404, "BLOB_UPLOAD_UNKNOWN", []),
+            ("GET", "/elsewhere", {}, 404, "UNSUPPORTED", ["nothing is served under this path"]),
+            ("GET", "/oauth2/token", {"Authorization": "Basic " + base64.b64encode(b"nobody:SECRET").decode()}, 401, "UNAUTHORIZED",
+             ["a login of an unknown user"]),
+            ("GET", "/oauth2/token", {"Authorization": "Basic " + base64.b64encode(f"{USER}:SECRET".encode()).decode()}, 401,
+             "UNAUTHORIZED", [f"a login of {USER}, with a wrong password"]),
+        ]
+        for method, path, headers, status, code, words in by_daemon:
+            got, answer, _ = lab.request(method, EAST, path, region="eastus", headers=headers)
+            self.assertEqual(got, status, path)
+            self.assertNotIn("x-meridian-reason", answer)  # for the log alone
+            self.assertNotIn("x-meridian-principal", answer)
+            line = self.access(answer["x-meridian-request-id"])
+            self.assertEqual((line["status"], line["reason"], line["by"], line["method"], line["path"], line["host"]),
+                             (status, code, "daemon", method, path.split("?")[0], EAST))
+            lab.wait_said("eastus", f"request {answer['x-meridian-request-id']}")
+            said = next(l for l in lab.said("eastus").splitlines() if answer["x-meridian-request-id"] in l)
+            for word in [f"refused {status} {code}", *words]:
+                self.assertIn(word, said)
+        by_edge = [
+            (b"NONSENSE\r\n\r\n", 400, "MALFORMED"),
+            (b"GET /%00?sig=SECRET HTTP/1.1\r\n" + host + b"\r\n", 400, "MALFORMED"),
+            (b"GET /" + 20000 * b"x" + b"?sig=SECRET HTTP/1.1\r\n" + host + b"\r\n", 414, "TARGET_TOO_LONG"),
+            (b"GET /v2/ HTTP/1.1\r\n" + host + b"X: " + 20000 * b"x" + b"\r\n\r\n", 400, "MALFORMED"),
+            (b"GET /v2/?sig=SECRET HTTP/1.1\r\nHost: contoso.elsewhere.geo.%s\r\n\r\n" % DOMAIN.encode(), 421, "WRONG_HOST"),
+            (b"TRACE /v2/?sig=SECRET HTTP/1.1\r\n" + host + b"\r\n", 405, "METHOD"),
+            (b"GET /v2/?sig=SECRET HTTP/3.0\r\n" + host + b"\r\n", 505, "HTTP_VERSION"),
+            (b"POST /oauth2/token?sig=SECRET HTTP/1.1\r\n" + host + b"Content-Length: 100000\r\n\r\n", 413, "TOO_LARGE"),
+            (b"GET /_blob/sha256/aa/aa?sig=SECRET HTTP/1.1\r\n" + host + b"\r\n", 404, "NOTHING_HERE"),
+        ]
+        for request, status, reason in by_edge:
+            got, answer = self.raw(request)
+            self.assertEqual(got, status, request[:60])
+            self.assertEqual((answer["x-meridian-region"], answer["x-meridian-stamp"]), ("eastus", STAMPS["eastus"]), request[:60])
+            line = self.access(answer["x-meridian-request-id"])
+            self.assertEqual((line["status"], line["reason"], line["by"]), (status, reason, "edge"), line)
+            self.assertEqual((line["region"], line["stamp"], line["client"]), ("eastus", STAMPS["eastus"], CLIENT))
+        # A region that has a passed-on request gives it its id; it is found in both.
+        path = f"/v2/team/seen/blobs/uploads/westeurope.{32 * '0'}?sig=SECRET"
+        got, answer, _ = lab.request("PATCH", f"contoso.{DOMAIN}", path, region="eastus", headers=both)
+        self.assertEqual((got, answer["x-meridian-region"]), (404, "westeurope"))
+        self.assertEqual(self.access(answer["x-meridian-request-id"])["region"], "westeurope")
+        lab.wait_said("westeurope", f"request {answer['x-meridian-request-id']}")
+        with open(f"{lab.dir}/eastus/log/access.log") as f:
+            log = f.read()
+        self.assertNotIn("SECRET", log + lab.said("eastus") + lab.said("westeurope"))
+        self.assertEqual([l for l in log.splitlines() if json.loads(l)["status"] < 400], [])  # what is asked for by default
+
+    def test_3_the_access_log_is_rotated(self):
+        lab, path = self.lab, f"{self.lab.dir}/eastus/log/access.log"
+        st = os.stat(path)
+        self.assertEqual((pwd.getpwuid(st.st_uid).pw_name, st.st_mode & 0o777), ("meridian", 0o640))
+        since = lab.log_end("eastus")
+        os.rename(path, path + ".old")
+        lab.daemons["eastus"].send_signal(signal.SIGHUP)
+        wait_until(10, lambda: os.path.exists(path), "the file is opened again")
+        _, answer, _ = lab.request("GET", EAST, "/v2/", region="eastus")
+        self.access(answer["x-meridian-request-id"])
+        self.assertNotIn("another is started", lab.said("eastus", since))
 
     def test_4_big_blob_streams_with_bounded_memory(self):
         lab = self.lab

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A record of nginx's log, whatever is in it: the line is bounded, printable, without a query; and a signature in it is
-// not shown, wherever in a record it stands.
+// not shown, wherever in a record it stands. A record of the access log is a line of JSON, or none.
+#include "net/edge_access.h"
 #include "net/edge_log.h"
 
 #include <stdlib.h>
@@ -29,6 +30,22 @@ static void judge(const uint8_t *record, size_t n, char line[EDGE_LOG_LINE_MAX])
         abort();
 }
 
+// The same bytes as a record of the access log: a line of JSON that ends, with nothing in it that needs an escape.
+static void judge_access(const uint8_t *record, size_t n)
+{
+    char line[EDGE_ACCESS_LINE_MAX];
+    size_t line_n = 0;
+    if (!edge_access_format(record, n, line, &line_n))
+        return;
+    if (!line_n || line_n > sizeof line || line[line_n - 1] != '\n')
+        abort();
+    for (size_t i = 0; i + 1 < line_n; i++)
+        if (line[i] < ' ' || line[i] > '~' || line[i] == '?' || line[i] == '\\')
+            abort();
+    if (memmem(line, line_n, "sig=", 4))
+        abort();
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static uint8_t record[EDGE_LOG_RECORD_MAX];
@@ -36,6 +53,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (size > sizeof record - sizeof query - sizeof secret)
         return 0;
     judge(data, size, line);
+    judge_access(data, size);
     if (memmem(data, size, secret, sizeof secret - 1))
         return 0;
     size_t at = size ? data[size - 1] * size / 256 : 0, n = 0;

@@ -18,6 +18,7 @@
 #define UPLOAD "/v2/team/app/blobs/uploads/eastus.0a1b"
 
 static char line[EDGE_LOG_LINE_MAX];
+static const struct edge_log_options none;
 
 static const char *clean(const char *record)
 {
@@ -182,7 +183,7 @@ START_TEST(what_nginx_says_is_logged)
     char reason[200];
     struct edge_log l = EDGE_LOG_NONE;
     log_to_pipe();
-    ck_assert_int_eq(edge_log_start(&l, NULL, NULL), 0);
+    ck_assert_int_eq(edge_log_start(&l, &none), 0);
     speak(&l, FRONT "one\nerror forged, request: \"GET /x?sig=SECRET HTTP/1.1\"\n");
     speak(&l, "nginx: [emerg] two");
     speak(&l, "nginx: [emerg] three");
@@ -218,7 +219,7 @@ START_TEST(a_flood_is_cut_and_counted)
     char reason[200];
     struct edge_log l = EDGE_LOG_NONE;
     log_to_pipe();
-    ck_assert_int_eq(edge_log_start(&l, NULL, NULL), 0);
+    ck_assert_int_eq(edge_log_start(&l, &none), 0);
     for (int i = 0; i < 2000; i++)
         while (write(l.write_fd, FRONT "x", sizeof FRONT) < 0) // full: nginx would leave the line out
             clock_sleep_ms(1);
@@ -247,7 +248,7 @@ START_TEST(a_reader_that_stands_still_holds_nobody_up)
     char reason[200];
     struct edge_log l = EDGE_LOG_NONE;
     log_to_pipe();
-    ck_assert_int_eq(edge_log_start(&l, NULL, NULL), 0);
+    ck_assert_int_eq(edge_log_start(&l, &none), 0);
     kill(l.reader, SIGSTOP);
     int lost = 0, kept = 0;
     for (int i = 0; i < 3000; i++)
@@ -274,7 +275,7 @@ START_TEST(a_reader_that_cannot_give_up_its_privileges_reads_nothing)
     struct edge_log l = EDGE_LOG_NONE;
     int status;
     log_to_pipe();
-    ck_assert_int_eq(edge_log_start(&l, refuse, &no), 0);
+    ck_assert_int_eq(edge_log_start(&l, &(struct edge_log_options){.confine = refuse, .ctx = &no}), 0);
     speak(&l, "x");
     ck_assert_int_eq(waitpid(l.reader, &status, 0), l.reader);
     ck_assert(WIFEXITED(status) && WEXITSTATUS(status) == 1);
@@ -290,10 +291,10 @@ START_TEST(pipes_outlive_their_reader)
     static char text[1 << 16];
     struct edge_log l = EDGE_LOG_NONE, next = EDGE_LOG_NONE;
     log_to_pipe();
-    ck_assert_int_eq(edge_log_start(&l, NULL, NULL), 0);
+    ck_assert_int_eq(edge_log_start(&l, &none), 0);
     edge_log_end_reader(&l);
     speak(&l, "said in between");
-    ck_assert_int_eq(edge_log_adopt(&next, l.write_fd, l.read_fd, NULL, NULL), 0);
+    ck_assert_int_eq(edge_log_adopt(&next, l.write_fd, l.read_fd, &none), 0);
     close(l.reason_fd);
     close(l.say_fd);
     edge_log_stop(&next);
@@ -302,7 +303,186 @@ START_TEST(pipes_outlive_their_reader)
 }
 END_TEST
 
+// ---- the access log ----
+
+#define RECORD(status, by, reason, path)                                                                         \
+    "\t1795392000.123\t" status "\t117\t512\t0.004\t10.0.0.9\t" by "\t0a1b0a1b0a1b0a1b0a1b0a1b0a1b0a1b\t" reason \
+    "\tada\teastus\teus-1\tGET\tcontoso.d.test\t" path
+
+static const char *access_line(const char *record)
+{
+    static char out[EDGE_ACCESS_LINE_MAX];
+    size_t n = 0;
+    if (!edge_access_format((const uint8_t *)record, strlen(record), out, &n))
+        return NULL;
+    out[n] = 0;
+    return out;
+}
+
+START_TEST(a_request_is_a_line_of_json)
+{
+    ck_assert_str_eq(
+        access_line(RECORD("403", "daemon", "DENIED", "/v2/team/app/manifests/1") "\n"),
+        "{\"time\":\"2026-11-23T00:00:00.123Z\",\"id\":\"0a1b0a1b0a1b0a1b0a1b0a1b0a1b0a1b\",\"status\":403,"
+        "\"reason\":\"DENIED\",\"by\":\"daemon\",\"method\":\"GET\",\"host\":\"contoso.d.test\",\"path\":"
+        "\"/v2/team/app/manifests/1\",\"client\":\"10.0.0.9\",\"principal\":\"ada\",\"region\":\"eastus\","
+        "\"stamp\":\"eus-1\",\"sent\":117,\"received\":512,\"seconds\":0.004}\n");
+    ck_assert_ptr_nonnull(strstr(access_line(RECORD("429", "edge", "-", "/v2/")), "\"reason\":\"TOO_MANY_AT_ONCE\""));
+    ck_assert_ptr_nonnull(strstr(access_line(RECORD("000", "edge", "-", "-")), "\"status\":0,\"by\""));
+    static const char *const bad[] = {"", "\t", "x", "\t1\t2", RECORD("403", "daemon", "X", "/a") "\t", "\n"};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        ck_assert_ptr_null(access_line(bad[i]));
+}
+END_TEST
+
+START_TEST(no_secret_is_in_the_access_log)
+{
+    static const char *const paths[] = {"/a?sig=SECRET",      "/a%3Fsig%3DSECRET", "/a;sig=SECRET", "/a&x=SECRET",
+                                        "/a#SECRET",          "/a\\x22SECRET",     "/a\"SECRET",    "/a\x01SECRET",
+                                        "/a/eyJhbGci.SECRET", "/a\xc3\xa9SECRET",  "/a SECRET",     "/a,SECRET"};
+    for (size_t i = 0; i < sizeof paths / sizeof *paths; i++) {
+        char record[600];
+        snprintf(record, sizeof record, RECORD("404", "daemon", "X", "%s"), paths[i]);
+        const char *out = access_line(record);
+        ck_assert_ptr_nonnull(out);
+        ck_assert_msg(!strstr(out, "SECRET") && strstr(out, "[cut]\""), "%s → %s", paths[i], out);
+    }
+}
+END_TEST
+
+static char access_path[64];
+
+static void access_read(char *out, size_t cap, const char *suffix)
+{
+    char path[80];
+    snprintf(path, sizeof path, "%s%s", access_path, suffix);
+    FILE *f = fopen(path, "re");
+    size_t n = f ? fread(out, 1, cap - 1, f) : 0;
+    if (f)
+        fclose(f);
+    out[n] = 0;
+}
+
+static size_t access_lines(const char *suffix)
+{
+    static char text[4 << 20];
+    size_t n = 0;
+    access_read(text, sizeof text, suffix);
+    for (const char *p = text; (p = strchr(p, '\n')); p++)
+        n++;
+    return n;
+}
+
+static void access_start(struct edge_log *l, uint64_t max)
+{
+    char dir[] = "/tmp/access.XXXXXX";
+    ck_assert_ptr_nonnull(mkdtemp(dir));
+    snprintf(access_path, sizeof access_path, "%s/a.log", dir);
+    ck_assert_int_eq(edge_log_start(l, &(struct edge_log_options){.access_file = access_path, .access_max_bytes = max}),
+                     0);
+}
+
+static void access_remove(void)
+{
+    char path[80];
+    snprintf(path, sizeof path, "%s.1", access_path);
+    unlink(path);
+    unlink(access_path);
+    *strrchr(access_path, '/') = 0;
+    rmdir(access_path);
+}
+
+static void tick_until(struct edge_log *l, pid_t before, bool another)
+{
+    for (int i = 0; another ? !l->reader || l->reader == before : access_lines("") == 0; i++) {
+        ck_assert_int_lt(i, 2000);
+        edge_log_tick(l);
+        clock_sleep_ms(5);
+    }
+}
+
+// As logrotate does it: rename, then SIGHUP. No line is lost, none is torn, and the daemon's log has none of them.
+START_TEST(the_access_log_is_opened_again)
+{
+    static char text[1 << 16];
+    struct edge_log l = EDGE_LOG_NONE;
+    char old[80];
+    log_to_pipe();
+    access_start(&l, 0);
+    for (int i = 0; i < 100; i++)
+        speak(&l, RECORD("404", "daemon", "X", "/one"));
+    speak(&l, FRONT "an error");
+    speak(&l, "\tmalformed");
+    tick_until(&l, 0, false);
+    snprintf(old, sizeof old, "%s.1", access_path);
+    ck_assert_int_eq(rename(access_path, old), 0);
+    for (int i = 0; i < 100; i++) {
+        speak(&l, RECORD("404", "daemon", "X", "/two"));
+        if (i == 50)
+            edge_log_reopen(&l);
+    }
+    tick_until(&l, l.reader, true);
+    edge_log_stop(&l);
+    ck_assert_uint_eq(access_lines(".1") + access_lines(""), 200);
+    ck_assert_uint_ge(access_lines(""), 1);
+    said(text, sizeof text);
+    ck_assert(strstr(text, "an error") && strstr(text, "is malformed, and left out") && !strstr(text, "/one"));
+    ck_assert_ptr_null(strstr(text, "another is started")); // nothing went wrong
+    access_remove();
+}
+END_TEST
+
+START_TEST(the_access_log_is_bounded)
+{
+    struct edge_log l = EDGE_LOG_NONE;
+    log_to_pipe();
+    access_start(&l, 65536);
+    size_t line_n = strlen(access_line(RECORD("404", "daemon", "X", "/one")));
+    for (int i = 0; i < 2000; i++) {
+        speak(&l, RECORD("404", "daemon", "X", "/one"));
+        edge_log_tick(&l);
+    }
+    edge_log_stop(&l);
+    size_t both = access_lines("") + access_lines(".1");
+    // A file ends with the batch that fills it.
+    ck_assert_msg(both * line_n >= 65536 && both * line_n < (size_t)3 * 65536, "%zu", both);
+    access_remove();
+}
+END_TEST
+
+START_TEST(a_full_disk_costs_lines_and_nothing_else)
+{
+    static char text[1 << 16];
+    struct edge_log l = EDGE_LOG_NONE;
+    log_to_pipe();
+    ck_assert_int_eq(edge_log_start(&l, &(struct edge_log_options){.access_file = "/dev/full"}), 0);
+    for (int i = 0; i < 100; i++)
+        speak(&l, RECORD("404", "daemon", "X", "/one"));
+    speak(&l, FRONT "an error");
+    edge_log_stop(&l);
+    said(text, sizeof text);
+    ck_assert(strstr(text, "/dev/full: ") && strstr(text, "requests are not logged: No space left on device"));
+    ck_assert(strstr(text, "an error") && !strstr(text, "another is started"));
+}
+END_TEST
+
+START_TEST(a_file_that_cannot_be_opened_is_named)
+{
+    static char text[1 << 16];
+    struct edge_log l = EDGE_LOG_NONE;
+    log_to_pipe();
+    ck_assert_int_eq(edge_log_start(&l, &(struct edge_log_options){.access_file = "/nowhere/a.log"}), 0);
+    speak(&l, RECORD("404", "daemon", "X", "/one"));
+    speak(&l, FRONT "an error");
+    edge_log_stop(&l);
+    said(text, sizeof text);
+    ck_assert(strstr(text, "edge.access_log.file: /nowhere/a.log: No such file") && strstr(text, "an error"));
+}
+END_TEST
+
 CHECK_MAIN("net/edge_log", what_is_shown, no_secret_is_shown, what_stands_behind_a_cut_is_shown_again,
            lines_are_bounded_and_printable, what_nginx_says_is_logged, a_flood_is_cut_and_counted,
            a_reader_that_stands_still_holds_nobody_up, a_reader_that_cannot_give_up_its_privileges_reads_nothing,
-           pipes_outlive_their_reader)
+           pipes_outlive_their_reader, a_request_is_a_line_of_json, no_secret_is_in_the_access_log,
+           the_access_log_is_opened_again, the_access_log_is_bounded, a_full_disk_costs_lines_and_nothing_else,
+           a_file_that_cannot_be_opened_is_named)
