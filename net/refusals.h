@@ -28,9 +28,9 @@ struct refusals *refusals_new(void); // NULL: no memory
 void refusals_free(struct refusals *r);
 bool refusals_admit(struct refusals *r, const struct ip *client, bool ordinary, int64_t now_ms);
 struct refusals_left_out {
-    uint64_t n;      // lines
+    uint64_t n; // lines
     unsigned n_networks;
-    struct ip most;  // the network with most of them
+    struct ip most; // the network with most of them
     uint64_t n_most;
 };
 // What was left out since the last call that said true; false: nothing, or too soon to tell.

@@ -33,9 +33,9 @@ START_TEST(a_flood_of_one_network_is_bounded_and_counted)
     struct refusals *r = refusals_new();
     struct refusals_left_out n;
     ck_assert_uint_eq(admitted(r, "10.0.0.9", false, 1000, 0), REFUSALS_BURST);
-    ck_assert_uint_eq(admitted(r, "10.0.0.10", false, 5, 0), 0);               // of the same /24
-    ck_assert_uint_eq(admitted(r, "10.0.1.9", false, 5, 0), 5);                // another network
-    ck_assert_uint_eq(admitted(r, "10.0.0.9", true, 5, 0), 5);                 // another account
+    ck_assert_uint_eq(admitted(r, "10.0.0.10", false, 5, 0), 0);                       // of the same /24
+    ck_assert_uint_eq(admitted(r, "10.0.1.9", false, 5, 0), 5);                        // another network
+    ck_assert_uint_eq(admitted(r, "10.0.0.9", true, 5, 0), 5);                         // another account
     ck_assert_uint_eq(admitted(r, "2001:db8:0:100::1", false, 30, 0), REFUSALS_BURST); // a /56
     ck_assert_uint_eq(admitted(r, "2001:db8:0:1ff::1", false, 1, 0), 0);
     ck_assert(refusals_take(r, 0, &n));
@@ -95,8 +95,7 @@ static void log_to_pipe(void)
 START_TEST(a_line_says_which_request_and_why)
 {
     log_to_pipe();
-    struct http_request *req =
-        http_request_test_new("GET", "/v2/team/app/manifests/1?sig=SECRET", "contoso.d.test");
+    struct http_request *req = http_request_test_new("GET", "/v2/team/app/manifests/1?sig=SECRET", "contoso.d.test");
     struct http_response resp = {0};
     http_request_test_header(req, "Authorization", "Bearer SECRET");
     req->principal = "ada";
