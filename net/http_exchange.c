@@ -415,6 +415,9 @@ static void strand_give_up(struct http_exchange *ex) // enters and leaves with t
     pthread_mutex_lock(&ex->lock);
     if (!ex->body_complete && ex->conn) {
         http_slow_tell(ex, &told);
+        pthread_mutex_unlock(&ex->lock);
+        refusals_log(&ex->req, told.status);
+        pthread_mutex_lock(&ex->lock);
         return;
     }
     if (answered)

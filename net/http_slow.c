@@ -5,7 +5,6 @@
 #include "net/http_priv.h"
 
 #include "base/clock.h"
-#include "base/log.h"
 #include "net/oci_error.h"
 
 #include <stdio.h>
@@ -22,12 +21,7 @@ struct pace_rule http_slow_rule(const struct http_server *s, const struct http_p
 
 void http_slow_response(struct http_exchange *ex, struct http_response *resp)
 {
-    static struct log_limit limit = LOG_LIMIT(5000);
     const struct pace_rule *rule = &ex->pace.rule;
-    char ip[IP_TEXT_SIZE];
-    log_limited(&limit, LOG_INFO,
-                "http: %s %s of %s is given up with 408: its body brought fewer than %u bytes a second",
-                ex->req.method_text, ex->req.path, ip_format(&ex->req.client, ip), rule->bytes_s);
     oci_error(
         &ex->req, resp, ex->give_up, "UNSUPPORTED", NULL,
         "the body came too slowly: fewer than %u bytes a second for %u s. What came of an upload is kept: GET its "
@@ -50,6 +44,10 @@ static void put_head(struct buf *b, const struct http_request *req, const struct
         buf_printf(b, "%s: %s\r\n", h->name, h->value);
     if (!http_response_get(resp, "X-Meridian-Request-Id"))
         buf_printf(b, "X-Meridian-Request-Id: %s\r\n", req->request_id);
+    if (req->refused_code)
+        buf_printf(b, HTTP_HEADER_REASON ": %s\r\n", req->refused_code);
+    if (req->principal && *req->principal)
+        buf_printf(b, HTTP_HEADER_PRINCIPAL ": %s\r\n", req->principal);
     buf_str(b, "\r\n");
 }
 

@@ -455,7 +455,7 @@ class Operation(unittest.TestCase):
             self.assertTrue(listens())
         finally:
             restart(good)
-        self.assertFalse(listens())
+        wait_until(10, lambda: not listens(), "the address is free")  # the supervisor lets go of it last
 
     def test_3_what_is_not_good_does_not_take_over(self):
         """New settings that are wrong, or that the new worker cannot live with: the old one goes on, and says why."""
