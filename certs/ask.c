@@ -50,7 +50,7 @@ static int ask_begin(struct ask *q, const struct topology *t, const struct cert_
 
 static int answer_judge(const struct ask *q, const struct fetch_result *r, const char *what)
 {
-    char why[256];
+    char why[512];
     if (r->err) {
         diag_add(q->diag, NULL, 0, "asking %s for %s: %s", q->to->name, what, r->message);
         return r->err;

@@ -10,8 +10,10 @@
 // Who asks is proved twice: by the peer certificate, of which the edge tells, and by a signature of the region's feed
 // key over the request and a nonce (certs/signed_request.h), which no edge can make. So a broken edge, also the CA's
 // own, gets no certificate. No wall clock counts in it: the nonce is the CA's own, for a minute of its monotonic clock.
-// (A certificate begins an hour before it is issued, and is refused where it is not valid yet: clocks may be so far
-// apart.)
+// (A certificate begins five minutes before it is issued, and is refused where it is not valid yet: clocks may be so
+// far apart.) But the dates come from wall clocks: by one that is far from the other regions' nothing is issued or
+// renewed, neither where the CA is nor where a certificate is asked for, and nothing before the clocks were compared
+// once after a start (clock_ok).
 //
 //   POST /certs/v1/nonce    -> {"nonce": hex}
 //   POST /certs/v1/renew    the signed request -> the certificate in PEM
@@ -57,7 +59,7 @@ struct cert_info {
     char fingerprint[65];                // SHA-256 of the DER, hex
     char issuer[128], serial[64];
     char names[1024];          // blank-separated
-    char problem[256];         // `fault` in words; "" when fine
+    char problem[512];         // `fault` in words; "" when fine
     char next_fingerprint[65]; // CERT_PEER: of peer-next.pem, which waits for the topology to name it; "" if none
 };
 
@@ -78,13 +80,20 @@ struct certs_options {
     const char *ca_dir;            // this node answers renewals; NULL elsewhere
     unsigned check_s;              // how often expiry is looked at
     void (*on_renewed)(void *ctx); // after files changed: the edge must reload. On the renewal thread
+    // May certificates be dated by our wall clock? 0; ERR_BUSY: it was not compared yet; ERR_CONFLICT: it is far from a
+    // majority of the other regions', with a sentence in why. Any thread; NULL: it may.
+    int (*clock_ok)(void *ctx, char *why, size_t cap);
+    // A date of that region's does not fit our clock: a clause that says whose clock is suspect. Any thread; may be
+    // NULL.
+    void (*clock_suspect)(void *ctx, const char *region, char *out, size_t cap);
     void *ctx;
 };
 int certs_start(const struct certs_options *o, struct diag *diag, struct certs **out); // renewal thread
 void certs_stop(struct certs *c);
 // Renews now (kind NULL: all three). Blocks. Used by the admin socket.
 int certs_renew(struct certs *c, const enum cert_kind *kind, struct diag *diag);
-// As certs_inspect, of this node's own; in out_error why the last renewal failed, "" if it did not.
+// As certs_inspect, of this node's own, and the problem says which clock is suspect where it may be one; in out_error
+// why the last renewal failed, "" if it did not.
 #define CERTS_ERROR_SIZE 512
 int certs_look(struct certs *c, enum cert_kind kind, struct cert_info *out, char out_error[CERTS_ERROR_SIZE]);
 void *certs_status_json(struct certs *c); // new json_t *: array of cert infos, with last error and next renewal

@@ -11,6 +11,7 @@
 #include <pthread.h>
 
 #define N_CERT_KINDS 3
+#define CERT_CLOCK_WHY_BYTES 320 // of clock_ok and clock_suspect
 #define CERT_REQUEST_MAX_BYTES (16u << 10)
 #define PEER_NEXT_FILE "peer-next.pem"
 
@@ -27,6 +28,8 @@ struct certs {
     struct region_keys *keys;
     unsigned check_s;
     void (*on_renewed)(void *ctx);
+    int (*clock_ok)(void *ctx, char *why, size_t cap);
+    void (*clock_suspect)(void *ctx, const char *region, char *out, size_t cap);
     void *ctx;
     struct ca *ca;        // NULL where the CA is not at hand; set once at start
     struct nonces nonces; // of regions that are about to ask that CA
@@ -44,11 +47,15 @@ int cert_request(const struct cert_plan *plan, struct diag *diag, EVP_PKEY **out
 // Asks the region that answers for the CA, over its peer listener: ask.c. Blocks. ERR_DENIED: it refuses.
 int cert_ask(struct certs *c, const struct topology *t, const struct cert_plan *plan, const char *csr, struct arena *a,
              struct diag *diag, struct buf *out_pem);
-// What a CA gave for our request: the plan's names exactly, our key, dates, chain. A sentence in diag when not.
-int cert_accept(X509 *x, EVP_PKEY *key, const struct cert_plan *plan, X509 *ca, int64_t now_ms, struct diag *diag);
+// What a CA gave for our request: the plan's names exactly, our key, dates, chain. A sentence in diag when not; when
+// the dates do not fit, with `suspect` (a clause on whose clock is, or NULL).
+int cert_accept(X509 *x, EVP_PKEY *key, const struct cert_plan *plan, X509 *ca, int64_t now_ms, const char *suspect,
+                struct diag *diag);
 // Checks, then replaces certs_dir/file (certificate and key) in one rename.
 int cert_install(const char *certs_dir, const char *file, struct bytes cert_pem, EVP_PKEY *key,
-                 const struct cert_plan *plan, X509 *ca, struct diag *diag);
+                 const struct cert_plan *plan, X509 *ca, const char *suspect, struct diag *diag);
+// May a certificate be dated by our clock? If not, a sentence in diag. ERR_BUSY, ERR_CONFLICT as clock_ok.
+int cert_clock_judge(struct certs *c, struct diag *diag);
 // As certs_inspect, of any file of the directory.
 int cert_inspect_file(const char *certs_dir, const char *file, const struct cert_plan *plan, struct cert_info *out);
 // certs_dir/ca.pem; NULL with a sentence.

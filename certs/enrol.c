@@ -70,7 +70,21 @@ static const char *plan_missing(const struct cert_plan *plan, const char *names)
     return plan->uri && !pem_name_listed(names, plan->uri) ? plan->uri : NULL;
 }
 
-int cert_accept(X509 *x, EVP_PKEY *key, const struct cert_plan *plan, X509 *ca, int64_t now_ms, struct diag *diag)
+static int dates_judge(const X509 *x, int64_t now_ms, const char *suspect, struct diag *diag)
+{
+    char now[CLOCK_TEXT_SIZE], at[CLOCK_TEXT_SIZE];
+    int64_t begins_ms = pem_time_ms(X509_get0_notBefore(x)), ends_ms = pem_time_ms(X509_get0_notAfter(x));
+    if (begins_ms <= now_ms && ends_ms > now_ms)
+        return 0;
+    bool early = begins_ms > now_ms;
+    diag_add(diag, NULL, 0, "the new certificate is not valid now: it %s at %s, and here it is %s%s%s",
+             early ? "begins" : "ended", clock_format(early ? begins_ms : ends_ms, at), clock_format(now_ms, now),
+             suspect ? "; " : "; compare the clocks", suspect ? suspect : "");
+    return ERR_EXPIRED;
+}
+
+int cert_accept(X509 *x, EVP_PKEY *key, const struct cert_plan *plan, X509 *ca, int64_t now_ms, const char *suspect,
+                struct diag *diag)
 {
     AUTO_BUF struct buf names;
     buf_init(&names, 8192);
@@ -91,23 +105,19 @@ int cert_accept(X509 *x, EVP_PKEY *key, const struct cert_plan *plan, X509 *ca, 
                  missing ? missing : "its plan");
         return ERR_PROTO;
     }
-    int64_t ends_ms = pem_time_ms(X509_get0_notAfter(x));
-    if (pem_time_ms(X509_get0_notBefore(x)) > now_ms || ends_ms <= now_ms) {
-        diag_add(diag, NULL, 0, "the new certificate is not valid now: compare the clocks");
-        return ERR_EXPIRED;
-    }
-    return pem_verify(x, ca, now_ms, diag);
+    int rc = dates_judge(x, now_ms, suspect, diag);
+    return rc ? rc : pem_verify(x, ca, now_ms, diag);
 }
 
 int cert_install(const char *certs_dir, const char *file, struct bytes cert_pem, EVP_PKEY *key,
-                 const struct cert_plan *plan, X509 *ca, struct diag *diag)
+                 const struct cert_plan *plan, X509 *ca, const char *suspect, struct diag *diag)
 {
     AUTO_X509 X509 *x = pem_parse_x509(cert_pem);
     if (!x) {
         diag_add(diag, NULL, 0, "what the CA gave is not a certificate");
         return ERR_PROTO;
     }
-    int rc = cert_accept(x, key, plan, ca, clock_wall_ms(), diag);
+    int rc = cert_accept(x, key, plan, ca, clock_wall_ms(), suspect, diag);
     if (rc)
         return rc;
     AUTO_FREE char *path = mem_printf("%s/%s", certs_dir, file);
@@ -145,7 +155,7 @@ static int enrol_one(const char *certs_dir, struct ca *ca, X509 *ca_cert, const 
     AUTO_PKEY EVP_PKEY *key = made;
     if (!rc)
         rc = ca_issue(ca, plan, bytes_of(csr.p, csr.n), lifetime_s, diag, &pem);
-    return rc ? rc : cert_install(certs_dir, plan->file, bytes_of(pem.p, pem.n), key, plan, ca_cert, diag);
+    return rc ? rc : cert_install(certs_dir, plan->file, bytes_of(pem.p, pem.n), key, plan, ca_cert, NULL, diag);
 }
 
 int certs_enrol(const char *certs_dir, struct ca *ca, const struct topology *t, const char *region, bool all,

@@ -18,6 +18,38 @@
 
 #define RENEW_ARENA_BYTES (256u << 10)
 #define BACKOFF_MAX_MS (60 * 60 * 1000)
+#define UNCOMPARED_MS 500 // between two looks whether the clocks are compared
+
+// --- the clock that certificates are dated and judged by ---
+
+int cert_clock_judge(struct certs *c, struct diag *diag)
+{
+    char why[CERT_CLOCK_WHY_BYTES] = "";
+    int rc = c->clock_ok ? c->clock_ok(c->ctx, why, sizeof why) : 0;
+    if (rc == ERR_BUSY)
+        diag_add(diag, NULL, 0,
+                 "%s has only just started, and its clock is not compared with the other regions' yet: ask again",
+                 c->region);
+    else if (rc)
+        diag_add(
+            diag, NULL, 0,
+            "no certificate is issued or renewed by the clock of %s, which is far from the other regions': %s; set "
+            "it right",
+            c->region, why);
+    return rc;
+}
+
+// Does a problem of a certificate come from a clock? Then it says whose.
+static void problem_suspect(struct certs *c, const struct topology *t, struct cert_info *i)
+{
+    char why[CERT_CLOCK_WHY_BYTES] = "";
+    bool ours = c->clock_ok && c->clock_ok(c->ctx, why, sizeof why) == ERR_CONFLICT;
+    if (!c->clock_suspect || (i->fault != CERT_NOT_VALID_YET && !(i->fault == CERT_EXPIRED && ours)))
+        return;
+    c->clock_suspect(c->ctx, t->ca_region, why, sizeof why);
+    size_t n = strlen(i->problem);
+    snprintf(i->problem + n, sizeof i->problem - n, "; %s", why);
+}
 
 // --- getting a certificate ---
 
@@ -38,7 +70,10 @@ static int renew_into(struct certs *c, const struct topology *t, const struct ce
         return rc;
     rc = c->ca ? ca_issue(c->ca, plan, bytes_of(csr.p, csr.n), 0, diag, &pem)
                : cert_ask(c, t, plan, buf_cstr(&csr), a, diag, &pem);
-    return rc ? rc : cert_install(c->dir, file, bytes_of(pem.p, pem.n), key, plan, ca, diag);
+    char suspect[CERT_CLOCK_WHY_BYTES] = "";
+    if (c->clock_suspect)
+        c->clock_suspect(c->ctx, t->ca_region, suspect, sizeof suspect);
+    return rc ? rc : cert_install(c->dir, file, bytes_of(pem.p, pem.n), key, plan, ca, *suspect ? suspect : NULL, diag);
 }
 
 // --- the peer certificate, which waits for the topology ---
@@ -123,6 +158,8 @@ static void state_set(struct certs *c, enum cert_kind kind, int rc, const struct
     if (rc >= 0) {
         *s = (struct cert_state){0};
     } else {
+        if (rc == ERR_CONFLICT)
+            s->n_failed = 0; // a clock may be right again soon
         int64_t wait_ms = (int64_t)c->check_s * 1000 << (s->n_failed < 16 ? s->n_failed : 16);
         s->n_failed++;
         s->next_try_mono_ms = clock_mono_ms() + (wait_ms < BACKOFF_MAX_MS ? wait_ms : BACKOFF_MAX_MS);
@@ -133,7 +170,9 @@ static void state_set(struct certs *c, enum cert_kind kind, int rc, const struct
 
 static int renew_and_note(struct certs *c, const struct topology *t, enum cert_kind kind, struct diag *diag)
 {
-    int rc = renew_kind(c, t, kind, diag);
+    int rc = cert_clock_judge(c, diag);
+    if (!rc)
+        rc = renew_kind(c, t, kind, diag);
     state_set(c, kind, rc, diag);
     if (rc < 0) {
         AUTO_FREE char *text = diag_text(diag);
@@ -158,6 +197,12 @@ static bool due(struct certs *c, const struct topology *t, enum cert_kind kind)
     return !waits && (info.problem[0] || clock_wall_ms() >= info.renew_at_ms);
 }
 
+static bool clock_compared(struct certs *c)
+{
+    char why[CERT_CLOCK_WHY_BYTES];
+    return !c->clock_ok || c->clock_ok(c->ctx, why, sizeof why) != ERR_BUSY;
+}
+
 static bool tick(struct certs *c)
 {
     struct topology *t = snapshot_get(c->topology);
@@ -178,7 +223,8 @@ static bool tick(struct certs *c)
 // Waits for the next look, a change made by certs_renew, or the end. Called with `lock`.
 static void wait_for_work(struct certs *c)
 {
-    int64_t until_ms = clock_mono_ms() + (int64_t)c->check_s * 1000;
+    int64_t wait_ms = clock_compared(c) ? (int64_t)c->check_s * 1000 : UNCOMPARED_MS;
+    int64_t until_ms = clock_mono_ms() + wait_ms;
     const struct timespec ts = {until_ms / 1000, until_ms % 1000 * 1000000};
     while (!c->stop && !c->renewed)
         if (pthread_cond_timedwait(&c->wake, &c->lock, &ts))
@@ -189,7 +235,7 @@ static void *thread_main(void *arg)
 {
     struct certs *c = arg;
     for (;;) {
-        bool changed = tick(c);
+        bool changed = clock_compared(c) && tick(c);
         pthread_mutex_lock(&c->lock);
         if (!changed)
             wait_for_work(c);
@@ -236,6 +282,8 @@ int certs_start(const struct certs_options *o, struct diag *diag, struct certs *
     c->keys = o->keys;
     c->check_s = o->check_s ? o->check_s : 60;
     c->on_renewed = o->on_renewed;
+    c->clock_ok = o->clock_ok;
+    c->clock_suspect = o->clock_suspect;
     c->ctx = o->ctx;
     int rc = c->dir && c->region ? 0 : ERR_NOMEM;
     if (!rc && o->ca_dir)
@@ -300,6 +348,8 @@ int certs_look(struct certs *c, enum cert_kind kind, struct cert_info *out, char
 {
     struct topology *t = snapshot_get(c->topology);
     int rc = t ? certs_inspect(c->dir, t, c->region, kind, out) : ERR_NOTFOUND;
+    if (!rc)
+        problem_suspect(c, t, out);
     snapshot_unref(t);
     if (rc)
         return rc;
@@ -312,7 +362,10 @@ int certs_look(struct certs *c, enum cert_kind kind, struct cert_info *out, char
 static json_t *kind_status(struct certs *c, const struct topology *t, enum cert_kind kind)
 {
     struct cert_info info;
-    json_t *one = certs_inspect(c->dir, t, c->region, kind, &info) ? NULL : certs_info_json(&info);
+    if (certs_inspect(c->dir, t, c->region, kind, &info))
+        return NULL;
+    problem_suspect(c, t, &info);
+    json_t *one = certs_info_json(&info);
     if (!one)
         return NULL;
     char when[CLOCK_TEXT_SIZE];

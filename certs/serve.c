@@ -29,6 +29,8 @@ static void renewal_refuse(struct http_request *req, struct http_response *resp,
     log_limited(&lim, LOG_WARN, "certs: a certificate asked for as %s: %s", r->region, why);
     if (rc == ERR_DENIED)
         oci_error(req, resp, 403, "DENIED", NULL, "%s", why);
+    else if (rc == ERR_CONFLICT || rc == ERR_BUSY) // our clock is wrong, or not compared yet: the asker shall know
+        oci_error(req, resp, 503, "UNAVAILABLE", NULL, "%s", why);
     else
         oci_error(req, resp, 500, "UNKNOWN", NULL, "the CA could not issue: %s", err_text(rc));
 }
@@ -46,7 +48,9 @@ static int renewal_issue(const struct renewal *r, const struct topology *t, stru
                  "the request is refused: its nonce was used, is too old or was not given out here; ask anew");
         return ERR_DENIED;
     }
-    rc = cert_plan(t, r->region, q->kind, &req->arena, &plan);
+    rc = cert_clock_judge(r->c, diag);
+    if (!rc)
+        rc = cert_plan(t, r->region, q->kind, &req->arena, &plan);
     return rc ? rc : ca_issue(r->c->ca, &plan, bytes_str(q->csr), 0, diag, out_pem);
 }
 

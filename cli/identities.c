@@ -191,7 +191,7 @@ static int fingerprint_wait(const struct retiring *q)
                         q->region->region);
     struct fetch_result r = {0};
     int rc = shows_another(q, &r);
-    char why[384];
+    char why[640];
     snprintf(why, sizeof why, "%s could not be asked which certificate it shows: %s", q->region->region,
              r.message[0] ? r.message : err_text(rc));
     fetch_result_done(&r);

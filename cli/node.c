@@ -231,10 +231,15 @@ static int print_certs(struct cli *c, json_t *doc)
     if (cli_json(c))
         return cli_print_json(doc);
     const char *waits = ""; // of the peer's certificate: nobody trusts it before the topology names it
+    const char *failed = "";
     size_t i;
     json_t *cert;
     json_array_foreach(doc, i, cert)
     {
+        const char *kind = json_string_value(json_object_get(cert, "kind"));
+        const char *error = json_string_value(json_object_get(cert, "lastError"));
+        if (kind && error)
+            failed = arena_printf(&c->arena, "%sthe %s certificate could not be renewed: %s\n", failed, kind, error);
         const char *next = json_string_value(json_object_get(cert, "nextFingerprint"));
         if (next)
             waits = arena_printf(&c->arena, "a new peer certificate waits; add %s to this region's peer_fingerprints\n",
@@ -242,6 +247,7 @@ static int print_certs(struct cli *c, json_t *doc)
     }
     int rc = cli_print_array(c, doc, cert_columns, ARRAY_LEN(cert_columns));
     fputs(waits, stdout);
+    fputs(failed, stdout);
     return rc;
 }
 

@@ -13,8 +13,8 @@
 
 static const char *const order_columns[] = {"order", "state", "region",   "registry",
                                             "on",    "safe",  "safeInMs", "waitingFor"};
-static const char *const peer_columns[] = {"region",   "resolver", "heardMsAgo", "error",
-                                           "headroom", "impaired", "deepError"};
+static const char *const peer_columns[] = {"region",   "resolver", "heardMsAgo",    "error",
+                                           "headroom", "impaired", "clockOffsetMs", "deepError"};
 
 static int print(struct cli *c, json_t *doc, const char *const *columns, size_t n)
 {

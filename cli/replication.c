@@ -36,7 +36,7 @@ static int ask(struct cli *c, const struct registry *r, const struct region *reg
     *out_doc = rc ? NULL : json_loadb(buf_cstr(&res.body), res.body.n, 0, NULL);
     int status = rc ? 0 : res.status;
     if (rc)
-        snprintf(why, why_size, "%s", res.message);
+        snprintf(why, why_size, "%.*s", (int)why_size - 1, res.message);
     else if (status != 200)
         snprintf(why, why_size, "HTTP %d", status);
     fetch_result_done(&res);

@@ -27,10 +27,24 @@ void admin_get_health(struct app *app, struct http_request *req, struct http_res
         reply(req, resp, health_status_json(app->health));
 }
 
+// The region's wall clock less ours, as it was compared last; null: it was not, or nobody compares here.
+static void add_clock(struct app *app, json_t *peer)
+{
+    const char *region = json_string_value(json_object_get(peer, "region"));
+    int64_t offset_ms, error_ms;
+    bool known = region && replication_clock_offset(app->replicator, region, &offset_ms, &error_ms);
+    json_object_set_new(peer, "clockOffsetMs", known ? json_integer((json_int_t)offset_ms) : json_null());
+    json_object_set_new(peer, "clockErrorMs", known ? json_integer((json_int_t)error_ms) : json_null());
+}
+
 void admin_get_health_peers(struct app *app, struct http_request *req, struct http_response *resp)
 {
-    if (!refused(app, req, resp))
-        reply(req, resp, health_peers_json(app->health));
+    if (refused(app, req, resp))
+        return;
+    json_t *list = health_peers_json(app->health), *one;
+    size_t i;
+    json_array_foreach(list, i, one) add_clock(app, one);
+    reply(req, resp, list);
 }
 
 void admin_get_health_orders(struct app *app, struct http_request *req, struct http_response *resp)

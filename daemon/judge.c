@@ -144,6 +144,32 @@ static void judge_certificate(struct app *app, const struct topology *t, enum ce
         condition_clear(c, which);
 }
 
+// ---- clocks ----
+
+static void judge_our_clock(struct conditions *c, const struct clock_opinion *o)
+{
+    if (o->closes)
+        condition_set(c, CONDITION_CLOCK, CONDITION_WARNING,
+                      "this region's clock is wrong: %s; until it is right no writes are taken%s", o->ours,
+                      o->far ? ", and no certificates issued or renewed" : "");
+    else
+        condition_clear(c, CONDITION_CLOCK);
+}
+
+void judge_clocks(struct app *app)
+{
+    struct conditions *c = &app->vitals->conditions;
+    struct clock_opinion o = {0};
+    replication_clock_opinion(app->replicator, &o);
+    judge_our_clock(c, &o);
+    if (o.others[0])
+        condition_set(c, CONDITION_PEER_CLOCK, CONDITION_WARNING, "%s; see to its time service (NTP)", o.others);
+    else
+        condition_clear(c, CONDITION_PEER_CLOCK);
+}
+
+// ---- all of it ----
+
 void judge_identity(struct app *app)
 {
     struct topology *t = snapshot_get(app->topology);

@@ -21,5 +21,8 @@
 #define JUDGE_EVERY_MS 10000
 
 void judge_identity(struct app *app);
+// Our clock, and the other regions' that are far from it, as they were compared last: warnings, since what a wrong
+// clock spoils is down by itself (writes, certificates). Cheap: with the vitals.
+void judge_clocks(struct app *app);
 
 #endif

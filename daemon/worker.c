@@ -73,6 +73,30 @@ static void on_away(void *ctx, const char *region, bool away)
     tunnels_peer(w->tunnels, region, away);
 }
 
+// ---- what is thought of clocks (replication/clock_rule.h), for rooms that judge dates ----
+
+static int clock_ok(void *ctx, char *why, size_t cap)
+{
+    struct worker *w = ctx;
+    struct clock_opinion o;
+    if (!(w->node->roles & ROLE_REPLICATOR))
+        return 0; // nobody compares it
+    if (!replication_clock_opinion(atomic_load(&w->replicator), &o) || !o.compared)
+        return ERR_BUSY;
+    if (!o.far)
+        return 0;
+    snprintf(why, cap, "%s", o.ours);
+    return ERR_CONFLICT;
+}
+
+static void clock_suspected(void *ctx, const char *region, char *out, size_t cap)
+{
+    struct worker *w = ctx;
+    char text[CLOCK_SENTENCE_SIZE];
+    replication_clock_suspect(atomic_load(&w->replicator), region, text);
+    snprintf(out, cap, "%s", text);
+}
+
 static void reload_edge(void *ctx)
 {
     struct worker *w = ctx;
@@ -202,6 +226,7 @@ static void check_vitals(struct worker *w)
     judge_store(w);
     judge_token_signing(w);
     app_judge_writes(&w->app);
+    judge_clocks(&w->app);
     atomic_store(&w->vitals.headroom, headroom(w));
     atomic_store(&w->vitals.checked_ms, clock_wall_ms());
     if (clock_mono_ms() < w->identity_at_ms)
@@ -398,6 +423,8 @@ static int start_answering(struct worker *w, struct diag *d)
                                     .kept = w->node->pool_threads > 1 ? 1 : 0};
     w->pool = pool_new(&po);
     rc = w->pool ? fetcher_new(&w->fetcher) : ERR_NOMEM;
+    if (!rc)
+        fetcher_set_suspect(w->fetcher, clock_suspected, w);
     return !rc && w->sockets->dns ? start_resolver(w, d) : rc;
 }
 
@@ -426,6 +453,8 @@ static int start_rooms(struct worker *w, struct diag *d)
                                      .ca_dir = n->ca_dir,
                                      .check_s = n->cert_check_s,
                                      .on_renewed = reload_edge,
+                                     .clock_ok = clock_ok,
+                                     .clock_suspect = clock_suspected,
                                      .ctx = w};
     if (!rc)
         rc = certs_start(&co, d, &w->app.certs);

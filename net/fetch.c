@@ -67,6 +67,8 @@ struct fetcher {
     _Atomic unsigned n_losses; // grows with each fetcher_peer_lost
     unsigned n_losses_seen;    // the loop's own
     struct fetch *running;
+    void (*suspect)(void *ctx, const char *peer, char *out, size_t cap);
+    void *suspect_ctx;
 };
 
 // --- libcurl's callbacks ---
@@ -401,6 +403,24 @@ static int error_of(CURLcode code, const char *message)
     }
 }
 
+// A certificate whose dates do not fit says nothing yet of whose clock is wrong.
+static const char *dates_message(struct fetch *h, const char *text, char *out, size_t cap)
+{
+    char now[CLOCK_TEXT_SIZE], why[320] = "";
+    long verify = X509_V_OK;
+    curl_easy_getinfo(h->easy, CURLINFO_SSL_VERIFYRESULT, &verify);
+    if (verify != X509_V_ERR_CERT_NOT_YET_VALID && verify != X509_V_ERR_CERT_HAS_EXPIRED)
+        return text;
+    if (h->fetcher->suspect)
+        h->fetcher->suspect(h->fetcher->suspect_ctx, h->peer, why, sizeof why);
+    else if (verify == X509_V_ERR_CERT_NOT_YET_VALID)
+        snprintf(why, sizeof why,
+                 "is that right? If not, set this machine's clock; else that of the other side was wrong");
+    snprintf(out, cap, "%.120s (by this machine's clock it is %s)%s%s", text, clock_format(clock_wall_ms(), now),
+             *why ? "; " : "", why);
+    return out;
+}
+
 static void fetch_finish(struct fetch *h, int err, const char *message)
 {
     struct fetcher *f = h->fetcher;
@@ -432,7 +452,10 @@ static void loop_completed(struct fetcher *f)
         struct fetch *h = NULL;
         CURLcode code = m->data.result;
         curl_easy_getinfo(m->easy_handle, CURLINFO_PRIVATE, (char **)&h);
+        char dated[sizeof h->result.message];
         const char *text = *h->curl_message ? h->curl_message : curl_easy_strerror(code);
+        if (code == CURLE_PEER_FAILED_VERIFICATION)
+            text = dates_message(h, text, dated, sizeof dated);
         if (!code)
             fetch_finish(h, 0, NULL);
         else if (h->why)
@@ -563,6 +586,13 @@ int fetcher_new(struct fetcher **out)
     }
     *out = f;
     return 0;
+}
+
+void fetcher_set_suspect(struct fetcher *f, void (*suspect)(void *ctx, const char *peer, char *out, size_t cap),
+                         void *ctx)
+{
+    f->suspect = suspect;
+    f->suspect_ctx = ctx;
 }
 
 void fetcher_free(struct fetcher *f)

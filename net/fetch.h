@@ -64,13 +64,17 @@ struct fetch_result {
     int err;            // 0 when a whole response came in, whatever its status; else ERR_TIMEOUT, _UNREACHABLE, _CRYPTO
                         // (certificate) …
     int status;         // HTTP status, 0 if none
-    char message[256];  // for people, when err
+    char message[512];  // for people, when err
     struct buf body;    // collected, unless on_data took it
     struct buf headers; // response header lines, "name: value\n", names in lower case
     int64_t elapsed_ms;
 };
 
 int fetcher_new(struct fetcher **out);
+// A certificate was refused for its dates: `suspect` writes a clause that says whose clock may be wrong, for the
+// message. `peer` as the request has it, or NULL. On the fetcher's thread; set before the first request, at most once.
+void fetcher_set_suspect(struct fetcher *f, void (*suspect)(void *ctx, const char *peer, char *out, size_t cap),
+                         void *ctx);
 void fetcher_free(struct fetcher *f); // cancels what runs (done is called with ERR_CANCELED), joins
 // `done` runs on the fetcher's thread, once, and must not block; the result is freed after it returns.
 int fetch_start(struct fetcher *f, const struct fetch_request *q, void (*done)(void *ctx, struct fetch_result *r),

@@ -3,8 +3,10 @@
 #include "replication/clock_rule.h"
 
 #include <inttypes.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define N_NAMED 2 // regions that a sentence names; it says how many more there are
 
@@ -141,5 +143,90 @@ const char *clock_sentence(const struct clock_case *c, enum clock_state s, char 
     if (s == CLOCK_UNSYNCHRONISED)
         snprintf(out, CLOCK_SENTENCE_SIZE, "its clock is %s, and its kernel says that it is not synchronised (NTP)",
                  whom);
+    return out;
+}
+
+// ---- far off ----
+
+bool clock_far(const struct clock_case *c, enum clock_state s)
+{
+    if (s == CLOCK_OUTVOTED)
+        return n_differing(c, CLOCK_FAR_MS, false) >= c->n_members / 2 + 1;
+    if (s == CLOCK_UNSYNCHRONISED)
+        return n_differing(c, CLOCK_FAR_MS, n_reached(c) > 0) > 0;
+    return false;
+}
+
+static const char *who_sides_with_us(const struct clock_case *c, char *out, size_t cap)
+{
+    size_t reached = n_reached(c), agree_n = reached - n_differing(c, CLOCK_OFF_MS, true);
+    if (!agree_n)
+        return "nobody can tell whose is wrong";
+    snprintf(out, cap, "ours agrees with %zu of the %zu other regions that are reached", agree_n, reached);
+    return out;
+}
+
+static const char *way_of(const struct clock_other *o)
+{
+    return o->offset_ms > 0 ? "ahead of" : "behind";
+}
+
+// Appends; what does not fit is cut.
+static void append(char out[CLOCK_SENTENCE_SIZE], const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+static void append(char out[CLOCK_SENTENCE_SIZE], const char *fmt, ...)
+{
+    size_t at = strlen(out);
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(out + at, CLOCK_SENTENCE_SIZE - at, fmt, ap);
+    va_end(ap);
+}
+
+const char *clock_far_peers(const struct clock_case *c, enum clock_state s, char out[CLOCK_SENTENCE_SIZE])
+{
+    char sides[96];
+    size_t n = 0, all = n_differing(c, CLOCK_FAR_MS, true);
+    out[0] = '\0';
+    if (clock_closes(s) || !all)
+        return out;
+    for (size_t i = 0; i < c->n_others && n < N_NAMED; i++) {
+        const struct clock_other *o = &c->others[i];
+        if (!o->reached || !differs(o, CLOCK_FAR_MS))
+            continue;
+        append(out, "%sthe clock of %s is %.3f s %s ours", n ? ", " : "", o->region, (double)llabs(o->offset_ms) / 1000,
+               way_of(o));
+        n++;
+    }
+    if (all > n)
+        append(out, " and %zu more are off", all - n);
+    append(out, "; %s", who_sides_with_us(c, sides, sizeof sides));
+    return out;
+}
+
+static const struct clock_other *find(const struct clock_case *c, const char *region)
+{
+    for (size_t i = 0; region && i < c->n_others; i++)
+        if (c->others[i].known && !strcmp(c->others[i].region, region))
+            return &c->others[i];
+    return NULL;
+}
+
+const char *clock_suspect(const struct clock_case *c, enum clock_state s, const char *region,
+                          char out[CLOCK_SENTENCE_SIZE])
+{
+    char text[CLOCK_SENTENCE_SIZE];
+    const struct clock_other *o = find(c, region);
+    if (clock_closes(s))
+        snprintf(out, CLOCK_SENTENCE_SIZE, "this region's clock is suspect: %.200s", clock_sentence(c, s, text));
+    else if (o && differs(o, CLOCK_OFF_MS))
+        snprintf(out, CLOCK_SENTENCE_SIZE, "the clock of %s is suspect, %.3f s %s ours: %s", region,
+                 (double)llabs(o->offset_ms) / 1000, way_of(o), who_sides_with_us(c, text, sizeof text));
+    else if (o)
+        snprintf(out, CLOCK_SENTENCE_SIZE, "the clocks of this region and %s agree to %.3f s", region,
+                 (double)(llabs(o->offset_ms) + o->error_ms) / 1000);
+    else if (n_reached(c))
+        snprintf(out, CLOCK_SENTENCE_SIZE, "%s", who_sides_with_us(c, text, sizeof text));
+    else
+        snprintf(out, CLOCK_SENTENCE_SIZE, "this region's clock is suspect: no other one could be compared with it");
     return out;
 }

@@ -22,6 +22,7 @@
 #define CLOCK_OFF_MS 500
 #define CLOCK_GOOD_MS 250
 #define CLOCK_ERROR_MAX_MS 250 // what is measured worse (a round trip of more than 0.5 s) does not count as reached
+#define CLOCK_FAR_MS 30000     // so far apart, certificates and tokens are at risk, not the order of writes alone
 #define CLOCK_SENTENCE_SIZE 256
 
 enum clock_state {
@@ -59,6 +60,15 @@ static inline bool clock_closes(enum clock_state s)
 bool clock_vouched(const struct clock_case *c, enum clock_state s);
 const char *clock_state_name(enum clock_state s); // "fine", "differs", "outvoted", "unsynchronised"
 const char *clock_kernel_name(enum clock_kernel k);
+// Is ours off by more than CLOCK_FAR_MS, by the word of those that close writes?
+bool clock_far(const struct clock_case *c, enum clock_state s);
+// Regions that are reached and whose clocks are off from ours by more than CLOCK_FAR_MS, for people, and whether the
+// others side with us; "" when there are none, or when ours is the one that is wrong. Returns out.
+const char *clock_far_peers(const struct clock_case *c, enum clock_state s, char out[CLOCK_SENTENCE_SIZE]);
+// Something of `region` (NULL: of no one region) has a date that does not fit our clock: whose clock is suspect, by
+// what was measured. A clause for people. Returns out.
+const char *clock_suspect(const struct clock_case *c, enum clock_state s, const char *region,
+                          char out[CLOCK_SENTENCE_SIZE]);
 // By how much, against whom, and what to do, for people; "" for CLOCK_FINE. Returns out.
 const char *clock_sentence(const struct clock_case *c, enum clock_state s, char out[CLOCK_SENTENCE_SIZE]);
 

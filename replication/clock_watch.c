@@ -42,7 +42,8 @@ struct other { // another member
 struct report { // what is known, for others to read; under r->lock
     enum clock_state state;
     enum clock_kernel kernel;
-    bool vouched;
+    bool vouched, compared, far;
+    size_t n_members;
     char sentence[CLOCK_SENTENCE_SIZE];
     size_t n;
     struct clock_other others[OTHERS_MAX];
@@ -180,6 +181,15 @@ static void view_make(const struct clock_watch *w, size_t i, int64_t now_us, str
     out->reached = out->known && o->answered && out->error_ms <= CLOCK_ERROR_MAX_MS;
 }
 
+// At start a region that answered too slowly to be judged by is waited for, for a few rounds.
+static bool first_is_due(const struct clock_watch *w)
+{
+    for (size_t i = 0; i < w->n_others; i++)
+        if (w->others[i].imprecise && w->n_hurries)
+            return false;
+    return true;
+}
+
 static void publish(struct clock_watch *w, const struct clock_case *c)
 {
     struct report *p = &w->report;
@@ -187,6 +197,9 @@ static void publish(struct clock_watch *w, const struct clock_case *c)
     p->state = w->state;
     p->kernel = c->kernel;
     p->vouched = clock_vouched(c, w->state);
+    p->far = clock_far(c, w->state);
+    p->compared |= clock_closes(w->state) || first_is_due(w);
+    p->n_members = c->n_members;
     clock_sentence(c, w->state, p->sentence);
     p->n = c->n_others;
     for (size_t i = 0; i < p->n; i++) {
@@ -195,15 +208,6 @@ static void publish(struct clock_watch *w, const struct clock_case *c)
         p->others[i].region = p->regions[i];
     }
     pthread_mutex_unlock(&w->r->lock);
-}
-
-// At start a region that answered too slowly to be judged by is waited for, for a few rounds.
-static bool first_is_due(const struct clock_watch *w)
-{
-    for (size_t i = 0; i < w->n_others; i++)
-        if (w->others[i].imprecise && w->n_hurries)
-            return false;
-    return true;
 }
 
 static void gate_set(struct clock_watch *w, enum clock_state before)
@@ -382,6 +386,33 @@ bool clock_watch_vouched(struct clock_watch *w)
     bool vouched = w->report.vouched;
     pthread_mutex_unlock(&w->r->lock);
     return vouched;
+}
+
+// As it was judged last. Borrows from the report.
+static struct clock_case case_of(const struct report *p)
+{
+    return (struct clock_case){.n_members = p->n_members, .others = p->others, .n_others = p->n, .kernel = p->kernel};
+}
+
+void clock_watch_opinion(struct clock_watch *w, struct clock_opinion *out)
+{
+    pthread_mutex_lock(&w->r->lock);
+    const struct report *p = &w->report;
+    const struct clock_case c = case_of(p);
+    out->compared = p->compared;
+    out->far = p->far;
+    out->closes = clock_closes(p->state);
+    memcpy(out->ours, p->sentence, sizeof out->ours);
+    clock_far_peers(&c, p->state, out->others);
+    pthread_mutex_unlock(&w->r->lock);
+}
+
+void clock_watch_suspect(struct clock_watch *w, const char *region, char out[CLOCK_SENTENCE_SIZE])
+{
+    pthread_mutex_lock(&w->r->lock);
+    const struct clock_case c = case_of(&w->report);
+    clock_suspect(&c, w->report.state, region, out);
+    pthread_mutex_unlock(&w->r->lock);
 }
 
 bool clock_watch_offset(struct clock_watch *w, const char *region, int64_t *out_offset_ms, int64_t *out_error_ms)

@@ -9,6 +9,7 @@
 
 #include "base/bytes.h"
 #include "net/http.h"
+#include "replication/replication.h"
 
 #define CLOCK_EVERY_MS 5000
 #define CLOCK_SOON_MS 2000 // when some region did not answer
@@ -16,7 +17,6 @@
 #define CLOCK_HURRY_MS 500 // between the first rounds after a start, or after our clock was set
 #define CLOCK_HURRIES 3
 
-struct replicator;
 struct clock_watch;
 
 int clock_watch_start(struct replicator *r, struct clock_watch **out); // closes META_GATE_CLOCK until the first round
@@ -26,6 +26,8 @@ bool clock_watch_vouched(struct clock_watch *w); // clock_vouched, as of the las
 void *clock_watch_json(struct clock_watch *w);
 // What was measured of one region last; false: nothing.
 bool clock_watch_offset(struct clock_watch *w, const char *region, int64_t *out_offset_ms, int64_t *out_error_ms);
+void clock_watch_opinion(struct clock_watch *w, struct clock_opinion *out);
+void clock_watch_suspect(struct clock_watch *w, const char *region, char out[CLOCK_SENTENCE_SIZE]);
 void clock_watch_metrics(struct clock_watch *w, struct buf *out);
 void clock_serve(struct replicator *r, struct http_request *req, struct http_response *resp); // GET …/clock
 

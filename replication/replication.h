@@ -41,6 +41,7 @@
 #include "config/topology.h"
 #include "net/fetch.h"
 #include "net/http.h"
+#include "replication/clock_rule.h"
 #include "store/blob.h"
 #include "store/meta.h"
 
@@ -92,7 +93,22 @@ void replication_begin(struct replicator *r, struct http_request *req, const str
                        const struct region *peer, const struct registry *reg, const struct hostname *host,
                        struct http_plan *plan);
 // For the admin socket: json_t *, a new reference, NULL when out of memory or stopping. Blocks: call on the pool.
-void *replication_clock_json(struct replicator *r);   // "clock" alone; does not block
+void *replication_clock_json(struct replicator *r); // "clock" alone; does not block
+// What is thought of our clock, for the daemon.
+struct clock_opinion {
+    bool compared;                    // with all that could be reached, at least once since the start
+    bool far;                         // off from a majority by more than CLOCK_FAR_MS: no certificates by it
+    bool closes;                      // off by so much that writes are closed
+    char ours[CLOCK_SENTENCE_SIZE];   // what is wrong with it; "" fine
+    char others[CLOCK_SENTENCE_SIZE]; // whose clocks are off from it by more than CLOCK_FAR_MS; "" nobody's
+};
+// Another region's wall clock less ours, and how far that may be off; false: not measured. Not blocking; r may be NULL.
+bool replication_clock_offset(struct replicator *r, const char *region, int64_t *out_offset_ms, int64_t *out_error_ms);
+// false: nobody compares it (r is NULL, or stopping). Not blocking.
+bool replication_clock_opinion(struct replicator *r, struct clock_opinion *out);
+// clock_suspect (clock_rule.h): whose clock is suspect when a date of this region's (NULL: no one's) does not fit. r
+// NULL: that nothing is known. Not blocking.
+void replication_clock_suspect(struct replicator *r, const char *region, char out[CLOCK_SENTENCE_SIZE]);
 bool replication_clock_vouched(struct replicator *r); // may stamps be judged by our clock (clock_rule.h)? Not blocking
 void replication_metrics(struct replicator *r, struct buf *out);
 // What is wrong with this region as its peers see it, and the cure: sentences, most often none. json_t *, an array, a

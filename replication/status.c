@@ -206,6 +206,34 @@ void *replication_clock_json(struct replicator *r)
     return doc;
 }
 
+bool replication_clock_offset(struct replicator *r, const char *region, int64_t *out_offset_ms, int64_t *out_error_ms)
+{
+    if (!r || !replicator_enter(r))
+        return false;
+    bool known = clock_watch_offset(r->clock, region, out_offset_ms, out_error_ms);
+    replicator_leave(r);
+    return known;
+}
+
+bool replication_clock_opinion(struct replicator *r, struct clock_opinion *out)
+{
+    if (!r || !replicator_enter(r))
+        return false;
+    clock_watch_opinion(r->clock, out);
+    replicator_leave(r);
+    return true;
+}
+
+void replication_clock_suspect(struct replicator *r, const char *region, char out[CLOCK_SENTENCE_SIZE])
+{
+    if (!r || !replicator_enter(r)) {
+        clock_suspect(&(struct clock_case){.n_members = 1}, CLOCK_FINE, region, out);
+        return;
+    }
+    clock_watch_suspect(r->clock, region, out);
+    replicator_leave(r);
+}
+
 bool replication_clock_vouched(struct replicator *r)
 {
     if (!r || !replicator_enter(r))

@@ -46,6 +46,24 @@ static inline void tls_make_leaf(const char *dir, const char *ca, const char *na
     snprintf(out_path, cap, "%s/%s.pem", dir, name);
 }
 
+// As tls_make_leaf, but good from and until so many days from now (negative: before now).
+static inline void tls_make_dated_leaf(const char *dir, const char *ca, const char *name, const char *san,
+                                       int from_days, int until_days, char *out_path, size_t cap)
+{
+    char c[2048];
+    snprintf(c, sizeof c,
+             "cd %s && openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=%s -keyout %s.key "
+             "-out %s.csr 2>/dev/null && : > %s.index && printf '[ca]\ndefault_ca=d\n[d]\nnew_certs_dir=.\n"
+             "database=%s.index\nrand_serial=yes\ndefault_md=sha256\npolicy=p\n[p]\ncommonName=supplied\n[e]\n"
+             "subjectAltName=%s\n' > %s.cnf && openssl ca -batch -config %s.cnf -extensions e -notext -cert %s.pem "
+             "-keyfile %s.key -startdate $(date -u -d '%d days' +%%Y%%m%%d%%H%%M%%SZ) -enddate $(date -u -d '%d days' "
+             "+%%Y%%m%%d%%H%%M%%SZ) -in %s.csr -out %s.crt 2>/dev/null && cat %s.crt %s.key > %s.pem",
+             dir, name, name, name, name, name, san, name, name, ca, ca, from_days, until_days, name, name, name, name,
+             name);
+    tls_shell(c);
+    snprintf(out_path, cap, "%s/%s.pem", dir, name);
+}
+
 static inline uint16_t tls_free_port(void)
 {
     struct endpoint e;

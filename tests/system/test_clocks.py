@@ -6,6 +6,7 @@
    down, and the global name moves; it is open again by itself when the clock is right
 3. with one other region reached nobody can tell whose clock is wrong: a warning, and the kernel's word decides
 4. a region that starts with a bad clock takes no writes
+5. a clock that is off by more than 30 s is said of, and no certificate is issued or renewed by it
 """
 import datetime, json, re, time
 
@@ -140,6 +141,58 @@ def test_a_bad_start(lab):
     all_open(lab)
 
 
+def conditions(lab, region):
+    return {c["name"]: c["sentence"] for c in lab.admin(region, "status")["conditions"]}
+
+
+def certs(lab, region):
+    return {c["kind"]: c for c in lab.admin(region, "certs", "show")}
+
+
+def renew(lab, region, kind="region"):
+    return lab.run(MERIDIAN, "certs", "renew", "--kind", kind, "--admin", f"{lab.dir}/{region}/run/admin.sock", check=False)
+
+
+def test_far_off(lab):
+    """More than 30 s: said by the region itself and of it by the others, and no certificate is dated by such a clock."""
+    assert renew(lab, WEST).returncode == 0  # eastus answers for the CA
+    before = {r: certs(lab, r)["region"]["fingerprint"] for r in REGIONS}
+    lab.shift_clock(EAST, -400_000)
+    wait_until(LIMIT_S, lambda: "no certificates" in conditions(lab, EAST).get("clock", ""), "eastus says that its clock is far off")
+    said = conditions(lab, EAST)
+    assert re.search(r"this region's clock is wrong: its clock is (399|400)\.\d+ s behind .*no certificates issued or renewed",
+                     said["clock"]) and "peer_clock" not in said, said
+    for region in (WEST, SOUTH):
+        wait_until(LIMIT_S, lambda: "peer_clock" in conditions(lab, region), f"{region} warns")
+        said = conditions(lab, region)
+        assert re.search(r"the clock of eastus is (399|400)\.\d+ s behind ours; ours agrees with 1 of the 2 other", said["peer_clock"]), said
+        assert health(lab, region) == 200 and "clock" not in said, said
+        [peer] = [p for p in lab.admin(region, "health", "peers") if p["region"] == EAST]
+        assert abs(peer["clockOffsetMs"] + 400_000) < 1000, peer
+        assert metrics(lab, region)['meridian_condition{name="peer_clock",severity="warning"}'] == "1"
+    end = lab.log_end(EAST)
+    for region in (EAST, WEST):  # the CA's own, and who asks it
+        r = renew(lab, region)
+        why = r"no certificate is issued or renewed by the clock of eastus, which is far .* (399|400)\.\d+ s behind "
+        assert r.returncode and re.search(why, r.stderr), r
+        assert re.search(why, certs(lab, region)["region"]["lastError"]), certs(lab, region)
+        assert re.search("the region certificate could not be renewed: .*" + why, lab.said(region)), region
+        assert re.search("could not be renewed: .*" + why, lab.check(
+            MERIDIAN, "certs", "show", "--admin", f"{lab.dir}/{region}/run/admin.sock")), region
+    lab.wait_said(EAST, "a certificate asked for as westeurope: no certificate is issued or renewed by the clock of eastus", since=end)
+    # what it has itself is from its future
+    wait_until(LIMIT_S, lambda: "region_certificate" in conditions(lab, EAST), "eastus finds its certificate not valid yet")
+    said = conditions(lab, EAST)["region_certificate"]
+    assert "not valid yet; this region's clock is suspect: its clock is " in said, said
+    assert "not valid yet; this region's clock is suspect" in certs(lab, EAST)["region"]["problem"]
+    assert {r: certs(lab, r)["region"]["fingerprint"] for r in REGIONS} == before
+    lab.shift_clock(EAST, 0)
+    all_open(lab)
+    for region in REGIONS:
+        wait_until(LIMIT_S, lambda: not conditions(lab, region), f"nothing is wrong with {region}")
+    assert renew(lab, WEST).returncode == 0 and certs(lab, WEST)["region"]["fingerprint"] != before[WEST]
+
+
 def test_the_kernel_is_asked(lab):
     """The real one, inside the sandbox."""
     for state, says in (("unknown", ("unknown",)), ("real", ("synchronised", "unsynchronised"))):
@@ -154,6 +207,7 @@ def main():
         one_is_off(lab, -2000, "behind")
         test_nobody_can_tell(lab)
         test_a_bad_start(lab)
+        test_far_off(lab)
         test_the_kernel_is_asked(lab)
 
 

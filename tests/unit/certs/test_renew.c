@@ -214,6 +214,126 @@ START_TEST(what_a_crash_left_beside_is_harmless_and_what_is_damaged_is_replaced)
 }
 END_TEST
 
+// --- a clock that is not to be dated by ---
+
+static atomic_int clock_rc;
+
+static int clock_says(void *ctx, char *why, size_t cap)
+{
+    (void)ctx;
+    snprintf(why, cap, "its clock is 45.000 s behind westeurope");
+    return atomic_load(&clock_rc);
+}
+
+static void suspect_says(void *ctx, const char *region, char *out, size_t cap)
+{
+    (void)ctx;
+    snprintf(out, cap, "the clock of %s is suspect", region ? region : "nobody");
+}
+
+static struct certs *start_clocked(const char *ca_dir)
+{
+    const struct certs_options o = {.certs_dir = fixture_path("certs"),
+                                    .region = "eastus",
+                                    .topology = &cell,
+                                    .ca_dir = ca_dir,
+                                    .check_s = 1,
+                                    .on_renewed = on_renewed,
+                                    .clock_ok = clock_says,
+                                    .clock_suspect = suspect_says};
+    struct certs *c = NULL;
+    ck_assert_int_eq(certs_start(&o, NULL, &c), 0);
+    return c;
+}
+
+static bool error_comes(struct certs *c, const char *part)
+{
+    struct cert_info info;
+    char error[CERTS_ERROR_SIZE];
+    for (int64_t end = clock_mono_ms() + 20000; clock_mono_ms() < end; clock_sleep_ms(20))
+        if (!certs_look(c, CERT_REGION, &info, error) && strstr(error, part))
+            return true;
+    return false;
+}
+
+START_TEST(nothing_is_issued_by_a_clock_that_is_wrong_or_not_compared)
+{
+    setup(60); // all are due
+    struct cert_info before = inspect(CERT_REGION);
+    atomic_store(&clock_rc, ERR_BUSY);
+    struct certs *c = start_clocked(fixture_path("ca"));
+    struct diag d;
+    diag_init(&d);
+    ck_assert_int_eq(certs_renew(c, NULL, &d), ERR_BUSY);
+    ck_assert(fixture_says(&d, "is not compared with the other regions' yet"));
+    diag_done(&d);
+    atomic_store(&clock_rc, ERR_CONFLICT);
+    ck_assert(error_comes(c, "by the clock of eastus, which is far from the other regions': its clock is 45.000 s"));
+    ck_assert_str_eq(inspect(CERT_REGION).fingerprint, before.fingerprint);
+    ck_assert_int_eq(certs_renew(c, NULL, NULL), ERR_CONFLICT);
+    ck_assert_str_eq(inspect(CERT_REGION).fingerprint, before.fingerprint);
+    atomic_store(&clock_rc, 0);
+    ck_assert(changes(CERT_REGION, before.fingerprint)); // by itself, without a long wait
+    certs_stop(c);
+    teardown();
+}
+END_TEST
+
+// The dates of what is here do not fit the clock of this node: who is suspect stands in the problem.
+START_TEST(a_date_that_does_not_fit_names_the_suspect_clock)
+{
+    setup(0);
+    atomic_store(&clock_rc, 0);
+    struct certs *c = start_clocked(NULL);
+    struct cert_info info;
+    char error[CERTS_ERROR_SIZE];
+    clock_virtual_set(clock_wall_ms() - 400000);
+    ck_assert_int_eq(certs_look(c, CERT_REGION, &info, error), 0);
+    ck_assert_int_eq(info.fault, CERT_NOT_VALID_YET);
+    ck_assert_str_eq(info.problem, "not valid yet; the clock of eastus is suspect");
+    clock_virtual_off();
+    certs_stop(c);
+    teardown();
+}
+END_TEST
+
+START_TEST(what_a_ca_dated_wrongly_is_not_taken)
+{
+    setup(0);
+    struct arena a;
+    arena_init(&a, 0);
+    struct cert_plan plan;
+    struct topology *t = snapshot_get(&cell);
+    ck_assert_int_eq(cert_plan(t, "eastus", CERT_REGION, &a, &plan), 0);
+    AUTO_BUF struct buf csr, pem;
+    buf_init(&csr, 0);
+    buf_init(&pem, 0);
+    EVP_PKEY *key = NULL;
+    ck_assert_int_eq(cert_request(&plan, NULL, &key, &csr), 0);
+    struct ca *ca = NULL;
+    ck_assert_int_eq(ca_open(fixture_path("ca"), NULL, &ca), 0);
+    clock_virtual_set(clock_wall_ms() + 3600000); // the CA's clock is an hour ahead
+    ck_assert_int_eq(ca_issue(ca, &plan, bytes_of(csr.p, csr.n), 0, NULL, &pem), 0);
+    clock_virtual_off();
+    AUTO_X509 X509 *root = cert_ca_of(fixture_path("certs"), NULL);
+    struct cert_info before = inspect(CERT_REGION);
+    struct diag d;
+    diag_init(&d);
+    ck_assert_int_eq(cert_install(fixture_path("certs"), "region.pem", bytes_of(pem.p, pem.n), key, &plan, root,
+                                  "the clock of westeurope is suspect", &d),
+                     ERR_EXPIRED);
+    ck_assert(fixture_says(&d, "is not valid now: it begins at "));
+    ck_assert(fixture_says(&d, "; the clock of westeurope is suspect"));
+    diag_done(&d);
+    ck_assert_str_eq(inspect(CERT_REGION).fingerprint, before.fingerprint);
+    EVP_PKEY_free(key);
+    ca_close(ca);
+    snapshot_unref(t);
+    arena_done(&a);
+    teardown();
+}
+END_TEST
+
 // --- the CA's side ---
 
 static struct certs *serving;
@@ -320,6 +440,24 @@ static bool answer_says(struct asking *q, const char *part)
     return strstr(buf_cstr(&q->answer), part) != NULL;
 }
 
+START_TEST(a_ca_whose_clock_is_wrong_refuses_in_words)
+{
+    struct asking q = {0};
+    asking_begin(&q);
+    certs_stop(serving);
+    atomic_store(&clock_rc, ERR_CONFLICT);
+    serving = start_clocked(fixture_path("ca"));
+    peer_is("westeurope");
+    take_nonce(&q);
+    ck_assert_int_eq(ask_signed(&q, q.keys, "westeurope", CERT_REGION), 503);
+    ck_assert(answer_says(&q, "no certificate is issued or renewed by the clock of eastus, which is far"));
+    atomic_store(&clock_rc, 0);
+    take_nonce(&q);
+    ck_assert_int_eq(ask_signed(&q, q.keys, "westeurope", CERT_REGION), 200);
+    asking_end(&q);
+}
+END_TEST
+
 START_TEST(the_ca_answers_a_region_for_itself_only)
 {
     struct asking q = {0};
@@ -328,9 +466,9 @@ START_TEST(the_ca_answers_a_region_for_itself_only)
     take_nonce(&q);
     ck_assert_int_eq(ask_signed(&q, q.keys, "westeurope", CERT_REGION), 200);
     AUTO_X509 X509 *root = cert_ca_of(fixture_path("certs"), NULL);
-    ck_assert_int_eq(
-        cert_install(fixture_path("certs"), "other.pem", bytes_of(q.answer.p, q.answer.n), q.key, &q.plan, root, NULL),
-        0);
+    ck_assert_int_eq(cert_install(fixture_path("certs"), "other.pem", bytes_of(q.answer.p, q.answer.n), q.key, &q.plan,
+                                  root, NULL, NULL),
+                     0);
     ck_assert_int_eq(ask("GET", RENEW, "", LISTENER_PEER, NULL), 405);
     ck_assert_int_eq(ask("GET", NONCE, "", LISTENER_PEER, NULL), 405);
     ck_assert_int_eq(ask("POST", RENEW, "{}", LISTENER_PUBLIC, NULL), 403);
@@ -464,5 +602,7 @@ END_TEST
 CHECK_MAIN("certs/renew", certificates_near_their_end_are_renewed_and_the_edge_told, renewal_now_replaces_what_is_fine,
            a_renewal_that_fails_leaves_the_old_file_and_says_why,
            what_a_crash_left_beside_is_harmless_and_what_is_damaged_is_replaced,
+           nothing_is_issued_by_a_clock_that_is_wrong_or_not_compared, a_date_that_does_not_fit_names_the_suspect_clock,
+           what_a_ca_dated_wrongly_is_not_taken, a_ca_whose_clock_is_wrong_refuses_in_words,
            the_ca_answers_a_region_for_itself_only, a_peer_certificate_alone_gets_no_certificate,
            a_signed_request_is_good_once_and_as_it_was_signed, nonces_are_bounded_end_and_belong_to_one_region)

@@ -241,14 +241,8 @@ static void leaf_fingerprint(const char *pem, char out[2 * SHA256_BYTES + 1])
     hex_format(sum, n, out);
 }
 
-START_TEST(test_tls)
+static pid_t serve_tls(const char *leaf, uint16_t port)
 {
-    up();
-    char ca[100], other[100], leaf[100];
-    tls_make_ca(dir, "ca", ca, sizeof ca);
-    tls_make_ca(dir, "other", other, sizeof other);
-    tls_make_leaf(dir, "ca", "leaf", "DNS:good.example.test", leaf, sizeof leaf);
-    uint16_t port = tls_free_port();
     char port_text[8];
     snprintf(port_text, sizeof port_text, "%u", port);
     pid_t pid = fork();
@@ -262,6 +256,62 @@ START_TEST(test_tls)
                NULL);
         _exit(127);
     }
+    return pid;
+}
+
+static void suspect_says(void *ctx, const char *peer, char *out, size_t cap)
+{
+    snprintf(out, cap, "%s %s is suspect", (const char *)ctx, peer ? peer : "nobody");
+}
+
+// A certificate of tomorrow, and one of yesterday: the message says which clock may be wrong.
+START_TEST(a_date_that_does_not_fit_names_the_suspect_clock)
+{
+    up();
+    char ca[100], leaf[100];
+    tls_make_ca(dir, "ca", ca, sizeof ca);
+    for (int early = 0; early <= 1; early++) {
+        tls_make_dated_leaf(dir, "ca", early ? "early" : "late", "DNS:dated.example.test", early ? 1 : -2,
+                            early ? 2 : -1, leaf, sizeof leaf);
+        uint16_t port = tls_free_port();
+        pid_t pid = serve_tls(leaf, port);
+        tls_wait_port(port);
+        char url[100];
+        struct endpoint to;
+        snprintf(url, sizeof url, "127.0.0.1:%u", port);
+        ck_assert_int_eq(endpoint_parse(url, 0, &to), 0);
+        struct fetch_result r;
+        struct fetch_request q = {.url = "https://dated.example.test/",
+                                  .connect_to = &to,
+                                  .ca_file = ca,
+                                  .timeout_ms = 5000,
+                                  .peer = "westeurope"};
+        fetcher_set_suspect(f, NULL, NULL);
+        ck_assert_int_eq(fetch_run(f, &q, &r), ERR_CRYPTO);
+        ck_assert_msg(strstr(r.message, early ? "not yet valid" : "expired") != NULL, "%s", r.message);
+        ck_assert_msg(strstr(r.message, "(by this machine's clock it is 20") != NULL, "%s", r.message);
+        ck_assert_msg((strstr(r.message, "set this machine's clock") != NULL) == early, "%s", r.message);
+        fetch_result_done(&r);
+        fetcher_set_suspect(f, suspect_says, (void *)"the clock of");
+        ck_assert_int_eq(fetch_run(f, &q, &r), ERR_CRYPTO);
+        ck_assert_msg(strstr(r.message, "; the clock of westeurope is suspect") != NULL, "%s", r.message);
+        fetch_result_done(&r);
+        kill(pid, SIGKILL);
+        waitpid(pid, NULL, 0);
+    }
+    down();
+}
+END_TEST
+
+START_TEST(test_tls)
+{
+    up();
+    char ca[100], other[100], leaf[100];
+    tls_make_ca(dir, "ca", ca, sizeof ca);
+    tls_make_ca(dir, "other", other, sizeof other);
+    tls_make_leaf(dir, "ca", "leaf", "DNS:good.example.test", leaf, sizeof leaf);
+    uint16_t port = tls_free_port();
+    pid_t pid = serve_tls(leaf, port);
     tls_wait_port(port);
     char url[100];
     struct endpoint to;
@@ -412,4 +462,4 @@ START_TEST(a_lost_peer_ends_what_runs_and_what_was_kept)
 END_TEST
 
 CHECK_MAIN("net/fetch", test_basics, test_limits, test_pause_and_cancel, test_tls,
-           a_lost_peer_ends_what_runs_and_what_was_kept)
+           a_date_that_does_not_fit_names_the_suspect_clock, a_lost_peer_ends_what_runs_and_what_was_kept)

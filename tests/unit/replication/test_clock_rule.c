@@ -308,6 +308,85 @@ START_TEST(sentences_name_the_difference_and_the_regions)
 }
 END_TEST
 
+// --- far off: dates are at risk ---
+
+START_TEST(far_off_is_what_a_majority_says)
+{
+    struct clock_other o[] = {AT(45000, 5), AT(45010, 5), AT(0, 5)};
+    struct clock_case c = {3, o, 2, S, CLOCK_FINE};
+    ck_assert(clock_far(&c, clock_judge(&c)));
+    o[1].offset_ms = 45010 - 20000; // off, by less than is far
+    ck_assert(!clock_far(&c, CLOCK_OUTVOTED));
+    o[1].offset_ms = -7; // the other one is on our side
+    ck_assert_int_eq(clock_judge(&c), CLOCK_DIFFERS);
+    ck_assert(!clock_far(&c, CLOCK_DIFFERS));
+    c.n_others = 1; // two regions: the kernel's word
+    c.n_members = 2;
+    ck_assert(!clock_far(&c, clock_judge(&c)));
+    c.kernel = U;
+    ck_assert(clock_far(&c, clock_judge(&c)));
+    o[0].offset_ms = 20000;
+    ck_assert_int_eq(clock_judge(&c), CLOCK_UNSYNCHRONISED);
+    ck_assert(!clock_far(&c, CLOCK_UNSYNCHRONISED));
+}
+END_TEST
+
+START_TEST(far_peers_are_named_unless_the_fault_is_ours)
+{
+    char text[CLOCK_SENTENCE_SIZE];
+    struct clock_other o[] = {AT(45000, 5), AT(3, 5), AT(-31000, 5), AT(99000, 5)};
+    const char *const names[] = {"westeurope", "southeastasia", "eastus", "brazilsouth"};
+    for (size_t i = 0; i < 4; i++)
+        o[i].region = names[i];
+    struct clock_case c = {3, o, 2, S, CLOCK_FINE};
+    ck_assert_str_eq(
+        clock_far_peers(&c, CLOCK_DIFFERS, text),
+        "the clock of westeurope is 45.000 s ahead of ours; ours agrees with 1 of the 2 other regions that "
+        "are reached");
+    c.n_others = 4;
+    c.n_members = 9;
+    ck_assert_str_eq(
+        clock_far_peers(&c, CLOCK_DIFFERS, text),
+        "the clock of westeurope is 45.000 s ahead of ours, the clock of eastus is 31.000 s behind ours and "
+        "1 more are off; ours agrees with 1 of the 4 other regions that are reached");
+    ck_assert_str_eq(clock_far_peers(&c, CLOCK_OUTVOTED, text), "");
+    o[0].offset_ms = 29000; // a warning above 30 s
+    c.n_others = 1;
+    ck_assert_str_eq(clock_far_peers(&c, CLOCK_DIFFERS, text), "");
+    o[0].offset_ms = 45000;
+    ck_assert_str_eq(clock_far_peers(&c, CLOCK_DIFFERS, text),
+                     "the clock of westeurope is 45.000 s ahead of ours; nobody can tell whose is wrong");
+    o[0].reached = false;
+    ck_assert_str_eq(clock_far_peers(&c, CLOCK_DIFFERS, text), "");
+}
+END_TEST
+
+START_TEST(a_suspect_is_named_by_what_was_measured)
+{
+    char text[CLOCK_SENTENCE_SIZE];
+    struct clock_other o[] = {AT(45000, 5), AT(3, 5)};
+    o[0].region = "westeurope";
+    o[1].region = "southeastasia";
+    struct clock_case c = {3, o, 2, S, CLOCK_FINE};
+    ck_assert_str_eq(clock_suspect(&c, CLOCK_DIFFERS, "westeurope", text),
+                     "the clock of westeurope is suspect, 45.000 s ahead of ours: ours agrees with 1 of the 2 other "
+                     "regions that are reached");
+    ck_assert_str_eq(clock_suspect(&c, CLOCK_DIFFERS, "southeastasia", text),
+                     "the clocks of this region and southeastasia agree to 0.008 s");
+    ck_assert_str_eq(clock_suspect(&c, CLOCK_DIFFERS, NULL, text),
+                     "ours agrees with 1 of the 2 other regions that are reached");
+    ck_assert_str_eq(clock_suspect(&c, CLOCK_DIFFERS, "nowhere", text),
+                     "ours agrees with 1 of the 2 other regions that are reached");
+    o[1].offset_ms = 45001;
+    ck_assert_str_eq(clock_suspect(&c, CLOCK_OUTVOTED, "westeurope", text),
+                     "this region's clock is suspect: its clock is 45.000 s behind westeurope, 45.001 s behind "
+                     "southeastasia: a majority of 3 regions; see to its time service (NTP)");
+    c.n_others = 0;
+    ck_assert_str_eq(clock_suspect(&c, CLOCK_FINE, "westeurope", text),
+                     "this region's clock is suspect: no other one could be compared with it");
+}
+END_TEST
+
 // The longest names, and times of a liar.
 START_TEST(sentences_fit)
 {
@@ -324,9 +403,16 @@ START_TEST(sentences_fit)
         clock_sentence(&c, (enum clock_state)s, text);
         ck_assert_str_eq(text + strlen(text) - strlen(ends[s]), ends[s]);
     }
+    clock_far_peers(&c, CLOCK_DIFFERS, text);
+    ck_assert_ptr_nonnull(strstr(text, "nobody can tell"));
+    clock_suspect(&c, CLOCK_OUTVOTED, name, text);
+    ck_assert_ptr_nonnull(strstr(text, "is suspect: its clock is "));
+    clock_suspect(&c, CLOCK_DIFFERS, name, text);
+    ck_assert_ptr_nonnull(strstr(text, "nobody can tell"));
 }
 END_TEST
 
 CHECK_MAIN("replication/clock_rule", histories, who_may_judge_stamps, one_bad_clock_hurts_itself_only,
            what_wavers_around_the_limit_does_not_open_and_close, a_worse_measurement_does_not_open_writes,
-           sentences_name_the_difference_and_the_regions, sentences_fit)
+           sentences_name_the_difference_and_the_regions, far_off_is_what_a_majority_says,
+           far_peers_are_named_unless_the_fault_is_ours, a_suspect_is_named_by_what_was_measured, sentences_fit)
