@@ -57,12 +57,12 @@ static void get_status(struct app *app, struct http_request *req, struct http_re
     app_judge_writes(app);
     struct space_view disk;
     app_disk_get(app, &disk);
-    json_t *doc =
-        json_pack("{s:s, s:s, s:s, s:s, s:s, s:I, s:i, s:b, s:I, s:I, s:I}", "region", app->node->region, "stamp",
-                  app->node->stamp, "domain", t->domain, "version", MERIDIAN_VERSION, "since",
-                  clock_format(app->started_ms, since), "topologyVersion", (json_int_t)t->version, "pid", (int)getpid(),
-                  "storeWritable", writable, "diskFreeBytes", (json_int_t)disk.disk.free_bytes, "diskReserveBytes",
-                  (json_int_t)disk.reserve_bytes, "diskPromisedBytes", (json_int_t)disk.outstanding_bytes);
+    json_t *doc = json_pack("{s:s, s:s, s:s, s:s, s:s, s:I, s:i, s:b, s:I, s:I, s:I, s:I}", "region", app->node->region,
+                            "stamp", app->node->stamp, "domain", t->domain, "version", MERIDIAN_VERSION, "since",
+                            clock_format(app->started_ms, since), "topologyVersion", (json_int_t)t->version, "pid",
+                            (int)getpid(), "storeWritable", writable, "diskFreeBytes", (json_int_t)disk.disk.free_bytes,
+                            "diskReserveBytes", (json_int_t)disk.reserve_bytes, "diskPromisedBytes",
+                            (json_int_t)disk.outstanding_bytes, "contentRefused", (json_int_t)disk.n_refused);
     snapshot_unref(t);
     struct arena a;
     arena_init(&a, 0);

@@ -17,6 +17,7 @@
 #include "net/tunnel.h"
 #include "resolver/keeper.h"
 #include "resolver/signing.h"
+#include "store/spare.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -48,6 +49,7 @@ struct worker {
     struct region_keys *keys;
     struct blob_store *blobs;
     struct space *space;                     // of the store's disk; NULL without a store
+    bool spare_kept;                         // housekeeping's, once it runs
     _Atomic(struct replicator *) replicator; // set once it runs: commits come from the writer thread before that
     struct sockets *sockets;                 // those not handed to a room yet
     struct tunnels *tunnels;                 // set before the replicator starts, which tells of silence
@@ -167,6 +169,31 @@ static const char *entries_cure(int rc)
     return "see the disk that holds it";
 }
 
+// Made while there is plenty, so that a start on a full disk has it.
+static void keep_spare(struct worker *w, const struct space_view *v)
+{
+    static struct log_limit limit = LOG_LIMIT(3600000);
+    uint64_t n = spare_size(v->reserve_bytes);
+    uint64_t after = v->reserve_bytes / 4 + 2 * (uint64_t)SPACE_WINDOW_BYTES; // it must not make the disk short
+    if (w->spare_kept || !n || v->is_short || v->room_bytes < n + after)
+        return;
+    int rc = spare_keep(w->paths->spare, n);
+    w->spare_kept = !rc;
+    if (rc)
+        log_limited(&limit, LOG_WARN, "daemon: %s: no room can be kept for a start on a full disk: %s", w->paths->spare,
+                    err_text(rc));
+}
+
+static void use_spare(struct worker *w)
+{
+    struct space_view v;
+    if (space_look(w->space, &v) || v.disk.free_bytes >= SPARE_START_BYTES)
+        return;
+    log_warn("daemon: the disk of %s is full (%llu bytes free)%s", w->paths->store,
+             (unsigned long long)v.disk.free_bytes,
+             spare_use(w->paths->spare) ? ": what was kept for a start is used" : ", and nothing is kept for a start");
+}
+
 // Content stops at the reserve. True: it has.
 static bool judge_disk(struct worker *w)
 {
@@ -181,6 +208,7 @@ static bool judge_disk(struct worker *w)
     pthread_mutex_lock(&w->vitals.lock);
     w->vitals.disk = v;
     pthread_mutex_unlock(&w->vitals.lock);
+    keep_spare(w, &v);
     if (v.is_short)
         condition_set(&w->vitals.conditions, CONDITION_DISK, CONDITION_SHORT,
                       "%s; make room on the disk of %s, or make it larger (disk.reserve is the reserve)", v.text,
@@ -348,6 +376,7 @@ static int start_store(struct worker *w, struct diag *d)
         diag_add(d, NULL, 0, "%s: the free space of its disk cannot be found out: %s", w->paths->store, err_text(rc));
         return rc;
     }
+    use_spare(w);
     const struct meta_options o = {.path = w->paths->meta_db,
                                    .region = w->node->region,
                                    .key_id = region_keys_feed_id(w->keys),

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+// Spare room for a start on a full disk; see spare.h.
+#include "store/spare.h"
+
+#include "base/err.h"
+#include "base/fd.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+uint64_t spare_size(uint64_t reserve_bytes)
+{
+    return reserve_bytes / 4 < SPARE_BYTES ? reserve_bytes / 4 : SPARE_BYTES;
+}
+
+int spare_keep(const char *path, uint64_t bytes)
+{
+    struct stat st;
+    AUTO_CLOSE int fd = open(path, O_WRONLY | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0600);
+    if (fd < 0 || fstat(fd, &st))
+        return err_from_errno(errno);
+    if ((uint64_t)st.st_size == bytes && (uint64_t)st.st_blocks * 512 >= bytes)
+        return 0;
+    int rc = ftruncate(fd, 0) ? errno : posix_fallocate(fd, 0, (off_t)bytes);
+    if (rc)
+        (void)!ftruncate(fd, 0); // a part would not be told from the whole
+    return rc ? err_from_errno(rc) : 0;
+}
+
+bool spare_use(const char *path)
+{
+    struct stat st;
+    AUTO_CLOSE int fd = open(path, O_WRONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    if (fd < 0 || fstat(fd, &st) || !st.st_blocks)
+        return false;
+    uint64_t size = (uint64_t)st.st_size, left = size > SPARE_START_BYTES ? size - SPARE_START_BYTES : 0;
+    return ftruncate(fd, (off_t)left) == 0 && fsync(fd) == 0;
+}
