@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "config/advice.h"
 #include "config/node.h"
 #include "config/principals.h"
 
@@ -305,6 +306,8 @@ static int load_topology(const char *path, struct diag *d, uint64_t *version)
     struct topology *t = NULL;
     int rc = topology_load(path, d, &t);
     *version = rc ? 0 : t->version;
+    if (!rc)
+        topology_advise(t, path, d);
     snapshot_unref(t);
     return rc;
 }

@@ -7,6 +7,7 @@
 #include "base/err.h"
 #include "base/fd.h"
 #include "base/mem.h"
+#include "config/advice.h"
 #include "config/catalogue.h"
 #include "config/changes.h"
 #include "config/compiled.h"
@@ -84,6 +85,15 @@ static int describe(struct cli *c, const char *path, const struct loaded *l)
     return EXIT_DONE;
 }
 
+static void advise(const struct topology *t, const char *path)
+{
+    struct diag d;
+    diag_init(&d);
+    topology_advise(t, path, &d);
+    diag_print(&d, stderr);
+    diag_done(&d);
+}
+
 static int check_or_show(struct cli *c, const struct command *cmd, int argc, char **argv, bool show)
 {
     struct loaded l = {0};
@@ -94,6 +104,8 @@ static int check_or_show(struct cli *c, const struct command *cmd, int argc, cha
         return cli_fail(EXIT_USAGE, "topology %s: one file at a time", cmd->name);
     const char *path = argc == 2 ? argv[1] : c->topology;
     rc = load(path, &l);
+    if (l.t && !show)
+        advise(l.t, path);
     if (l.t && (show || (!rc && cli_json(c)))) {
         int printed = describe(c, path, &l);
         rc = rc ? rc : printed;

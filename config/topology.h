@@ -153,6 +153,12 @@ struct view_forward { // names outside D that a view's clients may ask for (reso
     bool mix_case;
 };
 
+enum on_foreign { // what a view answers to names outside D that its `forward` does not name
+    ON_FOREIGN_REFUSED,
+    ON_FOREIGN_NXDOMAIN, // for clients that know no other resolver and end their search list at a refusal (musl)
+    ON_FOREIGN_FORWARD   // the view's forward covers every name
+};
+
 struct view { // a private network; the public view is not in this list
     const char *name;
     const struct endpoint *listeners; // DNS listeners that belong to it alone (may be none)
@@ -162,7 +168,8 @@ struct view { // a private network; the public view is not in this list
     const struct cidr *networks; // that its private addresses must lie in; none: anywhere
     size_t n_networks;
     struct access_list access;
-    const struct view_forward *forward; // NULL: names outside D are refused
+    enum on_foreign on_foreign;
+    const struct view_forward *forward; // NULL: nothing is forwarded
 };
 
 // For the choice of the view (resolver/views.h), by bisection.

@@ -29,6 +29,20 @@ static bool under(const char *name, const char *domain)
     return n >= d && !strcmp(name + n - d, domain) && (n == d || name[n - d - 1] == '.');
 }
 
+// What is forwarded is named, or with `on_foreign: forward` it is everything; not both.
+static void check_how_many(struct topology_build *b, const struct spec_view *in)
+{
+    const struct spec_forward *f = &in->forward;
+    bool all = in->on_foreign == ON_FOREIGN_FORWARD;
+    if (!f->n_names && !all && !b->ctx->n_errors)
+        options_error(b->ctx, f->node->key_line, "view %s: forward: no names are given; \".\" is all", in->name);
+    if (f->n_names && all)
+        options_error(
+            b->ctx, doc_key_line(f->node, "names"),
+            "view %s: forward: names are given, but on_foreign: forward is for every name; leave one of them out",
+            in->name);
+}
+
 static void check_names(struct topology_build *b, const struct spec_view *in)
 {
     const struct spec_forward *f = &in->forward;
@@ -105,29 +119,33 @@ const struct view_forward *topology_build_forward(struct topology_build *b, cons
 {
     const struct spec_forward *f = &in->forward;
     size_t before = b->ctx->n_errors;
+    bool all = in->on_foreign == ON_FOREIGN_FORWARD;
+    if (all && !doc_get(in->node, "forward"))
+        options_error(b->ctx, doc_key_line(in->node, "on_foreign"),
+                      "view %s: on_foreign: forward needs a forward section with upstreams", in->name);
     if (!f->node || !f->node->key || f->node->kind != DOC_MAP)
         return NULL;
     if (!f->n_upstreams && !b->ctx->n_errors)
         options_error(b->ctx, f->node->key_line, "view %s: forward: no upstreams are given", in->name);
-    if (!f->n_names && !b->ctx->n_errors)
-        options_error(b->ctx, f->node->key_line, "view %s: forward: no names are given; \".\" is all", in->name);
+    check_how_many(b, in);
     check_sources(b, in);
     check_names(b, in);
     check_upstreams(b, in);
     struct view_forward *out = build_array(b, 1, sizeof *out);
-    struct forward_suffix *names = build_array(b, f->n_names, sizeof *names);
+    size_t n_names = all ? 1 : f->n_names;
+    struct forward_suffix *names = build_array(b, n_names, sizeof *names);
     if (!out || !names || b->ctx->n_errors > before)
         return NULL;
     *out = (struct view_forward){.n_upstreams = f->n_upstreams,
                                  .names = names,
-                                 .n_names = f->n_names,
+                                 .n_names = n_names,
                                  .timeout_ms = f->timeout_ms,
                                  .max_in_flight = f->max_in_flight,
                                  .max_per_client = f->max_per_client,
                                  .mix_case = f->mix_case};
     if (f->n_upstreams)
         memcpy(out->upstreams, f->upstreams, f->n_upstreams * sizeof *f->upstreams);
-    for (size_t i = 0; i < f->n_names; i++)
-        names[i] = suffix_of(f->names[i] ? f->names[i] : ".");
+    for (size_t i = 0; i < n_names; i++)
+        names[i] = suffix_of(!all && f->names[i] ? f->names[i] : ".");
     return out;
 }

@@ -88,6 +88,7 @@ void topology_build_views(struct topology_build *b)
         v->n_listeners = in->n_listeners;
         v->n_sources = sources ? cidr_set_make(sources, in->n_sources) : 0;
         v->access = topology_build_access(b, &in->access);
+        v->on_foreign = in->on_foreign;
         v->forward = topology_build_forward(b, in);
         v->networks = build_copy(b, in->networks, in->n_networks, sizeof *in->networks);
         v->n_networks = in->n_networks;

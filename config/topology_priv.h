@@ -73,6 +73,7 @@ struct spec_view {
     const struct cidr *sources, *networks;
     size_t n_listeners, n_sources, n_networks;
     struct spec_access access;
+    enum on_foreign on_foreign;
     struct spec_forward forward;
 };
 

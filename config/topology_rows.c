@@ -183,6 +183,8 @@ static const struct option forward_rows[] = {
 static const struct option_set forward_set = {forward_rows, ARRAY_LEN(forward_rows), sizeof(struct spec_forward),
                                               offsetof(struct spec_forward, node)};
 
+static const struct option_word foreign_words[] = {
+    {"refused", ON_FOREIGN_REFUSED}, {"nxdomain", ON_FOREIGN_NXDOMAIN}, {"forward", ON_FOREIGN_FORWARD}};
 static const struct option view_rows[] = {
     {"name", OPT_STRING, OPT_AT(struct spec_view, name), .required = true, .check = topology_name_ok,
      .expect = NAME_WORDS, .example = "corp", .help = "the view's name"},
@@ -197,7 +199,13 @@ static const struct option view_rows[] = {
     {"deny", OPT_CIDRS, OPT_ARRAY_AT(struct spec_view, access.deny, access.n_deny),
      .help = "refuse these, whatever allow says"},
     {"forward", OPT_MAP, OPT_AT(struct spec_view, forward), .sub = &forward_set,
-     .help = "resolvers for names outside the service domain; without it such names are refused"},
+     .help = "resolvers for names outside the service domain"},
+    {"on_foreign", OPT_ENUM, OPT_AT(struct spec_view, on_foreign), .def = "refused", OPT_WORDS(foreign_words),
+     .help =
+         "what names outside the service domain get that forward does not name. refused: clients go on to their next "
+         "resolver. nxdomain: for clients that have no other, and in whose search list a refusal ends the search "
+         "(Alpine "
+         "images, musl). forward: forward is for every name"},
 };
 static const struct option_set view_set = {view_rows, ARRAY_LEN(view_rows), sizeof(struct spec_view),
                                            offsetof(struct spec_view, node)};

@@ -69,6 +69,20 @@ static void cut_back(struct answer *a, uint8_t *out, size_t max)
     a->n_answer = a->n_authority = a->n_additional = 0;
 }
 
+// Cut back to the answers that fit, beside TC (RFC 2181 section 9): for the clients of private views, of whom some know
+// no TCP and take what there is. In public a truncated answer is empty: who asks under a forged address gains nothing.
+// Of a signed one a validator could not use a part.
+static bool cut_back_to_fit(struct answer *a)
+{
+    if (!a->whole_at || !a->view || (a->q->dnssec_ok && a->t->dnssec.n_keys))
+        return false;
+    a->w.n = a->whole_at;
+    a->w.full = false;
+    a->n_answer = a->n_whole;
+    a->n_authority = a->n_additional = 0;
+    return true;
+}
+
 static void finish_opt(struct answer *a, size_t max)
 {
     if (!a->q->edns)
@@ -117,6 +131,7 @@ size_t answer_packet(const struct answer_context *c, const uint8_t *query, size_
     a.info = info;
     a.authoritative = a.pending = a.bulky = false;
     a.n_answer = a.n_authority = a.n_additional = 0;
+    a.whole_at = a.n_whole = 0;
     a.cookie_valid = false;
     a.edns = (struct edns_response){.ede = EDE_NONE};
     a.owner_at = DNS_HEADER_BYTES;
@@ -130,7 +145,8 @@ size_t answer_packet(const struct answer_context *c, const uint8_t *query, size_
     }
     if (a.w.full || a.rcode == DNS_SERVFAIL) {
         bool tc = a.w.full && c->transport == ANSWER_UDP;
-        cut_back(&a, out, max);
+        if (!tc || !cut_back_to_fit(&a))
+            cut_back(&a, out, max);
         if (tc)
             dns_write_flag_tc(&a.w);
         else

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A question for a name outside D: refused, or in a view that says so forwarded (resolver/forward.h). See
+// A question for a name outside D: refused, or in a view that says so forwarded (resolver/forward.h) or absent. See
 // answer_priv.h.
 #include "resolver/answer_priv.h"
 
@@ -27,13 +27,27 @@ static bool hand_over(struct answer *a)
     return forwarder_ask(c->forwarder, a->view, &c->source, &q, c->ticket);
 }
 
+// Without authority, and without a SOA: nobody is told to keep it.
+static void absent(struct answer *a)
+{
+    a->rcode = DNS_NXDOMAIN;
+    answer_ede(a, EDE_NOT_AUTHORITATIVE, "this view looks up no names outside the service domain");
+}
+
+static void refuse(struct answer *a)
+{
+    a->rcode = DNS_REFUSED;
+    answer_ede(a, EDE_NOT_AUTHORITATIVE, NULL);
+}
+
 void answer_foreign(struct answer *a)
 {
     const struct view_forward *f = a->view ? a->view->forward : NULL;
-    if (!f || !a->q->rd || a->q->tsig || !forward_covers(f, a->q->name, a->q->name_n) ||
-        is_upstream(f, &a->c->source)) {
-        a->rcode = DNS_REFUSED;
-        answer_ede(a, EDE_NOT_AUTHORITATIVE, NULL);
+    bool covered = f && forward_covers(f, a->q->name, a->q->name_n);
+    if (!covered && a->view && a->view->on_foreign == ON_FOREIGN_NXDOMAIN) {
+        absent(a);
+    } else if (!covered || !a->q->rd || a->q->tsig || is_upstream(f, &a->c->source)) {
+        refuse(a);
     } else if (hand_over(a)) {
         a->pending = true;
     } else { // too many wait, or this one has waited

@@ -24,8 +24,9 @@ struct answer {
     bool pending; // set by who holds a->c->ticket: see resolver/parked.h
     bool bulky;   // see answer_too_bulky
     uint16_t n_answer, n_authority, n_additional;
-    bool cookie_valid;         // the client has shown that it is where it says
-    struct edns_response edns; // of the OPT: who routes sets edns.ecs_scope, who refuses answer_ede
+    uint16_t whole_at, n_whole; // answers that fit, when not all do: where they end (0: all do, or none), how many
+    bool cookie_valid;          // the client has shown that it is where it says
+    struct edns_response edns;  // of the OPT: who routes sets edns.ecs_scope, who refuses answer_ede
     uint8_t cookie[EDNS_COOKIE_BYTES];
     char ede_text[160]; // room for a text that is made for this answer
     uint16_t owner_at;  // where the owner of the next record stands: the question's name, then the last CNAME's target

@@ -13,6 +13,16 @@ static void rr_head(struct answer *a, enum dns_type type, uint32_t ttl)
     dns_write_rr_head_at(&a->w, a->owner_at, type, ttl);
 }
 
+// An answer, the one that is written next, has begun at `at` and does not fit. It is the first of those, if any were
+// before it.
+static void does_not_fit(struct answer *a, size_t at)
+{
+    if (a->whole_at)
+        return;
+    a->whole_at = (uint16_t)at;
+    a->n_whole = a->n_answer;
+}
+
 // label + labels + D, whole.
 static size_t name_whole(const struct answer *a, const struct catalogue_registry *label, struct catalogue_labels labels,
                          uint8_t wire[DNS_NAME_MAX])
@@ -44,8 +54,7 @@ static uint8_t *put_below(const struct answer *a, uint8_t *p, struct catalogue_l
 void answer_add_cname(struct answer *a, const struct catalogue_registry *label, struct catalogue_labels labels,
                       uint32_t ttl)
 {
-    size_t n = (label ? 1u + label->label_n : 0) + labels.n + 2;
-    a->n_answer++;
+    size_t n = (label ? 1u + label->label_n : 0) + labels.n + 2, at = a->w.n;
     if (!a->apex_at) { // D of the question cannot be pointed to: a target is in lower case
         uint8_t wire[DNS_NAME_MAX];
         rr_head(a, DNS_CNAME, ttl);
@@ -53,9 +62,15 @@ void answer_add_cname(struct answer *a, const struct catalogue_registry *label, 
         dns_write_name(&a->w, wire, name_whole(a, label, labels, wire));
         dns_write_rdata_end(&a->w, begin);
         a->owner_at = (uint16_t)begin;
+        if (a->w.full)
+            does_not_fit(a, at);
+        a->n_answer++;
         return;
     }
     uint8_t *p = dns_write_rr_at(&a->w, a->owner_at, DNS_CNAME, ttl, n);
+    if (!p)
+        does_not_fit(a, at);
+    a->n_answer++;
     if (!p)
         return;
     a->owner_at = (uint16_t)(p - a->w.p);
@@ -74,6 +89,8 @@ void answer_add_address(struct answer *a, const struct ip *ip, uint32_t ttl)
     uint8_t *p = dns_write_rr_at(&a->w, a->owner_at, v4 ? DNS_A : DNS_AAAA, ttl, n);
     if (p)
         memcpy(p, ip->b + 16 - n, n);
+    else
+        does_not_fit(a, a->w.n);
     a->n_answer++;
 }
 

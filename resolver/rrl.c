@@ -119,7 +119,7 @@ enum rrl_verdict rrl_judge(struct rrl *r, const struct ip *client, const struct 
                            const uint8_t *response, size_t n, int64_t now_ms)
 {
     const struct node_dns_rrl *s = r->settings;
-    if (info->truncated || n < DNS_HEADER_BYTES)
+    if (n < DNS_HEADER_BYTES || (info->truncated && !response[6] && !response[7]))
         return RRL_SEND; // what a limit would make of it
     enum kind kind = kind_of(info, response);
     unsigned rate = rate_of(s, kind);

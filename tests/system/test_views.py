@@ -12,7 +12,7 @@ import os, re, shutil, subprocess, sys, tempfile, time, unittest
 
 from lab import MERIDIAN, MERIDIAND, SKIP, need_root, unshare, wait_until
 
-DNSDIST = shutil.which("dnsdist")
+DNSDIST, MUSL = shutil.which("dnsdist"), shutil.which("musl-gcc")
 UNBOUND = shutil.which("unbound", path=os.environ.get("PATH", "") + ":/usr/sbin")
 D = "example.test"
 TOPOLOGY = f"""\
@@ -36,10 +36,12 @@ views:
     forward: {{ upstreams: ["172.16.3.2:5300", 172.16.3.2], names: [corp.test, 1.10.in-addr.arpa], timeout: 300ms, mix_case: true }}
   - {{ name: b, listeners: ["172.16.2.53:53"], sources: [10.1.0.0/16] }}
   - {{ name: c, sources: [203.0.113.0/24] }}
+  - {{ name: pods, listeners: ["172.16.1.54:53"], sources: [10.1.0.0/16], on_foreign: nxdomain }}
 private_endpoints:
   - {{ name: in-a, registry: contoso, view: a, addresses: {{ registry: [10.1.0.4, "fd00:a::4"], registry_eastus: 10.1.0.5 }} }}
   - {{ name: in-b, registry: contoso, view: b, addresses: {{ registry: 10.1.0.40 }} }}
   - {{ name: in-c, registry: contoso, view: c, addresses: {{ registry: 10.3.0.4 }} }}
+  - {{ name: in-pods, registry: contoso, view: pods, addresses: {{ registry: [{", ".join(f"10.1.9.{i}" for i in range(1, 33))}] }} }}
 """
 UPSTREAM = """\
 server:
@@ -86,6 +88,24 @@ remote-control:
   control-enable: no
 """
 OFFICES = {"10.77.1.9": "192.0.2.54", "10.78.1.9": "192.0.2.53", "10.1.1.9": "192.0.2.53", "10.77.200.9": "192.0.2.54"}
+
+# As a pod of Kubernetes has it.
+RESOLV = "nameserver {}\nsearch default.svc.cluster.local svc.cluster.local cluster.local\noptions ndots:5 timeout:1 attempts:1\n"
+LOOKUP = """\
+#include <arpa/inet.h>
+#include <netdb.h>
+#include <stdio.h>
+int main(int argc, char **argv)
+{
+    struct addrinfo hints = {.ai_socktype = SOCK_STREAM}, *list = 0;
+    char text[64];
+    int rc = argc == 2 ? getaddrinfo(argv[1], 0, &hints, &list) : -1;
+    for (; list; list = list->ai_next)
+        if (list->ai_family == AF_INET)
+            puts(inet_ntop(AF_INET, &((struct sockaddr_in *)list->ai_addr)->sin_addr, text, sizeof text));
+    return rc ? (fputs(gai_strerror(rc), stderr), 1) : 0;
+}
+"""
 
 
 class Answer:
@@ -145,7 +165,7 @@ class Views(unittest.TestCase):
         links = {  # namespace: (the resolver's addresses, its own)
             "public": (["192.0.2.53/24", "203.0.113.1/24"],
                        ["192.0.2.10/24", "192.0.2.80/24", "203.0.113.9/24"] + [f"{a}/32" for a in OFFICES]),
-            "neta": (["172.16.1.53/24", "fd00:a::53/64"], ["172.16.1.1/24", "10.1.0.10/16", "10.1.0.66/16", "10.9.0.9/16", "fd00:a::10/64",
+            "neta": (["172.16.1.53/24", "172.16.1.54/24", "fd00:a::53/64"], ["172.16.1.1/24", "10.1.0.10/16", "10.1.0.66/16", "10.9.0.9/16", "fd00:a::10/64",
                                                             "fd00:b::10/64"]),
             "netb": (["172.16.2.53/24"], ["172.16.2.1/24", "10.1.0.10/16"]),
             "up": (["172.16.3.1/24"], ["172.16.3.2/24"])}
@@ -161,6 +181,9 @@ class Views(unittest.TestCase):
         for n, name, gateway in ((1, "neta", "172.16.1.1"), (2, "netb", "172.16.2.1")):
             sh("ip", "-n", "res", "route", "add", "default", "via", gateway, "dev", f"to-{name}", "table", str(100 + n))
             sh("ip", "-n", "res", "rule", "add", "from", f"172.16.{n}.53", "lookup", str(100 + n))
+        sh("ip", "-n", "res", "rule", "add", "from", "172.16.1.54", "lookup", "101")
+        for server in ("172.16.1.53", "172.16.1.54"):  # programs that do not say where from
+            sh("ip", "-n", "neta", "route", "add", f"{server}/32", "dev", "eth0", "src", "10.1.0.10")
         sh("ip", "-n", "res", "route", "add", "fd00:b::/64", "dev", "to-neta")
 
     @classmethod
@@ -174,7 +197,7 @@ class Views(unittest.TestCase):
         with open(f"{cls.dir}/meridiand.yaml", "w") as f:
             f.write(f"region: eastus\nstamp: eus-1\nroles: [resolver]\ndata_dir: {cls.dir}/eastus\ntopology: {cls.dir}/topology.yaml\n"
                     f"principals: {cls.dir}/principals.yaml\nca_file: {cls.dir}/ca/ca.pem\n"
-                    "listen: { dns: ['192.0.2.53', '203.0.113.1', '172.16.1.53', '172.16.2.53', '[fd00:a::53]:53'] }\n"
+                    "listen: { dns: ['192.0.2.53', '203.0.113.1', '172.16.1.53', '172.16.1.54', '172.16.2.53', '[fd00:a::53]:53'] }\n"
                     "dns: { trusted_proxies: [192.0.2.80] }\nworkers: { resolver: 2 }\nusers: { daemon: root, edge: root }\n")
         with open(f"{cls.dir}/unbound.conf", "w") as f:
             f.write(UPSTREAM.format(big="\n".join(f"  local-data: 'big.corp.test. 77 IN TXT \"{i:03}{'x' * 200}\"'" for i in range(20))))
@@ -278,6 +301,33 @@ class Views(unittest.TestCase):
             a = self.dig(where, source, server, name, "A", *more)
             self.assertEqual((a.status, a.ede, "ra" in a.flags), ("REFUSED", [20], where == "neta"), f"{where} {source} {name}\n{a.text}")
 
+    def lookup(self, program, server):
+        """(found, what it said) of getaddrinfo, with `server` as the only resolver."""
+        with open(f"{self.dir}/resolv.conf", "w") as f:
+            f.write(RESOLV.format(server))
+        p = subprocess.run(["ip", "netns", "exec", "neta", *program, f"contoso.{D}"], capture_output=True, text=True, timeout=60)
+        return sorted({l.split()[0] for l in p.stdout.splitlines()}), p.stderr
+
+    def test_search_lists(self):
+        """musl ends its search at a refusal and has no TCP: on_foreign and the part of an answer that fits are for it."""
+        open(f"{self.dir}/resolv.conf", "w").close()
+        subprocess.run(["mount", "--bind", f"{self.dir}/resolv.conf", "/etc/resolv.conf"], check=True)
+        self.addCleanup(subprocess.run, ["umount", "/etc/resolv.conf"], check=True)
+        with open(f"{self.dir}/lookup.c", "w") as f:
+            f.write(LOOKUP)
+        subprocess.run([MUSL, "-static", "-O", "-o", f"{self.dir}/lookup", f"{self.dir}/lookup.c"], check=True)
+        musl, glibc = [f"{self.dir}/lookup"], ["getent", "ahostsv4"]
+        found, said = self.lookup(musl, "172.16.1.53")
+        self.assertEqual(found, [], "musl goes on after a refusal: on_foreign need not exist")
+        self.assertIn("Try again", said)
+        found, said = self.lookup(musl, "172.16.1.54")
+        self.assertGreaterEqual(len(found), 25, said)  # of 32
+        self.assertTrue(all(a.startswith("10.1.9.") for a in found), found)
+        self.assertEqual(self.lookup(glibc, "172.16.1.53")[0], ["10.1.0.4"])
+        self.assertEqual(len(self.lookup(glibc, "172.16.1.54")[0]), 32)  # over TCP
+        a = self.dig("neta", "10.1.0.10", "172.16.1.54", "www.example.com", "A")
+        self.assertEqual((a.status, a.ede, a.records, a.flags), ("NXDOMAIN", [20], [], {"qr", "rd"}), a.text)
+
     def test_offices_behind_one_cache(self):
         with open(f"{self.dir}/shared.conf", "w") as f:
             f.write(SHARED)
@@ -311,13 +361,13 @@ class Views(unittest.TestCase):
 
 def load_tests(loader, tests, pattern):
     names = ("test_one_name_in_each_network", "test_strangers_are_refused", "test_forwarding",
-             "test_a_proxy_says_whose_queries_it_brings", "test_offices_behind_one_cache", "test_without_upstreams")
+             "test_a_proxy_says_whose_queries_it_brings", "test_search_lists", "test_offices_behind_one_cache", "test_without_upstreams")
     return unittest.TestSuite(map(Views, names))
 
 
 if __name__ == "__main__":
     need_root()
-    if not UNBOUND or not DNSDIST:
-        print("skipped: needs unbound and dnsdist")
+    if not UNBOUND or not DNSDIST or not MUSL:
+        print("skipped: needs unbound, dnsdist and musl-gcc")
         sys.exit(SKIP)
     unittest.main(verbosity=2)

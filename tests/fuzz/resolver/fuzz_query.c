@@ -14,22 +14,29 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static const char yaml[] = "version: 1\ndomain: example.io\nhostmaster: hostmaster@example.io\nregions:\n"
-                           "  - name: eastus\n    peer: 192.0.2.1:8443\n    stamps:\n"
-                           "      - { name: eus-1, ipv4: [192.0.2.1], ipv6: [\"2001:db8::1\"] }\n"
-                           "  - name: westeurope\n    peer: 192.0.2.2:8443\n    stamps:\n"
-                           "      - { name: weu-1, ipv4: [192.0.2.2] }\n"
-                           "name_servers: [eus-1.eastus, weu-1.westeurope]\nregistries:\n"
-                           "  - name: contoso\n    regional_endpoints: enabled\n    replicas:\n"
-                           "      - { region: eastus, stamp: eus-1 }\n      - { region: westeurope, stamp: weu-1 }\n"
-                           "routing: { order: [eastus, westeurope] }\n"
-                           "views:\n  - name: corp\n    sources: [10.1.0.0/16]\n"
-                           "  - name: lab\n    listeners: [\"127.0.0.9:5300\"]\n    sources: [10.1.0.0/16]\n"
-                           "private_endpoints:\n  - name: pe\n    registry: contoso\n    view: corp\n"
-                           "    addresses: { registry: 10.1.0.4, registry_westeurope: 10.1.0.5, "
-                           "registry_data_westeurope: 10.1.0.6 }\n"
-                           "  - name: pe-lab\n    registry: contoso\n    view: lab\n"
-                           "    addresses: { registry: \"fd00::4\" }\n";
+// More than 512 octets hold.
+#define EIGHT(n)                                                                                          \
+    "10.1.1." n "0, 10.1.1." n "1, 10.1.1." n "2, 10.1.1." n "3, 10.1.1." n "4, 10.1.1." n "5, 10.1.1." n \
+    "6, 10.1.1." n "7"
+#define MANY EIGHT("1") ", " EIGHT("2") ", " EIGHT("3") ", " EIGHT("4")
+
+static const char yaml[] =
+    "version: 1\ndomain: example.io\nhostmaster: hostmaster@example.io\nregions:\n"
+    "  - name: eastus\n    peer: 192.0.2.1:8443\n    stamps:\n"
+    "      - { name: eus-1, ipv4: [192.0.2.1], ipv6: [\"2001:db8::1\"] }\n"
+    "  - name: westeurope\n    peer: 192.0.2.2:8443\n    stamps:\n"
+    "      - { name: weu-1, ipv4: [192.0.2.2] }\n"
+    "name_servers: [eus-1.eastus, weu-1.westeurope]\nregistries:\n"
+    "  - name: contoso\n    regional_endpoints: enabled\n    replicas:\n"
+    "      - { region: eastus, stamp: eus-1 }\n      - { region: westeurope, stamp: weu-1 }\n"
+    "routing: { order: [eastus, westeurope] }\n"
+    "views:\n  - name: corp\n    sources: [10.1.0.0/16]\n    on_foreign: nxdomain\n"
+    "  - name: lab\n    listeners: [\"127.0.0.9:5300\"]\n    sources: [10.1.0.0/16]\n"
+    "private_endpoints:\n  - name: pe\n    registry: contoso\n    view: corp\n"
+    "    addresses: { registry: 10.1.0.4, registry_eastus: [" MANY "], registry_westeurope: 10.1.0.5, "
+    "registry_data_westeurope: 10.1.0.6 }\n"
+    "  - name: pe-lab\n    registry: contoso\n    view: lab\n"
+    "    addresses: { registry: \"fd00::4\" }\n";
 
 static struct topology *topology(void)
 {
@@ -94,6 +101,18 @@ static const struct cookies *cookies(bool required)
 }
 #define COOKIE_TIME 1559731985
 
+// The question, perhaps an OPT; in private views the first answers, as they are over TCP; and nothing else.
+static void check_cut(const uint8_t *udp, const struct answer_info *u, size_t n, const uint8_t *tcp)
+{
+    size_t end = u->opt_n ? u->opt_at : n;
+    bool answers = udp[6] || udp[7];
+    if (!(udp[2] & 0x02) || udp[8] || udp[9] || (answers && !u->view))
+        abort();
+    if ((udp[6] << 8 | udp[7]) > (tcp[6] << 8 | tcp[7]) ||
+        memcmp(udp + DNS_HEADER_BYTES, tcp + DNS_HEADER_BYTES, end - DNS_HEADER_BYTES))
+        abort();
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static const struct {
@@ -124,9 +143,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             continue;
         if (t.truncated || !n_udp != !n_tcp)
             abort();
-        if (u.truncated) { // the question, perhaps an OPT, and nothing else
-            if (!(udp[2] & 0x02) || udp[6] || udp[7] || udp[8] || udp[9])
-                abort();
+        if (u.truncated) {
+            check_cut(udp, &u, n_udp, tcp);
         } else if (u.rcode != t.rcode || (n_udp == n_tcp && memcmp(udp, tcp, n_udp)) || n_udp > n_tcp) {
             abort(); // shorter only by glue and the text of an extended error
         }

@@ -161,6 +161,16 @@ class CommandLine(unittest.TestCase):
         self.assertIn("hostmaster", text)
         self.assertIn("eastsu", text)
 
+    def test_checks_warn_of_more_addresses_than_fit(self):
+        many = os.path.join(self.dir, "many.yaml")
+        with open(os.path.join(os.path.dirname(TOPOLOGY), "..", "private-network", "topology.yaml")) as f, open(many, "w") as g:
+            addresses = ", ".join(f"10.1.3.{i}" for i in range(32))
+            g.write(f.read().replace("registry: 10.1.0.40", f"registry: [{addresses}]", 1))
+        for words in (("topology", "check"), ("config", "check")):
+            r = subprocess.run([MERIDIAN, *words, many], capture_output=True, text=True, timeout=30)
+            self.assertEqual((r.returncode, r.stderr.count("warning: ")), (0, 1), r.stderr)
+            self.assertIn("many.yaml: warning: private endpoint contoso-office: 32 IPv4 addresses", r.stderr)
+
     def test_nobody_there(self):
         self.assertIn("--admin", self.run_cli("status", "--admin", os.path.join(self.dir, "none.sock"), status=4))
 
