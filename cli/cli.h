@@ -3,7 +3,8 @@
 // by rows, prints a table or JSON, and returns an exit status:
 //
 //   0 done   1 failed   2 usage   3 not there yet (wait: timeout)   4 cannot be reached   5 not permitted
-//   6 what is waited for is stamped ahead of the clock
+//   6 what is waited for is stamped ahead of the clock   7 unknown: no region has it   8 no space for it there
+//   9 a region has diverged from what its peers have read of it
 //
 // Everything the CLI knows of regions it takes from the topology: it dials their addresses and verifies their names, so
 // it needs no DNS. Single-threaded.
@@ -26,7 +27,10 @@ enum exit_status {
     EXIT_NOT_YET = 3,
     EXIT_UNREACHABLE = 4,
     EXIT_DENIED = 5,
-    EXIT_CLOCK_AHEAD = 6
+    EXIT_CLOCK_AHEAD = 6,
+    EXIT_UNKNOWN = 7,
+    EXIT_NO_SPACE = 8,
+    EXIT_DIVERGED = 9
 };
 
 struct cli {                   // shared options, set by opt_parse, with defaults from the environment
@@ -100,6 +104,8 @@ char *cli_ask_token(struct cli *c, const struct registry *r, const char *host, c
 char *cli_token(struct cli *c, const struct registry *r, const char *host, const struct region *region,
                 const char *scope, int *out_status);
 char *cli_urlencode(struct cli *c, const char *s); // arena
+// An answer that is an error, in a sentence: "HTTP 503: this region takes no writes now (request 0a1b…)". Arena.
+const char *cli_refusal(struct cli *c, const struct fetch_result *res);
 
 // --- the nouns ---
 int cmd_init(struct cli *c, int argc, char **argv);
@@ -117,6 +123,7 @@ int cmd_dns_keys(struct cli *c, int argc, char **argv);   // dns keys
 int cmd_health(struct cli *c, int argc, char **argv);
 int cmd_identities(struct cli *c, int argc, char **argv);
 extern const struct command health_impair_cmd, health_clear_cmd, health_orders_cmd, health_peers_cmd; // orders.c
+extern const struct command replication_wait_cmd; // replication_wait.c
 extern const struct command replication_drain_cmd, replication_undrain_cmd, replication_feed_cmd,
     replication_repair_cmd, replication_revoked_cmd;
 // GET at a region with a token that may pull `repository`. 0 with the JSON answer, else the exit status, said.

@@ -220,6 +220,19 @@ char *cli_urlencode(struct cli *c, const char *s)
     return out;
 }
 
+const char *cli_refusal(struct cli *c, const struct fetch_result *res)
+{
+    char id[64] = "";
+    json_t *doc = json_loadb(buf_cstr(&res->body), res->body.n, 0, NULL);
+    const json_t *first = json_array_get(json_object_get(doc, "errors"), 0);
+    const char *message = json_string_value(json_object_get(first, "message"));
+    bool has_id = fetch_result_header(res, "X-Meridian-Request-Id", id, sizeof id) != NULL;
+    const char *text = arena_printf(&c->arena, "HTTP %d%s%.200s%s%s%s", res->status, message ? ": " : "",
+                                    message ? message : "", has_id ? " (request " : "", id, has_id ? ")" : "");
+    json_decref(doc);
+    return text;
+}
+
 char *cli_ask_token(struct cli *c, const struct registry *r, const char *host, const struct region *region,
                     const char *password, const char *query, const char *member, int *out_status)
 {
@@ -235,9 +248,11 @@ char *cli_ask_token(struct cli *c, const struct registry *r, const char *host, c
     if (rc)
         *out_status = EXIT_UNREACHABLE, c->why = arena_strdup(&c->arena, res.message);
     else if (res.status == 401)
-        *out_status = EXIT_DENIED, c->why = "user name or password is wrong (give -u and --password-file)";
+        *out_status = EXIT_DENIED,
+        c->why = arena_printf(&c->arena, "user name or password is wrong: give -u and --password-file (%s)",
+                              cli_refusal(c, &res));
     else if (!out)
-        *out_status = EXIT_FAILED, c->why = arena_printf(&c->arena, "no token: HTTP %d", res.status);
+        *out_status = EXIT_FAILED, c->why = arena_printf(&c->arena, "no token: %s", cli_refusal(c, &res));
     if (!out && !c->quiet)
         cli_fail(*out_status, "%s: %s", host, c->why);
     json_decref(doc);

@@ -1,75 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-// `meridian replication`: replicas, how far each region is, and waiting until a tag is everywhere. `status` and `wait`
-// ask the regions' public endpoints with an ordinary token that may pull.
+// `meridian replication`: replicas, and how far each region is. `status` asks the regions' public endpoints with an
+// ordinary token that may pull. Waiting is in replication_wait.c.
 #include "cli/cli.h"
 
 #include "base/clock.h"
-#include "base/err.h"
 #include "base/mem.h"
-#include "base/register.h"
+#include "cli/ask.h"
 
 #include <stdio.h>
 #include <string.h>
 
-#define POLL_MS 20000
-
 static const struct command replication_cmds[];
-
-// The host at which a region answers for a registry: its regional name, or the global one while those are off.
-static const char *host_at(struct cli *c, const struct registry *r, const struct region *region)
-{
-    char host[HOSTNAME_TEXT_SIZE];
-    hostname_format(r->regional_endpoints ? NAME_REGIONAL : NAME_GLOBAL, c->topo->domain, r->label, region->name, NULL,
-                    host);
-    return arena_strdup(&c->arena, host);
-}
-
-// GET at a region with a token. *out_doc is the JSON answer (may be NULL). Returns the HTTP status, or 0 when not
-// reached; `why` then says why.
-static int ask(struct cli *c, const struct registry *r, const struct region *region, const char *token,
-               const char *path, uint32_t timeout_ms, json_t **out_doc, char *why, size_t why_size)
-{
-    const char *header = arena_printf(&c->arena, "Authorization: Bearer %s", token);
-    struct fetch_result res;
-    int rc = cli_endpoint_fetch(c, host_at(c, r, region), region, "GET", path, &header, 1, (struct bytes){0}, NULL,
-                                NULL, timeout_ms, &res);
-    *out_doc = rc ? NULL : json_loadb(buf_cstr(&res.body), res.body.n, 0, NULL);
-    int status = rc ? 0 : res.status;
-    if (rc)
-        snprintf(why, why_size, "%.*s", (int)why_size - 1, res.message);
-    else if (status != 200)
-        snprintf(why, why_size, "HTTP %d", status);
-    fetch_result_done(&res);
-    return status;
-}
-
-static char *token_at(struct cli *c, const struct registry *r, const struct region *region, const char *repository,
-                      int *out_status)
-{
-    const char *scope = arena_printf(&c->arena, "repository:%s:pull", repository);
-    return cli_token(c, r, host_at(c, r, region), region, scope, out_status);
-}
-
-int cli_replication_get(struct cli *c, const struct registry *r, const struct region *region, const char *repository,
-                        const char *path, json_t **out_doc)
-{
-    char why[256];
-    int status = EXIT_FAILED;
-    json_t *doc = NULL;
-    char *token = token_at(c, r, region, repository, &status);
-    if (!token)
-        return status; // said
-    int http = ask(c, r, region, token, path, 20000, &doc, why, sizeof why);
-    free(token);
-    if (http == 200 && doc) {
-        *out_doc = doc;
-        return 0;
-    }
-    json_decref(doc);
-    if (http == 401 || http == 403)
-        return cli_fail(EXIT_DENIED, "%s: the user may not pull there", region->name);
-    return cli_fail(http ? EXIT_FAILED : EXIT_UNREACHABLE, "%s: %s", region->name, http == 200 ? "no JSON" : why);
-}
 
 // ---- status ----
 
@@ -103,37 +44,45 @@ static void say_faults(const char *region, const json_t *doc)
 }
 
 // Rows of all regions of a registry: what each says of each other region as origin.
-static json_t *status_rows(struct cli *c, const struct registry *r, const char *repository, int *out_status)
+static json_t *status_rows(struct cli *c, const struct registry *r, const char *repository)
 {
     json_t *all = json_array();
-    c->quiet = true; // the rows say why
     for (size_t i = 0; i < r->n_replicas; i++) {
         const struct region *region = &c->topo->regions[r->replicas[i].region];
-        char why[256] = "";
-        int status = EXIT_DONE, http = 0;
-        json_t *doc = NULL;
-        char *token = token_at(c, r, region, repository, &status);
-        if (token)
-            http = ask(c, r, region, token, arena_printf(&c->arena, "/replication/v1/status?registry=%s", r->name),
-                       10000, &doc, why, sizeof why);
-        bool token_came = token != NULL;
-        free(token);
-        if (http == 200 && json_is_array(json_object_get(doc, "replications"))) {
-            rows_add(all, doc);
-            say_faults(region->name, doc);
+        struct region_answer a;
+        ask_region(c, r, region, repository, arena_printf(&c->arena, "/replication/v1/status?registry=%s", r->name),
+                   10000, &a);
+        if (a.how == ASK_ANSWERED && json_is_array(json_object_get(a.doc, "replications"))) {
+            rows_add(all, a.doc);
+            say_faults(region->name, a.doc);
         } else {
-            bool denied = status == EXIT_DENIED || http == 401 || http == 403;
-            if (!token_came)
-                snprintf(why, sizeof why, "%s", c->why);
-            else if (denied)
-                snprintf(why, sizeof why, "the user may not pull there");
             json_array_append_new(all, json_pack("{s:s, s:s, s:s, s:s}", "registry", r->name, "region", region->name,
-                                                 "state", denied ? "Denied" : "Unreachable", "lastError", why));
-            *out_status = denied ? EXIT_DENIED : EXIT_UNREACHABLE;
+                                                 "state", ask_state(a.how), "lastError", a.why));
         }
-        json_decref(doc);
+        json_decref(a.doc);
     }
     return all;
+}
+
+// The exit status that rows stand for: of several the highest. What moves by itself (Syncing, Retrying) is no failure.
+static int rows_status(const json_t *rows)
+{
+    static const struct {
+        const char *state;
+        int status;
+    } table[] = {{"Unreachable", EXIT_UNREACHABLE}, {"Denied", EXIT_DENIED},    {"ClockAhead", EXIT_CLOCK_AHEAD},
+                 {"Diverged", EXIT_DIVERGED},       {"NoSpace", EXIT_NO_SPACE}, {"Refused", EXIT_FAILED}};
+    int worst = EXIT_DONE;
+    size_t i;
+    const json_t *row;
+    json_array_foreach(rows, i, row)
+    {
+        const char *state = json_string_value(json_object_get(row, "state"));
+        for (size_t k = 0; state && k < ARRAY_LEN(table); k++)
+            if (!strcmp(state, table[k].state) && table[k].status > worst)
+                worst = table[k].status;
+    }
+    return worst;
 }
 
 static const char *clock_cell(struct cli *c, const json_t *row)
@@ -211,8 +160,8 @@ static int replication_status(struct cli *c, int argc, char **argv)
                         "--watch asks for tokens again and again: give --password-file, not --password-stdin");
     long left = count ? strtol(count, NULL, 10) : -1;
     for (;;) {
-        int status = EXIT_DONE;
-        json_t *all = status_rows(c, r, repository, &status);
+        json_t *all = status_rows(c, r, repository);
+        int status = rows_status(all);
         if (cli_json(c)) {
             json_dumpf(all, stdout, watch ? JSON_COMPACT : JSON_INDENT(2));
             putchar('\n');
@@ -234,8 +183,8 @@ static int replication_status(struct cli *c, int argc, char **argv)
 // What a region says of itself as a replica: the least good of its states, or why it says nothing.
 static json_t *display_status(struct cli *c, const json_t *rows, const char *region)
 {
-    static const char *const worst_last[] = {"Ready",      "Syncing",  "Retrying", "Unreachable",
-                                             "ClockAhead", "Diverged", "Denied"};
+    static const char *const worst_last[] = {"Ready",       "Syncing",    "Retrying", "NoSpace", "Refused",
+                                             "Unreachable", "ClockAhead", "Diverged", "Denied"};
     size_t worst = 0, i, n = 0;
     const char *why = NULL;
     json_t *row;
@@ -271,8 +220,7 @@ static int replication_list(struct cli *c, int argc, char **argv)
     const struct registry *r = cli_registry_given(c, name, argc, argv);
     if (!r)
         return name || argc > 1 ? EXIT_FAILED : EXIT_USAGE;
-    int ignored = EXIT_DONE;
-    json_t *rows = c->username || r->anonymous_pull ? status_rows(c, r, repository, &ignored) : json_array();
+    json_t *rows = c->username || r->anonymous_pull ? status_rows(c, r, repository) : json_array();
     json_t *list = json_array();
     const char **cells = arena_array(&c->arena, 6 * (r->n_replicas + 1), sizeof *cells);
     const char *head[] = {"name", "location", "provisioning state", "status", "global routing", "home stamp"};
@@ -302,227 +250,14 @@ static int replication_list(struct cli *c, int argc, char **argv)
     return EXIT_DONE;
 }
 
-// ---- wait ----
-
-struct wait {
-    struct cli *c;
-    const struct registry *r;
-    const char *repository, *tag; // tag "" when a digest is waited for
-    const char *digest;
-    struct register_value value; // of the tag, as it was highest anywhere at the call; origin NULL: nowhere yet
-    int64_t until_ms;            // mono
-};
-
-static uint64_t number_of(const json_t *doc, const char *key)
-{
-    const char *s = json_string_value(json_object_get(doc, key));
-    return s ? strtoull(s, NULL, 10) : 0;
-}
-
-// The value that a region told; its strings are the document's. false: it has none.
-static bool value_of(const json_t *doc, struct register_value *out)
-{
-    const char *digest = json_string_value(json_object_get(doc, "digest"));
-    const char *origin = json_string_value(json_object_get(doc, "origin"));
-    struct register_value v = {number_of(doc, "stamp"), origin, number_of(doc, "epoch"), {0}};
-    if (!digest || !origin || digest_parse(digest, strlen(digest), &v.digest))
-        return false;
-    *out = v;
-    return true;
-}
-
-static const char *have_path(struct wait *w, uint64_t wait_ms)
-{
-    struct cli *c = w->c;
-    return arena_printf(&c->arena, "/replication/v1/have?registry=%s&repository=%s&%s=%s%s", w->r->name,
-                        cli_urlencode(c, w->repository), *w->tag ? "tag" : "digest",
-                        cli_urlencode(c, *w->tag ? w->tag : w->digest),
-                        wait_ms ? arena_printf(&c->arena, "&wait_ms=%llu", (unsigned long long)wait_ms) : "");
-}
-
-// Fixes the value at the call: the newest one, by the register's order, that any region has now.
-static int fix_target(struct wait *w)
-{
-    int status = EXIT_FAILED;
-    bool reached = false;
-    for (size_t i = 0; i < w->r->n_replicas; i++) {
-        const struct region *region = &w->c->topo->regions[w->r->replicas[i].region];
-        int64_t left = w->until_ms - clock_mono_ms();
-        w->c->token_ms = left > 9000 ? 10000 : left > 0 ? (uint32_t)left + 1000 : 1000;
-        char why[256], *token = token_at(w->c, w->r, region, w->repository, &status);
-        json_t *doc = NULL;
-        int http = token ? ask(w->c, w->r, region, token, have_path(w, 0), 10000, &doc, why, sizeof why) : 0;
-        free(token);
-        reached = reached || http;
-        struct register_value v;
-        if (http == 200 && value_of(doc, &v) && (!w->value.origin || register_order(&v, &w->value) > 0)) {
-            w->value = v;
-            w->value.origin = arena_strdup(&w->c->arena, v.origin);
-            w->digest = arena_strdup(&w->c->arena, json_string_value(json_object_get(doc, "digest")));
-        }
-        json_decref(doc);
-    }
-    if (w->value.origin)
-        return EXIT_DONE;
-    return reached ? cli_fail(EXIT_FAILED, "%s/%s%s%s is in no region that answers", w->r->name, w->repository,
-                              *w->tag ? ":" : "@", *w->tag ? w->tag : w->digest)
-                   : cli_fail(status == EXIT_DENIED ? EXIT_DENIED : EXIT_UNREACHABLE, "no region answers");
-}
-
-// Clock ahead: its writer's clock was, and this region takes nothing so far ahead of its own.
-enum outcome { WAIT_DONE, WAIT_SUPERSEDED, WAIT_TIMEOUT, WAIT_UNREACHABLE, WAIT_CLOCK_AHEAD };
-static const char *const outcome_names[] = {"done", "superseded", "timeout", "unreachable", "clock-ahead"};
-static const int outcome_status[] = {EXIT_DONE, EXIT_DONE, EXIT_NOT_YET, EXIT_UNREACHABLE, EXIT_CLOCK_AHEAD};
-
-static const char *until_path(struct wait *w, uint64_t wait_ms)
-{
-    const char *path = have_path(w, wait_ms);
-    if (!*w->tag) // the stamp only tells whether it can come at all now
-        return arena_printf(&w->c->arena, "%s&stamp=%llu", path, (unsigned long long)w->value.stamp);
-    return arena_printf(&w->c->arena, "%s&stamp=%llu&origin=%s&epoch=%llu&digest=%s", path,
-                        (unsigned long long)w->value.stamp, w->value.origin, (unsigned long long)w->value.epoch,
-                        cli_urlencode(w->c, w->digest));
-}
-
-// Is the wait for a region over with what it has now? A digest that is waited for is there or not; a tag has the value
-// that was fixed, or a newer one.
-static bool outcome_of(struct wait *w, const json_t *doc, enum outcome *out)
-{
-    struct register_value here;
-    if (!value_of(doc, &here))
-        return false;
-    if (*w->tag && register_order(&here, &w->value) < 0)
-        return false;
-    *out = digest_equal(&here.digest, &w->value.digest) ? WAIT_DONE : WAIT_SUPERSEDED;
-    return true;
-}
-
-// Until this region has it or newer.
-static enum outcome wait_region(struct wait *w, const struct region *region)
-{
-    bool reached = false;
-    for (int64_t left; (left = w->until_ms - clock_mono_ms()) > 0 || !reached;) {
-        int status = EXIT_DONE;
-        w->c->token_ms = left > 19000 ? 20000
-                         : left > 0   ? (uint32_t)left + 1000
-                                      : 1000; // a hung region is no reason to wait longer
-        char why[256], *token = token_at(w->c, w->r, region, w->repository, &status);
-        json_t *doc = NULL;
-        uint64_t poll = left > POLL_MS ? POLL_MS : left > 0 ? (uint64_t)left : 1;
-        int http =
-            token ? ask(w->c, w->r, region, token, until_path(w, poll), (uint32_t)poll + 5000, &doc, why, sizeof why)
-                  : 0;
-        free(token);
-        w->c->quiet = true; // said once
-        enum outcome how;
-        bool over = http == 200 && outcome_of(w, doc, &how);
-        bool ahead = json_is_true(json_object_get(doc, "clockAhead"));
-        json_decref(doc);
-        reached = reached || http;
-        if (over)
-            return how;
-        if (http == 200 && ahead)
-            return WAIT_CLOCK_AHEAD;
-        if (left <= 0)
-            break;
-        clock_sleep_ms(http == 200 ? 50 : 500);
-    }
-    return reached ? WAIT_TIMEOUT : WAIT_UNREACHABLE;
-}
-
-static int parse_target(struct wait *w, char *text)
-{
-    char *slash = strchr(text, '/');
-    if (!slash)
-        return cli_fail(EXIT_USAGE, "wait: give REGISTRY/REPOSITORY:TAG or REGISTRY/REPOSITORY@DIGEST");
-    *slash = 0;
-    w->r = cli_registry(w->c, text);
-    if (!w->r)
-        return EXIT_FAILED;
-    w->repository = slash + 1;
-    char *at = strchr(slash + 1, '@'), *colon = strrchr(slash + 1, ':');
-    w->tag = "";
-    if (at) {
-        *at = 0;
-        w->digest = at + 1;
-    } else {
-        w->tag = colon ? colon + 1 : "latest";
-        if (colon)
-            *colon = 0;
-    }
-    return 0;
-}
-
-static int64_t parse_seconds(const char *s)
-{
-    char *end = NULL;
-    long v = strtol(s, &end, 10);
-    int64_t unit = !strcmp(end, "ms") ? 1 : !*end || !strcmp(end, "s") ? 1000 : !strcmp(end, "m") ? 60000 : 0;
-    return end == s || v < 0 || v > 86400 ? -1 : unit ? v * unit : -1;
-}
-
-static int replication_wait(struct cli *c, int argc, char **argv)
-{
-    const char *region_name = "all", *timeout = "60s";
-    const struct opt rows[] = {{0, "region", "REGION", "this region, or all (default)", &region_name, NULL},
-                               {0, "timeout", "TIME", "60s, 500ms, 5m (default 60s)", &timeout, NULL}};
-    int rc = opt_parse(c, &replication_cmds[2], "replication", rows, ARRAY_LEN(rows), argc, argv, &argc);
-    if (rc)
-        return rc;
-    int64_t ms = parse_seconds(timeout);
-    if (argc != 2 || ms < 0)
-        return cli_fail(EXIT_USAGE,
-                        argc != 2 ? "wait: give one REGISTRY/REPOSITORY:TAG" : "wait: --timeout 60s, 500ms or 5m");
-    if (c->password_stdin)
-        return cli_fail(EXIT_USAGE, "wait asks several regions for tokens: give --password-file, not --password-stdin");
-    struct wait w = {.c = c, .until_ms = clock_mono_ms() + ms};
-    rc = parse_target(&w, argv[1]);
-    if (rc)
-        return rc;
-    const struct region *only = strcmp(region_name, "all") ? cli_region(c, region_name) : NULL;
-    if (!only && strcmp(region_name, "all") != 0)
-        return EXIT_FAILED;
-    if (only && !registry_replica(w.r, only->index))
-        return cli_fail(EXIT_FAILED, "%s has no replica in %s", w.r->name, only->name);
-    rc = fix_target(&w);
-    if (rc)
-        return rc;
-    json_t *doc = json_array();
-    const char *cells[3 * (TOPOLOGY_MAX_REGIONS + 1)] = {"region", "outcome", "digest"};
-    size_t n = 1;
-    int worst = EXIT_DONE;
-    for (size_t i = 0; i < w.r->n_replicas; i++) {
-        const struct region *region = &c->topo->regions[w.r->replicas[i].region];
-        if (only && only != region)
-            continue;
-        enum outcome how = wait_region(&w, region);
-        const char *outcome = outcome_names[how];
-        int status = outcome_status[how];
-        worst = status > worst ? status : worst;
-        cells[3 * n] = region->name, cells[3 * n + 1] = outcome, cells[3 * n + 2] = w.digest;
-        n++;
-        json_array_append_new(
-            doc, json_pack("{s:s, s:s, s:s}", "region", region->name, "outcome", outcome, "digest", w.digest));
-    }
-    if (cli_json(c))
-        cli_print_json(doc);
-    else {
-        json_decref(doc);
-        cli_table(cells, n, 3);
-    }
-    return worst;
-}
-
 static const struct command replication_cmds[] = {
     {"list", "replicas of a registry", "-r REGISTRY", replication_list},
     {"status", "how far each region is with each other's writes", "-r REGISTRY [--watch]", replication_status},
-    {"wait", "until a tag or digest is there, as new as now", "REGISTRY/REPOSITORY:TAG [--region R] [--timeout T]",
-     replication_wait},
 };
 
 int cmd_replication(struct cli *c, int argc, char **argv)
 {
-    const struct command all[] = {replication_cmds[0],     replication_cmds[1],     replication_cmds[2],
+    const struct command all[] = {replication_cmds[0],     replication_cmds[1],     replication_wait_cmd,
                                   replication_drain_cmd,   replication_undrain_cmd, replication_feed_cmd,
                                   replication_revoked_cmd, replication_repair_cmd};
     return command_group(c, "replication", all, ARRAY_LEN(all), argc, argv);

@@ -16,8 +16,9 @@ def value(origin, stamp=STAMP, epoch=1, digest=None):
 class Region(http.server.ThreadingHTTPServer):
     daemon_threads = True
 
-    def __init__(self, address, tls, values):
+    def __init__(self, address, tls, values, name, refuses, states):
         super().__init__(address, Answers)
+        self.name, self.refuses, self.states = name, refuses, states  # last word of a path: (status, message); origin: state
         self.values, self.began = values, None  # [(after this many seconds since the first question, value or None)]
         self.socket = tls.wrap_socket(self.socket, server_side=True)
         threading.Thread(target=self.serve_forever, args=(0.05,), daemon=True).start()
@@ -37,9 +38,18 @@ class Answers(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         url = urllib.parse.urlsplit(self.path)
         q = dict(urllib.parse.parse_qsl(url.query))
-        doc = {"access_token": "t"} if url.path == "/oauth2/token" else self.have(q)
+        refused = self.server.refuses.get(url.path.rsplit("/", 1)[1])
+        if refused:
+            doc = {"errors": [{"code": "X", "message": refused[1]}]}
+        elif url.path == "/replication/v1/status":
+            doc = {"region": self.server.name, "writes": "open", "faults": [],
+                   "replications": [dict(registry="contoso", region=self.server.name, origin=o, state=s, lastError=None)
+                                    for o, s in self.server.states.items()]}
+        else:
+            doc = {"access_token": "t"} if url.path == "/oauth2/token" else self.have(q)
         text = json.dumps(doc).encode()
-        self.send_response(200)
+        self.send_response(refused[0] if refused else 200)
+        self.send_header("X-Meridian-Request-Id", "0a1b" * 8)
         self.send_header("Content-Length", str(len(text)))
         self.end_headers()
         self.wfile.write(text)
@@ -67,7 +77,7 @@ class Wait(unittest.TestCase):
                         "-subj", "/CN=test", "-addext", "subjectAltName=" + names, "-keyout", cls.pem + ".key", "-out", cls.pem],
                        check=True, capture_output=True)
 
-    def regions(self, values):
+    def regions(self, values, refuses, states, dead):
         """One port that is free at all three addresses."""
         tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         tls.load_cert_chain(self.pem, self.pem + ".key")
@@ -75,11 +85,17 @@ class Wait(unittest.TestCase):
             servers, port = [], 0
             try:
                 for i, name in enumerate(NAMES):
-                    servers.append(Region((f"127.0.0.{i + 1}", port), tls, values[name]))
+                    servers.append(Region((f"127.0.0.{i + 1}", port), tls, values.get(name), name, refuses.get(name, {}),
+                                          states.get(name, {})))
                     port = servers[0].server_address[1]
+                for i, name in enumerate(NAMES):
+                    if name in dead:
+                        servers[i].shutdown()
+                        servers[i].server_close()
                 for s in servers:
-                    self.addCleanup(s.server_close)
-                    self.addCleanup(s.shutdown)
+                    if s.name not in dead:
+                        self.addCleanup(s.server_close)
+                        self.addCleanup(s.shutdown)
                 return port
             except OSError:
                 for s in servers:
@@ -87,8 +103,9 @@ class Wait(unittest.TestCase):
                     s.server_close()
         self.fail("no port is free at 127.0.0.1, .2 and .3")
 
-    def wait(self, values, timeout="5s"):
-        port = self.regions(values)
+    def ask(self, words, values, refuses={}, states={}, dead=()):
+        """Exit status, the JSON, and all that was said."""
+        port = self.regions(values, refuses, states, dead)
         path = os.path.join(self.dir, "topology.yaml")
         with open(path, "w") as f:
             f.write(f"version: 1\ndomain: example.io\nhttps_port: {port}\nregions:\n")
@@ -100,10 +117,77 @@ class Wait(unittest.TestCase):
             for name in NAMES:
                 f.write(f"      - {{ region: {name} }}\n")
         env = {k: v for k, v in os.environ.items() if not k.startswith("MERIDIAN_")}
-        r = subprocess.run([MERIDIAN, "replication", "wait", "contoso/app:latest", "--timeout", timeout, "-o", "json",
-                            "--topology", path, "--ca", self.pem], capture_output=True, text=True, env=env, timeout=60)
-        rows = json.loads(r.stdout) if r.stdout else []
-        return r.returncode, {row["region"]: row["outcome"] for row in rows}, r.stdout + r.stderr
+        r = subprocess.run([MERIDIAN, "replication", *words, "-o", "json", "--topology", path, "--ca", self.pem],
+                           capture_output=True, text=True, env=env, timeout=60)
+        return r.returncode, json.loads(r.stdout) if r.stdout else [], r.stdout + r.stderr
+
+    def wait(self, values, timeout="5s", **more):
+        code, rows, text = self.ask(["wait", "contoso/app:latest", "--timeout", timeout], values, **more)
+        return code, {row["region"]: row["outcome"] for row in rows}, text
+
+    def test_what_nobody_has_is_unknown(self):
+        code, _, text = self.wait({name: [(0, None)] for name in NAMES}, "500ms")
+        self.assertEqual(code, 7, text)
+        self.assertIn("contoso/app:latest is unknown: no region has it", text)
+
+    def test_where_a_region_does_not_answer_nobody_can_tell_what_is_unknown(self):
+        values = {name: [(0, None)] for name in NAMES}
+        for more, want, said in (({"dead": ["westeurope"]}, 4, "westeurope: "),
+                                 ({"refuses": {"westeurope": {"have": (401, "authentication required")}}}, 5,
+                                  "westeurope: this takes a user that may pull: give --username (HTTP 401: authentication required "
+                                  "(request 0a1b"),
+                                 ({"refuses": {"westeurope": {"token": (401, "no")}}}, 5, "westeurope: user name or password is wrong"),
+                                 ({"refuses": {"westeurope": {"have": (503, "stopping")}}}, 1, "westeurope: HTTP 503: stopping (request 0a1b")):
+            with self.subTest(more):
+                code, _, text = self.wait(values, "500ms", **more)
+                self.assertEqual(code, want, text)
+                self.assertIn("is in no region that answers; " + said, text)
+
+    def test_each_region_says_why_it_has_it_not(self):
+        values = {name: [(0, value("eastus"))] for name in NAMES}
+        for more, want, outcome, said in (
+                ({"dead": ["westeurope"]}, 4, "unreachable", ""),
+                ({"refuses": {"westeurope": {"have": (403, "the network rules do not admit you")}}}, 5, "denied", "the network rules"),
+                ({"refuses": {"westeurope": {"token": (401, "no")}}}, 5, "denied", "user name or password is wrong"),
+                ({"refuses": {"westeurope": {"token": (429, "too much waits")}}}, 1, "refused", "HTTP 429: too much waits"),
+                ({"refuses": {"westeurope": {"have": (404, "no such path")}}}, 1, "refused", "HTTP 404: no such path (request 0a1b")):
+            with self.subTest(more):
+                begun = time.monotonic()
+                code, outcomes, text = self.wait(values, "700ms" if outcome != "denied" else "30s", **more)
+                self.assertEqual((code, outcomes), (want, {"eastus": "done", "southeastasia": "done", "westeurope": outcome}), text)
+                self.assertIn(said, text)
+                self.assertLess(time.monotonic() - begun, 25)  # a refusal for good is not waited on
+
+    def test_status_says_by_its_exit_what_its_rows_say(self):
+        states = {n: {o: "Ready" for o in NAMES if o != n} for n in NAMES}
+        for state, want in (("Ready", 0), ("Syncing", 0), ("Retrying", 0), ("Unreachable", 4), ("ClockAhead", 6), ("NoSpace", 8),
+                            ("Diverged", 9)):
+            with self.subTest(state):
+                states["westeurope"]["eastus"] = state
+                code, rows, text = self.ask(["status", "-r", "contoso"], {}, states=states)
+                self.assertEqual(code, want, text)
+                self.assertEqual(sorted({r["state"] for r in rows}), sorted({"Ready", state}))
+        states["westeurope"]["eastus"] = "Ready"
+        for more, want, state, said in (
+                ({"dead": ["eastus"]}, 4, "Unreachable", ""),
+                ({"refuses": {"eastus": {"status": (401, "authentication required")}}}, 5, "Denied", "give --username"),
+                ({"refuses": {"eastus": {"status": (503, "status cannot be read now")}}}, 1, "Refused", "HTTP 503: status cannot be read now"),
+                ({"refuses": {"eastus": {"token": (401, "no")}}}, 5, "Denied", "user name or password is wrong")):
+            with self.subTest(more):
+                code, rows, text = self.ask(["status", "-r", "contoso"], {}, states=states, **more)
+                self.assertEqual(code, want, text)
+                row = next(r for r in rows if r["region"] == "eastus")
+                self.assertEqual(row["state"], state, text)
+                self.assertIn(said, row["lastError"])
+
+    def test_the_manual_page_has_the_same_exit_statuses(self):
+        here = os.path.dirname(os.path.abspath(__file__))
+        with open(f"{here}/../../../docs/man/meridian.1") as f:
+            page = f.read().split(".Sh EXIT STATUS")[1].split(".Sh ")[0]
+        with open(f"{here}/../../../cli/cli.h") as f:
+            enum = f.read().split("enum exit_status {")[1].split("}")[0]
+        statuses = [int(e.split("=")[1]) for e in enum.strip().rstrip(",").split(",")]
+        self.assertEqual([int(l.split()[1]) for l in page.splitlines() if l.startswith(".It ")], statuses)
 
     def test_regions_that_wrote_at_the_same_moment_agree_on_one(self):
         # At equal stamps the name decides: westeurope's wins everywhere, though it is asked last.

@@ -1,0 +1,275 @@
+// SPDX-License-Identifier: Apache-2.0
+// `meridian replication wait`: until a tag or a digest is in a region, or in all of them, as new as it was at the call.
+// What cannot come is said at once and by name: nobody has it, the user may not see it, the region cannot be reached.
+#include "cli/cli.h"
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "base/register.h"
+#include "cli/ask.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define POLL_MS 20000
+
+struct wait {
+    struct cli *c;
+    const struct registry *r;
+    const char *repository, *tag; // tag "" when a digest is waited for
+    const char *digest;
+    struct register_value value; // of the tag, as it was highest anywhere at the call; origin NULL: nowhere yet
+    int64_t until_ms;            // mono
+};
+
+static uint64_t number_of(const json_t *doc, const char *key)
+{
+    const char *s = json_string_value(json_object_get(doc, key));
+    return s ? strtoull(s, NULL, 10) : 0;
+}
+
+// The value that a region told; its strings are the document's. false: it has none.
+static bool value_of(const json_t *doc, struct register_value *out)
+{
+    const char *digest = json_string_value(json_object_get(doc, "digest"));
+    const char *origin = json_string_value(json_object_get(doc, "origin"));
+    struct register_value v = {number_of(doc, "stamp"), origin, number_of(doc, "epoch"), {0}};
+    if (!digest || !origin || digest_parse(digest, strlen(digest), &v.digest))
+        return false;
+    *out = v;
+    return true;
+}
+
+static const char *have_path(struct wait *w, uint64_t wait_ms)
+{
+    struct cli *c = w->c;
+    return arena_printf(&c->arena, "/replication/v1/have?registry=%s&repository=%s&%s=%s%s", w->r->name,
+                        cli_urlencode(c, w->repository), *w->tag ? "tag" : "digest",
+                        cli_urlencode(c, *w->tag ? w->tag : w->digest),
+                        wait_ms ? arena_printf(&c->arena, "&wait_ms=%llu", (unsigned long long)wait_ms) : "");
+}
+
+// How long may asking for a token take? A hung region is no reason to wait longer than was asked for.
+static uint32_t token_ms(const struct wait *w, uint32_t most_ms)
+{
+    int64_t left = w->until_ms - clock_mono_ms();
+    if (left > most_ms - 1000)
+        return most_ms;
+    return left > 0 ? (uint32_t)left + 1000 : 1000;
+}
+
+static void value_take(struct wait *w, const json_t *doc)
+{
+    struct register_value v;
+    if (!value_of(doc, &v) || (w->value.origin && register_order(&v, &w->value) <= 0))
+        return;
+    w->value = v;
+    w->value.origin = arena_strdup(&w->c->arena, v.origin);
+    w->digest = arena_strdup(&w->c->arena, json_string_value(json_object_get(doc, "digest")));
+}
+
+// No region that answered has it. Was there one that did not, that is why nobody can tell.
+static int say_unknown(const struct wait *w, const struct region *silent, const struct region_answer *why)
+{
+    const char *what = arena_printf(&w->c->arena, "%s/%s%s%s", w->r->name, w->repository, *w->tag ? ":" : "@",
+                                    *w->tag ? w->tag : w->digest);
+    if (!silent)
+        return cli_fail(EXIT_UNKNOWN, "%s is unknown: no region has it", what);
+    return cli_fail(ask_exit(why->how), "%s is in no region that answers; %s: %s", what, silent->name, why->why);
+}
+
+// Fixes the value at the call: the newest one, by the register's order, that any region has now.
+static int fix_target(struct wait *w)
+{
+    const struct region *silent = NULL;
+    struct region_answer worst = {.how = ASK_ANSWERED};
+    for (size_t i = 0; i < w->r->n_replicas; i++) {
+        const struct region *region = &w->c->topo->regions[w->r->replicas[i].region];
+        struct region_answer a;
+        w->c->token_ms = token_ms(w, 10000);
+        ask_region(w->c, w->r, region, w->repository, have_path(w, 0), 10000, &a);
+        if (a.how == ASK_ANSWERED)
+            value_take(w, a.doc);
+        json_decref(a.doc);
+        if (a.how <= worst.how)
+            continue;
+        worst = a;
+        silent = region;
+    }
+    return w->value.origin ? EXIT_DONE : say_unknown(w, silent, &worst);
+}
+
+// Clock ahead: its writer's clock was, and this region takes nothing so far ahead of its own.
+enum outcome {
+    WAIT_DONE,
+    WAIT_SUPERSEDED,
+    WAIT_TIMEOUT,
+    WAIT_UNREACHABLE,
+    WAIT_DENIED,
+    WAIT_REFUSED,
+    WAIT_CLOCK_AHEAD,
+    N_OUTCOMES
+};
+static const struct {
+    const char *name;
+    int status;
+} outcomes[N_OUTCOMES] = {[WAIT_DONE] = {"done", EXIT_DONE},
+                          [WAIT_SUPERSEDED] = {"superseded", EXIT_DONE},
+                          [WAIT_TIMEOUT] = {"timeout", EXIT_NOT_YET},
+                          [WAIT_UNREACHABLE] = {"unreachable", EXIT_UNREACHABLE},
+                          [WAIT_DENIED] = {"denied", EXIT_DENIED},
+                          [WAIT_REFUSED] = {"refused", EXIT_FAILED},
+                          [WAIT_CLOCK_AHEAD] = {"clock-ahead", EXIT_CLOCK_AHEAD}};
+
+static const char *until_path(struct wait *w, uint64_t wait_ms)
+{
+    const char *path = have_path(w, wait_ms);
+    if (!*w->tag) // the stamp only tells whether it can come at all now
+        return arena_printf(&w->c->arena, "%s&stamp=%llu", path, (unsigned long long)w->value.stamp);
+    return arena_printf(&w->c->arena, "%s&stamp=%llu&origin=%s&epoch=%llu&digest=%s", path,
+                        (unsigned long long)w->value.stamp, w->value.origin, (unsigned long long)w->value.epoch,
+                        cli_urlencode(w->c, w->digest));
+}
+
+// Is the wait for a region over with what it has now? A digest that is waited for is there or not; a tag has the value
+// that was fixed, or a newer one.
+static bool outcome_of(struct wait *w, const json_t *doc, enum outcome *out)
+{
+    struct register_value here;
+    if (!value_of(doc, &here))
+        return false;
+    if (*w->tag && register_order(&here, &w->value) < 0)
+        return false;
+    *out = digest_equal(&here.digest, &w->value.digest) ? WAIT_DONE : WAIT_SUPERSEDED;
+    return true;
+}
+
+// The wait is over without it: it answered, but had it not; or this is what it did instead.
+static enum outcome outcome_late(const struct region_answer *last, bool answered)
+{
+    if (answered)
+        return WAIT_TIMEOUT;
+    return last->how == ASK_REFUSED ? WAIT_REFUSED : WAIT_UNREACHABLE;
+}
+
+// Until this region has it or newer. `why`: what stood in the way last; "" nothing.
+static enum outcome wait_region(struct wait *w, const struct region *region, const char **out_why)
+{
+    bool answered = false;
+    struct region_answer a;
+    *out_why = "";
+    for (;;) {
+        int64_t left = w->until_ms - clock_mono_ms();
+        uint64_t poll = left > POLL_MS ? POLL_MS : left > 0 ? (uint64_t)left : 1;
+        w->c->token_ms = token_ms(w, 20000);
+        ask_region(w->c, w->r, region, w->repository, until_path(w, poll), (uint32_t)poll + 5000, &a);
+        enum outcome how;
+        bool over = a.how == ASK_ANSWERED && outcome_of(w, a.doc, &how);
+        bool ahead = a.how == ASK_ANSWERED && json_is_true(json_object_get(a.doc, "clockAhead"));
+        json_decref(a.doc);
+        answered = answered || a.how == ASK_ANSWERED;
+        *out_why = over || a.how == ASK_ANSWERED ? "" : arena_strdup(&w->c->arena, a.why);
+        if (over)
+            return how;
+        if (ahead)
+            return WAIT_CLOCK_AHEAD;
+        if (a.how == ASK_DENIED)
+            return WAIT_DENIED;
+        if (w->until_ms <= clock_mono_ms())
+            return outcome_late(&a, answered);
+        clock_sleep_ms(a.how == ASK_ANSWERED ? 50 : 500);
+    }
+}
+
+static int parse_target(struct wait *w, char *text)
+{
+    char *slash = strchr(text, '/');
+    if (!slash)
+        return cli_fail(EXIT_USAGE, "wait: give REGISTRY/REPOSITORY:TAG or REGISTRY/REPOSITORY@DIGEST");
+    *slash = 0;
+    w->r = cli_registry(w->c, text);
+    if (!w->r)
+        return EXIT_FAILED;
+    w->repository = slash + 1;
+    char *at = strchr(slash + 1, '@'), *colon = strrchr(slash + 1, ':');
+    w->tag = "";
+    if (at) {
+        *at = 0;
+        w->digest = at + 1;
+    } else {
+        w->tag = colon ? colon + 1 : "latest";
+        if (colon)
+            *colon = 0;
+    }
+    return 0;
+}
+
+static int64_t parse_seconds(const char *s)
+{
+    char *end = NULL;
+    long v = strtol(s, &end, 10);
+    int64_t unit = !strcmp(end, "ms") ? 1 : !*end || !strcmp(end, "s") ? 1000 : !strcmp(end, "m") ? 60000 : 0;
+    return end == s || v < 0 || v > 86400 ? -1 : unit ? v * unit : -1;
+}
+
+#define WAIT_COLUMNS 4
+
+// Each region, or only this one; the highest of their statuses.
+static int wait_all(struct wait *w, const struct region *only)
+{
+    struct cli *c = w->c;
+    json_t *doc = json_array();
+    const char *cells[WAIT_COLUMNS * (TOPOLOGY_MAX_REGIONS + 1)] = {"region", "outcome", "digest", "reason"};
+    size_t n = 1;
+    int worst = EXIT_DONE;
+    for (size_t i = 0; i < w->r->n_replicas; i++) {
+        const struct region *region = &c->topo->regions[w->r->replicas[i].region];
+        if (only && only != region)
+            continue;
+        const char *why, **row = cells + WAIT_COLUMNS * n++;
+        enum outcome how = wait_region(w, region, &why);
+        worst = outcomes[how].status > worst ? outcomes[how].status : worst;
+        row[0] = region->name, row[1] = outcomes[how].name, row[2] = w->digest, row[3] = why;
+        json_array_append_new(doc, json_pack("{s:s, s:s, s:s, s:s*}", "region", region->name, "outcome",
+                                             outcomes[how].name, "digest", w->digest, "reason", *why ? why : NULL));
+    }
+    if (cli_json(c)) {
+        cli_print_json(doc);
+        return worst;
+    }
+    json_decref(doc);
+    cli_table(cells, n, WAIT_COLUMNS);
+    return worst;
+}
+
+static int replication_wait(struct cli *c, int argc, char **argv)
+{
+    const char *region_name = "all", *timeout = "60s";
+    const struct opt rows[] = {{0, "region", "REGION", "this region, or all (default)", &region_name, NULL},
+                               {0, "timeout", "TIME", "60s, 500ms, 5m (default 60s)", &timeout, NULL}};
+    int rc = opt_parse(c, &replication_wait_cmd, "replication", rows, ARRAY_LEN(rows), argc, argv, &argc);
+    if (rc)
+        return rc;
+    int64_t ms = parse_seconds(timeout);
+    if (argc != 2 || ms < 0)
+        return cli_fail(EXIT_USAGE,
+                        argc != 2 ? "wait: give one REGISTRY/REPOSITORY:TAG" : "wait: --timeout 60s, 500ms or 5m");
+    if (c->password_stdin)
+        return cli_fail(EXIT_USAGE, "wait asks several regions for tokens: give --password-file, not --password-stdin");
+    struct wait w = {.c = c, .until_ms = clock_mono_ms() + ms};
+    rc = parse_target(&w, argv[1]);
+    if (rc)
+        return rc;
+    const struct region *only = strcmp(region_name, "all") ? cli_region(c, region_name) : NULL;
+    if (!only && strcmp(region_name, "all") != 0)
+        return EXIT_FAILED;
+    if (only && !registry_replica(w.r, only->index))
+        return cli_fail(EXIT_FAILED, "%s has no replica in %s", w.r->name, only->name);
+    rc = fix_target(&w);
+    if (rc)
+        return rc;
+    return wait_all(&w, only);
+}
+
+const struct command replication_wait_cmd = {"wait", "until a tag or digest is there, as new as now",
+                                             "REGISTRY/REPOSITORY:TAG [--region R] [--timeout T]", replication_wait};
