@@ -52,8 +52,8 @@ void ask_region(struct cli *c, const struct registry *r, const struct region *re
     const char *header = arena_printf(&c->arena, "Authorization: Bearer %s", token);
     free(token);
     struct fetch_result res;
-    int rc = cli_endpoint_fetch(c, host, region, "GET", path, &header, 1, (struct bytes){0}, NULL, NULL, timeout_ms,
-                                &res);
+    int rc =
+        cli_endpoint_fetch(c, host, region, "GET", path, &header, 1, (struct bytes){0}, NULL, NULL, timeout_ms, &res);
     if (rc)
         fill(out, ASK_UNREACHABLE, res.message);
     else if (res.status == 401 || res.status == 403)

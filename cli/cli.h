@@ -103,6 +103,8 @@ char *cli_ask_token(struct cli *c, const struct registry *r, const char *host, c
 // An access token for `scope` at an endpoint. Heap; NULL after saying why (with the exit status in *out_status).
 char *cli_token(struct cli *c, const struct registry *r, const char *host, const struct region *region,
                 const char *scope, int *out_status);
+// A host as clients must name it: with the topology's public port (https_port) unless that is 443. Arena.
+const char *cli_public_host(struct cli *c, const char *host);
 char *cli_urlencode(struct cli *c, const char *s); // arena
 // An answer that is an error, in a sentence: "HTTP 503: this region takes no writes now (request 0a1b…)". Arena.
 const char *cli_refusal(struct cli *c, const struct fetch_result *res);

@@ -205,6 +205,13 @@ char *cli_password(struct cli *c)
     return buf_take(&b);
 }
 
+const char *cli_public_host(struct cli *c, const char *host)
+{
+    if (c->topo->https_port == 443)
+        return arena_strdup(&c->arena, host);
+    return arena_printf(&c->arena, "%s:%u", host, c->topo->https_port);
+}
+
 char *cli_urlencode(struct cli *c, const char *s)
 {
     char *out = arena_alloc(&c->arena, strlen(s) * 3 + 1), *o = out;

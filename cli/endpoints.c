@@ -12,7 +12,7 @@
 static const char *host_of(struct cli *c, enum name_kind kind, const struct registry *r, const char *region)
 {
     char text[HOSTNAME_TEXT_SIZE];
-    return hostname_format(kind, c->topo->domain, r->label, region, NULL, text) ? "" : arena_strdup(&c->arena, text);
+    return hostname_format(kind, c->topo->domain, r->label, region, NULL, text) ? "" : cli_public_host(c, text);
 }
 
 static json_t *endpoint_list(struct cli *c, enum name_kind kind, const struct registry *r)

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // `meridian login`: gets a refresh token and writes it where docker, podman, skopeo, oras and helm look: the `auths` of
-// config.json, one entry per hostname (clients key credentials by host). The user name there is the zero GUID, which
-// says that the password is a refresh token. With --expose-token nothing is written and {loginServer, accessToken} is
-// printed.
+// config.json, one entry per endpoint, with its port unless that is 443, for so clients key credentials. The user name
+// there is the zero GUID, which says that the password is a refresh token. With --expose-token nothing is written and
+// {loginServer, accessToken} is printed.
 #include "cli/cli.h"
 
 #include "base/digest.h"
@@ -68,7 +68,7 @@ static int store_token(struct cli *c, const char *path, const char *host, const 
 }
 
 struct target {
-    const char *host;
+    const char *host, *shown; // as clients name it: with the port unless that is 443
     const struct region *region;
 };
 
@@ -78,14 +78,14 @@ static size_t targets_of(struct cli *c, const struct registry *r, const char *en
     char host[HOSTNAME_TEXT_SIZE];
     if (!endpoint) {
         hostname_format(NAME_GLOBAL, c->topo->domain, r->label, NULL, NULL, host);
-        out[n++] = (struct target){arena_strdup(&c->arena, host), NULL};
+        out[n++] = (struct target){arena_strdup(&c->arena, host), cli_public_host(c, host), NULL};
     }
     for (size_t i = 0; i < r->n_replicas && r->regional_endpoints; i++) {
         const struct region *region = &c->topo->regions[r->replicas[i].region];
         if (!all && (!endpoint || strcmp(endpoint, region->name) != 0))
             continue;
         hostname_format(NAME_REGIONAL, c->topo->domain, r->label, region->name, NULL, host);
-        out[n++] = (struct target){arena_strdup(&c->arena, host), region};
+        out[n++] = (struct target){arena_strdup(&c->arena, host), cli_public_host(c, host), region};
     }
     return n;
 }
@@ -115,9 +115,9 @@ static int login_all(struct cli *c, const struct registry *r, const struct targe
             status = EXIT_DONE;
             if (expose)
                 json_array_append_new(exposed,
-                                      json_pack("{s:s, s:s}", "loginServer", targets[i].host, "accessToken", token));
-            else if (!(status = store_token(c, file, targets[i].host, token)))
-                printf("%s: logged in as %s\n", targets[i].host, c->username);
+                                      json_pack("{s:s, s:s}", "loginServer", targets[i].shown, "accessToken", token));
+            else if (!(status = store_token(c, file, targets[i].shown, token)))
+                printf("%s: logged in as %s\n", targets[i].shown, c->username);
             explicit_bzero(token, strlen(token));
             free(token);
         }

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`meridian replication wait` from end to end against three regions that answer as the daemon does: HTTPS with a verified
+"""`meridian replication wait`, `status` and `login` from end to end against three regions that answer as the daemon does: HTTPS with a verified
 certificate, tokens, `have`. The regions have written one tag at the same moment, and converge while it waits."""
 import http.server, json, os, shutil, socket, ssl, subprocess, sys, tempfile, threading, time, unittest, urllib.parse
 
@@ -46,7 +46,7 @@ class Answers(http.server.BaseHTTPRequestHandler):
                    "replications": [dict(registry="contoso", region=self.server.name, origin=o, state=s, lastError=None)
                                     for o, s in self.server.states.items()]}
         else:
-            doc = {"access_token": "t"} if url.path == "/oauth2/token" else self.have(q)
+            doc = {"access_token": "t", "refresh_token": "r"} if url.path == "/oauth2/token" else self.have(q)
         text = json.dumps(doc).encode()
         self.send_response(refused[0] if refused else 200)
         self.send_header("X-Meridian-Request-Id", "0a1b" * 8)
@@ -72,7 +72,7 @@ class Wait(unittest.TestCase):
     def setUpClass(cls):
         cls.dir = cls.enterClassContext(tempfile.TemporaryDirectory())
         cls.pem = os.path.join(cls.dir, "pem")
-        names = ",".join(f"DNS:contoso.{name}.geo.example.io" for name in NAMES)
+        names = ",".join(["DNS:contoso.example.io", *(f"DNS:contoso.{name}.geo.example.io" for name in NAMES)])
         subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
                         "-subj", "/CN=test", "-addext", "subjectAltName=" + names, "-keyout", cls.pem + ".key", "-out", cls.pem],
                        check=True, capture_output=True)
@@ -103,7 +103,7 @@ class Wait(unittest.TestCase):
                     s.server_close()
         self.fail("no port is free at 127.0.0.1, .2 and .3")
 
-    def ask(self, words, values, refuses={}, states={}, dead=()):
+    def ask(self, words, values, refuses={}, states={}, dead=(), noun=["replication"]):
         """Exit status, the JSON, and all that was said."""
         port = self.regions(values, refuses, states, dead)
         path = os.path.join(self.dir, "topology.yaml")
@@ -117,8 +117,11 @@ class Wait(unittest.TestCase):
             for name in NAMES:
                 f.write(f"      - {{ region: {name} }}\n")
         env = {k: v for k, v in os.environ.items() if not k.startswith("MERIDIAN_")}
-        r = subprocess.run([MERIDIAN, "replication", *words, "-o", "json", "--topology", path, "--ca", self.pem],
+        self.port = port
+        r = subprocess.run([MERIDIAN, *noun, *words, "-o", "json", "--topology", path, "--ca", self.pem],
                            capture_output=True, text=True, env=env, timeout=60)
+        if noun == []:
+            return r.returncode, r.stdout, r.stderr
         return r.returncode, json.loads(r.stdout) if r.stdout else [], r.stdout + r.stderr
 
     def wait(self, values, timeout="5s", **more):
@@ -179,6 +182,26 @@ class Wait(unittest.TestCase):
                 row = next(r for r in rows if r["region"] == "eastus")
                 self.assertEqual(row["state"], state, text)
                 self.assertIn(said, row["lastError"])
+
+    def test_login_and_show_endpoints_use_the_public_port(self):
+        auth, password = os.path.join(self.dir, "auth.json"), os.path.join(self.dir, "password")
+        with open(password, "w") as f:
+            f.write("p")
+        as_ada = ["-u", "ada", "--password-file", password]
+        code, out, err = self.ask(["login", "-n", "contoso", "--all", "--auth-file", auth, *as_ada], {}, noun=[])
+        self.assertEqual(code, 0, out + err)
+        hosts = [f"contoso.example.io:{self.port}", *(f"contoso.{name}.geo.example.io:{self.port}" for name in NAMES)]
+        with open(auth) as f:
+            self.assertEqual(sorted(json.load(f)["auths"]), sorted(hosts))  # as clients look for them
+        self.assertEqual([line.split(": logged in")[0] for line in out.splitlines()], hosts)
+        code, out, err = self.ask(["login", "-n", "contoso", "--expose-token", *as_ada], {}, noun=[])
+        self.assertEqual((code, json.loads(out)), (0, {"loginServer": f"contoso.example.io:{self.port}", "accessToken": "r"}), err)
+        code, out, err = self.ask(["show-endpoints", "-n", "contoso"], {}, noun=[])
+        doc = json.loads(out)
+        self.assertEqual(doc["loginServer"], f"contoso.example.io:{self.port}")
+        self.assertEqual([e["endpoint"] for e in doc["regionalEndpoints"]], [f"contoso.{n}.geo.example.io:{self.port}" for n in NAMES])
+        code, out, err = self.ask(["registry", "show", "-n", "contoso"], {}, noun=[])
+        self.assertEqual(json.loads(out)["loginServer"], f"contoso.example.io:{self.port}")
 
     def test_the_manual_page_has_the_same_exit_statuses(self):
         here = os.path.dirname(os.path.abspath(__file__))
