@@ -19,7 +19,7 @@ static const char *host_at(struct cli *c, const struct registry *r, const struct
 static void fill(struct region_answer *out, enum ask_outcome how, const char *why)
 {
     out->how = how;
-    snprintf(out->why, sizeof out->why, "%s", why);
+    snprintf(out->why, sizeof out->why, "%.*s", (int)sizeof out->why - 1, why);
 }
 
 static const char *may_not(const struct cli *c)
