@@ -13,7 +13,7 @@
 #include <unistd.h>
 
 #define NODE_MAX_BYTES (1u << 20)
-#define RESERVE_PERCENT_MAX 50
+#define SHARE_PERCENT_MAX 50
 #define NODE(member) OPT_AT(struct node, member)
 #define SUB_OF(rows)                                            \
     {                                                           \
@@ -31,8 +31,8 @@ static bool path_ok(const char *s)
     return *s && strlen(s) < PATH_MAX / 2;
 }
 
-// A size, or a share as "5%".
-static bool reserve_parse(const char *s, uint64_t *out_bytes, unsigned *out_percent)
+// A size, or a share of the disk as "5%".
+static bool share_parse(const char *s, uint64_t *out_bytes, unsigned *out_percent)
 {
     uint64_t bytes = 0;
     unsigned percent = 0;
@@ -40,18 +40,18 @@ static bool reserve_parse(const char *s, uint64_t *out_bytes, unsigned *out_perc
     bool share = n >= 1 && n <= 2 && !strcmp(s + n, "%");
     for (size_t i = 0; share && i < n; i++)
         percent = 10 * percent + (unsigned)(s[i] - '0');
-    if (percent > RESERVE_PERCENT_MAX || (!share && size_parse(s, &bytes)))
+    if (percent > SHARE_PERCENT_MAX || (!share && size_parse(s, &bytes)))
         return false;
     *out_bytes = bytes;
     *out_percent = percent;
     return true;
 }
 
-static bool reserve_ok(const char *s)
+static bool share_ok(const char *s)
 {
     uint64_t bytes;
     unsigned percent;
-    return reserve_parse(s, &bytes, &percent);
+    return share_parse(s, &bytes, &percent);
 }
 
 // The sections are mappings in the file, but all fields are the one struct's: each sub-row set starts at its beginning.
@@ -117,13 +117,21 @@ static const struct option upload_rows[] = {
      .help = "an upload untouched for so long is discarded"},
     {"per_principal", OPT_INT, NODE(uploads_per_principal), .def = "512", .min = 1, .max = 1u << 20,
      .help =
-         "most uploads that one user may have open in one registry of this node (then 429): a push has 5 or 6, ctr as "
-         "many as the image has layers, and what is left behind counts until it is discarded"},
+         "most uploads that one user may have open in one registry of this node: a push has 5 or 6, ctr as many as the "
+         "image has layers. What is left behind counts; to begin another one drops the one that was idle longest (429 "
+         "when all are busy)"},
     {"per_registry", OPT_INT, NODE(uploads_per_registry), .def = "4096", .min = 1, .max = 1u << 20,
-     .help = "most uploads that may be open in one registry of this node (then 429)"},
+     .help =
+         "most uploads that may be open in one registry of this node; at this bound too a user's own idle ones make "
+         "room for his next (429 when he has none)"},
+    {"bytes_per_principal", OPT_STRING, NODE(upload_bytes), .def = "10%", .check = share_ok,
+     .expect = "a size such as 20GiB, or a share of the disk of at most 50% such as 10%",
+     .help = "most bytes that one user's unfinished uploads in one registry of this node may keep on the disk of "
+             "data_dir: beyond it those that were idle longest are dropped, and then what is left by a connection that "
+             "broke; a size of 0 is no bound"},
 };
 static const struct option disk_rows[] = {
-    {"reserve", OPT_STRING, NODE(disk_reserve), .def = "5%", .check = reserve_ok,
+    {"reserve", OPT_STRING, NODE(disk_reserve), .def = "5%", .check = share_ok,
      .expect = "a size such as 2GiB, or a share of the disk of at most 50% such as 5%",
      .help = "what is kept free on the disk of data_dir for metadata, certificates, state and deletions: below it new "
              "uploads and copies are refused (507), and global names lead to other regions; a share counts as 10GiB at "
@@ -273,7 +281,9 @@ static int build(struct option_ctx *ctx, const struct doc_node *root, struct nod
         options_error(ctx, doc_key_line(doc_get(root, "listen"), "https"),
                       "listen.https: a registry needs at least one listener");
     if (n->disk_reserve)
-        reserve_parse(n->disk_reserve, &n->disk_reserve_bytes, &n->disk_reserve_percent);
+        share_parse(n->disk_reserve, &n->disk_reserve_bytes, &n->disk_reserve_percent);
+    if (n->upload_bytes)
+        share_parse(n->upload_bytes, &n->upload_bytes_amount, &n->upload_bytes_percent);
     if (!option_ctx_result(ctx))
         resolve_paths(ctx, n);
     return option_ctx_result(ctx);

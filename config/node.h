@@ -56,6 +56,9 @@ struct node {
     unsigned upload_idle_s;                // uploads.idle: an upload untouched for so long is discarded, default 86400
     unsigned uploads_per_principal;        // uploads.per_principal: open at once in one registry, default 512
     unsigned uploads_per_registry;         // uploads.per_registry: of all principals, default 4096
+    const char *upload_bytes;              // uploads.bytes_per_principal: as it is written, default 10%
+    unsigned upload_bytes_percent;         // of it: a share, or
+    uint64_t upload_bytes_amount;          // an amount; both 0: no bound
     const char *disk_reserve;              // disk.reserve: as it is written, default 5%
     unsigned disk_reserve_percent;         // of it: a share, or
     uint64_t disk_reserve_bytes;           // an amount; both 0: none

@@ -26,11 +26,13 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/signalfd.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #define VITALS_EVERY_MS 2000
 #define PLACES_LEAST 4096      // connections of the public server, at least (net/http.h max_connections)
-#define EXPIRE_EVERY_MS 60000  // as the least `uploads.idle`: an idle upload holds its place for a minute more at most
+#define SWEEP_MAX_MS 60000     // an idle upload holds its place for so much more at most, and
+#define SWEEP_SHARE 16         // for that part of `uploads.idle`
 #define METRICS_CONNECTIONS 16 // a few scrapers; anyone who reaches the listener may connect
 #define METRICS_IDLE_S 15
 
@@ -285,6 +287,13 @@ static bool wait_for_work(struct worker *w, int64_t ms)
     return stop;
 }
 
+// How often idle uploads are looked for: as often as their limit asks.
+static int64_t sweep_every_ms(const struct node *n)
+{
+    int64_t ms = (int64_t)n->upload_idle_s * 1000 / SWEEP_SHARE;
+    return ms < SWEEP_MAX_MS ? ms : SWEEP_MAX_MS;
+}
+
 static void *housekeeping_main(void *ctx)
 {
     struct worker *w = ctx;
@@ -297,7 +306,7 @@ static void *housekeeping_main(void *ctx)
         registry_uploads_rest(w->app.registry);
         if (clock_mono_ms() < expire_at)
             continue;
-        expire_at = clock_mono_ms() + EXPIRE_EVERY_MS;
+        expire_at = clock_mono_ms() + sweep_every_ms(w->node);
         size_t n = 0;
         int rc = registry_uploads_expire(w->app.registry, (int64_t)w->node->upload_idle_s * 1000, &n);
         if (rc)
@@ -328,6 +337,17 @@ static int housekeeping_start(struct worker *w)
 }
 
 // ---- starting, room by room ----
+
+// A disk that cannot be measured now bounds nothing; its faults show elsewhere.
+static uint64_t upload_bytes(const struct node *n)
+{
+    struct statvfs v;
+    if (!n->upload_bytes_percent)
+        return n->upload_bytes_amount;
+    if (statvfs(n->data_dir, &v))
+        return 0;
+    return (uint64_t)v.f_blocks * v.f_frsize / 100 * n->upload_bytes_percent;
+}
 
 static int start_config(struct worker *w, struct diag *d)
 {
@@ -502,7 +522,9 @@ static int start_rooms(struct worker *w, struct diag *d)
                                                 .on_fault_ctx = w,
                                                 .url_key = region_keys_url_key(w->keys),
                                                 .manifest_max_bytes = n->manifest_max_bytes,
-                                                .uploads = {n->uploads_per_principal, n->uploads_per_registry},
+                                                .uploads = {.of_principal = n->uploads_per_principal,
+                                                            .of_registry = n->uploads_per_registry,
+                                                            .bytes_of_principal = upload_bytes(n)},
                                                 .upload_idle_s = n->upload_idle_s};
     if (!rc && (n->roles & ROLE_REGISTRY))
         rc = registry_service_new(&ro, &w->app.registry);

@@ -94,8 +94,9 @@ struct http_response {
     const char *content_type;          // static, by the functions below; a Content-Type among the headers wins
 };
 
-// Where an upload's bytes go, on the pool, in order. Returning an error stops the calls; the rest of the body is
-// discarded and `run` is still called: it finds the error in what the sink kept.
+// Where an upload's bytes go, on the pool, in order; also when the client leaves in mid-body: it gets all that came,
+// and then `done` is called without `run`. Returning an error stops the calls; the rest of the body is discarded and
+// `run` is still called: it finds the error in what the sink kept.
 struct http_sink {
     int (*write)(struct http_request *req, const uint8_t *p, size_t n);
 };

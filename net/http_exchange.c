@@ -355,7 +355,7 @@ static void strand_chunk(struct http_exchange *ex) // enters and leaves with the
     ex->head = c->next;
     if (!ex->head)
         ex->tail = NULL;
-    bool skip = ex->sink_failed || ex->refuse || (!ex->conn && !ex->body_complete);
+    bool skip = ex->sink_failed || ex->refuse; // not when the client has left: what came is the sink's
     pthread_mutex_unlock(&ex->lock);
     int rc = skip ? 0 : ex->plan.sink->write(&ex->req, c->data, c->n);
     atomic_fetch_sub(&ex->server->uploads_bytes, c->n);

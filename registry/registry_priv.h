@@ -5,6 +5,7 @@
 #define MERIDIAN_REGISTRY_REGISTRY_PRIV_H
 
 #include "net/oci_error.h"
+#include "registry/busy.h"
 #include "registry/handles.h"
 #include "registry/registry.h"
 #include "registry/route.h"
@@ -25,6 +26,7 @@ struct registry_service {
     void (*on_fault)(void *ctx, const char *label);
     void *on_fault_ctx;
     struct handles handles; // uploads between two requests
+    struct busy busy;       // and those in one
 };
 
 // Bytes on their way into an upload (upload_body.c).
@@ -32,7 +34,10 @@ struct upload_io {
     const char *id;
     struct blob_upload *u; // open while this request owns the upload
     struct space_charge charge;
+    struct busy_mark mark;
+    bool marked;       // this request is among those under way
     bool entered;      // upload_enter was tried
+    bool ran;          // the body came whole, or was refused with an answer
     bool begun;        // u ends at `acked`, or had more written to it
     bool fresh;        // POST ?digest=: no row yet, and what remains is thrown away
     bool ranged;       // Content-Range was given:
@@ -44,7 +49,8 @@ struct upload_io {
     bool ends;      // a PUT: op->digest is what it becomes
     bool committed; // the bytes have become a blob, in this request or an earlier one that could not link it
     bool linked;    // and the upload is over
-    bool rests;     // acknowledged: u stays open for the next request
+    bool repeats;   // a PUT that ended this upload before: nothing is left to do
+    bool rests;     // acknowledged or recorded: u stays open for the next request
 };
 
 struct op {
@@ -97,8 +103,21 @@ void op_plan(struct op *op, struct http_plan *plan, enum http_plan_kind kind,
 
 // upload_body.c
 extern const struct http_sink upload_sink;
-void upload_enter(struct op *op);           // opens, trims to what was acknowledged; io.err on failure
-bool upload_complete(struct op *op);        // body as long as announced; io.err otherwise
-void upload_done(struct http_request *req); // plan.done: lets go of the upload
+int upload_row_get(struct op *op, struct upload_row *out); // ERR_NOTFOUND also in another repository
+void upload_enter(struct op *op);                          // opens, trims to what was acknowledged; io.err on failure
+bool upload_complete(struct op *op);                       // body as long as announced; io.err otherwise
+void upload_done(struct http_request *req); // plan.done: keeps what a broken connection left, lets go of the upload
+
+// upload_room.c: the uploads of a principal's that make room at a bound (upload_bounds in store/meta.h).
+//   room_init(&r, s);
+//   rc = meta_upload_…(…, &r.bounds);
+//   room_done(&r, op, rc);                  // 0: removes what was given; else all stays
+struct room {
+    struct registry_service *s;
+    struct busy_claims claims;
+    struct upload_bounds bounds;
+};
+void room_init(struct room *r, struct registry_service *s);
+void room_done(struct room *r, const struct op *op, int rc);
 
 #endif

@@ -33,6 +33,7 @@ int registry_service_new(const struct registry_service_options *o, struct regist
     s->manifest_max_bytes = o->manifest_max_bytes ? o->manifest_max_bytes : MANIFEST_MAX_DEFAULT;
     memcpy(s->url_key, o->url_key, sizeof s->url_key);
     handles_init(&s->handles);
+    busy_init(&s->busy);
     *out = s;
     return 0;
 }
@@ -42,6 +43,7 @@ void registry_service_free(struct registry_service *s)
     if (!s)
         return;
     handles_done(&s->handles);
+    busy_done(&s->busy);
     explicit_bzero(s->url_key, sizeof s->url_key);
     free(s);
 }
@@ -308,50 +310,4 @@ void registry_service_begin(struct registry_service *s, struct http_request *req
         *resp = (struct http_response){0};
         oci_error(req, resp, 503, "UNAVAILABLE", NULL, "too much work is waiting here; try again");
     }
-}
-
-void registry_uploads_rest(struct registry_service *s)
-{
-    handles_sweep(&s->handles);
-}
-
-// A file whose upload is known lives as long as that, whatever its times say.
-static bool upload_known(void *ctx, const char *id)
-{
-    struct registry_service *s = ctx;
-    struct upload_row row;
-    struct arena a;
-    arena_init(&a, 16 << 10);
-    int rc = meta_upload_get(s->meta, id, &a, &row);
-    arena_done(&a);
-    return rc != ERR_NOTFOUND;
-}
-
-int registry_uploads_expire(struct registry_service *s, int64_t max_idle_ms, size_t *out_n)
-{
-    size_t removed = 0, n_files = 0, n, n_gone;
-    int rc;
-    do { // in batches; one that removes nothing (all still open) ends it
-        const char **ids;
-        struct arena a;
-        n_gone = 0;
-        arena_init(&a, 1 << 20);
-        rc = meta_uploads_idle(s->meta, clock_mono_ms(), max_idle_ms, 256, &a, &ids, &n);
-        for (size_t i = 0; !rc && i < n; i++) {
-            handles_drop(&s->handles, ids[i]);
-            if (blob_upload_discard(s->blobs, ids[i]))
-                continue; // open, or the disk says no: next time
-            rc = meta_upload_delete(s->meta, ids[i]);
-            if (rc == ERR_NOTFOUND)
-                rc = 0;
-            n_gone += !rc;
-        }
-        arena_done(&a);
-        removed += n_gone;
-    } while (!rc && n_gone && n == 256);
-    if (!rc)
-        rc = blob_uploads_expire(s->blobs, clock_wall_ms() - max_idle_ms, upload_known, s, &n_files);
-    if (!rc)
-        *out_n = removed + n_files;
-    return rc;
 }

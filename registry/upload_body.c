@@ -1,19 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
 // The bytes of an upload on their way to the disk. Called through the sink and by uploads.c, on the pool, one call at a
 // time per request. Invariants:
-//   1. The row's size is the truth: a request begins there, whatever more an interrupted one left in the file.
+//   1. The row is the truth: what it has as received is on the disk, whatever more an interrupted request left in the
+//      file, and a request begins at what its client was told last.
 //   2. One request at a time has an upload open; the row is read again once it is, so that (1) holds.
-//   3. Bytes count only when their request ends well: a cut connection leaves the row as it was.
+//   3. Bytes are acknowledged when their client is told of them: by the answer to their request or, when its connection
+//      broke, by a later one that asks. Until then a piece that names no place begins before them, so that one that is
+//      sent again blindly stands in the blob once.
 //   4. What does not count leaves the file at once: a refused piece keeps no space.
+//   5. Before bytes that were received are written over, the row no longer has them.
 #include "registry/registry_priv.h"
 
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/log.h"
 #include "base/mem.h"
 
 #include <string.h>
 
-static int row_get(struct op *op, struct upload_row *out)
+int upload_row_get(struct op *op, struct upload_row *out)
 {
     struct upload_row row;
     int rc = meta_upload_get(op->s->meta, op->io.id, &op->req->arena, &row);
@@ -48,31 +53,86 @@ static int file_gone(struct op *op)
     return ERR_NOTFOUND;
 }
 
-static int resume(struct op *op)
+// The upload is over. The request that ended it may come again, since its answer may have been lost: then it is good if
+// it is the very same, and its body does not matter.
+static int repeat(struct op *op)
 {
     struct upload_io *io = &op->io;
-    struct upload_row row;
-    int rc = row_get(op, &row);
-    if (rc)
-        return rc;
-    io->u = handles_take(&op->s->handles, io->id);
-    rc = io->u ? 0 : blob_upload_open(op->s->blobs, io->id, &io->u);
-    if (rc) {
-        io->in_use = rc == ERR_BUSY;
-        return rc;
-    }
-    rc = row_get(op, &row);
-    if (rc)
-        return rc;
-    io->acked = row.size;
-    io->begun = true;
-    rc = blob_upload_trim(io->u, row.size);
-    if (rc == ERR_RANGE)
-        return file_gone(op);
-    if (!rc && io->ranged && io->from != row.size)
-        rc = ERR_RANGE;
-    io->rests = rc == ERR_RANGE; // a refusal changed nothing
+    uint64_t size;
+    if (!io->ends)
+        return ERR_NOTFOUND;
+    const struct upload_end end = {io->id, op->principal};
+    int rc = meta_upload_ended(op->s->meta, op->registry, op->route.name, &end, &op->digest);
+    if (!rc) // it was there; it must be still
+        rc = meta_link_get(op->s->meta, op->registry, op->route.name, &op->digest, &size);
+    io->repeats = !rc;
     return rc;
+}
+
+// It ended, or was dropped, while this request came to open it, which may have made a file anew.
+static int ended_meanwhile(struct op *op)
+{
+    blob_upload_close(take_ptr(op->io.u));
+    blob_upload_discard(op->s->blobs, op->io.id);
+    return repeat(op);
+}
+
+// Not where the upload stands. All that was received counts from now on, since the answer tells it.
+static int place_refused(struct op *op, const struct upload_row *row)
+{
+    struct upload_io *io = &op->io;
+    io->acked = row->size;
+    if (row->received != row->size)
+        (void)meta_upload_tell(op->s->meta, io->id, &io->acked); // else what was told before is told again
+    io->rests = true;
+    return ERR_RANGE;
+}
+
+// Where the request begins: at what was told last. ERR_CONFLICT: more was told meanwhile.
+static int begin_at(struct op *op, const struct upload_row *row)
+{
+    struct upload_io *io = &op->io;
+    int rc = 0;
+    if (io->ranged && io->from != row->size)
+        return place_refused(op, row);
+    if (row->received != row->size)
+        rc = meta_upload_receive(op->s->meta, io->id, row->size, row->size, clock_mono_ms(), NULL);
+    if (rc)
+        return rc;
+    io->acked = row->size;
+    io->begun = true;
+    rc = blob_upload_trim(io->u, row->size);
+    return rc == ERR_RANGE ? file_gone(op) : rc;
+}
+
+static int upload_open(struct op *op)
+{
+    struct upload_io *io = &op->io;
+    io->u = handles_take(&op->s->handles, io->id);
+    int rc = io->u ? 0 : blob_upload_open(op->s->blobs, io->id, &io->u);
+    io->in_use = rc == ERR_BUSY;
+    return rc;
+}
+
+static int resume(struct op *op)
+{
+    struct upload_row row;
+    int rc = upload_row_get(op, &row);
+    if (rc == ERR_NOTFOUND)
+        return repeat(op);
+    if (!rc)
+        rc = upload_open(op);
+    for (int tries = 0; !rc && tries < 3; tries++) {
+        rc = upload_row_get(op, &row);
+        if (rc == ERR_NOTFOUND)
+            return ended_meanwhile(op);
+        if (!rc)
+            rc = begin_at(op, &row);
+        if (rc != ERR_CONFLICT)
+            return rc;
+        rc = 0;
+    }
+    return rc ? rc : ERR_BUSY;
 }
 
 static int begin_fresh(struct op *op)
@@ -88,7 +148,7 @@ static int begin_fresh(struct op *op)
 static int charge(struct op *op)
 {
     int64_t n = op->req->content_length;
-    if (op->io.committed || (n == 0 && !op->io.fresh))
+    if (op->io.committed || op->io.repeats || (n == 0 && !op->io.fresh))
         return 0;
     return space_take(op->s->space, n > 0 ? (uint64_t)n : 0, &op->io.charge);
 }
@@ -100,7 +160,7 @@ void upload_enter(struct op *op)
         return;
     io->entered = true;
     if (meta_closed_why(op->s->meta, &op->req->arena))
-        io->err = ERR_CLOSED;
+        io->err = repeat(op) ? ERR_CLOSED : 0;
     else
         io->err = io->fresh ? begin_fresh(op) : resume(op);
     if (io->err)
@@ -133,7 +193,7 @@ static int sink_write(struct http_request *req, const uint8_t *p, size_t n)
     upload_enter(op);
     if (!io->err && io->ranged && n > io->to - io->from + 1 - io->received)
         io->err = ERR_TOOBIG;
-    if (!io->err && !io->committed) // else the blob is whole, and these are its last bytes once more
+    if (!io->err && !io->committed && !io->repeats) // else the blob is whole, and these are its last bytes once more
         io->err = take_bytes(io, p, n);
     if (io->err) // now, not with the answer: the rest of the body may take its time
         give_back(io);
@@ -147,10 +207,33 @@ const struct http_sink upload_sink = {.write = sink_write};
 bool upload_complete(struct op *op)
 {
     struct upload_io *io = &op->io;
+    io->ran = true;
     upload_enter(op);
     if (!io->err && io->ranged && io->received != io->to - io->from + 1)
         io->err = ERR_TOOBIG;
     return !io->err;
+}
+
+// The connection broke in mid-body. What came is synced and recorded, if the principal may leave so much behind; it
+// counts once the client asks. Otherwise it goes.
+static int cut_keep(struct op *op)
+{
+    static struct log_limit limit = LOG_LIMIT(5000);
+    struct upload_io *io = &op->io;
+    uint64_t size = blob_upload_size(io->u);
+    struct room room;
+    int rc = size > io->acked ? blob_upload_sync(io->u) : 0;
+    if (rc || size == io->acked)
+        return rc;
+    room_init(&room, op->s);
+    rc = meta_upload_receive(op->s->meta, io->id, io->acked, size, clock_mono_ms(), &room.bounds);
+    room_done(&room, op, rc);
+    if (rc == ERR_FULL)
+        log_limited(&limit, LOG_WARN,
+                    "registry: what came of an upload of %s in %s before its connection broke is dropped: more bytes "
+                    "are left behind than are allowed (uploads.bytes_per_principal)",
+                    op->principal, op->registry);
+    return rc;
 }
 
 void upload_done(struct http_request *req)
@@ -158,6 +241,8 @@ void upload_done(struct http_request *req)
     struct op *op = req->ctx;
     struct upload_io *io = &op->io;
     space_return(&io->charge);
+    if (io->begun && !io->fresh && !io->err && !io->ran && !io->committed)
+        io->rests = !cut_keep(op);
     if (io->u && io->rests)
         handles_park(&op->s->handles, io->id, take_ptr(io->u));
     if (io->u && !io->committed)
@@ -165,4 +250,6 @@ void upload_done(struct http_request *req)
     blob_upload_close(take_ptr(io->u));
     if (io->entered && (io->fresh || io->linked))
         blob_upload_discard(op->s->blobs, io->id); // what stays behind is found by blob_uploads_expire
+    if (io->marked)
+        busy_leave(&op->s->busy, &io->mark);
 }

@@ -92,9 +92,9 @@ static void uploads_full(struct op *op, struct http_response *resp, enum upload_
     log_limited(&limit, LOG_WARN, "registry: %s has %" PRIu64 " uploads open in %s, as many as are allowed (%s)", who,
                 bound, op->registry, own ? "uploads.per_principal" : "uploads.per_registry");
     oci_error(op->req, resp, 429, "TOOMANYREQUESTS", NULL,
-              "%s has %" PRIu64 " uploads open here, as many as are allowed at once: end or cancel some (one that is "
-              "left alone for %u minutes is discarded)",
-              *who ? who : "nobody in particular", bound, op->s->upload_idle_s / 60);
+              "%s has %" PRIu64 " uploads open here, as many as are allowed at once, and none of %s is idle: end or "
+              "cancel some (one that is left alone for %u minutes is discarded)",
+              *who ? who : "nobody in particular", bound, own ? "them" : "your own", op->s->upload_idle_s / 60);
     answer_header(op, resp, "Retry-After", "30");
 }
 
@@ -109,7 +109,10 @@ static void start(struct op *op, struct http_response *resp)
     if (writes_closed(op, resp) || disk_short(op, resp))
         return;
     enum upload_full full;
-    int rc = meta_upload_create(op->s->meta, &row, &op->s->uploads, &full);
+    struct room room;
+    room_init(&room, op->s);
+    int rc = meta_upload_create(op->s->meta, &row, &room.bounds, &full);
+    room_done(&room, op, rc);
     if (rc == ERR_FULL) {
         uploads_full(op, resp, full);
         return;
@@ -165,6 +168,10 @@ static void finish(struct op *op, struct http_response *resp)
         upload_error(op, resp);
         return;
     }
+    if (io->repeats) {
+        blob_created(op, resp, &op->digest);
+        return;
+    }
     int rc =
         io->committed ? blob_stat(op->s->blobs, &op->digest, &size) : blob_upload_commit(io->u, &op->digest, &size);
     if (rc == ERR_DIGEST) {
@@ -173,7 +180,8 @@ static void finish(struct op *op, struct http_response *resp)
     }
     if (!rc) {
         io->committed = true;
-        rc = meta_link_add(op->s->meta, op->registry, op->route.name, &op->digest, size, io->fresh ? NULL : io->id);
+        const struct upload_end end = {io->id, op->principal};
+        rc = meta_link_add(op->s->meta, op->registry, op->route.name, &op->digest, size, io->fresh ? NULL : &end);
     }
     io->linked = !rc;
     if (rc)
@@ -225,6 +233,15 @@ void uploads_begin(struct op *op, struct http_plan *plan)
 
 // --- an upload that was started ---
 
+static int progress(struct op *op, uint64_t size)
+{
+    struct room room;
+    room_init(&room, op->s);
+    int rc = meta_upload_progress(op->s->meta, op->io.id, size, clock_mono_ms(), &room.bounds);
+    room_done(&room, op, rc);
+    return rc;
+}
+
 static void piece(struct op *op, struct http_response *resp)
 {
     struct upload_io *io = &op->io;
@@ -235,7 +252,7 @@ static void piece(struct op *op, struct http_response *resp)
     uint64_t size = blob_upload_size(io->u);
     int rc = blob_upload_sync(io->u); // before it is acknowledged
     if (!rc)
-        rc = meta_upload_progress(op->s->meta, io->id, size, clock_mono_ms());
+        rc = progress(op, size);
     if (rc == ERR_NOTFOUND) {
         upload_unknown(op, resp);
         return;
@@ -249,18 +266,13 @@ static void piece(struct op *op, struct http_response *resp)
     upload_state(op, resp, size);
 }
 
-static int row_of(struct op *op, struct upload_row *out)
-{
-    int rc = meta_upload_get(op->s->meta, op->io.id, &op->req->arena, out);
-    if (!rc && (strcmp(out->registry, op->registry) || strcmp(out->repository, op->route.name)))
-        rc = ERR_NOTFOUND;
-    return rc;
-}
-
+// Tells all that was received, which counts from now on. If that cannot be written, what was told before is told again.
 static void status(struct op *op, struct http_response *resp)
 {
     struct upload_row row;
-    int rc = row_of(op, &row);
+    int rc = upload_row_get(op, &row);
+    if (!rc && row.received != row.size && meta_upload_tell(op->s->meta, op->io.id, &row.size) == ERR_NOTFOUND)
+        rc = ERR_NOTFOUND;
     if (rc == ERR_NOTFOUND) {
         upload_unknown(op, resp);
         return;
@@ -278,7 +290,7 @@ static void cancel(struct op *op, struct http_response *resp)
     struct upload_row row;
     if (writes_closed(op, resp))
         return;
-    int rc = row_of(op, &row);
+    int rc = upload_row_get(op, &row);
     if (!rc) { // the file first: while another request has it open, the upload stays whole
         handles_drop(&op->s->handles, op->io.id);
         rc = blob_upload_discard(op->s->blobs, op->io.id);
@@ -355,6 +367,12 @@ static void stream(struct op *op, struct http_plan *plan, void (*act)(struct op 
 {
     if (!range_ok(op, plan))
         return;
+    struct upload_io *io = &op->io;
+    io->marked = busy_enter(&op->s->busy, &io->mark, io->id);
+    if (!io->marked) { // it makes room for another just now: gone in a moment, or not
+        upload_in_use(op, &plan->response);
+        return;
+    }
     op_plan(op, plan, HTTP_PLAN_STREAM, act);
     plan->sink = &upload_sink;
     plan->done = upload_done;

@@ -20,6 +20,7 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+#define LEFT_OVER_MS 600000
 #define DIR_FLAGS (O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
 
 // The set-group-ID bit makes files inherit the group through which the edge reads. It usually comes from the parent;
@@ -281,7 +282,10 @@ int blob_uploads_expire(struct blob_store *bs, int64_t older_than_wall_ms, bool 
                         void *ctx, size_t *out_removed)
 {
     size_t n = 0;
-    const struct expiry uploads = {older_than_wall_ms, known, ctx}, parts = {older_than_wall_ms, NULL, NULL};
+    struct expiry uploads = {older_than_wall_ms, known, ctx}, parts = {older_than_wall_ms, NULL, NULL};
+    int64_t left_over_ms = clock_wall_ms() - LEFT_OVER_MS;
+    if (known && uploads.older_than_wall_ms < left_over_ms)
+        uploads.older_than_wall_ms = left_over_ms;
     int rc = expire_in(bs, bs->uploads_fd, &uploads, &n);
     int rc2 = expire_in(bs, bs->part_fd, &parts, &n);
     if (out_removed)

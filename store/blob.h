@@ -66,7 +66,8 @@ int blob_upload_outcome(struct blob_store *bs, const char *id, struct digest *ou
 void blob_upload_close(struct blob_upload *u);
 int blob_upload_discard(struct blob_store *bs, const char *id); // removes; fine if absent; ERR_BUSY while open
 // Removes abandoned files: not open, last written before that moment by the wall clock, and of an upload that `known`
-// (may be NULL) does not know. Partial fetches have no owner but their age; what goes too early is fetched again.
+// (may be NULL) does not know. What it does not know is what a process left that died: that goes after ten minutes.
+// Partial fetches have no owner but their age; what goes too early is fetched again.
 int blob_uploads_expire(struct blob_store *bs, int64_t older_than_wall_ms, bool (*known)(void *ctx, const char *id),
                         void *ctx, size_t *out_removed);
 

@@ -73,6 +73,8 @@ static int database_open(struct meta *m, struct diag *diag)
     rc = schema_open(&m->w, m->o.path, m->o.region, diag);
     if (!rc && (rc = feed_own_load(m)))
         diag_add(diag, m->o.path, 0, "the feed's head cannot be read: %s", err_text(rc));
+    if (!rc && (rc = ended_load(m)))
+        diag_add(diag, m->o.path, 0, "its state cannot be read: %s", err_text(rc));
     atomic_store(&m->clock_last, m->hlc.last);
     if (!rc)
         revoked_key_look(m);

@@ -11,6 +11,7 @@
 //   meta_revoke.c    keys that are revoked
 //   meta_recover.c   invariant 8                     meta_clock.c     which stamps are minted and taken
 //   meta_repair.c  stamps of the future are mended   meta_report.c    what that does to registers
+//   meta_upload_room.c  bounds of uploads            meta_ended.c     uploads that ended
 //
 // Functions that take a `struct meta` and use m->w run on the writer thread, inside its transaction.
 #ifndef MERIDIAN_STORE_META_PRIV_H
@@ -79,6 +80,7 @@ struct meta {
     uint64_t epoch;       // in which own entries are written; may be past own.epoch
     uint64_t group_stamp; // the clock when this group began: what this group minted is above it
     bool notify;          // this group added own entries or applied any
+    int64_t run_from_ms;  // mono: when this region would have begun, had it run ever since (meta_ended.c)
 
     pthread_t thread;
     bool thread_runs;
@@ -115,6 +117,16 @@ int writer_submit(struct meta *m, int (*run)(struct meta *, void *), void *arg, 
 
 int reader_take(struct meta *m, struct db **out);
 void reader_give(struct meta *m, struct db *d);
+
+// --- uploads (meta_upload_room.c, meta_ended.c) ---
+int upload_room_for_one(struct meta *m, const struct upload_row *row, const struct upload_bounds *b,
+                        enum upload_full *out_full);
+// What a principal has is on the disk already: ERR_FULL when it is too much and nothing can go.
+int upload_room_for_bytes(struct meta *m, const char *registry, const char *principal, const struct upload_bounds *b,
+                          int64_t now_ms);
+int ended_load(struct meta *m);
+int ended_note(struct meta *m, const char *registry, const char *repository, const struct upload_end *e,
+               const struct digest *d);
 
 // --- the log (meta_feed.c) ---
 #define FEED_COLUMNS                                                                                       \

@@ -82,6 +82,16 @@ static const char *const steps[] = {
     "  WITHOUT ROWID;",
     // 6: how many uploads somebody has open
     "CREATE INDEX uploads_of ON uploads(registry,principal);",
+    // 7: bytes of an upload that came and were not told yet; whose uploads were idle longest (that difference does not
+    // change while they age); uploads that ended (run_ms: when, in time that this region ran)
+    "ALTER TABLE uploads ADD COLUMN received INTEGER NOT NULL DEFAULT 0;"
+    "UPDATE uploads SET received=size;"
+    "DROP INDEX uploads_of;"
+    "CREATE INDEX uploads_oldest ON uploads(registry,principal,touched_ms-idle_ms,received);"
+    "CREATE TABLE ended(n INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, registry TEXT NOT NULL,"
+    "  repository TEXT NOT NULL, principal TEXT NOT NULL, digest BLOB NOT NULL, run_ms INTEGER NOT NULL);"
+    "CREATE INDEX ended_of ON ended(registry,principal);"
+    "CREATE INDEX ended_run ON ended(run_ms);",
 };
 const int schema_version = (int)(sizeof steps / sizeof steps[0]);
 
@@ -189,13 +199,15 @@ static int region_check(struct db *d, const char *path, const char *region, stru
     return rc;
 }
 
-// Times of another process's monotonic clock say nothing: all jobs are due, and an upload has been idle for as long as
-// it was when its process looked last.
+// Times of another process's monotonic clock say nothing but how far they lie apart: all jobs are due, and an upload
+// has been idle for as long as it was when another was touched last.
 static int deadlines_begin(struct db *d)
 {
     int rc = db_run(d, "UPDATE jobs SET due_ms=0,waiting=0,failed_ms=0 WHERE due_ms>0", "");
-    char sql[64]; // walks the uploads, which are bounded: not among the statements that are kept
-    snprintf(sql, sizeof sql, "UPDATE uploads SET touched_ms=%lld", (long long)clock_mono_ms());
+    char sql[192]; // walks the uploads, which are bounded: not among the statements that are kept
+    snprintf(sql, sizeof sql,
+             "UPDATE uploads SET idle_ms=idle_ms+(SELECT max(touched_ms) FROM uploads)-touched_ms,touched_ms=%lld",
+             (long long)clock_mono_ms());
     return rc ? rc : db_exec(d, sql);
 }
 

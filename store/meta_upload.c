@@ -14,60 +14,27 @@ struct creation {
     enum upload_full full;
 };
 
-// Are at least `bound` open? No more rows than that are looked at. `principal` NULL: of all.
-static int reached(struct meta *m, const char *registry, const char *principal, uint64_t bound, bool *out)
-{
-    sqlite3_stmt *st;
-    int rc = principal
-                 ? db_find(&m->w, &st,
-                           "SELECT count(*) FROM (SELECT 1 FROM uploads WHERE registry=?1 AND principal=?2 LIMIT ?3)",
-                           "ssu", registry, principal, bound)
-                 : db_find(&m->w, &st, "SELECT count(*) FROM (SELECT 1 FROM uploads WHERE registry=?1 LIMIT ?2)", "su",
-                           registry, bound);
-    if (rc)
-        return rc;
-    *out = (uint64_t)sqlite3_column_int64(st, 0) >= bound;
-    db_end(st);
-    return 0;
-}
-
-// The one place that says no: whoever would rather make room does it here, in this transaction.
-static int bounds_judge(struct meta *m, struct creation *c)
-{
-    const struct upload_row *r = c->row;
-    const struct upload_bounds *b = c->bounds;
-    bool full = false;
-    int rc = 0;
-    c->full = UPLOAD_FULL_PRINCIPAL;
-    if (b && b->of_principal)
-        rc = reached(m, r->registry, r->principal ? r->principal : "", b->of_principal, &full);
-    if (rc || full)
-        return rc ? rc : ERR_FULL;
-    c->full = UPLOAD_FULL_REGISTRY;
-    if (b && b->of_registry)
-        rc = reached(m, r->registry, NULL, b->of_registry, &full);
-    return !rc && full ? ERR_FULL : rc;
-}
-
 static int create_run(struct meta *m, void *arg)
 {
     struct creation *c = arg;
     const struct upload_row *r = c->row;
-    int rc = bounds_judge(m, c);
+    int rc = c->bounds ? upload_room_for_one(m, r, c->bounds, &c->full) : 0;
     if (rc)
         return rc;
     rc = db_run(&m->w,
-                "INSERT INTO uploads(id,registry,repository,principal,size,started_ms,touched_ms)"
-                " VALUES(?1,?2,?3,?4,?5,?6,?7)",
-                "ssssuii", r->id, r->registry, r->repository, r->principal ? r->principal : "", r->size, r->started_ms,
-                r->touched_ms);
+                "INSERT INTO uploads(id,registry,repository,principal,size,received,started_ms,touched_ms)"
+                " VALUES(?1,?2,?3,?4,?5,?5,?6,?7)",
+                "ssssuii", r->id, r->registry, r->repository, r->principal, r->size, r->started_ms, r->touched_ms);
     return rc == ERR_CONFLICT ? ERR_EXISTS : rc;
 }
 
 int meta_upload_create(struct meta *m, const struct upload_row *row, const struct upload_bounds *bounds,
                        enum upload_full *out_full)
 {
-    struct creation c = {.row = row, .bounds = bounds};
+    struct upload_row r = *row;
+    struct creation c = {.row = &r, .bounds = bounds};
+    if (!r.principal)
+        r.principal = "";
     int rc = writer_submit(m, create_run, &c, true);
     if (rc == ERR_FULL && out_full)
         *out_full = c.full;
@@ -76,22 +43,112 @@ int meta_upload_create(struct meta *m, const struct upload_row *row, const struc
 
 struct upload_change {
     const char *id;
-    uint64_t size;
+    uint64_t size, received;
     int64_t now_ms;
+    const struct upload_bounds *bounds;
 };
+
+static int upload_find(struct db *d, const char *id, sqlite3_stmt **out)
+{
+    return db_find(d, out,
+                   "SELECT id,registry,repository,principal,size,started_ms,touched_ms,received FROM uploads"
+                   " WHERE id=?1",
+                   "s", id);
+}
+
+static int upload_row_read(sqlite3_stmt *st, struct arena *a, struct upload_row *out)
+{
+    struct upload_row r = {.size = (uint64_t)sqlite3_column_int64(st, 4),
+                           .started_ms = sqlite3_column_int64(st, 5),
+                           .touched_ms = sqlite3_column_int64(st, 6),
+                           .received = (uint64_t)sqlite3_column_int64(st, 7)};
+    int rc = db_text(st, 0, a, &r.id);
+    if (!rc)
+        rc = db_text(st, 1, a, &r.registry);
+    if (!rc)
+        rc = db_text(st, 2, a, &r.repository);
+    if (!rc)
+        rc = db_text(st, 3, a, &r.principal);
+    if (!rc)
+        *out = r;
+    return rc;
+}
+
+// What this upload holds grew: others of its principal's may have to go.
+static int bytes_judge(struct meta *m, const struct upload_change *c)
+{
+    if (!c->bounds || !c->bounds->bytes_of_principal)
+        return 0;
+    struct upload_row row;
+    struct arena a;
+    sqlite3_stmt *st;
+    arena_init(&a, 16 << 10);
+    int rc = upload_find(&m->w, c->id, &st);
+    if (!rc) {
+        rc = upload_row_read(st, &a, &row);
+        db_end(st);
+    }
+    if (!rc)
+        rc = upload_room_for_bytes(m, row.registry, row.principal, c->bounds, c->now_ms);
+    arena_done(&a);
+    return rc;
+}
 
 static int progress_run(struct meta *m, void *arg)
 {
     const struct upload_change *c = arg;
-    int rc = db_run(&m->w, "UPDATE uploads SET size=?2,touched_ms=?3,idle_ms=0 WHERE id=?1", "sui", c->id, c->size,
-                    c->now_ms);
-    return !rc && sqlite3_changes(m->w.h) == 0 ? ERR_NOTFOUND : rc;
+    int rc = db_run(&m->w, "UPDATE uploads SET size=?2,received=?2,touched_ms=?3,idle_ms=0 WHERE id=?1", "sui", c->id,
+                    c->size, c->now_ms);
+    if (!rc && sqlite3_changes(m->w.h) == 0)
+        return ERR_NOTFOUND;
+    if (!rc)
+        rc = bytes_judge(m, c);
+    return rc == ERR_FULL ? 0 : rc; // what its client is told stays
 }
 
-int meta_upload_progress(struct meta *m, const char *id, uint64_t size, int64_t now_mono_ms)
+int meta_upload_progress(struct meta *m, const char *id, uint64_t size, int64_t now_mono_ms,
+                         const struct upload_bounds *bounds)
 {
-    struct upload_change c = {id, size, now_mono_ms};
+    struct upload_change c = {id, size, size, now_mono_ms, bounds};
     return writer_submit(m, progress_run, &c, false);
+}
+
+static int receive_run(struct meta *m, void *arg)
+{
+    const struct upload_change *c = arg;
+    int rc = db_run(&m->w, "UPDATE uploads SET received=?3,touched_ms=?4,idle_ms=0 WHERE id=?1 AND size=?2", "suui",
+                    c->id, c->size, c->received, c->now_ms);
+    if (!rc && sqlite3_changes(m->w.h) == 0)
+        return ERR_CONFLICT;
+    return rc ? rc : bytes_judge(m, c);
+}
+
+int meta_upload_receive(struct meta *m, const char *id, uint64_t told, uint64_t received, int64_t now_mono_ms,
+                        const struct upload_bounds *bounds)
+{
+    struct upload_change c = {id, told, received, now_mono_ms, bounds};
+    return received < told ? ERR_RANGE : writer_submit(m, receive_run, &c, false);
+}
+
+static int tell_run(struct meta *m, void *arg)
+{
+    struct upload_change *c = arg;
+    sqlite3_stmt *st;
+    int rc = db_find(&m->w, &st, "SELECT received FROM uploads WHERE id=?1", "s", c->id);
+    if (rc)
+        return rc;
+    c->size = (uint64_t)sqlite3_column_int64(st, 0);
+    db_end(st);
+    return db_run(&m->w, "UPDATE uploads SET size=?2 WHERE id=?1", "su", c->id, c->size);
+}
+
+int meta_upload_tell(struct meta *m, const char *id, uint64_t *out_size)
+{
+    struct upload_change c = {.id = id};
+    int rc = writer_submit(m, tell_run, &c, false);
+    if (!rc)
+        *out_size = c.size;
+    return rc;
 }
 
 static int delete_run(struct meta *m, void *arg)
@@ -105,23 +162,6 @@ int meta_upload_delete(struct meta *m, const char *id)
     return writer_submit(m, delete_run, (void *)id, false);
 }
 
-static int upload_row_read(sqlite3_stmt *st, struct arena *a, struct upload_row *out)
-{
-    struct upload_row r = {.size = (uint64_t)sqlite3_column_int64(st, 4),
-                           .started_ms = sqlite3_column_int64(st, 5),
-                           .touched_ms = sqlite3_column_int64(st, 6)};
-    int rc = db_text(st, 0, a, &r.id);
-    if (!rc)
-        rc = db_text(st, 1, a, &r.registry);
-    if (!rc)
-        rc = db_text(st, 2, a, &r.repository);
-    if (!rc)
-        rc = db_text(st, 3, a, &r.principal);
-    if (!rc)
-        *out = r;
-    return rc;
-}
-
 int meta_upload_get(struct meta *m, const char *id, struct arena *a, struct upload_row *out)
 {
     struct db *d;
@@ -129,8 +169,7 @@ int meta_upload_get(struct meta *m, const char *id, struct arena *a, struct uplo
     if (rc)
         return rc;
     sqlite3_stmt *st;
-    rc = db_find(d, &st, "SELECT id,registry,repository,principal,size,started_ms,touched_ms FROM uploads WHERE id=?1",
-                 "s", id);
+    rc = upload_find(d, id, &st);
     if (!rc) {
         rc = upload_row_read(st, a, out);
         db_end(st);
@@ -145,7 +184,7 @@ static int age_run(struct meta *m, void *arg)
                   *(const int64_t *)arg);
 }
 
-int meta_uploads_idle(struct meta *m, int64_t now_mono_ms, int64_t idle_ms, size_t max, struct arena *a,
+int meta_uploads_idle(struct meta *m, int64_t now_mono_ms, int64_t idle_ms, size_t skip, size_t max, struct arena *a,
                       const char ***out, size_t *out_n)
 {
     int aged = writer_submit(m, age_run, &now_mono_ms, false);
@@ -160,8 +199,8 @@ int meta_uploads_idle(struct meta *m, int64_t now_mono_ms, int64_t idle_ms, size
         return rc;
     sqlite3_stmt *st;
     size_t n = 0;
-    rc = db_start(d, &st, "SELECT id FROM uploads WHERE idle_ms>?1 ORDER BY idle_ms DESC LIMIT ?2", "ii", idle_ms,
-                  (int64_t)max);
+    rc = db_start(d, &st, "SELECT id FROM uploads WHERE idle_ms>?1 ORDER BY idle_ms DESC LIMIT ?2 OFFSET ?3", "iii",
+                  idle_ms, (int64_t)max, (int64_t)skip);
     while (!rc && (rc = db_step(d, st)) == 1) {
         rc = db_text(st, 0, a, &ids[n]);
         if (rc)
@@ -179,10 +218,17 @@ int meta_uploads_idle(struct meta *m, int64_t now_mono_ms, int64_t idle_ms, size
 // --- links ---
 
 struct link {
-    const char *registry, *repository, *upload_id;
+    const char *registry, *repository;
     const struct digest *digest;
     uint64_t size;
+    const struct upload_end *end;
 };
+
+static int link_end(struct meta *m, const struct link *l)
+{
+    int rc = db_run(&m->w, "DELETE FROM uploads WHERE id=?1", "s", l->end->id);
+    return rc ? rc : ended_note(m, l->registry, l->repository, l->end, l->digest);
+}
 
 static int link_run(struct meta *m, void *arg)
 {
@@ -194,15 +240,13 @@ static int link_run(struct meta *m, void *arg)
                     "INSERT INTO links(repo,digest,size,added_ms) VALUES(?1,?2,?3,?4)"
                     " ON CONFLICT(repo,digest) DO UPDATE SET size=excluded.size,added_ms=excluded.added_ms",
                     "idui", repo, l->digest, l->size, clock_wall_ms());
-    if (!rc && l->upload_id)
-        rc = db_run(&m->w, "DELETE FROM uploads WHERE id=?1", "s", l->upload_id);
-    return rc;
+    return !rc && l->end ? link_end(m, l) : rc;
 }
 
 int meta_link_add(struct meta *m, const char *registry, const char *repository, const struct digest *d, uint64_t size,
-                  const char *upload_id)
+                  const struct upload_end *end)
 {
-    struct link l = {registry, repository, upload_id, d, size};
+    struct link l = {registry, repository, d, size, end};
     return writer_submit(m, link_run, &l, false);
 }
 

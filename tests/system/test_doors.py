@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Many at one door: floods of logins from one network and from many, seen by who has nothing to do with them. Orders of service
 are proved without clocks (unit net/test_fair, net/test_pool); here the whole way is gone, with wide limits of time."""
-import base64, http.client, json, os, socket, ssl, subprocess, sys, time, unittest
+import base64, hashlib, http.client, json, os, socket, ssl, subprocess, sys, time, unittest
 import urllib.parse
 
 from lab import CLIENT, DOMAIN, Lab, USER, wait_until
@@ -131,36 +131,127 @@ class Doors(unittest.TestCase):
             s.sendall(f"GET /v2/ HTTP/1.1\r\nHost: {HOST}\r\nConnection: close\r\n\r\n".encode())
             return int(s.recv(100).split()[1])
 
+    def begin(self, auth):
+        """The path of a new upload."""
+        status, headers, body = self.lab.request("POST", HOST, UPLOADS, "eastus", auth)
+        self.assertEqual(status, 202, body)
+        return urllib.parse.urlsplit(headers["location"]).path
+
+    def half(self, target, auth, data, length=None, source=CLIENT):
+        """A PATCH of which only `data` is sent, chunked or, with a length, of that. Returns its connection."""
+        s = self.bound(source)
+        framing = f"Content-Length: {length}" if length else "Transfer-Encoding: chunked"
+        s.sendall((f"PATCH {target} HTTP/1.1\r\nHost: {HOST}\r\nAuthorization: {auth['Authorization']}\r\n"
+                   f"{framing}\r\n\r\n").encode())
+        s.sendall(data if length else b"%x\r\n%s\r\n" % (len(data), data))
+        return s
+
     def hold(self, source):
         """A request that stays under way: an upload whose bytes do not come."""
         auth = self.lab.bearer("repository:team/app:pull,push", host=HOST, region="eastus")
-        status, headers, _ = self.lab.request("POST", HOST, UPLOADS, "eastus", auth)
-        self.assertEqual(status, 202)
-        target = urllib.parse.urlsplit(headers["location"]).path
-        s = self.bound(source)
-        s.sendall((f"PATCH {target} HTTP/1.1\r\nHost: {HOST}\r\nAuthorization: {auth['Authorization']}\r\n"
-                   f"Content-Length: 100\r\n\r\nabc").encode())
-        return s
+        return self.half(self.begin(auth), auth, b"abc", 100, source)
+
+    def under_way(self, path, auth):
+        """A piece that would fit nowhere is refused either way: here is how."""
+        return self.lab.request("PATCH", HOST, path, "eastus", dict(auth, **{"Content-Range": "50-52"}), b"xyz")[0] == 409
 
     def test_3_uploads_that_are_open_at_once_are_bounded(self):
-        auth = self.lab.bearer("repository:team/app:pull,push", host=HOST, region="eastus")
-        open_now = []
+        lab = self.lab
+        auth = lab.bearer("repository:team/app:pull,push", host=HOST, region="eastus")
+        paths, held = [], []
         for _ in range(20):
-            status, headers, _ = self.lab.request("POST", HOST, UPLOADS, "eastus", auth)
-            self.assertEqual(status, 202)
-            open_now.append(urllib.parse.urlsplit(headers["location"]).path)
-        for restarted in (False, True):
-            if restarted:
-                self.lab.stop("eastus")
-                self.lab.start("eastus")
-            status, headers, body = self.lab.request("POST", HOST, UPLOADS, "eastus", auth)
-            self.assertEqual((status, headers["retry-after"]), (429, "30"))
-            error = json.loads(body)["errors"][0]
-            self.assertEqual(error["code"], "TOOMANYREQUESTS")
-            self.assertIn(f"{USER} has 20 uploads open here", error["message"])
-        for path in open_now:
-            self.assertEqual(self.lab.request("DELETE", HOST, path, "eastus", auth)[0], 204)
-        self.assertEqual(self.lab.request("POST", HOST, UPLOADS, "eastus", auth)[0], 202)
+            paths.append(self.begin(auth))
+            held.append(self.half(paths[-1], auth, b"abc", 100))
+            wait_until(10, lambda: self.under_way(paths[-1], auth), "a request is under way")
+        status, headers, body = lab.request("POST", HOST, UPLOADS, "eastus", auth)
+        self.assertEqual((status, headers["retry-after"]), (429, "30"))
+        error = json.loads(body)["errors"][0]
+        self.assertEqual(error["code"], "TOOMANYREQUESTS")
+        self.assertIn(f"{USER} has 20 uploads open here", error["message"])
+        held[7].close()  # idle from now on: it makes room
+        wait_until(10, lambda: not self.under_way(paths[7], auth), "a broken connection is noticed")
+        more = self.begin(auth)
+        self.assertEqual(lab.request("GET", HOST, paths[7], "eastus", auth)[0], 404)
+        self.assertEqual(lab.request("DELETE", HOST, more, "eastus", auth)[0], 204)
+        lab.kill("eastus")
+        lab.start("eastus")
+        for s in held:
+            s.close()
+        self.begin(auth)  # nobody is locked out by what was left
+        self.begin(auth)
+        left = [p for p in paths if lab.request("GET", HOST, p, "eastus", auth)[0] == 204]
+        self.assertEqual(len(left), 18)
+
+    # ---- uploads that are cut ----
+    def file_of(self, path):
+        return f"{self.lab.dir}/eastus/store/uploads/{path.rsplit('/', 1)[1]}"
+
+    def sent(self, path, auth, data):
+        """So much of a layer, in one chunked PATCH that goes on, and the region has it."""
+        s = self.half(path, auth, data)
+        wait_until(20, lambda: os.path.exists(self.file_of(path)) and os.path.getsize(self.file_of(path)) == len(data),
+                   "all that was sent is in the file")
+        return s
+
+    def told(self, path, auth, size):
+        """Asks until the region says that it has so much."""
+        def look():
+            status, headers, body = self.lab.request("GET", HOST, path, "eastus", auth)
+            self.assertEqual(status, 204, body)
+            return headers["range"] == f"0-{size - 1}"
+        wait_until(20, look, f"GET tells of {size} bytes")
+
+    def patched(self, path, auth, data, **more):
+        """One that meets the last request's end is told to come again."""
+        def piece():
+            status, headers, body = self.lab.request("PATCH", HOST, path, "eastus", dict(auth, **more), data, timeout=60)
+            return status != 409 and (status, headers, body)
+        status, headers, body = wait_until(20, piece, "a piece is taken")
+        self.assertEqual(status, 202, body)
+        return headers["range"]
+
+    def ends(self, path, auth, data):
+        digest = "sha256:" + hashlib.sha256(data).hexdigest()
+        for _ in range(2):  # the second time as after a lost answer
+            status, headers, body = self.lab.request("PUT", HOST, f"{path}?digest={digest}", "eastus", auth, timeout=60)
+            self.assertEqual((status, headers.get("docker-content-digest")), (201, digest), body)
+        self.assertEqual(self.lab.request("GET", HOST, f"/v2/team/app/blobs/{digest}", "eastus", auth, timeout=60)[2], data)
+        self.assertFalse(os.path.exists(self.file_of(path)))
+
+    def test_5_a_layer_that_is_cut_at_15_of_20_mb_goes_on_there(self):
+        lab, data, at = self.lab, os.urandom(20_000_000), 15_000_000
+        auth = lab.bearer("repository:team/app:pull,push", host=HOST, region="eastus")
+        path = self.begin(auth)
+        self.sent(path, auth, data[:at]).close()
+        self.told(path, auth, at)
+        self.assertEqual(self.patched(path, auth, data[at:], **{"Content-Range": f"{at}-{len(data) - 1}"}), "0-19999999")
+        self.ends(path, auth, data)
+
+    def test_6_one_that_is_cut_and_sent_again_blindly_counts_once(self):
+        lab, data, at = self.lab, os.urandom(20_000_000), 15_000_000
+        auth = lab.bearer("repository:team/app:pull,push", host=HOST, region="eastus")
+        path = self.begin(auth)
+        self.sent(path, auth, data[:at]).close()
+        self.assertEqual(self.patched(path, auth, data), "0-19999999")
+        self.ends(path, auth, data)
+
+    def test_7_what_came_outlives_kill_9_once_it_was_recorded(self):
+        lab, data = self.lab, os.urandom(3_000_000)
+        auth = lab.bearer("repository:team/app:pull,push", host=HOST, region="eastus")
+        recorded, running = self.begin(auth), self.begin(auth)
+        self.sent(recorded, auth, data[:2_000_000]).close()
+        self.told(recorded, auth, 2_000_000)
+        s = self.sent(running, auth, data[:1_000_000])
+        lab.kill("eastus")
+        s.close()
+        lab.start("eastus")
+        self.told(recorded, auth, 2_000_000)
+        self.patched(recorded, auth, data[2_000_000:])
+        self.ends(recorded, auth, data)
+        status, headers, _ = lab.request("GET", HOST, running, "eastus", auth)
+        self.assertEqual((status, headers["range"]), (204, "0-0"))
+        self.patched(running, auth, data)
+        self.ends(running, auth, data)
 
     def test_4_requests_at_once_are_bounded_by_client_and_by_network(self):
         lab = self.lab

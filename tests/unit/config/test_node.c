@@ -48,6 +48,8 @@ START_TEST(defaults)
     ck_assert_uint_eq(n->drain_s, 30);
     ck_assert_uint_eq(n->cert_check_s, 60);
     ck_assert_uint_eq(n->upload_idle_s, 86400);
+    ck_assert_uint_eq(n->upload_bytes_percent, 10);
+    ck_assert_uint_eq(n->upload_bytes_amount, 0);
     ck_assert_uint_eq(n->manifest_max_bytes, 4 << 20);
     ck_assert_uint_eq(n->disk_reserve_percent, 5);
     ck_assert_uint_eq(n->disk_reserve_bytes, 0);
@@ -58,14 +60,14 @@ END_TEST
 
 START_TEST(every_key)
 {
-    struct node *n =
-        parse_ok(LEAST "roles: [resolver, auth]\nruntime_dir: /run/meridian\nprincipals: p.yaml\nca_dir: ca\n"
-                       "ca_file: /etc/ca.pem\nlisten: {dns: [127.0.0.1, '[::1]:5353'], https: [127.0.0.1:8443], "
-                       "peer: 127.0.0.1:9443}\nworkers: {resolver: 3, pool: 4, queue: 5}\n"
-                       "users: {daemon: reg, edge: www-data}\nedge: {nginx: /opt/nginx, workers: 2}\n"
-                       "log: {level: debug}\ndrain: 5s\ncerts: {check: 1s}\nuploads: {idle: 2h}\n"
-                       "limits: {manifest: 1MiB, body_rate: 0}\n"
-                       "disk: {reserve: 2GiB}\n");
+    struct node *n = parse_ok(
+        LEAST "roles: [resolver, auth]\nruntime_dir: /run/meridian\nprincipals: p.yaml\nca_dir: ca\n"
+              "ca_file: /etc/ca.pem\nlisten: {dns: [127.0.0.1, '[::1]:5353'], https: [127.0.0.1:8443], "
+              "peer: 127.0.0.1:9443}\nworkers: {resolver: 3, pool: 4, queue: 5}\n"
+              "users: {daemon: reg, edge: www-data}\nedge: {nginx: /opt/nginx, workers: 2}\n"
+              "log: {level: debug}\ndrain: 5s\ncerts: {check: 1s}\nuploads: {idle: 2h, bytes_per_principal: 20GiB}\n"
+              "limits: {manifest: 1MiB, body_rate: 0}\n"
+              "disk: {reserve: 2GiB}\n");
     ck_assert_uint_eq(n->roles, ROLE_RESOLVER | ROLE_AUTH);
     ck_assert_str_eq(n->runtime_dir, "/run/meridian");
     ck_assert_str_eq(n->principals, "/etc/meridian/p.yaml");
@@ -87,6 +89,8 @@ START_TEST(every_key)
     ck_assert_uint_eq(n->drain_s, 5);
     ck_assert_uint_eq(n->cert_check_s, 1);
     ck_assert_uint_eq(n->upload_idle_s, 7200);
+    ck_assert_uint_eq(n->upload_bytes_percent, 0);
+    ck_assert_uint_eq(n->upload_bytes_amount, 20ull << 30);
     ck_assert_uint_eq(n->manifest_max_bytes, 1 << 20);
     ck_assert_uint_eq(n->disk_reserve_percent, 0);
     ck_assert_uint_eq(n->disk_reserve_bytes, 2ull << 30);
@@ -111,6 +115,7 @@ START_TEST(refusals)
         {LEAST "disk: {reserve: 100%}\n", "disk.reserve: "},
         {LEAST "disk: {reserve: \"%\"}\n", "disk.reserve: "},
         {LEAST "disk: {reserve: 5 %}\n", "a share of the disk of at most 50%"},
+        {LEAST "uploads: {bytes_per_principal: 60%}\n", "uploads.bytes_per_principal: "},
         {LEAST "disk: {reserve: 4GB}\n", "disk.reserve: "},
         {LEAST "limits: {manifest: 4MB}\n", "limits.manifest: expected a size in bytes"},
         {LEAST "limits: {manifest: 1GiB}\n", "limits.manifest: 1GiB is out of range, 64KiB to 64MiB"},

@@ -10,12 +10,14 @@
 #include "tests/support/check_main.h"
 
 #include <errno.h>
+#include <linux/sockios.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -559,6 +561,27 @@ START_TEST(test_client_leaves)
 }
 END_TEST
 
+// The sink is behind when the client leaves in mid-body: it gets all that came all the same, and nothing runs.
+START_TEST(test_what_came_is_the_sinks)
+{
+    up_with(plain, 2, 64);
+    atomic_store(&sink_sleep_ms, 20);
+    int fd = dial();
+    say(fd, "PATCH /x HTTP/1.1\r\nHost: h\r\nContent-Length: 1000\r\n\r\n");
+    until(&begins, 1);
+    for (int i = 0; i < 50; i++)
+        say(fd, "0123456789");
+    for (int unread = 1, i = 0; unread && i < 5000; i++, clock_sleep_ms(1))
+        ck_assert_int_eq(ioctl(fd, SIOCOUTQ, &unread), 0);
+    close(fd);
+    until(&up.dones, 1);
+    ck_assert_uint_eq(atomic_load(&up.got), 500);
+    ck_assert_int_eq(atomic_load(&runs), 0);
+    atomic_store(&sink_sleep_ms, 0);
+    down();
+}
+END_TEST
+
 START_TEST(test_run_deadline)
 {
     struct http_server_options o = plain;
@@ -957,6 +980,6 @@ END_TEST
 
 CHECK_MAIN("net/http_server", test_keep_alive, test_upload_slow_sink, test_too_large, test_busy,
            test_full_of_one_network, test_share_of_connections, test_full_in_mid_upload, test_answered_by_its_body,
-           test_left_before_its_turn, test_client_leaves, test_run_deadline, test_stream, test_stream_reader_stalls,
-           test_stream_client_leaves, test_slow_senders, test_slow_upload, test_slow_sink_is_not_a_slow_sender,
-           test_slow_while_full, test_drain, test_peer_and_admin, test_malformed)
+           test_left_before_its_turn, test_client_leaves, test_what_came_is_the_sinks, test_run_deadline, test_stream,
+           test_stream_reader_stalls, test_stream_client_leaves, test_slow_senders, test_slow_upload,
+           test_slow_sink_is_not_a_slow_sender, test_slow_while_full, test_drain, test_peer_and_admin, test_malformed)

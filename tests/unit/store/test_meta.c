@@ -14,7 +14,7 @@ START_TEST(uploads_live_and_end)
 {
     store_begin(&region, "eastus");
     struct arena a;
-    struct upload_row r = {"eastus.1", REG, "app", "ci", 0, 100, 100}, back;
+    struct upload_row r = {"eastus.1", REG, "app", "ci", 0, 100, 100, 0}, back;
     const char **idle;
     size_t n;
     uint64_t size;
@@ -23,8 +23,8 @@ START_TEST(uploads_live_and_end)
     ck_assert_int_eq(meta_upload_get(region.m, r.id, &a, &back), ERR_NOTFOUND);
     ck_assert_int_eq(meta_upload_create(region.m, &r, NULL, NULL), 0);
     ck_assert_int_eq(meta_upload_create(region.m, &r, NULL, NULL), ERR_EXISTS);
-    ck_assert_int_eq(meta_upload_progress(region.m, r.id, 4096, 200), 0);
-    ck_assert_int_eq(meta_upload_progress(region.m, "other", 1, 1), ERR_NOTFOUND);
+    ck_assert_int_eq(meta_upload_progress(region.m, r.id, 4096, 200, NULL), 0);
+    ck_assert_int_eq(meta_upload_progress(region.m, "other", 1, 1, NULL), ERR_NOTFOUND);
     ck_assert_int_eq(meta_upload_get(region.m, r.id, &a, &back), 0);
     ck_assert_str_eq(back.registry, REG);
     ck_assert_str_eq(back.repository, "app");
@@ -32,14 +32,14 @@ START_TEST(uploads_live_and_end)
     ck_assert_uint_eq(back.size, 4096);
     ck_assert_int_eq(back.started_ms, 100);
     ck_assert_int_eq(back.touched_ms, 200);
-    ck_assert_int_eq(meta_uploads_idle(region.m, 300, 100, 10, &a, &idle, &n), 0);
+    ck_assert_int_eq(meta_uploads_idle(region.m, 300, 100, 0, 10, &a, &idle, &n), 0);
     ck_assert_uint_eq(n, 0);
-    ck_assert_int_eq(meta_uploads_idle(region.m, 301, 100, 10, &a, &idle, &n), 0);
+    ck_assert_int_eq(meta_uploads_idle(region.m, 301, 100, 0, 10, &a, &idle, &n), 0);
     ck_assert_uint_eq(n, 1);
     ck_assert_str_eq(idle[0], r.id);
     ck_assert_int_eq(meta_link_get(region.m, REG, "app", &d, &size), ERR_NOTFOUND);
     ck_assert(!meta_repository_exists(region.m, REG, "app"));
-    ck_assert_int_eq(meta_link_add(region.m, REG, "app", &d, 4, r.id), 0);
+    ck_assert_int_eq(meta_link_add(region.m, REG, "app", &d, 4, &(struct upload_end){r.id, "ci"}), 0);
     ck_assert_int_eq(meta_upload_get(region.m, r.id, &a, &back), ERR_NOTFOUND); // ended in the same transaction
     ck_assert_int_eq(meta_link_get(region.m, REG, "app", &d, &size), 0);
     ck_assert_uint_eq(size, 4);
@@ -71,12 +71,12 @@ START_TEST(idle_time_of_uploads_is_monotonic)
     row.touched_ms = clock_mono_ms();
     ck_assert_int_eq(meta_upload_create(region.m, &row, NULL, NULL), 0);
     clock_virtual_jump_wall(30 * day);
-    ck_assert_int_eq(meta_uploads_idle(region.m, clock_mono_ms(), day, 10, &a, &idle, &n), 0);
+    ck_assert_int_eq(meta_uploads_idle(region.m, clock_mono_ms(), day, 0, 10, &a, &idle, &n), 0);
     ck_assert_uint_eq(n, 0);
     for (int turn = 0; turn < 3; turn++) {
         clock_virtual_advance(8 * hour);
         clock_virtual_jump_wall(-10 * day);
-        ck_assert_int_eq(meta_uploads_idle(region.m, clock_mono_ms(), day, 10, &a, &idle, &n), 0);
+        ck_assert_int_eq(meta_uploads_idle(region.m, clock_mono_ms(), day, 0, 10, &a, &idle, &n), 0);
         ck_assert_uint_eq(n, 0);
         meta_close(region.m);
         clock_virtual_set(clock_wall_ms()); // a boot: the monotonic clock begins anew
@@ -84,10 +84,10 @@ START_TEST(idle_time_of_uploads_is_monotonic)
         store_reopen(&region);
     }
     clock_virtual_advance(1000);
-    ck_assert_int_eq(meta_uploads_idle(region.m, clock_mono_ms(), day, 10, &a, &idle, &n), 0);
+    ck_assert_int_eq(meta_uploads_idle(region.m, clock_mono_ms(), day, 0, 10, &a, &idle, &n), 0);
     ck_assert_uint_eq(n, 1);
-    ck_assert_int_eq(meta_upload_progress(region.m, "u", 7, clock_mono_ms()), 0);
-    ck_assert_int_eq(meta_uploads_idle(region.m, clock_mono_ms() + day, day, 10, &a, &idle, &n), 0);
+    ck_assert_int_eq(meta_upload_progress(region.m, "u", 7, clock_mono_ms(), NULL), 0);
+    ck_assert_int_eq(meta_uploads_idle(region.m, clock_mono_ms() + day, day, 0, 10, &a, &idle, &n), 0);
     ck_assert_uint_eq(n, 0);
     clock_virtual_off();
     arena_done(&a);
@@ -97,7 +97,7 @@ END_TEST
 
 static int upload_open(const char *id, const char *registry, const char *principal, enum upload_full *out_full)
 {
-    const struct upload_row r = {id, registry, "app", principal, 0, 100, 100};
+    const struct upload_row r = {id, registry, "app", principal, 0, 100, 100, 0};
     return meta_upload_create(region.m, &r, &(struct upload_bounds){.of_principal = 2, .of_registry = 3}, out_full);
 }
 
@@ -121,9 +121,182 @@ START_TEST(uploads_are_bounded_by_principal_and_by_registry)
     ck_assert_int_eq(upload_open("eastus.6", REG, "bob", NULL), ERR_FULL);
     ck_assert_int_eq(meta_upload_delete(region.m, "eastus.1"), 0);
     ck_assert_int_eq(upload_open("eastus.3", REG, "ci", &full), 0);
-    ck_assert_int_eq(meta_link_add(region.m, REG, "app", &d, 4, "eastus.2"), 0); // ended
+    ck_assert_int_eq(meta_link_add(region.m, REG, "app", &d, 4, &(struct upload_end){"eastus.2", "ci"}), 0); // ended
     ck_assert_int_eq(upload_open("eastus.6", REG, "bob", &full), 0);
     ck_assert_int_eq(upload_open("eastus.6", REG, "bob", &full), ERR_FULL);
+    store_end(&region);
+}
+END_TEST
+
+static const char *stays; // the one that gives no room
+static int n_asked;
+
+static bool gives(void *ctx, const char *id)
+{
+    (void)ctx;
+    n_asked++;
+    return !stays || strcmp(stays, id) != 0;
+}
+
+static bool only_the_last(void *ctx, const char *id)
+{
+    (void)ctx;
+    return !strcmp(id, "u199");
+}
+
+static bool upload_is_there(const char *id, uint64_t *out_size, uint64_t *out_received)
+{
+    struct upload_row r;
+    struct arena a;
+    arena_init(&a, 0);
+    int rc = meta_upload_get(region.m, id, &a, &r);
+    arena_done(&a);
+    *out_size = rc ? 0 : r.size;
+    *out_received = rc ? 0 : r.received;
+    return !rc;
+}
+
+static void expect_upload(const char *id, uint64_t size, uint64_t received)
+{
+    uint64_t is, has;
+    ck_assert_msg(upload_is_there(id, &is, &has), "%s", id);
+    ck_assert_uint_eq(is, size);
+    ck_assert_uint_eq(has, received);
+}
+
+static bool is_there(const char *id)
+{
+    uint64_t size, received;
+    return upload_is_there(id, &size, &received);
+}
+
+START_TEST(what_was_received_counts_once_it_is_told)
+{
+    store_begin(&region, "eastus");
+    const struct upload_row r = {"u", REG, "app", "ci", 0, 100, 100, 0};
+    uint64_t told = 99;
+    ck_assert_int_eq(meta_upload_create(region.m, &r, NULL, NULL), 0);
+    ck_assert_int_eq(meta_upload_progress(region.m, "u", 10, 101, NULL), 0);
+    ck_assert_int_eq(meta_upload_receive(region.m, "u", 10, 25, 102, NULL), 0);
+    expect_upload("u", 10, 25);
+    ck_assert_int_eq(meta_upload_receive(region.m, "u", 11, 30, 103, NULL), ERR_CONFLICT);
+    ck_assert_int_eq(meta_upload_receive(region.m, "u", 10, 9, 103, NULL), ERR_RANGE);
+    ck_assert_int_eq(meta_upload_receive(region.m, "other", 10, 30, 103, NULL), ERR_CONFLICT);
+    meta_close(region.m);
+    store_reopen(&region);
+    expect_upload("u", 10, 25);
+    ck_assert_int_eq(meta_upload_tell(region.m, "u", &told), 0);
+    ck_assert_uint_eq(told, 25);
+    expect_upload("u", 25, 25);
+    ck_assert_int_eq(meta_upload_tell(region.m, "other", &told), ERR_NOTFOUND);
+    store_end(&region);
+}
+END_TEST
+
+// At the bound the one that was idle longest goes, over restarts and whenever the sweep looked; who is busy stays.
+START_TEST(the_longest_idle_upload_makes_room)
+{
+    static const char *const ids[] = {"a", "b", "c", "d", "e", "f", "g"};
+    const struct upload_bounds bounds = {.of_principal = 3, .yields = gives};
+    struct arena a;
+    const char **idle;
+    size_t n;
+    enum upload_full full = 99;
+    store_begin(&region, "eastus");
+    arena_init(&a, 0);
+    for (int i = 0; i < 7; i++) {
+        const struct upload_row r = {ids[i], REG, "app", "ci", 0, 100, 1000 + i, 0};
+        stays = i == 5 ? "c" : NULL;
+        ck_assert_int_eq(meta_upload_create(region.m, &r, &bounds, &full), 0);
+        if (i == 3)
+            ck_assert_int_eq(meta_uploads_idle(region.m, 1003, 50, 0, 10, &a, &idle, &n), 0);
+    }
+    ck_assert_int_eq(full, 99);
+    ck_assert(!is_there("a") && !is_there("b") && !is_there("d") && !is_there("c"));
+    ck_assert(is_there("e") && is_there("f") && is_there("g"));
+    n_asked = 0;
+    const struct upload_row one = {"h", REG, "app", "ci", 0, 100, 2000, 0};
+    struct upload_bounds busy = bounds;
+    busy.of_principal = 1; // a bound that was lowered: all but one have to go, and one of them stays
+    stays = "f";
+    ck_assert_int_eq(meta_upload_create(region.m, &one, &busy, &full), ERR_FULL);
+    ck_assert_int_eq(full, UPLOAD_FULL_PRINCIPAL);
+    ck_assert_int_eq(n_asked, 3);
+    ck_assert(is_there("e") && is_there("f") && is_there("g")); // nothing was dropped in vain
+    stays = NULL;
+    ck_assert_int_eq(meta_upload_create(region.m, &one, &busy, &full), 0);
+    ck_assert(!is_there("e") && !is_there("f") && !is_there("g") && is_there("h"));
+    arena_done(&a);
+    store_end(&region);
+}
+END_TEST
+
+START_TEST(many_that_are_busy_are_looked_past)
+{
+    const struct upload_bounds bounds = {.of_principal = 200, .yields = gives};
+    enum upload_full full;
+    store_begin(&region, "eastus");
+    for (int i = 0; i < 200; i++) {
+        char id[16];
+        snprintf(id, sizeof id, "u%03d", i);
+        const struct upload_row r = {id, REG, "app", "ci", 0, 100, 1000 + i, 0};
+        ck_assert_int_eq(meta_upload_create(region.m, &r, &bounds, &full), 0);
+    }
+    const struct upload_row next = {"next", REG, "app", "ci", 0, 100, 3000, 0};
+    struct upload_bounds last = bounds;
+    last.yields = only_the_last;
+    ck_assert_int_eq(meta_upload_create(region.m, &next, &last, &full), 0);
+    ck_assert(is_there("u000") && is_there("u198") && !is_there("u199"));
+    store_end(&region);
+}
+END_TEST
+
+static void sql(const char *path, const char *text)
+{
+    sqlite3 *db;
+    ck_assert_int_eq(sqlite3_open(path, &db), SQLITE_OK);
+    ck_assert_int_eq(sqlite3_exec(db, text, NULL, NULL, NULL), SQLITE_OK);
+    sqlite3_close(db);
+}
+
+static bool ended(const char *id, const char *repository, const char *principal, const char *text)
+{
+    struct digest d = digest_str(text);
+    int rc = meta_upload_ended(region.m, REG, repository, &(struct upload_end){id, principal}, &d);
+    ck_assert(rc == 0 || rc == ERR_NOTFOUND);
+    return !rc;
+}
+
+START_TEST(what_ended_is_remembered_as_it_ended)
+{
+    store_begin(&region, "eastus");
+    struct digest d = digest_str("blob");
+    const struct upload_row r = {"u", REG, "app", "ci", 0, 100, 100, 0};
+    ck_assert_int_eq(meta_upload_create(region.m, &r, NULL, NULL), 0);
+    ck_assert(!ended("u", "app", "ci", "blob"));
+    ck_assert_int_eq(meta_link_add(region.m, REG, "app", &d, 4, &(struct upload_end){"u", "ci"}), 0);
+    for (int i = 0; i < 2; i++) {
+        ck_assert(ended("u", "app", "ci", "blob"));
+        ck_assert(!ended("u", "app", "ci", "other") && !ended("u", "app", "ada", "blob"));
+        ck_assert(!ended("u", "lib", "ci", "blob") && !ended("v", "app", "ci", "blob"));
+        meta_close(region.m);
+        store_reopen(&region);
+    }
+    // The last of a principal in a registry are kept, in thousands.
+    AUTO_FREE char *more = mem_printf(
+        "WITH RECURSIVE i(x) AS (SELECT 1 UNION ALL SELECT x+1 FROM i WHERE x<4200) INSERT INTO"
+        " ended(id,registry,repository,principal,digest,run_ms) SELECT 'm'||x,'%s','app','ci',x'00',0 FROM i",
+        REG);
+    sql(region.path, more);
+    ck_assert(ended("u", "app", "ci", "blob"));
+    for (int i = 0; i < 64; i++) {
+        char id[16];
+        snprintf(id, sizeof id, "n%d", i);
+        ck_assert_int_eq(meta_link_add(region.m, REG, "app", &d, 4, &(struct upload_end){id, "ci"}), 0);
+    }
+    ck_assert(!ended("u", "app", "ci", "blob") && ended("n0", "app", "ci", "blob"));
+    ck_assert_int_eq(meta_uploads_forget(region.m, -1), 0); // more than one transaction's
+    ck_assert(!ended("n63", "app", "ci", "blob"));
     store_end(&region);
 }
 END_TEST
@@ -409,14 +582,6 @@ START_TEST(stamps_outlive_a_clock_that_jumps_back)
 }
 END_TEST
 
-static void sql(const char *path, const char *text)
-{
-    sqlite3 *db;
-    ck_assert_int_eq(sqlite3_open(path, &db), SQLITE_OK);
-    ck_assert_int_eq(sqlite3_exec(db, text, NULL, NULL, NULL), SQLITE_OK);
-    sqlite3_close(db);
-}
-
 static void expect_refused(int want, const char *word)
 {
     struct diag d;
@@ -577,10 +742,11 @@ START_TEST(memory_may_end_anywhere)
 END_TEST
 
 CHECK_MAIN("store/meta", uploads_live_and_end, idle_time_of_uploads_is_monotonic,
-           uploads_are_bounded_by_principal_and_by_registry, anonymous_mounts_look_only_where_they_may,
-           a_push_by_tag_is_stored_and_announced, what_a_manifest_refers_to_must_be_there,
-           conditions_and_malformed_puts, listings_page_in_byte_order, closed_stores_refuse_own_writes,
-           writes_are_open_when_no_gate_is_closed, sentences_of_gates_are_bounded,
+           uploads_are_bounded_by_principal_and_by_registry, what_was_received_counts_once_it_is_told,
+           the_longest_idle_upload_makes_room, many_that_are_busy_are_looked_past, what_ended_is_remembered_as_it_ended,
+           anonymous_mounts_look_only_where_they_may, a_push_by_tag_is_stored_and_announced,
+           what_a_manifest_refers_to_must_be_there, conditions_and_malformed_puts, listings_page_in_byte_order,
+           closed_stores_refuse_own_writes, writes_are_open_when_no_gate_is_closed, sentences_of_gates_are_bounded,
            a_failing_signer_fails_the_write_and_leaves_nothing, stamps_outlive_a_clock_that_jumps_back,
            what_is_not_ours_is_refused, a_damaged_page_is_found, a_page_damaged_in_life_ends_writing,
            full_disk_is_said_and_loses_nothing, memory_may_end_anywhere)

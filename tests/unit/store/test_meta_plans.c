@@ -6,20 +6,36 @@
 
 static struct region_store east, west;
 
+static bool any_upload(void *ctx, const char *id)
+{
+    (void)ctx, (void)id;
+    return true;
+}
+
 static void uploads_use(void)
 {
     struct arena a;
     struct upload_row row = {.id = "u", .registry = REG, .repository = "app", .principal = "p"}, back;
     struct digest d = digest_str("blob");
+    const struct upload_bounds bounds = {1, 8, 2, any_upload, NULL};
     const char **ids;
     size_t n;
     uint64_t size;
     arena_init(&a, 0);
-    ck_assert_int_eq(meta_upload_create(east.m, &row, &(struct upload_bounds){8, 8}, NULL), 0);
-    ck_assert_int_eq(meta_upload_progress(east.m, "u", 1, 5), 0);
+    ck_assert_int_eq(meta_upload_create(east.m, &row, &bounds, NULL), 0);
+    ck_assert_int_eq(meta_upload_progress(east.m, "u", 1, 5, NULL), 0);
     ck_assert_int_eq(meta_upload_get(east.m, "u", &a, &back), 0);
-    ck_assert_int_eq(meta_uploads_idle(east.m, 10, 5, 5, &a, &ids, &n), 0);
-    ck_assert_int_eq(meta_link_add(east.m, REG, "app", &d, 4, "u"), 0);
+    ck_assert_int_eq(meta_upload_receive(east.m, "u", 1, 2, 6, &bounds), 0);
+    ck_assert_int_eq(meta_upload_tell(east.m, "u", &size), 0);
+    row.id = "v"; // drops the other one, and there it is again
+    ck_assert_int_eq(meta_upload_create(east.m, &row, &bounds, NULL), 0);
+    row.id = "u";
+    row.touched_ms = -UPLOAD_RESTS_MS;
+    ck_assert_int_eq(meta_upload_create(east.m, &row, NULL, NULL), 0);
+    ck_assert_int_eq(meta_uploads_idle(east.m, 10, 5, 0, 5, &a, &ids, &n), 0);
+    ck_assert_int_eq(meta_link_add(east.m, REG, "app", &d, 4, &(struct upload_end){"u", "p"}), 0);
+    ck_assert_int_eq(meta_upload_ended(east.m, REG, "app", &(struct upload_end){"u", "p"}, &d), 0);
+    ck_assert_int_eq(meta_uploads_forget(east.m, 5), 0);
     ck_assert_int_eq(meta_upload_delete(east.m, "u"), ERR_NOTFOUND);
     ck_assert_int_eq(meta_link_get(east.m, REG, "app", &d, &size), 0);
     arena_done(&a);
@@ -137,8 +153,8 @@ static void revoked_use(void)
     arena_done(&a);
 }
 
-static const char *const growing[] = {"feed",        "jobs",  "manifests", "manifest_refs", "tags",
-                                      "tag_history", "links", "uploads",   "repositories",  "voided"};
+static const char *const growing[] = {"feed",  "jobs",  "manifests", "manifest_refs", "tags",  "tag_history",
+                                      "links", "ended", "uploads",   "repositories",  "voided"};
 
 static bool walks(const char *detail, const char *sql)
 {

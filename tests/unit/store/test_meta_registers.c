@@ -380,6 +380,10 @@ START_TEST(a_store_of_the_first_schema_goes_on)
     struct digest missing;
     ck_assert_int_eq(meta_apply(east.m, &e[3], (struct bytes){0}, NULL, 0, &missing), 0); // the job
     expect_tag(&east, "lib", "v2", "{lib}");
+    struct upload_row upload;
+    ck_assert_int_eq(meta_upload_get(east.m, "0123456789abcdef", &a, &upload), 0);
+    ck_assert_uint_eq(upload.size, 7);
+    ck_assert_uint_eq(upload.received, 7);
     arena_done(&a);
     store_end(&east);
 }

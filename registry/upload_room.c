@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+// Uploads that make room for others of the same principal: which may go (no request of theirs is under way) is said to
+// the metadata here, and their files are removed once their rows are. On the pool, and on the metadata's writer thread.
+#include "registry/registry_priv.h"
+
+#include "base/log.h"
+
+static bool yields(void *ctx, const char *id)
+{
+    struct room *r = ctx;
+    return busy_claim(&r->s->busy, id, &r->claims);
+}
+
+void room_init(struct room *r, struct registry_service *s)
+{
+    *r = (struct room){.s = s, .bounds = s->uploads};
+    r->bounds.yields = yields;
+    r->bounds.ctx = r;
+}
+
+static size_t files_remove(struct room *r)
+{
+    size_t n = 0;
+    for (const struct busy_claim *c = r->claims.first; c; c = c->next, n++) {
+        handles_drop(&r->s->handles, c->id);
+        blob_upload_discard(r->s->blobs, c->id); // what stays behind is found by blob_uploads_expire
+    }
+    return n;
+}
+
+void room_done(struct room *r, const struct op *op, int rc)
+{
+    static struct log_limit limit = LOG_LIMIT(5000);
+    size_t n = rc ? 0 : files_remove(r);
+    busy_release(&r->s->busy, &r->claims);
+    if (n)
+        log_limited(&limit, LOG_WARN,
+                    "registry: %s leaves more uploads behind in %s than are allowed: %zu that were idle longest were "
+                    "dropped (uploads.per_principal, per_registry, bytes_per_principal)",
+                    *op->principal ? op->principal : "nobody in particular", op->registry, n);
+}

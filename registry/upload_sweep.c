@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+// What is done about uploads that were left: their files are closed after a minute, they are discarded once they are
+// idle, and what ended is forgotten. On the daemon's housekeeping thread; see registry.h.
+#include "registry/registry_priv.h"
+
+#include "base/clock.h"
+#include "base/err.h"
+
+#define BATCH 256
+
+void registry_uploads_rest(struct registry_service *s)
+{
+    handles_sweep(&s->handles);
+}
+
+// The file first, and then the row: a file whose row is gone would stay until it is found.
+static int discard(struct registry_service *s, const char *id)
+{
+    struct busy_claims mine = {0};
+    if (!busy_claim(&s->busy, id, &mine))
+        return ERR_BUSY;
+    handles_drop(&s->handles, id);
+    int rc = blob_upload_discard(s->blobs, id);
+    if (!rc)
+        rc = meta_upload_delete(s->meta, id);
+    busy_release(&s->busy, &mine);
+    return rc == ERR_NOTFOUND ? 0 : rc;
+}
+
+// A batch of those that are idle, without the first `skip`. Those with a request under way stay, and what the disk
+// refuses to remove.
+static int batch_discard(struct registry_service *s, int64_t max_idle_ms, size_t *skip, size_t *n_listed,
+                         size_t *n_gone)
+{
+    const char **ids;
+    struct arena a;
+    arena_init(&a, 1 << 20);
+    int rc = meta_uploads_idle(s->meta, clock_mono_ms(), max_idle_ms, *skip, BATCH, &a, &ids, n_listed);
+    for (size_t i = 0; !rc && i < *n_listed; i++) {
+        bool gone = !discard(s, ids[i]);
+        *n_gone += gone;
+        *skip += !gone;
+    }
+    arena_done(&a);
+    return rc;
+}
+
+// A file whose upload is known lives as long as that, whatever its times say.
+static bool upload_known(void *ctx, const char *id)
+{
+    struct registry_service *s = ctx;
+    struct upload_row row;
+    struct arena a;
+    arena_init(&a, 16 << 10);
+    int rc = meta_upload_get(s->meta, id, &a, &row);
+    arena_done(&a);
+    return rc != ERR_NOTFOUND;
+}
+
+int registry_uploads_expire(struct registry_service *s, int64_t max_idle_ms, size_t *out_n)
+{
+    size_t n_gone = 0, n_files = 0, n_listed = BATCH, skip = 0;
+    int rc = 0;
+    while (!rc && n_listed == BATCH)
+        rc = batch_discard(s, max_idle_ms, &skip, &n_listed, &n_gone);
+    if (!rc)
+        rc = meta_uploads_forget(s->meta, max_idle_ms);
+    int rc2 = blob_uploads_expire(s->blobs, clock_wall_ms() - max_idle_ms, upload_known, s, &n_files);
+    rc = rc ? rc : rc2;
+    if (!rc)
+        *out_n = n_gone + n_files;
+    return rc;
+}
