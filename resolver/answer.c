@@ -39,6 +39,9 @@ static void choose_options(struct answer *a)
     }
     if (a->q->nsid)
         a->edns.nsid = c->nsid;
+    // Only where nobody reads it on the way: sizes tell who watches a stream of TLS what was asked.
+    a->edns.padded = a->q->padding && c->transport == ANSWER_TLS;
+    a->edns.tail = c->tail;
     a->edns.compact = a->q->compact_ok && a->t && a->t->dnssec.n_keys;
     if (a->q->keepalive && c->transport != ANSWER_UDP &&
         c->idle_ms) { // over UDP it means nothing: RFC 7828 section 3.2

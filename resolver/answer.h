@@ -44,6 +44,7 @@ struct answer_context {
     struct parked_ticket ticket;        // for what must wait (resolver/parked.h)
     const struct cookies *cookies;      // secrets of DNS cookies (resolver/cookies.h)
     const char *nsid;                   // at most EDNS_NSID_MAX octets
+    uint16_t tail;                      // octets that go behind the answer: for answer_neighbour.c, its TSIG
     uint32_t idle_ms;                   // TCP and TLS: what a client that asks is told (RFC 7828); 0: nothing
 };
 

@@ -8,13 +8,13 @@
 #include "resolver/tsig.h"
 #include "resolver/zone.h"
 
-// Header, question and OPT.
-static bool write_bare(const struct dns_query *q, int rcode, uint8_t *out, size_t max, struct answer_info *info,
-                       size_t *out_n)
+// Header, question and OPT. `max`: with what follows, `tail`, they may be.
+static bool write_bare(const struct dns_query *q, int rcode, uint8_t *out, size_t max, size_t tail, bool padded,
+                       struct answer_info *info, size_t *out_n)
 {
     struct dns_writer w;
-    struct edns_response edns = {.rcode = rcode, .ede = EDE_NONE};
-    dns_writer_init(&w, out, max);
+    struct edns_response edns = {.rcode = rcode, .ede = EDE_NONE, .padded = padded, .tail = (uint16_t)tail};
+    dns_writer_init(&w, out, max - tail);
     dns_write_header(&w, q, rcode, false);
     info->question_n = q->has_question ? (uint16_t)(q->name_n + 4) : 0;
     info->opt_at = (uint16_t)w.n;
@@ -33,9 +33,10 @@ static bool write_bare(const struct dns_query *q, int rcode, uint8_t *out, size_
 // Nothing but header, question, OPT and TSIG: what is wrong with the query's own TSIG, or (`truncated`) that there is
 // no room beside ours. Where even that is too much, OPT is left out, and then the question: the client knows by the
 // TSIG what is answered, and by TC that there is more over TCP (RFC 8945 section 5.3).
-static size_t answer_bare(struct tsig *s, const struct dns_query *q, int rcode, bool truncated, uint8_t *out,
-                          size_t cap, int64_t now_s, struct answer_info *info)
+static size_t answer_bare(const struct answer_context *c, struct tsig *s, const struct dns_query *q, int rcode,
+                          bool truncated, uint8_t *out, size_t cap, struct answer_info *info)
 {
+    bool padded = q->padding && c->transport == ANSWER_TLS;
     struct dns_query left = *q;
     size_t least = s->name_n ? tsig_bytes(s) : 0, n;
     info->rcode = DNS_DROP;
@@ -43,14 +44,14 @@ static size_t answer_bare(struct tsig *s, const struct dns_query *q, int rcode, 
         return 0; // names of key and algorithm that a query of that size has no room for either
     info->rcode = rcode;
     info->truncated = truncated;
-    while (!write_bare(&left, rcode, out, cap - least, info, &n)) {
+    while (!write_bare(&left, rcode, out, cap, least, padded, info, &n)) {
         info->truncated = true;
         if (left.edns)
             left.edns = false;
         else
             left.has_question = false;
     }
-    return s->name_n ? tsig_sign(s, out, n, cap, now_s) : n;
+    return s->name_n ? tsig_sign(s, out, n, cap, c->now_s) : n;
 }
 
 size_t answer_signed(const struct answer_context *c, const struct dns_query *q, const uint8_t *query, size_t n,
@@ -60,13 +61,14 @@ size_t answer_signed(const struct answer_context *c, const struct dns_query *q, 
     size_t max = c->transport == ANSWER_UDP && q->udp_bytes < cap ? q->udp_bytes : cap;
     int rcode = tsig_check(c->tsig_keys, query, n, (size_t)(q->tsig - query), c->now_s, &s);
     if (rcode)
-        return answer_bare(&s, q, rcode, false, out, max, c->now_s, info);
+        return answer_bare(c, &s, q, rcode, false, out, max, info);
     struct answer_context inner = *c;
     inner.tsig_key = s.key;
+    inner.tail = (uint16_t)tsig_bytes(&s);
     size_t got = answer_packet(&inner, query, n, out, max - tsig_bytes(&s), info);
     info->neighbour = true;
     if (info->rcode == DNS_DROP)
-        return answer_bare(&s, q, DNS_NOERROR, true, out, max, c->now_s, info);
+        return answer_bare(c, &s, q, DNS_NOERROR, true, out, max, info);
     return got ? tsig_sign(&s, out, got, max, c->now_s) : 0;
 }
 

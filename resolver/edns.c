@@ -79,6 +79,31 @@ static void write_courtesies(struct dns_writer *w, const struct edns_response *o
         dns_write_bytes(w, o->ede_text, n_text);
 }
 
+size_t edns_padding(size_t n, size_t max)
+{
+    size_t least = n + OPTION_HEAD, all = (least + EDNS_PAD_BYTES - 1) / EDNS_PAD_BYTES * EDNS_PAD_BYTES;
+    if (least > max)
+        return 0;
+    return (all < max ? all : max) - n;
+}
+
+void edns_put_padding(uint8_t *to, size_t n)
+{
+    memset(to, 0, n);
+    to[1] = EDNS_PADDING;
+    to[2] = (uint8_t)((n - OPTION_HEAD) >> 8);
+    to[3] = (uint8_t)(n - OPTION_HEAD);
+}
+
+static void write_padding(struct dns_writer *w, size_t tail)
+{
+    size_t n = edns_padding(w->n + tail, w->max + tail);
+    if (!n)
+        return;
+    edns_put_padding(w->p + w->n, n);
+    w->n += n;
+}
+
 void edns_write(struct dns_writer *w, const struct dns_query *q, const struct edns_response *o)
 {
     dns_write_bytes(w, "", 1);
@@ -89,5 +114,7 @@ void edns_write(struct dns_writer *w, const struct dns_query *q, const struct ed
     write_needed(w, q, o);
     if (!w->full && (o->nsid || o->ede != EDE_NONE))
         write_courtesies(w, o);
+    if (!w->full && o->padded)
+        write_padding(w, o->tail);
     dns_write_rdata_end(w, begin);
 }

@@ -31,6 +31,7 @@ void forward_message_keep(const struct dns_query *q, const struct edns_response 
     struct edns_response plain = *o;
     plain.rcode = 0;
     plain.ede = EDE_NONE;
+    plain.padded = false; // that is of the whole: forward_message_pad
     dns_writer_init(&w, out->opt, sizeof out->opt);
     edns_write(&w, q, &plain);
     out->opt_n = (uint16_t)w.n;
@@ -235,4 +236,21 @@ size_t forward_message_error(const struct forward_query *q, enum edns_ede why, u
         n += sizeof ede;
     }
     return n;
+}
+
+size_t forward_message_pad(uint8_t *p, size_t n, size_t cap)
+{
+    struct record r = {.end = name_end(p, n, DNS_HEADER_BYTES) + 4};
+    size_t n_records = (size_t)u16(p + 6) + u16(p + 8) + u16(p + 10), more = edns_padding(n, cap);
+    for (size_t i = 0; i < n_records; i++)
+        if (!read_record(p, n, r.end, &r))
+            return n;
+    if (!n_records || r.type != DNS_OPT || r.end != n || !more)
+        return n;
+    uint8_t *len = p + r.begin + DNS_OPT_BYTES - 2;
+    size_t rdlen = u16(len) + more;
+    len[0] = (uint8_t)(rdlen >> 8);
+    len[1] = (uint8_t)rdlen;
+    edns_put_padding(p + n, more);
+    return n + more;
 }

@@ -51,5 +51,8 @@ enum forward_verdict forward_message_judge(const struct forward_query *q, const 
 size_t forward_message_answer(const struct forward_query *q, const uint8_t *got, size_t n, uint8_t *out, size_t cap);
 // SERVFAIL, and why.
 size_t forward_message_error(const struct forward_query *q, enum edns_ede why, uint8_t out[FORWARD_ERROR_BYTES]);
+// A response of either kind, of n octets, made longer by padding in its OPT, which is the last record, if it has one
+// (RFC 8467). Returns its length, at most `cap`.
+size_t forward_message_pad(uint8_t *p, size_t n, size_t cap);
 
 #endif

@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/mem.h"
+#include "resolver/forward_message.h"
 #include "resolver/server_priv.h"
 #include "resolver/views.h"
 #include "resolver/wire.h"
@@ -112,9 +113,10 @@ void lot_leave(struct worker *w, struct parked *p)
     parked_slot_done(l->inbox, at);
 }
 
-// The answer that came: the query's id, and a response to be sure. False: it is none, or too long for the client.
-static bool take_response(const struct worker *w, const struct parked *p, uint8_t *out, size_t cap,
-                          struct answer_info *info)
+// The answer that came: the query's id, and a response to be sure. Returns its length; 0: it is none, or too long for
+// the client.
+static size_t take_response(const struct worker *w, const struct parked *p, uint8_t *out, size_t cap,
+                            struct answer_info *info)
 {
     struct dns_query q;
     const uint8_t *r = p->response;
@@ -122,7 +124,7 @@ static bool take_response(const struct worker *w, const struct parked *p, uint8_
     (void)dns_query_parse(p->query, p->n, &q);
     size_t max = p->asked.transport == ANSWER_UDP && q.udp_bytes < cap ? q.udp_bytes : cap;
     if (n < DNS_HEADER_BYTES || n > max || !(r[2] & 0x80))
-        return false;
+        return 0;
     memcpy(out, r, n);
     memcpy(out, p->query, 2);
     *info = (struct answer_info){.rcode = r[3] & 15,
@@ -133,15 +135,15 @@ static bool take_response(const struct worker *w, const struct parked *p, uint8_
                                  .region = REGION_NONE};
     if (w->context.topology)
         (void)view_choose(w->context.topology, &p->asked.local, &p->asked.remote.ip, &info->view);
-    return true;
+    return q.padding && p->asked.transport == ANSWER_TLS ? forward_message_pad(out, n, max) : n;
 }
 
 bool lot_answer(struct worker *w, struct parked *p, uint8_t *out, size_t cap, size_t *out_n)
 {
     struct answer_info info = {0};
     p->tries++;
-    if (p->news == PARKED_ANSWER && take_response(w, p, out, cap, &info)) {
-        *out_n = p->response_n;
+    *out_n = p->news == PARKED_ANSWER ? take_response(w, p, out, cap, &info) : 0;
+    if (*out_n) {
         worker_about(w, &p->asked);
         worker_count(w, &info);
         if (w->pen.writes)

@@ -95,6 +95,7 @@ static bool read_options(struct bytes rdata, struct dns_query *q)
             return false;
         q->nsid |= code == EDNS_NSID;
         q->keepalive |= code == EDNS_TCP_KEEPALIVE;
+        q->padding |= code == EDNS_PADDING;
     }
     return true;
 }

@@ -61,7 +61,14 @@ enum dns_rcode {
 #define DNS_OPT_BYTES 11     // an OPT record without options
 
 // Codes of EDNS options.
-enum edns_option { EDNS_NSID = 3, EDNS_CLIENT_SUBNET = 8, EDNS_COOKIE = 10, EDNS_TCP_KEEPALIVE = 11, EDNS_EDE = 15 };
+enum edns_option {
+    EDNS_NSID = 3,
+    EDNS_CLIENT_SUBNET = 8,
+    EDNS_COOKIE = 10,
+    EDNS_TCP_KEEPALIVE = 11,
+    EDNS_PADDING = 12,
+    EDNS_EDE = 15
+};
 
 struct dns_query { // borrows the packet
     uint16_t id;
@@ -76,6 +83,7 @@ struct dns_query { // borrows the packet
     uint8_t edns_version;
     uint16_t udp_bytes;    // what the client takes over UDP: 512..1232
     bool nsid, keepalive;  // asked for (RFC 5001, RFC 7828)
+    bool padding;          // the query was padded: the answer may be (RFC 7830)
     bool ecs;              // a Client Subnet option (RFC 7871 section 6), well formed
     uint8_t ecs_family;    // 1 IPv4, 2 IPv6, 0 with a prefix of 0
     uint8_t ecs_bits;      // SOURCE PREFIX-LENGTH; of the mapped address (96 more) for IPv4 in ecs_net

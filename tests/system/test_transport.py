@@ -25,7 +25,7 @@ regions:
 name_servers: [eus-1.eastus, weu-1.westeurope]
 registries:
   - {{ name: contoso, regional_endpoints: enabled, replicas: [{{ region: eastus }}, {{ region: westeurope }}] }}
-views: [{{ name: desk, listeners: ["{EAST}:8853"], sources: [{CLIENT}] }}]
+views: [{{ name: desk, listeners: ["{EAST}:8853"], sources: [{CLIENT}], forward: {{ upstreams: "127.0.9.9:5399", names: corp.test, timeout: 50ms }} }}]
 private_endpoints:
   - {{ name: contoso-desk, registry: contoso, view: desk, addresses: {{ registry: 10.0.0.9, registry_eastus: 10.0.0.9, registry_westeurope: 10.0.0.10 }} }}
 routing: {{ order: [eastus, westeurope] }}
@@ -137,6 +137,20 @@ class Transport(unittest.TestCase):
     def test_private_view_by_its_own_listener(self):
         self.assertIn("10.0.0.9", self.kdig(EAST, NAMES[EAST], port=8853))
         self.assertNotIn("10.0.0.9", self.kdig(EAST, NAMES[EAST]))
+
+    def test_answers_are_padded_over_tls_to_who_pads(self):
+        size = lambda out: int(re.search(r"Received (\d+) B", out).group(1))
+        self.assertEqual(size(self.kdig(EAST, NAMES[EAST], "+padding")), 468)
+        self.assertEqual(size(self.kdig(EAST, NAMES[EAST], "+padding=1", "+dnssec", "+nsid")), 468)
+        self.assertLess(size(self.kdig(EAST, NAMES[EAST], "+nopadding", "+edns")), 300)
+        plain = ("-b", CLIENT, f"@{EAST}", "+timeout=5", "+retry=0", NAME, "A", "+padding=128")
+        for transport in ("+notcp", "+tcp"):
+            self.assertLess(size(self.run_program("kdig", *plain, transport)), 300)
+        # What was forwarded too: here that nobody answers.
+        out = self.run_program("kdig", "-b", CLIENT, f"@{EAST}", "-p", "8853", f"+tls-ca={self.ca}", f"+tls-hostname={NAMES[EAST]}", "+timeout=5",
+                               "+retry=0", "+padding", "host.corp.test", "A")
+        self.assertIn("status: SERVFAIL", out)
+        self.assertEqual(size(out), 468)
 
     def test_openssl_speaks_to_it_and_old_versions_are_refused(self):
         connect = ["s_client", "-connect", f"{EAST}:853", "-CAfile", self.ca, "-verify_return_error", "-verify_hostname", NAMES[EAST]]

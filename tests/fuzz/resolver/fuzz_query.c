@@ -5,6 +5,7 @@
 #include "config/catalogue.h"
 #include "resolver/answer.h"
 #include "resolver/cookies.h"
+#include "resolver/edns.h"
 #include "resolver/wire.h"
 #include "tests/fuzz/resolver/query_signed.h"
 
@@ -101,6 +102,14 @@ static const struct cookies *cookies(bool required)
 }
 #define COOKIE_TIME 1559731985
 
+// Over TLS, to who asks for it: a multiple of 468.
+static void check_padding(const uint8_t *query, size_t n, size_t got, const struct answer_info *info)
+{
+    struct dns_query q;
+    if (dns_query_parse(query, n, &q) == DNS_NOERROR && q.padding && info->opt_n && got % EDNS_PAD_BYTES)
+        abort();
+}
+
 // The question, perhaps an OPT; in private views the first answers, as they are over TCP; and nothing else.
 static void check_cut(const uint8_t *udp, const struct answer_info *u, size_t n, const uint8_t *tcp)
 {
@@ -139,6 +148,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         }
         size_t n_udp = ask(&c, ANSWER_UDP, data, size, udp, sizeof udp, &u);
         size_t n_tcp = ask(&c, i & 1 ? ANSWER_TCP : ANSWER_TLS, data, size, tcp, sizeof tcp, &t);
+        if (c.transport == ANSWER_TLS)
+            check_padding(data, size, n_tcp, &t);
         if (u.rcode == DNS_BADCOOKIE)
             continue;
         if (t.truncated || !n_udp != !n_tcp)

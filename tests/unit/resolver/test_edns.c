@@ -5,7 +5,9 @@
 
 #include "resolver/answer.h"
 #include "tests/support/check_main.h"
+#include "tests/support/signed.h"
 #include "tests/unit/resolver/fixture.h"
+#include "tests/unit/resolver/signed_fixture.h"
 
 #include <string.h>
 
@@ -211,6 +213,106 @@ START_TEST(refusals_say_why)
 }
 END_TEST
 
-CHECK_MAIN("resolver/edns", a_record_without_options, courtesies_go_one_by_one_when_room_is_short,
-           a_prefix_comes_back_in_its_family, who_asks_for_the_servers_name_gets_it,
-           the_idle_time_is_told_over_streams_only, a_client_subnet_comes_back_whatever_the_answer, refusals_say_why)
+// ---- padding: RFC 7830, 8467 ----
+
+START_TEST(padding_goes_to_the_next_multiple_and_never_past_the_limit)
+{
+    static const struct {
+        size_t n, max, padding;
+    } rows[] = {{100, 65535, 368}, {464, 65535, 4},    {465, 65535, 471}, {468, 65535, 468}, {932, 65535, 4},
+                {100, 300, 200},   {100, 104, 4},      {100, 103, 0},     {464, 468, 4},     {465, 469, 4},
+                {65516, 65535, 4}, {65517, 65535, 18}, {65531, 65535, 4}, {65532, 65535, 0}};
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
+        ck_assert_msg(edns_padding(rows[i].n, rows[i].max) == rows[i].padding, "row %zu", i);
+    struct dns_query q = {.edns = true};
+    struct edns_response o = {.ede = EDE_NONE, .nsid = "ns1", .padded = true, .tail = 99};
+    for (size_t max = DNS_OPT_BYTES; max < sizeof out; max++) {
+        size_t n_opt, got = write_opt(&q, &o, max), at = option(EDNS_PADDING, got, &n_opt);
+        if (max < DNS_OPT_BYTES + 4) // no room for anything
+            ck_assert(!at);
+        else if (at)
+            ck_assert(got + o.tail == EDNS_PAD_BYTES || got == max);
+        if (at)
+            ck_assert_uint_eq(at + n_opt, got); // the last option
+        for (size_t i = at; at && i < got; i++)
+            ck_assert_uint_eq(out[i], 0);
+    }
+}
+END_TEST
+
+#define PADDING "\0\14\0\5\0\0\0\0\0"
+static const char *const padded_names[] = {
+    "contoso.example.io",      "nobody.example.io", "contoso.eastus.geo.example.io",
+    "_route.plain.example.io", "www.example.com",   "example.io"};
+
+static size_t padded_query(uint8_t *q, const char *name, uint16_t type, bool dnssec, bool padding)
+{
+    size_t n = fixture_query(q, name, type, 1232);
+    q[n - 4] = dnssec ? 0x80 : 0;
+    if (!padding)
+        return n;
+    q[n - 1] = sizeof PADDING - 1;
+    memcpy(q + n, PADDING, sizeof PADDING - 1);
+    return n + sizeof PADDING - 1;
+}
+
+static size_t answer_to(struct answer_context *c, struct parked_inbox *inbox, const uint8_t *q, size_t n,
+                        uint8_t *response, size_t cap, struct answer_info *info)
+{
+    size_t got = 0;
+    int waits;
+    if (c->signer)
+        ck_assert_int_eq(signed_answer(c, inbox, q, n, response, cap, info, &got, &waits), 0);
+    else
+        got = answer_packet(c, q, n, response, cap, info);
+    ldns_pkt *pkt = NULL;
+    ck_assert_int_eq(ldns_wire2pkt(&pkt, response, got), LDNS_STATUS_OK);
+    ldns_pkt_free(pkt);
+    return got;
+}
+
+// The answers in every room from `least` up: as without padding, but for their OPT.
+static void check_padded(struct answer_context *c, struct parked_inbox *inbox, bool dnssec)
+{
+    static uint8_t padded[ANSWER_TCP_MAX], plain[ANSWER_TCP_MAX];
+    for (size_t i = 0; i < sizeof padded_names / sizeof *padded_names; i++)
+        for (size_t cap = sizeof padded; cap >= 512; cap = cap > 2000 ? 2000 : cap - 61) {
+            uint8_t q[512];
+            struct answer_info info, other;
+            c->transport = ANSWER_TLS;
+            size_t n = padded_query(q, padded_names[i], i % 2 ? T_TXT : T_A, dnssec, true);
+            size_t got = answer_to(c, inbox, q, n, padded, cap, &info);
+            n = padded_query(q, padded_names[i], i % 2 ? T_TXT : T_A, dnssec, false);
+            size_t bare = answer_to(c, inbox, q, n, plain, cap, &other);
+            ck_assert_msg(got == bare + edns_padding(bare, cap), "%s in %zu: %zu, %zu", padded_names[i], cap, got,
+                          bare);
+            ck_assert(got % EDNS_PAD_BYTES == 0 || got == cap || got + 4 > cap);
+            ck_assert(!memcmp(padded, plain, info.opt_at) && info.opt_at == other.opt_at);
+            for (c->transport = ANSWER_UDP; c->transport <= ANSWER_TCP;
+                 c->transport++) { // in the clear: as asked without
+                n = padded_query(q, padded_names[i], T_A, dnssec, true);
+                got = answer_to(c, inbox, q, n, padded, sizeof padded, &info);
+                n = padded_query(q, padded_names[i], T_A, dnssec, false);
+                ck_assert_uint_eq(got, answer_to(c, inbox, q, n, plain, sizeof plain, &info));
+            }
+        }
+}
+
+START_TEST(answers_over_tls_are_padded_when_the_query_was)
+{
+    static struct signed_rig g;
+    struct topology *t = fixture_topology();
+    struct answer_context c = {.topology = t, .source = fixture_ip("192.0.2.99"), .nsid = "ns1"};
+    check_padded(&c, NULL, false);
+    snapshot_unref(t);
+    signed_rig_start(&g, "", DNSKEY_ECDSAP256, false, 1, 1795478400);
+    check_padded(&g.c, g.inbox, true);
+    signed_rig_stop(&g);
+}
+END_TEST
+
+CHECK_MAIN("resolver/edns", padding_goes_to_the_next_multiple_and_never_past_the_limit,
+           answers_over_tls_are_padded_when_the_query_was, a_record_without_options,
+           courtesies_go_one_by_one_when_room_is_short, a_prefix_comes_back_in_its_family,
+           who_asks_for_the_servers_name_gets_it, the_idle_time_is_told_over_streams_only,
+           a_client_subnet_comes_back_whatever_the_answer, refusals_say_why)

@@ -247,6 +247,36 @@ START_TEST(what_the_client_gets)
 }
 END_TEST
 
+// For a client of DNS over TLS; without an OPT, or room, as it is.
+START_TEST(answers_are_padded)
+{
+    struct forward_query q = keep(NAME, 1232, 65535), bare = keep(NAME, -1, 65535);
+    uint8_t sent[FORWARD_QUERY_BYTES], p[4096];
+    (void)sent_of(&q, sent);
+    struct made m = make(sent, 4, 0, (const uint16_t[]){1, 1, 2}, A_RR NS_RR A_RR OPT_RR);
+    size_t n = forward_message_answer(&q, m.p, m.n, p, sizeof p);
+    for (size_t cap = n; cap < 1000; cap++) {
+        uint8_t padded[1000];
+        ldns_pkt *pkt = NULL;
+        memcpy(padded, p, n);
+        size_t got = forward_message_pad(padded, n, cap);
+        ck_assert(got == (cap < 468 ? (cap < n + 4 ? n : cap) : 468));
+        ck_assert_int_eq(ldns_wire2pkt(&pkt, padded, got), LDNS_STATUS_OK);
+        ck_assert_uint_eq(ldns_pkt_ancount(pkt), 1);
+        ldns_pkt_free(pkt);
+    }
+    n = forward_message_error(&q, EDE_NETWORK_ERROR, p);
+    ck_assert_uint_eq(forward_message_pad(p, n, sizeof p), 468);
+    n = forward_message_error(&bare, EDE_NETWORK_ERROR, p);
+    ck_assert_uint_eq(forward_message_pad(p, n, sizeof p), n);
+    m = make(sent, 4, 0, (const uint16_t[]){1, 0, 0}, A_RR);
+    ck_assert_uint_eq(forward_message_pad(m.p, m.n, sizeof m.p), m.n); // the last record is another
+    ck_assert_uint_eq(forward_message_pad(m.p, m.n - 1, sizeof m.p), m.n - 1);
+    m = make(sent, 4, 0, (const uint16_t[]){0, 0, 1}, OPT_RR "00");
+    ck_assert_uint_eq(forward_message_pad(m.p, m.n, sizeof m.p), m.n); // it is not the end
+}
+END_TEST
+
 START_TEST(what_does_not_fit_is_cut)
 {
     char hex[4096] = "";
@@ -361,6 +391,6 @@ START_TEST(more_upstreams_than_there_is_room_for)
 }
 END_TEST
 
-CHECK_MAIN("resolver/forward_message", what_is_asked, which_responses_count, what_the_client_gets,
+CHECK_MAIN("resolver/forward_message", what_is_asked, which_responses_count, what_the_client_gets, answers_are_padded,
            what_does_not_fit_is_cut, pointers_end, a_failure_says_why, upstreams_rest_and_come_back,
            more_upstreams_than_there_is_room_for)

@@ -174,6 +174,38 @@ START_TEST(test_answers_are_signed)
 }
 END_TEST
 
+// Over TLS, padded: the whole of it, TSIG included, and good; also where only the error is told.
+START_TEST(test_padded_answers_count_their_signature)
+{
+    struct tsig_keys *keys = one_key("hmac-sha256");
+    struct topology *t = transferable();
+    int64_t now_s = (int64_t)time(NULL);
+    const struct answer_context c = {
+        .topology = t, .transport = ANSWER_TLS, .source = fixture_ip("192.0.2.99"), .tsig_keys = keys, .now_s = now_s};
+    for (int bad = 0; bad < 2; bad++) {
+        uint8_t q[1232], out[4096];
+        struct tsig s;
+        struct answer_info info;
+        size_t n = fixture_query(q, "fe.example.io", T_SOA, 1232);
+        q[n - 1] = 4;
+        memcpy(q + n, "\0\14\0\0", 4);
+        tsig_begin(keys->keys[0], 0x1234, &s);
+        n = tsig_sign(&s, q, n + 4, sizeof q, now_s - bad * 4000);
+        n = answer_packet(&c, q, n, out, sizeof out, &info);
+        ck_assert_uint_eq(n % 468, 0);
+        ck_assert_int_eq(info.rcode, bad ? DNS_NOTAUTH : 0);
+        ck_assert(bad || verifies("xfr.test.", out, n, s.mac, s.mac_n));
+        ldns_pkt *pkt = NULL;
+        ck_assert_int_eq(ldns_wire2pkt(&pkt, out, n), LDNS_STATUS_OK);
+        ck_assert_ptr_nonnull(ldns_pkt_tsig(pkt));
+        ldns_pkt_free(pkt);
+    }
+    snapshot_unref(t);
+    snapshot_unref(keys);
+    dir_remove_tree(dir);
+}
+END_TEST
+
 // Returns the error field of the TSIG in the response, -1 without one.
 static int answer_error(const struct topology *t, const struct tsig_keys *keys, const uint8_t *q, size_t n,
                         int64_t now_s, int *rcode, bool *has_mac)
@@ -426,6 +458,6 @@ START_TEST(test_where_there_is_no_room_it_is_said_and_signed)
 END_TEST
 
 CHECK_MAIN("resolver/tsig", test_round_trip_in_every_algorithm, test_ldns_signs_and_we_check, test_answers_are_signed,
-           test_what_is_wrong_is_said, test_a_client_out_of_time_gets_its_own_time_and_fudge,
-           test_the_first_id_is_signed, test_a_bad_signature_can_be_slipped, test_key_files,
-           test_where_there_is_no_room_it_is_said_and_signed)
+           test_padded_answers_count_their_signature, test_what_is_wrong_is_said,
+           test_a_client_out_of_time_gets_its_own_time_and_fudge, test_the_first_id_is_signed,
+           test_a_bad_signature_can_be_slipped, test_key_files, test_where_there_is_no_room_it_is_said_and_signed)
