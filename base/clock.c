@@ -96,6 +96,15 @@ const char *clock_format(int64_t wall_ms, char buf[CLOCK_TEXT_SIZE])
     return buf;
 }
 
+const char *clock_format_s(int64_t wall_s, char buf[CLOCK_TEXT_SIZE])
+{
+    time_t t = (time_t)wall_s;
+    struct tm tm;
+    if (!gmtime_r(&t, &tm) || !strftime(buf, CLOCK_TEXT_SIZE, "%Y-%m-%dT%H:%M:%SZ", &tm))
+        snprintf(buf, CLOCK_TEXT_SIZE, "invalid-time");
+    return buf;
+}
+
 uint64_t hlc_next(struct hlc *h, int64_t wall_ms)
 {
     uint64_t wall = hlc_from_wall(wall_ms > 0 ? wall_ms : 0);

@@ -33,6 +33,8 @@ void clock_virtual_off(void);
 #define CLOCK_TEXT_SIZE 32
 // RFC 3339 in UTC with milliseconds, "2026-11-23T19:58:50.123Z"; returns buf.
 const char *clock_format(int64_t wall_ms, char buf[CLOCK_TEXT_SIZE]);
+// The same of whole seconds, as documents have it: "2026-11-23T19:58:50Z".
+const char *clock_format_s(int64_t wall_s, char buf[CLOCK_TEXT_SIZE]);
 
 struct hlc { // not thread-safe: its owner (the metadata writer) serialises
     uint64_t last;

@@ -371,6 +371,8 @@ static const struct command dns_cmds[];
 static const char *const region_columns[] = {"region",   "stamp", "tier",  "placedBy", "measured", "weight",
                                              "headroom", "up",    "short", "chosen",   "reason",   "votes"};
 
+static const char *const move_columns[] = {"region", "was", "stamp", "since", "leadsTo", "reason"};
+
 static int dns_explain(struct cli *c, int argc, char **argv)
 {
     const char *client = "127.0.0.1", *subnet = NULL;
@@ -393,6 +395,8 @@ static int dns_explain(struct cli *c, int argc, char **argv)
         return cli_print_json(doc);
     json_t *routing = json_object_get(doc, "routing");
     json_t *regions = json_incref(json_object_get(routing, "regions"));
+    json_t *moves = json_incref(json_object_get(doc, "moves"));
+    json_object_del(doc, "moves");
     if (routing)
         json_object_del(routing, "regions");
     print_object(c, doc);
@@ -401,6 +405,11 @@ static int dns_explain(struct cli *c, int argc, char **argv)
         cli_print_array(c, json_incref(regions), region_columns, ARRAY_LEN(region_columns));
         rc = cli_print_votes(c, regions);
     }
+    if (json_array_size(moves)) {
+        putchar('\n');
+        cli_print_array(c, json_incref(moves), move_columns, ARRAY_LEN(move_columns));
+    }
+    json_decref(moves);
     json_decref(regions);
     return rc;
 }

@@ -25,8 +25,9 @@ enum catalogue_flag {
     CATALOGUE_ACCESS_DISABLED = 32,
     CATALOGUE_ACCESS_CIDRS = 64,
     CATALOGUE_SETS = 128,  // some replica is off or drained
-    CATALOGUE_EXTRA = 256, // weights, networks or private endpoints
+    CATALOGUE_EXTRA = 256, // weights, networks, private endpoints or moves
     CATALOGUE_WEIGHTS = 512,
+    CATALOGUE_MOVES = 1024, // some replica moves to another stamp, or has
 };
 
 struct catalogue_registry {
@@ -69,6 +70,7 @@ const struct routing_override *catalogue_override(const struct catalogue *c, con
 // The length of the widest prefix around the client where the same holds (base/prefix_map.h).
 uint8_t catalogue_override_depth(const struct catalogue *c, const struct ip *client);
 
+// The home stamp. Where names lead now, which may be the one before: resolver/route.h.
 static inline uint8_t catalogue_stamp(const struct catalogue_registry *r, uint8_t region)
 {
     return r->bytes[__builtin_popcountll(r->replicas & (((region_set)1 << region) - 1))];
@@ -76,6 +78,8 @@ static inline uint8_t catalogue_stamp(const struct catalogue_registry *r, uint8_
 
 // Regions where global routing is on, drained or not.
 region_set catalogue_on(const struct catalogue *c, const struct catalogue_registry *r);
+// That replica's move, or NULL. Only with CATALOGUE_MOVES there is any.
+const struct stamp_move *catalogue_move(const struct catalogue_registry *r, uint8_t region);
 // Weight of each region, 0 to 100, by its index; NULL: all have 100.
 const uint8_t *catalogue_weights(const struct catalogue *c, const struct catalogue_registry *r);
 // Its private endpoints. Returns how many.

@@ -24,6 +24,8 @@ struct catalogue_extra {
     size_t n_cidrs;
     const struct private_endpoint *const *private_endpoints;
     size_t n_private_endpoints;
+    const struct stamp_move *moves;
+    size_t n_moves;
 };
 
 // ---- records (catalogue_record.c) ----

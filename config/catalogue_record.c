@@ -27,7 +27,7 @@ static region_set set_where(const struct registry *r, bool on, bool drained)
 
 bool extra_needed(const struct registry *r)
 {
-    return r->weights || r->n_public_cidrs || r->n_private_endpoints;
+    return r->weights || r->n_public_cidrs || r->n_private_endpoints || r->n_moves;
 }
 
 static unsigned flags_of(const struct registry *r)
@@ -38,7 +38,8 @@ static unsigned flags_of(const struct registry *r)
            (r->data_endpoints ? CATALOGUE_OWN_DATA : 0) | (r->anonymous_pull ? CATALOGUE_ANONYMOUS : 0) |
            (r->public_access == ACCESS_DISABLED ? CATALOGUE_ACCESS_DISABLED : 0) |
            (r->public_access == ACCESS_CIDRS ? CATALOGUE_ACCESS_CIDRS : 0) | (plain ? 0 : CATALOGUE_SETS) |
-           (extra_needed(r) ? CATALOGUE_EXTRA : 0) | (r->weights ? CATALOGUE_WEIGHTS : 0);
+           (extra_needed(r) ? CATALOGUE_EXTRA : 0) | (r->weights ? CATALOGUE_WEIGHTS : 0) |
+           (r->n_moves ? CATALOGUE_MOVES : 0);
 }
 
 static size_t tail_at(size_t n_replicas, size_t label_n)
@@ -123,6 +124,15 @@ const uint8_t *catalogue_weights(const struct catalogue *c, const struct catalog
     return r->flags & CATALOGUE_WEIGHTS ? record_extra(r)->weights : NULL;
 }
 
+const struct stamp_move *catalogue_move(const struct catalogue_registry *r, uint8_t region)
+{
+    const struct catalogue_extra *e = r->flags & CATALOGUE_MOVES ? record_extra(r) : NULL;
+    for (size_t i = 0; e && i < e->n_moves; i++)
+        if (e->moves[i].region == region)
+            return &e->moves[i];
+    return NULL;
+}
+
 size_t catalogue_private_endpoints(const struct catalogue *c, const struct catalogue_registry *r,
                                    const struct private_endpoint *const **out)
 {
@@ -168,16 +178,18 @@ void record_unpack(const struct catalogue_registry *r, void *room, struct regist
                          : r->flags & CATALOGUE_ACCESS_CIDRS  ? ACCESS_CIDRS
                                                               : ACCESS_ENABLED,
         .replicas = reps,
-        .n_replicas = n,
+        .n_replicas = (uint8_t)n,
         .replica_set = r->replicas,
     };
     if (!e)
         return;
     out->weights = e->weights;
     out->public_cidrs = e->cidrs;
-    out->n_public_cidrs = e->n_cidrs;
+    out->n_public_cidrs = (uint32_t)e->n_cidrs;
     out->private_endpoints = e->private_endpoints;
     out->n_private_endpoints = e->n_private_endpoints;
+    out->moves = e->moves;
+    out->n_moves = (uint8_t)e->n_moves;
 }
 
 void catalogue_expand(const struct catalogue_registry *r, struct registry_room *room, struct registry *out)
@@ -216,11 +228,13 @@ static struct private_endpoint *copy_endpoint(struct room *m, const struct priva
 
 static void fill(struct room *m, const struct registry *r)
 {
-    struct catalogue_extra proto = {.n_cidrs = r->n_public_cidrs, .n_private_endpoints = r->n_private_endpoints};
+    struct catalogue_extra proto = {
+        .n_cidrs = r->n_public_cidrs, .n_private_endpoints = r->n_private_endpoints, .n_moves = r->n_moves};
     struct catalogue_extra *e = room_copy(m, &proto, sizeof proto);
     const uint8_t *weights = r->weights ? room_copy(m, r->weights, TOPOLOGY_MAX_REGIONS) : NULL;
     const struct cidr *cidrs =
         r->n_public_cidrs ? room_copy(m, r->public_cidrs, r->n_public_cidrs * sizeof *cidrs) : NULL;
+    const struct stamp_move *moves = r->n_moves ? room_copy(m, r->moves, r->n_moves * sizeof *moves) : NULL;
     const struct private_endpoint **list =
         room_copy(m, r->private_endpoints, r->n_private_endpoints * sizeof(struct private_endpoint *));
     for (size_t i = 0; i < r->n_private_endpoints; i++) {
@@ -233,6 +247,7 @@ static void fill(struct room *m, const struct registry *r)
     e->weights = weights;
     e->cidrs = cidrs;
     e->private_endpoints = list;
+    e->moves = moves;
     atomic_init(&e->refs, 1);
 }
 

@@ -304,6 +304,9 @@ static int extra_shared(struct building *b, const struct registry *r, struct cat
     if (r->weights)
         buf_add(&key, r->weights, TOPOLOGY_MAX_REGIONS);
     buf_u8(&key, r->weights != NULL);
+    for (size_t i = 0; i < r->n_moves; i++)
+        buf_printf(&key, "%u,%u,%lld;", r->moves[i].region, r->moves[i].was, (long long)r->moves[i].since_s);
+    buf_u8(&key, r->n_moves);
     buf_add(&key, r->public_cidrs, r->n_public_cidrs * sizeof *r->public_cidrs);
     if (key.err || (!b->shared && !(b->shared = htab_new())))
         return ERR_NOMEM;

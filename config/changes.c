@@ -4,10 +4,12 @@
 #include "config/changes.h"
 
 #include "base/bytes.h"
+#include "base/clock.h"
 #include "base/digest.h"
 #include "base/err.h"
 #include "base/mem.h"
 #include "config/catalogue.h"
+#include "config/moves.h"
 #include "config/private_index.h"
 #include "config/topology_priv.h"
 
@@ -19,6 +21,7 @@ struct changer {
     size_t n_uses;
 };
 
+#define EARLY_MAX_S 60   // so far may clocks be apart: a change that comes before its time by no more waits
 #define INDEX_USES 10000 // then it is made anew: what it gave up lies in its arena
 
 struct touched {
@@ -31,6 +34,7 @@ struct touched {
     struct htab *removed, *gone; // registries to remove; private endpoints that go, or are replaced
     struct registry *all;
     size_t n, cap;
+    size_t n_early; // errors that time alone will mend, and soon
 };
 
 struct changer *changer_new(void)
@@ -226,6 +230,23 @@ static void judge_kept(struct touched *x, const struct spec_registry *row, const
     }
 }
 
+// Its row may not move it to another stamp just so.
+static void judge_moves(struct touched *x, const struct spec_registry *row, const struct registry *r)
+{
+    const struct catalogue_registry *rec = catalogue_find_name(x->t->catalogue, r->name);
+    struct registry_room room;
+    struct registry old;
+    struct move_refusal why;
+    int64_t now_s = clock_wall_ms() / 1000;
+    if (!rec)
+        return;
+    catalogue_expand(rec, &room, &old);
+    if (moves_registry_may_follow(x->t, &old, x->t, r, now_s, &why))
+        return;
+    options_error(x->b.ctx, moves_line(row->node, &why), "%s", why.why);
+    x->n_early += why.again_s && why.again_s - now_s <= EARLY_MAX_S;
+}
+
 static int by_label(const void *a, const void *b)
 {
     return strcmp(((const struct registry *)a)->label, ((const struct registry *)b)->label);
@@ -236,8 +257,10 @@ static void judge(struct touched *x)
     for (size_t i = 0; i < x->s->n_registries; i++) {
         const struct spec_registry *row = &x->s->registries[i];
         const struct registry *r = row->name ? htab_get(x->names, row->name, strlen(row->name)) : NULL;
-        if (r)
-            judge_kept(x, row, r);
+        if (!r)
+            continue;
+        judge_kept(x, row, r);
+        judge_moves(x, row, r);
     }
     if (x->n)
         qsort(x->all, x->n, sizeof *x->all, by_label);
@@ -377,6 +400,8 @@ int changer_apply(struct changer *c, const struct topology *t, const char *text,
         rc = ERR_INVAL;
     if (!rc)
         rc = apply(c, &x, &s, text, n, out);
+    if (rc == ERR_INVAL && x.n_early && x.n_early == ctx.n_errors)
+        rc = ERR_BUSY;
     arena_done(&tmp);
     if (rc == ERR_NOMEM)
         diag_add(diag, source, first_line, "out of memory while reading a change");

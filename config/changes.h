@@ -26,7 +26,8 @@ void changer_free(struct changer *c);
 // The first whole document of the text: its bytes, with the line that ends it; 0: there is none whole yet.
 size_t change_whole(const char *text, size_t n);
 // One document, which begins on that line of `source`. ERR_EXISTS: its version is not higher than t's, nothing to do.
-// ERR_CONFLICT: versions in between are missing. ERR_INVAL: it says what cannot be. diag says why for the latter two.
+// ERR_CONFLICT: versions in between are missing. ERR_INVAL: it says what cannot be. ERR_BUSY: it comes a little before
+// its time (a replica that moves to another stamp; clocks differ), to be tried again. diag says why for these three.
 int changer_apply(struct changer *c, const struct topology *t, const char *text, size_t n, const char *source,
                   int first_line, struct diag *diag, struct topology **out);
 

@@ -6,6 +6,7 @@
 //   SETS:           u64 on, u64 drained
 //   EXTRA:          u8 1 and TOPOLOGY_MAX_REGIONS weights, or u8 0; u16 n, networks (16 bytes, u8 bits);
 //                   u16 n, private endpoints: u8 n, name; u32 view; u16 n, members: u8 kind, u8 region, 16 bytes
+//   MOVES:          (with EXTRA) u8 n, moves: u8 region, u8 stamp it was, u64 seconds
 #ifndef MERIDIAN_CONFIG_COMPILED_PRIV_H
 #define MERIDIAN_CONFIG_COMPILED_PRIV_H
 

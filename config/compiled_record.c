@@ -15,7 +15,7 @@
 
 #define OWN_FLAGS                                                                                \
     (CATALOGUE_REGIONAL | CATALOGUE_OWN_DATA | CATALOGUE_ANONYMOUS | CATALOGUE_ACCESS_DISABLED | \
-     CATALOGUE_ACCESS_CIDRS | CATALOGUE_SETS | CATALOGUE_EXTRA)
+     CATALOGUE_ACCESS_CIDRS | CATALOGUE_SETS | CATALOGUE_EXTRA | CATALOGUE_MOVES)
 #define SCRATCH_BYTES (64u << 10)
 #define MEMBER_BYTES 18
 
@@ -49,6 +49,16 @@ static void put_extra(struct buf *b, const struct registry *r)
         put_endpoint(b, r->private_endpoints[i]);
 }
 
+static void put_moves(struct buf *b, const struct registry *r)
+{
+    buf_u8(b, r->n_moves);
+    for (size_t i = 0; i < r->n_moves; i++) {
+        buf_u8(b, r->moves[i].region);
+        buf_u8(b, r->moves[i].was);
+        compiled_put(b, (uint64_t)r->moves[i].since_s, 8);
+    }
+}
+
 void compiled_put_registry(struct buf *b, const struct catalogue_registry *r)
 {
     struct registry_room room;
@@ -68,6 +78,8 @@ void compiled_put_registry(struct buf *b, const struct catalogue_registry *r)
     }
     if (r->flags & CATALOGUE_EXTRA)
         put_extra(b, &full);
+    if (r->flags & CATALOGUE_MOVES)
+        put_moves(b, &full);
 }
 
 // ---- reading one ----
@@ -132,7 +144,7 @@ static void take_cidrs(struct reading *r, struct registry *out)
         list[i].bits = cursor_u8(&r->c);
     }
     out->public_cidrs = list;
-    out->n_public_cidrs = list ? n : 0;
+    out->n_public_cidrs = list ? (uint32_t)n : 0;
 }
 
 static void take_endpoint(struct reading *r, struct private_endpoint *pe)
@@ -184,6 +196,21 @@ static void take_extra(struct reading *r, struct registry *out)
     out->n_private_endpoints = n;
 }
 
+static void take_moves(struct reading *r, struct registry *out)
+{
+    size_t n = cursor_u8(&r->c);
+    struct stamp_move *list = scratch(r, n, sizeof *list);
+    if (!n || n > out->n_replicas)
+        r->c.failed = true;
+    for (size_t i = 0; list && i < n && !r->c.failed; i++) {
+        list[i].region = cursor_u8(&r->c);
+        list[i].was = cursor_u8(&r->c);
+        list[i].since_s = (int64_t)cursor_u64(&r->c);
+    }
+    out->moves = list;
+    out->n_moves = (uint8_t)n;
+}
+
 // The next registry, into r->one. What it holds is only known to lie within the file.
 static bool take_one(struct reading *r)
 {
@@ -199,7 +226,8 @@ static bool take_one(struct reading *r)
     region_set on = flags & CATALOGUE_SETS ? cursor_u64(&r->c) : out->replica_set;
     region_set drained = flags & CATALOGUE_SETS ? cursor_u64(&r->c) : 0;
     if (flags & ~(unsigned)OWN_FLAGS || (on | drained) & ~out->replica_set ||
-        (flags & CATALOGUE_ACCESS_DISABLED && flags & CATALOGUE_ACCESS_CIDRS))
+        (flags & CATALOGUE_ACCESS_DISABLED && flags & CATALOGUE_ACCESS_CIDRS) ||
+        (flags & CATALOGUE_MOVES && !(flags & CATALOGUE_EXTRA)))
         r->c.failed = true;
     for (region_set left = stamps.n == n ? out->replica_set : 0; left; left &= left - 1) {
         uint8_t region = (uint8_t)__builtin_ctzll(left);
@@ -216,6 +244,8 @@ static bool take_one(struct reading *r)
                                                            : ACCESS_ENABLED;
     if (flags & CATALOGUE_EXTRA)
         take_extra(r, out);
+    if (flags & CATALOGUE_MOVES && !r->c.failed)
+        take_moves(r, out);
     return !r->c.failed;
 }
 
@@ -274,6 +304,18 @@ static bool judge_replicas(struct reading *r, const struct registry *x)
         any_on |= rep->global_routing;
     }
     return any_on ? true : wrong(r, "%s: global routing is off for every replica", x->name);
+}
+
+static bool judge_moves(struct reading *r, const struct registry *x)
+{
+    for (size_t i = 0; i < x->n_moves; i++) {
+        const struct stamp_move *m = &x->moves[i];
+        const struct replica *rep = registry_replica(x, m->region);
+        if (!rep || (i && m->region <= m[-1].region) || m->was == rep->stamp || m->since_s <= 0 ||
+            m->since_s > MOVE_SINCE_MAX_S || (m->was != STAMP_GONE && m->was >= r->t->regions[m->region].n_stamps))
+            return wrong(r, "%s: a move to another stamp that cannot be", x->name);
+    }
+    return true;
 }
 
 static bool canonical(const struct cidr *c)
@@ -358,7 +400,7 @@ static bool judge_endpoint(struct reading *r, const struct registry *x, const st
 static bool judge(struct reading *r)
 {
     const struct registry *x = &r->one;
-    if (!judge_names(r, x) || !judge_replicas(r, x) || !judge_access(r, x))
+    if (!judge_names(r, x) || !judge_replicas(r, x) || !judge_moves(r, x) || !judge_access(r, x))
         return false;
     for (size_t i = 0; i < x->n_private_endpoints; i++)
         if (!judge_endpoint(r, x, x->private_endpoints[i]))

@@ -37,7 +37,7 @@ static inline bool registry_offers(const struct registry *r, enum name_kind kind
 // The name after the one at *at, which starts at 0. False: no more.
 static inline bool endpoint_next(const struct registry *r, size_t *at, struct endpoint_name *out)
 {
-    for (; *at < 1 + 2 * r->n_replicas; ++*at) {
+    for (; *at < 1 + 2 * (size_t)r->n_replicas; ++*at) {
         enum name_kind kind = !*at ? NAME_GLOBAL : *at % 2 ? NAME_REGIONAL : NAME_DATA;
         if (!registry_offers(r, kind))
             continue;

@@ -62,13 +62,27 @@ static void pass(struct follow *f, const char *text, size_t n)
     f->at += (off_t)n;
 }
 
-// Returns false when memory ended: the document stays unread, and is tried again at the next look.
+static void tell(const struct diag *from, struct diag *to)
+{
+    for (size_t i = 0; i < from->n; i++)
+        diag_add(to, NULL, 0, "%s", from->lines[i]);
+}
+
+// Returns false when memory ended, or it is not its time yet: the document stays unread, and is tried again at the next
+// look. What waits for its time is told once.
 static bool take_one(struct follow *f, const char *text, size_t n, struct topology **t, struct diag *diag,
                      size_t *n_taken)
 {
     struct topology *next = NULL;
-    int rc = changer_apply(f->changer, *t, text, n, f->path, f->line, diag, &next);
-    if (rc == ERR_NOMEM)
+    struct diag why;
+    diag_init(&why);
+    int rc = changer_apply(f->changer, *t, text, n, f->path, f->line, &why, &next);
+    bool stays = rc == ERR_NOMEM || rc == ERR_BUSY, told = rc == ERR_BUSY && f->told_at == f->at + 1;
+    if (!told)
+        tell(&why, diag);
+    diag_done(&why);
+    f->told_at = rc == ERR_BUSY ? f->at + 1 : 0;
+    if (stays)
         return false;
     pass(f, text, n);
     if (!rc) {

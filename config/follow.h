@@ -15,8 +15,9 @@ struct follow {
     struct changer *changer;
     dev_t dev;
     ino_t ino;
-    off_t at; // read up to here
-    int line; // that stands there
+    off_t at;      // read up to here
+    int line;      // that stands there
+    off_t told_at; // plus one: of a change there it was said that it is not its time yet; 0: of none
 };
 
 int follow_init(struct follow *f, const char *topology_path);

@@ -311,6 +311,23 @@ const struct stamp *topology_replica_stamp(const struct topology *t, const struc
     return &t->regions[rep->region].stamps[rep->stamp];
 }
 
+const struct stamp_move *registry_move(const struct registry *r, uint8_t region)
+{
+    for (size_t i = 0; i < r->n_moves; i++)
+        if (r->moves[i].region == region)
+            return &r->moves[i];
+    return NULL;
+}
+
+const struct stamp *registry_stamp_at(const struct topology *t, const struct registry *r, uint8_t region, int64_t now_s)
+{
+    const struct replica *rep = registry_replica(r, region);
+    const struct stamp_move *m = registry_move(r, region);
+    if (rep && m && now_s < m->since_s && m->was != STAMP_GONE)
+        return &t->regions[region].stamps[m->was];
+    return rep ? topology_replica_stamp(t, rep) : NULL;
+}
+
 const struct stamp *region_stamp(const struct region *r, const char *name)
 {
     for (size_t i = 0; i < r->n_stamps; i++)

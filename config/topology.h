@@ -97,6 +97,17 @@ struct replica {
     bool drained;
 };
 
+#define STAMP_GONE 0xff               // no region has so many
+#define MOVE_SINCE_MAX_S 253402300799 // the end of the year 9999
+
+// A replica that moves to another home stamp: its names lead to the new one only when resolvers have forgotten that
+// they may have seen it denied (design section 3; config/moves.h has the rules).
+struct stamp_move {
+    uint8_t region;
+    uint8_t was;     // where its names lead until since_s; STAMP_GONE: that was long ago, and the region has it no more
+    int64_t since_s; // wall
+};
+
 struct private_member { // one address of a private endpoint
     enum name_kind
         kind; // NAME_GLOBAL ("registry"), NAME_REGIONAL ("registry_<region>"), NAME_DATA ("registry_data_<region>")
@@ -120,13 +131,15 @@ struct registry {
     bool regional_endpoints;
     bool data_endpoints;
     bool anonymous_pull;
+    uint8_t n_replicas;
     enum access_mode public_access;
     const struct cidr *public_cidrs;
-    size_t n_public_cidrs;
+    uint32_t n_public_cidrs;
+    uint8_t n_moves;
     const struct replica *replicas; // in the order of topology.regions
-    size_t n_replicas;
-    region_set replica_set; // same, as a mask
-    const uint8_t *weights; // TOPOLOGY_MAX_REGIONS of them, by region's index, 0 to 100; NULL: all have 100
+    const struct stamp_move *moves; // likewise, of the few that have moved
+    region_set replica_set;         // of the replicas, as a mask
+    const uint8_t *weights;         // TOPOLOGY_MAX_REGIONS of them, by region's index, 0 to 100; NULL: all have 100
     const struct private_endpoint *const *private_endpoints;
     size_t n_private_endpoints;
 };
@@ -236,6 +249,8 @@ struct transfer_settings { // who may transfer fe.D; nobody without networks and
     size_t n_keys; // 0: no key is asked for
     const struct notify_target *notify;
     size_t n_notify;
+    const struct endpoint *secondaries; // that are neither told nor named as NS, yet answer for fe.D
+    size_t n_secondaries;
 };
 
 struct static_record {
@@ -354,6 +369,10 @@ const struct registry *topology_next(const struct topology *t, struct catalogue_
 const struct registry **topology_sorted(const struct topology *t);
 const struct replica *registry_replica(const struct registry *r, uint8_t region); // NULL if none there
 const struct stamp *topology_replica_stamp(const struct topology *t, const struct replica *rep);
+const struct stamp_move *registry_move(const struct registry *r, uint8_t region); // NULL: it did not move
+// Where the names of that replica lead at a time: the home stamp, or the one before. NULL: no replica there.
+const struct stamp *registry_stamp_at(const struct topology *t, const struct registry *r, uint8_t region,
+                                      int64_t now_s);
 const struct stamp *region_stamp(const struct region *r, const char *name);             // NULL if none
 const struct public_key *topology_token_key(const struct topology *t, const char *kid); // NULL if none
 const struct public_key *topology_feed_key(const struct topology *t, const char *kid);  // also one that is retired

@@ -2,8 +2,10 @@
 // Regions, registries, routing: from words to indexes, with every cross reference checked. See topology_priv.h.
 #include "config/topology_priv.h"
 
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/mem.h"
+#include "config/moves.h"
 
 #include <string.h>
 
@@ -228,6 +230,57 @@ static void build_weight(struct topology_build *b, struct registry *r, uint8_t r
     r->weights = w;
 }
 
+static bool is_given(const struct spec_replica *s, const char *key)
+{
+    return doc_get(s->node, key) != NULL;
+}
+
+// The stamp that a replica had before, as a number; -1 after saying so. It may be gone once no cache leads there.
+static int find_stamp_was(struct topology_build *b, const char *what, const struct spec_replica *s, uint8_t region,
+                          int64_t since_s)
+{
+    const struct region *r = &b->t->regions[region];
+    const struct stamp *was = region_stamp(r, s->was);
+    char until[CLOCK_TEXT_SIZE];
+    if (was)
+        return was->index;
+    int64_t until_s = since_s + moves_cached_s(&b->t->ttl);
+    if (clock_wall_ms() / 1000 >= until_s)
+        return STAMP_GONE;
+    options_error(b->ctx, doc_key_line(s->node, "stamp_was"),
+                  "%s: region %s has no stamp \"%.80s\", and names or caches lead to it until %s: it must stay until "
+                  "then",
+                  what, r->name, s->was, clock_format_s(until_s, until));
+    return -1;
+}
+
+static void build_move(struct topology_build *b, const char *what, const struct spec_replica *s, uint8_t region,
+                       uint8_t stamp, struct registry *r)
+{
+    bool was = is_given(s, "stamp_was"), since = is_given(s, "stamp_since");
+    if (was != since)
+        options_error(b->ctx, doc_key_line(s->node, was ? "stamp_was" : "stamp_since"),
+                      "%s: stamp_was and stamp_since go together: which stamp names lead to until then, and from when "
+                      "on they lead to stamp",
+                      what);
+    if (!s->was || !s->since)
+        return;
+    int64_t since_s = dnskey_time_parse(s->since);
+    int at = find_stamp_was(b, what, s, region, since_s);
+    if (at == stamp)
+        options_error(b->ctx, doc_key_line(s->node, "stamp_was"), "%s: stamp_was is the stamp that it has: %s", what,
+                      s->was);
+    struct stamp_move *list =
+        r->moves ? (struct stamp_move *)r->moves : build_temp(b, TOPOLOGY_MAX_REGIONS, sizeof *list);
+    if (!list || at < 0 || at == stamp)
+        return;
+    size_t to = r->n_moves++; // in the order of the regions
+    for (; to > 0 && list[to - 1].region > region; to--)
+        list[to] = list[to - 1];
+    list[to] = (struct stamp_move){region, (uint8_t)at, since_s};
+    r->moves = list;
+}
+
 static void build_replicas(struct topology_build *b, const struct spec_registry *in, struct registry *r)
 {
     struct replica *reps = build_temp(b, in->n_replicas, sizeof *reps);
@@ -253,11 +306,12 @@ static void build_replicas(struct topology_build *b, const struct spec_registry 
         for (; at > 0 && reps[at - 1].region > region; at--)
             reps[at] = reps[at - 1];
         reps[at] = (struct replica){(uint8_t)region, (uint8_t)(stamp < 0 ? 0 : stamp), s->global_routing, s->drained};
+        build_move(b, what, s, (uint8_t)region, reps[at].stamp, r);
         if (s->weight != 100)
             build_weight(b, r, (uint8_t)region, s->weight);
     }
     r->replicas = reps;
-    r->n_replicas = n;
+    r->n_replicas = (uint8_t)n;
     if (all_known && !any_global)
         options_error(b->ctx, doc_key_line(in->node, "replicas"),
                       "registry %s: global routing is off for every replica; its global name would lead nowhere",

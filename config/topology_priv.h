@@ -29,7 +29,7 @@ struct spec_region {
 
 struct spec_replica {
     const struct doc_node *node;
-    const char *region, *stamp;
+    const char *region, *stamp, *was, *since; // names lead to `was` until then
     bool global_routing, drained;
     uint8_t weight;
 };
@@ -127,7 +127,8 @@ struct spec_transfer {
     const struct cidr *allow;
     const char *const *keys;
     const struct spec_notify *notify;
-    size_t n_allow, n_keys, n_notify;
+    const struct endpoint *secondaries;
+    size_t n_allow, n_keys, n_notify, n_secondaries;
 };
 
 struct spec_mx {

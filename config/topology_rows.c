@@ -55,6 +55,11 @@ static bool v6_ok(const char *s)
     return !v4_ok(s) && strncasecmp(s, "::ffff:", 7);
 }
 
+static bool utc_time_ok(const char *s)
+{
+    return dnskey_time_parse(s) >= 0;
+}
+
 static bool path_ok(const char *s)
 {
     return *s && s[strlen(s) - 1] != '/';
@@ -101,6 +106,12 @@ static const struct option replica_rows[] = {
      .help = "where the replica is"},
     {"stamp", OPT_STRING, OPT_AT(struct spec_replica, stamp), .max = REF_MAX,
      .help = "its home stamp; the region's first when not given"},
+    {"stamp_was", OPT_STRING, OPT_AT(struct spec_replica, was), .check = hostname_stamp_ok, .expect = STAMP_WORDS,
+     .help = "the home stamp before: names lead there until stamp_since. A replica that moves to another stamp needs "
+             "both; meridian replication rebind writes them"},
+    {"stamp_since", OPT_STRING, OPT_AT(struct spec_replica, since), .check = utc_time_ok,
+     .expect = "a time in UTC, as in 2026-11-23T19:58:50Z",
+     .help = "from when on names lead to stamp: at least ttl.negative after all who answer for fe.D have its name"},
     {"global_routing", OPT_BOOL, OPT_AT(struct spec_replica, global_routing), .def = "true",
      .help = "whether the global name may lead here"},
     {"drained", OPT_BOOL, OPT_AT(struct spec_replica, drained), .def = "false",
@@ -305,11 +316,6 @@ static const struct option key_rows[] = {
 };
 static const struct option_set key_set = {key_rows, ARRAY_LEN(key_rows), sizeof(struct spec_key),
                                           offsetof(struct spec_key, node)};
-
-static bool utc_time_ok(const char *s)
-{
-    return dnskey_time_parse(s) >= 0;
-}
 
 // What `meridian init` and `meridian identities` write again: cli/identity_list.c carries every field of these.
 static const struct option feed_key_rows[] = {

@@ -34,6 +34,10 @@ static const struct option transfer_rows[] = {
      .help = "keys of which one must sign the request; the secret of NAME is in NAME.key on each node (dns.tsig_dir)"},
     {"notify", OPT_LIST, OPT_ARRAY_AT(struct spec_transfer, notify, n_notify), .max = 64, .sub = &notify_set,
      .help = "secondaries that are told when fe.D changes"},
+    {"secondaries", OPT_ENDPOINTS, OPT_ARRAY_AT(struct spec_transfer, secondaries, n_secondaries), .max = 64,
+     .port = 53, .one_ok = true,
+     .help = "others that answer for fe.D, neither told nor name servers of the topology: meridian replication rebind "
+             "asks them too before names lead to a new stamp"},
 };
 const struct option_set spec_transfer_set = {transfer_rows, ARRAY_LEN(transfer_rows), sizeof(struct spec_transfer),
                                              offsetof(struct spec_transfer, node)};
@@ -80,6 +84,16 @@ static const struct notify_target *build_notify(struct topology_build *b, const 
     return out;
 }
 
+static void build_secondaries(struct topology_build *b, const struct spec_transfer *s)
+{
+    char text[ENDPOINT_TEXT_SIZE];
+    for (size_t i = 0; i < s->n_secondaries; i++)
+        if (s->secondaries[i].port && !topology_ip_sensible(&s->secondaries[i].ip))
+            options_error(b->ctx, doc_item_line(s->node, "secondaries", i),
+                          "transfer.secondaries: %s cannot be a host's address",
+                          endpoint_format(&s->secondaries[i], text));
+}
+
 void topology_build_transfer(struct topology_build *b)
 {
     const struct spec_transfer *s = &b->s->transfer;
@@ -90,4 +104,7 @@ void topology_build_transfer(struct topology_build *b)
     t->n_keys = t->keys ? s->n_keys : 0;
     t->notify = build_notify(b, s, t);
     t->n_notify = t->notify ? s->n_notify : 0;
+    t->secondaries = build_copy(b, s->secondaries, s->n_secondaries, sizeof *s->secondaries);
+    t->n_secondaries = t->secondaries ? s->n_secondaries : 0;
+    build_secondaries(b, s);
 }

@@ -20,10 +20,11 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/thread.h"
+#include "config/compiled.h"
 #include "config/follow.h"
-#include "config/frontend.h"
 #include "config/keep.h"
 #include "config/principals.h"
+#include "config/successor.h"
 #include "config/watch_file.h"
 
 #include <errno.h>
@@ -53,6 +54,7 @@ struct watched {
     uint64_t version; // in force
     uint64_t file_version;
     uint8_t hash[SHA256_BYTES]; // of the file that this began with
+    int64_t again_s;            // wall: what was refused may be taken from then on; 0: only when it changes
     struct config_status status;
 };
 
@@ -185,22 +187,34 @@ static void keep_changed(struct config_watch *w, bool at_once)
     w->kept_ms = clock_mono_ms();
 }
 
-// Could a version come after another one? If not, *out_why says why (heap).
-static bool may_follow(const struct watched *f, const struct topology *before, const struct document *next,
-                       char **out_why)
+// Could a version come after another one? If not, *out_why says why (heap), and it is looked at again when the time
+// alone was against it.
+static bool may_follow(struct watched *f, const struct topology *before, const struct document *next, char **out_why)
 {
-    if (f->parse != watch_parse_topology || !before)
+    struct diag diag;
+    f->again_s = 0;
+    if (f->parse != watch_parse_topology || !before || next->value == before)
         return true;
-    return frontend_serial_may_follow(before, topology_of(next), clock_wall_ms() / 1000, out_why) &&
-           topology_revocations_may_follow(before, topology_of(next), out_why);
+    diag_init(&diag);
+    const struct bytes text = bytes_of(next->text.p, compiled_is(next->text.p, next->text.n) ? 0 : next->text.n);
+    bool ok = successor_ok(before, topology_of(next), text, clock_wall_ms() / 1000, &diag, &f->again_s);
+    *out_why = ok ? NULL : diag_text(&diag);
+    diag_done(&diag);
+    return ok;
+}
+
+static bool is_time_again(const struct watched *f)
+{
+    return f->again_s && clock_wall_ms() / 1000 >= f->again_s;
 }
 
 // Parses the file and judges it against what is in force. Returns true when something new was published.
 static bool look(struct config_watch *w, struct watched *f, bool forced)
 {
     struct signature now = watch_signature(f->path);
-    if (!forced && !memcmp(&now, &f->seen, sizeof now))
+    if (!forced && !is_time_again(f) && !memcmp(&now, &f->seen, sizeof now))
         return false;
+    f->again_s = 0;
     f->seen = now; // before reading: a change meanwhile is seen at the next look
     struct diag diag;
     struct document d = {0};

@@ -197,17 +197,20 @@ static void get_explain(struct app *app, struct http_request *req, struct http_r
     struct geo *geo = watch ? snapshot_get(geo_watch_cell(watch)) : NULL;
     struct topology *t = snapshot_get(app->topology);
     struct health_verdicts *v = snapshot_get(app->verdicts);
+    struct zone *frontend = app->resolver ? resolver_frontend(app->resolver) : NULL;
     const struct explain_query q = {.topology = t,
                                     .health = v,
                                     .checker = app->health,
                                     .geo = geo,
                                     .geo_error = geo_error,
+                                    .frontend = frontend,
                                     .name = name,
                                     .client = ip,
                                     .subnet = subnet ? &net : NULL,
                                     .listener = app->node->n_dns ? &app->node->dns[0] : NULL};
     reply_json(req, resp, dns_explain_json(&q));
     snapshot_unref(geo);
+    snapshot_unref(frontend);
     snapshot_unref(v);
     snapshot_unref(t);
 }

@@ -31,7 +31,7 @@ struct answer_context {
     struct ip source;                // transport source, or what a trusted proxy says it is
     bool unproxied;                  // a trusted proxy asks and does not say for whom: refused
     const struct endpoint *listener; // the address the query came to, or NULL
-    int64_t now_s;                   // wall clock of this turn: cookies and signatures
+    int64_t now_s;                   // wall clock of this turn: cookies, signatures, replicas that move
     // What follows may be NULL: the feature is off then.
     const struct zone *frontend;        // fe.D whole, signed (resolver/zone.h)
     const struct zone_history *history; // of that zone, for transfers (resolver/transfer.h)

@@ -128,7 +128,7 @@ static bool hop_stamp(struct answer *a, const struct hop *h, struct route_choice
     if (h->kind == NAME_GLOBAL)
         return answer_choose(a, h->registry, out);
     const struct route_context c = answer_routing(a);
-    *out = (struct route_choice){h->region, catalogue_stamp(h->registry, h->region), ROUTE_HEALTHY, false};
+    *out = (struct route_choice){h->region, route_stamp(&c, h->registry, h->region), ROUTE_HEALTHY, false};
     if (a->q->edns && !route_is_up(&c, h->region, out->stamp)) {
         snprintf(a->ede_text, sizeof a->ede_text, "region %s is down; a regional name never means another region",
                  a->t->regions[h->region].name);

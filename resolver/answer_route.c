@@ -11,7 +11,12 @@
 
 struct route_context answer_routing(const struct answer *a)
 {
-    return (struct route_context){a->t, a->c->health, a->c->health_map, a->c->geo};
+    return (struct route_context){.topology = a->t,
+                                  .health = a->c->health,
+                                  .map = a->c->health_map,
+                                  .geo = a->c->geo,
+                                  .now_s = a->c->now_s,
+                                  .frontend = a->c->frontend};
 }
 
 static struct route_client client_of(const struct answer *a)

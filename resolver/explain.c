@@ -136,6 +136,7 @@ void *dns_explain_json(const struct explain_query *q)
                                .transport = ANSWER_TCP,
                                .source = q->client,
                                .listener = q->listener,
+                               .frontend = q->frontend,
                                .now_s = clock_wall_ms() / 1000}; // the serial of a signed fe.D counts weeks
     size_t n = dns_name_from_text(q->name, wire);
     bool refused = view_choose(t, q->listener, &q->client, &view) != 0;
@@ -149,11 +150,12 @@ void *dns_explain_json(const struct explain_query *q)
             return json_pack("{s:s, s:s, s:o, s:s, s:o}", "name", q->name, "client", ip_format(&q->client, ip),
                              "parsed", name_json(&h), "view", view->name, "forwardedTo", upstreams);
     }
-    return json_pack("{s:s, s:s, s:s*, s:o, s:s, s:o, s:o, s:o}", "name", q->name, "client", ip_format(&q->client, ip),
-                     "subnet", q->subnet ? cidr_format(q->subnet, subnet) : NULL, "parsed", name_json(&h), "view",
+    return json_pack("{s:s, s:s, s:s*, s:o, s:s, s:o, s:o*, s:o, s:o}", "name", q->name, "client",
+                     ip_format(&q->client, ip), "subnet", q->subnet ? cidr_format(q->subnet, subnet) : NULL, "parsed",
+                     name_json(&h), "view",
                      refused ? "refused"
                      : view  ? view->name
                              : "public",
-                     "routing", explain_routing(q, &h, view, &geo), "a", answer_json(&c, wire, n, DNS_A, q->subnet),
-                     "aaaa", answer_json(&c, wire, n, DNS_AAAA, q->subnet));
+                     "routing", explain_routing(q, &h, view, &geo), "moves", explain_moves(q, &h), "a",
+                     answer_json(&c, wire, n, DNS_A, q->subnet), "aaaa", answer_json(&c, wire, n, DNS_AAAA, q->subnet));
 }

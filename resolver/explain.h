@@ -2,9 +2,9 @@
 // `meridian dns explain NAME --client ADDR`: what this resolver answers a client and why, as JSON: the parsed name, the
 // view, whose network routed it and how far that holds, the rule that gave the order (an override with its line, lines
 // of the latency file, a place of the MaxMind database), the table of all regions with tiers, weights, headroom,
-// scores, reasons and votes, the chosen one, the records. Uses the same code path as an answer (route_decide and the
-// answer builder), so that it cannot tell another story; what was measured is read again from its file for the table.
-// An admin's thread.
+// scores, reasons and votes, the chosen one, replicas that move to another stamp, the records. Uses the same code path
+// as an answer (route_decide and the answer builder), so that it cannot tell another story; what was measured is read
+// again from its file for the table. An admin's thread.
 #ifndef MERIDIAN_RESOLVER_EXPLAIN_H
 #define MERIDIAN_RESOLVER_EXPLAIN_H
 
@@ -19,6 +19,7 @@ struct explain_query {
     struct health *checker;               // whose votes are told; may be NULL
     const struct geo *geo;                // may be NULL
     const char *geo_error;                // what is wrong with its files; NULL or "": nothing
+    const struct zone *frontend;          // fe.D as this node serves it; may be NULL
     const char *name;
     struct ip client;                // transport source
     const struct cidr *subnet;       // of a Client Subnet option; NULL: none

@@ -11,5 +11,8 @@
 // The decision for a global name or its _route; null for other names. NULL: out of memory.
 json_t *explain_routing(const struct explain_query *q, const struct hostname *h, const struct view *view,
                         const struct geo_view *geo);
+// Replicas of the name's registry that move to another stamp, or have: which is led to now, and from when on the other.
+// NULL: none does, or memory ended.
+json_t *explain_moves(const struct explain_query *q, const struct hostname *h);
 
 #endif

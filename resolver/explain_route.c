@@ -4,6 +4,7 @@
 #include "resolver/explain_priv.h"
 
 #include "base/bytes.h"
+#include "base/clock.h"
 #include "base/mem.h"
 #include "config/catalogue.h"
 #include "resolver/geo_latency.h"
@@ -139,7 +140,8 @@ json_t *explain_routing(const struct explain_query *q, const struct hostname *h,
     const struct topology *t = q->topology;
     bool global = hostname_public_of(h->kind) == NAME_GLOBAL || h->kind == NAME_ROUTE;
     const struct catalogue_registry *reg = global ? catalogue_find(t->catalogue, h->label, strlen(h->label)) : NULL;
-    struct route_context c = {.topology = t, .health = q->health, .geo = geo};
+    struct route_context c = {
+        .topology = t, .health = q->health, .geo = geo, .now_s = clock_wall_ms() / 1000, .frontend = q->frontend};
     struct route_client client = client_of_source(&q->client);
     struct route r;
     if (!reg)
@@ -155,4 +157,41 @@ json_t *explain_routing(const struct explain_query *q, const struct hostname *h,
                      rule, "mode", route_mode_name(r.mode), "failOpen", (int)r.fail_open, "chosen",
                      r.mode == ROUTE_NOWHERE ? NULL : t->regions[r.steps[r.chosen].region].name, "filesRefused",
                      q->geo_error && *q->geo_error ? q->geo_error : NULL, "regions", steps_json(q, &r, m));
+}
+
+// ---- moves ----
+
+static json_t *move_json(const struct route_context *c, const struct catalogue_registry *r, const struct stamp_move *m)
+{
+    const struct region *region = &c->topology->regions[m->region];
+    uint8_t leads = route_stamp(c, r, m->region);
+    const char *to = region->stamps[catalogue_stamp(r, m->region)].name;
+    const char *was = m->was == STAMP_GONE ? NULL : region->stamps[m->was].name;
+    char since[CLOCK_TEXT_SIZE];
+    bool early = c->now_s < m->since_s, held = !early && m->was != STAMP_GONE && leads == m->was;
+    const char *why = "names lead to the new stamp";
+    if (early)
+        why = "its time has not come: resolvers may still remember that the new stamp's name was denied";
+    if (held)
+        why = "this node's own fe.D has not got the new stamp's name";
+    return json_pack("{s:s, s:s?, s:s, s:s, s:s, s:s}", "region", region->name, "was", was, "stamp", to, "since",
+                     clock_format_s(m->since_s, since), "leadsTo", region->stamps[leads].name, "reason", why);
+}
+
+json_t *explain_moves(const struct explain_query *q, const struct hostname *h)
+{
+    const struct topology *t = q->topology;
+    const struct catalogue_registry *r = *h->label ? catalogue_find(t->catalogue, h->label, strlen(h->label)) : NULL;
+    struct route_context c = {.topology = t, .now_s = clock_wall_ms() / 1000, .frontend = q->frontend};
+    json_t *list = r && r->flags & CATALOGUE_MOVES ? json_array() : NULL;
+    for (region_set left = list ? r->replicas : 0; left; left &= left - 1) {
+        uint8_t region = (uint8_t)__builtin_ctzll(left);
+        const struct stamp_move *m = catalogue_move(r, region);
+        bool meant = !*h->region || !strcmp(t->regions[region].name, h->region);
+        if (m && meant && json_array_append_new(list, move_json(&c, r, m))) {
+            json_decref(list);
+            return NULL;
+        }
+    }
+    return list;
 }

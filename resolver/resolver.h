@@ -79,7 +79,9 @@ void resolver_drain(struct resolver *r, unsigned limit_ms);
 void resolver_stop(struct resolver *r);
 struct geo_watch;
 struct geo_watch *resolver_geo(struct resolver *r); // for explanations (resolver/geo_watch.h)
-void resolver_reopen_logs(struct resolver *r);      // after a rotation; soon, on their own threads
+struct zone;
+struct zone *resolver_frontend(const struct resolver *r); // fe.D as it is served, one reference; NULL: none is there
+void resolver_reopen_logs(struct resolver *r);            // after a rotation; soon, on their own threads
 void resolver_stats_get(const struct resolver *r, struct resolver_stats *out);
 void resolver_metrics_write(const struct resolver *r, struct buf *out); // all of the room's metrics (base/exposition.h)
 

@@ -4,6 +4,9 @@
 
 #include "base/mem.h"
 #include "resolver/rendezvous.h"
+#include "resolver/wire.h"
+
+#include <string.h>
 
 // One list of regions in order. Two make the whole: what holds for the client's network, then the operator's; a region
 // counts where it stands first.
@@ -50,6 +53,29 @@ static region_set tier_next(const struct order *o, size_t *at)
     return out;
 }
 
+// Has fe.D the stamp's name, as this node serves it? (Its new zone may not be signed yet.)
+static bool is_published(const struct route_context *c, uint8_t region, uint8_t stamp)
+{
+    const struct catalogue *cat = c->topology->catalogue;
+    const struct catalogue_labels *labels = &cat->regions[region].frontends[stamp];
+    const struct zone_rr *rrs;
+    uint8_t owner[DNS_NAME_MAX];
+    if (!c->frontend)
+        return true;
+    memcpy(owner, labels->p, labels->n);
+    memcpy(owner + labels->n, cat->apex, cat->apex_n);
+    return zone_owner(c->frontend, owner, labels->n + cat->apex_n, &rrs) > 0;
+}
+
+uint8_t route_stamp_moving(const struct route_context *c, const struct catalogue_registry *r, uint8_t region)
+{
+    const struct stamp_move *m = catalogue_move(r, region);
+    uint8_t stamp = catalogue_stamp(r, region);
+    if (!m || m->was == STAMP_GONE)
+        return stamp;
+    return c->now_s >= m->since_s && is_published(c, region, stamp) ? stamp : m->was;
+}
+
 static uint8_t first_of(region_set s)
 {
     return (uint8_t)__builtin_ctzll(s);
@@ -83,7 +109,7 @@ static struct share share_of(const struct deciding *d, uint64_t key, uint8_t reg
 {
     return (struct share){rendezvous_cost(key, d->c->topology->regions[region].name),
                           d->weights ? d->weights[region] : 100,
-                          headroom_of(d->c, region, catalogue_stamp(d->r, region))};
+                          headroom_of(d->c, region, route_stamp(d->c, d->r, region))};
 }
 
 static uint64_t key_of(const struct deciding *d)
@@ -109,7 +135,7 @@ static struct route_step step_of(const struct deciding *d, uint64_t key, uint8_t
     if (!(d->r->replicas & bit))
         return s;
     struct share share = share_of(d, key, region);
-    s.stamp = catalogue_stamp(d->r, region);
+    s.stamp = route_stamp(d->c, d->r, region);
     s.cost = share.cost;
     s.weight = share.weight;
     s.headroom = share.headroom;
@@ -233,7 +259,7 @@ static region_set up_of(const struct deciding *d, region_set open)
 {
     region_set out = 0;
     for (; open; open &= open - 1) {
-        uint8_t region = first_of(open), stamp = catalogue_stamp(d->r, region);
+        uint8_t region = first_of(open), stamp = route_stamp(d->c, d->r, region);
         if (route_is_up(d->c, region, stamp) && !route_is_short(d->c, region, stamp))
             out |= open & -open;
     }
@@ -269,7 +295,7 @@ static bool pick_up(struct deciding *d, region_set open, const struct order *o, 
             up = (region_set)1 << best_of(d, up);
         }
         out->region = first_of(up);
-        out->stamp = catalogue_stamp(d->r, out->region);
+        out->stamp = route_stamp(d->c, d->r, out->region);
         return true;
     }
     return false;

@@ -19,6 +19,7 @@
 #include "resolver/client.h"
 #include "resolver/geo.h"
 #include "resolver/health.h"
+#include "resolver/zone.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -41,13 +42,13 @@ enum route_placed { // by what a region has its place in the order
 };
 
 struct route_step {
-    uint8_t region, stamp; // stamp: home stamp of the replica (0 without one)
+    uint8_t region, stamp; // stamp: where the replica's names lead now, by route_stamp (0 without one)
     uint8_t tier;          // from 0; those of a tier are equally near
     uint8_t placed;        // enum route_placed
     uint8_t weight;        // of the replica, 0 to 100
-    uint8_t headroom;      // of its home stamp, 0 to HEALTH_HEADROOM_FULL
+    uint8_t headroom;      // of that stamp, 0 to HEALTH_HEADROOM_FULL
     uint64_t cost;         // rendezvous (resolver/rendezvous.h): within a tier by cost / (weight * headroom)
-    bool up;               // health of the home stamp and of the registry there, also where something else rules it out
+    bool up;               // health of that stamp and of the registry there, also where something else rules it out
     bool is_short;         // likewise
     enum route_state state;
 };
@@ -76,7 +77,20 @@ struct route_context {
     const struct health_verdicts *health; // may be NULL: all count as up
     const struct health_map *map;         // the same for speed; may be NULL
     const struct geo_view *geo;           // of topology; may be NULL: nothing measured
+    int64_t now_s;                        // wall clock: for replicas that move to another stamp
+    const struct zone *frontend;          // fe.D as this node serves it; NULL: as the topology has it
 };
+
+uint8_t route_stamp_moving(const struct route_context *c, const struct catalogue_registry *r, uint8_t region);
+
+// The stamp that the names of a replica lead to: its home stamp, or the one before while that is not to be used yet
+// (publish before use: config/moves.h). Few move, so that this is a look at flags that are in hand.
+static inline uint8_t route_stamp(const struct route_context *c, const struct catalogue_registry *r, uint8_t region)
+{
+    if (__builtin_expect(r->flags & CATALOGUE_MOVES, 0))
+        return route_stamp_moving(c, r, region);
+    return catalogue_stamp(r, region);
+}
 
 void route_decide(const struct route_context *c, const struct catalogue_registry *r, const struct route_client *client,
                   struct route *out);

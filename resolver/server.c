@@ -506,6 +506,21 @@ void resolver_stop(struct resolver *r)
     free(r);
 }
 
+struct zone *resolver_frontend(const struct resolver *r)
+{
+    struct zone *z = NULL;
+    const struct worker *w = &r->workers[0]; // all have the same cells
+    struct dnssec *d = w->dnssec_cell ? snapshot_get(w->dnssec_cell) : NULL;
+    struct frontend *f = !d && w->frontend_cell ? snapshot_get(w->frontend_cell) : NULL;
+    if (d)
+        z = snapshot_ref(d->zone);
+    else if (f)
+        z = snapshot_ref(f->history->zone);
+    snapshot_unref(d);
+    snapshot_unref(f);
+    return z;
+}
+
 struct geo_watch *resolver_geo(struct resolver *r)
 {
     return r->geo;

@@ -23,6 +23,11 @@ const char *registries_name(unsigned i, char buf[64])
 void registries_row(struct buf *b, unsigned i)
 {
     static const char *const stamps[] = {"s1", "s-2", "s1"}, *const regions[] = {"a", "eastus", "southeastasia2"};
+    static const char *const moves[] = {
+        ", stamp_was: gone, stamp_since: '2026-02-01T00:00:00Z'",
+        ", stamp_was: s1, stamp_since: '2026-01-01T00:00:00Z'",
+        "",
+    };
     char name[64];
     buf_printf(b, "  - name: %s\n", registries_name(i, name));
     if (registries_random(3) == 0)
@@ -35,9 +40,10 @@ void registries_row(struct buf *b, unsigned i)
     unsigned on = i % 3;
     for (unsigned r = 3; r-- > 0;)
         if (r == on || registries_random(2))
-            buf_printf(b, "      - { region: %s, stamp: %s, global_routing: %s, drained: %s%s }\n", regions[r],
+            buf_printf(b, "      - { region: %s, stamp: %s, global_routing: %s, drained: %s%s%s }\n", regions[r],
                        stamps[r], r == on || registries_random(2) ? "true" : "false",
-                       registries_random(4) ? "false" : "true", registries_random(5) ? "" : ", weight: 30");
+                       registries_random(4) ? "false" : "true", registries_random(5) ? "" : ", weight: 30",
+                       registries_random(5) ? "" : moves[r]);
 }
 
 void registries_private(struct buf *b, unsigned i)
@@ -111,6 +117,10 @@ static void registry_equal(const struct registry *x, const struct registry *y)
     ck_assert_int_eq(!x->weights, !y->weights);
     if (x->weights)
         ck_assert_mem_eq(x->weights, y->weights, TOPOLOGY_MAX_REGIONS);
+    ck_assert_uint_eq(x->n_moves, y->n_moves);
+    for (size_t i = 0; i < x->n_moves; i++)
+        ck_assert(x->moves[i].region == y->moves[i].region && x->moves[i].was == y->moves[i].was &&
+                  x->moves[i].since_s == y->moves[i].since_s);
     ck_assert_uint_eq(x->n_private_endpoints, y->n_private_endpoints);
     for (size_t i = 0; i < x->n_private_endpoints; i++)
         private_equal(x->private_endpoints[i], y->private_endpoints[i]);

@@ -406,9 +406,12 @@ static void *read_on(void *arg)
 static void twins(struct buf *b, uint64_t version)
 {
     static const char *const stamps[] = {"s1", "s-2"};
-    buf_printf(b, "registries:\n  - { name: even00, replicas: [{ region: eastus, stamp: %s }] }\n",
-               stamps[version % 2]);
-    buf_printf(b, "  - { name: odd000, replicas: [{ region: eastus, stamp: %s }] }\n", stamps[(version + 1) % 2]);
+    buf_str(b, "registries:\n");
+    for (unsigned i = 0; i < 2; i++)
+        buf_printf(b,
+                   "  - { name: %s, replicas: [{ region: eastus, stamp: %s, stamp_was: %s, stamp_since: "
+                   "'2026-01-01T00:00:00Z' }] }\n",
+                   i ? "odd000" : "even00", stamps[(version + i) % 2], stamps[(version + i + 1) % 2]);
 }
 
 START_TEST(readers_see_one_version_or_another)

@@ -464,7 +464,87 @@ START_TEST(paths_are_relative_to_the_topology_and_not_to_what_was_kept_of_it)
 }
 END_TEST
 
+#define NOW_MS 1800000000000 // 2027-01-15T08:00:00Z
+#define MOVING(version, replica)                                                                         \
+    "version: " version "\ndomain: example.io\nregions:\n"                                               \
+    "  - {name: eastus, stamps: [{name: eus-1, ipv4: [192.0.2.1]}, {name: eus-2, ipv4: [192.0.2.2]}]}\n" \
+    "name_servers: [eus-1.eastus]\nregistries:\n  - name: contoso\n    replicas: [{region: eastus, " replica "}]\n"
+#define MOVE ", stamp_was: eus-1, stamp_since: '2027-01-15T08:01:00Z'"
+
+static void wait_for_version(struct fixture *f, uint64_t want)
+{
+    for (int i = 0; i < 2000 && version(f) != want; i++)
+        usleep(5000);
+    ck_assert_uint_eq(version(f), want);
+}
+
+START_TEST(a_replica_moves_only_when_the_document_says_since_when)
+{
+    struct fixture *f = setup();
+    clock_virtual_set(NOW_MS);
+    put(f->topology, MOVING("5", "stamp: eus-1"));
+    ck_assert_int_eq(start(f), 0);
+    put(f->topology, MOVING("6", "stamp: eus-2"));
+    config_watch_poke(f->w);
+    expect(f, 5, 1, "topology.yaml:8: registry contoso: replicas: eastus: names would lead from stamp eus-1 to eus-2");
+    config_watch_stop(f->w); // a restart judges by what was kept
+    ck_assert_int_eq(start(f), 0);
+    expect(f, 5, 1, "names would lead from stamp eus-1 to eus-2 at once");
+    put(f->topology, MOVING("6", "stamp: eus-2" MOVE));
+    config_watch_poke(f->w);
+    expect(f, 6, 1, NULL);
+    put(f->topology,
+        MOVING("7", "stamp: eus-2")); // before its time: taken when that has come, without a word from anybody
+    config_watch_poke(f->w);
+    expect(f, 6, 2, "names lead to stamp eus-1 until 2027-01-15T08:01:00Z");
+    clock_virtual_advance(60000);
+    wait_for_version(f, 7);
+    config_watch_poke(f->w);
+    expect(f, 7, 2, NULL);
+    config_watch_stop(f->w); // one that has nothing in force takes any
+    ck_assert_int_eq(dir_remove_tree(f->state), 0);
+    put(f->topology, MOVING("8", "stamp: eus-1"));
+    ck_assert_int_eq(start(f), 0);
+    expect(f, 8, 0, NULL);
+    teardown(f);
+    clock_virtual_off();
+}
+END_TEST
+
+static uint64_t n_changes_refused(struct fixture *f)
+{
+    struct config_status t, p;
+    config_watch_status(f->w, &t, &p);
+    free(t.refused_why);
+    free(t.changes_why);
+    free(p.refused_why);
+    return t.changes_refused;
+}
+
+START_TEST(a_change_that_is_early_waits_with_those_after_it)
+{
+    struct fixture *f = setup();
+    char changes[96];
+    snprintf(changes, sizeof changes, "%s.changes", f->topology);
+    clock_virtual_set(NOW_MS);
+    put(f->topology, MOVING("5", "stamp: eus-2" MOVE));
+    ck_assert_int_eq(start(f), 0);
+    put(changes, "version: 6\nregistries: [{name: contoso, replicas: [{region: eastus, stamp: eus-2}]}]\n...\n"
+                 "version: 7\nregistries: [{name: fabrikam, replicas: [{region: eastus}]}]\n...\n");
+    for (int i = 0; i < 3; i++) // told once
+        config_watch_poke(f->w);
+    ck_assert_uint_eq(version(f), 5);
+    ck_assert_uint_eq(n_changes_refused(f), 1);
+    clock_virtual_advance(60000);
+    wait_for_version(f, 7);
+    ck_assert_uint_eq(n_changes_refused(f), 1);
+    teardown(f);
+    clock_virtual_off();
+}
+END_TEST
+
 CHECK_MAIN("config/watch", changes_are_followed, changes_are_noticed_unasked, either_form_is_watched,
            edits_swap_or_say_why, edits_are_noticed_unasked, principals_swap, last_good_serves_a_restart,
            nothing_usable_is_an_error, no_document_lowers_a_serial, the_version_of_the_frame_outlives_the_process,
-           paths_are_relative_to_the_topology_and_not_to_what_was_kept_of_it)
+           paths_are_relative_to_the_topology_and_not_to_what_was_kept_of_it,
+           a_replica_moves_only_when_the_document_says_since_when, a_change_that_is_early_waits_with_those_after_it)

@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: Apache-2.0
+// Whether a version may follow another; see successor.h.
+#include "config/successor.h"
+
+#include "base/err.h"
+#include "config/frontend.h"
+#include "config/moves.h"
+
+#include <stdlib.h>
+
+bool successor_ok(const struct topology *before, const struct topology *next, struct bytes text, int64_t now_s,
+                  struct diag *diag, int64_t *out_again_s)
+{
+    char *why = NULL;
+    *out_again_s = 0;
+    bool ok =
+        frontend_serial_may_follow(before, next, now_s, &why) && topology_revocations_may_follow(before, next, &why);
+    if (!ok)
+        diag_add(diag, NULL, 0, "%s", why ? why : err_text(ERR_NOMEM));
+    free(why);
+    return ok && moves_may_follow(before, next, text, now_s, diag, out_again_s);
+}
