@@ -80,6 +80,10 @@ const struct registry *cli_registry(struct cli *c, const char *name); // NULL af
 // The one that its option names, or else the first word after the command.
 const struct registry *cli_registry_given(struct cli *c, const char *name, int argc, char **argv);
 const struct region *cli_region(struct cli *c, const char *name);
+// The home stamp of a replica as tables show it: "eus-1", and what it moves to: "eus-1 (eus-11 from 2026-…Z)". Arena.
+const char *cli_home_stamp(struct cli *c, const struct registry *r, const struct replica *rep);
+// {"homeStamp": where names lead now} and, of one that moves, "movesTo" and "movesAt" added to `o`.
+void cli_home_stamp_json(struct cli *c, json_t *o, const struct registry *r, const struct replica *rep);
 bool cli_json(const struct cli *c);
 int cli_print_json(json_t *doc); // takes the reference
 // Columns padded to their widest cell; the first row is the head, printed in upper case.
@@ -127,7 +131,7 @@ int cmd_identities(struct cli *c, int argc, char **argv);
 extern const struct command health_impair_cmd, health_clear_cmd, health_orders_cmd, health_peers_cmd; // orders.c
 extern const struct command replication_wait_cmd; // replication_wait.c
 extern const struct command replication_drain_cmd, replication_undrain_cmd, replication_feed_cmd,
-    replication_repair_cmd, replication_revoked_cmd;
+    replication_repair_cmd, replication_revoked_cmd, replication_rebind_cmd;
 // GET at a region with a token that may pull `repository`. 0 with the JSON answer, else the exit status, said.
 int cli_replication_get(struct cli *c, const struct registry *r, const struct region *region, const char *repository,
                         const char *path, json_t **out_doc);

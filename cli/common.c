@@ -2,6 +2,7 @@
 // What the commands share: the topology, tables and JSON, calls to admin sockets and endpoints, passwords; see cli.h.
 #include "cli/cli.h"
 
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/fd.h"
 #include "base/mem.h"
@@ -70,6 +71,30 @@ const struct region *cli_region(struct cli *c, const char *name)
     if (!r)
         cli_fail(EXIT_FAILED, "region %s is not in %s", name, c->topology);
     return r;
+}
+
+const char *cli_home_stamp(struct cli *c, const struct registry *r, const struct replica *rep)
+{
+    const struct stamp_move *m = registry_move(r, rep->region);
+    int64_t now_s = clock_wall_ms() / 1000;
+    const char *home = topology_replica_stamp(c->topo, rep)->name;
+    char since[CLOCK_TEXT_SIZE];
+    if (!m || now_s >= m->since_s)
+        return home;
+    return arena_printf(&c->arena, "%s (%s from %s)", registry_stamp_at(c->topo, r, rep->region, now_s)->name, home,
+                        clock_format_s(m->since_s, since));
+}
+
+void cli_home_stamp_json(struct cli *c, json_t *o, const struct registry *r, const struct replica *rep)
+{
+    const struct stamp_move *m = registry_move(r, rep->region);
+    int64_t now_s = clock_wall_ms() / 1000;
+    char since[CLOCK_TEXT_SIZE];
+    json_object_set_new(o, "homeStamp", json_string(registry_stamp_at(c->topo, r, rep->region, now_s)->name));
+    if (!m || now_s >= m->since_s)
+        return;
+    json_object_set_new(o, "movesTo", json_string(topology_replica_stamp(c->topo, rep)->name));
+    json_object_set_new(o, "movesAt", json_string(clock_format_s(m->since_s, since)));
 }
 
 bool cli_json(const struct cli *c)

@@ -4,6 +4,7 @@
 #include "cli/cli.h"
 #include "cli/dns_zone.h"
 
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/fd.h"
 #include "base/mem.h"
@@ -182,7 +183,7 @@ int cmd_dns_export(struct cli *c, int argc, char **argv)
     if (o.file && (!strcmp(o.file, "table") || !strcmp(o.file, "json")))
         return cli_fail(EXIT_USAGE, "dns export writes a master file: -o names it (./%s for a file of that name)",
                         o.file);
-    struct zone z = {.pin = REGION_NONE, .out = stdout};
+    struct zone z = {.pin = REGION_NONE, .out = stdout, .now_s = clock_wall_ms() / 1000};
     struct chosen chosen = {PART_MAIN, REGION_NONE};
     rc = cli_topology(c);
     rc = rc ? rc : choose(c, &o, &z, &chosen);

@@ -184,6 +184,12 @@ static size_t write_private(const struct zone *z, const struct registry *r, enum
     return n;
 }
 
+// Of the stamp that the replica's names lead to as of now.
+static struct text replica_frontend(const struct zone *z, const struct registry *r, const struct replica *rep)
+{
+    return frontend_of(z, rep->region, registry_stamp_at(z->t, r, rep->region, z->now_s)->index);
+}
+
 // The private form of a name, which ends here or goes on to the frontend.
 static void write_hop(const struct zone *z, const struct registry *r, enum name_kind kind, uint8_t region)
 {
@@ -194,7 +200,7 @@ static void write_hop(const struct zone *z, const struct registry *r, enum name_
     const char *region_name = region == REGION_NONE ? NULL : z->t->regions[region].name;
     struct text hop = name_of(z, hostname_private_of(kind), r->label, region_name, NULL);
     if (write_private(z, r, kind, region, hop.s) == 0)
-        write_names(z, hop.s, endpoint_ttl(z->t, hostname_private_of(kind)), "CNAME", frontend_of(z, to, rep->stamp).s);
+        write_names(z, hop.s, endpoint_ttl(z->t, hostname_private_of(kind)), "CNAME", replica_frontend(z, r, rep).s);
 }
 
 // A public name and, where there are private endpoints, the private one behind it. `region`: REGION_NONE for global.
@@ -207,7 +213,7 @@ static void write_endpoint(const struct zone *z, const struct registry *r, enum 
         return; // validation lets no such registry pass
     const char *region_name = region == REGION_NONE ? NULL : z->t->regions[region].name;
     struct text owner = name_of(z, kind, r->label, region_name, NULL);
-    struct text frontend = frontend_of(z, to, rep->stamp);
+    struct text frontend = replica_frontend(z, r, rep);
     if (r->n_private_endpoints == 0) {
         write_names(z, owner.s, ttl, "CNAME", frontend.s);
         return;
@@ -218,9 +224,23 @@ static void write_endpoint(const struct zone *z, const struct registry *r, enum 
         write_hop(z, r, kind, region);
 }
 
+// A file cannot switch by itself.
+static void write_moves(const struct zone *z, const struct registry *r)
+{
+    char since[CLOCK_TEXT_SIZE];
+    for (size_t i = 0; i < r->n_moves; i++) {
+        const struct stamp_move *m = &r->moves[i];
+        if (z->now_s < m->since_s)
+            fprintf(z->out, "; %s in %s leads to %s from %s on: export it again then\n", r->name,
+                    z->t->regions[m->region].name, topology_replica_stamp(z->t, registry_replica(r, m->region))->name,
+                    clock_format_s(m->since_s, since));
+    }
+}
+
 static void write_registry(const struct zone *z, const struct registry *r)
 {
     struct endpoint_name e;
+    write_moves(z, r);
     for (size_t at = 0; endpoint_next(r, &at, &e);)
         write_endpoint(z, r, e.kind, e.region);
 }

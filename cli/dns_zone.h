@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // A zone of the topology as a master file (RFC 1035 section 5): fe.D, which is static, D with every name written out,
-// as the resolver answers it in one view while all regions are up (design section 3), and the private child zones, if
-// private_cut makes any.
+// as the resolver answers it now in one view while all regions are up (design section 3), and the private child zones,
+// if private_cut makes any.
 //
-//   struct zone z = {.t = t, .view = NULL, .pin = REGION_NONE, .out = stdout};
+//   struct zone z = {.t = t, .view = NULL, .pin = REGION_NONE, .out = stdout, .now_s = now_s};
 //   zone_write_frontend(&z);
 //   zone_write_main(&z);
 //   zone_write_child(&z, REGION_NONE);
@@ -21,6 +21,7 @@ struct zone {
     const struct view *view; // NULL: public
     uint8_t pin;             // region that global names prefer, as an override would; REGION_NONE: the operator's order
     FILE *out;
+    int64_t now_s; // wall: for replicas that move to another stamp
 };
 
 void zone_write_frontend(const struct zone *z); // fe.D

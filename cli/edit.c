@@ -2,11 +2,13 @@
 // The topology's text rewritten; see edit.h.
 #include "cli/edit.h"
 
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/fd.h"
 #include "base/mem.h"
 #include "config/compiled.h"
 #include "config/frontend.h"
+#include "config/moves.h"
 
 #include <string.h>
 #include <sys/stat.h>
@@ -144,37 +146,63 @@ bool edit_allowed(const struct cli *c, const struct buf *text)
     return false;
 }
 
-int edit_commit(struct cli *c, const struct edit_section *list, size_t n,
-                bool (*holds)(const struct topology *t, const void *ctx), const void *ctx)
+// `now` as a node would read it.
+static int judge(struct cli *c, struct buf *now, const char *what,
+                 bool (*holds)(const struct topology *t, const void *ctx), const void *ctx, struct diag *diag)
 {
-    AUTO_BUF struct buf was, now;
     const char *path = c->topology;
-    uint64_t version = c->topo->version + 1;
-    struct diag diag;
     struct topology *t = NULL;
-    struct stat st;
-    buf_init(&was, 0);
-    buf_init(&now, 0);
-    int rc = file_read(path, TOPOLOGY_MAX_BYTES, &was);
-    if (!rc && !edit_allowed(c, &was))
-        return EXIT_FAILED;
-    diag_init(&diag);
-    if (!rc) {
-        edit_sections(buf_cstr(&was), list, n, version, &now);
-        rc = parse(&now, path, &diag, &t);
-    }
-    rc = rc ? rc : renew_pin(c, &now, path, &diag, &t);
-    if (!rc && (t->version != version || !holds(t, ctx))) {
-        diag_add(&diag, path, 0, "version and %s must stand at the margin, each on lines of its own", list[0].key);
+    int64_t again_s;
+    int rc = parse(now, path, diag, &t);
+    rc = rc ? rc : renew_pin(c, now, path, diag, &t);
+    if (!rc && (t->version != c->topo->version + 1 || !holds(t, ctx))) {
+        diag_add(diag, path, 0, "version and %s must stand at the margin, each on lines of its own", what);
         rc = ERR_INVAL;
     }
+    if (!rc && !moves_may_follow(c->topo, t, bytes_of(now->p, now->n), clock_wall_ms() / 1000, diag, &again_s))
+        rc = ERR_INVAL;
     snapshot_unref(t);
+    return rc;
+}
+
+static int commit(struct cli *c, struct buf *now, const char *what,
+                  bool (*holds)(const struct topology *t, const void *ctx), const void *ctx)
+{
+    const char *path = c->topology;
+    struct diag diag;
+    struct stat st;
+    diag_init(&diag);
+    int rc = judge(c, now, what, holds, ctx, &diag);
     if (!rc)
-        rc = file_write_atomic(path, now.p, now.n, stat(path, &st) ? 0644 : st.st_mode & 0777);
+        rc = file_write_atomic(path, now->p, now->n, stat(path, &st) ? 0644 : st.st_mode & 0777);
     diag_print(&diag, stderr);
     diag_done(&diag);
     if (rc)
         return cli_fail(EXIT_FAILED, "%s is left as it was: %s", path, err_text(rc));
-    fprintf(stderr, "%s: version %llu; copy it to the nodes\n", path, (unsigned long long)version);
+    fprintf(stderr, "%s: version %llu; copy it to the nodes\n", path, (unsigned long long)c->topo->version + 1);
     return EXIT_DONE;
+}
+
+int edit_commit_text(struct cli *c, const struct buf *now, const char *what,
+                     bool (*holds)(const struct topology *t, const void *ctx), const void *ctx)
+{
+    AUTO_BUF struct buf own;
+    buf_init(&own, 0);
+    buf_add(&own, now->p, now->n);
+    return commit(c, &own, what, holds, ctx);
+}
+
+int edit_commit(struct cli *c, const struct edit_section *list, size_t n,
+                bool (*holds)(const struct topology *t, const void *ctx), const void *ctx)
+{
+    AUTO_BUF struct buf was, now;
+    buf_init(&was, 0);
+    buf_init(&now, 0);
+    int rc = file_read(c->topology, TOPOLOGY_MAX_BYTES, &was);
+    if (rc)
+        return cli_fail(EXIT_FAILED, "%s is left as it was: %s", c->topology, err_text(rc));
+    if (!edit_allowed(c, &was))
+        return EXIT_FAILED;
+    edit_sections(buf_cstr(&was), list, n, c->topo->version + 1, &now);
+    return commit(c, &now, list[0].key, holds, ctx);
 }

@@ -27,5 +27,9 @@ bool edit_allowed(const struct cli *c, const struct buf *text);
 // the document is written so that its sections cannot be told apart.
 int edit_commit(struct cli *c, const struct edit_section *list, size_t n,
                 bool (*holds)(const struct topology *t, const void *ctx), const void *ctx);
+// The same with the whole text as it is to be, one version up. `what` was rewritten in it. Nodes that have the version
+// before must be able to take it.
+int edit_commit_text(struct cli *c, const struct buf *now, const char *what,
+                     bool (*holds)(const struct topology *t, const void *ctx), const void *ctx);
 
 #endif

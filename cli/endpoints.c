@@ -69,10 +69,10 @@ static json_t *registry_json(struct cli *c, const struct registry *r)
     json_t *replicas = json_array();
     for (size_t i = 0; i < r->n_replicas; i++) {
         const struct replica *rep = &r->replicas[i];
-        json_array_append_new(replicas,
-                              json_pack("{s:s, s:s, s:b, s:b}", "region", c->topo->regions[rep->region].name,
-                                        "homeStamp", topology_replica_stamp(c->topo, rep)->name,
-                                        "globalEndpointRouting", rep->global_routing, "drained", rep->drained));
+        json_t *o = json_pack("{s:s, s:b, s:b}", "region", c->topo->regions[rep->region].name, "globalEndpointRouting",
+                              rep->global_routing, "drained", rep->drained);
+        cli_home_stamp_json(c, o, r, rep);
+        json_array_append_new(replicas, o);
     }
     return json_pack("{s:s, s:s, s:s, s:s, s:b, s:s, s:b, s:o}", "name", r->name, "loginServer",
                      host_of(c, NAME_GLOBAL, r, NULL), "regionalEndpoints",
@@ -137,7 +137,7 @@ static int registry_show(struct cli *c, int argc, char **argv)
     memcpy(cells, head, sizeof head);
     for (size_t i = 0; i < r->n_replicas; i++) {
         const struct replica *rep = &r->replicas[i];
-        const char *row[] = {r->name, c->topo->regions[rep->region].name, topology_replica_stamp(c->topo, rep)->name,
+        const char *row[] = {r->name, c->topo->regions[rep->region].name, cli_home_stamp(c, r, rep),
                              rep->global_routing ? "true" : "false", rep->drained ? "true" : "false"};
         memcpy(cells + 5 * (i + 1), row, sizeof row);
     }

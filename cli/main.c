@@ -16,7 +16,7 @@ static const struct command nouns[] = {
     {"login", "log in at a registry's endpoint, or at all of them", "-n REGISTRY [--endpoint REGION | --all]",
      cmd_login},
     {"registry", "registries of the topology", "list | show", cmd_registry},
-    {"replication", "replicas, how far each is, and waiting for one", "list | status | wait", cmd_replication},
+    {"replication", "replicas, how far each is, and waiting for one", "list | status | wait | rebind", cmd_replication},
     {"user", "who may log in and do what", "list | add | passwd | grant | revoke | remove", cmd_user},
     {"certs", "certificates of a node: names, expiry, renewal", "show | renew", cmd_certs},
     {"config", "check a topology, or what a node has in force", "check", cmd_config},

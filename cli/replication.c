@@ -227,7 +227,7 @@ static int replication_list(struct cli *c, int argc, char **argv)
     memcpy(cells, head, sizeof head);
     for (size_t i = 0; i < r->n_replicas; i++) {
         const struct replica *rep = &r->replicas[i];
-        const char *region = c->topo->regions[rep->region].name, *stamp = topology_replica_stamp(c->topo, rep)->name;
+        const char *region = c->topo->regions[rep->region].name;
         json_t *status = display_status(c, rows, region);
         const char *shown = json_string_value(json_object_get(status, "displayStatus"));
         // What the topology states is in force: there is no provisioning that could still be under way.
@@ -236,11 +236,12 @@ static int replication_list(struct cli *c, int argc, char **argv)
                              "Succeeded",
                              arena_strdup(&c->arena, shown ? shown : ""),
                              rep->global_routing ? "true" : "false",
-                             stamp};
+                             cli_home_stamp(c, r, rep)};
         memcpy(cells + 6 * (i + 1), row, sizeof row);
-        json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:b, s:s, s:o}", "name", region, "location", region,
-                                              "provisioningState", "Succeeded", "regionEndpointEnabled",
-                                              rep->global_routing, "homeStamp", stamp, "status", status));
+        json_t *o = json_pack("{s:s, s:s, s:s, s:b, s:o}", "name", region, "location", region, "provisioningState",
+                              "Succeeded", "regionEndpointEnabled", rep->global_routing, "status", status);
+        cli_home_stamp_json(c, o, r, rep);
+        json_array_append_new(list, o);
     }
     json_decref(rows);
     if (cli_json(c))
@@ -259,6 +260,6 @@ int cmd_replication(struct cli *c, int argc, char **argv)
 {
     const struct command all[] = {replication_cmds[0],     replication_cmds[1],     replication_wait_cmd,
                                   replication_drain_cmd,   replication_undrain_cmd, replication_feed_cmd,
-                                  replication_revoked_cmd, replication_repair_cmd};
+                                  replication_revoked_cmd, replication_repair_cmd,  replication_rebind_cmd};
     return command_group(c, "replication", all, ARRAY_LEN(all), argc, argv);
 }

@@ -12,6 +12,7 @@
 #include "config/changes.h"
 #include "config/compiled.h"
 #include "config/frontend.h"
+#include "config/successor.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -94,10 +95,39 @@ static void advise(const struct topology *t, const char *path)
     diag_done(&d);
 }
 
+// Would nodes that have `after` in force take it?
+static int check_after(const char *path, const struct topology *t, const char *after)
+{
+    struct loaded old = {0};
+    struct diag d;
+    AUTO_BUF struct buf text;
+    int64_t again_s;
+    int rc = load(after, &old);
+    if (rc) {
+        snapshot_unref(old.t);
+        return rc;
+    }
+    buf_init(&text, 0);
+    diag_init(&d);
+    bool lines = !file_read(path, TOPOLOGY_MAX_BYTES, &text) && !compiled_is(text.p, text.n);
+    if (t->version <= old.t->version)
+        diag_add(&d, path, 0, "version %llu is not above %llu, which %s has", (unsigned long long)t->version,
+                 (unsigned long long)old.t->version, after);
+    bool ok = successor_ok(old.t, t, bytes_of(text.p, lines ? text.n : 0), clock_wall_ms() / 1000, &d, &again_s);
+    ok = ok && !diag_count(&d);
+    diag_print(&d, stderr);
+    diag_done(&d);
+    snapshot_unref(old.t);
+    return ok ? EXIT_DONE : cli_fail(EXIT_FAILED, "nodes that have %s in force would refuse %s", after, path);
+}
+
 static int check_or_show(struct cli *c, const struct command *cmd, int argc, char **argv, bool show)
 {
     struct loaded l = {0};
-    int rc = opt_parse(c, cmd, "topology", NULL, 0, argc, argv, &argc);
+    const char *after = NULL;
+    const struct opt rows[] = {
+        {0, "after", "FILE", "the topology in force: would nodes that have it take this one?", &after, NULL}};
+    int rc = opt_parse(c, cmd, "topology", rows, show ? 0 : ARRAY_LEN(rows), argc, argv, &argc);
     if (rc)
         return rc;
     if (argc > 2)
@@ -106,6 +136,8 @@ static int check_or_show(struct cli *c, const struct command *cmd, int argc, cha
     rc = load(path, &l);
     if (l.t && !show)
         advise(l.t, path);
+    if (!rc && after)
+        rc = check_after(path, l.t, after);
     if (l.t && (show || (!rc && cli_json(c)))) {
         int printed = describe(c, path, &l);
         rc = rc ? rc : printed;
@@ -165,9 +197,20 @@ static int topology_compile(struct cli *c, int argc, char **argv)
 
 // ---- diff ----
 
+static bool same_moves(const struct registry *x, const struct registry *y)
+{
+    if (x->n_moves != y->n_moves)
+        return false;
+    for (size_t i = 0; i < x->n_moves; i++)
+        if (x->moves[i].region != y->moves[i].region || x->moves[i].was != y->moves[i].was ||
+            x->moves[i].since_s != y->moves[i].since_s)
+            return false;
+    return true;
+}
+
 static bool same_replicas(const struct registry *x, const struct registry *y)
 {
-    if (x->replica_set != y->replica_set)
+    if (x->replica_set != y->replica_set || !same_moves(x, y))
         return false;
     for (size_t i = 0; i < x->n_replicas; i++)
         if (x->replicas[i].stamp != y->replicas[i].stamp ||
@@ -437,7 +480,7 @@ static int topology_pin(struct cli *c, int argc, char **argv)
 }
 
 static const struct command topology_cmds[] = {
-    {"check", "is it good, with the changes beside it", "[FILE]", topology_check},
+    {"check", "is it good, with the changes beside it", "[FILE] [--after FILE]", topology_check},
     {"show", "what it holds, in numbers", "[FILE]", topology_show},
     {"compile", "write the form that nodes start from quickly", "FILE OUT", topology_compile},
     {"diff", "which registries differ; status 1 if any do", "OLD NEW", topology_diff},

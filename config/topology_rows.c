@@ -60,6 +60,12 @@ static bool utc_time_ok(const char *s)
     return dnskey_time_parse(s) >= 0;
 }
 
+static bool since_ok(const char *s)
+{
+    int64_t at = dnskey_time_parse(s);
+    return at > 0 && at <= MOVE_SINCE_MAX_S;
+}
+
 static bool path_ok(const char *s)
 {
     return *s && s[strlen(s) - 1] != '/';
@@ -109,7 +115,7 @@ static const struct option replica_rows[] = {
     {"stamp_was", OPT_STRING, OPT_AT(struct spec_replica, was), .check = hostname_stamp_ok, .expect = STAMP_WORDS,
      .help = "the home stamp before: names lead there until stamp_since. A replica that moves to another stamp needs "
              "both; meridian replication rebind writes them"},
-    {"stamp_since", OPT_STRING, OPT_AT(struct spec_replica, since), .check = utc_time_ok,
+    {"stamp_since", OPT_STRING, OPT_AT(struct spec_replica, since), .check = since_ok,
      .expect = "a time in UTC, as in 2026-11-23T19:58:50Z",
      .help = "from when on names lead to stamp: at least ttl.negative after all who answer for fe.D have its name"},
     {"global_routing", OPT_BOOL, OPT_AT(struct spec_replica, global_routing), .def = "true",

@@ -33,6 +33,9 @@ static void check(const struct topology *t)
         must(r->n_replicas && topology_registry(t, r->name) == r && topology_by_label(t, r->label) == r);
         for (size_t k = 0; k < r->n_replicas; k++)
             must(topology_replica_stamp(t, &r->replicas[k])->name[0]);
+        for (size_t k = 0; k < r->n_moves; k++)
+            must(registry_stamp_at(t, r, r->moves[k].region, 0)->name[0] &&
+                 registry_stamp_at(t, r, r->moves[k].region, INT64_MAX)->name[0]);
         for (size_t k = 0; k < r->n_private_endpoints; k++)
             must(r->private_endpoints[k]->view < t->n_views && r->private_endpoints[k]->n_members);
     }

@@ -70,6 +70,8 @@ START_TEST(fields_are_judged_by_themselves)
         {"stamp: eus-11, stamp_since: '" SOON "'", "go together"},
         {AT("eus-11", "eus-11", SOON), "stamp_was is the stamp that it has: eus-11"},
         {AT("eus-11", "eus-1", "tomorrow"), "a time in UTC, as in"},
+        {AT("eus-11", "eus-1", "1970-01-01T00:00:00Z"), "a time in UTC, as in"}, // the compiled form takes none such
+        {AT("eus-11", "eus-1", "9999-12-31T23:59:59Z"), NULL},
         {AT("eus-11", "eus_1", SOON), "a stamp: at most 63"},
         // Names lead there still, or caches do, for the largest of the TTLs (300 s).
         {AT("eus-11", "eus-9", SOON),
