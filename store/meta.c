@@ -116,7 +116,7 @@ void meta_close(struct meta *m)
         db_close(d);
         free(d);
     }
-    if (m->w.h)
+    if (m->w.h && !m->handed_over)
         (void)db_exec(&m->w, "PRAGMA wal_checkpoint(TRUNCATE)");
     db_close(&m->w);
     fd_auto_close(&m->lock_fd);

@@ -36,6 +36,11 @@ struct meta_options {
 
 int meta_open(const struct meta_options *o, struct diag *diag, struct meta **out);
 void meta_close(struct meta *m);
+// A restart: another process opens the store as soon as this has returned, while uploads that are under way here end
+// here. What was submitted before is committed. From here on nothing is minted here (ERR_CLOSED), so that no sequence
+// is used twice; rows of uploads, links, and reads go on: SQLite keeps two processes apart. Once the other process has
+// changed the schema, nothing is written here at all (ERR_VERSION). There is no way back.
+void meta_hand_over(struct meta *m);
 int meta_probe(struct meta *m);     // commits a probe, and tries whether an entry could be written: 0, or why not
 bool meta_writable(struct meta *m); // the probe is good
 

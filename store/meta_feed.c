@@ -105,6 +105,8 @@ static int entry_sign(struct meta *m, struct feed_entry *e)
 
 int feed_mint(struct meta *m, uint64_t above, struct bytes keep_content, struct feed_entry *e, int64_t *out_id)
 {
+    if (m->handed_over)
+        return ERR_CLOSED; // 8: the log is another process's
     if (m->key_revoked)
         return ERR_AUTH; // whoever read it would have to refuse it
     int rc = clock_mint(m, above, &e->stamp);

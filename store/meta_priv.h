@@ -52,6 +52,7 @@ int db_text(sqlite3_stmt *st, int col, struct arena *a, const char **out);      
 int db_blob(sqlite3_stmt *st, int col, struct arena *a, struct bytes *out);
 
 int schema_open(struct db *d, const char *path, const char *region, struct diag *diag);
+int schema_is_ours(struct db *d); // ERR_VERSION: another program has changed it since
 extern const int schema_version;
 int state_get(struct db *d, const char *key, uint64_t *out); // ERR_NOTFOUND
 int state_set(struct db *d, const char *key, uint64_t value);
@@ -81,6 +82,7 @@ struct meta {
     uint64_t group_stamp; // the clock when this group began: what this group minted is above it
     bool notify;          // this group added own entries or applied any
     int64_t run_from_ms;  // mono: when this region would have begun, had it run ever since (meta_ended.c)
+    _Atomic bool handed_over;
 
     pthread_t thread;
     bool thread_runs;

@@ -163,6 +163,13 @@ static int version_check(struct db *d, const char *path, struct diag *diag, int6
     return 0;
 }
 
+int schema_is_ours(struct db *d)
+{
+    int64_t version = 0;
+    int rc = pragma_int(d, "PRAGMA user_version", &version);
+    return rc || version == schema_version ? rc : ERR_VERSION;
+}
+
 static int damage_check(struct db *d, const char *path, struct diag *diag)
 {
     struct stat s;

@@ -10,6 +10,7 @@
 #include "store/meta_priv.h"
 
 #include "base/err.h"
+#include "base/fd.h"
 
 #include <assert.h>
 #include <stdatomic.h>
@@ -29,10 +30,12 @@ static struct request *request_take(struct meta *m, bool wait)
             m->tail = &m->head;
         r->next = NULL;
     }
-    bool closed = r && r->announces && gates_closed(m);
+    bool closed = r && r->announces && gates_closed(m), handed_over = r && r->announces && m->handed_over;
     pthread_mutex_unlock(&m->lock);
     if (closed)
         r->rc = ERR_BUSY;
+    else if (handed_over)
+        r->rc = ERR_CLOSED;
     return r;
 }
 
@@ -100,6 +103,8 @@ static void group_run(struct meta *m, struct request *first)
     m->group_stamp = m->hlc.last;
     m->notify = false;
     int rc = db_exec(&m->w, "BEGIN IMMEDIATE");
+    if (!rc && m->handed_over)
+        rc = schema_is_ours(&m->w);
     for (struct request *r = first; r; r = n < GROUP_MAX && clock_mono_us() < end_us ? request_take(m, false) : NULL) {
         group[n++] = r;
         if (!rc)
@@ -122,6 +127,19 @@ static void group_run(struct meta *m, struct request *first)
     group_wake(m, group, n);
     if (notify && m->o.on_commit)
         m->o.on_commit(m->o.on_commit_ctx);
+}
+
+static int nothing_run(struct meta *m, void *arg)
+{
+    (void)m, (void)arg;
+    return 0;
+}
+
+void meta_hand_over(struct meta *m)
+{
+    m->handed_over = true;
+    (void)writer_submit(m, nothing_run, NULL, false); // what minted just before is committed with it, or ahead of it
+    fd_auto_close(&m->lock_fd);
 }
 
 static void *writer_main(void *arg)
