@@ -123,12 +123,17 @@ struct http_plan {
     const char *name; // whose turn it takes there, beside the client's address (net/pool.h); NULL: nobody's
     int busy_status;  // status when that pool is full; 0: 503
     bool for_answer;  // run does nothing but make the answer: it is left out when the client has gone
+    bool goes_on;     // sink, run and done need nothing that ends with http_server_yield
 };
 
 struct http_app {
     void (*begin)(void *ctx, struct http_request *req, struct http_plan *plan);
     // Called for every response before it is sent, on whatever thread made it: adds region, stamp, request id.
     void (*finish)(void *ctx, const struct http_request *req, struct http_response *resp);
+    // After http_server_yield: in the place of begin, and of the run of what was still collected then and does not go
+    // on. NULL: such requests get 503.
+    void (*begin_late)(void *ctx, struct http_request *req, struct http_plan *plan);
+    void (*run_late)(void *ctx, struct http_request *req, struct http_response *resp);
     void *ctx;
 };
 
@@ -158,7 +163,14 @@ int http_socket_open(const char *path, mode_t mode, uid_t uid, gid_t gid, int *o
 
 struct http_server;
 int http_server_start(const struct http_server_options *o, const struct http_app *app, struct http_server **out);
+// A successor takes over what the handlers work on, while this server ends what it has begun: no new connections,
+// streams end, and requests that still come over connections that the edge keeps are begin_late's. _begin returns at
+// once; _wait returns when nothing runs any more but what goes on: from then on no other handler is called. Bodies
+// below the least rate are given up 2 s after _begin; so are, in _wait, those that neither go on nor can run late.
+void http_server_yield_begin(struct http_server *s);
+void http_server_yield_wait(struct http_server *s);
 // No new connections; waits up to drain_ms for those in flight; streams are ended; frees. The pool must outlive it.
+// Bodies that are still coming then get 503 with a sentence, and their sinks keep what came.
 void http_server_stop(struct http_server *s, unsigned drain_ms);
 size_t http_server_active(const struct http_server *s); // requests in flight
 

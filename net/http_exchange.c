@@ -311,6 +311,9 @@ static enum MHD_Result answer_send(struct http_exchange *ex)
         pthread_mutex_unlock(&ex->stream->lock);
     }
     enum MHD_Result rc = MHD_queue_response(ex->conn, (unsigned)ex->answer_status, ex->answer);
+    pthread_mutex_lock(&ex->lock);
+    ex->sent = !ex->stream;
+    pthread_mutex_unlock(&ex->lock);
     MHD_destroy_response(take_ptr(ex->answer)); // the connection holds its own reference
     return rc;
 }
@@ -372,6 +375,7 @@ static void strand_run(struct http_exchange *ex) // enters and leaves with the l
 {
     ex->ran = true;
     int refuse = ex->refuse;
+    bool late = ex->run_late;
     bool nobody_waits = ex->plan.for_answer && (!ex->conn || client_gone(ex));
     if (nobody_waits)
         ex->cut = true;
@@ -384,13 +388,14 @@ static void strand_run(struct http_exchange *ex) // enters and leaves with the l
         return;
     }
     struct http_response resp = {0};
+    if (ex->plan.kind == HTTP_PLAN_COLLECT)
+        ex->req.body = bytes_of(buf_cstr(&ex->body), ex->body.n);
     if (refuse)
         http_refuse(&ex->req, &resp, refuse);
-    else {
-        if (ex->plan.kind == HTTP_PLAN_COLLECT)
-            ex->req.body = bytes_of(buf_cstr(&ex->body), ex->body.n);
+    else if (late)
+        ex->server->app.run_late(ex->server->app.ctx, &ex->req, &resp);
+    else
         ex->plan.run(&ex->req, &resp);
-    }
     answer_make(ex, &resp);
     call_done(ex);
     pthread_mutex_lock(&ex->lock);
@@ -520,14 +525,33 @@ static bool admitted(struct http_exchange *ex)
     return !share || ex->shares;
 }
 
+static void plan_make(struct http_exchange *ex)
+{
+    struct http_app *app = &ex->server->app;
+    if (!ex->late)
+        app->begin(app->ctx, &ex->req, &ex->plan);
+    else if (app->begin_late)
+        app->begin_late(app->ctx, &ex->req, &ex->plan);
+    else {
+        ex->plan.kind = HTTP_PLAN_REPLY;
+        http_refuse(&ex->req, &ex->plan.response, 503);
+    }
+    pthread_mutex_lock(&ex->lock);
+    ex->planned = true;
+    pthread_mutex_unlock(&ex->lock);
+}
+
 static enum MHD_Result exchange_begin(struct http_exchange *ex, struct MHD_Connection *conn, const char *method,
                                       const char *version)
 {
     struct http_server *s = ex->server;
     struct http_response resp = {0};
     bool chunked = false;
+    pthread_mutex_lock(&ex->lock);
     ex->begun = true;
+    ex->late = atomic_load(&s->yielded);
     ex->conn = conn;
+    pthread_mutex_unlock(&ex->lock);
     const union MHD_ConnectionInfo *fd = MHD_get_connection_info(conn, MHD_CONNECTION_INFO_CONNECTION_FD);
     ex->conn_fd = fd ? fd->connect_fd : -1;
     int status = http_request_ingest(&ex->req, conn, s->options.listener, method, version, &chunked);
@@ -540,8 +564,7 @@ static enum MHD_Result exchange_begin(struct http_exchange *ex, struct MHD_Conne
     }
     struct http_plan *plan = &ex->plan;
     if (admitted(ex)) {
-        s->app.begin(s->app.ctx, &ex->req, plan);
-        ex->planned = true;
+        plan_make(ex);
         ex->req.ctx = plan->ctx;
     } else {
         plan->kind = HTTP_PLAN_REPLY;
@@ -694,6 +717,14 @@ static bool answered_by_body(struct http_exchange *ex)
     return true;
 }
 
+// The plan's handlers are called with the whole body only, and another can be called in their place.
+static bool runs_late(const struct http_exchange *ex)
+{
+    const struct http_plan *plan = &ex->plan;
+    bool plain = plan->kind == HTTP_PLAN_COLLECT && !plan->collected && !plan->done && !plan->goes_on;
+    return plain && ex->server->app.run_late;
+}
+
 // The body is in: run, and wait for the answer. Called again whenever the connection was resumed.
 static enum MHD_Result exchange_end(struct http_exchange *ex)
 {
@@ -705,6 +736,8 @@ static enum MHD_Result exchange_end(struct http_exchange *ex)
     pthread_mutex_lock(&ex->lock);
     bool first = !ex->body_complete;
     ex->body_complete = true;
+    if (first && !ex->late && runs_late(ex) && atomic_load(&ex->server->yielded))
+        ex->late = ex->run_late = true;
     ex->cut = ex->cut || ex->told; // there is no second answer
     if (ex->answer || ex->cut) {
         pthread_mutex_unlock(&ex->lock);
@@ -803,15 +836,55 @@ static void give_up_locked(struct http_exchange *ex, int status, int64_t *next)
         *next = earlier(*next, retry_locked(ex));
 }
 
+void http_exchange_give_up(struct http_exchange *ex, int status)
+{
+    struct http_server *s = ex->server;
+    int64_t next = INT64_MAX;
+    pthread_mutex_lock(&ex->lock);
+    if (ex->reading && !ex->give_up)
+        give_up_locked(ex, status, &next);
+    pthread_mutex_unlock(&ex->lock);
+    if (next < s->timer_ms) {
+        s->timer_ms = next;
+        pthread_cond_signal(&s->timer_cond);
+    }
+}
+
+bool http_exchange_is_over(struct http_exchange *ex)
+{
+    pthread_mutex_lock(&ex->lock);
+    bool over = !ex->begun || ex->late || ex->sent || ex->told;
+    if (ex->planned && !over)
+        over = ex->plan.goes_on || (ex->reading && runs_late(ex));
+    pthread_mutex_unlock(&ex->lock);
+    return over;
+}
+
+// Once the server has yielded, what a body brought since then decides.
+static int64_t tick_yield_locked(struct http_exchange *ex, int64_t now_ms)
+{
+    const struct http_server *s = ex->server;
+    int64_t next = INT64_MAX;
+    if (!s->yield_ms || !ex->reading || ex->yield_judged || ex->req.arrived_ms > s->yield_ms)
+        return next;
+    if (now_ms < s->yield_ms + HTTP_YIELD_JUDGE_MS)
+        return s->yield_ms + HTTP_YIELD_JUDGE_MS;
+    ex->yield_judged = true;
+    uint64_t least = (uint64_t)s->options.body_bytes_s * HTTP_YIELD_JUDGE_MS / 1000;
+    if (!ex->suspended && ex->body_bytes - ex->yield_bytes < (least ? least : 1))
+        give_up_locked(ex, 408, &next);
+    return next;
+}
+
 // Is the body too slow; has the other side had its time to hang up?
 static int64_t tick_body_locked(struct http_exchange *ex, int64_t now_ms)
 {
-    int64_t next = INT64_MAX;
+    int64_t next = tick_yield_locked(ex, now_ms);
     if (ex->reading && !ex->suspended && ex->pace.until_us != INT64_MAX) {
         if (pace_over(&ex->pace, now_ms * 1000))
             give_up_locked(ex, 408, &next);
         else
-            next = ex->pace.until_us / 1000 + 1;
+            next = earlier(next, ex->pace.until_us / 1000 + 1);
     }
     if (ex->told && ex->conn) {
         if (ex->hang_up_ms <= now_ms)

@@ -28,8 +28,9 @@
 #define HTTP_SINK_DEADLINE_MS 120000 // a sink that takes nothing for so long loses its upload
 #define HTTP_LINGER_MS 3000          // so long a connection whose body was refused unread stays open to its client
 #define HTTP_LINGERING_MAX 64
-#define HTTP_SLOW_BYTES_S 4096 // the least rate of bodies that we only collect or discard
-#define HTTP_RETRY_MS 20       // a full pool is asked again so often for work that was begun
+#define HTTP_SLOW_BYTES_S 4096   // the least rate of bodies that we only collect or discard
+#define HTTP_YIELD_JUDGE_MS 2000 // after a yield, a body is judged by what came since
+#define HTTP_RETRY_MS 20         // a full pool is asked again so often for work that was begun
 
 struct http_exchange;
 
@@ -67,10 +68,13 @@ struct http_exchange {
     struct http_request req; // owned by the HTTP thread until a job is active, then by the job
     struct http_plan plan;
     struct pool_job job;
-    bool begun;  // the first handler call was
+    bool begun;  // the first handler call is
     bool shares; // it has a place of the server's shares, as this client:
     struct ip place;
     bool planned;       // app.begin has filled the plan
+    bool late;          // the successor's: see http_server_yield_begin
+    bool run_late;      // app.run_late stands for plan.run
+    bool sent;          // the library has the answer, and no handler is called for it any more
     bool reading;       // the body is awaited, and `pace` counts
     bool body_complete; // all of the body came in
     bool started;       // a job has run for it
@@ -84,6 +88,8 @@ struct http_exchange {
     int conn_fd;
     struct pace pace;
     int64_t suspended_us;
+    uint64_t yield_bytes; // of body_bytes, came before the yield
+    bool yield_judged;
     int64_t hang_up_ms; // told, and the other side has had its time to close
     struct buf body;    // collected
     size_t reserved_bytes;
@@ -101,7 +107,8 @@ struct http_server {
     struct share *share;          // LISTENER_PUBLIC: requests in flight by client network; else NULL
     _Atomic size_t active;        // connections with a request in flight
     _Atomic size_t uploads_bytes; // of the budget
-    _Atomic bool draining, closing;
+    _Atomic bool draining, closing, yielded;
+    int64_t yield_ms; // under `lock`, as the timer; 0: not yet
     pthread_mutex_t lock;
     pthread_cond_t timer_cond, idle_cond;
     struct http_exchange *exchanges;
@@ -141,10 +148,16 @@ void http_exchange_wake(struct http_exchange *ex); // its stream has news
 // caller drops a reference once it has let go of that lock.
 int64_t http_exchange_tick(struct http_exchange *ex, int64_t now_ms, bool *out_release);
 void http_exchange_resume(struct http_exchange *ex, bool cut); // stop: whatever it waits for
+// Stop and yield, under server.lock; the timer looks soon after.
+void http_exchange_give_up(struct http_exchange *ex, int status); // its body, if one is coming
+bool http_exchange_is_over(struct http_exchange *ex);             // as http_server_yield_wait has it
 
 // The library closes a connection as soon as a refusal is written, and with bytes unread that would reset it under the
 // feet of an edge that is still sending. Keeps the connection alive for a moment.
 void http_server_linger(struct http_server *s, int conn_fd);
 void http_server_arm(struct http_server *s, int64_t when_ms); // the timer looks then, or earlier
+void http_server_resume_all(struct http_server *s, bool cut); // under the lock
+// Until nothing is in flight or the deadline: nudges what is suspended. `all`: their memory, too.
+void http_server_wait_idle(struct http_server *s, int64_t until_ms, bool all);
 
 #endif

@@ -18,7 +18,9 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#define QUIET_TURNS 15 // of 10 ms
+#define QUIET_TURNS 15          // of 10 ms
+#define QUIET_YIELDED_TURNS 100 // a successor serves: nobody waits for this
+#define GIVE_UP_MS 2000         // bodies that did not come in the drain get their answer
 
 // --- timer ---
 
@@ -297,7 +299,7 @@ int http_server_start(const struct http_server_options *o, const struct http_app
 
 // --- stop ---
 
-static void resume_all(struct http_server *s, bool cut) // under the lock
+void http_server_resume_all(struct http_server *s, bool cut) // under the lock
 {
     for (struct http_exchange *ex = s->exchanges; ex; ex = ex->next)
         if (atomic_load(&ex->refs))
@@ -306,11 +308,11 @@ static void resume_all(struct http_server *s, bool cut) // under the lock
 
 // Waits until nothing is left of what `done` counts, or the deadline; nudges what is suspended meanwhile, because a
 // stream may fall asleep just after it was woken.
-static void wait_idle(struct http_server *s, int64_t until_ms, bool all)
+void http_server_wait_idle(struct http_server *s, int64_t until_ms, bool all)
 {
     pthread_mutex_lock(&s->lock);
     while ((all ? s->exchanges != NULL : atomic_load(&s->active) > 0) && clock_mono_ms() < until_ms) {
-        resume_all(s, all);
+        http_server_resume_all(s, all);
         struct timespec ts;
         mono_timespec(clock_mono_ms() + 20, &ts);
         pthread_cond_timedwait(&s->idle_cond, &s->lock, &ts);
@@ -322,24 +324,39 @@ static void wait_idle(struct http_server *s, int64_t until_ms, bool all)
 // closes. Those it does not use are only closed once nothing was asked for a while.
 static void wait_quiet(struct http_server *s, int64_t until_ms)
 {
-    for (int quiet = 0; quiet < QUIET_TURNS && clock_mono_ms() < until_ms; quiet++) {
+    int turns = atomic_load(&s->yielded) ? QUIET_YIELDED_TURNS : QUIET_TURNS;
+    for (int quiet = 0; quiet < turns && clock_mono_ms() < until_ms; quiet++) {
         clock_sleep_ms(10);
         if (atomic_load(&s->active)) {
-            wait_idle(s, until_ms, false);
+            http_server_wait_idle(s, until_ms, false);
             quiet = 0;
         }
     }
+}
+
+static void bodies_give_up(struct http_server *s)
+{
+    if (!atomic_load(&s->active))
+        return;
+    pthread_mutex_lock(&s->lock);
+    for (struct http_exchange *ex = s->exchanges; ex; ex = ex->next)
+        if (atomic_load(&ex->refs))
+            http_exchange_give_up(ex, 503);
+    pthread_mutex_unlock(&s->lock);
+    http_server_wait_idle(s, clock_mono_ms() + GIVE_UP_MS, false);
 }
 
 void http_server_stop(struct http_server *s, unsigned drain_ms)
 {
     if (!s)
         return;
-    MHD_quiesce_daemon(s->daemon);
+    if (!atomic_load(&s->yielded))
+        MHD_quiesce_daemon(s->daemon);
     listen_unlink(s);
     atomic_store(&s->draining, true);
     int64_t until = clock_mono_ms() + drain_ms;
-    wait_idle(s, until, false);
+    http_server_wait_idle(s, until, false);
+    bodies_give_up(s);
     if (s->options.listen_fd && (s->options.listener == LISTENER_PUBLIC || s->options.listener == LISTENER_PEER))
         wait_quiet(s, until);
     atomic_store(&s->closing, true);
@@ -348,7 +365,7 @@ void http_server_stop(struct http_server *s, unsigned drain_ms)
     int64_t patience = clock_mono_ms() + 2000;
     for (;;) {
         pthread_mutex_lock(&s->lock);
-        resume_all(s, true);
+        http_server_resume_all(s, true);
         bool suspended = false;
         for (struct http_exchange *ex = s->exchanges; ex; ex = ex->next) {
             pthread_mutex_lock(&ex->lock);
@@ -362,7 +379,7 @@ void http_server_stop(struct http_server *s, unsigned drain_ms)
     }
     MHD_stop_daemon(s->daemon); // completes every request
     close(s->listen_fd);
-    wait_idle(s, INT64_MAX, true);
+    http_server_wait_idle(s, INT64_MAX, true);
     timer_end(s);
     linger_end(s, INT64_MAX);
     server_release(s);

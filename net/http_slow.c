@@ -19,14 +19,26 @@ struct pace_rule http_slow_rule(const struct http_server *s, const struct http_p
     return (struct pace_rule){HTTP_SLOW_BYTES_S, s->options.slow_body_ms};
 }
 
+static void slow(struct http_exchange *ex, struct http_response *resp)
+{
+    unsigned rate = ex->pace.rule.bytes_s ? ex->pace.rule.bytes_s : 1;
+    oci_error(
+        &ex->req, resp, 408, "UNSUPPORTED", NULL,
+        "the body came too slowly: fewer than %u bytes a second. What came of an upload is kept: GET its location "
+        "for how much that is, and go on from there",
+        rate);
+}
+
 void http_slow_response(struct http_exchange *ex, struct http_response *resp)
 {
-    const struct pace_rule *rule = &ex->pace.rule;
-    oci_error(
-        &ex->req, resp, ex->give_up, "UNSUPPORTED", NULL,
-        "the body came too slowly: fewer than %u bytes a second for %u s. What came of an upload is kept: GET its "
-        "location for how much that is, and go on from there",
-        rule->bytes_s, (rule->full_ms + 999) / 1000);
+    if (ex->give_up == 408) {
+        slow(ex, resp);
+        return;
+    }
+    oci_error(&ex->req, resp, ex->give_up, "UNAVAILABLE", NULL,
+              "the region is being restarted or stopped, and the body was not here in time. What came of an upload is "
+              "kept: GET its location for how much that is, and go on from there");
+    (void)http_response_header(&ex->req, resp, "Retry-After", "1");
 }
 
 static const char *reason_of(int status)

@@ -121,6 +121,26 @@ static void begin(void *ctx, struct http_request *req, struct http_plan *plan)
         plan->collected = strstr(req->path, "read") ? collected : NULL;
     }
     plan->for_answer = strstr(req->path, "answer") != NULL;
+    plan->goes_on = strstr(req->path, "goes") != NULL;
+    if (strstr(req->path, "plain"))
+        plan->done = NULL;
+}
+
+static void run_late(void *ctx, struct http_request *req, struct http_response *resp)
+{
+    (void)ctx;
+    (void)http_response_text(req, resp, 200, "late %s body=%zu", req->path, req->body.n);
+}
+
+static void run_late_begun(struct http_request *req, struct http_response *resp)
+{
+    run_late(NULL, req, resp);
+}
+
+static void begin_late(void *ctx, struct http_request *req, struct http_plan *plan)
+{
+    (void)ctx, (void)req;
+    *plan = (struct http_plan){.kind = HTTP_PLAN_COLLECT, .body_max = 1000, .run = run_late_begun};
 }
 
 static void finish(void *ctx, const struct http_request *req, struct http_response *resp)
@@ -129,7 +149,7 @@ static void finish(void *ctx, const struct http_request *req, struct http_respon
     (void)http_response_header((struct http_request *)(uintptr_t)req, resp, "X-Meridian-Region", "testia");
 }
 
-static const struct http_app app = {begin, finish, NULL};
+static const struct http_app app = {begin, finish, begin_late, run_late, NULL};
 
 // --- server and client ---
 
@@ -841,6 +861,115 @@ START_TEST(test_drain)
 }
 END_TEST
 
+struct waiter {
+    pthread_t thread;
+    _Atomic int over;
+};
+
+static void *yield_main(void *arg)
+{
+    struct waiter *w = arg;
+    http_server_yield_wait(server);
+    atomic_store(&w->over, 1);
+    return NULL;
+}
+
+static void yield(struct waiter *w)
+{
+    *w = (struct waiter){0};
+    http_server_yield_begin(server);
+    ck_assert_int_eq(pthread_create(&w->thread, NULL, yield_main, w), 0);
+}
+
+// What runs is waited for; uploads, kept connections, and bodies that are collected are not.
+START_TEST(test_yield)
+{
+    struct waiter w;
+    struct http_server_options o = plain;
+    o.body_bytes_s = 100;
+    up_with(o, 4, 64);
+    int stream = dial(), work = dial(), kept = dial(), half = dial(), upload = dial(), manifest = dial();
+    ck_assert_int_eq(ask(kept, "GET /x HTTP/1.1\r\nHost: h\r\n\r\n").status, 200);
+    say(stream, "GET /stream HTTP/1.1\r\nHost: h\r\n\r\n");
+    ck_assert_int_eq(hear(stream, false).status, 200);
+    atomic_store(&gate_open, 0);
+    say(work, "GET /gate HTTP/1.1\r\nHost: h\r\n\r\n");
+    until(&runs, 3);
+    say(half, "GET /half HTTP/1.1\r\nHost: ");
+    say(upload, "PATCH /goes HTTP/1.1\r\nHost: h\r\nContent-Length: 10\r\n\r\nabcde");
+    say(manifest, "PUT /plain HTTP/1.1\r\nHost: h\r\nContent-Length: 6\r\n\r\nabc");
+    until(&begins, 5);
+    yield(&w);
+    until(&stream_closed_n, 1);
+    clock_sleep_ms(100); // it waits for what runs, or would have returned by now
+    ck_assert_int_eq(w.over, 0);
+    atomic_store(&gate_open, 1);
+    struct answer a = hear(work, false);
+    ck_assert_int_eq(a.status, 200);
+    ck_assert_str_eq(field(&a, "Connection"), "close");
+    pthread_join(w.thread, NULL);
+    int before = atomic_load(&begins), ran = atomic_load(&runs);
+    a = ask(kept, "POST /new HTTP/1.1\r\nHost: h\r\nContent-Length: 4\r\n\r\nbody");
+    ck_assert_str_eq(a.body, "late /new body=4");
+    ck_assert_str_eq(field(&a, "Connection"), "close");
+    a = ask(half, "h\r\n\r\n");
+    ck_assert_str_eq(a.body, "late /half body=0");
+    a = ask(manifest, "def");
+    ck_assert_str_eq(a.body, "late /plain body=6");
+    ck_assert(atomic_load(&begins) == before && atomic_load(&runs) == ran);
+    a = ask(upload, "fghij");
+    ck_assert_int_eq(a.status, 200);
+    ck_assert_ptr_nonnull(strstr(a.body, "PATCH /goes? body=0 sunk=10"));
+    http_stream_unref(live);
+    down();
+    close(stream), close(work), close(kept), close(half), close(upload), close(manifest);
+}
+END_TEST
+
+// What can neither go on nor run late has a second; an upload that does not move has two, one that does has the drain.
+START_TEST(test_yield_gives_up)
+{
+    struct waiter w;
+    struct http_server_options o = plain;
+    o.body_bytes_s = 100;
+    up_with(o, 4, 64);
+    int stuck = dial(), discard = dial(), still = dial(), moves = dial();
+    say(stuck, "PUT /with-done HTTP/1.1\r\nHost: h\r\nContent-Length: 6\r\n\r\nabc");
+    say(discard, "GET /x HTTP/1.1\r\nHost: h\r\nContent-Length: 6\r\n\r\nabc");
+    say(still, "PATCH /goes HTTP/1.1\r\nHost: h\r\nContent-Length: 5000\r\n\r\nabcde");
+    say(moves, "PATCH /goes HTTP/1.1\r\nHost: h\r\nContent-Length: 5000\r\n\r\nabcde");
+    until(&begins, 4);
+    int64_t began = clock_mono_ms();
+    yield(&w);
+    static char piece[31];
+    memset(piece, 'm', 30);
+    struct pollfd end = {.fd = still, .events = POLLIN};
+    while (poll(&end, 1, 100) == 0) // 300 a second
+        say(moves, piece);
+    ck_assert_int_ge(clock_mono_ms() - began, 1900);
+    struct answer a = hear(still, false);
+    ck_assert_int_eq(a.status, 408);
+    pthread_join(w.thread, NULL);
+    for (int i = 0; i < 2; i++) {
+        a = hear(i ? discard : stuck, false);
+        ck_assert_int_eq(a.status, 503);
+        ck_assert_ptr_nonnull(strstr(a.body, "being restarted"));
+    }
+    pthread_t t;
+    ck_assert_int_eq(pthread_create(&t, NULL, (void *(*)(void *))(void (*)(void))down, NULL), 0); // drains for 2 s
+    for (end.fd = moves; poll(&end, 1, 100) == 0;)
+        say(moves, piece);
+    a = hear(moves, false);
+    ck_assert_int_eq(a.status, 503);
+    ck_assert_ptr_nonnull(strstr(a.body, "What came of an upload is kept"));
+    close(moves);
+    pthread_join(t, NULL);
+    ck_assert_int_eq(atomic_load(&runs), 0);
+    ck_assert_int_eq(atomic_load(&up.dones), 4);
+    close(stuck), close(discard), close(still);
+}
+END_TEST
+
 START_TEST(test_peer_and_admin)
 {
     struct http_server_options o = {.listener = LISTENER_ADMIN};
@@ -982,4 +1111,5 @@ CHECK_MAIN("net/http_server", test_keep_alive, test_upload_slow_sink, test_too_l
            test_full_of_one_network, test_share_of_connections, test_full_in_mid_upload, test_answered_by_its_body,
            test_left_before_its_turn, test_client_leaves, test_what_came_is_the_sinks, test_run_deadline, test_stream,
            test_stream_reader_stalls, test_stream_client_leaves, test_slow_senders, test_slow_upload,
-           test_slow_sink_is_not_a_slow_sender, test_slow_while_full, test_drain, test_peer_and_admin, test_malformed)
+           test_slow_sink_is_not_a_slow_sender, test_slow_while_full, test_drain, test_yield, test_yield_gives_up,
+           test_peer_and_admin, test_malformed)
