@@ -26,9 +26,13 @@ static bool path_ok(const char *s)
 #define COOKIES_AT(member) OPT_AT(struct node_dns_cookies, member)
 static const struct option cookie_rows[] = {
     {"enabled", OPT_BOOL, COOKIES_AT(enabled), .def = "true",
-     .help = "DNS cookies (RFC 7873, 9018): a client that shows one is exempt from rate limits"},
+     .help = "DNS cookies (RFC 7873, 9018): a client that shows one is exempt from rate limits. Behind a proxy that "
+             "caches (dnsdist with a packet cache): false"},
     {"required", OPT_BOOL, COOKIES_AT(required), .def = "false",
-     .help = "over UDP a client that knows cookies is answered BADCOOKIE until it shows a valid one"},
+     .help =
+         "over UDP a client that knows cookies is answered BADCOOKIE until it shows a valid one. Not behind a proxy "
+         "that caches, or that asks from several addresses without the PROXY protocol (trusted_proxies): its "
+         "clients would come by TCP, if at all"},
     {"secret", OPT_STRING, COOKIES_AT(secret), .check = path_ok, .expect = "a path",
      .help =
          "file with the secret that a fleet behind one address shares: one or two lines of 32 hexadecimal digits, the "
