@@ -213,16 +213,37 @@ struct job { // one foreign entry not yet applied
     uint32_t attempts;
     int64_t due_ms; // mono; all jobs are due when a store opens
     const char *last_error;
+    uint64_t room; // it is parked, or was and is tried again: so many bytes were lacking
 };
 // Due jobs, oldest first within a registry, registries in turn (fair); *out_next_ms: when the next becomes due
 // (INT64_MAX: none). All times of jobs are of the monotonic clock.
 int meta_jobs_due(struct meta *m, int64_t now_ms, size_t max, struct arena *a, struct job **out, size_t *out_n,
                   int64_t *out_next_ms);
+// `error` NULL: nothing failed, it waits for another entry.
 int meta_job_retry(struct meta *m, int64_t id, int64_t due_ms, const char *error);
+// The same; of several jobs' errors the one with the highest grade is told (meta_origins), of these the latest.
+int meta_job_failed(struct meta *m, int64_t id, int64_t due_ms, int grade, const char *error);
 // Only moves their time, in one transaction: they were not tried. Jobs that ended meanwhile are passed over.
 int meta_jobs_later(struct meta *m, const int64_t *ids, size_t n, int64_t due_ms);
 // What failed or was moved in these registries is due now: a region that may give its content is back.
 int meta_jobs_retry_now(struct meta *m, const char *const *registries, size_t n);
+// --- jobs whose content does not fit on the disk ---
+// Parked: not due before meta_jobs_unpark. `room`: bytes that must fit. Parked jobs and what waits for their content
+// hold back no applied mark; whatever ends jobs ends them.
+int meta_job_park(struct meta *m, int64_t id, uint64_t room, int grade, const char *why);
+int meta_job_fits(struct meta *m, int64_t id); // its content is being fetched after all
+// Makes those due, the oldest first, that fit together into `room` bytes; and a few that nobody looked at since that
+// time. Parking one is a look.
+int meta_jobs_unpark(struct meta *m, uint64_t room, int64_t stale_mono_ms, size_t *out_n);
+struct parked {
+    const char *origin;
+    uint64_t n, bytes, least; // jobs; what they need in all, and the one that needs least
+};
+int meta_parked(struct meta *m, struct arena *a, struct parked **out, size_t *out_n); // of all registries, by origin
+// An entry of this digest was read and is not applied, and its repository has parked jobs: the one that needs most.
+// ERR_NOTFOUND: not so.
+int meta_parked_for(struct meta *m, const char *registry, const char *repository, const struct digest *d,
+                    uint64_t *out_room);
 void meta_jobs_wake(struct meta *m); // makes jobs that wait for another entry of their repository due now
 
 // Applies an entry with its content and refs (ENTRY_MANIFEST) and ends its job, in one transaction. ERR_NOTFOUND with
@@ -233,12 +254,17 @@ int meta_apply(struct meta *m, const struct feed_entry *e, struct bytes content,
 
 struct origin_status {
     const char *origin;
-    struct feed_mark read;         // how far it was read
-    struct feed_mark applied;      // all at or below are applied or superseded, in all registries of this origin
-    uint64_t n_pending;            // jobs
-    uint64_t n_retrying;           // of these, with at least one failed attempt
+    struct feed_mark read; // how far it was read
+    // All at or below are applied, superseded, or have no room here, in all registries of this origin.
+    struct feed_mark applied;
+    uint64_t n_pending;  // jobs
+    uint64_t n_retrying; // of these, with at least one failed attempt
+    uint64_t n_parked;   // others of these: their content has no room
+    uint64_t n_waiting;  // others of these: for another entry, so they need no bytes of their own
+    uint64_t parked_bytes;
     uint64_t oldest_pending_stamp; // 0 if none
-    const char *last_error;        // of the job that failed last; NULL
+    const char *last_error;        // the worst (meta_job_failed) of its jobs; NULL
+    int last_grade;                // of that error
 };
 // This region itself is listed while it has jobs: recovered entries whose content is not here (read: its own head).
 int meta_origins(struct meta *m, struct arena *a, struct origin_status **out, size_t *out_n);

@@ -139,12 +139,16 @@ int meta_apply(struct meta *m, const struct feed_entry *e, struct bytes content,
 
 // --- how far ---
 
-// All at or below it is applied: the last entry held before the oldest job, or the read mark when there is no job.
+// All at or below it is applied, or has no room here: the last entry held before the oldest job that is not parked and
+// does not wait where some are parked; the read mark when there is none.
 static int applied_read(struct db *d, struct origin_status *o)
 {
     sqlite3_stmt *st;
-    int rc = db_find(d, &st, "SELECT epoch,seq FROM jobs WHERE origin=?1 AND part=?2 ORDER BY epoch,seq LIMIT 1", "si",
-                     o->origin, (int64_t)o->read.partition);
+    int rc = db_find(d, &st,
+                     "SELECT epoch,seq FROM jobs j WHERE origin=?1 AND part=?2 AND room=0 AND NOT (waiting=1 AND"
+                     " EXISTS(SELECT 1 FROM jobs p WHERE p.registry=j.registry AND p.repository=j.repository AND"
+                     " p.room>0)) ORDER BY epoch,seq LIMIT 1",
+                     "si", o->origin, (int64_t)o->read.partition);
     if (rc == ERR_NOTFOUND) {
         o->applied = o->read;
         return 0;
@@ -168,23 +172,28 @@ static int pending_read(struct db *d, const char *registry, struct arena *a, str
 {
     sqlite3_stmt *st;
     int rc = db_find(d, &st,
-                     "SELECT count(*),total(attempts>0),coalesce(min(stamp),0) FROM jobs WHERE origin=?1"
-                     " AND (?2 IS NULL OR registry=?2)",
+                     "SELECT count(*),total(attempts>0 AND room=0),coalesce(min(stamp),0),total(room>0),"
+                     "total(waiting=1 AND attempts=0),total(room) FROM jobs WHERE origin=?1 AND"
+                     " (?2 IS NULL OR registry=?2)",
                      "ss", o->origin, registry);
     if (rc)
         return rc;
     o->n_pending = (uint64_t)sqlite3_column_int64(st, 0);
     o->n_retrying = (uint64_t)sqlite3_column_int64(st, 1);
     o->oldest_pending_stamp = (uint64_t)sqlite3_column_int64(st, 2);
+    o->n_parked = (uint64_t)sqlite3_column_int64(st, 3);
+    o->n_waiting = (uint64_t)sqlite3_column_int64(st, 4);
+    o->parked_bytes = (uint64_t)sqlite3_column_double(st, 5);
     db_end(st);
-    if (!o->n_retrying)
+    if (!o->n_retrying && !o->n_parked)
         return 0;
     rc = db_find(d, &st,
-                 "SELECT error FROM jobs WHERE origin=?1 AND (?2 IS NULL OR registry=?2) AND error IS NOT NULL"
-                 " ORDER BY failed_ms DESC,id DESC LIMIT 1",
+                 "SELECT error,grade FROM jobs WHERE origin=?1 AND (?2 IS NULL OR registry=?2) AND error IS NOT NULL"
+                 " ORDER BY grade DESC,failed_ms DESC,id DESC LIMIT 1",
                  "ss", o->origin, registry);
     if (rc)
         return rc == ERR_NOTFOUND ? 0 : rc;
+    o->last_grade = sqlite3_column_int(st, 1);
     rc = db_text(st, 0, a, &o->last_error);
     db_end(st);
     return rc;

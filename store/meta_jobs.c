@@ -63,7 +63,7 @@ static int later_run(struct meta *m, void *arg)
     const struct later *l = arg;
     int rc = 0;
     for (size_t i = 0; !rc && i < l->n; i++)
-        rc = db_run(&m->w, "UPDATE jobs SET due_ms=?2 WHERE id=?1", "ii", l->ids[i], l->due_ms);
+        rc = db_run(&m->w, "UPDATE jobs SET due_ms=?2,room=0 WHERE id=?1", "ii", l->ids[i], l->due_ms);
     return rc;
 }
 
@@ -78,7 +78,7 @@ static int retry_now_run(struct meta *m, void *arg)
     const struct later *l = arg;
     int rc = 0;
     for (size_t i = 0; !rc && i < l->n; i++)
-        rc = db_run(&m->w, "UPDATE jobs SET due_ms=0 WHERE registry=?1 AND due_ms>?2 AND waiting=0", "si",
+        rc = db_run(&m->w, "UPDATE jobs SET due_ms=0 WHERE registry=?1 AND due_ms>?2 AND waiting=0 AND room=0", "si",
                     l->registries[i], l->due_ms);
     return rc;
 }
@@ -91,6 +91,7 @@ int meta_jobs_retry_now(struct meta *m, const char *const *registries, size_t n)
 
 struct retry {
     int64_t id, due_ms;
+    int grade;
     const char *error;
 };
 
@@ -113,22 +114,29 @@ static int retry_run(struct meta *m, void *arg)
     const struct retry *r = arg;
     int rc;
     if (r->error) {
-        rc = db_run(&m->w, "UPDATE jobs SET due_ms=?2,attempts=attempts+1,waiting=0,error=?3,failed_ms=?4 WHERE id=?1",
-                    "iisi", r->id, r->due_ms, r->error, clock_mono_ms());
+        rc = db_run(&m->w,
+                    "UPDATE jobs SET due_ms=?2,attempts=attempts+1,waiting=0,room=0,error=?3,failed_ms=?4,grade=?5"
+                    " WHERE id=?1",
+                    "iisin", r->id, r->due_ms, r->error, clock_mono_ms(), r->grade);
     } else {
         bool still;
         rc = waits_still(m, r->id, &still);
         if (!rc)
-            rc = db_run(&m->w, "UPDATE jobs SET due_ms=?2,waiting=?3 WHERE id=?1", "iin", r->id,
+            rc = db_run(&m->w, "UPDATE jobs SET due_ms=?2,waiting=?3,room=0 WHERE id=?1", "iin", r->id,
                         still ? r->due_ms : (int64_t)0, (int)still);
     }
     return !rc && sqlite3_changes(m->w.h) == 0 ? ERR_NOTFOUND : rc;
 }
 
+int meta_job_failed(struct meta *m, int64_t id, int64_t due_ms, int grade, const char *error)
+{
+    struct retry r = {id, due_ms, grade, error};
+    return writer_submit(m, retry_run, &r, false);
+}
+
 int meta_job_retry(struct meta *m, int64_t id, int64_t due_ms, const char *error)
 {
-    struct retry r = {id, due_ms, error};
-    return writer_submit(m, retry_run, &r, false);
+    return meta_job_failed(m, id, due_ms, 0, error);
 }
 
 // --- what is due ---
@@ -230,13 +238,14 @@ static int job_read(struct due *u, int64_t id, struct job *out)
     sqlite3_stmt *st;
     struct job j = {.id = id};
     int rc = db_find(u->d, &st,
-                     "SELECT " FEED_COLUMNS ",j.attempts,j.due_ms,j.error FROM jobs j JOIN feed f ON f.id=j.id"
+                     "SELECT " FEED_COLUMNS ",j.attempts,j.due_ms,j.error,j.room FROM jobs j JOIN feed f ON f.id=j.id"
                      " WHERE j.id=?1",
                      "i", id);
     if (rc)
         return rc == ERR_NOTFOUND ? ERR_CORRUPT : rc; // a job without its entry
     j.attempts = (uint32_t)sqlite3_column_int64(st, FEED_N_COLUMNS);
     j.due_ms = sqlite3_column_int64(st, FEED_N_COLUMNS + 1);
+    j.room = (uint64_t)sqlite3_column_int64(st, FEED_N_COLUMNS + 3);
     rc = feed_row(st, u->a, &j.entry);
     if (!rc)
         rc = db_text(st, FEED_N_COLUMNS + 2, u->a, &j.last_error);
@@ -249,7 +258,7 @@ static int job_read(struct due *u, int64_t id, struct job *out)
 static int next_read(struct due *u, int64_t *out)
 {
     sqlite3_stmt *st;
-    int rc = db_find(u->d, &st, "SELECT min(due_ms) FROM jobs WHERE due_ms>?1", "i", u->now_ms);
+    int rc = db_find(u->d, &st, "SELECT min(due_ms) FROM jobs WHERE due_ms>?1", "i", u->now_ms); // parked ones: never
     if (rc)
         return rc;
     *out = sqlite3_column_type(st, 0) == SQLITE_NULL ? INT64_MAX : sqlite3_column_int64(st, 0);

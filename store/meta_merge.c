@@ -105,6 +105,8 @@ int merge_manifest(struct meta *m, int64_t repo, const struct feed_entry *e, str
     if (!rc)
         rc = jobs_wake_repository(m, e->registry, e->repository, &e->digest);
     if (!rc)
+        rc = parked_wake(m, e->registry, e->repository);
+    if (!rc)
         m->notify = true;
     return rc;
 }
@@ -170,6 +172,8 @@ int merge_tag(struct meta *m, int64_t repo, const struct feed_entry *e, struct d
                     "isdusu", repo, e->tag, &e->digest, v.stamp, e->origin, e->epoch);
     if (!rc)
         rc = history_add(m, repo, e);
+    if (!rc && wins)
+        rc = parked_tags_wake(m, e->registry, e->repository, e->tag);
     if (!rc && wins && here.there && !digest_equal(&here.value.digest, &e->digest))
         rc = presence_settle(m, repo, &here.value.digest);
     if (!rc)

@@ -184,6 +184,10 @@ int epoch_move(struct meta *m, uint64_t at_least); // the next own entry: past t
 int job_add(struct meta *m, int64_t id, const struct feed_entry *e);
 int job_end(struct meta *m, int64_t id);
 int jobs_wake_repository(struct meta *m, const char *registry, const char *repository, const struct digest *manifest);
+// Parked ones (meta_parked.c). A manifest of this repository came: a few may need less now. A tag was set: older ones
+// of it that wait for a parked manifest are superseded, and end when they are tried.
+int parked_wake(struct meta *m, const char *registry, const char *repository);
+int parked_tags_wake(struct meta *m, const char *registry, const char *repository, const char *tag);
 
 // --- mending (meta_repair.c), and its report (meta_report.c) ---
 #define VOID_AHEAD "ahead"         // of another region, and of the future: taken again when its time has come

@@ -92,6 +92,12 @@ static const char *const steps[] = {
     "  repository TEXT NOT NULL, principal TEXT NOT NULL, digest BLOB NOT NULL, run_ms INTEGER NOT NULL);"
     "CREATE INDEX ended_of ON ended(registry,principal);"
     "CREATE INDEX ended_run ON ended(run_ms);",
+    // 8: jobs whose content has no room: bytes that must fit; how bad a job's error is
+    "ALTER TABLE jobs ADD COLUMN room INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE jobs ADD COLUMN grade INTEGER NOT NULL DEFAULT 0;"
+    "CREATE INDEX jobs_room ON jobs(room) WHERE room>0;"
+    "CREATE INDEX jobs_parked ON jobs(registry,repository) WHERE room>0;"
+    "CREATE INDEX jobs_parked_of ON jobs(origin,room) WHERE room>0;",
 };
 const int schema_version = (int)(sizeof steps / sizeof steps[0]);
 

@@ -196,6 +196,222 @@ START_TEST(jobs_are_moved_and_called_back)
 }
 END_TEST
 
+static size_t n_due(struct region_store *s, struct job **out, struct arena *a)
+{
+    size_t n;
+    int64_t next;
+    ck_assert_int_eq(meta_jobs_due(s->m, clock_mono_ms(), 32, a, out, &n, &next), 0);
+    return n;
+}
+
+static void expect_parked(struct region_store *s, uint64_t n, uint64_t bytes)
+{
+    struct arena a;
+    struct parked *list;
+    size_t k;
+    arena_init(&a, 0);
+    ck_assert_int_eq(meta_parked(s->m, &a, &list, &k), 0);
+    ck_assert_uint_eq(k, n ? 1 : 0);
+    if (n) {
+        ck_assert_str_eq(list[0].origin, "eastus");
+        ck_assert_uint_eq(list[0].n, n);
+        ck_assert_uint_eq(list[0].bytes, bytes);
+    }
+    arena_done(&a);
+}
+
+// Six jobs: manifest and tag of v1, v2, v3. v2's content has no room.
+static void park_second(struct job *jobs)
+{
+    static const char *const registries[] = {REG};
+    int64_t far = clock_mono_ms() + 3600000;
+    ck_assert_int_eq(meta_job_park(west.m, jobs[2].id, 500, 5, "no room"), 0);
+    ck_assert_int_eq(meta_job_retry(west.m, jobs[3].id, far, NULL), 0); // its tag waits
+    ck_assert_int_eq(meta_job_park(west.m, 999, 1, 5, "no such job"), ERR_NOTFOUND);
+    ck_assert_int_eq(meta_jobs_retry_now(west.m, registries, 1), 0); // a region is back: no room comes by that
+    expect_parked(&west, 1, 500);
+}
+
+START_TEST(what_has_no_room_is_parked_and_holds_back_no_mark)
+{
+    store_begin(&east, "eastus");
+    store_begin(&west, "westeurope");
+    for (int i = 1; i <= 3; i++) {
+        char tag[8], content[8];
+        snprintf(tag, sizeof tag, "v%d", i);
+        snprintf(content, sizeof content, "{%d}", i);
+        ck_assert_int_eq(put(&east, "app", tag, content), 0);
+    }
+    carry(&east, &west);
+    struct arena a;
+    struct job *jobs, *now;
+    struct digest missing, two = digest_str("{2}"), one = digest_str("{1}");
+    uint64_t room;
+    arena_init(&a, 0);
+    ck_assert_uint_eq(n_due(&west, &jobs, &a), 6);
+    park_second(jobs);
+    struct origin_status o = status_of(&west, REG, &a);
+    ck_assert_uint_eq(o.n_parked, 1);
+    ck_assert_uint_eq(o.parked_bytes, 500);
+    ck_assert_uint_eq(o.n_retrying, 0);
+    ck_assert_uint_eq(o.n_waiting, 1);
+    ck_assert_uint_eq(n_due(&west, &now, &a), 4);
+    // the others are applied, and the mark goes on over it and over what waits for it
+    ck_assert_int_eq(apply(&west, &jobs[4].entry, &missing), 0);
+    ck_assert_int_eq(apply(&west, &jobs[5].entry, &missing), 0);
+    ck_assert_uint_eq(status_of(&west, REG, &a).applied.seq, 0);
+    ck_assert_int_eq(apply(&west, &jobs[0].entry, &missing), 0);
+    ck_assert_int_eq(apply(&west, &jobs[1].entry, &missing), 0);
+    o = status_of(&west, REG, &a);
+    ck_assert_uint_eq(o.applied.seq, o.read.seq);
+    ck_assert_uint_eq(o.n_pending, 2);
+    ck_assert_str_eq(o.last_error, "no room");
+    ck_assert_int_eq(meta_parked_for(west.m, REG, "app", &two, &room), 0);
+    ck_assert_uint_eq(room, 500);
+    ck_assert_int_eq(meta_parked_for(west.m, REG, "app", &one, &room), ERR_NOTFOUND);
+    ck_assert_int_eq(meta_parked_for(west.m, REG, "other", &two, &room), ERR_NOTFOUND);
+    arena_done(&a);
+    store_end(&east);
+    store_end(&west);
+}
+END_TEST
+
+START_TEST(a_parked_job_is_looked_at_again_for_good_reasons)
+{
+    store_begin(&east, "eastus");
+    store_begin(&west, "westeurope");
+    for (int i = 1; i <= 3; i++) {
+        char tag[8], content[8];
+        snprintf(tag, sizeof tag, "v%d", i);
+        snprintf(content, sizeof content, "{%d}", i);
+        ck_assert_int_eq(put(&east, "app", tag, content), 0);
+    }
+    carry(&east, &west);
+    struct arena a;
+    struct job *jobs, *now;
+    struct digest missing;
+    size_t n;
+    arena_init(&a, 0);
+    ck_assert_uint_eq(n_due(&west, &jobs, &a), 6);
+    park_second(jobs);
+    ck_assert_int_eq(apply(&west, &jobs[0].entry, &missing), 0); // something of its repository came
+    ck_assert_int_eq(apply(&west, &jobs[1].entry, &missing), 0);
+    ck_assert_int_eq(apply(&west, &jobs[4].entry, &missing), 0);
+    ck_assert_int_eq(apply(&west, &jobs[5].entry, &missing), 0);
+    ck_assert_uint_eq(n_due(&west, &now, &a), 1);
+    ck_assert_uint_eq(now[0].room, 500);
+    ck_assert_int_eq(meta_job_park(west.m, now[0].id, 400, 5, "less"), 0);
+    ck_assert_int_eq(meta_jobs_unpark(west.m, 399, 0, &n), 0);
+    ck_assert_uint_eq(n, 0);
+    ck_assert_int_eq(meta_jobs_unpark(west.m, 0, clock_mono_ms(), &n), 0); // it was looked at long ago
+    ck_assert_uint_eq(n, 1);
+    ck_assert_int_eq(meta_job_park(west.m, now[0].id, 400, 5, "still"), 0);
+    ck_assert_int_eq(meta_jobs_unpark(west.m, 400, 0, &n), 0); // there is room
+    ck_assert_uint_eq(n, 1);
+    ck_assert_uint_eq(n_due(&west, &now, &a), 1);
+    ck_assert_int_eq(meta_job_fits(west.m, now[0].id), 0);
+    expect_parked(&west, 0, 0);
+    ck_assert_int_eq(apply(&west, &now[0].entry, &missing), 0);
+    ck_assert_uint_eq(run_jobs(&west), 1); // its tag was woken
+    expect_tag(&west, "app", "v2", "{2}");
+    arena_done(&a);
+    store_end(&east);
+    store_end(&west);
+}
+END_TEST
+
+START_TEST(of_several_errors_the_worst_is_told)
+{
+    store_begin(&east, "eastus");
+    store_begin(&west, "westeurope");
+    struct arena a;
+    struct job *jobs;
+    int64_t far = clock_mono_ms() + 3600000;
+    arena_init(&a, 0);
+    ck_assert_int_eq(put(&east, "app", "v1", "{1}"), 0);
+    carry(&east, &west);
+    ck_assert_uint_eq(n_due(&west, &jobs, &a), 2);
+    ck_assert_int_eq(meta_job_failed(west.m, jobs[0].id, far, 6, "wrong bytes"), 0);
+    ck_assert_int_eq(meta_job_failed(west.m, jobs[1].id, far, 2, "unreachable"), 0);
+    struct origin_status o = status_of(&west, NULL, &a);
+    ck_assert_str_eq(o.last_error, "wrong bytes");
+    ck_assert_int_eq(o.last_grade, 6);
+    ck_assert_int_eq(meta_job_failed(west.m, jobs[0].id, far, 2, "unreachable too"), 0);
+    ck_assert_int_eq(status_of(&west, NULL, &a).last_grade, 2);
+    arena_done(&a);
+    store_end(&east);
+    store_end(&west);
+}
+END_TEST
+
+// As many as fit together, the oldest first; one that is too large lets others pass.
+START_TEST(parked_jobs_come_back_as_far_as_they_fit_together)
+{
+    store_begin(&east, "eastus");
+    store_begin(&west, "westeurope");
+    static const uint64_t rooms[] = {900, 300, 300, 100, 50};
+    struct arena a;
+    struct job *jobs, *now;
+    size_t n;
+    arena_init(&a, 0);
+    for (size_t i = 0; i < ARRAY_LEN(rooms); i++) {
+        char content[8];
+        snprintf(content, sizeof content, "{%zu}", i);
+        ck_assert_int_eq(put(&east, "app", NULL, content), 0);
+    }
+    carry(&east, &west);
+    ck_assert_uint_eq(n_due(&west, &jobs, &a), ARRAY_LEN(rooms));
+    for (size_t i = 0; i < ARRAY_LEN(rooms); i++)
+        ck_assert_int_eq(meta_job_park(west.m, jobs[i].id, rooms[i], 5, "no room"), 0);
+    ck_assert_int_eq(meta_jobs_unpark(west.m, 500, 0, &n), 0);
+    ck_assert_uint_eq(n, 3); // 300 and 100 and 50
+    ck_assert_uint_eq(n_due(&west, &now, &a), 3);
+    ck_assert_uint_eq(now[0].room, 300);
+    ck_assert_uint_eq(now[1].room, 100);
+    ck_assert_uint_eq(now[2].room, 50);
+    // a restart: all are looked at once more
+    meta_close(west.m);
+    store_reopen(&west);
+    expect_parked(&west, 5, 1650);
+    ck_assert_uint_eq(n_due(&west, &now, &a), 5);
+    arena_done(&a);
+    store_end(&east);
+    store_end(&west);
+}
+END_TEST
+
+// v1 was {1}, which has no room, and is {2} now: the older entry of the tag is superseded and does not wait for room.
+START_TEST(a_later_entry_of_a_tag_ends_the_one_that_waits_for_room)
+{
+    store_begin(&east, "eastus");
+    store_begin(&west, "westeurope");
+    struct arena a;
+    struct job *jobs, *now;
+    struct digest missing;
+    int64_t far = clock_mono_ms() + 3600000;
+    arena_init(&a, 0);
+    ck_assert_int_eq(put(&east, "app", "v1", "{1}"), 0);
+    ck_assert_int_eq(put(&east, "app", "v1", "{2}"), 0);
+    carry(&east, &west);
+    ck_assert_uint_eq(n_due(&west, &jobs, &a), 4);
+    ck_assert_int_eq(meta_job_park(west.m, jobs[0].id, 500, 5, "no room"), 0);
+    ck_assert_int_eq(meta_job_retry(west.m, jobs[1].id, far, NULL), 0);
+    ck_assert_int_eq(apply(&west, &jobs[2].entry, &missing), 0);
+    ck_assert_int_eq(apply(&west, &jobs[3].entry, &missing), 0);
+    size_t n = n_due(&west, &now, &a);
+    bool ended = false;
+    for (size_t i = 0; i < n; i++)
+        if (now[i].entry.kind == ENTRY_TAG)
+            ended = apply(&west, &now[i].entry, &missing) == 0;
+    ck_assert(ended);
+    expect_tag(&west, "app", "v1", "{2}");
+    ck_assert_uint_eq(status_of(&west, REG, &a).n_pending, 1); // the manifest is still to be had by digest
+    arena_done(&a);
+    store_end(&east);
+    store_end(&west);
+}
+END_TEST
+
 START_TEST(registries_take_turns)
 {
     store_begin(&west, "westeurope");
@@ -651,7 +867,10 @@ START_TEST(recovered_entries_whose_content_is_lost_become_jobs)
 END_TEST
 
 CHECK_MAIN("store/meta peers", a_push_arrives, a_tag_waits_for_its_manifest_and_is_woken,
-           jobs_are_moved_and_called_back, registries_take_turns, marks_are_checked_and_filters_move_them,
+           jobs_are_moved_and_called_back, what_has_no_room_is_parked_and_holds_back_no_mark,
+           a_parked_job_is_looked_at_again_for_good_reasons, of_several_errors_the_worst_is_told,
+           parked_jobs_come_back_as_far_as_they_fit_together, a_later_entry_of_a_tag_ends_the_one_that_waits_for_room,
+           registries_take_turns, marks_are_checked_and_filters_move_them,
            a_write_beats_the_tag_it_replaces_whatever_the_clock_says, any_order_gives_the_same_state,
            a_restored_backup_recovers_and_uses_no_sequence_twice, what_differs_is_restated_once,
            what_was_lost_from_a_closed_epoch_is_announced_again, recovered_entries_whose_content_is_lost_become_jobs)
