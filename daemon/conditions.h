@@ -37,7 +37,8 @@
     X(PEER_CERTIFICATE, "peer_certificate", "other regions refuse it")                                \
     X(FEED_KEY, "feed_key_untrusted", "other regions take nothing from it")                           \
     X(CLOCK, "clock", "its clock is wrong")                                                           \
-    X(PEER_CLOCK, "peer_clock", "another region's clock is far from its own")
+    X(PEER_CLOCK, "peer_clock", "another region's clock is far from its own")                         \
+    X(BLOBS, "blobs_damaged", "blobs are damaged")
 
 enum condition {
 #define X(constant, name, brief) CONDITION_##constant,

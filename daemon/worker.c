@@ -241,6 +241,15 @@ static void judge_store(struct worker *w)
         condition_clear(c, CONDITION_STORE);
 }
 
+static void judge_blobs(struct worker *w)
+{
+    char text[CONDITION_SENTENCE_SIZE];
+    if (replicator_damaged(w->app.replicator, text, sizeof text))
+        condition_set(&w->vitals.conditions, CONDITION_BLOBS, CONDITION_WARNING, "%s", text);
+    else
+        condition_clear(&w->vitals.conditions, CONDITION_BLOBS);
+}
+
 static void judge_token_signing(struct worker *w)
 {
     if (signs_tokens(w))
@@ -254,6 +263,7 @@ static void judge_token_signing(struct worker *w)
 static void check_vitals(struct worker *w)
 {
     judge_store(w);
+    judge_blobs(w);
     judge_token_signing(w);
     app_judge_writes(&w->app);
     judge_clocks(&w->app);
@@ -263,6 +273,12 @@ static void check_vitals(struct worker *w)
         return;
     w->identity_at_ms = clock_mono_ms() + JUDGE_EVERY_MS;
     judge_identity(&w->app);
+}
+
+static void on_lost(void *ctx, const char *registry, const char *repository, const struct digest *d)
+{
+    struct worker *w = ctx;
+    replicator_suspect(atomic_load(&w->replicator), registry, repository, d);
 }
 
 static void on_fault(void *ctx, const char *label)
@@ -381,6 +397,19 @@ static int start_keys(struct worker *w, struct diag *d)
     return 0;
 }
 
+// What was fetched in part may fill the disk, and the metadata writes when it is opened: a fetch begins anew.
+static void partials_make_room(struct worker *w)
+{
+    struct space_view v;
+    size_t n;
+    uint64_t bytes;
+    if (space_look(w->space, &v) || !v.is_short || blob_partials_drop(w->blobs, &n, &bytes) || !n)
+        return;
+    log_warn("daemon: the disk is short: %zu partial fetches with %.1f MiB were given up; they begin anew when there "
+             "is room",
+             n, (double)bytes / (1024 * 1024));
+}
+
 static int start_store(struct worker *w, struct diag *d)
 {
     int rc = blob_store_open(w->paths->store, &w->blobs);
@@ -396,6 +425,7 @@ static int start_store(struct worker *w, struct diag *d)
         diag_add(d, NULL, 0, "%s: the free space of its disk cannot be found out: %s", w->paths->store, err_text(rc));
         return rc;
     }
+    partials_make_room(w);
     use_spare(w);
     const struct meta_options o = {.path = w->paths->meta_db,
                                    .region = w->node->region,
@@ -520,6 +550,8 @@ static int start_rooms(struct worker *w, struct diag *d)
                                                 .pool = w->pool,
                                                 .on_fault = on_fault,
                                                 .on_fault_ctx = w,
+                                                .on_lost = on_lost,
+                                                .on_lost_ctx = w,
                                                 .url_key = region_keys_url_key(w->keys),
                                                 .manifest_max_bytes = n->manifest_max_bytes,
                                                 .uploads = {.of_principal = n->uploads_per_principal,
@@ -532,6 +564,7 @@ static int start_rooms(struct worker *w, struct diag *d)
                                           .topology = &w->topology,
                                           .meta = w->app.meta,
                                           .blobs = w->blobs,
+                                          .space = w->space,
                                           .pool = w->pool,
                                           .fetcher = w->fetcher,
                                           .ca_file = n->ca_file,

@@ -18,6 +18,8 @@ void blob_read(struct op *op, struct http_response *resp)
         // A file that was cut is as good as none: a push finds it absent and replaces it, a peer asks another region.
         log_limited(&limit, LOG_ERROR, "registry: %s/%s links %s, which %s", op->registry, op->route.name,
                     digest_format(d, text), rc ? "is not in the store" : "is damaged in the store: its size is wrong");
+        if (op->s->on_lost)
+            op->s->on_lost(op->s->on_lost_ctx, op->registry, op->route.name, d);
         rc = ERR_NOTFOUND;
     }
     if (rc == ERR_NOTFOUND) {

@@ -35,6 +35,10 @@ struct registry_service_options {
     // I/O errors and damage. Any thread; must not block. May be NULL.
     void (*on_fault)(void *ctx, const char *label);
     void *on_fault_ctx;
+    // The file of a blob that a repository links is missing here, or cut: somebody may bring it back. Any thread; must
+    // not block. May be NULL.
+    void (*on_lost)(void *ctx, const char *registry, const char *repository, const struct digest *d);
+    void *on_lost_ctx;
 };
 int registry_service_new(const struct registry_service_options *o, struct registry_service **out);
 void registry_service_free(struct registry_service *s);

@@ -25,6 +25,8 @@ struct registry_service {
     unsigned upload_idle_s;
     void (*on_fault)(void *ctx, const char *label);
     void *on_fault_ctx;
+    void (*on_lost)(void *ctx, const char *registry, const char *repository, const struct digest *d);
+    void *on_lost_ctx;
     struct handles handles; // uploads between two requests
     struct busy busy;       // and those in one
 };

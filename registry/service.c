@@ -28,6 +28,8 @@ int registry_service_new(const struct registry_service_options *o, struct regist
     s->pool = o->pool;
     s->on_fault = o->on_fault;
     s->on_fault_ctx = o->on_fault_ctx;
+    s->on_lost = o->on_lost;
+    s->on_lost_ctx = o->on_lost_ctx;
     s->uploads = o->uploads;
     s->upload_idle_s = o->upload_idle_s ? o->upload_idle_s : 86400;
     s->manifest_max_bytes = o->manifest_max_bytes ? o->manifest_max_bytes : MANIFEST_MAX_DEFAULT;

@@ -14,6 +14,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#define SAME_LOOK_MAX 64 // layers that occur twice in a manifest are found so far apart
+
 // The manifest's content: what the entry carried, or what this region holds of it in the same repository.
 static int content_local(struct replicator *r, const struct feed_entry *e, struct arena *a, struct bytes *out)
 {
@@ -54,6 +56,7 @@ static enum apply_result finish(struct replicator *r, const struct feed_entry *e
 {
     struct digest missing;
     int rc = meta_apply(r->o.meta, e, content, m ? m->refs : NULL, m ? m->n_refs : 0, &missing);
+    store_wrote(r, rc);
     *out_rc = rc;
     return !rc ? APPLY_DONE : rc == ERR_NOTFOUND ? APPLY_WAITS : APPLY_FAILED;
 }
@@ -94,6 +97,32 @@ enum apply_result apply_local(struct replicator *r, const struct job *job, struc
     return result;
 }
 
+static bool seen_before(const struct manifest *m, size_t i)
+{
+    size_t from = i > SAME_LOOK_MAX ? i - SAME_LOOK_MAX : 0;
+    for (size_t k = from; k < i; k++)
+        if (digest_equal(&m->refs[k].digest, &m->refs[i].digest))
+            return true;
+    return false;
+}
+
+// Bytes that must be fetched for this manifest and are charged by nobody yet: what another job fetches now is its.
+static uint64_t bytes_needed(struct replicator *r, const struct feed_entry *e, const struct manifest *m)
+{
+    uint64_t sum = 0, size;
+    for (size_t i = 0; i < m->n_refs; i++) {
+        const struct manifest_ref *ref = &m->refs[i];
+        if (here(r, e, ref) || blob_in_flight(r, &ref->digest) || seen_before(m, i))
+            continue;
+        if (blob_stat(r->o.blobs, &ref->digest, &size) == 0 && size >= ref->size)
+            continue;
+        uint64_t all = room_size(r, &ref->digest, ref->size), had = blob_partial_size(r->o.blobs, &ref->digest);
+        uint64_t lacks = all > had ? all - had : 0;
+        sum = sum + lacks < sum ? UINT64_MAX : sum + lacks;
+    }
+    return sum;
+}
+
 static int blobs_fetch(struct worker *w, const struct topology *t, const struct registry *reg, const struct manifest *m,
                        int64_t *out_not_before, char error[ERROR_TEXT_SIZE])
 {
@@ -103,7 +132,7 @@ static int blobs_fetch(struct worker *w, const struct topology *t, const struct 
     for (size_t i = 0; i < m->n_refs; i++)
         if (!here(r, e, &m->refs[i]))
             left += m->refs[i].size;
-    int rc = 0;
+    int rc = room_take(w, bytes_needed(r, e, m));
     for (size_t i = 0; !rc && i < m->n_refs; i++) {
         pthread_mutex_lock(&r->lock);
         w->bytes_left = left;
@@ -115,8 +144,10 @@ static int blobs_fetch(struct worker *w, const struct topology *t, const struct 
         rc = blob_fetch(w, t, reg, &d, m->refs[i].size, out_not_before, error);
         if (!rc)
             rc = blob_stat(r->o.blobs, &d, &size);
-        if (!rc)
+        if (!rc) {
             rc = meta_link_add(r->o.meta, e->registry, e->repository, &d, size, NULL);
+            store_wrote(r, rc);
+        }
         if (!rc && left >= m->refs[i].size)
             left -= m->refs[i].size;
         if (rc && rc != ERR_BUSY && !*error)
@@ -145,9 +176,16 @@ static enum apply_result manifest_apply(struct worker *w, const struct topology 
         return APPLY_BUSY;
     if (rc == ERR_NOTFOUND)
         return APPLY_ABSENT;
+    if (rc == ERR_NOSPACE && w->lacks) {
+        room_say(w, error);
+        return APPLY_NO_ROOM;
+    }
+    w->grade = w->own_fault && rc != ERR_NOSPACE ? GRADE_OWN : error_grade(rc);
     enum apply_result result = rc ? APPLY_FAILED : finish(w->r, e, content, &m, &rc);
-    if (result == APPLY_FAILED && !*error)
+    if (result == APPLY_FAILED && !*error) {
         snprintf(error, ERROR_TEXT_SIZE, "manifest: %s", err_text(rc));
+        w->grade = error_grade(rc);
+    }
     return result;
 }
 

@@ -6,7 +6,7 @@
 //   4. Nothing is kept whose digest is not the one asked for; who sent it makes no difference.
 //   6. A source that cannot be reached is left alone for a while, and never has all the workers.
 #include "replication/inflow.h"
-#include "replication/replication_priv.h"
+#include "replication/mender.h"
 
 #include "base/clock.h"
 #include "base/err.h"
@@ -113,7 +113,7 @@ struct search { // of one thing, source by source
     struct worker *w;
     unsigned n_absent, n_failed;
     bool busy;                        // a source has enough to do with us; that is all
-    int rc;                           // of the source that failed last
+    int rc;                           // of the source whose error is the worst
     char absent[ERROR_TEXT_SIZE / 2]; // those that have not got it
 };
 
@@ -153,17 +153,19 @@ static int sources_try(struct worker *w, const struct topology *t, const struct 
             continue;
         char said[ERROR_TEXT_SIZE] = "";
         int rc = get(w, t, reg, sources[i], arg, said);
-        source_leave(w->r, sources[i], rc);
+        source_leave(w->r, sources[i], w->own_fault ? ERR_CANCELED : rc);
         if (!rc)
             return 0;
         if (rc == ERR_NOTFOUND) {
             search_absent(&s, sources[i]);
             continue;
         }
-        memcpy(error, said, sizeof said);
-        s.rc = rc;
+        if (!s.n_failed || error_grade(rc) >= error_grade(s.rc)) {
+            memcpy(error, said, sizeof said);
+            s.rc = rc;
+        }
         s.n_failed++;
-        if (rc == ERR_NOSPACE || rc == ERR_NOMEM)
+        if (w->own_fault || rc == ERR_NOMEM) // no other source helps
             return rc;
     }
     if (not_before)
@@ -196,7 +198,7 @@ static int manifest_get(struct worker *w, const struct topology *t, const struct
         snprintf(error, ERROR_TEXT_SIZE, "%s: manifest: answered %d", p->name, status);
     } else if (digest_of(e->digest.alg, body.p, body.n, &d) || !digest_equal(&d, &e->digest)) {
         rc = ERR_DIGEST; // 4
-        snprintf(error, ERROR_TEXT_SIZE, "%s: manifest: %s", p->name, err_text(rc));
+        wrong_bytes(w, t, p, "manifest", &e->digest, error);
     }
     if (rc) {
         buf_done(&body);
@@ -274,6 +276,7 @@ struct blob_want {
     uint64_t size; // as the manifest says
     struct blob_upload *u;
     uint64_t left_after; // bytes of the job that come after this blob
+    struct peer *giver;  // of all bytes that are here; NULL: of several, or of before
 };
 
 static void left_set(struct worker *w, const struct blob_want *b)
@@ -282,6 +285,15 @@ static void left_set(struct worker *w, const struct blob_want *b)
     pthread_mutex_lock(&w->r->lock);
     w->bytes_left = b->left_after + (have < b->size ? b->size - have : 0);
     pthread_mutex_unlock(&w->r->lock);
+}
+
+// Our own disk did not take it.
+static int own_failed(struct worker *w, const struct blob_want *b, int rc)
+{
+    w->own_fault = true;
+    if (rc == ERR_NOSPACE)
+        room_failed(w, &b->digest, b->size, blob_upload_size(b->u), b->left_after);
+    return rc;
 }
 
 // The body into the file. 0 when it came whole.
@@ -294,29 +306,36 @@ static int blob_flow(struct worker *w, struct blob_want *b, struct inflow *f)
     while ((n = inflow_read(f, piece, 128 << 10, SOURCE_IDLE_MS)) > 0) {
         if (blob_upload_size(b->u) + (uint64_t)n > b->size + SIZE_SLACK)
             return ERR_TOOBIG;
-        int rc = blob_upload_write(b->u, piece, (size_t)n);
+        int rc = space_grow(&w->charge, (uint64_t)n);
+        if (!rc)
+            rc = blob_upload_write(b->u, piece, (size_t)n);
         if (rc)
-            return rc;
+            return own_failed(w, b, rc);
+        space_spend(&w->charge, (uint64_t)n);
         left_set(w, b);
     }
     return (int)n;
 }
 
-static int blob_commit(struct blob_want *b)
+static int blob_commit(struct worker *w, struct blob_want *b)
 {
     uint64_t size;
     int rc = blob_upload_commit(b->u, &b->digest, &size);
     if (rc == ERR_DIGEST) // 4: what was kept of it is worth nothing
         blob_upload_truncate(b->u);
+    else if (rc)
+        return own_failed(w, b, rc);
     return rc;
 }
 
-static int blob_answered(struct worker *w, struct blob_want *b, struct inflow *f, int status, uint64_t from)
+static int blob_answered(struct worker *w, struct blob_want *b, struct peer *p, struct inflow *f, int status,
+                         uint64_t from)
 {
     if (status < 0)
         return status;
     if (status == 200 && from) { // it gives the whole: begin again
         int rc = blob_upload_truncate(b->u);
+        b->giver = p;
         return rc ? rc : blob_flow(w, b, f);
     }
     if (status == 200 || status == 206)
@@ -326,16 +345,30 @@ static int blob_answered(struct worker *w, struct blob_want *b, struct inflow *f
     return status == 404 ? ERR_NOTFOUND : ERR_PROTO;
 }
 
-static int blob_get(struct worker *w, const struct topology *t, const struct registry *reg, struct peer *p, void *arg,
-                    char error[ERROR_TEXT_SIZE])
+static void blob_error(const struct worker *w, const struct peer *p, int rc, int status, const char *message,
+                       char error[ERROR_TEXT_SIZE])
 {
-    struct blob_want *b = arg;
+    if (w->own_fault)
+        snprintf(error, ERROR_TEXT_SIZE, "%s cannot keep a blob: %s", w->r->o.region, err_text(rc));
+    else if (rc == status)
+        snprintf(error, ERROR_TEXT_SIZE, "%s: blob: %s", p->name, *message ? message : err_text(rc));
+    else if (rc == ERR_PROTO || rc == ERR_NOTFOUND)
+        snprintf(error, ERROR_TEXT_SIZE, "%s: blob: answered %d", p->name, status);
+    else
+        snprintf(error, ERROR_TEXT_SIZE, "%s: blob: %s", p->name, err_text(rc));
+}
+
+static int blob_get_once(struct worker *w, const struct topology *t, const struct registry *reg, struct peer *p,
+                         struct blob_want *b, char error[ERROR_TEXT_SIZE])
+{
     char target[512];
     target_format(target, sizeof target, &w->job.entry, "blobs", &b->digest);
     struct dial d;
     struct inflow *f = NULL;
     uint64_t from = blob_upload_size(b->u);
     int rc = peer_dial(w->r, t, p->name, target, reg, &d), status = 0;
+    w->own_fault = false;
+    b->giver = from && b->giver != p ? NULL : p;
     if (from) {
         snprintf(d.range, sizeof d.range, "Range: bytes=%" PRIu64 "-", from);
         d.headers[d.q.n_headers++] = d.range;
@@ -345,18 +378,27 @@ static int blob_get(struct worker *w, const struct topology *t, const struct reg
         rc = inflow_open(w->r->o.fetcher, &d.q, &w->r->stopping, &f);
     if (!rc) {
         status = inflow_status(f, PEER_ANSWER_MS);
-        rc = blob_answered(w, b, f, status, from);
+        rc = blob_answered(w, b, p, f, status, from);
     }
     if (!rc)
-        rc = blob_commit(b);
-    if (rc && rc == status)
-        snprintf(error, ERROR_TEXT_SIZE, "%s: blob: %s", p->name,
-                 *inflow_message(f) ? inflow_message(f) : err_text(rc));
-    else if (rc && (rc == ERR_PROTO || rc == ERR_NOTFOUND))
-        snprintf(error, ERROR_TEXT_SIZE, "%s: blob: answered %d", p->name, status);
-    else if (rc)
-        snprintf(error, ERROR_TEXT_SIZE, "%s: blob: %s", p->name, err_text(rc));
+        rc = blob_commit(w, b);
+    if (rc)
+        blob_error(w, p, rc, status, f ? inflow_message(f) : "", error);
     inflow_close(f);
+    return rc;
+}
+
+// What does not give the digest is the source's fault only if all of it came from there: else it is asked for the
+// whole.
+static int blob_get(struct worker *w, const struct topology *t, const struct registry *reg, struct peer *p, void *arg,
+                    char error[ERROR_TEXT_SIZE])
+{
+    struct blob_want *b = arg;
+    int rc = blob_get_once(w, t, reg, p, b, error);
+    if (rc == ERR_DIGEST && b->giver != p)
+        rc = blob_get_once(w, t, reg, p, b, error);
+    if (rc == ERR_DIGEST)
+        wrong_bytes(w, t, p, "blob", &b->digest, error);
     return rc;
 }
 
@@ -376,9 +418,13 @@ static int blob_get_any(struct worker *w, const struct topology *t, const struct
     if (rc)
         return rc;
     // All of it may be here since before a crash: then only the digest is left to see to.
-    if (!b->size || blob_upload_size(b->u) < b->size || blob_commit(b))
+    rc = b->size && blob_upload_size(b->u) >= b->size ? blob_commit(w, b) : ERR_NOTFOUND;
+    if (rc == ERR_NOTFOUND || rc == ERR_DIGEST)
         rc = sources_try(w, t, reg, blob_get, b, out_not_before, error);
-    blob_upload_close(b->u);
+    if (rc == ERR_NOSPACE) // what cannot become whole holds no space
+        blob_upload_drop(b->u);
+    else
+        blob_upload_close(b->u);
     return rc;
 }
 

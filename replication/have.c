@@ -49,6 +49,19 @@ static bool have_fits(const struct have *h, const struct manifest_row *row)
     return !h->by_digest;
 }
 
+// What was asked for was read and has no room here, or nothing that is read can be noted. It may come yet: whoever
+// waits goes on, and can tell why if it did not.
+static void no_space_add(struct have *h, json_t *o)
+{
+    struct replicator *r = h->r;
+    uint64_t room = 0;
+    bool parked = h->by_digest && meta_parked_for(r->o.meta, h->registry, h->repository, &h->wanted.digest, &room) == 0;
+    if (parked)
+        json_object_set_new(o, "noSpace", json_pack("{s:I}", "neededBytes", (json_int_t)room));
+    else if (r->full)
+        json_object_set_new(o, "noSpace", json_object());
+}
+
 // What is here, as JSON (NULL: out of memory), and whether it is what was asked for.
 static json_t *have_look(struct have *h, bool *out_fits, int *out_rc)
 {
@@ -78,6 +91,8 @@ static json_t *have_look(struct have *h, bool *out_fits, int *out_rc)
         json_object_set_new(o, "clockAhead", json_true());
         *out_fits = true;
     }
+    if (o && (!rc || rc == ERR_NOTFOUND) && !*out_fits)
+        no_space_add(h, o);
     arena_done(&a);
     *out_rc = rc == ERR_NOTFOUND ? 0 : rc;
     return o;

@@ -5,6 +5,7 @@
 //
 // Invariants (design section 9)
 //   5. No entry is lost with its job: it ends only in the transaction that applies it, else it is retried with backoff.
+//      One whose content has no room is parked (room.c), and takes neither worker nor place from those behind it.
 //   6. Jobs are fair by registry: in one pass a registry whose job found no free worker waits, the others go on. Jobs
 //      that nobody could give anything now take no worker, and make way for those behind them.
 #include "replication/replication_priv.h"
@@ -47,29 +48,43 @@ static unsigned returns_get(struct replicator *r)
 
 // --- what both do when a try is over ---
 
-static void job_again(struct replicator *r, const struct job *job, int64_t delay_ms, const char *error)
+// A store that does not take what is noted leaves the job due: do not spin on it.
+static void noted(struct replicator *r, int rc)
 {
-    int rc = meta_job_retry(r->o.meta, job->id, clock_mono_ms() + delay_ms, error);
+    store_wrote(r, rc);
+    if (rc && rc != ERR_NOTFOUND && !r->stopping)
+        replicator_sleep(r, 500);
+}
+
+static void job_again(struct replicator *r, const struct job *job, int64_t delay_ms, enum grade grade,
+                      const char *error)
+{
+    int rc = meta_job_failed(r->o.meta, job->id, clock_mono_ms() + delay_ms, grade, error);
     static struct log_limit limit = LOG_LIMIT(5000);
     if (error && !r->stopping)
         log_limited(&limit, LOG_WARN, "replication: %s/%s from %s: %s; it is tried again", job->entry.registry,
                     job->entry.repository, job->entry.origin, error);
-    if (rc && rc != ERR_NOTFOUND && !r->stopping) // it stays due: do not spin on a store that fails
-        replicator_sleep(r, 500);
+    noted(r, rc);
+}
+
+static void job_parks(struct replicator *r, const struct job *job, uint64_t room, const char *why)
+{
+    static struct log_limit limit = LOG_LIMIT(5000);
+    if (!job->room) // once, not at each look
+        log_limited(&limit, LOG_WARN, "replication: %s", why);
+    noted(r, meta_job_park(r->o.meta, job->id, room, GRADE_NO_SPACE, why));
 }
 
 // Quietly: nothing failed.
 static void job_looks_again(struct replicator *r, const struct job *job, int64_t delay_ms)
 {
-    int rc = meta_jobs_later(r->o.meta, &job->id, 1, clock_mono_ms() + delay_ms);
-    if (rc && !r->stopping)
-        replicator_sleep(r, 500);
+    noted(r, meta_jobs_later(r->o.meta, &job->id, 1, clock_mono_ms() + delay_ms));
 }
 
 // Waits for another entry of its repository. A tag is woken by its manifest; what an index waits for nobody tells.
 static void job_waits(struct replicator *r, const struct job *job)
 {
-    job_again(r, job, job->entry.kind == ENTRY_TAG ? WAITING_TAG_MS : WAITING_MS, NULL);
+    job_again(r, job, job->entry.kind == ENTRY_TAG ? WAITING_TAG_MS : WAITING_MS, GRADE_NONE, NULL);
 }
 
 // --- content that no region has got yet ---
@@ -150,6 +165,9 @@ static int worker_give(struct replicator *r, const struct job *job)
         w->job = *job;
         w->job.last_error = NULL;
         w->bytes_left = 0;
+        w->lacks = 0;
+        w->own_fault = false;
+        w->grade = GRADE_NONE;
         rc = entry_copy(&w->arena, &job->entry, &w->job.entry);
         if (rc) {
             arena_done(&w->arena);
@@ -169,6 +187,7 @@ static void worker_run(struct worker *w)
     int64_t not_before = 0;
     unsigned n_returns = returns_get(r);
     enum apply_result result = apply_fetching(w, &not_before, error);
+    space_return(&w->charge);
     if (result != APPLY_ABSENT && result != APPLY_BUSY)
         absence_end(r, w->job.id);
     if (result == APPLY_DONE) // the store wakes what waited for it
@@ -179,6 +198,10 @@ static void worker_run(struct worker *w)
         return;
     if (result == APPLY_WAITS) {
         job_waits(r, &w->job);
+        return;
+    }
+    if (result == APPLY_NO_ROOM) {
+        job_parks(r, &w->job, w->lacks, error);
         return;
     }
     int64_t absent_ms = result == APPLY_ABSENT ? absence_wait_ms(r, w->job.id) : -1;
@@ -192,7 +215,7 @@ static void worker_run(struct worker *w)
         delay = source_ms < RETRY_FIRST_MS ? RETRY_FIRST_MS : source_ms;
     if (returns_get(r) != n_returns) // a region came back while this try was failing
         delay = RETRY_FIRST_MS;
-    job_again(r, &w->job, delay, error);
+    job_again(r, &w->job, delay, result == APPLY_ABSENT ? GRADE_ABSENT : w->grade, error);
 }
 
 void *worker_main(void *arg)
@@ -281,7 +304,8 @@ static void job_turn(struct replicator *r, struct pass *pass, const struct job *
     if (result == APPLY_WAITS)
         job_waits(r, job);
     else if (result == APPLY_FAILED)
-        job_again(r, job, wait_backoff_ms(job->attempts, RETRY_FIRST_MS, RETRY_MAX_MS), err_text(rc));
+        job_again(r, job, wait_backoff_ms(job->attempts, RETRY_FIRST_MS, RETRY_MAX_MS), error_grade(rc),
+                  rc == ERR_NOSPACE ? "the disk of this region is full" : err_text(rc));
     pass->n_done++;
 }
 
@@ -313,7 +337,7 @@ static void pass_run(struct replicator *r, struct pass *pass)
     }
     assert(pass->n <= DUE_MAX);
     pass->topology = snapshot_get(r->o.topology);
-    for (size_t i = 0; i < pass->n && !r->stopping; i++)
+    for (size_t i = 0; i < pass->n && !r->stopping && !(i && r->full); i++) // on a full disk one is enough of a try
         job_turn(r, pass, &pass->jobs[i]);
     snapshot_unref(pass->topology);
     pass_make_way(r, pass);
@@ -326,6 +350,7 @@ void *dispatcher_main(void *arg)
         pthread_mutex_lock(&r->lock);
         uint64_t kicked = r->jobs_kicked;
         pthread_mutex_unlock(&r->lock);
+        room_look(r);
         struct pass pass = {.next_ms = INT64_MAX};
         arena_init(&pass.arena, 0);
         pass_run(r, &pass);

@@ -149,9 +149,32 @@ void peer_failed(struct peer *p, const char *fmt, ...)
     bool stopping = p->r->stopping;
     p->failures++;
     p->ahead = 0;
+    p->stuck = 0;
     memcpy(p->last_error, text, sizeof text);
     pthread_mutex_unlock(&p->r->lock);
     if (!stopping)
+        log_limited(&limit, LOG_WARN, "replication: feed of %s: %s", p->name, text);
+}
+
+void peer_stuck(struct peer *p, int rc)
+{
+    static struct log_limit limit = LOG_LIMIT(5000);
+    char text[ERROR_TEXT_SIZE] = "";
+    if (rc == ERR_NOSPACE)
+        snprintf(text, sizeof text, "no space in %s: its disk is full, so nothing that is read can be noted",
+                 p->r->o.region);
+    else if (rc)
+        snprintf(text, sizeof text, "%s cannot note what it reads: %s", p->r->o.region, err_text(rc));
+    pthread_mutex_lock(&p->r->lock);
+    bool again = p->stuck == rc, stopping = p->r->stopping;
+    p->stuck = rc;
+    if (rc)
+        p->heard_mono = INT64_MAX; // it is we who do not listen
+    if (!again)
+        memcpy(p->last_error, text, sizeof text);
+    pthread_mutex_unlock(&p->r->lock);
+    store_wrote(p->r, rc);
+    if (rc && !again && !stopping)
         log_limited(&limit, LOG_WARN, "replication: feed of %s: %s", p->name, text);
 }
 

@@ -26,6 +26,8 @@
 #define KNOCK_MS 200          // after a knock of one that could not be reached
 #define KNOCK_REFUSED_MS 1000 // of one that answers, and refuses
 #define REST_MIN_MS 200
+#define BUSY_LOOK_MS 100   // at a store that is busy
+#define FULL_LOOK_MS 1000  // at a disk that is full
 #define FEED_IDLE_MS 60000 // the fetcher's own limit, behind the session's
 #define READ_AGAIN 1       // the session ended well: connect again
 #define PROVED 2           // the first of two passes is over: see feed_proof.h
@@ -53,8 +55,35 @@ struct session {
     struct arena batch;
     struct feed_entry entries[BATCH_ENTRIES];
     size_t n_entries;
-    bool progressed; // a progress line since the last flush
+    bool progressed;     // a progress line since the last flush
+    uint64_t generation; // of the topology that was looked at last; 0: none yet
 };
+
+// Is another version of the topology in force than the session's?
+static bool session_outdated(struct session *s)
+{
+    uint64_t g = snapshot_generation(s->r->o.topology);
+    if (g == s->generation)
+        return false;
+    struct topology *now = snapshot_get(s->r->o.topology);
+    bool outdated = !now || now->version != s->t->version;
+    snapshot_unref(now);
+    s->generation = g;
+    return outdated;
+}
+
+// The store may take it later: the flow pauses by itself meanwhile, and the peer is not to blame.
+static bool batch_waits(struct session *s, int rc)
+{
+    if (rc != ERR_BUSY && rc != ERR_NOSPACE)
+        return false;
+    if (s->r->stopping || s->r->paused || session_outdated(s))
+        return false;
+    if (rc == ERR_NOSPACE)
+        peer_stuck(s->p, rc);
+    replicator_sleep(s->r, rc == ERR_BUSY ? BUSY_LOOK_MS : FULL_LOOK_MS);
+    return true;
+}
 
 static int batch_store(struct session *s)
 {
@@ -64,9 +93,9 @@ static int batch_store(struct session *s)
     int rc;
     do {
         rc = meta_ingest(s->r->o.meta, s->p->name, s->entries, s->n_entries, &upto);
-        if (rc == ERR_BUSY)
-            replicator_sleep(s->r, 100); // the flow pauses by itself meanwhile
-    } while (rc == ERR_BUSY && !s->r->stopping);
+    } while (batch_waits(s, rc));
+    if (!rc)
+        peer_stuck(s->p, 0);
     if (rc == ERR_CONFLICT) { // the origin says something else than it said before, under the same sequence
         pthread_mutex_lock(&s->r->lock);
         s->p->diverged = true;
@@ -196,6 +225,7 @@ static int session_progress(struct session *s, const struct feed_line *l)
     s->p->diverged = false;
     s->p->caught_up = l->caught_up && !s->from_start;
     s->p->failures = 0;
+    s->p->stuck = 0;
     if (l->caught_up)
         s->p->ahead = 0;
     if (!s->p->ahead)
@@ -305,19 +335,6 @@ static int session_lines(struct session *s, struct buf *text)
     return rc;
 }
 
-// Is another version of the topology in force than the session's? `generation` is the last one looked at.
-static bool session_outdated(const struct session *s, uint64_t *generation)
-{
-    uint64_t g = snapshot_generation(s->r->o.topology);
-    if (g == *generation)
-        return false;
-    struct topology *now = snapshot_get(s->r->o.topology);
-    bool outdated = !now || now->version != s->t->version;
-    snapshot_unref(now);
-    *generation = g;
-    return outdated;
-}
-
 static int flow_broke(struct session *s, struct inflow *f, int rc)
 {
     if (rc == ERR_CANCELED && !s->r->stopping)
@@ -338,7 +355,7 @@ static int session_flow(struct session *s, struct inflow *f)
 {
     struct buf text;
     buf_init(&text, 2 * FEED_LINE_MAX);
-    uint64_t generation = 0; // none looked at yet: the session's topology may be out already
+    s->generation = 0; // the session's topology may be out already
     int rc = 0;
     while (!rc) {
         char piece[16384];
@@ -350,13 +367,15 @@ static int session_flow(struct session *s, struct inflow *f)
         peer_seen(s->p);
         // Before a line is judged: keys, peers or registries may be others by now, and a revoked key signs nothing
         // more.
-        rc = s->r->paused || session_outdated(s, &generation) ? READ_AGAIN : 0;
+        rc = s->r->paused || session_outdated(s) ? READ_AGAIN : 0;
         if (rc)
             break;
         buf_add(&text, piece, (size_t)n);
         rc = text.err ? text.err : session_lines(s, &text);
-        if (rc < 0 && rc != ERR_PROTO && rc != ERR_AUTH && rc != ERR_AHEAD)
-            peer_failed(s->p, "cannot store what was read: %s", err_text(rc));
+        if (rc == ERR_CONFLICT)
+            peer_failed(s->p, "it says something else than it said before, under the same sequence");
+        else if (rc < 0 && rc != ERR_PROTO && rc != ERR_AUTH && rc != ERR_AHEAD)
+            peer_stuck(s->p, rc);
     }
     buf_done(&text);
     return rc;
@@ -489,7 +508,7 @@ static int session_run(struct peer *p, const struct topology *t)
     if (!rc)
         rc = covered_get(p->r, p->name, &s->names, &s->covered, &s->n_covered);
     if (rc)
-        peer_failed(p, "%s", err_text(rc));
+        peer_stuck(p, rc);
     bool again = false;
     if (!rc) {
         // Without any record of what was read, all is read again: the first line would say so anyway.
@@ -583,10 +602,11 @@ static void reader_turn(struct peer *p, const struct topology *t)
     p->connected = p->caught_up = false;
     p->unreached = p->n_seen == n_seen;
     bool unreached = p->unreached;
-    if (!unreached && !connection_broke(rc))
+    if (!unreached && (!connection_broke(rc) || p->stuck))
         p->heard_mono = INT64_MAX; // it answered; nothing is to be heard of it until the next try
     unsigned failures = p->failures;
     uint64_t ahead = p->ahead;
+    bool stuck = p->stuck;
     pthread_mutex_unlock(&r->lock);
     if (rc == ERR_AHEAD) {
         reader_rest(p, ahead_rest_ms(p, ahead), KNOCK_REFUSED_MS, n_knocks);
@@ -595,7 +615,8 @@ static void reader_turn(struct peer *p, const struct topology *t)
     // From the beginning of the try: one that took its whole time waited enough.
     int64_t most = unreached ? UNREACHED_MAX_MS : REFUSED_MAX_MS;
     int64_t left = began + wait_backoff_ms(failures ? failures - 1 : 0, REST_MIN_MS, most) - clock_mono_ms();
-    int64_t rest = left < REST_MIN_MS ? REST_MIN_MS : left;
+    int64_t least = stuck ? FULL_LOOK_MS : REST_MIN_MS;
+    int64_t rest = left < least ? least : left;
     reader_rest(p, rc == READ_AGAIN ? 50 : rest, unreached ? KNOCK_MS : KNOCK_REFUSED_MS, n_knocks);
 }
 

@@ -11,28 +11,33 @@
 //                                                      list somewhere in it (challenge scope: registry:catalog:*)
 //   GET /replication/v1/have?registry=&repository=     public listener, with pull on the repository: for
 //       [&tag=][&digest=][&stamp=][&wait_ms=]          `replication wait`. Answers {registry, repository, tag?, region,
-//       found, digest?, stamp?, clockAhead?}; stamp is a decimal string. clockAhead: true, at once, when the stamp
-//       asked for is of the future here (the reader takes nothing so far ahead of its clock). With wait_ms (at most
-//       25,000) the answer comes when the thing asked for is there, or the time is over: the tag with this digest or a
-//       stamp at least so high (either will do; with neither: any value), or without a tag the manifest with this
+//       found, digest?, stamp?, clockAhead?, noSpace?}; stamp is a decimal string. noSpace: {neededBytes?}: what was
+//       asked for does not fit on this region's disk (not at once: it may yet). clockAhead: true, at once, when the
+//       stamp asked for is of the future here (the reader takes nothing so far ahead of its clock). With wait_ms (at
+//       most 25,000) the answer comes when the thing asked for is there, or the time is over: the tag with this digest
+//       or a stamp at least so high (either will do; with neither: any value), or without a tag the manifest with this
 //       digest.
 //
 // Status (also of the admin socket): {"region", "time", "writes": "open" or why not, "clock", "replications":
-// [{"registry", "region" (the reader: here), "origin", "state": Ready|Syncing|Retrying|Unreachable|ClockAhead|Diverged,
-// "lagSeconds", "lagEntries", "bytesToGo" (left out while unknown), "lastError" (string or null), "lastContact"
-// (RFC 3339 or null), "epoch", "read", "applied" (sequence numbers), "passedOver" (malformed entries since the start),
-// "clockOffsetMs", "clockErrorMs" (the origin's wall clock less ours; left out while unknown)}]}.
-// "clock" is {"state": fine|differs|outvoted|unsynchronised (closed by the last two), "kernel":
-// synchronised|unsynchronised|unknown, "why": sentence or null, "regions": {REGION: {"reached", "offsetMs", "errorMs"
-// (null while unknown)}}}: see replication/clock_rule.h.
-// A feed says something at least every 2 s: once the second of these beats is missed the state is Unreachable and
-// lagSeconds the time since the last one; after the third the connection is given up and the region counts as away.
-// ClockAhead: the next entry of the origin is stamped further ahead of this region's clock than the topology's
-// replication.clock_skew, and so are all that follow; reading stopped before it, and goes on when the clock has come
-// near. "faults" (of the whole document) says what keeps this region's own entries from being taken back from a peer.
-// "origin" is the region itself only while entries of its own, recovered from peers, miss their content here. "applied"
-// is a place in the origin's whole feed, the same for all its registries: all at or below it is applied or superseded;
-// "lagEntries" is what this registry has to go.
+// [{"registry", "region" (the reader: here), "origin", "state":
+// Ready|Syncing|Retrying|NoSpace|Unreachable|ClockAhead|Diverged, "lagSeconds", "lagEntries", "bytesToGo" (left out
+// while unknown), "lastError" (string or null), "lastContact" (RFC 3339 or null), "epoch", "read", "applied" (sequence
+// numbers), "passedOver" (malformed entries since the start), "clockOffsetMs", "clockErrorMs" (the origin's wall clock
+// less ours; left out while unknown), "noSpace": {"entries", "bytes"} (left out when none: entries whose content does
+// not fit on this region's disk, and what they need), "wrongBytes": {"times", "last"} (left out when never since the
+// start: contents of the origin that were not what their digest says)}]}. NoSpace: some content does not fit above the
+// disk's reserve, or the disk is full and what is read of the origin cannot be noted; all that fits goes on, and the
+// rest when there is room. lastError names the worst of several errors first. "clock" is {"state":
+// fine|differs|outvoted|unsynchronised (closed by the last two), "kernel": synchronised|unsynchronised|unknown, "why":
+// sentence or null, "regions": {REGION: {"reached", "offsetMs", "errorMs" (null while unknown)}}}: see
+// replication/clock_rule.h. A feed says something at least every 2 s: once the second of these beats is missed the
+// state is Unreachable and lagSeconds the time since the last one; after the third the connection is given up and the
+// region counts as away. ClockAhead: the next entry of the origin is stamped further ahead of this region's clock than
+// the topology's replication.clock_skew, and so are all that follow; reading stopped before it, and goes on when the
+// clock has come near. "faults" (of the whole document) says what keeps this region's own entries from being taken back
+// from a peer. "origin" is the region itself only while entries of its own, recovered from peers, miss their content
+// here. "applied" is a place in the origin's whole feed, the same for all its registries: all at or below it is
+// applied, superseded, or has no room here; "lagEntries" is what this registry has to go.
 #ifndef MERIDIAN_REPLICATION_REPLICATION_H
 #define MERIDIAN_REPLICATION_REPLICATION_H
 
@@ -44,6 +49,7 @@
 #include "replication/clock_rule.h"
 #include "store/blob.h"
 #include "store/meta.h"
+#include "store/space.h"
 
 struct replicator;
 struct replicator_options {
@@ -51,7 +57,8 @@ struct replicator_options {
     struct snapshot *topology;
     struct meta *meta;
     struct blob_store *blobs;
-    struct pool *pool; // blocking work
+    struct space *space; // against which fetches are charged; NULL: nothing is ever refused for want of room
+    struct pool *pool;   // blocking work
     struct fetcher *fetcher;
     const char *ca_file, *peer_pem; // mutual TLS to peers
     // Verifies a feed entry's signature with a key of the topology (certs/keys.h ed25519_verify), injected so that this
@@ -82,6 +89,11 @@ void replicator_stop(struct replicator *r);
 void replicator_committed(void *r); // meta_options.on_commit: wakes feed streams and jobs; never blocks; r may be NULL
 // A request of that region's came in, of whatever kind: it is there, and the way from it to us is open. Any thread.
 void replicator_knocked(struct replicator *r, const char *region); // r may be NULL
+// A blob that a repository links is lost or cut here, as somebody noticed: it is looked at, and fetched anew from
+// another region. Does not block; r may be NULL.
+void replicator_suspect(struct replicator *r, const char *registry, const char *repository, const struct digest *d);
+// How many blobs are damaged or lost here and not mended yet; if any, a sentence about them. r may be NULL.
+size_t replicator_damaged(struct replicator *r, char *out, size_t cap);
 // meta_repair_clock, with reading and streams held meanwhile. Blocks. Not `apply`: only says what it would do.
 int replicator_repair_clock(struct replicator *r, bool apply, struct arena *a, struct clock_repair *out);
 // After the topology changed: peers come and go.

@@ -19,6 +19,17 @@
 #include <stdatomic.h>
 
 #define ERROR_TEXT_SIZE 256
+
+// How bad an error is for who reads status: of several the one with the highest grade is shown.
+enum grade {
+    GRADE_NONE,
+    GRADE_ABSENT,      // no region has got it yet
+    GRADE_UNREACHED,   // a region does not answer
+    GRADE_ODD,         // it answers something else than what was asked for
+    GRADE_OWN,         // this region cannot do its part
+    GRADE_NO_SPACE,    // for want of space
+    GRADE_WRONG_BYTES, // a region's content is not what its digest says
+};
 #define PEER_CONNECT_MS 3000
 #define PEER_ANSWER_MS 10000
 #define FEED_BEAT_MS 2000      // a feed says something at least so often
@@ -60,9 +71,18 @@ struct peer { // another region
     int64_t try_mono, knock_mono;     // when its feed was last asked for; when it last asked us something
     _Atomic bool hang_up;             // what the reader waits for is given up
     char last_error[ERROR_TEXT_SIZE]; // "" while all is well
+    // Its feed stands because this region cannot store what it reads: the error of our store. 0: that is not so. Says
+    // nothing about the peer.
+    int stuck;
     uint64_t bad_lines;
-    bool reading;           // a session runs
-    uint64_t n_malformed;   // entries that were passed over
+    bool reading;         // a session runs
+    uint64_t n_malformed; // entries that were passed over
+    // As a source: how often its bytes were not what their digest says, and the last time in words.
+    uint64_t n_wrong;
+    char wrong[ERROR_TEXT_SIZE];
+    // As one that says so of ours: how often that was not so, one after the other; until when its word is not taken.
+    unsigned n_false_alarms;
+    int64_t alarms_from_mono;
     uint64_t ahead;         // stamp of the entry of the future that reading stopped before; 0: none
     int64_t ahead_since_ms; // wall
 
@@ -84,7 +104,11 @@ struct worker { // one fetch worker and what it does now
     bool started, busy;
     struct arena arena; // of the job
     struct job job;
-    uint64_t bytes_left; // known to be missing still
+    uint64_t bytes_left;        // known to be missing still; under r->lock
+    struct space_charge charge; // for what it fetches
+    uint64_t lacks;             // bytes for which there was no room; 0: that was not it
+    bool own_fault;             // the last error is our own disk's, whoever sent the bytes
+    enum grade grade;           // of the error that it ends with
 };
 
 struct absence { // a job whose content no region had, so far
@@ -93,6 +117,20 @@ struct absence { // a job whose content no region had, so far
     unsigned n_looks;
 };
 #define ABSENCES_MAX 512
+
+struct told { // to a source, that its content is damaged
+    const struct peer *p;
+    struct digest digest;
+    int64_t at_mono;
+};
+#define TOLD_MAX 64
+
+struct larger { // a blob that is larger than a manifest says, by so much at least
+    struct digest digest;
+    uint64_t bytes;
+    int64_t at_mono;
+};
+#define LARGER_MAX 64
 
 struct flight { // one blob being fetched
     struct digest digest;
@@ -130,6 +168,7 @@ struct replicator {
     uint64_t epoch_said; // began, and is to be told of when it opens; 0: none
 
     struct clock_watch *clock; // has a thread of its own; set before any other starts
+    struct mender *mender;     // the same
 
     // keys that are revoked
     pthread_t revoker;
@@ -144,8 +183,12 @@ struct replicator {
     size_t n_workers;
     struct flight *flights;
     struct absence absences[ABSENCES_MAX]; // job 0: free
-    unsigned n_returns;                    // of regions that may give content
-    unsigned n_made_way;                   // the dispatcher's: passes since nothing was hidden from it
+    struct told told[TOLD_MAX];
+    struct larger larger[LARGER_MAX];
+    unsigned n_returns;            // of regions that may give content
+    unsigned n_made_way;           // the dispatcher's: passes since nothing was hidden from it
+    int64_t room_mono, stale_mono; // the dispatcher's: when room was looked for last, and parked jobs for age
+    _Atomic bool full;             // the store refused its last write: the disk is full
 
     pthread_mutex_t streams_lock;
     struct outstream *streams;
@@ -178,6 +221,7 @@ int peer_get(struct replicator *r, const struct topology *t, const char *region,
              char error[ERROR_TEXT_SIZE]);
 void peer_seen(struct peer *p); // it answered
 void peer_failed(struct peer *p, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+void peer_stuck(struct peer *p, int rc); // our own store does not take what is read of it; 0: it does again
 void peer_clock_ahead(struct peer *p, uint64_t stamp); // reading stopped before an entry of the future
 size_t shared_registries(const struct topology *t, uint8_t a, uint8_t b, const char **out, size_t cap);
 
@@ -226,10 +270,11 @@ void entries_begin(struct replicator *r, struct http_request *req, const struct 
 // --- apply.c ---
 enum apply_result {
     APPLY_DONE,
-    APPLY_WAITS,  // for another entry of its repository
-    APPLY_NEEDS,  // content from elsewhere
-    APPLY_ABSENT, // no region that could be asked has got it yet
-    APPLY_BUSY,   // another job fetches what it needs, and every worker has something to do
+    APPLY_WAITS,   // for another entry of its repository
+    APPLY_NEEDS,   // content from elsewhere
+    APPLY_ABSENT,  // no region that could be asked has got it yet
+    APPLY_BUSY,    // another job fetches what it needs, and every worker has something to do
+    APPLY_NO_ROOM, // what it needs does not fit on the disk: worker.lacks
     APPLY_FAILED,
 };
 // What can be done without the network. On APPLY_FAILED *out_rc says why. On APPLY_NEEDS *out_missing is the first blob
@@ -237,6 +282,23 @@ enum apply_result {
 enum apply_result apply_local(struct replicator *r, const struct job *job, struct digest *out_missing, int *out_rc);
 // Fetches what is missing and applies. error is for status and log.
 enum apply_result apply_fetching(struct worker *w, int64_t *out_not_before_mono, char error[ERROR_TEXT_SIZE]);
+
+// --- room.c: what fits on the disk ---
+enum grade error_grade(int rc);
+// Charges what the worker's job is about to fetch, all of it or nothing: ERR_NOSPACE, with worker.lacks.
+int room_take(struct worker *w, uint64_t bytes);
+void room_say(const struct worker *w, char error[ERROR_TEXT_SIZE]); // what it lacks, in words
+// A write of a fetched blob failed for want of space after `came` of its bytes, which are given up now; its manifest
+// says `size`, and `after` bytes of the job come after it. Sets worker.lacks, so that the job is parked, unless there
+// should be room for what it needs (a quota?): then the try failed.
+void room_failed(struct worker *w, const struct digest *d, uint64_t size, uint64_t came, uint64_t after);
+// Bytes that the blob will take: what its manifest says, or what is known better.
+uint64_t room_size(struct replicator *r, const struct digest *d, uint64_t size);
+// The dispatcher's look, once a second: makes parked jobs due that fit by now, and gives up partial fetches that nobody
+// goes on with while the disk is short.
+void room_look(struct replicator *r);
+void room_metrics(struct replicator *r, struct buf *out); // on the pool
+void store_wrote(struct replicator *r, int rc);           // keeps r->full: what a write to our own metadata came to
 
 // --- blob_fetch.c ---
 // Makes the blob be here; any of the registry's other regions may give it, the origin first. ERR_BUSY: see APPLY_BUSY.

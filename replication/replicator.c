@@ -4,6 +4,7 @@
 #include "replication/outstream.h"
 
 #include "replication/clock_watch.h"
+#include "replication/mender.h"
 
 #include "base/clock.h"
 #include "base/err.h"
@@ -28,6 +29,7 @@ static void replicator_free(struct replicator *r)
     free((char *)r->o.state_dir);
     free(r->workers);
     free(r->clock);
+    mender_free(r->mender);
     pthread_mutex_destroy(&r->streams_lock);
     pthread_cond_destroy(&r->changed);
     pthread_mutex_destroy(&r->lock);
@@ -182,6 +184,9 @@ static int threads_start(struct replicator *r)
             return ERR_NOMEM;
     }
     replicator_peers_update(r);
+    rc = mender_start(r, &r->mender);
+    if (rc)
+        return rc;
     r->revoker_started = pthread_create(&r->revoker, NULL, revoker_main, r) == 0;
     r->keeper_started = pthread_create(&r->keeper, NULL, keeper_main, r) == 0;
     r->dispatcher_started = pthread_create(&r->dispatcher, NULL, dispatcher_main, r) == 0;
@@ -234,6 +239,7 @@ void replicator_stop(struct replicator *r)
         if (r->peers[i]->reader_started)
             pthread_join(r->peers[i]->reader, NULL);
     clock_watch_stop(r->clock);
+    mender_stop(r->mender);
     if (r->revoker_started)
         pthread_join(r->revoker, NULL);
     if (r->keeper_started)

@@ -2,6 +2,7 @@
 // The routes below /replication/v1/ : who may ask what. The feed, the marks and the time are for peers only; status and
 // have are for tokens. What the answers mean on the wire is chosen here. On HTTP threads; nothing blocks.
 #include "replication/clock_watch.h"
+#include "replication/mender.h"
 #include "replication/replication_priv.h"
 
 #include "base/clock.h"
@@ -18,12 +19,15 @@ void serve_refuse(struct http_request *req, struct http_response *resp, int stat
                        : status == 404 ? "NOT_FOUND"
                        : status == 405 ? "UNSUPPORTED"
                        : status == 400 ? "INVALID"
+                       : status == 429 ? "TOOMANYREQUESTS"
                                        : "UNAVAILABLE";
     oci_error(req, resp, status, code, NULL, "%s", sentence);
     if (status == 503)
         http_response_header(req, resp, "Retry-After", "1");
+    if (status == 429)
+        http_response_header(req, resp, "Retry-After", "10");
     if (status == 405)
-        http_response_header(req, resp, "Allow", "GET");
+        http_response_header(req, resp, "Allow", req->method == HTTP_GET ? "POST" : "GET");
 }
 
 void serve_list(struct replicator *r, struct http_request *req, struct http_response *resp,
@@ -97,15 +101,18 @@ void replication_begin(struct replicator *r, struct http_request *req, const str
     const char *route = strncmp(req->path, base, strlen(base)) == 0 ? req->path + strlen(base) : "";
     bool feed = strcmp(route, "feed") == 0, mark = strcmp(route, "mark") == 0;
     bool clock = strcmp(route, "clock") == 0, have = strcmp(route, "have") == 0;
+    bool damaged = strcmp(route, "damaged") == 0;
     bool status = strcmp(route, "status") == 0 || strcmp(route, "revoked") == 0 || strcmp(route, "entries") == 0;
     plan->kind = HTTP_PLAN_REPLY;
-    if (!feed && !mark && !clock && !status && !have)
+    if (!feed && !mark && !clock && !status && !have && !damaged)
         serve_refuse(req, &plan->response, 404, "no such path");
-    else if (req->method != HTTP_GET)
+    else if (damaged && req->method != HTTP_POST)
+        serve_refuse(req, &plan->response, 405, "damage is told by POST");
+    else if (!damaged && req->method != HTTP_GET)
         serve_refuse(req, &plan->response, 405, "only GET is answered here");
     else if (!r || r->stopping)
         serve_refuse(req, &plan->response, 503, "replication does not run on this node");
-    else if ((feed || mark || clock) && (req->listener != LISTENER_PEER || !peer))
+    else if ((feed || mark || clock || damaged) && (req->listener != LISTENER_PEER || !peer))
         serve_refuse(req, &plan->response, 403, "for regions only, by their peer certificate");
     else if (feed)
         feed_begin(r, req, t, peer, plan);
@@ -113,6 +120,8 @@ void replication_begin(struct replicator *r, struct http_request *req, const str
         mark_begin(r, req, peer, plan);
     else if (clock)
         clock_serve(r, req, &plan->response);
+    else if (damaged)
+        damaged_begin(r, req, t, peer, plan);
     else if (!reg || !host)
         serve_refuse(req, &plan->response, 404, "ask at an endpoint of a registry");
     else

@@ -3,6 +3,7 @@
 // are known, the last error. A region that is silent counts as lagging from the second missed beat on. "retrying" is
 // not "failed": an entry is never lost with its job (invariant 5). On the pool.
 #include "replication/clock_watch.h"
+#include "replication/mender.h"
 #include "replication/replication_priv.h"
 
 #include "base/clock.h"
@@ -14,21 +15,24 @@
 #include <string.h>
 
 struct seen { // what the reader of an origin knows
-    bool known, connected, caught_up, diverged, failing, ahead, silent;
+    bool known, connected, caught_up, diverged, failing, ahead, silent, full;
+    int stuck; // the error of our own store
     int64_t ahead_since_ms;
-    uint64_t n_malformed;
+    uint64_t n_malformed, n_wrong;
     int64_t last_contact_ms, silence_ms;
-    char last_error[ERROR_TEXT_SIZE];
+    char last_error[ERROR_TEXT_SIZE], wrong[ERROR_TEXT_SIZE];
 };
 
 static void seen_get(struct replicator *r, const char *origin, struct seen *out)
 {
     struct peer *p = replicator_peer(r, origin);
     memset(out, 0, sizeof *out);
+    out->full = r->full;
     if (!p)
         return;
     pthread_mutex_lock(&r->lock);
     *out = (struct seen){.known = true,
+                         .full = r->full,
                          .connected = p->connected,
                          .caught_up = p->caught_up,
                          .diverged = p->diverged,
@@ -36,10 +40,13 @@ static void seen_get(struct replicator *r, const char *origin, struct seen *out)
                          .ahead = p->ahead != 0,
                          .ahead_since_ms = p->ahead_since_ms,
                          .n_malformed = p->n_malformed,
+                         .n_wrong = p->n_wrong,
+                         .stuck = p->stuck,
                          .silent = peer_silent(p),
                          .silence_ms = peer_silence_ms(p),
                          .last_contact_ms = p->last_contact_ms};
     memcpy(out->last_error, p->last_error, sizeof out->last_error);
+    memcpy(out->wrong, p->wrong, sizeof out->wrong);
     if (out->silent && !out->last_error[0])
         snprintf(out->last_error, sizeof out->last_error, "silent: nothing came for %.1f s",
                  (double)out->silence_ms / 1000);
@@ -48,7 +55,8 @@ static void seen_get(struct replicator *r, const char *origin, struct seen *out)
 
 static const char *state_name(const struct seen *s, const struct origin_status *o, bool self)
 {
-    if (self) // recovered entries: not to be read, only to be completed
+    bool no_space = s->stuck == ERR_NOSPACE || (s->full && o->n_pending) || o->n_parked;
+    if (self && !no_space) // recovered entries: not to be read, only to be completed
         return o->n_retrying ? "Retrying" : "Syncing";
     if (s->diverged)
         return "Diverged";
@@ -56,9 +64,11 @@ static const char *state_name(const struct seen *s, const struct origin_status *
         return "Unreachable";
     if (s->ahead) // it answers, but nothing more of it can be taken now
         return "ClockAhead";
-    if (!s->connected && s->failing)
+    if (!s->connected && s->failing && !s->stuck)
         return "Unreachable";
-    if (o->n_retrying)
+    if (no_space) // all that fits goes on; somebody must make room for the rest
+        return "NoSpace";
+    if (o->n_retrying || s->stuck)
         return "Retrying";
     return o->n_pending || !s->connected || !s->caught_up ? "Syncing" : "Ready";
 }
@@ -77,7 +87,35 @@ static int64_t lag_seconds(const struct seen *s, const struct origin_status *o, 
     return lag_ms / 1000;
 }
 
-// Known while every waiting entry is being fetched, or none waits.
+// How bad the reader's own error is.
+static enum grade seen_grade(const struct seen *s)
+{
+    if (s->stuck)
+        return s->stuck == ERR_NOSPACE ? GRADE_NO_SPACE : GRADE_OWN;
+    if (s->diverged)
+        return GRADE_WRONG_BYTES;
+    return s->last_error[0] ? GRADE_UNREACHED : GRADE_NONE;
+}
+
+// Of the reader's error and those of jobs the worst comes first; none is left out.
+static const char *errors_join(const struct seen *s, const struct origin_status *o, char out[2 * ERROR_TEXT_SIZE + 4])
+{
+    static const char full[] = "the disk of this region is full";
+    const char *job = o->n_retrying || o->n_parked ? o->last_error : NULL, *seen = s->last_error;
+    if (!*seen && s->full && o->n_pending)
+        seen = full;
+    if (!job || !*job)
+        return *seen ? strcpy(out, seen) : NULL;
+    bool job_first = o->last_grade >= (int)seen_grade(s);
+    if (!*seen)
+        snprintf(out, 2 * ERROR_TEXT_SIZE + 4, "%.*s", ERROR_TEXT_SIZE, job);
+    else
+        snprintf(out, 2 * ERROR_TEXT_SIZE + 4, "%.*s; %.*s", ERROR_TEXT_SIZE, job_first ? job : seen, ERROR_TEXT_SIZE,
+                 job_first ? seen : job);
+    return out;
+}
+
+// Known while every entry that needs bytes is being fetched, or parked; what waits for another one needs none.
 static bool bytes_to_go(struct replicator *r, const char *registry, const struct origin_status *o, uint64_t *out)
 {
     uint64_t n_running = 0, bytes = 0;
@@ -90,8 +128,8 @@ static bool bytes_to_go(struct replicator *r, const char *registry, const struct
         }
     }
     pthread_mutex_unlock(&r->lock);
-    *out = bytes;
-    return o->n_pending <= n_running;
+    *out = bytes + o->parked_bytes;
+    return o->n_pending <= n_running + o->n_parked + o->n_waiting;
 }
 
 static json_t *text_or_null(const char *s)
@@ -105,7 +143,8 @@ static json_t *item_json(struct replicator *r, const char *registry, const struc
     seen_get(r, o->origin, &s);
     char when[CLOCK_TEXT_SIZE];
     uint64_t bytes;
-    const char *error = s.last_error[0] ? s.last_error : o->n_retrying ? o->last_error : NULL;
+    char errors[2 * ERROR_TEXT_SIZE + 4];
+    const char *error = errors_join(&s, o, errors);
     json_t *item = json_pack(
         "{s:s, s:s, s:s, s:s, s:I, s:I, s:o, s:o, s:I, s:I, s:I, s:I}", "registry", registry, "region", r->o.region,
         "origin", o->origin, "state", state_name(&s, o, strcmp(o->origin, r->o.region) == 0), "lagSeconds",
@@ -115,6 +154,13 @@ static json_t *item_json(struct replicator *r, const char *registry, const struc
         (json_int_t)s.n_malformed);
     if (item && bytes_to_go(r, registry, o, &bytes))
         json_object_set_new(item, "bytesToGo", json_integer((json_int_t)bytes));
+    if (item && o->n_parked)
+        json_object_set_new(item, "noSpace",
+                            json_pack("{s:I, s:I}", "entries", (json_int_t)o->n_parked, "bytes",
+                                      (json_int_t)(o->parked_bytes < INT64_MAX ? o->parked_bytes : INT64_MAX)));
+    if (item && s.n_wrong)
+        json_object_set_new(item, "wrongBytes",
+                            json_pack("{s:I, s:s}", "times", (json_int_t)s.n_wrong, "last", s.wrong));
     int64_t offset_ms, error_ms;
     if (item && clock_watch_offset(r->clock, o->origin, &offset_ms, &error_ms)) {
         json_object_set_new(item, "clockOffsetMs", json_integer(offset_ms));
@@ -157,6 +203,7 @@ void *replicator_faults_json(struct replicator *r)
         if (recover_fault(r->peers[i], text, sizeof text))
             json_array_append_new(list, json_string(text));
     pthread_mutex_unlock(&r->lock);
+    mender_faults(r->mender, list);
     return list;
 }
 
@@ -248,6 +295,8 @@ void replication_metrics(struct replicator *r, struct buf *out)
     if (!r || !replicator_enter(r))
         return;
     clock_watch_metrics(r->clock, out);
+    room_metrics(r, out);
+    mender_metrics(r->mender, out);
     replicator_leave(r);
 }
 

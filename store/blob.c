@@ -293,6 +293,32 @@ int blob_uploads_expire(struct blob_store *bs, int64_t older_than_wall_ms, bool 
     return rc ? rc : rc2;
 }
 
+int blob_partials_drop(struct blob_store *bs, size_t *out_n, uint64_t *out_bytes)
+{
+    int fd = openat(bs->part_fd, ".", DIR_FLAGS); // its own descriptor: fdopendir takes it
+    DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+    *out_n = 0;
+    *out_bytes = 0;
+    if (!dir) {
+        int rc = err_from_errno(errno);
+        fd_auto_close(&fd);
+        return rc;
+    }
+    for (struct dirent *e; (e = readdir(dir));) {
+        struct stat st;
+        if (fstatat(bs->part_fd, e->d_name, &st, AT_SYMLINK_NOFOLLOW) || !S_ISREG(st.st_mode))
+            continue;
+        pthread_mutex_lock(&bs->lock); // nobody opens it between the look and the removal
+        if (!blob_upload_is_open(bs, bs->part_fd, e->d_name) && unlinkat(bs->part_fd, e->d_name, 0) == 0) {
+            ++*out_n;
+            *out_bytes += (uint64_t)st.st_size;
+        }
+        pthread_mutex_unlock(&bs->lock);
+    }
+    closedir(dir);
+    return 0;
+}
+
 bool blob_store_writable(struct blob_store *bs, uint64_t *out_free_bytes)
 {
     struct statvfs vfs;

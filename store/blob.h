@@ -50,6 +50,9 @@ int blob_remove(struct blob_store *bs, const struct digest *d);
 int blob_upload_open(struct blob_store *bs, const char *id, struct blob_upload **out);
 // The same under partial/, keyed by the digest that is being fetched, so that a fetch resumes where it stopped.
 int blob_partial_open(struct blob_store *bs, const struct digest *d, struct blob_upload **out);
+uint64_t blob_partial_size(struct blob_store *bs, const struct digest *d); // bytes that are here of it; 0: none
+// Removes all partial fetches that are not open: they are fetched again. How many, and how many bytes that freed.
+int blob_partials_drop(struct blob_store *bs, size_t *out_n, uint64_t *out_bytes);
 uint64_t blob_upload_size(const struct blob_upload *u);
 int blob_upload_write(struct blob_upload *u, const void *p,
                       size_t n);                 // ERR_NOSPACE … : nothing of these n bytes counts
@@ -64,6 +67,7 @@ int blob_upload_commit(struct blob_upload *u, const struct digest *expected, uin
 // the blob. Says nothing about whether that blob is still there. ERR_NOTFOUND: never came to a commit.
 int blob_upload_outcome(struct blob_store *bs, const char *id, struct digest *out);
 void blob_upload_close(struct blob_upload *u);
+void blob_upload_drop(struct blob_upload *u);                   // closes it and removes its file
 int blob_upload_discard(struct blob_store *bs, const char *id); // removes; fine if absent; ERR_BUSY while open
 // Removes abandoned files: not open, last written before that moment by the wall clock, and of an upload that `known`
 // (may be NULL) does not know. What it does not know is what a process left that died: that goes after ten minutes.

@@ -41,10 +41,19 @@ static bool name_parse(const char *name, struct digest *out)
     return digest_parse(text, n, out) == 0;
 }
 
-// Made when it is needed first: a store opens on a full disk, too.
+// Made when it is needed first: a store opens on a full disk, too. Its files keep the group of blobs/.
 static int damaged_dir(struct blob_store *bs, int *out_fd)
 {
-    return blob_dir_at(bs->root_fd, "damaged", 02700, true, NULL, out_fd);
+    bool made;
+    int fd;
+    struct stat st;
+    int rc = blob_dir_at(bs->root_fd, "damaged", 02700, true, &made, &fd);
+    if (rc)
+        return rc;
+    if (made && fstat(bs->blobs_fd, &st) == 0 && fchown(fd, (uid_t)-1, st.st_gid) == 0)
+        (void)fchmod(fd, 02700);
+    *out_fd = fd;
+    return 0;
 }
 
 // --- reading ---

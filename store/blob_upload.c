@@ -161,14 +161,30 @@ int blob_upload_open(struct blob_store *bs, const char *id, struct blob_upload *
     return id_ok(id) ? growing_open(bs, bs->uploads_fd, id, out) : ERR_INVAL;
 }
 
-int blob_partial_open(struct blob_store *bs, const struct digest *d, struct blob_upload **out)
+static int partial_name(const struct digest *d, char out[ID_MAX + 1])
 {
     if (d->alg != DIGEST_SHA256 || d->n != SHA256_BYTES)
         return ERR_UNSUPPORTED;
-    char hex[2 * SHA256_BYTES + 1], name[ID_MAX + 1];
+    char hex[2 * SHA256_BYTES + 1];
     hex_format(d->b, d->n, hex);
-    snprintf(name, sizeof name, "%s-%s", digest_alg_name((enum digest_alg)d->alg), hex);
-    return growing_open(bs, bs->part_fd, name, out);
+    snprintf(out, ID_MAX + 1, "%s-%s", digest_alg_name((enum digest_alg)d->alg), hex);
+    return 0;
+}
+
+int blob_partial_open(struct blob_store *bs, const struct digest *d, struct blob_upload **out)
+{
+    char name[ID_MAX + 1];
+    int rc = partial_name(d, name);
+    return rc ? rc : growing_open(bs, bs->part_fd, name, out);
+}
+
+uint64_t blob_partial_size(struct blob_store *bs, const struct digest *d)
+{
+    char name[ID_MAX + 1];
+    struct stat st;
+    if (partial_name(d, name) || fstatat(bs->part_fd, name, &st, AT_SYMLINK_NOFOLLOW) || !S_ISREG(st.st_mode))
+        return 0;
+    return (uint64_t)st.st_size;
 }
 
 uint64_t blob_upload_size(const struct blob_upload *u)
@@ -331,6 +347,15 @@ void blob_upload_close(struct blob_upload *u)
     unlist(u);
     hasher_free(u->hasher);
     free(u);
+}
+
+void blob_upload_drop(struct blob_upload *u)
+{
+    if (!u)
+        return;
+    if (u->dead != ERR_CLOSED) // after the commit the file has another name
+        (void)unlinkat(u->dir_fd, u->name, 0);
+    blob_upload_close(u);
 }
 
 int blob_upload_discard(struct blob_store *bs, const char *id)

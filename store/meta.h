@@ -132,6 +132,13 @@ int meta_link_get(struct meta *m, const char *registry, const char *repository, 
 // Any repository of this registry for which `may` says yes and that links d (for anonymous mounts). ERR_NOTFOUND.
 int meta_link_find(struct meta *m, const char *registry, const struct digest *d,
                    bool (*may)(void *ctx, const char *repository), void *ctx, uint64_t *out_size);
+struct link_row {
+    const char *registry, *repository;
+    uint64_t size;
+};
+// Up to `max` repositories that link d, of all registries.
+int meta_links_of(struct meta *m, const struct digest *d, size_t max, struct arena *a, struct link_row **out,
+                  size_t *out_n);
 
 // --- manifests and tags ---
 struct manifest_put {

@@ -27,9 +27,8 @@ struct park {
 static int park_run(struct meta *m, void *arg)
 {
     const struct park *p = arg;
-    int rc = db_run(&m->w,
-                    "UPDATE jobs SET due_ms=?2,waiting=0,room=?3,error=?4,grade=?5,failed_ms=?6 WHERE id=?1", "iiusni",
-                    p->id, INT64_MAX, p->room, p->why, p->grade, clock_mono_ms());
+    int rc = db_run(&m->w, "UPDATE jobs SET due_ms=?2,waiting=0,room=?3,error=?4,grade=?5,failed_ms=?6 WHERE id=?1",
+                    "iiusni", p->id, INT64_MAX, p->room, p->why, p->grade, clock_mono_ms());
     return !rc && sqlite3_changes(m->w.h) == 0 ? ERR_NOTFOUND : rc;
 }
 
@@ -85,9 +84,9 @@ static int stale_find(struct db *d, struct unpark *u)
 {
     sqlite3_stmt *st;
     size_t most = u->n + STALE_MAX;
-    int rc = db_start(d, &st,
-                      "SELECT id FROM jobs WHERE room>0 AND due_ms=?1 AND failed_ms<=?2 ORDER BY failed_ms LIMIT ?3",
-                      "iin", INT64_MAX, u->stale_ms, STALE_MAX);
+    int rc =
+        db_start(d, &st, "SELECT id FROM jobs WHERE room>0 AND due_ms=?1 AND failed_ms<=?2 ORDER BY failed_ms LIMIT ?3",
+                 "iin", INT64_MAX, u->stale_ms, STALE_MAX);
     while (!rc && u->n < most && (rc = db_step(d, st)) == 1) {
         u->ids[u->n++] = sqlite3_column_int64(st, 0);
         rc = 0;
@@ -152,8 +151,10 @@ int meta_parked(struct meta *m, struct arena *a, struct parked **out, size_t *ou
     int rc = list ? reader_take(m, &d) : ERR_NOMEM;
     if (rc)
         return rc;
-    rc = db_start(d, &st, "SELECT origin,count(*),total(room),min(room) FROM jobs INDEXED BY jobs_parked_of WHERE"
-                       " room>0 GROUP BY origin", "");
+    rc = db_start(d, &st,
+                  "SELECT origin,count(*),total(room),min(room) FROM jobs INDEXED BY jobs_parked_of WHERE"
+                  " room>0 GROUP BY origin",
+                  "");
     while (!rc && n < TOPOLOGY_MAX_REGIONS && (rc = db_step(d, st)) == 1) {
         list[n].n = (uint64_t)sqlite3_column_int64(st, 1);
         list[n].bytes = (uint64_t)sqlite3_column_double(st, 2);

@@ -295,3 +295,33 @@ int meta_link_find(struct meta *m, const char *registry, const struct digest *di
     reader_give(m, d);
     return rc ? rc : found ? 0 : ERR_NOTFOUND;
 }
+
+int meta_links_of(struct meta *m, const struct digest *digest, size_t max, struct arena *a, struct link_row **out,
+                  size_t *out_n)
+{
+    struct db *d;
+    sqlite3_stmt *st;
+    size_t n = 0;
+    struct link_row *list = arena_array(a, max ? max : 1, sizeof *list);
+    int rc = list ? reader_take(m, &d) : ERR_NOMEM;
+    if (rc)
+        return rc;
+    rc = db_start(d, &st,
+                  "SELECT r.registry,r.name,l.size FROM links l JOIN repositories r ON r.id=l.repo WHERE l.digest=?1"
+                  " LIMIT ?2",
+                  "di", digest, (int64_t)max);
+    while (!rc && n < max && (rc = db_step(d, st)) == 1) {
+        list[n].size = (uint64_t)sqlite3_column_int64(st, 2);
+        rc = db_text(st, 0, a, &list[n].registry);
+        if (!rc)
+            rc = db_text(st, 1, a, &list[n].repository);
+        n += !rc;
+    }
+    db_end(st);
+    reader_give(m, d);
+    if (rc)
+        return rc;
+    *out = list;
+    *out_n = n;
+    return 0;
+}

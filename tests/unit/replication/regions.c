@@ -12,6 +12,7 @@
 #include "replication/feed_line.h"
 
 #include <check.h>
+#include <dirent.h>
 #include <inttypes.h>
 #include <jansson.h>
 #include <stdio.h>
@@ -26,6 +27,8 @@ static const char *const fingerprints[N_REGIONS] = {
     HEX16("bbbb"),
     HEX16("cccc"),
 };
+
+#define LARGE_BYTES 400000 // more than a request's arena is for
 
 // --- a registry just large enough: manifests and blobs by digest, by link ---
 
@@ -77,6 +80,12 @@ static ssize_t mute_read(void *ctx, struct http_stream *s, uint8_t *to, size_t c
     return (ssize_t)n;
 }
 
+static ssize_t whole_read(void *ctx, struct http_stream *s, uint8_t *to, size_t cap)
+{
+    ssize_t n = mute_read(ctx, s, to, cap);
+    return n ? n : HTTP_STREAM_END;
+}
+
 static void answer_close(void *ctx)
 {
     struct answer_stream *a = ctx;
@@ -87,7 +96,8 @@ static void answer_close(void *ctx)
 static const struct http_stream_ops cut_ops = {.read = cut_read, .close = answer_close},
                                     hang_ops = {.read = hang_read, .close = answer_close},
                                     garbage_ops = {.read = garbage_read, .close = answer_close},
-                                    mute_ops = {.read = mute_read, .close = answer_close};
+                                    mute_ops = {.read = mute_read, .close = answer_close},
+                                    whole_ops = {.read = whole_read, .close = answer_close};
 
 static void answer_with(struct test_region *r, const struct http_stream_ops *ops, struct http_response *resp,
                         const uint8_t *p, size_t n)
@@ -113,7 +123,7 @@ static void blob_answer(struct test_region *r, struct http_request *req, const c
         http_response_text(req, resp, 404, "no");
         return;
     }
-    uint8_t *p = arena_alloc(&req->arena, size + 1);
+    AUTO_FREE uint8_t *p = mem_alloc(size + 1);
     ck_assert_ptr_nonnull(p);
     ck_assert_int_eq((int64_t)size, pread(fd, p, size, 0));
     close(fd);
@@ -130,8 +140,11 @@ static void blob_answer(struct test_region *r, struct http_request *req, const c
         answer_with(r, &hang_ops, resp, p, size);
     else if (r->fault == FAULT_CUTS && !range && size > 100000)
         answer_with(r, &cut_ops, resp, p, size);
+    else if (!range && size > LARGE_BYTES)
+        answer_with(r, &whole_ops, resp, p, size);
     else
-        http_response_bytes(resp, range ? 206 : 200, "application/octet-stream", bytes_of(p + from, size - from));
+        http_response_bytes(resp, range ? 206 : 200, "application/octet-stream",
+                            bytes_of(arena_copy(&req->arena, p + from, size - from), size - from));
 }
 
 static void content_run(struct http_request *req, struct http_response *resp)
@@ -291,9 +304,41 @@ static int dial(void *ctx, const char *region, char *out, size_t cap)
     return 0;
 }
 
+// Bytes of partial fetches, which the real disk has written.
+static uint64_t partial_bytes(const struct test_region *r)
+{
+    char path[400];
+    uint64_t sum = 0;
+    struct stat st;
+    snprintf(path, sizeof path, "%s/store/partial", r->dir);
+    DIR *d = opendir(path);
+    for (struct dirent *e; d && (e = readdir(d));)
+        if (fstatat(dirfd(d), e->d_name, &st, 0) == 0 && S_ISREG(st.st_mode))
+            sum += (uint64_t)st.st_size;
+    if (d)
+        closedir(d);
+    return sum;
+}
+
+static int disk_measure(void *ctx, struct space_disk *out)
+{
+    struct test_region *r = ctx;
+    uint64_t is_free = r->free_bytes, used = partial_bytes(r);
+    *out = (struct space_disk){.total_bytes = 1ull << 40, .free_bytes = is_free > used ? is_free - used : 0};
+    return 0;
+}
+
+static void disk_up(struct test_region *r)
+{
+    struct space_options o = {.reserve_bytes = RESERVE_BYTES, .measure = disk_measure, .measure_ctx = r};
+    if (r->free_bytes)
+        ck_assert_int_eq(space_open(&o, &r->space), 0);
+}
+
 void region_up(struct test_region *r)
 {
     char path[512];
+    disk_up(r);
     r->pool = pool_new(&(struct pool_options){.name = "test", .n_threads = 4, .max_waiting = 64});
     ck_assert_ptr_nonnull(r->pool);
     ck_assert_int_eq(fetcher_new(&r->fetcher), 0);
@@ -312,6 +357,7 @@ void region_up(struct test_region *r)
                                    .topology = &r->topology,
                                    .meta = r->meta,
                                    .blobs = r->blobs,
+                                   .space = r->space,
                                    .pool = r->pool,
                                    .fetcher = r->fetcher,
                                    .verify = ed25519_verify,
@@ -355,6 +401,8 @@ void region_down(struct test_region *r)
     pool_free(r->pool);
     meta_close(r->meta);
     blob_store_close(r->blobs);
+    space_close(r->space);
+    r->space = NULL;
     r->meta = NULL;
 }
 
@@ -467,20 +515,57 @@ void world_up(struct world *w)
 
 // --- pushing and looking ---
 
-bool state_is(struct test_region *at, const char *registry, const char *origin, const char *want)
+json_t *row_of(struct test_region *at, const char *registry, const char *origin)
 {
-    json_t *root = replication_status_json(at->replicator, registry);
+    json_t *root = replication_status_json(at->replicator, registry), *found = NULL, *item;
     ck_assert_ptr_nonnull(root);
-    bool is = false;
     size_t i;
-    json_t *item;
     json_array_foreach(json_object_get(root, "replications"), i, item)
     {
         if (strcmp(json_string_value(json_object_get(item, "origin")), origin) == 0)
-            is = strcmp(json_string_value(json_object_get(item, "state")), want) == 0;
+            found = json_incref(item);
     }
     json_decref(root);
+    return found;
+}
+
+bool state_is(struct test_region *at, const char *registry, const char *origin, const char *want)
+{
+    json_t *row = row_of(at, registry, origin);
+    bool is = row && strcmp(json_string_value(json_object_get(row, "state")), want) == 0;
+    json_decref(row);
     return is;
+}
+
+bool error_has(struct test_region *at, const char *origin, const char *words)
+{
+    json_t *row = row_of(at, "contoso", origin);
+    const char *said = json_string_value(json_object_get(row, "lastError"));
+    bool has = said && strstr(said, words);
+    json_decref(row);
+    return has;
+}
+
+int region_ask(struct test_region *at, struct test_region *from, const char *method, const char *target,
+               const char *host, struct buf *out)
+{
+    char url[700], host_line[128], socket[300];
+    snprintf(url, sizeof url, "http://%s.peer.example.io%s", at->name, target);
+    snprintf(host_line, sizeof host_line, "Host: %s", host);
+    socket_path(at->world, (size_t)(at - at->world->regions), (size_t)(from - at->world->regions), socket,
+                sizeof socket);
+    const char *const headers[] = {host_line};
+    struct fetch_request q = {
+        .method = method, .url = url, .unix_socket = socket, .headers = headers, .n_headers = 1, .timeout_ms = 20000};
+    struct fetch_result r;
+    ck_assert_int_eq(fetch_run(from->fetcher, &q, &r), 0);
+    int status = r.status;
+    if (out) {
+        buf_clear(out);
+        buf_add(out, r.body.p, r.body.n);
+    }
+    fetch_result_done(&r);
+    return status;
 }
 
 long lag_of(struct test_region *at, const char *origin, const char *error, bool *out_says)
@@ -545,7 +630,8 @@ void region_push(struct test_region *r, const char *registry, const char *reposi
         layer_put(r, registry, repository, seed * 100 + (unsigned)i, layer_bytes, &refs[i].digest);
         refs[i].size = layer_bytes;
         buf_printf(&b, "%s{\"mediaType\":\"application/vnd.oci.image.layer.v1.tar\",\"size\":%zu,\"digest\":\"%s\"}",
-                   i > 1 ? "," : "", layer_bytes, digest_format(&refs[i].digest, text));
+                   i > 1 ? "," : "", r->claimed_bytes ? r->claimed_bytes : layer_bytes,
+                   digest_format(&refs[i].digest, text));
     }
     buf_str(&b, "],\"annotations\":{\"pad\":\"");
     for (size_t i = 0; i < manifest_pad; i++)

@@ -10,9 +10,11 @@
 #include "net/http.h"
 #include "replication/replication.h"
 
+#include <jansson.h>
 #include <stdatomic.h>
 
 #define N_REGIONS 3
+#define RESERVE_BYTES (8u << 20) // of a disk with free_bytes
 
 enum fault {
     FAULT_NONE,
@@ -55,6 +57,9 @@ struct test_region {
     _Atomic unsigned n_mute_feeds;
     _Atomic unsigned n_relays; // asked for what it has of another's feed
     unsigned start_ask_ms, absent_ms, recover_patience_ms;
+    struct space *space;               // its disk, if free_bytes says how much of it is free
+    _Atomic uint64_t free_bytes;       // 0 at region_up: fetches are not charged
+    size_t claimed_bytes;              // what its manifests say of the size of layers; 0: the truth
     const char *more_feed_keys;        // rows of the topology beside that of `keys`; NULL: none
     _Atomic unsigned n_away, n_back;   // others that were found silent, or heard again
     _Atomic int64_t clock_ms;          // its wall clock is so far ahead, as the others and it see each other's
@@ -90,6 +95,11 @@ bool region_has(struct test_region *r, const char *registry, const char *reposit
 // Does status at `at` say `want` of what it reads of `origin`? false also when it says nothing of it.
 bool state_is(struct test_region *at, const char *registry, const char *origin, const char *want);
 // Its row of `origin`, of contoso's status at `at`: lagSeconds, and whether lastError says `error`.
+json_t *row_of(struct test_region *at, const char *registry, const char *origin); // of its status; a new reference
+bool error_has(struct test_region *at, const char *origin, const char *words);    // lastError of contoso's row
+// A request to `at`, as it comes from the region `from`; the status. `out` (may be NULL): the body.
+int region_ask(struct test_region *at, struct test_region *from, const char *method, const char *target,
+               const char *host, struct buf *out);
 long lag_of(struct test_region *at, const char *origin, const char *error, bool *out_says);
 bool region_writes_open(struct test_region *r);
 #define WAIT_FOR(what, ms)                                             \

@@ -298,22 +298,7 @@ END_TEST
 
 static int ask(struct test_region *from, const char *target, const char *host, struct buf *out)
 {
-    char url[700], host_line[128], socket[300];
-    snprintf(url, sizeof url, "http://eastus.peer.example.io%s", target);
-    snprintf(host_line, sizeof host_line, "Host: %s", host);
-    snprintf(socket, sizeof socket, "%s/0.from.1.sock", w.dir);
-    const char *const headers[] = {host_line};
-    struct fetch_request q = {
-        .url = url, .unix_socket = socket, .headers = headers, .n_headers = 1, .timeout_ms = 20000};
-    struct fetch_result r;
-    ck_assert_int_eq(fetch_run(from->fetcher, &q, &r), 0);
-    int status = r.status;
-    if (out) {
-        buf_clear(out);
-        buf_add(out, r.body.p, r.body.n);
-    }
-    fetch_result_done(&r);
-    return status;
+    return region_ask(east, from, NULL, target, host, out);
 }
 
 START_TEST(requests_are_judged)

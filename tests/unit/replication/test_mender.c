@@ -1,0 +1,215 @@
+// SPDX-License-Identifier: Apache-2.0
+// Damaged blobs: a source that gives wrong bytes is named and told, verifies, sets the blob aside and gets it back from
+// elsewhere; a region that lies about damage costs little.
+#include "tests/unit/replication/regions.h"
+
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/mem.h"
+#include "tests/support/check_main.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+static struct world w;
+static struct test_region *const east = &w.regions[0], *const west = &w.regions[1], *const south = &w.regions[2];
+
+// The first layer of an image that region_push made from `seed`.
+static void layer_of(struct test_region *r, const struct digest *manifest, struct digest *out)
+{
+    struct arena a;
+    struct manifest_row row;
+    struct manifest m;
+    arena_init(&a, 0);
+    ck_assert_int_eq(meta_manifest_get(r->meta, "contoso", "app", NULL, manifest, &a, &row), 0);
+    ck_assert_int_eq(manifest_parse(row.content, row.media_type, &a, NULL, &m), 0);
+    *out = m.refs[1].digest;
+    arena_done(&a);
+}
+
+static void blob_path(struct test_region *r, const struct digest *d, char out[512])
+{
+    char rel[192];
+    blob_relative_path(d, rel);
+    snprintf(out, 512, "%s/%s", blob_store_dir(r->blobs), rel);
+}
+
+static void damage(struct test_region *r, const struct digest *d)
+{
+    char path[512], b[10];
+    blob_path(r, d, path);
+    int fd = open(path, O_RDWR);
+    ck_assert_int_ge(fd, 0);
+    ck_assert_int_eq(pread(fd, b, sizeof b, 100), sizeof b);
+    for (size_t i = 0; i < sizeof b; i++)
+        b[i] = (char)~b[i];
+    ck_assert_int_eq(pwrite(fd, b, sizeof b, 100), sizeof b);
+    close(fd);
+}
+
+static bool is_whole(struct test_region *r, const struct digest *d)
+{
+    return blob_verify(r->blobs, d, 0, NULL) == 0;
+}
+
+static bool row_names_wrong_bytes(struct test_region *at, const char *origin, const struct digest *d)
+{
+    char text[DIGEST_TEXT_SIZE];
+    json_t *row = row_of(at, "contoso", origin);
+    const char *last = json_string_value(json_object_get(json_object_get(row, "wrongBytes"), "last"));
+    bool names = last && strstr(last, digest_format(d, text));
+    json_decref(row);
+    return names;
+}
+
+static bool faults_say(struct test_region *at, const char *words)
+{
+    char *text = NULL;
+    json_t *list = replicator_faults_json(at->replicator);
+    text = json_dumps(list, 0);
+    bool say = text && strstr(text, words);
+    free(text);
+    json_decref(list);
+    return say;
+}
+
+// West is away while east and south hold an image, and east's copy is damaged.
+static void image_damaged_at_its_origin(struct digest *manifest, struct digest *layer)
+{
+    world_up(&w);
+    region_cut(west, true);
+    region_down(west);
+    region_push(east, "contoso", "app", "1", 1, 1, 50000, 0, manifest);
+    WAIT_FOR(region_has(south, "contoso", "app", "1", manifest), 10000);
+    layer_of(east, manifest, layer);
+    damage(east, layer);
+}
+
+START_TEST(a_damaged_source_is_named_told_and_mended)
+{
+    struct digest d, layer;
+    image_damaged_at_its_origin(&d, &layer);
+    region_cut(west, false);
+    region_up(west);
+    WAIT_FOR(region_has(west, "contoso", "app", "1", &d), 20000); // from south
+    ck_assert(is_whole(west, &layer));
+    ck_assert(row_names_wrong_bytes(west, "eastus", &layer));
+    WAIT_FOR(is_whole(east, &layer), 20000); // east was told, found it, and got it back
+    WAIT_FOR(!faults_say(east, "damaged"), 10000);
+    ck_assert(row_of(east, "contoso", "westeurope") != NULL);
+    world_done(&w);
+}
+END_TEST
+
+// Nobody has it: it is absent, said to be damaged, and mended by whoever brings it, also after a restart.
+START_TEST(what_nobody_can_give_stays_absent_until_it_is_pushed)
+{
+    struct digest d, layer, again;
+    uint64_t size;
+    world_up(&w);
+    region_cut(south, true);
+    region_down(south);
+    region_cut(west, true);
+    region_down(west);
+    region_push(east, "contoso", "app", "1", 1, 1, 50000, 0, &d);
+    layer_of(east, &d, &layer);
+    damage(east, &layer);
+    region_cut(west, false);
+    west->absent_ms = 1000;
+    region_up(west);
+    WAIT_FOR(blob_stat(east->blobs, &layer, &size) == ERR_NOTFOUND, 20000);
+    WAIT_FOR(faults_say(east, "is damaged or lost here and set aside"), 10000);
+    WAIT_FOR(error_has(west, "eastus", "is not there in eastus"), 20000); // waited for, not wrong any more
+    region_down(east);
+    region_up(east);
+    WAIT_FOR(faults_say(east, "is damaged or lost here and set aside"), 10000);
+    region_push(east, "contoso", "app", "2", 1, 1, 50000, 10, &again); // of the same layer
+    ck_assert(is_whole(east, &layer));
+    WAIT_FOR(region_has(west, "contoso", "app", "1", &d), 40000);
+    WAIT_FOR(!faults_say(east, "damaged"), 70000);
+    world_done(&w);
+}
+END_TEST
+
+// The lie: all that is asked for is changed on its way. East's file is whole; it says so, and stops listening to west.
+START_TEST(a_false_claim_costs_one_reading)
+{
+    struct digest d, layer;
+    char target[512], text[DIGEST_TEXT_SIZE];
+    world_up(&w);
+    region_push(east, "contoso", "app", "1", 1, 8, 50000, 0, &d);
+    WAIT_FOR(region_has(south, "contoso", "app", "1", &d), 10000);
+    WAIT_FOR(region_has(west, "contoso", "app", "1", &d), 10000);
+    layer_of(east, &d, &layer);
+    const char *form = "/replication/v1/damaged?registry=%s&repository=app&digest=%s";
+    snprintf(target, sizeof target, form, "contoso", digest_format(&layer, text));
+    ck_assert_int_eq(region_ask(east, west, NULL, target, "x", NULL), 405);
+    ck_assert_int_eq(region_ask(east, west, "POST", "/replication/v1/damaged?registry=contoso", "x", NULL), 400);
+    ck_assert_int_eq(region_ask(east, west, "POST", target, "x", NULL), 202);
+    int status = 0;
+    WAIT_FOR((status = region_ask(east, west, "POST", target, "x", NULL)) == 429, 10000);
+    ck_assert_int_eq(region_ask(east, south, "POST", target, "x", NULL), 202); // others are listened to
+    ck_assert(is_whole(east, &layer));
+    ck_assert(!faults_say(east, "damaged"));
+    snprintf(target, sizeof target, form, "fabrikam", text); // not west's
+    ck_assert_int_eq(region_ask(east, west, "POST", target, "x", NULL), 403);
+    snprintf(target, sizeof target, form, "contoso", "sha256:xx");
+    ck_assert_int_eq(region_ask(east, south, "POST", target, "x", NULL), 400);
+    world_done(&w);
+}
+END_TEST
+
+// A partial copy of before is damaged, its source is not: the source is asked for the whole, and not blamed.
+START_TEST(a_source_is_not_blamed_for_bytes_of_before)
+{
+    struct digest d, layer;
+    struct blob_upload *u;
+    char junk[1000] = "junk";
+    world_up(&w);
+    region_cut(west, true);
+    region_down(west);
+    region_cut(south, true);
+    region_push(east, "contoso", "app", "1", 1, 1, 50000, 0, &d);
+    layer_of(east, &d, &layer);
+    region_cut(west, false);
+    struct blob_store *bs;
+    char path[400];
+    snprintf(path, sizeof path, "%s/store", west->dir);
+    ck_assert_int_eq(blob_store_open(path, &bs), 0);
+    ck_assert_int_eq(blob_partial_open(bs, &layer, &u), 0);
+    ck_assert_int_eq(blob_upload_write(u, junk, sizeof junk), 0);
+    blob_upload_close(u);
+    blob_store_close(bs);
+    region_up(west);
+    WAIT_FOR(region_has(west, "contoso", "app", "1", &d), 20000);
+    ck_assert_uint_ge(east->n_ranges, 1);
+    ck_assert(is_whole(west, &layer));
+    ck_assert(!row_names_wrong_bytes(west, "eastus", &layer));
+    world_done(&w);
+}
+END_TEST
+
+// A lost file is fetched anew, too, once somebody missed it.
+START_TEST(a_lost_blob_is_fetched_anew)
+{
+    struct digest d, layer;
+    char path[512], target[512], text[DIGEST_TEXT_SIZE];
+    world_up(&w);
+    region_push(east, "contoso", "app", "1", 1, 1, 50000, 0, &d);
+    WAIT_FOR(region_has(south, "contoso", "app", "1", &d), 10000);
+    layer_of(east, &d, &layer);
+    blob_path(east, &layer, path);
+    ck_assert_int_eq(unlink(path), 0);
+    snprintf(target, sizeof target, "/replication/v1/damaged?registry=contoso&repository=app&digest=%s",
+             digest_format(&layer, text));
+    ck_assert_int_eq(region_ask(east, south, "POST", target, "x", NULL), 202);
+    WAIT_FOR(is_whole(east, &layer), 20000);
+    world_done(&w);
+}
+END_TEST
+
+CHECK_MAIN("replication/mender", a_damaged_source_is_named_told_and_mended,
+           what_nobody_can_give_stays_absent_until_it_is_pushed, a_false_claim_costs_one_reading,
+           a_source_is_not_blamed_for_bytes_of_before, a_lost_blob_is_fetched_anew)
