@@ -112,6 +112,22 @@ static void print_notes(json_t *rows)
     }
 }
 
+// Whoever gave what it should not have given: its disk wants a look, also when another region helped out.
+static void print_wrong(json_t *rows)
+{
+    size_t i;
+    json_t *row;
+    json_array_foreach(rows, i, row)
+    {
+        const json_t *wrong = json_object_get(row, "wrongBytes");
+        if (wrong)
+            printf("%s got wrong bytes from %s, %lld times since it started; the last time %s\n",
+                   json_string_value(json_object_get(row, "region")), json_string_value(json_object_get(row, "origin")),
+                   (long long)json_integer_value(json_object_get(wrong, "times")),
+                   json_string_value(json_object_get(wrong, "last")));
+    }
+}
+
 #define STATUS_COLUMNS 8
 
 static void print_status(struct cli *c, json_t *rows)
@@ -137,6 +153,7 @@ static void print_status(struct cli *c, json_t *rows)
     }
     cli_table(cells, n + 1, STATUS_COLUMNS);
     print_notes(rows);
+    print_wrong(rows);
 }
 
 static int replication_status(struct cli *c, int argc, char **argv)

@@ -99,7 +99,8 @@ static int fix_target(struct wait *w)
     return w->value.origin ? EXIT_DONE : say_unknown(w, silent, &worst);
 }
 
-// Clock ahead: its writer's clock was, and this region takes nothing so far ahead of its own.
+// Clock ahead: its writer's clock was, and this region takes nothing so far ahead of its own. No space: the time is
+// over, and what is waited for does not fit on that region's disk.
 enum outcome {
     WAIT_DONE,
     WAIT_SUPERSEDED,
@@ -108,6 +109,7 @@ enum outcome {
     WAIT_DENIED,
     WAIT_REFUSED,
     WAIT_CLOCK_AHEAD,
+    WAIT_NO_SPACE,
     N_OUTCOMES
 };
 static const struct {
@@ -119,7 +121,8 @@ static const struct {
                           [WAIT_UNREACHABLE] = {"unreachable", EXIT_UNREACHABLE},
                           [WAIT_DENIED] = {"denied", EXIT_DENIED},
                           [WAIT_REFUSED] = {"refused", EXIT_FAILED},
-                          [WAIT_CLOCK_AHEAD] = {"clock-ahead", EXIT_CLOCK_AHEAD}};
+                          [WAIT_CLOCK_AHEAD] = {"clock-ahead", EXIT_CLOCK_AHEAD},
+                          [WAIT_NO_SPACE] = {"no-space", EXIT_NO_SPACE}};
 
 static const char *until_path(struct wait *w, uint64_t wait_ms)
 {
@@ -144,9 +147,23 @@ static bool outcome_of(struct wait *w, const json_t *doc, enum outcome *out)
     return true;
 }
 
-// The wait is over without it: it answered, but had it not; or this is what it did instead.
-static enum outcome outcome_late(const struct region_answer *last, bool answered)
+// Why it is not there, when that is for want of space; else NULL. Room may come: no reason to end the wait.
+static const char *lacks_of(struct wait *w, const json_t *doc)
 {
+    const json_t *lacks = json_object_get(doc, "noSpace"), *needed = json_object_get(lacks, "neededBytes");
+    if (!lacks)
+        return NULL;
+    if (!needed)
+        return "its disk is full, so nothing that it reads can be noted";
+    return arena_printf(&w->c->arena, "what is missing there takes %.1f MiB, which do not fit on its disk",
+                        json_number_value(needed) / (1 << 20));
+}
+
+// The wait is over without it: it answered, but had it not; or this is what it did instead.
+static enum outcome outcome_late(const struct region_answer *last, bool answered, const char *lacks)
+{
+    if (lacks && last->how == ASK_ANSWERED)
+        return WAIT_NO_SPACE;
     if (answered)
         return WAIT_TIMEOUT;
     return last->how == ASK_REFUSED ? WAIT_REFUSED : WAIT_UNREACHABLE;
@@ -166,9 +183,12 @@ static enum outcome wait_region(struct wait *w, const struct region *region, con
         enum outcome how;
         bool over = a.how == ASK_ANSWERED && outcome_of(w, a.doc, &how);
         bool ahead = a.how == ASK_ANSWERED && json_is_true(json_object_get(a.doc, "clockAhead"));
+        const char *lacks = a.how == ASK_ANSWERED && !over ? lacks_of(w, a.doc) : NULL;
         json_decref(a.doc);
         answered = answered || a.how == ASK_ANSWERED;
         *out_why = over || a.how == ASK_ANSWERED ? "" : arena_strdup(&w->c->arena, a.why);
+        if (lacks)
+            *out_why = lacks;
         if (over)
             return how;
         if (ahead)
@@ -176,7 +196,7 @@ static enum outcome wait_region(struct wait *w, const struct region *region, con
         if (a.how == ASK_DENIED)
             return WAIT_DENIED;
         if (w->until_ms <= clock_mono_ms())
-            return outcome_late(&a, answered);
+            return outcome_late(&a, answered, lacks);
         clock_sleep_ms(a.how == ASK_ANSWERED ? 50 : 500);
     }
 }

@@ -163,10 +163,10 @@ class Damage(unittest.TestCase):
             self.assertEqual(row["noSpace"]["entries"], 1)
             self.assertEqual(os.listdir(f"{home}/store/partial"), [])
             r = lab.run(MERIDIAN, "replication", "wait", "contoso/team/large:1", "--timeout", "1s", "-o", "json", check=False)
-            self.assertEqual(r.returncode, 7, r.stdout + r.stderr)
+            self.assertEqual(r.returncode, 8, r.stdout + r.stderr)
             self.assertEqual({x["region"]: x["outcome"] for x in json.loads(r.stdout)},
                              {"eastus": "done", "westeurope": "done", region: "no-space"})
-            self.assertIn(f"{region}: no space", r.stderr)
+            self.assertIn("what is missing there takes 19.1 MiB", r.stdout)
             small.push("2")  # the feed is read on, and the region takes pushes
             lab.wait_replicated("contoso/team/small:2", region=region)
             Pusher(lab, ASIA, region, "team/small").push("3")

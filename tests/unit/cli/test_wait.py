@@ -59,11 +59,13 @@ class Answers(http.server.BaseHTTPRequestHandler):
         wanted = (int(q["stamp"]), q["origin"], int(q["epoch"]), q["digest"]) if "stamp" in q else None
         while True:
             v = self.server.now()
-            if (v and (not wanted or v >= wanted)) or time.monotonic() >= until:
+            if (isinstance(v, tuple) and (not wanted or v >= wanted)) or time.monotonic() >= until:
                 break
             time.sleep(0.02)
         if not v:
             return {"found": False}
+        if isinstance(v, dict):
+            return v
         return {"found": True, "stamp": str(v[0]), "origin": v[1], "epoch": str(v[2]), "digest": v[3]}
 
 
@@ -246,6 +248,14 @@ class Wait(unittest.TestCase):
         values = {"eastus": [(0, value("eastus"))], "southeastasia": [(0, again)], "westeurope": [(0, again)]}
         code, outcomes, text = self.wait(values, "700ms")
         self.assertEqual((code, outcomes["eastus"]), (3, "timeout"), text)
+
+    def test_what_has_no_room_is_waited_for_and_then_told_as_such(self):
+        lacks = {"found": False, "noSpace": {"neededBytes": 9 << 20}}
+        wrote = value("eastus")
+        values = {"eastus": [(0, wrote)], "southeastasia": [(0, lacks), (0.6, wrote)], "westeurope": [(0, lacks)]}
+        code, outcomes, text = self.wait(values, "1500ms")
+        self.assertEqual((code, outcomes), (8, {"eastus": "done", "southeastasia": "done", "westeurope": "no-space"}), text)
+        self.assertIn("what is missing there takes 9.0 MiB", text)
 
 
 if __name__ == "__main__":
