@@ -1,40 +1,100 @@
 // SPDX-License-Identifier: Apache-2.0
-// `meridian check-health`: for every endpoint of a registry, does DNS lead to the region, does TLS verify, does the
-// host challenge as it should, and does a token come back. Codes are those of `az acr check-health`; it stops at the
-// first error unless --ignore-errors. DNS is asked of the topology's name servers directly.
-#include "cli/cli.h"
+// `meridian check-health`: every endpoint of a registry used as a client uses it. For each region that holds it: what
+// it says of its health; for each endpoint (the global name in every region, regional and data names): does DNS lead to
+// the region, does TLS verify, does the host challenge as it should, does a token come back, is it taken there and in
+// the other regions, can be read and written with it (check_endpoint.c). Codes that az has are those of `az acr
+// check-health`. It stops at the first error unless --ignore-errors. DNS is asked of the topology's name servers
+// directly.
+//
+// Exit status: 0 all that was tried is fine; else that of the first error: 4 a name or address is not reached, 5 the
+// credentials are wrong, 1 anything else.
+#include "cli/check.h"
 
 #include "base/err.h"
 #include "base/mem.h"
+#include "config/endpoints.h"
 
 #include <ldns/ldns.h>
 #include <stdio.h>
 #include <string.h>
 
-struct check {
-    struct cli *c;
-    const struct registry *r;
-    bool ignore_errors;
-    uint16_t dns_port;
-    int n_errors;
-    json_t *rows; // -o json: one object a check
+// ---- how a check is told ----
+
+static const struct cure {
+    const char *code;
+    int status;
+    const char *text; // %s: the region
+} cures[] = {
+    {"CONNECTIVITY_DNS_ERROR", EXIT_UNREACHABLE,
+     "look at `meridian dns explain NAME` on a name server of the topology, and whether its port 53 can be reached"},
+    {"CONNECTIVITY_REFUSED_ERROR", EXIT_UNREACHABLE,
+     "is meridiand running in %s, and does its firewall let this machine in?"},
+    {"CONNECTIVITY_SSL_ERROR", EXIT_FAILED,
+     "look at `meridian certs show` on a node of %s, and whether --ca is the CA of this fleet"},
+    {"CONNECTIVITY_FORBIDDEN_ERROR", EXIT_FAILED,
+     "the registry's public_access in the topology must admit this machine's network"},
+    {"CONNECTIVITY_TOOMANYREQUESTS_ERROR", EXIT_FAILED, "wait, or raise edge.per_client on the nodes of %s"},
+    {"CONNECTIVITY_CHALLENGE_ERROR", EXIT_FAILED, "look at `meridian status` on a node of %s"},
+    {"CONNECTIVITY_CREDENTIALS_ERROR", EXIT_DENIED,
+     "`meridian user list` shows who there is; principals.yaml must be the same in %s"},
+    {"CONNECTIVITY_ACCESS_TOKEN_ERROR", EXIT_FAILED,
+     "look at `meridian status` on a node of %s, which has the auth role"},
+    {"TOKEN_REFUSED_ERROR", EXIT_FAILED,
+     "look at `meridian status` on the nodes of %s and of whoever gave it: is the token key named in the topology that "
+     "is in force there (`meridian config check --in-force`), and are both clocks right?"},
+    {"PULL_ERROR", EXIT_FAILED, "look at `meridian status` on a node of %s, and for the request in its log"},
+    {"WRITES_ERROR", EXIT_FAILED, "look at `meridian status` on a node of %s: why it takes no writes stands there"},
+    {"UPLOAD_LEFT_ERROR", EXIT_FAILED, "it is empty, and discarded after uploads.idle; look into the log of %s"},
+    {"REGION_DOWN_ERROR", EXIT_FAILED, "`meridian status` on its node says what is wrong and what mends it"},
 };
 
-static bool report(struct check *k, const char *host, const char *what, const char *code, const char *why)
+static const struct cure *cure_of(const char *code)
 {
-    k->n_errors += code != NULL;
-    if (cli_json(k->c))
-        json_array_append_new(k->rows,
-                              json_pack("{s:s, s:s, s:s, s:s?, s:s?}", "endpoint", host, "check", what, "status",
-                                        code ? "Failed" : "OK", "code", code, "message", code ? why : NULL));
-    else if (code)
-        printf("%s %s: %s: %s\n", host, what, code, why);
+    for (size_t i = 0; i < ARRAY_LEN(cures); i++)
+        if (!strcmp(cures[i].code, code))
+            return &cures[i];
+    return &cures[0];
+}
+
+static void tell(struct check *k, const struct place *p, const char *what, const char *status, const char *code,
+                 const char *message)
+{
+    const char *at = p->at ? p->at->name : NULL;
+    if (cli_json(k->c)) {
+        json_array_append_new(k->rows, json_pack("{s:s, s:s?, s:s, s:s, s:s?, s:s?}", "endpoint", p->host, "region", at,
+                                                 "check", what, "status", status, "code", code, "message", message));
+        return;
+    }
+    printf("%s%s%s %s: ", p->host, p->led ? "" : " at ", p->led ? "" : at, what);
+    if (code)
+        printf("%s: %s\n", code, message);
+    else if (message)
+        printf("not tried: %s\n", message);
     else
-        printf("%s %s: OK\n", host, what);
-    if (!code)
+        puts("OK");
+}
+
+bool check_report(struct check *k, const struct place *p, const char *what, const char *code, const char *why)
+{
+    if (!code) {
+        tell(k, p, what, "OK", NULL, NULL);
         return true;
+    }
+    const struct cure *cure = cure_of(code);
+    const char *help = arena_printf(&k->c->arena, cure->text, p->at ? p->at->name : "the region");
+    tell(k, p, what, "Failed", code, arena_printf(&k->c->arena, "%s; %s", why, help));
+    k->n_errors++;
+    if (!k->status)
+        k->status = cure->status;
     return k->ignore_errors;
 }
+
+void check_not_tried(struct check *k, const struct place *p, const char *what, const char *why)
+{
+    tell(k, p, what, "NotTried", NULL, why);
+}
+
+// ---- DNS ----
 
 static ldns_resolver *resolver_at(const struct ip *ip, uint16_t port)
 {
@@ -105,79 +165,90 @@ static const struct region *region_at(const struct topology *t, const char *addr
     return NULL;
 }
 
-static const char *token_why(const struct check *k)
+// ---- the order of it ----
+
+static const struct ip *ip_of(struct check *k, const char *address)
 {
-    return k->c->why ? k->c->why : "no access token came back";
+    struct ip *ip = arena_alloc(&k->c->arena, sizeof *ip);
+    return ip && !ip_parse(address, ip) ? ip : NULL;
 }
 
-// One endpoint; false: stop here. `want` is NULL for the global name.
-static bool check_endpoint(struct check *k, const char *host, const struct region *want)
+static const struct ip *home_of(const struct topology *t, const struct replica *r)
+{
+    const struct stamp *s = topology_replica_stamp(t, r);
+    return s->n_ipv4 ? &s->ipv4[0] : &s->ipv6[0];
+}
+
+// A name that DNS leads somewhere; `want` NULL: the global one, to any region. *out_at: where it leads.
+static bool check_named(struct check *k, enum name_kind kind, const char *host, const struct region *want,
+                        const struct region **out_at)
 {
     const char *why, *address = lookup(k, host, &why);
     const struct region *at = *address ? region_at(k->c->topo, address) : NULL;
-    const char *dns = !*address ? why : want && at != want ? "the name leads to another region" : NULL;
-    if (!report(k, host, "DNS", dns ? "CONNECTIVITY_DNS_ERROR" : NULL, dns))
-        return false;
-    at = at ? at : want;
-    if (!at)
-        return true; // nothing to dial
-    struct fetch_result r;
-    int rc = cli_endpoint_fetch(k->c, host, at, "GET", "/v2/", NULL, 0, (struct bytes){0}, NULL, NULL, 10000, &r);
-    const char *message = arena_strdup(&k->c->arena, r.message);
-    char challenge[1024] = "";
-    if (!rc)
-        fetch_result_header(&r, "www-authenticate", challenge, sizeof challenge);
-    int status = r.status;
-    fetch_result_done(&r);
-    bool tls = !rc || rc == ERR_CRYPTO;
-    if (tls && !report(k, host, "TLS", rc ? "CONNECTIVITY_SSL_ERROR" : NULL, message))
-        return false;
-    if (!tls && !report(k, host, "challenge", "CONNECTIVITY_CHALLENGE_ERROR", message))
-        return false;
-    if (rc)
-        return true;
-    bool good = status == 200 || (status == 401 && strstr(challenge, "realm=\"https://") && strstr(challenge, host));
-    const char *bad = status == 403   ? "CONNECTIVITY_FORBIDDEN_ERROR"
-                      : status == 429 ? "CONNECTIVITY_TOOMANYREQUESTS_ERROR"
-                      : good          ? NULL
-                                      : "CONNECTIVITY_CHALLENGE_ERROR";
-    if (!report(k, host, "challenge", bad, arena_printf(&k->c->arena, "HTTP %d %s", status, challenge)))
-        return false;
-    if (!k->c->username)
-        return true;
-    int token_status = 0;
-    char *token = cli_token(k->c, k->r, host, at, "repository:status:pull", &token_status);
-    bool ok = token != NULL;
-    free(token);
-    return report(k, host, "token", ok ? NULL : "CONNECTIVITY_ACCESS_TOKEN_ERROR", ok ? "" : token_why(k));
+    struct place p = {.kind = kind, .host = host, .at = at ? at : want, .led = true};
+    *out_at = at;
+    if (!*address)
+        return check_report(k, &p, "DNS", "CONNECTIVITY_DNS_ERROR", why);
+    if (!at || (want && at != want)) // what follows would be of another region
+        return check_report(k, &p, "DNS", "CONNECTIVITY_DNS_ERROR",
+                            arena_printf(&k->c->arena, "the name leads to %s, %s", address,
+                                         at ? "another region" : "which is no stamp's address"));
+    p.ip = ip_of(k, address);
+    return check_report(k, &p, "DNS", NULL, NULL) && check_place(k, &p);
+}
+
+static const char *host_of(struct check *k, enum name_kind kind, const char *region, const char *stamp)
+{
+    char host[HOSTNAME_TEXT_SIZE];
+    int rc = hostname_format(kind, k->c->topo->domain, kind == NAME_FRONTEND ? NULL : k->r->label, region, stamp, host);
+    return rc ? "" : arena_strdup(&k->c->arena, host);
+}
+
+// All of one region: its health, the global name there, its own names.
+static bool check_replica(struct check *k, const struct replica *r, const struct region *led)
+{
+    const struct topology *t = k->c->topo;
+    const struct region *at = &t->regions[r->region], *to;
+    struct place p = {.at = at, .ip = home_of(t, r), .led = true};
+    p.kind = NAME_FRONTEND;
+    p.host = host_of(k, NAME_FRONTEND, at->name, topology_replica_stamp(t, r)->name);
+    bool go = check_region(k, &p);
+    p.kind = NAME_GLOBAL;
+    p.host = host_of(k, NAME_GLOBAL, NULL, NULL);
+    p.led = false;
+    if (go && at != led) // where it leads was tried before
+        go = check_place(k, &p);
+    static const enum name_kind own[] = {NAME_REGIONAL, NAME_DATA};
+    for (size_t i = 0; go && i < ARRAY_LEN(own); i++)
+        if (registry_offers(k->r, own[i]))
+            go = check_named(k, own[i], host_of(k, own[i], at->name, NULL), at, &to);
+    return go;
 }
 
 static int check_all(struct check *k)
 {
-    char host[HOSTNAME_TEXT_SIZE];
-    const struct topology *t = k->c->topo;
-    hostname_format(NAME_GLOBAL, t->domain, k->r->label, NULL, NULL, host);
-    bool go_on = check_endpoint(k, host, NULL);
-    for (size_t i = 0; go_on && k->r->regional_endpoints && i < k->r->n_replicas; i++) {
-        const struct region *region = &t->regions[k->r->replicas[i].region];
-        hostname_format(NAME_REGIONAL, t->domain, k->r->label, region->name, NULL, host);
-        go_on = check_endpoint(k, host, region);
-    }
+    const struct region *led;
+    bool go = check_named(k, NAME_GLOBAL, host_of(k, NAME_GLOBAL, NULL, NULL), NULL, &led);
+    for (size_t i = 0; go && i < k->r->n_replicas; i++)
+        go = check_replica(k, &k->r->replicas[i], led);
     if (cli_json(k->c))
         cli_print_json(json_incref(k->rows));
     if (!k->n_errors)
         return EXIT_DONE;
-    return cli_fail(EXIT_FAILED, "%d error%s%s", k->n_errors, k->n_errors == 1 ? "" : "s",
-                    go_on ? "" : "; --ignore-errors goes on after the first");
+    return cli_fail(k->status, "%d error%s%s", k->n_errors, k->n_errors == 1 ? "" : "s",
+                    go ? "" : "; --ignore-errors goes on after the first");
 }
 
 int cmd_check_health(struct cli *c, int argc, char **argv)
 {
-    static const struct command cmd = {"check-health", "DNS, TLS, challenge and token of every endpoint",
-                                       "-n REGISTRY [--ignore-errors]", cmd_check_health};
+    static const struct command cmd = {"check-health",
+                                       "every endpoint, used as a client uses it: DNS, TLS, token, writes",
+                                       "-n REGISTRY [--repository REPOSITORY] [--ignore-errors]", cmd_check_health};
     const char *name = NULL, *port = "53";
-    struct check k = {.c = c};
+    struct check k = {.c = c, .repository = "check-health"};
     const struct opt rows[] = {{'n', "name", "REGISTRY", "the registry", &name, NULL},
+                               {0, "repository", "REPOSITORY",
+                                "where reading and writing are tried (default check-health)", &k.repository, NULL},
                                {0, "ignore-errors", NULL, "go on after an error", NULL, &k.ignore_errors},
                                {0, "dns-port", "PORT", "port of the name servers (default 53)", &port, NULL}};
     int rc = opt_parse(c, &cmd, NULL, rows, ARRAY_LEN(rows), argc, argv, &argc);
@@ -186,12 +257,15 @@ int cmd_check_health(struct cli *c, int argc, char **argv)
     k.r = cli_registry_given(c, name, argc, argv);
     if (!k.r)
         return name || argc > 1 ? EXIT_FAILED : EXIT_USAGE;
-    if (c->username && c->password_stdin)
-        return cli_fail(EXIT_USAGE, "several tokens are asked for: give --password-file, not --password-stdin");
+    if (c->username && !(k.password = cli_password(c)))
+        return EXIT_FAILED;
     k.dns_port = (uint16_t)strtoul(port, NULL, 10);
     k.rows = json_array();
     c->quiet = true; // the line of the check says why
     rc = check_all(&k);
     json_decref(k.rows);
+    if (k.password)
+        explicit_bzero(k.password, strlen(k.password));
+    free(k.password);
     return rc;
 }

@@ -44,9 +44,10 @@ struct cli {                   // shared options, set by opt_parse, with default
     struct arena arena;        // lives as long as the process
     struct topology *topo;     // cli_topology
     struct fetcher *fetcher;
-    bool quiet;        // cli_ask_token says nothing: whoever set it shows `why` itself
-    uint32_t token_ms; // how long cli_ask_token waits; 0: 20 s
-    const char *why;   // why the last token did not come
+    bool quiet;               // cli_ask_token says nothing: whoever set it shows `why` itself
+    uint32_t token_ms;        // how long cli_ask_token waits; 0: 20 s
+    const char *why;          // why the last token did not come
+    const struct ip *dial_ip; // cli_endpoint_fetch dials this in the region's stead; NULL: its first stamp
 };
 
 struct opt {           // one row: "-n, --name NAME  help"

@@ -171,6 +171,8 @@ int cli_endpoint_fetch(struct cli *c, const char *host, const struct region *reg
         return ERR_NOMEM;
     const struct stamp *s = &region->stamps[0];
     struct endpoint to = {.ip = s->n_ipv4 ? s->ipv4[0] : s->ipv6[0], .port = c->topo->https_port};
+    if (c->dial_ip)
+        to.ip = *c->dial_ip;
     const struct fetch_request q = {
         .method = method,
         .url = arena_printf(&c->arena, "https://%s:%u%s", host, c->topo->https_port, path_and_query),

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """What is wrong with a node, as it finds out itself and tells it: its keys and certificates against the topology in force,
-in the log, `meridian status`, /healthz, the deep document and the metrics; and when it is mended, that too."""
-import json, os, re, subprocess, time, unittest
+in the log, `meridian status`, /healthz, the deep document and the metrics; and when it is mended, that too. Beside it
+`meridian check-health`, which finds the same from outside, as a client would."""
+import json, os, re, sqlite3, time, unittest
 
-from lab import DOMAIN, REGIONS, STAMPS, Lab, wait_until
+from lab import DOMAIN, MERIDIAN, REGIONS, STAMPS, Lab, wait_until
 
 EAST, WEST, ASIA = REGIONS
 
@@ -66,7 +67,7 @@ def names_of(region):
 class Conditions(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        cls.lab = cls.enterClassContext(Lab(node_extra="certs: { check: 12h }\n"))  # nothing is renewed by itself
+        cls.lab = cls.enterClassContext(Lab(node_extra="certs: { check: 12h }\n", clocks=True))  # nothing is renewed by itself
         cls.topology = Topology(cls.lab)
 
     def conditions(self, region):
@@ -102,6 +103,51 @@ class Conditions(unittest.TestCase):
             wait_until(20, lambda: not self.conditions(region), f"nothing is wrong with {region}")
             wait_until(20, lambda: self.healthz(region) == (200, None), f"{region} is up")
 
+    def check_health(self, status, *words, **more):
+        """Its exit status; the checks that did not go well: {(endpoint, region, check): (code, message)}."""
+        r = self.lab.run(MERIDIAN, "check-health", "-n", "contoso", "-o", "json", *words, check=False, **more)
+        self.assertEqual(r.returncode, status, r.stdout[-3000:] + r.stderr)
+        checks = json.loads(r.stdout)
+        return checks, {(c["endpoint"], c["region"], c["check"]): (c["code"], c["message"]) for c in checks if c["status"] != "OK"}
+
+    def test_0_check_health_uses_every_endpoint_and_leaves_nothing(self):
+        self.all_fine()
+        wait_until(20, lambda: all(self.lab.dig(f"contoso.{DOMAIN}", at=r)[-1:] == [REGIONS[EAST]] for r in REGIONS),
+                   "the global name leads to eastus")
+        checks, bad = self.check_health(0)
+        self.assertEqual(bad, {})
+        done = {(c["endpoint"], c["region"], c["check"]) for c in checks}
+        for region in REGIONS:
+            for host in (f"contoso.{DOMAIN}", f"contoso.{region}.geo.{DOMAIN}"):
+                for what in ("TLS", "challenge", "token", "use of a token", "pull", "writes"):
+                    self.assertIn((host, region, what), done)
+            self.assertIn((f"{STAMPS[region]}.{region}.fe.{DOMAIN}", region, "health"), done)
+            for what in ("DNS", "TLS", "challenge"):
+                self.assertIn((f"contoso.{region}.data.{DOMAIN}", region, what), done)
+            db = sqlite3.connect(f"{self.lab.dir}/{region}/meta/meta.db")
+            self.assertEqual(db.execute("SELECT count(*) FROM uploads").fetchone()[0], 0, region)
+            db.close()
+            auth = self.lab.bearer("registry:catalog:*", host=f"contoso.{region}.geo.{DOMAIN}", region=region)
+            status, _, body = self.lab.request("GET", f"contoso.{region}.geo.{DOMAIN}", "/v2/_catalog", region, auth)
+            self.assertEqual((status, json.loads(body)["repositories"]), (200, []))
+        text = self.lab.check(MERIDIAN, "check-health", "-n", "contoso")
+        self.assertIn(f"contoso.{WEST}.geo.{DOMAIN} token of {EAST}: OK\n", text)
+        r = self.lab.run(MERIDIAN, "check-health", "-n", "fabrikam", check=False)  # ada may do nothing there
+        self.assertEqual(r.returncode, 0, r.stdout)
+        self.assertIn(f"fabrikam.{DOMAIN} writes: not tried: ada may not push to check-health; --repository", r.stdout)
+        _, bad = self.check_health(5, env={"MERIDIAN_USERNAME": "nobody"})
+        self.assertEqual([code for code, _ in bad.values()], ["CONNECTIVITY_CREDENTIALS_ERROR"])
+        _, bad = self.check_health(0, env={"MERIDIAN_USERNAME": ""})
+        self.assertEqual({what for _, _, what in bad}, {"token"})  # not tried
+
+    def test_0b_a_region_that_is_not_there(self):
+        self.lab.stop(ASIA)
+        _, bad = self.check_health(4, "--ignore-errors", env={"MERIDIAN_USERNAME": ""})
+        code, message = bad[f"{STAMPS[ASIA]}.{ASIA}.fe.{DOMAIN}", ASIA, "health"]
+        self.assertEqual(code, "CONNECTIVITY_REFUSED_ERROR")
+        self.assertIn("is meridiand running in southeastasia", message)
+        self.lab.start(ASIA)
+
     def test_1_a_token_key_that_the_topology_does_not_name(self):
         lab = self.lab
         self.all_fine()
@@ -115,6 +161,13 @@ class Conditions(unittest.TestCase):
         self.holds(EAST, "token_key_untrusted", "down", f"(version {self.topology.version})", "identities.eastus.token_keys",
                    "`meridian init`")
         self.assertEqual(self.healthz(EAST), (503, "its tokens are refused"))
+        _, bad = self.check_health(1, "--ignore-errors")  # as the clients find it, with a cure
+        code, message = bad[f"contoso.{EAST}.geo.{DOMAIN}", EAST, "use of a token"]
+        self.assertEqual(code, "TOKEN_REFUSED_ERROR")
+        self.assertIn("is the token key named in the topology", message)
+        self.assertEqual(bad[f"{STAMPS[EAST]}.{EAST}.fe.{DOMAIN}", EAST, "health"][0], "REGION_DOWN_ERROR")
+        self.assertIn("its tokens are refused", bad[f"{STAMPS[EAST]}.{EAST}.fe.{DOMAIN}", EAST, "health"][1])
+        self.assertEqual({code for code, _ in bad.values()}, {"TOKEN_REFUSED_ERROR", "PULL_ERROR", "WRITES_ERROR", "REGION_DOWN_ERROR"})
         deep = self.deep(EAST, WEST)
         self.assertEqual((deep["status"], [c["name"] for c in deep["conditions"]]), ("down", ["token_key_untrusted"]))
         wait_until(20, lambda: lab.dig(f"contoso.{DOMAIN}")[-1:] == [REGIONS[WEST]], "the global name leads elsewhere")
@@ -138,6 +191,18 @@ class Conditions(unittest.TestCase):
         self.topology.write(self.topology.good)
         self.all_fine()
 
+    def test_2b_writes_that_are_closed(self):
+        self.lab.shift_clock(EAST, 2000)
+        self.holds(EAST, "writes_closed", "down", "see to its time service")
+        _, bad = self.check_health(1, "--ignore-errors")
+        code, message = bad[f"contoso.{EAST}.geo.{DOMAIN}", EAST, "writes"]
+        self.assertEqual(code, "WRITES_ERROR")
+        self.assertRegex(message, r"^HTTP 503: this region takes no writes now: its clock is .*; look at `meridian status` on a node of eastus")
+        self.assertEqual(bad[f"{STAMPS[EAST]}.{EAST}.fe.{DOMAIN}", EAST, "health"][0], "REGION_DOWN_ERROR")
+        self.assertFalse([key for key in bad if key[1] != EAST], bad)
+        self.lab.shift_clock(EAST, 0)
+        self.all_fine()
+
     def test_3_certificates(self):
         lab, certs = self.lab, lambda region, kind: f"{self.lab.dir}/{region}/certs/{kind}.pem"
         year = 365 * 86400
@@ -154,7 +219,18 @@ class Conditions(unittest.TestCase):
         self.holds(EAST, "shared_certificate", "warning", "is not renewed")
         self.holds(ASIA, "shared_certificate", "warning", "others may read its key")
         self.holds(WEST, "peer_certificate", "warning", f"lacks the name meridian://{DOMAIN}/region/{WEST}")
-        self.assertEqual(self.healthz(EAST), (503, "its certificate is not valid"))  # the edge serves with the one it loaded
+        deep = self.deep(EAST, ASIA)  # nobody who verifies gets the public one
+        self.assertEqual((deep["status"], deep["reason"]), ("down", "its certificate is not valid"))
+
+        def refused():
+            _, bad = self.check_health(1, "--ignore-errors")
+            return bad if all((f"contoso.{r}.geo.{DOMAIN}", r, "TLS") in bad for r in (EAST, WEST)) else None
+        bad = wait_until(20, refused, "the edges serve the certificates that are on disk")
+        code, message = bad[f"contoso.{EAST}.geo.{DOMAIN}", EAST, "TLS"]
+        self.assertEqual(code, "CONNECTIVITY_SSL_ERROR")
+        self.assertRegex(message, r"certificate has expired \(by this machine's clock it is 20.*`meridian certs show` on a node of eastus")
+        code, message = bad[f"contoso.{WEST}.geo.{DOMAIN}", WEST, "TLS"]
+        self.assertRegex(message, r"not yet valid \(by this machine's clock it is 20.*set this machine's clock")
         os.chmod(certs(ASIA, "shared"), 0o600)
         for region in (EAST, ASIA):
             lab.admin(region, "certs", "renew", "--kind", "region")
