@@ -40,6 +40,7 @@ class DoorLab(Lab):
     def _files(self):
         super()._files()
         self.edit("https: ['10.88.0.1:443']", "https: ['10.88.0.1:443', '[fd88::1]:443']")
+        self.edit("drain: 5s", "drain: 1s")
 
     def edit(self, old, new):
         path = f"{self.dir}/eastus/meridiand.yaml"
@@ -235,7 +236,7 @@ class Doors(unittest.TestCase):
         self.assertEqual(self.patched(path, auth, data), "0-19999999")
         self.ends(path, auth, data)
 
-    def test_7_what_came_outlives_kill_9_once_it_was_recorded(self):
+    def test_7_what_came_outlives_kill_9_and_a_stop(self):
         lab, data = self.lab, os.urandom(3_000_000)
         auth = lab.bearer("repository:team/app:pull,push", host=HOST, region="eastus")
         recorded, running = self.begin(auth), self.begin(auth)
@@ -252,6 +253,14 @@ class Doors(unittest.TestCase):
         self.assertEqual((status, headers["range"]), (204, "0-0"))
         self.patched(running, auth, data)
         self.ends(running, auth, data)
+        stopped = self.begin(auth)  # a stop waits for it, and then cuts it
+        s = self.sent(stopped, auth, data[:1_500_000])
+        self.assertEqual(lab.stop("eastus"), 0)
+        s.close()
+        lab.start("eastus")
+        self.told(stopped, auth, 1_500_000)
+        self.patched(stopped, auth, data[1_500_000:])
+        self.ends(stopped, auth, data)
 
     def test_4_requests_at_once_are_bounded_by_client_and_by_network(self):
         lab = self.lab

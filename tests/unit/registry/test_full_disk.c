@@ -196,6 +196,36 @@ START_TEST(what_is_refused_gives_its_space_back)
 }
 END_TEST
 
+// A connection that breaks while nothing more can be written: what came may not be recorded, and then it is not kept.
+START_TEST(what_cannot_be_recorded_is_not_kept)
+{
+    if (!world_small_up())
+        return;
+    AUTO_FREE char *bytes = mem_zalloc(PIECE);
+    AUTO_FREE char *at = upload_start("team/app");
+    ck_assert_int_eq(status_of(send_body("PATCH", at, "abc", 3)), 202);
+    struct http_request *req = request_make("PATCH", at, REGIONAL, token_push);
+    struct http_plan plan = {0};
+    world_begin(NULL, req, &plan);
+    req->ctx = plan.ctx;
+    ck_assert_int_eq(plan.sink->write(req, (const uint8_t *)bytes, PIECE), 0);
+    disk_fill();
+    plan.done(req);
+    http_request_test_free(req);
+    ck_assert_int_eq(file_bytes(at), 3);
+    struct exchange x = send_plain("GET", at);
+    ck_assert_int_eq(x.resp.status, 204);
+    ck_assert_str_eq(header_of(&x, "Range"), "0-2");
+    exchange_end(&x);
+    disk_free();
+    char digest[DIGEST_TEXT_SIZE];
+    digest_text("abcdef", 6, digest);
+    AUTO_FREE char *end = mem_printf("%s?digest=%s", at, digest);
+    ck_assert_int_eq(status_of(send_body("PUT", end, "def", 3)), 201);
+    world_small_down();
+}
+END_TEST
+
 START_TEST(whole_blobs_leave_nothing_behind)
 {
     if (!world_small_up())
@@ -374,6 +404,6 @@ START_TEST(a_short_disk_refuses_content_only)
 END_TEST
 
 CHECK_MAIN("registry/full_disk", an_upload_goes_on_once_there_is_space, an_upload_ends_once_there_is_space,
-           what_is_refused_gives_its_space_back, whole_blobs_leave_nothing_behind,
+           what_is_refused_gives_its_space_back, what_cannot_be_recorded_is_not_kept, whole_blobs_leave_nothing_behind,
            a_manifest_is_there_whole_or_not_at_all, a_known_length_is_refused_before_a_byte_is_written,
            an_unknown_length_stops_at_the_reserve, a_short_disk_refuses_content_only)

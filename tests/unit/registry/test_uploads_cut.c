@@ -4,6 +4,7 @@
 #include "tests/unit/registry/upload_support.h"
 
 #include <fcntl.h>
+#include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/mount.h>
@@ -426,6 +427,74 @@ START_TEST(bytes_that_are_left_behind_are_bounded)
 }
 END_TEST
 
+// Several at the bound at once, each of which drops what the others leave: whoever goes on with an upload either finds
+// it as it was told, or gone.
+enum { RACERS = 4, ROUNDS = 60, RACE_BOUND = 6 };
+
+static char *start_quietly(int *status)
+{
+    struct exchange x = send_plain("POST", UPLOADS);
+    *status = x.resp.status;
+    char *at = *status == 202 ? target_of(header_of(&x, "Location"), REGIONAL) : NULL;
+    exchange_end(&x);
+    return at;
+}
+
+static int race_round(const char *at, int round)
+{
+    struct hand h = hand_begin("PATCH", at, NULL);
+    if (h.plan.kind != HTTP_PLAN_STREAM) { // it is being dropped
+        http_request_test_free(h.req);
+        return 409;
+    }
+    h.plan.sink->write(h.req, (const uint8_t *)"0123456789", 10);
+    if (round % 3) {
+        hand_cut(&h);
+        return status_of(send_plain("GET", at));
+    }
+    int status = hand_end(&h);
+    return status == 202 && round % 2 ? ended_as(at, "0123456789") : status;
+}
+
+static void *race_run(void *arg)
+{
+    int *n_odd = arg;
+    for (int round = 0; round < ROUNDS; round++) {
+        int status;
+        AUTO_FREE char *at = start_quietly(&status);
+        if (at)
+            status = race_round(at, round);
+        // 204, 202, 201: it went well; 404, 409: dropped between two requests
+        *n_odd += status != 201 && status != 202 && status != 204 && status != 404 && status != 409;
+    }
+    return NULL;
+}
+
+START_TEST(racers_at_the_bound_drop_only_what_rests)
+{
+    world_uploads = (struct upload_bounds){.of_principal = RACE_BOUND, .bytes_of_principal = 40};
+    world_up();
+    pthread_t threads[RACERS];
+    int n_odd[RACERS] = {0};
+    for (int i = 0; i < RACERS; i++)
+        ck_assert_int_eq(pthread_create(&threads[i], NULL, race_run, &n_odd[i]), 0);
+    for (int i = 0; i < RACERS; i++) {
+        pthread_join(threads[i], NULL);
+        ck_assert_int_eq(n_odd[i], 0);
+    }
+    ck_assert_uint_le(uploads_left(), RACE_BOUND); // no file without its upload
+    ck_assert_int_eq(start_as(token_push), 202);
+    size_t n = 0;
+    clock_virtual_advance(120 * 1000);
+    ck_assert_int_eq(registry_uploads_expire(world_service, 60 * 1000, &n), 0);
+    ck_assert_uint_le(n, RACE_BOUND);
+    ck_assert_uint_eq(uploads_left(), 0);
+    ck_assert_ptr_null(world_blobs->open);
+    world_down();
+    world_uploads = (struct upload_bounds){0};
+}
+END_TEST
+
 // --- what was left ---
 
 START_TEST(the_sweep_passes_over_what_is_under_way)
@@ -481,4 +550,4 @@ CHECK_MAIN("registry/uploads_cut", a_piece_that_is_sent_again_blindly_counts_onc
            killed_between_the_bytes_and_their_record, every_short_history_ends_as_the_right_blob,
            a_full_bound_drops_the_oldest_idle_partial, what_has_a_request_under_way_is_never_dropped,
            at_the_registrys_bound_everybody_drops_his_own, bytes_that_are_left_behind_are_bounded,
-           the_sweep_passes_over_what_is_under_way, files_of_nobody_go_soon)
+           racers_at_the_bound_drop_only_what_rests, the_sweep_passes_over_what_is_under_way, files_of_nobody_go_soon)
