@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The whole chain with real clients: names, login, push to one regional name, pull from another and from the global name."""
-import base64, json, unittest
+import base64, json, re, unittest
 
-from lab import CLIENT, CORP, DOMAIN, Lab, MERIDIAN, REGIONS, USER, wait_until
+from lab import CLIENT, CORP, DOMAIN, Lab, MERIDIAN, REGIONS, SOURCE, USER, wait_until
 
 EAST, WEST, ASIA = (f"contoso.{r}.geo.{DOMAIN}" for r in REGIONS)
 GLOBAL = f"contoso.{DOMAIN}"
@@ -125,6 +125,40 @@ class Chain(unittest.TestCase):
         self.assertEqual((status, headers["content-length"], body), (200, str(layer["size"]), b""))
         status, _, _ = lab.request("DELETE", EAST, path, headers=auth)
         self.assertEqual(status, 405)
+
+    def test_the_endpoints_are_those_of_the_documentation(self):
+        """Every path of docs/registry-api.md with every method; and the paths there are those that the code knows."""
+        with open(f"{SOURCE}/docs/registry-api.md") as f:
+            rows = re.findall(r"^\| `(/[^`]*)` \| ([A-Z, ]+) \| (.*?) \| ([0-9, ]+) \|$", f.read(), re.M)
+        with open(f"{SOURCE}/registry/route.h") as f:
+            routes = re.findall(r"// (/v2[^ \n,]*)", f.read().split("enum route_kind {")[1].split("}")[0])
+        self.assertEqual(sorted(r[0].rstrip("/") for r in rows if r[0].startswith("/v2")), sorted(p.rstrip("/") for p in routes))
+        with open(f"{SOURCE}/replication/serve.c") as f:
+            served = set(re.findall(r'strcmp\(route, "([a-z]+)"\)', f.read()))
+        peers = {"feed", "mark", "clock"}
+        self.assertEqual({r[0].split("/")[-1] for r in rows if r[0].startswith("/replication")}, served - peers)
+        auth = self.lab.bearer("repository:team/app:pull,push")
+        words = {"NAME": "team/app", "REFERENCE": "1", "DIGEST": "sha256:" + 64 * "0", "ID": "eastus." + 32 * "0"}
+        methods = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+        for path, allowed, what, answers in rows:
+            real = re.sub("[A-Z]+", lambda m: words[m[0]], path)
+            allowed = allowed.split(", ")
+            for method in methods:
+                with self.subTest(method=method, path=path):
+                    status, headers, body = self.lab.request(method, EAST, real, headers=auth)
+                    if method in allowed:
+                        self.assertIn(str(status), answers.split(", "))
+                        if body and "always 404" not in what:  # it is there, whatever it says of what was asked for
+                            self.assertNotIn(b"no such path", body)
+                            self.assertNotIn(b"nothing is served", body)
+                    else:
+                        self.assertEqual(status, 405, body)
+                        self.assertEqual(headers["allow"], ", ".join(allowed))
+        for path in ("/v2/team/app", "/v2/team/app/other/1", "/v2/_other", "/v2/team/app/manifests", "/oauth2/exchange", "/metrics",
+                     "/replication/v1/other", "/", "/v1/"):
+            self.assertEqual(self.lab.request("GET", EAST, path, headers=auth)[0], 404, path)
+        for word in peers:  # for regions alone
+            self.assertEqual(self.lab.request("GET", EAST, f"/replication/v1/{word}", headers=auth)[0], 403, word)
 
     def test_regional_name_never_means_another_region(self):
         lab = self.lab
