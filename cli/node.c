@@ -375,18 +375,22 @@ static const char *const move_columns[] = {"region", "was", "stamp", "since", "l
 
 static int dns_explain(struct cli *c, int argc, char **argv)
 {
-    const char *client = "127.0.0.1", *subnet = NULL;
+    const char *client = NULL, *subnet = NULL, *view = NULL;
     const struct opt rows[] = {{0, "client", "ADDR", "whose view and route (default 127.0.0.1)", &client, NULL},
+                               {0, "view", "NAME", "as that view answers, or public", &view, NULL},
                                {0, "subnet", "CIDR", "as if the query had this Client Subnet option", &subnet, NULL}};
     int rc = opt_parse(c, &dns_cmds[0], "dns", rows, ARRAY_LEN(rows), argc, argv, &argc);
     if (rc)
         return rc;
     if (argc != 2)
         return cli_fail(EXIT_USAGE, "dns explain: give one NAME");
+    if (!client && !view)
+        client = "127.0.0.1";
     json_t *doc = NULL;
     rc = cli_admin(c, "GET",
-                   arena_printf(&c->arena, "/v1/dns/explain?name=%s&client=%s%s%s", cli_urlencode(c, argv[1]),
-                                cli_urlencode(c, client), subnet ? "&subnet=" : "",
+                   arena_printf(&c->arena, "/v1/dns/explain?name=%s%s%s%s%s%s%s", cli_urlencode(c, argv[1]),
+                                client ? "&client=" : "", client ? cli_urlencode(c, client) : "", view ? "&view=" : "",
+                                view ? cli_urlencode(c, view) : "", subnet ? "&subnet=" : "",
                                 subnet ? cli_urlencode(c, subnet) : ""),
                    &doc);
     if (rc)
@@ -415,7 +419,8 @@ static int dns_explain(struct cli *c, int argc, char **argv)
 }
 
 static const struct command dns_cmds[] = {
-    {"explain", "what this resolver answers a client, and why", "NAME --client ADDR [--subnet CIDR]", dns_explain},
+    {"explain", "what this resolver answers a client, and why", "NAME [--client ADDR] [--view NAME] [--subnet CIDR]",
+     dns_explain},
     {"export", "a zone of the topology as a master file; asks no node", "--zone D|fe [--expand]", cmd_dns_export},
     {"keys", "keys that the zones are signed with", "generate | publish | roll | retire | remove | list | ds",
      cmd_dns_keys},

@@ -13,7 +13,7 @@
 //   GET  /v1/replication?registry=NAME
 //   POST /v1/replication/repair-clock?apply=true|false   stamps of the future are mended (daemon/admin_repair.c)
 //   GET  /v1/certs      POST /v1/certs/renew?kind=region|shared|peer
-//   GET  /v1/dns/explain?name=N&client=ADDR
+//   GET  /v1/dns/explain?name=N&client=ADDR[&view=NAME][&subnet=CIDR]
 //   POST /v1/node/restart                        a new worker, of the program now installed, takes over
 //   GET  /v1/metrics                             what /metrics says, where that listener is off
 #include "daemon/app.h"
@@ -183,11 +183,13 @@ static void get_explain(struct app *app, struct http_request *req, struct http_r
     const char *name = http_query_get(req, "name", 0), *client = http_query_get(req, "client", 0);
     struct ip ip;
     const char *subnet = http_query_get(req, "subnet", 0);
+    const char *view = http_query_get(req, "view", 0);
     struct cidr net;
-    if (!name || !client || ip_parse(client, &ip) || (subnet && cidr_parse(subnet, &net))) {
-        http_response_text(
-            req, resp, 400,
-            "give name= and client= (an IP address), and perhaps subnet= (a network without host bits)\n");
+    bool good = name && (client || view) && !(client && ip_parse(client, &ip)) && !(subnet && cidr_parse(subnet, &net));
+    if (!good || (!client && ip_parse("127.0.0.1", &ip))) {
+        http_response_text(req, resp, 400,
+                           "give name=, client= (an IP address) or view= (its name) or both, and perhaps subnet= (a "
+                           "network without host bits)\n");
         return;
     }
     struct geo_watch *watch = app->resolver ? resolver_geo(app->resolver) : NULL;
@@ -198,17 +200,20 @@ static void get_explain(struct app *app, struct http_request *req, struct http_r
     struct topology *t = snapshot_get(app->topology);
     struct health_verdicts *v = snapshot_get(app->verdicts);
     struct zone *frontend = app->resolver ? resolver_frontend(app->resolver) : NULL;
-    const struct explain_query q = {.topology = t,
-                                    .health = v,
-                                    .checker = app->health,
-                                    .geo = geo,
-                                    .geo_error = geo_error,
-                                    .frontend = frontend,
-                                    .name = name,
-                                    .client = ip,
-                                    .subnet = subnet ? &net : NULL,
-                                    .listener = app->node->n_dns ? &app->node->dns[0] : NULL};
-    reply_json(req, resp, dns_explain_json(&q));
+    struct explain_query q = {.topology = t,
+                              .health = v,
+                              .checker = app->health,
+                              .geo = geo,
+                              .geo_error = geo_error,
+                              .frontend = frontend,
+                              .name = name,
+                              .client = ip,
+                              .subnet = subnet ? &net : NULL,
+                              .listener = app->node->n_dns ? &app->node->dns[0] : NULL};
+    if (explain_place(&q, view, client != NULL))
+        http_response_text(req, resp, 404, "%s: no such view in the topology\n", view);
+    else
+        reply_json(req, resp, dns_explain_json(&q));
     snapshot_unref(geo);
     snapshot_unref(frontend);
     snapshot_unref(v);

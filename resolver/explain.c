@@ -150,12 +150,16 @@ void *dns_explain_json(const struct explain_query *q)
             return json_pack("{s:s, s:s, s:o, s:s, s:o}", "name", q->name, "client", ip_format(&q->client, ip),
                              "parsed", name_json(&h), "view", view->name, "forwardedTo", upstreams);
     }
-    return json_pack("{s:s, s:s, s:s*, s:o, s:s, s:o, s:o*, s:o, s:o}", "name", q->name, "client",
-                     ip_format(&q->client, ip), "subnet", q->subnet ? cidr_format(q->subnet, subnet) : NULL, "parsed",
-                     name_json(&h), "view",
+    bool covers;
+    char at[ENDPOINT_TEXT_SIZE];
+    json_t *private = explain_private(q, &h, refused ? NULL : view, &covers);
+    return json_pack("{s:s, s:s, s:s*, s:s*, s:o, s:s, s:o*, s:o, s:o, s:o*, s:o, s:o}", "name", q->name, "client",
+                     ip_format(&q->client, ip), "subnet", q->subnet ? cidr_format(q->subnet, subnet) : NULL, "listener",
+                     q->listener ? endpoint_format(q->listener, at) : NULL, "parsed", name_json(&h), "view",
                      refused ? "refused"
                      : view  ? view->name
                              : "public",
-                     "routing", explain_routing(q, &h, view, &geo), "moves", explain_moves(q, &h), "a",
+                     "alsoIn", explain_also_in(q, view), "private", private, "routing",
+                     covers ? json_null() : explain_routing(q, &h, view, &geo), "moves", explain_moves(q, &h), "a",
                      answer_json(&c, wire, n, DNS_A, q->subnet), "aaaa", answer_json(&c, wire, n, DNS_AAAA, q->subnet));
 }

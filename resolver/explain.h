@@ -2,9 +2,9 @@
 // `meridian dns explain NAME --client ADDR`: what this resolver answers a client and why, as JSON: the parsed name, the
 // view, whose network routed it and how far that holds, the rule that gave the order (an override with its line, lines
 // of the latency file, a place of the MaxMind database), the table of all regions with tiers, weights, headroom,
-// scores, reasons and votes, the chosen one, replicas that move to another stamp, the records. Uses the same code path
-// as an answer (route_decide and the answer builder), so that it cannot tell another story; what was measured is read
-// again from its file for the table. An admin's thread.
+// scores, reasons and votes, the chosen one, replicas that move to another stamp, the records; in a private view the
+// private endpoint's addresses instead. Uses the same code path as an answer (route_decide and the answer builder), so
+// that it cannot tell another story; what was measured is read again from its file for the table. An admin's thread.
 #ifndef MERIDIAN_RESOLVER_EXPLAIN_H
 #define MERIDIAN_RESOLVER_EXPLAIN_H
 
@@ -12,6 +12,8 @@
 #include "config/topology.h"
 #include "resolver/geo.h"
 #include "resolver/health.h"
+
+#include <stdbool.h>
 
 struct explain_query {
     const struct topology *topology;
@@ -24,7 +26,13 @@ struct explain_query {
     struct ip client;                // transport source
     const struct cidr *subnet;       // of a Client Subnet option; NULL: none
     const struct endpoint *listener; // NULL: no view that is bound to one is considered
+    bool listener_by_client;         // explain_place chose it: other views may have that address too
 };
+
+// Where the client asks: `view` is the name of a view ("public": none), whose own listener is taken then, if it has
+// one, and whose first address is the client's if `has_client` is false. NULL: the view that has the client's address
+// among its sources and a listener of its own, if there is one; else q->listener stays. ERR_NOTFOUND: no such view.
+int explain_place(struct explain_query *q, const char *view, bool has_client);
 
 // Returns a new json_t *, or NULL when out of memory.
 void *dns_explain_json(const struct explain_query *q);

@@ -15,4 +15,12 @@ json_t *explain_routing(const struct explain_query *q, const struct hostname *h,
 // NULL: none does, or memory ended.
 json_t *explain_moves(const struct explain_query *q, const struct hostname *h);
 
+// Other views that have the client's address, when the view was chosen by that; NULL: none.
+json_t *explain_also_in(const struct explain_query *q, const struct view *view);
+
+// What a private view says of a registry's name: endpoint, addresses, and why; null for other names and in the public
+// view. *out_covers: its answer ends there, so that nothing is routed. NULL: out of memory.
+json_t *explain_private(const struct explain_query *q, const struct hostname *h, const struct view *view,
+                        bool *out_covers);
+
 #endif

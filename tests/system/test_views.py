@@ -8,7 +8,7 @@ asks: each gets the region that an override names for it.
     public 192.0.2.10 -- 192.0.2.53 +----------+ 172.16.1.53, fd00:a::53 -- 10.1.0.0/16, fd00:a::/64   neta
     corp 203.0.113.9 ------ by source | resolver | 172.16.2.53 -------------- 10.1.0.0/16                  netb
                                     +----------+ 172.16.3.1 ---------------- 172.16.3.2 unbound          up"""
-import os, re, shutil, subprocess, sys, tempfile, time, unittest
+import json, os, re, shutil, subprocess, sys, tempfile, time, unittest
 
 from lab import MERIDIAN, MERIDIAND, SKIP, need_root, unshare, wait_until
 
@@ -252,6 +252,33 @@ class Views(unittest.TestCase):
         a = self.dig("netb", "10.1.0.10", "172.16.2.53", f"privatelink.{D}", "NS")
         self.assertEqual((a.of("NS"), "aa" in a.flags), ([f"eus-1.eastus.fe.{D}."], True), a.text)
 
+    def test_explain_says_what_each_view_answers(self):
+        def explain(name, *words):
+            r = subprocess.run([MERIDIAN, "dns", "explain", name, *words, "-o", "json", "--admin", f"{self.dir}/eastus/run/admin.sock"],
+                               capture_output=True, text=True, timeout=30)
+            self.assertEqual(r.returncode, 0, r.stderr)
+            return json.loads(r.stdout)
+        rows = [  # the view, or a client in it; where that client would ask, and what it is answered there
+            (("--view", "a"), "a", ["10.1.0.4", "fd00:a::4"], ("neta", "10.1.0.10", "172.16.1.53")),
+            (("--view", "b"), "b", ["10.1.0.40"], ("netb", "10.1.0.10", "172.16.2.53")),
+            (("--view", "c"), "c", ["10.3.0.4"], ("public", "203.0.113.9", "192.0.2.53")),
+            (("--client", "203.0.113.9"), "c", ["10.3.0.4"], ("public", "203.0.113.9", "192.0.2.53")),
+            (("--client", "10.1.0.10"), "a", ["10.1.0.4", "fd00:a::4"], ("neta", "10.1.0.10", "172.16.1.53")),
+        ]
+        for words, view, addresses, where in rows:
+            doc = explain(f"contoso.{D}", *words)
+            self.assertEqual((doc["view"], doc["private"]["addresses"]), (view, addresses), words)
+            self.assertIn(f"has this name in view {view}", doc["private"]["reason"])
+            answer = self.dig(*where, f"contoso.{D}", "A")
+            said = [r.split()[-1] for r in doc["a"]["answer"] if " A " in r]
+            self.assertEqual((said, [said[0]]), (answer.of("A"), addresses[:1]), words)
+            self.assertIsNone(doc["routing"])
+        self.assertEqual(explain(f"contoso.{D}", "--client", "10.1.0.10")["alsoIn"], ["b", "pods"])  # three networks overlap
+        doc = explain(f"contoso.eastus.geo.{D}", "--view", "b")
+        self.assertEqual(doc["private"]["addresses"], [])
+        self.assertIn("in-b in view b has no address for this name", doc["private"]["reason"])
+        self.assertEqual(explain(f"contoso.{D}", "--view", "a", "--client", "10.1.0.66")["view"], "refused")  # the view's access list
+
     def test_a_proxy_says_whose_queries_it_brings(self):
         proxy = self.start_proxy()
         name = f"contoso.{D}"
@@ -360,7 +387,7 @@ class Views(unittest.TestCase):
 
 
 def load_tests(loader, tests, pattern):
-    names = ("test_one_name_in_each_network", "test_strangers_are_refused", "test_forwarding",
+    names = ("test_one_name_in_each_network", "test_explain_says_what_each_view_answers", "test_strangers_are_refused", "test_forwarding",
              "test_a_proxy_says_whose_queries_it_brings", "test_search_lists", "test_offices_behind_one_cache", "test_without_upstreams")
     return unittest.TestSuite(map(Views, names))
 

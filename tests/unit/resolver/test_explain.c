@@ -4,6 +4,7 @@
 #include "resolver/explain.h"
 
 #include "base/clock.h"
+#include "base/err.h"
 #include "tests/support/check_main.h"
 #include "tests/unit/resolver/fixture.h"
 
@@ -255,6 +256,7 @@ START_TEST(a_subnet_is_explained_as_it_is_answered)
     ck_assert(json_is_real(json_object_get(first, "score")));
     json_decref(j);
     q.client = fixture_ip("10.1.2.3"); // a private view: the subnet does not count
+    q.name = "fabrikam.example.io";    // which has no private endpoint there
     j = dns_explain_json(&q);
     n = json_object_get(json_object_get(j, "routing"), "network");
     ck_assert_str_eq(json_string_value(json_object_get(n, "via")), "source");
@@ -287,6 +289,63 @@ START_TEST(the_serial_of_a_signed_zone_is_that_of_its_answers)
 }
 END_TEST
 
-CHECK_MAIN("resolver/explain", forwarded_names_name_their_upstreams, what_is_explained_is_what_is_answered,
-           the_reasons_are_told, a_subnet_is_explained_as_it_is_answered, what_is_no_name_is_said_to_be_none,
-           the_serial_of_a_signed_zone_is_that_of_its_answers)
+// As a client of a view asks: at the view's own listener, if it has one.
+static json_t *explain_in(const struct topology *t, const char *name, const char *view, const char *client)
+{
+    struct endpoint usual = {fixture_ip("192.0.2.1"), 53};
+    struct explain_query q = {
+        .topology = t, .name = name, .client = fixture_ip(client ? client : "127.0.0.1"), .listener = &usual};
+    ck_assert_int_eq(explain_place(&q, view, client != NULL), 0);
+    return dns_explain_json(&q);
+}
+
+START_TEST(a_private_view_is_explained_by_its_addresses)
+{
+    static const struct {
+        const char *name, *view, *client, *want_view, *address, *reason;
+    } rows[] = {
+        {"contoso.example.io", "corp", NULL, "corp", "10.1.0.4",
+         "private endpoint contoso-corp has this name in view corp"},
+        {"contoso.example.io", NULL, "10.1.2.3", "corp", "10.1.0.4", "private endpoint contoso-corp has this name"},
+        {"contoso.privatelink.example.io", "corp", NULL, "corp", "10.1.0.4", "private endpoint contoso-corp has this"},
+        {"contoso.westeurope.geo.example.io", "corp", NULL, "corp", "10.1.0.5", "private endpoint contoso-corp has"},
+        {"contoso.eastus.geo.example.io", "corp", NULL, "corp", NULL,
+         "contoso-corp in view corp has no address for this"},
+        {"fabrikam.example.io", "corp", NULL, "corp", NULL, "fabrikam has no private endpoint in view corp"},
+        {"contoso.example.io", "lab", NULL, "lab", "10.2.0.4",
+         "private endpoint contoso-lab has this name in view lab"},
+        {"contoso.example.io", NULL, "10.2.3.4", "lab", "10.2.0.4", "private endpoint contoso-lab"}, // by its listener
+        {"contoso.example.io", "lab", "10.1.2.3", "refused", NULL, NULL}, // whom that listener refuses
+        {"contoso.example.io", NULL, "192.0.2.99", "public", NULL, NULL},
+        {"contoso.example.io", "public", "10.2.3.4", "public", NULL, NULL},
+        {"contoso.fe.example.io", "corp", NULL, "corp", NULL, NULL},
+    };
+    struct topology *t = fixture_topology();
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        json_t *j = explain_in(t, rows[i].name, rows[i].view, rows[i].client);
+        const json_t *private = json_object_get(j, "private"), *addresses = json_object_get(private, "addresses");
+        char *text = json_dumps(json_object_get(j, "a"), 0);
+        ck_assert_str_eq(json_string_value(json_object_get(j, "view")), rows[i].want_view);
+        if (rows[i].address) { // what is explained is what is answered
+            ck_assert_msg(json_array_size(addresses) >= 1, "case %zu", i);
+            ck_assert_str_eq(json_string_value(json_array_get(addresses, 0)), rows[i].address);
+            ck_assert_ptr_nonnull(strstr(text, rows[i].address));
+            ck_assert(json_is_null(json_object_get(j, "routing"))); // health leads nobody here
+        } else {
+            ck_assert_uint_eq(json_array_size(addresses), 0);
+        }
+        const char *reason = json_string_value(json_object_get(private, "reason"));
+        ck_assert_msg(rows[i].reason ? reason && strstr(reason, rows[i].reason) != NULL : !reason, "case %zu: %s", i,
+                      reason);
+        free(text);
+        json_decref(j);
+    }
+    struct explain_query q = {.topology = t, .name = "contoso.example.io"};
+    ck_assert_int_eq(explain_place(&q, "nowhere", false), ERR_NOTFOUND);
+    snapshot_unref(t);
+}
+END_TEST
+
+CHECK_MAIN("resolver/explain", a_private_view_is_explained_by_its_addresses, forwarded_names_name_their_upstreams,
+           what_is_explained_is_what_is_answered, the_reasons_are_told, a_subnet_is_explained_as_it_is_answered,
+           what_is_no_name_is_said_to_be_none, the_serial_of_a_signed_zone_is_that_of_its_answers)
