@@ -206,6 +206,10 @@ START_TEST(refusals_say_why)
     c.listener = &lab;
     ck_assert_int_eq(extended_error(&c, "contoso.example.io", T_A, &rcode), EDE_PROHIBITED);
     ck_assert_int_eq(rcode, DNS_REFUSED);
+    c.listener = NULL;
+    c.unproxied = true; // from a trusted proxy that does not say whose query it is
+    ck_assert_int_eq(extended_error(&c, "contoso.example.io", T_A, &rcode), EDE_PROHIBITED);
+    ck_assert_int_eq(rcode, DNS_REFUSED);
     c = (struct answer_context){.source = c.source};
     ck_assert_int_eq(extended_error(&c, "contoso.example.io", T_A, &rcode), EDE_NOT_READY);
     ck_assert_int_eq(rcode, DNS_SERVFAIL);

@@ -200,6 +200,18 @@ START_TEST(test_padded_answers_count_their_signature)
         ck_assert_ptr_nonnull(ldns_pkt_tsig(pkt));
         ldns_pkt_free(pkt);
     }
+    // In the clear nothing is padded, errors neither.
+    uint8_t q[1232], out[4096];
+    struct tsig s;
+    struct answer_info info;
+    size_t n = fixture_query(q, "fe.example.io", T_SOA, 1232);
+    q[n - 1] = 4;
+    memcpy(q + n, "\0\14\0\0", 4);
+    tsig_begin(keys->keys[0], 0x1234, &s);
+    n = tsig_sign(&s, q, n + 4, sizeof q, now_s - 4000);
+    struct answer_context clear = c;
+    clear.transport = ANSWER_TCP;
+    ck_assert_uint_lt(answer_packet(&clear, q, n, out, sizeof out, &info), 300);
     snapshot_unref(t);
     snapshot_unref(keys);
     dir_remove_tree(dir);
