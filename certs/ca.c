@@ -287,7 +287,11 @@ static int issued_record(struct ca *ca, const struct cert_plan *plan, const X509
     AUTO_CLOSE int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (fd < 0)
         return err_from_errno(errno);
-    return fd_write_all(fd, line, strlen(line));
+    off_t whole = lseek(fd, 0, SEEK_END);
+    int rc = whole < 0 ? err_from_errno(errno) : fd_write_all(fd, line, strlen(line));
+    if (rc && whole >= 0) // a disk that is full took a part of it: the next line begins a line
+        (void)!ftruncate(fd, whole);
+    return rc;
 }
 
 int ca_issue(struct ca *ca, const struct cert_plan *plan, struct bytes csr_pem, unsigned lifetime_s, struct diag *diag,

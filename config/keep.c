@@ -2,12 +2,16 @@
 // See keep.h. `waiting` and `stop` are touched under the lock only.
 #include "config/keep.h"
 
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/thread.h"
 #include "config/compiled.h"
+
+#include <errno.h>
+#include <time.h>
 
 struct keep {
     char *path;
@@ -19,7 +23,7 @@ struct keep {
     bool stop;
 };
 
-void keep_write(const char *path, const struct topology *t, const struct buf *text)
+int keep_write(const char *path, const struct topology *t, const struct buf *text)
 {
     AUTO_BUF struct buf out;
     buf_init(&out, 0);
@@ -27,8 +31,21 @@ void keep_write(const char *path, const struct topology *t, const struct buf *te
     const struct buf *b = rc == ERR_UNSUPPORTED ? text : &out;
     if (b)
         rc = b->err ? b->err : file_write_atomic(path, buf_cstr(b), b->n, 0600);
+    static struct log_limit limit = LOG_LIMIT(60000);
     if (rc)
-        log_warn("config: cannot keep the last good topology at %s: %s", path, err_text(rc));
+        log_limited(&limit, LOG_WARN, "config: cannot keep the last good topology at %s: %s", path, err_text(rc));
+    return rc;
+}
+
+// Under the lock. It waits for its next turn, unless a newer one does.
+static void again(struct keep *k, struct topology *t)
+{
+    int64_t until = clock_mono_ms() + KEEP_RETRY_MS;
+    struct timespec ts = {until / 1000, until % 1000 * 1000000};
+    while (!k->waiting && !k->stop && pthread_cond_timedwait(&k->news, &k->lock, &ts) != ETIMEDOUT)
+        ;
+    if (!k->waiting && !k->stop)
+        k->waiting = snapshot_ref(t);
 }
 
 static void *keep_main(void *arg)
@@ -40,9 +57,11 @@ static void *keep_main(void *arg)
         struct topology *t = take_ptr(k->waiting);
         if (t) {
             pthread_mutex_unlock(&k->lock);
-            keep_write(k->path, t, NULL);
-            snapshot_unref(t);
+            int rc = keep_write(k->path, t, NULL);
             pthread_mutex_lock(&k->lock);
+            if (rc && rc != ERR_UNSUPPORTED)
+                again(k, t);
+            snapshot_unref(t);
         } else if (k->stop) {
             break;
         } else {
@@ -58,8 +77,12 @@ int keep_start(const char *path, struct keep **out)
     struct keep *k = mem_zalloc(sizeof *k);
     if (!k)
         return ERR_NOMEM;
+    pthread_condattr_t attr;
+    pthread_condattr_init(&attr);
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
     pthread_mutex_init(&k->lock, NULL);
-    pthread_cond_init(&k->news, NULL);
+    pthread_cond_init(&k->news, &attr);
+    pthread_condattr_destroy(&attr);
     k->path = mem_strdup(path);
     int rc = k->path ? thread_start(&k->thread, keep_main, k) : ERR_NOMEM;
     k->running = !rc;

@@ -6,12 +6,15 @@
 //   keep_offer(k, t);       // now and then: what is in force; a reference is taken, what waited before is let go
 //   keep_stop(k);           // what was offered last is on disk, or the log says why not
 //
-// One thread of its own, which lets others go first. keep_offer and keep_stop from one thread.
+// What cannot be written, for the disk is full, is tried again every KEEP_RETRY_MS until it can, or a newer one is
+// there. One thread of its own, which lets others go first. keep_offer and keep_stop from one thread.
 #ifndef MERIDIAN_CONFIG_KEEP_H
 #define MERIDIAN_CONFIG_KEEP_H
 
 #include "base/bytes.h"
 #include "config/topology.h"
+
+#define KEEP_RETRY_MS 2000
 
 struct keep;
 
@@ -20,6 +23,6 @@ void keep_offer(struct keep *k, struct topology *t);
 void keep_stop(struct keep *k); // NULL is fine
 
 // At once, on the caller's thread: the compiled form, or `text` when the topology has none. Logs what fails.
-void keep_write(const char *path, const struct topology *t, const struct buf *text);
+int keep_write(const char *path, const struct topology *t, const struct buf *text);
 
 #endif

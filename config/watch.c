@@ -55,6 +55,8 @@ struct watched {
     uint64_t file_version;
     uint8_t hash[SHA256_BYTES]; // of the file that this began with
     int64_t again_s;            // wall: what was refused may be taken from then on; 0: only when it changes
+    bool unkept;                // it could not be written as the last good one
+    int64_t tried_ms;           // monotonic: when that was tried
     struct config_status status;
 };
 
@@ -157,23 +159,42 @@ static void refuse(struct config_watch *w, struct watched *f, char *why)
     }
 }
 
-static void keep_bytes(const struct watched *f, const struct buf *b)
+static int keep_bytes(const struct watched *f, const struct buf *b)
 {
+    static struct log_limit limit = LOG_LIMIT(60000);
     int rc = b->err ? b->err : file_write_atomic(f->last_path, buf_cstr(b), b->n, 0600);
     if (rc)
-        log_warn("config: cannot keep the last good %s at %s: %s", f->what, f->last_path, err_text(rc));
+        log_limited(&limit, LOG_WARN, "config: cannot keep the last good %s at %s: %s", f->what, f->last_path,
+                    err_text(rc));
+    return rc;
 }
 
 // Of a topology the compiled form, which a start is quick with; of one that has none, the document.
-static void keep_last_good(struct config_watch *w, const struct watched *f, const struct document *d)
+static void keep_last_good(struct config_watch *w, struct watched *f, const struct document *d)
 {
-    if (f != &w->topology) {
-        keep_bytes(f, &d->text);
+    bool topology = f == &w->topology, again = f->unkept;
+    f->unkept = topology ? keep_write(f->last_path, topology_of(d), &d->text) : keep_bytes(f, &d->text);
+    f->tried_ms = clock_mono_ms();
+    if (again && !f->unkept)
+        log_info("config: the last good %s is kept at %s", f->what, f->last_path);
+    if (!topology)
         return;
-    }
-    keep_write(f->last_path, topology_of(d), &d->text);
     w->kept_version = d->version;
-    w->kept_ms = clock_mono_ms();
+    w->kept_ms = f->tried_ms;
+}
+
+// The disk was full: there may be room now. What is in force is what the file says, unless that has been edited since
+// (then the next good edit is kept) or changed (then keep_changed does it).
+static void keep_again(struct config_watch *w, struct watched *f)
+{
+    if (!f->unkept || clock_mono_ms() - f->tried_ms < KEEP_RETRY_MS)
+        return;
+    struct document d = {0};
+    f->tried_ms = clock_mono_ms();
+    if (!f->parse(f->form, f->path, NULL, NULL, &d) && d.version == f->version &&
+        !memcmp(d.hash, f->hash, sizeof d.hash))
+        keep_last_good(w, f, &d);
+    watch_document_done(&d);
 }
 
 // What changes have made of it since, now and then: not on this thread, so that the next change need not wait.
@@ -413,6 +434,8 @@ static void *watch_thread(void *arg)
         int ready = poll(fds, 2, BACKSTOP_MS);
         sweep_retired(w);
         keep_changed(w, false);
+        keep_again(w, &w->topology);
+        keep_again(w, &w->principals);
         if (ready == 0 && trim) {
             malloc_trim(0);
             trim = false;

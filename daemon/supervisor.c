@@ -26,8 +26,9 @@
 #include <unistd.h>
 
 #define TICK_MS 200
-#define RELOAD_EVERY_MS 1000 // however often the worker asks
-#define PORT_WAIT_MS 5000    // a forerunner that was killed may still be ending
+#define RELOAD_EVERY_MS 1000  // however often the worker asks
+#define RELOAD_RETRY_MS 10000 // of what the disk had no room for
+#define PORT_WAIT_MS 5000     // a forerunner that was killed may still be ending
 
 void supervisor_log_diag(struct diag *d)
 {
@@ -41,7 +42,7 @@ void supervisor_log_diag(struct diag *d)
 
 // The operator's file when it is good; else the last good one, of which root keeps a copy of its own: what the worker
 // keeps for itself is not root's to read.
-static struct topology *read_topology(const struct supervisor *s)
+static struct topology *read_topology(struct supervisor *s)
 {
     struct topology *t = NULL;
     AUTO_BUF struct buf text;
@@ -53,10 +54,13 @@ static struct topology *read_topology(const struct supervisor *s)
         topology_load(s->paths->edge_topology, NULL, &t);
         return t;
     }
-    if (!s->topology || memcmp(s->topology->content_hash, t->content_hash, sizeof t->content_hash) != 0) {
+    if (!s->topology || s->unkept || memcmp(s->topology->content_hash, t->content_hash, sizeof t->content_hash) != 0) {
+        static struct log_limit limit = LOG_LIMIT(60000);
         rc = file_write_atomic(s->paths->edge_topology, buf_cstr(&text), text.n, 0600);
+        s->unkept = rc;
         if (rc)
-            log_warn("daemon: %s: the last good topology cannot be kept: %s", s->paths->edge_topology, err_text(rc));
+            log_limited(&limit, LOG_WARN, "daemon: %s: the last good topology cannot be kept: %s",
+                        s->paths->edge_topology, err_text(rc));
     }
     return t;
 }
@@ -169,8 +173,13 @@ static void edge_apply(struct supervisor *s)
     struct diag d;
     diag_init(&d);
     if (s->edge) {
-        if (edge_reload(s->edge, &c, &d))
+        int rc = edge_reload(s->edge, &c, &d);
+        if (rc == ERR_NOSPACE)
+            log_error("edge: the new configuration cannot be written; the old one stays in force, next try in %d s",
+                      RELOAD_RETRY_MS / 1000);
+        else if (rc)
             log_error("edge: the new configuration was refused; the old one stays in force");
+        s->reload_due = rc == ERR_NOSPACE;
     } else if (edge_start(&c, &d, &s->edge)) {
         s->edge_try_ms = clock_mono_ms() + 2000;
         log_error("edge: cannot start; trying again in 2 s");
@@ -189,6 +198,10 @@ static void edge_turn(struct supervisor *s)
 {
     if (!s->edge_wanted || !s->edge_due)
         return;
+    if (s->unkept && clock_mono_ms() >= s->keep_ms) {
+        snapshot_unref(read_topology(s)); // writes it as well
+        s->keep_ms = clock_mono_ms() + RELOAD_RETRY_MS;
+    }
     if (!s->edge) {
         if (clock_mono_ms() >= s->edge_try_ms)
             edge_apply(s);
@@ -198,7 +211,7 @@ static void edge_turn(struct supervisor *s)
         s->reload_due = false;
     if (s->reload_due && clock_mono_ms() >= s->reload_ms) {
         edge_apply(s);
-        s->reload_ms = clock_mono_ms() + RELOAD_EVERY_MS;
+        s->reload_ms = clock_mono_ms() + (s->reload_due ? RELOAD_RETRY_MS : RELOAD_EVERY_MS);
     }
     edge_tick(s->edge);
     struct edge_status now;

@@ -26,6 +26,8 @@ struct supervisor {
     char **argv;
     struct topology *topology; // for the edge's list of peers
     struct edge_peer *peers;
+    bool unkept;     // the topology could not be written as the last good one
+    int64_t keep_ms; // then: not before
     struct edge *edge;
     int lock_fd;
     struct sockets sockets; // of the newest worker; the worker has copies of its own

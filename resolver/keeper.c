@@ -36,6 +36,7 @@ struct keeper {
     uint64_t keys_mark; // of the files that were read
     int64_t again_s;    // wall clock: the builder wants to be called; 0: not
     struct zone_history *history;
+    bool unsaved; // its zone is not on disk: there was no room
     struct tsig_keys *keys;
     struct zone *kept[ZONE_HISTORY_MAX]; // found on disk, until the first zone is built
     size_t n_kept;
@@ -117,12 +118,13 @@ static void drop_kept(struct keeper *k)
 }
 
 // Every version that is held is on disk, and no other.
-static void save(const struct keeper *k)
+static void save(struct keeper *k)
 {
     static struct log_limit lim = LOG_LIMIT(600000);
     if (!k->o.zones_dir)
         return;
     int rc = zone_file_save(k->o.zones_dir, k->history->zone);
+    k->unsaved = rc;
     if (rc)
         log_limited(&lim, LOG_WARN, "dns: %s: the zone cannot be kept for a restart: %s", k->o.zones_dir, err_text(rc));
     else
@@ -208,6 +210,8 @@ static bool look(struct keeper *k)
     struct topology *t = snapshot_get(k->o.topology);
     if (!t)
         return false;
+    if (k->unsaved)
+        save(k);
     bool due = is_due(k, t), keys_changed = !k->keys || mark_of_keys(k, &t->transfer) != k->keys_mark;
     int rc = due || keys_changed ? read_keys(k, t) : 0;
     if (!rc && due)

@@ -56,6 +56,17 @@ static int options_copy(struct meta *m, const struct meta_options *o)
     return m->o.path && m->o.region && m->o.key_id ? 0 : ERR_NOMEM;
 }
 
+// SQLite does not say why it cannot make its side files: an attempt of our own does.
+static int why_no_side_file(const struct meta *m)
+{
+    AUTO_FREE char *path = mem_printf("%s.try", m->o.path);
+    AUTO_CLOSE int fd = path ? open(path, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600) : -1;
+    int rc = fd < 0 ? err_from_errno(errno) : 0;
+    if (path)
+        unlink(path);
+    return rc ? rc : ERR_IO;
+}
+
 static int database_open(struct meta *m, struct diag *diag)
 {
     int rc = file_make(m, diag);
@@ -64,6 +75,8 @@ static int database_open(struct meta *m, struct diag *diag)
     if (rc)
         return rc;
     rc = db_open(m->o.path, false, &m->w);
+    if (rc == ERR_IO)
+        rc = why_no_side_file(m);
     if (rc) {
         diag_add(diag, m->o.path, 0, "cannot be opened: %s",
                  rc == ERR_CORRUPT ? "damaged, or no database" : err_text(rc));

@@ -14,7 +14,8 @@
 
 int db_error(struct db *d, int sqlite_rc)
 {
-    int e = d->h ? sqlite3_system_errno(d->h) : 0;
+    // Of a commit that fails SQLite keeps no errno: then it is the last one of this thread.
+    int e = d->h && sqlite3_system_errno(d->h) ? sqlite3_system_errno(d->h) : errno;
     switch (sqlite_rc & 0xff) {
     case SQLITE_OK:
     case SQLITE_ROW:
