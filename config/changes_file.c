@@ -122,6 +122,8 @@ static int append_locked(int fd, const char *path, const char *file, const char 
         bool filled = doc.n > n && memcmp(doc.p, text, n < 8 ? n : 8) != 0;
         rc = c ? changer_apply(c, t, doc.p, doc.n, source, filled ? 0 : 1, diag, &next) : ERR_NOMEM;
     }
+    if (rc == ERR_BUSY) // it will do later, but only what holds now is appended
+        rc = ERR_INVAL;
     if (rc == ERR_EXISTS)
         diag_add(diag, source, 0, "its version is not higher than %llu, which it would follow",
                  (unsigned long long)t->version);

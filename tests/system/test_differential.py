@@ -130,7 +130,7 @@ class Topology:
         hash_ = "".join(rng.choice(LETTERS) for _ in range(16)) if rng.random() < 0.3 else None
         regions = rng.sample(self.regions[:-1], rng.randint(1, len(self.regions) - 1))
         on = rng.choice(regions)  # one takes global clients
-        replicas = [f"      - {{ region: {r}, stamp: \"{rng.choice(self.stamps[r])}\", "
+        replicas = [f"      - {{ region: {r}, {self.stamp(r)}, "
                     f"global_routing: {str(r == on or rng.random() < 0.7).lower()}, drained: {str(rng.random() < 0.3).lower()} }}"
                     for r in regions]
         self.regional = rng.random() < 0.8
@@ -139,6 +139,14 @@ class Topology:
         return ([f"  - name: \"{name}\""] + ([f"    hash: \"{hash_}\""] if hash_ else []) +
                 [f"    regional_endpoints: {switch(self.regional)}", f"    data_endpoints: {switch(rng.random() < 0.5)}", "    replicas:"] +
                 replicas)
+
+    def stamp(self, region):
+        """Some have moved to another one, and some are to."""
+        rng = self.rng
+        stamp, was = rng.choice(self.stamps[region]), rng.choice(self.stamps[region])
+        moves = stamp != was and rng.random() < 0.6
+        since = rng.choice(["2026-01-01T00:00:00Z", "2126-01-01T00:00:00Z"])
+        return f'stamp: "{stamp}"' + (f', stamp_was: "{was}", stamp_since: "{since}"' if moves else "")
 
     def private_endpoint(self, name, regions, view):
         rng = self.rng

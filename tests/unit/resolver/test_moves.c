@@ -110,6 +110,8 @@ START_TEST(the_health_of_where_it_leads_counts)
             c.health = v;
             bool elsewhere = strstr(answers(&c, "contoso.example.io", T_A), "weu-1") != NULL;
             ck_assert_int_eq(elsewhere, k == late);
+            const char *told = strstr(answers(&c, "_route.contoso.example.io", T_TXT), "region=");
+            ck_assert(told && !strncmp(told, elsewhere ? "region=westeurope" : "region=eastus", elsewhere ? 17 : 13));
             ck_assert(leads_to(&c, "contoso.eastus.geo.example.io", late ? "eus-11" : "eus-1")); // never elsewhere
             snapshot_unref(v);
         }
