@@ -498,6 +498,15 @@ static void put_global_server(struct buf *b, const struct edge_config *c)
     put_misdirected(b, c);
 }
 
+// A region whose certificate nginx does not take is told why: above all for its dates, which a wrong clock spoils.
+static void put_certificate_refusal(struct buf *b, const struct edge_config *c)
+{
+    buf_str(b, "    error_page 495 =400 /_edge/certificate;\n");
+    put_error_pages(b, "    ");
+    put_answer(b, c, "= /_edge/certificate", 400, "DENIED",
+               "region %s refuses the certificate shown: $ssl_client_verify", c->region);
+}
+
 static void put_peer_server(struct buf *b, const struct edge_config *c)
 {
     char at[ENDPOINT_TEXT_SIZE];
@@ -505,6 +514,7 @@ static void put_peer_server(struct buf *b, const struct edge_config *c)
                endpoint_format(&c->peer, at));
     put_certificate(b, c->peer_pem, "peer");
     buf_printf(b, "    ssl_client_certificate %s; ssl_verify_client on; ssl_verify_depth 3;\n", c->ca_pem);
+    put_certificate_refusal(b, c);
     put_headers(b, "    ", "$ssl_client_escaped_cert");
     put_shared_locations(b, c);
     buf_str(b, "    location / { proxy_pass http://meridian_peer; }\n  }\n");

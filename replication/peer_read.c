@@ -16,6 +16,7 @@
 #include "base/mem.h"
 
 #include <assert.h>
+#include <jansson.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -23,7 +24,8 @@
 #define BATCH_BYTES (32u << 20)
 #define UNREACHED_MAX_MS 2000 // between tries; a connection that is refused costs little
 #define REFUSED_MAX_MS 10000
-#define KNOCK_MS 200          // after a knock of one that could not be reached
+#define KNOCK_MS 200 // after a knock of one that could not be reached
+#define REFUSAL_SIZE 200
 #define KNOCK_REFUSED_MS 1000 // of one that answers, and refuses
 #define REST_MIN_MS 200
 #define BUSY_LOOK_MS 100   // at a store that is busy
@@ -381,6 +383,32 @@ static int session_flow(struct session *s, struct inflow *f)
     return rc;
 }
 
+// The sentence of a refusal, cut to printable ASCII; "" without one.
+static void refusal_read(struct inflow *f, char out[REFUSAL_SIZE])
+{
+    char body[2048];
+    ssize_t n = inflow_read(f, body, sizeof body, PEER_ANSWER_MS);
+    json_t *doc = n > 0 ? json_loadb(body, (size_t)n, JSON_REJECT_DUPLICATES, NULL) : NULL;
+    const json_t *first = json_array_get(json_object_get(doc, "errors"), 0);
+    const char *message = json_string_value(json_object_get(first, "message"));
+    snprintf(out, REFUSAL_SIZE, "%s", message ? message : "");
+    for (char *p = out; *p; p++)
+        if (*p < ' ' || *p > '~')
+            *p = '?';
+    json_decref(doc);
+}
+
+// It answered, and not with its feed. If it refuses our certificate for its dates, that says whose clock is suspect.
+static void peer_refused(struct session *s, struct inflow *f, int status)
+{
+    char why[REFUSAL_SIZE], clock[CLOCK_SENTENCE_SIZE] = "";
+    refusal_read(f, why);
+    bool dates = strstr(why, "not yet valid") || strstr(why, "has expired");
+    if (dates)
+        replication_clock_suspect(s->r, s->p->name, clock);
+    peer_failed(s->p, "answered %d%s%s%s%s", status, *why ? ": " : "", why, dates ? "; " : "", clock);
+}
+
 static int session_refused(struct session *s, struct inflow *f, int status)
 {
     struct peer *p = s->p;
@@ -400,7 +428,7 @@ static int session_refused(struct session *s, struct inflow *f, int status)
         peer_failed(p, "its log is not the one that was read: it must recover");
         return ERR_CONFLICT;
     }
-    peer_failed(p, "answered %d", status);
+    peer_refused(s, f, status);
     return ERR_PROTO;
 }
 

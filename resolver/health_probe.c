@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#define SAID_SIZE 100
 #define IN_FLIGHT_MAX 4
 #define BODY_MAX 4096
 
@@ -47,6 +48,19 @@ static bool says_short(const struct fetch_result *r)
     return is_short;
 }
 
+// Why it says down, in the few words of its public document (daemon/conditions.h); "" when it gives none.
+static void why_down(const struct fetch_result *r, char out[SAID_SIZE])
+{
+    json_t *root =
+        r->status == 503 ? json_loadb((const char *)r->body.p, r->body.n, JSON_REJECT_DUPLICATES, NULL) : NULL;
+    const char *said = json_string_value(json_object_get(root, "reason"));
+    snprintf(out, SAID_SIZE, "%s%s", said ? ": " : "", said ? said : "");
+    for (char *p = out; *p; p++)
+        if (*p < ' ' || *p > '~')
+            *p = '?';
+    json_decref(root);
+}
+
 void health_short_set(struct health *h, struct target *t, bool is_short)
 {
     if (t->pub.is_short == is_short)
@@ -60,7 +74,7 @@ void health_short_set(struct health *h, struct target *t, bool is_short)
 static void apply(struct health *h, struct probe *p, const struct fetch_result *r)
 {
     struct target *t = p->target;
-    char reason[sizeof t->pub.reason];
+    char reason[sizeof t->pub.reason], said[SAID_SIZE];
     if (h->stopping || r->err == ERR_CANCELED || p->number <= t->n_applied)
         return;
     t->n_applied = p->number;
@@ -72,9 +86,11 @@ static void apply(struct health *h, struct probe *p, const struct fetch_result *
         snprintf(reason, sizeof reason, "%.150s", r->message[0] ? r->message : err_text(r->err));
     else if (p->tcp)
         snprintf(reason, sizeof reason, "connected in %lld ms", (long long)r->elapsed_ms);
-    else
+    else {
+        why_down(r, said);
         snprintf(reason, sizeof reason, "%d in %lld ms%s", r->status, (long long)r->elapsed_ms,
-                 is_short ? ": short of space" : "");
+                 is_short ? ": short of space" : said);
+    }
     if (health_observe(&h->topology->health, &t->pub, good, reason, clock_wall_ms()))
         health_links_push(h);
     else if (!t->pub.seen_up && t->pub.n_bad == 2 * h->topology->health.fall)

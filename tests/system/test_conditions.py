@@ -2,7 +2,7 @@
 """What is wrong with a node, as it finds out itself and tells it: its keys and certificates against the topology in force,
 in the log, `meridian status`, /healthz, the deep document and the metrics; and when it is mended, that too. Beside it
 `meridian check-health`, which finds the same from outside, as a client would."""
-import json, os, re, sqlite3, time, unittest
+import json, os, re, shutil, sqlite3, time, unittest
 
 from lab import DOMAIN, MERIDIAN, REGIONS, STAMPS, Lab, wait_until
 
@@ -168,6 +168,8 @@ class Conditions(unittest.TestCase):
         self.assertEqual(bad[f"{STAMPS[EAST]}.{EAST}.fe.{DOMAIN}", EAST, "health"][0], "REGION_DOWN_ERROR")
         self.assertIn("its tokens are refused", bad[f"{STAMPS[EAST]}.{EAST}.fe.{DOMAIN}", EAST, "health"][1])
         self.assertEqual({code for code, _ in bad.values()}, {"TOKEN_REFUSED_ERROR", "PULL_ERROR", "WRITES_ERROR", "REGION_DOWN_ERROR"})
+        reason = lambda: [t["reason"] for t in lab.admin(WEST, "health", "show") if t["region"] == EAST][0]
+        wait_until(10, lambda: re.search(r"^503 in \d+ ms: its tokens are refused$", reason()), "others see why")
         deep = self.deep(EAST, WEST)
         self.assertEqual((deep["status"], [c["name"] for c in deep["conditions"]]), ("down", ["token_key_untrusted"]))
         wait_until(20, lambda: lab.dig(f"contoso.{DOMAIN}")[-1:] == [REGIONS[WEST]], "the global name leads elsewhere")
@@ -231,6 +233,14 @@ class Conditions(unittest.TestCase):
         self.assertRegex(message, r"certificate has expired \(by this machine's clock it is 20.*`meridian certs show` on a node of eastus")
         code, message = bad[f"contoso.{WEST}.geo.{DOMAIN}", WEST, "TLS"]
         self.assertRegex(message, r"not yet valid \(by this machine's clock it is 20.*set this machine's clock")
+        with self.subTest("a peer certificate whose time is not yet come"):
+            future = f"{lab.dir}/future.pem"
+            shutil.copy(certs(ASIA, "peer"), future)
+            issue(lab, future, [f"{ASIA}.peer.{DOMAIN}"], 3600, year)
+            said = lab.check("curl", "-s", "--cacert", lab.ca, "--cert", future, "--resolve", f"{EAST}.peer.{DOMAIN}:8443:{REGIONS[EAST]}",
+                             f"https://{EAST}.peer.{DOMAIN}:8443/replication/v1/clock")
+            self.assertEqual(json.loads(said)["errors"][0]["message"],
+                             "region eastus refuses the certificate shown: FAILED:certificate is not yet valid")
         os.chmod(certs(ASIA, "shared"), 0o600)
         for region in (EAST, ASIA):
             lab.admin(region, "certs", "renew", "--kind", "region")

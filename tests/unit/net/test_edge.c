@@ -281,6 +281,7 @@ START_TEST(test_render)
                                       "*.eastus.geo.example.test",
                                       "*.eastus.data.privatelink.example.test",
                                       "ssl_verify_client on;",
+                                      "error_page 495 =400 /_edge/certificate;",
                                       "/blobs/uploads/westeurope\\.[0-9a-f]+$",
                                       "upstream region_westeurope { server unix:/r/c; keepalive 16; }",
                                       "return 421 ",

@@ -192,7 +192,41 @@ START_TEST(clocks_that_are_set_together_agree_all_the_time)
 }
 END_TEST
 
+static void refuse_certificate(void *ctx, struct http_request *req, struct http_plan *plan)
+{
+    (void)ctx;
+    plan->kind = HTTP_PLAN_REPLY;
+    http_response_json(
+        req, &plan->response, 400,
+        json_pack("{s:[{s:s, s:s}]}", "errors", "code", "DENIED", "message",
+                  "region westeurope refuses the certificate shown: FAILED:certificate is not yet valid"));
+}
+
+// An edge that finds our certificate's time not yet come says so, and we say whose clock is suspect.
+START_TEST(a_certificate_refused_for_its_dates_names_the_suspect_clock)
+{
+    world_up(&w);
+    all_agree();
+    region_down(west);
+    struct pool *pool = pool_new(&(struct pool_options){.name = "edge", .n_threads = 1, .max_waiting = 8});
+    char path[512];
+    snprintf(path, sizeof path, "%s/1.from.0.sock", w.dir);
+    const struct http_server_options o = {
+        .socket_path = path, .socket_mode = 0600, .socket_gid = -1, .listener = LISTENER_PEER, .pool = pool};
+    const struct http_app app = {.begin = refuse_certificate};
+    struct http_server *edge;
+    ck_assert_int_eq(http_server_start(&o, &app, &edge), 0);
+    WAIT_FOR(error_has(east, "westeurope",
+                       "answered 400: region westeurope refuses the certificate shown: FAILED:certificate is not yet "
+                       "valid; the clocks of this region and westeurope agree to 0."),
+             20000);
+    http_server_stop(edge, 500);
+    pool_free(pool);
+    world_done(&w);
+}
+END_TEST
+
 CHECK_MAIN("replication/clocks", a_clock_that_is_off_closes_its_own_writes_only,
            a_region_that_starts_with_a_bad_clock_never_opens, with_one_region_reached_there_is_a_warning,
            a_liar_hurts_nobody, who_hangs_delays_a_round_by_its_limit_only,
-           clocks_that_are_set_together_agree_all_the_time)
+           clocks_that_are_set_together_agree_all_the_time, a_certificate_refused_for_its_dates_names_the_suspect_clock)
