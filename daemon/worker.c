@@ -31,8 +31,6 @@
 
 #define VITALS_EVERY_MS 2000
 #define PLACES_LEAST 4096      // connections of the public server, at least (net/http.h max_connections)
-#define SWEEP_MAX_MS 60000     // an idle upload holds its place for so much more at most, and
-#define SWEEP_SHARE 16         // for that part of `uploads.idle`
 #define METRICS_CONNECTIONS 16 // a few scrapers; anyone who reaches the listener may connect
 #define METRICS_IDLE_S 15
 
@@ -303,13 +301,6 @@ static bool wait_for_work(struct worker *w, int64_t ms)
     return stop;
 }
 
-// How often idle uploads are looked for: as often as their limit asks.
-static int64_t sweep_every_ms(const struct node *n)
-{
-    int64_t ms = (int64_t)n->upload_idle_s * 1000 / SWEEP_SHARE;
-    return ms < SWEEP_MAX_MS ? ms : SWEEP_MAX_MS;
-}
-
 static void *housekeeping_main(void *ctx)
 {
     struct worker *w = ctx;
@@ -322,7 +313,7 @@ static void *housekeeping_main(void *ctx)
         registry_uploads_rest(w->app.registry);
         if (clock_mono_ms() < expire_at)
             continue;
-        expire_at = clock_mono_ms() + sweep_every_ms(w->node);
+        expire_at = clock_mono_ms() + registry_uploads_sweep_ms(w->node->upload_idle_s);
         size_t n = 0;
         int rc = registry_uploads_expire(w->app.registry, (int64_t)w->node->upload_idle_s * 1000, &n);
         if (rc)

@@ -9,7 +9,9 @@
 //
 // Uploads: the id is "<region>.<32 hex>". `Location` is absolute. On the global name, with regional endpoints on, it is
 // a signed URL on the regional host (clients drop their credentials when the host changes); with them off it stays on
-// the host called, and the edge passes an upload that belongs to another region on to it.
+// the host called, and the edge passes an upload that belongs to another region on to it. What a broken connection
+// leaves counts once its client was told of it; the PUT that ends an upload may be repeated (upload_body.c has the
+// rules).
 #ifndef MERIDIAN_REGISTRY_REGISTRY_H
 #define MERIDIAN_REGISTRY_REGISTRY_H
 
@@ -46,7 +48,10 @@ void registry_service_free(struct registry_service *s);
 // its own reference of the topology if it needs one after begin.
 void registry_service_begin(struct registry_service *s, struct http_request *req, const struct topology *t,
                             const struct registry *reg, const struct hostname *host, struct http_plan *plan);
-// Discards uploads idle for longer than max_idle_ms, rows and files. Blocks; called by the daemon's housekeeping.
+// Discards uploads idle for longer than max_idle_ms, rows and files; what is left of a principal's beyond his bound of
+// bytes; and what is known of uploads that ended longer ago. Blocks; called by the daemon's housekeeping, as often as
+// registry_uploads_sweep_ms says of the idle limit.
+unsigned registry_uploads_sweep_ms(unsigned idle_s);
 int registry_uploads_expire(struct registry_service *s, int64_t max_idle_ms, size_t *out_n);
 // Closes the files of uploads whose client has been away for a minute (the next piece opens them again). Any thread,
 // every few seconds; blocks for as long as close() does.

@@ -113,13 +113,13 @@ void upload_done(struct http_request *req); // plan.done: keeps what a broken co
 // upload_room.c: the uploads of a principal's that make room at a bound (upload_bounds in store/meta.h).
 //   room_init(&r, s);
 //   rc = meta_upload_…(…, &r.bounds);
-//   room_done(&r, op, rc);                  // 0: removes what was given; else all stays
+//   room_done(&r, rc);                      // 0: removes what was given, and says how many; else all stays
 struct room {
     struct registry_service *s;
     struct busy_claims claims;
     struct upload_bounds bounds;
 };
 void room_init(struct room *r, struct registry_service *s);
-void room_done(struct room *r, const struct op *op, int rc);
+size_t room_done(struct room *r, int rc);
 
 #endif

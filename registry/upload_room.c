@@ -28,14 +28,16 @@ static size_t files_remove(struct room *r)
     return n;
 }
 
-void room_done(struct room *r, const struct op *op, int rc)
+size_t room_done(struct room *r, int rc)
 {
     static struct log_limit limit = LOG_LIMIT(5000);
     size_t n = rc ? 0 : files_remove(r);
-    busy_release(&r->s->busy, &r->claims);
+    const char *id = n ? r->claims.first->id : "";
     if (n)
         log_limited(&limit, LOG_WARN,
-                    "registry: %s leaves more uploads behind in %s than are allowed: %zu that were idle longest were "
-                    "dropped (uploads.per_principal, per_registry, bytes_per_principal)",
-                    *op->principal ? op->principal : "nobody in particular", op->registry, n);
+                    "registry: %zu idle uploads were dropped, %s the last: their user left more behind than is allowed "
+                    "(uploads.per_principal, per_registry, bytes_per_principal)",
+                    n, id);
+    busy_release(&r->s->busy, &r->claims);
+    return n;
 }

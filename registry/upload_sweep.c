@@ -7,6 +7,8 @@
 #include "base/err.h"
 
 #define BATCH 256
+#define SWEEP_SHARE 16     // of the idle limit: an upload that is idle holds its place for so much more at most, and
+#define SWEEP_MAX_MS 60000 // for so long
 
 void registry_uploads_rest(struct registry_service *s)
 {
@@ -57,12 +59,30 @@ static bool upload_known(void *ctx, const char *id)
     return rc != ERR_NOTFOUND;
 }
 
+// What was acknowledged stays when it comes, whatever the bound; once it is left it does not.
+static int bound(struct registry_service *s, size_t *n_gone)
+{
+    struct room room;
+    room_init(&room, s);
+    int rc = meta_uploads_bound(s->meta, &room.bounds, clock_mono_ms());
+    *n_gone += room_done(&room, rc);
+    return rc;
+}
+
+unsigned registry_uploads_sweep_ms(unsigned idle_s)
+{
+    uint64_t ms = (uint64_t)idle_s * 1000 / SWEEP_SHARE;
+    return ms < SWEEP_MAX_MS ? (unsigned)ms : SWEEP_MAX_MS;
+}
+
 int registry_uploads_expire(struct registry_service *s, int64_t max_idle_ms, size_t *out_n)
 {
     size_t n_gone = 0, n_files = 0, n_listed = BATCH, skip = 0;
     int rc = 0;
     while (!rc && n_listed == BATCH)
         rc = batch_discard(s, max_idle_ms, &skip, &n_listed, &n_gone);
+    if (!rc)
+        rc = bound(s, &n_gone);
     if (!rc)
         rc = meta_uploads_forget(s->meta, max_idle_ms);
     int rc2 = blob_uploads_expire(s->blobs, clock_wall_ms() - max_idle_ms, upload_known, s, &n_files);

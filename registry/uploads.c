@@ -112,7 +112,7 @@ static void start(struct op *op, struct http_response *resp)
     struct room room;
     room_init(&room, op->s);
     int rc = meta_upload_create(op->s->meta, &row, &room.bounds, &full);
-    room_done(&room, op, rc);
+    room_done(&room, rc);
     if (rc == ERR_FULL) {
         uploads_full(op, resp, full);
         return;
@@ -238,7 +238,7 @@ static int progress(struct op *op, uint64_t size)
     struct room room;
     room_init(&room, op->s);
     int rc = meta_upload_progress(op->s->meta, op->io.id, size, clock_mono_ms(), &room.bounds);
-    room_done(&room, op, rc);
+    room_done(&room, rc);
     return rc;
 }
 

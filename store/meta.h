@@ -114,6 +114,10 @@ int meta_upload_delete(struct meta *m, const char *id);
 int meta_uploads_idle(struct meta *m, int64_t now_mono_ms, int64_t idle_ms, size_t skip, size_t max, struct arena *a,
                       const char ***out, size_t *out_n);
 
+// Drops, of principals that keep more bytes than they may, what was acknowledged and then left for UPLOAD_RESTS_MS: the
+// longest idle first, down to the bound or to the one that was touched last.
+int meta_uploads_bound(struct meta *m, const struct upload_bounds *bounds, int64_t now_mono_ms);
+
 // --- blob links: what exists in a repository ---
 struct upload_end { // an upload that becomes a blob, and who ends it
     const char *id, *principal;

@@ -138,3 +138,91 @@ int upload_room_for_bytes(struct meta *m, const char *registry, const char *prin
         rc = oldest_drop(m, registry, principal, b, now_ms - UPLOAD_RESTS_MS, &need, &got);
     return !rc && got.bytes < need.bytes ? ERR_FULL : rc;
 }
+
+// --- by the sweep ---
+
+struct group {
+    const char *registry, *principal;
+};
+
+// Principals that keep more bytes in a registry than they may, at most BATCH of them. Walks the uploads, which are
+// bounded: not among the statements that are kept.
+static int over_list(struct meta *m, uint64_t bound, struct arena *a, struct group out[BATCH], size_t *out_n)
+{
+    sqlite3_stmt *st = NULL;
+    size_t n = 0;
+    int rc = db_error(&m->w, sqlite3_prepare_v2(m->w.h,
+                                                "SELECT registry,principal FROM uploads GROUP BY registry,principal"
+                                                " HAVING sum(received)>?1 LIMIT ?2",
+                                                -1, &st, NULL));
+    if (rc)
+        return rc;
+    sqlite3_bind_int64(st, 1, (int64_t)bound);
+    sqlite3_bind_int64(st, 2, BATCH);
+    int step;
+    while (!rc && (step = sqlite3_step(st)) == SQLITE_ROW) {
+        rc = db_text(st, 0, a, &out[n].registry);
+        if (!rc)
+            rc = db_text(st, 1, a, &out[n].principal);
+        n += !rc;
+    }
+    if (!rc)
+        rc = db_error(&m->w, step);
+    sqlite3_finalize(st);
+    *out_n = n;
+    return rc;
+}
+
+// When the one that was touched last was so: it stays, whatever its size, for its client may come back.
+static int newest_find(struct meta *m, const struct group *g, int64_t *out)
+{
+    sqlite3_stmt *st;
+    int rc = db_find(&m->w, &st,
+                     "SELECT touched_ms-idle_ms FROM uploads WHERE registry=?1 AND principal=?2"
+                     " ORDER BY touched_ms-idle_ms DESC LIMIT 1",
+                     "ss", g->registry, g->principal);
+    if (rc)
+        return rc;
+    *out = sqlite3_column_int64(st, 0);
+    db_end(st);
+    return 0;
+}
+
+static int group_bound(struct meta *m, const struct group *g, const struct upload_bounds *b, int64_t now_ms)
+{
+    struct amount is, got = {0};
+    int64_t newest_ms;
+    int rc = amount_find(m, g->registry, g->principal, &is);
+    if (!rc)
+        rc = newest_find(m, g, &newest_ms);
+    if (rc)
+        return rc;
+    struct amount need = {.bytes = excess(is.bytes, b->bytes_of_principal)};
+    int64_t rested_ms = now_ms - UPLOAD_RESTS_MS;
+    return oldest_drop(m, g->registry, g->principal, b, rested_ms < newest_ms ? rested_ms : newest_ms - 1, &need, &got);
+}
+
+struct bounding {
+    const struct upload_bounds *b;
+    int64_t now_ms;
+};
+
+static int bound_run(struct meta *m, void *arg)
+{
+    const struct bounding *c = arg;
+    struct group list[BATCH];
+    struct arena a;
+    size_t n = 0;
+    arena_init(&a, 1 << 20);
+    int rc = over_list(m, c->b->bytes_of_principal, &a, list, &n);
+    for (size_t i = 0; !rc && i < n; i++)
+        rc = group_bound(m, &list[i], c->b, c->now_ms);
+    arena_done(&a);
+    return rc;
+}
+
+int meta_uploads_bound(struct meta *m, const struct upload_bounds *b, int64_t now_mono_ms)
+{
+    struct bounding c = {b, now_mono_ms};
+    return b->bytes_of_principal && b->yields ? writer_submit(m, bound_run, &c, false) : 0;
+}

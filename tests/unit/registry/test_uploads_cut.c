@@ -427,6 +427,44 @@ START_TEST(bytes_that_are_left_behind_are_bounded)
 }
 END_TEST
 
+// What is acknowledged is taken from nobody while it grows. Once it is left, the sweep drops it down to the bound, but
+// for the last.
+START_TEST(acknowledged_bytes_that_are_left_go_with_the_sweep)
+{
+    world_uploads = (struct upload_bounds){.bytes_of_principal = 10};
+    world_up();
+    AUTO_FREE char *a = upload_start("team/app"), *b = upload_start("team/app"), *c = upload_start("team/app");
+    size_t n = 0;
+    ck_assert_int_eq(piece(a, NULL, "0123456"), 202);
+    clock_virtual_advance(1000);
+    ck_assert_int_eq(piece(b, NULL, "0123456"), 202);
+    clock_virtual_advance(1000);
+    ck_assert_int_eq(piece(c, NULL, "0123456789abcdef"), 202);
+    ck_assert_int_eq(registry_uploads_expire(world_service, 3600 * 1000, &n), 0);
+    ck_assert_uint_eq(n, 0);
+    clock_virtual_advance(UPLOAD_RESTS_MS - 2000);
+    ck_assert_int_eq(registry_uploads_expire(world_service, 3600 * 1000, &n), 0);
+    ck_assert_uint_eq(n, 1);
+    ck_assert_int_eq(told_status(a), 404);
+    ck_assert_int_eq(file_bytes(a), -1);
+    clock_virtual_advance(UPLOAD_RESTS_MS);
+    ck_assert_int_eq(registry_uploads_expire(world_service, 3600 * 1000, &n), 0);
+    ck_assert_int_eq(told_status(b), 404);
+    expect_told(c, "0-15");
+    world_down();
+    world_uploads = (struct upload_bounds){0};
+}
+END_TEST
+
+START_TEST(the_sweep_comes_as_often_as_its_limit_asks)
+{
+    ck_assert_uint_eq(registry_uploads_sweep_ms(60), 3750);
+    ck_assert_uint_eq(registry_uploads_sweep_ms(600), 37500);
+    ck_assert_uint_eq(registry_uploads_sweep_ms(86400), 60000);
+    ck_assert_uint_eq(registry_uploads_sweep_ms(2592000), 60000);
+}
+END_TEST
+
 // Several at the bound at once, each of which drops what the others leave: whoever goes on with an upload either finds
 // it as it was told, or gone.
 enum { RACERS = 4, ROUNDS = 60, RACE_BOUND = 6 };
@@ -550,4 +588,5 @@ CHECK_MAIN("registry/uploads_cut", a_piece_that_is_sent_again_blindly_counts_onc
            killed_between_the_bytes_and_their_record, every_short_history_ends_as_the_right_blob,
            a_full_bound_drops_the_oldest_idle_partial, what_has_a_request_under_way_is_never_dropped,
            at_the_registrys_bound_everybody_drops_his_own, bytes_that_are_left_behind_are_bounded,
+           acknowledged_bytes_that_are_left_go_with_the_sweep, the_sweep_comes_as_often_as_its_limit_asks,
            racers_at_the_bound_drop_only_what_rests, the_sweep_passes_over_what_is_under_way, files_of_nobody_go_soon)

@@ -17,7 +17,8 @@ static void uploads_use(void)
     struct arena a;
     struct upload_row row = {.id = "u", .registry = REG, .repository = "app", .principal = "p"}, back;
     struct digest d = digest_str("blob");
-    const struct upload_bounds bounds = {1, 8, 2, any_upload, NULL};
+    const struct upload_bounds bounds = {1, 8, 2, any_upload, NULL},
+                               none = {.bytes_of_principal = 1, .yields = any_upload};
     const char **ids;
     size_t n;
     uint64_t size;
@@ -27,11 +28,13 @@ static void uploads_use(void)
     ck_assert_int_eq(meta_upload_get(east.m, "u", &a, &back), 0);
     ck_assert_int_eq(meta_upload_receive(east.m, "u", 1, 2, 6, &bounds), 0);
     ck_assert_int_eq(meta_upload_tell(east.m, "u", &size), 0);
+    ck_assert_int_eq(meta_uploads_bound(east.m, &none, 7), 0);
     row.id = "v"; // drops the other one, and there it is again
     ck_assert_int_eq(meta_upload_create(east.m, &row, &bounds, NULL), 0);
     row.id = "u";
     row.touched_ms = -UPLOAD_RESTS_MS;
     ck_assert_int_eq(meta_upload_create(east.m, &row, NULL, NULL), 0);
+    ck_assert_int_eq(meta_uploads_bound(east.m, &none, 7), 0);
     ck_assert_int_eq(meta_uploads_idle(east.m, 10, 5, 0, 5, &a, &ids, &n), 0);
     ck_assert_int_eq(meta_link_add(east.m, REG, "app", &d, 4, &(struct upload_end){"u", "p"}), 0);
     ck_assert_int_eq(meta_upload_ended(east.m, REG, "app", &(struct upload_end){"u", "p"}, &d), 0);
