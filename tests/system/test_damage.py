@@ -170,8 +170,19 @@ class Damage(unittest.TestCase):
             small.push("2")  # the feed is read on, and the region takes pushes
             lab.wait_replicated("contoso/team/small:2", region=region)
             Pusher(lab, ASIA, region, "team/small").push("3")
-            lab.stop(region)  # in this state it starts as ever
+            lab.stop(region)  # in this state it starts as ever, also when a fetch of before has filled the disk
+            partial = f"{home}/store/partial/sha256-{'0' * 64}"
+            with open(partial, "wb", buffering=0) as f:
+                try:
+                    while f.write(b"x" * 65536):
+                        pass
+                except OSError:
+                    pass
+            shutil.chown(partial, "meridian")
+            since = lab.log_end(region)
             lab.start(region)
+            self.assertFalse(os.path.exists(partial))
+            lab.wait_said(region, "1 partial fetches", since)
             whole(lab, ASIA, region, "team/small", "2")
             wait_until(20, lambda: self.row(region, "westeurope")["state"] == "NoSpace", "NoSpace is said after a restart")
             subprocess.run(["mount", "-o", "remount,size=256m", home], check=True)

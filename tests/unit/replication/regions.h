@@ -59,6 +59,8 @@ struct test_region {
     unsigned start_ask_ms, absent_ms, recover_patience_ms;
     struct space *space;               // its disk, if free_bytes says how much of it is free
     _Atomic uint64_t free_bytes;       // 0 at region_up: fetches are not charged
+    _Atomic bool knows_no_damage;      // as a version before: it cannot be told that its content is damaged
+    _Atomic unsigned n_notices;        // that it was told so
     size_t claimed_bytes;              // what its manifests say of the size of layers; 0: the truth
     const char *more_feed_keys;        // rows of the topology beside that of `keys`; NULL: none
     _Atomic unsigned n_away, n_back;   // others that were found silent, or heard again
