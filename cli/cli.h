@@ -44,9 +44,11 @@ struct cli {                   // shared options, set by opt_parse, with default
     struct arena arena;        // lives as long as the process
     struct topology *topo;     // cli_topology
     struct fetcher *fetcher;
-    bool quiet;               // cli_ask_token says nothing: whoever set it shows `why` itself
-    uint32_t token_ms;        // how long cli_ask_token waits; 0: 20 s
-    const char *why;          // why the last token did not come
+    bool quiet;        // cli_ask_token says nothing: whoever set it shows `why` itself
+    uint32_t token_ms; // how long cli_ask_token waits; 0: 20 s
+    const char *why;   // why the last token did not come
+    json_t *orders;    // cli_region_orders: what the node says; asked once
+    bool asked_orders;
     const struct ip *dial_ip; // cli_endpoint_fetch dials this in the region's stead; NULL: its first stamp
 };
 
@@ -108,6 +110,10 @@ char *cli_ask_token(struct cli *c, const struct registry *r, const char *host, c
 // An access token for `scope` at an endpoint. Heap; NULL after saying why (with the exit status in *out_status).
 char *cli_token(struct cli *c, const struct registry *r, const char *host, const struct region *region,
                 const char *scope, int *out_status);
+// What keeps a replica from taking its clients of the global name, or makes it: "drained in the topology", and what
+// operators have ordered: `told` by its region, or (NULL) as the node says whose admin socket is here, if there is one.
+// "" nothing. Arena.
+const char *cli_region_orders(struct cli *c, const struct registry *r, const struct replica *rep, const char *told);
 // A host as clients must name it: with the topology's public port (https_port) unless that is 443. Arena.
 const char *cli_public_host(struct cli *c, const char *host);
 char *cli_urlencode(struct cli *c, const char *s); // arena

@@ -20,7 +20,9 @@ static json_t *endpoint_list(struct cli *c, enum name_kind kind, const struct re
     json_t *list = json_array();
     for (size_t i = 0; i < r->n_replicas && registry_offers(r, kind); i++) {
         const char *region = c->topo->regions[r->replicas[i].region].name;
-        json_array_append_new(list, json_pack("{s:s, s:s}", "region", region, "endpoint", host_of(c, kind, r, region)));
+        const char *orders = cli_region_orders(c, r, &r->replicas[i], NULL);
+        json_array_append_new(list, json_pack("{s:s, s:s, s:s*}", "region", region, "endpoint",
+                                              host_of(c, kind, r, region), "orders", *orders ? orders : NULL));
     }
     return list;
 }
@@ -46,20 +48,21 @@ int cmd_show_endpoints(struct cli *c, int argc, char **argv)
     if (cli_json(c))
         return cli_print_json(endpoints_json(c, r));
     size_t n = 0;
-    const char **cells = arena_array(&c->arena, 3 * (2 + 2 * r->n_replicas), sizeof *cells);
-    const char *head[] = {"kind", "region", "endpoint"};
+    const char **cells = arena_array(&c->arena, 4 * (2 + 2 * r->n_replicas), sizeof *cells);
+    const char *head[] = {"kind", "region", "endpoint", "orders"};
     memcpy(cells, head, sizeof head);
-    cells[3] = "global", cells[4] = "", cells[5] = host_of(c, NAME_GLOBAL, r, NULL);
+    cells[4] = "global", cells[5] = "", cells[6] = host_of(c, NAME_GLOBAL, r, NULL), cells[7] = "";
     n = 2;
     const enum name_kind kinds[] = {NAME_REGIONAL, NAME_DATA};
     for (size_t k = 0; k < 2; k++)
         for (size_t i = 0; i < r->n_replicas && registry_offers(r, kinds[k]); i++, n++) {
             const char *region = c->topo->regions[r->replicas[i].region].name;
-            cells[3 * n] = k ? "data" : "regional";
-            cells[3 * n + 1] = region;
-            cells[3 * n + 2] = host_of(c, kinds[k], r, region);
+            cells[4 * n] = k ? "data" : "regional";
+            cells[4 * n + 1] = region;
+            cells[4 * n + 2] = host_of(c, kinds[k], r, region);
+            cells[4 * n + 3] = cli_region_orders(c, r, &r->replicas[i], NULL);
         }
-    cli_table(cells, n, 3);
+    cli_table(cells, n, 4);
     return EXIT_DONE;
 }
 

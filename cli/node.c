@@ -170,7 +170,7 @@ int cmd_node(struct cli *c, int argc, char **argv)
 // ---- health ----
 
 static const struct command health_cmds[];
-static const char *const health_columns[] = {"region", "stamp", "up", "short", "force", "headroom", "reason", "votes"};
+static const char *const health_columns[] = {"region", "stamp", "up", "short", "headroom", "reason", "orders", "votes"};
 
 static int print_health(struct cli *c, json_t *doc)
 {

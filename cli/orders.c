@@ -8,11 +8,12 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #define LOOK_MS 1000
 
-static const char *const order_columns[] = {"order", "state", "region",   "registry",
-                                            "on",    "safe",  "safeInMs", "waitingFor"};
+static const char *const order_columns[] = {"order", "state",    "region",     "registry", "on",
+                                            "safe",  "safeInMs", "waitingFor", "text"};
 static const char *const peer_columns[] = {"region",   "resolver", "heardMsAgo",    "error",
                                            "headroom", "impaired", "clockOffsetMs", "deepError"};
 
@@ -28,6 +29,44 @@ static int show(struct cli *c, const struct command *cmd, const char *path, cons
     int rc = opt_parse(c, cmd, "health", NULL, 0, argc, argv, &argc);
     rc = rc ? rc : cli_admin(c, "GET", path, &doc);
     return rc ? rc : print(c, doc, columns, n);
+}
+
+// Only where a node is: without one nothing is said, for commands that need none.
+static const json_t *orders_here(struct cli *c)
+{
+    bool asked = c->asked_orders;
+    c->asked_orders = true;
+    if (asked || access(c->admin, R_OK | W_OK) || (!c->fetcher && fetcher_new(&c->fetcher)))
+        return c->orders;
+    struct fetch_result r;
+    const struct fetch_request q = {.method = "GET",
+                                    .url = "http://admin/v1/health/orders",
+                                    .unix_socket = c->admin,
+                                    .timeout_ms = 5000,
+                                    .max_bytes = 4 << 20};
+    int rc = fetch_run(c->fetcher, &q, &r);
+    c->orders = rc || r.status != 200 ? NULL : json_loadb(buf_cstr(&r.body), r.body.n, 0, NULL);
+    fetch_result_done(&r);
+    return c->orders;
+}
+
+const char *cli_region_orders(struct cli *c, const struct registry *r, const struct replica *rep, const char *told)
+{
+    const char *out = rep->drained ? "drained in the topology" : "", *region = c->topo->regions[rep->region].name;
+    if (told)
+        return arena_printf(&c->arena, "%s%s%s", out, *out ? "; " : "", told);
+    const json_t *all = orders_here(c);
+    for (size_t i = 0; i < json_array_size(all); i++) {
+        const json_t *one = json_array_get(all, i);
+        const char *of = json_string_value(json_object_get(one, "region"));
+        const char *registry = json_string_value(json_object_get(one, "registry"));
+        const char *text = json_string_value(json_object_get(one, "text")); // only of one that is in force
+        if (!text || !of || !registry || strcmp(of, region) != 0)
+            continue;
+        if (strcmp(registry, "*") == 0 || strcmp(registry, r->label) == 0)
+            out = arena_printf(&c->arena, "%s%s%s", out, *out ? "; " : "", text);
+    }
+    return out;
 }
 
 static int health_orders_run(struct cli *c, int argc, char **argv)

@@ -22,13 +22,16 @@ static const char *number(struct cli *c, const json_t *v, const char *unit)
 // What a region says of itself, in each of its rows: are its writes open, and is there doubt about its clock?
 static void rows_add(json_t *all, const json_t *doc)
 {
-    json_t *writes = json_object_get(doc, "writes"), *clock = json_object_get(doc, "clock"), *row;
+    json_t *orders = json_object_get(doc, "orders"), *writes = json_object_get(doc, "writes"),
+           *clock = json_object_get(doc, "clock"), *row;
     const char *state = json_string_value(json_object_get(clock, "state"));
     size_t i;
     json_array_foreach(json_object_get(doc, "replications"), i, row)
     {
         if (writes)
             json_object_set(row, "writes", writes);
+        if (orders)
+            json_object_set(row, "orders", orders);
         if (state && strcmp(state, "differs") == 0)
             json_object_set(row, "clockWarning", json_object_get(clock, "why"));
         json_array_append(all, row);
@@ -102,6 +105,7 @@ static void print_notes(json_t *rows)
         const char *region = json_string_value(json_object_get(row, "region"));
         const char *writes = json_string_value(json_object_get(row, "writes"));
         const char *warning = json_string_value(json_object_get(row, "clockWarning"));
+        const char *orders = json_string_value(json_object_get(row, "orders"));
         if (!region || strcmp(region, last) == 0)
             continue;
         last = region;
@@ -109,6 +113,8 @@ static void print_notes(json_t *rows)
             printf("%s takes no writes now: %s\n", region, writes);
         if (warning)
             printf("%s warns: %s\n", region, warning);
+        if (orders)
+            printf("%s is %s\n", region, orders);
     }
 }
 
@@ -225,6 +231,23 @@ static json_t *display_status(struct cli *c, const json_t *rows, const char *reg
                      clock_format(clock_wall_ms(), when));
 }
 
+// What a region that was asked says of operators' orders for it; NULL: it was not, or nothing.
+static const char *orders_told(const json_t *rows, const char *region)
+{
+    size_t i;
+    const json_t *row;
+    json_array_foreach(rows, i, row)
+    {
+        const char *of = json_string_value(json_object_get(row, "region"));
+        const char *orders = json_string_value(json_object_get(row, "orders"));
+        if (of && orders && strcmp(of, region) == 0)
+            return orders;
+    }
+    return NULL;
+}
+
+#define LIST_COLUMNS 7
+
 static int replication_list(struct cli *c, int argc, char **argv)
 {
     const char *name = NULL, *repository = "status";
@@ -239,13 +262,15 @@ static int replication_list(struct cli *c, int argc, char **argv)
         return name || argc > 1 ? EXIT_FAILED : EXIT_USAGE;
     json_t *rows = c->username || r->anonymous_pull ? status_rows(c, r, repository) : json_array();
     json_t *list = json_array();
-    const char **cells = arena_array(&c->arena, 6 * (r->n_replicas + 1), sizeof *cells);
-    const char *head[] = {"name", "location", "provisioning state", "status", "global routing", "home stamp"};
+    const char **cells = arena_array(&c->arena, LIST_COLUMNS * (r->n_replicas + 1), sizeof *cells);
+    const char *head[] = {"name", "location", "provisioning state", "status", "global routing", "home stamp", "orders"};
     memcpy(cells, head, sizeof head);
     for (size_t i = 0; i < r->n_replicas; i++) {
         const struct replica *rep = &r->replicas[i];
         const char *region = c->topo->regions[rep->region].name;
         json_t *status = display_status(c, rows, region);
+        const char *told = orders_told(rows, region);
+        const char *orders = cli_region_orders(c, r, rep, told);
         const char *shown = json_string_value(json_object_get(status, "displayStatus"));
         // What the topology states is in force: there is no provisioning that could still be under way.
         const char *row[] = {region,
@@ -253,18 +278,21 @@ static int replication_list(struct cli *c, int argc, char **argv)
                              "Succeeded",
                              arena_strdup(&c->arena, shown ? shown : ""),
                              rep->global_routing ? "true" : "false",
-                             cli_home_stamp(c, r, rep)};
-        memcpy(cells + 6 * (i + 1), row, sizeof row);
+                             cli_home_stamp(c, r, rep),
+                             orders};
+        memcpy(cells + LIST_COLUMNS * (i + 1), row, sizeof row);
         json_t *o = json_pack("{s:s, s:s, s:s, s:b, s:o}", "name", region, "location", region, "provisioningState",
                               "Succeeded", "regionEndpointEnabled", rep->global_routing, "status", status);
         cli_home_stamp_json(c, o, r, rep);
+        if (*orders)
+            json_object_set_new(o, "orders", json_string(orders));
         json_array_append_new(list, o);
     }
     json_decref(rows);
     if (cli_json(c))
         return cli_print_json(list);
     json_decref(list);
-    cli_table(cells, r->n_replicas + 1, 6);
+    cli_table(cells, r->n_replicas + 1, LIST_COLUMNS);
     return EXIT_DONE;
 }
 

@@ -48,6 +48,19 @@ static const char *edge_state_name(enum edge_state s)
     return s == EDGE_RUNNING ? "running" : s == EDGE_BACKOFF ? "restarting" : "stopped";
 }
 
+// "eastus: drained by an operator since …", for each region with orders.
+static json_t *orders_json(struct app *app, const struct topology *t)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; list && app->health && i < t->n_regions; i++) {
+        char text[1024];
+        health_orders_text(app->health, t->regions[i].name, NULL, text, sizeof text);
+        if (*text)
+            json_array_append_new(list, json_sprintf("%s: %s", t->regions[i].name, text));
+    }
+    return list;
+}
+
 static void get_status(struct app *app, struct http_request *req, struct http_response *resp)
 {
     struct topology *t = snapshot_get(app->topology);
@@ -63,6 +76,8 @@ static void get_status(struct app *app, struct http_request *req, struct http_re
                             (int)getpid(), "storeWritable", writable, "diskFreeBytes", (json_int_t)disk.disk.free_bytes,
                             "diskReserveBytes", (json_int_t)disk.reserve_bytes, "diskPromisedBytes",
                             (json_int_t)disk.outstanding_bytes, "contentRefused", (json_int_t)disk.n_refused);
+    if (doc)
+        json_object_set_new(doc, "orders", orders_json(app, t));
     snapshot_unref(t);
     struct arena a;
     arena_init(&a, 0);

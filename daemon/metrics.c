@@ -92,6 +92,24 @@ static void write_exceptions(const struct health_verdicts *v, struct buf *b)
     }
 }
 
+// Which region, and for which registry (its login label; "*" all of them).
+static void write_each_exception(const struct health_verdicts *v, struct buf *b)
+{
+    static const char name[] = "meridian_health_exception";
+    static const char *const kinds[] = {[HEALTH_DRAINED] = "drained", [HEALTH_IMPAIRED] = "impaired"};
+    exposition_family(b, name, "gauge", "A region does not serve a registry's global name for now; always 1.");
+    for (size_t i = 0; i < v->n_exceptions; i++) {
+        const struct health_exception *x = &v->exceptions[i];
+        if ((size_t)x->kind >= ARRAY_LEN(kinds))
+            continue;
+        exposition_begin(b, name);
+        exposition_label(b, "kind", kinds[x->kind]);
+        exposition_label(b, "region", x->region);
+        exposition_label(b, "registry", x->label[0] ? x->label : "*");
+        exposition_value(b, 1);
+    }
+}
+
 static void write_health(const struct app *app, struct buf *b)
 {
     struct health_verdicts *v = snapshot_get(app->verdicts);
@@ -129,6 +147,7 @@ static void write_health(const struct app *app, struct buf *b)
         exposition_value(b, (double)v->targets[i].changed_ms / 1000);
     }
     write_exceptions(v, b);
+    write_each_exception(v, b);
     snapshot_unref(v);
     if (app->health)
         health_metrics(app->health, b);

@@ -99,6 +99,13 @@ static void clock_suspected(void *ctx, const char *region, char *out, size_t cap
     snprintf(out, cap, "%s", text);
 }
 
+static void orders_of(void *ctx, const char *region, const char *label, char *out, size_t cap)
+{
+    struct worker *w = ctx;
+    if (w->app.health)
+        health_orders_text(w->app.health, region, label, out, cap);
+}
+
 static void reload_edge(void *ctx)
 {
     struct worker *w = ctx;
@@ -563,6 +570,8 @@ static int start_rooms(struct worker *w, struct diag *d)
                                           .state_dir = w->paths->state,
                                           .on_away = on_away,
                                           .on_away_ctx = w,
+                                          .orders = orders_of,
+                                          .orders_ctx = w,
                                           .verify = ed25519_verify};
     if (!rc)
         rc = start_tunnels(w);

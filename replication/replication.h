@@ -75,6 +75,10 @@ struct replicator_options {
     // A region's beats were missed (true), or it is heard (again). On a thread of its own, without locks; may be NULL.
     void (*on_away)(void *ctx, const char *region, bool away);
     void *on_away_ctx;
+    // What operators have ordered for a region, as far as it concerns a registry (by its label), for status. NULL:
+    // nobody knows. "" nothing.
+    void (*orders)(void *ctx, const char *region, const char *label, char *out, size_t cap);
+    void *orders_ctx;
     // Tests: the unix socket that stands for a region's peer listener, instead of TLS to its address. 0, or not 0 for
     // the real one.
     int (*dial_socket)(void *ctx, const char *region, char *out, size_t cap);

@@ -207,6 +207,17 @@ void *replicator_faults_json(struct replicator *r)
     return list;
 }
 
+// What operators have ordered for this region: of the registry that is asked about, or of all.
+static void add_orders(struct replicator *r, const struct registry *reg, json_t *root)
+{
+    char text[1024] = "";
+    if (!root || !r->o.orders)
+        return;
+    r->o.orders(r->o.orders_ctx, r->o.region, reg ? reg->label : NULL, text, sizeof text);
+    if (*text)
+        json_object_set_new(root, "orders", json_string(text));
+}
+
 static json_t *status_make(struct replicator *r, const struct topology *t, const char *registry)
 {
     struct arena a;
@@ -228,6 +239,7 @@ static json_t *status_make(struct replicator *r, const struct topology *t, const
            : json_pack("{s:s, s:s, s:s, s:o, s:o, s:O}", "region", r->o.region, "time", clock_format(now, when),
                        "writes", why ? why : "open", "clock", clock_watch_json(r->clock), "faults",
                        replicator_faults_json(r), "replications", list);
+    add_orders(r, registry ? topology_registry(t, registry) : NULL, root);
     json_decref(list);
     arena_done(&a);
     return root;

@@ -83,18 +83,51 @@ static json_t *score_json(const struct route_step *s)
                      : json_null();
 }
 
-static json_t *step_json(const struct explain_query *q, const struct route *r, size_t i, const struct measured *m)
+static bool topology_drains(const struct explain_query *q, const struct catalogue_registry *reg, uint8_t region)
+{
+    region_set bit = (region_set)1 << region, on = catalogue_on(q->topology->catalogue, reg);
+    return on & bit & ~reg->open;
+}
+
+// Why a region is in that state, by its own name: what operators ordered goes before what probes say.
+static void step_reason(const struct explain_query *q, const struct catalogue_registry *reg, const char *label,
+                        const struct route_step *s, const struct health_target *target, char *out, size_t cap)
+{
+    const struct topology *t = q->topology;
+    char orders[512] = "";
+    bool forced_down = target && target->force == HEALTH_FORCE_DOWN;
+    struct health_gate gate = health_gate_of(NULL, q->health, t, reg);
+    if (q->checker)
+        health_orders_text(q->checker, t->regions[s->region].name, label, orders, sizeof orders);
+    else if (gate.drained >> s->region & 1)
+        snprintf(orders, sizeof orders, "drained by an operator");
+    else if (forced_down || (target && target->force == HEALTH_FORCE_UP))
+        snprintf(orders, sizeof orders, "forced %s by an operator", forced_down ? "down" : "up");
+    const char *first = route_state_text(s->state);
+    if (s->state == ROUTE_DRAINED)
+        first = topology_drains(q, reg, s->region) ? "drained in the topology" : "";
+    else if (s->state == ROUTE_UNHEALTHY && forced_down)
+        first = "";
+    else if (s->state == ROUTE_UNHEALTHY)
+        first = gate.impaired >> s->region & 1 ? "impaired for this registry" : "down";
+    snprintf(out, cap, "%s%s%s", first, *first && *orders ? "; " : "", orders);
+}
+
+static json_t *step_json(const struct explain_query *q, const struct catalogue_registry *reg, const char *label,
+                         const struct route *r, size_t i, const struct measured *m)
 {
     const struct route_step *s = &r->steps[i];
     const struct region *region = &q->topology->regions[s->region];
     bool chosen = r->mode != ROUTE_NOWHERE && r->chosen == i, replica = s->state != ROUTE_NO_REPLICA;
     const struct health_target *target = replica ? health_target_of(q->health, q->topology, s->region, s->stamp) : NULL;
     const char *figure = m->text[s->region];
+    char reason[768];
+    step_reason(q, reg, label, s, target, reason, sizeof reason);
     json_t *j = json_pack("{s:s, s:s?, s:i, s:s, s:s*, s:s, s:s, s:b, s:b, s:b}", "region", region->name, "stamp",
                           replica ? region->stamps[s->stamp].name : NULL, "tier", s->tier + 1, "placedBy",
                           route_placed_name((enum route_placed)s->placed), "measured", *figure ? figure : NULL, "state",
-                          route_state_name(s->state), "reason", route_state_text(s->state), "up", (int)s->up, "short",
-                          (int)s->is_short, "chosen", (int)chosen);
+                          route_state_name(s->state), "reason", reason, "up", (int)s->up, "short", (int)s->is_short,
+                          "chosen", (int)chosen);
     if (!j || !replica)
         return j;
     int rc = json_object_set_new(j, "weight", json_integer(s->weight)) |
@@ -123,11 +156,12 @@ static json_t *network_json(const struct route_context *c, const struct route_cl
                      (int)by_weight);
 }
 
-static json_t *steps_json(const struct explain_query *q, const struct route *r, const struct measured *m)
+static json_t *steps_json(const struct explain_query *q, const struct catalogue_registry *reg, const char *label,
+                          const struct route *r, const struct measured *m)
 {
     json_t *steps = json_array();
     for (size_t i = 0; steps && i < r->n_steps; i++)
-        if (json_array_append_new(steps, step_json(q, r, i, m))) {
+        if (json_array_append_new(steps, step_json(q, reg, label, r, i, m))) {
             json_decref(steps);
             return NULL;
         }
@@ -156,7 +190,8 @@ json_t *explain_routing(const struct explain_query *q, const struct hostname *h,
     return json_pack("{s:o, s:o, s:s, s:b, s:s?, s:s*, s:o}", "network", network_json(&c, &client, r.by_weight), "rule",
                      rule, "mode", route_mode_name(r.mode), "failOpen", (int)r.fail_open, "chosen",
                      r.mode == ROUTE_NOWHERE ? NULL : t->regions[r.steps[r.chosen].region].name, "filesRefused",
-                     q->geo_error && *q->geo_error ? q->geo_error : NULL, "regions", steps_json(q, &r, m));
+                     q->geo_error && *q->geo_error ? q->geo_error : NULL, "regions",
+                     steps_json(q, reg, h->label, &r, m));
 }
 
 // ---- moves ----

@@ -142,6 +142,9 @@ int health_order(struct health *h, enum health_exception_kind kind, const char *
 int health_force(struct health *h, const char *region, enum health_force force);
 
 struct buf;
+// What operators have ordered for a region, for people; "" nothing. `label`: as far as it concerns this registry; NULL:
+// all of it. Any thread.
+void health_orders_text(struct health *h, const char *region, const char *label, char *out, size_t cap);
 void health_metrics(struct health *h, struct buf *out); // votes, voters, exchanges (base/exposition.h); any thread
 
 // For the admin socket: JSON (json_t *, a new reference, NULL when out of memory).

@@ -90,6 +90,30 @@ int health_force(struct health *h, const char *region, enum health_force force)
                 (struct health_order){.kind = HEALTH_FORCED, .on = force != HEALTH_AUTO, .force = force});
 }
 
+void health_orders_text(struct health *h, const char *region, const char *label, char *out, size_t cap)
+{
+    AUTO_BUF struct buf b;
+    buf_init(&b, 32 << 10);
+    pthread_mutex_lock(&h->lock);
+    health_orders_say(&h->orders, region, label, &b);
+    pthread_mutex_unlock(&h->lock);
+    snprintf(out, cap, "%s", b.err ? "" : buf_cstr(&b));
+}
+
+// "text": this order alone, for people.
+static void order_text(const struct health_order *x, json_t *j)
+{
+    AUTO_FREE struct health_orders *one = mem_zalloc(sizeof *one);
+    AUTO_BUF struct buf b;
+    buf_init(&b, 1024);
+    if (!one)
+        return;
+    one->n = 1;
+    one->list[0] = *x;
+    health_orders_say(one, x->region, x->label, &b);
+    json_object_set_new(j, "text", json_string(buf_cstr(&b)));
+}
+
 static json_t *order_json(const struct health *h, const struct health_order *x, int64_t now)
 {
     static const char *const kinds[] = {
@@ -107,6 +131,8 @@ static json_t *order_json(const struct health *h, const struct health_order *x, 
                   x->label[0] ? x->label : "*", "on", (int)x->on, "atMs", (json_int_t)x->at_ms, "waitingFor", names);
     if (j && x->kind == HEALTH_FORCED)
         json_object_set_new(j, "state", json_string(health_force_names[x->force]));
+    if (j && x->on)
+        order_text(x, j);
     if (!j || x->kind != HEALTH_DRAINED || !x->on)
         return j;
     json_object_set_new(j, "safe", json_boolean(x->safe_ms && !left));

@@ -57,17 +57,26 @@ void *health_count_json(struct health *h, const char *region, const char *stamp)
     return j;
 }
 
+static json_t *orders_json(const struct health *h, const char *region)
+{
+    AUTO_BUF struct buf b;
+    buf_init(&b, 32 << 10);
+    health_orders_say(&h->orders, region, NULL, &b);
+    return json_string(b.err ? "" : buf_cstr(&b));
+}
+
 static json_t *target_json(const struct health *h, size_t target, int64_t now)
 {
     const struct health_target *t = &h->targets[target]->pub;
     const struct health_settings *s = &h->topology->health;
-    return json_pack("{s:s, s:s, s:b, s:b, s:b, s:b, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:i, s:s, s:s, s:o}", "region",
-                     t->region, "stamp", t->stamp, "up", (int)health_target_up(t), "short", (int)health_target_short(t),
-                     "probedUp", (int)t->up, "seenUp", (int)t->seen_up, "force", health_force_names[t->force],
-                     "goodInARow", (json_int_t)t->n_good, "badInARow", (json_int_t)t->n_bad, "changedMs",
-                     (json_int_t)t->changed_ms, "probedMs", (json_int_t)t->probed_ms, "heldUntilMs",
-                     (json_int_t)t->held_until_ms, "holdDownMs", (json_int_t)health_hold_down_ms(s, t), "headroom",
-                     10 * t->headroom, "votes", t->votes, "reason", t->reason, "count", count_json(h, target, now));
+    return json_pack("{s:s, s:s, s:b, s:b, s:b, s:b, s:s, s:o, s:I, s:I, s:I, s:I, s:I, s:I, s:i, s:s, s:s, s:o}",
+                     "region", t->region, "stamp", t->stamp, "up", (int)health_target_up(t), "short",
+                     (int)health_target_short(t), "probedUp", (int)t->up, "seenUp", (int)t->seen_up, "force",
+                     health_force_names[t->force], "orders", orders_json(h, t->region), "goodInARow",
+                     (json_int_t)t->n_good, "badInARow", (json_int_t)t->n_bad, "changedMs", (json_int_t)t->changed_ms,
+                     "probedMs", (json_int_t)t->probed_ms, "heldUntilMs", (json_int_t)t->held_until_ms, "holdDownMs",
+                     (json_int_t)health_hold_down_ms(s, t), "headroom", 10 * t->headroom, "votes", t->votes, "reason",
+                     t->reason, "count", count_json(h, target, now));
 }
 
 void *health_status_json(struct health *h)

@@ -2,6 +2,7 @@
 // Operators' orders; see health_orders.h.
 #include "resolver/health_orders.h"
 
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/mem.h"
 
@@ -20,6 +21,29 @@ int health_force_parse(const char *s, enum health_force *out)
             return 0;
         }
     return ERR_CORRUPT;
+}
+
+static const char *verb_of(const struct health_order *x)
+{
+    if (x->kind == HEALTH_DRAINED)
+        return "drained";
+    if (x->kind == HEALTH_IMPAIRED)
+        return "declared impaired";
+    return x->force == HEALTH_FORCE_UP ? "forced up" : "forced down";
+}
+
+void health_orders_say(const struct health_orders *o, const char *region, const char *label, struct buf *out)
+{
+    char when[CLOCK_TEXT_SIZE];
+    for (size_t i = 0; i < o->n; i++) {
+        const struct health_order *x = &o->list[i];
+        bool concerns = !label || !*x->label || !strcmp(x->label, label);
+        if (!x->on || strcmp(x->region, region) != 0 || !concerns)
+            continue;
+        bool named = !label && *x->label;
+        buf_printf(out, "%s%s%s%s by an operator since %s", out->n ? "; " : "", named ? x->label : "", named ? " " : "",
+                   verb_of(x), clock_format(x->at_ms, when));
+    }
 }
 
 bool health_order_same(const struct health_order *a, const struct health_order *b)

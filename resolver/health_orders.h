@@ -6,6 +6,7 @@
 #ifndef MERIDIAN_RESOLVER_HEALTH_ORDERS_H
 #define MERIDIAN_RESOLVER_HEALTH_ORDERS_H
 
+#include "base/bytes.h"
 #include "resolver/health.h"
 
 #define HEALTH_ORDERS_MAX 256
@@ -34,6 +35,10 @@ struct health_order *health_orders_find(struct health_orders *o, enum health_exc
 // ERR_NOSPACE: too many are in force.
 int health_orders_merge(struct health_orders *o, const struct health_order *order, int64_t wall_ms);
 void health_orders_forget(struct health_orders *o, int64_t wall_ms); // what was taken back long ago
+
+// What is in force for a region, for people: "drained by an operator since 2026-11-29T09:20:55.123Z; forced down by …".
+// `label`: as far as it concerns this registry; NULL: of all, each that is for one registry with its label.
+void health_orders_say(const struct health_orders *o, const char *region, const char *label, struct buf *out);
 
 bool health_order_same(const struct health_order *a, const struct health_order *b); // what was ordered, and when
 

@@ -104,6 +104,19 @@ class Health(unittest.TestCase):
         self.assertNotEqual(bad.returncode, 0)
         self.assertIn("no such registry", bad.stderr)
 
+    def everywhere(self, text, state):
+        """What an operator has ordered of eastus stands wherever the region is shown, at another node, by its own name."""
+        lab, at = self.lab, "westeurope"
+        sock = ["--admin", f"{lab.dir}/{at}/run/admin.sock"]
+        say = lambda *words: lab.run(MERIDIAN, *words, *sock, check=False).stdout
+        for words in (("health", "show"), ("status",), ("show-endpoints", "-n", "contoso"), ("replication", "list", "-r", "contoso"),
+                      ("dns", "explain", f"contoso.{DOMAIN}"), ("replication", "status", "-r", "contoso")):
+            wait_until(10, lambda: text in say(*words), f"{' '.join(words)} says: {text}")
+        [row] = [r for r in lab.admin(at, "dns", "explain", f"contoso.{DOMAIN}")["routing"]["regions"] if r["region"] == EAST]
+        self.assertEqual(row["state"], state)
+        self.assertIn(text, row["reason"])
+        self.assertNotIn("impaired", row["reason"])
+
     def test_4_a_drain_is_told_to_all_and_counts_down(self):
         self.all_vote()
         self.all_lead("contoso", EAST)
@@ -119,6 +132,7 @@ class Health(unittest.TestCase):
             self.all_lead(name, "westeurope", 1)
         [order] = [o for o in self.lab.admin(EAST, "health", "orders") if o["on"]]
         self.assertEqual((order["order"], order["region"], order["registry"], order["on"]), ("drain", EAST, "*", True))
+        self.everywhere("drained by an operator since 20", "drained")
         self.lab.admin("southeastasia", "replication", "undrain", "--region", EAST)
         self.all_lead("contoso", EAST, 5)
 
@@ -129,6 +143,7 @@ class Health(unittest.TestCase):
         self.all_lead("contoso", "westeurope", 5)
         [order] = [o for o in self.lab.admin(EAST, "health", "orders") if o["on"]]
         self.assertEqual((order["order"], order["state"], order["region"]), ("force", "down", EAST))
+        self.everywhere("forced down by an operator since 20", "unhealthy")
         self.lab.admin("southeastasia", "health", "force", EAST, "auto")
         self.all_lead("contoso", EAST, 5)
 

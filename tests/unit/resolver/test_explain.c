@@ -289,6 +289,39 @@ START_TEST(the_serial_of_a_signed_zone_is_that_of_its_answers)
 }
 END_TEST
 
+// Down by probes, forced, impaired or drained: each by its own name.
+START_TEST(what_operators_ordered_is_named)
+{
+    static const struct health_exception exceptions[] = {{HEALTH_DRAINED, "westeurope", ""},
+                                                         {HEALTH_IMPAIRED, "southeastasia", "contoso"}};
+    struct topology *t = fixture_topology();
+    struct health_verdicts *v = fixture_verdicts(t, 1);
+    struct ip client = fixture_ip("192.0.2.99");
+    v->exceptions = exceptions;
+    v->n_exceptions = 2;
+    static const char *const rows[][2] = {
+        {"eastus", "down"}, {"westeurope", "drained by an operator"}, {"southeastasia", "impaired for this registry"}};
+    for (size_t k = 0; k < 2; k++) {
+        json_t *j = explain(t, v, "contoso.example.io", &client, NULL);
+        const json_t *regions = json_object_get(json_object_get(j, "routing"), "regions");
+        for (size_t i = 0; i < json_array_size(regions); i++) {
+            const json_t *one = json_array_get(regions, i);
+            const char *reason = json_string_value(json_object_get(one, "reason"));
+            for (size_t n = 0; n < 3; n++)
+                if (!strcmp(json_string_value(json_object_get(one, "region")), rows[n][0]))
+                    ck_assert_str_eq(reason, k && !n ? "forced down by an operator" : rows[n][1]);
+        }
+        json_decref(j);
+        for (size_t i = 0; i < v->n_targets; i++) // and then forced
+            if (!strcmp(v->targets[i].region, "eastus"))
+                ((struct health_target *)(uintptr_t)&v->targets[i])->force = HEALTH_FORCE_DOWN;
+    }
+    v->n_exceptions = 0;
+    snapshot_unref(v);
+    snapshot_unref(t);
+}
+END_TEST
+
 // As a client of a view asks: at the view's own listener, if it has one.
 static json_t *explain_in(const struct topology *t, const char *name, const char *view, const char *client)
 {
@@ -346,6 +379,7 @@ START_TEST(a_private_view_is_explained_by_its_addresses)
 }
 END_TEST
 
-CHECK_MAIN("resolver/explain", a_private_view_is_explained_by_its_addresses, forwarded_names_name_their_upstreams,
-           what_is_explained_is_what_is_answered, the_reasons_are_told, a_subnet_is_explained_as_it_is_answered,
-           what_is_no_name_is_said_to_be_none, the_serial_of_a_signed_zone_is_that_of_its_answers)
+CHECK_MAIN("resolver/explain", what_operators_ordered_is_named, a_private_view_is_explained_by_its_addresses,
+           forwarded_names_name_their_upstreams, what_is_explained_is_what_is_answered, the_reasons_are_told,
+           a_subnet_is_explained_as_it_is_answered, what_is_no_name_is_said_to_be_none,
+           the_serial_of_a_signed_zone_is_that_of_its_answers)
