@@ -60,7 +60,7 @@ static int ask(struct rebind *x, uint16_t dns_port)
         return cli_fail(EXIT_FAILED, "out of memory");
     published_ask(x->c->topo, x->new, x->asked, x->n_asked);
     tell_asked(x, PUBLISHED_NOT, "has not got the name");
-    tell_asked(x, PUBLISHED_SILENT, "no answer: it is down, and not waited for");
+    tell_asked(x, PUBLISHED_SILENT, "no answer: it is down, or cannot be reached from here, and is not waited for");
     if (count(x, PUBLISHED_NOT))
         return cli_fail(
             EXIT_NOT_YET,

@@ -36,8 +36,8 @@ static const struct option transfer_rows[] = {
      .help = "secondaries that are told when fe.D changes"},
     {"secondaries", OPT_ENDPOINTS, OPT_ARRAY_AT(struct spec_transfer, secondaries, n_secondaries), .max = 64,
      .port = 53, .one_ok = true,
-     .help = "others that answer for fe.D, neither told nor name servers of the topology: meridian replication rebind "
-             "asks them too before names lead to a new stamp"},
+     .help = "others that answer for fe.D, neither told nor name servers of the topology (and those behind one anycast "
+             "address, each by its own): meridian replication rebind asks them too before names lead to a new stamp"},
 };
 const struct option_set spec_transfer_set = {transfer_rows, ARRAY_LEN(transfer_rows), sizeof(struct spec_transfer),
                                              offsetof(struct spec_transfer, node)};

@@ -14,6 +14,8 @@
 #include <jansson.h>
 #include <string.h>
 
+#define NOW_S 1800000000 // some replicas have moved to another stamp before, and some will after
+
 #define rnd world_rnd
 #define NOBODY (-1)
 
@@ -97,7 +99,8 @@ static struct told ask_with(const struct world *w, bool map, const struct client
                             const char *label, const char *region)
 {
     static uint8_t out[ANSWER_TCP_MAX];
-    struct answer_context a = {.topology = w->t, .health = w->verdicts, .geo = &w->view, .source = c->source};
+    struct answer_context a = {
+        .topology = w->t, .health = w->verdicts, .geo = &w->view, .source = c->source, .now_s = NOW_S};
     uint8_t q[512];
     char name[HOSTNAME_TEXT_SIZE];
     struct answer_info info;
@@ -147,6 +150,13 @@ static region_set exceptions_of(const struct world *w, const struct registry *r,
     return out;
 }
 
+// The stamp that names of the replica lead to, by the document alone.
+static uint8_t stamp_of(const struct world *w, const struct registry *r, uint8_t region)
+{
+    const struct stamp *s = registry_stamp_at(w->t, r, region, NOW_S);
+    return s ? s->index : 0;
+}
+
 // The regions that a client may be sent to, by the document and the verdicts alone: on, not drained, up and not short;
 // failing that on, not drained and up; failing that on and not drained; failing that on, and up if any of them is.
 static region_set allowed(const struct world *w, const struct registry *r)
@@ -158,9 +168,10 @@ static region_set allowed(const struct world *w, const struct registry *r)
         region_set bit = (region_set)1 << x->region;
         on |= x->global_routing ? bit : 0;
         open |= x->global_routing && !x->drained && !(drained & bit) ? bit : 0;
-        if (health_is_up(w->verdicts, w->t, x->region, x->stamp) && !(impaired & bit))
+        uint8_t stamp = stamp_of(w, r, x->region);
+        if (health_is_up(w->verdicts, w->t, x->region, stamp) && !(impaired & bit))
             up |= bit;
-        if (!health_is_short(w->verdicts, w->t, x->region, x->stamp))
+        if (!health_is_short(w->verdicts, w->t, x->region, stamp))
             room |= bit;
     }
     if (open & up & room)
@@ -288,8 +299,8 @@ END_TEST
 
 static void change(struct world *w, const struct registry *r, uint8_t region, bool *out_worse, bool *out_better)
 {
-    struct health_target *x = (struct health_target *)health_target_of(
-        w->verdicts, w->t, region, registry_replica(r, region) ? registry_replica(r, region)->stamp : 0);
+    struct health_target *x =
+        (struct health_target *)health_target_of(w->verdicts, w->t, region, stamp_of(w, r, region));
     struct health_exception *e = &w->exceptions[w->verdicts->n_exceptions];
     uint8_t headroom = x->headroom;
     switch (rnd(5)) {
@@ -409,7 +420,7 @@ static void check_deciders(struct world *w, const struct registry *r)
         struct client c = random_client();
         const struct catalogue_registry *packed = catalogue_find(w->t->catalogue, r->label, strlen(r->label));
         struct route_client client = c.ecs ? (struct route_client){c.subnet, true} : client_of_source(&c.source);
-        struct route_context x = {.topology = w->t, .health = w->verdicts, .geo = &w->view};
+        struct route_context x = {.topology = w->t, .health = w->verdicts, .geo = &w->view, .now_s = NOW_S};
         struct route_choice to = {0};
         struct route all;
         for (int map = 0; map < 2; map++) {

@@ -120,10 +120,15 @@ static void put_registries(struct buf *b, unsigned n_regions)
         for (unsigned i = 0; i < n_regions; i++) {
             static const unsigned weights[] = {100, 100, 100, 50, 1, 0, 0};
             unsigned weight = rnd(4) ? weights[rnd(ARRAY_LEN(weights))] : rnd(101);
-            if (i == on || rnd(spread))
-                buf_printf(b, "      - { region: r%u, stamp: %s, global_routing: %s, drained: %s, weight: %u }\n", i,
-                           rnd(2) ? "a" : "b", i == on || rnd(off) ? "true" : "false", rnd(drained) ? "false" : "true",
-                           weight);
+            unsigned stamp = rnd(2);
+            if (i != on && !rnd(spread))
+                continue;
+            buf_printf(b, "      - { region: r%u, stamp: %c, global_routing: %s, drained: %s, weight: %u", i,
+                       "ab"[stamp], i == on || rnd(off) ? "true" : "false", rnd(drained) ? "false" : "true", weight);
+            if (!rnd(3)) // it has moved, or is to
+                buf_printf(b, ", stamp_was: %c, stamp_since: \"%s\"", "ba"[stamp],
+                           rnd(2) ? "2001-01-01T00:00:00Z" : "2126-01-01T00:00:00Z");
+            buf_str(b, " }\n");
         }
     }
 }
