@@ -261,6 +261,7 @@ bool check_region(struct check *k, const struct place *p)
     const char *status = json_string_value(json_object_get(doc, "status"));
     const char *why = arena_printf(&k->c->arena, "it says %s%s%s", status ? status : a.words, reason ? ": " : "",
                                    reason ? reason : "");
+    const char *code = status && !strcmp(status, "short") ? "REGION_SHORT_ERROR" : "REGION_DOWN_ERROR";
     json_decref(doc);
-    return check_report(k, p, "health", a.status == 200 ? NULL : "REGION_DOWN_ERROR", why);
+    return check_report(k, p, "health", a.status == 200 ? NULL : code, why);
 }

@@ -46,6 +46,7 @@ static const struct cure {
     {"WRITES_ERROR", EXIT_FAILED, "look at `meridian status` on a node of %s: why it takes no writes stands there"},
     {"UPLOAD_LEFT_ERROR", EXIT_FAILED, "it is empty, and discarded after uploads.idle; look into the log of %s"},
     {"REGION_DOWN_ERROR", EXIT_FAILED, "`meridian status` on its node says what is wrong and what mends it"},
+    {"REGION_SHORT_ERROR", EXIT_FAILED, "`meridian status` on its node says how much room there must be, and where"},
 };
 
 static const struct cure *cure_of(const char *code)

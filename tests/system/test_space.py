@@ -148,8 +148,13 @@ class Space(unittest.TestCase):
         self.assertEqual((shown["eastus"]["up"], shown["eastus"]["short"]), (True, True))
         routing = lab.admin("westeurope", "dns", "explain", GLOBAL)["routing"]
         self.assertEqual([(r["region"], r["state"]) for r in routing["regions"]][:2], [("eastus", "short"), ("westeurope", "open")])
+        r = lab.run(MERIDIAN, "check-health", "-n", "contoso", "--ignore-errors", check=False)
+        self.assertEqual(r.returncode, 1)
+        self.assertIn(f"{FRONT} health: REGION_SHORT_ERROR: it says short: the disk is full up to its reserve", r.stdout)
+        self.assertIn(f"{EAST} writes: WRITES_ERROR: HTTP 507: the disk of region eastus is full up to its reserve", r.stdout)
+        self.assertIn(f"{EAST} pull: OK", r.stdout)
         txt = lab.check("dig", "+tcp", "+short", "TXT", f"_route.{GLOBAL}", f"@{REGIONS['westeurope']}")
-        self.assertIn('"region=westeurope" "reason=healthy" "short=eastus"', txt)
+        self.assertEqual(txt.replace('"', '').split()[:3], ["region=westeurope", "reason=healthy", "short=eastus"])
 
     def test_3_nothing_left_and_started_again(self):
         lab = self.lab
