@@ -199,6 +199,22 @@ static size_t finish(const struct forward_query *q, uint8_t *out, size_t n, cons
     return n + q->opt_n;
 }
 
+// Of a response that was walked, the answers that fit `max` octets: where they end, and how many.
+static size_t fitting(const struct forward_query *q, const uint8_t *got, size_t n, size_t max, uint16_t *n_answer)
+{
+    size_t end = DNS_HEADER_BYTES + q->question_n;
+    struct record r = {.end = end};
+    for (uint16_t i = 0; i < *n_answer; i++) {
+        (void)read_record(got, n, end, &r); // walk() could
+        if (q->dnssec_ok || r.end > max) {
+            *n_answer = i;
+            return end;
+        }
+        end = r.end;
+    }
+    return end;
+}
+
 size_t forward_message_answer(const struct forward_query *q, const uint8_t *got, size_t n, uint8_t *out, size_t cap)
 {
     const size_t begin = DNS_HEADER_BYTES + q->question_n;
@@ -214,8 +230,8 @@ size_t forward_message_answer(const struct forward_query *q, const uint8_t *got,
     bool cut = s.end + q->opt_n > max;
     write_header(q, cut ? FLAG_TC : 0, s.rcode, out);
     if (cut) {
-        s.end = begin;
-        counts[0] = counts[1] = 0;
+        s.end = fitting(q, got, n, max - q->opt_n, &counts[0]);
+        counts[1] = 0;
     }
     memcpy(out + begin, got + begin, s.end - begin);
     return finish(q, out, s.end, counts);

@@ -47,7 +47,8 @@ enum forward_verdict forward_message_judge(const struct forward_query *q, const 
                                            const uint8_t *got, size_t n, bool mixed, bool over_tcp);
 
 // Of a response that was judged FORWARD_ANSWER. Its id is 0. What does not fit the client is cut: first the additional
-// section, then all (TC). Returns the length, 0 if `cap` is below FORWARD_ERROR_BYTES.
+// section, then all but the answers that fit, whole (TC; RFC 2181 section 9), of which one who sets DO could not use a
+// part. Returns the length, 0 if `cap` is below FORWARD_ERROR_BYTES.
 size_t forward_message_answer(const struct forward_query *q, const uint8_t *got, size_t n, uint8_t *out, size_t cap);
 // SERVFAIL, and why.
 size_t forward_message_error(const struct forward_query *q, enum edns_ede why, uint8_t out[FORWARD_ERROR_BYTES]);

@@ -294,8 +294,19 @@ START_TEST(what_does_not_fit_is_cut)
         strcat(hex, A_RR);
     m = make(sent, 0, 0, (const uint16_t[]){40, 0, 0}, hex);
     pkt = answered(&q, &m, 4096, &got);
+    size_t fit = (512 - 12 - NAME_N - 4) / 16; // records of 16 octets, whole ones
+    ck_assert(ldns_pkt_tc(pkt) && ldns_pkt_ancount(pkt) == fit && got == 12 + NAME_N + 4 + 16 * fit);
+    ldns_pkt_free(pkt);
+    q.dnssec_ok = true; // a part of a signed set proves nothing
+    pkt = answered(&q, &m, 4096, &got);
     ck_assert(ldns_pkt_tc(pkt) && ldns_pkt_ancount(pkt) == 0 && got == 12 + NAME_N + 4);
     ldns_pkt_free(pkt);
+    q.dnssec_ok = false;
+    m = make(sent, 0, 0, (const uint16_t[]){2, 38, 0}, hex); // all answers do, what is beside them does not
+    pkt = answered(&q, &m, 4096, &got);
+    ck_assert(ldns_pkt_tc(pkt) && ldns_pkt_ancount(pkt) == 2 && ldns_pkt_nscount(pkt) == 0);
+    ldns_pkt_free(pkt);
+    m = make(sent, 0, 0, (const uint16_t[]){40, 0, 0}, hex);
     q.max = 65535;
     pkt = answered(&q, &m, 4096, &got);
     ck_assert(!ldns_pkt_tc(pkt) && ldns_pkt_ancount(pkt) == 40);
