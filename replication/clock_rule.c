@@ -216,17 +216,18 @@ const char *clock_suspect(const struct clock_case *c, enum clock_state s, const 
 {
     char text[CLOCK_SENTENCE_SIZE];
     const struct clock_other *o = find(c, region);
+    out[0] = '\0';
     if (clock_closes(s))
-        snprintf(out, CLOCK_SENTENCE_SIZE, "this region's clock is suspect: %.200s", clock_sentence(c, s, text));
+        append(out, "this region's clock is suspect: %s", clock_sentence(c, s, text));
     else if (o && differs(o, CLOCK_OFF_MS))
-        snprintf(out, CLOCK_SENTENCE_SIZE, "the clock of %s is suspect, %.3f s %s ours: %s", region,
-                 (double)llabs(o->offset_ms) / 1000, way_of(o), who_sides_with_us(c, text, sizeof text));
+        append(out, "the clock of %s is suspect, %.3f s %s ours: %s", region, (double)llabs(o->offset_ms) / 1000,
+               way_of(o), who_sides_with_us(c, text, sizeof text));
     else if (o)
-        snprintf(out, CLOCK_SENTENCE_SIZE, "the clocks of this region and %s agree to %.3f s", region,
-                 (double)(llabs(o->offset_ms) + o->error_ms) / 1000);
+        append(out, "the clocks of this region and %s agree to %.3f s", region,
+               (double)(llabs(o->offset_ms) + o->error_ms) / 1000);
     else if (n_reached(c))
-        snprintf(out, CLOCK_SENTENCE_SIZE, "%s", who_sides_with_us(c, text, sizeof text));
+        append(out, "%s", who_sides_with_us(c, text, sizeof text));
     else
-        snprintf(out, CLOCK_SENTENCE_SIZE, "this region's clock is suspect: no other one could be compared with it");
+        append(out, "this region's clock is suspect: no other one could be compared with it");
     return out;
 }
