@@ -26,9 +26,9 @@
 #include <unistd.h>
 
 #define TICK_MS 200
-#define RELOAD_EVERY_MS 1000  // however often the worker asks
-#define RELOAD_RETRY_MS 10000 // of what the disk had no room for
-#define PORT_WAIT_MS 5000     // a forerunner that was killed may still be ending
+#define RELOAD_EVERY_MS 1000 // however often the worker asks
+#define RELOAD_RETRY_MS 5000 // of what the disk had no room for
+#define PORT_WAIT_MS 5000    // a forerunner that was killed may still be ending
 
 void supervisor_log_diag(struct diag *d)
 {

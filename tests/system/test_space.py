@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A region's disk fills up, to the reserve and then to the last byte: what pushes, pulls, names and health do meanwhile,
 that the node starts again in that state, and that all goes on once there is room. Its disk is a small ext4 of its own."""
-import http.client, json, os, subprocess, threading, unittest
+import http.client, json, os, re, subprocess, threading, unittest
 
 from lab import DOMAIN, Lab, MERIDIAN, REGIONS, wait_until
 from test_failure import OCI, Pusher, whole
@@ -174,6 +174,25 @@ class Space(unittest.TestCase):
             wait_until(20, up, "it serves, and says that it is short")
             self.assertEqual(whole(lab, EAST, "eastus", "team/space", "before"), self.kept.acknowledged["team/space:before"])
         self.leads_to("westeurope")
+        # a new topology is in force, though none of the files that are made of it can be written
+        self.fill_to(0)
+        since = lab.log_end("eastus")
+        with open(lab.topology) as f:
+            text = re.sub(r"^version: 1$", "version: 2", f.read(), count=1, flags=re.M)
+        with open(f"{lab.topology}.new", "w") as f:
+            f.write(text)
+        os.chmod(f"{lab.topology}.new", 0o644)
+        type(self).written = self.stamps_of_files()
+        os.rename(f"{lab.topology}.new", lab.topology)
+        lab.wait_said("eastus", "config: topology version 2 is in force", since)
+        lab.wait_said("eastus", "edge: the new configuration cannot be written; the old one stays in force", since)
+        self.assertIn("cannot keep the last good topology", lab.said("eastus", since))
+        self.assertEqual(self.stamps_of_files(), self.written)
+        self.assertEqual(whole(lab, EAST, "eastus", "team/space", "before"), self.kept.acknowledged["team/space:before"])
+
+    def stamps_of_files(self):
+        return [os.stat(f"{self.home}/{name}").st_mtime_ns
+                for name in ("state/topology.last", "edge-topology.yaml", "run/edge/nginx.conf")]
 
     def test_4_room_again(self):
         lab = self.lab
@@ -186,6 +205,8 @@ class Space(unittest.TestCase):
         for name in ("before", "retagged", "after"):
             whole(lab, ASIA, "southeastasia", "team/space", name)
         wait_until(10, lambda: os.path.getsize(f"{self.home}/state/spare") == 4 * MIB, "room is kept for the next start")
+        wait_until(20, lambda: all(a != b for a, b in zip(self.stamps_of_files(), self.written)),
+                   "what the disk had no room for is written")
 
 
 if __name__ == "__main__":
