@@ -120,4 +120,6 @@ void app_begin_healthz(struct app *app, struct http_request *req, struct http_pl
     if (!doc || http_response_json(req, &plan->response, reason ? 503 : 200, doc))
         http_response_bytes(&plan->response, 503, "application/json", bytes_str("{\"status\":\"down\"}"));
     http_response_header(req, &plan->response, "Cache-Control", "no-store");
+    if (reason)
+        http_request_refused(req, "UNAVAILABLE", reason);
 }

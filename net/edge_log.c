@@ -50,6 +50,7 @@ static bool budget_take(struct budget *b)
 }
 
 struct reading {
+    unsigned behind, slots; // records that were waiting, one after the other; how many the pipe takes
     struct edge_access_file access;
     struct budget severe, other; // what strangers can cause must not hide that nginx is in trouble
     unsigned swallowed;
@@ -76,11 +77,6 @@ static void take_access(struct reading *r, const uint8_t *record, size_t n)
         log_limited(&lim, LOG_WARN, "edge: a record of the access log is malformed, and left out");
 }
 
-static bool tells_of_lost_lines(const char *line)
-{
-    return strstr(line, "write() to \"\" failed") != NULL;
-}
-
 static void take_record(struct reading *r, const uint8_t *record, size_t n)
 {
     char line[EDGE_LOG_LINE_MAX];
@@ -96,9 +92,7 @@ static void take_record(struct reading *r, const uint8_t *record, size_t n)
     bool emerg = !strncmp(line, "[emerg] ", 8), severe = emerg || !strncmp(line, "[alert] ", 8);
     if (emerg)
         (void)!write(STDOUT_FILENO, line, strlen(line));
-    if (tells_of_lost_lines(line)) // once a minute, by nginx's own measure
-        log_warn("edge: the pipe of nginx's log was full: lines of the access log are lost");
-    else if (budget_take(severe ? &r->severe : &r->other))
+    if (budget_take(severe ? &r->severe : &r->other))
         log_write(level, "edge: nginx: %s", line);
     else
         r->swallowed++;
@@ -113,6 +107,16 @@ static void on_end(int sig)
     ending = 1;
 }
 
+// nginx cannot tell that the pipe was full: its word for it would go the same way. But then so many records wait.
+static void count_behind(struct reading *r)
+{
+    static struct log_limit lim = LOG_LIMIT(60000);
+    if (++r->behind == r->slots)
+        log_limited(
+            &lim, LOG_WARN,
+            "edge: the pipe of nginx's logs was full, since its reader fell behind: lines of nginx's may be lost");
+}
+
 // Takes what is there, but not without end: what it has made of it is to be written now and then. False: nginx and
 // supervisor are gone.
 static bool read_some(struct reading *r)
@@ -122,8 +126,11 @@ static bool read_some(struct reading *r)
         ssize_t n = read(STDIN_FILENO, record, sizeof record);
         if (n == 0)
             return false;
+        if (n < 0 && errno == EAGAIN)
+            r->behind = 0;
         if (n < 0)
             return errno == EINTR || errno == EAGAIN;
+        count_behind(r);
         take_record(r, record, (size_t)n);
     }
     return true;
@@ -175,6 +182,8 @@ static void __attribute__((noreturn)) reader(const struct edge_log *l)
     if (dup2(l->read_fd, STDIN_FILENO) < 0 || dup2(l->say_fd, STDOUT_FILENO) < 0)
         _exit(1);
     closefrom(STDERR_FILENO + 1);
+    int bytes = fcntl(STDIN_FILENO, F_GETPIPE_SZ);
+    r.slots = bytes > 0 ? (unsigned)bytes / EDGE_LOG_RECORD_MAX : 16;
     if (l->o.become && l->o.become(l->o.ctx))
         _exit(1);
     edge_access_open(&r.access, l->o.access_file, l->o.access_max_bytes);

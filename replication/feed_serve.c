@@ -162,6 +162,7 @@ static void conflict_answer(struct feed_out *s, json_t *voided, struct http_requ
     if (voided)
         json_object_set(doc, "void", voided);
     http_response_json(req, resp, 409, doc);
+    http_request_refused(req, "CONFLICT", "the cursor is no place in this feed");
 }
 
 // 0; ERR_CONFLICT after the answer was made.

@@ -18,6 +18,14 @@ def children(pid):
         return [int(p) for p in f.read().split()]
 
 
+def name_of(pid):
+    try:
+        with open(f"/proc/{pid}/comm") as f:
+            return f.read().strip()
+    except FileNotFoundError:
+        return ""
+
+
 class Edge(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
@@ -128,7 +136,7 @@ class Edge(unittest.TestCase):
             ("GET", "/v2/team/other/manifests/1?x=SECRET", pull, 401, "DENIED", ["does not permit", f"principal {USER}"]),
             ("GET", "/v2/team/seen/manifests/1", pull, 404, "MANIFEST_UNKNOWN", ["no such manifest", f"principal {USER}"]),
             ("DELETE", "/v2/team/seen/manifests/1", both, 405, "UNSUPPORTED", ["deleting is refused"]),
-            ("PATCH", f"/v2/team/seen/blobs/uploads/eastus.{32 * '0'}?sig=SECRET", both, 404, "BLOB_UPLOAD_UNKNOWN", []),
+            ("PATCH", f"/v2/team/seen/blobs/uploads/eastus.{32 * '0'}?sig=SECRET", both, 404, "BLOB_UPLOAD_UNKNOWN", [f"principal {USER}"]),
             ("GET", "/elsewhere", {}, 404, "UNSUPPORTED", ["nothing is served under this path"]),
             ("GET", "/oauth2/token", {"Authorization": "Basic " + base64.b64encode(b"nobody:SECRET").decode()}, 401, "UNAUTHORIZED",
              ["a login of an unknown user"]),
@@ -145,6 +153,7 @@ class Edge(unittest.TestCase):
                              (status, code, "daemon", method, path.split("?")[0], EAST))
             lab.wait_said("eastus", f"request {answer['x-meridian-request-id']}")
             said = next(l for l in lab.said("eastus").splitlines() if answer["x-meridian-request-id"] in l)
+            self.assertEqual(line.get("principal"), USER if f"principal {USER}" in words else None)
             for word in [f"refused {status} {code}", *words]:
                 self.assertIn(word, said)
         by_edge = [
@@ -186,6 +195,30 @@ class Edge(unittest.TestCase):
         wait_until(10, lambda: os.path.exists(path), "the file is opened again")
         _, answer, _ = lab.request("GET", EAST, "/v2/", region="eastus")
         self.access(answer["x-meridian-request-id"])
+        self.assertNotIn("another is started", lab.said("eastus", since))
+
+    def test_3_what_stands_still_holds_nobody_up(self):
+        """After test_3_refused_requests: what it asks for uses up what the daemon's log takes of one network."""
+        lab = self.lab
+        supervisor = lab.daemons["eastus"].pid
+        wait_until(10, lambda: [p for p in children(supervisor) if name_of(p) == "edge-log"], "the reader is there")
+        reader = next(p for p in children(supervisor) if name_of(p) == "edge-log")
+        since = lab.log_end("eastus")
+        os.kill(reader, signal.SIGSTOP)
+        try:
+            c = http.client.HTTPSConnection(EAST, timeout=10)
+            c.sock = lab.connection(EAST, "eastus", timeout=10)
+            for _ in range(600):  # more than the pipe takes
+                c.request("GET", "/elsewhere")
+                r = c.getresponse()
+                r.read()
+                self.assertEqual(r.status, 404)
+            c.close()
+        finally:
+            os.kill(reader, signal.SIGCONT)
+        lab.wait_said("eastus", "lines of nginx's may be lost", since)
+        _, answer, _ = lab.request("GET", EAST, "/v2/", region="eastus")
+        self.access(answer["x-meridian-request-id"])  # and it goes on
         self.assertNotIn("another is started", lab.said("eastus", since))
 
     def test_4_big_blob_streams_with_bounded_memory(self):
