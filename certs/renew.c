@@ -31,11 +31,9 @@ int cert_clock_judge(struct certs *c, struct diag *diag)
                  "%s has only just started, and its clock is not compared with the other regions' yet: ask again",
                  c->region);
     else if (rc)
-        diag_add(
-            diag, NULL, 0,
-            "no certificate is issued or renewed by the clock of %s, which is far from the other regions': %s; set "
-            "it right",
-            c->region, why);
+        diag_add(diag, NULL, 0,
+                 "no certificate is issued or renewed by the clock of %s, which is far from the other regions': %s",
+                 c->region, why);
     return rc;
 }
 
