@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // URLs that carry their own authority (design section 6): an HMAC under this region's key over kind, methods, host,
 // registry, repository, upload id, principal, expiry and key id. docker and ctr send no Authorization to a Location on
-// another host, so an upload that moves to the regional host needs one. It is dead once the upload is: its row is gone.
-// The value is a secret while it lives and never logged. Pure; HTTP threads and the pool.
+// another host, so an upload that moves to the regional host needs one. Once the upload is over it is good for nothing
+// but the PUT that ended it, sent again. The value is a secret while it lives and never logged. Pure; HTTP threads and
+// the pool.
 //
 //   signed_url_make(key, &u, &req->arena, &value);                 // "<kid>.<expiry>.<principal>.<mac>"
 //   rc = signed_url_check(key, &u, value, now_ms, a, &principal);   // u->principal and u->expires_s are not read
