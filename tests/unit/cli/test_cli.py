@@ -100,7 +100,7 @@ class CommandLine(unittest.TestCase):
         self.assertIn({"region": "eastus", "endpoint": "contoso.eastus.geo.meridian.test"}, doc["regionalEndpoints"])
         self.assertIn({"region": "eastus", "endpoint": "contoso.eastus.data.meridian.test"}, doc["dataEndpoints"])
         table = self.run_cli("show-endpoints", "-n", "contoso").splitlines()
-        self.assertEqual(table[0].split(), ["KIND", "REGION", "ENDPOINT"])
+        self.assertEqual(table[0].split(), ["KIND", "REGION", "ENDPOINT", "ORDERS"])
 
     def test_lists(self):
         self.assertEqual([r["name"] for r in json.loads(self.run_cli("registry", "list", "-o", "json"))], ["contoso", "fabrikam"])
