@@ -34,6 +34,11 @@ void full_disk_at(long n)
     once = true;
 }
 
+long full_disk_hits(void)
+{
+    return hits;
+}
+
 long full_disk_off(void)
 {
     left = 0;

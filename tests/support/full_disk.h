@@ -20,6 +20,7 @@
 
 void full_disk_from(long n); // 1: the next step and all after it
 void full_disk_at(long n);   // that one alone, and nothing of it
-long full_disk_off(void);
+long full_disk_hits(void);   // so far, of this and of other threads
+long full_disk_off(void);    // and no more from now on
 
 #endif
