@@ -314,12 +314,21 @@ static void mend_turn(struct mender *m)
     m->turn_mono = clock_mono_ms() + (more ? 0 : wait_backoff_ms(m->n_failed, MEND_FIRST_MS, MEND_MAX_MS));
 }
 
+// Somebody pushed what was damaged: status is not to call it so for longer.
+static bool mended_elsewhere(struct mender *m, size_t n_damaged)
+{
+    struct digest list[MEND_MAX];
+    size_t n;
+    return n_damaged && blob_damaged_list(m->r->o.blobs, list, MEND_MAX, &n) == 0 && n < n_damaged;
+}
+
 static bool turn_due(struct mender *m)
 {
     pthread_mutex_lock(&m->r->lock);
-    bool back = m->n_damaged && m->n_returns != m->r->n_returns; // a region that may give it
+    size_t n = m->n_damaged;
+    bool back = n && m->n_returns != m->r->n_returns; // a region that may give it
     pthread_mutex_unlock(&m->r->lock);
-    return back || clock_mono_ms() >= m->turn_mono;
+    return back || clock_mono_ms() >= m->turn_mono || mended_elsewhere(m, n);
 }
 
 static void *mender_main(void *arg)
