@@ -422,8 +422,9 @@ START_TEST(the_access_log_is_opened_again)
             edge_log_reopen(&l);
     }
     tick_until(&l, l.reader, true);
+    speak(&l, RECORD("404", "daemon", "X", "/three")); // the reader before may have read all of the others
     edge_log_stop(&l);
-    ck_assert_uint_eq(access_lines(".1") + access_lines(""), 200);
+    ck_assert_uint_eq(access_lines(".1") + access_lines(""), 201);
     ck_assert_uint_ge(access_lines(""), 1);
     said(text, sizeof text);
     ck_assert(strstr(text, "an error") && strstr(text, "is malformed, and left out") && !strstr(text, "/one"));
