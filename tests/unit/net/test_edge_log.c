@@ -439,9 +439,14 @@ START_TEST(the_access_log_is_bounded)
     log_to_pipe();
     access_start(&l, 65536);
     size_t line_n = strlen(access_line(RECORD("404", "daemon", "X", "/one")));
-    for (int i = 0; i < 2000; i++) {
-        speak(&l, RECORD("404", "daemon", "X", "/one"));
-        edge_log_tick(&l);
+    static const char one[] = RECORD("404", "daemon", "X", "/one");
+    for (int i = 0, tries = 0; i < 2000;) {
+        ck_assert_int_lt(++tries, 60000);
+        if (write(l.write_fd, one, sizeof one - 1) > 0)
+            i++;
+        else
+            clock_sleep_ms(1);
+        edge_log_tick(&l); // a reader whose file is full has ended
     }
     edge_log_stop(&l);
     size_t both = access_lines("") + access_lines(".1");
