@@ -306,6 +306,7 @@ static void plan_later(struct call *c, struct http_plan *plan, enum http_plan_ki
     plan->name = c->user;
     plan->busy_status = 429;
     plan->for_answer = true;
+    plan->goes_on = true;
 }
 
 // --- GET ---

@@ -10,6 +10,7 @@
 #include "config/node.h"
 #include "daemon/conditions.h"
 #include "daemon/impairment.h"
+#include "daemon/paths.h"
 #include "net/edge.h"
 #include "net/http.h"
 #include "registry/registry.h"
@@ -33,6 +34,7 @@ struct vitals {
 
 struct app { // everything a request may need; made once by the worker, then only read
     const struct node *node;
+    const struct paths *paths;
     struct snapshot *topology, *principals, *verdicts;
     struct config_watch *watch;
     struct auth_service *auth;         // NULL without that role
@@ -42,6 +44,7 @@ struct app { // everything a request may need; made once by the worker, then onl
     const struct region_keys *keys;
     struct health *health;
     struct resolver *resolver;
+    struct fetcher *fetcher;
     struct meta *meta;
     struct vitals *vitals;
     int64_t started_ms; // wall

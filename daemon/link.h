@@ -16,8 +16,11 @@ enum link_kind {
     LINK_RESTART = 'R',  // worker: an operator asked for it over the admin socket
     LINK_SERVING = 's',  // new worker: names are answered, the rest waits for LINK_ALONE
     LINK_YIELD = 'y',    // supervisor to the old worker: read no more, end what was begun
-    LINK_RELEASED = 'x', // old worker: the store is closed; TCP clients of DNS may still be served
+    LINK_OPEN = 'o',     // old worker, ahead of LINK_RELEASED: writes were open until then
+    LINK_RELEASED = 'x', // old worker: the store is the new one's; uploads under way and TCP clients of DNS may still
+                         // be served. One of an earlier version has ended its uploads by then
     LINK_ALONE = 'a',    // supervisor to the new worker: open the store and serve
+    LINK_GO_ON = 'A',    // the same, and writes were open until a moment ago
     LINK_FAILED = 'f',   // supervisor: the restart came to nothing; edge.last_error says why
 };
 

@@ -5,9 +5,10 @@
 //   old program: is the new one good (--check with what will be handed over)? No: a line in the log, nothing changes.
 //                Yes: exec. Worker and nginx do not notice: they are children of the same process.
 //   new program: starts its worker on duplicates of the same sockets. It answers names beside the old one, since both
-//                read the same queues. Then the old worker is told to yield: it answers what it has read, ends requests
-//                in flight, closes the store and says so; what comes meanwhile over HTTP waits in the sockets. The new
-//                one opens the store, serves HTTP, and the edge is reloaded.
+//                read the same queues. Then the old worker is told to yield: it answers what it has read, ends what
+//                runs, hands the store over and says so; what comes meanwhile over HTTP waits in the sockets, for a
+//                second or so. The new one opens the store, serves HTTP, and the edge is reloaded if its configuration
+//                has changed. Uploads whose bodies are under way end in the old one, which has `drain` for that.
 //   The new worker ends, or is not there in time: the old one goes on, and the log says why.
 #include "base/clock.h"
 #include "base/err.h"
@@ -213,6 +214,7 @@ void restart_worker_died(struct supervisor *s)
 
 static void yield_begin(struct supervisor *s)
 {
+    s->writes_open = false;
     link_send(s->old_link, &(struct link_message){.kind = LINK_YIELD});
     s->take = TAKE_YIELDING;
     s->take_until_ms = clock_mono_ms() + s->node->drain_s * 1000 + YIELD_EXTRA_MS;
@@ -220,7 +222,8 @@ static void yield_begin(struct supervisor *s)
 
 static void opening_begin(struct supervisor *s)
 {
-    link_send(s->link_fd, &(struct link_message){.kind = LINK_ALONE});
+    link_send(s->link_fd, &(struct link_message){.kind = s->writes_open ? LINK_GO_ON : LINK_ALONE});
+    s->writes_open = false;
     s->take = TAKE_OPENING;
 }
 
@@ -251,7 +254,9 @@ static bool old_released(struct supervisor *s)
     struct link_message m;
     int rc;
     while (s->old && !(rc = link_receive(s->old_link, &m)))
-        if (m.kind == LINK_RELEASED)
+        if (m.kind == LINK_OPEN)
+            s->writes_open = true;
+        else if (m.kind == LINK_RELEASED)
             return true;
     return !s->old; // a closed link alone says nothing: it may still hold the store until it is reaped
 }

@@ -45,6 +45,7 @@ struct supervisor {
     bool serving, ready, restart_due; // the new worker answers names; answers all; a worker asked for a restart
     bool edge_frozen; // a restart failed: the worker is of other settings than these, so the edge stays as it is
     pid_t old;        // 0: none, or gone
+    bool writes_open; // when it released the store
     int old_link;
     int64_t take_until_ms, restart_ms;
 };

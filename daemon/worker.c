@@ -10,6 +10,7 @@
 #include "daemon/app.h"
 #include "daemon/headroom.h"
 #include "daemon/judge.h"
+#include "daemon/late.h"
 #include "daemon/link.h"
 #include "daemon/metrics.h"
 #include "daemon/preflight.h"
@@ -61,6 +62,8 @@ struct worker {
     bool stopping, identity_due;    // under stop_lock
     int64_t identity_at_ms;         // when it is judged next; housekeeping's
     bool ready, edge_runs, told_up; // the main thread's
+    bool continues;                 // a forerunner handed the store over with writes open
+    int64_t yield_ms;               // mono; 0: no successor
 };
 
 static void on_commit(void *ctx)
@@ -500,6 +503,7 @@ static int start_answering(struct worker *w, struct diag *d)
                                     .kept = w->node->pool_threads > 1 ? 1 : 0};
     w->pool = pool_new(&po);
     rc = w->pool ? fetcher_new(&w->fetcher) : ERR_NOMEM;
+    w->app.fetcher = w->fetcher;
     if (!rc)
         fetcher_set_suspect(w->fetcher, clock_suspected, w);
     return !rc && w->sockets->dns ? start_resolver(w, d) : rc;
@@ -572,6 +576,7 @@ static int start_rooms(struct worker *w, struct diag *d)
                                           .on_away_ctx = w,
                                           .orders = orders_of,
                                           .orders_ctx = w,
+                                          .continues = w->continues,
                                           .verify = ed25519_verify};
     if (!rc)
         rc = start_tunnels(w);
@@ -584,15 +589,18 @@ static int start_rooms(struct worker *w, struct diag *d)
     return rc;
 }
 
-static int serve(struct worker *w, int *fd, enum http_listener listener,
-                 void (*begin)(void *, struct http_request *, struct http_plan *), struct http_server **out)
+typedef void begin_fn(void *app, struct http_request *req, struct http_plan *plan);
+
+static int serve(struct worker *w, int *fd, enum http_listener listener, begin_fn *begin, begin_fn *late,
+                 struct http_server **out)
 {
     unsigned max = 0;
     if (listener == LISTENER_METRICS)
         max = METRICS_CONNECTIONS;
     if (listener == LISTENER_PUBLIC)
         max = public_places(w->node);
-    const struct http_app http = {.begin = begin, .finish = app_finish, .ctx = &w->app};
+    const struct http_app http = {
+        .begin = begin, .finish = app_finish, .begin_late = late, .run_late = late ? late_run : NULL, .ctx = &w->app};
     const struct http_server_options o = {.listen_fd = take_fd(fd),
                                           .listener = listener,
                                           .pool = w->pool,
@@ -606,43 +614,103 @@ static int serve(struct worker *w, int *fd, enum http_listener listener,
 static int start_servers(struct worker *w)
 {
     struct sockets *s = w->sockets;
-    int rc = serve(w, &s->public, LISTENER_PUBLIC, app_begin_public, &w->public_server);
+    int rc = serve(w, &s->public, LISTENER_PUBLIC, app_begin_public, late_begin_public, &w->public_server);
     if (!rc)
-        rc = serve(w, &s->peer, LISTENER_PEER, app_begin_peer, &w->peer_server);
+        rc = serve(w, &s->peer, LISTENER_PEER, app_begin_peer, late_begin_peer, &w->peer_server);
     if (!rc)
-        rc = serve(w, &s->admin, LISTENER_ADMIN, app_begin_admin, &w->admin_server);
+        rc = serve(w, &s->admin, LISTENER_ADMIN, app_begin_admin, NULL, &w->admin_server);
     if (!rc && s->metrics >= 0)
-        rc = serve(w, &s->metrics, LISTENER_METRICS, app_begin_metrics, &w->metrics_server);
+        rc = serve(w, &s->metrics, LISTENER_METRICS, app_begin_metrics, NULL, &w->metrics_server);
     return rc;
+}
+
+static void housekeeping_stop(struct worker *w)
+{
+    if (!w->housekeeping_runs)
+        return;
+    pthread_mutex_lock(&w->stop_lock);
+    w->stopping = true;
+    pthread_cond_broadcast(&w->stop_cond);
+    pthread_mutex_unlock(&w->stop_lock);
+    pthread_join(w->housekeeping, NULL);
+    w->housekeeping_runs = false;
+}
+
+// Rooms that write what one process alone may write, or call those that do.
+static void rooms_stop(struct worker *w)
+{
+    config_watch_stop(take_ptr(w->app.watch)); // its thread calls into replicator, keeper and link
+    keeper_stop(atomic_exchange(&w->keeper, NULL));
+    atomic_store(&w->replicator, NULL);
+    certs_stop(take_ptr(w->app.certs));
+    health_stop(take_ptr(w->app.health));
+    replicator_stop(take_ptr(w->app.replicator));
+}
+
+static bool writes_are_open(const struct worker *w)
+{
+    struct arena a;
+    arena_init(&a, 4096);
+    bool open = w->app.meta && !meta_closed_why(w->app.meta, &a);
+    arena_done(&a);
+    return open;
+}
+
+// A successor waits for the store. What can end here without what it takes over (uploads, logins, TCP clients of DNS,
+// tunnels) goes on after this.
+static void yield(struct worker *w)
+{
+    unsigned drain_ms = w->node->drain_s * 1000;
+    w->yield_ms = clock_mono_ms();
+    resolver_drain(w->app.resolver, drain_ms);
+    replicator_drain(w->app.replicator);
+    if (w->public_server)
+        http_server_yield_begin(w->public_server);
+    if (w->peer_server)
+        http_server_yield_begin(w->peer_server);
+    tunnels_drain(w->tunnels, drain_ms);
+    housekeeping_stop(w);
+    http_server_stop(take_ptr(w->admin_server), 1000);
+    http_server_stop(take_ptr(w->metrics_server), 1000);
+    if (w->public_server)
+        http_server_yield_wait(w->public_server);
+    if (w->peer_server)
+        http_server_yield_wait(w->peer_server);
+    bool open = writes_are_open(w);
+    rooms_stop(w);
+    registry_yield(w->app.registry);
+    if (w->app.meta)
+        meta_hand_over(w->app.meta);
+    if (open)
+        link_send(w->link_fd, &(struct link_message){.kind = LINK_OPEN});
+    link_send(w->link_fd, &(struct link_message){.kind = LINK_RELEASED});
+    log_info("daemon: the store is handed over after %lld ms; %zu requests end here",
+             (long long)(clock_mono_ms() - w->yield_ms),
+             (w->public_server ? http_server_active(w->public_server) : 0) +
+                 (w->peer_server ? http_server_active(w->peer_server) : 0));
+}
+
+// Of the time that requests in flight have.
+static unsigned drain_left(const struct worker *w)
+{
+    int64_t gone = w->yield_ms ? clock_mono_ms() - w->yield_ms : 0, all = (int64_t)w->node->drain_s * 1000;
+    return gone < all ? (unsigned)(all - gone) : 0;
 }
 
 // What has to do with names ends last: TCP clients of a resolver that yields are served on while the store is long the
 // successor's.
 static void stop_all(struct worker *w, bool yields)
 {
-    if (yields) {
-        resolver_drain(w->app.resolver, w->node->drain_s * 1000);
-        replicator_drain(w->app.replicator);
-    }
-    if (w->housekeeping_runs) {
-        pthread_mutex_lock(&w->stop_lock);
-        w->stopping = true;
-        pthread_cond_broadcast(&w->stop_cond);
-        pthread_mutex_unlock(&w->stop_lock);
-        pthread_join(w->housekeeping, NULL);
-    }
-    unsigned drain_ms = w->node->drain_s * 1000;
-    tunnels_drain(w->tunnels, drain_ms);
+    if (yields)
+        yield(w);
+    housekeeping_stop(w);
+    if (!yields)
+        tunnels_drain(w->tunnels, drain_left(w));
     http_server_stop(w->admin_server, 1000);
     http_server_stop(w->metrics_server, 1000);
-    http_server_stop(w->public_server, drain_ms);
-    http_server_stop(w->peer_server, 1000);
-    config_watch_stop(w->app.watch); // its thread calls into replicator, keeper and link
-    keeper_stop(atomic_exchange(&w->keeper, NULL));
-    atomic_store(&w->replicator, NULL);
-    certs_stop(w->app.certs);
-    health_stop(w->app.health);
-    replicator_stop(w->app.replicator);
+    http_server_stop(w->public_server, drain_left(w));
+    http_server_stop(w->peer_server, yields ? drain_left(w) : 1000);
+    rooms_stop(w);
     auth_service_stop(w->app.auth);
     fetcher_free(w->fetcher);
     pool_free(w->pool);
@@ -651,8 +719,6 @@ static void stop_all(struct worker *w, bool yields)
     blob_store_close(w->blobs);
     space_close(w->space);
     region_keys_free(w->keys);
-    if (yields)
-        link_send(w->link_fd, &(struct link_message){.kind = LINK_RELEASED});
     tunnels_stop(w->tunnels); // what they carry needs no store of ours
     resolver_stop(w->app.resolver);
     signing_free(w->signing);
@@ -698,7 +764,8 @@ static int wait_alone(struct worker *w, int sig_fd)
             return ERR_CANCELED;
         struct link_message m;
         int rc = fds[1].revents ? link_receive(w->link_fd, &m) : ERR_BUSY;
-        if (rc == ERR_CLOSED || (!rc && m.kind == LINK_ALONE))
+        w->continues = !rc && m.kind == LINK_GO_ON;
+        if (rc == ERR_CLOSED || w->continues || (!rc && m.kind == LINK_ALONE))
             return rc;
         if (!rc)
             take_message(w, &m);
@@ -752,6 +819,7 @@ int worker_run(const struct node *n, const struct paths *p, const struct identit
     w.app.verdicts = &w.verdicts;
     w.app.vitals = &w.vitals;
     w.app.link_fd = link_fd;
+    w.app.paths = p;
     w.app.started_ms = clock_wall_ms();
     struct diag d;
     diag_init(&d);

@@ -205,7 +205,16 @@ static int conf_test(struct edge *e, struct diag *diag)
     return ERR_INVAL;
 }
 
-static int conf_write(struct edge *e, const struct edge_config *c, const struct edge_pems *pems, struct diag *diag)
+static bool conf_is(const struct edge *e, const struct buf *want)
+{
+    AUTO_BUF struct buf now;
+    buf_init(&now, 0);
+    return !file_read(e->conf, want->n + 1, &now) && now.n == want->n && !memcmp(now.p, want->p, now.n);
+}
+
+// *out_same: nothing has changed; certificates have names made of their content, so that this holds for them, too.
+static int conf_write(struct edge *e, const struct edge_config *c, const struct edge_pems *pems, struct diag *diag,
+                      bool *out_same)
 {
     struct edge_config mine = *c;
     mine.region_pem = pems->path[0];
@@ -217,6 +226,9 @@ static int conf_write(struct edge *e, const struct edge_config *c, const struct 
     int rc = edge_render(&mine, &text, diag);
     if (rc)
         return rc;
+    *out_same = e->pid && conf_is(e, &text);
+    if (*out_same)
+        return 0;
     rc = file_write_atomic(e->conf_new, text.p, text.n, 0600);
     if (rc) {
         diag_add(diag, NULL, 0, "%s: %s", e->conf_new, err_text(rc));
@@ -231,7 +243,7 @@ static int conf_write(struct edge *e, const struct edge_config *c, const struct 
 }
 
 // Certificates copied, the text rendered, tested beside, renamed: or the old ones stay.
-static int conf_replace(struct edge *e, const struct edge_config *c, struct diag *diag)
+static int conf_replace(struct edge *e, const struct edge_config *c, struct diag *diag, bool *out_same)
 {
     struct edge_pems pems;
     struct diag why;
@@ -244,7 +256,7 @@ static int conf_replace(struct edge *e, const struct edge_config *c, struct diag
     diag_done(&why);
     if (rc)
         return rc;
-    rc = conf_write(e, c, &pems, diag);
+    rc = conf_write(e, c, &pems, diag, out_same);
     if (rc) {
         edge_pems_sweep(e->runtime_dir, &e->pems);
         edge_pems_free(&pems);
@@ -403,11 +415,12 @@ int edge_start(const struct edge_config *c, struct diag *diag, struct edge **out
         return ERR_NOMEM;
     remove_old_logs(e);
     const struct edge_log_options o = log_options(c);
+    bool same;
     int rc = edge_log_start(&e->log, &o);
     if (!rc)
         rc = temps_make(c, diag);
     if (!rc)
-        rc = conf_replace(e, c, diag);
+        rc = conf_replace(e, c, diag, &same);
     if (!rc && (rc = master_start(e)))
         diag_add(diag, NULL, 0, "nginx cannot be started: %s", err_text(rc));
     if (rc) {
@@ -474,9 +487,10 @@ int edge_adopt(const struct edge_config *c, const struct edge_handover *h, struc
 
 int edge_reload(struct edge *e, const struct edge_config *c, struct diag *diag)
 {
-    int rc = conf_replace(e, c, diag);
-    if (!rc && e->pid)
-        kill(e->pid, SIGHUP); // when it is down just now, the next start reads the new text
+    bool same = false;
+    int rc = conf_replace(e, c, diag, &same);
+    if (!rc && e->pid && !same) // a reload would close connections that clients keep
+        kill(e->pid, SIGHUP);   // when it is down just now, the next start reads the new text
     return rc;
 }
 

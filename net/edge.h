@@ -6,7 +6,8 @@
 //   edge_render(&cfg, &text)      pure: configuration → nginx.conf
 //   edge_start(&cfg, &e)          nginx -t, then start as a child in its own process group, dying with its parent
 //   edge_tick(e)                  from the supervisor's loop, a few times a second: reaps, restarts with backoff
-//   edge_reload(e, &cfg, &diag)   nginx -t on the new text; refused: the old one stays in force and diag says why
+//   edge_reload(e, &cfg, &diag)   nginx -t on the new text; refused: the old one stays in force and diag says why;
+//                                 the same text as before: nginx is left alone
 //   edge_stop(e, drain_ms)        QUIT (drains), then TERM, then KILL of the group
 //
 // nginx keeps no log. What it says, lines with signed URLs in them, is cleaned before it is written: net/edge_log.h.

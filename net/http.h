@@ -54,6 +54,7 @@ struct http_request {
     char request_id[33]; // 32 hex digits, ours; sent back as X-Meridian-Request-Id
     const char
         *peer_cert_fingerprint; // LISTENER_PEER: SHA-256 hex of the client certificate the edge verified, else NULL
+    const char *peer_cert;      // the header that said so, as it came
     unsigned peer_uid;          // LISTENER_ADMIN: from SO_PEERCRED
     int64_t content_length;     // -1: none given (chunked or no body)
     struct bytes body;          // collected body (HTTP_BODY_COLLECT), else empty

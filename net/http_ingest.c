@@ -121,7 +121,8 @@ static int fingerprint(struct http_request *req, const char *escaped)
     sha256(der, n_der, sum);
     hex_format(sum, sizeof sum, hex);
     req->peer_cert_fingerprint = hex;
-    return 0;
+    req->peer_cert = arena_strdup(&req->arena, escaped);
+    return req->peer_cert ? 0 : ERR_NOMEM;
 }
 
 static int ingest_origin(struct ingest *in, struct MHD_Connection *conn)

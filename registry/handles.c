@@ -57,6 +57,15 @@ void handles_done(struct handles *h)
     pthread_mutex_destroy(&h->lock);
 }
 
+void handles_close(struct handles *h)
+{
+    pthread_mutex_lock(&h->lock);
+    h->closed = true;
+    while (h->oldest)
+        close_handle(h, h->oldest);
+    pthread_mutex_unlock(&h->lock);
+}
+
 struct blob_upload *handles_take(struct handles *h, const char *id)
 {
     struct blob_upload *u = NULL;
@@ -83,6 +92,12 @@ void handles_park(struct handles *h, const char *id, struct blob_upload *u)
     *e = (struct handle){.u = u, .parked_ms = clock_mono_ms()};
     memcpy(e->id, id, n);
     pthread_mutex_lock(&h->lock);
+    if (h->closed) {
+        blob_upload_close(u);
+        pthread_mutex_unlock(&h->lock);
+        free(e);
+        return;
+    }
     sweep(h, e->parked_ms);
     if (h->n >= h->max)
         close_handle(h, h->oldest);

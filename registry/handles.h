@@ -15,6 +15,7 @@
 #include "store/blob.h"
 
 #include <pthread.h>
+#include <stdbool.h>
 #include <stddef.h>
 
 #define HANDLES_MAX 256
@@ -25,6 +26,7 @@ struct handles {
     pthread_mutex_t lock;
     struct handle *oldest, *newest; // in the order in which they were parked
     size_t n, max;
+    bool closed;       // what is parked is closed
     uint64_t n_reused; // were taken
 };
 
@@ -33,6 +35,7 @@ void handles_done(struct handles *h); // closes all
 struct blob_upload *handles_take(struct handles *h, const char *id);
 void handles_park(struct handles *h, const char *id, struct blob_upload *u);
 void handles_drop(struct handles *h, const char *id);
+void handles_close(struct handles *h); // closes all, from here on at once: another process goes on with them
 void handles_sweep(struct handles *h); // closes what has rested for longer than HANDLES_IDLE_MS
 
 #endif

@@ -56,5 +56,7 @@ int registry_uploads_expire(struct registry_service *s, int64_t max_idle_ms, siz
 // Closes the files of uploads whose client has been away for a minute (the next piece opens them again). Any thread,
 // every few seconds; blocks for as long as close() does.
 void registry_uploads_rest(struct registry_service *s);
+// Another process takes over: uploads between two requests are let go of, here they only end what they have begun.
+void registry_yield(struct registry_service *s); // s may be NULL
 
 #endif

@@ -8,7 +8,8 @@
 static bool yields(void *ctx, const char *id)
 {
     struct room *r = ctx;
-    return busy_claim(&r->s->busy, id, &r->claims);
+    // In a restart its request may be under way in the old process.
+    return !blob_upload_elsewhere(r->s->blobs, id) && busy_claim(&r->s->busy, id, &r->claims);
 }
 
 void room_init(struct room *r, struct registry_service *s)

@@ -10,6 +10,12 @@
 #define SWEEP_SHARE 16     // of the idle limit: an upload that is idle holds its place for so much more at most, and
 #define SWEEP_MAX_MS 60000 // for so long
 
+void registry_yield(struct registry_service *s)
+{
+    if (s)
+        handles_close(&s->handles);
+}
+
 void registry_uploads_rest(struct registry_service *s)
 {
     handles_sweep(&s->handles);

@@ -229,6 +229,7 @@ void uploads_begin(struct op *op, struct http_plan *plan)
     op_plan(op, plan, HTTP_PLAN_STREAM, finish);
     plan->sink = &upload_sink;
     plan->done = upload_done;
+    plan->goes_on = true;
 }
 
 // --- an upload that was started ---
@@ -376,6 +377,7 @@ static void stream(struct op *op, struct http_plan *plan, void (*act)(struct op 
     op_plan(op, plan, HTTP_PLAN_STREAM, act);
     plan->sink = &upload_sink;
     plan->done = upload_done;
+    plan->goes_on = true;
 }
 
 void upload_begin(struct op *op, struct http_plan *plan)

@@ -341,7 +341,9 @@ int clock_watch_start(struct replicator *r, struct clock_watch **out)
     w->r = r;
     w->n_hurries = CLOCK_HURRIES;
     w->base_us = base_read();
-    meta_gate_close(r->o.meta, META_GATE_CLOCK, "comparing its clock with the other regions' (start)");
+    if (!r->o.continues)
+        meta_gate_close(r->o.meta, META_GATE_CLOCK, "comparing its clock with the other regions' (start)");
+    w->gate_open = r->o.continues;
     if (pthread_create(&w->thread, NULL, watch_main, w)) {
         free(w);
         return ERR_NOMEM;

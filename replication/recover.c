@@ -523,11 +523,19 @@ static void keeper_start(struct replicator *r)
         replicator_sleep(r, 1000);
 }
 
+void keeper_begin(struct replicator *r)
+{
+    if (r->o.continues)
+        gate_open(r);
+    else
+        gate_close(r, "asking the other regions what they have read (start)");
+}
+
 void *keeper_main(void *arg)
 {
     struct replicator *r = arg;
-    gate_close(r, "asking the other regions what they have read (start)");
-    keeper_start(r);
+    if (!r->o.continues)
+        keeper_start(r);
     while (!r->stopping) {
         bool any;
         pthread_mutex_lock(&r->lock);

@@ -64,6 +64,9 @@ struct replicator_options {
     // Verifies a feed entry's signature with a key of the topology (certs/keys.h ed25519_verify), injected so that this
     // room needs no crypto of its own.
     int (*verify)(const char *spki_b64, const void *p, size_t n, const uint8_t sig[64]);
+    // The store was handed over by a process whose writes were open (meta_hand_over), a moment ago: nothing of it was
+    // lost since, and the clock was right. Writes are open at once; what closes them later does.
+    bool continues;
     unsigned start_ask_ms;        // how long the start waits for peers' marks before writes open; 0: 3,000
     unsigned recover_patience_ms; // how long the start waits for what they cannot give back; 0: 60,000
     unsigned clock_every_ms;      // between two comparisons of our clock with the others'; 0: 5,000

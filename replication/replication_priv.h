@@ -235,6 +235,7 @@ int64_t peer_patience_ms(const struct peer *p); // silence after which it counts
 void beats_kick(struct replicator *r); // to look now. Under r->lock
 void *beats_main(void *replicator);
 void *peer_reader_main(void *peer);
+void keeper_begin(struct replicator *r); // ahead of its thread
 void *keeper_main(void *replicator);
 void *dispatcher_main(void *replicator);
 void *worker_main(void *worker);

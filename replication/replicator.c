@@ -188,6 +188,7 @@ static int threads_start(struct replicator *r)
     if (rc)
         return rc;
     r->revoker_started = pthread_create(&r->revoker, NULL, revoker_main, r) == 0;
+    keeper_begin(r);
     r->keeper_started = pthread_create(&r->keeper, NULL, keeper_main, r) == 0;
     r->dispatcher_started = pthread_create(&r->dispatcher, NULL, dispatcher_main, r) == 0;
     r->beats_started = pthread_create(&r->beats, NULL, beats_main, r) == 0;

@@ -309,7 +309,8 @@ int blob_partials_drop(struct blob_store *bs, size_t *out_n, uint64_t *out_bytes
         if (fstatat(bs->part_fd, e->d_name, &st, AT_SYMLINK_NOFOLLOW) || !S_ISREG(st.st_mode))
             continue;
         pthread_mutex_lock(&bs->lock); // nobody opens it between the look and the removal
-        if (!blob_upload_is_open(bs, bs->part_fd, e->d_name) && unlinkat(bs->part_fd, e->d_name, 0) == 0) {
+        AUTO_CLOSE int held = -1;
+        if (!blob_upload_hold(bs, bs->part_fd, e->d_name, &held) && unlinkat(bs->part_fd, e->d_name, 0) == 0) {
             ++*out_n;
             *out_bytes += (uint64_t)st.st_size;
         }

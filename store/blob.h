@@ -67,8 +67,9 @@ int blob_upload_commit(struct blob_upload *u, const struct digest *expected, uin
 // the blob. Says nothing about whether that blob is still there. ERR_NOTFOUND: never came to a commit.
 int blob_upload_outcome(struct blob_store *bs, const char *id, struct digest *out);
 void blob_upload_close(struct blob_upload *u);
-void blob_upload_drop(struct blob_upload *u);                   // closes it and removes its file
-int blob_upload_discard(struct blob_store *bs, const char *id); // removes; fine if absent; ERR_BUSY while open
+void blob_upload_drop(struct blob_upload *u);                      // closes it and removes its file
+bool blob_upload_elsewhere(struct blob_store *bs, const char *id); // another process has it open
+int blob_upload_discard(struct blob_store *bs, const char *id);    // removes; fine if absent; ERR_BUSY while open
 // Removes abandoned files: not open, last written before that moment by the wall clock, and of an upload that `known`
 // (may be NULL) does not know. What it does not know is what a process left that died: that goes after ten minutes.
 // Partial fetches have no owner but their age; what goes too early is fetched again.

@@ -125,6 +125,19 @@ int blob_upload_hold(struct blob_store *bs, int dir_fd, const char *name, int *o
     return rc == ERR_BUSY ? rc : 0; // what cannot be opened, or is none of ours, nobody writes to
 }
 
+bool blob_upload_elsewhere(struct blob_store *bs, const char *id)
+{
+    AUTO_CLOSE int fd = -1;
+    struct stat st;
+    if (!id_ok(id))
+        return false;
+    pthread_mutex_lock(&bs->lock);
+    bool here = blob_upload_is_open(bs, bs->uploads_fd, id);
+    bool elsewhere = !here && file_open(bs->uploads_fd, id, O_RDONLY, &fd, &st) == ERR_BUSY;
+    pthread_mutex_unlock(&bs->lock);
+    return elsewhere;
+}
+
 static int growing_open(struct blob_store *bs, int dir_fd, const char *name, struct blob_upload **out)
 {
     struct blob_upload *u = mem_zalloc(sizeof *u);

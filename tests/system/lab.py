@@ -14,7 +14,7 @@ namespaces end. Names, port 53 and port 443 are the real ones.
         lab.shift_clock("eastus", -2000)
         lab.kernel_clock("eastus", "unsynchronised")
 """
-import base64, ctypes, http.client, json, os, resource, shutil, signal, socket, ssl, struct, subprocess, sys, tempfile, time
+import base64, contextlib, ctypes, http.client, json, os, resource, shutil, signal, socket, ssl, struct, subprocess, sys, tempfile, time
 import urllib.parse
 
 SOURCE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -316,6 +316,43 @@ class Lab:
         wait_until(limit_s, lambda: text in self.said(region, since), f"{region} says: {text}")
 
     # ---- clients ----
+    @contextlib.contextmanager
+    def slow_line(self, region, rate):
+        """What goes to the region comes at so many bits a second, as tc writes them."""
+        tc = lambda *words: subprocess.run(["tc", "qdisc", *words], check=True)
+        tc("add", "dev", self.port(region), "root", "tbf", "rate", rate, "burst", "64kb", "latency", "400ms")
+        try:
+            yield
+        finally:
+            tc("del", "dev", self.port(region), "root")
+
+    def upload_bytes(self, region):
+        """Of all files of uploads, largest first."""
+        sizes, base = [], f"{self.dir}/{region}/store/uploads"
+        for name in os.listdir(base):
+            try:
+                sizes.append(os.lstat(f"{base}/{name}").st_size)
+            except FileNotFoundError:
+                pass
+        return sorted(sizes, reverse=True)
+
+    def restart_in_mid_push(self, region, commands, uploads=1, env=None):
+        """Runs the commands at once, over a line that is slow until a hot restart is over, which begins when so many of
+        their layers are under way; they must all succeed. The pid of the old worker, which may still be there."""
+        old = self.admin(region, "status")["pid"]
+        with self.slow_line(region, "8mbit"):
+            children = [subprocess.Popen(c, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                                         env=dict(os.environ, **(env or {}))) for c in commands]
+            self.children += children
+            wait_until(30, lambda: [n for n in self.upload_bytes(region) if n > 100_000][uploads - 1:], "layers are under way")
+            new = self.admin(region, "node", "restart")["pid"]
+            under_way = [c.poll() for c in children]
+        outs = [c.communicate(timeout=90)[0] for c in children]
+        assert new != old and under_way == [None] * len(children), (under_way, outs)
+        for c, out in zip(children, outs):
+            assert c.returncode == 0, (c.args, out)
+        return old
+
     def run(self, *words, check=True, timeout=120, input=None, env=None):
         e = dict(os.environ, **(env or {}))
         r = subprocess.run(words, capture_output=True, text=True, timeout=timeout, input=input, env=e)

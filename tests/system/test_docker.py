@@ -100,6 +100,18 @@ class Docker(unittest.TestCase):
         self.assertNotEqual(out.returncode, 0)
         self.assertIn("denied", out.stderr + out.stdout)
 
+    def test_5_a_push_survives_a_restart(self):
+        lab = self.lab
+        out, _ = lab.image("restart", layers=2, layer_bytes=5_000_000)
+        archive = f"{lab.dir}/restart.tar"
+        lab.check("skopeo", "copy", "-q", f"oci:{out}:1", f"docker-archive:{archive}:restart:1")
+        self.docker("load", "-i", archive)
+        name = f"{EAST}/team/docker-restart:1"
+        self.docker("tag", "restart:1", name)
+        lab.restart_in_mid_push("eastus", [["docker", "push", name]], env=self.env)
+        self.docker("rmi", "-f", "restart:1", name)
+        self.docker("pull", name)
+
 
 if __name__ == "__main__":
     if not shutil.which("dockerd", path=PATH):

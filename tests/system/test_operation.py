@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """What an operator has: metrics for Prometheus, and a restart that loses nothing."""
-import collections, http.client, json, os, re, shutil, signal, socket, struct, subprocess, threading, time, unittest
+import collections, hashlib, http.client, json, os, re, shutil, signal, socket, struct, subprocess, threading, time, unittest
 
 import dnswire
 
-from lab import CLIENT, DOMAIN, Lab, MERIDIAN, REGIONS, SOURCE, STAMPS, wait_until
+from lab import CLIENT, DOMAIN, Lab, MERIDIAN, REGIONS, SOURCE, STAMPS, USER, wait_until
 
-GLOBAL = f"contoso.{DOMAIN}"
+GLOBAL, EAST = f"contoso.{DOMAIN}", f"contoso.eastus.geo.{DOMAIN}"
+MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+sha256 = lambda content: "sha256:" + hashlib.sha256(content).hexdigest()
 SAMPLE = re.compile(r'([a-z_][a-z0-9_]*)(?:\{((?:[a-z_]+="(?:[^"\\\n]|\\["\\n])*",?)*)\})? ([-+0-9.e]+|\+Inf|NaN)')
 LABEL = re.compile(r'([a-z_]+)="((?:[^"\\]|\\.)*)"')
 
@@ -169,6 +171,68 @@ class Http(Stream):
                 self.wrong.append(repr(e))
 
 
+class Probe(Stream):
+    """Requests over new connections, one after the other, each judged by its status and by how long it took."""
+
+    def __init__(self, lab, method, path, want, headers=None):
+        self.lab, self.method, self.path, self.want, self.headers, self.worst = lab, method, path, want, headers, 0
+        super().__init__(None)
+
+    def run(self):
+        while self.going:
+            begun = time.monotonic()
+            try:
+                status = self.lab.request(self.method, EAST, self.path, "eastus", self.headers, timeout=30)[0]
+            except OSError as e:
+                status = repr(e)
+            self.worst = max(self.worst, time.monotonic() - begun)
+            if status == self.want:
+                self.good += 1
+            else:
+                self.wrong.append(status)
+            time.sleep(0.03)
+
+
+class Body:
+    """A request whose body is sent piece by piece: chunked, or of the length that is said."""
+
+    def __init__(self, lab, auth):
+        self.lab, self.auth = lab, auth
+
+    def start_upload(self):
+        status, headers, body = self.lab.request("POST", EAST, "/v2/team/restart/blobs/uploads/", "eastus", self.auth)
+        assert status == 202, (status, body)
+        self.location = headers["location"].split(EAST, 1)[1]
+        return self.location
+
+    def begin(self, method, path, headers={}, length=None):
+        self.c = http.client.HTTPSConnection(EAST, timeout=30)
+        self.c.sock = self.lab.connection(EAST, "eastus", 30)
+        self.chunked = length is None
+        self.c.putrequest(method, path)
+        how = {"Transfer-Encoding": "chunked"} if self.chunked else {"Content-Length": str(length)}
+        for k, v in {**self.auth, **headers, **how}.items():
+            self.c.putheader(k, v)
+        self.c.endheaders()
+
+    def send(self, piece):
+        self.c.send(b"%x\r\n%s\r\n" % (len(piece), piece) if self.chunked else piece)
+
+    def answer(self):
+        try:
+            r = self.c.getresponse()
+            return r.status, {k.lower(): v for k, v in r.getheaders()}, r.read()
+        except (OSError, http.client.HTTPException):
+            return 0, {}, b""
+        finally:
+            self.c.close()
+
+    def end(self):
+        if self.chunked:
+            self.c.send(b"0\r\n\r\n")
+        return self.answer()
+
+
 class Operation(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
@@ -299,7 +363,9 @@ class Operation(unittest.TestCase):
         lab.admin("westeurope", "node", "restart")
         lab.wait_said("westeurope", "has taken over", since)
         lab.wait_up("westeurope")
-        wait_until(20, lambda: (self.processes("westeurope") or before)["nginx worker"] != before["nginx worker"], "nginx is reloaded")
+        after = wait_until(20, lambda: (lambda p: p and p["worker"] != before["worker"] and p)(self.processes("westeurope")), "the new worker serves")
+        self.assertEqual([after[p] for p in ("nginx master", "nginx worker")], [before[p] for p in ("nginx master", "nginx worker")],
+                         "nothing of nginx's configuration has changed: it is left alone, and closes no client's connection")
         self.judge_privileges("westeurope")
 
     def test_5_query_log(self):
@@ -382,6 +448,138 @@ class Operation(unittest.TestCase):
                 self.assertLess(abs(a[8] - time.time()), 60)
             os.unlink(sock)
         self.assertTrue(lab.dig(GLOBAL, at="eastus"))  # with nobody there
+
+    def old_gone(self, pid, limit_s=20):
+        wait_until(limit_s, lambda: not os.path.exists(f"/proc/{pid}"), "the old worker has gone")
+
+    def test_7_uploads_go_on_through_a_restart(self):
+        """Bodies that move go on, one that stands still is cut and can be gone on with, and nobody else notices."""
+        lab = self.lab
+        lab.wait_up("eastus")
+        seen = lambda: parse(self.scrape("westeurope")[2])["meridian_health_changed_timestamp_seconds"][("region", "eastus"), ("stamp", STAMPS["eastus"])]
+        wait_until(30, lambda: all(parse(self.scrape("westeurope")[2])["meridian_health_up"].values()), "all regions are up")
+        before, changed, auth = lab.admin("eastus", "status")["pid"], seen(), lab.bearer("repository:team/restart:pull,push", region="eastus")
+        moves, slow_manifest, silent = (Body(lab, auth) for _ in range(3))
+        blob = moves.start_upload()
+        silent.start_upload()
+        blobs = [json.dumps({"architecture": "amd64", "os": "linux", "rootfs": {"type": "layers", "diff_ids": []}}).encode()]
+        lab.request("POST", EAST, f"/v2/team/restart/blobs/uploads/?digest={sha256(blobs[0])}", "eastus", auth, blobs[0])
+        manifest = json.dumps({"schemaVersion": 2, "mediaType": MANIFEST, "layers": [], "annotations": {"filling": "x" * 6000},
+                               "config": {"mediaType": "application/vnd.oci.image.config.v1+json", "digest": sha256(blobs[0]), "size": len(blobs[0])}}).encode()
+        silent.begin("PATCH", silent.location)
+        silent.send(b"s" * 5000)
+        moves.begin("PATCH", blob)
+        slow_manifest.begin("PUT", "/v2/team/restart/manifests/slow", {"Content-Type": MANIFEST}, len(manifest))
+        probes = [Probe(lab, "GET", "/healthz", 200), Probe(lab, "GET", "/v2/", 401), Probe(lab, "POST", "/v2/team/restart/blobs/uploads/", 202, auth)]
+        try:
+            wait_until(10, lambda: all(p.good > 5 for p in probes), "requests flow")
+            sent, at, over = b"", 0, None
+            restarter = threading.Thread(target=lambda: lab.admin("eastus", "node", "restart"))
+            restarter.start()
+            while not over or time.monotonic() < over + 4:  # 1 kB/s and more, until 4 s after the new worker serves
+                piece = os.urandom(300)
+                moves.send(piece)
+                sent += piece
+                slow_manifest.send(manifest[at:at + 300])
+                at += 300
+                if not restarter.is_alive() and not over:
+                    over = time.monotonic()
+                time.sleep(0.25)
+            self.assertTrue(os.path.exists(f"/proc/{before}"), "the old worker ends what it has begun")
+            self.assertLess(at, len(manifest))
+            slow_manifest.send(manifest[at:])
+            self.assertEqual(slow_manifest.end()[0], 201)
+            status, headers, _ = moves.end()
+            self.assertEqual((status, headers["range"]), (202, f"0-{len(sent) - 1}"))
+            status, _, body = silent.answer()
+            self.assertEqual(status, 408, body)
+            self.assertIn(b"fewer than 512 bytes a second", body)
+        finally:
+            for p in probes:
+                p.stop()
+        for p in probes:
+            self.assertEqual(p.wrong, [], p.path)
+            self.assertLess(p.worst, 2, p.path)
+        ends = lambda location, content: lab.request("PUT", EAST, f"{location}{'&' if '?' in location else '?'}digest={sha256(content)}", "eastus", auth)[0]
+        self.assertEqual(ends(blob, sent), 201)
+        status, headers, _ = lab.request("GET", EAST, silent.location, "eastus", auth)
+        self.assertEqual((status, headers["range"]), (204, "0-4999"))
+        rest = os.urandom(3000)
+        self.assertEqual(lab.request("PATCH", EAST, silent.location, "eastus", dict(auth, **{"Content-Range": "5000-7999"}), rest)[0], 202)
+        self.assertEqual(ends(silent.location, b"s" * 5000 + rest), 201)
+        for content in (sent, b"s" * 5000 + rest):
+            self.assertEqual(lab.request("GET", EAST, f"/v2/team/restart/blobs/{sha256(content)}", "eastus", auth)[2], content)
+        self.assertEqual(lab.request("GET", EAST, "/v2/team/restart/manifests/slow", "eastus", auth)[2], manifest)
+        self.assertEqual(seen(), changed, "another region never saw this one down")
+        self.old_gone(before)
+
+    def test_7b_either_worker_may_be_killed(self):
+        """kill -9 of the old one: what it had is cut. What was told before stands, and the upload goes on."""
+        lab = self.lab
+        time.sleep(2.1)  # restarts are at least so far apart
+        before, auth = lab.admin("eastus", "status")["pid"], lab.bearer("repository:team/restart:pull,push", region="eastus")
+        body = Body(lab, auth)
+        location = body.start_upload()
+        told = os.urandom(4000)
+        self.assertEqual(lab.request("PATCH", EAST, location, "eastus", auth, told)[0], 202)
+        body.begin("PATCH", location)
+        body.send(b"x" * 100000)
+        wait_until(10, lambda: self.lab.upload_bytes("eastus")[0] >= 104000, "the piece is under way")
+        lab.admin("eastus", "node", "restart")
+        self.assertTrue(os.path.exists(f"/proc/{before}"))
+        self.assertEqual(lab.request("PATCH", EAST, location, "eastus", auth, b"y")[0], 409)  # two writers: never
+        os.kill(before, signal.SIGKILL)
+        self.assertIn(body.answer()[0], (0, 502, 503))
+        self.old_gone(before)
+        status, headers, _ = lab.request("GET", EAST, location, "eastus", auth)
+        self.assertEqual((status, headers["range"]), (204, "0-3999"))
+        rest = os.urandom(1000)
+        self.assertEqual(lab.request("PATCH", EAST, location, "eastus", dict(auth, **{"Content-Range": "4000-4999"}), rest)[0], 202)
+        query = "&" if "?" in location else "?"
+        self.assertEqual(lab.request("PUT", EAST, f"{location}{query}digest={sha256(told + rest)}", "eastus", auth)[0], 201)
+
+    def test_8_pushes_survive_a_restart(self):
+        """skopeo and podman, in the middle of large layers and between requests."""
+        lab = self.lab
+        time.sleep(2.1)
+        creds = f"{USER}:{lab.password}"
+        lab.login(EAST)
+        big, digest = lab.image("restart-big", layers=2, layer_bytes=5_000_000)
+        other, _ = lab.image("restart-podman", layers=2, layer_bytes=5_000_000)
+        podman = ["podman", "--root", f"{lab.dir}/podman", "--runroot", f"{lab.dir}/podman-run", "--storage-driver", "vfs"]
+        image = lab.check(*podman, "pull", "-q", f"oci:{other}:1").split()[-1]
+        old = lab.restart_in_mid_push("eastus", [
+            ["skopeo", "copy", "-q", "--dest-creds", creds, f"oci:{big}:1", f"docker://{EAST}/team/restart-big:1"],
+            [*podman, "push", "-q", image, f"{EAST}/team/restart-podman:1"]], uploads=3)
+        for tag in ("restart-big:1", "restart-podman:1"):
+            lab.check("skopeo", "inspect", "--raw", "--creds", creds, f"docker://{EAST}/team/{tag}")
+        lab.check("skopeo", "copy", "-q", "--src-creds", creds, f"docker://{EAST}/team/restart-big@{digest}", f"oci:{lab.dir}/restart-back:1")
+        self.old_gone(old)
+        stop, wrong, pushed = threading.Event(), [], []
+
+        def push(i):
+            out, _ = lab.image(f"restart-small{i}", layers=2, layer_bytes=20_000)
+            while not stop.is_set():
+                r = lab.run("skopeo", "copy", "-q", "--dest-creds", creds, f"oci:{out}:1", f"docker://{EAST}/team/small{i}-{len(pushed)}:1", check=False)
+                pushed.append(i)
+                if r.returncode:
+                    wrong.append(r.stderr)
+        threads = [threading.Thread(target=push, args=(i,)) for i in range(3)]
+        for t in threads:
+            t.start()
+        try:
+            wait_until(20, lambda: len(pushed) >= 3, "pushes flow")
+            for _ in range(2):
+                before = lab.admin("eastus", "status")["pid"]
+                wait_until(20, lambda: lab.run(MERIDIAN, "node", "restart", "--admin", f"{lab.dir}/eastus/run/admin.sock", check=False).returncode == 0, "it restarts")
+                self.old_gone(before)
+                n = len(pushed)
+                wait_until(20, lambda: len(pushed) >= n + 3, "pushes go on")
+        finally:
+            stop.set()
+            for t in threads:
+                t.join()
+        self.assertEqual(wrong, [])
 
     def streams(self):
         at = (REGIONS["eastus"], 53)

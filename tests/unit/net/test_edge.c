@@ -681,6 +681,45 @@ static void serial_of(char *out, size_t cap)
     pclose(p);
 }
 
+static size_t workers_of(pid_t master, char *out, size_t cap)
+{
+    char path[64];
+    snprintf(path, sizeof path, "/proc/%d/task/%d/children", (int)master, (int)master);
+    FILE *file = fopen(path, "r");
+    ck_assert_ptr_nonnull(file);
+    size_t n = fread(out, 1, cap - 1, file);
+    fclose(file);
+    out[n] = 0;
+    return n;
+}
+
+// Nothing has changed: nginx is not told, its workers stay, and with them the connections that clients keep.
+START_TEST(test_reload_of_the_same)
+{
+    world();
+    region_config(&one, "eastus");
+    region_up(&one);
+    struct edge_status s;
+    edge_status(one.edge, &s);
+    char before[200], after[200];
+    ck_assert_uint_gt(workers_of(s.pid, before, sizeof before), 0);
+    ck_assert_int_eq(edge_reload(one.edge, &one.c, NULL), 0);
+    clock_sleep_ms(300); // in which a reload would have started others; the case above waits for that
+    workers_of(s.pid, after, sizeof after);
+    ck_assert_str_eq(before, after);
+    tls_make_leaf(top, "ca", "region-eastus", "DNS:*.eastus.geo.example.test", one.pem, sizeof one.pem);
+    ck_assert_int_eq(edge_reload(one.edge, &one.c, NULL), 0);
+    int i = 0;
+    do { // a certificate that has changed is another configuration
+        ck_assert_int_lt(i++, 500);
+        clock_sleep_ms(20);
+        workers_of(s.pid, after, sizeof after);
+    } while (!strcmp(before, after));
+    region_down(&one);
+    world_end();
+}
+END_TEST
+
 START_TEST(test_reload)
 {
     world();
@@ -997,5 +1036,5 @@ START_TEST(test_start_refused)
 END_TEST
 
 CHECK_MAIN("net/edge", test_render, test_requests, test_blobs, test_peers, test_a_slow_body, test_own_answers,
-           test_refused_early, test_reload, test_listeners_users_limits_drain, test_backoff_cap, test_master_killed,
-           test_parent_killed, test_start_refused)
+           test_refused_early, test_reload, test_reload_of_the_same, test_listeners_users_limits_drain,
+           test_backoff_cap, test_master_killed, test_parent_killed, test_start_refused)

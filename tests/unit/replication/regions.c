@@ -374,6 +374,7 @@ void region_up(struct test_region *r)
                                    .fetcher = r->fetcher,
                                    .verify = ed25519_verify,
                                    .start_ask_ms = r->start_ask_ms,
+                                   .continues = r->continues,
                                    .clock_every_ms = 100,
                                    .recover_patience_ms = r->recover_patience_ms,
                                    .absent_ms = r->absent_ms,

@@ -57,6 +57,7 @@ struct test_region {
     _Atomic unsigned n_mute_feeds;
     _Atomic unsigned n_relays; // asked for what it has of another's feed
     unsigned start_ask_ms, absent_ms, recover_patience_ms;
+    bool continues;                    // its store was handed over
     struct space *space;               // its disk, if free_bytes says how much of it is free
     _Atomic uint64_t free_bytes;       // 0 at region_up: fetches are not charged
     _Atomic bool knows_no_damage;      // as a version before: it cannot be told that its content is damaged

@@ -630,6 +630,37 @@ START_TEST(have_compares_as_the_register_does)
 }
 END_TEST
 
+// After a restart nobody is asked what was lost, and whose clock is right: writes are open before anybody answers, in
+// the same epoch. What closes writes later does.
+START_TEST(a_store_that_was_handed_over_takes_writes_at_once)
+{
+    struct digest d, e;
+    struct arena a;
+    arena_init(&a, 0);
+    world_up(&w);
+    region_push(east, "contoso", "app", "before", 1, 1, 1000, 0, &d);
+    WAIT_FOR(region_has(west, "contoso", "app", "before", &d), 10000);
+    uint64_t epoch = head_of(east, "eastus").epoch;
+    region_down(east);
+    region_cut(east, true);
+    east->start_ask_ms = 5000;
+    region_up(east);
+    ck_assert_ptr_nonnull(meta_closed_why(east->meta, &a));
+    region_down(east);
+    east->continues = true;
+    region_up(east);
+    ck_assert_ptr_null(meta_closed_why(east->meta, &a));
+    region_push(east, "contoso", "app", "after", 2, 1, 1000, 0, &e);
+    ck_assert_uint_eq(head_of(east, "eastus").epoch, epoch);
+    region_cut(east, false);
+    WAIT_FOR(region_has(west, "contoso", "app", "after", &e), 25000);
+    east->clock_ms = 100000;
+    WAIT_FOR(meta_closed_why(east->meta, &a), 25000);
+    arena_done(&a);
+    world_done(&w);
+}
+END_TEST
+
 CHECK_MAIN("replication/regions", a_push_appears_in_all_regions,
            a_feed_carries_only_what_both_hold_and_a_registry_shared_later_is_read_whole,
            tags_written_on_both_sides_of_a_cut_converge, a_region_that_was_down_catches_up,
@@ -638,4 +669,5 @@ CHECK_MAIN("replication/regions", a_push_appears_in_all_regions,
            a_source_that_hangs_delays_only_itself, a_restored_backup_recovers_before_it_writes,
            a_backup_restored_alone_recovers_when_the_others_come, requests_are_judged, the_public_may_not_read_feeds,
            a_false_cursor_is_refused_and_closes_nothing, have_waits_until_the_tag_is_there, a_stolen_key_is_revoked,
-           a_repeated_push_fetches_nothing, have_compares_as_the_register_does)
+           a_repeated_push_fetches_nothing, have_compares_as_the_register_does,
+           a_store_that_was_handed_over_takes_writes_at_once)

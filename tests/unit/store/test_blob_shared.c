@@ -94,12 +94,15 @@ START_TEST(two_processes_never_write_to_one_upload)
     ck_assert_int_eq(blob_upload_write(u, "hello", 5), 0);
     ck_assert_int_eq(blob_upload_open(other, "one", &v), ERR_BUSY);
     ck_assert_int_eq(blob_upload_discard(other, "one"), ERR_BUSY);
+    ck_assert(blob_upload_elsewhere(other, "one"));
+    ck_assert(!blob_upload_elsewhere(bs, "one") && !blob_upload_elsewhere(other, "two"));
     size_t n = 0;
     ck_assert_int_eq(blob_uploads_expire(other, INT64_MAX, NULL, NULL, &n), 0);
     ck_assert_uint_eq(n, 0);
     blob_upload_close(u);
     ck_assert_int_eq(blob_upload_open(other, "one", &v), 0);
     ck_assert_uint_eq(blob_upload_size(v), 5);
+    ck_assert(blob_upload_elsewhere(bs, "one"));
     ck_assert_int_eq(blob_upload_open(bs, "one", &u), ERR_BUSY);
     blob_upload_close(v);
     ck_assert_int_eq(blob_upload_discard(bs, "one"), 0);
