@@ -162,6 +162,8 @@ static void region_config(struct edge_region *r, const char *name)
                                 .n_workers = 1};
 }
 
+static unsigned body_rate; // 0: none
+
 static void region_daemon(struct edge_region *r)
 {
     struct http_app app = {.begin = begin, .finish = finish};
@@ -170,7 +172,7 @@ static void region_daemon(struct edge_region *r)
                                     .socket_gid = -1,
                                     .listener = LISTENER_PUBLIC,
                                     .pool = pool,
-                                    .body_bytes_s = 10,
+                                    .body_bytes_s = body_rate,
                                     .body_window_ms = 1000};
     ck_assert_int_eq(http_server_start(&o, &app, &r->s_pub), 0);
     o.socket_path = r->peer;
@@ -556,6 +558,7 @@ START_TEST(test_a_slow_body)
 {
     world();
     region_config(&one, "eastus");
+    body_rate = 10;
     region_up(&one);
     char *got = raw_while("PATCH /up HTTP/1.1\r\nHost: contoso.example.test\r\nContent-Length: 90\r\n\r\nabcde",
                           AS_GLOBAL, "for i in 1 2 3 4 5 6; do sleep 0.5; printf x 2>/dev/null || exit 0; done");

@@ -764,18 +764,18 @@ static void *trickle(void *arg) // bytes at an interval of 20 ms, until the othe
 START_TEST(test_slow_upload)
 {
     struct http_server_options o = plain;
-    o.body_bytes_s = 1000;
-    o.body_window_ms = 500;
+    o.body_bytes_s = 400;
+    o.body_window_ms = 1500;
     up_with(o, 2, 64);
     int slow = dial(), silent = dial(), good = dial();
     say(slow, "PATCH /slow HTTP/1.1\r\nHost: h\r\nContent-Length: 5000\r\n\r\n");
     say(silent, "PATCH /silent HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nabcde\r\n");
-    say(good, "PATCH /good HTTP/1.1\r\nHost: h\r\nContent-Length: 3000\r\n\r\n");
+    say(good, "PATCH /good HTTP/1.1\r\nHost: h\r\nContent-Length: 6000\r\n\r\n");
     pthread_t t;
     ck_assert_int_eq(pthread_create(&t, NULL, trickle, &slow), 0); // 50 a second
     static char piece[101];
     memset(piece, 'g', 100);
-    for (int i = 0; i < 30; i++, clock_sleep_ms(40)) // 2,500 a second, for more than two windows
+    for (int i = 0; i < 60; i++, clock_sleep_ms(40)) // 2,500 a second at most, for longer than the window
         say(good, piece);
     pthread_join(t, NULL);
     slow_answer(slow);
@@ -784,7 +784,7 @@ START_TEST(test_slow_upload)
     struct answer a = hear(good, false);
     ck_assert_int_eq(a.status, 200);
     ck_assert_int_eq(atomic_load(&up.dones), 3);
-    ck_assert_uint_gt(atomic_load(&up.got), 3000 + 5 + 5); // the slow ones' bytes too
+    ck_assert_uint_gt(atomic_load(&up.got), 6000 + 5 + 5); // the slow ones' bytes too
     for (int i = 0; i < 5000 && !hung_up(slow); i++)       // who does not hang up is hung up on
         clock_sleep_ms(2);
     ck_assert(hung_up(slow));
