@@ -2,7 +2,7 @@
 """Where secrets must not turn up: every kind of error that makes nginx say something is provoked with signed URLs, at the
 public and at the peer listener, through restarts and reloads; then every file that the daemons wrote, and what the system
 shows of their processes, is searched for them. And every file has the owner and mode that docs/security.md states."""
-import fnmatch, os, re, signal, socket, ssl, stat, struct, subprocess, threading, unittest
+import fnmatch, json, os, re, signal, socket, ssl, stat, struct, subprocess, threading, unittest
 
 from lab import DOMAIN, Lab, MERIDIAN, REGIONS, SOURCE, STAMPS, wait_until
 
@@ -349,6 +349,13 @@ class Secrets(unittest.TestCase):
             self.wait_lines(since, "connect() to unix:", "upstream prematurely closed connection", "upstream sent too big header",
                             "upstream timed out", "upstream sent invalid chunked response", "could not find named location", "No such file")
             self.assertEqual(self.swallowed(since), [])
+
+        def in_access_log():  # what the edge answered alone, by its own word and with an id
+            with open(f"{self.lab.dir}/eastus/log/access.log") as f:
+                lines = [json.loads(line) for line in f]
+            return {(l["status"], l.get("reason")) for l in lines if l.get("by") == "edge" and re.fullmatch("[0-9a-f]{32}", l["id"])}
+        wait_until(10, lambda: in_access_log() >= {(503, "NOT_READY"), (504, "NO_ANSWER"), (500, "EDGE_FAILED"), (400, "MALFORMED")},
+                   "the access log has them")
         self.assertEqual(self.hits(), [])
 
     def bad_upload(self, **more):
