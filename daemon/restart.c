@@ -93,11 +93,18 @@ static void become_new(struct supervisor *s, struct handover *h, int record)
 
 void restart_request(struct supervisor *s)
 {
-    s->restart_due = false;
-    if (s->take != TAKE_NONE || s->old || clock_mono_ms() < s->restart_ms) {
+    if (s->take != TAKE_NONE) {
+        s->restart_due = false;
         log_warn("daemon: restart: one is under way");
         return;
     }
+    if (s->old || clock_mono_ms() < s->restart_ms) { // the loop asks again
+        if (!s->restart_waits)
+            log_info("daemon: restart: waits until the worker of the one before has ended its uploads");
+        s->restart_waits = true;
+        return;
+    }
+    s->restart_due = s->restart_waits = false;
     s->restart_ms = clock_mono_ms() + RESTART_EVERY_MS;
     struct diag d;
     diag_init(&d);

@@ -43,6 +43,7 @@ struct supervisor {
     // restart
     enum take take;
     bool serving, ready, restart_due; // the new worker answers names; answers all; a worker asked for a restart
+    bool restart_waits;               // for the old worker of the one before
     bool edge_frozen; // a restart failed: the worker is of other settings than these, so the edge stays as it is
     pid_t old;        // 0: none, or gone
     bool writes_open; // when it released the store
