@@ -115,7 +115,7 @@ class Edge(unittest.TestCase):
 
         def look():
             with open(f"{self.lab.dir}/eastus/log/access.log") as f:
-                found[:] = [json.loads(line) for line in f if request_id in line]
+                found[:] = [json.loads(line) for line in f if request_id in line and line.endswith("\n")]  # whole lines
             return found
         wait_until(10, look, f"request {request_id} is in the access log")
         self.assertEqual(len(found), 1)
