@@ -316,7 +316,7 @@ START_TEST(threads_stop_at_the_reserve_together)
         ck_assert_int_eq(pthread_join(t[i], NULL), 0);
     ck_assert(is_short(s));
     ck_assert_uint_eq(look(s).outstanding_bytes, 0);
-    ck_assert_uint_lt(disk.free_bytes, 102 * MIB);
+    ck_assert_uint_lt(disk.free_bytes, 126 * MIB); // it was short while others had charges, and is until so much fits
     space_close(s);
 }
 END_TEST
