@@ -145,11 +145,14 @@ void space_close(struct space *s)
     free(s);
 }
 
-static bool fits(const struct space *s, uint64_t bytes, enum space_use use)
+// A writer that has begun goes on for as long as it fits: only new ones are kept out until a good deal does.
+static bool fits(const struct space *s, uint64_t bytes, enum space_use use, bool has_begun)
 {
     if (use == SPACE_ENTRY)
         return bytes <= room(s, reserve_of(s) / 2);
-    return !s->is_short && bytes <= room(s, reserve_of(s));
+    if (has_begun ? s->short_of_files : s->is_short)
+        return false;
+    return bytes <= room(s, reserve_of(s));
 }
 
 // Others write to the disk as well: a measure holds for a second, and less while much of the room is being granted.
@@ -161,15 +164,15 @@ static bool is_stale(const struct space *s, uint64_t bytes)
 }
 
 // Under the lock. At least `least`, rather `most`.
-static uint64_t grant(struct space *s, uint64_t least, uint64_t most, enum space_use use)
+static uint64_t grant(struct space *s, uint64_t least, uint64_t most, enum space_use use, bool has_begun)
 {
-    if (is_stale(s, most) || !fits(s, least, use))
+    if (is_stale(s, most) || !fits(s, least, use, has_begun))
         (void)measure(s); // on failure the last measure holds
-    if (!fits(s, least, use)) {
+    if (!fits(s, least, use, has_begun)) {
         s->n_refused++;
         return 0;
     }
-    uint64_t n = fits(s, most, use) ? most : least;
+    uint64_t n = fits(s, most, use, has_begun) ? most : least;
     s->outstanding += n;
     s->granted_since += n;
     judge(s);
@@ -185,7 +188,7 @@ static int take(struct space *s, uint64_t bytes, enum space_use use, struct spac
     }
     pthread_mutex_lock(&s->lock);
     uint64_t least = bytes ? bytes : 1; // of an unknown length: a window, so that a short disk refuses it here
-    c.left = grant(s, least, bytes ? bytes : SPACE_WINDOW_BYTES, use);
+    c.left = grant(s, least, bytes ? bytes : SPACE_WINDOW_BYTES, use, false);
     pthread_mutex_unlock(&s->lock);
     if (!c.left)
         return ERR_NOSPACE;
@@ -210,7 +213,7 @@ int space_grow(struct space_charge *c, uint64_t bytes)
         return 0;
     uint64_t least = bytes - c->left, most = least > SPACE_WINDOW_BYTES ? least : SPACE_WINDOW_BYTES;
     pthread_mutex_lock(&s->lock);
-    uint64_t n = grant(s, least, most, c->use);
+    uint64_t n = grant(s, least, most, c->use, true);
     pthread_mutex_unlock(&s->lock);
     if (!n)
         return ERR_NOSPACE;
@@ -269,6 +272,7 @@ int space_look(struct space *s, struct space_view *out)
                                .outstanding_bytes = s->outstanding,
                                .room_bytes = room(s, reserve_of(s)),
                                .is_short = s->is_short,
+                               .of_files = s->short_of_files,
                                .changed_ms = s->changed_ms,
                                .n_refused = s->n_refused};
     say_why(s, out->text);

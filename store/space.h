@@ -17,12 +17,11 @@
 //   1. A charge is granted when it fits above the reserve together with all that is outstanding. So writers that run at
 //      once never eat the reserve together.
 //   2. The disk is *short* when not even one window fits above the reserve, and until a good deal more does (a quarter
-//   of
-//      the reserve, at least two windows): so that it does not flap. While it is short all new content is refused, also
-//      what would just fit: what health says and what a push gets are the same. What was charged before goes on.
+//      of the reserve, at least two windows): so that it does not flap. While it is short all new content is refused,
+//      also what would just fit: what health says and what a push gets are the same. What was charged before goes on,
+//      and so does a writer that has begun, window by window, for as long as they fit.
 //   3. A manifest of a client (SPACE_ENTRY) may use the upper half of the reserve: a push whose blobs are here ends.
-//   All
-//      else that is metadata asks nobody.
+//      All else that is metadata asks nobody.
 //   4. A region that is short for want of files (inodes) is short.
 //
 // The disk is measured once a second at most while there is plenty, and before anything is refused; it is written to by
@@ -80,6 +79,7 @@ struct space_view {
     uint64_t outstanding_bytes;
     uint64_t room_bytes; // what still fits above the reserve; 0 when nothing does
     bool is_short;
+    bool of_files;      // it is short for want of files
     int64_t changed_ms; // wall clock: of the last change of is_short, or of the opening
     uint64_t n_refused; // charges, since the opening
     char text[SPACE_TEXT_SIZE];

@@ -174,6 +174,23 @@ START_TEST(what_was_charged_goes_on_while_it_is_short)
 }
 END_TEST
 
+// Promises to others make a disk short: new writers wait, one that has begun goes on for as long as it fits.
+START_TEST(promises_stop_no_writer_that_has_begun)
+{
+    struct space *s = begin(500);
+    struct space_charge all = {0}, begun = {0}, late = {0};
+    ck_assert_int_eq(space_take(s, 0, &begun), 0);
+    ck_assert_int_eq(space_take(s, look(s).room_bytes - MIB / 2, &all), 0);
+    ck_assert(is_short(s));
+    ck_assert_int_eq(space_take(s, 0, &late), ERR_NOSPACE);
+    ck_assert_int_eq(space_grow(&begun, SPACE_WINDOW_BYTES + MIB / 4), 0);
+    ck_assert_int_eq(space_grow(&begun, 2 * MIB), ERR_NOSPACE);
+    space_return(&all);
+    space_return(&begun);
+    space_close(s);
+}
+END_TEST
+
 START_TEST(entries_use_half_of_the_reserve)
 {
     struct space *s = begin(80);
@@ -339,6 +356,7 @@ END_TEST
 
 CHECK_MAIN("store/space", known_lengths_are_charged_up_front, one_that_does_not_fit_makes_no_disk_short,
            windows_of_many_stop_at_the_reserve, it_is_short_until_a_good_deal_fits,
-           what_was_charged_goes_on_while_it_is_short, entries_use_half_of_the_reserve, few_files_are_short_too,
-           a_measure_is_cheap_and_may_fail, the_reserve_is_an_amount_or_a_share, without_a_space_everything_is_granted,
+           what_was_charged_goes_on_while_it_is_short, promises_stop_no_writer_that_has_begun,
+           entries_use_half_of_the_reserve, few_files_are_short_too, a_measure_is_cheap_and_may_fail,
+           the_reserve_is_an_amount_or_a_share, without_a_space_everything_is_granted,
            threads_stop_at_the_reserve_together, memory_may_be_short)
