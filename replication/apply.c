@@ -114,7 +114,7 @@ static uint64_t bytes_needed(struct replicator *r, const struct feed_entry *e, c
         const struct manifest_ref *ref = &m->refs[i];
         if (here(r, e, ref) || blob_in_flight(r, &ref->digest) || seen_before(m, i))
             continue;
-        if (blob_stat(r->o.blobs, &ref->digest, &size) == 0 && size >= ref->size)
+        if (blob_stat(r->o.blobs, &ref->digest, &size) == 0) // of a cut one the rest comes by windows
             continue;
         uint64_t all = room_size(r, &ref->digest, ref->size), had = blob_partial_size(r->o.blobs, &ref->digest);
         uint64_t lacks = all > had ? all - had : 0;

@@ -407,7 +407,9 @@ static int blob_get_any(struct worker *w, const struct topology *t, const struct
 {
     uint64_t size;
     int rc = blob_stat(w->r->o.blobs, &b->digest, &size);
-    if (!rc && size < b->size) {
+    if (!rc && size < b->size) // it is cut, or its manifest says too much
+        rc = blob_verify(w->r->o.blobs, &b->digest, 0, &w->r->stopping);
+    if (rc == ERR_DIGEST) {
         log_error("replication: a blob in the store is damaged: %" PRIu64 " of %" PRIu64 " bytes; it is fetched again",
                   size, b->size);
         rc = ERR_NOTFOUND;

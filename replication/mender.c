@@ -123,8 +123,10 @@ static bool suspect_first(struct mender *m, struct suspect *out)
     return any;
 }
 
-// It was looked at. `so`: it is damaged, or lost.
-static void suspect_end(struct mender *m, const struct suspect *s, bool so)
+enum suspicion { FALSE_ALARM, CONFIRMED, UNKNOWN };
+
+// It was looked at. CONFIRMED: it is damaged, or lost.
+static void suspect_end(struct mender *m, const struct suspect *s, enum suspicion found)
 {
     struct peer *by = s->by;
     pthread_mutex_lock(&m->r->lock);
@@ -134,10 +136,10 @@ static void suspect_end(struct mender *m, const struct suspect *s, bool so)
         if (m->looked[i].at_mono < oldest->at_mono)
             oldest = &m->looked[i];
     *oldest = (struct looked){s->digest, clock_mono_ms()};
-    m->n_found += so;
-    if (by && so) {
+    m->n_found += found == CONFIRMED;
+    if (by && found == CONFIRMED) {
         by->n_false_alarms = 0;
-    } else if (by) {
+    } else if (by && found == FALSE_ALARM) {
         unsigned shift = by->n_false_alarms < 10 ? by->n_false_alarms : 10;
         int64_t rest = (int64_t)ALARM_REST_MS << shift;
         by->alarms_from_mono = clock_mono_ms() + (rest < ALARM_REST_MAX_MS ? rest : ALARM_REST_MAX_MS);
@@ -189,30 +191,33 @@ static bool manifest_damaged(struct mender *m, const struct suspect *s)
     return damaged;
 }
 
-static bool suspect_look(struct mender *m, const struct suspect *s)
+static enum suspicion suspect_look(struct mender *m, const struct suspect *s)
 {
     struct replicator *r = m->r;
     uint64_t size;
     int rc = meta_link_get(r->o.meta, s->registry, s->repository, &s->digest, &size);
+    if (rc == ERR_NOTFOUND)
+        return manifest_damaged(m, s) ? CONFIRMED : FALSE_ALARM;
     if (rc)
-        return rc == ERR_NOTFOUND && manifest_damaged(m, s);
+        return UNKNOWN;
     rc = blob_verify(r->o.blobs, &s->digest, VERIFY_BYTES_PER_S, &r->stopping);
     if (rc == ERR_NOTFOUND && blob_damaged_note(r->o.blobs, &s->digest))
         log_warn("replication: a lost blob cannot be noted: it is fetched anew when it is asked for again");
     blob_judged(s, rc);
-    return rc == ERR_DIGEST || rc == ERR_NOTFOUND;
+    if (rc == ERR_DIGEST || rc == ERR_NOTFOUND)
+        return CONFIRMED;
+    return rc ? UNKNOWN : FALSE_ALARM; // it cannot be read, or is another file by now
 }
 
+// One, so that what is known to be damaged is mended in between. True: one more is.
 static bool suspects_look(struct mender *m)
 {
     struct suspect s;
-    bool any = false;
-    while (!m->r->stopping && suspect_first(m, &s)) {
-        bool so = suspect_look(m, &s);
-        suspect_end(m, &s, so);
-        any = any || so;
-    }
-    return any;
+    if (m->r->stopping || !suspect_first(m, &s))
+        return false;
+    enum suspicion found = suspect_look(m, &s);
+    suspect_end(m, &s, found);
+    return found == CONFIRMED;
 }
 
 // --- mending ---

@@ -69,8 +69,10 @@ void room_say(const struct worker *w, char error[ERROR_TEXT_SIZE])
 
 int room_take(struct worker *w, uint64_t bytes)
 {
-    if (!bytes)
+    if (!bytes) { // nothing is known to lack: what comes all the same is granted by windows
+        w->charge = (struct space_charge){.space = w->r->o.space};
         return 0;
+    }
     int rc = space_take(w->r->o.space, bytes, &w->charge);
     if (rc == ERR_NOSPACE)
         w->lacks = bytes;
@@ -114,6 +116,10 @@ void room_failed(struct worker *w, const struct digest *d, uint64_t size, uint64
         return;
     uint64_t fits = came + v.room_bytes, needs = size + after; // what came is given up
     bool larger = came + SPACE_WINDOW_BYTES > size;
+    if (v.of_files) { // what lacks is files, not bytes
+        w->lacks = needs ? needs : 1;
+        return;
+    }
     if (!v.is_short && v.room_bytes >= SPACE_WINDOW_BYTES && needs <= fits)
         return;
     if (larger)

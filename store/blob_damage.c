@@ -117,6 +117,8 @@ static int set_aside(struct blob_store *bs, const struct digest *d, int fd)
         rc = ERR_BUSY;
     else if (renameat(shard, hex, damaged, name))
         rc = err_from_errno(errno);
+    else if (!still_named(damaged, name, fd)) // another process, in a restart, had just published a whole one
+        rc = renameat(damaged, name, shard, hex) ? err_from_errno(errno) : ERR_BUSY;
     pthread_mutex_unlock(&bs->lock);
     if (rc)
         return rc;

@@ -633,6 +633,9 @@ void region_push(struct test_region *r, const char *registry, const char *reposi
     char text[DIGEST_TEXT_SIZE];
     const char *type = "application/vnd.oci.image.manifest.v1+json";
     memset(refs, 0, sizeof refs);
+    size_t claimed = r->claimed_bytes ? r->claimed_bytes : layer_bytes;
+    if (r->claims_nothing)
+        claimed = 0;
     layer_put(r, registry, repository, seed * 100, 20, &refs[0].digest);
     refs[0].size = 20;
     buf_printf(&b,
@@ -643,8 +646,7 @@ void region_push(struct test_region *r, const char *registry, const char *reposi
         layer_put(r, registry, repository, seed * 100 + (unsigned)i, layer_bytes, &refs[i].digest);
         refs[i].size = layer_bytes;
         buf_printf(&b, "%s{\"mediaType\":\"application/vnd.oci.image.layer.v1.tar\",\"size\":%zu,\"digest\":\"%s\"}",
-                   i > 1 ? "," : "", r->claimed_bytes ? r->claimed_bytes : layer_bytes,
-                   digest_format(&refs[i].digest, text));
+                   i > 1 ? "," : "", claimed, digest_format(&refs[i].digest, text));
     }
     buf_str(&b, "],\"annotations\":{\"pad\":\"");
     for (size_t i = 0; i < manifest_pad; i++)

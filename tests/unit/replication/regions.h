@@ -63,6 +63,7 @@ struct test_region {
     _Atomic bool knows_no_damage;      // as a version before: it cannot be told that its content is damaged
     _Atomic unsigned n_notices;        // that it was told so
     size_t claimed_bytes;              // what its manifests say of the size of layers; 0: the truth
+    bool claims_nothing;               // they say 0
     const char *more_feed_keys;        // rows of the topology beside that of `keys`; NULL: none
     _Atomic unsigned n_away, n_back;   // others that were found silent, or heard again
     _Atomic int64_t clock_ms;          // its wall clock is so far ahead, as the others and it see each other's

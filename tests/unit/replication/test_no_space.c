@@ -107,12 +107,13 @@ START_TEST(what_does_not_fit_is_parked_and_the_rest_goes_on)
 END_TEST
 
 // The manifest says less than there is: each window is charged, and what came is given up.
-START_TEST(a_wrong_size_does_not_eat_the_reserve)
+static void wrong_size(bool nothing)
 {
     struct digest big, small;
     world_make(&w);
     west->free_bytes = RESERVE_BYTES + 4 * MIB;
     east->claimed_bytes = 1000;
+    east->claims_nothing = nothing;
     for (size_t i = 0; i < N_REGIONS; i++)
         region_up(&w.regions[i]);
     region_cut(south, true);
@@ -121,6 +122,7 @@ START_TEST(a_wrong_size_does_not_eat_the_reserve)
     WAIT_FOR(n_partials(west) == 0, 5000);
     ck_assert_int_gt(no_space_bytes(west, "eastus"), 4 * MIB);
     east->claimed_bytes = 0;
+    east->claims_nothing = false;
     unsigned n_gets = east->n_blob_gets;
     region_push(east, "contoso", "app", "small", 2, 1, 1000, 0, &small);
     WAIT_FOR(region_has(west, "contoso", "app", "small", &small), 10000);
@@ -130,6 +132,17 @@ START_TEST(a_wrong_size_does_not_eat_the_reserve)
     west->free_bytes = RESERVE_BYTES + 60 * MIB;
     WAIT_FOR(state_is(west, "contoso", "eastus", "Ready"), 15000);
     world_done(&w);
+}
+
+START_TEST(a_wrong_size_does_not_eat_the_reserve)
+{
+    wrong_size(false);
+}
+END_TEST
+
+START_TEST(a_size_of_nothing_does_not_eat_the_reserve)
+{
+    wrong_size(true);
 }
 END_TEST
 
@@ -200,5 +213,5 @@ START_TEST(a_full_disk_is_said_and_not_blamed_on_the_peer)
 END_TEST
 
 CHECK_MAIN("replication/no space", what_does_not_fit_is_parked_and_the_rest_goes_on,
-           a_wrong_size_does_not_eat_the_reserve, a_short_disk_keeps_no_partials,
-           a_full_disk_is_said_and_not_blamed_on_the_peer)
+           a_size_of_nothing_does_not_eat_the_reserve, a_wrong_size_does_not_eat_the_reserve,
+           a_short_disk_keeps_no_partials, a_full_disk_is_said_and_not_blamed_on_the_peer)
