@@ -201,12 +201,20 @@ static bool clock_compared(struct certs *c)
     return !c->clock_ok || c->clock_ok(c->ctx, why, sizeof why) != ERR_BUSY;
 }
 
+static bool ends(struct certs *c)
+{
+    pthread_mutex_lock(&c->lock);
+    bool stop = c->stop;
+    pthread_mutex_unlock(&c->lock);
+    return stop;
+}
+
 static bool tick(struct certs *c)
 {
     struct topology *t = snapshot_get(c->topology);
     bool changed = false;
     pthread_mutex_lock(&c->work);
-    for (int kind = 0; t && kind < N_CERT_KINDS; kind++) {
+    for (int kind = 0; t && kind < N_CERT_KINDS && !ends(c); kind++) { // a restart waits for this thread
         struct diag diag;
         diag_init(&diag);
         if (due(c, t, (enum cert_kind)kind) && renew_and_note(c, t, (enum cert_kind)kind, &diag) > 0)

@@ -90,6 +90,7 @@ void answer_error(struct op *op, struct http_response *resp, int rc, const char 
     case ERR_NOFILES:
     case ERR_BUSY:
     case ERR_CLOSED:
+    case ERR_VERSION: // a successor of another schema has the store
     case ERR_TIMEOUT:
     case ERR_NOMEM:
         if (!writes_closed(op, resp))

@@ -50,6 +50,14 @@ void handles_init(struct handles *h)
     pthread_mutex_init(&h->lock, NULL);
 }
 
+void handles_open_after(struct handles *h, unsigned ms)
+{
+    pthread_mutex_lock(&h->lock);
+    h->closed = ms > 0;
+    h->opens_ms = clock_mono_ms() + ms;
+    pthread_mutex_unlock(&h->lock);
+}
+
 void handles_done(struct handles *h)
 {
     while (h->oldest)
@@ -61,6 +69,7 @@ void handles_close(struct handles *h)
 {
     pthread_mutex_lock(&h->lock);
     h->closed = true;
+    h->opens_ms = 0;
     while (h->oldest)
         close_handle(h, h->oldest);
     pthread_mutex_unlock(&h->lock);
@@ -92,6 +101,8 @@ void handles_park(struct handles *h, const char *id, struct blob_upload *u)
     *e = (struct handle){.u = u, .parked_ms = clock_mono_ms()};
     memcpy(e->id, id, n);
     pthread_mutex_lock(&h->lock);
+    if (h->closed && h->opens_ms && e->parked_ms >= h->opens_ms)
+        h->closed = false;
     if (h->closed) {
         blob_upload_close(u);
         pthread_mutex_unlock(&h->lock);

@@ -27,10 +27,13 @@ struct handles {
     struct handle *oldest, *newest; // in the order in which they were parked
     size_t n, max;
     bool closed;       // what is parked is closed
+    int64_t opens_ms;  // mono: until then; 0: for good
     uint64_t n_reused; // were taken
 };
 
 void handles_init(struct handles *h);
+// Closed for so long: a forerunner that still ends uploads must find what rests between two requests unlocked.
+void handles_open_after(struct handles *h, unsigned ms);
 void handles_done(struct handles *h); // closes all
 struct blob_upload *handles_take(struct handles *h, const char *id);
 void handles_park(struct handles *h, const char *id, struct blob_upload *u);

@@ -32,6 +32,7 @@ struct registry_service_options {
     const uint8_t *url_key;       // 32 bytes: HMAC of signed URLs
     uint64_t manifest_max_bytes;  // 0: 4 MiB
     struct upload_bounds uploads; // open at once (store/meta.h); beyond it a POST is answered with 429
+    unsigned forerunner_ms;       // another process may end uploads of before for so long; 0: there is none
     unsigned upload_idle_s;       // told to whoever meets a bound: when what is left alone is discarded; 0: a day
     // Content of the registry with this login label could not be read or written here though nothing is full or busy:
     // I/O errors and damage. Any thread; must not block. May be NULL.

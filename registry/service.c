@@ -35,6 +35,7 @@ int registry_service_new(const struct registry_service_options *o, struct regist
     s->manifest_max_bytes = o->manifest_max_bytes ? o->manifest_max_bytes : MANIFEST_MAX_DEFAULT;
     memcpy(s->url_key, o->url_key, sizeof s->url_key);
     handles_init(&s->handles);
+    handles_open_after(&s->handles, o->forerunner_ms);
     busy_init(&s->busy);
     *out = s;
     return 0;

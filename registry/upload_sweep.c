@@ -22,13 +22,18 @@ void registry_uploads_rest(struct registry_service *s)
 }
 
 // The file first, and then the row: a file whose row is gone would stay until it is found.
-static int discard(struct registry_service *s, const char *id)
+static int discard(struct registry_service *s, const char *id, int64_t max_idle_ms)
 {
     struct busy_claims mine = {0};
     if (!busy_claim(&s->busy, id, &mine))
         return ERR_BUSY;
+    int rc = meta_upload_is_idle(s->meta, id, max_idle_ms) ? 0 : ERR_BUSY; // its client may have come back meanwhile
+    if (rc) {
+        busy_release(&s->busy, &mine);
+        return rc;
+    }
     handles_drop(&s->handles, id);
-    int rc = blob_upload_discard(s->blobs, id);
+    rc = blob_upload_discard(s->blobs, id);
     if (!rc)
         rc = meta_upload_delete(s->meta, id);
     busy_release(&s->busy, &mine);
@@ -45,7 +50,7 @@ static int batch_discard(struct registry_service *s, int64_t max_idle_ms, size_t
     arena_init(&a, 1 << 20);
     int rc = meta_uploads_idle(s->meta, clock_mono_ms(), max_idle_ms, *skip, BATCH, &a, &ids, n_listed);
     for (size_t i = 0; !rc && i < *n_listed; i++) {
-        bool gone = !discard(s, ids[i]);
+        bool gone = !discard(s, ids[i], max_idle_ms);
         *n_gone += gone;
         *skip += !gone;
     }

@@ -390,6 +390,7 @@ void upload_begin(struct op *op, struct http_plan *plan)
     switch (op->req->method) {
     case HTTP_PATCH:
         stream(op, plan, piece);
+        plan->for_answer = true; // what came whole for nobody who could be told is kept as what came in part
         break;
     case HTTP_PUT:
         op->io.ends = true;

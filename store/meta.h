@@ -113,6 +113,7 @@ int meta_upload_delete(struct meta *m, const char *id);
 // to call and over restarts. The longest idle first, without the first `skip`, at most `max`.
 int meta_uploads_idle(struct meta *m, int64_t now_mono_ms, int64_t idle_ms, size_t skip, size_t max, struct arena *a,
                       const char ***out, size_t *out_n);
+bool meta_upload_is_idle(struct meta *m, const char *id, int64_t idle_ms); // by the last such call; false: or unknown
 
 // Drops, of principals that keep more bytes than they may, what was acknowledged and then left for UPLOAD_RESTS_MS: the
 // longest idle first, down to the bound or to the one that was touched last.

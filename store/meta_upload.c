@@ -184,6 +184,20 @@ static int age_run(struct meta *m, void *arg)
                   *(const int64_t *)arg);
 }
 
+bool meta_upload_is_idle(struct meta *m, const char *id, int64_t idle_ms)
+{
+    struct db *d;
+    sqlite3_stmt *st;
+    int rc = reader_take(m, &d);
+    if (rc)
+        return false;
+    rc = db_find(d, &st, "SELECT 1 FROM uploads WHERE id=?1 AND idle_ms>?2", "si", id, idle_ms);
+    if (!rc)
+        db_end(st);
+    reader_give(m, d);
+    return !rc;
+}
+
 int meta_uploads_idle(struct meta *m, int64_t now_mono_ms, int64_t idle_ms, size_t skip, size_t max, struct arena *a,
                       const char ***out, size_t *out_n)
 {

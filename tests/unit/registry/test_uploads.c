@@ -272,6 +272,24 @@ START_TEST(many_pieces_are_digested_once)
 END_TEST
 
 // A refused piece keeps the handle; what may have left other bytes in the file gives it up; so do the ends.
+// After a restart the forerunner may still get the next piece of an upload: nothing rests here, locked, until it is
+// gone.
+START_TEST(nothing_rests_while_a_forerunner_may_go_on)
+{
+    world_up();
+    handles_open_after(&world_service->handles, 60000);
+    AUTO_FREE char *at = upload_start("team/app");
+    ck_assert_int_eq(status_of(send_body("PATCH", at, "abc", 3)), 202);
+    ck_assert_uint_eq(world_service->handles.n, 0);
+    handles_open_after(&world_service->handles, 1);
+    clock_sleep_ms(5);
+    ck_assert_int_eq(status_of(send_body("PATCH", at, "def", 3)), 202);
+    ck_assert_uint_eq(world_service->handles.n, 1);
+    ck_assert_int_eq(status_of(send_plain("DELETE", at)), 204);
+    world_down();
+}
+END_TEST
+
 START_TEST(handles_rest_only_after_what_was_acknowledged)
 {
     world_up();
@@ -576,13 +594,14 @@ START_TEST(a_large_body_streams_in_bounded_memory)
 }
 END_TEST
 
-CHECK_MAIN("registry/uploads", many_pieces_are_digested_once, handles_rest_only_after_what_was_acknowledged,
-           handles_are_bounded_in_number_and_time, requests_that_race_for_an_upload_are_refused_whole,
-           a_put_whose_link_failed_can_be_repeated, a_put_whose_link_failed_can_be_repeated_after_a_restart,
-           a_lost_file_makes_no_link, pieces_with_and_without_range_make_a_blob,
-           a_piece_out_of_order_is_416_and_says_where_it_stands, a_refused_piece_keeps_no_bytes,
-           a_wrong_digest_is_400_and_the_upload_stays, whole_blobs_come_in_one_request_and_empty_ones_too,
-           cancelled_uploads_are_gone, an_upload_belongs_to_its_repository, mounts_need_pull_on_the_source,
+CHECK_MAIN("registry/uploads", many_pieces_are_digested_once, nothing_rests_while_a_forerunner_may_go_on,
+           handles_rest_only_after_what_was_acknowledged, handles_are_bounded_in_number_and_time,
+           requests_that_race_for_an_upload_are_refused_whole, a_put_whose_link_failed_can_be_repeated,
+           a_put_whose_link_failed_can_be_repeated_after_a_restart, a_lost_file_makes_no_link,
+           pieces_with_and_without_range_make_a_blob, a_piece_out_of_order_is_416_and_says_where_it_stands,
+           a_refused_piece_keeps_no_bytes, a_wrong_digest_is_400_and_the_upload_stays,
+           whole_blobs_come_in_one_request_and_empty_ones_too, cancelled_uploads_are_gone,
+           an_upload_belongs_to_its_repository, mounts_need_pull_on_the_source,
            on_the_global_name_uploads_move_and_carry_their_authority, two_requests_cannot_share_an_upload,
 
            closed_writes_are_503_with_the_reason, idle_uploads_are_discarded, uploads_open_at_once_are_bounded,
