@@ -45,6 +45,7 @@ struct app { // everything a request may need; made once by the worker, then onl
     struct health *health;
     struct resolver *resolver;
     struct fetcher *fetcher;
+    struct pool *late_pool; // for what waits for a successor; NULL before there is one
     struct meta *meta;
     struct vitals *vitals;
     int64_t started_ms; // wall

@@ -190,8 +190,11 @@ static void begin_any(struct app *app, struct http_request *req, struct http_pla
                   app->node->region);
         return;
     }
-    *plan = (struct http_plan){
-        .kind = HTTP_PLAN_COLLECT, .body_max = app->node->manifest_max_bytes, .run = run, .ctx = late};
+    *plan = (struct http_plan){.kind = HTTP_PLAN_COLLECT,
+                               .body_max = app->node->manifest_max_bytes,
+                               .run = run,
+                               .ctx = late,
+                               .pool = app->late_pool};
 }
 
 // What the registry or the token service plan without a word to others, and can answer or carry on here.

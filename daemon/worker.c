@@ -31,6 +31,8 @@
 #include <unistd.h>
 
 #define VITALS_EVERY_MS 2000
+#define LATE_THREADS 16        // that wait for a successor to answer
+#define FORERUNNER_MS 15000    // beyond `drain` a forerunner is gone
 #define PLACES_LEAST 4096      // connections of the public server, at least (net/http.h max_connections)
 #define METRICS_CONNECTIONS 16 // a few scrapers; anyone who reaches the listener may connect
 #define METRICS_IDLE_S 15
@@ -62,7 +64,8 @@ struct worker {
     bool stopping, identity_due;    // under stop_lock
     int64_t identity_at_ms;         // when it is judged next; housekeeping's
     bool ready, edge_runs, told_up; // the main thread's
-    bool continues;                 // a forerunner handed the store over with writes open
+    bool beside;                    // a forerunner still ends what it has begun
+    bool continues;                 // it handed the store over with writes open
     int64_t yield_ms;               // mono; 0: no successor
 };
 
@@ -559,6 +562,7 @@ static int start_rooms(struct worker *w, struct diag *d)
                                                 .uploads = {.of_principal = n->uploads_per_principal,
                                                             .of_registry = n->uploads_per_registry,
                                                             .bytes_of_principal = upload_bytes(n)},
+                                                .forerunner_ms = w->beside ? n->drain_s * 1000 + FORERUNNER_MS : 0,
                                                 .upload_idle_s = n->upload_idle_s};
     if (!rc && (n->roles & ROLE_REGISTRY))
         rc = registry_service_new(&ro, &w->app.registry);
@@ -642,6 +646,8 @@ static void rooms_stop(struct worker *w)
     config_watch_stop(take_ptr(w->app.watch)); // its thread calls into replicator, keeper and link
     keeper_stop(atomic_exchange(&w->keeper, NULL));
     atomic_store(&w->replicator, NULL);
+    if (w->app.meta)
+        (void)meta_probe(w->app.meta); // behind it in the queue: the writer has left the replicator then
     certs_stop(take_ptr(w->app.certs));
     health_stop(take_ptr(w->app.health));
     replicator_stop(take_ptr(w->app.replicator));
@@ -661,13 +667,15 @@ static bool writes_are_open(const struct worker *w)
 static void yield(struct worker *w)
 {
     unsigned drain_ms = w->node->drain_s * 1000;
+    const struct pool_options late = {.name = "late", .n_threads = LATE_THREADS, .max_waiting = w->node->pool_queue};
     w->yield_ms = clock_mono_ms();
+    w->app.late_pool = pool_new(&late);
     resolver_drain(w->app.resolver, drain_ms);
     replicator_drain(w->app.replicator);
     if (w->public_server)
-        http_server_yield_begin(w->public_server);
+        http_server_yield_begin(w->public_server, w->app.late_pool);
     if (w->peer_server)
-        http_server_yield_begin(w->peer_server);
+        http_server_yield_begin(w->peer_server, w->app.late_pool);
     tunnels_drain(w->tunnels, drain_ms);
     housekeeping_stop(w);
     http_server_stop(take_ptr(w->admin_server), 1000);
@@ -713,6 +721,7 @@ static void stop_all(struct worker *w, bool yields)
     rooms_stop(w);
     auth_service_stop(w->app.auth);
     fetcher_free(w->fetcher);
+    pool_free(w->app.late_pool);
     pool_free(w->pool);
     registry_service_free(w->app.registry);
     meta_close(w->app.meta);
@@ -825,6 +834,7 @@ int worker_run(const struct node *n, const struct paths *p, const struct identit
     diag_init(&d);
     bool yields = false;
     int rc = start_answering(&w, &d);
+    w.beside = beside;
     if (!rc && beside)
         rc = wait_alone(&w, sig_fd);
     if (!rc)

@@ -123,7 +123,7 @@ struct http_plan {
     struct pool *pool;                      // where sink and run go; NULL: the server's own. Full: 503 with Retry-After
     const char *name; // whose turn it takes there, beside the client's address (net/pool.h); NULL: nobody's
     int busy_status;  // status when that pool is full; 0: 503
-    bool for_answer;  // run does nothing but make the answer: it is left out when the client has gone
+    bool for_answer;  // run is for the answer alone: it is left out when the client has gone
     bool goes_on;     // sink, run and done need nothing that ends with http_server_yield
 };
 
@@ -168,7 +168,9 @@ int http_server_start(const struct http_server_options *o, const struct http_app
 // streams end, and requests that still come over connections that the edge keeps are begin_late's. _begin returns at
 // once; _wait returns when nothing runs any more but what goes on: from then on no other handler is called. Bodies
 // below the least rate are given up 2 s after _begin; so are, in _wait, those that neither go on nor can run late.
-void http_server_yield_begin(struct http_server *s);
+// What runs late does so on `late`, since it may wait for the successor, which may wait for what is on the server's
+// pool; NULL: there all the same. It outlives the server.
+void http_server_yield_begin(struct http_server *s, struct pool *late);
 void http_server_yield_wait(struct http_server *s);
 // No new connections; waits up to drain_ms for those in flight; streams are ended; frees. The pool must outlive it.
 // Bodies that are still coming then get 503 with a sentence, and their sinks keep what came.

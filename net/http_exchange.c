@@ -736,8 +736,10 @@ static enum MHD_Result exchange_end(struct http_exchange *ex)
     pthread_mutex_lock(&ex->lock);
     bool first = !ex->body_complete;
     ex->body_complete = true;
-    if (first && !ex->late && runs_late(ex) && atomic_load(&ex->server->yielded))
+    if (first && !ex->late && runs_late(ex) && atomic_load(&ex->server->yielded)) {
         ex->late = ex->run_late = true;
+        ex->plan.pool = ex->server->late_pool; // such a plan has had no job yet
+    }
     ex->cut = ex->cut || ex->told; // there is no second answer
     if (ex->answer || ex->cut) {
         pthread_mutex_unlock(&ex->lock);

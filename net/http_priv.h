@@ -108,7 +108,8 @@ struct http_server {
     _Atomic size_t active;        // connections with a request in flight
     _Atomic size_t uploads_bytes; // of the budget
     _Atomic bool draining, closing, yielded;
-    int64_t yield_ms; // under `lock`, as the timer; 0: not yet
+    int64_t yield_ms;       // under `lock`, as the timer; 0: not yet
+    struct pool *late_pool; // set ahead of `yielded`
     pthread_mutex_t lock;
     pthread_cond_t timer_cond, idle_cond;
     struct http_exchange *exchanges;

@@ -11,9 +11,10 @@
 
 #define PATIENCE_MS 1000 // for bodies that can neither go on nor run late
 
-void http_server_yield_begin(struct http_server *s)
+void http_server_yield_begin(struct http_server *s, struct pool *late)
 {
     int64_t now = clock_mono_ms();
+    s->late_pool = late;
     MHD_quiesce_daemon(s->daemon);
     atomic_store(&s->draining, true);
     atomic_store(&s->yielded, true);

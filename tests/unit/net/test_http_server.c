@@ -126,9 +126,15 @@ static void begin(void *ctx, struct http_request *req, struct http_plan *plan)
         plan->done = NULL;
 }
 
+static _Atomic int lates;
+static struct pool *late_pool;
+
 static void run_late(void *ctx, struct http_request *req, struct http_response *resp)
 {
     (void)ctx;
+    atomic_fetch_add(&lates, 1);
+    while (!atomic_load(&gate_open) && strstr(req->path, "gate"))
+        clock_sleep_ms(2);
     (void)http_response_text(req, resp, 200, "late %s body=%zu", req->path, req->body.n);
 }
 
@@ -140,7 +146,7 @@ static void run_late_begun(struct http_request *req, struct http_response *resp)
 static void begin_late(void *ctx, struct http_request *req, struct http_plan *plan)
 {
     (void)ctx, (void)req;
-    *plan = (struct http_plan){.kind = HTTP_PLAN_COLLECT, .body_max = 1000, .run = run_late_begun};
+    *plan = (struct http_plan){.kind = HTTP_PLAN_COLLECT, .body_max = 1000, .run = run_late_begun, .pool = late_pool};
 }
 
 static void finish(void *ctx, const struct http_request *req, struct http_response *resp)
@@ -877,7 +883,7 @@ static void *yield_main(void *arg)
 static void yield(struct waiter *w)
 {
     *w = (struct waiter){0};
-    http_server_yield_begin(server);
+    http_server_yield_begin(server, late_pool);
     ck_assert_int_eq(pthread_create(&w->thread, NULL, yield_main, w), 0);
 }
 
@@ -967,6 +973,34 @@ START_TEST(test_yield_gives_up)
     ck_assert_int_eq(atomic_load(&runs), 0);
     ck_assert_int_eq(atomic_load(&up.dones), 4);
     close(stuck), close(discard), close(still);
+}
+END_TEST
+
+// What runs late may wait for the successor, and that for what the server's pool has to do: each has threads of its
+// own.
+START_TEST(test_yield_is_not_held_up_by_what_runs_late)
+{
+    struct waiter w;
+    late_pool = pool_new(&(struct pool_options){.name = "late", .n_threads = 2, .max_waiting = 8});
+    up_with(plain, 1, 8);
+    int kept = dial(), manifest = dial(), discard = dial();
+    ck_assert_int_eq(ask(kept, "GET /x HTTP/1.1\r\nHost: h\r\n\r\n").status, 200);
+    say(manifest, "PUT /plain-gate HTTP/1.1\r\nHost: h\r\nContent-Length: 6\r\n\r\nabc");
+    say(discard, "GET /x HTTP/1.1\r\nHost: h\r\nContent-Length: 6\r\n\r\nabc");
+    until(&begins, 3);
+    atomic_store(&gate_open, 0);
+    yield(&w);
+    say(kept, "GET /gate HTTP/1.1\r\nHost: h\r\n\r\n");
+    say(manifest, "def");
+    until(&lates, 2);
+    ck_assert_int_eq(hear(discard, false).status, 503); // given up on the server's own thread
+    pthread_join(w.thread, NULL);
+    atomic_store(&gate_open, 1);
+    ck_assert_str_eq(hear(kept, false).body, "late /gate body=0");
+    ck_assert_str_eq(hear(manifest, false).body, "late /plain-gate body=6");
+    close(kept), close(manifest), close(discard);
+    down();
+    pool_free(late_pool);
 }
 END_TEST
 
@@ -1112,4 +1146,4 @@ CHECK_MAIN("net/http_server", test_keep_alive, test_upload_slow_sink, test_too_l
            test_left_before_its_turn, test_client_leaves, test_what_came_is_the_sinks, test_run_deadline, test_stream,
            test_stream_reader_stalls, test_stream_client_leaves, test_slow_senders, test_slow_upload,
            test_slow_sink_is_not_a_slow_sender, test_slow_while_full, test_drain, test_yield, test_yield_gives_up,
-           test_peer_and_admin, test_malformed)
+           test_yield_is_not_held_up_by_what_runs_late, test_peer_and_admin, test_malformed)
