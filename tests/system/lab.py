@@ -100,7 +100,9 @@ class Lab:
         self.regions, self.stamps = regions, stamps
         self.meridiand = MERIDIAND_SHIFTED if clocks else MERIDIAND
         self.clocks = clocks
-        self.dir = tempfile.mkdtemp(prefix="meridian-lab.", dir=os.environ.get("MERIDIAN_LAB_DIR"))
+        # In hexadecimal: clients take a path for the name of an image, which may have no "._" in it.
+        self.dir = f"{os.environ.get('MERIDIAN_LAB_DIR') or tempfile.gettempdir()}/meridian-lab.{os.urandom(6).hex()}"
+        os.mkdir(self.dir, 0o700)
         os.chmod(self.dir, 0o711)
         for name in more_dirs:
             os.mkdir(f"{self.dir}/{name}", 0o755)

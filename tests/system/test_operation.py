@@ -711,6 +711,7 @@ class Operation(unittest.TestCase):
             os.kill(lab.daemons["eastus"].pid, signal.SIGUSR2)
             wait_until(20, lambda: lab.admin("eastus", "status")["pid"] != before, "a new worker serves")
             self.assertEqual(lab.request("GET", f"contoso.eastus.geo.{DOMAIN}", "/v2/", "eastus")[0], 401)
+            wait_until(20, lambda: not os.path.exists(f"/proc/{before}"), "the old worker has gone")
 
 
 if __name__ == "__main__":
