@@ -82,6 +82,7 @@ static int ask_post(const struct ask *q, const char *route, struct bytes body, c
         .body = body,
         .timeout_ms = ASK_TIMEOUT_MS,
         .max_bytes = PEM_MAX_BYTES,
+        .stop = &q->c->stop,
         .fresh_connection = true, // the peer certificate may have changed since the last one
     };
     if (!f.url || !f.ca_file || !f.client_pem)

@@ -89,6 +89,7 @@ struct certs_options {
     void *ctx;
 };
 int certs_start(const struct certs_options *o, struct diag *diag, struct certs **out); // renewal thread
+void certs_end(struct certs *c); // ends soon, also what is being asked for; certs_stop has less to wait for
 void certs_stop(struct certs *c);
 // Renews now (kind NULL: all three). Blocks. Used by the admin socket.
 int certs_renew(struct certs *c, const enum cert_kind *kind, struct diag *diag);

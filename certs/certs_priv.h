@@ -37,8 +37,8 @@ struct certs {
     pthread_mutex_t lock; // guards `states`, `stop` and `renewed`
     pthread_cond_t wake;
     struct cert_state states[N_CERT_KINDS];
-    bool stop;
-    bool renewed; // certs_renew changed files: the thread is to say so
+    _Atomic bool stop; // what is being asked ends, too
+    bool renewed;      // certs_renew changed files: the thread is to say so
     pthread_t thread;
 };
 

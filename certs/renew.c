@@ -201,20 +201,12 @@ static bool clock_compared(struct certs *c)
     return !c->clock_ok || c->clock_ok(c->ctx, why, sizeof why) != ERR_BUSY;
 }
 
-static bool ends(struct certs *c)
-{
-    pthread_mutex_lock(&c->lock);
-    bool stop = c->stop;
-    pthread_mutex_unlock(&c->lock);
-    return stop;
-}
-
 static bool tick(struct certs *c)
 {
     struct topology *t = snapshot_get(c->topology);
     bool changed = false;
     pthread_mutex_lock(&c->work);
-    for (int kind = 0; t && kind < N_CERT_KINDS && !ends(c); kind++) { // a restart waits for this thread
+    for (int kind = 0; t && kind < N_CERT_KINDS && !c->stop; kind++) { // a restart waits for this thread
         struct diag diag;
         diag_init(&diag);
         if (due(c, t, (enum cert_kind)kind) && renew_and_note(c, t, (enum cert_kind)kind, &diag) > 0)
@@ -306,7 +298,7 @@ int certs_start(const struct certs_options *o, struct diag *diag, struct certs *
     return 0;
 }
 
-void certs_stop(struct certs *c)
+void certs_end(struct certs *c)
 {
     if (!c)
         return;
@@ -314,6 +306,13 @@ void certs_stop(struct certs *c)
     c->stop = true;
     pthread_cond_signal(&c->wake);
     pthread_mutex_unlock(&c->lock);
+}
+
+void certs_stop(struct certs *c)
+{
+    if (!c)
+        return;
+    certs_end(c);
     pthread_join(c->thread, NULL);
     certs_free(c);
 }

@@ -670,6 +670,7 @@ static void yield(struct worker *w)
     const struct pool_options late = {.name = "late", .n_threads = LATE_THREADS, .max_waiting = w->node->pool_queue};
     w->yield_ms = clock_mono_ms();
     w->app.late_pool = pool_new(&late);
+    certs_end(w->app.certs); // one that is being asked for would hold the hand-over up
     resolver_drain(w->app.resolver, drain_ms);
     replicator_drain(w->app.replicator);
     if (w->public_server)

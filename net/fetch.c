@@ -692,6 +692,8 @@ void fetch_resume(struct fetcher *f, struct fetch *h)
     curl_multi_wakeup(f->multi);
 }
 
+#define STOP_LOOK_MS 100
+
 struct fetch_wait {
     pthread_mutex_t lock;
     pthread_cond_t cond;
@@ -723,24 +725,46 @@ static void wait_done(void *arg, struct fetch_result *r)
     pthread_mutex_unlock(&w->lock);
 }
 
+// Under w->lock, which wait_done needs too: while it has not been there the handle is valid.
+static void wait_or_cancel(struct fetch_wait *w, struct fetcher *f, struct fetch *h)
+{
+    int64_t at_ms = clock_mono_ms() + STOP_LOOK_MS;
+    const struct timespec at = {at_ms / 1000, at_ms % 1000 * 1000000};
+    if (!w->q->stop) {
+        pthread_cond_wait(&w->cond, &w->lock);
+        return;
+    }
+    if (atomic_load(w->q->stop))
+        fetch_cancel(f, h);
+    pthread_cond_timedwait(&w->cond, &w->lock, &at);
+}
+
 int fetch_run(struct fetcher *f, const struct fetch_request *q, struct fetch_result *out)
 {
-    struct fetch_wait w = {.lock = PTHREAD_MUTEX_INITIALIZER, .cond = PTHREAD_COND_INITIALIZER, .out = out, .q = q};
+    struct fetch_wait w = {.lock = PTHREAD_MUTEX_INITIALIZER, .out = out, .q = q};
+    pthread_condattr_t monotonic;
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&w.cond, &monotonic);
+    pthread_condattr_destroy(&monotonic);
     struct fetch_request mine = *q;
     mine.ctx = &w;
     mine.on_data = q->on_data ? wait_data : NULL;
     mine.on_headers = q->on_headers ? wait_headers : NULL;
     *out = (struct fetch_result){0};
-    int rc = fetch_start(f, &mine, wait_done, NULL);
+    struct fetch *h;
+    int rc = fetch_start(f, &mine, wait_done, &h);
     if (rc) {
         out->err = rc;
         snprintf(out->message, sizeof out->message, "%s", err_text(rc));
+        pthread_cond_destroy(&w.cond);
         return rc;
     }
     pthread_mutex_lock(&w.lock);
     while (!w.done)
-        pthread_cond_wait(&w.cond, &w.lock);
+        wait_or_cancel(&w, f, h);
     pthread_mutex_unlock(&w.lock);
+    pthread_cond_destroy(&w.cond);
     return out->err;
 }
 

@@ -50,6 +50,7 @@ struct fetch_request {  // all strings are copied by start
     uint32_t idle_timeout_ms;    // no byte for so long ends it; 0: none
     size_t max_bytes;            // ceiling of a collected response body; 0: 1 MiB
     bool fresh_connection;       // do not reuse one, do not keep it
+    const _Atomic bool *stop;    // fetch_run ends with ERR_CANCELED soon after it is true; may be NULL
     // A TCP connection is all that is asked for: it is closed as soon as it stands, and the result has neither status
     // nor body. The URL is http://NAME:PORT then.
     bool connect_only;

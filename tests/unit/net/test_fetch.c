@@ -226,6 +226,35 @@ START_TEST(test_pause_and_cancel)
 }
 END_TEST
 
+static void *stop_soon(void *arg)
+{
+    clock_sleep_ms(50);
+    atomic_store((_Atomic bool *)arg, true);
+    return NULL;
+}
+
+// Whoever waits for an answer can be told to wait no longer.
+START_TEST(test_run_ends_when_told_to)
+{
+    up();
+    _Atomic bool stop = false;
+    pthread_t t;
+    struct fetch_result r;
+    struct fetch_request q = {.url = "http://admin/hold", .unix_socket = path, .timeout_ms = 60000, .stop = &stop};
+    atomic_store(&hold, 1);
+    ck_assert_int_eq(pthread_create(&t, NULL, stop_soon, &stop), 0);
+    int64_t began = clock_mono_ms();
+    ck_assert_int_eq(fetch_run(f, &q, &r), ERR_CANCELED);
+    ck_assert_int_lt(clock_mono_ms() - began, 20000);
+    fetch_result_done(&r);
+    ck_assert_int_eq(fetch_run(f, &q, &r), ERR_CANCELED); // told so before it begins
+    fetch_result_done(&r);
+    atomic_store(&hold, 0);
+    pthread_join(t, NULL);
+    down();
+}
+END_TEST
+
 // SHA-256 of the certificate in a PEM file, hex.
 static void leaf_fingerprint(const char *pem, char out[2 * SHA256_BYTES + 1])
 {
@@ -461,5 +490,5 @@ START_TEST(a_lost_peer_ends_what_runs_and_what_was_kept)
 }
 END_TEST
 
-CHECK_MAIN("net/fetch", test_basics, test_limits, test_pause_and_cancel, test_tls,
+CHECK_MAIN("net/fetch", test_basics, test_limits, test_pause_and_cancel, test_run_ends_when_told_to, test_tls,
            a_date_that_does_not_fit_names_the_suspect_clock, a_lost_peer_ends_what_runs_and_what_was_kept)
