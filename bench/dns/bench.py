@@ -173,7 +173,9 @@ class Meridian(Server):
     def prepare_change(self):
         c = self.b.change
         row = "- name: %s\n    regional_endpoints: enabled\n    replicas:\n      - { region: %s, stamp: " % (c["registry"], c["region"])
-        self.swap("topology.yaml", row + c["old"], row + c["new"])
+        # Said to have been published long ago: names lead to the new stamp as soon as the edit is read.
+        moved = c["new"] + ", stamp_was: " + c["old"] + ", stamp_since: '2020-01-01T00:00:00Z'"
+        self.swap("topology.yaml", row + c["old"], row + moved)
         with open(self.dir + "/topology.yaml.new") as f:
             text = f.read()
         self.write("topology.yaml.new", text.replace("version: 1\n", "version: 2\n", 1))

@@ -22,11 +22,15 @@ class Compiled(Meridian):
         self.write("meridiand.yaml", text.replace(self.dir + "/topology.yaml", self.dir + "/topology").replace(
             "resolver: 1", "resolver: %d" % self.workers))
         self.version = 1
+        self.homes = {None: int(self.b.change["old"][1:])}
 
     def row(self, i, stamp):
-        with_region = self.b.change["region"]
-        return "version: %d\nregistries: [{ name: %s, regional_endpoints: enabled, replicas: [{ region: %s, stamp: s%02d }] }]\n...\n" % (
-            self.version, self.b.change["registry"] if i is None else "bench%06d" % i, with_region, stamp)
+        """A replica that moves says from where; the new stamp was published long ago."""
+        was = self.homes.get(i, stamp)
+        self.homes[i] = stamp
+        moved = "" if was == stamp else ", stamp_was: s%02d, stamp_since: '2020-01-01T00:00:00Z'" % was
+        return "version: %d\nregistries: [{ name: %s, regional_endpoints: enabled, replicas: [{ region: %s, stamp: s%02d%s }] }]\n...\n" % (
+            self.version, self.b.change["registry"] if i is None else "bench%06d" % i, self.b.change["region"], stamp, moved)
 
     def append(self, i, stamp):
         self.version += 1
