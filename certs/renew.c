@@ -71,7 +71,9 @@ static int renew_into(struct certs *c, const struct topology *t, const struct ce
     char suspect[CERT_CLOCK_WHY_BYTES] = "";
     if (c->clock_suspect)
         c->clock_suspect(c->ctx, t->ca_region, suspect, sizeof suspect);
-    return rc ? rc : cert_install(c->dir, file, bytes_of(pem.p, pem.n), key, plan, ca, *suspect ? suspect : NULL, diag);
+    if (rc)
+        return rc;
+    return cert_install(c->dir, file, bytes_of(pem.p, pem.n), key, plan, ca, *suspect ? suspect : NULL, diag);
 }
 
 // --- the peer certificate, which waits for the topology ---

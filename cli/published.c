@@ -107,10 +107,12 @@ static size_t n_of_type(const ldns_pkt *p, ldns_rr_type type)
 static bool has_address(const ldns_pkt *p, const struct ip *ip)
 {
     bool v4 = ip_is_v4(ip);
+    ldns_rr_type type = v4 ? LDNS_RR_TYPE_A : LDNS_RR_TYPE_AAAA;
     for (size_t i = 0; i < ldns_pkt_ancount(p); i++) {
         const ldns_rr *rr = ldns_rr_list_rr(ldns_pkt_answer(p), i);
-        const ldns_rdf *rd =
-            ldns_rr_get_type(rr) == (v4 ? LDNS_RR_TYPE_A : LDNS_RR_TYPE_AAAA) ? ldns_rr_rdf(rr, 0) : NULL;
+        if (ldns_rr_get_type(rr) != type)
+            continue;
+        const ldns_rdf *rd = ldns_rr_rdf(rr, 0);
         if (rd && ldns_rdf_size(rd) == (v4 ? 4 : 16) &&
             !memcmp(ldns_rdf_data(rd), ip->b + (v4 ? 12 : 0), ldns_rdf_size(rd)))
             return true;

@@ -169,6 +169,15 @@ static enum outcome outcome_late(const struct region_answer *last, bool answered
     return last->how == ASK_REFUSED ? WAIT_REFUSED : WAIT_UNREACHABLE;
 }
 
+// How long the region may keep the next question open: until the end, at most POLL_MS, and at least once.
+static uint64_t poll_ms(const struct wait *w)
+{
+    int64_t left = w->until_ms - clock_mono_ms();
+    if (left > POLL_MS)
+        return POLL_MS;
+    return left > 0 ? (uint64_t)left : 1;
+}
+
 // Until this region has it or newer. `why`: what stood in the way last; "" nothing.
 static enum outcome wait_region(struct wait *w, const struct region *region, const char **out_why)
 {
@@ -176,8 +185,7 @@ static enum outcome wait_region(struct wait *w, const struct region *region, con
     struct region_answer a;
     *out_why = "";
     for (;;) {
-        int64_t left = w->until_ms - clock_mono_ms();
-        uint64_t poll = left > POLL_MS ? POLL_MS : left > 0 ? (uint64_t)left : 1;
+        uint64_t poll = poll_ms(w);
         w->c->token_ms = token_ms(w, 20000);
         ask_region(w->c, w->r, region, w->repository, until_path(w, poll), (uint32_t)poll + 5000, &a);
         enum outcome how;
@@ -224,12 +232,23 @@ static int parse_target(struct wait *w, char *text)
     return 0;
 }
 
+// In milliseconds; 0: there is no such unit.
+static int64_t unit_ms(const char *unit)
+{
+    if (!strcmp(unit, "ms"))
+        return 1;
+    if (!*unit || !strcmp(unit, "s"))
+        return 1000;
+    return strcmp(unit, "m") ? 0 : 60000;
+}
+
 static int64_t parse_seconds(const char *s)
 {
     char *end = NULL;
     long v = strtol(s, &end, 10);
-    int64_t unit = !strcmp(end, "ms") ? 1 : !*end || !strcmp(end, "s") ? 1000 : !strcmp(end, "m") ? 60000 : 0;
-    return end == s || v < 0 || v > 86400 ? -1 : unit ? v * unit : -1;
+    if (end == s || v < 0 || v > 86400 || !unit_ms(end))
+        return -1;
+    return v * unit_ms(end);
 }
 
 #define WAIT_COLUMNS 4
