@@ -6,7 +6,7 @@ DEMO = MERIDIAN_BUILD=$(abspath $(B)) examples/three-regions/demo
 ASAN = -Dwerror=true -Db_sanitize=address,undefined -Db_lundef=false
 TSAN = -Dwerror=true -Db_sanitize=thread -Db_lundef=false
 FUZZ = -Dwerror=true -Dfuzz=true -Db_sanitize=address,undefined -Db_lundef=false
-.PHONY: help deps build test test-asan test-tsan chaos coverage fuzz demo demo-up demo-down fmt install clean
+.PHONY: help deps build test test-asan test-tsan chaos coverage measure fuzz demo demo-up demo-down fmt install clean
 help:
 	@echo 'make deps       install the packages that are missing (Debian; tools/packages.txt)'
 	@echo 'make build      build into $(B)/ (B=DIR: elsewhere; SETUP=…: meson options of the first time)'
@@ -17,6 +17,7 @@ help:
 	@echo 'make test-tsan  the threaded unit tests under ThreadSanitizer'
 	@echo 'make chaos      five regions under a nemesis for SECONDS=300, judged (SEED=N: that plan; KINDS=kill,cut-pair: only these)'
 	@echo 'make coverage   branches of the wire reader and the answer builder that no test takes, with clang'
+	@echo 'make measure    how dense each room is, and which room is linked to which (tools/measure)'
 	@echo 'make fuzz       every fuzz target for SECONDS=$(SECONDS) seconds, with clang (0: its corpus only)'
 	@echo 'make fmt        clang-format over all C files'
 	@echo 'make install    meson install (DESTDIR=DIR)'
@@ -41,6 +42,8 @@ chaos: deps build
 	@MERIDIAN_BUILD=$(abspath $(B)) CHAOS_SEED=$(SEED) CHAOS_SECONDS=$(SECONDS) CHAOS_KINDS=$(KINDS) python3 tests/system/test_chaos.py
 coverage: deps
 	@tools/coverage $(B)-coverage
+measure: deps build
+	@tools/measure --build $(B)
 fuzz: deps
 	@[ -f $(B)-fuzz/build.ninja ] || CC=clang meson setup $(B)-fuzz $(FUZZ)
 	@tools/run-fuzz $(B)-fuzz $(SECONDS)
