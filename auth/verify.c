@@ -5,7 +5,7 @@
 // ERR_EXPIRED is said of a token that is right in all else.
 #include "auth/verify.h"
 
-#include "auth/proven.h"
+#include "auth/signature_cache.h"
 #include "auth/token_priv.h"
 #include "base/err.h"
 #include "base/mem.h"

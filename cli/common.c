@@ -6,7 +6,7 @@
 #include "base/err.h"
 #include "base/fd.h"
 #include "base/mem.h"
-#include "config/changes.h"
+#include "control/changes.h"
 
 #include <ctype.h>
 #include <stdio.h>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Zones written out; see dns_zone.h. Which names there are, their TTLs and their zones is said in config/endpoints.h,
-// for resolver/answer_name.c too. What each leads to is said there once more, see why at its head; the differential
+// for resolver/answer/name.c too. What each leads to is said there once more, see why at its head; the differential
 // test holds the two together: every name, by a stock server against ours.
 #include "cli/dns_zone.h"
 

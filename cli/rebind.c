@@ -10,10 +10,10 @@
 #include "base/err.h"
 #include "base/fd.h"
 #include "base/mem.h"
-#include "config/changes.h"
 #include "config/compiled.h"
 #include "config/endpoints.h"
 #include "config/moves.h"
+#include "control/changes.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -9,10 +9,10 @@
 #include "base/mem.h"
 #include "config/advice.h"
 #include "config/catalogue.h"
-#include "config/changes.h"
 #include "config/compiled.h"
 #include "config/frontend.h"
 #include "config/successor.h"
+#include "control/changes.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Words on a topology; see advice.h. Sizes are those that resolver/answer_record.c writes: owners are pointers, and a
+// Words on a topology; see advice.h. Sizes are those that resolver/answer/record.c writes: owners are pointers, and a
 // target ends in one to the domain.
 #include "config/advice.h"
 

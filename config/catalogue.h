@@ -70,7 +70,7 @@ const struct routing_override *catalogue_override(const struct catalogue *c, con
 // The length of the widest prefix around the client where the same holds (base/prefix_map.h).
 uint8_t catalogue_override_depth(const struct catalogue *c, const struct ip *client);
 
-// The home stamp. Where names lead now, which may be the one before: resolver/route.h.
+// The home stamp. Where names lead now, which may be the one before: resolver/route/route.h.
 static inline uint8_t catalogue_stamp(const struct catalogue_registry *r, uint8_t region)
 {
     return r->bytes[__builtin_popcountll(r->replicas & (((region_set)1 << region) - 1))];
@@ -100,7 +100,7 @@ static inline const uint8_t *catalogue_label(const struct catalogue_registry *r)
     return r->bytes + __builtin_popcountll(r->replicas);
 }
 
-// ---- for config/topology.c and config/changes.c ----
+// ---- for config/topology.c and control/changes.c ----
 
 struct catalogue_source;
 // Labels and ranges go to the frame's arena. `full`: with struct registry beside the records.

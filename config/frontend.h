@@ -3,7 +3,7 @@
 // that content only and is the same on all nodes because it is made of the document alone:
 //
 //   base    what the document's `zone_serial` pins, while the digest is the one that was pinned; else the version of
-//           the document. Changes of registries (config/changes.h) share the frame, and so its version.
+//           the document. Changes of registries (control/changes.h) share the frame, and so its version.
 //   offset  of `zone_serial`: what periods had made of the serial when the zone was signed for the last time
 //   period  number of the signing period, while the zone is signed
 //

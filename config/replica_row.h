@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // One replica's home stamp rewritten: in the text of a document, in place, with everything else and its comments as it
-// was; or as a change of registries (config/changes.h), where the document is not to be touched.
+// was; or as a change of registries (control/changes.h), where the document is not to be touched.
 #ifndef MERIDIAN_CONFIG_REPLICA_ROW_H
 #define MERIDIAN_CONFIG_REPLICA_ROW_H
 

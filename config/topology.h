@@ -9,8 +9,8 @@
 //   snapshot_publish(&cell, t);                              // base/snapshot.h; t embeds its head
 //
 // Ownership: everything lives as long as a reference to the topology is held. Versions that differ in registries only
-// share their frame (all but the registries), and most of the registries too: see config/catalogue.h, config/changes.h.
-// A compact topology (of a node that only resolves names) has records instead of struct registry.
+// share their frame (all but the registries), and most of the registries too: see config/catalogue.h,
+// control/changes.h. A compact topology (of a node that only resolves names) has records instead of struct registry.
 //
 // Strings are lower case where DNS compares them. Cross references are indexes, so that they can be used as
 // array subscripts and bit numbers. Threads: immutable, share freely.
@@ -156,7 +156,7 @@ struct forward_suffix { // a name in wire form, lower case: it and all below it
     size_t n;
 };
 
-struct view_forward { // names outside D that a view's clients may ask for (resolver/forward.h)
+struct view_forward { // names outside D that a view's clients may ask for (resolver/forward/forward.h)
     struct endpoint upstreams[FORWARD_UPSTREAMS_MAX]; // in the order of preference
     size_t n_upstreams;
     const struct forward_suffix *names;
@@ -185,7 +185,7 @@ struct view { // a private network; the public view is not in this list
     const struct view_forward *forward; // NULL: nothing is forwarded
 };
 
-// For the choice of the view (resolver/views.h), by bisection.
+// For the choice of the view (resolver/route/views.h), by bisection.
 struct view_listener {
     struct endpoint at;
     uint32_t view; // index into topology.views
@@ -269,7 +269,7 @@ struct static_name {
     size_t n_records;
 };
 
-enum private_cut { // where private names are cut off into unsigned child zones (resolver/cut.h)
+enum private_cut { // where private names are cut off into unsigned child zones (resolver/zone/zone_cut.h)
     PRIVATE_CUT_NONE,
     PRIVATE_CUT_PRIVATELINK, // privatelink.D
     PRIVATE_CUT_REGION       // <region>.geo.privatelink.D

@@ -206,7 +206,7 @@ struct spec_topology {
     uint32_t max_stale_s; // tokens: has one key
 };
 
-struct spec_change { // of config/changes.h
+struct spec_change { // of control/changes.h
     const struct doc_node *node;
     uint64_t version;
     struct spec_registry *registries;

@@ -21,11 +21,11 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/mem.h"
-#include "config/watch.h"
-#include "daemon/link.h"
+#include "control/topology_watcher.h"
 #include "daemon/metrics.h"
-#include "resolver/explain.h"
-#include "resolver/geo_watch.h"
+#include "daemon/supervisor_ipc.h"
+#include "resolver/answer/explain.h"
+#include "resolver/route/geo_watch.h"
 
 #include <jansson.h>
 #include <string.h>

@@ -11,12 +11,12 @@
 #include "daemon/conditions.h"
 #include "daemon/impairment.h"
 #include "daemon/paths.h"
+#include "health/health.h"
 #include "net/edge.h"
 #include "net/http.h"
 #include "registry/registry.h"
 #include "replication/replication.h"
-#include "resolver/health.h"
-#include "resolver/resolver.h"
+#include "resolver/serve/resolver.h"
 
 #include <stdatomic.h>
 
@@ -49,7 +49,7 @@ struct app { // everything a request may need; made once by the worker, then onl
     struct meta *meta;
     struct vitals *vitals;
     int64_t started_ms; // wall
-    int link_fd;        // to the supervisor (daemon/link.h)
+    int link_fd;        // to the supervisor (daemon/supervisor_ipc.h)
 };
 
 void app_disk_get(const struct app *app, struct space_view *out); // vitals.disk

@@ -5,7 +5,7 @@
 // condition that holds as down makes the node down for /healthz, so that resolvers lead clients elsewhere; a warning
 // does not. Short is between them: the node takes no new content and serves what it has. /healthz says so with the
 // status of down, so that load balancers and resolvers of the version before lead elsewhere; ours do as well, but never
-// to a region that is dead instead (resolver/route.h).
+// to a region that is dead instead (resolver/route/route.h).
 //
 //   condition_set(c, CONDITION_STORE, CONDITION_DOWN, "blobs cannot be written under %s; see that disk", dir);
 //   condition_clear(c, CONDITION_STORE);

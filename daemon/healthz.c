@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // /healthz: up, short or down for everybody, the deep document for peers (design section 5; its fields are in
-// resolver/health_deep.h). On HTTP threads: what it says was found out before, by housekeeping, but for closed writes,
+// health/deep.h). On HTTP threads: what it says was found out before, by housekeeping, but for closed writes,
 // which cost a look only.
 #include "daemon/app.h"
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "health/deep.h"
 #include "net/oci_error.h"
-#include "resolver/health_deep.h"
 
 #include <jansson.h>
 #include <string.h>

@@ -2,10 +2,10 @@
 // meridiand: one region's node. Reads its settings, resolves users and paths, and hands over to the supervisor.
 #include "base/err.h"
 #include "base/log.h"
-#include "config/changes.h"
 #include "config/node.h"
 #include "config/principals.h"
 #include "config/topology.h"
+#include "control/changes.h"
 #include "daemon/handover.h"
 #include "daemon/manual.h"
 #include "daemon/paths.h"

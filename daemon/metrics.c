@@ -6,7 +6,7 @@
 
 #include "base/exposition.h"
 #include "base/mem.h"
-#include "config/watch.h"
+#include "control/topology_watcher.h"
 
 #include <dirent.h>
 #include <stdio.h>

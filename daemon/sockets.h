@@ -9,7 +9,7 @@
 #include "base/diag.h"
 #include "config/node.h"
 #include "daemon/paths.h"
-#include "resolver/resolver.h"
+#include "resolver/serve/resolver.h"
 
 struct sockets { // -1, NULL: not open
     struct resolver_sockets *dns;

@@ -6,9 +6,9 @@
 
 #include "config/topology.h"
 #include "daemon/handover.h"
-#include "daemon/link.h"
 #include "daemon/sockets.h"
 #include "daemon/supervisor.h"
+#include "daemon/supervisor_ipc.h"
 
 // Of a restart, as the new program sees it. Until TAKE_YIELDING the old worker serves everything and can be kept.
 enum take {

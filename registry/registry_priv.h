@@ -6,7 +6,7 @@
 
 #include "net/oci_error.h"
 #include "registry/busy.h"
-#include "registry/handles.h"
+#include "registry/open_uploads.h"
 #include "registry/registry.h"
 #include "registry/route.h"
 #include "registry/signed_url.h"

@@ -7,7 +7,7 @@
 //   8. A cursor that is no place in our log may mean that we lost entries: 409, and the keeper looks at what the peer
 //      has of us; when that proves it, they are recovered before anything is written again.
 //  10. A feed carries only registries that the reader also holds.
-#include "replication/outstream.h"
+#include "replication/response_producer.h"
 
 #include "base/clock.h"
 #include "base/err.h"

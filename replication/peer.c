@@ -6,7 +6,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/log.h"
-#include "replication/inflow.h"
+#include "replication/response_reader.h"
 
 #include <stdarg.h>
 #include <stdio.h>

@@ -6,9 +6,9 @@
 //   5. The read mark moves in the transaction that makes the jobs (meta_ingest), never before.
 //   6. A region that cannot be reached delays itself only: its thread, its backoff.
 //   8. The origin is asked how far it is from what we read of it before we go on: our cursor echoes the hash.
-#include "replication/covered.h"
+#include "replication/backfill_state.h"
 #include "replication/feed_line.h"
-#include "replication/inflow.h"
+#include "replication/response_reader.h"
 
 #include "base/clock.h"
 #include "base/err.h"

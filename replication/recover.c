@@ -13,8 +13,8 @@
 //   1. What was acknowledged before is put back, with the signature that it had.
 //   8. As above. The gate of recovery is opened only after epoch_see_to.
 #include "replication/feed_line.h"
-#include "replication/inflow.h"
 #include "replication/replication_priv.h"
+#include "replication/response_reader.h"
 
 #include "base/clock.h"
 #include "base/err.h"

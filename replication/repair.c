@@ -7,7 +7,7 @@
 // before that epoch is void. It is signed with our feed key, as the entries are: the connection alone, which our edge
 // holds too, is no authority to take back what this region has written. Said once more later it changes nothing, since
 // those places are never used again.
-#include "replication/outstream.h"
+#include "replication/response_producer.h"
 
 #include "base/clock.h"
 #include "base/err.h"

@@ -10,8 +10,8 @@
 
 #include "net/pool.h"
 #include "replication/cursor.h"
-#include "replication/inflow.h"
 #include "replication/replication.h"
+#include "replication/response_reader.h"
 #include "replication/wait.h"
 
 #include <jansson.h>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Start, stop, peers that come and go. The daemon calls start, stop and reconfigure; the store's writer thread calls
 // replicator_committed.
-#include "replication/outstream.h"
+#include "replication/response_producer.h"
 
 #include "replication/clock_watch.h"
 #include "replication/mender.h"

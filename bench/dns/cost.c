@@ -10,10 +10,10 @@
 #include "base/fd.h"
 #include "config/catalogue.h"
 #include "config/topology.h"
-#include "resolver/answer.h"
-#include "resolver/dnssec.h"
-#include "resolver/geo_build.h"
-#include "resolver/parked.h"
+#include "resolver/answer/answer.h"
+#include "resolver/packet/pending_query.h"
+#include "resolver/route/geo_build.h"
+#include "resolver/sign/dnssec.h"
 
 #include <getopt.h>
 #include <malloc.h>

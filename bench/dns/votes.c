@@ -8,7 +8,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "certs/keys.h"
-#include "resolver/health_priv.h"
+#include "health/priv.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -11,7 +11,7 @@
 #ifndef MERIDIAN_TESTS_SUPPORT_DNSSEC_JUDGE_H
 #define MERIDIAN_TESTS_SUPPORT_DNSSEC_JUDGE_H
 
-#include "resolver/zone.h"
+#include "resolver/zone/zone.h"
 
 #include <ldns/ldns.h>
 #include <stdbool.h>

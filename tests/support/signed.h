@@ -6,7 +6,7 @@
 
 #include "base/bytes.h"
 #include "config/dnskey.h"
-#include "resolver/answer.h"
+#include "resolver/answer/answer.h"
 
 // Appends the `dnssec` section of a topology with new keys of both zones, whose private halves go to `dir`; `csk`: one
 // key for each zone instead of two. 0 or a code of base/err.h.

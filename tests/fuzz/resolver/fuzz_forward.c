@@ -2,7 +2,7 @@
 // What an upstream sends, to a forwarder: any bytes behind the right id and question (else nothing would be read). What
 // is passed on to the client is no larger than it takes, is its question's, and ends in our OPT if it sent one.
 #include "base/mem.h"
-#include "resolver/forward_message.h"
+#include "resolver/forward/forward_message.h"
 
 #include <ldns/ldns.h>
 #include <stdlib.h>

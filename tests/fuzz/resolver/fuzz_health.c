@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // What peers say of health: observations (their signature taken as good, so that all behind it is reached), and deep
 // documents. What parses is written and read again, and comes out the same.
-#include "resolver/health_deep.h"
-#include "resolver/health_observation.h"
+#include "health/deep.h"
+#include "health/observation.h"
 
 #include <stdlib.h>
 #include <string.h>

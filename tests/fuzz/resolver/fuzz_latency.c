@@ -3,7 +3,7 @@
 // known regions, sorted, each pair once.
 #include "base/diag.h"
 #include "base/mem.h"
-#include "resolver/geo_latency.h"
+#include "resolver/route/geo_latency.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -2,7 +2,7 @@
 // Any bytes as a PROXY protocol header: refused, or one whose length lies within what was given and within its ceiling;
 // and what is cut short may only become what the whole is.
 #include "base/err.h"
-#include "resolver/proxied.h"
+#include "resolver/packet/proxied.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -3,10 +3,10 @@
 // the id and, if any, the question it was asked. With DO also from signed domains: see query_signed.h.
 #include "base/mem.h"
 #include "config/catalogue.h"
-#include "resolver/answer.h"
-#include "resolver/cookies.h"
-#include "resolver/edns.h"
-#include "resolver/wire.h"
+#include "resolver/answer/answer.h"
+#include "resolver/packet/cookies.h"
+#include "resolver/packet/edns.h"
+#include "resolver/packet/wire.h"
 #include "tests/fuzz/resolver/query_signed.h"
 
 #include <ldns/ldns.h>

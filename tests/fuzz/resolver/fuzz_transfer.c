@@ -2,10 +2,10 @@
 // Any packet over TCP and UDP to a server with a zone to transfer and a key. The first byte says whether the rest is
 // sent as it is or signed first. Every response, and every message of a transfer, re-parses with ldns.
 #include "base/mem.h"
-#include "resolver/transfer.h"
-#include "resolver/tsig.h"
-#include "resolver/wire.h"
-#include "resolver/zone_history.h"
+#include "resolver/answer/transfer.h"
+#include "resolver/packet/tsig.h"
+#include "resolver/packet/wire.h"
+#include "resolver/zone/zone_history.h"
 
 #include <ldns/ldns.h>
 #include <stdlib.h>

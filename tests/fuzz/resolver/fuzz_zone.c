@@ -3,8 +3,8 @@
 // which written out again is read as the same.
 #include "base/bytes.h"
 #include "base/digest.h"
-#include "resolver/wire.h"
-#include "resolver/zone_file.h"
+#include "resolver/packet/wire.h"
+#include "resolver/zone/zone_file.h"
 
 #include <stdlib.h>
 

@@ -5,8 +5,8 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/mem.h"
-#include "resolver/dnssec.h"
-#include "resolver/wire.h"
+#include "resolver/packet/wire.h"
+#include "resolver/sign/dnssec.h"
 #include "tests/support/dnssec_judge.h"
 #include "tests/support/signed.h"
 

@@ -5,8 +5,8 @@
 #ifndef MERIDIAN_TESTS_SCENARIO_PEERS_H
 #define MERIDIAN_TESTS_SCENARIO_PEERS_H
 
+#include "health/priv.h"
 #include "net/fetch.h"
-#include "resolver/health_priv.h"
 
 // Commands: see replay.c. False: there is none such.
 bool peers_voter(const char *region, const char *what, char **rest);

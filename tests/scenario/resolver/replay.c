@@ -49,11 +49,11 @@
 #include "base/err.h"
 #include "base/fd.h"
 #include "base/mem.h"
+#include "health/priv.h"
 #include "net/fetch.h"
-#include "resolver/answer.h"
-#include "resolver/explain.h"
-#include "resolver/health_priv.h"
-#include "resolver/wire.h"
+#include "resolver/answer/answer.h"
+#include "resolver/answer/explain.h"
+#include "resolver/packet/wire.h"
 #include "tests/scenario/resolver/peers.h"
 
 #include <jansson.h>

@@ -6,8 +6,8 @@
 #include "base/bytes.h"
 #include "base/err.h"
 #include "base/mem.h"
-#include "config/changes.h"
 #include "config/compiled.h"
+#include "control/changes.h"
 #include "tests/support/check_main.h"
 #include "tests/support/torture.h"
 

@@ -7,9 +7,9 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "config/catalogue.h"
-#include "config/changes.h"
 #include "config/compiled.h"
 #include "config/successor.h"
+#include "control/changes.h"
 #include "tests/support/check_main.h"
 
 #include <string.h>

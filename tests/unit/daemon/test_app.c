@@ -5,8 +5,8 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/mem.h"
+#include "health/deep.h"
 #include "registry/signed_url.h"
-#include "resolver/health_deep.h"
 #include "tests/support/check_main.h"
 
 #include <string.h>
@@ -165,7 +165,7 @@ START_TEST(health_says_short_when_the_disk_takes_no_content)
 }
 END_TEST
 
-// Its readers take no more (resolver/health_deep.h), however much is wrong.
+// Its readers take no more (health/deep.h), however much is wrong.
 START_TEST(the_deep_document_is_bounded)
 {
     setup();

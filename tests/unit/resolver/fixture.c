@@ -4,7 +4,7 @@
 
 #include "base/bytes.h"
 #include "base/mem.h"
-#include "resolver/wire.h"
+#include "resolver/packet/wire.h"
 
 #include <check.h>
 #include <stdio.h>

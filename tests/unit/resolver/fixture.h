@@ -5,8 +5,8 @@
 #define MERIDIAN_TESTS_UNIT_RESOLVER_FIXTURE_H
 
 #include "config/topology.h"
-#include "resolver/answer.h"
-#include "resolver/health.h"
+#include "health/health.h"
+#include "resolver/answer/answer.h"
 
 #include <ldns/ldns.h>
 

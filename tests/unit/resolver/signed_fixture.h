@@ -4,7 +4,7 @@
 #ifndef MERIDIAN_TESTS_UNIT_RESOLVER_SIGNED_FIXTURE_H
 #define MERIDIAN_TESTS_UNIT_RESOLVER_SIGNED_FIXTURE_H
 
-#include "resolver/dnssec.h"
+#include "resolver/sign/dnssec.h"
 #include "tests/unit/resolver/fixture.h"
 
 #define T_RRSIG 46

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // resolver/answer: every row of the answer table, in both kinds of views, judged through ldns.
-#include "resolver/answer.h"
+#include "resolver/answer/answer.h"
 
 #include "base/bytes.h"
 #include "base/mem.h"

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // resolver/answer_route, client, route: Client Subnet and its scope (RFC 7871), tiers and weights in answers, and the
 // TXT record at _route.L.D.
-#include "resolver/answer.h"
-#include "resolver/client.h"
-#include "resolver/route.h"
+#include "resolver/answer/answer.h"
+#include "resolver/packet/client.h"
+#include "resolver/route/route.h"
 #include "tests/support/check_main.h"
 #include "tests/unit/resolver/fixture.h"
 

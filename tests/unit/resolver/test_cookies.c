@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // resolver/cookies: the vectors of RFC 9018 appendix A, times, secrets and their files, and what answers make of them.
-#include "resolver/cookies.h"
+#include "resolver/packet/cookies.h"
 
 #include "base/err.h"
 #include "base/mem.h"
-#include "resolver/answer.h"
-#include "resolver/upkeep.h"
+#include "resolver/answer/answer.h"
+#include "resolver/serve/secret_reload.h"
 #include "tests/support/check_main.h"
 #include "tests/unit/resolver/fixture.h"
 

@@ -3,7 +3,7 @@
 // each type is asked for: what is answered stands in the bitmap of the name's NSEC, what is denied does not, and
 // nothing fails.
 #include "base/mem.h"
-#include "resolver/wire.h"
+#include "resolver/packet/wire.h"
 #include "tests/support/check_main.h"
 #include "tests/unit/resolver/signed_fixture.h"
 

@@ -4,7 +4,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/mem.h"
-#include "resolver/wire.h"
+#include "resolver/packet/wire.h"
 #include "tests/support/check_main.h"
 #include "tests/support/dnssec_judge.h"
 #include "tests/unit/resolver/signed_fixture.h"

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // resolver/dot and its connections: real sessions over the loopback with OpenSSL as the client: pipelining, ALPN, half
 // closes, clients that are slow, old or no TLS at all, and a certificate that is renewed while others go on.
-#include "resolver/dot.h"
+#include "resolver/serve/dot.h"
 
 #include "base/clock.h"
 #include "base/err.h"
-#include "resolver/resolver.h"
-#include "resolver/upkeep.h"
+#include "resolver/serve/resolver.h"
+#include "resolver/serve/secret_reload.h"
 #include "tests/support/check_main.h"
 #include "tests/support/tls_files.h"
 #include "tests/unit/resolver/fixture.h"

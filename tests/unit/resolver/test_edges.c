@@ -2,16 +2,16 @@
 // The edges of wire, edns and answer that no other test comes to: options that are nearly right, names and answers as
 // long as they can be in as little room as there is, contexts that lack a part. With the others it makes the branch
 // coverage of these files whole (tools/coverage).
-#include "resolver/answer.h"
+#include "resolver/answer/answer.h"
 
 #include "base/bytes.h"
 #include "base/mem.h"
-#include "resolver/answer_priv.h"
-#include "resolver/cookies.h"
-#include "resolver/forward.h"
-#include "resolver/tsig.h"
-#include "resolver/wire.h"
-#include "resolver/zone.h"
+#include "resolver/answer/priv.h"
+#include "resolver/forward/forward.h"
+#include "resolver/packet/cookies.h"
+#include "resolver/packet/tsig.h"
+#include "resolver/packet/wire.h"
+#include "resolver/zone/zone.h"
 #include "tests/support/check_main.h"
 #include "tests/unit/resolver/fixture.h"
 

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // resolver/edns: the OPT of a response and its options, what goes first when room is short, and which answers carry
 // which: NSID, keepalive, Client Subnet, extended errors.
-#include "resolver/edns.h"
+#include "resolver/packet/edns.h"
 
-#include "resolver/answer.h"
+#include "resolver/answer/answer.h"
 #include "tests/support/check_main.h"
 #include "tests/support/signed.h"
 #include "tests/unit/resolver/fixture.h"

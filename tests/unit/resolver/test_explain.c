@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // resolver/explain: it tells what answer_packet answers, and no other story: whatever the name, client, listener and
 // verdicts.
-#include "resolver/explain.h"
+#include "resolver/answer/explain.h"
 
 #include "base/clock.h"
 #include "base/err.h"

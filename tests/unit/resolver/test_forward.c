@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Forwarding, over real sockets on the loopback: who is served and who is not, forged answers, TCP when an answer is
 // cut, upstreams that are dead, refuse, hang or are ourselves, and the bounds. The upstreams are this test's own.
-#include "resolver/forward.h"
+#include "resolver/forward/forward.h"
 
 #include "base/mem.h"
-#include "resolver/resolver.h"
+#include "resolver/serve/resolver.h"
 #include "tests/support/check_main.h"
 #include "tests/unit/resolver/fixture.h"
 

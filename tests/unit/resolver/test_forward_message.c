@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // resolver/forward_message, resolver/upstreams: what is asked, which responses count, what the client gets of them; and
 // which upstream is asked when some do not answer.
-#include "resolver/forward_message.h"
+#include "resolver/forward/forward_message.h"
 
 #include "base/bytes.h"
 #include "base/mem.h"
-#include "resolver/upstreams.h"
+#include "resolver/forward/upstreams.h"
 #include "tests/support/check_main.h"
 #include "tests/unit/resolver/fixture.h"
 

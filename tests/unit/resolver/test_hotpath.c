@@ -3,9 +3,9 @@
 // library's own functions are stood in for by counting ones; under a sanitizer, which does the same, only mem_* counts.
 #include "base/mem.h"
 #include "base/snapshot.h"
-#include "resolver/answer.h"
-#include "resolver/cookies.h"
-#include "resolver/journal.h"
+#include "resolver/answer/answer.h"
+#include "resolver/log/journal.h"
+#include "resolver/packet/cookies.h"
 #include "tests/support/check_main.h"
 #include "tests/unit/resolver/signed_fixture.h"
 

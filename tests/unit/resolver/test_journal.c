@@ -2,15 +2,15 @@
 // resolver/ring, querylog and dnstap: records are whole whatever the speeds; a full ring or a full disk loses lines and
 // nothing else, and says how many; hostile names cannot leave their JSON string; the messages are what dnstap.proto
 // says.
-#include "resolver/journal.h"
+#include "resolver/log/journal.h"
 
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/fd.h"
 #include "base/mem.h"
-#include "resolver/dnstap.h"
-#include "resolver/querylog.h"
-#include "resolver/wire.h"
+#include "resolver/log/dnstap.h"
+#include "resolver/log/querylog.h"
+#include "resolver/packet/wire.h"
 #include "tests/support/check_main.h"
 #include "tests/unit/resolver/fixture.h"
 

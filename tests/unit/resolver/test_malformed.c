@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // resolver/wire: packets that no good client sends, and the answer each must get.
-#include "resolver/answer.h"
+#include "resolver/answer/answer.h"
 
 #include "base/digest.h"
 #include "tests/support/check_main.h"

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // resolver/metrics and base/exposition: what is counted under which labels, that labels outlive a topology and stay
 // few, that hostile names cannot break the text, and that every line is one that Prometheus reads.
-#include "resolver/metrics.h"
+#include "resolver/log/metrics.h"
 
 #include "base/exposition.h"
 #include "base/mem.h"
-#include "resolver/wire.h"
+#include "resolver/packet/wire.h"
 #include "tests/support/check_main.h"
 #include "tests/unit/resolver/fixture.h"
 

@@ -4,9 +4,9 @@
 // name leads, fe.D of every node that is up has had it for the negative TTL.
 #include "base/clock.h"
 #include "base/mem.h"
-#include "resolver/explain.h"
-#include "resolver/route.h"
-#include "resolver/zone.h"
+#include "resolver/answer/explain.h"
+#include "resolver/route/route.h"
+#include "resolver/zone/zone.h"
 #include "tests/support/check_main.h"
 #include "tests/unit/resolver/fixture.h"
 

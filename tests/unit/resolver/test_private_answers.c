@@ -3,7 +3,7 @@
 // outside the domain by the view's on_foreign; and of an answer that does not fit, the part that does.
 #include "base/mem.h"
 #include "config/advice.h"
-#include "resolver/rrl.h"
+#include "resolver/serve/rrl.h"
 #include "tests/support/check_main.h"
 #include "tests/unit/resolver/fixture.h"
 #include "tests/unit/resolver/signed_fixture.h"

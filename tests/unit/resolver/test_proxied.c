@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // resolver/proxied: the header of the PROXY protocol. That of a real proxy, whole, in pieces, and every kind that is
 // not taken.
-#include "resolver/proxied.h"
+#include "resolver/packet/proxied.h"
 
 #include "base/err.h"
 #include "tests/support/check_main.h"

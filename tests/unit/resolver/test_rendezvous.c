@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // resolver/rendezvous: its logarithm, the shares by weight, what moves when one goes away, and that the same comes out
 // everywhere.
-#include "resolver/rendezvous.h"
+#include "resolver/route/rendezvous.h"
 
 #include "tests/support/check_main.h"
 #include "tests/unit/resolver/fixture.h"

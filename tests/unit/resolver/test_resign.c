@@ -4,8 +4,8 @@
 // with each period; and a copy of it that a secondary took at the worst moment outlives its SOA's expiry.
 #include "base/clock.h"
 #include "base/mem.h"
-#include "resolver/signing.h"
-#include "resolver/wire.h"
+#include "resolver/packet/wire.h"
+#include "resolver/sign/signing.h"
 #include "tests/support/check_main.h"
 #include "tests/support/dnssec_judge.h"
 #include "tests/unit/resolver/signed_fixture.h"

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // resolver/route: the order and the choice. What must hold whatever the topology, the verdicts and the client is in
 // test_properties.c.
-#include "resolver/route.h"
+#include "resolver/route/route.h"
 
 #include "tests/support/check_main.h"
 #include "tests/unit/resolver/fixture.h"

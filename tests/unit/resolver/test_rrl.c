@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // resolver/rrl: rates, bursts and slips by network and kind of answer, with times of the test's own; what a slipped
 // answer looks like.
-#include "resolver/rrl.h"
+#include "resolver/serve/rrl.h"
 
-#include "resolver/cookies.h"
+#include "resolver/packet/cookies.h"
 #include "tests/support/check_main.h"
 #include "tests/unit/resolver/fixture.h"
 

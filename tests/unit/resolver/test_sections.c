@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // resolver/answer_sections: a response read back, octet by octet: what holds together, and everything that does not.
-#include "resolver/answer_sections.h"
+#include "resolver/answer/sections.h"
 
 #include "base/mem.h"
-#include "resolver/wire.h"
+#include "resolver/packet/wire.h"
 #include "tests/support/check_main.h"
 #include "tests/unit/resolver/fixture.h"
 

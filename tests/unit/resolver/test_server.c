@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // resolver/server: real sockets on the loopback, port 0: UDP, TCP, pipelining, half-closed and slow clients, IPv6, and
 // a topology swapped while serving. Every read has a limit of its own (SO_RCVTIMEO).
-#include "resolver/resolver.h"
+#include "resolver/serve/resolver.h"
 
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/fd.h"
-#include "resolver/keeper.h"
-#include "resolver/server_priv.h"
+#include "resolver/serve/server_priv.h"
+#include "resolver/zone/zone_maintainer.h"
 #include "tests/support/check_main.h"
 #include "tests/unit/resolver/fixture.h"
 

@@ -2,11 +2,11 @@
 // The edges of resolver/answer_sign: too little room, too many records, no ticket to wait with, keys and zones that are
 // not those of the topology. What answers otherwise hold is test_dnssec's.
 #include "base/mem.h"
-#include "resolver/answer.h"
-#include "resolver/forward.h"
-#include "resolver/tsig.h"
-#include "resolver/wire.h"
-#include "resolver/zone.h"
+#include "resolver/answer/answer.h"
+#include "resolver/forward/forward.h"
+#include "resolver/packet/tsig.h"
+#include "resolver/packet/wire.h"
+#include "resolver/zone/zone.h"
 #include "tests/support/check_main.h"
 #include "tests/unit/resolver/signed_fixture.h"
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // resolver/signer: the cache read by many threads while it is written, the bounds of queues and budget, and that every
 // ticket comes back.
-#include "resolver/signer.h"
+#include "resolver/sign/signer.h"
 
 #include "base/clock.h"
 #include "base/err.h"

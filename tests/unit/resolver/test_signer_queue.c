@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // resolver/signer_queue: bounded, in order for one writer, and with many threads on both sides every job is taken once.
-#include "resolver/signer_queue.h"
+#include "resolver/sign/signer_queue.h"
 
 #include "base/err.h"
 #include "base/mem.h"

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // resolver/answer_static: records that the topology gives word for word, at the apex and at names of ACME challenges.
-#include "resolver/answer.h"
+#include "resolver/answer/answer.h"
 
-#include "resolver/cookies.h"
+#include "resolver/packet/cookies.h"
 #include "tests/support/check_main.h"
 #include "tests/unit/resolver/fixture.h"
 

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // resolver/transfer, zone_history, zone_file and keeper: what a secondary ends up with, message by message, is the
 // zone; who may not has nothing; versions outlive the process.
-#include "resolver/transfer.h"
+#include "resolver/answer/transfer.h"
 
 #include "base/err.h"
 #include "base/fd.h"
-#include "resolver/keeper.h"
-#include "resolver/wire.h"
-#include "resolver/zone_file.h"
+#include "resolver/packet/wire.h"
+#include "resolver/zone/zone_file.h"
+#include "resolver/zone/zone_maintainer.h"
 #include "tests/support/check_main.h"
 #include "tests/support/torture.h"
 #include "tests/unit/resolver/fixture.h"

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // resolver/tsig: what we sign ldns verifies and the other way round, a stream of responses, and every way to be wrong.
-#include "resolver/tsig.h"
+#include "resolver/packet/tsig.h"
 
 #include "base/bytes.h"
 #include "base/err.h"
 #include "base/fd.h"
-#include "resolver/rrl.h"
-#include "resolver/transfer.h"
-#include "resolver/wire.h"
+#include "resolver/answer/transfer.h"
+#include "resolver/packet/wire.h"
+#include "resolver/serve/rrl.h"
 #include "tests/support/check_main.h"
 #include "tests/unit/resolver/fixture.h"
 

@@ -2,7 +2,7 @@
 // resolver/server: whose turn it is. The server is a process of its own, which is stopped while many clients write to
 // it at once, so that all of it is there when it goes on; the kernel's own receive times then say in which order the
 // answers left.
-#include "resolver/resolver.h"
+#include "resolver/serve/resolver.h"
 
 #include "tests/support/check_main.h"
 #include "tests/support/tls_files.h"

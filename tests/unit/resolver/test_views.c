@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // resolver/views: by listener first, then by transport source; a stranger on a private listener is refused, and so is
 // who an access list does not answer.
-#include "resolver/views.h"
+#include "resolver/route/views.h"
 
 #include "base/err.h"
 #include "tests/support/check_main.h"

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // resolver/wire: names in text, and the writer: compression that ldns reads back, also past the reach of a pointer, and
 // a ceiling that nothing is written beyond.
-#include "resolver/wire.h"
+#include "resolver/packet/wire.h"
 
 #include "tests/support/check_main.h"
 #include "tests/unit/resolver/fixture.h"

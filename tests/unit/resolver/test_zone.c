@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // resolver/zone: canonical order with ldns as the judge, lookups, and fe.D of a topology against its answers.
-#include "resolver/zone.h"
+#include "resolver/zone/zone.h"
 
 #include "base/err.h"
-#include "resolver/wire.h"
+#include "resolver/packet/wire.h"
 #include "tests/support/check_main.h"
 #include "tests/support/torture.h"
 #include "tests/unit/resolver/fixture.h"

@@ -5,7 +5,7 @@
 #include "base/bytes.h"
 #include "base/fd.h"
 #include "base/mem.h"
-#include "resolver/geo_build.h"
+#include "resolver/route/geo_build.h"
 #include "tests/unit/resolver/fixture.h"
 
 #include <check.h>

@@ -10,8 +10,8 @@
 #define MERIDIAN_TESTS_UNIT_RESOLVER_WORLD_H
 
 #include "config/topology.h"
-#include "resolver/geo.h"
-#include "resolver/health.h"
+#include "health/health.h"
+#include "resolver/route/geo.h"
 
 #define WORLD_EXCEPTIONS 12
 

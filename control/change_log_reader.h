@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+// Follows the file of changes beside a topology while it grows (control/changes.h). Only what is new is read; an end
+// that is not whole yet waits. A file that was replaced, or became shorter, is read from its start: what is in force
+// already is passed over. For control/topology_watcher.c, on its thread.
+#ifndef MERIDIAN_CONTROL_CHANGE_LOG_READER_H
+#define MERIDIAN_CONTROL_CHANGE_LOG_READER_H
+
+#include "control/changes.h"
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+struct follow {
+    char *path;
+    struct changer *changer;
+    dev_t dev;
+    ino_t ino;
+    off_t at;      // read up to here
+    int line;      // that stands there
+    off_t told_at; // plus one: of a change there it was said that it is not its time yet; 0: of none
+};
+
+int follow_init(struct follow *f, const char *topology_path);
+void follow_done(struct follow *f);
+void follow_rewind(struct follow *f); // another topology is in force: all changes count anew
+// Takes what is whole and new, of at most about a megabyte: *t becomes what is in force after it. Returns how many
+// changes were taken; *out_more: there may be more at once. What was refused is in diag.
+size_t follow_look(struct follow *f, struct topology **t, struct diag *diag, bool *out_more);
+
+#endif

@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+// Messages between supervisor and worker; see link.h.
+#include "daemon/supervisor_ipc.h"
+
+#include "base/err.h"
+
+#include <errno.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/socket.h>
+
+static bool has_status(char kind)
+{
+    return kind == LINK_EDGE || kind == LINK_FAILED;
+}
+
+int link_send(int fd, const struct link_message *m)
+{
+    size_t n = has_status(m->kind) ? sizeof *m : 1;
+    ssize_t w = send(fd, m, n, MSG_DONTWAIT | MSG_NOSIGNAL);
+    if (w == (ssize_t)n)
+        return 0;
+    return w < 0 && errno == EAGAIN ? ERR_BUSY : ERR_CLOSED;
+}
+
+int link_receive(int fd, struct link_message *out)
+{
+    struct link_message m = {0};
+    ssize_t r = recv(fd, &m, sizeof m, MSG_DONTWAIT);
+    if (r < 0)
+        return errno == EAGAIN || errno == EINTR ? ERR_BUSY : ERR_CLOSED;
+    if (r == 0)
+        return ERR_CLOSED;
+    if (has_status(m.kind) && r != (ssize_t)sizeof m)
+        return ERR_PROTO;
+    m.edge.last_error[sizeof m.edge.last_error - 1] = 0;
+    *out = m;
+    return 0;
+}

@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+// Uploads that rest between two requests of one client, still open: the running digest stays with the handle, so that a
+// blob which comes in many pieces is digested once. What is not here (after a restart, or when it had to make room) is
+// opened from its file and digested anew. Bounded in number and in time. Any thread; the lock is held over close().
+//
+//   struct blob_upload *u = handles_take(&h, id);    // ours now; NULL: open it from the file
+//   handles_park(&h, id, take_ptr(u));               // after a request that ended well; makes room if need be
+//   handles_drop(&h, id);                            // closed when it rests here: cancel, expiry
+//
+// Invariant: a handle leaves by being taken or after it was closed, both under the lock; so that whoever finds none
+// here and ERR_BUSY at the store knows that another request has the upload.
+#ifndef MERIDIAN_REGISTRY_OPEN_UPLOADS_H
+#define MERIDIAN_REGISTRY_OPEN_UPLOADS_H
+
+#include "store/blob.h"
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+#define HANDLES_MAX 256
+#define HANDLES_IDLE_MS 60000
+
+struct handle;
+struct handles {
+    pthread_mutex_t lock;
+    struct handle *oldest, *newest; // in the order in which they were parked
+    size_t n, max;
+    bool closed;       // what is parked is closed
+    int64_t opens_ms;  // mono: until then; 0: for good
+    uint64_t n_reused; // were taken
+};
+
+void handles_init(struct handles *h);
+// Closed for so long: a forerunner that still ends uploads must find what rests between two requests unlocked.
+void handles_open_after(struct handles *h, unsigned ms);
+void handles_done(struct handles *h); // closes all
+struct blob_upload *handles_take(struct handles *h, const char *id);
+void handles_park(struct handles *h, const char *id, struct blob_upload *u);
+void handles_drop(struct handles *h, const char *id);
+void handles_close(struct handles *h); // closes all, from here on at once: another process goes on with them
+void handles_sweep(struct handles *h); // closes what has rested for longer than HANDLES_IDLE_MS
+
+#endif

@@ -1,0 +1,224 @@
+// SPDX-License-Identifier: Apache-2.0
+// GET /replication/v1/have: what this region holds of a tag or a manifest, for `meridian replication wait`, which fixes
+// the register's value in one region and asks the others. "Here, or newer" is the register's own order
+// (base/register.h): of regions that wrote at the same moment one wins, and the stamps alone do not tell which. A long
+// poll is a stream that ends with its only line: no thread
+// waits; commits wake it.
+#include "replication/response_producer.h"
+
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/mem.h"
+#include "base/register.h"
+
+#include <inttypes.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <string.h>
+
+#define HAVE_WAIT_MAX_MS 25000
+
+struct have {
+    struct replicator *r;
+    struct arena arena;
+    const char *registry, *repository, *tag;
+    bool by_digest, by_stamp, by_value; // by_value: all of `wanted` was given
+    struct register_value wanted;
+    int64_t until_mono;
+};
+
+static void have_free(void *ctx)
+{
+    struct have *h = ctx;
+    arena_done(&h->arena);
+    free(h);
+}
+
+// Is what is here what was asked for, or newer? Who gives a stamp alone is told by stamps.
+static bool have_fits(const struct have *h, const struct manifest_row *row)
+{
+    struct register_value here = {row->stamp, row->origin, row->epoch, row->digest};
+    if (!h->tag)
+        return true;
+    if (h->by_value)
+        return register_order(&here, &h->wanted) >= 0;
+    if (h->by_digest && digest_equal(&h->wanted.digest, &row->digest))
+        return true;
+    if (h->by_stamp)
+        return row->stamp >= h->wanted.stamp;
+    return !h->by_digest;
+}
+
+// What was asked for was read and has no room here, or nothing that is read can be noted. It may come yet: whoever
+// waits goes on, and can tell why if it did not.
+static void no_space_add(struct have *h, json_t *o)
+{
+    struct replicator *r = h->r;
+    uint64_t room = 0;
+    bool parked = h->by_digest && meta_parked_for(r->o.meta, h->registry, h->repository, &h->wanted.digest, &room) == 0;
+    if (parked)
+        json_object_set_new(o, "noSpace", json_pack("{s:I}", "neededBytes", (json_int_t)room));
+    else if (r->full)
+        json_object_set_new(o, "noSpace", json_object());
+}
+
+// What is here, as JSON (NULL: out of memory), and whether it is what was asked for.
+static json_t *have_look(struct have *h, bool *out_fits, int *out_rc)
+{
+    struct arena a;
+    arena_init(&a, 0);
+    struct manifest_row row;
+    int rc = meta_manifest_get(h->r->o.meta, h->registry, h->repository, h->tag, h->tag ? NULL : &h->wanted.digest, &a,
+                               &row);
+    json_t *o = json_pack("{s:s, s:s, s:s, s:b}", "registry", h->registry, "repository", h->repository, "region",
+                          h->r->o.region, "found", rc == 0);
+    if (o && h->tag)
+        json_object_set_new(o, "tag", json_string(h->tag));
+    *out_fits = false;
+    if (o && !rc) {
+        char text[DIGEST_TEXT_SIZE], number[24];
+        json_object_set_new(o, "digest", json_string(digest_format(&row.digest, text)));
+        json_object_set_new(o, "origin", json_string(row.origin));
+        snprintf(number, sizeof number, "%" PRIu64, row.stamp);
+        json_object_set_new(o, "stamp", json_string(number));
+        snprintf(number, sizeof number, "%" PRIu64, row.epoch);
+        json_object_set_new(o, "epoch", json_string(number));
+        *out_fits = have_fits(h, &row);
+    }
+    // What was written in the future does not come, however long one waits, until the clock has come near.
+    if (o && (!rc || rc == ERR_NOTFOUND) && !*out_fits && h->by_stamp &&
+        h->wanted.stamp > meta_stamp_limit(h->r->o.meta)) {
+        json_object_set_new(o, "clockAhead", json_true());
+        *out_fits = true;
+    }
+    if (o && (!rc || rc == ERR_NOTFOUND) && !*out_fits)
+        no_space_add(h, o);
+    arena_done(&a);
+    *out_rc = rc == ERR_NOTFOUND ? 0 : rc;
+    return o;
+}
+
+static bool have_produce(void *ctx, struct buf *out, bool *out_end)
+{
+    struct have *h = ctx;
+    bool fits;
+    int rc;
+    json_t *o = have_look(h, &fits, &rc);
+    *out_end = !o || rc || fits || clock_mono_ms() >= h->until_mono;
+    if (o && !rc && *out_end) {
+        char *text = json_dumps(o, JSON_COMPACT);
+        if (text)
+            buf_str(out, text);
+        free(text);
+    }
+    json_decref(o);
+    return false;
+}
+
+static const struct outstream_ops have_ops = {
+    .produce = have_produce, .free_ctx = have_free, .buffer_bytes = 8192, .tick_ms = 1000};
+
+static void have_run(struct http_request *req, struct http_response *resp)
+{
+    struct have *h = req->ctx;
+    struct replicator *r = h->r;
+    if (!replicator_enter(r)) {
+        serve_refuse(req, resp, 503, "stopping");
+        return;
+    }
+    bool fits;
+    int rc;
+    json_t *o = have_look(h, &fits, &rc);
+    if (!o || rc) {
+        json_decref(o);
+        serve_refuse(req, resp, 503, err_text(rc ? rc : ERR_NOMEM));
+    } else if (fits || clock_mono_ms() >= h->until_mono) {
+        http_response_json(req, resp, 200, o);
+    } else {
+        json_decref(o);
+        rc = outstream_start(r, &have_ops, h, NULL, "application/json", resp);
+        if (rc)
+            serve_refuse(req, resp, 503, err_text(rc));
+        else
+            req->ctx = NULL;
+    }
+    replicator_leave(r);
+}
+
+static void have_done(struct http_request *req)
+{
+    if (req->ctx)
+        have_free(req->ctx);
+}
+
+static int number_parse(const char *s, uint64_t max, uint64_t *out)
+{
+    uint64_t v = 0;
+    size_t n = 0;
+    for (; s[n] >= '0' && s[n] <= '9'; n++) {
+        uint64_t d = (uint64_t)(s[n] - '0');
+        if (v > (max - d) / 10)
+            return ERR_RANGE;
+        v = v * 10 + d;
+    }
+    if (!n || s[n])
+        return ERR_INVAL;
+    *out = v;
+    return 0;
+}
+
+static const char *have_parse(struct have *h, struct http_request *req)
+{
+    const char *tag = http_query_get(req, "tag", 0), *digest = http_query_get(req, "digest", 0);
+    const char *stamp = http_query_get(req, "stamp", 0), *wait = http_query_get(req, "wait_ms", 0);
+    const char *origin = http_query_get(req, "origin", 0), *epoch = http_query_get(req, "epoch", 0);
+    uint64_t wait_ms = 0;
+    if (!tag && !digest)
+        return "tag or digest: one is needed";
+    if (tag && !entry_tag_ok(tag))
+        return "tag: not a tag";
+    if (digest && digest_parse(digest, strlen(digest), &h->wanted.digest))
+        return "digest: not a digest";
+    if (stamp && number_parse(stamp, UINT64_MAX, &h->wanted.stamp))
+        return "stamp: not a number";
+    if (epoch && number_parse(epoch, UINT64_MAX, &h->wanted.epoch))
+        return "epoch: not a number";
+    if (origin && !hostname_region_ok(origin))
+        return "origin: not a region's name";
+    if (wait && number_parse(wait, HAVE_WAIT_MAX_MS, &wait_ms))
+        return "wait_ms: a number up to 25000";
+    h->by_digest = digest != NULL;
+    h->by_stamp = stamp != NULL;
+    h->by_value = digest && stamp && origin && epoch;
+    h->until_mono = clock_mono_ms() + (int64_t)wait_ms;
+    if (tag && !(h->tag = arena_strdup(&h->arena, tag)))
+        return "out of memory";
+    if (origin && !(h->wanted.origin = arena_strdup(&h->arena, origin)))
+        return "out of memory";
+    return NULL;
+}
+
+void have_begin(struct replicator *r, struct http_request *req, const struct registry *reg, const char *repository,
+                struct http_plan *plan)
+{
+    struct have *h = mem_zalloc(sizeof *h);
+    if (!h) {
+        serve_refuse(req, &plan->response, 503, err_text(ERR_NOMEM));
+        return;
+    }
+    h->r = r;
+    arena_init(&h->arena, 16 << 10);
+    h->registry = arena_strdup(&h->arena, reg->name);
+    h->repository = arena_strdup(&h->arena, repository);
+    const char *wrong = h->registry && h->repository ? have_parse(h, req) : "out of memory";
+    if (wrong) {
+        serve_refuse(req, &plan->response, 400, wrong);
+        have_free(h);
+        return;
+    }
+    plan->kind = HTTP_PLAN_RUN;
+    plan->run = have_run;
+    plan->done = have_done;
+    plan->ctx = h;
+    plan->pool = r->o.pool;
+}

@@ -1,0 +1,273 @@
+// SPDX-License-Identifier: Apache-2.0
+// Response bodies produced on the pool; see outstream.h. read and close run on HTTP threads, produce on the pool, wake
+// on any.
+#include "replication/response_producer.h"
+
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/mem.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define BEAT_BYTES 1024
+#define POLL_MIN_MS 10
+#define POLL_MAX_MS 1000 // a client that left is seen after so long
+
+struct outstream {
+    struct replicator *r;
+    const struct outstream_ops *ops;
+    void *ctx;
+    char who[128];
+    struct http_stream_ops http; // poll_ms is the stream's own
+    pthread_mutex_t lock;
+    struct http_stream *handle;
+    struct buf ready;
+    struct buf beats[2]; // by `quiet`; empty before the first call of produce
+    bool producing, ended, closed, dirty;
+    struct pool_job job; // while producing
+    int64_t next_tick_ms, next_beat_ms;
+    _Atomic unsigned refs;
+    struct outstream *next, **link; // of r->streams, under r->streams_lock
+};
+
+void outstreams_init(struct replicator *r)
+{
+    pthread_mutex_init(&r->streams_lock, NULL);
+}
+
+static void outstream_unref(struct outstream *s)
+{
+    if (--s->refs)
+        return;
+    if (s->handle)
+        http_stream_unref(s->handle);
+    s->ops->free_ctx(s->ctx);
+    buf_done(&s->ready);
+    buf_done(&s->beats[0]);
+    buf_done(&s->beats[1]);
+    pthread_mutex_destroy(&s->lock);
+    struct replicator *r = s->r;
+    free(s);
+    replicator_unref(r);
+}
+
+static void buf_swap(struct buf *a, struct buf *b)
+{
+    struct buf t = *a;
+    *a = *b;
+    *b = t;
+}
+
+static void produce_job(void *arg)
+{
+    struct outstream *s = arg;
+    struct buf out, beats[2];
+    buf_init(&out, s->ops->buffer_bytes);
+    buf_init(&beats[0], BEAT_BYTES);
+    buf_init(&beats[1], BEAT_BYTES);
+    bool end = true, more = false;
+    if (replicator_enter(s->r)) { // after stop began the store is not ours to read
+        end = false;
+        more = s->ops->produce(s->ctx, &out, &end);
+        replicator_leave(s->r);
+    }
+    for (int quiet = 0; s->ops->beat && quiet < 2; quiet++)
+        s->ops->beat(s->ctx, quiet, &beats[quiet]);
+    pthread_mutex_lock(&s->lock);
+    if (!s->ready.n) // always so: produce is asked for only when all was read
+        buf_swap(&s->ready, &out);
+    buf_swap(&s->beats[0], &beats[0]); // with what they come after, so that no beat runs ahead of it
+    buf_swap(&s->beats[1], &beats[1]);
+    s->producing = false;
+    s->ended = s->ended || end || s->ready.err;
+    s->dirty = s->dirty || more;
+    struct http_stream *h = s->closed ? NULL : http_stream_ref(s->handle);
+    pthread_mutex_unlock(&s->lock);
+    buf_done(&out);
+    buf_done(&beats[0]);
+    buf_done(&beats[1]);
+    if (h) {
+        http_stream_wake(h);
+        http_stream_unref(h);
+    }
+    outstream_unref(s);
+}
+
+// No room: the server's poll comes back to it.
+static void produce_lost(void *arg)
+{
+    struct outstream *s = arg;
+    pthread_mutex_lock(&s->lock);
+    s->producing = false;
+    s->dirty = true;
+    pthread_mutex_unlock(&s->lock);
+    outstream_unref(s);
+}
+
+// Under s->lock: asks the pool for more when it is time.
+static void produce_ask(struct outstream *s)
+{
+    int64_t now = clock_mono_ms();
+    if (s->producing || s->closed || (!s->dirty && now < s->next_tick_ms))
+        return;
+    s->producing = true;
+    s->refs++;
+    bool dirty = s->dirty;
+    s->dirty = false;
+    s->job = (struct pool_job){.run = produce_job, .lost = produce_lost, .arg = s, .lane = POOL_REGIONS};
+    if (pool_submit(s->r->o.pool, &s->job)) { // full: the server's poll comes back to it
+        s->producing = false;
+        s->dirty = dirty;
+        s->refs--; // the HTTP stream still holds one
+        return;
+    }
+    s->next_tick_ms = now + s->ops->tick_ms;
+}
+
+// Under s->lock: a beat, when one is due and all before it was read.
+static void beat_add(struct outstream *s, int64_t now)
+{
+    const struct buf *b = &s->beats[!s->dirty && !s->producing];
+    if (s->ready.n || !b->n || now < s->next_beat_ms)
+        return;
+    buf_add(&s->ready, b->p, b->n);
+}
+
+// Under s->lock: how long the HTTP thread may leave us alone.
+static unsigned poll_ms(const struct outstream *s, int64_t now)
+{
+    int64_t when = s->producing ? INT64_MAX : s->next_tick_ms;
+    if (s->beats[0].n && s->next_beat_ms < when)
+        when = s->next_beat_ms;
+    int64_t left = when - now;
+    return left < POLL_MIN_MS ? POLL_MIN_MS : left > POLL_MAX_MS ? POLL_MAX_MS : (unsigned)left;
+}
+
+static ssize_t stream_read(void *ctx, struct http_stream *hs, uint8_t *to, size_t cap)
+{
+    (void)hs;
+    struct outstream *s = ctx;
+    ssize_t got = 0;
+    pthread_mutex_lock(&s->lock);
+    int64_t now = clock_mono_ms();
+    bool over = s->ended || s->r->stopping || s->r->draining;
+    if (!over)
+        beat_add(s, now);
+    if (s->ready.n) {
+        size_t n = s->ready.n < cap ? s->ready.n : cap;
+        memcpy(to, s->ready.p, n);
+        buf_consume(&s->ready, n);
+        s->next_beat_ms = now + s->ops->beat_ms;
+        got = (ssize_t)n;
+    } else if (over) {
+        got = HTTP_STREAM_END;
+    }
+    if (!s->ready.n && got != HTTP_STREAM_END && !s->ended && !s->r->stopping)
+        produce_ask(s);
+    s->http.poll_ms = poll_ms(s, now);
+    pthread_mutex_unlock(&s->lock);
+    return got;
+}
+
+static void stream_close(void *ctx)
+{
+    struct outstream *s = ctx;
+    pthread_mutex_lock(&s->r->streams_lock);
+    if (s->link) {
+        *s->link = s->next;
+        if (s->next)
+            s->next->link = s->link;
+        s->link = NULL;
+    }
+    pthread_mutex_unlock(&s->r->streams_lock);
+    pthread_mutex_lock(&s->lock);
+    s->closed = true;
+    pthread_mutex_unlock(&s->lock);
+    outstream_unref(s);
+}
+
+// The streams whose handles were taken under streams_lock: the server may call close under a lock that wake takes too.
+static void handles_wake(struct http_stream **handles, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        http_stream_wake(handles[i]);
+        http_stream_unref(handles[i]);
+    }
+    free(handles);
+}
+
+// A reader that comes again has given its older stream up; the edge may keep that one for as long as TCP hopes.
+static void older_end(struct replicator *r, const struct outstream *newer)
+{
+    pthread_mutex_lock(&r->streams_lock);
+    struct http_stream *last = NULL;
+    for (struct outstream *s = r->streams; s && !last; s = s->next) {
+        pthread_mutex_lock(&s->lock);
+        if (s != newer && !s->ended && strcmp(s->who, newer->who) == 0) {
+            s->ended = true;
+            last = http_stream_ref(s->handle);
+        }
+        pthread_mutex_unlock(&s->lock);
+    }
+    pthread_mutex_unlock(&r->streams_lock);
+    if (last) { // each start ends the one before it: there is no second one
+        http_stream_wake(last);
+        http_stream_unref(last);
+    }
+}
+
+int outstream_start(struct replicator *r, const struct outstream_ops *ops, void *ctx, const char *who,
+                    const char *content_type, struct http_response *resp)
+{
+    struct outstream *s = mem_zalloc(sizeof *s);
+    if (!s)
+        return ERR_NOMEM;
+    s->ops = ops;
+    s->ctx = ctx;
+    s->http = (struct http_stream_ops){.read = stream_read, .close = stream_close, .poll_ms = POLL_MIN_MS};
+    snprintf(s->who, sizeof s->who, "%s", who ? who : "");
+    s->dirty = true;
+    s->refs = 1;
+    s->r = replicator_ref(r);
+    pthread_mutex_init(&s->lock, NULL);
+    buf_init(&s->ready, ops->buffer_bytes);
+    buf_init(&s->beats[0], BEAT_BYTES);
+    buf_init(&s->beats[1], BEAT_BYTES);
+    int rc = http_response_stream(resp, 200, content_type, &s->http, s, &s->handle);
+    if (rc) {
+        pthread_mutex_destroy(&s->lock);
+        free(s);
+        replicator_unref(r);
+        return rc;
+    }
+    pthread_mutex_lock(&r->streams_lock);
+    s->next = r->streams;
+    s->link = &r->streams;
+    if (s->next)
+        s->next->link = &s->next;
+    r->streams = s;
+    pthread_mutex_unlock(&r->streams_lock);
+    if (*s->who)
+        older_end(r, s);
+    return 0;
+}
+
+void outstreams_wake(struct replicator *r)
+{
+    pthread_mutex_lock(&r->streams_lock);
+    size_t n = 0;
+    for (struct outstream *s = r->streams; s; s = s->next)
+        n++;
+    struct http_stream **handles = n ? mem_zalloc_array(n, sizeof *handles) : NULL;
+    size_t n_taken = 0;
+    for (struct outstream *s = r->streams; s; s = s->next) {
+        pthread_mutex_lock(&s->lock);
+        s->dirty = true;
+        pthread_mutex_unlock(&s->lock);
+        if (handles) // else the server's poll finds `dirty` a moment later
+            handles[n_taken++] = http_stream_ref(s->handle);
+    }
+    pthread_mutex_unlock(&r->streams_lock);
+    handles_wake(handles, n_taken);
+}

@@ -1,0 +1,210 @@
+// SPDX-License-Identifier: Apache-2.0
+// Pulled response bodies; see inflow.h. The callbacks run on the fetcher's thread, all else on the owner's.
+#include "replication/response_reader.h"
+
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/mem.h"
+#include "replication/wait.h"
+
+#include <string.h>
+
+#define STOP_LOOK_MS 100
+#define ERROR_BODY_MAX (64u << 10)
+
+struct inflow {
+    struct fetcher *fetcher;
+    const _Atomic bool *stop;
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    struct fetch *handle; // valid until `finished`
+    struct buf data;
+    _Atomic int64_t *heard_mono; // NULL: nobody asks
+    bool paused, finished, closed;
+    int status, err;
+    char message[256], said[256]; // as the fetcher left it; the owner's copy
+    unsigned refs;                // owner and fetcher
+};
+
+static void inflow_unref(struct inflow *f)
+{
+    pthread_mutex_lock(&f->lock);
+    bool last = --f->refs == 0;
+    pthread_mutex_unlock(&f->lock);
+    if (!last)
+        return;
+    buf_done(&f->data);
+    pthread_cond_destroy(&f->changed);
+    pthread_mutex_destroy(&f->lock);
+    free(f);
+}
+
+// Under the lock.
+static void heard(struct inflow *f, int64_t when)
+{
+    if (f->heard_mono)
+        *f->heard_mono = when;
+}
+
+static int on_data(void *ctx, struct fetch *h, const uint8_t *p, size_t n)
+{
+    struct inflow *f = ctx;
+    int rc = 0;
+    pthread_mutex_lock(&f->lock);
+    f->handle = h;
+    if (f->closed) {
+        rc = ERR_CANCELED;
+    } else if (f->data.n && f->data.n + n > INFLOW_BUFFER_BYTES) {
+        f->paused = true;
+        heard(f, INT64_MAX);
+        rc = ERR_BUSY; // the same bytes come again after fetch_resume
+    } else {
+        buf_add(&f->data, p, n);
+        rc = f->data.err;
+        heard(f, clock_mono_ms());
+        pthread_cond_signal(&f->changed);
+    }
+    pthread_mutex_unlock(&f->lock);
+    return rc;
+}
+
+static void on_headers(void *ctx, struct fetch *h, int status)
+{
+    struct inflow *f = ctx;
+    pthread_mutex_lock(&f->lock);
+    f->handle = h;
+    f->status = status;
+    pthread_cond_signal(&f->changed);
+    pthread_mutex_unlock(&f->lock);
+}
+
+static void on_done(void *ctx, struct fetch_result *r)
+{
+    struct inflow *f = ctx;
+    pthread_mutex_lock(&f->lock);
+    f->finished = true;
+    f->handle = NULL;
+    f->err = r->err;
+    if (r->status)
+        f->status = r->status;
+    memcpy(f->message, r->message, sizeof f->message);
+    f->message[sizeof f->message - 1] = '\0';
+    if (!r->err && r->body.n && r->body.n <= ERROR_BODY_MAX)
+        buf_add(&f->data, r->body.p, r->body.n);
+    pthread_cond_signal(&f->changed);
+    pthread_mutex_unlock(&f->lock);
+    inflow_unref(f);
+}
+
+int inflow_open(struct fetcher *fetcher, const struct fetch_request *q, const _Atomic bool *stop, struct inflow **out)
+{
+    struct inflow *f = mem_zalloc(sizeof *f);
+    if (!f)
+        return ERR_NOMEM;
+    f->fetcher = fetcher;
+    f->stop = stop;
+    f->refs = 2;
+    pthread_mutex_init(&f->lock, NULL);
+    wait_cond_init(&f->changed);
+    buf_init(&f->data, 2 * INFLOW_BUFFER_BYTES); // one delivery may go past the mark where it pauses
+    struct fetch_request mine = *q;
+    mine.on_data = on_data;
+    mine.on_headers = on_headers;
+    mine.ctx = f;
+    if (!mine.max_bytes)
+        mine.max_bytes = ERROR_BODY_MAX;
+    struct fetch *handle = NULL;
+    pthread_mutex_lock(&f->lock); // callbacks wait until the handle is known
+    int rc = fetch_start(fetcher, &mine, on_done, &handle);
+    if (!rc)
+        f->handle = handle;
+    else
+        f->refs = 1;
+    pthread_mutex_unlock(&f->lock);
+    if (rc) {
+        inflow_unref(f);
+        return rc;
+    }
+    *out = f;
+    return 0;
+}
+
+void inflow_watch(struct inflow *f, _Atomic int64_t *heard_mono)
+{
+    pthread_mutex_lock(&f->lock);
+    f->heard_mono = heard_mono;
+    pthread_mutex_unlock(&f->lock);
+}
+
+// Waits, under the lock, until something changed or the deadline passed. ERR_TIMEOUT, ERR_CANCELED.
+static int wait_change(struct inflow *f, int64_t deadline_ms)
+{
+    int64_t now = clock_mono_ms();
+    if (*f->stop)
+        return ERR_CANCELED;
+    if (now >= deadline_ms)
+        return ERR_TIMEOUT;
+    int64_t left = deadline_ms - now;
+    wait_cond(&f->changed, &f->lock, left < STOP_LOOK_MS ? left : STOP_LOOK_MS);
+    return 0;
+}
+
+int inflow_status(struct inflow *f, int wait_ms)
+{
+    int64_t deadline = clock_mono_ms() + wait_ms;
+    int rc = 0;
+    pthread_mutex_lock(&f->lock);
+    while (!rc && !f->status && !f->finished)
+        rc = wait_change(f, deadline);
+    if (!rc)
+        rc = f->status ? f->status : f->err ? f->err : ERR_PROTO; // what came before it broke counts
+    pthread_mutex_unlock(&f->lock);
+    return rc;
+}
+
+ssize_t inflow_read(struct inflow *f, void *to, size_t cap, int wait_ms)
+{
+    int64_t deadline = clock_mono_ms() + wait_ms;
+    ssize_t got = 0;
+    pthread_mutex_lock(&f->lock);
+    while (!got && !f->data.n && !f->finished)
+        got = wait_change(f, deadline);
+    if (!got && f->data.n) {
+        size_t n = f->data.n < cap ? f->data.n : cap;
+        memcpy(to, f->data.p, n);
+        buf_consume(&f->data, n);
+        got = (ssize_t)n;
+        if (f->paused && !f->finished && f->data.n < INFLOW_BUFFER_BYTES / 2) {
+            f->paused = false;
+            heard(f, clock_mono_ms());
+            fetch_resume(f->fetcher, f->handle);
+        }
+    } else if (!got) {
+        got = f->err;
+    }
+    pthread_mutex_unlock(&f->lock);
+    return got;
+}
+
+const char *inflow_message(struct inflow *f)
+{
+    pthread_mutex_lock(&f->lock); // it may still be running
+    memcpy(f->said, f->message, sizeof f->said);
+    pthread_mutex_unlock(&f->lock);
+    return f->said;
+}
+
+void inflow_close(struct inflow *f)
+{
+    if (!f)
+        return;
+    pthread_mutex_lock(&f->lock);
+    f->closed = true;
+    if (f->paused)
+        heard(f, clock_mono_ms());
+    f->heard_mono = NULL;
+    if (!f->finished && f->handle)
+        fetch_cancel(f->fetcher, f->handle);
+    pthread_mutex_unlock(&f->lock);
+    inflow_unref(f);
+}

@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+// A response of ours read back: its records with names in canonical form. Part of answer_sign.c.
+#ifndef MERIDIAN_RESOLVER_ANSWER_SECTIONS_H
+#define MERIDIAN_RESOLVER_ANSWER_SECTIONS_H
+
+#include "resolver/answer/priv.h"
+#include "resolver/zone/rrset.h"
+
+#define SECTION_RECORDS_MAX 256
+#define SECTION_SCRATCH_BYTES 8192
+
+struct section_record {
+    const uint8_t *owner; // lower case
+    size_t owner_n;
+    uint16_t owner_at; // where it stands whole in the response: for pointers
+    uint16_t type;
+    uint32_t ttl;
+    struct rdata rdata; // canonical
+};
+
+struct sections { // on the stack
+    struct section_record rr[SECTION_RECORDS_MAX];
+    size_t n_answer, n_authority, n_additional;
+    size_t authority_at; // offset of the first record after the answers
+    size_t used;
+    uint8_t scratch[SECTION_SCRATCH_BYTES];
+};
+
+// False: more than there is room for.
+bool sections_read(struct sections *s, const struct answer *a);
+// A name that stands at an offset of the response, whole and in lower case.
+size_t sections_name(const struct answer *a, size_t at, uint8_t out[DNS_NAME_MAX]);
+
+#endif

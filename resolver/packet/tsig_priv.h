@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: Apache-2.0
+// What tsig.c and tsig_key.c share: a key with its HMAC made ready.
+#ifndef MERIDIAN_RESOLVER_PACKET_TSIG_PRIV_H
+#define MERIDIAN_RESOLVER_PACKET_TSIG_PRIV_H
+
+#include "resolver/packet/tsig.h"
+
+#include <openssl/evp.h>
+
+struct tsig_algorithm { // RFC 8945 section 6
+    const char *name, *digest;
+    const uint8_t *wire;
+    size_t wire_n, mac_n;
+};
+
+struct tsig_key {
+    uint8_t name[DNS_NAME_MAX];
+    size_t name_n;
+    char text[DNS_NAME_MAX + 1]; // the name as it was configured
+    const struct tsig_algorithm *algorithm;
+    EVP_MAC_CTX *ctx; // with the secret in; duplicated for each use, never changed
+};
+
+#endif

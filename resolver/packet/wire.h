@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: Apache-2.0
+// DNS on the wire (RFC 1035 section 4): the parser of queries and the writer of responses, for the per-query path. Both
+// work on the caller's memory, allocate nothing and latch their errors.
+//
+//   struct dns_query q;
+//   int rcode = dns_query_parse(packet, n, &q);           // 0, an rcode to answer with, or DNS_DROP
+//   struct dns_writer w;
+//   dns_writer_init(&w, out, sizeof out, max);
+//   dns_write_header(&w, &q, rcode, true);
+//   dns_write_rr_head(&w, …); … ; if (w.full) …           // nothing past `max` is ever written
+//
+// Names in wire form: length-prefixed labels and the root, at most 255 octets. Any thread.
+#ifndef MERIDIAN_RESOLVER_PACKET_WIRE_H
+#define MERIDIAN_RESOLVER_PACKET_WIRE_H
+
+#include "base/addr.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum dns_type {
+    DNS_A = 1,
+    DNS_NS = 2,
+    DNS_CNAME = 5,
+    DNS_SOA = 6,
+    DNS_TXT = 16,
+    DNS_AAAA = 28,
+    DNS_OPT = 41,
+    DNS_DS = 43,
+    DNS_RRSIG = 46,
+    DNS_NSEC = 47,
+    DNS_DNSKEY = 48,
+    DNS_CDS = 59,
+    DNS_CDNSKEY = 60,
+    DNS_NXNAME = 128,
+    DNS_TKEY = 249,
+    DNS_TSIG = 250,
+    DNS_IXFR = 251,
+    DNS_AXFR = 252,
+    DNS_ANY = 255
+};
+enum dns_class { DNS_IN = 1 };
+enum dns_rcode {
+    DNS_NOERROR = 0,
+    DNS_FORMERR = 1,
+    DNS_SERVFAIL = 2,
+    DNS_NXDOMAIN = 3,
+    DNS_NOTIMP = 4,
+    DNS_REFUSED = 5,
+    DNS_NOTAUTH = 9,
+    DNS_BADVERS = 16,
+    DNS_BADCOOKIE = 23
+};
+
+#define DNS_DROP (-1) // not to be answered: a response, or shorter than a header
+#define DNS_HEADER_BYTES 12
+#define DNS_NAME_MAX 255
+#define DNS_UDP_LEAST 512
+#define DNS_UDP_CEILING 1232 // ours: fits every path without fragments
+#define DNS_OPT_BYTES 11     // an OPT record without options
+
+// Codes of EDNS options.
+enum edns_option {
+    EDNS_NSID = 3,
+    EDNS_CLIENT_SUBNET = 8,
+    EDNS_COOKIE = 10,
+    EDNS_TCP_KEEPALIVE = 11,
+    EDNS_PADDING = 12,
+    EDNS_EDE = 15
+};
+
+struct dns_query { // borrows the packet
+    uint16_t id;
+    uint8_t opcode;
+    bool rd;
+    bool has_question; // name, type and class were read whole; else the three below mean nothing
+    const uint8_t *name;
+    size_t name_n;
+    uint16_t type, class_;
+    bool edns, dnssec_ok; // an OPT record was there (RFC 6891)
+    bool compact_ok;      // CO flag (RFC 9824 section 5.1): NXDOMAIN for compact denials
+    uint8_t edns_version;
+    uint16_t udp_bytes;    // what the client takes over UDP: 512..1232
+    bool nsid, keepalive;  // asked for (RFC 5001, RFC 7828)
+    bool padding;          // the query was padded: the answer may be (RFC 7830)
+    bool ecs;              // a Client Subnet option (RFC 7871 section 6), well formed
+    uint8_t ecs_family;    // 1 IPv4, 2 IPv6, 0 with a prefix of 0
+    uint8_t ecs_bits;      // SOURCE PREFIX-LENGTH; of the mapped address (96 more) for IPv4 in ecs_net
+    struct cidr ecs_net;   // mapped; bits beyond the prefix are zero
+    const uint8_t *cookie; // RFC 7873: 8 octets of the client's, then 0 or 8..32 of the server's; NULL: none
+    uint8_t cookie_n;      // 8, or 16..40
+    const uint8_t *tsig;   // RFC 8945: the record, which was the last one; NULL: none
+    uint16_t tsig_n;
+};
+
+// Returns DNS_NOERROR, DNS_FORMERR, DNS_NOTIMP, DNS_BADVERS or DNS_DROP. *q holds what could be read, also on errors.
+// DNS_NOERROR without a question: it asks for a cookie, which it has an option for (RFC 7873 section 5.4).
+int dns_query_parse(const uint8_t *p, size_t n, struct dns_query *q);
+
+// Of an IXFR query that was parsed: the serial of the version that the client has (RFC 1995 section 3).
+bool dns_query_ixfr_serial(const uint8_t *p, size_t n, const struct dns_query *q, uint32_t *out);
+
+// Text without escapes ("eus-1.eastus.fe.example.io") to wire form. Returns its length, 0 if it is no such name.
+size_t dns_name_from_text(const char *text, uint8_t out[DNS_NAME_MAX]);
+// An address "first.last@example.io" to an RNAME: the local part is one label, dots and all (RFC 1035 section 8).
+size_t dns_name_from_mailbox(const char *address, uint8_t out[DNS_NAME_MAX]);
+
+#define DNS_COMPRESS_MAX 48
+
+struct dns_writer {
+    uint8_t *p;
+    size_t n, max;                      // never past max
+    bool full;                          // latched: something did not fit; nothing is written after
+    uint16_t offsets[DNS_COMPRESS_MAX]; // where labels start that later names may point to
+    size_t n_offsets;
+};
+
+struct dns_mark { // a place to go back to
+    size_t n, n_offsets;
+};
+
+void dns_writer_init(struct dns_writer *w, uint8_t *out, size_t max);
+// Header and, if q has one, the question, its bytes unchanged. Counts are set by dns_write_counts.
+void dns_write_header(struct dns_writer *w, const struct dns_query *q, int rcode, bool authoritative);
+void dns_write_counts(struct dns_writer *w, uint16_t answer, uint16_t authority, uint16_t additional);
+void dns_write_flag_tc(struct dns_writer *w);
+struct dns_mark dns_writer_mark(const struct dns_writer *w);
+void dns_writer_rewind(struct dns_writer *w, struct dns_mark m); // forgets what came after, and that it was full
+
+void dns_write_u16(struct dns_writer *w, uint16_t v);
+void dns_write_u32(struct dns_writer *w, uint32_t v);
+void dns_write_bytes(struct dns_writer *w, const void *p, size_t n);
+// Compressed against names written before. Octets are compared exactly, so that a name of ours stays in lower case
+// whatever the case of the question.
+void dns_write_name(struct dns_writer *w, const uint8_t *name, size_t n);
+// Owner, type, class IN and TTL.
+void dns_write_rr_head(struct dns_writer *w, const uint8_t *name, size_t n, enum dns_type type, uint32_t ttl);
+// The same with the owner by pointer to `owner_at`, where a name begins.
+void dns_write_rr_head_at(struct dns_writer *w, uint16_t owner_at, enum dns_type type, uint32_t ttl);
+// A whole record with n bytes of RDATA: returns where they go, or NULL (latched).
+uint8_t *dns_write_rr_at(struct dns_writer *w, uint16_t owner_at, enum dns_type type, uint32_t ttl, size_t n);
+size_t dns_write_rdata_begin(struct dns_writer *w); // the length comes with _end
+void dns_write_rdata_end(struct dns_writer *w, size_t begin);
+// The OPT record of a response: resolver/packet/edns.h.
+
+#endif

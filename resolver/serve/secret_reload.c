@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: Apache-2.0
+// The thread that looks at files; see upkeep.h. A file counts as changed when its identity, size or time did.
+#include "resolver/serve/secret_reload.h"
+
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "resolver/packet/cookies.h"
+#include "resolver/serve/dot.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define LOOK_MS 1000 // unless told otherwise
+
+struct file_stamp {
+    dev_t dev;
+    ino_t ino;
+    off_t size;
+    struct timespec changed;
+    mode_t mode;
+    bool again; // it could not be read for want of descriptors or memory: that says nothing of the file
+};
+
+struct upkeep {
+    const struct node_dns *settings;
+    const char *pem_path;
+    int look_ms;
+    struct snapshot cookies, identity;
+    struct file_stamp secret, pem;
+    pthread_t thread;
+    bool started;
+    int stop; // eventfd
+};
+
+// Zero: it cannot be looked at.
+static struct file_stamp stamp_of(const char *path)
+{
+    struct stat st;
+    struct file_stamp f;
+    memset(&f, 0, sizeof f); // compared octet by octet
+    if (!stat(path, &st)) {
+        f.dev = st.st_dev;
+        f.ino = st.st_ino;
+        f.size = st.st_size;
+        f.changed = st.st_ctim;
+        f.mode = st.st_mode;
+    }
+    return f;
+}
+
+static bool stamp_changed(struct file_stamp *f, const char *path)
+{
+    struct file_stamp now = stamp_of(path);
+    now.again = f->again;
+    if (!memcmp(f, &now, sizeof now))
+        return false;
+    *f = now;
+    return true;
+}
+
+static int read_cookies(struct upkeep *u, struct diag *diag)
+{
+    const struct node_dns_cookies *s = &u->settings->cookies;
+    struct cookies *c;
+    int rc = s->secret ? cookies_load(s->secret, diag, &c) : cookies_new_random(&c);
+    if (rc)
+        return rc;
+    c->required = s->required;
+    snapshot_publish(&u->cookies, c);
+    return 0;
+}
+
+static int read_identity(struct upkeep *u, struct diag *diag)
+{
+    struct dot_identity *id;
+    int rc = dot_identity_load(u->pem_path, diag, &id);
+    if (!rc)
+        snapshot_publish(&u->identity, id);
+    return rc;
+}
+
+// Logs how it went, but not each time that it is tried again.
+static void read_again(struct upkeep *u, struct file_stamp *f, int (*read_it)(struct upkeep *, struct diag *),
+                       const char *what)
+{
+    struct diag d;
+    diag_init(&d);
+    int rc = read_it(u, &d);
+    bool told = f->again;
+    AUTO_FREE char *why = diag_text(&d);
+    f->again = rc == ERR_NOFILES || rc == ERR_NOMEM || rc == ERR_IO;
+    if (rc && told && f->again)
+        log_debug("dns: %s still cannot be read", what);
+    else if (rc)
+        log_warn("dns: %s stays as it was: %s", what, why && *why ? why : err_text(rc));
+    else
+        log_info("dns: %s was read", what);
+    diag_done(&d);
+}
+
+static void look(struct upkeep *u)
+{
+    const struct node_dns_cookies *s = &u->settings->cookies;
+    if (s->enabled && s->secret && (stamp_changed(&u->secret, s->secret) || u->secret.again))
+        read_again(u, &u->secret, read_cookies, "the cookie secret");
+    if (u->pem_path && (stamp_changed(&u->pem, u->pem_path) || u->pem.again))
+        read_again(u, &u->pem, read_identity, "the certificate of DNS over TLS");
+}
+
+static void *upkeep_main(void *arg)
+{
+    struct upkeep *u = arg;
+    struct pollfd p = {.fd = u->stop, .events = POLLIN};
+    int n;
+    while ((n = poll(&p, 1, u->look_ms)) <= 0) {
+        if (n < 0 && errno != EINTR)
+            clock_sleep_ms(u->look_ms); // for want of memory, say: that passes
+        look(u);
+    }
+    return NULL;
+}
+
+int upkeep_start(const struct node_dns *settings, const char *pem_path, unsigned look_ms, struct diag *diag,
+                 struct upkeep **out)
+{
+    struct upkeep *u = mem_zalloc(sizeof *u);
+    if (!u)
+        return ERR_NOMEM;
+    u->settings = settings;
+    u->pem_path = pem_path;
+    u->look_ms = look_ms ? (int)look_ms : LOOK_MS;
+    snapshot_init(&u->cookies);
+    snapshot_init(&u->identity);
+    u->stop = eventfd(0, EFD_CLOEXEC);
+    int rc = u->stop < 0 ? err_from_errno(errno) : 0;
+    if (settings->cookies.secret)
+        u->secret = stamp_of(settings->cookies.secret); // before it is read: a change in between is seen again
+    if (!rc && settings->cookies.enabled)
+        rc = read_cookies(u, diag);
+    if (!rc && pem_path) {
+        u->pem = stamp_of(pem_path);
+        read_again(u, &u->pem, read_identity, "the certificate of DNS over TLS");
+    }
+    if (!rc && pthread_create(&u->thread, NULL, upkeep_main, u))
+        rc = ERR_NOMEM;
+    u->started = !rc;
+    if (rc)
+        upkeep_stop(u);
+    else
+        *out = u;
+    return rc;
+}
+
+void upkeep_stop(struct upkeep *u)
+{
+    if (!u)
+        return;
+    if (u->started) {
+        if (eventfd_write(u->stop, 1))
+            abort(); // an eventfd that never counted cannot be full
+        pthread_join(u->thread, NULL);
+    }
+    if (u->stop >= 0)
+        close(u->stop);
+    snapshot_done(&u->cookies);
+    snapshot_done(&u->identity);
+    free(u);
+}
+
+struct snapshot *upkeep_cookies(struct upkeep *u)
+{
+    return &u->cookies;
+}
+
+struct snapshot *upkeep_identity(struct upkeep *u)
+{
+    return &u->identity;
+}

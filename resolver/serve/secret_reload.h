@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the resolver reads from files while it runs: the secret of DNS cookies. Looked at once a second by a thread of
+// its own and published when it changed; what cannot be read leaves the old one in force, with a line in the log.
+//
+//   rc = upkeep_start(&settings, pem_path, 0, &diag, &u);   // reads all of it once: what is wrong then is an error
+//   … snapshot_reader_get(&reader, upkeep_cookies(u)) …        // struct cookies, or NULL when they are off
+//   upkeep_stop(u);
+#ifndef MERIDIAN_RESOLVER_SERVE_SECRET_RELOAD_H
+#define MERIDIAN_RESOLVER_SERVE_SECRET_RELOAD_H
+
+#include "base/diag.h"
+#include "base/snapshot.h"
+#include "config/node_dns.h"
+
+struct upkeep;
+
+// `pem_path` NULL: no DNS over TLS. `look_ms`: how often; 0: once a second.
+int upkeep_start(const struct node_dns *settings, const char *pem_path, unsigned look_ms, struct diag *diag,
+                 struct upkeep **out);
+void upkeep_stop(struct upkeep *u);
+struct snapshot *upkeep_cookies(struct upkeep *u);
+struct snapshot *upkeep_identity(struct upkeep *u); // struct dot_identity
+
+#endif

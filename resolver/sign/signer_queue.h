@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+// Signatures to be made, on their way from workers to the threads that sign: a bounded ring without a lock (after D.
+// Vyukov's bounded queue), because a worker must not wait for a thread that was put aside while it held one. Any number
+// of threads on either side. Part of signer.c.
+//
+//   struct signer_job *j = signer_queue_begin(&q, &at);  // NULL: full
+//   …fill j…
+//   signer_queue_end(&q, at);                            // now it can be taken
+//   if (signer_queue_take(&q, &job)) …                   // false: empty, or the next one is still being filled
+#ifndef MERIDIAN_RESOLVER_SIGN_SIGNER_QUEUE_H
+#define MERIDIAN_RESOLVER_SIGN_SIGNER_QUEUE_H
+
+#include "resolver/sign/signer.h"
+#include "resolver/sign/signer_cache.h"
+
+struct signer_job {
+    struct cache_hash hash;
+    const struct dns_key *key;
+    void *keys; // a reference
+    uint32_t expires_s;
+    struct parked_ticket ticket; // held; inbox NULL: nobody waits
+    size_t n;
+    uint8_t data[SIGNER_DATA_MAX];
+};
+
+struct signer_cell {
+    _Atomic size_t turn; // equal to a place: free for it; one more: filled
+    struct signer_job job;
+};
+
+struct signer_queue {
+    struct signer_cell *cells;
+    size_t cap; // a power of two
+    _Atomic size_t tail;
+    char apart[64]; // writers and readers do not share a cache line
+    _Atomic size_t head;
+};
+
+int signer_queue_init(struct signer_queue *q, size_t cap);
+void signer_queue_done(struct signer_queue *q); // what is in it is the caller's to take first
+size_t signer_queue_n(const struct signer_queue *q);
+struct signer_job *signer_queue_begin(struct signer_queue *q, size_t *out_at);
+void signer_queue_end(struct signer_queue *q, size_t at);
+bool signer_queue_take(struct signer_queue *q, struct signer_job *out);
+
+#endif
