@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Memory of good signatures; see proven.h. A table of SHA-256 values: whoever could make another (key, message,
+// Memory of good signatures; see signature_cache.h. A table of SHA-256 values: whoever could make another (key, message,
 // signature) with the same value could forge signatures by simpler means. A new one takes the place of whatever stood
 // there; nobody can fill it but with signatures that a region made.
 #include "auth/signature_cache.h"
@@ -57,7 +57,7 @@ int es256_verify_again(const char *spki_b64, const void *p, size_t n, const uint
     return 0;
 }
 
-uint64_t proven_hits(void)
+uint64_t signature_cache_hits(void)
 {
     pthread_mutex_lock(&lock);
     uint64_t n = hits;

@@ -10,6 +10,6 @@
 #include <stdint.h>
 
 int es256_verify_again(const char *spki_b64, const void *p, size_t n, const uint8_t sig[64]); // as es256_verify
-uint64_t proven_hits(void);                                                                   // answered from memory
+uint64_t signature_cache_hits(void);                                                          // answered from memory
 
 #endif

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A growing file of changes; see follow.h.
+// A growing file of changes; see change_log_reader.h.
 #include "control/change_log_reader.h"
 
 #include "base/bytes.h"
@@ -15,29 +15,29 @@
 
 #define CHUNK_BYTES (1u << 20)
 
-int follow_init(struct follow *f, const char *topology_path)
+int change_log_reader_init(struct change_log_reader *f, const char *topology_path)
 {
-    *f = (struct follow){.line = 1};
+    *f = (struct change_log_reader){.line = 1};
     f->path = mem_printf("%s.changes", topology_path);
     f->changer = changer_new();
     return f->path && f->changer ? 0 : ERR_NOMEM;
 }
 
-void follow_done(struct follow *f)
+void change_log_reader_done(struct change_log_reader *f)
 {
     free(f->path);
     changer_free(f->changer);
-    *f = (struct follow){0};
+    *f = (struct change_log_reader){0};
 }
 
-void follow_rewind(struct follow *f)
+void change_log_reader_rewind(struct change_log_reader *f)
 {
     f->at = 0;
     f->line = 1;
 }
 
 // What stands from f->at on, up to `max` bytes.
-static int read_tail(int fd, const struct follow *f, size_t max, struct buf *out)
+static int read_tail(int fd, const struct change_log_reader *f, size_t max, struct buf *out)
 {
     char *p = buf_room(out, max);
     size_t n = 0;
@@ -55,7 +55,7 @@ static int read_tail(int fd, const struct follow *f, size_t max, struct buf *out
     return out->err;
 }
 
-static void pass(struct follow *f, const char *text, size_t n)
+static void pass(struct change_log_reader *f, const char *text, size_t n)
 {
     for (const char *p = text, *end = text + n; p < end && (p = memchr(p, '\n', (size_t)(end - p))); p++)
         f->line++;
@@ -70,7 +70,7 @@ static void tell(const struct diag *from, struct diag *to)
 
 // Returns false when memory ended, or it is not its time yet: the document stays unread, and is tried again at the next
 // look. What waits for its time is told once.
-static bool take_one(struct follow *f, const char *text, size_t n, struct topology **t, struct diag *diag,
+static bool take_one(struct change_log_reader *f, const char *text, size_t n, struct topology **t, struct diag *diag,
                      size_t *n_taken)
 {
     struct topology *next = NULL;
@@ -93,7 +93,7 @@ static bool take_one(struct follow *f, const char *text, size_t n, struct topolo
     return true;
 }
 
-static size_t take_all(struct follow *f, const struct buf *text, struct topology **t, struct diag *diag)
+static size_t take_all(struct change_log_reader *f, const struct buf *text, struct topology **t, struct diag *diag)
 {
     size_t at = 0, n, n_taken = 0;
     while ((n = change_whole(buf_cstr(text) + at, text->n - at)) && take_one(f, text->p + at, n, t, diag, &n_taken))
@@ -101,7 +101,7 @@ static size_t take_all(struct follow *f, const struct buf *text, struct topology
     return n_taken;
 }
 
-size_t follow_look(struct follow *f, struct topology **t, struct diag *diag, bool *out_more)
+size_t change_log_reader_look(struct change_log_reader *f, struct topology **t, struct diag *diag, bool *out_more)
 {
     struct stat st;
     AUTO_CLOSE int fd = open(f->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
@@ -113,7 +113,7 @@ size_t follow_look(struct follow *f, struct topology **t, struct diag *diag, boo
         return 0;
     }
     if (st.st_dev != f->dev || st.st_ino != f->ino || st.st_size < f->at)
-        follow_rewind(f);
+        change_log_reader_rewind(f);
     f->dev = st.st_dev;
     f->ino = st.st_ino;
     if (!S_ISREG(st.st_mode) || st.st_size <= f->at)

@@ -10,7 +10,7 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
-struct follow {
+struct change_log_reader {
     char *path;
     struct changer *changer;
     dev_t dev;
@@ -20,11 +20,11 @@ struct follow {
     off_t told_at; // plus one: of a change there it was said that it is not its time yet; 0: of none
 };
 
-int follow_init(struct follow *f, const char *topology_path);
-void follow_done(struct follow *f);
-void follow_rewind(struct follow *f); // another topology is in force: all changes count anew
+int change_log_reader_init(struct change_log_reader *f, const char *topology_path);
+void change_log_reader_done(struct change_log_reader *f);
+void change_log_reader_rewind(struct change_log_reader *f); // another topology is in force: all changes count anew
 // Takes what is whole and new, of at most about a megabyte: *t becomes what is in force after it. Returns how many
 // changes were taken; *out_more: there may be more at once. What was refused is in diag.
-size_t follow_look(struct follow *f, struct topology **t, struct diag *diag, bool *out_more);
+size_t change_log_reader_look(struct change_log_reader *f, struct topology **t, struct diag *diag, bool *out_more);
 
 #endif

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// See keep.h. `waiting` and `stop` are touched under the lock only.
+// See topology_saver.h. `waiting` and `stop` are touched under the lock only.
 #include "control/topology_saver.h"
 
 #include "base/clock.h"
@@ -13,7 +13,7 @@
 #include <errno.h>
 #include <time.h>
 
-struct keep {
+struct topology_saver {
     char *path;
     pthread_t thread;
     bool running;
@@ -23,7 +23,7 @@ struct keep {
     bool stop;
 };
 
-int keep_write(const char *path, const struct topology *t, const struct buf *text)
+int topology_saver_write(const char *path, const struct topology *t, const struct buf *text)
 {
     AUTO_BUF struct buf out;
     buf_init(&out, 0);
@@ -38,9 +38,9 @@ int keep_write(const char *path, const struct topology *t, const struct buf *tex
 }
 
 // Under the lock. It waits for its next turn, unless a newer one does.
-static void again(struct keep *k, struct topology *t)
+static void again(struct topology_saver *k, struct topology *t)
 {
-    int64_t until = clock_mono_ms() + KEEP_RETRY_MS;
+    int64_t until = clock_mono_ms() + TOPOLOGY_SAVER_RETRY_MS;
     struct timespec ts = {until / 1000, until % 1000 * 1000000};
     while (!k->waiting && !k->stop && pthread_cond_timedwait(&k->news, &k->lock, &ts) != ETIMEDOUT)
         ;
@@ -48,16 +48,16 @@ static void again(struct keep *k, struct topology *t)
         k->waiting = snapshot_ref(t);
 }
 
-static void *keep_main(void *arg)
+static void *topology_saver_main(void *arg)
 {
-    struct keep *k = arg;
+    struct topology_saver *k = arg;
     thread_step_back();
     pthread_mutex_lock(&k->lock);
     for (;;) {
         struct topology *t = take_ptr(k->waiting);
         if (t) {
             pthread_mutex_unlock(&k->lock);
-            int rc = keep_write(k->path, t, NULL);
+            int rc = topology_saver_write(k->path, t, NULL);
             pthread_mutex_lock(&k->lock);
             if (rc && rc != ERR_UNSUPPORTED)
                 again(k, t);
@@ -72,9 +72,9 @@ static void *keep_main(void *arg)
     return NULL;
 }
 
-int keep_start(const char *path, struct keep **out)
+int topology_saver_start(const char *path, struct topology_saver **out)
 {
-    struct keep *k = mem_zalloc(sizeof *k);
+    struct topology_saver *k = mem_zalloc(sizeof *k);
     if (!k)
         return ERR_NOMEM;
     pthread_condattr_t attr;
@@ -84,16 +84,16 @@ int keep_start(const char *path, struct keep **out)
     pthread_cond_init(&k->news, &attr);
     pthread_condattr_destroy(&attr);
     k->path = mem_strdup(path);
-    int rc = k->path ? thread_start(&k->thread, keep_main, k) : ERR_NOMEM;
+    int rc = k->path ? thread_start(&k->thread, topology_saver_main, k) : ERR_NOMEM;
     k->running = !rc;
     if (rc)
-        keep_stop(k);
+        topology_saver_stop(k);
     else
         *out = k;
     return rc;
 }
 
-void keep_offer(struct keep *k, struct topology *t)
+void topology_saver_offer(struct topology_saver *k, struct topology *t)
 {
     struct topology *mine = snapshot_ref(t);
     pthread_mutex_lock(&k->lock);
@@ -104,7 +104,7 @@ void keep_offer(struct keep *k, struct topology *t)
     snapshot_unref(before);
 }
 
-void keep_stop(struct keep *k)
+void topology_saver_stop(struct topology_saver *k)
 {
     if (!k)
         return;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The watcher of the topology and the principals; see watch.h. One thread looks at both files: when inotify speaks,
+// The watcher of the topology and the principals; see topology_watcher.h. One thread looks at both files: when inotify speaks,
 // when poked, and every second, since a directory may be a mount that tells nothing or a chain of symbolic links.
 //
 // Changes of single registries come by a file beside the topology (control/change_log_reader.h) and are taken one by
@@ -58,19 +58,19 @@ struct watched {
     int64_t again_s;            // wall: what was refused may be taken from then on; 0: only when it changes
     bool unkept;                // it could not be written as the last good one
     int64_t tried_ms;           // monotonic: when that was tried
-    struct config_status status;
+    struct topology_status status;
 };
 
-struct config_watch {
+struct topology_watcher {
     struct watched topology, principals;
     void (*on_change)(void *ctx, bool frame);
     void *ctx;
-    struct follow follow;
+    struct change_log_reader follow;
     const char *changes_name; // without its directory
     struct topology *now;     // in force
     struct topology *retired[RETIRED_MAX];
     size_t n_retired;
-    struct keep *keep;
+    struct topology_saver *keep;
     uint64_t kept_version; // on disk, or on its way there
     int64_t kept_ms;       // monotonic
     int inotify, event;
@@ -89,7 +89,7 @@ static struct topology *topology_of(const struct document *d)
 
 // ---- versions of the topology ----
 
-static void sweep_retired(struct config_watch *w)
+static void sweep_retired(struct topology_watcher *w)
 {
     size_t n = 0;
     for (size_t i = 0; i < w->n_retired; i++)
@@ -101,7 +101,7 @@ static void sweep_retired(struct config_watch *w)
 }
 
 // Takes over the reference.
-static void publish_topology(struct config_watch *w, struct topology *t)
+static void publish_topology(struct topology_watcher *w, struct topology *t)
 {
     struct topology *old = w->now;
     w->now = snapshot_ref(t);
@@ -113,7 +113,7 @@ static void publish_topology(struct config_watch *w, struct topology *t)
         snapshot_unref(old); // somebody holds on to many: let them free it
 }
 
-static void publish(struct config_watch *w, struct watched *f, struct document *d, bool from_last_good)
+static void publish(struct topology_watcher *w, struct watched *f, struct document *d, bool from_last_good)
 {
     f->version = d->version;
     f->file_version = d->file_version;
@@ -131,7 +131,7 @@ static void publish(struct config_watch *w, struct watched *f, struct document *
     pthread_mutex_unlock(&w->lock);
 }
 
-static void agree(struct config_watch *w, struct watched *f)
+static void agree(struct topology_watcher *w, struct watched *f)
 {
     pthread_mutex_lock(&w->lock);
     free(f->status.refused_why);
@@ -141,7 +141,7 @@ static void agree(struct config_watch *w, struct watched *f)
 }
 
 // Takes over `why` (heap, or NULL when memory ended). The same reason twice is one refusal: it was looked at again.
-static void refuse(struct config_watch *w, struct watched *f, char *why)
+static void refuse(struct topology_watcher *w, struct watched *f, char *why)
 {
     pthread_mutex_lock(&w->lock);
     bool again = why && f->status.refused_why && !strcmp(why, f->status.refused_why);
@@ -171,10 +171,10 @@ static int keep_bytes(const struct watched *f, const struct buf *b)
 }
 
 // Of a topology the compiled form, which a start is quick with; of one that has none, the document.
-static void keep_last_good(struct config_watch *w, struct watched *f, const struct document *d)
+static void keep_last_good(struct topology_watcher *w, struct watched *f, const struct document *d)
 {
     bool topology = f == &w->topology, again = f->unkept;
-    f->unkept = topology ? keep_write(f->last_path, topology_of(d), &d->text) : keep_bytes(f, &d->text);
+    f->unkept = topology ? topology_saver_write(f->last_path, topology_of(d), &d->text) : keep_bytes(f, &d->text);
     f->tried_ms = clock_mono_ms();
     if (again && !f->unkept)
         log_info("config: the last good %s is kept at %s", f->what, f->last_path);
@@ -186,9 +186,9 @@ static void keep_last_good(struct config_watch *w, struct watched *f, const stru
 
 // The disk was full: there may be room now. What is in force is what the file says, unless that has been edited since
 // (then the next good edit is kept) or changed (then keep_changed does it).
-static void keep_again(struct config_watch *w, struct watched *f)
+static void keep_again(struct topology_watcher *w, struct watched *f)
 {
-    if (!f->unkept || clock_mono_ms() - f->tried_ms < KEEP_RETRY_MS)
+    if (!f->unkept || clock_mono_ms() - f->tried_ms < TOPOLOGY_SAVER_RETRY_MS)
         return;
     struct document d = {0};
     f->tried_ms = clock_mono_ms();
@@ -199,12 +199,12 @@ static void keep_again(struct config_watch *w, struct watched *f)
 }
 
 // What changes have made of it since, now and then: not on this thread, so that the next change need not wait.
-static void keep_changed(struct config_watch *w, bool at_once)
+static void keep_changed(struct topology_watcher *w, bool at_once)
 {
     if (!w->now || w->kept_version == w->now->version || !w->now->frame->text ||
         (!at_once && clock_mono_ms() - w->kept_ms < KEEP_EVERY_MS))
         return;
-    keep_offer(w->keep, w->now);
+    topology_saver_offer(w->keep, w->now);
     w->kept_version = w->now->version;
     w->kept_ms = clock_mono_ms();
 }
@@ -231,7 +231,7 @@ static bool is_time_again(const struct watched *f)
 }
 
 // Parses the file and judges it against what is in force. Returns true when something new was published.
-static bool look(struct config_watch *w, struct watched *f, bool forced)
+static bool look(struct topology_watcher *w, struct watched *f, bool forced)
 {
     struct signature now = watch_signature(f->path);
     if (!forced && !is_time_again(f) && !memcmp(&now, &f->seen, sizeof now))
@@ -274,7 +274,7 @@ static bool look(struct config_watch *w, struct watched *f, bool forced)
 }
 
 // Where a topology was kept before it had a compiled form.
-static int parse_last(struct config_watch *w, struct watched *f, struct diag *diag, struct document *out)
+static int parse_last(struct topology_watcher *w, struct watched *f, struct diag *diag, struct document *out)
 {
     if (f != &w->topology)
         return f->parse(f->form, f->last_path, NULL, diag, out);
@@ -289,7 +289,7 @@ static int parse_last(struct config_watch *w, struct watched *f, struct diag *di
 }
 
 // At start: the file, unless it is broken or older than the last good one.
-static int load_first(struct config_watch *w, struct watched *f, struct diag *diag)
+static int load_first(struct topology_watcher *w, struct watched *f, struct diag *diag)
 {
     struct diag why, ignored;
     struct document file = {0}, last = {0};
@@ -338,7 +338,7 @@ static int load_first(struct config_watch *w, struct watched *f, struct diag *di
 
 // ---- changes ----
 
-static void tell_refused(struct config_watch *w, struct diag *diag)
+static void tell_refused(struct topology_watcher *w, struct diag *diag)
 {
     char *why = diag_text(diag);
     pthread_mutex_lock(&w->lock);
@@ -350,9 +350,9 @@ static void tell_refused(struct config_watch *w, struct diag *diag)
         log_warn("config: %s", diag->lines[i]);
 }
 
-static void tell_taken(struct config_watch *w, size_t n, bool good)
+static void tell_taken(struct topology_watcher *w, size_t n, bool good)
 {
-    struct config_status *s = &w->topology.status;
+    struct topology_status *s = &w->topology.status;
     pthread_mutex_lock(&w->lock);
     s->version = w->now->version;
     s->n_changes += n;
@@ -366,14 +366,14 @@ static void tell_taken(struct config_watch *w, size_t n, bool good)
 }
 
 // Returns true when something was published.
-static bool look_at_changes(struct config_watch *w)
+static bool look_at_changes(struct topology_watcher *w)
 {
     bool any = false, more = true;
     while (more) {
         struct diag diag;
         diag_init(&diag);
         struct topology *t = snapshot_ref(w->now);
-        size_t n = follow_look(&w->follow, &t, &diag, &more);
+        size_t n = change_log_reader_look(&w->follow, &t, &diag, &more);
         w->topology.version = t->version;
         if (n)
             publish_topology(w, t);
@@ -389,11 +389,11 @@ static bool look_at_changes(struct config_watch *w)
     return any;
 }
 
-static bool look_at_all(struct config_watch *w, bool forced, bool files) // true: a whole topology was published
+static bool look_at_all(struct topology_watcher *w, bool forced, bool files) // true: a whole topology was published
 {
     bool topology = files && look(w, &w->topology, forced);
     if (topology)
-        follow_rewind(&w->follow);
+        change_log_reader_rewind(&w->follow);
     bool changed = look_at_changes(w);
     if (files && w->principals.path)
         look(w, &w->principals, forced);
@@ -404,7 +404,7 @@ static bool look_at_all(struct config_watch *w, bool forced, bool files) // true
 
 // What inotify says happened: to the file of changes alone, or to others too. A file that grows says so with each
 // write; only of changes is that worth a look.
-static bool others_moved(struct config_watch *w, bool *out_any)
+static bool others_moved(struct topology_watcher *w, bool *out_any)
 {
     char events[4096] __attribute__((aligned(8)));
     bool others = false;
@@ -428,7 +428,7 @@ static void drain(int fd)
 
 static void *watch_thread(void *arg)
 {
-    struct config_watch *w = arg;
+    struct topology_watcher *w = arg;
     struct pollfd fds[] = {{.fd = w->inotify, .events = POLLIN}, {.fd = w->event, .events = POLLIN}};
     bool trim = false; // readers drop the old topology a moment later: the next quiet second its memory goes back
     for (;;) {
@@ -460,7 +460,7 @@ static void *watch_thread(void *arg)
     }
 }
 
-static void watch_dir_of(struct config_watch *w, const char *path)
+static void watch_dir_of(struct topology_watcher *w, const char *path)
 {
     const char *slash = strrchr(path, '/');
     AUTO_FREE char *dir = slash ? mem_strndup(path, slash == path ? 1 : (size_t)(slash - path)) : mem_strdup(".");
@@ -469,7 +469,7 @@ static void watch_dir_of(struct config_watch *w, const char *path)
         log_info("config: no change notices for %s; looking every second", path);
 }
 
-static void watch_free(struct config_watch *w)
+static void watch_free(struct topology_watcher *w)
 {
     struct watched *both[] = {&w->topology, &w->principals};
     for (size_t i = 0; i < 2; i++) {
@@ -480,9 +480,9 @@ static void watch_free(struct config_watch *w)
     }
     for (size_t i = 0; i < w->n_retired; i++)
         snapshot_unref(w->retired[i]);
-    keep_stop(w->keep);
+    topology_saver_stop(w->keep);
     snapshot_unref(w->now);
-    follow_done(&w->follow);
+    change_log_reader_done(&w->follow);
     if (w->inotify >= 0)
         close(w->inotify);
     if (w->event >= 0)
@@ -500,16 +500,16 @@ static int watched_init(struct watched *f, const char *what, const char *path, c
     return f->path && f->last_path ? 0 : ERR_NOMEM;
 }
 
-static int start_threads(struct config_watch *w)
+static int start_threads(struct topology_watcher *w)
 {
-    int rc = keep_start(w->topology.last_path, &w->keep);
+    int rc = topology_saver_start(w->topology.last_path, &w->keep);
     if (!rc)
         rc = thread_start(&w->thread, watch_thread, w);
     w->running = !rc;
     return rc;
 }
 
-static int start(struct config_watch *w, const char *state_dir, struct diag *diag)
+static int start(struct topology_watcher *w, const char *state_dir, struct diag *diag)
 {
     int rc = dir_make(state_dir, 0700);
     if (rc) {
@@ -529,7 +529,7 @@ static int start(struct config_watch *w, const char *state_dir, struct diag *dia
     return rc ? rc : start_threads(w);
 }
 
-static int name_all(struct config_watch *w, const char *topology_path, const char *principals_path,
+static int name_all(struct topology_watcher *w, const char *topology_path, const char *principals_path,
                     const char *state_dir)
 {
     AUTO_FREE char *last = mem_printf("%s/topology.last", state_dir);
@@ -540,7 +540,7 @@ static int name_all(struct config_watch *w, const char *topology_path, const cha
     if (!rc && principals_path)
         rc = watched_init(&w->principals, "principals", principals_path, last_principals);
     if (!rc)
-        rc = follow_init(&w->follow, topology_path);
+        rc = change_log_reader_init(&w->follow, topology_path);
     if (rc)
         return rc;
     const char *slash = strrchr(w->follow.path, '/');
@@ -548,12 +548,12 @@ static int name_all(struct config_watch *w, const char *topology_path, const cha
     return 0;
 }
 
-int config_watch_start(const char *topology_path, enum topology_form form, const char *principals_path,
-                       const char *state_dir, struct snapshot *topology_cell, struct snapshot *principals_cell,
-                       void (*on_change)(void *ctx, bool frame), void *ctx, struct diag *diag,
-                       struct config_watch **out)
+int topology_watcher_start(const char *topology_path, enum topology_form form, const char *principals_path,
+                           const char *state_dir, struct snapshot *topology_cell, struct snapshot *principals_cell,
+                           void (*on_change)(void *ctx, bool frame), void *ctx, struct diag *diag,
+                           struct topology_watcher **out)
 {
-    struct config_watch *w = mem_zalloc(sizeof *w);
+    struct topology_watcher *w = mem_zalloc(sizeof *w);
     if (!w)
         return ERR_NOMEM;
     pthread_mutex_init(&w->lock, NULL);
@@ -579,14 +579,14 @@ int config_watch_start(const char *topology_path, enum topology_form form, const
     return rc;
 }
 
-static void wake(struct config_watch *w)
+static void wake(struct topology_watcher *w)
 {
     uint64_t one = 1;
     ssize_t ignored = write(w->event, &one, sizeof one); // full means that it is awake already
     (void)ignored;
 }
 
-void config_watch_stop(struct config_watch *w)
+void topology_watcher_stop(struct topology_watcher *w)
 {
     if (!w)
         return;
@@ -600,8 +600,8 @@ void config_watch_stop(struct config_watch *w)
     watch_free(w); // what was offered is written first
 }
 
-void config_watch_status(struct config_watch *w, struct config_status *out_topology,
-                         struct config_status *out_principals)
+void topology_watcher_status(struct topology_watcher *w, struct topology_status *out_topology,
+                             struct topology_status *out_principals)
 {
     pthread_mutex_lock(&w->lock);
     *out_topology = w->topology.status;
@@ -615,7 +615,7 @@ void config_watch_status(struct config_watch *w, struct config_status *out_topol
     pthread_mutex_unlock(&w->lock);
 }
 
-void config_watch_poke(struct config_watch *w)
+void topology_watcher_poke(struct topology_watcher *w)
 {
     pthread_mutex_lock(&w->lock);
     uint64_t mine = ++w->n_wanted;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Watches the topology and the principals and swaps them whole. A bad edit leaves the old one in force and says
-// why: in the log, and in `meridian config check` (through config_watch_status). Versions only go up: a document
+// why: in the log, and in `meridian config check` (through topology_watcher_status). Versions only go up: a document
 // whose version is lower than the one in force is refused; the same version with other content too.
 //
 // Changes of single registries come by the file of changes beside the topology (control/changes.h) and are taken as
@@ -23,9 +23,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-struct config_watch;
+struct topology_watcher;
 
-struct config_status {
+struct topology_status {
     uint64_t version;     // in force
     int64_t loaded_at_ms; // wall
     bool from_last_good;  // the file itself could not be used at start
@@ -39,16 +39,16 @@ struct config_status {
 
 // Loads both once (failing that: the last good; failing that too: an error), creates state_dir if need be, publishes to
 // the cells, starts the thread. `form`: of the topology. `on_change` (may be NULL) is called on that thread after each
-// later publish of a topology, with frame false when only registries changed; it must not call config_watch_poke or
+// later publish of a topology, with frame false when only registries changed; it must not call topology_watcher_poke or
 // _stop. principals_path may be NULL (a node that needs none): nothing
 // is published to that cell then.
-int config_watch_start(const char *topology_path, enum topology_form form, const char *principals_path,
-                       const char *state_dir, struct snapshot *topology_cell, struct snapshot *principals_cell,
-                       void (*on_change)(void *ctx, bool frame), void *ctx, struct diag *diag,
-                       struct config_watch **out);
-void config_watch_stop(struct config_watch *w);
-void config_watch_status(struct config_watch *w, struct config_status *out_topology,
-                         struct config_status *out_principals); // free refused_why and changes_why of each
-void config_watch_poke(struct config_watch *w);                 // look now; returns when both files were looked at
+int topology_watcher_start(const char *topology_path, enum topology_form form, const char *principals_path,
+                           const char *state_dir, struct snapshot *topology_cell, struct snapshot *principals_cell,
+                           void (*on_change)(void *ctx, bool frame), void *ctx, struct diag *diag,
+                           struct topology_watcher **out);
+void topology_watcher_stop(struct topology_watcher *w);
+void topology_watcher_status(struct topology_watcher *w, struct topology_status *out_topology,
+                             struct topology_status *out_principals); // free refused_why and changes_why of each
+void topology_watcher_poke(struct topology_watcher *w); // look now; returns when both files were looked at
 
 #endif

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Reading of what is watched; see watch_file.h.
+// Reading of what is watched; see watched_file.h.
 #include "control/watched_file.h"
 
 #include "base/err.h"

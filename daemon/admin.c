@@ -121,7 +121,7 @@ static void get_status(struct app *app, struct http_request *req, struct http_re
     reply_json(req, resp, doc);
 }
 
-static json_t *config_json(struct config_status *s)
+static json_t *config_json(struct topology_status *s)
 {
     char when[CLOCK_TEXT_SIZE];
     json_t *doc = json_pack("{s:I, s:s, s:b, s:I, s:s?}", "version", (json_int_t)s->version, "loaded",
@@ -131,7 +131,7 @@ static json_t *config_json(struct config_status *s)
     return doc;
 }
 
-static json_t *changes_json(json_t *doc, struct config_status *s)
+static json_t *changes_json(json_t *doc, struct topology_status *s)
 {
     char when[CLOCK_TEXT_SIZE];
     json_t *c = json_pack("{s:I, s:s?, s:I, s:s?}", "taken", (json_int_t)s->n_changes, "last",
@@ -146,8 +146,8 @@ static json_t *changes_json(json_t *doc, struct config_status *s)
 
 static void get_config(struct app *app, struct http_request *req, struct http_response *resp)
 {
-    struct config_status topology = {0}, principals = {0};
-    config_watch_status(app->watch, &topology, &principals);
+    struct topology_status topology = {0}, principals = {0};
+    topology_watcher_status(app->watch, &topology, &principals);
     json_t *a = changes_json(config_json(&topology), &topology), *b = config_json(&principals);
     if (a)
         json_object_set_new(a, "path", json_string(app->node->topology));
@@ -158,7 +158,7 @@ static void get_config(struct app *app, struct http_request *req, struct http_re
 
 static void post_reload(struct app *app, struct http_request *req, struct http_response *resp)
 {
-    config_watch_poke(app->watch);
+    topology_watcher_poke(app->watch);
     get_config(app, req, resp);
 }
 
@@ -240,7 +240,7 @@ static void post_restart(struct app *app, struct http_request *req, struct http_
     pthread_mutex_lock(&app->vitals->lock);
     app->vitals->restart_error[0] = 0;
     pthread_mutex_unlock(&app->vitals->lock);
-    if (link_send(app->link_fd, &(struct link_message){.kind = LINK_RESTART}))
+    if (ipc_send(app->ipc_fd, &(struct ipc_message){.kind = IPC_RESTART}))
         http_response_text(req, resp, 503, "the supervisor cannot be told\n");
     else
         reply_json(req, resp, json_pack("{s:i}", "pid", (int)getpid()));

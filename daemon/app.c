@@ -100,7 +100,7 @@ void app_begin_peer(void *ctx, struct http_request *req, struct http_plan *plan)
     const char *passed = http_header_get(req, EDGE_HEADER_PASSED);
     if (peer && !passed) {
         req->principal = arena_printf(&req->arena, "peer:%s", peer->name);
-        replicator_knocked(app->replicator, peer->name);
+        replicator_inbound_contact(app->replicator, peer->name);
     }
     if (peer && passed) { // a client's request that the peer's edge handed on: judged as that client's
         req->listener = LISTENER_PUBLIC;

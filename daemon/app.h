@@ -36,7 +36,7 @@ struct app { // everything a request may need; made once by the worker, then onl
     const struct node *node;
     const struct paths *paths;
     struct snapshot *topology, *principals, *verdicts;
-    struct config_watch *watch;
+    struct topology_watcher *watch;
     struct auth_service *auth;         // NULL without that role
     struct registry_service *registry; // NULL without that role
     struct replicator *replicator;     // NULL without that role
@@ -49,7 +49,7 @@ struct app { // everything a request may need; made once by the worker, then onl
     struct meta *meta;
     struct vitals *vitals;
     int64_t started_ms; // wall
-    int link_fd;        // to the supervisor (daemon/supervisor_ipc.h)
+    int ipc_fd;         // to the supervisor (daemon/supervisor_ipc.h)
 };
 
 void app_disk_get(const struct app *app, struct space_view *out); // vitals.disk

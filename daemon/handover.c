@@ -29,7 +29,7 @@ int handover_write(const struct handover *h, int *out_fd)
         }
     json_t *doc = fds ? json_pack("{s:i, s:s, s:s, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:b, s:o}", "version",
                                   HANDOVER_VERSION, "dataDir", h->data_dir, "runtimeDir", h->runtime_dir, "lock",
-                                  h->lock_fd, "worker", (int)h->worker, "link", h->link_fd, "edge", (int)h->edge.pid,
+                                  h->lock_fd, "worker", (int)h->worker, "link", h->ipc_fd, "edge", (int)h->edge.pid,
                                   "edgeLife", h->edge.life_fd, "edgeLogWrite", h->edge.log_write_fd, "edgeLogRead",
                                   h->edge.log_read_fd, "edgeOwnSpace", (int)h->edge.own_space, "listen", fds)
                       : NULL;
@@ -95,7 +95,7 @@ static void keep_one(int fd, bool keep)
 void handover_keep(const struct handover *h, bool keep)
 {
     keep_one(h->lock_fd, keep);
-    keep_one(h->link_fd, keep);
+    keep_one(h->ipc_fd, keep);
     const int edge[] = {h->edge.life_fd, h->edge.log_write_fd, h->edge.log_read_fd};
     for (size_t i = 0; h->edge.pid && i < ARRAY_LEN(edge); i++)
         keep_one(edge[i], keep);
@@ -116,11 +116,11 @@ static int read_record(const char *text, struct diag *diag, struct handover *out
         rc = ERR_VERSION;
     }
     if (!rc && json_unpack(doc, "{s:s, s:s, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:b, s:o}", "dataDir", &data,
-                           "runtimeDir", &run, "lock", &h.lock_fd, "worker", &worker, "link", &h.link_fd, "edge", &edge,
+                           "runtimeDir", &run, "lock", &h.lock_fd, "worker", &worker, "link", &h.ipc_fd, "edge", &edge,
                            "edgeLife", &h.edge.life_fd, "edgeLogWrite", &h.edge.log_write_fd, "edgeLogRead",
                            &h.edge.log_read_fd, "edgeOwnSpace", &own, "listen", &list))
         rc = ERR_CORRUPT;
-    if (!rc && (!read_fds(list, &h) || fcntl(h.lock_fd, F_GETFD) < 0 || !is_socket(h.link_fd) ||
+    if (!rc && (!read_fds(list, &h) || fcntl(h.lock_fd, F_GETFD) < 0 || !is_socket(h.ipc_fd) ||
                 (edge && (fcntl(h.edge.life_fd, F_GETFD) < 0 || !is_pipe(h.edge.log_write_fd) ||
                           !is_pipe(h.edge.log_read_fd)))))
         rc = ERR_CORRUPT;

@@ -23,7 +23,7 @@ struct handover {
     char *data_dir, *runtime_dir; // whose locks and sockets these are
     int lock_fd;
     pid_t worker;
-    int link_fd;
+    int ipc_fd;
     struct edge_handover edge;
     int *fds; // that are listened on
     size_t n_fds;

@@ -50,8 +50,8 @@ static void write_process(const struct app *app, struct buf *b)
 static void write_config(const struct app *app, struct buf *b)
 {
     struct topology *t = snapshot_get(app->topology);
-    struct config_status topology = {0}, principals = {0};
-    config_watch_status(app->watch, &topology, &principals);
+    struct topology_status topology = {0}, principals = {0};
+    topology_watcher_status(app->watch, &topology, &principals);
     if (t) {
         exposition_single(b, "meridian_topology_version", "gauge", "Version of the topology in force.",
                           (double)t->version);

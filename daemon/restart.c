@@ -31,10 +31,10 @@
 
 static void tell_failed(struct supervisor *s, const char *why)
 {
-    struct link_message m = {.kind = LINK_FAILED};
+    struct ipc_message m = {.kind = IPC_FAILED};
     snprintf(m.edge.last_error, sizeof m.edge.last_error, "%s", why);
     log_error("daemon: restart: %s; the running worker goes on", why);
-    (void)link_send(s->link_fd, &m);
+    (void)ipc_send(s->ipc_fd, &m);
 }
 
 // ---- the old program ----
@@ -113,7 +113,7 @@ void restart_request(struct supervisor *s)
                          .runtime_dir = (char *)(uintptr_t)s->node->runtime_dir,
                          .lock_fd = s->lock_fd,
                          .worker = s->worker,
-                         .link_fd = s->link_fd,
+                         .ipc_fd = s->ipc_fd,
                          .edge = {.life_fd = -1, .log_write_fd = -1, .log_read_fd = -1},
                          .fds = s->fds,
                          .n_fds = s->n_fds};
@@ -137,10 +137,10 @@ static void keep_old(struct supervisor *s, const char *why)
 {
     sockets_close(&s->sockets);
     if (s->old) {
-        if (s->link_fd >= 0)
-            close(s->link_fd);
+        if (s->ipc_fd >= 0)
+            close(s->ipc_fd);
         s->worker = s->old;
-        s->link_fd = s->old_link;
+        s->ipc_fd = s->old_link;
         s->old = 0;
         s->old_link = -1;
     }
@@ -183,7 +183,7 @@ int restart_take(struct supervisor *s, struct handover *h)
 {
     s->lock_fd = h->lock_fd;
     s->worker = h->worker;
-    s->link_fd = h->link_fd;
+    s->ipc_fd = h->ipc_fd;
     s->fds = take_ptr(h->fds);
     s->n_fds = h->n_fds;
     s->fds_handed = true;
@@ -199,8 +199,8 @@ int restart_take(struct supervisor *s, struct handover *h)
         rc = sockets_open(s->node, s->paths, s->id, s->fds, s->n_fds, 0, &d, &s->sockets);
     if (!rc) {
         s->old = s->worker;
-        s->old_link = s->link_fd;
-        s->link_fd = -1;
+        s->old_link = s->ipc_fd;
+        s->ipc_fd = -1;
         rc = supervisor_start_worker(s, true);
     }
     supervisor_log_diag(&d);
@@ -222,14 +222,14 @@ void restart_worker_died(struct supervisor *s)
 static void yield_begin(struct supervisor *s)
 {
     s->writes_open = false;
-    link_send(s->old_link, &(struct link_message){.kind = LINK_YIELD});
+    ipc_send(s->old_link, &(struct ipc_message){.kind = IPC_YIELD});
     s->take = TAKE_YIELDING;
     s->take_until_ms = clock_mono_ms() + s->node->drain_s * 1000 + YIELD_EXTRA_MS;
 }
 
 static void opening_begin(struct supervisor *s)
 {
-    link_send(s->link_fd, &(struct link_message){.kind = s->writes_open ? LINK_GO_ON : LINK_ALONE});
+    ipc_send(s->ipc_fd, &(struct ipc_message){.kind = s->writes_open ? IPC_GO_ON : IPC_ALONE});
     s->writes_open = false;
     s->take = TAKE_OPENING;
 }
@@ -258,12 +258,12 @@ static void finish(struct supervisor *s)
 
 static bool old_released(struct supervisor *s)
 {
-    struct link_message m;
+    struct ipc_message m;
     int rc;
-    while (s->old && !(rc = link_receive(s->old_link, &m)))
-        if (m.kind == LINK_OPEN)
+    while (s->old && !(rc = ipc_receive(s->old_link, &m)))
+        if (m.kind == IPC_OPEN)
             s->writes_open = true;
-        else if (m.kind == LINK_RELEASED)
+        else if (m.kind == IPC_RELEASED)
             return true;
     return !s->old; // a closed link alone says nothing: it may still hold the store until it is reaped
 }

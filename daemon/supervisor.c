@@ -184,9 +184,9 @@ static void edge_apply(struct supervisor *s)
         s->edge_try_ms = clock_mono_ms() + 2000;
         log_error("edge: cannot start; trying again in 2 s");
         if (d.n && strcmp(s->told.last_error, d.lines[0]) != 0) {
-            struct link_message m = {.kind = LINK_EDGE, .edge = {.state = EDGE_BACKOFF}};
+            struct ipc_message m = {.kind = IPC_EDGE, .edge = {.state = EDGE_BACKOFF}};
             snprintf(m.edge.last_error, sizeof m.edge.last_error, "%s", d.lines[0]);
-            if (!link_send(s->link_fd, &m))
+            if (!ipc_send(s->ipc_fd, &m))
                 s->told = m.edge;
         }
     }
@@ -219,8 +219,8 @@ static void edge_turn(struct supervisor *s)
     edge_status(s->edge, &now);
     if (memcmp(&now, &s->told, sizeof now) == 0)
         return;
-    struct link_message m = {.kind = LINK_EDGE, .edge = now};
-    if (!link_send(s->link_fd, &m))
+    struct ipc_message m = {.kind = IPC_EDGE, .edge = now};
+    if (!ipc_send(s->ipc_fd, &m))
         s->told = now;
 }
 
@@ -297,7 +297,7 @@ int supervisor_start_worker(struct supervisor *s, bool beside)
         exit(worker_run(s->node, s->paths, s->id, &s->sockets, fds[1], beside));
     }
     close(fds[1]);
-    s->link_fd = fds[0];
+    s->ipc_fd = fds[0];
     return 0;
 }
 
@@ -323,17 +323,17 @@ static bool worker_gone(struct supervisor *s, int *out_status)
 // Few at a time, and reloads as one: a worker that talks without end must not keep us from our signals.
 static void take_messages(struct supervisor *s)
 {
-    struct link_message m;
+    struct ipc_message m;
     int rc = 0;
     for (int i = 0; i < 64 && !rc && !s->link_ended; i++) {
-        rc = link_receive(s->link_fd, &m);
-        if (!rc && m.kind == LINK_READY)
+        rc = ipc_receive(s->ipc_fd, &m);
+        if (!rc && m.kind == IPC_READY)
             s->edge_due = s->ready = true;
-        else if (!rc && m.kind == LINK_SERVING)
+        else if (!rc && m.kind == IPC_SERVING)
             s->serving = true;
-        else if (!rc && m.kind == LINK_RESTART)
+        else if (!rc && m.kind == IPC_RESTART)
             s->restart_due = true;
-        else if (!rc && m.kind == LINK_RELOAD)
+        else if (!rc && m.kind == IPC_RELOAD)
             s->reload_due = true;
         else if (rc == ERR_CLOSED)
             s->link_ended = true; // it is about to end, or out of its mind; polling on would spin
@@ -360,7 +360,7 @@ static int stop_all(struct supervisor *s, int status)
     if (s->old)
         kill(s->old, SIGTERM);
     if (s->edge && s->worker)
-        link_send(s->link_fd, &(struct link_message){.kind = LINK_DRAIN});
+        ipc_send(s->ipc_fd, &(struct ipc_message){.kind = IPC_DRAIN});
     if (s->edge)
         edge_stop(s->edge, s->worker ? drain_ms : 0); // requests in flight end while the worker still answers
     if (s->worker) {
@@ -376,7 +376,7 @@ static int stop_all(struct supervisor *s, int status)
         }
     }
     end_old(s, clock_mono_ms() + drain_ms + 10000);
-    close(s->link_fd);
+    close(s->ipc_fd);
     close(s->sig_fd);
     sockets_close(&s->sockets);
     unlink(s->paths->public_sock);
@@ -394,7 +394,7 @@ static int watch(struct supervisor *s)
     int status = 0;
     for (;;) {
         struct pollfd fds[3] = {{.fd = s->sig_fd, .events = POLLIN},
-                                {.fd = s->link_ended ? -1 : s->link_fd, .events = POLLIN},
+                                {.fd = s->link_ended ? -1 : s->ipc_fd, .events = POLLIN},
                                 {.fd = s->take == TAKE_YIELDING ? s->old_link : -1, .events = POLLIN}};
         if (poll(fds, 3, TICK_MS) < 0 && errno != EINTR)
             return stop_all(s, 1);
@@ -462,7 +462,7 @@ int supervisor_run(const struct supervisor_options *o)
                            .id = o->id,
                            .program = o->program,
                            .argv = o->argv,
-                           .link_fd = -1,
+                           .ipc_fd = -1,
                            .old_link = -1,
                            .lock_fd = -1,
                            .sockets = SOCKETS_NONE};

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Messages between supervisor and worker; see link.h.
+// Messages between supervisor and worker; see supervisor_ipc.h.
 #include "daemon/supervisor_ipc.h"
 
 #include "base/err.h"
@@ -11,10 +11,10 @@
 
 static bool has_status(char kind)
 {
-    return kind == LINK_EDGE || kind == LINK_FAILED;
+    return kind == IPC_EDGE || kind == IPC_FAILED;
 }
 
-int link_send(int fd, const struct link_message *m)
+int ipc_send(int fd, const struct ipc_message *m)
 {
     size_t n = has_status(m->kind) ? sizeof *m : 1;
     ssize_t w = send(fd, m, n, MSG_DONTWAIT | MSG_NOSIGNAL);
@@ -23,9 +23,9 @@ int link_send(int fd, const struct link_message *m)
     return w < 0 && errno == EAGAIN ? ERR_BUSY : ERR_CLOSED;
 }
 
-int link_receive(int fd, struct link_message *out)
+int ipc_receive(int fd, struct ipc_message *out)
 {
-    struct link_message m = {0};
+    struct ipc_message m = {0};
     ssize_t r = recv(fd, &m, sizeof m, MSG_DONTWAIT);
     if (r < 0)
         return errno == EAGAIN || errno == EINTR ? ERR_BUSY : ERR_CLOSED;

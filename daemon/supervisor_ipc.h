@@ -7,29 +7,29 @@
 
 #include "net/edge.h"
 
-enum link_kind {
-    LINK_READY = 'r',  // worker: sockets listen, start the edge
-    LINK_RELOAD = 'c', // worker: certificates or peers changed, reload the edge
-    LINK_EDGE = 'e',   // supervisor: struct edge_status follows
-    LINK_DRAIN = 'd',  // supervisor: the edge is about to drain, end what never ends by itself
+enum ipc_kind {
+    IPC_READY = 'r',  // worker: sockets listen, start the edge
+    IPC_RELOAD = 'c', // worker: certificates or peers changed, reload the edge
+    IPC_EDGE = 'e',   // supervisor: struct edge_status follows
+    IPC_DRAIN = 'd',  // supervisor: the edge is about to drain, end what never ends by itself
     // A restart (daemon/restart.c), in this order
-    LINK_RESTART = 'R',  // worker: an operator asked for it over the admin socket
-    LINK_SERVING = 's',  // new worker: names are answered, the rest waits for LINK_ALONE
-    LINK_YIELD = 'y',    // supervisor to the old worker: read no more, end what was begun
-    LINK_OPEN = 'o',     // old worker, ahead of LINK_RELEASED: writes were open until then
-    LINK_RELEASED = 'x', // old worker: the store is the new one's; uploads under way and TCP clients of DNS may still
-                         // be served. One of an earlier version has ended its uploads by then
-    LINK_ALONE = 'a',    // supervisor to the new worker: open the store and serve
-    LINK_GO_ON = 'A',    // the same, and writes were open until a moment ago
-    LINK_FAILED = 'f',   // supervisor: the restart came to nothing; edge.last_error says why
+    IPC_RESTART = 'R',  // worker: an operator asked for it over the admin socket
+    IPC_SERVING = 's',  // new worker: names are answered, the rest waits for IPC_ALONE
+    IPC_YIELD = 'y',    // supervisor to the old worker: read no more, end what was begun
+    IPC_OPEN = 'o',     // old worker, ahead of IPC_RELEASED: writes were open until then
+    IPC_RELEASED = 'x', // old worker: the store is the new one's; uploads under way and TCP clients of DNS may still
+                        // be served. One of an earlier version has ended its uploads by then
+    IPC_ALONE = 'a',    // supervisor to the new worker: open the store and serve
+    IPC_GO_ON = 'A',    // the same, and writes were open until a moment ago
+    IPC_FAILED = 'f',   // supervisor: the restart came to nothing; edge.last_error says why
 };
 
-struct link_message {
+struct ipc_message {
     char kind;
-    struct edge_status edge; // LINK_EDGE; its last_error: LINK_FAILED
+    struct edge_status edge; // IPC_EDGE; its last_error: IPC_FAILED
 };
 
-int link_send(int fd, const struct link_message *m); // never blocks; ERR_BUSY when full
-int link_receive(int fd, struct link_message *out);  // ERR_BUSY when nothing is there, ERR_CLOSED
+int ipc_send(int fd, const struct ipc_message *m); // never blocks; ERR_BUSY when full
+int ipc_receive(int fd, struct ipc_message *out);  // ERR_BUSY when nothing is there, ERR_CLOSED
 
 #endif

@@ -36,7 +36,7 @@ struct supervisor {
     bool fds_handed;         // then they are to be closed, too
     struct edge_status told; // last status sent to the worker
     pid_t worker;
-    int link_fd, sig_fd;
+    int ipc_fd, sig_fd;
     bool edge_wanted, edge_due;  // due: the worker is ready
     bool reload_due, link_ended; // the worker asked for a reload; has closed its end
     int64_t edge_try_ms, reload_ms;

@@ -41,12 +41,12 @@ struct worker {
     const struct node *node;
     const struct paths *paths;
     const struct identity *id;
-    int link_fd;
+    int ipc_fd;
     struct app app;
     struct vitals vitals;
     struct snapshot topology, principals, verdicts, frontend;
     struct signing *signing;
-    _Atomic(struct keeper *) keeper; // of fe.D; set once it runs
+    _Atomic(struct zone_maintainer *) zone_maintainer; // of fe.D; set once it runs
     struct pool *pool;
     struct fetcher *fetcher;
     struct region_keys *keys;
@@ -115,7 +115,7 @@ static void orders_of(void *ctx, const char *region, const char *label, char *ou
 static void reload_edge(void *ctx)
 {
     struct worker *w = ctx;
-    if (link_send(w->link_fd, &(struct link_message){.kind = LINK_RELOAD}))
+    if (ipc_send(w->ipc_fd, &(struct ipc_message){.kind = IPC_RELOAD}))
         log_warn("daemon: the supervisor did not take the word to reload the edge");
 }
 
@@ -135,7 +135,7 @@ static void on_topology(void *ctx, bool frame)
     if (r)
         replicator_reconfigure(r);
     if (frame)
-        keeper_poke(atomic_load(&w->keeper));
+        zone_maintainer_poke(atomic_load(&w->zone_maintainer));
     if (frame)
         identity_wake(w);
     if (frame)
@@ -377,8 +377,8 @@ static int start_config(struct worker *w, struct diag *d)
     snapshot_init(&w->verdicts);
     snapshot_init(&w->frontend);
     enum topology_form form = n->roles == ROLE_RESOLVER ? TOPOLOGY_COMPACT : TOPOLOGY_FULL; // nobody else asks
-    int rc = config_watch_start(n->topology, form, n->principals, w->paths->state, &w->topology, &w->principals,
-                                on_topology, w, d, &w->app.watch);
+    int rc = topology_watcher_start(n->topology, form, n->principals, w->paths->state, &w->topology, &w->principals,
+                                    on_topology, w, d, &w->app.watch);
     if (rc)
         return rc;
     struct topology *t = snapshot_get(&w->topology);
@@ -468,18 +468,18 @@ static int start_resolver(struct worker *w, struct diag *d)
     rc = signing_new(&w->node->resolver, &w->signing);
     if (rc)
         return rc;
-    const struct keeper_options ko = {.topology = &w->topology,
-                                      .frontend = &w->frontend,
-                                      .zones_dir = w->paths->zones,
-                                      .tsig_dir = w->node->resolver.tsig_dir,
-                                      .listen = w->node->dns,
-                                      .n_listen = w->node->n_dns,
-                                      .builder = {signing_build, w->signing}};
-    struct keeper *keeper;
-    rc = keeper_start(&ko, &keeper);
+    const struct zone_maintainer_options ko = {.topology = &w->topology,
+                                               .frontend = &w->frontend,
+                                               .zones_dir = w->paths->zones,
+                                               .tsig_dir = w->node->resolver.tsig_dir,
+                                               .listen = w->node->dns,
+                                               .n_listen = w->node->n_dns,
+                                               .builder = {signing_build, w->signing}};
+    struct zone_maintainer *zone_maintainer;
+    rc = zone_maintainer_start(&ko, &zone_maintainer);
     if (rc)
         return rc;
-    atomic_store(&w->keeper, keeper);
+    atomic_store(&w->zone_maintainer, zone_maintainer);
     const struct resolver_options o = {.topology = &w->topology,
                                        .health = &w->verdicts,
                                        .frontend = &w->frontend,
@@ -643,8 +643,9 @@ static void housekeeping_stop(struct worker *w)
 // Rooms that write what one process alone may write, or call those that do.
 static void rooms_stop(struct worker *w)
 {
-    config_watch_stop(take_ptr(w->app.watch)); // its thread calls into replicator, keeper and link
-    keeper_stop(atomic_exchange(&w->keeper, NULL));
+    topology_watcher_stop(
+        take_ptr(w->app.watch)); // its thread calls into replicator, zone maintainer and supervisor_ipc
+    zone_maintainer_stop(atomic_exchange(&w->zone_maintainer, NULL));
     atomic_store(&w->replicator, NULL);
     if (w->app.meta)
         (void)meta_probe(w->app.meta); // behind it in the queue: the writer has left the replicator then
@@ -691,8 +692,8 @@ static void yield(struct worker *w)
     if (w->app.meta)
         meta_hand_over(w->app.meta);
     if (open)
-        link_send(w->link_fd, &(struct link_message){.kind = LINK_OPEN});
-    link_send(w->link_fd, &(struct link_message){.kind = LINK_RELEASED});
+        ipc_send(w->ipc_fd, &(struct ipc_message){.kind = IPC_OPEN});
+    ipc_send(w->ipc_fd, &(struct ipc_message){.kind = IPC_RELEASED});
     log_info("daemon: the store is handed over after %lld ms; %zu requests end here",
              (long long)(clock_mono_ms() - w->yield_ms),
              (w->public_server ? http_server_active(w->public_server) : 0) +
@@ -747,35 +748,35 @@ static void tell_up(struct worker *w)
     log_info("daemon: region %s, stamp %s is up", w->node->region, w->node->stamp);
 }
 
-static void take_message(struct worker *w, const struct link_message *m)
+static void take_message(struct worker *w, const struct ipc_message *m)
 {
     pthread_mutex_lock(&w->vitals.lock);
-    if (m->kind == LINK_EDGE) {
+    if (m->kind == IPC_EDGE) {
         w->vitals.edge = m->edge;
         w->edge_runs = m->edge.state == EDGE_RUNNING;
-    } else if (m->kind == LINK_FAILED)
+    } else if (m->kind == IPC_FAILED)
         memcpy(w->vitals.restart_error, m->edge.last_error, sizeof w->vitals.restart_error);
     pthread_mutex_unlock(&w->vitals.lock);
     tell_up(w);
-    if (m->kind == LINK_DRAIN)
+    if (m->kind == IPC_DRAIN)
         replicator_drain(w->app.replicator);
 }
 
 // Names are answered; the forerunner has the rest until the supervisor says otherwise. ERR_CANCELED: told to end.
 static int wait_alone(struct worker *w, int sig_fd)
 {
-    link_send(w->link_fd, &(struct link_message){.kind = LINK_SERVING});
+    ipc_send(w->ipc_fd, &(struct ipc_message){.kind = IPC_SERVING});
     for (;;) {
-        struct pollfd fds[2] = {{.fd = sig_fd, .events = POLLIN}, {.fd = w->link_fd, .events = POLLIN}};
+        struct pollfd fds[2] = {{.fd = sig_fd, .events = POLLIN}, {.fd = w->ipc_fd, .events = POLLIN}};
         if (poll(fds, 2, -1) < 0 && errno != EINTR)
             return err_from_errno(errno);
         struct signalfd_siginfo si;
         if (fds[0].revents && read(sig_fd, &si, sizeof si) == (ssize_t)sizeof si && si.ssi_signo != SIGHUP)
             return ERR_CANCELED;
-        struct link_message m;
-        int rc = fds[1].revents ? link_receive(w->link_fd, &m) : ERR_BUSY;
-        w->continues = !rc && m.kind == LINK_GO_ON;
-        if (rc == ERR_CLOSED || w->continues || (!rc && m.kind == LINK_ALONE))
+        struct ipc_message m;
+        int rc = fds[1].revents ? ipc_receive(w->ipc_fd, &m) : ERR_BUSY;
+        w->continues = !rc && m.kind == IPC_GO_ON;
+        if (rc == ERR_CLOSED || w->continues || (!rc && m.kind == IPC_ALONE))
             return rc;
         if (!rc)
             take_message(w, &m);
@@ -786,21 +787,21 @@ static int wait_alone(struct worker *w, int sig_fd)
 static bool wait_for_end(struct worker *w, int sig_fd)
 {
     for (;;) {
-        struct pollfd fds[2] = {{.fd = sig_fd, .events = POLLIN}, {.fd = w->link_fd, .events = POLLIN}};
+        struct pollfd fds[2] = {{.fd = sig_fd, .events = POLLIN}, {.fd = w->ipc_fd, .events = POLLIN}};
         if (poll(fds, 2, -1) < 0 && errno != EINTR)
             return false;
         struct signalfd_siginfo si;
         if (fds[0].revents && read(sig_fd, &si, sizeof si) == (ssize_t)sizeof si) {
             if (si.ssi_signo != SIGHUP)
                 return false;
-            config_watch_poke(w->app.watch);
+            topology_watcher_poke(w->app.watch);
             resolver_reopen_logs(w->app.resolver);
         }
-        struct link_message m;
-        int rc = fds[1].revents ? link_receive(w->link_fd, &m) : ERR_BUSY;
+        struct ipc_message m;
+        int rc = fds[1].revents ? ipc_receive(w->ipc_fd, &m) : ERR_BUSY;
         if (rc == ERR_CLOSED)
             return false; // the supervisor is gone
-        if (!rc && m.kind == LINK_YIELD)
+        if (!rc && m.kind == IPC_YIELD)
             return true;
         if (!rc)
             take_message(w, &m);
@@ -808,7 +809,7 @@ static bool wait_for_end(struct worker *w, int sig_fd)
 }
 
 int worker_run(const struct node *n, const struct paths *p, const struct identity *id, struct sockets *sockets,
-               int link_fd, bool beside)
+               int ipc_fd, bool beside)
 {
     sigset_t set;
     sigemptyset(&set);
@@ -819,7 +820,7 @@ int worker_run(const struct node *n, const struct paths *p, const struct identit
     signal(SIGPIPE, SIG_IGN);
     int sig_fd = signalfd(-1, &set, SFD_CLOEXEC);
 
-    struct worker w = {.node = n, .paths = p, .id = id, .sockets = sockets, .link_fd = link_fd};
+    struct worker w = {.node = n, .paths = p, .id = id, .sockets = sockets, .ipc_fd = ipc_fd};
     locks_init(&w);
     impairment_init(&w.vitals.impairment);
     conditions_init(&w.vitals.conditions);
@@ -828,7 +829,7 @@ int worker_run(const struct node *n, const struct paths *p, const struct identit
     w.app.principals = &w.principals;
     w.app.verdicts = &w.verdicts;
     w.app.vitals = &w.vitals;
-    w.app.link_fd = link_fd;
+    w.app.ipc_fd = ipc_fd;
     w.app.paths = p;
     w.app.started_ms = clock_wall_ms();
     struct diag d;
@@ -854,7 +855,7 @@ int worker_run(const struct node *n, const struct paths *p, const struct identit
             log_info("daemon: region %s, stamp %s is ready, and waits for its edge", n->region, n->stamp);
         w.ready = true;
         tell_up(&w);
-        link_send(link_fd, &(struct link_message){.kind = LINK_READY});
+        ipc_send(ipc_fd, &(struct ipc_message){.kind = IPC_READY});
         yields = wait_for_end(&w, sig_fd);
         log_info("daemon: %s", yields ? "a new worker takes over" : "stopping");
     } else {

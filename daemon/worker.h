@@ -12,6 +12,6 @@
 // forerunner still serves; names are answered at once, the rest when the supervisor says that it is alone. Returns the
 // exit status of the process.
 int worker_run(const struct node *n, const struct paths *p, const struct identity *id, struct sockets *sockets,
-               int link_fd, bool beside);
+               int ipc_fd, bool beside);
 
 #endif

@@ -20,9 +20,9 @@
 #define HTTP_HEADER_PRINCIPAL "X-Meridian-Principal"
 
 #define HTTP_DISCARD_MAX (64 << 10) // a body nobody asked for
-#define HTTP_DRAIN_MAX \
-    (8 << 20) // refused by its length: read and dropped up to here, so that an edge still sending
-              // it gets the answer and not a broken connection
+// A body that was refused by its length is read and dropped up to here, so that an edge which still sends it gets the
+// answer and not a broken connection.
+#define HTTP_DRAIN_MAX (8 << 20)
 #define HTTP_HEADERS_MAX 100
 #define HTTP_TARGET_MAX (8 << 10)
 #define HTTP_SINK_DEADLINE_MS 120000 // a sink that takes nothing for so long loses its upload

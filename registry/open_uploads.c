@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Uploads at rest between requests; see handles.h. A list: it holds a few hundred at most, and a look through it costs
+// Uploads at rest between requests; see open_uploads.h. A list: it holds a few hundred at most, and a look through it costs
 // less than the write that follows.
 #include "registry/open_uploads.h"
 
@@ -16,21 +16,21 @@ struct handle {
     char id[];
 };
 
-static void unlink_handle(struct handles *h, struct handle *e)
+static void unlink_handle(struct open_uploads *h, struct handle *e)
 {
     *(e->prev ? &e->prev->next : &h->oldest) = e->next;
     *(e->next ? &e->next->prev : &h->newest) = e->prev;
     h->n--;
 }
 
-static void close_handle(struct handles *h, struct handle *e)
+static void close_handle(struct open_uploads *h, struct handle *e)
 {
     unlink_handle(h, e);
     blob_upload_close(e->u);
     free(e);
 }
 
-static struct handle *find(struct handles *h, const char *id)
+static struct handle *find(struct open_uploads *h, const char *id)
 {
     struct handle *e = h->newest;
     while (e && strcmp(e->id, id) != 0)
@@ -38,19 +38,19 @@ static struct handle *find(struct handles *h, const char *id)
     return e;
 }
 
-static void sweep(struct handles *h, int64_t now_ms)
+static void sweep(struct open_uploads *h, int64_t now_ms)
 {
     while (h->oldest && now_ms - h->oldest->parked_ms > HANDLES_IDLE_MS)
         close_handle(h, h->oldest);
 }
 
-void handles_init(struct handles *h)
+void open_uploads_init(struct open_uploads *h)
 {
-    *h = (struct handles){.max = HANDLES_MAX};
+    *h = (struct open_uploads){.max = HANDLES_MAX};
     pthread_mutex_init(&h->lock, NULL);
 }
 
-void handles_open_after(struct handles *h, unsigned ms)
+void open_uploads_open_after(struct open_uploads *h, unsigned ms)
 {
     pthread_mutex_lock(&h->lock);
     h->closed = ms > 0;
@@ -58,14 +58,14 @@ void handles_open_after(struct handles *h, unsigned ms)
     pthread_mutex_unlock(&h->lock);
 }
 
-void handles_done(struct handles *h)
+void open_uploads_done(struct open_uploads *h)
 {
     while (h->oldest)
         close_handle(h, h->oldest);
     pthread_mutex_destroy(&h->lock);
 }
 
-void handles_close(struct handles *h)
+void open_uploads_close(struct open_uploads *h)
 {
     pthread_mutex_lock(&h->lock);
     h->closed = true;
@@ -75,7 +75,7 @@ void handles_close(struct handles *h)
     pthread_mutex_unlock(&h->lock);
 }
 
-struct blob_upload *handles_take(struct handles *h, const char *id)
+struct blob_upload *open_uploads_take(struct open_uploads *h, const char *id)
 {
     struct blob_upload *u = NULL;
     pthread_mutex_lock(&h->lock);
@@ -90,7 +90,7 @@ struct blob_upload *handles_take(struct handles *h, const char *id)
     return u;
 }
 
-void handles_park(struct handles *h, const char *id, struct blob_upload *u)
+void open_uploads_park(struct open_uploads *h, const char *id, struct blob_upload *u)
 {
     size_t n = strlen(id) + 1;
     struct handle *e = mem_alloc(sizeof *e + n);
@@ -119,7 +119,7 @@ void handles_park(struct handles *h, const char *id, struct blob_upload *u)
     pthread_mutex_unlock(&h->lock);
 }
 
-void handles_drop(struct handles *h, const char *id)
+void open_uploads_drop(struct open_uploads *h, const char *id)
 {
     pthread_mutex_lock(&h->lock);
     struct handle *e = find(h, id);
@@ -128,7 +128,7 @@ void handles_drop(struct handles *h, const char *id)
     pthread_mutex_unlock(&h->lock);
 }
 
-void handles_sweep(struct handles *h)
+void open_uploads_sweep(struct open_uploads *h)
 {
     pthread_mutex_lock(&h->lock);
     sweep(h, clock_mono_ms());

@@ -3,9 +3,9 @@
 // blob which comes in many pieces is digested once. What is not here (after a restart, or when it had to make room) is
 // opened from its file and digested anew. Bounded in number and in time. Any thread; the lock is held over close().
 //
-//   struct blob_upload *u = handles_take(&h, id);    // ours now; NULL: open it from the file
-//   handles_park(&h, id, take_ptr(u));               // after a request that ended well; makes room if need be
-//   handles_drop(&h, id);                            // closed when it rests here: cancel, expiry
+//   struct blob_upload *u = open_uploads_take(&h, id);    // ours now; NULL: open it from the file
+//   open_uploads_park(&h, id, take_ptr(u));               // after a request that ended well; makes room if need be
+//   open_uploads_drop(&h, id);                            // closed when it rests here: cancel, expiry
 //
 // Invariant: a handle leaves by being taken or after it was closed, both under the lock; so that whoever finds none
 // here and ERR_BUSY at the store knows that another request has the upload.
@@ -22,7 +22,7 @@
 #define HANDLES_IDLE_MS 60000
 
 struct handle;
-struct handles {
+struct open_uploads {
     pthread_mutex_t lock;
     struct handle *oldest, *newest; // in the order in which they were parked
     size_t n, max;
@@ -31,14 +31,14 @@ struct handles {
     uint64_t n_reused; // were taken
 };
 
-void handles_init(struct handles *h);
+void open_uploads_init(struct open_uploads *h);
 // Closed for so long: a forerunner that still ends uploads must find what rests between two requests unlocked.
-void handles_open_after(struct handles *h, unsigned ms);
-void handles_done(struct handles *h); // closes all
-struct blob_upload *handles_take(struct handles *h, const char *id);
-void handles_park(struct handles *h, const char *id, struct blob_upload *u);
-void handles_drop(struct handles *h, const char *id);
-void handles_close(struct handles *h); // closes all, from here on at once: another process goes on with them
-void handles_sweep(struct handles *h); // closes what has rested for longer than HANDLES_IDLE_MS
+void open_uploads_open_after(struct open_uploads *h, unsigned ms);
+void open_uploads_done(struct open_uploads *h); // closes all
+struct blob_upload *open_uploads_take(struct open_uploads *h, const char *id);
+void open_uploads_park(struct open_uploads *h, const char *id, struct blob_upload *u);
+void open_uploads_drop(struct open_uploads *h, const char *id);
+void open_uploads_close(struct open_uploads *h); // closes all, from here on at once: another process goes on with them
+void open_uploads_sweep(struct open_uploads *h); // closes what has rested for longer than HANDLES_IDLE_MS
 
 #endif

@@ -27,8 +27,8 @@ struct registry_service {
     void *on_fault_ctx;
     void (*on_lost)(void *ctx, const char *registry, const char *repository, const struct digest *d);
     void *on_lost_ctx;
-    struct handles handles; // uploads between two requests
-    struct busy busy;       // and those in one
+    struct open_uploads open_uploads; // uploads between two requests
+    struct busy busy;                 // and those in one
 };
 
 // Bytes on their way into an upload (upload_body.c).

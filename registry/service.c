@@ -34,8 +34,8 @@ int registry_service_new(const struct registry_service_options *o, struct regist
     s->upload_idle_s = o->upload_idle_s ? o->upload_idle_s : 86400;
     s->manifest_max_bytes = o->manifest_max_bytes ? o->manifest_max_bytes : MANIFEST_MAX_DEFAULT;
     memcpy(s->url_key, o->url_key, sizeof s->url_key);
-    handles_init(&s->handles);
-    handles_open_after(&s->handles, o->forerunner_ms);
+    open_uploads_init(&s->open_uploads);
+    open_uploads_open_after(&s->open_uploads, o->forerunner_ms);
     busy_init(&s->busy);
     *out = s;
     return 0;
@@ -45,7 +45,7 @@ void registry_service_free(struct registry_service *s)
 {
     if (!s)
         return;
-    handles_done(&s->handles);
+    open_uploads_done(&s->open_uploads);
     busy_done(&s->busy);
     explicit_bzero(s->url_key, sizeof s->url_key);
     free(s);

@@ -108,7 +108,7 @@ static int begin_at(struct op *op, const struct upload_row *row)
 static int upload_open(struct op *op)
 {
     struct upload_io *io = &op->io;
-    io->u = handles_take(&op->s->handles, io->id);
+    io->u = open_uploads_take(&op->s->open_uploads, io->id);
     int rc = io->u ? 0 : blob_upload_open(op->s->blobs, io->id, &io->u);
     io->in_use = rc == ERR_BUSY;
     return rc;
@@ -244,7 +244,7 @@ void upload_done(struct http_request *req)
     if (io->begun && !io->fresh && !io->err && !io->ran && !io->committed)
         io->rests = !cut_keep(op);
     if (io->u && io->rests)
-        handles_park(&op->s->handles, io->id, take_ptr(io->u));
+        open_uploads_park(&op->s->open_uploads, io->id, take_ptr(io->u));
     if (io->u && !io->committed)
         give_back(io);
     blob_upload_close(take_ptr(io->u));

@@ -23,7 +23,7 @@ static size_t files_remove(struct room *r)
 {
     size_t n = 0;
     for (const struct busy_claim *c = r->claims.first; c; c = c->next, n++) {
-        handles_drop(&r->s->handles, c->id);
+        open_uploads_drop(&r->s->open_uploads, c->id);
         blob_upload_discard(r->s->blobs, c->id); // what stays behind is found by blob_uploads_expire
     }
     return n;

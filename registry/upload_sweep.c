@@ -13,12 +13,12 @@
 void registry_yield(struct registry_service *s)
 {
     if (s)
-        handles_close(&s->handles);
+        open_uploads_close(&s->open_uploads);
 }
 
 void registry_uploads_rest(struct registry_service *s)
 {
-    handles_sweep(&s->handles);
+    open_uploads_sweep(&s->open_uploads);
 }
 
 // The file first, and then the row: a file whose row is gone would stay until it is found.
@@ -32,7 +32,7 @@ static int discard(struct registry_service *s, const char *id, int64_t max_idle_
         busy_release(&s->busy, &mine);
         return rc;
     }
-    handles_drop(&s->handles, id);
+    open_uploads_drop(&s->open_uploads, id);
     rc = blob_upload_discard(s->blobs, id);
     if (!rc)
         rc = meta_upload_delete(s->meta, id);

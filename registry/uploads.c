@@ -293,7 +293,7 @@ static void cancel(struct op *op, struct http_response *resp)
         return;
     int rc = upload_row_get(op, &row);
     if (!rc) { // the file first: while another request has it open, the upload stays whole
-        handles_drop(&op->s->handles, op->io.id);
+        open_uploads_drop(&op->s->open_uploads, op->io.id);
         rc = blob_upload_discard(op->s->blobs, op->io.id);
         if (rc == ERR_BUSY) {
             upload_in_use(op, resp);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What was read without a gap; see covered.h.
+// What was read without a gap; see backfill_state.h.
 //   {"v":1,"origins":{"eastus":["contoso","fabrikam"]}}
 #include "replication/backfill_state.h"
 
@@ -52,7 +52,7 @@ static json_t *state_load(const char *path)
     return origins ? origins : json_object();
 }
 
-int covered_get(struct replicator *r, const char *origin, struct arena *a, const char ***out, size_t *out_n)
+int backfill_state_get(struct replicator *r, const char *origin, struct arena *a, const char ***out, size_t *out_n)
 {
     AUTO_FREE char *path = state_path(r);
     if (!path)
@@ -89,7 +89,7 @@ static int state_write(const char *path, json_t *origins)
     return rc;
 }
 
-int covered_set(struct replicator *r, const char *origin, const char *const *names, size_t n)
+int backfill_state_set(struct replicator *r, const char *origin, const char *const *names, size_t n)
 {
     AUTO_FREE char *path = state_path(r);
     json_t *list = json_array();

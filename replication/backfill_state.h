@@ -11,8 +11,8 @@
 #include "replication/replication_priv.h"
 
 // Names hang off the arena. None: *out_n 0.
-int covered_get(struct replicator *r, const char *origin, struct arena *a, const char ***out, size_t *out_n);
-int covered_set(struct replicator *r, const char *origin, const char *const *names, size_t n); // durable on 0
+int backfill_state_get(struct replicator *r, const char *origin, struct arena *a, const char ***out, size_t *out_n);
+int backfill_state_set(struct replicator *r, const char *origin, const char *const *names, size_t n); // durable on 0
 bool name_in(const char *name, const char *const *names, size_t n);
 
 #endif

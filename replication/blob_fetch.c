@@ -297,13 +297,13 @@ static int own_failed(struct worker *w, const struct blob_want *b, int rc)
 }
 
 // The body into the file. 0 when it came whole.
-static int blob_flow(struct worker *w, struct blob_want *b, struct inflow *f)
+static int blob_flow(struct worker *w, struct blob_want *b, struct response_reader *f)
 {
     AUTO_FREE uint8_t *piece = mem_alloc(128 << 10);
     if (!piece)
         return ERR_NOMEM;
     ssize_t n;
-    while ((n = inflow_read(f, piece, 128 << 10, SOURCE_IDLE_MS)) > 0) {
+    while ((n = response_reader_read(f, piece, 128 << 10, SOURCE_IDLE_MS)) > 0) {
         if (blob_upload_size(b->u) + (uint64_t)n > b->size + SIZE_SLACK)
             return ERR_TOOBIG;
         int rc = space_grow(&w->charge, (uint64_t)n);
@@ -328,7 +328,7 @@ static int blob_commit(struct worker *w, struct blob_want *b)
     return rc;
 }
 
-static int blob_answered(struct worker *w, struct blob_want *b, struct peer *p, struct inflow *f, int status,
+static int blob_answered(struct worker *w, struct blob_want *b, struct peer *p, struct response_reader *f, int status,
                          uint64_t from)
 {
     if (status < 0)
@@ -364,7 +364,7 @@ static int blob_get_once(struct worker *w, const struct topology *t, const struc
     char target[512];
     target_format(target, sizeof target, &w->job.entry, "blobs", &b->digest);
     struct dial d;
-    struct inflow *f = NULL;
+    struct response_reader *f = NULL;
     uint64_t from = blob_upload_size(b->u);
     int rc = peer_dial(w->r, t, p->name, target, reg, &d), status = 0;
     w->own_fault = false;
@@ -375,16 +375,16 @@ static int blob_get_once(struct worker *w, const struct topology *t, const struc
     }
     d.q.idle_timeout_ms = SOURCE_IDLE_MS;
     if (!rc)
-        rc = inflow_open(w->r->o.fetcher, &d.q, &w->r->stopping, &f);
+        rc = response_reader_open(w->r->o.fetcher, &d.q, &w->r->stopping, &f);
     if (!rc) {
-        status = inflow_status(f, PEER_ANSWER_MS);
+        status = response_reader_status(f, PEER_ANSWER_MS);
         rc = blob_answered(w, b, p, f, status, from);
     }
     if (!rc)
         rc = blob_commit(w, b);
     if (rc)
-        blob_error(w, p, rc, status, f ? inflow_message(f) : "", error);
-    inflow_close(f);
+        blob_error(w, p, rc, status, f ? response_reader_message(f) : "", error);
+    response_reader_close(f);
     return rc;
 }
 

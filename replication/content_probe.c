@@ -18,7 +18,7 @@
 
 #define HAVE_WAIT_MAX_MS 25000
 
-struct have {
+struct content_probe {
     struct replicator *r;
     struct arena arena;
     const char *registry, *repository, *tag;
@@ -27,15 +27,15 @@ struct have {
     int64_t until_mono;
 };
 
-static void have_free(void *ctx)
+static void content_probe_free(void *ctx)
 {
-    struct have *h = ctx;
+    struct content_probe *h = ctx;
     arena_done(&h->arena);
     free(h);
 }
 
 // Is what is here what was asked for, or newer? Who gives a stamp alone is told by stamps.
-static bool have_fits(const struct have *h, const struct manifest_row *row)
+static bool content_probe_fits(const struct content_probe *h, const struct manifest_row *row)
 {
     struct register_value here = {row->stamp, row->origin, row->epoch, row->digest};
     if (!h->tag)
@@ -51,7 +51,7 @@ static bool have_fits(const struct have *h, const struct manifest_row *row)
 
 // What was asked for was read and has no room here, or nothing that is read can be noted. It may come yet: whoever
 // waits goes on, and can tell why if it did not.
-static void no_space_add(struct have *h, json_t *o)
+static void no_space_add(struct content_probe *h, json_t *o)
 {
     struct replicator *r = h->r;
     uint64_t room = 0;
@@ -63,7 +63,7 @@ static void no_space_add(struct have *h, json_t *o)
 }
 
 // What is here, as JSON (NULL: out of memory), and whether it is what was asked for.
-static json_t *have_look(struct have *h, bool *out_fits, int *out_rc)
+static json_t *content_probe_look(struct content_probe *h, bool *out_fits, int *out_rc)
 {
     struct arena a;
     arena_init(&a, 0);
@@ -83,7 +83,7 @@ static json_t *have_look(struct have *h, bool *out_fits, int *out_rc)
         json_object_set_new(o, "stamp", json_string(number));
         snprintf(number, sizeof number, "%" PRIu64, row.epoch);
         json_object_set_new(o, "epoch", json_string(number));
-        *out_fits = have_fits(h, &row);
+        *out_fits = content_probe_fits(h, &row);
     }
     // What was written in the future does not come, however long one waits, until the clock has come near.
     if (o && (!rc || rc == ERR_NOTFOUND) && !*out_fits && h->by_stamp &&
@@ -98,12 +98,12 @@ static json_t *have_look(struct have *h, bool *out_fits, int *out_rc)
     return o;
 }
 
-static bool have_produce(void *ctx, struct buf *out, bool *out_end)
+static bool content_probe_produce(void *ctx, struct buf *out, bool *out_end)
 {
-    struct have *h = ctx;
+    struct content_probe *h = ctx;
     bool fits;
     int rc;
-    json_t *o = have_look(h, &fits, &rc);
+    json_t *o = content_probe_look(h, &fits, &rc);
     *out_end = !o || rc || fits || clock_mono_ms() >= h->until_mono;
     if (o && !rc && *out_end) {
         char *text = json_dumps(o, JSON_COMPACT);
@@ -115,12 +115,12 @@ static bool have_produce(void *ctx, struct buf *out, bool *out_end)
     return false;
 }
 
-static const struct outstream_ops have_ops = {
-    .produce = have_produce, .free_ctx = have_free, .buffer_bytes = 8192, .tick_ms = 1000};
+static const struct response_producer_ops content_probe_ops = {
+    .produce = content_probe_produce, .free_ctx = content_probe_free, .buffer_bytes = 8192, .tick_ms = 1000};
 
-static void have_run(struct http_request *req, struct http_response *resp)
+static void content_probe_run(struct http_request *req, struct http_response *resp)
 {
-    struct have *h = req->ctx;
+    struct content_probe *h = req->ctx;
     struct replicator *r = h->r;
     if (!replicator_enter(r)) {
         serve_refuse(req, resp, 503, "stopping");
@@ -128,7 +128,7 @@ static void have_run(struct http_request *req, struct http_response *resp)
     }
     bool fits;
     int rc;
-    json_t *o = have_look(h, &fits, &rc);
+    json_t *o = content_probe_look(h, &fits, &rc);
     if (!o || rc) {
         json_decref(o);
         serve_refuse(req, resp, 503, err_text(rc ? rc : ERR_NOMEM));
@@ -136,7 +136,7 @@ static void have_run(struct http_request *req, struct http_response *resp)
         http_response_json(req, resp, 200, o);
     } else {
         json_decref(o);
-        rc = outstream_start(r, &have_ops, h, NULL, "application/json", resp);
+        rc = response_producer_start(r, &content_probe_ops, h, NULL, "application/json", resp);
         if (rc)
             serve_refuse(req, resp, 503, err_text(rc));
         else
@@ -145,10 +145,10 @@ static void have_run(struct http_request *req, struct http_response *resp)
     replicator_leave(r);
 }
 
-static void have_done(struct http_request *req)
+static void content_probe_done(struct http_request *req)
 {
     if (req->ctx)
-        have_free(req->ctx);
+        content_probe_free(req->ctx);
 }
 
 static int number_parse(const char *s, uint64_t max, uint64_t *out)
@@ -167,7 +167,7 @@ static int number_parse(const char *s, uint64_t max, uint64_t *out)
     return 0;
 }
 
-static const char *have_parse(struct have *h, struct http_request *req)
+static const char *content_probe_parse(struct content_probe *h, struct http_request *req)
 {
     const char *tag = http_query_get(req, "tag", 0), *digest = http_query_get(req, "digest", 0);
     const char *stamp = http_query_get(req, "stamp", 0), *wait = http_query_get(req, "wait_ms", 0);
@@ -198,10 +198,10 @@ static const char *have_parse(struct have *h, struct http_request *req)
     return NULL;
 }
 
-void have_begin(struct replicator *r, struct http_request *req, const struct registry *reg, const char *repository,
-                struct http_plan *plan)
+void content_probe_begin(struct replicator *r, struct http_request *req, const struct registry *reg,
+                         const char *repository, struct http_plan *plan)
 {
-    struct have *h = mem_zalloc(sizeof *h);
+    struct content_probe *h = mem_zalloc(sizeof *h);
     if (!h) {
         serve_refuse(req, &plan->response, 503, err_text(ERR_NOMEM));
         return;
@@ -210,15 +210,15 @@ void have_begin(struct replicator *r, struct http_request *req, const struct reg
     arena_init(&h->arena, 16 << 10);
     h->registry = arena_strdup(&h->arena, reg->name);
     h->repository = arena_strdup(&h->arena, repository);
-    const char *wrong = h->registry && h->repository ? have_parse(h, req) : "out of memory";
+    const char *wrong = h->registry && h->repository ? content_probe_parse(h, req) : "out of memory";
     if (wrong) {
         serve_refuse(req, &plan->response, 400, wrong);
-        have_free(h);
+        content_probe_free(h);
         return;
     }
     plan->kind = HTTP_PLAN_RUN;
-    plan->run = have_run;
-    plan->done = have_done;
+    plan->run = content_probe_run;
+    plan->done = content_probe_done;
     plan->ctx = h;
     plan->pool = r->o.pool;
 }

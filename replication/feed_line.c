@@ -202,7 +202,7 @@ static int entry_accept(struct feed_rules *ru, struct bytes line, struct arena *
     const struct registry *reg = topology_registry(ru->topology, e.registry);
     bool ours = reg && registry_replica(reg, ru->self->index) && registry_replica(reg, ru->origin->index);
     *why = "entry of a registry that is not shared";
-    // Two regions may be on different topologies for a while: then it is no offence, and covered.h has it read again.
+    // Two regions may be on different topologies for a while: then it is no offence, and backfill_state.h has it read again.
     if (!ours && ru->self != ru->origin && ru->their_topology == ru->topology->version)
         return ERR_PROTO;
     assert(mark_order(&ru->last, &m) < 0); // 8

@@ -145,12 +145,12 @@ static void feed_beat(void *ctx, bool quiet, struct buf *out)
         feed_progress_format(&s->at, s->topology_version, quiet, NULL, 0, 0, out);
 }
 
-static const struct outstream_ops feed_ops = {.produce = feed_produce,
-                                              .free_ctx = feed_free,
-                                              .beat = feed_beat,
-                                              .buffer_bytes = BATCH_BYTES,
-                                              .tick_ms = FEED_LOOK_MS,
-                                              .beat_ms = FEED_BEAT_MS};
+static const struct response_producer_ops feed_ops = {.produce = feed_produce,
+                                                      .free_ctx = feed_free,
+                                                      .beat = feed_beat,
+                                                      .buffer_bytes = BATCH_BYTES,
+                                                      .tick_ms = FEED_LOOK_MS,
+                                                      .beat_ms = FEED_BEAT_MS};
 
 static void conflict_answer(struct feed_out *s, json_t *voided, struct http_request *req, struct http_response *resp)
 {
@@ -196,12 +196,12 @@ static void feed_run(struct http_request *req, struct http_response *resp)
     }
     // The name of the asking region was kept behind the origin's.
     const char *peer = s->origin + strlen(s->origin) + 1;
-    replicator_knocked(r, peer);
+    replicator_inbound_contact(r, peer);
     // Relayed logs have holes where this region does not share: only the order counts there.
     int rc = s->relay ? 0 : cursor_check(s, peer, req, resp);
     if (!rc) {
         s->at = s->asked;
-        rc = outstream_start(r, &feed_ops, s, s->relay ? NULL : peer, "application/x-ndjson", resp);
+        rc = response_producer_start(r, &feed_ops, s, s->relay ? NULL : peer, "application/x-ndjson", resp);
         if (rc)
             serve_refuse(req, resp, 503, err_text(rc));
         else
@@ -297,7 +297,7 @@ static void mark_run(struct http_request *req, struct http_response *resp)
     struct feed_mark m;
     int rc = replicator_enter(q->r) ? 0 : ERR_CLOSED;
     if (!rc) {
-        replicator_knocked(q->r, q->origin);
+        replicator_inbound_contact(q->r, q->origin);
         rc = read_mark(q->r, q->origin, &m);
         replicator_leave(q->r);
     }

@@ -13,8 +13,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define KNOCK_QUIET_MS 3000 // a knock after so long without one says that the region is back
-#define KNOCK_TRY_MS 500    // a connection takes so long at most where nothing is lost
+#define INBOUND_CONTACT_QUIET_MS 3000 // an inbound contact after so long without one says that the region is back
+#define INBOUND_CONTACT_TRY_MS 500    // a connection takes so long at most where nothing is lost
 
 int peer_dial(struct replicator *r, const struct topology *t, const char *region, const char *target,
               const struct registry *reg, struct dial *out)
@@ -60,7 +60,7 @@ int peer_get(struct replicator *r, const struct topology *t, const char *region,
              char error[ERROR_TEXT_SIZE])
 {
     struct dial d;
-    struct inflow *f = NULL;
+    struct response_reader *f = NULL;
     int rc = peer_dial(r, t, region, target, reg, &d);
     if (!rc && accept) {
         snprintf(d.accept, sizeof d.accept, "Accept: %s", accept);
@@ -68,30 +68,30 @@ int peer_get(struct replicator *r, const struct topology *t, const char *region,
     }
     d.q.timeout_ms = PEER_ANSWER_MS;
     if (!rc)
-        rc = inflow_open(r->o.fetcher, &d.q, &r->stopping, &f);
+        rc = response_reader_open(r->o.fetcher, &d.q, &r->stopping, &f);
     if (rc) {
         snprintf(error, ERROR_TEXT_SIZE, "%s: %s", region, err_text(rc));
         return rc;
     }
     struct buf body;
     buf_init(&body, max);
-    int status = inflow_status(f, PEER_ANSWER_MS);
+    int status = response_reader_status(f, PEER_ANSWER_MS);
     ssize_t n = status < 0 ? status : 1;
     uint8_t piece[4096];
-    while (n > 0 && (n = inflow_read(f, piece, sizeof piece, PEER_ANSWER_MS)) > 0) {
+    while (n > 0 && (n = response_reader_read(f, piece, sizeof piece, PEER_ANSWER_MS)) > 0) {
         buf_add(&body, piece, (size_t)n);
         if (body.err)
             n = body.err;
     }
     if (n < 0) {
-        const char *m = inflow_message(f);
+        const char *m = response_reader_message(f);
         snprintf(error, ERROR_TEXT_SIZE, "%s: %s", region, *m ? m : err_text((int)n));
         buf_done(&body);
     } else {
         *out_status = status;
         *out_body = body;
     }
-    inflow_close(f);
+    response_reader_close(f);
     return n < 0 ? (int)n : 0;
 }
 
@@ -108,18 +108,18 @@ void peer_seen(struct peer *p)
 }
 
 // Does the reader wait for something that TCP will bring late or never, now that the region is seen to be there? Only
-// the first knock after a while says so: where the way is open in one direction alone, knocks come all the time. Under
+// the first inbound contact after a while says so: where the way is open in one direction alone, inbound contacts come all the time. Under
 // r->lock.
 static bool waits_in_vain(const struct peer *p, int64_t now)
 {
-    if (now - p->knock_mono < KNOCK_QUIET_MS)
+    if (now - p->inbound_contact_mono < INBOUND_CONTACT_QUIET_MS)
         return false;
     if (p->connected)
         return peer_silence_ms(p) > p->beat_ms + FEED_SLACK_MS;
-    return p->trying && now - p->try_mono > KNOCK_TRY_MS;
+    return p->trying && now - p->try_mono > INBOUND_CONTACT_TRY_MS;
 }
 
-void replicator_knocked(struct replicator *r, const char *region)
+void replicator_inbound_contact(struct replicator *r, const char *region)
 {
     struct peer *p = r ? replicator_peer(r, region) : NULL;
     if (!p)
@@ -128,10 +128,10 @@ void replicator_knocked(struct replicator *r, const char *region)
     pthread_mutex_lock(&r->lock);
     if (waits_in_vain(p, now))
         p->hang_up = true;
-    bool back = now - p->knock_mono >= KNOCK_QUIET_MS; // one that refuses us may ask all the time
-    p->knock_mono = now;
+    bool back = now - p->inbound_contact_mono >= INBOUND_CONTACT_QUIET_MS; // one that refuses us may ask all the time
+    p->inbound_contact_mono = now;
     if (!p->connected && (p->unreached || back)) {
-        p->n_knocks++;
+        p->n_inbound_contacts++;
         pthread_cond_broadcast(&r->changed);
     }
     pthread_mutex_unlock(&r->lock);

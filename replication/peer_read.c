@@ -24,9 +24,9 @@
 #define BATCH_BYTES (32u << 20)
 #define UNREACHED_MAX_MS 2000 // between tries; a connection that is refused costs little
 #define REFUSED_MAX_MS 10000
-#define KNOCK_MS 200 // after a knock of one that could not be reached
+#define INBOUND_CONTACT_MS 200 // after an inbound contact of one that could not be reached
 #define REFUSAL_SIZE 200
-#define KNOCK_REFUSED_MS 1000 // of one that answers, and refuses
+#define INBOUND_CONTACT_REFUSED_MS 1000 // of one that answers, and refuses
 #define REST_MIN_MS 200
 #define BUSY_LOOK_MS 100   // at a store that is busy
 #define FULL_LOOK_MS 1000  // at a disk that is full
@@ -116,7 +116,7 @@ static int target_reached(struct session *s)
 {
     s->covered = s->target;
     s->n_covered = s->n_target;
-    return covered_set(s->r, s->p->name, s->target, s->n_target);
+    return backfill_state_set(s->r, s->p->name, s->target, s->n_target);
 }
 
 static int batch_flush(struct session *s)
@@ -167,7 +167,7 @@ static int session_greet(struct session *s, const struct feed_line *l)
     if (mark_is_zero(&s->stored)) // nothing lies behind us
         return grown || shrunk ? target_reached(s) : 0;
     if (shrunk) {
-        int rc = covered_set(s->r, s->p->name, kept, n_kept);
+        int rc = backfill_state_set(s->r, s->p->name, kept, n_kept);
         if (rc)
             return rc;
         s->covered = kept;
@@ -337,12 +337,12 @@ static int session_lines(struct session *s, struct buf *text)
     return rc;
 }
 
-static int flow_broke(struct session *s, struct inflow *f, int rc)
+static int flow_broke(struct session *s, struct response_reader *f, int rc)
 {
     if (rc == ERR_CANCELED && !s->r->stopping)
         return READ_AGAIN; // it was seen elsewhere while its stream said nothing
     if (rc != ERR_TIMEOUT) {
-        peer_failed(s->p, "%s", *inflow_message(f) ? inflow_message(f) : err_text(rc));
+        peer_failed(s->p, "%s", *response_reader_message(f) ? response_reader_message(f) : err_text(rc));
         return rc;
     }
     pthread_mutex_lock(&s->r->lock);
@@ -353,7 +353,7 @@ static int flow_broke(struct session *s, struct inflow *f, int rc)
     return rc;
 }
 
-static int session_flow(struct session *s, struct inflow *f)
+static int session_flow(struct session *s, struct response_reader *f)
 {
     struct buf text;
     buf_init(&text, 2 * FEED_LINE_MAX);
@@ -361,7 +361,7 @@ static int session_flow(struct session *s, struct inflow *f)
     int rc = 0;
     while (!rc) {
         char piece[16384];
-        ssize_t n = inflow_read(f, piece, sizeof piece, (int)s->patience_ms);
+        ssize_t n = response_reader_read(f, piece, sizeof piece, (int)s->patience_ms);
         if (n <= 0) {
             rc = n == 0 ? READ_AGAIN : flow_broke(s, f, (int)n);
             break;
@@ -384,10 +384,10 @@ static int session_flow(struct session *s, struct inflow *f)
 }
 
 // The sentence of a refusal, cut to printable ASCII; "" without one.
-static void refusal_read(struct inflow *f, char out[REFUSAL_SIZE])
+static void refusal_read(struct response_reader *f, char out[REFUSAL_SIZE])
 {
     char body[2048];
-    ssize_t n = inflow_read(f, body, sizeof body, PEER_ANSWER_MS);
+    ssize_t n = response_reader_read(f, body, sizeof body, PEER_ANSWER_MS);
     json_t *doc = n > 0 ? json_loadb(body, (size_t)n, JSON_REJECT_DUPLICATES, NULL) : NULL;
     const json_t *first = json_array_get(json_object_get(doc, "errors"), 0);
     const char *message = json_string_value(json_object_get(first, "message"));
@@ -399,7 +399,7 @@ static void refusal_read(struct inflow *f, char out[REFUSAL_SIZE])
 }
 
 // It answered, and not with its feed. If it refuses our certificate for its dates, that says whose clock is suspect.
-static void peer_refused(struct session *s, struct inflow *f, int status)
+static void peer_refused(struct session *s, struct response_reader *f, int status)
 {
     char why[REFUSAL_SIZE], clock[CLOCK_SENTENCE_SIZE] = "";
     refusal_read(f, why);
@@ -409,13 +409,13 @@ static void peer_refused(struct session *s, struct inflow *f, int status)
     peer_failed(s->p, "answered %d%s%s%s%s", status, *why ? ": " : "", why, dates ? "; " : "", clock);
 }
 
-static int session_refused(struct session *s, struct inflow *f, int status)
+static int session_refused(struct session *s, struct response_reader *f, int status)
 {
     struct peer *p = s->p;
     if (status == ERR_CANCELED && !s->r->stopping)
-        return READ_AGAIN; // it knocked meanwhile: a new connection comes through sooner
+        return READ_AGAIN; // it contacted us meanwhile: a new connection comes through sooner
     if (status < 0) {
-        peer_failed(p, "%s", *inflow_message(f) ? inflow_message(f) : err_text(status));
+        peer_failed(p, "%s", *response_reader_message(f) ? response_reader_message(f) : err_text(status));
         return status;
     }
     peer_seen(p);
@@ -457,28 +457,28 @@ static int session_connect(struct session *s)
     s->rules.last_stamp = s->from_start ? 0 : s->stored_stamp;
     snprintf(target, sizeof target, "/replication/v1/feed?beat=1&voids=1&after=%s", cursor_format(&s->rules.last, cur));
     struct dial d;
-    struct inflow *f = NULL;
+    struct response_reader *f = NULL;
     int rc = peer_dial(s->r, s->t, s->p->name, target, NULL, &d);
     d.q.idle_timeout_ms = FEED_IDLE_MS;
     d.q.looks_for_peer = true;
     s->patience_ms = PEER_ANSWER_MS;
     try_begin(s->p);
     if (!rc)
-        rc = inflow_open(s->r->o.fetcher, &d.q, &s->p->hang_up, &f);
+        rc = response_reader_open(s->r->o.fetcher, &d.q, &s->p->hang_up, &f);
     if (rc) {
         peer_failed(s->p, "%s", err_text(rc));
         return rc;
     }
-    int status = inflow_status(f, PEER_ANSWER_MS);
+    int status = response_reader_status(f, PEER_ANSWER_MS);
     try_end(s->p);
     if (status == 200) {
         peer_seen(s->p);
-        inflow_watch(f, &s->p->heard_mono);
+        response_reader_watch(f, &s->p->heard_mono);
         rc = session_flow(s, f);
     } else {
         rc = session_refused(s, f, status);
     }
-    inflow_close(f);
+    response_reader_close(f);
     return rc;
 }
 
@@ -534,7 +534,7 @@ static int session_run(struct peer *p, const struct topology *t)
     if (!rc)
         rc = meta_last_stamp(p->r->o.meta, p->name, s->stored.epoch, &s->stored_stamp);
     if (!rc)
-        rc = covered_get(p->r, p->name, &s->names, &s->covered, &s->n_covered);
+        rc = backfill_state_get(p->r, p->name, &s->names, &s->covered, &s->n_covered);
     if (rc)
         peer_stuck(p, rc);
     bool again = false;
@@ -568,13 +568,15 @@ static int session_run(struct peer *p, const struct topology *t)
 }
 
 // Until the next try. One that asks us something meanwhile is there: no need to wait longer.
-static void reader_rest(struct peer *p, int64_t ms, int64_t knock_ms, unsigned n_knocks)
+static void reader_rest(struct peer *p, int64_t ms, int64_t inbound_contact_ms, unsigned n_inbound_contacts)
 {
     struct replicator *r = p->r;
     int64_t began = clock_mono_ms();
     pthread_mutex_lock(&r->lock);
     while (!r->stopping) {
-        int64_t left = began + (p->n_knocks == n_knocks || ms < knock_ms ? ms : knock_ms) - clock_mono_ms();
+        int64_t left =
+            began + (p->n_inbound_contacts == n_inbound_contacts || ms < inbound_contact_ms ? ms : inbound_contact_ms) -
+            clock_mono_ms();
         if (left <= 0)
             break;
         wait_cond(&r->changed, &r->lock, left);
@@ -620,7 +622,7 @@ static void reader_turn(struct peer *p, const struct topology *t)
     struct replicator *r = p->r;
     pthread_mutex_lock(&r->lock);
     bool ask = p->mark_state == MARK_UNKNOWN;
-    unsigned n_knocks = p->n_knocks, n_seen = p->n_seen;
+    unsigned n_inbound_contacts = p->n_inbound_contacts, n_seen = p->n_seen;
     pthread_mutex_unlock(&r->lock);
     int64_t began = clock_mono_ms();
     int rc = ask ? recover_ask(r, p, t) : 0;
@@ -637,7 +639,7 @@ static void reader_turn(struct peer *p, const struct topology *t)
     bool stuck = p->stuck;
     pthread_mutex_unlock(&r->lock);
     if (rc == ERR_AHEAD) {
-        reader_rest(p, ahead_rest_ms(p, ahead), KNOCK_REFUSED_MS, n_knocks);
+        reader_rest(p, ahead_rest_ms(p, ahead), INBOUND_CONTACT_REFUSED_MS, n_inbound_contacts);
         return;
     }
     // From the beginning of the try: one that took its whole time waited enough.
@@ -645,7 +647,8 @@ static void reader_turn(struct peer *p, const struct topology *t)
     int64_t left = began + wait_backoff_ms(failures ? failures - 1 : 0, REST_MIN_MS, most) - clock_mono_ms();
     int64_t least = stuck ? FULL_LOOK_MS : REST_MIN_MS;
     int64_t rest = left < least ? least : left;
-    reader_rest(p, rc == READ_AGAIN ? 50 : rest, unreached ? KNOCK_MS : KNOCK_REFUSED_MS, n_knocks);
+    reader_rest(p, rc == READ_AGAIN ? 50 : rest, unreached ? INBOUND_CONTACT_MS : INBOUND_CONTACT_REFUSED_MS,
+                n_inbound_contacts);
 }
 
 void *peer_reader_main(void *arg)

@@ -267,14 +267,14 @@ static int recovery_line(struct recovery *rec, struct bytes line)
     return rec->n == RECOVER_BATCH || rec->batch.used_bytes > RECOVER_BATCH_BYTES / 2 ? recovery_flush(rec) : 0;
 }
 
-static int recovery_flow(struct recovery *rec, struct inflow *f)
+static int recovery_flow(struct recovery *rec, struct response_reader *f)
 {
     struct buf text;
     buf_init(&text, 2 * FEED_LINE_MAX);
     int rc = 0;
     while (!rc) {
         char piece[16384];
-        ssize_t n = inflow_read(f, piece, sizeof piece, PEER_ANSWER_MS);
+        ssize_t n = response_reader_read(f, piece, sizeof piece, PEER_ANSWER_MS);
         if (n <= 0) {
             rc = (int)n;
             break;
@@ -302,16 +302,16 @@ static int recovery_pass(struct recovery *rec)
     snprintf(target, sizeof target, "/replication/v1/feed?origin=%s&after=%s", r->o.region,
              cursor_format(&rec->rules.last, cur));
     struct dial d;
-    struct inflow *f = NULL;
+    struct response_reader *f = NULL;
     int rc = peer_dial(r, rec->rules.topology, rec->p->name, target, NULL, &d);
     d.q.idle_timeout_ms = PEER_ANSWER_MS;
     if (!rc)
-        rc = inflow_open(r->o.fetcher, &d.q, &r->stopping, &f);
+        rc = response_reader_open(r->o.fetcher, &d.q, &r->stopping, &f);
     if (rc)
         return rc;
-    int status = inflow_status(f, PEER_ANSWER_MS);
+    int status = response_reader_status(f, PEER_ANSWER_MS);
     rc = status == 200 ? recovery_flow(rec, f) : status < 0 ? status : ERR_PROTO;
-    inflow_close(f);
+    response_reader_close(f);
     return rc;
 }
 

@@ -46,11 +46,11 @@ json_t *voided_json(struct replicator *r, const struct feed_mark *asked)
 
 // --- being told ---
 
-static int body_read(struct inflow *f, struct buf *out)
+static int body_read(struct response_reader *f, struct buf *out)
 {
     char piece[4096];
     ssize_t n;
-    while ((n = inflow_read(f, piece, sizeof piece, PEER_ANSWER_MS)) > 0)
+    while ((n = response_reader_read(f, piece, sizeof piece, PEER_ANSWER_MS)) > 0)
         buf_add(out, piece, (size_t)n);
     return n < 0 ? (int)n : out->err;
 }
@@ -97,7 +97,7 @@ static int voided_parse(const struct peer *p, const struct topology *t, struct b
     return rc;
 }
 
-int voided_take(struct peer *p, const struct topology *t, const struct feed_mark *stored, struct inflow *f)
+int voided_take(struct peer *p, const struct topology *t, const struct feed_mark *stored, struct response_reader *f)
 {
     static struct log_limit limit = LOG_LIMIT(10000);
     struct replicator *r = p->r;

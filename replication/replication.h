@@ -95,7 +95,7 @@ void replicator_drain(struct replicator *r);
 void replicator_stop(struct replicator *r);
 void replicator_committed(void *r); // meta_options.on_commit: wakes feed streams and jobs; never blocks; r may be NULL
 // A request of that region's came in, of whatever kind: it is there, and the way from it to us is open. Any thread.
-void replicator_knocked(struct replicator *r, const char *region); // r may be NULL
+void replicator_inbound_contact(struct replicator *r, const char *region); // r may be NULL
 // A blob that a repository links is lost or cut here, as somebody noticed: it is looked at, and fetched anew from
 // another region. Does not block; r may be NULL.
 void replicator_suspect(struct replicator *r, const char *registry, const char *repository, const struct digest *d);

@@ -39,7 +39,7 @@ enum grade {
 #define FEED_TURN_MS 600000    // a stream ends after so long, so that connections turn over
 #define SOURCE_IDLE_MS 15000
 
-struct outstream;
+struct response_producer;
 struct replicator;
 
 enum mark_state {
@@ -64,13 +64,13 @@ struct peer { // another region
     bool away;      // three of its beats were missed; beats.c alone decides
     bool known;     // it was heard once, and that was told
     bool unreached; // it did not even answer, the last time
-    unsigned failures, n_seen, n_knocks;
-    int64_t last_contact_ms;          // wall; 0: never
-    _Atomic int64_t heard_mono;       // its last bytes (inflow_watch); 0: none since the start
-    unsigned beat_ms;                 // how often it says something
-    int64_t try_mono, knock_mono;     // when its feed was last asked for; when it last asked us something
-    _Atomic bool hang_up;             // what the reader waits for is given up
-    char last_error[ERROR_TEXT_SIZE]; // "" while all is well
+    unsigned failures, n_seen, n_inbound_contacts;
+    int64_t last_contact_ms;                // wall; 0: never
+    _Atomic int64_t heard_mono;             // its last bytes (response_reader_watch); 0: none since the start
+    unsigned beat_ms;                       // how often it says something
+    int64_t try_mono, inbound_contact_mono; // when its feed was last asked for; when it last asked us something
+    _Atomic bool hang_up;                   // what the reader waits for is given up
+    char last_error[ERROR_TEXT_SIZE];       // "" while all is well
     // Its feed stands because this region cannot store what it reads: the error of our store. 0: that is not so. Says
     // nothing about the peer.
     int stuck;
@@ -191,7 +191,7 @@ struct replicator {
     _Atomic bool full;             // the store refused its last write: the disk is full
 
     pthread_mutex_t streams_lock;
-    struct outstream *streams;
+    struct response_producer *streams;
 };
 
 // Why what `p` holds of us cannot be taken back, and what to do. Under r->lock. false: nothing is known to be wrong.
@@ -254,7 +254,7 @@ json_t *voided_json(struct replicator *r,
                     const struct feed_mark *asked); // what to say of a cursor; NULL: it is not void
 // After a 409: takes what the peer says of its own entries, if it does and has signed it. 0 when the mark `stored` went
 // back by it.
-int voided_take(struct peer *p, const struct topology *t, const struct feed_mark *stored, struct inflow *f);
+int voided_take(struct peer *p, const struct topology *t, const struct feed_mark *stored, struct response_reader *f);
 void void_register_log(const struct void_register *v);
 
 // --- revoked.c ---
@@ -314,8 +314,8 @@ int manifest_fetch(struct worker *w, const struct topology *t, const struct regi
 void feed_begin(struct replicator *r, struct http_request *req, const struct topology *t, const struct region *peer,
                 struct http_plan *plan);
 void mark_begin(struct replicator *r, struct http_request *req, const struct region *peer, struct http_plan *plan);
-void have_begin(struct replicator *r, struct http_request *req, const struct registry *reg, const char *repository,
-                struct http_plan *plan);
+void content_probe_begin(struct replicator *r, struct http_request *req, const struct registry *reg,
+                         const char *repository, struct http_plan *plan);
 void status_begin(struct replicator *r, struct http_request *req, const struct registry *reg, struct http_plan *plan);
 void serve_refuse(struct http_request *req, struct http_response *resp, int status, const char *sentence);
 // On the pool: answers with what `make` reads of the store for req->ctx, a new json_t *; `sorry` where that is NULL.

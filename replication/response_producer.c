@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Response bodies produced on the pool; see outstream.h. read and close run on HTTP threads, produce on the pool, wake
+// Response bodies produced on the pool; see response_producer.h. read and close run on HTTP threads, produce on the pool, wake
 // on any.
 #include "replication/response_producer.h"
 
@@ -14,9 +14,9 @@
 #define POLL_MIN_MS 10
 #define POLL_MAX_MS 1000 // a client that left is seen after so long
 
-struct outstream {
+struct response_producer {
     struct replicator *r;
-    const struct outstream_ops *ops;
+    const struct response_producer_ops *ops;
     void *ctx;
     char who[128];
     struct http_stream_ops http; // poll_ms is the stream's own
@@ -28,7 +28,7 @@ struct outstream {
     struct pool_job job; // while producing
     int64_t next_tick_ms, next_beat_ms;
     _Atomic unsigned refs;
-    struct outstream *next, **link; // of r->streams, under r->streams_lock
+    struct response_producer *next, **link; // of r->streams, under r->streams_lock
 };
 
 void outstreams_init(struct replicator *r)
@@ -36,7 +36,7 @@ void outstreams_init(struct replicator *r)
     pthread_mutex_init(&r->streams_lock, NULL);
 }
 
-static void outstream_unref(struct outstream *s)
+static void response_producer_unref(struct response_producer *s)
 {
     if (--s->refs)
         return;
@@ -61,7 +61,7 @@ static void buf_swap(struct buf *a, struct buf *b)
 
 static void produce_job(void *arg)
 {
-    struct outstream *s = arg;
+    struct response_producer *s = arg;
     struct buf out, beats[2];
     buf_init(&out, s->ops->buffer_bytes);
     buf_init(&beats[0], BEAT_BYTES);
@@ -91,22 +91,22 @@ static void produce_job(void *arg)
         http_stream_wake(h);
         http_stream_unref(h);
     }
-    outstream_unref(s);
+    response_producer_unref(s);
 }
 
 // No room: the server's poll comes back to it.
 static void produce_lost(void *arg)
 {
-    struct outstream *s = arg;
+    struct response_producer *s = arg;
     pthread_mutex_lock(&s->lock);
     s->producing = false;
     s->dirty = true;
     pthread_mutex_unlock(&s->lock);
-    outstream_unref(s);
+    response_producer_unref(s);
 }
 
 // Under s->lock: asks the pool for more when it is time.
-static void produce_ask(struct outstream *s)
+static void produce_ask(struct response_producer *s)
 {
     int64_t now = clock_mono_ms();
     if (s->producing || s->closed || (!s->dirty && now < s->next_tick_ms))
@@ -126,7 +126,7 @@ static void produce_ask(struct outstream *s)
 }
 
 // Under s->lock: a beat, when one is due and all before it was read.
-static void beat_add(struct outstream *s, int64_t now)
+static void beat_add(struct response_producer *s, int64_t now)
 {
     const struct buf *b = &s->beats[!s->dirty && !s->producing];
     if (s->ready.n || !b->n || now < s->next_beat_ms)
@@ -135,7 +135,7 @@ static void beat_add(struct outstream *s, int64_t now)
 }
 
 // Under s->lock: how long the HTTP thread may leave us alone.
-static unsigned poll_ms(const struct outstream *s, int64_t now)
+static unsigned poll_ms(const struct response_producer *s, int64_t now)
 {
     int64_t when = s->producing ? INT64_MAX : s->next_tick_ms;
     if (s->beats[0].n && s->next_beat_ms < when)
@@ -147,7 +147,7 @@ static unsigned poll_ms(const struct outstream *s, int64_t now)
 static ssize_t stream_read(void *ctx, struct http_stream *hs, uint8_t *to, size_t cap)
 {
     (void)hs;
-    struct outstream *s = ctx;
+    struct response_producer *s = ctx;
     ssize_t got = 0;
     pthread_mutex_lock(&s->lock);
     int64_t now = clock_mono_ms();
@@ -172,7 +172,7 @@ static ssize_t stream_read(void *ctx, struct http_stream *hs, uint8_t *to, size_
 
 static void stream_close(void *ctx)
 {
-    struct outstream *s = ctx;
+    struct response_producer *s = ctx;
     pthread_mutex_lock(&s->r->streams_lock);
     if (s->link) {
         *s->link = s->next;
@@ -184,7 +184,7 @@ static void stream_close(void *ctx)
     pthread_mutex_lock(&s->lock);
     s->closed = true;
     pthread_mutex_unlock(&s->lock);
-    outstream_unref(s);
+    response_producer_unref(s);
 }
 
 // The streams whose handles were taken under streams_lock: the server may call close under a lock that wake takes too.
@@ -198,11 +198,11 @@ static void handles_wake(struct http_stream **handles, size_t n)
 }
 
 // A reader that comes again has given its older stream up; the edge may keep that one for as long as TCP hopes.
-static void older_end(struct replicator *r, const struct outstream *newer)
+static void older_end(struct replicator *r, const struct response_producer *newer)
 {
     pthread_mutex_lock(&r->streams_lock);
     struct http_stream *last = NULL;
-    for (struct outstream *s = r->streams; s && !last; s = s->next) {
+    for (struct response_producer *s = r->streams; s && !last; s = s->next) {
         pthread_mutex_lock(&s->lock);
         if (s != newer && !s->ended && strcmp(s->who, newer->who) == 0) {
             s->ended = true;
@@ -217,10 +217,10 @@ static void older_end(struct replicator *r, const struct outstream *newer)
     }
 }
 
-int outstream_start(struct replicator *r, const struct outstream_ops *ops, void *ctx, const char *who,
-                    const char *content_type, struct http_response *resp)
+int response_producer_start(struct replicator *r, const struct response_producer_ops *ops, void *ctx, const char *who,
+                            const char *content_type, struct http_response *resp)
 {
-    struct outstream *s = mem_zalloc(sizeof *s);
+    struct response_producer *s = mem_zalloc(sizeof *s);
     if (!s)
         return ERR_NOMEM;
     s->ops = ops;
@@ -257,11 +257,11 @@ void outstreams_wake(struct replicator *r)
 {
     pthread_mutex_lock(&r->streams_lock);
     size_t n = 0;
-    for (struct outstream *s = r->streams; s; s = s->next)
+    for (struct response_producer *s = r->streams; s; s = s->next)
         n++;
     struct http_stream **handles = n ? mem_zalloc_array(n, sizeof *handles) : NULL;
     size_t n_taken = 0;
-    for (struct outstream *s = r->streams; s; s = s->next) {
+    for (struct response_producer *s = r->streams; s; s = s->next) {
         pthread_mutex_lock(&s->lock);
         s->dirty = true;
         pthread_mutex_unlock(&s->lock);

@@ -6,14 +6,14 @@
 // A stream with beats says something at least every beat_ms, whatever the pool does: the pool leaves the text of the
 // next beats behind, and the HTTP thread sends them. A disk that is slow is not silence.
 //
-// Life: outstream_start hands the stream to the response. It ends when the producer says so, when the client leaves or
+// Life: response_producer_start hands the stream to the response. It ends when the producer says so, when the client leaves or
 // when the replicator stops; `free_ctx` is then called once, on whatever thread let go last.
 #ifndef MERIDIAN_REPLICATION_RESPONSE_PRODUCER_H
 #define MERIDIAN_REPLICATION_RESPONSE_PRODUCER_H
 
 #include "replication/replication_priv.h"
 
-struct outstream_ops {
+struct response_producer_ops {
     // On the pool, one call at a time. Appends to `out`. true: there may be more at once. Sets *out_end when this was
     // the last.
     bool (*produce)(void *ctx, struct buf *out, bool *out_end);
@@ -28,8 +28,8 @@ struct outstream_ops {
 
 // Fills the response. `who`: a newer stream of the same name ends this one, whose reader is gone for all we know; NULL:
 // none does. On failure nothing was taken over: the caller still owns ctx.
-int outstream_start(struct replicator *r, const struct outstream_ops *ops, void *ctx, const char *who,
-                    const char *content_type, struct http_response *resp);
+int response_producer_start(struct replicator *r, const struct response_producer_ops *ops, void *ctx, const char *who,
+                            const char *content_type, struct http_response *resp);
 void outstreams_wake(struct replicator *r); // any thread, never blocks on more than a short lock
 void outstreams_init(struct replicator *r);
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Pulled response bodies; see inflow.h. The callbacks run on the fetcher's thread, all else on the owner's.
+// Pulled response bodies; see response_reader.h. The callbacks run on the fetcher's thread, all else on the owner's.
 #include "replication/response_reader.h"
 
 #include "base/clock.h"
@@ -12,7 +12,7 @@
 #define STOP_LOOK_MS 100
 #define ERROR_BODY_MAX (64u << 10)
 
-struct inflow {
+struct response_reader {
     struct fetcher *fetcher;
     const _Atomic bool *stop;
     pthread_mutex_t lock;
@@ -26,7 +26,7 @@ struct inflow {
     unsigned refs;                // owner and fetcher
 };
 
-static void inflow_unref(struct inflow *f)
+static void response_reader_unref(struct response_reader *f)
 {
     pthread_mutex_lock(&f->lock);
     bool last = --f->refs == 0;
@@ -40,7 +40,7 @@ static void inflow_unref(struct inflow *f)
 }
 
 // Under the lock.
-static void heard(struct inflow *f, int64_t when)
+static void heard(struct response_reader *f, int64_t when)
 {
     if (f->heard_mono)
         *f->heard_mono = when;
@@ -48,7 +48,7 @@ static void heard(struct inflow *f, int64_t when)
 
 static int on_data(void *ctx, struct fetch *h, const uint8_t *p, size_t n)
 {
-    struct inflow *f = ctx;
+    struct response_reader *f = ctx;
     int rc = 0;
     pthread_mutex_lock(&f->lock);
     f->handle = h;
@@ -70,7 +70,7 @@ static int on_data(void *ctx, struct fetch *h, const uint8_t *p, size_t n)
 
 static void on_headers(void *ctx, struct fetch *h, int status)
 {
-    struct inflow *f = ctx;
+    struct response_reader *f = ctx;
     pthread_mutex_lock(&f->lock);
     f->handle = h;
     f->status = status;
@@ -80,7 +80,7 @@ static void on_headers(void *ctx, struct fetch *h, int status)
 
 static void on_done(void *ctx, struct fetch_result *r)
 {
-    struct inflow *f = ctx;
+    struct response_reader *f = ctx;
     pthread_mutex_lock(&f->lock);
     f->finished = true;
     f->handle = NULL;
@@ -93,12 +93,13 @@ static void on_done(void *ctx, struct fetch_result *r)
         buf_add(&f->data, r->body.p, r->body.n);
     pthread_cond_signal(&f->changed);
     pthread_mutex_unlock(&f->lock);
-    inflow_unref(f);
+    response_reader_unref(f);
 }
 
-int inflow_open(struct fetcher *fetcher, const struct fetch_request *q, const _Atomic bool *stop, struct inflow **out)
+int response_reader_open(struct fetcher *fetcher, const struct fetch_request *q, const _Atomic bool *stop,
+                         struct response_reader **out)
 {
-    struct inflow *f = mem_zalloc(sizeof *f);
+    struct response_reader *f = mem_zalloc(sizeof *f);
     if (!f)
         return ERR_NOMEM;
     f->fetcher = fetcher;
@@ -122,14 +123,14 @@ int inflow_open(struct fetcher *fetcher, const struct fetch_request *q, const _A
         f->refs = 1;
     pthread_mutex_unlock(&f->lock);
     if (rc) {
-        inflow_unref(f);
+        response_reader_unref(f);
         return rc;
     }
     *out = f;
     return 0;
 }
 
-void inflow_watch(struct inflow *f, _Atomic int64_t *heard_mono)
+void response_reader_watch(struct response_reader *f, _Atomic int64_t *heard_mono)
 {
     pthread_mutex_lock(&f->lock);
     f->heard_mono = heard_mono;
@@ -137,7 +138,7 @@ void inflow_watch(struct inflow *f, _Atomic int64_t *heard_mono)
 }
 
 // Waits, under the lock, until something changed or the deadline passed. ERR_TIMEOUT, ERR_CANCELED.
-static int wait_change(struct inflow *f, int64_t deadline_ms)
+static int wait_change(struct response_reader *f, int64_t deadline_ms)
 {
     int64_t now = clock_mono_ms();
     if (*f->stop)
@@ -149,7 +150,7 @@ static int wait_change(struct inflow *f, int64_t deadline_ms)
     return 0;
 }
 
-int inflow_status(struct inflow *f, int wait_ms)
+int response_reader_status(struct response_reader *f, int wait_ms)
 {
     int64_t deadline = clock_mono_ms() + wait_ms;
     int rc = 0;
@@ -162,7 +163,7 @@ int inflow_status(struct inflow *f, int wait_ms)
     return rc;
 }
 
-ssize_t inflow_read(struct inflow *f, void *to, size_t cap, int wait_ms)
+ssize_t response_reader_read(struct response_reader *f, void *to, size_t cap, int wait_ms)
 {
     int64_t deadline = clock_mono_ms() + wait_ms;
     ssize_t got = 0;
@@ -186,7 +187,7 @@ ssize_t inflow_read(struct inflow *f, void *to, size_t cap, int wait_ms)
     return got;
 }
 
-const char *inflow_message(struct inflow *f)
+const char *response_reader_message(struct response_reader *f)
 {
     pthread_mutex_lock(&f->lock); // it may still be running
     memcpy(f->said, f->message, sizeof f->said);
@@ -194,7 +195,7 @@ const char *inflow_message(struct inflow *f)
     return f->said;
 }
 
-void inflow_close(struct inflow *f)
+void response_reader_close(struct response_reader *f)
 {
     if (!f)
         return;
@@ -206,5 +207,5 @@ void inflow_close(struct inflow *f)
     if (!f->finished && f->handle)
         fetch_cancel(f->fetcher, f->handle);
     pthread_mutex_unlock(&f->lock);
-    inflow_unref(f);
+    response_reader_unref(f);
 }

@@ -84,7 +84,7 @@ static void public_begin(struct replicator *r, struct http_request *req, const s
         return;
     }
     if (have)
-        have_begin(r, req, reg, repository, plan);
+        content_probe_begin(r, req, reg, repository, plan);
     else if (strcmp(req->path, "/replication/v1/revoked") == 0)
         revoked_begin(r, req, reg, plan);
     else if (strcmp(req->path, "/replication/v1/entries") == 0)

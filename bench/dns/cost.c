@@ -42,12 +42,12 @@ static void sign_all(struct answer_context *c, const char *keys_dir, const struc
     static uint8_t out[ANSWER_TCP_MAX];
     struct signer *memo;
     struct dnssec *d;
-    struct parked_inbox *inbox;
+    struct pending_inbox *inbox;
     struct diag diag;
     diag_init(&diag);
     c->now_s = time(NULL);
     if (signer_new(&(struct signer_options){.slots = 16384}, &memo) ||
-        signer_new(&(struct signer_options){.slots = 262144, .threads = 2}, &c->signer) || parked_inbox_new(&inbox))
+        signer_new(&(struct signer_options){.slots = 262144, .threads = 2}, &c->signer) || pending_inbox_new(&inbox))
         fail("no memory");
     if (dnssec_new(c->topology, keys_dir, c->now_s, memo, NULL, &diag, &d)) {
         diag_print(&diag, stderr);
@@ -58,19 +58,19 @@ static void sign_all(struct answer_context *c, const char *keys_dir, const struc
     for (size_t i = 0; i < q->n; i++) {
         struct answer_info info;
         for (int tries = 0;; tries++) {
-            struct pollfd p = {.fd = parked_inbox_fd(inbox), .events = POLLIN};
-            c->ticket = parked_ticket_of(inbox, 0);
+            struct pollfd p = {.fd = pending_inbox_fd(inbox), .events = POLLIN};
+            c->ticket = pending_ticket_of(inbox, 0);
             answer_packet(c, q->bytes + q->q[i].at, q->q[i].n, out, sizeof out, &info);
             if (!info.pending)
                 break;
             if (tries == 16 || poll(&p, 1, 10000) != 1)
                 fail("a signature was not made");
-            while (parked_inbox_take(inbox).news != PARKED_NOTHING)
+            while (pending_inbox_take(inbox).news != PENDING_NOTHING)
                 ;
         }
-        parked_slot_done(inbox, 0);
+        pending_slot_done(inbox, 0);
     }
-    c->ticket = (struct parked_ticket){0};
+    c->ticket = (struct pending_ticket){0};
 }
 
 struct run { // of one thread

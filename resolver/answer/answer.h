@@ -41,7 +41,7 @@ struct answer_context {
     struct forwarder *forwarder;        // asks other resolvers for private views (resolver/forward/forward.h)
     const struct dnssec *dnssec;        // keys of both zones (resolver/sign/dnssec.h)
     struct signer *signer;              // signatures of D, made on line (resolver/sign/signer.h)
-    struct parked_ticket ticket;        // for what must wait (resolver/packet/pending_query.h)
+    struct pending_ticket ticket;       // for what must wait (resolver/packet/pending_query.h)
     const struct cookies *cookies;      // secrets of DNS cookies (resolver/packet/cookies.h)
     const char *nsid;                   // at most EDNS_NSID_MAX octets
     uint16_t tail;                      // octets that go behind the answer: for answer_neighbour.c, its TSIG

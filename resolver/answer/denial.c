@@ -59,7 +59,7 @@ size_t denial_main(const struct answer *a, const uint8_t *name, size_t n, bool a
     uint8_t next[256];
     uint16_t types[16];
     size_t k = 0, next_n = nsec_next_name(name, n, next);
-    bool cut = cut_zone(a->t, name, n) != ZONE_MAIN; // a child's apex, of which D has the delegation only
+    bool cut = zone_cut_of(a->t, name, n) != ZONE_MAIN; // a child's apex, of which D has the delegation only
     if (!next_n)
         return 0;
     if (cut)

@@ -67,6 +67,6 @@ bool answer_add_proof(struct answer *a)
     if ((a->q->type != DNS_NSEC && a->q->type != DNS_RRSIG) || !a->t->dnssec.n_keys || !a->c->dnssec)
         return false;
     size_t n = sections_name(a, a->owner_at, name);
-    enum answer_zone zone = cut_zone(a->t, name, n);
+    enum answer_zone zone = zone_cut_of(a->t, name, n);
     return zone == ZONE_FRONTEND ? add_of_zone(a, name, n) : zone == ZONE_MAIN && add_made(a, name, n);
 }

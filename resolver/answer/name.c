@@ -16,7 +16,7 @@
 
 static enum answer_zone zone_of(const struct answer *a)
 {
-    return cut_zone(a->t, a->q->name, a->q->name_n);
+    return zone_cut_of(a->t, a->q->name, a->q->name_n);
 }
 
 static bool wants(const struct answer *a, enum dns_type type)
@@ -118,7 +118,7 @@ static bool answer_private(struct answer *a, const struct hop *h)
     if (a->n_answer == before && a->q->type == DNS_ANY)
         add_private(a, h, DNS_AAAA);
     if (a->n_answer == before && !a->w.full)
-        answer_add_soa(a, cut_zone_private(a->t, h->kind, h->region), true);
+        answer_add_soa(a, zone_cut_of_private(a->t, h->kind, h->region), true);
     return true;
 }
 
@@ -214,7 +214,7 @@ static void answer_ent(struct answer *a, const struct hostname *h)
     enum answer_zone zone = zone_of(a);
     if (h->region[0] && !topology_region(a->t, h->region))
         no_such_name(a);
-    else if (zone != ZONE_MAIN && cut_is_apex(a->t, zone, a->q->name_n))
+    else if (zone != ZONE_MAIN && zone_cut_is_apex(a->t, zone, a->q->name_n))
         answer_apex(a, zone);
     else
         answer_add_soa(a, zone, true);

@@ -109,7 +109,7 @@ static size_t server_name(const struct answer *a, size_t i, uint8_t wire[DNS_NAM
 
 static size_t zone_name(const struct answer *a, enum answer_zone zone, uint8_t wire[DNS_NAME_MAX])
 {
-    return name_whole(a, NULL, cut_apex(a->t, zone), wire);
+    return name_whole(a, NULL, zone_cut_apex(a->t, zone), wire);
 }
 
 // Content only, never health: the same on all nodes. Of fe.D, that of the zone that secondaries get; of the others,

@@ -85,7 +85,7 @@ static bool find_signature(struct pass *p, const struct dnssec_key *k, const str
     if (t.young) { // the one before does for now, and this one is made meanwhile
         rrset_retime(p->data, rrsig_times_before(t));
         if (signer_get(c->signer, class, &w, sig)) {
-            struct parked_ticket none = {0};
+            struct pending_ticket none = {0};
             uint8_t times[8];
             memcpy(times, p->data + 8, sizeof times);
             rrset_retime(p->data, t);
@@ -180,7 +180,7 @@ static bool same_owner(const struct section_record *a, const struct section_reco
 static void sign_one(struct pass *p, uint16_t owner_at, struct rrset *s)
 {
     const struct dnssec_zone *z = &p->d->main;
-    enum answer_zone zone = cut_zone(p->a->t, s->owner, s->owner_n);
+    enum answer_zone zone = zone_cut_of(p->a->t, s->owner, s->owner_n);
     if (s->type == DNS_RRSIG)
         return; // asked for by itself
     if (s->type == DNS_DS)
@@ -290,7 +290,7 @@ static void deny(struct pass *p, const struct section_record *soa, uint16_t owne
     uint8_t name[DNS_NAME_MAX];
     size_t n = sections_name(p->a, owner_at, name);
     bool absent = p->a->rcode == DNS_NXDOMAIN;
-    enum answer_zone zone = cut_zone(p->a->t, soa->owner, soa->owner_n);
+    enum answer_zone zone = zone_cut_of(p->a->t, soa->owner, soa->owner_n);
     if (!n)
         p->a->rcode = DNS_SERVFAIL;
     else if (zone == ZONE_FRONTEND)

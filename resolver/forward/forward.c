@@ -37,7 +37,7 @@ struct ask { // as a worker hands it over
     struct ip client;
     struct view_forward settings; // a copy: the topology may go; `names` is not looked at
     struct forward_query query;
-    struct parked_ticket ticket;
+    struct pending_ticket ticket;
 };
 
 struct slot {
@@ -134,9 +134,9 @@ static void answer_error(const struct ask *a, enum edns_ede why)
 {
     uint8_t *p = mem_alloc(FORWARD_ERROR_BYTES);
     if (p)
-        parked_answer(a->ticket, p, forward_message_error(&a->query, why, p), NULL);
+        pending_answer(a->ticket, p, forward_message_error(&a->query, why, p), NULL);
     else
-        parked_fail(a->ticket);
+        pending_fail(a->ticket);
 }
 
 static void slot_fail(struct forwarder *f, struct slot *s)
@@ -156,10 +156,10 @@ static void slot_answer(struct forwarder *f, struct slot *s, const uint8_t *got,
     count(&f->answered);
     one_less(f);
     if (p)
-        parked_answer(s->ask.ticket, p, forward_message_answer(&s->ask.query, got, n, p, cap),
-                      &s->ask.settings.upstreams[s->upstream]);
+        pending_answer(s->ask.ticket, p, forward_message_answer(&s->ask.query, got, n, p, cap),
+                       &s->ask.settings.upstreams[s->upstream]);
     else
-        parked_fail(s->ask.ticket);
+        pending_fail(s->ask.ticket);
     slot_give_back(f, s);
 }
 
@@ -557,7 +557,7 @@ void forwarder_stop(struct forwarder *f)
 }
 
 bool forwarder_ask(struct forwarder *f, const struct view *view, const struct ip *client, const struct forward_query *q,
-                   struct parked_ticket ticket)
+                   struct pending_ticket ticket)
 {
     pthread_mutex_lock(&f->lock);
     bool room = f->queue_n < FORWARD_QUEUE && !f->stopping, first = f->queue_n == 0;
@@ -570,7 +570,7 @@ bool forwarder_ask(struct forwarder *f, const struct view *view, const struct ip
         a->settings = *view->forward;
         a->query = *q;
         a->ticket = ticket;
-        parked_hold(ticket);
+        pending_hold(ticket);
         count(&f->under_way);
     }
     pthread_mutex_unlock(&f->lock);

@@ -24,7 +24,7 @@
 #define FORWARD_MAX 1024        // under way
 #define FORWARD_QUEUE 256       // handed over and not yet taken up
 #define FORWARD_TCP_MAX 32      // connections to upstreams
-#define FORWARD_GIVE_UP_MS 3500 // less than PARKED_MS: the client is told why
+#define FORWARD_GIVE_UP_MS 3500 // less than PENDING_MS: the client is told why
 #define FORWARD_TRIES 4
 
 struct forwarder;
@@ -43,7 +43,7 @@ int forwarder_start(const struct endpoint *own, size_t n_own, struct forwarder *
 void forwarder_stop(struct forwarder *f); // what is under way fails; NULL is fine
 // Takes the query over, or returns false: then nothing was held. Any thread.
 bool forwarder_ask(struct forwarder *f, const struct view *view, const struct ip *client, const struct forward_query *q,
-                   struct parked_ticket ticket);
+                   struct pending_ticket ticket);
 void forwarder_stats_get(const struct forwarder *f, struct forward_stats *out);
 
 // Is a name, in wire form and any case, one that the view forwards?

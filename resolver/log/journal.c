@@ -160,27 +160,27 @@ int journal_start(const struct node_dns *settings, const struct metrics_names *n
     return rc;
 }
 
-void journal_pen_init(const struct journal *j, const struct node_dns *settings, unsigned worker,
-                      struct journal_pen *out)
+void journal_writer_init(const struct journal *j, const struct node_dns *settings, unsigned worker,
+                         struct journal_writer *out)
 {
-    *out = (struct journal_pen){.writes = j->querylog || j->dnstap,
-                                .querylog = sink_ring(j->querylog, worker),
-                                .dnstap = sink_ring(j->dnstap, worker),
-                                .querylog_every = settings->query_log.sample,
-                                .dnstap_every = settings->dnstap.sample};
+    *out = (struct journal_writer){.writes = j->querylog || j->dnstap,
+                                   .querylog = sink_ring(j->querylog, worker),
+                                   .dnstap = sink_ring(j->dnstap, worker),
+                                   .querylog_every = settings->query_log.sample,
+                                   .dnstap_every = settings->dnstap.sample};
 }
 
-void journal_note(struct journal_pen *pen, const struct metrics *m, const struct endpoint *client,
+void journal_note(struct journal_writer *writer, const struct metrics *m, const struct endpoint *client,
                   const struct answer_context *c, const uint8_t *query, size_t n, const uint8_t *response,
                   size_t response_n, const struct answer_info *info, const struct journal_wait *wait)
 {
-    if (pen->querylog && ++pen->querylog_turn >= pen->querylog_every) {
-        pen->querylog_turn = 0;
-        querylog_note(pen->querylog, m, client, query, n, response_n, c->transport, info, wait);
+    if (writer->querylog && ++writer->querylog_turn >= writer->querylog_every) {
+        writer->querylog_turn = 0;
+        querylog_note(writer->querylog, m, client, query, n, response_n, c->transport, info, wait);
     }
-    if (pen->dnstap && c->listener && ++pen->dnstap_turn >= pen->dnstap_every) {
-        pen->dnstap_turn = 0;
-        dnstap_note(pen->dnstap, client, c->listener, c->transport, query, n, response, response_n, wait);
+    if (writer->dnstap && c->listener && ++writer->dnstap_turn >= writer->dnstap_every) {
+        writer->dnstap_turn = 0;
+        dnstap_note(writer->dnstap, client, c->listener, c->transport, query, n, response, response_n, wait);
     }
 }
 

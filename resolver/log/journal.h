@@ -35,20 +35,20 @@ int journal_start(const struct node_dns *settings, const struct metrics_names *n
 void journal_stop(struct journal *j);
 
 // A worker's own side of both.
-struct journal_pen {
+struct journal_writer {
     bool writes; // else the rest means nothing
     struct ring *querylog, *dnstap;
     unsigned querylog_every, dnstap_every, querylog_turn, dnstap_turn;
 };
-void journal_pen_init(const struct journal *j, const struct node_dns *settings, unsigned worker,
-                      struct journal_pen *out);
+void journal_writer_init(const struct journal *j, const struct node_dns *settings, unsigned worker,
+                         struct journal_writer *out);
 struct journal_wait { // of a query that was parked
     uint32_t ms;
     bool forwarded;
     struct endpoint upstream; // that answered it; port 0: none did
 };
 // One query that was answered, or not (response_n 0). `wait`: NULL if it was answered at once.
-void journal_note(struct journal_pen *pen, const struct metrics *m, const struct endpoint *client,
+void journal_note(struct journal_writer *writer, const struct metrics *m, const struct endpoint *client,
                   const struct answer_context *c, const uint8_t *query, size_t n, const uint8_t *response,
                   size_t response_n, const struct answer_info *info, const struct journal_wait *wait);
 void journal_reopen(struct journal *j);

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// The mail box through which other threads tell a worker about its parked queries; see parked.h. What the slots hold is
+// The mail box through which other threads tell a worker about its parked queries; see pending_query.h. What the slots hold is
 // the worker's own (waiting.c).
 //
 // Invariants, under the lock:
-// 1. A slot's mail is in the list of posted ones if and only if its news are not PARKED_NOTHING.
+// 1. A slot's mail is in the list of posted ones if and only if its news are not PENDING_NOTHING.
 // 2. The eventfd counts when that list is not empty, as soon as who posted has got so far. It may count for nothing.
 #include "resolver/packet/pending_query.h"
 
@@ -18,25 +18,25 @@
 
 struct box { // of one slot
     uint32_t generation;
-    enum parked_news news;
+    enum pending_news news;
     uint8_t *response;
     size_t n;
     struct endpoint from;
     uint32_t next; // posted after this one
 };
 
-struct parked_inbox {
+struct pending_inbox {
     _Atomic uint32_t refs;
     pthread_mutex_t lock;
     int fd;
     bool closed;
-    uint32_t first, last; // posted; PARKED_MAX: none
-    struct box box[PARKED_MAX];
+    uint32_t first, last; // posted; PENDING_MAX: none
+    struct box box[PENDING_MAX];
 };
 
-int parked_inbox_new(struct parked_inbox **out)
+int pending_inbox_new(struct pending_inbox **out)
 {
-    struct parked_inbox *b = mem_zalloc(sizeof *b);
+    struct pending_inbox *b = mem_zalloc(sizeof *b);
     if (!b)
         return ERR_NOMEM;
     b->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -46,23 +46,23 @@ int parked_inbox_new(struct parked_inbox **out)
     }
     atomic_init(&b->refs, 1);
     pthread_mutex_init(&b->lock, NULL);
-    b->first = b->last = PARKED_MAX;
+    b->first = b->last = PENDING_MAX;
     *out = b;
     return 0;
 }
 
-static void unref(struct parked_inbox *b)
+static void unref(struct pending_inbox *b)
 {
     if (atomic_fetch_sub(&b->refs, 1) != 1)
         return;
-    for (size_t i = 0; i < PARKED_MAX; i++)
+    for (size_t i = 0; i < PENDING_MAX; i++)
         free(b->box[i].response);
     close(b->fd);
     pthread_mutex_destroy(&b->lock);
     free(b);
 }
 
-void parked_inbox_unref(struct parked_inbox *b)
+void pending_inbox_unref(struct pending_inbox *b)
 {
     if (!b)
         return;
@@ -72,23 +72,23 @@ void parked_inbox_unref(struct parked_inbox *b)
     unref(b);
 }
 
-int parked_inbox_fd(const struct parked_inbox *b)
+int pending_inbox_fd(const struct pending_inbox *b)
 {
     return b->fd;
 }
 
-void parked_hold(struct parked_ticket t)
+void pending_hold(struct pending_ticket t)
 {
     atomic_fetch_add(&t.inbox->refs, 1);
 }
 
 // An answer beats a failure beats another try; an answer that is there already stays.
 // Returns true when that is news to the worker.
-static bool put(struct parked_inbox *b, uint32_t slot, enum parked_news news, uint8_t **response, size_t n,
+static bool put(struct pending_inbox *b, uint32_t slot, enum pending_news news, uint8_t **response, size_t n,
                 const struct endpoint *from)
 {
     struct box *x = &b->box[slot];
-    enum parked_news before = x->news;
+    enum pending_news before = x->news;
     if (news <= before)
         return false;
     x->news = news;
@@ -97,8 +97,8 @@ static bool put(struct parked_inbox *b, uint32_t slot, enum parked_news news, ui
     x->from = from ? *from : (struct endpoint){0};
     if (before)
         return false; // it is in the list
-    x->next = PARKED_MAX;
-    if (b->last < PARKED_MAX)
+    x->next = PENDING_MAX;
+    if (b->last < PENDING_MAX)
         b->box[b->last].next = slot;
     else
         b->first = slot;
@@ -106,10 +106,10 @@ static bool put(struct parked_inbox *b, uint32_t slot, enum parked_news news, ui
     return true;
 }
 
-static void post(struct parked_ticket t, enum parked_news news, uint8_t *response, size_t n,
+static void post(struct pending_ticket t, enum pending_news news, uint8_t *response, size_t n,
                  const struct endpoint *from)
 {
-    struct parked_inbox *b = t.inbox;
+    struct pending_inbox *b = t.inbox;
     pthread_mutex_lock(&b->lock);
     bool current = !b->closed && b->box[t.slot].generation == t.generation,
          wakes = current && put(b, t.slot, news, &response, n, from);
@@ -120,25 +120,25 @@ static void post(struct parked_ticket t, enum parked_news news, uint8_t *respons
     unref(b);
 }
 
-void parked_retry(struct parked_ticket t)
+void pending_retry(struct pending_ticket t)
 {
-    post(t, PARKED_RETRY, NULL, 0, NULL);
+    post(t, PENDING_RETRY, NULL, 0, NULL);
 }
 
-void parked_fail(struct parked_ticket t)
+void pending_fail(struct pending_ticket t)
 {
-    post(t, PARKED_FAIL, NULL, 0, NULL);
+    post(t, PENDING_FAIL, NULL, 0, NULL);
 }
 
-void parked_answer(struct parked_ticket t, uint8_t *response, size_t n, const struct endpoint *from)
+void pending_answer(struct pending_ticket t, uint8_t *response, size_t n, const struct endpoint *from)
 {
-    post(t, PARKED_ANSWER, response, n, from);
+    post(t, PENDING_ANSWER, response, n, from);
 }
 
-// Out of the list, wherever it is. Only parked_slot_done asks for one that is not the first.
-static void unlist(struct parked_inbox *b, uint32_t slot)
+// Out of the list, wherever it is. Only pending_slot_done asks for one that is not the first.
+static void unlist(struct pending_inbox *b, uint32_t slot)
 {
-    uint32_t *at = &b->first, before = PARKED_MAX;
+    uint32_t *at = &b->first, before = PENDING_MAX;
     while (*at != slot) {
         before = *at;
         at = &b->box[*at].next;
@@ -146,17 +146,17 @@ static void unlist(struct parked_inbox *b, uint32_t slot)
     *at = b->box[slot].next;
     if (b->last == slot)
         b->last = before;
-    b->box[slot].news = PARKED_NOTHING;
+    b->box[slot].news = PENDING_NOTHING;
 }
 
-struct parked_mail parked_inbox_take(struct parked_inbox *b)
+struct pending_mail pending_inbox_take(struct pending_inbox *b)
 {
-    struct parked_mail m = {0};
+    struct pending_mail m = {0};
     eventfd_t count;
     pthread_mutex_lock(&b->lock);
-    if (b->first < PARKED_MAX) {
+    if (b->first < PENDING_MAX) {
         struct box *x = &b->box[b->first];
-        m = (struct parked_mail){x->news, b->first, take_ptr(x->response), x->n, x->from};
+        m = (struct pending_mail){x->news, b->first, take_ptr(x->response), x->n, x->from};
         unlist(b, b->first);
     } else {
         (void)eventfd_read(b->fd, &count); // nothing there is as good
@@ -165,12 +165,12 @@ struct parked_mail parked_inbox_take(struct parked_inbox *b)
     return m;
 }
 
-struct parked_ticket parked_ticket_of(struct parked_inbox *b, uint32_t slot)
+struct pending_ticket pending_ticket_of(struct pending_inbox *b, uint32_t slot)
 {
-    return (struct parked_ticket){b, slot, b->box[slot].generation}; // written by this thread only
+    return (struct pending_ticket){b, slot, b->box[slot].generation}; // written by this thread only
 }
 
-void parked_slot_done(struct parked_inbox *b, uint32_t slot)
+void pending_slot_done(struct pending_inbox *b, uint32_t slot)
 {
     struct box *x = &b->box[slot];
     pthread_mutex_lock(&b->lock);

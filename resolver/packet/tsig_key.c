@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Keys of transaction signatures, from files; see tsig.h. On the keeper's thread.
+// Keys of transaction signatures, from files; see tsig.h. On the zone maintainer's thread.
 #include "resolver/packet/tsig.h"
 
 #include "base/bytes.h"

@@ -47,9 +47,9 @@ struct resolver_stats {                         // sums over the workers since s
     uint64_t limited_slipped, limited_dropped; // answers over a rate limit
     // See resolver/forward/forward.h.
     uint64_t forwarded, forward_failed, forward_limited, forward_ignored, forward_answered, forward_now;
-    uint64_t parked, parked_late; // queries that waited; of them, those that what they waited for came too late for
-    uint64_t parked_now;          // that wait
-    uint64_t proxied, unproxied;  // headers of trusted proxies; what came from them without a good one
+    uint64_t parked, pending_late; // queries that waited; of them, those that what they waited for came too late for
+    uint64_t pending_now;          // that wait
+    uint64_t proxied, unproxied;   // headers of trusted proxies; what came from them without a good one
 };
 
 struct resolver_listen {

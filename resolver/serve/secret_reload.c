@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The thread that looks at files; see upkeep.h. A file counts as changed when its identity, size or time did.
+// The thread that looks at files; see secret_reload.h. A file counts as changed when its identity, size or time did.
 #include "resolver/serve/secret_reload.h"
 
 #include "base/clock.h"
@@ -28,7 +28,7 @@ struct file_stamp {
     bool again; // it could not be read for want of descriptors or memory: that says nothing of the file
 };
 
-struct upkeep {
+struct secret_reload {
     const struct node_dns *settings;
     const char *pem_path;
     int look_ms;
@@ -65,7 +65,7 @@ static bool stamp_changed(struct file_stamp *f, const char *path)
     return true;
 }
 
-static int read_cookies(struct upkeep *u, struct diag *diag)
+static int read_cookies(struct secret_reload *u, struct diag *diag)
 {
     const struct node_dns_cookies *s = &u->settings->cookies;
     struct cookies *c;
@@ -77,7 +77,7 @@ static int read_cookies(struct upkeep *u, struct diag *diag)
     return 0;
 }
 
-static int read_identity(struct upkeep *u, struct diag *diag)
+static int read_identity(struct secret_reload *u, struct diag *diag)
 {
     struct dot_identity *id;
     int rc = dot_identity_load(u->pem_path, diag, &id);
@@ -87,8 +87,8 @@ static int read_identity(struct upkeep *u, struct diag *diag)
 }
 
 // Logs how it went, but not each time that it is tried again.
-static void read_again(struct upkeep *u, struct file_stamp *f, int (*read_it)(struct upkeep *, struct diag *),
-                       const char *what)
+static void read_again(struct secret_reload *u, struct file_stamp *f,
+                       int (*read_it)(struct secret_reload *, struct diag *), const char *what)
 {
     struct diag d;
     diag_init(&d);
@@ -105,7 +105,7 @@ static void read_again(struct upkeep *u, struct file_stamp *f, int (*read_it)(st
     diag_done(&d);
 }
 
-static void look(struct upkeep *u)
+static void look(struct secret_reload *u)
 {
     const struct node_dns_cookies *s = &u->settings->cookies;
     if (s->enabled && s->secret && (stamp_changed(&u->secret, s->secret) || u->secret.again))
@@ -114,9 +114,9 @@ static void look(struct upkeep *u)
         read_again(u, &u->pem, read_identity, "the certificate of DNS over TLS");
 }
 
-static void *upkeep_main(void *arg)
+static void *secret_reload_main(void *arg)
 {
-    struct upkeep *u = arg;
+    struct secret_reload *u = arg;
     struct pollfd p = {.fd = u->stop, .events = POLLIN};
     int n;
     while ((n = poll(&p, 1, u->look_ms)) <= 0) {
@@ -127,10 +127,10 @@ static void *upkeep_main(void *arg)
     return NULL;
 }
 
-int upkeep_start(const struct node_dns *settings, const char *pem_path, unsigned look_ms, struct diag *diag,
-                 struct upkeep **out)
+int secret_reload_start(const struct node_dns *settings, const char *pem_path, unsigned look_ms, struct diag *diag,
+                        struct secret_reload **out)
 {
-    struct upkeep *u = mem_zalloc(sizeof *u);
+    struct secret_reload *u = mem_zalloc(sizeof *u);
     if (!u)
         return ERR_NOMEM;
     u->settings = settings;
@@ -148,17 +148,17 @@ int upkeep_start(const struct node_dns *settings, const char *pem_path, unsigned
         u->pem = stamp_of(pem_path);
         read_again(u, &u->pem, read_identity, "the certificate of DNS over TLS");
     }
-    if (!rc && pthread_create(&u->thread, NULL, upkeep_main, u))
+    if (!rc && pthread_create(&u->thread, NULL, secret_reload_main, u))
         rc = ERR_NOMEM;
     u->started = !rc;
     if (rc)
-        upkeep_stop(u);
+        secret_reload_stop(u);
     else
         *out = u;
     return rc;
 }
 
-void upkeep_stop(struct upkeep *u)
+void secret_reload_stop(struct secret_reload *u)
 {
     if (!u)
         return;
@@ -174,12 +174,12 @@ void upkeep_stop(struct upkeep *u)
     free(u);
 }
 
-struct snapshot *upkeep_cookies(struct upkeep *u)
+struct snapshot *secret_reload_cookies(struct secret_reload *u)
 {
     return &u->cookies;
 }
 
-struct snapshot *upkeep_identity(struct upkeep *u)
+struct snapshot *secret_reload_identity(struct secret_reload *u)
 {
     return &u->identity;
 }

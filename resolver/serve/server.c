@@ -36,7 +36,7 @@ struct resolver {
     struct metrics_names *names;
     struct journal journal;
     struct node_dns settings;
-    struct upkeep *upkeep;
+    struct secret_reload *upkeep;
     struct forwarder *forwarder;
     struct geo_watch *geo;
     struct signing *signing;
@@ -106,33 +106,33 @@ void worker_about(struct worker *w, const struct asked *from)
     w->context.listener = &from->local;
 }
 
-void worker_note(struct worker *w, const struct asked *from, const struct parked *again, const uint8_t *query, size_t n,
-                 const uint8_t *out, size_t got, const struct answer_info *info)
+void worker_note(struct worker *w, const struct asked *from, const struct pending_query *again, const uint8_t *query,
+                 size_t n, const uint8_t *out, size_t got, const struct answer_info *info)
 {
     struct journal_wait wait = {0};
     if (again)
         wait = (struct journal_wait){(uint32_t)(clock_mono_ms() - again->since_ms), info->kind == NAME_FOREIGN,
                                      again->upstream};
-    journal_note(&w->pen, w->metrics, &from->remote, &w->context, query, n, out, got, info, again ? &wait : NULL);
+    journal_note(&w->writer, w->metrics, &from->remote, &w->context, query, n, out, got, info, again ? &wait : NULL);
 }
 
-size_t worker_answer(struct worker *w, const struct asked *from, struct parked *again, const uint8_t *query, size_t n,
-                     uint8_t *out, size_t cap, struct answer_info *info)
+size_t worker_answer(struct worker *w, const struct asked *from, struct pending_query *again, const uint8_t *query,
+                     size_t n, uint8_t *out, size_t cap, struct answer_info *info)
 {
     worker_about(w, from);
-    w->context.ticket = lot_ticket(&w->lot, again, n);
+    w->context.ticket = wait_queue_ticket(&w->wait_queue, again, n);
     size_t got = answer_packet(&w->context, query, n, out, cap, info);
     if (info->pending && w->context.ticket.inbox) {
         metrics_lookups(w->metrics, info);
         if (!again)
-            lot_park(w, from, query, n);
+            wait_queue_park(w, from, query, n);
         return 0;
     }
     info->pending = false;
     worker_count(w, info);
     if (w->rrl && got && from->transport == ANSWER_UDP && !info->cookie_valid && !info->neighbour)
         got = limit_rate(w, from, out, got, info);
-    if (w->pen.writes)
+    if (w->writer.writes)
         worker_note(w, from, again, query, n, out, got, info);
     return got;
 }
@@ -161,14 +161,14 @@ void worker_pause_accept(struct worker *w)
 static void worker_tick(struct worker *w, int64_t *swept_ms)
 {
     int64_t sweep_ms = w->yield_until_ms ? YIELD_TICK_MS : SWEEP_MS;
-    if (!w->n_conns && !w->accept_again_ms && !w->lot.n_used)
+    if (!w->n_conns && !w->accept_again_ms && !w->wait_queue.n_used)
         return;
     int64_t now = clock_mono_ms();
     if (w->accept_again_ms && now >= w->accept_again_ms) {
         w->accept_again_ms = 0;
         watch_listeners(w, EPOLLIN);
     }
-    lot_expire(w, now);
+    wait_queue_expire(w, now);
     if (now - *swept_ms >= sweep_ms) {
         tcp_sweep(w);
         *swept_ms = now;
@@ -215,7 +215,7 @@ static int turn_ms(const struct worker *w)
 {
     if (w->yield_until_ms)
         return YIELD_TICK_MS;
-    if (w->lot.n_used)
+    if (w->wait_queue.n_used)
         return LOT_TICK_MS;
     return w->accept_again_ms ? ACCEPT_PAUSE_MS : w->n_conns ? SWEEP_MS : -1;
 }
@@ -238,7 +238,7 @@ static void yield_begin(struct worker *w, uint32_t limit_ms)
 
 static bool yield_done(const struct worker *w)
 {
-    return w->yield_until_ms && ((!w->n_conns && !w->lot.n_used) || clock_mono_ms() >= w->yield_until_ms);
+    return w->yield_until_ms && ((!w->n_conns && !w->wait_queue.n_used) || clock_mono_ms() >= w->yield_until_ms);
 }
 
 // The eventfd spoke. Returns false when the worker is to stop.
@@ -312,8 +312,8 @@ static bool worker_turn(struct worker *w)
         tcp_event(w, ev.data.ptr, ev.events);
         serve_datagrams(w);
         break;
-    case SOURCE_PARKED:
-        lot_news(w);
+    case SOURCE_PENDING:
+        wait_queue_news(w);
     }
     return true;
 }
@@ -376,13 +376,13 @@ static int worker_init(struct worker *w, const struct resolver_options *o, struc
         return ERR_NOMEM;
     int rc = udp_batch_new(&w->batch);
     if (!rc)
-        rc = lot_init(&w->lot);
+        rc = wait_queue_init(&w->wait_queue);
     if (!rc)
         rc = rrl_new(&w->settings->rate_limit, &w->rrl);
     if (!rc)
         rc = watch_source(w, &w->sources[2 * n], w->stop, SOURCE_STOP, NULL);
     if (!rc)
-        rc = watch_source(w, &w->sources[2 * n + 1], parked_inbox_fd(w->lot.inbox), SOURCE_PARKED, NULL);
+        rc = watch_source(w, &w->sources[2 * n + 1], pending_inbox_fd(w->wait_queue.inbox), SOURCE_PENDING, NULL);
     for (size_t i = 0; i < n && !rc; i++) {
         if (!bound[i].tls)
             rc = watch_source(w, &w->sources[2 * i], bound[i].udp, SOURCE_UDP, &bound[i]);
@@ -416,7 +416,7 @@ static void worker_done(struct worker *w)
     free(w->sources);
     free(w->batch);
     free(w->metrics);
-    lot_done(&w->lot);
+    wait_queue_done(&w->wait_queue);
     rrl_free(w->rrl);
 }
 
@@ -432,9 +432,9 @@ static int start_workers(struct resolver *r, const struct resolver_options *o)
         w->geo_cell = geo_watch_cell(r->geo);
         w->dnssec_cell = o->signing ? signing_cell(o->signing) : NULL;
         w->context.signer = o->signing ? signing_signer(o->signing) : NULL;
-        journal_pen_init(&r->journal, &r->settings, i, &w->pen);
-        w->cookies_cell = r->settings.cookies.enabled ? upkeep_cookies(r->upkeep) : NULL;
-        w->identity_cell = upkeep_identity(r->upkeep);
+        journal_writer_init(&r->journal, &r->settings, i, &w->writer);
+        w->cookies_cell = r->settings.cookies.enabled ? secret_reload_cookies(r->upkeep) : NULL;
+        w->identity_cell = secret_reload_identity(r->upkeep);
         r->n_workers++;
         int rc = worker_init(w, o, s->bound + i * s->n_endpoints, s->n_endpoints);
         if (rc)
@@ -460,7 +460,7 @@ int resolver_start(const struct resolver_options *o, struct resolver_sockets *s,
     else if (!rc)
         rc = node_dns_defaults(&r->settings);
     if (!rc)
-        rc = upkeep_start(&r->settings, o->pem, o->look_ms, o->diag, &r->upkeep);
+        rc = secret_reload_start(&r->settings, o->pem, o->look_ms, o->diag, &r->upkeep);
     if (!rc)
         rc = start_forwarder(r, s);
     if (!rc)
@@ -497,7 +497,7 @@ void resolver_stop(struct resolver *r)
     for (unsigned i = 0; i < r->n_workers; i++)
         worker_done(&r->workers[i]);
     forwarder_stop(r->forwarder); // no worker asks any more
-    upkeep_stop(r->upkeep);
+    secret_reload_stop(r->upkeep);
     geo_watch_stop(r->geo);
     journal_stop(&r->journal); // what the workers left in their rings is written
     resolver_sockets_free(r->sockets);
@@ -551,8 +551,8 @@ void resolver_stats_get(const struct resolver *r, struct resolver_stats *out)
         SUM(limited_slipped);
         SUM(limited_dropped);
         SUM(parked);
-        SUM(parked_late);
-        SUM(parked_now);
+        SUM(pending_late);
+        SUM(pending_now);
         SUM(proxied);
         SUM(unproxied);
 #undef SUM
@@ -586,9 +586,9 @@ static const struct {
      "Answers over a rate limit that were not sent."},
     {offsetof(struct resolver_stats, parked), "meridian_dns_parked_total", "counter",
      "Queries that waited for a signature or an upstream."},
-    {offsetof(struct resolver_stats, parked_late), "meridian_dns_parked_late_total", "counter",
+    {offsetof(struct resolver_stats, pending_late), "meridian_dns_parked_late_total", "counter",
      "Queries whose wait ended by its time limit."},
-    {offsetof(struct resolver_stats, parked_now), "meridian_dns_parked", "gauge",
+    {offsetof(struct resolver_stats, pending_now), "meridian_dns_parked", "gauge",
      "Queries that wait now, for a signature or an upstream."},
     {offsetof(struct resolver_stats, proxied), "meridian_dns_proxied_total", "counter",
      "PROXY headers read: one for each datagram and each connection of a trusted proxy."},

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the files of the server share: sockets (bind.c), the worker's loop (server.c), its datagrams (udp.c), its TCP
-// connections (tcp.c) and the queries that wait (lot.c). All of a worker's state is touched by its own thread only,
+// connections (tcp.c) and the queries that wait (wait_queue.c). All of a worker's state is touched by its own thread only,
 // except the counters, which it alone writes.
 #ifndef MERIDIAN_RESOLVER_SERVE_SERVER_PRIV_H
 #define MERIDIAN_RESOLVER_SERVE_SERVER_PRIV_H
@@ -40,7 +40,7 @@ struct resolver_sockets {
     struct bound *bound; // [worker * n_endpoints + endpoint]
 };
 
-enum source_kind { SOURCE_STOP, SOURCE_UDP, SOURCE_LISTEN, SOURCE_CONN, SOURCE_PARKED };
+enum source_kind { SOURCE_STOP, SOURCE_UDP, SOURCE_LISTEN, SOURCE_CONN, SOURCE_PENDING };
 
 struct asked { // where a query came from
     enum answer_transport transport;
@@ -52,24 +52,24 @@ struct asked { // where a query came from
     struct conn *conn;         // TCP, TLS
 };
 
-struct parked { // a query that waits; a slot of the worker
+struct pending_query { // a query that waits; a slot of the worker
     bool used;
-    enum parked_news news; // what has come, and could not be acted on yet
+    enum pending_news news; // what has come, and could not be acted on yet
     uint8_t tries;
-    uint32_t prev, next; // by age; `next` chains the free ones too. PARKED_MAX: none
+    uint32_t prev, next; // by age; `next` chains the free ones too. PENDING_MAX: none
     int64_t since_ms, deadline_ms;
-    struct parked *conn_next; // of the same connection
+    struct pending_query *conn_next; // of the same connection
     struct asked asked;
-    uint8_t *response;        // PARKED_ANSWER
+    uint8_t *response;        // PENDING_ANSWER
     struct endpoint upstream; // whose it is
     size_t response_n, n;
-    uint8_t query[PARKED_QUERY_BYTES];
+    uint8_t query[PENDING_QUERY_BYTES];
 };
 
-struct lot { // all of a worker's
-    struct parked_inbox *inbox;
-    struct parked *slots;       // PARKED_MAX
-    uint32_t n_used, n_touched; // slots past n_touched were never used: their memory is not there yet
+struct wait_queue { // all of a worker's
+    struct pending_inbox *inbox;
+    struct pending_query *slots; // PENDING_MAX
+    uint32_t n_used, n_touched;  // slots past n_touched were never used: their memory is not there yet
     uint32_t free, oldest, newest;
 };
 
@@ -86,8 +86,8 @@ struct conn { // kind first: epoll hands back this pointer
     struct dot_session *tls; // NULL: plain TCP
     int64_t begun_ms;
     struct conn *prev, *next;
-    struct parked *parked;     // its queries that wait
-    struct transfer *transfer; // a zone on its way; until its end no further query is read
+    struct pending_query *parked; // its queries that wait
+    struct transfer *transfer;    // a zone on its way; until its end no further query is read
     size_t n_parked, in_n, out_at, out_n;
     uint8_t in[2 + TCP_IN_BYTES];
     uint8_t out[TCP_OUT_BYTES];
@@ -102,7 +102,7 @@ struct source { // one socket in the worker's epoll set
 struct counters { // written by one thread
     _Atomic uint64_t udp_queries, tcp_queries, dropped, truncated, noerror, nxdomain, refused, formerr, notimp, badvers,
         servfail, badcookie, tcp_open, tcp_evicted, tls_opened, tls_failed, limited_slipped, limited_dropped, parked,
-        parked_late, parked_now, proxied, unproxied;
+        pending_late, pending_now, proxied, unproxied;
 };
 
 struct batch;
@@ -127,7 +127,7 @@ struct worker {
     struct bound *bound;
     size_t n_bound;
     struct batch *batch;
-    struct lot lot;
+    struct wait_queue wait_queue;
     struct rrl *rrl;    // NULL: no limits
     int64_t now_ms;     // monotonic, of this turn, for them
     struct conn *conns; // newest first
@@ -138,7 +138,7 @@ struct worker {
     int64_t yield_until_ms;      // monotonic; 0: reads on
     struct metrics_names *names; // shared by all workers
     struct metrics *metrics;
-    struct journal_pen pen;
+    struct journal_writer writer;
 };
 
 static inline void counter_add(_Atomic uint64_t *c, uint64_t d)
@@ -148,28 +148,28 @@ static inline void counter_add(_Atomic uint64_t *c, uint64_t d)
 
 // One query to one response. Returns its length; 0: nothing is to be sent, or (info->pending) the query waits in a
 // slot, in `again` if it did already.
-size_t worker_answer(struct worker *w, const struct asked *from, struct parked *again, const uint8_t *query, size_t n,
-                     uint8_t *out, size_t cap, struct answer_info *info);
+size_t worker_answer(struct worker *w, const struct asked *from, struct pending_query *again, const uint8_t *query,
+                     size_t n, uint8_t *out, size_t cap, struct answer_info *info);
 // What of the context is of one query: where it came from. Before any of the others.
 void worker_about(struct worker *w, const struct asked *from);
 // Is it one that says by PROXY protocol whose queries these are?
 bool worker_trusts(const struct worker *w, const struct ip *peer);
 void worker_count(struct worker *w, const struct answer_info *info);
 // For the logs; `again` as above.
-void worker_note(struct worker *w, const struct asked *from, const struct parked *again, const uint8_t *query, size_t n,
-                 const uint8_t *out, size_t got, const struct answer_info *info);
+void worker_note(struct worker *w, const struct asked *from, const struct pending_query *again, const uint8_t *query,
+                 size_t n, const uint8_t *out, size_t got, const struct answer_info *info);
 void worker_pause_accept(struct worker *w); // for ACCEPT_PAUSE_MS: epoll would report the waiting client without end
 
-int lot_init(struct lot *l);
-void lot_done(struct lot *l);
+int wait_queue_init(struct wait_queue *q);
+void wait_queue_done(struct wait_queue *q);
 // A ticket of the slot that the next query would wait in, or of its own; none if it cannot wait.
-struct parked_ticket lot_ticket(const struct lot *l, const struct parked *again, size_t n_query);
-void lot_park(struct worker *w, const struct asked *from, const uint8_t *query, size_t n); // a ticket was there
-void lot_leave(struct worker *w, struct parked *p);
-// The response to a parked query whose news have come, which leaves the lot, unless (false) it goes on waiting.
-bool lot_answer(struct worker *w, struct parked *p, uint8_t *out, size_t cap, size_t *out_n);
-void lot_news(struct worker *w);                // all that has come
-void lot_expire(struct worker *w, int64_t now); // those whose time is up
+struct pending_ticket wait_queue_ticket(const struct wait_queue *q, const struct pending_query *again, size_t n_query);
+void wait_queue_park(struct worker *w, const struct asked *from, const uint8_t *query, size_t n); // a ticket was there
+void wait_queue_leave(struct worker *w, struct pending_query *p);
+// The response to a parked query whose news have come, which leaves the queue, unless (false) it goes on waiting.
+bool wait_queue_answer(struct worker *w, struct pending_query *p, uint8_t *out, size_t cap, size_t *out_n);
+void wait_queue_news(struct worker *w);                // all that has come
+void wait_queue_expire(struct worker *w, int64_t now); // those whose time is up
 
 int udp_batch_new(struct batch **out); // free()
 #define UDP_TURN_MAX 256

@@ -37,7 +37,7 @@ static void transfer_end(struct worker *w, struct conn *c)
 static void conn_close(struct worker *w, struct conn *c)
 {
     while (c->parked)
-        lot_leave(w, c->parked);
+        wait_queue_leave(w, c->parked);
     if (c->transfer)
         transfer_end(w, c);
     if (c->tls && !c->opened)
@@ -206,7 +206,7 @@ static void out_add(struct conn *c, size_t n)
 
 static bool has_frame(const struct conn *c)
 {
-    return !c->fresh && !c->transfer && c->n_parked < PARKED_PER_CONN && c->in_n >= 2 &&
+    return !c->fresh && !c->transfer && c->n_parked < PENDING_PER_CONN && c->in_n >= 2 &&
            c->in_n >= 2u + ((size_t)c->in[0] << 8 | c->in[1]);
 }
 
@@ -298,13 +298,13 @@ static int answer_frame(struct worker *w, struct conn *c)
 // A query that waited and need not any more, if there is room. 1: one was answered.
 static int answer_parked(struct worker *w, struct conn *c)
 {
-    for (struct parked *p = c->parked, *next; p && out_room(c); p = next) {
+    for (struct pending_query *p = c->parked, *next; p && out_room(c); p = next) {
         size_t n;
         next = p->conn_next;
-        if (p->news && lot_answer(w, p, c->out + c->out_n + 2, ANSWER_TCP_MAX, &n) && n > 0)
+        if (p->news && wait_queue_answer(w, p, c->out + c->out_n + 2, ANSWER_TCP_MAX, &n) && n > 0)
             out_add(c, n);
     }
-    for (const struct parked *p = c->parked; p; p = p->conn_next)
+    for (const struct pending_query *p = c->parked; p; p = p->conn_next)
         if (p->news)
             return 1;
     return 0;
@@ -357,7 +357,7 @@ static int answer_all(struct worker *w, struct conn *c)
 
 static uint32_t events_of(const struct conn *c)
 {
-    bool reads = !c->eof && c->n_parked < PARKED_PER_CONN;
+    bool reads = !c->eof && c->n_parked < PENDING_PER_CONN;
     if (c->tls && !c->opened)
         return dot_wants_write(c->tls) ? EPOLLOUT : EPOLLIN;
     if (c->out_n || c->transfer)
@@ -383,7 +383,7 @@ void tcp_event(struct worker *w, struct conn *c, uint32_t events)
         if (answer_all(w, c))
             rc = -1;
         else
-            rc = c->out_n || c->transfer || c->n_parked >= PARKED_PER_CONN ? 0 : fill(w, c);
+            rc = c->out_n || c->transfer || c->n_parked >= PENDING_PER_CONN ? 0 : fill(w, c);
     }
     if (rc > 0 && answer_all(w, c)) // what the last round read
         rc = -1;

@@ -12,110 +12,110 @@
 
 #include <string.h>
 
-int lot_init(struct lot *l)
+int wait_queue_init(struct wait_queue *q)
 {
-    l->free = l->oldest = l->newest = PARKED_MAX;
-    l->slots = mem_zalloc_array(PARKED_MAX, sizeof *l->slots);
-    if (!l->slots)
+    q->free = q->oldest = q->newest = PENDING_MAX;
+    q->slots = mem_zalloc_array(PENDING_MAX, sizeof *q->slots);
+    if (!q->slots)
         return ERR_NOMEM;
-    return parked_inbox_new(&l->inbox);
+    return pending_inbox_new(&q->inbox);
 }
 
-void lot_done(struct lot *l)
+void wait_queue_done(struct wait_queue *q)
 {
-    for (uint32_t i = 0; i < l->n_touched; i++)
-        free(l->slots[i].response);
-    free(l->slots);
-    parked_inbox_unref(l->inbox);
+    for (uint32_t i = 0; i < q->n_touched; i++)
+        free(q->slots[i].response);
+    free(q->slots);
+    pending_inbox_unref(q->inbox);
 }
 
-static uint32_t free_slot(const struct lot *l)
+static uint32_t free_slot(const struct wait_queue *q)
 {
-    return l->free < PARKED_MAX ? l->free : l->n_touched;
+    return q->free < PENDING_MAX ? q->free : q->n_touched;
 }
 
-static void age_append(struct lot *l, uint32_t at)
+static void age_append(struct wait_queue *q, uint32_t at)
 {
-    struct parked *p = &l->slots[at];
-    p->prev = l->newest;
-    p->next = PARKED_MAX;
-    *(l->newest < PARKED_MAX ? &l->slots[l->newest].next : &l->oldest) = at;
-    l->newest = at;
+    struct pending_query *p = &q->slots[at];
+    p->prev = q->newest;
+    p->next = PENDING_MAX;
+    *(q->newest < PENDING_MAX ? &q->slots[q->newest].next : &q->oldest) = at;
+    q->newest = at;
 }
 
-static void age_remove(struct lot *l, const struct parked *p)
+static void age_remove(struct wait_queue *q, const struct pending_query *p)
 {
-    *(p->prev < PARKED_MAX ? &l->slots[p->prev].next : &l->oldest) = p->next;
-    *(p->next < PARKED_MAX ? &l->slots[p->next].prev : &l->newest) = p->prev;
+    *(p->prev < PENDING_MAX ? &q->slots[p->prev].next : &q->oldest) = p->next;
+    *(p->next < PENDING_MAX ? &q->slots[p->next].prev : &q->newest) = p->prev;
 }
 
-struct parked_ticket lot_ticket(const struct lot *l, const struct parked *again, size_t n_query)
+struct pending_ticket wait_queue_ticket(const struct wait_queue *q, const struct pending_query *again, size_t n_query)
 {
-    static const struct parked_ticket none;
+    static const struct pending_ticket none;
     if (again)
-        return again->news == PARKED_RETRY && again->tries < PARKED_RETRIES
-                   ? parked_ticket_of(l->inbox, (uint32_t)(again - l->slots))
+        return again->news == PENDING_RETRY && again->tries < PENDING_RETRIES
+                   ? pending_ticket_of(q->inbox, (uint32_t)(again - q->slots))
                    : none;
-    uint32_t at = free_slot(l);
-    return at < PARKED_MAX && n_query <= PARKED_QUERY_BYTES ? parked_ticket_of(l->inbox, at) : none;
+    uint32_t at = free_slot(q);
+    return at < PENDING_MAX && n_query <= PENDING_QUERY_BYTES ? pending_ticket_of(q->inbox, at) : none;
 }
 
-void lot_park(struct worker *w, const struct asked *from, const uint8_t *query, size_t n)
+void wait_queue_park(struct worker *w, const struct asked *from, const uint8_t *query, size_t n)
 {
-    struct lot *l = &w->lot;
-    uint32_t at = free_slot(l);
-    struct parked *p = &l->slots[at];
-    if (at == l->n_touched)
-        l->n_touched++;
+    struct wait_queue *q = &w->wait_queue;
+    uint32_t at = free_slot(q);
+    struct pending_query *p = &q->slots[at];
+    if (at == q->n_touched)
+        q->n_touched++;
     else
-        l->free = p->next;
-    memset(p, 0, offsetof(struct parked, query));
+        q->free = p->next;
+    memset(p, 0, offsetof(struct pending_query, query));
     p->used = true;
     p->asked = *from;
     p->since_ms = clock_mono_ms();
-    p->deadline_ms = p->since_ms + PARKED_MS;
+    p->deadline_ms = p->since_ms + PENDING_MS;
     p->n = n;
     memcpy(p->query, query, n);
-    age_append(l, at);
-    l->n_used++;
+    age_append(q, at);
+    q->n_used++;
     if (from->conn) {
         p->conn_next = from->conn->parked;
         from->conn->parked = p;
         from->conn->n_parked++;
     }
     counter_add(&w->n.parked, 1);
-    counter_add(&w->n.parked_now, 1);
+    counter_add(&w->n.pending_now, 1);
 }
 
-static void leave_conn(struct parked *p)
+static void leave_conn(struct pending_query *p)
 {
-    struct parked **at = &p->asked.conn->parked;
+    struct pending_query **at = &p->asked.conn->parked;
     while (*at != p)
         at = &(*at)->conn_next;
     *at = p->conn_next;
     p->asked.conn->n_parked--;
 }
 
-void lot_leave(struct worker *w, struct parked *p)
+void wait_queue_leave(struct worker *w, struct pending_query *p)
 {
-    struct lot *l = &w->lot;
-    uint32_t at = (uint32_t)(p - l->slots);
-    age_remove(l, p);
+    struct wait_queue *q = &w->wait_queue;
+    uint32_t at = (uint32_t)(p - q->slots);
+    age_remove(q, p);
     if (p->asked.conn)
         leave_conn(p);
     free(take_ptr(p->response));
     p->used = false;
-    p->news = PARKED_NOTHING;
-    p->next = l->free;
-    l->free = at;
-    l->n_used--;
-    counter_add(&w->n.parked_now, (uint64_t)-1);
-    parked_slot_done(l->inbox, at);
+    p->news = PENDING_NOTHING;
+    p->next = q->free;
+    q->free = at;
+    q->n_used--;
+    counter_add(&w->n.pending_now, (uint64_t)-1);
+    pending_slot_done(q->inbox, at);
 }
 
 // The answer that came: the query's id, and a response to be sure. Returns its length; 0: it is none, or too long for
 // the client.
-static size_t take_response(const struct worker *w, const struct parked *p, uint8_t *out, size_t cap,
+static size_t take_response(const struct worker *w, const struct pending_query *p, uint8_t *out, size_t cap,
                             struct answer_info *info)
 {
     struct dns_query q;
@@ -138,27 +138,27 @@ static size_t take_response(const struct worker *w, const struct parked *p, uint
     return q.padding && p->asked.transport == ANSWER_TLS ? forward_message_pad(out, n, max) : n;
 }
 
-bool lot_answer(struct worker *w, struct parked *p, uint8_t *out, size_t cap, size_t *out_n)
+bool wait_queue_answer(struct worker *w, struct pending_query *p, uint8_t *out, size_t cap, size_t *out_n)
 {
     struct answer_info info = {0};
     p->tries++;
-    *out_n = p->news == PARKED_ANSWER ? take_response(w, p, out, cap, &info) : 0;
+    *out_n = p->news == PENDING_ANSWER ? take_response(w, p, out, cap, &info) : 0;
     if (*out_n) {
         worker_about(w, &p->asked);
         worker_count(w, &info);
-        if (w->pen.writes)
+        if (w->writer.writes)
             worker_note(w, &p->asked, p, p->query, p->n, out, *out_n, &info);
     } else {
         *out_n = worker_answer(w, &p->asked, p, p->query, p->n, out, cap, &info);
     }
-    p->news = PARKED_NOTHING;
+    p->news = PENDING_NOTHING;
     if (info.pending)
         return false;
-    lot_leave(w, p);
+    wait_queue_leave(w, p);
     return true;
 }
 
-static void act(struct worker *w, struct parked *p)
+static void act(struct worker *w, struct pending_query *p)
 {
     uint8_t out[DNS_UDP_CEILING];
     size_t n;
@@ -167,15 +167,15 @@ static void act(struct worker *w, struct parked *p)
         return;
     }
     const struct asked to = p->asked;
-    if (lot_answer(w, p, out, sizeof out, &n) && n > 0)
+    if (wait_queue_answer(w, p, out, sizeof out, &n) && n > 0)
         udp_send(&to, out, n);
 }
 
-void lot_news(struct worker *w)
+void wait_queue_news(struct worker *w)
 {
-    struct parked_mail m;
-    while ((m = parked_inbox_take(w->lot.inbox)).news) {
-        struct parked *p = &w->lot.slots[m.slot];
+    struct pending_mail m;
+    while ((m = pending_inbox_take(w->wait_queue.inbox)).news) {
+        struct pending_query *p = &w->wait_queue.slots[m.slot];
         if (!p->used || m.news <= p->news) { // a ticket was held, but nothing waits
             free(m.response);
             continue;
@@ -188,19 +188,19 @@ void lot_news(struct worker *w)
     }
 }
 
-void lot_expire(struct worker *w, int64_t now)
+void wait_queue_expire(struct worker *w, int64_t now)
 {
-    struct lot *l = &w->lot;
-    while (l->oldest < PARKED_MAX && now >= l->slots[l->oldest].deadline_ms) {
-        struct parked *p = &l->slots[l->oldest];
+    struct wait_queue *q = &w->wait_queue;
+    while (q->oldest < PENDING_MAX && now >= q->slots[q->oldest].deadline_ms) {
+        struct pending_query *p = &q->slots[q->oldest];
         if (p->news) { // a client that does not read: its time is the connection's to judge
-            p->deadline_ms = now + PARKED_MS;
-            age_remove(l, p);
-            age_append(l, (uint32_t)(p - l->slots));
+            p->deadline_ms = now + PENDING_MS;
+            age_remove(q, p);
+            age_append(q, (uint32_t)(p - q->slots));
             continue;
         }
-        counter_add(&w->n.parked_late, 1);
-        p->news = PARKED_FAIL;
+        counter_add(&w->n.pending_late, 1);
+        p->news = PENDING_FAIL;
         act(w, p);
     }
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Keys opened and apex RRsets signed; see dnssec.h. On the keeper's thread.
+// Keys opened and apex RRsets signed; see dnssec.h. On the zone maintainer's thread.
 #include "resolver/sign/dnssec.h"
 
 #include "base/digest.h"

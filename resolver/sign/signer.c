@@ -54,7 +54,7 @@ static bool allowed(struct signer *s)
 }
 
 static int enqueue(struct signer *s, enum signer_class c, const struct signer_what *w, struct cache_hash h,
-                   struct parked_ticket t)
+                   struct pending_ticket t)
 {
     struct signer_queue *q = &s->queue[c];
     size_t at;
@@ -73,14 +73,14 @@ static int enqueue(struct signer *s, enum signer_class c, const struct signer_wh
     j->n = w->n;
     memcpy(j->data, w->data, w->n);
     if (t.inbox)
-        parked_hold(t);
+        pending_hold(t);
     atomic_fetch_add_explicit(&s->waiting, 1, memory_order_relaxed);
     signer_queue_end(q, at);
     sem_post(&s->work);
     return 0;
 }
 
-int signer_ask(struct signer *s, enum signer_class c, const struct signer_what *w, struct parked_ticket t)
+int signer_ask(struct signer *s, enum signer_class c, const struct signer_what *w, struct pending_ticket t)
 {
     if (w->n > SIGNER_DATA_MAX)
         return ERR_TOOBIG;
@@ -154,9 +154,9 @@ static void job_end(struct signer *s, struct signer_job *j, bool good)
 {
     snapshot_unref(j->keys);
     if (j->ticket.inbox && good)
-        parked_retry(j->ticket);
+        pending_retry(j->ticket);
     else if (j->ticket.inbox)
-        parked_fail(j->ticket);
+        pending_fail(j->ticket);
     atomic_fetch_sub(&s->waiting, 1);
 }
 

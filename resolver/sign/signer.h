@@ -58,7 +58,7 @@ bool signer_get(const struct signer *s, enum signer_class c, const struct signer
                 uint8_t out[DNS_SIGNATURE_BYTES]);
 // With a ticket: held, and retried when the signature is there. Without (inbox NULL): made ahead of need, when there is
 // little else to do. ERR_BUSY: queue or budget exhausted; ERR_TOOBIG.
-int signer_ask(struct signer *s, enum signer_class c, const struct signer_what *w, struct parked_ticket ticket);
+int signer_ask(struct signer *s, enum signer_class c, const struct signer_what *w, struct pending_ticket ticket);
 // Made elsewhere.
 void signer_put(struct signer *s, enum signer_class c, const struct signer_what *w,
                 const uint8_t sig[DNS_SIGNATURE_BYTES]);

@@ -18,7 +18,7 @@ struct signer_job {
     const struct dns_key *key;
     void *keys; // a reference
     uint32_t expires_s;
-    struct parked_ticket ticket; // held; inbox NULL: nobody waits
+    struct pending_ticket ticket; // held; inbox NULL: nobody waits
     size_t n;
     uint8_t data[SIGNER_DATA_MAX];
 };

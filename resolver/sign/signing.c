@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// See signing.h. signing_build runs on the keeper's thread, the rest where the daemon starts and stops.
+// See signing.h. signing_build runs on the zone maintainer's thread, the rest where the daemon starts and stops.
 #include "resolver/sign/signing.h"
 
 #include "base/err.h"
@@ -17,7 +17,7 @@ struct signing {
     const char *keys_dir;
     struct snapshot cell;
     struct signer *signer, *memo;
-    bool failed, in_force; // the keeper's thread's
+    bool failed, in_force; // the zone maintainer's thread's
 };
 
 int signing_new(const struct node_dns *settings, struct signing **out)

@@ -7,7 +7,7 @@
 //   notifier_change(n, zone, &topology->transfer, keys, now_ms, now_s);
 //   poll(fds, notifier_fds(n, fds, cap), notifier_wait_ms(n, now_ms));  notifier_turn(n, now_ms, now_s);
 //
-// On the keeper's thread. What comes in is untrusted: only the answer to the last message sent counts.
+// On the zone maintainer's thread. What comes in is untrusted: only the answer to the last message sent counts.
 #ifndef MERIDIAN_RESOLVER_ZONE_NOTIFY_H
 #define MERIDIAN_RESOLVER_ZONE_NOTIFY_H
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// fe.D as a frozen zone in canonical order; see zone.h. Built by the keeper's thread, read by any.
+// fe.D as a frozen zone in canonical order; see zone.h. Built by the zone maintainer's thread, read by any.
 #include "resolver/zone/zone.h"
 
 #include "base/err.h"

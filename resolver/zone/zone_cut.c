@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Where D is cut; see cut.h.
+// Where D is cut; see zone_cut.h.
 #include "resolver/zone/zone_cut.h"
 
 #include "config/endpoints.h"
@@ -42,7 +42,7 @@ static int region_of(const struct topology *t, const uint8_t *label)
     return catalogue_region_find(t->catalogue, name, label[0]);
 }
 
-enum answer_zone cut_zone(const struct topology *t, const uint8_t *name, size_t n)
+enum answer_zone zone_cut_of(const struct topology *t, const uint8_t *name, size_t n)
 {
     struct tail tail = tail_of(name, name + n - t->catalogue->apex_n);
     if (label_is(tail.label[0], "fe", 2))
@@ -55,14 +55,14 @@ enum answer_zone cut_zone(const struct topology *t, const uint8_t *name, size_t 
     return region < 0 ? ZONE_MAIN : (enum answer_zone)(ZONE_REGION + region);
 }
 
-enum answer_zone cut_zone_private(const struct topology *t, enum name_kind kind, uint8_t region)
+enum answer_zone zone_cut_of_private(const struct topology *t, enum name_kind kind, uint8_t region)
 {
     if (!endpoint_is_cut_off(t, kind))
         return ZONE_MAIN;
     return t->private_cut == PRIVATE_CUT_PRIVATELINK ? ZONE_PRIVATELINK : (enum answer_zone)(ZONE_REGION + region);
 }
 
-struct catalogue_labels cut_apex(const struct topology *t, enum answer_zone zone)
+struct catalogue_labels zone_cut_apex(const struct topology *t, enum answer_zone zone)
 {
     static const uint8_t fe[] = {2, 'f', 'e'};
     switch (zone) {
@@ -77,7 +77,7 @@ struct catalogue_labels cut_apex(const struct topology *t, enum answer_zone zone
     }
 }
 
-bool cut_is_apex(const struct topology *t, enum answer_zone zone, size_t n)
+bool zone_cut_is_apex(const struct topology *t, enum answer_zone zone, size_t n)
 {
-    return n == cut_apex(t, zone).n + t->catalogue->apex_n;
+    return n == zone_cut_apex(t, zone).n + t->catalogue->apex_n;
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Versions of a zone on disk, so that a restart can still answer an IXFR and serves the very signatures it served
-// before: one file per version in a directory, fe-SERIAL.zone. On the keeper's thread.
+// before: one file per version in a directory, fe-SERIAL.zone. On the zone maintainer's thread.
 //
 //   rc = zone_file_load_all(dir, zones, ZONE_HISTORY_MAX, &n);      // newest first; damaged ones are skipped
 //   rc = zone_file_save(dir, zone);

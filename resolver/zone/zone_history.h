@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // A zone and how it came from its earlier versions: for each of them that is still held, the records that went and
-// those that came, condensed to one step (RFC 1995 section 5). Made on the keeper's thread; frozen, any thread reads.
+// those that came, condensed to one step (RFC 1995 section 5). Made on the zone maintainer's thread; frozen, any thread reads.
 //
 //   struct zone_history *h;
 //   rc = zone_history_new(zone, before, &h);          // before: the history until now, or NULL; both are only borrowed

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The keeper's thread; see keeper.h. Its state is its own; in come the topology and pokes, out goes the snapshot.
+// The zone maintainer's thread; see zone_maintainer.h. Its state is its own; in come the topology and pokes, out goes the snapshot.
 #include "resolver/zone/zone_maintainer.h"
 
 #include "base/clock.h"
@@ -23,8 +23,8 @@
 
 #define LOOK_EVERY_MS 5000 // at the key files; and after a failure
 
-struct keeper {
-    struct keeper_options o;
+struct zone_maintainer {
+    struct zone_maintainer_options o;
     pthread_t thread;
     bool started;
     int wake;
@@ -50,7 +50,7 @@ static void frontend_free(void *self)
     free(f);
 }
 
-static int publish(struct keeper *k)
+static int publish(struct zone_maintainer *k)
 {
     struct frontend *f = mem_zalloc(sizeof *f);
     if (!f)
@@ -65,7 +65,7 @@ static int publish(struct keeper *k)
 // ---- keys ----
 
 // Changes when a key file does.
-static uint64_t mark_of_keys(const struct keeper *k, const struct transfer_settings *s)
+static uint64_t mark_of_keys(const struct zone_maintainer *k, const struct transfer_settings *s)
 {
     uint64_t mark = 14695981039346656037u; // FNV-1a
     for (size_t i = 0; i < s->n_keys; i++) {
@@ -83,7 +83,7 @@ static uint64_t mark_of_keys(const struct keeper *k, const struct transfer_setti
     return mark;
 }
 
-static int read_keys(struct keeper *k, const struct topology *t)
+static int read_keys(struct zone_maintainer *k, const struct topology *t)
 {
     struct diag d;
     struct tsig_keys *keys;
@@ -111,14 +111,14 @@ static int build_unsigned(void *ctx, const struct topology *t, const struct zone
     return zone_frontend(t, last, now_s, out);
 }
 
-static void drop_kept(struct keeper *k)
+static void drop_kept(struct zone_maintainer *k)
 {
     while (k->n_kept)
         snapshot_unref(k->kept[--k->n_kept]);
 }
 
 // Every version that is held is on disk, and no other.
-static void save(struct keeper *k)
+static void save(struct zone_maintainer *k)
 {
     static struct log_limit lim = LOG_LIMIT(600000);
     if (!k->o.zones_dir)
@@ -132,7 +132,7 @@ static void save(struct keeper *k)
 }
 
 // A history of what was on disk: the newest of it stands for "the zone until now".
-static int history_of_kept(struct keeper *k, struct zone_history **out)
+static int history_of_kept(struct zone_maintainer *k, struct zone_history **out)
 {
     struct zone_history *h = NULL;
     int rc = 0;
@@ -151,7 +151,7 @@ static int history_of_kept(struct keeper *k, struct zone_history **out)
     return rc;
 }
 
-static int build(struct keeper *k, const struct topology *t)
+static int build(struct zone_maintainer *k, const struct topology *t)
 {
     struct zone *zone = NULL;
     struct zone_history *before = k->history ? snapshot_ref(k->history) : NULL, *h = NULL;
@@ -180,20 +180,20 @@ static int build(struct keeper *k, const struct topology *t)
 
 // ---- turns ----
 
-static bool is_due(const struct keeper *k, const struct topology *t)
+static bool is_due(const struct zone_maintainer *k, const struct topology *t)
 {
     return !topology_same_frame(k->seen, t) || (k->again_s && clock_wall_ms() / 1000 >= k->again_s);
 }
 
 // An older one is let go of: its registries are not to stay in memory for the frame's sake. NULL: to be tried again.
-static void remember(struct keeper *k, struct topology *t)
+static void remember(struct zone_maintainer *k, struct topology *t)
 {
     struct topology *old = k->seen;
     k->seen = snapshot_ref(t);
     snapshot_unref(old);
 }
 
-static void tell(struct keeper *k, const struct transfer_settings *s)
+static void tell(struct zone_maintainer *k, const struct transfer_settings *s)
 {
     const struct zone *z = k->history->zone;
     if (k->told && k->told_serial == z->serial)
@@ -204,7 +204,7 @@ static void tell(struct keeper *k, const struct transfer_settings *s)
 }
 
 // All that a change of topology, keys or time asks for. Returns false when it is to be tried again.
-static bool look(struct keeper *k)
+static bool look(struct zone_maintainer *k)
 {
     static struct log_limit lim = LOG_LIMIT(60000);
     struct topology *t = snapshot_get(k->o.topology);
@@ -228,7 +228,7 @@ static bool look(struct keeper *k)
     return rc == 0;
 }
 
-static int wait_ms(const struct keeper *k)
+static int wait_ms(const struct zone_maintainer *k)
 {
     int64_t due = notifier_due_ms(k->notifier), now = clock_mono_ms(), ms = LOOK_EVERY_MS;
     if (due < now + ms)
@@ -236,15 +236,15 @@ static int wait_ms(const struct keeper *k)
     return (int)ms;
 }
 
-static void *keeper_main(void *arg)
+static void *zone_maintainer_main(void *arg)
 {
-    struct keeper *k = arg;
+    struct zone_maintainer *k = arg;
     while (!atomic_load(&k->stopping)) {
         struct pollfd fds[1 + NOTIFY_TARGETS_MAX] = {{.fd = k->wake, .events = POLLIN}};
         size_t n = notifier_fds(k->notifier, fds + 1);
         uint64_t count;
         if (poll(fds, 1 + n, wait_ms(k)) < 0 && errno != EINTR)
-            log_error("dns: the keeper cannot wait: %s", strerror(errno));
+            log_error("dns: the zone maintainer cannot wait: %s", strerror(errno));
         if ((fds[0].revents & POLLIN) && read(k->wake, &count, sizeof count) < 0)
             continue;
         notifier_turn(k->notifier, clock_mono_ms(), clock_wall_ms() / 1000);
@@ -253,7 +253,7 @@ static void *keeper_main(void *arg)
     return NULL;
 }
 
-static void load_kept(struct keeper *k)
+static void load_kept(struct zone_maintainer *k)
 {
     const char *dir = k->o.zones_dir;
     if (!dir)
@@ -265,9 +265,9 @@ static void load_kept(struct keeper *k)
         log_warn("dns: %s: earlier versions of the zone cannot be read: %s", dir, err_text(rc));
 }
 
-int keeper_start(const struct keeper_options *o, struct keeper **out)
+int zone_maintainer_start(const struct zone_maintainer_options *o, struct zone_maintainer **out)
 {
-    struct keeper *k = mem_zalloc(sizeof *k);
+    struct zone_maintainer *k = mem_zalloc(sizeof *k);
     if (!k)
         return ERR_NOMEM;
     k->o = *o;
@@ -277,30 +277,30 @@ int keeper_start(const struct keeper_options *o, struct keeper **out)
     if (!rc) {
         load_kept(k);
         look(k);
-        rc = pthread_create(&k->thread, NULL, keeper_main, k) ? ERR_NOMEM : 0;
+        rc = pthread_create(&k->thread, NULL, zone_maintainer_main, k) ? ERR_NOMEM : 0;
         k->started = !rc;
     }
     if (rc)
-        keeper_stop(k);
+        zone_maintainer_stop(k);
     else
         *out = k;
     return rc;
 }
 
-void keeper_poke(struct keeper *k)
+void zone_maintainer_poke(struct zone_maintainer *k)
 {
     uint64_t one = 1;
     if (k && write(k->wake, &one, sizeof one) < 0)
-        log_debug("dns: the keeper has pokes enough");
+        log_debug("dns: the zone maintainer has pokes enough");
 }
 
-void keeper_stop(struct keeper *k)
+void zone_maintainer_stop(struct zone_maintainer *k)
 {
     if (!k)
         return;
     atomic_store(&k->stopping, true);
     if (k->started) {
-        keeper_poke(k);
+        zone_maintainer_poke(k);
         pthread_join(k->thread, NULL);
     }
     if (k->wake >= 0)

@@ -35,15 +35,15 @@ int signed_keys(struct buf *b, const char *dir, enum dnskey_algorithm algorithm,
     return rc;
 }
 
-int signed_answer(struct answer_context *c, struct parked_inbox *inbox, const uint8_t *query, size_t n, uint8_t *out,
+int signed_answer(struct answer_context *c, struct pending_inbox *inbox, const uint8_t *query, size_t n, uint8_t *out,
                   size_t cap, struct answer_info *info, size_t *out_n, int *out_waits)
 {
     int rc = -1;
     *out_waits = 0;
     for (; *out_waits < 10; ++*out_waits) {
-        struct pollfd p = {.fd = parked_inbox_fd(inbox), .events = POLLIN};
-        struct parked_mail m;
-        c->ticket = parked_ticket_of(inbox, 0);
+        struct pollfd p = {.fd = pending_inbox_fd(inbox), .events = POLLIN};
+        struct pending_mail m;
+        c->ticket = pending_ticket_of(inbox, 0);
         *out_n = answer_packet(c, query, n, out, cap, info);
         rc = info->pending ? -1 : 0;
         if (!rc)
@@ -53,10 +53,10 @@ int signed_answer(struct answer_context *c, struct parked_inbox *inbox, const ui
             ;
         if (ready != 1)
             break;
-        while ((m = parked_inbox_take(inbox)).news != PARKED_NOTHING)
-            if (m.news != PARKED_RETRY)
+        while ((m = pending_inbox_take(inbox)).news != PENDING_NOTHING)
+            if (m.news != PENDING_RETRY)
                 return -1;
     }
-    parked_slot_done(inbox, 0);
+    pending_slot_done(inbox, 0);
     return rc;
 }

@@ -14,7 +14,7 @@ int signed_keys(struct buf *b, const char *dir, enum dnskey_algorithm algorithm,
 
 // answer_packet, again and again until no signature is missing; *out_waits: how often it had to wait. c->ticket is set.
 // 0: the answer may be none; -1: its signatures never came.
-int signed_answer(struct answer_context *c, struct parked_inbox *inbox, const uint8_t *query, size_t n, uint8_t *out,
+int signed_answer(struct answer_context *c, struct pending_inbox *inbox, const uint8_t *query, size_t n, uint8_t *out,
                   size_t cap, struct answer_info *info, size_t *out_n, int *out_waits);
 
 #endif

@@ -47,7 +47,7 @@ struct world {
     const char *source;
     struct topology *t, *plain; // with keys, and without
     struct answer_context c;
-    struct parked_inbox *inbox;
+    struct pending_inbox *inbox;
     struct dnssec_judge judge;
 };
 
@@ -107,7 +107,7 @@ static void world_start(struct world *w)
     must(!dnssec_new(w->t, dir, NOW, memo, NULL, NULL, &d), "signing");
     signer_free(memo);
     dir_remove_tree(dir);
-    must(!parked_inbox_new(&w->inbox), "inbox");
+    must(!pending_inbox_new(&w->inbox), "inbox");
     w->c = (struct answer_context){.now_s = NOW, .dnssec = d, .frontend = d->zone, .signer = signer};
     must(!ip_parse(w->source, &w->c.source), w->source);
     judge_start(w, d);

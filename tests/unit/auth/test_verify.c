@@ -48,14 +48,14 @@ START_TEST(a_signature_is_checked_once_and_the_rest_each_time)
     AUTO_FREE char *h = fixture_header(0), *p = fixture_payload(NULL, NULL, NULL), *token = fixture_sign(h, p, 0);
     const struct registry *r = topology_registry(fixture_t, "contoso");
     struct access acc;
-    uint64_t before = proven_hits();
+    uint64_t before = signature_cache_hits();
     for (int i = 0; i < 3; i++)
         ck_assert_int_eq(verify_for("contoso", token, &a, &acc), 0);
-    ck_assert_uint_eq(proven_hits() - before, 2);
+    ck_assert_uint_eq(signature_cache_hits() - before, 2);
     ck_assert_int_eq(verify_for("fabrikam", token, &a, &acc), ERR_AUTH);
     ck_assert_int_eq(token_verify_access(fixture_t, r, token, NOW_MS + 2 * 3600 * 1000, &a, &acc), ERR_EXPIRED);
     ck_assert_int_eq(token_verify_access(fixture_t, r, token, NOW_MS - 2 * 3600 * 1000, &a, &acc), ERR_AUTH);
-    uint64_t known = proven_hits();
+    uint64_t known = signature_cache_hits();
     for (size_t i = strlen(token) - 80; i > strlen(token) - 86; i--) { // of the signature, then of the payload
         AUTO_FREE char *other = mem_strdup(token);
         other[i] = other[i] == 'A' ? 'B' : 'A';
@@ -63,7 +63,7 @@ START_TEST(a_signature_is_checked_once_and_the_rest_each_time)
     }
     AUTO_FREE char *h2 = fixture_header(1), *swapped = fixture_sign(h2, p, 0); // another region's key
     ck_assert_int_eq(verify_for("contoso", swapped, &a, &acc), ERR_AUTH);
-    ck_assert_uint_eq(proven_hits(), known);
+    ck_assert_uint_eq(signature_cache_hits(), known);
     arena_done(&a);
     fixture_teardown();
 }

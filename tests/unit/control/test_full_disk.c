@@ -110,18 +110,18 @@ static void wait_hits(long n)
 START_TEST(what_was_offered_is_kept_once_there_is_room)
 {
     struct topology *one = parse(TOPOLOGY(1)), *two = parse(TOPOLOGY(2));
-    struct keep *k;
+    struct topology_saver *k;
     begin();
-    ck_assert_int_eq(keep_start(path, &k), 0);
-    keep_offer(k, one);
+    ck_assert_int_eq(topology_saver_start(path, &k), 0);
+    topology_saver_offer(k, one);
     wait_kept(path, 1);
     full_disk_from(1);
-    keep_offer(k, two);
+    topology_saver_offer(k, two);
     wait_hits(1);
     ck_assert(kept(path, 1)); // whole
     full_disk_off();
     wait_kept(path, 2);
-    keep_stop(k);
+    topology_saver_stop(k);
     ck_assert_uint_eq(snapshot_refs(one), 1);
     ck_assert_uint_eq(snapshot_refs(two), 1);
     snapshot_unref(one);
@@ -133,12 +133,12 @@ END_TEST
 START_TEST(a_stop_does_not_wait_for_room)
 {
     struct topology *one = parse(TOPOLOGY(1));
-    struct keep *k;
+    struct topology_saver *k;
     begin();
-    ck_assert_int_eq(keep_start(path, &k), 0);
+    ck_assert_int_eq(topology_saver_start(path, &k), 0);
     full_disk_from(1);
-    keep_offer(k, one);
-    keep_stop(k);
+    topology_saver_offer(k, one);
+    topology_saver_stop(k);
     full_disk_off();
     ck_assert_uint_eq(snapshot_refs(one), 1);
     snapshot_unref(one);
@@ -172,7 +172,7 @@ static bool names(const char *at, const char *user)
 START_TEST(an_edit_is_in_force_and_is_kept_later)
 {
     struct snapshot tcell, pcell;
-    struct config_watch *w;
+    struct topology_watcher *w;
     struct diag d;
     char topology[96], principals[96], topology_last[128], principals_last[128];
     begin();
@@ -187,8 +187,8 @@ START_TEST(an_edit_is_in_force_and_is_kept_later)
     diag_init(&d);
     char state[96];
     snprintf(state, sizeof state, "%s/state", dir);
-    ck_assert_int_eq(config_watch_start(topology, TOPOLOGY_FULL, principals, state, &tcell, &pcell, NULL, NULL, &d, &w),
-                     0);
+    ck_assert_int_eq(
+        topology_watcher_start(topology, TOPOLOGY_FULL, principals, state, &tcell, &pcell, NULL, NULL, &d, &w), 0);
     wait_kept(topology_last, 5);
     ck_assert(names(principals_last, "ada"));
     char beside[96];
@@ -196,10 +196,10 @@ START_TEST(an_edit_is_in_force_and_is_kept_later)
     full_disk_from(1); // of the state's disk; the operator's files are on another
     operator_puts(topology, TOPOLOGY(6), beside);
     operator_puts(principals, PRINCIPALS("grace"), beside);
-    config_watch_poke(w);
+    topology_watcher_poke(w);
     for (int64_t until = clock_mono_ms() + LIMIT_MS;;) {
-        struct config_status t, p;
-        config_watch_status(w, &t, &p);
+        struct topology_status t, p;
+        topology_watcher_status(w, &t, &p);
         free(t.refused_why);
         free(t.changes_why);
         free(p.refused_why);
@@ -216,7 +216,7 @@ START_TEST(an_edit_is_in_force_and_is_kept_later)
         ck_assert_int_lt(clock_mono_ms(), until);
         clock_sleep_ms(20);
     }
-    config_watch_stop(w);
+    topology_watcher_stop(w);
     snapshot_done(&tcell);
     snapshot_done(&pcell);
     diag_done(&d);

@@ -44,13 +44,13 @@ START_TEST(the_last_one_offered_is_on_disk)
 {
     char dir[] = "/tmp/keep.XXXXXX", path[64];
     struct topology *t[40];
-    struct keep *k;
+    struct topology_saver *k;
     ck_assert_ptr_nonnull(mkdtemp(dir));
     snprintf(path, sizeof path, "%s/topology.last", dir);
-    ck_assert_int_eq(keep_start(path, &k), 0);
+    ck_assert_int_eq(topology_saver_start(path, &k), 0);
     for (unsigned i = 0; i < ARRAY_LEN(t); i++)
-        keep_offer(k, t[i] = topology(i + 1));
-    keep_stop(k);
+        topology_saver_offer(k, t[i] = topology(i + 1));
+    topology_saver_stop(k);
     check_file(path, t[ARRAY_LEN(t) - 1]);
     for (unsigned i = 0; i < ARRAY_LEN(t); i++) {
         ck_assert_uint_eq(snapshot_refs(t[i]), 1);
@@ -63,22 +63,22 @@ END_TEST
 START_TEST(what_cannot_be_written_is_let_go)
 {
     struct topology *t = topology(1);
-    struct keep *k;
-    ck_assert_int_eq(keep_start("/nowhere/at/all/topology.last", &k), 0);
-    keep_offer(k, t);
-    keep_stop(k);
+    struct topology_saver *k;
+    ck_assert_int_eq(topology_saver_start("/nowhere/at/all/topology.last", &k), 0);
+    topology_saver_offer(k, t);
+    topology_saver_stop(k);
     ck_assert_uint_eq(snapshot_refs(t), 1);
     snapshot_unref(t);
-    keep_stop(NULL);
+    topology_saver_stop(NULL);
 }
 END_TEST
 
 START_TEST(out_of_memory_starts_nothing)
 {
     for (long i = 1; i < 3; i++) {
-        struct keep *k = NULL;
+        struct topology_saver *k = NULL;
         mem_fault_after(i);
-        int rc = keep_start("/tmp/topology.last", &k);
+        int rc = topology_saver_start("/tmp/topology.last", &k);
         mem_fault_after(0);
         ck_assert_int_eq(rc, ERR_NOMEM);
         ck_assert_ptr_null(k);

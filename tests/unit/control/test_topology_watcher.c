@@ -27,7 +27,7 @@
 struct fixture {
     char dir[32], topology[64], principals[64], state[64];
     struct snapshot tcell, pcell;
-    struct config_watch *w;
+    struct topology_watcher *w;
     struct diag diag;
     _Atomic int n_changes;
 };
@@ -46,8 +46,8 @@ static void count_change(void *ctx, bool frame)
 static int start(struct fixture *f)
 {
     f->w = NULL;
-    return config_watch_start(f->topology, TOPOLOGY_FULL, f->principals, f->state, &f->tcell, &f->pcell, count_change,
-                              f, &f->diag, &f->w);
+    return topology_watcher_start(f->topology, TOPOLOGY_FULL, f->principals, f->state, &f->tcell, &f->pcell,
+                                  count_change, f, &f->diag, &f->w);
 }
 
 static struct fixture *setup(void)
@@ -68,7 +68,7 @@ static struct fixture *setup(void)
 
 static void teardown(struct fixture *f)
 {
-    config_watch_stop(f->w);
+    topology_watcher_stop(f->w);
     snapshot_done(&f->tcell);
     snapshot_done(&f->pcell);
     diag_done(&f->diag);
@@ -95,8 +95,8 @@ static bool has_user(struct fixture *f, const char *name)
 // What is in force, how many refusals, and a fragment of the reason (NULL: none).
 static void expect(struct fixture *f, uint64_t want, uint64_t refused, const char *why)
 {
-    struct config_status t, p;
-    config_watch_status(f->w, &t, &p);
+    struct topology_status t, p;
+    topology_watcher_status(f->w, &t, &p);
     ck_assert_uint_eq(version(f), want);
     ck_assert_uint_eq(t.version, want);
     ck_assert_uint_eq(t.refused, refused);
@@ -113,27 +113,27 @@ START_TEST(edits_swap_or_say_why)
     ck_assert_int_eq(start(f), 0);
     expect(f, 5, 0, NULL);
     put(f->topology, TOPOLOGY(6, ""));
-    config_watch_poke(f->w);
+    topology_watcher_poke(f->w);
     expect(f, 6, 0, NULL);
     ck_assert_int_eq(atomic_load(&f->n_changes), 1);
     put(f->topology, TOPOLOGY(7, "regoins: []\n"));
-    config_watch_poke(f->w);
-    config_watch_poke(f->w); // the same refusal is told once
+    topology_watcher_poke(f->w);
+    topology_watcher_poke(f->w); // the same refusal is told once
     expect(f, 6, 1, "topology.yaml:6: regoins: unknown key");
     put(f->topology, TOPOLOGY(5, ""));
-    config_watch_poke(f->w);
+    topology_watcher_poke(f->w);
     expect(f, 6, 2, "version 5 is lower than 6, which is in force");
     put(f->topology, TOPOLOGY(6, "https_port: 8443\n"));
-    config_watch_poke(f->w);
+    topology_watcher_poke(f->w);
     expect(f, 6, 3, "has version 6, as the one in force, but other content");
     ck_assert_int_eq(unlink(f->topology), 0);
-    config_watch_poke(f->w);
+    topology_watcher_poke(f->w);
     expect(f, 6, 4, "not found");
     put(f->topology, TOPOLOGY(6, ""));
-    config_watch_poke(f->w);
+    topology_watcher_poke(f->w);
     expect(f, 6, 4, NULL);
     put(f->topology, TOPOLOGY(7, ""));
-    config_watch_poke(f->w);
+    topology_watcher_poke(f->w);
     expect(f, 7, 4, NULL);
     ck_assert_int_eq(atomic_load(&f->n_changes), 2);
     teardown(f);
@@ -159,22 +159,22 @@ START_TEST(principals_swap)
     ck_assert_int_eq(start(f), 0);
     ck_assert(has_user(f, "ada"));
     put(f->principals, PRINCIPALS("bob"));
-    config_watch_poke(f->w);
+    topology_watcher_poke(f->w);
     ck_assert(has_user(f, "bob") && !has_user(f, "ada"));
     ck_assert_int_eq(chmod(f->principals, 0644), 0);
-    config_watch_poke(f->w);
-    struct config_status t, p;
-    config_watch_status(f->w, &t, &p);
+    topology_watcher_poke(f->w);
+    struct topology_status t, p;
+    topology_watcher_status(f->w, &t, &p);
     ck_assert_uint_eq(p.refused, 1);
     ck_assert_ptr_nonnull(strstr(p.refused_why, "chmod 600"));
     ck_assert_ptr_null(t.refused_why);
     free(p.refused_why);
     ck_assert(has_user(f, "bob"));
     put(f->principals, "version: 2\n" PRINCIPALS("carol"));
-    config_watch_poke(f->w);
+    topology_watcher_poke(f->w);
     ck_assert(has_user(f, "carol"));
     put(f->principals, "version: 1\n" PRINCIPALS("dave"));
-    config_watch_poke(f->w);
+    topology_watcher_poke(f->w);
     ck_assert(has_user(f, "carol"));
     ck_assert_int_eq(atomic_load(&f->n_changes), 0);
     teardown(f);
@@ -185,26 +185,26 @@ START_TEST(last_good_serves_a_restart)
 {
     struct fixture *f = setup();
     ck_assert_int_eq(start(f), 0);
-    config_watch_stop(f->w);
+    topology_watcher_stop(f->w);
     put(f->topology, "version: [\n");
     put(f->principals, "users: 5\n");
     ck_assert_int_eq(start(f), 0);
     expect(f, 5, 1, "not YAML");
     ck_assert(has_user(f, "ada"));
-    struct config_status t, p;
-    config_watch_status(f->w, &t, &p);
+    struct topology_status t, p;
+    topology_watcher_status(f->w, &t, &p);
     ck_assert(t.from_last_good && p.from_last_good);
     free(t.refused_why);
     free(t.changes_why);
     free(p.refused_why);
-    config_watch_stop(f->w);
+    topology_watcher_stop(f->w);
     put(f->topology, TOPOLOGY(4, "")); // a rollback while it was down
     ck_assert_int_eq(start(f), 0);
     expect(f, 5, 1, "version 4 is lower than 5");
     put(f->topology, TOPOLOGY(6, ""));
-    config_watch_poke(f->w);
+    topology_watcher_poke(f->w);
     expect(f, 6, 1, NULL);
-    config_watch_status(f->w, &t, &p);
+    topology_watcher_status(f->w, &t, &p);
     ck_assert(!t.from_last_good && p.from_last_good);
     free(p.refused_why);
     teardown(f);
@@ -223,9 +223,9 @@ START_TEST(nothing_usable_is_an_error)
     ck_assert_ptr_nonnull(strstr(all, "principals.yaml: cannot read the principals: not found"));
     free(all);
     put(f->topology, TOPOLOGY(5, ""));
-    ck_assert_int_eq(
-        config_watch_start(f->topology, TOPOLOGY_FULL, NULL, f->state, &f->tcell, &f->pcell, NULL, NULL, NULL, &f->w),
-        0);
+    ck_assert_int_eq(topology_watcher_start(f->topology, TOPOLOGY_FULL, NULL, f->state, &f->tcell, &f->pcell, NULL,
+                                            NULL, NULL, &f->w),
+                     0);
     ck_assert_ptr_null(snapshot_get(&f->pcell));
     teardown(f);
 }
@@ -239,13 +239,13 @@ static void append(struct fixture *f, const char *text)
     ck_assert_ptr_nonnull(out);
     fputs(text, out);
     fclose(out);
-    config_watch_poke(f->w);
+    topology_watcher_poke(f->w);
 }
 
 static void expect_changes(struct fixture *f, uint64_t want, uint64_t taken, uint64_t refused, const char *why)
 {
-    struct config_status t, p;
-    config_watch_status(f->w, &t, &p);
+    struct topology_status t, p;
+    topology_watcher_status(f->w, &t, &p);
     ck_assert_uint_eq(version(f), want);
     ck_assert_uint_eq(t.version, want);
     ck_assert_uint_eq(t.n_changes, taken);
@@ -269,7 +269,7 @@ START_TEST(changes_are_followed)
     append(f, "version: 6\n" ADD("alpha"));
     expect_changes(f, 6, 1, 0, NULL);
     append(f, "version: 7\nregistries: [{ name: bravo, repl"); // torn: waits
-    config_watch_poke(f->w);
+    topology_watcher_poke(f->w);
     expect_changes(f, 6, 1, 0, NULL);
     append(f, "icas: [{ region: eastus }] }]\n...");
     expect_changes(f, 6, 1, 0, NULL);
@@ -285,7 +285,7 @@ START_TEST(changes_are_followed)
     // A restart: the same, whether or not the node could keep it; and no sign of anything wrong.
     for (int i = 0; i < 2; i++) {
         char kept[80];
-        config_watch_stop(f->w);
+        topology_watcher_stop(f->w);
         snprintf(kept, sizeof kept, "%s/topology.last", f->state);
         if (i)
             ck_assert_int_eq(unlink(kept), 0);
@@ -299,16 +299,16 @@ START_TEST(changes_are_followed)
     ck_assert_int_eq(atomic_load(&f->n_changes), n_changes);
     // The document again, below what is in force; then one that supersedes the changes, and a change to that.
     put(f->topology, TOPOLOGY(8, ""));
-    config_watch_poke(f->w);
+    topology_watcher_poke(f->w);
     expect(f, 9, 1, "version 8 is lower than 9");
     put(f->topology, TOPOLOGY(20, ""));
-    config_watch_poke(f->w);
+    topology_watcher_poke(f->w);
     expect(f, 20, 1, NULL);
     append(f, "version: 21\n" ADD("delta"));
     expect(f, 21, 1, NULL);
     // Another file in its place is read from its start.
     put(path, "version: 22\nremove: [delta]\n...\n");
-    config_watch_poke(f->w);
+    topology_watcher_poke(f->w);
     expect(f, 22, 1, NULL);
     teardown(f);
 }
@@ -351,18 +351,18 @@ START_TEST(either_form_is_watched)
         ck_assert_int_eq(file_write_atomic(f->topology, out.p, out.n, 0600), 0);
         snapshot_unref(t);
         diag_done(&d);
-        config_watch_poke(f->w);
+        topology_watcher_poke(f->w);
         expect(f, (uint64_t)k, 0, NULL);
         char change[100];
         snprintf(change, sizeof change, "version: %d\n" ADD("tenant"), k + 1);
         append(f, change);
         expect(f, (uint64_t)k + 1, 0, NULL);
-        config_watch_stop(f->w);
+        topology_watcher_stop(f->w);
         ck_assert_int_eq(start(f), 0);
         expect(f, (uint64_t)k + 1, 0, NULL);
     }
     put(f->topology, TOPOLOGY(10, ""));
-    config_watch_poke(f->w);
+    topology_watcher_poke(f->w);
     expect(f, 10, 0, NULL);
     teardown(f);
 }
@@ -384,13 +384,13 @@ START_TEST(no_document_lowers_a_serial)
     ck_assert_int_eq(start(f), 0);
     expect(f, 6, 0, NULL);
     put(f->topology, TOPOLOGY(7, ""));
-    config_watch_poke(f->w);
+    topology_watcher_poke(f->w);
     expect(f, 6, 1, "the serial of fe.D would go down");
-    config_watch_stop(f->w);
+    topology_watcher_stop(f->w);
     ck_assert_int_eq(start(f), 0); // nor does a restart take it
     expect(f, 6, 1, "the serial of fe.D would go down");
     put(f->topology, TOPOLOGY(8, "zone_serial: {offset: 900000}\n"));
-    config_watch_poke(f->w);
+    topology_watcher_poke(f->w);
     expect(f, 8, 1, NULL);
     teardown(f);
 }
@@ -418,7 +418,7 @@ START_TEST(the_version_of_the_frame_outlives_the_process)
         snapshot_unref(t);
         if (i == 0)
             append(f, "version: 10\n" ADD("tenant"));
-        config_watch_stop(f->w);
+        topology_watcher_stop(f->w);
         if (i == 1) // only what it kept is left
             ck_assert_int_eq(file_write_atomic(f->topology, out.p, 8, 0600), 0);
     }
@@ -448,14 +448,14 @@ START_TEST(paths_are_relative_to_the_topology_and_not_to_what_was_kept_of_it)
                      "routing: { latency_file: measured/ms.csv, maxmind_file: /usr/share/city.mmdb }\n");
     ck_assert_int_eq(start(f), 0);
     expect_paths(f, "measured/ms.csv", "/usr/share/city.mmdb");
-    config_watch_stop(f->w);
+    topology_watcher_stop(f->w);
     ck_assert_int_eq(start(f), 0); // the same document: what was kept of it is taken
     expect(f, 5, 0, NULL);
     expect_paths(f, "measured/ms.csv", "/usr/share/city.mmdb");
     append(f, "version: 6\n" ADD("alpha"));
     expect(f, 6, 0, NULL);
     expect_paths(f, "measured/ms.csv", "/usr/share/city.mmdb");
-    config_watch_stop(f->w);
+    topology_watcher_stop(f->w);
     put(f->topology, "version: seven\n"); // of no use
     ck_assert_int_eq(start(f), 0);
     expect(f, 6, 1, "topology.yaml");
@@ -485,23 +485,23 @@ START_TEST(a_replica_moves_only_when_the_document_says_since_when)
     put(f->topology, MOVING("5", "stamp: eus-1"));
     ck_assert_int_eq(start(f), 0);
     put(f->topology, MOVING("6", "stamp: eus-2"));
-    config_watch_poke(f->w);
+    topology_watcher_poke(f->w);
     expect(f, 5, 1, "topology.yaml:8: registry contoso: replicas: eastus: names would lead from stamp eus-1 to eus-2");
-    config_watch_stop(f->w); // a restart judges by what was kept
+    topology_watcher_stop(f->w); // a restart judges by what was kept
     ck_assert_int_eq(start(f), 0);
     expect(f, 5, 1, "names would lead from stamp eus-1 to eus-2 at once");
     put(f->topology, MOVING("6", "stamp: eus-2" MOVE));
-    config_watch_poke(f->w);
+    topology_watcher_poke(f->w);
     expect(f, 6, 1, NULL);
     put(f->topology,
         MOVING("7", "stamp: eus-2")); // before its time: taken when that has come, without a word from anybody
-    config_watch_poke(f->w);
+    topology_watcher_poke(f->w);
     expect(f, 6, 2, "names lead to stamp eus-1 until 2027-01-15T08:01:00Z");
     clock_virtual_advance(60000);
     wait_for_version(f, 7);
-    config_watch_poke(f->w);
+    topology_watcher_poke(f->w);
     expect(f, 7, 2, NULL);
-    config_watch_stop(f->w); // one that has nothing in force takes any
+    topology_watcher_stop(f->w); // one that has nothing in force takes any
     ck_assert_int_eq(dir_remove_tree(f->state), 0);
     put(f->topology, MOVING("8", "stamp: eus-1"));
     ck_assert_int_eq(start(f), 0);
@@ -513,8 +513,8 @@ END_TEST
 
 static uint64_t n_changes_refused(struct fixture *f)
 {
-    struct config_status t, p;
-    config_watch_status(f->w, &t, &p);
+    struct topology_status t, p;
+    topology_watcher_status(f->w, &t, &p);
     free(t.refused_why);
     free(t.changes_why);
     free(p.refused_why);
@@ -532,7 +532,7 @@ START_TEST(a_change_that_is_early_waits_with_those_after_it)
     put(changes, "version: 6\nregistries: [{name: contoso, replicas: [{region: eastus, stamp: eus-2}]}]\n...\n"
                  "version: 7\nregistries: [{name: fabrikam, replicas: [{region: eastus}]}]\n...\n");
     for (int i = 0; i < 3; i++) // told once
-        config_watch_poke(f->w);
+        topology_watcher_poke(f->w);
     ck_assert_uint_eq(version(f), 5);
     ck_assert_uint_eq(n_changes_refused(f), 1);
     clock_virtual_advance(60000);

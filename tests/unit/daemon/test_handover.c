@@ -32,7 +32,7 @@ START_TEST(a_record_comes_out_as_it_went_in)
                                 .runtime_dir = (char *)(uintptr_t) "/run/m",
                                 .lock_fd = open("/dev/null", O_RDONLY | O_CLOEXEC),
                                 .worker = 4711,
-                                .link_fd = unix_socket(),
+                                .ipc_fd = unix_socket(),
                                 .edge = {.pid = 4712,
                                          .life_fd = open("/dev/null", O_RDONLY | O_CLOEXEC),
                                          .log_write_fd = words[1],
@@ -53,7 +53,7 @@ START_TEST(a_record_comes_out_as_it_went_in)
     ck_assert_ptr_null(getenv(HANDOVER_ENV)); // no child sees it
     ck_assert_int_eq(fcntl(record, F_GETFD), -1);
     ck_assert_str_eq(out.data_dir, in.data_dir);
-    ck_assert(out.worker == 4711 && out.edge.pid == 4712 && out.edge.own_space && out.link_fd == in.link_fd);
+    ck_assert(out.worker == 4711 && out.edge.pid == 4712 && out.edge.own_space && out.ipc_fd == in.ipc_fd);
     ck_assert(out.edge.log_write_fd == words[1] && out.edge.log_read_fd == words[0]);
     ck_assert(out.n_fds == 2 && out.fds[0] == fds[0] && out.fds[1] == fds[1]);
     ck_assert(fcntl(fds[1], F_GETFD) == FD_CLOEXEC && fcntl(in.edge.life_fd, F_GETFD) == FD_CLOEXEC);
@@ -66,7 +66,7 @@ START_TEST(a_record_comes_out_as_it_went_in)
     handover_keep(&out, true);
     ck_assert(fcntl(fds[0], F_GETFD) == 0 && fcntl(in.lock_fd, F_GETFD) == 0);
     handover_keep(&out, false);
-    ck_assert(fcntl(fds[0], F_GETFD) == FD_CLOEXEC && fcntl(in.link_fd, F_GETFD) == FD_CLOEXEC);
+    ck_assert(fcntl(fds[0], F_GETFD) == FD_CLOEXEC && fcntl(in.ipc_fd, F_GETFD) == FD_CLOEXEC);
     handover_done(&out);
     ck_assert_int_eq(handover_from_env(&d, &out), ERR_NOTFOUND);
     diag_done(&d);

@@ -20,21 +20,21 @@ START_TEST(messages_arrive_whole_and_a_gone_peer_is_noticed)
 {
     int fds[2];
     ck_assert_int_eq(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, fds), 0);
-    struct link_message m;
-    ck_assert_int_eq(link_receive(fds[0], &m), ERR_BUSY);
-    ck_assert_int_eq(link_send(fds[1], &(struct link_message){.kind = LINK_RELOAD}), 0);
-    ck_assert_int_eq(link_receive(fds[0], &m), 0);
-    ck_assert_int_eq(m.kind, LINK_RELOAD);
-    struct link_message edge = {.kind = LINK_EDGE, .edge = {.state = EDGE_BACKOFF, .pid = 42, .n_restarts = 3}};
+    struct ipc_message m;
+    ck_assert_int_eq(ipc_receive(fds[0], &m), ERR_BUSY);
+    ck_assert_int_eq(ipc_send(fds[1], &(struct ipc_message){.kind = IPC_RELOAD}), 0);
+    ck_assert_int_eq(ipc_receive(fds[0], &m), 0);
+    ck_assert_int_eq(m.kind, IPC_RELOAD);
+    struct ipc_message edge = {.kind = IPC_EDGE, .edge = {.state = EDGE_BACKOFF, .pid = 42, .n_restarts = 3}};
     memset(edge.edge.last_error, 'x', sizeof edge.edge.last_error); // no NUL: the receiver must put one
-    ck_assert_int_eq(link_send(fds[1], &edge), 0);
-    ck_assert_int_eq(link_receive(fds[0], &m), 0);
+    ck_assert_int_eq(ipc_send(fds[1], &edge), 0);
+    ck_assert_int_eq(ipc_receive(fds[0], &m), 0);
     ck_assert_int_eq(m.edge.pid, 42);
     ck_assert_uint_eq(strlen(m.edge.last_error), sizeof m.edge.last_error - 1);
     ck_assert_int_eq((int)send(fds[1], "e", 1, 0), 1); // too short for its kind
-    ck_assert_int_eq(link_receive(fds[0], &m), ERR_PROTO);
+    ck_assert_int_eq(ipc_receive(fds[0], &m), ERR_PROTO);
     close(fds[1]);
-    ck_assert_int_eq(link_receive(fds[0], &m), ERR_CLOSED);
+    ck_assert_int_eq(ipc_receive(fds[0], &m), ERR_CLOSED);
     close(fds[0]);
 }
 END_TEST

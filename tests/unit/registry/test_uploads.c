@@ -253,7 +253,7 @@ START_TEST(many_pieces_are_digested_once)
     for (int i = 0; i < PIECES; i++) {
         if (i == PIECES / 2) {
             ck_assert_uint_eq(world_blobs->redigested_bytes, 0);
-            ck_assert_uint_eq(world_service->handles.n_reused, PIECES / 2 - 1);
+            ck_assert_uint_eq(world_service->open_uploads.n_reused, PIECES / 2 - 1);
             store_down(); // a restart knows only the file
             store_up();
         }
@@ -264,8 +264,8 @@ START_TEST(many_pieces_are_digested_once)
     AUTO_FREE char *end = with_digest(at, digest);
     ck_assert_int_eq(status_of(send_plain("PUT", end)), 201);
     ck_assert_uint_eq(world_blobs->redigested_bytes, PIECES / 2 * PIECE);
-    ck_assert_uint_eq(world_service->handles.n_reused, PIECES / 2);
-    ck_assert_uint_eq(world_service->handles.n, 0);
+    ck_assert_uint_eq(world_service->open_uploads.n_reused, PIECES / 2);
+    ck_assert_uint_eq(world_service->open_uploads.n, 0);
     ck_assert_ptr_null(world_blobs->open);
     world_down();
 }
@@ -277,14 +277,14 @@ END_TEST
 START_TEST(nothing_rests_while_a_forerunner_may_go_on)
 {
     world_up();
-    handles_open_after(&world_service->handles, 60000);
+    open_uploads_open_after(&world_service->open_uploads, 60000);
     AUTO_FREE char *at = upload_start("team/app");
     ck_assert_int_eq(status_of(send_body("PATCH", at, "abc", 3)), 202);
-    ck_assert_uint_eq(world_service->handles.n, 0);
-    handles_open_after(&world_service->handles, 1);
+    ck_assert_uint_eq(world_service->open_uploads.n, 0);
+    open_uploads_open_after(&world_service->open_uploads, 1);
     clock_sleep_ms(5);
     ck_assert_int_eq(status_of(send_body("PATCH", at, "def", 3)), 202);
-    ck_assert_uint_eq(world_service->handles.n, 1);
+    ck_assert_uint_eq(world_service->open_uploads.n, 1);
     ck_assert_int_eq(status_of(send_plain("DELETE", at)), 204);
     world_down();
 }
@@ -294,21 +294,21 @@ START_TEST(handles_rest_only_after_what_was_acknowledged)
 {
     world_up();
     AUTO_FREE char *at = upload_start("team/app");
-    ck_assert_uint_eq(world_service->handles.n, 0); // there is no file yet
+    ck_assert_uint_eq(world_service->open_uploads.n, 0); // there is no file yet
     ck_assert_int_eq(status_of(send_body("PATCH", at, "abc", 3)), 202);
-    ck_assert_uint_eq(world_service->handles.n, 1);
+    ck_assert_uint_eq(world_service->open_uploads.n, 1);
     ck_assert_int_eq(status_of(send_with("PATCH", at, REGIONAL, token_push, "Content-Range", "7-8", "ab", 2, 1)), 416);
-    ck_assert_uint_eq(world_service->handles.n, 1);
+    ck_assert_uint_eq(world_service->open_uploads.n, 1);
     ck_assert_int_eq(status_of(send_with("PATCH", at, REGIONAL, token_push, "Content-Range", "3-5", "abcd", 4, 2)),
                      400);
-    ck_assert_uint_eq(world_service->handles.n, 1);
+    ck_assert_uint_eq(world_service->open_uploads.n, 1);
     ck_assert_int_eq(status_of(send_body("PATCH", at, "def", 3)), 202);
     AUTO_FREE char *wrong = with_digest(at, EMPTY_DIGEST);
     ck_assert_int_eq(status_of(send_plain("PUT", wrong)), 400);
-    ck_assert_uint_eq(world_service->handles.n, 0);
+    ck_assert_uint_eq(world_service->open_uploads.n, 0);
     ck_assert_int_eq(status_of(send_body("PATCH", at, "ghi", 3)), 202);
     ck_assert_int_eq(status_of(send_plain("DELETE", at)), 204);
-    ck_assert_uint_eq(world_service->handles.n, 0);
+    ck_assert_uint_eq(world_service->open_uploads.n, 0);
     ck_assert_ptr_null(world_blobs->open);
     world_down();
 }
@@ -320,19 +320,19 @@ START_TEST(handles_are_bounded_in_number_and_time)
     enum { MANY = 9 };
     char *at[MANY], digest[DIGEST_TEXT_SIZE];
     digest_text("xy", 2, digest);
-    world_service->handles.max = 4;
+    world_service->open_uploads.max = 4;
     for (int i = 0; i < MANY; i++) {
         at[i] = upload_start("team/app");
         ck_assert_int_eq(status_of(send_body("PATCH", at[i], "x", 1)), 202);
     }
-    ck_assert_uint_eq(world_service->handles.n, 4);
+    ck_assert_uint_eq(world_service->open_uploads.n, 4);
     for (int i = 0; i < 2; i++) // one that had to make room, then one more
         ck_assert_int_eq(status_of(send_body("PATCH", at[i], "y", 1)), 202);
     clock_virtual_advance(HANDLES_IDLE_MS - 1);
     ck_assert_int_eq(status_of(send_body("PATCH", at[2], "y", 1)), 202);
     clock_virtual_advance(2);
     registry_uploads_rest(world_service);
-    ck_assert_uint_eq(world_service->handles.n, 1);
+    ck_assert_uint_eq(world_service->open_uploads.n, 1);
     for (int i = 3; i < MANY; i++)
         ck_assert_int_eq(status_of(send_body("PATCH", at[i], "y", 1)), 202);
     for (int i = 0; i < MANY; i++) {
@@ -366,7 +366,7 @@ static void *hand_run(void *arg)
 START_TEST(requests_that_race_for_an_upload_are_refused_whole)
 {
     world_up();
-    world_service->handles.max = 1; // two uploads push each other's handle out all the time
+    world_service->open_uploads.max = 1; // two uploads push each other's handle out all the time
     AUTO_FREE char *a = upload_start("team/app"), *b = upload_start("team/app");
     struct racer hands[HANDS] = {{.at = a}, {.at = b}, {.at = a}, {.at = b}};
     pthread_t threads[HANDS];

@@ -54,7 +54,7 @@ START_TEST(silence_is_shown_as_lag_and_ends_what_runs_to_that_region)
 }
 END_TEST
 
-START_TEST(a_knock_ends_the_wait_for_a_stream_that_says_nothing)
+START_TEST(an_inbound_contact_ends_the_wait_for_a_stream_that_says_nothing)
 {
     world_up(&w);
     WAIT_FOR(all_ready(), 20000);
@@ -65,7 +65,7 @@ START_TEST(a_knock_ends_the_wait_for_a_stream_that_says_nothing)
     ck_assert_uint_eq(east->n_mute_feeds, 2);
     east->fault = FAULT_NONE;
     int64_t began = clock_mono_ms();
-    replicator_knocked(west->replicator, "eastus");
+    replicator_inbound_contact(west->replicator, "eastus");
     WAIT_FOR(west->n_away == 0 && clock_mono_ms() - began > 4500, 10000); // it is heard in time
     ck_assert_uint_eq(west->n_away, 0);
     world_done(&w);
@@ -130,24 +130,24 @@ START_TEST(a_newer_stream_of_a_reader_ends_its_older_one)
     struct fetch_request q = {.url = "http://eastus.peer.example.io/replication/v1/feed?beat=1&after=",
                               .unix_socket = socket,
                               .idle_timeout_ms = 20000};
-    struct inflow *f;
-    ck_assert_int_eq(inflow_open(west->fetcher, &q, &never, &f), 0);
-    ck_assert_int_eq(inflow_status(f, 5000), 200);
+    struct response_reader *f;
+    ck_assert_int_eq(response_reader_open(west->fetcher, &q, &never, &f), 0);
+    ck_assert_int_eq(response_reader_status(f, 5000), 200);
     ssize_t n, all = 0;
     // The real reader of the west lost its stream by ours, comes again, and ends ours by that.
-    while ((n = inflow_read(f, piece, sizeof piece, 10000)) > 0) {
+    while ((n = response_reader_read(f, piece, sizeof piece, 10000)) > 0) {
         if (!all)
             ck_assert_ptr_nonnull(memmem(piece, (size_t)n, "\"beatMs\":2000", 13));
         all += n;
     }
     ck_assert_int_eq(n, 0);
     ck_assert_int_gt(all, 0);
-    inflow_close(f);
+    response_reader_close(f);
     WAIT_FOR(all_ready(), 10000);
     world_done(&w);
 }
 END_TEST
 
 CHECK_MAIN("replication/beats", silence_is_shown_as_lag_and_ends_what_runs_to_that_region,
-           a_knock_ends_the_wait_for_a_stream_that_says_nothing, a_busy_pool_is_not_silence_and_beats_write_nothing,
-           a_newer_stream_of_a_reader_ends_its_older_one)
+           an_inbound_contact_ends_the_wait_for_a_stream_that_says_nothing,
+           a_busy_pool_is_not_silence_and_beats_write_nothing, a_newer_stream_of_a_reader_ends_its_older_one)

@@ -34,7 +34,7 @@ void signed_rig_start_on(struct signed_rig *g, const char *yaml, enum dnskey_alg
     diag_print(&diag, stderr);
     ck_assert_int_eq(rc, 0);
     diag_done(&diag);
-    ck_assert_int_eq(parked_inbox_new(&g->inbox), 0);
+    ck_assert_int_eq(pending_inbox_new(&g->inbox), 0);
     g->c = (struct answer_context){.topology = g->t,
                                    .transport = ANSWER_UDP,
                                    .source = fixture_ip("192.0.2.99"),
@@ -58,7 +58,7 @@ void signed_rig_stop(struct signed_rig *g)
 {
     signer_free(g->signer);
     signer_free(g->memo);
-    parked_inbox_unref(g->inbox);
+    pending_inbox_unref(g->inbox);
     snapshot_unref(g->d);
     snapshot_unref(g->t);
     dir_remove_tree(g->dir);

@@ -18,7 +18,7 @@ struct signed_rig {
     struct topology *t;
     struct signer *signer, *memo;
     struct dnssec *d;
-    struct parked_inbox *inbox;
+    struct pending_inbox *inbox;
     struct answer_context c;
 };
 

@@ -135,9 +135,9 @@ START_TEST(secrets_in_files)
 }
 END_TEST
 
-static uint64_t secret_in_force(struct upkeep *u)
+static uint64_t secret_in_force(struct secret_reload *u)
 {
-    struct cookies *c = snapshot_get(upkeep_cookies(u));
+    struct cookies *c = snapshot_get(secret_reload_cookies(u));
     uint64_t k = c->secrets[0].k0;
     snapshot_unref(c);
     return k;
@@ -151,7 +151,7 @@ static void write_secret(const char *path, const char *text)
     fclose(f);
 }
 
-static void wait_secret(struct upkeep *u, bool changed, uint64_t from)
+static void wait_secret(struct secret_reload *u, bool changed, uint64_t from)
 {
     for (int i = 0; i < 1000 && (secret_in_force(u) != from) != changed; i++)
         usleep(10000);
@@ -163,12 +163,12 @@ START_TEST(a_changed_file_is_read_again_a_broken_one_is_not)
     char path[] = "/tmp/cookie-secret-XXXXXX";
     close(mkstemp(path));
     struct node_dns s;
-    struct upkeep *u;
+    struct secret_reload *u;
     ck_assert_int_eq(node_dns_defaults(&s), 0);
     s.cookies.secret = path;
-    ck_assert_int_eq(upkeep_start(&s, NULL, 20, NULL, &u), ERR_INVAL); // empty: not started
+    ck_assert_int_eq(secret_reload_start(&s, NULL, 20, NULL, &u), ERR_INVAL); // empty: not started
     write_secret(path, SECRET "\n");
-    ck_assert_int_eq(upkeep_start(&s, NULL, 20, NULL, &u), 0);
+    ck_assert_int_eq(secret_reload_start(&s, NULL, 20, NULL, &u), 0);
     uint64_t first = secret_in_force(u);
     write_secret(path, "445536bcd2513298075a5d379663c962\n" SECRET "\n");
     wait_secret(u, true, first);
@@ -179,7 +179,7 @@ START_TEST(a_changed_file_is_read_again_a_broken_one_is_not)
     write_secret(path, SECRET "\n");
     wait_secret(u, true, second);
     ck_assert(secret_in_force(u) == first);
-    upkeep_stop(u);
+    secret_reload_stop(u);
     unlink(path);
 }
 END_TEST
@@ -188,7 +188,7 @@ static void read_once_there_are_more_than(rlim_t descriptors)
 {
     char path[] = "/tmp/cookie-secret-XXXXXX", next[64];
     struct node_dns s;
-    struct upkeep *u;
+    struct secret_reload *u;
     struct rlimit all, few;
     close(mkstemp(path));
     snprintf(next, sizeof next, "%s.new", path);
@@ -197,7 +197,7 @@ static void read_once_there_are_more_than(rlim_t descriptors)
     write_secret(path, SECRET "\n");
     write_secret(next, "445536bcd2513298075a5d379663c962\n");
     ck_assert_int_eq(chmod(next, 0600), 0);
-    ck_assert_int_eq(upkeep_start(&s, NULL, 20, NULL, &u), 0);
+    ck_assert_int_eq(secret_reload_start(&s, NULL, 20, NULL, &u), 0);
     uint64_t first = secret_in_force(u);
     ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &all), 0);
     few = all;
@@ -208,7 +208,7 @@ static void read_once_there_are_more_than(rlim_t descriptors)
     ck_assert(secret_in_force(u) == first);
     ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &all), 0);
     wait_secret(u, true, first);
-    upkeep_stop(u);
+    secret_reload_stop(u);
     unlink(path);
 }
 

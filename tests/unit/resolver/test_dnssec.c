@@ -507,7 +507,7 @@ START_TEST(the_signed_zone_holds_together)
     for (size_t i = 0; i < z->n_rrs; i++)
         ck_assert_int_eq(zone_rr_compare(&z->rrs[i], &again->zone->rrs[i]), 0);
     snapshot_unref(again);
-    // Nor is it another zone for the keeper: a document that pins the serial costs no file and no message.
+    // Nor is it another zone for the zone maintainer: a document that pins the serial costs no file and no message.
     ck_assert_int_eq(dnssec_new(g.t, g.dir, NOW + 10, g.memo, z, NULL, &again), 0);
     ck_assert_ptr_eq(again->zone, z);
     snapshot_unref(again);

@@ -260,7 +260,7 @@ static size_t padded_query(uint8_t *q, const char *name, uint16_t type, bool dns
     return n + sizeof PADDING - 1;
 }
 
-static size_t answer_to(struct answer_context *c, struct parked_inbox *inbox, const uint8_t *q, size_t n,
+static size_t answer_to(struct answer_context *c, struct pending_inbox *inbox, const uint8_t *q, size_t n,
                         uint8_t *response, size_t cap, struct answer_info *info)
 {
     size_t got = 0;
@@ -276,7 +276,7 @@ static size_t answer_to(struct answer_context *c, struct parked_inbox *inbox, co
 }
 
 // The answers in every room from `least` up: as without padding, but for their OPT.
-static void check_padded(struct answer_context *c, struct parked_inbox *inbox, bool dnssec)
+static void check_padded(struct answer_context *c, struct pending_inbox *inbox, bool dnssec)
 {
     static uint8_t padded[ANSWER_TCP_MAX], plain[ANSWER_TCP_MAX];
     for (size_t i = 0; i < sizeof padded_names / sizeof *padded_names; i++)

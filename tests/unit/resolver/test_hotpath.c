@@ -165,10 +165,10 @@ START_TEST(ten_thousand_answers_take_no_memory_and_no_lock)
     // Counted, logged and sent to dnstap, until the rings are full: that costs nothing more either.
     struct metrics_names *names = metrics_names_new();
     struct metrics *m = mem_zalloc(sizeof *m);
-    struct journal_pen pen = {.writes = true, .querylog_every = 1, .dnstap_every = 2};
+    struct journal_writer writer = {.writes = true, .querylog_every = 1, .dnstap_every = 2};
     const struct endpoint client = {fixture_ip("192.0.2.99"), 4711};
     metrics_topology(m, names, snapshot_reader_get(&rt, &topology));
-    ck_assert(!ring_new(65536, &pen.querylog) && !ring_new(65536, &pen.dnstap));
+    ck_assert(!ring_new(65536, &writer.querylog) && !ring_new(65536, &writer.dnstap));
     mem_fault_after(1); // whoever asks is refused, and noted
     heap = n_heap;
     locks = n_locks;
@@ -186,7 +186,7 @@ START_TEST(ten_thousand_answers_take_no_memory_and_no_lock)
         size_t k = i % N_PACKETS;
         size_t n = answer_packet(&c, packets[k].b, packets[k].n, out, i & 1 ? sizeof out : 1232, &info);
         metrics_count(m, &c, &info);
-        journal_note(&pen, m, &client, &c, packets[k].b, packets[k].n, out, n, &info, NULL);
+        journal_note(&writer, m, &client, &c, packets[k].b, packets[k].n, out, n, &info, NULL);
         if (info.rcode >= 0)
             rcodes[info.rcode]++;
     }
@@ -198,9 +198,9 @@ START_TEST(ten_thousand_answers_take_no_memory_and_no_lock)
     ck_assert_uint_eq(locks, 0);
     ck_assert_msg(rcodes[0] > 1000 && rcodes[1] > 100 && rcodes[3] > 500 && rcodes[5] > 500, "mixed: %u %u %u %u",
                   rcodes[0], rcodes[1], rcodes[3], rcodes[5]);
-    ck_assert(ring_dropped(pen.querylog) && ring_dropped(pen.dnstap));
-    ring_free(pen.querylog);
-    ring_free(pen.dnstap);
+    ck_assert(ring_dropped(writer.querylog) && ring_dropped(writer.dnstap));
+    ring_free(writer.querylog);
+    ring_free(writer.dnstap);
     free(m);
     metrics_names_free(names);
     snapshot_reader_done(&rt);

@@ -216,7 +216,7 @@ struct rig {
     struct node_dns settings;
     struct metrics_names *names;
     struct journal j;
-    struct journal_pen pen;
+    struct journal_writer writer;
     struct metrics *m;
 };
 
@@ -235,7 +235,7 @@ static int rig_start(struct rig *g, const char *path)
     ck_assert(!rc || strstr(d.lines[0], "query_log.file"));
     diag_done(&d);
     if (!rc)
-        journal_pen_init(&g->j, &g->settings, 0, &g->pen);
+        journal_writer_init(&g->j, &g->settings, 0, &g->writer);
     return rc;
 }
 
@@ -256,7 +256,7 @@ static void note(struct rig *g, unsigned n)
     struct answer_info info = {
         .type = T_A, .kind = NAME_GLOBAL, .region = REGION_NONE, .question_n = (uint16_t)(len - 12)};
     for (unsigned i = 0; i < n; i++)
-        journal_note(&g->pen, g->m, &client, &c, q, len, q, len, &info, NULL);
+        journal_note(&g->writer, g->m, &client, &c, q, len, q, len, &info, NULL);
 }
 
 static size_t lines_of(const char *path)
@@ -324,7 +324,7 @@ START_TEST(a_sample_is_one_in_so_many)
 {
     struct rig g;
     ck_assert_int_eq(rig_start(&g, NULL), 0);
-    g.pen.querylog_every = 100;
+    g.writer.querylog_every = 100;
     note(&g, 1050);
     journal_stop(&g.j);
     ck_assert_uint_eq(lines_of(g.path), 10);

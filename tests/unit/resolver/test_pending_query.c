@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// resolver/parked, resolver/lot: queries that wait, over real sockets, beside others that do not. What answers is not
+// resolver/packet/pending_query, resolver/serve/wait_queue: queries that wait, over real sockets, beside others that do not. What answers is not
 // the resolver's but a script by the name's first letter, so that every way a wait can end is at hand:
 //   n at once   w when told   t at once, but without a ticket REFUSED   r asks to wait again and again
 #include "resolver/packet/pending_query.h"
@@ -19,7 +19,7 @@
 #define HELD_MAX 2048
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static struct parked_ticket held[HELD_MAX];
+static struct pending_ticket held[HELD_MAX];
 static size_t n_held, n_asked;
 static bool told; // then `w` is answered
 
@@ -48,10 +48,10 @@ size_t answer_packet(const struct answer_context *c, const uint8_t *query, size_
     n_asked++;
     bool wait = kind == 'r' || (kind == 'w' && !told);
     if (wait && c->ticket.inbox) {
-        parked_hold(c->ticket);
+        pending_hold(c->ticket);
         if (kind == 'r') {
             pthread_mutex_unlock(&lock);
-            parked_retry(c->ticket); // before it is parked
+            pending_retry(c->ticket); // before it is parked
             info->pending = true;
             return 0;
         }
@@ -168,16 +168,16 @@ START_TEST(answers_come_when_they_are_ready_others_do_not_wait)
         ck_assert_int_eq(read_answer(fd, stream), 3 << 8);
         wait_held(2);
         tell(true);
-        parked_retry(held[1]);
+        pending_retry(held[1]);
         ck_assert_int_eq(read_answer(fd, stream), 2 << 8);
-        parked_retry(held[0]);
+        pending_retry(held[0]);
         ck_assert_int_eq(read_answer(fd, stream), 1 << 8);
         ask(fd, stream, "n.example.io", 4); // and the connection is as it was
         ck_assert_int_eq(read_answer(fd, stream), 4 << 8);
         close(fd);
     }
     ck_assert_uint_eq(stats(&g).parked, 4);
-    ck_assert_uint_eq(stats(&g).parked_late, 0);
+    ck_assert_uint_eq(stats(&g).pending_late, 0);
     rig_stop(&g);
 }
 END_TEST
@@ -196,11 +196,11 @@ START_TEST(an_answer_from_elsewhere_gets_the_querys_id)
         uint8_t *r = mem_zalloc(400), *junk = mem_zalloc(5);
         r[2] = 0x80;
         r[3] = DNS_NXDOMAIN;
-        parked_answer(held[0], r, 400, NULL);
+        pending_answer(held[0], r, 400, NULL);
         ck_assert_int_eq(read_answer(fd, stream), 0x1234 << 8 | DNS_NXDOMAIN);
-        parked_answer(held[1], junk, 5, NULL); // no response: asked again, and nothing can be waited for
+        pending_answer(held[1], junk, 5, NULL); // no response: asked again, and nothing can be waited for
         ck_assert_int_eq(read_answer(fd, stream), 0x1235 << 8 | DNS_REFUSED);
-        parked_fail(held[2]);
+        pending_fail(held[2]);
         ck_assert_int_eq(read_answer(fd, stream), 0x1236 << 8 | DNS_REFUSED);
         close(fd);
     }
@@ -215,7 +215,7 @@ START_TEST(answers_leave_from_the_address_that_was_asked)
     int fd = dial(&g.at, "127.0.0.77", SOCK_DGRAM); // a connected socket takes answers from there only
     ask(fd, false, "w.example.io", 9);
     wait_held(1);
-    parked_fail(held[0]);
+    pending_fail(held[0]);
     ck_assert_int_eq(read_answer(fd, false), 9 << 8 | DNS_REFUSED);
     close(fd);
     rig_stop(&g);
@@ -242,21 +242,21 @@ START_TEST(nobody_waits_for_ever)
     int other = dial(&g.at, "127.0.0.1", SOCK_DGRAM);
     ask(udp, false, "r.example.io", 1); // asks to be asked again without end
     ck_assert_int_eq(read_answer(udp, false), 1 << 8 | DNS_REFUSED);
-    ck_assert_uint_eq(n_asked, PARKED_RETRIES + 1);
+    ck_assert_uint_eq(n_asked, PENDING_RETRIES + 1);
     ask(udp, false, "w.example.io", 2);
     ask(tcp, true, "w.example.io", 3);
     ck_assert_int_eq(shutdown(tcp, SHUT_WR), 0); // half-closed: its answer still comes
     wait_held(2);
     pass(other, 0);
-    pass(other, PARKED_MS - 1);
-    ck_assert_uint_eq(stats(&g).parked_late, 0);
+    pass(other, PENDING_MS - 1);
+    ck_assert_uint_eq(stats(&g).pending_late, 0);
     clock_virtual_advance(1);
     ck_assert_int_eq(read_answer(udp, false), 2 << 8 | DNS_REFUSED);
     ck_assert_int_eq(read_answer(tcp, true), 3 << 8 | DNS_REFUSED);
     ck_assert_int_eq(read_answer(tcp, true), -1);
-    ck_assert_uint_eq(stats(&g).parked_late, 2);
-    parked_retry(held[0]); // too late: nothing comes of it
-    parked_retry(held[1]);
+    ck_assert_uint_eq(stats(&g).pending_late, 2);
+    pending_retry(held[0]); // too late: nothing comes of it
+    pending_retry(held[1]);
     close(udp);
     close(tcp);
     close(other);
@@ -270,26 +270,26 @@ START_TEST(those_that_wait_are_bounded)
     struct rig g;
     rig_start(&g, "127.0.0.1");
     int tcp = dial(&g.at, "127.0.0.1", SOCK_STREAM), udp = dial(&g.at, "127.0.0.1", SOCK_DGRAM);
-    for (uint16_t i = 0; i < PARKED_PER_CONN + 8; i++)
+    for (uint16_t i = 0; i < PENDING_PER_CONN + 8; i++)
         ask(tcp, true, "w.example.io", i);
-    wait_held(PARKED_PER_CONN);
-    for (uint16_t i = 0; i < PARKED_MAX - PARKED_PER_CONN; i++) {
+    wait_held(PENDING_PER_CONN);
+    for (uint16_t i = 0; i < PENDING_MAX - PENDING_PER_CONN; i++) {
         ask(udp, false, "w.example.io", i);
         if (i % 16 == 15)
-            wait_held(PARKED_PER_CONN + i); // not faster than the socket's buffer takes them
+            wait_held(PENDING_PER_CONN + i); // not faster than the socket's buffer takes them
     }
-    wait_held(PARKED_MAX);
+    wait_held(PENDING_MAX);
     ask(udp, false, "w.example.io", 0xffff); // no slot: answered at once
     ck_assert_int_eq(read_answer(udp, false), 0xffff << 8 | DNS_REFUSED);
-    ck_assert_uint_eq(n_held, PARKED_MAX);
+    ck_assert_uint_eq(n_held, PENDING_MAX);
     tell(true);
-    for (size_t i = 0; i < PARKED_MAX; i++) {
-        parked_retry(held[i]);
-        if (i >= PARKED_PER_CONN)
+    for (size_t i = 0; i < PENDING_MAX; i++) {
+        pending_retry(held[i]);
+        if (i >= PENDING_PER_CONN)
             ck_assert_int_ge(read_answer(udp, false), 0);
     }
-    bool seen[PARKED_PER_CONN + 8] = {false};
-    for (int i = 0; i < PARKED_PER_CONN + 8; i++) { // the connection's last ones were not even read
+    bool seen[PENDING_PER_CONN + 8] = {false};
+    for (int i = 0; i < PENDING_PER_CONN + 8; i++) { // the connection's last ones were not even read
         int got = read_answer(tcp, true);
         ck_assert(got >= 0 && !seen[got >> 8]);
         seen[got >> 8] = true;
@@ -315,17 +315,17 @@ START_TEST(clients_and_resolvers_that_go_leave_nothing_behind)
     ck_assert_uint_eq(stats(&g).tcp_open, 0);
     ask(udp, false, "w3.example.io", 3); // in a slot that was another's
     wait_held(3);
-    parked_answer(held[0], mem_zalloc(100), 100, NULL);
-    parked_retry(held[1]);
+    pending_answer(held[0], mem_zalloc(100), 100, NULL);
+    pending_retry(held[1]);
     tell(true);
     ask(udp, false, "n.example.io", 4);
     ck_assert_int_eq(read_answer(udp, false), 4 << 8);
     rig_stop(&g); // with one waiting
-    parked_answer(held[2], mem_zalloc(100), 100, NULL);
+    pending_answer(held[2], mem_zalloc(100), 100, NULL);
     close(udp);
 }
 END_TEST
 
-CHECK_MAIN("resolver/parked", answers_come_when_they_are_ready_others_do_not_wait,
+CHECK_MAIN("resolver/packet/pending_query", answers_come_when_they_are_ready_others_do_not_wait,
            an_answer_from_elsewhere_gets_the_querys_id, answers_leave_from_the_address_that_was_asked,
            nobody_waits_for_ever, those_that_wait_are_bounded, clients_and_resolvers_that_go_leave_nothing_behind)

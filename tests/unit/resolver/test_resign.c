@@ -50,7 +50,7 @@ static void judge_copies(int64_t now_s)
     ldns_rr_list_deep_free(all);
 }
 
-// What the keeper of fe.D does.
+// What the zone maintainer of fe.D does.
 static void be_at(int64_t t)
 {
     struct zone *next;

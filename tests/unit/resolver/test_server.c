@@ -462,7 +462,7 @@ static int zone_rcode(const struct endpoint *at)
 struct neighbours { // a server with a zone to transfer
     struct snapshot topology, health, frontend;
     struct resolver *r;
-    struct keeper *k;
+    struct zone_maintainer *k;
     struct endpoint at;
 };
 
@@ -482,10 +482,11 @@ static void neighbours_start(struct neighbours *g, const char *transfer, const c
     snapshot_init(&g->frontend);
     snapshot_publish(&g->topology, fixture_parse(yaml));
     g->at = (struct endpoint){fixture_ip("127.0.0.1"), 0};
-    const struct keeper_options ko = {.topology = &g->topology, .frontend = &g->frontend, .tsig_dir = tsig_dir};
+    const struct zone_maintainer_options ko = {
+        .topology = &g->topology, .frontend = &g->frontend, .tsig_dir = tsig_dir};
     const struct resolver_options o = {
         .topology = &g->topology, .health = &g->health, .frontend = &g->frontend, .settings = settings};
-    ck_assert_int_eq(keeper_start(&ko, &g->k), 0);
+    ck_assert_int_eq(zone_maintainer_start(&ko, &g->k), 0);
     ck_assert_int_eq(resolver_bind(&g->at, 1, 1, &d, &s), 0);
     ck_assert_int_eq(resolver_sockets_endpoint(s, 0, &g->at), 0);
     ck_assert_int_eq(resolver_start(&o, s, &g->r), 0);
@@ -495,7 +496,7 @@ static void neighbours_start(struct neighbours *g, const char *transfer, const c
 static void neighbours_stop(struct neighbours *g)
 {
     resolver_stop(g->r);
-    keeper_stop(g->k);
+    zone_maintainer_stop(g->k);
     snapshot_done(&g->frontend);
     snapshot_done(&g->health);
     snapshot_done(&g->topology);

@@ -364,7 +364,7 @@ START_TEST(a_query_that_waits_for_an_upstream)
     ck_assert_int_eq(forwarder_start(NULL, 0, &f), 0);
     g.c.topology = t;
     g.c.forwarder = f;
-    g.c.ticket = parked_ticket_of(g.inbox, 0);
+    g.c.ticket = pending_ticket_of(g.inbox, 0);
     ck_assert_uint_eq(answer_packet(&g.c, q, signed_query(q, "www.example.com", T_A, true), out, sizeof out, &info), 0);
     ck_assert(info.pending);
     forwarder_stop(f);
@@ -389,7 +389,7 @@ START_TEST(a_neighbours_query_waits_for_a_signature)
     size_t n = signed_query(q, "contoso.example.io", T_A, true);
     tsig_begin(key, 0x1234, &s);
     n = tsig_sign(&s, q, n, sizeof q, NOW);
-    g.c.ticket = parked_ticket_of(g.inbox, 0);
+    g.c.ticket = pending_ticket_of(g.inbox, 0);
     ck_assert_uint_eq(answer_packet(&g.c, q, n, out, sizeof out, &info), 0);
     ck_assert(info.pending && info.rcode != DNS_DROP);
     signed_ask(&g, q, n, &a);

@@ -60,35 +60,35 @@ static struct signer_what what_of(struct keys *k, uint32_t *data)
                                 .expires_s = (uint32_t)(clock_wall_ms() / 1000) + 100};
 }
 
-static unsigned mail(struct parked_inbox *b, enum parked_news *news)
+static unsigned mail(struct pending_inbox *b, enum pending_news *news)
 {
-    struct parked_mail m;
+    struct pending_mail m;
     unsigned n = 0;
-    while ((m = parked_inbox_take(b)).news != PARKED_NOTHING) {
+    while ((m = pending_inbox_take(b)).news != PENDING_NOTHING) {
         *news = m.news;
         n++;
     }
     return n;
 }
 
-static void wait_mail(struct parked_inbox *b)
+static void wait_mail(struct pending_inbox *b)
 {
-    struct pollfd p = {.fd = parked_inbox_fd(b), .events = POLLIN};
+    struct pollfd p = {.fd = pending_inbox_fd(b), .events = POLLIN};
     ck_assert_int_eq(poll(&p, 1, 20000), 1);
 }
 
 START_TEST(what_was_asked_is_found_and_nothing_else)
 {
     struct signer *s;
-    struct parked_inbox *inbox;
+    struct pending_inbox *inbox;
     struct keys *k = keys_new();
     uint32_t data[16] = {1};
     uint8_t sig[64], want[64];
     ck_assert_int_eq(signer_new(&(struct signer_options){.slots = 1024, .threads = 1}, &s), 0);
-    ck_assert_int_eq(parked_inbox_new(&inbox), 0);
+    ck_assert_int_eq(pending_inbox_new(&inbox), 0);
     struct signer_what w = what_of(k, data);
     ck_assert(!signer_get(s, SIGNER_POSITIVE, &w, sig));
-    ck_assert_int_eq(signer_ask(s, SIGNER_POSITIVE, &w, parked_ticket_of(inbox, 0)), 0);
+    ck_assert_int_eq(signer_ask(s, SIGNER_POSITIVE, &w, pending_ticket_of(inbox, 0)), 0);
     wait_mail(inbox);
     ck_assert(signer_get(s, SIGNER_POSITIVE, &w, sig));
     ck_assert_int_eq(dns_key_sign(k->key, data, 64, want), 0);
@@ -101,9 +101,9 @@ START_TEST(what_was_asked_is_found_and_nothing_else)
     ck_assert(!signer_get(s, SIGNER_POSITIVE, &w, sig));
     w = what_of(k, data);
     w.n = SIGNER_DATA_MAX + 1;
-    ck_assert_int_eq(signer_ask(s, SIGNER_POSITIVE, &w, parked_ticket_of(inbox, 0)), ERR_TOOBIG);
+    ck_assert_int_eq(signer_ask(s, SIGNER_POSITIVE, &w, pending_ticket_of(inbox, 0)), ERR_TOOBIG);
     signer_free(s);
-    parked_inbox_unref(inbox);
+    pending_inbox_unref(inbox);
     snapshot_unref(k);
     ck_assert_int_eq(n_freed, 1);
 }
@@ -112,7 +112,7 @@ END_TEST
 START_TEST(a_flood_of_denials_is_bounded_and_evicts_no_name)
 {
     struct signer *s;
-    struct parked_inbox *inbox;
+    struct pending_inbox *inbox;
     struct keys *k = keys_new();
     uint32_t data[16] = {0};
     uint8_t sig[64];
@@ -120,18 +120,18 @@ START_TEST(a_flood_of_denials_is_bounded_and_evicts_no_name)
     unsigned taken = 0;
     clock_virtual_set(1795478400000); // a clock that stands: no allowance grows
     ck_assert_int_eq(signer_new(&(struct signer_options){.slots = 1024, .threads = 1, .denials_per_s = 100}, &s), 0);
-    ck_assert_int_eq(parked_inbox_new(&inbox), 0);
+    ck_assert_int_eq(pending_inbox_new(&inbox), 0);
     struct signer_what w = what_of(k, data);
     for (data[0] = 0; data[0] < 50; data[0]++) {
         memset(sig, (int)data[0], sizeof sig);
         signer_put(s, SIGNER_POSITIVE, &w, sig);
     }
     for (data[0] = 1000; data[0] < 21000; data[0]++)
-        taken += !signer_ask(s, SIGNER_DENIAL, &w, parked_ticket_of(inbox, 0));
+        taken += !signer_ask(s, SIGNER_DENIAL, &w, pending_ticket_of(inbox, 0));
     ck_assert_uint_le(taken, 11);
     clock_virtual_advance(50);
     for (data[0] = 1000; data[0] < 21000; data[0]++)
-        taken += !signer_ask(s, SIGNER_DENIAL, &w, parked_ticket_of(inbox, 0));
+        taken += !signer_ask(s, SIGNER_DENIAL, &w, pending_ticket_of(inbox, 0));
     ck_assert_uint_ge(taken, 12);
     ck_assert_uint_le(taken, 40); // and those that were there already
     clock_virtual_off();
@@ -140,7 +140,7 @@ START_TEST(a_flood_of_denials_is_bounded_and_evicts_no_name)
     signer_stats_get(s, &st);
     ck_assert_uint_ge(st.refused[SIGNER_DENIAL], 39900);
     signer_free(s);
-    parked_inbox_unref(inbox);
+    pending_inbox_unref(inbox);
     snapshot_unref(k);
 }
 END_TEST
@@ -250,19 +250,19 @@ START_TEST(queues_end_and_every_ticket_comes_back)
 {
     struct signer *s;
     int freed = n_freed;
-    struct parked_inbox *inbox;
+    struct pending_inbox *inbox;
     struct keys *k = keys_new();
     uint32_t data[16] = {0};
-    enum parked_news news = PARKED_NOTHING;
+    enum pending_news news = PENDING_NOTHING;
     struct signer_what w = what_of(k, data);
-    ck_assert_int_eq(parked_inbox_new(&inbox), 0);
+    ck_assert_int_eq(pending_inbox_new(&inbox), 0);
     ck_assert_int_eq(signer_new(&(struct signer_options){.slots = 1024}, &s), 0);
-    ck_assert_int_eq(signer_ask(s, SIGNER_POSITIVE, &w, parked_ticket_of(inbox, 0)), ERR_BUSY); // no threads
+    ck_assert_int_eq(signer_ask(s, SIGNER_POSITIVE, &w, pending_ticket_of(inbox, 0)), ERR_BUSY); // no threads
     signer_free(s);
     ck_assert_int_eq(signer_new(&(struct signer_options){.slots = 1024, .threads = 2}, &s), 0);
     unsigned taken = 0, busy = 0;
     for (data[0] = 0; data[0] < 20000; data[0]++) {
-        int rc = signer_ask(s, SIGNER_POSITIVE, &w, parked_ticket_of(inbox, data[0] % PARKED_MAX));
+        int rc = signer_ask(s, SIGNER_POSITIVE, &w, pending_ticket_of(inbox, data[0] % PENDING_MAX));
         taken += !rc;
         busy += rc == ERR_BUSY;
     }
@@ -270,8 +270,8 @@ START_TEST(queues_end_and_every_ticket_comes_back)
     ck_assert_uint_gt(busy, 0);
     signer_free(s); // what waits is failed
     mail(inbox, &news);
-    ck_assert_int_ne(news, PARKED_NOTHING);
-    parked_inbox_unref(inbox);
+    ck_assert_int_ne(news, PENDING_NOTHING);
+    pending_inbox_unref(inbox);
     ck_assert_int_eq(n_freed, freed);
     snapshot_unref(k); // no job holds it any more
     ck_assert_int_eq(n_freed, freed + 1);

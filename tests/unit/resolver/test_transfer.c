@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// resolver/transfer, zone_history, zone_file and keeper: what a secondary ends up with, message by message, is the
+// resolver/transfer, zone_history, zone_file and zone_maintainer: what a secondary ends up with, message by message, is the
 // zone; who may not has nothing; versions outlive the process.
 #include "resolver/answer/transfer.h"
 
@@ -365,7 +365,7 @@ START_TEST(test_any_damage_is_noticed)
 }
 END_TEST
 
-// ---- the keeper ----
+// ---- the zone maintainer ----
 
 static struct frontend *wait_for(struct snapshot *cell, uint32_t serial)
 {
@@ -383,32 +383,32 @@ static struct frontend *wait_for(struct snapshot *cell, uint32_t serial)
 START_TEST(test_keeper)
 {
     struct snapshot topology_cell, frontend_cell;
-    struct keeper *k;
+    struct zone_maintainer *k;
     snapshot_init(&topology_cell);
     snapshot_init(&frontend_cell);
     make_dir();
-    const struct keeper_options o = {
+    const struct zone_maintainer_options o = {
         .topology = &topology_cell, .frontend = &frontend_cell, .zones_dir = dir, .tsig_dir = dir};
     snapshot_publish(&topology_cell, topology(1, 10, allow));
-    ck_assert_int_eq(keeper_start(&o, &k), 0);
+    ck_assert_int_eq(zone_maintainer_start(&o, &k), 0);
     struct frontend *f = snapshot_get(&frontend_cell); // there at once
     ck_assert_ptr_nonnull(f);
     ck_assert_uint_eq(f->history->zone->serial, 1);
     snapshot_unref(f);
     snapshot_publish(&topology_cell, topology(2, 10, allow));
-    keeper_poke(k);
+    zone_maintainer_poke(k);
     f = wait_for(&frontend_cell, 2);
     ck_assert_ptr_nonnull(zone_history_from(f->history, 1));
     snapshot_unref(f);
-    keeper_stop(k);
+    zone_maintainer_stop(k);
 
     snapshot_publish(&topology_cell, topology(3, 10, allow)); // changed while nobody looked
-    ck_assert_int_eq(keeper_start(&o, &k), 0);
+    ck_assert_int_eq(zone_maintainer_start(&o, &k), 0);
     f = wait_for(&frontend_cell, 3);
     ck_assert(zone_history_from(f->history, 1) && zone_history_from(f->history, 2));
     ck_assert_uint_eq(zone_history_from(f->history, 1)->n_added, 1);
     snapshot_unref(f);
-    keeper_stop(k);
+    zone_maintainer_stop(k);
     snapshot_done(&frontend_cell);
     snapshot_done(&topology_cell);
     dir_remove_tree(dir);

@@ -17,7 +17,7 @@
 #define C_PL "contoso." PL
 #define A_EUS "eus-1.eastus.fe.example.io. 60 IN A 192.0.2.1\n"
 
-static struct topology *cut_topology(const char *rows)
+static struct topology *zone_cut_topology(const char *rows)
 {
     char text[2048];
     snprintf(
@@ -102,7 +102,7 @@ START_TEST(table)
 {
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         const struct row *r = &rows[i];
-        struct topology *t = cut_topology(r->cut);
+        struct topology *t = zone_cut_topology(r->cut);
         struct answer_context c = {.topology = t, .source = fixture_ip(r->source)};
         struct fixture_answer a;
         fixture_ask(&c, r->name, r->type, 1232, &a);
@@ -124,7 +124,7 @@ START_TEST(apexes_have_soa_and_glue)
     const char *const cuts[][2] = {{AT_PRIVATELINK, "privatelink.example.io"},
                                    {AT_REGION, "eastus.geo.privatelink.example.io"}};
     for (size_t i = 0; i < 2; i++) {
-        struct topology *t = cut_topology(cuts[i][0]);
+        struct topology *t = zone_cut_topology(cuts[i][0]);
         struct answer_context c = {.topology = t, .source = fixture_ip("10.1.9.9")};
         struct fixture_answer a;
         fixture_ask(&c, cuts[i][1], T_SOA, -1, &a);
@@ -161,20 +161,20 @@ START_TEST(zones_of_names)
         {AT_REGION, "c.privatelink.example.io", ZONE_MAIN, false},
     };
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
-        struct topology *t = cut_topology(names[i].cut);
+        struct topology *t = zone_cut_topology(names[i].cut);
         uint8_t wire[DNS_NAME_MAX];
         size_t n = dns_name_from_text(names[i].name, wire);
-        enum answer_zone zone = cut_zone(t, wire, n);
+        enum answer_zone zone = zone_cut_of(t, wire, n);
         ck_assert_msg((int)zone == names[i].zone, "%s: %d", names[i].name, (int)zone);
-        ck_assert_msg(cut_is_apex(t, zone, n) == names[i].apex, "%s: apex", names[i].name);
-        ck_assert_int_eq(cut_is_insecure(zone), zone != ZONE_MAIN && zone != ZONE_FRONTEND);
+        ck_assert_msg(zone_cut_is_apex(t, zone, n) == names[i].apex, "%s: apex", names[i].name);
+        ck_assert_int_eq(zone_cut_is_insecure(zone), zone != ZONE_MAIN && zone != ZONE_FRONTEND);
         snapshot_unref(t);
     }
-    struct topology *t = cut_topology(AT_REGION);
-    ck_assert_int_eq(cut_zone_private(t, NAME_REGIONAL, 1), ZONE_REGION + 1);
-    ck_assert_int_eq(cut_zone_private(t, NAME_REGIONAL_PRIVATE, 0), ZONE_REGION);
-    ck_assert_int_eq(cut_zone_private(t, NAME_GLOBAL, REGION_NONE), ZONE_MAIN);
-    ck_assert_int_eq(cut_zone_private(t, NAME_DATA, 0), ZONE_MAIN);
+    struct topology *t = zone_cut_topology(AT_REGION);
+    ck_assert_int_eq(zone_cut_of_private(t, NAME_REGIONAL, 1), ZONE_REGION + 1);
+    ck_assert_int_eq(zone_cut_of_private(t, NAME_REGIONAL_PRIVATE, 0), ZONE_REGION);
+    ck_assert_int_eq(zone_cut_of_private(t, NAME_GLOBAL, REGION_NONE), ZONE_MAIN);
+    ck_assert_int_eq(zone_cut_of_private(t, NAME_DATA, 0), ZONE_MAIN);
     snapshot_unref(t);
 }
 END_TEST

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// resolver/keeper: what leaves fe.D alone costs no zone, no file, no version and no message; counted.
+// resolver/zone/zone_maintainer: what leaves fe.D alone costs no zone, no file, no version and no message; counted.
 #include "resolver/zone/zone_maintainer.h"
 
 #include "base/err.h"
@@ -26,7 +26,7 @@
 struct lab {
     char dir[40];
     struct snapshot topology, frontend;
-    struct keeper *keeper;
+    struct zone_maintainer *zone_maintainer;
     _Atomic int n_builds;
     int secondary; // where notifications arrive
     unsigned port;
@@ -59,7 +59,7 @@ static void setup(struct lab *lab)
     memset(lab, 0, sizeof *lab);
     snapshot_init(&lab->topology);
     snapshot_init(&lab->frontend);
-    strcpy(lab->dir, "/tmp/keeper.XXXXXX");
+    strcpy(lab->dir, "/tmp/zone_maintainer.XXXXXX");
     ck_assert_ptr_nonnull(mkdtemp(lab->dir));
     lab->secondary = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     ck_assert_int_eq(bind(lab->secondary, (struct sockaddr *)&at, n), 0);
@@ -69,7 +69,7 @@ static void setup(struct lab *lab)
 
 static void teardown(struct lab *lab)
 {
-    keeper_stop(lab->keeper);
+    zone_maintainer_stop(lab->zone_maintainer);
     close(lab->secondary);
     snapshot_done(&lab->frontend);
     snapshot_done(&lab->topology);
@@ -78,18 +78,18 @@ static void teardown(struct lab *lab)
 
 static void start(struct lab *lab)
 {
-    const struct keeper_options o = {.topology = &lab->topology,
-                                     .frontend = &lab->frontend,
-                                     .zones_dir = lab->dir,
-                                     .tsig_dir = lab->dir,
-                                     .builder = {count_build, lab}};
-    ck_assert_int_eq(keeper_start(&o, &lab->keeper), 0);
+    const struct zone_maintainer_options o = {.topology = &lab->topology,
+                                              .frontend = &lab->frontend,
+                                              .zones_dir = lab->dir,
+                                              .tsig_dir = lab->dir,
+                                              .builder = {count_build, lab}};
+    ck_assert_int_eq(zone_maintainer_start(&o, &lab->zone_maintainer), 0);
 }
 
 static void put(struct lab *lab, struct topology *t)
 {
     snapshot_publish(&lab->topology, t);
-    keeper_poke(lab->keeper);
+    zone_maintainer_poke(lab->zone_maintainer);
 }
 
 static int count_files(const struct lab *lab)
@@ -124,7 +124,7 @@ static uint32_t told(struct lab *lab)
     return serial;
 }
 
-static void wait_until_seen(const struct topology *t) // besides the cell and ours, the keeper has a reference
+static void wait_until_seen(const struct topology *t) // besides the cell and ours, the zone maintainer has a reference
 {
     for (int i = 0; i < 2000 && snapshot_refs(t) != 3; i++)
         nanosleep(&(struct timespec){0, 5000000}, NULL);
@@ -207,4 +207,4 @@ START_TEST(changes_of_registries_cost_nothing)
 }
 END_TEST
 
-CHECK_MAIN("resolver/keeper", changes_of_registries_cost_nothing)
+CHECK_MAIN("resolver/zone_maintainer", changes_of_registries_cost_nothing)
