@@ -4,7 +4,7 @@ private network; ldns-verify-zone judges fe.D as it is transferred; keys are rol
 and a wrong anchor, or a wrong octet, is noticed. NSD, with fe.D transferred to it, must answer for it as we do.
 
 A resolver of our own on loopback addresses, so this needs no namespaces; root, so that servers keep their user."""
-import os, re, shutil, socket, struct, subprocess, sys, tempfile, time, unittest
+import os, re, shutil, socket, struct, subprocess, sys, tempfile, unittest
 
 import dnswire as dns
 from lab import MERIDIAN, MERIDIAND, SKIP, wait_until
@@ -122,6 +122,27 @@ class Dnssec(Programs):
         wait_until(15, lambda: f" {want} 3600 600" in self.dig("", "SOA", "+dnssec"), f"version {want}")
         key_ids = {l.split()[4] for l in self.manage("list").splitlines()[1:] if l.split()[1] == "D"}
         wait_until(15, lambda: set(re.findall(r"key id = (\d+)", self.dig("", "DNSKEY", "+dnssec", "+multiline"))) == key_ids, "the keys")
+
+    def tags(self, which):
+        """Key tags of those rows of the list that `which` chooses."""
+        return {row[4] for row in map(str.split, self.manage("list").splitlines()[1:]) if which(row)}
+
+    def wait_keys_known(self, validator):
+        """Until the validator holds no set of keys that lacks one."""
+        for zone, name in (("D", ""), ("fe", "fe")):
+            want = self.tags(lambda row: row[1] == zone)
+            held = lambda: set(re.findall(r"key id = (\d+)", self.dig(name, "DNSKEY", "+dnssec", "+multiline", server=validator[0], port=validator[1])))
+            wait_until(10 + KEY_TTL_S, lambda: held() == want, f"the validator knows the keys of {zone}: {want}")
+
+    def wait_not_signed_by(self, validator, names, tags):
+        """Until the validator answers none of the names with a signature by one of these keys."""
+        def signers():
+            found = set()
+            for name, qtype in names:
+                got = self.dig(name, qtype, "+dnssec", server=validator[0], port=validator[1])
+                found |= set(re.findall(r"\sRRSIG\s+(?:\S+\s+){6}(\d+)", got))
+            return found
+        wait_until(10 + KEY_TTL_S, lambda: not signers() & tags, f"the validator holds nothing that {tags} signed")
 
     def served_and_valid(self, validator, names):
         self.wait_served()
@@ -269,14 +290,16 @@ class Dnssec(Programs):
         for role, was in (("zsk", (first[1], first[3])), ("ksk", (first[0], first[2]))):  # of both zones at once
             new = self.make_keys("--role", role, "--algorithm", "ed25519")
             self.served_and_valid(validator, some)
-            time.sleep(KEY_TTL_S + 0.1)  # nobody holds a set of keys without it any more: the wait that --force skips
+            self.wait_keys_known(validator)  # the wait that --force skips
             for key in new:
                 self.manage("roll", key, "--force")
             self.served_and_valid(validator, some)
-            if role == "ksk":  # who has the old DS was asked above; this one has the new one only
+            if role == "ksk":  # it signs the keys for as long as it is among them
+                # who has the old DS was asked above; this one has the new one only
                 validator = self.unbound(PUBLIC, self.manage("ds"))
                 self.validates(validator, some)
-            time.sleep(KEY_TTL_S + 0.1)  # nor what the old one signed
+            else:
+                self.wait_not_signed_by(validator, some, self.tags(lambda row: row[0] in was))
             for key in was:
                 self.manage("remove", key, "--force")
             self.served_and_valid(validator, some)
