@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The 401 that sends a client to the token endpoint; see verify.h, RFC 6750 section 3, and the distribution token
-// specification. Pure; HTTP threads.
+// The 401 that sends a client to the token endpoint; see verify.h, RFC 6750 section 3, and the
+// distribution token specification. Pure; HTTP threads.
 #include "auth/token_priv.h"
 
 #include "base/err.h"
@@ -31,8 +31,8 @@ static const char *why_text(int why)
     }
 }
 
-void auth_challenge(struct http_request *req, const struct topology *t, const struct hostname *host, const char *scope,
-                    int why, struct http_response *out)
+void auth_challenge(struct http_request *req, const struct topology *t, const struct hostname *host,
+                    const char *scope, int why, struct http_response *out)
 {
     char name[HOSTNAME_TEXT_SIZE], service[HOSTNAME_TEXT_SIZE], port[8] = "";
     if (hostname_format(host->kind, t->domain, host->label, host->region, host->stamp, name) ||
@@ -43,9 +43,13 @@ void auth_challenge(struct http_request *req, const struct topology *t, const st
     if (t->https_port != 443)
         snprintf(port, sizeof port, ":%u", t->https_port);
     bool with_scope = scope && *scope && quotable(scope);
-    const char *error = !why ? "" : why == ERR_DENIED ? ",error=\"insufficient_scope\"" : ",error=\"invalid_token\"";
-    oci_error(req, out, 401, why == ERR_DENIED ? "DENIED" : "UNAUTHORIZED", NULL, "%s", why_text(why));
+    const char *error = !why                ? ""
+                        : why == ERR_DENIED ? ",error=\"insufficient_scope\""
+                                            : ",error=\"invalid_token\"";
+    oci_error(req, out, 401, why == ERR_DENIED ? "DENIED" : "UNAUTHORIZED", NULL, "%s",
+              why_text(why));
     http_response_header(req, out, "WWW-Authenticate",
-                         "Bearer realm=\"https://%s%s/oauth2/token\",service=\"%s\"%s%s%s%s", name, port, service,
-                         with_scope ? ",scope=\"" : "", with_scope ? scope : "", with_scope ? "\"" : "", error);
+                         "Bearer realm=\"https://%s%s/oauth2/token\",service=\"%s\"%s%s%s%s", name,
+                         port, service, with_scope ? ",scope=\"" : "", with_scope ? scope : "",
+                         with_scope ? "\"" : "", error);
 }

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// Compact JWS with ES256 and nothing else (RFC 7515, RFC 7518 section 3.4); see token_priv.h. Pure; any thread.
+// Compact JWS with ES256 and nothing else (RFC 7515, RFC 7518 section 3.4); see token_priv.h. Pure;
+// any thread.
 //
-// Every token we are shown we once made, so nothing of JOSE's choices is honoured: the algorithm is not looked up by
-// what the token says, and a header member that we do not write is refused.
+// Every token we are shown we once made, so nothing of JOSE's choices is honoured: the algorithm is
+// not looked up by what the token says, and a header member that we do not write is refused.
 #include "auth/token_priv.h"
 
 #include "base/digest.h"
@@ -48,7 +49,8 @@ int jws_parse(const char *token, struct arena *a, struct jws *out)
     if (!dot2 || strchr(dot2 + 1, '.'))
         return ERR_AUTH;
     struct jws j = {.signed_at = token, .n_signed = (size_t)(dot2 - token)};
-    if (b64url_parse(dot2 + 1, (size_t)(token + n - dot2 - 1), j.sig, sizeof j.sig, &n_bytes) || n_bytes != 64)
+    if (b64url_parse(dot2 + 1, (size_t)(token + n - dot2 - 1), j.sig, sizeof j.sig, &n_bytes) ||
+        n_bytes != 64)
         return ERR_AUTH;
     uint8_t *bytes = arena_alloc(a, n);
     if (!bytes)
@@ -70,8 +72,8 @@ int jws_issue(const struct region_keys *keys, json_t *claims, struct arena *a, c
     char *payload = claims ? json_dumps(claims, JSON_COMPACT) : NULL;
     AUTO_FREE char *payload_text = payload;
     json_decref(claims);
-    AUTO_FREE char *header =
-        mem_printf("{\"alg\":\"ES256\",\"kid\":\"%s\",\"typ\":\"JWT\"}", region_keys_token_id(keys));
+    AUTO_FREE char *header = mem_printf("{\"alg\":\"ES256\",\"kid\":\"%s\",\"typ\":\"JWT\"}",
+                                        region_keys_token_id(keys));
     if (!payload || !header)
         return ERR_NOMEM;
     size_t n_header = strlen(header), n_payload = strlen(payload);

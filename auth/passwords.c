@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Password checks; see passwords_priv.h. passwords_verify runs on the token service's own workers, passwords_known on
-// HTTP threads.
+// Password checks; see passwords_priv.h. passwords_verify runs on the token service's own workers,
+// passwords_known on HTTP threads.
 #include "auth/passwords_priv.h"
 
 #include "base/bytes.h"
@@ -17,9 +17,11 @@
 struct passwords {
     uint8_t key[32];
     char dummy[PASSWORD_HASH_SIZE];
-    pthread_mutex_t lock; // guards what follows
+    // guards what follows
+    pthread_mutex_t lock;
     uint64_t generation;
-    uint8_t (*seen)[SHA256_BYTES]; // all zero: empty
+    // all zero: empty
+    uint8_t (*seen)[SHA256_BYTES];
 };
 
 int passwords_new(struct passwords **out)
@@ -69,7 +71,8 @@ static int entry_of(const struct passwords *p, const struct principal *who, cons
     return rc;
 }
 
-// The slot an entry goes to, the memory emptied first when the principals have changed. Called with the lock.
+// The slot an entry goes to, the memory emptied first when the principals have changed. Called with
+// the lock.
 static uint8_t *slot_of(struct passwords *p, uint64_t generation, const uint8_t entry[SHA256_BYTES])
 {
     if (generation != p->generation) {
@@ -79,10 +82,12 @@ static uint8_t *slot_of(struct passwords *p, uint64_t generation, const uint8_t 
     return p->seen[(entry[0] | (unsigned)entry[1] << 8) & (SLOTS - 1)];
 }
 
-bool passwords_known(struct passwords *p, uint64_t generation, const struct principal *who, const char *password)
+bool passwords_known(struct passwords *p, uint64_t generation, const struct principal *who,
+                     const char *password)
 {
     uint8_t entry[SHA256_BYTES];
-    if (!who || !who->enabled || strlen(password) > PASSWORD_MAX_BYTES || entry_of(p, who, password, entry))
+    if (!who || !who->enabled || strlen(password) > PASSWORD_MAX_BYTES ||
+        entry_of(p, who, password, entry))
         return false;
     pthread_mutex_lock(&p->lock);
     bool known = secret_equal(slot_of(p, generation, entry), SHA256_BYTES, entry, SHA256_BYTES);
@@ -93,15 +98,19 @@ bool passwords_known(struct passwords *p, uint64_t generation, const struct prin
 int passwords_verify(struct passwords *p, uint64_t generation, const struct principals *all,
                      const struct principal *who, const char *password)
 {
-    // An unknown user is checked against the first user's hash, so that the method and its cost are those of real ones.
-    const char *hash = who ? who->password_hash : all->n_users ? all->users[0].password_hash : p->dummy;
+    // An unknown user is checked against the first user's hash, so that the method and its cost are
+    // those of real ones.
+    const char *hash = who            ? who->password_hash
+                       : all->n_users ? all->users[0].password_hash
+                                      : p->dummy;
     int rc = password_check(password, hash);
     if (rc == ERR_NOMEM)
         return rc;
     if (rc || !who || !who->enabled)
         return ERR_AUTH;
     uint8_t entry[SHA256_BYTES];
-    if (!entry_of(p, who, password, entry)) { // what cannot be remembered is checked again next time
+    // what cannot be remembered is checked again next time
+    if (!entry_of(p, who, password, entry)) {
         pthread_mutex_lock(&p->lock);
         memcpy(slot_of(p, generation, entry), entry, SHA256_BYTES);
         pthread_mutex_unlock(&p->lock);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Scopes as clients write them; see token_priv.h. skopeo repeats the parameter, ctr joins scopes with blanks, docker
-// says "push,pull": all three come out as one list with the actions of a repository joined. Pure; any thread.
+// Scopes as clients write them; see token_priv.h. skopeo repeats the parameter, ctr joins scopes
+// with blanks, docker says "push,pull": all three come out as one list with the actions of a
+// repository joined. Pure; any thread.
 #include "auth/token_priv.h"
 
 #include "base/err.h"
@@ -46,7 +47,8 @@ bool repository_name_valid(const char *s, size_t n)
     }
 }
 
-static int grant_add(struct scopes *s, const char *name, size_t n, unsigned actions, struct arena *a)
+static int grant_add(struct scopes *s, const char *name, size_t n, unsigned actions,
+                     struct arena *a)
 {
     for (size_t i = 0; i < s->n; i++)
         if (!strncmp(s->items[i].repository, name, n) && !s->items[i].repository[n]) {
@@ -78,16 +80,19 @@ static unsigned actions_of(const char *p, size_t n)
     return all;
 }
 
-// type ":" name ":" actions; the name may hold colons (a host and port), so it ends at the last one.
+// type ":" name ":" actions; the name may hold colons (a host and port), so it ends at the last
+// one.
 static int scope_one(struct scopes *s, const char *p, size_t n, struct arena *a)
 {
     const char *first = memchr(p, ':', n), *last = memrchr(p, ':', n);
     if (!first || first == p || last == first)
         return ERR_INVAL;
-    size_t n_type = (size_t)(first - p), n_name = (size_t)(last - first - 1), n_actions = (size_t)(p + n - last - 1);
+    size_t n_type = (size_t)(first - p), n_name = (size_t)(last - first - 1),
+           n_actions = (size_t)(p + n - last - 1);
     const char *name = first + 1;
     if (n_type == 8 && !memcmp(p, "registry", 8)) {
-        bool catalog = n_name == 7 && !memcmp(name, "catalog", 7) && memchr(last + 1, '*', n_actions);
+        bool catalog =
+            n_name == 7 && !memcmp(name, "catalog", 7) && memchr(last + 1, '*', n_actions);
         return catalog ? grant_add(s, "*", 1, ACTION_CATALOG, a) : 0;
     }
     bool plain = n_type == 10 && !memcmp(p, "repository", 10);

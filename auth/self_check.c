@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A node judges its own token key as a client would find it: a token is signed, and shown to this node's own verifier.
-// See service.h. Pure CPU; called by the daemon's housekeeping.
+// A node judges its own token key as a client would find it: a token is signed, and shown to this
+// node's own verifier. See service.h. Pure CPU; called by the daemon's housekeeping.
 #include "auth/service.h"
 
 #include "auth/token_priv.h"
@@ -23,8 +23,8 @@ static const struct registry *some_registry(const struct topology *t, const stru
     return NULL;
 }
 
-static int token_round(const struct topology *t, const struct registry *r, const struct region_keys *keys,
-                       int64_t now_ms, struct arena *a)
+static int token_round(const struct topology *t, const struct registry *r,
+                       const struct region_keys *keys, int64_t now_ms, struct arena *a)
 {
     static const struct access_grant grant = {SELF_CHECK_REPOSITORY, ACTION_PULL};
     struct access access;
@@ -39,18 +39,22 @@ static int token_round(const struct topology *t, const struct registry *r, const
     return access_actions(&access, SELF_CHECK_REPOSITORY) == ACTION_PULL ? 0 : ERR_AUTH;
 }
 
-static int not_named(const struct topology *t, const char *region, const char *id, struct diag *diag)
+static int not_named(const struct topology *t, const char *region, const char *id,
+                     struct diag *diag)
 {
-    diag_add(diag, NULL, 0,
-             "the topology in force (version %llu) does not name the token key %s that this region signs with: every "
-             "token it gives is refused everywhere; add the key's public half to identities.%s.token_keys "
-             "(`meridian init` does), or put a key that is named there into keys/ and restart the node",
-             (unsigned long long)t->version, id, region);
+    diag_add(
+        diag, NULL, 0,
+        "the topology in force (version %llu) does not name the token key %s that this region "
+        "signs with: every "
+        "token it gives is refused everywhere; add the key's public half to "
+        "identities.%s.token_keys "
+        "(`meridian init` does), or put a key that is named there into keys/ and restart the node",
+        (unsigned long long)t->version, id, region);
     return ERR_AUTH;
 }
 
-int auth_self_check(const struct topology *t, const char *region, const struct region_keys *keys, int64_t now_ms,
-                    struct diag *diag)
+int auth_self_check(const struct topology *t, const char *region, const struct region_keys *keys,
+                    int64_t now_ms, struct diag *diag)
 {
     const char *id = region_keys_token_id(keys);
     const struct region *here = topology_region(t, region);
@@ -59,7 +63,8 @@ int auth_self_check(const struct topology *t, const char *region, const struct r
         return not_named(t, region, id, diag);
     if (key->region != here->index) {
         diag_add(diag, NULL, 0,
-                 "the topology in force (version %llu) names this region's token key %s as one of %s: tokens are "
+                 "the topology in force (version %llu) names this region's token key %s as one of "
+                 "%s: tokens are "
                  "refused; move it to identities.%s.token_keys",
                  (unsigned long long)t->version, id, t->regions[key->region].name, region);
         return ERR_AUTH;
@@ -70,10 +75,12 @@ int auth_self_check(const struct topology *t, const char *region, const struct r
     int rc = r ? token_round(t, r, keys, now_ms, &a) : 0;
     arena_done(&a);
     if (rc)
-        diag_add(diag, NULL, 0, "a token that was just signed with %s is refused by this node's own verifier (%s)%s",
-                 id, err_text(rc),
-                 strcmp(key->spki_b64, region_keys_token_spki(keys)) != 0
-                     ? ": the topology has another public half for it; put that of keys/token.pem there"
-                     : "; restart the node, and if that does not help report it");
+        diag_add(
+            diag, NULL, 0,
+            "a token that was just signed with %s is refused by this node's own verifier (%s)%s",
+            id, err_text(rc),
+            strcmp(key->spki_b64, region_keys_token_spki(keys)) != 0
+                ? ": the topology has another public half for it; put that of keys/token.pem there"
+                : "; restart the node, and if that does not help report it");
     return rc;
 }

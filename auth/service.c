@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// The token endpoint; see service.h. HTTP threads answer at once what needs no password hash, by GET and (once its body
-// is in) by POST: anonymous questions, refresh tokens, credentials verified before, refusals. So none of these ever
-// waits for a hash. The rest goes to the service's own few workers, which step back before all other threads; the queue
-// ahead of them is bounded and fair, by the client's network and then by the name that is tried (net/fair.h).
+// The token endpoint; see service.h. HTTP threads answer at once what needs no password hash, by
+// GET and (once its body is in) by POST: anonymous questions, refresh tokens, credentials verified
+// before, refusals. So none of these ever waits for a hash. The rest goes to the service's own few
+// workers, which step back before all other threads; the queue ahead of them is bounded and fair,
+// by the client's network and then by the name that is tried (net/fair.h).
 //
-// This is the one file that chooses the words of refusals: OCI error JSON for GET, OAuth 2.0 (RFC 6749 section 5.2) for
-// POST, with the OCI form beside it because docker prints that one.
+// This is the one file that chooses the words of refusals: OCI error JSON for GET, OAuth 2.0 (RFC
+// 6749 section 5.2) for POST, with the OCI form beside it because docker prints that one.
 #include "auth/service.h"
 
 #include "auth/passwords_priv.h"
@@ -19,7 +20,7 @@
 #include <string.h>
 #include <strings.h>
 
-#define FORM_MAX_BYTES (16u << 10)                          // twice the longest token and the scopes
+#define FORM_MAX_BYTES (16u << 10) // twice the longest token and the scopes
 #define REFRESH_USER "00000000-0000-0000-0000-000000000000" // its password is a refresh token
 #define RETRY_AFTER_S "1"
 
@@ -32,13 +33,16 @@ struct auth_service {
 
 struct call { // one request; hangs off its arena
     struct auth_service *s;
-    const struct topology *t; // borrowed in begin; `held` when the call outlives it
+    // borrowed in begin; `held` when the call outlives it
+    const struct topology *t;
     struct topology *held;
     const struct registry *r;
     const char *service;
     bool post;
-    bool offline;                // a refresh token is asked for
-    const char *user, *password; // both or none
+    // a refresh token is asked for
+    bool offline;
+    // both or none
+    const char *user, *password;
     const char *refresh;
     struct scopes scopes;
 };
@@ -54,11 +58,12 @@ int auth_service_start(const struct auth_service_options *o, struct auth_service
     int rc = s->region ? passwords_new(&s->passwords) : ERR_NOMEM;
     if (!rc) {
         size_t waiting = o->max_waiting ? o->max_waiting : 512;
-        s->pool = pool_new(&(struct pool_options){.name = "password",
-                                                  .n_threads = o->n_workers ? o->n_workers : 2,
-                                                  .max_waiting = waiting,
-                                                  .max_per_network = waiting < 8 ? waiting : waiting / 8,
-                                                  .steps_back = true});
+        s->pool =
+            pool_new(&(struct pool_options){.name = "password",
+                                            .n_threads = o->n_workers ? o->n_workers : 2,
+                                            .max_waiting = waiting,
+                                            .max_per_network = waiting < 8 ? waiting : waiting / 8,
+                                            .steps_back = true});
         rc = s->pool ? 0 : ERR_NOMEM;
     }
     if (rc) {
@@ -91,10 +96,12 @@ static void refuse(struct call *c, struct http_request *req, struct http_respons
                    const char *oauth_error, const char *oci_code, const char *text)
 {
     if (c->post) {
-        json_t *root = json_pack("{s:s, s:s, s:[{s:s, s:s}]}", "error", oauth_error, "error_description", text,
-                                 "errors", "code", oci_code, "message", text);
+        json_t *root =
+            json_pack("{s:s, s:s, s:[{s:s, s:s}]}", "error", oauth_error, "error_description", text,
+                      "errors", "code", oci_code, "message", text);
         if (!root || http_response_json(req, resp, status, root))
-            http_response_bytes(resp, status, "application/json", bytes_str("{\"error\":\"server_error\"}"));
+            http_response_bytes(resp, status, "application/json",
+                                bytes_str("{\"error\":\"server_error\"}"));
         http_request_refused(req, oci_code, text);
     } else {
         oci_error(req, resp, status, oci_code, NULL, "%s", text);
@@ -106,15 +113,18 @@ static void refuse(struct call *c, struct http_request *req, struct http_respons
         http_response_header(req, resp, "Retry-After", RETRY_AFTER_S);
 }
 
-static void refuse_code(struct call *c, struct http_request *req, struct http_response *resp, int rc)
+static void refuse_code(struct call *c, struct http_request *req, struct http_response *resp,
+                        int rc)
 {
     if (rc == ERR_TOOBIG)
-        refuse(c, req, resp, 400, "invalid_scope", "UNSUPPORTED", "more is asked for than one token can carry");
+        refuse(c, req, resp, 400, "invalid_scope", "UNSUPPORTED",
+               "more is asked for than one token can carry");
     else if (rc == ERR_INVAL)
         refuse(c, req, resp, 400, "invalid_scope", "NAME_INVALID", "a scope is malformed");
     else if (rc == ERR_AUTH || rc == ERR_EXPIRED)
         refuse(c, req, resp, 401, "invalid_grant", "UNAUTHORIZED",
-               c->refresh ? "the refresh token is not valid; log in again" : "the user name or password is not right");
+               c->refresh ? "the refresh token is not valid; log in again"
+                          : "the user name or password is not right");
     else if (rc == ERR_CLOSED)
         refuse(c, req, resp, 503, "temporarily_unavailable", "UNAVAILABLE",
                "this region has been cut off from its list of users for too long");
@@ -124,7 +134,8 @@ static void refuse_code(struct call *c, struct http_request *req, struct http_re
 
 // --- granting ---
 
-static unsigned actions_held(const struct call *c, const struct principal *who, const struct access_grant *asked)
+static unsigned actions_held(const struct call *c, const struct principal *who,
+                             const struct access_grant *asked)
 {
     unsigned held = 0;
     if (asked->actions & ACTION_CATALOG) {
@@ -147,18 +158,20 @@ static void scope_text(const struct access_grant *g, struct buf *out)
     if (g->actions & ACTION_CATALOG)
         buf_printf(out, "%sregistry:catalog:*", blank);
     else
-        buf_printf(out, "%srepository:%s:%s%s%s", blank, g->repository, g->actions & ACTION_PULL ? "pull," : "",
-                   g->actions & ACTION_PUSH ? "push," : "", g->actions & ACTION_DELETE ? "delete," : "");
+        buf_printf(out, "%srepository:%s:%s%s%s", blank, g->repository,
+                   g->actions & ACTION_PULL ? "pull," : "", g->actions & ACTION_PUSH ? "push," : "",
+                   g->actions & ACTION_DELETE ? "delete," : "");
     if (out->n && out->p[out->n - 1] == ',')
         out->p[--out->n] = 0;
 }
 
-static void reply(struct call *c, struct http_request *req, struct http_response *resp, const char *access,
-                  const char *refresh, const char *scope, int64_t now_ms)
+static void reply(struct call *c, struct http_request *req, struct http_response *resp,
+                  const char *access, const char *refresh, const char *scope, int64_t now_ms)
 {
     char issued[CLOCK_TEXT_SIZE];
-    json_t *root = json_pack("{s:s, s:s, s:i, s:s}", "token", access, "access_token", access, "expires_in",
-                             ACCESS_LIFETIME_S, "issued_at", clock_format(now_ms, issued));
+    json_t *root =
+        json_pack("{s:s, s:s, s:i, s:s}", "token", access, "access_token", access, "expires_in",
+                  ACCESS_LIFETIME_S, "issued_at", clock_format(now_ms, issued));
     bool ok = root != NULL;
     if (ok && refresh)
         ok = !json_object_set_new(root, "refresh_token", json_string(refresh));
@@ -175,8 +188,8 @@ static void reply(struct call *c, struct http_request *req, struct http_response
 }
 
 // `who` NULL: anonymous. `kept` is the refresh token that the question came with.
-static void grant(struct call *c, struct http_request *req, struct http_response *resp, const struct principal *who,
-                  const char *kept)
+static void grant(struct call *c, struct http_request *req, struct http_response *resp,
+                  const struct principal *who, const char *kept)
 {
     struct access_grant granted[SCOPE_MAX_COUNT];
     size_t n = 0;
@@ -192,8 +205,8 @@ static void grant(struct call *c, struct http_request *req, struct http_response
     }
     const char *access, *refresh = c->offline ? kept : NULL;
     int rc = scope.err ? scope.err
-                       : token_issue_access(c->s->o.keys, c->service, who ? who->name : "", granted, n, now,
-                                            &req->arena, &access);
+                       : token_issue_access(c->s->o.keys, c->service, who ? who->name : "", granted,
+                                            n, now, &req->arena, &access);
     if (!rc && who && c->offline && !refresh)
         rc = token_issue_refresh(c->s->o.keys, c->service, who, now, &req->arena, &refresh);
     if (rc)
@@ -213,14 +226,16 @@ static const char *refresh_fault(const struct principal *who)
     return "revoked since it was issued";
 }
 
-static int judge_refresh(const struct call *c, struct http_request *req, const struct principals *all,
-                         const struct principal **out)
+static int judge_refresh(const struct call *c, struct http_request *req,
+                         const struct principals *all, const struct principal **out)
 {
     struct claims claims;
-    int rc = token_verify(c->t, c->r, c->refresh, TOKEN_REFRESH, clock_wall_ms(), &req->arena, &claims);
+    int rc =
+        token_verify(c->t, c->r, c->refresh, TOKEN_REFRESH, clock_wall_ms(), &req->arena, &claims);
     const struct principal *who = rc ? NULL : principals_find(all, claims.subject);
     if (rc) {
-        http_request_detail(req, "a refresh token: %s", token_fault(c->t, c->r, c->refresh, rc, &req->arena));
+        http_request_detail(req, "a refresh token: %s",
+                            token_fault(c->t, c->r, c->refresh, rc, &req->arena));
         return rc;
     }
     if (!who || !who->enabled || who->generation != claims.generation) {
@@ -243,8 +258,8 @@ static void login_detail(struct http_request *req, const struct principal *who)
 }
 
 // ERR_BUSY: only a password hash can tell, and `may_hash` is not set.
-static int judge(struct call *c, struct http_request *req, const struct principals *all, uint64_t generation,
-                 bool may_hash, const struct principal **out)
+static int judge(struct call *c, struct http_request *req, const struct principals *all,
+                 uint64_t generation, bool may_hash, const struct principal **out)
 {
     if (c->refresh)
         return judge_refresh(c, req, all, out);
@@ -255,7 +270,8 @@ static int judge(struct call *c, struct http_request *req, const struct principa
     const struct principal *who = principals_find(all, c->user);
     int rc = 0;
     if (!passwords_known(c->s->passwords, generation, who, c->password))
-        rc = may_hash ? passwords_verify(c->s->passwords, generation, all, who, c->password) : ERR_BUSY;
+        rc = may_hash ? passwords_verify(c->s->passwords, generation, all, who, c->password)
+                      : ERR_BUSY;
     if (rc == ERR_AUTH)
         login_detail(req, who);
     if (!rc)
@@ -264,15 +280,17 @@ static int judge(struct call *c, struct http_request *req, const struct principa
 }
 
 // Answers, or ERR_BUSY with nothing done when it would have to hash and may not.
-static int answer(struct call *c, struct http_request *req, struct http_response *resp, bool may_hash)
+static int answer(struct call *c, struct http_request *req, struct http_response *resp,
+                  bool may_hash)
 {
     const struct auth_service_options *o = &c->s->o;
     uint64_t generation = snapshot_generation(o->principals);
     struct principals *all = snapshot_get(o->principals);
     int64_t age_ms = o->principals_age_ms ? o->principals_age_ms(o->age_ctx) : 0;
     const struct principal *who = NULL;
-    int rc = !all || auth_principals_stale(age_ms, c->t->max_stale_s) ? ERR_CLOSED
-                                                                      : judge(c, req, all, generation, may_hash, &who);
+    int rc = !all || auth_principals_stale(age_ms, c->t->max_stale_s)
+                 ? ERR_CLOSED
+                 : judge(c, req, all, generation, may_hash, &who);
     if (!rc && who)
         req->principal = arena_strdup(&req->arena, who->name);
     if (!rc)
@@ -351,7 +369,8 @@ static int basic_parse(struct call *c, struct http_request *req)
 }
 
 // What both methods share: `service`, `scope` (repeated). False: refused already.
-static bool questions_parse(struct call *c, struct http_request *req, struct bytes from, struct http_response *resp)
+static bool questions_parse(struct call *c, struct http_request *req, struct bytes from,
+                            struct http_response *resp)
 {
     const char *service = http_form_get(req, from, "service", 0), *scope;
     if (service && *service && strcasecmp(service, c->service)) {
@@ -397,7 +416,8 @@ static bool form_read(struct call *c, struct http_request *req, struct http_resp
     const char *type = form_once(req, "grant_type"), *access_type = form_once(req, "access_type");
     c->offline = access_type && !strcmp(access_type, "offline");
     if (!type) {
-        refuse(c, req, resp, 400, "invalid_request", "UNSUPPORTED", "grant_type is missing or repeated");
+        refuse(c, req, resp, 400, "invalid_request", "UNSUPPORTED",
+               "grant_type is missing or repeated");
         return false;
     }
     if (!strcmp(type, "password")) {
@@ -407,12 +427,14 @@ static bool form_read(struct call *c, struct http_request *req, struct http_resp
     } else if (!strcmp(type, "refresh_token")) {
         c->refresh = form_once(req, "refresh_token");
     } else {
-        refuse(c, req, resp, 400, "unsupported_grant_type", "UNSUPPORTED", "grant_type is password or refresh_token");
+        refuse(c, req, resp, 400, "unsupported_grant_type", "UNSUPPORTED",
+               "grant_type is password or refresh_token");
         return false;
     }
     if (c->user || c->refresh)
         return questions_parse(c, req, req->body, resp);
-    refuse(c, req, resp, 400, "invalid_request", "UNSUPPORTED", "the credentials are missing or repeated");
+    refuse(c, req, resp, 400, "invalid_request", "UNSUPPORTED",
+           "the credentials are missing or repeated");
     return false;
 }
 
@@ -447,7 +469,8 @@ static void begin_post(struct call *c, struct http_request *req, struct http_pla
 }
 
 void auth_service_begin(struct auth_service *s, struct http_request *req, const struct topology *t,
-                        const struct registry *reg, const struct hostname *host, struct http_plan *plan)
+                        const struct registry *reg, const struct hostname *host,
+                        struct http_plan *plan)
 {
     (void)host; // tokens are the same at every endpoint of a registry
     plan->kind = HTTP_PLAN_REPLY;
@@ -460,15 +483,18 @@ void auth_service_begin(struct auth_service *s, struct http_request *req, const 
     *c = (struct call){.s = s, .t = t, .r = reg, .service = service};
     const struct region *here = topology_region(t, s->region);
     if (strcmp(req->path, "/oauth2/token")) {
-        refuse(c, req, &plan->response, 404, "invalid_request", "UNSUPPORTED", "tokens are at /oauth2/token");
+        refuse(c, req, &plan->response, 404, "invalid_request", "UNSUPPORTED",
+               "tokens are at /oauth2/token");
     } else if (!here || !registry_replica(reg, here->index)) {
-        refuse(c, req, &plan->response, 421, "invalid_request", "UNSUPPORTED", "this registry has no replica here");
+        refuse(c, req, &plan->response, 421, "invalid_request", "UNSUPPORTED",
+               "this registry has no replica here");
     } else if (req->method == HTTP_GET) {
         begin_get(c, req, plan);
     } else if (req->method == HTTP_POST) {
         begin_post(c, req, plan);
     } else {
-        refuse(c, req, &plan->response, 405, "invalid_request", "UNSUPPORTED", "the token endpoint takes GET and POST");
+        refuse(c, req, &plan->response, 405, "invalid_request", "UNSUPPORTED",
+               "the token endpoint takes GET and POST");
         http_response_header(req, &plan->response, "Allow", "GET, POST");
     }
 }

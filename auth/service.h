@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// The token service: `GET /oauth2/token` (Basic, or anonymous), `POST /oauth2/token` (grant_type password or
-// refresh_token), at every endpoint of a registry (design section 6, and what real clients send). Password hashes are
-// checked by bounded workers, in turn by the client's network and the name that is tried (net/fair.h; without a place
-// there: 429 with Retry-After), with a dummy hash for unknown users and a keyed cache of verified credentials that
-// empties when the principals change. What needs no hash waits for none.
+// The token service: `GET /oauth2/token` (Basic, or anonymous), `POST /oauth2/token` (grant_type
+// password or refresh_token), at every endpoint of a registry (design section 6, and what real
+// clients send). Password hashes are checked by bounded workers, in turn by the client's network
+// and the name that is tried (net/fair.h; without a place there: 429 with Retry-After), with a
+// dummy hash for unknown users and a keyed cache of verified credentials that empties when the
+// principals change. What needs no hash waits for none.
 //
-// Access tokens: 15 minutes, typ "access", aud = the global name, access[] as granted. Refresh tokens: typ "refresh",
-// carry the principal's generation, read again at each use. Both are signed by this region's key.
+// Access tokens: 15 minutes, typ "access", aud = the global name, access[] as granted. Refresh
+// tokens: typ "refresh", carry the principal's generation, read again at each use. Both are signed
+// by this region's key.
 #ifndef MERIDIAN_AUTH_SERVICE_H
 #define MERIDIAN_AUTH_SERVICE_H
 
@@ -19,23 +21,27 @@ struct auth_service_options {
     struct snapshot *topology, *principals;
     const struct region_keys *keys;
     const char *region;
-    unsigned n_workers; // password hashing threads; 0: 2
-    size_t max_waiting; // for a hash; 0: 512; of one network an eighth
-    // How long ago the principals were last known to be current; past the topology's max_stale nothing is issued (503).
-    // NULL: they are a file of this node, and always current.
+    // password hashing threads; 0: 2
+    unsigned n_workers;
+    // for a hash; 0: 512; of one network an eighth
+    size_t max_waiting;
+    // How long ago the principals were last known to be current; past the topology's max_stale
+    // nothing is issued (503). NULL: they are a file of this node, and always current.
     int64_t (*principals_age_ms)(void *ctx);
     void *age_ctx;
 };
 int auth_service_start(const struct auth_service_options *o, struct auth_service **out);
 void auth_service_stop(struct auth_service *s);
-// For requests whose path begins with /oauth2/ on a host of `reg`. Fills the plan, whatever the request.
+// For requests whose path begins with /oauth2/ on a host of `reg`. Fills the plan, whatever the
+// request.
 void auth_service_begin(struct auth_service *s, struct http_request *req, const struct topology *t,
-                        const struct registry *reg, const struct hostname *host, struct http_plan *plan);
-// Does what this region signs hold? Its token key is one that the topology names for it, and a token that is signed
-// with it now, for some registry that lives here, is taken by the verifier of this node. 0, or ERR_AUTH and others with
-// a sentence that has the cure.
-int auth_self_check(const struct topology *t, const char *region, const struct region_keys *keys, int64_t now_ms,
-                    struct diag *diag);
+                        const struct registry *reg, const struct hostname *host,
+                        struct http_plan *plan);
+// Does what this region signs hold? Its token key is one that the topology names for it, and a
+// token that is signed with it now, for some registry that lives here, is taken by the verifier of
+// this node. 0, or ERR_AUTH and others with a sentence that has the cure.
+int auth_self_check(const struct topology *t, const char *region, const struct region_keys *keys,
+                    int64_t now_ms, struct diag *diag);
 bool auth_principals_stale(int64_t age_ms, uint32_t max_stale_s);
 
 #endif

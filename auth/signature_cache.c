@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Memory of good signatures; see signature_cache.h. A table of SHA-256 values: whoever could make another (key, message,
-// signature) with the same value could forge signatures by simpler means. A new one takes the place of whatever stood
-// there; nobody can fill it but with signatures that a region made.
+// Memory of good signatures; see signature_cache.h. A table of SHA-256 values: whoever could make
+// another (key, message, signature) with the same value could forge signatures by simpler means. A
+// new one takes the place of whatever stood there; nobody can fill it but with signatures that a
+// region made.
 #include "auth/signature_cache.h"
 
 #include "base/bytes.h"
@@ -21,7 +22,8 @@ static bool taken[SLOTS];
 static uint64_t hits;
 
 // Every part has a length of its own or one that is fixed, so that no two triples read alike.
-static int triple_digest(const char *spki_b64, const void *p, size_t n, const uint8_t sig[64], struct digest *out)
+static int triple_digest(const char *spki_b64, const void *p, size_t n, const uint8_t sig[64],
+                         struct digest *out)
 {
     struct hasher *h = hasher_new(DIGEST_SHA256);
     if (!h)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Issuing access and refresh tokens with this region's key; see token_priv.h and design section 6. Pure but for the
-// random token id; any thread.
+// Issuing access and refresh tokens with this region's key; see token_priv.h and design section 6.
+// Pure but for the random token id; any thread.
 #include "auth/token_priv.h"
 
 #include "base/digest.h"
@@ -13,7 +13,8 @@ static const struct {
     const char *word;
 } words[] = {{ACTION_PULL, "pull"}, {ACTION_PUSH, "push"}, {ACTION_DELETE, "delete"}};
 
-int token_service(const struct topology *t, const struct registry *r, struct arena *a, const char **out)
+int token_service(const struct topology *t, const struct registry *r, struct arena *a,
+                  const char **out)
 {
     char name[HOSTNAME_TEXT_SIZE];
     int rc = hostname_format(NAME_GLOBAL, t->domain, r->label, NULL, NULL, name);
@@ -28,31 +29,35 @@ int token_service(const struct topology *t, const struct registry *r, struct are
 static json_t *grant_json(const struct access_grant *g)
 {
     if (g->actions & ACTION_CATALOG)
-        return json_pack("{s:s, s:s, s:[s]}", "type", "registry", "name", "catalog", "actions", "*");
+        return json_pack("{s:s, s:s, s:[s]}", "type", "registry", "name", "catalog", "actions",
+                         "*");
     json_t *actions = json_array();
     for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
         if (g->actions & words[i].bit)
             json_array_append_new(actions, json_string(words[i].word));
-    return json_pack("{s:s, s:s, s:o}", "type", "repository", "name", g->repository, "actions", actions);
+    return json_pack("{s:s, s:s, s:o}", "type", "repository", "name", g->repository, "actions",
+                     actions);
 }
 
 // The claims that both kinds have.
-static json_t *claims_begin(const char *type, const char *service, const char *subject, int64_t now_ms,
-                            unsigned lifetime_s)
+static json_t *claims_begin(const char *type, const char *service, const char *subject,
+                            int64_t now_ms, unsigned lifetime_s)
 {
     char id[JTI_BYTES * 2 + 1];
     json_int_t now = now_ms / 1000;
     if (random_hex(id, JTI_BYTES))
         return NULL;
-    return json_pack("{s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:I}", "iss", TOKEN_ISSUER, "sub", subject, "aud", service,
-                     "typ", type, "jti", id, "iat", now, "nbf", now, "exp", now + lifetime_s);
+    return json_pack("{s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:I}", "iss", TOKEN_ISSUER, "sub",
+                     subject, "aud", service, "typ", type, "jti", id, "iat", now, "nbf", now, "exp",
+                     now + lifetime_s);
 }
 
 int token_issue_access(const struct region_keys *keys, const char *service, const char *subject,
-                       const struct access_grant *grants, size_t n_grants, int64_t now_ms, struct arena *a,
-                       const char **out)
+                       const struct access_grant *grants, size_t n_grants, int64_t now_ms,
+                       struct arena *a, const char **out)
 {
-    json_t *claims = claims_begin("access", service, subject, now_ms, ACCESS_LIFETIME_S), *access = json_array();
+    json_t *claims = claims_begin("access", service, subject, now_ms, ACCESS_LIFETIME_S),
+           *access = json_array();
     for (size_t i = 0; i < n_grants; i++)
         if (!access || json_array_append_new(access, grant_json(&grants[i]))) {
             json_decref(access);
@@ -66,8 +71,9 @@ int token_issue_access(const struct region_keys *keys, const char *service, cons
     return jws_issue(keys, claims, a, out);
 }
 
-int token_issue_refresh(const struct region_keys *keys, const char *service, const struct principal *who,
-                        int64_t now_ms, struct arena *a, const char **out)
+int token_issue_refresh(const struct region_keys *keys, const char *service,
+                        const struct principal *who, int64_t now_ms, struct arena *a,
+                        const char **out)
 {
     json_t *claims = claims_begin("refresh", service, who->name, now_ms, REFRESH_LIFETIME_S);
     if (claims && json_object_set_new(claims, "gen", json_integer((json_int_t)who->generation))) {

@@ -20,14 +20,18 @@
 
 // --- compact JWS (RFC 7515 section 3.1) ---
 struct jws {
-    const char *kid;       // arena
-    const char *signed_at; // the signing input: header '.' payload, in the token's own text
+    // arena
+    const char *kid;
+    // the signing input: header '.' payload, in the token's own text
+    const char *signed_at;
     size_t n_signed;
     uint8_t sig[64];
-    struct bytes payload; // decoded, arena; not to be believed before the signature was checked
+    // decoded, arena; not to be believed before the signature was checked
+    struct bytes payload;
 };
-// Strict: at most TOKEN_MAX_BYTES, exactly three parts, unpadded canonical base64url, a header of exactly alg ES256,
-// kid, and optionally typ JWT, no key twice. ERR_AUTH for anything else; ERR_NOMEM.
+// Strict: at most TOKEN_MAX_BYTES, exactly three parts, unpadded canonical base64url, a header of
+// exactly alg ES256, kid, and optionally typ JWT, no key twice. ERR_AUTH for anything else;
+// ERR_NOMEM.
 int jws_parse(const char *token, struct arena *a, struct jws *out);
 // Signs; takes over `claims`. The text hangs off the arena. ERR_TOOBIG past TOKEN_MAX_BYTES.
 int jws_issue(const struct region_keys *keys, json_t *claims, struct arena *a, const char **out);
@@ -35,34 +39,43 @@ int jws_issue(const struct region_keys *keys, json_t *claims, struct arena *a, c
 // --- claims ---
 enum token_type { TOKEN_ACCESS, TOKEN_REFRESH };
 struct claims {
-    const char *subject, *id; // arena
-    uint64_t generation;      // TOKEN_REFRESH
+    // arena
+    const char *subject, *id;
+    // TOKEN_REFRESH
+    uint64_t generation;
     const struct access_grant *grants;
     size_t n_grants;
 };
-// Signature, key, issuer, audience, dates, type: everything but the principal. ERR_AUTH, ERR_EXPIRED, ERR_NOMEM.
-int token_verify(const struct topology *t, const struct registry *r, const char *token, enum token_type type,
-                 int64_t now_ms, struct arena *a, struct claims *out);
+// Signature, key, issuer, audience, dates, type: everything but the principal. ERR_AUTH,
+// ERR_EXPIRED, ERR_NOMEM.
+int token_verify(const struct topology *t, const struct registry *r, const char *token,
+                 enum token_type type, int64_t now_ms, struct arena *a, struct claims *out);
 
 // What is wrong with a token that gave `rc`, in a clause for the log: static text.
-const char *token_fault(const struct topology *t, const struct registry *r, const char *token, int rc, struct arena *a);
+const char *token_fault(const struct topology *t, const struct registry *r, const char *token,
+                        int rc, struct arena *a);
 
 int token_issue_access(const struct region_keys *keys, const char *service, const char *subject,
-                       const struct access_grant *grants, size_t n_grants, int64_t now_ms, struct arena *a,
-                       const char **out);
-int token_issue_refresh(const struct region_keys *keys, const char *service, const struct principal *who,
-                        int64_t now_ms, struct arena *a, const char **out);
+                       const struct access_grant *grants, size_t n_grants, int64_t now_ms,
+                       struct arena *a, const char **out);
+int token_issue_refresh(const struct region_keys *keys, const char *service,
+                        const struct principal *who, int64_t now_ms, struct arena *a,
+                        const char **out);
 // The registry's global name: the service of its tokens.
-int token_service(const struct topology *t, const struct registry *r, struct arena *a, const char **out);
+int token_service(const struct topology *t, const struct registry *r, struct arena *a,
+                  const char **out);
 
 // --- scopes (distribution, "Token Scope Documentation") ---
 struct scopes {
-    struct access_grant items[SCOPE_MAX_COUNT]; // one per repository, actions joined; strings on the arena
+    // one per repository, actions joined; strings on the arena
+    struct access_grant items[SCOPE_MAX_COUNT];
     size_t n;
-    size_t n_bytes; // of text seen
+    // of text seen
+    size_t n_bytes;
 };
-// Adds what one `scope` parameter asks for: blank-separated "repository:NAME:actions", "registry:catalog:*". Unknown
-// types and actions are passed over, since clients ask for more than there is. ERR_INVAL malformed, ERR_TOOBIG.
+// Adds what one `scope` parameter asks for: blank-separated "repository:NAME:actions",
+// "registry:catalog:*". Unknown types and actions are passed over, since clients ask for more than
+// there is. ERR_INVAL malformed, ERR_TOOBIG.
 int scopes_add(struct scopes *s, const char *text, struct arena *a);
 bool repository_name_valid(const char *s, size_t n);
 

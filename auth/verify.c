@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Judging a token, and who a request is; see verify.h. Pure CPU, on HTTP threads.
 //
-// Order matters: form, then the key by the topology, then the signature, and only then a claim is looked at.
-// ERR_EXPIRED is said of a token that is right in all else.
+// Order matters: form, then the key by the topology, then the signature, and only then a claim is
+// looked at. ERR_EXPIRED is said of a token that is right in all else.
 #include "auth/verify.h"
 
 #include "auth/signature_cache.h"
@@ -20,7 +20,8 @@
 static const char *claim_text(const json_t *root, const char *name, size_t max)
 {
     const json_t *v = json_object_get(root, name);
-    if (!json_is_string(v) || json_string_length(v) > max || strlen(json_string_value(v)) != json_string_length(v))
+    if (!json_is_string(v) || json_string_length(v) > max ||
+        strlen(json_string_value(v)) != json_string_length(v))
         return NULL;
     return json_string_value(v);
 }
@@ -43,7 +44,8 @@ static bool claim_is(const json_t *root, const char *name, const char *expected)
 static int dates_judge(const json_t *root, int64_t now_ms, unsigned lifetime_max_s)
 {
     int64_t exp, nbf, iat, now = now_ms / 1000;
-    if (!claim_time(root, "exp", &exp) || !claim_time(root, "nbf", &nbf) || !claim_time(root, "iat", &iat))
+    if (!claim_time(root, "exp", &exp) || !claim_time(root, "nbf", &nbf) ||
+        !claim_time(root, "iat", &iat))
         return ERR_AUTH;
     if (exp <= iat || exp - iat > lifetime_max_s || nbf >= exp)
         return ERR_AUTH;
@@ -78,12 +80,13 @@ static int grant_parse(const json_t *v, struct arena *a, struct access_grant *ou
     struct access_grant g = {0};
     if (claim_is(v, "type", "registry")) {
         if (!name || strcmp(name, "catalog") || json_array_size(actions) != 1 ||
-            !json_is_string(json_array_get(actions, 0)) || strcmp(json_string_value(json_array_get(actions, 0)), "*"))
+            !json_is_string(json_array_get(actions, 0)) ||
+            strcmp(json_string_value(json_array_get(actions, 0)), "*"))
             return ERR_AUTH;
         g = (struct access_grant){"*", ACTION_CATALOG};
     } else {
-        if (!claim_is(v, "type", "repository") || !name || !repository_name_valid(name, strlen(name)) ||
-            actions_parse(actions, &g.actions))
+        if (!claim_is(v, "type", "repository") || !name ||
+            !repository_name_valid(name, strlen(name)) || actions_parse(actions, &g.actions))
             return ERR_AUTH;
         g.repository = arena_strdup(a, name);
         if (!g.repository)
@@ -113,13 +116,16 @@ static int grants_parse(const json_t *list, struct arena *a, struct claims *out)
     return 0;
 }
 
-static int claims_judge(const json_t *root, const char *service, enum token_type type, int64_t now_ms, struct arena *a,
-                        struct claims *out)
+static int claims_judge(const json_t *root, const char *service, enum token_type type,
+                        int64_t now_ms, struct arena *a, struct claims *out)
 {
     struct claims c = {0};
-    const char *subject = claim_text(root, "sub", PRINCIPAL_NAME_MAX), *id = claim_text(root, "jti", ID_MAX_BYTES);
-    if (!json_is_object(root) || !claim_is(root, "iss", TOKEN_ISSUER) || !claim_is(root, "aud", service) ||
-        !claim_is(root, "typ", type == TOKEN_ACCESS ? "access" : "refresh") || !subject || !id || !*id)
+    const char *subject = claim_text(root, "sub", PRINCIPAL_NAME_MAX),
+               *id = claim_text(root, "jti", ID_MAX_BYTES);
+    if (!json_is_object(root) || !claim_is(root, "iss", TOKEN_ISSUER) ||
+        !claim_is(root, "aud", service) ||
+        !claim_is(root, "typ", type == TOKEN_ACCESS ? "access" : "refresh") || !subject || !id ||
+        !*id)
         return ERR_AUTH;
     if (*subject && !principal_name_ok(subject)) // "" is nobody in particular
         return ERR_AUTH;
@@ -128,7 +134,8 @@ static int claims_judge(const json_t *root, const char *service, enum token_type
         return ERR_AUTH;
     int rc = type == TOKEN_ACCESS ? grants_parse(json_object_get(root, "access"), a, &c) : 0;
     if (!rc)
-        rc = dates_judge(root, now_ms, type == TOKEN_ACCESS ? ACCESS_LIFETIME_MAX_S : REFRESH_LIFETIME_MAX_S);
+        rc = dates_judge(root, now_ms,
+                         type == TOKEN_ACCESS ? ACCESS_LIFETIME_MAX_S : REFRESH_LIFETIME_MAX_S);
     if (rc)
         return rc;
     c.generation = type == TOKEN_REFRESH ? (uint64_t)json_integer_value(gen) : 0;
@@ -140,8 +147,8 @@ static int claims_judge(const json_t *root, const char *service, enum token_type
     return 0;
 }
 
-int token_verify(const struct topology *t, const struct registry *r, const char *token, enum token_type type,
-                 int64_t now_ms, struct arena *a, struct claims *out)
+int token_verify(const struct topology *t, const struct registry *r, const char *token,
+                 enum token_type type, int64_t now_ms, struct arena *a, struct claims *out)
 {
     struct jws j;
     const char *service;
@@ -151,7 +158,8 @@ int token_verify(const struct topology *t, const struct registry *r, const char 
     if (rc)
         return rc == ERR_NOMEM ? rc : ERR_AUTH;
     const struct public_key *key = topology_token_key(t, j.kid);
-    if (!key || !registry_replica(r, key->region)) // a region signs for the registries it holds, for no others
+    // a region signs for the registries it holds, for no others
+    if (!key || !registry_replica(r, key->region))
         return ERR_AUTH;
     if (es256_verify_again(key->spki_b64, j.signed_at, j.n_signed, j.sig))
         return ERR_AUTH;
@@ -161,7 +169,8 @@ int token_verify(const struct topology *t, const struct registry *r, const char 
     return rc;
 }
 
-const char *token_fault(const struct topology *t, const struct registry *r, const char *token, int rc, struct arena *a)
+const char *token_fault(const struct topology *t, const struct registry *r, const char *token,
+                        int rc, struct arena *a)
 {
     struct jws j;
     if (rc == ERR_EXPIRED)
@@ -176,19 +185,23 @@ const char *token_fault(const struct topology *t, const struct registry *r, cons
     return "its signature, registry, kind or dates are not right";
 }
 
-int token_verify_access(const struct topology *t, const struct registry *r, const char *token, int64_t now_ms,
-                        struct arena *arena, struct access *out)
+int token_verify_access(const struct topology *t, const struct registry *r, const char *token,
+                        int64_t now_ms, struct arena *arena, struct access *out)
 {
     struct claims c;
     int rc = token_verify(t, r, token, TOKEN_ACCESS, now_ms, arena, &c);
     if (rc)
         return rc;
-    *out = (struct access){
-        .principal = c.subject, .anonymous = !*c.subject, .grants = c.grants, .n_grants = c.n_grants, .token_id = c.id};
+    *out = (struct access){.principal = c.subject,
+                           .anonymous = !*c.subject,
+                           .grants = c.grants,
+                           .n_grants = c.n_grants,
+                           .token_id = c.id};
     return 0;
 }
 
-// The Authorization header; ERR_AUTH when there is more than one, since which would count is a guess.
+// The Authorization header; ERR_AUTH when there is more than one, since which would count is a
+// guess.
 static int authorization_get(const struct http_request *req, const char **out)
 {
     const char *found = NULL;
@@ -202,10 +215,12 @@ static int authorization_get(const struct http_request *req, const char **out)
     return 0;
 }
 
-static int check_peer(const struct topology *t, const struct registry *r, struct http_request *req, struct access *out)
+static int check_peer(const struct topology *t, const struct registry *r, struct http_request *req,
+                      struct access *out)
 {
-    const struct region *peer =
-        req->peer_cert_fingerprint ? topology_region_by_fingerprint(t, req->peer_cert_fingerprint) : NULL;
+    const struct region *peer = req->peer_cert_fingerprint
+                                    ? topology_region_by_fingerprint(t, req->peer_cert_fingerprint)
+                                    : NULL;
     if (!peer || !registry_replica(r, peer->index))
         return ERR_DENIED;
     const char *principal = arena_printf(&req->arena, "peer:%s", peer->name);
@@ -216,8 +231,8 @@ static int check_peer(const struct topology *t, const struct registry *r, struct
     return 0;
 }
 
-int auth_check(const struct topology *t, const struct registry *r, struct http_request *req, int64_t now_ms,
-               struct access *out)
+int auth_check(const struct topology *t, const struct registry *r, struct http_request *req,
+               int64_t now_ms, struct access *out)
 {
     const char *header;
     int rc = authorization_get(req, &header);
@@ -237,7 +252,8 @@ int auth_check(const struct topology *t, const struct registry *r, struct http_r
     }
     if (req->listener == LISTENER_PEER)
         return check_peer(t, r, req, out);
-    *out = (struct access){.principal = "", .anonymous = true, .everywhere = r->anonymous_pull ? ACTION_PULL : 0};
+    *out = (struct access){
+        .principal = "", .anonymous = true, .everywhere = r->anonymous_pull ? ACTION_PULL : 0};
     return 0;
 }
 

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// What other rooms need of auth: who a request is, what it may do here, and the challenge when it may not (design
-// section 6; RFC 6750, RFC 7515, RFC 7519, the distribution token specification). Pure CPU: safe on HTTP threads.
+// What other rooms need of auth: who a request is, what it may do here, and the challenge when it
+// may not (design section 6; RFC 6750, RFC 7515, RFC 7519, the distribution token specification).
+// Pure CPU: safe on HTTP threads.
 //
 //   struct access acc;
 //   int rc = auth_check(t, reg, req, now, &acc);          // Bearer, or anonymous
-//   if (rc || !(access_actions(&acc, reg, repo) & ACTION_PULL)) return auth_challenge(req, t, &host, scope, rc,
-//   &plan->response);
+//   if (rc || !(access_actions(&acc, reg, repo) & ACTION_PULL))
+//       return auth_challenge(req, t, &host, scope, rc, &plan->response);
 #ifndef MERIDIAN_AUTH_VERIFY_H
 #define MERIDIAN_AUTH_VERIFY_H
 
@@ -23,37 +24,44 @@
 #define TOKEN_SKEW_S 60            // clocks of regions may differ by so much
 
 struct access_grant {
-    const char *repository; // exact name; "*" with ACTION_CATALOG for registry:catalog:*
-    unsigned actions;       // enum action
+    // exact name; "*" with ACTION_CATALOG for registry:catalog:*
+    const char *repository;
+    // enum action
+    unsigned actions;
 };
 
 struct access {
-    const char *principal; // "" for anonymous; "peer:<region>" for a region
+    // "" for anonymous; "peer:<region>" for a region
+    const char *principal;
     bool anonymous;
-    bool peer; // a region over mutual TLS: pull on every repository of registries it holds
+    // a region over mutual TLS: pull on every repository of registries it holds
+    bool peer;
     const struct access_grant *grants;
     size_t n_grants;
-    unsigned everywhere;  // actions on every repository (anonymous pull, peers)
-    const char *token_id; // jti, for logs; NULL without a token
+    // actions on every repository (anonymous pull, peers)
+    unsigned everywhere;
+    // jti, for logs; NULL without a token
+    const char *token_id;
 };
 
-// Verifies a compact JWS for `service` (the registry's global name). ES256 only, `kid` bound to its region, which must
-// hold a replica of the registry; typ "access"; lifetime capped; skew allowed. ERR_AUTH, ERR_EXPIRED. *out hangs off
-// the arena.
-int token_verify_access(const struct topology *t, const struct registry *r, const char *token, int64_t now_ms,
-                        struct arena *arena, struct access *out);
+// Verifies a compact JWS for `service` (the registry's global name). ES256 only, `kid` bound to its
+// region, which must hold a replica of the registry; typ "access"; lifetime capped; skew allowed.
+// ERR_AUTH, ERR_EXPIRED. *out hangs off the arena.
+int token_verify_access(const struct topology *t, const struct registry *r, const char *token,
+                        int64_t now_ms, struct arena *arena, struct access *out);
 
-// From the request: Bearer (a bad one is an error, never anonymous), else a peer's certificate on the peer listener,
-// else anonymous (with pull everywhere if the registry allows it). Basic is answered with ERR_AUTH here: it belongs to
-// the token endpoint.
-int auth_check(const struct topology *t, const struct registry *r, struct http_request *req, int64_t now_ms,
-               struct access *out);
+// From the request: Bearer (a bad one is an error, never anonymous), else a peer's certificate on
+// the peer listener, else anonymous (with pull everywhere if the registry allows it). Basic is
+// answered with ERR_AUTH here: it belongs to the token endpoint.
+int auth_check(const struct topology *t, const struct registry *r, struct http_request *req,
+               int64_t now_ms, struct access *out);
 unsigned access_actions(const struct access *a, const char *repository);
 
-// 401 with `WWW-Authenticate: Bearer realm="https://<host>/oauth2/token",service="L.D",scope="…"` and the OCI error
-// JSON. The realm is formatted from the parsed name and the public port, never echoed. `scope` may be NULL (GET /v2/);
-// `why` 0, ERR_AUTH or ERR_EXPIRED (adds error="invalid_token") or ERR_DENIED (error="insufficient_scope").
-void auth_challenge(struct http_request *req, const struct topology *t, const struct hostname *host, const char *scope,
-                    int why, struct http_response *out);
+// 401 with `WWW-Authenticate: Bearer realm="https://<host>/oauth2/token",service="L.D",scope="…"`
+// and the OCI error JSON. The realm is formatted from the parsed name and the public port, never
+// echoed. `scope` may be NULL (GET /v2/); `why` 0, ERR_AUTH or ERR_EXPIRED (adds
+// error="invalid_token") or ERR_DENIED (error="insufficient_scope").
+void auth_challenge(struct http_request *req, const struct topology *t, const struct hostname *host,
+                    const char *scope, int why, struct http_response *out);
 
 #endif

@@ -136,7 +136,8 @@ int endpoint_parse(const char *text, uint16_t default_port, struct endpoint *out
 const char *endpoint_format(const struct endpoint *e, char buf[ENDPOINT_TEXT_SIZE])
 {
     char ip[IP_TEXT_SIZE];
-    snprintf(buf, ENDPOINT_TEXT_SIZE, ip_is_v4(&e->ip) ? "%s:%u" : "[%s]:%u", ip_format(&e->ip, ip), e->port);
+    snprintf(buf, ENDPOINT_TEXT_SIZE, ip_is_v4(&e->ip) ? "%s:%u" : "[%s]:%u", ip_format(&e->ip, ip),
+             e->port);
     return buf;
 }
 

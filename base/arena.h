@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// Group lifetime: many allocations, one release. One arena per request, one per snapshot generation.
+// Group lifetime: many allocations, one release. One arena per request, one per snapshot
+// generation.
 //
 //   struct arena a;
 //   arena_init(&a, 1 << 20);                 // ceiling in bytes; 0: none
 //   char *s = arena_printf(&a, "%s.%s", x, y);
 //   arena_done(&a);                          // frees all of it
 //
-// Single-threaded: an arena belongs to one owner at a time. NULL is returned when the ceiling or the memory
-// ends. Memory is zeroed and aligned for any type.
+// Single-threaded: an arena belongs to one owner at a time. NULL is returned when the ceiling or
+// the memory ends. Memory is zeroed and aligned for any type.
 #ifndef MERIDIAN_BASE_ARENA_H
 #define MERIDIAN_BASE_ARENA_H
 
@@ -16,8 +17,10 @@
 struct arena_block;
 struct arena {
     struct arena_block *head;
-    size_t used_bytes; // handed out
-    size_t max_bytes;  // 0: no ceiling
+    // handed out
+    size_t used_bytes;
+    // 0: no ceiling
+    size_t max_bytes;
 };
 
 void arena_init(struct arena *a, size_t max_bytes);

@@ -33,7 +33,8 @@ bool secret_equal(const void *a, size_t na, const void *b, size_t nb);
 
 struct cursor {
     const uint8_t *p, *end, *start;
-    bool failed; // latched by the first read past the end; reads then give zero
+    // latched by the first read past the end; reads then give zero
+    bool failed;
 };
 
 struct cursor cursor_of(struct bytes b);
@@ -47,10 +48,13 @@ struct bytes cursor_take(struct cursor *c, size_t n); // n bytes, or empty and f
 void cursor_skip(struct cursor *c, size_t n);
 
 struct buf {
-    char *p; // NUL-terminated whenever not NULL
+    // NUL-terminated whenever not NULL
+    char *p;
     size_t n, cap;
-    size_t max; // ceiling of n; 0: none
-    int err;    // latched: ERR_TOOBIG or ERR_NOMEM; what did not fit is not written at all
+    // ceiling of n; 0: none
+    size_t max;
+    // latched: ERR_TOOBIG or ERR_NOMEM; what did not fit is not written at all
+    int err;
 };
 
 #define AUTO_BUF __attribute__((cleanup(buf_done)))
@@ -62,10 +66,11 @@ void buf_str(struct buf *b, const char *s);
 void buf_u8(struct buf *b, uint8_t v);
 void buf_printf(struct buf *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void buf_vprintf(struct buf *b, const char *fmt, va_list ap);
-// Reserves room for n more bytes: where to write them, or NULL (latched). Commit with b->n += written.
+// Reserves room for n more bytes: where to write them, or NULL (latched). Commit with b->n +=
+// written.
 char *buf_room(struct buf *b, size_t n);
 void buf_consume(struct buf *b, size_t n); // drops the first n bytes
-char *buf_take(struct buf *b);             // moves the memory out (never NULL unless b->err); b is empty after
+char *buf_take(struct buf *b); // moves the memory out (never NULL unless b->err); b is empty after
 const char *buf_cstr(const struct buf *b); // "" when empty
 
 #endif

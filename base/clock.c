@@ -20,12 +20,14 @@ static int64_t read_us(clockid_t id)
 
 int64_t clock_wall_ms(void)
 {
-    return atomic_load(&virtual_on) ? atomic_load(&virtual_wall_ms) : read_us(CLOCK_REALTIME) / 1000;
+    return atomic_load(&virtual_on) ? atomic_load(&virtual_wall_ms)
+                                    : read_us(CLOCK_REALTIME) / 1000;
 }
 
 int64_t clock_mono_us(void)
 {
-    return atomic_load(&virtual_on) ? atomic_load(&virtual_mono_ms) * 1000 : read_us(CLOCK_MONOTONIC);
+    return atomic_load(&virtual_on) ? atomic_load(&virtual_mono_ms) * 1000
+                                    : read_us(CLOCK_MONOTONIC);
 }
 
 int64_t clock_mono_ms(void)

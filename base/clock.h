@@ -2,9 +2,9 @@
 // The only place that reads the time: wall, monotonic, and hybrid logical. Nothing else calls
 // clock_gettime or time(). A test may put the process on a virtual clock.
 //
-// The hybrid logical stamp is a uint64: 48 bits of Unix milliseconds, then 16 bits of counter. Stamps from
-// one `struct hlc` strictly increase, also when the wall clock jumps back. After a restart the owner seeds it
-// with the highest stored stamp: the next one is max(stored + 1, wall).
+// The hybrid logical stamp is a uint64: 48 bits of Unix milliseconds, then 16 bits of counter.
+// Stamps from one `struct hlc` strictly increase, also when the wall clock jumps back. After a
+// restart the owner seeds it with the highest stored stamp: the next one is max(stored + 1, wall).
 #ifndef MERIDIAN_BASE_CLOCK_H
 #define MERIDIAN_BASE_CLOCK_H
 

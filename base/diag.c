@@ -76,7 +76,8 @@ char *diag_text(const struct diag *d)
     return s;
 }
 
-// Optimal string alignment distance (insert, delete, replace, swap of neighbours), words up to 63 letters.
+// Optimal string alignment distance (insert, delete, replace, swap of neighbours), words up to 63
+// letters.
 static size_t distance(const char *a, const char *b)
 {
     size_t na = strlen(a), nb = strlen(b);
@@ -94,7 +95,8 @@ static size_t distance(const char *a, const char *b)
                 v = prev[j] + 1u;
             if (cur[j - 1] + 1u < v)
                 v = cur[j - 1] + 1u;
-            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] && prev2[j - 2] + 1u < v)
+            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] &&
+                prev2[j - 2] + 1u < v)
                 v = prev2[j - 2] + 1u;
             cur[j] = (unsigned char)v;
         }

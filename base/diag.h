@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-// Sentences for people: what failed, on what, why, and what to do; with file and line for configuration.
+// Sentences for people: what failed, on what, why, and what to do; with file and line for
+// configuration.
 //
 //   struct diag d;
 //   diag_init(&d);
-//   if (topology_load(path, &d, &t)) diag_print(&d, stderr);   // "topology.yaml:12: …" one per line
+//   if (topology_load(path, &d, &t)) diag_print(&d, stderr);   // "topology.yaml:12: …" one per
+//                                                              // line
 //   diag_done(&d);
 //
-// A parser adds every error it finds and goes on. NULL is accepted wherever a `struct diag *` is: nothing is
-// recorded then. At most DIAG_MAX sentences are kept; the rest are counted. Single-threaded.
+// A parser adds every error it finds and goes on. NULL is accepted wherever a `struct diag *` is:
+// nothing is recorded then. At most DIAG_MAX sentences are kept; the rest are counted.
+// Single-threaded.
 #ifndef MERIDIAN_BASE_DIAG_H
 #define MERIDIAN_BASE_DIAG_H
 
@@ -17,7 +20,8 @@
 #define DIAG_MAX 200
 
 struct diag {
-    char **lines; // "file:line: sentence" or the sentence alone
+    // "file:line: sentence" or the sentence alone
+    char **lines;
     size_t n;
     size_t n_dropped;
 };
@@ -25,10 +29,12 @@ struct diag {
 void diag_init(struct diag *d);
 void diag_done(struct diag *d);
 // file may be NULL and line 0 when there is none.
-void diag_add(struct diag *d, const char *file, int line, const char *fmt, ...) __attribute__((format(printf, 4, 5)));
+void diag_add(struct diag *d, const char *file, int line, const char *fmt, ...)
+    __attribute__((format(printf, 4, 5)));
 size_t diag_count(const struct diag *d); // recorded and dropped together
 void diag_print(const struct diag *d, FILE *out);
-char *diag_text(const struct diag *d); // the same joined by "\n", heap, caller frees; NULL when out of memory
+// the same joined by "\n", heap, caller frees; NULL when out of memory
+char *diag_text(const struct diag *d);
 // The candidate nearest to `word` by edit distance, or NULL when none is near (for "did you mean").
 const char *diag_nearest(const char *word, const char *const *candidates, size_t n);
 

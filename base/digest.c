@@ -37,7 +37,8 @@ int digest_parse(const char *text, size_t n, struct digest *out)
     bool was_sep = true;
     for (size_t i = 0; i < n_alg; i++) { // algorithm ::= component (separator component)*
         bool sep = one_of("+._-", text[i]);
-        if ((sep && was_sep) || (!sep && (!is_alnum(text[i]) || (text[i] >= 'A' && text[i] <= 'Z'))))
+        if ((sep && was_sep) ||
+            (!sep && (!is_alnum(text[i]) || (text[i] >= 'A' && text[i] <= 'Z'))))
             return ERR_INVAL;
         was_sep = sep;
     }
@@ -139,7 +140,8 @@ int hmac_sha256(const void *key, size_t nk, const void *p, size_t n, uint8_t out
     if (nk > INT_MAX)
         return ERR_RANGE;
     unsigned len = 0;
-    return HMAC(EVP_sha256(), key, (int)nk, p, n, out, &len) && len == SHA256_BYTES ? 0 : ERR_CRYPTO;
+    return HMAC(EVP_sha256(), key, (int)nk, p, n, out, &len) && len == SHA256_BYTES ? 0
+                                                                                    : ERR_CRYPTO;
 }
 
 void hex_format(const void *p, size_t n, char *out)
@@ -184,7 +186,8 @@ static size_t encode(const char *alphabet, bool pad, const uint8_t *p, size_t n,
     char *o = out;
     for (size_t i = 0; i < n; i += 3) {
         size_t k = n - i < 3 ? n - i : 3;
-        uint32_t v = (uint32_t)p[i] << 16 | (k > 1 ? (uint32_t)p[i + 1] << 8 : 0) | (k > 2 ? p[i + 2] : 0);
+        uint32_t v =
+            (uint32_t)p[i] << 16 | (k > 1 ? (uint32_t)p[i + 1] << 8 : 0) | (k > 2 ? p[i + 2] : 0);
         for (size_t j = 0; j < 4; j++) {
             if (j <= k)
                 *o++ = alphabet[v >> (18 - 6 * j) & 63];
@@ -197,7 +200,8 @@ static size_t encode(const char *alphabet, bool pad, const uint8_t *p, size_t n,
 }
 
 // Strict: the unused low bits of the last group must be zero, so that one value has one text.
-static int decode(const char *alphabet, const char *s, size_t n, uint8_t *out, size_t cap, size_t *out_n)
+static int decode(const char *alphabet, const char *s, size_t n, uint8_t *out, size_t cap,
+                  size_t *out_n)
 {
     if (n % 4 == 1 || n / 4 * 3 + (n % 4 ? n % 4 - 1 : 0) > cap)
         return n % 4 == 1 ? ERR_INVAL : ERR_TOOBIG;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Content digests (OCI image-spec, "Digests"): `algorithm:lower-case-hex`. sha256 is the only one spoken yet;
-// the enum leaves room for sha512. Also plain SHA-256 and HMAC-SHA-256, hex, base64, and random bytes.
+// Content digests (OCI image-spec, "Digests"): `algorithm:lower-case-hex`. sha256 is the only one
+// spoken yet; the enum leaves room for sha512. Also plain SHA-256 and HMAC-SHA-256, hex, base64,
+// and random bytes.
 //
 //   struct digest d;
 //   if (digest_parse(text, strlen(text), &d)) …400…
@@ -20,15 +21,18 @@
 enum digest_alg { DIGEST_SHA256 = 1 };
 
 struct digest {
-    uint8_t alg; // enum digest_alg
-    uint8_t n;   // bytes in use: 32
+    // enum digest_alg
+    uint8_t alg;
+    // bytes in use: 32
+    uint8_t n;
     uint8_t b[64];
 };
 
 #define DIGEST_TEXT_SIZE 144 // "sha256:" + hex + NUL, with room for sha512
 #define SHA256_BYTES 32
 
-int digest_parse(const char *text, size_t n, struct digest *out); // ERR_INVAL malformed, ERR_UNSUPPORTED algorithm
+// ERR_INVAL malformed, ERR_UNSUPPORTED algorithm
+int digest_parse(const char *text, size_t n, struct digest *out);
 const char *digest_format(const struct digest *d, char buf[DIGEST_TEXT_SIZE]);
 const char *digest_alg_name(enum digest_alg alg); // "sha256"
 bool digest_equal(const struct digest *a, const struct digest *b);
@@ -38,21 +42,23 @@ struct hasher;
 struct hasher *hasher_new(enum digest_alg alg); // NULL when out of memory
 void hasher_free(struct hasher *h);
 void hasher_update(struct hasher *h, const void *p, size_t n);
-int hasher_final(struct hasher *h, struct digest *out); // ERR_CRYPTO if the library failed anywhere on the way
+// ERR_CRYPTO if the library failed anywhere on the way
+int hasher_final(struct hasher *h, struct digest *out);
 
 void sha256(const void *p, size_t n, uint8_t out[SHA256_BYTES]);
 int hmac_sha256(const void *key, size_t nk, const void *p, size_t n, uint8_t out[SHA256_BYTES]);
 
 void hex_format(const void *p, size_t n, char *out); // writes 2n + 1 bytes, lower case
-int hex_parse(const char *text, size_t n, uint8_t *out,
-              size_t out_bytes); // exactly 2*out_bytes lower- or upper-case digits
+// exactly 2*out_bytes lower- or upper-case digits
+int hex_parse(const char *text, size_t n, uint8_t *out, size_t out_bytes);
 // RFC 4648. b64url is section 5 without padding, strict: no padding, no blanks, no stray bits.
 // Sizes: format writes at most b64_size(n) bytes with the NUL.
 #define b64_size(n) (((n) + 2) / 3 * 4 + 1)
 size_t b64url_format(const void *p, size_t n, char *out);
 int b64url_parse(const char *text, size_t n, uint8_t *out, size_t cap, size_t *out_n);
-size_t b64_format(const void *p, size_t n, char *out);                              // section 4, padded
-int b64_parse(const char *text, size_t n, uint8_t *out, size_t cap, size_t *out_n); // section 4, padding required
+size_t b64_format(const void *p, size_t n, char *out); // section 4, padded
+// section 4, padding required
+int b64_parse(const char *text, size_t n, uint8_t *out, size_t cap, size_t *out_n);
 
 int random_bytes(void *p, size_t n);       // ERR_CRYPTO if the system has none
 int random_hex(char *out, size_t n_bytes); // 2*n_bytes digits and NUL

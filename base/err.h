@@ -4,8 +4,9 @@
 //   int rc = file_read(path, MAX, &buf);
 //   if (rc) log_error("%s: %s", path, err_text(rc));
 //
-// Where a person will read why, a `struct diag *` (base/diag.h) carries the sentence as well. What a code
-// means on the wire (rcode, HTTP status, OCI error) is chosen in exactly one file at each room's edge.
+// Where a person will read why, a `struct diag *` (base/diag.h) carries the sentence as well. What
+// a code means on the wire (rcode, HTTP status, OCI error) is chosen in exactly one file at each
+// room's edge.
 #ifndef MERIDIAN_BASE_ERR_H
 #define MERIDIAN_BASE_ERR_H
 
@@ -52,6 +53,6 @@ enum err {
 
 const char *err_name(int code); // "NOTFOUND"; "OK" for 0; "UNKNOWN" for any other
 const char *err_text(int code); // "not found"; never NULL
-int err_from_errno(int e);      // ENOSPC and EDQUOT → ERR_NOSPACE, ENOENT → ERR_NOTFOUND, else ERR_IO …
+int err_from_errno(int e); // ENOSPC and EDQUOT → ERR_NOSPACE, ENOENT → ERR_NOTFOUND, else ERR_IO …
 
 #endif

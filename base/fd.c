@@ -58,7 +58,8 @@ static int read_whole(int fd, size_t max, struct buf *out)
     if (out->err)
         return out->err;
     for (;;) {
-        // Never ask for more room than either ceiling leaves; at a ceiling one probe byte tells whether the file ends.
+        // Never ask for more room than either ceiling leaves; at a ceiling one probe byte tells
+        // whether the file ends.
         char probe, *to = &probe;
         size_t want = max - (out->n - before) < 16384 ? max - (out->n - before) : 16384;
         if (out->max && out->max - out->n < want)
@@ -96,7 +97,8 @@ int file_read(const char *path, size_t max, struct buf *out)
 
 int file_read_secret(const char *path, size_t max, struct buf *out)
 {
-    AUTO_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); // a pipe would wait for its writer
+    // a pipe would wait for its writer
+    AUTO_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     struct stat st;
     if (fd < 0 || fstat(fd, &st))
         return err_from_errno(errno);
@@ -113,8 +115,10 @@ int dir_sync(const char *path)
 
 int file_write_atomic(const char *path, const void *p, size_t n, mode_t mode)
 {
-    static _Atomic unsigned serial; // two threads that replace one file must not share its temporary
-    AUTO_FREE char *tmp = mem_printf("%s.tmp.%ld.%u", path, (long)getpid(), atomic_fetch_add(&serial, 1));
+    // two threads that replace one file must not share its temporary
+    static _Atomic unsigned serial;
+    AUTO_FREE char *tmp =
+        mem_printf("%s.tmp.%ld.%u", path, (long)getpid(), atomic_fetch_add(&serial, 1));
     AUTO_FREE char *dir = mem_strdup(path);
     if (!tmp || !dir)
         return ERR_NOMEM;
@@ -125,7 +129,8 @@ int file_write_atomic(const char *path, const void *p, size_t n, mode_t mode)
     struct stat old;
     int rc = fchmod(fd, mode) ? err_from_errno(errno) : fd_write_all(fd, p, n);
     // Root edits files of others, the daemon's for one: they stay theirs.
-    if (!rc && geteuid() == 0 && !lstat(path, &old) && S_ISREG(old.st_mode) && fchown(fd, old.st_uid, old.st_gid))
+    if (!rc && geteuid() == 0 && !lstat(path, &old) && S_ISREG(old.st_mode) &&
+        fchown(fd, old.st_uid, old.st_gid))
         rc = err_from_errno(errno);
     if (!rc && fsync(fd))
         rc = err_from_errno(errno);

@@ -2,7 +2,8 @@
 // Files and descriptors: bounded reads, whole writes, atomic replacement, directories.
 //
 //   AUTO_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC);
-//   rc = file_write_atomic(path, pem, n, 0600);   // written beside, fsynced, renamed, directory fsynced
+//   rc = file_write_atomic(path, pem, n, 0600);   // written beside, fsynced, renamed, directory
+//                                                 // fsynced
 #ifndef MERIDIAN_BASE_FD_H
 #define MERIDIAN_BASE_FD_H
 
@@ -16,8 +17,10 @@ void fd_auto_close(int *fd);
 
 int fd_write_all(int fd, const void *p, size_t n); // retries EINTR and short writes
 int fd_pwrite_all(int fd, const void *p, size_t n, off_t at);
-int file_read(const char *path, size_t max, struct buf *out); // appends; ERR_TOOBIG past max; out untouched on failure
-// The same of a file that its owner alone may read: ERR_DENIED for others, and for what is no regular file.
+// appends; ERR_TOOBIG past max; out untouched on failure
+int file_read(const char *path, size_t max, struct buf *out);
+// The same of a file that its owner alone may read: ERR_DENIED for others, and for what is no
+// regular file.
 int file_read_secret(const char *path, size_t max, struct buf *out);
 int file_write_atomic(const char *path, const void *p, size_t n, mode_t mode);
 int dir_make(const char *path, mode_t mode); // with parents (0755); an existing directory is fine

@@ -35,8 +35,8 @@ static void sip_round(uint64_t v[4])
 
 static uint64_t hash_of(const struct htab *t, const uint8_t *p, size_t n)
 {
-    uint64_t v[4] = {t->k0 ^ 0x736f6d6570736575, t->k1 ^ 0x646f72616e646f6d, t->k0 ^ 0x6c7967656e657261,
-                     t->k1 ^ 0x7465646279746573};
+    uint64_t v[4] = {t->k0 ^ 0x736f6d6570736575, t->k1 ^ 0x646f72616e646f6d,
+                     t->k0 ^ 0x6c7967656e657261, t->k1 ^ 0x7465646279746573};
     uint64_t last = (uint64_t)n << 56;
     size_t i = 0;
     for (; i + 8 <= n; i += 8) {

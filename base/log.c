@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Log lines; see log.h. Control bytes in a line are replaced, so that what a client sent cannot forge lines.
+// Log lines; see log.h. Control bytes in a line are replaced, so that what a client sent cannot
+// forge lines.
 #include "base/log.h"
 
 #include "base/clock.h"
@@ -41,7 +42,8 @@ static int shown(enum log_level level)
 static void write_line(enum log_level level, const char *suffix, const char *fmt, va_list ap)
 {
     char line[LINE_MAX_BYTES], when[CLOCK_TEXT_SIZE];
-    int head = snprintf(line, sizeof line, "%s %s %s ", clock_format(clock_wall_ms(), when), names[level], line_tag);
+    int head = snprintf(line, sizeof line, "%s %s %s ", clock_format(clock_wall_ms(), when),
+                        names[level], line_tag);
     int n = vsnprintf(line + head, sizeof line - (size_t)head, fmt, ap);
     size_t len = (size_t)head + (n > 0 ? (size_t)n : 0);
     if (len > sizeof line - 64)

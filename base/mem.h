@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Heap with a fault hook, and the cleanup attributes used outside arenas. Memory comes from malloc and is
-// returned with free(), so that libraries and we can hand blocks to each other.
+// Heap with a fault hook, and the cleanup attributes used outside arenas. Memory comes from malloc
+// and is returned with free(), so that libraries and we can hand blocks to each other.
 //
 //   AUTO_FREE char *p = mem_printf("%s/%s", dir, name);
 //   if (!p) return ERR_NOMEM;
@@ -26,7 +26,8 @@ void mem_fault_after(long n);
 long mem_fault_hits(void);
 
 void mem_auto_free(void *pp);
-#define AUTO_FREE __attribute__((cleanup(mem_auto_free), unused)) // unused: some variables exist only to be released
+// unused: some variables exist only to be released
+#define AUTO_FREE __attribute__((cleanup(mem_auto_free), unused))
 
 // Moves ownership out of a variable: yields its value and leaves NULL.
 #define take_ptr(p)                    \

@@ -2,8 +2,8 @@
 // Prefixes as disjoint ranges; see prefix_map.h.
 //
 // Invariants
-// 1. Ranges are sorted, the first begins at zero, and no two neighbours have the same value (but for the two parts that
-//    IPv6 falls into around the mapped IPv4).
+// 1. Ranges are sorted, the first begins at zero, and no two neighbours have the same value (but
+//    for the two parts that IPv6 falls into around the mapped IPv4).
 // 2. Prefixes nest or are disjoint, so that a sweep in the order of their starts needs one stack.
 #include "base/prefix_map.h"
 
@@ -29,7 +29,8 @@ struct sweep {
     size_t n;
     struct {
         const struct prefix_entry *e;
-        uint32_t value; // in force while this is the innermost: perhaps that of a higher layer around it
+        // in force while this is the innermost: perhaps that of a higher layer around it
+        uint32_t value;
         uint8_t layer;
     } open[129 * LAYERS];
     size_t depth;
@@ -110,7 +111,8 @@ static void sweep(struct sweep *s, const struct prefix_entry *e, size_t n)
         if (k < n)
             at = key_of(&e[k].cidr.ip);
         // Close what ends before the next one begins; after the last, all that end at all.
-        while (s->depth && prefix_end(&s->open[s->depth - 1].e->cidr, &end) && (k == n || key_not_after(end, at))) {
+        while (s->depth && prefix_end(&s->open[s->depth - 1].e->cidr, &end) &&
+               (k == n || key_not_after(end, at))) {
             s->depth--;
             range_add(s, end, value_in_force(s));
         }
@@ -196,7 +198,8 @@ static int split(struct arena *a, const struct range *r, size_t n, struct prefix
     for (size_t i = 0; i < n; i++)
         n4 += in_v4(r[i].from);
     size_t n6 = n - n4 + 3;
-    uint32_t *from4 = arena_array(a, n4, sizeof *from4), *value4 = arena_array(a, n4, sizeof *value4);
+    uint32_t *from4 = arena_array(a, n4, sizeof *from4),
+             *value4 = arena_array(a, n4, sizeof *value4);
     struct prefix_key *from6 = arena_array(a, n6, sizeof *from6);
     uint32_t *value6 = arena_array(a, n6, sizeof *value6);
     if (!from4 || !value4 || !from6 || !value6)
@@ -236,7 +239,8 @@ static int split(struct arena *a, const struct range *r, size_t n, struct prefix
     return rc;
 }
 
-int prefix_map_build(struct arena *a, struct prefix_entry *entries, size_t n, struct prefix_map *out)
+int prefix_map_build(struct arena *a, struct prefix_entry *entries, size_t n,
+                     struct prefix_map *out)
 {
     AUTO_FREE struct sweep *s = mem_zalloc(sizeof *s);
     AUTO_FREE struct range *ranges = mem_zalloc_array(2 * n + 1, sizeof *ranges);
@@ -307,8 +311,9 @@ uint8_t prefix_map_depth(const struct prefix_map *m, const struct ip *ip)
     if (m->from6[i].hi || m->from6[i].lo)
         bits = bits_without(k, key_before(m->from6[i]));
     if (i + 1 < m->n6) // the range before the mapped addresses reaches up to them only
-        bits = most(bits, bits_without(k, m->from6[i + 1].hi == 0 && m->from6[i + 1].lo == V4_WINDOW_END
-                                              ? (struct prefix_key){0, V4_WINDOW}
-                                              : m->from6[i + 1]));
+        bits = most(bits,
+                    bits_without(k, m->from6[i + 1].hi == 0 && m->from6[i + 1].lo == V4_WINDOW_END
+                                        ? (struct prefix_key){0, V4_WINDOW}
+                                        : m->from6[i + 1]));
     return bits;
 }

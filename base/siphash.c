@@ -50,8 +50,8 @@ struct siphash_key siphash_key_of(const uint8_t secret[SIPHASH_KEY_BYTES])
 uint64_t siphash24(const struct siphash_key *k, const void *data, size_t n)
 {
     const uint8_t *p = data;
-    struct state s = {k->k0 ^ 0x736f6d6570736575, k->k1 ^ 0x646f72616e646f6d, k->k0 ^ 0x6c7967656e657261,
-                      k->k1 ^ 0x7465646279746573};
+    struct state s = {k->k0 ^ 0x736f6d6570736575, k->k1 ^ 0x646f72616e646f6d,
+                      k->k0 ^ 0x6c7967656e657261, k->k1 ^ 0x7465646279746573};
     uint64_t last = (uint64_t)n << 56;
     size_t whole = n & ~(size_t)7;
     for (size_t i = 0; i < whole; i += 8)

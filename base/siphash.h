@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// SipHash-2-4 (Aumasson and Bernstein, 2012) with 64 bits: a keyed hash of short inputs that who does not know the key
-// cannot steer, fast enough for every packet. Allocates nothing; any thread.
+// SipHash-2-4 (Aumasson and Bernstein, 2012) with 64 bits: a keyed hash of short inputs that who
+// does not know the key cannot steer, fast enough for every packet. Allocates nothing; any thread.
 //
 //   struct siphash_key k = siphash_key_of(secret);       // 16 octets
-//   uint64_t h = siphash24(&k, p, n);                    // siphash_put(h, out) for its octets on the wire
+//   uint64_t h = siphash24(&k, p, n);                    // siphash_put(h, out) for its octets on
+//                                                        // the wire
 #ifndef MERIDIAN_BASE_SIPHASH_H
 #define MERIDIAN_BASE_SIPHASH_H
 

@@ -1,19 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
-// Publication of frozen, reference-counted values behind one pointer: the topology, the health verdicts,
-// the principals. Writers publish a whole new value; readers hold a reference for as long as they look.
+// Publication of frozen, reference-counted values behind one pointer: the topology, the health
+// verdicts, the principals. Writers publish a whole new value; readers hold a reference for as long
+// as they look.
 //
 //   struct topology *t = snapshot_get(&cell);     // +1 reference, any thread
 //   …
 //   snapshot_unref(t);
 //
-// A hot loop keeps a reader instead: one relaxed load per batch while nothing changes, the lock only when
-// something did.
+// A hot loop keeps a reader instead: one relaxed load per batch while nothing changes, the lock
+// only when something did.
 //
 //   struct snapshot_reader r = {0};
 //   for (;;) { struct topology *t = snapshot_reader_get(&r, &cell); …answer a batch with t… }
 //   snapshot_reader_done(&r);
 //
-// A value embeds `struct snapshot_head` as its FIRST member and is not changed after it was published.
+// A value embeds `struct snapshot_head` as its FIRST member and is not changed after it was
+// published.
 #ifndef MERIDIAN_BASE_SNAPSHOT_H
 #define MERIDIAN_BASE_SNAPSHOT_H
 
@@ -22,12 +24,14 @@
 
 struct snapshot_head {
     _Atomic uint32_t refs;
-    void (*free)(void *self); // called once, when the last reference goes, on whatever thread that was
+    // called once, when the last reference goes, on whatever thread that was
+    void (*free)(void *self);
 };
 
 struct snapshot {
     pthread_mutex_t lock;
-    _Atomic uint64_t generation; // grows by one with every publish
+    // grows by one with every publish
+    _Atomic uint64_t generation;
     void *current;
 };
 
@@ -36,19 +40,23 @@ struct snapshot_reader {
     void *held;
 };
 
-void snapshot_head_init(struct snapshot_head *h, void (*free_fn)(void *self)); // one reference, the caller's
+// one reference, the caller's
+void snapshot_head_init(struct snapshot_head *h, void (*free_fn)(void *self));
 void *snapshot_ref(void *value);
-void snapshot_unref(void *value);          // NULL is fine
-uint32_t snapshot_refs(const void *value); // 1: the caller's is the last, if nobody can make more of it
+void snapshot_unref(void *value); // NULL is fine
+// 1: the caller's is the last, if nobody can make more of it
+uint32_t snapshot_refs(const void *value);
 
 void snapshot_init(struct snapshot *s);
 void snapshot_done(struct snapshot *s);                 // drops its reference
 void snapshot_publish(struct snapshot *s, void *value); // takes over the caller's reference
-void snapshot_withdraw(struct snapshot *s);             // what was published is in force no more, and nothing else is
-void *snapshot_get(struct snapshot *s);                 // +1, or NULL if nothing is published
+// what was published is in force no more, and nothing else is
+void snapshot_withdraw(struct snapshot *s);
+void *snapshot_get(struct snapshot *s); // +1, or NULL if nothing is published
 uint64_t snapshot_generation(const struct snapshot *s);
 
-void *snapshot_reader_get(struct snapshot_reader *r, struct snapshot *s); // borrowed until the next call
+// borrowed until the next call
+void *snapshot_reader_get(struct snapshot_reader *r, struct snapshot *s);
 void snapshot_reader_done(struct snapshot_reader *r);
 
 #endif

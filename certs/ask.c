@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Asking the region that answers for the CA; see certs.h. Called by renew.c with `work` held; blocks.
+// Asking the region that answers for the CA; see certs.h. Called by renew.c with `work` held;
+// blocks.
 #include "certs/certs_priv.h"
 #include "certs/signed_request.h"
 
@@ -24,8 +25,8 @@ struct ask {
 static void refusal_text(const struct fetch_result *r, char *out, size_t cap)
 {
     json_t *root = json_loadb(buf_cstr(&r->body), r->body.n, 0, NULL);
-    const char *message =
-        json_string_value(json_object_get(json_array_get(json_object_get(root, "errors"), 0), "message"));
+    const char *message = json_string_value(
+        json_object_get(json_array_get(json_object_get(root, "errors"), 0), "message"));
     snprintf(out, cap, "%s", message ? message : "no reason given");
     for (char *p = out; *p; p++)
         if (*p < ' ' || *p > '~')
@@ -38,11 +39,13 @@ static int ask_begin(struct ask *q, const struct topology *t, const struct cert_
     q->to = t->ca_region ? topology_region(t, t->ca_region) : NULL;
     q->kind = cert_kind_name(plan->kind);
     if (!q->to) {
-        diag_add(q->diag, NULL, 0, "the topology names no ca_region: renewals are by hand, where the CA is");
+        diag_add(q->diag, NULL, 0,
+                 "the topology names no ca_region: renewals are by hand, where the CA is");
         return ERR_UNSUPPORTED;
     }
     if (!strcmp(q->to->name, q->c->region)) {
-        diag_add(q->diag, NULL, 0, "this region answers for the CA, but its ca_dir is not set or cannot be used");
+        diag_add(q->diag, NULL, 0,
+                 "this region answers for the CA, but its ca_dir is not set or cannot be used");
         return ERR_UNSUPPORTED;
     }
     return cert_peer_name(t->domain, q->to->name, q->arena, &q->host);
@@ -59,17 +62,20 @@ static int answer_judge(const struct ask *q, const struct fetch_result *r, const
         return 0;
     refusal_text(r, why, sizeof why);
     diag_add(q->diag, NULL, 0, "%s refuses %s (status %d): %s%s", q->to->name, what, r->status, why,
-             r->status == 404 ? "; its ca_dir must be set there, and its version as new as this one" : "");
+             r->status == 404 ? "; its ca_dir must be set there, and its version as new as this one"
+                              : "");
     return r->status == 403 ? ERR_DENIED : ERR_PROTO;
 }
 
 // POSTs; the answer's body into `out`.
-static int ask_post(const struct ask *q, const char *route, struct bytes body, const char *what, struct buf *out)
+static int ask_post(const struct ask *q, const char *route, struct bytes body, const char *what,
+                    struct buf *out)
 {
     static const char *const headers[] = {"Content-Type: application/json"};
     const struct fetch_request f = {
         .method = "POST",
-        .url = arena_printf(q->arena, "https://%s:%u/certs/v1/%s", q->host, q->to->peer.port, route),
+        .url =
+            arena_printf(q->arena, "https://%s:%u/certs/v1/%s", q->host, q->to->peer.port, route),
         .connect_to = &q->to->peer,
         .ca_file = arena_printf(q->arena, "%s/ca.pem", q->c->dir),
         .client_pem = arena_printf(q->arena, "%s/peer.pem", q->c->dir),
@@ -117,11 +123,12 @@ static int ask_nonce(const struct ask *q, const char **out)
     return *out ? 0 : ERR_NOMEM;
 }
 
-int cert_ask(struct certs *c, const struct topology *t, const struct cert_plan *plan, const char *csr, struct arena *a,
-             struct diag *diag, struct buf *out_pem)
+int cert_ask(struct certs *c, const struct topology *t, const struct cert_plan *plan,
+             const char *csr, struct arena *a, struct diag *diag, struct buf *out_pem)
 {
     struct ask q = {.c = c, .arena = a, .diag = diag};
-    struct signed_request sr = {.domain = t->domain, .region = c->region, .kind = plan->kind, .csr = csr};
+    struct signed_request sr = {
+        .domain = t->domain, .region = c->region, .kind = plan->kind, .csr = csr};
     int rc = ask_begin(&q, t, plan);
     if (!rc)
         rc = ask_nonce(&q, &sr.nonce);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The private CA on disk, and issuing from a request; see ca.h. Used by `meridian init`, and on the one node that
-// answers renewals on its pool threads: a `struct ca` is not changed after ca_open, so any number may issue at once.
+// The private CA on disk, and issuing from a request; see ca.h. Used by `meridian init`, and on the
+// one node that answers renewals on its pool threads: a `struct ca` is not changed after ca_open,
+// so any number may issue at once.
 #include "certs/ca.h"
 
 #include "base/clock.h"
@@ -36,7 +37,8 @@ static bool extension_add(X509 *x, X509V3_CTX *ctx, int nid, const char *value)
     return ok;
 }
 
-// 128 random bits, the top one clear so that the integer is positive in 16 bytes (RFC 5280 section 4.1.2.2).
+// 128 random bits, the top one clear so that the integer is positive in 16 bytes (RFC 5280 section
+// 4.1.2.2).
 static bool serial_set(X509 *x)
 {
     uint8_t b[16];
@@ -51,19 +53,21 @@ static bool serial_set(X509 *x)
 
 static bool times_set(X509 *x, int64_t from_s, int64_t to_s)
 {
-    return ASN1_TIME_set(X509_getm_notBefore(x), (time_t)from_s) && ASN1_TIME_set(X509_getm_notAfter(x), (time_t)to_s);
+    return ASN1_TIME_set(X509_getm_notBefore(x), (time_t)from_s) &&
+           ASN1_TIME_set(X509_getm_notAfter(x), (time_t)to_s);
 }
 
 static bool subject_set(X509 *x, const char *cn)
 {
-    return X509_NAME_add_entry_by_txt(X509_get_subject_name(x), "CN", MBSTRING_ASC, (const unsigned char *)cn, -1, -1,
-                                      0);
+    return X509_NAME_add_entry_by_txt(X509_get_subject_name(x), "CN", MBSTRING_ASC,
+                                      (const unsigned char *)cn, -1, -1, 0);
 }
 
 static X509 *root_make(EVP_PKEY *key, const char *domain)
 {
     char cn[65], permitted[300];
-    if (snprintf(cn, sizeof cn, "Meridian private CA (%s)", domain) >= (int)sizeof cn) // a CN ends at 64
+    // a CN ends at 64
+    if (snprintf(cn, sizeof cn, "Meridian private CA (%s)", domain) >= (int)sizeof cn)
         snprintf(cn, sizeof cn, "Meridian private CA");
     snprintf(permitted, sizeof permitted, "critical,permitted;DNS:%s", domain);
     X509 *x = X509_new();
@@ -76,7 +80,8 @@ static X509 *root_make(EVP_PKEY *key, const char *domain)
               extension_add(x, &ctx, NID_basic_constraints, "critical,CA:TRUE,pathlen:0") &&
               extension_add(x, &ctx, NID_key_usage, "critical,keyCertSign,cRLSign") &&
               extension_add(x, &ctx, NID_subject_key_identifier, "hash") &&
-              extension_add(x, &ctx, NID_name_constraints, permitted) && X509_sign(x, key, EVP_sha256());
+              extension_add(x, &ctx, NID_name_constraints, permitted) &&
+              X509_sign(x, key, EVP_sha256());
     if (ok)
         return x;
     X509_free(x);
@@ -109,7 +114,8 @@ int ca_create(const char *dir, const char *domain, struct diag *diag)
     AUTO_X509 X509 *x = key ? root_make(key, domain) : NULL;
     if (!x || pem_add_key(&key_pem, key) || pem_add_x509(&cert_pem, x))
         rc = pem_crypto_failed(diag, "making the CA");
-    // The certificate comes last: it is what says that there is a CA, so a crash between the two is no half CA.
+    // The certificate comes last: it is what says that there is a CA, so a crash between the two is
+    // no half CA.
     if (!rc)
         rc = file_write_atomic(key_path, key_pem.p, key_pem.n, 0600);
     if (!rc)
@@ -198,14 +204,17 @@ static bool plan_has(const struct cert_plan *plan, const char *name, size_t n)
     return plan->uri && strlen(plan->uri) == n && !memcmp(plan->uri, name, n);
 }
 
-// The request's names into `san` as OpenSSL's configuration text ("DNS:a,URI:b"), each one of the plan's.
-static int names_judge(X509_REQ *req, const struct cert_plan *plan, struct buf *san, struct diag *diag)
+// The request's names into `san` as OpenSSL's configuration text ("DNS:a,URI:b"), each one of the
+// plan's.
+static int names_judge(X509_REQ *req, const struct cert_plan *plan, struct buf *san,
+                       struct diag *diag)
 {
     STACK_OF(X509_EXTENSION) *exts = X509_REQ_get_extensions(req);
     AUTO_BUF struct buf names;
     buf_init(&names, 8192);
     int rc = 0, n = exts ? sk_X509_EXTENSION_num(exts) : 0;
-    if (n != 1 || OBJ_obj2nid(X509_EXTENSION_get_object(sk_X509_EXTENSION_value(exts, 0))) != NID_subject_alt_name)
+    if (n != 1 || OBJ_obj2nid(X509_EXTENSION_get_object(sk_X509_EXTENSION_value(exts, 0))) !=
+                      NID_subject_alt_name)
         rc = refuse(diag, "it must ask for alternative names, and for no other extension");
     if (!rc) {
         STACK_OF(GENERAL_NAME) *got = X509V3_get_d2i(exts, NID_subject_alt_name, NULL, NULL);
@@ -217,19 +226,21 @@ static int names_judge(X509_REQ *req, const struct cert_plan *plan, struct buf *
     for (const char *p = rc ? "" : buf_cstr(&names); *p;) {
         size_t k = strcspn(p, " ");
         if (!plan_has(plan, p, k)) {
-            diag_add(diag, NULL, 0, "the certificate request is refused: \"%.*s\" is not in the %s plan of %s", (int)k,
-                     p, cert_kind_name(plan->kind), plan->region);
+            diag_add(diag, NULL, 0,
+                     "the certificate request is refused: \"%.*s\" is not in the %s plan of %s",
+                     (int)k, p, cert_kind_name(plan->kind), plan->region);
             return ERR_DENIED;
         }
-        buf_printf(san, "%s%s:%.*s", san->n ? "," : "", memchr(p, ':', k) ? "URI" : "DNS", (int)k, p);
+        buf_printf(san, "%s%s:%.*s", san->n ? "," : "", memchr(p, ':', k) ? "URI" : "DNS", (int)k,
+                   p);
         p += k;
         p += *p == ' ';
     }
     return rc ? rc : san->err;
 }
 
-static int request_judge(struct bytes pem, const struct cert_plan *plan, X509_REQ **out, struct buf *san,
-                         struct diag *diag)
+static int request_judge(struct bytes pem, const struct cert_plan *plan, X509_REQ **out,
+                         struct buf *san, struct diag *diag)
 {
     if (!pem.n || pem.n > REQUEST_MAX_BYTES)
         return refuse(diag, "it is empty or too large");
@@ -250,8 +261,8 @@ static int request_judge(struct bytes pem, const struct cert_plan *plan, X509_RE
     return rc;
 }
 
-static X509 *leaf_make(struct ca *ca, const struct cert_plan *plan, X509_REQ *req, const char *san, int64_t from_s,
-                       int64_t to_s)
+static X509 *leaf_make(struct ca *ca, const struct cert_plan *plan, X509_REQ *req, const char *san,
+                       int64_t from_s, int64_t to_s)
 {
     char cn[65];
     snprintf(cn, sizeof cn, "Meridian %s %s", plan->kind == CERT_SHARED ? "all" : plan->region,
@@ -260,14 +271,16 @@ static X509 *leaf_make(struct ca *ca, const struct cert_plan *plan, X509_REQ *re
     X509V3_CTX ctx;
     X509V3_set_ctx(&ctx, ca->cert, x, NULL, NULL, 0);
     bool ok = x && X509_set_version(x, X509_VERSION_3) && serial_set(x) && subject_set(x, cn) &&
-              X509_set_issuer_name(x, X509_get_subject_name(ca->cert)) && times_set(x, from_s, to_s) &&
-              X509_set_pubkey(x, X509_REQ_get0_pubkey(req)) &&
+              X509_set_issuer_name(x, X509_get_subject_name(ca->cert)) &&
+              times_set(x, from_s, to_s) && X509_set_pubkey(x, X509_REQ_get0_pubkey(req)) &&
               extension_add(x, &ctx, NID_basic_constraints, "critical,CA:FALSE") &&
               extension_add(x, &ctx, NID_key_usage, "critical,digitalSignature") &&
-              extension_add(x, &ctx, NID_ext_key_usage, plan->client_auth ? "serverAuth,clientAuth" : "serverAuth") &&
+              extension_add(x, &ctx, NID_ext_key_usage,
+                            plan->client_auth ? "serverAuth,clientAuth" : "serverAuth") &&
               extension_add(x, &ctx, NID_subject_key_identifier, "hash") &&
               extension_add(x, &ctx, NID_authority_key_identifier, "keyid:always") &&
-              extension_add(x, &ctx, NID_subject_alt_name, san) && X509_sign(x, ca->key, EVP_sha256());
+              extension_add(x, &ctx, NID_subject_alt_name, san) &&
+              X509_sign(x, ca->key, EVP_sha256());
     if (ok)
         return x;
     X509_free(x);
@@ -280,8 +293,9 @@ static int issued_record(struct ca *ca, const struct cert_plan *plan, const X509
     char now[CLOCK_TEXT_SIZE], until[CLOCK_TEXT_SIZE], fingerprint[65];
     pem_fingerprint(x, fingerprint);
     AUTO_FREE char *path = mem_printf("%s/issued", ca->dir);
-    AUTO_FREE char *line = mem_printf("%s %s %s %s until %s\n", clock_format(clock_wall_ms(), now), plan->region,
-                                      cert_kind_name(plan->kind), fingerprint, clock_format(to_s * 1000, until));
+    AUTO_FREE char *line =
+        mem_printf("%s %s %s %s until %s\n", clock_format(clock_wall_ms(), now), plan->region,
+                   cert_kind_name(plan->kind), fingerprint, clock_format(to_s * 1000, until));
     if (!path || !line)
         return ERR_NOMEM;
     AUTO_CLOSE int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
@@ -294,8 +308,8 @@ static int issued_record(struct ca *ca, const struct cert_plan *plan, const X509
     return rc;
 }
 
-int ca_issue(struct ca *ca, const struct cert_plan *plan, struct bytes csr_pem, unsigned lifetime_s, struct diag *diag,
-             struct buf *out_pem)
+int ca_issue(struct ca *ca, const struct cert_plan *plan, struct bytes csr_pem, unsigned lifetime_s,
+             struct diag *diag, struct buf *out_pem)
 {
     AUTO_BUF struct buf san;
     buf_init(&san, 8192);

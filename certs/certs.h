@@ -1,28 +1,32 @@
 // SPDX-License-Identifier: Apache-2.0
-// A region's certificates on disk (<data_dir>/certs: region.pem, shared.pem, peer.pem, ca.pem), enrolment, renewal
-// ahead of expiry, and the hand-over to the edge (design section 7). One file holds chain and key, so that one rename
-// swaps both.
+// A region's certificates on disk (<data_dir>/certs: region.pem, shared.pem, peer.pem, ca.pem),
+// enrolment, renewal ahead of expiry, and the hand-over to the edge (design section 7). One file
+// holds chain and key, so that one rename swaps both.
 //
-// Enrolment (`meridian init`, with the CA at hand): certs_enrol. Renewal: a new key and request are sent to the region
-// that answers for the CA, on its peer listener; or, where the CA is at hand (ca_dir), issued directly. What comes back
-// is checked (names, key, chain, dates) before it replaces anything.
+// Enrolment (`meridian init`, with the CA at hand): certs_enrol. Renewal: a new key and request are
+// sent to the region that answers for the CA, on its peer listener; or, where the CA is at hand
+// (ca_dir), issued directly. What comes back is checked (names, key, chain, dates) before it
+// replaces anything.
 //
-// Who asks is proved twice: by the peer certificate, of which the edge tells, and by a signature of the region's feed
-// key over the request and a nonce (certs/signed_request.h), which no edge can make. So a broken edge, also the CA's
-// own, gets no certificate. No wall clock counts in it: the nonce is the CA's own, for a minute of its monotonic clock.
-// (A certificate begins five minutes before it is issued, and is refused where it is not valid yet: clocks may be so
-// far apart.) But the dates come from wall clocks: by one that is far from the other regions' nothing is issued or
-// renewed, neither where the CA is nor where a certificate is asked for, and nothing before the clocks were compared
-// once after a start (clock_ok).
+// Who asks is proved twice: by the peer certificate, of which the edge tells, and by a signature of
+// the region's feed key over the request and a nonce (certs/signed_request.h), which no edge can
+// make. So a broken edge, also the CA's own, gets no certificate. No wall clock counts in it: the
+// nonce is the CA's own, for a minute of its monotonic clock. (A certificate begins five minutes
+// before it is issued, and is refused where it is not valid yet: clocks may be so far apart.) But
+// the dates come from wall clocks: by one that is far from the other regions' nothing is issued or
+// renewed, neither where the CA is nor where a certificate is asked for, and nothing before the
+// clocks were compared once after a start (clock_ok).
 //
 //   POST /certs/v1/nonce    -> {"nonce": hex}
 //   POST /certs/v1/renew    the signed request -> the certificate in PEM
 //
-// The peer certificate is different, because the topology pins its fingerprint: a region that swapped it by itself
-// would shut itself out. So its renewal goes to peer-next.pem, whose fingerprint `certs show` tells (next_fingerprint).
-// The operator adds it to the region's peer_fingerprints; each check looks whether the topology in force has it, and
-// only then peer-next.pem is renamed to peer.pem. Its life is 365 days and renewal begins after two thirds: there are
-// months to do so, and the log says it is waiting. The old fingerprint is then taken out of the topology.
+// The peer certificate is different, because the topology pins its fingerprint: a region that
+// swapped it by itself would shut itself out. So its renewal goes to peer-next.pem, whose
+// fingerprint `certs show` tells (next_fingerprint). The operator adds it to the region's
+// peer_fingerprints; each check looks whether the topology in force has it, and only then
+// peer-next.pem is renamed to peer.pem. Its life is 365 days and renewal begins after two thirds:
+// there are months to do so, and the log says it is waiting. The old fingerprint is then taken out
+// of the topology.
 #ifndef MERIDIAN_CERTS_CERTS_H
 #define MERIDIAN_CERTS_CERTS_H
 
@@ -54,20 +58,27 @@ struct cert_info {
     enum cert_fault fault;
     char path[512];
     bool present;
-    int64_t not_before_ms, not_after_ms; // wall
-    int64_t renew_at_ms;                 // when two thirds of its life are over
-    char fingerprint[65];                // SHA-256 of the DER, hex
+    // wall
+    int64_t not_before_ms, not_after_ms;
+    // when two thirds of its life are over
+    int64_t renew_at_ms;
+    // SHA-256 of the DER, hex
+    char fingerprint[65];
     char issuer[128], serial[64];
-    char names[1024];          // blank-separated
-    char problem[512];         // `fault` in words; "" when fine
-    char next_fingerprint[65]; // CERT_PEER: of peer-next.pem, which waits for the topology to name it; "" if none
+    // blank-separated
+    char names[1024];
+    // `fault` in words; "" when fine
+    char problem[512];
+    // CERT_PEER: of peer-next.pem, which waits for the topology to name it; "" if none
+    char next_fingerprint[65];
 };
 
-// Issues all three certificates of a region (or those that are missing or lack a name, unless `all`) from a CA at hand.
-int certs_enrol(const char *certs_dir, struct ca *ca, const struct topology *t, const char *region, bool all,
-                unsigned lifetime_s, struct diag *diag);
-int certs_inspect(const char *certs_dir, const struct topology *t, const char *region, enum cert_kind kind,
-                  struct cert_info *out);
+// Issues all three certificates of a region (or those that are missing or lack a name, unless
+// `all`) from a CA at hand.
+int certs_enrol(const char *certs_dir, struct ca *ca, const struct topology *t, const char *region,
+                bool all, unsigned lifetime_s, struct diag *diag);
+int certs_inspect(const char *certs_dir, const struct topology *t, const char *region,
+                  enum cert_kind kind, struct cert_info *out);
 void *certs_info_json(const struct cert_info *info); // new json_t *
 
 struct certs;
@@ -76,31 +87,42 @@ struct certs_options {
     const char *region;
     struct snapshot *topology;
     struct fetcher *fetcher;
-    struct region_keys *keys;      // sign requests to the CA's region; may be NULL where none are made
-    const char *ca_dir;            // this node answers renewals; NULL elsewhere
-    unsigned check_s;              // how often expiry is looked at
-    void (*on_renewed)(void *ctx); // after files changed: the edge must reload. On the renewal thread
-    // May certificates be dated by our wall clock? 0; ERR_BUSY: it was not compared yet; ERR_CONFLICT: it is far from a
-    // majority of the other regions', with a sentence in why. Any thread; NULL: it may.
+    // sign requests to the CA's region; may be NULL where none are made
+    struct region_keys *keys;
+    // this node answers renewals; NULL elsewhere
+    const char *ca_dir;
+    // how often expiry is looked at
+    unsigned check_s;
+    // after files changed: the edge must reload. On the renewal thread
+    void (*on_renewed)(void *ctx);
+    // May certificates be dated by our wall clock? 0; ERR_BUSY: it was not compared yet;
+    // ERR_CONFLICT: it is far from a majority of the other regions', with a sentence in why. Any
+    // thread; NULL: it may.
     int (*clock_ok)(void *ctx, char *why, size_t cap);
-    // A date of that region's does not fit our clock: a clause that says whose clock is suspect. Any thread; may be
-    // NULL.
+    // A date of that region's does not fit our clock: a clause that says whose clock is suspect.
+    // Any thread; may be NULL.
     void (*clock_suspect)(void *ctx, const char *region, char *out, size_t cap);
     void *ctx;
 };
-int certs_start(const struct certs_options *o, struct diag *diag, struct certs **out); // renewal thread
-void certs_end(struct certs *c); // ends soon, also what is being asked for; certs_stop has less to wait for
+// renewal thread
+int certs_start(const struct certs_options *o, struct diag *diag, struct certs **out);
+// ends soon, also what is being asked for; certs_stop has less to wait for
+void certs_end(struct certs *c);
 void certs_stop(struct certs *c);
 // Renews now (kind NULL: all three). Blocks. Used by the admin socket.
 int certs_renew(struct certs *c, const enum cert_kind *kind, struct diag *diag);
-// As certs_inspect, of this node's own, and the problem says which clock is suspect where it may be one; in out_error
-// why the last renewal failed, "" if it did not.
+// As certs_inspect, of this node's own, and the problem says which clock is suspect where it may be
+// one; in out_error why the last renewal failed, "" if it did not.
 #define CERTS_ERROR_SIZE 512
-int certs_look(struct certs *c, enum cert_kind kind, struct cert_info *out, char out_error[CERTS_ERROR_SIZE]);
-void *certs_status_json(struct certs *c); // new json_t *: array of cert infos, with last error and next renewal
+int certs_look(struct certs *c, enum cert_kind kind, struct cert_info *out,
+               char out_error[CERTS_ERROR_SIZE]);
+// new json_t *: array of cert infos, with last error and next renewal
+void *certs_status_json(struct certs *c);
 
-// Peer listener, role of the CA: the two routes above. Fills the plan (404 when this node has no CA; 403 when the peer
-// is not a region of the topology, asks for another's, or its signature or nonce is not good).
-void certs_begin(struct certs *c, struct http_request *req, const struct region *peer, struct http_plan *plan);
+// Peer listener, role of the CA: the two routes above. Fills the plan (404 when this node has no
+// CA; 403 when the peer is not a region of the topology, asks for another's, or its signature or
+// nonce is not good).
+void certs_begin(struct certs *c, struct http_request *req, const struct region *peer,
+                 struct http_plan *plan);
 
 #endif

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What enrolment, renewal and serving share: requests, checking what a CA gave, replacing files. Nobody outside this
-// room includes it.
+// What enrolment, renewal and serving share: requests, checking what a CA gave, replacing files.
+// Nobody outside this room includes it.
 #ifndef MERIDIAN_CERTS_CERTS_PRIV_H
 #define MERIDIAN_CERTS_CERTS_PRIV_H
 
@@ -17,8 +17,10 @@
 
 struct cert_state { // of one kind, guarded by certs.lock
     char last_error[CERTS_ERROR_SIZE];
-    int64_t next_try_mono_ms; // not before; 0: at once
-    unsigned n_failed;        // in a row
+    // not before; 0: at once
+    int64_t next_try_mono_ms;
+    // in a row
+    unsigned n_failed;
 };
 
 struct certs {
@@ -31,33 +33,43 @@ struct certs {
     int (*clock_ok)(void *ctx, char *why, size_t cap);
     void (*clock_suspect)(void *ctx, const char *region, char *out, size_t cap);
     void *ctx;
-    struct ca *ca;        // NULL where the CA is not at hand; set once at start
-    struct nonces nonces; // of regions that are about to ask that CA
-    pthread_mutex_t work; // held over a renewal: one at a time, and never with `lock` taken first
-    pthread_mutex_t lock; // guards `states`, `stop` and `renewed`
+    // NULL where the CA is not at hand; set once at start
+    struct ca *ca;
+    // of regions that are about to ask that CA
+    struct nonces nonces;
+    // held over a renewal: one at a time, and never with `lock` taken first
+    pthread_mutex_t work;
+    // guards `states`, `stop` and `renewed`
+    pthread_mutex_t lock;
     pthread_cond_t wake;
     struct cert_state states[N_CERT_KINDS];
-    _Atomic bool stop; // what is being asked ends, too
-    bool renewed;      // certs_renew changed files: the thread is to say so
+    // what is being asked ends, too
+    _Atomic bool stop;
+    // certs_renew changed files: the thread is to say so
+    bool renewed;
     pthread_t thread;
 };
 
 // A new key and a request for the plan's names, signed with it.
-int cert_request(const struct cert_plan *plan, struct diag *diag, EVP_PKEY **out_key, struct buf *out_csr);
-// Asks the region that answers for the CA, over its peer listener: ask.c. Blocks. ERR_DENIED: it refuses.
-int cert_ask(struct certs *c, const struct topology *t, const struct cert_plan *plan, const char *csr, struct arena *a,
-             struct diag *diag, struct buf *out_pem);
-// What a CA gave for our request: the plan's names exactly, our key, dates, chain. A sentence in diag when not; when
-// the dates do not fit, with `suspect` (a clause on whose clock is, or NULL).
-int cert_accept(X509 *x, EVP_PKEY *key, const struct cert_plan *plan, X509 *ca, int64_t now_ms, const char *suspect,
-                struct diag *diag);
+int cert_request(const struct cert_plan *plan, struct diag *diag, EVP_PKEY **out_key,
+                 struct buf *out_csr);
+// Asks the region that answers for the CA, over its peer listener: ask.c. Blocks. ERR_DENIED: it
+// refuses.
+int cert_ask(struct certs *c, const struct topology *t, const struct cert_plan *plan,
+             const char *csr, struct arena *a, struct diag *diag, struct buf *out_pem);
+// What a CA gave for our request: the plan's names exactly, our key, dates, chain. A sentence in
+// diag when not; when the dates do not fit, with `suspect` (a clause on whose clock is, or NULL).
+int cert_accept(X509 *x, EVP_PKEY *key, const struct cert_plan *plan, X509 *ca, int64_t now_ms,
+                const char *suspect, struct diag *diag);
 // Checks, then replaces certs_dir/file (certificate and key) in one rename.
 int cert_install(const char *certs_dir, const char *file, struct bytes cert_pem, EVP_PKEY *key,
                  const struct cert_plan *plan, X509 *ca, const char *suspect, struct diag *diag);
-// May a certificate be dated by our clock? If not, a sentence in diag. ERR_BUSY, ERR_CONFLICT as clock_ok.
+// May a certificate be dated by our clock? If not, a sentence in diag. ERR_BUSY, ERR_CONFLICT as
+// clock_ok.
 int cert_clock_judge(struct certs *c, struct diag *diag);
 // As certs_inspect, of any file of the directory.
-int cert_inspect_file(const char *certs_dir, const char *file, const struct cert_plan *plan, struct cert_info *out);
+int cert_inspect_file(const char *certs_dir, const char *file, const struct cert_plan *plan,
+                      struct cert_info *out);
 // certs_dir/ca.pem; NULL with a sentence.
 X509 *cert_ca_of(const char *certs_dir, struct diag *diag);
 

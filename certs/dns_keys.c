@@ -21,8 +21,10 @@ struct dns_key {
     enum dnskey_algorithm algorithm;
 };
 
-// The public half as DNS has it: the point without its first octet (RFC 6605 section 4), or the key (RFC 8080).
-static size_t public_of(const EVP_PKEY *k, enum dnskey_algorithm *out_algorithm, uint8_t out[DNSKEY_PUBLIC_MAX])
+// The public half as DNS has it: the point without its first octet (RFC 6605 section 4), or the key
+// (RFC 8080).
+static size_t public_of(const EVP_PKEY *k, enum dnskey_algorithm *out_algorithm,
+                        uint8_t out[DNSKEY_PUBLIC_MAX])
 {
     uint8_t point[65];
     size_t n = 0;
@@ -32,8 +34,8 @@ static size_t public_of(const EVP_PKEY *k, enum dnskey_algorithm *out_algorithm,
         return EVP_PKEY_get_raw_public_key(k, out, &n) == 1 ? n : 0;
     }
     if (!pem_key_is_p256(k) ||
-        EVP_PKEY_get_octet_string_param(k, OSSL_PKEY_PARAM_PUB_KEY, point, sizeof point, &n) != 1 || n != 65 ||
-        point[0] != 4)
+        EVP_PKEY_get_octet_string_param(k, OSSL_PKEY_PARAM_PUB_KEY, point, sizeof point, &n) != 1 ||
+        n != 65 || point[0] != 4)
         return 0;
     *out_algorithm = DNSKEY_ECDSAP256;
     memcpy(out, point + 1, 64);
@@ -64,15 +66,17 @@ static int key_write(const char *path, const EVP_PKEY *key, struct diag *diag)
     return rc;
 }
 
-int dns_key_create(const char *dir, enum dnskey_zone zone, enum dnskey_role role, enum dnskey_algorithm algorithm,
-                   struct diag *diag, char id[65], struct dnskey *out)
+int dns_key_create(const char *dir, enum dnskey_zone zone, enum dnskey_role role,
+                   enum dnskey_algorithm algorithm, struct diag *diag, char id[65],
+                   struct dnskey *out)
 {
     int rc = dir_make(dir, 0700);
     if (rc) {
         diag_add(diag, dir, 0, "cannot be made: %s", err_text(rc));
         return rc;
     }
-    AUTO_PKEY EVP_PKEY *k = algorithm == DNSKEY_ED25519 ? EVP_PKEY_Q_keygen(NULL, NULL, "ED25519") : pem_key_p256();
+    AUTO_PKEY EVP_PKEY *k =
+        algorithm == DNSKEY_ED25519 ? EVP_PKEY_Q_keygen(NULL, NULL, "ED25519") : pem_key_p256();
     struct dnskey d = {.zone = zone, .role = role};
     if (!k || describe(k, &d))
         return pem_crypto_failed(diag, "a new key");
@@ -80,7 +84,8 @@ int dns_key_create(const char *dir, enum dnskey_zone zone, enum dnskey_role role
     char hex[9];
     sha256(d.public, d.public_n, sum);
     hex_format(sum, 4, hex);
-    snprintf(id, 65, "%s-%s-%s", zone == DNSKEY_ZONE_MAIN ? "d" : "fe", dnskey_role_name(role), hex);
+    snprintf(id, 65, "%s-%s-%s", zone == DNSKEY_ZONE_MAIN ? "d" : "fe", dnskey_role_name(role),
+             hex);
     AUTO_FREE char *path = mem_printf("%s/%s.pem", dir, id);
     rc = path ? key_write(path, k, diag) : ERR_NOMEM;
     if (rc)
@@ -114,13 +119,16 @@ static int key_read(const char *dir, const char *id, struct diag *diag, EVP_PKEY
 int dns_key_describe(const char *dir, const char *id, struct diag *diag, struct dnskey *out)
 {
     static const char *const roles[] = {"ksk", "zsk", "csk"};
-    struct dnskey d = {.id = id, .zone = strncmp(id, "fe-", 3) ? DNSKEY_ZONE_MAIN : DNSKEY_ZONE_FRONTEND};
+    struct dnskey d = {.id = id,
+                       .zone = strncmp(id, "fe-", 3) ? DNSKEY_ZONE_MAIN : DNSKEY_ZONE_FRONTEND};
     const char *role = strchr(id, '-');
     size_t i = 0;
     while (role && i < ARRAY_LEN(roles) && strncmp(role + 1, roles[i], 3))
         i++;
     if (!dnskey_id_ok(id) || !role || i == ARRAY_LEN(roles)) {
-        diag_add(diag, NULL, 0, "%s is not the id of a key: it begins with d- or fe-, then ksk-, zsk- or csk-", id);
+        diag_add(diag, NULL, 0,
+                 "%s is not the id of a key: it begins with d- or fe-, then ksk-, zsk- or csk-",
+                 id);
         return ERR_INVAL;
     }
     d.role = (enum dnskey_role)i;
@@ -140,10 +148,12 @@ int dns_key_open(const char *dir, const struct dnskey *k, struct diag *diag, str
     int rc = key ? key_read(dir, k->id, diag, &key->pkey) : ERR_NOMEM;
     if (!rc)
         rc = describe(key->pkey, &d);
-    if (!rc && (d.algorithm != k->algorithm || d.public_n != k->public_n || memcmp(d.public, k->public, d.public_n)))
+    if (!rc && (d.algorithm != k->algorithm || d.public_n != k->public_n ||
+                memcmp(d.public, k->public, d.public_n)))
         rc = ERR_CRYPTO;
     if (rc == ERR_CRYPTO)
-        diag_add(diag, NULL, 0, "%s/%s.pem does not hold the private half of the topology's key %s", dir, k->id, k->id);
+        diag_add(diag, NULL, 0, "%s/%s.pem does not hold the private half of the topology's key %s",
+                 dir, k->id, k->id);
     if (rc) {
         dns_key_free(key);
         return rc;

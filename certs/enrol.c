@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Requests, enrolment with a CA at hand, and judging what lies on disk; see certs.h. Called by `meridian init` and
-// `certs show`, by the renewal thread and the admin socket. No state of its own.
+// Requests, enrolment with a CA at hand, and judging what lies on disk; see certs.h. Called by
+// `meridian init` and `certs show`, by the renewal thread and the admin socket. No state of its
+// own.
 #include "certs/certs_priv.h"
 
 #include "base/clock.h"
@@ -27,7 +28,8 @@ static bool request_names(X509_REQ *req, const struct cert_plan *plan)
     if (plan->uri)
         buf_printf(&san, ",URI:%s", plan->uri);
     STACK_OF(X509_EXTENSION) *exts = sk_X509_EXTENSION_new_null();
-    X509_EXTENSION *e = san.err ? NULL : X509V3_EXT_conf_nid(NULL, NULL, NID_subject_alt_name, san.p);
+    X509_EXTENSION *e =
+        san.err ? NULL : X509V3_EXT_conf_nid(NULL, NULL, NID_subject_alt_name, san.p);
     bool pushed = e && exts && sk_X509_EXTENSION_push(exts, e);
     if (!pushed)
         X509_EXTENSION_free(e);
@@ -36,13 +38,15 @@ static bool request_names(X509_REQ *req, const struct cert_plan *plan)
     return ok;
 }
 
-int cert_request(const struct cert_plan *plan, struct diag *diag, EVP_PKEY **out_key, struct buf *out_csr)
+int cert_request(const struct cert_plan *plan, struct diag *diag, EVP_PKEY **out_key,
+                 struct buf *out_csr)
 {
     AUTO_PKEY EVP_PKEY *key = pem_key_p256();
     AUTO_REQ X509_REQ *req = X509_REQ_new();
     AUTO_BIO BIO *bio = BIO_new(BIO_s_mem());
-    if (!key || !req || !bio || !X509_REQ_set_version(req, X509_REQ_VERSION_1) || !X509_REQ_set_pubkey(req, key) ||
-        !request_names(req, plan) || !X509_REQ_sign(req, key, EVP_sha256()) || !PEM_write_bio_X509_REQ(bio, req))
+    if (!key || !req || !bio || !X509_REQ_set_version(req, X509_REQ_VERSION_1) ||
+        !X509_REQ_set_pubkey(req, key) || !request_names(req, plan) ||
+        !X509_REQ_sign(req, key, EVP_sha256()) || !PEM_write_bio_X509_REQ(bio, req))
         return pem_crypto_failed(diag, "making a certificate request");
     char *p;
     long n = BIO_get_mem_data(bio, &p);
@@ -73,18 +77,20 @@ static const char *plan_missing(const struct cert_plan *plan, const char *names)
 static int dates_judge(const X509 *x, int64_t now_ms, const char *suspect, struct diag *diag)
 {
     char now[CLOCK_TEXT_SIZE], at[CLOCK_TEXT_SIZE];
-    int64_t begins_ms = pem_time_ms(X509_get0_notBefore(x)), ends_ms = pem_time_ms(X509_get0_notAfter(x));
+    int64_t begins_ms = pem_time_ms(X509_get0_notBefore(x)),
+            ends_ms = pem_time_ms(X509_get0_notAfter(x));
     if (begins_ms <= now_ms && ends_ms > now_ms)
         return 0;
     bool early = begins_ms > now_ms;
-    diag_add(diag, NULL, 0, "the new certificate is not valid now: it %s at %s, and here it is %s%s%s",
-             early ? "begins" : "ended", clock_format(early ? begins_ms : ends_ms, at), clock_format(now_ms, now),
-             suspect ? "; " : "; compare the clocks", suspect ? suspect : "");
+    diag_add(
+        diag, NULL, 0, "the new certificate is not valid now: it %s at %s, and here it is %s%s%s",
+        early ? "begins" : "ended", clock_format(early ? begins_ms : ends_ms, at),
+        clock_format(now_ms, now), suspect ? "; " : "; compare the clocks", suspect ? suspect : "");
     return ERR_EXPIRED;
 }
 
-int cert_accept(X509 *x, EVP_PKEY *key, const struct cert_plan *plan, X509 *ca, int64_t now_ms, const char *suspect,
-                struct diag *diag)
+int cert_accept(X509 *x, EVP_PKEY *key, const struct cert_plan *plan, X509 *ca, int64_t now_ms,
+                const char *suspect, struct diag *diag)
 {
     AUTO_BUF struct buf names;
     buf_init(&names, 8192);
@@ -101,7 +107,9 @@ int cert_accept(X509 *x, EVP_PKEY *key, const struct cert_plan *plan, X509 *ca, 
     for (size_t i = 0; i < names.n; i++)
         n += names.p[i] == ' ';
     if (missing || n != plan->n_dns + (plan->uri != NULL)) {
-        diag_add(diag, NULL, 0, missing ? "the new certificate lacks %s" : "the new certificate has more names than %s",
+        diag_add(diag, NULL, 0,
+                 missing ? "the new certificate lacks %s"
+                         : "the new certificate has more names than %s",
                  missing ? missing : "its plan");
         return ERR_PROTO;
     }
@@ -140,12 +148,13 @@ X509 *cert_ca_of(const char *certs_dir, struct diag *diag)
     int rc = path ? file_read(path, PEM_MAX_BYTES, &b) : ERR_NOMEM;
     X509 *ca = rc ? NULL : pem_parse_x509(bytes_of(b.p, b.n));
     if (!ca)
-        diag_add(diag, path, 0, "cannot be used: %s", rc ? err_text(rc) : "it holds no certificate");
+        diag_add(diag, path, 0, "cannot be used: %s",
+                 rc ? err_text(rc) : "it holds no certificate");
     return ca;
 }
 
-static int enrol_one(const char *certs_dir, struct ca *ca, X509 *ca_cert, const struct cert_plan *plan,
-                     unsigned lifetime_s, struct diag *diag)
+static int enrol_one(const char *certs_dir, struct ca *ca, X509 *ca_cert,
+                     const struct cert_plan *plan, unsigned lifetime_s, struct diag *diag)
 {
     AUTO_BUF struct buf csr, pem;
     buf_init(&csr, CERT_REQUEST_MAX_BYTES);
@@ -155,11 +164,13 @@ static int enrol_one(const char *certs_dir, struct ca *ca, X509 *ca_cert, const 
     AUTO_PKEY EVP_PKEY *key = made;
     if (!rc)
         rc = ca_issue(ca, plan, bytes_of(csr.p, csr.n), lifetime_s, diag, &pem);
-    return rc ? rc : cert_install(certs_dir, plan->file, bytes_of(pem.p, pem.n), key, plan, ca_cert, NULL, diag);
+    return rc ? rc
+              : cert_install(certs_dir, plan->file, bytes_of(pem.p, pem.n), key, plan, ca_cert,
+                             NULL, diag);
 }
 
-int certs_enrol(const char *certs_dir, struct ca *ca, const struct topology *t, const char *region, bool all,
-                unsigned lifetime_s, struct diag *diag)
+int certs_enrol(const char *certs_dir, struct ca *ca, const struct topology *t, const char *region,
+                bool all, unsigned lifetime_s, struct diag *diag)
 {
     const char *pem = ca_certificate_pem(ca);
     AUTO_X509 X509 *ca_cert = pem_parse_x509(bytes_str(pem));
@@ -212,7 +223,8 @@ static void fault_set(struct cert_info *out, enum cert_fault fault, const char *
     va_end(ap);
 }
 
-static void inspect_parsed(X509 *x, EVP_PKEY *key, X509 *ca, const struct cert_plan *plan, struct cert_info *out)
+static void inspect_parsed(X509 *x, EVP_PKEY *key, X509 *ca, const struct cert_plan *plan,
+                           struct cert_info *out)
 {
     AUTO_BUF struct buf names;
     buf_init(&names, 8192);
@@ -222,7 +234,8 @@ static void inspect_parsed(X509 *x, EVP_PKEY *key, X509 *ca, const struct cert_p
     out->not_after_ms = pem_time_ms(X509_get0_notAfter(x));
     out->renew_at_ms = out->not_before_ms + (out->not_after_ms - out->not_before_ms) / 3 * 2;
     pem_fingerprint(x, out->fingerprint);
-    X509_NAME_get_text_by_NID(X509_get_issuer_name(x), NID_commonName, out->issuer, sizeof out->issuer);
+    X509_NAME_get_text_by_NID(X509_get_issuer_name(x), NID_commonName, out->issuer,
+                              sizeof out->issuer);
     BIGNUM *n = ASN1_INTEGER_to_BN(X509_get0_serialNumber(x), NULL);
     char *hex = n ? BN_bn2hex(n) : NULL;
     snprintf(out->serial, sizeof out->serial, "%s", hex ? hex : "");
@@ -238,7 +251,8 @@ static void inspect_parsed(X509 *x, EVP_PKEY *key, X509 *ca, const struct cert_p
     else if (out->not_before_ms > now)
         fault_set(out, CERT_NOT_VALID_YET, "not valid yet");
     else if (!named || missing)
-        fault_set(out, CERT_LACKS_NAME, "lacks the name %s", missing ? missing : "list it should have");
+        fault_set(out, CERT_LACKS_NAME, "lacks the name %s",
+                  missing ? missing : "list it should have");
     else if (!ca)
         fault_set(out, CERT_NO_CA, "ca.pem cannot be read");
     else if (pem_verify(x, ca, now, NULL))
@@ -256,7 +270,8 @@ static void read_failed(struct cert_info *out, int rc)
         fault_set(out, CERT_UNREADABLE, "%s", err_text(rc));
 }
 
-int cert_inspect_file(const char *certs_dir, const char *file, const struct cert_plan *plan, struct cert_info *out)
+int cert_inspect_file(const char *certs_dir, const char *file, const struct cert_plan *plan,
+                      struct cert_info *out)
 {
     struct cert_info info = {.kind = plan->kind};
     if (snprintf(info.path, sizeof info.path, "%s/%s", certs_dir, file) >= (int)sizeof info.path)
@@ -264,7 +279,8 @@ int cert_inspect_file(const char *certs_dir, const char *file, const struct cert
     AUTO_BUF struct buf b;
     buf_init(&b, PEM_MAX_BYTES);
     int rc = pem_read_secret(info.path, NULL, &b);
-    if (rc == ERR_NOMEM || rc == ERR_NOFILES) // says nothing of the certificate, and is no reason for a new one
+    // says nothing of the certificate, and is no reason for a new one
+    if (rc == ERR_NOMEM || rc == ERR_NOFILES)
         return rc;
     if (rc) {
         read_failed(&info, rc);
@@ -284,8 +300,8 @@ int cert_inspect_file(const char *certs_dir, const char *file, const struct cert
     return 0;
 }
 
-int certs_inspect(const char *certs_dir, const struct topology *t, const char *region, enum cert_kind kind,
-                  struct cert_info *out)
+int certs_inspect(const char *certs_dir, const struct topology *t, const char *region,
+                  enum cert_kind kind, struct cert_info *out)
 {
     struct arena a;
     arena_init(&a, ENROL_ARENA_BYTES);
@@ -294,7 +310,8 @@ int certs_inspect(const char *certs_dir, const struct topology *t, const char *r
     int rc = cert_plan(t, region, kind, &a, &plan);
     if (!rc)
         rc = cert_inspect_file(certs_dir, plan.file, &plan, &info);
-    if (!rc && kind == CERT_PEER && !cert_inspect_file(certs_dir, PEER_NEXT_FILE, &plan, &next) && !next.problem[0])
+    if (!rc && kind == CERT_PEER && !cert_inspect_file(certs_dir, PEER_NEXT_FILE, &plan, &next) &&
+        !next.problem[0])
         memcpy(info.next_fingerprint, next.fingerprint, sizeof info.next_fingerprint);
     arena_done(&a);
     if (!rc)
@@ -322,10 +339,12 @@ void *certs_info_json(const struct cert_info *info)
         p += k;
         p += *p == ' ';
     }
-    return json_pack("{s:s, s:s, s:b, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "kind", cert_kind_name(info->kind),
-                     "path", info->path, "present", (int)info->present, "notBefore", time_json(info->not_before_ms),
-                     "notAfter", time_json(info->not_after_ms), "renewAt", time_json(info->renew_at_ms), "fingerprint",
-                     text_or_null(info->fingerprint), "nextFingerprint", text_or_null(info->next_fingerprint), "issuer",
-                     text_or_null(info->issuer), "serial", text_or_null(info->serial), "names", names, "problem",
+    return json_pack("{s:s, s:s, s:b, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "kind",
+                     cert_kind_name(info->kind), "path", info->path, "present", (int)info->present,
+                     "notBefore", time_json(info->not_before_ms), "notAfter",
+                     time_json(info->not_after_ms), "renewAt", time_json(info->renew_at_ms),
+                     "fingerprint", text_or_null(info->fingerprint), "nextFingerprint",
+                     text_or_null(info->next_fingerprint), "issuer", text_or_null(info->issuer),
+                     "serial", text_or_null(info->serial), "names", names, "problem",
                      text_or_null(info->problem));
 }

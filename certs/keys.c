@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A region's own keys on disk: made at enrolment by `meridian init`, opened by the daemon at start, then immutable and
-// shared by all threads; see keys.h.
+// A region's own keys on disk: made at enrolment by `meridian init`, opened by the daemon at start,
+// then immutable and shared by all threads; see keys.h.
 #include "certs/keys.h"
 
 #include "base/digest.h"
@@ -102,7 +102,8 @@ static int half_describe(struct key_half *h, const char *region, const char *use
     return h->spki_b64 ? 0 : ERR_NOMEM;
 }
 
-static int half_open(const char *dir, const char *region, const char *use, struct key_half *h, struct diag *diag)
+static int half_open(const char *dir, const char *region, const char *use, struct key_half *h,
+                     struct diag *diag)
 {
     AUTO_FREE char *path = mem_printf("%s/%s.pem", dir, use);
     AUTO_BUF struct buf b;
@@ -115,9 +116,11 @@ static int half_open(const char *dir, const char *region, const char *use, struc
     h->pkey = pem_parse_key(bytes_of(b.p, b.n));
     if (b.n)
         OPENSSL_cleanse(b.p, b.n);
-    bool right = !strcmp(use, "token") ? pem_key_is_p256(h->pkey) : h->pkey && EVP_PKEY_is_a(h->pkey, "ED25519");
+    bool right = !strcmp(use, "token") ? pem_key_is_p256(h->pkey)
+                                       : h->pkey && EVP_PKEY_is_a(h->pkey, "ED25519");
     if (!right) {
-        diag_add(diag, path, 0, "does not hold %s private key", !strcmp(use, "token") ? "a P-256" : "an Ed25519");
+        diag_add(diag, path, 0, "does not hold %s private key",
+                 !strcmp(use, "token") ? "a P-256" : "an Ed25519");
         return ERR_CRYPTO;
     }
     return half_describe(h, region, use);
@@ -142,7 +145,8 @@ static int url_key_open(const char *dir, uint8_t out[URL_KEY_BYTES], struct diag
     return 0;
 }
 
-int region_keys_open(const char *dir, const char *region, struct diag *diag, struct region_keys **out)
+int region_keys_open(const char *dir, const char *region, struct diag *diag,
+                     struct region_keys **out)
 {
     if (!hostname_region_ok(region))
         return ERR_INVAL;
@@ -199,16 +203,19 @@ const uint8_t *region_keys_url_key(const struct region_keys *k)
     return k->url_key;
 }
 
-static int sign(EVP_PKEY *key, const EVP_MD *md, const void *p, size_t n, uint8_t *out, size_t *n_out)
+static int sign(EVP_PKEY *key, const EVP_MD *md, const void *p, size_t n, uint8_t *out,
+                size_t *n_out)
 {
     EVP_MD_CTX *ctx = EVP_MD_CTX_new();
-    int ok = ctx && EVP_DigestSignInit(ctx, NULL, md, NULL, key) == 1 && EVP_DigestSign(ctx, out, n_out, p, n) == 1;
+    int ok = ctx && EVP_DigestSignInit(ctx, NULL, md, NULL, key) == 1 &&
+             EVP_DigestSign(ctx, out, n_out, p, n) == 1;
     EVP_MD_CTX_free(ctx);
     return ok ? 0 : ERR_CRYPTO;
 }
 
-// (r, s) and (r, n - s) sign the same message (SEC 1, section 4.1.4). We make the one with the lower s only, so that
-// each signature of ours has one form; n is the order of P-256 (FIPS 186-5; SP 800-186, section 3.2.1.3).
+// (r, s) and (r, n - s) sign the same message (SEC 1, section 4.1.4). We make the one with the
+// lower s only, so that each signature of ours has one form; n is the order of P-256 (FIPS 186-5;
+// SP 800-186, section 3.2.1.3).
 static void lower_s(uint8_t s[32])
 {
     static const uint8_t n[32] = {0xff, 0xff, 0xff, 0xff, 0x00, 0x00, 0x00, 0x00, 0xff, 0xff, 0xff,

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// Verification with the topology's public keys: ES256 for tokens, Ed25519 for feed entries; see keys.h. Any thread.
+// Verification with the topology's public keys: ES256 for tokens, Ed25519 for feed entries; see
+// keys.h. Any thread.
 //
-// Parsing a key costs as much as using it, so each thread keeps the parsed keys it met, in a small direct-mapped table
-// by SPKI text: no lock, and a key that left the topology is at worst remembered, never trusted, because trust is the
-// caller's lookup in the topology.
+// Parsing a key costs as much as using it, so each thread keeps the parsed keys it met, in a small
+// direct-mapped table by SPKI text: no lock, and a key that left the topology is at worst
+// remembered, never trusted, because trust is the caller's lookup in the topology.
 #include "certs/keys.h"
 
 #include "base/digest.h"
@@ -98,7 +99,8 @@ static EVP_PKEY *key_get(const char *spki_b64)
     return k;
 }
 
-static int verify(EVP_PKEY *key, const EVP_MD *md, const void *p, size_t n, const uint8_t *sig, size_t n_sig)
+static int verify(EVP_PKEY *key, const EVP_MD *md, const void *p, size_t n, const uint8_t *sig,
+                  size_t n_sig)
 {
     EVP_MD_CTX *ctx = EVP_MD_CTX_new();
     int rc = ERR_CRYPTO;

@@ -19,7 +19,8 @@ void nonces_done(struct nonces *n)
     pthread_mutex_destroy(&n->lock);
 }
 
-// Where a new one of this region goes: in the place of its oldest when it has all it may have, else in a free one.
+// Where a new one of this region goes: in the place of its oldest when it has all it may have, else
+// in a free one.
 static struct nonce *place_for(struct nonces *n, const char *region, int64_t mono_ms)
 {
     struct nonce *oldest = NULL, *unused = NULL;

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// Numbers that are good for one request for a certificate: the CA's node hands one out to a region, and takes it back
-// with that region's signed request. Held in memory, by the monotonic clock: nobody's wall clock counts, and a restart
-// of the CA's node only makes a region ask again. Bounded: a region has NONCES_PER_REGION at a time, and its oldest
-// goes for a new one, so that no region can take another's place.
+// Numbers that are good for one request for a certificate: the CA's node hands one out to a region,
+// and takes it back with that region's signed request. Held in memory, by the monotonic clock:
+// nobody's wall clock counts, and a restart of the CA's node only makes a region ask again.
+// Bounded: a region has NONCES_PER_REGION at a time, and its oldest goes for a new one, so that no
+// region can take another's place.
 //
 //   char text[NONCE_TEXT_SIZE];
 //   rc = nonces_give(&n, "westeurope", clock_mono_ms(), text);
@@ -24,7 +25,8 @@
 #define NONCES_MAX (NONCES_PER_REGION * TOPOLOGY_MAX_REGIONS)
 
 struct nonce {
-    char region[HOSTNAME_REGION_SIZE]; // "": the place is free
+    // "": the place is free
+    char region[HOSTNAME_REGION_SIZE];
     char text[NONCE_TEXT_SIZE];
     int64_t until_mono_ms;
 };
@@ -36,7 +38,8 @@ struct nonces {
 
 void nonces_init(struct nonces *n);
 void nonces_done(struct nonces *n);
-// ERR_BUSY: every place is taken, by regions that have since left the topology. ERR_CRYPTO: no random bytes.
+// ERR_BUSY: every place is taken, by regions that have since left the topology. ERR_CRYPTO: no
+// random bytes.
 int nonces_give(struct nonces *n, const char *region, int64_t mono_ms, char out[NONCE_TEXT_SIZE]);
 // Was it given to this region, and not too long ago? It is good for nothing afterwards.
 bool nonces_take(struct nonces *n, const char *region, const char *text, int64_t mono_ms);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// OpenSSL objects and PEM files, for the files of certs/ alone; see pem_priv.h. No state; any thread.
+// OpenSSL objects and PEM files, for the files of certs/ alone; see pem_priv.h. No state; any
+// thread.
 #include "certs/pem_priv.h"
 
 #include "base/digest.h"
@@ -56,7 +57,8 @@ bool pem_key_is_p256(const EVP_PKEY *k)
 {
     char group[32];
     size_t n = 0;
-    return k && EVP_PKEY_is_a(k, "EC") && EVP_PKEY_get_group_name((EVP_PKEY *)k, group, sizeof group, &n) == 1 &&
+    return k && EVP_PKEY_is_a(k, "EC") &&
+           EVP_PKEY_get_group_name((EVP_PKEY *)k, group, sizeof group, &n) == 1 &&
            !strcmp(group, "prime256v1");
 }
 
@@ -70,7 +72,8 @@ int pem_read_secret(const char *path, struct diag *diag, struct buf *out)
         return err_from_errno(e);
     }
     if (!S_ISREG(st.st_mode) || (st.st_mode & 077)) {
-        diag_add(diag, path, 0, "holds a secret that others may read (mode %04o): chmod 600", st.st_mode & 07777);
+        diag_add(diag, path, 0, "holds a secret that others may read (mode %04o): chmod 600",
+                 st.st_mode & 07777);
         return ERR_DENIED;
     }
     if (st.st_size > PEM_MAX_BYTES) {
@@ -174,13 +177,16 @@ int pem_names(const STACK_OF(GENERAL_NAME) * names, struct buf *out)
         const GENERAL_NAME *g = sk_GENERAL_NAME_value(names, i);
         if (g->type != GEN_DNS && g->type != GEN_URI)
             return ERR_INVAL;
-        const ASN1_IA5STRING *s = g->type == GEN_DNS ? g->d.dNSName : g->d.uniformResourceIdentifier;
+        const ASN1_IA5STRING *s =
+            g->type == GEN_DNS ? g->d.dNSName : g->d.uniformResourceIdentifier;
         const unsigned char *p = ASN1_STRING_get0_data(s);
         int len = ASN1_STRING_length(s);
         for (int k = 0; k < len; k++)
-            if (p[k] <= ' ' || p[k] > '~') // an embedded NUL or blank must not make it look like another name
+            // an embedded NUL or blank must not make it look like another name
+            if (p[k] <= ' ' || p[k] > '~')
                 return ERR_INVAL;
-        // The kinds cannot be mistaken for each other: a DNS name of ours has no ':' and a URI always has one.
+        // The kinds cannot be mistaken for each other: a DNS name of ours has no ':' and a URI
+        // always has one.
         if (!len || (g->type == GEN_URI) != (memchr(p, ':', (size_t)len) != NULL))
             return ERR_INVAL;
         if (out->n)
@@ -208,7 +214,8 @@ int pem_verify(X509 *leaf, X509 *ca, int64_t now_ms, struct diag *diag)
     X509_STORE *store = X509_STORE_new();
     X509_STORE_CTX *ctx = X509_STORE_CTX_new();
     int rc = ERR_NOMEM;
-    if (store && ctx && X509_STORE_add_cert(store, ca) && X509_STORE_CTX_init(ctx, store, leaf, NULL)) {
+    if (store && ctx && X509_STORE_add_cert(store, ca) &&
+        X509_STORE_CTX_init(ctx, store, leaf, NULL)) {
         X509_VERIFY_PARAM_set_time(X509_STORE_CTX_get0_param(ctx), (time_t)(now_ms / 1000));
         rc = X509_verify_cert(ctx) == 1 ? 0 : ERR_CRYPTO;
         if (rc)

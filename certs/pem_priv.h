@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the files of certs/ share about OpenSSL objects and PEM files: cleanup attributes, new P-256 keys, reading files
-// that must stay private, the sentence for what OpenSSL refused. Nobody outside this room includes it.
+// What the files of certs/ share about OpenSSL objects and PEM files: cleanup attributes, new P-256
+// keys, reading files that must stay private, the sentence for what OpenSSL refused. Nobody outside
+// this room includes it.
 #ifndef MERIDIAN_CERTS_PEM_PRIV_H
 #define MERIDIAN_CERTS_PEM_PRIV_H
 
@@ -31,26 +32,31 @@ int pem_crypto_failed(struct diag *diag, const char *what);
 EVP_PKEY *pem_key_p256(void); // NULL on failure
 bool pem_key_is_p256(const EVP_PKEY *k);
 
-// Reads a file with a secret: ERR_DENIED, with a sentence, when group or others have any right to it.
+// Reads a file with a secret: ERR_DENIED, with a sentence, when group or others have any right to
+// it.
 int pem_read_secret(const char *path, struct diag *diag, struct buf *out);
 
 // All appended; ERR_CRYPTO.
-int pem_add_key(struct buf *b, const EVP_PKEY *key); // PKCS#8, not encrypted: the file's mode protects it
+//
+// PKCS#8, not encrypted: the file's mode protects it
+int pem_add_key(struct buf *b, const EVP_PKEY *key);
 int pem_add_x509(struct buf *b, X509 *x);
 
 // The first certificate, the first key. NULL when there is none. No pass phrase is ever asked for.
 X509 *pem_parse_x509(struct bytes pem);
 EVP_PKEY *pem_parse_key(struct bytes pem);
 
-void pem_fingerprint(const X509 *x, char out[65]); // SHA-256 of the DER, lower-case hex; "" on failure
-int64_t pem_time_ms(const ASN1_TIME *t);           // Unix milliseconds; INT64_MIN when unreadable
+// SHA-256 of the DER, lower-case hex; "" on failure
+void pem_fingerprint(const X509 *x, char out[65]);
+int64_t pem_time_ms(const ASN1_TIME *t); // Unix milliseconds; INT64_MIN when unreadable
 
-// Subject alternative names, blank-separated in the certificate's order; ERR_TOOBIG, ERR_INVAL when one is of a kind
-// that no plan has.
+// Subject alternative names, blank-separated in the certificate's order; ERR_TOOBIG, ERR_INVAL when
+// one is of a kind that no plan has.
 int pem_names(const STACK_OF(GENERAL_NAME) * names, struct buf *out);
 bool pem_name_listed(const char *names, const char *name); // is it one of the blank-separated ones?
 
-// Does `leaf` chain to `ca` at wall time now_ms (names constraints included)? 0, or ERR_CRYPTO with a sentence.
+// Does `leaf` chain to `ca` at wall time now_ms (names constraints included)? 0, or ERR_CRYPTO with
+// a sentence.
 int pem_verify(X509 *leaf, X509 *ca, int64_t now_ms, struct diag *diag);
 
 #endif

@@ -14,7 +14,8 @@ static const struct {
     unsigned lifetime_s;
 } kinds[] = {
     [CERT_REGION] = {"region", "region.pem", 90 * DAY_S},
-    [CERT_SHARED] = {"shared", "shared.pem", 7 * DAY_S}, // every region holds it, so it is worth less to a thief
+    // every region holds it, so it is worth less to a thief
+    [CERT_SHARED] = {"shared", "shared.pem", 7 * DAY_S},
     [CERT_PEER] = {"peer", "peer.pem", 365 * DAY_S},
 };
 
@@ -42,8 +43,8 @@ int cert_peer_name(const char *domain, const char *region, struct arena *a, cons
     return 0;
 }
 
-static int plan_add(struct arena *a, const char **dns, size_t *n, const char *prefix, const char *region,
-                    const char *middle, const char *domain)
+static int plan_add(struct arena *a, const char **dns, size_t *n, const char *prefix,
+                    const char *region, const char *middle, const char *domain)
 {
     dns[*n] = arena_printf(a, "%s%s%s%s", prefix, region, middle, domain);
     return dns[(*n)++] ? 0 : ERR_NOMEM;
@@ -56,12 +57,15 @@ static unsigned lifetime_of(const struct topology *t, enum cert_kind kind)
     return s ? s : kinds[kind].lifetime_s;
 }
 
-int cert_plan(const struct topology *t, const char *region, enum cert_kind kind, struct arena *a, struct cert_plan *out)
+int cert_plan(const struct topology *t, const char *region, enum cert_kind kind, struct arena *a,
+              struct cert_plan *out)
 {
-    static const char *const of_region[] = {".geo.", ".data.", ".fe.", ".geo.privatelink.", ".data.privatelink."};
+    static const char *const of_region[] = {".geo.", ".data.", ".fe.", ".geo.privatelink.",
+                                            ".data.privatelink."};
     if (!hostname_region_ok(region))
         return ERR_INVAL;
-    struct cert_plan p = {.kind = kind, .file = kinds[kind].file, .lifetime_s = lifetime_of(t, kind)};
+    struct cert_plan p = {
+        .kind = kind, .file = kinds[kind].file, .lifetime_s = lifetime_of(t, kind)};
     const char **dns = arena_array(a, ARRAY_LEN(of_region), sizeof *dns);
     p.region = arena_strdup(a, region);
     if (!dns || !p.region)

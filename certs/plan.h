@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// Which names each certificate carries (design section 7). Pure functions of the topology, used by the CA (which
-// refuses anything else), by `meridian init`, by renewal, and by `certs show`.
+// Which names each certificate carries (design section 7). Pure functions of the topology, used by
+// the CA (which refuses anything else), by `meridian init`, by renewal, and by `certs show`.
 //
 //   region:  *.<region>.geo.D, *.<region>.data.D, *.<region>.fe.D,
 //            *.<region>.geo.privatelink.D, *.<region>.data.privatelink.D
-//   shared:  *.D, *.privatelink.D                                     (short-lived, held by all regions)
-//   peer:    URI meridian://D/region/<region>, DNS <region>.peer.D    (mutual TLS between regions; client and server)
+//   shared:  *.D, *.privatelink.D
+//            (short-lived, held by all regions)
+//   peer:    URI meridian://D/region/<region>, DNS <region>.peer.D
+//            (mutual TLS between regions; client and server)
 #ifndef MERIDIAN_CERTS_PLAN_H
 #define MERIDIAN_CERTS_PLAN_H
 
@@ -19,13 +21,18 @@ enum cert_kind { CERT_REGION, CERT_SHARED, CERT_PEER };
 
 struct cert_plan {
     enum cert_kind kind;
-    const char *file; // "region.pem", "shared.pem", "peer.pem": certificate chain and key in one file
+    // "region.pem", "shared.pem", "peer.pem": certificate chain and key in one file
+    const char *file;
     const char *const *dns;
     size_t n_dns;
-    const char *uri;     // CERT_PEER, else NULL
-    bool client_auth;    // CERT_PEER
-    unsigned lifetime_s; // as the topology says; region 90 d, shared 7 d, peer 365 d
-    const char *region;  // whose it is; for CERT_SHARED: who asks
+    // CERT_PEER, else NULL
+    const char *uri;
+    // CERT_PEER
+    bool client_auth;
+    // as the topology says; region 90 d, shared 7 d, peer 365 d
+    unsigned lifetime_s;
+    // whose it is; for CERT_SHARED: who asks
+    const char *region;
 };
 
 const char *cert_kind_name(enum cert_kind kind); // "region", "shared", "peer"

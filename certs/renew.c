@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Renewal ahead of expiry; see certs.h. One thread of its own looks every check_s; the admin socket may ask for a
-// renewal on a thread of its own. `work` makes renewals one at a time; files change by rename only, so whoever reads
-// them sees the old or the new, whole.
+// Renewal ahead of expiry; see certs.h. One thread of its own looks every check_s; the admin socket
+// may ask for a renewal on a thread of its own. `work` makes renewals one at a time; files change
+// by rename only, so whoever reads them sees the old or the new, whole.
 #include "certs/certs_priv.h"
 
 #include "base/clock.h"
@@ -28,11 +28,13 @@ int cert_clock_judge(struct certs *c, struct diag *diag)
     int rc = c->clock_ok ? c->clock_ok(c->ctx, why, sizeof why) : 0;
     if (rc == ERR_BUSY)
         diag_add(diag, NULL, 0,
-                 "%s has only just started, and its clock is not compared with the other regions' yet: ask again",
+                 "%s has only just started, and its clock is not compared with the other regions' "
+                 "yet: ask again",
                  c->region);
     else if (rc)
         diag_add(diag, NULL, 0,
-                 "no certificate is issued or renewed by the clock of %s, which is far from the other regions': %s",
+                 "no certificate is issued or renewed by the clock of %s, which is far from the "
+                 "other regions': %s",
                  c->region, why);
     return rc;
 }
@@ -42,7 +44,8 @@ static void problem_suspect(struct certs *c, const struct topology *t, struct ce
 {
     char why[CERT_CLOCK_WHY_BYTES] = "";
     bool ours = c->clock_ok && c->clock_ok(c->ctx, why, sizeof why) == ERR_CONFLICT;
-    if (!c->clock_suspect || (i->fault != CERT_NOT_VALID_YET && !(i->fault == CERT_EXPIRED && ours)))
+    if (!c->clock_suspect ||
+        (i->fault != CERT_NOT_VALID_YET && !(i->fault == CERT_EXPIRED && ours)))
         return;
     c->clock_suspect(c->ctx, t->ca_region, why, sizeof why);
     size_t n = strlen(i->problem);
@@ -52,8 +55,8 @@ static void problem_suspect(struct certs *c, const struct topology *t, struct ce
 // --- getting a certificate ---
 
 // Makes a key, gets a certificate for it, checks and writes it. Called with `work`.
-static int renew_into(struct certs *c, const struct topology *t, const struct cert_plan *plan, const char *file,
-                      struct arena *a, struct diag *diag)
+static int renew_into(struct certs *c, const struct topology *t, const struct cert_plan *plan,
+                      const char *file, struct arena *a, struct diag *diag)
 {
     AUTO_BUF struct buf csr, pem;
     buf_init(&csr, CERT_REQUEST_MAX_BYTES);
@@ -73,7 +76,8 @@ static int renew_into(struct certs *c, const struct topology *t, const struct ce
         c->clock_suspect(c->ctx, t->ca_region, suspect, sizeof suspect);
     if (rc)
         return rc;
-    return cert_install(c->dir, file, bytes_of(pem.p, pem.n), key, plan, ca, *suspect ? suspect : NULL, diag);
+    return cert_install(c->dir, file, bytes_of(pem.p, pem.n), key, plan, ca,
+                        *suspect ? suspect : NULL, diag);
 }
 
 // --- the peer certificate, which waits for the topology ---
@@ -95,7 +99,8 @@ static bool peer_next(struct certs *c, const struct cert_plan *plan, struct cert
 }
 
 // Puts peer-next.pem into use when the topology in force names it. 1 if it did, 0, or an error.
-static int peer_activate(struct certs *c, const struct topology *t, const struct cert_plan *plan, struct diag *diag)
+static int peer_activate(struct certs *c, const struct topology *t, const struct cert_plan *plan,
+                         struct diag *diag)
 {
     struct cert_info next;
     if (!peer_next(c, plan, &next) || !topology_pins(t, c->region, next.fingerprint))
@@ -109,20 +114,22 @@ static int peer_activate(struct certs *c, const struct topology *t, const struct
         return err_from_errno(e);
     }
     int rc = dir_sync(c->dir);
-    log_info("certs: the peer certificate %.16s… is in use now; its forerunner can leave the topology",
-             next.fingerprint);
+    log_info(
+        "certs: the peer certificate %.16s… is in use now; its forerunner can leave the topology",
+        next.fingerprint);
     return rc ? rc : 1;
 }
 
-static int renew_peer(struct certs *c, const struct topology *t, const struct cert_plan *plan, struct arena *a,
-                      struct diag *diag)
+static int renew_peer(struct certs *c, const struct topology *t, const struct cert_plan *plan,
+                      struct arena *a, struct diag *diag)
 {
     struct cert_info next;
     if (peer_next(c, plan, &next))
         return 0; // one waits already, and its fingerprint may be on its way into the topology
     int rc = renew_into(c, t, plan, PEER_NEXT_FILE, a, diag);
     if (!rc && !cert_inspect_file(c->dir, PEER_NEXT_FILE, plan, &next))
-        log_warn("certs: a new peer certificate waits; add %s to the peer_fingerprints of %s in the topology",
+        log_warn("certs: a new peer certificate waits; add %s to the peer_fingerprints of %s in "
+                 "the topology",
                  next.fingerprint, c->region);
     return rc;
 }
@@ -130,7 +137,8 @@ static int renew_peer(struct certs *c, const struct topology *t, const struct ce
 // --- one kind ---
 
 // Renews. 1 when files in use changed, 0, or an error. Called with `work`.
-static int renew_kind(struct certs *c, const struct topology *t, enum cert_kind kind, struct diag *diag)
+static int renew_kind(struct certs *c, const struct topology *t, enum cert_kind kind,
+                      struct diag *diag)
 {
     struct arena a;
     arena_init(&a, RENEW_ARENA_BYTES);
@@ -162,13 +170,15 @@ static void state_set(struct certs *c, enum cert_kind kind, int rc, const struct
             s->n_failed = 0; // a clock may be right again soon
         int64_t wait_ms = (int64_t)c->check_s * 1000 << (s->n_failed < 16 ? s->n_failed : 16);
         s->n_failed++;
-        s->next_try_mono_ms = clock_mono_ms() + (wait_ms < BACKOFF_MAX_MS ? wait_ms : BACKOFF_MAX_MS);
+        s->next_try_mono_ms =
+            clock_mono_ms() + (wait_ms < BACKOFF_MAX_MS ? wait_ms : BACKOFF_MAX_MS);
         snprintf(s->last_error, sizeof s->last_error, "%s", text && *text ? text : err_text(rc));
     }
     pthread_mutex_unlock(&c->lock);
 }
 
-static int renew_and_note(struct certs *c, const struct topology *t, enum cert_kind kind, struct diag *diag)
+static int renew_and_note(struct certs *c, const struct topology *t, enum cert_kind kind,
+                          struct diag *diag)
 {
     int rc = cert_clock_judge(c, diag);
     if (!rc)
@@ -208,10 +218,12 @@ static bool tick(struct certs *c)
     struct topology *t = snapshot_get(c->topology);
     bool changed = false;
     pthread_mutex_lock(&c->work);
-    for (int kind = 0; t && kind < N_CERT_KINDS && !c->stop; kind++) { // a restart waits for this thread
+    // a restart waits for this thread
+    for (int kind = 0; t && kind < N_CERT_KINDS && !c->stop; kind++) {
         struct diag diag;
         diag_init(&diag);
-        if (due(c, t, (enum cert_kind)kind) && renew_and_note(c, t, (enum cert_kind)kind, &diag) > 0)
+        if (due(c, t, (enum cert_kind)kind) &&
+            renew_and_note(c, t, (enum cert_kind)kind, &diag) > 0)
             changed = true;
         diag_done(&diag);
     }
@@ -351,7 +363,8 @@ int certs_renew(struct certs *c, const enum cert_kind *kind, struct diag *diag)
     return first;
 }
 
-int certs_look(struct certs *c, enum cert_kind kind, struct cert_info *out, char out_error[CERTS_ERROR_SIZE])
+int certs_look(struct certs *c, enum cert_kind kind, struct cert_info *out,
+               char out_error[CERTS_ERROR_SIZE])
 {
     struct topology *t = snapshot_get(c->topology);
     int rc = t ? certs_inspect(c->dir, t, c->region, kind, out) : ERR_NOTFOUND;
@@ -384,7 +397,8 @@ static json_t *kind_status(struct certs *c, const struct topology *t, enum cert_
         int64_t retry = clock_wall_ms() + s.next_try_mono_ms - clock_mono_ms();
         at = retry > at ? retry : at;
     }
-    json_object_set_new(one, "lastError", s.last_error[0] ? json_string(s.last_error) : json_null());
+    json_object_set_new(one, "lastError",
+                        s.last_error[0] ? json_string(s.last_error) : json_null());
     json_object_set_new(one, "nextRenewal", json_string(clock_format(at, when)));
     return one;
 }

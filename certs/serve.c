@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Answering requests where the CA is; see certs.h. `certs_begin` runs on HTTP threads: it routes, and hands out nonces;
-// requests are judged and certificates issued on the pool. The region is the one whose peer certificate the edge says
-// it has verified; since the edge's word is not enough, the request is signed by that region besides, and nothing in it
-// can name another.
+// Answering requests where the CA is; see certs.h. `certs_begin` runs on HTTP threads: it routes,
+// and hands out nonces; requests are judged and certificates issued on the pool. The region is the
+// one whose peer certificate the edge says it has verified; since the edge's word is not enough,
+// the request is signed by that region besides, and nothing in it can name another.
 #include "certs/certs_priv.h"
 #include "certs/signed_request.h"
 
@@ -20,8 +20,8 @@ struct renewal { // one request; hangs off its arena
     const char *region;
 };
 
-static void renewal_refuse(struct http_request *req, struct http_response *resp, int rc, const struct diag *diag,
-                           const struct renewal *r)
+static void renewal_refuse(struct http_request *req, struct http_response *resp, int rc,
+                           const struct diag *diag, const struct renewal *r)
 {
     AUTO_FREE char *text = diag_text(diag);
     const char *why = text && *text ? text : err_text(rc);
@@ -29,15 +29,17 @@ static void renewal_refuse(struct http_request *req, struct http_response *resp,
     log_limited(&lim, LOG_WARN, "certs: a certificate asked for as %s: %s", r->region, why);
     if (rc == ERR_DENIED)
         oci_error(req, resp, 403, "DENIED", NULL, "%s", why);
-    else if (rc == ERR_CONFLICT || rc == ERR_BUSY) // our clock is wrong, or not compared yet: the asker shall know
+    else if (rc == ERR_CONFLICT || rc == ERR_BUSY)
+        // our clock is wrong, or not compared yet: the asker shall know
         oci_error(req, resp, 503, "UNAVAILABLE", NULL, "%s", why);
     else
         oci_error(req, resp, 500, "UNKNOWN", NULL, "the CA could not issue: %s", err_text(rc));
 }
 
 // The signature first: only the region itself can use its nonces up.
-static int renewal_issue(const struct renewal *r, const struct topology *t, struct http_request *req, struct diag *diag,
-                         struct signed_request *q, struct buf *out_pem)
+static int renewal_issue(const struct renewal *r, const struct topology *t,
+                         struct http_request *req, struct diag *diag, struct signed_request *q,
+                         struct buf *out_pem)
 {
     struct cert_plan plan;
     int rc = signed_request_parse(t, r->region, req->body, &req->arena, diag, q);
@@ -45,7 +47,8 @@ static int renewal_issue(const struct renewal *r, const struct topology *t, stru
         return rc;
     if (!nonces_take(&r->c->nonces, r->region, q->nonce, clock_mono_ms())) {
         diag_add(diag, NULL, 0,
-                 "the request is refused: its nonce was used, is too old or was not given out here; ask anew");
+                 "the request is refused: its nonce was used, is too old or was not given out "
+                 "here; ask anew");
         return ERR_DENIED;
     }
     rc = cert_clock_judge(r->c, diag);
@@ -77,7 +80,8 @@ static void renewal_run(struct http_request *req, struct http_response *resp)
     snapshot_unref(t);
 }
 
-static void give_nonce(struct certs *c, struct http_request *req, const char *region, struct http_response *resp)
+static void give_nonce(struct certs *c, struct http_request *req, const char *region,
+                       struct http_response *resp)
 {
     char text[NONCE_TEXT_SIZE];
     int rc = nonces_give(&c->nonces, region, clock_mono_ms(), text);
@@ -88,23 +92,27 @@ static void give_nonce(struct certs *c, struct http_request *req, const char *re
     http_response_header(req, resp, "Cache-Control", "no-store");
 }
 
-void certs_begin(struct certs *c, struct http_request *req, const struct region *peer, struct http_plan *plan)
+void certs_begin(struct certs *c, struct http_request *req, const struct region *peer,
+                 struct http_plan *plan)
 {
     plan->kind = HTTP_PLAN_REPLY;
     struct http_response *resp = &plan->response;
-    bool nonce = !strcmp(req->path, "/certs/v1/nonce"), renew = !strcmp(req->path, "/certs/v1/renew");
+    bool nonce = !strcmp(req->path, "/certs/v1/nonce"),
+         renew = !strcmp(req->path, "/certs/v1/renew");
     if ((!nonce && !renew) || !c || !c->ca) {
         oci_error(req, resp, 404, "UNSUPPORTED", NULL, "this node does not answer for the CA");
         return;
     }
     if (req->method != HTTP_POST) {
-        oci_error(req, resp, 405, "UNSUPPORTED", NULL, "certificates and nonces are asked for by POST");
+        oci_error(req, resp, 405, "UNSUPPORTED", NULL,
+                  "certificates and nonces are asked for by POST");
         http_response_header(req, resp, "Allow", "POST");
         return;
     }
     if (req->listener != LISTENER_PEER || !peer) {
         oci_error(req, resp, 403, "DENIED", NULL,
-                  "a region may renew its own certificates only, by its peer certificate and its feed key");
+                  "a region may renew its own certificates only, by its peer certificate and its "
+                  "feed key");
         return;
     }
     if (nonce) {
@@ -112,7 +120,8 @@ void certs_begin(struct certs *c, struct http_request *req, const struct region 
         return;
     }
     struct renewal *r = arena_alloc(&req->arena, sizeof *r);
-    const char *name = arena_strdup(&req->arena, peer->name); // the peer's topology may be gone when this runs
+    // the peer's topology may be gone when this runs
+    const char *name = arena_strdup(&req->arena, peer->name);
     if (!r || !name) {
         oci_error(req, resp, 503, "UNAVAILABLE", NULL, "out of memory");
         return;

@@ -24,8 +24,9 @@ int signed_request_format(const struct signed_request *q, struct region_keys *ke
 {
     uint8_t sig[64];
     char sig_text[b64_size(sizeof sig)];
-    json_t *root = json_pack("{s:i, s:s, s:s, s:s, s:s, s:s}", "v", 1, "domain", q->domain, "region", q->region, "kind",
-                             cert_kind_name(q->kind), "nonce", q->nonce, "csr", q->csr);
+    json_t *root =
+        json_pack("{s:i, s:s, s:s, s:s, s:s, s:s}", "v", 1, "domain", q->domain, "region",
+                  q->region, "kind", cert_kind_name(q->kind), "nonce", q->nonce, "csr", q->csr);
     AUTO_FREE char *text = root ? json_dumps(root, JSON_COMPACT) : NULL;
     json_decref(root);
     if (!text)
@@ -34,7 +35,8 @@ int signed_request_format(const struct signed_request *q, struct region_keys *ke
     if (rc)
         return rc;
     b64url_format(sig, sizeof sig, sig_text);
-    root = json_pack("{s:s, s:s, s:s}", "request", text, "key", region_keys_feed_id(keys), "signature", sig_text);
+    root = json_pack("{s:s, s:s, s:s}", "request", text, "key", region_keys_feed_id(keys),
+                     "signature", sig_text);
     AUTO_FREE char *whole = root ? json_dumps(root, JSON_COMPACT) : NULL;
     json_decref(root);
     if (!whole)
@@ -57,20 +59,23 @@ static const char *member(const json_t *o, const char *key)
 }
 
 // Who signed it is a region of the topology, and the one that asks.
-static int signature_judge(const struct topology *t, const struct region *from, const json_t *outer, struct diag *diag)
+static int signature_judge(const struct topology *t, const struct region *from, const json_t *outer,
+                           struct diag *diag)
 {
-    const char *text = member(outer, "request"), *id = member(outer, "key"), *sig_text = member(outer, "signature");
+    const char *text = member(outer, "request"), *id = member(outer, "key"),
+               *sig_text = member(outer, "signature");
     uint8_t sig[64];
     size_t n_sig = 0;
-    if (!text || !id || !sig_text || b64url_parse(sig_text, strlen(sig_text), sig, sizeof sig, &n_sig) || n_sig != 64)
+    if (!text || !id || !sig_text ||
+        b64url_parse(sig_text, strlen(sig_text), sig, sizeof sig, &n_sig) || n_sig != 64)
         return refuse(diag, "it must have a text, a key and a signature");
     const struct public_key *key = topology_feed_key_in_use(t, id);
     if (!key || key->region != from->index) {
-        diag_add(
-            diag, NULL, 0,
-            "the request is refused: the topology here has no feed key \"%.80s\" of %s that is in use; see `meridian "
-            "identities show %s`, and add it with `meridian init`",
-            id, from->name, from->name);
+        diag_add(diag, NULL, 0,
+                 "the request is refused: the topology here has no feed key \"%.80s\" of %s that "
+                 "is in use; see `meridian "
+                 "identities show %s`, and add it with `meridian init`",
+                 id, from->name, from->name);
         return ERR_DENIED;
     }
     AUTO_BUF struct buf b;
@@ -84,13 +89,14 @@ static int signature_judge(const struct topology *t, const struct region *from, 
     return 0;
 }
 
-static int text_take(const struct topology *t, const struct region *from, const json_t *o, struct arena *a,
-                     struct diag *diag, struct signed_request *out)
+static int text_take(const struct topology *t, const struct region *from, const json_t *o,
+                     struct arena *a, struct diag *diag, struct signed_request *out)
 {
-    const char *domain = member(o, "domain"), *region = member(o, "region"), *kind = member(o, "kind"),
-               *nonce = member(o, "nonce"), *csr = member(o, "csr");
+    const char *domain = member(o, "domain"), *region = member(o, "region"),
+               *kind = member(o, "kind"), *nonce = member(o, "nonce"), *csr = member(o, "csr");
     enum cert_kind k;
-    if (json_integer_value(json_object_get(o, "v")) != 1 || !domain || !region || !kind || !nonce || !csr)
+    if (json_integer_value(json_object_get(o, "v")) != 1 || !domain || !region || !kind || !nonce ||
+        !csr)
         return refuse(diag, "what was signed is no request of a form that is known here");
     if (strcmp(domain, t->domain) != 0)
         return refuse(diag, "it is for another domain");
@@ -107,8 +113,8 @@ static int text_take(const struct topology *t, const struct region *from, const 
     return 0;
 }
 
-int signed_request_parse(const struct topology *t, const char *from, struct bytes text, struct arena *a,
-                         struct diag *diag, struct signed_request *out)
+int signed_request_parse(const struct topology *t, const char *from, struct bytes text,
+                         struct arena *a, struct diag *diag, struct signed_request *out)
 {
     const struct region *r = topology_region(t, from);
     if (!r)
@@ -117,7 +123,8 @@ int signed_request_parse(const struct topology *t, const char *from, struct byte
     if (!json_is_object(outer)) {
         json_decref(outer);
         diag_add(diag, NULL, 0,
-                 "the request is refused: it is not signed with the feed key of %s, as this version asks for; upgrade "
+                 "the request is refused: it is not signed with the feed key of %s, as this "
+                 "version asks for; upgrade "
                  "meridiand there",
                  from);
         return ERR_DENIED;

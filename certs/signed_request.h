@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-// A region's request for a certificate as the CA's node takes it: signed with that region's own feed key, which no edge
-// holds. What says who asks is this signature: the peer certificate, of which nginx tells the daemon, is public, and
-// nginx is the less trusted process (docs/security.md, "What a broken edge can still do").
+// A region's request for a certificate as the CA's node takes it: signed with that region's own
+// feed key, which no edge holds. What says who asks is this signature: the peer certificate, of
+// which nginx tells the daemon, is public, and nginx is the less trusted process (docs/security.md,
+// "What a broken edge can still do").
 //
-//   {"request": TEXT, "key": id of the feed key, "signature": base64url of Ed25519 over the prefix and TEXT}
+//   {"request": TEXT, "key": id of the feed key,
+//    "signature": base64url of Ed25519 over the prefix and TEXT}
 //   TEXT: {"v":1,"domain":D,"region":R,"kind":"region","nonce":hex,"csr":PEM}
 //
-// The prefix keeps the signature from being taken for one of a feed entry or a health observation. The nonce is the
-// CA's (certs/nonces.h); the request's own key is proved by the CSR's own signature (certs/ca.h).
+// The prefix keeps the signature from being taken for one of a feed entry or a health observation.
+// The nonce is the CA's (certs/nonces.h); the request's own key is proved by the CSR's own
+// signature (certs/ca.h).
 #ifndef MERIDIAN_CERTS_SIGNED_REQUEST_H
 #define MERIDIAN_CERTS_SIGNED_REQUEST_H
 
@@ -25,10 +28,11 @@ struct signed_request {
     enum cert_kind kind;
 };
 
-int signed_request_format(const struct signed_request *q, struct region_keys *keys, struct buf *out);
-// `from`: the region whose peer certificate came with it; it may ask for itself only. Strings hang off `a`.
-// ERR_DENIED with a sentence for the asking region; ERR_NOMEM.
-int signed_request_parse(const struct topology *t, const char *from, struct bytes text, struct arena *a,
-                         struct diag *diag, struct signed_request *out);
+int signed_request_format(const struct signed_request *q, struct region_keys *keys,
+                          struct buf *out);
+// `from`: the region whose peer certificate came with it; it may ask for itself only. Strings hang
+// off `a`. ERR_DENIED with a sentence for the asking region; ERR_NOMEM.
+int signed_request_parse(const struct topology *t, const char *from, struct bytes text,
+                         struct arena *a, struct diag *diag, struct signed_request *out);
 
 #endif

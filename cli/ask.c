@@ -7,12 +7,13 @@
 #include <stdio.h>
 #include <string.h>
 
-// The host at which a region answers for a registry: its regional name, or the global one while those are off.
+// The host at which a region answers for a registry: its regional name, or the global one while
+// those are off.
 static const char *host_at(struct cli *c, const struct registry *r, const struct region *region)
 {
     char host[HOSTNAME_TEXT_SIZE];
-    hostname_format(r->regional_endpoints ? NAME_REGIONAL : NAME_GLOBAL, c->topo->domain, r->label, region->name, NULL,
-                    host);
+    hostname_format(r->regional_endpoints ? NAME_REGIONAL : NAME_GLOBAL, c->topo->domain, r->label,
+                    region->name, NULL, host);
     return arena_strdup(&c->arena, host);
 }
 
@@ -24,7 +25,8 @@ static void fill(struct region_answer *out, enum ask_outcome how, const char *wh
 
 static const char *may_not(const struct cli *c)
 {
-    return c->username ? "the user may not pull there" : "this takes a user that may pull: give --username";
+    return c->username ? "the user may not pull there"
+                       : "this takes a user that may pull: give --username";
 }
 
 static enum ask_outcome outcome_of_exit(int status)
@@ -34,11 +36,13 @@ static enum ask_outcome outcome_of_exit(int status)
     return status == EXIT_UNREACHABLE ? ASK_UNREACHABLE : ASK_REFUSED;
 }
 
-void ask_region(struct cli *c, const struct registry *r, const struct region *region, const char *repository,
-                const char *path, uint32_t timeout_ms, struct region_answer *out)
+void ask_region(struct cli *c, const struct registry *r, const struct region *region,
+                const char *repository, const char *path, uint32_t timeout_ms,
+                struct region_answer *out)
 {
     *out = (struct region_answer){.how = ASK_ANSWERED};
-    const char *host = host_at(c, r, region), *scope = arena_printf(&c->arena, "repository:%s:pull", repository);
+    const char *host = host_at(c, r, region),
+               *scope = arena_printf(&c->arena, "repository:%s:pull", repository);
     bool quiet = c->quiet;
     int status = EXIT_FAILED;
     c->why = NULL;
@@ -52,8 +56,8 @@ void ask_region(struct cli *c, const struct registry *r, const struct region *re
     const char *header = arena_printf(&c->arena, "Authorization: Bearer %s", token);
     free(token);
     struct fetch_result res;
-    int rc =
-        cli_endpoint_fetch(c, host, region, "GET", path, &header, 1, (struct bytes){0}, NULL, NULL, timeout_ms, &res);
+    int rc = cli_endpoint_fetch(c, host, region, "GET", path, &header, 1, (struct bytes){0}, NULL,
+                                NULL, timeout_ms, &res);
     if (rc)
         fill(out, ASK_UNREACHABLE, res.message);
     else if (res.status == 401 || res.status == 403)
@@ -77,8 +81,8 @@ const char *ask_state(enum ask_outcome how)
     return states[how];
 }
 
-int cli_replication_get(struct cli *c, const struct registry *r, const struct region *region, const char *repository,
-                        const char *path, json_t **out_doc)
+int cli_replication_get(struct cli *c, const struct registry *r, const struct region *region,
+                        const char *repository, const char *path, json_t **out_doc)
 {
     struct region_answer a;
     ask_region(c, r, region, repository, path, 20000, &a);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// A question to one region about a registry, at its public endpoint with an ordinary token; and when there is no
-// answer, which of three it is: the user may not ask, the region cannot be reached, or it refuses for a reason of its
-// own. Each has its own exit status, and a sentence.
+// A question to one region about a registry, at its public endpoint with an ordinary token; and
+// when there is no answer, which of three it is: the user may not ask, the region cannot be
+// reached, or it refuses for a reason of its own. Each has its own exit status, and a sentence.
 #ifndef MERIDIAN_CLI_ASK_H
 #define MERIDIAN_CLI_ASK_H
 
@@ -12,13 +12,17 @@ enum ask_outcome { ASK_ANSWERED, ASK_REFUSED, ASK_UNREACHABLE, ASK_DENIED };
 
 struct region_answer {
     enum ask_outcome how;
-    json_t *doc;   // ASK_ANSWERED: the JSON (its owner derefs it); else NULL
-    char why[640]; // else: a sentence, with the request's id if there was an answer
+    // ASK_ANSWERED: the JSON (its owner derefs it); else NULL
+    json_t *doc;
+    // else: a sentence, with the request's id if there was an answer
+    char why[640];
 };
 
-void ask_region(struct cli *c, const struct registry *r, const struct region *region, const char *repository,
-                const char *path, uint32_t timeout_ms, struct region_answer *out);
+void ask_region(struct cli *c, const struct registry *r, const struct region *region,
+                const char *repository, const char *path, uint32_t timeout_ms,
+                struct region_answer *out);
 int ask_exit(enum ask_outcome how);
-const char *ask_state(enum ask_outcome how); // "Denied", "Unreachable", "Refused", in the words of `status`
+// "Denied", "Unreachable", "Refused", in the words of `status`
+const char *ask_state(enum ask_outcome how);
 
 #endif

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// One endpoint of `meridian check-health`, used as a client uses it: TLS, the challenge, a token for a scope, the API
-// with that token, a read, and an upload that is begun and taken back, so that nothing is left behind. See check.h.
+// One endpoint of `meridian check-health`, used as a client uses it: TLS, the challenge, a token
+// for a scope, the API with that token, a read, and an upload that is begun and taken back, so that
+// nothing is left behind. See check.h.
 #include "cli/check.h"
 
 #include "base/digest.h"
@@ -15,8 +16,10 @@
 
 struct answer { // on the CLI's arena
     int rc, status;
-    const char *words; // why nothing came; or what did, in a sentence
-    const char *code;  // of an OCI error, "" without
+    // why nothing came; or what did, in a sentence
+    const char *words;
+    // of an OCI error, "" without
+    const char *code;
     const char *challenge, *location, *body;
 };
 
@@ -29,22 +32,24 @@ static const char *header(struct check *k, const struct fetch_result *r, const c
 static const char *code_of(struct check *k, const struct fetch_result *r)
 {
     json_t *doc = json_loadb(buf_cstr(&r->body), r->body.n, 0, NULL);
-    const char *code = json_string_value(json_object_get(json_array_get(json_object_get(doc, "errors"), 0), "code"));
+    const char *code = json_string_value(
+        json_object_get(json_array_get(json_object_get(doc, "errors"), 0), "code"));
     const char *kept = arena_strdup(&k->c->arena, code ? code : "");
     json_decref(doc);
     return kept;
 }
 
-static struct answer ask(struct check *k, const struct place *p, const char *method, const char *path,
-                         const char *token)
+static struct answer ask(struct check *k, const struct place *p, const char *method,
+                         const char *path, const char *token)
 {
     struct answer a = {0};
-    const char *bearer = token ? arena_printf(&k->c->arena, "Authorization: Bearer %s", token) : NULL;
+    const char *bearer =
+        token ? arena_printf(&k->c->arena, "Authorization: Bearer %s", token) : NULL;
     struct bytes body = strcmp(method, "POST") == 0 ? bytes_str("") : (struct bytes){0};
     struct fetch_result r;
     k->c->dial_ip = p->ip;
-    a.rc = cli_endpoint_fetch(k->c, p->host, p->at, method, path, &bearer, token != NULL, body, NULL, NULL, TIMEOUT_MS,
-                              &r);
+    a.rc = cli_endpoint_fetch(k->c, p->host, p->at, method, path, &bearer, token != NULL, body,
+                              NULL, NULL, TIMEOUT_MS, &r);
     k->c->dial_ip = NULL;
     a.status = r.status;
     a.words = a.rc ? arena_strdup(&k->c->arena, r.message) : cli_refusal(k->c, &r);
@@ -69,19 +74,22 @@ static const char *challenge_code(const struct answer *a, bool good)
 
 static bool challenged(const struct place *p, const struct answer *a)
 {
-    return a->status == 401 && strstr(a->challenge, "realm=\"https://") && strstr(a->challenge, p->host);
+    return a->status == 401 && strstr(a->challenge, "realm=\"https://") &&
+           strstr(a->challenge, p->host);
 }
 
 static const char *base_path(struct check *k, const struct place *p)
 {
     if (p->kind != NAME_DATA)
         return "/v2/";
-    return arena_printf(&k->c->arena, "/v2/%s/blobs/%s", k->repository, ABSENT_BLOB); // blobs are all it serves
+    // blobs are all it serves
+    return arena_printf(&k->c->arena, "/v2/%s/blobs/%s", k->repository, ABSENT_BLOB);
 }
 
 static bool absent(const struct answer *a)
 {
-    return a->status == 404 && (!strcmp(a->code, "BLOB_UNKNOWN") || !strcmp(a->code, "NAME_UNKNOWN"));
+    return a->status == 404 &&
+           (!strcmp(a->code, "BLOB_UNKNOWN") || !strcmp(a->code, "NAME_UNKNOWN"));
 }
 
 // *out_on: is there any sense in going on here?
@@ -96,12 +104,14 @@ static bool check_tls(struct check *k, const struct place *p, bool *out_on)
         return true;
     bool good = challenged(p, &a) || (p->kind == NAME_DATA ? absent(&a) : a.status == 200);
     const char *why = a.rc ? a.words : arena_printf(&k->c->arena, "%s %s", a.words, a.challenge);
-    return check_report(k, p, "challenge", a.rc ? "CONNECTIVITY_REFUSED_ERROR" : challenge_code(&a, good), why);
+    return check_report(k, p, "challenge",
+                        a.rc ? "CONNECTIVITY_REFUSED_ERROR" : challenge_code(&a, good), why);
 }
 
 // ---- tokens ----
 
-// Does the token grant this on the repository? Its payload is read and not believed: the region judges it.
+// Does the token grant this on the repository? Its payload is read and not believed: the region
+// judges it.
 static bool grants(const char *token, const char *repository, const char *action)
 {
     uint8_t payload[8192];
@@ -133,14 +143,16 @@ static const char *token_get(struct check *k, const struct place *p, bool *out_g
     const char *scope = arena_printf(&c->arena, "repository:%s:pull,push", k->repository);
     c->dial_ip = p->ip;
     char *token = cli_ask_token(c, k->r, p->host, p->at, k->password,
-                                arena_printf(&c->arena, "scope=%s", cli_urlencode(c, scope)), "access_token", &status);
+                                arena_printf(&c->arena, "scope=%s", cli_urlencode(c, scope)),
+                                "access_token", &status);
     c->dial_ip = NULL;
     if (!token) {
         if (!k->status)
             k->status = status;
-        *out_go = check_report(
-            k, p, "token", status == EXIT_DENIED ? "CONNECTIVITY_CREDENTIALS_ERROR" : "CONNECTIVITY_ACCESS_TOKEN_ERROR",
-            c->why ? c->why : "no access token came back");
+        *out_go = check_report(k, p, "token",
+                               status == EXIT_DENIED ? "CONNECTIVITY_CREDENTIALS_ERROR"
+                                                     : "CONNECTIVITY_ACCESS_TOKEN_ERROR",
+                               c->why ? c->why : "no access token came back");
         return NULL;
     }
     const char *kept = arena_strdup(&c->arena, token);
@@ -154,14 +166,17 @@ static const char *token_get(struct check *k, const struct place *p, bool *out_g
 }
 
 // A token of one's own, and of another endpoint: both are good at every endpoint of the registry.
-static bool check_use(struct check *k, const struct place *p, const char *what, const char *token, const char *given_by)
+static bool check_use(struct check *k, const struct place *p, const char *what, const char *token,
+                      const char *given_by)
 {
     struct answer a = ask(k, p, "GET", base_path(k, p), token);
     bool scoped = grants(token, k->repository, "pull");
-    bool good = p->kind == NAME_DATA ? absent(&a) || (!scoped && challenged(p, &a)) : a.status == 200;
-    return check_report(
-        k, p, what, good ? NULL : "TOKEN_REFUSED_ERROR",
-        arena_printf(&k->c->arena, "%s refuses the token that %s has just given: %s", p->at->name, given_by, a.words));
+    bool good =
+        p->kind == NAME_DATA ? absent(&a) || (!scoped && challenged(p, &a)) : a.status == 200;
+    return check_report(k, p, what, good ? NULL : "TOKEN_REFUSED_ERROR",
+                        arena_printf(&k->c->arena,
+                                     "%s refuses the token that %s has just given: %s", p->at->name,
+                                     given_by, a.words));
 }
 
 // ---- a read and a write ----
@@ -170,11 +185,12 @@ static bool check_pull(struct check *k, const struct place *p, const char *token
 {
     if (!grants(token, k->repository, "pull")) {
         check_not_tried(k, p, "pull",
-                        arena_printf(&k->c->arena, "%s may not pull %s; --repository names another", k->c->username,
-                                     k->repository));
+                        arena_printf(&k->c->arena, "%s may not pull %s; --repository names another",
+                                     k->c->username, k->repository));
         return true;
     }
-    struct answer a = ask(k, p, "GET", arena_printf(&k->c->arena, "/v2/%s/tags/list?n=1", k->repository), token);
+    struct answer a =
+        ask(k, p, "GET", arena_printf(&k->c->arena, "/v2/%s/tags/list?n=1", k->repository), token);
     bool good = a.status == 200 || (a.status == 404 && !strcmp(a.code, "NAME_UNKNOWN"));
     return check_report(k, p, "pull", good ? NULL : "PULL_ERROR", a.words);
 }
@@ -191,17 +207,21 @@ static bool check_writes(struct check *k, const struct place *p, const char *tok
 {
     if (!grants(token, k->repository, "push")) {
         check_not_tried(k, p, "writes",
-                        arena_printf(&k->c->arena, "%s may not push to %s; --repository names another", k->c->username,
-                                     k->repository));
+                        arena_printf(&k->c->arena,
+                                     "%s may not push to %s; --repository names another",
+                                     k->c->username, k->repository));
         return true;
     }
-    struct answer a = ask(k, p, "POST", arena_printf(&k->c->arena, "/v2/%s/blobs/uploads/", k->repository), token);
+    struct answer a = ask(
+        k, p, "POST", arena_printf(&k->c->arena, "/v2/%s/blobs/uploads/", k->repository), token);
     if (a.rc || a.status != 202 || !*a.location)
         return check_report(k, p, "writes", "WRITES_ERROR", a.words);
     struct answer gone = ask(k, p, "DELETE", path_of(a.location), token);
     bool good = !gone.rc && gone.status == 204;
     return check_report(k, p, "writes", good ? NULL : "UPLOAD_LEFT_ERROR",
-                        arena_printf(&k->c->arena, "an upload was begun and could not be cancelled: %s", gone.words));
+                        arena_printf(&k->c->arena,
+                                     "an upload was begun and could not be cancelled: %s",
+                                     gone.words));
 }
 
 static const char *token_of(struct check *k, const struct place *p)
@@ -209,7 +229,8 @@ static const char *token_of(struct check *k, const struct place *p)
     return arena_printf(&k->c->arena, "token of %s", p->at->name);
 }
 
-// The first token is tried in every other region, and the token of every other region where the first came from.
+// The first token is tried in every other region, and the token of every other region where the
+// first came from.
 static bool check_across(struct check *k, const struct place *p, const char *token)
 {
     if (p->at == k->from.at)
@@ -233,8 +254,8 @@ static bool check_token(struct check *k, const struct place *p)
     const char *token = token_get(k, p, &go);
     if (!token)
         return go;
-    return check_across(k, p, token) && check_use(k, p, "use of a token", token, p->host) && check_pull(k, p, token) &&
-           check_writes(k, p, token);
+    return check_across(k, p, token) && check_use(k, p, "use of a token", token, p->host) &&
+           check_pull(k, p, token) && check_writes(k, p, token);
 }
 
 bool check_place(struct check *k, const struct place *p)
@@ -254,14 +275,16 @@ bool check_region(struct check *k, const struct place *p)
 {
     struct answer a = ask(k, p, "GET", "/healthz", NULL);
     if (a.rc)
-        return check_report(k, p, "health",
-                            a.rc == ERR_CRYPTO ? "CONNECTIVITY_SSL_ERROR" : "CONNECTIVITY_REFUSED_ERROR", a.words);
+        return check_report(
+            k, p, "health",
+            a.rc == ERR_CRYPTO ? "CONNECTIVITY_SSL_ERROR" : "CONNECTIVITY_REFUSED_ERROR", a.words);
     json_t *doc = json_loads(a.body, 0, NULL);
     const char *reason = json_string_value(json_object_get(doc, "reason"));
     const char *status = json_string_value(json_object_get(doc, "status"));
-    const char *why = arena_printf(&k->c->arena, "it says %s%s%s", status ? status : a.words, reason ? ": " : "",
-                                   reason ? reason : "");
-    const char *code = status && !strcmp(status, "short") ? "REGION_SHORT_ERROR" : "REGION_DOWN_ERROR";
+    const char *why = arena_printf(&k->c->arena, "it says %s%s%s", status ? status : a.words,
+                                   reason ? ": " : "", reason ? reason : "");
+    const char *code =
+        status && !strcmp(status, "short") ? "REGION_SHORT_ERROR" : "REGION_DOWN_ERROR";
     json_decref(doc);
     return check_report(k, p, "health", a.status == 200 ? NULL : code, why);
 }

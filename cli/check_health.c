@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// `meridian check-health`: every endpoint of a registry used as a client uses it. For each region that holds it: what
-// it says of its health; for each endpoint (the global name in every region, regional and data names): does DNS lead to
-// the region, does TLS verify, does the host challenge as it should, does a token come back, is it taken there and in
-// the other regions, can be read and written with it (check_endpoint.c). Codes that az has are those of `az acr
-// check-health`. It stops at the first error unless --ignore-errors. DNS is asked of the topology's name servers
+// `meridian check-health`: every endpoint of a registry used as a client uses it. For each region
+// that holds it: what it says of its health; for each endpoint (the global name in every region,
+// regional and data names): does DNS lead to the region, does TLS verify, does the host challenge
+// as it should, does a token come back, is it taken there and in the other regions, can be read and
+// written with it (check_endpoint.c). Codes that az has are those of `az acr check-health`. It
+// stops at the first error unless --ignore-errors. DNS is asked of the topology's name servers
 // directly.
 //
-// Exit status: 0 all that was tried is fine; else that of the first error: 4 a name or address is not reached, 5 the
-// credentials are wrong, 1 anything else.
+// Exit status: 0 all that was tried is fine; else that of the first error: 4 a name or address is
+// not reached, 5 the credentials are wrong, 1 anything else.
 #include "cli/check.h"
 
 #include "base/err.h"
@@ -23,30 +24,39 @@
 static const struct cure {
     const char *code;
     int status;
-    const char *text; // %s: the region
+    // %s: the region
+    const char *text;
 } cures[] = {
     {"CONNECTIVITY_DNS_ERROR", EXIT_UNREACHABLE,
-     "look at `meridian dns explain NAME` on a name server of the topology, and whether its port 53 can be reached"},
+     "look at `meridian dns explain NAME` on a name server of the topology, and whether its port "
+     "53 can be reached"},
     {"CONNECTIVITY_REFUSED_ERROR", EXIT_UNREACHABLE,
      "is meridiand running in %s, and does its firewall let this machine in?"},
     {"CONNECTIVITY_SSL_ERROR", EXIT_FAILED,
      "look at `meridian certs show` on a node of %s, and whether --ca is the CA of this fleet"},
     {"CONNECTIVITY_FORBIDDEN_ERROR", EXIT_FAILED,
      "the registry's public_access in the topology must admit this machine's network"},
-    {"CONNECTIVITY_TOOMANYREQUESTS_ERROR", EXIT_FAILED, "wait, or raise edge.per_client on the nodes of %s"},
+    {"CONNECTIVITY_TOOMANYREQUESTS_ERROR", EXIT_FAILED,
+     "wait, or raise edge.per_client on the nodes of %s"},
     {"CONNECTIVITY_CHALLENGE_ERROR", EXIT_FAILED, "look at `meridian status` on a node of %s"},
     {"CONNECTIVITY_CREDENTIALS_ERROR", EXIT_DENIED,
      "`meridian user list` shows who there is; principals.yaml must be the same in %s"},
     {"CONNECTIVITY_ACCESS_TOKEN_ERROR", EXIT_FAILED,
      "look at `meridian status` on a node of %s, which has the auth role"},
     {"TOKEN_REFUSED_ERROR", EXIT_FAILED,
-     "look at `meridian status` on the nodes of %s and of whoever gave it: is the token key named in the topology that "
+     "look at `meridian status` on the nodes of %s and of whoever gave it: is the token key named "
+     "in the topology that "
      "is in force there (`meridian config check --in-force`), and are both clocks right?"},
-    {"PULL_ERROR", EXIT_FAILED, "look at `meridian status` on a node of %s, and for the request in its log"},
-    {"WRITES_ERROR", EXIT_FAILED, "look at `meridian status` on a node of %s: why it takes no writes stands there"},
-    {"UPLOAD_LEFT_ERROR", EXIT_FAILED, "it is empty, and discarded after uploads.idle; look into the log of %s"},
-    {"REGION_DOWN_ERROR", EXIT_FAILED, "`meridian status` on its node says what is wrong and what mends it"},
-    {"REGION_SHORT_ERROR", EXIT_FAILED, "`meridian status` on its node says how much room there must be, and where"},
+    {"PULL_ERROR", EXIT_FAILED,
+     "look at `meridian status` on a node of %s, and for the request in its log"},
+    {"WRITES_ERROR", EXIT_FAILED,
+     "look at `meridian status` on a node of %s: why it takes no writes stands there"},
+    {"UPLOAD_LEFT_ERROR", EXIT_FAILED,
+     "it is empty, and discarded after uploads.idle; look into the log of %s"},
+    {"REGION_DOWN_ERROR", EXIT_FAILED,
+     "`meridian status` on its node says what is wrong and what mends it"},
+    {"REGION_SHORT_ERROR", EXIT_FAILED,
+     "`meridian status` on its node says how much room there must be, and where"},
 };
 
 static const struct cure *cure_of(const char *code)
@@ -57,13 +67,14 @@ static const struct cure *cure_of(const char *code)
     return &cures[0];
 }
 
-static void tell(struct check *k, const struct place *p, const char *what, const char *status, const char *code,
-                 const char *message)
+static void tell(struct check *k, const struct place *p, const char *what, const char *status,
+                 const char *code, const char *message)
 {
     const char *at = p->at ? p->at->name : NULL;
     if (cli_json(k->c)) {
-        json_array_append_new(k->rows, json_pack("{s:s, s:s?, s:s, s:s, s:s?, s:s?}", "endpoint", p->host, "region", at,
-                                                 "check", what, "status", status, "code", code, "message", message));
+        json_array_append_new(k->rows, json_pack("{s:s, s:s?, s:s, s:s, s:s?, s:s?}", "endpoint",
+                                                 p->host, "region", at, "check", what, "status",
+                                                 status, "code", code, "message", message));
         return;
     }
     printf("%s%s%s %s: ", p->host, p->led ? "" : " at ", p->led ? "" : at, what);
@@ -75,7 +86,8 @@ static void tell(struct check *k, const struct place *p, const char *what, const
         puts("OK");
 }
 
-bool check_report(struct check *k, const struct place *p, const char *what, const char *code, const char *why)
+bool check_report(struct check *k, const struct place *p, const char *what, const char *code,
+                  const char *why)
 {
     if (!code) {
         tell(k, p, what, "OK", NULL, NULL);
@@ -101,7 +113,8 @@ static ldns_resolver *resolver_at(const struct ip *ip, uint16_t port)
 {
     ldns_resolver *res = ldns_resolver_new();
     char text[IP_TEXT_SIZE];
-    ldns_rdf *addr = ldns_rdf_new_frm_str(ip_is_v4(ip) ? LDNS_RDF_TYPE_A : LDNS_RDF_TYPE_AAAA, ip_format(ip, text));
+    ldns_rdf *addr = ldns_rdf_new_frm_str(ip_is_v4(ip) ? LDNS_RDF_TYPE_A : LDNS_RDF_TYPE_AAAA,
+                                          ip_format(ip, text));
     if (!res || !addr) {
         ldns_resolver_free(res);
         ldns_rdf_deep_free(addr);
@@ -116,25 +129,29 @@ static ldns_resolver *resolver_at(const struct ip *ip, uint16_t port)
     return res;
 }
 
-// The first address that the name leads to, asked of the name servers in turn. "" when none answers well.
+// The first address that the name leads to, asked of the name servers in turn. "" when none answers
+// well.
 static const char *lookup(struct check *k, const char *host, const char **why)
 {
     const struct topology *t = k->c->topo;
     *why = "no name server of the topology answers";
     for (size_t i = 0; i < t->n_name_servers; i++) {
-        const struct stamp *s = &t->regions[t->name_servers[i].region].stamps[t->name_servers[i].stamp];
+        const struct stamp *s =
+            &t->regions[t->name_servers[i].region].stamps[t->name_servers[i].stamp];
         ldns_resolver *res = resolver_at(s->n_ipv4 ? &s->ipv4[0] : &s->ipv6[0], k->dns_port);
         ldns_rdf *name = ldns_dname_new_frm_str(host);
         ldns_pkt *p = NULL;
         const char *got = "";
         if (res && name &&
-            ldns_resolver_send(&p, res, name, s->n_ipv4 ? LDNS_RR_TYPE_A : LDNS_RR_TYPE_AAAA, LDNS_RR_CLASS_IN, 0) ==
-                LDNS_STATUS_OK) {
-            *why = ldns_pkt_get_rcode(p) == LDNS_RCODE_NXDOMAIN ? "the name does not exist" : "the name has no address";
+            ldns_resolver_send(&p, res, name, s->n_ipv4 ? LDNS_RR_TYPE_A : LDNS_RR_TYPE_AAAA,
+                               LDNS_RR_CLASS_IN, 0) == LDNS_STATUS_OK) {
+            *why = ldns_pkt_get_rcode(p) == LDNS_RCODE_NXDOMAIN ? "the name does not exist"
+                                                                : "the name has no address";
             ldns_rr_list *list = ldns_pkt_answer(p);
             for (size_t j = 0; j < ldns_rr_list_rr_count(list); j++) {
                 const ldns_rr *rr = ldns_rr_list_rr(list, j);
-                if (ldns_rr_get_type(rr) != LDNS_RR_TYPE_A && ldns_rr_get_type(rr) != LDNS_RR_TYPE_AAAA)
+                if (ldns_rr_get_type(rr) != LDNS_RR_TYPE_A &&
+                    ldns_rr_get_type(rr) != LDNS_RR_TYPE_AAAA)
                     continue;
                 char *text = ldns_rdf2str(ldns_rr_rdf(rr, 0));
                 got = text ? arena_strdup(&k->c->arena, text) : "";
@@ -180,9 +197,10 @@ static const struct ip *home_of(const struct topology *t, const struct replica *
     return s->n_ipv4 ? &s->ipv4[0] : &s->ipv6[0];
 }
 
-// A name that DNS leads somewhere; `want` NULL: the global one, to any region. *out_at: where it leads.
-static bool check_named(struct check *k, enum name_kind kind, const char *host, const struct region *want,
-                        const struct region **out_at)
+// A name that DNS leads somewhere; `want` NULL: the global one, to any region. *out_at: where it
+// leads.
+static bool check_named(struct check *k, enum name_kind kind, const char *host,
+                        const struct region *want, const struct region **out_at)
 {
     const char *why, *address = lookup(k, host, &why);
     const struct region *at = *address ? region_at(k->c->topo, address) : NULL;
@@ -198,10 +216,12 @@ static bool check_named(struct check *k, enum name_kind kind, const char *host, 
     return check_report(k, &p, "DNS", NULL, NULL) && check_place(k, &p);
 }
 
-static const char *host_of(struct check *k, enum name_kind kind, const char *region, const char *stamp)
+static const char *host_of(struct check *k, enum name_kind kind, const char *region,
+                           const char *stamp)
 {
     char host[HOSTNAME_TEXT_SIZE];
-    int rc = hostname_format(kind, k->c->topo->domain, kind == NAME_FRONTEND ? NULL : k->r->label, region, stamp, host);
+    int rc = hostname_format(kind, k->c->topo->domain, kind == NAME_FRONTEND ? NULL : k->r->label,
+                             region, stamp, host);
     return rc ? "" : arena_strdup(&k->c->arena, host);
 }
 
@@ -242,16 +262,17 @@ static int check_all(struct check *k)
 
 int cmd_check_health(struct cli *c, int argc, char **argv)
 {
-    static const struct command cmd = {"check-health",
-                                       "every endpoint, used as a client uses it: DNS, TLS, token, writes",
-                                       "-n REGISTRY [--repository REPOSITORY] [--ignore-errors]", cmd_check_health};
+    static const struct command cmd = {
+        "check-health", "every endpoint, used as a client uses it: DNS, TLS, token, writes",
+        "-n REGISTRY [--repository REPOSITORY] [--ignore-errors]", cmd_check_health};
     const char *name = NULL, *port = "53";
     struct check k = {.c = c, .repository = "check-health"};
-    const struct opt rows[] = {{'n', "name", "REGISTRY", "the registry", &name, NULL},
-                               {0, "repository", "REPOSITORY",
-                                "where reading and writing are tried (default check-health)", &k.repository, NULL},
-                               {0, "ignore-errors", NULL, "go on after an error", NULL, &k.ignore_errors},
-                               {0, "dns-port", "PORT", "port of the name servers (default 53)", &port, NULL}};
+    const struct opt rows[] = {
+        {'n', "name", "REGISTRY", "the registry", &name, NULL},
+        {0, "repository", "REPOSITORY",
+         "where reading and writing are tried (default check-health)", &k.repository, NULL},
+        {0, "ignore-errors", NULL, "go on after an error", NULL, &k.ignore_errors},
+        {0, "dns-port", "PORT", "port of the name servers (default 53)", &port, NULL}};
     int rc = opt_parse(c, &cmd, NULL, rows, ARRAY_LEN(rows), argc, argv, &argc);
     if (rc)
         return rc;

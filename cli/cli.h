@@ -1,13 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
-// The frame of `meridian`: one file per noun, each a table row here. A command gets its own words, parses its options
-// by rows, prints a table or JSON, and returns an exit status:
+// The frame of `meridian`: one file per noun, each a table row here. A command gets its own words,
+// parses its options by rows, prints a table or JSON, and returns an exit status:
 //
-//   0 done   1 failed   2 usage   3 not there yet (wait: timeout)   4 cannot be reached   5 not permitted
-//   6 what is waited for is stamped ahead of the clock   7 unknown: no region has it   8 no space for it there
-//   9 a region has diverged from what its peers have read of it
+//   0  done
+//   1  failed
+//   2  usage
+//   3  not there yet (wait: timeout)
+//   4  cannot be reached
+//   5  not permitted
+//   6  what is waited for is stamped ahead of the clock
+//   7  unknown: no region has it
+//   8  no space for it there
+//   9  a region has diverged from what its peers have read of it
 //
-// Everything the CLI knows of regions it takes from the topology: it dials their addresses and verifies their names, so
-// it needs no DNS. Single-threaded.
+// Everything the CLI knows of regions it takes from the topology: it dials their addresses and
+// verifies their names, so it needs no DNS. Single-threaded.
 #ifndef MERIDIAN_CLI_CLI_H
 #define MERIDIAN_CLI_CLI_H
 
@@ -33,91 +40,128 @@ enum exit_status {
     EXIT_DIVERGED = 9
 };
 
-struct cli {                   // shared options, set by opt_parse, with defaults from the environment
-    const char *output;        // -o table|json
-    const char *topology;      // --topology, MERIDIAN_TOPOLOGY, /etc/meridian/topology.yaml
-    const char *admin;         // --admin, MERIDIAN_ADMIN, /var/lib/meridian/run/admin.sock
-    const char *ca;            // --ca, MERIDIAN_CA; NULL: the system's
-    const char *username;      // -u, MERIDIAN_USERNAME
-    const char *password_file; // --password-file, MERIDIAN_PASSWORD_FILE
-    bool password_stdin;       // --password-stdin
-    struct arena arena;        // lives as long as the process
-    struct topology *topo;     // cli_topology
+struct cli { // shared options, set by opt_parse, with defaults from the environment
+    // -o table|json
+    const char *output;
+    // --topology, MERIDIAN_TOPOLOGY, /etc/meridian/topology.yaml
+    const char *topology;
+    // --admin, MERIDIAN_ADMIN, /var/lib/meridian/run/admin.sock
+    const char *admin;
+    // --ca, MERIDIAN_CA; NULL: the system's
+    const char *ca;
+    // -u, MERIDIAN_USERNAME
+    const char *username;
+    // --password-file, MERIDIAN_PASSWORD_FILE
+    const char *password_file;
+    // --password-stdin
+    bool password_stdin;
+    // lives as long as the process
+    struct arena arena;
+    // cli_topology
+    struct topology *topo;
     struct fetcher *fetcher;
-    bool quiet;        // cli_ask_token says nothing: whoever set it shows `why` itself
-    uint32_t token_ms; // how long cli_ask_token waits; 0: 20 s
-    const char *why;   // why the last token did not come
-    json_t *orders;    // cli_region_orders: what the node says; asked once
+    // cli_ask_token says nothing: whoever set it shows `why` itself
+    bool quiet;
+    // how long cli_ask_token waits; 0: 20 s
+    uint32_t token_ms;
+    // why the last token did not come
+    const char *why;
+    // cli_region_orders: what the node says; asked once
+    json_t *orders;
     bool asked_orders;
-    const struct ip *dial_ip; // cli_endpoint_fetch dials this in the region's stead; NULL: its first stamp
+    // cli_endpoint_fetch dials this in the region's stead; NULL: its first stamp
+    const struct ip *dial_ip;
 };
 
-struct opt {           // one row: "-n, --name NAME  help"
-    char letter;       // 0: none
-    const char *name;  // without dashes
-    const char *value; // what the value is called; NULL: a flag
+struct opt { // one row: "-n, --name NAME  help"
+    // 0: none
+    char letter;
+    // without dashes
+    const char *name;
+    // what the value is called; NULL: a flag
+    const char *value;
     const char *help;
-    const char **to; // value options
-    bool *flag;      // flags
+    // value options
+    const char **to;
+    // flags
+    bool *flag;
 };
 
 struct command {
-    const char *name;                                 // "status", below a noun; or the noun itself
-    const char *summary;                              // one line
-    const char *synopsis;                             // words after the name
-    int (*run)(struct cli *c, int argc, char **argv); // argv[0] is the command's name
+    // "status", below a noun; or the noun itself
+    const char *name;
+    // one line
+    const char *summary;
+    // words after the name
+    const char *synopsis;
+    // argv[0] is the command's name
+    int (*run)(struct cli *c, int argc, char **argv);
 };
 
-// Parses options anywhere among the words; leaves the others in argv[1..] and their number in *out_argc. Prints help
-// (from the rows) for --help and ends the process with 0; prints what is wrong with the nearest known option and gives
-// EXIT_USAGE.
-int opt_parse(struct cli *c, const struct command *cmd, const char *noun, const struct opt *rows, size_t n_rows,
-              int argc, char **argv, int *out_argc);
-int command_group(struct cli *c, const char *noun, const struct command *cmds, size_t n, int argc, char **argv);
+// Parses options anywhere among the words; leaves the others in argv[1..] and their number in
+// *out_argc. Prints help (from the rows) for --help and ends the process with 0; prints what is
+// wrong with the nearest known option and gives EXIT_USAGE.
+int opt_parse(struct cli *c, const struct command *cmd, const char *noun, const struct opt *rows,
+              size_t n_rows, int argc, char **argv, int *out_argc);
+int command_group(struct cli *c, const char *noun, const struct command *cmds, size_t n, int argc,
+                  char **argv);
 
 // --- what commands share ---
-int cli_fail(int status, const char *fmt, ...)
-    __attribute__((format(printf, 2, 3)));                            // "meridian: …" on stderr; returns status
-int cli_topology(struct cli *c);                                      // loads once; exit status (0 done)
-const struct registry *cli_registry(struct cli *c, const char *name); // NULL after saying what is wrong
+// "meridian: …" on stderr; returns status
+int cli_fail(int status, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+int cli_topology(struct cli *c); // loads once; exit status (0 done)
+// NULL after saying what is wrong
+const struct registry *cli_registry(struct cli *c, const char *name);
 // The one that its option names, or else the first word after the command.
 const struct registry *cli_registry_given(struct cli *c, const char *name, int argc, char **argv);
 const struct region *cli_region(struct cli *c, const char *name);
-// The home stamp of a replica as tables show it: "eus-1", and what it moves to: "eus-1 (eus-11 from 2026-…Z)". Arena.
+// The home stamp of a replica as tables show it: "eus-1", and what it moves to: "eus-1 (eus-11 from
+// 2026-…Z)". Arena.
 const char *cli_home_stamp(struct cli *c, const struct registry *r, const struct replica *rep);
 // {"homeStamp": where names lead now} and, of one that moves, "movesTo" and "movesAt" added to `o`.
-void cli_home_stamp_json(struct cli *c, json_t *o, const struct registry *r, const struct replica *rep);
+void cli_home_stamp_json(struct cli *c, json_t *o, const struct registry *r,
+                         const struct replica *rep);
 bool cli_json(const struct cli *c);
 int cli_print_json(json_t *doc); // takes the reference
 // Columns padded to their widest cell; the first row is the head, printed in upper case.
-// A table of an array of objects: `columns` names members; the head is the same words. Takes the reference.
+// A table of an array of objects: `columns` names members; the head is the same words. Takes the
+// reference.
 int cli_print_array(struct cli *c, json_t *doc, const char *const *columns, size_t n_columns);
-// The votes behind the verdicts on these targets, those that have any (borrowed), as a table of their own.
+// The votes behind the verdicts on these targets, those that have any (borrowed), as a table of
+// their own.
 int cli_print_votes(struct cli *c, json_t *targets);
 void cli_table(const char *const *cells, size_t n_rows, size_t n_cols);
-// One call of the admin socket: *out_doc is the parsed answer (NULL if not JSON). Says what is wrong.
+// One call of the admin socket: *out_doc is the parsed answer (NULL if not JSON). Says what is
+// wrong.
 int cli_admin(struct cli *c, const char *method, const char *path_and_query, json_t **out_doc);
 // One request to an endpoint of a registry: dials the region's stamp, verifies the host's name.
-int cli_endpoint_fetch(struct cli *c, const char *host, const struct region *region, const char *method,
-                       const char *path_and_query, const char *const *headers, size_t n_headers, struct bytes body,
-                       const char *user, const char *password, uint32_t timeout_ms, struct fetch_result *out);
-// The user's password: --password-stdin, --password-file, or asked on the terminal. Heap; NULL after saying why.
+int cli_endpoint_fetch(struct cli *c, const char *host, const struct region *region,
+                       const char *method, const char *path_and_query, const char *const *headers,
+                       size_t n_headers, struct bytes body, const char *user, const char *password,
+                       uint32_t timeout_ms, struct fetch_result *out);
+// The user's password: --password-stdin, --password-file, or asked on the terminal. Heap; NULL
+// after saying why.
 char *cli_password(struct cli *c);
-// One member ("access_token", "refresh_token") of the token endpoint's answer to `query`. Heap; NULL after saying why,
-// with the exit status in *out_status.
-char *cli_ask_token(struct cli *c, const struct registry *r, const char *host, const struct region *region,
-                    const char *password, const char *query, const char *member, int *out_status);
-// An access token for `scope` at an endpoint. Heap; NULL after saying why (with the exit status in *out_status).
-char *cli_token(struct cli *c, const struct registry *r, const char *host, const struct region *region,
-                const char *scope, int *out_status);
-// What keeps a replica from taking its clients of the global name, or makes it: "drained in the topology", and what
-// operators have ordered: `told` by its region, or (NULL) as the node says whose admin socket is here, if there is one.
-// "" nothing. Arena.
-const char *cli_region_orders(struct cli *c, const struct registry *r, const struct replica *rep, const char *told);
-// A host as clients must name it: with the topology's public port (https_port) unless that is 443. Arena.
+// One member ("access_token", "refresh_token") of the token endpoint's answer to `query`. Heap;
+// NULL after saying why, with the exit status in *out_status.
+char *cli_ask_token(struct cli *c, const struct registry *r, const char *host,
+                    const struct region *region, const char *password, const char *query,
+                    const char *member, int *out_status);
+// An access token for `scope` at an endpoint. Heap; NULL after saying why (with the exit status in
+// *out_status).
+char *cli_token(struct cli *c, const struct registry *r, const char *host,
+                const struct region *region, const char *scope, int *out_status);
+// What keeps a replica from taking its clients of the global name, or makes it: "drained in the
+// topology", and what operators have ordered: `told` by its region, or (NULL) as the node says
+// whose admin socket is here, if there is one. "" nothing. Arena.
+const char *cli_region_orders(struct cli *c, const struct registry *r, const struct replica *rep,
+                              const char *told);
+// A host as clients must name it: with the topology's public port (https_port) unless that is 443.
+// Arena.
 const char *cli_public_host(struct cli *c, const char *host);
 char *cli_urlencode(struct cli *c, const char *s); // arena
-// An answer that is an error, in a sentence: "HTTP 503: this region takes no writes now (request 0a1b…)". Arena.
+// An answer that is an error, in a sentence: "HTTP 503: this region takes no writes now (request
+// 0a1b…)". Arena.
 const char *cli_refusal(struct cli *c, const struct fetch_result *res);
 
 // --- the nouns ---
@@ -135,13 +179,16 @@ int cmd_dns_export(struct cli *c, int argc, char **argv); // dns export
 int cmd_dns_keys(struct cli *c, int argc, char **argv);   // dns keys
 int cmd_health(struct cli *c, int argc, char **argv);
 int cmd_identities(struct cli *c, int argc, char **argv);
-extern const struct command health_impair_cmd, health_clear_cmd, health_orders_cmd, health_peers_cmd; // orders.c
+// orders.c
+extern const struct command health_impair_cmd, health_clear_cmd, health_orders_cmd,
+    health_peers_cmd;
 extern const struct command replication_wait_cmd; // replication_wait.c
 extern const struct command replication_drain_cmd, replication_undrain_cmd, replication_feed_cmd,
     replication_repair_cmd, replication_revoked_cmd, replication_rebind_cmd;
-// GET at a region with a token that may pull `repository`. 0 with the JSON answer, else the exit status, said.
-int cli_replication_get(struct cli *c, const struct registry *r, const struct region *region, const char *repository,
-                        const char *path, json_t **out_doc);
+// GET at a region with a token that may pull `repository`. 0 with the JSON answer, else the exit
+// status, said.
+int cli_replication_get(struct cli *c, const struct registry *r, const struct region *region,
+                        const char *repository, const char *path, json_t **out_doc);
 int cmd_topology(struct cli *c, int argc, char **argv);
 int cmd_status(struct cli *c, int argc, char **argv);
 int cmd_node(struct cli *c, int argc, char **argv);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the commands share: the topology, tables and JSON, calls to admin sockets and endpoints, passwords; see cli.h.
+// What the commands share: the topology, tables and JSON, calls to admin sockets and endpoints,
+// passwords; see cli.h.
 #include "cli/cli.h"
 
 #include "base/clock.h"
@@ -22,11 +23,12 @@ int cli_topology(struct cli *c)
     diag_init(&d);
     size_t n_changes;
     int rc = topology_load(c->topology, &d, &c->topo);
-    rc = rc ? rc : changes_load(c->topology, &d, &c->topo, &n_changes); // one that cannot be taken is passed over
+    // one that cannot be taken is passed over
+    rc = rc ? rc : changes_load(c->topology, &d, &c->topo, &n_changes);
     if (rc) {
         diag_print(&d, stderr);
-        cli_fail(EXIT_FAILED, "the topology %s cannot be used: %s (name one with --topology)", c->topology,
-                 err_text(rc));
+        cli_fail(EXIT_FAILED, "the topology %s cannot be used: %s (name one with --topology)",
+                 c->topology, err_text(rc));
     }
     diag_done(&d);
     return rc ? EXIT_FAILED : 0;
@@ -50,8 +52,8 @@ const struct registry *cli_registry(struct cli *c, const char *name)
     for (size_t i = 0; names && (r = topology_next(c->topo, &it)); i++)
         names[i] = r->name;
     const char *near = names ? diag_nearest(name, names, c->topo->n_registries) : NULL;
-    cli_fail(EXIT_FAILED, "registry %s is not in %s%s%s%s", name, c->topology, near ? " (did you mean " : "",
-             near ? near : "", near ? "?)" : "");
+    cli_fail(EXIT_FAILED, "registry %s is not in %s%s%s%s", name, c->topology,
+             near ? " (did you mean " : "", near ? near : "", near ? "?)" : "");
     free(names);
     return NULL;
 }
@@ -81,16 +83,19 @@ const char *cli_home_stamp(struct cli *c, const struct registry *r, const struct
     char since[CLOCK_TEXT_SIZE];
     if (!m || now_s >= m->since_s)
         return home;
-    return arena_printf(&c->arena, "%s (%s from %s)", registry_stamp_at(c->topo, r, rep->region, now_s)->name, home,
+    return arena_printf(&c->arena, "%s (%s from %s)",
+                        registry_stamp_at(c->topo, r, rep->region, now_s)->name, home,
                         clock_format_s(m->since_s, since));
 }
 
-void cli_home_stamp_json(struct cli *c, json_t *o, const struct registry *r, const struct replica *rep)
+void cli_home_stamp_json(struct cli *c, json_t *o, const struct registry *r,
+                         const struct replica *rep)
 {
     const struct stamp_move *m = registry_move(r, rep->region);
     int64_t now_s = clock_wall_ms() / 1000;
     char since[CLOCK_TEXT_SIZE];
-    json_object_set_new(o, "homeStamp", json_string(registry_stamp_at(c->topo, r, rep->region, now_s)->name));
+    json_object_set_new(o, "homeStamp",
+                        json_string(registry_stamp_at(c->topo, r, rep->region, now_s)->name));
     if (!m || now_s >= m->since_s)
         return;
     json_object_set_new(o, "movesTo", json_string(topology_replica_stamp(c->topo, rep)->name));
@@ -132,7 +137,9 @@ void cli_table(const char *const *cells, size_t n_rows, size_t n_cols)
 
 static int want_fetcher(struct cli *c)
 {
-    return c->fetcher || fetcher_new(&c->fetcher) == 0 ? 0 : cli_fail(EXIT_FAILED, "cannot start the HTTP client");
+    return c->fetcher || fetcher_new(&c->fetcher) == 0
+               ? 0
+               : cli_fail(EXIT_FAILED, "cannot start the HTTP client");
 }
 
 int cli_admin(struct cli *c, const char *method, const char *path_and_query, json_t **out_doc)
@@ -140,7 +147,8 @@ int cli_admin(struct cli *c, const char *method, const char *path_and_query, jso
     if (want_fetcher(c))
         return EXIT_FAILED;
     const struct fetch_request q = {.method = method,
-                                    .url = arena_printf(&c->arena, "http://admin%s", path_and_query),
+                                    .url =
+                                        arena_printf(&c->arena, "http://admin%s", path_and_query),
                                     .unix_socket = c->admin,
                                     .timeout_ms = 60000,
                                     .max_bytes = 64 << 20};
@@ -148,12 +156,14 @@ int cli_admin(struct cli *c, const char *method, const char *path_and_query, jso
     int rc = fetch_run(c->fetcher, &q, &r), status = EXIT_DONE;
     json_t *doc = rc ? NULL : json_loadb(buf_cstr(&r.body), r.body.n, JSON_DECODE_ANY, NULL);
     if (rc)
-        status = cli_fail(EXIT_UNREACHABLE, "%s: %s (is the node running? name its socket with --admin)", c->admin,
-                          r.message);
+        status =
+            cli_fail(EXIT_UNREACHABLE, "%s: %s (is the node running? name its socket with --admin)",
+                     c->admin, r.message);
     else if (r.status == 403)
         status = cli_fail(EXIT_DENIED, "%s: %s", c->admin, buf_cstr(&r.body));
     else if (r.status / 100 != 2 || !doc)
-        status = cli_fail(EXIT_FAILED, "%s %s: %d: %s", method, path_and_query, r.status, buf_cstr(&r.body));
+        status = cli_fail(EXIT_FAILED, "%s %s: %d: %s", method, path_and_query, r.status,
+                          buf_cstr(&r.body));
     fetch_result_done(&r);
     if (status) {
         json_decref(doc);
@@ -163,9 +173,10 @@ int cli_admin(struct cli *c, const char *method, const char *path_and_query, jso
     return EXIT_DONE;
 }
 
-int cli_endpoint_fetch(struct cli *c, const char *host, const struct region *region, const char *method,
-                       const char *path_and_query, const char *const *headers, size_t n_headers, struct bytes body,
-                       const char *user, const char *password, uint32_t timeout_ms, struct fetch_result *out)
+int cli_endpoint_fetch(struct cli *c, const char *host, const struct region *region,
+                       const char *method, const char *path_and_query, const char *const *headers,
+                       size_t n_headers, struct bytes body, const char *user, const char *password,
+                       uint32_t timeout_ms, struct fetch_result *out)
 {
     if (want_fetcher(c))
         return ERR_NOMEM;
@@ -175,7 +186,8 @@ int cli_endpoint_fetch(struct cli *c, const char *host, const struct region *reg
         to.ip = *c->dial_ip;
     const struct fetch_request q = {
         .method = method,
-        .url = arena_printf(&c->arena, "https://%s:%u%s", host, c->topo->https_port, path_and_query),
+        .url =
+            arena_printf(&c->arena, "https://%s:%u%s", host, c->topo->https_port, path_and_query),
         .connect_to = &to,
         .peer = region->name, // a region that is cut off while it is waited for is noticed
         .ca_file = c->ca,
@@ -224,7 +236,8 @@ char *cli_password(struct cli *c)
     const char *from = c->password_stdin ? "/dev/stdin" : c->password_file;
     int rc = file_read(from, 1024, &b);
     if (rc || !b.n) {
-        cli_fail(EXIT_FAILED, "%s: the password cannot be read: %s", from, rc ? err_text(rc) : "it is empty");
+        cli_fail(EXIT_FAILED, "%s: the password cannot be read: %s", from,
+                 rc ? err_text(rc) : "it is empty");
         buf_done(&b);
         return NULL;
     }
@@ -261,21 +274,23 @@ const char *cli_refusal(struct cli *c, const struct fetch_result *res)
     const json_t *first = json_array_get(json_object_get(doc, "errors"), 0);
     const char *message = json_string_value(json_object_get(first, "message"));
     bool has_id = fetch_result_header(res, "X-Meridian-Request-Id", id, sizeof id) != NULL;
-    const char *text = arena_printf(&c->arena, "HTTP %d%s%.200s%s%s%s", res->status, message ? ": " : "",
-                                    message ? message : "", has_id ? " (request " : "", id, has_id ? ")" : "");
+    const char *text =
+        arena_printf(&c->arena, "HTTP %d%s%.200s%s%s%s", res->status, message ? ": " : "",
+                     message ? message : "", has_id ? " (request " : "", id, has_id ? ")" : "");
     json_decref(doc);
     return text;
 }
 
-char *cli_ask_token(struct cli *c, const struct registry *r, const char *host, const struct region *region,
-                    const char *password, const char *query, const char *member, int *out_status)
+char *cli_ask_token(struct cli *c, const struct registry *r, const char *host,
+                    const struct region *region, const char *password, const char *query,
+                    const char *member, int *out_status)
 {
     char service[HOSTNAME_TEXT_SIZE];
     hostname_format(NAME_GLOBAL, c->topo->domain, r->label, NULL, NULL, service);
     const char *path = arena_printf(&c->arena, "/oauth2/token?service=%s&%s", service, query);
     struct fetch_result res;
-    int rc = cli_endpoint_fetch(c, host, region, "GET", path, NULL, 0, (struct bytes){0}, c->username, password,
-                                c->token_ms ? c->token_ms : 20000, &res);
+    int rc = cli_endpoint_fetch(c, host, region, "GET", path, NULL, 0, (struct bytes){0},
+                                c->username, password, c->token_ms ? c->token_ms : 20000, &res);
     json_t *doc = rc ? NULL : json_loadb(buf_cstr(&res.body), res.body.n, 0, NULL);
     const char *token = json_string_value(json_object_get(doc, member));
     char *out = res.status == 200 && token ? mem_strdup(token) : NULL;
@@ -283,10 +298,12 @@ char *cli_ask_token(struct cli *c, const struct registry *r, const char *host, c
         *out_status = EXIT_UNREACHABLE, c->why = arena_strdup(&c->arena, res.message);
     else if (res.status == 401)
         *out_status = EXIT_DENIED,
-        c->why = arena_printf(&c->arena, "user name or password is wrong: give -u and --password-file (%s)",
+        c->why = arena_printf(&c->arena,
+                              "user name or password is wrong: give -u and --password-file (%s)",
                               cli_refusal(c, &res));
     else if (!out)
-        *out_status = EXIT_FAILED, c->why = arena_printf(&c->arena, "no token: %s", cli_refusal(c, &res));
+        *out_status = EXIT_FAILED,
+        c->why = arena_printf(&c->arena, "no token: %s", cli_refusal(c, &res));
     if (!out && !c->quiet)
         cli_fail(*out_status, "%s: %s", host, c->why);
     json_decref(doc);
@@ -294,8 +311,8 @@ char *cli_ask_token(struct cli *c, const struct registry *r, const char *host, c
     return out;
 }
 
-char *cli_token(struct cli *c, const struct registry *r, const char *host, const struct region *region,
-                const char *scope, int *out_status)
+char *cli_token(struct cli *c, const struct registry *r, const char *host,
+                const struct region *region, const char *scope, int *out_status)
 {
     char *password = NULL;
     if (c->username && !(password = cli_password(c))) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// `meridian dns export`: a zone of the topology as a master file, for a stock name server, for a look, or to compare
-// two topologies. Works from the topology alone.
+// `meridian dns export`: a zone of the topology as a master file, for a stock name server, for a
+// look, or to compare two topologies. Works from the topology alone.
 #include "cli/cli.h"
 #include "cli/dns_zone.h"
 
@@ -18,7 +18,8 @@
 
 static const struct command cmd = {
     "export", "a zone of the topology as a master file (RFC 1035 section 5); asks no node",
-    "--zone D|fe|privatelink|REGION.geo.privatelink [--expand] [--view NAME] [--pin REGION|order] [-o FILE]",
+    "--zone D|fe|privatelink|REGION.geo.privatelink [--expand] [--view NAME] [--pin REGION|order] "
+    "[-o FILE]",
     cmd_dns_export};
 
 struct export_options {
@@ -30,7 +31,8 @@ enum part { PART_MAIN, PART_FRONTEND, PART_CHILD };
 
 struct chosen {
     enum part part;
-    uint8_t region; // of a child zone; REGION_NONE: all regions' one
+    // of a child zone; REGION_NONE: all regions' one
+    uint8_t region;
 };
 
 // "label" or "label.D", with or without a final dot.
@@ -41,8 +43,8 @@ static bool is_zone(const struct cli *c, const char *word, const char *label)
         n--;
     if (n < n_label || strncasecmp(word, label, n_label))
         return false;
-    return n == n_label ||
-           (n == n_label + 1 + n_d && word[n_label] == '.' && !strncasecmp(word + n_label + 1, c->topo->domain, n_d));
+    return n == n_label || (n == n_label + 1 + n_d && word[n_label] == '.' &&
+                            !strncasecmp(word + n_label + 1, c->topo->domain, n_d));
 }
 
 static bool is_child(const struct cli *c, const char *word, struct chosen *out)
@@ -66,7 +68,8 @@ static int choose_zone(const struct cli *c, const char *word, struct chosen *out
 {
     static const char *const children[] = {[PRIVATE_CUT_NONE] = "",
                                            [PRIVATE_CUT_PRIVATELINK] = ", and privatelink",
-                                           [PRIVATE_CUT_REGION] = ", and REGION.geo.privatelink of each region"};
+                                           [PRIVATE_CUT_REGION] =
+                                               ", and REGION.geo.privatelink of each region"};
     const char *d = c->topo->domain;
     struct chosen child;
     size_t n = strlen(word);
@@ -100,8 +103,8 @@ static int choose_view(const struct cli *c, const char *name, const struct view 
     free(names);
     if (*out)
         return 0;
-    return cli_fail(EXIT_FAILED, "%s has no view %s%s%s%s", c->topology, name, near ? " (did you mean " : "",
-                    near ? near : "", near ? "?)" : "");
+    return cli_fail(EXIT_FAILED, "%s has no view %s%s%s%s", c->topology, name,
+                    near ? " (did you mean " : "", near ? near : "", near ? "?)" : "");
 }
 
 static int choose(struct cli *c, const struct export_options *o, struct zone *z, struct chosen *out)
@@ -110,10 +113,11 @@ static int choose(struct cli *c, const struct export_options *o, struct zone *z,
     if (rc)
         return rc;
     if (out->part != PART_FRONTEND && !o->expand)
-        return cli_fail(EXIT_USAGE,
-                        "the names under %s are computed for each client: --expand writes them all, with the "
-                        "global names pinned",
-                        c->topo->domain);
+        return cli_fail(
+            EXIT_USAGE,
+            "the names under %s are computed for each client: --expand writes them all, with the "
+            "global names pinned",
+            c->topo->domain);
     z->t = c->topo;
     rc = choose_view(c, o->view, &z->view);
     if (rc || !o->pin || !strcmp(o->pin, "order"))
@@ -144,9 +148,10 @@ static int write_zone(const struct zone *z, const struct chosen *chosen)
     return rc ? rc : flush;
 }
 
-// Beside, whole, synced, then renamed: a server that reloads never sees half a zone. Readable by the server's user,
-// except for private addresses, which only the group may see.
-static int write_file(struct zone *z, const struct chosen *chosen, const char *path, const char *beside)
+// Beside, whole, synced, then renamed: a server that reloads never sees half a zone. Readable by
+// the server's user, except for private addresses, which only the group may see.
+static int write_file(struct zone *z, const struct chosen *chosen, const char *path,
+                      const char *beside)
 {
     z->out = fopen(beside, "wxe");
     if (!z->out)
@@ -168,11 +173,14 @@ int cmd_dns_export(struct cli *c, int argc, char **argv)
 {
     struct export_options o = {0};
     const struct opt rows[] = {
-        {0, "zone", "ZONE", "D, fe for the zone of the frontends, or a private child zone; or the zone's name", &o.zone,
-         NULL},
-        {0, "expand", NULL, "write out the computed names of D, the global ones pinned", NULL, &o.expand},
+        {0, "zone", "ZONE",
+         "D, fe for the zone of the frontends, or a private child zone; or the zone's name",
+         &o.zone, NULL},
+        {0, "expand", NULL, "write out the computed names of D, the global ones pinned", NULL,
+         &o.expand},
         {0, "view", "NAME", "as this private network sees it (default: public)", &o.view, NULL},
-        {0, "pin", "REGION", "region that global names prefer; `order`: the operator's (default)", &o.pin, NULL},
+        {0, "pin", "REGION", "region that global names prefer; `order`: the operator's (default)",
+         &o.pin, NULL},
         {'o', "output", "FILE", "where to write (default: standard output)", &o.file, NULL},
     };
     int rc = opt_parse(c, &cmd, "dns", rows, ARRAY_LEN(rows), argc, argv, &argc);
@@ -181,8 +189,9 @@ int cmd_dns_export(struct cli *c, int argc, char **argv)
     if (argc != 1 || !o.zone)
         return cli_fail(EXIT_USAGE, "dns export: give --zone D or --zone fe, and no other words");
     if (o.file && (!strcmp(o.file, "table") || !strcmp(o.file, "json")))
-        return cli_fail(EXIT_USAGE, "dns export writes a master file: -o names it (./%s for a file of that name)",
-                        o.file);
+        return cli_fail(
+            EXIT_USAGE,
+            "dns export writes a master file: -o names it (./%s for a file of that name)", o.file);
     struct zone z = {.pin = REGION_NONE, .out = stdout, .now_s = clock_wall_ms() / 1000};
     struct chosen chosen = {PART_MAIN, REGION_NONE};
     rc = cli_topology(c);
@@ -195,5 +204,6 @@ int cmd_dns_export(struct cli *c, int argc, char **argv)
     }
     const char *beside = arena_printf(&c->arena, "%s.new.%ld", o.file, (long)getpid());
     rc = beside ? write_file(&z, &chosen, o.file, beside) : ERR_NOMEM;
-    return rc ? cli_fail(EXIT_FAILED, "%s: cannot write the zone: %s", o.file, err_text(rc)) : EXIT_DONE;
+    return rc ? cli_fail(EXIT_FAILED, "%s: cannot write the zone: %s", o.file, err_text(rc))
+              : EXIT_DONE;
 }

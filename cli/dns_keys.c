@@ -1,14 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
-// `meridian dns keys`: the signing keys of D and fe.D through their life (RFC 6781 section 4.1, RFC 7583). Private keys
-// are files in a folder that is copied to every resolver by the operator; public halves and states stand in the
-// topology's `dnssec` section, which these commands rewrite, with the document's version one higher.
+// `meridian dns keys`: the signing keys of D and fe.D through their life (RFC 6781 section 4.1, RFC
+// 7583). Private keys are files in a folder that is copied to every resolver by the operator;
+// public halves and states stand in the topology's `dnssec` section, which these commands rewrite,
+// with the document's version one higher.
 //
 //   generate  a private key in a file; nothing uses it yet
 //   publish   into the topology: state published, or active when the zone has none of its role
-//   roll      published → active, and the active one of its role → retired, once caches know the key
+//   roll      published → active, and the active one of its role → retired, once caches know the
+//             key
 //   retire    active → retired, when another active key of its role is there
-//   remove    a retired key leaves the topology, once caches have forgotten what it signed; one that the parent of D
-//             has named in a DS, only after the operator has seen the new DS there
+//   remove    a retired key leaves the topology, once caches have forgotten what it signed; one
+//             that the parent of D has named in a DS, only after the operator has seen the new DS
+//             there
 //   ds        the DS records for the parent
 //   withdraw  all of them leave it, and the zones go unsigned
 #include "cli/edit.h"
@@ -26,8 +29,9 @@
 #include <time.h>
 
 #define DEFAULT_DIR "/var/lib/meridian/keys/dns"
-#define MARGIN_S 300           // until every resolver has taken a new topology over
-#define SIGNATURE_S 1209600    // a signature in a cache is older than that at most: two periods of fe.D
+#define MARGIN_S 300 // until every resolver has taken a new topology over
+// a signature in a cache is older than that at most: two periods of fe.D
+#define SIGNATURE_S 1209600
 #define PARENT_DS_TTL_S 172800 // what most parents use
 
 struct keys { // the section as it will be
@@ -58,7 +62,8 @@ static struct dnskey *keys_find(struct keys *k, const char *id)
     for (size_t i = 0; i < k->n; i++)
         if (!strcmp(k->list[i].id, id))
             return &k->list[i];
-    cli_fail(EXIT_FAILED, "%s has no key %s; `meridian dns keys list` shows them", k->cli->topology, id);
+    cli_fail(EXIT_FAILED, "%s has no key %s; `meridian dns keys list` shows them", k->cli->topology,
+             id);
     return NULL;
 }
 
@@ -82,11 +87,12 @@ static const char *section_text(struct keys *k)
         const struct dnskey *d = &k->list[i];
         b64_format(d->public, d->public_n, b64);
         out = arena_printf(&k->cli->arena,
-                           "%s    - id: %s # %u\n      zone: %s\n      role: %s\n      algorithm: %s\n      state: %s\n"
+                           "%s    - id: %s # %u\n      zone: %s\n      role: %s\n      algorithm: "
+                           "%s\n      state: %s\n"
                            "      since: \"%s\"\n      key: %s\n",
                            out, d->id, d->tag, dnskey_zone_name(d->zone), dnskey_role_name(d->role),
-                           dnskey_algorithm_name(d->algorithm), dnskey_state_name(d->state), time_text(k, d->since_s),
-                           b64);
+                           dnskey_algorithm_name(d->algorithm), dnskey_state_name(d->state),
+                           time_text(k, d->since_s), b64);
     }
     return out;
 }
@@ -104,7 +110,8 @@ static int keys_commit_with(struct keys *k, const struct edit_section *more)
     if (more)
         list[1] = *more;
     if (!list[0].text || (more && !more->text))
-        return cli_fail(EXIT_FAILED, "%s is left as it was: %s", k->cli->topology, err_text(ERR_NOMEM));
+        return cli_fail(EXIT_FAILED, "%s is left as it was: %s", k->cli->topology,
+                        err_text(ERR_NOMEM));
     return edit_commit(k->cli, list, more ? 2 : 1, has_keys, k);
 }
 
@@ -122,12 +129,13 @@ static bool due(int64_t now, int64_t since, int64_t wait)
 
 static int too_early(struct keys *k, const struct dnskey *d, int64_t wait, const char *why)
 {
-    return cli_fail(EXIT_NOT_YET, "%s is %s since %s; wait until %s: %s (--force does it now)", d->id,
-                    dnskey_state_name(d->state), time_text(k, d->since_s), time_text(k, d->since_s + wait), why);
+    return cli_fail(EXIT_NOT_YET, "%s is %s since %s; wait until %s: %s (--force does it now)",
+                    d->id, dnskey_state_name(d->state), time_text(k, d->since_s),
+                    time_text(k, d->since_s + wait), why);
 }
 
-// Until all who serve the zone have what the topology says (Dprp of RFC 7583): a secondary of fe.D that missed its
-// NOTIFY asks by itself.
+// Until all who serve the zone have what the topology says (Dprp of RFC 7583): a secondary of fe.D
+// that missed its NOTIFY asks by itself.
 static int64_t spread_wait(const struct keys *k, const struct dnskey *d)
 {
     const struct transfer_settings *t = &k->cli->topo->transfer;
@@ -166,18 +174,20 @@ struct words {
     bool force;
 };
 
-static int word_of(const char *what, const char *given, const char *const *words, size_t n, unsigned *out)
+static int word_of(const char *what, const char *given, const char *const *words, size_t n,
+                   unsigned *out)
 {
     for (size_t i = 0; i < n; i++)
         if (!strcmp(given, words[i])) {
             *out = (unsigned)i;
             return 0;
         }
-    return cli_fail(EXIT_USAGE, "dns keys: --%s %s: expected one of %s, %s%s%s", what, given, words[0], words[1],
-                    n > 2 ? ", " : "", n > 2 ? words[2] : "");
+    return cli_fail(EXIT_USAGE, "dns keys: --%s %s: expected one of %s, %s%s%s", what, given,
+                    words[0], words[1], n > 2 ? ", " : "", n > 2 ? words[2] : "");
 }
 
-static int generate_one(const char *dir, enum dnskey_zone zone, enum dnskey_role role, enum dnskey_algorithm algorithm)
+static int generate_one(const char *dir, enum dnskey_zone zone, enum dnskey_role role,
+                        enum dnskey_algorithm algorithm)
 {
     struct diag diag;
     struct dnskey d;
@@ -222,7 +232,8 @@ static int keys_generate(struct cli *c, int argc, char **argv)
 // What a key of this kind does: a csk stands in for either.
 static bool same_work(const struct dnskey *a, const struct dnskey *b)
 {
-    return a->zone == b->zone && (a->role == b->role || a->role == DNSKEY_CSK || b->role == DNSKEY_CSK);
+    return a->zone == b->zone &&
+           (a->role == b->role || a->role == DNSKEY_CSK || b->role == DNSKEY_CSK);
 }
 
 static bool has_active(const struct keys *k, const struct dnskey *of)
@@ -241,7 +252,8 @@ static int publish_one(struct keys *k, const char *dir, const char *id)
         if (!strcmp(k->list[i].id, id))
             return cli_fail(EXIT_FAILED, "%s stands in the topology already", id);
     if (k->n == DNSKEY_KEYS_MAX)
-        return cli_fail(EXIT_FAILED, "the topology has %d keys, which is all it may have", DNSKEY_KEYS_MAX);
+        return cli_fail(EXIT_FAILED, "the topology has %d keys, which is all it may have",
+                        DNSKEY_KEYS_MAX);
     diag_init(&diag);
     int rc = dns_key_describe(dir, id, &diag, &d);
     diag_print(&diag, stderr);
@@ -258,7 +270,8 @@ static int keys_publish(struct cli *c, int argc, char **argv)
 {
     struct words w = {.dir = DEFAULT_DIR};
     struct keys k;
-    const struct opt rows[] = {{0, "dir", "DIR", "where private keys are (default " DEFAULT_DIR ")", &w.dir, NULL}};
+    const struct opt rows[] = {
+        {0, "dir", "DIR", "where private keys are (default " DEFAULT_DIR ")", &w.dir, NULL}};
     int rc = opt_parse(c, &key_cmds[1], "dns keys", rows, ARRAY_LEN(rows), argc, argv, &argc);
     if (!rc && argc < 2)
         rc = cli_fail(EXIT_USAGE, "dns keys publish: name the keys");
@@ -280,17 +293,20 @@ static void print_ds(const struct keys *k, const struct dnskey *d)
     dnskey_ds(d, apex, n + c->apex_n, ds);
     char hex[2 * SHA256_BYTES + 1];
     hex_format(ds + 4, SHA256_BYTES, hex);
-    printf("%s%s. IN DS %u %u %u %s\n", fe ? "fe." : "", k->cli->topo->domain, d->tag, ds[2], ds[3], hex);
+    printf("%s%s. IN DS %u %u %u %s\n", fe ? "fe." : "", k->cli->topo->domain, d->tag, ds[2], ds[3],
+           hex);
 }
 
-static int change_begin(struct cli *c, const struct command *cmd, struct words *w, int argc, char **argv,
-                        struct keys *k, struct dnskey **out)
+static int change_begin(struct cli *c, const struct command *cmd, struct words *w, int argc,
+                        char **argv, struct keys *k, struct dnskey **out)
 {
     const struct opt rows[] = {
         {0, "force", NULL, "do not wait for caches", NULL, &w->force},
         {0, "ds-changed", "TIME",
-         "since when D's parent shows the new DS and not this key's, as in 2026-11-23T19:58:50Z", &w->ds_changed, NULL},
-        {0, "parent-ttl", "SECONDS", "TTL of the DS at D's parent (default 172800)", &w->parent_ttl, NULL},
+         "since when D's parent shows the new DS and not this key's, as in 2026-11-23T19:58:50Z",
+         &w->ds_changed, NULL},
+        {0, "parent-ttl", "SECONDS", "TTL of the DS at D's parent (default 172800)", &w->parent_ttl,
+         NULL},
     };
     int rc = opt_parse(c, cmd, "dns keys", rows, ARRAY_LEN(rows), argc, argv, &argc);
     if (!rc && argc != 2)
@@ -314,7 +330,8 @@ static int keys_roll(struct cli *c, int argc, char **argv)
         return cli_fail(EXIT_FAILED, "%s is %s; only a published key can take over", d->id,
                         dnskey_state_name(d->state));
     if (!w.force && !due(k.now_s, d->since_s, publish_wait(&k, d)))
-        return too_early(&k, d, publish_wait(&k, d), "caches may hold the zone's keys without this one");
+        return too_early(&k, d, publish_wait(&k, d),
+                         "caches may hold the zone's keys without this one");
     for (size_t i = 0; i < k.n; i++)
         if (k.list[i].state == DNSKEY_ACTIVE && same_work(&k.list[i], d)) {
             k.list[i].state = DNSKEY_RETIRED;
@@ -324,9 +341,9 @@ static int keys_roll(struct cli *c, int argc, char **argv)
     d->since_s = k.now_s;
     rc = keys_commit(&k);
     if (!rc && dnskey_has_ds(d) && d->zone == DNSKEY_ZONE_MAIN) {
-        fprintf(stderr,
-                "give this DS to the parent, or let it read CDS; when it shows there, and the old one does not, note "
-                "the time: remove asks for it\n");
+        fprintf(stderr, "give this DS to the parent, or let it read CDS; when it shows there, and "
+                        "the old one does not, note "
+                        "the time: remove asks for it\n");
         print_ds(&k, d);
     }
     return rc;
@@ -341,40 +358,49 @@ static int keys_retire(struct cli *c, int argc, char **argv)
     if (rc)
         return rc;
     if (d->state != DNSKEY_ACTIVE)
-        return cli_fail(EXIT_FAILED, "%s is %s; only an active key can be retired", d->id, dnskey_state_name(d->state));
+        return cli_fail(EXIT_FAILED, "%s is %s; only an active key can be retired", d->id,
+                        dnskey_state_name(d->state));
     d->state = DNSKEY_RETIRED;
     d->since_s = k.now_s;
     return keys_commit(&k); // which refuses a zone without an active key
 }
 
-// When D's parent changed what it shows is not ours to know: the time that was given (-1: none), and the TTL there.
-static int parent_said(const struct keys *k, const char *command, const struct words *w, int64_t *out_changed,
-                       int64_t *out_ttl)
+// When D's parent changed what it shows is not ours to know: the time that was given (-1: none),
+// and the TTL there.
+static int parent_said(const struct keys *k, const char *command, const struct words *w,
+                       int64_t *out_changed, int64_t *out_ttl)
 {
     char *end = NULL;
     long long ttl = w->parent_ttl ? strtoll(w->parent_ttl, &end, 10) : PARENT_DS_TTL_S;
     int64_t changed = w->ds_changed ? dnskey_time_parse(w->ds_changed) : -1;
     if (ttl < 0 || ttl > SIGNATURE_S || (end && (*end || end == w->parent_ttl)))
-        return cli_fail(EXIT_USAGE, "dns keys %s: --parent-ttl is 0 to %d seconds", command, SIGNATURE_S);
+        return cli_fail(EXIT_USAGE, "dns keys %s: --parent-ttl is 0 to %d seconds", command,
+                        SIGNATURE_S);
     if (w->ds_changed && (changed < 0 || changed > k->now_s))
-        return cli_fail(EXIT_USAGE, "dns keys %s: --ds-changed is a time in UTC, as in 2026-11-23T19:58:50Z", command);
+        return cli_fail(EXIT_USAGE,
+                        "dns keys %s: --ds-changed is a time in UTC, as in 2026-11-23T19:58:50Z",
+                        command);
     *out_changed = changed;
     *out_ttl = ttl;
     return 0;
 }
 
-// Of a key that D's parent has a DS of: nobody validates D while that is the only one that is known.
+// Of a key that D's parent has a DS of: nobody validates D while that is the only one that is
+// known.
 static int parent_wait(struct keys *k, const struct dnskey *d, const struct words *w, int64_t *out)
 {
     int64_t changed = 0, ttl = 0;
     int rc = parent_said(k, "remove", w, &changed, &ttl);
-    if (rc || d->zone != DNSKEY_ZONE_MAIN || d->role == DNSKEY_ZSK || d->state != DNSKEY_RETIRED || w->force)
+    if (rc || d->zone != DNSKEY_ZONE_MAIN || d->role == DNSKEY_ZSK || d->state != DNSKEY_RETIRED ||
+        w->force)
         return rc;
     if (changed < 0)
-        return cli_fail(EXIT_FAILED,
-                        "%s may be what D's parent has a DS of, and without it nobody could validate D; say since when "
-                        "the parent shows the new DS and not this one: --ds-changed TIME (--force: do not ask)",
-                        d->id);
+        return cli_fail(
+            EXIT_FAILED,
+            "%s may be what D's parent has a DS of, and without it nobody could validate D; say "
+            "since when "
+            "the parent shows the new DS and not this one: --ds-changed TIME (--force: do not ask)",
+            d->id);
     *out = changed + ttl + MARGIN_S - d->since_s;
     return 0;
 }
@@ -409,24 +435,27 @@ static int withdraw_wait(struct keys *k, const struct words *w)
     if (rc || w->force)
         return rc;
     if (gone < 0)
-        return cli_fail(EXIT_FAILED,
-                        "nobody who holds the DS of D could use it without signatures; let its parent take it "
-                        "away, and say since when it shows none: --ds-changed TIME (--force: do not ask)");
+        return cli_fail(
+            EXIT_FAILED,
+            "nobody who holds the DS of D could use it without signatures; let its parent take it "
+            "away, and say since when it shows none: --ds-changed TIME (--force: do not ask)");
     int64_t until = gone + ttl + longest_ttl(k) + MARGIN_S;
-    return k->now_s >= until ? 0
-                             : cli_fail(EXIT_NOT_YET, "wait until %s: caches may hold a DS (--force does it now)",
-                                        time_text(k, until));
+    return k->now_s >= until
+               ? 0
+               : cli_fail(EXIT_NOT_YET, "wait until %s: caches may hold a DS (--force does it now)",
+                          time_text(k, until));
 }
 
-// The serial of fe.D loses the number of the signing period: the topology keeps that as an offset, with a few more for
-// nodes that sign on until the topology reaches them.
+// The serial of fe.D loses the number of the signing period: the topology keeps that as an offset,
+// with a few more for nodes that sign on until the topology reaches them.
 static int keys_withdraw(struct cli *c, int argc, char **argv)
 {
     struct words w = {0};
     struct keys k;
     const struct opt rows[] = {
         {0, "force", NULL, "do not wait for caches", NULL, &w.force},
-        {0, "ds-changed", "TIME", "since when D's parent shows no DS, as in 2026-11-23T19:58:50Z", &w.ds_changed, NULL},
+        {0, "ds-changed", "TIME", "since when D's parent shows no DS, as in 2026-11-23T19:58:50Z",
+         &w.ds_changed, NULL},
         {0, "parent-ttl", "SECONDS", "TTL that it had there (default 172800)", &w.parent_ttl, NULL},
     };
     int rc = opt_parse(c, &key_cmds[7], "dns keys", rows, ARRAY_LEN(rows), argc, argv, &argc);
@@ -440,7 +469,8 @@ static int keys_withdraw(struct cli *c, int argc, char **argv)
         return rc;
     const struct zone_serial *s = &c->topo->frame->serial;
     uint32_t periods = (uint32_t)(k.now_s / FRONTEND_PERIOD_S) + FRONTEND_SPARE_PERIODS;
-    const struct edit_section serial = {"zone_serial", edit_zone_serial(c, s->pin, s->pin_of, s->offset + periods)};
+    const struct edit_section serial = {
+        "zone_serial", edit_zone_serial(c, s->pin, s->pin_of, s->offset + periods)};
     k.n = 0;
     return keys_commit_with(&k, &serial);
 }
@@ -458,14 +488,17 @@ static int keys_list(struct cli *c, int argc, char **argv)
         json_t *all = json_array();
         for (size_t i = 0; i < k.n; i++) {
             const struct dnskey *d = &k.list[i];
-            json_array_append_new(
-                all, json_pack("{s:s,s:s,s:s,s:s,s:i,s:s,s:s}", "id", d->id, "zone", dnskey_zone_name(d->zone), "role",
-                               dnskey_role_name(d->role), "algorithm", dnskey_algorithm_name(d->algorithm), "tag",
-                               (int)d->tag, "state", dnskey_state_name(d->state), "since", time_text(&k, d->since_s)));
+            json_array_append_new(all, json_pack("{s:s,s:s,s:s,s:s,s:i,s:s,s:s}", "id", d->id,
+                                                 "zone", dnskey_zone_name(d->zone), "role",
+                                                 dnskey_role_name(d->role), "algorithm",
+                                                 dnskey_algorithm_name(d->algorithm), "tag",
+                                                 (int)d->tag, "state", dnskey_state_name(d->state),
+                                                 "since", time_text(&k, d->since_s)));
         }
         return cli_print_json(all);
     }
-    const char *cells[(DNSKEY_KEYS_MAX + 1) * 7] = {"id", "zone", "role", "algorithm", "tag", "state", "since"};
+    const char *cells[(DNSKEY_KEYS_MAX + 1) * 7] = {"id",  "zone",  "role", "algorithm",
+                                                    "tag", "state", "since"};
     for (size_t i = 0; i < k.n; i++) {
         const struct dnskey *d = &k.list[i];
         const char **row = cells + 7 * (i + 1);
@@ -504,13 +537,13 @@ static int keys_ds(struct cli *c, int argc, char **argv)
 }
 
 static const struct command key_cmds[] = {
-    {"generate", "make private keys; copy them to every resolver", "[--zone D|fe] [--role ksk|zsk|csk] [--dir DIR]",
-     keys_generate},
+    {"generate", "make private keys; copy them to every resolver",
+     "[--zone D|fe] [--role ksk|zsk|csk] [--dir DIR]", keys_generate},
     {"publish", "put keys into the topology", "ID... [--dir DIR]", keys_publish},
     {"roll", "let a published key take over from the active one", "ID [--force]", keys_roll},
     {"retire", "let an active key sign no more", "ID", keys_retire},
-    {"remove", "take a retired key out of the topology", "ID [--ds-changed TIME] [--parent-ttl SECONDS] [--force]",
-     keys_remove},
+    {"remove", "take a retired key out of the topology",
+     "ID [--ds-changed TIME] [--parent-ttl SECONDS] [--force]", keys_remove},
     {"list", "the topology's keys and their states", "", keys_list},
     {"ds", "DS records for the parent", "[--zone D|fe]", keys_ds},
     {"withdraw", "take all keys out of the topology: D and fe.D go unsigned",

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Zones written out; see dns_zone.h. Which names there are, their TTLs and their zones is said in config/endpoints.h,
-// for resolver/answer/name.c too. What each leads to is said there once more, see why at its head; the differential
-// test holds the two together: every name, by a stock server against ours.
+// Zones written out; see dns_zone.h. Which names there are, their TTLs and their zones is said in
+// config/endpoints.h, for resolver/answer/name.c too. What each leads to is said there once more,
+// see why at its head; the differential test holds the two together: every name, by a stock server
+// against ours.
 #include "cli/dns_zone.h"
 
 #include "base/clock.h"
@@ -12,13 +13,14 @@
 
 #include <string.h>
 
-// A name in absolute form, "" if the topology's parts do not make one (validation lets no such pass).
+// A name in absolute form, "" if the topology's parts do not make one (validation lets no such
+// pass).
 struct text {
     char s[HOSTNAME_TEXT_SIZE];
 };
 
-static struct text name_of(const struct zone *z, enum name_kind kind, const char *label, const char *region,
-                           const char *stamp)
+static struct text name_of(const struct zone *z, enum name_kind kind, const char *label,
+                           const char *region, const char *stamp)
 {
     struct text x;
     if (hostname_format(kind, z->t->domain, label, region, stamp, x.s))
@@ -32,15 +34,18 @@ static struct text frontend_of(const struct zone *z, uint8_t region, uint8_t sta
     return name_of(z, NAME_FRONTEND, NULL, r->name, r->stamps[stamp].name);
 }
 
-static void write_names(const struct zone *z, const char *owner, uint32_t ttl, const char *type, const char *target)
+static void write_names(const struct zone *z, const char *owner, uint32_t ttl, const char *type,
+                        const char *target)
 {
     fprintf(z->out, "%s. %u IN %s %s.\n", owner, (unsigned)ttl, type, target);
 }
 
-static void write_address(const struct zone *z, const char *owner, uint32_t ttl, const struct ip *ip)
+static void write_address(const struct zone *z, const char *owner, uint32_t ttl,
+                          const struct ip *ip)
 {
     char text[IP_TEXT_SIZE];
-    fprintf(z->out, "%s. %u IN %s %s\n", owner, (unsigned)ttl, ip_is_v4(ip) ? "A" : "AAAA", ip_format(ip, text));
+    fprintf(z->out, "%s. %u IN %s %s\n", owner, (unsigned)ttl, ip_is_v4(ip) ? "A" : "AAAA",
+            ip_format(ip, text));
 }
 
 static void write_stamp(const struct zone *z, uint8_t region, uint8_t stamp)
@@ -72,12 +77,13 @@ static void write_head(const struct zone *z, const char *apex, uint64_t serial)
 {
     const struct topology *t = z->t;
     const struct name_server *first = &t->name_servers[0];
-    fprintf(z->out, "; %s, version %llu of the topology, view %s\n", apex, (unsigned long long)t->version,
-            z->view ? z->view->name : "public");
-    fprintf(z->out, "%s. %u IN SOA %s. ", apex, (unsigned)t->ttl.soa, frontend_of(z, first->region, first->stamp).s);
+    fprintf(z->out, "; %s, version %llu of the topology, view %s\n", apex,
+            (unsigned long long)t->version, z->view ? z->view->name : "public");
+    fprintf(z->out, "%s. %u IN SOA %s. ", apex, (unsigned)t->ttl.soa,
+            frontend_of(z, first->region, first->stamp).s);
     write_mailbox(z, t->hostmaster);
-    fprintf(z->out, " %u %u %u %u %u\n", (unsigned)(uint32_t)serial, SOA_REFRESH_S, SOA_RETRY_S, SOA_EXPIRE_S,
-            (unsigned)t->ttl.negative);
+    fprintf(z->out, " %u %u %u %u %u\n", (unsigned)(uint32_t)serial, SOA_REFRESH_S, SOA_RETRY_S,
+            SOA_EXPIRE_S, (unsigned)t->ttl.negative);
     write_servers(z, apex);
 }
 
@@ -104,7 +110,8 @@ static const char *type_name(uint16_t type)
     }
 }
 
-// Does a name given word for word lie in the zone with that apex? Zones below another take it from that one.
+// Does a name given word for word lie in the zone with that apex? Zones below another take it from
+// that one.
 static bool is_below(const struct zone *z, const struct static_name *s, const char *apex,
                      char owner[HOSTNAME_TEXT_SIZE])
 {
@@ -114,7 +121,8 @@ static bool is_below(const struct zone *z, const struct static_name *s, const ch
                               (const char *)s->labels + at + 1);
     n += (size_t)snprintf(owner + n, HOSTNAME_TEXT_SIZE - n, "%s", z->t->domain);
     size_t apex_n = strlen(apex);
-    return n >= apex_n && !strcmp(owner + n - apex_n, apex) && (n == apex_n || owner[n - apex_n - 1] == '.');
+    return n >= apex_n && !strcmp(owner + n - apex_n, apex) &&
+           (n == apex_n || owner[n - apex_n - 1] == '.');
 }
 
 static bool in_child(const struct zone *z, const struct static_name *s);
@@ -128,8 +136,8 @@ static void write_statics(const struct zone *z, const char *apex, bool main_zone
         if (!is_below(z, s, apex, owner) || (main_zone && (s->in_frontend || in_child(z, s))))
             continue;
         for (size_t k = 0; k < s->n_records; k++)
-            fprintf(z->out, "%s. %u IN %s %s\n", owner, (unsigned)t->static_ttl, type_name(s->records[k].type),
-                    s->records[k].text);
+            fprintf(z->out, "%s. %u IN %s %s\n", owner, (unsigned)t->static_ttl,
+                    type_name(s->records[k].type), s->records[k].text);
     }
 }
 
@@ -165,8 +173,8 @@ static uint8_t pinned_region(const struct zone *z, const struct registry *r)
 }
 
 // The view's private addresses for a name; returns how many.
-static size_t write_private(const struct zone *z, const struct registry *r, enum name_kind kind, uint8_t region,
-                            const char *owner)
+static size_t write_private(const struct zone *z, const struct registry *r, enum name_kind kind,
+                            uint8_t region, const char *owner)
 {
     size_t n = 0;
     for (size_t i = 0; i < r->n_private_endpoints; i++) {
@@ -185,13 +193,15 @@ static size_t write_private(const struct zone *z, const struct registry *r, enum
 }
 
 // Of the stamp that the replica's names lead to as of now.
-static struct text replica_frontend(const struct zone *z, const struct registry *r, const struct replica *rep)
+static struct text replica_frontend(const struct zone *z, const struct registry *r,
+                                    const struct replica *rep)
 {
     return frontend_of(z, rep->region, registry_stamp_at(z->t, r, rep->region, z->now_s)->index);
 }
 
 // The private form of a name, which ends here or goes on to the frontend.
-static void write_hop(const struct zone *z, const struct registry *r, enum name_kind kind, uint8_t region)
+static void write_hop(const struct zone *z, const struct registry *r, enum name_kind kind,
+                      uint8_t region)
 {
     uint8_t to = region == REGION_NONE ? pinned_region(z, r) : region;
     const struct replica *rep = to == REGION_NONE ? NULL : registry_replica(r, to);
@@ -200,11 +210,14 @@ static void write_hop(const struct zone *z, const struct registry *r, enum name_
     const char *region_name = region == REGION_NONE ? NULL : z->t->regions[region].name;
     struct text hop = name_of(z, hostname_private_of(kind), r->label, region_name, NULL);
     if (write_private(z, r, kind, region, hop.s) == 0)
-        write_names(z, hop.s, endpoint_ttl(z->t, hostname_private_of(kind)), "CNAME", replica_frontend(z, r, rep).s);
+        write_names(z, hop.s, endpoint_ttl(z->t, hostname_private_of(kind)), "CNAME",
+                    replica_frontend(z, r, rep).s);
 }
 
-// A public name and, where there are private endpoints, the private one behind it. `region`: REGION_NONE for global.
-static void write_endpoint(const struct zone *z, const struct registry *r, enum name_kind kind, uint8_t region)
+// A public name and, where there are private endpoints, the private one behind it. `region`:
+// REGION_NONE for global.
+static void write_endpoint(const struct zone *z, const struct registry *r, enum name_kind kind,
+                           uint8_t region)
 {
     uint32_t ttl = endpoint_ttl(z->t, kind);
     uint8_t to = region == REGION_NONE ? pinned_region(z, r) : region;
@@ -232,7 +245,8 @@ static void write_moves(const struct zone *z, const struct registry *r)
         const struct stamp_move *m = &r->moves[i];
         if (z->now_s < m->since_s)
             fprintf(z->out, "; %s in %s leads to %s from %s on: export it again then\n", r->name,
-                    z->t->regions[m->region].name, topology_replica_stamp(z->t, registry_replica(r, m->region))->name,
+                    z->t->regions[m->region].name,
+                    topology_replica_stamp(z->t, registry_replica(r, m->region))->name,
                     clock_format_s(m->since_s, since));
     }
 }
@@ -251,7 +265,8 @@ static struct text child_apex(const struct zone *z, uint8_t region)
     if (region == REGION_NONE)
         snprintf(x.s, sizeof x.s, "privatelink.%s", z->t->domain);
     else
-        snprintf(x.s, sizeof x.s, "%s.geo.privatelink.%s", z->t->regions[region].name, z->t->domain);
+        snprintf(x.s, sizeof x.s, "%s.geo.privatelink.%s", z->t->regions[region].name,
+                 z->t->domain);
     return x;
 }
 
@@ -259,7 +274,8 @@ static bool in_child(const struct zone *z, const struct static_name *s)
 {
     const struct topology *t = z->t;
     char owner[HOSTNAME_TEXT_SIZE];
-    bool found = t->private_cut == PRIVATE_CUT_PRIVATELINK && is_below(z, s, child_apex(z, REGION_NONE).s, owner);
+    bool found = t->private_cut == PRIVATE_CUT_PRIVATELINK &&
+                 is_below(z, s, child_apex(z, REGION_NONE).s, owner);
     for (size_t i = 0; t->private_cut == PRIVATE_CUT_REGION && i < t->n_regions; i++)
         found |= is_below(z, s, child_apex(z, (uint8_t)i).s, owner);
     return found;

@@ -33,10 +33,12 @@ static bool is_between(const char *line)
     return *line == '#' || line[strspn(line, " \t\r")] == '\n' || !line[strspn(line, " \t\r")];
 }
 
-// Does it go on with the section above? An item of a list, or the end of a bracket, may stand at the margin.
+// Does it go on with the section above? An item of a list, or the end of a bracket, may stand at
+// the margin.
 static bool goes_on(const char *line)
 {
-    return *line == ' ' || *line == '}' || *line == ']' || (*line == '-' && strchr(" \r\n", line[1]));
+    return *line == ' ' || *line == '}' || *line == ']' ||
+           (*line == '-' && strchr(" \r\n", line[1]));
 }
 
 static void add_version(struct buf *out, const char *line, size_t n, uint64_t version)
@@ -49,7 +51,8 @@ static void add_version(struct buf *out, const char *line, size_t n, uint64_t ve
     buf_add(out, line + at + digits, n - at - digits);
 }
 
-static const struct edit_section *section_at(const char *line, const struct edit_section *list, size_t n)
+static const struct edit_section *section_at(const char *line, const struct edit_section *list,
+                                             size_t n)
 {
     for (size_t i = 0; i < n; i++)
         if (begins(line, list[i].key))
@@ -57,7 +60,8 @@ static const struct edit_section *section_at(const char *line, const struct edit
     return NULL;
 }
 
-void edit_sections(const char *text, const struct edit_section *list, size_t n, uint64_t version, struct buf *out)
+void edit_sections(const char *text, const struct edit_section *list, size_t n, uint64_t version,
+                   struct buf *out)
 {
     const char *held = NULL; // what stands between a section that is replaced and the line in hand
     bool inside = false;
@@ -95,15 +99,18 @@ void edit_sections(const char *text, const struct edit_section *list, size_t n, 
             buf_str(out, list[i].text);
 }
 
-const char *edit_zone_serial(struct cli *c, uint64_t serial, const uint8_t content[SHA256_BYTES], uint32_t offset)
+const char *edit_zone_serial(struct cli *c, uint64_t serial, const uint8_t content[SHA256_BYTES],
+                             uint32_t offset)
 {
     char hex[2 * SHA256_BYTES + 1], pin[SECTION_MAX] = "", more[32] = "";
     hex_format(content, SHA256_BYTES, hex);
     if (serial)
-        snprintf(pin, sizeof pin, "  serial: %llu\n  content: %s\n", (unsigned long long)serial, hex);
+        snprintf(pin, sizeof pin, "  serial: %llu\n  content: %s\n", (unsigned long long)serial,
+                 hex);
     if (offset)
         snprintf(more, sizeof more, "  offset: %u\n", (unsigned)offset);
-    return serial || offset ? arena_printf(&c->arena, "zone_serial: # of fe.D\n%s%s", pin, more) : "";
+    return serial || offset ? arena_printf(&c->arena, "zone_serial: # of fe.D\n%s%s", pin, more)
+                            : "";
 }
 
 static int parse(const struct buf *text, const char *path, struct diag *diag, struct topology **out)
@@ -112,14 +119,16 @@ static int parse(const struct buf *text, const char *path, struct diag *diag, st
 }
 
 // A pin that does not hold is of no use, and would be wrong if its content came back.
-static int renew_pin(struct cli *c, struct buf *text, const char *path, struct diag *diag, struct topology **t)
+static int renew_pin(struct cli *c, struct buf *text, const char *path, struct diag *diag,
+                     struct topology **t)
 {
     const struct zone_serial *s = &(*t)->frame->serial;
     AUTO_BUF struct buf again;
     buf_init(&again, 0);
     if (!s->pin || frontend_pinned(*t))
         return 0;
-    const struct edit_section pin = {"zone_serial", edit_zone_serial(c, (*t)->version, s->content, s->offset)};
+    const struct edit_section pin = {"zone_serial",
+                                     edit_zone_serial(c, (*t)->version, s->content, s->offset)};
     if (!pin.text)
         return ERR_NOMEM;
     edit_sections(buf_cstr(text), &pin, 1, 0, &again);
@@ -135,10 +144,12 @@ bool edit_allowed(const struct cli *c, const struct buf *text)
 {
     const struct topology *t = c->topo;
     if (compiled_is(text->p, text->n))
-        cli_fail(EXIT_FAILED, "%s is compiled; rewrite the document that it comes from", c->topology);
+        cli_fail(EXIT_FAILED, "%s is compiled; rewrite the document that it comes from",
+                 c->topology);
     else if (t->version != t->frame->version)
         cli_fail(EXIT_FAILED,
-                 "%s.changes goes up to version %llu, and what it says would be lost under a new document: write it "
+                 "%s.changes goes up to version %llu, and what it says would be lost under a new "
+                 "document: write it "
                  "into %s first, with a version above that",
                  c->topology, (unsigned long long)t->version, c->topology);
     else
@@ -148,7 +159,8 @@ bool edit_allowed(const struct cli *c, const struct buf *text)
 
 // `now` as a node would read it.
 static int judge(struct cli *c, struct buf *now, const char *what,
-                 bool (*holds)(const struct topology *t, const void *ctx), const void *ctx, struct diag *diag)
+                 bool (*holds)(const struct topology *t, const void *ctx), const void *ctx,
+                 struct diag *diag)
 {
     const char *path = c->topology;
     struct topology *t = NULL;
@@ -156,10 +168,12 @@ static int judge(struct cli *c, struct buf *now, const char *what,
     int rc = parse(now, path, diag, &t);
     rc = rc ? rc : renew_pin(c, now, path, diag, &t);
     if (!rc && (t->version != c->topo->version + 1 || !holds(t, ctx))) {
-        diag_add(diag, path, 0, "version and %s must stand at the margin, each on lines of its own", what);
+        diag_add(diag, path, 0, "version and %s must stand at the margin, each on lines of its own",
+                 what);
         rc = ERR_INVAL;
     }
-    if (!rc && !moves_may_follow(c->topo, t, bytes_of(now->p, now->n), clock_wall_ms() / 1000, diag, &again_s))
+    if (!rc && !moves_may_follow(c->topo, t, bytes_of(now->p, now->n), clock_wall_ms() / 1000, diag,
+                                 &again_s))
         rc = ERR_INVAL;
     snapshot_unref(t);
     return rc;
@@ -179,7 +193,8 @@ static int commit(struct cli *c, struct buf *now, const char *what,
     diag_done(&diag);
     if (rc)
         return cli_fail(EXIT_FAILED, "%s is left as it was: %s", path, err_text(rc));
-    fprintf(stderr, "%s: version %llu; copy it to the nodes\n", path, (unsigned long long)c->topo->version + 1);
+    fprintf(stderr, "%s: version %llu; copy it to the nodes\n", path,
+            (unsigned long long)c->topo->version + 1);
     return EXIT_DONE;
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Commands that rewrite the topology's text: whole sections at the margin, in place, with everything else and its
-// comments as it was. What comes out is judged as a node judges it, and written beside and renamed, or not at all.
+// Commands that rewrite the topology's text: whole sections at the margin, in place, with
+// everything else and its comments as it was. What comes out is judged as a node judges it, and
+// written beside and renamed, or not at all.
 //
 //   const struct edit_section s = {"dnssec", text};            // "" takes the section out
 //   rc = edit_commit(c, &s, 1, holds, ctx);                    // an exit status, after saying why
@@ -12,23 +13,28 @@
 
 struct edit_section {
     const char *key;
-    const char *text; // all of its lines, the key's included; "": it goes
+    // all of its lines, the key's included; "": it goes
+    const char *text;
 };
 
-// A section that is not there comes at the end. `version` in the place of the document's; 0: that stays.
-void edit_sections(const char *text, const struct edit_section *list, size_t n, uint64_t version, struct buf *out);
-// The section that pins the serial of fe.D (`serial` 0: does not) and has the offset; "" when there is nothing to say.
-// NULL: out of memory.
-const char *edit_zone_serial(struct cli *c, uint64_t serial, const uint8_t content[SHA256_BYTES], uint32_t offset);
+// A section that is not there comes at the end. `version` in the place of the document's; 0: that
+// stays.
+void edit_sections(const char *text, const struct edit_section *list, size_t n, uint64_t version,
+                   struct buf *out);
+// The section that pins the serial of fe.D (`serial` 0: does not) and has the offset; "" when there
+// is nothing to say. NULL: out of memory.
+const char *edit_zone_serial(struct cli *c, uint64_t serial, const uint8_t content[SHA256_BYTES],
+                             uint32_t offset);
 // May this text, of the file that cli_topology has read, be rewritten as a document? Says why not.
 bool edit_allowed(const struct cli *c, const struct buf *text);
-// Rewrites the file that cli_topology has read, one version up. A pin whose content goes by this is made anew, so that
-// none of old stays that could come to hold again. `holds` says whether the outcome is what the command meant; if not,
-// the document is written so that its sections cannot be told apart.
+// Rewrites the file that cli_topology has read, one version up. A pin whose content goes by this is
+// made anew, so that none of old stays that could come to hold again. `holds` says whether the
+// outcome is what the command meant; if not, the document is written so that its sections cannot be
+// told apart.
 int edit_commit(struct cli *c, const struct edit_section *list, size_t n,
                 bool (*holds)(const struct topology *t, const void *ctx), const void *ctx);
-// The same with the whole text as it is to be, one version up. `what` was rewritten in it. Nodes that have the version
-// before must be able to take it.
+// The same with the whole text as it is to be, one version up. `what` was rewritten in it. Nodes
+// that have the version before must be able to take it.
 int edit_commit_text(struct cli *c, const struct buf *now, const char *what,
                      bool (*holds)(const struct topology *t, const void *ctx), const void *ctx);
 

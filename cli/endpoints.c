@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// `meridian show-endpoints` and `meridian registry`: what the topology says of registries. Field names are those of
-// `az acr show-endpoints` and `az acr show`.
+// `meridian show-endpoints` and `meridian registry`: what the topology says of registries. Field
+// names are those of `az acr show-endpoints` and `az acr show`.
 #include "cli/cli.h"
 
 #include "base/mem.h"
@@ -9,10 +9,13 @@
 #include <stdio.h>
 #include <string.h>
 
-static const char *host_of(struct cli *c, enum name_kind kind, const struct registry *r, const char *region)
+static const char *host_of(struct cli *c, enum name_kind kind, const struct registry *r,
+                           const char *region)
 {
     char text[HOSTNAME_TEXT_SIZE];
-    return hostname_format(kind, c->topo->domain, r->label, region, NULL, text) ? "" : cli_public_host(c, text);
+    return hostname_format(kind, c->topo->domain, r->label, region, NULL, text)
+               ? ""
+               : cli_public_host(c, text);
 }
 
 static json_t *endpoint_list(struct cli *c, enum name_kind kind, const struct registry *r)
@@ -22,21 +25,23 @@ static json_t *endpoint_list(struct cli *c, enum name_kind kind, const struct re
         const char *region = c->topo->regions[r->replicas[i].region].name;
         const char *orders = cli_region_orders(c, r, &r->replicas[i], NULL);
         json_array_append_new(list, json_pack("{s:s, s:s, s:s*}", "region", region, "endpoint",
-                                              host_of(c, kind, r, region), "orders", *orders ? orders : NULL));
+                                              host_of(c, kind, r, region), "orders",
+                                              *orders ? orders : NULL));
     }
     return list;
 }
 
 static json_t *endpoints_json(struct cli *c, const struct registry *r)
 {
-    return json_pack("{s:s, s:o, s:o}", "loginServer", host_of(c, NAME_GLOBAL, r, NULL), "dataEndpoints",
-                     endpoint_list(c, NAME_DATA, r), "regionalEndpoints", endpoint_list(c, NAME_REGIONAL, r));
+    return json_pack("{s:s, s:o, s:o}", "loginServer", host_of(c, NAME_GLOBAL, r, NULL),
+                     "dataEndpoints", endpoint_list(c, NAME_DATA, r), "regionalEndpoints",
+                     endpoint_list(c, NAME_REGIONAL, r));
 }
 
 int cmd_show_endpoints(struct cli *c, int argc, char **argv)
 {
-    static const struct command cmd = {"show-endpoints", "the hostnames of a registry", "-n REGISTRY",
-                                       cmd_show_endpoints};
+    static const struct command cmd = {"show-endpoints", "the hostnames of a registry",
+                                       "-n REGISTRY", cmd_show_endpoints};
     const char *name = NULL;
     const struct opt rows[] = {{'n', "name", "REGISTRY", "the registry", &name, NULL}};
     int rc = opt_parse(c, &cmd, NULL, rows, ARRAY_LEN(rows), argc, argv, &argc);
@@ -72,17 +77,18 @@ static json_t *registry_json(struct cli *c, const struct registry *r)
     json_t *replicas = json_array();
     for (size_t i = 0; i < r->n_replicas; i++) {
         const struct replica *rep = &r->replicas[i];
-        json_t *o = json_pack("{s:s, s:b, s:b}", "region", c->topo->regions[rep->region].name, "globalEndpointRouting",
-                              rep->global_routing, "drained", rep->drained);
+        json_t *o =
+            json_pack("{s:s, s:b, s:b}", "region", c->topo->regions[rep->region].name,
+                      "globalEndpointRouting", rep->global_routing, "drained", rep->drained);
         cli_home_stamp_json(c, o, r, rep);
         json_array_append_new(replicas, o);
     }
     return json_pack("{s:s, s:s, s:s, s:s, s:b, s:s, s:b, s:o}", "name", r->name, "loginServer",
                      host_of(c, NAME_GLOBAL, r, NULL), "regionalEndpoints",
-                     r->regional_endpoints ? "Enabled" : "Disabled", "publicNetworkAccess", access[r->public_access],
-                     "anonymousPullEnabled", r->anonymous_pull, "dataEndpoints",
-                     registry_offers(r, NAME_DATA) ? "Enabled" : "Disabled", "privateEndpoints",
-                     r->n_private_endpoints > 0, "replications", replicas);
+                     r->regional_endpoints ? "Enabled" : "Disabled", "publicNetworkAccess",
+                     access[r->public_access], "anonymousPullEnabled", r->anonymous_pull,
+                     "dataEndpoints", registry_offers(r, NAME_DATA) ? "Enabled" : "Disabled",
+                     "privateEndpoints", r->n_private_endpoints > 0, "replications", replicas);
 }
 
 static const struct command registry_cmds[];
@@ -141,7 +147,8 @@ static int registry_show(struct cli *c, int argc, char **argv)
     for (size_t i = 0; i < r->n_replicas; i++) {
         const struct replica *rep = &r->replicas[i];
         const char *row[] = {r->name, c->topo->regions[rep->region].name, cli_home_stamp(c, r, rep),
-                             rep->global_routing ? "true" : "false", rep->drained ? "true" : "false"};
+                             rep->global_routing ? "true" : "false",
+                             rep->drained ? "true" : "false"};
         memcpy(cells + 5 * (i + 1), row, sizeof row);
     }
     cli_table(cells, r->n_replicas + 1, 5);

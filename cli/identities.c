@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// `meridian identities`: who the regions are by the topology, and dropping what is not used any more. Adding is
-// `meridian init`'s. Like `dns keys`, a command refuses while somebody may still rely on what would go, and says until
-// when.
+// `meridian identities`: who the regions are by the topology, and dropping what is not used any
+// more. Adding is `meridian init`'s. Like `dns keys`, a command refuses while somebody may still
+// rely on what would go, and says until when.
 //
 //   list     all of them
 //   show     a region's, whole
-//   retire   a fingerprint, once the region shows another of its certificates; a token key, once the tokens that it
-//            signed have ended; a feed key stays, and verifies only what it signed
+//   retire   a fingerprint, once the region shows another of its certificates; a token key, once
+//            the tokens that it signed have ended; a feed key stays, and verifies only what it
+//            signed
 #include "cli/edit.h"
 #include "cli/identity_list.h"
 
@@ -49,8 +50,8 @@ static const char *state_of(const struct identity *r, const struct identity_item
 static json_t *item_json(struct cli *c, const struct identity *r, enum identity_kind kind,
                          const struct identity_item *x, bool whole)
 {
-    json_t *o = json_pack("{s:s, s:s, s:s, s:s}", "region", r->region, "what", identity_kind_name(kind), "id", x->id,
-                          "state", state_of(r, x));
+    json_t *o = json_pack("{s:s, s:s, s:s, s:s}", "region", r->region, "what",
+                          identity_kind_name(kind), "id", x->id, "state", state_of(r, x));
     if (o && x->retired_s)
         json_object_set_new(o, "retired", json_string(identity_time(x->retired_s, &c->arena)));
     if (o && whole && x->key)
@@ -70,8 +71,8 @@ static json_t *list_json(struct cli *c, const char *region, bool whole)
         for (int kind = 0; kind < N_IDENTITY_KINDS; kind++)
             for (size_t k = 0; k < l->list[i].n[kind]; k++)
                 if (!region || !strcmp(region, l->list[i].region))
-                    json_array_append_new(
-                        all, item_json(c, &l->list[i], (enum identity_kind)kind, &l->list[i].items[kind][k], whole));
+                    json_array_append_new(all, item_json(c, &l->list[i], (enum identity_kind)kind,
+                                                         &l->list[i].items[kind][k], whole));
     return all;
 }
 
@@ -110,12 +111,13 @@ static int identities_show(struct cli *c, int argc, char **argv)
 
 static int not_yet(const struct retiring *q, const char *why)
 {
-    return cli_fail(EXIT_NOT_YET, "%s %s of %s stays: %s (--now drops it all the same)", identity_kind_name(q->kind),
-                    q->item->id, q->region->region, why);
+    return cli_fail(EXIT_NOT_YET, "%s %s of %s stays: %s (--now drops it all the same)",
+                    identity_kind_name(q->kind), q->item->id, q->region->region, why);
 }
 
 // What is not sure to be another's beginning: one that begins so, and no second.
-static struct identity_item *find_by_start(struct identity *x, enum identity_kind kind, const char *id)
+static struct identity_item *find_by_start(struct identity *x, enum identity_kind kind,
+                                           const char *id)
 {
     struct identity_item *found = identity_find(x, kind, id);
     size_t n = strlen(id);
@@ -132,7 +134,8 @@ static struct identity_item *find_by_start(struct identity *x, enum identity_kin
 static int retire_begin(struct retiring *q, const char *region, const char *kind, const char *id)
 {
     if (identity_kind_parse(kind, &q->kind))
-        return cli_fail(EXIT_USAGE, "identities retire: %s: expected fingerprint, token-key or feed-key", kind);
+        return cli_fail(EXIT_USAGE,
+                        "identities retire: %s: expected fingerprint, token-key or feed-key", kind);
     int rc = cli_topology(q->cli);
     if (rc)
         return rc;
@@ -142,22 +145,24 @@ static int retire_begin(struct retiring *q, const char *region, const char *kind
     q->region = identity_of_region(&q->all, region);
     q->item = q->region ? find_by_start(q->region, q->kind, id) : NULL;
     if (!q->item)
-        return cli_fail(EXIT_FAILED, "%s has no %s %s of %s; `meridian identities list` shows them", q->cli->topology,
-                        kind, id, region);
+        return cli_fail(EXIT_FAILED, "%s has no %s %s of %s; `meridian identities list` shows them",
+                        q->cli->topology, kind, id, region);
     q->now_s = clock_wall_ms() / 1000;
     if (q->item->retired_s)
-        return cli_fail(EXIT_FAILED, "%s is retired already, since %s; it stays to verify what it signed", q->item->id,
-                        identity_time(q->item->retired_s, &q->cli->arena));
+        return cli_fail(EXIT_FAILED,
+                        "%s is retired already, since %s; it stays to verify what it signed",
+                        q->item->id, identity_time(q->item->retired_s, &q->cli->arena));
     if (identity_n_in_use(q->region, q->kind) == 1 && !q->last)
         return cli_fail(EXIT_FAILED,
-                        "%s is the only %s of %s: without it no other region takes what that region says; make another "
+                        "%s is the only %s of %s: without it no other region takes what that "
+                        "region says; make another "
                         "one first (`meridian init`), or say --last for a region that is given up",
                         q->item->id, kind, region);
     return 0;
 }
 
-// Does the region's peer listener show another of its certificates? Its own is public: no certificate of ours is
-// needed.
+// Does the region's peer listener show another of its certificates? Its own is public: no
+// certificate of ours is needed.
 static int shows_another(const struct retiring *q, struct fetch_result *r)
 {
     const struct region *at = topology_region(q->cli->topo, q->region->region);
@@ -187,20 +192,22 @@ static int fingerprint_wait(const struct retiring *q)
     if (q->now || q->last)
         return 0;
     if (!q->cli->ca)
-        return cli_fail(EXIT_USAGE, "identities retire: give --ca, to look which certificate %s shows (or --now)",
-                        q->region->region);
+        return cli_fail(
+            EXIT_USAGE,
+            "identities retire: give --ca, to look which certificate %s shows (or --now)",
+            q->region->region);
     struct fetch_result r = {0};
     int rc = shows_another(q, &r);
     char why[640];
-    snprintf(why, sizeof why, "%s could not be asked which certificate it shows: %s", q->region->region,
-             r.message[0] ? r.message : err_text(rc));
+    snprintf(why, sizeof why, "%s could not be asked which certificate it shows: %s",
+             q->region->region, r.message[0] ? r.message : err_text(rc));
     fetch_result_done(&r);
     if (!rc)
         return 0;
     if (rc == ERR_DENIED)
-        return not_yet(q,
-                       "the region shows that certificate still, or one that is not in the topology: `meridian certs "
-                       "show` on its node tells when the next is in use");
+        return not_yet(q, "the region shows that certificate still, or one that is not in the "
+                          "topology: `meridian certs "
+                          "show` on its node tells when the next is in use");
     not_yet(q, why);
     return EXIT_UNREACHABLE;
 }
@@ -216,12 +223,13 @@ static int unused_since(const struct retiring *q, int64_t *out)
     if (!q->unused_since)
         return cli_fail(
             EXIT_USAGE,
-            "identities retire: say since when %s signs with another key, --unused-since TIME (\"signs\" in "
+            "identities retire: say since when %s signs with another key, --unused-since TIME "
+            "(\"signs\" in "
             "`meridian status` on its node says with which, and since its start), or --now",
             q->region->region);
     if (*out < 0 || *out > q->now_s)
-        return cli_fail(EXIT_USAGE,
-                        "identities retire: --unused-since is a time in UTC that is past, as in 2026-11-23T19:58:50Z");
+        return cli_fail(EXIT_USAGE, "identities retire: --unused-since is a time in UTC that is "
+                                    "past, as in 2026-11-23T19:58:50Z");
     return 0;
 }
 
@@ -234,9 +242,10 @@ static int token_key_wait(const struct retiring *q)
     int64_t until = since + REFRESH_LIFETIME_S + MARGIN_S;
     if (q->now_s >= until)
         return 0;
-    return not_yet(q, arena_printf(&q->cli->arena,
-                                   "tokens that it signed last until %s; clients would be logged out before",
-                                   identity_time(until, &q->cli->arena)));
+    return not_yet(
+        q, arena_printf(&q->cli->arena,
+                        "tokens that it signed last until %s; clients would be logged out before",
+                        identity_time(until, &q->cli->arena)));
 }
 
 static bool outcome_holds(const struct topology *t, const void *ctx)
@@ -244,14 +253,16 @@ static bool outcome_holds(const struct topology *t, const void *ctx)
     const struct retiring *q = ctx;
     const struct region *r = topology_region(t, q->region->region);
     return r && r->n_peer_fingerprints == q->region->n[IDENTITY_FINGERPRINT] &&
-           r->n_token_keys == q->region->n[IDENTITY_TOKEN_KEY] && r->n_feed_keys == q->region->n[IDENTITY_FEED_KEY];
+           r->n_token_keys == q->region->n[IDENTITY_TOKEN_KEY] &&
+           r->n_feed_keys == q->region->n[IDENTITY_FEED_KEY];
 }
 
 static int retire_commit(struct retiring *q)
 {
     const struct edit_section s = {"identities", identity_list_text(&q->all, &q->cli->arena)};
     if (!s.text)
-        return cli_fail(EXIT_FAILED, "%s is left as it was: %s", q->cli->topology, err_text(ERR_NOMEM));
+        return cli_fail(EXIT_FAILED, "%s is left as it was: %s", q->cli->topology,
+                        err_text(ERR_NOMEM));
     return edit_commit(q->cli, &s, 1, outcome_holds, q);
 }
 
@@ -275,8 +286,9 @@ static int retire(struct retiring *q)
     rc = retire_commit(q);
     if (!rc)
         printf("%s %s of %s %s\n", identity_kind_name(q->kind), id, q->region->region,
-               q->kind == IDENTITY_FEED_KEY ? "is retired: it verifies what it signed until then, and nothing later"
-                                            : "is taken out");
+               q->kind == IDENTITY_FEED_KEY
+                   ? "is retired: it verifies what it signed until then, and nothing later"
+                   : "is taken out");
     return rc;
 }
 
@@ -287,15 +299,18 @@ static int identities_retire(struct cli *c, int argc, char **argv)
         return cli_fail(EXIT_FAILED, "out of memory");
     *q = (struct retiring){.cli = c};
     const struct opt rows[] = {
-        {0, "unused-since", "TIME", "of a key: since when the region signs with another, as in 2026-11-23T19:58:50Z",
+        {0, "unused-since", "TIME",
+         "of a key: since when the region signs with another, as in 2026-11-23T19:58:50Z",
          &q->unused_since, NULL},
         {0, "now", NULL, "without waiting, and without asking the region", NULL, &q->now},
         {0, "last", NULL, "also the region's only one", NULL, &q->last},
     };
-    int rc = opt_parse(c, &identity_cmds[2], "identities", rows, ARRAY_LEN(rows), argc, argv, &argc);
+    int rc =
+        opt_parse(c, &identity_cmds[2], "identities", rows, ARRAY_LEN(rows), argc, argv, &argc);
     if (!rc && argc != 4)
-        rc = cli_fail(EXIT_USAGE, "identities retire: name a region, what it is, and the one that goes: REGION "
-                                  "fingerprint|token-key|feed-key ID");
+        rc = cli_fail(EXIT_USAGE,
+                      "identities retire: name a region, what it is, and the one that goes: REGION "
+                      "fingerprint|token-key|feed-key ID");
     rc = rc ? rc : retire_begin(q, argv[1], argv[2], argv[3]);
     return rc ? rc : retire(q);
 }
@@ -304,7 +319,8 @@ static const struct command identity_cmds[] = {
     {"list", "fingerprints and keys of all regions", "", identities_list},
     {"show", "a region's, with its public keys", "REGION", identities_show},
     {"retire", "drops what is not used any more; a feed key stays to verify",
-     "REGION fingerprint|token-key|feed-key ID [--unused-since TIME] [--now] [--last]", identities_retire},
+     "REGION fingerprint|token-key|feed-key ID [--unused-since TIME] [--now] [--last]",
+     identities_retire},
 };
 
 int cmd_identities(struct cli *c, int argc, char **argv)

@@ -105,7 +105,8 @@ int identity_revoke(struct identity_list *l, const char *region, const struct fe
     return 0;
 }
 
-int identity_add(struct identity_list *l, const char *region, enum identity_kind kind, struct identity_item item)
+int identity_add(struct identity_list *l, const char *region, enum identity_kind kind,
+                 struct identity_item item)
 {
     struct identity *x = identity_make(l, region);
     if (!x)
@@ -123,12 +124,13 @@ int identity_add(struct identity_list *l, const char *region, enum identity_kind
     return 1;
 }
 
-static int add_keys(struct identity_list *l, const char *region, enum identity_kind kind, const struct public_key *keys,
-                    size_t n)
+static int add_keys(struct identity_list *l, const char *region, enum identity_kind kind,
+                    const struct public_key *keys, size_t n)
 {
     int rc = 0;
     for (size_t i = 0; i < n && rc >= 0; i++)
-        rc = identity_add(l, region, kind, (struct identity_item){keys[i].id, keys[i].spki_b64, keys[i].retired_s});
+        rc = identity_add(l, region, kind,
+                          (struct identity_item){keys[i].id, keys[i].spki_b64, keys[i].retired_s});
     return rc < 0 ? rc : 0;
 }
 
@@ -138,7 +140,8 @@ int identity_list_add_all(struct identity_list *l, const struct topology *t)
     for (size_t i = 0; i < t->n_regions && !rc; i++) {
         const struct region *r = &t->regions[i];
         for (size_t k = 0; k < r->n_peer_fingerprints && rc >= 0; k++)
-            rc = identity_add(l, r->name, IDENTITY_FINGERPRINT, (struct identity_item){.id = r->peer_fingerprints[k]});
+            rc = identity_add(l, r->name, IDENTITY_FINGERPRINT,
+                              (struct identity_item){.id = r->peer_fingerprints[k]});
         rc = rc < 0 ? rc : add_keys(l, r->name, IDENTITY_TOKEN_KEY, r->token_keys, r->n_token_keys);
         rc = rc < 0 ? rc : add_keys(l, r->name, IDENTITY_FEED_KEY, r->feed_keys, r->n_feed_keys);
         for (size_t k = 0; k < r->n_revoked && !rc; k++)
@@ -157,16 +160,16 @@ const char *identity_time(int64_t s, struct arena *a)
     return arena_strdup(a, text);
 }
 
-static void put_keys(struct buf *b, const char *name, const struct identity *x, enum identity_kind kind,
-                     struct arena *a)
+static void put_keys(struct buf *b, const char *name, const struct identity *x,
+                     enum identity_kind kind, struct arena *a)
 {
     if (x->n[kind])
         buf_printf(b, "    %s:\n", name);
     for (size_t i = 0; i < x->n[kind]; i++) {
         const struct identity_item *k = &x->items[kind][i];
         const char *since = k->retired_s ? identity_time(k->retired_s, a) : NULL;
-        buf_printf(b, "      - { id: %s, key: \"%s\"%s%s%s }\n", k->id, k->key, since ? ", retired: \"" : "",
-                   since ? since : "", since ? "\"" : "");
+        buf_printf(b, "      - { id: %s, key: \"%s\"%s%s%s }\n", k->id, k->key,
+                   since ? ", retired: \"" : "", since ? since : "", since ? "\"" : "");
     }
 }
 
@@ -192,7 +195,8 @@ static void put_region(struct buf *b, const struct identity *x, struct arena *a)
         return;
     buf_printf(b, "  %s:\n", x->region);
     for (size_t i = 0; i < x->n[IDENTITY_FINGERPRINT]; i++) // digits alone would be a number
-        buf_printf(b, "%s\"%s\"", i ? ", " : "    peer_fingerprints: [", x->items[IDENTITY_FINGERPRINT][i].id);
+        buf_printf(b, "%s\"%s\"", i ? ", " : "    peer_fingerprints: [",
+                   x->items[IDENTITY_FINGERPRINT][i].id);
     if (x->n[IDENTITY_FINGERPRINT])
         buf_str(b, "]\n");
     put_keys(b, "token_keys", x, IDENTITY_TOKEN_KEY, a);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The topology's identities as a value that commands change: by region, the fingerprints of its peer certificate, the
-// keys that sign its tokens, the keys that sign its feed. And the section's text from it.
+// The topology's identities as a value that commands change: by region, the fingerprints of its
+// peer certificate, the keys that sign its tokens, the keys that sign its feed. And the section's
+// text from it.
 //
 //   struct identity_list l;
 //   identity_list_init(&l);
@@ -18,19 +19,28 @@
 #define IDENTITIES_MAX 16 // of a kind in a region: config/topology_rows.c
 #define IDENTITY_REVOKED_MAX 64
 
-enum identity_kind { IDENTITY_FINGERPRINT, IDENTITY_TOKEN_KEY, IDENTITY_FEED_KEY, N_IDENTITY_KINDS };
+enum identity_kind {
+    IDENTITY_FINGERPRINT,
+    IDENTITY_TOKEN_KEY,
+    IDENTITY_FEED_KEY,
+    N_IDENTITY_KINDS
+};
 
 struct identity_item {
-    const char *id;    // a key's; or the fingerprint
-    const char *key;   // NULL for a fingerprint
-    int64_t retired_s; // a feed key's; 0: in use
+    // a key's; or the fingerprint
+    const char *id;
+    // NULL for a fingerprint
+    const char *key;
+    // a feed key's; 0: in use
+    int64_t retired_s;
 };
 
 struct identity {
     const char *region;
     struct identity_item items[N_IDENTITY_KINDS][IDENTITIES_MAX];
     size_t n[N_IDENTITY_KINDS];
-    struct feed_revocation revoked[IDENTITY_REVOKED_MAX]; // final: no command takes one out
+    // final: no command takes one out
+    struct feed_revocation revoked[IDENTITY_REVOKED_MAX];
     size_t n_revoked;
 };
 
@@ -44,8 +54,10 @@ void identity_list_init(struct identity_list *l);
 int identity_list_add_all(struct identity_list *l, const struct topology *t);
 // A key that is revoked already stays so at the earlier of both places. ERR_TOOBIG.
 int identity_revoke(struct identity_list *l, const char *region, const struct feed_revocation *v);
-// 1: added; 0: it was there; ERR_CONFLICT: there with another key; ERR_TOOBIG: as many as a topology may have.
-int identity_add(struct identity_list *l, const char *region, enum identity_kind kind, struct identity_item item);
+// 1: added; 0: it was there; ERR_CONFLICT: there with another key; ERR_TOOBIG: as many as a
+// topology may have.
+int identity_add(struct identity_list *l, const char *region, enum identity_kind kind,
+                 struct identity_item item);
 struct identity *identity_of_region(struct identity_list *l, const char *region); // NULL if none
 struct identity_item *identity_find(struct identity *x, enum identity_kind kind, const char *id);
 void identity_remove(struct identity *x, enum identity_kind kind, struct identity_item *item);

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// `meridian init`: makes the private CA outside all regions' data directories, each region's keys and certificates, and
-// a topology that carries their public halves. Safe to repeat: it keeps what is there and adds what is missing. Of
-// identities it takes none away: those of the given topology, of the one in OUT, and of the files in OUT all stay, and
-// it says which are which. The files in OUT may be older than what a region uses: it renews its certificates by itself.
-// Dropping is `meridian identities retire`.
+// `meridian init`: makes the private CA outside all regions' data directories, each region's keys
+// and certificates, and a topology that carries their public halves. Safe to repeat: it keeps what
+// is there and adds what is missing. Of identities it takes none away: those of the given topology,
+// of the one in OUT, and of the files in OUT all stay, and it says which are which. The files in
+// OUT may be older than what a region uses: it renews its certificates by itself. Dropping is
+// `meridian identities retire`.
 //
-//   OUT/topology.yaml       the given topology with its `identities` section; a version higher when that changes it
+//   OUT/topology.yaml       the given topology with its `identities` section; a version higher when
+//                           that changes it
 //   OUT/principals.yaml     without users, if there is none
 //   OUT/ca/                 ca.pem, ca.key
 //   OUT/<region>/keys, OUT/<region>/certs
@@ -30,9 +32,12 @@ struct init {
     struct cli *cli;
     const char *out, *owner;
     struct diag diag;
-    struct topology *was;       // OUT/topology.yaml from before; NULL: none, or it is the given one
-    struct identity_list all;   // what was known before, then with what is added
-    struct identity_list files; // what the files in OUT say
+    // OUT/topology.yaml from before; NULL: none, or it is the given one
+    struct topology *was;
+    // what was known before, then with what is added
+    struct identity_list all;
+    // what the files in OUT say
+    struct identity_list files;
     size_t n_added;
 };
 
@@ -45,7 +50,8 @@ static int say(struct init *in, int rc, const char *what)
 }
 
 // What the files in OUT say of a region.
-static int region_has(struct init *in, const char *region, const struct cert_info *peer, const struct region_keys *k)
+static int region_has(struct init *in, const char *region, const struct cert_info *peer,
+                      const struct region_keys *k)
 {
     struct arena *a = &in->cli->arena;
     const struct identity_item items[N_IDENTITY_KINDS] = {
@@ -94,20 +100,25 @@ static int merge_one(struct init *in, const struct identity *x, enum identity_ki
 {
     int rc = identity_add(&in->all, x->region, kind, *item);
     if (rc == ERR_CONFLICT)
-        return cli_fail(EXIT_FAILED, "%s %s of %s stands in the topology with another key than the files in %s have",
-                        identity_kind_name(kind), item->id, x->region, in->out);
-    if (rc == ERR_TOOBIG)
-        return cli_fail(EXIT_FAILED, "%s has %d of %s, which is all it may have; drop one: meridian identities retire",
-                        x->region, IDENTITIES_MAX, identity_kind_name(kind));
-    const struct identity_item *now = identity_find(identity_of_region(&in->all, x->region), kind, item->id);
-    bool revoked = identity_revoked(identity_of_region(&in->all, x->region), item->id);
-    if (now->retired_s || revoked)
         return cli_fail(
             EXIT_FAILED,
-            "%s %s of %s is %s in the topology, and is what the files in %s have; a region cannot go back to "
-            "it: take %s/%s/keys/feed.pem away, and a new one is made",
-            identity_kind_name(kind), item->id, x->region, revoked ? "revoked" : "retired", in->out, in->out,
-            x->region);
+            "%s %s of %s stands in the topology with another key than the files in %s have",
+            identity_kind_name(kind), item->id, x->region, in->out);
+    if (rc == ERR_TOOBIG)
+        return cli_fail(
+            EXIT_FAILED,
+            "%s has %d of %s, which is all it may have; drop one: meridian identities retire",
+            x->region, IDENTITIES_MAX, identity_kind_name(kind));
+    const struct identity_item *now =
+        identity_find(identity_of_region(&in->all, x->region), kind, item->id);
+    bool revoked = identity_revoked(identity_of_region(&in->all, x->region), item->id);
+    if (now->retired_s || revoked)
+        return cli_fail(EXIT_FAILED,
+                        "%s %s of %s is %s in the topology, and is what the files in %s have; a "
+                        "region cannot go back to "
+                        "it: take %s/%s/keys/feed.pem away, and a new one is made",
+                        identity_kind_name(kind), item->id, x->region,
+                        revoked ? "revoked" : "retired", in->out, in->out, x->region);
     if (rc)
         printf("adds   %s %s %s\n", x->region, identity_kind_name(kind), item->id);
     in->n_added += rc > 0;
@@ -119,18 +130,19 @@ static void say_kept(struct init *in, const struct identity *x, enum identity_ki
 {
     struct identity *files = identity_of_region(&in->files, x->region);
     if (identity_revoked(x, item->id))
-        printf("keeps  %s %s %s, revoked: it verifies what it signed before\n", x->region, identity_kind_name(kind),
-               item->id);
+        printf("keeps  %s %s %s, revoked: it verifies what it signed before\n", x->region,
+               identity_kind_name(kind), item->id);
     else if (item->retired_s)
-        printf("keeps  %s %s %s, retired: it verifies what it signed\n", x->region, identity_kind_name(kind), item->id);
+        printf("keeps  %s %s %s, retired: it verifies what it signed\n", x->region,
+               identity_kind_name(kind), item->id);
     else if (files && identity_find(files, kind, item->id))
         printf("keeps  %s %s %s\n", x->region, identity_kind_name(kind), item->id);
     else
-        printf(
-            "keeps  %s %s %s, which no file in %s has; if nothing uses it any more: meridian identities retire %s %s "
-            "%s --topology %s/topology.yaml\n",
-            x->region, identity_kind_name(kind), item->id, in->out, x->region, identity_kind_name(kind), item->id,
-            in->out);
+        printf("keeps  %s %s %s, which no file in %s has; if nothing uses it any more: meridian "
+               "identities retire %s %s "
+               "%s --topology %s/topology.yaml\n",
+               x->region, identity_kind_name(kind), item->id, in->out, x->region,
+               identity_kind_name(kind), item->id, in->out);
 }
 
 static void say_all_kept(struct init *in)
@@ -138,7 +150,8 @@ static void say_all_kept(struct init *in)
     for (size_t i = 0; i < in->all.n; i++)
         for (int kind = 0; kind < N_IDENTITY_KINDS; kind++)
             for (size_t k = 0; k < in->all.list[i].n[kind]; k++)
-                say_kept(in, &in->all.list[i], (enum identity_kind)kind, &in->all.list[i].items[kind][k]);
+                say_kept(in, &in->all.list[i], (enum identity_kind)kind,
+                         &in->all.list[i].items[kind][k]);
 }
 
 // A region that is not in the given topology any more cannot have identities there.
@@ -157,11 +170,13 @@ static int known_before(struct init *in)
     if (!rc && in->was)
         rc = identity_list_add_all(all, in->was);
     if (rc)
-        return cli_fail(EXIT_FAILED, "the identities of %s and of %s/topology.yaml do not go together: %s",
-                        in->cli->topology, in->out,
-                        rc == ERR_CONFLICT ? "one id stands for two keys"
-                                           : "they are more than a topology may have; drop some (meridian identities "
-                                             "retire)");
+        return cli_fail(
+            EXIT_FAILED, "the identities of %s and of %s/topology.yaml do not go together: %s",
+            in->cli->topology, in->out,
+            rc == ERR_CONFLICT
+                ? "one id stands for two keys"
+                : "they are more than a topology may have; drop some (meridian identities "
+                  "retire)");
     size_t n = 0;
     for (size_t i = 0; i < all->n; i++)
         if (region_stays(in, all->list[i].region))
@@ -177,7 +192,8 @@ static int merge_files(struct init *in)
     for (size_t i = 0; i < in->files.n && !status; i++)
         for (int kind = 0; kind < N_IDENTITY_KINDS && !status; kind++)
             for (size_t k = 0; k < in->files.list[i].n[kind] && !status; k++)
-                status = merge_one(in, &in->files.list[i], (enum identity_kind)kind, &in->files.list[i].items[kind][k]);
+                status = merge_one(in, &in->files.list[i], (enum identity_kind)kind,
+                                   &in->files.list[i].items[kind][k]);
     return status;
 }
 
@@ -241,14 +257,17 @@ static int give(struct init *in, const char *path, bool whole)
 {
     if (path && !(whole ? nftw(path, chown_one, 16, FTW_PHYS) : lchown(path, owner_uid, owner_gid)))
         return EXIT_DONE;
-    return cli_fail(EXIT_FAILED, "%s: cannot be given to %s: %s", path ? path : in->out, in->owner, strerror(errno));
+    return cli_fail(EXIT_FAILED, "%s: cannot be given to %s: %s", path ? path : in->out, in->owner,
+                    strerror(errno));
 }
 
-// What was made here, and no more: a directory that a node runs in, or ran in, has owners of its own (daemon/paths.h).
+// What was made here, and no more: a directory that a node runs in, or ran in, has owners of its
+// own (daemon/paths.h).
 static int give_region(struct init *in, const char *region)
 {
     struct arena *a = &in->cli->arena;
-    const char *dir = arena_printf(a, "%s/%s", in->out, region), *lock = arena_printf(a, "%s/%s/lock", in->out, region);
+    const char *dir = arena_printf(a, "%s/%s", in->out, region),
+               *lock = arena_printf(a, "%s/%s/lock", in->out, region);
     int rc = give(in, arena_printf(a, "%s/%s/keys", in->out, region), true);
     if (!rc)
         rc = give(in, arena_printf(a, "%s/%s/certs", in->out, region), true);
@@ -280,7 +299,8 @@ static int write_principals(struct init *in)
     return say(in, principals_write(&(struct principals){.version = 1}, path), path);
 }
 
-// The topology that an earlier run wrote, or that was edited since, when it is another file than the given one.
+// The topology that an earlier run wrote, or that was edited since, when it is another file than
+// the given one.
 static int load_was(struct init *in)
 {
     const char *path = arena_printf(&in->cli->arena, "%s/topology.yaml", in->out);
@@ -329,11 +349,13 @@ static int init_all(struct init *in)
 
 int cmd_init(struct cli *c, int argc, char **argv)
 {
-    static const struct command cmd = {"init", "makes the private CA, and keys and certificates of every region",
-                                       "--topology FILE --out DIR [--owner USER]", cmd_init};
+    static const struct command cmd = {
+        "init", "makes the private CA, and keys and certificates of every region",
+        "--topology FILE --out DIR [--owner USER]", cmd_init};
     const char *out = NULL, *owner = NULL;
-    const struct opt rows[] = {{0, "out", "DIR", "where all of it goes", &out, NULL},
-                               {0, "owner", "USER", "give the files to this user (started by root)", &owner, NULL}};
+    const struct opt rows[] = {
+        {0, "out", "DIR", "where all of it goes", &out, NULL},
+        {0, "owner", "USER", "give the files to this user (started by root)", &owner, NULL}};
     int rc = opt_parse(c, &cmd, NULL, rows, ARRAY_LEN(rows), argc, argv, &argc);
     if (rc)
         return rc;
@@ -347,7 +369,8 @@ int cmd_init(struct cli *c, int argc, char **argv)
     diag_init(&in->diag);
     int status = init_all(in);
     if (!status)
-        printf("%s: CA, %zu regions; %zu identities are new\n", in->out, c->topo->n_regions, in->n_added);
+        printf("%s: CA, %zu regions; %zu identities are new\n", in->out, c->topo->n_regions,
+               in->n_added);
     snapshot_unref(in->was);
     diag_done(&in->diag);
     return status;

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// `meridian login`: gets a refresh token and writes it where docker, podman, skopeo, oras and helm look: the `auths` of
-// config.json, one entry per endpoint, with its port unless that is 443, for so clients key credentials. The user name
-// there is the zero GUID, which says that the password is a refresh token. With --expose-token nothing is written and
-// {loginServer, accessToken} is printed.
+// `meridian login`: gets a refresh token and writes it where docker, podman, skopeo, oras and helm
+// look: the `auths` of config.json, one entry per endpoint, with its port unless that is 443, for
+// so clients key credentials. The user name there is the zero GUID, which says that the password is
+// a refresh token. With --expose-token nothing is written and {loginServer, accessToken} is
+// printed.
 #include "cli/cli.h"
 
 #include "base/digest.h"
@@ -28,11 +29,11 @@ static const char *auth_file(struct cli *c, const char *given)
 }
 
 // A refresh token from one endpoint. Heap; NULL after saying why.
-static char *refresh_token(struct cli *c, const struct registry *r, const char *host, const struct region *region,
-                           const char *password, int *out_status)
+static char *refresh_token(struct cli *c, const struct registry *r, const char *host,
+                           const struct region *region, const char *password, int *out_status)
 {
-    return cli_ask_token(c, r, host, region, password, "client_id=meridian&offline_token=true", "refresh_token",
-                         out_status);
+    return cli_ask_token(c, r, host, region, password, "client_id=meridian&offline_token=true",
+                         "refresh_token", out_status);
 }
 
 static int store_token(struct cli *c, const char *path, const char *host, const char *token)
@@ -44,7 +45,8 @@ static int store_token(struct cli *c, const char *path, const char *host, const 
     json_t *doc = now.n ? json_loadb(now.p, now.n, 0, NULL) : json_object();
     if (!json_is_object(doc)) {
         json_decref(doc);
-        return cli_fail(EXIT_FAILED, "%s is not a JSON object; name another file with --auth-file", path);
+        return cli_fail(EXIT_FAILED, "%s is not a JSON object; name another file with --auth-file",
+                        path);
     }
     json_t *auths = json_object_get(doc, "auths");
     if (!auths) {
@@ -68,11 +70,13 @@ static int store_token(struct cli *c, const char *path, const char *host, const 
 }
 
 struct target {
-    const char *host, *shown; // as clients name it: with the port unless that is 443
+    // as clients name it: with the port unless that is 443
+    const char *host, *shown;
     const struct region *region;
 };
 
-static size_t targets_of(struct cli *c, const struct registry *r, const char *endpoint, bool all, struct target *out)
+static size_t targets_of(struct cli *c, const struct registry *r, const char *endpoint, bool all,
+                         struct target *out)
 {
     size_t n = 0;
     char host[HOSTNAME_TEXT_SIZE];
@@ -91,20 +95,21 @@ static size_t targets_of(struct cli *c, const struct registry *r, const char *en
 }
 
 // The global name leads to any region that answers: tries the replicas in their order.
-static char *token_for(struct cli *c, const struct registry *r, const struct target *t, const char *password,
-                       int *out_status)
+static char *token_for(struct cli *c, const struct registry *r, const struct target *t,
+                       const char *password, int *out_status)
 {
     if (t->region)
         return refresh_token(c, r, t->host, t->region, password, out_status);
     char *token = NULL;
     *out_status = EXIT_UNREACHABLE;
     for (size_t i = 0; i < r->n_replicas && !token && *out_status == EXIT_UNREACHABLE; i++)
-        token = refresh_token(c, r, t->host, &c->topo->regions[r->replicas[i].region], password, out_status);
+        token = refresh_token(c, r, t->host, &c->topo->regions[r->replicas[i].region], password,
+                              out_status);
     return token;
 }
 
-static int login_all(struct cli *c, const struct registry *r, const struct target *targets, size_t n,
-                     const char *password, const char *file, bool expose)
+static int login_all(struct cli *c, const struct registry *r, const struct target *targets,
+                     size_t n, const char *password, const char *file, bool expose)
 {
     int worst = EXIT_DONE;
     json_t *exposed = json_array();
@@ -114,8 +119,8 @@ static int login_all(struct cli *c, const struct registry *r, const struct targe
         if (token) {
             status = EXIT_DONE;
             if (expose)
-                json_array_append_new(exposed,
-                                      json_pack("{s:s, s:s}", "loginServer", targets[i].shown, "accessToken", token));
+                json_array_append_new(exposed, json_pack("{s:s, s:s}", "loginServer",
+                                                         targets[i].shown, "accessToken", token));
             else if (!(status = store_token(c, file, targets[i].shown, token)))
                 printf("%s: logged in as %s\n", targets[i].shown, c->username);
             explicit_bzero(token, strlen(token));
@@ -134,7 +139,8 @@ static int login_all(struct cli *c, const struct registry *r, const struct targe
 int cmd_login(struct cli *c, int argc, char **argv)
 {
     static const struct command cmd = {"login", "log in at a registry's endpoints",
-                                       "-n REGISTRY [--endpoint REGION | --all] [--expose-token]", cmd_login};
+                                       "-n REGISTRY [--endpoint REGION | --all] [--expose-token]",
+                                       cmd_login};
     const char *name = NULL, *endpoint = NULL, *given = NULL;
     bool all = false, expose = false;
     const struct opt rows[] = {
@@ -142,7 +148,8 @@ int cmd_login(struct cli *c, int argc, char **argv)
         {0, "endpoint", "REGION", "the regional endpoint there", &endpoint, NULL},
         {0, "all", NULL, "the global and every regional endpoint", NULL, &all},
         {0, "expose-token", NULL, "print the refresh token, write nothing", NULL, &expose},
-        {0, "auth-file", "FILE", "where to write (REGISTRY_AUTH_FILE, DOCKER_CONFIG)", &given, NULL}};
+        {0, "auth-file", "FILE", "where to write (REGISTRY_AUTH_FILE, DOCKER_CONFIG)", &given,
+         NULL}};
     int rc = opt_parse(c, &cmd, NULL, rows, ARRAY_LEN(rows), argc, argv, &argc);
     if (rc)
         return rc;
@@ -161,7 +168,9 @@ int cmd_login(struct cli *c, int argc, char **argv)
         return cli_fail(EXIT_FAILED, "%s has no replica in region %s", r->name, endpoint);
     const char *file = auth_file(c, given);
     if (!file && !expose)
-        return cli_fail(EXIT_FAILED, "no place to write to: set HOME or REGISTRY_AUTH_FILE, or give --auth-file");
+        return cli_fail(
+            EXIT_FAILED,
+            "no place to write to: set HOME or REGISTRY_AUTH_FILE, or give --auth-file");
     char *password = cli_password(c);
     if (!password)
         return EXIT_FAILED;

@@ -12,23 +12,30 @@
 #include <sys/stat.h>
 
 static const struct command nouns[] = {
-    {"show-endpoints", "the hostnames of a registry: global, regional, data", "-n REGISTRY", cmd_show_endpoints},
-    {"login", "log in at a registry's endpoint, or at all of them", "-n REGISTRY [--endpoint REGION | --all]",
-     cmd_login},
+    {"show-endpoints", "the hostnames of a registry: global, regional, data", "-n REGISTRY",
+     cmd_show_endpoints},
+    {"login", "log in at a registry's endpoint, or at all of them",
+     "-n REGISTRY [--endpoint REGION | --all]", cmd_login},
     {"registry", "registries of the topology", "list | show", cmd_registry},
-    {"replication", "replicas, how far each is, and waiting for one", "list | status | wait | rebind", cmd_replication},
-    {"user", "who may log in and do what", "list | add | passwd | grant | revoke | remove", cmd_user},
+    {"replication", "replicas, how far each is, and waiting for one",
+     "list | status | wait | rebind", cmd_replication},
+    {"user", "who may log in and do what", "list | add | passwd | grant | revoke | remove",
+     cmd_user},
     {"certs", "certificates of a node: names, expiry, renewal", "show | renew", cmd_certs},
     {"config", "check a topology, or what a node has in force", "check", cmd_config},
-    {"check-health", "DNS, TLS, challenge and token of every endpoint", "-n REGISTRY", cmd_check_health},
-    {"topology", "check, compile, compare and change the topology", "check | show | compile | diff | change",
-     cmd_topology},
-    {"dns", "why a name leads where it leads; zones as files; signing keys", "explain | export | keys", cmd_dns},
+    {"check-health", "DNS, TLS, challenge and token of every endpoint", "-n REGISTRY",
+     cmd_check_health},
+    {"topology", "check, compile, compare and change the topology",
+     "check | show | compile | diff | change", cmd_topology},
+    {"dns", "why a name leads where it leads; zones as files; signing keys",
+     "explain | export | keys", cmd_dns},
     {"health", "a node's verdicts on the regions, and forcing one", "show | force", cmd_health},
     {"status", "what a node runs", "", cmd_status},
     {"node", "a node's program, restarted without a gap", "restart", cmd_node},
-    {"identities", "fingerprints and keys of the regions; dropping old ones", "list | show | retire", cmd_identities},
-    {"init", "make the private CA, keys and certificates of all regions", "--topology FILE --out DIR", cmd_init},
+    {"identities", "fingerprints and keys of the regions; dropping old ones",
+     "list | show | retire", cmd_identities},
+    {"init", "make the private CA, keys and certificates of all regions",
+     "--topology FILE --out DIR", cmd_init},
 };
 
 static void help(FILE *out)
@@ -37,7 +44,8 @@ static void help(FILE *out)
     for (size_t i = 0; i < ARRAY_LEN(nouns); i++)
         fprintf(out, "  %-15s %s\n", nouns[i].name, nouns[i].summary);
     fputs("\n`meridian COMMAND --help` tells more. Every command takes -o table or -o json.\n"
-          "Exit status: 0 done, 1 failed, 2 usage, 3 not yet (timeout), 4 cannot be reached, 5 not permitted,\n"
+          "Exit status: 0 done, 1 failed, 2 usage, 3 not yet (timeout), 4 cannot be reached, 5 not "
+          "permitted,\n"
           "6 ahead of the clock (wait).\n",
           out);
 }
@@ -70,8 +78,9 @@ int main(int argc, char **argv)
     }
     if (status < 0) {
         const char *near = diag_nearest(argv[1], names, ARRAY_LEN(names));
-        status = cli_fail(EXIT_USAGE, "%s is not a command%s%s%s; `meridian --help` lists them", argv[1],
-                          near ? " (did you mean " : "", near ? near : "", near ? "?)" : "");
+        status =
+            cli_fail(EXIT_USAGE, "%s is not a command%s%s%s; `meridian --help` lists them", argv[1],
+                     near ? " (did you mean " : "", near ? near : "", near ? "?)" : "");
     }
     fetcher_free(c.fetcher);
     snapshot_unref(c.topo);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a node says of itself through its admin socket: `status`, `health`, `certs`, `config`, `dns explain`.
+// What a node says of itself through its admin socket: `status`, `health`, `certs`, `config`, `dns
+// explain`.
 #include "cli/cli.h"
 
 #include "base/clock.h"
@@ -25,7 +26,8 @@ static const char *cell(struct cli *c, const json_t *v)
         const char *all = "";
         size_t i;
         json_t *one;
-        json_array_foreach(v, i, one) all = arena_printf(&c->arena, "%s%s%s", all, i ? "," : "", cell(c, one));
+        json_array_foreach(v, i, one) all =
+            arena_printf(&c->arena, "%s%s%s", all, i ? "," : "", cell(c, one));
         return all;
     }
     return "";
@@ -53,7 +55,8 @@ int cli_print_array(struct cli *c, json_t *doc, const char *const *columns, size
     for (size_t j = 0; j < n_columns; j++) {
         cells[j] = head_of(c, columns[j]);
         for (size_t i = 0; i < n; i++)
-            cells[(i + 1) * n_columns + j] = cell(c, json_object_get(json_array_get(doc, i), columns[j]));
+            cells[(i + 1) * n_columns + j] =
+                cell(c, json_object_get(json_array_get(doc, i), columns[j]));
     }
     cli_table(cells, n + 1, n_columns);
     json_decref(doc);
@@ -73,7 +76,8 @@ static void print_members(struct cli *c, const json_t *doc, int indent)
         } else if (json_is_array(v)) {
             size_t i;
             json_t *one;
-            json_array_foreach(v, i, one) printf("%*s%-*s %s\n", indent, "", 20 - indent, i ? "" : key, cell(c, one));
+            json_array_foreach(v, i, one)
+                printf("%*s%-*s %s\n", indent, "", 20 - indent, i ? "" : key, cell(c, one));
         } else if (!json_is_null(v) && !(json_is_string(v) && !*json_string_value(v))) {
             printf("%*s%-*s %s\n", indent, "", 20 - indent, key, cell(c, v));
         }
@@ -97,8 +101,8 @@ static void print_conditions(const json_t *list)
     json_array_foreach(list, i, one)
     {
         const char *name = "", *severity = "", *since = "", *sentence = "";
-        json_unpack(one, "{s?s, s?s, s?s, s?s}", "name", &name, "severity", &severity, "since", &since, "sentence",
-                    &sentence);
+        json_unpack(one, "{s?s, s?s, s?s, s?s}", "name", &name, "severity", &severity, "since",
+                    &since, "sentence", &sentence);
         printf("%s: %s (%s, since %s)\n", severity, sentence, name, since);
     }
 }
@@ -119,7 +123,8 @@ static int print_status(struct cli *c, json_t *doc)
 
 int cmd_status(struct cli *c, int argc, char **argv)
 {
-    static const struct command cmd = {"status", "what a node runs", "[--admin SOCKET]", cmd_status};
+    static const struct command cmd = {"status", "what a node runs", "[--admin SOCKET]",
+                                       cmd_status};
     int rc = opt_parse(c, &cmd, NULL, NULL, 0, argc, argv, &argc);
     json_t *doc = NULL;
     rc = rc ? rc : cli_admin(c, "GET", "/v1/status", &doc);
@@ -130,11 +135,12 @@ int cmd_status(struct cli *c, int argc, char **argv)
 
 #define RESTART_LIMIT_MS 120000
 
-// The admin socket answers as soon as the old worker, and later the new one, serves it: in between a call waits.
+// The admin socket answers as soon as the old worker, and later the new one, serves it: in between
+// a call waits.
 static int node_restart(struct cli *c, int argc, char **argv)
 {
-    static const struct command cmd = {"restart", "a new worker takes over without a lost query", "[--admin SOCKET]",
-                                       node_restart};
+    static const struct command cmd = {"restart", "a new worker takes over without a lost query",
+                                       "[--admin SOCKET]", node_restart};
     json_t *doc = NULL;
     int rc = opt_parse(c, &cmd, "node", NULL, 0, argc, argv, &argc);
     rc = rc ? rc : cli_admin(c, "POST", "/v1/node/restart", &doc);
@@ -158,8 +164,8 @@ static int node_restart(struct cli *c, int argc, char **argv)
 }
 
 static const struct command node_cmds[] = {
-    {"restart", "a new worker, of the program now installed, takes over without a lost query", "[--admin SOCKET]",
-     node_restart},
+    {"restart", "a new worker, of the program now installed, takes over without a lost query",
+     "[--admin SOCKET]", node_restart},
 };
 
 int cmd_node(struct cli *c, int argc, char **argv)
@@ -170,7 +176,8 @@ int cmd_node(struct cli *c, int argc, char **argv)
 // ---- health ----
 
 static const struct command health_cmds[];
-static const char *const health_columns[] = {"region", "stamp", "up", "short", "headroom", "reason", "orders", "votes"};
+static const char *const health_columns[] = {"region",   "stamp",  "up",     "short",
+                                             "headroom", "reason", "orders", "votes"};
 
 static int print_health(struct cli *c, json_t *doc)
 {
@@ -182,7 +189,8 @@ static int print_health(struct cli *c, json_t *doc)
 static int health_show(struct cli *c, int argc, char **argv)
 {
     bool votes = false;
-    const struct opt rows[] = {{0, "votes", NULL, "who says what of each stamp, and what is counted", NULL, &votes}};
+    const struct opt rows[] = {
+        {0, "votes", NULL, "who says what of each stamp, and what is counted", NULL, &votes}};
     int rc = opt_parse(c, &health_cmds[0], "health", rows, ARRAY_LEN(rows), argc, argv, &argc);
     json_t *doc = NULL;
     rc = rc ? rc : cli_admin(c, "GET", "/v1/health", &doc);
@@ -204,15 +212,16 @@ static int health_force_cmd(struct cli *c, int argc, char **argv)
         return cli_fail(EXIT_USAGE, "health force: give a region and up, down or auto");
     json_t *doc = NULL;
     rc = cli_admin(c, "POST",
-                   arena_printf(&c->arena, "/v1/health/force?region=%s&state=%s", cli_urlencode(c, argv[1]),
-                                cli_urlencode(c, argv[2])),
+                   arena_printf(&c->arena, "/v1/health/force?region=%s&state=%s",
+                                cli_urlencode(c, argv[1]), cli_urlencode(c, argv[2])),
                    &doc);
     return rc ? rc : print_health(c, doc);
 }
 
 static const struct command health_cmds[] = {
     {"show", "this node's verdict on every stamp", "[--votes]", health_show},
-    {"force", "overrule the probes of a region, at all resolvers", "REGION up|down|auto", health_force_cmd},
+    {"force", "overrule the probes of a region, at all resolvers", "REGION up|down|auto",
+     health_force_cmd},
 };
 
 int cmd_health(struct cli *c, int argc, char **argv)
@@ -231,7 +240,8 @@ static int print_certs(struct cli *c, json_t *doc)
 {
     if (cli_json(c))
         return cli_print_json(doc);
-    const char *waits = ""; // of the peer's certificate: nobody trusts it before the topology names it
+    // of the peer's certificate: nobody trusts it before the topology names it
+    const char *waits = "";
     const char *failed = "";
     size_t i;
     json_t *cert;
@@ -240,11 +250,13 @@ static int print_certs(struct cli *c, json_t *doc)
         const char *kind = json_string_value(json_object_get(cert, "kind"));
         const char *error = json_string_value(json_object_get(cert, "lastError"));
         if (kind && error)
-            failed = arena_printf(&c->arena, "%sthe %s certificate could not be renewed: %s\n", failed, kind, error);
+            failed = arena_printf(&c->arena, "%sthe %s certificate could not be renewed: %s\n",
+                                  failed, kind, error);
         const char *next = json_string_value(json_object_get(cert, "nextFingerprint"));
         if (next)
-            waits = arena_printf(&c->arena, "a new peer certificate waits; add %s to this region's peer_fingerprints\n",
-                                 next);
+            waits = arena_printf(
+                &c->arena,
+                "a new peer certificate waits; add %s to this region's peer_fingerprints\n", next);
     }
     int rc = cli_print_array(c, doc, cert_columns, ARRAY_LEN(cert_columns));
     fputs(waits, stdout);
@@ -263,11 +275,13 @@ static int certs_show(struct cli *c, int argc, char **argv)
 static int certs_renew_cmd(struct cli *c, int argc, char **argv)
 {
     const char *kind = NULL;
-    const struct opt rows[] = {{0, "kind", "KIND", "region, shared or peer; all when left out", &kind, NULL}};
+    const struct opt rows[] = {
+        {0, "kind", "KIND", "region, shared or peer; all when left out", &kind, NULL}};
     int rc = opt_parse(c, &certs_cmds[1], "certs", rows, ARRAY_LEN(rows), argc, argv, &argc);
     json_t *doc = NULL;
     const char *path =
-        kind ? arena_printf(&c->arena, "/v1/certs/renew?kind=%s", cli_urlencode(c, kind)) : "/v1/certs/renew";
+        kind ? arena_printf(&c->arena, "/v1/certs/renew?kind=%s", cli_urlencode(c, kind))
+             : "/v1/certs/renew";
     rc = rc ? rc : cli_admin(c, "POST", path, &doc);
     return rc ? rc : print_certs(c, doc);
 }
@@ -337,14 +351,16 @@ static int config_check(struct cli *c, int argc, char **argv)
     const struct opt rows[] = {
         {0, "principals", "FILE", "check this file of principals too", &principals, NULL},
         {0, "node", "FILE", "check these node settings too", &node, NULL},
-        {0, "in-force", NULL, "ask a node what it has in force, and why a later edit is not", NULL, &in_force}};
+        {0, "in-force", NULL, "ask a node what it has in force, and why a later edit is not", NULL,
+         &in_force}};
     int rc = opt_parse(c, &config_cmds[0], "config", rows, ARRAY_LEN(rows), argc, argv, &argc);
     if (rc)
         return rc;
     if (in_force) {
         json_t *doc = NULL;
         rc = cli_admin(c, "GET", "/v1/config", &doc);
-        const char *why = json_string_value(json_object_get(json_object_get(doc, "topology"), "refusedWhy"));
+        const char *why =
+            json_string_value(json_object_get(json_object_get(doc, "topology"), "refusedWhy"));
         bool refused = why != NULL;
         return rc ? rc : (rc = print_object(c, doc)) ? rc : refused ? EXIT_FAILED : EXIT_DONE;
     }
@@ -357,7 +373,8 @@ static int config_check(struct cli *c, int argc, char **argv)
 }
 
 static const struct command config_cmds[] = {
-    {"check", "every error of a topology, or what a node has in force", "[FILE | --in-force]", config_check},
+    {"check", "every error of a topology, or what a node has in force", "[FILE | --in-force]",
+     config_check},
 };
 
 int cmd_config(struct cli *c, int argc, char **argv)
@@ -368,17 +385,19 @@ int cmd_config(struct cli *c, int argc, char **argv)
 // ---- dns ----
 
 static const struct command dns_cmds[];
-static const char *const region_columns[] = {"region",   "stamp", "tier",  "placedBy", "measured", "weight",
-                                             "headroom", "up",    "short", "chosen",   "reason",   "votes"};
+static const char *const region_columns[] = {"region",   "stamp",  "tier",     "placedBy",
+                                             "measured", "weight", "headroom", "up",
+                                             "short",    "chosen", "reason",   "votes"};
 
 static const char *const move_columns[] = {"region", "was", "stamp", "since", "leadsTo", "reason"};
 
 static int dns_explain(struct cli *c, int argc, char **argv)
 {
     const char *client = NULL, *subnet = NULL, *view = NULL;
-    const struct opt rows[] = {{0, "client", "ADDR", "whose view and route (default 127.0.0.1)", &client, NULL},
-                               {0, "view", "NAME", "as that view answers, or public", &view, NULL},
-                               {0, "subnet", "CIDR", "as if the query had this Client Subnet option", &subnet, NULL}};
+    const struct opt rows[] = {
+        {0, "client", "ADDR", "whose view and route (default 127.0.0.1)", &client, NULL},
+        {0, "view", "NAME", "as that view answers, or public", &view, NULL},
+        {0, "subnet", "CIDR", "as if the query had this Client Subnet option", &subnet, NULL}};
     int rc = opt_parse(c, &dns_cmds[0], "dns", rows, ARRAY_LEN(rows), argc, argv, &argc);
     if (rc)
         return rc;
@@ -388,8 +407,9 @@ static int dns_explain(struct cli *c, int argc, char **argv)
         client = "127.0.0.1";
     json_t *doc = NULL;
     rc = cli_admin(c, "GET",
-                   arena_printf(&c->arena, "/v1/dns/explain?name=%s%s%s%s%s%s%s", cli_urlencode(c, argv[1]),
-                                client ? "&client=" : "", client ? cli_urlencode(c, client) : "", view ? "&view=" : "",
+                   arena_printf(&c->arena, "/v1/dns/explain?name=%s%s%s%s%s%s%s",
+                                cli_urlencode(c, argv[1]), client ? "&client=" : "",
+                                client ? cli_urlencode(c, client) : "", view ? "&view=" : "",
                                 view ? cli_urlencode(c, view) : "", subnet ? "&subnet=" : "",
                                 subnet ? cli_urlencode(c, subnet) : ""),
                    &doc);
@@ -419,11 +439,12 @@ static int dns_explain(struct cli *c, int argc, char **argv)
 }
 
 static const struct command dns_cmds[] = {
-    {"explain", "what this resolver answers a client, and why", "NAME [--client ADDR] [--view NAME] [--subnet CIDR]",
-     dns_explain},
-    {"export", "a zone of the topology as a master file; asks no node", "--zone D|fe [--expand]", cmd_dns_export},
-    {"keys", "keys that the zones are signed with", "generate | publish | roll | retire | remove | list | ds",
-     cmd_dns_keys},
+    {"explain", "what this resolver answers a client, and why",
+     "NAME [--client ADDR] [--view NAME] [--subnet CIDR]", dns_explain},
+    {"export", "a zone of the topology as a master file; asks no node", "--zone D|fe [--expand]",
+     cmd_dns_export},
+    {"keys", "keys that the zones are signed with",
+     "generate | publish | roll | retire | remove | list | ds", cmd_dns_keys},
 };
 
 int cmd_dns(struct cli *c, int argc, char **argv)

@@ -28,10 +28,11 @@ int cli_fail(int status, const char *fmt, ...)
     return status;
 }
 
-static void print_help(const struct command *cmd, const char *noun, const struct opt *rows, size_t n)
+static void print_help(const struct command *cmd, const char *noun, const struct opt *rows,
+                       size_t n)
 {
-    printf("usage: meridian %s%s%s %s\n\n%s\n\n", noun ? noun : "", noun ? " " : "", cmd->name, cmd->synopsis,
-           cmd->summary);
+    printf("usage: meridian %s%s%s %s\n\n%s\n\n", noun ? noun : "", noun ? " " : "", cmd->name,
+           cmd->synopsis, cmd->summary);
     for (size_t i = 0; i < n; i++) {
         char head[64];
         snprintf(head, sizeof head, "%c%c%s --%s%s%s", rows[i].letter ? '-' : ' ',
@@ -67,8 +68,8 @@ static int unknown(const struct command *cmd, const struct opt *rows, size_t n, 
                     near ? " (did you mean --" : "", near ? near : "", near ? "?)" : "");
 }
 
-int opt_parse(struct cli *c, const struct command *cmd, const char *noun, const struct opt *own, size_t n_own, int argc,
-              char **argv, int *out_argc)
+int opt_parse(struct cli *c, const struct command *cmd, const char *noun, const struct opt *own,
+              size_t n_own, int argc, char **argv, int *out_argc)
 {
     c->topology = from_env("MERIDIAN_TOPOLOGY", "/etc/meridian/topology.yaml");
     c->admin = from_env("MERIDIAN_ADMIN", "/var/lib/meridian/run/admin.sock");
@@ -82,8 +83,10 @@ int opt_parse(struct cli *c, const struct command *cmd, const char *noun, const 
         {0, "admin", "SOCKET", "a node's admin socket (MERIDIAN_ADMIN)", &c->admin, NULL},
         {0, "ca", "FILE", "CA that endpoints are verified with (MERIDIAN_CA)", &c->ca, NULL},
         {'u', "username", "NAME", "who to log in as (MERIDIAN_USERNAME)", &c->username, NULL},
-        {0, "password-file", "FILE", "file with the password (MERIDIAN_PASSWORD_FILE)", &c->password_file, NULL},
-        {0, "password-stdin", NULL, "read the password from standard input", NULL, &c->password_stdin},
+        {0, "password-file", "FILE", "file with the password (MERIDIAN_PASSWORD_FILE)",
+         &c->password_file, NULL},
+        {0, "password-stdin", NULL, "read the password from standard input", NULL,
+         &c->password_stdin},
         {'h', "help", NULL, "this text", NULL, &help},
     };
     struct opt rows[MAX_ROWS];
@@ -101,9 +104,10 @@ int opt_parse(struct cli *c, const struct command *cmd, const char *noun, const 
             continue;
         }
         const char *eq = strchr(a, '=');
-        const struct opt *r = a[1] == '-' ? find_row(rows, n, a + 2, eq ? (size_t)(eq - a - 2) : strlen(a + 2))
-                              : a[2] ? NULL
-                                          : find_letter(rows, n, a[1]);
+        const struct opt *r =
+            a[1] == '-' ? find_row(rows, n, a + 2, eq ? (size_t)(eq - a - 2) : strlen(a + 2))
+            : a[2] ? NULL
+                        : find_letter(rows, n, a[1]);
         if (!r)
             return unknown(cmd, rows, n, a);
         if (!r->value && a[1] == '-' && eq)
@@ -127,7 +131,8 @@ int opt_parse(struct cli *c, const struct command *cmd, const char *noun, const 
     return 0;
 }
 
-int command_group(struct cli *c, const char *noun, const struct command *cmds, size_t n, int argc, char **argv)
+int command_group(struct cli *c, const char *noun, const struct command *cmds, size_t n, int argc,
+                  char **argv)
 {
     const char *names[MAX_ROWS];
     bool help = argc > 1 && (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h"));
@@ -138,8 +143,9 @@ int command_group(struct cli *c, const char *noun, const struct command *cmds, s
     }
     if (argc > 1 && !help) {
         const char *near = diag_nearest(argv[1], names, n);
-        return cli_fail(EXIT_USAGE, "%s %s: no such command%s%s%s; `meridian %s --help` lists them", noun, argv[1],
-                        near ? " (did you mean " : "", near ? near : "", near ? "?)" : "", noun);
+        return cli_fail(EXIT_USAGE, "%s %s: no such command%s%s%s; `meridian %s --help` lists them",
+                        noun, argv[1], near ? " (did you mean " : "", near ? near : "",
+                        near ? "?)" : "", noun);
     }
     FILE *out = help ? stdout : stderr;
     fprintf(out, "usage: meridian %s COMMAND [options]\n\n", noun);

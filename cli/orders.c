@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Orders that an operator gives to the resolvers through a node's admin socket: `replication drain|undrain`, `health
-// impair|clear`, and what they and the other resolvers say: `health orders|peers`.
+// Orders that an operator gives to the resolvers through a node's admin socket: `replication
+// drain|undrain`, `health impair|clear`, and what they and the other resolvers say: `health
+// orders|peers`.
 #include "cli/cli.h"
 
 #include "base/clock.h"
@@ -22,8 +23,8 @@ static int print(struct cli *c, json_t *doc, const char *const *columns, size_t 
     return cli_json(c) ? cli_print_json(doc) : cli_print_array(c, doc, columns, n);
 }
 
-static int show(struct cli *c, const struct command *cmd, const char *path, const char *const *columns, size_t n,
-                int argc, char **argv)
+static int show(struct cli *c, const struct command *cmd, const char *path,
+                const char *const *columns, size_t n, int argc, char **argv)
 {
     json_t *doc = NULL;
     int rc = opt_parse(c, cmd, "health", NULL, 0, argc, argv, &argc);
@@ -50,9 +51,11 @@ static const json_t *orders_here(struct cli *c)
     return c->orders;
 }
 
-const char *cli_region_orders(struct cli *c, const struct registry *r, const struct replica *rep, const char *told)
+const char *cli_region_orders(struct cli *c, const struct registry *r, const struct replica *rep,
+                              const char *told)
 {
-    const char *out = rep->drained ? "drained in the topology" : "", *region = c->topo->regions[rep->region].name;
+    const char *out = rep->drained ? "drained in the topology" : "",
+               *region = c->topo->regions[rep->region].name;
     if (told)
         return arena_printf(&c->arena, "%s%s%s", out, *out ? "; " : "", told);
     const json_t *all = orders_here(c);
@@ -60,7 +63,8 @@ const char *cli_region_orders(struct cli *c, const struct registry *r, const str
         const json_t *one = json_array_get(all, i);
         const char *of = json_string_value(json_object_get(one, "region"));
         const char *registry = json_string_value(json_object_get(one, "registry"));
-        const char *text = json_string_value(json_object_get(one, "text")); // only of one that is in force
+        // only of one that is in force
+        const char *text = json_string_value(json_object_get(one, "text"));
         if (!text || !of || !registry || strcmp(of, region) != 0)
             continue;
         if (strcmp(registry, "*") == 0 || strcmp(registry, r->label) == 0)
@@ -71,17 +75,21 @@ const char *cli_region_orders(struct cli *c, const struct registry *r, const str
 
 static int health_orders_run(struct cli *c, int argc, char **argv)
 {
-    return show(c, &health_orders_cmd, "/v1/health/orders", order_columns, ARRAY_LEN(order_columns), argc, argv);
+    return show(c, &health_orders_cmd, "/v1/health/orders", order_columns, ARRAY_LEN(order_columns),
+                argc, argv);
 }
 
 static int health_peers_run(struct cli *c, int argc, char **argv)
 {
-    return show(c, &health_peers_cmd, "/v1/health/peers", peer_columns, ARRAY_LEN(peer_columns), argc, argv);
+    return show(c, &health_peers_cmd, "/v1/health/peers", peer_columns, ARRAY_LEN(peer_columns),
+                argc, argv);
 }
 
-static int give(struct cli *c, const char *order, const char *region, const char *registry, bool on, json_t **out)
+static int give(struct cli *c, const char *order, const char *region, const char *registry, bool on,
+                json_t **out)
 {
-    const char *more = registry ? arena_printf(&c->arena, "&registry=%s", cli_urlencode(c, registry)) : "";
+    const char *more =
+        registry ? arena_printf(&c->arena, "&registry=%s", cli_urlencode(c, registry)) : "";
     return cli_admin(c, "POST",
                      arena_printf(&c->arena, "/v1/health/orders?order=%s&region=%s%s&on=%s", order,
                                   cli_urlencode(c, region), more, on ? "true" : "false"),
@@ -92,7 +100,8 @@ static int impair(struct cli *c, const struct command *cmd, bool on, int argc, c
 {
     const char *region = NULL;
     json_t *doc = NULL;
-    const struct opt rows[] = {{0, "region", "REGION", "where the registry cannot be served", &region, NULL}};
+    const struct opt rows[] = {
+        {0, "region", "REGION", "where the registry cannot be served", &region, NULL}};
     int rc = opt_parse(c, cmd, "health", rows, ARRAY_LEN(rows), argc, argv, &argc);
     if (rc)
         return rc;
@@ -122,8 +131,8 @@ static const json_t *drain_of(const json_t *orders, const char *region, const ch
         const char *order = json_string_value(json_object_get(x, "order")),
                    *where = json_string_value(json_object_get(x, "region")),
                    *whose = json_string_value(json_object_get(x, "registry"));
-        if (order && where && whose && !strcmp(order, "drain") && !strcmp(where, region) && !strcmp(whose, registry) &&
-            json_is_true(json_object_get(x, "on")))
+        if (order && where && whose && !strcmp(order, "drain") && !strcmp(where, region) &&
+            !strcmp(whose, registry) && json_is_true(json_object_get(x, "on")))
             return x;
     }
     return NULL;
@@ -131,17 +140,20 @@ static const json_t *drain_of(const json_t *orders, const char *region, const ch
 
 static void tell(const json_t *drain)
 {
-    const json_t *left = json_object_get(drain, "safeInMs"), *wait = json_object_get(drain, "waitingFor");
+    const json_t *left = json_object_get(drain, "safeInMs"),
+                 *wait = json_object_get(drain, "waitingFor");
     if (json_is_integer(left))
         fprintf(stderr, "safe in %lld s\n", (long long)((json_integer_value(left) + 999) / 1000));
     for (size_t i = 0; !json_is_integer(left) && i < json_array_size(wait); i++)
-        fprintf(stderr, "%s%s", i ? ", " : "waiting for the resolver of ", json_string_value(json_array_get(wait, i)));
+        fprintf(stderr, "%s%s", i ? ", " : "waiting for the resolver of ",
+                json_string_value(json_array_get(wait, i)));
     if (!json_is_integer(left))
         fprintf(stderr, "\n");
 }
 
 // Takes `doc`, and puts the last answer in its place.
-static int wait_safe(struct cli *c, const char *region, const char *label, int64_t timeout_ms, json_t **doc)
+static int wait_safe(struct cli *c, const char *region, const char *label, int64_t timeout_ms,
+                     json_t **doc)
 {
     int64_t until = clock_mono_ms() + timeout_ms, told = 0;
     for (;;) {
@@ -170,7 +182,10 @@ static int64_t seconds(const char *text)
 {
     char *unit;
     double n = strtod(text, &unit);
-    int64_t each = !strcmp(unit, "s") || !*unit ? 1000 : !strcmp(unit, "m") ? 60000 : !strcmp(unit, "ms") ? 1 : -1;
+    int64_t each = !strcmp(unit, "s") || !*unit ? 1000
+                   : !strcmp(unit, "m")         ? 60000
+                   : !strcmp(unit, "ms")        ? 1
+                                                : -1;
     return n >= 0 && n <= 1e7 && each > 0 ? (int64_t)(n * (double)each) : -1;
 }
 
@@ -179,14 +194,17 @@ static int drain(struct cli *c, const struct command *cmd, bool on, int argc, ch
     const char *region = NULL, *timeout = "10m";
     bool wait = false;
     json_t *doc = NULL;
-    const struct opt rows[] = {{0, "region", "REGION", "the region", &region, NULL},
-                               {0, "wait", NULL, "until it is safe to stop the region", NULL, &wait},
-                               {0, "timeout", "TIME", "how long to wait: 90s, 10m (default)", &timeout, NULL}};
+    const struct opt rows[] = {
+        {0, "region", "REGION", "the region", &region, NULL},
+        {0, "wait", NULL, "until it is safe to stop the region", NULL, &wait},
+        {0, "timeout", "TIME", "how long to wait: 90s, 10m (default)", &timeout, NULL}};
     int rc = opt_parse(c, cmd, "replication", rows, on ? ARRAY_LEN(rows) : 1, argc, argv, &argc);
     if (rc)
         return rc;
     if (argc > 2 || !region || seconds(timeout) < 0)
-        return cli_fail(EXIT_USAGE, "replication %s: give --region REGION, and at most one REGISTRY", cmd->name);
+        return cli_fail(EXIT_USAGE,
+                        "replication %s: give --region REGION, and at most one REGISTRY",
+                        cmd->name);
     const char *label = "*";
     if (argc == 2 && wait) { // orders are shown by login label
         const struct registry *r = cli_topology(c) ? NULL : cli_registry(c, argv[1]);
@@ -214,15 +232,17 @@ static int replication_undrain_run(struct cli *c, int argc, char **argv)
     return drain(c, &replication_undrain_cmd, false, argc, argv);
 }
 
-const struct command health_impair_cmd = {"impair", "a registry cannot be served in a region: it fails over alone",
-                                          "REGISTRY --region R", health_impair_run};
-const struct command health_clear_cmd = {"clear", "it can be served there again", "REGISTRY --region R",
-                                         health_clear_run};
-const struct command health_orders_cmd = {"orders", "what operators drained, impaired and forced", "",
-                                          health_orders_run};
-const struct command health_peers_cmd = {"peers", "the other resolvers, and what regions say of themselves", "",
-                                         health_peers_run};
-const struct command replication_drain_cmd = {"drain", "lead clients of the global name elsewhere, until undrain",
-                                              "[REGISTRY] --region R [--wait] [--timeout T]", replication_drain_run};
-const struct command replication_undrain_cmd = {"undrain", "take a drain back", "[REGISTRY] --region R",
-                                                replication_undrain_run};
+const struct command health_impair_cmd = {
+    "impair", "a registry cannot be served in a region: it fails over alone", "REGISTRY --region R",
+    health_impair_run};
+const struct command health_clear_cmd = {"clear", "it can be served there again",
+                                         "REGISTRY --region R", health_clear_run};
+const struct command health_orders_cmd = {"orders", "what operators drained, impaired and forced",
+                                          "", health_orders_run};
+const struct command health_peers_cmd = {
+    "peers", "the other resolvers, and what regions say of themselves", "", health_peers_run};
+const struct command replication_drain_cmd = {
+    "drain", "lead clients of the global name elsewhere, until undrain",
+    "[REGISTRY] --region R [--wait] [--timeout T]", replication_drain_run};
+const struct command replication_undrain_cmd = {"undrain", "take a drain back",
+                                                "[REGISTRY] --region R", replication_undrain_run};

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Who has a stamp's name; see published.h. A thread for each server, so many at a time; each with a resolver of its
-// own.
+// Who has a stamp's name; see published.h. A thread for each server, so many at a time; each with a
+// resolver of its own.
 #include "cli/published.h"
 
 #include "base/mem.h"
@@ -26,13 +26,15 @@ static void add(struct publisher *list, size_t *n, const struct endpoint *at, co
     list[(*n)++] = (struct publisher){.at = *at, .what = what, .state = PUBLISHED_SILENT};
 }
 
-static void add_stamp(struct cli *c, struct publisher *list, size_t *n, const struct name_server *ns, uint16_t port)
+static void add_stamp(struct cli *c, struct publisher *list, size_t *n,
+                      const struct name_server *ns, uint16_t port)
 {
     const struct region *r = &c->topo->regions[ns->region];
     const struct stamp *s = &r->stamps[ns->stamp];
     const char *what = arena_printf(&c->arena, "name server %s.%s", s->name, r->name);
     for (size_t i = 0; i < s->n_ipv4 + s->n_ipv6; i++)
-        add(list, n, &(struct endpoint){i < s->n_ipv4 ? s->ipv4[i] : s->ipv6[i - s->n_ipv4], port}, what);
+        add(list, n, &(struct endpoint){i < s->n_ipv4 ? s->ipv4[i] : s->ipv6[i - s->n_ipv4], port},
+            what);
 }
 
 struct publisher *published_list(struct cli *c, uint16_t dns_port, size_t *out_n)
@@ -40,7 +42,8 @@ struct publisher *published_list(struct cli *c, uint16_t dns_port, size_t *out_n
     const struct topology *t = c->topo;
     size_t cap = t->transfer.n_notify + t->transfer.n_secondaries, n = 0;
     for (size_t i = 0; i < t->n_name_servers; i++) {
-        const struct stamp *s = &t->regions[t->name_servers[i].region].stamps[t->name_servers[i].stamp];
+        const struct stamp *s =
+            &t->regions[t->name_servers[i].region].stamps[t->name_servers[i].stamp];
         cap += s->n_ipv4 + s->n_ipv6;
     }
     struct publisher *list = arena_array(&c->arena, cap + 1, sizeof *list);
@@ -62,8 +65,8 @@ static ldns_resolver *resolver_at(const struct endpoint *at, bool tcp)
 {
     char text[IP_TEXT_SIZE];
     ldns_resolver *res = ldns_resolver_new();
-    ldns_rdf *addr =
-        ldns_rdf_new_frm_str(ip_is_v4(&at->ip) ? LDNS_RDF_TYPE_A : LDNS_RDF_TYPE_AAAA, ip_format(&at->ip, text));
+    ldns_rdf *addr = ldns_rdf_new_frm_str(ip_is_v4(&at->ip) ? LDNS_RDF_TYPE_A : LDNS_RDF_TYPE_AAAA,
+                                          ip_format(&at->ip, text));
     if (!res || !addr || ldns_resolver_push_nameserver(res, addr) != LDNS_STATUS_OK) {
         ldns_rdf_deep_free(addr);
         ldns_resolver_free(res);
@@ -84,11 +87,13 @@ static ldns_resolver *resolver_at(const struct endpoint *at, bool tcp)
 }
 
 // NULL: no answer.
-static ldns_pkt *send_to(const struct endpoint *at, const ldns_rdf *name, ldns_rr_type type, bool tcp)
+static ldns_pkt *send_to(const struct endpoint *at, const ldns_rdf *name, ldns_rr_type type,
+                         bool tcp)
 {
     ldns_pkt *p = NULL;
     ldns_resolver *res = resolver_at(at, tcp);
-    ldns_status rc = res ? ldns_resolver_send(&p, res, name, type, LDNS_RR_CLASS_IN, 0) : LDNS_STATUS_MEM_ERR;
+    ldns_status rc =
+        res ? ldns_resolver_send(&p, res, name, type, LDNS_RR_CLASS_IN, 0) : LDNS_STATUS_MEM_ERR;
     ldns_resolver_deep_free(res);
     if (rc == LDNS_STATUS_OK)
         return p;
@@ -146,8 +151,10 @@ static void judge(const ldns_pkt *p, const struct wanted *w, char *why, size_t c
         snprintf(why, cap, "has other addresses of the name: an earlier version");
 }
 
-// By UDP, and by TCP what UDP did not settle (nothing came, it was cut, a cookie is asked for). False: no answer.
-static bool ask(const struct publisher *x, const ldns_rdf *name, const struct wanted *w, char *why, size_t cap)
+// By UDP, and by TCP what UDP did not settle (nothing came, it was cut, a cookie is asked for).
+// False: no answer.
+static bool ask(const struct publisher *x, const ldns_rdf *name, const struct wanted *w, char *why,
+                size_t cap)
 {
     bool answered = false;
     for (int tcp = 0; tcp < 2; tcp++) {
@@ -194,7 +201,8 @@ static void *run(void *arg)
     return NULL;
 }
 
-void published_ask(const struct topology *t, const struct stamp *s, struct publisher *list, size_t n)
+void published_ask(const struct topology *t, const struct stamp *s, struct publisher *list,
+                   size_t n)
 {
     char text[HOSTNAME_TEXT_SIZE];
     if (hostname_format(NAME_FRONTEND, t->domain, NULL, t->regions[s->region].name, s->name, text))
@@ -202,12 +210,14 @@ void published_ask(const struct topology *t, const struct stamp *s, struct publi
     for (size_t from = 0; from < n; from += AT_ONCE) {
         struct job jobs[AT_ONCE] = {0};
         for (size_t i = 0; i < AT_ONCE && from + i < n; i++) {
-            jobs[i] = (struct job){.x = &list[from + i], .s = s, .name = ldns_dname_new_frm_str(text)};
+            jobs[i] =
+                (struct job){.x = &list[from + i], .s = s, .name = ldns_dname_new_frm_str(text)};
             jobs[i].started = jobs[i].name && !thread_start(&jobs[i].thread, run, &jobs[i]);
             if (jobs[i].started)
                 continue;
             jobs[i].x->state = PUBLISHED_NOT;
-            snprintf(jobs[i].x->why, sizeof jobs[i].x->why, "could not be asked: out of memory or threads");
+            snprintf(jobs[i].x->why, sizeof jobs[i].x->why,
+                     "could not be asked: out of memory or threads");
         }
         for (size_t i = 0; i < AT_ONCE && from + i < n; i++) {
             if (jobs[i].started)

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// `meridian replication rebind`: a replica moves to another home stamp of its region, without a resolver ever saying
-// that the new stamp does not exist (design section 3, publish before use). All who answer for fe.D are asked for its
-// name; once they have it, the time since when names lead there is written into the topology: the negative TTL later.
+// `meridian replication rebind`: a replica moves to another home stamp of its region, without a
+// resolver ever saying that the new stamp does not exist (design section 3, publish before use).
+// All who answer for fe.D are asked for its name; once they have it, the time since when names lead
+// there is written into the topology: the negative TTL later.
 #include "cli/edit.h"
 #include "cli/published.h"
 #include "config/replica_row.h"
@@ -25,12 +26,14 @@ struct rebind {
     struct cli *c;
     const struct registry *r;
     const struct region *region;
-    const struct stamp *old, *new; // where names lead now, and where they are to lead
+    // where names lead now, and where they are to lead
+    const struct stamp *old, *new;
     struct replica_move move;
     struct publisher *asked;
     size_t n_asked;
     bool now, what_if;
-    uint64_t version; // that was written
+    // that was written
+    uint64_t version;
 };
 
 // ---- who has the name ----
@@ -60,19 +63,21 @@ static int ask(struct rebind *x, uint16_t dns_port)
         return cli_fail(EXIT_FAILED, "out of memory");
     published_ask(x->c->topo, x->new, x->asked, x->n_asked);
     tell_asked(x, PUBLISHED_NOT, "has not got the name");
-    tell_asked(x, PUBLISHED_SILENT, "no answer: it is down, or cannot be reached from here, and is not waited for");
+    tell_asked(x, PUBLISHED_SILENT,
+               "no answer: it is down, or cannot be reached from here, and is not waited for");
     if (count(x, PUBLISHED_NOT))
-        return cli_fail(
-            EXIT_NOT_YET,
-            "not all who answer for fe.%s have %s.%s.fe.%s, and nothing was written: copy the topology that "
-            "has the stamp to all nodes, see that the secondaries have transferred it, and try again",
-            domain, name, region, domain);
+        return cli_fail(EXIT_NOT_YET,
+                        "not all who answer for fe.%s have %s.%s.fe.%s, and nothing was written: "
+                        "copy the topology that "
+                        "has the stamp to all nodes, see that the secondaries have transferred it, "
+                        "and try again",
+                        domain, name, region, domain);
     if (!count(x, PUBLISHED))
-        return cli_fail(
-            EXIT_UNREACHABLE,
-            "nobody who answers for fe.%s could be reached, and nothing was written: try from where the name "
-            "servers can be asked",
-            domain);
+        return cli_fail(EXIT_UNREACHABLE,
+                        "nobody who answers for fe.%s could be reached, and nothing was written: "
+                        "try from where the name "
+                        "servers can be asked",
+                        domain);
     return EXIT_DONE;
 }
 
@@ -83,8 +88,8 @@ static const char *target(const struct rebind *x, const struct stamp *s)
     char ip[IP_TEXT_SIZE];
     const struct ip *first = s->n_ipv4 ? s->ipv4 : s->ipv6;
     size_t n = s->n_ipv4 + s->n_ipv6;
-    return arena_printf(&x->c->arena, "%s.%s.fe.%s (%s%s)", s->name, x->region->name, x->c->topo->domain,
-                        ip_format(first, ip), n > 1 ? ", …" : "");
+    return arena_printf(&x->c->arena, "%s.%s.fe.%s (%s%s)", s->name, x->region->name,
+                        x->c->topo->domain, ip_format(first, ip), n > 1 ? ", …" : "");
 }
 
 static const char *since_text(const struct rebind *x)
@@ -98,8 +103,9 @@ static const char *serves_until(const struct rebind *x)
 {
     char text[CLOCK_TEXT_SIZE];
     const struct ttls *ttl = &x->c->topo->ttl;
-    return arena_strdup(&x->c->arena,
-                        clock_format_s(x->move.since_s + moves_cached_s(ttl) + ttl->frontend + SERVE_MORE_S, text));
+    return arena_strdup(
+        &x->c->arena,
+        clock_format_s(x->move.since_s + moves_cached_s(ttl) + ttl->frontend + SERVE_MORE_S, text));
 }
 
 static int print_json(const struct rebind *x)
@@ -108,12 +114,14 @@ static int print_json(const struct rebind *x)
     char at[ENDPOINT_TEXT_SIZE];
     json_t *asked = json_array();
     for (size_t i = 0; i < x->n_asked; i++)
-        json_array_append_new(asked, json_pack("{s:s, s:s, s:s, s:s*}", "address", endpoint_format(&x->asked[i].at, at),
-                                               "what", x->asked[i].what, "state", states[x->asked[i].state], "why",
-                                               *x->asked[i].why ? x->asked[i].why : NULL));
-    return cli_print_json(json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:o, s:b, s:I}", "registry", x->r->name, "region",
-                                    x->region->name, "stampWas", x->move.was, "stamp", x->move.stamp, "since",
-                                    since_text(x), "oldServesUntil", serves_until(x), "asked", asked, "written",
+        json_array_append_new(asked, json_pack("{s:s, s:s, s:s, s:s*}", "address",
+                                               endpoint_format(&x->asked[i].at, at), "what",
+                                               x->asked[i].what, "state", states[x->asked[i].state],
+                                               "why", *x->asked[i].why ? x->asked[i].why : NULL));
+    return cli_print_json(json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:o, s:b, s:I}", "registry",
+                                    x->r->name, "region", x->region->name, "stampWas", x->move.was,
+                                    "stamp", x->move.stamp, "since", since_text(x),
+                                    "oldServesUntil", serves_until(x), "asked", asked, "written",
                                     (int)!x->what_if, "version", (json_int_t)x->version));
 }
 
@@ -121,14 +129,17 @@ static void print_names(const struct rebind *x)
 {
     struct endpoint_name e;
     char name[HOSTNAME_TEXT_SIZE];
-    const char *cells[3 * 4] = {"name", "now", arena_printf(&x->c->arena, "from %s on", since_text(x))};
+    const char *cells[3 * 4] = {"name", "now",
+                                arena_printf(&x->c->arena, "from %s on", since_text(x))};
     size_t n = 1;
     for (size_t at = 0; n < 4 && endpoint_next(x->r, &at, &e);) {
         bool global = e.kind == NAME_GLOBAL;
         if ((!global && e.region != x->region->index) ||
-            hostname_format(e.kind, x->c->topo->domain, x->r->label, global ? NULL : x->region->name, NULL, name))
+            hostname_format(e.kind, x->c->topo->domain, x->r->label,
+                            global ? NULL : x->region->name, NULL, name))
             continue;
-        cells[3 * n] = arena_printf(&x->c->arena, "%s%s", name, global ? " (where it leads to the region)" : "");
+        cells[3 * n] = arena_printf(&x->c->arena, "%s%s", name,
+                                    global ? " (where it leads to the region)" : "");
         cells[3 * n + 1] = target(x, x->old);
         cells[3 * n + 2] = target(x, x->new);
         n++;
@@ -150,7 +161,8 @@ static int print_outcome(const struct rebind *x)
     }
     printf("%s: names of %s lead to stamp %s from %s on, and until then to %s\n"
            "stamp %s must serve on until %s: caches lead to it for the TTLs\n",
-           x->r->name, x->region->name, x->new->name, since_text(x), x->old->name, x->old->name, serves_until(x));
+           x->r->name, x->region->name, x->new->name, since_text(x), x->old->name, x->old->name,
+           serves_until(x));
     return EXIT_DONE;
 }
 
@@ -163,8 +175,8 @@ static bool holds(const struct topology *t, const void *ctx)
     const struct region *region = topology_region(t, x->region->name);
     const struct replica *rep = r && region ? registry_replica(r, region->index) : NULL;
     const struct stamp_move *m = rep ? registry_move(r, region->index) : NULL;
-    return m && m->was != STAMP_GONE && m->since_s == x->move.since_s && r->n_replicas == x->r->n_replicas &&
-           !strcmp(region->stamps[m->was].name, x->move.was) &&
+    return m && m->was != STAMP_GONE && m->since_s == x->move.since_s &&
+           r->n_replicas == x->r->n_replicas && !strcmp(region->stamps[m->was].name, x->move.was) &&
            !strcmp(topology_replica_stamp(t, rep)->name, x->move.stamp);
 }
 
@@ -177,9 +189,11 @@ static int write_document(struct rebind *x, const struct buf *was)
     if (rc)
         return cli_fail(
             EXIT_FAILED,
-            "%s is left as it was: the row of registry %s in %s cannot be rewritten there (%s). Write by hand, "
+            "%s is left as it was: the row of registry %s in %s cannot be rewritten there (%s). "
+            "Write by hand, "
             "and raise the version:\n  stamp: %s\n  stamp_was: %s\n  stamp_since: \"%s\"",
-            x->c->topology, x->r->name, x->region->name, err_text(rc), x->move.stamp, x->move.was, since_text(x));
+            x->c->topology, x->r->name, x->region->name, err_text(rc), x->move.stamp, x->move.was,
+            since_text(x));
     x->version = x->c->topo->version + 1;
     edit_sections(buf_cstr(&row), NULL, 0, x->version, &now);
     return edit_commit_text(x->c, &now, "registries", holds, x);
@@ -193,12 +207,15 @@ static int write_change(struct rebind *x)
     replica_row_change(x->c->topo, x->r, &x->move, &change);
     diag_init(&d);
     int rc = change.err ? change.err
-                        : changes_append(x->c->topology, buf_cstr(&change), change.n, "the change", &d, &x->version);
+                        : changes_append(x->c->topology, buf_cstr(&change), change.n, "the change",
+                                         &d, &x->version);
     diag_print(&d, stderr);
     diag_done(&d);
     if (rc)
-        return cli_fail(EXIT_FAILED, "%s.changes is left as it was: %s", x->c->topology, err_text(rc));
-    fprintf(stderr, "%s.changes: version %llu; copy it to the nodes\n", x->c->topology, (unsigned long long)x->version);
+        return cli_fail(EXIT_FAILED, "%s.changes is left as it was: %s", x->c->topology,
+                        err_text(rc));
+    fprintf(stderr, "%s.changes: version %llu; copy it to the nodes\n", x->c->topology,
+            (unsigned long long)x->version);
     return EXIT_DONE;
 }
 
@@ -223,9 +240,10 @@ static int find(struct rebind *x, const char *region, const char *stamp, int64_t
         return EXIT_FAILED;
     x->new = region_stamp(x->region, stamp);
     if (!x->new)
-        return cli_fail(EXIT_FAILED,
-                        "region %s has no stamp %s: add it to the topology first, and copy that to the nodes", region,
-                        stamp);
+        return cli_fail(
+            EXIT_FAILED,
+            "region %s has no stamp %s: add it to the topology first, and copy that to the nodes",
+            region, stamp);
     x->old = registry_stamp_at(x->c->topo, x->r, x->region->index, now_s);
     if (!x->old)
         return cli_fail(EXIT_FAILED, "registry %s has no replica in region %s", x->r->name, region);
@@ -237,15 +255,18 @@ static bool is_settled(struct rebind *x, int64_t now_s)
 {
     const struct stamp_move *m = registry_move(x->r, x->region->index);
     bool pending = m && now_s < m->since_s,
-         home = topology_replica_stamp(x->c->topo, registry_replica(x->r, x->region->index)) == x->new;
+         home =
+             topology_replica_stamp(x->c->topo, registry_replica(x->r, x->region->index)) == x->new;
     char since[CLOCK_TEXT_SIZE];
     if (!home || (pending && x->now))
         return false;
     if (pending)
-        fprintf(stderr, "%s: names of %s lead to stamp %s from %s on, as the topology says already\n", x->r->name,
-                x->region->name, x->new->name, clock_format_s(m->since_s, since));
+        fprintf(stderr,
+                "%s: names of %s lead to stamp %s from %s on, as the topology says already\n",
+                x->r->name, x->region->name, x->new->name, clock_format_s(m->since_s, since));
     else
-        fprintf(stderr, "%s: names of %s lead to stamp %s already\n", x->r->name, x->region->name, x->new->name);
+        fprintf(stderr, "%s: names of %s lead to stamp %s already\n", x->r->name, x->region->name,
+                x->new->name);
     return true;
 }
 
@@ -253,7 +274,8 @@ static int move(struct rebind *x, uint16_t dns_port, int64_t now_s)
 {
     // Back to where names lead still: what was to come is taken back, and nobody need be asked.
     bool stays = x->old == x->new;
-    const struct stamp *home = topology_replica_stamp(x->c->topo, registry_replica(x->r, x->region->index));
+    const struct stamp *home =
+        topology_replica_stamp(x->c->topo, registry_replica(x->r, x->region->index));
     int rc = stays || x->now ? EXIT_DONE : ask(x, dns_port);
     if (rc)
         return rc;
@@ -279,7 +301,8 @@ static int rebind(struct cli *c, int argc, char **argv)
         {0, "what-if", NULL, "ask and tell what would be, and write nothing", NULL, &x.what_if},
         {0, "dns-port", "PORT", "port of the name servers (default 53)", &port, NULL},
     };
-    int rc = opt_parse(c, &replication_rebind_cmd, "replication", rows, ARRAY_LEN(rows), argc, argv, &argc);
+    int rc = opt_parse(c, &replication_rebind_cmd, "replication", rows, ARRAY_LEN(rows), argc, argv,
+                       &argc);
     if (rc)
         return rc;
     if (!region || !stamp)
@@ -295,5 +318,6 @@ static int rebind(struct cli *c, int argc, char **argv)
 }
 
 const struct command replication_rebind_cmd = {
-    "rebind", "move a replica to another stamp of its region, once all who answer for fe.D have that",
+    "rebind",
+    "move a replica to another stamp of its region, once all who answer for fe.D have that",
     "-r REGISTRY --region REGION --stamp STAMP [--now] [--what-if]", rebind};

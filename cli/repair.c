@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// `meridian replication repair-clock`: mends a region's store that holds stamps of the future, through its node's admin
-// socket. Says what it would do, and does it with --apply.
+// `meridian replication repair-clock`: mends a region's store that holds stamps of the future,
+// through its node's admin socket. Says what it would do, and does it with --apply.
 #include "cli/cli.h"
 
 #include "base/mem.h"
@@ -31,8 +31,8 @@ static void print_registers(struct cli *c, const json_t *doc)
     for (size_t i = 0; i < n; i++) {
         const json_t *o = json_array_get(list, i);
         const char *tag = text(o, "tag", "");
-        const char *row[] = {arena_printf(&c->arena, "%s/%s%s%s", text(o, "registry", "?"), text(o, "repository", "?"),
-                                          *tag ? ":" : "", tag),
+        const char *row[] = {arena_printf(&c->arena, "%s/%s%s%s", text(o, "registry", "?"),
+                                          text(o, "repository", "?"), *tag ? ":" : "", tag),
                              text(o, "was", "-"), text(o, "origin", "-"), text(o, "stamped", "-"),
                              text(o, "is", "gone")};
         memcpy(cells + 5 * (i + 1), row, sizeof row);
@@ -48,18 +48,19 @@ static void print_repair(struct cli *c, const json_t *doc)
     const char *are = applied ? "are" : "would be";
     if (!number(doc, "entries") && !number(doc, "tags") && !number(doc, "manifestsGone") &&
         !strcmp(text(doc, "clockWas", ""), text(doc, "clockIs", ""))) {
-        printf("%s holds no stamps of the future (its clock says %s): nothing to do\n", text(doc, "region", "?"),
-               text(doc, "time", "?"));
+        printf("%s holds no stamps of the future (its clock says %s): nothing to do\n",
+               text(doc, "region", "?"), text(doc, "time", "?"));
         return;
     }
     printf("%s, whose clock says %s:\n", text(doc, "region", "?"), text(doc, "time", "?"));
-    printf("  %lld entries %s void, with %lld jobs; %lld of them this region's own, of which %lld %s announced again\n",
-           number(doc, "entries"), are, number(doc, "jobs"), number(doc, "ownEntries"), number(doc, "announcedAgain"),
-           are);
+    printf("  %lld entries %s void, with %lld jobs; %lld of them this region's own, of which %lld "
+           "%s announced again\n",
+           number(doc, "entries"), are, number(doc, "jobs"), number(doc, "ownEntries"),
+           number(doc, "announcedAgain"), are);
     printf("  the stamp that it writes on from %s %s, and was %s\n", applied ? "is" : "would be",
            text(doc, "clockIs", "none"), text(doc, "clockWas", "none"));
-    printf("  %lld tags %s other values or gone, %lld manifests %s gone\n", number(doc, "tags"), are,
-           number(doc, "manifestsGone"), are);
+    printf("  %lld tags %s other values or gone, %lld manifests %s gone\n", number(doc, "tags"),
+           are, number(doc, "manifestsGone"), are);
     print_registers(c, doc);
     if (!applied)
         printf("nothing was changed: --apply does it\n");
@@ -69,16 +70,20 @@ static int repair_clock(struct cli *c, int argc, char **argv)
 {
     bool apply = false, what_if = false;
     json_t *doc = NULL;
-    const struct opt rows[] = {
-        {0, "apply", NULL, "do it; else it is only said", NULL, &apply},
-        {0, "what-if", NULL, "only say what would be done (so it is without --apply)", NULL, &what_if}};
-    int rc = opt_parse(c, &replication_repair_cmd, "replication", rows, ARRAY_LEN(rows), argc, argv, &argc);
+    const struct opt rows[] = {{0, "apply", NULL, "do it; else it is only said", NULL, &apply},
+                               {0, "what-if", NULL,
+                                "only say what would be done (so it is without --apply)", NULL,
+                                &what_if}};
+    int rc = opt_parse(c, &replication_repair_cmd, "replication", rows, ARRAY_LEN(rows), argc, argv,
+                       &argc);
     if (rc)
         return rc;
     if (argc != 1 || (apply && what_if))
-        return cli_fail(EXIT_USAGE,
-                        argc != 1 ? "repair-clock: takes no argument" : "repair-clock: either --apply or --what-if");
-    rc = cli_admin(c, "POST", apply ? "/v1/replication/repair-clock?apply=true" : "/v1/replication/repair-clock", &doc);
+        return cli_fail(EXIT_USAGE, argc != 1 ? "repair-clock: takes no argument"
+                                              : "repair-clock: either --apply or --what-if");
+    rc = cli_admin(
+        c, "POST",
+        apply ? "/v1/replication/repair-clock?apply=true" : "/v1/replication/repair-clock", &doc);
     if (rc)
         return rc;
     if (cli_json(c))
@@ -88,5 +93,6 @@ static int repair_clock(struct cli *c, int argc, char **argv)
     return EXIT_DONE;
 }
 
-const struct command replication_repair_cmd = {"repair-clock", "mends a store that holds stamps of the future",
+const struct command replication_repair_cmd = {"repair-clock",
+                                               "mends a store that holds stamps of the future",
                                                "[--apply | --what-if]", repair_clock};

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// `meridian replication`: replicas, and how far each region is. `status` asks the regions' public endpoints with an
-// ordinary token that may pull. Waiting is in replication_wait.c.
+// `meridian replication`: replicas, and how far each region is. `status` asks the regions' public
+// endpoints with an ordinary token that may pull. Waiting is in replication_wait.c.
 #include "cli/cli.h"
 
 #include "base/clock.h"
@@ -19,7 +19,8 @@ static const char *number(struct cli *c, const json_t *v, const char *unit)
     return json_is_number(v) ? arena_printf(&c->arena, "%.0f%s", json_number_value(v), unit) : "-";
 }
 
-// What a region says of itself, in each of its rows: are its writes open, and is there doubt about its clock?
+// What a region says of itself, in each of its rows: are its writes open, and is there doubt about
+// its clock?
 static void rows_add(json_t *all, const json_t *doc)
 {
     json_t *orders = json_object_get(doc, "orders"), *writes = json_object_get(doc, "writes"),
@@ -53,28 +54,32 @@ static json_t *status_rows(struct cli *c, const struct registry *r, const char *
     for (size_t i = 0; i < r->n_replicas; i++) {
         const struct region *region = &c->topo->regions[r->replicas[i].region];
         struct region_answer a;
-        ask_region(c, r, region, repository, arena_printf(&c->arena, "/replication/v1/status?registry=%s", r->name),
-                   10000, &a);
+        ask_region(c, r, region, repository,
+                   arena_printf(&c->arena, "/replication/v1/status?registry=%s", r->name), 10000,
+                   &a);
         if (a.how == ASK_ANSWERED && json_is_array(json_object_get(a.doc, "replications"))) {
             rows_add(all, a.doc);
             say_faults(region->name, a.doc);
         } else {
-            json_array_append_new(all, json_pack("{s:s, s:s, s:s, s:s}", "registry", r->name, "region", region->name,
-                                                 "state", ask_state(a.how), "lastError", a.why));
+            json_array_append_new(all, json_pack("{s:s, s:s, s:s, s:s}", "registry", r->name,
+                                                 "region", region->name, "state", ask_state(a.how),
+                                                 "lastError", a.why));
         }
         json_decref(a.doc);
     }
     return all;
 }
 
-// The exit status that rows stand for: of several the highest. What moves by itself (Syncing, Retrying) is no failure.
+// The exit status that rows stand for: of several the highest. What moves by itself (Syncing,
+// Retrying) is no failure.
 static int rows_status(const json_t *rows)
 {
     static const struct {
         const char *state;
         int status;
-    } table[] = {{"Unreachable", EXIT_UNREACHABLE}, {"Denied", EXIT_DENIED},    {"ClockAhead", EXIT_CLOCK_AHEAD},
-                 {"Diverged", EXIT_DIVERGED},       {"NoSpace", EXIT_NO_SPACE}, {"Refused", EXIT_FAILED}};
+    } table[] = {{"Unreachable", EXIT_UNREACHABLE}, {"Denied", EXIT_DENIED},
+                 {"ClockAhead", EXIT_CLOCK_AHEAD},  {"Diverged", EXIT_DIVERGED},
+                 {"NoSpace", EXIT_NO_SPACE},        {"Refused", EXIT_FAILED}};
     int worst = EXIT_DONE;
     size_t i;
     const json_t *row;
@@ -118,7 +123,8 @@ static void print_notes(json_t *rows)
     }
 }
 
-// Whoever gave what it should not have given: its disk wants a look, also when another region helped out.
+// Whoever gave what it should not have given: its disk wants a look, also when another region
+// helped out.
 static void print_wrong(json_t *rows)
 {
     size_t i;
@@ -128,7 +134,8 @@ static void print_wrong(json_t *rows)
         const json_t *wrong = json_object_get(row, "wrongBytes");
         if (wrong)
             printf("%s got wrong bytes from %s, %lld times since it started; the last time %s\n",
-                   json_string_value(json_object_get(row, "region")), json_string_value(json_object_get(row, "origin")),
+                   json_string_value(json_object_get(row, "region")),
+                   json_string_value(json_object_get(row, "origin")),
                    (long long)json_integer_value(json_object_get(wrong, "times")),
                    json_string_value(json_object_get(wrong, "last")));
     }
@@ -140,7 +147,8 @@ static void print_status(struct cli *c, json_t *rows)
 {
     size_t n = json_array_size(rows);
     const char **cells = arena_array(&c->arena, STATUS_COLUMNS * (n + 1), sizeof *cells);
-    const char *head[] = {"region", "origin", "state", "lag", "entries", "to go", "clock", "last error"};
+    const char *head[] = {"region",  "origin", "state", "lag",
+                          "entries", "to go",  "clock", "last error"};
     memcpy(cells, head, sizeof head);
     for (size_t i = 0; i < n; i++) {
         const json_t *o = json_array_get(rows, i);
@@ -168,19 +176,22 @@ static int replication_status(struct cli *c, int argc, char **argv)
     bool watch = false;
     const struct opt rows[] = {
         {'r', "registry", "REGISTRY", "the registry", &name, NULL},
-        {0, "repository", "NAME", "ask with pull on this repository, if not on all", &repository, NULL},
+        {0, "repository", "NAME", "ask with pull on this repository, if not on all", &repository,
+         NULL},
         {0, "watch", NULL, "again and again, until interrupted", NULL, &watch},
         {0, "interval", "SECONDS", "between two looks (default 2)", &interval, NULL},
         {0, "count", "N", "end a watch after N looks", &count, NULL}};
-    int rc = opt_parse(c, &replication_cmds[1], "replication", rows, ARRAY_LEN(rows), argc, argv, &argc);
+    int rc =
+        opt_parse(c, &replication_cmds[1], "replication", rows, ARRAY_LEN(rows), argc, argv, &argc);
     if (rc)
         return rc;
     const struct registry *r = cli_registry_given(c, name, argc, argv);
     if (!r)
         return name || argc > 1 ? EXIT_FAILED : EXIT_USAGE;
     if (watch && c->password_stdin)
-        return cli_fail(EXIT_USAGE,
-                        "--watch asks for tokens again and again: give --password-file, not --password-stdin");
+        return cli_fail(
+            EXIT_USAGE,
+            "--watch asks for tokens again and again: give --password-file, not --password-stdin");
     long left = count ? strtol(count, NULL, 10) : -1;
     for (;;) {
         json_t *all = status_rows(c, r, repository);
@@ -206,8 +217,9 @@ static int replication_status(struct cli *c, int argc, char **argv)
 // What a region says of itself as a replica: the least good of its states, or why it says nothing.
 static json_t *display_status(struct cli *c, const json_t *rows, const char *region)
 {
-    static const char *const worst_last[] = {"Ready",       "Syncing",    "Retrying", "NoSpace", "Refused",
-                                             "Unreachable", "ClockAhead", "Diverged", "Denied"};
+    static const char *const worst_last[] = {"Ready",      "Syncing",  "Retrying",
+                                             "NoSpace",    "Refused",  "Unreachable",
+                                             "ClockAhead", "Diverged", "Denied"};
     size_t worst = 0, i, n = 0;
     const char *why = NULL;
     json_t *row;
@@ -227,8 +239,8 @@ static json_t *display_status(struct cli *c, const json_t *rows, const char *reg
     char when[CLOCK_TEXT_SIZE];
     return json_pack("{s:s, s:s?, s:s}", "displayStatus",
                      n || !c->username ? n ? worst_last[worst] : "Unknown" : "Ready", "message",
-                     n || c->username ? why : "the regions were not asked: give --username", "timestamp",
-                     clock_format(clock_wall_ms(), when));
+                     n || c->username ? why : "the regions were not asked: give --username",
+                     "timestamp", clock_format(clock_wall_ms(), when));
 }
 
 // What a region that was asked says of operators' orders for it; NULL: it was not, or nothing.
@@ -251,10 +263,12 @@ static const char *orders_told(const json_t *rows, const char *region)
 static int replication_list(struct cli *c, int argc, char **argv)
 {
     const char *name = NULL, *repository = "status";
-    const struct opt own[] = {
-        {'r', "registry", "REGISTRY", "the registry", &name, NULL},
-        {0, "repository", "NAME", "ask with pull on this repository, if not on all", &repository, NULL}};
-    int rc = opt_parse(c, &replication_cmds[0], "replication", own, ARRAY_LEN(own), argc, argv, &argc);
+    const struct opt own[] = {{'r', "registry", "REGISTRY", "the registry", &name, NULL},
+                              {0, "repository", "NAME",
+                               "ask with pull on this repository, if not on all", &repository,
+                               NULL}};
+    int rc =
+        opt_parse(c, &replication_cmds[0], "replication", own, ARRAY_LEN(own), argc, argv, &argc);
     if (rc)
         return rc;
     const struct registry *r = cli_registry_given(c, name, argc, argv);
@@ -263,7 +277,9 @@ static int replication_list(struct cli *c, int argc, char **argv)
     json_t *rows = c->username || r->anonymous_pull ? status_rows(c, r, repository) : json_array();
     json_t *list = json_array();
     const char **cells = arena_array(&c->arena, LIST_COLUMNS * (r->n_replicas + 1), sizeof *cells);
-    const char *head[] = {"name", "location", "provisioning state", "status", "global routing", "home stamp", "orders"};
+    const char *head[] = {"name",   "location",       "provisioning state",
+                          "status", "global routing", "home stamp",
+                          "orders"};
     memcpy(cells, head, sizeof head);
     for (size_t i = 0; i < r->n_replicas; i++) {
         const struct replica *rep = &r->replicas[i];
@@ -272,7 +288,8 @@ static int replication_list(struct cli *c, int argc, char **argv)
         const char *told = orders_told(rows, region);
         const char *orders = cli_region_orders(c, r, rep, told);
         const char *shown = json_string_value(json_object_get(status, "displayStatus"));
-        // What the topology states is in force: there is no provisioning that could still be under way.
+        // What the topology states is in force: there is no provisioning that could still be under
+        // way.
         const char *row[] = {region,
                              region,
                              "Succeeded",
@@ -281,8 +298,9 @@ static int replication_list(struct cli *c, int argc, char **argv)
                              cli_home_stamp(c, r, rep),
                              orders};
         memcpy(cells + LIST_COLUMNS * (i + 1), row, sizeof row);
-        json_t *o = json_pack("{s:s, s:s, s:s, s:b, s:o}", "name", region, "location", region, "provisioningState",
-                              "Succeeded", "regionEndpointEnabled", rep->global_routing, "status", status);
+        json_t *o = json_pack("{s:s, s:s, s:s, s:b, s:o}", "name", region, "location", region,
+                              "provisioningState", "Succeeded", "regionEndpointEnabled",
+                              rep->global_routing, "status", status);
         cli_home_stamp_json(c, o, r, rep);
         if (*orders)
             json_object_set_new(o, "orders", json_string(orders));
@@ -298,13 +316,15 @@ static int replication_list(struct cli *c, int argc, char **argv)
 
 static const struct command replication_cmds[] = {
     {"list", "replicas of a registry", "-r REGISTRY", replication_list},
-    {"status", "how far each region is with each other's writes", "-r REGISTRY [--watch]", replication_status},
+    {"status", "how far each region is with each other's writes", "-r REGISTRY [--watch]",
+     replication_status},
 };
 
 int cmd_replication(struct cli *c, int argc, char **argv)
 {
-    const struct command all[] = {replication_cmds[0],     replication_cmds[1],     replication_wait_cmd,
-                                  replication_drain_cmd,   replication_undrain_cmd, replication_feed_cmd,
-                                  replication_revoked_cmd, replication_repair_cmd,  replication_rebind_cmd};
+    const struct command all[] = {
+        replication_cmds[0],     replication_cmds[1],     replication_wait_cmd,
+        replication_drain_cmd,   replication_undrain_cmd, replication_feed_cmd,
+        replication_revoked_cmd, replication_repair_cmd,  replication_rebind_cmd};
     return command_group(c, "replication", all, ARRAY_LEN(all), argc, argv);
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// `meridian replication feed` and `revoked`: what a region wrote last, with the places and hashes that a revocation of
-// its feed key would name, and what such a revocation has made void. Both ask the regions' public endpoints.
+// `meridian replication feed` and `revoked`: what a region wrote last, with the places and hashes
+// that a revocation of its feed key would name, and what such a revocation has made void. Both ask
+// the regions' public endpoints.
 #include "cli/cli.h"
 
 #include "base/mem.h"
@@ -16,12 +17,14 @@ static const char *text_of(const json_t *o, const char *key)
 static const char *what_of(struct cli *c, const json_t *o)
 {
     const char *tag = json_string_value(json_object_get(o, "tag"));
-    return tag ? arena_printf(&c->arena, "%s:%s", text_of(o, "repository"), tag) : text_of(o, "repository");
+    return tag ? arena_printf(&c->arena, "%s:%s", text_of(o, "repository"), tag)
+               : text_of(o, "repository");
 }
 
 static const char *place_of(struct cli *c, const json_t *o)
 {
-    return arena_printf(&c->arena, "%lld/%lld", (long long)json_integer_value(json_object_get(o, "epoch")),
+    return arena_printf(&c->arena, "%lld/%lld",
+                        (long long)json_integer_value(json_object_get(o, "epoch")),
                         (long long)json_integer_value(json_object_get(o, "seq")));
 }
 
@@ -42,7 +45,8 @@ static void print_feed(struct cli *c, const json_t *rows)
     memcpy(cells, head, sizeof head);
     json_array_foreach(rows, i, o)
     {
-        const char *row[] = {text_of(o, "writtenAt"),   place_of(c, o),    text_of(o, "key"), what_of(c, o),
+        const char *row[] = {text_of(o, "writtenAt"),   place_of(c, o),
+                             text_of(o, "key"),         what_of(c, o),
                              digest_of(c, o, "digest"), text_of(o, "hash")};
         memcpy(cells + 6 * (i + 1), row, sizeof row);
     }
@@ -57,21 +61,25 @@ static int feed_run(struct cli *c, int argc, char **argv)
         {0, "origin", "REGION", "whose feed", &origin, NULL},
         {0, "region", "REGION", "as this region holds it (default: the origin)", &at, NULL},
         {0, "before", "EPOCH/SEQ", "older ones than this", &before, NULL},
-        {0, "repository", "NAME", "ask with pull on this repository, if not on all", &repository, NULL}};
-    int rc = opt_parse(c, &replication_feed_cmd, "replication", rows, ARRAY_LEN(rows), argc, argv, &argc);
+        {0, "repository", "NAME", "ask with pull on this repository, if not on all", &repository,
+         NULL}};
+    int rc = opt_parse(c, &replication_feed_cmd, "replication", rows, ARRAY_LEN(rows), argc, argv,
+                       &argc);
     if (rc)
         return rc;
     const struct registry *r = cli_registry_given(c, name, argc, argv);
     if (!r || !origin)
-        return cli_fail(r ? EXIT_USAGE : EXIT_FAILED, r ? "feed: give --origin REGION" : "feed: give -r REGISTRY");
+        return cli_fail(r ? EXIT_USAGE : EXIT_FAILED,
+                        r ? "feed: give --origin REGION" : "feed: give -r REGISTRY");
     const struct region *of = cli_region(c, origin), *region = at ? cli_region(c, at) : of;
     if (!of || !region)
         return EXIT_FAILED;
     unsigned long long epoch = 0, seq = 0;
     if (before && sscanf(before, "%llu/%llu", &epoch, &seq) != 2)
         return cli_fail(EXIT_USAGE, "feed: --before EPOCH/SEQ, as the list prints it");
-    const char *path = arena_printf(&c->arena, "/replication/v1/entries?registry=%s&origin=%s&epoch=%llu&seq=%llu",
-                                    r->name, of->name, epoch, seq);
+    const char *path =
+        arena_printf(&c->arena, "/replication/v1/entries?registry=%s&origin=%s&epoch=%llu&seq=%llu",
+                     r->name, of->name, epoch, seq);
     json_t *doc = NULL;
     rc = cli_replication_get(c, r, region, repository, path, &doc);
     if (rc)
@@ -83,23 +91,26 @@ static int feed_run(struct cli *c, int argc, char **argv)
     return EXIT_DONE;
 }
 
-const struct command replication_feed_cmd = {"feed", "what a region wrote last, with keys, places and hashes",
-                                             "-r REGISTRY --origin REGION [--region R] [--before EPOCH/SEQ]", feed_run};
+const struct command replication_feed_cmd = {
+    "feed", "what a region wrote last, with keys, places and hashes",
+    "-r REGISTRY --origin REGION [--region R] [--before EPOCH/SEQ]", feed_run};
 
 // ---- revoked ----
 
 // All pages of a region; its rows get its name.
-static int voided_at(struct cli *c, const struct registry *r, const struct region *region, const char *repository,
-                     json_t *all)
+static int voided_at(struct cli *c, const struct registry *r, const struct region *region,
+                     const char *repository, json_t *all)
 {
     json_int_t after = 0;
     int rc;
     do {
         json_t *doc = NULL, *o;
         size_t i;
-        rc = cli_replication_get(
-            c, r, region, repository,
-            arena_printf(&c->arena, "/replication/v1/revoked?registry=%s&after=%lld", r->name, (long long)after), &doc);
+        rc = cli_replication_get(c, r, region, repository,
+                                 arena_printf(&c->arena,
+                                              "/replication/v1/revoked?registry=%s&after=%lld",
+                                              r->name, (long long)after),
+                                 &doc);
         json_array_foreach(json_object_get(doc, "voided"), i, o)
         {
             json_object_set_new(o, "region", json_string(region->name));
@@ -115,14 +126,16 @@ static void print_voided(struct cli *c, const json_t *rows)
 {
     size_t n = json_array_size(rows), i;
     const char **cells = arena_array(&c->arena, 9 * (n + 1), sizeof *cells);
-    const char *head[] = {"region", "what", "void value", "was", "now", "written at", "epoch/seq", "key", "reason"};
+    const char *head[] = {"region",     "what",      "void value", "was",   "now",
+                          "written at", "epoch/seq", "key",        "reason"};
     json_t *o;
     memcpy(cells, head, sizeof head);
     json_array_foreach(rows, i, o)
     {
-        const char *row[] = {text_of(o, "region"), what_of(c, o),          digest_of(c, o, "digest"),
-                             text_of(o, "was"),    digest_of(c, o, "now"), text_of(o, "writtenAt"),
-                             place_of(c, o),       text_of(o, "key"),      text_of(o, "reason")};
+        const char *row[] = {
+            text_of(o, "region"), what_of(c, o),          digest_of(c, o, "digest"),
+            text_of(o, "was"),    digest_of(c, o, "now"), text_of(o, "writtenAt"),
+            place_of(c, o),       text_of(o, "key"),      text_of(o, "reason")};
         memcpy(cells + 9 * (i + 1), row, sizeof row);
     }
     cli_table(cells, n + 1, 9);
@@ -131,11 +144,13 @@ static void print_voided(struct cli *c, const json_t *rows)
 static int revoked_run(struct cli *c, int argc, char **argv)
 {
     const char *name = NULL, *repository = "status", *at = NULL;
-    const struct opt rows[] = {
-        {'r', "registry", "REGISTRY", "the registry", &name, NULL},
-        {0, "region", "REGION", "of this region only", &at, NULL},
-        {0, "repository", "NAME", "ask with pull on this repository, if not on all", &repository, NULL}};
-    int rc = opt_parse(c, &replication_revoked_cmd, "replication", rows, ARRAY_LEN(rows), argc, argv, &argc);
+    const struct opt rows[] = {{'r', "registry", "REGISTRY", "the registry", &name, NULL},
+                               {0, "region", "REGION", "of this region only", &at, NULL},
+                               {0, "repository", "NAME",
+                                "ask with pull on this repository, if not on all", &repository,
+                                NULL}};
+    int rc = opt_parse(c, &replication_revoked_cmd, "replication", rows, ARRAY_LEN(rows), argc,
+                       argv, &argc);
     if (rc)
         return rc;
     const struct registry *r = cli_registry_given(c, name, argc, argv);
@@ -162,5 +177,6 @@ static int revoked_run(struct cli *c, int argc, char **argv)
     return worst;
 }
 
-const struct command replication_revoked_cmd = {"revoked", "what revoked feed keys had written, and what is there now",
-                                                "-r REGISTRY [--region R]", revoked_run};
+const struct command replication_revoked_cmd = {
+    "revoked", "what revoked feed keys had written, and what is there now",
+    "-r REGISTRY [--region R]", revoked_run};

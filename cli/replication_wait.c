@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// `meridian replication wait`: until a tag or a digest is in a region, or in all of them, as new as it was at the call.
-// What cannot come is said at once and by name: nobody has it, the user may not see it, the region cannot be reached.
+// `meridian replication wait`: until a tag or a digest is in a region, or in all of them, as new as
+// it was at the call. What cannot come is said at once and by name: nobody has it, the user may not
+// see it, the region cannot be reached.
 #include "cli/cli.h"
 
 #include "base/clock.h"
@@ -16,10 +17,13 @@
 struct wait {
     struct cli *c;
     const struct registry *r;
-    const char *repository, *tag; // tag "" when a digest is waited for
+    // tag "" when a digest is waited for
+    const char *repository, *tag;
     const char *digest;
-    struct register_value value; // of the tag, as it was highest anywhere at the call; origin NULL: nowhere yet
-    int64_t until_ms;            // mono
+    // of the tag, as it was highest anywhere at the call; origin NULL: nowhere yet
+    struct register_value value;
+    // mono
+    int64_t until_ms;
 };
 
 static uint64_t number_of(const json_t *doc, const char *key)
@@ -43,13 +47,15 @@ static bool value_of(const json_t *doc, struct register_value *out)
 static const char *have_path(struct wait *w, uint64_t wait_ms)
 {
     struct cli *c = w->c;
-    return arena_printf(&c->arena, "/replication/v1/have?registry=%s&repository=%s&%s=%s%s", w->r->name,
-                        cli_urlencode(c, w->repository), *w->tag ? "tag" : "digest",
-                        cli_urlencode(c, *w->tag ? w->tag : w->digest),
-                        wait_ms ? arena_printf(&c->arena, "&wait_ms=%llu", (unsigned long long)wait_ms) : "");
+    return arena_printf(
+        &c->arena, "/replication/v1/have?registry=%s&repository=%s&%s=%s%s", w->r->name,
+        cli_urlencode(c, w->repository), *w->tag ? "tag" : "digest",
+        cli_urlencode(c, *w->tag ? w->tag : w->digest),
+        wait_ms ? arena_printf(&c->arena, "&wait_ms=%llu", (unsigned long long)wait_ms) : "");
 }
 
-// How long may asking for a token take? A hung region is no reason to wait longer than was asked for.
+// How long may asking for a token take? A hung region is no reason to wait longer than was asked
+// for.
 static uint32_t token_ms(const struct wait *w, uint32_t most_ms)
 {
     int64_t left = w->until_ms - clock_mono_ms();
@@ -69,13 +75,15 @@ static void value_take(struct wait *w, const json_t *doc)
 }
 
 // No region that answered has it. Was there one that did not, that is why nobody can tell.
-static int say_unknown(const struct wait *w, const struct region *silent, const struct region_answer *why)
+static int say_unknown(const struct wait *w, const struct region *silent,
+                       const struct region_answer *why)
 {
-    const char *what = arena_printf(&w->c->arena, "%s/%s%s%s", w->r->name, w->repository, *w->tag ? ":" : "@",
-                                    *w->tag ? w->tag : w->digest);
+    const char *what = arena_printf(&w->c->arena, "%s/%s%s%s", w->r->name, w->repository,
+                                    *w->tag ? ":" : "@", *w->tag ? w->tag : w->digest);
     if (!silent)
         return cli_fail(EXIT_UNKNOWN, "%s is unknown: no region has it", what);
-    return cli_fail(ask_exit(why->how), "%s is in no region that answers; %s: %s", what, silent->name, why->why);
+    return cli_fail(ask_exit(why->how), "%s is in no region that answers; %s: %s", what,
+                    silent->name, why->why);
 }
 
 // Fixes the value at the call: the newest one, by the register's order, that any region has now.
@@ -99,8 +107,8 @@ static int fix_target(struct wait *w)
     return w->value.origin ? EXIT_DONE : say_unknown(w, silent, &worst);
 }
 
-// Clock ahead: its writer's clock was, and this region takes nothing so far ahead of its own. No space: the time is
-// over, and what is waited for does not fit on that region's disk.
+// Clock ahead: its writer's clock was, and this region takes nothing so far ahead of its own. No
+// space: the time is over, and what is waited for does not fit on that region's disk.
 enum outcome {
     WAIT_DONE,
     WAIT_SUPERSEDED,
@@ -128,14 +136,15 @@ static const char *until_path(struct wait *w, uint64_t wait_ms)
 {
     const char *path = have_path(w, wait_ms);
     if (!*w->tag) // the stamp only tells whether it can come at all now
-        return arena_printf(&w->c->arena, "%s&stamp=%llu", path, (unsigned long long)w->value.stamp);
+        return arena_printf(&w->c->arena, "%s&stamp=%llu", path,
+                            (unsigned long long)w->value.stamp);
     return arena_printf(&w->c->arena, "%s&stamp=%llu&origin=%s&epoch=%llu&digest=%s", path,
-                        (unsigned long long)w->value.stamp, w->value.origin, (unsigned long long)w->value.epoch,
-                        cli_urlencode(w->c, w->digest));
+                        (unsigned long long)w->value.stamp, w->value.origin,
+                        (unsigned long long)w->value.epoch, cli_urlencode(w->c, w->digest));
 }
 
-// Is the wait for a region over with what it has now? A digest that is waited for is there or not; a tag has the value
-// that was fixed, or a newer one.
+// Is the wait for a region over with what it has now? A digest that is waited for is there or not;
+// a tag has the value that was fixed, or a newer one.
 static bool outcome_of(struct wait *w, const json_t *doc, enum outcome *out)
 {
     struct register_value here;
@@ -147,15 +156,18 @@ static bool outcome_of(struct wait *w, const json_t *doc, enum outcome *out)
     return true;
 }
 
-// Why it is not there, when that is for want of space; else NULL. Room may come: no reason to end the wait.
+// Why it is not there, when that is for want of space; else NULL. Room may come: no reason to end
+// the wait.
 static const char *lacks_of(struct wait *w, const json_t *doc)
 {
-    const json_t *lacks = json_object_get(doc, "noSpace"), *needed = json_object_get(lacks, "neededBytes");
+    const json_t *lacks = json_object_get(doc, "noSpace"),
+                 *needed = json_object_get(lacks, "neededBytes");
     if (!lacks)
         return NULL;
     if (!needed)
         return "its disk is full, so nothing that it reads can be noted";
-    return arena_printf(&w->c->arena, "what is missing there takes %.1f MiB, which do not fit on its disk",
+    return arena_printf(&w->c->arena,
+                        "what is missing there takes %.1f MiB, which do not fit on its disk",
                         json_number_value(needed) / (1 << 20));
 }
 
@@ -169,7 +181,8 @@ static enum outcome outcome_late(const struct region_answer *last, bool answered
     return last->how == ASK_REFUSED ? WAIT_REFUSED : WAIT_UNREACHABLE;
 }
 
-// How long the region may keep the next question open: until the end, at most POLL_MS, and at least once.
+// How long the region may keep the next question open: until the end, at most POLL_MS, and at least
+// once.
 static uint64_t poll_ms(const struct wait *w)
 {
     int64_t left = w->until_ms - clock_mono_ms();
@@ -187,7 +200,8 @@ static enum outcome wait_region(struct wait *w, const struct region *region, con
     for (;;) {
         uint64_t poll = poll_ms(w);
         w->c->token_ms = token_ms(w, 20000);
-        ask_region(w->c, w->r, region, w->repository, until_path(w, poll), (uint32_t)poll + 5000, &a);
+        ask_region(w->c, w->r, region, w->repository, until_path(w, poll), (uint32_t)poll + 5000,
+                   &a);
         enum outcome how;
         bool over = a.how == ASK_ANSWERED && outcome_of(w, a.doc, &how);
         bool ahead = a.how == ASK_ANSWERED && json_is_true(json_object_get(a.doc, "clockAhead"));
@@ -213,7 +227,8 @@ static int parse_target(struct wait *w, char *text)
 {
     char *slash = strchr(text, '/');
     if (!slash)
-        return cli_fail(EXIT_USAGE, "wait: give REGISTRY/REPOSITORY:TAG or REGISTRY/REPOSITORY@DIGEST");
+        return cli_fail(EXIT_USAGE,
+                        "wait: give REGISTRY/REPOSITORY:TAG or REGISTRY/REPOSITORY@DIGEST");
     *slash = 0;
     w->r = cli_registry(w->c, text);
     if (!w->r)
@@ -258,7 +273,8 @@ static int wait_all(struct wait *w, const struct region *only)
 {
     struct cli *c = w->c;
     json_t *doc = json_array();
-    const char *cells[WAIT_COLUMNS * (TOPOLOGY_MAX_REGIONS + 1)] = {"region", "outcome", "digest", "reason"};
+    const char *cells[WAIT_COLUMNS * (TOPOLOGY_MAX_REGIONS + 1)] = {"region", "outcome", "digest",
+                                                                    "reason"};
     size_t n = 1;
     int worst = EXIT_DONE;
     for (size_t i = 0; i < w->r->n_replicas; i++) {
@@ -269,8 +285,9 @@ static int wait_all(struct wait *w, const struct region *only)
         enum outcome how = wait_region(w, region, &why);
         worst = outcomes[how].status > worst ? outcomes[how].status : worst;
         row[0] = region->name, row[1] = outcomes[how].name, row[2] = w->digest, row[3] = why;
-        json_array_append_new(doc, json_pack("{s:s, s:s, s:s, s:s*}", "region", region->name, "outcome",
-                                             outcomes[how].name, "digest", w->digest, "reason", *why ? why : NULL));
+        json_array_append_new(doc, json_pack("{s:s, s:s, s:s, s:s*}", "region", region->name,
+                                             "outcome", outcomes[how].name, "digest", w->digest,
+                                             "reason", *why ? why : NULL));
     }
     if (cli_json(c)) {
         cli_print_json(doc);
@@ -284,17 +301,21 @@ static int wait_all(struct wait *w, const struct region *only)
 static int replication_wait(struct cli *c, int argc, char **argv)
 {
     const char *region_name = "all", *timeout = "60s";
-    const struct opt rows[] = {{0, "region", "REGION", "this region, or all (default)", &region_name, NULL},
-                               {0, "timeout", "TIME", "60s, 500ms, 5m (default 60s)", &timeout, NULL}};
-    int rc = opt_parse(c, &replication_wait_cmd, "replication", rows, ARRAY_LEN(rows), argc, argv, &argc);
+    const struct opt rows[] = {
+        {0, "region", "REGION", "this region, or all (default)", &region_name, NULL},
+        {0, "timeout", "TIME", "60s, 500ms, 5m (default 60s)", &timeout, NULL}};
+    int rc = opt_parse(c, &replication_wait_cmd, "replication", rows, ARRAY_LEN(rows), argc, argv,
+                       &argc);
     if (rc)
         return rc;
     int64_t ms = parse_seconds(timeout);
     if (argc != 2 || ms < 0)
-        return cli_fail(EXIT_USAGE,
-                        argc != 2 ? "wait: give one REGISTRY/REPOSITORY:TAG" : "wait: --timeout 60s, 500ms or 5m");
+        return cli_fail(EXIT_USAGE, argc != 2 ? "wait: give one REGISTRY/REPOSITORY:TAG"
+                                              : "wait: --timeout 60s, 500ms or 5m");
     if (c->password_stdin)
-        return cli_fail(EXIT_USAGE, "wait asks several regions for tokens: give --password-file, not --password-stdin");
+        return cli_fail(
+            EXIT_USAGE,
+            "wait asks several regions for tokens: give --password-file, not --password-stdin");
     struct wait w = {.c = c, .until_ms = clock_mono_ms() + ms};
     rc = parse_target(&w, argv[1]);
     if (rc)
@@ -310,5 +331,6 @@ static int replication_wait(struct cli *c, int argc, char **argv)
     return wait_all(&w, only);
 }
 
-const struct command replication_wait_cmd = {"wait", "until a tag or digest is there, as new as now",
-                                             "REGISTRY/REPOSITORY:TAG [--region R] [--timeout T]", replication_wait};
+const struct command replication_wait_cmd = {
+    "wait", "until a tag or digest is there, as new as now",
+    "REGISTRY/REPOSITORY:TAG [--region R] [--timeout T]", replication_wait};

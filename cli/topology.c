@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// `meridian topology`: check a topology with its changes, compile it, look at it, compare two, append a change, and pin
-// the serial of fe.D.
+// `meridian topology`: check a topology with its changes, compile it, look at it, compare two,
+// append a change, and pin the serial of fe.D.
 #include "cli/edit.h"
 
 #include "base/clock.h"
@@ -28,14 +28,16 @@ struct loaded {
     size_t n_changes;
 };
 
-// A file with its changes. Says what is wrong; a change that cannot be taken is told, and no failure of the whole.
+// A file with its changes. Says what is wrong; a change that cannot be taken is told, and no
+// failure of the whole.
 static int load(const char *path, struct loaded *out)
 {
     struct diag d;
     char magic[8] = "";
     diag_init(&d);
     AUTO_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC);
-    out->compiled = fd >= 0 && read(fd, magic, sizeof magic) == (ssize_t)sizeof magic && compiled_is(magic, 8);
+    out->compiled =
+        fd >= 0 && read(fd, magic, sizeof magic) == (ssize_t)sizeof magic && compiled_is(magic, 8);
     int rc = topology_load(path, &d, &out->t);
     rc = rc ? rc : changes_load(path, &d, &out->t, &out->n_changes);
     diag_print(&d, stderr);
@@ -64,23 +66,26 @@ static int describe(struct cli *c, const char *path, const struct loaded *l)
     uint32_t serial = (uint32_t)frontend_serial(t, clock_wall_ms() / 1000);
     bool pinned = frontend_pinned(t);
     if (cli_json(c))
-        return cli_print_json(
-            json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:b, s:I, s:I, s:I, s:I, s:I}", "file", path, "form",
-                      l->compiled ? "compiled" : "document", "domain", t->domain, "version", (json_int_t)t->version,
-                      "baseVersion", (json_int_t)t->frame->base_version, "changes", (json_int_t)l->n_changes,
-                      "frontendSerial", (json_int_t)serial, "pinned", (int)pinned, "regions", (json_int_t)t->n_regions,
-                      "stamps", (json_int_t)n_stamps, "registries", (json_int_t)t->n_registries, "privateEndpoints",
-                      (json_int_t)n_private, "views", (json_int_t)t->n_views));
+        return cli_print_json(json_pack(
+            "{s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:b, s:I, s:I, s:I, s:I, s:I}", "file", path,
+            "form", l->compiled ? "compiled" : "document", "domain", t->domain, "version",
+            (json_int_t)t->version, "baseVersion", (json_int_t)t->frame->base_version, "changes",
+            (json_int_t)l->n_changes, "frontendSerial", (json_int_t)serial, "pinned", (int)pinned,
+            "regions", (json_int_t)t->n_regions, "stamps", (json_int_t)n_stamps, "registries",
+            (json_int_t)t->n_registries, "privateEndpoints", (json_int_t)n_private, "views",
+            (json_int_t)t->n_views));
     printf("file               %s (%s)\ndomain             %s\nversion            %llu", path,
            l->compiled ? "compiled" : "document", t->domain, (unsigned long long)t->version);
     if (l->n_changes)
         printf(" (%zu change%s after %llu)", l->n_changes, l->n_changes == 1 ? "" : "s",
                (unsigned long long)(t->version - l->n_changes));
     printf("\nserial of fe.D     %u%s", (unsigned)serial,
-           pinned                 ? " (pinned)"
-           : t->frame->serial.pin ? " (the pin is of other content; meridian topology pin renews it)"
-                                  : "");
-    printf("\nregions            %zu\nstamps             %zu\nregistries         %zu\nprivate endpoints  %zu\n"
+           pinned ? " (pinned)"
+           : t->frame->serial.pin
+               ? " (the pin is of other content; meridian topology pin renews it)"
+               : "");
+    printf("\nregions            %zu\nstamps             %zu\nregistries         %zu\nprivate "
+           "endpoints  %zu\n"
            "views              %zu\n",
            t->n_regions, n_stamps, t->n_registries, n_private, t->n_views);
     return EXIT_DONE;
@@ -111,22 +116,25 @@ static int check_after(const char *path, const struct topology *t, const char *a
     diag_init(&d);
     bool lines = !file_read(path, TOPOLOGY_MAX_BYTES, &text) && !compiled_is(text.p, text.n);
     if (t->version <= old.t->version)
-        diag_add(&d, path, 0, "version %llu is not above %llu, which %s has", (unsigned long long)t->version,
-                 (unsigned long long)old.t->version, after);
-    bool ok = successor_ok(old.t, t, bytes_of(text.p, lines ? text.n : 0), clock_wall_ms() / 1000, &d, &again_s);
+        diag_add(&d, path, 0, "version %llu is not above %llu, which %s has",
+                 (unsigned long long)t->version, (unsigned long long)old.t->version, after);
+    bool ok = successor_ok(old.t, t, bytes_of(text.p, lines ? text.n : 0), clock_wall_ms() / 1000,
+                           &d, &again_s);
     ok = ok && !diag_count(&d);
     diag_print(&d, stderr);
     diag_done(&d);
     snapshot_unref(old.t);
-    return ok ? EXIT_DONE : cli_fail(EXIT_FAILED, "nodes that have %s in force would refuse %s", after, path);
+    return ok ? EXIT_DONE
+              : cli_fail(EXIT_FAILED, "nodes that have %s in force would refuse %s", after, path);
 }
 
 static int check_or_show(struct cli *c, const struct command *cmd, int argc, char **argv, bool show)
 {
     struct loaded l = {0};
     const char *after = NULL;
-    const struct opt rows[] = {
-        {0, "after", "FILE", "the topology in force: would nodes that have it take this one?", &after, NULL}};
+    const struct opt rows[] = {{0, "after", "FILE",
+                                "the topology in force: would nodes that have it take this one?",
+                                &after, NULL}};
     int rc = opt_parse(c, cmd, "topology", rows, show ? 0 : ARRAY_LEN(rows), argc, argv, &argc);
     if (rc)
         return rc;
@@ -142,8 +150,8 @@ static int check_or_show(struct cli *c, const struct command *cmd, int argc, cha
         int printed = describe(c, path, &l);
         rc = rc ? rc : printed;
     } else if (!rc) {
-        printf("%s: good: version %llu, %zu registries in %zu regions\n", path, (unsigned long long)l.t->version,
-               l.t->n_registries, l.t->n_regions);
+        printf("%s: good: version %llu, %zu registries in %zu regions\n", path,
+               (unsigned long long)l.t->version, l.t->n_registries, l.t->n_regions);
     }
     snapshot_unref(l.t);
     return rc;
@@ -177,20 +185,23 @@ static int topology_compile(struct cli *c, int argc, char **argv)
     }
     rc = compiled_format(l.t, &out);
     if (rc == ERR_UNSUPPORTED)
-        rc = cli_fail(EXIT_FAILED,
-                      "%s: registries and private_endpoints must begin lines of their own, so that they can "
-                      "be told from the rest; write the document in block style",
-                      argv[1]);
+        rc = cli_fail(
+            EXIT_FAILED,
+            "%s: registries and private_endpoints must begin lines of their own, so that they can "
+            "be told from the rest; write the document in block style",
+            argv[1]);
     else if (!rc)
-        rc = file_write_atomic(argv[2], out.p, out.n, stat(argv[1], &st) ? 0640 : st.st_mode & 0666);
+        rc =
+            file_write_atomic(argv[2], out.p, out.n, stat(argv[1], &st) ? 0640 : st.st_mode & 0666);
     if (rc < 0)
         rc = cli_fail(EXIT_FAILED, "%s: %s", argv[2], err_text(rc));
     if (!rc && cli_json(c))
-        rc = cli_print_json(json_pack("{s:s, s:I, s:I, s:I}", "file", argv[2], "version", (json_int_t)l.t->version,
-                                      "registries", (json_int_t)l.t->n_registries, "bytes", (json_int_t)out.n));
+        rc = cli_print_json(json_pack("{s:s, s:I, s:I, s:I}", "file", argv[2], "version",
+                                      (json_int_t)l.t->version, "registries",
+                                      (json_int_t)l.t->n_registries, "bytes", (json_int_t)out.n));
     else if (!rc)
-        printf("%s: version %llu, %zu registries, %zu bytes\n", argv[2], (unsigned long long)l.t->version,
-               l.t->n_registries, out.n);
+        printf("%s: version %llu, %zu registries, %zu bytes\n", argv[2],
+               (unsigned long long)l.t->version, l.t->n_registries, out.n);
     snapshot_unref(l.t);
     return rc;
 }
@@ -217,7 +228,8 @@ static bool same_replicas(const struct registry *x, const struct registry *y)
             x->replicas[i].global_routing != y->replicas[i].global_routing ||
             x->replicas[i].drained != y->replicas[i].drained)
             return false;
-    return !x->weights == !y->weights && (!x->weights || !memcmp(x->weights, y->weights, TOPOLOGY_MAX_REGIONS));
+    return !x->weights == !y->weights &&
+           (!x->weights || !memcmp(x->weights, y->weights, TOPOLOGY_MAX_REGIONS));
 }
 
 static bool same_access(const struct registry *x, const struct registry *y)
@@ -236,7 +248,8 @@ static bool same_endpoint(const struct private_endpoint *x, const struct private
     if (strcmp(x->name, y->name) != 0 || x->view != y->view || x->n_members != y->n_members)
         return false;
     for (size_t i = 0; i < x->n_members; i++)
-        if (x->members[i].kind != y->members[i].kind || x->members[i].region != y->members[i].region ||
+        if (x->members[i].kind != y->members[i].kind ||
+            x->members[i].region != y->members[i].region ||
             !ip_equal(&x->members[i].ip, &y->members[i].ip))
             return false;
     return true;
@@ -274,10 +287,12 @@ static const char *differences(struct cli *c, const struct registry *x, const st
     return out;
 }
 
-static void tell(struct cli *c, json_t *list, const char *change, const char *name, const char *what)
+static void tell(struct cli *c, json_t *list, const char *change, const char *name,
+                 const char *what)
 {
     if (cli_json(c))
-        json_array_append_new(list, json_pack("{s:s, s:s, s:s}", "registry", name, "change", change, "what", what));
+        json_array_append_new(
+            list, json_pack("{s:s, s:s, s:s}", "registry", name, "change", change, "what", what));
     else
         printf("%c registry %s%s%s\n",
                !strcmp(change, "added")     ? '+'
@@ -286,7 +301,8 @@ static void tell(struct cli *c, json_t *list, const char *change, const char *na
                name, *what ? ": " : "", what);
 }
 
-static size_t compare(struct cli *c, const struct topology *x, const struct topology *y, json_t *list)
+static size_t compare(struct cli *c, const struct topology *x, const struct topology *y,
+                      json_t *list)
 {
     AUTO_FREE const struct registry **old = topology_sorted(x);
     AUTO_FREE const struct registry **new = topology_sorted(y);
@@ -339,8 +355,9 @@ static struct bytes next_line(const char *text, size_t n, size_t *at)
     return (struct bytes){0};
 }
 
-// The rest is compared as text. Not the first line of it that differs is worth telling, but that it does: any diff of
-// the two documents shows it. A document whose registries cannot be cut out is only like itself.
+// The rest is compared as text. Not the first line of it that differs is worth telling, but that it
+// does: any diff of the two documents shows it. A document whose registries cannot be cut out is
+// only like itself.
 static bool same_rest(const struct topology *x, const struct topology *y)
 {
     const struct topology_frame *a = x->frame, *b = y->frame;
@@ -358,9 +375,11 @@ static bool same_rest(const struct topology *x, const struct topology *y)
 }
 
 // Also when nodes that have the old one would refuse the new one for it.
-static void tell_serial(struct cli *c, const struct topology *old, const struct topology *new, int64_t now_s)
+static void tell_serial(struct cli *c, const struct topology *old, const struct topology *new,
+                        int64_t now_s)
 {
-    uint32_t was = (uint32_t)frontend_serial(old, now_s), is = (uint32_t)frontend_serial(new, now_s);
+    uint32_t was = (uint32_t)frontend_serial(old, now_s),
+             is = (uint32_t)frontend_serial(new, now_s);
     char *why = NULL;
     if (!cli_json(c) && was != is)
         printf("serial of fe.D %u -> %u\n", (unsigned)was, (unsigned)is);
@@ -380,18 +399,21 @@ static int topology_diff(struct cli *c, int argc, char **argv)
     rc = load(argv[1], &old);
     rc = rc ? rc : load(argv[2], &new);
     if (!rc && !same_regions(old.t, new.t)) {
-        rc = cli_fail(EXIT_FAILED, "the two have other regions, stamps or views: compare the documents");
+        rc = cli_fail(EXIT_FAILED,
+                      "the two have other regions, stamps or views: compare the documents");
     } else if (!rc) {
         json_t *list = json_array();
         bool same = same_rest(old.t, new.t);
         if (!cli_json(c))
-            printf("version %llu -> %llu\n%s", (unsigned long long)old.t->version, (unsigned long long)new.t->version,
+            printf("version %llu -> %llu\n%s", (unsigned long long)old.t->version,
+                   (unsigned long long)new.t->version,
                    same ? "" : "~ other than registries: the documents differ\n");
         tell_serial(c, old.t, new.t, clock_wall_ms() / 1000);
         size_t n = compare(c, old.t, new.t, list);
         if (cli_json(c))
-            cli_print_json(json_pack("{s:I, s:I, s:b, s:O}", "old", (json_int_t)old.t->version, "new",
-                                     (json_int_t) new.t->version, "restDiffers", (int)!same, "registries", list));
+            cli_print_json(json_pack("{s:I, s:I, s:b, s:O}", "old", (json_int_t)old.t->version,
+                                     "new", (json_int_t) new.t->version, "restDiffers", (int)!same,
+                                     "registries", list));
         json_decref(list);
         rc = n || !same ? EXIT_FAILED : EXIT_DONE;
     }
@@ -424,7 +446,8 @@ static int topology_change(struct cli *c, int argc, char **argv)
     if (rc)
         return rc;
     if (argc != 2)
-        return cli_fail(EXIT_USAGE, "topology change: give the file with the change, or - for standard input");
+        return cli_fail(EXIT_USAGE,
+                        "topology change: give the file with the change, or - for standard input");
     AUTO_BUF struct buf text;
     struct diag d;
     uint64_t version = 0;
@@ -433,15 +456,16 @@ static int topology_change(struct cli *c, int argc, char **argv)
     if (rc)
         return cli_fail(EXIT_FAILED, "%s: %s", argv[1], err_text(rc));
     diag_init(&d);
-    rc = changes_append(c->topology, buf_cstr(&text), text.n, !strcmp(argv[1], "-") ? "standard input" : argv[1], &d,
-                        &version);
+    rc = changes_append(c->topology, buf_cstr(&text), text.n,
+                        !strcmp(argv[1], "-") ? "standard input" : argv[1], &d, &version);
     diag_print(&d, stderr);
     diag_done(&d);
     if (rc)
-        return cli_fail(EXIT_FAILED, "the change was not appended to %s.changes: %s", c->topology, err_text(rc));
+        return cli_fail(EXIT_FAILED, "the change was not appended to %s.changes: %s", c->topology,
+                        err_text(rc));
     if (cli_json(c))
-        return cli_print_json(
-            json_pack("{s:s+, s:I}", "file", c->topology, ".changes", "version", (json_int_t)version));
+        return cli_print_json(json_pack("{s:s+, s:I}", "file", c->topology, ".changes", "version",
+                                        (json_int_t)version));
     printf("%s.changes: version %llu\n", c->topology, (unsigned long long)version);
     return EXIT_DONE;
 }
@@ -457,7 +481,8 @@ static bool is_pinned(const struct topology *t, const void *ctx)
 static int topology_pin(struct cli *c, int argc, char **argv)
 {
     bool renew = false;
-    const struct opt rows[] = {{0, "renew", NULL, "the serial is to be a new one, the version", NULL, &renew}};
+    const struct opt rows[] = {
+        {0, "renew", NULL, "the serial is to be a new one, the version", NULL, &renew}};
     int rc = opt_parse(c, &topology_cmds[5], "topology", rows, ARRAY_LEN(rows), argc, argv, &argc);
     if (rc)
         return rc;
@@ -469,13 +494,15 @@ static int topology_pin(struct cli *c, int argc, char **argv)
         return rc;
     const struct zone_serial *s = &c->topo->frame->serial;
     uint64_t serial = renew ? c->topo->version + 1 : s->base;
-    const struct edit_section section = {"zone_serial", edit_zone_serial(c, serial, s->content, s->offset)};
+    const struct edit_section section = {"zone_serial",
+                                         edit_zone_serial(c, serial, s->content, s->offset)};
     if (!section.text)
         return cli_fail(EXIT_FAILED, "%s is left as it was: %s", c->topology, err_text(ERR_NOMEM));
     if (renew || !frontend_pinned(c->topo))
         rc = edit_commit(c, &section, 1, is_pinned, NULL);
     if (!rc)
-        printf("%s: the serial of fe.D is pinned at %llu\n", c->topology, (unsigned long long)serial);
+        printf("%s: the serial of fe.D is pinned at %llu\n", c->topology,
+               (unsigned long long)serial);
     return rc;
 }
 
@@ -484,7 +511,8 @@ static const struct command topology_cmds[] = {
     {"show", "what it holds, in numbers", "[FILE]", topology_show},
     {"compile", "write the form that nodes start from quickly", "FILE OUT", topology_compile},
     {"diff", "which registries differ; status 1 if any do", "OLD NEW", topology_diff},
-    {"change", "append a change of registries to the stream that nodes follow", "FILE|-", topology_change},
+    {"change", "append a change of registries to the stream that nodes follow", "FILE|-",
+     topology_change},
     {"pin", "keep the serial of fe.D until its content changes", "[--renew] [FILE]", topology_pin},
 };
 

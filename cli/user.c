@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// `meridian user`: edits principals.yaml, whole and atomically, 0600. Nodes that watch the file swap it within a
-// second. A change of password, a removal or `revoke` raises the user's generation, which ends its refresh tokens.
+// `meridian user`: edits principals.yaml, whole and atomically, 0600. Nodes that watch the file
+// swap it within a second. A change of password, a removal or `revoke` raises the user's
+// generation, which ends its refresh tokens.
 #include "cli/cli.h"
 
 #include "base/err.h"
@@ -14,10 +15,12 @@
 
 struct edit { // a changed copy of the frozen document, in the process's arena
     struct cli *c;
-    struct principals *now; // the document itself: the copy's strings are its
+    // the document itself: the copy's strings are its
+    struct principals *now;
     const char *path;
     struct principals doc;
-    struct principal *users; // room for one more
+    // room for one more
+    struct principal *users;
 };
 
 static void edit_done(struct edit *e)
@@ -29,7 +32,8 @@ static void edit_done(struct edit *e)
 static const char *default_path(struct cli *c)
 {
     const char *slash = strrchr(c->topology, '/');
-    return slash ? arena_printf(&c->arena, "%.*s/principals.yaml", (int)(slash - c->topology), c->topology)
+    return slash ? arena_printf(&c->arena, "%.*s/principals.yaml", (int)(slash - c->topology),
+                                c->topology)
                  : "principals.yaml";
 }
 
@@ -52,7 +56,8 @@ static int edit_begin(struct cli *c, const char *path, bool may_be_new, struct e
     if (now)
         memcpy(e->users, now->users, n * sizeof *e->users); // strings stay with `now`
     e->now = now;
-    e->doc = (struct principals){.version = now ? now->version : 0, .users = e->users, .n_users = n};
+    e->doc =
+        (struct principals){.version = now ? now->version : 0, .users = e->users, .n_users = n};
     return 0;
 }
 
@@ -70,12 +75,14 @@ static int edit_commit(struct edit *e, const char *what, const char *user)
     int rc = principals_write(&e->doc, e->path);
     if (rc == ERR_INVAL)
         return cli_fail(EXIT_USAGE,
-                        "a user's name is printable, without blanks and colons; repositories are names, prefixes that "
+                        "a user's name is printable, without blanks and colons; repositories are "
+                        "names, prefixes that "
                         "end in /*, or *. %s stays as it was",
                         e->path);
     if (rc)
         return cli_fail(EXIT_FAILED, "%s: cannot be written: %s", e->path, err_text(rc));
-    printf("%s: user %s %s (version %llu)\n", e->path, user, what, (unsigned long long)e->doc.version);
+    printf("%s: user %s %s (version %llu)\n", e->path, user, what,
+           (unsigned long long)e->doc.version);
     return EXIT_DONE;
 }
 
@@ -95,7 +102,8 @@ static int new_hash(struct cli *c, const char **out)
     return 0;
 }
 
-static int parse_grant(struct cli *c, const char *registry, char *repositories, char *actions, struct grant *out)
+static int parse_grant(struct cli *c, const char *registry, char *repositories, char *actions,
+                       struct grant *out)
 {
     struct grant g = {.registry = arena_strdup(&c->arena, registry)};
     const char **list = arena_array(&c->arena, strlen(repositories) + 1, sizeof *list);
@@ -146,7 +154,8 @@ static int user_change(struct cli *c, int argc, char **argv, size_t row)
     const struct opt rows[] = {
         {0, "principals", "FILE", "the file (default: beside the topology)", &path, NULL},
         {'n', "registry", "REGISTRY", "grant on this registry", &registry, NULL},
-        {0, "repositories", "LIST", "names, prefixes ending in /*, or * (default *)", &repositories, NULL},
+        {0, "repositories", "LIST", "names, prefixes ending in /*, or * (default *)", &repositories,
+         NULL},
         {0, "actions", "LIST", "pull, push, delete, catalog (default pull,push)", &actions, NULL}};
     const struct command *cmd = &user_cmds[row];
     int rc = opt_parse(c, cmd, "user", rows, ARRAY_LEN(rows), argc, argv, &argc);
@@ -171,8 +180,8 @@ static int user_change(struct cli *c, int argc, char **argv, size_t row)
         return cli_fail(EXIT_USAGE, "user grant: give --registry");
     if (grants && access(c->topology, R_OK) == 0 && !cli_registry(c, registry))
         return EXIT_FAILED; // a grant on a misspelt registry would never be noticed
-    if (grants &&
-        (rc = parse_grant(c, registry, arena_strdup(&c->arena, repositories), arena_strdup(&c->arena, actions), &g)))
+    if (grants && (rc = parse_grant(c, registry, arena_strdup(&c->arena, repositories),
+                                    arena_strdup(&c->arena, actions), &g)))
         return rc;
     if (add) {
         p = &e.users[e.doc.n_users++];
@@ -197,7 +206,8 @@ static int user_change(struct cli *c, int argc, char **argv, size_t row)
                                        [3] = "has a new grant",
                                        [4] = "has no valid refresh token any more",
                                        [5] = "removed"};
-    return edit_commit(&e, revoke && registry ? "has lost what was granted on that registry" : said[row], name);
+    return edit_commit(
+        &e, revoke && registry ? "has lost what was granted on that registry" : said[row], name);
 }
 
 static int user_add(struct cli *c, int argc, char **argv)
@@ -228,15 +238,17 @@ static int user_remove(struct cli *c, int argc, char **argv)
 static const char *actions_text(struct cli *c, unsigned actions)
 {
     const char *text =
-        arena_printf(&c->arena, "%s%s%s%s", actions & ACTION_PULL ? ",pull" : "", actions & ACTION_PUSH ? ",push" : "",
-                     actions & ACTION_DELETE ? ",delete" : "", actions & ACTION_CATALOG ? ",catalog" : "");
+        arena_printf(&c->arena, "%s%s%s%s", actions & ACTION_PULL ? ",pull" : "",
+                     actions & ACTION_PUSH ? ",push" : "", actions & ACTION_DELETE ? ",delete" : "",
+                     actions & ACTION_CATALOG ? ",catalog" : "");
     return *text ? text + 1 : text; // as --actions takes them
 }
 
 static int user_list(struct cli *c, int argc, char **argv)
 {
     const char *path = NULL;
-    const struct opt rows[] = {{0, "principals", "FILE", "the file (default: beside the topology)", &path, NULL}};
+    const struct opt rows[] = {
+        {0, "principals", "FILE", "the file (default: beside the topology)", &path, NULL}};
     int rc = opt_parse(c, &user_cmds[0], "user", rows, ARRAY_LEN(rows), argc, argv, &argc);
     AUTO_EDIT struct edit e = {0};
     rc = rc ? rc : edit_begin(c, path, false, &e);
@@ -257,15 +269,16 @@ static int user_list(struct cli *c, int argc, char **argv)
             const char *repos = "";
             for (size_t k = 0; g && k < g->n_repositories; k++)
                 repos = arena_printf(&c->arena, "%s%s%s", repos, k ? "," : "", g->repositories[k]);
-            const char *line[] = {p->name, p->enabled ? "true" : "false", g ? g->registry : "", repos,
-                                  g ? actions_text(c, g->actions) : ""};
+            const char *line[] = {p->name, p->enabled ? "true" : "false", g ? g->registry : "",
+                                  repos, g ? actions_text(c, g->actions) : ""};
             memcpy(row, line, sizeof line);
             if (g)
-                json_array_append_new(grants, json_pack("{s:s, s:s, s:s}", "registry", g->registry, "repositories",
-                                                        repos, "actions", line[4]));
+                json_array_append_new(grants, json_pack("{s:s, s:s, s:s}", "registry", g->registry,
+                                                        "repositories", repos, "actions", line[4]));
         }
-        json_array_append_new(list, json_pack("{s:s, s:b, s:I, s:o}", "name", p->name, "enabled", p->enabled,
-                                              "generation", (json_int_t)p->generation, "grants", grants));
+        json_array_append_new(list, json_pack("{s:s, s:b, s:I, s:o}", "name", p->name, "enabled",
+                                              p->enabled, "generation", (json_int_t)p->generation,
+                                              "grants", grants));
     }
     if (cli_json(c))
         return cli_print_json(list);

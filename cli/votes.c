@@ -17,7 +17,8 @@ static int add_rows(json_t *rows, json_t *target)
     {
         json_t *row = json_copy(v);
         if (!row || json_object_set(row, "region", json_object_get(target, "region")) ||
-            json_object_set(row, "stamp", json_object_get(target, "stamp")) || json_array_append(rows, row)) {
+            json_object_set(row, "stamp", json_object_get(target, "stamp")) ||
+            json_array_append(rows, row)) {
             json_decref(row);
             return -1;
         }

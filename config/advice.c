@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Words on a topology; see advice.h. Sizes are those that resolver/answer/record.c writes: owners are pointers, and a
-// target ends in one to the domain.
+// Words on a topology; see advice.h. Sizes are those that resolver/answer/record.c writes: owners
+// are pointers, and a target ends in one to the domain.
 #include "config/advice.h"
 
 #include "base/diag.h"
@@ -22,7 +22,8 @@ struct advisor {
     const struct topology *t;
     const char *source;
     struct diag *d;
-    struct chain *longest; // by stamp: of the answers that end in its addresses
+    // by stamp: of the answers that end in its addresses
+    struct chain *longest;
 };
 
 struct chain { // an answer up to its addresses
@@ -44,10 +45,12 @@ static size_t private_labels(const struct topology *t, const struct endpoint_nam
 }
 
 // The question for the public name, and with private endpoints the alias to the private one.
-static struct chain chain_of(const struct topology *t, const struct registry *r, struct endpoint_name e)
+static struct chain chain_of(const struct topology *t, const struct registry *r,
+                             struct endpoint_name e)
 {
     size_t label = 1 + strlen(r->label), labels = private_labels(t, &e);
-    size_t n = HEADER_BYTES + label + labels - PRIVATELINK_BYTES + t->catalogue->apex_n + QUESTION_TAIL_BYTES;
+    size_t n = HEADER_BYTES + label + labels - PRIVATELINK_BYTES + t->catalogue->apex_n +
+               QUESTION_TAIL_BYTES;
     if (r->n_private_endpoints)
         n += RR_BYTES + label + labels + POINTER_BYTES;
     return (struct chain){r, e, n};
@@ -58,22 +61,24 @@ static size_t fitting(const struct chain *c, size_t each)
     return c->n < UDP_LEAST ? (UDP_LEAST - c->n) / each : 0;
 }
 
-static void say_family(const struct advisor *a, const struct chain *c, const char *what, size_t n, bool v4,
-                       const char *then)
+static void say_family(const struct advisor *a, const struct chain *c, const char *what, size_t n,
+                       bool v4, const char *then)
 {
     char name[HOSTNAME_TEXT_SIZE];
     size_t each = RR_BYTES + (v4 ? 4 : 16), fit = fitting(c, each);
     const char *region = c->name.region == REGION_NONE ? NULL : a->t->regions[c->name.region].name;
-    if (n <= fit || hostname_format(c->name.kind, a->t->domain, c->registry->label, region, NULL, name))
+    if (n <= fit ||
+        hostname_format(c->name.kind, a->t->domain, c->registry->label, region, NULL, name))
         return;
-    diag_add(
-        a->d, a->source, 0,
-        "warning: %s: %zu %s addresses make an answer of %zu octets for %s; a client without EDNS takes %d, in which "
-        "%zu fit: %s",
-        what, n, v4 ? "IPv4" : "IPv6", c->n + n * each, name, UDP_LEAST, fit, then);
+    diag_add(a->d, a->source, 0,
+             "warning: %s: %zu %s addresses make an answer of %zu octets for %s; a client without "
+             "EDNS takes %d, in which "
+             "%zu fit: %s",
+             what, n, v4 ? "IPv4" : "IPv6", c->n + n * each, name, UDP_LEAST, fit, then);
 }
 
-static void say_set(const struct advisor *a, const struct chain *c, const char *what, struct set s, const char *then)
+static void say_set(const struct advisor *a, const struct chain *c, const char *what, struct set s,
+                    const char *then)
 {
     say_family(a, c, what, s.v4, true, then);
     say_family(a, c, what, s.v6, false, then);
@@ -98,7 +103,8 @@ static void look_at_private(const struct advisor *a, const struct chain *c)
         char what[128];
         snprintf(what, sizeof what, "private endpoint %s", pe->name);
         say_set(a, c, what, members_of(pe, &c->name),
-                "it gets those, and the others only over TCP, which musl (Alpine images) before 1.2.4 does not speak");
+                "it gets those, and the others only over TCP, which musl (Alpine images) before "
+                "1.2.4 does not speak");
     }
 }
 
@@ -133,7 +139,8 @@ static void look_at_stamps(const struct advisor *a)
             char what[128];
             snprintf(what, sizeof what, "stamp %s.%s", s->name, r->name);
             if (c->n)
-                say_set(a, c, what, (struct set){s->n_ipv4, s->n_ipv6}, "it has to come again over TCP");
+                say_set(a, c, what, (struct set){s->n_ipv4, s->n_ipv6},
+                        "it has to come again over TCP");
         }
     }
 }

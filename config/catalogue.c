@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The catalogue: lookups, labels, ranges of clients; see catalogue.h, and catalogue_priv.h for the records. Names are
-// chosen by customers: the hash is keyed.
+// The catalogue: lookups, labels, ranges of clients; see catalogue.h, and catalogue_priv.h for the
+// records. Names are chosen by customers: the hash is keyed.
 #include "config/catalogue.h"
 
 #include "base/err.h"
@@ -11,7 +11,8 @@
 #include <sys/random.h>
 
 #define REGION_SLOTS 256 // at most 64 regions
-#define REGROW_FROM 128  // records per bucket on average, that make larger trees worth their building
+// records per bucket on average, that make larger trees worth their building
+#define REGROW_FROM 128
 
 struct impl { // what it points to, but for the root, is the frame's
     struct catalogue c;
@@ -19,10 +20,12 @@ struct impl { // what it points to, but for the root, is the frame's
     size_t n;
     bool full;
     const struct region *region_list;
-    struct prefix_map overrides; // to the override's place, plus one
+    // to the override's place, plus one
+    struct prefix_map overrides;
     const struct routing_override *override_list;
     uint64_t key[2];
-    uint8_t region_slots[REGION_SLOTS]; // index plus one
+    // index plus one
+    uint8_t region_slots[REGION_SLOTS];
 };
 
 static const struct impl *impl_of(const struct catalogue *c)
@@ -35,7 +38,8 @@ static struct impl *own_of(struct catalogue *c)
     return (struct impl *)(void *)c;
 }
 
-// Up to 8 bytes; letters of either case give the same. (Other bytes may too: the label itself is compared later.)
+// Up to 8 bytes; letters of either case give the same. (Other bytes may too: the label itself is
+// compared later.)
 static uint64_t load(const uint8_t *p, size_t n)
 {
     uint64_t x = 0;
@@ -75,7 +79,8 @@ static uint64_t hash_of_label(const struct impl *i, const void *label, size_t n)
     return hash_of(i->key, label, record_name_bytes(label, n));
 }
 
-const struct catalogue_registry *catalogue_find(const struct catalogue *c, const char *label, size_t n)
+const struct catalogue_registry *catalogue_find(const struct catalogue *c, const char *label,
+                                                size_t n)
 {
     const struct impl *i = impl_of(c);
     uint64_t h = hash_of_label(i, label, n);
@@ -117,7 +122,8 @@ void catalogue_hint_follow(const struct catalogue *c, uint64_t hint)
     uintptr_t p = root_bucket(impl_of(c)->root, hint);
     if (!p || !bucket_slot(p, hint)->at)
         return;
-    const uint8_t *r = (const uint8_t *)bucket_record(bucket_of(p), p & (BUCKET_ALIGN - 1), bucket_slot(p, hint)->at);
+    const uint8_t *r = (const uint8_t *)bucket_record(bucket_of(p), p & (BUCKET_ALIGN - 1),
+                                                      bucket_slot(p, hint)->at);
     __builtin_prefetch(r);
     __builtin_prefetch(r + RECORD_USUAL - 1); // it may lie across two lines
 }
@@ -125,7 +131,8 @@ void catalogue_hint_follow(const struct catalogue *c, uint64_t hint)
 int catalogue_region_find(const struct catalogue *c, const char *name, size_t n)
 {
     const struct impl *i = impl_of(c);
-    for (size_t s = hash_of(i->key, name, n) % REGION_SLOTS; i->region_slots[s]; s = (s + 1) % REGION_SLOTS) {
+    for (size_t s = hash_of(i->key, name, n) % REGION_SLOTS; i->region_slots[s];
+         s = (s + 1) % REGION_SLOTS) {
         const char *known = i->region_list[i->region_slots[s] - 1].name;
         if (!strncmp(known, name, n) && !known[n])
             return i->region_slots[s] - 1;
@@ -133,7 +140,8 @@ int catalogue_region_find(const struct catalogue *c, const char *name, size_t n)
     return -1;
 }
 
-const struct catalogue_registry *catalogue_next(const struct catalogue *c, struct catalogue_iter *it)
+const struct catalogue_registry *catalogue_next(const struct catalogue *c,
+                                                struct catalogue_iter *it)
 {
     const struct catalogue_bucket *b;
     return tree_next(impl_of(c)->root, it, &b);
@@ -194,8 +202,10 @@ static int build_regions(struct impl *i, const struct topology *t)
     for (size_t k = 0; k < t->n_regions; k++) {
         const struct region *r = &t->regions[k];
         struct catalogue_labels *fe = arena_array(a, r->n_stamps, sizeof *fe);
-        out[k].geo_private = labels_new(a, (const char *const[]){r->name, "geo", "privatelink", NULL});
-        out[k].data_private = labels_new(a, (const char *const[]){r->name, "data", "privatelink", NULL});
+        out[k].geo_private =
+            labels_new(a, (const char *const[]){r->name, "geo", "privatelink", NULL});
+        out[k].data_private =
+            labels_new(a, (const char *const[]){r->name, "data", "privatelink", NULL});
         if (!fe || !out[k].geo_private.p || !out[k].data_private.p)
             return ERR_NOMEM;
         for (size_t s = 0; s < r->n_stamps; s++) {
@@ -242,7 +252,8 @@ static int build_overrides(struct impl *i, const struct topology *t)
     return prefix_map_build(&t->frame->arena, e, t->n_overrides, &i->overrides);
 }
 
-const struct routing_override *catalogue_override(const struct catalogue *c, const struct ip *client)
+const struct routing_override *catalogue_override(const struct catalogue *c,
+                                                  const struct ip *client)
 {
     const struct impl *i = impl_of(c);
     uint32_t at = prefix_map_get(&i->overrides, client);
@@ -336,8 +347,9 @@ static bool walk_next(void *ctx, struct registry *out, struct catalogue_extra **
     return true;
 }
 
-// Buckets grow with what is put into them; once they are several times what they were built for, the tree is built
-// again with more. That costs a look at every registry, and comes once for each doubling twice over.
+// Buckets grow with what is put into them; once they are several times what they were built for,
+// the tree is built again with more. That costs a look at every registry, and comes once for each
+// doubling twice over.
 static int regrow(struct impl *i)
 {
     size_t n_buckets = (size_t)1 << (i->root->bits + NODE_BITS);

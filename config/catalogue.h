@@ -1,15 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
-// The topology in the form that names are answered from (design section 3): one small record per registry in a
-// persistent tree of buckets, the labels of regions and stamps as they go on the wire, and client networks as disjoint
-// ranges. Names are never expanded. One catalogue per version of the topology; versions that differ in registries only
-// share all but the path to what changed. Frozen; any thread.
+// The topology in the form that names are answered from (design section 3): one small record per
+// registry in a persistent tree of buckets, the labels of regions and stamps as they go on the
+// wire, and client networks as disjoint ranges. Names are never expanded. One catalogue per version
+// of the topology; versions that differ in registries only share all but the path to what changed.
+// Frozen; any thread.
 //
-//   const struct catalogue_registry *r = catalogue_find(t->catalogue, "contoso", 7);     // NULL: no such label
-//   uint8_t stamp = catalogue_stamp(r, region);                                          // region must be in
+//   // NULL: no such label
+//   const struct catalogue_registry *r = catalogue_find(t->catalogue, "contoso", 7);
+//   uint8_t stamp = catalogue_stamp(r, region);   // region must be in
 //   r->replicas
 //
-// A lookup touches one slot and one record: two cache lines that wait for memory, whatever the number of registries.
-// Records hold as long as the topology they were found in.
+// A lookup touches one slot and one record: two cache lines that wait for memory, whatever the
+// number of registries. Records hold as long as the topology they were found in.
 #ifndef MERIDIAN_CONFIG_CATALOGUE_H
 #define MERIDIAN_CONFIG_CATALOGUE_H
 
@@ -32,11 +34,15 @@ enum catalogue_flag {
 
 struct catalogue_registry {
     region_set replicas;
-    region_set open;  // replicas that take global traffic: global routing on, not drained
-    uint16_t flags;   // enum catalogue_flag
-    uint16_t ordinal; // in its bucket
+    // replicas that take global traffic: global routing on, not drained
+    region_set open;
+    // enum catalogue_flag
+    uint16_t flags;
+    // in its bucket
+    uint16_t ordinal;
     uint8_t label_n;
-    uint8_t bytes[]; // home stamps, by rank of the region in `replicas`; then the label; then what flags say
+    // home stamps, by rank of the region in `replicas`; then the label; then what flags say
+    uint8_t bytes[];
 };
 
 struct catalogue_labels { // labels in wire form, without the domain and the root
@@ -45,28 +51,39 @@ struct catalogue_labels { // labels in wire form, without the domain and the roo
 };
 
 struct catalogue_region {
-    struct catalogue_labels geo_private, data_private; // "<region>.geo.privatelink"
-    const struct catalogue_labels *frontends;          // by stamp: "<stamp>.<region>.fe"
-    uint32_t first_stamp;                              // its first stamp's number among the stamps of all regions
+    // "<region>.geo.privatelink"
+    struct catalogue_labels geo_private, data_private;
+    // by stamp: "<stamp>.<region>.fe"
+    const struct catalogue_labels *frontends;
+    // its first stamp's number among the stamps of all regions
+    uint32_t first_stamp;
 };
 
 struct catalogue {
-    uint8_t apex[256]; // D in wire form
+    // D in wire form
+    uint8_t apex[256];
     size_t apex_n;
-    const struct catalogue_region *regions; // by index
-    uint32_t n_stamps;                      // of all regions
-    struct catalogue_labels global_private; // "privatelink"
-    struct catalogue_labels mailbox;        // of the SOA, when its address is at D; else p is NULL
+    // by index
+    const struct catalogue_region *regions;
+    // of all regions
+    uint32_t n_stamps;
+    // "privatelink"
+    struct catalogue_labels global_private;
+    // of the SOA, when its address is at D; else p is NULL
+    struct catalogue_labels mailbox;
 };
 
-const struct catalogue_registry *catalogue_find(const struct catalogue *c, const char *label, size_t n);
-// For a batch of lookups: first a hint for each (it fetches the slot; the label may be in any case), then a follow for
-// each (it fetches the record), then the lookups, which find both in the cache.
+const struct catalogue_registry *catalogue_find(const struct catalogue *c, const char *label,
+                                                size_t n);
+// For a batch of lookups: first a hint for each (it fetches the slot; the label may be in any
+// case), then a follow for each (it fetches the record), then the lookups, which find both in the
+// cache.
 uint64_t catalogue_hint(const struct catalogue *c, const uint8_t *label, size_t n);
 void catalogue_hint_follow(const struct catalogue *c, uint64_t hint);
 int catalogue_region_find(const struct catalogue *c, const char *name, size_t n); // index, or -1
 // The most specific override that holds the client, or NULL.
-const struct routing_override *catalogue_override(const struct catalogue *c, const struct ip *client);
+const struct routing_override *catalogue_override(const struct catalogue *c,
+                                                  const struct ip *client);
 // The length of the widest prefix around the client where the same holds (base/prefix_map.h).
 uint8_t catalogue_override_depth(const struct catalogue *c, const struct ip *client);
 
@@ -86,14 +103,17 @@ const uint8_t *catalogue_weights(const struct catalogue *c, const struct catalog
 size_t catalogue_private_endpoints(const struct catalogue *c, const struct catalogue_registry *r,
                                    const struct private_endpoint *const **out);
 
-// A record as other rooms know a registry, on the caller's stack: holds as long as `room` and the topology do.
+// A record as other rooms know a registry, on the caller's stack: holds as long as `room` and the
+// topology do.
 struct registry_room {
     _Alignas(8) uint8_t bytes[1024];
 };
-void catalogue_expand(const struct catalogue_registry *r, struct registry_room *room, struct registry *out);
+void catalogue_expand(const struct catalogue_registry *r, struct registry_room *room,
+                      struct registry *out);
 
 // All records, in no order: struct catalogue_iter it = {0}; while ((r = catalogue_next(c, &it))) …
-const struct catalogue_registry *catalogue_next(const struct catalogue *c, struct catalogue_iter *it);
+const struct catalogue_registry *catalogue_next(const struct catalogue *c,
+                                                struct catalogue_iter *it);
 
 static inline const uint8_t *catalogue_label(const struct catalogue_registry *r) // label_n bytes
 {
@@ -107,14 +127,17 @@ struct catalogue_source;
 int catalogue_new(const struct topology *t, const struct catalogue_source *src, size_t n, bool full,
                   struct catalogue **out);
 void catalogue_free(struct catalogue *c);
-struct catalogue *catalogue_copy(const struct catalogue *c); // shares the records; NULL: out of memory
-// Only before it is published. `r` replaces whatever has its name; remove: ERR_NOTFOUND when there is no such name.
+// shares the records; NULL: out of memory
+struct catalogue *catalogue_copy(const struct catalogue *c);
+// Only before it is published. `r` replaces whatever has its name; remove: ERR_NOTFOUND when there
+// is no such name.
 int catalogue_put(struct catalogue *c, const struct registry *r);
 int catalogue_remove(struct catalogue *c, const char *name);
 size_t catalogue_count(const struct catalogue *c);
 bool catalogue_is_full(const struct catalogue *c);
 const struct catalogue_registry *catalogue_find_name(const struct catalogue *c, const char *name);
 // The struct beside a record; NULL in a compact catalogue.
-const struct registry *catalogue_full(const struct catalogue *c, const struct catalogue_registry *r);
+const struct registry *catalogue_full(const struct catalogue *c,
+                                      const struct catalogue_registry *r);
 
 #endif

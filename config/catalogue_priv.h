@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-// Shared by the catalogue's files only: records in their packed form, and the persistent tree that holds them.
+// Shared by the catalogue's files only: records in their packed form, and the persistent tree that
+// holds them.
 //
-// The tree: a root, nodes below it, buckets below those, all immutable once published and counted by reference; a
-// version of the topology holds one root. A change copies one bucket, its node and the root, and shares all the rest.
-// Whoever drops the last reference to a root frees what no other root holds. Something with one reference that one
-// holds oneself is nobody else's: it may be changed in place (that is how several edits become one version).
+// The tree: a root, nodes below it, buckets below those, all immutable once published and counted
+// by reference; a version of the topology holds one root. A change copies one bucket, its node and
+// the root, and shares all the rest. Whoever drops the last reference to a root frees what no other
+// root holds. Something with one reference that one holds oneself is nobody else's: it may be
+// changed in place (that is how several edits become one version).
 //
-// Where a registry stands follows from a keyed hash of its name (not of its label), so that a name and its labels with
-// whatever hash share a bucket: the upper bits choose node and bucket, the lower ones the slot.
+// Where a registry stands follows from a keyed hash of its name (not of its label), so that a name
+// and its labels with whatever hash share a bucket: the upper bits choose node and bucket, the
+// lower ones the slot.
 #ifndef MERIDIAN_CONFIG_CATALOGUE_PRIV_H
 #define MERIDIAN_CONFIG_CATALOGUE_PRIV_H
 
@@ -19,7 +22,8 @@
 // What few registries have; shared by the copies of a record, and by registries that have the same.
 struct catalogue_extra {
     _Atomic uint32_t refs;
-    const uint8_t *weights; // TOPOLOGY_MAX_REGIONS of them, or NULL
+    // TOPOLOGY_MAX_REGIONS of them, or NULL
+    const uint8_t *weights;
     const struct cidr *cidrs;
     size_t n_cidrs;
     const struct private_endpoint *const *private_endpoints;
@@ -35,7 +39,8 @@ struct catalogue_extra {
 
 size_t record_bytes(const struct registry *r);          // of what record_pack would write
 size_t record_size(const struct catalogue_registry *r); // of a record
-// `extra` (may be NULL) is not looked into; the record holds the caller's reference to it from now on.
+// `extra` (may be NULL) is not looked into; the record holds the caller's reference to it from now
+// on.
 void record_pack(const struct registry *r, struct catalogue_extra *extra, uint16_t ordinal,
                  struct catalogue_registry *out);
 struct catalogue_extra *record_extra(const struct catalogue_registry *r); // borrowed; NULL: none
@@ -53,29 +58,37 @@ bool extra_needed(const struct registry *r);
 
 struct catalogue_slot {
     uint16_t tag;
-    uint16_t at; // place of the record in units, plus one; 0: free
+    // place of the record in units, plus one; 0: free
+    uint16_t at;
 };
 
 struct catalogue_slab; // the block that all buckets of a large tree are first built in
 struct catalogue_bucket {
     _Atomic uint32_t refs;
-    uint16_t n; // records
+    // records
+    uint16_t n;
     uint8_t slot_bits;
-    uint32_t n_units;              // of records
-    struct catalogue_slab *slab;   // NULL: a block of its own
-    struct registry *registries;   // the same for other rooms, by ordinal, in one block; NULL in a compact topology
-    struct catalogue_slot slots[]; // then the records
+    // of records
+    uint32_t n_units;
+    // NULL: a block of its own
+    struct catalogue_slab *slab;
+    // the same for other rooms, by ordinal, in one block; NULL in a compact topology
+    struct registry *registries;
+    // then the records
+    struct catalogue_slot slots[];
 };
 
 #define NODE_BITS 6
 struct catalogue_node {
     _Atomic uint32_t refs;
-    uintptr_t buckets[1 << NODE_BITS]; // a bucket with its slot_bits in the four lowest bits; 0: empty
+    // a bucket with its slot_bits in the four lowest bits; 0: empty
+    uintptr_t buckets[1 << NODE_BITS];
 };
 
 struct catalogue_root {
     _Atomic uint32_t refs;
-    uint8_t bits; // of the number of nodes
+    // of the number of nodes
+    uint8_t bits;
     struct catalogue_node *nodes[];
 };
 
@@ -90,11 +103,12 @@ static inline struct catalogue_slot *bucket_slot(uintptr_t p, uint64_t hash) // 
     return &bucket_of(p)->slots[hash & (((size_t)1 << (p & (BUCKET_ALIGN - 1))) - 1)];
 }
 
-static inline const struct catalogue_registry *bucket_record(const struct catalogue_bucket *b, uint8_t slot_bits,
-                                                             uint16_t at)
+static inline const struct catalogue_registry *bucket_record(const struct catalogue_bucket *b,
+                                                             uint8_t slot_bits, uint16_t at)
 {
     const uint8_t *records = (const uint8_t *)(b->slots + ((size_t)1 << slot_bits));
-    return (const struct catalogue_registry *)(const void *)(records + (size_t)(at - 1) * RECORD_UNIT);
+    return (const struct catalogue_registry *)(const void *)(records +
+                                                             (size_t)(at - 1) * RECORD_UNIT);
 }
 
 static inline uintptr_t root_bucket(const struct catalogue_root *r, uint64_t hash)
@@ -108,8 +122,9 @@ static inline uint16_t slot_tag(uint64_t hash)
     return (uint16_t)(hash >> 16);
 }
 
-// Registries one by one, as often as asked: rewind, then next until it gives 0. What `out` points to holds until the
-// following call. `*out_extra` may be one that the registry has already (borrowed), or NULL.
+// Registries one by one, as often as asked: rewind, then next until it gives 0. What `out` points
+// to holds until the following call. `*out_extra` may be one that the registry has already
+// (borrowed), or NULL.
 struct catalogue_source {
     void *ctx;
     void (*rewind)(void *ctx);
@@ -122,17 +137,20 @@ struct catalogue_hasher {
 };
 
 // `full`: with struct registry beside the records. ERR_NOMEM.
-int tree_build(const struct catalogue_source *src, size_t n, const struct catalogue_hasher *hasher, bool full,
-               struct catalogue_root **out);
-struct catalogue_root *tree_copy(const struct catalogue_root *r); // shares all nodes; NULL: out of memory
-void tree_unref(struct catalogue_root *r);                        // NULL is fine
-// Replaces whatever has that name by `r` (NULL: nothing). Only of a root with one reference. *out_was: it was there.
+int tree_build(const struct catalogue_source *src, size_t n, const struct catalogue_hasher *hasher,
+               bool full, struct catalogue_root **out);
+// shares all nodes; NULL: out of memory
+struct catalogue_root *tree_copy(const struct catalogue_root *r);
+void tree_unref(struct catalogue_root *r); // NULL is fine
+// Replaces whatever has that name by `r` (NULL: nothing). Only of a root with one reference.
+// *out_was: it was there.
 int tree_set(struct catalogue_root *root, const struct catalogue_hasher *hasher, const char *name,
              const struct registry *r, bool full, bool *out_was);
-const struct catalogue_registry *tree_find_name(const struct catalogue_root *root, uint64_t hash, const char *name,
-                                                size_t n);
+const struct catalogue_registry *tree_find_name(const struct catalogue_root *root, uint64_t hash,
+                                                const char *name, size_t n);
 // All records: it = {0}; while ((r = tree_next(root, &it))) …
-const struct catalogue_registry *tree_next(const struct catalogue_root *root, struct catalogue_iter *it,
+const struct catalogue_registry *tree_next(const struct catalogue_root *root,
+                                           struct catalogue_iter *it,
                                            const struct catalogue_bucket **out_bucket);
 
 #endif

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Records of the catalogue: a registry packed, and unpacked again; see catalogue_priv.h. A record is the fixed head,
-// home stamps by rank of their region, the label, and, on a multiple of eight bytes, what its flags say: the sets of
-// replicas that are on and drained, and the pointer to what few have.
+// Records of the catalogue: a registry packed, and unpacked again; see catalogue_priv.h. A record
+// is the fixed head, home stamps by rank of their region, the label, and, on a multiple of eight
+// bytes, what its flags say: the sets of replicas that are on and drained, and the pointer to what
+// few have.
 #include "config/catalogue_priv.h"
 
 #include "base/err.h"
@@ -13,7 +14,9 @@
 size_t record_name_bytes(const void *label, size_t n)
 {
     const char *p = label; // a name has no hyphen, a hash has 16 bytes
-    return n > HOSTNAME_HASH_BYTES + 1 && p[n - HOSTNAME_HASH_BYTES - 1] == '-' ? n - HOSTNAME_HASH_BYTES - 1 : n;
+    return n > HOSTNAME_HASH_BYTES + 1 && p[n - HOSTNAME_HASH_BYTES - 1] == '-'
+               ? n - HOSTNAME_HASH_BYTES - 1
+               : n;
 }
 
 static region_set set_where(const struct registry *r, bool on, bool drained)
@@ -34,12 +37,14 @@ static unsigned flags_of(const struct registry *r)
 {
     bool plain = set_where(r, true, false) == r->replica_set && !set_where(r, false, true);
     return (registry_offers(r, NAME_REGIONAL) ? CATALOGUE_REGIONAL : 0) |
-           (r->n_private_endpoints ? CATALOGUE_PRIVATE : 0) | (registry_offers(r, NAME_DATA) ? CATALOGUE_DATA : 0) |
-           (r->data_endpoints ? CATALOGUE_OWN_DATA : 0) | (r->anonymous_pull ? CATALOGUE_ANONYMOUS : 0) |
+           (r->n_private_endpoints ? CATALOGUE_PRIVATE : 0) |
+           (registry_offers(r, NAME_DATA) ? CATALOGUE_DATA : 0) |
+           (r->data_endpoints ? CATALOGUE_OWN_DATA : 0) |
+           (r->anonymous_pull ? CATALOGUE_ANONYMOUS : 0) |
            (r->public_access == ACCESS_DISABLED ? CATALOGUE_ACCESS_DISABLED : 0) |
-           (r->public_access == ACCESS_CIDRS ? CATALOGUE_ACCESS_CIDRS : 0) | (plain ? 0 : CATALOGUE_SETS) |
-           (extra_needed(r) ? CATALOGUE_EXTRA : 0) | (r->weights ? CATALOGUE_WEIGHTS : 0) |
-           (r->n_moves ? CATALOGUE_MOVES : 0);
+           (r->public_access == ACCESS_CIDRS ? CATALOGUE_ACCESS_CIDRS : 0) |
+           (plain ? 0 : CATALOGUE_SETS) | (extra_needed(r) ? CATALOGUE_EXTRA : 0) |
+           (r->weights ? CATALOGUE_WEIGHTS : 0) | (r->n_moves ? CATALOGUE_MOVES : 0);
 }
 
 static size_t tail_at(size_t n_replicas, size_t label_n)
@@ -146,7 +151,8 @@ size_t catalogue_private_endpoints(const struct catalogue *c, const struct catal
 
 size_t record_unpacked_bytes(const struct catalogue_registry *r)
 {
-    return UP8((size_t)__builtin_popcountll(r->replicas) * sizeof(struct replica) + 2 * ((size_t)r->label_n + 1) + 1);
+    return UP8((size_t)__builtin_popcountll(r->replicas) * sizeof(struct replica) +
+               2 * ((size_t)r->label_n + 1) + 1);
 }
 
 void record_unpack(const struct catalogue_registry *r, void *room, struct registry *out)
@@ -192,9 +198,12 @@ void record_unpack(const struct catalogue_registry *r, void *room, struct regist
     out->n_moves = (uint8_t)e->n_moves;
 }
 
-void catalogue_expand(const struct catalogue_registry *r, struct registry_room *room, struct registry *out)
+void catalogue_expand(const struct catalogue_registry *r, struct registry_room *room,
+                      struct registry *out)
 {
-    _Static_assert(sizeof room->bytes >= TOPOLOGY_MAX_REGIONS * sizeof(struct replica) + 2 * 256 + 16, "holds any");
+    _Static_assert(sizeof room->bytes >=
+                       TOPOLOGY_MAX_REGIONS * sizeof(struct replica) + 2 * 256 + 16,
+                   "holds any");
     record_unpack(r, room->bytes, out);
 }
 
@@ -218,7 +227,8 @@ static struct private_endpoint *copy_endpoint(struct room *m, const struct priva
 {
     struct private_endpoint *pe = room_copy(m, in, sizeof *in);
     const char *name = room_copy(m, in->name, strlen(in->name) + 1);
-    const struct private_member *members = room_copy(m, in->members, in->n_members * sizeof *in->members);
+    const struct private_member *members =
+        room_copy(m, in->members, in->n_members * sizeof *in->members);
     if (pe) {
         pe->name = name;
         pe->members = members;
@@ -228,15 +238,17 @@ static struct private_endpoint *copy_endpoint(struct room *m, const struct priva
 
 static void fill(struct room *m, const struct registry *r)
 {
-    struct catalogue_extra proto = {
-        .n_cidrs = r->n_public_cidrs, .n_private_endpoints = r->n_private_endpoints, .n_moves = r->n_moves};
+    struct catalogue_extra proto = {.n_cidrs = r->n_public_cidrs,
+                                    .n_private_endpoints = r->n_private_endpoints,
+                                    .n_moves = r->n_moves};
     struct catalogue_extra *e = room_copy(m, &proto, sizeof proto);
     const uint8_t *weights = r->weights ? room_copy(m, r->weights, TOPOLOGY_MAX_REGIONS) : NULL;
     const struct cidr *cidrs =
         r->n_public_cidrs ? room_copy(m, r->public_cidrs, r->n_public_cidrs * sizeof *cidrs) : NULL;
-    const struct stamp_move *moves = r->n_moves ? room_copy(m, r->moves, r->n_moves * sizeof *moves) : NULL;
-    const struct private_endpoint **list =
-        room_copy(m, r->private_endpoints, r->n_private_endpoints * sizeof(struct private_endpoint *));
+    const struct stamp_move *moves =
+        r->n_moves ? room_copy(m, r->moves, r->n_moves * sizeof *moves) : NULL;
+    const struct private_endpoint **list = room_copy(
+        m, r->private_endpoints, r->n_private_endpoints * sizeof(struct private_endpoint *));
     for (size_t i = 0; i < r->n_private_endpoints; i++) {
         const struct private_endpoint *pe = copy_endpoint(m, r->private_endpoints[i]);
         if (m->p)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The persistent tree of buckets; see catalogue_priv.h for what may be changed when. Called by catalogue.c, on whatever
-// thread builds a topology; references are dropped on any.
+// The persistent tree of buckets; see catalogue_priv.h for what may be changed when. Called by
+// catalogue.c, on whatever thread builds a topology; references are dropped on any.
 #include "config/catalogue_priv.h"
 
 #include "base/bytes.h"
@@ -12,7 +12,8 @@
 #include <stdatomic.h>
 #include <sys/mman.h>
 
-#define BUCKET_MEAN 24 // records at least, at building; twice that at most, unless all fit in one node's
+// records at least, at building; twice that at most, unless all fit in one node's
+#define BUCKET_MEAN 24
 
 static void ref(_Atomic uint32_t *refs)
 {
@@ -41,8 +42,9 @@ static uint8_t slot_bits_for(size_t n)
 
 #define HUGE_BYTES ((size_t)2 << 20)
 
-// In huge pages: a lookup then costs no walk of page tables. Its room is given back with the last of its buckets;
-// what changes replace is a hole until then, so that a tree takes at most twice its size.
+// In huge pages: a lookup then costs no walk of page tables. Its room is given back with the last
+// of its buckets; what changes replace is a hole until then, so that a tree takes at most twice its
+// size.
 struct catalogue_slab {
     _Atomic uint32_t refs;
     uint8_t *p;
@@ -85,7 +87,8 @@ static uintptr_t bucket_tagged(const struct catalogue_bucket *b)
 static size_t bucket_bytes(size_t n, size_t bytes)
 {
     size_t slots = ((size_t)1 << slot_bits_for(n)) * sizeof(struct catalogue_slot);
-    return (sizeof(struct catalogue_bucket) + slots + bytes + BUCKET_ALIGN - 1) & ~(size_t)(BUCKET_ALIGN - 1);
+    return (sizeof(struct catalogue_bucket) + slots + bytes + BUCKET_ALIGN - 1) &
+           ~(size_t)(BUCKET_ALIGN - 1);
 }
 
 // For n records of so many bytes together. In the slab, if there is one: it has room.
@@ -115,7 +118,8 @@ static struct catalogue_bucket *bucket_new(struct catalogue_slab *slab, size_t n
 }
 
 // Room for the next record, which the caller fills with exactly so many bytes.
-static struct catalogue_registry *bucket_add(struct catalogue_bucket *b, uint64_t hash, size_t bytes)
+static struct catalogue_registry *bucket_add(struct catalogue_bucket *b, uint64_t hash,
+                                             size_t bytes)
 {
     size_t mask = ((size_t)1 << b->slot_bits) - 1, s = hash & mask;
     while (b->slots[s].at)
@@ -132,7 +136,9 @@ static const struct catalogue_registry *bucket_next(const struct catalogue_bucke
 {
     const uint8_t *first = (const uint8_t *)bucket_record(b, b->slot_bits, 1);
     const uint8_t *p = r ? (const uint8_t *)r + record_size(r) : first;
-    return p < first + (size_t)b->n_units * RECORD_UNIT ? (const struct catalogue_registry *)(const void *)p : NULL;
+    return p < first + (size_t)b->n_units * RECORD_UNIT
+               ? (const struct catalogue_registry *)(const void *)p
+               : NULL;
 }
 
 static void bucket_unref(struct catalogue_bucket *b)
@@ -221,12 +227,14 @@ static struct catalogue_node *node_copy(const struct catalogue_node *from)
     return n;
 }
 
-const struct catalogue_registry *tree_next(const struct catalogue_root *root, struct catalogue_iter *it,
+const struct catalogue_registry *tree_next(const struct catalogue_root *root,
+                                           struct catalogue_iter *it,
                                            const struct catalogue_bucket **out_bucket)
 {
     size_t n = (size_t)1 << (root->bits + NODE_BITS);
     for (; it->bucket < n; it->bucket++, it->record = NULL) {
-        uintptr_t p = root->nodes[it->bucket >> NODE_BITS]->buckets[it->bucket & ((1u << NODE_BITS) - 1)];
+        uintptr_t p =
+            root->nodes[it->bucket >> NODE_BITS]->buckets[it->bucket & ((1u << NODE_BITS) - 1)];
         if (!p)
             continue;
         *out_bucket = bucket_of(p);
@@ -249,8 +257,10 @@ struct building {
     const struct catalogue_hasher *hasher;
     struct catalogue_root *root;
     struct size_of_bucket *sizes;
-    struct catalogue_slab *slab; // of a large tree
-    struct htab *shared;         // extras without private endpoints, by their content
+    // of a large tree
+    struct catalogue_slab *slab;
+    // extras without private endpoints, by their content
+    struct htab *shared;
 };
 
 static size_t index_of(const struct catalogue_root *root, uint64_t hash)
@@ -305,7 +315,8 @@ static int extra_shared(struct building *b, const struct registry *r, struct cat
         buf_add(&key, r->weights, TOPOLOGY_MAX_REGIONS);
     buf_u8(&key, r->weights != NULL);
     for (size_t i = 0; i < r->n_moves; i++)
-        buf_printf(&key, "%u,%u,%lld;", r->moves[i].region, r->moves[i].was, (long long)r->moves[i].since_s);
+        buf_printf(&key, "%u,%u,%lld;", r->moves[i].region, r->moves[i].was,
+                   (long long)r->moves[i].since_s);
     buf_u8(&key, r->n_moves);
     buf_add(&key, r->public_cidrs, r->n_public_cidrs * sizeof *r->public_cidrs);
     if (key.err || (!b->shared && !(b->shared = htab_new())))
@@ -317,7 +328,8 @@ static int extra_shared(struct building *b, const struct registry *r, struct cat
     }
     int rc = extra_new(r, out);
     if (!rc)
-        (void)htab_put(b->shared, key.p, key.n, *out); // without memory for that it is only not shared
+        // without memory for that it is only not shared
+        (void)htab_put(b->shared, key.p, key.n, *out);
     return rc;
 }
 
@@ -343,14 +355,15 @@ static int expand_all(struct catalogue_root *root)
 {
     int rc = 0;
     for (size_t i = 0; !rc && i < (size_t)1 << (root->bits + NODE_BITS); i++) {
-        struct catalogue_bucket *b = bucket_of(root->nodes[i >> NODE_BITS]->buckets[i & ((1u << NODE_BITS) - 1)]);
+        struct catalogue_bucket *b =
+            bucket_of(root->nodes[i >> NODE_BITS]->buckets[i & ((1u << NODE_BITS) - 1)]);
         rc = b ? bucket_expand(b) : 0;
     }
     return rc;
 }
 
-int tree_build(const struct catalogue_source *src, size_t n, const struct catalogue_hasher *hasher, bool full,
-               struct catalogue_root **out)
+int tree_build(const struct catalogue_source *src, size_t n, const struct catalogue_hasher *hasher,
+               bool full, struct catalogue_root **out)
 {
     uint8_t bits = 0;
     while (((size_t)2 << (bits + NODE_BITS)) * BUCKET_MEAN <= n)
@@ -386,21 +399,26 @@ static bool has_name(const struct catalogue_registry *r, const char *name, size_
 
 struct edit {
     const struct catalogue_hasher *hasher;
-    const struct catalogue_registry *old; // to leave out; NULL: none
-    const struct registry *r;             // to add; NULL: none
-    struct catalogue_extra *extra;        // its own; handed over
+    // to leave out; NULL: none
+    const struct catalogue_registry *old;
+    // to add; NULL: none
+    const struct registry *r;
+    // its own; handed over
+    struct catalogue_extra *extra;
 };
 
 // A copy of the bucket (NULL: an empty one) with the edit. NULL when out of memory.
-static struct catalogue_bucket *bucket_with(const struct catalogue_bucket *from, const struct edit *e)
+static struct catalogue_bucket *bucket_with(const struct catalogue_bucket *from,
+                                            const struct edit *e)
 {
     size_t n = (from ? from->n : 0u) - (e->old ? 1u : 0u) + (e->r ? 1u : 0u);
-    size_t bytes = (from ? (size_t)from->n_units * RECORD_UNIT : 0) - (e->old ? record_size(e->old) : 0) +
-                   (e->r ? record_bytes(e->r) : 0);
+    size_t bytes = (from ? (size_t)from->n_units * RECORD_UNIT : 0) -
+                   (e->old ? record_size(e->old) : 0) + (e->r ? record_bytes(e->r) : 0);
     struct catalogue_bucket *b = bucket_new(NULL, n, bytes);
     if (!b)
         return NULL;
-    for (const struct catalogue_registry *r = from ? bucket_next(from, NULL) : NULL; r; r = bucket_next(from, r)) {
+    for (const struct catalogue_registry *r = from ? bucket_next(from, NULL) : NULL; r;
+         r = bucket_next(from, r)) {
         if (r == e->old)
             continue;
         const char *label = (const char *)catalogue_label(r);
@@ -433,7 +451,8 @@ static struct catalogue_node *own_node(struct catalogue_root *root, size_t index
     return *at = copy;
 }
 
-static const struct catalogue_registry *find_name(const struct catalogue_bucket *b, const char *name, size_t n)
+static const struct catalogue_registry *find_name(const struct catalogue_bucket *b,
+                                                  const char *name, size_t n)
 {
     const struct catalogue_registry *r = b ? bucket_next(b, NULL) : NULL;
     while (r && !has_name(r, name, n))
@@ -441,8 +460,8 @@ static const struct catalogue_registry *find_name(const struct catalogue_bucket 
     return r;
 }
 
-const struct catalogue_registry *tree_find_name(const struct catalogue_root *root, uint64_t hash, const char *name,
-                                                size_t n)
+const struct catalogue_registry *tree_find_name(const struct catalogue_root *root, uint64_t hash,
+                                                const char *name, size_t n)
 {
     return find_name(bucket_of(root_bucket(root, hash)), name, n);
 }
@@ -452,7 +471,8 @@ int tree_set(struct catalogue_root *root, const struct catalogue_hasher *hasher,
 {
     assert(only_ours(&root->refs));
     size_t n = strlen(name), at = index_of(root, hasher->hash(hasher->key, name, n));
-    struct catalogue_bucket *from = bucket_of(root->nodes[at >> NODE_BITS]->buckets[at & ((1u << NODE_BITS) - 1)]);
+    struct catalogue_bucket *from =
+        bucket_of(root->nodes[at >> NODE_BITS]->buckets[at & ((1u << NODE_BITS) - 1)]);
     struct edit e = {.hasher = hasher, .old = find_name(from, name, n), .r = r};
     *out_was = e.old != NULL;
     if (!e.old && !r)

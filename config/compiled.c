@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The compiled form of a topology; see compiled.h. Reading is in compiled_record.c's hands where registries begin.
+// The compiled form of a topology; see compiled.h. Reading is in compiled_record.c's hands where
+// registries begin.
 #include "config/compiled.h"
 
 #include "base/bytes.h"
@@ -55,7 +56,8 @@ struct cut_text {
 };
 
 // Whole lines from the key to the next one. False: they cannot be cut out as lines.
-static bool cut_key(const char *text, size_t n, const struct doc_node *key, struct line_at *at, struct cut_text *out)
+static bool cut_key(const char *text, size_t n, const struct doc_node *key, struct line_at *at,
+                    struct cut_text *out)
 {
     size_t kept = at->at;
     int kept_line = at->line;
@@ -88,8 +90,8 @@ static bool cut(const char *text, size_t n, const struct doc_node *root, struct 
     return !out->text.err;
 }
 
-int compiled_keep_text(struct topology *t, const struct doc_node *root, const struct doc_lines *lines, const char *text,
-                       size_t n)
+int compiled_keep_text(struct topology *t, const struct doc_node *root,
+                       const struct doc_lines *lines, const char *text, size_t n)
 {
     struct topology_frame *f = t->frame;
     struct cut_text c = {.n = 0};
@@ -100,7 +102,8 @@ int compiled_keep_text(struct topology *t, const struct doc_node *root, const st
         f->text = arena_copy(&f->arena, whole ? text : buf_cstr(&c.text), whole ? n : c.text.n);
         f->text_n = whole ? n : c.text.n;
         f->n_cuts = whole ? lines->n_pairs : c.n;
-        f->cuts = arena_copy(&f->arena, whole ? lines->after : c.cuts, 2 * f->n_cuts * sizeof *f->cuts);
+        f->cuts =
+            arena_copy(&f->arena, whole ? lines->after : c.cuts, 2 * f->n_cuts * sizeof *f->cuts);
         rc = f->text && f->cuts ? 0 : ERR_NOMEM;
     } else if (c.text.err) {
         rc = ERR_NOMEM;
@@ -139,7 +142,8 @@ static int put_registries(const struct topology *t, struct buf *out)
     size_t n = 0;
     struct catalogue_iter it = {0};
     const struct catalogue_registry *r;
-    AUTO_FREE const struct catalogue_registry **all = mem_zalloc_array(t->n_registries + 1, sizeof *all);
+    AUTO_FREE const struct catalogue_registry **all =
+        mem_zalloc_array(t->n_registries + 1, sizeof *all);
     if (!all)
         return ERR_NOMEM;
     while ((r = catalogue_next(t->catalogue, &it)))
@@ -157,9 +161,10 @@ int compiled_format(const struct topology *t, struct buf *out)
     struct topology *again = NULL;
     if (!f->text)
         return ERR_UNSUPPORTED;
-    // A document in flow style may look as if lines could be cut out of it: what is left must be one.
-    int rc =
-        topology_parse_frame(f->text, f->text_n, t->source, &(struct doc_lines){1, f->cuts, f->n_cuts}, NULL, &again);
+    // A document in flow style may look as if lines could be cut out of it: what is left must be
+    // one.
+    int rc = topology_parse_frame(f->text, f->text_n, t->source,
+                                  &(struct doc_lines){1, f->cuts, f->n_cuts}, NULL, &again);
     snapshot_unref(again);
     if (rc)
         return rc == ERR_NOMEM ? rc : ERR_UNSUPPORTED;
@@ -192,7 +197,8 @@ int compiled_format(const struct topology *t, struct buf *out)
 
 bool compiled_is(const void *p, size_t n)
 {
-    return n >= MAGIC_BYTES && !memcmp(p, MAGIC, MAGIC_BYTES - 1); // another format is not a document either
+    // another format is not a document either
+    return n >= MAGIC_BYTES && !memcmp(p, MAGIC, MAGIC_BYTES - 1);
 }
 
 static void take(struct cursor *c, uint8_t *out, size_t n)
@@ -228,9 +234,10 @@ static int check_whole(const uint8_t *p, size_t n, const char *source, struct di
 {
     uint8_t digest[SHA256_BYTES];
     if (n >= MAGIC_BYTES && memcmp(p, MAGIC, MAGIC_BYTES) != 0) {
-        diag_add(diag, source, 0,
-                 "a compiled topology of format %c, which this version does not read; compile it again",
-                 p[MAGIC_BYTES - 1] >= ' ' && p[MAGIC_BYTES - 1] <= '~' ? p[MAGIC_BYTES - 1] : '?');
+        diag_add(
+            diag, source, 0,
+            "a compiled topology of format %c, which this version does not read; compile it again",
+            p[MAGIC_BYTES - 1] >= ' ' && p[MAGIC_BYTES - 1] <= '~' ? p[MAGIC_BYTES - 1] : '?');
         return ERR_VERSION;
     }
     if (n < BODY_AT) {
@@ -240,13 +247,14 @@ static int check_whole(const uint8_t *p, size_t n, const char *source, struct di
     struct cursor c = cursor_of(bytes_of(p + MAGIC_BYTES, 8));
     uint64_t length = cursor_u64(&c);
     if (length != n) {
-        diag_add(diag, source, 0, "a compiled topology of %llu bytes, but there are %zu", (unsigned long long)length,
-                 n);
+        diag_add(diag, source, 0, "a compiled topology of %llu bytes, but there are %zu",
+                 (unsigned long long)length, n);
         return ERR_TRUNC;
     }
     sha256(p + BODY_AT, n - BODY_AT, digest);
     if (memcmp(digest, p + DIGEST_AT, SHA256_BYTES) != 0) {
-        diag_add(diag, source, 0, "a damaged compiled topology: its content does not match its digest");
+        diag_add(diag, source, 0,
+                 "a damaged compiled topology: its content does not match its digest");
         return ERR_DIGEST;
     }
     return 0;
@@ -258,8 +266,8 @@ static int damaged(const char *source, struct diag *diag, const char *what)
     return ERR_CORRUPT;
 }
 
-static int parse_body(enum topology_form form, struct cursor *c, const char *source, struct diag *diag,
-                      struct topology **out)
+static int parse_body(enum topology_form form, struct cursor *c, const char *source,
+                      struct diag *diag, struct topology **out)
 {
     struct compiled_info info = {0};
     int cuts[2 * CUTS_MAX];
@@ -277,10 +285,12 @@ static int parse_body(enum topology_form form, struct cursor *c, const char *sou
     if (c->failed || !text.n)
         return damaged(source, diag, "its document is missing");
     struct topology *t = NULL;
-    int rc = topology_parse_frame((const char *)text.p, text.n, source, &(struct doc_lines){1, cuts, n_cuts}, diag, &t);
+    int rc = topology_parse_frame((const char *)text.p, text.n, source,
+                                  &(struct doc_lines){1, cuts, n_cuts}, diag, &t);
     if (rc)
         return rc == ERR_CORRUPT ? damaged(source, diag, "its document has registries") : rc;
-    if (info.base_version < t->version || info.version < info.base_version || info.version > INT64_MAX) {
+    if (info.base_version < t->version || info.version < info.base_version ||
+        info.version > INT64_MAX) {
         rc = damaged(source, diag, "its versions contradict each other");
     } else {
         t->version = info.version;
@@ -296,8 +306,8 @@ static int parse_body(enum topology_form form, struct cursor *c, const char *sou
     return rc;
 }
 
-int compiled_parse(enum topology_form form, const void *p, size_t n, const char *source, struct diag *diag,
-                   struct topology **out)
+int compiled_parse(enum topology_form form, const void *p, size_t n, const char *source,
+                   struct diag *diag, struct topology **out)
 {
     int rc = check_whole(p, n, source, diag);
     if (rc)

@@ -1,20 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
-// The compiled form of a topology: what a node starts from in a fraction of the time that the document takes, and what
-// it keeps as its last good one. The document's text without registries and private endpoints (it is short, and read as
-// ever), then the registries in binary, sorted by label. Numbers are big-endian.
+// The compiled form of a topology: what a node starts from in a fraction of the time that the
+// document takes, and what it keeps as its last good one. The document's text without registries
+// and private endpoints (it is short, and read as ever), then the registries in binary, sorted by
+// label. Numbers are big-endian.
 //
 //   "MERIDTC1"  magic and format
 //   u64         length of the whole file
 //   32 bytes    SHA-256 of all that follows
 //   u64, 32, 32 version; content hash; SHA-256 of the file it comes from
-//   u64         that file's version, not below the text's, nor above the first: it may itself be compiled with changes
+//   u64         that file's version, not below the text's, nor above the first: it may itself be
+//               compiled with changes
 //   u32, …      pairs of cut lines (struct doc_lines); u64, … the text; u64, … the registries
 //
-// The text has its own version: that of the last whole document, which is what the serial of fe.D is made of, on nodes
-// that saw the changes come and on those that start from this form alike.
+// The text has its own version: that of the last whole document, which is what the serial of fe.D
+// is made of, on nodes that saw the changes come and on those that start from this form alike.
 //
-// A file that was changed, cut off or made by hand is refused with a sentence: nothing in it is believed, everything is
-// checked as in a document. topology_parse and topology_load take either form, told apart by the magic.
+// A file that was changed, cut off or made by hand is refused with a sentence: nothing in it is
+// believed, everything is checked as in a document. topology_parse and topology_load take either
+// form, told apart by the magic.
 #ifndef MERIDIAN_CONFIG_COMPILED_H
 #define MERIDIAN_CONFIG_COMPILED_H
 
@@ -30,14 +33,17 @@ struct compiled_info { // what stands in front
 };
 
 bool compiled_is(const void *p, size_t n); // by the magic
-// ERR_UNSUPPORTED: the document's keys do not begin lines of their own, so that nothing can be cut out of it.
+// ERR_UNSUPPORTED: the document's keys do not begin lines of their own, so that nothing can be cut
+// out of it.
 int compiled_format(const struct topology *t, struct buf *out);
-int compiled_parse(enum topology_form form, const void *p, size_t n, const char *source, struct diag *diag,
-                   struct topology **out);
-int compiled_info_parse(const void *p, size_t n, struct compiled_info *out); // of the front; checks no digest
+int compiled_parse(enum topology_form form, const void *p, size_t n, const char *source,
+                   struct diag *diag, struct topology **out);
+// of the front; checks no digest
+int compiled_info_parse(const void *p, size_t n, struct compiled_info *out);
 
-// For config/topology.c: keeps what compiled_format needs of the document. `lines` as it was read with.
-int compiled_keep_text(struct topology *t, const struct doc_node *root, const struct doc_lines *lines, const char *text,
-                       size_t n);
+// For config/topology.c: keeps what compiled_format needs of the document. `lines` as it was read
+// with.
+int compiled_keep_text(struct topology *t, const struct doc_node *root,
+                       const struct doc_lines *lines, const char *text, size_t n);
 
 #endif

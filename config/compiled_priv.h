@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// Shared by the files of the compiled form only: registries as they stand in it (compiled_record.c).
+// Shared by the files of the compiled form only: registries as they stand in it
+// (compiled_record.c).
 //
-//   u8 n, label     u64 replicas    u16 flags (enum catalogue_flag; EXTRA and SETS say what follows)
+//   u8 n, label     u64 replicas    u16 flags (enum catalogue_flag; EXTRA and SETS say what
+//                                   follows)
 //   u8 stamps[]     by rank of the region
 //   SETS:           u64 on, u64 drained
-//   EXTRA:          u8 1 and TOPOLOGY_MAX_REGIONS weights, or u8 0; u16 n, networks (16 bytes, u8 bits);
-//                   u16 n, private endpoints: u8 n, name; u32 view; u16 n, members: u8 kind, u8 region, 16 bytes
+//   EXTRA:          u8 1 and TOPOLOGY_MAX_REGIONS weights, or u8 0; u16 n, networks (16 bytes, u8
+//                   bits); u16 n, private endpoints: u8 n, name; u32 view; u16 n, members: u8 kind,
+//                   u8 region, 16 bytes
 //   MOVES:          (with EXTRA) u8 n, moves: u8 region, u8 stamp it was, u64 seconds
 #ifndef MERIDIAN_CONFIG_COMPILED_PRIV_H
 #define MERIDIAN_CONFIG_COMPILED_PRIV_H
@@ -15,8 +18,9 @@
 
 void compiled_put(struct buf *b, uint64_t v, size_t n_bytes);
 void compiled_put_registry(struct buf *b, const struct catalogue_registry *r);
-// Reads them to the end of the file, checks each as strictly as a document's, and finishes the topology.
-int compiled_take_registries(enum topology_form form, struct cursor *c, struct topology *t, const char *source,
-                             struct diag *diag);
+// Reads them to the end of the file, checks each as strictly as a document's, and finishes the
+// topology.
+int compiled_take_registries(enum topology_form form, struct cursor *c, struct topology *t,
+                             const char *source, struct diag *diag);
 
 #endif

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Registries in the compiled form; see compiled_priv.h. They are read three times from the same bytes: once to judge
-// them, then twice to fill the buckets. What is judged here is what topology_build.c and topology_network.c judge in a
-// document.
+// Registries in the compiled form; see compiled_priv.h. They are read three times from the same
+// bytes: once to judge them, then twice to fill the buckets. What is judged here is what
+// topology_build.c and topology_network.c judge in a document.
 #include "config/compiled_priv.h"
 
 #include "base/err.h"
@@ -87,7 +87,8 @@ void compiled_put_registry(struct buf *b, const struct catalogue_registry *r)
 struct reading {
     struct cursor start, c;
     uint64_t n, at;
-    struct arena scratch; // of what `one` points to
+    // of what `one` points to
+    struct arena scratch;
     struct registry one;
     struct replica replicas[TOPOLOGY_MAX_REGIONS];
     char label[HOSTNAME_LABEL_SIZE], name[HOSTNAME_LABEL_SIZE];
@@ -231,8 +232,8 @@ static bool take_one(struct reading *r)
         r->c.failed = true;
     for (region_set left = stamps.n == n ? out->replica_set : 0; left; left &= left - 1) {
         uint8_t region = (uint8_t)__builtin_ctzll(left);
-        r->replicas[out->n_replicas] =
-            (struct replica){region, stamps.p[out->n_replicas], on >> region & 1, drained >> region & 1};
+        r->replicas[out->n_replicas] = (struct replica){region, stamps.p[out->n_replicas],
+                                                        on >> region & 1, drained >> region & 1};
         out->n_replicas++;
     }
     out->replicas = r->replicas;
@@ -312,7 +313,8 @@ static bool judge_moves(struct reading *r, const struct registry *x)
         const struct stamp_move *m = &x->moves[i];
         const struct replica *rep = registry_replica(x, m->region);
         if (!rep || (i && m->region <= m[-1].region) || m->was == rep->stamp || m->since_s <= 0 ||
-            m->since_s > MOVE_SINCE_MAX_S || (m->was != STAMP_GONE && m->was >= r->t->regions[m->region].n_stamps))
+            m->since_s > MOVE_SINCE_MAX_S ||
+            (m->was != STAMP_GONE && m->was >= r->t->regions[m->region].n_stamps))
             return wrong(r, "%s: a move to another stamp that cannot be", x->name);
     }
     return true;
@@ -339,9 +341,10 @@ static bool judge_access(struct reading *r, const struct registry *x)
     return true;
 }
 
-// How many addresses the member has before this one. An address stands once in a member: twice, it would be two records
-// that are one.
-static size_t addresses_before(const struct private_endpoint *pe, const struct private_member *m, bool *out_same)
+// How many addresses the member has before this one. An address stands once in a member: twice, it
+// would be two records that are one.
+static size_t addresses_before(const struct private_endpoint *pe, const struct private_member *m,
+                               bool *out_same)
 {
     size_t n = 0;
     *out_same = false;
@@ -353,24 +356,28 @@ static size_t addresses_before(const struct private_endpoint *pe, const struct p
     return n;
 }
 
-static bool judge_member(struct reading *r, const struct registry *x, const struct private_endpoint *pe,
-                         const struct private_owner *owner, const struct private_member *m)
+static bool judge_member(struct reading *r, const struct registry *x,
+                         const struct private_endpoint *pe, const struct private_owner *owner,
+                         const struct private_member *m)
 {
-    bool regional = m->kind == NAME_REGIONAL, known = m->kind == NAME_GLOBAL || m->kind == NAME_DATA || regional;
+    bool regional = m->kind == NAME_REGIONAL,
+         known = m->kind == NAME_GLOBAL || m->kind == NAME_DATA || regional;
     const struct private_owner *first = private_index_address(r->index, pe->view, &m->ip);
-    if (!known || (m->kind == NAME_GLOBAL ? m->region != REGION_NONE
-                                          : m->region >= r->t->n_regions || !(x->replica_set >> m->region & 1)))
+    if (!known || (m->kind == NAME_GLOBAL
+                       ? m->region != REGION_NONE
+                       : m->region >= r->t->n_regions || !(x->replica_set >> m->region & 1)))
         return wrong(r, "%s: private endpoint %s: no such member", x->name, pe->name);
     if (regional && !x->regional_endpoints)
         return wrong(r, "%s: private endpoint %s: regional endpoints are off", x->name, pe->name);
     if (!topology_ip_sensible(&m->ip) || !view_holds(&r->t->views[pe->view], &m->ip))
         return wrong(r, "%s: private endpoint %s: an address that cannot be", x->name, pe->name);
     if (first && first != owner)
-        return wrong(r, "%s: private endpoint %s: its address is %s's", x->name, pe->name, first->name);
+        return wrong(r, "%s: private endpoint %s: its address is %s's", x->name, pe->name,
+                     first->name);
     bool same;
     if (addresses_before(pe, m, &same) >= PRIVATE_ADDRESSES_MAX)
-        return wrong(r, "%s: private endpoint %s: more than %d addresses of one name", x->name, pe->name,
-                     PRIVATE_ADDRESSES_MAX);
+        return wrong(r, "%s: private endpoint %s: more than %d addresses of one name", x->name,
+                     pe->name, PRIVATE_ADDRESSES_MAX);
     if (same)
         return wrong(r, "%s: private endpoint %s: an address is given twice", x->name, pe->name);
     if (!first && private_index_put_address(r->index, owner, pe->view, &m->ip))
@@ -378,12 +385,14 @@ static bool judge_member(struct reading *r, const struct registry *x, const stru
     return !r->nomem;
 }
 
-static bool judge_endpoint(struct reading *r, const struct registry *x, const struct private_endpoint *pe)
+static bool judge_endpoint(struct reading *r, const struct registry *x,
+                           const struct private_endpoint *pe)
 {
     const struct private_owner *o;
     if (!topology_name_ok(pe->name) || pe->view >= r->t->n_views || !pe->n_members ||
         pe->n_members > PRIVATE_MEMBERS_MAX)
-        return wrong(r, "%s: a private endpoint without name, view or address, or with too many", x->name);
+        return wrong(r, "%s: a private endpoint without name, view or address, or with too many",
+                     x->name);
     if (private_index_name(r->index, pe->name) || private_index_view(r->index, x->name, pe->view))
         return wrong(r, "%s: private endpoint %s is given twice", x->name, pe->name);
     if (private_index_owner(r->index, &(struct private_owner){pe->name, x->name, 0}, &o) ||
@@ -417,15 +426,16 @@ static int judge_all(struct reading *r)
             return r->nomem ? ERR_NOMEM : ERR_CORRUPT;
     }
     if (cursor_left(&r->c)) {
-        diag_add(r->diag, r->source, 0, "a damaged compiled topology: %zu bytes after its last registry",
+        diag_add(r->diag, r->source, 0,
+                 "a damaged compiled topology: %zu bytes after its last registry",
                  cursor_left(&r->c));
         return ERR_CORRUPT;
     }
     return 0;
 }
 
-int compiled_take_registries(enum topology_form form, struct cursor *c, struct topology *t, const char *source,
-                             struct diag *diag)
+int compiled_take_registries(enum topology_form form, struct cursor *c, struct topology *t,
+                             const char *source, struct diag *diag)
 {
     struct reading r = {.t = t, .source = source, .diag = diag, .n = cursor_u64(c)};
     if (c->failed || r.n > cursor_left(c)) {

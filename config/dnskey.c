@@ -68,7 +68,8 @@ bool dnskey_has_ds(const struct dnskey *k)
 bool dnskey_id_ok(const char *s)
 {
     size_t n = strlen(s);
-    return n >= 1 && n <= 64 && s[0] != '-' && strspn(s, "abcdefghijklmnopqrstuvwxyz0123456789-") == n;
+    return n >= 1 && n <= 64 && s[0] != '-' &&
+           strspn(s, "abcdefghijklmnopqrstuvwxyz0123456789-") == n;
 }
 
 int64_t dnskey_time_parse(const char *s)

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// A zone's signing keys as the topology states them, and what DNS says of a public key: DNSKEY, DS and CDS (RFC 4034
-// sections 2 and 5, RFC 6605, RFC 8080, RFC 7344). Public halves only: private keys are files on the resolvers
-// (certs/dns_keys.h).
+// A zone's signing keys as the topology states them, and what DNS says of a public key: DNSKEY, DS
+// and CDS (RFC 4034 sections 2 and 5, RFC 6605, RFC 8080, RFC 7344). Public halves only: private
+// keys are files on the resolvers (certs/dns_keys.h).
 //
 //   struct dnskey k = t->dnssec.keys[i];
 //   uint8_t rdata[DNSKEY_RDATA_MAX];
@@ -9,13 +9,14 @@
 //
 // What a state means (RFC 6781 section 4.1, RFC 7583):
 //
-//   state      in DNSKEY   a ZSK, or a CSK, signs the zone   a KSK, or a CSK, signs DNSKEY   in DS, CDS, CDNSKEY
-//   published  yes         no                                yes                             no
-//   active     yes         yes                               yes                             yes
-//   retired    yes         no                                yes                             no
+//                          a ZSK, or a CSK,   a KSK, or a CSK,   in DS, CDS,
+//   state      in DNSKEY   signs the zone     signs DNSKEY       CDNSKEY
+//   published  yes         no                 yes                no
+//   active     yes         yes                yes                yes
+//   retired    yes         no                 yes                no
 //
-// so a ZSK is rolled by publishing before use, a KSK by two signatures, and the DS is changed in between. Pure; any
-// thread; allocates nothing.
+// so a ZSK is rolled by publishing before use, a KSK by two signatures, and the DS is changed in
+// between. Pure; any thread; allocates nothing.
 #ifndef MERIDIAN_CONFIG_DNSKEY_H
 #define MERIDIAN_CONFIG_DNSKEY_H
 
@@ -35,21 +36,25 @@ enum dnskey_state { DNSKEY_PUBLISHED, DNSKEY_ACTIVE, DNSKEY_RETIRED };
 #define DNSKEY_SIGNED_MAX 4096 // octets that one signature covers; a larger RRset cannot be signed
 
 struct dnskey {
-    const char *id; // "d-ksk-1a2b3c4d": the private key's file
+    // "d-ksk-1a2b3c4d": the private key's file
+    const char *id;
     enum dnskey_zone zone;
     enum dnskey_role role;
     enum dnskey_algorithm algorithm;
     enum dnskey_state state;
-    int64_t since_s; // wall clock: when it came into that state
+    // wall clock: when it came into that state
+    int64_t since_s;
     uint8_t public[DNSKEY_PUBLIC_MAX];
     uint8_t public_n;
     uint16_t tag;
 };
 
 struct dnssec_settings {
-    const struct dnskey *keys; // none: the zones are not signed
+    // none: the zones are not signed
+    const struct dnskey *keys;
     size_t n_keys;
-    uint32_t ttl; // of DNSKEY, CDS and CDNSKEY, seconds
+    // of DNSKEY, CDS and CDNSKEY, seconds
+    uint32_t ttl;
 };
 
 size_t dnskey_public_bytes(enum dnskey_algorithm algorithm); // 64, 32; 0 for others

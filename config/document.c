@@ -9,7 +9,8 @@
 
 struct frame {
     struct doc_node *node, *last;
-    const char *key; // of a map: read, and waiting for its value
+    // of a map: read, and waiting for its value
+    const char *key;
     int key_line;
 };
 
@@ -18,11 +19,13 @@ struct reader {
     struct arena *arena;
     struct diag *diag;
     const char *source;
-    const struct doc_lines *lines; // may be NULL
+    // may be NULL
+    const struct doc_lines *lines;
     struct frame stack[DOC_MAX_DEPTH];
     size_t depth, n_documents, n_errors;
     struct doc_node *root;
-    int rc; // set when reading cannot go on
+    // set when reading cannot go on
+    int rc;
 };
 
 #define SAY(r, line, ...)                                    \
@@ -85,7 +88,8 @@ static struct doc_node *attach(struct reader *r, enum doc_kind kind, const yaml_
 {
     struct frame *f = r->depth ? &r->stack[r->depth - 1] : NULL;
     if (f && f->node->kind == DOC_MAP && !f->key) {
-        SAY(r, line_of(r, e), "a key must be a word, not %s", kind == DOC_MAP ? "a mapping" : "a list");
+        SAY(r, line_of(r, e), "a key must be a word, not %s",
+            kind == DOC_MAP ? "a mapping" : "a list");
         r->rc = ERR_INVAL;
         return NULL;
     }
@@ -112,8 +116,8 @@ static struct doc_node *attach(struct reader *r, enum doc_kind kind, const yaml_
     return n;
 }
 
-static void open_frame(struct reader *r, enum doc_kind kind, const yaml_event_t *e, const yaml_char_t *anchor,
-                       const yaml_char_t *tag)
+static void open_frame(struct reader *r, enum doc_kind kind, const yaml_event_t *e,
+                       const yaml_char_t *anchor, const yaml_char_t *tag)
 {
     if (anchor)
         SAY(r, line_of(r, e), "anchors (&%s) are not supported", anchor);
@@ -192,8 +196,8 @@ static void say_syntax(struct reader *r)
     if (y->error == YAML_READER_ERROR) // libyaml has only a byte offset here
         SAY(r, 0, "not YAML in UTF-8 at byte %zu: %s", y->problem_offset, problem);
     else
-        SAY(r, line_of_mark(r, &y->problem_mark), "not YAML: %s%s%s", problem, y->context ? " " : "",
-            y->context ? y->context : "");
+        SAY(r, line_of_mark(r, &y->problem_mark), "not YAML: %s%s%s", problem,
+            y->context ? " " : "", y->context ? y->context : "");
 }
 
 static void read_all(struct reader *r)
@@ -210,14 +214,14 @@ static void read_all(struct reader *r)
     }
 }
 
-int doc_parse(const char *text, size_t n, const char *source, struct arena *arena, struct diag *diag,
-              struct doc_node **out)
+int doc_parse(const char *text, size_t n, const char *source, struct arena *arena,
+              struct diag *diag, struct doc_node **out)
 {
     return doc_parse_part(text, n, source, NULL, arena, diag, out);
 }
 
-int doc_parse_part(const char *text, size_t n, const char *source, const struct doc_lines *lines, struct arena *arena,
-                   struct diag *diag, struct doc_node **out)
+int doc_parse_part(const char *text, size_t n, const char *source, const struct doc_lines *lines,
+                   struct arena *arena, struct diag *diag, struct doc_node **out)
 {
     struct reader r = {.arena = arena, .diag = diag, .source = source, .lines = lines};
     if (!yaml_parser_initialize(&r.yaml))

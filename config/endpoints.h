@@ -1,22 +1,26 @@
 // SPDX-License-Identifier: Apache-2.0
-// Which names a registry has, how long an answer about each holds, and which of them lie in a child zone (design
-// sections 2 and 3): the one statement for the resolver, the HTTP router and the CLI. How a name is spelt is
-// config/hostname's; which region a global one leads to is resolver/route's.
+// Which names a registry has, how long an answer about each holds, and which of them lie in a child
+// zone (design sections 2 and 3): the one statement for the resolver, the HTTP router and the CLI.
+// How a name is spelt is config/hostname's; which region a global one leads to is resolver/route's.
 //
 //   struct endpoint_name e;
-//   for (size_t at = 0; endpoint_next(registry, &at, &e);)     // contoso, then by replica its regional and data names
+//   for (size_t at = 0; endpoint_next(registry, &at, &e);)     // contoso, then by replica its
+//                                                              // regional and data names
 //       hostname_format(e.kind, t->domain, registry->label, …)
 //
-// With private endpoints each of them has its privatelink form too, hostname_private_of(e.kind). The resolver's packed
-// records hold what registry_offers says as flags (config/catalogue_record.c).
+// With private endpoints each of them has its privatelink form too, hostname_private_of(e.kind).
+// The resolver's packed records hold what registry_offers says as flags
+// (config/catalogue_record.c).
 #ifndef MERIDIAN_CONFIG_ENDPOINTS_H
 #define MERIDIAN_CONFIG_ENDPOINTS_H
 
 #include "config/topology.h"
 
 struct endpoint_name {
-    enum name_kind kind; // NAME_GLOBAL, NAME_REGIONAL, NAME_DATA
-    uint8_t region;      // REGION_NONE for the global name
+    // NAME_GLOBAL, NAME_REGIONAL, NAME_DATA
+    enum name_kind kind;
+    // REGION_NONE for the global name
+    uint8_t region;
 };
 
 // Has it names of that (public) kind, in each region where it has a replica?
@@ -28,7 +32,8 @@ static inline bool registry_offers(const struct registry *r, enum name_kind kind
     case NAME_REGIONAL:
         return r->regional_endpoints;
     case NAME_DATA:
-        return r->data_endpoints || r->n_private_endpoints; // the first private endpoint switches them on
+        // the first private endpoint switches them on
+        return r->data_endpoints || r->n_private_endpoints;
     default:
         return false;
     }
@@ -71,7 +76,8 @@ static inline bool endpoint_is_cut_off(const struct topology *t, enum name_kind 
 }
 
 // Is it an address of that name? Public kind; region REGION_NONE for the global one.
-static inline bool private_member_is(const struct private_member *m, enum name_kind kind, uint8_t region)
+static inline bool private_member_is(const struct private_member *m, enum name_kind kind,
+                                     uint8_t region)
 {
     return m->kind == kind && (kind == NAME_GLOBAL || m->region == region);
 }

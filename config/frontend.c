@@ -23,17 +23,20 @@ struct gather {
 };
 
 struct name {
-    const uint8_t *p; // NULL: memory ended
+    // NULL: memory ended
+    const uint8_t *p;
     size_t n;
 };
 
-static void add(struct gather *g, struct name owner, uint16_t type, uint32_t ttl, const uint8_t *rdata, size_t n)
+static void add(struct gather *g, struct name owner, uint16_t type, uint32_t ttl,
+                const uint8_t *rdata, size_t n)
 {
     if (!owner.p || !rdata || g->n == g->cap) {
         g->nomem = true;
         return;
     }
-    g->list[g->n++] = (struct frontend_record){owner.p, rdata, (uint16_t)owner.n, (uint16_t)n, type, ttl};
+    g->list[g->n++] =
+        (struct frontend_record){owner.p, rdata, (uint16_t)owner.n, (uint16_t)n, type, ttl};
 }
 
 // labels + D
@@ -64,7 +67,8 @@ static void add_addresses(struct gather *g, struct name owner, const struct ip *
 {
     for (size_t i = 0; i < n_ips; i++) {
         size_t bytes = ip_is_v4(&ips[i]) ? 4 : 16;
-        add(g, owner, bytes == 4 ? TYPE_A : TYPE_AAAA, g->t->ttl.frontend, ips[i].b + 16 - bytes, bytes);
+        add(g, owner, bytes == 4 ? TYPE_A : TYPE_AAAA, g->t->ttl.frontend, ips[i].b + 16 - bytes,
+            bytes);
     }
 }
 
@@ -82,7 +86,8 @@ static void add_static(struct gather *g, const struct static_name *s)
 {
     struct name owner = name_of(g, (struct catalogue_labels){s->labels, s->labels_n});
     for (size_t i = 0; i < s->n_records; i++)
-        add(g, owner, s->records[i].type, g->t->static_ttl, s->records[i].rdata, s->records[i].rdata_n);
+        add(g, owner, s->records[i].type, g->t->static_ttl, s->records[i].rdata,
+            s->records[i].rdata_n);
 }
 
 static void add_all(struct gather *g)
@@ -120,7 +125,8 @@ static int gather_init(struct gather *g, const struct topology *t, struct arena 
     return g->list && !g->nomem ? 0 : ERR_NOMEM;
 }
 
-int frontend_records(const struct topology *t, struct arena *a, const struct frontend_record **out, size_t *out_n)
+int frontend_records(const struct topology *t, struct arena *a, const struct frontend_record **out,
+                     size_t *out_n)
 {
     struct gather g;
     int rc = gather_init(&g, t, a, 0);
@@ -242,8 +248,8 @@ uint64_t frontend_serial(const struct topology *t, int64_t now_s)
     return s->base + s->offset + (t->dnssec.n_keys ? (uint64_t)(now_s / FRONTEND_PERIOD_S) : 0);
 }
 
-bool frontend_serial_may_follow(const struct topology *before, const struct topology *next, int64_t now_s,
-                                char **out_why)
+bool frontend_serial_may_follow(const struct topology *before, const struct topology *next,
+                                int64_t now_s, char **out_why)
 {
     const struct zone_serial *s = &next->frame->serial;
     uint64_t was = frontend_serial(before, now_s), is = frontend_serial(next, now_s);
@@ -254,12 +260,15 @@ bool frontend_serial_may_follow(const struct topology *before, const struct topo
     AUTO_FREE char *cure =
         unpinned > was
             ? mem_strdup("its zone_serial is an old one; `meridian topology pin --renew` mends it")
-            : mem_printf("keys go, and not by `meridian dns keys withdraw`, or its offset does: zone_serial needs "
-                         "an offset of %llu",
-                         (unsigned long long)(s->offset + was - unpinned + 1 + FRONTEND_SPARE_PERIODS));
-    *out_why = cure ? mem_printf("%s: the serial of fe.D would %s from %llu to %llu: %s", next->source,
-                                 is < was ? "go down" : "stay while its content changes,", (unsigned long long)was,
-                                 (unsigned long long)is, cure)
-                    : NULL;
+            : mem_printf(
+                  "keys go, and not by `meridian dns keys withdraw`, or its offset does: "
+                  "zone_serial needs "
+                  "an offset of %llu",
+                  (unsigned long long)(s->offset + was - unpinned + 1 + FRONTEND_SPARE_PERIODS));
+    *out_why =
+        cure ? mem_printf("%s: the serial of fe.D would %s from %llu to %llu: %s", next->source,
+                          is < was ? "go down" : "stay while its content changes,",
+                          (unsigned long long)was, (unsigned long long)is, cure)
+             : NULL;
     return false;
 }

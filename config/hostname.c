@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The grammar of names; see hostname.h. Text and wire form are both cut into the labels in front of the domain
-// (spans into the caller's bytes), and one classifier reads those. Nothing allocates: the resolver calls this for
-// every query. Any thread.
+// The grammar of names; see hostname.h. Text and wire form are both cut into the labels in front of
+// the domain (spans into the caller's bytes), and one classifier reads those. Nothing allocates:
+// the resolver calls this for every query. Any thread.
 #include "config/hostname.h"
 
 #include "base/err.h"
@@ -23,7 +23,8 @@ struct label {
 struct prefix { // the labels in front of D, leftmost first
     struct label l[DEPTH_MAX];
     size_t n;
-    bool broken; // an empty, overlong or surplus label: under D, but nothing of ours
+    // an empty, overlong or surplus label: under D, but nothing of ours
+    bool broken;
 };
 
 static uint8_t lower(uint8_t c)
@@ -49,12 +50,13 @@ static bool word_equal(struct label l, const char *word)
 
 // Letters and digits in lower case, 0 for all else.
 #define LETTER(c) [c] = (c), [(c) - 'a' + 'A'] = (c)
-static const uint8_t alnum[256] = {LETTER('a'), LETTER('b'), LETTER('c'), LETTER('d'), LETTER('e'), LETTER('f'),
-                                   LETTER('g'), LETTER('h'), LETTER('i'), LETTER('j'), LETTER('k'), LETTER('l'),
-                                   LETTER('m'), LETTER('n'), LETTER('o'), LETTER('p'), LETTER('q'), LETTER('r'),
-                                   LETTER('s'), LETTER('t'), LETTER('u'), LETTER('v'), LETTER('w'), LETTER('x'),
-                                   LETTER('y'), LETTER('z'), ['0'] = '0', ['1'] = '1', ['2'] = '2', ['3'] = '3',
-                                   ['4'] = '4', ['5'] = '5', ['6'] = '6', ['7'] = '7', ['8'] = '8', ['9'] = '9'};
+static const uint8_t alnum[256] = {
+    LETTER('a'), LETTER('b'), LETTER('c'), LETTER('d'), LETTER('e'), LETTER('f'),
+    LETTER('g'), LETTER('h'), LETTER('i'), LETTER('j'), LETTER('k'), LETTER('l'),
+    LETTER('m'), LETTER('n'), LETTER('o'), LETTER('p'), LETTER('q'), LETTER('r'),
+    LETTER('s'), LETTER('t'), LETTER('u'), LETTER('v'), LETTER('w'), LETTER('x'),
+    LETTER('y'), LETTER('z'), ['0'] = '0', ['1'] = '1', ['2'] = '2', ['3'] = '3',
+    ['4'] = '4', ['5'] = '5', ['6'] = '6', ['7'] = '7', ['8'] = '8', ['9'] = '9'};
 
 // Copies in lower case into a field of n_to bytes when there are least..most letters and digits.
 static bool take_alnum(struct label l, size_t least, size_t most, char *to)
@@ -101,7 +103,8 @@ static bool take_label(struct label l, struct hostname *h)
         if (!take_alnum(hash, HOSTNAME_HASH_SIZE - 1, HOSTNAME_HASH_SIZE - 1, h->hash))
             return false;
     }
-    if (!take_alnum(name, 5, HOSTNAME_REGISTRY_SIZE - 1, h->registry) || reserved(h->registry, name.n))
+    if (!take_alnum(name, 5, HOSTNAME_REGISTRY_SIZE - 1, h->registry) ||
+        reserved(h->registry, name.n))
         return false;
     memcpy(h->label, h->registry, name.n + 1);
     if (dash) {
@@ -131,7 +134,8 @@ static bool take_stamp(struct label l, struct hostname *h)
 }
 
 // `[L.]<region>.` in front of geo or data (n labels are left of that word).
-static enum name_kind classify_in_region(const struct label *l, size_t n, enum name_kind kind, struct hostname *h)
+static enum name_kind classify_in_region(const struct label *l, size_t n, enum name_kind kind,
+                                         struct hostname *h)
 {
     if (n == 0)
         return NAME_ENT;
@@ -201,7 +205,8 @@ static void prefix_add(struct prefix *p, const uint8_t *at, size_t n)
         p->l[p->n++] = (struct label){at, n};
 }
 
-static enum name_kind parse_text(const uint8_t *s, size_t n, const char *domain, struct hostname *out)
+static enum name_kind parse_text(const uint8_t *s, size_t n, const char *domain,
+                                 struct hostname *out)
 {
     struct prefix p = {.n = 0};
     size_t dn = strlen(domain);
@@ -220,7 +225,8 @@ static enum name_kind parse_text(const uint8_t *s, size_t n, const char *domain,
         p.broken = true;
     if (n > dn) {
         const uint8_t *at = s, *end = s + (n - dn - 1);
-        for (const uint8_t *dot; !p.broken && (dot = memchr(at, '.', (size_t)(end - at))); at = dot + 1)
+        for (const uint8_t *dot; !p.broken && (dot = memchr(at, '.', (size_t)(end - at)));
+             at = dot + 1)
             prefix_add(&p, at, (size_t)(dot - at));
         if (!p.broken)
             prefix_add(&p, at, (size_t)(end - at));
@@ -248,17 +254,20 @@ static bool tail_is_domain(const uint8_t *w, const char *domain, size_t dn)
     return *w == 0;
 }
 
-enum name_kind hostname_parse_wire(const uint8_t *wire, size_t n, const char *domain, struct hostname *out)
+enum name_kind hostname_parse_wire(const uint8_t *wire, size_t n, const char *domain,
+                                   struct hostname *out)
 {
     struct prefix p = {.n = 0};
     size_t dn = strlen(domain);
-    if (dn == 0 || n > NAME_WIRE_MAX || n < dn + 2 || !tail_is_domain(wire + (n - dn - 2), domain, dn))
+    if (dn == 0 || n > NAME_WIRE_MAX || n < dn + 2 ||
+        !tail_is_domain(wire + (n - dn - 2), domain, dn))
         return finish_foreign(out);
     const uint8_t *at = wire, *end = wire + (n - dn - 2);
     while (at < end) {
         size_t len = *at++;
         if (len == 0 || len > LABEL_MAX || len > (size_t)(end - at))
-            return finish_foreign(out); // the labels do not meet the domain: its bytes lie inside one of them
+            // the labels do not meet the domain: its bytes lie inside one of them
+            return finish_foreign(out);
         prefix_add(&p, at, len);
         at += len;
     }
@@ -304,7 +313,8 @@ bool hostname_registry_ok(const char *s)
 bool hostname_hash_ok(const char *s)
 {
     char hash[HOSTNAME_HASH_SIZE];
-    return is_lower(s) && take_alnum(label_of(s), HOSTNAME_HASH_SIZE - 1, HOSTNAME_HASH_SIZE - 1, hash);
+    return is_lower(s) &&
+           take_alnum(label_of(s), HOSTNAME_HASH_SIZE - 1, HOSTNAME_HASH_SIZE - 1, hash);
 }
 
 bool hostname_region_ok(const char *s)
@@ -341,7 +351,8 @@ bool hostname_domain_ok(const char *s)
     return strlen(s) <= NAME_TEXT_MAX - LONGEST_PREFIX_N && domain_spelled_ok(s);
 }
 
-// A row per kind: its name in the test vectors, which parts it has, and the words between them and D.
+// A row per kind: its name in the test vectors, which parts it has, and the words between them and
+// D.
 static const struct {
     const char *name, *infix;
     bool label, region, stamp, prefix_route, formats;
@@ -350,8 +361,10 @@ static const struct {
     [NAME_REGIONAL] = {"regional", "geo.", .label = true, .region = true, .formats = true},
     [NAME_DATA] = {"data", "data.", .label = true, .region = true, .formats = true},
     [NAME_GLOBAL_PRIVATE] = {"global_private", "privatelink.", .label = true, .formats = true},
-    [NAME_REGIONAL_PRIVATE] = {"regional_private", "geo.privatelink.", .label = true, .region = true, .formats = true},
-    [NAME_DATA_PRIVATE] = {"data_private", "data.privatelink.", .label = true, .region = true, .formats = true},
+    [NAME_REGIONAL_PRIVATE] = {"regional_private", "geo.privatelink.", .label = true,
+                               .region = true, .formats = true},
+    [NAME_DATA_PRIVATE] = {"data_private", "data.privatelink.", .label = true, .region = true,
+                           .formats = true},
     [NAME_FRONTEND] = {"frontend", "fe.", .region = true, .stamp = true, .formats = true},
     [NAME_ROUTE] = {"route", "", .label = true, .prefix_route = true, .formats = true},
     [NAME_APEX] = {"apex", "", .formats = true},
@@ -365,11 +378,12 @@ const char *hostname_kind_name(enum name_kind kind)
     return (size_t)kind < ARRAY_LEN(kinds) ? kinds[kind].name : "invalid";
 }
 
-int hostname_format(enum name_kind kind, const char *domain, const char *label, const char *region, const char *stamp,
-                    char out[HOSTNAME_TEXT_SIZE])
+int hostname_format(enum name_kind kind, const char *domain, const char *label, const char *region,
+                    const char *stamp, char out[HOSTNAME_TEXT_SIZE])
 {
     struct hostname h;
-    if ((size_t)kind >= ARRAY_LEN(kinds) || !kinds[kind].formats || !domain || !domain_spelled_ok(domain))
+    if ((size_t)kind >= ARRAY_LEN(kinds) || !kinds[kind].formats || !domain ||
+        !domain_spelled_ok(domain))
         return ERR_INVAL;
     if (kinds[kind].label && (!label || !is_lower(label) || !take_label(label_of(label), &h)))
         return ERR_INVAL;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The rules of moves from one stamp to another; see moves.h. Two topologies may number regions and stamps differently:
-// names are compared, where numbers do not show at once that nothing has moved.
+// The rules of moves from one stamp to another; see moves.h. Two topologies may number regions and
+// stamps differently: names are compared, where numbers do not show at once that nothing has moved.
 #include "config/moves.h"
 
 #include "base/arena.h"
@@ -30,7 +30,8 @@ uint32_t moves_cached_s(const struct ttls *ttl)
 struct home { // by names
     const struct region *region;
     const char *stamp;
-    const char *was; // NULL: it does not move; "": from a stamp that is gone
+    // NULL: it does not move; "": from a stamp that is gone
+    const char *was;
     int64_t since_s;
 };
 
@@ -69,7 +70,8 @@ static bool refuse(struct judging *j, const char *key, int64_t again_s, const ch
 static bool refuse(struct judging *j, const char *key, int64_t again_s, const char *fmt, ...)
 {
     va_list ap;
-    int n = snprintf(j->out->why, sizeof j->out->why, "registry %s: replicas: %s: ", j->registry, j->new.region->name);
+    int n = snprintf(j->out->why, sizeof j->out->why, "registry %s: replicas: %s: ", j->registry,
+                     j->new.region->name);
     va_start(ap, fmt);
     vsnprintf(j->out->why + n, sizeof j->out->why - (size_t)n, fmt, ap);
     va_end(ap);
@@ -82,13 +84,15 @@ static bool refuse(struct judging *j, const char *key, int64_t again_s, const ch
 static bool refuse_jump(struct judging *j)
 {
     const char *old = leads_to(&j->old, j->now_s), *new = j->new.stamp;
-    return refuse(
-        j, "stamp", 0,
-        "names would lead from stamp %s to %s at once, and resolvers that have seen %s denied would say that "
-        "it does not exist. `meridian replication rebind -r %s --region %s --stamp %s` moves them when none "
-        "does any more. By hand, stamp_was: %s and stamp_since: TIME (as in 2026-11-23T19:58:50Z) say from when on; if "
-        "the move was made while this node was away, that time is past",
-        old, new, new, j->registry, j->new.region->name, new, old);
+    return refuse(j, "stamp", 0,
+                  "names would lead from stamp %s to %s at once, and resolvers that have seen %s "
+                  "denied would say that "
+                  "it does not exist. `meridian replication rebind -r %s --region %s --stamp %s` "
+                  "moves them when none "
+                  "does any more. By hand, stamp_was: %s and stamp_since: TIME (as in "
+                  "2026-11-23T19:58:50Z) say from when on; if "
+                  "the move was made while this node was away, that time is past",
+                  old, new, new, j->registry, j->new.region->name, new, old);
 }
 
 // A row with the fields. What they say of a time that is past is taken as said.
@@ -102,8 +106,10 @@ static bool judge_move(struct judging *j)
     if (from_home && ripe)
         return true;
     int64_t again_s = from_home && old->since_s < new->since_s ? old->since_s : new->since_s;
-    return refuse(j, "stamp_was", again_s, "names lead to stamp %s now, not to %s: until %s stamp_was must be %s",
-                  leads_to(old, j->now_s), new->was, clock_format_s(new->since_s, since), leads_to(old, j->now_s));
+    return refuse(j, "stamp_was", again_s,
+                  "names lead to stamp %s now, not to %s: until %s stamp_was must be %s",
+                  leads_to(old, j->now_s), new->was, clock_format_s(new->since_s, since),
+                  leads_to(old, j->now_s));
 }
 
 // A row without. Back to where names led before needs none: that name never left fe.D.
@@ -118,8 +124,8 @@ static bool judge_plain(struct judging *j)
     if (is_ripe(old, j->now_s))
         return true;
     return refuse(j, "stamp", old->since_s,
-                  "names lead to stamp %s until %s: stamp_was and stamp_since must stay until then", old->was,
-                  clock_format_s(old->since_s, since));
+                  "names lead to stamp %s until %s: stamp_was and stamp_since must stay until then",
+                  old->was, clock_format_s(old->since_s, since));
 }
 
 static bool judge_gone(struct judging *j, const char *stamp, int64_t until_s)
@@ -127,9 +133,10 @@ static bool judge_gone(struct judging *j, const char *stamp, int64_t until_s)
     char until[CLOCK_TEXT_SIZE];
     if (j->now_s >= until_s || region_stamp(j->new.region, stamp))
         return true;
-    return refuse(j, "stamp", until_s,
-                  "stamp %s is gone, but caches lead to it until %s: the region must keep it until then", stamp,
-                  clock_format_s(until_s, until));
+    return refuse(
+        j, "stamp", until_s,
+        "stamp %s is gone, but caches lead to it until %s: the region must keep it until then",
+        stamp, clock_format_s(until_s, until));
 }
 
 // Neither where names lead now nor where they led until lately may leave fe.D.
@@ -137,7 +144,8 @@ static bool judge_left(struct judging *j)
 {
     const struct home *old = &j->old, *new = &j->new;
     const char *led = leads_to(old, j->now_s);
-    if (old->was && *old->was && is_ripe(old, j->now_s) && !judge_gone(j, old->was, old->since_s + j->cached_s))
+    if (old->was && *old->was && is_ripe(old, j->now_s) &&
+        !judge_gone(j, old->was, old->since_s + j->cached_s))
         return false;
     return !new->was || judge_gone(j, led, new->since_s + j->cached_s);
 }
@@ -150,10 +158,14 @@ static bool judge(struct judging *j)
 
 // ---- registries ----
 
-bool moves_registry_may_follow(const struct topology *before, const struct registry *old, const struct topology *next,
-                               const struct registry *new, int64_t now_s, struct move_refusal *out)
+bool moves_registry_may_follow(const struct topology *before, const struct registry *old,
+                               const struct topology *next, const struct registry *new,
+                               int64_t now_s, struct move_refusal *out)
 {
-    struct judging j = {.registry = new->name, .now_s = now_s, .cached_s = moves_cached_s(&before->ttl), .out = out};
+    struct judging j = {.registry = new->name,
+                        .now_s = now_s,
+                        .cached_s = moves_cached_s(&before->ttl),
+                        .out = out};
     for (size_t i = 0; i < new->n_replicas; i++) {
         uint8_t region = new->replicas[i].region;
         const struct region *was = topology_region(before, next->regions[region].name);
@@ -170,10 +182,12 @@ bool moves_registry_may_follow(const struct topology *before, const struct regis
 #define NO_REGION 0xff
 struct numbers { // of the next topology, as numbers of the one before
     uint8_t region[TOPOLOGY_MAX_REGIONS];
-    uint8_t stamp[TOPOLOGY_MAX_REGIONS][256]; // STAMP_GONE: there was none of that name
+    // STAMP_GONE: there was none of that name
+    uint8_t stamp[TOPOLOGY_MAX_REGIONS][256];
 };
 
-static void numbers_fill(struct numbers *m, const struct topology *before, const struct topology *next)
+static void numbers_fill(struct numbers *m, const struct topology *before,
+                         const struct topology *next)
 {
     for (size_t i = 0; i < next->n_regions; i++) {
         const struct region *new = &next->regions[i], *old = topology_region(before, new->name);
@@ -201,7 +215,8 @@ static bool clearly_stays(const struct numbers *m, const struct catalogue_regist
     return true;
 }
 
-static const struct catalogue_registry *record_before(const struct topology *before, const struct catalogue_registry *r)
+static const struct catalogue_registry *record_before(const struct topology *before,
+                                                      const struct catalogue_registry *r)
 {
     const struct catalogue_registry *same =
         catalogue_find(before->catalogue, (const char *)catalogue_label(r), r->label_n);
@@ -213,7 +228,8 @@ static const struct catalogue_registry *record_before(const struct topology *bef
     return catalogue_find_name(before->catalogue, full.name); // with another hash
 }
 
-static const struct doc_node *item_with(const struct doc_node *list, const char *key, const char *value)
+static const struct doc_node *item_with(const struct doc_node *list, const char *key,
+                                        const char *value)
 {
     for (const struct doc_node *i = list ? list->child : NULL; i; i = i->next) {
         const struct doc_node *v = doc_get(i, key);
@@ -242,16 +258,19 @@ struct telling { // refusals with their lines; the document is read again only w
 static void tell(struct telling *x, const struct registry *r, const struct move_refusal *why)
 {
     if (!x->n++ && x->text.n)
-        (void)doc_parse((const char *)x->text.p, x->text.n, x->next->source, &x->arena, NULL, &x->root);
-    const struct doc_node *row = x->root ? item_with(doc_get(x->root, "registries"), "name", r->name) : NULL;
+        (void)doc_parse((const char *)x->text.p, x->text.n, x->next->source, &x->arena, NULL,
+                        &x->root);
+    const struct doc_node *row =
+        x->root ? item_with(doc_get(x->root, "registries"), "name", r->name) : NULL;
     if (x->n <= REFUSALS_TOLD)
         diag_add(x->diag, x->next->source, row ? moves_line(row, why) : 0, "%s", why->why);
     if (why->again_s && (!x->again_s || why->again_s < x->again_s))
         x->again_s = why->again_s;
 }
 
-static void judge_record(struct telling *x, const struct topology *before, const struct catalogue_registry *old,
-                         const struct catalogue_registry *new, int64_t now_s)
+static void judge_record(struct telling *x, const struct topology *before,
+                         const struct catalogue_registry *old, const struct catalogue_registry *new,
+                         int64_t now_s)
 {
     struct registry_room rooms[2];
     struct registry a, b;
@@ -262,8 +281,8 @@ static void judge_record(struct telling *x, const struct topology *before, const
         tell(x, &b, &why);
 }
 
-bool moves_may_follow(const struct topology *before, const struct topology *next, struct bytes text, int64_t now_s,
-                      struct diag *diag, int64_t *out_again_s)
+bool moves_may_follow(const struct topology *before, const struct topology *next, struct bytes text,
+                      int64_t now_s, struct diag *diag, int64_t *out_again_s)
 {
     struct telling x = {.next = next, .text = text, .diag = diag};
     struct catalogue_iter it = {0};

@@ -23,7 +23,8 @@
 static bool user_ok(const char *s)
 {
     size_t n = strlen(s);
-    return n >= 1 && n <= 32 && s[0] != '-' && strspn(s, "abcdefghijklmnopqrstuvwxyz0123456789_-") == n;
+    return n >= 1 && n <= 32 && s[0] != '-' &&
+           strspn(s, "abcdefghijklmnopqrstuvwxyz0123456789_-") == n;
 }
 
 static bool path_ok(const char *s)
@@ -54,52 +55,61 @@ static bool share_ok(const char *s)
     return share_parse(s, &bytes, &percent);
 }
 
-// The sections are mappings in the file, but all fields are the one struct's: each sub-row set starts at its beginning.
+// The sections are mappings in the file, but all fields are the one struct's: each sub-row set
+// starts at its beginning.
 static const struct option listen_rows[] = {
-    {"dns", OPT_ENDPOINTS, OPT_ARRAY_AT(struct node, dns, n_dns), .def = "0.0.0.0:53, [::]:53", .max = 64, .port = 53,
-     .help = "DNS, on UDP and TCP"},
+    {"dns", OPT_ENDPOINTS, OPT_ARRAY_AT(struct node, dns, n_dns), .def = "0.0.0.0:53, [::]:53",
+     .max = 64, .port = 53, .help = "DNS, on UDP and TCP"},
     {"dot", OPT_ENDPOINTS, OPT_ARRAY_AT(struct node, dns_tls, n_dns_tls), .max = 64, .port = 853,
      .help = "DNS over TLS (RFC 7858); none when not given"},
-    {"https", OPT_ENDPOINTS, OPT_ARRAY_AT(struct node, https, n_https), .def = "0.0.0.0:443, [::]:443", .max = 64,
-     .port = 443, .help = "HTTPS for clients"},
-    {"peer", OPT_ENDPOINT, NODE(peer), .def = "0.0.0.0:8443", .port = 8443, .help = "mutual TLS for the other regions"},
+    {"https", OPT_ENDPOINTS, OPT_ARRAY_AT(struct node, https, n_https),
+     .def = "0.0.0.0:443, [::]:443", .max = 64, .port = 443, .help = "HTTPS for clients"},
+    {"peer", OPT_ENDPOINT, NODE(peer), .def = "0.0.0.0:8443", .port = 8443,
+     .help = "mutual TLS for the other regions"},
 };
 static const struct option worker_rows[] = {
     {"resolver", OPT_INT, NODE(resolver_workers), .def = "0", .max = 256,
      .help = "resolver threads; 0 is one per core"},
-    {"pool", OPT_INT, NODE(pool_threads), .def = "8", .min = 1, .max = 256, .help = "threads for disk and database"},
+    {"pool", OPT_INT, NODE(pool_threads), .def = "8", .min = 1, .max = 256,
+     .help = "threads for disk and database"},
     {"queue", OPT_INT, NODE(pool_queue), .def = "256", .min = 1, .max = 65536,
      .help = "most requests of clients that may wait for them; as many again of other regions"},
 };
 static const struct option user_rows[] = {
     {"daemon", OPT_STRING, NODE(user), .def = "meridian", .check = user_ok, .expect = "a user name",
      .help = "the daemon's account, when started by root"},
-    {"edge", OPT_STRING, NODE(edge_user), .def = "meridian-edge", .check = user_ok, .expect = "a user name",
-     .help = "the account of nginx's workers, when started by root"},
+    {"edge", OPT_STRING, NODE(edge_user), .def = "meridian-edge", .check = user_ok,
+     .expect = "a user name", .help = "the account of nginx's workers, when started by root"},
 };
 static const struct option_word access_words[] = {
     {"none", ACCESS_LOG_NONE}, {"refused", ACCESS_LOG_REFUSED}, {"all", ACCESS_LOG_ALL}};
 static const struct option access_rows[] = {
     {"requests", OPT_ENUM, NODE(access_requests), .def = "refused", OPT_WORDS(access_words),
-     .help = "which requests have a line of JSON in the edge's access log, found by X-Meridian-Request-Id: none, those "
-             "that were refused (status 400 and above), or all. No query and no header but Host is in it"},
+     .help = "which requests have a line of JSON in the edge's access log, found by "
+             "X-Meridian-Request-Id: none, those "
+             "that were refused (status 400 and above), or all. No query and no header but Host is "
+             "in it"},
     {"file", OPT_STRING, NODE(access_file), .max = 1000, .check = path_ok, .expect = "a path",
-     .help = "where; the daemon's account must be able to write it; opened again on SIGHUP; default is log/access.log "
+     .help = "where; the daemon's account must be able to write it; opened again on SIGHUP; "
+             "default is log/access.log "
              "in data_dir"},
     {"max", OPT_SIZE, NODE(access_max_bytes), .def = "64MiB", .max = 1ull << 40,
-     .help =
-         "a file of so many bytes is renamed to FILE.1, in the place of an older one, and a new one begun; 0: never"},
+     .help = "a file of so many bytes is renamed to FILE.1, in the place of an older one, and a "
+             "new one begun; 0: never"},
 };
 static const struct option_set access_set = SUB_OF(access_rows);
 static const struct option edge_rows[] = {
-    {"nginx", OPT_STRING, NODE(nginx), .def = "/usr/sbin/nginx", .check = path_ok, .expect = "a path",
-     .help = "the nginx program"},
-    {"workers", OPT_INT, NODE(edge_workers), .def = "0", .max = 256, .help = "nginx workers; 0 is one per core"},
+    {"nginx", OPT_STRING, NODE(nginx), .def = "/usr/sbin/nginx", .check = path_ok,
+     .expect = "a path", .help = "the nginx program"},
+    {"workers", OPT_INT, NODE(edge_workers), .def = "0", .max = 256,
+     .help = "nginx workers; 0 is one per core"},
     {"per_client", OPT_INT, NODE(edge_per_client), .def = "1024", .min = 1, .max = 65536,
-     .help = "most requests that one client, an IPv4 address or a /64 of IPv6, may have under way at once (then 429); "
+     .help = "most requests that one client, an IPv4 address or a /64 of IPv6, may have under way "
+             "at once (then 429); "
              "the daemon has places for three times as many as this or per_network says, or 4096"},
     {"per_network", OPT_INT, NODE(edge_per_network), .def = "0", .max = 65536,
-     .help = "the same of a network, a /24 or a /56; 0 is a quarter of what all clients together may have"},
+     .help = "the same of a network, a /24 or a /56; 0 is a quarter of what all clients together "
+             "may have"},
     {"access_log", OPT_MAP, .sub = &access_set, .help = "a log of requests"},
 };
 static const struct option_word level_words[] = {
@@ -109,65 +119,79 @@ static const struct option log_rows[] = {
      .help = "the least level that is logged"},
 };
 static const struct option cert_rows[] = {
-    {"check", OPT_DURATION, NODE(cert_check_s), .def = "60s", .unit_ms = 1000, .min = 1000, .max = 86400000,
-     .help = "how often the expiry of certificates is looked at"},
+    {"check", OPT_DURATION, NODE(cert_check_s), .def = "60s", .unit_ms = 1000, .min = 1000,
+     .max = 86400000, .help = "how often the expiry of certificates is looked at"},
 };
 static const struct option upload_rows[] = {
-    {"idle", OPT_DURATION, NODE(upload_idle_s), .def = "1d", .unit_ms = 1000, .min = 60000, .max = 2592000000,
-     .help = "an upload untouched for so long is discarded"},
+    {"idle", OPT_DURATION, NODE(upload_idle_s), .def = "1d", .unit_ms = 1000, .min = 60000,
+     .max = 2592000000, .help = "an upload untouched for so long is discarded"},
     {"per_principal", OPT_INT, NODE(uploads_per_principal), .def = "512", .min = 1, .max = 1u << 20,
-     .help =
-         "most uploads that one user may have open in one registry of this node: a push has 5 or 6, ctr as many as the "
-         "image has layers. What is left behind counts; to begin another one drops the one that was idle longest (429 "
-         "when all are busy)"},
+     .help = "most uploads that one user may have open in one registry of this node: a push has 5 "
+             "or 6, ctr as many as the "
+             "image has layers. What is left behind counts; to begin another one drops the one "
+             "that was idle longest (429 "
+             "when all are busy)"},
     {"per_registry", OPT_INT, NODE(uploads_per_registry), .def = "4096", .min = 1, .max = 1u << 20,
-     .help =
-         "most uploads that may be open in one registry of this node; at this bound too a user's own idle ones make "
-         "room for his next (429 when he has none)"},
+     .help = "most uploads that may be open in one registry of this node; at this bound too a "
+             "user's own idle ones make "
+             "room for his next (429 when he has none)"},
     {"bytes_per_principal", OPT_STRING, NODE(upload_bytes), .def = "10%", .check = share_ok,
      .expect = "a size such as 20GiB, or a share of the disk of at most 50% such as 10%",
-     .help = "most bytes that one user's unfinished uploads in one registry of this node may keep on the disk of "
-             "data_dir: beyond it those that were idle longest are dropped, and then what is left by a connection that "
+     .help = "most bytes that one user's unfinished uploads in one registry of this node may keep "
+             "on the disk of "
+             "data_dir: beyond it those that were idle longest are dropped, and then what is left "
+             "by a connection that "
              "broke; a size of 0 is no bound"},
 };
 static const struct option disk_rows[] = {
     {"reserve", OPT_STRING, NODE(disk_reserve), .def = "5%", .check = share_ok,
      .expect = "a size such as 2GiB, or a share of the disk of at most 50% such as 5%",
-     .help = "what is kept free on the disk of data_dir for metadata, certificates, state and deletions: below it new "
-             "uploads and copies are refused (507), and global names lead to other regions; a share counts as 10GiB at "
+     .help = "what is kept free on the disk of data_dir for metadata, certificates, state and "
+             "deletions: below it new "
+             "uploads and copies are refused (507), and global names lead to other regions; a "
+             "share counts as 10GiB at "
              "most"},
 };
 static const struct option limit_rows[] = {
     {"manifest", OPT_SIZE, NODE(manifest_max_bytes), .def = "4MiB", .min = 65536, .max = 64u << 20,
      .help = "the largest manifest"},
     {"body_rate", OPT_SIZE, NODE(body_rate), .def = "512", .max = 1u << 20,
-     .help = "bytes a second that the body of an upload must bring, on average of 30 s (then 408); 0 is no such limit"},
+     .help = "bytes a second that the body of an upload must bring, on average of 30 s (then 408); "
+             "0 is no such limit"},
 };
 static const struct option metrics_rows[] = {
     {"listen", OPT_ENDPOINT, NODE(metrics), .port = 9153, .example = "127.0.0.1:9153",
-     .help = "address of GET /metrics in plain HTTP, for Prometheus, without authentication; off when not given"},
+     .help = "address of GET /metrics in plain HTTP, for Prometheus, without authentication; off "
+             "when not given"},
 };
 static const struct option_set listen_set = SUB_OF(listen_rows), worker_set = SUB_OF(worker_rows),
-                               users_set = SUB_OF(user_rows), edge_set = SUB_OF(edge_rows), log_set = SUB_OF(log_rows),
-                               cert_set = SUB_OF(cert_rows), upload_set = SUB_OF(upload_rows),
-                               disk_set = SUB_OF(disk_rows), limit_set = SUB_OF(limit_rows),
-                               metrics_set = SUB_OF(metrics_rows);
+                               users_set = SUB_OF(user_rows), edge_set = SUB_OF(edge_rows),
+                               log_set = SUB_OF(log_rows), cert_set = SUB_OF(cert_rows),
+                               upload_set = SUB_OF(upload_rows), disk_set = SUB_OF(disk_rows),
+                               limit_set = SUB_OF(limit_rows), metrics_set = SUB_OF(metrics_rows);
 
-static const struct option_word role_words[] = {
-    {"resolver", ROLE_RESOLVER}, {"registry", ROLE_REGISTRY}, {"auth", ROLE_AUTH}, {"replicator", ROLE_REPLICATOR}};
+static const struct option_word role_words[] = {{"resolver", ROLE_RESOLVER},
+                                                {"registry", ROLE_REGISTRY},
+                                                {"auth", ROLE_AUTH},
+                                                {"replicator", ROLE_REPLICATOR}};
 
 static const struct option_word sandbox_words[] = {{"off", 0}, {"strict", 1}};
 
 #define SECTION(set_) OPT_MAP, .sub = &(set_)
 static const struct option node_rows[] = {
-    {"region", OPT_STRING, NODE(region), .required = true, .check = hostname_region_ok, .example = "eastus",
-     .expect = "a region: a letter, then at most 30 letters and digits, lower case", .help = "the region of this node"},
-    {"stamp", OPT_STRING, NODE(stamp), .required = true, .check = hostname_stamp_ok, .example = "eus-1",
-     .expect = "a stamp: at most 63 letters, digits and inner hyphens, lower case", .help = "the stamp of this node"},
-    {"roles", OPT_FLAGS, NODE(roles), .def = "resolver, registry, auth, replicator", .min = 1, .max = 4,
-     OPT_WORDS(role_words), .help = "what this node runs"},
+    {"region", OPT_STRING, NODE(region), .required = true, .check = hostname_region_ok,
+     .example = "eastus",
+     .expect = "a region: a letter, then at most 30 letters and digits, lower case",
+     .help = "the region of this node"},
+    {"stamp", OPT_STRING, NODE(stamp), .required = true, .check = hostname_stamp_ok,
+     .example = "eus-1",
+     .expect = "a stamp: at most 63 letters, digits and inner hyphens, lower case",
+     .help = "the stamp of this node"},
+    {"roles", OPT_FLAGS, NODE(roles), .def = "resolver, registry, auth, replicator", .min = 1,
+     .max = 4, OPT_WORDS(role_words), .help = "what this node runs"},
     {"data_dir", OPT_STRING, NODE(data_dir), .required = true, .check = path_ok, .expect = "a path",
-     .example = "/var/lib/meridian", .help = "where blobs, metadata, certificates and keys are kept"},
+     .example = "/var/lib/meridian",
+     .help = "where blobs, metadata, certificates and keys are kept"},
     {"runtime_dir", OPT_STRING, NODE(runtime_dir), .check = path_ok, .expect = "a path",
      .help = "sockets and process files; default is run in data_dir"},
     {"topology", OPT_STRING, NODE(topology), .required = true, .check = path_ok, .expect = "a path",
@@ -203,7 +227,8 @@ const struct option_set *node_options(void)
 
 static const char *join(struct option_ctx *ctx, const char *dir, const char *name)
 {
-    const char *s = arena_printf(ctx->arena, "%s%s%s", dir, *dir && dir[strlen(dir) - 1] == '/' ? "" : "/", name);
+    const char *s = arena_printf(ctx->arena, "%s%s%s", dir,
+                                 *dir && dir[strlen(dir) - 1] == '/' ? "" : "/", name);
     if (!s)
         ctx->nomem = true;
     return s;
@@ -215,7 +240,8 @@ static const char *resolve(struct option_ctx *ctx, const char *source, const cha
     const char *slash = strrchr(source, '/');
     if (!path || *path == '/' || !slash)
         return path;
-    const char *dir = slash == source ? "/" : arena_strndup(ctx->arena, source, (size_t)(slash - source));
+    const char *dir =
+        slash == source ? "/" : arena_strndup(ctx->arena, source, (size_t)(slash - source));
     if (!dir) {
         ctx->nomem = true;
         return NULL;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// A node's own settings, `meridiand.yaml`: which region and stamp this is, what it runs, where it listens and
-// keeps its data. Paths may be relative to the file. See config/options.h for how rows become keys, messages, the
-// sample file and the manual page.
+// A node's own settings, `meridiand.yaml`: which region and stamp this is, what it runs, where it
+// listens and keeps its data. Paths may be relative to the file. See config/options.h for how rows
+// become keys, messages, the sample file and the manual page.
 #ifndef MERIDIAN_CONFIG_NODE_H
 #define MERIDIAN_CONFIG_NODE_H
 
@@ -17,59 +17,98 @@
 
 enum node_role { ROLE_RESOLVER = 1, ROLE_REGISTRY = 2, ROLE_AUTH = 4, ROLE_REPLICATOR = 8 };
 
-enum node_access { ACCESS_LOG_NONE, ACCESS_LOG_REFUSED, ACCESS_LOG_ALL }; // which requests the edge logs
+// which requests the edge logs
+enum node_access { ACCESS_LOG_NONE, ACCESS_LOG_REFUSED, ACCESS_LOG_ALL };
 
 struct node {
     struct arena arena;
     const char *source;
     const char *region, *stamp;
-    unsigned roles;          // enum node_role bits; `roles: [resolver, registry, auth, replicator]`
-    const char *data_dir;    // data_dir: blobs, metadata, certs/, keys/, state
-    const char *runtime_dir; // runtime_dir: sockets, nginx.conf, pid; default <data_dir>/run
-    const char *topology;    // topology: path
-    const char *principals;  // principals: path; default principals.yaml beside the topology
-    const char *ca_dir;      // ca_dir: the private CA, on the one node that answers renewals; NULL elsewhere
-    const char
-        *ca_file; // ca_file: CA certificate that clients of peers and probes trust; default <data_dir>/certs/ca.pem
-    const struct endpoint *dns; // listen.dns: UDP and TCP; default [::]:53 and 0.0.0.0:53
+    // enum node_role bits; `roles: [resolver, registry, auth, replicator]`
+    unsigned roles;
+    // data_dir: blobs, metadata, certs/, keys/, state
+    const char *data_dir;
+    // runtime_dir: sockets, nginx.conf, pid; default <data_dir>/run
+    const char *runtime_dir;
+    // topology: path
+    const char *topology;
+    // principals: path; default principals.yaml beside the topology
+    const char *principals;
+    // ca_dir: the private CA, on the one node that answers renewals; NULL elsewhere
+    const char *ca_dir;
+    // ca_file: CA certificate that clients of peers and probes trust; default
+    // <data_dir>/certs/ca.pem
+    const char *ca_file;
+    // listen.dns: UDP and TCP; default [::]:53 and 0.0.0.0:53
+    const struct endpoint *dns;
     size_t n_dns;
-    const struct endpoint *dns_tls; // listen.dot: DNS over TLS; default none
+    // listen.dot: DNS over TLS; default none
+    const struct endpoint *dns_tls;
     size_t n_dns_tls;
-    const struct endpoint *https; // listen.https
+    // listen.https
+    const struct endpoint *https;
     size_t n_https;
-    struct endpoint peer;      // listen.peer
-    unsigned resolver_workers; // workers.resolver: threads, default one per core
-    unsigned pool_threads;     // workers.pool: blocking work, default 8
-    unsigned pool_queue;       // workers.queue: most jobs waiting, default 256
-    const char *user,
-        *edge_user;        // users.daemon, users.edge: default meridian, meridian-edge; only used when started by root
-    const char *nginx;     // edge.nginx: path of the program, default /usr/sbin/nginx
-    unsigned edge_workers; // edge.workers: 0 is one per core
-    const char *access_file;                    // edge.access_log.file: default log/access.log in data_dir
-    enum node_access access_requests;           // edge.access_log.requests
-    uint64_t access_max_bytes;                  // edge.access_log.max: 0 no bound
-    unsigned edge_per_client, edge_per_network; // edge.per_client, edge.per_network: requests at once
-    enum log_level log_level;                   // log.level
-    enum node_sandbox { SANDBOX_OFF, SANDBOX_STRICT } sandbox; // sandbox: strict (default) or off
-    unsigned drain_s;                      // drain: seconds that a stop waits for requests in flight, default 30
-    unsigned cert_check_s;                 // certs.check: how often expiry is looked at, default 60
-    unsigned upload_idle_s;                // uploads.idle: an upload untouched for so long is discarded, default 86400
-    unsigned uploads_per_principal;        // uploads.per_principal: open at once in one registry, default 512
-    unsigned uploads_per_registry;         // uploads.per_registry: of all principals, default 4096
-    const char *upload_bytes;              // uploads.bytes_per_principal: as it is written, default 10%
-    unsigned upload_bytes_percent;         // of it: a share, or
-    uint64_t upload_bytes_amount;          // an amount; both 0: no bound
-    const char *disk_reserve;              // disk.reserve: as it is written, default 5%
-    unsigned disk_reserve_percent;         // of it: a share, or
-    uint64_t disk_reserve_bytes;           // an amount; both 0: none
-    struct endpoint metrics;               // metrics.listen: HTTP for Prometheus; port 0: off
-    struct node_dns resolver;              // dns
-    unsigned long long manifest_max_bytes; // limits.manifest: default 4 MiB
-    unsigned body_rate;                    // limits.body_rate: bytes a second, default 512
+    // listen.peer
+    struct endpoint peer;
+    // workers.resolver: threads, default one per core
+    unsigned resolver_workers;
+    // workers.pool: blocking work, default 8
+    unsigned pool_threads;
+    // workers.queue: most jobs waiting, default 256
+    unsigned pool_queue;
+    // users.daemon, users.edge: default meridian, meridian-edge; only used when started by root
+    const char *user, *edge_user;
+    // edge.nginx: path of the program, default /usr/sbin/nginx
+    const char *nginx;
+    // edge.workers: 0 is one per core
+    unsigned edge_workers;
+    // edge.access_log.file: default log/access.log in data_dir
+    const char *access_file;
+    // edge.access_log.requests
+    enum node_access access_requests;
+    // edge.access_log.max: 0 no bound
+    uint64_t access_max_bytes;
+    // edge.per_client, edge.per_network: requests at once
+    unsigned edge_per_client, edge_per_network;
+    // log.level
+    enum log_level log_level;
+    // sandbox: strict (default) or off
+    enum node_sandbox { SANDBOX_OFF, SANDBOX_STRICT } sandbox;
+    // drain: seconds that a stop waits for requests in flight, default 30
+    unsigned drain_s;
+    // certs.check: how often expiry is looked at, default 60
+    unsigned cert_check_s;
+    // uploads.idle: an upload untouched for so long is discarded, default 86400
+    unsigned upload_idle_s;
+    // uploads.per_principal: open at once in one registry, default 512
+    unsigned uploads_per_principal;
+    // uploads.per_registry: of all principals, default 4096
+    unsigned uploads_per_registry;
+    // uploads.bytes_per_principal: as it is written, default 10%
+    const char *upload_bytes;
+    // of it: a share, or
+    unsigned upload_bytes_percent;
+    // an amount; both 0: no bound
+    uint64_t upload_bytes_amount;
+    // disk.reserve: as it is written, default 5%
+    const char *disk_reserve;
+    // of it: a share, or
+    unsigned disk_reserve_percent;
+    // an amount; both 0: none
+    uint64_t disk_reserve_bytes;
+    // metrics.listen: HTTP for Prometheus; port 0: off
+    struct endpoint metrics;
+    // dns
+    struct node_dns resolver;
+    // limits.manifest: default 4 MiB
+    unsigned long long manifest_max_bytes;
+    // limits.body_rate: bytes a second, default 512
+    unsigned body_rate;
 };
 
 int node_load(const char *path, struct diag *diag, struct node **out);
-int node_parse(const char *text, size_t n, const char *source, struct diag *diag, struct node **out);
+int node_parse(const char *text, size_t n, const char *source, struct diag *diag,
+               struct node **out);
 void node_free(struct node *n);
 
 struct option_set;

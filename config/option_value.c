@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Scalars of option rows: text to value, with one sentence per way to be wrong. Called by options.c only.
+// Scalars of option rows: text to value, with one sentence per way to be wrong. Called by options.c
+// only.
 #include "config/options_priv.h"
 
 #include "base/addr.h"
@@ -13,10 +14,12 @@ static const struct option_word duration_units[] = {
     {"ms", 1}, {"s", 1000}, {"m", 60000}, {"h", 3600000}, {"d", 86400000}};
 static const struct option_word size_units[] = {
     {"", 1}, {"B", 1}, {"KiB", 1u << 10}, {"MiB", 1u << 20}, {"GiB", 1u << 30}};
-static const struct option_word bool_words[] = {{"true", 1}, {"false", 0}, {"enabled", 1}, {"disabled", 0}};
+static const struct option_word bool_words[] = {
+    {"true", 1}, {"false", 0}, {"enabled", 1}, {"disabled", 0}};
 
 // Digits and then one of the units; no sign, blank or fraction.
-static int quantity_parse(const char *s, const struct option_word *units, size_t n_units, uint64_t *out)
+static int quantity_parse(const char *s, const struct option_word *units, size_t n_units,
+                          uint64_t *out)
 {
     size_t n = strspn(s, "0123456789");
     if (n == 0)
@@ -47,12 +50,17 @@ int size_parse(const char *text, uint64_t *out_bytes)
 const char *option_quantity_format(enum option_type type, uint64_t v, char buf[32])
 {
     const struct option_word *u = type == OPT_DURATION ? duration_units : size_units;
-    size_t n = type == OPT_DURATION ? ARRAY_LEN(duration_units) : type == OPT_SIZE ? ARRAY_LEN(size_units) : 1;
+    size_t n = type == OPT_DURATION ? ARRAY_LEN(duration_units)
+               : type == OPT_SIZE   ? ARRAY_LEN(size_units)
+                                    : 1;
     size_t best = 0;
     for (size_t i = 0; i < n && v; i++)
         if (v % u[i].value == 0)
             best = i;
-    const char *unit = type == OPT_PERCENT ? "%" : type == OPT_INT ? "" : v || type == OPT_SIZE ? u[best].word : "s";
+    const char *unit = type == OPT_PERCENT     ? "%"
+                       : type == OPT_INT       ? ""
+                       : v || type == OPT_SIZE ? u[best].word
+                                               : "s";
     bool scaled = type == OPT_DURATION || type == OPT_SIZE;
     snprintf(buf, 32, "%llu%s", (unsigned long long)(v && scaled ? v / u[best].value : v), unit);
     return buf;
@@ -109,7 +117,8 @@ static void number_value(struct option_at *at, const char *text, void *field)
     if (rc || v < o->min || v > most) {
         char lo[32], hi[32];
         options_error(at->ctx, at->line, "%s: %s is out of range, %s to %s", at->path, text,
-                      option_quantity_format(o->type, o->min, lo), option_quantity_format(o->type, most, hi));
+                      option_quantity_format(o->type, o->min, lo),
+                      option_quantity_format(o->type, most, hi));
         return;
     }
     store_uint(field, o->size, o->unit_ms > 1 ? v / o->unit_ms : v);
@@ -120,10 +129,15 @@ static void words_joined(const struct option_word *w, size_t n, char *buf, size_
     size_t at = 0;
     buf[0] = 0;
     for (size_t i = 0; i < n && at < size; i++)
-        at += (size_t)snprintf(buf + at, size - at, "%s%s", i == 0 ? "" : i + 1 == n ? " or " : ", ", w[i].word);
+        at += (size_t)snprintf(buf + at, size - at, "%s%s",
+                               i == 0       ? ""
+                               : i + 1 == n ? " or "
+                                            : ", ",
+                               w[i].word);
 }
 
-bool option_word_value(struct option_at *at, const struct option_word *w, size_t n, const char *text, unsigned *out)
+bool option_word_value(struct option_at *at, const struct option_word *w, size_t n,
+                       const char *text, unsigned *out)
 {
     const char *known[16];
     for (size_t i = 0; i < n; i++)
@@ -136,8 +150,8 @@ bool option_word_value(struct option_at *at, const struct option_word *w, size_t
     char expect[256];
     words_joined(w, n, expect, sizeof expect);
     const char *near = diag_nearest(text, known, n < ARRAY_LEN(known) ? n : ARRAY_LEN(known));
-    options_error(at->ctx, at->line, "%s: expected %s, found \"%.80s\"%s%s%s", at->path, expect, text,
-                  near ? "; did you mean " : "", near ? near : "", near ? "?" : "");
+    options_error(at->ctx, at->line, "%s: expected %s, found \"%.80s\"%s%s%s", at->path, expect,
+                  text, near ? "; did you mean " : "", near ? near : "", near ? "?" : "");
     return false;
 }
 
@@ -178,8 +192,9 @@ void option_scalar(struct option_at *at, const char *text, void *field)
     case OPT_ENDPOINT:
     case OPT_ENDPOINTS:
         if (endpoint_parse(text, o->port, field) || ((struct endpoint *)field)->port == 0)
-            option_wrong(at, o->port ? "an IP address, perhaps with a port (192.0.2.1:53, [2001:db8::1]:53)"
-                                     : "an IP address with a port (192.0.2.1:8443, [2001:db8::1]:8443)");
+            option_wrong(
+                at, o->port ? "an IP address, perhaps with a port (192.0.2.1:53, [2001:db8::1]:53)"
+                            : "an IP address with a port (192.0.2.1:8443, [2001:db8::1]:8443)");
         break;
     case OPT_IPS:
         if (ip_parse(text, field))

@@ -30,7 +30,8 @@ int option_ctx_result(const struct option_ctx *ctx)
 
 void option_wrong(struct option_at *at, const char *expect)
 {
-    options_error(at->ctx, at->line, "%s: expected %s, found \"%.80s\"", at->path, expect, at->found);
+    options_error(at->ctx, at->line, "%s: expected %s, found \"%.80s\"", at->path, expect,
+                  at->found);
 }
 
 static size_t item_size(const struct option *o)
@@ -53,14 +54,16 @@ static size_t item_size(const struct option *o)
 
 static bool is_list(const struct option *o)
 {
-    return o->type == OPT_FLAGS || o->type == OPT_LIST || (o->type >= OPT_IPS && o->type <= OPT_STRINGS);
+    return o->type == OPT_FLAGS || o->type == OPT_LIST ||
+           (o->type >= OPT_IPS && o->type <= OPT_STRINGS);
 }
 
 static bool scalar_given(struct option_at *at, const struct doc_node *v, const char *what)
 {
     at->line = v->line;
     if (v->kind != DOC_SCALAR)
-        options_error(at->ctx, v->line, "%s: expected %s, found %s", at->path, what, doc_kind_name(v));
+        options_error(at->ctx, v->line, "%s: expected %s, found %s", at->path, what,
+                      doc_kind_name(v));
     else if (v->plain && !v->n)
         options_error(at->ctx, v->key ? v->key_line : v->line, "%s: has no value", at->path);
     else
@@ -68,8 +71,8 @@ static bool scalar_given(struct option_at *at, const struct doc_node *v, const c
     return false;
 }
 
-// Paths are only read when something is wrong, but made for every value of documents with millions: no printf. What
-// does not fit is cut off. Returns the new length.
+// Paths are only read when something is wrong, but made for every value of documents with millions:
+// no printf. What does not fit is cut off. Returns the new length.
 static size_t path_add(char path[PATH_SIZE], size_t at, const char *s)
 {
     size_t n = strlen(s);
@@ -99,7 +102,8 @@ static void list_item(struct option_at *at, const struct doc_node *v, void *slot
         if (scalar_given(at, v, "a value"))
             option_scalar(at, v->text, slot);
     } else {
-        options_apply(at->ctx, o->sub, v, at->path, slot); // also when it is no mapping: it says so, and keeps the node
+        // also when it is no mapping: it says so, and keeps the node
+        options_apply(at->ctx, o->sub, v, at->path, slot);
     }
 }
 
@@ -108,14 +112,15 @@ static void list_value(struct option_at *at, const struct doc_node *v, char *out
     const struct option *o = at->row;
     bool one = o->one_ok && v->kind == DOC_SCALAR && v->n;
     if (v->kind != DOC_LIST && !one) {
-        options_error(at->ctx, v->key_line, "%s: expected a list%s, found %s", at->path, o->one_ok ? " or a value" : "",
+        options_error(at->ctx, v->key_line, "%s: expected a list%s, found %s", at->path,
+                      o->one_ok ? " or a value" : "",
                       v->kind == DOC_SCALAR && !v->n ? "nothing" : doc_kind_name(v));
         return;
     }
     size_t n = one ? 1 : v->n, size = item_size(o);
     if (n < o->min || (o->max && n > o->max)) {
-        options_error(at->ctx, v->key_line, "%s: has %zu item%s, %s %llu", at->path, n, n == 1 ? "" : "s",
-                      n < o->min ? "needs at least" : "may have at most",
+        options_error(at->ctx, v->key_line, "%s: has %zu item%s, %s %llu", at->path, n,
+                      n == 1 ? "" : "s", n < o->min ? "needs at least" : "may have at most",
                       (unsigned long long)(n < o->min ? o->min : o->max));
         return;
     }
@@ -153,7 +158,8 @@ static void default_value(struct option_at *at, char *out)
         option_scalar(at, o->def, out + o->offset);
         return;
     }
-    char *copy = arena_strdup(at->ctx->arena, o->def), *word, *rest = copy; // "a, b": words of a list
+    // "a, b": words of a list
+    char *copy = arena_strdup(at->ctx->arena, o->def), *word, *rest = copy;
     size_t n = 0, size = item_size(o), room = strlen(o->def) / 2 + 1;
     char *items = size ? arena_array(at->ctx->arena, room, size) : out + o->offset;
     if (!copy || !items) {
@@ -181,14 +187,15 @@ static void given_value(struct option_at *at, const struct doc_node *v, char *ou
         if (v->kind == DOC_MAP)
             options_apply(at->ctx, o->sub, v, at->path, out + o->offset);
         else
-            options_error(at->ctx, v->key_line, "%s: expected a mapping, found %s", at->path, doc_kind_name(v));
+            options_error(at->ctx, v->key_line, "%s: expected a mapping, found %s", at->path,
+                          doc_kind_name(v));
     } else if (scalar_given(at, v, "a value")) {
         option_scalar(at, v->text, out + o->offset);
     }
 }
 
-static void unknown_key(struct option_ctx *ctx, const struct option_set *set, const struct doc_node *v,
-                        const char *path)
+static void unknown_key(struct option_ctx *ctx, const struct option_set *set,
+                        const struct doc_node *v, const char *path)
 {
     const char *known[64];
     size_t n = 0;
@@ -207,14 +214,15 @@ static const struct option *row_of(const struct option_set *set, const char *key
     return NULL;
 }
 
-void options_apply(struct option_ctx *ctx, const struct option_set *set, const struct doc_node *map, const char *path,
-                   void *out)
+void options_apply(struct option_ctx *ctx, const struct option_set *set, const struct doc_node *map,
+                   const char *path, void *out)
 {
     char key_path[PATH_SIZE];
     if (set->node_offset != OPT_NO_NODE)
         memcpy((char *)out + set->node_offset, &map, sizeof map);
     if (map->kind != DOC_MAP) {
-        options_error(ctx, map->line, "%s%sexpected a mapping, found %s", path, *path ? ": " : "", doc_kind_name(map));
+        options_error(ctx, map->line, "%s%sexpected a mapping, found %s", path, *path ? ": " : "",
+                      doc_kind_name(map));
         return;
     }
     for (const struct doc_node *v = map->child; v; v = v->next)

@@ -53,7 +53,8 @@ static void print_start(const char *indent, bool *dash, bool off, FILE *out)
     *dash = false;
 }
 
-static void print_rows(const struct option_set *set, const char *indent, bool dash, bool off, FILE *out);
+static void print_rows(const struct option_set *set, const char *indent, bool dash, bool off,
+                       FILE *out);
 
 static void print_row(const struct option *o, const char *indent, bool *dash, bool off, FILE *out)
 {
@@ -75,7 +76,8 @@ static void print_row(const struct option *o, const char *indent, bool *dash, bo
     fprintf(out, list ? "%s: [%s]\n" : "%s: %s\n", o->key, value);
 }
 
-static void print_rows(const struct option_set *set, const char *indent, bool dash, bool off, FILE *out)
+static void print_rows(const struct option_set *set, const char *indent, bool dash, bool off,
+                       FILE *out)
 {
     for (size_t i = 0; i < set->n_rows; i++)
         print_row(&set->rows[i], indent, &dash, off, out);
@@ -103,7 +105,8 @@ static void print_man(const struct option_set *set, const char *path, FILE *out)
     for (size_t i = 0; i < set->n_rows; i++) {
         const struct option *o = &set->rows[i];
         char deeper[256];
-        snprintf(deeper, sizeof deeper, "%s%s%s%s", path, *path ? "." : "", o->key, o->type == OPT_LIST ? "[]" : "");
+        snprintf(deeper, sizeof deeper, "%s%s%s%s", path, *path ? "." : "", o->key,
+                 o->type == OPT_LIST ? "[]" : "");
         fprintf(out, ".TP\n.B %s\n", deeper);
         if (o->help) {
             print_troff(o->help, out);

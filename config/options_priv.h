@@ -8,14 +8,17 @@
 struct option_at { // one value being read
     struct option_ctx *ctx;
     const struct option *row;
-    const char *path; // "regions[0].name"
+    // "regions[0].name"
+    const char *path;
     int line;
-    const char *found; // the text, for messages
+    // the text, for messages
+    const char *found;
 };
 
 void option_wrong(struct option_at *at, const char *expect); // "…: expected E, found F"
 void option_scalar(struct option_at *at, const char *text, void *field);
-bool option_word_value(struct option_at *at, const struct option_word *w, size_t n, const char *text, unsigned *out);
+bool option_word_value(struct option_at *at, const struct option_word *w, size_t n,
+                       const char *text, unsigned *out);
 const char *option_quantity_format(enum option_type type, uint64_t v, char buf[32]);
 
 #endif

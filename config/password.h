@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Password hashes as they stand in principals.yaml: crypt(5), yescrypt when made here, bcrypt accepted too. Both calls
-// are slow on purpose; run them on bounded workers.
+// Password hashes as they stand in principals.yaml: crypt(5), yescrypt when made here, bcrypt
+// accepted too. Both calls are slow on purpose; run them on bounded workers.
 #ifndef MERIDIAN_CONFIG_PASSWORD_H
 #define MERIDIAN_CONFIG_PASSWORD_H
 
@@ -9,8 +9,10 @@
 #define PASSWORD_HASH_SIZE 384
 #define PASSWORD_MAX_BYTES 512
 
-bool password_hash_ok(const char *hash);                               // "$y$…", "$2a$…", "$2b$…", "$2y$…"
-int password_hash(const char *password, char out[PASSWORD_HASH_SIZE]); // yescrypt, salt from the system
-int password_check(const char *password, const char *hash);            // 0 or ERR_AUTH; ERR_INVAL for a hash not ok
+bool password_hash_ok(const char *hash); // "$y$…", "$2a$…", "$2b$…", "$2y$…"
+// yescrypt, salt from the system
+int password_hash(const char *password, char out[PASSWORD_HASH_SIZE]);
+// 0 or ERR_AUTH; ERR_INVAL for a hash not ok
+int password_check(const char *password, const char *hash);
 
 #endif

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Principals: the file with password hashes. It must not be readable by group or others; the check is made on the
-// descriptor that is then read. See principals.h.
+// Principals: the file with password hashes. It must not be readable by group or others; the check
+// is made on the descriptor that is then read. See principals.h.
 #include "config/principals.h"
 
 #include "base/clock.h"
@@ -53,7 +53,8 @@ bool principal_name_ok(const char *s)
 // crypt(5): yescrypt and bcrypt only, in the alphabet of their encodings.
 static bool hash_ok(const char *s)
 {
-    static const char crypt_letters[] = "./0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz$=";
+    static const char crypt_letters[] =
+        "./0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz$=";
     size_t n = strlen(s);
     if (strspn(s, crypt_letters) != n)
         return false;
@@ -83,40 +84,49 @@ static bool pattern_ok(const char *s)
     return n > 0 && n <= 255 && in_word;
 }
 
-static const struct option_word action_words[] = {
-    {"pull", ACTION_PULL}, {"push", ACTION_PUSH}, {"delete", ACTION_DELETE}, {"catalog", ACTION_CATALOG}};
+static const struct option_word action_words[] = {{"pull", ACTION_PULL},
+                                                  {"push", ACTION_PUSH},
+                                                  {"delete", ACTION_DELETE},
+                                                  {"catalog", ACTION_CATALOG}};
 
 static const struct option grant_rows[] = {
-    {"registry", OPT_STRING, OPT_AT(struct spec_grant, registry), .required = true, .check = hostname_registry_ok,
-     .expect = "a registry name: 5 to 50 lower-case letters and digits", .example = "contoso", .help = "the registry"},
-    {"repositories", OPT_STRINGS, OPT_ARRAY_AT(struct spec_grant, repositories, n_repositories), .required = true,
-     .min = 1, .max = 1024, .check = pattern_ok, .example = "\"*\"",
+    {"registry", OPT_STRING, OPT_AT(struct spec_grant, registry), .required = true,
+     .check = hostname_registry_ok,
+     .expect = "a registry name: 5 to 50 lower-case letters and digits", .example = "contoso",
+     .help = "the registry"},
+    {"repositories", OPT_STRINGS, OPT_ARRAY_AT(struct spec_grant, repositories, n_repositories),
+     .required = true, .min = 1, .max = 1024, .check = pattern_ok, .example = "\"*\"",
      .expect = "a repository, a prefix that ends in \"/*\", or \"*\" alone",
      .help = "the repositories: names, prefixes with /*, or *"},
     {"actions", OPT_FLAGS, OPT_AT(struct spec_grant, actions), .required = true, .min = 1, .max = 4,
      OPT_WORDS(action_words), .example = "pull, push", .help = "what is allowed"},
 };
-static const struct option_set grant_set = {grant_rows, ARRAY_LEN(grant_rows), sizeof(struct spec_grant),
+static const struct option_set grant_set = {grant_rows, ARRAY_LEN(grant_rows),
+                                            sizeof(struct spec_grant),
                                             offsetof(struct spec_grant, node)};
 
 static const struct option user_rows[] = {
-    {"name", OPT_STRING, OPT_AT(struct spec_user, name), .required = true, .check = principal_name_ok, .example = "ada",
-     .expect = "1 to 128 printable ASCII characters without blanks and colons", .help = "the user's name"},
+    {"name", OPT_STRING, OPT_AT(struct spec_user, name), .required = true,
+     .check = principal_name_ok, .example = "ada",
+     .expect = "1 to 128 printable ASCII characters without blanks and colons",
+     .help = "the user's name"},
     {"password_hash", OPT_STRING, OPT_AT(struct spec_user, password_hash), .required = true,
      .help = "a crypt(5) hash, yescrypt or bcrypt"},
     {"generation", OPT_INT, OPT_AT(struct spec_user, generation), .def = "1", .max = INT64_MAX,
      .help = "raising it revokes the user's refresh tokens"},
-    {"enabled", OPT_BOOL, OPT_AT(struct spec_user, enabled), .def = "true", .help = "whether the user may log in"},
-    {"grants", OPT_LIST, OPT_ARRAY_AT(struct spec_user, grants, n_grants), .max = 4096, .sub = &grant_set,
-     .help = "what the user may do"},
+    {"enabled", OPT_BOOL, OPT_AT(struct spec_user, enabled), .def = "true",
+     .help = "whether the user may log in"},
+    {"grants", OPT_LIST, OPT_ARRAY_AT(struct spec_user, grants, n_grants), .max = 4096,
+     .sub = &grant_set, .help = "what the user may do"},
 };
-static const struct option_set user_set = {user_rows, ARRAY_LEN(user_rows), sizeof(struct spec_user),
-                                           offsetof(struct spec_user, node)};
+static const struct option_set user_set = {
+    user_rows, ARRAY_LEN(user_rows), sizeof(struct spec_user), offsetof(struct spec_user, node)};
 
 static const struct option principals_rows[] = {
     {"version", OPT_INT, OPT_AT(struct spec_principals, version), .def = "0", .max = INT64_MAX,
      .help = "the document's version, which only goes up; without one every edit is taken"},
-    {"users", OPT_LIST, OPT_ARRAY_AT(struct spec_principals, users, n_users), .sub = &user_set, .help = "the users"},
+    {"users", OPT_LIST, OPT_ARRAY_AT(struct spec_principals, users, n_users), .sub = &user_set,
+     .help = "the users"},
 };
 static const struct option_set principals_set = {principals_rows, ARRAY_LEN(principals_rows),
                                                  sizeof(struct spec_principals), OPT_NO_NODE};
@@ -142,20 +152,22 @@ static void *keep(struct option_ctx *ctx, size_t n, size_t size)
     return p;
 }
 
-static void build_user(struct option_ctx *ctx, struct principals *p, const struct spec_user *in, struct principal *u)
+static void build_user(struct option_ctx *ctx, struct principals *p, const struct spec_user *in,
+                       struct principal *u)
 {
     struct grant *grants = keep(ctx, in->n_grants, sizeof *grants);
     for (size_t i = 0; grants && i < in->n_grants; i++)
-        grants[i] = (struct grant){in->grants[i].registry, in->grants[i].repositories, in->grants[i].n_repositories,
-                                   in->grants[i].actions};
-    *u = (struct principal){in->name, in->password_hash, in->generation, in->enabled, grants, in->n_grants};
+        grants[i] = (struct grant){in->grants[i].registry, in->grants[i].repositories,
+                                   in->grants[i].n_repositories, in->grants[i].actions};
+    *u = (struct principal){in->name, in->password_hash, in->generation, in->enabled,
+                            grants,   in->n_grants};
     // The value itself is never shown: it is a secret, even when it is not a hash.
     if (in->password_hash && !hash_ok(in->password_hash))
-        options_error(
-            ctx, doc_key_line(in->node, "password_hash"),
-            "user %s: password_hash: expected a yescrypt ($y$) or bcrypt ($2a$, $2b$, $2y$) hash; meridian user "
-            "makes one",
-            in->name ? in->name : "?");
+        options_error(ctx, doc_key_line(in->node, "password_hash"),
+                      "user %s: password_hash: expected a yescrypt ($y$) or bcrypt ($2a$, $2b$, "
+                      "$2y$) hash; meridian user "
+                      "makes one",
+                      in->name ? in->name : "?");
     if (!in->name)
         return;
     if (htab_get(p->by_name, in->name, strlen(in->name)))
@@ -177,7 +189,8 @@ static int build(struct option_ctx *ctx, const struct doc_node *root, struct pri
     return option_ctx_result(ctx);
 }
 
-int principals_parse(const char *text, size_t n, const char *source, struct diag *diag, struct principals **out)
+int principals_parse(const char *text, size_t n, const char *source, struct diag *diag,
+                     struct principals **out)
 {
     if (n > PRINCIPALS_MAX_BYTES) {
         diag_add(diag, source, 0, "larger than %u bytes", PRINCIPALS_MAX_BYTES);
@@ -193,7 +206,8 @@ int principals_parse(const char *text, size_t n, const char *source, struct diag
     p->loaded_at_ms = clock_wall_ms();
     struct option_ctx ctx = {.source = source, .diag = diag, .arena = &p->arena};
     struct doc_node *root;
-    int rc = p->by_name && p->source ? doc_parse(text, n, source, &p->arena, diag, &root) : ERR_NOMEM;
+    int rc =
+        p->by_name && p->source ? doc_parse(text, n, source, &p->arena, diag, &root) : ERR_NOMEM;
     if (!rc)
         rc = build(&ctx, root, p);
     if (rc == ERR_NOMEM)
@@ -220,7 +234,8 @@ static int read_private(const char *path, struct diag *diag, struct buf *text)
     }
     if (st.st_mode & 077) {
         diag_add(diag, path, 0,
-                 "holds password hashes and may be read by its owner only, but its mode is %04o; run: chmod 600 %s",
+                 "holds password hashes and may be read by its owner only, but its mode is %04o; "
+                 "run: chmod 600 %s",
                  (unsigned)(st.st_mode & 07777), path);
         return ERR_DENIED;
     }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Who may do what: `principals.yaml`, beside the topology and versioned with it. Holds password hashes only
-// (crypt(5): yescrypt or bcrypt), so it must be 0600 and is refused otherwise.
+// Who may do what: `principals.yaml`, beside the topology and versioned with it. Holds password
+// hashes only (crypt(5): yescrypt or bcrypt), so it must be 0600 and is refused otherwise.
 //
 //   users:
 //     - name: ada
@@ -26,7 +26,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define REFRESH_LIFETIME_S (30u * 86400) // of a refresh token: a key that signed one counts for so long
+// of a refresh token: a key that signed one counts for so long
+#define REFRESH_LIFETIME_S (30u * 86400)
 #define PRINCIPAL_NAME_MAX 128
 
 enum action { // bit flags; the words of the token scope
@@ -38,13 +39,15 @@ enum action { // bit flags; the words of the token scope
 
 struct grant {
     const char *registry;
-    const char *const *repositories; // patterns
+    // patterns
+    const char *const *repositories;
     size_t n_repositories;
     unsigned actions;
 };
 
 struct principal {
-    const char *name; // principal_name_ok
+    // principal_name_ok
+    const char *name;
     const char *password_hash;
     uint64_t generation;
     bool enabled;
@@ -57,28 +60,33 @@ struct principals {
     struct arena arena;
     const char *source;
     uint64_t version;
-    int64_t loaded_at_ms; // wall clock; the age that `max_stale` bounds
+    // wall clock; the age that `max_stale` bounds
+    int64_t loaded_at_ms;
     const struct principal *users;
     size_t n_users;
     struct htab *by_name;
 };
 
 int principals_load(const char *path, struct diag *diag, struct principals **out);
-int principals_parse(const char *text, size_t n, const char *source, struct diag *diag, struct principals **out);
-// The grammar of names: 1 to PRINCIPAL_NAME_MAX printable ASCII bytes, no blank, no colon. Whoever takes a name from
-// elsewhere (a token, a signed URL) asks it too: "peer:<region>" and the like can never be a user.
+int principals_parse(const char *text, size_t n, const char *source, struct diag *diag,
+                     struct principals **out);
+// The grammar of names: 1 to PRINCIPAL_NAME_MAX printable ASCII bytes, no blank, no colon. Whoever
+// takes a name from elsewhere (a token, a signed URL) asks it too: "peer:<region>" and the like can
+// never be a user.
 bool principal_name_ok(const char *s);
 const struct principal *principals_find(const struct principals *p, const char *name);
 // Actions (bits) that the principal holds on a repository; rules add up.
 unsigned principal_actions(const struct principal *p, const char *registry, const char *repository);
 bool pattern_matches(const char *pattern, const char *repository); // exact, "a/b/*", or "*"
 int action_parse(const char *word, size_t n, unsigned *out);       // "pull" …; ERR_INVAL
-// Rewrites the file with one user added, changed or removed (for `meridian user`); comments are not kept.
+// Rewrites the file with one user added, changed or removed (for `meridian user`); comments are not
+// kept.
 int principals_write(const struct principals *p, const char *path);
-int principals_format(const struct principals *p,
-                      struct buf *out); // the text that it writes; *out need not be initialised
+// the text that it writes; *out need not be initialised
+int principals_format(const struct principals *p, struct buf *out);
 
 struct option_set;
-const struct option_set *principals_options(void); // the file's rows, for samples and the manual page
+// the file's rows, for samples and the manual page
+const struct option_set *principals_options(void);
 
 #endif

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Uniqueness of private endpoints; see private_index.h. One table; keys begin with a letter for what they are.
+// Uniqueness of private endpoints; see private_index.h. One table; keys begin with a letter for
+// what they are.
 #include "config/private_index.h"
 
 #include "base/err.h"
@@ -9,7 +10,8 @@
 #include <string.h>
 
 struct private_index {
-    struct arena arena; // of owners; what was removed stays until the end
+    // of owners; what was removed stays until the end
+    struct arena arena;
     struct htab *keys;
 };
 
@@ -80,20 +82,24 @@ const struct private_owner *private_index_name(const struct private_index *x, co
     return get(x, key_of('n', name, "", 0));
 }
 
-const struct private_owner *private_index_view(const struct private_index *x, const char *registry, uint32_t view)
+const struct private_owner *private_index_view(const struct private_index *x, const char *registry,
+                                               uint32_t view)
 {
     return get(x, view_key(registry, view));
 }
 
-const struct private_owner *private_index_address(const struct private_index *x, uint32_t view, const struct ip *ip)
+const struct private_owner *private_index_address(const struct private_index *x, uint32_t view,
+                                                  const struct ip *ip)
 {
     return get(x, address_key(view, ip));
 }
 
-int private_index_owner(struct private_index *x, const struct private_owner *o, const struct private_owner **out)
+int private_index_owner(struct private_index *x, const struct private_owner *o,
+                        const struct private_owner **out)
 {
     struct private_owner *mine = arena_copy(&x->arena, o, sizeof *o);
-    const char *name = arena_strdup(&x->arena, o->name), *registry = arena_strdup(&x->arena, o->registry);
+    const char *name = arena_strdup(&x->arena, o->name),
+               *registry = arena_strdup(&x->arena, o->registry);
     if (!mine || !name || !registry)
         return ERR_NOMEM;
     mine->name = name;
@@ -118,14 +124,16 @@ int private_index_put_address(struct private_index *x, const struct private_owne
     return put(x, address_key(view, ip), o);
 }
 
-static int add_endpoint(struct private_index *x, const char *registry, const struct private_endpoint *pe)
+static int add_endpoint(struct private_index *x, const char *registry,
+                        const struct private_endpoint *pe)
 {
     const struct private_owner *o;
     int rc = private_index_owner(x, &(struct private_owner){pe->name, registry, 0}, &o);
     rc = rc ? rc : private_index_put_name(x, o);
     rc = rc ? rc : private_index_put_view(x, o, pe->view);
     for (size_t i = 0; !rc && i < pe->n_members; i++)
-        if (!private_index_address(x, pe->view, &pe->members[i].ip)) // members of one endpoint may share an address
+        // members of one endpoint may share an address
+        if (!private_index_address(x, pe->view, &pe->members[i].ip))
             rc = private_index_put_address(x, o, pe->view, &pe->members[i].ip);
     return rc;
 }
@@ -151,7 +159,8 @@ static void drop(struct private_index *x, struct key k)
     htab_del(x->keys, k.b, k.n);
 }
 
-void private_index_remove(struct private_index *x, const char *registry, const struct private_endpoint *pe)
+void private_index_remove(struct private_index *x, const char *registry,
+                          const struct private_endpoint *pe)
 {
     drop(x, key_of('n', pe->name, "", 0));
     drop(x, view_key(registry, pe->view));

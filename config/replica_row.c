@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// A replica's row, found by the places that libyaml's events have in the text; see replica_row.h. Nothing is written
-// anew but the values of three keys, and those that are missing: beside the region's, or on a line below it.
+// A replica's row, found by the places that libyaml's events have in the text; see replica_row.h.
+// Nothing is written anew but the values of three keys, and those that are missing: beside the
+// region's, or on a line below it.
 #include "config/replica_row.h"
 
 #include "base/clock.h"
@@ -15,7 +16,8 @@ static const char *const key_names[KEYS] = {"region", "stamp", "stamp_was", "sta
 
 struct span { // of a value, in characters
     size_t from, to;
-    size_t column; // of its key
+    // of its key
+    size_t column;
     bool there;
 };
 
@@ -31,7 +33,8 @@ struct finder {
     bool has_event;
     int rc;
     const struct replica_move *m;
-    struct row row, found; // of the registry in hand; of the one that is looked for
+    // of the registry in hand; of the one that is looked for
+    struct row row, found;
     bool is_registry, has_row, done;
 };
 
@@ -179,7 +182,8 @@ static int by_place(const void *a, const void *b)
 }
 
 // Keys that the row has not got, after the region's value.
-static void add_missing(const struct row *r, const char *const *values, struct place *p, struct buf *out)
+static void add_missing(const struct row *r, const char *const *values, struct place *p,
+                        struct buf *out)
 {
     const struct span *region = &r->keys[KEY_REGION];
     bool any = false;
@@ -197,7 +201,8 @@ static void add_missing(const struct row *r, const char *const *values, struct p
     }
 }
 
-static void rewrite(const struct row *r, const char *const *values, const char *text, size_t n, struct buf *out)
+static void rewrite(const struct row *r, const char *const *values, const char *text, size_t n,
+                    struct buf *out)
 {
     const struct span *order[KEYS];
     size_t n_order = 0;
@@ -255,33 +260,37 @@ static void put_access(const struct registry *r, struct buf *out)
     buf_str(out, "]\n");
 }
 
-static void put_replica(const struct topology *t, const struct registry *r, const struct replica *rep,
-                        const struct replica_move *m, struct buf *out)
+static void put_replica(const struct topology *t, const struct registry *r,
+                        const struct replica *rep, const struct replica_move *m, struct buf *out)
 {
     const struct region *region = &t->regions[rep->region];
     const struct stamp_move *old = registry_move(r, rep->region);
     struct replica_move x = {.stamp = region->stamps[rep->stamp].name};
     char since[CLOCK_TEXT_SIZE];
-    if (old && old->was != STAMP_GONE) // of one that is gone the name is not known, and it says nothing any more
-        x = (struct replica_move){.stamp = x.stamp, .was = region->stamps[old->was].name, .since_s = old->since_s};
+    // of one that is gone the name is not known, and it says nothing any more
+    if (old && old->was != STAMP_GONE)
+        x = (struct replica_move){
+            .stamp = x.stamp, .was = region->stamps[old->was].name, .since_s = old->since_s};
     if (!strcmp(region->name, m->region))
         x = *m;
     buf_printf(out, "      - { region: %s, stamp: %s", region->name, x.stamp);
     if (x.was)
-        buf_printf(out, ", stamp_was: %s, stamp_since: \"%s\"", x.was, clock_format_s(x.since_s, since));
-    buf_printf(out, ", global_routing: %s, drained: %s, weight: %u }\n", rep->global_routing ? "true" : "false",
-               rep->drained ? "true" : "false", r->weights ? r->weights[rep->region] : 100u);
+        buf_printf(out, ", stamp_was: %s, stamp_since: \"%s\"", x.was,
+                   clock_format_s(x.since_s, since));
+    buf_printf(out, ", global_routing: %s, drained: %s, weight: %u }\n",
+               rep->global_routing ? "true" : "false", rep->drained ? "true" : "false",
+               r->weights ? r->weights[rep->region] : 100u);
 }
 
-void replica_row_change(const struct topology *t, const struct registry *r, const struct replica_move *m,
-                        struct buf *out)
+void replica_row_change(const struct topology *t, const struct registry *r,
+                        const struct replica_move *m, struct buf *out)
 {
     buf_printf(out, "registries:\n  - name: %s\n", r->name);
     if (*r->hash)
         buf_printf(out, "    hash: %s\n", r->hash);
     buf_printf(out, "    regional_endpoints: %s\n    data_endpoints: %s\n    anonymous_pull: %s\n",
-               r->regional_endpoints ? "enabled" : "disabled", r->data_endpoints ? "enabled" : "disabled",
-               r->anonymous_pull ? "true" : "false");
+               r->regional_endpoints ? "enabled" : "disabled",
+               r->data_endpoints ? "enabled" : "disabled", r->anonymous_pull ? "true" : "false");
     put_access(r, out);
     buf_str(out, "    replicas:\n");
     for (size_t i = 0; i < r->n_replicas; i++)

@@ -8,13 +8,13 @@
 
 #include <stdlib.h>
 
-bool successor_ok(const struct topology *before, const struct topology *next, struct bytes text, int64_t now_s,
-                  struct diag *diag, int64_t *out_again_s)
+bool successor_ok(const struct topology *before, const struct topology *next, struct bytes text,
+                  int64_t now_s, struct diag *diag, int64_t *out_again_s)
 {
     char *why = NULL;
     *out_again_s = 0;
-    bool ok =
-        frontend_serial_may_follow(before, next, now_s, &why) && topology_revocations_may_follow(before, next, &why);
+    bool ok = frontend_serial_may_follow(before, next, now_s, &why) &&
+              topology_revocations_may_follow(before, next, &why);
     if (!ok)
         diag_add(diag, NULL, 0, "%s", why ? why : err_text(ERR_NOMEM));
     free(why);

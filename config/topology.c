@@ -84,8 +84,9 @@ static void build_settings(struct topology_build *b)
     struct topology *t = b->t;
     t->version = t->frame->version = s->version;
     t->domain = build_string(b, s->domain);
-    t->hostmaster = s->hostmaster ? build_string(b, s->hostmaster)
-                                  : arena_printf(&t->frame->arena, "hostmaster@%s", s->domain ? s->domain : "");
+    t->hostmaster =
+        s->hostmaster ? build_string(b, s->hostmaster)
+                      : arena_printf(&t->frame->arena, "hostmaster@%s", s->domain ? s->domain : "");
     if (!t->hostmaster)
         b->ctx->nomem = true;
     t->https_port = s->https_port;
@@ -99,8 +100,8 @@ static void build_settings(struct topology_build *b)
     t->max_stale_s = s->max_stale_s;
     if (s->health.timeout_ms > 4 * s->health.interval_ms && s->health.interval_ms)
         options_error(b->ctx, doc_key_line(doc_get(s->node, "health"), "timeout"),
-                      "health: timeout (%u ms) is more than four times the interval (%u ms)", s->health.timeout_ms,
-                      s->health.interval_ms);
+                      "health: timeout (%u ms) is more than four times the interval (%u ms)",
+                      s->health.timeout_ms, s->health.interval_ms);
 }
 
 static void build_ca(struct topology_build *b)
@@ -158,7 +159,8 @@ static int build(struct option_ctx *ctx, const struct doc_node *root, struct top
     return option_ctx_result(ctx);
 }
 
-int topology_finish(struct topology *t, const struct catalogue_source *src, size_t n, enum topology_form form)
+int topology_finish(struct topology *t, const struct catalogue_source *src, size_t n,
+                    enum topology_form form)
 {
     t->n_registries = n;
     int rc = catalogue_new(t, src, n, form == TOPOLOGY_FULL, &t->catalogue);
@@ -170,7 +172,8 @@ static int parse_document(struct bytes text, const struct doc_lines *lines, stru
                           struct topology_build *b)
 {
     struct doc_node *root;
-    int rc = doc_parse_part((const char *)text.p, text.n, ctx->source, lines, ctx->arena, ctx->diag, &root);
+    int rc = doc_parse_part((const char *)text.p, text.n, ctx->source, lines, ctx->arena, ctx->diag,
+                            &root);
     if (!rc)
         rc = build(ctx, root, b);
     if (!rc)
@@ -179,7 +182,8 @@ static int parse_document(struct bytes text, const struct doc_lines *lines, stru
 }
 
 // What `parse` has made, or the reason why not. Takes over `t`.
-static int parsed(int rc, struct topology *t, const char *source, struct diag *diag, struct topology **out)
+static int parsed(int rc, struct topology *t, const char *source, struct diag *diag,
+                  struct topology **out)
 {
     if (rc == ERR_NOMEM)
         diag_add(diag, source, 0, "out of memory while reading it");
@@ -190,8 +194,8 @@ static int parsed(int rc, struct topology *t, const char *source, struct diag *d
     return rc;
 }
 
-int topology_parse_frame(const char *text, size_t n, const char *source, const struct doc_lines *lines,
-                         struct diag *diag, struct topology **out)
+int topology_parse_frame(const char *text, size_t n, const char *source,
+                         const struct doc_lines *lines, struct diag *diag, struct topology **out)
 {
     struct arena tmp;
     arena_init(&tmp, 0);
@@ -204,13 +208,14 @@ int topology_parse_frame(const char *text, size_t n, const char *source, const s
     return parsed(rc, b.t, source, diag, out);
 }
 
-int topology_parse(const char *text, size_t n, const char *source, struct diag *diag, struct topology **out)
+int topology_parse(const char *text, size_t n, const char *source, struct diag *diag,
+                   struct topology **out)
 {
     return topology_parse_as(TOPOLOGY_FULL, text, n, source, diag, out);
 }
 
-int topology_parse_as(enum topology_form form, const char *text, size_t n, const char *source, struct diag *diag,
-                      struct topology **out)
+int topology_parse_as(enum topology_form form, const char *text, size_t n, const char *source,
+                      struct diag *diag, struct topology **out)
 {
     if (n > TOPOLOGY_MAX_BYTES) {
         diag_add(diag, source, 0, "larger than %u bytes", TOPOLOGY_MAX_BYTES);
@@ -230,7 +235,8 @@ int topology_parse_as(enum topology_form form, const char *text, size_t n, const
     }
     arena_done(&tmp);
     if (n >= TRIM_FROM_BYTES)
-        malloc_trim(0); // the document's tree was many times the topology: back to the system with it
+        // the document's tree was many times the topology: back to the system with it
+        malloc_trim(0);
     if (!rc) {
         sha256(text, n, b.t->content_hash);
         memcpy(b.t->frame->base_hash, b.t->content_hash, SHA256_BYTES);
@@ -281,7 +287,8 @@ const struct registry *topology_next(const struct topology *t, struct catalogue_
 
 static int by_label(const void *a, const void *b)
 {
-    return strcmp((*(const struct registry *const *)a)->label, (*(const struct registry *const *)b)->label);
+    return strcmp((*(const struct registry *const *)a)->label,
+                  (*(const struct registry *const *)b)->label);
 }
 
 const struct registry **topology_sorted(const struct topology *t)
@@ -319,7 +326,8 @@ const struct stamp_move *registry_move(const struct registry *r, uint8_t region)
     return NULL;
 }
 
-const struct stamp *registry_stamp_at(const struct topology *t, const struct registry *r, uint8_t region, int64_t now_s)
+const struct stamp *registry_stamp_at(const struct topology *t, const struct registry *r,
+                                      uint8_t region, int64_t now_s)
 {
     const struct replica *rep = registry_replica(r, region);
     const struct stamp_move *m = registry_move(r, region);

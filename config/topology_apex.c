@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The `apex:` section: records that stand in the topology word for word, at D and at the names of ACME challenges
-// (RFC 8555 section 8.4). Its rows, and their way into wire form. See topology_priv.h.
+// The `apex:` section: records that stand in the topology word for word, at D and at the names of
+// ACME challenges (RFC 8555 section 8.4). Its rows, and their way into wire form. See
+// topology_priv.h.
 #include "config/topology_priv.h"
 
 #include "base/addr.h"
@@ -40,7 +41,8 @@ static bool txt_ok(const char *s)
 static bool tag_ok(const char *s)
 {
     size_t n = strlen(s);
-    return n >= 1 && n <= 15 && strspn(s, "abcdefghijklmnopqrstuvwxyz0123456789") == n; // RFC 8659 section 4.1
+    // RFC 8659 section 4.1
+    return n >= 1 && n <= 15 && strspn(s, "abcdefghijklmnopqrstuvwxyz0123456789") == n;
 }
 
 static bool printable_ok(const char *s)
@@ -56,7 +58,8 @@ static const struct option mx_rows[] = {
     {"preference", OPT_INT, OPT_AT(struct spec_mx, preference), .def = "10", .max = 65535,
      .help = "the lowest is tried first"},
     {"host", OPT_STRING, OPT_AT(struct spec_mx, host), .required = true, .check = host_ok,
-     .expect = "a host's name in lower case without a final dot, or \".\" for none", .example = "mail.example.net",
+     .expect = "a host's name in lower case without a final dot, or \".\" for none",
+     .example = "mail.example.net",
      .help = "the mail server; \".\" with preference 0 says that there is no mail here"},
 };
 static const struct option_set mx_set = {mx_rows, ARRAY_LEN(mx_rows), sizeof(struct spec_mx),
@@ -64,10 +67,11 @@ static const struct option_set mx_set = {mx_rows, ARRAY_LEN(mx_rows), sizeof(str
 
 static const struct option caa_rows[] = {
     {"tag", OPT_STRING, OPT_AT(struct spec_caa, tag), .required = true, .check = tag_ok,
-     .expect = "1 to 15 lower-case letters and digits, as in issue, issuewild, iodef", .example = "issue",
-     .help = "what the value is about"},
+     .expect = "1 to 15 lower-case letters and digits, as in issue, issuewild, iodef",
+     .example = "issue", .help = "what the value is about"},
     {"value", OPT_STRING, OPT_AT(struct spec_caa, value), .required = true, .check = printable_ok,
-     .expect = "at most 1024 printable characters", .example = "letsencrypt.org", .help = "the CA, or a URL for iodef"},
+     .expect = "at most 1024 printable characters", .example = "letsencrypt.org",
+     .help = "the CA, or a URL for iodef"},
     {"critical", OPT_BOOL, OPT_AT(struct spec_caa, critical), .def = "false",
      .help = "whether a CA that does not know the tag must refuse"},
 };
@@ -76,25 +80,28 @@ static const struct option_set caa_set = {caa_rows, ARRAY_LEN(caa_rows), sizeof(
 
 static const struct option challenge_rows[] = {
     {"at", OPT_STRING, OPT_AT(struct spec_challenge, at), .max = 255,
-     .help = "which name is proved: REGION.geo, REGION.data, REGION.fe, privatelink, REGION.geo.privatelink, "
+     .help = "which name is proved: REGION.geo, REGION.data, REGION.fe, privatelink, "
+             "REGION.geo.privatelink, "
              "REGION.data.privatelink; the domain when not given"},
-    {"txt", OPT_STRINGS, OPT_ARRAY_AT(struct spec_challenge, txt, n_txt), .required = true, .min = 1, .max = 16,
-     .one_ok = true, .check = txt_ok, .expect = "1 to 4000 bytes", .example = "gfj9Xq...Rg85nM",
-     .help = "what the CA gave"},
+    {"txt", OPT_STRINGS, OPT_ARRAY_AT(struct spec_challenge, txt, n_txt), .required = true,
+     .min = 1, .max = 16, .one_ok = true, .check = txt_ok, .expect = "1 to 4000 bytes",
+     .example = "gfj9Xq...Rg85nM", .help = "what the CA gave"},
 };
 static const struct option_set challenge_set = {challenge_rows, ARRAY_LEN(challenge_rows),
-                                                sizeof(struct spec_challenge), offsetof(struct spec_challenge, node)};
+                                                sizeof(struct spec_challenge),
+                                                offsetof(struct spec_challenge, node)};
 
 #define APEX_ARRAY(member) OPT_ARRAY_AT(struct spec_apex, member, n_##member)
 static const struct option apex_rows[] = {
-    {"ttl", OPT_DURATION, OPT_AT(struct spec_apex, ttl), .def = "300s", .min = 1000, .max = 86400000, .unit_ms = 1000,
-     .help = "TTL of these records"},
-    {"ipv4", OPT_IPS, APEX_ARRAY(ipv4), .max = 32, .check = v4_ok, .expect = "an IPv4 address", .one_ok = true,
-     .help = "A records of the domain"},
-    {"ipv6", OPT_IPS, APEX_ARRAY(ipv6), .max = 32, .check = v6_ok, .expect = "an IPv6 address", .one_ok = true,
-     .help = "AAAA records of the domain"},
+    {"ttl", OPT_DURATION, OPT_AT(struct spec_apex, ttl), .def = "300s", .min = 1000,
+     .max = 86400000, .unit_ms = 1000, .help = "TTL of these records"},
+    {"ipv4", OPT_IPS, APEX_ARRAY(ipv4), .max = 32, .check = v4_ok, .expect = "an IPv4 address",
+     .one_ok = true, .help = "A records of the domain"},
+    {"ipv6", OPT_IPS, APEX_ARRAY(ipv6), .max = 32, .check = v6_ok, .expect = "an IPv6 address",
+     .one_ok = true, .help = "AAAA records of the domain"},
     {"mx", OPT_LIST, APEX_ARRAY(mx), .max = 32, .sub = &mx_set, .help = "who takes its mail"},
-    {"txt", OPT_STRINGS, APEX_ARRAY(txt), .max = 32, .one_ok = true, .check = txt_ok, .expect = "1 to 4000 bytes",
+    {"txt", OPT_STRINGS, APEX_ARRAY(txt), .max = 32, .one_ok = true, .check = txt_ok,
+     .expect = "1 to 4000 bytes",
      .help = "TXT records; what is longer than 255 bytes goes into several strings of one record"},
     {"caa", OPT_LIST, APEX_ARRAY(caa), .max = 32, .sub = &caa_set,
      .help = "which CAs may issue certificates for the domain and all below it (RFC 8659)"},
@@ -133,16 +140,18 @@ static void write_quoted(struct buf *out, const uint8_t *p, size_t n)
     buf_u8(out, '"');
 }
 
-static void add(struct records *r, uint16_t type, const void *rdata, size_t n, const char *text, int line)
+static void add(struct records *r, uint16_t type, const void *rdata, size_t n, const char *text,
+                int line)
 {
     for (size_t i = 0; i < r->n; i++)
-        if (r->list[i].type == type && r->list[i].rdata_n == n && !memcmp(r->list[i].rdata, rdata, n)) {
+        if (r->list[i].type == type && r->list[i].rdata_n == n &&
+            !memcmp(r->list[i].rdata, rdata, n)) {
             options_error(r->b->ctx, line, "apex: the record %.200s is given twice", text);
             return;
         }
     r->bytes += n + 12;
-    r->list[r->n++] =
-        (struct static_record){build_copy(r->b, rdata, n, 1), build_string(r->b, text), (uint16_t)n, type};
+    r->list[r->n++] = (struct static_record){build_copy(r->b, rdata, n, 1),
+                                             build_string(r->b, text), (uint16_t)n, type};
 }
 
 static void add_ips(struct records *r, const char *key, const struct ip *ips, size_t n)
@@ -193,10 +202,13 @@ static void add_mx(struct records *r, const struct spec_mx *in)
     int line = doc_key_line(in->node, "host");
     bool none = !strcmp(in->host, ".");
     if (none && (in->preference || r->b->s->apex.n_mx > 1))
-        options_error(r->b->ctx, line, "apex.mx: \".\" means that there is no mail: preference 0, and no other host");
+        options_error(
+            r->b->ctx, line,
+            "apex.mx: \".\" means that there is no mail: preference 0, and no other host");
     if (r->b->t->domain && is_below(in->host, r->b->t->domain) &&
         hostname_parse(in->host, r->b->t->domain, &h) != NAME_FRONTEND)
-        options_error(r->b->ctx, line, "apex.mx: %s lies below the domain and is no host there", in->host);
+        options_error(r->b->ctx, line, "apex.mx: %s lies below the domain and is no host there",
+                      in->host);
     put_u16(rdata, in->preference);
     size_t n = 2 + write_name(in->host, rdata + 2);
     snprintf(text, sizeof text, "%u %s%s", in->preference, in->host, none ? "" : ".");
@@ -239,7 +251,8 @@ static void add_caa(struct records *r, const struct spec_caa *in)
     if (text.err)
         r->b->ctx->nomem = true;
     else
-        add(r, TYPE_CAA, rdata, 2 + n_tag + n_value, buf_cstr(&text), doc_key_line(in->node, "tag"));
+        add(r, TYPE_CAA, rdata, 2 + n_tag + n_value, buf_cstr(&text),
+            doc_key_line(in->node, "tag"));
 }
 
 // ---- names ----
@@ -247,7 +260,8 @@ static void add_caa(struct records *r, const struct spec_caa *in)
 static void finish_name(struct records *r, const char *what, int line, struct static_name *out)
 {
     if (r->bytes > NAME_RDATA_MAX)
-        options_error(r->b->ctx, line, "apex: the records of %s take %zu bytes; at most %d go into a response", what,
+        options_error(r->b->ctx, line,
+                      "apex: the records of %s take %zu bytes; at most %d go into a response", what,
                       r->bytes, NAME_RDATA_MAX);
     out->records = r->list;
     out->n_records = r->n;
@@ -272,7 +286,8 @@ static void build_apex(struct topology_build *b, struct static_name *out)
 }
 
 // Is it a name that a certificate's wildcard stands for? See certs/plan.h.
-static bool place_ok(struct topology_build *b, const struct spec_challenge *in, const char *at, bool *out_frontend)
+static bool place_ok(struct topology_build *b, const struct spec_challenge *in, const char *at,
+                     bool *out_frontend)
 {
     static const char *const kinds[] = {"geo", "data", "fe", "geo.privatelink", "data.privatelink"};
     int line = doc_key_line(in->node, "at");
@@ -285,7 +300,9 @@ static bool place_ok(struct topology_build *b, const struct spec_challenge *in, 
     while (dot && kind < ARRAY_LEN(kinds) && strcmp(dot + 1, kinds[kind]))
         kind++;
     if (!dot || kind == ARRAY_LEN(kinds) || n >= sizeof region) {
-        options_error(b->ctx, line, "apex.acme_challenge: \"%.80s\" is no name that certificates are made for", at);
+        options_error(b->ctx, line,
+                      "apex.acme_challenge: \"%.80s\" is no name that certificates are made for",
+                      at);
         return false;
     }
     memcpy(region, at, n);
@@ -293,7 +310,8 @@ static bool place_ok(struct topology_build *b, const struct spec_challenge *in, 
     return build_find_region(b, line, "apex.acme_challenge", region) >= 0;
 }
 
-static bool build_challenge(struct topology_build *b, const struct spec_challenge *in, struct static_name *out)
+static bool build_challenge(struct topology_build *b, const struct spec_challenge *in,
+                            struct static_name *out)
 {
     uint8_t labels[256];
     const char *at = in->at ? in->at : "";
@@ -325,9 +343,11 @@ void topology_build_apex(struct topology_build *b)
         if (!build_challenge(b, &s->challenges[i], &all[n]))
             continue;
         for (size_t k = 0; k < n; k++)
-            if (all[k].labels_n == all[n].labels_n && !memcmp(all[k].labels, all[n].labels, all[n].labels_n)) {
+            if (all[k].labels_n == all[n].labels_n &&
+                !memcmp(all[k].labels, all[n].labels, all[n].labels_n)) {
                 options_error(b->ctx, s->challenges[i].node->line,
-                              "apex.acme_challenge: the same name is given twice; list all of its txt in one entry");
+                              "apex.acme_challenge: the same name is given twice; list all of its "
+                              "txt in one entry");
                 break;
             }
         n++;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Regions, registries, routing: from words to indexes, with every cross reference checked. See topology_priv.h.
+// Regions, registries, routing: from words to indexes, with every cross reference checked. See
+// topology_priv.h.
 #include "config/topology_priv.h"
 
 #include "base/clock.h"
@@ -54,12 +55,13 @@ int build_find_region(struct topology_build *b, int line, const char *what, cons
             return (int)i;
     }
     const char *near = diag_nearest(name, known, b->t->n_regions);
-    options_error(b->ctx, line, "%s: unknown region \"%.80s\"%s%s%s", what, name, near ? "; did you mean " : "",
-                  near ? near : "", near ? "?" : "");
+    options_error(b->ctx, line, "%s: unknown region \"%.80s\"%s%s%s", what, name,
+                  near ? "; did you mean " : "", near ? near : "", near ? "?" : "");
     return -1;
 }
 
-int build_find_stamp(struct topology_build *b, int line, const char *what, uint8_t region, const char *name)
+int build_find_stamp(struct topology_build *b, int line, const char *what, uint8_t region,
+                     const char *name)
 {
     const struct region *r = &b->t->regions[region];
     for (size_t i = 0; i < r->n_stamps; i++)
@@ -78,15 +80,15 @@ bool topology_ip_sensible(const struct ip *ip)
     return ip->b[0] != 0xff && !link_local && memcmp(ip->b, zero, 16) != 0;
 }
 
-static const struct ip *copy_ips(struct topology_build *b, const struct spec_stamp *s, const char *key,
-                                 const struct ip *ips, size_t n)
+static const struct ip *copy_ips(struct topology_build *b, const struct spec_stamp *s,
+                                 const char *key, const struct ip *ips, size_t n)
 {
     char text[IP_TEXT_SIZE];
     for (size_t i = 0; i < n; i++) {
         int line = doc_item_line(s->node, key, i);
         if (!topology_ip_sensible(&ips[i]) && memcmp(&ips[i], &(struct ip){{0}}, sizeof ips[i]))
-            options_error(b->ctx, line, "stamp %s: %s cannot be a host's address", s->name ? s->name : "?",
-                          ip_format(&ips[i], text));
+            options_error(b->ctx, line, "stamp %s: %s cannot be a host's address",
+                          s->name ? s->name : "?", ip_format(&ips[i], text));
         for (size_t k = 0; k < i; k++)
             if (ip_equal(&ips[i], &ips[k])) {
                 options_error(b->ctx, line, "stamp %s: %s is given twice", s->name ? s->name : "?",
@@ -113,14 +115,16 @@ static void build_stamps(struct topology_build *b, const struct spec_region *s, 
         st->n_ipv4 = in->n_ipv4;
         st->n_ipv6 = in->n_ipv6;
         if (!doc_get(in->node, "ipv4") && !doc_get(in->node, "ipv6"))
-            options_error(b->ctx, in->node->line, "stamp %s: has no address; give ipv4, ipv6 or both", st->name);
+            options_error(b->ctx, in->node->line,
+                          "stamp %s: has no address; give ipv4, ipv6 or both", st->name);
         else if (doc_get(in->node, "ipv4") && !doc_get(in->node, "ipv4")->n && !in->n_ipv6)
-            options_error(b->ctx, in->node->line, "stamp %s: has no address; give ipv4, ipv6 or both", st->name);
+            options_error(b->ctx, in->node->line,
+                          "stamp %s: has no address; give ipv4, ipv6 or both", st->name);
         for (size_t k = 0; in->name && k < i; k++)
             if (!strcmp(stamps[k].name, st->name)) {
                 options_error(b->ctx, doc_key_line(in->node, "name"),
-                              "region %s: stamp %s is given twice, first on line %d", r->name, st->name,
-                              doc_key_line(s->stamps[k].node, "name"));
+                              "region %s: stamp %s is given twice, first on line %d", r->name,
+                              st->name, doc_key_line(s->stamps[k].node, "name"));
                 break;
             }
     }
@@ -139,13 +143,15 @@ static void build_name_servers(struct topology_build *b)
         if (!text)
             continue;
         if (!dot || dot == text || (size_t)(dot - text) > 63) {
-            options_error(b->ctx, line, "name_servers: expected stamp.region, found \"%.80s\"", text);
+            options_error(b->ctx, line, "name_servers: expected stamp.region, found \"%.80s\"",
+                          text);
             continue;
         }
         char stamp[64];
         snprintf(stamp, sizeof stamp, "%.*s", (int)(dot - text), text);
         int region = build_find_region(b, line, "name_servers", dot + 1);
-        int at = region < 0 ? -1 : build_find_stamp(b, line, "name_servers", (uint8_t)region, stamp);
+        int at =
+            region < 0 ? -1 : build_find_stamp(b, line, "name_servers", (uint8_t)region, stamp);
         if (at < 0)
             continue;
         for (size_t k = 0; k < n; k++)
@@ -174,11 +180,13 @@ void topology_build_regions(struct topology_build *b)
         r->probe_port = (uint16_t)in->probe_port;
         build_stamps(b, in, r);
         if (s->n_regions > 1 && in->node->kind == DOC_MAP && !doc_get(in->node, "peer"))
-            options_error(b->ctx, in->node->line, "region %s: peer is missing; other regions need it", r->name);
+            options_error(b->ctx, in->node->line,
+                          "region %s: peer is missing; other regions need it", r->name);
         for (size_t k = 0; in->name && k < i; k++)
             if (!strcmp(regions[k].name, r->name)) {
-                options_error(b->ctx, doc_key_line(in->node, "name"), "region %s is given twice, first on line %d",
-                              r->name, doc_key_line(s->regions[k].node, "name"));
+                options_error(b->ctx, doc_key_line(in->node, "name"),
+                              "region %s is given twice, first on line %d", r->name,
+                              doc_key_line(s->regions[k].node, "name"));
                 break;
             }
         if (*r->name && !htab_get(b->t->frame->by_region, r->name, strlen(r->name)) &&
@@ -190,7 +198,8 @@ void topology_build_regions(struct topology_build *b)
     build_name_servers(b);
 }
 
-static void build_access(struct topology_build *b, const struct spec_registry *in, struct registry *r)
+static void build_access(struct topology_build *b, const struct spec_registry *in,
+                         struct registry *r)
 {
     const struct doc_node *v = in->public_access;
     if (!v)
@@ -202,24 +211,27 @@ static void build_access(struct topology_build *b, const struct spec_registry *i
     if (v->kind == DOC_SCALAR && !strcmp(v->text, "enabled"))
         return;
     if (v->kind != DOC_LIST || v->n == 0 || v->n > 4096) {
-        options_error(b->ctx, v->line, "registry %s: public_access: expected enabled, disabled or a list of networks",
-                      r->name);
+        options_error(
+            b->ctx, v->line,
+            "registry %s: public_access: expected enabled, disabled or a list of networks",
+            r->name);
         return;
     }
     struct cidr *c = build_temp(b, v->n, sizeof *c);
     size_t n = 0;
     for (const struct doc_node *i = v->child; c && i; i = i->next, n++)
         if (i->kind != DOC_SCALAR || cidr_parse(i->text, &c[n]))
-            options_error(
-                b->ctx, i->line,
-                "registry %s: public_access: expected a network without host bits, as in 10.0.0.0/8, found \"%.80s\"",
-                r->name, i->kind == DOC_SCALAR ? i->text : doc_kind_name(i));
+            options_error(b->ctx, i->line,
+                          "registry %s: public_access: expected a network without host bits, as in "
+                          "10.0.0.0/8, found \"%.80s\"",
+                          r->name, i->kind == DOC_SCALAR ? i->text : doc_kind_name(i));
     r->public_access = ACCESS_CIDRS;
     r->public_cidrs = c;
     r->n_public_cidrs = n;
 }
 
-static void build_weight(struct topology_build *b, struct registry *r, uint8_t region, uint8_t weight)
+static void build_weight(struct topology_build *b, struct registry *r, uint8_t region,
+                         uint8_t weight)
 {
     uint8_t *w = r->weights ? (uint8_t *)r->weights : build_temp(b, TOPOLOGY_MAX_REGIONS, 1);
     if (!w)
@@ -237,34 +249,37 @@ static bool is_given(const struct spec_replica *s, const char *key)
 
 #define CLOCKS_APART_S 60
 
-// The stamp that a replica had before, as a number; -1 after saying so. It may be gone once no cache leads there.
-static int find_stamp_was(struct topology_build *b, const char *what, const struct spec_replica *s, uint8_t region,
-                          int64_t since_s)
+// The stamp that a replica had before, as a number; -1 after saying so. It may be gone once no
+// cache leads there.
+static int find_stamp_was(struct topology_build *b, const char *what, const struct spec_replica *s,
+                          uint8_t region, int64_t since_s)
 {
     const struct region *r = &b->t->regions[region];
     const struct stamp *was = region_stamp(r, s->was);
     char until[CLOCK_TEXT_SIZE];
     if (was)
         return was->index;
-    // Who edits may have a clock that is ahead of ours: a little too early is judged by what is in force
-    // (config/moves.c), and looked at again.
+    // Who edits may have a clock that is ahead of ours: a little too early is judged by what is in
+    // force (config/moves.c), and looked at again.
     int64_t until_s = since_s + moves_cached_s(&b->t->ttl);
     if (clock_wall_ms() / 1000 >= until_s - CLOCKS_APART_S)
         return STAMP_GONE;
     options_error(b->ctx, doc_key_line(s->node, "stamp_was"),
-                  "%s: region %s has no stamp \"%.80s\", and names or caches lead to it until %s: it must stay until "
+                  "%s: region %s has no stamp \"%.80s\", and names or caches lead to it until %s: "
+                  "it must stay until "
                   "then",
                   what, r->name, s->was, clock_format_s(until_s, until));
     return -1;
 }
 
-static void build_move(struct topology_build *b, const char *what, const struct spec_replica *s, uint8_t region,
-                       uint8_t stamp, struct registry *r)
+static void build_move(struct topology_build *b, const char *what, const struct spec_replica *s,
+                       uint8_t region, uint8_t stamp, struct registry *r)
 {
     bool was = is_given(s, "stamp_was"), since = is_given(s, "stamp_since");
     if (was != since)
         options_error(b->ctx, doc_key_line(s->node, was ? "stamp_was" : "stamp_since"),
-                      "%s: stamp_was and stamp_since go together: which stamp names lead to until then, and from when "
+                      "%s: stamp_was and stamp_since go together: which stamp names lead to until "
+                      "then, and from when "
                       "on they lead to stamp",
                       what);
     if (!s->was || !s->since)
@@ -272,10 +287,10 @@ static void build_move(struct topology_build *b, const char *what, const struct 
     int64_t since_s = dnskey_time_parse(s->since);
     int at = find_stamp_was(b, what, s, region, since_s);
     if (at == stamp)
-        options_error(b->ctx, doc_key_line(s->node, "stamp_was"), "%s: stamp_was is the stamp that it has: %s", what,
-                      s->was);
-    struct stamp_move *list =
-        r->moves ? (struct stamp_move *)r->moves : build_temp(b, TOPOLOGY_MAX_REGIONS, sizeof *list);
+        options_error(b->ctx, doc_key_line(s->node, "stamp_was"),
+                      "%s: stamp_was is the stamp that it has: %s", what, s->was);
+    struct stamp_move *list = r->moves ? (struct stamp_move *)r->moves
+                                       : build_temp(b, TOPOLOGY_MAX_REGIONS, sizeof *list);
     if (!list || at < 0 || at == stamp)
         return;
     size_t to = r->n_moves++; // in the order of the regions
@@ -285,7 +300,8 @@ static void build_move(struct topology_build *b, const char *what, const struct 
     r->moves = list;
 }
 
-static void build_replicas(struct topology_build *b, const struct spec_registry *in, struct registry *r)
+static void build_replicas(struct topology_build *b, const struct spec_registry *in,
+                           struct registry *r)
 {
     struct replica *reps = build_temp(b, in->n_replicas, sizeof *reps);
     bool any_global = false, all_known = in->n_replicas > 0;
@@ -304,12 +320,15 @@ static void build_replicas(struct topology_build *b, const struct spec_registry 
             options_error(b->ctx, line, "%s: region %s is given twice", what, s->region);
             continue;
         }
-        int stamp = s->stamp ? build_find_stamp(b, doc_key_line(s->node, "stamp"), what, (uint8_t)region, s->stamp) : 0;
+        int stamp = s->stamp ? build_find_stamp(b, doc_key_line(s->node, "stamp"), what,
+                                                (uint8_t)region, s->stamp)
+                             : 0;
         r->replica_set |= (region_set)1 << region;
         size_t at = n++; // in the order of the regions
         for (; at > 0 && reps[at - 1].region > region; at--)
             reps[at] = reps[at - 1];
-        reps[at] = (struct replica){(uint8_t)region, (uint8_t)(stamp < 0 ? 0 : stamp), s->global_routing, s->drained};
+        reps[at] = (struct replica){(uint8_t)region, (uint8_t)(stamp < 0 ? 0 : stamp),
+                                    s->global_routing, s->drained};
         build_move(b, what, s, (uint8_t)region, reps[at].stamp, r);
         if (s->weight != 100)
             build_weight(b, r, (uint8_t)region, s->weight);
@@ -318,7 +337,8 @@ static void build_replicas(struct topology_build *b, const struct spec_registry 
     r->n_replicas = (uint8_t)n;
     if (all_known && !any_global)
         options_error(b->ctx, doc_key_line(in->node, "replicas"),
-                      "registry %s: global routing is off for every replica; its global name would lead nowhere",
+                      "registry %s: global routing is off for every replica; its global name would "
+                      "lead nowhere",
                       r->name);
 }
 
@@ -335,22 +355,26 @@ bool topology_sort_registries(struct topology_build *b)
     struct spec_registry *s = b->s->registries;
     for (size_t i = 0; i < b->s->n_registries; i++) {
         bool hashed = s[i].name && s[i].hash;
-        s[i].label = hashed ? arena_printf(b->ctx->arena, "%s-%s", s[i].name, s[i].hash) : s[i].name ? s[i].name : "";
+        s[i].label = hashed      ? arena_printf(b->ctx->arena, "%s-%s", s[i].name, s[i].hash)
+                     : s[i].name ? s[i].name
+                                 : "";
         if (!s[i].label) {
             b->ctx->nomem = true;
             return false;
         }
         if (hashed && strlen(s[i].name) > 46)
-            options_error(b->ctx, doc_key_line(s[i].node, "name"),
-                          "registry %s: with a hash the name may have at most 46 letters and digits", s[i].name);
+            options_error(
+                b->ctx, doc_key_line(s[i].node, "name"),
+                "registry %s: with a hash the name may have at most 46 letters and digits",
+                s[i].name);
     }
     if (b->s->n_registries)
         qsort(s, b->s->n_registries, sizeof *s, label_order);
     return true;
 }
 
-// Names that are alike stand side by side: a label is the name, or the name, a hyphen and a hash, and a hyphen sorts
-// before all that names are made of.
+// Names that are alike stand side by side: a label is the name, or the name, a hyphen and a hash,
+// and a hyphen sorts before all that names are made of.
 static void check_twice(struct topology_build *b, size_t i)
 {
     const struct spec_registry *in = &b->s->registries[i], *before = in - 1;
@@ -359,10 +383,12 @@ static void check_twice(struct topology_build *b, size_t i)
     while (before > b->s->registries && before[-1].name && !strcmp(before[-1].name, in->name))
         before--;
     int x = doc_key_line(in->node, "name"), y = doc_key_line(before->node, "name");
-    options_error(b->ctx, x > y ? x : y, "registry %s is given twice, first on line %d", in->name, x > y ? y : x);
+    options_error(b->ctx, x > y ? x : y, "registry %s is given twice, first on line %d", in->name,
+                  x > y ? y : x);
 }
 
-void topology_build_registry(struct topology_build *b, const struct spec_registry *in, struct registry *r)
+void topology_build_registry(struct topology_build *b, const struct spec_registry *in,
+                             struct registry *r)
 {
     r->name = in->name ? in->name : "";
     r->hash = in->hash ? in->hash : "";

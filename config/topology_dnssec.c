@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The `dnssec` section: public keys of D and fe.D, by role and state. Both zones are signed, or neither is; a zone's
-// keys are of one algorithm, and always enough to sign with. See topology_priv.h and dnskey.h.
+// The `dnssec` section: public keys of D and fe.D, by role and state. Both zones are signed, or
+// neither is; a zone's keys are of one algorithm, and always enough to sign with. See
+// topology_priv.h and dnskey.h.
 #include "config/topology_priv.h"
 
 #include "base/digest.h"
@@ -14,8 +15,10 @@ static bool time_ok(const char *s)
     return dnskey_time_parse(s) >= 0;
 }
 
-static const struct option_word zone_words[] = {{"D", DNSKEY_ZONE_MAIN}, {"fe", DNSKEY_ZONE_FRONTEND}};
-static const struct option_word role_words[] = {{"ksk", DNSKEY_KSK}, {"zsk", DNSKEY_ZSK}, {"csk", DNSKEY_CSK}};
+static const struct option_word zone_words[] = {{"D", DNSKEY_ZONE_MAIN},
+                                                {"fe", DNSKEY_ZONE_FRONTEND}};
+static const struct option_word role_words[] = {
+    {"ksk", DNSKEY_KSK}, {"zsk", DNSKEY_ZSK}, {"csk", DNSKEY_CSK}};
 static const struct option_word algorithm_words[] = {{"ecdsap256sha256", DNSKEY_ECDSAP256},
                                                      {"ed25519", DNSKEY_ED25519}};
 static const struct option_word state_words[] = {
@@ -24,11 +27,14 @@ static const struct option_word state_words[] = {
 #define KEY_AT(member) OPT_AT(struct spec_dnskey, member)
 static const struct option key_rows[] = {
     {"id", OPT_STRING, KEY_AT(id), .required = true, .check = dnskey_id_ok,
-     .expect = "a key id: lower-case letters, digits, hyphens", .help = "the key's id, the name of its file"},
-    {"zone", OPT_ENUM, KEY_AT(zone), .required = true, OPT_WORDS(zone_words), .help = "the zone it signs"},
+     .expect = "a key id: lower-case letters, digits, hyphens",
+     .help = "the key's id, the name of its file"},
+    {"zone", OPT_ENUM, KEY_AT(zone), .required = true, OPT_WORDS(zone_words),
+     .help = "the zone it signs"},
     {"role", OPT_ENUM, KEY_AT(role), .required = true, OPT_WORDS(role_words),
      .help = "whether it signs the keys, the zone, or both"},
-    {"algorithm", OPT_ENUM, KEY_AT(algorithm), .required = true, OPT_WORDS(algorithm_words), .help = "its algorithm"},
+    {"algorithm", OPT_ENUM, KEY_AT(algorithm), .required = true, OPT_WORDS(algorithm_words),
+     .help = "its algorithm"},
     {"state", OPT_ENUM, KEY_AT(state), .required = true, OPT_WORDS(state_words),
      .help = "where it stands in its life: published, active, retired"},
     {"since", OPT_STRING, KEY_AT(since), .required = true, .check = time_ok,
@@ -40,10 +46,10 @@ static const struct option_set key_set = {key_rows, ARRAY_LEN(key_rows), sizeof(
                                           offsetof(struct spec_dnskey, node)};
 
 static const struct option rows[] = {
-    {"ttl", OPT_DURATION, OPT_AT(struct spec_dnssec, ttl), .def = "1h", .min = 1000, .max = 86400000, .unit_ms = 1000,
-     .help = "TTL of the keys"},
-    {"keys", OPT_LIST, OPT_ARRAY_AT(struct spec_dnssec, keys, n_keys), .max = DNSKEY_KEYS_MAX, .sub = &key_set,
-     .help = "public keys; meridian dns keys writes them"},
+    {"ttl", OPT_DURATION, OPT_AT(struct spec_dnssec, ttl), .def = "1h", .min = 1000,
+     .max = 86400000, .unit_ms = 1000, .help = "TTL of the keys"},
+    {"keys", OPT_LIST, OPT_ARRAY_AT(struct spec_dnssec, keys, n_keys), .max = DNSKEY_KEYS_MAX,
+     .sub = &key_set, .help = "public keys; meridian dns keys writes them"},
 };
 const struct option_set spec_dnssec_set = {rows, ARRAY_LEN(rows), sizeof(struct spec_dnssec),
                                            offsetof(struct spec_dnssec, node)};
@@ -61,7 +67,8 @@ static void build_key(struct topology_build *b, const struct spec_dnskey *s, str
     if (s->key && s->algorithm &&
         (b64_parse(s->key, strlen(s->key), out->public, sizeof out->public, &n) ||
          n != dnskey_public_bytes(out->algorithm))) {
-        options_error(b->ctx, doc_key_line(s->node, "key"), "dnssec.keys: expected base64 of a public key of %zu bytes",
+        options_error(b->ctx, doc_key_line(s->node, "key"),
+                      "dnssec.keys: expected base64 of a public key of %zu bytes",
                       dnskey_public_bytes(out->algorithm));
         n = 0;
     }
@@ -74,16 +81,17 @@ static void check_twice(struct topology_build *b, const struct dnskey *keys, siz
 {
     for (size_t k = 0; k < i; k++) {
         if (!strcmp(keys[k].id, keys[i].id))
-            options_error(b->ctx, doc_key_line(b->s->dnssec.keys[i].node, "id"), "dnssec.keys: id %s is given twice",
-                          keys[i].id);
+            options_error(b->ctx, doc_key_line(b->s->dnssec.keys[i].node, "id"),
+                          "dnssec.keys: id %s is given twice", keys[i].id);
         else if (keys[k].zone == keys[i].zone && keys[k].tag == keys[i].tag)
             options_error(b->ctx, doc_key_line(b->s->dnssec.keys[i].node, "key"),
-                          "dnssec.keys: %s and %s have the same key tag, %u; make another key", keys[k].id, keys[i].id,
-                          keys[i].tag);
+                          "dnssec.keys: %s and %s have the same key tag, %u; make another key",
+                          keys[k].id, keys[i].id, keys[i].tag);
     }
 }
 
-static void check_zone(struct topology_build *b, const struct dnskey *keys, size_t n, enum dnskey_zone zone)
+static void check_zone(struct topology_build *b, const struct dnskey *keys, size_t n,
+                       enum dnskey_zone zone)
 {
     bool signs_zone = false, has_ds = false;
     int line = b->s->dnssec.node ? b->s->dnssec.node->key_line : 0;
@@ -96,21 +104,25 @@ static void check_zone(struct topology_build *b, const struct dnskey *keys, size
         has_ds |= dnskey_has_ds(&keys[i]);
         if (keys[i].algorithm != first->algorithm)
             options_error(b->ctx, doc_key_line(b->s->dnssec.keys[i].node, "algorithm"),
-                          "dnssec.keys: %s and %s of zone %s have different algorithms; a zone has one, and changes it "
+                          "dnssec.keys: %s and %s of zone %s have different algorithms; a zone has "
+                          "one, and changes it "
                           "by going unsigned in between",
                           first->id, keys[i].id, dnskey_zone_name(zone));
     }
     if (!signs_zone)
-        options_error(b->ctx, line, "dnssec.keys: zone %s has no active zsk or csk to sign it", dnskey_zone_name(zone));
+        options_error(b->ctx, line, "dnssec.keys: zone %s has no active zsk or csk to sign it",
+                      dnskey_zone_name(zone));
     else if (!has_ds)
-        options_error(b->ctx, line, "dnssec.keys: zone %s has no active ksk or csk to sign its keys",
+        options_error(b->ctx, line,
+                      "dnssec.keys: zone %s has no active ksk or csk to sign its keys",
                       dnskey_zone_name(zone));
 }
 
 #define SIGNED_HEAD 18    // of what is signed, before the zone's name (RFC 4034 section 3.1)
 #define SIGNED_RR_HEAD 10 // of each record, after its owner
 
-// What could not be signed could not be answered with DNSSEC, and in fe.D would keep the whole zone from being signed.
+// What could not be signed could not be answered with DNSSEC, and in fe.D would keep the whole zone
+// from being signed.
 static void check_statics(struct topology_build *b)
 {
     size_t domain = strlen(b->t->domain) + 2;
@@ -119,12 +131,14 @@ static void check_statics(struct topology_build *b)
         size_t owner = s->labels_n + domain, n = 0;
         for (size_t k = 0; k < s->n_records; k++) {
             bool another = k && s->records[k].type != s->records[k - 1].type;
-            n = (k && !another ? n : SIGNED_HEAD + owner) + owner + SIGNED_RR_HEAD + s->records[k].rdata_n;
+            n = (k && !another ? n : SIGNED_HEAD + owner) + owner + SIGNED_RR_HEAD +
+                s->records[k].rdata_n;
             if (n <= DNSKEY_SIGNED_MAX)
                 continue;
-            options_error(b->ctx, b->s->apex.node ? b->s->apex.node->key_line : 0,
-                          "apex: records of type %u at %s take more than the %d bytes that can be signed",
-                          s->records[k].type, s->labels_n ? "a challenge" : "the domain", DNSKEY_SIGNED_MAX);
+            options_error(
+                b->ctx, b->s->apex.node ? b->s->apex.node->key_line : 0,
+                "apex: records of type %u at %s take more than the %d bytes that can be signed",
+                s->records[k].type, s->labels_n ? "a challenge" : "the domain", DNSKEY_SIGNED_MAX);
             break;
         }
     }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A view's forwards: what its clients may ask of other resolvers through us. Judged so that no topology makes an open
-// resolver or a loop that can be seen from here. See topology_priv.h.
+// A view's forwards: what its clients may ask of other resolvers through us. Judged so that no
+// topology makes an open resolver or a loop that can be seen from here. See topology_priv.h.
 #include "config/topology_priv.h"
 
 #include <string.h>
@@ -35,12 +35,13 @@ static void check_how_many(struct topology_build *b, const struct spec_view *in)
     const struct spec_forward *f = &in->forward;
     bool all = in->on_foreign == ON_FOREIGN_FORWARD;
     if (!f->n_names && !all && !b->ctx->n_errors)
-        options_error(b->ctx, f->node->key_line, "view %s: forward: no names are given; \".\" is all", in->name);
+        options_error(b->ctx, f->node->key_line,
+                      "view %s: forward: no names are given; \".\" is all", in->name);
     if (f->n_names && all)
-        options_error(
-            b->ctx, doc_key_line(f->node, "names"),
-            "view %s: forward: names are given, but on_foreign: forward is for every name; leave one of them out",
-            in->name);
+        options_error(b->ctx, doc_key_line(f->node, "names"),
+                      "view %s: forward: names are given, but on_foreign: forward is for every "
+                      "name; leave one of them out",
+                      in->name);
 }
 
 static void check_names(struct topology_build *b, const struct spec_view *in)
@@ -49,8 +50,8 @@ static void check_names(struct topology_build *b, const struct spec_view *in)
     for (size_t i = 0; i < f->n_names; i++)
         if (f->names[i] && *b->t->domain && under(f->names[i], b->t->domain))
             options_error(b->ctx, doc_item_line(f->node, "names", i),
-                          "view %s: forward: %s is of the service domain, which is answered here", in->name,
-                          f->names[i]);
+                          "view %s: forward: %s is of the service domain, which is answered here",
+                          in->name, f->names[i]);
 }
 
 static bool is_ours(const struct topology *t, const struct endpoint *e)
@@ -87,13 +88,16 @@ static void check_upstreams(struct topology_build *b, const struct spec_view *in
         if (!e->port && ip_equal(&e->ip, &(struct ip){{0}}))
             continue; // no endpoint at all: said already
         if (!e->port || !topology_ip_sensible(&e->ip))
-            options_error(b->ctx, line, "view %s: forward: upstream %s cannot be a host's address", in->name, text);
+            options_error(b->ctx, line, "view %s: forward: upstream %s cannot be a host's address",
+                          in->name, text);
         else if (is_ours(b->t, e) || is_listener(b, e))
-            options_error(b->ctx, line, "view %s: forward: upstream %s is one of our own name servers: a loop",
+            options_error(b->ctx, line,
+                          "view %s: forward: upstream %s is one of our own name servers: a loop",
                           in->name, text);
         for (size_t k = 0; k < i; k++)
             if (f->upstreams[k].port == e->port && ip_equal(&f->upstreams[k].ip, &e->ip))
-                options_error(b->ctx, line, "view %s: forward: upstream %s is given twice", in->name, text);
+                options_error(b->ctx, line, "view %s: forward: upstream %s is given twice",
+                              in->name, text);
     }
 }
 
@@ -101,32 +105,36 @@ static void check_sources(struct topology_build *b, const struct spec_view *in)
 {
     char text[CIDR_TEXT_SIZE];
     if (!in->n_sources)
-        options_error(
-            b->ctx, in->forward.node->key_line,
-            "view %s: forward needs sources in its view: whoever reaches a listener would have an open resolver",
-            in->name);
+        options_error(b->ctx, in->forward.node->key_line,
+                      "view %s: forward needs sources in its view: whoever reaches a listener "
+                      "would have an open resolver",
+                      in->name);
     for (size_t i = 0; i < in->n_sources; i++) {
         const struct cidr *c = &in->sources[i];
         bool v4 = c->bits >= 96 && ip_is_v4(&c->ip);
         if (c->bits < (v4 ? LEAST_BITS_V4 : LEAST_BITS_V6))
-            options_error(b->ctx, doc_item_line(in->node, "sources", i),
-                          "view %s: source %s is too wide to forward for: that would be an open resolver", in->name,
-                          cidr_format(c, text));
+            options_error(
+                b->ctx, doc_item_line(in->node, "sources", i),
+                "view %s: source %s is too wide to forward for: that would be an open resolver",
+                in->name, cidr_format(c, text));
     }
 }
 
-const struct view_forward *topology_build_forward(struct topology_build *b, const struct spec_view *in)
+const struct view_forward *topology_build_forward(struct topology_build *b,
+                                                  const struct spec_view *in)
 {
     const struct spec_forward *f = &in->forward;
     size_t before = b->ctx->n_errors;
     bool all = in->on_foreign == ON_FOREIGN_FORWARD;
     if (all && !doc_get(in->node, "forward"))
         options_error(b->ctx, doc_key_line(in->node, "on_foreign"),
-                      "view %s: on_foreign: forward needs a forward section with upstreams", in->name);
+                      "view %s: on_foreign: forward needs a forward section with upstreams",
+                      in->name);
     if (!f->node || !f->node->key || f->node->kind != DOC_MAP)
         return NULL;
     if (!f->n_upstreams && !b->ctx->n_errors)
-        options_error(b->ctx, f->node->key_line, "view %s: forward: no upstreams are given", in->name);
+        options_error(b->ctx, f->node->key_line, "view %s: forward: no upstreams are given",
+                      in->name);
     check_how_many(b, in);
     check_sources(b, in);
     check_names(b, in);

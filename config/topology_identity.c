@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Identities: peer fingerprints and public keys by region. A key is checked to have the DER frame of its kind; whether
-// its point is on the curve is for the library that verifies with it. See topology_priv.h.
+// Identities: peer fingerprints and public keys by region. A key is checked to have the DER frame
+// of its kind; whether its point is on the curve is for the library that verifies with it. See
+// topology_priv.h.
 #include "config/topology_priv.h"
 
 #include "base/digest.h"
@@ -9,10 +10,13 @@
 
 #include <string.h>
 
-// RFC 5480 (P-256, uncompressed point) and RFC 8410 (Ed25519): everything before the key's own bytes.
-static const uint8_t p256_head[] = {0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06,
-                                    0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00, 0x04};
-static const uint8_t ed25519_head[] = {0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00};
+// RFC 5480 (P-256, uncompressed point) and RFC 8410 (Ed25519): everything before the key's own
+// bytes.
+static const uint8_t p256_head[] = {0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48,
+                                    0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a, 0x86, 0x48,
+                                    0xce, 0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00, 0x04};
+static const uint8_t ed25519_head[] = {0x30, 0x2a, 0x30, 0x05, 0x06, 0x03,
+                                       0x2b, 0x65, 0x70, 0x03, 0x21, 0x00};
 
 static const struct key_kind {
     const char *name, *list;
@@ -25,7 +29,8 @@ struct names { // unique in the whole topology
     struct htab *fingerprints, *keys, *revoked;
 };
 
-static void say_once(struct topology_build *b, struct htab *seen, const char *s, int line, const char *what)
+static void say_once(struct topology_build *b, struct htab *seen, const char *s, int line,
+                     const char *what)
 {
     static char first; // any address that is not NULL
     size_t n = strlen(s);
@@ -35,11 +40,13 @@ static void say_once(struct topology_build *b, struct htab *seen, const char *s,
         b->ctx->nomem = true;
 }
 
-static void check_key_region(struct topology_build *b, const struct region *r, const char *id, int line)
+static void check_key_region(struct topology_build *b, const struct region *r, const char *id,
+                             int line)
 {
     size_t n = strlen(r->name);
     if (strncmp(id, r->name, n) || id[n] != '-' || !id[n + 1])
-        options_error(b->ctx, line, "identities.%s: key id %s must begin with \"%s-\"", r->name, id, r->name);
+        options_error(b->ctx, line, "identities.%s: key id %s must begin with \"%s-\"", r->name, id,
+                      r->name);
 }
 
 static void check_key(struct topology_build *b, const struct region *r, const struct spec_key *k,
@@ -54,19 +61,20 @@ static void check_key(struct topology_build *b, const struct region *r, const st
     if (k->key && (b64_parse(k->key, strlen(k->key), der, sizeof der, &n) || n != kind->n ||
                    memcmp(der, kind->head, kind->n_head)))
         options_error(b->ctx, doc_key_line(k->node, "key"),
-                      "identities.%s.%s: expected base64 of the SubjectPublicKeyInfo of %s", r->name, kind->list,
-                      kind->name);
+                      "identities.%s.%s: expected base64 of the SubjectPublicKeyInfo of %s",
+                      r->name, kind->list, kind->name);
 }
 
 static const struct public_key *build_keys(struct topology_build *b, const struct region *r,
-                                           const struct spec_key *keys, size_t n, const struct key_kind *kind,
-                                           struct names *names)
+                                           const struct spec_key *keys, size_t n,
+                                           const struct key_kind *kind, struct names *names)
 {
     struct public_key *out = build_array(b, n, sizeof *out);
     for (size_t i = 0; out && i < n; i++) {
         check_key(b, r, &keys[i], kind, names);
-        out[i] = (struct public_key){build_string(b, keys[i].id), build_string(b, keys[i].key), r->index,
-                                     keys[i].retired ? dnskey_time_parse(keys[i].retired) : 0};
+        out[i] =
+            (struct public_key){build_string(b, keys[i].id), build_string(b, keys[i].key), r->index,
+                                keys[i].retired ? dnskey_time_parse(keys[i].retired) : 0};
     }
     return out;
 }
@@ -78,21 +86,25 @@ static void build_revoked(struct topology_build *b, struct region *r, const stru
     struct feed_revocation *out = build_array(b, s->n_revoked, sizeof *out);
     for (size_t i = 0; out && i < s->n_revoked; i++) {
         const struct spec_revoked *v = &s->revoked[i];
-        out[i] = (struct feed_revocation){.key = build_string(b, v->key), .epoch = v->epoch, .seq = v->seq};
-        if (!v->key || !v->hash || hex_parse(v->hash, strlen(v->hash), out[i].hash, sizeof out[i].hash))
+        out[i] = (struct feed_revocation){
+            .key = build_string(b, v->key), .epoch = v->epoch, .seq = v->seq};
+        if (!v->key || !v->hash ||
+            hex_parse(v->hash, strlen(v->hash), out[i].hash, sizeof out[i].hash))
             continue; // said already
         int line = doc_key_line(v->node, "key");
         check_key_region(b, r, v->key, line);
         say_once(b, names->revoked, v->key, line, "revoked key");
         if ((v->seq == 0) != !memcmp(out[i].hash, zero, sizeof zero))
             options_error(b->ctx, doc_key_line(v->node, "hash"),
-                          "identities.%s.revoked: the hash of seq 0, and of no other, is 64 zeros", r->name);
+                          "identities.%s.revoked: the hash of seq 0, and of no other, is 64 zeros",
+                          r->name);
     }
     r->revoked = out;
     r->n_revoked = s->n_revoked;
 }
 
-static void build_identity(struct topology_build *b, struct region *r, const struct doc_node *v, struct names *names)
+static void build_identity(struct topology_build *b, struct region *r, const struct doc_node *v,
+                           struct names *names)
 {
     struct spec_identity s = {0};
     char path[64];
@@ -102,7 +114,8 @@ static void build_identity(struct topology_build *b, struct region *r, const str
     for (size_t i = 0; prints && i < s.n_fingerprints; i++) {
         prints[i] = build_string(b, s.fingerprints[i]);
         if (*prints[i])
-            say_once(b, names->fingerprints, prints[i], doc_item_line(v, "peer_fingerprints", i), "fingerprint");
+            say_once(b, names->fingerprints, prints[i], doc_item_line(v, "peer_fingerprints", i),
+                     "fingerprint");
     }
     r->peer_fingerprints = prints;
     r->n_peer_fingerprints = s.n_fingerprints;
@@ -119,7 +132,8 @@ void topology_build_identities(struct topology_build *b)
     if (!map)
         return;
     if (map->kind != DOC_MAP) {
-        options_error(b->ctx, map->key_line, "identities: expected a mapping by region, found %s", doc_kind_name(map));
+        options_error(b->ctx, map->key_line, "identities: expected a mapping by region, found %s",
+                      doc_kind_name(map));
         return;
     }
     struct names names = {htab_new(), htab_new(), htab_new()};
@@ -128,7 +142,8 @@ void topology_build_identities(struct topology_build *b)
     for (const struct doc_node *v = map->child; v && !b->ctx->nomem; v = v->next) {
         int r = build_find_region(b, v->key_line, "identities", v->key);
         if (r >= 0)
-            build_identity(b, (struct region *)&b->t->regions[r], v, &names); // still ours: frozen after the build
+            // still ours: frozen after the build
+            build_identity(b, (struct region *)&b->t->regions[r], v, &names);
     }
     htab_free(names.fingerprints);
     htab_free(names.keys);
@@ -154,7 +169,8 @@ static bool revocation_kept(const struct feed_revocation *was, const struct feed
     return is->seq == was->seq && !memcmp(is->hash, was->hash, sizeof was->hash);
 }
 
-bool topology_revocations_may_follow(const struct topology *before, const struct topology *next, char **out_why)
+bool topology_revocations_may_follow(const struct topology *before, const struct topology *next,
+                                     char **out_why)
 {
     for (size_t i = 0; i < before->n_regions; i++)
         for (size_t k = 0; k < before->regions[i].n_revoked; k++) {
@@ -162,11 +178,11 @@ bool topology_revocations_may_follow(const struct topology *before, const struct
             if (!topology_region(next, before->regions[i].name) ||
                 revocation_kept(was, topology_revocation(next, was->key)))
                 continue;
-            *out_why =
-                mem_printf("%s: identities.%s.revoked: %s was revoked after epoch %llu, seq %llu: that is final; "
-                           "put it back as it was (an earlier place would be taken)",
-                           next->source, before->regions[i].name, was->key, (unsigned long long)was->epoch,
-                           (unsigned long long)was->seq);
+            *out_why = mem_printf("%s: identities.%s.revoked: %s was revoked after epoch %llu, seq "
+                                  "%llu: that is final; "
+                                  "put it back as it was (an earlier place would be taken)",
+                                  next->source, before->regions[i].name, was->key,
+                                  (unsigned long long)was->epoch, (unsigned long long)was->seq);
             return false;
         }
     return true;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Views and private endpoints: who is in which private network, and which addresses answer there. See topology_priv.h.
+// Views and private endpoints: who is in which private network, and which addresses answer there.
+// See topology_priv.h.
 #include "config/topology_priv.h"
 
 #include "base/err.h"
@@ -22,7 +23,8 @@ static int source_order(const void *a, const void *b)
     return c ? c : (x->cidr.bits > y->cidr.bits) - (x->cidr.bits < y->cidr.bits);
 }
 
-// Two networks overlap only if one holds the other; in this order the holder comes first, and what it holds follows it.
+// Two networks overlap only if one holds the other; in this order the holder comes first, and what
+// it holds follows it.
 static void check_sources(struct topology_build *b)
 {
     size_t n = 0;
@@ -36,7 +38,8 @@ static void check_sources(struct topology_build *b)
     n = 0;
     for (size_t i = 0; i < b->s->n_views; i++)
         for (size_t k = 0; !b->s->views[i].n_listeners && k < b->s->views[i].n_sources; k++)
-            all[n++] = (struct source){b->s->views[i].sources[k], i, doc_item_line(b->s->views[i].node, "sources", k)};
+            all[n++] = (struct source){b->s->views[i].sources[k], i,
+                                       doc_item_line(b->s->views[i].node, "sources", k)};
     qsort(all, n, sizeof *all, source_order);
     char x[CIDR_TEXT_SIZE], y[CIDR_TEXT_SIZE];
     for (size_t i = 1, holder = 0; i < n; i++) {
@@ -48,10 +51,11 @@ static void check_sources(struct topology_build *b)
             continue;
         const struct source *late = all[i].line > all[holder].line ? &all[i] : &all[holder];
         const struct source *early = late == &all[i] ? &all[holder] : &all[i];
-        options_error(b->ctx, late->line,
-                      "view %s: source %s overlaps %s of view %s; give one of them listeners of its own",
-                      b->t->views[late->view].name, cidr_format(&late->cidr, x), cidr_format(&early->cidr, y),
-                      b->t->views[early->view].name);
+        options_error(
+            b->ctx, late->line,
+            "view %s: source %s overlaps %s of view %s; give one of them listeners of its own",
+            b->t->views[late->view].name, cidr_format(&late->cidr, x), cidr_format(&early->cidr, y),
+            b->t->views[early->view].name);
     }
 }
 
@@ -65,8 +69,9 @@ static void check_listeners(struct topology_build *b, size_t i)
                 const struct endpoint *x = &v->listeners[k], *y = &b->s->views[j].listeners[m];
                 if (x->port && x->port == y->port && ip_equal(&x->ip, &y->ip))
                     options_error(b->ctx, doc_item_line(v->node, "listeners", k),
-                                  "view %s: listener %s belongs to view %s already", b->t->views[i].name,
-                                  endpoint_format(x, text), b->t->views[j].name);
+                                  "view %s: listener %s belongs to view %s already",
+                                  b->t->views[i].name, endpoint_format(x, text),
+                                  b->t->views[j].name);
             }
 }
 
@@ -93,14 +98,16 @@ void topology_build_views(struct topology_build *b)
         v->networks = build_copy(b, in->networks, in->n_networks, sizeof *in->networks);
         v->n_networks = in->n_networks;
         const struct doc_node *given = doc_get(in->node, "sources");
-        if (in->node->kind == DOC_MAP && !in->n_listeners && !in->n_sources && !doc_get(in->node, "listeners") &&
-            (!given || !given->n))
-            options_error(b->ctx, in->node->line, "view %s: has neither sources nor listeners; no query could be in it",
+        if (in->node->kind == DOC_MAP && !in->n_listeners && !in->n_sources &&
+            !doc_get(in->node, "listeners") && (!given || !given->n))
+            options_error(b->ctx, in->node->line,
+                          "view %s: has neither sources nor listeners; no query could be in it",
                           v->name);
         for (size_t k = 0; in->name && k < i; k++)
             if (!strcmp(views[k].name, v->name)) {
-                options_error(b->ctx, doc_key_line(in->node, "name"), "view %s is given twice, first on line %d",
-                              v->name, doc_key_line(s->views[k].node, "name"));
+                options_error(b->ctx, doc_key_line(in->node, "name"),
+                              "view %s is given twice, first on line %d", v->name,
+                              doc_key_line(s->views[k].node, "name"));
                 break;
             }
         check_listeners(b, i);
@@ -119,30 +126,36 @@ bool view_holds(const struct view *v, const struct ip *ip)
 
 struct member_at { // one key of `addresses`
     const struct private_endpoint *pe;
-    const struct registry *registry;   // NULL: unknown, said already
-    const struct private_owner *owner; // it, in the index
+    // NULL: unknown, said already
+    const struct registry *registry;
+    // it, in the index
+    const struct private_owner *owner;
     int line;
 };
 
-static void check_address(struct topology_build *b, const struct member_at *at, const struct private_member *m)
+static void check_address(struct topology_build *b, const struct member_at *at,
+                          const struct private_member *m)
 {
     char text[IP_TEXT_SIZE];
     const struct view *view = at->pe->view < b->t->n_views ? &b->t->views[at->pe->view] : NULL;
     ip_format(&m->ip, text);
     if (!topology_ip_sensible(&m->ip)) {
-        options_error(b->ctx, at->line, "private endpoint %s: %s cannot be a host's address", at->pe->name, text);
+        options_error(b->ctx, at->line, "private endpoint %s: %s cannot be a host's address",
+                      at->pe->name, text);
         return;
     }
     if (!view)
         return;
     if (!view_holds(view, &m->ip))
-        options_error(b->ctx, at->line, "private endpoint %s: %s lies outside the networks of view %s", at->pe->name,
+        options_error(b->ctx, at->line,
+                      "private endpoint %s: %s lies outside the networks of view %s", at->pe->name,
                       text, view->name);
     const struct private_owner *first = private_index_address(b->index, at->pe->view, &m->ip);
     if (!first && private_index_put_address(b->index, at->owner, at->pe->view, &m->ip))
         b->ctx->nomem = true;
     if (first && first != at->owner)
-        options_error(b->ctx, at->line, "private endpoint %s: %s is private endpoint %s's already in view %s",
+        options_error(b->ctx, at->line,
+                      "private endpoint %s: %s is private endpoint %s's already in view %s",
                       at->pe->name, text, first->name, view->name);
 }
 
@@ -165,7 +178,8 @@ static bool member_of_key(struct topology_build *b, const struct member_at *at, 
         region = key + 9;
     } else {
         options_error(b->ctx, at->line,
-                      "private endpoint %s: addresses: unknown key %.80s; expected registry, registry_<region> or "
+                      "private endpoint %s: addresses: unknown key %.80s; expected registry, "
+                      "registry_<region> or "
                       "registry_data_<region>",
                       at->pe->name, key);
         return false;
@@ -176,12 +190,13 @@ static bool member_of_key(struct topology_build *b, const struct member_at *at, 
         return false;
     m->region = (uint8_t)r;
     if (at->registry && !(at->registry->replica_set >> r & 1)) {
-        options_error(b->ctx, at->line, "private endpoint %s: %s: registry %s has no replica in %s", at->pe->name, key,
-                      at->registry->name, region);
+        options_error(b->ctx, at->line, "private endpoint %s: %s: registry %s has no replica in %s",
+                      at->pe->name, key, at->registry->name, region);
         return false;
     }
     if (at->registry && m->kind == NAME_REGIONAL && !at->registry->regional_endpoints) {
-        options_error(b->ctx, at->line, "private endpoint %s: %s: regional endpoints of registry %s are off",
+        options_error(b->ctx, at->line,
+                      "private endpoint %s: %s: regional endpoints of registry %s are off",
                       at->pe->name, key, at->registry->name);
         return false;
     }
@@ -189,25 +204,28 @@ static bool member_of_key(struct topology_build *b, const struct member_at *at, 
 }
 
 // An address, or a list of them (IPv4 and IPv6). Returns how many were written.
-static size_t member_addresses(struct topology_build *b, struct member_at *at, const struct doc_node *v,
-                               struct private_member proto, struct private_member *out)
+static size_t member_addresses(struct topology_build *b, struct member_at *at,
+                               const struct doc_node *v, struct private_member proto,
+                               struct private_member *out)
 {
     size_t n = 0;
     const struct doc_node *items = v->kind == DOC_LIST ? v->child : v;
     if (v->kind == DOC_MAP || (v->kind == DOC_LIST && !v->n)) {
-        options_error(b->ctx, at->line, "private endpoint %s: %s: expected an IP address or a list of them",
+        options_error(b->ctx, at->line,
+                      "private endpoint %s: %s: expected an IP address or a list of them",
                       at->pe->name, v->key);
         return 0;
     }
     if (v->kind == DOC_LIST && v->n > PRIVATE_ADDRESSES_MAX) {
-        options_error(b->ctx, at->line, "private endpoint %s: %s: %zu addresses; it may have %d", at->pe->name, v->key,
-                      (size_t)v->n, PRIVATE_ADDRESSES_MAX);
+        options_error(b->ctx, at->line, "private endpoint %s: %s: %zu addresses; it may have %d",
+                      at->pe->name, v->key, (size_t)v->n, PRIVATE_ADDRESSES_MAX);
         return 0;
     }
     for (const struct doc_node *i = items; i; i = v->kind == DOC_LIST ? i->next : NULL) {
         at->line = i->line;
         if (i->kind != DOC_SCALAR || ip_parse(i->text, &proto.ip)) {
-            options_error(b->ctx, i->line, "private endpoint %s: %s: expected an IP address, found \"%.80s\"",
+            options_error(b->ctx, i->line,
+                          "private endpoint %s: %s: expected an IP address, found \"%.80s\"",
                           at->pe->name, v->key, i->kind == DOC_SCALAR ? i->text : doc_kind_name(i));
             continue;
         }
@@ -215,15 +233,17 @@ static size_t member_addresses(struct topology_build *b, struct member_at *at, c
         for (size_t k = 0; k < n; k++)
             twice |= ip_equal(&out[k].ip, &proto.ip);
         if (twice)
-            options_error(b->ctx, i->line, "private endpoint %s: %s: %s is given twice", at->pe->name, v->key, i->text);
+            options_error(b->ctx, i->line, "private endpoint %s: %s: %s is given twice",
+                          at->pe->name, v->key, i->text);
         check_address(b, at, &proto);
         out[n++] = proto;
     }
     return n;
 }
 
-static void build_members(struct topology_build *b, const struct spec_private *in, struct private_endpoint *pe,
-                          const struct registry *registry, const struct private_owner *owner)
+static void build_members(struct topology_build *b, const struct spec_private *in,
+                          struct private_endpoint *pe, const struct registry *registry,
+                          const struct private_owner *owner)
 {
     struct member_at at = {.pe = pe, .registry = registry, .owner = owner};
     const struct doc_node *a = in->addresses;
@@ -231,15 +251,17 @@ static void build_members(struct topology_build *b, const struct spec_private *i
     if (!a)
         return;
     if (a->kind != DOC_MAP || !a->n) {
-        options_error(b->ctx, a->key_line,
-                      "private endpoint %s: addresses: expected a mapping from member to IP address", pe->name);
+        options_error(
+            b->ctx, a->key_line,
+            "private endpoint %s: addresses: expected a mapping from member to IP address",
+            pe->name);
         return;
     }
     for (const struct doc_node *v = a->child; v; v = v->next)
         room += v->kind == DOC_LIST ? v->n : 1;
     if (room > PRIVATE_MEMBERS_MAX) {
-        options_error(b->ctx, a->key_line, "private endpoint %s: %zu addresses; it may have %d", pe->name, room,
-                      PRIVATE_MEMBERS_MAX);
+        options_error(b->ctx, a->key_line, "private endpoint %s: %zu addresses; it may have %d",
+                      pe->name, room, PRIVATE_MEMBERS_MAX);
         return;
     }
     struct private_member *out = build_temp(b, room, sizeof *out);
@@ -254,7 +276,8 @@ static void build_members(struct topology_build *b, const struct spec_private *i
     pe->n_members = n;
 }
 
-static struct registry *find_registry(struct topology_build *b, const struct spec_private *in, const char *name)
+static struct registry *find_registry(struct topology_build *b, const struct spec_private *in,
+                                      const char *name)
 {
     size_t low = 0, left = in->registry ? b->n_registries : 0; // sorted by label, and so by name
     while (left) {
@@ -272,8 +295,9 @@ static struct registry *find_registry(struct topology_build *b, const struct spe
     for (; n < b->n_registries && n < ARRAY_LEN(known); n++)
         known[n] = b->registries[n].name;
     const char *near = diag_nearest(in->registry, known, n);
-    options_error(b->ctx, doc_key_line(in->node, "registry"), "private endpoint %s: unknown registry \"%.80s\"%s%s%s",
-                  name, in->registry, near ? "; did you mean " : "", near ? near : "", near ? "?" : "");
+    options_error(b->ctx, doc_key_line(in->node, "registry"),
+                  "private endpoint %s: unknown registry \"%.80s\"%s%s%s", name, in->registry,
+                  near ? "; did you mean " : "", near ? near : "", near ? "?" : "");
     return NULL;
 }
 
@@ -284,8 +308,8 @@ static uint32_t find_view(struct topology_build *b, const struct spec_private *i
     for (size_t i = 0; i < b->t->n_views; i++)
         if (!strcmp(b->t->views[i].name, in->view))
             return (uint32_t)i;
-    options_error(b->ctx, doc_key_line(in->node, "view"), "private endpoint %s: unknown view \"%.80s\"", name,
-                  in->view);
+    options_error(b->ctx, doc_key_line(in->node, "view"),
+                  "private endpoint %s: unknown view \"%.80s\"", name, in->view);
     return UINT32_MAX;
 }
 
@@ -301,12 +325,15 @@ static void say_twice(struct topology_build *b, int line, int first, const char 
     options_error(b->ctx, line, "%s%s", text, where);
 }
 
-// Names are unique, and a registry has at most one private endpoint in a view. Returns it as the index knows it; NULL:
-// out of memory.
-static const struct private_owner *check_unique(struct topology_build *b, const struct spec_private *in,
-                                                const struct private_endpoint *pe, const struct registry *r)
+// Names are unique, and a registry has at most one private endpoint in a view. Returns it as the
+// index knows it; NULL: out of memory.
+static const struct private_owner *check_unique(struct topology_build *b,
+                                                const struct spec_private *in,
+                                                const struct private_endpoint *pe,
+                                                const struct registry *r)
 {
-    const struct private_owner o = {pe->name, r ? r->name : "", doc_key_line(in->node, "name")}, *mine, *first;
+    const struct private_owner o = {pe->name, r ? r->name : "", doc_key_line(in->node, "name")},
+                               *mine, *first;
     if (private_index_owner(b->index, &o, &mine)) {
         b->ctx->nomem = true;
         return NULL;
@@ -319,8 +346,8 @@ static const struct private_owner *check_unique(struct topology_build *b, const 
         return mine;
     if ((first = private_index_view(b->index, r->name, pe->view)))
         say_twice(b, doc_key_line(in->node, "view"), first->line,
-                  "private endpoint %s: registry %s has one in view %s already%s", pe->name, in->registry, in->view,
-                  first->line ? "," : "");
+                  "private endpoint %s: registry %s has one in view %s already%s", pe->name,
+                  in->registry, in->view, first->line ? "," : "");
     else if (private_index_put_view(b->index, mine, pe->view))
         b->ctx->nomem = true;
     return mine;
@@ -345,7 +372,8 @@ static void link_to_registries(struct topology_build *b, const struct private_en
             r->private_endpoints = (const struct private_endpoint *const *)list;
             *m = 0;
         }
-        ((const struct private_endpoint **)r->private_endpoints)[r->n_private_endpoints++] = &all[i];
+        ((const struct private_endpoint **)r->private_endpoints)[r->n_private_endpoints++] =
+            &all[i];
     }
 }
 

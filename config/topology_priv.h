@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Shared by the topology's files only: the document as its rows read it (spec_*: words and lines, nothing resolved
-// yet), and the builder that turns it into the frozen struct. Strings and arrays of a spec live in a temporary arena;
-// what the topology keeps is copied. After a bad value the fields are NULL or empty: the builder goes on past them, so
-// that all errors are found.
+// Shared by the topology's files only: the document as its rows read it (spec_*: words and lines,
+// nothing resolved yet), and the builder that turns it into the frozen struct. Strings and arrays
+// of a spec live in a temporary arena; what the topology keeps is copied. After a bad value the
+// fields are NULL or empty: the builder goes on past them, so that all errors are found.
 #ifndef MERIDIAN_CONFIG_TOPOLOGY_PRIV_H
 #define MERIDIAN_CONFIG_TOPOLOGY_PRIV_H
 
@@ -29,7 +29,8 @@ struct spec_region {
 
 struct spec_replica {
     const struct doc_node *node;
-    const char *region, *stamp, *was, *since; // names lead to `was` until then
+    // names lead to `was` until then
+    const char *region, *stamp, *was, *since;
     bool global_routing, drained;
     uint8_t weight;
 };
@@ -56,7 +57,8 @@ struct spec_access {
 };
 
 struct spec_forward {
-    const struct doc_node *node; // NULL: not given
+    // NULL: not given
+    const struct doc_node *node;
     const struct endpoint *upstreams;
     size_t n_upstreams;
     const char *const *names;
@@ -94,7 +96,8 @@ struct spec_routing {
 
 struct spec_key {
     const struct doc_node *node;
-    const char *id, *key, *retired; // retired: feed keys only
+    // retired: feed keys only
+    const char *id, *key, *retired;
 };
 
 struct spec_revoked {
@@ -186,7 +189,8 @@ struct spec_topology {
     uint64_t version;
     const char *domain, *hostmaster;
     uint16_t https_port;
-    unsigned private_cut, private_cut_at; // insecure or not; enum private_cut
+    // insecure or not; enum private_cut
+    unsigned private_cut, private_cut_at;
     struct spec_region *regions;
     const char *const *name_servers;
     struct spec_registry *registries;
@@ -203,7 +207,8 @@ struct spec_topology {
     struct spec_transfer transfer;
     struct replication_settings replication;
     struct spec_apex apex;
-    uint32_t max_stale_s; // tokens: has one key
+    // tokens: has one key
+    uint32_t max_stale_s;
 };
 
 struct spec_change { // of control/changes.h
@@ -215,57 +220,67 @@ struct spec_change { // of control/changes.h
     size_t n_registries, n_remove, n_remove_private_endpoints, n_private_endpoints;
 };
 
-extern const struct option_set spec_topology_set, spec_identity_set, spec_transfer_set, spec_apex_set, spec_dnssec_set,
-    spec_zone_serial_set, spec_change_set;
+extern const struct option_set spec_topology_set, spec_identity_set, spec_transfer_set,
+    spec_apex_set, spec_dnssec_set, spec_zone_serial_set, spec_change_set;
 
-// A new topology with a frame of its own; one that shares frame and registries with another. NULL: out of memory.
+// A new topology with a frame of its own; one that shares frame and registries with another. NULL:
+// out of memory.
 struct topology *topology_new(const char *source);
 struct topology *topology_successor(const struct topology *t);
 // All but the registries, of a document that has none. To be finished with topology_finish.
-int topology_parse_frame(const char *text, size_t n, const char *source, const struct doc_lines *lines,
-                         struct diag *diag, struct topology **out);
+int topology_parse_frame(const char *text, size_t n, const char *source,
+                         const struct doc_lines *lines, struct diag *diag, struct topology **out);
 struct catalogue_source;
-int topology_finish(struct topology *t, const struct catalogue_source *src, size_t n, enum topology_form form);
+int topology_finish(struct topology *t, const struct catalogue_source *src, size_t n,
+                    enum topology_form form);
 
 struct topology_build {
-    struct option_ctx *ctx; // its arena is the temporary one
+    // its arena is the temporary one
+    struct option_ctx *ctx;
     struct topology *t;
     const struct spec_topology *s;
-    struct registry *registries; // sorted by label; of the temporary arena, as all that hangs off them
+    // sorted by label; of the temporary arena, as all that hangs off them
+    struct registry *registries;
     size_t n_registries;
     struct private_index *index;
 };
 
-void *build_array(struct topology_build *b, size_t n, size_t size); // in the frame's arena; never of 0 bytes
-void *build_temp(struct topology_build *b, size_t n, size_t size);  // in the temporary one: what registries have
+// in the frame's arena; never of 0 bytes
+void *build_array(struct topology_build *b, size_t n, size_t size);
+// in the temporary one: what registries have
+void *build_temp(struct topology_build *b, size_t n, size_t size);
 void *build_copy(struct topology_build *b, const void *p, size_t n, size_t size);
 const char *build_string(struct topology_build *b, const char *s); // "" for NULL
 // Index, or -1 after saying so ("…: unknown region "x"; did you mean "y"?").
 int build_find_region(struct topology_build *b, int line, const char *what, const char *name);
-int build_find_stamp(struct topology_build *b, int line, const char *what, uint8_t region, const char *name);
+int build_find_stamp(struct topology_build *b, int line, const char *what, uint8_t region,
+                     const char *name);
 
 void topology_build_regions(struct topology_build *b);
 void topology_build_registries(struct topology_build *b);
-void topology_build_registry(struct topology_build *b, const struct spec_registry *in, struct registry *r);
-bool topology_sort_registries(struct topology_build *b); // by label, which it sets; false: out of memory
+void topology_build_registry(struct topology_build *b, const struct spec_registry *in,
+                             struct registry *r);
+// by label, which it sets; false: out of memory
+bool topology_sort_registries(struct topology_build *b);
 void topology_build_location(const struct spec_region *in, struct region *r);
 void topology_build_routing(struct topology_build *b);
 void topology_build_views(struct topology_build *b);
 // NULL: the view forwards nothing.
-const struct view_forward *topology_build_forward(struct topology_build *b, const struct spec_view *in);
+const struct view_forward *topology_build_forward(struct topology_build *b,
+                                                  const struct spec_view *in);
 struct access_list topology_build_access(struct topology_build *b, const struct spec_access *in);
-void topology_build_view_index(
-    struct topology_build *b); // of the views that were built; also who may ask the public view
+// of the views that were built; also who may ask the public view
+void topology_build_view_index(struct topology_build *b);
 void topology_build_private(struct topology_build *b);
 void topology_build_identities(struct topology_build *b);
 void topology_build_transfer(struct topology_build *b); // topology_transfer.c, rows included
 void topology_build_apex(struct topology_build *b);     // topology_apex.c, rows included
 bool topology_location_ok(const char *text);
 void topology_build_dnssec(struct topology_build *b);
-void topology_build_zone_serial(struct topology_build *b);  // topology_serial.c, rows included
-#define PRIVATE_ADDRESSES_MAX 32                            // of one member: they are one RRset, signed on line
-#define PRIVATE_MEMBERS_MAX 8192                            // addresses of a private endpoint
-bool topology_name_ok(const char *s);                       // of views and private endpoints
+void topology_build_zone_serial(struct topology_build *b); // topology_serial.c, rows included
+#define PRIVATE_ADDRESSES_MAX 32      // of one member: they are one RRset, signed on line
+#define PRIVATE_MEMBERS_MAX 8192      // addresses of a private endpoint
+bool topology_name_ok(const char *s); // of views and private endpoints
 bool view_holds(const struct view *v, const struct ip *ip); // its networks do
 bool topology_ip_sensible(const struct ip *ip);             // can be a host's address
 

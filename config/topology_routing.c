@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Where global names lead: the operator's order, overrides by client network, the files of measurements, and the
-// regions' locations. See topology_priv.h.
+// Where global names lead: the operator's order, overrides by client network, the files of
+// measurements, and the regions' locations. See topology_priv.h.
 #include "config/topology_priv.h"
 
 #include "base/err.h"
@@ -53,8 +53,8 @@ void topology_build_location(const struct spec_region *in, struct region *r)
 }
 
 // One word of an order: a region, or several of one tier joined by "+".
-static size_t build_tier(struct topology_build *b, int line, const char *what, const char *word, region_set *seen,
-                         uint8_t *out)
+static size_t build_tier(struct topology_build *b, int line, const char *what, const char *word,
+                         region_set *seen, uint8_t *out)
 {
     char name[256];
     size_t n_out = 0;
@@ -76,7 +76,8 @@ static size_t build_tier(struct topology_build *b, int line, const char *what, c
 
 // Words to region indexes, each at most once; returns how many.
 static size_t build_order(struct topology_build *b, const struct doc_node *node, const char *what,
-                          const char *const *words, size_t n, uint8_t out[TOPOLOGY_MAX_REGIONS], uint64_t *out_tiers)
+                          const char *const *words, size_t n, uint8_t out[TOPOLOGY_MAX_REGIONS],
+                          uint64_t *out_tiers)
 {
     region_set seen = 0;
     size_t n_out = 0;
@@ -84,7 +85,8 @@ static size_t build_order(struct topology_build *b, const struct doc_node *node,
     for (size_t i = 0; i < n; i++) {
         if (!words[i])
             continue; // said when it was read
-        size_t more = build_tier(b, doc_item_line(node, "order", i), what, words[i], &seen, out + n_out);
+        size_t more =
+            build_tier(b, doc_item_line(node, "order", i), what, words[i], &seen, out + n_out);
         if (more)
             *out_tiers |= (uint64_t)1 << n_out;
         n_out += more;
@@ -112,22 +114,26 @@ static void build_overrides(struct topology_build *b)
         const struct spec_override *in = &s->overrides[i];
         uint8_t order[TOPOLOGY_MAX_REGIONS];
         uint64_t tiers;
-        size_t n_order = build_order(b, in->node, "routing.overrides", in->order, in->n_order, order, &tiers);
+        size_t n_order =
+            build_order(b, in->node, "routing.overrides", in->order, in->n_order, order, &tiers);
         const uint8_t *kept = build_copy(b, order, n_order, 1);
         for (size_t k = 0; k < in->n_clients; k++)
-            out[at++] =
-                (struct routing_override){in->clients[k], kept, n_order, tiers, doc_item_line(in->node, "clients", k)};
+            out[at++] = (struct routing_override){in->clients[k], kept, n_order, tiers,
+                                                  doc_item_line(in->node, "clients", k)};
     }
     if (!out)
         return;
     qsort(out, n, sizeof *out, override_order);
     char text[CIDR_TEXT_SIZE];
     for (size_t i = 1; i < n; i++)
-        if ((out[i].cidr.bits || !b->ctx->n_errors) && !memcmp(&out[i].cidr, &out[i - 1].cidr, sizeof out[i].cidr))
-            options_error(b->ctx, out[i].line, "routing.overrides: %s has a rule already, on line %d",
+        if ((out[i].cidr.bits || !b->ctx->n_errors) &&
+            !memcmp(&out[i].cidr, &out[i - 1].cidr, sizeof out[i].cidr))
+            options_error(b->ctx, out[i].line,
+                          "routing.overrides: %s has a rule already, on line %d",
                           cidr_format(&out[i].cidr, text), out[i - 1].line);
     for (size_t i = 0; i < n; i++) {
-        uint8_t special = ip_special_bits(&out[i].cidr.ip, out[i].cidr.bits >= 96 && ip_is_v4(&out[i].cidr.ip));
+        uint8_t special =
+            ip_special_bits(&out[i].cidr.ip, out[i].cidr.bits >= 96 && ip_is_v4(&out[i].cidr.ip));
         b->t->routing.overrides_special |= special && out[i].cidr.bits >= special;
     }
     b->t->overrides = out;
@@ -140,14 +146,16 @@ static bool place(struct topology *t, const char *given, const char **out)
     const char *slash = strrchr(t->source, '/');
     *out = given;
     if (given && *given != '/' && slash)
-        *out = arena_printf(&t->frame->arena, "%.*s/%s", (int)(slash - t->source), t->source, given);
+        *out =
+            arena_printf(&t->frame->arena, "%.*s/%s", (int)(slash - t->source), t->source, given);
     return *out || !given;
 }
 
 static bool place_all(struct topology *t)
 {
     struct routing_settings *r = &t->routing;
-    return place(t, r->latency_given, &r->latency_file) && place(t, r->maxmind_given, &r->maxmind_file);
+    return place(t, r->latency_given, &r->latency_file) &&
+           place(t, r->maxmind_given, &r->maxmind_file);
 }
 
 int topology_set_source(struct topology *t, const char *source)
@@ -174,7 +182,8 @@ static void build_settings(struct topology_build *b)
         any |= b->t->regions[i].has_location;
     if (s->maxmind_file && !any)
         options_error(b->ctx, doc_key_line(s->node, "maxmind_file"),
-                      "routing: maxmind_file without a location of any region: there is no distance to measure");
+                      "routing: maxmind_file without a location of any region: there is no "
+                      "distance to measure");
 }
 
 void topology_build_routing(struct topology_build *b)

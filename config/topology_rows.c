@@ -17,7 +17,8 @@ static bool hostmaster_ok(const char *s)
 bool topology_name_ok(const char *s)
 {
     size_t n = strlen(s);
-    return n >= 1 && n <= 63 && s[0] != '-' && strspn(s, "abcdefghijklmnopqrstuvwxyz0123456789-_") == n;
+    return n >= 1 && n <= 63 && s[0] != '-' &&
+           strspn(s, "abcdefghijklmnopqrstuvwxyz0123456789-_") == n;
 }
 
 static bool fingerprint_ok(const char *s)
@@ -77,117 +78,144 @@ static bool path_ok(const char *s)
 #define REF_MAX 255
 
 static const struct option stamp_rows[] = {
-    {"name", OPT_STRING, OPT_AT(struct spec_stamp, name), .required = true, .check = hostname_stamp_ok,
-     .expect = STAMP_WORDS, .example = "eus-1", .help = "the stamp's name, a DNS label"},
+    {"name", OPT_STRING, OPT_AT(struct spec_stamp, name), .required = true,
+     .check = hostname_stamp_ok, .expect = STAMP_WORDS, .example = "eus-1",
+     .help = "the stamp's name, a DNS label"},
     {"ipv4", OPT_IPS, OPT_ARRAY_AT(struct spec_stamp, ipv4, n_ipv4), .max = 32, .check = v4_ok,
-     .expect = "an IPv4 address", .shown = true, .example = "192.0.2.1", .help = "A records of its frontends"},
+     .expect = "an IPv4 address", .shown = true, .example = "192.0.2.1",
+     .help = "A records of its frontends"},
     {"ipv6", OPT_IPS, OPT_ARRAY_AT(struct spec_stamp, ipv6, n_ipv6), .max = 32, .check = v6_ok,
-     .expect = "an IPv6 address", .example = "2001:db8::1", .help = "AAAA records of its frontends"},
+     .expect = "an IPv6 address", .example = "2001:db8::1",
+     .help = "AAAA records of its frontends"},
 };
-static const struct option_set stamp_set = {stamp_rows, ARRAY_LEN(stamp_rows), sizeof(struct spec_stamp),
+static const struct option_set stamp_set = {stamp_rows, ARRAY_LEN(stamp_rows),
+                                            sizeof(struct spec_stamp),
                                             offsetof(struct spec_stamp, node)};
 
 static const struct option_word region_probe_words[] = {
     {"default", PROBE_AS_HEALTH}, {"https", PROBE_HTTPS}, {"tcp", PROBE_TCP}};
 static const struct option region_rows[] = {
-    {"name", OPT_STRING, OPT_AT(struct spec_region, name), .required = true, .check = hostname_region_ok,
-     .expect = REGION_WORDS, .example = "eastus", .help = "the region's name, part of its hostnames"},
-    {"stamps", OPT_LIST, OPT_ARRAY_AT(struct spec_region, stamps, n_stamps), .required = true, .min = 1, .max = 255,
-     .sub = &stamp_set, .help = "the region's units of frontends"},
+    {"name", OPT_STRING, OPT_AT(struct spec_region, name), .required = true,
+     .check = hostname_region_ok, .expect = REGION_WORDS, .example = "eastus",
+     .help = "the region's name, part of its hostnames"},
+    {"stamps", OPT_LIST, OPT_ARRAY_AT(struct spec_region, stamps, n_stamps), .required = true,
+     .min = 1, .max = 255, .sub = &stamp_set, .help = "the region's units of frontends"},
     {"peer", OPT_ENDPOINT, OPT_AT(struct spec_region, peer), .example = "192.0.2.1:8443",
      .help = "address and port of its peer listener; needed with two regions or more"},
     {"location", OPT_STRING, OPT_AT(struct spec_region, location), .check = topology_location_ok,
      .expect = "latitude and longitude in degrees, as in \"37.37, -79.82\"",
      .help = "where it is, for distances to clients (routing.maxmind_file)"},
-    {"probe", OPT_ENUM, OPT_AT(struct spec_region, probe), .def = "default", OPT_WORDS(region_probe_words),
+    {"probe", OPT_ENUM, OPT_AT(struct spec_region, probe), .def = "default",
+     OPT_WORDS(region_probe_words),
      .help = "how its stamps are probed; default: as the health section says"},
     {"probe_port", OPT_INT, OPT_AT(struct spec_region, probe_port), .def = "0", .max = 65535,
      .help = "the port that probes go to; 0: as the health section says"},
 };
-static const struct option_set region_row_set = {region_rows, ARRAY_LEN(region_rows), sizeof(struct spec_region),
+static const struct option_set region_row_set = {region_rows, ARRAY_LEN(region_rows),
+                                                 sizeof(struct spec_region),
                                                  offsetof(struct spec_region, node)};
 
 static const struct option replica_rows[] = {
-    {"region", OPT_STRING, OPT_AT(struct spec_replica, region), .required = true, .max = REF_MAX, .example = "eastus",
-     .help = "where the replica is"},
+    {"region", OPT_STRING, OPT_AT(struct spec_replica, region), .required = true, .max = REF_MAX,
+     .example = "eastus", .help = "where the replica is"},
     {"stamp", OPT_STRING, OPT_AT(struct spec_replica, stamp), .max = REF_MAX,
      .help = "its home stamp; the region's first when not given"},
-    {"stamp_was", OPT_STRING, OPT_AT(struct spec_replica, was), .check = hostname_stamp_ok, .expect = STAMP_WORDS,
-     .help = "the home stamp before: names lead there until stamp_since. A replica that moves to another stamp needs "
+    {"stamp_was", OPT_STRING, OPT_AT(struct spec_replica, was), .check = hostname_stamp_ok,
+     .expect = STAMP_WORDS,
+     .help = "the home stamp before: names lead there until stamp_since. A replica that moves to "
+             "another stamp needs "
              "both; meridian replication rebind writes them"},
     {"stamp_since", OPT_STRING, OPT_AT(struct spec_replica, since), .check = since_ok,
      .expect = "a time in UTC, as in 2026-11-23T19:58:50Z",
-     .help = "from when on names lead to stamp: at least ttl.negative after all who answer for fe.D have its name"},
+     .help = "from when on names lead to stamp: at least ttl.negative after all who answer for "
+             "fe.D have its name"},
     {"global_routing", OPT_BOOL, OPT_AT(struct spec_replica, global_routing), .def = "true",
      .help = "whether the global name may lead here"},
     {"drained", OPT_BOOL, OPT_AT(struct spec_replica, drained), .def = "false",
      .help = "whether the global name should lead elsewhere for now"},
     {"weight", OPT_INT, OPT_AT(struct spec_replica, weight), .def = "100", .max = 100,
-     .help = "its share of the clients for whom several regions are equally near; 0: only when those are down"},
+     .help = "its share of the clients for whom several regions are equally near; 0: only when "
+             "those are down"},
 };
-static const struct option_set replica_set = {replica_rows, ARRAY_LEN(replica_rows), sizeof(struct spec_replica),
+static const struct option_set replica_set = {replica_rows, ARRAY_LEN(replica_rows),
+                                              sizeof(struct spec_replica),
                                               offsetof(struct spec_replica, node)};
 
 static const struct option registry_rows[] = {
-    {"name", OPT_STRING, OPT_AT(struct spec_registry, name), .required = true, .check = hostname_registry_ok,
-     .expect = "a registry name: 5 to 50 lower-case letters and digits, not a reserved word", .example = "contoso",
-     .help = "the registry's name"},
+    {"name", OPT_STRING, OPT_AT(struct spec_registry, name), .required = true,
+     .check = hostname_registry_ok,
+     .expect = "a registry name: 5 to 50 lower-case letters and digits, not a reserved word",
+     .example = "contoso", .help = "the registry's name"},
     {"hash", OPT_STRING, OPT_AT(struct spec_registry, hash), .check = hostname_hash_ok,
      .expect = "16 lower-case letters and digits", .help = "makes the login label name-hash"},
-    {"regional_endpoints", OPT_BOOL, OPT_AT(struct spec_registry, regional_endpoints), .def = "disabled",
-     .help = "whether each replica has a hostname that never fails over"},
+    {"regional_endpoints", OPT_BOOL, OPT_AT(struct spec_registry, regional_endpoints),
+     .def = "disabled", .help = "whether each replica has a hostname that never fails over"},
     {"data_endpoints", OPT_BOOL, OPT_AT(struct spec_registry, data_endpoints), .def = "disabled",
      .help = "whether blobs are served from a hostname of their own"},
     {"anonymous_pull", OPT_BOOL, OPT_AT(struct spec_registry, anonymous_pull), .def = "false",
      .help = "whether pulling needs no account"},
     {"public_access", OPT_NODE, OPT_AT(struct spec_registry, public_access), .def = "enabled",
      .help = "enabled, disabled, or a list of networks that may connect"},
-    {"replicas", OPT_LIST, OPT_ARRAY_AT(struct spec_registry, replicas, n_replicas), .required = true, .min = 1,
-     .max = TOPOLOGY_MAX_REGIONS, .sub = &replica_set, .help = "the regions that hold it"},
+    {"replicas", OPT_LIST, OPT_ARRAY_AT(struct spec_registry, replicas, n_replicas),
+     .required = true, .min = 1, .max = TOPOLOGY_MAX_REGIONS, .sub = &replica_set,
+     .help = "the regions that hold it"},
 };
-static const struct option_set registry_set = {registry_rows, ARRAY_LEN(registry_rows), sizeof(struct spec_registry),
+static const struct option_set registry_set = {registry_rows, ARRAY_LEN(registry_rows),
+                                               sizeof(struct spec_registry),
                                                offsetof(struct spec_registry, node)};
 
 static const struct option override_rows[] = {
-    {"clients", OPT_CIDRS, OPT_ARRAY_AT(struct spec_override, clients, n_clients), .required = true, .min = 1,
-     .one_ok = true, .example = "198.51.100.0/24", .help = "a network, or a list of them"},
-    {"order", OPT_STRINGS, OPT_ARRAY_AT(struct spec_override, order, n_order), .required = true, .min = 1,
-     .max = TOPOLOGY_MAX_REGIONS, .example = "eastus",
-     .help = "the regions these clients prefer, joined by + where they are equal; the others follow"},
+    {"clients", OPT_CIDRS, OPT_ARRAY_AT(struct spec_override, clients, n_clients), .required = true,
+     .min = 1, .one_ok = true, .example = "198.51.100.0/24",
+     .help = "a network, or a list of them"},
+    {"order", OPT_STRINGS, OPT_ARRAY_AT(struct spec_override, order, n_order), .required = true,
+     .min = 1, .max = TOPOLOGY_MAX_REGIONS, .example = "eastus",
+     .help =
+         "the regions these clients prefer, joined by + where they are equal; the others follow"},
 };
-static const struct option_set override_set = {override_rows, ARRAY_LEN(override_rows), sizeof(struct spec_override),
+static const struct option_set override_set = {override_rows, ARRAY_LEN(override_rows),
+                                               sizeof(struct spec_override),
                                                offsetof(struct spec_override, node)};
 
 static const struct option routing_rows[] = {
-    {"order", OPT_STRINGS, OPT_ARRAY_AT(struct spec_routing, order, n_order), .max = TOPOLOGY_MAX_REGIONS,
-     .help = "regions by preference, joined by + where they are equal, as in eastus+eastus2; those not named follow "
+    {"order", OPT_STRINGS, OPT_ARRAY_AT(struct spec_routing, order, n_order),
+     .max = TOPOLOGY_MAX_REGIONS,
+     .help = "regions by preference, joined by + where they are equal, as in eastus+eastus2; those "
+             "not named follow "
              "in the document's order"},
-    {"overrides", OPT_LIST, OPT_ARRAY_AT(struct spec_routing, overrides, n_overrides), .sub = &override_set,
-     .help = "rules by client network; the longest prefix wins, and any rule wins over the two files. A Client Subnet "
+    {"overrides", OPT_LIST, OPT_ARRAY_AT(struct spec_routing, overrides, n_overrides),
+     .sub = &override_set,
+     .help = "rules by client network; the longest prefix wins, and any rule wins over the two "
+             "files. A Client Subnet "
              "option "
              "with a private network counts only where a rule for private networks names it"},
-    {"latency_file", OPT_STRING, OPT_AT(struct spec_routing, latency_file), .max = 4095, .check = path_ok,
-     .expect = "a path", .help = "measured latencies, lines of network,region,latency_ms; relative to the topology"},
-    {"latency_margin", OPT_DURATION, OPT_AT(struct spec_routing, latency_margin_ms), .def = "5ms", .max = 10000,
+    {"latency_file", OPT_STRING, OPT_AT(struct spec_routing, latency_file), .max = 4095,
+     .check = path_ok, .expect = "a path",
+     .help = "measured latencies, lines of network,region,latency_ms; relative to the topology"},
+    {"latency_margin", OPT_DURATION, OPT_AT(struct spec_routing, latency_margin_ms), .def = "5ms",
+     .max = 10000,
      .help = "regions at most so much slower than the fastest of them are equally near"},
-    {"maxmind_file", OPT_STRING, OPT_AT(struct spec_routing, maxmind_file), .max = 4095, .check = path_ok,
-     .expect = "a path",
+    {"maxmind_file", OPT_STRING, OPT_AT(struct spec_routing, maxmind_file), .max = 4095,
+     .check = path_ok, .expect = "a path",
      .help = "a MaxMind database with locations (GeoLite2-City), for networks that the latency "
              "file lacks: by distance to the regions' locations"},
-    {"distance_margin_km", OPT_INT, OPT_AT(struct spec_routing, distance_margin_km), .def = "100", .max = 20038,
+    {"distance_margin_km", OPT_INT, OPT_AT(struct spec_routing, distance_margin_km), .def = "100",
+     .max = 20038,
      .help = "regions at most so much further than the nearest of them are equally near"},
 };
-static const struct option_set routing_set = {routing_rows, ARRAY_LEN(routing_rows), sizeof(struct spec_routing),
+static const struct option_set routing_set = {routing_rows, ARRAY_LEN(routing_rows),
+                                              sizeof(struct spec_routing),
                                               offsetof(struct spec_routing, node)};
 
 #define FORWARD_AT(member) OPT_AT(struct spec_forward, member)
 static const struct option forward_rows[] = {
     {"upstreams", OPT_ENDPOINTS, OPT_ARRAY_AT(struct spec_forward, upstreams, n_upstreams),
-     .max = FORWARD_UPSTREAMS_MAX, .port = 53, .one_ok = true, .help = "resolvers to ask, the preferred one first"},
-    {"names", OPT_STRINGS, OPT_ARRAY_AT(struct spec_forward, names, n_names), .max = 256, .one_ok = true,
-     .check = suffix_ok, .expect = "a domain in lower case, or . for all names",
-     .help =
-         "what to ask them for: these names and all below them; . is all. Names of the service are never forwarded"},
+     .max = FORWARD_UPSTREAMS_MAX, .port = 53, .one_ok = true,
+     .help = "resolvers to ask, the preferred one first"},
+    {"names", OPT_STRINGS, OPT_ARRAY_AT(struct spec_forward, names, n_names), .max = 256,
+     .one_ok = true, .check = suffix_ok, .expect = "a domain in lower case, or . for all names",
+     .help = "what to ask them for: these names and all below them; . is all. Names of the service "
+             "are never forwarded"},
     {"timeout", OPT_DURATION, FORWARD_AT(timeout_ms), .def = "1s", .min = 50, .max = 3000,
      .help = "how long to wait for an upstream before another is asked"},
     {"max_in_flight", OPT_INT, FORWARD_AT(max_in_flight), .def = "256", .min = 1, .max = 1024,
@@ -195,20 +223,23 @@ static const struct option forward_rows[] = {
     {"max_per_client", OPT_INT, FORWARD_AT(max_per_client), .def = "64", .min = 1, .max = 1024,
      .help = "the same of one client"},
     {"mix_case", OPT_BOOL, FORWARD_AT(mix_case), .def = "false",
-     .help = "ask in random upper and lower case and take only answers that keep it: harder to forge"},
+     .help =
+         "ask in random upper and lower case and take only answers that keep it: harder to forge"},
 };
-static const struct option_set forward_set = {forward_rows, ARRAY_LEN(forward_rows), sizeof(struct spec_forward),
+static const struct option_set forward_set = {forward_rows, ARRAY_LEN(forward_rows),
+                                              sizeof(struct spec_forward),
                                               offsetof(struct spec_forward, node)};
 
-static const struct option_word foreign_words[] = {
-    {"refused", ON_FOREIGN_REFUSED}, {"nxdomain", ON_FOREIGN_NXDOMAIN}, {"forward", ON_FOREIGN_FORWARD}};
+static const struct option_word foreign_words[] = {{"refused", ON_FOREIGN_REFUSED},
+                                                   {"nxdomain", ON_FOREIGN_NXDOMAIN},
+                                                   {"forward", ON_FOREIGN_FORWARD}};
 static const struct option view_rows[] = {
-    {"name", OPT_STRING, OPT_AT(struct spec_view, name), .required = true, .check = topology_name_ok,
-     .expect = NAME_WORDS, .example = "corp", .help = "the view's name"},
-    {"listeners", OPT_ENDPOINTS, OPT_ARRAY_AT(struct spec_view, listeners, n_listeners), .max = 64, .port = 53,
-     .help = "DNS listeners that belong to this view alone"},
-    {"sources", OPT_CIDRS, OPT_ARRAY_AT(struct spec_view, sources, n_sources), .example = "10.0.0.0/8",
-     .help = "transport sources that fit the view"},
+    {"name", OPT_STRING, OPT_AT(struct spec_view, name), .required = true,
+     .check = topology_name_ok, .expect = NAME_WORDS, .example = "corp", .help = "the view's name"},
+    {"listeners", OPT_ENDPOINTS, OPT_ARRAY_AT(struct spec_view, listeners, n_listeners), .max = 64,
+     .port = 53, .help = "DNS listeners that belong to this view alone"},
+    {"sources", OPT_CIDRS, OPT_ARRAY_AT(struct spec_view, sources, n_sources),
+     .example = "10.0.0.0/8", .help = "transport sources that fit the view"},
     {"networks", OPT_CIDRS, OPT_ARRAY_AT(struct spec_view, networks, n_networks),
      .help = "networks that the private addresses of this view must lie in"},
     {"allow", OPT_CIDRS, OPT_ARRAY_AT(struct spec_view, access.allow, access.n_allow),
@@ -217,35 +248,43 @@ static const struct option view_rows[] = {
      .help = "refuse these, whatever allow says"},
     {"forward", OPT_MAP, OPT_AT(struct spec_view, forward), .sub = &forward_set,
      .help = "resolvers for names outside the service domain"},
-    {"on_foreign", OPT_ENUM, OPT_AT(struct spec_view, on_foreign), .def = "refused", OPT_WORDS(foreign_words),
-     .help =
-         "what names outside the service domain get that forward does not name. refused: clients go on to their next "
-         "resolver. nxdomain: for clients that have no other, and in whose search list a refusal ends the search "
-         "(Alpine "
-         "images, musl). forward: forward is for every name"},
+    {"on_foreign", OPT_ENUM, OPT_AT(struct spec_view, on_foreign), .def = "refused",
+     OPT_WORDS(foreign_words),
+     .help = "what names outside the service domain get that forward does not name. refused: "
+             "clients go on to their next "
+             "resolver. nxdomain: for clients that have no other, and in whose search list a "
+             "refusal ends the search "
+             "(Alpine "
+             "images, musl). forward: forward is for every name"},
 };
-static const struct option_set view_set = {view_rows, ARRAY_LEN(view_rows), sizeof(struct spec_view),
-                                           offsetof(struct spec_view, node)};
+static const struct option_set view_set = {
+    view_rows, ARRAY_LEN(view_rows), sizeof(struct spec_view), offsetof(struct spec_view, node)};
 
 static const struct option private_rows[] = {
-    {"name", OPT_STRING, OPT_AT(struct spec_private, name), .required = true, .check = topology_name_ok,
-     .expect = NAME_WORDS, .example = "contoso-corp", .help = "the private endpoint's name"},
-    {"registry", OPT_STRING, OPT_AT(struct spec_private, registry), .required = true, .max = REF_MAX,
-     .example = "contoso", .help = "the registry it leads to"},
-    {"view", OPT_STRING, OPT_AT(struct spec_private, view), .required = true, .max = REF_MAX, .example = "corp",
-     .help = "the view it answers in"},
-    {"addresses", OPT_NODE, OPT_AT(struct spec_private, addresses), .required = true, .example = "{registry: 10.0.0.4}",
-     .help = "private addresses by member (registry, registry_REGION, registry_data_REGION), at most 32 each"},
+    {"name", OPT_STRING, OPT_AT(struct spec_private, name), .required = true,
+     .check = topology_name_ok, .expect = NAME_WORDS, .example = "contoso-corp",
+     .help = "the private endpoint's name"},
+    {"registry", OPT_STRING, OPT_AT(struct spec_private, registry), .required = true,
+     .max = REF_MAX, .example = "contoso", .help = "the registry it leads to"},
+    {"view", OPT_STRING, OPT_AT(struct spec_private, view), .required = true, .max = REF_MAX,
+     .example = "corp", .help = "the view it answers in"},
+    {"addresses", OPT_NODE, OPT_AT(struct spec_private, addresses), .required = true,
+     .example = "{registry: 10.0.0.4}",
+     .help = "private addresses by member (registry, registry_REGION, registry_data_REGION), at "
+             "most 32 each"},
 };
-static const struct option_set private_set = {private_rows, ARRAY_LEN(private_rows), sizeof(struct spec_private),
+static const struct option_set private_set = {private_rows, ARRAY_LEN(private_rows),
+                                              sizeof(struct spec_private),
                                               offsetof(struct spec_private, node)};
 
 static const struct option access_rows[] = {
-    {"allow", OPT_CIDRS, OPT_ARRAY_AT(struct spec_access, allow, n_allow), .help = "answer these only"},
-    {"deny", OPT_CIDRS, OPT_ARRAY_AT(struct spec_access, deny, n_deny), .help = "refuse these, whatever allow says"},
+    {"allow", OPT_CIDRS, OPT_ARRAY_AT(struct spec_access, allow, n_allow),
+     .help = "answer these only"},
+    {"deny", OPT_CIDRS, OPT_ARRAY_AT(struct spec_access, deny, n_deny),
+     .help = "refuse these, whatever allow says"},
 };
-static const struct option_set access_set = {access_rows, ARRAY_LEN(access_rows), sizeof(struct spec_access),
-                                             OPT_NO_NODE};
+static const struct option_set access_set = {access_rows, ARRAY_LEN(access_rows),
+                                             sizeof(struct spec_access), OPT_NO_NODE};
 
 static const struct option_word probe_words[] = {{"https", PROBE_HTTPS}, {"tcp", PROBE_TCP}};
 #define HEALTH_AT(member) OPT_AT(struct health_settings, member)
@@ -254,8 +293,10 @@ static const struct option health_rows[] = {
      .help = "time between two probes of a stamp"},
     {"timeout", OPT_DURATION, HEALTH_AT(timeout_ms), .def = "2s", .min = 50, .max = 60000,
      .help = "a probe without an answer for so long has failed"},
-    {"rise", OPT_INT, HEALTH_AT(rise), .def = "2", .min = 1, .max = 20, .help = "good probes in a row that mean up"},
-    {"fall", OPT_INT, HEALTH_AT(fall), .def = "3", .min = 1, .max = 20, .help = "bad probes in a row that mean down"},
+    {"rise", OPT_INT, HEALTH_AT(rise), .def = "2", .min = 1, .max = 20,
+     .help = "good probes in a row that mean up"},
+    {"fall", OPT_INT, HEALTH_AT(fall), .def = "3", .min = 1, .max = 20,
+     .help = "bad probes in a row that mean down"},
     {"jitter", OPT_PERCENT, HEALTH_AT(jitter_percent), .def = "10%", .max = 50,
      .help = "by how much of the interval a probe may be early or late"},
     {"hold_down", OPT_DURATION, HEALTH_AT(hold_down_ms), .def = "30s", .max = 3600000,
@@ -263,17 +304,19 @@ static const struct option health_rows[] = {
     {"hold_down_max", OPT_DURATION, HEALTH_AT(hold_down_max_ms), .def = "8m", .max = 86400000,
      .help = "what hold_down grows to, doubling, for a stamp that goes down again and again"},
     {"probe", OPT_ENUM, HEALTH_AT(probe), .def = "https", OPT_WORDS(probe_words),
-     .help = "what a probe is: https (GET /healthz with the certificate verified) or tcp (a connection)"},
+     .help = "what a probe is: https (GET /healthz with the certificate verified) or tcp (a "
+             "connection)"},
     {"port", OPT_INT, HEALTH_AT(port), .def = "0", .max = 65535,
      .help = "the port that probes go to; 0: the public HTTPS port"},
 };
-static const struct option_set health_set = {health_rows, ARRAY_LEN(health_rows), sizeof(struct health_settings),
-                                             OPT_NO_NODE};
+static const struct option_set health_set = {health_rows, ARRAY_LEN(health_rows),
+                                             sizeof(struct health_settings), OPT_NO_NODE};
 
 static const struct option replication_rows[] = {
-    {"clock_skew", OPT_DURATION, OPT_AT(struct replication_settings, clock_skew_ms), .def = "60s", .min = 5000,
-     .max = 3600000,
-     .help = "how far ahead of a region's own clock the time stamps of others may lie; what lies further ahead is not "
+    {"clock_skew", OPT_DURATION, OPT_AT(struct replication_settings, clock_skew_ms), .def = "60s",
+     .min = 5000, .max = 3600000,
+     .help = "how far ahead of a region's own clock the time stamps of others may lie; what lies "
+             "further ahead is not "
              "taken until the clock has caught up"},
 };
 static const struct option_set replication_set = {replication_rows, ARRAY_LEN(replication_rows),
@@ -284,17 +327,21 @@ static const struct option ttl_rows[] = {
     {"global", OPT_DURATION, TTL_AT(global), .def = "30s", .help = "TTL of global names"},
     {"regional", OPT_DURATION, TTL_AT(regional), .def = "300s", .help = "TTL of regional names"},
     {"data", OPT_DURATION, TTL_AT(data), .def = "300s", .help = "TTL of data names"},
-    {"frontend", OPT_DURATION, TTL_AT(frontend), .def = "60s", .help = "TTL of the stamps' addresses"},
+    {"frontend", OPT_DURATION, TTL_AT(frontend), .def = "60s",
+     .help = "TTL of the stamps' addresses"},
     {"private", OPT_DURATION, TTL_AT(private_), .def = "10s", .help = "TTL of private addresses"},
-    {"negative", OPT_DURATION, TTL_AT(negative), .def = "60s", .help = "how long an absent name may be cached"},
+    {"negative", OPT_DURATION, TTL_AT(negative), .def = "60s",
+     .help = "how long an absent name may be cached"},
     {"soa", OPT_DURATION, TTL_AT(soa), .def = "3600s", .help = "TTL of the SOA record"},
     {"ns", OPT_DURATION, TTL_AT(ns), .def = "3600s", .help = "TTL of the NS records"},
 };
-static const struct option_set ttl_set = {ttl_rows, ARRAY_LEN(ttl_rows), sizeof(struct ttls), OPT_NO_NODE};
+static const struct option_set ttl_set = {ttl_rows, ARRAY_LEN(ttl_rows), sizeof(struct ttls),
+                                          OPT_NO_NODE};
 
-// A certificate begins five minutes before it is issued, for clocks that are behind, and renewal begins after two
-// thirds of its life: below three minutes it would be due at once, always.
-#define LIFE_AT(member) OPT_AT(struct spec_certificates, life.member), .unit_ms = 1000, .min = 180000
+// A certificate begins five minutes before it is issued, for clocks that are behind, and renewal
+// begins after two thirds of its life: below three minutes it would be due at once, always.
+#define LIFE_AT(member) \
+    OPT_AT(struct spec_certificates, life.member), .unit_ms = 1000, .min = 180000
 static const struct option certificate_rows[] = {
     {"ca_region", OPT_STRING, OPT_AT(struct spec_certificates, ca_region), .max = REF_MAX,
      .help = "the region whose peer listener answers certificate renewals"},
@@ -309,59 +356,72 @@ static const struct option_set certificate_set = {certificate_rows, ARRAY_LEN(ce
                                                   sizeof(struct spec_certificates), OPT_NO_NODE};
 
 static const struct option token_rows[] = {
-    {"max_stale", OPT_DURATION, 0, sizeof(uint32_t), .unit_ms = 1000, .def = "24h", .min = 60000, .max = 2592000000,
+    {"max_stale", OPT_DURATION, 0, sizeof(uint32_t), .unit_ms = 1000, .def = "24h", .min = 60000,
+     .max = 2592000000,
      .help = "how long a region that is cut off issues tokens on its last principals"},
 };
-static const struct option_set token_set = {token_rows, ARRAY_LEN(token_rows), sizeof(uint32_t), OPT_NO_NODE};
+static const struct option_set token_set = {token_rows, ARRAY_LEN(token_rows), sizeof(uint32_t),
+                                            OPT_NO_NODE};
 
 static const struct option key_rows[] = {
     {"id", OPT_STRING, OPT_AT(struct spec_key, id), .required = true, .check = key_id_ok,
-     .expect = "a key id: lower-case letters, digits, hyphens", .help = "the key's id, which begins with its region"},
+     .expect = "a key id: lower-case letters, digits, hyphens",
+     .help = "the key's id, which begins with its region"},
     {"key", OPT_STRING, OPT_AT(struct spec_key, key), .required = true, .max = 1024,
      .help = "the public key, base64 of its SubjectPublicKeyInfo"},
 };
 static const struct option_set key_set = {key_rows, ARRAY_LEN(key_rows), sizeof(struct spec_key),
                                           offsetof(struct spec_key, node)};
 
-// What `meridian init` and `meridian identities` write again: cli/identity_list.c carries every field of these.
+// What `meridian init` and `meridian identities` write again: cli/identity_list.c carries every
+// field of these.
 static const struct option feed_key_rows[] = {
     {"id", OPT_STRING, OPT_AT(struct spec_key, id), .required = true, .check = key_id_ok,
-     .expect = "a key id: lower-case letters, digits, hyphens", .help = "the key's id, which begins with its region"},
+     .expect = "a key id: lower-case letters, digits, hyphens",
+     .help = "the key's id, which begins with its region"},
     {"key", OPT_STRING, OPT_AT(struct spec_key, key), .required = true, .max = 1024,
      .help = "the public key, base64 of its SubjectPublicKeyInfo"},
     {"retired", OPT_STRING, OPT_AT(struct spec_key, retired), .check = utc_time_ok,
      .expect = "a time in UTC, as in 2026-11-23T19:58:50Z",
      .help = "since when it signs nothing: it still verifies entries that are not later"},
 };
-static const struct option_set feed_key_set = {feed_key_rows, ARRAY_LEN(feed_key_rows), sizeof(struct spec_key),
+static const struct option_set feed_key_set = {feed_key_rows, ARRAY_LEN(feed_key_rows),
+                                               sizeof(struct spec_key),
                                                offsetof(struct spec_key, node)};
 
 static const struct option revoked_rows[] = {
     {"key", OPT_STRING, OPT_AT(struct spec_revoked, key), .required = true, .check = key_id_ok,
-     .expect = "a key id: lower-case letters, digits, hyphens", .help = "id of the feed key that was stolen"},
-    {"epoch", OPT_INT, OPT_AT(struct spec_revoked, epoch), .required = true, .min = 1, .max = INT64_MAX,
-     .help = "epoch of the last good entry"},
+     .expect = "a key id: lower-case letters, digits, hyphens",
+     .help = "id of the feed key that was stolen"},
+    {"epoch", OPT_INT, OPT_AT(struct spec_revoked, epoch), .required = true, .min = 1,
+     .max = INT64_MAX, .help = "epoch of the last good entry"},
     {"seq", OPT_INT, OPT_AT(struct spec_revoked, seq), .required = true, .max = INT64_MAX,
      .help = "its sequence; 0: nothing of that epoch or later is good"},
-    {"hash", OPT_STRING, OPT_AT(struct spec_revoked, hash), .required = true, .check = fingerprint_ok,
-     .expect = "64 lower-case hex digits", .help = "its running hash, as `meridian replication feed` prints it"},
+    {"hash", OPT_STRING, OPT_AT(struct spec_revoked, hash), .required = true,
+     .check = fingerprint_ok, .expect = "64 lower-case hex digits",
+     .help = "its running hash, as `meridian replication feed` prints it"},
 };
-static const struct option_set revoked_set = {revoked_rows, ARRAY_LEN(revoked_rows), sizeof(struct spec_revoked),
+static const struct option_set revoked_set = {revoked_rows, ARRAY_LEN(revoked_rows),
+                                              sizeof(struct spec_revoked),
                                               offsetof(struct spec_revoked, node)};
 
 static const struct option identity_rows[] = {
-    {"peer_fingerprints", OPT_STRINGS, OPT_ARRAY_AT(struct spec_identity, fingerprints, n_fingerprints), .max = 16,
-     .check = fingerprint_ok, .expect = "64 lower-case hex digits", .help = "SHA-256 of its peer certificates"},
-    {"token_keys", OPT_LIST, OPT_ARRAY_AT(struct spec_identity, token_keys, n_token_keys), .max = 16, .sub = &key_set,
-     .help = "P-256 keys that sign its tokens"},
-    {"feed_keys", OPT_LIST, OPT_ARRAY_AT(struct spec_identity, feed_keys, n_feed_keys), .max = 16, .sub = &feed_key_set,
-     .help = "Ed25519 keys that sign its feed"},
-    {"revoked", OPT_LIST, OPT_ARRAY_AT(struct spec_identity, revoked, n_revoked), .max = 64, .sub = &revoked_set,
-     .help =
-         "feed keys that are void after a place of its feed, for good; the key stays among feed_keys, to verify what "
-         "it signed before"},
+    {"peer_fingerprints", OPT_STRINGS,
+     OPT_ARRAY_AT(struct spec_identity, fingerprints, n_fingerprints), .max = 16,
+     .check = fingerprint_ok, .expect = "64 lower-case hex digits",
+     .help = "SHA-256 of its peer certificates"},
+    {"token_keys", OPT_LIST, OPT_ARRAY_AT(struct spec_identity, token_keys, n_token_keys),
+     .max = 16, .sub = &key_set, .help = "P-256 keys that sign its tokens"},
+    {"feed_keys", OPT_LIST, OPT_ARRAY_AT(struct spec_identity, feed_keys, n_feed_keys), .max = 16,
+     .sub = &feed_key_set, .help = "Ed25519 keys that sign its feed"},
+    {"revoked", OPT_LIST, OPT_ARRAY_AT(struct spec_identity, revoked, n_revoked), .max = 64,
+     .sub = &revoked_set,
+     .help = "feed keys that are void after a place of its feed, for good; the key stays among "
+             "feed_keys, to verify what "
+             "it signed before"},
 };
-const struct option_set spec_identity_set = {identity_rows, ARRAY_LEN(identity_rows), sizeof(struct spec_identity),
+const struct option_set spec_identity_set = {identity_rows, ARRAY_LEN(identity_rows),
+                                             sizeof(struct spec_identity),
                                              offsetof(struct spec_identity, node)};
 
 static const struct option_word cut_words[] = {{"none", 0}, {"insecure", 1}};
@@ -371,26 +431,31 @@ static const struct option_word cut_at_words[] = {{"privatelink", PRIVATE_CUT_PR
 #define TOP_AT(member) OPT_AT(struct spec_topology, member)
 #define TOP_ARRAY(member) OPT_ARRAY_AT(struct spec_topology, member, n_##member)
 static const struct option topology_rows[] = {
-    {"version", OPT_INT, TOP_AT(version), .required = true, .min = 1, .max = INT64_MAX, .example = "1",
-     .help = "the document's version; it only goes up"},
+    {"version", OPT_INT, TOP_AT(version), .required = true, .min = 1, .max = INT64_MAX,
+     .example = "1", .help = "the document's version; it only goes up"},
     {"domain", OPT_STRING, TOP_AT(domain), .required = true, .check = hostname_domain_ok,
-     .expect = "a domain: two labels or more, lower case, at most 140 bytes, no final dot", .example = "example.io",
-     .help = "the service domain"},
+     .expect = "a domain: two labels or more, lower case, at most 140 bytes, no final dot",
+     .example = "example.io", .help = "the service domain"},
     {"hostmaster", OPT_STRING, TOP_AT(hostmaster), .check = hostmaster_ok,
      .expect = "a mail address, as in hostmaster@example.io",
      .help = "mail address in the SOA; hostmaster@ the domain"},
-    {"https_port", OPT_INT, TOP_AT(https_port), .def = "443", .min = 1, .max = 65535, .help = "the public HTTPS port"},
+    {"https_port", OPT_INT, TOP_AT(https_port), .def = "443", .min = 1, .max = 65535,
+     .help = "the public HTTPS port"},
     {"private_cut", OPT_ENUM, TOP_AT(private_cut), .def = "none", OPT_WORDS(cut_words),
-     .help = "whether private names are cut off into unsigned zones, which a network's own zones may replace"},
-    {"private_cut_at", OPT_ENUM, TOP_AT(private_cut_at), .def = "privatelink", OPT_WORDS(cut_at_words),
-     .help = "where they are cut off: at privatelink.D, or at REGION.geo.privatelink.D of each region"},
-    {"regions", OPT_LIST, TOP_ARRAY(regions), .required = true, .min = 1, .max = TOPOLOGY_MAX_REGIONS,
-     .sub = &region_row_set, .help = "the regions"},
+     .help = "whether private names are cut off into unsigned zones, which a network's own zones "
+             "may replace"},
+    {"private_cut_at", OPT_ENUM, TOP_AT(private_cut_at), .def = "privatelink",
+     OPT_WORDS(cut_at_words),
+     .help =
+         "where they are cut off: at privatelink.D, or at REGION.geo.privatelink.D of each region"},
+    {"regions", OPT_LIST, TOP_ARRAY(regions), .required = true, .min = 1,
+     .max = TOPOLOGY_MAX_REGIONS, .sub = &region_row_set, .help = "the regions"},
     {"name_servers", OPT_STRINGS, TOP_ARRAY(name_servers), .required = true, .min = 1, .max = 13,
      .example = "eus-1.eastus", .help = "stamps that serve DNS, as stamp.region"},
     {"registries", OPT_LIST, TOP_ARRAY(registries), .sub = &registry_set, .help = "the registries"},
     {"routing", OPT_MAP, TOP_AT(routing), .sub = &routing_set, .help = "where global names lead"},
-    {"views", OPT_LIST, TOP_ARRAY(views), .max = 1024, .sub = &view_set, .help = "private networks"},
+    {"views", OPT_LIST, TOP_ARRAY(views), .max = 1024, .sub = &view_set,
+     .help = "private networks"},
     {"dns_access", OPT_MAP, TOP_AT(dns_access), .sub = &access_set,
      .help = "transport sources that the public view answers; all when not given"},
     {"private_endpoints", OPT_LIST, TOP_ARRAY(private_endpoints), .sub = &private_set,
@@ -399,26 +464,30 @@ static const struct option topology_rows[] = {
     {"ttl", OPT_MAP, TOP_AT(ttl), .sub = &ttl_set, .help = "TTLs of answers"},
     {"certificates", OPT_MAP, TOP_AT(certificates), .sub = &certificate_set,
      .help = "who renews certificates, and how long they live"},
-    {"dnssec", OPT_MAP, TOP_AT(dnssec), .sub = &spec_dnssec_set, .help = "keys that D and fe.D are signed with"},
+    {"dnssec", OPT_MAP, TOP_AT(dnssec), .sub = &spec_dnssec_set,
+     .help = "keys that D and fe.D are signed with"},
     {"zone_serial", OPT_MAP, TOP_AT(zone_serial), .sub = &spec_zone_serial_set,
-     .help = "what keeps the serial of fe.D while documents change and fe.D does not; without it, it is the document's "
+     .help = "what keeps the serial of fe.D while documents change and fe.D does not; without it, "
+             "it is the document's "
              "version"},
     {"tokens", OPT_MAP, TOP_AT(max_stale_s), .sub = &token_set, .help = "bounds on tokens"},
-    {"replication", OPT_MAP, TOP_AT(replication), .sub = &replication_set, .help = "bounds on what regions copy"},
+    {"replication", OPT_MAP, TOP_AT(replication), .sub = &replication_set,
+     .help = "bounds on what regions copy"},
     {"transfer", OPT_MAP, TOP_AT(transfer), .sub = &spec_transfer_set,
      .help = "who may transfer the zone fe.D, and who is told when it changes"},
     {"apex", OPT_MAP, TOP_AT(apex), .sub = &spec_apex_set, .help = "records of the domain itself"},
     {"identities", OPT_NODE, TOP_AT(identities),
      .help = "public keys and fingerprints by region; meridian init adds it"},
 };
-const struct option_set spec_topology_set = {topology_rows, ARRAY_LEN(topology_rows), sizeof(struct spec_topology),
+const struct option_set spec_topology_set = {topology_rows, ARRAY_LEN(topology_rows),
+                                             sizeof(struct spec_topology),
                                              offsetof(struct spec_topology, node)};
 
 #define CHANGE_AT(member) OPT_AT(struct spec_change, member)
 #define CHANGE_ARRAY(member) OPT_ARRAY_AT(struct spec_change, member, n_##member)
 static const struct option change_rows[] = {
-    {"version", OPT_INT, CHANGE_AT(version), .required = true, .min = 1, .max = INT64_MAX, .example = "2",
-     .help = "the version that it makes: one more than the one before"},
+    {"version", OPT_INT, CHANGE_AT(version), .required = true, .min = 1, .max = INT64_MAX,
+     .example = "2", .help = "the version that it makes: one more than the one before"},
     {"registries", OPT_LIST, CHANGE_ARRAY(registries), .sub = &registry_set,
      .help = "whole rows, added, or in the place of what has their name"},
     {"remove", OPT_STRINGS, CHANGE_ARRAY(remove), .help = "names of registries that go"},
@@ -427,7 +496,8 @@ static const struct option change_rows[] = {
     {"remove_private_endpoints", OPT_STRINGS, CHANGE_ARRAY(remove_private_endpoints),
      .help = "names of private endpoints that go"},
 };
-const struct option_set spec_change_set = {change_rows, ARRAY_LEN(change_rows), sizeof(struct spec_change),
+const struct option_set spec_change_set = {change_rows, ARRAY_LEN(change_rows),
+                                           sizeof(struct spec_change),
                                            offsetof(struct spec_change, node)};
 
 const struct option_set *topology_options(void)

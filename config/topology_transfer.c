@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The `transfer:` section: secondaries of fe.D. Its rows, and what they are checked for. See topology_priv.h.
+// The `transfer:` section: secondaries of fe.D. Its rows, and what they are checked for. See
+// topology_priv.h.
 #include "config/topology_priv.h"
 
 #include "base/mem.h"
@@ -18,28 +19,34 @@ static bool key_name_ok(const char *s)
 
 #define KEY_WORDS "a key's name: lower-case letters, digits, hyphens, underscores and inner dots"
 static const struct option notify_rows[] = {
-    {"address", OPT_ENDPOINT, OPT_AT(struct spec_notify, to), .required = true, .port = 53, .example = "192.0.2.53",
-     .help = "the secondary's address, with a port if it is not 53"},
+    {"address", OPT_ENDPOINT, OPT_AT(struct spec_notify, to), .required = true, .port = 53,
+     .example = "192.0.2.53", .help = "the secondary's address, with a port if it is not 53"},
     {"key", OPT_STRING, OPT_AT(struct spec_notify, key), .max = 255,
      .help = "which of tsig_keys signs the message; the first when not given"},
 };
-static const struct option_set notify_set = {notify_rows, ARRAY_LEN(notify_rows), sizeof(struct spec_notify),
+static const struct option_set notify_set = {notify_rows, ARRAY_LEN(notify_rows),
+                                             sizeof(struct spec_notify),
                                              offsetof(struct spec_notify, node)};
 
 static const struct option transfer_rows[] = {
-    {"allow", OPT_CIDRS, OPT_ARRAY_AT(struct spec_transfer, allow, n_allow), .max = 1024, .one_ok = true,
+    {"allow", OPT_CIDRS, OPT_ARRAY_AT(struct spec_transfer, allow, n_allow), .max = 1024,
+     .one_ok = true,
      .help = "networks that may transfer fe.D; with tsig_keys and none given, from anywhere"},
-    {"tsig_keys", OPT_STRINGS, OPT_ARRAY_AT(struct spec_transfer, keys, n_keys), .max = KEYS_MAX, .one_ok = true,
-     .check = key_name_ok, .expect = KEY_WORDS,
-     .help = "keys of which one must sign the request; the secret of NAME is in NAME.key on each node (dns.tsig_dir)"},
-    {"notify", OPT_LIST, OPT_ARRAY_AT(struct spec_transfer, notify, n_notify), .max = 64, .sub = &notify_set,
-     .help = "secondaries that are told when fe.D changes"},
-    {"secondaries", OPT_ENDPOINTS, OPT_ARRAY_AT(struct spec_transfer, secondaries, n_secondaries), .max = 64,
-     .port = 53, .one_ok = true,
-     .help = "others that answer for fe.D, neither told nor name servers of the topology (and those behind one anycast "
-             "address, each by its own): meridian replication rebind asks them too before names lead to a new stamp"},
+    {"tsig_keys", OPT_STRINGS, OPT_ARRAY_AT(struct spec_transfer, keys, n_keys), .max = KEYS_MAX,
+     .one_ok = true, .check = key_name_ok, .expect = KEY_WORDS,
+     .help = "keys of which one must sign the request; the secret of NAME is in NAME.key on each "
+             "node (dns.tsig_dir)"},
+    {"notify", OPT_LIST, OPT_ARRAY_AT(struct spec_transfer, notify, n_notify), .max = 64,
+     .sub = &notify_set, .help = "secondaries that are told when fe.D changes"},
+    {"secondaries", OPT_ENDPOINTS, OPT_ARRAY_AT(struct spec_transfer, secondaries, n_secondaries),
+     .max = 64, .port = 53, .one_ok = true,
+     .help = "others that answer for fe.D, neither told nor name servers of the topology (and "
+             "those behind one anycast "
+             "address, each by its own): meridian replication rebind asks them too before names "
+             "lead to a new stamp"},
 };
-const struct option_set spec_transfer_set = {transfer_rows, ARRAY_LEN(transfer_rows), sizeof(struct spec_transfer),
+const struct option_set spec_transfer_set = {transfer_rows, ARRAY_LEN(transfer_rows),
+                                             sizeof(struct spec_transfer),
                                              offsetof(struct spec_transfer, node)};
 
 static const char *const *build_keys(struct topology_build *b, const struct spec_transfer *s)
@@ -49,8 +56,8 @@ static const char *const *build_keys(struct topology_build *b, const struct spec
         keys[i] = build_string(b, s->keys[i]);
         for (size_t k = 0; k < i; k++)
             if (*keys[i] && !strcmp(keys[i], keys[k])) {
-                options_error(b->ctx, doc_item_line(s->node, "tsig_keys", i), "transfer.tsig_keys: %s is given twice",
-                              keys[i]);
+                options_error(b->ctx, doc_item_line(s->node, "tsig_keys", i),
+                              "transfer.tsig_keys: %s is given twice", keys[i]);
                 break;
             }
     }
@@ -65,7 +72,8 @@ static const char *find_key(const struct transfer_settings *t, const char *name)
     return NULL;
 }
 
-static const struct notify_target *build_notify(struct topology_build *b, const struct spec_transfer *s,
+static const struct notify_target *build_notify(struct topology_build *b,
+                                                const struct spec_transfer *s,
                                                 const struct transfer_settings *t)
 {
     struct notify_target *out = build_array(b, s->n_notify, sizeof *out);
@@ -75,10 +83,11 @@ static const struct notify_target *build_notify(struct topology_build *b, const 
         out[i].to = in->to;
         out[i].key = in->key ? find_key(t, in->key) : t->n_keys ? t->keys[0] : NULL;
         if (in->key && !out[i].key)
-            options_error(b->ctx, doc_key_line(in->node, "key"), "transfer.notify: key \"%.80s\" is not in tsig_keys",
-                          in->key);
+            options_error(b->ctx, doc_key_line(in->node, "key"),
+                          "transfer.notify: key \"%.80s\" is not in tsig_keys", in->key);
         if (in->to.port && !topology_ip_sensible(&in->to.ip))
-            options_error(b->ctx, doc_key_line(in->node, "address"), "transfer.notify: %s cannot be a host's address",
+            options_error(b->ctx, doc_key_line(in->node, "address"),
+                          "transfer.notify: %s cannot be a host's address",
                           endpoint_format(&in->to, text));
     }
     return out;

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the choice of a view is made from: the views' listeners and sources in the order of bisection, and who may ask
-// at all. See topology_priv.h; built once, when the views are.
+// What the choice of a view is made from: the views' listeners and sources in the order of
+// bisection, and who may ask at all. See topology_priv.h; built once, when the views are.
 #include "config/topology_priv.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-static const struct cidr *copy_set(struct topology_build *b, const struct cidr *list, size_t n, size_t *out_n)
+static const struct cidr *copy_set(struct topology_build *b, const struct cidr *list, size_t n,
+                                   size_t *out_n)
 {
     struct cidr *set = build_copy(b, list, n, sizeof *list);
     *out_n = set ? cidr_set_make(set, n) : 0;
@@ -52,11 +53,13 @@ void topology_build_view_index(struct topology_build *b)
         const struct view *v = &t->views[i];
         for (size_t k = 0; k < v->n_listeners; k++)
             listeners[n_listeners++] = (struct view_listener){v->listeners[k], (uint32_t)i};
-        // A view with listeners of its own is reached there only: its network may overlap with another's.
+        // A view with listeners of its own is reached there only: its network may overlap with
+        // another's.
         for (size_t k = 0; !v->n_listeners && k < v->n_sources; k++)
             sources[n_sources++] = (struct view_source){v->sources[k], (uint32_t)i};
     }
     qsort(listeners, n_listeners, sizeof *listeners, listener_order);
-    qsort(sources, n_sources, sizeof *sources, source_order); // disjoint: no two views overlap, nor a view's own
+    // disjoint: no two views overlap, nor a view's own
+    qsort(sources, n_sources, sizeof *sources, source_order);
     t->view_index = (struct view_index){listeners, sources, n_listeners, n_sources};
 }

@@ -57,7 +57,8 @@ static int read_tail(int fd, const struct change_log_reader *f, size_t max, stru
 
 static void pass(struct change_log_reader *f, const char *text, size_t n)
 {
-    for (const char *p = text, *end = text + n; p < end && (p = memchr(p, '\n', (size_t)(end - p))); p++)
+    for (const char *p = text, *end = text + n; p < end && (p = memchr(p, '\n', (size_t)(end - p)));
+         p++)
         f->line++;
     f->at += (off_t)n;
 }
@@ -68,16 +69,17 @@ static void tell(const struct diag *from, struct diag *to)
         diag_add(to, NULL, 0, "%s", from->lines[i]);
 }
 
-// Returns false when memory ended, or it is not its time yet: the document stays unread, and is tried again at the next
-// look. What waits for its time is told once.
-static bool take_one(struct change_log_reader *f, const char *text, size_t n, struct topology **t, struct diag *diag,
-                     size_t *n_taken)
+// Returns false when memory ended, or it is not its time yet: the document stays unread, and is
+// tried again at the next look. What waits for its time is told once.
+static bool take_one(struct change_log_reader *f, const char *text, size_t n, struct topology **t,
+                     struct diag *diag, size_t *n_taken)
 {
     struct topology *next = NULL;
     struct diag why;
     diag_init(&why);
     int rc = changer_apply(f->changer, *t, text, n, f->path, f->line, &why, &next);
-    bool stays = rc == ERR_NOMEM || rc == ERR_BUSY, told = rc == ERR_BUSY && f->told_at == f->at + 1;
+    bool stays = rc == ERR_NOMEM || rc == ERR_BUSY,
+         told = rc == ERR_BUSY && f->told_at == f->at + 1;
     if (!told)
         tell(&why, diag);
     diag_done(&why);
@@ -93,15 +95,18 @@ static bool take_one(struct change_log_reader *f, const char *text, size_t n, st
     return true;
 }
 
-static size_t take_all(struct change_log_reader *f, const struct buf *text, struct topology **t, struct diag *diag)
+static size_t take_all(struct change_log_reader *f, const struct buf *text, struct topology **t,
+                       struct diag *diag)
 {
     size_t at = 0, n, n_taken = 0;
-    while ((n = change_whole(buf_cstr(text) + at, text->n - at)) && take_one(f, text->p + at, n, t, diag, &n_taken))
+    while ((n = change_whole(buf_cstr(text) + at, text->n - at)) &&
+           take_one(f, text->p + at, n, t, diag, &n_taken))
         at += n;
     return n_taken;
 }
 
-size_t change_log_reader_look(struct change_log_reader *f, struct topology **t, struct diag *diag, bool *out_more)
+size_t change_log_reader_look(struct change_log_reader *f, struct topology **t, struct diag *diag,
+                              bool *out_more)
 {
     struct stat st;
     AUTO_CLOSE int fd = open(f->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
@@ -131,7 +136,8 @@ size_t change_log_reader_look(struct change_log_reader *f, struct topology **t, 
         return 0;
     }
     if (text.n > CHANGE_MAX_BYTES && !change_whole(text.p, text.n)) {
-        diag_add(diag, f->path, f->line, "more than %u bytes without a line `...` that ends them; they are passed over",
+        diag_add(diag, f->path, f->line,
+                 "more than %u bytes without a line `...` that ends them; they are passed over",
                  CHANGE_MAX_BYTES);
         pass(f, text.p, text.n);
     }

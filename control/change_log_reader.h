@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Follows the file of changes beside a topology while it grows (control/changes.h). Only what is new is read; an end
-// that is not whole yet waits. A file that was replaced, or became shorter, is read from its start: what is in force
-// already is passed over. For control/topology_watcher.c, on its thread.
+// Follows the file of changes beside a topology while it grows (control/changes.h). Only what is
+// new is read; an end that is not whole yet waits. A file that was replaced, or became shorter, is
+// read from its start: what is in force already is passed over. For control/topology_watcher.c, on
+// its thread.
 #ifndef MERIDIAN_CONTROL_CHANGE_LOG_READER_H
 #define MERIDIAN_CONTROL_CHANGE_LOG_READER_H
 
@@ -15,16 +16,22 @@ struct change_log_reader {
     struct changer *changer;
     dev_t dev;
     ino_t ino;
-    off_t at;      // read up to here
-    int line;      // that stands there
-    off_t told_at; // plus one: of a change there it was said that it is not its time yet; 0: of none
+    // read up to here
+    off_t at;
+    // that stands there
+    int line;
+    // plus one: of a change there it was said that it is not its time yet; 0: of none
+    off_t told_at;
 };
 
 int change_log_reader_init(struct change_log_reader *f, const char *topology_path);
 void change_log_reader_done(struct change_log_reader *f);
-void change_log_reader_rewind(struct change_log_reader *f); // another topology is in force: all changes count anew
-// Takes what is whole and new, of at most about a megabyte: *t becomes what is in force after it. Returns how many
-// changes were taken; *out_more: there may be more at once. What was refused is in diag.
-size_t change_log_reader_look(struct change_log_reader *f, struct topology **t, struct diag *diag, bool *out_more);
+// another topology is in force: all changes count anew
+void change_log_reader_rewind(struct change_log_reader *f);
+// Takes what is whole and new, of at most about a megabyte: *t becomes what is in force after it.
+// Returns how many changes were taken; *out_more: there may be more at once. What was refused is in
+// diag.
+size_t change_log_reader_look(struct change_log_reader *f, struct topology **t, struct diag *diag,
+                              bool *out_more);
 
 #endif

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// One change on a topology; see changes.h. The registries that it touches are gathered in full, judged by the same
-// functions as those of a document, and put into a successor. Files of changes are in changes_file.c.
+// One change on a topology; see changes.h. The registries that it touches are gathered in full,
+// judged by the same functions as those of a document, and put into a successor. Files of changes
+// are in changes_file.c.
 #include "control/changes.h"
 
 #include "base/bytes.h"
@@ -16,12 +17,15 @@
 #include <string.h>
 
 struct changer {
-    struct private_index *index;    // NULL: not made, or not known to be right
-    uint8_t index_of[SHA256_BYTES]; // content hash of the topology that it is right for
+    // NULL: not made, or not known to be right
+    struct private_index *index;
+    // content hash of the topology that it is right for
+    uint8_t index_of[SHA256_BYTES];
     size_t n_uses;
 };
 
-#define EARLY_MAX_S 60   // so far may clocks be apart: a change that comes before its time by no more waits
+// so far may clocks be apart: a change that comes before its time by no more waits
+#define EARLY_MAX_S 60
 #define INDEX_USES 10000 // then it is made anew: what it gave up lies in its arena
 
 struct touched {
@@ -29,12 +33,16 @@ struct touched {
     struct arena *a;
     const struct spec_change *s;
     const struct topology *t;
-    struct private_index *index; // NULL: no private endpoint is touched
-    struct htab *names;          // of `all`: struct registry
-    struct htab *removed, *gone; // registries to remove; private endpoints that go, or are replaced
+    // NULL: no private endpoint is touched
+    struct private_index *index;
+    // of `all`: struct registry
+    struct htab *names;
+    // registries to remove; private endpoints that go, or are replaced
+    struct htab *removed, *gone;
     struct registry *all;
     size_t n, cap;
-    size_t n_early; // errors that time alone will mend, and soon
+    // errors that time alone will mend, and soon
+    size_t n_early;
 };
 
 struct changer *changer_new(void)
@@ -88,7 +96,8 @@ static void remember(struct touched *x, const struct registry *r)
 static struct registry *touch(struct touched *x, const char *name)
 {
     struct registry *known = htab_get(x->names, name, strlen(name)), r;
-    const struct catalogue_registry *rec = known ? NULL : catalogue_find_name(x->t->catalogue, name);
+    const struct catalogue_registry *rec =
+        known ? NULL : catalogue_find_name(x->t->catalogue, name);
     struct registry_room *room = rec ? arena_alloc(x->a, sizeof *room) : NULL;
     if (known || !rec)
         return known;
@@ -127,7 +136,8 @@ static void gather_removed(struct touched *x)
         if (!catalogue_find_name(x->t->catalogue, name))
             options_error(x->b.ctx, line, "remove: there is no registry %.80s", name);
         else if (htab_get(x->names, name, strlen(name)))
-            options_error(x->b.ctx, line, "remove: registry %s is given under registries too", name);
+            options_error(x->b.ctx, line, "remove: registry %s is given under registries too",
+                          name);
         else if (put_name(x, x->removed, name, (void *)name))
             options_error(x->b.ctx, line, "remove: registry %s is given twice", name);
     }
@@ -142,9 +152,11 @@ static void gather_gone(struct touched *x)
         int line = doc_item_line(s->node, "remove_private_endpoints", i);
         const struct private_owner *o = name ? private_index_name(x->index, name) : NULL;
         if (name && !o)
-            options_error(x->b.ctx, line, "remove_private_endpoints: there is no private endpoint %.80s", name);
+            options_error(x->b.ctx, line,
+                          "remove_private_endpoints: there is no private endpoint %.80s", name);
         else if (name && put_name(x, x->gone, name, (void *)name))
-            options_error(x->b.ctx, line, "remove_private_endpoints: private endpoint %s is given twice", name);
+            options_error(x->b.ctx, line,
+                          "remove_private_endpoints: private endpoint %s is given twice", name);
         else if (name && !htab_get(x->removed, o->registry, strlen(o->registry)))
             touch(x, o->registry);
     }
@@ -161,7 +173,8 @@ static void gather_gone(struct touched *x)
 }
 
 // Takes what goes out of a list and out of the index. Returns how many stay.
-static size_t drop_gone(struct touched *x, const char *registry, const struct private_endpoint *const *list, size_t n,
+static size_t drop_gone(struct touched *x, const char *registry,
+                        const struct private_endpoint *const *list, size_t n,
                         const struct private_endpoint **out)
 {
     size_t kept = 0;
@@ -186,10 +199,12 @@ static void take_away(struct touched *x)
 {
     for (size_t i = 0; i < x->n; i++) {
         struct registry *r = &x->all[i];
-        const struct private_endpoint **kept = r->n_private_endpoints ? room_for(x, r->n_private_endpoints) : NULL;
+        const struct private_endpoint **kept =
+            r->n_private_endpoints ? room_for(x, r->n_private_endpoints) : NULL;
         if (!kept)
             continue;
-        r->n_private_endpoints = drop_gone(x, r->name, r->private_endpoints, r->n_private_endpoints, kept);
+        r->n_private_endpoints =
+            drop_gone(x, r->name, r->private_endpoints, r->n_private_endpoints, kept);
         r->private_endpoints = kept;
     }
     for (size_t i = 0; i < x->s->n_remove; i++) {
@@ -200,8 +215,8 @@ static void take_away(struct touched *x)
         const struct private_endpoint **kept = n ? room_for(x, n) : NULL;
         if (kept && drop_gone(x, x->s->remove[i], list, n, kept))
             options_error(x->b.ctx, doc_item_line(x->s->node, "remove", i),
-                          "remove: private endpoint %s leads to registry %s; remove it too", kept[0]->name,
-                          x->s->remove[i]);
+                          "remove: private endpoint %s leads to registry %s; remove it too",
+                          kept[0]->name, x->s->remove[i]);
     }
 }
 
@@ -218,12 +233,14 @@ static void judge_kept(struct touched *x, const struct spec_registry *row, const
                 continue;
             if (!(r->replica_set >> m->region & 1))
                 options_error(x->b.ctx, doc_key_line(row->node, "replicas"),
-                              "registry %s: private endpoint %s has an address for region %s, where there would be no "
+                              "registry %s: private endpoint %s has an address for region %s, "
+                              "where there would be no "
                               "replica any more",
                               r->name, pe->name, x->t->regions[m->region].name);
             else if (m->kind == NAME_REGIONAL && !r->regional_endpoints)
                 options_error(x->b.ctx, doc_key_line(row->node, "regional_endpoints"),
-                              "registry %s: private endpoint %s has an address for region %s, but regional endpoints "
+                              "registry %s: private endpoint %s has an address for region %s, but "
+                              "regional endpoints "
                               "would be off",
                               r->name, pe->name, x->t->regions[m->region].name);
         }
@@ -231,7 +248,8 @@ static void judge_kept(struct touched *x, const struct spec_registry *row, const
 }
 
 // Its row may not move it to another stamp just so.
-static void judge_moves(struct touched *x, const struct spec_registry *row, const struct registry *r)
+static void judge_moves(struct touched *x, const struct spec_registry *row,
+                        const struct registry *r)
 {
     const struct catalogue_registry *rec = catalogue_find_name(x->t->catalogue, r->name);
     struct registry_room room;
@@ -256,7 +274,8 @@ static void judge(struct touched *x)
 {
     for (size_t i = 0; i < x->s->n_registries; i++) {
         const struct spec_registry *row = &x->s->registries[i];
-        const struct registry *r = row->name ? htab_get(x->names, row->name, strlen(row->name)) : NULL;
+        const struct registry *r =
+            row->name ? htab_get(x->names, row->name, strlen(row->name)) : NULL;
         if (!r)
             continue;
         judge_kept(x, row, r);
@@ -315,7 +334,8 @@ static int gather_and_judge(struct touched *x)
     return option_ctx_result(x->b.ctx);
 }
 
-static int check_version(const struct topology *t, const struct spec_change *s, struct option_ctx *ctx)
+static int check_version(const struct topology *t, const struct spec_change *s,
+                         struct option_ctx *ctx)
 {
     if (ctx->n_errors || s->version == t->version + 1)
         return 0;
@@ -323,7 +343,8 @@ static int check_version(const struct topology *t, const struct spec_change *s, 
         return ERR_EXISTS;
     options_error(ctx, doc_key_line(s->node, "version"),
                   "version %llu does not follow %llu, which is in force: version %llu is missing",
-                  (unsigned long long)s->version, (unsigned long long)t->version, (unsigned long long)t->version + 1);
+                  (unsigned long long)s->version, (unsigned long long)t->version,
+                  (unsigned long long)t->version + 1);
     return ERR_CONFLICT;
 }
 
@@ -332,7 +353,8 @@ static bool is_of(const struct changer *c, const struct topology *t)
     return !memcmp(c->index_of, t->content_hash, SHA256_BYTES);
 }
 
-// The index of what private endpoints have in use, as of t. It is the changer's, but only handed out.
+// The index of what private endpoints have in use, as of t. It is the changer's, but only handed
+// out.
 static int index_for(struct changer *c, const struct topology *t)
 {
     if (c->index && is_of(c, t) && c->n_uses < INDEX_USES)
@@ -348,8 +370,8 @@ static int index_for(struct changer *c, const struct topology *t)
     return rc;
 }
 
-static int apply(struct changer *c, struct touched *x, const struct spec_change *s, const char *text, size_t n,
-                 struct topology **out)
+static int apply(struct changer *c, struct touched *x, const struct spec_change *s,
+                 const char *text, size_t n, struct topology **out)
 {
     struct spec_topology spec = {.node = s->node,
                                  .registries = s->registries,
@@ -378,8 +400,8 @@ static int apply(struct changer *c, struct touched *x, const struct spec_change 
     return rc;
 }
 
-int changer_apply(struct changer *c, const struct topology *t, const char *text, size_t n, const char *source,
-                  int first_line, struct diag *diag, struct topology **out)
+int changer_apply(struct changer *c, const struct topology *t, const char *text, size_t n,
+                  const char *source, int first_line, struct diag *diag, struct topology **out)
 {
     struct arena tmp;
     struct doc_node *root;
@@ -390,8 +412,10 @@ int changer_apply(struct changer *c, const struct topology *t, const char *text,
     }
     arena_init(&tmp, 0);
     struct option_ctx ctx = {.source = source, .diag = diag, .arena = &tmp};
-    struct touched x = {.b = {.ctx = &ctx, .t = (struct topology *)t}, .a = &tmp, .s = &s, .t = t}; // only read
-    int rc = doc_parse_part(text, n, source, &(struct doc_lines){.first = first_line}, &tmp, diag, &root);
+    // only read
+    struct touched x = {.b = {.ctx = &ctx, .t = (struct topology *)t}, .a = &tmp, .s = &s, .t = t};
+    int rc = doc_parse_part(text, n, source, &(struct doc_lines){.first = first_line}, &tmp, diag,
+                            &root);
     if (!rc) {
         options_apply(&ctx, &spec_change_set, root, "", &s);
         rc = ctx.nomem ? ERR_NOMEM : check_version(t, &s, &ctx);

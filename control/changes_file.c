@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Files of changes, as the command line reads and writes them; see changes.h. A running node follows its own with
-// control/topology_watcher.c.
+// Files of changes, as the command line reads and writes them; see changes.h. A running node
+// follows its own with control/topology_watcher.c.
 #include "control/changes.h"
 
 #include "base/bytes.h"
@@ -21,12 +21,14 @@
 static int count_lines(const char *text, size_t n)
 {
     int lines = 0;
-    for (const char *p = text, *end = text + n; p < end && (p = memchr(p, '\n', (size_t)(end - p))); p++)
+    for (const char *p = text, *end = text + n; p < end && (p = memchr(p, '\n', (size_t)(end - p)));
+         p++)
         lines++;
     return lines;
 }
 
-static int apply_all(const char *file, struct buf *text, struct diag *diag, struct topology **t, size_t *out_applied)
+static int apply_all(const char *file, struct buf *text, struct diag *diag, struct topology **t,
+                     size_t *out_applied)
 {
     struct changer *c = changer_new();
     size_t at = 0, n;
@@ -62,7 +64,8 @@ int changes_load(const char *path, struct diag *diag, struct topology **t, size_
     return rc ? rc : apply_all(file, &text, diag, t, out_applied);
 }
 
-// The document as it is appended: with its version in front if it has none, and the line that ends it, if it has not.
+// The document as it is appended: with its version in front if it has none, and the line that ends
+// it, if it has not.
 static int with_version(const char *text, size_t n, uint64_t version, struct buf *out)
 {
     struct arena a;
@@ -96,7 +99,8 @@ static int append_durably(int fd, const struct buf *doc, const char *file)
     int rc = dir ? 0 : ERR_NOMEM;
     if (!rc && lseek(fd, 0, SEEK_END) < 0)
         rc = err_from_errno(errno);
-    rc = rc ? rc : fd_write_all(fd, doc->p, doc->n); // in one write: readers see it whole or torn at its end
+    // in one write: readers see it whole or torn at its end
+    rc = rc ? rc : fd_write_all(fd, doc->p, doc->n);
     if (!rc && fsync(fd))
         rc = err_from_errno(errno);
     if (slash)
@@ -104,8 +108,8 @@ static int append_durably(int fd, const struct buf *doc, const char *file)
     return rc ? rc : dir_sync(!slash ? "." : *dir ? dir : "/");
 }
 
-static int append_locked(int fd, const char *path, const char *file, const char *text, size_t n, const char *source,
-                         struct diag *diag, uint64_t *out_version)
+static int append_locked(int fd, const char *path, const char *file, const char *text, size_t n,
+                         const char *source, struct diag *diag, uint64_t *out_version)
 {
     AUTO_BUF struct buf now, doc;
     struct topology *t = NULL, *next = NULL;
@@ -140,19 +144,21 @@ static int append_locked(int fd, const char *path, const char *file, const char 
     return rc;
 }
 
-int changes_append(const char *path, const char *text, size_t n, const char *source, struct diag *diag,
-                   uint64_t *out_version)
+int changes_append(const char *path, const char *text, size_t n, const char *source,
+                   struct diag *diag, uint64_t *out_version)
 {
     AUTO_FREE char *file = mem_printf("%s.changes", path);
     size_t whole = change_whole(text, n);
     if (!file)
         return ERR_NOMEM;
     if (whole && whole < n) {
-        diag_add(diag, source, count_lines(text, whole), "one change at a time: more follows the line that ends it");
+        diag_add(diag, source, count_lines(text, whole),
+                 "one change at a time: more follows the line that ends it");
         return ERR_INVAL;
     }
     struct stat st;
-    mode_t mode = stat(path, &st) ? 0640 : st.st_mode & 0666; // whoever reads the topology reads its changes
+    // whoever reads the topology reads its changes
+    mode_t mode = stat(path, &st) ? 0640 : st.st_mode & 0666;
     AUTO_CLOSE int fd = open(file, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (fd < 0 || fchmod(fd, mode) || flock(fd, LOCK_EX)) {
         int rc = err_from_errno(errno);

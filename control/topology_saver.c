@@ -33,7 +33,8 @@ int topology_saver_write(const char *path, const struct topology *t, const struc
         rc = b->err ? b->err : file_write_atomic(path, buf_cstr(b), b->n, 0600);
     static struct log_limit limit = LOG_LIMIT(60000);
     if (rc)
-        log_limited(&limit, LOG_WARN, "config: cannot keep the last good topology at %s: %s", path, err_text(rc));
+        log_limited(&limit, LOG_WARN, "config: cannot keep the last good topology at %s: %s", path,
+                    err_text(rc));
     return rc;
 }
 

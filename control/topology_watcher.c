@@ -1,17 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
-// The watcher of the topology and the principals; see topology_watcher.h. One thread looks at both files: when inotify speaks,
-// when poked, and every second, since a directory may be a mount that tells nothing or a chain of symbolic links.
+// The watcher of the topology and the principals; see topology_watcher.h. One thread looks at both
+// files: when inotify speaks, when poked, and every second, since a directory may be a mount that
+// tells nothing or a chain of symbolic links.
 //
-// Changes of single registries come by a file beside the topology (control/change_log_reader.h) and are taken one by
-// one.
+// Changes of single registries come by a file beside the topology (control/change_log_reader.h) and
+// are taken one by one.
 //
-// A version that was replaced is kept here until nobody else has it, so that no worker spends its time on freeing one.
+// A version that was replaced is kept here until nobody else has it, so that no worker spends its
+// time on freeing one.
 //
 // Invariants
 // 1. What is published was parsed and validated whole.
 // 2. The version in force never goes down while this runs.
-// 3. `status`, `n_wanted`, `n_done` and `stop` are touched under the lock only; all else belongs to the thread once it
-// runs.
+// 3. `status`, `n_wanted`, `n_done` and `stop` are touched under the lock only; all else belongs to
+//    the thread once it runs.
 #include "control/topology_watcher.h"
 
 #include "base/clock.h"
@@ -44,20 +46,26 @@
 #define RETIRED_MAX 64
 
 struct watched {
-    const char *what; // "topology"
+    // "topology"
+    const char *what;
     char *path, *last_path;
     struct snapshot *cell;
     // Fills it all. `last` (may be NULL): if the file is what that began from, that is it.
-    int (*parse)(enum topology_form form, const char *path, const struct document *last, struct diag *diag,
-                 struct document *out);
+    int (*parse)(enum topology_form form, const char *path, const struct document *last,
+                 struct diag *diag, struct document *out);
     enum topology_form form;
     struct signature seen;
-    uint64_t version; // in force
+    // in force
+    uint64_t version;
     uint64_t file_version;
-    uint8_t hash[SHA256_BYTES]; // of the file that this began with
-    int64_t again_s;            // wall: what was refused may be taken from then on; 0: only when it changes
-    bool unkept;                // it could not be written as the last good one
-    int64_t tried_ms;           // monotonic: when that was tried
+    // of the file that this began with
+    uint8_t hash[SHA256_BYTES];
+    // wall: what was refused may be taken from then on; 0: only when it changes
+    int64_t again_s;
+    // it could not be written as the last good one
+    bool unkept;
+    // monotonic: when that was tried
+    int64_t tried_ms;
     struct topology_status status;
 };
 
@@ -66,16 +74,21 @@ struct topology_watcher {
     void (*on_change)(void *ctx, bool frame);
     void *ctx;
     struct change_log_reader follow;
-    const char *changes_name; // without its directory
-    struct topology *now;     // in force
+    // without its directory
+    const char *changes_name;
+    // in force
+    struct topology *now;
     struct topology *retired[RETIRED_MAX];
     size_t n_retired;
     struct topology_saver *keep;
-    uint64_t kept_version; // on disk, or on its way there
-    int64_t kept_ms;       // monotonic
+    // on disk, or on its way there
+    uint64_t kept_version;
+    // monotonic
+    int64_t kept_ms;
     int inotify, event;
     pthread_t thread;
-    bool running; // the thread exists
+    // the thread exists
+    bool running;
     pthread_mutex_t lock;
     pthread_cond_t looked;
     uint64_t n_wanted, n_done;
@@ -113,7 +126,8 @@ static void publish_topology(struct topology_watcher *w, struct topology *t)
         snapshot_unref(old); // somebody holds on to many: let them free it
 }
 
-static void publish(struct topology_watcher *w, struct watched *f, struct document *d, bool from_last_good)
+static void publish(struct topology_watcher *w, struct watched *f, struct document *d,
+                    bool from_last_good)
 {
     f->version = d->version;
     f->file_version = d->file_version;
@@ -140,7 +154,8 @@ static void agree(struct topology_watcher *w, struct watched *f)
     pthread_mutex_unlock(&w->lock);
 }
 
-// Takes over `why` (heap, or NULL when memory ended). The same reason twice is one refusal: it was looked at again.
+// Takes over `why` (heap, or NULL when memory ended). The same reason twice is one refusal: it was
+// looked at again.
 static void refuse(struct topology_watcher *w, struct watched *f, char *why)
 {
     pthread_mutex_lock(&w->lock);
@@ -149,10 +164,12 @@ static void refuse(struct topology_watcher *w, struct watched *f, char *why)
         f->status.refused++;
     free(f->status.refused_why);
     f->status.refused_why = why ? why : mem_strdup("out of memory");
-    pthread_mutex_unlock(&w->lock); // only this thread replaces it, so that it may still be read below
+    // only this thread replaces it, so that it may still be read below
+    pthread_mutex_unlock(&w->lock);
     if (again)
         return;
-    log_warn("config: the %s was not taken, version %llu stays in force", f->what, (unsigned long long)f->version);
+    log_warn("config: the %s was not taken, version %llu stays in force", f->what,
+             (unsigned long long)f->version);
     for (const char *line = why ? why : "out of memory"; *line;) {
         int n = (int)strcspn(line, "\n");
         log_warn("config: %.*s", n, line);
@@ -165,8 +182,8 @@ static int keep_bytes(const struct watched *f, const struct buf *b)
     static struct log_limit limit = LOG_LIMIT(60000);
     int rc = b->err ? b->err : file_write_atomic(f->last_path, buf_cstr(b), b->n, 0600);
     if (rc)
-        log_limited(&limit, LOG_WARN, "config: cannot keep the last good %s at %s: %s", f->what, f->last_path,
-                    err_text(rc));
+        log_limited(&limit, LOG_WARN, "config: cannot keep the last good %s at %s: %s", f->what,
+                    f->last_path, err_text(rc));
     return rc;
 }
 
@@ -174,7 +191,8 @@ static int keep_bytes(const struct watched *f, const struct buf *b)
 static void keep_last_good(struct topology_watcher *w, struct watched *f, const struct document *d)
 {
     bool topology = f == &w->topology, again = f->unkept;
-    f->unkept = topology ? topology_saver_write(f->last_path, topology_of(d), &d->text) : keep_bytes(f, &d->text);
+    f->unkept = topology ? topology_saver_write(f->last_path, topology_of(d), &d->text)
+                         : keep_bytes(f, &d->text);
     f->tried_ms = clock_mono_ms();
     if (again && !f->unkept)
         log_info("config: the last good %s is kept at %s", f->what, f->last_path);
@@ -184,8 +202,8 @@ static void keep_last_good(struct topology_watcher *w, struct watched *f, const 
     w->kept_ms = f->tried_ms;
 }
 
-// The disk was full: there may be room now. What is in force is what the file says, unless that has been edited since
-// (then the next good edit is kept) or changed (then keep_changed does it).
+// The disk was full: there may be room now. What is in force is what the file says, unless that has
+// been edited since (then the next good edit is kept) or changed (then keep_changed does it).
 static void keep_again(struct topology_watcher *w, struct watched *f)
 {
     if (!f->unkept || clock_mono_ms() - f->tried_ms < TOPOLOGY_SAVER_RETRY_MS)
@@ -198,7 +216,8 @@ static void keep_again(struct topology_watcher *w, struct watched *f)
     watch_document_done(&d);
 }
 
-// What changes have made of it since, now and then: not on this thread, so that the next change need not wait.
+// What changes have made of it since, now and then: not on this thread, so that the next change
+// need not wait.
 static void keep_changed(struct topology_watcher *w, bool at_once)
 {
     if (!w->now || w->kept_version == w->now->version || !w->now->frame->text ||
@@ -209,17 +228,20 @@ static void keep_changed(struct topology_watcher *w, bool at_once)
     w->kept_ms = clock_mono_ms();
 }
 
-// Could a version come after another one? If not, *out_why says why (heap), and it is looked at again when the time
-// alone was against it.
-static bool may_follow(struct watched *f, const struct topology *before, const struct document *next, char **out_why)
+// Could a version come after another one? If not, *out_why says why (heap), and it is looked at
+// again when the time alone was against it.
+static bool may_follow(struct watched *f, const struct topology *before,
+                       const struct document *next, char **out_why)
 {
     struct diag diag;
     f->again_s = 0;
     if (f->parse != watch_parse_topology || !before || next->value == before)
         return true;
     diag_init(&diag);
-    const struct bytes text = bytes_of(next->text.p, compiled_is(next->text.p, next->text.n) ? 0 : next->text.n);
-    bool ok = successor_ok(before, topology_of(next), text, clock_wall_ms() / 1000, &diag, &f->again_s);
+    const struct bytes text =
+        bytes_of(next->text.p, compiled_is(next->text.p, next->text.n) ? 0 : next->text.n);
+    bool ok =
+        successor_ok(before, topology_of(next), text, clock_wall_ms() / 1000, &diag, &f->again_s);
     *out_why = ok ? NULL : diag_text(&diag);
     diag_done(&diag);
     return ok;
@@ -230,7 +252,8 @@ static bool is_time_again(const struct watched *f)
     return f->again_s && clock_wall_ms() / 1000 >= f->again_s;
 }
 
-// Parses the file and judges it against what is in force. Returns true when something new was published.
+// Parses the file and judges it against what is in force. Returns true when something new was
+// published.
 static bool look(struct topology_watcher *w, struct watched *f, bool forced)
 {
     struct signature now = watch_signature(f->path);
@@ -253,12 +276,15 @@ static bool look(struct topology_watcher *w, struct watched *f, bool forced)
         agree(w, f);
     } else if (d.version < f->version) {
         refuse(w, f,
-               mem_printf("%s: version %llu is lower than %llu, which is in force; versions only go up", f->path,
-                          (unsigned long long)d.version, (unsigned long long)f->version));
+               mem_printf(
+                   "%s: version %llu is lower than %llu, which is in force; versions only go up",
+                   f->path, (unsigned long long)d.version, (unsigned long long)f->version));
     } else if (d.version == f->version && d.version) {
-        refuse(w, f,
-               mem_printf("%s: has version %llu, as the one in force, but other content; raise the version", f->path,
-                          (unsigned long long)d.version));
+        refuse(
+            w, f,
+            mem_printf(
+                "%s: has version %llu, as the one in force, but other content; raise the version",
+                f->path, (unsigned long long)d.version));
     } else if (!may_follow(f, w->now, &d, &why)) {
         refuse(w, f, why);
     } else {
@@ -274,7 +300,8 @@ static bool look(struct topology_watcher *w, struct watched *f, bool forced)
 }
 
 // Where a topology was kept before it had a compiled form.
-static int parse_last(struct topology_watcher *w, struct watched *f, struct diag *diag, struct document *out)
+static int parse_last(struct topology_watcher *w, struct watched *f, struct diag *diag,
+                      struct document *out)
 {
     if (f != &w->topology)
         return f->parse(f->form, f->last_path, NULL, diag, out);
@@ -296,12 +323,14 @@ static int load_first(struct topology_watcher *w, struct watched *f, struct diag
     diag_init(&why);
     diag_init(&ignored);
     f->seen = watch_signature(f->path);
-    int last_rc = parse_last(w, f, &ignored, &last), rc = f->parse(f->form, f->path, &last, &why, &file);
+    int last_rc = parse_last(w, f, &ignored, &last),
+        rc = f->parse(f->form, f->path, &last, &why, &file);
     if (last_rc && last_rc != ERR_NOTFOUND)
         log_warn("config: the last good %s at %s cannot be used: %s", f->what, f->last_path,
                  ignored.n ? ignored.lines[0] : err_text(last_rc));
     if (!rc && !last_rc && file.version < last.version) {
-        diag_add(&why, f->path, 0, "version %llu is lower than %llu, the last good one; versions only go up",
+        diag_add(&why, f->path, 0,
+                 "version %llu is lower than %llu, the last good one; versions only go up",
                  (unsigned long long)file.version, (unsigned long long)last.version);
         rc = ERR_VERSION;
     }
@@ -313,8 +342,8 @@ static int load_first(struct topology_watcher *w, struct watched *f, struct diag
     if (!rc) {
         bool other = last_rc || memcmp(file.hash, last.hash, sizeof file.hash);
         if (!last_rc && file.version && file.version == last.version && other)
-            log_warn("config: the %s has other content than before under the same version %llu", f->what,
-                     (unsigned long long)file.version);
+            log_warn("config: the %s has other content than before under the same version %llu",
+                     f->what, (unsigned long long)file.version);
         w->kept_version = f == &w->topology ? file.version : w->kept_version;
         if (other)
             keep_last_good(w, f, &file);
@@ -362,7 +391,8 @@ static void tell_taken(struct topology_watcher *w, size_t n, bool good)
         s->changes_why = NULL;
     }
     pthread_mutex_unlock(&w->lock);
-    log_info("config: topology version %llu is in force, by change", (unsigned long long)w->now->version);
+    log_info("config: topology version %llu is in force, by change",
+             (unsigned long long)w->now->version);
 }
 
 // Returns true when something was published.
@@ -389,7 +419,8 @@ static bool look_at_changes(struct topology_watcher *w)
     return any;
 }
 
-static bool look_at_all(struct topology_watcher *w, bool forced, bool files) // true: a whole topology was published
+// true: a whole topology was published
+static bool look_at_all(struct topology_watcher *w, bool forced, bool files)
 {
     bool topology = files && look(w, &w->topology, forced);
     if (topology)
@@ -402,15 +433,16 @@ static bool look_at_all(struct topology_watcher *w, bool forced, bool files) // 
     return topology;
 }
 
-// What inotify says happened: to the file of changes alone, or to others too. A file that grows says so with each
-// write; only of changes is that worth a look.
+// What inotify says happened: to the file of changes alone, or to others too. A file that grows
+// says so with each write; only of changes is that worth a look.
 static bool others_moved(struct topology_watcher *w, bool *out_any)
 {
     char events[4096] __attribute__((aligned(8)));
     bool others = false;
     for (ssize_t n; (n = read(w->inotify, events, sizeof events)) > 0;)
         for (ssize_t at = 0; at < n;) {
-            const struct inotify_event *e = (const struct inotify_event *)(const void *)(events + at);
+            const struct inotify_event *e =
+                (const struct inotify_event *)(const void *)(events + at);
             bool is_changes = e->len && !strcmp(e->name, w->changes_name);
             others |= !is_changes && (e->mask & ~(uint32_t)IN_MODIFY);
             *out_any |= is_changes || (e->mask & ~(uint32_t)IN_MODIFY);
@@ -422,15 +454,18 @@ static bool others_moved(struct topology_watcher *w, bool *out_any)
 static void drain(int fd)
 {
     char events[4096] __attribute__((aligned(8)));
-    while (read(fd, events, sizeof events) > 0) // what happened does not matter: the files are looked at
+    // what happened does not matter: the files are looked at
+    while (read(fd, events, sizeof events) > 0)
         ;
 }
 
 static void *watch_thread(void *arg)
 {
     struct topology_watcher *w = arg;
-    struct pollfd fds[] = {{.fd = w->inotify, .events = POLLIN}, {.fd = w->event, .events = POLLIN}};
-    bool trim = false; // readers drop the old topology a moment later: the next quiet second its memory goes back
+    struct pollfd fds[] = {{.fd = w->inotify, .events = POLLIN},
+                           {.fd = w->event, .events = POLLIN}};
+    // readers drop the old topology a moment later: the next quiet second its memory goes back
+    bool trim = false;
     for (;;) {
         int ready = poll(fds, 2, BACKSTOP_MS);
         sweep_retired(w);
@@ -463,9 +498,11 @@ static void *watch_thread(void *arg)
 static void watch_dir_of(struct topology_watcher *w, const char *path)
 {
     const char *slash = strrchr(path, '/');
-    AUTO_FREE char *dir = slash ? mem_strndup(path, slash == path ? 1 : (size_t)(slash - path)) : mem_strdup(".");
+    AUTO_FREE char *dir =
+        slash ? mem_strndup(path, slash == path ? 1 : (size_t)(slash - path)) : mem_strdup(".");
     if (w->inotify < 0 || !dir ||
-        inotify_add_watch(w->inotify, dir, IN_CLOSE_WRITE | IN_MODIFY | IN_MOVED_TO | IN_ATTRIB | IN_DELETE) < 0)
+        inotify_add_watch(w->inotify, dir,
+                          IN_CLOSE_WRITE | IN_MODIFY | IN_MOVED_TO | IN_ATTRIB | IN_DELETE) < 0)
         log_info("config: no change notices for %s; looking every second", path);
 }
 
@@ -529,8 +566,8 @@ static int start(struct topology_watcher *w, const char *state_dir, struct diag 
     return rc ? rc : start_threads(w);
 }
 
-static int name_all(struct topology_watcher *w, const char *topology_path, const char *principals_path,
-                    const char *state_dir)
+static int name_all(struct topology_watcher *w, const char *topology_path,
+                    const char *principals_path, const char *state_dir)
 {
     AUTO_FREE char *last = mem_printf("%s/topology.last", state_dir);
     AUTO_FREE char *last_principals = mem_printf("%s/principals.last.yaml", state_dir);
@@ -548,8 +585,9 @@ static int name_all(struct topology_watcher *w, const char *topology_path, const
     return 0;
 }
 
-int topology_watcher_start(const char *topology_path, enum topology_form form, const char *principals_path,
-                           const char *state_dir, struct snapshot *topology_cell, struct snapshot *principals_cell,
+int topology_watcher_start(const char *topology_path, enum topology_form form,
+                           const char *principals_path, const char *state_dir,
+                           struct snapshot *topology_cell, struct snapshot *principals_cell,
                            void (*on_change)(void *ctx, bool frame), void *ctx, struct diag *diag,
                            struct topology_watcher **out)
 {

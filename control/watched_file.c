@@ -24,7 +24,8 @@ static struct topology *topology_of(const struct document *d)
 }
 
 // Is the text what the last good one began from?
-static bool began_from(const struct document *last, const struct buf *text, const uint8_t sha[SHA256_BYTES])
+static bool began_from(const struct document *last, const struct buf *text,
+                       const uint8_t sha[SHA256_BYTES])
 {
     struct compiled_info info;
     const struct topology_frame *f = last && last->value ? topology_of(last)->frame : NULL;
@@ -44,8 +45,8 @@ static void describe(struct document *out, struct topology *t)
     memcpy(out->hash, t->frame->base_hash, SHA256_BYTES);
 }
 
-static int parse(enum topology_form form, const char *path, const struct document *last, struct diag *diag,
-                 struct document *out)
+static int parse(enum topology_form form, const char *path, const struct document *last,
+                 struct diag *diag, struct document *out)
 {
     struct topology *t = NULL;
     uint8_t sha[SHA256_BYTES];
@@ -73,8 +74,8 @@ int watch_parse_kept(enum topology_form form, const char *path, const char *home
 }
 
 // The topology at a node's own path: whatever it was compiled from, it is the beginning here.
-int watch_parse_topology(enum topology_form form, const char *path, const struct document *last, struct diag *diag,
-                         struct document *out)
+int watch_parse_topology(enum topology_form form, const char *path, const struct document *last,
+                         struct diag *diag, struct document *out)
 {
     int rc = parse(form, path, last, diag, out);
     if (rc || (last && out->value == last->value))
@@ -86,8 +87,8 @@ int watch_parse_topology(enum topology_form form, const char *path, const struct
     return 0;
 }
 
-int watch_parse_principals(enum topology_form form, const char *path, const struct document *last, struct diag *diag,
-                           struct document *out)
+int watch_parse_principals(enum topology_form form, const char *path, const struct document *last,
+                           struct diag *diag, struct document *out)
 {
     struct principals *p = NULL;
     (void)form;

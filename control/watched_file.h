@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// One look at one of the files that are watched: is it another one than before, and what is in it. For
-// control/topology_watcher.c.
+// One look at one of the files that are watched: is it another one than before, and what is in it.
+// For control/topology_watcher.c.
 #ifndef MERIDIAN_CONTROL_WATCHED_FILE_H
 #define MERIDIAN_CONTROL_WATCHED_FILE_H
 
@@ -20,23 +20,30 @@ struct signature { // what a stat says of a file; zero when it is not there
 };
 
 struct document { // one read and parsed file
-    void *value;  // embeds a snapshot_head; one reference
+    // embeds a snapshot_head; one reference
+    void *value;
     uint64_t version;
-    uint8_t hash[SHA256_BYTES]; // with the version, what tells one file from another
-    struct buf text;            // to be kept as the last good one; empty: the value's compiled form is
+    // with the version, what tells one file from another
+    uint8_t hash[SHA256_BYTES];
+    // to be kept as the last good one; empty: the value's compiled form is
+    struct buf text;
     // Of a topology that was kept with changes in it: the file it began from.
     uint64_t file_version;
 };
 
 struct signature watch_signature(const char *path);
 
-// Read, parsed and judged. `last` (may be NULL): the last good one; if the file is what that began from, that is it.
-int watch_parse_topology(enum topology_form form, const char *path, const struct document *last, struct diag *diag,
-                         struct document *out); // at a node's own path
+// Read, parsed and judged. `last` (may be NULL): the last good one; if the file is what that began
+// from, that is it.
+//
+// at a node's own path
+int watch_parse_topology(enum topology_form form, const char *path, const struct document *last,
+                         struct diag *diag, struct document *out);
+// of its state directory; `home`: the path that it is a copy of
 int watch_parse_kept(enum topology_form form, const char *path, const char *home, struct diag *diag,
-                     struct document *out); // of its state directory; `home`: the path that it is a copy of
-int watch_parse_principals(enum topology_form form, const char *path, const struct document *last, struct diag *diag,
-                           struct document *out);
+                     struct document *out);
+int watch_parse_principals(enum topology_form form, const char *path, const struct document *last,
+                           struct diag *diag, struct document *out);
 void watch_document_done(struct document *d);
 
 #endif

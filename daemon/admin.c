@@ -1,20 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
-// The admin API: a unix socket of its own, 0600, judged by peer credentials, never routed by the edge (design section
-// 11).
+// The admin API: a unix socket of its own, 0600, judged by peer credentials, never routed by the
+// edge (design section 11).
 //
 //   GET  /v1/status                              what runs here, since when, with which topology
 //   GET  /v1/health                              verdicts on all regions
-//   GET  /v1/health/peers                        the other resolvers and the regions' deep documents
+//   GET  /v1/health/peers                        the other resolvers and the regions' deep
+//                                                documents
 //   GET  /v1/health/orders                       what operators ordered, and when a drain is safe
 //   POST /v1/health/orders?order=drain|impair&region=R[&registry=NAME]&on=true|false
 //   POST /v1/health/force?region=R&state=up|down|auto
-//   GET  /v1/config                              topology and principals in force, and why a later edit is not
+//   GET  /v1/config                              topology and principals in force, and why a later
+//                                                edit is not
 //   POST /v1/config/reload                       look at the files now
 //   GET  /v1/replication?registry=NAME
-//   POST /v1/replication/repair-clock?apply=true|false   stamps of the future are mended (daemon/admin_repair.c)
+//   POST /v1/replication/repair-clock?apply=true|false   stamps of the future are mended
+//                                                        (daemon/admin_repair.c)
 //   GET  /v1/certs      POST /v1/certs/renew?kind=region|shared|peer
 //   GET  /v1/dns/explain?name=N&client=ADDR[&view=NAME][&subnet=CIDR]
-//   POST /v1/node/restart                        a new worker, of the program now installed, takes over
+//   POST /v1/node/restart                        a new worker, of the program now installed, takes
+//                                                over
 //   GET  /v1/metrics                             what /metrics says, where that listener is off
 #include "daemon/app.h"
 
@@ -37,10 +41,12 @@ static void reply_json(struct http_request *req, struct http_response *resp, jso
         http_response_text(req, resp, 500, "out of memory\n");
 }
 
-static void reply_diag(struct http_request *req, struct http_response *resp, int rc, const struct diag *d)
+static void reply_diag(struct http_request *req, struct http_response *resp, int rc,
+                       const struct diag *d)
 {
     AUTO_FREE char *text = diag_text(d);
-    http_response_text(req, resp, rc == ERR_NOTFOUND ? 404 : 409, "%s\n", text && *text ? text : err_text(rc));
+    http_response_text(req, resp, rc == ERR_NOTFOUND ? 404 : 409, "%s\n",
+                       text && *text ? text : err_text(rc));
 }
 
 static const char *edge_state_name(enum edge_state s)
@@ -66,16 +72,18 @@ static void get_status(struct app *app, struct http_request *req, struct http_re
     struct topology *t = snapshot_get(app->topology);
     char since[CLOCK_TEXT_SIZE];
     struct conditions *conditions = &app->vitals->conditions;
-    bool writable = !condition_holds(conditions, CONDITION_METADATA) && !condition_holds(conditions, CONDITION_STORE);
+    bool writable = !condition_holds(conditions, CONDITION_METADATA) &&
+                    !condition_holds(conditions, CONDITION_STORE);
     app_judge_writes(app);
     struct space_view disk;
     app_disk_get(app, &disk);
-    json_t *doc = json_pack("{s:s, s:s, s:s, s:s, s:s, s:I, s:i, s:b, s:I, s:I, s:I, s:I}", "region", app->node->region,
-                            "stamp", app->node->stamp, "domain", t->domain, "version", MERIDIAN_VERSION, "since",
-                            clock_format(app->started_ms, since), "topologyVersion", (json_int_t)t->version, "pid",
-                            (int)getpid(), "storeWritable", writable, "diskFreeBytes", (json_int_t)disk.disk.free_bytes,
-                            "diskReserveBytes", (json_int_t)disk.reserve_bytes, "diskPromisedBytes",
-                            (json_int_t)disk.outstanding_bytes, "contentRefused", (json_int_t)disk.n_refused);
+    json_t *doc = json_pack(
+        "{s:s, s:s, s:s, s:s, s:s, s:I, s:i, s:b, s:I, s:I, s:I, s:I}", "region", app->node->region,
+        "stamp", app->node->stamp, "domain", t->domain, "version", MERIDIAN_VERSION, "since",
+        clock_format(app->started_ms, since), "topologyVersion", (json_int_t)t->version, "pid",
+        (int)getpid(), "storeWritable", writable, "diskFreeBytes", (json_int_t)disk.disk.free_bytes,
+        "diskReserveBytes", (json_int_t)disk.reserve_bytes, "diskPromisedBytes",
+        (json_int_t)disk.outstanding_bytes, "contentRefused", (json_int_t)disk.n_refused);
     if (doc)
         json_object_set_new(doc, "orders", orders_json(app, t));
     snapshot_unref(t);
@@ -86,8 +94,8 @@ static void get_status(struct app *app, struct http_request *req, struct http_re
         json_object_set_new(doc, "writesClosed", why ? json_string(why) : json_null());
     if (doc && app->keys) // since the start: keys are read once
         json_object_set_new(doc, "signs",
-                            json_pack("{s:s, s:s}", "tokenKey", region_keys_token_id(app->keys), "feedKey",
-                                      region_keys_feed_id(app->keys)));
+                            json_pack("{s:s, s:s}", "tokenKey", region_keys_token_id(app->keys),
+                                      "feedKey", region_keys_feed_id(app->keys)));
     if (doc)
         json_object_set_new(doc, "faults", replicator_faults_json(app->replicator));
     if (doc)
@@ -107,16 +115,19 @@ static void get_status(struct app *app, struct http_request *req, struct http_re
         json_decref(failed);
     if (doc)
         json_object_set_new(doc, "edge",
-                            json_pack("{s:s, s:i, s:i, s:s}", "state", edge_state_name(e.state), "pid", (int)e.pid,
-                                      "restarts", (int)e.n_restarts, "lastError", e.last_error));
+                            json_pack("{s:s, s:i, s:i, s:s}", "state", edge_state_name(e.state),
+                                      "pid", (int)e.pid, "restarts", (int)e.n_restarts, "lastError",
+                                      e.last_error));
     if (doc && app->resolver) {
         struct resolver_stats s;
         resolver_stats_get(app->resolver, &s);
         json_object_set_new(doc, "resolver",
-                            json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "udpQueries", (json_int_t)s.udp_queries,
-                                      "tcpQueries", (json_int_t)s.tcp_queries, "noerror", (json_int_t)s.noerror,
-                                      "nxdomain", (json_int_t)s.nxdomain, "refused", (json_int_t)s.refused, "formerr",
-                                      (json_int_t)s.formerr, "truncated", (json_int_t)s.truncated));
+                            json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "udpQueries",
+                                      (json_int_t)s.udp_queries, "tcpQueries",
+                                      (json_int_t)s.tcp_queries, "noerror", (json_int_t)s.noerror,
+                                      "nxdomain", (json_int_t)s.nxdomain, "refused",
+                                      (json_int_t)s.refused, "formerr", (json_int_t)s.formerr,
+                                      "truncated", (json_int_t)s.truncated));
     }
     reply_json(req, resp, doc);
 }
@@ -124,9 +135,10 @@ static void get_status(struct app *app, struct http_request *req, struct http_re
 static json_t *config_json(struct topology_status *s)
 {
     char when[CLOCK_TEXT_SIZE];
-    json_t *doc = json_pack("{s:I, s:s, s:b, s:I, s:s?}", "version", (json_int_t)s->version, "loaded",
-                            clock_format(s->loaded_at_ms, when), "fromLastGood", s->from_last_good, "refusedEdits",
-                            (json_int_t)s->refused, "refusedWhy", s->refused_why);
+    json_t *doc =
+        json_pack("{s:I, s:s, s:b, s:I, s:s?}", "version", (json_int_t)s->version, "loaded",
+                  clock_format(s->loaded_at_ms, when), "fromLastGood", s->from_last_good,
+                  "refusedEdits", (json_int_t)s->refused, "refusedWhy", s->refused_why);
     free(s->refused_why);
     return doc;
 }
@@ -167,7 +179,8 @@ static void get_replication(struct app *app, struct http_request *req, struct ht
     if (!app->replicator)
         http_response_text(req, resp, 404, "this node has no replicator role\n");
     else
-        reply_json(req, resp, replication_status_json(app->replicator, http_query_get(req, "registry", 0)));
+        reply_json(req, resp,
+                   replication_status_json(app->replicator, http_query_get(req, "registry", 0)));
 }
 
 static void get_certs(struct app *app, struct http_request *req, struct http_response *resp)
@@ -180,7 +193,8 @@ static void post_renew(struct app *app, struct http_request *req, struct http_re
     const char *text = http_query_get(req, "kind", 0);
     enum cert_kind kind = CERT_REGION;
     if (text && cert_kind_parse(text, &kind)) {
-        http_response_text(req, resp, 400, "%s is not a certificate kind: region, shared or peer\n", text);
+        http_response_text(req, resp, 400, "%s is not a certificate kind: region, shared or peer\n",
+                           text);
         return;
     }
     struct diag d;
@@ -200,10 +214,12 @@ static void get_explain(struct app *app, struct http_request *req, struct http_r
     const char *subnet = http_query_get(req, "subnet", 0);
     const char *view = http_query_get(req, "view", 0);
     struct cidr net;
-    bool good = name && (client || view) && !(client && ip_parse(client, &ip)) && !(subnet && cidr_parse(subnet, &net));
+    bool good = name && (client || view) && !(client && ip_parse(client, &ip)) &&
+                !(subnet && cidr_parse(subnet, &net));
     if (!good || (!client && ip_parse("127.0.0.1", &ip))) {
         http_response_text(req, resp, 400,
-                           "give name=, client= (an IP address) or view= (its name) or both, and perhaps subnet= (a "
+                           "give name=, client= (an IP address) or view= (its name) or both, and "
+                           "perhaps subnet= (a "
                            "network without host bits)\n");
         return;
     }
@@ -289,7 +305,8 @@ void app_begin_admin(void *ctx, struct http_request *req, struct http_plan *plan
     struct app *app = ctx;
     plan->kind = HTTP_PLAN_REPLY;
     if (req->peer_uid != 0 && req->peer_uid != (unsigned)geteuid()) {
-        http_response_text(req, &plan->response, 403, "the admin socket is for root and for the daemon's own user\n");
+        http_response_text(req, &plan->response, 403,
+                           "the admin socket is for root and for the daemon's own user\n");
         return;
     }
     for (size_t i = 0; i < ARRAY_LEN(routes); i++) {
@@ -304,5 +321,6 @@ void app_begin_admin(void *ctx, struct http_request *req, struct http_plan *plan
         *plan = (struct http_plan){.kind = HTTP_PLAN_RUN, .run = admin_run, .ctx = call};
         return;
     }
-    http_response_text(req, &plan->response, 404, "no such call: %s %s\n", req->method_text, req->path);
+    http_response_text(req, &plan->response, 404, "no such call: %s %s\n", req->method_text,
+                       req->path);
 }

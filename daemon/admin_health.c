@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The admin calls of health: verdicts, orders of the operator (force, drain, impair), the other resolvers. See
-// admin.c for the calls. On the pool.
+// The admin calls of health: verdicts, orders of the operator (force, drain, impair), the other
+// resolvers. See admin.c for the calls. On the pool.
 #include "daemon/app.h"
 
 #include "base/err.h"
@@ -17,7 +17,8 @@ static void reply(struct http_request *req, struct http_response *resp, json_t *
 static bool refused(struct app *app, struct http_request *req, struct http_response *resp)
 {
     if (!app->health)
-        http_response_text(req, resp, 404, "this node has no resolver role: it keeps no verdicts\n");
+        http_response_text(req, resp, 404,
+                           "this node has no resolver role: it keeps no verdicts\n");
     return !app->health;
 }
 
@@ -27,14 +28,17 @@ void admin_get_health(struct app *app, struct http_request *req, struct http_res
         reply(req, resp, health_status_json(app->health));
 }
 
-// The region's wall clock less ours, as it was compared last; null: it was not, or nobody compares here.
+// The region's wall clock less ours, as it was compared last; null: it was not, or nobody compares
+// here.
 static void add_clock(struct app *app, json_t *peer)
 {
     const char *region = json_string_value(json_object_get(peer, "region"));
     int64_t offset_ms, error_ms;
     bool known = region && replication_clock_offset(app->replicator, region, &offset_ms, &error_ms);
-    json_object_set_new(peer, "clockOffsetMs", known ? json_integer((json_int_t)offset_ms) : json_null());
-    json_object_set_new(peer, "clockErrorMs", known ? json_integer((json_int_t)error_ms) : json_null());
+    json_object_set_new(peer, "clockOffsetMs",
+                        known ? json_integer((json_int_t)offset_ms) : json_null());
+    json_object_set_new(peer, "clockErrorMs",
+                        known ? json_integer((json_int_t)error_ms) : json_null());
 }
 
 void admin_get_health_peers(struct app *app, struct http_request *req, struct http_response *resp)
@@ -54,25 +58,31 @@ void admin_get_health_orders(struct app *app, struct http_request *req, struct h
 }
 
 // An order that was not taken.
-static void reply_refusal(struct http_request *req, struct http_response *resp, const char *region, int rc)
+static void reply_refusal(struct http_request *req, struct http_response *resp, const char *region,
+                          int rc)
 {
     if (rc == ERR_NOTFOUND)
         http_response_text(req, resp, 404, "%s: no such region in the topology\n", region);
     else
         http_response_text(req, resp, rc == ERR_NOSPACE ? 409 : 500, "%s\n",
-                           rc == ERR_NOSPACE ? "too many orders are in force: take some back" : err_text(rc));
+                           rc == ERR_NOSPACE ? "too many orders are in force: take some back"
+                                             : err_text(rc));
 }
 
 void admin_post_force(struct app *app, struct http_request *req, struct http_response *resp)
 {
     const char *region = http_query_get(req, "region", 0), *state = http_query_get(req, "state", 0);
     enum health_force f = HEALTH_AUTO;
-    bool known = state && (!strcmp(state, "up") || !strcmp(state, "down") || !strcmp(state, "auto"));
+    bool known =
+        state && (!strcmp(state, "up") || !strcmp(state, "down") || !strcmp(state, "auto"));
     if (!region || !known || !app->health) {
-        http_response_text(req, resp, 400, "give region= and state=up, down or auto, on a node with a resolver\n");
+        http_response_text(req, resp, 400,
+                           "give region= and state=up, down or auto, on a node with a resolver\n");
         return;
     }
-    f = !strcmp(state, "up") ? HEALTH_FORCE_UP : !strcmp(state, "down") ? HEALTH_FORCE_DOWN : HEALTH_AUTO;
+    f = !strcmp(state, "up")     ? HEALTH_FORCE_UP
+        : !strcmp(state, "down") ? HEALTH_FORCE_DOWN
+                                 : HEALTH_AUTO;
     int rc = health_force(app->health, region, f);
     if (rc)
         reply_refusal(req, resp, region, rc);
@@ -81,7 +91,8 @@ void admin_post_force(struct app *app, struct http_request *req, struct http_res
 }
 
 // The login label of the registry that the call names; "" for all; NULL after a refusal.
-static const char *label_of(struct app *app, struct http_request *req, struct http_response *resp, bool needed)
+static const char *label_of(struct app *app, struct http_request *req, struct http_response *resp,
+                            bool needed)
 {
     const char *name = http_query_get(req, "registry", 0);
     if (!name && !needed)
@@ -105,13 +116,15 @@ void admin_post_order(struct app *app, struct http_request *req, struct http_res
     if (refused(app, req, resp))
         return;
     if ((!drain && !impair) || !region || !on || (strcmp(on, "true") && strcmp(on, "false"))) {
-        http_response_text(req, resp, 400, "give order=drain or impair, region=, on=true or false\n");
+        http_response_text(req, resp, 400,
+                           "give order=drain or impair, region=, on=true or false\n");
         return;
     }
     const char *label = label_of(app, req, resp, impair);
     if (!label)
         return;
-    int rc = health_order(app->health, drain ? HEALTH_DRAINED : HEALTH_IMPAIRED, region, label, !strcmp(on, "true"));
+    int rc = health_order(app->health, drain ? HEALTH_DRAINED : HEALTH_IMPAIRED, region, label,
+                          !strcmp(on, "true"));
     if (rc)
         reply_refusal(req, resp, region, rc);
     else

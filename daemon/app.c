@@ -13,14 +13,15 @@ static bool path_is(const char *path, const char *dir)
     return strncmp(path, dir, n) == 0 && (path[n] == 0 || path[n] == '/');
 }
 
-static void refuse(struct http_request *req, struct http_plan *plan, int status, const char *code, const char *sentence)
+static void refuse(struct http_request *req, struct http_plan *plan, int status, const char *code,
+                   const char *sentence)
 {
     plan->kind = HTTP_PLAN_REPLY;
     oci_error(req, &plan->response, status, code, NULL, "%s", sentence);
 }
 
-// `public_access` is judged by the transport address: CIDRs, and always the networks of the registry's private
-// endpoints.
+// `public_access` is judged by the transport address: CIDRs, and always the networks of the
+// registry's private endpoints.
 static bool access_from(const struct topology *t, const struct registry *r, const struct ip *client)
 {
     if (r->public_access == ACCESS_ENABLED)
@@ -38,20 +39,24 @@ static bool access_from(const struct topology *t, const struct registry *r, cons
     return false;
 }
 
-// The endpoint that was called: its registry, when it lives in this region. Otherwise fills a refusal and gives NULL.
-// *h stays the name that was called, a privatelink one too: answers lead on to where the client is.
-static const struct registry *endpoint_of(struct app *app, struct http_request *req, const struct topology *t,
-                                          struct hostname *h, struct http_plan *plan)
+// The endpoint that was called: its registry, when it lives in this region. Otherwise fills a
+// refusal and gives NULL. *h stays the name that was called, a privatelink one too: answers lead on
+// to where the client is.
+static const struct registry *endpoint_of(struct app *app, struct http_request *req,
+                                          const struct topology *t, struct hostname *h,
+                                          struct http_plan *plan)
 {
     enum name_kind kind = hostname_public_of(hostname_parse_http_host(req->host, t->domain, h));
     if (kind != NAME_GLOBAL && kind != NAME_REGIONAL && kind != NAME_DATA) {
-        refuse(req, plan, 421, "NAME_UNKNOWN", "this host name is not a registry endpoint of this service");
+        refuse(req, plan, 421, "NAME_UNKNOWN",
+               "this host name is not a registry endpoint of this service");
         return NULL;
     }
     const struct region *here = topology_region(t, app->node->region);
     const struct registry *r = topology_by_label(t, h->label);
     const struct replica *rep = r && here ? registry_replica(r, here->index) : NULL;
-    if (!rep || !registry_offers(r, kind) || (kind != NAME_GLOBAL && strcmp(h->region, here->name) != 0)) {
+    if (!rep || !registry_offers(r, kind) ||
+        (kind != NAME_GLOBAL && strcmp(h->region, here->name) != 0)) {
         refuse(req, plan, 421, "NAME_UNKNOWN", "no such registry endpoint lives in this region");
         return NULL;
     }
@@ -76,7 +81,8 @@ static void begin_endpoint(struct app *app, struct http_request *req, const stru
     else if (path_is(req->path, "/replication") && app->replicator)
         replication_begin(app->replicator, req, t, peer, r, &host, plan);
     else
-        refuse(req, plan, 404, "UNSUPPORTED", "nothing is served under this path; the registry API begins with /v2/");
+        refuse(req, plan, 404, "UNSUPPORTED",
+               "nothing is served under this path; the registry API begins with /v2/");
 }
 
 void app_begin_public(void *ctx, struct http_request *req, struct http_plan *plan)
@@ -95,14 +101,16 @@ void app_begin_peer(void *ctx, struct http_request *req, struct http_plan *plan)
 {
     struct app *app = ctx;
     struct topology *t = snapshot_get(app->topology);
-    const struct region *peer =
-        req->peer_cert_fingerprint ? topology_region_by_fingerprint(t, req->peer_cert_fingerprint) : NULL;
+    const struct region *peer = req->peer_cert_fingerprint
+                                    ? topology_region_by_fingerprint(t, req->peer_cert_fingerprint)
+                                    : NULL;
     const char *passed = http_header_get(req, EDGE_HEADER_PASSED);
     if (peer && !passed) {
         req->principal = arena_printf(&req->arena, "peer:%s", peer->name);
         replicator_inbound_contact(app->replicator, peer->name);
     }
-    if (peer && passed) { // a client's request that the peer's edge handed on: judged as that client's
+    // a client's request that the peer's edge handed on: judged as that client's
+    if (peer && passed) {
         req->listener = LISTENER_PUBLIC;
         req->peer_cert_fingerprint = NULL;
         if (ip_parse(passed, &req->client))
@@ -110,7 +118,8 @@ void app_begin_peer(void *ctx, struct http_request *req, struct http_plan *plan)
         else
             begin_endpoint(app, req, t, NULL, plan);
     } else if (!peer)
-        refuse(req, plan, 403, "DENIED", "this certificate is not a region's: its fingerprint is not in the topology");
+        refuse(req, plan, 403, "DENIED",
+               "this certificate is not a region's: its fingerprint is not in the topology");
     else if (strcmp(req->path, "/healthz") == 0)
         app_begin_healthz(app, req, plan, true);
     else if (path_is(req->path, "/health"))

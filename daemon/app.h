@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The router of the public and the peer listener: which registry's endpoint was called, whether it lives here, and
-// which room answers. A regional name never means another region: what does not live here is 421 (RFC 9110
-// section 15.5.20). begin runs on HTTP threads; nothing here blocks.
+// The router of the public and the peer listener: which registry's endpoint was called, whether it
+// lives here, and which room answers. A regional name never means another region: what does not
+// live here is 421 (RFC 9110 section 15.5.20). begin runs on HTTP threads; nothing here blocks.
 #ifndef MERIDIAN_DAEMON_APP_H
 #define MERIDIAN_DAEMON_APP_H
 
@@ -20,16 +20,23 @@
 
 #include <stdatomic.h>
 
-// How a region is, for /healthz and the admin socket. Written by housekeeping and the supervisor's link.
+// How a region is, for /healthz and the admin socket. Written by housekeeping and the supervisor's
+// link.
 struct vitals {
-    struct conditions conditions; // all that is wrong with it
-    _Atomic unsigned headroom;    // daemon/headroom.h
-    _Atomic int64_t checked_ms;   // wall
+    // all that is wrong with it
+    struct conditions conditions;
+    // daemon/headroom.h
+    _Atomic unsigned headroom;
+    // wall
+    _Atomic int64_t checked_ms;
     struct impairment impairment;
-    pthread_mutex_t lock; // of those below
+    // of those below
+    pthread_mutex_t lock;
     struct edge_status edge;
-    struct space_view disk;  // total_bytes 0: this node has no store
-    char restart_error[512]; // why the last restart came to nothing; "" none
+    // total_bytes 0: this node has no store
+    struct space_view disk;
+    // why the last restart came to nothing; "" none
+    char restart_error[512];
 };
 
 struct app { // everything a request may need; made once by the worker, then only read
@@ -37,26 +44,34 @@ struct app { // everything a request may need; made once by the worker, then onl
     const struct paths *paths;
     struct snapshot *topology, *principals, *verdicts;
     struct topology_watcher *watch;
-    struct auth_service *auth;         // NULL without that role
-    struct registry_service *registry; // NULL without that role
-    struct replicator *replicator;     // NULL without that role
+    // NULL without that role
+    struct auth_service *auth;
+    // NULL without that role
+    struct registry_service *registry;
+    // NULL without that role
+    struct replicator *replicator;
     struct certs *certs;
     const struct region_keys *keys;
     struct health *health;
     struct resolver *resolver;
     struct fetcher *fetcher;
-    struct pool *late_pool; // for what waits for a successor; NULL before there is one
+    // for what waits for a successor; NULL before there is one
+    struct pool *late_pool;
     struct meta *meta;
     struct vitals *vitals;
-    int64_t started_ms; // wall
-    int ipc_fd;         // to the supervisor (daemon/supervisor_ipc.h)
+    // wall
+    int64_t started_ms;
+    // to the supervisor (daemon/supervisor_ipc.h)
+    int ipc_fd;
 };
 
 void app_disk_get(const struct app *app, struct space_view *out); // vitals.disk
 void app_begin_public(void *app, struct http_request *req, struct http_plan *plan);
 // Whether writes are open, as of now: sets or clears CONDITION_WRITES. Any thread.
-void app_judge_writes(struct app *app);                                                               // healthz.c
-void app_begin_healthz(struct app *app, struct http_request *req, struct http_plan *plan, bool deep); // healthz.c
+void app_judge_writes(struct app *app); // healthz.c
+// healthz.c
+void app_begin_healthz(struct app *app, struct http_request *req, struct http_plan *plan,
+                       bool deep);
 void app_begin_peer(void *app, struct http_request *req, struct http_plan *plan);
 void app_begin_admin(void *app, struct http_request *req, struct http_plan *plan); // admin.c
 // admin_health.c
@@ -65,7 +80,8 @@ void admin_get_health_peers(struct app *app, struct http_request *req, struct ht
 void admin_get_health_orders(struct app *app, struct http_request *req, struct http_response *resp);
 void admin_post_force(struct app *app, struct http_request *req, struct http_response *resp);
 void admin_post_order(struct app *app, struct http_request *req, struct http_response *resp);
-void admin_post_repair_clock(struct app *app, struct http_request *req, struct http_response *resp); // admin_repair.c
+// admin_repair.c
+void admin_post_repair_clock(struct app *app, struct http_request *req, struct http_response *resp);
 // Every response names its region, stamp and request id.
 void app_finish(void *app, const struct http_request *req, struct http_response *resp);
 

@@ -45,7 +45,8 @@ static const char *skip_figures(const char *s)
     return s;
 }
 
-// Do the sentences say the same, whatever their figures are? What is measured wavers, and is logged once.
+// Do the sentences say the same, whatever their figures are? What is measured wavers, and is logged
+// once.
 static bool same_words(const char *a, const char *b)
 {
     for (;; a++, b++) {
@@ -58,7 +59,8 @@ static bool same_words(const char *a, const char *b)
     }
 }
 
-// Every start closes writes for a moment, and who closes them later logs that too: no error by itself.
+// Every start closes writes for a moment, and who closes them later logs that too: no error by
+// itself.
 static enum log_level level_of(enum condition which, enum condition_severity severity)
 {
     if (which == CONDITION_WRITES || severity == CONDITION_WARNING)
@@ -71,10 +73,12 @@ static void log_begin(enum condition which, const struct condition_state *s)
     static const char *const told[] = {[CONDITION_WARNING] = "",
                                        [CONDITION_SHORT] = "; /healthz says short",
                                        [CONDITION_DOWN] = "; /healthz says down"};
-    log_write(level_of(which, s->severity), "daemon: %s%s (%s)", s->sentence, told[s->severity], rows[which].name);
+    log_write(level_of(which, s->severity), "daemon: %s%s (%s)", s->sentence, told[s->severity],
+              rows[which].name);
 }
 
-void condition_set(struct conditions *c, enum condition which, enum condition_severity severity, const char *fmt, ...)
+void condition_set(struct conditions *c, enum condition which, enum condition_severity severity,
+                   const char *fmt, ...)
 {
     struct condition_state now = {.holds = true, .severity = severity, .since_ms = clock_wall_ms()};
     va_list ap;
@@ -101,7 +105,8 @@ void condition_clear(struct conditions *c, enum condition which)
     c->states[which] = (struct condition_state){0};
     pthread_mutex_unlock(&c->lock);
     if (was.holds)
-        log_info("daemon: over: %s (%s, since %s)", was.sentence, rows[which].name, clock_format(was.since_ms, since));
+        log_info("daemon: over: %s (%s, since %s)", was.sentence, rows[which].name,
+                 clock_format(was.since_ms, since));
 }
 
 bool condition_holds(struct conditions *c, enum condition which)
@@ -136,8 +141,9 @@ const char *conditions_short(struct conditions *c)
 static json_t *state_json(enum condition which, const struct condition_state *s)
 {
     char since[CLOCK_TEXT_SIZE];
-    return json_pack("{s:s, s:s, s:s, s:s}", "name", rows[which].name, "severity", severities[s->severity], "since",
-                     clock_format(s->since_ms, since), "sentence", s->sentence);
+    return json_pack("{s:s, s:s, s:s, s:s}", "name", rows[which].name, "severity",
+                     severities[s->severity], "since", clock_format(s->since_ms, since), "sentence",
+                     s->sentence);
 }
 
 void *conditions_json(struct conditions *c)
@@ -148,7 +154,8 @@ void *conditions_json(struct conditions *c)
     pthread_mutex_unlock(&c->lock);
     json_t *list = json_array();
     for (size_t i = 0; list && i < N_CONDITIONS; i++)
-        if (states[i].holds && json_array_append_new(list, state_json((enum condition)i, &states[i]))) {
+        if (states[i].holds &&
+            json_array_append_new(list, state_json((enum condition)i, &states[i]))) {
             json_decref(list);
             return NULL;
         }
@@ -157,7 +164,8 @@ void *conditions_json(struct conditions *c)
 
 void conditions_metrics(struct conditions *c, struct buf *out)
 {
-    exposition_family(out, "meridian_condition", "gauge", "1 while this is wrong with the node, with this severity.");
+    exposition_family(out, "meridian_condition", "gauge",
+                      "1 while this is wrong with the node, with this severity.");
     for (size_t i = 0; i < N_CONDITIONS; i++) {
         pthread_mutex_lock(&c->lock);
         bool holds = c->states[i].holds;

@@ -27,12 +27,14 @@ int handover_write(const struct handover *h, int *out_fd)
             json_decref(fds);
             fds = NULL;
         }
-    json_t *doc = fds ? json_pack("{s:i, s:s, s:s, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:b, s:o}", "version",
-                                  HANDOVER_VERSION, "dataDir", h->data_dir, "runtimeDir", h->runtime_dir, "lock",
-                                  h->lock_fd, "worker", (int)h->worker, "link", h->ipc_fd, "edge", (int)h->edge.pid,
-                                  "edgeLife", h->edge.life_fd, "edgeLogWrite", h->edge.log_write_fd, "edgeLogRead",
-                                  h->edge.log_read_fd, "edgeOwnSpace", (int)h->edge.own_space, "listen", fds)
-                      : NULL;
+    json_t *doc =
+        fds ? json_pack("{s:i, s:s, s:s, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:b, s:o}", "version",
+                        HANDOVER_VERSION, "dataDir", h->data_dir, "runtimeDir", h->runtime_dir,
+                        "lock", h->lock_fd, "worker", (int)h->worker, "link", h->ipc_fd, "edge",
+                        (int)h->edge.pid, "edgeLife", h->edge.life_fd, "edgeLogWrite",
+                        h->edge.log_write_fd, "edgeLogRead", h->edge.log_read_fd, "edgeOwnSpace",
+                        (int)h->edge.own_space, "listen", fds)
+            : NULL;
     AUTO_FREE char *text = doc ? json_dumps(doc, JSON_COMPACT) : NULL;
     json_decref(doc);
     if (!text)
@@ -111,14 +113,16 @@ static int read_record(const char *text, struct diag *diag, struct handover *out
     json_t *list = NULL, *doc = json_loads(text, JSON_REJECT_DUPLICATES, NULL);
     int rc = doc && !json_unpack(doc, "{s:i}", "version", &version) ? 0 : ERR_CORRUPT;
     if (!rc && version != HANDOVER_VERSION) {
-        diag_add(diag, NULL, 0, "the running program hands over in version %d, this one takes version %d", version,
+        diag_add(diag, NULL, 0,
+                 "the running program hands over in version %d, this one takes version %d", version,
                  HANDOVER_VERSION);
         rc = ERR_VERSION;
     }
-    if (!rc && json_unpack(doc, "{s:s, s:s, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:b, s:o}", "dataDir", &data,
-                           "runtimeDir", &run, "lock", &h.lock_fd, "worker", &worker, "link", &h.ipc_fd, "edge", &edge,
-                           "edgeLife", &h.edge.life_fd, "edgeLogWrite", &h.edge.log_write_fd, "edgeLogRead",
-                           &h.edge.log_read_fd, "edgeOwnSpace", &own, "listen", &list))
+    if (!rc && json_unpack(doc, "{s:s, s:s, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:b, s:o}",
+                           "dataDir", &data, "runtimeDir", &run, "lock", &h.lock_fd, "worker",
+                           &worker, "link", &h.ipc_fd, "edge", &edge, "edgeLife", &h.edge.life_fd,
+                           "edgeLogWrite", &h.edge.log_write_fd, "edgeLogRead", &h.edge.log_read_fd,
+                           "edgeOwnSpace", &own, "listen", &list))
         rc = ERR_CORRUPT;
     if (!rc && (!read_fds(list, &h) || fcntl(h.lock_fd, F_GETFD) < 0 || !is_socket(h.ipc_fd) ||
                 (edge && (fcntl(h.edge.life_fd, F_GETFD) < 0 || !is_pipe(h.edge.log_write_fd) ||
@@ -133,7 +137,8 @@ static int read_record(const char *text, struct diag *diag, struct handover *out
         rc = ERR_NOMEM;
     json_decref(doc);
     if (rc == ERR_CORRUPT)
-        diag_add(diag, NULL, 0, HANDOVER_ENV ": what the running program handed over cannot be read");
+        diag_add(diag, NULL, 0,
+                 HANDOVER_ENV ": what the running program handed over cannot be read");
     if (rc) {
         handover_done(&h);
         return rc;
@@ -149,7 +154,8 @@ int handover_read(int fd, struct diag *diag, struct handover *out)
     AUTO_FREE char *text = mem_alloc(RECORD_MAX_BYTES + 1);
     int rc = text ? read_text(from, text) : ERR_NOMEM;
     if (rc) {
-        diag_add(diag, NULL, 0, HANDOVER_ENV ": what the running program handed over cannot be read");
+        diag_add(diag, NULL, 0,
+                 HANDOVER_ENV ": what the running program handed over cannot be read");
         return rc;
     }
     return read_record(text, diag, out);
@@ -173,7 +179,8 @@ int handover_fits(const struct handover *h, const struct node *n, struct diag *d
                                     {"runtime_dir", h->runtime_dir, n->runtime_dir}};
     for (size_t i = 0; i < ARRAY_LEN(pairs); i++)
         if (strcmp(pairs[i][1], pairs[i][2]) != 0) {
-            diag_add(diag, n->source, 0, "%s: the running node has %s; moving it needs a stop and a start", pairs[i][0],
+            diag_add(diag, n->source, 0,
+                     "%s: the running node has %s; moving it needs a stop and a start", pairs[i][0],
                      pairs[i][1]);
             return ERR_CONFLICT;
         }

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a supervisor leaves to the program that it becomes: `meridian node restart` and SIGUSR2 exec the program at the
-// same path again, perhaps a newer one, in the same process. Descriptors stay open over the exec; this record says
-// which is which. It travels in a memfd whose number is in the environment: MERIDIAN_HANDOVER.
+// What a supervisor leaves to the program that it becomes: `meridian node restart` and SIGUSR2 exec
+// the program at the same path again, perhaps a newer one, in the same process. Descriptors stay
+// open over the exec; this record says which is which. It travels in a memfd whose number is in the
+// environment: MERIDIAN_HANDOVER.
 //
-// The record is from the process's own past, not from a stranger: still every number in it is checked to be an open
-// descriptor of the right kind here, and every pid to be a child by restart.c.
+// The record is from the process's own past, not from a stranger: still every number in it is
+// checked to be an open descriptor of the right kind here, and every pid to be a child by
+// restart.c.
 #ifndef MERIDIAN_DAEMON_HANDOVER_H
 #define MERIDIAN_DAEMON_HANDOVER_H
 
@@ -20,21 +22,25 @@
 #define HANDOVER_VERSION 2 // 2: the pipe of nginx's log
 
 struct handover {
-    char *data_dir, *runtime_dir; // whose locks and sockets these are
+    // whose locks and sockets these are
+    char *data_dir, *runtime_dir;
     int lock_fd;
     pid_t worker;
     int ipc_fd;
     struct edge_handover edge;
-    int *fds; // that are listened on
+    // that are listened on
+    int *fds;
     size_t n_fds;
 };
 
 int handover_write(const struct handover *h, int *out_fd); // a memfd, without close-on-exec
-// Reads and closes it. ERR_VERSION, ERR_CORRUPT with a sentence. Descriptors get close-on-exec back.
+// Reads and closes it. ERR_VERSION, ERR_CORRUPT with a sentence. Descriptors get close-on-exec
+// back.
 int handover_read(int fd, struct diag *diag, struct handover *out);
 // The environment's record, which is then taken out of it. ERR_NOTFOUND: none.
 int handover_from_env(struct diag *diag, struct handover *out);
-// May a node with these settings go on from there? Where its data lies does not change under a running node.
+// May a node with these settings go on from there? Where its data lies does not change under a
+// running node.
 int handover_fits(const struct handover *h, const struct node *n, struct diag *diag);
 // All descriptors of the record: kept over an exec, or not.
 void handover_keep(const struct handover *h, bool keep);

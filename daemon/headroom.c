@@ -29,7 +29,8 @@ unsigned headroom_percent(const struct load *l)
     if (l->active_max)
         room = least_of(room, slope((double)l->active / (double)l->active_max, 0, 1, 0));
     if (l->disk_bytes)
-        room = least_of(room, slope((double)l->disk_room_bytes / (double)l->disk_bytes, 0.05, 0, 10));
+        room =
+            least_of(room, slope((double)l->disk_room_bytes / (double)l->disk_bytes, 0.05, 0, 10));
     return room;
 }
 

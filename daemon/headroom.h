@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-// How much more this node could take, 0 to 100: what the deep document tells the resolvers, so that they send fewer
-// clients before the node starts to refuse. The least of what its parts say. A pure function of a load;
-// headroom_measure reads one. Called by the daemon's housekeeping.
+// How much more this node could take, 0 to 100: what the deep document tells the resolvers, so that
+// they send fewer clients before the node starts to refuse. The least of what its parts say. A pure
+// function of a load; headroom_measure reads one. Called by the daemon's housekeeping.
 //
-//   processors   100 while the load is at most one task per core, falling to 10 at four: load alone refuses nobody
+//   processors   100 while the load is at most one task per core, falling to 10 at four: load alone
+//                refuses nobody
 //   work queue   the share of the pool's queue that is free
 //   requests     the share of the requests in flight that are still possible
-//   disk         100 with a twentieth of it free above the reserve, falling to 10 at the reserve: a node that is short
-//                (store/space.h) is passed over anyway, and if all are, weights decide as before
+//   disk         100 with a twentieth of it free above the reserve, falling to 10 at the reserve: a
+//                node that is short (store/space.h) is passed over anyway, and if all are, weights
+//                decide as before
 #ifndef MERIDIAN_DAEMON_HEADROOM_H
 #define MERIDIAN_DAEMON_HEADROOM_H
 
@@ -15,11 +17,13 @@
 #include <stdint.h>
 
 struct load {
-    double load_average; // of the last minute; below 0: unknown
+    // of the last minute; below 0: unknown
+    double load_average;
     unsigned n_cores;
     size_t waiting, waiting_max;
     size_t active, active_max;
-    uint64_t disk_room_bytes, disk_bytes; // free above the reserve; disk_bytes 0: unknown
+    // free above the reserve; disk_bytes 0: unknown
+    uint64_t disk_room_bytes, disk_bytes;
 };
 
 unsigned headroom_percent(const struct load *l);

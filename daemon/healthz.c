@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// /healthz: up, short or down for everybody, the deep document for peers (design section 5; its fields are in
-// health/deep.h). On HTTP threads: what it says was found out before, by housekeeping, but for closed writes,
-// which cost a look only.
+// /healthz: up, short or down for everybody, the deep document for peers (design section 5; its
+// fields are in health/deep.h). On HTTP threads: what it says was found out before, by
+// housekeeping, but for closed writes, which cost a look only.
 #include "daemon/app.h"
 
 #include "base/clock.h"
@@ -27,15 +27,18 @@ static json_t *impaired_json(struct app *app)
     return list;
 }
 
-// What the node has of all that, as it was said before there were conditions: older readers look at these members.
+// What the node has of all that, as it was said before there were conditions: older readers look at
+// these members.
 static void add_flags(struct app *app, struct http_request *req, json_t *doc)
 {
     struct conditions *c = &app->vitals->conditions;
     const char *closed = app->meta ? meta_closed_why(app->meta, &req->arena) : NULL;
     bool metadata = !condition_holds(c, CONDITION_METADATA);
-    json_object_set_new(doc, "storeWritable", json_boolean(metadata && !condition_holds(c, CONDITION_STORE)));
+    json_object_set_new(doc, "storeWritable",
+                        json_boolean(metadata && !condition_holds(c, CONDITION_STORE)));
     json_object_set_new(doc, "metadataWritable", json_boolean(metadata));
-    json_object_set_new(doc, "tokenSigning", json_boolean(!condition_holds(c, CONDITION_TOKEN_SIGNING)));
+    json_object_set_new(doc, "tokenSigning",
+                        json_boolean(!condition_holds(c, CONDITION_TOKEN_SIGNING)));
     json_object_set_new(doc, "writesClosed", closed ? json_string(closed) : json_null());
 }
 
@@ -63,16 +66,20 @@ static void add_deep(struct app *app, struct http_request *req, json_t *doc, boo
     add_flags(app, req, doc);
     json_object_set_new(doc, "faults", replicator_faults_json(app->replicator));
     add_disk(app, doc);
-    json_object_set_new(doc, "headroom", json_integer(up ? (json_int_t)atomic_load(&v->headroom) : 0));
+    json_object_set_new(doc, "headroom",
+                        json_integer(up ? (json_int_t)atomic_load(&v->headroom) : 0));
     json_object_set_new(doc, "impaired", impaired_json(app));
     json_object_set_new(doc, "checkedMs", json_integer((json_int_t)atomic_load(&v->checked_ms)));
 }
 
-// What readers take is bounded: of what is too much, the sentences go first. Up, headroom and who is impaired stay.
+// What readers take is bounded: of what is too much, the sentences go first. Up, headroom and who
+// is impaired stay.
 static void fit_deep(json_t *doc)
 {
     static const char *const spare[] = {"faults", "conditions", "writesClosed"};
-    for (size_t i = 0; i < ARRAY_LEN(spare) && json_dumpb(doc, NULL, 0, JSON_COMPACT) > HEALTH_DEEP_MAX_BYTES; i++)
+    for (size_t i = 0;
+         i < ARRAY_LEN(spare) && json_dumpb(doc, NULL, 0, JSON_COMPACT) > HEALTH_DEEP_MAX_BYTES;
+         i++)
         json_object_del(doc, spare[i]);
 }
 
@@ -84,7 +91,8 @@ void app_judge_writes(struct app *app)
     arena_init(&a, WHY_MAX_BYTES);
     const char *why = app->meta ? meta_closed_why(app->meta, &a) : NULL;
     if (why)
-        condition_set(c, CONDITION_WRITES, CONDITION_DOWN, "this region takes no writes now: %s", why);
+        condition_set(c, CONDITION_WRITES, CONDITION_DOWN, "this region takes no writes now: %s",
+                      why);
     else
         condition_clear(c, CONDITION_WRITES);
     arena_done(&a);
@@ -118,7 +126,8 @@ void app_begin_healthz(struct app *app, struct http_request *req, struct http_pl
         fit_deep(doc);
     }
     if (!doc || http_response_json(req, &plan->response, reason ? 503 : 200, doc))
-        http_response_bytes(&plan->response, 503, "application/json", bytes_str("{\"status\":\"down\"}"));
+        http_response_bytes(&plan->response, 503, "application/json",
+                            bytes_str("{\"status\":\"down\"}"));
     http_response_header(req, &plan->response, "Cache-Control", "no-store");
     if (reason)
         http_request_refused(req, "UNAVAILABLE", reason);

@@ -56,7 +56,8 @@ void impairment_fault(struct impairment *m, const char *label, int64_t now)
         x->n_faults++;
     }
     if (x && x->n_faults >= IMPAIRMENT_FAULTS && now >= x->impaired_until_ms) {
-        x->impaired_until_ms = now + ((int64_t)IMPAIRED_MS << (x->n_times < DOUBLINGS ? x->n_times : DOUBLINGS));
+        x->impaired_until_ms =
+            now + ((int64_t)IMPAIRED_MS << (x->n_times < DOUBLINGS ? x->n_times : DOUBLINGS));
         x->n_times++;
         x->n_faults = 0;
         x->since_ms = now;
@@ -64,10 +65,13 @@ void impairment_fault(struct impairment *m, const char *label, int64_t now)
     }
     pthread_mutex_unlock(&m->lock);
     if (told)
-        log_error("daemon: registry %s is impaired here: its content gives errors; clients are sent elsewhere", label);
+        log_error("daemon: registry %s is impaired here: its content gives errors; clients are "
+                  "sent elsewhere",
+                  label);
 }
 
-size_t impairment_list(struct impairment *m, int64_t now, char out[IMPAIRMENT_MAX][HOSTNAME_LABEL_SIZE])
+size_t impairment_list(struct impairment *m, int64_t now,
+                       char out[IMPAIRMENT_MAX][HOSTNAME_LABEL_SIZE])
 {
     size_t n = 0;
     pthread_mutex_lock(&m->lock);

@@ -23,7 +23,8 @@ static void judge_token_key(struct app *app, const struct topology *t)
     struct diag d;
     diag_init(&d);
     if (auth_self_check(t, app->node->region, app->keys, clock_wall_ms(), &d))
-        condition_set(c, CONDITION_TOKEN_KEY, CONDITION_DOWN, "%s", d.n ? d.lines[0] : "the token key is refused");
+        condition_set(c, CONDITION_TOKEN_KEY, CONDITION_DOWN, "%s",
+                      d.n ? d.lines[0] : "the token key is refused");
     else
         condition_clear(c, CONDITION_TOKEN_KEY);
     diag_done(&d);
@@ -36,33 +37,40 @@ static bool feed_key_verifies(const struct region_keys *keys, const struct publi
            !ed25519_verify(key->spki_b64, PROBE, strlen(PROBE), sig);
 }
 
-// What keeps others from taking what this region signs, with the cure; NULL: nothing does. On the arena.
+// What keeps others from taking what this region signs, with the cure; NULL: nothing does. On the
+// arena.
 static const char *feed_key_why(const struct app *app, const struct topology *t, struct arena *a)
 {
     const char *id = region_keys_feed_id(app->keys), *region = app->node->region;
     const struct public_key *key = topology_feed_key(t, id);
     if (!key)
         return arena_printf(a,
-                            "the topology in force (version %llu) does not name the feed key %s that this region signs "
-                            "with: no region takes what is pushed here, nor its votes; add the key's public half to "
+                            "the topology in force (version %llu) does not name the feed key %s "
+                            "that this region signs "
+                            "with: no region takes what is pushed here, nor its votes; add the "
+                            "key's public half to "
                             "identities.%s.feed_keys (`meridian init` does)",
                             (unsigned long long)t->version, id, region);
     if (topology_revocation(t, id))
-        return arena_printf(
-            a,
-            "the topology revokes the feed key %s that this region signs with; move keys/feed.pem away, "
-            "have `meridian init` make a new one, and restart the node",
-            id);
+        return arena_printf(a,
+                            "the topology revokes the feed key %s that this region signs with; "
+                            "move keys/feed.pem away, "
+                            "have `meridian init` make a new one, and restart the node",
+                            id);
     if (key->retired_s)
         return arena_printf(a,
-                            "the topology says that the feed key %s is retired, but this region still signs with it: "
-                            "no region takes what is pushed here; take `retired` away from it, or give this node the "
+                            "the topology says that the feed key %s is retired, but this region "
+                            "still signs with it: "
+                            "no region takes what is pushed here; take `retired` away from it, or "
+                            "give this node the "
                             "new key",
                             id);
     if (key->region != topology_region(t, region)->index || !feed_key_verifies(app->keys, key))
         return arena_printf(a,
-                            "the topology names the feed key %s with another public half, or for another region: no "
-                            "region takes what is pushed here; put that of keys/feed.pem under identities.%s.feed_keys",
+                            "the topology names the feed key %s with another public half, or for "
+                            "another region: no "
+                            "region takes what is pushed here; put that of keys/feed.pem under "
+                            "identities.%s.feed_keys",
                             id, region);
     return NULL;
 }
@@ -84,7 +92,8 @@ static void judge_feed_key(struct app *app, const struct topology *t)
 
 // ---- certificates ----
 
-// Clients that come now fail by it. Otherwise the edge goes on with the good one that it has loaded.
+// Clients that come now fail by it. Otherwise the edge goes on with the good one that it has
+// loaded.
 static bool clients_fail(enum cert_fault fault)
 {
     return fault == CERT_EXPIRED || fault == CERT_NOT_VALID_YET || fault == CERT_LACKS_NAME;
@@ -109,10 +118,12 @@ static void say_fault(struct conditions *c, enum condition which, enum condition
     char from[CLOCK_TEXT_SIZE], to[CLOCK_TEXT_SIZE];
     char dates[2 * CLOCK_TEXT_SIZE + 32] = "";
     if (i->not_after_ms)
-        snprintf(dates, sizeof dates, "; it is good from %s to %s", clock_format(i->not_before_ms, from),
-                 clock_format(i->not_after_ms, to));
-    condition_set(c, which, severity, "the certificate %s, %s: %s%s; `meridian certs renew` gets a new one%s%.160s",
-                  of_whom(i->kind), i->path, i->problem, dates, *error ? "; the last renewal failed: " : "", error);
+        snprintf(dates, sizeof dates, "; it is good from %s to %s",
+                 clock_format(i->not_before_ms, from), clock_format(i->not_after_ms, to));
+    condition_set(c, which, severity,
+                  "the certificate %s, %s: %s%s; `meridian certs renew` gets a new one%s%.160s",
+                  of_whom(i->kind), i->path, i->problem, dates,
+                  *error ? "; the last renewal failed: " : "", error);
 }
 
 static bool pinned(const struct topology *t, const char *region, const char *fingerprint)
@@ -121,7 +132,8 @@ static bool pinned(const struct topology *t, const char *region, const char *fin
     return r && !strcmp(r->name, region);
 }
 
-static void judge_certificate(struct app *app, const struct topology *t, enum cert_kind kind, enum condition which)
+static void judge_certificate(struct app *app, const struct topology *t, enum cert_kind kind,
+                              enum condition which)
 {
     struct conditions *c = &app->vitals->conditions;
     struct cert_info i;
@@ -133,13 +145,15 @@ static void judge_certificate(struct app *app, const struct topology *t, enum ce
         say_fault(c, which, clients_fail(i.fault) ? down : CONDITION_WARNING, &i, error);
     else if (kind == CERT_PEER && !pinned(t, app->node->region, i.fingerprint))
         condition_set(c, which, CONDITION_WARNING,
-                      "the topology in force (version %llu) does not name this region's peer certificate: the other "
+                      "the topology in force (version %llu) does not name this region's peer "
+                      "certificate: the other "
                       "regions refuse it, and nothing is replicated to or from it; add %s to "
                       "identities.%s.peer_fingerprints (`meridian init` does)",
                       (unsigned long long)t->version, i.fingerprint, app->node->region);
     else if (overdue(&i, clock_wall_ms()))
-        condition_set(c, which, CONDITION_WARNING, "the certificate %s ends at %s and is not renewed%s%.200s",
-                      of_whom(kind), clock_format(i.not_after_ms, to), *error ? ": " : "", error);
+        condition_set(c, which, CONDITION_WARNING,
+                      "the certificate %s ends at %s and is not renewed%s%.200s", of_whom(kind),
+                      clock_format(i.not_after_ms, to), *error ? ": " : "", error);
     else
         condition_clear(c, which);
 }
@@ -150,8 +164,8 @@ static void judge_our_clock(struct conditions *c, const struct clock_opinion *o)
 {
     if (o->closes)
         condition_set(c, CONDITION_CLOCK, CONDITION_WARNING,
-                      "this region's clock is wrong: %s; until it is right no writes are taken%s", o->ours,
-                      o->far ? ", and no certificates issued or renewed" : "");
+                      "this region's clock is wrong: %s; until it is right no writes are taken%s",
+                      o->ours, o->far ? ", and no certificates issued or renewed" : "");
     else
         condition_clear(c, CONDITION_CLOCK);
 }
@@ -163,7 +177,8 @@ void judge_clocks(struct app *app)
     replication_clock_opinion(app->replicator, &o);
     judge_our_clock(c, &o);
     if (o.others[0])
-        condition_set(c, CONDITION_PEER_CLOCK, CONDITION_WARNING, "%s; see to its time service (NTP)", o.others);
+        condition_set(c, CONDITION_PEER_CLOCK, CONDITION_WARNING,
+                      "%s; see to its time service (NTP)", o.others);
     else
         condition_clear(c, CONDITION_PEER_CLOCK);
 }

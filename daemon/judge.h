@@ -1,18 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
-// A node judges what its clients and the other regions will judge it by: its token key, its feed key, its peer
-// certificate's fingerprint, and the certificates of its names, all against the topology in force. Sets and clears
-// conditions (daemon/conditions.h). What makes every pull fail here is down; what only keeps other regions from taking
-// this one's entries is a warning, since what is here can still be pulled.
+// A node judges what its clients and the other regions will judge it by: its token key, its feed
+// key, its peer certificate's fingerprint, and the certificates of its names, all against the
+// topology in force. Sets and clears conditions (daemon/conditions.h). What makes every pull fail
+// here is down; what only keeps other regions from taking this one's entries is a warning, since
+// what is here can still be pulled.
 //
 //   token key not named, another region's, or a token of its own refused   down
 //   certificate of the region's or the global names: expired, not valid yet, lacks a name   down
-//     missing, unreadable, key does not fit, of another CA: a warning, because the edge serves on with what it has
-//     loaded; so is one that should long be renewed
+//     missing, unreadable, key does not fit, of another CA: a warning, because the edge serves on
+//     with what it has loaded; so is one that should long be renewed
 //   peer certificate: any of that, or its fingerprint is not in the topology   a warning
-//   feed key not named, retired, revoked, or its public half is another   a warning (a revoked one closes writes too)
+//   feed key not named, retired, revoked, or its public half is another   a warning
+//     (a revoked one closes writes too)
 //
-// On the housekeeping thread: at the start, after every swap of the topology, and every JUDGE_EVERY_MS. Reads three
-// small files.
+// On the housekeeping thread: at the start, after every swap of the topology, and every
+// JUDGE_EVERY_MS. Reads three small files.
 #ifndef MERIDIAN_DAEMON_JUDGE_H
 #define MERIDIAN_DAEMON_JUDGE_H
 
@@ -21,8 +23,8 @@
 #define JUDGE_EVERY_MS 10000
 
 void judge_identity(struct app *app);
-// Our clock, and the other regions' that are far from it, as they were compared last: warnings, since what a wrong
-// clock spoils is down by itself (writes, certificates). Cheap: with the vitals.
+// Our clock, and the other regions' that are far from it, as they were compared last: warnings,
+// since what a wrong clock spoils is down by itself (writes, certificates). Cheap: with the vitals.
 void judge_clocks(struct app *app);
 
 #endif

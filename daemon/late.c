@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a worker does that has yielded; see late.h. begin runs on HTTP threads, late_run on the pool: it waits for the
-// successor, which may have to open the store first. Rooms that are the successor's by then are not touched.
+// What a worker does that has yielded; see late.h. begin runs on HTTP threads, late_run on the
+// pool: it waits for the successor, which may have to open the store first. Rooms that are the
+// successor's by then are not touched.
 #include "daemon/late.h"
 
 #include "base/err.h"
@@ -40,7 +41,8 @@ static void line(struct lines *l, const char *name, const char *value)
     l->nomem = !l->text[l->n++];
 }
 
-static bool of_connection(const char *name) // RFC 9110 section 7.6.1, and what the client library sets itself
+// RFC 9110 section 7.6.1, and what the client library sets itself
+static bool of_connection(const char *name)
 {
     static const char *const names[] = {"Connection", "Content-Length",    "Expect",  "Keep-Alive",
                                         "TE",         "Transfer-Encoding", "Trailer", "Upgrade"};
@@ -73,14 +75,15 @@ static int ask(const struct late *late, struct http_request *req, struct fetch_r
     struct app *app = late->app;
     struct lines l = {.req = req};
     lines_make(&l, late);
-    const char *url =
-        arena_printf(&req->arena, "http://successor%s%s%s", req->path, *req->query ? "?" : "", req->query);
+    const char *url = arena_printf(&req->arena, "http://successor%s%s%s", req->path,
+                                   *req->query ? "?" : "", req->query);
     if (!url || l.nomem)
         return ERR_NOMEM;
     const struct fetch_request q = {.method = req->method == HTTP_HEAD ? "GET" : req->method_text,
                                     .url = url,
-                                    .unix_socket = late->listener == LISTENER_PEER ? app->paths->peer_sock
-                                                                                   : app->paths->public_sock,
+                                    .unix_socket = late->listener == LISTENER_PEER
+                                                       ? app->paths->peer_sock
+                                                       : app->paths->public_sock,
                                     .headers = l.text,
                                     .n_headers = l.n,
                                     .body = req->body,
@@ -94,9 +97,10 @@ static int ask(const struct late *late, struct http_request *req, struct fetch_r
 
 static bool ours_to_say(const char *name) // framing, and what app_finish adds to every answer
 {
-    static const char *const names[] = {"connection",        "content-length",    "date",
-                                        "keep-alive",        "transfer-encoding", "x-accel-redirect",
-                                        "x-meridian-region", "x-meridian-stamp",  "x-meridian-request-id"};
+    static const char *const names[] = {
+        "connection",        "content-length",    "date",
+        "keep-alive",        "transfer-encoding", "x-accel-redirect",
+        "x-meridian-region", "x-meridian-stamp",  "x-meridian-request-id"};
     for (size_t i = 0; i < ARRAY_LEN(names); i++)
         if (!strcasecmp(name, names[i]))
             return true;
@@ -112,7 +116,8 @@ static int headers_copy(struct http_request *req, const char *text, struct http_
         if (!colon || colon > end)
             continue;
         const char *name = arena_strndup(&req->arena, p, (size_t)(colon - p));
-        const char *value = arena_strndup(&req->arena, colon + 2, (size_t)(end - colon - 2 - (nl != NULL)));
+        const char *value =
+            arena_strndup(&req->arena, colon + 2, (size_t)(end - colon - 2 - (nl != NULL)));
         if (!name || !value)
             return ERR_NOMEM;
         if (!ours_to_say(name))
@@ -121,7 +126,8 @@ static int headers_copy(struct http_request *req, const char *text, struct http_
     return rc;
 }
 
-static int answer_copy(struct http_request *req, const struct fetch_result *r, struct http_response *resp)
+static int answer_copy(struct http_request *req, const struct fetch_result *r,
+                       struct http_response *resp)
 {
     char accel[1024];
     req->arena.max_bytes += r->body.n + r->headers.n; // bounded by what was fetched
@@ -138,13 +144,16 @@ static int answer_copy(struct http_request *req, const struct fetch_result *r, s
     return body || !r->body.n ? 0 : ERR_NOMEM;
 }
 
-static void not_answered(const struct late *late, struct http_request *req, struct http_response *resp, const char *why)
+static void not_answered(const struct late *late, struct http_request *req,
+                         struct http_response *resp, const char *why)
 {
     static struct log_limit limit = LOG_LIMIT(5000);
-    log_limited(&limit, LOG_WARN, "daemon: restart: %s %s could not be handed to the new worker: %s", req->method_text,
-                req->path, why);
+    log_limited(&limit, LOG_WARN,
+                "daemon: restart: %s %s could not be handed to the new worker: %s",
+                req->method_text, req->path, why);
     *resp = (struct http_response){0};
-    oci_error(req, resp, 503, "UNAVAILABLE", NULL, "region %s is being restarted: try again", late->app->node->region);
+    oci_error(req, resp, 503, "UNAVAILABLE", NULL, "region %s is being restarted: try again",
+              late->app->node->region);
     (void)http_response_header(req, resp, "Retry-After", "1");
 }
 
@@ -186,8 +195,8 @@ static void begin_any(struct app *app, struct http_request *req, struct http_pla
         return;
     *plan = (struct http_plan){.kind = HTTP_PLAN_REPLY};
     if (!late || !strcmp(req->path, base)) { // a stream without end: its reader finds the successor
-        oci_error(req, &plan->response, 503, "UNAVAILABLE", NULL, "region %s is being restarted: try again",
-                  app->node->region);
+        oci_error(req, &plan->response, 503, "UNAVAILABLE", NULL,
+                  "region %s is being restarted: try again", app->node->region);
         return;
     }
     *plan = (struct http_plan){.kind = HTTP_PLAN_COLLECT,
@@ -197,7 +206,8 @@ static void begin_any(struct app *app, struct http_request *req, struct http_pla
                                .pool = app->late_pool};
 }
 
-// What the registry or the token service plan without a word to others, and can answer or carry on here.
+// What the registry or the token service plan without a word to others, and can answer or carry on
+// here.
 static bool judged_here(const struct http_request *req)
 {
     return !strncmp(req->path, "/v2/", 4) || !strncmp(req->path, "/oauth2/", 8);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// meridiand: one region's node. Reads its settings, resolves users and paths, and hands over to the supervisor.
+// meridiand: one region's node. Reads its settings, resolves users and paths, and hands over to the
+// supervisor.
 #include "base/err.h"
 #include "base/log.h"
 #include "config/node.h"
@@ -25,10 +26,12 @@
 static const char usage[] =
     "usage: meridiand --config FILE [--check]\n"
     "\n"
-    "Runs one node of a Meridian region: resolver, registry, token service and replicator behind the HTTP edge.\n"
+    "Runs one node of a Meridian region: resolver, registry, token service and replicator behind "
+    "the HTTP edge.\n"
     "\n"
     "  -c, --config FILE   the node's settings (meridiand.yaml)\n"
-    "      --check         check the settings, the topology they name, and whether the users that the\n"
+    "      --check         check the settings, the topology they name, and whether the users that "
+    "the\n"
     "                      work runs as get at their files, then end: 0 good, 1 not\n"
     "      --sample WHAT   print a commented file with every key: WHAT is node or topology\n"
     "      --manual WHAT   print the manual page of that file, from the same rows\n"
@@ -38,7 +41,8 @@ static const char usage[] =
     "SIGTERM drains and stops; SIGHUP looks at the topology and the certificates now; SIGUSR2\n"
     "restarts without a lost query. See meridiand(8).\n";
 
-static int check_only(const struct node *n, const struct paths *p, const struct identity *id, struct diag *d)
+static int check_only(const struct node *n, const struct paths *p, const struct identity *id,
+                      struct diag *d)
 {
     struct topology *t = NULL;
     size_t n_changes;
@@ -50,7 +54,8 @@ static int check_only(const struct node *n, const struct paths *p, const struct 
     if (t && !r)
         diag_add(d, n->source, 0, "region %s is not in the topology %s", n->region, t->source);
     else if (r && !region_stamp(r, n->stamp))
-        diag_add(d, n->source, 0, "stamp %s is not a stamp of region %s in %s", n->stamp, n->region, t->source);
+        diag_add(d, n->source, 0, "stamp %s is not a stamp of region %s in %s", n->stamp, n->region,
+                 t->source);
     (void)preflight_edge_program(n, d);
     int rc3 = preflight_files(n, p, id, t, d);
     rc = rc ? rc : rc3;
@@ -59,7 +64,8 @@ static int check_only(const struct node *n, const struct paths *p, const struct 
     return rc ? rc : rc2 ? rc2 : diag_count(d) ? ERR_INVAL : 0;
 }
 
-// A registry holds many connections and files; the usual soft limit of 1024 is for programs that use select.
+// A registry holds many connections and files; the usual soft limit of 1024 is for programs that
+// use select.
 static void raise_open_files(void)
 {
     struct rlimit l;
@@ -67,7 +73,8 @@ static void raise_open_files(void)
         return;
     l.rlim_cur = l.rlim_max < OPEN_FILES_MAX ? l.rlim_max : OPEN_FILES_MAX;
     if (setrlimit(RLIMIT_NOFILE, &l))
-        log_warn("daemon: the limit of open files cannot be raised from %llu", (unsigned long long)l.rlim_cur);
+        log_warn("daemon: the limit of open files cannot be raised from %llu",
+                 (unsigned long long)l.rlim_cur);
 }
 
 int main(int argc, char **argv)
@@ -131,8 +138,12 @@ int main(int argc, char **argv)
     static char program[PATH_MAX];
     ssize_t n_program = readlink("/proc/self/exe", program, sizeof program - 1);
     program[n_program > 0 ? n_program : 0] = 0;
-    int status = supervisor_run(&(struct supervisor_options){
-        .node = n, .paths = &p, .id = &id, .program = program, .argv = argv, .handover = restart ? &h : NULL});
+    int status = supervisor_run(&(struct supervisor_options){.node = n,
+                                                             .paths = &p,
+                                                             .id = &id,
+                                                             .program = program,
+                                                             .argv = argv,
+                                                             .handover = restart ? &h : NULL});
     handover_done(&h);
     node_free(n);
     return status;

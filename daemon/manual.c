@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Samples and manual pages of the two files whose keys are option rows; see manual.h. A file of its own because
-// config/options.h and getopt.h both name a struct option.
+// Samples and manual pages of the two files whose keys are option rows; see manual.h. A file of its
+// own because config/options.h and getopt.h both name a struct option.
 #include "daemon/manual.h"
 
 #include "config/node.h"
@@ -22,11 +22,12 @@ int manual_print(const char *what, bool manual)
         options_print_sample(rows, stdout);
         return 0;
     }
-    printf(
-        ".TH %s 5 \"\" \"meridian %s\"\n.SH NAME\n%s\n.SH DESCRIPTION\nYAML. Durations are written 750ms, 1s, 5m, 1h; "
-        "an unknown key is an error with its line.\n.SH KEYS\n",
-        node ? "MERIDIAND.YAML" : "MERIDIAN-TOPOLOGY", MERIDIAN_VERSION,
-        node ? "meridiand.yaml \\- settings of one node" : "meridian-topology \\- the document that all regions share");
+    printf(".TH %s 5 \"\" \"meridian %s\"\n.SH NAME\n%s\n.SH DESCRIPTION\nYAML. Durations are "
+           "written 750ms, 1s, 5m, 1h; "
+           "an unknown key is an error with its line.\n.SH KEYS\n",
+           node ? "MERIDIAND.YAML" : "MERIDIAN-TOPOLOGY", MERIDIAN_VERSION,
+           node ? "meridiand.yaml \\- settings of one node"
+                : "meridian-topology \\- the document that all regions share");
     options_print_man(rows, stdout);
     puts(".SH SEE ALSO\n.BR meridiand (8),\n.BR meridian (1)");
     return 0;

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// The node's metrics as one text for Prometheus: `GET /metrics` on a listener of its own (metrics.listen, off by
-// default) and `GET /v1/metrics` on the admin socket. Gathers what the rooms count; see docs/metrics.md for the table.
-// begin runs on an HTTP thread, the gathering on the pool.
+// The node's metrics as one text for Prometheus: `GET /metrics` on a listener of its own
+// (metrics.listen, off by default) and `GET /v1/metrics` on the admin socket. Gathers what the
+// rooms count; see docs/metrics.md for the table. begin runs on an HTTP thread, the gathering on
+// the pool.
 #include "daemon/metrics.h"
 
 #include "base/exposition.h"
@@ -35,16 +36,19 @@ static void write_process(const struct app *app, struct buf *b)
     exposition_single(b, "process_start_time_seconds", "gauge", "Start of the worker, Unix time.",
                       (double)app->started_ms / 1000);
     if (!getrusage(RUSAGE_SELF, &u))
-        exposition_single(b, "process_cpu_seconds_total", "counter", "User and system time of the worker.",
+        exposition_single(b, "process_cpu_seconds_total", "counter",
+                          "User and system time of the worker.",
                           (double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) +
                               (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1e6);
-    exposition_single(b, "process_virtual_memory_bytes", "gauge", "Address space of the worker.", (double)pages * page);
+    exposition_single(b, "process_virtual_memory_bytes", "gauge", "Address space of the worker.",
+                      (double)pages * page);
     exposition_single(b, "process_resident_memory_bytes", "gauge", "Resident memory of the worker.",
                       (double)resident * page);
     exposition_single(b, "process_open_fds", "gauge", "Open descriptors of the worker.",
                       open_fds ? (double)(open_fds - 1) : 0); // the folder itself was one
     if (!getrlimit(RLIMIT_NOFILE, &l))
-        exposition_single(b, "process_max_fds", "gauge", "Most descriptors that may be open.", (double)l.rlim_cur);
+        exposition_single(b, "process_max_fds", "gauge", "Most descriptors that may be open.",
+                          (double)l.rlim_cur);
 }
 
 static void write_config(const struct app *app, struct buf *b)
@@ -53,18 +57,19 @@ static void write_config(const struct app *app, struct buf *b)
     struct topology_status topology = {0}, principals = {0};
     topology_watcher_status(app->watch, &topology, &principals);
     if (t) {
-        exposition_single(b, "meridian_topology_version", "gauge", "Version of the topology in force.",
-                          (double)t->version);
-        exposition_single(b, "meridian_topology_registries", "gauge", "Registries in the catalogue.",
-                          (double)t->n_registries);
-        exposition_single(b, "meridian_topology_regions", "gauge", "Regions in the topology.", (double)t->n_regions);
+        exposition_single(b, "meridian_topology_version", "gauge",
+                          "Version of the topology in force.", (double)t->version);
+        exposition_single(b, "meridian_topology_registries", "gauge",
+                          "Registries in the catalogue.", (double)t->n_registries);
+        exposition_single(b, "meridian_topology_regions", "gauge", "Regions in the topology.",
+                          (double)t->n_regions);
     }
-    exposition_single(b, "meridian_topology_loaded_timestamp_seconds", "gauge", "When it came into force, Unix time.",
-                      (double)topology.loaded_at_ms / 1000);
-    exposition_single(b, "meridian_topology_refused_edits_total", "counter", "Edits that were refused.",
-                      (double)topology.refused);
-    exposition_single(b, "meridian_principals_refused_edits_total", "counter", "Edits that were refused.",
-                      (double)principals.refused);
+    exposition_single(b, "meridian_topology_loaded_timestamp_seconds", "gauge",
+                      "When it came into force, Unix time.", (double)topology.loaded_at_ms / 1000);
+    exposition_single(b, "meridian_topology_refused_edits_total", "counter",
+                      "Edits that were refused.", (double)topology.refused);
+    exposition_single(b, "meridian_principals_refused_edits_total", "counter",
+                      "Edits that were refused.", (double)principals.refused);
     free(topology.refused_why);
     free(topology.changes_why);
     free(principals.refused_why);
@@ -80,8 +85,10 @@ static void target_begin(struct buf *b, const char *name, const struct health_ta
 
 static void write_exceptions(const struct health_verdicts *v, struct buf *b)
 {
-    static const char *const kinds[] = {[HEALTH_DRAINED] = "drained", [HEALTH_IMPAIRED] = "impaired"};
-    exposition_family(b, "meridian_health_exceptions", "gauge", "Registries that a region does not serve for now.");
+    static const char *const kinds[] = {
+        [HEALTH_DRAINED] = "drained", [HEALTH_IMPAIRED] = "impaired"};
+    exposition_family(b, "meridian_health_exceptions", "gauge",
+                      "Registries that a region does not serve for now.");
     for (size_t k = 0; k < ARRAY_LEN(kinds); k++) {
         size_t n = 0;
         for (size_t i = 0; i < v->n_exceptions; i++)
@@ -96,8 +103,10 @@ static void write_exceptions(const struct health_verdicts *v, struct buf *b)
 static void write_each_exception(const struct health_verdicts *v, struct buf *b)
 {
     static const char name[] = "meridian_health_exception";
-    static const char *const kinds[] = {[HEALTH_DRAINED] = "drained", [HEALTH_IMPAIRED] = "impaired"};
-    exposition_family(b, name, "gauge", "A region does not serve a registry's global name for now; always 1.");
+    static const char *const kinds[] = {
+        [HEALTH_DRAINED] = "drained", [HEALTH_IMPAIRED] = "impaired"};
+    exposition_family(b, name, "gauge",
+                      "A region does not serve a registry's global name for now; always 1.");
     for (size_t i = 0; i < v->n_exceptions; i++) {
         const struct health_exception *x = &v->exceptions[i];
         if ((size_t)x->kind >= ARRAY_LEN(kinds))
@@ -115,33 +124,39 @@ static void write_health(const struct app *app, struct buf *b)
     struct health_verdicts *v = snapshot_get(app->verdicts);
     if (!v)
         return;
-    exposition_family(b, "meridian_health_up", "gauge", "The verdict in force on a stamp: 1 up, 0 down.");
+    exposition_family(b, "meridian_health_up", "gauge",
+                      "The verdict in force on a stamp: 1 up, 0 down.");
     for (size_t i = 0; i < v->n_targets; i++) {
         target_begin(b, "meridian_health_up", &v->targets[i]);
         exposition_value(b, health_target_up(&v->targets[i]));
     }
-    exposition_family(b, "meridian_health_seen_up", "gauge", "What this resolver's own probes say: 1 up, 0 down.");
+    exposition_family(b, "meridian_health_seen_up", "gauge",
+                      "What this resolver's own probes say: 1 up, 0 down.");
     for (size_t i = 0; i < v->n_targets; i++) {
         target_begin(b, "meridian_health_seen_up", &v->targets[i]);
         exposition_value(b, v->targets[i].seen_up);
     }
-    exposition_family(b, "meridian_health_short", "gauge", "1: the stamp takes no new content for want of space.");
+    exposition_family(b, "meridian_health_short", "gauge",
+                      "1: the stamp takes no new content for want of space.");
     for (size_t i = 0; i < v->n_targets; i++) {
         target_begin(b, "meridian_health_short", &v->targets[i]);
         exposition_value(b, health_target_short(&v->targets[i]));
     }
-    exposition_family(b, "meridian_health_headroom_ratio", "gauge", "Free share of its capacity, as the stamp says.");
+    exposition_family(b, "meridian_health_headroom_ratio", "gauge",
+                      "Free share of its capacity, as the stamp says.");
     for (size_t i = 0; i < v->n_targets; i++) {
         target_begin(b, "meridian_health_headroom_ratio", &v->targets[i]);
         exposition_value(b, (double)v->targets[i].headroom / HEALTH_HEADROOM_FULL);
     }
-    exposition_family(b, "meridian_health_forced", "gauge", "An operator forced it: 1 up, -1 down, 0 not.");
+    exposition_family(b, "meridian_health_forced", "gauge",
+                      "An operator forced it: 1 up, -1 down, 0 not.");
     for (size_t i = 0; i < v->n_targets; i++) {
         enum health_force f = v->targets[i].force;
         target_begin(b, "meridian_health_forced", &v->targets[i]);
         exposition_value(b, f == HEALTH_FORCE_UP ? 1 : f == HEALTH_FORCE_DOWN ? -1 : 0);
     }
-    exposition_family(b, "meridian_health_changed_timestamp_seconds", "gauge", "When the verdict changed, Unix time.");
+    exposition_family(b, "meridian_health_changed_timestamp_seconds", "gauge",
+                      "When the verdict changed, Unix time.");
     for (size_t i = 0; i < v->n_targets; i++) {
         target_begin(b, "meridian_health_changed_timestamp_seconds", &v->targets[i]);
         exposition_value(b, (double)v->targets[i].changed_ms / 1000);
@@ -159,18 +174,21 @@ static void write_disk(const struct app *app, struct buf *b)
     app_disk_get(app, &v);
     exposition_single(b, "meridian_store_free_bytes", "gauge", "Free disk of the blob store.",
                       (double)v.disk.free_bytes);
-    exposition_single(b, "meridian_store_reserve_bytes", "gauge", "Of it, what content may not use (disk.reserve).",
-                      (double)v.reserve_bytes);
-    exposition_single(b, "meridian_store_promised_bytes", "gauge", "Promised to uploads and copies, not written yet.",
+    exposition_single(b, "meridian_store_reserve_bytes", "gauge",
+                      "Of it, what content may not use (disk.reserve).", (double)v.reserve_bytes);
+    exposition_single(b, "meridian_store_promised_bytes", "gauge",
+                      "Promised to uploads and copies, not written yet.",
                       (double)v.outstanding_bytes);
-    exposition_single(b, "meridian_store_short", "gauge", "The disk takes no new content.", v.is_short);
-    exposition_single(b, "meridian_store_refused_total", "counter", "Content refused for want of space.",
-                      (double)v.n_refused);
+    exposition_single(b, "meridian_store_short", "gauge", "The disk takes no new content.",
+                      v.is_short);
+    exposition_single(b, "meridian_store_refused_total", "counter",
+                      "Content refused for want of space.", (double)v.n_refused);
 }
 
 static void write_node(const struct app *app, struct buf *b)
 {
-    exposition_family(b, "meridian_build_info", "gauge", "Version and place of this node; always 1.");
+    exposition_family(b, "meridian_build_info", "gauge",
+                      "Version and place of this node; always 1.");
     exposition_begin(b, "meridian_build_info");
     exposition_label(b, "version", MERIDIAN_VERSION);
     exposition_label(b, "region", app->node->region);
@@ -181,9 +199,10 @@ static void write_node(const struct app *app, struct buf *b)
     pthread_mutex_unlock(&app->vitals->lock);
     if (app->node->roles & (ROLE_REGISTRY | ROLE_AUTH | ROLE_REPLICATOR)) {
         exposition_single(b, "meridian_edge_up", "gauge", "nginx runs.", e.state == EDGE_RUNNING);
-        exposition_single(b, "meridian_edge_restarts_total", "counter", "Starts of nginx after it ended.",
-                          e.n_restarts);
-        exposition_single(b, "meridian_store_writable", "gauge", "The store took its last probe write.",
+        exposition_single(b, "meridian_edge_restarts_total", "counter",
+                          "Starts of nginx after it ended.", e.n_restarts);
+        exposition_single(b, "meridian_store_writable", "gauge",
+                          "The store took its last probe write.",
                           !condition_holds(&app->vitals->conditions, CONDITION_METADATA) &&
                               !condition_holds(&app->vitals->conditions, CONDITION_STORE));
         write_disk(app, b);
@@ -199,7 +218,8 @@ static void write_gates(const struct app *app, struct buf *b)
     _Static_assert(META_N_GATES == 4, "each gate has its word here");
     if (!app->meta)
         return;
-    exposition_family(b, "meridian_writes_closed", "gauge", "Writes are closed for this reason: 1 or 0.");
+    exposition_family(b, "meridian_writes_closed", "gauge",
+                      "Writes are closed for this reason: 1 or 0.");
     for (size_t g = 0; g < ARRAY_LEN(reasons); g++) {
         exposition_begin(b, "meridian_writes_closed");
         exposition_label(b, "reason", reasons[g]);
@@ -221,7 +241,8 @@ void metrics_text(const struct app *app, struct buf *out)
         resolver_metrics_write(app->resolver, out);
 }
 
-// ---- the answer: larger than a request's arena may be, so it is pulled from memory of its own ----
+// ---- the answer: larger than a request's arena may be, so it is pulled from memory of its own
+// ----
 
 struct page {
     struct buf text;
@@ -252,7 +273,8 @@ void metrics_reply(const struct app *app, struct http_request *req, struct http_
     if (p) {
         buf_init(&p->text, METRICS_MAX_BYTES);
         metrics_text(app, &p->text);
-        if (!p->text.err && !http_response_stream(resp, 200, EXPOSITION_CONTENT_TYPE, &ops, p, NULL))
+        if (!p->text.err &&
+            !http_response_stream(resp, 200, EXPOSITION_CONTENT_TYPE, &ops, p, NULL))
             return;
         page_close(p);
     }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The node's metrics for Prometheus; see metrics.c. Any thread may gather; the listener's begin runs on HTTP threads.
+// The node's metrics for Prometheus; see metrics.c. Any thread may gather; the listener's begin
+// runs on HTTP threads.
 #ifndef MERIDIAN_DAEMON_METRICS_H
 #define MERIDIAN_DAEMON_METRICS_H
 
@@ -7,6 +8,7 @@
 
 void metrics_text(const struct app *app, struct buf *out); // all families; out has a ceiling
 void metrics_reply(const struct app *app, struct http_request *req, struct http_response *resp);
-void app_begin_metrics(void *app, struct http_request *req, struct http_plan *plan); // metrics.listen
+// metrics.listen
+void app_begin_metrics(void *app, struct http_request *req, struct http_plan *plan);
 
 #endif

@@ -23,8 +23,9 @@ static int join(char *out, size_t cap, const char *dir, const char *name, struct
     int n = snprintf(out, cap, "%s/%s", dir, name);
     if (n > 0 && (size_t)n < cap)
         return 0;
-    diag_add(diag, NULL, 0, "%s/%s is too long for a path here (most is %zu bytes); choose a shorter directory", dir,
-             name, cap - 1);
+    diag_add(diag, NULL, 0,
+             "%s/%s is too long for a path here (most is %zu bytes); choose a shorter directory",
+             dir, name, cap - 1);
     return ERR_TOOBIG;
 }
 
@@ -81,11 +82,11 @@ int identity_of(const struct node *n, struct diag *diag, struct identity *out)
         }
         const struct passwd *edge = pw ? getpwnam(n->edge_user) : NULL;
         if (!edge) {
-            diag_add(
-                diag, n->source, 0,
-                "user %s does not exist; make it with: useradd --system --no-create-home --shell /usr/sbin/nologin "
-                "%s (or name other users under users:)",
-                pw ? n->edge_user : n->user, pw ? n->edge_user : n->user);
+            diag_add(diag, n->source, 0,
+                     "user %s does not exist; make it with: useradd --system --no-create-home "
+                     "--shell /usr/sbin/nologin "
+                     "%s (or name other users under users:)",
+                     pw ? n->edge_user : n->user, pw ? n->edge_user : n->user);
             return ERR_NOTFOUND;
         }
         id.edge_uid = edge->pw_uid;
@@ -97,11 +98,12 @@ int identity_of(const struct node *n, struct diag *diag, struct identity *out)
 
 #define LOCK_WAIT_MS 5000
 
-// ---- directories, made so that root trusts no path that the worker or the edge's workers could swap ----
+// ---- directories, made so that root trusts no path that the worker or the edge's workers could
+// swap ----
 //
-// data_dir and runtime_dir belong to root; what the worker owns lies below. In runtime_dir the worker may make sockets,
-// but the sticky bit keeps it from touching what is not its own. Each step is taken from the directory before it and
-// follows no symlink.
+// data_dir and runtime_dir belong to root; what the worker owns lies below. In runtime_dir the
+// worker may make sockets, but the sticky bit keeps it from touching what is not its own. Each step
+// is taken from the directory before it and follows no symlink.
 
 static int fd_keep(int *fd) // from AUTO_CLOSE to whoever holds it now
 {
@@ -117,15 +119,16 @@ static int complain(struct diag *diag, const char *path, const char *what, int r
 }
 
 struct dir_spec {
-    const char *name; // below `at`, one component
+    // below `at`, one component
+    const char *name;
     uid_t uid;
     gid_t gid;
     mode_t mode;
 };
 
 // Opens, or makes, one directory below another. `label` is for messages.
-static int dir_below(int at, const char *label, const struct dir_spec *d, const struct identity *id, struct diag *diag,
-                     int *out_fd)
+static int dir_below(int at, const char *label, const struct dir_spec *d, const struct identity *id,
+                     struct diag *diag, int *out_fd)
 {
     if (mkdirat(at, d->name, 0700) && errno != EEXIST)
         return complain(diag, label, "cannot be made", err_from_errno(errno));
@@ -136,8 +139,8 @@ static int dir_below(int at, const char *label, const struct dir_spec *d, const 
         return ERR_DENIED;
     }
     if (st.st_uid != geteuid() && (st.st_uid != id->uid || d->uid != id->uid)) {
-        diag_add(diag, NULL, 0, "%s: belongs to user %u; give it to user %u, or remove it", label, (unsigned)st.st_uid,
-                 (unsigned)d->uid);
+        diag_add(diag, NULL, 0, "%s: belongs to user %u; give it to user %u, or remove it", label,
+                 (unsigned)st.st_uid, (unsigned)d->uid);
         return ERR_DENIED;
     }
     if (fchown(fd, d->uid, d->gid) || fchmod(fd, d->mode))
@@ -146,7 +149,8 @@ static int dir_below(int at, const char *label, const struct dir_spec *d, const 
     return 0;
 }
 
-// One that the operator names: its parents may be links of the operator's, and are made when they are missing.
+// One that the operator names: its parents may be links of the operator's, and are made when they
+// are missing.
 static int dir_named(const char *path, gid_t gid, mode_t mode, struct diag *diag, int *out_fd)
 {
     int rc = dir_make(path, 0711);
@@ -159,11 +163,14 @@ static int dir_named(const char *path, gid_t gid, mode_t mode, struct diag *diag
     return 0;
 }
 
-// Could this user put another directory in the place of `child` in `dir`? Groups: those that the daemon gives it.
-static bool may_swap(const struct stat *dir, const struct stat *child, uid_t uid, const struct identity *id)
+// Could this user put another directory in the place of `child` in `dir`? Groups: those that the
+// daemon gives it.
+static bool may_swap(const struct stat *dir, const struct stat *child, uid_t uid,
+                     const struct identity *id)
 {
     bool grouped = dir->st_gid == id->gid || dir->st_gid == id->edge_gid;
-    bool writes = dir->st_uid == uid || (grouped && dir->st_mode & S_IWGRP) || dir->st_mode & S_IWOTH;
+    bool writes =
+        dir->st_uid == uid || (grouped && dir->st_mode & S_IWGRP) || dir->st_mode & S_IWOTH;
     return writes && (dir->st_uid == uid || child->st_uid == uid || !(dir->st_mode & S_ISVTX));
 }
 
@@ -182,7 +189,8 @@ int path_trusted(const char *path, const struct identity *id, struct diag *diag)
             return complain(diag, real, "cannot be looked at", err_from_errno(errno));
         if (may_swap(&dir, &child, id->uid, id) || may_swap(&dir, &child, id->edge_uid, id)) {
             diag_add(diag, NULL, 0,
-                     "%s: the daemon's or the edge's user may write here, and so could put another directory in the "
+                     "%s: the daemon's or the edge's user may write here, and so could put another "
+                     "directory in the "
                      "place of %s, which root relies on; let root own it",
                      real, path);
             return ERR_DENIED;
@@ -192,10 +200,12 @@ int path_trusted(const char *path, const struct identity *id, struct diag *diag)
     return 0;
 }
 
-// One daemon per data_dir. Held until supervisor and worker have ended; one that was killed may take a moment to go.
+// One daemon per data_dir. Held until supervisor and worker have ended; one that was killed may
+// take a moment to go.
 static int lock_take(int data_fd, const char *data_dir, struct diag *diag, int *out_fd)
 {
-    AUTO_CLOSE int fd = openat(data_fd, "lock", O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0600);
+    AUTO_CLOSE int fd =
+        openat(data_fd, "lock", O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0600);
     if (fd < 0)
         return complain(diag, data_dir, "its lock cannot be opened", err_from_errno(errno));
     for (int64_t until = clock_mono_ms() + LOCK_WAIT_MS; flock(fd, LOCK_EX | LOCK_NB);) {
@@ -203,7 +213,8 @@ static int lock_take(int data_fd, const char *data_dir, struct diag *diag, int *
             return complain(diag, data_dir, "cannot be locked", err_from_errno(errno));
         if (clock_mono_ms() >= until) {
             diag_add(diag, NULL, 0,
-                     "%s: another meridiand runs with this data_dir, or one that was killed has not ended yet",
+                     "%s: another meridiand runs with this data_dir, or one that was killed has "
+                     "not ended yet",
                      data_dir);
             return ERR_BUSY;
         }
@@ -213,11 +224,13 @@ static int lock_take(int data_fd, const char *data_dir, struct diag *diag, int *
     return 0;
 }
 
-static int prepare_data(const struct node *n, const struct identity *id, int *lock_fd, struct diag *diag)
+static int prepare_data(const struct node *n, const struct identity *id, int *lock_fd,
+                        struct diag *diag)
 {
-    const struct dir_spec rows[] = {{"store", id->uid, id->edge_gid, 0710}, {"meta", id->uid, id->gid, 0700},
-                                    {"keys", id->uid, id->gid, 0700},       {"certs", id->uid, id->gid, 0700},
-                                    {"state", id->uid, id->gid, 0700},      {"log", id->uid, id->gid, 0700}};
+    const struct dir_spec rows[] = {
+        {"store", id->uid, id->edge_gid, 0710}, {"meta", id->uid, id->gid, 0700},
+        {"keys", id->uid, id->gid, 0700},       {"certs", id->uid, id->gid, 0700},
+        {"state", id->uid, id->gid, 0700},      {"log", id->uid, id->gid, 0700}};
     const struct dir_spec blobs = {"blobs", id->uid, id->edge_gid, 02750};
     AUTO_CLOSE int data = -1;
     int rc = dir_named(n->data_dir, getegid(), 0711, diag, &data);
@@ -238,13 +251,14 @@ static int prepare_data(const struct node *n, const struct identity *id, int *lo
     return rc;
 }
 
-static int prepare_runtime(const struct node *n, const struct paths *p, const struct identity *id, bool restart,
-                           struct diag *diag)
+static int prepare_runtime(const struct node *n, const struct paths *p, const struct identity *id,
+                           bool restart, struct diag *diag)
 {
     static const char *const sockets[] = {"public.sock", "peer.sock", "tunnel.sock", "admin.sock"};
     const struct dir_spec edge = {"edge", geteuid(), getegid(), 0755};
     AUTO_CLOSE int run = -1, below = -1;
-    int rc = dir_named(n->runtime_dir, id->switches ? id->gid : getegid(), id->switches ? 01771 : 0711, diag, &run);
+    int rc = dir_named(n->runtime_dir, id->switches ? id->gid : getegid(),
+                       id->switches ? 01771 : 0711, diag, &run);
     if (!rc)
         rc = dir_below(run, p->edge_dir, &edge, id, diag, &below);
     if (!rc)
@@ -259,8 +273,8 @@ static int prepare_runtime(const struct node *n, const struct paths *p, const st
     return rc;
 }
 
-int paths_prepare(const struct node *n, const struct paths *p, const struct identity *id, int *lock_fd,
-                  struct diag *diag)
+int paths_prepare(const struct node *n, const struct paths *p, const struct identity *id,
+                  int *lock_fd, struct diag *diag)
 {
     bool restart = *lock_fd >= 0;
     int rc = prepare_data(n, id, lock_fd, diag); // first: runtime_dir may lie inside

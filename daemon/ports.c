@@ -18,7 +18,8 @@ static int try_listen(const struct endpoint *at)
     socklen_t n = endpoint_to_sockaddr(at, &sa);
     int on = 1;
     AUTO_CLOSE int fd = socket(sa.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) || // TIME_WAIT is no hindrance
+    // TIME_WAIT is no hindrance
+    if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) ||
         (sa.ss_family == AF_INET6 && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on)))
         return errno;
     return bind(fd, (struct sockaddr *)&sa, n) || listen(fd, 1) ? errno : 0;
@@ -30,11 +31,13 @@ static void say(const struct endpoint *at, int e, struct diag *diag)
     endpoint_format(at, text);
     if (e == EADDRINUSE)
         diag_add(diag, NULL, 0,
-                 "%s: another program listens on this port; end it (ss -Hltnp shows it), or choose another "
+                 "%s: another program listens on this port; end it (ss -Hltnp shows it), or choose "
+                 "another "
                  "address or port under listen:",
                  text);
     else if (e == EADDRNOTAVAIL)
-        diag_add(diag, NULL, 0, "%s: this machine does not have the address; correct listen:", text);
+        diag_add(diag, NULL, 0,
+                 "%s: this machine does not have the address; correct listen:", text);
     else
         diag_add(diag, NULL, 0, "%s: cannot listen: %s", text, strerror(e));
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Which files a node's users must get at; see preflight.h. Called by main for --check, the program's part by the
-// supervisor at start.
+// Which files a node's users must get at; see preflight.h. Called by main for --check, the
+// program's part by the supervisor at start.
 #include "daemon/preflight.h"
 
 #include "base/err.h"
@@ -32,7 +32,8 @@ int preflight_edge_program(const struct node *n, struct diag *diag)
     if (!why)
         return 0;
     diag_add(diag, n->source, 0,
-             "edge.nginx: %s: %s; install it (Debian: apt-get install " EDGE_PACKAGE "), or set nginx under edge: to "
+             "edge.nginx: %s: %s; install it (Debian: apt-get install " EDGE_PACKAGE
+             "), or set nginx under edge: to "
              "where it is",
              n->nginx, why);
     return ERR_NOTFOUND;
@@ -54,11 +55,11 @@ static void add(struct tries *t, const char *key, const char *path, enum need ne
     const char *copy = arena_strdup(&t->arena, path);
     t->failed |= !copy;
     if (copy)
-        t->list[t->n++] = (struct try){key, copy, need, optional};
+        t->list[t->n++] = (struct attempt){key, copy, need, optional};
 }
 
-static void add_below(struct tries *t, const char *key, const char *dir, const char *name, enum need need,
-                      bool optional)
+static void add_below(struct tries *t, const char *key, const char *dir, const char *name,
+                      enum need need, bool optional)
 {
     const char *path = arena_printf(&t->arena, "%s/%s", dir, name);
     t->failed |= !path;
@@ -109,12 +110,15 @@ static void add_resolver(struct tries *t, const struct node *n, const struct top
     add(t, "dns.query_log.file", r->query_log.file, NEED_APPEND, true);
     add_dnssec(t, n, topo);
     add_tsig(t, n, topo);
-    add(t, "routing.latency_file of the topology", topo ? topo->routing.latency_file : NULL, NEED_READ, true);
-    add(t, "routing.maxmind_file of the topology", topo ? topo->routing.maxmind_file : NULL, NEED_READ, true);
+    add(t, "routing.latency_file of the topology", topo ? topo->routing.latency_file : NULL,
+        NEED_READ, true);
+    add(t, "routing.maxmind_file of the topology", topo ? topo->routing.maxmind_file : NULL,
+        NEED_READ, true);
 }
 
-// A directory of data_dir. A start gives it owner and mode when it is missing or the daemon's; root's with nothing in
-// it, too, but what is in it would stay root's. true: it is the daemon's, and what is in it can be tried.
+// A directory of data_dir. A start gives it owner and mode when it is missing or the daemon's;
+// root's with nothing in it, too, but what is in it would stay root's. true: it is the daemon's,
+// and what is in it can be tried.
 static bool add_data_dir(struct tries *t, const char *dir, const struct identity *id)
 {
     struct stat st;
@@ -131,7 +135,8 @@ static bool add_data_dir(struct tries *t, const char *dir, const struct identity
     return false;
 }
 
-static void add_data(struct tries *t, const struct node *n, const struct paths *p, const struct identity *id)
+static void add_data(struct tries *t, const struct node *n, const struct paths *p,
+                     const struct identity *id)
 {
     static const char *const secrets[] = {"token.pem", "feed.pem", "url.key"};
     const char *const pems[] = {p->region_pem, p->shared_pem, p->peer_pem};
@@ -155,8 +160,10 @@ static void add_data(struct tries *t, const struct node *n, const struct paths *
 static void add_access_log(struct tries *t, const struct node *n)
 {
     size_t dir = strlen(n->data_dir);
-    bool own = !strncmp(n->access_file, n->data_dir, dir) && !strcmp(n->access_file + dir, "/log/access.log");
-    if (edge_wanted(n) && n->access_requests != ACCESS_LOG_NONE && (!own || !access(n->access_file, F_OK)))
+    bool own = !strncmp(n->access_file, n->data_dir, dir) &&
+               !strcmp(n->access_file + dir, "/log/access.log");
+    if (edge_wanted(n) && n->access_requests != ACCESS_LOG_NONE &&
+        (!own || !access(n->access_file, F_OK)))
         add(t, "edge.access_log.file", n->access_file, NEED_APPEND, true);
 }
 
@@ -184,13 +191,15 @@ static void judge_missing(const struct node *n, const struct paths *p, struct di
         char path[600];
         snprintf(path, sizeof path, "%s/%s", p->keys, keys[i]);
         if (access(path, F_OK) && errno == ENOENT)
-            diag_add(diag, NULL, 0, "data_dir: %s: it is missing; `meridian init` makes a region's keys", path);
+            diag_add(diag, NULL, 0,
+                     "data_dir: %s: it is missing; `meridian init` makes a region's keys", path);
     }
     const char *const pems[] = {p->peer_pem, p->ca_pem};
     for (size_t i = 0; edge_wanted(n) && i < ARRAY_LEN(pems); i++)
         if (access(pems[i], F_OK) && errno == ENOENT)
             diag_add(diag, NULL, 0,
-                     "data_dir: %s: it is missing, and the edge cannot start without; `meridian init` makes it where "
+                     "data_dir: %s: it is missing, and the edge cannot start without; `meridian "
+                     "init` makes it where "
                      "the CA is",
                      pems[i]);
 }
@@ -207,7 +216,8 @@ static const char *user_name(uid_t uid)
     return pw ? pw->pw_name : "of this process";
 }
 
-static int run_as_edge(const struct node *n, const struct identity *id, struct tries *t, struct diag *diag)
+static int run_as_edge(const struct node *n, const struct identity *id, struct tries *t,
+                       struct diag *diag)
 {
     const struct try_as as = {.user = n->edge_user,
                               .group = arena_strdup(&t->arena, group_name(id->edge_gid)),
@@ -221,8 +231,8 @@ static int run_as_edge(const struct node *n, const struct identity *id, struct t
     return t->failed || !as.group ? ERR_NOMEM : tries_run(t, &as, diag);
 }
 
-int preflight_files(const struct node *n, const struct paths *p, const struct identity *id, const struct topology *topo,
-                    struct diag *diag)
+int preflight_files(const struct node *n, const struct paths *p, const struct identity *id,
+                    const struct topology *topo, struct diag *diag)
 {
     struct tries *t = mem_zalloc(sizeof *t);
     if (!t)

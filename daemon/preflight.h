@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a start would stumble over beyond the settings' grammar, as --check says it: the edge's program, and whether
-// the users that the work runs as get at their files. Root may read everything, so root's own tries would say nothing:
-// a child takes the ids of the daemon's user, then of the edge's, and tries there; what fails comes back with whose the
-// file must be and the command that mends it.
+// What a start would stumble over beyond the settings' grammar, as --check says it: the edge's
+// program, and whether the users that the work runs as get at their files. Root may read
+// everything, so root's own tries would say nothing: a child takes the ids of the daemon's user,
+// then of the edge's, and tries there; what fails comes back with whose the file must be and the
+// command that mends it.
 //
 //   rc = preflight_edge_program(node, &diag);                     // at each start, too
 //   rc = preflight_files(node, &paths, &id, topology, &diag);     // --check alone
@@ -15,12 +16,13 @@
 #include "config/topology.h"
 #include "daemon/paths.h"
 
-// ERR_NOTFOUND with a sentence: which program, which key names it, which Debian package brings it. 0 where no edge
-// runs.
+// ERR_NOTFOUND with a sentence: which program, which key names it, which Debian package brings it.
+// 0 where no edge runs.
 int preflight_edge_program(const struct node *n, struct diag *diag);
-// ERR_DENIED with a sentence for each finding; t NULL: files that the topology names are passed over.
-int preflight_files(const struct node *n, const struct paths *p, const struct identity *id, const struct topology *t,
-                    struct diag *diag);
+// ERR_DENIED with a sentence for each finding; t NULL: files that the topology names are passed
+// over.
+int preflight_files(const struct node *n, const struct paths *p, const struct identity *id,
+                    const struct topology *t, struct diag *diag);
 
 // For roles that are reached over HTTPS.
 static inline bool edge_wanted(const struct node *n)

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Between preflight.c, which lists what to try, and preflight_try.c, which tries it as another user.
+// Between preflight.c, which lists what to try, and preflight_try.c, which tries it as another
+// user.
 #ifndef MERIDIAN_DAEMON_PREFLIGHT_PRIV_H
 #define MERIDIAN_DAEMON_PREFLIGHT_PRIV_H
 
@@ -19,26 +20,29 @@ enum need {
     NEED_PARENTS, // of a directory that a start makes or gives its mode: only what lies above it
 };
 
-struct
-try {
-    const char *key; // of the settings, for people
+struct attempt {
+    // of the settings, for people
+    const char *key;
     const char *path;
     enum need need;
-    bool optional; // it may be missing
+    // it may be missing
+    bool optional;
 };
 
 struct tries {
     struct arena arena;
-    struct try list[TRIES_MAX];
+    struct attempt list[TRIES_MAX];
     size_t n;
-    bool failed; // out of memory, or too many: said once at the end
+    // out of memory, or too many: said once at the end
+    bool failed;
 };
 
 struct try_as { // who tries
     const char *user, *group;
     bool switches;
     uid_t uid;
-    gid_t gid, more; // `more`: a further group
+    // `more`: a further group
+    gid_t gid, more;
 };
 
 // Sentences for what fails; how many there were, or an error when no child could be made.

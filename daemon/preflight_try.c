@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Trying to get at files as another user, in a child of its own; see preflight.h. The child makes system calls only and
-// leaves what it found in shared memory; the parent, who may look at everything, says whose a file is and what mends
-// it.
+// Trying to get at files as another user, in a child of its own; see preflight.h. The child makes
+// system calls only and leaves what it found in shared memory; the parent, who may look at
+// everything, says whose a file is and what mends it.
 #include "daemon/preflight_priv.h"
 
 #include "base/err.h"
@@ -20,9 +20,13 @@
 #include <unistd.h>
 
 struct finding {
-    int error;  // 0: it went well
-    bool open;  // others may read this secret
-    size_t dir; // so many bytes of the path name a directory that could not be passed through; 0: the file itself
+    // 0: it went well
+    int error;
+    // others may read this secret
+    bool open;
+    // so many bytes of the path name a directory that could not be passed through; 0: the file
+    // itself
+    size_t dir;
 };
 
 // ---- in the child ----
@@ -63,7 +67,7 @@ static bool may_make(const char *path)
     return !access(dir, W_OK | X_OK);
 }
 
-static void open_one(const struct try *t, struct finding *f)
+static void open_one(const struct attempt *t, struct finding *f)
 {
     int flags = t->need == NEED_APPEND ? O_WRONLY | O_APPEND : O_RDONLY;
     int fd = open(t->path, flags | O_NONBLOCK | O_CLOEXEC);
@@ -78,7 +82,7 @@ static void open_one(const struct try *t, struct finding *f)
         close(fd);
 }
 
-static void try_one(const struct try *t, struct finding *f)
+static void try_one(const struct attempt *t, struct finding *f)
 {
     if (!parents_pass(t->path, f) || t->need == NEED_PARENTS)
         return;
@@ -109,17 +113,19 @@ static void owner_of(const char *path, char *out, size_t cap)
     const struct passwd *pw = getpwuid(st.st_uid);
     char id[32];
     snprintf(id, sizeof id, "%u", (unsigned)st.st_uid);
-    snprintf(out, cap, "it belongs to %s, mode %04o", pw ? pw->pw_name : id, (unsigned)(st.st_mode & 07777));
+    snprintf(out, cap, "it belongs to %s, mode %04o", pw ? pw->pw_name : id,
+             (unsigned)(st.st_mode & 07777));
 }
 
 static bool same_dir(const struct tries *t, const struct finding *f, size_t a, size_t b)
 {
-    return f[a].error == EACCES && f[a].dir == f[b].dir && !memcmp(t->list[a].path, t->list[b].path, f[b].dir);
+    return f[a].error == EACCES && f[a].dir == f[b].dir &&
+           !memcmp(t->list[a].path, t->list[b].path, f[b].dir);
 }
 
 // One directory stands in the way of all that is below it: it is said once.
-static void say_parent(const struct tries *t, const struct try_as *as, const struct finding *f, size_t i,
-                       struct diag *diag)
+static void say_parent(const struct tries *t, const struct try_as *as, const struct finding *f,
+                       size_t i, struct diag *diag)
 {
     char dir[PATH_MAX], owner[128];
     for (size_t j = 0; j < i; j++)
@@ -128,31 +134,36 @@ static void say_parent(const struct tries *t, const struct try_as *as, const str
     snprintf(dir, sizeof dir, "%.*s", (int)f[i].dir, t->list[i].path);
     owner_of(dir, owner, sizeof owner);
     diag_add(diag, NULL, 0,
-             "%s: user %s may not pass through %s on the way to %s (%s); let it: chmod o+x %s, or choose another place",
+             "%s: user %s may not pass through %s on the way to %s (%s); let it: chmod o+x %s, or "
+             "choose another place",
              t->list[i].key, as->user, dir, t->list[i].path, owner, dir);
 }
 
-static void say_denied(const struct try *t, const struct try_as *as, struct diag *diag)
+static void say_denied(const struct attempt *t, const struct try_as *as, struct diag *diag)
 {
     char owner[128];
     owner_of(t->path, owner, sizeof owner);
     if (t->need == NEED_SECRET)
-        diag_add(diag, NULL, 0,
-                 "%s: %s: user %s cannot read it (%s); it must be that user's alone: chown %s:%s %s && "
-                 "chmod 600 %s",
-                 t->key, t->path, as->user, owner, as->user, as->group, t->path, t->path);
+        diag_add(
+            diag, NULL, 0,
+            "%s: %s: user %s cannot read it (%s); it must be that user's alone: chown %s:%s %s && "
+            "chmod 600 %s",
+            t->key, t->path, as->user, owner, as->user, as->group, t->path, t->path);
     else if (t->need == NEED_READ)
-        diag_add(diag, NULL, 0, "%s: %s: user %s cannot read it (%s); let it: chgrp %s %s && chmod g+r %s", t->key,
+        diag_add(diag, NULL, 0,
+                 "%s: %s: user %s cannot read it (%s); let it: chgrp %s %s && chmod g+r %s", t->key,
                  t->path, as->user, owner, as->group, t->path, t->path);
     else
-        diag_add(diag, NULL, 0, "%s: %s: user %s cannot write there (%s); it must be that user's: chown -R %s:%s %s",
-                 t->key, t->path, as->user, owner, as->user, as->group, t->path);
+        diag_add(
+            diag, NULL, 0,
+            "%s: %s: user %s cannot write there (%s); it must be that user's: chown -R %s:%s %s",
+            t->key, t->path, as->user, owner, as->user, as->group, t->path);
 }
 
-static bool say(const struct tries *all, const struct try_as *as, const struct finding *found, size_t i,
-                struct diag *diag)
+static bool say(const struct tries *all, const struct try_as *as, const struct finding *found,
+                size_t i, struct diag *diag)
 {
-    const struct try *t = &all->list[i];
+    const struct attempt *t = &all->list[i];
     const struct finding *f = &found[i];
     bool missing = f->error == ENOENT;
     if (!f->error && !f->open)
@@ -160,8 +171,9 @@ static bool say(const struct tries *all, const struct try_as *as, const struct f
     if (missing && t->optional)
         return false; // a start makes it, or goes without
     if (f->open)
-        diag_add(diag, NULL, 0, "%s: %s: others may read it; it must be user %s's alone: chmod 600 %s", t->key, t->path,
-                 as->user, t->path);
+        diag_add(diag, NULL, 0,
+                 "%s: %s: others may read it; it must be user %s's alone: chmod 600 %s", t->key,
+                 t->path, as->user, t->path);
     else if (missing)
         diag_add(diag, NULL, 0, "%s: %s: it is missing", t->key, t->path);
     else if (f->error == EACCES && f->dir)
@@ -169,14 +181,16 @@ static bool say(const struct tries *all, const struct try_as *as, const struct f
     else if (f->error == EACCES)
         say_denied(t, as, diag);
     else
-        diag_add(diag, NULL, 0, "%s: %s: user %s cannot use it: %s", t->key, t->path, as->user, strerror(f->error));
+        diag_add(diag, NULL, 0, "%s: %s: user %s cannot use it: %s", t->key, t->path, as->user,
+                 strerror(f->error));
     return true;
 }
 
 int tries_run(const struct tries *t, const struct try_as *as, struct diag *diag)
 {
     size_t bytes = sizeof(struct finding) * (t->n + 1);
-    struct finding *f = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    struct finding *f =
+        mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (f == MAP_FAILED)
         return ERR_NOMEM;
     pid_t pid = fork();
@@ -187,7 +201,8 @@ int tries_run(const struct tries *t, const struct try_as *as, struct diag *diag)
         ;
     bool good = pid > 0 && WIFEXITED(status) && WEXITSTATUS(status) == 0;
     if (!good)
-        diag_add(diag, NULL, 0, "user %s: its files cannot be tried: no process can become that user", as->user);
+        diag_add(diag, NULL, 0,
+                 "user %s: its files cannot be tried: no process can become that user", as->user);
     for (size_t i = 0; good && i < t->n; i++)
         n += say(t, as, f, i, diag);
     munmap(f, bytes);

@@ -1,14 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
-// Hot restart: the supervisor becomes the program that now stands at its path, in the same process, and a new worker
-// takes the listening sockets over without a lost query. Called from the supervisor's loop.
+// Hot restart: the supervisor becomes the program that now stands at its path, in the same process,
+// and a new worker takes the listening sockets over without a lost query. Called from the
+// supervisor's loop.
 //
-//   old program: is the new one good (--check with what will be handed over)? No: a line in the log, nothing changes.
-//                Yes: exec. Worker and nginx do not notice: they are children of the same process.
-//   new program: starts its worker on duplicates of the same sockets. It answers names beside the old one, since both
-//                read the same queues. Then the old worker is told to yield: it answers what it has read, ends what
-//                runs, hands the store over and says so; what comes meanwhile over HTTP waits in the sockets, for a
-//                second or so. The new one opens the store, serves HTTP, and the edge is reloaded if its configuration
-//                has changed. Uploads whose bodies are under way end in the old one, which has `drain` for that.
+//   old program: is the new one good (--check with what will be handed over)? No: a line in the
+//                log, nothing changes. Yes: exec. Worker and nginx do not notice: they are children
+//                of the same process.
+//   new program: starts its worker on duplicates of the same sockets. It answers names beside the
+//                old one, since both read the same queues. Then the old worker is told to yield: it
+//                answers what it has read, ends what runs, hands the store over and says so; what
+//                comes meanwhile over HTTP waits in the sockets, for a second or so. The new one
+//                opens the store, serves HTTP, and the edge is reloaded if its configuration has
+//                changed. Uploads whose bodies are under way end in the old one, which has `drain`
+//                for that.
 //   The new worker ends, or is not there in time: the old one goes on, and the log says why.
 #include "base/clock.h"
 #include "base/err.h"
@@ -100,7 +104,8 @@ void restart_request(struct supervisor *s)
     }
     if (s->old || clock_mono_ms() < s->restart_ms) { // the loop asks again
         if (!s->restart_waits)
-            log_info("daemon: restart: waits until the worker of the one before has ended its uploads");
+            log_info(
+                "daemon: restart: waits until the worker of the one before has ended its uploads");
         s->restart_waits = true;
         return;
     }
@@ -265,7 +270,8 @@ static bool old_released(struct supervisor *s)
             s->writes_open = true;
         else if (m.kind == IPC_RELEASED)
             return true;
-    return !s->old; // a closed link alone says nothing: it may still hold the store until it is reaped
+    // a closed link alone says nothing: it may still hold the store until it is reaped
+    return !s->old;
 }
 
 static void old_turn(struct supervisor *s)

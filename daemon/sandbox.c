@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Filters of system calls, and capabilities; see sandbox.h. The lists are by what the libraries of the worker use:
-// glibc with threads and getaddrinfo, SQLite, libcurl, OpenSSL, libmicrohttpd, inotify.
+// Filters of system calls, and capabilities; see sandbox.h. The lists are by what the libraries of
+// the worker use: glibc with threads and getaddrinfo, SQLite, libcurl, OpenSSL, libmicrohttpd,
+// inotify.
 #include "daemon/sandbox.h"
 
 #include "base/err.h"
@@ -37,37 +38,42 @@
 // Whatever their arguments.
 static const char *const worker_calls[] = {
     // memory and threads
-    "brk", "munmap", "mremap", "madvise", "msync", "mincore", "mlock", "mlock2", "munlock", "futex", "futex_waitv",
-    "set_robust_list", "get_robust_list", "rseq", "set_tid_address", "gettid", "sched_yield", "sched_getaffinity",
-    "getpriority", "membarrier", "exit", "exit_group", "restart_syscall",
+    "brk", "munmap", "mremap", "madvise", "msync", "mincore", "mlock", "mlock2", "munlock", "futex",
+    "futex_waitv", "set_robust_list", "get_robust_list", "rseq", "set_tid_address", "gettid",
+    "sched_yield", "sched_getaffinity", "getpriority", "membarrier", "exit", "exit_group",
+    "restart_syscall",
     // signals to itself
-    "rt_sigaction", "rt_sigprocmask", "rt_sigreturn", "rt_sigpending", "rt_sigtimedwait", "sigaltstack", "signalfd4",
+    "rt_sigaction", "rt_sigprocmask", "rt_sigreturn", "rt_sigpending", "rt_sigtimedwait",
+    "sigaltstack", "signalfd4",
     // descriptors
-    "read", "write", "readv", "writev", "pread64", "pwrite64", "preadv", "pwritev", "preadv2", "pwritev2", "close",
-    "close_range", "dup", "dup2", "dup3", "fcntl", "lseek", "pipe", "pipe2", "eventfd", "eventfd2", "poll", "ppoll",
-    "select", "pselect6", "epoll_create", "epoll_create1", "epoll_ctl", "epoll_wait", "epoll_pwait", "epoll_pwait2",
-    "timerfd_create", "timerfd_settime", "timerfd_gettime", "sendfile", "copy_file_range", "splice",
+    "read", "write", "readv", "writev", "pread64", "pwrite64", "preadv", "pwritev", "preadv2",
+    "pwritev2", "close", "close_range", "dup", "dup2", "dup3", "fcntl", "lseek", "pipe", "pipe2",
+    "eventfd", "eventfd2", "poll", "ppoll", "select", "pselect6", "epoll_create", "epoll_create1",
+    "epoll_ctl", "epoll_wait", "epoll_pwait", "epoll_pwait2", "timerfd_create", "timerfd_settime",
+    "timerfd_gettime", "sendfile", "copy_file_range", "splice",
     // files: which ones, the user decides
-    "open", "openat", "openat2", "creat", "stat", "fstat", "lstat", "newfstatat", "fstatat64", "statx", "access",
-    "faccessat", "faccessat2", "readlink", "readlinkat", "getdents", "getdents64", "getcwd", "statfs", "fstatfs",
-    "fsync", "fdatasync", "sync_file_range", "ftruncate", "truncate", "fallocate", "fadvise64", "readahead", "flock",
-    "rename", "renameat", "renameat2", "link", "linkat", "symlink", "symlinkat", "unlink", "unlinkat", "mkdir",
-    "mkdirat", "rmdir", "fchmod", "fchmodat", "chmod", "fchown", "umask", "utimensat", "inotify_init", "inotify_init1",
-    "inotify_add_watch", "inotify_rm_watch", "memfd_create",
+    "open", "openat", "openat2", "creat", "stat", "fstat", "lstat", "newfstatat", "fstatat64",
+    "statx", "access", "faccessat", "faccessat2", "readlink", "readlinkat", "getdents",
+    "getdents64", "getcwd", "statfs", "fstatfs", "fsync", "fdatasync", "sync_file_range",
+    "ftruncate", "truncate", "fallocate", "fadvise64", "readahead", "flock", "rename", "renameat",
+    "renameat2", "link", "linkat", "symlink", "symlinkat", "unlink", "unlinkat", "mkdir", "mkdirat",
+    "rmdir", "fchmod", "fchmodat", "chmod", "fchown", "umask", "utimensat", "inotify_init",
+    "inotify_init1", "inotify_add_watch", "inotify_rm_watch", "memfd_create",
     // sockets, of the families below
-    "connect", "bind", "listen", "accept", "accept4", "getsockname", "getpeername", "getsockopt", "setsockopt",
-    "shutdown", "sendto", "recvfrom", "sendmsg", "recvmsg", "sendmmsg", "recvmmsg",
+    "connect", "bind", "listen", "accept", "accept4", "getsockname", "getpeername", "getsockopt",
+    "setsockopt", "shutdown", "sendto", "recvfrom", "sendmsg", "recvmsg", "sendmmsg", "recvmmsg",
     // what it is and when
-    "getpid", "getppid", "getuid", "geteuid", "getgid", "getegid", "getgroups", "getresuid", "getresgid", "getpgrp",
-    "getrusage", "getrlimit", "sysinfo", "uname", "times", "clock_gettime", "clock_getres", "clock_nanosleep",
-    "nanosleep", "gettimeofday", "time", "getcpu", "getrandom",
-    // is the clock synchronised; to set it needs CAP_SYS_TIME, which neither worker nor supervisor has
+    "getpid", "getppid", "getuid", "geteuid", "getgid", "getegid", "getgroups", "getresuid",
+    "getresgid", "getpgrp", "getrusage", "getrlimit", "sysinfo", "uname", "times", "clock_gettime",
+    "clock_getres", "clock_nanosleep", "nanosleep", "gettimeofday", "time", "getcpu", "getrandom",
+    // is the clock synchronised; to set it needs CAP_SYS_TIME, which neither worker nor supervisor
+    // has
     "adjtimex", "clock_adjtime"};
 
 // The reader of nginx's log has its descriptors already.
-static const char *const log_calls[] = {"read",          "write",           "poll",           "ppoll",
-                                        "clock_gettime", "clock_nanosleep", "gettimeofday",   "rt_sigreturn",
-                                        "exit",          "exit_group",      "restart_syscall"};
+static const char *const log_calls[] = {
+    "read",         "write",        "poll", "ppoll",      "clock_gettime",  "clock_nanosleep",
+    "gettimeofday", "rt_sigreturn", "exit", "exit_group", "restart_syscall"};
 
 // What neither supervisor nor nginx ever needs, though root may.
 static const char *const supervisor_refused[] = {"ptrace",
@@ -194,7 +200,8 @@ static void on_refused(int sig, siginfo_t *si, void *context)
 
 static int catch_refused(void)
 {
-    struct sigaction sa = {.sa_sigaction = on_refused, .sa_flags = SA_SIGINFO | SA_NODEFER | SA_RESTART};
+    struct sigaction sa = {.sa_sigaction = on_refused,
+                           .sa_flags = SA_SIGINFO | SA_NODEFER | SA_RESTART};
     learn_names();
     return sigaction(SIGSYS, &sa, NULL) ? err_from_errno(errno) : 0;
 }
@@ -232,7 +239,8 @@ static int allow_memory(scmp_filter_ctx f)
 {
     const scmp_datum_t both = PROT_WRITE | PROT_EXEC, exec = PROT_EXEC;
     int rc = allow_if(f, "mprotect", SCMP_A2(SCMP_CMP_MASKED_EQ, exec, 0));
-    const scmp_datum_t fine[] = {0, PROT_WRITE, PROT_EXEC}; // a library may be mapped, what was written may not be run
+    // a library may be mapped, what was written may not be run
+    const scmp_datum_t fine[] = {0, PROT_WRITE, PROT_EXEC};
     for (size_t i = 0; i < ARRAY_LEN(fine) && !rc; i++)
         rc = allow_if(f, "mmap", SCMP_A2(SCMP_CMP_MASKED_EQ, both, fine[i]));
     return rc;
@@ -240,13 +248,16 @@ static int allow_memory(scmp_filter_ctx f)
 
 static int allow_sockets(scmp_filter_ctx f)
 {
-    // The protocol, too: another one (SCTP, MPTCP, …) would load a module of the kernel that nothing here needs.
+    // The protocol, too: another one (SCTP, MPTCP, …) would load a module of the kernel that
+    // nothing here needs.
     static const struct {
         int type, protocol;
-    } kinds[] = {{SOCK_STREAM, 0}, {SOCK_DGRAM, 0}, {SOCK_STREAM, IPPROTO_TCP}, {SOCK_DGRAM, IPPROTO_UDP}};
+    } kinds[] = {
+        {SOCK_STREAM, 0}, {SOCK_DGRAM, 0}, {SOCK_STREAM, IPPROTO_TCP}, {SOCK_DGRAM, IPPROTO_UDP}};
     int rc = 0;
     for (size_t i = 0; i < ARRAY_LEN(families) * ARRAY_LEN(kinds) && !rc; i++) {
-        int family = families[i / ARRAY_LEN(kinds)], protocol = kinds[i % ARRAY_LEN(kinds)].protocol;
+        int family = families[i / ARRAY_LEN(kinds)],
+            protocol = kinds[i % ARRAY_LEN(kinds)].protocol;
         const struct scmp_arg_cmp args[] = {
             SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)family),
             SCMP_A1(SCMP_CMP_MASKED_EQ, 15, (scmp_datum_t)kinds[i % ARRAY_LEN(kinds)].type),
@@ -255,7 +266,8 @@ static int allow_sockets(scmp_filter_ctx f)
             rc = seccomp_rule_add_array(f, SCMP_ACT_ALLOW, SCMP_SYS(socket), 3, args);
     }
     if (!rc) // getaddrinfo asks which addresses there are
-        rc = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(socket), 2, SCMP_A0(SCMP_CMP_EQ, AF_NETLINK),
+        rc = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(socket), 2,
+                              SCMP_A0(SCMP_CMP_EQ, AF_NETLINK),
                               SCMP_A2(SCMP_CMP_EQ, 0 /* NETLINK_ROUTE */));
     return rc ? rc : allow_if(f, "socketpair", SCMP_A0(SCMP_CMP_EQ, AF_UNIX));
 }
@@ -277,8 +289,8 @@ static int allow_by_argument(scmp_filter_ctx f)
     if (!rc)
         rc = allow_if(f, "kill", SCMP_A0(SCMP_CMP_EQ, self));
     if (!rc) // a thread steps back; to step forward needs a capability
-        rc = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(setpriority), 2, SCMP_A0(SCMP_CMP_EQ, PRIO_PROCESS),
-                              SCMP_A1(SCMP_CMP_EQ, 0));
+        rc = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(setpriority), 2,
+                              SCMP_A0(SCMP_CMP_EQ, PRIO_PROCESS), SCMP_A1(SCMP_CMP_EQ, 0));
     return rc ? rc
               : seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(prlimit64), 2, SCMP_A0(SCMP_CMP_EQ, 0),
                                  SCMP_A2(SCMP_CMP_EQ, 0)); // asked for, not set
@@ -293,7 +305,8 @@ static int load(scmp_filter_ctx f, int rc, const char *whose, struct diag *diag)
     seccomp_release(f);
     if (!rc)
         return 0;
-    diag_add(diag, NULL, 0, "sandbox: the filter of the %s cannot be set: %s; `sandbox: off` goes without", whose,
+    diag_add(diag, NULL, 0,
+             "sandbox: the filter of the %s cannot be set: %s; `sandbox: off` goes without", whose,
              strerror(-rc));
     return ERR_UNSUPPORTED;
 }
@@ -323,8 +336,8 @@ static int set_capabilities(uint64_t keep)
 }
 
 // Without any capability, way to gain one, or core dump; then the calls of a list.
-static int enter_allow_list(const char *const *calls, size_t n, int (*more)(scmp_filter_ctx), const char *whose,
-                            struct diag *diag)
+static int enter_allow_list(const char *const *calls, size_t n, int (*more)(scmp_filter_ctx),
+                            const char *whose, struct diag *diag)
 {
     if (!sandbox_built())
         return 0;
@@ -348,7 +361,8 @@ int sandbox_worker(struct diag *diag)
 {
     if (!sandbox_built())
         log_warn("daemon: built with a sanitizer: no sandbox");
-    return enter_allow_list(worker_calls, ARRAY_LEN(worker_calls), allow_by_argument, "worker", diag);
+    return enter_allow_list(worker_calls, ARRAY_LEN(worker_calls), allow_by_argument, "worker",
+                            diag);
 }
 
 int sandbox_log(struct diag *diag)
@@ -366,12 +380,14 @@ static int keep_capabilities(uint64_t keep)
 }
 
 #define CAP_BIT(cap) ((uint64_t)1 << (cap))
-// Each with its reason in docs/security.md, "Privileges"; system `operation` 4 holds processes against the table there.
-#define SUPERVISOR_KEEPS                                                                                              \
-    (CAP_BIT(CAP_NET_BIND_SERVICE) | CAP_BIT(CAP_SETUID) | CAP_BIT(CAP_SETGID) | CAP_BIT(CAP_SETPCAP) |               \
-     CAP_BIT(CAP_CHOWN) | CAP_BIT(CAP_FOWNER) | CAP_BIT(CAP_FSETID) | CAP_BIT(CAP_DAC_OVERRIDE) | CAP_BIT(CAP_KILL) | \
-     CAP_BIT(CAP_SYS_ADMIN))
-#define NGINX_KEEPS (CAP_BIT(CAP_NET_BIND_SERVICE) | CAP_BIT(CAP_SETUID) | CAP_BIT(CAP_SETGID) | CAP_BIT(CAP_KILL))
+// Each with its reason in docs/security.md, "Privileges"; system `operation` 4 holds processes
+// against the table there.
+#define SUPERVISOR_KEEPS                                                                     \
+    (CAP_BIT(CAP_NET_BIND_SERVICE) | CAP_BIT(CAP_SETUID) | CAP_BIT(CAP_SETGID) |             \
+     CAP_BIT(CAP_SETPCAP) | CAP_BIT(CAP_CHOWN) | CAP_BIT(CAP_FOWNER) | CAP_BIT(CAP_FSETID) | \
+     CAP_BIT(CAP_DAC_OVERRIDE) | CAP_BIT(CAP_KILL) | CAP_BIT(CAP_SYS_ADMIN))
+#define NGINX_KEEPS \
+    (CAP_BIT(CAP_NET_BIND_SERVICE) | CAP_BIT(CAP_SETUID) | CAP_BIT(CAP_SETGID) | CAP_BIT(CAP_KILL))
 
 static int refuse_calls(scmp_filter_ctx f)
 {
@@ -383,7 +399,8 @@ static int refuse_calls(scmp_filter_ctx f)
     return rc;
 }
 
-// Namespaces but nginx's of processes: a user namespace would give its owner all capabilities inside.
+// Namespaces but nginx's of processes: a user namespace would give its owner all capabilities
+// inside.
 static int refuse_namespaces(scmp_filter_ctx f)
 {
     static const scmp_datum_t kinds[] = {CLONE_NEWNS,   CLONE_NEWUTS, CLONE_NEWIPC,
@@ -400,10 +417,12 @@ static int refuse_by_argument(scmp_filter_ctx f)
 {
     int rc = refuse_namespaces(f);
     if (!rc) // packets past the network's rules
-        rc = seccomp_rule_add(f, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(socket), 1, SCMP_A0(SCMP_CMP_EQ, AF_PACKET));
-    if (!rc) // nginx's workers ask for core dumps, which would hold keys: they hear yes, and get none
-        rc = seccomp_rule_add(f, SCMP_ACT_ERRNO(0), SCMP_SYS(prctl), 2, SCMP_A0(SCMP_CMP_EQ, PR_SET_DUMPABLE),
-                              SCMP_A1(SCMP_CMP_EQ, 1));
+        rc = seccomp_rule_add(f, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(socket), 1,
+                              SCMP_A0(SCMP_CMP_EQ, AF_PACKET));
+    // nginx's workers ask for core dumps, which would hold keys: they hear yes, and get none
+    if (!rc)
+        rc = seccomp_rule_add(f, SCMP_ACT_ERRNO(0), SCMP_SYS(prctl), 2,
+                              SCMP_A0(SCMP_CMP_EQ, PR_SET_DUMPABLE), SCMP_A1(SCMP_CMP_EQ, 1));
     return rc;
 }
 

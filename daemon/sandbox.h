@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a process of ours may still ask the kernel for (seccomp, capabilities, no_new_privs, no core dumps). Called once
-// in each process, before it has a second thread. Node setting `sandbox: strict | off`.
+// What a process of ours may still ask the kernel for (seccomp, capabilities, no_new_privs, no core
+// dumps). Called once in each process, before it has a second thread. Node setting `sandbox: strict
+// | off`.
 //
-//   the worker: an allow-list. Anything else fails with EPERM and is logged once per system call by name: a library
-//     that asks for something new degrades and says so, instead of ending the service; what an intruder asks for is
-//     refused just the same. No capability, no program can be executed, no process made or looked into, no packet or
-//     raw socket, no memory made executable.
+//   the worker: an allow-list. Anything else fails with EPERM and is logged once per system call by
+//     name: a library that asks for something new degrades and says so, instead of ending the
+//     service; what an intruder asks for is refused just the same. No capability, no program can be
+//     executed, no process made or looked into, no packet or raw socket, no memory made executable.
 //   the reader of nginx's log: an allow-list of a dozen: it reads, writes and looks at the clock.
 //   the supervisor, and nginx below it: a deny-list, and the few capabilities that they need.
 #ifndef MERIDIAN_DAEMON_SANDBOX_H
@@ -18,12 +19,17 @@
 bool sandbox_built(void); // false under a sanitizer, which asks for too much
 // Root only, before the change of user: no capability can come back. Harmless for others.
 void sandbox_drop_bounding(void);
-int sandbox_worker(struct diag *diag);        // after the change of user; ERR_UNSUPPORTED: the kernel has no seccomp
-int sandbox_log(struct diag *diag);           // in the process that reads nginx's log, after the change of user
-int sandbox_supervisor(struct diag *diag);    // does nothing more a second time
-int sandbox_no_core_dumps(struct diag *diag); // after an exec, which takes that back: the supervisor of a restart
-// In the supervisor, once the sockets of before are open, for whose buffers it kept one capability more.
+// after the change of user; ERR_UNSUPPORTED: the kernel has no seccomp
+int sandbox_worker(struct diag *diag);
+// in the process that reads nginx's log, after the change of user
+int sandbox_log(struct diag *diag);
+int sandbox_supervisor(struct diag *diag); // does nothing more a second time
+// after an exec, which takes that back: the supervisor of a restart
+int sandbox_no_core_dumps(struct diag *diag);
+// In the supervisor, once the sockets of before are open, for whose buffers it kept one capability
+// more.
 int sandbox_sockets_open(struct diag *diag);
-int sandbox_nginx(void); // in the child that becomes nginx: system calls only. The supervisor's filter goes along
+// in the child that becomes nginx: system calls only. The supervisor's filter goes along
+int sandbox_nginx(void);
 
 #endif

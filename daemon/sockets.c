@@ -23,7 +23,8 @@ static bool is_at(int fd, const struct sockaddr *want, socklen_t n_want)
     socklen_t n = sizeof sa, n_type = sizeof(int);
     int type;
     return !getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &n_type) && type == SOCK_STREAM &&
-           !getsockname(fd, (struct sockaddr *)&sa, &n) && n <= sizeof sa && n >= n_want && !memcmp(&sa, want, n_want);
+           !getsockname(fd, (struct sockaddr *)&sa, &n) && n <= sizeof sa && n >= n_want &&
+           !memcmp(&sa, want, n_want);
 }
 
 static int duplicate_of(const int *fds, size_t n_fds, const struct sockaddr *want, socklen_t n_want)
@@ -34,8 +35,8 @@ static int duplicate_of(const int *fds, size_t n_fds, const struct sockaddr *wan
     return -1;
 }
 
-static int open_unix(const char *path, mode_t mode, uid_t uid, gid_t gid, const int *fds, size_t n_fds,
-                     struct diag *diag, int *out)
+static int open_unix(const char *path, mode_t mode, uid_t uid, gid_t gid, const int *fds,
+                     size_t n_fds, struct diag *diag, int *out)
 {
     struct sockaddr_un sun = {.sun_family = AF_UNIX};
     int n = snprintf(sun.sun_path, sizeof sun.sun_path, "%s.new", path);
@@ -60,8 +61,8 @@ static int listen_tcp(const struct sockaddr_storage *sa, socklen_t n, int *out)
     return 0;
 }
 
-static int open_tcp(const struct endpoint *at, const int *fds, size_t n_fds, int64_t until_mono_ms, struct diag *diag,
-                    int *out)
+static int open_tcp(const struct endpoint *at, const int *fds, size_t n_fds, int64_t until_mono_ms,
+                    struct diag *diag, int *out)
 {
     struct sockaddr_storage sa;
     char text[ENDPOINT_TEXT_SIZE];
@@ -75,17 +76,20 @@ static int open_tcp(const struct endpoint *at, const int *fds, size_t n_fds, int
         clock_sleep_ms(50);
     if (!e)
         return 0;
-    diag_add(diag, NULL, 0, "metrics: cannot listen on %s: %s", endpoint_format(at, text), strerror(e));
+    diag_add(diag, NULL, 0, "metrics: cannot listen on %s: %s", endpoint_format(at, text),
+             strerror(e));
     return err_from_errno(e);
 }
 
-int sockets_open(const struct node *n, const struct paths *p, const struct identity *id, const int *fds, size_t n_fds,
-                 int64_t until_mono_ms, struct diag *diag, struct sockets *out)
+int sockets_open(const struct node *n, const struct paths *p, const struct identity *id,
+                 const int *fds, size_t n_fds, int64_t until_mono_ms, struct diag *diag,
+                 struct sockets *out)
 {
     struct sockets s = SOCKETS_NONE;
     uid_t uid = id->switches ? id->uid : (uid_t)-1;
     gid_t gid = id->switches ? id->gid : (gid_t)-1, edge = id->switches ? id->edge_gid : (gid_t)-1;
-    const struct resolver_listen listen = {n->dns, n->n_dns, n->dns_tls, n->n_dns_tls, until_mono_ms};
+    const struct resolver_listen listen = {n->dns, n->n_dns, n->dns_tls, n->n_dns_tls,
+                                           until_mono_ms};
     int rc = 0;
     if (n->roles & ROLE_RESOLVER)
         rc = resolver_rebind(&listen, n->resolver_workers, fds, n_fds, diag, &s.dns);
@@ -126,8 +130,8 @@ void sockets_close(struct sockets *s)
 
 size_t sockets_count(const struct sockets *s)
 {
-    return (s->dns ? resolver_sockets_count(s->dns) : 0) + (s->public >= 0) + (s->peer >= 0) + (s->tunnel >= 0) +
-           (s->admin >= 0) + (s->metrics >= 0);
+    return (s->dns ? resolver_sockets_count(s->dns) : 0) + (s->public >= 0) + (s->peer >= 0) +
+           (s->tunnel >= 0) + (s->admin >= 0) + (s->metrics >= 0);
 }
 
 void sockets_fds(const struct sockets *s, int *out)

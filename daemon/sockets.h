@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// All sockets that a node listens on: DNS, the edge's way to the daemon, the admin socket, metrics. The supervisor
-// opens them once, before privileges are dropped, and keeps them for as long as it lives; each worker serves on copies.
-// So a new worker, also one of a new program, takes over without a moment in which nobody listens: what comes meanwhile
-// waits in the kernel. nginx's own ports are nginx's.
+// All sockets that a node listens on: DNS, the edge's way to the daemon, the admin socket, metrics.
+// The supervisor opens them once, before privileges are dropped, and keeps them for as long as it
+// lives; each worker serves on copies. So a new worker, also one of a new program, takes over
+// without a moment in which nobody listens: what comes meanwhile waits in the kernel. nginx's own
+// ports are nginx's.
 #ifndef MERIDIAN_DAEMON_SOCKETS_H
 #define MERIDIAN_DAEMON_SOCKETS_H
 
@@ -15,13 +16,16 @@ struct sockets { // -1, NULL: not open
     struct resolver_sockets *dns;
     int public, peer, tunnel, admin, metrics;
 };
-#define SOCKETS_NONE ((struct sockets){.public = -1, .peer = -1, .tunnel = -1, .admin = -1, .metrics = -1})
+#define SOCKETS_NONE \
+    ((struct sockets){.public = -1, .peer = -1, .tunnel = -1, .admin = -1, .metrics = -1})
 
-// `fds`: of a forerunner, which stay the caller's: addresses that they are bound to get duplicates. On failure nothing
-// is left open, and what the forerunner bound is as it was. Addresses that another program has are waited for until
-// until_mono_ms: a daemon that was killed may still be ending.
-int sockets_open(const struct node *n, const struct paths *p, const struct identity *id, const int *fds, size_t n_fds,
-                 int64_t until_mono_ms, struct diag *diag, struct sockets *out);
+// `fds`: of a forerunner, which stay the caller's: addresses that they are bound to get duplicates.
+// On failure nothing is left open, and what the forerunner bound is as it was. Addresses that
+// another program has are waited for until until_mono_ms: a daemon that was killed may still be
+// ending.
+int sockets_open(const struct node *n, const struct paths *p, const struct identity *id,
+                 const int *fds, size_t n_fds, int64_t until_mono_ms, struct diag *diag,
+                 struct sockets *out);
 void sockets_close(struct sockets *s);
 size_t sockets_count(const struct sockets *s);
 void sockets_fds(const struct sockets *s, int *out); // room for sockets_count

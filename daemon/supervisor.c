@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Life of worker and edge; see supervisor.h. One thread: PR_SET_PDEATHSIG counts from the thread that forked.
+// Life of worker and edge; see supervisor.h. One thread: PR_SET_PDEATHSIG counts from the thread
+// that forked.
 #include "daemon/supervisor.h"
 
 #include "base/clock.h"
@@ -40,8 +41,8 @@ void supervisor_log_diag(struct diag *d)
 
 // ---- the edge ----
 
-// The operator's file when it is good; else the last good one, of which root keeps a copy of its own: what the worker
-// keeps for itself is not root's to read.
+// The operator's file when it is good; else the last good one, of which root keeps a copy of its
+// own: what the worker keeps for itself is not root's to read.
 static struct topology *read_topology(struct supervisor *s)
 {
     struct topology *t = NULL;
@@ -49,12 +50,14 @@ static struct topology *read_topology(struct supervisor *s)
     buf_init(&text, 0);
     int rc = file_read(s->node->topology, TOPOLOGY_MAX_BYTES, &text);
     if (!rc) // the worker says why a bad edit is refused
-        rc = topology_parse_as(TOPOLOGY_COMPACT, buf_cstr(&text), text.n, s->node->topology, NULL, &t);
+        rc = topology_parse_as(TOPOLOGY_COMPACT, buf_cstr(&text), text.n, s->node->topology, NULL,
+                               &t);
     if (rc) {
         topology_load(s->paths->edge_topology, NULL, &t);
         return t;
     }
-    if (!s->topology || s->unkept || memcmp(s->topology->content_hash, t->content_hash, sizeof t->content_hash) != 0) {
+    if (!s->topology || s->unkept ||
+        memcmp(s->topology->content_hash, t->content_hash, sizeof t->content_hash) != 0) {
         static struct log_limit limit = LOG_LIMIT(60000);
         rc = file_write_atomic(s->paths->edge_topology, buf_cstr(&text), text.n, 0600);
         s->unkept = rc;
@@ -81,8 +84,8 @@ static void load_topology(struct supervisor *s)
     s->peers = peers;
 }
 
-// In the process that reads what nginx says: the daemon's user and none of its groups, for it opens nothing but the
-// access log, which is that user's.
+// In the process that reads what nginx says: the daemon's user and none of its groups, for it opens
+// nothing but the access log, which is that user's.
 static int become_log(const void *ctx)
 {
     const struct supervisor *s = ctx;
@@ -117,7 +120,8 @@ static int confine_nginx(const void *ctx)
 
 struct edge_confine supervisor_edge_confine(const struct supervisor *s)
 {
-    return (struct edge_confine){.nginx = confine_nginx, .log_user = become_log, .log = confine_log, .ctx = s};
+    return (struct edge_confine){
+        .nginx = confine_nginx, .log_user = become_log, .log = confine_log, .ctx = s};
 }
 
 static struct edge_config edge_config_of(struct supervisor *s)
@@ -175,7 +179,8 @@ static void edge_apply(struct supervisor *s)
     if (s->edge) {
         int rc = edge_reload(s->edge, &c, &d);
         if (rc == ERR_NOSPACE)
-            log_error("edge: the new configuration cannot be written; the old one stays in force, next try in %d s",
+            log_error("edge: the new configuration cannot be written; the old one stays in force, "
+                      "next try in %d s",
                       RELOAD_RETRY_MS / 1000);
         else if (rc)
             log_error("edge: the new configuration was refused; the old one stays in force");
@@ -253,9 +258,10 @@ static void supervisor_sandbox(const struct supervisor *s, int (*enter)(struct d
     diag_done(&d);
 }
 
-// In the worker: what is the supervisor's alone. The lock of data_dir is not: a worker that was killed with its
-// supervisor, and still ends, holds ports and store. In a restart that is also the forerunner's copy of each socket,
-// which would keep an address bound that the new settings no longer have, and nobody would read what comes there.
+// In the worker: what is the supervisor's alone. The lock of data_dir is not: a worker that was
+// killed with its supervisor, and still ends, holds ports and store. In a restart that is also the
+// forerunner's copy of each socket, which would keep an address bound that the new settings no
+// longer have, and nobody would read what comes there.
 static void close_supervisors(const struct supervisor *s)
 {
     const int own[] = {s->sig_fd, s->old_link};
@@ -320,7 +326,8 @@ static bool worker_gone(struct supervisor *s, int *out_status)
     return true;
 }
 
-// Few at a time, and reloads as one: a worker that talks without end must not keep us from our signals.
+// Few at a time, and reloads as one: a worker that talks without end must not keep us from our
+// signals.
 static void take_messages(struct supervisor *s)
 {
     struct ipc_message m;
@@ -362,7 +369,8 @@ static int stop_all(struct supervisor *s, int status)
     if (s->edge && s->worker)
         ipc_send(s->ipc_fd, &(struct ipc_message){.kind = IPC_DRAIN});
     if (s->edge)
-        edge_stop(s->edge, s->worker ? drain_ms : 0); // requests in flight end while the worker still answers
+        // requests in flight end while the worker still answers
+        edge_stop(s->edge, s->worker ? drain_ms : 0);
     if (s->worker) {
         kill(s->worker, SIGTERM);
         int64_t until = clock_mono_ms() + drain_ms + 10000;
@@ -393,9 +401,10 @@ static int watch(struct supervisor *s)
 {
     int status = 0;
     for (;;) {
-        struct pollfd fds[3] = {{.fd = s->sig_fd, .events = POLLIN},
-                                {.fd = s->link_ended ? -1 : s->ipc_fd, .events = POLLIN},
-                                {.fd = s->take == TAKE_YIELDING ? s->old_link : -1, .events = POLLIN}};
+        struct pollfd fds[3] = {
+            {.fd = s->sig_fd, .events = POLLIN},
+            {.fd = s->link_ended ? -1 : s->ipc_fd, .events = POLLIN},
+            {.fd = s->take == TAKE_YIELDING ? s->old_link : -1, .events = POLLIN}};
         if (poll(fds, 3, TICK_MS) < 0 && errno != EINTR)
             return stop_all(s, 1);
         struct signalfd_siginfo si;
@@ -476,8 +485,10 @@ int supervisor_run(const struct supervisor_options *o)
     signal(SIGPIPE, SIG_IGN);
     s.sig_fd = signalfd(-1, &set, SFD_CLOEXEC);
 
-    prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); // the filter brings it too, and not everybody has the filter
-    // A restart is under the filter of before; but the exec made it a process that dumps core again.
+    // the filter brings it too, and not everybody has the filter
+    prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+    // A restart is under the filter of before; but the exec made it a process that dumps core
+    // again.
     supervisor_sandbox(&s, o->handover ? sandbox_no_core_dumps : sandbox_supervisor);
     struct diag d;
     diag_init(&d);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The link between the supervisor (keeps what needs root: the edge, the privileged ports) and the worker (does the
-// work, without privileges). A SOCK_SEQPACKET pair; one message is one packet. The supervisor trusts nothing that the
-// worker sends beyond the one-byte kinds below.
+// The link between the supervisor (keeps what needs root: the edge, the privileged ports) and the
+// worker (does the work, without privileges). A SOCK_SEQPACKET pair; one message is one packet. The
+// supervisor trusts nothing that the worker sends beyond the one-byte kinds below.
 #ifndef MERIDIAN_DAEMON_SUPERVISOR_IPC_H
 #define MERIDIAN_DAEMON_SUPERVISOR_IPC_H
 
@@ -13,20 +13,22 @@ enum ipc_kind {
     IPC_EDGE = 'e',   // supervisor: struct edge_status follows
     IPC_DRAIN = 'd',  // supervisor: the edge is about to drain, end what never ends by itself
     // A restart (daemon/restart.c), in this order
-    IPC_RESTART = 'R',  // worker: an operator asked for it over the admin socket
-    IPC_SERVING = 's',  // new worker: names are answered, the rest waits for IPC_ALONE
-    IPC_YIELD = 'y',    // supervisor to the old worker: read no more, end what was begun
-    IPC_OPEN = 'o',     // old worker, ahead of IPC_RELEASED: writes were open until then
-    IPC_RELEASED = 'x', // old worker: the store is the new one's; uploads under way and TCP clients of DNS may still
-                        // be served. One of an earlier version has ended its uploads by then
-    IPC_ALONE = 'a',    // supervisor to the new worker: open the store and serve
-    IPC_GO_ON = 'A',    // the same, and writes were open until a moment ago
-    IPC_FAILED = 'f',   // supervisor: the restart came to nothing; edge.last_error says why
+    IPC_RESTART = 'R', // worker: an operator asked for it over the admin socket
+    IPC_SERVING = 's', // new worker: names are answered, the rest waits for IPC_ALONE
+    IPC_YIELD = 'y',   // supervisor to the old worker: read no more, end what was begun
+    IPC_OPEN = 'o',    // old worker, ahead of IPC_RELEASED: writes were open until then
+    // old worker: the store is the new one's; uploads under way and TCP clients of DNS may still be
+    // served. One of an earlier version has ended its uploads by then
+    IPC_RELEASED = 'x',
+    IPC_ALONE = 'a',  // supervisor to the new worker: open the store and serve
+    IPC_GO_ON = 'A',  // the same, and writes were open until a moment ago
+    IPC_FAILED = 'f', // supervisor: the restart came to nothing; edge.last_error says why
 };
 
 struct ipc_message {
     char kind;
-    struct edge_status edge; // IPC_EDGE; its last_error: IPC_FAILED
+    // IPC_EDGE; its last_error: IPC_FAILED
+    struct edge_status edge;
 };
 
 int ipc_send(int fd, const struct ipc_message *m); // never blocks; ERR_BUSY when full

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Wiring of the rooms; see worker.h. Threads: the main thread waits for signals and messages from the supervisor;
-// housekeeping has a thread of its own; the rooms bring theirs.
+// Wiring of the rooms; see worker.h. Threads: the main thread waits for signals and messages from
+// the supervisor; housekeeping has a thread of its own; the rooms bring theirs.
 #include "daemon/worker.h"
 
 #include "base/clock.h"
@@ -31,9 +31,9 @@
 #include <unistd.h>
 
 #define VITALS_EVERY_MS 2000
-#define LATE_THREADS 16        // that wait for a successor to answer
-#define FORERUNNER_MS 15000    // beyond `drain` a forerunner is gone
-#define PLACES_LEAST 4096      // connections of the public server, at least (net/http.h max_connections)
+#define LATE_THREADS 16     // that wait for a successor to answer
+#define FORERUNNER_MS 15000 // beyond `drain` a forerunner is gone
+#define PLACES_LEAST 4096 // connections of the public server, at least (net/http.h max_connections)
 #define METRICS_CONNECTIONS 16 // a few scrapers; anyone who reaches the listener may connect
 #define METRICS_IDLE_S 15
 
@@ -46,27 +46,39 @@ struct worker {
     struct vitals vitals;
     struct snapshot topology, principals, verdicts, frontend;
     struct signing *signing;
-    _Atomic(struct zone_maintainer *) zone_maintainer; // of fe.D; set once it runs
+    // of fe.D; set once it runs
+    _Atomic(struct zone_maintainer *) zone_maintainer;
     struct pool *pool;
     struct fetcher *fetcher;
     struct region_keys *keys;
     struct blob_store *blobs;
-    struct space *space;                     // of the store's disk; NULL without a store
-    bool spare_kept;                         // housekeeping's, once it runs
-    _Atomic(struct replicator *) replicator; // set once it runs: commits come from the writer thread before that
-    struct sockets *sockets;                 // those not handed to a room yet
-    struct tunnels *tunnels;                 // set before the replicator starts, which tells of silence
+    // of the store's disk; NULL without a store
+    struct space *space;
+    // housekeeping's, once it runs
+    bool spare_kept;
+    // set once it runs: commits come from the writer thread before that
+    _Atomic(struct replicator *) replicator;
+    // those not handed to a room yet
+    struct sockets *sockets;
+    // set before the replicator starts, which tells of silence
+    struct tunnels *tunnels;
     struct http_server *public_server, *peer_server, *admin_server, *metrics_server;
     pthread_t housekeeping;
     bool housekeeping_runs;
     pthread_mutex_t stop_lock;
     pthread_cond_t stop_cond;
-    bool stopping, identity_due;    // under stop_lock
-    int64_t identity_at_ms;         // when it is judged next; housekeeping's
-    bool ready, edge_runs, told_up; // the main thread's
-    bool beside;                    // a forerunner still ends what it has begun
-    bool continues;                 // it handed the store over with writes open
-    int64_t yield_ms;               // mono; 0: no successor
+    // under stop_lock
+    bool stopping, identity_due;
+    // when it is judged next; housekeeping's
+    int64_t identity_at_ms;
+    // the main thread's
+    bool ready, edge_runs, told_up;
+    // a forerunner still ends what it has begun
+    bool beside;
+    // it handed the store over with writes open
+    bool continues;
+    // mono; 0: no successor
+    int64_t yield_ms;
 };
 
 static void on_commit(void *ctx)
@@ -142,10 +154,12 @@ static void on_topology(void *ctx, bool frame)
         reload_edge(w); // peers and their addresses stand in its configuration
 }
 
-// One client network may have a third of all places (net/share.h): so many that the edge's settings hold here too.
+// One client network may have a third of all places (net/share.h): so many that the edge's settings
+// hold here too.
 static unsigned public_places(const struct node *n)
 {
-    unsigned one = n->edge_per_client > n->edge_per_network ? n->edge_per_client : n->edge_per_network;
+    unsigned one =
+        n->edge_per_client > n->edge_per_network ? n->edge_per_client : n->edge_per_network;
     return 3 * one > PLACES_LEAST ? 3 * one : PLACES_LEAST;
 }
 
@@ -178,7 +192,8 @@ static const char *entries_cure(int rc)
     if (rc == ERR_CRYPTO)
         return "see the feed key under keys/, and restart the node";
     if (rc == ERR_CORRUPT)
-        return "restart the node with a good copy of it, or without it, to have it rebuilt from the other regions";
+        return "restart the node with a good copy of it, or without it, to have it rebuilt from "
+               "the other regions";
     return "see the disk that holds it";
 }
 
@@ -187,14 +202,16 @@ static void keep_spare(struct worker *w, const struct space_view *v)
 {
     static struct log_limit limit = LOG_LIMIT(3600000);
     uint64_t n = spare_size(v->reserve_bytes);
-    uint64_t after = v->reserve_bytes / 4 + 2 * (uint64_t)SPACE_WINDOW_BYTES; // it must not make the disk short
+    // it must not make the disk short
+    uint64_t after = v->reserve_bytes / 4 + 2 * (uint64_t)SPACE_WINDOW_BYTES;
     if (w->spare_kept || !n || v->is_short || v->room_bytes < n + after)
         return;
     int rc = spare_keep(w->paths->spare, n);
     w->spare_kept = !rc;
     if (rc)
-        log_limited(&limit, LOG_WARN, "daemon: %s: no room can be kept for a start on a full disk: %s", w->paths->spare,
-                    err_text(rc));
+        log_limited(&limit, LOG_WARN,
+                    "daemon: %s: no room can be kept for a start on a full disk: %s",
+                    w->paths->spare, err_text(rc));
 }
 
 static void use_spare(struct worker *w)
@@ -204,7 +221,8 @@ static void use_spare(struct worker *w)
         return;
     log_warn("daemon: the disk of %s is full (%llu bytes free)%s", w->paths->store,
              (unsigned long long)v.disk.free_bytes,
-             spare_use(w->paths->spare) ? ": what was kept for a start is used" : ", and nothing is kept for a start");
+             spare_use(w->paths->spare) ? ": what was kept for a start is used"
+                                        : ", and nothing is kept for a start");
 }
 
 // Content stops at the reserve. True: it has.
@@ -216,22 +234,24 @@ static bool judge_disk(struct worker *w)
     int rc = space_look(w->space, &v);
     static struct log_limit limit = LOG_LIMIT(60000);
     if (rc)
-        log_limited(&limit, LOG_WARN, "daemon: the free space of %s cannot be found out: %s", w->paths->store,
-                    err_text(rc));
+        log_limited(&limit, LOG_WARN, "daemon: the free space of %s cannot be found out: %s",
+                    w->paths->store, err_text(rc));
     pthread_mutex_lock(&w->vitals.lock);
     w->vitals.disk = v;
     pthread_mutex_unlock(&w->vitals.lock);
     keep_spare(w, &v);
     if (v.is_short)
-        condition_set(&w->vitals.conditions, CONDITION_DISK, CONDITION_SHORT,
-                      "%s; make room on the disk of %s, or make it larger (disk.reserve is the reserve)", v.text,
-                      w->paths->store);
+        condition_set(
+            &w->vitals.conditions, CONDITION_DISK, CONDITION_SHORT,
+            "%s; make room on the disk of %s, or make it larger (disk.reserve is the reserve)",
+            v.text, w->paths->store);
     else
         condition_clear(&w->vitals.conditions, CONDITION_DISK);
     return v.is_short;
 }
 
-// A disk on which nothing at all can be written for want of space still serves what is there: short, not down.
+// A disk on which nothing at all can be written for want of space still serves what is there:
+// short, not down.
 static void judge_store(struct worker *w)
 {
     struct conditions *c = &w->vitals.conditions;
@@ -241,13 +261,14 @@ static void judge_store(struct worker *w)
     int rc = w->app.meta ? meta_probe(w->app.meta) : 0;
     if (rc)
         condition_set(c, CONDITION_METADATA, rc == ERR_NOSPACE ? CONDITION_SHORT : CONDITION_DOWN,
-                      "no entry can be written to %s: %s; %s", w->paths->meta_db, err_text(rc), entries_cure(rc));
+                      "no entry can be written to %s: %s; %s", w->paths->meta_db, err_text(rc),
+                      entries_cure(rc));
     else
         condition_clear(c, CONDITION_METADATA);
     if (!blobs_ok)
         condition_set(c, CONDITION_STORE, is_short ? CONDITION_SHORT : CONDITION_DOWN,
-                      "no blob can be written under %s, where %llu bytes are free; see that disk", w->node->data_dir,
-                      (unsigned long long)free_bytes);
+                      "no blob can be written under %s, where %llu bytes are free; see that disk",
+                      w->node->data_dir, (unsigned long long)free_bytes);
     else
         condition_clear(c, CONDITION_STORE);
 }
@@ -304,7 +325,8 @@ static bool wait_for_work(struct worker *w, int64_t ms)
     int64_t until_us = clock_mono_us() + ms * 1000;
     struct timespec ts = {until_us / 1000000, until_us % 1000000 * 1000};
     pthread_mutex_lock(&w->stop_lock);
-    while (!w->stopping && !w->identity_due && pthread_cond_timedwait(&w->stop_cond, &w->stop_lock, &ts) != ETIMEDOUT)
+    while (!w->stopping && !w->identity_due &&
+           pthread_cond_timedwait(&w->stop_cond, &w->stop_lock, &ts) != ETIMEDOUT)
         ;
     bool stop = w->stopping;
     if (w->identity_due)
@@ -328,7 +350,8 @@ static void *housekeeping_main(void *ctx)
             continue;
         expire_at = clock_mono_ms() + registry_uploads_sweep_ms(w->node->upload_idle_s);
         size_t n = 0;
-        int rc = registry_uploads_expire(w->app.registry, (int64_t)w->node->upload_idle_s * 1000, &n);
+        int rc =
+            registry_uploads_expire(w->app.registry, (int64_t)w->node->upload_idle_s * 1000, &n);
         if (rc)
             log_warn("daemon: idle uploads could not be discarded: %s", err_text(rc));
         else if (n)
@@ -376,9 +399,10 @@ static int start_config(struct worker *w, struct diag *d)
     snapshot_init(&w->principals);
     snapshot_init(&w->verdicts);
     snapshot_init(&w->frontend);
-    enum topology_form form = n->roles == ROLE_RESOLVER ? TOPOLOGY_COMPACT : TOPOLOGY_FULL; // nobody else asks
-    int rc = topology_watcher_start(n->topology, form, n->principals, w->paths->state, &w->topology, &w->principals,
-                                    on_topology, w, d, &w->app.watch);
+    // nobody else asks
+    enum topology_form form = n->roles == ROLE_RESOLVER ? TOPOLOGY_COMPACT : TOPOLOGY_FULL;
+    int rc = topology_watcher_start(n->topology, form, n->principals, w->paths->state, &w->topology,
+                                    &w->principals, on_topology, w, d, &w->app.watch);
     if (rc)
         return rc;
     struct topology *t = snapshot_get(&w->topology);
@@ -386,7 +410,8 @@ static int start_config(struct worker *w, struct diag *d)
     if (!r)
         diag_add(d, n->source, 0, "region %s is not in the topology %s", n->region, t->source);
     else if (!region_stamp(r, n->stamp))
-        diag_add(d, n->source, 0, "stamp %s is not a stamp of region %s in %s", n->stamp, n->region, t->source);
+        diag_add(d, n->source, 0, "stamp %s is not a stamp of region %s in %s", n->stamp, n->region,
+                 t->source);
     rc = r && region_stamp(r, n->stamp) ? 0 : ERR_NOTFOUND;
     snapshot_unref(t);
     return rc;
@@ -401,7 +426,8 @@ static int start_keys(struct worker *w, struct diag *d)
     return 0;
 }
 
-// What was fetched in part may fill the disk, and the metadata writes when it is opened: a fetch begins anew.
+// What was fetched in part may fill the disk, and the metadata writes when it is opened: a fetch
+// begins anew.
 static void partials_make_room(struct worker *w)
 {
     struct space_view v;
@@ -409,7 +435,8 @@ static void partials_make_room(struct worker *w)
     uint64_t bytes;
     if (space_look(w->space, &v) || !v.is_short || blob_partials_drop(w->blobs, &n, &bytes) || !n)
         return;
-    log_warn("daemon: the disk is short: %zu partial fetches with %.1f MiB were given up; they begin anew when there "
+    log_warn("daemon: the disk is short: %zu partial fetches with %.1f MiB were given up; they "
+             "begin anew when there "
              "is room",
              n, (double)bytes / (1024 * 1024));
 }
@@ -418,7 +445,8 @@ static int start_store(struct worker *w, struct diag *d)
 {
     int rc = blob_store_open(w->paths->store, &w->blobs);
     if (rc) {
-        diag_add(d, NULL, 0, "%s: the blob store cannot be opened: %s", w->paths->store, err_text(rc));
+        diag_add(d, NULL, 0, "%s: the blob store cannot be opened: %s", w->paths->store,
+                 err_text(rc));
         return rc;
     }
     const struct space_options so = {.dir = w->paths->store,
@@ -426,7 +454,8 @@ static int start_store(struct worker *w, struct diag *d)
                                      .reserve_percent = w->node->disk_reserve_percent};
     rc = space_open(&so, &w->space);
     if (rc) {
-        diag_add(d, NULL, 0, "%s: the free space of its disk cannot be found out: %s", w->paths->store, err_text(rc));
+        diag_add(d, NULL, 0, "%s: the free space of its disk cannot be found out: %s",
+                 w->paths->store, err_text(rc));
         return rc;
     }
     partials_make_room(w);
@@ -485,9 +514,10 @@ static int start_resolver(struct worker *w, struct diag *d)
                                        .frontend = &w->frontend,
                                        .signing = w->signing,
                                        .settings = &w->node->resolver,
-                                       .pem = !w->node->n_dns_tls             ? NULL
-                                              : w->node->resolver.certificate ? w->node->resolver.certificate
-                                                                              : w->paths->region_pem,
+                                       .pem = !w->node->n_dns_tls ? NULL
+                                              : w->node->resolver.certificate
+                                                  ? w->node->resolver.certificate
+                                                  : w->paths->region_pem,
                                        .diag = d};
     return resolver_start(&o, take_ptr(w->sockets->dns), &w->app.resolver);
 }
@@ -544,26 +574,29 @@ static int start_rooms(struct worker *w, struct diag *d)
         rc = certs_start(&co, d, &w->app.certs);
     if (!rc && (n->roles & (ROLE_REGISTRY | ROLE_REPLICATOR)))
         rc = start_store(w, d);
-    const struct auth_service_options ao = {
-        .topology = &w->topology, .principals = &w->principals, .keys = w->keys, .region = n->region};
+    const struct auth_service_options ao = {.topology = &w->topology,
+                                            .principals = &w->principals,
+                                            .keys = w->keys,
+                                            .region = n->region};
     if (!rc && (n->roles & ROLE_AUTH))
         rc = auth_service_start(&ao, &w->app.auth);
-    const struct registry_service_options ro = {.region = n->region,
-                                                .blobs = w->blobs,
-                                                .meta = w->app.meta,
-                                                .space = w->space,
-                                                .pool = w->pool,
-                                                .on_fault = on_fault,
-                                                .on_fault_ctx = w,
-                                                .on_lost = on_lost,
-                                                .on_lost_ctx = w,
-                                                .url_key = region_keys_url_key(w->keys),
-                                                .manifest_max_bytes = n->manifest_max_bytes,
-                                                .uploads = {.of_principal = n->uploads_per_principal,
-                                                            .of_registry = n->uploads_per_registry,
-                                                            .bytes_of_principal = upload_bytes(n)},
-                                                .forerunner_ms = w->beside ? n->drain_s * 1000 + FORERUNNER_MS : 0,
-                                                .upload_idle_s = n->upload_idle_s};
+    const struct registry_service_options ro = {
+        .region = n->region,
+        .blobs = w->blobs,
+        .meta = w->app.meta,
+        .space = w->space,
+        .pool = w->pool,
+        .on_fault = on_fault,
+        .on_fault_ctx = w,
+        .on_lost = on_lost,
+        .on_lost_ctx = w,
+        .url_key = region_keys_url_key(w->keys),
+        .manifest_max_bytes = n->manifest_max_bytes,
+        .uploads = {.of_principal = n->uploads_per_principal,
+                    .of_registry = n->uploads_per_registry,
+                    .bytes_of_principal = upload_bytes(n)},
+        .forerunner_ms = w->beside ? n->drain_s * 1000 + FORERUNNER_MS : 0,
+        .upload_idle_s = n->upload_idle_s};
     if (!rc && (n->roles & ROLE_REGISTRY))
         rc = registry_service_new(&ro, &w->app.registry);
     const struct replicator_options po = {.region = n->region,
@@ -595,30 +628,35 @@ static int start_rooms(struct worker *w, struct diag *d)
 
 typedef void begin_fn(void *app, struct http_request *req, struct http_plan *plan);
 
-static int serve(struct worker *w, int *fd, enum http_listener listener, begin_fn *begin, begin_fn *late,
-                 struct http_server **out)
+static int serve(struct worker *w, int *fd, enum http_listener listener, begin_fn *begin,
+                 begin_fn *late, struct http_server **out)
 {
     unsigned max = 0;
     if (listener == LISTENER_METRICS)
         max = METRICS_CONNECTIONS;
     if (listener == LISTENER_PUBLIC)
         max = public_places(w->node);
-    const struct http_app http = {
-        .begin = begin, .finish = app_finish, .begin_late = late, .run_late = late ? late_run : NULL, .ctx = &w->app};
+    const struct http_app http = {.begin = begin,
+                                  .finish = app_finish,
+                                  .begin_late = late,
+                                  .run_late = late ? late_run : NULL,
+                                  .ctx = &w->app};
     const struct http_server_options o = {.listen_fd = take_fd(fd),
                                           .listener = listener,
                                           .pool = w->pool,
                                           .n_threads = 1,
                                           .max_connections = max,
                                           .body_bytes_s = w->node->body_rate,
-                                          .idle_timeout_s = listener == LISTENER_METRICS ? METRICS_IDLE_S : 0};
+                                          .idle_timeout_s =
+                                              listener == LISTENER_METRICS ? METRICS_IDLE_S : 0};
     return http_server_start(&o, &http, out);
 }
 
 static int start_servers(struct worker *w)
 {
     struct sockets *s = w->sockets;
-    int rc = serve(w, &s->public, LISTENER_PUBLIC, app_begin_public, late_begin_public, &w->public_server);
+    int rc = serve(w, &s->public, LISTENER_PUBLIC, app_begin_public, late_begin_public,
+                   &w->public_server);
     if (!rc)
         rc = serve(w, &s->peer, LISTENER_PEER, app_begin_peer, late_begin_peer, &w->peer_server);
     if (!rc)
@@ -643,12 +681,13 @@ static void housekeeping_stop(struct worker *w)
 // Rooms that write what one process alone may write, or call those that do.
 static void rooms_stop(struct worker *w)
 {
-    topology_watcher_stop(
-        take_ptr(w->app.watch)); // its thread calls into replicator, zone maintainer and supervisor_ipc
+    // its thread calls into replicator, zone maintainer and supervisor_ipc
+    topology_watcher_stop(take_ptr(w->app.watch));
     zone_maintainer_stop(atomic_exchange(&w->zone_maintainer, NULL));
     atomic_store(&w->replicator, NULL);
     if (w->app.meta)
-        (void)meta_probe(w->app.meta); // behind it in the queue: the writer has left the replicator then
+        // behind it in the queue: the writer has left the replicator then
+        (void)meta_probe(w->app.meta);
     certs_stop(take_ptr(w->app.certs));
     health_stop(take_ptr(w->app.health));
     replicator_stop(take_ptr(w->app.replicator));
@@ -663,12 +702,13 @@ static bool writes_are_open(const struct worker *w)
     return open;
 }
 
-// A successor waits for the store. What can end here without what it takes over (uploads, logins, TCP clients of DNS,
-// tunnels) goes on after this.
+// A successor waits for the store. What can end here without what it takes over (uploads, logins,
+// TCP clients of DNS, tunnels) goes on after this.
 static void yield(struct worker *w)
 {
     unsigned drain_ms = w->node->drain_s * 1000;
-    const struct pool_options late = {.name = "late", .n_threads = LATE_THREADS, .max_waiting = w->node->pool_queue};
+    const struct pool_options late = {
+        .name = "late", .n_threads = LATE_THREADS, .max_waiting = w->node->pool_queue};
     w->yield_ms = clock_mono_ms();
     w->app.late_pool = pool_new(&late);
     certs_end(w->app.certs); // one that is being asked for would hold the hand-over up
@@ -703,12 +743,13 @@ static void yield(struct worker *w)
 // Of the time that requests in flight have.
 static unsigned drain_left(const struct worker *w)
 {
-    int64_t gone = w->yield_ms ? clock_mono_ms() - w->yield_ms : 0, all = (int64_t)w->node->drain_s * 1000;
+    int64_t gone = w->yield_ms ? clock_mono_ms() - w->yield_ms : 0,
+            all = (int64_t)w->node->drain_s * 1000;
     return gone < all ? (unsigned)(all - gone) : 0;
 }
 
-// What has to do with names ends last: TCP clients of a resolver that yields are served on while the store is long the
-// successor's.
+// What has to do with names ends last: TCP clients of a resolver that yields are served on while
+// the store is long the successor's.
 static void stop_all(struct worker *w, bool yields)
 {
     if (yields)
@@ -762,16 +803,19 @@ static void take_message(struct worker *w, const struct ipc_message *m)
         replicator_drain(w->app.replicator);
 }
 
-// Names are answered; the forerunner has the rest until the supervisor says otherwise. ERR_CANCELED: told to end.
+// Names are answered; the forerunner has the rest until the supervisor says otherwise.
+// ERR_CANCELED: told to end.
 static int wait_alone(struct worker *w, int sig_fd)
 {
     ipc_send(w->ipc_fd, &(struct ipc_message){.kind = IPC_SERVING});
     for (;;) {
-        struct pollfd fds[2] = {{.fd = sig_fd, .events = POLLIN}, {.fd = w->ipc_fd, .events = POLLIN}};
+        struct pollfd fds[2] = {{.fd = sig_fd, .events = POLLIN},
+                                {.fd = w->ipc_fd, .events = POLLIN}};
         if (poll(fds, 2, -1) < 0 && errno != EINTR)
             return err_from_errno(errno);
         struct signalfd_siginfo si;
-        if (fds[0].revents && read(sig_fd, &si, sizeof si) == (ssize_t)sizeof si && si.ssi_signo != SIGHUP)
+        if (fds[0].revents && read(sig_fd, &si, sizeof si) == (ssize_t)sizeof si &&
+            si.ssi_signo != SIGHUP)
             return ERR_CANCELED;
         struct ipc_message m;
         int rc = fds[1].revents ? ipc_receive(w->ipc_fd, &m) : ERR_BUSY;
@@ -783,11 +827,13 @@ static int wait_alone(struct worker *w, int sig_fd)
     }
 }
 
-// Waits for SIGTERM, SIGINT, SIGHUP and the supervisor's messages. True: a successor serves already.
+// Waits for SIGTERM, SIGINT, SIGHUP and the supervisor's messages. True: a successor serves
+// already.
 static bool wait_for_end(struct worker *w, int sig_fd)
 {
     for (;;) {
-        struct pollfd fds[2] = {{.fd = sig_fd, .events = POLLIN}, {.fd = w->ipc_fd, .events = POLLIN}};
+        struct pollfd fds[2] = {{.fd = sig_fd, .events = POLLIN},
+                                {.fd = w->ipc_fd, .events = POLLIN}};
         if (poll(fds, 2, -1) < 0 && errno != EINTR)
             return false;
         struct signalfd_siginfo si;
@@ -808,8 +854,8 @@ static bool wait_for_end(struct worker *w, int sig_fd)
     }
 }
 
-int worker_run(const struct node *n, const struct paths *p, const struct identity *id, struct sockets *sockets,
-               int ipc_fd, bool beside)
+int worker_run(const struct node *n, const struct paths *p, const struct identity *id,
+               struct sockets *sockets, int ipc_fd, bool beside)
 {
     sigset_t set;
     sigemptyset(&set);
@@ -852,7 +898,8 @@ int worker_run(const struct node *n, const struct paths *p, const struct identit
     diag_done(&d);
     if (!rc) {
         if (edge_wanted(n) && !w.edge_runs)
-            log_info("daemon: region %s, stamp %s is ready, and waits for its edge", n->region, n->stamp);
+            log_info("daemon: region %s, stamp %s is ready, and waits for its edge", n->region,
+                     n->stamp);
         w.ready = true;
         tell_up(&w);
         ipc_send(ipc_fd, &(struct ipc_message){.kind = IPC_READY});

@@ -17,7 +17,8 @@ static int parse_impaired(const json_t *list, struct health_deep *d)
         return ERR_CORRUPT;
     for (size_t i = 0; i < n; i++) {
         const char *label = json_string_value(json_array_get(list, i));
-        if (!label || !hostname_stamp_ok(label)) // labels of registries have the grammar of a stamp's
+        // labels of registries have the grammar of a stamp's
+        if (!label || !hostname_stamp_ok(label))
             return ERR_CORRUPT;
         memcpy(d->impaired[d->n_impaired++], label, strlen(label) + 1);
     }
@@ -27,7 +28,8 @@ static int parse_impaired(const json_t *list, struct health_deep *d)
 static int parse(const json_t *root, const char *region, struct health_deep *d)
 {
     const char *of = json_string_value(json_object_get(root, "region"));
-    const json_t *stamp = json_object_get(root, "stamp"), *headroom = json_object_get(root, "headroom");
+    const json_t *stamp = json_object_get(root, "stamp"),
+                 *headroom = json_object_get(root, "headroom");
     if (!of || strcmp(of, region) != 0)
         return ERR_CORRUPT;
     if (stamp && (!json_is_string(stamp) || !hostname_stamp_ok(json_string_value(stamp))))

@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-// The deep document of a region (design section 5): what its /healthz says to peers beside up or down. The public probe
-// alone decides whether a region can be reached; from this come its headroom and the registries that it cannot serve.
+// The deep document of a region (design section 5): what its /healthz says to peers beside up or
+// down. The public probe alone decides whether a region can be reached; from this come its headroom
+// and the registries that it cannot serve.
 //
-//   {"status":"up","region":R,"stamp":S,"storeWritable":true,"writesClosed":null,"metadataWritable":true,
+//   {"status":"up","region":R,"stamp":S,"storeWritable":true,"writesClosed":null,
+//    "metadataWritable":true,
 //    "tokenSigning":true,"diskFreeBytes":N,"headroom":0..100,"impaired":["contoso"],"checkedMs":N,
 //    "conditions":[{"name","severity":"warning"|"down","since","sentence"}]}
 //
 // When down also "reason" (as the public document has it).
-// A document of a node that knows no headroom or no impaired registries yet is read as full and none.
+// A document of a node that knows no headroom or no impaired registries yet is read as full and
+// none.
 #ifndef MERIDIAN_HEALTH_DEEP_H
 #define MERIDIAN_HEALTH_DEEP_H
 
@@ -15,14 +18,18 @@
 #include "health/health.h"
 
 #define HEALTH_DEEP_MAX_BYTES 16384
-#define HEALTH_DEEP_IMPAIRED_MAX 64 // a region with more is in trouble as a whole: its public probe must say so
+// a region with more is in trouble as a whole: its public probe must say so
+#define HEALTH_DEEP_IMPAIRED_MAX 64
 
 struct health_deep {
-    char stamp[HOSTNAME_LABEL_SIZE]; // that spoke; "" if it did not say
+    // that spoke; "" if it did not say
+    char stamp[HOSTNAME_LABEL_SIZE];
     unsigned headroom_percent;
-    bool is_short; // "status":"short"
+    // "status":"short"
+    bool is_short;
     size_t n_impaired;
-    char impaired[HEALTH_DEEP_IMPAIRED_MAX][HOSTNAME_LABEL_SIZE]; // login labels
+    // login labels
+    char impaired[HEALTH_DEEP_IMPAIRED_MAX][HOSTNAME_LABEL_SIZE];
 };
 
 // ERR_CORRUPT; *out is untouched then.

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Operators' orders in force: given here, told to the other resolvers, and when it is safe to act on a drain. A client
-// may hold an answer that leads to the region for as long as its records live: the global name's CNAME, through a
-// private name's, to the frontend's addresses. The count begins when the last of the resolvers holds the order, for
-// until then answers are given without it.
+// Operators' orders in force: given here, told to the other resolvers, and when it is safe to act
+// on a drain. A client may hold an answer that leads to the region for as long as its records live:
+// the global name's CNAME, through a private name's, to the frontend's addresses. The count begins
+// when the last of the resolvers holds the order, for until then answers are given without it.
 #include "health/priv.h"
 
 #include "base/clock.h"
@@ -19,7 +19,8 @@ void health_ttl_note(struct health *h, int64_t now)
 {
     const struct ttls *t = &h->topology->ttl;
     int64_t ttl_ms = 1000 * ((int64_t)t->global + t->private_ + t->frontend);
-    if (ttl_ms < h->ttl_ms && now + h->ttl_ms > h->old_until_ms) // what was given out before lives on
+    // what was given out before lives on
+    if (ttl_ms < h->ttl_ms && now + h->ttl_ms > h->old_until_ms)
         h->old_until_ms = now + h->ttl_ms;
     h->ttl_ms = ttl_ms;
 }
@@ -39,7 +40,8 @@ void health_orders_settle(struct health *h, int64_t now)
     for (size_t i = 0; i < h->orders.n; i++) {
         struct health_order *x = &h->orders.list[i];
         int64_t until = now + h->ttl_ms;
-        if (!x->safe_ms && !missing(h, x)) // from here on no answer leads there, whatever the TTLs become
+        // from here on no answer leads there, whatever the TTLs become
+        if (!x->safe_ms && !missing(h, x))
             x->safe_ms = (until > h->old_until_ms ? until : h->old_until_ms) + MARGIN_MS;
     }
     health_orders_forget(&h->orders, clock_wall_ms());
@@ -67,7 +69,8 @@ static int give(struct health *h, const char *region, const char *label, struct 
     x.at_ms = old && old->at_ms >= wall ? old->at_ms + 1 : wall;
     int rc = topology_region(h->topology, region) ? 0 : ERR_NOTFOUND;
     if (!rc && !(old && old->on == x.on && old->force == x.force) && (old || x.on))
-        rc = health_orders_merge(&h->orders, &x, x.at_ms); // the time is ours: never from the future
+        // the time is ours: never from the future
+        rc = health_orders_merge(&h->orders, &x, x.at_ms);
     if (rc > 0) {
         health_forces_apply(h);
         h->unpublished = h->dirty = true;
@@ -79,18 +82,21 @@ static int give(struct health *h, const char *region, const char *label, struct 
     return rc < 0 ? rc : 0;
 }
 
-int health_order(struct health *h, enum health_exception_kind kind, const char *region, const char *label, bool on)
+int health_order(struct health *h, enum health_exception_kind kind, const char *region,
+                 const char *label, bool on)
 {
     return give(h, region, label, (struct health_order){.kind = kind, .on = on});
 }
 
 int health_force(struct health *h, const char *region, enum health_force force)
 {
-    return give(h, region, "",
-                (struct health_order){.kind = HEALTH_FORCED, .on = force != HEALTH_AUTO, .force = force});
+    return give(
+        h, region, "",
+        (struct health_order){.kind = HEALTH_FORCED, .on = force != HEALTH_AUTO, .force = force});
 }
 
-void health_orders_text(struct health *h, const char *region, const char *label, char *out, size_t cap)
+void health_orders_text(struct health *h, const char *region, const char *label, char *out,
+                        size_t cap)
 {
     AUTO_BUF struct buf b;
     buf_init(&b, 32 << 10);
@@ -122,13 +128,14 @@ static json_t *order_json(const struct health *h, const struct health_order *x, 
     int64_t left = now < x->safe_ms ? x->safe_ms - now : 0;
     json_t *names = json_array();
     for (size_t i = 0; names && i < h->n_links; i++)
-        if (wait >> i & 1 && !x->safe_ms && json_array_append_new(names, json_string(h->links[i]->region))) {
+        if (wait >> i & 1 && !x->safe_ms &&
+            json_array_append_new(names, json_string(h->links[i]->region))) {
             json_decref(names);
             return NULL;
         }
-    json_t *j =
-        json_pack("{s:s, s:s, s:s, s:b, s:I, s:o}", "order", kinds[x->kind], "region", x->region, "registry",
-                  x->label[0] ? x->label : "*", "on", (int)x->on, "atMs", (json_int_t)x->at_ms, "waitingFor", names);
+    json_t *j = json_pack("{s:s, s:s, s:s, s:b, s:I, s:o}", "order", kinds[x->kind], "region",
+                          x->region, "registry", x->label[0] ? x->label : "*", "on", (int)x->on,
+                          "atMs", (json_int_t)x->at_ms, "waitingFor", names);
     if (j && x->kind == HEALTH_FORCED)
         json_object_set_new(j, "state", json_string(health_force_names[x->force]));
     if (j && x->on)

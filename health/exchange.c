@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Observations exchanged with the resolvers of other regions: ours are made here, theirs taken. Who POSTs one gets one
-// back, so that each exchange tells both. Called with the checker's lock by its thread and by the fetcher's; the route
-// of the peer listener runs on the pool.
+// Observations exchanged with the resolvers of other regions: ours are made here, theirs taken. Who
+// POSTs one gets one back, so that each exchange tells both. Called with the checker's lock by its
+// thread and by the fetcher's; the route of the peer listener runs on the pool.
 #include "health/priv.h"
 
 #include "base/clock.h"
@@ -31,7 +31,8 @@ static void observe_all(const struct health *h, struct observation *o)
 int health_observation_text(struct health *h, struct buf *out)
 {
     AUTO_FREE struct observation *o = mem_zalloc(sizeof *o);
-    AUTO_FREE struct observation_vote *votes = mem_zalloc_array(h->n_targets ? h->n_targets : 1, sizeof *votes);
+    AUTO_FREE struct observation_vote *votes =
+        mem_zalloc_array(h->n_targets ? h->n_targets : 1, sizeof *votes);
     if (!o || !votes)
         return ERR_NOMEM;
     const struct observation_signer s = {h->o.sign, h->o.sign_ctx, h->o.key_id};
@@ -64,8 +65,8 @@ static void take_orders(struct health *h, struct link *l, const struct health_or
         int rc = health_orders_merge(&h->orders, &theirs->list[i], wall);
         static struct log_limit lim = LOG_LIMIT(60000);
         if (rc < 0)
-            log_limited(&lim, LOG_WARN, "health: an order on %s from %s is not taken: %s", theirs->list[i].region,
-                        l->region, err_text(rc));
+            log_limited(&lim, LOG_WARN, "health: an order on %s from %s is not taken: %s",
+                        theirs->list[i].region, l->region, err_text(rc));
         news |= rc > 0;
     }
     if (news) {
@@ -105,7 +106,8 @@ static void take_votes(struct health *h, struct link *l, const struct observatio
     }
 }
 
-int health_observation_take(struct health *h, struct link *l, struct observation *o, const char **out_why)
+int health_observation_take(struct health *h, struct link *l, struct observation *o,
+                            const char **out_why)
 {
     if (o->boot < l->boot || (o->boot == l->boot && o->sequence <= l->sequence)) {
         *out_why = "it is not later than the last one";
@@ -170,7 +172,11 @@ static void posting_run(struct http_request *req, struct http_response *resp)
     static struct log_limit lim = LOG_LIMIT(60000);
     if (rc) {
         log_limited(&lim, LOG_WARN, "health: the observation of %s is refused: %s", p->region, why);
-        oci_error(req, resp, rc == ERR_NOMEM ? 503 : rc == ERR_CORRUPT ? 400 : 403, "DENIED", NULL, "%s", why);
+        oci_error(req, resp,
+                  rc == ERR_NOMEM     ? 503
+                  : rc == ERR_CORRUPT ? 400
+                                      : 403,
+                  "DENIED", NULL, "%s", why);
         return;
     }
     pthread_mutex_lock(&p->h->lock);
@@ -183,7 +189,8 @@ static void posting_run(struct http_request *req, struct http_response *resp)
         http_response_bytes(resp, 200, "application/json", (struct bytes){copy, ours.n});
 }
 
-void health_begin(struct health *h, struct http_request *req, const struct region *peer, struct http_plan *plan)
+void health_begin(struct health *h, struct http_request *req, const struct region *peer,
+                  struct http_plan *plan)
 {
     struct http_response *resp = &plan->response;
     plan->kind = HTTP_PLAN_REPLY;
@@ -197,7 +204,8 @@ void health_begin(struct health *h, struct http_request *req, const struct regio
         return;
     }
     struct posting *p = arena_alloc(&req->arena, sizeof *p);
-    const char *region = arena_strdup(&req->arena, peer->name); // the peer's topology may be gone when this runs
+    // the peer's topology may be gone when this runs
+    const char *region = arena_strdup(&req->arena, peer->name);
     if (!p || !region) {
         oci_error(req, resp, 503, "UNAVAILABLE", NULL, "out of memory");
         return;

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// The health checker: one thread that schedules probes on the monotonic clock, applies their outcomes and publishes
-// verdicts. Probes (health_probe.c) run on the fetcher's thread; only their completion touches us there, under the
-// lock. The state file is written by the checker's thread, outside the lock. Invariants are in health_priv.h.
+// The health checker: one thread that schedules probes on the monotonic clock, applies their
+// outcomes and publishes verdicts. Probes (health_probe.c) run on the fetcher's thread; only their
+// completion touches us there, under the lock. The state file is written by the checker's thread,
+// outside the lock. Invariants are in health_priv.h.
 #include "health/health.h"
 
 #include "base/clock.h"
@@ -93,7 +94,8 @@ static void look_at_topology(struct health *h)
     struct topology *t = snapshot_get(h->o.topology);
     if (!t)
         return;
-    if (t != h->topology && topology_same_frame(t, h->topology)) { // registries changed: the stamps are the same
+    // registries changed: the stamps are the same
+    if (t != h->topology && topology_same_frame(t, h->topology)) {
         snapshot_unref(h->topology);
         h->topology = t;
         h->topology_generation = generation;
@@ -125,7 +127,8 @@ static struct health_target *copy_targets(const struct health *h)
 static int publish(struct health *h, int64_t now)
 {
     struct health_verdicts *v = mem_zalloc(sizeof *v);
-    struct health_exception *exceptions = v ? mem_zalloc_array(HEALTH_EXCEPTIONS_MAX, sizeof *exceptions) : NULL;
+    struct health_exception *exceptions =
+        v ? mem_zalloc_array(HEALTH_EXCEPTIONS_MAX, sizeof *exceptions) : NULL;
     struct health_target *list = exceptions ? copy_targets(h) : NULL;
     if (!list) {
         free(exceptions);
@@ -226,7 +229,8 @@ static void halt(struct health *h)
     if (h->dirty)
         save(h);
     for (struct probe *p = h->probes; p; p = p->next)
-        fetch_cancel(h->o.fetcher, p->fetch); // the handle is valid: its completion waits for our lock
+        // the handle is valid: its completion waits for our lock
+        fetch_cancel(h->o.fetcher, p->fetch);
     for (struct call *c = h->calls; c; c = c->next)
         fetch_cancel(h->o.fetcher, c->fetch);
 }
@@ -254,14 +258,15 @@ static void *health_main(void *arg)
     return NULL;
 }
 
-// Restores the verdicts of before into the targets at hand. Fails only for want of memory: then the file stays as it
-// is.
+// Restores the verdicts of before into the targets at hand. Fails only for want of memory: then the
+// file stays as it is.
 static int restore(struct health *h)
 {
     AUTO_FREE struct health_target *list = copy_targets(h);
     AUTO_FREE struct health_saved *saved = mem_zalloc(sizeof *saved);
     int64_t wall = clock_wall_ms();
-    int rc = list && saved ? health_state_load(h->state_path, &h->topology->health, wall, list, h->n_targets, saved)
+    int rc = list && saved ? health_state_load(h->state_path, &h->topology->health, wall, list,
+                                               h->n_targets, saved)
                            : ERR_NOMEM;
     for (size_t i = 0; !rc && i < h->n_targets; i++)
         h->targets[i]->pub = list[i];
@@ -273,7 +278,8 @@ static int restore(struct health *h)
     h->boot = rc || saved->boot < (uint64_t)wall ? (uint64_t)wall : saved->boot + 1;
     h->dirty = true; // the boot: no later one may be less
     if (rc && rc != ERR_NOTFOUND)
-        log_warn("health: %s is not usable (%s): all regions start as up", h->state_path, err_text(rc));
+        log_warn("health: %s is not usable (%s): all regions start as up", h->state_path,
+                 err_text(rc));
     return 0;
 }
 
@@ -296,7 +302,8 @@ static int health_prepare(struct health *h)
 {
     h->ca_file = h->o.ca_file ? mem_strdup(h->o.ca_file) : NULL;
     h->state_path = mem_strdup(h->o.state_path);
-    bool peers = h->o.region && h->o.stamp && h->o.peer_pem && h->o.sign && h->o.key_id && h->o.verify;
+    bool peers =
+        h->o.region && h->o.stamp && h->o.peer_pem && h->o.sign && h->o.key_id && h->o.verify;
     h->peer_pem = peers ? mem_strdup(h->o.peer_pem) : NULL;
     if (!h->state_path || (h->o.ca_file && !h->ca_file) || (peers && !h->peer_pem))
         return ERR_NOMEM;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the checker tells an operator, as JSON for the admin socket. Admin threads; takes the checker's lock to copy.
+// What the checker tells an operator, as JSON for the admin socket. Admin threads; takes the
+// checker's lock to copy.
 #include "health/priv.h"
 
 #include "base/clock.h"
@@ -24,9 +25,10 @@ static json_t *voter_json(const struct health *h, size_t link, const struct heal
                                             [VOTE_SILENT] = "silent"};
     enum health_standing s = health_standing_of(h, v, now);
     const char *says = !v->heard_ms || !v->knows ? NULL : v->up ? "up" : "down";
-    return json_pack("{s:s, s:s?, s:i, s:o, s:s, s:b}", "voter", h->links[link]->region, "says", says, "badInARow",
-                     (int)(says && !v->up ? v->n_bad : 0), "ageMs", age_json(v->heard_ms, now), "standing",
-                     standings[s], "counted", (int)(s == c->by && c->rule != VOTE_OWN_PROBES));
+    return json_pack("{s:s, s:s?, s:i, s:o, s:s, s:b}", "voter", h->links[link]->region, "says",
+                     says, "badInARow", (int)(says && !v->up ? v->n_bad : 0), "ageMs",
+                     age_json(v->heard_ms, now), "standing", standings[s], "counted",
+                     (int)(s == c->by && c->rule != VOTE_OWN_PROBES));
 }
 
 // Who says what of a stamp, and how that is counted now.
@@ -43,7 +45,8 @@ static json_t *count_json(const struct health *h, size_t target, int64_t now)
         }
     char rule[128];
     snprintf(rule, sizeof rule, "%s%s", health_by_text(c.by), health_rule_text(c.rule));
-    return json_pack("{s:s, s:i, s:i, s:o}", "rule", rule, "up", (int)c.n_up, "down", (int)c.n_down, "voters", voters);
+    return json_pack("{s:s, s:i, s:i, s:o}", "rule", rule, "up", (int)c.n_up, "down", (int)c.n_down,
+                     "voters", voters);
 }
 
 void *health_count_json(struct health *h, const char *region, const char *stamp)
@@ -69,14 +72,17 @@ static json_t *target_json(const struct health *h, size_t target, int64_t now)
 {
     const struct health_target *t = &h->targets[target]->pub;
     const struct health_settings *s = &h->topology->health;
-    return json_pack("{s:s, s:s, s:b, s:b, s:b, s:b, s:s, s:o, s:I, s:I, s:I, s:I, s:I, s:I, s:i, s:s, s:s, s:o}",
-                     "region", t->region, "stamp", t->stamp, "up", (int)health_target_up(t), "short",
-                     (int)health_target_short(t), "probedUp", (int)t->up, "seenUp", (int)t->seen_up, "force",
-                     health_force_names[t->force], "orders", orders_json(h, t->region), "goodInARow",
-                     (json_int_t)t->n_good, "badInARow", (json_int_t)t->n_bad, "changedMs", (json_int_t)t->changed_ms,
-                     "probedMs", (json_int_t)t->probed_ms, "heldUntilMs", (json_int_t)t->held_until_ms, "holdDownMs",
-                     (json_int_t)health_hold_down_ms(s, t), "headroom", 10 * t->headroom, "votes", t->votes, "reason",
-                     t->reason, "count", count_json(h, target, now));
+    return json_pack("{s:s, s:s, s:b, s:b, s:b, s:b, s:s, s:o, s:I, s:I, s:I, s:I, s:I, s:I, s:i, "
+                     "s:s, s:s, s:o}",
+                     "region", t->region, "stamp", t->stamp, "up", (int)health_target_up(t),
+                     "short", (int)health_target_short(t), "probedUp", (int)t->up, "seenUp",
+                     (int)t->seen_up, "force", health_force_names[t->force], "orders",
+                     orders_json(h, t->region), "goodInARow", (json_int_t)t->n_good, "badInARow",
+                     (json_int_t)t->n_bad, "changedMs", (json_int_t)t->changed_ms, "probedMs",
+                     (json_int_t)t->probed_ms, "heldUntilMs", (json_int_t)t->held_until_ms,
+                     "holdDownMs", (json_int_t)health_hold_down_ms(s, t), "headroom",
+                     10 * t->headroom, "votes", t->votes, "reason", t->reason, "count",
+                     count_json(h, target, now));
 }
 
 void *health_status_json(struct health *h)
@@ -113,13 +119,14 @@ static json_t *link_json(const struct health *h, const struct link *l, int64_t n
                         : !l->heard_ms || now - l->heard_ms > life ? "silent"
                         : l->abstains                              ? "abstains"
                                                                    : "votes";
-    return json_pack("{s:s, s:s, s:s, s:I, s:I, s:o, s:s, s:o, s:i, s:o, s:s}", "region", l->region, "resolver", state,
-                     "stamp", here ? (h->o.stamp ? h->o.stamp : "") : l->stamp, "boot",
-                     (json_int_t)(here ? h->boot : l->boot), "sequence", (json_int_t)(here ? h->sequence : l->sequence),
-                     "heardMsAgo", age_json(l->heard_ms, now), "error", l->voter_error, "deepMsAgo",
+    return json_pack("{s:s, s:s, s:s, s:I, s:I, s:o, s:s, s:o, s:i, s:o, s:s}", "region", l->region,
+                     "resolver", state, "stamp", here ? (h->o.stamp ? h->o.stamp : "") : l->stamp,
+                     "boot", (json_int_t)(here ? h->boot : l->boot), "sequence",
+                     (json_int_t)(here ? h->sequence : l->sequence), "heardMsAgo",
+                     age_json(l->heard_ms, now), "error", l->voter_error, "deepMsAgo",
                      age_json(l->deep_heard_ms, now), "headroom",
-                     (int)(l->deep_heard_ms ? l->deep.headroom_percent : 100), "impaired", impaired_json(l),
-                     "deepError", l->deep_error);
+                     (int)(l->deep_heard_ms ? l->deep.headroom_percent : 100), "impaired",
+                     impaired_json(l), "deepError", l->deep_error);
 }
 
 void *health_peers_json(struct health *h)

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Calls to the regions' peer listeners over mutual TLS: the deep document of each region every interval, and
-// observations against observations with each that has a resolver. Started by the checker's thread with its lock held;
-// completed on the fetcher's thread, which takes it. One call of a kind runs per region; a peer that cannot be reached
-// costs that.
+// Calls to the regions' peer listeners over mutual TLS: the deep document of each region every
+// interval, and observations against observations with each that has a resolver. Started by the
+// checker's thread with its lock held; completed on the fetcher's thread, which takes it. One call
+// of a kind runs per region; a peer that cannot be reached costs that.
 #include "health/priv.h"
 
 #include "base/clock.h"
@@ -49,21 +49,23 @@ static struct link *link_new(const char *region, int64_t now)
 }
 
 // What it said of those targets that stay.
-static uint32_t *carry_over(const struct health *h, const struct link *l, struct target *const *targets, size_t n)
+static uint32_t *carry_over(const struct health *h, const struct link *l,
+                            struct target *const *targets, size_t n)
 {
     uint32_t *bad = mem_zalloc_array(n ? n : 1, sizeof *bad);
     size_t old = 0;
     for (size_t i = 0; bad && i < n; i++) {
         size_t tries = 0;
         while (tries < h->n_targets && h->targets[old] != targets[i])
-            tries++, old = (old + 1) % h->n_targets; // most stand where they stood, after the one before
+            // most stand where they stood, after the one before
+            tries++, old = (old + 1) % h->n_targets;
         bad[i] = l->bad && tries < h->n_targets ? l->bad[old] : SAID_NOTHING;
     }
     return bad;
 }
 
-static struct link *link_carried(struct health *h, const char *region, struct target *const *targets, size_t n,
-                                 uint32_t **out_bad)
+static struct link *link_carried(struct health *h, const char *region,
+                                 struct target *const *targets, size_t n, uint32_t **out_bad)
 {
     struct link *l = link_find(h, region);
     if (!l)
@@ -74,7 +76,8 @@ static struct link *link_carried(struct health *h, const char *region, struct ta
     return l;
 }
 
-int health_links_adopt(struct health *h, const struct topology *t, struct target *const *targets, size_t n)
+int health_links_adopt(struct health *h, const struct topology *t, struct target *const *targets,
+                       size_t n)
 {
     uint32_t *bad[TOPOLOGY_MAX_REGIONS];
     struct link **list = mem_zalloc_array(t->n_regions ? t->n_regions : 1, sizeof(struct link *));
@@ -107,7 +110,8 @@ int health_links_adopt(struct health *h, const struct topology *t, struct target
 bool health_deep_fresh(const struct health *h, const struct link *l, int64_t now)
 {
     int64_t life = health_vote_life_ms(h);
-    return l->deep_heard_ms && now - l->deep_heard_ms <= (life > DEEP_LIFE_MIN_MS ? life : DEEP_LIFE_MIN_MS);
+    return l->deep_heard_ms &&
+           now - l->deep_heard_ms <= (life > DEEP_LIFE_MIN_MS ? life : DEEP_LIFE_MIN_MS);
 }
 
 // --- completions, on the fetcher's thread ---
@@ -139,7 +143,8 @@ static void deep_apply(struct health *h, struct link *l, const struct fetch_resu
         snprintf(l->deep_error, sizeof l->deep_error, "%.120s", failure_of(r));
     else if (r->status != 200 && r->status != 503) // 503: down, and says why
         snprintf(l->deep_error, sizeof l->deep_error, "status %d", r->status);
-    else if (health_deep_parse((struct bytes){(const uint8_t *)r->body.p, r->body.n}, l->region, &l->deep))
+    else if (health_deep_parse((struct bytes){(const uint8_t *)r->body.p, r->body.n}, l->region,
+                               &l->deep))
         snprintf(l->deep_error, sizeof l->deep_error, "what it says is not a deep document");
     else
         l->deep_heard_ms = clock_mono_ms();
@@ -151,7 +156,8 @@ static void deep_apply(struct health *h, struct link *l, const struct fetch_resu
         if (h->targets[i]->tcp && !strcmp(x->region, l->region) && !strcmp(x->stamp, l->deep.stamp))
             health_short_set(h, h->targets[i], l->deep.is_short);
         uint8_t step = health_headroom_step(x->headroom, l->deep.headroom_percent);
-        if (strcmp(x->region, l->region) != 0 || strcmp(x->stamp, l->deep.stamp) != 0 || step == x->headroom)
+        if (strcmp(x->region, l->region) != 0 || strcmp(x->stamp, l->deep.stamp) != 0 ||
+            step == x->headroom)
             continue;
         x->headroom = step;
         h->unpublished = true;
@@ -173,9 +179,10 @@ static void deep_done(void *ctx, struct fetch_result *r)
     pthread_mutex_unlock(&h->lock);
 }
 
-// What it answered with is read without the lock: a signature takes a while. ERR_UNREACHABLE: no answer.
-static int read_answer(struct health *h, struct topology *t, const char *region, const struct fetch_result *r,
-                       char error[128], struct observation **out)
+// What it answered with is read without the lock: a signature takes a while. ERR_UNREACHABLE: no
+// answer.
+static int read_answer(struct health *h, struct topology *t, const char *region,
+                       const struct fetch_result *r, char error[128], struct observation **out)
 {
     const char *why;
     int rc = ERR_UNREACHABLE;
@@ -183,8 +190,9 @@ static int read_answer(struct health *h, struct topology *t, const char *region,
         snprintf(error, 128, "%.120s", failure_of(r));
     else if (r->status != 200)
         snprintf(error, 128, "status %d", r->status);
-    else if ((rc = observation_parse(t, region, (struct bytes){(const uint8_t *)r->body.p, r->body.n}, clock_wall_ms(),
-                                     h->o.verify, out, &why)))
+    else if ((rc = observation_parse(t, region,
+                                     (struct bytes){(const uint8_t *)r->body.p, r->body.n},
+                                     clock_wall_ms(), h->o.verify, out, &why)))
         snprintf(error, 128, "%s", why);
     health_plain(error);
     return rc;
@@ -224,13 +232,13 @@ static void exchange_done(void *ctx, struct fetch_result *r)
 
 // --- starting, with the lock ---
 
-static int call_start(struct health *h, struct link *l, const struct region *to, enum call_kind kind,
-                      const struct buf *body)
+static int call_start(struct health *h, struct link *l, const struct region *to,
+                      enum call_kind kind, const struct buf *body)
 {
     char url[HOSTNAME_TEXT_SIZE + 64];
     const struct health_settings *s = &h->topology->health;
-    snprintf(url, sizeof url, "https://%s.peer.%s:%u%s", l->region, h->topology->domain, to->peer.port,
-             kind == CALL_DEEP ? "/healthz" : HEALTH_OBSERVATION_PATH);
+    snprintf(url, sizeof url, "https://%s.peer.%s:%u%s", l->region, h->topology->domain,
+             to->peer.port, kind == CALL_DEEP ? "/healthz" : HEALTH_OBSERVATION_PATH);
     struct call *c = mem_zalloc(sizeof *c);
     if (!c)
         return ERR_NOMEM;
@@ -247,7 +255,8 @@ static int call_start(struct health *h, struct link *l, const struct region *to,
                               .n_pins = to->n_peer_fingerprints,
                               .connect_timeout_ms = timeout,
                               .timeout_ms = timeout,
-                              .max_bytes = kind == CALL_DEEP ? HEALTH_DEEP_MAX_BYTES : OBSERVATION_MAX_BYTES,
+                              .max_bytes =
+                                  kind == CALL_DEEP ? HEALTH_DEEP_MAX_BYTES : OBSERVATION_MAX_BYTES,
                               .ctx = c};
     if (body) {
         q.method = "POST";
@@ -261,7 +270,8 @@ static int call_start(struct health *h, struct link *l, const struct region *to,
     h->calls = c;
     l->refs++;
     *(kind == CALL_DEEP ? &l->deep_running : &l->exchange_running) = true;
-    int rc = fetch_start(h->o.fetcher, &q, kind == CALL_DEEP ? deep_done : exchange_done, &c->fetch);
+    int rc =
+        fetch_start(h->o.fetcher, &q, kind == CALL_DEEP ? deep_done : exchange_done, &c->fetch);
     if (rc)
         call_unlink(c);
     return rc;
@@ -283,7 +293,8 @@ static void deep_due(struct health *h, struct link *l, const struct region *to, 
 }
 
 // `body` is made for the first that is due, and serves all of this turn.
-static void exchange_due(struct health *h, struct link *l, const struct region *to, struct buf *body, int64_t now)
+static void exchange_due(struct health *h, struct link *l, const struct region *to,
+                         struct buf *body, int64_t now)
 {
     if (!exchanges_with(h, l) || l->next_exchange_ms > now || l->exchange_running)
         return;

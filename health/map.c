@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Verdicts as the routing decision asks for them: see health.h. Called by the resolver's workers for every query (the
-// map, the gate) and by admin threads (the verdicts themselves). Allocates nothing.
+// Verdicts as the routing decision asks for them: see health.h. Called by the resolver's workers
+// for every query (the map, the gate) and by admin threads (the verdicts themselves). Allocates
+// nothing.
 #include "health/health.h"
 
 #include "base/mem.h"
@@ -22,12 +23,14 @@ bool health_target_short(const struct health_target *target)
     return target->is_short && target->force != HEALTH_FORCE_UP;
 }
 
-const struct health_target *health_target_of(const struct health_verdicts *v, const struct topology *t, uint8_t region,
+const struct health_target *health_target_of(const struct health_verdicts *v,
+                                             const struct topology *t, uint8_t region,
                                              uint8_t stamp)
 {
     if (!v)
         return NULL;
-    const char *region_name = t->regions[region].name, *stamp_name = t->regions[region].stamps[stamp].name;
+    const char *region_name = t->regions[region].name,
+               *stamp_name = t->regions[region].stamps[stamp].name;
     size_t guess = stamp; // where it stands if the verdicts are of this topology
     for (size_t i = 0; i < region; i++)
         guess += t->regions[i].n_stamps;
@@ -39,13 +42,15 @@ const struct health_target *health_target_of(const struct health_verdicts *v, co
     return NULL;
 }
 
-bool health_is_up(const struct health_verdicts *v, const struct topology *t, uint8_t region, uint8_t stamp)
+bool health_is_up(const struct health_verdicts *v, const struct topology *t, uint8_t region,
+                  uint8_t stamp)
 {
     const struct health_target *target = health_target_of(v, t, region, stamp);
     return !target || health_target_up(target);
 }
 
-bool health_is_short(const struct health_verdicts *v, const struct topology *t, uint8_t region, uint8_t stamp)
+bool health_is_short(const struct health_verdicts *v, const struct topology *t, uint8_t region,
+                     uint8_t stamp)
 {
     const struct health_target *target = health_target_of(v, t, region, stamp);
     return target && health_target_short(target);
@@ -53,7 +58,8 @@ bool health_is_short(const struct health_verdicts *v, const struct topology *t, 
 
 static uint32_t hash(const uint8_t *p, size_t n)
 {
-    uint32_t h = 2166136261u; // FNV-1a: the table holds what an operator or a region named, not what a client sends
+    // FNV-1a: the table holds what an operator or a region named, not what a client sends
+    uint32_t h = 2166136261u;
     for (size_t i = 0; i < n; i++)
         h = (h ^ p[i]) * 16777619u;
     return h;
@@ -75,7 +81,8 @@ static void add_exception(struct health_map *m, const struct health_exception *e
 {
     region_set *drained = &m->drained, *impaired = &m->impaired;
     if (e->label[0]) {
-        size_t n = strnlen(e->label, sizeof e->label), at = slot_of(m, (const uint8_t *)e->label, n);
+        size_t n = strnlen(e->label, sizeof e->label),
+               at = slot_of(m, (const uint8_t *)e->label, n);
         if (!m->slots[at]) {
             if (m->n_registries == HEALTH_EXCEPTIONS_MAX)
                 return; // the checker publishes no more than that
@@ -91,7 +98,8 @@ static void add_exception(struct health_map *m, const struct health_exception *e
     *(e->kind == HEALTH_DRAINED ? drained : impaired) |= bit;
 }
 
-void health_map_fill(struct health_map *m, const struct health_verdicts *v, const struct topology *t)
+void health_map_fill(struct health_map *m, const struct health_verdicts *v,
+                     const struct topology *t)
 {
     size_t at = 0;
     memset(m->down, 0, sizeof m->down);
@@ -126,8 +134,8 @@ struct health_gate health_map_gate(const struct health_map *m, const uint8_t *la
     return g;
 }
 
-struct health_gate health_verdicts_gate(const struct health_verdicts *v, const struct topology *t, const uint8_t *label,
-                                        size_t n)
+struct health_gate health_verdicts_gate(const struct health_verdicts *v, const struct topology *t,
+                                        const uint8_t *label, size_t n)
 {
     struct health_gate g = {0};
     for (size_t i = 0; v && i < v->n_exceptions; i++) {

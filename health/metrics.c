@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// What voting on health shows to Prometheus: whose votes are counted on each stamp and by which rule, which resolvers
-// are heard, what became of observations. On the thread of a scrape; takes the checker's lock.
+// What voting on health shows to Prometheus: whose votes are counted on each stamp and by which
+// rule, which resolvers are heard, what became of observations. On the thread of a scrape; takes
+// the checker's lock.
 #include "health/priv.h"
 
 #include "base/clock.h"
@@ -22,8 +23,8 @@ void health_tally_taken(struct health_tally *t, int rc)
     t->observations[o]++;
 }
 
-static void stamp_sample(struct buf *b, const char *family, const struct health_target *t, const char *label,
-                         const char *value, double figure)
+static void stamp_sample(struct buf *b, const char *family, const struct health_target *t,
+                         const char *label, const char *value, double figure)
 {
     exposition_begin(b, family);
     exposition_label(b, "region", t->region);
@@ -35,12 +36,14 @@ static void stamp_sample(struct buf *b, const char *family, const struct health_
 static void write_counts(const struct health *h, const struct health_count *counts, struct buf *b)
 {
     static const char votes[] = "meridian_health_votes", rule[] = "meridian_health_rule";
-    exposition_family(b, votes, "gauge", "Votes that are counted on a stamp now, by what they say.");
+    exposition_family(b, votes, "gauge",
+                      "Votes that are counted on a stamp now, by what they say.");
     for (size_t i = 0; i < h->n_targets; i++) {
         stamp_sample(b, votes, &h->targets[i]->pub, "says", "up", counts[i].n_up);
         stamp_sample(b, votes, &h->targets[i]->pub, "says", "down", counts[i].n_down);
     }
-    exposition_family(b, rule, "gauge", "The rule by which the votes on a stamp decide now; always 1.");
+    exposition_family(b, rule, "gauge",
+                      "The rule by which the votes on a stamp decide now; always 1.");
     for (size_t i = 0; i < h->n_targets; i++) {
         exposition_begin(b, rule);
         exposition_label(b, "region", h->targets[i]->pub.region);
@@ -53,20 +56,24 @@ static void write_counts(const struct health *h, const struct health_count *coun
 
 static void write_voters(const struct health *h, int64_t now, struct buf *b)
 {
-    static const char fresh[] = "meridian_health_voter_fresh", abstains[] = "meridian_health_voter_abstains";
-    exposition_family(b, fresh, "gauge", "A region's resolver was heard within the life of a vote; ours always is.");
+    static const char fresh[] = "meridian_health_voter_fresh",
+                      abstains[] = "meridian_health_voter_abstains";
+    exposition_family(b, fresh, "gauge",
+                      "A region's resolver was heard within the life of a vote; ours always is.");
     for (size_t i = 0; i < h->n_links; i++)
         if (health_has_resolver(h, h->links[i])) {
             exposition_begin(b, fresh);
             exposition_label(b, "voter", h->links[i]->region);
-            exposition_value(b, health_is_here(h, h->links[i]->region) || health_is_heard(h, h->links[i], now));
+            exposition_value(b, health_is_here(h, h->links[i]->region) ||
+                                    health_is_heard(h, h->links[i], now));
         }
     exposition_family(b, abstains, "gauge", "A region's resolver abstains, as it said last.");
     for (size_t i = 0; i < h->n_links; i++)
         if (health_has_resolver(h, h->links[i])) {
             exposition_begin(b, abstains);
             exposition_label(b, "voter", h->links[i]->region);
-            exposition_value(b, health_is_here(h, h->links[i]->region) ? h->abstains : h->links[i]->abstains);
+            exposition_value(b, health_is_here(h, h->links[i]->region) ? h->abstains
+                                                                       : h->links[i]->abstains);
         }
 }
 
@@ -78,16 +85,18 @@ static void write_tally(const struct health_tally *t, struct buf *b)
         [OBSERVATION_UNSIGNED] = "signature", [OBSERVATION_NOT_ITS_OWN] = "not_its_own",
         [OBSERVATION_EXPIRED] = "expired",    [OBSERVATION_DAMAGED] = "damaged",
         [OBSERVATION_NOMEM] = "memory"};
-    exposition_family(b, observations, "counter", "Observations of other resolvers: taken, or why not.");
+    exposition_family(b, observations, "counter",
+                      "Observations of other resolvers: taken, or why not.");
     for (size_t i = 0; i < OBSERVATION_OUTCOMES; i++) {
         exposition_begin(b, observations);
         exposition_label(b, "outcome", outcomes[i]);
         exposition_value(b, (double)t->observations[i]);
     }
-    exposition_single(b, "meridian_health_exchanges_total", "counter", "Exchanges of observations that ended.",
-                      (double)t->exchanges);
+    exposition_single(b, "meridian_health_exchanges_total", "counter",
+                      "Exchanges of observations that ended.", (double)t->exchanges);
     exposition_single(b, "meridian_health_exchange_failures_total", "counter",
-                      "Exchanges that brought no answer: the network, or a status.", (double)t->exchange_failures);
+                      "Exchanges that brought no answer: the network, or a status.",
+                      (double)t->exchange_failures);
 }
 
 void health_metrics(struct health *h, struct buf *out)
@@ -95,7 +104,8 @@ void health_metrics(struct health *h, struct buf *out)
     struct health_vote votes[TOPOLOGY_MAX_REGIONS];
     pthread_mutex_lock(&h->lock);
     int64_t now = clock_mono_ms();
-    AUTO_FREE struct health_count *counts = mem_zalloc_array(h->n_targets ? h->n_targets : 1, sizeof *counts);
+    AUTO_FREE struct health_count *counts =
+        mem_zalloc_array(h->n_targets ? h->n_targets : 1, sizeof *counts);
     for (size_t i = 0; counts && i < h->n_targets; i++)
         counts[i] = health_count_of(h, i, now, votes);
     if (counts)

@@ -40,16 +40,18 @@ static int sign_text(const char *text, const struct observation_signer *s, uint8
     return b.err ? b.err : s->sign(s->ctx, b.p, b.n, out);
 }
 
-int observation_format(const struct observation *o, const char *domain, const struct observation_signer *s,
-                       struct buf *out)
+int observation_format(const struct observation *o, const char *domain,
+                       const struct observation_signer *s, struct buf *out)
 {
     uint8_t sig[64];
     char sig_text[b64_size(sizeof sig)];
     json_t *root =
-        json_pack("{s:i, s:s, s:s, s:s, s:I, s:I, s:I, s:b, s:o}", "v", 1, "domain", domain, "region", o->region,
-                  "stamp", o->stamp, "boot", (json_int_t)o->boot, "sequence", (json_int_t)o->sequence, "expiresMs",
-                  (json_int_t)o->expires_ms, "abstains", (int)o->abstains, "votes", votes_json(o));
-    AUTO_FREE char *text = root && !health_orders_put(&o->orders, root) ? json_dumps(root, JSON_COMPACT) : NULL;
+        json_pack("{s:i, s:s, s:s, s:s, s:I, s:I, s:I, s:b, s:o}", "v", 1, "domain", domain,
+                  "region", o->region, "stamp", o->stamp, "boot", (json_int_t)o->boot, "sequence",
+                  (json_int_t)o->sequence, "expiresMs", (json_int_t)o->expires_ms, "abstains",
+                  (int)o->abstains, "votes", votes_json(o));
+    AUTO_FREE char *text =
+        root && !health_orders_put(&o->orders, root) ? json_dumps(root, JSON_COMPACT) : NULL;
     json_decref(root);
     if (!text)
         return ERR_NOMEM;
@@ -57,7 +59,8 @@ int observation_format(const struct observation *o, const char *domain, const st
     if (rc)
         return rc;
     b64url_format(sig, sizeof sig, sig_text);
-    root = json_pack("{s:s, s:s, s:s}", "observation", text, "key", s->key_id, "signature", sig_text);
+    root =
+        json_pack("{s:s, s:s, s:s}", "observation", text, "key", s->key_id, "signature", sig_text);
     AUTO_FREE char *whole = root ? json_dumps(root, JSON_COMPACT) : NULL;
     json_decref(root);
     if (!whole)
@@ -77,7 +80,8 @@ static int parse_votes(json_t *all, struct observation *o)
         return ERR_CORRUPT;
     json_object_foreach(all, region, stamps)
     {
-        if (!json_is_object(stamps) || !hostname_region_ok(region) || strlen(region) >= HOSTNAME_REGION_SIZE)
+        if (!json_is_object(stamps) || !hostname_region_ok(region) ||
+            strlen(region) >= HOSTNAME_REGION_SIZE)
             return ERR_CORRUPT;
         n += json_object_size(stamps);
     }
@@ -106,12 +110,12 @@ static int parse_inner(json_t *root, const char *domain, struct observation *o, 
     json_int_t boot, sequence, expires;
     json_t *votes;
     *why = "its fields are not those of an observation";
-    if (json_unpack(root, "{s:i, s:s, s:s, s:s, s:I, s:I, s:I, s:b, s:o}", "v", &version, "domain", &of, "region",
-                    &region, "stamp", &stamp, "boot", &boot, "sequence", &sequence, "expiresMs", &expires, "abstains",
-                    &abstains, "votes", &votes) ||
+    if (json_unpack(root, "{s:i, s:s, s:s, s:s, s:I, s:I, s:I, s:b, s:o}", "v", &version, "domain",
+                    &of, "region", &region, "stamp", &stamp, "boot", &boot, "sequence", &sequence,
+                    "expiresMs", &expires, "abstains", &abstains, "votes", &votes) ||
         version != 1 || !hostname_region_ok(region) || strlen(region) >= sizeof o->region ||
-        !hostname_stamp_ok(stamp) || boot <= 0 || boot > NUMBER_MAX || sequence <= 0 || sequence > NUMBER_MAX ||
-        expires <= 0 || expires > NUMBER_MAX)
+        !hostname_stamp_ok(stamp) || boot <= 0 || boot > NUMBER_MAX || sequence <= 0 ||
+        sequence > NUMBER_MAX || expires <= 0 || expires > NUMBER_MAX)
         return ERR_CORRUPT;
     if (strcmp(of, domain) != 0) {
         *why = "it is of another domain";
@@ -127,8 +131,8 @@ static int parse_inner(json_t *root, const char *domain, struct observation *o, 
     return rc ? rc : health_orders_get(root, &o->orders);
 }
 
-static int check_signature(const struct topology *t, const char *from, const char *text, const char *key_id,
-                           const char *sig_text, observation_verify_fn *verify)
+static int check_signature(const struct topology *t, const char *from, const char *text,
+                           const char *key_id, const char *sig_text, observation_verify_fn *verify)
 {
     uint8_t sig[64];
     size_t n_sig;
@@ -165,15 +169,17 @@ static int parse_outer(const struct topology *t, const char *from, json_t *outer
         *why = "it speaks for another region";
         return ERR_DENIED;
     }
-    if (o->expires_ms + HEALTH_SKEW_MS < wall_ms || o->expires_ms > wall_ms + 2 * HEALTH_SKEW_MS + 3600000) {
+    if (o->expires_ms + HEALTH_SKEW_MS < wall_ms ||
+        o->expires_ms > wall_ms + 2 * HEALTH_SKEW_MS + 3600000) {
         *why = "it has expired, or a clock is wrong";
         return ERR_EXPIRED;
     }
     return 0;
 }
 
-int observation_parse(const struct topology *t, const char *from, struct bytes text, int64_t wall_ms,
-                      observation_verify_fn *verify, struct observation **out, const char **out_why)
+int observation_parse(const struct topology *t, const char *from, struct bytes text,
+                      int64_t wall_ms, observation_verify_fn *verify, struct observation **out,
+                      const char **out_why)
 {
     *out_why = "it is too large";
     if (text.n > OBSERVATION_MAX_BYTES)

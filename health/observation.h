@@ -1,15 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
-// What one resolver tells the others (design section 5): what its probes say of each stamp, and the operators' orders
-// that it holds. Signed with its region's feed key (Ed25519), so that nothing on the way can change it, and numbered,
-// so that nothing old can be said again: the boot grows with every start of the sender, the sequence with every
-// observation, and both are inside the signature with the domain and the time of expiry.
+// What one resolver tells the others (design section 5): what its probes say of each stamp, and the
+// operators' orders that it holds. Signed with its region's feed key (Ed25519), so that nothing on
+// the way can change it, and numbered, so that nothing old can be said again: the boot grows with
+// every start of the sender, the sequence with every observation, and both are inside the signature
+// with the domain and the time of expiry.
 //
-// On the wire: {"observation": "<the JSON below, as text>", "key": "<key id>", "signature": "<base64url>"}. Signed is
-// OBSERVATION_PREFIX followed by that text: the prefix keeps the signature from being taken for one of a feed entry.
+// On the wire: {"observation": "<the JSON below, as text>", "key": "<key id>", "signature":
+// "<base64url>"}. Signed is OBSERVATION_PREFIX followed by that text: the prefix keeps the
+// signature from being taken for one of a feed entry.
 //   {"v":1,"domain":D,"region":R,"stamp":S,"boot":N,"sequence":N,"expiresMs":N,"abstains":false,
 //    "votes":{"eastus":{"eus-1":0,"eus-2":3}},"orders":[…],"forces":[…]}
-// A vote is 0 for up, else the number of bad probes in a row; stamps not probed yet are left out. Orders
-// and forces: health_orders.h.
+// A vote is 0 for up, else the number of bad probes in a row; stamps not probed yet are left out.
+// Orders and forces: health_orders.h.
 //
 // Any thread; nothing here has state. Every limit of the parser is one of the constants below.
 #ifndef MERIDIAN_HEALTH_OBSERVATION_H
@@ -25,14 +27,16 @@
 struct observation_vote {
     char region[HOSTNAME_REGION_SIZE];
     char stamp[HOSTNAME_LABEL_SIZE];
-    uint32_t n_bad; // 0: up
+    // 0: up
+    uint32_t n_bad;
 };
 
 struct observation {
     char region[HOSTNAME_REGION_SIZE];
     char stamp[HOSTNAME_LABEL_SIZE];
     uint64_t boot, sequence;
-    int64_t expires_ms; // wall
+    // wall
+    int64_t expires_ms;
     bool abstains;
     size_t n_votes;
     struct observation_vote *votes;
@@ -40,19 +44,22 @@ struct observation {
 };
 
 struct observation_signer {
-    int (*sign)(void *ctx, const void *p, size_t n, uint8_t out[64]); // certs/keys.h region_keys_sign_feed
+    // certs/keys.h region_keys_sign_feed
+    int (*sign)(void *ctx, const void *p, size_t n, uint8_t out[64]);
     void *ctx;
     const char *key_id;
 };
-typedef int observation_verify_fn(const char *spki_b64, const void *p, size_t n, const uint8_t sig[64]);
+typedef int observation_verify_fn(const char *spki_b64, const void *p, size_t n,
+                                  const uint8_t sig[64]);
 
-int observation_format(const struct observation *o, const char *domain, const struct observation_signer *s,
-                       struct buf *out);
-// `from`: the region that the peer certificate proved; another's observation is not taken from it. On failure *out_why
-// is a static sentence. ERR_CORRUPT, ERR_AUTH (signature or key), ERR_DENIED (not of `from`, or of another domain),
-// ERR_EXPIRED, ERR_NOMEM.
-int observation_parse(const struct topology *t, const char *from, struct bytes text, int64_t wall_ms,
-                      observation_verify_fn *verify, struct observation **out, const char **out_why);
+int observation_format(const struct observation *o, const char *domain,
+                       const struct observation_signer *s, struct buf *out);
+// `from`: the region that the peer certificate proved; another's observation is not taken from it.
+// On failure *out_why is a static sentence. ERR_CORRUPT, ERR_AUTH (signature or key), ERR_DENIED
+// (not of `from`, or of another domain), ERR_EXPIRED, ERR_NOMEM.
+int observation_parse(const struct topology *t, const char *from, struct bytes text,
+                      int64_t wall_ms, observation_verify_fn *verify, struct observation **out,
+                      const char **out_why);
 void observation_free(struct observation *o);
 
 #endif

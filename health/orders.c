@@ -32,7 +32,8 @@ static const char *verb_of(const struct health_order *x)
     return x->force == HEALTH_FORCE_UP ? "forced up" : "forced down";
 }
 
-void health_orders_say(const struct health_orders *o, const char *region, const char *label, struct buf *out)
+void health_orders_say(const struct health_orders *o, const char *region, const char *label,
+                       struct buf *out)
 {
     char when[CLOCK_TEXT_SIZE];
     for (size_t i = 0; i < o->n; i++) {
@@ -41,8 +42,9 @@ void health_orders_say(const struct health_orders *o, const char *region, const 
         if (!x->on || strcmp(x->region, region) != 0 || !concerns)
             continue;
         bool named = !label && *x->label;
-        buf_printf(out, "%s%s%s%s by an operator since %s", out->n ? "; " : "", named ? x->label : "", named ? " " : "",
-                   verb_of(x), clock_format(x->at_ms, when));
+        buf_printf(out, "%s%s%s%s by an operator since %s", out->n ? "; " : "",
+                   named ? x->label : "", named ? " " : "", verb_of(x),
+                   clock_format(x->at_ms, when));
     }
 }
 
@@ -51,11 +53,12 @@ bool health_order_same(const struct health_order *a, const struct health_order *
     return a->at_ms == b->at_ms && a->on == b->on && a->force == b->force;
 }
 
-struct health_order *health_orders_find(struct health_orders *o, enum health_exception_kind kind, const char *region,
-                                        const char *label)
+struct health_order *health_orders_find(struct health_orders *o, enum health_exception_kind kind,
+                                        const char *region, const char *label)
 {
     for (size_t i = 0; i < o->n; i++)
-        if (o->list[i].kind == kind && !strcmp(o->list[i].region, region) && !strcmp(o->list[i].label, label))
+        if (o->list[i].kind == kind && !strcmp(o->list[i].region, region) &&
+            !strcmp(o->list[i].label, label))
             return &o->list[i];
     return NULL;
 }
@@ -75,7 +78,8 @@ static struct health_order *place(struct health_orders *o)
 // How much traffic it takes away, of two for the same thing.
 static int severity(const struct health_order *x)
 {
-    static const int of_force[] = {[HEALTH_FORCE_UP] = 0, [HEALTH_AUTO] = 1, [HEALTH_FORCE_DOWN] = 2};
+    static const int of_force[] = {
+        [HEALTH_FORCE_UP] = 0, [HEALTH_AUTO] = 1, [HEALTH_FORCE_DOWN] = 2};
     return x->kind == HEALTH_FORCED ? of_force[x->force] : x->on;
 }
 
@@ -85,7 +89,8 @@ int health_orders_merge(struct health_orders *o, const struct health_order *orde
     if (order->at_ms > wall_ms + HEALTH_SKEW_MS)
         return ERR_RANGE; // nobody could take it back
     // Of two given in the same millisecond the one that takes traffic away wins, everywhere.
-    if (mine && (mine->at_ms > order->at_ms || (mine->at_ms == order->at_ms && severity(mine) >= severity(order))))
+    if (mine && (mine->at_ms > order->at_ms ||
+                 (mine->at_ms == order->at_ms && severity(mine) >= severity(order))))
         return 0;
     if (!mine && !order->on && order->at_ms + HEALTH_ORDER_KEPT_MS < wall_ms)
         return 0;
@@ -109,10 +114,10 @@ void health_orders_forget(struct health_orders *o, int64_t wall_ms)
 static json_t *order_json(const struct health_order *x)
 {
     if (x->kind == HEALTH_FORCED)
-        return json_pack("{s:s, s:s, s:I}", "region", x->region, "force", health_force_names[x->force], "at_ms",
-                         (json_int_t)x->at_ms);
-    return json_pack("{s:s, s:s, s:s, s:b, s:I}", "kind", kinds[x->kind], "region", x->region, "label", x->label, "on",
-                     (int)x->on, "at_ms", (json_int_t)x->at_ms);
+        return json_pack("{s:s, s:s, s:I}", "region", x->region, "force",
+                         health_force_names[x->force], "at_ms", (json_int_t)x->at_ms);
+    return json_pack("{s:s, s:s, s:s, s:b, s:I}", "kind", kinds[x->kind], "region", x->region,
+                     "label", x->label, "on", (int)x->on, "at_ms", (json_int_t)x->at_ms);
 }
 
 int health_orders_put(const struct health_orders *o, void *object)
@@ -121,7 +126,8 @@ int health_orders_put(const struct health_orders *o, void *object)
     int bad = json_object_set_new(object, "orders", orders);
     bad |= json_object_set_new(object, "forces", forces);
     for (size_t i = 0; i < o->n && !bad; i++)
-        bad = json_array_append_new(o->list[i].kind == HEALTH_FORCED ? forces : orders, order_json(&o->list[i]));
+        bad = json_array_append_new(o->list[i].kind == HEALTH_FORCED ? forces : orders,
+                                    order_json(&o->list[i]));
     return bad ? ERR_NOMEM : 0;
 }
 
@@ -130,14 +136,15 @@ static int parse_order(json_t *j, struct health_order *out)
     const char *kind, *region, *label;
     json_int_t at;
     int on;
-    if (json_unpack(j, "{s:s, s:s, s:s, s:b, s:I}", "kind", &kind, "region", &region, "label", &label, "on", &on,
-                    "at_ms", &at))
+    if (json_unpack(j, "{s:s, s:s, s:s, s:b, s:I}", "kind", &kind, "region", &region, "label",
+                    &label, "on", &on, "at_ms", &at))
         return ERR_CORRUPT;
     size_t k = 0;
     while (k < ARRAY_LEN(kinds) && strcmp(kinds[k], kind) != 0)
         k++;
-    if (k == ARRAY_LEN(kinds) || strlen(label) >= sizeof out->label || (*label && !hostname_stamp_ok(label)) ||
-        (k == HEALTH_IMPAIRED && !*label) || strlen(region) >= sizeof out->region)
+    if (k == ARRAY_LEN(kinds) || strlen(label) >= sizeof out->label ||
+        (*label && !hostname_stamp_ok(label)) || (k == HEALTH_IMPAIRED && !*label) ||
+        strlen(region) >= sizeof out->region)
         return ERR_CORRUPT;
     out->kind = (enum health_exception_kind)k;
     memcpy(out->region, region, strlen(region));
@@ -161,7 +168,8 @@ static int parse_force(json_t *j, struct health_order *out)
     return 0;
 }
 
-static int parse_list(const json_t *list, int (*parse)(json_t *j, struct health_order *out), struct health_orders *o)
+static int parse_list(const json_t *list, int (*parse)(json_t *j, struct health_order *out),
+                      struct health_orders *o)
 {
     size_t n = json_is_array(list) ? json_array_size(list) : HEALTH_ORDERS_MAX + 1;
     if (n > HEALTH_ORDERS_MAX - o->n)

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// What operators ordered of regions: drained, impaired for one registry, or forced up or down against the probes. Each
-// order is stamped with the time it was given; resolvers exchange all they know, and of two for the same thing the
-// later one wins, so that all come to the same. An order taken back stays as such until nobody can hold the old one any
-// more. Owned by the checker, under its lock.
+// What operators ordered of regions: drained, impaired for one registry, or forced up or down
+// against the probes. Each order is stamped with the time it was given; resolvers exchange all they
+// know, and of two for the same thing the later one wins, so that all come to the same. An order
+// taken back stays as such until nobody can hold the old one any more. Owned by the checker, under
+// its lock.
 #ifndef MERIDIAN_HEALTH_ORDERS_H
 #define MERIDIAN_HEALTH_ORDERS_H
 
@@ -16,12 +17,17 @@
 struct health_order {
     enum health_exception_kind kind;
     char region[HOSTNAME_REGION_SIZE];
-    char label[HOSTNAME_LABEL_SIZE]; // "": all registries of the region
+    // "": all registries of the region
+    char label[HOSTNAME_LABEL_SIZE];
     bool on;
-    enum health_force force; // of HEALTH_FORCED, all stamps of the region; HEALTH_AUTO: not on, and of the other kinds
-    int64_t at_ms;           // wall, of the resolver that was told
-    region_set known;        // by our index: whose resolvers have said that they hold it; not part of the order
-    int64_t safe_ms; // monotonic: when the last answer ends that was given without it; 0: some resolver still gives
+    // of HEALTH_FORCED, all stamps of the region; HEALTH_AUTO: not on, and of the other kinds
+    enum health_force force;
+    // wall, of the resolver that was told
+    int64_t at_ms;
+    // by our index: whose resolvers have said that they hold it; not part of the order
+    region_set known;
+    // monotonic: when the last answer ends that was given without it; 0: some resolver still gives
+    int64_t safe_ms;
 };
 
 struct health_orders {
@@ -29,23 +35,29 @@ struct health_orders {
     struct health_order list[HEALTH_ORDERS_MAX];
 };
 
-struct health_order *health_orders_find(struct health_orders *o, enum health_exception_kind kind, const char *region,
-                                        const char *label);
-// A new one, or a later one for the same thing. 1: it is in force now; 0: nothing new; ERR_RANGE: from the future;
-// ERR_NOSPACE: too many are in force.
+struct health_order *health_orders_find(struct health_orders *o, enum health_exception_kind kind,
+                                        const char *region, const char *label);
+// A new one, or a later one for the same thing. 1: it is in force now; 0: nothing new; ERR_RANGE:
+// from the future; ERR_NOSPACE: too many are in force.
 int health_orders_merge(struct health_orders *o, const struct health_order *order, int64_t wall_ms);
 void health_orders_forget(struct health_orders *o, int64_t wall_ms); // what was taken back long ago
 
-// What is in force for a region, for people: "drained by an operator since 2026-11-29T09:20:55.123Z; forced down by …".
-// `label`: as far as it concerns this registry; NULL: of all, each that is for one registry with its label.
-void health_orders_say(const struct health_orders *o, const char *region, const char *label, struct buf *out);
+// What is in force for a region, for people: "drained by an operator since
+// 2026-11-29T09:20:55.123Z; forced down by …". `label`: as far as it concerns this registry; NULL:
+// of all, each that is for one registry with its label.
+void health_orders_say(const struct health_orders *o, const char *region, const char *label,
+                       struct buf *out);
 
-bool health_order_same(const struct health_order *a, const struct health_order *b); // what was ordered, and when
+// what was ordered, and when
+bool health_order_same(const struct health_order *a, const struct health_order *b);
 
-// Into the members "orders" and "forces" of a JSON object (json_t *, NULL without memory), and back:
-//   "orders":[{"kind":"drain","region":R,"label":L,"on":true,"at_ms":N},…],"forces":[{"region":R,"force":"down","at_ms":N},…]
-// Forces have a list of their own, which those may leave out, and do pass over, who know nothing of them: resolvers of
-// two versions go on hearing each other. ERR_NOMEM; ERR_CORRUPT leaves *out as it was.
+// Into the members "orders" and "forces" of a JSON object (json_t *, NULL without memory), and
+// back:
+//   "orders":[{"kind":"drain","region":R,"label":L,"on":true,"at_ms":N},…],
+//   "forces":[{"region":R,"force":"down","at_ms":N},…]
+// Forces have a list of their own, which those may leave out, and do pass over, who know nothing of
+// them: resolvers of two versions go on hearing each other. ERR_NOMEM; ERR_CORRUPT leaves *out as
+// it was.
 int health_orders_put(const struct health_orders *o, void *object);
 int health_orders_get(const void *object, struct health_orders *out);
 

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Probes of the stamps: when one is due, what is asked, and what becomes of its outcome. A node that is short of space
-// answers 503 with {"status":"short"}: it is up all the same, and is marked. Started by the checker's
-// thread with its lock held; completed on the fetcher's thread, which takes it. See health_priv.h for the invariants.
+// Probes of the stamps: when one is due, what is asked, and what becomes of its outcome. A node
+// that is short of space answers 503 with {"status":"short"}: it is up all the same, and is marked.
+// Started by the checker's thread with its lock held; completed on the fetcher's thread, which
+// takes it. See health_priv.h for the invariants.
 #include "health/priv.h"
 
 #include "base/clock.h"
@@ -48,11 +49,13 @@ static bool says_short(const struct fetch_result *r)
     return is_short;
 }
 
-// Why it says down, in the few words of its public document (daemon/conditions.h); "" when it gives none.
+// Why it says down, in the few words of its public document (daemon/conditions.h); "" when it gives
+// none.
 static void why_down(const struct fetch_result *r, char out[SAID_SIZE])
 {
-    json_t *root =
-        r->status == 503 ? json_loadb((const char *)r->body.p, r->body.n, JSON_REJECT_DUPLICATES, NULL) : NULL;
+    json_t *root = r->status == 503 ? json_loadb((const char *)r->body.p, r->body.n,
+                                                 JSON_REJECT_DUPLICATES, NULL)
+                                    : NULL;
     const char *said = json_string_value(json_object_get(root, "reason"));
     snprintf(out, SAID_SIZE, "%s%s", said ? ": " : "", said ? said : "");
     for (char *p = out; *p; p++)
@@ -68,7 +71,8 @@ void health_short_set(struct health *h, struct target *t, bool is_short)
     t->pub.is_short = is_short;
     h->unpublished = h->dirty = true;
     log_write(is_short ? LOG_WARN : LOG_INFO, "health: %s of %s %s", t->pub.stamp, t->pub.region,
-              is_short ? "is short of space: passed over while another region has room" : "has room again");
+              is_short ? "is short of space: passed over while another region has room"
+                       : "has room again");
 }
 
 static void apply(struct health *h, struct probe *p, const struct fetch_result *r)
@@ -79,7 +83,8 @@ static void apply(struct health *h, struct probe *p, const struct fetch_result *
         return;
     t->n_applied = p->number;
     t->settled = false;
-    bool is_short = !p->tcp && says_short(r), good = !r->err && (p->tcp || r->status == 200 || is_short);
+    bool is_short = !p->tcp && says_short(r),
+         good = !r->err && (p->tcp || r->status == 200 || is_short);
     if (good && !p->tcp)
         health_short_set(h, t, is_short);
     if (r->err)
@@ -115,7 +120,8 @@ struct probe_how {
     char url[HOSTNAME_TEXT_SIZE + 32];
 };
 
-static int probe_plan(const struct topology *t, const struct health_target *x, struct probe_how *out)
+static int probe_plan(const struct topology *t, const struct health_target *x,
+                      struct probe_how *out)
 {
     const struct region *r = topology_region(t, x->region);
     const struct stamp *s = r ? region_stamp(r, x->stamp) : NULL;
@@ -125,7 +131,9 @@ static int probe_plan(const struct topology *t, const struct health_target *x, s
     int rc = hostname_format(NAME_FRONTEND, t->domain, NULL, x->region, x->stamp, name);
     if (rc)
         return rc;
-    uint16_t port = r->probe_port ? r->probe_port : t->health.port ? (uint16_t)t->health.port : t->https_port;
+    uint16_t port = r->probe_port    ? r->probe_port
+                    : t->health.port ? (uint16_t)t->health.port
+                                     : t->https_port;
     out->tcp = (r->probe != PROBE_AS_HEALTH ? r->probe : t->health.probe) == PROBE_TCP;
     out->to = (struct endpoint){s->n_ipv4 ? s->ipv4[0] : s->ipv6[0], port};
     if (out->tcp || port != 443)
@@ -152,7 +160,8 @@ static int probe_start(struct health *h, struct target *t)
                               .timeout_ms = timeout,
                               .max_bytes = BODY_MAX};
     q.ctx = p;
-    *p = (struct probe){.h = h, .target = t, .tcp = how.tcp, .number = ++t->n_started, .next = h->probes};
+    *p = (struct probe){
+        .h = h, .target = t, .tcp = how.tcp, .number = ++t->n_started, .next = h->probes};
     if (p->next)
         p->next->prev = p;
     h->probes = p;
@@ -185,8 +194,8 @@ int64_t health_start_due(struct health *h, int64_t now)
             int rc = t->in_flight < IN_FLIGHT_MAX ? probe_start(h, t) : 0;
             static struct log_limit lim = LOG_LIMIT(60000);
             if (rc)
-                log_limited(&lim, LOG_WARN, "health: cannot probe %s of %s: %s", t->pub.stamp, t->pub.region,
-                            err_text(rc));
+                log_limited(&lim, LOG_WARN, "health: cannot probe %s of %s: %s", t->pub.stamp,
+                            t->pub.region, err_text(rc));
             t->next_ms = now + (rc ? RETRY_MS : health_jittered(&h->topology->health));
         }
         if (t->next_ms < next)

@@ -14,7 +14,8 @@
 
 #define STATE_VERSION 2
 
-static struct health_target *find(struct health_target *targets, size_t n, const char *region, const char *stamp)
+static struct health_target *find(struct health_target *targets, size_t n, const char *region,
+                                  const char *stamp)
 {
     for (size_t i = 0; i < n; i++)
         if (!strcmp(targets[i].region, region) && !strcmp(targets[i].stamp, stamp))
@@ -22,16 +23,17 @@ static struct health_target *find(struct health_target *targets, size_t n, const
     return NULL;
 }
 
-static int restore_one(json_t *j, const struct health_settings *s, int64_t wall_ms, struct health_target *targets,
-                       size_t n)
+static int restore_one(json_t *j, const struct health_settings *s, int64_t wall_ms,
+                       struct health_target *targets, size_t n)
 {
     const char *region, *stamp, *force_text, *reason;
     int up, is_short = 0, damping = 0;
     json_int_t changed, held;
     enum health_force force;
-    if (json_unpack(j, "{s:s, s:s, s:b, s:s, s:I, s:I, s:s, s?i, s?b}", "region", &region, "stamp", &stamp, "up", &up,
-                    "force", &force_text, "changed_ms", &changed, "held_until_ms", &held, "reason", &reason, "damping",
-                    &damping, "short", &is_short) ||
+    if (json_unpack(j, "{s:s, s:s, s:b, s:s, s:I, s:I, s:s, s?i, s?b}", "region", &region, "stamp",
+                    &stamp, "up", &up, "force", &force_text, "changed_ms", &changed,
+                    "held_until_ms", &held, "reason", &reason, "damping", &damping, "short",
+                    &is_short) ||
         health_force_parse(force_text, &force) || damping < 0 || damping > UINT8_MAX)
         return ERR_CORRUPT;
     struct health_target *t = find(targets, n, region, stamp);
@@ -48,27 +50,30 @@ static int restore_one(json_t *j, const struct health_settings *s, int64_t wall_
     return 0;
 }
 
-// Forces of a file from before they were orders: each held only here, and when it was given is not known. Any order
-// given since is later.
-static void forces_of_before(const struct health_target *targets, size_t n, int64_t wall_ms, struct health_orders *to)
+// Forces of a file from before they were orders: each held only here, and when it was given is not
+// known. Any order given since is later.
+static void forces_of_before(const struct health_target *targets, size_t n, int64_t wall_ms,
+                             struct health_orders *to)
 {
     for (size_t i = 0; i < n; i++) {
-        struct health_order x = {.kind = HEALTH_FORCED, .on = true, .force = targets[i].force, .at_ms = 1};
+        struct health_order x = {
+            .kind = HEALTH_FORCED, .on = true, .force = targets[i].force, .at_ms = 1};
         memcpy(x.region, targets[i].region, sizeof x.region);
         if (x.force != HEALTH_AUTO)
             health_orders_merge(to, &x, wall_ms);
     }
 }
 
-static int restore_all(json_t *root, const struct health_settings *s, int64_t wall_ms, struct health_target *targets,
-                       size_t n, struct health_saved *saved)
+static int restore_all(json_t *root, const struct health_settings *s, int64_t wall_ms,
+                       struct health_target *targets, size_t n, struct health_saved *saved)
 {
     int version;
     json_t *list, *j;
     json_int_t boot = 0;
     size_t i;
-    if (json_unpack(root, "{s:i, s:o, s?I}", "version", &version, "targets", &list, "boot", &boot) || version < 1 ||
-        version > STATE_VERSION || !json_is_array(list) || boot < 0)
+    if (json_unpack(root, "{s:i, s:o, s?I}", "version", &version, "targets", &list, "boot",
+                    &boot) ||
+        version < 1 || version > STATE_VERSION || !json_is_array(list) || boot < 0)
         return ERR_CORRUPT;
     json_array_foreach(list, i, j) if (restore_one(j, s, wall_ms, targets, n)) return ERR_CORRUPT;
     saved->boot = (uint64_t)boot;
@@ -78,8 +83,8 @@ static int restore_all(json_t *root, const struct health_settings *s, int64_t wa
     return rc;
 }
 
-int health_state_load(const char *path, const struct health_settings *s, int64_t wall_ms, struct health_target *targets,
-                      size_t n, struct health_saved *out)
+int health_state_load(const char *path, const struct health_settings *s, int64_t wall_ms,
+                      struct health_target *targets, size_t n, struct health_saved *out)
 {
     AUTO_BUF struct buf text;
     buf_init(&text, HEALTH_STATE_MAX_BYTES);
@@ -104,23 +109,26 @@ int health_state_load(const char *path, const struct health_settings *s, int64_t
 
 static json_t *target_json(const struct health_target *t)
 {
-    return json_pack("{s:s, s:s, s:b, s:s, s:I, s:I, s:s, s:i, s:b}", "region", t->region, "stamp", t->stamp, "up",
-                     (int)t->up, "force", health_force_names[t->force], "changed_ms", (json_int_t)t->changed_ms,
-                     "held_until_ms", (json_int_t)t->held_until_ms, "reason", t->reason, "damping", (int)t->damping,
+    return json_pack("{s:s, s:s, s:b, s:s, s:I, s:I, s:s, s:i, s:b}", "region", t->region, "stamp",
+                     t->stamp, "up", (int)t->up, "force", health_force_names[t->force],
+                     "changed_ms", (json_int_t)t->changed_ms, "held_until_ms",
+                     (json_int_t)t->held_until_ms, "reason", t->reason, "damping", (int)t->damping,
                      "short", (int)t->is_short);
 }
 
-int health_state_save(const char *path, const struct health_target *targets, size_t n, const struct health_saved *saved)
+int health_state_save(const char *path, const struct health_target *targets, size_t n,
+                      const struct health_saved *saved)
 {
     json_t *list = json_array();
     int bad = !list;
     for (size_t i = 0; i < n && !bad; i++)
         bad = json_array_append_new(list, target_json(&targets[i]));
-    json_t *root =
-        bad ? NULL
-            : json_pack("{s:i, s:O, s:I}", "version", STATE_VERSION, "targets", list, "boot", (json_int_t)saved->boot);
+    json_t *root = bad ? NULL
+                       : json_pack("{s:i, s:O, s:I}", "version", STATE_VERSION, "targets", list,
+                                   "boot", (json_int_t)saved->boot);
     json_decref(list);
-    AUTO_FREE char *text = root && !health_orders_put(&saved->orders, root) ? json_dumps(root, JSON_INDENT(1)) : NULL;
+    AUTO_FREE char *text =
+        root && !health_orders_put(&saved->orders, root) ? json_dumps(root, JSON_INDENT(1)) : NULL;
     json_decref(root);
     return text ? file_write_atomic(path, text, strlen(text), 0600) : ERR_NOMEM;
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Verdicts, from what our probes say and what the other resolvers told (design section 5). Called by the checker's
-// thread at every turn, with its lock. The count itself is health_vote.c.
+// Verdicts, from what our probes say and what the other resolvers told (design section 5). Called
+// by the checker's thread at every turn, with its lock. The count itself is health_vote.c.
 #include "health/priv.h"
 
 #include "base/clock.h"
@@ -47,7 +47,8 @@ bool health_we_abstain(const struct health *h)
     return health_abstains(n_others, n_down);
 }
 
-enum health_standing health_standing_of(const struct health *h, const struct health_vote *v, int64_t now)
+enum health_standing health_standing_of(const struct health *h, const struct health_vote *v,
+                                        int64_t now)
 {
     return health_vote_standing(v, now, health_vote_life_ms(h));
 }
@@ -62,9 +63,11 @@ static size_t votes_of(const struct health *h, size_t target, int64_t now,
         uint32_t bad = l->bad[target];
         bool own_region = !strcmp(l->region, x->region);
         if (health_is_here(h, l->region))
-            votes[i] = (struct health_vote){now, own_region, h->abstains, x->seen, x->seen_up, x->n_bad};
+            votes[i] =
+                (struct health_vote){now, own_region, h->abstains, x->seen, x->seen_up, x->n_bad};
         else
-            votes[i] = (struct health_vote){l->heard_ms, own_region, l->abstains, bad != SAID_NOTHING, !bad, bad};
+            votes[i] = (struct health_vote){l->heard_ms,         own_region, l->abstains,
+                                            bad != SAID_NOTHING, !bad,       bad};
     }
     return h->n_links;
 }
@@ -72,18 +75,21 @@ static size_t votes_of(const struct health *h, size_t target, int64_t now,
 #define RULE_TEXT_MAX 96 // kept free for how the count went
 #define VOTE_TEXT_MAX (HOSTNAME_REGION_SIZE + sizeof ", , abstains, sees it down")
 
-// "westeurope down, eastus silent; the majority decides". Those that there is no room for are counted.
-static void tell(const struct health *h, const struct health_vote *votes, int64_t now, const struct health_count *c,
-                 char *out, size_t cap)
+// "westeurope down, eastus silent; the majority decides". Those that there is no room for are
+// counted.
+static void tell(const struct health *h, const struct health_vote *votes, int64_t now,
+                 const struct health_count *c, char *out, size_t cap)
 {
-    static const char *const texts[][2] = {[VOTE_STANDS] = {" down", " up"},
-                                           [VOTE_ABSTAINS] = {" abstains, sees it down", " abstains, sees it up"},
-                                           [VOTE_OF_OWN_REGION] = {" down", " up"},
-                                           [VOTE_UNKNOWING] = {" has not probed it", " has not probed it"},
-                                           [VOTE_SILENT] = {" silent", " silent"}};
+    static const char *const texts[][2] = {
+        [VOTE_STANDS] = {" down", " up"},
+        [VOTE_ABSTAINS] = {" abstains, sees it down", " abstains, sees it up"},
+        [VOTE_OF_OWN_REGION] = {" down", " up"},
+        [VOTE_UNKNOWING] = {" has not probed it", " has not probed it"},
+        [VOTE_SILENT] = {" silent", " silent"}};
     size_t n = 0, n_more = 0;
     for (size_t i = 0; i < h->n_links; i++) {
-        if (!health_has_resolver(h, h->links[i]) || (votes[i].own_region && c->by != VOTE_OF_OWN_REGION))
+        if (!health_has_resolver(h, h->links[i]) ||
+            (votes[i].own_region && c->by != VOTE_OF_OWN_REGION))
             continue;
         if (n + VOTE_TEXT_MAX > cap - RULE_TEXT_MAX)
             n_more++;
@@ -100,7 +106,9 @@ static enum health_ballot own_ballot(const struct health_target *x)
 {
     if (!x->seen)
         return HEALTH_SAY_NOTHING;
-    return x->seen_up && x->n_good ? HEALTH_SAY_UP : x->seen_up ? HEALTH_SAY_NOTHING : HEALTH_SAY_DOWN;
+    return x->seen_up && x->n_good ? HEALTH_SAY_UP
+           : x->seen_up            ? HEALTH_SAY_NOTHING
+                                   : HEALTH_SAY_DOWN;
 }
 
 struct health_count health_count_of(const struct health *h, size_t target, int64_t now,
@@ -123,7 +131,8 @@ static enum health_ballot ballot_of(struct health *h, size_t target, int64_t now
     struct health_count c = health_count_of(h, target, now, votes);
     if (c.rule != VOTE_OWN_PROBES) {
         if (!x->seen)
-            c.ballot = HEALTH_SAY_NOTHING; // just started: one blind voter alone must not decide before we have looked
+            // just started: one blind voter alone must not decide before we have looked
+            c.ballot = HEALTH_SAY_NOTHING;
         tell(h, votes, now, &c, text, sizeof text);
     }
     if (strcmp(text, x->votes) != 0) {
@@ -136,7 +145,8 @@ static enum health_ballot ballot_of(struct health *h, size_t target, int64_t now
 static void log_change(const struct health_target *t)
 {
     log_write(t->up ? LOG_INFO : LOG_WARN, "health: %s of %s is %s: %s%s%s%s", t->stamp, t->region,
-              t->up ? "up" : "down", t->reason, t->votes[0] ? " (" : "", t->votes, t->votes[0] ? ")" : "");
+              t->up ? "up" : "down", t->reason, t->votes[0] ? " (" : "", t->votes,
+              t->votes[0] ? ")" : "");
 }
 
 bool health_is_heard(const struct health *h, const struct link *l, int64_t now)
@@ -191,7 +201,8 @@ size_t health_exceptions(const struct health *h, int64_t now, struct health_exce
         n++;
     }
     for (size_t i = 0; i < h->n_links; i++)
-        for (size_t k = 0; health_deep_fresh(h, h->links[i], now) && k < h->links[i]->deep.n_impaired; k++) {
+        for (size_t k = 0;
+             health_deep_fresh(h, h->links[i], now) && k < h->links[i]->deep.n_impaired; k++) {
             if (n == HEALTH_EXCEPTIONS_MAX)
                 return n;
             out[n].kind = HEALTH_IMPAIRED;

@@ -4,7 +4,8 @@
 
 #include "base/mem.h"
 
-enum health_standing health_vote_standing(const struct health_vote *v, int64_t now_ms, int64_t life_ms)
+enum health_standing health_vote_standing(const struct health_vote *v, int64_t now_ms,
+                                          int64_t life_ms)
 {
     if (!v->heard_ms || now_ms - v->heard_ms > life_ms)
         return VOTE_SILENT;
@@ -14,11 +15,12 @@ enum health_standing health_vote_standing(const struct health_vote *v, int64_t n
 }
 
 struct tally {
-    uint32_t n_up, n_down, n_bad; // n_bad: the fewest bad probes of those that say down
+    // n_bad: the fewest bad probes of those that say down
+    uint32_t n_up, n_down, n_bad;
 };
 
-static struct tally tally_of(const struct health_vote *votes, size_t n, enum health_standing who, int64_t now_ms,
-                             int64_t life_ms)
+static struct tally tally_of(const struct health_vote *votes, size_t n, enum health_standing who,
+                             int64_t now_ms, int64_t life_ms)
 {
     struct tally t = {.n_bad = UINT32_MAX};
     for (size_t i = 0; i < n; i++) {
@@ -35,12 +37,14 @@ static struct tally tally_of(const struct health_vote *votes, size_t n, enum hea
 static bool is_to_come(const struct health_vote *votes, size_t n, int64_t now_ms, int64_t life_ms)
 {
     for (size_t i = 0; i < n; i++)
-        if (!votes[i].own_region && health_vote_standing(&votes[i], now_ms, life_ms) == VOTE_UNKNOWING)
+        if (!votes[i].own_region &&
+            health_vote_standing(&votes[i], now_ms, life_ms) == VOTE_UNKNOWING)
             return true;
     return false;
 }
 
-static bool sees_itself_up(const struct health_vote *votes, size_t n, int64_t now_ms, int64_t life_ms)
+static bool sees_itself_up(const struct health_vote *votes, size_t n, int64_t now_ms,
+                           int64_t life_ms)
 {
     for (size_t i = 0; i < n; i++)
         if (votes[i].up && health_vote_standing(&votes[i], now_ms, life_ms) == VOTE_OF_OWN_REGION)
@@ -48,9 +52,11 @@ static bool sees_itself_up(const struct health_vote *votes, size_t n, int64_t no
     return false;
 }
 
-static enum health_rule rule_of(const struct tally *t, enum health_standing by, size_t n_expected, uint32_t fall)
+static enum health_rule rule_of(const struct tally *t, enum health_standing by, size_t n_expected,
+                                uint32_t fall)
 {
-    bool down = t->n_down > t->n_up, doubled = by != VOTE_STANDS || (t->n_up + t->n_down == 1 && n_expected > 1);
+    bool down = t->n_down > t->n_up,
+         doubled = by != VOTE_STANDS || (t->n_up + t->n_down == 1 && n_expected > 1);
     if (t->n_up + t->n_down == 0)
         return VOTE_NOBODY;
     if (down && doubled && t->n_bad < 2 * (uint64_t)fall)
@@ -58,8 +64,8 @@ static enum health_rule rule_of(const struct tally *t, enum health_standing by, 
     return t->n_up + t->n_down == 1 ? VOTE_LONE : t->n_up == t->n_down ? VOTE_TIE : VOTE_MAJORITY;
 }
 
-struct health_count health_vote(const struct health_vote *votes, size_t n, int64_t now_ms, int64_t life_ms,
-                                size_t n_expected, uint32_t fall)
+struct health_count health_vote(const struct health_vote *votes, size_t n, int64_t now_ms,
+                                int64_t life_ms, size_t n_expected, uint32_t fall)
 {
     struct health_count c = {.rule = VOTE_NOBODY};
     struct tally t = {0};
@@ -96,10 +102,11 @@ const char *health_rule_text(enum health_rule r)
 
 const char *health_rule_name(enum health_rule r)
 {
-    static const char *const names[] = {[VOTE_MAJORITY] = "majority",    [VOTE_TIE] = "tie",
-                                        [VOTE_NOBODY] = "nobody",        [VOTE_LONE] = "lone",
-                                        [VOTE_WAITS] = "waits",          [VOTE_CONTESTED] = "contested",
-                                        [VOTE_OWN_PROBES] = "own_probes"};
+    static const char *const names[] = {
+        [VOTE_MAJORITY] = "majority",    [VOTE_TIE] = "tie",
+        [VOTE_NOBODY] = "nobody",        [VOTE_LONE] = "lone",
+        [VOTE_WAITS] = "waits",          [VOTE_CONTESTED] = "contested",
+        [VOTE_OWN_PROBES] = "own_probes"};
     return (size_t)r < ARRAY_LEN(names) ? names[r] : "unknown";
 }
 

@@ -1,15 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
-// nginx's life under the supervisor; see edge.h. One thread: the supervisor's main thread, which must also be the one
-// that outlives the child (the kernel's parent-death signal is tied to the thread that forked).
+// nginx's life under the supervisor; see edge.h. One thread: the supervisor's main thread, which
+// must also be the one that outlives the child (the kernel's parent-death signal is tied to the
+// thread that forked).
 //
 // Invariants
-//   1. nginx.conf in the runtime folder, with the copies of certificates it names, has always passed `nginx -t`: a new
-//   text is tested beside and renamed.
-//   2. The master leads a process group of its own. Before its pid is reaped the group is killed, so that no worker
-//      keeps a port and the number cannot have been given to anyone else.
-//   3. When the supervisor dies, however it dies, the kernel ends the master; when the master dies, however it dies,
-//   the kernel ends its workers, because it is the first of a process namespace. Where no namespace can be had (not
-//   root), the master gets SIGTERM and ends its workers itself; then only killing both at once leaves workers behind.
+//   1. nginx.conf in the runtime folder, with the copies of certificates it names, has always
+//      passed `nginx -t`: a new text is tested beside and renamed.
+//   2. The master leads a process group of its own. Before its pid is reaped the group is killed,
+//      so that no worker keeps a port and the number cannot have been given to anyone else.
+//   3. When the supervisor dies, however it dies, the kernel ends the master; when the master dies,
+//      however it dies, the kernel ends its workers, because it is the first of a process
+//      namespace. Where no namespace can be had (not root), the master gets SIGTERM and ends its
+//      workers itself; then only killing both at once leaves workers behind.
 #include "net/edge.h"
 
 #include "base/clock.h"
@@ -41,13 +43,19 @@
 struct edge {
     char *nginx, *runtime_dir, *conf, *conf_new, *pid_file;
     struct edge_confine confine;
-    const char *environment[4]; // nginx's whole environment
-    char *kept[3];              // what of ours is in it
+    // nginx's whole environment
+    const char *environment[4];
+    // what of ours is in it
+    char *kept[3];
     struct edge_log log;
-    struct edge_pems pems; // of the configuration in force
-    pid_t pid;             // 0: none
-    int life_fd;           // the master's sign that we live; -1: no master
-    bool own_space;        // the master leads a process namespace: it calls itself 1
+    // of the configuration in force
+    struct edge_pems pems;
+    // 0: none
+    pid_t pid;
+    // the master's sign that we live; -1: no master
+    int life_fd;
+    // the master leads a process namespace: it calls itself 1
+    bool own_space;
     int64_t started_ms;
     uint32_t backoff_ms;
     struct edge_status status;
@@ -57,14 +65,16 @@ struct edge {
 
 // In the child only: a clean slate, then nginx. `life`: a pipe whose other end the parent holds.
 static void __attribute__((noreturn))
-child_exec(const struct edge *e, int out_fd, const int life[2], int on_orphaned, const char *const argv[])
+child_exec(const struct edge *e, int out_fd, const int life[2], int on_orphaned,
+           const char *const argv[])
 {
     setpgid(0, 0);
     prctl(PR_SET_PDEATHSIG, on_orphaned);
     close(life[1]);
     char c;
     if (read(life[0], &c, 1) == 0)
-        _exit(126); // the parent died before it could bind us to it; its pid says nothing across namespaces
+        // the parent died before it could bind us to it; its pid says nothing across namespaces
+        _exit(126);
     struct sigaction dfl = {.sa_handler = SIG_DFL};
     for (int s = 1; s < NSIG; s++)
         sigaction(s, &dfl, NULL);
@@ -85,15 +95,18 @@ child_exec(const struct edge *e, int out_fd, const int life[2], int on_orphaned,
     _exit(127);
 }
 
-// out_space NULL: no namespace wanted. The child does nothing but system calls until it is nginx. *out_life is kept
-// open as long as the child lives.
-static pid_t child_start(const struct edge *e, int out_fd, const char *const argv[], bool *out_space, int *out_life)
+// out_space NULL: no namespace wanted. The child does nothing but system calls until it is nginx.
+// *out_life is kept open as long as the child lives.
+static pid_t child_start(const struct edge *e, int out_fd, const char *const argv[],
+                         bool *out_space, int *out_life)
 {
     int life[2];
     if (pipe2(life, O_CLOEXEC | O_NONBLOCK))
         return -1;
     bool space = out_space && geteuid() == 0;
-    pid_t pid = space ? (pid_t)syscall(SYS_clone, (unsigned long)(CLONE_NEWPID | SIGCHLD), NULL, NULL, NULL, NULL) : -1;
+    pid_t pid = space ? (pid_t)syscall(SYS_clone, (unsigned long)(CLONE_NEWPID | SIGCHLD), NULL,
+                                       NULL, NULL, NULL)
+                      : -1;
     if (pid < 0) { // not root, or a container that forbids it
         space = false;
         pid = fork();
@@ -113,7 +126,8 @@ static pid_t child_start(const struct edge *e, int out_fd, const char *const arg
     return pid;
 }
 
-// Has it ended? Leaves the zombie, so that the group can be killed by a number nobody else can have.
+// Has it ended? Leaves the zombie, so that the group can be killed by a number nobody else can
+// have.
 static bool child_ended(pid_t pid)
 {
     siginfo_t si = {0};
@@ -165,7 +179,8 @@ static int conf_test(struct edge *e, struct diag *diag)
     AUTO_CLOSE int life = -1;
     if (pipe2(pipe_fd, O_CLOEXEC))
         return err_from_errno(errno);
-    const char *const argv[] = {e->nginx, "-t", "-q", "-p", e->runtime_dir, "-e", "stderr", "-c", e->conf_new, NULL};
+    const char *const argv[] = {e->nginx, "-t",     "-q", "-p",        e->runtime_dir,
+                                "-e",     "stderr", "-c", e->conf_new, NULL};
     pid_t pid = child_start(e, pipe_fd[1], argv, NULL, &life);
     close(pipe_fd[1]);
     AUTO_CLOSE int from = pipe_fd[0];
@@ -209,12 +224,14 @@ static bool conf_is(const struct edge *e, const struct buf *want)
 {
     AUTO_BUF struct buf now;
     buf_init(&now, 0);
-    return !file_read(e->conf, want->n + 1, &now) && now.n == want->n && !memcmp(now.p, want->p, now.n);
+    return !file_read(e->conf, want->n + 1, &now) && now.n == want->n &&
+           !memcmp(now.p, want->p, now.n);
 }
 
-// *out_same: nothing has changed; certificates have names made of their content, so that this holds for them, too.
-static int conf_write(struct edge *e, const struct edge_config *c, const struct edge_pems *pems, struct diag *diag,
-                      bool *out_same)
+// *out_same: nothing has changed; certificates have names made of their content, so that this holds
+// for them, too.
+static int conf_write(struct edge *e, const struct edge_config *c, const struct edge_pems *pems,
+                      struct diag *diag, bool *out_same)
 {
     struct edge_config mine = *c;
     mine.region_pem = pems->path[0];
@@ -243,14 +260,16 @@ static int conf_write(struct edge *e, const struct edge_config *c, const struct 
 }
 
 // Certificates copied, the text rendered, tested beside, renamed: or the old ones stay.
-static int conf_replace(struct edge *e, const struct edge_config *c, struct diag *diag, bool *out_same)
+static int conf_replace(struct edge *e, const struct edge_config *c, struct diag *diag,
+                        bool *out_same)
 {
     struct edge_pems pems;
     struct diag why;
     diag_init(&why);
     int rc = edge_pems_copy(c, &why, &pems);
     if (rc)
-        snprintf(e->status.last_error, sizeof e->status.last_error, "%.500s", why.n ? why.lines[0] : err_text(rc));
+        snprintf(e->status.last_error, sizeof e->status.last_error, "%.500s",
+                 why.n ? why.lines[0] : err_text(rc));
     for (size_t i = 0; i < why.n; i++)
         diag_add(diag, NULL, 0, "%s", why.lines[i]);
     diag_done(&why);
@@ -276,13 +295,15 @@ static void tell_end(struct edge *e, const char *what)
 {
     char reason[EDGE_LOG_LINE_MAX];
     edge_log_reason(&e->log, reason, sizeof reason);
-    snprintf(e->status.last_error, sizeof e->status.last_error, "%.100s%s%.400s", what, *reason ? ": " : "", reason);
+    snprintf(e->status.last_error, sizeof e->status.last_error, "%.100s%s%.400s", what,
+             *reason ? ": " : "", reason);
 }
 
 static int master_start(struct edge *e)
 {
     unlink(e->pid_file);
-    const char *const argv[] = {e->nginx, "-p", e->runtime_dir, "-e", "stderr", "-c", e->conf, NULL};
+    const char *const argv[] = {e->nginx, "-p", e->runtime_dir, "-e",
+                                "stderr", "-c", e->conf,        NULL};
     pid_t pid = child_start(e, e->log.write_fd, argv, &e->own_space, &e->life_fd);
     if (pid < 0)
         return ERR_NOMEM;
@@ -311,8 +332,8 @@ static void describe_end(int status, char *out, size_t cap)
         snprintf(out, cap, "nginx ended with status %d", WEXITSTATUS(status));
 }
 
-// Of our environment nginx gets what says how to read time and OpenSSL's settings: names of sockets to take over, or of
-// libraries to load first, it does not.
+// Of our environment nginx gets what says how to read time and OpenSSL's settings: names of sockets
+// to take over, or of libraries to load first, it does not.
 static bool environment_keep(struct edge *e)
 {
     static const char *const names[] = {"TZ", "OPENSSL_CONF", "OPENSSL_MODULES"};
@@ -368,7 +389,8 @@ static bool master_ready(const struct edge *e)
 {
     AUTO_BUF struct buf b;
     buf_init(&b, 32);
-    return !file_read(e->pid_file, 32, &b) && atol(buf_cstr(&b)) == (e->own_space ? 1 : (long)e->pid);
+    return !file_read(e->pid_file, 32, &b) &&
+           atol(buf_cstr(&b)) == (e->own_space ? 1 : (long)e->pid);
 }
 
 // Versions before this one had nginx write a log of its own, with the queries of signed URLs in it.
@@ -382,7 +404,8 @@ static void remove_old_logs(const struct edge *e)
     }
 }
 
-// nginx makes them itself when they are not there, and gives them to its workers: for which it would need a capability.
+// nginx makes them itself when they are not there, and gives them to its workers: for which it
+// would need a capability.
 static int temps_make(const struct edge_config *c, struct diag *diag)
 {
     for (size_t i = 0; c->user && i < ARRAY_LEN(edge_temps); i++) {
@@ -390,7 +413,8 @@ static int temps_make(const struct edge_config *c, struct diag *diag)
         if (!path)
             return ERR_NOMEM;
         if ((mkdir(path, 0700) && errno != EEXIST) || chown(path, c->worker_uid, (gid_t)-1)) {
-            diag_add(diag, NULL, 0, "%s: cannot be made for nginx's workers: %s", path, strerror(errno));
+            diag_add(diag, NULL, 0, "%s: cannot be made for nginx's workers: %s", path,
+                     strerror(errno));
             return err_from_errno(errno);
         }
     }
@@ -402,7 +426,8 @@ static struct edge_log_options log_options(const struct edge_config *c)
     return (struct edge_log_options){.become = c->confine.log_user,
                                      .confine = c->confine.log,
                                      .ctx = c->confine.ctx,
-                                     .access_file = c->access == ACCESS_LOG_NONE ? NULL : c->access_file,
+                                     .access_file =
+                                         c->access == ACCESS_LOG_NONE ? NULL : c->access_file,
                                      .access_max_bytes = c->access_max_bytes};
 }
 
@@ -513,7 +538,8 @@ void edge_tick(struct edge *e)
         e->status.n_restarts++;
         if (rc) {
             e->started_ms = clock_mono_ms();
-            snprintf(e->status.last_error, sizeof e->status.last_error, "nginx cannot be started: %s", err_text(rc));
+            snprintf(e->status.last_error, sizeof e->status.last_error,
+                     "nginx cannot be started: %s", err_text(rc));
             backoff(e);
         } else
             log_info("edge: nginx started again, pid %d", (int)e->pid);

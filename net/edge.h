@@ -1,25 +1,31 @@
 // SPDX-License-Identifier: Apache-2.0
-// The HTTP edge: nginx, rendered, tested, started, watched, reloaded and drained (design section 12). nginx is the only
-// TLS and HTTP edge. This code runs in the supervisor, the small process that stays root when the daemon was started by
-// root, so that the daemon's own process needs no power over nginx.
+// The HTTP edge: nginx, rendered, tested, started, watched, reloaded and drained (design section
+// 12). nginx is the only TLS and HTTP edge. This code runs in the supervisor, the small process
+// that stays root when the daemon was started by root, so that the daemon's own process needs no
+// power over nginx.
 //
 //   edge_render(&cfg, &text)      pure: configuration → nginx.conf
-//   edge_start(&cfg, &e)          nginx -t, then start as a child in its own process group, dying with its parent
-//   edge_tick(e)                  from the supervisor's loop, a few times a second: reaps, restarts with backoff
-//   edge_reload(e, &cfg, &diag)   nginx -t on the new text; refused: the old one stays in force and diag says why;
-//                                 the same text as before: nginx is left alone
+//   edge_start(&cfg, &e)          nginx -t, then start as a child in its own process group, dying
+//                                 with its parent
+//   edge_tick(e)                  from the supervisor's loop, a few times a second: reaps, restarts
+//                                 with backoff
+//   edge_reload(e, &cfg, &diag)   nginx -t on the new text; refused: the old one stays in force and
+//                                 diag says why; the same text as before: nginx is left alone
 //   edge_stop(e, drain_ms)        QUIT (drains), then TERM, then KILL of the group
 //
-// nginx keeps no log. What it says, lines with signed URLs in them, is cleaned before it is written: net/edge_log.h.
+// nginx keeps no log. What it says, lines with signed URLs in them, is cleaned before it is
+// written: net/edge_log.h.
 //
-// Certificates and keys are copied into runtime_dir under names made of their content, and nginx reads the copies: what
-// `nginx -t` has judged is what the master loads, and root opens no path that whoever writes certificates could swap.
-// Started by root, the master leads a process namespace of its own: nothing of nginx outlives it, whoever is killed.
+// Certificates and keys are copied into runtime_dir under names made of their content, and nginx
+// reads the copies: what `nginx -t` has judged is what the master loads, and root opens no path
+// that whoever writes certificates could swap. Started by root, the master leads a process
+// namespace of its own: nothing of nginx outlives it, whoever is killed.
 //
-// Three kinds of server block: public names of this region (certificate of the region), the global names (shared
-// certificate), the peer listener (mutual TLS). Uploads whose id names another region and that arrive at a global name
-// are passed on to that region's peer listener (design section 10): `/v2/…/blobs/uploads/<region>.<id>`. The edge gives
-// them to the daemon's tunnels (net/tunnel.h), which know whom to believe and who is silent.
+// Three kinds of server block: public names of this region (certificate of the region), the global
+// names (shared certificate), the peer listener (mutual TLS). Uploads whose id names another region
+// and that arrive at a global name are passed on to that region's peer listener (design section
+// 10): `/v2/…/blobs/uploads/<region>.<id>`. The edge gives them to the daemon's tunnels
+// (net/tunnel.h), which know whom to believe and who is silent.
 #ifndef MERIDIAN_NET_EDGE_H
 #define MERIDIAN_NET_EDGE_H
 
@@ -38,43 +44,63 @@ struct edge_peer { // another region, for passed-on uploads
     const char *region;
 };
 
-// Called in a child before it is what it is for: gives up the privileges that it does not need, and returns 0, or it
-// ends. A change of user clears the parent-death signal, which it must then set again. NULL: nothing to give up.
+// Called in a child before it is what it is for: gives up the privileges that it does not need, and
+// returns 0, or it ends. A change of user clears the parent-death signal, which it must then set
+// again. NULL: nothing to give up.
 struct edge_confine {
-    int (*nginx)(const void *ctx); // system calls only: the C library does not know of this process
-    // The process that reads what nginx says (net/edge_log.h): first it becomes the daemon's user, then it opens the
-    // access log, then it gives up all system calls but those it needs.
+    // system calls only: the C library does not know of this process
+    int (*nginx)(const void *ctx);
+    // The process that reads what nginx says (net/edge_log.h): first it becomes the daemon's user,
+    // then it opens the access log, then it gives up all system calls but those it needs.
     int (*log_user)(const void *ctx);
     int (*log)(const void *ctx);
     const void *ctx;
 };
 
-struct edge_config { // strings are borrowed; all are checked by edge_render: no quote, space, ';', '{', '$' or control
-                     // byte
-    const char *nginx;                                       // program
-    const char *runtime_dir;                                 // nginx.conf, nginx.pid and temp paths are here
-    const char *public_socket, *peer_socket, *tunnel_socket; // of the daemon
-    const char *blob_dir;                                    // served under the internal location /_blob/
+// strings are borrowed; all are checked by edge_render: no quote, space, ';', '{', '$' or control
+// byte
+struct edge_config {
+    // program
+    const char *nginx;
+    // nginx.conf, nginx.pid and temp paths are here
+    const char *runtime_dir;
+    // of the daemon
+    const char *public_socket, *peer_socket, *tunnel_socket;
+    // served under the internal location /_blob/
+    const char *blob_dir;
     const char *domain, *region, *stamp;
     const struct endpoint *https;
     size_t n_https;
     struct endpoint peer;
-    const char *region_pem; // certificate and key in one file: this region's names
-    const char *shared_pem; // *.D and *.privatelink.D
-    const char *peer_pem;   // peer identity
-    const char *ca_pem;     // verifies peers
-    uid_t pem_owner;        // who may own the four besides ourselves
-    const char *user;       // worker's user; NULL: not started by root
-    const char *group;      // worker's group; NULL: the one called as the user
-    uid_t worker_uid;       // of `user`
+    // certificate and key in one file: this region's names
+    const char *region_pem;
+    // *.D and *.privatelink.D
+    const char *shared_pem;
+    // peer identity
+    const char *peer_pem;
+    // verifies peers
+    const char *ca_pem;
+    // who may own the four besides ourselves
+    uid_t pem_owner;
+    // worker's user; NULL: not started by root
+    const char *user;
+    // worker's group; NULL: the one called as the user
+    const char *group;
+    // of `user`
+    uid_t worker_uid;
     struct edge_confine confine;
-    unsigned n_workers;   // 0: auto
-    unsigned per_client;  // requests at once from one client, an IPv4 address or a /64 of IPv6; 0: 1024
-    unsigned per_network; // the same of a network, a /24 or a /56; 0: a quarter of all
+    // 0: auto
+    unsigned n_workers;
+    // requests at once from one client, an IPv4 address or a /64 of IPv6; 0: 1024
+    unsigned per_client;
+    // the same of a network, a /24 or a /56; 0: a quarter of all
+    unsigned per_network;
     const struct edge_peer *peers;
     size_t n_peers;
-    enum node_access access; // which requests are logged (net/edge_access.h)
-    const char *access_file; // where; read when the edge is made, lives as long as it
+    // which requests are logged (net/edge_access.h)
+    enum node_access access;
+    // where; read when the edge is made, lives as long as it
+    const char *access_file;
     uint64_t access_max_bytes;
 };
 
@@ -84,8 +110,10 @@ struct edge_status {
     enum edge_state state;
     pid_t pid;
     uint32_t n_restarts;
-    int64_t next_try_ms;  // clock_mono_ms, in EDGE_BACKOFF
-    char last_error[512]; // "" when none; nginx's own words
+    // clock_mono_ms, in EDGE_BACKOFF
+    int64_t next_try_ms;
+    // "" when none; nginx's own words
+    char last_error[512];
 };
 
 struct edge;
@@ -95,25 +123,31 @@ int edge_reload(struct edge *e, const struct edge_config *c, struct diag *diag);
 void edge_tick(struct edge *e);
 void edge_reopen_logs(struct edge *e); // the access log, for whoever has renamed it
 void edge_status(const struct edge *e, struct edge_status *out);
-// For a program that takes over in the same process: nginx goes on under it, and what it says waits in its pipe.
+// For a program that takes over in the same process: nginx goes on under it, and what it says waits
+// in its pipe.
 struct edge_handover { // the descriptors are handed over
-    pid_t pid;         // 0: none
+    // 0: none
+    pid_t pid;
     int life_fd, log_write_fd, log_read_fd;
     bool own_space;
 };
 void edge_handover(const struct edge *e, struct edge_handover *out);
 void edge_before_exec(struct edge *e); // if there is none after all, edge_tick mends it
 int edge_adopt(const struct edge_config *c, const struct edge_handover *h, struct edge **out);
-void edge_close(const struct edge *e); // in a child of ours that has no business with nginx: descriptors only
-bool edge_owns_pid(const struct edge *e, pid_t pid); // is this the edge's child? For the supervisor's waitpid
-void edge_stop(struct edge *e, unsigned drain_ms);   // frees
+// in a child of ours that has no business with nginx: descriptors only
+void edge_close(const struct edge *e);
+// is this the edge's child? For the supervisor's waitpid
+bool edge_owns_pid(const struct edge *e, pid_t pid);
+void edge_stop(struct edge *e, unsigned drain_ms); // frees
 
-// Headers that the edge sets on every request it hands on, and blanks when a client sends them; the HTTP server reads
-// them, nobody else does.
-#define EDGE_HEADER_CLIENT "X-Meridian-Client"       // transport address
-#define EDGE_HEADER_PEER_CERT "X-Meridian-Peer-Cert" // peer listener: verified client certificate, escaped PEM
-// Peer listener, from another region's edge: a client's request passed on, and that client's address. Such a request
-// carries the client's authority only, never that of the region whose certificate brought it.
+// Headers that the edge sets on every request it hands on, and blanks when a client sends them; the
+// HTTP server reads them, nobody else does.
+#define EDGE_HEADER_CLIENT "X-Meridian-Client" // transport address
+// peer listener: verified client certificate, escaped PEM
+#define EDGE_HEADER_PEER_CERT "X-Meridian-Peer-Cert"
+// Peer listener, from another region's edge: a client's request passed on, and that client's
+// address. Such a request carries the client's authority only, never that of the region whose
+// certificate brought it.
 #define EDGE_HEADER_PASSED "X-Meridian-Passed-Client"
 
 #endif

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Lines of the access log and their file; see edge_access.h. In the reader of nginx's pipe, which has one thread and,
-// once the file is open, may open nothing more. Allocates nothing.
+// Lines of the access log and their file; see edge_access.h. In the reader of nginx's pipe, which
+// has one thread and, once the file is open, may open nothing more. Allocates nothing.
 #include "net/edge_access.h"
 
 #include "base/clock.h"
@@ -81,8 +81,8 @@ static bool empty(struct text t)
     return !t.n || (t.n == 1 && *t.p == '-');
 }
 
-// What paths of ours, host names, user names and words are made of: nothing that JSON would have to escape. No '?', '='
-// or '%', so no query, also none that was escaped.
+// What paths of ours, host names, user names and words are made of: nothing that JSON would have to
+// escape. No '?', '=' or '%', so no query, also none that was escaped.
 static bool plain(char c)
 {
     bool word = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
@@ -123,7 +123,8 @@ static void put_number(struct line *l, const char *name, struct text t)
         digits += t.p[i] >= '0' && t.p[i] <= '9';
         points += t.p[i] == '.';
     }
-    bool number = digits + points == t.n && points <= 1 && digits && t.n <= 20 && t.p[0] != '.' && t.p[t.n - 1] != '.';
+    bool number = digits + points == t.n && points <= 1 && digits && t.n <= 20 && t.p[0] != '.' &&
+                  t.p[t.n - 1] != '.';
     if (!number)
         return;
     while (t.n > 1 && t.p[0] == '0' && t.p[1] != '.') // JSON has no leading zeros
@@ -154,7 +155,8 @@ static void put_reason(struct line *l, const struct text *f)
     put_text(l, "reason", own ? (struct text){own, strlen(own)} : f[F_REASON], 64);
 }
 
-bool edge_access_format(const uint8_t *record, size_t n, char out[EDGE_ACCESS_LINE_MAX], size_t *out_n)
+bool edge_access_format(const uint8_t *record, size_t n, char out[EDGE_ACCESS_LINE_MAX],
+                        size_t *out_n)
 {
     struct text f[N_FIELDS];
     struct line l = {.out = out};
@@ -184,18 +186,20 @@ bool edge_access_format(const uint8_t *record, size_t n, char out[EDGE_ACCESS_LI
 
 // ---- the file ----
 
-// A file that has grown to its bound makes room for another; where that cannot be, it is begun anew in its place, so
-// that the bound holds.
+// A file that has grown to its bound makes room for another; where that cannot be, it is begun anew
+// in its place, so that the bound holds.
 static void make_room(struct edge_access_file *f)
 {
     struct stat st;
     char old[1024];
-    if (!f->max_bytes || stat(f->path, &st) || !S_ISREG(st.st_mode) || (uint64_t)st.st_size < f->max_bytes)
+    if (!f->max_bytes || stat(f->path, &st) || !S_ISREG(st.st_mode) ||
+        (uint64_t)st.st_size < f->max_bytes)
         return;
     snprintf(old, sizeof old, "%s.1", f->path);
     if (!rename(f->path, old))
         return;
-    log_error("edge: %s: is full and cannot be renamed to %s: %s; it is emptied", f->path, old, strerror(errno));
+    log_error("edge: %s: is full and cannot be renamed to %s: %s; it is emptied", f->path, old,
+              strerror(errno));
     if (truncate(f->path, 0))
         log_error("edge: %s: cannot be emptied: %s", f->path, strerror(errno));
 }
@@ -213,7 +217,8 @@ void edge_access_open(struct edge_access_file *f, const char *path, uint64_t max
     make_room(f);
     f->fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, 0640);
     if (f->fd < 0)
-        log_error("edge: edge.access_log.file: %s: %s; requests are not logged until it can be opened (SIGHUP tries "
+        log_error("edge: edge.access_log.file: %s: %s; requests are not logged until it can be "
+                  "opened (SIGHUP tries "
                   "again)",
                   path, strerror(errno));
     else if (!fstat(f->fd, &st) && S_ISREG(st.st_mode))
@@ -252,8 +257,8 @@ void edge_access_flush(struct edge_access_file *f)
     for (size_t i = 0; i < at; i++)
         whole += f->buf[i] == '\n';
     if (at < f->n) {
-        log_limited(&lim, LOG_WARN, "edge: %s: %u requests are not logged: %s", f->path, f->n_lines - whole,
-                    strerror(rc));
+        log_limited(&lim, LOG_WARN, "edge: %s: %u requests are not logged: %s", f->path,
+                    f->n_lines - whole, strerror(rc));
         f->torn = f->torn || (at && f->buf[at - 1] != '\n');
     }
     f->bytes += at;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The pipe that nginx speaks into, and the process that reads it; see edge_log.h. The upper half runs in that process:
-// it holds the pipe, the way back for reasons, and our stderr, and allocates nothing. The lower half runs in the
-// supervisor, which reads only what the reader has cleaned.
+// The pipe that nginx speaks into, and the process that reads it; see edge_log.h. The upper half
+// runs in that process: it holds the pipe, the way back for reasons, and our stderr, and allocates
+// nothing. The lower half runs in the supervisor, which reads only what the reader has cleaned.
 #include "net/edge_log.h"
 
 #include "base/clock.h"
@@ -32,7 +32,8 @@ static const char mark[1];  // "have you read all before this?", and its echo
 // ---- in the reader ----
 
 struct budget {
-    int64_t at_ms, left_ms; // a line costs 1000 / LINES_PER_S of it
+    // a line costs 1000 / LINES_PER_S of it
+    int64_t at_ms, left_ms;
 };
 
 static bool budget_take(struct budget *b)
@@ -50,9 +51,11 @@ static bool budget_take(struct budget *b)
 }
 
 struct reading {
-    unsigned behind, slots; // records that were waiting, one after the other; how many the pipe takes
+    // records that were waiting, one after the other; how many the pipe takes
+    unsigned behind, slots;
     struct edge_access_file access;
-    struct budget severe, other; // what strangers can cause must not hide that nginx is in trouble
+    // what strangers can cause must not hide that nginx is in trouble
+    struct budget severe, other;
     unsigned swallowed;
     int64_t told_ms;
 };
@@ -61,7 +64,8 @@ static void tell_swallowed(struct reading *r)
 {
     if (!r->swallowed || clock_mono_ms() < r->told_ms + TOLD_EVERY_MS)
         return;
-    log_warn("edge: %u more lines of nginx's are not shown: at most %d a second are", r->swallowed, LINES_PER_S);
+    log_warn("edge: %u more lines of nginx's are not shown: at most %d a second are", r->swallowed,
+             LINES_PER_S);
     r->swallowed = 0;
     r->told_ms = clock_mono_ms();
 }
@@ -107,18 +111,19 @@ static void on_end(int sig)
     ending = 1;
 }
 
-// nginx cannot tell that the pipe was full: its word for it would go the same way. But then so many records wait.
+// nginx cannot tell that the pipe was full: its word for it would go the same way. But then so many
+// records wait.
 static void count_behind(struct reading *r)
 {
     static struct log_limit lim = LOG_LIMIT(60000);
     if (++r->behind == r->slots)
-        log_limited(
-            &lim, LOG_WARN,
-            "edge: the pipe of nginx's logs was full, since its reader fell behind: lines of nginx's may be lost");
+        log_limited(&lim, LOG_WARN,
+                    "edge: the pipe of nginx's logs was full, since its reader fell behind: lines "
+                    "of nginx's may be lost");
 }
 
-// Takes what is there, but not without end: what it has made of it is to be written now and then. False: nginx and
-// supervisor are gone.
+// Takes what is there, but not without end: what it has made of it is to be written now and then.
+// False: nginx and supervisor are gone.
 static bool read_some(struct reading *r)
 {
     for (int i = 0; i < READS_MAX; i++) {
@@ -178,7 +183,8 @@ static void __attribute__((noreturn)) reader(const struct edge_log *l)
     setpgid(0, 0); // a Ctrl-C is for the supervisor: this one ends after nginx
     prctl(PR_SET_NAME, "edge-log");
     prctl(PR_SET_PDEATHSIG, SIGKILL);
-    (void)clock_format(clock_wall_ms(), warm); // libc reads the time zone at the first time: before it may open nothing
+    // libc reads the time zone at the first time: before it may open nothing
+    (void)clock_format(clock_wall_ms(), warm);
     if (dup2(l->read_fd, STDIN_FILENO) < 0 || dup2(l->say_fd, STDOUT_FILENO) < 0)
         _exit(1);
     closefrom(STDERR_FILENO + 1);
@@ -229,7 +235,8 @@ static void close_all(struct edge_log *l)
 int edge_log_adopt(struct edge_log *l, int write_fd, int read_fd, const struct edge_log_options *o)
 {
     int reasons[2];
-    *l = (struct edge_log){.write_fd = write_fd, .read_fd = read_fd, .reason_fd = -1, .say_fd = -1, .o = *o};
+    *l = (struct edge_log){
+        .write_fd = write_fd, .read_fd = read_fd, .reason_fd = -1, .say_fd = -1, .o = *o};
     int rc = packet_pipe(reasons);
     if (!rc) {
         l->reason_fd = reasons[0];
@@ -262,7 +269,8 @@ void edge_log_tick(struct edge_log *l)
     if (l->write_fd < 0)
         return;
     bool ended = reader_ended(l, &status);
-    if (ended && WIFEXITED(status) && WEXITSTATUS(status) == 0) { // it was told to, or its file is full
+    // it was told to, or its file is full
+    if (ended && WIFEXITED(status) && WEXITSTATUS(status) == 0) {
         l->next_try_ms = 0;
     } else if (ended) {
         log_error("edge: the process that reads nginx's log ended (%s %d); another is started",

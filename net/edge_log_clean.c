@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// One record of nginx's error log → one line without secrets; see edge_log.h. Pure: called in the reader's process, by
-// tests and by a fuzzer. A record is (ngx_log_error_core, ngx_http_log_error_handler):
+// One record of nginx's error log → one line without secrets; see edge_log.h. Pure: called in the
+// reader's process, by tests and by a fuzzer. A record is (ngx_log_error_core,
+// ngx_http_log_error_handler):
 //
-//   2026/11/29 09:20:55 [error] 7#7: *45 text "quoted" text, client: 10.0.0.1, server: name, request: "PUT /v2/…?sig=…
-//   HTTP/1.1", upstream: "http://…?sig=…", host: "…", referrer: "…"
+//   2026/11/29 09:20:55 [error] 7#7: *45 text "quoted" text, client: 10.0.0.1, server: name,
+//   request: "PUT /v2/…?sig=… HTTP/1.1", upstream: "http://…?sig=…", host: "…", referrer: "…"
 //
-// or "nginx: [emerg] text", or what a library wrote to stderr. nginx quotes without escaping, so that a client's own
-// quote looks like the end of one: after a cut nothing is shown again before a field that nginx is known to write.
+// or "nginx: [emerg] text", or what a library wrote to stderr. nginx quotes without escaping, so
+// that a client's own quote looks like the end of one: after a cut nothing is shown again before a
+// field that nginx is known to write.
 #include "net/edge_log.h"
 
 #include "base/mem.h"
@@ -21,7 +23,8 @@ struct text { // what is still to be read, and what was written
     char *out;
     size_t n;
     bool full;
-    bool trusted; // an [emerg] is about the configuration, and its quotes are ours: until nginx's fields come
+    // an [emerg] is about the configuration, and its quotes are ours: until nginx's fields come
+    bool trusted;
 };
 
 static bool at(const struct text *t, const uint8_t *p, const char *word)
@@ -62,8 +65,9 @@ static void put_byte(struct text *t, uint8_t c)
 // A field that nginx adds behind its text, at its comma.
 static bool is_field(const struct text *t, const uint8_t *p)
 {
-    static const char *const fields[] = {"client: ",     "server: ", "request: \"", "subrequest: \"",
-                                         "upstream: \"", "host: \"", "referrer: \""};
+    static const char *const fields[] = {"client: ",       "server: ",     "request: \"",
+                                         "subrequest: \"", "upstream: \"", "host: \"",
+                                         "referrer: \""};
     if (!at(t, p, ", "))
         return false;
     for (size_t i = 0; i < ARRAY_LEN(fields); i++)
@@ -92,17 +96,20 @@ static bool shown_in_quotes(uint8_t c)
 // Words that stand before, or are, what nobody may read.
 static bool is_secret(const struct text *t)
 {
-    static const char *const words[] = {"authorization", "bearer ", "basic ", "cookie:", "peer-cert", "eyJ", "sig="};
+    static const char *const words[] = {
+        "authorization", "bearer ", "basic ", "cookie:", "peer-cert", "eyJ", "sig="};
     for (size_t i = 0; i < ARRAY_LEN(words); i++)
         if (at(t, t->p, words[i]))
             return true;
     return false;
 }
 
-// May a quote that opens here be shown in part? What stands behind "header" is a client's or upstream's whole line.
+// May a quote that opens here be shown in part? What stands behind "header" is a client's or
+// upstream's whole line.
 static bool opens_secret(const struct text *t)
 {
-    static const char *const before[] = {"referrer: ", "header: ", "header line: ", "header name: ", "header value: "};
+    static const char *const before[] = {
+        "referrer: ", "header: ", "header line: ", "header name: ", "header value: "};
     for (size_t i = 0; i < ARRAY_LEN(before); i++) {
         size_t n = strlen(before[i]);
         if ((size_t)(t->p - t->start) >= n && at(t, t->p - n, before[i]))
@@ -118,8 +125,8 @@ static bool closes(const struct text *t)
     return next == t->end || (*next && strchr(", ):;", *next));
 }
 
-// Of "://user:password@host" the part before the last '@': a password that nobody escaped may have anything in it, also
-// what begins a query, and then nobody can tell.
+// Of "://user:password@host" the part before the last '@': a password that nobody escaped may have
+// anything in it, also what begins a query, and then nobody can tell.
 static void cut_userinfo(struct text *t, bool *quoted)
 {
     const uint8_t *last = NULL, *query = NULL, *p = t->p;
@@ -197,8 +204,9 @@ static enum log_level take_level(struct text *t)
     static const struct {
         const char *word;
         enum log_level level;
-    } levels[] = {{"[emerg] ", LOG_ERROR}, {"[alert] ", LOG_ERROR}, {"[crit] ", LOG_ERROR}, {"[error] ", LOG_WARN},
-                  {"[warn] ", LOG_WARN},   {"[notice] ", LOG_INFO}, {"[info] ", LOG_INFO},  {"[debug] ", LOG_DEBUG}};
+    } levels[] = {{"[emerg] ", LOG_ERROR}, {"[alert] ", LOG_ERROR}, {"[crit] ", LOG_ERROR},
+                  {"[error] ", LOG_WARN},  {"[warn] ", LOG_WARN},   {"[notice] ", LOG_INFO},
+                  {"[info] ", LOG_INFO},   {"[debug] ", LOG_DEBUG}};
     if (has_time(t))
         t->p += 20;
     else if (at(t, t->p, "nginx: "))

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The edge's own copies of certificates and keys; see edge_priv.h. Called by edge.c in the supervisor, which may be
-// root while the originals belong to the daemon's user: nothing of theirs is opened on trust.
+// The edge's own copies of certificates and keys; see edge_priv.h. Called by edge.c in the
+// supervisor, which may be root while the originals belong to the daemon's user: nothing of theirs
+// is opened on trust.
 #include "net/edge_priv.h"
 
 #include "base/digest.h"
@@ -31,10 +32,12 @@ static int pem_read(const char *path, uid_t owner, struct buf *out, struct diag 
         return ERR_INVAL;
     }
     if (st.st_uid != geteuid() && st.st_uid != owner) {
-        diag_add(diag, NULL, 0, "edge: %s: belongs to user %u, who has no say here", path, (unsigned)st.st_uid);
+        diag_add(diag, NULL, 0, "edge: %s: belongs to user %u, who has no say here", path,
+                 (unsigned)st.st_uid);
         return ERR_INVAL;
     }
-    char *room = buf_room(out, EDGE_PEM_MAX + 1); // at once: what grows leaves copies of a key behind
+    // at once: what grows leaves copies of a key behind
+    char *room = buf_room(out, EDGE_PEM_MAX + 1);
     if (!room)
         return out->err;
     while (out->n <= EDGE_PEM_MAX) {
@@ -88,7 +91,8 @@ int edge_pems_copy(const struct edge_config *c, struct diag *diag, struct edge_p
     struct edge_pems p = {0};
     int rc = 0;
     for (size_t i = 0; i < EDGE_PEMS && !rc; i++)
-        rc = from[i] ? pem_copy(c->runtime_dir, from[i], c->pem_owner, diag, &p.path[i]) : ERR_INVAL;
+        rc =
+            from[i] ? pem_copy(c->runtime_dir, from[i], c->pem_owner, diag, &p.path[i]) : ERR_INVAL;
     if (rc)
         edge_pems_free(&p);
     else

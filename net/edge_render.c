@@ -1,15 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
-// From edge_config to nginx.conf: pure text (but for the limit of open files). Called by edge.c in the supervisor, and
-// by tests.
+// From edge_config to nginx.conf: pure text (but for the limit of open files). Called by edge.c in
+// the supervisor, and by tests.
 //
 // Invariants
-//   1. Every string that enters the text has passed text_ok (or the stricter name checks): nothing of it can end a
-//      directive, open a block or be read as a variable.
-//   2. Every location that hands a request on sets or blanks every header the daemon believes: add_header and
-//      proxy_set_header of an inner level cancel the outer ones, so they are written out in full each time.
-//   3. What the edge answers by itself is the registry's error JSON with region, stamp and request id, as the daemon's.
-//   4. A name of another region is never served under this region's or the shared certificate's block: leading
-//      wildcards are this region's only, the shared names are one label deep, all else under the domain gets 421.
+//   1. Every string that enters the text has passed text_ok (or the stricter name checks): nothing
+//      of it can end a directive, open a block or be read as a variable.
+//   2. Every location that hands a request on sets or blanks every header the daemon believes:
+//      add_header and proxy_set_header of an inner level cancel the outer ones, so they are written
+//      out in full each time.
+//   3. What the edge answers by itself is the registry's error JSON with region, stamp and request
+//      id, as the daemon's.
+//   4. A name of another region is never served under this region's or the shared certificate's
+//      block: leading wildcards are this region's only, the shared names are one label deep, all
+//      else under the domain gets 421.
 #include "net/edge.h"
 
 #include "base/err.h"
@@ -22,7 +25,8 @@
 #include <string.h>
 #include <sys/resource.h>
 
-#define PUBLIC_READ_TIMEOUT "330s" // more than the daemon's own deadline for a request, and than any stream's silence
+// more than the daemon's own deadline for a request, and than any stream's silence
+#define PUBLIC_READ_TIMEOUT "330s"
 
 const char *const edge_temps[5] = {"client_body", "proxy", "fastcgi", "uwsgi", "scgi"};
 
@@ -58,15 +62,22 @@ static int config_check(const struct edge_config *c, struct diag *diag)
 {
     const struct {
         const char *what, *text;
-    } texts[] = {
-        {"runtime_dir", c->runtime_dir},     {"public_socket", c->public_socket}, {"peer_socket", c->peer_socket},
-        {"tunnel_socket", c->tunnel_socket}, {"blob_dir", c->blob_dir},           {"region_pem", c->region_pem},
-        {"shared_pem", c->shared_pem},       {"peer_pem", c->peer_pem},           {"ca_pem", c->ca_pem}};
+    } texts[] = {{"runtime_dir", c->runtime_dir},
+                 {"public_socket", c->public_socket},
+                 {"peer_socket", c->peer_socket},
+                 {"tunnel_socket", c->tunnel_socket},
+                 {"blob_dir", c->blob_dir},
+                 {"region_pem", c->region_pem},
+                 {"shared_pem", c->shared_pem},
+                 {"peer_pem", c->peer_pem},
+                 {"ca_pem", c->ca_pem}};
     int rc = 0;
     for (size_t i = 0; i < ARRAY_LEN(texts); i++)
         if (!text_ok(texts[i].text) || texts[i].text[0] != '/') {
-            diag_add(diag, NULL, 0, "edge: %s must be an absolute path without quotes, blanks or any of ; { } $ # \\",
-                     texts[i].what);
+            diag_add(
+                diag, NULL, 0,
+                "edge: %s must be an absolute path without quotes, blanks or any of ; { } $ # \\",
+                texts[i].what);
             rc = ERR_INVAL;
         }
     if ((c->user && !text_ok(c->user)) || (c->group && !text_ok(c->group))) {
@@ -95,10 +106,10 @@ static unsigned long open_files(void) // asking for more than the hard limit onl
     return !getrlimit(RLIMIT_NOFILE, &l) && l.rlim_max < 32768 ? (unsigned long)l.rlim_max : 32768;
 }
 
-// Connections of one worker, and how many requests of clients may be under way at once in all workers, of one network
-// (/24, /56) and of one client (an IPv4 address, a /64). A request may take two connections, its client's and the
-// daemon's: so an eighth of each worker's is left for the regions' listener, however clients are spread over the
-// workers.
+// Connections of one worker, and how many requests of clients may be under way at once in all
+// workers, of one network (/24, /56) and of one client (an IPv4 address, a /64). A request may take
+// two connections, its client's and the daemon's: so an eighth of each worker's is left for the
+// regions' listener, however clients are spread over the workers.
 struct shares {
     unsigned long connections, clients, network, client;
 };
@@ -118,50 +129,62 @@ static struct shares shares_of(const struct edge_config *c)
 
 static void put_frame(struct buf *b, const struct edge_config *c)
 {
-    buf_str(b, "# Written by meridiand from its configuration; edits are lost.\ndaemon off;\nmaster_process on;\n");
+    buf_str(b, "# Written by meridiand from its configuration; edits are lost.\ndaemon "
+               "off;\nmaster_process on;\n");
     if (c->user)
         buf_printf(b, "user %s %s;\n", c->user, c->group ? c->group : c->user);
     if (c->n_workers)
         buf_printf(b, "worker_processes %u;\n", c->n_workers);
     else
         buf_str(b, "worker_processes auto;\n");
-    buf_printf(b,
-               "worker_rlimit_nofile %lu;\npid %s/nginx.pid;\nlock_file %s/nginx.lock;\nerror_log stderr "
-               "warn;\nevents { worker_connections %lu; }\nhttp {\n",
-               open_files(), c->runtime_dir, c->runtime_dir, shares_of(c).connections);
+    buf_printf(
+        b,
+        "worker_rlimit_nofile %lu;\npid %s/nginx.pid;\nlock_file %s/nginx.lock;\nerror_log stderr "
+        "warn;\nevents { worker_connections %lu; }\nhttp {\n",
+        open_files(), c->runtime_dir, c->runtime_dir, shares_of(c).connections);
     for (size_t i = 0; i < ARRAY_LEN(edge_temps); i++)
         buf_printf(b, "  %s_temp_path %s/tmp-%s;\n", edge_temps[i], c->runtime_dir, edge_temps[i]);
-    buf_str(b, "  server_tokens off; types { } default_type application/octet-stream;\n"
-               "  sendfile on; tcp_nopush on; reset_timedout_connection on; merge_slashes off;\n"
-               "  underscores_in_headers off; ignore_invalid_headers on; server_names_hash_bucket_size 512;\n"
-               "  client_header_timeout 10s; client_body_timeout 60s; send_timeout 60s; keepalive_timeout 65s;\n"
-               "  keepalive_requests 10000; client_header_buffer_size 4k; large_client_header_buffers 4 16k;\n"
-               "  client_max_body_size 0; client_body_buffer_size 256k;\n"
-               "  limit_conn_zone $meridian_client zone=by_client:10m; limit_conn_status 429;\n"
-               "  limit_conn_zone $meridian_network zone=by_network:10m; limit_conn_zone all zone=clients:1m;\n"
-               "  limit_conn_log_level info; log_not_found off;\n"
-               "  ssl_protocols TLSv1.2 TLSv1.3; ssl_prefer_server_ciphers off; ssl_session_tickets off;\n"
-               "  ssl_ciphers ECDHE+AESGCM:ECDHE+CHACHA20; ssl_session_timeout 1h;\n"
-               "  proxy_http_version 1.1; proxy_request_buffering off; proxy_buffering off; proxy_buffer_size 16k; "
-               "proxy_buffers 8 16k;\n"
-               "  proxy_next_upstream off; proxy_connect_timeout 5s; proxy_send_timeout 150s;\n"
-               "  proxy_read_timeout " PUBLIC_READ_TIMEOUT ";\n"
-               "  proxy_ignore_headers X-Accel-Expires X-Accel-Limit-Rate X-Accel-Buffering X-Accel-Charset;\n");
+    buf_str(
+        b,
+        "  server_tokens off; types { } default_type application/octet-stream;\n"
+        "  sendfile on; tcp_nopush on; reset_timedout_connection on; merge_slashes off;\n"
+        "  underscores_in_headers off; ignore_invalid_headers on; server_names_hash_bucket_size "
+        "512;\n"
+        "  client_header_timeout 10s; client_body_timeout 60s; send_timeout 60s; keepalive_timeout "
+        "65s;\n"
+        "  keepalive_requests 10000; client_header_buffer_size 4k; large_client_header_buffers 4 "
+        "16k;\n"
+        "  client_max_body_size 0; client_body_buffer_size 256k;\n"
+        "  limit_conn_zone $meridian_client zone=by_client:10m; limit_conn_status 429;\n"
+        "  limit_conn_zone $meridian_network zone=by_network:10m; limit_conn_zone all "
+        "zone=clients:1m;\n"
+        "  limit_conn_log_level info; log_not_found off;\n"
+        "  ssl_protocols TLSv1.2 TLSv1.3; ssl_prefer_server_ciphers off; ssl_session_tickets off;\n"
+        "  ssl_ciphers ECDHE+AESGCM:ECDHE+CHACHA20; ssl_session_timeout 1h;\n"
+        "  proxy_http_version 1.1; proxy_request_buffering off; proxy_buffering off; "
+        "proxy_buffer_size 16k; "
+        "proxy_buffers 8 16k;\n"
+        "  proxy_next_upstream off; proxy_connect_timeout 5s; proxy_send_timeout 150s;\n"
+        "  proxy_read_timeout " PUBLIC_READ_TIMEOUT ";\n"
+        "  proxy_ignore_headers X-Accel-Expires X-Accel-Limit-Rate X-Accel-Buffering "
+        "X-Accel-Charset;\n");
 }
 
-// An absolute target's authority replaces the Host header (RFC 9112 section 3.2.2): the host that chose the server
-// block is the host that the daemon hears. And an answer of the edge's own has a request id when the daemon gave none.
+// An absolute target's authority replaces the Host header (RFC 9112 section 3.2.2): the host that
+// chose the server block is the host that the daemon hears. And an answer of the edge's own has a
+// request id when the daemon gave none.
 static void put_maps(struct buf *b)
 {
     buf_str(b, "  map $request $meridian_host {\n    default $http_host;\n"
-               "    \"~^[^ ]+ +[A-Za-z][A-Za-z0-9+.-]*://(?<authority>[A-Za-z0-9._:\\[\\]-]+)\" $authority;\n  }\n"
+               "    \"~^[^ ]+ +[A-Za-z][A-Za-z0-9+.-]*://(?<authority>[A-Za-z0-9._:\\[\\]-]+)\" "
+               "$authority;\n  }\n"
                "  map $upstream_http_x_meridian_request_id $meridian_request_id {\n    default "
                "$upstream_http_x_meridian_request_id;\n    \"\" $request_id;\n  }\n");
 }
 
-// Answers that nginx makes outside of all locations, such as to a malformed request line, name region, stamp and
-// request as the others do. What the daemon has said is not said twice: the value is empty then, and such a header is
-// not sent.
+// Answers that nginx makes outside of all locations, such as to a malformed request line, name
+// region, stamp and request as the others do. What the daemon has said is not said twice: the value
+// is empty then, and such a header is not sent.
 static void put_names(struct buf *b, const struct edge_config *c)
 {
     const struct {
@@ -171,37 +194,41 @@ static void put_names(struct buf *b, const struct edge_config *c)
                 {"X-Meridian-Request-Id", "request_id", "$request_id"}};
     for (size_t i = 0; i < ARRAY_LEN(rows); i++)
         buf_printf(b,
-                   "  map $upstream_http_x_meridian_%s $meridian_own_%s {\n    default \"\";\n    \"\" %s;\n  }\n"
+                   "  map $upstream_http_x_meridian_%s $meridian_own_%s {\n    default \"\";\n    "
+                   "\"\" %s;\n  }\n"
                    "  add_header %s $meridian_own_%s always;\n",
                    rows[i].from, rows[i].from, rows[i].own, rows[i].name, rows[i].from);
 }
 
-// What goes into the access log, each value bounded so that a record stays whole in the pipe. An error's answer is an
-// internal GET, so the method is the request line's. Neither query nor any header but Host is in it.
+// What goes into the access log, each value bounded so that a record stays whole in the pipe. An
+// error's answer is an internal GET, so the method is the request line's. Neither query nor any
+// header but Host is in it.
 static void put_access_log(struct buf *b, const struct edge_config *c)
 {
     if (c->access == ACCESS_LOG_NONE) {
         buf_str(b, "  access_log off;\n");
         return;
     }
-    buf_printf(
-        b,
-        "  map $upstream_http_x_meridian_request_id $meridian_log_by {\n    default daemon;\n    \"\" edge;\n  }\n"
-        "  map $upstream_http_x_meridian_region $meridian_log_region {\n    default "
-        "$upstream_http_x_meridian_region;\n    \"\" %s;\n  }\n"
-        "  map $upstream_http_x_meridian_stamp $meridian_log_stamp {\n    default "
-        "$upstream_http_x_meridian_stamp;\n    \"\" %s;\n  }\n",
-        c->region, c->stamp);
+    buf_printf(b,
+               "  map $upstream_http_x_meridian_request_id $meridian_log_by {\n    default "
+               "daemon;\n    \"\" edge;\n  }\n"
+               "  map $upstream_http_x_meridian_region $meridian_log_region {\n    default "
+               "$upstream_http_x_meridian_region;\n    \"\" %s;\n  }\n"
+               "  map $upstream_http_x_meridian_stamp $meridian_log_stamp {\n    default "
+               "$upstream_http_x_meridian_stamp;\n    \"\" %s;\n  }\n",
+               c->region, c->stamp);
     static const char *const bounded[][3] = {
         {"$request", "method", "(?<log_method>[A-Z]{1,16}) "},
         {"$host", "host", "(?<log_host>[A-Za-z0-9._:\\[\\]-]{1,255})"},
         {"$request_uri", "path", "(?<log_path>[^?#]{1,512})"},
         {"$upstream_http_x_meridian_reason", "reason", "(?<log_reason>[A-Za-z0-9_-]{1,64})"},
-        {"$upstream_http_x_meridian_principal", "principal", "(?<log_principal>[A-Za-z0-9._:@+-]{1,128})"},
+        {"$upstream_http_x_meridian_principal", "principal",
+         "(?<log_principal>[A-Za-z0-9._:@+-]{1,128})"},
     };
     for (size_t i = 0; i < ARRAY_LEN(bounded); i++)
-        buf_printf(b, "  map %s $meridian_log_%s {\n    default \"\";\n    \"~^%s\" $log_%s;\n  }\n", bounded[i][0],
-                   bounded[i][1], bounded[i][2], bounded[i][1]);
+        buf_printf(b,
+                   "  map %s $meridian_log_%s {\n    default \"\";\n    \"~^%s\" $log_%s;\n  }\n",
+                   bounded[i][0], bounded[i][1], bounded[i][2], bounded[i][1]);
     buf_str(b, "  map $status $meridian_log_refused {\n    default 1;\n    \"~^[123]\" 0;\n  }\n"
                "  log_format meridian escape=default '" EDGE_ACCESS_FORMAT "';\n");
     // No name is nginx's stderr, our pipe: it never blocks, and keeps records apart.
@@ -209,7 +236,8 @@ static void put_access_log(struct buf *b, const struct edge_config *c)
                c->access == ACCESS_LOG_REFUSED ? " if=$meridian_log_refused" : "");
 }
 
-// Who counts as one client and as one network, by the octets of the address: 4 of IPv4 (also when mapped), 16 of IPv6.
+// Who counts as one client and as one network, by the octets of the address: 4 of IPv4 (also when
+// mapped), 16 of IPv6.
 static void put_clients(struct buf *b)
 {
     buf_str(b, "  map $binary_remote_addr $meridian_client {\n    default $binary_remote_addr;\n"
@@ -221,44 +249,48 @@ static void put_clients(struct buf *b)
                "    \"~(?s)^(?<network_6>.{7}).{9}$\" $network_6;\n  }\n");
 }
 
-// `name`: an exact location, or a named one. `status` is what stands there unless the error that led here has its own.
-// A %s of `message` is the region: this one, or the one that was to answer.
-static void put_answer(struct buf *b, const struct edge_config *c, const char *name, int status, const char *code,
-                       const char *message, const char *region)
+// `name`: an exact location, or a named one. `status` is what stands there unless the error that
+// led here has its own. A %s of `message` is the region: this one, or the one that was to answer.
+static void put_answer(struct buf *b, const struct edge_config *c, const char *name, int status,
+                       const char *code, const char *message, const char *region)
 {
     char text[512];
     snprintf(text, sizeof text, message, region);
     buf_printf(b, "    location %s {\n      %sdefault_type application/json;\n", name,
                name[0] == '=' ? "internal; " : "");
     if (status != 416) // a blob's answer already: it has the daemon's
-        buf_printf(b,
-                   "      add_header X-Meridian-Region %s always; add_header X-Meridian-Stamp %s always;\n"
-                   "      add_header X-Meridian-Request-Id $meridian_request_id always;\n",
-                   c->region, c->stamp);
+        buf_printf(
+            b,
+            "      add_header X-Meridian-Region %s always; add_header X-Meridian-Stamp %s always;\n"
+            "      add_header X-Meridian-Request-Id $meridian_request_id always;\n",
+            c->region, c->stamp);
     if (status == 503 || status == 429)
         buf_str(b, "      add_header Retry-After 1 always;\n");
-    buf_printf(b, "      return %d '{\"errors\":[{\"code\":\"%s\",\"message\":\"%s\"}]}';\n    }\n", status, code,
-               text);
+    buf_printf(b, "      return %d '{\"errors\":[{\"code\":\"%s\",\"message\":\"%s\"}]}';\n    }\n",
+               status, code, text);
 }
 
 // nginx's own codes: 494 and 495 to 497 are about headers and TLS, and 400 to the client.
 static const struct own_error {
-    const char *from; // statuses of nginx
+    // statuses of nginx
+    const char *from;
     int status;
     const char *code, *message;
-    const char *reason; // in the access log
+    // in the access log
+    const char *reason;
 } own_errors[] = {
-    {"400 494 495 496 497", 400, "UNSUPPORTED", "the request is malformed, or not HTTPS", "MALFORMED"},
+    {"400 494 495 496 497", 400, "UNSUPPORTED", "the request is malformed, or not HTTPS",
+     "MALFORMED"},
     {"403 404", 404, "UNSUPPORTED", "nothing is served under this path", "NOTHING_HERE"},
     {"405 501", 405, "UNSUPPORTED", "this method is not served here", "METHOD"},
     {"408", 408, "UNSUPPORTED", "the request came too slowly", "SLOW"},
-    {"411 413", 413, "SIZE_INVALID", "the request body is larger than allowed here, or its length is unknown",
-     "TOO_LARGE"},
+    {"411 413", 413, "SIZE_INVALID",
+     "the request body is larger than allowed here, or its length is unknown", "TOO_LARGE"},
     {"414", 414, "UNSUPPORTED", "the request target is too long", "TARGET_TOO_LONG"},
     {"416", 416, "UNSUPPORTED", "the range is not in the blob", "RANGE"},
     {"421", 421, "NAME_UNKNOWN", "this host name is not served at this address", "WRONG_HOST"},
-    {"429", 429, "TOOMANYREQUESTS", "too many requests at once from this client, its network, or all clients",
-     "TOO_MANY_AT_ONCE"},
+    {"429", 429, "TOOMANYREQUESTS",
+     "too many requests at once from this client, its network, or all clients", "TOO_MANY_AT_ONCE"},
     {"500", 500, "UNKNOWN", "the edge failed to make an answer", "EDGE_FAILED"},
     {"502 503", 503, "UNAVAILABLE", "region %s is not ready", "NOT_READY"},
     {"504", 504, "UNAVAILABLE", "region %s did not answer in time", "NO_ANSWER"},
@@ -278,8 +310,8 @@ const char *edge_own_reason(int status)
 static void put_error_pages(struct buf *b, const char *indent)
 {
     for (size_t i = 0; i < ARRAY_LEN(own_errors); i++)
-        buf_printf(b, "%serror_page %s =%d /_edge/%d;\n", indent, own_errors[i].from, own_errors[i].status,
-                   own_errors[i].status);
+        buf_printf(b, "%serror_page %s =%d /_edge/%d;\n", indent, own_errors[i].from,
+                   own_errors[i].status, own_errors[i].status);
 }
 
 static void put_error_answers(struct buf *b, const struct edge_config *c)
@@ -287,25 +319,28 @@ static void put_error_answers(struct buf *b, const struct edge_config *c)
     for (size_t i = 0; i < ARRAY_LEN(own_errors); i++) {
         char name[32];
         snprintf(name, sizeof name, "= /_edge/%d", own_errors[i].status);
-        put_answer(b, c, name, own_errors[i].status, own_errors[i].code, own_errors[i].message, c->region);
+        put_answer(b, c, name, own_errors[i].status, own_errors[i].code, own_errors[i].message,
+                   c->region);
     }
 }
 
 // What a request that is passed on gets when the tunnels do not answer, or break off.
 static const struct own_error passed_errors[] = {
     {"502 503", 503, "UNAVAILABLE",
-     "this upload began in region %s and goes on only there; the way to that region broke off: ask how far it is (GET) "
+     "this upload began in region %s and goes on only there; the way to that region broke off: ask "
+     "how far it is (GET) "
      "and go on, or begin it anew"},
     {"504", 504, "UNAVAILABLE",
-     "this upload began in region %s and goes on only there; that region did not answer in time: ask how far it is "
+     "this upload began in region %s and goes on only there; that region did not answer in time: "
+     "ask how far it is "
      "(GET) and go on, or begin it anew"},
 };
 
 static void put_passed_pages(struct buf *b, const char *region)
 {
     for (size_t i = 0; i < ARRAY_LEN(passed_errors); i++)
-        buf_printf(b, "      error_page %s =%d /_edge/%d/%s;\n", passed_errors[i].from, passed_errors[i].status,
-                   passed_errors[i].status, region);
+        buf_printf(b, "      error_page %s =%d /_edge/%d/%s;\n", passed_errors[i].from,
+                   passed_errors[i].status, passed_errors[i].status, region);
     put_error_pages(b, "      ");
 }
 
@@ -314,7 +349,8 @@ static void put_passed_answers(struct buf *b, const struct edge_config *c, const
     for (size_t i = 0; i < ARRAY_LEN(passed_errors); i++) {
         char name[64];
         snprintf(name, sizeof name, "= /_edge/%d/%s", passed_errors[i].status, region);
-        put_answer(b, c, name, passed_errors[i].status, passed_errors[i].code, passed_errors[i].message, region);
+        put_answer(b, c, name, passed_errors[i].status, passed_errors[i].code,
+                   passed_errors[i].message, region);
     }
 }
 
@@ -326,10 +362,12 @@ static void put_upstreams(struct buf *b, const struct edge_config *c)
                c->public_socket, c->peer_socket);
     // One for each region: a connection to the tunnels stays with the region of its first request.
     for (size_t i = 0; i < c->n_peers; i++)
-        buf_printf(b, "  upstream region_%s { server unix:%s; keepalive 16; }\n", c->peers[i].region, c->tunnel_socket);
+        buf_printf(b, "  upstream region_%s { server unix:%s; keepalive 16; }\n",
+                   c->peers[i].region, c->tunnel_socket);
 }
 
-// What the daemon may believe, and what a client may not say. `cert`: the value of the peer certificate header.
+// What the daemon may believe, and what a client may not say. `cert`: the value of the peer
+// certificate header.
 static void put_headers(struct buf *b, const char *indent, const char *cert)
 {
     static const char *const blank[] = {"Forwarded",
@@ -360,8 +398,8 @@ static void put_headers(struct buf *b, const char *indent, const char *cert)
                                         "Proxy"};
     buf_printf(b,
                "%sproxy_set_header Connection \"\";\n%sproxy_set_header Host $meridian_host;\n"
-               "%sproxy_set_header " EDGE_HEADER_CLIENT " $remote_addr;\n%sproxy_set_header " EDGE_HEADER_PEER_CERT
-               " %s;\n",
+               "%sproxy_set_header " EDGE_HEADER_CLIENT
+               " $remote_addr;\n%sproxy_set_header " EDGE_HEADER_PEER_CERT " %s;\n",
                indent, indent, indent, indent, cert);
     for (size_t i = 0; i < ARRAY_LEN(blank); i++)
         buf_printf(b, "%sproxy_set_header %s \"\";\n", indent, blank[i]);
@@ -370,12 +408,16 @@ static void put_headers(struct buf *b, const char *indent, const char *cert)
 // Blobs after the daemon's word, and the edge's own answers in the registry's language.
 static void put_shared_locations(struct buf *b, const struct edge_config *c)
 {
-    static const char *const repeated[] = {
-        "Docker-Content-Digest", "Docker-Distribution-Api-Version", "ETag", "X-Meridian-Region", "X-Meridian-Stamp",
-        "X-Meridian-Request-Id"};
+    static const char *const repeated[] = {"Docker-Content-Digest",
+                                           "Docker-Distribution-Api-Version",
+                                           "ETag",
+                                           "X-Meridian-Region",
+                                           "X-Meridian-Stamp",
+                                           "X-Meridian-Request-Id"};
     size_t n = strlen(c->blob_dir);
     buf_printf(b,
-               "    location /_blob/ {\n      internal;\n      alias %s%s;\n      etag off; if_modified_since off; "
+               "    location /_blob/ {\n      internal;\n      alias %s%s;\n      etag off; "
+               "if_modified_since off; "
                "max_ranges 1; aio threads; output_buffers 2 256k;\n",
                c->blob_dir, c->blob_dir[n - 1] == '/' ? "" : "/");
     for (size_t i = 0; i < ARRAY_LEN(repeated); i++) {
@@ -404,26 +446,35 @@ static void put_listen(struct buf *b, const struct edge_config *c, const char *o
 
 static void put_certificate(struct buf *b, const char *pem, const char *cache)
 {
-    buf_printf(b, "    ssl_certificate %s;\n    ssl_certificate_key %s;\n    ssl_session_cache shared:%s:10m;\n", pem,
-               pem, cache);
+    buf_printf(b,
+               "    ssl_certificate %s;\n    ssl_certificate_key %s;\n    ssl_session_cache "
+               "shared:%s:10m;\n",
+               pem, pem, cache);
 }
 
 static void put_public_root(struct buf *b, const struct edge_config *c)
 {
     struct shares s = shares_of(c);
-    buf_printf(b, "    limit_conn by_client %lu; limit_conn by_network %lu; limit_conn clients %lu;\n", s.client,
-               s.network, s.clients);
+    buf_printf(b,
+               "    limit_conn by_client %lu; limit_conn by_network %lu; limit_conn clients %lu;\n",
+               s.client, s.network, s.clients);
     put_headers(b, "    ", "\"\"");
-    buf_str(b, "    proxy_hide_header " HTTP_HEADER_REASON "; proxy_hide_header " HTTP_HEADER_PRINCIPAL ";\n");
+    buf_str(b, "    proxy_hide_header " HTTP_HEADER_REASON
+               "; proxy_hide_header " HTTP_HEADER_PRINCIPAL ";\n");
     put_shared_locations(b, c);
-    // Resolvers of other regions probe here like any client: what all clients together may have is not for them.
-    buf_printf(b, "    location = /healthz { limit_conn by_client %lu; proxy_pass http://meridian_public; }\n",
+    // Resolvers of other regions probe here like any client: what all clients together may have is
+    // not for them.
+    buf_printf(b,
+               "    location = /healthz { limit_conn by_client %lu; proxy_pass "
+               "http://meridian_public; }\n",
                s.client);
-    // A login's form is small, comes from anyone, and holds a password: it is taken whole, into memory, before the
-    // daemon hears of it, so that who sends it slowly holds up nothing there.
-    buf_str(b, "    location /oauth2/ {\n      client_max_body_size 32k; client_body_buffer_size 32k; "
-               "client_body_timeout 10s;\n      proxy_request_buffering on; proxy_pass http://meridian_public;\n"
-               "    }\n    location / { proxy_pass http://meridian_public; }\n");
+    // A login's form is small, comes from anyone, and holds a password: it is taken whole, into
+    // memory, before the daemon hears of it, so that who sends it slowly holds up nothing there.
+    buf_str(b,
+            "    location /oauth2/ {\n      client_max_body_size 32k; client_body_buffer_size 32k; "
+            "client_body_timeout 10s;\n      proxy_request_buffering on; proxy_pass "
+            "http://meridian_public;\n"
+            "    }\n    location / { proxy_pass http://meridian_public; }\n");
 }
 
 static void put_region_server(struct buf *b, const struct edge_config *c)
@@ -446,23 +497,25 @@ static void put_domain_pattern(struct buf *b, const char *domain)
         buf_printf(b, *domain == '.' ? "\\%c" : "%c", *domain);
 }
 
-// An upload that began in another region goes on there, through the daemon's tunnels to its peer listener, which never
-// passes on. The target goes over as the client wrote it, so it must be what nginx took it for: no escape, no dot
-// segment may make another path of it where our certificate opens doors.
+// An upload that began in another region goes on there, through the daemon's tunnels to its peer
+// listener, which never passes on. The target goes over as the client wrote it, so it must be what
+// nginx took it for: no escape, no dot segment may make another path of it where our certificate
+// opens doors.
 static void put_passed_on(struct buf *b, const struct edge_config *c)
 {
     for (size_t i = 0; i < c->n_peers; i++) {
         const char *r = c->peers[i].region;
-        buf_printf(
-            b,
-            "    location ~ \"^/v2/.+/blobs/uploads/%s\\.[0-9a-f]+$\" {\n"
-            "      if ($request_uri !~ \"^/v2/[a-z0-9/._-]+/blobs/uploads/%s\\.[0-9a-f]+([?]|$)\") { return 404; "
-            "}\n"
-            "      proxy_set_header " EDGE_HEADER_PASSED " $remote_addr;\n"
-            "      proxy_pass http://region_%s;\n"
-            "      proxy_ignore_headers X-Accel-Redirect X-Accel-Expires X-Accel-Limit-Rate X-Accel-Buffering "
-            "X-Accel-Charset;\n",
-            r, r, r);
+        buf_printf(b,
+                   "    location ~ \"^/v2/.+/blobs/uploads/%s\\.[0-9a-f]+$\" {\n"
+                   "      if ($request_uri !~ "
+                   "\"^/v2/[a-z0-9/._-]+/blobs/uploads/%s\\.[0-9a-f]+([?]|$)\") { return 404; "
+                   "}\n"
+                   "      proxy_set_header " EDGE_HEADER_PASSED " $remote_addr;\n"
+                   "      proxy_pass http://region_%s;\n"
+                   "      proxy_ignore_headers X-Accel-Redirect X-Accel-Expires X-Accel-Limit-Rate "
+                   "X-Accel-Buffering "
+                   "X-Accel-Charset;\n",
+                   r, r, r);
         put_headers(b, "      ", "\"\"");
         put_passed_pages(b, r); // the first that fits counts
         buf_str(b, "    }\n");
@@ -472,7 +525,8 @@ static void put_passed_on(struct buf *b, const struct edge_config *c)
 
 static void put_misdirected(struct buf *b, const struct edge_config *c)
 {
-    put_answer(b, c, "/", 421, "NAME_UNKNOWN", "this host name is not served at this address", c->region);
+    put_answer(b, c, "/", 421, "NAME_UNKNOWN", "this host name is not served at this address",
+               c->region);
     put_error_answers(b, c);
     buf_str(b, "  }\n");
 }
@@ -489,7 +543,8 @@ static void put_global_server(struct buf *b, const struct edge_config *c)
     put_certificate(b, c->shared_pem, "public");
     put_passed_on(b, c);
     put_public_root(b, c);
-    buf_str(b, "  }\n  server {\n"); // deeper names and other regions': misdirected (RFC 9110 section 15.5.20)
+    // deeper names and other regions': misdirected (RFC 9110 section 15.5.20)
+    buf_str(b, "  }\n  server {\n");
     put_listen(b, c, "");
     buf_str(b, "    server_name \"~^.+\\.");
     put_domain_pattern(b, c->domain);
@@ -498,7 +553,8 @@ static void put_global_server(struct buf *b, const struct edge_config *c)
     put_misdirected(b, c);
 }
 
-// A region whose certificate nginx does not take is told why: above all for its dates, which a wrong clock spoils.
+// A region whose certificate nginx does not take is told why: above all for its dates, which a
+// wrong clock spoils.
 static void put_certificate_refusal(struct buf *b, const struct edge_config *c)
 {
     buf_str(b, "    error_page 495 =400 /_edge/certificate;\n");
@@ -510,10 +566,12 @@ static void put_certificate_refusal(struct buf *b, const struct edge_config *c)
 static void put_peer_server(struct buf *b, const struct edge_config *c)
 {
     char at[ENDPOINT_TEXT_SIZE];
-    buf_printf(b, "  server {\n    listen %s ssl default_server backlog=1024;\n    server_name _;\n",
+    buf_printf(b,
+               "  server {\n    listen %s ssl default_server backlog=1024;\n    server_name _;\n",
                endpoint_format(&c->peer, at));
     put_certificate(b, c->peer_pem, "peer");
-    buf_printf(b, "    ssl_client_certificate %s; ssl_verify_client on; ssl_verify_depth 3;\n", c->ca_pem);
+    buf_printf(b, "    ssl_client_certificate %s; ssl_verify_client on; ssl_verify_depth 3;\n",
+               c->ca_pem);
     put_certificate_refusal(b, c);
     put_headers(b, "    ", "$ssl_client_escaped_cert");
     put_shared_locations(b, c);
@@ -534,7 +592,8 @@ int edge_render(const struct edge_config *c, struct buf *out, struct diag *diag)
     put_clients(&b);
     put_error_pages(&b, "  ");
     put_upstreams(&b, c);
-    buf_str(&b, "  server {\n"); // unknown names get no handshake; an unknown Host behind a known name gets 421
+    // unknown names get no handshake; an unknown Host behind a known name gets 421
+    buf_str(&b, "  server {\n");
     put_listen(&b, c, " default_server backlog=1024");
     buf_str(&b, "    server_name _;\n    ssl_reject_handshake on;\n");
     put_misdirected(&b, c);

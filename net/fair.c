@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Turns by network and by name; see fair.h. Networks that wait stand in a ring (their turns) and in one list for each
-// length (so that the longest is found at once); the names of a network stand in a ring of their own. Nodes come from
-// free lists with one to spare: what is pushed always enters first, then the longest queue loses one.
+// Turns by network and by name; see fair.h. Networks that wait stand in a ring (their turns) and in
+// one list for each length (so that the longest is found at once); the names of a network stand in
+// a ring of their own. Nodes come from free lists with one to spare: what is pushed always enters
+// first, then the longest queue loses one.
 #include "net/fair.h"
 
 #include "base/digest.h"
@@ -15,7 +16,8 @@ struct link { // of a ring; alone it points at itself
 };
 
 struct name {
-    struct link turn; // of its network's names
+    // of its network's names
+    struct link turn;
     struct name *chain;
     struct network *network;
     uint64_t hash;
@@ -27,16 +29,20 @@ struct network {
     struct link turn, rank;
     struct network *chain;
     struct ip ip;
-    struct link *names; // whose turn it is
+    // whose turn it is
+    struct link *names;
     size_t n;
 };
 
 struct fair {
     struct fair_limits limits;
     struct siphash_key key;
-    size_t n, n_networks, longest, n_buckets; // buckets: a power of two
-    struct link *turns;                       // the network whose turn it is
-    struct link **by_length;                  // networks with so many items; [0] is not used
+    // buckets: a power of two
+    size_t n, n_networks, longest, n_buckets;
+    // the network whose turn it is
+    struct link *turns;
+    // networks with so many items; [0] is not used
+    struct link **by_length;
     struct network **networks_by_ip, *networks, *free_networks;
     struct name **names_by_hash, *names, *free_names;
 };
@@ -97,7 +103,8 @@ static bool memory_make(struct fair *f)
 
 struct fair *fair_new(const struct fair_limits *limits)
 {
-    if (!limits->total || limits->total > 65536 || !limits->per_network || limits->per_network > limits->total)
+    if (!limits->total || limits->total > 65536 || !limits->per_network ||
+        limits->per_network > limits->total)
         return NULL;
     uint8_t secret[SIPHASH_KEY_BYTES];
     struct fair *f = mem_zalloc(sizeof *f);
@@ -267,20 +274,23 @@ static struct name *longest_name(const struct network *w, const struct name *pus
     return longest;
 }
 
-static struct fair_item *newest_drop(struct fair *f, const struct network *w, const struct name *pushed)
+static struct fair_item *newest_drop(struct fair *f, const struct network *w,
+                                     const struct name *pushed)
 {
     struct name *m = longest_name(w, pushed);
     return item_take(f, m, m->newest);
 }
 
-struct fair_item *fair_push(struct fair *f, const struct ip *client, const char *name, struct fair_item *item)
+struct fair_item *fair_push(struct fair *f, const struct ip *client, const char *name,
+                            struct fair_item *item)
 {
     struct network *w = network_get(f, client);
     struct name *m = name_get(f, w, name ? name : "");
     item_add(f, m, item);
     if (w->n > f->limits.per_network)
         return newest_drop(f, w, m);
-    if (f->n > f->limits.total) // of several the one that became so long first: not the one just pushed
+    // of several the one that became so long first: not the one just pushed
+    if (f->n > f->limits.total)
         return newest_drop(f, OF(f->by_length[f->longest], struct network, rank), m);
     return NULL;
 }

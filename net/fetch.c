@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// HTTP client over one libcurl multi loop; see fetch.h. Other threads only append to the inbox, set flags of a running
-// fetch, and wake the loop; every libcurl call on a handle happens on the fetcher's thread.
+// HTTP client over one libcurl multi loop; see fetch.h. Other threads only append to the inbox, set
+// flags of a running fetch, and wake the loop; every libcurl call on a handle happens on the
+// fetcher's thread.
 #include "net/fetch.h"
 
 #include "base/clock.h"
@@ -27,12 +28,15 @@
 
 struct fetch {
     struct fetcher *fetcher;
-    struct fetch *prev, *next; // inbox (next only) or the running list
+    // inbox (next only) or the running list
+    struct fetch *prev, *next;
     CURL *easy;
     struct curl_slist *headers, *connect_to;
     uint8_t *body;
-    size_t n_body, sent; // of a chunked body
-    curl_off_t uploaded; // as libcurl counts
+    // of a chunked body
+    size_t n_body, sent;
+    // as libcurl counts
+    curl_off_t uploaded;
     size_t max_bytes;
     uint32_t idle_timeout_ms;
     int64_t started_ms, last_byte_ms;
@@ -42,9 +46,12 @@ struct fetch {
     void (*done)(void *ctx, struct fetch_result *r);
     char *peer;
     bool looks_for_peer;
-    int64_t lost_seen; // lost_mono of its peer when it began
-    char *pins;        // blank-separated; NULL: any certificate that verifies
-    int why;           // our own reason for an aborted transfer
+    // lost_mono of its peer when it began
+    int64_t lost_seen;
+    // blank-separated; NULL: any certificate that verifies
+    char *pins;
+    // our own reason for an aborted transfer
+    int why;
     bool paused;
     _Atomic bool cancel, resume;
     char curl_message[CURL_ERROR_SIZE];
@@ -53,7 +60,8 @@ struct fetch {
 
 struct peer_loss { // a peer was found silent
     char *peer;
-    int64_t lost_mono; // the last time
+    // the last time
+    int64_t lost_mono;
     struct peer_loss *next;
 };
 
@@ -61,11 +69,16 @@ struct fetcher {
     CURLM *multi;
     pthread_t thread;
     pthread_mutex_t lock;
-    struct fetch *inbox;       // under the lock
-    bool stop;                 // under the lock
-    struct peer_loss *losses;  // under the lock; one for each region that was ever lost
-    _Atomic unsigned n_losses; // grows with each fetcher_peer_lost
-    unsigned n_losses_seen;    // the loop's own
+    // under the lock
+    struct fetch *inbox;
+    // under the lock
+    bool stop;
+    // under the lock; one for each region that was ever lost
+    struct peer_loss *losses;
+    // grows with each fetcher_peer_lost
+    _Atomic unsigned n_losses;
+    // the loop's own
+    unsigned n_losses_seen;
     struct fetch *running;
     void (*suspect)(void *ctx, const char *peer, char *out, size_t cap);
     void *suspect_ctx;
@@ -96,13 +109,14 @@ static size_t on_write(char *p, size_t one, size_t n, void *arg)
     return h->why ? CURL_WRITEFUNC_ERROR : n;
 }
 
-// Is the certificate that the server showed on this connection one of the pinned ones? Requests to peers carry nothing
-// that an impostor would want, so that it is early enough to look before the first byte of the response is believed.
+// Is the certificate that the server showed on this connection one of the pinned ones? Requests to
+// peers carry nothing that an impostor would want, so that it is early enough to look before the
+// first byte of the response is believed.
 static bool pin_holds(const struct fetch *h)
 {
     struct curl_tlssessioninfo *tls = NULL;
-    if (curl_easy_getinfo(h->easy, CURLINFO_TLS_SSL_PTR, &tls) || !tls || tls->backend != CURLSSLBACKEND_OPENSSL ||
-        !tls->internals)
+    if (curl_easy_getinfo(h->easy, CURLINFO_TLS_SSL_PTR, &tls) || !tls ||
+        tls->backend != CURLSSLBACKEND_OPENSSL || !tls->internals)
         return false;
     X509 *x = SSL_get1_peer_certificate(tls->internals);
     uint8_t sum[EVP_MAX_MD_SIZE];
@@ -170,7 +184,8 @@ static size_t on_read(char *to, size_t one, size_t n, void *arg)
 }
 
 // Sending large bodies counts as life too; called often by libcurl while data moves either way.
-static int on_progress(void *arg, curl_off_t dl_total, curl_off_t dl, curl_off_t ul_total, curl_off_t ul)
+static int on_progress(void *arg, curl_off_t dl_total, curl_off_t dl, curl_off_t ul_total,
+                       curl_off_t ul)
 {
     struct fetch *h = arg;
     (void)dl_total, (void)dl, (void)ul_total;
@@ -249,7 +264,8 @@ static int setup_body(struct fetch *h, const struct fetch_request *q)
         SET(CURLOPT_UPLOAD, 1L);
         SET(CURLOPT_READFUNCTION, on_read);
         SET(CURLOPT_READDATA, h);
-    } else if (h->body || !strcmp(method, "POST") || !strcmp(method, "PUT") || !strcmp(method, "PATCH")) {
+    } else if (h->body || !strcmp(method, "POST") || !strcmp(method, "PUT") ||
+               !strcmp(method, "PATCH")) {
         SET(CURLOPT_POST, 1L);
         SET(CURLOPT_POSTFIELDS, h->body ? (char *)h->body : "");
         SET(CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)h->n_body);
@@ -287,7 +303,8 @@ static int on_socket(void *arg, curl_socket_t fd, curlsocktype purpose)
 {
     (void)arg, (void)purpose;
     unsigned limit_ms = FETCH_PEER_SILENCE_MS;
-    (void)setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &limit_ms, sizeof limit_ms); // no TCP on a unix socket
+    // no TCP on a unix socket
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &limit_ms, sizeof limit_ms);
     return CURL_SOCKOPT_OK;
 }
 
@@ -300,8 +317,8 @@ static int64_t lost_mono(const struct fetcher *f, const char *peer)
     return l ? l->lost_mono : 0;
 }
 
-// A connection of before the loss would be waited on for as long as TCP hopes. libcurl counts their idle time in whole
-// seconds.
+// A connection of before the loss would be waited on for as long as TCP hopes. libcurl counts their
+// idle time in whole seconds.
 static int setup_peer(struct fetch *h, const struct fetch_request *q)
 {
     if (!q->peer)
@@ -313,7 +330,8 @@ static int setup_peer(struct fetch *h, const struct fetch_request *q)
     pthread_mutex_lock(&h->fetcher->lock);
     h->lost_seen = lost_mono(h->fetcher, q->peer);
     pthread_mutex_unlock(&h->fetcher->lock);
-    int64_t age_s = h->lost_seen ? (clock_mono_ms() - h->lost_seen) / 1000 - 1 : CONNECTION_AGE_MAX_S;
+    int64_t age_s =
+        h->lost_seen ? (clock_mono_ms() - h->lost_seen) / 1000 - 1 : CONNECTION_AGE_MAX_S;
     if (age_s < 1)
         SET(CURLOPT_FRESH_CONNECT, 1L);
     else if (age_s < CONNECTION_AGE_MAX_S)
@@ -359,7 +377,8 @@ static int setup(struct fetch *h, const struct fetch_request *q)
         SET(CURLOPT_UNIX_SOCKET_PATH, q->unix_socket);
     if (q->connect_to) {
         char at[ENDPOINT_TEXT_SIZE], line[ENDPOINT_TEXT_SIZE + 2];
-        snprintf(line, sizeof line, "::%s", endpoint_format(q->connect_to, at)); // any host, any port → there
+        // any host, any port → there
+        snprintf(line, sizeof line, "::%s", endpoint_format(q->connect_to, at));
         h->connect_to = curl_slist_append(NULL, line);
         if (!h->connect_to)
             return ERR_NOMEM;
@@ -382,7 +401,8 @@ static int error_of(CURLcode code, const char *message)
     case CURLE_OPERATION_TIMEDOUT:
         return ERR_TIMEOUT;
     case CURLE_SSL_CONNECT_ERROR: // also what a connection reset in mid-handshake is called
-        return strstr(message, "SYSCALL") || strstr(message, "reset") ? ERR_UNREACHABLE : ERR_CRYPTO;
+        return strstr(message, "SYSCALL") || strstr(message, "reset") ? ERR_UNREACHABLE
+                                                                      : ERR_CRYPTO;
     case CURLE_PEER_FAILED_VERIFICATION:
     case CURLE_SSL_CERTPROBLEM:
     case CURLE_SSL_CIPHER:
@@ -415,9 +435,10 @@ static const char *dates_message(struct fetch *h, const char *text, char *out, s
         h->fetcher->suspect(h->fetcher->suspect_ctx, h->peer, why, sizeof why);
     else if (verify == X509_V_ERR_CERT_NOT_YET_VALID)
         snprintf(why, sizeof why,
-                 "is that right? If not, set this machine's clock; else that of the other side was wrong");
-    snprintf(out, cap, "%.120s (by this machine's clock it is %s)%s%s", text, clock_format(clock_wall_ms(), now),
-             *why ? "; " : "", why);
+                 "is that right? If not, set this machine's clock; else that of the other side was "
+                 "wrong");
+    snprintf(out, cap, "%.120s (by this machine's clock it is %s)%s%s", text,
+             clock_format(clock_wall_ms(), now), *why ? "; " : "", why);
     return out;
 }
 
@@ -434,7 +455,8 @@ static void fetch_finish(struct fetch *h, int err, const char *message)
     struct fetch_result *r = &h->result;
     r->err = err;
     if (err)
-        snprintf(r->message, sizeof r->message, "%s", message && *message ? message : err_text(err));
+        snprintf(r->message, sizeof r->message, "%s",
+                 message && *message ? message : err_text(err));
     r->elapsed_ms = clock_mono_ms() - h->started_ms;
     h->done(h->ctx, r);
     fetch_free(h);
@@ -460,9 +482,10 @@ static void loop_completed(struct fetcher *f)
             fetch_finish(h, 0, NULL);
         else if (h->why)
             fetch_finish(h, h->why,
-                         h->why == ERR_TOOBIG              ? "the response is larger than its limit"
-                         : h->why == ERR_DENIED && h->pins ? "its certificate is not the one that the topology pins"
-                                                           : NULL);
+                         h->why == ERR_TOOBIG ? "the response is larger than its limit"
+                         : h->why == ERR_DENIED && h->pins
+                             ? "its certificate is not the one that the topology pins"
+                             : NULL);
         else
             fetch_finish(h, error_of(code, text), text);
     }
@@ -588,7 +611,8 @@ int fetcher_new(struct fetcher **out)
     return 0;
 }
 
-void fetcher_set_suspect(struct fetcher *f, void (*suspect)(void *ctx, const char *peer, char *out, size_t cap),
+void fetcher_set_suspect(struct fetcher *f,
+                         void (*suspect)(void *ctx, const char *peer, char *out, size_t cap),
                          void *ctx)
 {
     f->suspect = suspect;
@@ -635,12 +659,12 @@ void fetcher_peer_lost(struct fetcher *f, const char *peer)
 
 static bool url_ok(const struct fetch_request *q)
 {
-    return q->url &&
-           (!strncmp(q->url, "https://", 8) || ((q->unix_socket || q->connect_only) && !strncmp(q->url, "http://", 7)));
+    return q->url && (!strncmp(q->url, "https://", 8) ||
+                      ((q->unix_socket || q->connect_only) && !strncmp(q->url, "http://", 7)));
 }
 
-int fetch_start(struct fetcher *f, const struct fetch_request *q, void (*done)(void *ctx, struct fetch_result *r),
-                struct fetch **out_handle)
+int fetch_start(struct fetcher *f, const struct fetch_request *q,
+                void (*done)(void *ctx, struct fetch_result *r), struct fetch **out_handle)
 {
     if (!url_ok(q) || (!q->timeout_ms && !q->idle_timeout_ms))
         return ERR_INVAL;
@@ -774,7 +798,8 @@ void fetch_result_done(struct fetch_result *r)
     buf_done(&r->headers);
 }
 
-const char *fetch_result_header(const struct fetch_result *r, const char *name, char *out, size_t cap)
+const char *fetch_result_header(const struct fetch_result *r, const char *name, char *out,
+                                size_t cap)
 {
     size_t n = strlen(name);
     for (const char *l = buf_cstr(&r->headers); *l;) {

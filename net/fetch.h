@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// HTTP client: one thread with one libcurl multi loop carries all requests of a fetcher. Verified TLS, no redirects, no
-// proxy from the environment, sizes and times bounded. `connect_to` dials an address of our choosing while the URL's
-// name is what the certificate is checked against (probes, peers, the CLI): nobody needs DNS to find a region.
+// HTTP client: one thread with one libcurl multi loop carries all requests of a fetcher. Verified
+// TLS, no redirects, no proxy from the environment, sizes and times bounded. `connect_to` dials an
+// address of our choosing while the URL's name is what the certificate is checked against (probes,
+// peers, the CLI): nobody needs DNS to find a region.
 //
-//   struct fetch_request q = {.url = "https://eus-1.eastus.fe.example.io/healthz", .connect_to = &ep, .ca_file = ca,
+//   struct fetch_request q = {.url = "https://eus-1.eastus.fe.example.io/healthz",
+//                             .connect_to = &ep, .ca_file = ca,
 //                             .timeout_ms = 1000, .max_bytes = 4096};
 //   struct fetch_result r;
 //   fetch_run(f, &q, &r);                      // waits; or fetch_start(f, &q, done, ctx)
@@ -24,71 +26,101 @@
 struct fetcher;
 struct fetch; // one running request
 
-struct fetch_request {  // all strings are copied by start
-    const char *method; // NULL: GET
+struct fetch_request { // all strings are copied by start
+    // NULL: GET
+    const char *method;
     const char *url;
-    const struct endpoint *connect_to; // NULL: the URL's own host; else dialled in its place
-    // Which region is called, when one is: fetcher_peer_lost(peer) ends the request, and TCP gives the connection up
-    // when nothing was acknowledged for FETCH_PEER_SILENCE_MS, or an idle one does not answer keepalives for so long.
+    // NULL: the URL's own host; else dialled in its place
+    const struct endpoint *connect_to;
+    // Which region is called, when one is: fetcher_peer_lost(peer) ends the request, and TCP gives
+    // the connection up when nothing was acknowledged for FETCH_PEER_SILENCE_MS, or an idle one
+    // does not answer keepalives for so long.
     const char *peer;
-    bool looks_for_peer;     // the request finds out whether the region is back: fetcher_peer_lost spares it
-    const char *unix_socket; // dial this socket instead (admin)
-    const char *ca_file;     // NULL: the system's
-    const char *client_pem;  // certificate and key in one file, for mutual TLS
-    // The server's certificate must besides be one of these (SHA-256 of its DER, hex): nothing of a response is taken
-    // otherwise. Looked at for every response, since a connection may be older than a revocation.
+    // the request finds out whether the region is back: fetcher_peer_lost spares it
+    bool looks_for_peer;
+    // dial this socket instead (admin)
+    const char *unix_socket;
+    // NULL: the system's
+    const char *ca_file;
+    // certificate and key in one file, for mutual TLS
+    const char *client_pem;
+    // The server's certificate must besides be one of these (SHA-256 of its DER, hex): nothing of a
+    // response is taken otherwise. Looked at for every response, since a connection may be older
+    // than a revocation.
     bool pinned;
     const char *const *pins;
     size_t n_pins;
-    const char *const *headers; // "Name: value" lines
+    // "Name: value" lines
+    const char *const *headers;
     size_t n_headers;
-    const char *user, *password; // Basic; never logged
-    struct bytes body;           // sent when p != NULL, copied
-    bool chunked;                // send the body with Transfer-Encoding: chunked
-    uint32_t connect_timeout_ms; // 0: 5,000
-    uint32_t timeout_ms;         // whole request; 0: none (streams): then idle_timeout_ms must be set
-    uint32_t idle_timeout_ms;    // no byte for so long ends it; 0: none
-    size_t max_bytes;            // ceiling of a collected response body; 0: 1 MiB
-    bool fresh_connection;       // do not reuse one, do not keep it
-    const _Atomic bool *stop;    // fetch_run ends with ERR_CANCELED soon after it is true; may be NULL
-    // A TCP connection is all that is asked for: it is closed as soon as it stands, and the result has neither status
-    // nor body. The URL is http://NAME:PORT then.
+    // Basic; never logged
+    const char *user, *password;
+    // sent when p != NULL, copied
+    struct bytes body;
+    // send the body with Transfer-Encoding: chunked
+    bool chunked;
+    // 0: 5,000
+    uint32_t connect_timeout_ms;
+    // whole request; 0: none (streams): then idle_timeout_ms must be set
+    uint32_t timeout_ms;
+    // no byte for so long ends it; 0: none
+    uint32_t idle_timeout_ms;
+    // ceiling of a collected response body; 0: 1 MiB
+    size_t max_bytes;
+    // do not reuse one, do not keep it
+    bool fresh_connection;
+    // fetch_run ends with ERR_CANCELED soon after it is true; may be NULL
+    const _Atomic bool *stop;
+    // A TCP connection is all that is asked for: it is closed as soon as it stands, and the result
+    // has neither status nor body. The URL is http://NAME:PORT then.
     bool connect_only;
-    // Streamed response: called on the fetcher's thread for 2xx bodies only; non-zero return aborts with that code. It
-    // may return ERR_BUSY to pause: fetch_resume continues with the same bytes.
+    // Streamed response: called on the fetcher's thread for 2xx bodies only; non-zero return aborts
+    // with that code. It may return ERR_BUSY to pause: fetch_resume continues with the same bytes.
     int (*on_data)(void *ctx, struct fetch *f, const uint8_t *p, size_t n);
-    void (*on_headers)(void *ctx, struct fetch *f, int status); // before the first body byte
+    // before the first body byte
+    void (*on_headers)(void *ctx, struct fetch *f, int status);
     void *ctx;
 };
 
 struct fetch_result {
-    int err;            // 0 when a whole response came in, whatever its status; else ERR_TIMEOUT, _UNREACHABLE, _CRYPTO
-                        // (certificate) …
-    int status;         // HTTP status, 0 if none
-    char message[512];  // for people, when err
-    struct buf body;    // collected, unless on_data took it
-    struct buf headers; // response header lines, "name: value\n", names in lower case
+    // 0 when a whole response came in, whatever its status; else ERR_TIMEOUT, _UNREACHABLE, _CRYPTO
+    // (certificate) …
+    int err;
+    // HTTP status, 0 if none
+    int status;
+    // for people, when err
+    char message[512];
+    // collected, unless on_data took it
+    struct buf body;
+    // response header lines, "name: value\n", names in lower case
+    struct buf headers;
     int64_t elapsed_ms;
 };
 
 int fetcher_new(struct fetcher **out);
-// A certificate was refused for its dates: `suspect` writes a clause that says whose clock may be wrong, for the
-// message. `peer` as the request has it, or NULL. On the fetcher's thread; set before the first request, at most once.
-void fetcher_set_suspect(struct fetcher *f, void (*suspect)(void *ctx, const char *peer, char *out, size_t cap),
+// A certificate was refused for its dates: `suspect` writes a clause that says whose clock may be
+// wrong, for the message. `peer` as the request has it, or NULL. On the fetcher's thread; set
+// before the first request, at most once.
+void fetcher_set_suspect(struct fetcher *f,
+                         void (*suspect)(void *ctx, const char *peer, char *out, size_t cap),
                          void *ctx);
 void fetcher_free(struct fetcher *f); // cancels what runs (done is called with ERR_CANCELED), joins
-// `done` runs on the fetcher's thread, once, and must not block; the result is freed after it returns.
-int fetch_start(struct fetcher *f, const struct fetch_request *q, void (*done)(void *ctx, struct fetch_result *r),
+// `done` runs on the fetcher's thread, once, and must not block; the result is freed after it
+// returns.
+int fetch_start(struct fetcher *f, const struct fetch_request *q,
+                void (*done)(void *ctx, struct fetch_result *r),
                 struct fetch **out_handle /* may be NULL; valid until done returns */);
-void fetch_cancel(struct fetcher *f,
-                  struct fetch *h); // done follows, with ERR_CANCELED. Only while the handle is valid
-// The region is silent: ends all running requests to it with ERR_UNREACHABLE, and no later one goes over a connection
-// of before. Any thread.
+// done follows, with ERR_CANCELED. Only while the handle is valid
+void fetch_cancel(struct fetcher *f, struct fetch *h);
+// The region is silent: ends all running requests to it with ERR_UNREACHABLE, and no later one goes
+// over a connection of before. Any thread.
 void fetcher_peer_lost(struct fetcher *f, const char *peer);
-void fetch_resume(struct fetcher *f, struct fetch *h);                                     // any thread
-int fetch_run(struct fetcher *f, const struct fetch_request *q, struct fetch_result *out); // waits; returns out->err
+void fetch_resume(struct fetcher *f, struct fetch *h); // any thread
+// waits; returns out->err
+int fetch_run(struct fetcher *f, const struct fetch_request *q, struct fetch_result *out);
 void fetch_result_done(struct fetch_result *r);
+// NULL if absent
 const char *fetch_result_header(const struct fetch_result *r, const char *name, char *out,
-                                size_t cap); // NULL if absent
+                                size_t cap);
 
 #endif

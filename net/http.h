@@ -1,23 +1,26 @@
 // SPDX-License-Identifier: Apache-2.0
-// HTTP/1.1 behind the edge: libmicrohttpd on a unix socket, bodies by pull with ceilings both ways, handlers as pure
-// functions from a request to a response (design section 12; RFC 9110, 9112).
+// HTTP/1.1 behind the edge: libmicrohttpd on a unix socket, bodies by pull with ceilings both ways,
+// handlers as pure functions from a request to a response (design section 12; RFC 9110, 9112).
 //
 // Life of a request
-//   1. headers are in → `app.begin(ctx, req, &plan)` on an HTTP thread: pure CPU, no disk, no lock held long. It
-//   routes,
-//      checks the token, and fills the plan: answer at once, or collect the body, or stream it into a sink, then run.
-//   2. sink calls and `plan.run(req, resp)` happen on the pool, one at a time per request, in order; they may block.
+//   1. headers are in → `app.begin(ctx, req, &plan)` on an HTTP thread: pure CPU, no disk, no lock
+//      held long. It routes, checks the token, and fills the plan: answer at once, or collect the
+//      body, or stream it into a sink, then run.
+//   2. sink calls and `plan.run(req, resp)` happen on the pool, one at a time per request, in
+//      order; they may block.
 //   3. the response is sent: bytes, an Accel path for the edge to serve, or a stream.
-//   4. `plan.done(req)` runs once, whatever happened (also when the client left), on the pool after the last sink call
-//   or run and before the answer's first byte: a client's next request finds released what this one held. The answer is
-//   copied by then (a stream has its own close).
+//   4. `plan.done(req)` runs once, whatever happened (also when the client left), on the pool after
+//      the last sink call or run and before the answer's first byte: a client's next request finds
+//      released what this one held. The answer is copied by then (a stream has its own close).
 // Backpressure: at most `sink_window` bytes wait per upload; the connection is suspended meanwhile.
-// A body that comes too slowly is given up: the sink has what came, `done` runs, and then 408 is sent, without `run`.
+// A body that comes too slowly is given up: the sink has what came, `done` runs, and then 408 is
+// sent, without `run`.
 //
-// Tests call begin and run directly with a `struct http_request` they made with http_request_test_new().
+// Tests call begin and run directly with a `struct http_request` they made with
+// http_request_test_new().
 //
-// Ownership: everything reachable from the request hangs off req->arena and dies with it. Threads: a request is
-// touched by one thread at a time.
+// Ownership: everything reachable from the request hangs off req->arena and dies with it. Threads:
+// a request is touched by one thread at a time.
 #ifndef MERIDIAN_NET_HTTP_H
 #define MERIDIAN_NET_HTTP_H
 
@@ -31,7 +34,16 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-enum http_method { HTTP_GET, HTTP_HEAD, HTTP_POST, HTTP_PUT, HTTP_PATCH, HTTP_DELETE, HTTP_OPTIONS, HTTP_OTHER };
+enum http_method {
+    HTTP_GET,
+    HTTP_HEAD,
+    HTTP_POST,
+    HTTP_PUT,
+    HTTP_PATCH,
+    HTTP_DELETE,
+    HTTP_OPTIONS,
+    HTTP_OTHER
+};
 
 // Which socket it came over, so that no header can forge it.
 enum http_listener { LISTENER_PUBLIC, LISTENER_PEER, LISTENER_ADMIN, LISTENER_METRICS };
@@ -42,146 +54,195 @@ struct http_header {
 };
 
 struct http_request {
-    struct arena arena; // ceiling 1 MiB
+    // ceiling 1 MiB
+    struct arena arena;
     enum http_method method;
     const char *method_text;
-    const char *path;  // raw, as sent, without the query; begins with '/'
-    const char *query; // raw, without '?'; "" when absent
-    const char *host;  // Host header; "" when absent
+    // raw, as sent, without the query; begins with '/'
+    const char *path;
+    // raw, without '?'; "" when absent
+    const char *query;
+    // Host header; "" when absent
+    const char *host;
     const struct http_header *headers;
     enum http_listener listener;
-    struct ip client;    // transport address of the client, as the edge saw it
-    char request_id[33]; // 32 hex digits, ours; sent back as X-Meridian-Request-Id
-    const char
-        *peer_cert_fingerprint; // LISTENER_PEER: SHA-256 hex of the client certificate the edge verified, else NULL
-    const char *peer_cert;      // the header that said so, as it came
-    unsigned peer_uid;          // LISTENER_ADMIN: from SO_PEERCRED
-    int64_t content_length;     // -1: none given (chunked or no body)
-    struct bytes body;          // collected body (HTTP_BODY_COLLECT), else empty
-    int64_t arrived_ms;         // clock_mono_ms
-    const char *principal;      // who it was found to be: a user, "peer:<region>", "" nobody; NULL: not known (yet)
+    // transport address of the client, as the edge saw it
+    struct ip client;
+    // 32 hex digits, ours; sent back as X-Meridian-Request-Id
+    char request_id[33];
+    // LISTENER_PEER: SHA-256 hex of the client certificate the edge verified, else NULL
+    const char *peer_cert_fingerprint;
+    // the header that said so, as it came
+    const char *peer_cert;
+    // LISTENER_ADMIN: from SO_PEERCRED
+    unsigned peer_uid;
+    // -1: none given (chunked or no body)
+    int64_t content_length;
+    // collected body (HTTP_BODY_COLLECT), else empty
+    struct bytes body;
+    // clock_mono_ms
+    int64_t arrived_ms;
+    // who it was found to be: a user, "peer:<region>", "" nobody; NULL: not known (yet)
+    const char *principal;
     // Why it is refused, for the log; set by http_request_refused, read once the answer is made.
     const char *refused_code, *refused_why, *refused_detail;
-    void *ctx; // the handler's own, from plan.ctx
+    // the handler's own, from plan.ctx
+    void *ctx;
 };
 
 enum http_body_kind { HTTP_BYTES, HTTP_ACCEL, HTTP_STREAM };
 
-// A pulled response body. read runs on an HTTP thread and never blocks: >0 bytes written; 0 nothing now: the connection
-// is suspended until http_stream_wake or poll_ms; HTTP_STREAM_END finished well; any other negative cuts the
-// connection.
+// A pulled response body. read runs on an HTTP thread and never blocks: >0 bytes written; 0 nothing
+// now: the connection is suspended until http_stream_wake or poll_ms; HTTP_STREAM_END finished
+// well; any other negative cuts the connection.
 #define HTTP_STREAM_END (-1000)
 struct http_stream;
 struct http_stream_ops {
     ssize_t (*read)(void *ctx, struct http_stream *s, uint8_t *to, size_t cap);
-    void (*close)(void *ctx); // once, always; after it no wake may come: see http_stream_unref
-    unsigned poll_ms;         // ask again at least so often; 0: 1000
+    // once, always; after it no wake may come: see http_stream_unref
+    void (*close)(void *ctx);
+    // ask again at least so often; 0: 1000
+    unsigned poll_ms;
 };
-// A producer keeps a reference from http_response_stream's out pointer and wakes through it from any thread; waking
-// after the connection has gone is harmless.
+// A producer keeps a reference from http_response_stream's out pointer and wakes through it from
+// any thread; waking after the connection has gone is harmless.
 struct http_stream *http_stream_ref(struct http_stream *s);
 void http_stream_unref(struct http_stream *s);
 void http_stream_wake(struct http_stream *s);
 
 struct http_response {
     int status;
-    struct http_header *headers; // in order; set with the functions below
+    // in order; set with the functions below
+    struct http_header *headers;
     enum http_body_kind kind;
-    struct bytes body; // HTTP_BYTES: hangs off the request's arena, or static
-    const char *accel; // HTTP_ACCEL: internal path of the edge, "/_blob/sha256/ab/abcd…"
+    // HTTP_BYTES: hangs off the request's arena, or static
+    struct bytes body;
+    // HTTP_ACCEL: internal path of the edge, "/_blob/sha256/ab/abcd…"
+    const char *accel;
     const struct http_stream_ops *stream;
     void *stream_ctx;
-    struct http_stream *stream_handle; // made by http_response_stream
-    const char *content_type;          // static, by the functions below; a Content-Type among the headers wins
+    // made by http_response_stream
+    struct http_stream *stream_handle;
+    // static, by the functions below; a Content-Type among the headers wins
+    const char *content_type;
 };
 
-// Where an upload's bytes go, on the pool, in order; also when the client leaves in mid-body: it gets all that came,
-// and then `done` is called without `run`. Returning an error stops the calls; the rest of the body is discarded and
-// `run` is still called: it finds the error in what the sink kept.
+// Where an upload's bytes go, on the pool, in order; also when the client leaves in mid-body: it
+// gets all that came, and then `done` is called without `run`. Returning an error stops the calls;
+// the rest of the body is discarded and `run` is still called: it finds the error in what the sink
+// kept.
 struct http_sink {
     int (*write)(struct http_request *req, const uint8_t *p, size_t n);
 };
 
 enum http_plan_kind {
-    HTTP_PLAN_REPLY, // plan->response is filled already (refusals, pings): nothing blocks. A body is discarded unread.
-    HTTP_PLAN_RUN,   // no body wanted (a body is discarded up to 64 KiB, then 413)
-    HTTP_PLAN_COLLECT, // body collected up to body_max (else 413), then `collected`, if it is set, then run
-    HTTP_PLAN_STREAM,  // body through sink, then run. body_max 0: no limit
+    // plan->response is filled already (refusals, pings): nothing blocks. A body is discarded
+    // unread.
+    HTTP_PLAN_REPLY,
+    HTTP_PLAN_RUN, // no body wanted (a body is discarded up to 64 KiB, then 413)
+    // body collected up to body_max (else 413), then `collected`, if it is set, then run
+    HTTP_PLAN_COLLECT,
+    HTTP_PLAN_STREAM, // body through sink, then run. body_max 0: no limit
 };
 
 struct http_plan {
     enum http_plan_kind kind;
-    struct http_response response; // HTTP_PLAN_REPLY
+    // HTTP_PLAN_REPLY
+    struct http_response response;
     size_t body_max;
     const struct http_sink *sink;
-    void (*run)(struct http_request *req, struct http_response *resp); // must set a status
-    // The body is in req->body: on an HTTP thread, pure CPU, as begin. May answer at once, by making the plan a
-    // HTTP_PLAN_REPLY; else run follows. NULL: run follows.
+    // must set a status
+    void (*run)(struct http_request *req, struct http_response *resp);
+    // The body is in req->body: on an HTTP thread, pure CPU, as begin. May answer at once, by
+    // making the plan a HTTP_PLAN_REPLY; else run follows. NULL: run follows.
     void (*collected)(struct http_request *req, struct http_plan *plan);
-    void (*done)(struct http_request *req); // may be NULL
-    void *ctx;                              // becomes req->ctx
-    struct pool *pool;                      // where sink and run go; NULL: the server's own. Full: 503 with Retry-After
-    const char *name; // whose turn it takes there, beside the client's address (net/pool.h); NULL: nobody's
-    int busy_status;  // status when that pool is full; 0: 503
-    bool for_answer;  // run is for the answer alone: it is left out when the client has gone
-    bool goes_on;     // sink, run and done need nothing that ends with http_server_yield
+    // may be NULL
+    void (*done)(struct http_request *req);
+    // becomes req->ctx
+    void *ctx;
+    // where sink and run go; NULL: the server's own. Full: 503 with Retry-After
+    struct pool *pool;
+    // whose turn it takes there, beside the client's address (net/pool.h); NULL: nobody's
+    const char *name;
+    // status when that pool is full; 0: 503
+    int busy_status;
+    // run is for the answer alone: it is left out when the client has gone
+    bool for_answer;
+    // sink, run and done need nothing that ends with http_server_yield
+    bool goes_on;
 };
 
 struct http_app {
     void (*begin)(void *ctx, struct http_request *req, struct http_plan *plan);
-    // Called for every response before it is sent, on whatever thread made it: adds region, stamp, request id.
+    // Called for every response before it is sent, on whatever thread made it: adds region, stamp,
+    // request id.
     void (*finish)(void *ctx, const struct http_request *req, struct http_response *resp);
-    // After http_server_yield: in the place of begin, and of the run of what was still collected then and does not go
-    // on. NULL: such requests get 503.
+    // After http_server_yield: in the place of begin, and of the run of what was still collected
+    // then and does not go on. NULL: such requests get 503.
     void (*begin_late)(void *ctx, struct http_request *req, struct http_plan *plan);
     void (*run_late)(void *ctx, struct http_request *req, struct http_response *resp);
     void *ctx;
 };
 
 struct http_server_options {
-    int listen_fd;           // an open listening socket, taken over, instead of a path; 0: none
-    const char *socket_path; // bound here, and removed at the end
-    mode_t socket_mode;      // 0660 for the edge, 0600 for admin
-    int socket_gid;          // -1: leave
+    // an open listening socket, taken over, instead of a path; 0: none
+    int listen_fd;
+    // bound here, and removed at the end
+    const char *socket_path;
+    // 0660 for the edge, 0600 for admin
+    mode_t socket_mode;
+    // -1: leave
+    int socket_gid;
     enum http_listener listener;
     struct pool *pool;
-    unsigned n_threads;           // HTTP threads; 0: 1
-    unsigned max_connections;     // 0: 4096; of LISTENER_PUBLIC one network has a share of them (net/share.h), then 429
-    size_t sink_window_bytes;     // per upload; 0: 1 MiB
-    size_t uploads_budget_bytes;  // all uploads together; 0: 64 MiB
-    const char *socket_user_note; // for messages
-    unsigned idle_timeout_s;      // a client that neither sends nor reads for so long is cut; 0: 120
-    // The least rate of a body on its way into a sink (net/pace.h): 408, and what came stays the sink's. 0: none;
-    // 30,000
+    // HTTP threads; 0: 1
+    unsigned n_threads;
+    // 0: 4096; of LISTENER_PUBLIC one network has a share of them (net/share.h), then 429
+    unsigned max_connections;
+    // per upload; 0: 1 MiB
+    size_t sink_window_bytes;
+    // all uploads together; 0: 64 MiB
+    size_t uploads_budget_bytes;
+    // for messages
+    const char *socket_user_note;
+    // a client that neither sends nor reads for so long is cut; 0: 120
+    unsigned idle_timeout_s;
+    // The least rate of a body on its way into a sink (net/pace.h): 408, and what came stays the
+    // sink's. 0: none; 30,000
     unsigned body_bytes_s, body_window_ms;
-    unsigned slow_body_ms;    // bodies that are collected or discarded: the same, at 4 KiB/s; 0: 15,000
-    unsigned run_deadline_ms; // the client gets 504 when run takes longer (run goes on); 0: 300,000
+    // bodies that are collected or discarded: the same, at 4 KiB/s; 0: 15,000
+    unsigned slow_body_ms;
+    // the client gets 504 when run takes longer (run goes on); 0: 300,000
+    unsigned run_deadline_ms;
 };
 
-// A listening unix socket, bound beside and renamed, so that it never exists with a wrong mode or owner. uid, gid -1:
-// leave.
+// A listening unix socket, bound beside and renamed, so that it never exists with a wrong mode or
+// owner. uid, gid -1: leave.
 int http_socket_open(const char *path, mode_t mode, uid_t uid, gid_t gid, int *out_fd);
 
 struct http_server;
-int http_server_start(const struct http_server_options *o, const struct http_app *app, struct http_server **out);
-// A successor takes over what the handlers work on, while this server ends what it has begun: no new connections,
-// streams end, and requests that still come over connections that the edge keeps are begin_late's. _begin returns at
-// once; _wait returns when nothing runs any more but what goes on: from then on no other handler is called. Bodies
-// below the least rate are given up 2 s after _begin; so are, in _wait, those that neither go on nor can run late.
-// What runs late does so on `late`, since it may wait for the successor, which may wait for what is on the server's
-// pool; NULL: there all the same. It outlives the server.
+int http_server_start(const struct http_server_options *o, const struct http_app *app,
+                      struct http_server **out);
+// A successor takes over what the handlers work on, while this server ends what it has begun: no
+// new connections, streams end, and requests that still come over connections that the edge keeps
+// are begin_late's. _begin returns at once; _wait returns when nothing runs any more but what goes
+// on: from then on no other handler is called. Bodies below the least rate are given up 2 s after
+// _begin; so are, in _wait, those that neither go on nor can run late. What runs late does so on
+// `late`, since it may wait for the successor, which may wait for what is on the server's pool;
+// NULL: there all the same. It outlives the server.
 void http_server_yield_begin(struct http_server *s, struct pool *late);
 void http_server_yield_wait(struct http_server *s);
-// No new connections; waits up to drain_ms for those in flight; streams are ended; frees. The pool must outlive it.
-// Bodies that are still coming then get 503 with a sentence, and their sinks keep what came.
+// No new connections; waits up to drain_ms for those in flight; streams are ended; frees. The pool
+// must outlive it. Bodies that are still coming then get 503 with a sentence, and their sinks keep
+// what came.
 void http_server_stop(struct http_server *s, unsigned drain_ms);
 size_t http_server_active(const struct http_server *s); // requests in flight
 
 // --- requests ---
-const char *http_header_get(const struct http_request *req,
-                            const char *name); // first; NULL if absent; name without case
-// n-th (from 0) occurrence of a query or form key, decoded into req->arena; NULL when there is none. `from` is raw
-// x-www-form-urlencoded text.
+// first; NULL if absent; name without case
+const char *http_header_get(const struct http_request *req, const char *name);
+// n-th (from 0) occurrence of a query or form key, decoded into req->arena; NULL when there is
+// none. `from` is raw x-www-form-urlencoded text.
 const char *http_form_get(struct http_request *req, struct bytes from, const char *key, size_t nth);
 const char *http_query_get(struct http_request *req, const char *key, size_t nth);
 // Percent-decodes a path segment; NULL on malformed escapes or a NUL byte.
@@ -190,29 +251,38 @@ bool http_token_ok(const char *s); // RFC 9110 section 5.6.2
 // What the client is told: a code and a sentence (oci_error calls it). The last one holds.
 void http_request_refused(struct http_request *req, const char *code, const char *why);
 // What only the log is told beside that, without secrets.
-void http_request_detail(struct http_request *req, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+void http_request_detail(struct http_request *req, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3)));
 
 // --- responses ---
 // All return 0 or ERR_NOMEM / ERR_INVAL (a header value with control bytes is refused).
-int http_response_header(struct http_request *req, struct http_response *resp, const char *name, const char *fmt, ...)
-    __attribute__((format(printf, 4, 5)));
-const char *http_response_get(const struct http_response *resp, const char *name); // NULL if not set
-void http_response_bytes(struct http_response *resp, int status, const char *content_type_static, struct bytes body);
+int http_response_header(struct http_request *req, struct http_response *resp, const char *name,
+                         const char *fmt, ...) __attribute__((format(printf, 4, 5)));
+// NULL if not set
+const char *http_response_get(const struct http_response *resp, const char *name);
+void http_response_bytes(struct http_response *resp, int status, const char *content_type_static,
+                         struct bytes body);
 // Serializes (jansson) into the request's arena; takes over the reference. `root` is a json_t *.
 struct json_t;
-int http_response_json(struct http_request *req, struct http_response *resp, int status, void *root);
-int http_response_text(struct http_request *req, struct http_response *resp, int status, const char *fmt, ...)
-    __attribute__((format(printf, 4, 5)));
-void http_response_accel(struct http_response *resp, int status, const char *internal_path); // Content-Type by header
+int http_response_json(struct http_request *req, struct http_response *resp, int status,
+                       void *root);
+int http_response_text(struct http_request *req, struct http_response *resp, int status,
+                       const char *fmt, ...) __attribute__((format(printf, 4, 5)));
+// Content-Type by header
+void http_response_accel(struct http_response *resp, int status, const char *internal_path);
 int http_response_stream(struct http_response *resp, int status, const char *content_type,
-                         const struct http_stream_ops *ops, void *ctx, struct http_stream **out_ref);
+                         const struct http_stream_ops *ops, void *ctx,
+                         struct http_stream **out_ref);
 
 // --- for tests: a request without a socket ---
-struct http_request *http_request_test_new(const char *method, const char *target, const char *host);
+struct http_request *http_request_test_new(const char *method, const char *target,
+                                           const char *host);
 void http_request_test_header(struct http_request *req, const char *name, const char *value);
 void http_request_test_body(struct http_request *req, const void *p, size_t n);
 void http_request_test_free(struct http_request *req);
-// Drives begin, sink (body in pieces of `piece` bytes), run, done and finish, on this thread. Frees nothing of req.
-void http_app_test_run(const struct http_app *app, struct http_request *req, size_t piece, struct http_response *out);
+// Drives begin, sink (body in pieces of `piece` bytes), run, done and finish, on this thread. Frees
+// nothing of req.
+void http_app_test_run(const struct http_app *app, struct http_request *req, size_t piece,
+                       struct http_response *out);
 
 #endif

@@ -1,17 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
-// One request's life between libmicrohttpd and the handlers; see http.h for its steps and http_priv.h for its locks.
-// Runs on an HTTP thread (http_exchange_call, _completed, stream reads), on the pool (strand_job) and on the server's
-// timer (http_exchange_tick).
+// One request's life between libmicrohttpd and the handlers; see http.h for its steps and
+// http_priv.h for its locks. Runs on an HTTP thread (http_exchange_call, _completed, stream reads),
+// on the pool (strand_job) and on the server's timer (http_exchange_tick).
 //
 // Invariants
-//   1. At most one strand job per exchange is queued or running; sink, run and done are called by it alone, in that
-//      order (done also inline, when nothing ever ran).
+//   1. At most one strand job per exchange is queued or running; sink, run and done are called by
+//      it alone, in that order (done also inline, when nothing ever ran).
 //   2. "full → suspended" and "space → resume" are decided under ex->lock, so no wake-up is lost.
-//   3. A response is queued on the first call (which closes the connection: refusals of large bodies only) or after
-//      the whole body.
-//   4. Every suspension has a deadline, and every body a least rate: whoever sends a byte a minute holds no connection
-//   for long. While we do not read, the time is not the sender's.
-//   5. Once it is given up, a body is discarded, and the strand alone says so: after done, and only once.
+//   3. A response is queued on the first call (which closes the connection: refusals of large
+//      bodies only) or after the whole body.
+//   4. Every suspension has a deadline, and every body a least rate: whoever sends a byte a minute
+//      holds no connection for long. While we do not read, the time is not the sender's.
+//   5. Once it is given up, a body is discarded, and the strand alone says so: after done, and only
+//      once.
 #include "net/http_priv.h"
 #include "net/refusals.h"
 
@@ -118,10 +119,12 @@ static struct pool *pool_of(const struct http_exchange *ex)
 // The daemon's own people come over the admin socket: no client's flood keeps them out.
 static enum pool_lane lane_of(const struct http_request *req)
 {
-    return req->listener == LISTENER_PEER || req->listener == LISTENER_ADMIN ? POOL_REGIONS : POOL_CLIENTS;
+    return req->listener == LISTENER_PEER || req->listener == LISTENER_ADMIN ? POOL_REGIONS
+                                                                             : POOL_CLIENTS;
 }
 
-// Gives the exchange a job on its pool unless it has one. Whoever calls it settles that pool once he holds no lock.
+// Gives the exchange a job on its pool unless it has one. Whoever calls it settles that pool once
+// he holds no lock.
 static int schedule_locked(struct http_exchange *ex)
 {
     if (ex->job_active)
@@ -167,7 +170,8 @@ static void stream_closed(void *cls)
     http_stream_unref(s);
 }
 
-// A suspended connection says nothing of a client that left; one that sends nothing would be kept for ever.
+// A suspended connection says nothing of a client that left; one that sends nothing would be kept
+// for ever.
 static bool client_gone(const struct http_exchange *ex)
 {
     char c;
@@ -191,7 +195,8 @@ static ssize_t stream_read(void *cls, uint64_t at, char *to, size_t cap)
         if (n > 0)
             return n;
         if (n < 0)
-            return n == HTTP_STREAM_END ? MHD_CONTENT_READER_END_OF_STREAM : MHD_CONTENT_READER_END_WITH_ERROR;
+            return n == HTTP_STREAM_END ? MHD_CONTENT_READER_END_OF_STREAM
+                                        : MHD_CONTENT_READER_END_WITH_ERROR;
         pthread_mutex_lock(&s->lock);
         if (s->woken) { // between the read and here
             pthread_mutex_unlock(&s->lock);
@@ -209,14 +214,16 @@ static ssize_t stream_read(void *cls, uint64_t at, char *to, size_t cap)
 
 static bool header_is_ours(const char *name) // framing belongs to the library, Accel to the edge
 {
-    static const char *const ours[] = {"Content-Length", "Transfer-Encoding", "Connection", "Date", "Keep-Alive"};
+    static const char *const ours[] = {"Content-Length", "Transfer-Encoding", "Connection", "Date",
+                                       "Keep-Alive"};
     for (size_t i = 0; i < ARRAY_LEN(ours); i++)
         if (!strcasecmp(name, ours[i]))
             return true;
     return !strncasecmp(name, "X-Accel-", 8);
 }
 
-static int answer_headers(struct MHD_Response *m, const struct http_request *req, const struct http_response *resp)
+static int answer_headers(struct MHD_Response *m, const struct http_request *req,
+                          const struct http_response *resp)
 {
     const char *type = http_response_get(resp, "Content-Type");
     bool ok = !type || MHD_add_response_header(m, "Content-Type", type) == MHD_YES;
@@ -239,8 +246,8 @@ static struct MHD_Response *answer_build(struct http_exchange *ex, struct http_r
 {
     struct MHD_Response *m;
     if (resp->kind == HTTP_STREAM) {
-        m = MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, 32 << 10, stream_read, resp->stream_handle,
-                                              stream_closed);
+        m = MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, 32 << 10, stream_read,
+                                              resp->stream_handle, stream_closed);
         if (!m) {
             stream_closed(resp->stream_handle);
             return NULL;
@@ -248,8 +255,8 @@ static struct MHD_Response *answer_build(struct http_exchange *ex, struct http_r
         ex->stream = resp->stream_handle;
     } else {
         struct bytes b = resp->kind == HTTP_BYTES ? resp->body : (struct bytes){0};
-        m = MHD_create_response_from_buffer(b.n, b.n ? (void *)(uintptr_t)b.p : (void *)(uintptr_t) "",
-                                            MHD_RESPMEM_MUST_COPY);
+        m = MHD_create_response_from_buffer(
+            b.n, b.n ? (void *)(uintptr_t)b.p : (void *)(uintptr_t) "", MHD_RESPMEM_MUST_COPY);
     }
     if (m && answer_headers(m, &ex->req, resp)) {
         ex->stream = NULL;
@@ -265,8 +272,8 @@ static void answer_make(struct http_exchange *ex, struct http_response *resp)
     static struct log_limit lim = LOG_LIMIT(5000);
     struct http_app *app = &ex->server->app;
     if (resp->status < 200 || resp->status > 599) {
-        log_limited(&lim, LOG_ERROR, "http: a handler gave status %d for %s %s", resp->status, ex->req.method_text,
-                    ex->req.path);
+        log_limited(&lim, LOG_ERROR, "http: a handler gave status %d for %s %s", resp->status,
+                    ex->req.method_text, ex->req.path);
         http_refuse(&ex->req, resp, 500);
     }
     if (app->finish)
@@ -275,7 +282,8 @@ static void answer_make(struct http_exchange *ex, struct http_response *resp)
     int status = resp->status;
     if (!m) {
         struct http_response plain = {0};
-        http_response_bytes(&plain, 500, "application/json", bytes_str("{\"errors\":[{\"code\":\"UNKNOWN\"}]}"));
+        http_response_bytes(&plain, 500, "application/json",
+                            bytes_str("{\"errors\":[{\"code\":\"UNKNOWN\"}]}"));
         m = answer_build(ex, &plain);
         status = 500;
     }
@@ -318,12 +326,14 @@ static enum MHD_Result answer_send(struct http_exchange *ex)
     return rc;
 }
 
-// Its run takes too long, and goes on: the request is the job's, so only what never changes in it is looked at.
+// Its run takes too long, and goes on: the request is the job's, so only what never changes in it
+// is looked at.
 static enum MHD_Result answer_late(struct http_exchange *ex)
 {
-    static const char text[] = "{\"errors\":[{\"code\":\"UNKNOWN\",\"message\":\"the work took too long\"}]}";
-    struct MHD_Response *m =
-        MHD_create_response_from_buffer(sizeof text - 1, (void *)(uintptr_t)text, MHD_RESPMEM_PERSISTENT);
+    static const char text[] =
+        "{\"errors\":[{\"code\":\"UNKNOWN\",\"message\":\"the work took too long\"}]}";
+    struct MHD_Response *m = MHD_create_response_from_buffer(
+        sizeof text - 1, (void *)(uintptr_t)text, MHD_RESPMEM_PERSISTENT);
     if (!m)
         return MHD_NO;
     enum MHD_Result rc = MHD_add_response_header(m, "Content-Type", "application/json");
@@ -358,7 +368,8 @@ static void strand_chunk(struct http_exchange *ex) // enters and leaves with the
     ex->head = c->next;
     if (!ex->head)
         ex->tail = NULL;
-    bool skip = ex->sink_failed || ex->refuse; // not when the client has left: what came is the sink's
+    // not when the client has left: what came is the sink's
+    bool skip = ex->sink_failed || ex->refuse;
     pthread_mutex_unlock(&ex->lock);
     int rc = skip ? 0 : ex->plan.sink->write(&ex->req, c->data, c->n);
     atomic_fetch_sub(&ex->server->uploads_bytes, c->n);
@@ -403,7 +414,8 @@ static void strand_run(struct http_exchange *ex) // enters and leaves with the l
         resume_locked(ex);
 }
 
-// The body is given up: what came is the sink's. If the rest came meanwhile, the library takes the answer after all.
+// The body is given up: what came is the sink's. If the rest came meanwhile, the library takes the
+// answer after all.
 static void strand_give_up(struct http_exchange *ex) // enters and leaves with the lock
 {
     ex->ran = true;
@@ -541,8 +553,8 @@ static void plan_make(struct http_exchange *ex)
     pthread_mutex_unlock(&ex->lock);
 }
 
-static enum MHD_Result exchange_begin(struct http_exchange *ex, struct MHD_Connection *conn, const char *method,
-                                      const char *version)
+static enum MHD_Result exchange_begin(struct http_exchange *ex, struct MHD_Connection *conn,
+                                      const char *method, const char *version)
 {
     struct http_server *s = ex->server;
     struct http_response resp = {0};
@@ -552,12 +564,15 @@ static enum MHD_Result exchange_begin(struct http_exchange *ex, struct MHD_Conne
     ex->late = atomic_load(&s->yielded);
     ex->conn = conn;
     pthread_mutex_unlock(&ex->lock);
-    const union MHD_ConnectionInfo *fd = MHD_get_connection_info(conn, MHD_CONNECTION_INFO_CONNECTION_FD);
+    const union MHD_ConnectionInfo *fd =
+        MHD_get_connection_info(conn, MHD_CONNECTION_INFO_CONNECTION_FD);
     ex->conn_fd = fd ? fd->connect_fd : -1;
-    int status = http_request_ingest(&ex->req, conn, s->options.listener, method, version, &chunked);
+    int status =
+        http_request_ingest(&ex->req, conn, s->options.listener, method, version, &chunked);
     if (!ex->refuse)
         ex->refuse = status;
-    if (ex->refuse) { // the framing is not to be trusted: answered at once, which closes the connection
+    // the framing is not to be trusted: answered at once, which closes the connection
+    if (ex->refuse) {
         http_refuse(&ex->req, &resp, ex->refuse);
         answer_inline(ex, &resp);
         return answer_early(ex);
@@ -571,7 +586,8 @@ static enum MHD_Result exchange_begin(struct http_exchange *ex, struct MHD_Conne
         http_refuse(&ex->req, &plan->response, 429);
     }
     int64_t length = ex->req.content_length;
-    bool limited = plan->kind == HTTP_PLAN_COLLECT || (plan->kind == HTTP_PLAN_STREAM && plan->body_max);
+    bool limited =
+        plan->kind == HTTP_PLAN_COLLECT || (plan->kind == HTTP_PLAN_STREAM && plan->body_max);
     if ((limited && length > 0 && (uint64_t)length > plan->body_max) ||
         (plan->kind == HTTP_PLAN_RUN && length > HTTP_DISCARD_MAX))
         ex->refuse = 413;
@@ -585,7 +601,8 @@ static enum MHD_Result exchange_begin(struct http_exchange *ex, struct MHD_Conne
         return MHD_YES;
     }
     answer_inline(ex, &resp);
-    // A small body is read and dropped, so that the connection lives on; a large or endless one is not waited for.
+    // A small body is read and dropped, so that the connection lives on; a large or endless one is
+    // not waited for.
     if (length > HTTP_DRAIN_MAX || chunked)
         return answer_early(ex);
     if (length > 0)
@@ -593,15 +610,19 @@ static enum MHD_Result exchange_begin(struct http_exchange *ex, struct MHD_Conne
     return MHD_YES;
 }
 
-// Room for n more bytes of uploads? Every upload may hold a little whatever the others hold, so none waits for another.
+// Room for n more bytes of uploads? Every upload may hold a little whatever the others hold, so
+// none waits for another.
 static size_t budget_take(struct http_exchange *ex, size_t held, size_t n)
 {
     static const size_t always = 16 << 10;
     struct http_server *s = ex->server;
     size_t used = atomic_load(&s->uploads_bytes), budget = s->options.uploads_budget_bytes;
-    size_t left = used < budget ? budget - used : 0; // a race overshoots by one chunk per thread at most
+    // a race overshoots by one chunk per thread at most
+    size_t left = used < budget ? budget - used : 0;
     if (n > left)
-        n = held < always && n > always - held && left < always - held ? always - held : n < always && !held ? n : left;
+        n = held < always && n > always - held && left < always - held ? always - held
+            : n < always && !held                                      ? n
+                                                                       : left;
     atomic_fetch_add(&s->uploads_bytes, n);
     return n;
 }
@@ -700,8 +721,8 @@ static enum MHD_Result exchange_body(struct http_exchange *ex, const char *data,
     return cut ? MHD_NO : MHD_YES;
 }
 
-// The body of a plan that looks at it before any pool does: no job is active yet, so the request is this thread's. True
-// when that gave the answer.
+// The body of a plan that looks at it before any pool does: no job is active yet, so the request is
+// this thread's. True when that gave the answer.
 static bool answered_by_body(struct http_exchange *ex)
 {
     struct http_plan *plan = &ex->plan;
@@ -717,11 +738,13 @@ static bool answered_by_body(struct http_exchange *ex)
     return true;
 }
 
-// The plan's handlers are called with the whole body only, and another can be called in their place.
+// The plan's handlers are called with the whole body only, and another can be called in their
+// place.
 static bool runs_late(const struct http_exchange *ex)
 {
     const struct http_plan *plan = &ex->plan;
-    bool plain = plan->kind == HTTP_PLAN_COLLECT && !plan->collected && !plan->done && !plan->goes_on;
+    bool plain =
+        plan->kind == HTTP_PLAN_COLLECT && !plan->collected && !plan->done && !plan->goes_on;
     return plain && ex->server->app.run_late;
 }
 
@@ -773,8 +796,9 @@ static enum MHD_Result exchange_end(struct http_exchange *ex)
     return MHD_YES;
 }
 
-enum MHD_Result http_exchange_call(struct http_exchange *ex, struct MHD_Connection *conn, const char *method,
-                                   const char *version, const char *data, size_t *n_data)
+enum MHD_Result http_exchange_call(struct http_exchange *ex, struct MHD_Connection *conn,
+                                   const char *method, const char *version, const char *data,
+                                   size_t *n_data)
 {
     if (atomic_load(&ex->server->closing))
         return MHD_NO;

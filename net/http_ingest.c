@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// From libmicrohttpd's view of a request to ours: every header copied out of the connection's memory and judged
-// (RFC 9112 sections 3.2 and 6). Called by http_exchange.c on an HTTP thread, before any handler sees the request.
+// From libmicrohttpd's view of a request to ours: every header copied out of the connection's
+// memory and judged (RFC 9112 sections 3.2 and 6). Called by http_exchange.c on an HTTP thread,
+// before any handler sees the request.
 #include "net/http_priv.h"
 
 #include "base/digest.h"
@@ -42,7 +43,8 @@ static bool text_ok(const char *s, size_t n)
     return true;
 }
 
-// Our own headers: read here, never shown to handlers. From the public every X-Meridian-* is dropped.
+// Our own headers: read here, never shown to handlers. From the public every X-Meridian-* is
+// dropped.
 static bool internal_header(struct ingest *in, const char *name, const char *value)
 {
     if (!strcasecmp(name, EDGE_HEADER_CLIENT)) {
@@ -78,8 +80,8 @@ static void framing_header(struct ingest *in, const char *name, const char *valu
     }
 }
 
-static enum MHD_Result on_header(void *cls, enum MHD_ValueKind kind, const char *name, size_t n_name, const char *value,
-                                 size_t n_value)
+static enum MHD_Result on_header(void *cls, enum MHD_ValueKind kind, const char *name,
+                                 size_t n_name, const char *value, size_t n_value)
 {
     (void)kind;
     struct ingest *in = cls;
@@ -109,7 +111,8 @@ static int fingerprint(struct http_request *req, const char *escaped)
     if (!to)
         return ERR_INVAL;
     size_t cap = (size_t)(to - from), n = 0, n_der = 0;
-    char *text = arena_alloc(&req->arena, cap + 1), *hex = arena_alloc(&req->arena, 2 * SHA256_BYTES + 1);
+    char *text = arena_alloc(&req->arena, cap + 1),
+         *hex = arena_alloc(&req->arena, 2 * SHA256_BYTES + 1);
     uint8_t *der = arena_alloc(&req->arena, cap + 1), sum[SHA256_BYTES];
     if (!text || !hex || !der)
         return ERR_NOMEM;
@@ -129,7 +132,8 @@ static int ingest_origin(struct ingest *in, struct MHD_Connection *conn)
 {
     struct http_request *req = in->req;
     if (in->listener == LISTENER_ADMIN) {
-        const union MHD_ConnectionInfo *fd = MHD_get_connection_info(conn, MHD_CONNECTION_INFO_CONNECTION_FD);
+        const union MHD_ConnectionInfo *fd =
+            MHD_get_connection_info(conn, MHD_CONNECTION_INFO_CONNECTION_FD);
         struct ucred cred;
         socklen_t n = sizeof cred;
         if (!fd || getsockopt(fd->connect_fd, SOL_SOCKET, SO_PEERCRED, &cred, &n))
@@ -148,8 +152,9 @@ static int ingest_origin(struct ingest *in, struct MHD_Connection *conn)
     return 0;
 }
 
-int http_request_ingest(struct http_request *req, struct MHD_Connection *conn, enum http_listener listener,
-                        const char *method, const char *version, bool *out_chunked)
+int http_request_ingest(struct http_request *req, struct MHD_Connection *conn,
+                        enum http_listener listener, const char *method, const char *version,
+                        bool *out_chunked)
 {
     struct ingest in = {.req = req, .listener = listener};
     req->listener = listener;
@@ -164,8 +169,8 @@ int http_request_ingest(struct http_request *req, struct MHD_Connection *conn, e
     if (strcmp(version, "HTTP/1.1") && strcmp(version, "HTTP/1.0"))
         return 505;
     bool v11 = !strcmp(version, "HTTP/1.1");
-    if (!http_token_ok(method) || in.n_host > 1 || (v11 && !in.n_host) || in.n_length > 1 || in.n_coding > 1 ||
-        (in.n_length && in.n_coding) || in.n_authorization > 1 || in.n_type > 1)
+    if (!http_token_ok(method) || in.n_host > 1 || (v11 && !in.n_host) || in.n_length > 1 ||
+        in.n_coding > 1 || (in.n_length && in.n_coding) || in.n_authorization > 1 || in.n_type > 1)
         return 400;
     const char *host = http_header_get(req, "Host");
     req->host = host ? host : "";

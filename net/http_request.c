@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Requests: header and form access, and requests made by tests without a socket; see http.h. Pure, on whatever thread
-// owns the request.
+// Requests: header and form access, and requests made by tests without a socket; see http.h. Pure,
+// on whatever thread owns the request.
 #include "net/http.h"
 
 #include "base/clock.h"
@@ -17,8 +17,9 @@
 static const struct {
     const char *text;
     enum http_method method;
-} methods[] = {{"GET", HTTP_GET},     {"HEAD", HTTP_HEAD},     {"POST", HTTP_POST},      {"PUT", HTTP_PUT},
-               {"PATCH", HTTP_PATCH}, {"DELETE", HTTP_DELETE}, {"OPTIONS", HTTP_OPTIONS}};
+} methods[] = {{"GET", HTTP_GET},        {"HEAD", HTTP_HEAD},   {"POST", HTTP_POST},
+               {"PUT", HTTP_PUT},        {"PATCH", HTTP_PATCH}, {"DELETE", HTTP_DELETE},
+               {"OPTIONS", HTTP_OPTIONS}};
 
 enum http_method http_method_of(const char *text)
 {
@@ -76,7 +77,8 @@ const char *http_path_decode(struct arena *a, const char *raw, size_t n)
     return percent_decode(a, raw, n, false);
 }
 
-// Does the raw key decode to `key`? Compared on the fly, so that looking up allocates only for the value.
+// Does the raw key decode to `key`? Compared on the fly, so that looking up allocates only for the
+// value.
 static bool key_matches(const char *raw, size_t n, const char *key)
 {
     size_t at = 0;
@@ -114,8 +116,8 @@ const char *http_query_get(struct http_request *req, const char *key, size_t nth
     return http_form_get(req, bytes_str(req->query), key, nth);
 }
 
-// A segment that is "." or "..", also when escaped: between the edge, which resolves them to choose a location, and us,
-// who do not, they would make two paths of one.
+// A segment that is "." or "..", also when escaped: between the edge, which resolves them to choose
+// a location, and us, who do not, they would make two paths of one.
 bool http_dot_segments(const char *path)
 {
     for (const char *p = path; *p;) {
@@ -129,7 +131,8 @@ bool http_dot_segments(const char *path)
             else
                 break;
         }
-        bool ends = !*p || *p == '/' || (p[0] == '%' && p[1] == '2' && (p[2] == 'f' || p[2] == 'F'));
+        bool ends =
+            !*p || *p == '/' || (p[0] == '%' && p[1] == '2' && (p[2] == 'f' || p[2] == 'F'));
         if ((dots == 1 || dots == 2) && ends)
             return true;
         while (*p && *p != '/')
@@ -156,11 +159,12 @@ int http_request_target(struct http_request *req, const char *target)
     return 0;
 }
 
-int http_request_add_header(struct http_request *req, const char *name, size_t n_name, const char *value,
-                            size_t n_value)
+int http_request_add_header(struct http_request *req, const char *name, size_t n_name,
+                            const char *value, size_t n_value)
 {
     struct http_header *h = arena_alloc(&req->arena, sizeof *h);
-    char *n = arena_strndup(&req->arena, name, n_name), *v = arena_strndup(&req->arena, value, n_value);
+    char *n = arena_strndup(&req->arena, name, n_name),
+         *v = arena_strndup(&req->arena, value, n_value);
     if (!h || !n || !v)
         return ERR_NOMEM;
     *h = (struct http_header){.name = n, .value = v};
@@ -227,7 +231,8 @@ void http_request_test_free(struct http_request *req)
     free(req);
 }
 
-static void test_run_plan(struct http_request *req, struct http_plan *plan, size_t piece, struct http_response *out)
+static void test_run_plan(struct http_request *req, struct http_plan *plan, size_t piece,
+                          struct http_response *out)
 {
     struct bytes body = req->body;
     if (plan->kind != HTTP_PLAN_COLLECT)
@@ -252,7 +257,8 @@ static void test_run_plan(struct http_request *req, struct http_plan *plan, size
         plan->run(req, out);
 }
 
-void http_app_test_run(const struct http_app *app, struct http_request *req, size_t piece, struct http_response *out)
+void http_app_test_run(const struct http_app *app, struct http_request *req, size_t piece,
+                       struct http_response *out)
 {
     struct http_plan plan = {0};
     *out = (struct http_response){0};
@@ -270,7 +276,8 @@ void http_app_test_run(const struct http_app *app, struct http_request *req, siz
 
 void http_request_refused(struct http_request *req, const char *code, const char *why)
 {
-    req->refused_code = arena_strdup(&req->arena, code); // without memory: a line without its reason
+    // without memory: a line without its reason
+    req->refused_code = arena_strdup(&req->arena, code);
     req->refused_why = arena_strdup(&req->arena, why);
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Responses, and the handles of streamed bodies; see http.h. Response functions run on whatever thread owns the
-// request; a stream's handle may be woken from any thread.
+// Responses, and the handles of streamed bodies; see http.h. Response functions run on whatever
+// thread owns the request; a stream's handle may be woken from any thread.
 #include "net/http.h"
 
 #include "base/err.h"
@@ -22,7 +22,8 @@ static bool value_ok(const char *s)
     return true;
 }
 
-int http_response_header(struct http_request *req, struct http_response *resp, const char *name, const char *fmt, ...)
+int http_response_header(struct http_request *req, struct http_response *resp, const char *name,
+                         const char *fmt, ...)
 {
     AUTO_BUF struct buf text;
     buf_init(&text, 16 << 10);
@@ -55,7 +56,8 @@ const char *http_response_get(const struct http_response *resp, const char *name
     return strcasecmp(name, "Content-Type") ? NULL : resp->content_type;
 }
 
-void http_response_bytes(struct http_response *resp, int status, const char *content_type_static, struct bytes body)
+void http_response_bytes(struct http_response *resp, int status, const char *content_type_static,
+                         struct bytes body)
 {
     resp->status = status;
     resp->kind = HTTP_BYTES;
@@ -76,7 +78,8 @@ int http_response_json(struct http_request *req, struct http_response *resp, int
     return 0;
 }
 
-int http_response_text(struct http_request *req, struct http_response *resp, int status, const char *fmt, ...)
+int http_response_text(struct http_request *req, struct http_response *resp, int status,
+                       const char *fmt, ...)
 {
     AUTO_BUF struct buf text;
     buf_init(&text, 0);
@@ -147,14 +150,16 @@ void http_refuse(struct http_request *req, struct http_response *resp, int statu
 {
     switch (status) {
     case 413:
-        oci_error(req, resp, status, "SIZE_INVALID", NULL, "the request body is larger than allowed here");
+        oci_error(req, resp, status, "SIZE_INVALID", NULL,
+                  "the request body is larger than allowed here");
         break;
     case 414:
         oci_error(req, resp, status, "UNSUPPORTED", NULL, "the request target is too long");
         break;
     case 429:
     case 503:
-        oci_error(req, resp, status, "TOOMANYREQUESTS", NULL, "too much work is waiting here, try again");
+        oci_error(req, resp, status, "TOOMANYREQUESTS", NULL,
+                  "too much work is waiting here, try again");
         (void)http_response_header(req, resp, "Retry-After", "1");
         break;
     case 500:

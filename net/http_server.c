@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The server around the exchanges: its unix socket, libmicrohttpd, the timer that ends suspensions, and the drain.
-// Started and stopped by the daemon's main thread.
+// The server around the exchanges: its unix socket, libmicrohttpd, the timer that ends suspensions,
+// and the drain. Started and stopped by the daemon's main thread.
 #include "net/http.h"
 
 #include "base/clock.h"
@@ -45,7 +45,8 @@ static void timer_sweep(struct http_server *s) // enters and leaves with the loc
         }
         next = at < next ? at : next;
     }
-    s->timer_ms = next != INT64_MAX && next < now + 20 ? now + 20 : next; // many deadlines, few sweeps
+    // many deadlines, few sweeps
+    s->timer_ms = next != INT64_MAX && next < now + 20 ? now + 20 : next;
     if (!release)
         return;
     pthread_mutex_unlock(&s->lock);
@@ -125,14 +126,16 @@ static void *on_target(void *cls, const char *uri, struct MHD_Connection *conn)
     return http_exchange_new(cls, uri);
 }
 
-static enum MHD_Result on_call(void *cls, struct MHD_Connection *conn, const char *url, const char *method,
-                               const char *version, const char *data, size_t *n_data, void **con_cls)
+static enum MHD_Result on_call(void *cls, struct MHD_Connection *conn, const char *url,
+                               const char *method, const char *version, const char *data,
+                               size_t *n_data, void **con_cls)
 {
     (void)cls, (void)url;
     return *con_cls ? http_exchange_call(*con_cls, conn, method, version, data, n_data) : MHD_NO;
 }
 
-static void on_completed(void *cls, struct MHD_Connection *conn, void **con_cls, enum MHD_RequestTerminationCode why)
+static void on_completed(void *cls, struct MHD_Connection *conn, void **con_cls,
+                         enum MHD_RequestTerminationCode why)
 {
     (void)cls, (void)conn, (void)why;
     if (*con_cls)
@@ -167,11 +170,13 @@ int http_socket_open(const char *path, mode_t mode, uid_t uid, gid_t gid, int *o
     if (fd < 0)
         return err_from_errno(errno);
     unlink(sun.sun_path);
-    mode_t mask = umask(0777 & ~mode); // at birth: chmod would follow what someone else puts in its place
+    // at birth: chmod would follow what someone else puts in its place
+    mode_t mask = umask(0777 & ~mode);
     bool bound = !bind(fd, (struct sockaddr *)&sun, sizeof sun);
     umask(mask);
     bool owned = uid == (uid_t)-1 && gid == (gid_t)-1;
-    if (!bound || listen(fd, 1024) || (!owned && lchown(sun.sun_path, uid, gid)) || rename(sun.sun_path, path)) {
+    if (!bound || listen(fd, 1024) || (!owned && lchown(sun.sun_path, uid, gid)) ||
+        rename(sun.sun_path, path)) {
         int rc = err_from_errno(errno);
         if (bound)
             unlink(sun.sun_path);
@@ -188,13 +193,14 @@ static struct MHD_Daemon *library_start(struct http_server *s)
                                        {MHD_OPTION_END, 0, NULL}};
     if (s->options.n_threads < 2)
         threads[0] = threads[1];
-    return MHD_start_daemon(MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, 0, NULL, NULL,
-                            on_call, s, MHD_OPTION_EXTERNAL_LOGGER, on_library_log, NULL, MHD_OPTION_LISTEN_SOCKET,
-                            s->listen_fd, MHD_OPTION_CONNECTION_LIMIT, s->options.max_connections,
-                            MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)(64 << 10), MHD_OPTION_CONNECTION_TIMEOUT,
-                            s->options.idle_timeout_s, MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_NOTIFY_COMPLETED,
-                            on_completed, NULL, MHD_OPTION_URI_LOG_CALLBACK, on_target, s, MHD_OPTION_UNESCAPE_CALLBACK,
-                            keep_escapes, NULL, MHD_OPTION_ARRAY, threads, MHD_OPTION_END);
+    return MHD_start_daemon(
+        MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, 0, NULL, NULL,
+        on_call, s, MHD_OPTION_EXTERNAL_LOGGER, on_library_log, NULL, MHD_OPTION_LISTEN_SOCKET,
+        s->listen_fd, MHD_OPTION_CONNECTION_LIMIT, s->options.max_connections,
+        MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)(64 << 10), MHD_OPTION_CONNECTION_TIMEOUT,
+        s->options.idle_timeout_s, MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_NOTIFY_COMPLETED,
+        on_completed, NULL, MHD_OPTION_URI_LOG_CALLBACK, on_target, s, MHD_OPTION_UNESCAPE_CALLBACK,
+        keep_escapes, NULL, MHD_OPTION_ARRAY, threads, MHD_OPTION_END);
 }
 
 static void defaults(struct http_server_options *o)
@@ -203,7 +209,8 @@ static void defaults(struct http_server_options *o)
     o->max_connections = o->max_connections ? o->max_connections : 4096;
     o->sink_window_bytes = o->sink_window_bytes ? o->sink_window_bytes : 1 << 20;
     o->uploads_budget_bytes = o->uploads_budget_bytes ? o->uploads_budget_bytes : 64 << 20;
-    o->idle_timeout_s = o->idle_timeout_s ? o->idle_timeout_s : 120; // more than the edge keeps an idle connection
+    // more than the edge keeps an idle connection
+    o->idle_timeout_s = o->idle_timeout_s ? o->idle_timeout_s : 120;
     o->body_window_ms = o->body_window_ms ? o->body_window_ms : 30000;
     o->slow_body_ms = o->slow_body_ms ? o->slow_body_ms : 15000;
     o->run_deadline_ms = o->run_deadline_ms ? o->run_deadline_ms : 300000;
@@ -250,13 +257,15 @@ static int listen_open(struct http_server *s)
     if (o->listen_fd)
         rc = made ? 0 : ERR_NOMEM;
     else if ((s->socket_path = mem_strdup(o->socket_path)) && made)
-        rc = http_socket_open(o->socket_path, o->socket_mode, (uid_t)-1, (gid_t)o->socket_gid, &s->listen_fd);
+        rc = http_socket_open(o->socket_path, o->socket_mode, (uid_t)-1, (gid_t)o->socket_gid,
+                              &s->listen_fd);
     if (rc && o->listen_fd)
         close(o->listen_fd);
     return rc;
 }
 
-int http_server_start(const struct http_server_options *o, const struct http_app *app, struct http_server **out)
+int http_server_start(const struct http_server_options *o, const struct http_app *app,
+                      struct http_server **out)
 {
     struct http_server *s = mem_zalloc(sizeof *s);
     if (!s) {
@@ -306,12 +315,13 @@ void http_server_resume_all(struct http_server *s, bool cut) // under the lock
             http_exchange_resume(ex, cut);
 }
 
-// Waits until nothing is left of what `done` counts, or the deadline; nudges what is suspended meanwhile, because a
-// stream may fall asleep just after it was woken.
+// Waits until nothing is left of what `done` counts, or the deadline; nudges what is suspended
+// meanwhile, because a stream may fall asleep just after it was woken.
 void http_server_wait_idle(struct http_server *s, int64_t until_ms, bool all)
 {
     pthread_mutex_lock(&s->lock);
-    while ((all ? s->exchanges != NULL : atomic_load(&s->active) > 0) && clock_mono_ms() < until_ms) {
+    while ((all ? s->exchanges != NULL : atomic_load(&s->active) > 0) &&
+           clock_mono_ms() < until_ms) {
         http_server_resume_all(s, all);
         struct timespec ts;
         mono_timespec(clock_mono_ms() + 20, &ts);
@@ -320,8 +330,9 @@ void http_server_wait_idle(struct http_server *s, int64_t until_ms, bool all)
     pthread_mutex_unlock(&s->lock);
 }
 
-// A successor listens on the same socket: an edge that keeps connections open learns with each answer that this one
-// closes. Those it does not use are only closed once nothing was asked for a while.
+// A successor listens on the same socket: an edge that keeps connections open learns with each
+// answer that this one closes. Those it does not use are only closed once nothing was asked for a
+// while.
 static void wait_quiet(struct http_server *s, int64_t until_ms)
 {
     int turns = atomic_load(&s->yielded) ? QUIET_YIELDED_TURNS : QUIET_TURNS;
@@ -357,11 +368,12 @@ void http_server_stop(struct http_server *s, unsigned drain_ms)
     int64_t until = clock_mono_ms() + drain_ms;
     http_server_wait_idle(s, until, false);
     bodies_give_up(s);
-    if (s->options.listen_fd && (s->options.listener == LISTENER_PUBLIC || s->options.listener == LISTENER_PEER))
+    if (s->options.listen_fd &&
+        (s->options.listener == LISTENER_PUBLIC || s->options.listener == LISTENER_PEER))
         wait_quiet(s, until);
     atomic_store(&s->closing, true);
-    // A suspended connection must be resumed before the library stops; those whose request is with the pool end when
-    // their job does, since the job holds the memory.
+    // A suspended connection must be resumed before the library stops; those whose request is with
+    // the pool end when their job does, since the job holds the memory.
     int64_t patience = clock_mono_ms() + 2000;
     for (;;) {
         pthread_mutex_lock(&s->lock);

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// A body that is not waited for any longer: what is said then, and how. libmicrohttpd takes no answer while a body
-// comes, so this one is written to the connection past it: nothing else was, and nothing else will be. The edge hands
-// it on and hangs up; who does not is hung up on. Called by http_exchange.c on the strand.
+// A body that is not waited for any longer: what is said then, and how. libmicrohttpd takes no
+// answer while a body comes, so this one is written to the connection past it: nothing else was,
+// and nothing else will be. The edge hands it on and hangs up; who does not is hung up on. Called
+// by http_exchange.c on the strand.
 #include "net/http_priv.h"
 
 #include "base/clock.h"
@@ -22,11 +23,11 @@ struct pace_rule http_slow_rule(const struct http_server *s, const struct http_p
 static void slow(struct http_exchange *ex, struct http_response *resp)
 {
     unsigned rate = ex->pace.rule.bytes_s ? ex->pace.rule.bytes_s : 1;
-    oci_error(
-        &ex->req, resp, 408, "UNSUPPORTED", NULL,
-        "the body came too slowly: fewer than %u bytes a second. What came of an upload is kept: GET its location "
-        "for how much that is, and go on from there",
-        rate);
+    oci_error(&ex->req, resp, 408, "UNSUPPORTED", NULL,
+              "the body came too slowly: fewer than %u bytes a second. What came of an upload is "
+              "kept: GET its location "
+              "for how much that is, and go on from there",
+              rate);
 }
 
 void http_slow_response(struct http_exchange *ex, struct http_response *resp)
@@ -36,7 +37,8 @@ void http_slow_response(struct http_exchange *ex, struct http_response *resp)
         return;
     }
     oci_error(&ex->req, resp, ex->give_up, "UNAVAILABLE", NULL,
-              "the region is being restarted or stopped, and the body was not here in time. What came of an upload is "
+              "the region is being restarted or stopped, and the body was not here in time. What "
+              "came of an upload is "
               "kept: GET its location for how much that is, and go on from there");
     (void)http_response_header(&ex->req, resp, "Retry-After", "1");
 }
@@ -46,7 +48,8 @@ static const char *reason_of(int status)
     return status == 408 ? "Request Timeout" : "Service Unavailable";
 }
 
-static void put_head(struct buf *b, const struct http_request *req, const struct http_response *resp)
+static void put_head(struct buf *b, const struct http_request *req,
+                     const struct http_response *resp)
 {
     buf_printf(b, "HTTP/1.1 %d %s\r\nContent-Length: %zu\r\nConnection: close\r\n", resp->status,
                reason_of(resp->status), resp->body.n);

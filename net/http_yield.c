@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// A server that yields to its successor; see http_server_yield_begin in http.h. Called by the daemon's main thread.
+// A server that yields to its successor; see http_server_yield_begin in http.h. Called by the
+// daemon's main thread.
 //
-// What an exchange is to the wait is decided under its lock, once: whoever begins, or ends its body, looks at `yielded`
-// there, and the wait looks after `yielded` was set. So nothing begins in the old way behind the wait's back.
+// What an exchange is to the wait is decided under its lock, once: whoever begins, or ends its
+// body, looks at `yielded` there, and the wait looks after `yielded` was set. So nothing begins in
+// the old way behind the wait's back.
 #include "net/http_priv.h"
 
 #include "base/clock.h"

@@ -6,8 +6,8 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-void oci_error(struct http_request *req, struct http_response *resp, int status, const char *code, const char *detail,
-               const char *fmt, ...)
+void oci_error(struct http_request *req, struct http_response *resp, int status, const char *code,
+               const char *detail, const char *fmt, ...)
 {
     char message[512];
     va_list ap;
@@ -17,8 +17,10 @@ void oci_error(struct http_request *req, struct http_response *resp, int status,
     http_request_refused(req, code, message);
     json_t *one = json_pack("{s:s, s:s}", "code", code, "message", message);
     if (one && detail)
-        json_object_set_new(one, "detail", json_string(detail)); // text that is not UTF-8 is left out
+        // text that is not UTF-8 is left out
+        json_object_set_new(one, "detail", json_string(detail));
     json_t *root = one ? json_pack("{s:[o]}", "errors", one) : NULL;
     if (!root || http_response_json(req, resp, status, root))
-        http_response_bytes(resp, status, "application/json", bytes_str("{\"errors\":[{\"code\":\"UNKNOWN\"}]}"));
+        http_response_bytes(resp, status, "application/json",
+                            bytes_str("{\"errors\":[{\"code\":\"UNKNOWN\"}]}"));
 }

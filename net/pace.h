@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// The least rate of a request's body, kept so that bursts and short stalls of honest clients survive: whoever sends has
-// an account of time. It begins full, runs down while time goes by, and each byte pays in the time that it may take at
-// the least rate, up to the full account again. An empty account means that the body came too slowly: on average of
-// that time fewer bytes came than the rate wants. Pure; times are of the monotonic clock, in microseconds.
+// The least rate of a request's body, kept so that bursts and short stalls of honest clients
+// survive: whoever sends has an account of time. It begins full, runs down while time goes by, and
+// each byte pays in the time that it may take at the least rate, up to the full account again. An
+// empty account means that the body came too slowly: on average of that time fewer bytes came than
+// the rate wants. Pure; times are of the monotonic clock, in microseconds.
 //
 //   struct pace p = pace_begin(&(struct pace_rule){512, 30000}, now_us);
 //   pace_bytes(&p, n, now_us);            // n more came
-//   pace_pause(&p, for_us);               // we did not read for so long: that is not the sender's time
+//   pace_pause(&p, for_us);               // we did not read for so long: that is not the sender's
+//                                         // time
 //   if (pace_over(&p, now_us)) …408…      // p.until_us is when to look again
 #ifndef MERIDIAN_NET_PACE_H
 #define MERIDIAN_NET_PACE_H
@@ -15,13 +17,16 @@
 #include <stdint.h>
 
 struct pace_rule {
-    unsigned bytes_s; // 0: no such limit
-    unsigned full_ms; // of the account
+    // 0: no such limit
+    unsigned bytes_s;
+    // of the account
+    unsigned full_ms;
 };
 
 struct pace {
     struct pace_rule rule;
-    int64_t until_us; // the account is empty then; INT64_MAX: never
+    // the account is empty then; INT64_MAX: never
+    int64_t until_us;
 };
 
 struct pace pace_begin(const struct pace_rule *rule, int64_t now_us);

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// A bounded pool of threads; see pool.h. Each lane is a fair queue made at birth. A job that loses its place is not
-// told there and then: who submits may hold a lock of his own, and the loser's is another's. It is put aside, and told
-// by the submitter once he holds none, or by a thread of the pool.
+// A bounded pool of threads; see pool.h. Each lane is a fair queue made at birth. A job that loses
+// its place is not told there and then: who submits may hold a lock of his own, and the loser's is
+// another's. It is put aside, and told by the submitter once he holds none, or by a thread of the
+// pool.
 #include "net/pool.h"
 
 #include "base/err.h"
@@ -14,9 +15,12 @@ struct pool {
     pthread_mutex_t lock;
     pthread_cond_t more;
     struct fair *lanes[POOL_N_LANES];
-    enum pool_lane next;                 // whose turn it is
-    struct fair_item *lost;              // put aside, newest first
-    unsigned n_threads, kept, n_running; // running: jobs of clients
+    // whose turn it is
+    enum pool_lane next;
+    // put aside, newest first
+    struct fair_item *lost;
+    // running: jobs of clients
+    unsigned n_threads, kept, n_running;
     bool closing, steps_back;
     char name[16];
     pthread_t threads[];
@@ -93,8 +97,8 @@ static bool lanes_make(struct pool *p, const struct pool_options *o)
 {
     for (int i = 0; i < POOL_N_LANES; i++) {
         bool bound = i == POOL_CLIENTS && o->max_per_network && o->max_per_network < o->max_waiting;
-        p->lanes[i] = fair_new(
-            &(struct fair_limits){.total = o->max_waiting, .per_network = bound ? o->max_per_network : o->max_waiting});
+        p->lanes[i] = fair_new(&(struct fair_limits){
+            .total = o->max_waiting, .per_network = bound ? o->max_per_network : o->max_waiting});
         if (!p->lanes[i])
             return false;
     }

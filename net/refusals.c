@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Refused requests in the log; see refusals.h. The accounts are a table of fixed size under one lock, found by a keyed
-// hash, so that nobody can choose networks that meet. Two that meet by chance share an account while both are busy.
+// Refused requests in the log; see refusals.h. The accounts are a table of fixed size under one
+// lock, found by a keyed hash, so that nobody can choose networks that meet. Two that meet by
+// chance share an account while both are busy.
 #include "net/refusals.h"
 
 #include "base/clock.h"
@@ -67,7 +68,8 @@ static void budget_fill(struct budget *b, int64_t now_ms, int64_t burst, int64_t
         b->left = full;
 }
 
-static struct account *account_of(struct refusals *r, const struct ip *network, bool ordinary, int64_t now_ms)
+static struct account *account_of(struct refusals *r, const struct ip *network, bool ordinary,
+                                  int64_t now_ms)
 {
     uint8_t key[sizeof network->b + 1];
     memcpy(key, network->b, sizeof network->b);
@@ -77,7 +79,8 @@ static struct account *account_of(struct refusals *r, const struct ip *network, 
     bool idle = !a->used || (a->budget.left == REFUSALS_BURST * 1000 && !a->left_out);
     if (!idle)
         return a;
-    *a = (struct account){.used = true, .ordinary = ordinary, .network = *network, .budget = {.at_ms = INT64_MIN}};
+    *a = (struct account){
+        .used = true, .ordinary = ordinary, .network = *network, .budget = {.at_ms = INT64_MIN}};
     budget_fill(&a->budget, now_ms, REFUSALS_BURST, REFUSALS_PER_S);
     return a;
 }
@@ -147,7 +150,8 @@ static struct refusals *ours_get(void)
     return ours;
 }
 
-// What a client meets in the ordinary course: it is told to fetch a token, or looks whether something is there.
+// What a client meets in the ordinary course: it is told to fetch a token, or looks whether
+// something is there.
 static bool is_ordinary(const struct http_request *req, int status)
 {
     return status == 404 || (status == 401 && !http_header_get(req, "Authorization"));
@@ -168,11 +172,13 @@ void refusals_log(const struct http_request *req, int status)
     if (!refusals_admit(r, &req->client, is_ordinary(req, status), clock_mono_ms()))
         return;
     const char *more = given(req->refused_detail, "");
-    log_write(status >= 500 ? LOG_WARN : LOG_INFO,
-              "http: refused %d %s: %s%s%s%s (request %s, %.16s %.255s%.512s, client %s, principal %s)", status,
-              given(req->refused_code, "-"), given(req->refused_why, "no reason given"), *more ? " [" : "", more,
-              *more ? "]" : "", req->request_id, given(req->method_text, "-"), given(req->host, "-"),
-              given(req->path, "-"), ip_format(&req->client, client), given(req->principal, "-"));
+    log_write(
+        status >= 500 ? LOG_WARN : LOG_INFO,
+        "http: refused %d %s: %s%s%s%s (request %s, %.16s %.255s%.512s, client %s, principal %s)",
+        status, given(req->refused_code, "-"), given(req->refused_why, "no reason given"),
+        *more ? " [" : "", more, *more ? "]" : "", req->request_id, given(req->method_text, "-"),
+        given(req->host, "-"), given(req->path, "-"), ip_format(&req->client, client),
+        given(req->principal, "-"));
 }
 
 void refusals_log_late(const struct http_request *req)
@@ -194,7 +200,9 @@ void refusals_tell(void)
     char most[IP_TEXT_SIZE];
     if (!r || !refusals_take(r, clock_mono_ms(), &n))
         return;
-    log_warn("http: %llu more refused requests of %u client networks have no line here (of %s and its neighbours: "
+    log_warn("http: %llu more refused requests of %u client networks have no line here (of %s and "
+             "its neighbours: "
              "%llu); the edge's access log has them",
-             (unsigned long long)n.n, n.n_networks, ip_format(&n.most, most), (unsigned long long)n.n_most);
+             (unsigned long long)n.n, n.n_networks, ip_format(&n.most, most),
+             (unsigned long long)n.n_most);
 }

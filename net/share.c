@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Counts of places by network; see share.h. Only networks that have a place are known, so there is a node for each
-// place and never more; all memory is made at birth.
+// Counts of places by network; see share.h. Only networks that have a place are known, so there is
+// a node for each place and never more; all memory is made at birth.
 #include "net/share.h"
 
 #include "base/digest.h"
@@ -20,7 +20,8 @@ struct holder {
 struct share {
     pthread_mutex_t lock;
     struct siphash_key key;
-    size_t places, taken, n_buckets; // a power of two
+    // a power of two
+    size_t places, taken, n_buckets;
     struct holder **buckets, *nodes, *free_nodes;
 };
 
@@ -63,7 +64,8 @@ void share_free(struct share *s)
 // Where the network's holder hangs, or would.
 static struct holder **find(struct share *s, const struct ip *network)
 {
-    struct holder **at = &s->buckets[siphash24(&s->key, network->b, sizeof network->b) & (s->n_buckets - 1)];
+    struct holder **at =
+        &s->buckets[siphash24(&s->key, network->b, sizeof network->b) & (s->n_buckets - 1)];
     while (*at && !ip_equal(&(*at)->network, network))
         at = &(*at)->chain;
     return at;

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// Shares of a bounded number of places, by client network (net/fair.h: /24, /56). A network gets a place while it has
-// fewer than half of those that are free, and always its first one while any is. So one network alone never has more
-// than a third of all, and however many came before, who comes next finds some free: each takes only a part of what is
-// left. For what cannot wait in a queue: a request that is under way. Any thread.
+// Shares of a bounded number of places, by client network (net/fair.h: /24, /56). A network gets a
+// place while it has fewer than half of those that are free, and always its first one while any is.
+// So one network alone never has more than a third of all, and however many came before, who comes
+// next finds some free: each takes only a part of what is left. For what cannot wait in a queue: a
+// request that is under way. Any thread.
 //
 //   struct share *s = share_new(4096);
 //   if (!share_take(s, &client)) …429…

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Tunnels: start and stop, the loop, who is silent; see tunnel.h. One thread, which waits for sockets alone.
+// Tunnels: start and stop, the loop, who is silent; see tunnel.h. One thread, which waits for
+// sockets alone.
 #include "net/tunnel_priv.h"
 
 #include "base/clock.h"
@@ -30,7 +31,8 @@ void tunnel_watch(struct tunnel_end *e, uint32_t events)
         return;
     struct epoll_event ev = {.events = events, .data.ptr = e};
     int op = e->watched ? EPOLL_CTL_MOD : EPOLL_CTL_ADD;
-    if (epoll_ctl(e->t->all->epoll_fd, op, e->fd, &ev)) { // out of memory: without events it would stay for ever
+    // out of memory: without events it would stay for ever
+    if (epoll_ctl(e->t->all->epoll_fd, op, e->fd, &ev)) {
         e->t->until_mono = clock_mono_ms();
         return;
     }
@@ -48,7 +50,8 @@ void tunnel_unwatch(struct tunnel_end *e)
 static void accept_watch(struct tunnels *all, bool on)
 {
     struct epoll_event ev = {.events = EPOLLIN, .data.ptr = NULL};
-    if (on != all->accepting && !epoll_ctl(all->epoll_fd, on ? EPOLL_CTL_ADD : EPOLL_CTL_DEL, all->o.listen_fd, &ev))
+    if (on != all->accepting &&
+        !epoll_ctl(all->epoll_fd, on ? EPOLL_CTL_ADD : EPOLL_CTL_DEL, all->o.listen_fd, &ev))
         all->accepting = on;
 }
 
@@ -99,7 +102,8 @@ static void peers_apply(struct tunnels *all)
 {
     for (struct tunnel *t = all->open, *next; t; t = next) {
         next = t->next;
-        if (t->state != TUNNEL_HEAD && t->state != TUNNEL_LINGER && tunnels_heard(all, t->region) == HEARD_AWAY)
+        if (t->state != TUNNEL_HEAD && t->state != TUNNEL_LINGER &&
+            tunnels_heard(all, t->region) == HEARD_AWAY)
             tunnel_fail(t, 503, "has fallen silent");
     }
 }
@@ -116,9 +120,11 @@ static void topology_apply(struct tunnels *all)
     for (struct tunnel *t = all->open, *next; t; t = next) {
         next = t->next;
         if (t->state == TUNNEL_OPEN && !tunnel_pin_holds(t, topology)) {
-            log_warn("edge: region %s: the topology no longer pins its certificate; what was passed on ends",
+            log_warn("edge: region %s: the topology no longer pins its certificate; what was "
+                     "passed on ends",
                      t->region);
-            tunnel_fail(t, 503, "is no longer trusted: the topology does not pin its certificate any more");
+            tunnel_fail(t, 503,
+                        "is no longer trusted: the topology does not pin its certificate any more");
         }
     }
 }
@@ -185,8 +191,8 @@ static bool drained(struct tunnels *all, int64_t now)
     for (struct tunnel *t = all->open, *next; t; t = next) {
         next = t->next;
         bool rests = t->state == TUNNEL_HEAD ? !t->up.n
-                                             : t->state == TUNNEL_OPEN && t->talk == TUNNEL_RESTS && !t->down.n &&
-                                                   now - t->answered_mono >= QUIET_MS;
+                                             : t->state == TUNNEL_OPEN && t->talk == TUNNEL_RESTS &&
+                                                   !t->down.n && now - t->answered_mono >= QUIET_MS;
         if (rests || now >= all->stop_mono)
             tunnel_end_now(t);
     }
@@ -283,7 +289,8 @@ static int loop_start(struct tunnels *all)
     all->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     all->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     int flags = fcntl(all->o.listen_fd, F_GETFL);
-    if (all->epoll_fd < 0 || all->wake_fd < 0 || flags < 0 || fcntl(all->o.listen_fd, F_SETFL, flags | O_NONBLOCK) ||
+    if (all->epoll_fd < 0 || all->wake_fd < 0 || flags < 0 ||
+        fcntl(all->o.listen_fd, F_SETFL, flags | O_NONBLOCK) ||
         epoll_ctl(all->epoll_fd, EPOLL_CTL_ADD, all->wake_fd, &ev))
         return err_from_errno(errno);
     accept_watch(all, true);

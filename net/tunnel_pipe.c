@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// One tunnel: the edge's connection (near), the other region's (far), and a buffer each way. On the loop's thread.
+// One tunnel: the edge's connection (near), the other region's (far), and a buffer each way. On the
+// loop's thread.
 //
 // Invariants
-//   1. A byte is read from one side only while the buffer towards the other is empty: who does not read is not read
-//   for.
+//   1. A byte is read from one side only while the buffer towards the other is empty: who does not
+//      read is not read for.
 //   2. Nothing of the far side is handed on before its certificate was found good and pinned.
 //   3. An answer of our own never follows bytes of an answer to the same request.
-//   4. The edge's connection is never closed by us where it may ask again just now: it could not tell that its request
-//   was
-//      not seen.
+//   4. The edge's connection is never closed by us where it may ask again just now: it could not
+//      tell that its request was not seen.
 #include "net/tunnel_priv.h"
 
 #include "base/clock.h"
@@ -33,8 +33,8 @@
 #define HEAD_WAIT_MS 10000 // for the first request line; the edge connects when it has one
 #define KEEPALIVE_IDLE_S 4
 #define KEEPALIVE_EVERY_S 2
-// A region whose beats are heard is judged by them: one that reads nothing for a while, since its disk is busy, is not
-// gone. Of one that was never heard TCP alone tells.
+// A region whose beats are heard is judged by them: one that reads nothing for a while, since its
+// disk is busy, is not gone. Of one that was never heard TCP alone tells.
 #define ACKNOWLEDGED_HEARD_MS 120000
 #define ACKNOWLEDGED_UNKNOWN_MS 10000
 
@@ -90,11 +90,11 @@ static void answer_put(struct tunnel *t, int status, const char *reason)
         memset(random, 0, sizeof random);
     for (size_t i = 0; i < sizeof random; i++)
         snprintf(id + 2 * i, 3, "%02x", random[i]);
-    int n =
-        snprintf(body, sizeof body,
-                 "{\"errors\":[{\"code\":\"UNAVAILABLE\",\"message\":\"this upload began in region %s and goes on only "
-                 "there; that region %s; try again, or begin the upload anew\"}]}",
-                 *t->region ? t->region : "(none)", reason);
+    int n = snprintf(body, sizeof body,
+                     "{\"errors\":[{\"code\":\"UNAVAILABLE\",\"message\":\"this upload began in "
+                     "region %s and goes on only "
+                     "there; that region %s; try again, or begin the upload anew\"}]}",
+                     *t->region ? t->region : "(none)", reason);
     assert(n > 0 && (size_t)n < sizeof body);
     t->down.from = 0;
     t->down.n = (size_t)snprintf(
@@ -102,7 +102,8 @@ static void answer_put(struct tunnel *t, int status, const char *reason)
         "HTTP/1.1 %d %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\nRetry-After: "
         "5\r\nConnection: close\r\nX-Meridian-Region: %s\r\nX-Meridian-Stamp: %s\r\n"
         "X-Meridian-Request-Id: %s\r\n\r\n%s",
-        status, status == 504 ? "Gateway Timeout" : "Service Unavailable", n, o->region, o->stamp, id, body);
+        status, status == 504 ? "Gateway Timeout" : "Service Unavailable", n, o->region, o->stamp,
+        id, body);
 }
 
 // As if it were new: what the edge asks next is looked at from its first line on.
@@ -140,7 +141,8 @@ void tunnel_expired(struct tunnel *t)
 {
     static struct log_limit limit = LOG_LIMIT(5000);
     if (t->state == TUNNEL_CONNECT || t->state == TUNNEL_HANDSHAKE) {
-        log_limited(&limit, LOG_WARN, "edge: region %s: no connection within %u ms for an upload that is passed on",
+        log_limited(&limit, LOG_WARN,
+                    "edge: region %s: no connection within %u ms for an upload that is passed on",
                     t->region, t->all->o.connect_ms);
         tunnel_fail(t, 504, "did not take a connection in time");
         return;
@@ -174,7 +176,8 @@ void tunnel_accepted(struct tunnels *all, int fd)
     tunnel_watch(&t->near, EPOLLIN);
 }
 
-// The region in the first request line: of "/v2/…/blobs/uploads/<region>.<hex>[?…]". ERR_BUSY: the line is not whole.
+// The region in the first request line: of "/v2/…/blobs/uploads/<region>.<hex>[?…]". ERR_BUSY: the
+// line is not whole.
 static int region_parse(const struct tunnel_bytes *b, char out[HOSTNAME_REGION_SIZE])
 {
     const char *p = (const char *)b->p + b->from, *end = p + b->n;
@@ -188,7 +191,8 @@ static int region_parse(const struct tunnel_bytes *b, char out[HOSTNAME_REGION_S
     const char *slash = memrchr(target, '/', (size_t)(path_end - target));
     static const char before[] = "/blobs/uploads";
     size_t n_before = sizeof before - 1;
-    if (!slash || (size_t)(slash - target) < n_before || memcmp(slash - n_before, before, n_before) != 0)
+    if (!slash || (size_t)(slash - target) < n_before ||
+        memcmp(slash - n_before, before, n_before) != 0)
         return ERR_PROTO;
     const char *dot = memchr(slash, '.', (size_t)(path_end - slash));
     size_t n = dot ? (size_t)(dot - slash - 1) : 0;
@@ -253,7 +257,8 @@ static bool near_read(struct tunnel *t)
     if (t->up.n && t->state != TUNNEL_HEAD)
         return false; // 1
     size_t at = t->state == TUNNEL_HEAD ? t->up.n : 0;
-    ssize_t n = at < TUNNEL_BUFFER_BYTES ? recv(t->near.fd, t->up.p + at, TUNNEL_BUFFER_BYTES - at, 0) : -1;
+    ssize_t n =
+        at < TUNNEL_BUFFER_BYTES ? recv(t->near.fd, t->up.p + at, TUNNEL_BUFFER_BYTES - at, 0) : -1;
     if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR)) {
         tunnel_end_now(t); // the edge has hung up: nobody waits for an answer
         return false;
@@ -313,7 +318,8 @@ static bool far_write(struct tunnel *t)
     return true;
 }
 
-// The length that an answer's head gives to its body; UINT64_MAX when it does not, or not in these bytes.
+// The length that an answer's head gives to its body; UINT64_MAX when it does not, or not in these
+// bytes.
 static uint64_t answer_length(const uint8_t *p, size_t n)
 {
     char head[4096];
@@ -386,7 +392,8 @@ static void connect_done(struct tunnel *t)
 static void not_believed(struct tunnel *t, const char *why)
 {
     static struct log_limit limit = LOG_LIMIT(5000);
-    log_limited(&limit, LOG_WARN, "edge: region %s: its peer listener is not believed: %s", t->region, why);
+    log_limited(&limit, LOG_WARN, "edge: region %s: its peer listener is not believed: %s",
+                t->region, why);
     tunnel_fail(t, 503, "did not prove that it is that region");
 }
 
@@ -409,7 +416,8 @@ static void handshake_go_on(struct tunnel *t)
     t->read_wants_write = why == SSL_ERROR_WANT_WRITE;
     if (why == SSL_ERROR_WANT_READ || why == SSL_ERROR_WANT_WRITE)
         return;
-    bool hung_up = why == SSL_ERROR_SSL && ERR_GET_REASON(ERR_peek_error()) == SSL_R_UNEXPECTED_EOF_WHILE_READING;
+    bool hung_up = why == SSL_ERROR_SSL &&
+                   ERR_GET_REASON(ERR_peek_error()) == SSL_R_UNEXPECTED_EOF_WHILE_READING;
     if (hung_up || why == SSL_ERROR_SYSCALL || why == SSL_ERROR_ZERO_RETURN)
         tunnel_fail(t, 503, "closed the connection at once");
     else
@@ -434,8 +442,8 @@ static void open_go_on(struct tunnel *t)
         t->more = moved;
 }
 
-// Our answer goes out; what the edge still sends is read and dropped, for a socket closed with unread bytes is an error
-// to the other side before it has read the answer.
+// Our answer goes out; what the edge still sends is read and dropped, for a socket closed with
+// unread bytes is an error to the other side before it has read the answer.
 static void linger_go_on(struct tunnel *t)
 {
     bool had = t->down.n;
@@ -486,7 +494,8 @@ void tunnel_event(struct tunnel_end *e, uint32_t events)
     }
     if (t->state == TUNNEL_CONNECT && e == &t->far)
         connect_done(t);
-    // A far end that broke is told of without end, whatever is asked: what is left of it is read as room comes.
+    // A far end that broke is told of without end, whatever is asked: what is left of it is read as
+    // room comes.
     if (e == &t->far && broke && t->state == TUNNEL_OPEN) {
         tunnel_unwatch(e);
         t->far_broken = true;

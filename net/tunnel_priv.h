@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the files of the tunnels share: tunnel.c (life, the loop, who is silent), tunnel_pipe.c (one tunnel: its
-// connections and bytes), tunnel_tls.c (certificates). All but tunnels_peer, _open and _stop runs on the loop's thread.
+// What the files of the tunnels share: tunnel.c (life, the loop, who is silent), tunnel_pipe.c (one
+// tunnel: its connections and bytes), tunnel_tls.c (certificates). All but tunnels_peer, _open and
+// _stop runs on the loop's thread.
 #ifndef MERIDIAN_NET_TUNNEL_PRIV_H
 #define MERIDIAN_NET_TUNNEL_PRIV_H
 
@@ -25,13 +26,15 @@ enum tunnel_state {
 struct tunnel;
 struct tunnel_end { // one of its two connections
     struct tunnel *t;
-    int fd; // -1: none
+    // -1: none
+    int fd;
     uint32_t events;
     bool watched;
 };
 
 struct tunnel_bytes { // one way
-    uint8_t *p;       // TUNNEL_BUFFER_BYTES
+    // TUNNEL_BUFFER_BYTES
+    uint8_t *p;
     size_t from, n;
 };
 
@@ -45,19 +48,28 @@ struct tunnel {
     struct tunnels *all;
     struct tunnel *prev, *next;
     enum tunnel_state state;
-    struct tunnel_end near, far; // the edge; the other region
+    // the edge; the other region
+    struct tunnel_end near, far;
     struct tunnel_bytes up, down;
     SSL *ssl;
-    bool write_wants_read, read_wants_write; // as TLS says
-    bool far_broken;                         // epoll has said so, and is not asked again
-    bool far_over;                           // nothing more comes from there
+    // as TLS says
+    bool write_wants_read, read_wants_write;
+    // epoll has said so, and is not asked again
+    bool far_broken;
+    // nothing more comes from there
+    bool far_over;
     enum tunnel_talk talk;
-    uint64_t answer_left;  // of the answer that comes; UINT64_MAX: not known
-    bool more;             // there may be more to do without an event
-    int64_t until_mono;    // of the states that have a limit
-    int64_t answered_mono; // the last byte of an answer
+    // of the answer that comes; UINT64_MAX: not known
+    uint64_t answer_left;
+    // there may be more to do without an event
+    bool more;
+    // of the states that have a limit
+    int64_t until_mono;
+    // the last byte of an answer
+    int64_t answered_mono;
     char region[HOSTNAME_REGION_SIZE];
-    char fingerprint[65]; // that it showed
+    // that it showed
+    char fingerprint[65];
 };
 
 enum heard { HEARD_NEVER, HEARD, HEARD_AWAY };
@@ -74,23 +86,28 @@ struct tunnels {
     struct tunnel *open, *dead;
     _Atomic size_t n_open;
     bool accepting;
-    int64_t accept_mono; // not before, when descriptors ran out
+    // not before, when descriptors ran out
+    int64_t accept_mono;
     struct snapshot_reader reader;
-    uint64_t generation; // of the topology that was last looked at
+    // of the topology that was last looked at
+    uint64_t generation;
     SSL_CTX *tls;
-    struct stat ca_stat, pem_stat; // of the files that it was made from
+    // of the files that it was made from
+    struct stat ca_stat, pem_stat;
 
     pthread_mutex_t lock;
     struct tunnel_peer peers[TOPOLOGY_MAX_REGIONS];
     size_t n_peers;
-    bool news; // of peers
+    // of peers
+    bool news;
     bool stop;
     int64_t stop_mono;
 };
 
 // --- tunnel.c ---
 enum heard tunnels_heard(struct tunnels *all, const char *region);
-void tunnel_watch(struct tunnel_end *e, uint32_t events); // what epoll is to tell; 0: only that it broke
+// what epoll is to tell; 0: only that it broke
+void tunnel_watch(struct tunnel_end *e, uint32_t events);
 void tunnel_unwatch(struct tunnel_end *e);
 
 // --- tunnel_pipe.c ---
@@ -98,8 +115,8 @@ void tunnel_accepted(struct tunnels *all, int fd); // takes it over
 void tunnel_event(struct tunnel_end *e, uint32_t events);
 void tunnel_go_on(struct tunnel *t); // as far as it can, without waiting; fair to the others
 void tunnel_expired(struct tunnel *t);
-// An answer of our own where one is owed; where nothing is, the edge may ask anew; in the middle of one, a cut.
-// `reason` continues "region R " and is plain ASCII.
+// An answer of our own where one is owed; where nothing is, the edge may ask anew; in the middle of
+// one, a cut. `reason` continues "region R " and is plain ASCII.
 void tunnel_fail(struct tunnel *t, int status, const char *reason);
 void tunnel_end_now(struct tunnel *t);
 

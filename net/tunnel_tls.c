@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The tunnels' TLS: our peer certificate, chain and name of the other side, and the fingerprint that the topology pins.
-// Files are read again when they changed; both are small and few connections begin.
+// The tunnels' TLS: our peer certificate, chain and name of the other side, and the fingerprint
+// that the topology pins. Files are read again when they changed; both are small and few
+// connections begin.
 #include "net/tunnel_priv.h"
 
 #include "base/digest.h"
@@ -15,8 +16,8 @@
 
 static bool same_file(const struct stat *a, const struct stat *b)
 {
-    return a->st_ino == b->st_ino && a->st_size == b->st_size && a->st_mtim.tv_sec == b->st_mtim.tv_sec &&
-           a->st_mtim.tv_nsec == b->st_mtim.tv_nsec;
+    return a->st_ino == b->st_ino && a->st_size == b->st_size &&
+           a->st_mtim.tv_sec == b->st_mtim.tv_sec && a->st_mtim.tv_nsec == b->st_mtim.tv_nsec;
 }
 
 static SSL_CTX *context_make(const struct tunnels_options *o)
@@ -27,11 +28,13 @@ static SSL_CTX *context_make(const struct tunnels_options *o)
     SSL_CTX_set_min_proto_version(c, TLS1_2_VERSION);
     SSL_CTX_set_verify(c, SSL_VERIFY_PEER, NULL);
     SSL_CTX_set_verify_depth(c, 3);
-    SSL_CTX_set_mode(c, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_RELEASE_BUFFERS);
+    SSL_CTX_set_mode(c, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
+                            SSL_MODE_RELEASE_BUFFERS);
     SSL_CTX_set_options(c, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION);
     if (SSL_CTX_load_verify_locations(c, o->ca_file, NULL) == 1 &&
         SSL_CTX_use_certificate_chain_file(c, o->peer_pem) == 1 &&
-        SSL_CTX_use_PrivateKey_file(c, o->peer_pem, SSL_FILETYPE_PEM) == 1 && SSL_CTX_check_private_key(c) == 1)
+        SSL_CTX_use_PrivateKey_file(c, o->peer_pem, SSL_FILETYPE_PEM) == 1 &&
+        SSL_CTX_check_private_key(c) == 1)
         return c;
     ERR_clear_error();
     SSL_CTX_free(c);
@@ -63,14 +66,14 @@ int tunnel_tls_begin(struct tunnel *t)
     int rc = topology ? context_see_to(all) : ERR_NOTFOUND;
     if (rc) {
         static struct log_limit limit = LOG_LIMIT(5000);
-        log_limited(&limit, LOG_ERROR, "edge: %s and %s: uploads cannot be passed on: %s", all->o.ca_file,
-                    all->o.peer_pem, err_text(rc));
+        log_limited(&limit, LOG_ERROR, "edge: %s and %s: uploads cannot be passed on: %s",
+                    all->o.ca_file, all->o.peer_pem, err_text(rc));
         return rc;
     }
     snprintf(name, sizeof name, "%s.peer.%s", t->region, topology->domain);
     t->ssl = SSL_new(all->tls);
-    if (!t->ssl || SSL_set1_host(t->ssl, name) != 1 || SSL_set_tlsext_host_name(t->ssl, name) != 1 ||
-        SSL_set_fd(t->ssl, t->far.fd) != 1) {
+    if (!t->ssl || SSL_set1_host(t->ssl, name) != 1 ||
+        SSL_set_tlsext_host_name(t->ssl, name) != 1 || SSL_set_fd(t->ssl, t->far.fd) != 1) {
         ERR_clear_error();
         return ERR_NOMEM;
     }

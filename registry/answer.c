@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// What failures mean on the wire: the one file of the room that maps error codes to HTTP status and OCI code
-// (distribution-spec 1.1, "Error Codes"). Also validators and conditions (RFC 9110 sections 8.8, 13). Any thread.
+// What failures mean on the wire: the one file of the room that maps error codes to HTTP status and
+// OCI code (distribution-spec 1.1, "Error Codes"). Also validators and conditions (RFC 9110
+// sections 8.8, 13). Any thread.
 #include "registry/registry_priv.h"
 
 #include "base/err.h"
@@ -10,7 +11,8 @@
 #include <stdio.h>
 #include <string.h>
 
-void answer_header(struct op *op, struct http_response *resp, const char *name, const char *fmt, ...)
+void answer_header(struct op *op, struct http_response *resp, const char *name, const char *fmt,
+                   ...)
 {
     va_list ap;
     va_start(ap, fmt);
@@ -53,17 +55,18 @@ static void no_space(struct op *op, struct http_response *resp, const char *what
         space_look(op->s->space, &v);
     if (v.is_short) {
         log_limited(&limit, LOG_ERROR, "registry: %s: %s", what, v.text);
-        oci_error(
-            op->req, resp, 507, "UNKNOWN", NULL,
-            "the disk of region %s is full up to its reserve (no space left for content): push to another region, "
-            "or again once there is room",
-            op->s->region);
+        oci_error(op->req, resp, 507, "UNKNOWN", NULL,
+                  "the disk of region %s is full up to its reserve (no space left for content): "
+                  "push to another region, "
+                  "or again once there is room",
+                  op->s->region);
         return;
     }
     log_limited(&limit, LOG_ERROR, "registry: %s: %s", what, err_text(ERR_NOSPACE));
-    oci_error(op->req, resp, 507, "UNKNOWN", NULL,
-              "region %s has no space left for this: push to another region, or again once there is room",
-              op->s->region);
+    oci_error(
+        op->req, resp, 507, "UNKNOWN", NULL,
+        "region %s has no space left for this: push to another region, or again once there is room",
+        op->s->region);
 }
 
 bool disk_short(struct op *op, struct http_response *resp)
@@ -85,7 +88,8 @@ void answer_error(struct op *op, struct http_response *resp, int rc, const char 
         return;
     case ERR_READONLY:
         log_limited(&limit, LOG_ERROR, "registry: %s: %s", what, err_text(rc));
-        oci_error(op->req, resp, 503, "UNAVAILABLE", NULL, "this region takes no writes now: %s", err_text(rc));
+        oci_error(op->req, resp, 503, "UNAVAILABLE", NULL, "this region takes no writes now: %s",
+                  err_text(rc));
         return;
     case ERR_NOFILES:
     case ERR_BUSY:
@@ -99,8 +103,10 @@ void answer_error(struct op *op, struct http_response *resp, int rc, const char 
     default:
         if (op->s->on_fault && (rc == ERR_IO || rc == ERR_CORRUPT))
             op->s->on_fault(op->s->on_fault_ctx, op->label);
-        log_limited(&limit, LOG_ERROR, "registry: %s: %s (request %s)", what, err_text(rc), op->req->request_id);
-        oci_error(op->req, resp, 500, "UNKNOWN", NULL, "%s failed here; the log of this region says more", what);
+        log_limited(&limit, LOG_ERROR, "registry: %s: %s (request %s)", what, err_text(rc),
+                    op->req->request_id);
+        oci_error(op->req, resp, 500, "UNKNOWN", NULL,
+                  "%s failed here; the log of this region says more", what);
     }
 }
 
@@ -112,13 +118,15 @@ void answer_fault(struct op *op, struct http_response *resp)
         oci_error(req, resp, 400, "NAME_INVALID", NULL, "not a repository name");
         break;
     case ROUTE_BAD_DIGEST:
-        oci_error(req, resp, 400, "DIGEST_INVALID", NULL, "not a digest that is spoken here (sha256:<64 hex digits>)");
+        oci_error(req, resp, 400, "DIGEST_INVALID", NULL,
+                  "not a digest that is spoken here (sha256:<64 hex digits>)");
         break;
     case ROUTE_BAD_TAG:
         if (req->method == HTTP_PUT)
             oci_error(req, resp, 400, "MANIFEST_INVALID", NULL, "not a tag");
         else // no manifest can have such a tag
-            oci_error(req, resp, 404, "MANIFEST_UNKNOWN", NULL, "no such manifest in this repository");
+            oci_error(req, resp, 404, "MANIFEST_UNKNOWN", NULL,
+                      "no such manifest in this repository");
         break;
     default:
         oci_error(req, resp, 404, "BLOB_UPLOAD_UNKNOWN", NULL, "no such upload in this repository");

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// GET and HEAD of a blob. A link in this repository is what makes it exist; the bytes, Range and the length are the
-// edge's. A blob that is here but not linked in this repository and one that is nowhere take the same way: the link is
-// asked, and nothing else. Runs on the pool.
+// GET and HEAD of a blob. A link in this repository is what makes it exist; the bytes, Range and
+// the length are the edge's. A blob that is here but not linked in this repository and one that is
+// nowhere take the same way: the link is asked, and nothing else. Runs on the pool.
 #include "registry/registry_priv.h"
 
 #include "base/err.h"
@@ -15,9 +15,11 @@ void blob_read(struct op *op, struct http_response *resp)
     uint64_t size, is = 0;
     int rc = meta_link_get(op->s->meta, op->registry, op->route.name, d, &size);
     if (!rc && ((rc = blob_stat(op->s->blobs, d, &is)) == ERR_NOTFOUND || (!rc && is != size))) {
-        // A file that was cut is as good as none: a push finds it absent and replaces it, a peer asks another region.
-        log_limited(&limit, LOG_ERROR, "registry: %s/%s links %s, which %s", op->registry, op->route.name,
-                    digest_format(d, text), rc ? "is not in the store" : "is damaged in the store: its size is wrong");
+        // A file that was cut is as good as none: a push finds it absent and replaces it, a peer
+        // asks another region.
+        log_limited(&limit, LOG_ERROR, "registry: %s/%s links %s, which %s", op->registry,
+                    op->route.name, digest_format(d, text),
+                    rc ? "is not in the store" : "is damaged in the store: its size is wrong");
         if (op->s->on_lost)
             op->s->on_lost(op->s->on_lost_ctx, op->registry, op->route.name, d);
         rc = ERR_NOTFOUND;

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// Manifests by tag or digest (distribution-spec 1.1). What is stored is what is sent back, byte for byte and under its
-// own media type, whatever Accept says: converting would change the digest, and refusing would tell a client that a
-// manifest does not exist which does. Reads and the put run on the pool.
+// Manifests by tag or digest (distribution-spec 1.1). What is stored is what is sent back, byte for
+// byte and under its own media type, whatever Accept says: converting would change the digest, and
+// refusing would tell a client that a manifest does not exist which does. Reads and the put run on
+// the pool.
 //
-// A manifest with `subject` is taken whether or not the subject is here. OCI-Subject is not sent: it promises the
-// referrers API, and a client that sees it no longer keeps the referrers tag that stands in for it.
+// A manifest with `subject` is taken whether or not the subject is here. OCI-Subject is not sent:
+// it promises the referrers API, and a client that sees it no longer keeps the referrers tag that
+// stands in for it.
 #include "registry/registry_priv.h"
 
 #include "base/err.h"
@@ -16,8 +18,8 @@
 static int stored_get(struct op *op, struct manifest_row *out)
 {
     const struct route *r = &op->route;
-    return meta_manifest_get(op->s->meta, op->registry, r->name, r->tag, r->tag ? NULL : &r->digest, &op->req->arena,
-                             out);
+    return meta_manifest_get(op->s->meta, op->registry, r->name, r->tag, r->tag ? NULL : &r->digest,
+                             &op->req->arena, out);
 }
 
 void manifest_read(struct op *op, struct http_response *resp)
@@ -25,7 +27,8 @@ void manifest_read(struct op *op, struct http_response *resp)
     struct manifest_row row;
     int rc = stored_get(op, &row);
     if (rc == ERR_NOTFOUND) {
-        oci_error(op->req, resp, 404, "MANIFEST_UNKNOWN", NULL, "no such manifest in this repository");
+        oci_error(op->req, resp, 404, "MANIFEST_UNKNOWN", NULL,
+                  "no such manifest in this repository");
         return;
     }
     if (rc) {
@@ -43,7 +46,8 @@ static void refuse(struct op *op, struct http_response *resp, const char *why)
     oci_error(op->req, resp, 400, "MANIFEST_INVALID", NULL, "%s", why);
 }
 
-// The header's media type without parameters; without a header, the content's own mediaType. NULL: neither.
+// The header's media type without parameters; without a header, the content's own mediaType. NULL:
+// neither.
 static const char *content_type(struct op *op)
 {
     const char *header = http_header_get(op->req, "Content-Type");
@@ -53,7 +57,8 @@ static const char *content_type(struct op *op)
             n--;
         return arena_strndup(&op->req->arena, header, n);
     }
-    json_t *root = json_loadb((const char *)op->req->body.p, op->req->body.n, JSON_REJECT_DUPLICATES, NULL);
+    json_t *root =
+        json_loadb((const char *)op->req->body.p, op->req->body.n, JSON_REJECT_DUPLICATES, NULL);
     const char *own = json_string_value(json_object_get(root, "mediaType"));
     const char *copy = own ? arena_strdup(&op->req->arena, own) : NULL;
     json_decref(root);
@@ -81,9 +86,10 @@ static bool understood(struct op *op, struct http_response *resp, struct manifes
     return !rc;
 }
 
-// If-Match: the present value must be named. The store compares again in its transaction, so two that race cannot both
-// win. False: answered.
-static bool condition_holds(struct op *op, struct http_response *resp, struct digest *present, bool *out_conditional)
+// If-Match: the present value must be named. The store compares again in its transaction, so two
+// that race cannot both win. False: answered.
+static bool condition_holds(struct op *op, struct http_response *resp, struct digest *present,
+                            bool *out_conditional)
 {
     const char *list = http_header_get(op->req, "If-Match");
     *out_conditional = list;
@@ -96,43 +102,47 @@ static bool condition_holds(struct op *op, struct http_response *resp, struct di
         return false;
     }
     if (rc || !etag_matches(list, &row.digest, false)) {
-        oci_error(op->req, resp, 412, "DENIED", NULL, "the present value is not the one that If-Match names");
+        oci_error(op->req, resp, 412, "DENIED", NULL,
+                  "the present value is not the one that If-Match names");
         return false;
     }
     *present = row.digest;
     return true;
 }
 
-static void put_answer(struct op *op, struct http_response *resp, int rc, const struct manifest_put *p,
-                       const struct put_result *result)
+static void put_answer(struct op *op, struct http_response *resp, int rc,
+                       const struct manifest_put *p, const struct put_result *result)
 {
     char text[DIGEST_TEXT_SIZE];
     if (rc == ERR_NOTFOUND) {
         digest_format(&result->missing, text);
-        oci_error(op->req, resp, 404, "MANIFEST_BLOB_UNKNOWN", text, "it refers to %s, which is not in this repository",
-                  text);
+        oci_error(op->req, resp, 404, "MANIFEST_BLOB_UNKNOWN", text,
+                  "it refers to %s, which is not in this repository", text);
     } else if (rc == ERR_CONFLICT) {
-        oci_error(op->req, resp, 412, "DENIED", NULL, "the present value is not the one that If-Match names");
+        oci_error(op->req, resp, 412, "DENIED", NULL,
+                  "the present value is not the one that If-Match names");
     } else if (rc == ERR_AHEAD) {
         if (writes_closed(op, resp))
             return;
-        oci_error(
-            op->req, resp, 503, "UNAVAILABLE", NULL,
-            "what is there now is stamped too far ahead of this region's clock to be replaced: wait until the clock "
-            "has come near, or an operator runs meridian replication repair-clock");
+        oci_error(op->req, resp, 503, "UNAVAILABLE", NULL,
+                  "what is there now is stamped too far ahead of this region's clock to be "
+                  "replaced: wait until the clock "
+                  "has come near, or an operator runs meridian replication repair-clock");
         answer_header(op, resp, "Retry-After", "5");
     } else if (rc) {
         answer_error(op, resp, rc, "writing a manifest");
     } else {
         digest_format(&p->digest, text);
         answer_empty(resp, 201);
-        answer_header(op, resp, "Location", "%s/v2/%s/manifests/%s", op->here, op->route.name, text);
+        answer_header(op, resp, "Location", "%s/v2/%s/manifests/%s", op->here, op->route.name,
+                      text);
         answer_header(op, resp, "Docker-Content-Digest", "%s", text);
         answer_header(op, resp, "ETag", "\"%s\"", text);
     }
 }
 
-// Twice its size, since the database's log has it too, and what goes with it: references, a tag, feed entries.
+// Twice its size, since the database's log has it too, and what goes with it: references, a tag,
+// feed entries.
 #define ENTRY_BYTES(n) (2 * (uint64_t)(n) + (64 << 10))
 
 static int put_charged(struct op *op, const struct manifest_put *p, struct put_result *out)
@@ -148,8 +158,10 @@ static int put_charged(struct op *op, const struct manifest_put *p, struct put_r
 static void put(struct op *op, struct http_response *resp)
 {
     struct manifest m;
-    struct manifest_put p = {
-        .registry = op->registry, .repository = op->route.name, .content = op->req->body, .tag = op->route.tag};
+    struct manifest_put p = {.registry = op->registry,
+                             .repository = op->route.name,
+                             .content = op->req->body,
+                             .tag = op->route.tag};
     struct put_result result = {0};
     struct digest present;
     bool conditional;
@@ -161,7 +173,8 @@ static void put(struct op *op, struct http_response *resp)
         return;
     }
     if (!p.tag && !digest_equal(&p.digest, &op->route.digest)) {
-        oci_error(op->req, resp, 400, "DIGEST_INVALID", NULL, "the content does not have the digest it is put under");
+        oci_error(op->req, resp, 400, "DIGEST_INVALID", NULL,
+                  "the content does not have the digest it is put under");
         return;
     }
     if (!understood(op, resp, &m) || !condition_holds(op, resp, &present, &conditional))
@@ -176,16 +189,21 @@ static void put(struct op *op, struct http_response *resp)
 
 void manifest_put_begin(struct op *op, struct http_plan *plan)
 {
-    if (http_header_get(op->req, "If-None-Match")) { // ignoring a condition would be worse than refusing it
-        oci_error(op->req, &plan->response, 400, "UNSUPPORTED", NULL, "If-None-Match is understood on reads only");
+    // ignoring a condition would be worse than refusing it
+    if (http_header_get(op->req, "If-None-Match")) {
+        oci_error(op->req, &plan->response, 400, "UNSUPPORTED", NULL,
+                  "If-None-Match is understood on reads only");
         return;
     }
-    if (op->route.tag == NULL && http_header_get(op->req, "If-Match")) { // content under its digest never changes
-        oci_error(op->req, &plan->response, 400, "UNSUPPORTED", NULL, "If-Match is understood on writes to a tag only");
+    // content under its digest never changes
+    if (op->route.tag == NULL && http_header_get(op->req, "If-Match")) {
+        oci_error(op->req, &plan->response, 400, "UNSUPPORTED", NULL,
+                  "If-Match is understood on writes to a tag only");
         return;
     }
     if (op->req->content_length > (int64_t)op->s->manifest_max_bytes) {
-        oci_error(op->req, &plan->response, 413, "SIZE_INVALID", NULL, "a manifest may have at most %llu bytes",
+        oci_error(op->req, &plan->response, 413, "SIZE_INVALID", NULL,
+                  "a manifest may have at most %llu bytes",
                   (unsigned long long)op->s->manifest_max_bytes);
         return;
     }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Uploads at rest between requests; see open_uploads.h. A list: it holds a few hundred at most, and a look through it costs
-// less than the write that follows.
+// Uploads at rest between requests; see open_uploads.h. A list: it holds a few hundred at most, and
+// a look through it costs less than the write that follows.
 #include "registry/open_uploads.h"
 
 #include "base/clock.h"
@@ -10,9 +10,11 @@
 #include <string.h>
 
 struct handle {
-    struct handle *prev, *next; // older, newer
+    // older, newer
+    struct handle *prev, *next;
     struct blob_upload *u;
-    int64_t parked_ms; // mono
+    // mono
+    int64_t parked_ms;
     char id[];
 };
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the files of registry/ share: the service, and one request on its way (`struct op`). An op hangs off its
-// request's arena; nothing of the topology is kept in it, so that a reload in mid-request changes nothing.
+// What the files of registry/ share: the service, and one request on its way (`struct op`). An op
+// hangs off its request's arena; nothing of the topology is kept in it, so that a reload in
+// mid-request changes nothing.
 #ifndef MERIDIAN_REGISTRY_REGISTRY_PRIV_H
 #define MERIDIAN_REGISTRY_REGISTRY_PRIV_H
 
@@ -25,34 +26,53 @@ struct registry_service {
     unsigned upload_idle_s;
     void (*on_fault)(void *ctx, const char *label);
     void *on_fault_ctx;
-    void (*on_lost)(void *ctx, const char *registry, const char *repository, const struct digest *d);
+    void (*on_lost)(void *ctx, const char *registry, const char *repository,
+                    const struct digest *d);
     void *on_lost_ctx;
-    struct open_uploads open_uploads; // uploads between two requests
-    struct busy busy;                 // and those in one
+    // uploads between two requests
+    struct open_uploads open_uploads;
+    // and those in one
+    struct busy busy;
 };
 
 // Bytes on their way into an upload (upload_body.c).
 struct upload_io {
     const char *id;
-    struct blob_upload *u; // open while this request owns the upload
+    // open while this request owns the upload
+    struct blob_upload *u;
     struct space_charge charge;
     struct busy_mark mark;
-    bool marked;       // this request is among those under way
-    bool entered;      // upload_enter was tried
-    bool ran;          // the body came whole, or was refused with an answer
-    bool begun;        // u ends at `acked`, or had more written to it
-    bool fresh;        // POST ?digest=: no row yet, and what remains is thrown away
-    bool ranged;       // Content-Range was given:
-    uint64_t from, to; // inclusive
-    uint64_t acked;    // size at which this request began
+    // this request is among those under way
+    bool marked;
+    // upload_enter was tried
+    bool entered;
+    // the body came whole, or was refused with an answer
+    bool ran;
+    // u ends at `acked`, or had more written to it
+    bool begun;
+    // POST ?digest=: no row yet, and what remains is thrown away
+    bool fresh;
+    // Content-Range was given:
+    bool ranged;
+    // inclusive
+    uint64_t from, to;
+    // size at which this request began
+    uint64_t acked;
     uint64_t received;
-    int err;        // first failure; the rest of the body is discarded
-    bool in_use;    // err is ERR_BUSY because another request has the upload open
-    bool ends;      // a PUT: op->digest is what it becomes
-    bool committed; // the bytes have become a blob, in this request or an earlier one that could not link it
-    bool linked;    // and the upload is over
-    bool repeats;   // a PUT that ended this upload before: nothing is left to do
-    bool rests;     // acknowledged or recorded: u stays open for the next request
+    // first failure; the rest of the body is discarded
+    int err;
+    // err is ERR_BUSY because another request has the upload open
+    bool in_use;
+    // a PUT: op->digest is what it becomes
+    bool ends;
+    // the bytes have become a blob, in this request or an earlier one that could not link it
+    bool committed;
+    // and the upload is over
+    bool linked;
+    // a PUT that ended this upload before: nothing is left to do
+    bool repeats;
+    // acknowledged or recorded: u stays open for the next request
+    bool rests;
 };
 
 struct op {
@@ -60,17 +80,27 @@ struct op {
     struct http_request *req;
     void (*act)(struct op *op, struct http_response *resp);
     struct route route;
-    const char *registry, *label; // its name, and its login label
-    bool sole_replica;            // nobody else holds the registry
+    // its name, and its login label
+    const char *registry, *label;
+    // nobody else holds the registry
+    bool sole_replica;
     struct access access;
-    const char *principal;   // who it is, by token or signature
-    const char *here;        // "https://<host called>[:port]"
-    const char *upload_here; // the same of the host on which uploads go on
-    const char *upload_host; // its name alone
-    bool sign;               // upload Locations carry a signature
-    int failed;              // a header could not be set: latched, judged once
-    struct digest digest;    // of the query: ?digest=, ?mount=
-    const char *mount_from;  // checked name, or NULL
+    // who it is, by token or signature
+    const char *principal;
+    // "https://<host called>[:port]"
+    const char *here;
+    // the same of the host on which uploads go on
+    const char *upload_here;
+    // its name alone
+    const char *upload_host;
+    // upload Locations carry a signature
+    bool sign;
+    // a header could not be set: latched, judged once
+    int failed;
+    // of the query: ?digest=, ?mount=
+    struct digest digest;
+    // checked name, or NULL
+    const char *mount_from;
     bool mount;
     struct upload_io io;
 };
@@ -79,18 +109,21 @@ struct op {
 void answer_error(struct op *op, struct http_response *resp, int rc, const char *what);
 void answer_fault(struct op *op, struct http_response *resp); // of the route
 void answer_query(struct op *op, struct http_response *resp); // a query that cannot be decoded
-void answer_header(struct op *op, struct http_response *resp, const char *name, const char *fmt, ...)
-    __attribute__((format(printf, 4, 5)));
+void answer_header(struct op *op, struct http_response *resp, const char *name, const char *fmt,
+                   ...) __attribute__((format(printf, 4, 5)));
 void answer_empty(struct http_response *resp, int status);
 void answer_method(struct op *op, struct http_response *resp); // 405
 bool writes_closed(struct op *op, struct http_response *resp); // 503 with the reason
-bool disk_short(struct op *op, struct http_response *resp);    // 507: no content is taken; on the pool
-// Does an If-Match or If-None-Match list name this digest? `*` does. Weak tags count only when `weak`.
+bool disk_short(struct op *op, struct http_response *resp); // 507: no content is taken; on the pool
+// Does an If-Match or If-None-Match list name this digest? `*` does. Weak tags count only when
+// `weak`.
 bool etag_matches(const char *list, const struct digest *d, bool weak);
-// Docker-Content-Digest and ETag; true when the request's If-None-Match makes it a 304 (then it is filled).
+// Docker-Content-Digest and ETag; true when the request's If-None-Match makes it a 304 (then it is
+// filled).
 bool answer_validators(struct op *op, struct http_response *resp, const struct digest *d);
 
-// The handlers. `*_begin` runs on an HTTP thread and fills the plan (or replies); the others run on the pool.
+// The handlers. `*_begin` runs on an HTTP thread and fills the plan (or replies); the others run on
+// the pool.
 void blob_read(struct op *op, struct http_response *resp);
 void uploads_begin(struct op *op, struct http_plan *plan);
 void upload_begin(struct op *op, struct http_plan *plan);
@@ -105,15 +138,19 @@ void op_plan(struct op *op, struct http_plan *plan, enum http_plan_kind kind,
 
 // upload_body.c
 extern const struct http_sink upload_sink;
-int upload_row_get(struct op *op, struct upload_row *out); // ERR_NOTFOUND also in another repository
-void upload_enter(struct op *op);                          // opens, trims to what was acknowledged; io.err on failure
-bool upload_complete(struct op *op);                       // body as long as announced; io.err otherwise
-void upload_done(struct http_request *req); // plan.done: keeps what a broken connection left, lets go of the upload
+// ERR_NOTFOUND also in another repository
+int upload_row_get(struct op *op, struct upload_row *out);
+void upload_enter(struct op *op);    // opens, trims to what was acknowledged; io.err on failure
+bool upload_complete(struct op *op); // body as long as announced; io.err otherwise
+// plan.done: keeps what a broken connection left, lets go of the upload
+void upload_done(struct http_request *req);
 
-// upload_room.c: the uploads of a principal's that make room at a bound (upload_bounds in store/meta.h).
+// upload_room.c: the uploads of a principal's that make room at a bound (upload_bounds in
+// store/meta.h).
 //   room_init(&r, s);
 //   rc = meta_upload_…(…, &r.bounds);
-//   room_done(&r, rc);                      // 0: removes what was given, and says how many; else all stays
+//   room_done(&r, rc);                      // 0: removes what was given, and says how many; else
+//                                           // all stays
 struct room {
     struct registry_service *s;
     struct busy_claims claims;

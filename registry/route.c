@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Paths of the registry; see route.h. A repository name may itself hold segments like "blobs" or "tags", so a path is
-// read from its end. Called by service.c on HTTP threads.
+// Paths of the registry; see route.h. A repository name may itself hold segments like "blobs" or
+// "tags", so a path is read from its end. Called by service.c on HTTP threads.
 #include "registry/route.h"
 
 #include "base/err.h"
@@ -63,7 +63,8 @@ bool tag_ok(const char *s)
 bool upload_id_ok(const char *id)
 {
     const char *dot = strchr(id, '.');
-    if (!dot || dot == id || dot - id > 31 || strlen(dot + 1) != UPLOAD_ID_HEX || !(id[0] >= 'a' && id[0] <= 'z'))
+    if (!dot || dot == id || dot - id > 31 || strlen(dot + 1) != UPLOAD_ID_HEX ||
+        !(id[0] >= 'a' && id[0] <= 'z'))
         return false;
     for (const char *p = id; p < dot; p++)
         if (!lower_alnum(*p))

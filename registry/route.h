@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a path under /v2/ means (distribution-spec 1.1, "Endpoints"). Pure. The raw path is taken as it was sent: no dot
-// segments, no doubled slashes are repaired, and only the last segment (a reference) may carry percent escapes.
+// What a path under /v2/ means (distribution-spec 1.1, "Endpoints"). Pure. The raw path is taken as
+// it was sent: no dot segments, no doubled slashes are repaired, and only the last segment (a
+// reference) may carry percent escapes.
 //
 //   struct route r;
 //   if (route_parse(&req->arena, req->path, &r)) …out of memory…
@@ -34,9 +35,12 @@ enum route_fault { ROUTE_FINE, ROUTE_BAD_NAME, ROUTE_BAD_TAG, ROUTE_BAD_DIGEST, 
 struct route {
     enum route_kind kind;
     enum route_fault fault;
-    const char *name;     // repository; NULL where there is none or it is malformed
-    const char *tag;      // of a manifest; NULL when it is named by digest
-    struct digest digest; // of a blob, a referrers list, or a manifest without tag
+    // repository; NULL where there is none or it is malformed
+    const char *name;
+    // of a manifest; NULL when it is named by digest
+    const char *tag;
+    // of a blob, a referrers list, or a manifest without tag
+    struct digest digest;
     const char *upload_id;
 };
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The registry's front door; see registry.h. `begin` runs on an HTTP thread and is pure CPU: what the path means,
-// whether the method fits, who asks and what for; then a handler fills the plan. All that touches disk or database runs
-// on the pool through op_run.
+// The registry's front door; see registry.h. `begin` runs on an HTTP thread and is pure CPU: what
+// the path means, whether the method fits, who asks and what for; then a handler fills the plan.
+// All that touches disk or database runs on the pool through op_run.
 #include "registry/registry_priv.h"
 
 #include "base/clock.h"
@@ -78,9 +78,10 @@ static bool host_is(const struct hostname *h, enum name_kind kind)
     return hostname_public_of(h->kind) == kind;
 }
 
-// Where this request was sent to, and where uploads go on: on the global name, with regional endpoints on, at this
-// region's own name, so that a push stays where it began.
-static int hosts_set(struct op *op, const struct topology *t, const struct registry *reg, const struct hostname *host)
+// Where this request was sent to, and where uploads go on: on the global name, with regional
+// endpoints on, at this region's own name, so that a push stays where it began.
+static int hosts_set(struct op *op, const struct topology *t, const struct registry *reg,
+                     const struct hostname *host)
 {
     char here[HOSTNAME_TEXT_SIZE], upload[HOSTNAME_TEXT_SIZE], port[8] = "";
     struct arena *a = &op->req->arena;
@@ -89,7 +90,8 @@ static int hosts_set(struct op *op, const struct topology *t, const struct regis
     if (moves)
         kind = host->kind == NAME_GLOBAL ? NAME_REGIONAL : NAME_REGIONAL_PRIVATE;
     if (hostname_format(host->kind, t->domain, host->label, host->region, host->stamp, here) ||
-        hostname_format(kind, t->domain, host->label, moves ? op->s->region : host->region, NULL, upload))
+        hostname_format(kind, t->domain, host->label, moves ? op->s->region : host->region, NULL,
+                        upload))
         return ERR_INVAL;
     if (t->https_port != 443)
         snprintf(port, sizeof port, ":%u", t->https_port);
@@ -99,11 +101,13 @@ static int hosts_set(struct op *op, const struct topology *t, const struct regis
     op->upload_here = arena_printf(a, "https://%s%s", upload, port);
     op->registry = arena_strdup(a, reg->name);
     op->label = arena_strdup(a, reg->label);
-    return op->here && op->upload_host && op->upload_here && op->registry && op->label ? 0 : ERR_NOMEM;
+    return op->here && op->upload_host && op->upload_here && op->registry && op->label ? 0
+                                                                                       : ERR_NOMEM;
 }
 
-// The host that the client named, in the form in which signatures cover it. Two spellings of one name are one host, and
-// nothing else is: case and one final dot do not count, nor does the port, which the edge's listeners have judged.
+// The host that the client named, in the form in which signatures cover it. Two spellings of one
+// name are one host, and nothing else is: case and one final dot do not count, nor does the port,
+// which the edge's listeners have judged.
 static int host_called(const struct op *op, const struct topology *t, char out[HOSTNAME_TEXT_SIZE])
 {
     struct hostname h;
@@ -111,8 +115,9 @@ static int host_called(const struct op *op, const struct topology *t, char out[H
     return hostname_format(h.kind, t->domain, h.label, h.region, h.stamp, out);
 }
 
-// A valid signature is authority by itself and wins over a Bearer that has gone stale. It holds at the host that stands
-// in its URL, as the request's own Host header says it, and not at the same region's other names.
+// A valid signature is authority by itself and wins over a Bearer that has gone stale. It holds at
+// the host that stands in its URL, as the request's own Host header says it, and not at the same
+// region's other names.
 static bool signature_holds(struct op *op, const struct topology *t)
 {
     char name[HOSTNAME_TEXT_SIZE];
@@ -125,7 +130,8 @@ static bool signature_holds(struct op *op, const struct topology *t)
                            .registry = op->registry,
                            .repository = op->route.name,
                            .upload_id = op->route.upload_id};
-    if (signed_url_check(op->s->url_key, &u, value, clock_wall_ms(), &op->req->arena, &op->principal))
+    if (signed_url_check(op->s->url_key, &u, value, clock_wall_ms(), &op->req->arena,
+                         &op->principal))
         return false;
     op->sign = true; // the next Location carries one again
     op->req->principal = op->principal;
@@ -134,19 +140,22 @@ static bool signature_holds(struct op *op, const struct topology *t)
 
 static bool writes(const struct op *op)
 {
-    return op->route.kind == ROUTE_UPLOADS || op->route.kind == ROUTE_UPLOAD || op->req->method == HTTP_PUT;
+    return op->route.kind == ROUTE_UPLOADS || op->route.kind == ROUTE_UPLOAD ||
+           op->req->method == HTTP_PUT;
 }
 
 static bool permitted(const struct op *op)
 {
     const struct access *acc = &op->access;
     switch (op->route.kind) {
-    case ROUTE_BASE: // without a token always a challenge, also where pulling is free for all: containers/image takes
-                     // challenges from here alone, and docker login checks a password against it
+    // without a token always a challenge, also where pulling is free for all: containers/image
+    // takes challenges from here alone, and docker login checks a password against it
+    case ROUTE_BASE:
         return acc->token_id || acc->peer;
     case ROUTE_CATALOG:
         for (size_t i = 0; i < acc->n_grants; i++)
-            if (!strcmp(acc->grants[i].repository, "*") && (acc->grants[i].actions & ACTION_CATALOG))
+            if (!strcmp(acc->grants[i].repository, "*") &&
+                (acc->grants[i].actions & ACTION_CATALOG))
                 return true;
         return acc->everywhere & ACTION_CATALOG;
     default:
@@ -164,7 +173,8 @@ static const char *scope_of(struct op *op)
     if (!op->route.name)
         return NULL;
     if (op->mount_from)
-        return arena_printf(a, "repository:%s:pull,push repository:%s:pull", op->route.name, op->mount_from);
+        return arena_printf(a, "repository:%s:pull,push repository:%s:pull", op->route.name,
+                            op->mount_from);
     return arena_printf(a, "repository:%s:%s", op->route.name, writes(op) ? "pull,push" : "pull");
 }
 
@@ -181,8 +191,8 @@ static void mount_read(struct op *op)
 }
 
 // False: answered with a challenge.
-static bool admitted(struct op *op, const struct topology *t, const struct registry *reg, const struct hostname *host,
-                     struct http_response *resp)
+static bool admitted(struct op *op, const struct topology *t, const struct registry *reg,
+                     const struct hostname *host, struct http_response *resp)
 {
     if (signature_holds(op, t))
         return true;
@@ -229,7 +239,8 @@ static void dispatch(struct op *op, struct http_plan *plan)
         op_plan(op, plan, HTTP_PLAN_RUN, tags_read);
         break;
     case ROUTE_MANIFEST:
-        // The content and what is parsed from it hang off the request: its ceiling grows by what a manifest may need.
+        // The content and what is parsed from it hang off the request: its ceiling grows by what a
+        // manifest may need.
         if (op->req->arena.max_bytes)
             op->req->arena.max_bytes += 2 * op->s->manifest_max_bytes + (4u << 20);
         if (op->req->method == HTTP_PUT)
@@ -246,17 +257,20 @@ static void dispatch(struct op *op, struct http_plan *plan)
     case ROUTE_UPLOAD:
         upload_begin(op, plan);
         break;
-    case ROUTE_REFERRERS: // as the specification says for registries without it: clients fall back to the tag schema
+    // as the specification says for registries without it: clients fall back to the tag schema
+    case ROUTE_REFERRERS:
         not_here(op, resp, "the referrers API is not offered here");
         break;
     }
 }
 
-// Every escape is whole and none is a NUL. A parameter that cannot be decoded must not count as one that is absent.
+// Every escape is whole and none is a NUL. A parameter that cannot be decoded must not count as one
+// that is absent.
 static bool query_ok(const char *q)
 {
     for (const char *p = q; (p = strchr(p, '%')); p += 3)
-        if (!isxdigit((unsigned char)p[1]) || !isxdigit((unsigned char)p[2]) || (p[1] == '0' && p[2] == '0'))
+        if (!isxdigit((unsigned char)p[1]) || !isxdigit((unsigned char)p[2]) ||
+            (p[1] == '0' && p[2] == '0'))
             return false;
     return true;
 }
@@ -281,15 +295,17 @@ static int op_new(struct registry_service *s, struct http_request *req, const st
     return 0;
 }
 
-void registry_service_begin(struct registry_service *s, struct http_request *req, const struct topology *t,
-                            const struct registry *reg, const struct hostname *host, struct http_plan *plan)
+void registry_service_begin(struct registry_service *s, struct http_request *req,
+                            const struct topology *t, const struct registry *reg,
+                            const struct hostname *host, struct http_plan *plan)
 {
     struct http_response *resp = &plan->response;
     struct op *op = NULL;
     plan->kind = HTTP_PLAN_REPLY;
     int rc = op_new(s, req, t, reg, host, &op);
     if (rc == ERR_INVAL) {
-        oci_error(req, resp, 421, "UNSUPPORTED", NULL, "this host is not an endpoint of a registry");
+        oci_error(req, resp, 421, "UNSUPPORTED", NULL,
+                  "this host is not an endpoint of a registry");
         return;
     }
     if (rc) {

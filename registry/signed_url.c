@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Signed URLs; see signed_url.h. The expiry and the principal travel in the value, all else is what the request itself
-// says: so a value moved to another host, repository or upload does not verify.
+// Signed URLs; see signed_url.h. The expiry and the principal travel in the value, all else is what
+// the request itself says: so a value moved to another host, repository or upload does not verify.
 #include "registry/signed_url.h"
 
 #include "base/bytes.h"
@@ -39,21 +39,23 @@ static int key_id(const uint8_t *key, char out[KID_HEX + 1])
     return rc;
 }
 
-static int url_mac(const uint8_t *key, const struct signed_url *u, const char *kid, const char *principal,
-                   int64_t expires_s, uint8_t out[SHA256_BYTES])
+static int url_mac(const uint8_t *key, const struct signed_url *u, const char *kid,
+                   const char *principal, int64_t expires_s, uint8_t out[SHA256_BYTES])
 {
-    if (!field_ok(u->kind) || !field_ok(u->methods) || !field_ok(u->host) || !field_ok(u->registry) ||
-        !field_ok(u->repository) || !field_ok(u->upload_id) || !principal_ok(principal))
+    if (!field_ok(u->kind) || !field_ok(u->methods) || !field_ok(u->host) ||
+        !field_ok(u->registry) || !field_ok(u->repository) || !field_ok(u->upload_id) ||
+        !principal_ok(principal))
         return ERR_INVAL;
     AUTO_BUF struct buf b;
     buf_init(&b, 8192);
-    buf_printf(&b, "meridian-url-1\n%s\n%s\n%s\n%s\n%s\n%s\n%s\n%" PRId64 "\n%s\n", u->kind, u->methods, u->host,
-               u->registry, u->repository, u->upload_id, principal, expires_s, kid);
+    buf_printf(&b, "meridian-url-1\n%s\n%s\n%s\n%s\n%s\n%s\n%s\n%" PRId64 "\n%s\n", u->kind,
+               u->methods, u->host, u->registry, u->repository, u->upload_id, principal, expires_s,
+               kid);
     return b.err ? b.err : hmac_sha256(key, SIGNED_URL_KEY_BYTES, b.p, b.n, out);
 }
 
-int signed_url_make(const uint8_t key[SIGNED_URL_KEY_BYTES], const struct signed_url *u, struct arena *a,
-                    const char **out_value)
+int signed_url_make(const uint8_t key[SIGNED_URL_KEY_BYTES], const struct signed_url *u,
+                    struct arena *a, const char **out_value)
 {
     char kid[KID_HEX + 1], who[b64_size(PRINCIPAL_NAME_MAX)], mac_text[b64_size(SHA256_BYTES)];
     uint8_t mac[SHA256_BYTES];
@@ -98,8 +100,8 @@ static int expiry_parse(const char *s, int64_t *out)
     return 0;
 }
 
-int signed_url_check(const uint8_t key[SIGNED_URL_KEY_BYTES], const struct signed_url *u, const char *value,
-                     int64_t now_ms, struct arena *a, const char **out_principal)
+int signed_url_check(const uint8_t key[SIGNED_URL_KEY_BYTES], const struct signed_url *u,
+                     const char *value, int64_t now_ms, struct arena *a, const char **out_principal)
 {
     char kid[KID_HEX + 1], *part[4];
     uint8_t who[PRINCIPAL_NAME_MAX + 1], given[SHA256_BYTES], mac[SHA256_BYTES];
@@ -112,15 +114,16 @@ int signed_url_check(const uint8_t key[SIGNED_URL_KEY_BYTES], const struct signe
         return ERR_NOMEM;
     if (value_split(text, part) || expiry_parse(part[1], &expires_s) ||
         b64url_parse(part[2], strlen(part[2]), who, PRINCIPAL_NAME_MAX, &n_who) ||
-        b64url_parse(part[3], strlen(part[3]), given, sizeof given, &n_given) || n_given != sizeof given ||
-        memchr(who, 0, n_who))
+        b64url_parse(part[3], strlen(part[3]), given, sizeof given, &n_given) ||
+        n_given != sizeof given || memchr(who, 0, n_who))
         return ERR_AUTH;
     who[n_who] = 0;
     int rc = key_id(key, kid);
     if (rc)
         return rc;
     if (!secret_equal(kid, KID_HEX, part[0], strlen(part[0])) ||
-        url_mac(key, u, kid, (const char *)who, expires_s, mac) || !secret_equal(mac, sizeof mac, given, sizeof given))
+        url_mac(key, u, kid, (const char *)who, expires_s, mac) ||
+        !secret_equal(mac, sizeof mac, given, sizeof given))
         return ERR_AUTH;
     if (expires_s <= now_ms / 1000)
         return ERR_EXPIRED;

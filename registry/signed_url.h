@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// URLs that carry their own authority (design section 6): an HMAC under this region's key over kind, methods, host,
-// registry, repository, upload id, principal, expiry and key id. docker and ctr send no Authorization to a Location on
-// another host, so an upload that moves to the regional host needs one. Once the upload is over it is good for nothing
-// but the PUT that ended it, sent again. The value is a secret while it lives and never logged. Pure; HTTP threads and
-// the pool.
+// URLs that carry their own authority (design section 6): an HMAC under this region's key over
+// kind, methods, host, registry, repository, upload id, principal, expiry and key id. docker and
+// ctr send no Authorization to a Location on another host, so an upload that moves to the regional
+// host needs one. Once the upload is over it is good for nothing but the PUT that ended it, sent
+// again. The value is a secret while it lives and never logged. Pure; HTTP threads and the pool.
 //
-//   signed_url_make(key, &u, &req->arena, &value);                 // "<kid>.<expiry>.<principal>.<mac>"
-//   rc = signed_url_check(key, &u, value, now_ms, a, &principal);   // u->principal and u->expires_s are not read
+//   signed_url_make(key, &u, &req->arena, &value);   // "<kid>.<expiry>.<principal>.<mac>"
+//   // u->principal and u->expires_s are not read
+//   rc = signed_url_check(key, &u, value, now_ms, a, &principal);
 #ifndef MERIDIAN_REGISTRY_SIGNED_URL_H
 #define MERIDIAN_REGISTRY_SIGNED_URL_H
 
@@ -20,19 +21,26 @@
 #define SIGNED_URL_UPLOAD_METHODS "GET HEAD PATCH PUT DELETE"
 
 struct signed_url {
-    const char *kind;    // "upload"
-    const char *methods; // as the text above; the caller sees to it that the request's is one of them
-    const char *host;    // the name that stands in the URL: lower case, without a port, without a final dot
+    // "upload"
+    const char *kind;
+    // as the text above; the caller sees to it that the request's is one of them
+    const char *methods;
+    // the name that stands in the URL: lower case, without a port, without a final dot
+    const char *host;
     const char *registry, *repository, *upload_id;
-    const char *principal; // "" for anonymous, else principal_name_ok
-    int64_t expires_s;     // Unix time
+    // "" for anonymous, else principal_name_ok
+    const char *principal;
+    // Unix time
+    int64_t expires_s;
 };
 
-// ERR_INVAL when a field has a control byte, or the principal is no user name; ERR_NOMEM, ERR_CRYPTO.
-int signed_url_make(const uint8_t key[SIGNED_URL_KEY_BYTES], const struct signed_url *u, struct arena *a,
-                    const char **out_value);
+// ERR_INVAL when a field has a control byte, or the principal is no user name; ERR_NOMEM,
+// ERR_CRYPTO.
+int signed_url_make(const uint8_t key[SIGNED_URL_KEY_BYTES], const struct signed_url *u,
+                    struct arena *a, const char **out_value);
 // ERR_AUTH: malformed, another key's, or not over these fields. ERR_EXPIRED: right but too old.
-int signed_url_check(const uint8_t key[SIGNED_URL_KEY_BYTES], const struct signed_url *u, const char *value,
-                     int64_t now_ms, struct arena *a, const char **out_principal);
+int signed_url_check(const uint8_t key[SIGNED_URL_KEY_BYTES], const struct signed_url *u,
+                     const char *value, int64_t now_ms, struct arena *a,
+                     const char **out_principal);
 
 #endif

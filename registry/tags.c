@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Lists in pages: the tags of a repository, the repositories of a registry (distribution-spec 1.1, "Listing Tags").
-// Names are sorted by their bytes. A page has at most PAGE_MAX names; Link (RFC 8288) leads to the next. Runs on the
-// pool.
+// Lists in pages: the tags of a repository, the repositories of a registry (distribution-spec 1.1,
+// "Listing Tags"). Names are sorted by their bytes. A page has at most PAGE_MAX names; Link
+// (RFC 8288) leads to the next. Runs on the pool.
 #include "registry/registry_priv.h"
 
 #include "base/err.h"
@@ -11,10 +11,13 @@
 #include <string.h>
 
 struct page {
-    size_t n;          // wanted
-    const char *after; // NULL: from the start
+    // wanted
+    size_t n;
+    // NULL: from the start
+    const char *after;
     const char **names;
-    size_t n_names; // one more than wanted when there is more
+    // one more than wanted when there is more
+    size_t n_names;
 };
 
 // False: answered.
@@ -47,7 +50,8 @@ static json_t *page_json(const struct page *p)
 }
 
 // Takes over root. Names need no escaping in a URL: their grammars see to that.
-static void page_answer(struct op *op, struct http_response *resp, const struct page *p, json_t *root, const char *path)
+static void page_answer(struct op *op, struct http_response *resp, const struct page *p,
+                        json_t *root, const char *path)
 {
     int rc = root ? http_response_json(op->req, resp, 200, root) : ERR_NOMEM;
     if (rc) {
@@ -55,7 +59,8 @@ static void page_answer(struct op *op, struct http_response *resp, const struct 
         return;
     }
     if (p->n && p->n_names > p->n)
-        answer_header(op, resp, "Link", "<%s?n=%zu&last=%s>; rel=\"next\"", path, p->n, p->names[p->n - 1]);
+        answer_header(op, resp, "Link", "<%s?n=%zu&last=%s>; rel=\"next\"", path, p->n,
+                      p->names[p->n - 1]);
 }
 
 void tags_read(struct op *op, struct http_response *resp)
@@ -63,8 +68,8 @@ void tags_read(struct op *op, struct http_response *resp)
     struct page p;
     if (!page_read(op, resp, &p))
         return;
-    int rc = meta_tags_list(op->s->meta, op->registry, op->route.name, p.after, p.n + 1, &op->req->arena, &p.names,
-                            &p.n_names);
+    int rc = meta_tags_list(op->s->meta, op->registry, op->route.name, p.after, p.n + 1,
+                            &op->req->arena, &p.names, &p.n_names);
     if (rc == ERR_NOTFOUND) {
         oci_error(op->req, resp, 404, "NAME_UNKNOWN", NULL, "no such repository");
         return;
@@ -75,7 +80,8 @@ void tags_read(struct op *op, struct http_response *resp)
     }
     const char *path = arena_printf(&op->req->arena, "/v2/%s/tags/list", op->route.name);
     json_t *list = path ? page_json(&p) : NULL;
-    page_answer(op, resp, &p, list ? json_pack("{s:s, s:o}", "name", op->route.name, "tags", list) : NULL, path);
+    page_answer(op, resp, &p,
+                list ? json_pack("{s:s, s:o}", "name", op->route.name, "tags", list) : NULL, path);
 }
 
 void catalog_read(struct op *op, struct http_response *resp)
@@ -83,11 +89,13 @@ void catalog_read(struct op *op, struct http_response *resp)
     struct page p;
     if (!page_read(op, resp, &p))
         return;
-    int rc = meta_repositories_list(op->s->meta, op->registry, p.after, p.n + 1, &op->req->arena, &p.names, &p.n_names);
+    int rc = meta_repositories_list(op->s->meta, op->registry, p.after, p.n + 1, &op->req->arena,
+                                    &p.names, &p.n_names);
     if (rc) {
         answer_error(op, resp, rc, "listing repositories");
         return;
     }
     json_t *list = page_json(&p);
-    page_answer(op, resp, &p, list ? json_pack("{s:o}", "repositories", list) : NULL, "/v2/_catalog");
+    page_answer(op, resp, &p, list ? json_pack("{s:o}", "repositories", list) : NULL,
+                "/v2/_catalog");
 }

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// The bytes of an upload on their way to the disk. Called through the sink and by uploads.c, on the pool, one call at a
-// time per request. Invariants:
-//   1. The row is the truth: what it has as received is on the disk, whatever more an interrupted request left in the
-//      file, and a request begins at what its client was told last.
-//   2. One request at a time has an upload open; the row is read again once it is, so that (1) holds.
-//   3. Bytes are acknowledged when their client is told of them: by the answer to their request or, when its connection
-//      broke, by a later one that asks. Until then a piece that names no place begins before them, so that one that is
-//      sent again blindly stands in the blob once.
+// The bytes of an upload on their way to the disk. Called through the sink and by uploads.c, on the
+// pool, one call at a time per request. Invariants:
+//   1. The row is the truth: what it has as received is on the disk, whatever more an interrupted
+//      request left in the file, and a request begins at what its client was told last.
+//   2. One request at a time has an upload open; the row is read again once it is, so that (1)
+//      holds.
+//   3. Bytes are acknowledged when their client is told of them: by the answer to their request or,
+//      when its connection broke, by a later one that asks. Until then a piece that names no place
+//      begins before them, so that one that is sent again blindly stands in the blob once.
 //   4. What does not count leaves the file at once: a refused piece keeps no space.
 //   5. Before bytes that were received are written over, the row no longer has them.
 #include "registry/registry_priv.h"
@@ -30,8 +31,9 @@ int upload_row_get(struct op *op, struct upload_row *out)
     return 0;
 }
 
-// The file is shorter than was acknowledged. Either an earlier PUT made a blob of it and could not link that: the store
-// kept word, and the same PUT again only has to link. Or it was lost: then the client starts anew.
+// The file is shorter than was acknowledged. Either an earlier PUT made a blob of it and could not
+// link that: the store kept word, and the same PUT again only has to link. Or it was lost: then the
+// client starts anew.
 static int file_gone(struct op *op)
 {
     struct upload_io *io = &op->io;
@@ -53,8 +55,8 @@ static int file_gone(struct op *op)
     return ERR_NOTFOUND;
 }
 
-// The upload is over. The request that ended it may come again, since its answer may have been lost: then it is good if
-// it is the very same, and its body does not matter.
+// The upload is over. The request that ended it may come again, since its answer may have been
+// lost: then it is good if it is the very same, and its body does not matter.
 static int repeat(struct op *op)
 {
     struct upload_io *io = &op->io;
@@ -83,7 +85,8 @@ static int place_refused(struct op *op, const struct upload_row *row)
     struct upload_io *io = &op->io;
     io->acked = row->size;
     if (row->received != row->size)
-        (void)meta_upload_tell(op->s->meta, io->id, &io->acked); // else what was told before is told again
+        // else what was told before is told again
+        (void)meta_upload_tell(op->s->meta, io->id, &io->acked);
     io->rests = true;
     return ERR_RANGE;
 }
@@ -143,8 +146,8 @@ static int begin_fresh(struct op *op)
     return rc;
 }
 
-// A known length is charged before a byte of it is taken, an unknown one by windows. A body of nothing needs no room,
-// unless it makes a file.
+// A known length is charged before a byte of it is taken, an unknown one by windows. A body of
+// nothing needs no room, unless it makes a file.
 static int charge(struct op *op)
 {
     int64_t n = op->req->content_length;
@@ -169,7 +172,8 @@ void upload_enter(struct op *op)
     io->rests = io->err && !io->fresh; // a refusal changed nothing
 }
 
-// Back to what was acknowledged. Should the disk refuse even that, the next request trims the file (1).
+// Back to what was acknowledged. Should the disk refuse even that, the next request trims the file
+// (1).
 static void give_back(struct upload_io *io)
 {
     if (io->begun)
@@ -193,7 +197,8 @@ static int sink_write(struct http_request *req, const uint8_t *p, size_t n)
     upload_enter(op);
     if (!io->err && io->ranged && n > io->to - io->from + 1 - io->received)
         io->err = ERR_TOOBIG;
-    if (!io->err && !io->committed && !io->repeats) // else the blob is whole, and these are its last bytes once more
+    // else the blob is whole, and these are its last bytes once more
+    if (!io->err && !io->committed && !io->repeats)
         io->err = take_bytes(io, p, n);
     if (io->err) // now, not with the answer: the rest of the body may take its time
         give_back(io);
@@ -214,8 +219,8 @@ bool upload_complete(struct op *op)
     return !io->err;
 }
 
-// The connection broke in mid-body. What came is synced and recorded, if the principal may leave so much behind; it
-// counts once the client asks. Otherwise it goes.
+// The connection broke in mid-body. What came is synced and recorded, if the principal may leave so
+// much behind; it counts once the client asks. Otherwise it goes.
 static int cut_keep(struct op *op)
 {
     static struct log_limit limit = LOG_LIMIT(5000);
@@ -230,7 +235,8 @@ static int cut_keep(struct op *op)
     room_done(&room, rc);
     if (rc == ERR_FULL)
         log_limited(&limit, LOG_WARN,
-                    "registry: what came of an upload of %s in %s before its connection broke is dropped: more bytes "
+                    "registry: what came of an upload of %s in %s before its connection broke is "
+                    "dropped: more bytes "
                     "are left behind than are allowed (uploads.bytes_per_principal)",
                     op->principal, op->registry);
     return rc;
@@ -249,7 +255,8 @@ void upload_done(struct http_request *req)
         give_back(io);
     blob_upload_close(take_ptr(io->u));
     if (io->entered && (io->fresh || io->linked))
-        blob_upload_discard(op->s->blobs, io->id); // what stays behind is found by blob_uploads_expire
+        // what stays behind is found by blob_uploads_expire
+        blob_upload_discard(op->s->blobs, io->id);
     if (io->marked)
         busy_leave(&op->s->busy, &io->mark);
 }

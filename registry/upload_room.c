@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Uploads that make room for others of the same principal: which may go (no request of theirs is under way) is said to
-// the metadata here, and their files are removed once their rows are. On the pool, and on the metadata's writer thread.
+// Uploads that make room for others of the same principal: which may go (no request of theirs is
+// under way) is said to the metadata here, and their files are removed once their rows are. On the
+// pool, and on the metadata's writer thread.
 #include "registry/registry_priv.h"
 
 #include "base/log.h"
@@ -24,7 +25,8 @@ static size_t files_remove(struct room *r)
     size_t n = 0;
     for (const struct busy_claim *c = r->claims.first; c; c = c->next, n++) {
         open_uploads_drop(&r->s->open_uploads, c->id);
-        blob_upload_discard(r->s->blobs, c->id); // what stays behind is found by blob_uploads_expire
+        // what stays behind is found by blob_uploads_expire
+        blob_upload_discard(r->s->blobs, c->id);
     }
     return n;
 }
@@ -36,7 +38,8 @@ size_t room_done(struct room *r, int rc)
     const char *id = n ? r->claims.first->id : "";
     if (n)
         log_limited(&limit, LOG_WARN,
-                    "registry: %zu idle uploads were dropped, %s the last: their user left more behind than is allowed "
+                    "registry: %zu idle uploads were dropped, %s the last: their user left more "
+                    "behind than is allowed "
                     "(uploads.per_principal, per_registry, bytes_per_principal)",
                     n, id);
     busy_release(&r->s->busy, &r->claims);

@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-// What is done about uploads that were left: their files are closed after a minute, they are discarded once they are
-// idle, and what ended is forgotten. On the daemon's housekeeping thread; see registry.h.
+// What is done about uploads that were left: their files are closed after a minute, they are
+// discarded once they are idle, and what ended is forgotten. On the daemon's housekeeping thread;
+// see registry.h.
 #include "registry/registry_priv.h"
 
 #include "base/clock.h"
 #include "base/err.h"
 
 #define BATCH 256
-#define SWEEP_SHARE 16     // of the idle limit: an upload that is idle holds its place for so much more at most, and
+// of the idle limit: an upload that is idle holds its place for so much more at most, and
+#define SWEEP_SHARE 16
 #define SWEEP_MAX_MS 60000 // for so long
 
 void registry_yield(struct registry_service *s)
@@ -27,7 +29,8 @@ static int discard(struct registry_service *s, const char *id, int64_t max_idle_
     struct busy_claims mine = {0};
     if (!busy_claim(&s->busy, id, &mine))
         return ERR_BUSY;
-    int rc = meta_upload_is_idle(s->meta, id, max_idle_ms) ? 0 : ERR_BUSY; // its client may have come back meanwhile
+    // its client may have come back meanwhile
+    int rc = meta_upload_is_idle(s->meta, id, max_idle_ms) ? 0 : ERR_BUSY;
     if (rc) {
         busy_release(&s->busy, &mine);
         return rc;
@@ -40,15 +43,16 @@ static int discard(struct registry_service *s, const char *id, int64_t max_idle_
     return rc == ERR_NOTFOUND ? 0 : rc;
 }
 
-// A batch of those that are idle, without the first `skip`. Those with a request under way stay, and what the disk
-// refuses to remove.
-static int batch_discard(struct registry_service *s, int64_t max_idle_ms, size_t *skip, size_t *n_listed,
-                         size_t *n_gone)
+// A batch of those that are idle, without the first `skip`. Those with a request under way stay,
+// and what the disk refuses to remove.
+static int batch_discard(struct registry_service *s, int64_t max_idle_ms, size_t *skip,
+                         size_t *n_listed, size_t *n_gone)
 {
     const char **ids;
     struct arena a;
     arena_init(&a, 1 << 20);
-    int rc = meta_uploads_idle(s->meta, clock_mono_ms(), max_idle_ms, *skip, BATCH, &a, &ids, n_listed);
+    int rc =
+        meta_uploads_idle(s->meta, clock_mono_ms(), max_idle_ms, *skip, BATCH, &a, &ids, n_listed);
     for (size_t i = 0; !rc && i < *n_listed; i++) {
         bool gone = !discard(s, ids[i], max_idle_ms);
         *n_gone += gone;
@@ -96,7 +100,8 @@ int registry_uploads_expire(struct registry_service *s, int64_t max_idle_ms, siz
         rc = bound(s, &n_gone);
     if (!rc)
         rc = meta_uploads_forget(s->meta, max_idle_ms);
-    int rc2 = blob_uploads_expire(s->blobs, clock_wall_ms() - max_idle_ms, upload_known, s, &n_files);
+    int rc2 =
+        blob_uploads_expire(s->blobs, clock_wall_ms() - max_idle_ms, upload_known, s, &n_files);
     rc = rc ? rc : rc2;
     if (!rc)
         *out_n = n_gone + n_files;

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Uploads (distribution-spec 1.1, "Push"): POST starts, mounts, or takes a whole blob; PATCH adds a piece; GET tells
-// how far it is; PUT ends; DELETE cancels. An upload belongs to a registry and a repository, never to a token: ctr ends
-// with another token than it began with. `*_begin` on an HTTP thread, the rest on the pool.
+// Uploads (distribution-spec 1.1, "Push"): POST starts, mounts, or takes a whole blob; PATCH adds a
+// piece; GET tells how far it is; PUT ends; DELETE cancels. An upload belongs to a registry and a
+// repository, never to a token: ctr ends with another token than it began with. `*_begin` on an
+// HTTP thread, the rest on the pool.
 #include "registry/registry_priv.h"
 
 #include "base/clock.h"
@@ -27,11 +28,13 @@ static void upload_location(struct op *op, struct http_response *resp)
             return;
         }
     }
-    answer_header(op, resp, "Location", "%s/v2/%s/blobs/uploads/%s%s%s", op->upload_here, op->route.name, op->io.id,
-                  value ? "?" SIGNED_URL_PARAMETER "=" : "", value ? value : "");
+    answer_header(op, resp, "Location", "%s/v2/%s/blobs/uploads/%s%s%s", op->upload_here,
+                  op->route.name, op->io.id, value ? "?" SIGNED_URL_PARAMETER "=" : "",
+                  value ? value : "");
 }
 
-// Location, and how far it is. The range is inclusive, and "0-0" for nothing too: what clients know from the reference.
+// Location, and how far it is. The range is inclusive, and "0-0" for nothing too: what clients know
+// from the reference.
 static void upload_state(struct op *op, struct http_response *resp, uint64_t size)
 {
     upload_location(op, resp);
@@ -46,7 +49,8 @@ static void upload_unknown(struct op *op, struct http_response *resp)
 
 static void upload_in_use(struct op *op, struct http_response *resp)
 {
-    oci_error(op->req, resp, 409, "BLOB_UPLOAD_INVALID", NULL, "another request is writing to this upload");
+    oci_error(op->req, resp, 409, "BLOB_UPLOAD_INVALID", NULL,
+              "another request is writing to this upload");
     answer_header(op, resp, "Retry-After", "1");
 }
 
@@ -59,10 +63,12 @@ static void upload_error(struct op *op, struct http_response *resp)
         upload_unknown(op, resp);
     else if (io->err == ERR_RANGE) {
         oci_error(op->req, resp, 416, "BLOB_UPLOAD_INVALID", NULL,
-                  "the piece does not begin where the upload stands (at %" PRIu64 " bytes)", io->acked);
+                  "the piece does not begin where the upload stands (at %" PRIu64 " bytes)",
+                  io->acked);
         upload_state(op, resp, io->acked);
     } else if (io->err == ERR_TOOBIG)
-        oci_error(op->req, resp, 400, "SIZE_INVALID", NULL, "the body is not as long as its Content-Range says");
+        oci_error(op->req, resp, 400, "SIZE_INVALID", NULL,
+                  "the body is not as long as its Content-Range says");
     else
         answer_error(op, resp, io->err, "taking an upload");
 }
@@ -89,12 +95,15 @@ static void uploads_full(struct op *op, struct http_response *resp, enum upload_
     bool own = which == UPLOAD_FULL_PRINCIPAL;
     uint64_t bound = own ? op->s->uploads.of_principal : op->s->uploads.of_registry;
     const char *who = own ? op->principal : "the registry";
-    log_limited(&limit, LOG_WARN, "registry: %s has %" PRIu64 " uploads open in %s, as many as are allowed (%s)", who,
+    log_limited(&limit, LOG_WARN,
+                "registry: %s has %" PRIu64 " uploads open in %s, as many as are allowed (%s)", who,
                 bound, op->registry, own ? "uploads.per_principal" : "uploads.per_registry");
     oci_error(op->req, resp, 429, "TOOMANYREQUESTS", NULL,
-              "%s has %" PRIu64 " uploads open here, as many as are allowed at once, and none of %s is idle: end or "
+              "%s has %" PRIu64
+              " uploads open here, as many as are allowed at once, and none of %s is idle: end or "
               "cancel some (one that is left alone for %u minutes is discarded)",
-              *who ? who : "nobody in particular", bound, own ? "them" : "your own", op->s->upload_idle_s / 60);
+              *who ? who : "nobody in particular", bound, own ? "them" : "your own",
+              op->s->upload_idle_s / 60);
     answer_header(op, resp, "Retry-After", "30");
 }
 
@@ -131,8 +140,9 @@ static bool may_pull(void *ctx, const char *repository)
     return access_actions(&op->access, repository) & ACTION_PULL;
 }
 
-// Links a blob of another repository that the caller may pull; with no `from`, of any such. Anything that stands in the
-// way makes it an ordinary start, so that a mount tells nobody what other repositories hold.
+// Links a blob of another repository that the caller may pull; with no `from`, of any such.
+// Anything that stands in the way makes it an ordinary start, so that a mount tells nobody what
+// other repositories hold.
 static void mount(struct op *op, struct http_response *resp)
 {
     uint64_t size, is;
@@ -172,16 +182,18 @@ static void finish(struct op *op, struct http_response *resp)
         blob_created(op, resp, &op->digest);
         return;
     }
-    int rc =
-        io->committed ? blob_stat(op->s->blobs, &op->digest, &size) : blob_upload_commit(io->u, &op->digest, &size);
+    int rc = io->committed ? blob_stat(op->s->blobs, &op->digest, &size)
+                           : blob_upload_commit(io->u, &op->digest, &size);
     if (rc == ERR_DIGEST) {
-        digest_refused(op, resp, "the content does not have this digest; nothing of this request was kept");
+        digest_refused(op, resp,
+                       "the content does not have this digest; nothing of this request was kept");
         return;
     }
     if (!rc) {
         io->committed = true;
         const struct upload_end end = {io->id, op->principal};
-        rc = meta_link_add(op->s->meta, op->registry, op->route.name, &op->digest, size, io->fresh ? NULL : &end);
+        rc = meta_link_add(op->s->meta, op->registry, op->route.name, &op->digest, size,
+                           io->fresh ? NULL : &end);
     }
     io->linked = !rc;
     if (rc)
@@ -222,7 +234,8 @@ void uploads_begin(struct op *op, struct http_plan *plan)
         return;
     }
     if (!query_digest(op, "digest")) {
-        digest_refused(op, &plan->response, "not a digest that is spoken here (sha256:<64 hex digits>)");
+        digest_refused(op, &plan->response,
+                       "not a digest that is spoken here (sha256:<64 hex digits>)");
         return;
     }
     op->io.fresh = true;
@@ -267,12 +280,14 @@ static void piece(struct op *op, struct http_response *resp)
     upload_state(op, resp, size);
 }
 
-// Tells all that was received, which counts from now on. If that cannot be written, what was told before is told again.
+// Tells all that was received, which counts from now on. If that cannot be written, what was told
+// before is told again.
 static void status(struct op *op, struct http_response *resp)
 {
     struct upload_row row;
     int rc = upload_row_get(op, &row);
-    if (!rc && row.received != row.size && meta_upload_tell(op->s->meta, op->io.id, &row.size) == ERR_NOTFOUND)
+    if (!rc && row.received != row.size &&
+        meta_upload_tell(op->s->meta, op->io.id, &row.size) == ERR_NOTFOUND)
         rc = ERR_NOTFOUND;
     if (rc == ERR_NOTFOUND) {
         upload_unknown(op, resp);
@@ -351,12 +366,14 @@ static bool range_ok(struct op *op, struct http_plan *plan)
         return true;
     struct upload_io *io = &op->io;
     if (!content_range(io, text)) {
-        oci_error(op->req, &plan->response, 416, "BLOB_UPLOAD_INVALID", NULL, "not a Content-Range: <start>-<end>");
+        oci_error(op->req, &plan->response, 416, "BLOB_UPLOAD_INVALID", NULL,
+                  "not a Content-Range: <start>-<end>");
         upload_location(op, &plan->response);
         return false;
     }
     io->ranged = true;
-    if (op->req->content_length >= 0 && (uint64_t)op->req->content_length != io->to - io->from + 1) {
+    if (op->req->content_length >= 0 &&
+        (uint64_t)op->req->content_length != io->to - io->from + 1) {
         oci_error(op->req, &plan->response, 400, "SIZE_INVALID", NULL,
                   "the body is not as long as its Content-Range says");
         return false;
@@ -364,7 +381,8 @@ static bool range_ok(struct op *op, struct http_plan *plan)
     return true;
 }
 
-static void stream(struct op *op, struct http_plan *plan, void (*act)(struct op *op, struct http_response *resp))
+static void stream(struct op *op, struct http_plan *plan,
+                   void (*act)(struct op *op, struct http_response *resp))
 {
     if (!range_ok(op, plan))
         return;
@@ -383,21 +401,24 @@ static void stream(struct op *op, struct http_plan *plan, void (*act)(struct op 
 void upload_begin(struct op *op, struct http_plan *plan)
 {
     op->io.id = op->route.upload_id;
-    if (!upload_id_of_region(op->io.id, op->s->region)) { // the edge passes on what belongs elsewhere
+    // the edge passes on what belongs elsewhere
+    if (!upload_id_of_region(op->io.id, op->s->region)) {
         upload_unknown(op, &plan->response);
         return;
     }
     switch (op->req->method) {
     case HTTP_PATCH:
         stream(op, plan, piece);
-        plan->for_answer = true; // what came whole for nobody who could be told is kept as what came in part
+        // what came whole for nobody who could be told is kept as what came in part
+        plan->for_answer = true;
         break;
     case HTTP_PUT:
         op->io.ends = true;
         if (query_digest(op, "digest"))
             stream(op, plan, finish);
         else
-            digest_refused(op, &plan->response, "ending an upload takes ?digest=sha256:<64 hex digits>");
+            digest_refused(op, &plan->response,
+                           "ending an upload takes ?digest=sha256:<64 hex digits>");
         break;
     case HTTP_DELETE:
         op_plan(op, plan, HTTP_PLAN_RUN, cancel);

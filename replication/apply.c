@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// Applies one entry of another region: a manifest after everything it refers to is here and linked, a tag after its
-// manifest. No policy is checked: locks, quotas and permissions were the origin's to check. The dispatcher calls
-// apply_local, a worker apply_fetching.
+// Applies one entry of another region: a manifest after everything it refers to is here and linked,
+// a tag after its manifest. No policy is checked: locks, quotas and permissions were the origin's
+// to check. The dispatcher calls apply_local, a worker apply_fetching.
 //
 // Invariants (design section 9)
-//   2. A manifest becomes visible only after what it refers to; meta_apply asserts it in its transaction.
-//   4. Bytes and digests are never changed: content goes in as it came, after its digest was compared.
+//   2. A manifest becomes visible only after what it refers to; meta_apply asserts it in its
+//      transaction.
+//   4. Bytes and digests are never changed: content goes in as it came, after its digest was
+//      compared.
 #include "replication/replication_priv.h"
 
 #include "base/err.h"
@@ -16,8 +18,10 @@
 
 #define SAME_LOOK_MAX 64 // layers that occur twice in a manifest are found so far apart
 
-// The manifest's content: what the entry carried, or what this region holds of it in the same repository.
-static int content_local(struct replicator *r, const struct feed_entry *e, struct arena *a, struct bytes *out)
+// The manifest's content: what the entry carried, or what this region holds of it in the same
+// repository.
+static int content_local(struct replicator *r, const struct feed_entry *e, struct arena *a,
+                         struct bytes *out)
 {
     if (e->content.n) {
         *out = e->content;
@@ -41,18 +45,21 @@ static bool here(struct replicator *r, const struct feed_entry *e, const struct 
 {
     uint64_t size;
     struct digest d = ref->digest;
-    return ref->kind != REF_BLOB || meta_link_get(r->o.meta, e->registry, e->repository, &d, &size) == 0;
+    return ref->kind != REF_BLOB ||
+           meta_link_get(r->o.meta, e->registry, e->repository, &d, &size) == 0;
 }
 
-static int manifest_refs(const struct feed_entry *e, struct bytes content, struct arena *a, struct manifest *out)
+static int manifest_refs(const struct feed_entry *e, struct bytes content, struct arena *a,
+                         struct manifest *out)
 {
-    // Bytes that their origin accepted are parsed by the same rules here; only a mixture of versions can refuse them.
+    // Bytes that their origin accepted are parsed by the same rules here; only a mixture of
+    // versions can refuse them.
     int rc = content_ok(e, content) ? 0 : ERR_DIGEST;
     return rc ? rc : manifest_parse(content, e->media_type, a, NULL, out);
 }
 
-static enum apply_result finish(struct replicator *r, const struct feed_entry *e, struct bytes content,
-                                const struct manifest *m, int *out_rc)
+static enum apply_result finish(struct replicator *r, const struct feed_entry *e,
+                                struct bytes content, const struct manifest *m, int *out_rc)
 {
     struct digest missing;
     int rc = meta_apply(r->o.meta, e, content, m ? m->refs : NULL, m ? m->n_refs : 0, &missing);
@@ -61,11 +68,13 @@ static enum apply_result finish(struct replicator *r, const struct feed_entry *e
     return !rc ? APPLY_DONE : rc == ERR_NOTFOUND ? APPLY_WAITS : APPLY_FAILED;
 }
 
-enum apply_result apply_local(struct replicator *r, const struct job *job, struct digest *out_missing, int *out_rc)
+enum apply_result apply_local(struct replicator *r, const struct job *job,
+                              struct digest *out_missing, int *out_rc)
 {
     const struct feed_entry *e = &job->entry;
     *out_missing = (struct digest){0};
-    if (e->stamp > meta_stamp_limit(r->o.meta)) { // stored by an earlier version: nothing is fetched for it
+    // stored by an earlier version: nothing is fetched for it
+    if (e->stamp > meta_stamp_limit(r->o.meta)) {
         *out_rc = ERR_AHEAD;
         return APPLY_FAILED;
     }
@@ -106,25 +115,30 @@ static bool seen_before(const struct manifest *m, size_t i)
     return false;
 }
 
-// Bytes that must be fetched for this manifest and are charged by nobody yet: what another job fetches now is its.
-static uint64_t bytes_needed(struct replicator *r, const struct feed_entry *e, const struct manifest *m)
+// Bytes that must be fetched for this manifest and are charged by nobody yet: what another job
+// fetches now is its.
+static uint64_t bytes_needed(struct replicator *r, const struct feed_entry *e,
+                             const struct manifest *m)
 {
     uint64_t sum = 0, size;
     for (size_t i = 0; i < m->n_refs; i++) {
         const struct manifest_ref *ref = &m->refs[i];
         if (here(r, e, ref) || blob_in_flight(r, &ref->digest) || seen_before(m, i))
             continue;
-        if (blob_stat(r->o.blobs, &ref->digest, &size) == 0) // of a cut one the rest comes by windows
+        // of a cut one the rest comes by windows
+        if (blob_stat(r->o.blobs, &ref->digest, &size) == 0)
             continue;
-        uint64_t all = room_size(r, &ref->digest, ref->size), had = blob_partial_size(r->o.blobs, &ref->digest);
+        uint64_t all = room_size(r, &ref->digest, ref->size),
+                 had = blob_partial_size(r->o.blobs, &ref->digest);
         uint64_t lacks = all > had ? all - had : 0;
         sum = sum + lacks < sum ? UINT64_MAX : sum + lacks;
     }
     return sum;
 }
 
-static int blobs_fetch(struct worker *w, const struct topology *t, const struct registry *reg, const struct manifest *m,
-                       int64_t *out_not_before, char error[ERROR_TEXT_SIZE])
+static int blobs_fetch(struct worker *w, const struct topology *t, const struct registry *reg,
+                       const struct manifest *m, int64_t *out_not_before,
+                       char error[ERROR_TEXT_SIZE])
 {
     struct replicator *r = w->r;
     const struct feed_entry *e = &w->job.entry;
@@ -156,8 +170,9 @@ static int blobs_fetch(struct worker *w, const struct topology *t, const struct 
     return rc;
 }
 
-static enum apply_result manifest_apply(struct worker *w, const struct topology *t, const struct registry *reg,
-                                        struct arena *a, int64_t *out_not_before, char error[ERROR_TEXT_SIZE])
+static enum apply_result manifest_apply(struct worker *w, const struct topology *t,
+                                        const struct registry *reg, struct arena *a,
+                                        int64_t *out_not_before, char error[ERROR_TEXT_SIZE])
 {
     const struct feed_entry *e = &w->job.entry;
     struct bytes content;
@@ -189,14 +204,16 @@ static enum apply_result manifest_apply(struct worker *w, const struct topology 
     return result;
 }
 
-enum apply_result apply_fetching(struct worker *w, int64_t *out_not_before_mono, char error[ERROR_TEXT_SIZE])
+enum apply_result apply_fetching(struct worker *w, int64_t *out_not_before_mono,
+                                 char error[ERROR_TEXT_SIZE])
 {
     struct topology *t = snapshot_get(w->r->o.topology);
     const struct registry *reg = t ? topology_registry(t, w->job.entry.registry) : NULL;
     enum apply_result result = APPLY_FAILED;
     error[0] = '\0';
     if (!reg) {
-        snprintf(error, ERROR_TEXT_SIZE, "registry %s is not in the topology", w->job.entry.registry);
+        snprintf(error, ERROR_TEXT_SIZE, "registry %s is not in the topology",
+                 w->job.entry.registry);
     } else {
         struct arena a;
         arena_init(&a, 64 << 20);

@@ -46,13 +46,15 @@ static json_t *state_load(const char *path)
         json_decref(origins);
         origins = NULL;
     }
-    if (!origins && rc != ERR_NOTFOUND) // costs reading the feeds again from their start, and loses nothing
+    // costs reading the feeds again from their start, and loses nothing
+    if (!origins && rc != ERR_NOTFOUND)
         log_warn("replication: %s is damaged (%s): feeds are read again from their start", path,
                  rc ? err_text(rc) : "not the document it should be");
     return origins ? origins : json_object();
 }
 
-int backfill_state_get(struct replicator *r, const char *origin, struct arena *a, const char ***out, size_t *out_n)
+int backfill_state_get(struct replicator *r, const char *origin, struct arena *a, const char ***out,
+                       size_t *out_n)
 {
     AUTO_FREE char *path = state_path(r);
     if (!path)
@@ -103,7 +105,8 @@ int backfill_state_set(struct replicator *r, const char *origin, const char *con
     }
     pthread_mutex_lock(&state_lock);
     json_t *origins = state_load(path);
-    if (!origins || json_object_set_new(origins, origin, list)) // takes the list, also when it fails
+    // takes the list, also when it fails
+    if (!origins || json_object_set_new(origins, origin, list))
         rc = ERR_NOMEM;
     else
         rc = state_write(path, origins);

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// Silence of other regions. A feed's stream carries something every FEED_BEAT_MS; one thread looks at when each was
-// heard last, and when three beats in a row are missed the region is away: what runs to it is ended at once, and
-// whoever else holds connections to it is told. Beats decide, and not how long a single request takes: a region may
-// sync ten gigabytes before it answers, and beats meanwhile.
+// Silence of other regions. A feed's stream carries something every FEED_BEAT_MS; one thread looks
+// at when each was heard last, and when three beats in a row are missed the region is away: what
+// runs to it is ended at once, and whoever else holds connections to it is told. Beats decide, and
+// not how long a single request takes: a region may sync ten gigabytes before it answers, and beats
+// meanwhile.
 //
-// No beat touches a store: the sender repeats a line that it has, and a mark that did not move is not written.
+// No beat touches a store: the sender repeats a line that it has, and a mark that did not move is
+// not written.
 #include "replication/replication_priv.h"
 
 #include "base/clock.h"
@@ -36,7 +38,8 @@ int64_t peer_patience_ms(const struct peer *p)
 static bool peer_turned(struct peer *p, bool *out_away, bool *out_first)
 {
     pthread_mutex_lock(&p->r->lock);
-    // The reader may have met silence and then a new connection between two looks: what else runs is lost all the same.
+    // The reader may have met silence and then a new connection between two looks: what else runs
+    // is lost all the same.
     *out_away = p->missed || peer_silence_ms(p) >= peer_patience_ms(p);
     p->missed = false;
     *out_first = !p->known && p->heard_mono;
@@ -54,9 +57,9 @@ static void peer_look(struct peer *p)
     if (!peer_turned(p, &away, &first))
         return;
     if (away) {
-        log_warn(
-            "replication: %s is silent, three beats were missed: what runs to it is given up until it is heard again",
-            p->name);
+        log_warn("replication: %s is silent, three beats were missed: what runs to it is given up "
+                 "until it is heard again",
+                 p->name);
         fetcher_peer_lost(r->o.fetcher, p->name);
     } else {
         if (!first)

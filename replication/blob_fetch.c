@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Gets content from other regions over the ordinary registry API: manifests by digest, blobs with Range, going on where
-// an earlier try stopped. Any region that holds the registry may give it, the origin first. On fetch workers.
+// Gets content from other regions over the ordinary registry API: manifests by digest, blobs with
+// Range, going on where an earlier try stopped. Any region that holds the registry may give it, the
+// origin first. On fetch workers.
 //
 // Invariants (design section 9)
 //   4. Nothing is kept whose digest is not the one asked for; who sent it makes no difference.
@@ -22,12 +23,14 @@
 #define SOURCE_MAX_MS 15000
 #define AWAY_LOOK_MS 500 // its first word wakes the jobs sooner
 #define MANIFEST_FETCH_MAX (32u << 20)
-// A descriptor's size is what its manifest's author wrote; the digest is what binds. So the ceiling is generous.
+// A descriptor's size is what its manifest's author wrote; the digest is what binds. So the ceiling
+// is generous.
 #define SIZE_SLACK (1ull << 30)
 
 static const char *const manifest_types =
     "application/vnd.oci.image.manifest.v1+json, application/vnd.oci.image.index.v1+json, "
-    "application/vnd.docker.distribution.manifest.v2+json, application/vnd.docker.distribution.manifest.list.v2+json, "
+    "application/vnd.docker.distribution.manifest.v2+json, "
+    "application/vnd.docker.distribution.manifest.list.v2+json, "
     "*/*";
 
 // --- sources ---
@@ -35,7 +38,8 @@ static const char *const manifest_types =
 // When the source may be asked; 0: now. Under r->lock.
 static int64_t source_from(const struct replicator *r, const struct peer *p, int64_t now)
 {
-    // 6: where there are others, one worker at least stays free of this one; a doubtful one gets one at a time.
+    // 6: where there are others, one worker at least stays free of this one; a doubtful one gets
+    // one at a time.
     unsigned most = p->source_failures                   ? 1
                     : r->n_peers > 1 && r->n_workers > 1 ? (unsigned)r->n_workers - 1
                                                          : UINT32_MAX;
@@ -46,8 +50,8 @@ static int64_t source_from(const struct replicator *r, const struct peer *p, int
     return p->source_busy >= most ? now + 200 : 0;
 }
 
-// May the source be asked now? Counts the request if so. Else *not_before takes the earliest time for another try, and
-// *busy whether that is all that speaks against it.
+// May the source be asked now? Counts the request if so. Else *not_before takes the earliest time
+// for another try, and *busy whether that is all that speaks against it.
 static bool source_enter(struct replicator *r, struct peer *p, int64_t *not_before, bool *busy)
 {
     pthread_mutex_lock(&r->lock);
@@ -75,11 +79,13 @@ bool sources_free(struct replicator *r, const struct topology *t, const struct r
 
 static void source_leave(struct replicator *r, struct peer *p, int rc)
 {
-    bool down = rc == ERR_UNREACHABLE || rc == ERR_TIMEOUT || rc == ERR_CRYPTO || rc == ERR_IO || rc == ERR_CLOSED;
+    bool down = rc == ERR_UNREACHABLE || rc == ERR_TIMEOUT || rc == ERR_CRYPTO || rc == ERR_IO ||
+                rc == ERR_CLOSED;
     pthread_mutex_lock(&r->lock);
     p->source_busy--;
     if (down) {
-        p->source_retry_mono = clock_mono_ms() + wait_backoff_ms(p->source_failures, SOURCE_FIRST_MS, SOURCE_MAX_MS);
+        p->source_retry_mono =
+            clock_mono_ms() + wait_backoff_ms(p->source_failures, SOURCE_FIRST_MS, SOURCE_MAX_MS);
         p->source_failures++;
     } else if (!rc || rc == ERR_NOTFOUND) {
         p->source_failures = 0;
@@ -95,7 +101,8 @@ static size_t sources_list(struct worker *w, const struct topology *t, const str
     size_t n = 0;
     const char *origin = w->job.entry.origin;
     const struct region *o = topology_region(t, origin);
-    struct peer *first = o && registry_replica(reg, o->index) ? replicator_peer(w->r, origin) : NULL;
+    struct peer *first =
+        o && registry_replica(reg, o->index) ? replicator_peer(w->r, origin) : NULL;
     if (first)
         out[n++] = first;
     for (size_t i = 0; i < reg->n_replicas && n < TOPOLOGY_MAX_REGIONS; i++) {
@@ -106,15 +113,18 @@ static size_t sources_list(struct worker *w, const struct topology *t, const str
     return n;
 }
 
-typedef int (*get_fn)(struct worker *w, const struct topology *t, const struct registry *reg, struct peer *p, void *arg,
-                      char error[ERROR_TEXT_SIZE]);
+typedef int (*get_fn)(struct worker *w, const struct topology *t, const struct registry *reg,
+                      struct peer *p, void *arg, char error[ERROR_TEXT_SIZE]);
 
 struct search { // of one thing, source by source
     struct worker *w;
     unsigned n_absent, n_failed;
-    bool busy;                        // a source has enough to do with us; that is all
-    int rc;                           // of the source whose error is the worst
-    char absent[ERROR_TEXT_SIZE / 2]; // those that have not got it
+    // a source has enough to do with us; that is all
+    bool busy;
+    // of the source whose error is the worst
+    int rc;
+    // those that have not got it
+    char absent[ERROR_TEXT_SIZE / 2];
 };
 
 static void search_absent(struct search *s, const struct peer *p)
@@ -135,14 +145,15 @@ static int search_end(const struct search *s, char error[ERROR_TEXT_SIZE])
     }
     if (s->busy)
         return ERR_BUSY;
-    snprintf(error, ERROR_TEXT_SIZE, "%s: no region that has it can be reached", s->w->job.entry.origin);
+    snprintf(error, ERROR_TEXT_SIZE, "%s: no region that has it can be reached",
+             s->w->job.entry.origin);
     return ERR_UNREACHABLE;
 }
 
-// Asks one source after the other until one gives it. ERR_NOTFOUND: all that could be asked said that they have not got
-// it. ERR_BUSY: see APPLY_BUSY. ERR_UNREACHABLE when none could be asked.
-static int sources_try(struct worker *w, const struct topology *t, const struct registry *reg, get_fn get, void *arg,
-                       int64_t *out_not_before, char error[ERROR_TEXT_SIZE])
+// Asks one source after the other until one gives it. ERR_NOTFOUND: all that could be asked said
+// that they have not got it. ERR_BUSY: see APPLY_BUSY. ERR_UNREACHABLE when none could be asked.
+static int sources_try(struct worker *w, const struct topology *t, const struct registry *reg,
+                       get_fn get, void *arg, int64_t *out_not_before, char error[ERROR_TEXT_SIZE])
 {
     struct peer *sources[TOPOLOGY_MAX_REGIONS];
     struct search s = {.w = w};
@@ -173,7 +184,8 @@ static int sources_try(struct worker *w, const struct topology *t, const struct 
     return search_end(&s, error);
 }
 
-static void target_format(char *out, size_t cap, const struct feed_entry *e, const char *kind, const struct digest *d)
+static void target_format(char *out, size_t cap, const struct feed_entry *e, const char *kind,
+                          const struct digest *d)
 {
     char text[DIGEST_TEXT_SIZE];
     snprintf(out, cap, "/v2/%s/%s/%s", e->repository, kind, digest_format(d, text));
@@ -181,15 +193,16 @@ static void target_format(char *out, size_t cap, const struct feed_entry *e, con
 
 // --- manifests ---
 
-static int manifest_get(struct worker *w, const struct topology *t, const struct registry *reg, struct peer *p,
-                        void *arg, char error[ERROR_TEXT_SIZE])
+static int manifest_get(struct worker *w, const struct topology *t, const struct registry *reg,
+                        struct peer *p, void *arg, char error[ERROR_TEXT_SIZE])
 {
     struct buf *out = arg, body;
     const struct feed_entry *e = &w->job.entry;
     char target[512];
     target_format(target, sizeof target, e, "manifests", &e->digest);
     int status = 0;
-    int rc = peer_get(w->r, t, p->name, target, reg, manifest_types, MANIFEST_FETCH_MAX, &status, &body, error);
+    int rc = peer_get(w->r, t, p->name, target, reg, manifest_types, MANIFEST_FETCH_MAX, &status,
+                      &body, error);
     if (rc)
         return rc;
     struct digest d;
@@ -208,8 +221,8 @@ static int manifest_get(struct worker *w, const struct topology *t, const struct
     return 0;
 }
 
-int manifest_fetch(struct worker *w, const struct topology *t, const struct registry *reg, struct buf *out,
-                   int64_t *out_not_before_mono, char error[ERROR_TEXT_SIZE])
+int manifest_fetch(struct worker *w, const struct topology *t, const struct registry *reg,
+                   struct buf *out, int64_t *out_not_before_mono, char error[ERROR_TEXT_SIZE])
 {
     return sources_try(w, t, reg, manifest_get, out, out_not_before_mono, error);
 }
@@ -240,7 +253,8 @@ static bool worker_idle(const struct replicator *r)
     return idle;
 }
 
-// Waits while another worker fetches the same blob, unless that takes the last worker from the others (6): ERR_BUSY.
+// Waits while another worker fetches the same blob, unless that takes the last worker from the
+// others (6): ERR_BUSY.
 static int flight_enter(struct replicator *r, struct flight *f)
 {
     int rc = 0;
@@ -273,10 +287,13 @@ static void flight_leave(struct replicator *r, struct flight *f)
 
 struct blob_want {
     struct digest digest;
-    uint64_t size; // as the manifest says
+    // as the manifest says
+    uint64_t size;
     struct blob_upload *u;
-    uint64_t left_after; // bytes of the job that come after this blob
-    struct peer *giver;  // of all bytes that are here; NULL: of several, or of before
+    // bytes of the job that come after this blob
+    uint64_t left_after;
+    // of all bytes that are here; NULL: of several, or of before
+    struct peer *giver;
 };
 
 static void left_set(struct worker *w, const struct blob_want *b)
@@ -328,8 +345,8 @@ static int blob_commit(struct worker *w, struct blob_want *b)
     return rc;
 }
 
-static int blob_answered(struct worker *w, struct blob_want *b, struct peer *p, struct response_reader *f, int status,
-                         uint64_t from)
+static int blob_answered(struct worker *w, struct blob_want *b, struct peer *p,
+                         struct response_reader *f, int status, uint64_t from)
 {
     if (status < 0)
         return status;
@@ -345,21 +362,22 @@ static int blob_answered(struct worker *w, struct blob_want *b, struct peer *p, 
     return status == 404 ? ERR_NOTFOUND : ERR_PROTO;
 }
 
-static void blob_error(const struct worker *w, const struct peer *p, int rc, int status, const char *message,
-                       char error[ERROR_TEXT_SIZE])
+static void blob_error(const struct worker *w, const struct peer *p, int rc, int status,
+                       const char *message, char error[ERROR_TEXT_SIZE])
 {
     if (w->own_fault)
         snprintf(error, ERROR_TEXT_SIZE, "%s cannot keep a blob: %s", w->r->o.region, err_text(rc));
     else if (rc == status)
-        snprintf(error, ERROR_TEXT_SIZE, "%s: blob: %s", p->name, *message ? message : err_text(rc));
+        snprintf(error, ERROR_TEXT_SIZE, "%s: blob: %s", p->name,
+                 *message ? message : err_text(rc));
     else if (rc == ERR_PROTO || rc == ERR_NOTFOUND)
         snprintf(error, ERROR_TEXT_SIZE, "%s: blob: answered %d", p->name, status);
     else
         snprintf(error, ERROR_TEXT_SIZE, "%s: blob: %s", p->name, err_text(rc));
 }
 
-static int blob_get_once(struct worker *w, const struct topology *t, const struct registry *reg, struct peer *p,
-                         struct blob_want *b, char error[ERROR_TEXT_SIZE])
+static int blob_get_once(struct worker *w, const struct topology *t, const struct registry *reg,
+                         struct peer *p, struct blob_want *b, char error[ERROR_TEXT_SIZE])
 {
     char target[512];
     target_format(target, sizeof target, &w->job.entry, "blobs", &b->digest);
@@ -388,10 +406,10 @@ static int blob_get_once(struct worker *w, const struct topology *t, const struc
     return rc;
 }
 
-// What does not give the digest is the source's fault only if all of it came from there: else it is asked for the
-// whole.
-static int blob_get(struct worker *w, const struct topology *t, const struct registry *reg, struct peer *p, void *arg,
-                    char error[ERROR_TEXT_SIZE])
+// What does not give the digest is the source's fault only if all of it came from there: else it is
+// asked for the whole.
+static int blob_get(struct worker *w, const struct topology *t, const struct registry *reg,
+                    struct peer *p, void *arg, char error[ERROR_TEXT_SIZE])
 {
     struct blob_want *b = arg;
     int rc = blob_get_once(w, t, reg, p, b, error);
@@ -402,15 +420,16 @@ static int blob_get(struct worker *w, const struct topology *t, const struct reg
     return rc;
 }
 
-static int blob_get_any(struct worker *w, const struct topology *t, const struct registry *reg, struct blob_want *b,
-                        int64_t *out_not_before, char error[ERROR_TEXT_SIZE])
+static int blob_get_any(struct worker *w, const struct topology *t, const struct registry *reg,
+                        struct blob_want *b, int64_t *out_not_before, char error[ERROR_TEXT_SIZE])
 {
     uint64_t size;
     int rc = blob_stat(w->r->o.blobs, &b->digest, &size);
     if (!rc && size < b->size) // it is cut, or its manifest says too much
         rc = blob_verify(w->r->o.blobs, &b->digest, 0, &w->r->stopping);
     if (rc == ERR_DIGEST) {
-        log_error("replication: a blob in the store is damaged: %" PRIu64 " of %" PRIu64 " bytes; it is fetched again",
+        log_error("replication: a blob in the store is damaged: %" PRIu64 " of %" PRIu64
+                  " bytes; it is fetched again",
                   size, b->size);
         rc = ERR_NOTFOUND;
     }
@@ -430,8 +449,9 @@ static int blob_get_any(struct worker *w, const struct topology *t, const struct
     return rc;
 }
 
-int blob_fetch(struct worker *w, const struct topology *t, const struct registry *reg, const struct digest *d,
-               uint64_t size, int64_t *out_not_before_mono, char error[ERROR_TEXT_SIZE])
+int blob_fetch(struct worker *w, const struct topology *t, const struct registry *reg,
+               const struct digest *d, uint64_t size, int64_t *out_not_before_mono,
+               char error[ERROR_TEXT_SIZE])
 {
     struct blob_want b = {.digest = *d, .size = size};
     b.left_after = w->bytes_left > size ? w->bytes_left - size : 0;

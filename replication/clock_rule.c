@@ -43,7 +43,8 @@ static bool two_agree(const struct clock_case *c)
     for (size_t i = 0; i < c->n_others; i++)
         for (size_t k = i + 1; k < c->n_others; k++) {
             const struct clock_other *a = &c->others[i], *b = &c->others[k];
-            if (a->reached && b->reached && differs(a, CLOCK_OFF_MS) && differs(b, CLOCK_OFF_MS) && agree(a, b))
+            if (a->reached && b->reached && differs(a, CLOCK_OFF_MS) && differs(b, CLOCK_OFF_MS) &&
+                agree(a, b))
                 return true;
         }
     return false;
@@ -115,8 +116,8 @@ static void list_differing(const struct clock_case *c, bool reached_only, char *
         if ((reached_only && !o->reached) || !differs(o, CLOCK_GOOD_MS))
             continue;
         const char *way = o->offset_ms < 0 ? "ahead of" : "behind";
-        at += (size_t)snprintf(out + at, cap - at, "%s%.3f s %s %s", n ? ", " : "", (double)llabs(o->offset_ms) / 1000,
-                               way, o->region);
+        at += (size_t)snprintf(out + at, cap - at, "%s%.3f s %s %s", n ? ", " : "",
+                               (double)llabs(o->offset_ms) / 1000, way, o->region);
         n++;
     }
     if (all > n && at < cap)
@@ -130,19 +131,22 @@ static const char *why_writes_go_on(const struct clock_case *c)
     return "no majority of the regions says that it is wrong";
 }
 
-const char *clock_sentence(const struct clock_case *c, enum clock_state s, char out[CLOCK_SENTENCE_SIZE])
+const char *clock_sentence(const struct clock_case *c, enum clock_state s,
+                           char out[CLOCK_SENTENCE_SIZE])
 {
     char whom[160];
     list_differing(c, s != CLOCK_OUTVOTED, whom, sizeof whom);
     out[0] = '\0';
     if (s == CLOCK_DIFFERS)
-        snprintf(out, CLOCK_SENTENCE_SIZE, "its clock is %s; writes go on: %s", whom, why_writes_go_on(c));
+        snprintf(out, CLOCK_SENTENCE_SIZE, "its clock is %s; writes go on: %s", whom,
+                 why_writes_go_on(c));
     if (s == CLOCK_OUTVOTED)
-        snprintf(out, CLOCK_SENTENCE_SIZE, "its clock is %s: a majority of %zu regions; see to its time service (NTP)",
-                 whom, c->n_members);
+        snprintf(out, CLOCK_SENTENCE_SIZE,
+                 "its clock is %s: a majority of %zu regions; see to its time service (NTP)", whom,
+                 c->n_members);
     if (s == CLOCK_UNSYNCHRONISED)
-        snprintf(out, CLOCK_SENTENCE_SIZE, "its clock is %s, and its kernel says that it is not synchronised (NTP)",
-                 whom);
+        snprintf(out, CLOCK_SENTENCE_SIZE,
+                 "its clock is %s, and its kernel says that it is not synchronised (NTP)", whom);
     return out;
 }
 
@@ -162,7 +166,8 @@ static const char *who_sides_with_us(const struct clock_case *c, char *out, size
     size_t reached = n_reached(c), agree_n = reached - n_differing(c, CLOCK_OFF_MS, true);
     if (!agree_n)
         return "nobody can tell whose is wrong";
-    snprintf(out, cap, "ours agrees with %zu of the %zu other regions that are reached", agree_n, reached);
+    snprintf(out, cap, "ours agrees with %zu of the %zu other regions that are reached", agree_n,
+             reached);
     return out;
 }
 
@@ -172,7 +177,8 @@ static const char *way_of(const struct clock_other *o)
 }
 
 // Appends; what does not fit is cut.
-static void append(char out[CLOCK_SENTENCE_SIZE], const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+static void append(char out[CLOCK_SENTENCE_SIZE], const char *fmt, ...)
+    __attribute__((format(printf, 2, 3)));
 static void append(char out[CLOCK_SENTENCE_SIZE], const char *fmt, ...)
 {
     size_t at = strlen(out);
@@ -182,7 +188,8 @@ static void append(char out[CLOCK_SENTENCE_SIZE], const char *fmt, ...)
     va_end(ap);
 }
 
-const char *clock_far_peers(const struct clock_case *c, enum clock_state s, char out[CLOCK_SENTENCE_SIZE])
+const char *clock_far_peers(const struct clock_case *c, enum clock_state s,
+                            char out[CLOCK_SENTENCE_SIZE])
 {
     char sides[96];
     size_t n = 0, all = n_differing(c, CLOCK_FAR_MS, true);
@@ -193,8 +200,8 @@ const char *clock_far_peers(const struct clock_case *c, enum clock_state s, char
         const struct clock_other *o = &c->others[i];
         if (!o->reached || !differs(o, CLOCK_FAR_MS))
             continue;
-        append(out, "%sthe clock of %s is %.3f s %s ours", n ? ", " : "", o->region, (double)llabs(o->offset_ms) / 1000,
-               way_of(o));
+        append(out, "%sthe clock of %s is %.3f s %s ours", n ? ", " : "", o->region,
+               (double)llabs(o->offset_ms) / 1000, way_of(o));
         n++;
     }
     if (all > n)
@@ -220,8 +227,9 @@ const char *clock_suspect(const struct clock_case *c, enum clock_state s, const 
     if (clock_closes(s))
         append(out, "this region's clock is suspect: %s", clock_sentence(c, s, text));
     else if (o && differs(o, CLOCK_OFF_MS))
-        append(out, "the clock of %s is suspect, %.3f s %s ours: %s", region, (double)llabs(o->offset_ms) / 1000,
-               way_of(o), who_sides_with_us(c, text, sizeof text));
+        append(out, "the clock of %s is suspect, %.3f s %s ours: %s", region,
+               (double)llabs(o->offset_ms) / 1000, way_of(o),
+               who_sides_with_us(c, text, sizeof text));
     else if (o)
         append(out, "the clocks of this region and %s agree to %.3f s", region,
                (double)(llabs(o->offset_ms) + o->error_ms) / 1000);

@@ -34,8 +34,8 @@ void clock_track_add(struct clock_track *t, int64_t their_wall_ms, int64_t sent_
         t->n++;
 }
 
-bool clock_track_get(const struct clock_track *t, int64_t now_us, int64_t wall_less_mono_us, int64_t *out_offset_ms,
-                     int64_t *out_error_ms)
+bool clock_track_get(const struct clock_track *t, int64_t now_us, int64_t wall_less_mono_us,
+                     int64_t *out_offset_ms, int64_t *out_error_ms)
 {
     const struct clock_sample *best = NULL;
     for (size_t i = 0; i < t->n; i++)

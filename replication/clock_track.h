@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// What was measured of another region's wall clock: its time was asked for over the network, and lay somewhere in the
-// round trip. Samples are kept against our monotonic clock, so that they hold when our own wall clock is set; the best
-// of the last few counts. Not thread-safe, pure but for its samples.
+// What was measured of another region's wall clock: its time was asked for over the network, and
+// lay somewhere in the round trip. Samples are kept against our monotonic clock, so that they hold
+// when our own wall clock is set; the best of the last few counts. Not thread-safe, pure but for
+// its samples.
 //
 //   struct clock_track t = {0};
 //   clock_track_add(&t, their_wall_ms, sent_us, got_us);   // monotonic
@@ -16,9 +17,12 @@
 #define CLOCK_SAMPLES 8
 
 struct clock_sample {
-    int64_t lead_us;  // their wall clock less our monotonic one
-    int64_t error_us; // half the round trip, and what a millisecond hides
-    int64_t at_us;    // monotonic
+    // their wall clock less our monotonic one
+    int64_t lead_us;
+    // half the round trip, and what a millisecond hides
+    int64_t error_us;
+    // monotonic
+    int64_t at_us;
 };
 
 struct clock_track {
@@ -26,13 +30,13 @@ struct clock_track {
     size_t n, next;
 };
 
-// A sample that no older one can be reconciled with shows that their clock was set (or that ours stood still): the
-// older ones go. `their_wall_ms` is from 0 to CLOCK_WALL_MAX_MS.
+// A sample that no older one can be reconciled with shows that their clock was set (or that ours
+// stood still): the older ones go. `their_wall_ms` is from 0 to CLOCK_WALL_MAX_MS.
 #define CLOCK_WALL_MAX_MS ((int64_t)1 << 47)
 void clock_track_add(struct clock_track *t, int64_t their_wall_ms, int64_t sent_us, int64_t got_us);
-// The offset (theirs less ours) of the sample that has the smallest error now: errors grow by 1 ms a second, the most
-// that two clocks drift apart while they are steered. false: there is no sample.
-bool clock_track_get(const struct clock_track *t, int64_t now_us, int64_t wall_less_mono_us, int64_t *out_offset_ms,
-                     int64_t *out_error_ms);
+// The offset (theirs less ours) of the sample that has the smallest error now: errors grow by 1 ms
+// a second, the most that two clocks drift apart while they are steered. false: there is no sample.
+bool clock_track_get(const struct clock_track *t, int64_t now_us, int64_t wall_less_mono_us,
+                     int64_t *out_offset_ms, int64_t *out_error_ms);
 
 #endif

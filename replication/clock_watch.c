@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The thread that compares clocks; see clock_watch.h. Answers come in on the fetcher's thread and are only noted there.
-// r->lock guards what both touch (the part of struct other that is said so) and the report that others read.
+// The thread that compares clocks; see clock_watch.h. Answers come in on the fetcher's thread and
+// are only noted there. r->lock guards what both touch (the part of struct other that is said so)
+// and the report that others read.
 #include "replication/clock_watch.h"
 
 #include "base/err.h"
@@ -27,7 +28,8 @@ struct other { // another member
     struct clock_watch *w;
     char region[HOSTNAME_REGION_SIZE];
     struct clock_track track;
-    bool answered; // in the last round
+    // in the last round
+    bool answered;
     bool imprecise;
 
     // Of the question under way; under r->lock.
@@ -55,9 +57,12 @@ struct clock_watch {
     pthread_t thread;
     struct other others[OTHERS_MAX];
     size_t n_others, n_members;
-    int64_t base_us;    // our wall clock less the monotonic one, when it was looked at last
-    unsigned n_hurries; // rounds to come without the usual pause
-    bool again;         // the last round was not judged by: our clock was set while it ran
+    // our wall clock less the monotonic one, when it was looked at last
+    int64_t base_us;
+    // rounds to come without the usual pause
+    unsigned n_hurries;
+    // the last round was not judged by: our clock was set while it ran
+    bool again;
     bool gate_open;
     enum clock_state state;
     struct report report;
@@ -78,7 +83,8 @@ static int64_t base_read(void)
     return wall_ms * 1000 + 500 - (before + (after - before) / 2);
 }
 
-// Was our wall clock set since the last look? What was measured is kept against the monotonic clock and holds.
+// Was our wall clock set since the last look? What was measured is kept against the monotonic clock
+// and holds.
 static bool jumped(struct clock_watch *w)
 {
     int64_t base = base_read(), by = base - w->base_us;
@@ -87,7 +93,8 @@ static bool jumped(struct clock_watch *w)
         return false;
     static struct log_limit limit = LOG_LIMIT(1000);
     log_limited(&limit, LOG_WARN,
-                "replication: our wall clock was set %s by %.3f s: it is compared with the other regions' anew",
+                "replication: our wall clock was set %s by %.3f s: it is compared with the other "
+                "regions' anew",
                 by > 0 ? "forward" : "back", (double)llabs(by) / 1e6);
     return true;
 }
@@ -167,13 +174,14 @@ static void take_answer(struct other *o)
     if (o->answered)
         clock_track_add(&o->track, wall_ms, o->sent_us, o->got_us);
     else if (!o->err) // who cannot be reached, the reader of its feed says
-        log_limited(&limit, LOG_WARN, "replication: %s was asked for its time and answered %d%s", o->region, o->status,
-                    o->status == 404 ? ": an older version?" : "");
+        log_limited(&limit, LOG_WARN, "replication: %s was asked for its time and answered %d%s",
+                    o->region, o->status, o->status == 404 ? ": an older version?" : "");
 }
 
 // ---- judging ----
 
-static void view_make(const struct clock_watch *w, size_t i, int64_t now_us, struct clock_other *out)
+static void view_make(const struct clock_watch *w, size_t i, int64_t now_us,
+                      struct clock_other *out)
 {
     const struct other *o = &w->others[i];
     *out = (struct clock_other){.region = o->region};
@@ -229,7 +237,8 @@ static void gate_set(struct clock_watch *w, enum clock_state before)
     meta_gate_open(m, META_GATE_CLOCK);
     w->gate_open = true;
     if (clock_closes(before))
-        log_info("replication: the clock is no longer off from the other regions': it closes writes no more");
+        log_info("replication: the clock is no longer off from the other regions': it closes "
+                 "writes no more");
 }
 
 static void judge(struct clock_watch *w)
@@ -269,7 +278,8 @@ static void members_update(struct clock_watch *w, const struct topology *t)
             w->others[i] = w->others[--w->n_others];
     for (size_t i = 0; i < t->n_regions; i++) {
         const char *name = t->regions[i].name;
-        if (strcmp(name, w->r->o.region) == 0 || find(w, name) < w->n_others || w->n_others == OTHERS_MAX)
+        if (strcmp(name, w->r->o.region) == 0 || find(w, name) < w->n_others ||
+            w->n_others == OTHERS_MAX)
             continue;
         struct other *o = &w->others[w->n_others++];
         *o = (struct other){.w = w};
@@ -294,7 +304,8 @@ static void round_run(struct clock_watch *w)
         take_answer(&w->others[i]);
     if (w->n_hurries)
         w->n_hurries--;
-    // What was said before our clock was set may be from before another one was set with it (a machine that slept).
+    // What was said before our clock was set may be from before another one was set with it (a
+    // machine that slept).
     w->again = jumped(w) && !w->again;
     if (!w->again)
         judge(w);
@@ -342,7 +353,8 @@ int clock_watch_start(struct replicator *r, struct clock_watch **out)
     w->n_hurries = CLOCK_HURRIES;
     w->base_us = base_read();
     if (!r->o.continues)
-        meta_gate_close(r->o.meta, META_GATE_CLOCK, "comparing its clock with the other regions' (start)");
+        meta_gate_close(r->o.meta, META_GATE_CLOCK,
+                        "comparing its clock with the other regions' (start)");
     w->gate_open = r->o.continues;
     if (pthread_create(&w->thread, NULL, watch_main, w)) {
         free(w);
@@ -378,8 +390,9 @@ void *clock_watch_json(struct clock_watch *w)
             return NULL;
         }
     }
-    return json_pack("{s:s, s:s, s:s?, s:o}", "state", clock_state_name(p.state), "kernel", clock_kernel_name(p.kernel),
-                     "why", p.sentence[0] ? p.sentence : NULL, "regions", regions);
+    return json_pack("{s:s, s:s, s:s?, s:o}", "state", clock_state_name(p.state), "kernel",
+                     clock_kernel_name(p.kernel), "why", p.sentence[0] ? p.sentence : NULL,
+                     "regions", regions);
 }
 
 bool clock_watch_vouched(struct clock_watch *w)
@@ -393,7 +406,8 @@ bool clock_watch_vouched(struct clock_watch *w)
 // As it was judged last. Borrows from the report.
 static struct clock_case case_of(const struct report *p)
 {
-    return (struct clock_case){.n_members = p->n_members, .others = p->others, .n_others = p->n, .kernel = p->kernel};
+    return (struct clock_case){
+        .n_members = p->n_members, .others = p->others, .n_others = p->n, .kernel = p->kernel};
 }
 
 void clock_watch_opinion(struct clock_watch *w, struct clock_opinion *out)
@@ -417,7 +431,8 @@ void clock_watch_suspect(struct clock_watch *w, const char *region, char out[CLO
     pthread_mutex_unlock(&w->r->lock);
 }
 
-bool clock_watch_offset(struct clock_watch *w, const char *region, int64_t *out_offset_ms, int64_t *out_error_ms)
+bool clock_watch_offset(struct clock_watch *w, const char *region, int64_t *out_offset_ms,
+                        int64_t *out_error_ms)
 {
     bool known = false;
     pthread_mutex_lock(&w->r->lock);
@@ -435,7 +450,8 @@ bool clock_watch_offset(struct clock_watch *w, const char *region, int64_t *out_
 
 static void write_offsets(const struct report *p, struct buf *b)
 {
-    exposition_family(b, "meridian_clock_offset_seconds", "gauge", "Another region's wall clock less ours.");
+    exposition_family(b, "meridian_clock_offset_seconds", "gauge",
+                      "Another region's wall clock less ours.");
     for (size_t i = 0; i < p->n; i++) {
         if (!p->others[i].known)
             continue;
@@ -443,7 +459,8 @@ static void write_offsets(const struct report *p, struct buf *b)
         exposition_label(b, "region", p->regions[i]);
         exposition_value(b, (double)p->others[i].offset_ms / 1000);
     }
-    exposition_family(b, "meridian_clock_error_seconds", "gauge", "How far that offset may be off either way.");
+    exposition_family(b, "meridian_clock_error_seconds", "gauge",
+                      "How far that offset may be off either way.");
     for (size_t i = 0; i < p->n; i++) {
         if (!p->others[i].known)
             continue;
@@ -451,7 +468,8 @@ static void write_offsets(const struct report *p, struct buf *b)
         exposition_label(b, "region", p->regions[i]);
         exposition_value(b, (double)p->others[i].error_ms / 1000);
     }
-    exposition_family(b, "meridian_clock_reached", "gauge", "Its clock could be compared with ours the last time.");
+    exposition_family(b, "meridian_clock_reached", "gauge",
+                      "Its clock could be compared with ours the last time.");
     for (size_t i = 0; i < p->n; i++) {
         exposition_begin(b, "meridian_clock_reached");
         exposition_label(b, "region", p->regions[i]);
@@ -465,19 +483,21 @@ void clock_watch_metrics(struct clock_watch *w, struct buf *out)
     struct report p = w->report;
     pthread_mutex_unlock(&w->r->lock);
     write_offsets(&p, out);
-    exposition_family(out, "meridian_clock_state", "gauge", "1 for the state that our clock is in.");
+    exposition_family(out, "meridian_clock_state", "gauge",
+                      "1 for the state that our clock is in.");
     for (int s = CLOCK_FINE; s <= CLOCK_UNSYNCHRONISED; s++) {
         exposition_begin(out, "meridian_clock_state");
         exposition_label(out, "state", clock_state_name((enum clock_state)s));
         exposition_value(out, p.state == (enum clock_state)s);
     }
-    exposition_single(out, "meridian_clock_kernel_synchronised", "gauge", "The kernel says so of our clock.",
-                      p.kernel == CLOCK_KERNEL_SYNCHRONISED);
+    exposition_single(out, "meridian_clock_kernel_synchronised", "gauge",
+                      "The kernel says so of our clock.", p.kernel == CLOCK_KERNEL_SYNCHRONISED);
 }
 
 void clock_serve(struct replicator *r, struct http_request *req, struct http_response *resp)
 {
-    json_t *doc = json_pack("{s:s, s:I}", "region", r->o.region, "wallMs", (json_int_t)clock_wall_ms());
+    json_t *doc =
+        json_pack("{s:s, s:I}", "region", r->o.region, "wallMs", (json_int_t)clock_wall_ms());
     if (!doc || http_response_json(req, resp, 200, doc))
         serve_refuse(req, resp, 503, "no memory for the time");
 }

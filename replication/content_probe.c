@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// GET /replication/v1/have: what this region holds of a tag or a manifest, for `meridian replication wait`, which fixes
-// the register's value in one region and asks the others. "Here, or newer" is the register's own order
-// (base/register.h): of regions that wrote at the same moment one wins, and the stamps alone do not tell which. A long
-// poll is a stream that ends with its only line: no thread
-// waits; commits wake it.
+// GET /replication/v1/have: what this region holds of a tag or a manifest, for `meridian
+// replication wait`, which fixes the register's value in one region and asks the others. "Here, or
+// newer" is the register's own order (base/register.h): of regions that wrote at the same moment
+// one wins, and the stamps alone do not tell which. A long poll is a stream that ends with its only
+// line: no thread waits; commits wake it.
 #include "replication/response_producer.h"
 
 #include "base/clock.h"
@@ -22,7 +22,8 @@ struct content_probe {
     struct replicator *r;
     struct arena arena;
     const char *registry, *repository, *tag;
-    bool by_digest, by_stamp, by_value; // by_value: all of `wanted` was given
+    // by_value: all of `wanted` was given
+    bool by_digest, by_stamp, by_value;
     struct register_value wanted;
     int64_t until_mono;
 };
@@ -49,13 +50,14 @@ static bool content_probe_fits(const struct content_probe *h, const struct manif
     return !h->by_digest;
 }
 
-// What was asked for was read and has no room here, or nothing that is read can be noted. It may come yet: whoever
-// waits goes on, and can tell why if it did not.
+// What was asked for was read and has no room here, or nothing that is read can be noted. It may
+// come yet: whoever waits goes on, and can tell why if it did not.
 static void no_space_add(struct content_probe *h, json_t *o)
 {
     struct replicator *r = h->r;
     uint64_t room = 0;
-    bool parked = h->by_digest && meta_parked_for(r->o.meta, h->registry, h->repository, &h->wanted.digest, &room) == 0;
+    bool parked = h->by_digest && meta_parked_for(r->o.meta, h->registry, h->repository,
+                                                  &h->wanted.digest, &room) == 0;
     if (parked)
         json_object_set_new(o, "noSpace", json_pack("{s:I}", "neededBytes", (json_int_t)room));
     else if (r->full)
@@ -68,10 +70,10 @@ static json_t *content_probe_look(struct content_probe *h, bool *out_fits, int *
     struct arena a;
     arena_init(&a, 0);
     struct manifest_row row;
-    int rc = meta_manifest_get(h->r->o.meta, h->registry, h->repository, h->tag, h->tag ? NULL : &h->wanted.digest, &a,
-                               &row);
-    json_t *o = json_pack("{s:s, s:s, s:s, s:b}", "registry", h->registry, "repository", h->repository, "region",
-                          h->r->o.region, "found", rc == 0);
+    int rc = meta_manifest_get(h->r->o.meta, h->registry, h->repository, h->tag,
+                               h->tag ? NULL : &h->wanted.digest, &a, &row);
+    json_t *o = json_pack("{s:s, s:s, s:s, s:b}", "registry", h->registry, "repository",
+                          h->repository, "region", h->r->o.region, "found", rc == 0);
     if (o && h->tag)
         json_object_set_new(o, "tag", json_string(h->tag));
     *out_fits = false;
@@ -85,7 +87,8 @@ static json_t *content_probe_look(struct content_probe *h, bool *out_fits, int *
         json_object_set_new(o, "epoch", json_string(number));
         *out_fits = content_probe_fits(h, &row);
     }
-    // What was written in the future does not come, however long one waits, until the clock has come near.
+    // What was written in the future does not come, however long one waits, until the clock has
+    // come near.
     if (o && (!rc || rc == ERR_NOTFOUND) && !*out_fits && h->by_stamp &&
         h->wanted.stamp > meta_stamp_limit(h->r->o.meta)) {
         json_object_set_new(o, "clockAhead", json_true());
@@ -115,8 +118,10 @@ static bool content_probe_produce(void *ctx, struct buf *out, bool *out_end)
     return false;
 }
 
-static const struct response_producer_ops content_probe_ops = {
-    .produce = content_probe_produce, .free_ctx = content_probe_free, .buffer_bytes = 8192, .tick_ms = 1000};
+static const struct response_producer_ops content_probe_ops = {.produce = content_probe_produce,
+                                                               .free_ctx = content_probe_free,
+                                                               .buffer_bytes = 8192,
+                                                               .tick_ms = 1000};
 
 static void content_probe_run(struct http_request *req, struct http_response *resp)
 {
@@ -210,7 +215,8 @@ void content_probe_begin(struct replicator *r, struct http_request *req, const s
     arena_init(&h->arena, 16 << 10);
     h->registry = arena_strdup(&h->arena, reg->name);
     h->repository = arena_strdup(&h->arena, repository);
-    const char *wrong = h->registry && h->repository ? content_probe_parse(h, req) : "out of memory";
+    const char *wrong =
+        h->registry && h->repository ? content_probe_parse(h, req) : "out of memory";
     if (wrong) {
         serve_refuse(req, &plan->response, 400, wrong);
         content_probe_free(h);

@@ -13,7 +13,8 @@
 
 bool mark_equal(const struct feed_mark *a, const struct feed_mark *b)
 {
-    return mark_order(a, b) == 0 && a->partition == b->partition && memcmp(a->hash, b->hash, sizeof a->hash) == 0;
+    return mark_order(a, b) == 0 && a->partition == b->partition &&
+           memcmp(a->hash, b->hash, sizeof a->hash) == 0;
 }
 
 bool mark_is_zero(const struct feed_mark *m)
@@ -34,7 +35,8 @@ const char *cursor_format(const struct feed_mark *m, char out[CURSOR_TEXT_SIZE])
         return out;
     char hex[2 * ENTRY_HASH_BYTES + 1], raw[CURSOR_RAW_MAX + 1];
     hex_format(m->hash, ENTRY_HASH_BYTES, hex);
-    int n = snprintf(raw, sizeof raw, "1.%" PRIu64 ".%" PRIu32 ".%" PRIu64 ".%s", m->epoch, m->partition, m->seq, hex);
+    int n = snprintf(raw, sizeof raw, "1.%" PRIu64 ".%" PRIu32 ".%" PRIu64 ".%s", m->epoch,
+                     m->partition, m->seq, hex);
     b64url_format(raw, (size_t)n, out);
     return out;
 }

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// The opaque cursor of a feed: a place in one origin's log, as text. Readers echo it and never look inside; only this
-// file makes and reads it. Base64url of "1.<epoch>.<partition>.<seq>.<hash in hex>"; "" is the start of the feed.
-// Strict: one text per place, anything else is ERR_INVAL, an unknown version ERR_VERSION. Pure.
+// The opaque cursor of a feed: a place in one origin's log, as text. Readers echo it and never look
+// inside; only this file makes and reads it. Base64url of "1.<epoch>.<partition>.<seq>.<hash in
+// hex>"; "" is the start of the feed. Strict: one text per place, anything else is ERR_INVAL, an
+// unknown version ERR_VERSION. Pure.
 #ifndef MERIDIAN_REPLICATION_CURSOR_H
 #define MERIDIAN_REPLICATION_CURSOR_H
 
@@ -9,7 +10,8 @@
 
 #define CURSOR_TEXT_SIZE 192
 
-const char *cursor_format(const struct feed_mark *m, char out[CURSOR_TEXT_SIZE]); // "" for the zero mark
+// "" for the zero mark
+const char *cursor_format(const struct feed_mark *m, char out[CURSOR_TEXT_SIZE]);
 int cursor_parse(const char *text, struct feed_mark *out);
 
 // Order of places in one feed: epoch, then seq. The hash takes no part.

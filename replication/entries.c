@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// GET /replication/v1/entries: the latest entries of a region's feed in one registry, newest first, as this region
-// holds them: who wrote what and when, by which key, and the place and running hash that a revocation of that key would
-// name. On the pool.
+// GET /replication/v1/entries: the latest entries of a region's feed in one registry, newest first,
+// as this region holds them: who wrote what and when, by which key, and the place and running hash
+// that a revocation of that key would name. On the pool.
 #include "replication/replication_priv.h"
 
 #include "base/clock.h"
@@ -16,10 +16,11 @@ json_t *entry_json(const struct feed_entry *e)
 {
     char at[CLOCK_TEXT_SIZE], digest[DIGEST_TEXT_SIZE], hash[2 * ENTRY_HASH_BYTES + 1];
     hex_format(e->hash, ENTRY_HASH_BYTES, hash);
-    json_t *o = json_pack("{s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:s}", "repository", e->repository, "digest",
-                          digest_format(&e->digest, digest), "writtenAt",
-                          clock_format(hlc_wall_ms(entry_register_stamp(e)), at), "origin", e->origin, "key", e->key,
-                          "epoch", (json_int_t)e->epoch, "seq", (json_int_t)e->seq, "hash", hash);
+    json_t *o = json_pack("{s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:s}", "repository", e->repository,
+                          "digest", digest_format(&e->digest, digest), "writtenAt",
+                          clock_format(hlc_wall_ms(entry_register_stamp(e)), at), "origin",
+                          e->origin, "key", e->key, "epoch", (json_int_t)e->epoch, "seq",
+                          (json_int_t)e->seq, "hash", hash);
     if (o && e->kind == ENTRY_TAG)
         json_object_set_new(o, "tag", json_string(e->tag));
     return o;
@@ -28,7 +29,8 @@ json_t *entry_json(const struct feed_entry *e)
 struct entries_ask {
     struct replicator *r;
     const char *registry, *origin;
-    struct feed_mark before; // epoch 0: from the end
+    // epoch 0: from the end
+    struct feed_mark before;
 };
 
 static void *list_json(void *ask, struct arena *a)
@@ -37,16 +39,18 @@ static void *list_json(void *ask, struct arena *a)
     struct feed_entry *e = NULL;
     struct feed_mark next;
     size_t n = 0;
-    if (meta_feed_tail(q->r->o.meta, q->origin, q->registry, &q->before, ENTRIES_MAX, a, &e, &n, &next))
+    if (meta_feed_tail(q->r->o.meta, q->origin, q->registry, &q->before, ENTRIES_MAX, a, &e, &n,
+                       &next))
         return NULL;
     json_t *list = json_array();
     for (size_t i = 0; list && i < n; i++)
         json_array_append_new(list, entry_json(&e[i]));
-    json_t *root = json_pack("{s:s, s:s, s:s, s:o}", "region", q->r->o.region, "registry", q->registry, "origin",
-                             q->origin, "entries", list);
+    json_t *root = json_pack("{s:s, s:s, s:s, s:o}", "region", q->r->o.region, "registry",
+                             q->registry, "origin", q->origin, "entries", list);
     if (root && next.epoch)
-        json_object_set_new(root, "next",
-                            json_pack("{s:I, s:I}", "epoch", (json_int_t)next.epoch, "seq", (json_int_t)next.seq));
+        json_object_set_new(
+            root, "next",
+            json_pack("{s:I, s:I}", "epoch", (json_int_t)next.epoch, "seq", (json_int_t)next.seq));
     return root;
 }
 
@@ -67,11 +71,12 @@ static bool number_ok(const char *s, uint64_t *out)
     return true;
 }
 
-void entries_begin(struct replicator *r, struct http_request *req, const struct topology *t, const struct registry *reg,
-                   struct http_plan *plan)
+void entries_begin(struct replicator *r, struct http_request *req, const struct topology *t,
+                   const struct registry *reg, struct http_plan *plan)
 {
     struct entries_ask *q = arena_alloc(&req->arena, sizeof *q);
-    const char *origin = http_query_get(req, "origin", 0), *name = arena_strdup(&req->arena, reg->name);
+    const char *origin = http_query_get(req, "origin", 0),
+               *name = arena_strdup(&req->arena, reg->name);
     const struct region *of = origin ? topology_region(t, origin) : NULL;
     if (!q || !name) {
         serve_refuse(req, &plan->response, 503, err_text(ERR_NOMEM));

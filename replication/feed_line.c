@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// Lines of a feed; see feed_line.h. Called by peer readers and by recovery on their own threads, and by the feed's
-// server on the pool.
+// Lines of a feed; see feed_line.h. Called by peer readers and by recovery on their own threads,
+// and by the feed's server on the pool.
 //
 // Invariants (design section 9)
-//   8. Places only go up: a line at or before the last one is refused, so a sequence seen is never seen to mean
-//      something else.
+//   8. Places only go up: a line at or before the last one is refused, so a sequence seen is never
+//      seen to mean something else.
 #include "replication/feed_line.h"
 
 #include "base/clock.h"
@@ -23,8 +23,8 @@ int feed_progress_format(const struct feed_mark *m, uint64_t topology_version, b
                          const char *const *registries, size_t n, unsigned beat_ms, struct buf *out)
 {
     char cur[CURSOR_TEXT_SIZE];
-    buf_printf(out, PROGRESS_PREFIX "\"%s\",\"topology\":%" PRIu64 ",\"caughtUp\":%s", cursor_format(m, cur),
-               topology_version, caught_up ? "true" : "false");
+    buf_printf(out, PROGRESS_PREFIX "\"%s\",\"topology\":%" PRIu64 ",\"caughtUp\":%s",
+               cursor_format(m, cur), topology_version, caught_up ? "true" : "false");
     if (registries) {
         buf_str(out, ",\"registries\":[");
         for (size_t i = 0; i < n; i++) // registry names hold letters and digits only
@@ -58,17 +58,19 @@ static int registries_take(const json_t *list, struct arena *a, struct feed_line
     return 0;
 }
 
-static int progress_fields(struct feed_rules *ru, const json_t *o, struct arena *a, struct feed_line *out,
-                           const char **why)
+static int progress_fields(struct feed_rules *ru, const json_t *o, struct arena *a,
+                           struct feed_line *out, const char **why)
 {
     const char *cur = json_string_value(json_object_get(o, "progress"));
-    const json_t *version = json_object_get(o, "topology"), *names = json_object_get(o, "registries");
+    const json_t *version = json_object_get(o, "topology"),
+                 *names = json_object_get(o, "registries");
     const json_t *caught_up = json_object_get(o, "caughtUp"), *beat = json_object_get(o, "beatMs");
     json_int_t beat_ms = json_integer_value(beat); // 0 when there is none
     struct feed_mark m;
     *why = "malformed progress line";
-    if (!cur || cursor_parse(cur, &m) || !json_is_integer(version) || json_integer_value(version) < 1 ||
-        !json_is_boolean(caught_up) || json_object_size(o) != 3u + (names != NULL) + (beat != NULL))
+    if (!cur || cursor_parse(cur, &m) || !json_is_integer(version) ||
+        json_integer_value(version) < 1 || !json_is_boolean(caught_up) ||
+        json_object_size(o) != 3u + (names != NULL) + (beat != NULL))
         return ERR_PROTO;
     if (beat && (beat_ms < FEED_BEAT_MIN_MS || beat_ms > FEED_BEAT_MAX_MS))
         return ERR_PROTO;
@@ -92,8 +94,8 @@ static int progress_fields(struct feed_rules *ru, const json_t *o, struct arena 
     return 0;
 }
 
-static int progress_accept(struct feed_rules *ru, struct bytes line, struct arena *a, struct feed_line *out,
-                           const char **why)
+static int progress_accept(struct feed_rules *ru, struct bytes line, struct arena *a,
+                           struct feed_line *out, const char **why)
 {
     json_error_t err;
     json_t *o = json_loadb((const char *)line.p, line.n, JSON_REJECT_DUPLICATES, &err);
@@ -128,8 +130,8 @@ static int signature_check(struct feed_rules *ru, const struct feed_entry *e, co
     return rc == ERR_NOMEM || rc == ERR_AUTH || !rc ? rc : ERR_PROTO;
 }
 
-// Where the last line was the entry before, the running hash must follow from it. After a filtered stretch it cannot be
-// computed, and the signature alone vouches for it.
+// Where the last line was the entry before, the running hash must follow from it. After a filtered
+// stretch it cannot be computed, and the signature alone vouches for it.
 static bool chain_ok(const struct feed_rules *ru, const struct feed_entry *e)
 {
     if (e->epoch != ru->last.epoch || e->seq != ru->last.seq + 1 || ru->last.seq == 0)
@@ -138,8 +140,8 @@ static bool chain_ok(const struct feed_rules *ru, const struct feed_entry *e)
     return entry_hash(ru->last.hash, e, want) == 0 && memcmp(want, e->hash, sizeof want) == 0;
 }
 
-// By a revoked key: past its last good entry, or in the place of that with another hash, or not proven to lie before
-// it.
+// By a revoked key: past its last good entry, or in the place of that with another hash, or not
+// proven to lie before it.
 static bool entry_void(const struct feed_rules *ru, const struct feed_entry *e)
 {
     const struct feed_revocation *v = topology_revocation(ru->topology, e->key);
@@ -153,13 +155,13 @@ static bool entry_void(const struct feed_rules *ru, const struct feed_entry *e)
     return proof == PROOF_OTHER || (proof == PROOF_UNKNOWN && !ru->vouched);
 }
 
-static int entry_accept(struct feed_rules *ru, struct bytes line, struct arena *a, struct feed_line *out,
-                        const char **why)
+static int entry_accept(struct feed_rules *ru, struct bytes line, struct arena *a,
+                        struct feed_line *out, const char **why)
 {
     struct feed_entry e;
     *why = "malformed entry";
-    // Also holds every name to its grammar: they become parts of URLs and of rows, and the signature says who wrote
-    // them, not that they are sane.
+    // Also holds every name to its grammar: they become parts of URLs and of rows, and the
+    // signature says who wrote them, not that they are sane.
     int rc = entry_parse(line, a, &e);
     if (rc)
         return rc == ERR_NOMEM ? rc : ERR_PROTO;
@@ -179,8 +181,9 @@ static int entry_accept(struct feed_rules *ru, struct bytes line, struct arena *
         return ERR_PROTO;
     *why = "content does not match its digest";
     struct digest d;
-    if (e.content.n && (e.kind != ENTRY_MANIFEST || e.content.n != e.size ||
-                        digest_of(e.digest.alg, e.content.p, e.content.n, &d) || !digest_equal(&d, &e.digest)))
+    if (e.content.n &&
+        (e.kind != ENTRY_MANIFEST || e.content.n != e.size ||
+         digest_of(e.digest.alg, e.content.p, e.content.n, &d) || !digest_equal(&d, &e.digest)))
         return ERR_PROTO;
     rc = signature_check(ru, &e, why);
     if (rc)
@@ -200,9 +203,11 @@ static int entry_accept(struct feed_rules *ru, struct bytes line, struct arena *
         return ERR_AHEAD;
     }
     const struct registry *reg = topology_registry(ru->topology, e.registry);
-    bool ours = reg && registry_replica(reg, ru->self->index) && registry_replica(reg, ru->origin->index);
+    bool ours =
+        reg && registry_replica(reg, ru->self->index) && registry_replica(reg, ru->origin->index);
     *why = "entry of a registry that is not shared";
-    // Two regions may be on different topologies for a while: then it is no offence, and backfill_state.h has it read again.
+    // Two regions may be on different topologies for a while: then it is no offence, and
+    // backfill_state.h has it read again.
     if (!ours && ru->self != ru->origin && ru->their_topology == ru->topology->version)
         return ERR_PROTO;
     assert(mark_order(&ru->last, &m) < 0); // 8
@@ -218,14 +223,15 @@ static int entry_accept(struct feed_rules *ru, struct bytes line, struct arena *
     return 0;
 }
 
-int feed_line_accept(struct feed_rules *rules, struct bytes line, struct arena *a, struct feed_line *out,
-                     const char **out_why)
+int feed_line_accept(struct feed_rules *rules, struct bytes line, struct arena *a,
+                     struct feed_line *out, const char **out_why)
 {
     struct feed_line l = {0};
     size_t n = strlen(PROGRESS_PREFIX);
-    int rc = line.n > FEED_LINE_MAX                                   ? ERR_PROTO
-             : line.n >= n && memcmp(line.p, PROGRESS_PREFIX, n) == 0 ? progress_accept(rules, line, a, &l, out_why)
-                                                                      : entry_accept(rules, line, a, &l, out_why);
+    int rc = line.n > FEED_LINE_MAX ? ERR_PROTO
+             : line.n >= n && memcmp(line.p, PROGRESS_PREFIX, n) == 0
+                 ? progress_accept(rules, line, a, &l, out_why)
+                 : entry_accept(rules, line, a, &l, out_why);
     if (line.n > FEED_LINE_MAX)
         *out_why = "line too long";
     if (!rc)

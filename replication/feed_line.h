@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// One line of a feed, on both ends (design section 9). A line is an entry (store/entry.h), or a progress object:
+// One line of a feed, on both ends (design section 9). A line is an entry (store/entry.h), or a
+// progress object:
 //
 //   {"progress":CURSOR,"topology":version,"caughtUp":bool,"registries":[…],"beatMs":n}
 //
-// The first line of a stream is a progress object with "registries": what the sender filters by; "beatMs" is there when
-// the reader asked for it: the sender says something at least so often. Later ones tell of filtered stretches and of
-// quiet ("caughtUp": nothing more is there now); they are the beats. feed_line_accept is the whole of what a
-// reader believes: nothing it refused reaches the store. Pure; one `struct feed_rules` per stream.
+// The first line of a stream is a progress object with "registries": what the sender filters by;
+// "beatMs" is there when the reader asked for it: the sender says something at least so often.
+// Later ones tell of filtered stretches and of quiet ("caughtUp": nothing more is there now); they
+// are the beats. feed_line_accept is the whole of what a reader believes: nothing it refused
+// reaches the store. Pure; one `struct feed_rules` per stream.
 #ifndef MERIDIAN_REPLICATION_FEED_LINE_H
 #define MERIDIAN_REPLICATION_FEED_LINE_H
 
@@ -23,46 +25,65 @@ typedef int (*feed_verify_fn)(const char *spki_b64, const void *p, size_t n, con
 
 struct feed_rules { // what a reader holds against each line
     const struct topology *topology;
-    const struct region *self;   // the reader
-    const struct region *origin; // whose feed this is; may be the reader itself (recovery)
+    // the reader
+    const struct region *self;
+    // whose feed this is; may be the reader itself (recovery)
+    const struct region *origin;
     feed_verify_fn verify;
-    struct feed_mark last; // the last line's place; lines go up from here
-    uint64_t last_stamp;   // of the last entry of last.epoch that is known; 0: none
-    uint64_t limit;        // a stamp above is of the future (store/meta.h); 0: none is
-    uint64_t ahead;        // after ERR_AHEAD: that entry's stamp, and its place
+    // the last line's place; lines go up from here
+    struct feed_mark last;
+    // of the last entry of last.epoch that is known; 0: none
+    uint64_t last_stamp;
+    // a stamp above is of the future (store/meta.h); 0: none is
+    uint64_t limit;
+    // after ERR_AHEAD: that entry's stamp, and its place
+    uint64_t ahead;
     struct feed_mark ahead_at;
-    uint64_t their_topology;          // the sender's version; 0: not said yet
-    char refused_key[ENTRY_KEY_SIZE]; // after ERR_AUTH: the key of the entry, when the topology does not let it sign
-    bool skip_void; // what a revoked key signed is no offence: FEED_VOID (a relay may not have heard of it)
-    // Of a revoked key, before the place of its revocation: what is proven is taken (feed_proof.h), what contradicts it
-    // is refused. What is neither, behind a gap, is taken from the origin itself, and void from anybody else.
+    // the sender's version; 0: not said yet
+    uint64_t their_topology;
+    // after ERR_AUTH: the key of the entry, when the topology does not let it sign
+    char refused_key[ENTRY_KEY_SIZE];
+    // what a revoked key signed is no offence: FEED_VOID (a relay may not have heard of it)
+    bool skip_void;
+    // Of a revoked key, before the place of its revocation: what is proven is taken (feed_proof.h),
+    // what contradicts it is refused. What is neither, behind a gap, is taken from the origin
+    // itself, and void from anybody else.
     const struct feed_proof *proof;
-    bool vouched;      // the origin itself sends
-    bool chain_broken; // after ERR_PROTO: the line's hash does not follow from the last one, which is at `last`
+    // the origin itself sends
+    bool vouched;
+    // after ERR_PROTO: the line's hash does not follow from the last one, which is at `last`
+    bool chain_broken;
 };
 
 enum feed_line_kind {
     FEED_ENTRY,
-    FEED_SKIPPED,   // true, but of a registry that this reader's topology does not give it: not for the store
-    FEED_MALFORMED, // truly signed, but it restates what was not before it: to be passed over, that one alone
-    FEED_VOID,      // signed by a revoked key, and not known to be good: see skip_void
+    // true, but of a registry that this reader's topology does not give it: not for the store
+    FEED_SKIPPED,
+    // truly signed, but it restates what was not before it: to be passed over, that one alone
+    FEED_MALFORMED,
+    FEED_VOID, // signed by a revoked key, and not known to be good: see skip_void
     FEED_PROGRESS,
 };
 
 struct feed_line {
     enum feed_line_kind kind;
-    struct feed_entry entry; // FEED_ENTRY, FEED_SKIPPED, FEED_MALFORMED
-    bool caught_up;          // FEED_PROGRESS
-    const char **registries; // FEED_PROGRESS: NULL when the line has none
+    // FEED_ENTRY, FEED_SKIPPED, FEED_MALFORMED
+    struct feed_entry entry;
+    // FEED_PROGRESS
+    bool caught_up;
+    // FEED_PROGRESS: NULL when the line has none
+    const char **registries;
     size_t n_registries;
-    unsigned beat_ms; // FEED_PROGRESS: 0 when the line does not say
+    // FEED_PROGRESS: 0 when the line does not say
+    unsigned beat_ms;
 };
 
-// `line` is without its newline. Moves rules->last on success. ERR_PROTO (malformed, out of order, of another origin),
-// ERR_AUTH (signature or key, or a key that is revoked), ERR_AHEAD (a good entry of the future: it and what follows
-// must wait), ERR_NOMEM; *out_why is a static sentence for the log.
-int feed_line_accept(struct feed_rules *rules, struct bytes line, struct arena *a, struct feed_line *out,
-                     const char **out_why);
+// `line` is without its newline. Moves rules->last on success. ERR_PROTO (malformed, out of order,
+// of another origin), ERR_AUTH (signature or key, or a key that is revoked), ERR_AHEAD (a good
+// entry of the future: it and what follows must wait), ERR_NOMEM; *out_why is a static sentence for
+// the log.
+int feed_line_accept(struct feed_rules *rules, struct bytes line, struct arena *a,
+                     struct feed_line *out, const char **out_why);
 int feed_progress_format(const struct feed_mark *m, uint64_t topology_version, bool caught_up,
                          const char *const *registries /* NULL: none said */, size_t n,
                          unsigned beat_ms /* 0: not said */, struct buf *out);

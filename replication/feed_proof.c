@@ -19,10 +19,14 @@ struct places {
 };
 
 struct feed_proof {
-    const struct region *origin; // of a topology that the caller holds
-    struct feed_mark last;       // the line before; the run is unbroken up to it
-    struct feed_mark top;        // the last place to be proven
-    struct places run, good;     // since the last gap; proven, in order
+    // of a topology that the caller holds
+    const struct region *origin;
+    // the line before; the run is unbroken up to it
+    struct feed_mark last;
+    // the last place to be proven
+    struct feed_mark top;
+    // since the last gap; proven, in order
+    struct places run, good;
 };
 
 static bool past(uint64_t epoch, uint64_t seq, const struct feed_mark *m)
@@ -30,7 +34,8 @@ static bool past(uint64_t epoch, uint64_t seq, const struct feed_mark *m)
     return epoch > m->epoch || (epoch == m->epoch && seq > m->seq);
 }
 
-int feed_proof_new(const struct region *origin, const struct feed_mark *from, struct feed_proof **out)
+int feed_proof_new(const struct region *origin, const struct feed_mark *from,
+                   struct feed_proof **out)
 {
     struct feed_mark top = *from;
     for (size_t i = 0; i < origin->n_revoked; i++) {
@@ -77,13 +82,14 @@ static int places_add(struct places *l, const struct place *at)
     return 0;
 }
 
-// Does e stand right behind the last line, with the hash that follows from that one's? A new epoch goes on from the
-// last hash of the one before.
+// Does e stand right behind the last line, with the hash that follows from that one's? A new epoch
+// goes on from the last hash of the one before.
 static bool follows(const struct feed_proof *p, const struct feed_entry *e)
 {
     uint8_t want[ENTRY_HASH_BYTES];
     bool next = e->epoch == p->last.epoch ? e->seq == p->last.seq + 1 : e->seq == 1;
-    return next && entry_hash(p->last.hash, e, want) == 0 && memcmp(want, e->hash, sizeof want) == 0;
+    return next && entry_hash(p->last.hash, e, want) == 0 &&
+           memcmp(want, e->hash, sizeof want) == 0;
 }
 
 static const struct feed_revocation *revocation_of(const struct feed_proof *p, const char *key)
@@ -97,7 +103,8 @@ static const struct feed_revocation *revocation_of(const struct feed_proof *p, c
 static bool is_last_good(const struct feed_proof *p, const struct feed_entry *e)
 {
     const struct feed_revocation *v = revocation_of(p, e->key);
-    return v && v->epoch == e->epoch && v->seq == e->seq && !memcmp(v->hash, e->hash, sizeof v->hash);
+    return v && v->epoch == e->epoch && v->seq == e->seq &&
+           !memcmp(v->hash, e->hash, sizeof v->hash);
 }
 
 int feed_proof_line(struct feed_proof *p, const struct feed_entry *e)

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// Which entries of a revoked key are good: a revocation names the running hash of the last one, and that hash commits
-// to all entries before it. So a reader goes over a feed twice: first only to follow the hashes up to that place, then
-// to take what it has seen proven. What lies behind a gap (entries that the sender filters out) cannot be proven so.
+// Which entries of a revoked key are good: a revocation names the running hash of the last one, and
+// that hash commits to all entries before it. So a reader goes over a feed twice: first only to
+// follow the hashes up to that place, then to take what it has seen proven. What lies behind a gap
+// (entries that the sender filters out) cannot be proven so.
 //
 //   rc = feed_proof_new(origin, &mark, &p);   // p NULL: nothing is to be proven
-//   …feed_proof_line for each entry from the mark on, until feed_proof_past says that all places are passed…
-//   rules.proof = p;                                                  // feed_line_accept asks feed_proof_judge
+//   …feed_proof_line for each entry from the mark on, until feed_proof_past says that all places
+//    are passed…
+//   rules.proof = p;   // feed_line_accept asks feed_proof_judge
 //
 // Not thread-safe; one per reading.
 #ifndef MERIDIAN_REPLICATION_FEED_PROOF_H
@@ -18,19 +20,22 @@
 
 struct feed_proof;
 
-// For the part of `origin`'s feed from `from` on; origin is of a topology that outlives it. *out is NULL when none of
-// its keys is revoked at a place past that.
-int feed_proof_new(const struct region *origin, const struct feed_mark *from, struct feed_proof **out);
+// For the part of `origin`'s feed from `from` on; origin is of a topology that outlives it. *out is
+// NULL when none of its keys is revoked at a place past that.
+int feed_proof_new(const struct region *origin, const struct feed_mark *from,
+                   struct feed_proof **out);
 void feed_proof_free(struct feed_proof *p);
 // The next entry, in order, after its signature was verified. ERR_TOOBIG past the limit, ERR_NOMEM.
 int feed_proof_line(struct feed_proof *p, const struct feed_entry *e);
-bool feed_proof_past(const struct feed_proof *p, const struct feed_mark *m); // no place to be proven lies past m
+// no place to be proven lies past m
+bool feed_proof_past(const struct feed_proof *p, const struct feed_mark *m);
 
 enum proof {
     PROOF_UNKNOWN, // not seen in an unbroken run up to the place
     PROOF_GOOD,
     PROOF_OTHER, // another entry is proven to stand in its place
 };
-enum proof feed_proof_judge(const struct feed_proof *p /* may be NULL */, const struct feed_entry *e);
+enum proof feed_proof_judge(const struct feed_proof *p /* may be NULL */,
+                            const struct feed_entry *e);
 
 #endif

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// Serves this region's feed to peers (GET /replication/v1/feed) and says how far it has read others (…/mark). The
-// cursor is checked and batches are read on the pool; a commit wakes the streams, so that a push starts the copy at
-// once. Beats need neither the pool nor the store.
+// Serves this region's feed to peers (GET /replication/v1/feed) and says how far it has read others
+// (…/mark). The cursor is checked and batches are read on the pool; a commit wakes the streams, so
+// that a push starts the copy at once. Beats need neither the pool nor the store.
 //
 // Invariants (design section 9)
-//   8. A cursor that is no place in our log may mean that we lost entries: 409, and the keeper looks at what the peer
-//      has of us; when that proves it, they are recovered before anything is written again.
+//   8. A cursor that is no place in our log may mean that we lost entries: 409, and the keeper
+//      looks at what the peer has of us; when that proves it, they are recovered before anything is
+//      written again.
 //  10. A feed carries only registries that the reader also holds.
 #include "replication/response_producer.h"
 
@@ -23,17 +24,23 @@
 
 struct feed_out {
     struct replicator *r;
-    struct arena arena; // of the stream
+    // of the stream
+    struct arena arena;
     const char *origin;
-    bool relay; // another's entries: ends when all was sent
+    // another's entries: ends when all was sent
+    bool relay;
     const char **registries;
     size_t n_registries;
-    bool all;                   // the reader's own entries: nothing to filter
-    uint64_t topology_version;  // what the filter was made from
-    struct feed_mark at, asked; // sent up to; as asked
+    // the reader's own entries: nothing to filter
+    bool all;
+    // what the filter was made from
+    uint64_t topology_version;
+    // sent up to; as asked
+    struct feed_mark at, asked;
     bool greeted, idle_said, voids_asked;
     unsigned n_repairs;
-    bool beat_asked; // the reader wants to be told how often it will hear of us
+    // the reader wants to be told how often it will hear of us
+    bool beat_asked;
     int64_t end_mono;
 };
 
@@ -55,8 +62,8 @@ static bool topology_moved(struct feed_out *s)
 static void progress_add(struct feed_out *s, bool caught_up, struct buf *out)
 {
     bool first = !s->greeted;
-    feed_progress_format(&s->at, s->topology_version, caught_up, first ? s->registries : NULL, s->n_registries,
-                         first && s->beat_asked ? FEED_BEAT_MS : 0, out);
+    feed_progress_format(&s->at, s->topology_version, caught_up, first ? s->registries : NULL,
+                         s->n_registries, first && s->beat_asked ? FEED_BEAT_MS : 0, out);
     s->greeted = true;
 }
 
@@ -66,8 +73,10 @@ static bool repaired(const struct feed_out *s)
     return s->r->paused || s->r->n_repairs != s->n_repairs;
 }
 
-// What an earlier version stored of the future is not handed on, nor what follows it. true: the batch was cut.
-static bool relay_cut(struct feed_out *s, const struct feed_entry *entries, size_t *n, struct feed_mark *last)
+// What an earlier version stored of the future is not handed on, nor what follows it. true: the
+// batch was cut.
+static bool relay_cut(struct feed_out *s, const struct feed_entry *entries, size_t *n,
+                      struct feed_mark *last)
 {
     uint64_t limit = meta_stamp_limit(s->r->o.meta);
     size_t good = 0;
@@ -108,7 +117,8 @@ static bool batch_add(struct feed_out *s, struct buf *out, bool *out_end)
     } else if (moved) {
         s->at = last;
         s->idle_said = false;
-        if (n < BATCH_ENTRIES) // a filtered stretch, or simply the end of it: the mark may lie past the last entry
+        // a filtered stretch, or simply the end of it: the mark may lie past the last entry
+        if (n < BATCH_ENTRIES)
             progress_add(s, false, out);
     }
     arena_done(&a);
@@ -152,13 +162,14 @@ static const struct response_producer_ops feed_ops = {.produce = feed_produce,
                                                       .tick_ms = FEED_LOOK_MS,
                                                       .beat_ms = FEED_BEAT_MS};
 
-static void conflict_answer(struct feed_out *s, json_t *voided, struct http_request *req, struct http_response *resp)
+static void conflict_answer(struct feed_out *s, json_t *voided, struct http_request *req,
+                            struct http_response *resp)
 {
     char cur[CURSOR_TEXT_SIZE];
     struct feed_mark head = {0};
     meta_head(s->r->o.meta, s->origin, &head);
-    json_t *doc =
-        json_pack("{s:s, s:s}", "error", "the cursor is no place in this feed", "head", cursor_format(&head, cur));
+    json_t *doc = json_pack("{s:s, s:s}", "error", "the cursor is no place in this feed", "head",
+                            cursor_format(&head, cur));
     if (voided)
         json_object_set(doc, "void", voided);
     http_response_json(req, resp, 409, doc);
@@ -166,7 +177,8 @@ static void conflict_answer(struct feed_out *s, json_t *voided, struct http_requ
 }
 
 // 0; ERR_CONFLICT after the answer was made.
-static int cursor_check(struct feed_out *s, const char *peer, struct http_request *req, struct http_response *resp)
+static int cursor_check(struct feed_out *s, const char *peer, struct http_request *req,
+                        struct http_response *resp)
 {
     int rc = mark_is_zero(&s->asked) ? 0 : meta_feed_check(s->r->o.meta, s->origin, &s->asked);
     json_t *voided = rc == ERR_CONFLICT && s->voids_asked ? voided_json(s->r, &s->asked) : NULL;
@@ -176,7 +188,9 @@ static int cursor_check(struct feed_out *s, const char *peer, struct http_reques
     } else if (rc == ERR_CONFLICT) {
         struct peer *p = replicator_peer(s->r, peer);
         if (p && recover_settled(s->r, p, &s->asked))
-            return 0; // what it read there is lost for good, and all that anybody had of it was announced again
+            // what it read there is lost for good, and all that anybody had of it was announced
+            // again
+            return 0;
         if (p)
             recover_want(s->r, p, &s->asked);
         conflict_answer(s, NULL, req, resp);
@@ -201,7 +215,8 @@ static void feed_run(struct http_request *req, struct http_response *resp)
     int rc = s->relay ? 0 : cursor_check(s, peer, req, resp);
     if (!rc) {
         s->at = s->asked;
-        rc = response_producer_start(r, &feed_ops, s, s->relay ? NULL : peer, "application/x-ndjson", resp);
+        rc = response_producer_start(r, &feed_ops, s, s->relay ? NULL : peer,
+                                     "application/x-ndjson", resp);
         if (rc)
             serve_refuse(req, resp, 503, err_text(rc));
         else
@@ -238,8 +253,8 @@ static int filter_make(struct feed_out *s, const struct topology *t, const struc
     return 0;
 }
 
-void feed_begin(struct replicator *r, struct http_request *req, const struct topology *t, const struct region *peer,
-                struct http_plan *plan)
+void feed_begin(struct replicator *r, struct http_request *req, const struct topology *t,
+                const struct region *peer, struct http_plan *plan)
 {
     const char *after = http_query_get(req, "after", 0), *origin = http_query_get(req, "origin", 0);
     struct feed_mark mark;
@@ -308,7 +323,8 @@ static void mark_run(struct http_request *req, struct http_response *resp)
         http_response_json(req, resp, 200, json_pack("{s:s}", "mark", cursor_format(&m, cur)));
 }
 
-void mark_begin(struct replicator *r, struct http_request *req, const struct region *peer, struct http_plan *plan)
+void mark_begin(struct replicator *r, struct http_request *req, const struct region *peer,
+                struct http_plan *plan)
 {
     const char *origin = http_query_get(req, "origin", 0);
     struct mark_ask *q = arena_alloc(&req->arena, sizeof *q);

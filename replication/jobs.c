@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-// Runs the durable jobs: one for each entry that was read and is not applied yet. The dispatcher takes what is due, in
-// turns by registry, applies what needs nothing from elsewhere itself (tags, manifests whose blobs are here), and hands
-// the rest to fetch workers. So tags and small things never wait behind a region that cannot be reached.
+// Runs the durable jobs: one for each entry that was read and is not applied yet. The dispatcher
+// takes what is due, in turns by registry, applies what needs nothing from elsewhere itself (tags,
+// manifests whose blobs are here), and hands the rest to fetch workers. So tags and small things
+// never wait behind a region that cannot be reached.
 //
 // Invariants (design section 9)
-//   5. No entry is lost with its job: it ends only in the transaction that applies it, else it is retried with backoff.
-//      One whose content has no room is parked (room.c), and takes neither worker nor place from those behind it.
-//   6. Jobs are fair by registry: in one pass a registry whose job found no free worker waits, the others go on. Jobs
-//      that nobody could give anything now take no worker, and make way for those behind them.
+//   5. No entry is lost with its job: it ends only in the transaction that applies it, else it is
+//      retried with backoff. One whose content has no room is parked (room.c), and takes neither
+//      worker nor place from those behind it.
+//   6. Jobs are fair by registry: in one pass a registry whose job found no free worker waits, the
+//      others go on. Jobs that nobody could give anything now take no worker, and make way for
+//      those behind them.
 #include "replication/replication_priv.h"
 
 #include "base/clock.h"
@@ -56,14 +59,14 @@ static void noted(struct replicator *r, int rc)
         replicator_sleep(r, 500);
 }
 
-static void job_again(struct replicator *r, const struct job *job, int64_t delay_ms, enum grade grade,
-                      const char *error)
+static void job_again(struct replicator *r, const struct job *job, int64_t delay_ms,
+                      enum grade grade, const char *error)
 {
     int rc = meta_job_failed(r->o.meta, job->id, clock_mono_ms() + delay_ms, grade, error);
     static struct log_limit limit = LOG_LIMIT(5000);
     if (error && !r->stopping)
-        log_limited(&limit, LOG_WARN, "replication: %s/%s from %s: %s; it is tried again", job->entry.registry,
-                    job->entry.repository, job->entry.origin, error);
+        log_limited(&limit, LOG_WARN, "replication: %s/%s from %s: %s; it is tried again",
+                    job->entry.registry, job->entry.repository, job->entry.origin, error);
     noted(r, rc);
 }
 
@@ -81,7 +84,8 @@ static void job_looks_again(struct replicator *r, const struct job *job, int64_t
     noted(r, meta_jobs_later(r->o.meta, &job->id, 1, clock_mono_ms() + delay_ms));
 }
 
-// Waits for another entry of its repository. A tag is woken by its manifest; what an index waits for nobody tells.
+// Waits for another entry of its repository. A tag is woken by its manifest; what an index waits
+// for nobody tells.
 static void job_waits(struct replicator *r, const struct job *job)
 {
     job_again(r, job, job->entry.kind == ENTRY_TAG ? WAITING_TAG_MS : WAITING_MS, GRADE_NONE, NULL);
@@ -210,7 +214,8 @@ static void worker_run(struct worker *w)
         return;
     }
     int64_t delay = wait_backoff_ms(w->job.attempts, RETRY_FIRST_MS, RETRY_MAX_MS);
-    int64_t source_ms = not_before - clock_mono_ms(); // every source that could be asked is known to be down until then
+    // every source that could be asked is known to be down until then
+    int64_t source_ms = not_before - clock_mono_ms();
     if (not_before && source_ms < delay)
         delay = source_ms < RETRY_FIRST_MS ? RETRY_FIRST_MS : source_ms;
     if (returns_get(r) != n_returns) // a region came back while this try was failing
@@ -247,14 +252,18 @@ struct pass { // one look at what is due
     struct arena arena;
     struct job *jobs;
     size_t n;
-    int64_t next_ms; // mono
+    // mono
+    int64_t next_ms;
     struct topology *topology;
-    const char *full[DUE_MAX]; // registries that found no worker
+    // registries that found no worker
+    const char *full[DUE_MAX];
     size_t n_full;
-    int64_t later[DUE_MAX]; // jobs that nobody could give anything now
+    // jobs that nobody could give anything now
+    int64_t later[DUE_MAX];
     size_t n_later;
     size_t n_done;
-    unsigned n_returns; // at its begin
+    // at its begin
+    unsigned n_returns;
 };
 
 static bool job_running(struct replicator *r, int64_t id)
@@ -276,10 +285,13 @@ static bool registry_full(const struct pass *pass, const char *registry)
 }
 
 // The job needs content: to a worker with it, if there is one and somebody can be asked.
-static void job_give(struct replicator *r, struct pass *pass, const struct job *job, const struct digest *missing)
+static void job_give(struct replicator *r, struct pass *pass, const struct job *job,
+                     const struct digest *missing)
 {
-    const struct registry *reg = pass->topology ? topology_registry(pass->topology, job->entry.registry) : NULL;
-    if ((missing->n && blob_in_flight(r, missing)) || (reg && !sources_free(r, pass->topology, reg))) {
+    const struct registry *reg =
+        pass->topology ? topology_registry(pass->topology, job->entry.registry) : NULL;
+    if ((missing->n && blob_in_flight(r, missing)) ||
+        (reg && !sources_free(r, pass->topology, reg))) {
         pass->later[pass->n_later++] = job->id;
         return;
     }
@@ -304,19 +316,22 @@ static void job_turn(struct replicator *r, struct pass *pass, const struct job *
     if (result == APPLY_WAITS)
         job_waits(r, job);
     else if (result == APPLY_FAILED)
-        job_again(r, job, wait_backoff_ms(job->attempts, RETRY_FIRST_MS, RETRY_MAX_MS), error_grade(rc),
+        job_again(r, job, wait_backoff_ms(job->attempts, RETRY_FIRST_MS, RETRY_MAX_MS),
+                  error_grade(rc),
                   rc == ERR_NOSPACE ? "the disk of this region is full" : err_text(rc));
     pass->n_done++;
 }
 
-// What nobody can give now stays due, unless so much of it is due that it hides others from our sight. Often that is
-// over in a moment (another job fetches the same blob, a source has enough to do), so the first make way for a moment
-// only; the more there are, one pass after the other, the longer: else a long backlog would be moved all the time.
+// What nobody can give now stays due, unless so much of it is due that it hides others from our
+// sight. Often that is over in a moment (another job fetches the same blob, a source has enough to
+// do), so the first make way for a moment only; the more there are, one pass after the other, the
+// longer: else a long backlog would be moved all the time.
 static void pass_make_way(struct replicator *r, struct pass *pass)
 {
     if (pass->n < DUE_MAX)
         r->n_made_way = 0;
-    if (pass->n < DUE_MAX || pass->n_later < DUE_MAX / 2 || r->stopping || pass->n_returns != returns_get(r))
+    if (pass->n < DUE_MAX || pass->n_later < DUE_MAX / 2 || r->stopping ||
+        pass->n_returns != returns_get(r))
         return;
     int64_t due = clock_mono_ms() + wait_backoff_ms(r->n_made_way, LATER_FIRST_MS, LATER_MAX_MS);
     if (meta_jobs_later(r->o.meta, pass->later, pass->n_later, due) == 0) {
@@ -328,7 +343,8 @@ static void pass_make_way(struct replicator *r, struct pass *pass)
 static void pass_run(struct replicator *r, struct pass *pass)
 {
     pass->n_returns = returns_get(r);
-    int rc = meta_jobs_due(r->o.meta, clock_mono_ms(), DUE_MAX, &pass->arena, &pass->jobs, &pass->n, &pass->next_ms);
+    int rc = meta_jobs_due(r->o.meta, clock_mono_ms(), DUE_MAX, &pass->arena, &pass->jobs, &pass->n,
+                           &pass->next_ms);
     if (rc) {
         static struct log_limit limit = LOG_LIMIT(5000);
         log_limited(&limit, LOG_ERROR, "replication: jobs cannot be read: %s", err_text(rc));
@@ -337,7 +353,8 @@ static void pass_run(struct replicator *r, struct pass *pass)
     }
     assert(pass->n <= DUE_MAX);
     pass->topology = snapshot_get(r->o.topology);
-    for (size_t i = 0; i < pass->n && !r->stopping && !(i && r->full); i++) // on a full disk one is enough of a try
+    // on a full disk one is enough of a try
+    for (size_t i = 0; i < pass->n && !r->stopping && !(i && r->full); i++)
         job_turn(r, pass, &pass->jobs[i]);
     snapshot_unref(pass->topology);
     pass_make_way(r, pass);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The thread that verifies suspected blobs and mends damaged ones; see mender.h. It fetches like a worker that has no
-// job; the log says what it finds.
+// The thread that verifies suspected blobs and mends damaged ones; see mender.h. It fetches like a
+// worker that has no job; the log says what it finds.
 #include "replication/mender.h"
 
 #include "base/clock.h"
@@ -27,7 +27,8 @@
 #define SAID_MAX 8 // sentences in status
 
 struct suspect {
-    struct peer *by; // NULL: found here
+    // NULL: found here
+    struct peer *by;
     char registry[64], repository[256];
     struct digest digest;
 };
@@ -46,19 +47,25 @@ struct mender {
     struct replicator *r;
     pthread_t thread;
     bool started;
-    struct worker w; // the mender's own: no job, but names of what is fetched
+    // the mender's own: no job, but names of what is fetched
+    struct worker w;
 
     // Under r->lock.
-    struct suspect suspects[SUSPECTS_MAX]; // the first is being looked at
+
+    // the first is being looked at
+    struct suspect suspects[SUSPECTS_MAX];
     size_t n_suspects;
     struct looked looked[LOOKED_MAX];
-    struct faults said; // of the last turn
-    size_t n_damaged;   // known to be
+    // of the last turn
+    struct faults said;
+    // known to be
+    size_t n_damaged;
     uint64_t n_found, n_mended, n_false;
 
     // The thread's own.
     struct faults turn;
-    unsigned n_failed; // turns that left something, one after the other
+    // turns that left something, one after the other
+    unsigned n_failed;
     unsigned n_returns;
     int64_t turn_mono;
 };
@@ -142,7 +149,8 @@ static void suspect_end(struct mender *m, const struct suspect *s, enum suspicio
     } else if (by && found == FALSE_ALARM) {
         unsigned shift = by->n_false_alarms < 10 ? by->n_false_alarms : 10;
         int64_t rest = (int64_t)ALARM_REST_MS << shift;
-        by->alarms_from_mono = clock_mono_ms() + (rest < ALARM_REST_MAX_MS ? rest : ALARM_REST_MAX_MS);
+        by->alarms_from_mono =
+            clock_mono_ms() + (rest < ALARM_REST_MAX_MS ? rest : ALARM_REST_MAX_MS);
         by->n_false_alarms++;
         m->n_false++;
     }
@@ -157,19 +165,22 @@ static void blob_judged(const struct suspect *s, int rc)
     const char *by = s->by ? s->by->name : "a reader here";
     digest_format(&s->digest, text);
     if (rc == ERR_DIGEST)
-        log_error("replication: blob %s of %s/%s is damaged on this disk, as %s found: it was set aside, counts as "
+        log_error("replication: blob %s of %s/%s is damaged on this disk, as %s found: it was set "
+                  "aside, counts as "
                   "absent, and is fetched anew from another region; look at the disk",
                   text, s->registry, s->repository, by);
     else if (rc == ERR_NOTFOUND)
-        log_error("replication: blob %s of %s/%s is lost on this disk, as %s found: it is fetched anew from another "
+        log_error("replication: blob %s of %s/%s is lost on this disk, as %s found: it is fetched "
+                  "anew from another "
                   "region; look at the disk",
                   text, s->registry, s->repository, by);
     else if (!rc || rc == ERR_BUSY)
-        log_warn("replication: %s says that blob %s of %s/%s is damaged here: it was read and is whole", by, text,
-                 s->registry, s->repository);
+        log_warn(
+            "replication: %s says that blob %s of %s/%s is damaged here: it was read and is whole",
+            by, text, s->registry, s->repository);
     else if (rc != ERR_CANCELED)
-        log_error("replication: blob %s of %s/%s, which %s found damaged, cannot be read: %s", text, s->registry,
-                  s->repository, by, err_text(rc));
+        log_error("replication: blob %s of %s/%s, which %s found damaged, cannot be read: %s", text,
+                  s->registry, s->repository, by, err_text(rc));
 }
 
 // A manifest's content stands in the metadata, whose pages are judged by SQLite: only said.
@@ -180,12 +191,15 @@ static bool manifest_damaged(struct mender *m, const struct suspect *s)
     struct digest is;
     char text[DIGEST_TEXT_SIZE];
     arena_init(&a, 64 << 20);
-    int rc = meta_manifest_get(m->r->o.meta, s->registry, s->repository, NULL, &s->digest, &a, &row);
-    bool damaged = !rc && (digest_of((enum digest_alg)s->digest.alg, row.content.p, row.content.n, &is) ||
-                           !digest_equal(&is, &s->digest));
+    int rc =
+        meta_manifest_get(m->r->o.meta, s->registry, s->repository, NULL, &s->digest, &a, &row);
+    bool damaged =
+        !rc && (digest_of((enum digest_alg)s->digest.alg, row.content.p, row.content.n, &is) ||
+                !digest_equal(&is, &s->digest));
     arena_done(&a);
     if (damaged)
-        log_error("replication: manifest %s of %s/%s is damaged in the metadata: stop this region and restore meta.db, "
+        log_error("replication: manifest %s of %s/%s is damaged in the metadata: stop this region "
+                  "and restore meta.db, "
                   "or take meta.db away: the other regions fill a new one",
                   digest_format(&s->digest, text), s->registry, s->repository);
     return damaged;
@@ -202,7 +216,8 @@ static enum suspicion suspect_look(struct mender *m, const struct suspect *s)
         return UNKNOWN;
     rc = blob_verify(r->o.blobs, &s->digest, VERIFY_BYTES_PER_S, &r->stopping);
     if (rc == ERR_NOTFOUND && blob_damaged_note(r->o.blobs, &s->digest))
-        log_warn("replication: a lost blob cannot be noted: it is fetched anew when it is asked for again");
+        log_warn("replication: a lost blob cannot be noted: it is fetched anew when it is asked "
+                 "for again");
     blob_judged(s, rc);
     if (rc == ERR_DIGEST || rc == ERR_NOTFOUND)
         return CONFIRMED;
@@ -223,8 +238,8 @@ static bool suspects_look(struct mender *m)
 // --- mending ---
 
 // Through one repository that links it. ERR_NOTFOUND: it cannot be asked for there.
-static int mend_through(struct mender *m, const struct topology *t, const struct link_row *l, const struct digest *d,
-                        char error[ERROR_TEXT_SIZE])
+static int mend_through(struct mender *m, const struct topology *t, const struct link_row *l,
+                        const struct digest *d, char error[ERROR_TEXT_SIZE])
 {
     struct worker *w = &m->w;
     const struct registry *reg = topology_registry(t, l->registry);
@@ -233,7 +248,8 @@ static int mend_through(struct mender *m, const struct topology *t, const struct
         return ERR_NOTFOUND;
     w->own_fault = false;
     w->lacks = 0;
-    w->job = (struct job){.entry = {.origin = m->r->o.region, .registry = l->registry, .repository = l->repository}};
+    w->job = (struct job){
+        .entry = {.origin = m->r->o.region, .registry = l->registry, .repository = l->repository}};
     int rc = room_take(w, l->size);
     if (rc)
         room_say(w, error);
@@ -245,13 +261,15 @@ static int mend_through(struct mender *m, const struct topology *t, const struct
     return rc;
 }
 
-static void fault_add(struct mender *m, const struct link_row *l, const struct digest *d, const char *error)
+static void fault_add(struct mender *m, const struct link_row *l, const struct digest *d,
+                      const char *error)
 {
     char text[DIGEST_TEXT_SIZE];
     struct faults *f = &m->turn;
     if (f->n < SAID_MAX)
         snprintf(f->text[f->n++], sizeof f->text[0],
-                 "blob %.19s of %s/%s is damaged or lost here and set aside: it is fetched anew; so far: %s",
+                 "blob %.19s of %s/%s is damaged or lost here and set aside: it is fetched anew; "
+                 "so far: %s",
                  digest_format(d, text), l->registry, l->repository, error);
 }
 
@@ -287,8 +305,8 @@ static bool mend_one(struct mender *m, const struct topology *t, const struct di
         if (rc)
             fault_add(m, &links[0], d, error);
         else
-            log_info("replication: blob %s of %s/%s is whole again", digest_format(d, text), links[0].registry,
-                     links[0].repository);
+            log_info("replication: blob %s of %s/%s is whole again", digest_format(d, text),
+                     links[0].registry, links[0].repository);
         if (!rc)
             mended_note(m, d);
     }
@@ -316,7 +334,8 @@ static void mend_turn(struct mender *m)
     pthread_mutex_unlock(&m->r->lock);
     m->n_failed = left || rc ? m->n_failed + 1 : 0;
     bool more = n == MEND_MAX && left < n;
-    m->turn_mono = clock_mono_ms() + (more ? 0 : wait_backoff_ms(m->n_failed, MEND_FIRST_MS, MEND_MAX_MS));
+    m->turn_mono =
+        clock_mono_ms() + (more ? 0 : wait_backoff_ms(m->n_failed, MEND_FIRST_MS, MEND_MAX_MS));
 }
 
 // Somebody pushed what was damaged: status is not to call it so for longer.
@@ -354,10 +373,12 @@ static void *mender_main(void *arg)
 
 // --- from outside ---
 
-void replicator_suspect(struct replicator *r, const char *registry, const char *repository, const struct digest *d)
+void replicator_suspect(struct replicator *r, const char *registry, const char *repository,
+                        const struct digest *d)
 {
     if (r && !r->stopping)
-        (void)mender_suspect(r->mender, NULL, registry, repository, d); // if too many wait: when it is missed again
+        // if too many wait: when it is missed again
+        (void)mender_suspect(r->mender, NULL, registry, repository, d);
 }
 
 int mender_start(struct replicator *r, struct mender **out)
@@ -393,7 +414,8 @@ void mender_faults(struct mender *m, json_t *list)
     for (size_t i = 0; i < m->said.n; i++)
         json_array_append_new(list, json_string(m->said.text[i]));
     if (m->n_damaged > m->said.n && m->said.n == SAID_MAX)
-        json_array_append_new(list, json_sprintf("%zu more blobs are damaged or lost here", m->n_damaged - SAID_MAX));
+        json_array_append_new(
+            list, json_sprintf("%zu more blobs are damaged or lost here", m->n_damaged - SAID_MAX));
     pthread_mutex_unlock(&m->r->lock);
 }
 
@@ -406,7 +428,8 @@ size_t replicator_damaged(struct replicator *r, char *out, size_t cap)
     size_t n = m->n_damaged;
     if (n)
         snprintf(out, cap,
-                 "%zu blobs are damaged or lost on this disk: they count as absent and are fetched anew from other "
+                 "%zu blobs are damaged or lost on this disk: they count as absent and are fetched "
+                 "anew from other "
                  "regions, or mended by a push; look at the disk and at the log%s%s",
                  n, m->said.n ? "; " : "", m->said.n ? m->said.text[0] : "");
     pthread_mutex_unlock(&r->lock);
@@ -419,14 +442,15 @@ void mender_metrics(struct mender *m, struct buf *out)
         return;
     struct replicator *r = m->r;
     pthread_mutex_lock(&r->lock);
-    exposition_single(out, "meridian_blobs_damaged", "gauge", "Blobs that are set aside and not mended yet.",
-                      (double)m->n_damaged);
-    exposition_single(out, "meridian_blobs_damaged_total", "counter", "Blobs that were found damaged or lost.",
-                      (double)m->n_found);
-    exposition_single(out, "meridian_blobs_mended_total", "counter", "Of these, fetched anew from another region.",
-                      (double)m->n_mended);
+    exposition_single(out, "meridian_blobs_damaged", "gauge",
+                      "Blobs that are set aside and not mended yet.", (double)m->n_damaged);
+    exposition_single(out, "meridian_blobs_damaged_total", "counter",
+                      "Blobs that were found damaged or lost.", (double)m->n_found);
+    exposition_single(out, "meridian_blobs_mended_total", "counter",
+                      "Of these, fetched anew from another region.", (double)m->n_mended);
     exposition_single(out, "meridian_blobs_false_alarms_total", "counter",
-                      "Blobs that another region called damaged, and that are whole.", (double)m->n_false);
+                      "Blobs that another region called damaged, and that are whole.",
+                      (double)m->n_false);
     exposition_family(out, "meridian_replication_wrong_bytes_total", "counter",
                       "Contents of a region that were not what their digest says.");
     for (size_t i = 0; i < r->n_peers; i++) {

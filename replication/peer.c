@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Reaching another region's peer listener: mutual TLS to "<region>.peer.<D>" at the address that the topology gives,
-// so that nobody needs DNS to find a region. Called from this room's own threads.
+// Reaching another region's peer listener: mutual TLS to "<region>.peer.<D>" at the address that
+// the topology gives, so that nobody needs DNS to find a region. Called from this room's own
+// threads.
 #include "replication/replication_priv.h"
 
 #include "base/clock.h"
@@ -13,22 +14,25 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define INBOUND_CONTACT_QUIET_MS 3000 // an inbound contact after so long without one says that the region is back
-#define INBOUND_CONTACT_TRY_MS 500    // a connection takes so long at most where nothing is lost
+// an inbound contact after so long without one says that the region is back
+#define INBOUND_CONTACT_QUIET_MS 3000
+#define INBOUND_CONTACT_TRY_MS 500 // a connection takes so long at most where nothing is lost
 
-int peer_dial(struct replicator *r, const struct topology *t, const char *region, const char *target,
-              const struct registry *reg, struct dial *out)
+int peer_dial(struct replicator *r, const struct topology *t, const char *region,
+              const char *target, const struct registry *reg, struct dial *out)
 {
     const struct region *to = topology_region(t, region);
     if (!to)
         return ERR_NOTFOUND;
     memset(out, 0, sizeof *out);
     int n;
-    if (r->o.dial_socket && !r->o.dial_socket(r->o.dial_ctx, region, out->socket, sizeof out->socket)) {
+    if (r->o.dial_socket &&
+        !r->o.dial_socket(r->o.dial_ctx, region, out->socket, sizeof out->socket)) {
         n = snprintf(out->url, sizeof out->url, "http://%s.peer.%s%s", region, t->domain, target);
         out->q.unix_socket = out->socket;
     } else {
-        n = snprintf(out->url, sizeof out->url, "https://%s.peer.%s:%u%s", region, t->domain, to->peer.port, target);
+        n = snprintf(out->url, sizeof out->url, "https://%s.peer.%s:%u%s", region, t->domain,
+                     to->peer.port, target);
         out->to = to->peer;
         out->q.connect_to = &out->to;
         out->q.ca_file = r->o.ca_file;
@@ -39,10 +43,13 @@ int peer_dial(struct replicator *r, const struct topology *t, const char *region
     }
     if (n < 0 || (size_t)n >= sizeof out->url)
         return ERR_TOOBIG;
-    if (reg) { // which registry's endpoint is called stands in Host; the certificate is checked against the URL
+    // which registry's endpoint is called stands in Host; the certificate is checked against the
+    // URL
+    if (reg) {
         char name[HOSTNAME_TEXT_SIZE];
-        int rc = reg->regional_endpoints ? hostname_format(NAME_REGIONAL, t->domain, reg->label, region, NULL, name)
-                                         : hostname_format(NAME_GLOBAL, t->domain, reg->label, NULL, NULL, name);
+        int rc = reg->regional_endpoints
+                     ? hostname_format(NAME_REGIONAL, t->domain, reg->label, region, NULL, name)
+                     : hostname_format(NAME_GLOBAL, t->domain, reg->label, NULL, NULL, name);
         if (rc)
             return rc;
         snprintf(out->host, sizeof out->host, "Host: %s", name);
@@ -56,8 +63,8 @@ int peer_dial(struct replicator *r, const struct topology *t, const char *region
 }
 
 int peer_get(struct replicator *r, const struct topology *t, const char *region, const char *target,
-             const struct registry *reg, const char *accept, size_t max, int *out_status, struct buf *out_body,
-             char error[ERROR_TEXT_SIZE])
+             const struct registry *reg, const char *accept, size_t max, int *out_status,
+             struct buf *out_body, char error[ERROR_TEXT_SIZE])
 {
     struct dial d;
     struct response_reader *f = NULL;
@@ -107,9 +114,9 @@ void peer_seen(struct peer *p)
     pthread_mutex_unlock(&p->r->lock);
 }
 
-// Does the reader wait for something that TCP will bring late or never, now that the region is seen to be there? Only
-// the first inbound contact after a while says so: where the way is open in one direction alone, inbound contacts come all the time. Under
-// r->lock.
+// Does the reader wait for something that TCP will bring late or never, now that the region is seen
+// to be there? Only the first inbound contact after a while says so: where the way is open in one
+// direction alone, inbound contacts come all the time. Under r->lock.
 static bool waits_in_vain(const struct peer *p, int64_t now)
 {
     if (now - p->inbound_contact_mono < INBOUND_CONTACT_QUIET_MS)
@@ -128,7 +135,8 @@ void replicator_inbound_contact(struct replicator *r, const char *region)
     pthread_mutex_lock(&r->lock);
     if (waits_in_vain(p, now))
         p->hang_up = true;
-    bool back = now - p->inbound_contact_mono >= INBOUND_CONTACT_QUIET_MS; // one that refuses us may ask all the time
+    // one that refuses us may ask all the time
+    bool back = now - p->inbound_contact_mono >= INBOUND_CONTACT_QUIET_MS;
     p->inbound_contact_mono = now;
     if (!p->connected && (p->unreached || back)) {
         p->n_inbound_contacts++;
@@ -161,10 +169,12 @@ void peer_stuck(struct peer *p, int rc)
     static struct log_limit limit = LOG_LIMIT(5000);
     char text[ERROR_TEXT_SIZE] = "";
     if (rc == ERR_NOSPACE)
-        snprintf(text, sizeof text, "no space in %s: its disk is full, so nothing that is read can be noted",
+        snprintf(text, sizeof text,
+                 "no space in %s: its disk is full, so nothing that is read can be noted",
                  p->r->o.region);
     else if (rc)
-        snprintf(text, sizeof text, "%s cannot note what it reads: %s", p->r->o.region, err_text(rc));
+        snprintf(text, sizeof text, "%s cannot note what it reads: %s", p->r->o.region,
+                 err_text(rc));
     pthread_mutex_lock(&p->r->lock);
     bool again = p->stuck == rc, stopping = p->r->stopping;
     p->stuck = rc;
@@ -184,10 +194,11 @@ void peer_clock_ahead(struct peer *p, uint64_t stamp)
     char text[ERROR_TEXT_SIZE], at[CLOCK_TEXT_SIZE], until[CLOCK_TEXT_SIZE];
     uint32_t skew_ms = p->r->skew_ms;
     snprintf(text, sizeof text,
-             "its next entry is stamped %s, more than %u s ahead of this region's clock: it is taken at %s, or when %s "
+             "its next entry is stamped %s, more than %u s ahead of this region's clock: it is "
+             "taken at %s, or when %s "
              "has repaired its clock",
-             clock_format(hlc_wall_ms(stamp), at), skew_ms / 1000, clock_format(hlc_wall_ms(stamp) - skew_ms, until),
-             p->name);
+             clock_format(hlc_wall_ms(stamp), at), skew_ms / 1000,
+             clock_format(hlc_wall_ms(stamp) - skew_ms, until), p->name);
     pthread_mutex_lock(&p->r->lock);
     if (!p->ahead)
         p->ahead_since_ms = clock_wall_ms();
@@ -202,7 +213,8 @@ static int by_name(const void *a, const void *b)
     return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
-size_t shared_registries(const struct topology *t, uint8_t a, uint8_t b, const char **out, size_t cap)
+size_t shared_registries(const struct topology *t, uint8_t a, uint8_t b, const char **out,
+                         size_t cap)
 {
     region_set both = (region_set)1 << a | (region_set)1 << b;
     size_t n = 0;

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// Reads one other region's feed: one thread per region, which waits on that region alone, so that one that cannot be
-// reached delays itself only. Every line is verified before it may reach the store; a bad one ends the connection.
+// Reads one other region's feed: one thread per region, which waits on that region alone, so that
+// one that cannot be reached delays itself only. Every line is verified before it may reach the
+// store; a bad one ends the connection.
 //
 // Invariants (design section 9)
 //   5. The read mark moves in the transaction that makes the jobs (meta_ingest), never before.
 //   6. A region that cannot be reached delays itself only: its thread, its backoff.
-//   8. The origin is asked how far it is from what we read of it before we go on: our cursor echoes the hash.
+//   8. The origin is asked how far it is from what we read of it before we go on: our cursor echoes
+//      the hash.
 #include "replication/backfill_state.h"
 #include "replication/feed_line.h"
 #include "replication/response_reader.h"
@@ -39,26 +41,39 @@ struct session {
     struct peer *p;
     const struct topology *t;
     struct feed_rules rules;
-    struct feed_mark stored; // the read mark in the store
-    uint64_t stored_stamp;   // of the last entry of its epoch that is held; 0: none is
-    bool from_start;         // reading again what lies before `stored`
-    bool greeted;            // the first line came
-    int64_t patience_ms;     // the stream is dead after so long without a word
-    struct arena names;      // of the session
-    const char **covered;    // read without a gap up to `stored`
+    // the read mark in the store
+    struct feed_mark stored;
+    // of the last entry of its epoch that is held; 0: none is
+    uint64_t stored_stamp;
+    // reading again what lies before `stored`
+    bool from_start;
+    // the first line came
+    bool greeted;
+    // the stream is dead after so long without a word
+    int64_t patience_ms;
+    // of the session
+    struct arena names;
+    // read without a gap up to `stored`
+    const char **covered;
     size_t n_covered;
-    const char **target; // what will be covered when the re-reading has passed `stored`
+    // what will be covered when the re-reading has passed `stored`
+    const char **target;
     size_t n_target;
 
-    bool refused;             // the last line was: what came before it is good
-    struct feed_proof *proof; // of entries by a revoked key; NULL: nothing is to be proven
-    bool proving;             // this pass only follows the hashes
+    // the last line was: what came before it is good
+    bool refused;
+    // of entries by a revoked key; NULL: nothing is to be proven
+    struct feed_proof *proof;
+    // this pass only follows the hashes
+    bool proving;
 
     struct arena batch;
     struct feed_entry entries[BATCH_ENTRIES];
     size_t n_entries;
-    bool progressed;     // a progress line since the last flush
-    uint64_t generation; // of the topology that was looked at last; 0: none yet
+    // a progress line since the last flush
+    bool progressed;
+    // of the topology that was looked at last; 0: none yet
+    uint64_t generation;
 };
 
 // Is another version of the topology in force than the session's?
@@ -98,7 +113,8 @@ static int batch_store(struct session *s)
     } while (batch_waits(s, rc));
     if (!rc)
         peer_stuck(s->p, 0);
-    if (rc == ERR_CONFLICT) { // the origin says something else than it said before, under the same sequence
+    // the origin says something else than it said before, under the same sequence
+    if (rc == ERR_CONFLICT) {
         pthread_mutex_lock(&s->r->lock);
         s->p->diverged = true;
         pthread_mutex_unlock(&s->r->lock);
@@ -136,8 +152,8 @@ static int batch_flush(struct session *s)
     return rc;
 }
 
-// The greeting says what the sender filters by. Returns READ_AGAIN when a registry is in it whose past we have not
-// read: then the feed is read from the start.
+// The greeting says what the sender filters by. Returns READ_AGAIN when a registry is in it whose
+// past we have not read: then the feed is read from the start.
 static int session_greet(struct session *s, const struct feed_line *l)
 {
     size_t n_want = shared_registries(s->t, s->rules.self->index, s->rules.origin->index, NULL, 0);
@@ -245,11 +261,12 @@ static void entry_taken(struct session *s, const struct feed_line *l)
     s->p->n_malformed += l->kind == FEED_MALFORMED;
     pthread_mutex_unlock(&s->r->lock);
     if (l->kind == FEED_MALFORMED)
-        log_limited(
-            &limit, LOG_WARN,
-            "replication: feed of %s: entry %llu of epoch %llu restates a stamp that is not before its own: passed "
-            "over",
-            s->p->name, (unsigned long long)l->entry.seq, (unsigned long long)l->entry.epoch);
+        log_limited(&limit, LOG_WARN,
+                    "replication: feed of %s: entry %llu of epoch %llu restates a stamp that is "
+                    "not before its own: passed "
+                    "over",
+                    s->p->name, (unsigned long long)l->entry.seq,
+                    (unsigned long long)l->entry.epoch);
 }
 
 // A line of the first pass: nothing is stored.
@@ -267,9 +284,9 @@ static int proving_line(struct session *s, const struct feed_line *l)
         return PROVED;
     if (!caught_up)
         return 0;
-    peer_failed(s->p,
-                "its feed ends before the place at which the topology revokes its key: nothing that this key signed "
-                "can be taken; revoke it at an earlier place");
+    peer_failed(s->p, "its feed ends before the place at which the topology revokes its key: "
+                      "nothing that this key signed "
+                      "can be taken; revoke it at an earlier place");
     return ERR_PROTO;
 }
 
@@ -305,7 +322,8 @@ static int session_line(struct session *s, struct bytes line)
     entry_taken(s, &l);
     if (l.kind == FEED_ENTRY)
         s->entries[s->n_entries++] = l.entry;
-    return s->n_entries == BATCH_ENTRIES || s->batch.used_bytes > BATCH_BYTES / 2 ? batch_flush(s) : 0;
+    return s->n_entries == BATCH_ENTRIES || s->batch.used_bytes > BATCH_BYTES / 2 ? batch_flush(s)
+                                                                                  : 0;
 }
 
 // Takes the whole lines out of `text`; what remains is the beginning of the next.
@@ -342,7 +360,8 @@ static int flow_broke(struct session *s, struct response_reader *f, int rc)
     if (rc == ERR_CANCELED && !s->r->stopping)
         return READ_AGAIN; // it was seen elsewhere while its stream said nothing
     if (rc != ERR_TIMEOUT) {
-        peer_failed(s->p, "%s", *response_reader_message(f) ? response_reader_message(f) : err_text(rc));
+        peer_failed(s->p, "%s",
+                    *response_reader_message(f) ? response_reader_message(f) : err_text(rc));
         return rc;
     }
     pthread_mutex_lock(&s->r->lock);
@@ -367,15 +386,16 @@ static int session_flow(struct session *s, struct response_reader *f)
             break;
         }
         peer_seen(s->p);
-        // Before a line is judged: keys, peers or registries may be others by now, and a revoked key signs nothing
-        // more.
+        // Before a line is judged: keys, peers or registries may be others by now, and a revoked
+        // key signs nothing more.
         rc = s->r->paused || session_outdated(s) ? READ_AGAIN : 0;
         if (rc)
             break;
         buf_add(&text, piece, (size_t)n);
         rc = text.err ? text.err : session_lines(s, &text);
         if (rc == ERR_CONFLICT)
-            peer_failed(s->p, "it says something else than it said before, under the same sequence");
+            peer_failed(s->p,
+                        "it says something else than it said before, under the same sequence");
         else if (rc < 0 && rc != ERR_PROTO && rc != ERR_AUTH && rc != ERR_AHEAD)
             peer_stuck(s->p, rc);
     }
@@ -398,7 +418,8 @@ static void refusal_read(struct response_reader *f, char out[REFUSAL_SIZE])
     json_decref(doc);
 }
 
-// It answered, and not with its feed. If it refuses our certificate for its dates, that says whose clock is suspect.
+// It answered, and not with its feed. If it refuses our certificate for its dates, that says whose
+// clock is suspect.
 static void peer_refused(struct session *s, struct response_reader *f, int status)
 {
     char why[REFUSAL_SIZE], clock[CLOCK_SENTENCE_SIZE] = "";
@@ -406,7 +427,8 @@ static void peer_refused(struct session *s, struct response_reader *f, int statu
     bool dates = strstr(why, "not yet valid") || strstr(why, "has expired");
     if (dates)
         replication_clock_suspect(s->r, s->p->name, clock);
-    peer_failed(s->p, "answered %d%s%s%s%s", status, *why ? ": " : "", why, dates ? "; " : "", clock);
+    peer_failed(s->p, "answered %d%s%s%s%s", status, *why ? ": " : "", why, dates ? "; " : "",
+                clock);
 }
 
 static int session_refused(struct session *s, struct response_reader *f, int status)
@@ -415,7 +437,8 @@ static int session_refused(struct session *s, struct response_reader *f, int sta
     if (status == ERR_CANCELED && !s->r->stopping)
         return READ_AGAIN; // it contacted us meanwhile: a new connection comes through sooner
     if (status < 0) {
-        peer_failed(p, "%s", *response_reader_message(f) ? response_reader_message(f) : err_text(status));
+        peer_failed(p, "%s",
+                    *response_reader_message(f) ? response_reader_message(f) : err_text(status));
         return status;
     }
     peer_seen(p);
@@ -455,7 +478,8 @@ static int session_connect(struct session *s)
     char cur[CURSOR_TEXT_SIZE], target[CURSOR_TEXT_SIZE + 64];
     s->rules.last = s->from_start ? (struct feed_mark){0} : s->stored;
     s->rules.last_stamp = s->from_start ? 0 : s->stored_stamp;
-    snprintf(target, sizeof target, "/replication/v1/feed?beat=1&voids=1&after=%s", cursor_format(&s->rules.last, cur));
+    snprintf(target, sizeof target, "/replication/v1/feed?beat=1&voids=1&after=%s",
+             cursor_format(&s->rules.last, cur));
     struct dial d;
     struct response_reader *f = NULL;
     int rc = peer_dial(s->r, s->t, s->p->name, target, NULL, &d);
@@ -482,7 +506,8 @@ static int session_connect(struct session *s)
     return rc;
 }
 
-// Where a key of the origin is revoked past our mark, its feed is followed up to there before anything is taken.
+// Where a key of the origin is revoked past our mark, its feed is followed up to there before
+// anything is taken.
 static int session_prove(struct session *s)
 {
     const struct feed_mark zero = {0};
@@ -496,17 +521,18 @@ static int session_prove(struct session *s)
     return rc == PROVED ? 0 : rc;
 }
 
-// What the origin gives before the place of a revocation does not go on from what we hold: what we hold is not its own.
+// What the origin gives before the place of a revocation does not go on from what we hold: what we
+// hold is not its own.
 static void chain_broke(struct session *s)
 {
     struct feed_proof *before = NULL;
     if (!s->rules.chain_broken || feed_proof_new(s->rules.origin, &s->rules.last, &before))
         return;
     if (before) {
-        log_warn(
-            "replication: the feed of %s does not go on from what was read of it, and its key was revoked: reading "
-            "all of it again",
-            s->p->name);
+        log_warn("replication: the feed of %s does not go on from what was read of it, and its key "
+                 "was revoked: reading "
+                 "all of it again",
+                 s->p->name);
         (void)meta_revoke_reread(s->r->o.meta, s->p->name); // if it fails: at the next try
     }
     feed_proof_free(before);
@@ -539,7 +565,8 @@ static int session_run(struct peer *p, const struct topology *t)
         peer_stuck(p, rc);
     bool again = false;
     if (!rc) {
-        // Without any record of what was read, all is read again: the first line would say so anyway.
+        // Without any record of what was read, all is read again: the first line would say so
+        // anyway.
         s->from_start = s->n_covered == 0 && !mark_is_zero(&s->stored);
         rc = session_prove(s);
         if (!rc)
@@ -551,7 +578,8 @@ static int session_run(struct peer *p, const struct topology *t)
         for (size_t i = 0; i < s->n_target; i++)
             grown = grown || !name_in(s->target[i], s->covered, s->n_covered);
         if (grown && !mark_is_zero(&s->stored)) {
-            log_info("replication: a registry of %s is new here: reading its feed from the start", p->name);
+            log_info("replication: a registry of %s is new here: reading its feed from the start",
+                     p->name);
             s->from_start = true;
             s->greeted = false;
             s->n_target = 0;
@@ -568,15 +596,18 @@ static int session_run(struct peer *p, const struct topology *t)
 }
 
 // Until the next try. One that asks us something meanwhile is there: no need to wait longer.
-static void reader_rest(struct peer *p, int64_t ms, int64_t inbound_contact_ms, unsigned n_inbound_contacts)
+static void reader_rest(struct peer *p, int64_t ms, int64_t inbound_contact_ms,
+                        unsigned n_inbound_contacts)
 {
     struct replicator *r = p->r;
     int64_t began = clock_mono_ms();
     pthread_mutex_lock(&r->lock);
     while (!r->stopping) {
-        int64_t left =
-            began + (p->n_inbound_contacts == n_inbound_contacts || ms < inbound_contact_ms ? ms : inbound_contact_ms) -
-            clock_mono_ms();
+        int64_t left = began +
+                       (p->n_inbound_contacts == n_inbound_contacts || ms < inbound_contact_ms
+                            ? ms
+                            : inbound_contact_ms) -
+                       clock_mono_ms();
         if (left <= 0)
             break;
         wait_cond(&r->changed, &r->lock, left);
@@ -584,8 +615,8 @@ static void reader_rest(struct peer *p, int64_t ms, int64_t inbound_contact_ms, 
     pthread_mutex_unlock(&r->lock);
 }
 
-// When the wall clock has come near the entry that reading stopped before; it is looked at before that, too, because
-// its origin may have mended it.
+// When the wall clock has come near the entry that reading stopped before; it is looked at before
+// that, too, because its origin may have mended it.
 static int64_t ahead_rest_ms(struct peer *p, uint64_t stamp)
 {
     int64_t due = hlc_wall_ms(stamp) - p->r->skew_ms - clock_wall_ms() + 1;
@@ -614,7 +645,8 @@ static int reader_session(struct peer *p, const struct topology *t)
 // And not ended by what the peer said, or by us: its silence goes on counting.
 static bool connection_broke(int rc)
 {
-    return rc == ERR_TIMEOUT || rc == ERR_UNREACHABLE || rc == ERR_IO || rc == ERR_CLOSED || rc == ERR_CRYPTO;
+    return rc == ERR_TIMEOUT || rc == ERR_UNREACHABLE || rc == ERR_IO || rc == ERR_CLOSED ||
+           rc == ERR_CRYPTO;
 }
 
 static void reader_turn(struct peer *p, const struct topology *t)
@@ -644,11 +676,12 @@ static void reader_turn(struct peer *p, const struct topology *t)
     }
     // From the beginning of the try: one that took its whole time waited enough.
     int64_t most = unreached ? UNREACHED_MAX_MS : REFUSED_MAX_MS;
-    int64_t left = began + wait_backoff_ms(failures ? failures - 1 : 0, REST_MIN_MS, most) - clock_mono_ms();
+    int64_t left =
+        began + wait_backoff_ms(failures ? failures - 1 : 0, REST_MIN_MS, most) - clock_mono_ms();
     int64_t least = stuck ? FULL_LOOK_MS : REST_MIN_MS;
     int64_t rest = left < least ? least : left;
-    reader_rest(p, rc == READ_AGAIN ? 50 : rest, unreached ? INBOUND_CONTACT_MS : INBOUND_CONTACT_REFUSED_MS,
-                n_inbound_contacts);
+    reader_rest(p, rc == READ_AGAIN ? 50 : rest,
+                unreached ? INBOUND_CONTACT_MS : INBOUND_CONTACT_REFUSED_MS, n_inbound_contacts);
 }
 
 void *peer_reader_main(void *arg)

@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-// Invariant 8: a sequence is never used twice. The keeper thread opens the store for writes only after the peers that
-// can be reached said how far they have read us; when one of them read entries that we do not hold (a restored backup),
-// writes stay closed while our own entries are fetched back from it, and go on in a new epoch. A peer that could not be
-// asked in time costs a new epoch too: then nothing it may have read can be given another meaning, and what it turns
-// out to hold later is announced again under new sequences (meta_recover).
+// Invariant 8: a sequence is never used twice. The keeper thread opens the store for writes only
+// after the peers that can be reached said how far they have read us; when one of them read entries
+// that we do not hold (a restored backup), writes stay closed while our own entries are fetched
+// back from it, and go on in a new epoch. A peer that could not be asked in time costs a new epoch
+// too: then nothing it may have read can be given another meaning, and what it turns out to hold
+// later is announced again under new sequences (meta_recover).
 //
-// Later on a cursor alone proves nothing, for a confused peer can send any: the peer is asked for what it has of us,
-// and only an entry that we signed and do not hold closes writes. A new epoch is numbered by the wall clock's seconds,
-// so that it lies past those that were lost without a trace, too.
+// Later on a cursor alone proves nothing, for a confused peer can send any: the peer is asked for
+// what it has of us, and only an entry that we signed and do not hold closes writes. A new epoch is
+// numbered by the wall clock's seconds, so that it lies past those that were lost without a trace,
+// too.
 //
 // Invariants (design section 9)
 //   1. What was acknowledged before is put back, with the signature that it had.
@@ -136,12 +138,18 @@ struct recovery {
     struct replicator *r;
     struct peer *p;
     struct feed_rules rules;
-    bool proof;                // an entry of ours came that we do not hold
-    uint64_t top_epoch;        // of those entries
-    uint64_t epoch;            // in which this region writes, as the store said last; 0: not said
-    int64_t entry_mono;        // when an entry came last
-    struct feed_proof *hashes; // of entries by a key of ours that is revoked
-    bool proving;              // this pass only follows the hashes
+    // an entry of ours came that we do not hold
+    bool proof;
+    // of those entries
+    uint64_t top_epoch;
+    // in which this region writes, as the store said last; 0: not said
+    uint64_t epoch;
+    // when an entry came last
+    int64_t entry_mono;
+    // of entries by a key of ours that is revoked
+    struct feed_proof *hashes;
+    // this pass only follows the hashes
+    bool proving;
     struct arena batch;
     struct feed_entry entries[RECOVER_BATCH];
     size_t n, n_put_back, n_restated;
@@ -183,13 +191,15 @@ bool recover_fault(const struct peer *p, char *out, size_t cap)
         return false;
     snprintf(
         out, cap,
-        "%s holds entries of %s signed with %s, which the topology does not let sign them: put that key back under "
+        "%s holds entries of %s signed with %s, which the topology does not let sign them: put "
+        "that key back under "
         "identities.%s.feed_keys, from an earlier topology, with retired: and the time of its loss",
         p->name, p->r->o.region, p->strange_key, p->r->o.region);
     return true;
 }
 
-// The region came back with new keys, and its old feed key has left the topology: no waiting mends that.
+// The region came back with new keys, and its old feed key has left the topology: no waiting mends
+// that.
 static void strange_key_found(struct replicator *r, struct peer *p, const char *key)
 {
     char text[512];
@@ -198,11 +208,11 @@ static void strange_key_found(struct replicator *r, struct peer *p, const char *
     recover_fault(p, text, sizeof text);
     pthread_mutex_unlock(&r->lock);
     static struct log_limit limit = LOG_LIMIT(60000);
-    log_limited(
-        &limit, LOG_ERROR,
-        "replication: %s. Until then they cannot be verified and taken back, and %s reads nothing that is written "
-        "here",
-        text, p->name);
+    log_limited(&limit, LOG_ERROR,
+                "replication: %s. Until then they cannot be verified and taken back, and %s reads "
+                "nothing that is written "
+                "here",
+                text, p->name);
     if (!r->gate_open)
         gate_close(r, text);
 }
@@ -210,7 +220,9 @@ static void strange_key_found(struct replicator *r, struct peer *p, const char *
 static void recovery_proved(struct recovery *rec, const struct feed_entry *e)
 {
     if (!rec->proof) {
-        log_warn("replication: %s has read entries of ours that are not here: recovering them from it", rec->p->name);
+        log_warn(
+            "replication: %s has read entries of ours that are not here: recovering them from it",
+            rec->p->name);
         gate_close(rec->r, "recovering own entries from another region");
         rec->r->epoch_due = true;
     }
@@ -221,7 +233,8 @@ static void recovery_proved(struct recovery *rec, const struct feed_entry *e)
         rec->r->epoch_past = e->epoch;
 }
 
-// An entry of ours that is of the future is not taken back; but its place was used, and is not used again.
+// An entry of ours that is of the future is not taken back; but its place was used, and is not used
+// again.
 static void ahead_proved(struct recovery *rec)
 {
     struct replicator *r = rec->r;
@@ -243,12 +256,14 @@ static int recovery_line(struct recovery *rec, struct bytes line)
         return 0; // an earlier version still has it
     if (rc) {
         static struct log_limit limit = LOG_LIMIT(10000);
-        log_limited(&limit, LOG_WARN, "replication: recovery: line refused: %s", why ? why : err_text(rc));
+        log_limited(&limit, LOG_WARN, "replication: recovery: line refused: %s",
+                    why ? why : err_text(rc));
         if (rc == ERR_AHEAD)
             ahead_proved(rec);
         return rc;
     }
-    if (l.kind == FEED_PROGRESS || (!rec->proving && (l.kind == FEED_MALFORMED || l.kind == FEED_VOID)))
+    if (l.kind == FEED_PROGRESS ||
+        (!rec->proving && (l.kind == FEED_MALFORMED || l.kind == FEED_VOID)))
         return 0;
     bool lost = false;
     if (rec->proving) {
@@ -264,7 +279,9 @@ static int recovery_line(struct recovery *rec, struct bytes line)
         recovery_proved(rec, &l.entry);
         rec->entries[rec->n++] = l.entry;
     }
-    return rec->n == RECOVER_BATCH || rec->batch.used_bytes > RECOVER_BATCH_BYTES / 2 ? recovery_flush(rec) : 0;
+    return rec->n == RECOVER_BATCH || rec->batch.used_bytes > RECOVER_BATCH_BYTES / 2
+               ? recovery_flush(rec)
+               : 0;
 }
 
 static int recovery_flow(struct recovery *rec, struct response_reader *f)
@@ -282,7 +299,8 @@ static int recovery_flow(struct recovery *rec, struct response_reader *f)
         buf_add(&text, piece, (size_t)n);
         rc = text.err;
         size_t from = 0;
-        for (const char *nl; !rc && (nl = memchr(text.p + from, '\n', text.n - from)); from = (size_t)(nl - text.p) + 1)
+        for (const char *nl; !rc && (nl = memchr(text.p + from, '\n', text.n - from));
+             from = (size_t)(nl - text.p) + 1)
             rc = recovery_line(rec, bytes_of(text.p + from, (size_t)(nl - (text.p + from))));
         if (from)
             buf_consume(&text, from);
@@ -315,7 +333,8 @@ static int recovery_pass(struct recovery *rec)
     return rc;
 }
 
-// Where a key of ours is revoked, a relay is believed only what the hash of its last good entry commits to.
+// Where a key of ours is revoked, a relay is believed only what the hash of its last good entry
+// commits to.
 static int recovery_fetch(struct recovery *rec, const struct feed_mark *mark)
 {
     struct feed_mark head;
@@ -323,7 +342,8 @@ static int recovery_fetch(struct recovery *rec, const struct feed_mark *mark)
     if (rc)
         return rc;
     // Past our head in the same epoch: what is missing lies behind the head. Else anywhere.
-    struct feed_mark from = mark->epoch == head.epoch && mark->seq > head.seq ? head : (struct feed_mark){0};
+    struct feed_mark from =
+        mark->epoch == head.epoch && mark->seq > head.seq ? head : (struct feed_mark){0};
     rec->rules.last = from;
     rc = feed_proof_new(rec->rules.origin, &from, &rec->hashes);
     if (!rc && rec->hashes) {
@@ -337,9 +357,10 @@ static int recovery_fetch(struct recovery *rec, const struct feed_mark *mark)
     return rc ? rc : recovery_pass(rec);
 }
 
-// Looks at what the peer has of us, and takes what we do not hold. *out_proof whether there was such a thing, also when
-// it ends with an error.
-static int recover_from(struct replicator *r, struct peer *p, const struct feed_mark *mark, bool *out_proof)
+// Looks at what the peer has of us, and takes what we do not hold. *out_proof whether there was
+// such a thing, also when it ends with an error.
+static int recover_from(struct replicator *r, struct peer *p, const struct feed_mark *mark,
+                        bool *out_proof)
 {
     struct recovery *rec = mem_zalloc(sizeof *rec);
     struct topology *t = snapshot_get(r->o.topology);
@@ -349,13 +370,13 @@ static int recover_from(struct replicator *r, struct peer *p, const struct feed_
         rec->r = r;
         rec->p = p;
         rec->entry_mono = clock_mono_ms();
-        rec->rules =
-            (struct feed_rules){.topology = t, .self = self, .origin = self, .verify = r->o.verify, .skip_void = true};
+        rec->rules = (struct feed_rules){
+            .topology = t, .self = self, .origin = self, .verify = r->o.verify, .skip_void = true};
         arena_init(&rec->batch, RECOVER_BATCH_BYTES);
         rc = recovery_fetch(rec, mark);
         if (rec->proof)
-            log_warn("replication: %zu entries recovered from %s, %zu announced again", rec->n_put_back, p->name,
-                     rec->n_restated);
+            log_warn("replication: %zu entries recovered from %s, %zu announced again",
+                     rec->n_put_back, p->name, rec->n_restated);
         if (rc == ERR_AUTH && rec->rules.refused_key[0])
             strange_key_found(r, p, rec->rules.refused_key);
         *out_proof = rec->proof;
@@ -370,7 +391,8 @@ static int recover_from(struct replicator *r, struct peer *p, const struct feed_
 
 // --- the keeper ---
 
-// A peer whose mark is ahead and that may be tried now; *out_any: there is one at all. Under r->lock.
+// A peer whose mark is ahead and that may be tried now; *out_any: there is one at all. Under
+// r->lock.
 static struct peer *peer_ahead(struct replicator *r, bool *out_any)
 {
     struct peer *found = NULL;
@@ -416,34 +438,39 @@ static bool epoch_see_to(struct replicator *r)
         r->epoch_said = epoch;
     } else {
         static struct log_limit limit = LOG_LIMIT(5000);
-        log_limited(&limit, LOG_ERROR, "replication: no new epoch can begin: %s; writes stay closed", err_text(rc));
+        log_limited(&limit, LOG_ERROR,
+                    "replication: no new epoch can begin: %s; writes stay closed", err_text(rc));
     }
     return !rc;
 }
 
-// May the mark be served though it is no place in our log? Its epoch is closed: nothing that is written from now on
-// lies before it, and all that anybody had of it was announced again.
+// May the mark be served though it is no place in our log? Its epoch is closed: nothing that is
+// written from now on lies before it, and all that anybody had of it was announced again.
 static bool mark_past(struct replicator *r, const struct feed_mark *mark)
 {
     struct recovered now;
     return meta_recover(r->o.meta, NULL, 0, &now) == 0 && mark->epoch < now.epoch;
 }
 
-static void look_ended(struct replicator *r, struct peer *p, const struct feed_mark *mark, int rc, bool proof)
+static void look_ended(struct replicator *r, struct peer *p, const struct feed_mark *mark, int rc,
+                       bool proof)
 {
     bool held = !rc && meta_feed_check(r->o.meta, r->o.region, mark) == 0;
     bool settled = !rc && !held && mark_past(r, mark);
     static struct log_limit limit = LOG_LIMIT(10000);
     if (rc && !r->stopping)
-        log_limited(&limit, LOG_WARN, "replication: looking at what %s has of us: %s; it is tried again", p->name,
+        log_limited(&limit, LOG_WARN,
+                    "replication: looking at what %s has of us: %s; it is tried again", p->name,
                     err_text(rc));
     else if (!rc && !held && !settled)
-        log_limited(&limit, LOG_WARN, "replication: %s gives a cursor that nothing it holds bears out: refused",
+        log_limited(&limit, LOG_WARN,
+                    "replication: %s gives a cursor that nothing it holds bears out: refused",
                     p->name);
     pthread_mutex_lock(&r->lock);
     if (settled)
         p->settled = *mark;
-    if (!rc || rc == ERR_AHEAD) { // what is of the future is not waited for: it comes again with this peer's cursor
+    // what is of the future is not waited for: it comes again with this peer's cursor
+    if (!rc || rc == ERR_AHEAD) {
         p->mark_state = MARK_FINE;
         p->strange_key[0] = 0;
     }
@@ -455,13 +482,15 @@ static void look_ended(struct replicator *r, struct peer *p, const struct feed_m
     if (rc)
         p->recover_after_mono = clock_mono_ms() + wait_backoff_ms(p->n_unproven, 500, 60000);
     else if (!held && !settled)
-        p->recover_after_mono = clock_mono_ms() + wait_backoff_ms(p->n_unproven, LOOK_AGAIN_MS, LOOK_AGAIN_MAX_MS);
+        p->recover_after_mono =
+            clock_mono_ms() + wait_backoff_ms(p->n_unproven, LOOK_AGAIN_MS, LOOK_AGAIN_MAX_MS);
     pthread_cond_broadcast(&r->changed);
     pthread_mutex_unlock(&r->lock);
 }
 
-// One peer that says it is ahead. `starting`: nothing was written since the start, and what it says is respected
-// without a proof: the log may have been restored, and what it read may have been none of its business (filtered).
+// One peer that says it is ahead. `starting`: nothing was written since the start, and what it says
+// is respected without a proof: the log may have been restored, and what it read may have been none
+// of its business (filtered).
 static void recover_step(struct replicator *r, struct peer *p, bool starting)
 {
     pthread_mutex_lock(&r->lock);
@@ -516,7 +545,8 @@ static void keeper_start(struct replicator *r)
         else
             changed_wait(r, 100);
     }
-    // 8: somebody was not heard, or could not give back what it has read: no sequence of this epoch is used again.
+    // 8: somebody was not heard, or could not give back what it has read: no sequence of this epoch
+    // is used again.
     if (!all || any)
         r->epoch_due = true;
     while (!r->stopping && !epoch_see_to(r))
@@ -543,8 +573,8 @@ void *keeper_main(void *arg)
         pthread_mutex_unlock(&r->lock);
         if (p)
             recover_step(r, p, false);
-        // A peer that fails in the middle of recovery does not hold writes closed for good: they go on in another
-        // epoch, and what it holds is announced again when it can be had.
+        // A peer that fails in the middle of recovery does not hold writes closed for good: they go
+        // on in another epoch, and what it holds is announced again when it can be had.
         if (!r->gate_open && epoch_see_to(r) && !r->stopping)
             gate_open(r);
         if (!p)

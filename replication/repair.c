@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// Mending a store that holds stamps of the future (meta_repair_clock), and telling peers which stretches of our log are
-// void by it. See replication.h. The admin socket's thread; HTTP threads; the readers.
+// Mending a store that holds stamps of the future (meta_repair_clock), and telling peers which
+// stretches of our log are void by it. See replication.h. The admin socket's thread; HTTP threads;
+// the readers.
 //
-// A peer that has read such a stretch gives a cursor that lies in it. It is told so in the answer, 409 with
-// {"void": {"after": CURSOR, "below": EPOCH, "key": ID, "sig": BASE64URL}}: what it has of us after that place and
-// before that epoch is void. It is signed with our feed key, as the entries are: the connection alone, which our edge
-// holds too, is no authority to take back what this region has written. Said once more later it changes nothing, since
-// those places are never used again.
+// A peer that has read such a stretch gives a cursor that lies in it. It is told so in the answer,
+// 409 with {"void": {"after": CURSOR, "below": EPOCH, "key": ID, "sig": BASE64URL}}: what it has of
+// us after that place and before that epoch is void. It is signed with our feed key, as the entries
+// are: the connection alone, which our edge holds too, is no authority to take back what this
+// region has written. Said once more later it changes nothing, since those places are never used
+// again.
 #include "replication/response_producer.h"
 
 #include "base/clock.h"
@@ -41,7 +43,8 @@ json_t *voided_json(struct replicator *r, const struct feed_mark *asked)
         meta_sign(r->o.meta, said.p, said.n, &key, sig))
         return NULL;
     b64url_format(sig, sizeof sig, sig_text);
-    return json_pack("{s:s, s:I, s:s, s:s}", "after", cur, "below", (json_int_t)below, "key", key, "sig", sig_text);
+    return json_pack("{s:s, s:I, s:s, s:s}", "after", cur, "below", (json_int_t)below, "key", key,
+                     "sig", sig_text);
 }
 
 // --- being told ---
@@ -61,7 +64,8 @@ struct voided { // what a peer says
 };
 
 // Signed by a key that the topology gives that region, and has not retired?
-static int void_verify(const struct peer *p, const struct topology *t, const json_t *v, const struct voided *said)
+static int void_verify(const struct peer *p, const struct topology *t, const json_t *v,
+                       const struct voided *said)
 {
     const char *id = json_string_value(json_object_get(v, "key"));
     const char *text = json_string_value(json_object_get(v, "sig"));
@@ -82,12 +86,14 @@ static int void_verify(const struct peer *p, const struct topology *t, const jso
 }
 
 // ERR_NOTFOUND: it says nothing of the kind.
-static int voided_parse(const struct peer *p, const struct topology *t, struct bytes body, struct voided *out)
+static int voided_parse(const struct peer *p, const struct topology *t, struct bytes body,
+                        struct voided *out)
 {
     json_t *o = json_loadb((const char *)body.p, body.n, JSON_REJECT_DUPLICATES, NULL);
     const json_t *v = json_object_get(o, "void"), *below = json_object_get(v, "below");
     const char *cur = json_string_value(json_object_get(v, "after"));
-    bool whole = cur && cursor_parse(cur, &out->after) == 0 && json_is_integer(below) && json_integer_value(below) > 0;
+    bool whole = cur && cursor_parse(cur, &out->after) == 0 && json_is_integer(below) &&
+                 json_integer_value(below) > 0;
     int rc = whole ? 0 : ERR_NOTFOUND;
     if (!rc) {
         out->below = (uint64_t)json_integer_value(below);
@@ -97,7 +103,8 @@ static int voided_parse(const struct peer *p, const struct topology *t, struct b
     return rc;
 }
 
-int voided_take(struct peer *p, const struct topology *t, const struct feed_mark *stored, struct response_reader *f)
+int voided_take(struct peer *p, const struct topology *t, const struct feed_mark *stored,
+                struct response_reader *f)
 {
     static struct log_limit limit = LOG_LIMIT(10000);
     struct replicator *r = p->r;
@@ -109,7 +116,8 @@ int voided_take(struct peer *p, const struct topology *t, const struct feed_mark
         rc = voided_parse(p, t, bytes_of(body.p, body.n), &said);
     if (rc == ERR_AUTH)
         log_limited(&limit, LOG_WARN,
-                    "replication: %s says that entries of its own are void, without a signature by its feed key: not "
+                    "replication: %s says that entries of its own are void, without a signature by "
+                    "its feed key: not "
                     "believed",
                     p->name);
     if (rc || mark_order(&said.after, stored) >= 0 || stored->epoch >= said.below)
@@ -120,8 +128,10 @@ int voided_take(struct peer *p, const struct topology *t, const struct feed_mark
     rc = meta_void_origin(r->o.meta, p->name, &said.after, said.below, &a, &done);
     if (!rc)
         log_warn("replication: %s says that what it wrote after entry %" PRIu64 " of epoch %" PRIu64
-                 " and before epoch %" PRIu64 " is void: %zu entries, %zu tags changed, %zu manifests are gone",
-                 p->name, said.after.seq, said.after.epoch, said.below, done.n_entries, done.n_tags, done.n_manifests);
+                 " and before epoch %" PRIu64
+                 " is void: %zu entries, %zu tags changed, %zu manifests are gone",
+                 p->name, said.after.seq, said.after.epoch, said.below, done.n_entries, done.n_tags,
+                 done.n_manifests);
     for (size_t i = 0; !rc && i < done.n_list; i++)
         void_register_log(&done.list[i]);
     arena_done(&a);
@@ -131,10 +141,10 @@ int voided_take(struct peer *p, const struct topology *t, const struct feed_mark
 void void_register_log(const struct void_register *v)
 {
     char was[DIGEST_TEXT_SIZE], is[DIGEST_TEXT_SIZE], at[CLOCK_TEXT_SIZE];
-    log_warn("replication: void: %s/%s%s%s was %s (of %s, stamped %s) and is %s", v->registry, v->repository,
-             *v->tag ? ":" : "", v->tag, v->was.n ? digest_format(&v->was, was) : "nothing",
-             v->origin ? v->origin : "?", clock_format(hlc_wall_ms(v->stamp), at),
-             v->is.n ? digest_format(&v->is, is) : "gone");
+    log_warn("replication: void: %s/%s%s%s was %s (of %s, stamped %s) and is %s", v->registry,
+             v->repository, *v->tag ? ":" : "", v->tag,
+             v->was.n ? digest_format(&v->was, was) : "nothing", v->origin ? v->origin : "?",
+             clock_format(hlc_wall_ms(v->stamp), at), v->is.n ? digest_format(&v->is, is) : "gone");
 }
 
 // --- mending ---
@@ -168,7 +178,8 @@ static void reading_resume(struct replicator *r)
     jobs_kick(r);
 }
 
-int replicator_repair_clock(struct replicator *r, bool apply, struct arena *a, struct clock_repair *out)
+int replicator_repair_clock(struct replicator *r, bool apply, struct arena *a,
+                            struct clock_repair *out)
 {
     if (!apply)
         return meta_repair_clock(r->o.meta, false, a, out);

@@ -1,43 +1,54 @@
 // SPDX-License-Identifier: Apache-2.0
-// Replication of one region (design section 9): serves its feed to peers, reads theirs, fetches what they announce,
-// applies it, and says how far it is. Manifests and tags become visible only after all they refer to is here.
+// Replication of one region (design section 9): serves its feed to peers, reads theirs, fetches
+// what they announce, applies it, and says how far it is. Manifests and tags become visible only
+// after all they refer to is here.
 //
-//   GET /replication/v1/feed?after=CURSOR[&origin=R]   peer listener, long-lived, JSON lines (replication/feed_line.h);
-//                                                      409 {error, head} when the cursor is no place in the feed.
-//                                                      With origin=R: what is held of R, then the end
-//   GET /replication/v1/mark?origin=R                  peer listener: {"mark":CURSOR}, how far R was read (invariant 8)
-//   GET /replication/v1/clock                          peer listener: {"region", "wallMs": Unix time in milliseconds}
-//   GET /replication/v1/status?registry=…              public listener, with a token of this registry that may pull or
-//                                                      list somewhere in it (challenge scope: registry:catalog:*)
-//   GET /replication/v1/have?registry=&repository=     public listener, with pull on the repository: for
-//       [&tag=][&digest=][&stamp=][&wait_ms=]          `replication wait`. Answers {registry, repository, tag?, region,
-//       found, digest?, stamp?, clockAhead?, noSpace?}; stamp is a decimal string. noSpace: {neededBytes?}: what was
-//       asked for does not fit on this region's disk (not at once: it may yet). clockAhead: true, at once, when the
-//       stamp asked for is of the future here (the reader takes nothing so far ahead of its clock). With wait_ms (at
-//       most 25,000) the answer comes when the thing asked for is there, or the time is over: the tag with this digest
-//       or a stamp at least so high (either will do; with neither: any value), or without a tag the manifest with this
-//       digest.
+//   GET /replication/v1/feed?after=CURSOR[&origin=R]   peer listener, long-lived, JSON lines
+//                                                      (replication/feed_line.h); 409 {error, head}
+//                                                      when the cursor is no place in the feed.
+//                                                      With origin=R: what is held of R, then the
+//                                                      end
+//   GET /replication/v1/mark?origin=R                  peer listener: {"mark":CURSOR}, how far R
+//                                                      was read (invariant 8)
+//   GET /replication/v1/clock                          peer listener: {"region", "wallMs": Unix
+//                                                      time in milliseconds}
+//   GET /replication/v1/status?registry=…              public listener, with a token of this
+//                                                      registry that may pull or list somewhere in
+//                                                      it (challenge scope: registry:catalog:*)
+//   GET /replication/v1/have?registry=&repository=[&tag=][&digest=][&stamp=][&wait_ms=]
+//       public listener, with pull on the repository: for `replication wait`. Answers {registry,
+//       repository, tag?, region, found, digest?, stamp?, clockAhead?, noSpace?}; stamp is a
+//       decimal string. noSpace: {neededBytes?}: what was asked for does not fit on this region's
+//       disk (not at once: it may yet). clockAhead: true, at once, when the stamp asked for is of
+//       the future here (the reader takes nothing so far ahead of its clock). With wait_ms (at
+//       most 25,000) the answer comes when the thing asked for is there, or the time is over: the
+//       tag with this digest or a stamp at least so high (either will do; with neither: any
+//       value), or without a tag the manifest with this digest.
 //
-// Status (also of the admin socket): {"region", "time", "writes": "open" or why not, "clock", "replications":
-// [{"registry", "region" (the reader: here), "origin", "state":
-// Ready|Syncing|Retrying|NoSpace|Unreachable|ClockAhead|Diverged, "lagSeconds", "lagEntries", "bytesToGo" (left out
-// while unknown), "lastError" (string or null), "lastContact" (RFC 3339 or null), "epoch", "read", "applied" (sequence
-// numbers), "passedOver" (malformed entries since the start), "clockOffsetMs", "clockErrorMs" (the origin's wall clock
-// less ours; left out while unknown), "noSpace": {"entries", "bytes"} (left out when none: entries whose content does
-// not fit on this region's disk, and what they need), "wrongBytes": {"times", "last"} (left out when never since the
-// start: contents of the origin that were not what their digest says)}]}. NoSpace: some content does not fit above the
-// disk's reserve, or the disk is full and what is read of the origin cannot be noted; all that fits goes on, and the
-// rest when there is room. lastError names the worst of several errors first. "clock" is {"state":
-// fine|differs|outvoted|unsynchronised (closed by the last two), "kernel": synchronised|unsynchronised|unknown, "why":
-// sentence or null, "regions": {REGION: {"reached", "offsetMs", "errorMs" (null while unknown)}}}: see
-// replication/clock_rule.h. A feed says something at least every 2 s: once the second of these beats is missed the
-// state is Unreachable and lagSeconds the time since the last one; after the third the connection is given up and the
-// region counts as away. ClockAhead: the next entry of the origin is stamped further ahead of this region's clock than
-// the topology's replication.clock_skew, and so are all that follow; reading stopped before it, and goes on when the
-// clock has come near. "faults" (of the whole document) says what keeps this region's own entries from being taken back
-// from a peer. "origin" is the region itself only while entries of its own, recovered from peers, miss their content
-// here. "applied" is a place in the origin's whole feed, the same for all its registries: all at or below it is
-// applied, superseded, or has no room here; "lagEntries" is what this registry has to go.
+// Status (also of the admin socket): {"region", "time", "writes": "open" or why not, "clock",
+// "replications": [{"registry", "region" (the reader: here), "origin", "state":
+// Ready|Syncing|Retrying|NoSpace|Unreachable|ClockAhead|Diverged, "lagSeconds", "lagEntries",
+// "bytesToGo" (left out while unknown), "lastError" (string or null), "lastContact" (RFC 3339 or
+// null), "epoch", "read", "applied" (sequence numbers), "passedOver" (malformed entries since the
+// start), "clockOffsetMs", "clockErrorMs" (the origin's wall clock less ours; left out while
+// unknown), "noSpace": {"entries", "bytes"} (left out when none: entries whose content does not fit
+// on this region's disk, and what they need), "wrongBytes": {"times", "last"} (left out when never
+// since the start: contents of the origin that were not what their digest says)}]}. NoSpace: some
+// content does not fit above the disk's reserve, or the disk is full and what is read of the origin
+// cannot be noted; all that fits goes on, and the rest when there is room. lastError names the
+// worst of several errors first. "clock" is {"state": fine|differs|outvoted|unsynchronised (closed
+// by the last two), "kernel": synchronised|unsynchronised|unknown, "why": sentence or null,
+// "regions": {REGION: {"reached", "offsetMs", "errorMs" (null while unknown)}}}: see
+// replication/clock_rule.h. A feed says something at least every 2 s: once the second of these
+// beats is missed the state is Unreachable and lagSeconds the time since the last one; after the
+// third the connection is given up and the region counts as away. ClockAhead: the next entry of the
+// origin is stamped further ahead of this region's clock than the topology's
+// replication.clock_skew, and so are all that follow; reading stopped before it, and goes on when
+// the clock has come near. "faults" (of the whole document) says what keeps this region's own
+// entries from being taken back from a peer. "origin" is the region itself only while entries of
+// its own, recovered from peers, miss their content here. "applied" is a place in the origin's
+// whole feed, the same for all its registries: all at or below it is applied, superseded, or has no
+// room here; "lagEntries" is what this registry has to go.
 #ifndef MERIDIAN_REPLICATION_REPLICATION_H
 #define MERIDIAN_REPLICATION_REPLICATION_H
 
@@ -57,81 +68,109 @@ struct replicator_options {
     struct snapshot *topology;
     struct meta *meta;
     struct blob_store *blobs;
-    struct space *space; // against which fetches are charged; NULL: nothing is ever refused for want of room
-    struct pool *pool;   // blocking work
+    // against which fetches are charged; NULL: nothing is ever refused for want of room
+    struct space *space;
+    // blocking work
+    struct pool *pool;
     struct fetcher *fetcher;
-    const char *ca_file, *peer_pem; // mutual TLS to peers
-    // Verifies a feed entry's signature with a key of the topology (certs/keys.h ed25519_verify), injected so that this
-    // room needs no crypto of its own.
+    // mutual TLS to peers
+    const char *ca_file, *peer_pem;
+    // Verifies a feed entry's signature with a key of the topology (certs/keys.h ed25519_verify),
+    // injected so that this room needs no crypto of its own.
     int (*verify)(const char *spki_b64, const void *p, size_t n, const uint8_t sig[64]);
-    // The store was handed over by a process whose writes were open (meta_hand_over), a moment ago: nothing of it was
-    // lost since, and the clock was right. Writes are open at once; what closes them later does.
+    // The store was handed over by a process whose writes were open (meta_hand_over), a moment ago:
+    // nothing of it was lost since, and the clock was right. Writes are open at once; what closes
+    // them later does.
     bool continues;
-    unsigned start_ask_ms;        // how long the start waits for peers' marks before writes open; 0: 3,000
-    unsigned recover_patience_ms; // how long the start waits for what they cannot give back; 0: 60,000
-    unsigned clock_every_ms;      // between two comparisons of our clock with the others'; 0: 5,000
-    // Content that no region has got yet is waited for quietly, for so long; then it counts as failed. 0: 30,000
+    // how long the start waits for peers' marks before writes open; 0: 3,000
+    unsigned start_ask_ms;
+    // how long the start waits for what they cannot give back; 0: 60,000
+    unsigned recover_patience_ms;
+    // between two comparisons of our clock with the others'; 0: 5,000
+    unsigned clock_every_ms;
+    // Content that no region has got yet is waited for quietly, for so long; then it counts as
+    // failed. 0: 30,000
     unsigned absent_ms;
-    unsigned n_fetches; // parallel fetches of manifests and blobs; 0: 4
-    // Directory of replication.json (which registries of each origin were read so far). NULL: the blob store's own.
+    // parallel fetches of manifests and blobs; 0: 4
+    unsigned n_fetches;
+    // Directory of replication.json (which registries of each origin were read so far). NULL: the
+    // blob store's own.
     const char *state_dir;
-    // A region's beats were missed (true), or it is heard (again). On a thread of its own, without locks; may be NULL.
+    // A region's beats were missed (true), or it is heard (again). On a thread of its own, without
+    // locks; may be NULL.
     void (*on_away)(void *ctx, const char *region, bool away);
     void *on_away_ctx;
-    // What operators have ordered for a region, as far as it concerns a registry (by its label), for status. NULL:
-    // nobody knows. "" nothing.
+    // What operators have ordered for a region, as far as it concerns a registry (by its label),
+    // for status. NULL: nobody knows. "" nothing.
     void (*orders)(void *ctx, const char *region, const char *label, char *out, size_t cap);
     void *orders_ctx;
-    // Tests: the unix socket that stands for a region's peer listener, instead of TLS to its address. 0, or not 0 for
-    // the real one.
+    // Tests: the unix socket that stands for a region's peer listener, instead of TLS to its
+    // address. 0, or not 0 for the real one.
     int (*dial_socket)(void *ctx, const char *region, char *out, size_t cap);
     void *dial_ctx;
 };
 // Opens META_GATE_RECOVERY of the store itself, once invariant 8 is seen to.
 int replicator_start(const struct replicator_options *o, struct replicator **out);
-// Ahead of a stop, on any thread: ends the streams to peers, which would hold up the edge for its whole drain time.
-// All else goes on. NULL is ignored.
+// Ahead of a stop, on any thread: ends the streams to peers, which would hold up the edge for its
+// whole drain time. All else goes on. NULL is ignored.
 void replicator_drain(struct replicator *r);
 void replicator_stop(struct replicator *r);
-void replicator_committed(void *r); // meta_options.on_commit: wakes feed streams and jobs; never blocks; r may be NULL
-// A request of that region's came in, of whatever kind: it is there, and the way from it to us is open. Any thread.
+// meta_options.on_commit: wakes feed streams and jobs; never blocks; r may be NULL
+void replicator_committed(void *r);
+// A request of that region's came in, of whatever kind: it is there, and the way from it to us is
+// open. Any thread.
 void replicator_inbound_contact(struct replicator *r, const char *region); // r may be NULL
-// A blob that a repository links is lost or cut here, as somebody noticed: it is looked at, and fetched anew from
-// another region. Does not block; r may be NULL.
-void replicator_suspect(struct replicator *r, const char *registry, const char *repository, const struct digest *d);
-// How many blobs are damaged or lost here and not mended yet; if any, a sentence about them. r may be NULL.
+// A blob that a repository links is lost or cut here, as somebody noticed: it is looked at, and
+// fetched anew from another region. Does not block; r may be NULL.
+void replicator_suspect(struct replicator *r, const char *registry, const char *repository,
+                        const struct digest *d);
+// How many blobs are damaged or lost here and not mended yet; if any, a sentence about them. r may
+// be NULL.
 size_t replicator_damaged(struct replicator *r, char *out, size_t cap);
-// meta_repair_clock, with reading and streams held meanwhile. Blocks. Not `apply`: only says what it would do.
-int replicator_repair_clock(struct replicator *r, bool apply, struct arena *a, struct clock_repair *out);
+// meta_repair_clock, with reading and streams held meanwhile. Blocks. Not `apply`: only says what
+// it would do.
+int replicator_repair_clock(struct replicator *r, bool apply, struct arena *a,
+                            struct clock_repair *out);
 // After the topology changed: peers come and go.
 void replicator_reconfigure(struct replicator *r);
 
-// For paths beginning /replication/ . `peer` is the region of the verified peer certificate (peer listener), else NULL.
-// On the public listener `reg` and `host` say which registry's endpoint was called.
+// For paths beginning /replication/ . `peer` is the region of the verified peer certificate (peer
+// listener), else NULL. On the public listener `reg` and `host` say which registry's endpoint was
+// called.
 void replication_begin(struct replicator *r, struct http_request *req, const struct topology *t,
-                       const struct region *peer, const struct registry *reg, const struct hostname *host,
-                       struct http_plan *plan);
-// For the admin socket: json_t *, a new reference, NULL when out of memory or stopping. Blocks: call on the pool.
+                       const struct region *peer, const struct registry *reg,
+                       const struct hostname *host, struct http_plan *plan);
+// For the admin socket: json_t *, a new reference, NULL when out of memory or stopping. Blocks:
+// call on the pool.
 void *replication_clock_json(struct replicator *r); // "clock" alone; does not block
 // What is thought of our clock, for the daemon.
 struct clock_opinion {
-    bool compared;                    // with all that could be reached, at least once since the start
-    bool far;                         // off from a majority by more than CLOCK_FAR_MS: no certificates by it
-    bool closes;                      // off by so much that writes are closed
-    char ours[CLOCK_SENTENCE_SIZE];   // what is wrong with it; "" fine
-    char others[CLOCK_SENTENCE_SIZE]; // whose clocks are off from it by more than CLOCK_FAR_MS; "" nobody's
+    // with all that could be reached, at least once since the start
+    bool compared;
+    // off from a majority by more than CLOCK_FAR_MS: no certificates by it
+    bool far;
+    // off by so much that writes are closed
+    bool closes;
+    // what is wrong with it; "" fine
+    char ours[CLOCK_SENTENCE_SIZE];
+    // whose clocks are off from it by more than CLOCK_FAR_MS; "" nobody's
+    char others[CLOCK_SENTENCE_SIZE];
 };
-// Another region's wall clock less ours, and how far that may be off; false: not measured. Not blocking; r may be NULL.
-bool replication_clock_offset(struct replicator *r, const char *region, int64_t *out_offset_ms, int64_t *out_error_ms);
+// Another region's wall clock less ours, and how far that may be off; false: not measured. Not
+// blocking; r may be NULL.
+bool replication_clock_offset(struct replicator *r, const char *region, int64_t *out_offset_ms,
+                              int64_t *out_error_ms);
 // false: nobody compares it (r is NULL, or stopping). Not blocking.
 bool replication_clock_opinion(struct replicator *r, struct clock_opinion *out);
-// clock_suspect (clock_rule.h): whose clock is suspect when a date of this region's (NULL: no one's) does not fit. r
-// NULL: that nothing is known. Not blocking.
-void replication_clock_suspect(struct replicator *r, const char *region, char out[CLOCK_SENTENCE_SIZE]);
-bool replication_clock_vouched(struct replicator *r); // may stamps be judged by our clock (clock_rule.h)? Not blocking
+// clock_suspect (clock_rule.h): whose clock is suspect when a date of this region's (NULL: no
+// one's) does not fit. r NULL: that nothing is known. Not blocking.
+void replication_clock_suspect(struct replicator *r, const char *region,
+                               char out[CLOCK_SENTENCE_SIZE]);
+// may stamps be judged by our clock (clock_rule.h)? Not blocking
+bool replication_clock_vouched(struct replicator *r);
 void replication_metrics(struct replicator *r, struct buf *out);
-// What is wrong with this region as its peers see it, and the cure: sentences, most often none. json_t *, an array, a
-// new reference; NULL when out of memory. Any thread; r may be NULL.
+// What is wrong with this region as its peers see it, and the cure: sentences, most often none.
+// json_t *, an array, a new reference; NULL when out of memory. Any thread; r may be NULL.
 void *replicator_faults_json(struct replicator *r);
 void *replication_status_json(struct replicator *r, const char *registry /* NULL: all */);
 

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the files of this room share: the replicator, its peers, its running jobs.
 //
-// Threads: one reader per other region (peer_read.c), one that watches for silence (beats.c), one keeper that opens and
-// closes writes (recover.c), one that compares clocks (clock_watch.c), one dispatcher and n_fetches workers for jobs
-// (jobs.c); HTTP threads and the pool come in through serve.c. One lock, r->lock, guards all that is not said to be
-// otherwise; nothing blocks under it.
+// Threads: one reader per other region (peer_read.c), one that watches for silence (beats.c), one
+// keeper that opens and closes writes (recover.c), one that compares clocks (clock_watch.c), one
+// dispatcher and n_fetches workers for jobs (jobs.c); HTTP threads and the pool come in through
+// serve.c. One lock, r->lock, guards all that is not said to be otherwise; nothing blocks under it.
 #ifndef MERIDIAN_REPLICATION_PRIV_H
 #define MERIDIAN_REPLICATION_PRIV_H
 
@@ -45,7 +45,9 @@ struct replicator;
 enum mark_state {
     MARK_UNKNOWN, // not asked since the start (invariant 8)
     MARK_FINE,    // it had read nothing that we do not hold
-    MARK_AHEAD,   // it says that it read entries of ours that we do not hold: what it has of us is due to be looked at
+    // it says that it read entries of ours that we do not hold: what it has of us is due to be
+    // looked at
+    MARK_AHEAD,
 };
 
 struct peer { // another region
@@ -54,61 +56,95 @@ struct peer { // another region
     pthread_t reader;
     bool reader_started;
 
-    bool shares;    // holds a registry that we hold, by the topology in force
-    bool connected; // its feed is being read
-    bool caught_up; // and it said that nothing more is there
-    bool diverged;  // it refused our cursor: it lost entries that we hold
-    bool met;       // it was read since the start
-    bool trying;    // its feed was asked for, and the answer is awaited
-    bool missed;    // its stream was given up for silence since beats.c looked last
-    bool away;      // three of its beats were missed; beats.c alone decides
-    bool known;     // it was heard once, and that was told
-    bool unreached; // it did not even answer, the last time
+    // holds a registry that we hold, by the topology in force
+    bool shares;
+    // its feed is being read
+    bool connected;
+    // and it said that nothing more is there
+    bool caught_up;
+    // it refused our cursor: it lost entries that we hold
+    bool diverged;
+    // it was read since the start
+    bool met;
+    // its feed was asked for, and the answer is awaited
+    bool trying;
+    // its stream was given up for silence since beats.c looked last
+    bool missed;
+    // three of its beats were missed; beats.c alone decides
+    bool away;
+    // it was heard once, and that was told
+    bool known;
+    // it did not even answer, the last time
+    bool unreached;
     unsigned failures, n_seen, n_inbound_contacts;
-    int64_t last_contact_ms;                // wall; 0: never
-    _Atomic int64_t heard_mono;             // its last bytes (response_reader_watch); 0: none since the start
-    unsigned beat_ms;                       // how often it says something
-    int64_t try_mono, inbound_contact_mono; // when its feed was last asked for; when it last asked us something
-    _Atomic bool hang_up;                   // what the reader waits for is given up
-    char last_error[ERROR_TEXT_SIZE];       // "" while all is well
-    // Its feed stands because this region cannot store what it reads: the error of our store. 0: that is not so. Says
-    // nothing about the peer.
+    // wall; 0: never
+    int64_t last_contact_ms;
+    // its last bytes (response_reader_watch); 0: none since the start
+    _Atomic int64_t heard_mono;
+    // how often it says something
+    unsigned beat_ms;
+    // when its feed was last asked for; when it last asked us something
+    int64_t try_mono, inbound_contact_mono;
+    // what the reader waits for is given up
+    _Atomic bool hang_up;
+    // "" while all is well
+    char last_error[ERROR_TEXT_SIZE];
+    // Its feed stands because this region cannot store what it reads: the error of our store. 0:
+    // that is not so. Says nothing about the peer.
     int stuck;
     uint64_t bad_lines;
-    bool reading;         // a session runs
-    uint64_t n_malformed; // entries that were passed over
+    // a session runs
+    bool reading;
+    // entries that were passed over
+    uint64_t n_malformed;
     // As a source: how often its bytes were not what their digest says, and the last time in words.
     uint64_t n_wrong;
     char wrong[ERROR_TEXT_SIZE];
-    // As one that says so of ours: how often that was not so, one after the other; until when its word is not taken.
+    // As one that says so of ours: how often that was not so, one after the other; until when its
+    // word is not taken.
     unsigned n_false_alarms;
     int64_t alarms_from_mono;
-    uint64_t ahead;         // stamp of the entry of the future that reading stopped before; 0: none
-    int64_t ahead_since_ms; // wall
+    // stamp of the entry of the future that reading stopped before; 0: none
+    uint64_t ahead;
+    // wall
+    int64_t ahead_since_ms;
 
     enum mark_state mark_state;
-    struct feed_mark mark;      // how far it has read us, as it said
-    struct feed_mark settled;   // a mark of it past our log that recovery has dealt with: served from the next epoch on
-    unsigned n_unproven;        // looks at what it has of us that failed or proved nothing, one after the other
-    int64_t recover_after_mono; // the next look: not before
-    char strange_key[ENTRY_KEY_SIZE]; // signed entries of ours that it holds, and the topology lacks it; "": none
+    // how far it has read us, as it said
+    struct feed_mark mark;
+    // a mark of it past our log that recovery has dealt with: served from the next epoch on
+    struct feed_mark settled;
+    // looks at what it has of us that failed or proved nothing, one after the other
+    unsigned n_unproven;
+    // the next look: not before
+    int64_t recover_after_mono;
+    // signed entries of ours that it holds, and the topology lacks it; "": none
+    char strange_key[ENTRY_KEY_SIZE];
 
-    unsigned source_failures; // as a source of content
+    // as a source of content
+    unsigned source_failures;
     int64_t source_retry_mono;
-    unsigned source_busy; // requests running to it
+    // requests running to it
+    unsigned source_busy;
 };
 
 struct worker { // one fetch worker and what it does now
     struct replicator *r;
     pthread_t thread;
     bool started, busy;
-    struct arena arena; // of the job
+    // of the job
+    struct arena arena;
     struct job job;
-    uint64_t bytes_left;        // known to be missing still; under r->lock
-    struct space_charge charge; // for what it fetches
-    uint64_t lacks;             // bytes for which there was no room; 0: that was not it
-    bool own_fault;             // the last error is our own disk's, whoever sent the bytes
-    enum grade grade;           // of the error that it ends with
+    // known to be missing still; under r->lock
+    uint64_t bytes_left;
+    // for what it fetches
+    struct space_charge charge;
+    // bytes for which there was no room; 0: that was not it
+    uint64_t lacks;
+    // the last error is our own disk's, whoever sent the bytes
+    bool own_fault;
+    // of the error that it ends with
+    enum grade grade;
 };
 
 struct absence { // a job whose content no region had, so far
@@ -140,40 +176,56 @@ struct flight { // one blob being fetched
 struct replicator {
     _Atomic unsigned refs;
     _Atomic bool stopping;
-    _Atomic bool draining;       // streams to peers end, and no new one begins
-    struct replicator_options o; // strings are ours
+    // streams to peers end, and no new one begins
+    _Atomic bool draining;
+    // strings are ours
+    struct replicator_options o;
     pthread_mutex_t lock;
-    pthread_cond_t changed; // anything below; waited on with limits
+    // anything below; waited on with limits
+    pthread_cond_t changed;
 
     struct peer *peers[TOPOLOGY_MAX_REGIONS];
     size_t n_peers;
-    uint64_t reconfigured;    // grows with each replicator_reconfigure
-    _Atomic uint32_t skew_ms; // of the topology in force
+    // grows with each replicator_reconfigure
+    uint64_t reconfigured;
+    // of the topology in force
+    _Atomic uint32_t skew_ms;
 
-    _Atomic unsigned paused;    // while a repair runs: no session reads, no stream goes on
-    _Atomic unsigned n_repairs; // streams that began before one end
+    // while a repair runs: no session reads, no stream goes on
+    _Atomic unsigned paused;
+    // streams that began before one end
+    _Atomic unsigned n_repairs;
 
-    unsigned n_inside; // pool jobs that use the store now
+    // pool jobs that use the store now
+    unsigned n_inside;
 
     pthread_t beats;
     bool beats_started;
-    bool beats_due; // a region may have gone, or come back
+    // a region may have gone, or come back
+    bool beats_due;
 
     // keeper
     pthread_t keeper;
     bool keeper_started;
-    bool gate_open;      // META_GATE_RECOVERY; the keeper's own, as what follows
-    bool epoch_due;      // a new epoch must begin before it opens
-    uint64_t epoch_past; // and past this one
-    uint64_t epoch_said; // began, and is to be told of when it opens; 0: none
+    // META_GATE_RECOVERY; the keeper's own, as what follows
+    bool gate_open;
+    // a new epoch must begin before it opens
+    bool epoch_due;
+    // and past this one
+    uint64_t epoch_past;
+    // began, and is to be told of when it opens; 0: none
+    uint64_t epoch_said;
 
-    struct clock_watch *clock; // has a thread of its own; set before any other starts
-    struct mender *mender;     // the same
+    // has a thread of its own; set before any other starts
+    struct clock_watch *clock;
+    // the same
+    struct mender *mender;
 
     // keys that are revoked
     pthread_t revoker;
     bool revoker_started;
-    _Atomic uint64_t revoked_version; // of the topology by which the store was told
+    // of the topology by which the store was told
+    _Atomic uint64_t revoked_version;
 
     // jobs
     pthread_t dispatcher;
@@ -182,28 +234,35 @@ struct replicator {
     struct worker *workers;
     size_t n_workers;
     struct flight *flights;
-    struct absence absences[ABSENCES_MAX]; // job 0: free
+    // job 0: free
+    struct absence absences[ABSENCES_MAX];
     struct told told[TOLD_MAX];
     struct larger larger[LARGER_MAX];
-    unsigned n_returns;            // of regions that may give content
-    unsigned n_made_way;           // the dispatcher's: passes since nothing was hidden from it
-    int64_t room_mono, stale_mono; // the dispatcher's: when room was looked for last, and parked jobs for age
-    _Atomic bool full;             // the store refused its last write: the disk is full
+    // of regions that may give content
+    unsigned n_returns;
+    // the dispatcher's: passes since nothing was hidden from it
+    unsigned n_made_way;
+    // the dispatcher's: when room was looked for last, and parked jobs for age
+    int64_t room_mono, stale_mono;
+    // the store refused its last write: the disk is full
+    _Atomic bool full;
 
     pthread_mutex_t streams_lock;
     struct response_producer *streams;
 };
 
-// Why what `p` holds of us cannot be taken back, and what to do. Under r->lock. false: nothing is known to be wrong.
+// Why what `p` holds of us cannot be taken back, and what to do. Under r->lock. false: nothing is
+// known to be wrong.
 bool recover_fault(const struct peer *p, char *out, size_t cap);
 
 struct replicator *replicator_ref(struct replicator *r);
 void replicator_unref(struct replicator *r);
 bool replicator_enter(struct replicator *r); // false once stop began; else leave must follow
 void replicator_leave(struct replicator *r);
-struct peer *replicator_peer(struct replicator *r, const char *region); // NULL if unknown; peers live as long as r
-void replicator_sleep(struct replicator *r, int64_t ms);                // or until stop
-void replicator_peers_update(struct replicator *r);                     // makes peers for regions of the topology
+// NULL if unknown; peers live as long as r
+struct peer *replicator_peer(struct replicator *r, const char *region);
+void replicator_sleep(struct replicator *r, int64_t ms); // or until stop
+void replicator_peers_update(struct replicator *r);      // makes peers for regions of the topology
 
 // --- peer.c: reaching another region ---
 struct dial { // strings behind a fetch_request
@@ -212,24 +271,30 @@ struct dial { // strings behind a fetch_request
     struct endpoint to;
     struct fetch_request q;
 };
-// `target`: path and query. `reg`: whose content is asked for (goes into Host), or NULL. ERR_NOTFOUND: no such region.
-int peer_dial(struct replicator *r, const struct topology *t, const char *region, const char *target,
-              const struct registry *reg, struct dial *out);
+// `target`: path and query. `reg`: whose content is asked for (goes into Host), or NULL.
+// ERR_NOTFOUND: no such region.
+int peer_dial(struct replicator *r, const struct topology *t, const char *region,
+              const char *target, const struct registry *reg, struct dial *out);
 // A whole small answer. 0 whatever the status; *out_body is the caller's to free with buf_done.
 int peer_get(struct replicator *r, const struct topology *t, const char *region, const char *target,
-             const struct registry *reg, const char *accept, size_t max, int *out_status, struct buf *out_body,
-             char error[ERROR_TEXT_SIZE]);
+             const struct registry *reg, const char *accept, size_t max, int *out_status,
+             struct buf *out_body, char error[ERROR_TEXT_SIZE]);
 void peer_seen(struct peer *p); // it answered
 void peer_failed(struct peer *p, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-void peer_stuck(struct peer *p, int rc); // our own store does not take what is read of it; 0: it does again
-void peer_clock_ahead(struct peer *p, uint64_t stamp); // reading stopped before an entry of the future
-size_t shared_registries(const struct topology *t, uint8_t a, uint8_t b, const char **out, size_t cap);
+// our own store does not take what is read of it; 0: it does again
+void peer_stuck(struct peer *p, int rc);
+// reading stopped before an entry of the future
+void peer_clock_ahead(struct peer *p, uint64_t stamp);
+size_t shared_registries(const struct topology *t, uint8_t a, uint8_t b, const char **out,
+                         size_t cap);
 
 // --- beats.c ---
-// How long nothing was heard of it that should have been; 0 when nothing is to be heard. Under r->lock.
+// How long nothing was heard of it that should have been; 0 when nothing is to be heard. Under
+// r->lock.
 int64_t peer_silence_ms(const struct peer *p);
-bool peer_silent(const struct peer *p);         // the second beat in a row is missed. Under r->lock
-int64_t peer_patience_ms(const struct peer *p); // silence after which it counts as away. Under r->lock
+bool peer_silent(const struct peer *p); // the second beat in a row is missed. Under r->lock
+// silence after which it counts as away. Under r->lock
+int64_t peer_patience_ms(const struct peer *p);
 
 // --- threads ---
 void beats_kick(struct replicator *r); // to look now. Under r->lock
@@ -242,31 +307,37 @@ void *worker_main(void *worker);
 void jobs_kick(struct replicator *r); // something may have become due
 
 // --- recover.c ---
-int recover_ask(struct replicator *r, struct peer *p, const struct topology *t); // asks p how far it has read us
-// A peer came with a mark that is no place in our log: it is asked to prove that it has read it. Thread-safe.
+// asks p how far it has read us
+int recover_ask(struct replicator *r, struct peer *p, const struct topology *t);
+// A peer came with a mark that is no place in our log: it is asked to prove that it has read it.
+// Thread-safe.
 void recover_want(struct replicator *r, struct peer *p, const struct feed_mark *mark);
 bool recover_settled(struct replicator *r, struct peer *p, const struct feed_mark *mark);
 // How far this region has read `origin` (or for itself: its head).
 int read_mark(struct replicator *r, const char *origin, struct feed_mark *out);
 
 // --- repair.c ---
-json_t *voided_json(struct replicator *r,
-                    const struct feed_mark *asked); // what to say of a cursor; NULL: it is not void
-// After a 409: takes what the peer says of its own entries, if it does and has signed it. 0 when the mark `stored` went
-// back by it.
-int voided_take(struct peer *p, const struct topology *t, const struct feed_mark *stored, struct response_reader *f);
+// what to say of a cursor; NULL: it is not void
+json_t *voided_json(struct replicator *r, const struct feed_mark *asked);
+// After a 409: takes what the peer says of its own entries, if it does and has signed it. 0 when
+// the mark `stored` went back by it.
+int voided_take(struct peer *p, const struct topology *t, const struct feed_mark *stored,
+                struct response_reader *f);
 void void_register_log(const struct void_register *v);
 
 // --- revoked.c ---
-// Tells the store which keys this topology revokes, if it was not told: before anything is read by it. Thread-safe.
+// Tells the store which keys this topology revokes, if it was not told: before anything is read by
+// it. Thread-safe.
 int revoked_tell(struct replicator *r, const struct topology *t);
 void *revoker_main(void *replicator);
-void revoked_begin(struct replicator *r, struct http_request *req, const struct registry *reg, struct http_plan *plan);
+void revoked_begin(struct replicator *r, struct http_request *req, const struct registry *reg,
+                   struct http_plan *plan);
 
 // --- entries.c ---
-json_t *entry_json(const struct feed_entry *e); // what it says, where it stands, its running hash. NULL: out of memory
-void entries_begin(struct replicator *r, struct http_request *req, const struct topology *t, const struct registry *reg,
-                   struct http_plan *plan);
+// what it says, where it stands, its running hash. NULL: out of memory
+json_t *entry_json(const struct feed_entry *e);
+void entries_begin(struct replicator *r, struct http_request *req, const struct topology *t,
+                   const struct registry *reg, struct http_plan *plan);
 
 // --- apply.c ---
 enum apply_result {
@@ -278,47 +349,60 @@ enum apply_result {
     APPLY_NO_ROOM, // what it needs does not fit on the disk: worker.lacks
     APPLY_FAILED,
 };
-// What can be done without the network. On APPLY_FAILED *out_rc says why. On APPLY_NEEDS *out_missing is the first blob
-// that is missing (n 0: it is the manifest).
-enum apply_result apply_local(struct replicator *r, const struct job *job, struct digest *out_missing, int *out_rc);
+// What can be done without the network. On APPLY_FAILED *out_rc says why. On APPLY_NEEDS
+// *out_missing is the first blob that is missing (n 0: it is the manifest).
+enum apply_result apply_local(struct replicator *r, const struct job *job,
+                              struct digest *out_missing, int *out_rc);
 // Fetches what is missing and applies. error is for status and log.
-enum apply_result apply_fetching(struct worker *w, int64_t *out_not_before_mono, char error[ERROR_TEXT_SIZE]);
+enum apply_result apply_fetching(struct worker *w, int64_t *out_not_before_mono,
+                                 char error[ERROR_TEXT_SIZE]);
 
 // --- room.c: what fits on the disk ---
 enum grade error_grade(int rc);
-// Charges what the worker's job is about to fetch, all of it or nothing: ERR_NOSPACE, with worker.lacks.
+// Charges what the worker's job is about to fetch, all of it or nothing: ERR_NOSPACE, with
+// worker.lacks.
 int room_take(struct worker *w, uint64_t bytes);
 void room_say(const struct worker *w, char error[ERROR_TEXT_SIZE]); // what it lacks, in words
-// A write of a fetched blob failed for want of space after `came` of its bytes, which are given up now; its manifest
-// says `size`, and `after` bytes of the job come after it. Sets worker.lacks, so that the job is parked, unless there
-// should be room for what it needs (a quota?): then the try failed.
-void room_failed(struct worker *w, const struct digest *d, uint64_t size, uint64_t came, uint64_t after);
+// A write of a fetched blob failed for want of space after `came` of its bytes, which are given up
+// now; its manifest says `size`, and `after` bytes of the job come after it. Sets worker.lacks, so
+// that the job is parked, unless there should be room for what it needs (a quota?): then the try
+// failed.
+void room_failed(struct worker *w, const struct digest *d, uint64_t size, uint64_t came,
+                 uint64_t after);
 // Bytes that the blob will take: what its manifest says, or what is known better.
 uint64_t room_size(struct replicator *r, const struct digest *d, uint64_t size);
-// The dispatcher's look, once a second: makes parked jobs due that fit by now, and gives up partial fetches that nobody
-// goes on with while the disk is short.
+// The dispatcher's look, once a second: makes parked jobs due that fit by now, and gives up partial
+// fetches that nobody goes on with while the disk is short.
 void room_look(struct replicator *r);
 void room_metrics(struct replicator *r, struct buf *out); // on the pool
-void store_wrote(struct replicator *r, int rc);           // keeps r->full: what a write to our own metadata came to
+// keeps r->full: what a write to our own metadata came to
+void store_wrote(struct replicator *r, int rc);
 
 // --- blob_fetch.c ---
-// Makes the blob be here; any of the registry's other regions may give it, the origin first. ERR_BUSY: see APPLY_BUSY.
-int blob_fetch(struct worker *w, const struct topology *t, const struct registry *reg, const struct digest *d,
-               uint64_t size, int64_t *out_not_before_mono, char error[ERROR_TEXT_SIZE]);
+// Makes the blob be here; any of the registry's other regions may give it, the origin first.
+// ERR_BUSY: see APPLY_BUSY.
+int blob_fetch(struct worker *w, const struct topology *t, const struct registry *reg,
+               const struct digest *d, uint64_t size, int64_t *out_not_before_mono,
+               char error[ERROR_TEXT_SIZE]);
 bool blob_in_flight(struct replicator *r, const struct digest *d);
-bool sources_free(struct replicator *r, const struct topology *t, const struct registry *reg); // one may be asked now
-int manifest_fetch(struct worker *w, const struct topology *t, const struct registry *reg, struct buf *out,
-                   int64_t *out_not_before_mono, char error[ERROR_TEXT_SIZE]);
+// one may be asked now
+bool sources_free(struct replicator *r, const struct topology *t, const struct registry *reg);
+int manifest_fetch(struct worker *w, const struct topology *t, const struct registry *reg,
+                   struct buf *out, int64_t *out_not_before_mono, char error[ERROR_TEXT_SIZE]);
 
 // --- routes, after serve.c has judged who asks ---
-void feed_begin(struct replicator *r, struct http_request *req, const struct topology *t, const struct region *peer,
+void feed_begin(struct replicator *r, struct http_request *req, const struct topology *t,
+                const struct region *peer, struct http_plan *plan);
+void mark_begin(struct replicator *r, struct http_request *req, const struct region *peer,
                 struct http_plan *plan);
-void mark_begin(struct replicator *r, struct http_request *req, const struct region *peer, struct http_plan *plan);
 void content_probe_begin(struct replicator *r, struct http_request *req, const struct registry *reg,
                          const char *repository, struct http_plan *plan);
-void status_begin(struct replicator *r, struct http_request *req, const struct registry *reg, struct http_plan *plan);
-void serve_refuse(struct http_request *req, struct http_response *resp, int status, const char *sentence);
-// On the pool: answers with what `make` reads of the store for req->ctx, a new json_t *; `sorry` where that is NULL.
+void status_begin(struct replicator *r, struct http_request *req, const struct registry *reg,
+                  struct http_plan *plan);
+void serve_refuse(struct http_request *req, struct http_response *resp, int status,
+                  const char *sentence);
+// On the pool: answers with what `make` reads of the store for req->ctx, a new json_t *; `sorry`
+// where that is NULL.
 void serve_list(struct replicator *r, struct http_request *req, struct http_response *resp,
                 void *(*make)(void *ask, struct arena *a), const char *sorry);
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Start, stop, peers that come and go. The daemon calls start, stop and reconfigure; the store's writer thread calls
-// replicator_committed.
+// Start, stop, peers that come and go. The daemon calls start, stop and reconfigure; the store's
+// writer thread calls replicator_committed.
 #include "replication/response_producer.h"
 
 #include "replication/clock_watch.h"
@@ -94,7 +94,8 @@ static void peer_add(struct replicator *r, const char *region)
     memcpy(p->name, region, strlen(region) + 1);
     pthread_mutex_lock(&r->lock);
     r->peers[r->n_peers++] = p;
-    // Under the lock, so that stop, which sets `stopping` under it, joins every reader there will ever be.
+    // Under the lock, so that stop, which sets `stopping` under it, joins every reader there will
+    // ever be.
     p->reader_started = !r->stopping && pthread_create(&p->reader, NULL, peer_reader_main, p) == 0;
     bool failed = !p->reader_started && !r->stopping;
     pthread_mutex_unlock(&r->lock);
@@ -192,7 +193,9 @@ static int threads_start(struct replicator *r)
     r->keeper_started = pthread_create(&r->keeper, NULL, keeper_main, r) == 0;
     r->dispatcher_started = pthread_create(&r->dispatcher, NULL, dispatcher_main, r) == 0;
     r->beats_started = pthread_create(&r->beats, NULL, beats_main, r) == 0;
-    return r->revoker_started && r->keeper_started && r->dispatcher_started && r->beats_started ? 0 : ERR_NOMEM;
+    return r->revoker_started && r->keeper_started && r->dispatcher_started && r->beats_started
+               ? 0
+               : ERR_NOMEM;
 }
 
 int replicator_start(const struct replicator_options *o, struct replicator **out)

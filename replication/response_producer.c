@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Response bodies produced on the pool; see response_producer.h. read and close run on HTTP threads, produce on the pool, wake
-// on any.
+// Response bodies produced on the pool; see response_producer.h. read and close run on HTTP
+// threads, produce on the pool, wake on any.
 #include "replication/response_producer.h"
 
 #include "base/clock.h"
@@ -19,16 +19,20 @@ struct response_producer {
     const struct response_producer_ops *ops;
     void *ctx;
     char who[128];
-    struct http_stream_ops http; // poll_ms is the stream's own
+    // poll_ms is the stream's own
+    struct http_stream_ops http;
     pthread_mutex_t lock;
     struct http_stream *handle;
     struct buf ready;
-    struct buf beats[2]; // by `quiet`; empty before the first call of produce
+    // by `quiet`; empty before the first call of produce
+    struct buf beats[2];
     bool producing, ended, closed, dirty;
-    struct pool_job job; // while producing
+    // while producing
+    struct pool_job job;
     int64_t next_tick_ms, next_beat_ms;
     _Atomic unsigned refs;
-    struct response_producer *next, **link; // of r->streams, under r->streams_lock
+    // of r->streams, under r->streams_lock
+    struct response_producer *next, **link;
 };
 
 void outstreams_init(struct replicator *r)
@@ -77,7 +81,8 @@ static void produce_job(void *arg)
     pthread_mutex_lock(&s->lock);
     if (!s->ready.n) // always so: produce is asked for only when all was read
         buf_swap(&s->ready, &out);
-    buf_swap(&s->beats[0], &beats[0]); // with what they come after, so that no beat runs ahead of it
+    // with what they come after, so that no beat runs ahead of it
+    buf_swap(&s->beats[0], &beats[0]);
     buf_swap(&s->beats[1], &beats[1]);
     s->producing = false;
     s->ended = s->ended || end || s->ready.err;
@@ -115,7 +120,8 @@ static void produce_ask(struct response_producer *s)
     s->refs++;
     bool dirty = s->dirty;
     s->dirty = false;
-    s->job = (struct pool_job){.run = produce_job, .lost = produce_lost, .arg = s, .lane = POOL_REGIONS};
+    s->job =
+        (struct pool_job){.run = produce_job, .lost = produce_lost, .arg = s, .lane = POOL_REGIONS};
     if (pool_submit(s->r->o.pool, &s->job)) { // full: the server's poll comes back to it
         s->producing = false;
         s->dirty = dirty;
@@ -187,7 +193,8 @@ static void stream_close(void *ctx)
     response_producer_unref(s);
 }
 
-// The streams whose handles were taken under streams_lock: the server may call close under a lock that wake takes too.
+// The streams whose handles were taken under streams_lock: the server may call close under a lock
+// that wake takes too.
 static void handles_wake(struct http_stream **handles, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
@@ -197,7 +204,8 @@ static void handles_wake(struct http_stream **handles, size_t n)
     free(handles);
 }
 
-// A reader that comes again has given its older stream up; the edge may keep that one for as long as TCP hopes.
+// A reader that comes again has given its older stream up; the edge may keep that one for as long
+// as TCP hopes.
 static void older_end(struct replicator *r, const struct response_producer *newer)
 {
     pthread_mutex_lock(&r->streams_lock);
@@ -217,15 +225,17 @@ static void older_end(struct replicator *r, const struct response_producer *newe
     }
 }
 
-int response_producer_start(struct replicator *r, const struct response_producer_ops *ops, void *ctx, const char *who,
-                            const char *content_type, struct http_response *resp)
+int response_producer_start(struct replicator *r, const struct response_producer_ops *ops,
+                            void *ctx, const char *who, const char *content_type,
+                            struct http_response *resp)
 {
     struct response_producer *s = mem_zalloc(sizeof *s);
     if (!s)
         return ERR_NOMEM;
     s->ops = ops;
     s->ctx = ctx;
-    s->http = (struct http_stream_ops){.read = stream_read, .close = stream_close, .poll_ms = POLL_MIN_MS};
+    s->http = (struct http_stream_ops){
+        .read = stream_read, .close = stream_close, .poll_ms = POLL_MIN_MS};
     snprintf(s->who, sizeof s->who, "%s", who ? who : "");
     s->dirty = true;
     s->refs = 1;

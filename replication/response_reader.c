@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Pulled response bodies; see response_reader.h. The callbacks run on the fetcher's thread, all else on the owner's.
+// Pulled response bodies; see response_reader.h. The callbacks run on the fetcher's thread, all
+// else on the owner's.
 #include "replication/response_reader.h"
 
 #include "base/clock.h"
@@ -17,13 +18,17 @@ struct response_reader {
     const _Atomic bool *stop;
     pthread_mutex_t lock;
     pthread_cond_t changed;
-    struct fetch *handle; // valid until `finished`
+    // valid until `finished`
+    struct fetch *handle;
     struct buf data;
-    _Atomic int64_t *heard_mono; // NULL: nobody asks
+    // NULL: nobody asks
+    _Atomic int64_t *heard_mono;
     bool paused, finished, closed;
     int status, err;
-    char message[256], said[256]; // as the fetcher left it; the owner's copy
-    unsigned refs;                // owner and fetcher
+    // as the fetcher left it; the owner's copy
+    char message[256], said[256];
+    // owner and fetcher
+    unsigned refs;
 };
 
 static void response_reader_unref(struct response_reader *f)
@@ -96,8 +101,8 @@ static void on_done(void *ctx, struct fetch_result *r)
     response_reader_unref(f);
 }
 
-int response_reader_open(struct fetcher *fetcher, const struct fetch_request *q, const _Atomic bool *stop,
-                         struct response_reader **out)
+int response_reader_open(struct fetcher *fetcher, const struct fetch_request *q,
+                         const _Atomic bool *stop, struct response_reader **out)
 {
     struct response_reader *f = mem_zalloc(sizeof *f);
     if (!f)
@@ -107,7 +112,8 @@ int response_reader_open(struct fetcher *fetcher, const struct fetch_request *q,
     f->refs = 2;
     pthread_mutex_init(&f->lock, NULL);
     wait_cond_init(&f->changed);
-    buf_init(&f->data, 2 * INFLOW_BUFFER_BYTES); // one delivery may go past the mark where it pauses
+    // one delivery may go past the mark where it pauses
+    buf_init(&f->data, 2 * INFLOW_BUFFER_BYTES);
     struct fetch_request mine = *q;
     mine.on_data = on_data;
     mine.on_headers = on_headers;
@@ -158,7 +164,8 @@ int response_reader_status(struct response_reader *f, int wait_ms)
     while (!rc && !f->status && !f->finished)
         rc = wait_change(f, deadline);
     if (!rc)
-        rc = f->status ? f->status : f->err ? f->err : ERR_PROTO; // what came before it broke counts
+        // what came before it broke counts
+        rc = f->status ? f->status : f->err ? f->err : ERR_PROTO;
     pthread_mutex_unlock(&f->lock);
     return rc;
 }

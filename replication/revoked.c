@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// Feed keys that the topology revokes: the store is told before anything is read by that topology, then a thread of its
-// own sweeps out what the store holds of them, in pieces. GET /replication/v1/revoked lists what became void.
+// Feed keys that the topology revokes: the store is told before anything is read by that topology,
+// then a thread of its own sweeps out what the store holds of them, in pieces. GET
+// /replication/v1/revoked lists what became void.
 //
 // Invariants (design section 9)
-//   3. All regions end with the same registers, whoever had read or applied what: what is void counts nowhere, and what
-//      is good is read again from the place of the revocation on.
+//   3. All regions end with the same registers, whoever had read or applied what: what is void
+//      counts nowhere, and what is good is read again from the place of the revocation on.
 //   8. Our own key: nothing is written until another one signs; then in a new epoch.
 #include "replication/replication_priv.h"
 
@@ -29,8 +30,8 @@ static size_t revocations(const struct topology *t, struct meta_revocation *out,
             const struct feed_revocation *v = &t->regions[i].revoked[k];
             if (n >= cap)
                 continue;
-            out[n] =
-                (struct meta_revocation){.origin = t->regions[i].name, .key = v->key, .epoch = v->epoch, .seq = v->seq};
+            out[n] = (struct meta_revocation){
+                .origin = t->regions[i].name, .key = v->key, .epoch = v->epoch, .seq = v->seq};
             memcpy(out[n].hash, v->hash, sizeof out[n].hash);
         }
     return n;
@@ -39,10 +40,10 @@ static size_t revocations(const struct topology *t, struct meta_revocation *out,
 static void gate_see_to(struct replicator *r)
 {
     if (meta_key_revoked(r->o.meta))
-        meta_gate_close(
-            r->o.meta, META_GATE_KEY,
-            "the feed key that this region signs with is revoked in the topology: take its feed.pem away, let "
-            "meridian init add another key, and start it again");
+        meta_gate_close(r->o.meta, META_GATE_KEY,
+                        "the feed key that this region signs with is revoked in the topology: take "
+                        "its feed.pem away, let "
+                        "meridian init add another key, and start it again");
     else
         meta_gate_open(r->o.meta, META_GATE_KEY);
 }
@@ -86,14 +87,16 @@ static void sweep(struct replicator *r)
         n += rc ? 0 : piece.n_void;
     }
     if (n)
-        log_warn("replication: %zu entries of revoked feed keys are void; their registers fell back: meridian "
+        log_warn("replication: %zu entries of revoked feed keys are void; their registers fell "
+                 "back: meridian "
                  "replication revoked -r REGISTRY lists them",
                  n);
     if (rc && !r->stopping)
-        log_limited(&limit, LOG_ERROR,
-                    "replication: entries of revoked feed keys cannot be swept out: %s; it is tried "
-                    "again",
-                    err_text(rc));
+        log_limited(
+            &limit, LOG_ERROR,
+            "replication: entries of revoked feed keys cannot be swept out: %s; it is tried "
+            "again",
+            err_text(rc));
 }
 
 void *revoker_main(void *arg)
@@ -105,7 +108,8 @@ void *revoker_main(void *arg)
         int rc = t ? revoked_tell(r, t) : 0;
         snapshot_unref(t);
         if (rc)
-            log_limited(&limit, LOG_ERROR, "replication: revoked feed keys cannot be noted: %s; it is tried again",
+            log_limited(&limit, LOG_ERROR,
+                        "replication: revoked feed keys cannot be noted: %s; it is tried again",
                         err_text(rc));
         sweep(r);
         pthread_mutex_lock(&r->lock);
@@ -133,7 +137,8 @@ static json_t *row_json(const struct voided_row *v)
     json_object_set_new(o, "reason", json_string(v->reason));
     json_object_set_new(o, "was", json_string(v->was));
     json_object_set_new(o, "voidedAt", json_string(clock_format(v->at_ms, at)));
-    json_object_set_new(o, "now", v->there ? json_string(digest_format(&v->now, now)) : json_null());
+    json_object_set_new(o, "now",
+                        v->there ? json_string(digest_format(&v->now, now)) : json_null());
     return o;
 }
 
@@ -147,7 +152,8 @@ static void *list_json(void *ask, struct arena *a)
     json_t *list = json_array();
     for (size_t i = 0; list && i < n; i++)
         json_array_append_new(list, row_json(&rows[i]));
-    json_t *root = json_pack("{s:s, s:s, s:o}", "region", q->r->o.region, "registry", q->registry, "voided", list);
+    json_t *root = json_pack("{s:s, s:s, s:o}", "region", q->r->o.region, "registry", q->registry,
+                             "voided", list);
     if (root && n == LIST_MAX)
         json_object_set_new(root, "next", json_integer((json_int_t)rows[n - 1].id));
     return root;
@@ -168,10 +174,12 @@ static bool number_ok(const char *s, int64_t *out)
     return !*end;
 }
 
-void revoked_begin(struct replicator *r, struct http_request *req, const struct registry *reg, struct http_plan *plan)
+void revoked_begin(struct replicator *r, struct http_request *req, const struct registry *reg,
+                   struct http_plan *plan)
 {
     struct revoked_ask *q = arena_alloc(&req->arena, sizeof *q);
-    const char *name = arena_strdup(&req->arena, reg->name), *after = http_query_get(req, "after", 0);
+    const char *name = arena_strdup(&req->arena, reg->name),
+               *after = http_query_get(req, "after", 0);
     if (!q || !name) {
         serve_refuse(req, &plan->response, 503, err_text(ERR_NOMEM));
         return;

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Room for what is fetched. A job's missing bytes are known before they are asked for: they are charged against the
-// disk's reserve as a whole (store/space.h), or the job is parked until they fit. So one large image stops nothing
-// else, and no partial fetch fills a disk. Workers charge, the dispatcher looks for room.
+// Room for what is fetched. A job's missing bytes are known before they are asked for: they are
+// charged against the disk's reserve as a whole (store/space.h), or the job is parked until they
+// fit. So one large image stops nothing else, and no partial fetch fills a disk. Workers charge,
+// the dispatcher looks for room.
 #include "replication/replication_priv.h"
 
 #include "base/clock.h"
@@ -47,7 +48,8 @@ void store_wrote(struct replicator *r, int rc)
     if (atomic_exchange(&r->full, full) == full)
         return;
     if (full)
-        log_error("replication: the disk is full: nothing that is read or fetched can be noted; it goes on by itself "
+        log_error("replication: the disk is full: nothing that is read or fetched can be noted; it "
+                  "goes on by itself "
                   "when there is space");
     else
         log_info("replication: the disk takes what is read and fetched again");
@@ -61,7 +63,8 @@ void room_say(const struct worker *w, char error[ERROR_TEXT_SIZE])
     if (w->r->o.space)
         (void)space_look(w->r->o.space, &v);
     snprintf(error, ERROR_TEXT_SIZE,
-             "no space in %s: %s/%s needs %.1f MiB, and %.1f MiB fit above the disk's reserve; it is fetched when "
+             "no space in %s: %s/%s needs %.1f MiB, and %.1f MiB fit above the disk's reserve; it "
+             "is fetched when "
              "there is room",
              w->r->o.region, w->job.entry.registry, w->job.entry.repository, (double)w->lacks / MIB,
              v.is_short ? 0 : (double)v.room_bytes / MIB);
@@ -81,7 +84,8 @@ int room_take(struct worker *w, uint64_t bytes)
     return rc;
 }
 
-// A manifest is looked at again and again while it is parked: it must not be fetched as far as it fits each time.
+// A manifest is looked at again and again while it is parked: it must not be fetched as far as it
+// fits each time.
 static void larger_note(struct replicator *r, const struct digest *d, uint64_t bytes)
 {
     pthread_mutex_lock(&r->lock);
@@ -109,7 +113,8 @@ uint64_t room_size(struct replicator *r, const struct digest *d, uint64_t size)
     return size;
 }
 
-void room_failed(struct worker *w, const struct digest *d, uint64_t size, uint64_t came, uint64_t after)
+void room_failed(struct worker *w, const struct digest *d, uint64_t size, uint64_t came,
+                 uint64_t after)
 {
     struct space_view v;
     if (!w->r->o.space || space_look(w->r->o.space, &v))
@@ -129,7 +134,8 @@ void room_failed(struct worker *w, const struct digest *d, uint64_t size, uint64
 
 // --- the dispatcher ---
 
-// Only those bytes count that are on the disk: what is promised to running fetches is no reason to give up others.
+// Only those bytes count that are on the disk: what is promised to running fetches is no reason to
+// give up others.
 static void partials_give_up(struct replicator *r, const struct space_view *v)
 {
     size_t n;
@@ -137,7 +143,8 @@ static void partials_give_up(struct replicator *r, const struct space_view *v)
     bool below = v->disk.free_bytes < v->reserve_bytes + SPACE_WINDOW_BYTES;
     if (!v->is_short || !below || blob_partials_drop(r->o.blobs, &n, &bytes) || !n)
         return;
-    log_warn("replication: the disk is short: %zu partial fetches with %.1f MiB were given up; they begin anew when "
+    log_warn("replication: the disk is short: %zu partial fetches with %.1f MiB were given up; "
+             "they begin anew when "
              "there is room",
              n, (double)bytes / MIB);
 }
@@ -149,7 +156,8 @@ static void parked_look(struct replicator *r, const struct space_view *v)
     size_t n = 0;
     if (stale)
         r->stale_mono = now;
-    int rc = meta_jobs_unpark(r->o.meta, v->is_short ? 0 : v->room_bytes, stale ? now - STALE_LOOK_MS : -1, &n);
+    int rc = meta_jobs_unpark(r->o.meta, v->is_short ? 0 : v->room_bytes,
+                              stale ? now - STALE_LOOK_MS : -1, &n);
     if (rc && !r->stopping) {
         static struct log_limit limit = LOG_LIMIT(10000);
         log_limited(&limit, LOG_ERROR, "replication: parked jobs cannot be read: %s", err_text(rc));
@@ -168,7 +176,8 @@ void room_look(struct replicator *r)
     parked_look(r, &v);
 }
 
-static void parked_value(struct buf *out, const char *family, const struct parked *p, uint64_t value)
+static void parked_value(struct buf *out, const char *family, const struct parked *p,
+                         uint64_t value)
 {
     exposition_begin(out, family);
     exposition_label(out, "origin", p->origin);
@@ -189,7 +198,7 @@ void room_metrics(struct replicator *r, struct buf *out)
     exposition_family(out, "meridian_replication_no_space_bytes", "gauge", "Bytes that they need.");
     for (size_t i = 0; i < n; i++)
         parked_value(out, "meridian_replication_no_space_bytes", &list[i], list[i].bytes);
-    exposition_single(out, "meridian_replication_disk_full", "gauge", "The metadata could not note what is replicated.",
-                      r->full);
+    exposition_single(out, "meridian_replication_disk_full", "gauge",
+                      "The metadata could not note what is replicated.", r->full);
     arena_done(&a);
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The routes below /replication/v1/ : who may ask what. The feed, the marks and the time are for peers only; status and
-// have are for tokens. What the answers mean on the wire is chosen here. On HTTP threads; nothing blocks.
+// The routes below /replication/v1/ : who may ask what. The feed, the marks and the time are for
+// peers only; status and have are for tokens. What the answers mean on the wire is chosen here. On
+// HTTP threads; nothing blocks.
 #include "replication/clock_watch.h"
 #include "replication/mender.h"
 #include "replication/replication_priv.h"
@@ -13,7 +14,8 @@
 #include <stdio.h>
 #include <string.h>
 
-void serve_refuse(struct http_request *req, struct http_response *resp, int status, const char *sentence)
+void serve_refuse(struct http_request *req, struct http_response *resp, int status,
+                  const char *sentence)
 {
     const char *code = status == 403   ? "DENIED"
                        : status == 404 ? "NOT_FOUND"
@@ -60,9 +62,11 @@ static bool may_see_status(const struct access *a)
 }
 
 static void public_begin(struct replicator *r, struct http_request *req, const struct topology *t,
-                         const struct registry *reg, const struct hostname *host, bool have, struct http_plan *plan)
+                         const struct registry *reg, const struct hostname *host, bool have,
+                         struct http_plan *plan)
 {
-    const char *name = http_query_get(req, "registry", 0), *repository = http_query_get(req, "repository", 0);
+    const char *name = http_query_get(req, "registry", 0),
+               *repository = http_query_get(req, "repository", 0);
     if (name && strcmp(name, reg->name) != 0) {
         serve_refuse(req, &plan->response, 404, "registry: not the one of this host");
         return;
@@ -73,14 +77,19 @@ static void public_begin(struct replicator *r, struct http_request *req, const s
     }
     struct access acc = {0};
     int rc = auth_check(t, reg, req, clock_wall_ms(), &acc);
-    bool may = !rc && (have ? (access_actions(&acc, repository) & ACTION_PULL) != 0 : may_see_status(&acc));
+    bool may = !rc && (have ? (access_actions(&acc, repository) & ACTION_PULL) != 0
+                            : may_see_status(&acc));
     if (!may) {
         char scope[320];
         if (have)
             snprintf(scope, sizeof scope, "repository:%s:pull", repository);
         else
             snprintf(scope, sizeof scope, "registry:catalog:*");
-        auth_challenge(req, t, host, scope, rc ? rc : acc.anonymous ? 0 : ERR_DENIED, &plan->response);
+        auth_challenge(req, t, host, scope,
+                       rc              ? rc
+                       : acc.anonymous ? 0
+                                       : ERR_DENIED,
+                       &plan->response);
         return;
     }
     if (have)
@@ -94,15 +103,16 @@ static void public_begin(struct replicator *r, struct http_request *req, const s
 }
 
 void replication_begin(struct replicator *r, struct http_request *req, const struct topology *t,
-                       const struct region *peer, const struct registry *reg, const struct hostname *host,
-                       struct http_plan *plan)
+                       const struct region *peer, const struct registry *reg,
+                       const struct hostname *host, struct http_plan *plan)
 {
     const char *base = "/replication/v1/";
     const char *route = strncmp(req->path, base, strlen(base)) == 0 ? req->path + strlen(base) : "";
     bool feed = strcmp(route, "feed") == 0, mark = strcmp(route, "mark") == 0;
     bool clock = strcmp(route, "clock") == 0, have = strcmp(route, "have") == 0;
     bool damaged = strcmp(route, "damaged") == 0;
-    bool status = strcmp(route, "status") == 0 || strcmp(route, "revoked") == 0 || strcmp(route, "entries") == 0;
+    bool status = strcmp(route, "status") == 0 || strcmp(route, "revoked") == 0 ||
+                  strcmp(route, "entries") == 0;
     plan->kind = HTTP_PLAN_REPLY;
     if (!feed && !mark && !clock && !status && !have && !damaged)
         serve_refuse(req, &plan->response, 404, "no such path");

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// How far replication is: per registry and origin, the state, the lag in seconds and entries, bytes to go where they
-// are known, the last error. A region that is silent counts as lagging from the second missed beat on. "retrying" is
-// not "failed": an entry is never lost with its job (invariant 5). On the pool.
+// How far replication is: per registry and origin, the state, the lag in seconds and entries, bytes
+// to go where they are known, the last error. A region that is silent counts as lagging from the
+// second missed beat on. "retrying" is not "failed": an entry is never lost with its job (invariant
+// 5). On the pool.
 #include "replication/clock_watch.h"
 #include "replication/mender.h"
 #include "replication/replication_priv.h"
@@ -16,7 +17,8 @@
 
 struct seen { // what the reader of an origin knows
     bool known, connected, caught_up, diverged, failing, ahead, silent, full;
-    int stuck; // the error of our own store
+    // the error of our own store
+    int stuck;
     int64_t ahead_since_ms;
     uint64_t n_malformed, n_wrong;
     int64_t last_contact_ms, silence_ms;
@@ -73,7 +75,8 @@ static const char *state_name(const struct seen *s, const struct origin_status *
     return o->n_pending || !s->connected || !s->caught_up ? "Syncing" : "Ready";
 }
 
-// While an origin cannot be read, nobody knows what it wrote: the lag is at least the time since it was heard.
+// While an origin cannot be read, nobody knows what it wrote: the lag is at least the time since it
+// was heard.
 static int64_t lag_seconds(const struct seen *s, const struct origin_status *o, int64_t now)
 {
     int64_t since = o->oldest_pending_stamp ? hlc_wall_ms(o->oldest_pending_stamp) : now;
@@ -98,7 +101,8 @@ static enum grade seen_grade(const struct seen *s)
 }
 
 // Of the reader's error and those of jobs the worst comes first; none is left out.
-static const char *errors_join(const struct seen *s, const struct origin_status *o, char out[2 * ERROR_TEXT_SIZE + 4])
+static const char *errors_join(const struct seen *s, const struct origin_status *o,
+                               char out[2 * ERROR_TEXT_SIZE + 4])
 {
     static const char full[] = "the disk of this region is full";
     const char *job = o->n_retrying || o->n_parked ? o->last_error : NULL, *seen = s->last_error;
@@ -110,19 +114,22 @@ static const char *errors_join(const struct seen *s, const struct origin_status 
     if (!*seen)
         snprintf(out, 2 * ERROR_TEXT_SIZE + 4, "%.*s", ERROR_TEXT_SIZE, job);
     else
-        snprintf(out, 2 * ERROR_TEXT_SIZE + 4, "%.*s; %.*s", ERROR_TEXT_SIZE, job_first ? job : seen, ERROR_TEXT_SIZE,
-                 job_first ? seen : job);
+        snprintf(out, 2 * ERROR_TEXT_SIZE + 4, "%.*s; %.*s", ERROR_TEXT_SIZE,
+                 job_first ? job : seen, ERROR_TEXT_SIZE, job_first ? seen : job);
     return out;
 }
 
-// Known while every entry that needs bytes is being fetched, or parked; what waits for another one needs none.
-static bool bytes_to_go(struct replicator *r, const char *registry, const struct origin_status *o, uint64_t *out)
+// Known while every entry that needs bytes is being fetched, or parked; what waits for another one
+// needs none.
+static bool bytes_to_go(struct replicator *r, const char *registry, const struct origin_status *o,
+                        uint64_t *out)
 {
     uint64_t n_running = 0, bytes = 0;
     pthread_mutex_lock(&r->lock);
     for (size_t i = 0; i < r->n_workers; i++) {
         const struct worker *w = &r->workers[i];
-        if (w->busy && strcmp(w->job.entry.registry, registry) == 0 && strcmp(w->job.entry.origin, o->origin) == 0) {
+        if (w->busy && strcmp(w->job.entry.registry, registry) == 0 &&
+            strcmp(w->job.entry.origin, o->origin) == 0) {
             n_running++;
             bytes += w->bytes_left;
         }
@@ -137,7 +144,8 @@ static json_t *text_or_null(const char *s)
     return s && *s ? json_string(s) : json_null();
 }
 
-static json_t *item_json(struct replicator *r, const char *registry, const struct origin_status *o, int64_t now)
+static json_t *item_json(struct replicator *r, const char *registry, const struct origin_status *o,
+                         int64_t now)
 {
     struct seen s;
     seen_get(r, o->origin, &s);
@@ -146,21 +154,25 @@ static json_t *item_json(struct replicator *r, const char *registry, const struc
     char errors[2 * ERROR_TEXT_SIZE + 4];
     const char *error = errors_join(&s, o, errors);
     json_t *item = json_pack(
-        "{s:s, s:s, s:s, s:s, s:I, s:I, s:o, s:o, s:I, s:I, s:I, s:I}", "registry", registry, "region", r->o.region,
-        "origin", o->origin, "state", state_name(&s, o, strcmp(o->origin, r->o.region) == 0), "lagSeconds",
-        (json_int_t)lag_seconds(&s, o, now), "lagEntries", (json_int_t)o->n_pending, "lastError", text_or_null(error),
-        "lastContact", s.last_contact_ms ? json_string(clock_format(s.last_contact_ms, when)) : json_null(), "epoch",
-        (json_int_t)o->read.epoch, "read", (json_int_t)o->read.seq, "applied", (json_int_t)o->applied.seq, "passedOver",
-        (json_int_t)s.n_malformed);
+        "{s:s, s:s, s:s, s:s, s:I, s:I, s:o, s:o, s:I, s:I, s:I, s:I}", "registry", registry,
+        "region", r->o.region, "origin", o->origin, "state",
+        state_name(&s, o, strcmp(o->origin, r->o.region) == 0), "lagSeconds",
+        (json_int_t)lag_seconds(&s, o, now), "lagEntries", (json_int_t)o->n_pending, "lastError",
+        text_or_null(error), "lastContact",
+        s.last_contact_ms ? json_string(clock_format(s.last_contact_ms, when)) : json_null(),
+        "epoch", (json_int_t)o->read.epoch, "read", (json_int_t)o->read.seq, "applied",
+        (json_int_t)o->applied.seq, "passedOver", (json_int_t)s.n_malformed);
     if (item && bytes_to_go(r, registry, o, &bytes))
         json_object_set_new(item, "bytesToGo", json_integer((json_int_t)bytes));
     if (item && o->n_parked)
-        json_object_set_new(item, "noSpace",
-                            json_pack("{s:I, s:I}", "entries", (json_int_t)o->n_parked, "bytes",
-                                      (json_int_t)(o->parked_bytes < INT64_MAX ? o->parked_bytes : INT64_MAX)));
+        json_object_set_new(
+            item, "noSpace",
+            json_pack("{s:I, s:I}", "entries", (json_int_t)o->n_parked, "bytes",
+                      (json_int_t)(o->parked_bytes < INT64_MAX ? o->parked_bytes : INT64_MAX)));
     if (item && s.n_wrong)
-        json_object_set_new(item, "wrongBytes",
-                            json_pack("{s:I, s:s}", "times", (json_int_t)s.n_wrong, "last", s.wrong));
+        json_object_set_new(
+            item, "wrongBytes",
+            json_pack("{s:I, s:s}", "times", (json_int_t)s.n_wrong, "last", s.wrong));
     int64_t offset_ms, error_ms;
     if (item && clock_watch_offset(r->clock, o->origin, &offset_ms, &error_ms)) {
         json_object_set_new(item, "clockOffsetMs", json_integer(offset_ms));
@@ -169,8 +181,8 @@ static json_t *item_json(struct replicator *r, const char *registry, const struc
     return item;
 }
 
-static int registry_add(struct replicator *r, const struct topology *t, const struct registry *reg, int64_t now,
-                        json_t *list)
+static int registry_add(struct replicator *r, const struct topology *t, const struct registry *reg,
+                        int64_t now, json_t *list)
 {
     struct arena a;
     arena_init(&a, 0);
@@ -234,11 +246,11 @@ static json_t *status_make(struct replicator *r, const struct topology *t, const
         if ((!registry || strcmp(reg->name, registry) == 0) && registry_replica(reg, self->index))
             rc = registry_add(r, t, reg, now, list);
     }
-    json_t *root =
-        rc ? NULL
-           : json_pack("{s:s, s:s, s:s, s:o, s:o, s:O}", "region", r->o.region, "time", clock_format(now, when),
-                       "writes", why ? why : "open", "clock", clock_watch_json(r->clock), "faults",
-                       replicator_faults_json(r), "replications", list);
+    json_t *root = rc ? NULL
+                      : json_pack("{s:s, s:s, s:s, s:o, s:o, s:O}", "region", r->o.region, "time",
+                                  clock_format(now, when), "writes", why ? why : "open", "clock",
+                                  clock_watch_json(r->clock), "faults", replicator_faults_json(r),
+                                  "replications", list);
     add_orders(r, registry ? topology_registry(t, registry) : NULL, root);
     json_decref(list);
     arena_done(&a);
@@ -265,7 +277,8 @@ void *replication_clock_json(struct replicator *r)
     return doc;
 }
 
-bool replication_clock_offset(struct replicator *r, const char *region, int64_t *out_offset_ms, int64_t *out_error_ms)
+bool replication_clock_offset(struct replicator *r, const char *region, int64_t *out_offset_ms,
+                              int64_t *out_error_ms)
 {
     if (!r || !replicator_enter(r))
         return false;
@@ -283,7 +296,8 @@ bool replication_clock_opinion(struct replicator *r, struct clock_opinion *out)
     return true;
 }
 
-void replication_clock_suspect(struct replicator *r, const char *region, char out[CLOCK_SENTENCE_SIZE])
+void replication_clock_suspect(struct replicator *r, const char *region,
+                               char out[CLOCK_SENTENCE_SIZE])
 {
     if (!r || !replicator_enter(r)) {
         clock_suspect(&(struct clock_case){.n_members = 1}, CLOCK_FINE, region, out);
@@ -327,7 +341,8 @@ static void status_run(struct http_request *req, struct http_response *resp)
         serve_refuse(req, resp, 503, "status cannot be read now");
 }
 
-void status_begin(struct replicator *r, struct http_request *req, const struct registry *reg, struct http_plan *plan)
+void status_begin(struct replicator *r, struct http_request *req, const struct registry *reg,
+                  struct http_plan *plan)
 {
     struct status_ask *q = arena_alloc(&req->arena, sizeof *q);
     const char *name = arena_strdup(&req->arena, reg->name);

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// Blobs as files: the layout, and finished blobs; see blob.h. Growing ones are in blob_upload.c. Called on the pool.
+// Blobs as files: the layout, and finished blobs; see blob.h. Growing ones are in blob_upload.c.
+// Called on the pool.
 //
-// No path is ever built from stored or received text: names come from the algorithm enum and hex digits, and every
-// step is opened relative to its directory without following a symlink.
+// No path is ever built from stored or received text: names come from the algorithm enum and hex
+// digits, and every step is opened relative to its directory without following a symlink.
 #include "store/blob.h"
 
 #include "base/clock.h"
@@ -23,8 +24,9 @@
 #define LEFT_OVER_MS 600000
 #define DIR_FLAGS (O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
 
-// The set-group-ID bit makes files inherit the group through which the edge reads. It usually comes from the parent;
-// chmod is left out where it would change nothing, because for an owner outside that group it would clear the bit.
+// The set-group-ID bit makes files inherit the group through which the edge reads. It usually comes
+// from the parent; chmod is left out where it would change nothing, because for an owner outside
+// that group it would clear the bit.
 static int mode_ensure(int fd, unsigned mode)
 {
     struct stat st;
@@ -35,7 +37,8 @@ static int mode_ensure(int fd, unsigned mode)
     return 0;
 }
 
-int blob_dir_at(int parent_fd, const char *name, unsigned mode, bool make, bool *out_made, int *out_fd)
+int blob_dir_at(int parent_fd, const char *name, unsigned mode, bool make, bool *out_made,
+                int *out_fd)
 {
     bool made = make && mkdirat(parent_fd, name, mode & 0777) == 0;
     if (make && !made && errno != EEXIST)
@@ -53,7 +56,8 @@ int blob_dir_at(int parent_fd, const char *name, unsigned mode, bool make, bool 
     return 0;
 }
 
-// Files are born in uploads/ and partial/ and keep their group when they move: so those take the group of blobs/.
+// Files are born in uploads/ and partial/ and keep their group when they move: so those take the
+// group of blobs/.
 static int growing_dir(int root_fd, const char *name, gid_t group, int *out_fd)
 {
     int fd;
@@ -143,7 +147,8 @@ int blob_shard_open(struct blob_store *bs, const struct digest *d, bool make, in
     if (rc)
         return rc;
     AUTO_CLOSE int alg = -1;
-    if ((rc = blob_dir_at(bs->blobs_fd, digest_alg_name((enum digest_alg)d->alg), 02750, make, NULL, &alg)))
+    if ((rc = blob_dir_at(bs->blobs_fd, digest_alg_name((enum digest_alg)d->alg), 02750, make, NULL,
+                          &alg)))
         return rc;
     char shard[3];
     hex_format(d->b, 1, shard);
@@ -216,7 +221,8 @@ int blob_put(struct blob_store *bs, const void *p, size_t n, struct digest *out)
     int rc = digest_of(DIGEST_SHA256, p, n, &d);
     if (rc)
         return rc;
-    snprintf(id, sizeof id, "put-%lx-%llx-%x", (long)getpid(), (unsigned long long)clock_mono_us(), bs->n_temps++);
+    snprintf(id, sizeof id, "put-%lx-%llx-%x", (long)getpid(), (unsigned long long)clock_mono_us(),
+             bs->n_temps++);
     if ((rc = blob_upload_open(bs, id, &u)))
         return rc;
     rc = blob_upload_write(u, p, n);
@@ -259,7 +265,8 @@ static int expire_in(struct blob_store *bs, int dir_fd, const struct expiry *x, 
     int rc = 0;
     for (struct dirent *e; (e = readdir(dir));) {
         struct stat st;
-        if (!strcmp(e->d_name, ".") || !strcmp(e->d_name, "..") || fstatat(dir_fd, e->d_name, &st, AT_SYMLINK_NOFOLLOW))
+        if (!strcmp(e->d_name, ".") || !strcmp(e->d_name, "..") ||
+            fstatat(dir_fd, e->d_name, &st, AT_SYMLINK_NOFOLLOW))
             continue;
         int64_t touched_ms = (int64_t)st.st_mtim.tv_sec * 1000 + st.st_mtim.tv_nsec / 1000000;
         if (S_ISDIR(st.st_mode) || touched_ms >= x->older_than_wall_ms || owner_known(x, e->d_name))
@@ -278,11 +285,12 @@ static int expire_in(struct blob_store *bs, int dir_fd, const struct expiry *x, 
     return rc;
 }
 
-int blob_uploads_expire(struct blob_store *bs, int64_t older_than_wall_ms, bool (*known)(void *ctx, const char *id),
-                        void *ctx, size_t *out_removed)
+int blob_uploads_expire(struct blob_store *bs, int64_t older_than_wall_ms,
+                        bool (*known)(void *ctx, const char *id), void *ctx, size_t *out_removed)
 {
     size_t n = 0;
-    struct expiry uploads = {older_than_wall_ms, known, ctx}, parts = {older_than_wall_ms, NULL, NULL};
+    struct expiry uploads = {older_than_wall_ms, known, ctx},
+                  parts = {older_than_wall_ms, NULL, NULL};
     int64_t left_over_ms = clock_wall_ms() - LEFT_OVER_MS;
     if (known && uploads.older_than_wall_ms < left_over_ms)
         uploads.older_than_wall_ms = left_over_ms;
@@ -310,7 +318,8 @@ int blob_partials_drop(struct blob_store *bs, size_t *out_n, uint64_t *out_bytes
             continue;
         pthread_mutex_lock(&bs->lock); // nobody opens it between the look and the removal
         AUTO_CLOSE int held = -1;
-        if (!blob_upload_hold(bs, bs->part_fd, e->d_name, &held) && unlinkat(bs->part_fd, e->d_name, 0) == 0) {
+        if (!blob_upload_hold(bs, bs->part_fd, e->d_name, &held) &&
+            unlinkat(bs->part_fd, e->d_name, 0) == 0) {
             ++*out_n;
             *out_bytes += (uint64_t)st.st_size;
         }
@@ -329,7 +338,8 @@ bool blob_store_writable(struct blob_store *bs, uint64_t *out_free_bytes)
         *out_free_bytes = (uint64_t)vfs.f_bavail * vfs.f_frsize;
     char name[32];
     snprintf(name, sizeof name, ".probe-%x", bs->n_probes++);
-    int fd = openat(bs->uploads_fd, name, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
+    int fd =
+        openat(bs->uploads_fd, name, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (fd < 0)
         return false;
     static const char text[4096] = "probe\n";

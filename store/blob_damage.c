@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// Damaged blobs; see blob.h. A file whose bytes are not what its name says is moved out of the way, so that the region
-// says "absent", and whoever has the right bytes, a client that pushes or another region, puts them in its place. The
-// moved file is at the same time the note that something is to be mended, over restarts. Called by replication's mender
-// and, when a whole blob is published, by blob_upload.c.
+// Damaged blobs; see blob.h. A file whose bytes are not what its name says is moved out of the way,
+// so that the region says "absent", and whoever has the right bytes, a client that pushes or
+// another region, puts them in its place. The moved file is at the same time the note that
+// something is to be mended, over restarts. Called by replication's mender and, when a whole blob
+// is published, by blob_upload.c.
 #include "store/blob.h"
 
 #include "base/clock.h"
@@ -41,7 +42,8 @@ static bool name_parse(const char *name, struct digest *out)
     return digest_parse(text, n, out) == 0;
 }
 
-// Made when it is needed first: a store opens on a full disk, too. Its files keep the group of blobs/.
+// Made when it is needed first: a store opens on a full disk, too. Its files keep the group of
+// blobs/.
 static int damaged_dir(struct blob_store *bs, int *out_fd)
 {
     bool made;
@@ -93,7 +95,8 @@ static int file_digest(int fd, uint64_t bytes_per_s, const _Atomic bool *stop, s
     return rc;
 }
 
-// Does the blob's name still lead to the file that was read? Under the lock, which publishing takes as well.
+// Does the blob's name still lead to the file that was read? Under the lock, which publishing takes
+// as well.
 static bool still_named(int shard, const char *hex, int fd)
 {
     struct stat read, named;
@@ -117,7 +120,8 @@ static int set_aside(struct blob_store *bs, const struct digest *d, int fd)
         rc = ERR_BUSY;
     else if (renameat(shard, hex, damaged, name))
         rc = err_from_errno(errno);
-    else if (!still_named(damaged, name, fd)) // another process, in a restart, had just published a whole one
+    else if (!still_named(damaged, name, fd))
+        // another process, in a restart, had just published a whole one
         rc = renameat(damaged, name, shard, hex) ? err_from_errno(errno) : ERR_BUSY;
     pthread_mutex_unlock(&bs->lock);
     if (rc)
@@ -125,7 +129,8 @@ static int set_aside(struct blob_store *bs, const struct digest *d, int fd)
     return fsync(damaged) || fsync(shard) ? err_from_errno(errno) : ERR_DIGEST;
 }
 
-int blob_verify(struct blob_store *bs, const struct digest *d, uint64_t bytes_per_s, const _Atomic bool *stop)
+int blob_verify(struct blob_store *bs, const struct digest *d, uint64_t bytes_per_s,
+                const _Atomic bool *stop)
 {
     AUTO_CLOSE int fd = -1;
     uint64_t size;

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// Growing blobs: uploads of clients and fetches from peers; see blob.h. One upload is used by one thread at a time.
+// Growing blobs: uploads of clients and fetches from peers; see blob.h. One upload is used by one
+// thread at a time.
 //
 // Invariants:
-//   1. [0, size) of the file is what `hasher` has seen, or hasher is NULL and the file is read again when needed: with
-//      the next write or at the commit. So to open, to trim and to close reads nothing, however large the file is.
+//   1. [0, size) of the file is what `hasher` has seen, or hasher is NULL and the file is read
+//      again when needed: with the next write or at the commit. So to open, to trim and to close
+//      reads nothing, however large the file is.
 //   2. After a failed write the file ends at `size` again: nothing of the failed bytes counts.
-//   3. After a failed fsync the handle is dead: the kernel may have dropped pages that look clean. What an earlier
-//      sync or the caller vouches for is kept.
+//   3. After a failed fsync the handle is dead: the kernel may have dropped pages that look clean.
+//      What an earlier sync or the caller vouches for is kept.
 #include "base/err.h"
 #include "base/fd.h"
 #include "base/mem.h"
@@ -27,14 +29,19 @@
 
 struct blob_upload {
     struct blob_store *bs;
-    struct blob_upload *next; // in bs->open
-    int dir_fd;               // bs->uploads_fd or bs->part_fd; borrowed
+    // in bs->open
+    struct blob_upload *next;
+    // bs->uploads_fd or bs->part_fd; borrowed
+    int dir_fd;
     char name[ID_MAX + 1];
     int fd;
     uint64_t size;
-    uint64_t synced;       // of these, known to be on disk
-    struct hasher *hasher; // NULL: see 1
-    int dead;              // error that ended this handle; or ERR_CLOSED after the commit
+    // of these, known to be on disk
+    uint64_t synced;
+    // NULL: see 1
+    struct hasher *hasher;
+    // error that ended this handle; or ERR_CLOSED after the commit
+    int dead;
 };
 
 static bool id_ok(const char *id)
@@ -92,8 +99,9 @@ static int redigest(struct blob_upload *u)
     return rc;
 }
 
-// Opens and locks: another process, which shares the store during a restart, may have it open. What has the name once
-// the lock is ours is what was opened: a commit elsewhere may have made a blob of that file meanwhile.
+// Opens and locks: another process, which shares the store during a restart, may have it open. What
+// has the name once the lock is ours is what was opened: a commit elsewhere may have made a blob of
+// that file meanwhile.
 static int file_open(int dir_fd, const char *name, int flags, int *out_fd, struct stat *out)
 {
     for (int tries = 0; tries < OPEN_TRIES; tries++) {
@@ -105,7 +113,8 @@ static int file_open(int dir_fd, const char *name, int flags, int *out_fd, struc
             return ERR_CORRUPT;
         if (flock(fd, LOCK_EX | LOCK_NB))
             return errno == EWOULDBLOCK ? ERR_BUSY : err_from_errno(errno);
-        if (fstatat(dir_fd, name, &now, AT_SYMLINK_NOFOLLOW) || now.st_dev != out->st_dev || now.st_ino != out->st_ino)
+        if (fstatat(dir_fd, name, &now, AT_SYMLINK_NOFOLLOW) || now.st_dev != out->st_dev ||
+            now.st_ino != out->st_ino)
             continue;
         if (fstat(fd, out)) // its size, now that nobody else writes
             return err_from_errno(errno);
@@ -138,7 +147,8 @@ bool blob_upload_elsewhere(struct blob_store *bs, const char *id)
     return elsewhere;
 }
 
-static int growing_open(struct blob_store *bs, int dir_fd, const char *name, struct blob_upload **out)
+static int growing_open(struct blob_store *bs, int dir_fd, const char *name,
+                        struct blob_upload **out)
 {
     struct blob_upload *u = mem_zalloc(sizeof *u);
     if (!u)
@@ -195,7 +205,8 @@ uint64_t blob_partial_size(struct blob_store *bs, const struct digest *d)
 {
     char name[ID_MAX + 1];
     struct stat st;
-    if (partial_name(d, name) || fstatat(bs->part_fd, name, &st, AT_SYMLINK_NOFOLLOW) || !S_ISREG(st.st_mode))
+    if (partial_name(d, name) || fstatat(bs->part_fd, name, &st, AT_SYMLINK_NOFOLLOW) ||
+        !S_ISREG(st.st_mode))
         return 0;
     return (uint64_t)st.st_size;
 }
@@ -278,8 +289,9 @@ static int verify(struct blob_upload *u, const struct digest *expected)
     return digest_equal(&d, expected) ? 0 : ERR_DIGEST;
 }
 
-// Gives the file its name, over whatever has it: this one was verified, that one may have been damaged since. Who reads
-// the old one reads on. What was set aside under this name is replaced by that, too.
+// Gives the file its name, over whatever has it: this one was verified, that one may have been
+// damaged since. Who reads the old one reads on. What was set aside under this name is replaced by
+// that, too.
 static int publish(struct blob_upload *u, const struct digest *d)
 {
     AUTO_CLOSE int shard = -1;
@@ -290,8 +302,9 @@ static int publish(struct blob_upload *u, const struct digest *d)
     hex_format(d->b, d->n, hex);
     struct stat dir, own;
     if (fstat(shard, &dir) == 0 && fstat(u->fd, &own) == 0 && own.st_gid != dir.st_gid)
-        (void)!fchown(u->fd, (uid_t)-1, dir.st_gid); // allowed only to members; the daemon sets groups up
-    pthread_mutex_lock(&u->bs->lock);                // blob_verify moves away only what it has read
+        // allowed only to members; the daemon sets groups up
+        (void)!fchown(u->fd, (uid_t)-1, dir.st_gid);
+    pthread_mutex_lock(&u->bs->lock); // blob_verify moves away only what it has read
     rc = renameat(u->dir_fd, u->name, shard, hex) ? err_from_errno(errno) : 0;
     pthread_mutex_unlock(&u->bs->lock);
     if (rc)
@@ -299,7 +312,8 @@ static int publish(struct blob_upload *u, const struct digest *d)
     u->dead = ERR_CLOSED;
     if (fsync(shard))
         return err_from_errno(errno);
-    (void)blob_damaged_forget(u->bs, d); // if it stays, the mender finds the blob whole and takes it off
+    // if it stays, the mender finds the blob whole and takes it off
+    (void)blob_damaged_forget(u->bs, d);
     return 0;
 }
 
@@ -310,8 +324,9 @@ static void outcome_name(const char *id, char out[ID_MAX + 2])
     snprintf(out + 1, ID_MAX + 1, "%s", id);
 }
 
-// A symbolic link comes to be whole, name and text, in one step; nothing ever follows it. It is written once the
-// content was verified and before the file moves, so that a moved file always has one.
+// A symbolic link comes to be whole, name and text, in one step; nothing ever follows it. It is
+// written once the content was verified and before the file moves, so that a moved file always has
+// one.
 static int outcome_note(struct blob_upload *u, const struct digest *d)
 {
     char name[ID_MAX + 2], text[DIGEST_TEXT_SIZE];

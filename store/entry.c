@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Feed entries as signed text, running hash and JSON line; see entry.h. Pure functions, any thread.
 //
-// One grammar decides what may be in an entry (entry_check); what passes it holds no byte that JSON would escape, so
-// the line is written plainly and reads back as the same entry.
+// One grammar decides what may be in an entry (entry_check); what passes it holds no byte that JSON
+// would escape, so the line is written plainly and reads back as the same entry.
 #include "store/entry.h"
 
 #include "base/err.h"
@@ -65,11 +65,13 @@ static bool absent(const char *s)
 // 64-bit numbers stay below 2^63: databases and JSON readers have signed ones.
 static int entry_check(const struct feed_entry *e)
 {
-    if (!e->origin || !hostname_region_ok(e->origin) || !e->registry || !hostname_registry_ok(e->registry) ||
-        !entry_repository_ok(e->repository) || !key_ok(e->key))
+    if (!e->origin || !hostname_region_ok(e->origin) || !e->registry ||
+        !hostname_registry_ok(e->registry) || !entry_repository_ok(e->repository) ||
+        !key_ok(e->key))
         return ERR_INVAL;
-    if (!e->epoch || e->epoch > INT64_MAX || e->partition > INT32_MAX || !e->seq || e->seq > INT64_MAX || !e->stamp ||
-        e->stamp > INT64_MAX || e->restates > INT64_MAX || e->size > INT64_MAX)
+    if (!e->epoch || e->epoch > INT64_MAX || e->partition > INT32_MAX || !e->seq ||
+        e->seq > INT64_MAX || !e->stamp || e->stamp > INT64_MAX || e->restates > INT64_MAX ||
+        e->size > INT64_MAX)
         return ERR_INVAL;
     if (e->digest.alg != DIGEST_SHA256 || e->digest.n != SHA256_BYTES)
         return ERR_INVAL;
@@ -77,9 +79,13 @@ static int entry_check(const struct feed_entry *e)
     case ENTRY_MANIFEST:
         if (!absent(e->tag) || absent(e->media_type) || !media_type_ok(e->media_type))
             return ERR_INVAL;
-        return e->content.n == 0 || (e->content.n == e->size && e->content.n <= ENTRY_INLINE_MAX) ? 0 : ERR_INVAL;
+        return e->content.n == 0 || (e->content.n == e->size && e->content.n <= ENTRY_INLINE_MAX)
+                   ? 0
+                   : ERR_INVAL;
     case ENTRY_TAG:
-        return entry_tag_ok(e->tag) && absent(e->media_type) && !e->size && !e->content.n ? 0 : ERR_INVAL;
+        return entry_tag_ok(e->tag) && absent(e->media_type) && !e->size && !e->content.n
+                   ? 0
+                   : ERR_INVAL;
     }
     return ERR_INVAL;
 }
@@ -103,8 +109,8 @@ int entry_signed_text(const struct feed_entry *e, struct buf *out)
     buf_init(&b, 16384);
     buf_str(&b, "meridian-feed-1\n");
     text_line(&b, e->origin, &bad);
-    buf_printf(&b, "%" PRIu64 "\n%" PRIu32 "\n%" PRIu64 "\n%" PRIu64 "\n%" PRIu64 "\n", e->epoch, e->partition, e->seq,
-               e->stamp, e->restates);
+    buf_printf(&b, "%" PRIu64 "\n%" PRIu32 "\n%" PRIu64 "\n%" PRIu64 "\n%" PRIu64 "\n", e->epoch,
+               e->partition, e->seq, e->stamp, e->restates);
     text_line(&b, kind_name(e->kind), &bad);
     text_line(&b, e->registry, &bad);
     text_line(&b, e->repository, &bad);
@@ -118,7 +124,8 @@ int entry_signed_text(const struct feed_entry *e, struct buf *out)
     return out->err;
 }
 
-int entry_hash(const uint8_t prev[ENTRY_HASH_BYTES], const struct feed_entry *e, uint8_t out[ENTRY_HASH_BYTES])
+int entry_hash(const uint8_t prev[ENTRY_HASH_BYTES], const struct feed_entry *e,
+               uint8_t out[ENTRY_HASH_BYTES])
 {
     AUTO_BUF struct buf b;
     buf_init(&b, 0);
@@ -149,13 +156,13 @@ int entry_format(const struct feed_entry *e, struct buf *out)
     AUTO_BUF struct buf b;
     buf_init(&b, ENTRY_LINE_MAX);
     buf_printf(&b,
-               "{\"v\":1,\"origin\":\"%s\",\"epoch\":%" PRIu64 ",\"partition\":%" PRIu32 ",\"seq\":%" PRIu64
-               ",\"stamp\":\"%" PRIu64 "\"",
+               "{\"v\":1,\"origin\":\"%s\",\"epoch\":%" PRIu64 ",\"partition\":%" PRIu32
+               ",\"seq\":%" PRIu64 ",\"stamp\":\"%" PRIu64 "\"",
                e->origin, e->epoch, e->partition, e->seq, e->stamp);
     if (e->restates)
         buf_printf(&b, ",\"restates\":\"%" PRIu64 "\"", e->restates);
-    buf_printf(&b, ",\"kind\":\"%s\",\"registry\":\"%s\",\"repository\":\"%s\"", kind_name(e->kind), e->registry,
-               e->repository);
+    buf_printf(&b, ",\"kind\":\"%s\",\"registry\":\"%s\",\"repository\":\"%s\"", kind_name(e->kind),
+               e->registry, e->repository);
     if (e->kind == ENTRY_TAG)
         buf_printf(&b, ",\"tag\":\"%s\"", e->tag);
     buf_printf(&b, ",\"digest\":\"%s\"", digest_format(&e->digest, digest));
@@ -179,7 +186,8 @@ int entry_format(const struct feed_entry *e, struct buf *out)
 
 struct reader {
     json_t *top;
-    size_t n_known; // members that were asked for and are there
+    // members that were asked for and are there
+    size_t n_known;
     bool failed;
     struct arena *arena;
 };
@@ -215,7 +223,8 @@ static uint64_t read_uint(struct reader *r, const char *key, bool required)
     return (uint64_t)json_integer_value(j);
 }
 
-// Canonical decimal: no sign, no leading zero, below 2^63. Stamps are texts because many JSON readers round numbers.
+// Canonical decimal: no sign, no leading zero, below 2^63. Stamps are texts because many JSON
+// readers round numbers.
 static uint64_t read_decimal(struct reader *r, const char *key, bool required)
 {
     const char *s = read_text(r, key, required);
@@ -271,7 +280,9 @@ static int line_read(struct reader *r, struct feed_entry *e)
     e->seq = read_uint(r, "seq", true);
     e->stamp = read_decimal(r, "stamp", true);
     e->restates = read_decimal(r, "restates", false);
-    e->kind = strcmp(kind, "manifest") == 0 ? ENTRY_MANIFEST : strcmp(kind, "tag") == 0 ? ENTRY_TAG : 0;
+    e->kind = strcmp(kind, "manifest") == 0 ? ENTRY_MANIFEST
+              : strcmp(kind, "tag") == 0    ? ENTRY_TAG
+                                            : 0;
     bool manifest = e->kind == ENTRY_MANIFEST;
     e->registry = keep(r, read_text(r, "registry", true), &rc);
     e->repository = keep(r, read_text(r, "repository", true), &rc);
@@ -285,7 +296,8 @@ static int line_read(struct reader *r, struct feed_entry *e)
         return rc;
     if (r->failed || v != 1 || partition > INT32_MAX || json_object_size(r->top) != r->n_known)
         return ERR_PROTO; // also an unknown member: it would not be under the signature
-    if (digest_parse(digest, strlen(digest), &e->digest) || strspn(hash, DIGITS "abcdef") != strlen(hash) ||
+    if (digest_parse(digest, strlen(digest), &e->digest) ||
+        strspn(hash, DIGITS "abcdef") != strlen(hash) ||
         hex_parse(hash, strlen(hash), e->hash, ENTRY_HASH_BYTES) ||
         b64url_parse(sig, strlen(sig), e->sig, ENTRY_SIG_BYTES, &n_sig) || n_sig != ENTRY_SIG_BYTES)
         return ERR_PROTO;

@@ -1,15 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
-// One entry of a region's feed (design section 9): what it says, its signed text, its running hash, its JSON line.
+// One entry of a region's feed (design section 9): what it says, its signed text, its running hash,
+// its JSON line.
 //
-// Signed text: "meridian-feed-1\n", then origin, epoch, partition, seq, stamp, restates, kind, registry, repository,
-// tag, digest, media_type, size, each followed by "\n" (numbers in decimal, absent strings empty, the kind as its JSON
-// name; no field may hold a control byte). Running hash: SHA-256(previous hash || signed text); 32 zero bytes precede
-// an epoch's first entry… of the origin: a new epoch goes on from the last hash of the one before. Signature: Ed25519
-// over (signed text || running hash), by the origin's feed key `key`. Authority is the signature, not the connection.
+// Signed text: "meridian-feed-1\n", then origin, epoch, partition, seq, stamp, restates, kind,
+// registry, repository, tag, digest, media_type, size, each followed by "\n" (numbers in decimal,
+// absent strings empty, the kind as its JSON name; no field may hold a control byte). Running hash:
+// SHA-256(previous hash || signed text); 32 zero bytes precede an epoch's first entry… of the
+// origin: a new epoch goes on from the last hash of the one before. Signature: Ed25519 over (signed
+// text || running hash), by the origin's feed key `key`. Authority is the signature, not the
+// connection.
 //
 // JSON line:
-// {"v":1,"origin":…,"epoch":n,"partition":n,"seq":n,"stamp":"decimal","restates":"decimal"?,"kind":"manifest",
-// "registry":…,"repository":…,"tag":…?,"digest":…,"mediaType":…?,"size":n?,"content":base64?,"hash":hex,"key":…,"sig":b64url}
+// {"v":1,"origin":…,"epoch":n,"partition":n,"seq":n,"stamp":"decimal","restates":"decimal"?,
+// "kind":"manifest","registry":…,"repository":…,"tag":…?,"digest":…,"mediaType":…?,"size":n?,
+// "content":base64?,"hash":hex,"key":…,"sig":b64url}
 #ifndef MERIDIAN_STORE_ENTRY_H
 #define MERIDIAN_STORE_ENTRY_H
 
@@ -36,36 +40,46 @@ enum entry_kind {
 struct feed_mark { // a position in an origin's feed: the last entry read (or applied)
     uint64_t epoch;
     uint32_t partition;
-    uint64_t seq; // 0: before the first
+    // 0: before the first
+    uint64_t seq;
     uint8_t hash[ENTRY_HASH_BYTES];
 };
 
 struct feed_entry {
-    const char *origin; // region
+    // region
+    const char *origin;
     uint64_t epoch;
     uint32_t partition;
     uint64_t seq;
-    uint64_t stamp; // hybrid logical; minted in the writer's transaction, monotone with seq
-    uint64_t
-        restates; // 0, or the stamp of the recovered write that this entry announces again: it counts for the register
+    // hybrid logical; minted in the writer's transaction, monotone with seq
+    uint64_t stamp;
+    // 0, or the stamp of the recovered write that this entry announces again: it counts for the
+    // register
+    uint64_t restates;
     enum entry_kind kind;
     const char *registry, *repository;
-    const char *tag; // ENTRY_TAG; else ""
+    // ENTRY_TAG; else ""
+    const char *tag;
     struct digest digest;
-    const char *media_type; // ENTRY_MANIFEST; else ""
-    uint64_t size;          // of the manifest
-    struct bytes content;   // inline manifest, or n == 0 (not signed: the digest binds it)
+    // ENTRY_MANIFEST; else ""
+    const char *media_type;
+    // of the manifest
+    uint64_t size;
+    // inline manifest, or n == 0 (not signed: the digest binds it)
+    struct bytes content;
     uint8_t hash[ENTRY_HASH_BYTES];
-    const char *key; // at most ENTRY_KEY_SIZE - 1 octets
+    // at most ENTRY_KEY_SIZE - 1 octets
+    const char *key;
     uint8_t sig[ENTRY_SIG_BYTES];
 };
 
 int entry_signed_text(const struct feed_entry *e, struct buf *out); // ERR_INVAL on control bytes
-int entry_hash(const uint8_t prev[ENTRY_HASH_BYTES], const struct feed_entry *e, uint8_t out[ENTRY_HASH_BYTES]);
+int entry_hash(const uint8_t prev[ENTRY_HASH_BYTES], const struct feed_entry *e,
+               uint8_t out[ENTRY_HASH_BYTES]);
 int entry_sign_input(const struct feed_entry *e, struct buf *out); // signed text || e->hash
 int entry_format(const struct feed_entry *e, struct buf *out);     // JSON and "\n"
-int entry_parse(struct bytes line, struct arena *arena,
-                struct feed_entry *out); // strict; ERR_PROTO. No signature check
+// strict; ERR_PROTO. No signature check
+int entry_parse(struct bytes line, struct arena *arena, struct feed_entry *out);
 bool entry_repository_ok(const char *s); // distribution-spec 1.1 <name>, at most 255 bytes
 bool entry_tag_ok(const char *s);        // distribution-spec 1.1 <reference> as a tag
 
@@ -74,8 +88,8 @@ static inline uint64_t entry_register_stamp(const struct feed_entry *e)
     return e->restates ? e->restates : e->stamp;
 }
 
-// An entry announces again only what was written before it. What says otherwise is read like any entry, and then passed
-// over: it never counts for a register.
+// An entry announces again only what was written before it. What says otherwise is read like any
+// entry, and then passed over: it never counts for a register.
 static inline bool entry_malformed(const struct feed_entry *e)
 {
     return e->restates && e->restates >= e->stamp;

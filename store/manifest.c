@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a manifest refers to; see manifest.h. Called by the registry on a push and by the replicator on arrival, on the
-// pool. A pure function of its input.
+// What a manifest refers to; see manifest.h. Called by the registry on a push and by the replicator
+// on arrival, on the pool. A pure function of its input.
 #include "store/manifest.h"
 
 #include "base/err.h"
@@ -17,8 +17,10 @@
 static const struct manifest_type {
     const char *name;
     bool index, oci;
-} manifest_types[] = {
-    {OCI_MANIFEST, false, true}, {OCI_INDEX, true, true}, {DOCKER_MANIFEST, false, false}, {DOCKER_LIST, true, false}};
+} manifest_types[] = {{OCI_MANIFEST, false, true},
+                      {OCI_INDEX, true, true},
+                      {DOCKER_MANIFEST, false, false},
+                      {DOCKER_LIST, true, false}};
 
 static const struct manifest_type *type_find(const char *name)
 {
@@ -32,7 +34,8 @@ static const struct manifest_type *type_find(const char *name)
 static size_t restricted_name(const char *s)
 {
     static const char first[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
-    static const char rest[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789!#$&-^_.+";
+    static const char rest[] =
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789!#$&-^_.+";
     if (!strspn(s, first))
         return 0;
     size_t n = strspn(s, rest);
@@ -56,7 +59,8 @@ struct parse {
     size_t n_refs, cap;
 };
 
-// Non-distributable layers stay where their URLs say (image-spec 1.0 layer.md; Docker schema 2 "foreign").
+// Non-distributable layers stay where their URLs say (image-spec 1.0 layer.md; Docker schema 2
+// "foreign").
 static bool layer_is_foreign(const char *type)
 {
     static const char oci[] = "application/vnd.oci.image.layer.nondistributable.v1.tar";
@@ -80,7 +84,8 @@ static int descriptor_add(struct parse *p, const char *where, json_t *j, enum re
         what = "has no digest of the form sha256:<64 lower-case hex digits>";
     else if (!json_is_integer(size) || json_integer_value(size) < 0)
         what = "has no size that is a whole number of bytes";
-    else if ((urls && !json_is_array(urls)) || (notes && !json_is_object(notes)) || (data && !json_is_string(data)))
+    else if ((urls && !json_is_array(urls)) || (notes && !json_is_object(notes)) ||
+             (data && !json_is_string(data)))
         what = "has urls, annotations or data of the wrong JSON type";
     if (what) {
         diag_add(p->diag, NULL, 0, "%s: the descriptor %s", where, what);
@@ -119,7 +124,8 @@ static int shape_check(struct parse *p, json_t *top)
          image = json_object_get(top, "config") || json_object_get(top, "layers");
     if (p->type->index ? !image : !list)
         return 0;
-    diag_add(p->diag, NULL, 0, "%s must not have %s", p->type->name, p->type->index ? "config or layers" : "manifests");
+    diag_add(p->diag, NULL, 0, "%s must not have %s", p->type->name,
+             p->type->index ? "config or layers" : "manifests");
     return ERR_INVAL;
 }
 
@@ -135,7 +141,8 @@ static int type_choose(struct parse *p, json_t *top, const char *content_type)
     if (!given) // neither says: the shape does
         given = json_object_get(top, "manifests") ? OCI_INDEX : OCI_MANIFEST;
     if (strncmp(given, DOCKER_V1, sizeof DOCKER_V1 - 1) == 0) {
-        diag_add(p->diag, NULL, 0, "manifest schema 1 is not accepted: push the image with a client of today");
+        diag_add(p->diag, NULL, 0,
+                 "manifest schema 1 is not accepted: push the image with a client of today");
         return ERR_INVAL;
     }
     const struct manifest_type *type = type_find(given);
@@ -144,7 +151,8 @@ static int type_choose(struct parse *p, json_t *top, const char *content_type)
         return ERR_UNSUPPORTED;
     }
     if (said && strcmp(said, given) != 0) {
-        diag_add(p->diag, NULL, 0, "the media type sent, %s, is not the manifest's own, %.255s", given, said);
+        diag_add(p->diag, NULL, 0, "the media type sent, %s, is not the manifest's own, %.255s",
+                 given, said);
         return ERR_INVAL;
     }
     json_t *version = json_object_get(top, "schemaVersion");
@@ -167,7 +175,8 @@ static int refs_collect(struct parse *p, json_t *top)
     p->refs = arena_array(p->arena, n, sizeof *p->refs);
     if (!p->refs)
         return ERR_NOMEM;
-    int rc = p->type->index ? 0 : descriptor_add(p, "config", json_object_get(top, "config"), REF_BLOB);
+    int rc =
+        p->type->index ? 0 : descriptor_add(p, "config", json_object_get(top, "config"), REF_BLOB);
     if (!rc)
         rc = array_add(p, top, key, p->type->index ? REF_MANIFEST : REF_BLOB);
     json_t *subject = json_object_get(top, "subject");
@@ -214,14 +223,15 @@ static int top_parse(struct parse *p, json_t *top, const char *content_type, str
     return 0;
 }
 
-int manifest_parse(struct bytes content, const char *content_type, struct arena *arena, struct diag *diag,
-                   struct manifest *out)
+int manifest_parse(struct bytes content, const char *content_type, struct arena *arena,
+                   struct diag *diag, struct manifest *out)
 {
     json_error_t err;
     // A key given twice would mean one thing to us and another to a client: refused.
     json_t *top = json_loadb((const char *)content.p, content.n, JSON_REJECT_DUPLICATES, &err);
     if (!top) {
-        diag_add(diag, NULL, 0, "not valid JSON: line %d, column %d: %s", err.line, err.column, err.text);
+        diag_add(diag, NULL, 0, "not valid JSON: line %d, column %d: %s", err.line, err.column,
+                 err.text);
         return json_error_code(&err) == json_error_out_of_memory ? ERR_NOMEM : ERR_INVAL;
     }
     struct parse p = {.arena = arena, .diag = diag};

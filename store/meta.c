@@ -17,7 +17,8 @@
 
 #define SKEW_MS 60000 // until the topology's is told
 
-// Two writers would give one sequence away twice (invariant 8): the file beside the database is locked for our life.
+// Two writers would give one sequence away twice (invariant 8): the file beside the database is
+// locked for our life.
 static int lock_take(struct meta *m, struct diag *diag)
 {
     AUTO_FREE char *path = mem_printf("%s.lock", m->o.path);
@@ -173,7 +174,9 @@ static int probe_run(struct meta *m, void *arg)
     int rc = mint_try(m);
     if (rc)
         return rc;
-    return db_run(&m->w, "INSERT INTO state(key,value) VALUES('probe',1) ON CONFLICT(key) DO UPDATE SET value=value+1",
+    return db_run(&m->w,
+                  "INSERT INTO state(key,value) VALUES('probe',1) ON CONFLICT(key) DO UPDATE SET "
+                  "value=value+1",
                   "");
 }
 
@@ -187,7 +190,8 @@ bool meta_writable(struct meta *m)
     return meta_probe(m) == 0;
 }
 
-int meta_sign(struct meta *m, const void *p, size_t n, const char **out_key, uint8_t sig[ENTRY_SIG_BYTES])
+int meta_sign(struct meta *m, const void *p, size_t n, const char **out_key,
+              uint8_t sig[ENTRY_SIG_BYTES])
 {
     *out_key = m->o.key_id;
     return m->o.sign ? m->o.sign(m->o.sign_ctx, p, n, sig) : ERR_CRYPTO;

@@ -2,10 +2,11 @@
 // The region's hybrid logical clock, and which stamps it takes: see meta.h, base/clock.h.
 //
 // Invariants (design section 9)
-//   9. The clock moves with our own entries only, and with what they must beat; neither is ever more than the skew
-//      ahead of the wall clock. A mint that fails leaves it where it was (meta_writer.c takes it back with the
-//      request). A clock that is stored further ahead (a wall clock that was wrong, a store from before this rule)
-//      closes writes until the wall clock has come near, also after a restart.
+//   9. The clock moves with our own entries only, and with what they must beat; neither is ever
+//      more than the skew ahead of the wall clock. A mint that fails leaves it where it was
+//      (meta_writer.c takes it back with the request). A clock that is stored further ahead (a wall
+//      clock that was wrong, a store from before this rule) closes writes until the wall clock has
+//      come near, also after a restart.
 #include "store/meta.h"
 
 #include "base/err.h"
@@ -14,8 +15,8 @@
 #include <stdatomic.h>
 #include <stdio.h>
 
-// Between two good regions clocks may differ by so much: what we mint on top of another region's stamp is then not of
-// the future to a third one, and its stamp alone never closes our writes.
+// Between two good regions clocks may differ by so much: what we mint on top of another region's
+// stamp is then not of the future to a third one, and its stamp alone never closes our writes.
 #define RESERVE_MS 1000
 
 void meta_set_skew(struct meta *m, uint32_t skew_ms)
@@ -58,7 +59,9 @@ void clock_gate_look(struct meta *m)
         return;
     char at[CLOCK_TEXT_SIZE], until[CLOCK_TEXT_SIZE];
     snprintf(m->gates[META_GATE_STAMPS].why, META_WHY_SIZE,
-             "this region's last entry is stamped %s, ahead of its clock by more than %u s: writes open at %s; if "
+             "this region's last entry is stamped %s, ahead of its clock by more than %u s: writes "
+             "open at %s; if "
              "the clock is right, meridian replication repair-clock opens them at once",
-             clock_format(hlc_wall_ms(last), at), skew / 1000, clock_format(hlc_wall_ms(last) - skew, until));
+             clock_format(hlc_wall_ms(last), at), skew / 1000,
+             clock_format(hlc_wall_ms(last) - skew, until));
 }

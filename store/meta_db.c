@@ -35,9 +35,11 @@ int db_error(struct db *d, int sqlite_rc)
     case SQLITE_CORRUPT:
     case SQLITE_NOTADB:
         if (d->damaged && !atomic_exchange(d->damaged, true))
-            log_error("store: the metadata is damaged (SQLite: %s): this region says that it is down from now on; stop "
-                      "it and restore meta.db, or take meta.db away: the other regions fill a new one",
-                      sqlite3_errmsg(d->h));
+            log_error(
+                "store: the metadata is damaged (SQLite: %s): this region says that it is down "
+                "from now on; stop "
+                "it and restore meta.db, or take meta.db away: the other regions fill a new one",
+                sqlite3_errmsg(d->h));
         return ERR_CORRUPT;
     case SQLITE_NOMEM:
         return ERR_NOMEM;
@@ -72,11 +74,13 @@ int db_open(const char *path, bool read_only, struct db *out)
     sqlite3_busy_timeout(d.h, 5000);
     sqlite3_db_config(d.h, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
     sqlite3_db_config(d.h, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
-    // temp_store stays as it is: with it in memory the journal of statements is a list that SQLite walks whenever one
-    // of them ends, and a transaction of many (a stretch of a log that becomes void) takes the square of its time.
-    rc = db_exec(&d, read_only ? "PRAGMA query_only=ON"
-                               : "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON;"
-                                 "PRAGMA journal_size_limit=67108864");
+    // temp_store stays as it is: with it in memory the journal of statements is a list that SQLite
+    // walks whenever one of them ends, and a transaction of many (a stretch of a log that becomes
+    // void) takes the square of its time.
+    rc = db_exec(
+        &d, read_only ? "PRAGMA query_only=ON"
+                      : "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON;"
+                        "PRAGMA journal_size_limit=67108864");
     if (rc) {
         sqlite3_close(d.h);
         return rc;

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Uploads that ended: under which digest, and by whom, for as long as the request that ended them may be repeated; see
-// meta.h. Their age is counted in the time that this region ran (run_ms), so that nothing has to be written for those
-// that only grow older: the monotonic clock since the store was opened, on top of what was noted by the sweep before.
+// Uploads that ended: under which digest, and by whom, for as long as the request that ended them
+// may be repeated; see meta.h. Their age is counted in the time that this region ran (run_ms), so
+// that nothing has to be written for those that only grow older: the monotonic clock since the
+// store was opened, on top of what was noted by the sweep before.
 #include "store/meta_priv.h"
 
 #include "base/err.h"
@@ -32,13 +33,14 @@ static int64_t run_ms(const struct meta *m)
 static int principal_trim(struct meta *m, const char *registry, const char *principal)
 {
     return db_run(&m->w,
-                  "DELETE FROM ended WHERE registry=?1 AND principal=?2 AND n<=(SELECT n FROM ended WHERE registry=?1"
+                  "DELETE FROM ended WHERE registry=?1 AND principal=?2 AND n<=(SELECT n FROM "
+                  "ended WHERE registry=?1"
                   " AND principal=?2 ORDER BY n DESC LIMIT 1 OFFSET ?3)",
                   "ssi", registry, principal, (int64_t)OF_PRINCIPAL_MAX);
 }
 
-int ended_note(struct meta *m, const char *registry, const char *repository, const struct upload_end *e,
-               const struct digest *d)
+int ended_note(struct meta *m, const char *registry, const char *repository,
+               const struct upload_end *e, const struct digest *d)
 {
     int rc = db_run(&m->w,
                     "INSERT OR REPLACE INTO ended(id,registry,repository,principal,digest,run_ms)"
@@ -49,8 +51,8 @@ int ended_note(struct meta *m, const char *registry, const char *repository, con
     return rc;
 }
 
-int meta_upload_ended(struct meta *m, const char *registry, const char *repository, const struct upload_end *e,
-                      const struct digest *d)
+int meta_upload_ended(struct meta *m, const char *registry, const char *repository,
+                      const struct upload_end *e, const struct digest *d)
 {
     struct db *db;
     int rc = reader_take(m, &db);
@@ -58,7 +60,8 @@ int meta_upload_ended(struct meta *m, const char *registry, const char *reposito
         return rc;
     sqlite3_stmt *st;
     rc = db_find(db, &st,
-                 "SELECT 1 FROM ended WHERE id=?1 AND registry=?2 AND repository=?3 AND principal=?4 AND digest=?5",
+                 "SELECT 1 FROM ended WHERE id=?1 AND registry=?2 AND repository=?3 AND "
+                 "principal=?4 AND digest=?5",
                  "ssssd", e->id, registry, repository, e->principal, d);
     if (!rc)
         db_end(st);
@@ -74,9 +77,10 @@ struct forgetting {
 static int forget_run(struct meta *m, void *arg)
 {
     struct forgetting *f = arg;
-    int rc =
-        db_run(&m->w, "DELETE FROM ended WHERE n IN (SELECT n FROM ended WHERE run_ms<?1 ORDER BY run_ms LIMIT ?2)",
-               "in", run_ms(m) - f->idle_ms, FORGET_MAX);
+    int rc = db_run(&m->w,
+                    "DELETE FROM ended WHERE n IN (SELECT n FROM ended WHERE run_ms<?1 ORDER BY "
+                    "run_ms LIMIT ?2)",
+                    "in", run_ms(m) - f->idle_ms, FORGET_MAX);
     f->n = rc ? 0 : sqlite3_changes(m->w.h);
     return rc ? rc : state_set(&m->w, run_key, (uint64_t)run_ms(m));
 }

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// The log: own entries (the outbox) and those of other regions that were read; see meta.h. Minting runs on the writer
-// thread, reading anywhere.
+// The log: own entries (the outbox) and those of other regions that were read; see meta.h. Minting
+// runs on the writer thread, reading anywhere.
 //
 // Invariants (design section 9)
 //   1. An own entry is minted in the transaction that changes the state.
-//   8. A place (origin, epoch, partition, seq) has one entry for ever: the table's key; an epoch only grows.
+//   8. A place (origin, epoch, partition, seq) has one entry for ever: the table's key; an epoch
+//      only grows.
 #include "store/meta_priv.h"
 
 #include "base/err.h"
@@ -13,7 +14,8 @@
 #include <assert.h>
 #include <string.h>
 
-#define LOOK_MAX 10000 // entries looked at in one call, so that a long filtered stretch does not hold a thread
+// entries looked at in one call, so that a long filtered stretch does not hold a thread
+#define LOOK_MAX 10000
 
 int mark_of_row(sqlite3_stmt *st, int col, struct feed_mark *out)
 {
@@ -63,17 +65,19 @@ int feed_own_load(struct meta *m)
     return 0;
 }
 
-int feed_insert(struct meta *m, const struct feed_entry *e, struct bytes keep_content, int64_t *out_id)
+int feed_insert(struct meta *m, const struct feed_entry *e, struct bytes keep_content,
+                int64_t *out_id)
 {
-    int rc =
-        db_run(&m->w,
-               "INSERT INTO feed(origin,epoch,part,seq,stamp,restates,kind,registry,repository,tag,digest,"
-               "media_type,size,hash,key,sig,content)"
-               " VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16,?17)",
-               "suiuuunsssdsubsbb", e->origin, e->epoch, (int64_t)e->partition, e->seq, e->stamp, e->restates,
-               (int)e->kind, e->registry, e->repository, e->tag ? e->tag : "", &e->digest,
-               e->media_type ? e->media_type : "", e->size, (const void *)e->hash, (size_t)ENTRY_HASH_BYTES, e->key,
-               (const void *)e->sig, (size_t)ENTRY_SIG_BYTES, (const void *)keep_content.p, keep_content.n);
+    int rc = db_run(
+        &m->w,
+        "INSERT INTO feed(origin,epoch,part,seq,stamp,restates,kind,registry,repository,tag,digest,"
+        "media_type,size,hash,key,sig,content)"
+        " VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16,?17)",
+        "suiuuunsssdsubsbb", e->origin, e->epoch, (int64_t)e->partition, e->seq, e->stamp,
+        e->restates, (int)e->kind, e->registry, e->repository, e->tag ? e->tag : "", &e->digest,
+        e->media_type ? e->media_type : "", e->size, (const void *)e->hash,
+        (size_t)ENTRY_HASH_BYTES, e->key, (const void *)e->sig, (size_t)ENTRY_SIG_BYTES,
+        (const void *)keep_content.p, keep_content.n);
     if (!rc)
         *out_id = sqlite3_last_insert_rowid(m->w.h);
     return rc;
@@ -82,12 +86,14 @@ int feed_insert(struct meta *m, const struct feed_entry *e, struct bytes keep_co
 int feed_held(struct db *d, const struct feed_entry *e, int64_t *out_id)
 {
     sqlite3_stmt *st;
-    int rc = db_find(d, &st, "SELECT id,hash FROM feed WHERE origin=?1 AND part=?2 AND epoch=?3 AND seq=?4", "siuu",
-                     e->origin, (int64_t)e->partition, e->epoch, e->seq);
+    int rc = db_find(d, &st,
+                     "SELECT id,hash FROM feed WHERE origin=?1 AND part=?2 AND epoch=?3 AND seq=?4",
+                     "siuu", e->origin, (int64_t)e->partition, e->epoch, e->seq);
     if (rc)
         return rc;
     const void *hash = sqlite3_column_blob(st, 1);
-    bool same = hash && sqlite3_column_bytes(st, 1) == ENTRY_HASH_BYTES && memcmp(hash, e->hash, ENTRY_HASH_BYTES) == 0;
+    bool same = hash && sqlite3_column_bytes(st, 1) == ENTRY_HASH_BYTES &&
+                memcmp(hash, e->hash, ENTRY_HASH_BYTES) == 0;
     *out_id = sqlite3_column_int64(st, 0);
     db_end(st);
     return same ? 0 : ERR_CONFLICT;
@@ -103,7 +109,8 @@ static int entry_sign(struct meta *m, struct feed_entry *e)
     return m->o.sign ? m->o.sign(m->o.sign_ctx, b.p, b.n, e->sig) : ERR_CRYPTO;
 }
 
-int feed_mint(struct meta *m, uint64_t above, struct bytes keep_content, struct feed_entry *e, int64_t *out_id)
+int feed_mint(struct meta *m, uint64_t above, struct bytes keep_content, struct feed_entry *e,
+              int64_t *out_id)
 {
     if (m->handed_over)
         return ERR_CLOSED; // 8: the log is another process's
@@ -125,7 +132,8 @@ int feed_mint(struct meta *m, uint64_t above, struct bytes keep_content, struct 
     if (!rc)
         rc = state_set(&m->w, "hlc", e->stamp);
     if (rc)
-        return rc == ERR_CONFLICT ? ERR_CORRUPT : rc; // a place that is taken: the head in memory is not the table's
+        // a place that is taken: the head in memory is not the table's
+        return rc == ERR_CONFLICT ? ERR_CORRUPT : rc;
     m->hlc.last = e->stamp;
     m->own = (struct feed_mark){.epoch = e->epoch, .seq = e->seq};
     memcpy(m->own.hash, e->hash, ENTRY_HASH_BYTES);
@@ -148,14 +156,16 @@ int feed_row(sqlite3_stmt *st, struct arena *a, struct feed_entry *out)
     const struct {
         int col;
         const char **to;
-    } texts[] = {{1, &e.origin}, {8, &e.registry}, {9, &e.repository}, {10, &e.tag}, {12, &e.media_type}, {15, &e.key}};
+    } texts[] = {{1, &e.origin}, {8, &e.registry},    {9, &e.repository},
+                 {10, &e.tag},   {12, &e.media_type}, {15, &e.key}};
     for (size_t i = 0; !rc && i < ARRAY_LEN(texts); i++)
         rc = db_text(st, texts[i].col, a, texts[i].to);
     if (rc)
         return rc;
     const void *hash = sqlite3_column_blob(st, 14), *sig = sqlite3_column_blob(st, 16);
     if (!hash || sqlite3_column_bytes(st, 14) != ENTRY_HASH_BYTES || !sig ||
-        sqlite3_column_bytes(st, 16) != ENTRY_SIG_BYTES || !e.origin || !e.registry || !e.repository || !e.key)
+        sqlite3_column_bytes(st, 16) != ENTRY_SIG_BYTES || !e.origin || !e.registry ||
+        !e.repository || !e.key)
         return ERR_CORRUPT;
     memcpy(e.hash, hash, ENTRY_HASH_BYTES);
     memcpy(e.sig, sig, ENTRY_SIG_BYTES);
@@ -226,11 +236,12 @@ static int feed_walk(struct db *d, sqlite3_stmt *st, struct feed_look *l)
     return rc;
 }
 
-int meta_feed_read(struct meta *m, const char *origin, const struct feed_mark *after, const char *const *registries,
-                   size_t n_registries, size_t max, struct arena *a, struct feed_entry **out, size_t *out_n,
-                   struct feed_mark *out_last)
+int meta_feed_read(struct meta *m, const char *origin, const struct feed_mark *after,
+                   const char *const *registries, size_t n_registries, size_t max, struct arena *a,
+                   struct feed_entry **out, size_t *out_n, struct feed_mark *out_last)
 {
-    struct feed_look l = {.a = a, .registries = registries, .n_registries = n_registries, .max = max, .last = *after};
+    struct feed_look l = {
+        .a = a, .registries = registries, .n_registries = n_registries, .max = max, .last = *after};
     l.entries = arena_array(a, max ? max : 1, sizeof *l.entries);
     if (!l.entries)
         return ERR_NOMEM;
@@ -240,7 +251,8 @@ int meta_feed_read(struct meta *m, const char *origin, const struct feed_mark *a
         return rc;
     sqlite3_stmt *st;
     rc = db_start(d, &st,
-                  "SELECT " FEED_COLUMNS " FROM feed f WHERE f.origin=?1 AND f.part=?2 AND (f.epoch,f.seq)>(?3,?4)"
+                  "SELECT " FEED_COLUMNS
+                  " FROM feed f WHERE f.origin=?1 AND f.part=?2 AND (f.epoch,f.seq)>(?3,?4)"
                   " ORDER BY f.epoch,f.seq",
                   "siuu", origin, (int64_t)after->partition, after->epoch, after->seq);
     if (!rc)
@@ -278,8 +290,9 @@ static int tail_walk(struct db *d, sqlite3_stmt *st, const char *registry, struc
     return rc;
 }
 
-int meta_feed_tail(struct meta *m, const char *origin, const char *registry, const struct feed_mark *before, size_t max,
-                   struct arena *a, struct feed_entry **out, size_t *out_n, struct feed_mark *out_next)
+int meta_feed_tail(struct meta *m, const char *origin, const char *registry,
+                   const struct feed_mark *before, size_t max, struct arena *a,
+                   struct feed_entry **out, size_t *out_n, struct feed_mark *out_next)
 {
     struct feed_look l = {.a = a, .max = max};
     struct db *d;
@@ -289,7 +302,8 @@ int meta_feed_tail(struct meta *m, const char *origin, const char *registry, con
     if (rc)
         return rc;
     rc = db_start(d, &st,
-                  "SELECT " FEED_COLUMNS " FROM feed f WHERE f.origin=?1 AND f.part=0 AND (f.epoch,f.seq)<(?2,?3)"
+                  "SELECT " FEED_COLUMNS
+                  " FROM feed f WHERE f.origin=?1 AND f.part=0 AND (f.epoch,f.seq)<(?2,?3)"
                   " ORDER BY f.epoch DESC,f.seq DESC",
                   "suu", origin, before->epoch ? before->epoch : INT64_MAX, before->seq);
     if (!rc)
@@ -325,8 +339,10 @@ int meta_last_stamp(struct meta *m, const char *origin, uint64_t epoch, uint64_t
     if (rc)
         return rc;
     sqlite3_stmt *st;
-    rc = db_find(d, &st, "SELECT stamp FROM feed WHERE origin=?1 AND part=0 AND epoch=?2 ORDER BY seq DESC LIMIT 1",
-                 "su", origin, epoch);
+    rc = db_find(
+        d, &st,
+        "SELECT stamp FROM feed WHERE origin=?1 AND part=0 AND epoch=?2 ORDER BY seq DESC LIMIT 1",
+        "su", origin, epoch);
     uint64_t stamp = 0;
     if (!rc) {
         stamp = (uint64_t)sqlite3_column_int64(st, 0);
@@ -339,8 +355,8 @@ int meta_last_stamp(struct meta *m, const char *origin, uint64_t epoch, uint64_t
     return 0;
 }
 
-// A place is held when its entry is, or when it is where the reading of that origin stands (it may lie in a stretch
-// that was filtered out).
+// A place is held when its entry is, or when it is where the reading of that origin stands (it may
+// lie in a stretch that was filtered out).
 int meta_feed_check(struct meta *m, const char *origin, const struct feed_mark *mark)
 {
     if (mark->seq == 0)
@@ -352,11 +368,13 @@ int meta_feed_check(struct meta *m, const char *origin, const struct feed_mark *
     if (rc)
         return rc;
     sqlite3_stmt *st;
-    rc = db_find(d, &st,
-                 "SELECT 1 FROM feed WHERE origin=?1 AND part=?2 AND epoch=?3 AND seq=?4 AND hash=?5 UNION ALL "
-                 "SELECT 1 FROM origins WHERE origin=?1 AND part=?2 AND epoch=?3 AND seq=?4 AND hash=?5",
-                 "siuub", origin, (int64_t)mark->partition, mark->epoch, mark->seq, (const void *)mark->hash,
-                 (size_t)ENTRY_HASH_BYTES);
+    rc = db_find(
+        d, &st,
+        "SELECT 1 FROM feed WHERE origin=?1 AND part=?2 AND epoch=?3 AND seq=?4 AND hash=?5 UNION "
+        "ALL "
+        "SELECT 1 FROM origins WHERE origin=?1 AND part=?2 AND epoch=?3 AND seq=?4 AND hash=?5",
+        "siuub", origin, (int64_t)mark->partition, mark->epoch, mark->seq, (const void *)mark->hash,
+        (size_t)ENTRY_HASH_BYTES);
     if (!rc)
         db_end(st);
     reader_give(m, d);

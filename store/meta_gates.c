@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Whether writes are open: a gate per reason, so that one that ends does not open what another one closed; see meta.h.
-// On any thread, under m->lock.
+// Whether writes are open: a gate per reason, so that one that ends does not open what another one
+// closed; see meta.h. On any thread, under m->lock.
 #include "store/meta.h"
 
 #include "store/meta_priv.h"

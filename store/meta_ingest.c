@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// Reading peers: their entries go into the log and become jobs, jobs end when their entry is applied; and how far both
-// are, by origin. See meta.h.
+// Reading peers: their entries go into the log and become jobs, jobs end when their entry is
+// applied; and how far both are, by origin. See meta.h.
 //
 // Invariants (design section 9)
 //   2, 3. Applying is meta_merge.c's.
-//   5. The read mark moves, and the jobs are made, in one transaction; a job ends in the one that applies its entry.
+//   5. The read mark moves, and the jobs are made, in one transaction; a job ends in the one that
+//      applies its entry.
 #include "store/meta_priv.h"
 
 #include "base/err.h"
@@ -44,10 +45,11 @@ static int ingest_run(struct meta *m, void *arg)
     const struct feed_mark *u = in->upto;
     return db_run(&m->w,
                   "INSERT INTO origins(origin,part,epoch,seq,hash) VALUES(?1,?2,?3,?4,?5)"
-                  " ON CONFLICT(origin,part) DO UPDATE SET epoch=excluded.epoch,seq=excluded.seq,hash=excluded.hash"
+                  " ON CONFLICT(origin,part) DO UPDATE SET "
+                  "epoch=excluded.epoch,seq=excluded.seq,hash=excluded.hash"
                   " WHERE (excluded.epoch,excluded.seq)>(epoch,seq)",
-                  "siuub", in->origin, (int64_t)u->partition, u->epoch, u->seq, (const void *)u->hash,
-                  (size_t)ENTRY_HASH_BYTES);
+                  "siuub", in->origin, (int64_t)u->partition, u->epoch, u->seq,
+                  (const void *)u->hash, (size_t)ENTRY_HASH_BYTES);
 }
 
 int meta_ingest(struct meta *m, const char *origin, const struct feed_entry *entries, size_t n,
@@ -80,8 +82,9 @@ struct apply {
 static int job_of(struct meta *m, const struct feed_entry *e, int64_t *out_id)
 {
     sqlite3_stmt *st;
-    int rc = db_find(&m->w, &st, "SELECT id FROM jobs WHERE origin=?1 AND part=?2 AND epoch=?3 AND seq=?4", "siuu",
-                     e->origin, (int64_t)e->partition, e->epoch, e->seq);
+    int rc = db_find(&m->w, &st,
+                     "SELECT id FROM jobs WHERE origin=?1 AND part=?2 AND epoch=?3 AND seq=?4",
+                     "siuu", e->origin, (int64_t)e->partition, e->epoch, e->seq);
     if (rc)
         return rc;
     *out_id = sqlite3_column_int64(st, 0);
@@ -109,13 +112,14 @@ static int apply_run(struct meta *m, void *arg)
     bool has_job = rc == 0;
     rc = repo_make(m, e->registry, e->repository, &repo);
     if (!rc)
-        rc = e->kind == ENTRY_TAG ? merge_tag(m, repo, e, &a->missing)
-                                  : merge_manifest(m, repo, e, a->content, a->refs, a->n_refs, &a->missing);
+        rc = e->kind == ENTRY_TAG
+                 ? merge_tag(m, repo, e, &a->missing)
+                 : merge_manifest(m, repo, e, a->content, a->refs, a->n_refs, &a->missing);
     return !rc && has_job ? job_end(m, job) : rc;
 }
 
-int meta_apply(struct meta *m, const struct feed_entry *e, struct bytes content, const struct manifest_ref *refs,
-               size_t n_refs, struct digest *out_missing)
+int meta_apply(struct meta *m, const struct feed_entry *e, struct bytes content,
+               const struct manifest_ref *refs, size_t n_refs, struct digest *out_missing)
 {
     if (e->kind != ENTRY_TAG && e->kind != ENTRY_MANIFEST)
         return ERR_UNSUPPORTED;
@@ -139,28 +143,31 @@ int meta_apply(struct meta *m, const struct feed_entry *e, struct bytes content,
 
 // --- how far ---
 
-// All at or below it is applied, or has no room here: the last entry held before the oldest job that is not parked and
-// does not wait where some are parked; the read mark when there is none.
+// All at or below it is applied, or has no room here: the last entry held before the oldest job
+// that is not parked and does not wait where some are parked; the read mark when there is none.
 static int applied_read(struct db *d, struct origin_status *o)
 {
     sqlite3_stmt *st;
-    int rc = db_find(d, &st,
-                     "SELECT epoch,seq FROM jobs j WHERE origin=?1 AND part=?2 AND room=0 AND NOT (waiting=1 AND"
-                     " EXISTS(SELECT 1 FROM jobs p WHERE p.registry=j.registry AND p.repository=j.repository AND"
-                     " p.room>0)) ORDER BY epoch,seq LIMIT 1",
-                     "si", o->origin, (int64_t)o->read.partition);
+    int rc = db_find(
+        d, &st,
+        "SELECT epoch,seq FROM jobs j WHERE origin=?1 AND part=?2 AND room=0 AND NOT (waiting=1 AND"
+        " EXISTS(SELECT 1 FROM jobs p WHERE p.registry=j.registry AND p.repository=j.repository AND"
+        " p.room>0)) ORDER BY epoch,seq LIMIT 1",
+        "si", o->origin, (int64_t)o->read.partition);
     if (rc == ERR_NOTFOUND) {
         o->applied = o->read;
         return 0;
     }
     if (rc)
         return rc;
-    uint64_t epoch = (uint64_t)sqlite3_column_int64(st, 0), seq = (uint64_t)sqlite3_column_int64(st, 1);
+    uint64_t epoch = (uint64_t)sqlite3_column_int64(st, 0),
+             seq = (uint64_t)sqlite3_column_int64(st, 1);
     db_end(st);
-    rc = db_find(d, &st,
-                 "SELECT epoch,part,seq,hash FROM feed WHERE origin=?1 AND part=?2 AND (epoch,seq)<(?3,?4)"
-                 " ORDER BY epoch DESC,seq DESC LIMIT 1",
-                 "siuu", o->origin, (int64_t)o->read.partition, epoch, seq);
+    rc = db_find(
+        d, &st,
+        "SELECT epoch,part,seq,hash FROM feed WHERE origin=?1 AND part=?2 AND (epoch,seq)<(?3,?4)"
+        " ORDER BY epoch DESC,seq DESC LIMIT 1",
+        "siuu", o->origin, (int64_t)o->read.partition, epoch, seq);
     if (rc)
         return rc == ERR_NOTFOUND ? 0 : rc;
     rc = mark_of_row(st, 0, &o->applied);
@@ -168,14 +175,16 @@ static int applied_read(struct db *d, struct origin_status *o)
     return rc;
 }
 
-static int pending_read(struct db *d, const char *registry, struct arena *a, struct origin_status *o)
+static int pending_read(struct db *d, const char *registry, struct arena *a,
+                        struct origin_status *o)
 {
     sqlite3_stmt *st;
-    int rc = db_find(d, &st,
-                     "SELECT count(*),total(attempts>0 AND room=0),coalesce(min(stamp),0),total(room>0),"
-                     "total(waiting=1 AND attempts=0),total(room) FROM jobs WHERE origin=?1 AND"
-                     " (?2 IS NULL OR registry=?2)",
-                     "ss", o->origin, registry);
+    int rc =
+        db_find(d, &st,
+                "SELECT count(*),total(attempts>0 AND room=0),coalesce(min(stamp),0),total(room>0),"
+                "total(waiting=1 AND attempts=0),total(room) FROM jobs WHERE origin=?1 AND"
+                " (?2 IS NULL OR registry=?2)",
+                "ss", o->origin, registry);
     if (rc)
         return rc;
     o->n_pending = (uint64_t)sqlite3_column_int64(st, 0);
@@ -188,7 +197,8 @@ static int pending_read(struct db *d, const char *registry, struct arena *a, str
     if (!o->n_retrying && !o->n_parked)
         return 0;
     rc = db_find(d, &st,
-                 "SELECT error,grade FROM jobs WHERE origin=?1 AND (?2 IS NULL OR registry=?2) AND error IS NOT NULL"
+                 "SELECT error,grade FROM jobs WHERE origin=?1 AND (?2 IS NULL OR registry=?2) AND "
+                 "error IS NOT NULL"
                  " ORDER BY grade DESC,failed_ms DESC,id DESC LIMIT 1",
                  "ss", o->origin, registry);
     if (rc)
@@ -214,7 +224,8 @@ static int self_add(struct db *d, const char *self, struct origin_status *list, 
     return rc;
 }
 
-static int origins_list(struct db *d, const char *self, struct arena *a, struct origin_status **out, size_t *out_n)
+static int origins_list(struct db *d, const char *self, struct arena *a, struct origin_status **out,
+                        size_t *out_n)
 {
     sqlite3_stmt *st;
     size_t n = 0, cap = 0;
@@ -227,7 +238,8 @@ static int origins_list(struct db *d, const char *self, struct arena *a, struct 
     self = arena_strdup(a, self);
     if (!list || !self)
         return ERR_NOMEM;
-    rc = db_start(d, &st, "SELECT origin,epoch,part,seq,hash FROM origins WHERE part=0 ORDER BY origin", "");
+    rc = db_start(
+        d, &st, "SELECT origin,epoch,part,seq,hash FROM origins WHERE part=0 ORDER BY origin", "");
     while (!rc && n < cap && (rc = db_step(d, st)) == 1) {
         rc = db_text(st, 0, a, &list[n].origin);
         if (!rc)
@@ -244,8 +256,8 @@ static int origins_list(struct db *d, const char *self, struct arena *a, struct 
     return 0;
 }
 
-static int origins_read(struct meta *m, const char *registry, struct arena *a, struct origin_status **out,
-                        size_t *out_n)
+static int origins_read(struct meta *m, const char *registry, struct arena *a,
+                        struct origin_status **out, size_t *out_n)
 {
     struct db *d;
     int rc = reader_take(m, &d);
@@ -275,7 +287,8 @@ int meta_origins(struct meta *m, struct arena *a, struct origin_status **out, si
     return origins_read(m, NULL, a, out, out_n);
 }
 
-int meta_origins_of(struct meta *m, const char *registry, struct arena *a, struct origin_status **out, size_t *out_n)
+int meta_origins_of(struct meta *m, const char *registry, struct arena *a,
+                    struct origin_status **out, size_t *out_n)
 {
     return origins_read(m, registry, a, out, out_n);
 }

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// Jobs: entries that were read and are not applied yet. A job has the id of its entry's row. See meta.h.
+// Jobs: entries that were read and are not applied yet. A job has the id of its entry's row. See
+// meta.h.
 //
 // Invariants (design section 9)
-//   5. A job ends only in the transaction that applies its entry (job_end); a failed try only moves its time.
-//      Deadlines are of the monotonic clock and hold in this process only: what a wall clock says wrongly for a moment
-//      delays nothing, and at the start all is due.
-//   6. Fair by registry: registries take turns, and where there are more of them than places, the first one changes
-//   from
-//      call to call.
+//   5. A job ends only in the transaction that applies its entry (job_end); a failed try only moves
+//      its time. Deadlines are of the monotonic clock and hold in this process only: what a wall
+//      clock says wrongly for a moment delays nothing, and at the start all is due.
+//   6. Fair by registry: registries take turns, and where there are more of them than places, the
+//      first one changes from call to call.
 #include "store/meta_priv.h"
 
 #include "base/err.h"
@@ -21,23 +21,28 @@ int job_add(struct meta *m, int64_t id, const struct feed_entry *e)
     return db_run(&m->w,
                   "INSERT INTO jobs(id,origin,epoch,part,seq,stamp,registry,repository,due_ms)"
                   " VALUES(?1,?2,?3,?4,?5,?6,?7,?8,0)",
-                  "isuiuuss", id, e->origin, e->epoch, (int64_t)e->partition, e->seq, e->stamp, e->registry,
-                  e->repository);
+                  "isuiuuss", id, e->origin, e->epoch, (int64_t)e->partition, e->seq, e->stamp,
+                  e->registry, e->repository);
 }
 
 int job_end(struct meta *m, int64_t id)
 {
     int rc = db_run(&m->w, "DELETE FROM jobs WHERE id=?1", "i", id);
-    return rc ? rc : db_run(&m->w, "UPDATE feed SET content=NULL WHERE id=?1 AND content IS NOT NULL", "i", id);
+    return rc ? rc
+              : db_run(&m->w, "UPDATE feed SET content=NULL WHERE id=?1 AND content IS NOT NULL",
+                       "i", id);
 }
 
-// Tags wait for one manifest, and are woken by that one: in a long backlog there are thousands of them.
-int jobs_wake_repository(struct meta *m, const char *registry, const char *repository, const struct digest *manifest)
+// Tags wait for one manifest, and are woken by that one: in a long backlog there are thousands of
+// them.
+int jobs_wake_repository(struct meta *m, const char *registry, const char *repository,
+                         const struct digest *manifest)
 {
-    return db_run(&m->w,
-                  "UPDATE jobs SET due_ms=0,waiting=0 WHERE registry=?1 AND repository=?2 AND waiting=1"
-                  " AND EXISTS(SELECT 1 FROM feed f WHERE f.id=jobs.id AND (f.kind<>?3 OR f.digest=?4))",
-                  "ssnd", registry, repository, (int)ENTRY_TAG, manifest);
+    return db_run(
+        &m->w,
+        "UPDATE jobs SET due_ms=0,waiting=0 WHERE registry=?1 AND repository=?2 AND waiting=1"
+        " AND EXISTS(SELECT 1 FROM feed f WHERE f.id=jobs.id AND (f.kind<>?3 OR f.digest=?4))",
+        "ssnd", registry, repository, (int)ENTRY_TAG, manifest);
 }
 
 static int wake_run(struct meta *m, void *arg)
@@ -63,7 +68,8 @@ static int later_run(struct meta *m, void *arg)
     const struct later *l = arg;
     int rc = 0;
     for (size_t i = 0; !rc && i < l->n; i++)
-        rc = db_run(&m->w, "UPDATE jobs SET due_ms=?2,room=0 WHERE id=?1", "ii", l->ids[i], l->due_ms);
+        rc = db_run(&m->w, "UPDATE jobs SET due_ms=?2,room=0 WHERE id=?1", "ii", l->ids[i],
+                    l->due_ms);
     return rc;
 }
 
@@ -78,8 +84,10 @@ static int retry_now_run(struct meta *m, void *arg)
     const struct later *l = arg;
     int rc = 0;
     for (size_t i = 0; !rc && i < l->n; i++)
-        rc = db_run(&m->w, "UPDATE jobs SET due_ms=0 WHERE registry=?1 AND due_ms>?2 AND waiting=0 AND room=0", "si",
-                    l->registries[i], l->due_ms);
+        rc = db_run(
+            &m->w,
+            "UPDATE jobs SET due_ms=0 WHERE registry=?1 AND due_ms>?2 AND waiting=0 AND room=0",
+            "si", l->registries[i], l->due_ms);
     return rc;
 }
 
@@ -99,10 +107,11 @@ struct retry {
 static int waits_still(struct meta *m, int64_t id, bool *out)
 {
     sqlite3_stmt *st;
-    int rc = db_find(&m->w, &st,
-                     "SELECT 1 FROM feed f JOIN repositories r ON r.registry=f.registry AND r.name=f.repository"
-                     " JOIN manifests n ON n.repo=r.id AND n.digest=f.digest WHERE f.id=?1 AND f.kind=?2",
-                     "in", id, (int)ENTRY_TAG);
+    int rc = db_find(
+        &m->w, &st,
+        "SELECT 1 FROM feed f JOIN repositories r ON r.registry=f.registry AND r.name=f.repository"
+        " JOIN manifests n ON n.repo=r.id AND n.digest=f.digest WHERE f.id=?1 AND f.kind=?2",
+        "in", id, (int)ENTRY_TAG);
     *out = rc == ERR_NOTFOUND;
     if (!rc)
         db_end(st);
@@ -115,15 +124,16 @@ static int retry_run(struct meta *m, void *arg)
     int rc;
     if (r->error) {
         rc = db_run(&m->w,
-                    "UPDATE jobs SET due_ms=?2,attempts=attempts+1,waiting=0,room=0,error=?3,failed_ms=?4,grade=?5"
+                    "UPDATE jobs SET "
+                    "due_ms=?2,attempts=attempts+1,waiting=0,room=0,error=?3,failed_ms=?4,grade=?5"
                     " WHERE id=?1",
                     "iisin", r->id, r->due_ms, r->error, clock_mono_ms(), r->grade);
     } else {
         bool still;
         rc = waits_still(m, r->id, &still);
         if (!rc)
-            rc = db_run(&m->w, "UPDATE jobs SET due_ms=?2,waiting=?3,room=0 WHERE id=?1", "iin", r->id,
-                        still ? r->due_ms : (int64_t)0, (int)still);
+            rc = db_run(&m->w, "UPDATE jobs SET due_ms=?2,waiting=?3,room=0 WHERE id=?1", "iin",
+                        r->id, still ? r->due_ms : (int64_t)0, (int)still);
     }
     return !rc && sqlite3_changes(m->w.h) == 0 ? ERR_NOTFOUND : rc;
 }
@@ -156,7 +166,8 @@ struct due {
     size_t n_turns;
     int64_t *picked;
     size_t n_picked;
-    bool more; // due ones are left
+    // due ones are left
+    bool more;
 };
 
 static int turns_find(struct due *u)
@@ -167,12 +178,13 @@ static int turns_find(struct due *u)
     if (!u->turns)
         return ERR_NOMEM;
     // Hops from registry to registry in the index; a plain DISTINCT would walk all jobs.
-    int rc = db_start(u->d, &st,
-                      "WITH RECURSIVE r(x) AS (SELECT min(registry) FROM jobs UNION ALL"
-                      " SELECT (SELECT min(registry) FROM jobs WHERE registry>x) FROM r WHERE x IS NOT NULL)"
-                      " SELECT x FROM r WHERE x IS NOT NULL AND EXISTS(SELECT 1 FROM jobs WHERE registry=x AND"
-                      " due_ms<=?1) LIMIT ?2",
-                      "in", u->now_ms, REGISTRIES_MAX);
+    int rc = db_start(
+        u->d, &st,
+        "WITH RECURSIVE r(x) AS (SELECT min(registry) FROM jobs UNION ALL"
+        " SELECT (SELECT min(registry) FROM jobs WHERE registry>x) FROM r WHERE x IS NOT NULL)"
+        " SELECT x FROM r WHERE x IS NOT NULL AND EXISTS(SELECT 1 FROM jobs WHERE registry=x AND"
+        " due_ms<=?1) LIMIT ?2",
+        "in", u->now_ms, REGISTRIES_MAX);
     while (!rc && (rc = db_step(u->d, st)) == 1) {
         rc = 0;
         if (u->n_turns == cap) {
@@ -198,8 +210,9 @@ static int turn_fill(struct due *u, struct turn *t)
     t->ids = arena_array(u->a, u->max, sizeof *t->ids);
     if (!t->ids)
         return ERR_NOMEM;
-    int rc = db_start(u->d, &st, "SELECT id FROM jobs WHERE registry=?1 AND due_ms<=?2 ORDER BY id LIMIT ?3", "sii",
-                      t->registry, u->now_ms, (int64_t)u->max);
+    int rc = db_start(u->d, &st,
+                      "SELECT id FROM jobs WHERE registry=?1 AND due_ms<=?2 ORDER BY id LIMIT ?3",
+                      "sii", t->registry, u->now_ms, (int64_t)u->max);
     while (!rc && (rc = db_step(u->d, st)) == 1) {
         t->ids[t->n++] = sqlite3_column_int64(st, 0);
         rc = 0;
@@ -238,7 +251,8 @@ static int job_read(struct due *u, int64_t id, struct job *out)
     sqlite3_stmt *st;
     struct job j = {.id = id};
     int rc = db_find(u->d, &st,
-                     "SELECT " FEED_COLUMNS ",j.attempts,j.due_ms,j.error,j.room FROM jobs j JOIN feed f ON f.id=j.id"
+                     "SELECT " FEED_COLUMNS
+                     ",j.attempts,j.due_ms,j.error,j.room FROM jobs j JOIN feed f ON f.id=j.id"
                      " WHERE j.id=?1",
                      "i", id);
     if (rc)
@@ -258,7 +272,8 @@ static int job_read(struct due *u, int64_t id, struct job *out)
 static int next_read(struct due *u, int64_t *out)
 {
     sqlite3_stmt *st;
-    int rc = db_find(u->d, &st, "SELECT min(due_ms) FROM jobs WHERE due_ms>?1", "i", u->now_ms); // parked ones: never
+    // parked ones: never
+    int rc = db_find(u->d, &st, "SELECT min(due_ms) FROM jobs WHERE due_ms>?1", "i", u->now_ms);
     if (rc)
         return rc;
     *out = sqlite3_column_type(st, 0) == SQLITE_NULL ? INT64_MAX : sqlite3_column_int64(st, 0);
@@ -268,8 +283,8 @@ static int next_read(struct due *u, int64_t *out)
     return 0;
 }
 
-int meta_jobs_due(struct meta *m, int64_t now_ms, size_t max, struct arena *a, struct job **out, size_t *out_n,
-                  int64_t *out_next_ms)
+int meta_jobs_due(struct meta *m, int64_t now_ms, size_t max, struct arena *a, struct job **out,
+                  size_t *out_n, int64_t *out_next_ms)
 {
     struct due u = {.a = a, .now_ms = now_ms, .max = max ? max : 1};
     struct job *jobs = arena_array(a, u.max, sizeof *jobs);

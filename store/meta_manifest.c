@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 // A push of a manifest: checked, stored and announced in one transaction; see meta.h.
 //
-// Every push that is acknowledged mints a stamp, also when all is here as it says: a region that is cut off may have
-// written something else meanwhile, and this push came later. Pushes that wait for the same commit share the entry.
+// Every push that is acknowledged mints a stamp, also when all is here as it says: a region that is
+// cut off may have written something else meanwhile, and this push came later. Pushes that wait for
+// the same commit share the entry.
 //
-// What an own entry refers to is asserted before it by own entries under the same key: a tag's manifest, an index's
-// children, and theirs.
-// So a region shows what it read here without waiting for what a third region said, and nothing that this region wrote
-// hangs on the word of another one, whose key may be revoked. A push by tag of what this region has asserted writes the
-// tag's entry alone; that entry says that its manifest is present, too.
+// What an own entry refers to is asserted before it by own entries under the same key: a tag's
+// manifest, an index's children, and theirs.
+// So a region shows what it read here without waiting for what a third region said, and nothing
+// that this region wrote hangs on the word of another one, whose key may be revoked. A push by tag
+// of what this region has asserted writes the tag's entry alone; that entry says that its manifest
+// is present, too.
 #include "store/meta_priv.h"
 
 #include "base/err.h"
@@ -18,14 +20,16 @@
 #define NESTED_MAX 64 // indexes in indexes
 
 struct register_here { // what a register says now
-    bool there, own;   // own: this region wrote it
+    // own: this region wrote it
+    bool there, own;
     uint64_t stamp;
 };
 
 struct put {
     const struct manifest_put *p;
     struct put_result *result;
-    int64_t repo; // 0: no such repository yet
+    // 0: no such repository yet
+    int64_t repo;
     // What is there
     struct register_here presence, tag;
     bool same_type;
@@ -44,8 +48,9 @@ static struct register_here register_read(struct meta *m, sqlite3_stmt *st)
 static int presence_read(struct meta *m, struct put *u)
 {
     sqlite3_stmt *st;
-    int rc = db_find(&m->w, &st, "SELECT stamp,origin,media_type FROM manifests WHERE repo=?1 AND digest=?2", "id",
-                     u->repo, &u->p->digest);
+    int rc = db_find(&m->w, &st,
+                     "SELECT stamp,origin,media_type FROM manifests WHERE repo=?1 AND digest=?2",
+                     "id", u->repo, &u->p->digest);
     if (rc)
         return rc == ERR_NOTFOUND ? 0 : rc;
     const char *type = (const char *)sqlite3_column_text(st, 2);
@@ -58,8 +63,8 @@ static int presence_read(struct meta *m, struct put *u)
 static int tag_read(struct meta *m, struct put *u)
 {
     sqlite3_stmt *st;
-    int rc =
-        db_find(&m->w, &st, "SELECT stamp,origin,digest FROM tags WHERE repo=?1 AND tag=?2", "is", u->repo, u->p->tag);
+    int rc = db_find(&m->w, &st, "SELECT stamp,origin,digest FROM tags WHERE repo=?1 AND tag=?2",
+                     "is", u->repo, u->p->tag);
     if (rc)
         return rc == ERR_NOTFOUND ? 0 : rc;
     u->tag = register_read(m, st);
@@ -93,9 +98,11 @@ static int own_asserted(struct meta *m, const struct manifest_put *p, bool *out)
 {
     sqlite3_stmt *st;
     int rc = db_find(&m->w, &st,
-                     "SELECT 1 FROM feed WHERE registry=?1 AND repository=?2 AND kind=?3 AND tag='' AND digest=?4"
+                     "SELECT 1 FROM feed WHERE registry=?1 AND repository=?2 AND kind=?3 AND "
+                     "tag='' AND digest=?4"
                      " AND origin=?5 AND key=?6 LIMIT 1",
-                     "ssndss", p->registry, p->repository, (int)ENTRY_MANIFEST, &p->digest, m->o.region, m->o.key_id);
+                     "ssndss", p->registry, p->repository, (int)ENTRY_MANIFEST, &p->digest,
+                     m->o.region, m->o.key_id);
     *out = rc == 0;
     if (!rc)
         db_end(st);
@@ -109,23 +116,27 @@ struct child { // a manifest that is reached and that no own entry asserts
 };
 
 // Those below `parent`, the innermost first; below one that an own entry asserts all are asserted.
-static int children_find(struct meta *m, struct put *u, const struct digest *parent, struct arena *a,
-                         struct child **out, size_t *out_n)
+static int children_find(struct meta *m, struct put *u, const struct digest *parent,
+                         struct arena *a, struct child **out, size_t *out_n)
 {
     size_t n = 0, cap = 8;
     struct child *list = arena_array(a, cap, sizeof *list);
     sqlite3_stmt *st;
     int rc = list ? 0 : ERR_NOMEM;
     if (!rc)
-        rc = db_start(&m->w, &st,
-                      "WITH RECURSIVE below(d,depth) AS (SELECT ?2,0 UNION SELECT x.child,depth+1 FROM below"
-                      " JOIN manifest_refs x ON x.repo=?1 AND x.parent=d AND x.kind=?3 WHERE depth<?4 AND NOT EXISTS"
-                      " (SELECT 1 FROM feed f WHERE f.registry=?5 AND f.repository=?6 AND f.kind=?7 AND f.tag=''"
-                      "  AND f.digest=x.child AND f.origin=?8 AND f.key=?9))"
-                      " SELECT m.digest,m.media_type,m.size,m.stamp FROM below JOIN manifests m ON m.repo=?1 AND"
-                      " m.digest=d WHERE depth>0 GROUP BY d ORDER BY max(depth) DESC",
-                      "idnnssnss", u->repo, parent, (int)REF_MANIFEST, NESTED_MAX, u->p->registry, u->p->repository,
-                      (int)ENTRY_MANIFEST, m->o.region, m->o.key_id);
+        rc = db_start(
+            &m->w, &st,
+            "WITH RECURSIVE below(d,depth) AS (SELECT ?2,0 UNION SELECT x.child,depth+1 FROM below"
+            " JOIN manifest_refs x ON x.repo=?1 AND x.parent=d AND x.kind=?3 WHERE depth<?4 AND "
+            "NOT EXISTS"
+            " (SELECT 1 FROM feed f WHERE f.registry=?5 AND f.repository=?6 AND f.kind=?7 AND "
+            "f.tag=''"
+            "  AND f.digest=x.child AND f.origin=?8 AND f.key=?9))"
+            " SELECT m.digest,m.media_type,m.size,m.stamp FROM below JOIN manifests m ON m.repo=?1 "
+            "AND"
+            " m.digest=d WHERE depth>0 GROUP BY d ORDER BY max(depth) DESC",
+            "idnnssnss", u->repo, parent, (int)REF_MANIFEST, NESTED_MAX, u->p->registry,
+            u->p->repository, (int)ENTRY_MANIFEST, m->o.region, m->o.key_id);
     while (!rc && (rc = db_step(&m->w, st)) == 1) {
         if (n == cap) { // the old array stays behind in the arena: at most as much again
             struct child *more = arena_array(a, cap * 2, sizeof *more);
@@ -149,7 +160,8 @@ static int children_find(struct meta *m, struct put *u, const struct digest *par
     return rc;
 }
 
-static int children_assert(struct meta *m, struct put *u, const struct digest *parent, struct arena *a)
+static int children_assert(struct meta *m, struct put *u, const struct digest *parent,
+                           struct arena *a)
 {
     struct child *list = NULL;
     size_t n = 0;
@@ -221,13 +233,15 @@ static int put_write(struct meta *m, struct put *u)
     return !rc && p->tag ? tag_write(m, u) : rc;
 }
 
-// Is all as this push says, by an entry that may stand for it? One that waits for the same commit may: nobody has seen
-// it yet, so the two pushes have no order. With a single replica nobody else can have written meanwhile.
+// Is all as this push says, by an entry that may stand for it? One that waits for the same commit
+// may: nobody has seen it yet, so the two pushes have no order. With a single replica nobody else
+// can have written meanwhile.
 static bool said_already(struct meta *m, const struct put *u)
 {
     const struct manifest_put *p = u->p;
     const struct register_here *r = p->tag ? &u->tag : &u->presence;
-    bool same = u->presence.there && u->presence.stamp && u->same_type && r->there; // stamp 0: nobody asserts it
+    // stamp 0: nobody asserts it
+    bool same = u->presence.there && u->presence.stamp && u->same_type && r->there;
     if (p->tag)
         same = same && digest_equal(&u->tag_digest, &p->digest);
     bool same_commit = r->own && r->stamp > m->group_stamp;
@@ -255,8 +269,8 @@ static int put_run(struct meta *m, void *arg)
 int meta_manifest_put(struct meta *m, const struct manifest_put *p, struct put_result *out)
 {
     struct digest d;
-    if (!entry_repository_ok(p->repository) || !media_type_ok(p->media_type) || (p->tag && !entry_tag_ok(p->tag)) ||
-        (p->if_match && !p->tag) || !p->content.n)
+    if (!entry_repository_ok(p->repository) || !media_type_ok(p->media_type) ||
+        (p->tag && !entry_tag_ok(p->tag)) || (p->if_match && !p->tag) || !p->content.n)
         return ERR_INVAL;
     int rc = digest_of((enum digest_alg)p->digest.alg, p->content.p, p->content.n, &d);
     if (!rc && !digest_equal(&d, &p->digest))

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// What an entry does to the state, from whomever it comes: own writes, entries of peers and recovered ones all end
-// here. Writer thread, inside its transaction. See meta_priv.h.
+// What an entry does to the state, from whomever it comes: own writes, entries of peers and
+// recovered ones all end here. Writer thread, inside its transaction. See meta_priv.h.
 //
 // Invariants (design section 9)
-//   2. A manifest is put in only after its references were seen; a tag points only at a manifest that is there.
-//   3. Registers: the highest (stamp, origin, epoch, digest) wins (base/register.h), so the order of arrival does not
-//      matter; of a manifest, whose digest is fixed, its media type stands in the last place. A version that lost is in
-//      the history as if it had come first and been replaced.
+//   2. A manifest is put in only after its references were seen; a tag points only at a manifest
+//      that is there.
+//   3. Registers: the highest (stamp, origin, epoch, digest) wins (base/register.h), so the order
+//      of arrival does not matter; of a manifest, whose digest is fixed, its media type stands in
+//      the last place. A version that lost is in the history as if it had come first and been
+//      replaced.
 #include "store/meta_priv.h"
 
 #include "base/err.h"
@@ -17,7 +19,8 @@
 int repo_find(struct db *d, const char *registry, const char *repository, int64_t *out_id)
 {
     sqlite3_stmt *st;
-    int rc = db_find(d, &st, "SELECT id FROM repositories WHERE registry=?1 AND name=?2", "ss", registry, repository);
+    int rc = db_find(d, &st, "SELECT id FROM repositories WHERE registry=?1 AND name=?2", "ss",
+                     registry, repository);
     if (rc)
         return rc;
     *out_id = sqlite3_column_int64(st, 0);
@@ -30,7 +33,8 @@ int repo_make(struct meta *m, const char *registry, const char *repository, int6
     int rc = repo_find(&m->w, registry, repository, out_id);
     if (rc != ERR_NOTFOUND)
         return rc;
-    rc = db_run(&m->w, "INSERT INTO repositories(registry,name) VALUES(?1,?2)", "ss", registry, repository);
+    rc = db_run(&m->w, "INSERT INTO repositories(registry,name) VALUES(?1,?2)", "ss", registry,
+                repository);
     if (!rc)
         *out_id = sqlite3_last_insert_rowid(m->w.h);
     return rc;
@@ -39,7 +43,8 @@ int repo_make(struct meta *m, const char *registry, const char *repository, int6
 int manifest_visible(struct db *d, int64_t repo, const struct digest *digest)
 {
     sqlite3_stmt *st;
-    int rc = db_find(d, &st, "SELECT 1 FROM manifests WHERE repo=?1 AND digest=?2", "id", repo, digest);
+    int rc =
+        db_find(d, &st, "SELECT 1 FROM manifests WHERE repo=?1 AND digest=?2", "id", repo, digest);
     if (!rc)
         db_end(st);
     return rc;
@@ -54,7 +59,8 @@ static int blob_linked(struct db *d, int64_t repo, const struct digest *digest)
     return rc;
 }
 
-int refs_check(struct db *d, int64_t repo, const struct manifest_ref *refs, size_t n, struct digest *out_missing)
+int refs_check(struct db *d, int64_t repo, const struct manifest_ref *refs, size_t n,
+               struct digest *out_missing)
 {
     for (size_t i = 0; i < n; i++) {
         int rc = refs[i].kind == REF_BLOB       ? blob_linked(d, repo, &refs[i].digest)
@@ -68,13 +74,15 @@ int refs_check(struct db *d, int64_t repo, const struct manifest_ref *refs, size
     return 0;
 }
 
-static int refs_insert(struct meta *m, int64_t repo, const struct feed_entry *e, const struct manifest_ref *refs,
-                       size_t n)
+static int refs_insert(struct meta *m, int64_t repo, const struct feed_entry *e,
+                       const struct manifest_ref *refs, size_t n)
 {
     int rc = 0;
     for (size_t i = 0; !rc && i < n; i++)
-        rc = db_run(&m->w, "INSERT OR IGNORE INTO manifest_refs(repo,parent,child,kind) VALUES(?1,?2,?3,?4)", "iddn",
-                    repo, &e->digest, &refs[i].digest, (int)refs[i].kind);
+        rc = db_run(
+            &m->w,
+            "INSERT OR IGNORE INTO manifest_refs(repo,parent,child,kind) VALUES(?1,?2,?3,?4)",
+            "iddn", repo, &e->digest, &refs[i].digest, (int)refs[i].kind);
     return rc;
 }
 
@@ -89,16 +97,19 @@ int merge_manifest(struct meta *m, int64_t repo, const struct feed_entry *e, str
             return ERR_INVAL;
         rc = refs_check(&m->w, repo, refs, n_refs, out_missing);
         if (!rc)
-            rc = db_run(&m->w,
-                        "INSERT INTO manifests(repo,digest,media_type,stamp,origin,epoch,size,content)"
-                        " VALUES(?1,?2,?3,?4,?5,?6,?7,?8)",
-                        "idsusuub", repo, &e->digest, e->media_type, entry_register_stamp(e), e->origin, e->epoch,
-                        (uint64_t)content.n, (const void *)content.p, content.n);
+            rc = db_run(
+                &m->w,
+                "INSERT INTO manifests(repo,digest,media_type,stamp,origin,epoch,size,content)"
+                " VALUES(?1,?2,?3,?4,?5,?6,?7,?8)",
+                "idsusuub", repo, &e->digest, e->media_type, entry_register_stamp(e), e->origin,
+                e->epoch, (uint64_t)content.n, (const void *)content.p, content.n);
     } else {
-        rc = db_run(&m->w,
-                    "UPDATE manifests SET media_type=?3,stamp=?4,origin=?5,epoch=?6"
-                    " WHERE repo=?1 AND digest=?2 AND (?4,?5,?6,?3)>(stamp,origin,epoch,media_type)",
-                    "idsusu", repo, &e->digest, e->media_type, entry_register_stamp(e), e->origin, e->epoch);
+        rc =
+            db_run(&m->w,
+                   "UPDATE manifests SET media_type=?3,stamp=?4,origin=?5,epoch=?6"
+                   " WHERE repo=?1 AND digest=?2 AND (?4,?5,?6,?3)>(stamp,origin,epoch,media_type)",
+                   "idsusu", repo, &e->digest, e->media_type, entry_register_stamp(e), e->origin,
+                   e->epoch);
     }
     if (!rc)
         rc = refs_insert(m, repo, e, refs, n_refs);
@@ -120,7 +131,8 @@ struct tag_here {
 static int tag_read(struct db *d, int64_t repo, const char *tag, struct tag_here *out)
 {
     sqlite3_stmt *st;
-    int rc = db_find(d, &st, "SELECT stamp,origin,epoch,digest FROM tags WHERE repo=?1 AND tag=?2", "is", repo, tag);
+    int rc = db_find(d, &st, "SELECT stamp,origin,epoch,digest FROM tags WHERE repo=?1 AND tag=?2",
+                     "is", repo, tag);
     if (rc)
         return rc == ERR_NOTFOUND ? 0 : rc;
     const char *origin = (const char *)sqlite3_column_text(st, 1);
@@ -138,21 +150,22 @@ static int tag_read(struct db *d, int64_t repo, const char *tag, struct tag_here
     return rc;
 }
 
-// A restated version is the same version. Which ones stay does not depend on the order of arrival: one that is dropped
-// has META_HISTORY_MAX above it for good.
+// A restated version is the same version. Which ones stay does not depend on the order of arrival:
+// one that is dropped has META_HISTORY_MAX above it for good.
 static int history_add(struct meta *m, int64_t repo, const struct feed_entry *e)
 {
-    int rc = db_run(&m->w,
-                    "INSERT INTO tag_history(repo,tag,stamp,origin,digest,epoch) VALUES(?1,?2,?3,?4,?5,?6)"
-                    " ON CONFLICT(repo,tag,stamp,origin,digest) DO UPDATE SET epoch=max(epoch,excluded.epoch)",
-                    "isusdu", repo, e->tag, entry_register_stamp(e), e->origin, &e->digest, e->epoch);
+    int rc = db_run(
+        &m->w,
+        "INSERT INTO tag_history(repo,tag,stamp,origin,digest,epoch) VALUES(?1,?2,?3,?4,?5,?6)"
+        " ON CONFLICT(repo,tag,stamp,origin,digest) DO UPDATE SET epoch=max(epoch,excluded.epoch)",
+        "isusdu", repo, e->tag, entry_register_stamp(e), e->origin, &e->digest, e->epoch);
     if (rc)
         return rc;
     return db_run(&m->w,
                   "DELETE FROM tag_history WHERE repo=?1 AND tag=?2 AND " REGISTER_VALUE(
                       "") "<(SELECT stamp,origin,"
-                          "epoch,digest FROM tag_history WHERE repo=?1 AND tag=?2 ORDER BY " REGISTER_HIGHEST_FIRST(
-                              "") " LIMIT 1 OFFSET ?3)",
+                          "epoch,digest FROM tag_history WHERE repo=?1 AND tag=?2 ORDER "
+                          "BY " REGISTER_HIGHEST_FIRST("") " LIMIT 1 OFFSET ?3)",
                   "isn", repo, e->tag, META_HISTORY_MAX - 1);
 }
 
@@ -165,11 +178,12 @@ int merge_tag(struct meta *m, int64_t repo, const struct feed_entry *e, struct d
     if (wins && (rc = manifest_visible(&m->w, repo, &e->digest)) == ERR_NOTFOUND)
         *out_missing = e->digest;
     if (!rc && wins)
-        rc = db_run(&m->w,
-                    "INSERT INTO tags(repo,tag,digest,stamp,origin,epoch) VALUES(?1,?2,?3,?4,?5,?6)"
-                    " ON CONFLICT(repo,tag) DO UPDATE SET digest=excluded.digest,stamp=excluded.stamp,"
-                    "origin=excluded.origin,epoch=excluded.epoch",
-                    "isdusu", repo, e->tag, &e->digest, v.stamp, e->origin, e->epoch);
+        rc = db_run(
+            &m->w,
+            "INSERT INTO tags(repo,tag,digest,stamp,origin,epoch) VALUES(?1,?2,?3,?4,?5,?6)"
+            " ON CONFLICT(repo,tag) DO UPDATE SET digest=excluded.digest,stamp=excluded.stamp,"
+            "origin=excluded.origin,epoch=excluded.epoch",
+            "isdusu", repo, e->tag, &e->digest, v.stamp, e->origin, e->epoch);
     if (!rc)
         rc = history_add(m, repo, e);
     if (!rc && wins)

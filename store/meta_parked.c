@@ -2,10 +2,12 @@
 // Parked jobs: what they would fetch does not fit on the disk. See meta.h.
 //
 // Invariants
-//   1. A parked job is due for nobody but meta_jobs_unpark; its row is a job's like any other, so whatever ends jobs
-//      (an entry that is applied or becomes void, a later one of its register) ends it.
-//   2. It holds back no applied mark, nor does an entry that waits in a repository which has parked jobs: what is
-//      trimmed by the marks must not wait for somebody to buy a disk. (applied_read in meta_ingest.c)
+//   1. A parked job is due for nobody but meta_jobs_unpark; its row is a job's like any other, so
+//      whatever ends jobs (an entry that is applied or becomes void, a later one of its register)
+//      ends it.
+//   2. It holds back no applied mark, nor does an entry that waits in a repository which has parked
+//      jobs: what is trimmed by the marks must not wait for somebody to buy a disk. (applied_read
+//      in meta_ingest.c)
 #include "store/meta_priv.h"
 
 #include "base/err.h"
@@ -27,8 +29,10 @@ struct park {
 static int park_run(struct meta *m, void *arg)
 {
     const struct park *p = arg;
-    int rc = db_run(&m->w, "UPDATE jobs SET due_ms=?2,waiting=0,room=?3,error=?4,grade=?5,failed_ms=?6 WHERE id=?1",
-                    "iiusni", p->id, INT64_MAX, p->room, p->why, p->grade, clock_mono_ms());
+    int rc = db_run(
+        &m->w,
+        "UPDATE jobs SET due_ms=?2,waiting=0,room=?3,error=?4,grade=?5,failed_ms=?6 WHERE id=?1",
+        "iiusni", p->id, INT64_MAX, p->room, p->why, p->grade, clock_mono_ms());
     return !rc && sqlite3_changes(m->w.h) == 0 ? ERR_NOTFOUND : rc;
 }
 
@@ -42,7 +46,8 @@ int meta_job_park(struct meta *m, int64_t id, uint64_t room, int grade, const ch
 
 static int fits_run(struct meta *m, void *arg)
 {
-    return db_run(&m->w, "UPDATE jobs SET room=0,error=NULL,grade=0 WHERE id=?1", "i", *(const int64_t *)arg);
+    return db_run(&m->w, "UPDATE jobs SET room=0,error=NULL,grade=0 WHERE id=?1", "i",
+                  *(const int64_t *)arg);
 }
 
 int meta_job_fits(struct meta *m, int64_t id)
@@ -64,8 +69,10 @@ static int fitting_find(struct db *d, struct unpark *u)
 {
     sqlite3_stmt *st;
     uint64_t left = u->room < INT64_MAX ? u->room : INT64_MAX;
-    int rc = db_start(d, &st, "SELECT id,room FROM jobs WHERE room BETWEEN 1 AND ?1 AND due_ms=?2 ORDER BY id LIMIT ?3",
-                      "uin", left, INT64_MAX, LOOKS_MAX);
+    int rc = db_start(
+        d, &st,
+        "SELECT id,room FROM jobs WHERE room BETWEEN 1 AND ?1 AND due_ms=?2 ORDER BY id LIMIT ?3",
+        "uin", left, INT64_MAX, LOOKS_MAX);
     while (!rc && u->n < FITTING_MAX && (rc = db_step(d, st)) == 1) {
         uint64_t room = (uint64_t)sqlite3_column_int64(st, 1);
         rc = 0;
@@ -79,14 +86,16 @@ static int fitting_find(struct db *d, struct unpark *u)
     return rc;
 }
 
-// Those that nobody looked at for a while: what they lacked may have come another way, so that they need less.
+// Those that nobody looked at for a while: what they lacked may have come another way, so that they
+// need less.
 static int stale_find(struct db *d, struct unpark *u)
 {
     sqlite3_stmt *st;
     size_t most = u->n + STALE_MAX;
-    int rc =
-        db_start(d, &st, "SELECT id FROM jobs WHERE room>0 AND due_ms=?1 AND failed_ms<=?2 ORDER BY failed_ms LIMIT ?3",
-                 "iin", INT64_MAX, u->stale_ms, STALE_MAX);
+    int rc = db_start(d, &st,
+                      "SELECT id FROM jobs WHERE room>0 AND due_ms=?1 AND failed_ms<=?2 ORDER BY "
+                      "failed_ms LIMIT ?3",
+                      "iin", INT64_MAX, u->stale_ms, STALE_MAX);
     while (!rc && u->n < most && (rc = db_step(d, st)) == 1) {
         u->ids[u->n++] = sqlite3_column_int64(st, 0);
         rc = 0;
@@ -126,18 +135,20 @@ int meta_jobs_unpark(struct meta *m, uint64_t room, int64_t stale_mono_ms, size_
 int parked_wake(struct meta *m, const char *registry, const char *repository)
 {
     return db_run(&m->w,
-                  "UPDATE jobs SET due_ms=0 WHERE id IN (SELECT id FROM jobs WHERE registry=?1 AND repository=?2 AND"
+                  "UPDATE jobs SET due_ms=0 WHERE id IN (SELECT id FROM jobs WHERE registry=?1 AND "
+                  "repository=?2 AND"
                   " room>0 AND due_ms=?3 ORDER BY failed_ms LIMIT ?4)",
                   "ssin", registry, repository, INT64_MAX, STALE_MAX);
 }
 
 int parked_tags_wake(struct meta *m, const char *registry, const char *repository, const char *tag)
 {
-    return db_run(&m->w,
-                  "UPDATE jobs SET due_ms=0,waiting=0 WHERE registry=?1 AND repository=?2 AND waiting=1 AND"
-                  " EXISTS(SELECT 1 FROM jobs p WHERE p.registry=?1 AND p.repository=?2 AND p.room>0) AND"
-                  " EXISTS(SELECT 1 FROM feed f WHERE f.id=jobs.id AND f.kind=?3 AND f.tag=?4)",
-                  "ssns", registry, repository, (int)ENTRY_TAG, tag);
+    return db_run(
+        &m->w,
+        "UPDATE jobs SET due_ms=0,waiting=0 WHERE registry=?1 AND repository=?2 AND waiting=1 AND"
+        " EXISTS(SELECT 1 FROM jobs p WHERE p.registry=?1 AND p.repository=?2 AND p.room>0) AND"
+        " EXISTS(SELECT 1 FROM feed f WHERE f.id=jobs.id AND f.kind=?3 AND f.tag=?4)",
+        "ssns", registry, repository, (int)ENTRY_TAG, tag);
 }
 
 // --- who asks ---
@@ -151,10 +162,11 @@ int meta_parked(struct meta *m, struct arena *a, struct parked **out, size_t *ou
     int rc = list ? reader_take(m, &d) : ERR_NOMEM;
     if (rc)
         return rc;
-    rc = db_start(d, &st,
-                  "SELECT origin,count(*),total(room),min(room) FROM jobs INDEXED BY jobs_parked_of WHERE"
-                  " room>0 GROUP BY origin",
-                  "");
+    rc = db_start(
+        d, &st,
+        "SELECT origin,count(*),total(room),min(room) FROM jobs INDEXED BY jobs_parked_of WHERE"
+        " room>0 GROUP BY origin",
+        "");
     while (!rc && n < TOPOLOGY_MAX_REGIONS && (rc = db_step(d, st)) == 1) {
         list[n].n = (uint64_t)sqlite3_column_int64(st, 1);
         list[n].bytes = (uint64_t)sqlite3_column_double(st, 2);
@@ -172,18 +184,20 @@ int meta_parked(struct meta *m, struct arena *a, struct parked **out, size_t *ou
     return 0;
 }
 
-int meta_parked_for(struct meta *m, const char *registry, const char *repository, const struct digest *d,
-                    uint64_t *out_room)
+int meta_parked_for(struct meta *m, const char *registry, const char *repository,
+                    const struct digest *d, uint64_t *out_room)
 {
     struct db *db;
     sqlite3_stmt *st;
     int rc = reader_take(m, &db);
     if (rc)
         return rc;
-    rc = db_find(db, &st,
-                 "SELECT max(room) FROM jobs WHERE registry=?1 AND repository=?2 AND room>0 AND EXISTS(SELECT 1 FROM"
-                 " feed f JOIN jobs j ON j.id=f.id WHERE f.registry=?1 AND f.repository=?2 AND f.digest=?3)",
-                 "ssd", registry, repository, d);
+    rc = db_find(
+        db, &st,
+        "SELECT max(room) FROM jobs WHERE registry=?1 AND repository=?2 AND room>0 AND "
+        "EXISTS(SELECT 1 FROM"
+        " feed f JOIN jobs j ON j.id=f.id WHERE f.registry=?1 AND f.repository=?2 AND f.digest=?3)",
+        "ssd", registry, repository, d);
     if (!rc) {
         bool none = sqlite3_column_type(st, 0) == SQLITE_NULL;
         *out_room = (uint64_t)sqlite3_column_int64(st, 0);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What clients see: manifests, tags, repositories; see meta.h. Any thread, each call on a reader's connection.
+// What clients see: manifests, tags, repositories; see meta.h. Any thread, each call on a reader's
+// connection.
 #include "store/meta_priv.h"
 
 #include "base/err.h"
@@ -34,16 +35,18 @@ int meta_manifest_get(struct meta *m, const char *registry, const char *reposito
     sqlite3_stmt *st;
     if (tag)
         rc = db_find(d, &st,
-                     "SELECT m.digest,m.media_type,m.content,t.stamp,t.origin,t.epoch FROM repositories r JOIN tags t "
+                     "SELECT m.digest,m.media_type,m.content,t.stamp,t.origin,t.epoch FROM "
+                     "repositories r JOIN tags t "
                      "ON t.repo=r.id"
                      " JOIN manifests m ON m.repo=r.id AND m.digest=t.digest"
                      " WHERE r.registry=?1 AND r.name=?2 AND t.tag=?3",
                      "sss", registry, repository, tag);
     else
-        rc = db_find(d, &st,
-                     "SELECT m.digest,m.media_type,m.content,m.stamp,m.origin,m.epoch FROM repositories r"
-                     " JOIN manifests m ON m.repo=r.id WHERE r.registry=?1 AND r.name=?2 AND m.digest=?3",
-                     "ssd", registry, repository, digest);
+        rc = db_find(
+            d, &st,
+            "SELECT m.digest,m.media_type,m.content,m.stamp,m.origin,m.epoch FROM repositories r"
+            " JOIN manifests m ON m.repo=r.id WHERE r.registry=?1 AND r.name=?2 AND m.digest=?3",
+            "ssd", registry, repository, digest);
     if (!rc) {
         rc = manifest_row_read(st, a, out);
         db_end(st);
@@ -64,7 +67,8 @@ bool meta_repository_exists(struct meta *m, const char *registry, const char *re
     return rc == 0;
 }
 
-static int names_read(struct db *d, sqlite3_stmt *st, size_t max, struct arena *a, const char ***out, size_t *out_n)
+static int names_read(struct db *d, sqlite3_stmt *st, size_t max, struct arena *a,
+                      const char ***out, size_t *out_n)
 {
     size_t n = 0, cap = max < 64 ? max + 1 : 64;
     const char **names = arena_array(a, cap, sizeof *names);
@@ -94,8 +98,8 @@ static int names_read(struct db *d, sqlite3_stmt *st, size_t max, struct arena *
     return 0;
 }
 
-int meta_tags_list(struct meta *m, const char *registry, const char *repository, const char *after, size_t max,
-                   struct arena *a, const char ***out, size_t *out_n)
+int meta_tags_list(struct meta *m, const char *registry, const char *repository, const char *after,
+                   size_t max, struct arena *a, const char ***out, size_t *out_n)
 {
     struct db *d;
     int rc = reader_take(m, &d);
@@ -105,8 +109,8 @@ int meta_tags_list(struct meta *m, const char *registry, const char *repository,
     sqlite3_stmt *st;
     rc = repo_find(d, registry, repository, &repo);
     if (!rc)
-        rc = db_start(d, &st, "SELECT tag FROM tags WHERE repo=?1 AND tag>?2 ORDER BY tag LIMIT ?3", "isi", repo,
-                      after ? after : "", max > INT64_MAX ? INT64_MAX : (int64_t)max);
+        rc = db_start(d, &st, "SELECT tag FROM tags WHERE repo=?1 AND tag>?2 ORDER BY tag LIMIT ?3",
+                      "isi", repo, after ? after : "", max > INT64_MAX ? INT64_MAX : (int64_t)max);
     if (!rc)
         rc = names_read(d, st, max, a, out, out_n);
     reader_give(m, d);
@@ -114,8 +118,8 @@ int meta_tags_list(struct meta *m, const char *registry, const char *repository,
 }
 
 // Only those with a manifest: a copy that has only begun to arrive is not shown.
-int meta_repositories_list(struct meta *m, const char *registry, const char *after, size_t max, struct arena *a,
-                           const char ***out, size_t *out_n)
+int meta_repositories_list(struct meta *m, const char *registry, const char *after, size_t max,
+                           struct arena *a, const char ***out, size_t *out_n)
 {
     struct db *d;
     int rc = reader_take(m, &d);
@@ -132,8 +136,8 @@ int meta_repositories_list(struct meta *m, const char *registry, const char *aft
     return rc;
 }
 
-static int history_read(struct db *d, sqlite3_stmt *st, size_t max, struct arena *a, struct tag_version **out,
-                        size_t *out_n)
+static int history_read(struct db *d, sqlite3_stmt *st, size_t max, struct arena *a,
+                        struct tag_version **out, size_t *out_n)
 {
     size_t n = 0;
     struct tag_version *v = arena_array(a, max ? max : 1, sizeof *v);
@@ -159,9 +163,10 @@ static int history_read(struct db *d, sqlite3_stmt *st, size_t max, struct arena
     return 0;
 }
 
-// A version can be in the history before any is visible (its manifest still travels): then there is no such tag yet.
-int meta_tag_history(struct meta *m, const char *registry, const char *repository, const char *tag, size_t max,
-                     struct arena *a, struct tag_version **out, size_t *out_n)
+// A version can be in the history before any is visible (its manifest still travels): then there is
+// no such tag yet.
+int meta_tag_history(struct meta *m, const char *registry, const char *repository, const char *tag,
+                     size_t max, struct arena *a, struct tag_version **out, size_t *out_n)
 {
     struct db *d;
     int rc = reader_take(m, &d);
@@ -169,11 +174,13 @@ int meta_tag_history(struct meta *m, const char *registry, const char *repositor
         return rc;
     sqlite3_stmt *st;
     max = max > 10000 ? 10000 : max;
-    rc = db_start(d, &st,
-                  "SELECT h.digest,h.stamp,h.origin,h.epoch FROM repositories r JOIN tags t ON t.repo=r.id"
-                  " JOIN tag_history h ON h.repo=r.id AND h.tag=t.tag WHERE r.registry=?1 AND r.name=?2 AND t.tag=?3"
-                  " ORDER BY " REGISTER_HIGHEST_FIRST("h.") " LIMIT ?4",
-                  "sssi", registry, repository, tag, (int64_t)max);
+    rc = db_start(
+        d, &st,
+        "SELECT h.digest,h.stamp,h.origin,h.epoch FROM repositories r JOIN tags t ON t.repo=r.id"
+        " JOIN tag_history h ON h.repo=r.id AND h.tag=t.tag WHERE r.registry=?1 AND r.name=?2 AND "
+        "t.tag=?3"
+        " ORDER BY " REGISTER_HIGHEST_FIRST("h.") " LIMIT ?4",
+        "sssi", registry, repository, tag, (int64_t)max);
     if (!rc)
         rc = history_read(d, st, max, a, out, out_n);
     reader_give(m, d);

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// Invariant 8, when a restored backup or a failed-over database has lost own entries that peers have read: they are put
-// back with the signatures they had, the next entry goes into a new epoch, and what nobody would look back for is
-// announced again. See meta.h. Writer thread.
+// Invariant 8, when a restored backup or a failed-over database has lost own entries that peers
+// have read: they are put back with the signatures they had, the next entry goes into a new epoch,
+// and what nobody would look back for is announced again. See meta.h. Writer thread.
 //
-// What a recovered entry refers to may be lost too. Then it becomes a job like a foreign one, and shows when its
-// content and blobs have been fetched (invariant 2).
+// What a recovered entry refers to may be lost too. Then it becomes a job like a foreign one, and
+// shows when its content and blobs have been fetched (invariant 2).
 #include "store/meta_priv.h"
 
 #include "base/err.h"
@@ -15,9 +15,11 @@
 struct batch {
     const struct feed_entry *entries;
     size_t n;
-    bool *again; // per entry: to be announced again
+    // per entry: to be announced again
+    bool *again;
     struct recovered result;
-    uint64_t at_least, epoch; // meta_epoch_begin
+    // meta_epoch_begin
+    uint64_t at_least, epoch;
 };
 
 static int manifest_try(struct meta *m, int64_t repo, const struct feed_entry *e)
@@ -30,11 +32,12 @@ static int manifest_try(struct meta *m, int64_t repo, const struct feed_entry *e
     struct arena a;
     struct manifest man;
     arena_init(&a, 0);
-    // Content that this program would not take, or that is not what was signed, is for the job to report.
+    // Content that this program would not take, or that is not what was signed, is for the job to
+    // report.
     int rc = manifest_parse(e->content, e->media_type, &a, NULL, &man);
     struct digest d;
-    if (!rc &&
-        (digest_of((enum digest_alg)e->digest.alg, e->content.p, e->content.n, &d) || !digest_equal(&d, &e->digest)))
+    if (!rc && (digest_of((enum digest_alg)e->digest.alg, e->content.p, e->content.n, &d) ||
+                !digest_equal(&d, &e->digest)))
         rc = ERR_DIGEST;
     if (rc && rc != ERR_NOMEM)
         rc = ERR_NOTFOUND;
@@ -44,7 +47,8 @@ static int manifest_try(struct meta *m, int64_t repo, const struct feed_entry *e
     return rc;
 }
 
-// Applies an entry of the log, or leaves a job. A savepoint of its own: a try that fails half-way leaves nothing.
+// Applies an entry of the log, or leaves a job. A savepoint of its own: a try that fails half-way
+// leaves nothing.
 static int apply_or_job(struct meta *m, int64_t id, const struct feed_entry *e)
 {
     int64_t repo;
@@ -61,7 +65,8 @@ static int apply_or_job(struct meta *m, int64_t id, const struct feed_entry *e)
             rc = job_add(m, id, e);
         m->notify = true;
     } else if (!rc) {
-        rc = db_run(&m->w, "UPDATE feed SET content=NULL WHERE id=?1 AND content IS NOT NULL", "i", id);
+        rc = db_run(&m->w, "UPDATE feed SET content=NULL WHERE id=?1 AND content IS NOT NULL", "i",
+                    id);
     }
     return rc ? rc : db_exec(&m->w, "RELEASE try");
 }
@@ -80,23 +85,26 @@ int epoch_move(struct meta *m, uint64_t at_least)
 }
 
 // A restating entry that was itself only just put back, in a closed epoch, tells nobody anything.
-static int restated_before(struct db *d, const struct feed_entry *e, int64_t last_id, uint64_t epoch)
+static int restated_before(struct db *d, const struct feed_entry *e, int64_t last_id,
+                           uint64_t epoch)
 {
     uint64_t stamp = entry_register_stamp(e);
     sqlite3_stmt *st;
     int rc = db_find(d, &st,
-                     "SELECT 1 FROM feed WHERE restates=?1 AND restates>0 AND origin=?2 AND kind=?3 AND registry=?4 AND"
+                     "SELECT 1 FROM feed WHERE restates=?1 AND restates>0 AND origin=?2 AND "
+                     "kind=?3 AND registry=?4 AND"
                      " repository=?5 AND tag=?6 AND digest=?7 AND (id<=?8 OR epoch>=?9)",
-                     "usnsssdiu", stamp, e->origin, (int)e->kind, e->registry, e->repository, e->tag ? e->tag : "",
-                     &e->digest, last_id, epoch);
+                     "usnsssdiu", stamp, e->origin, (int)e->kind, e->registry, e->repository,
+                     e->tag ? e->tag : "", &e->digest, last_id, epoch);
     if (!rc)
         db_end(st);
     return rc;
 }
 
-// Puts the entry back in its place. Where another stands by now, it is announced again, and from an epoch in which no
-// peer can have read what is minted next.
-static int recover_one(struct meta *m, const struct feed_entry *e, struct recovered *out, bool *out_again)
+// Puts the entry back in its place. Where another stands by now, it is announced again, and from an
+// epoch in which no peer can have read what is minted next.
+static int recover_one(struct meta *m, const struct feed_entry *e, struct recovered *out,
+                       bool *out_again)
 {
     int64_t id;
     int rc = entry_is_void(&m->w, e);
@@ -134,7 +142,8 @@ static int last_id_read(struct meta *m, int64_t *out)
     return 0;
 }
 
-static int restate_one(struct meta *m, const struct feed_entry *e, int64_t last_id, struct recovered *out)
+static int restate_one(struct meta *m, const struct feed_entry *e, int64_t last_id,
+                       struct recovered *out)
 {
     uint64_t stamp = entry_register_stamp(e);
     int rc = restated_before(&m->w, e, last_id, m->epoch);
@@ -150,7 +159,8 @@ static int restate_one(struct meta *m, const struct feed_entry *e, int64_t last_
     return rc;
 }
 
-// Both in one transaction: an entry of a closed epoch that is in the log has been announced, whenever the power fails.
+// Both in one transaction: an entry of a closed epoch that is in the log has been announced,
+// whenever the power fails.
 static int recover_run(struct meta *m, void *arg)
 {
     struct batch *b = arg;

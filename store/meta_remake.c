@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// Registers made anew from the log, when entries that they may rest on are void (meta_void.c). Writer thread, inside
-// its transaction. See meta_priv.h.
+// Registers made anew from the log, when entries that they may rest on are void (meta_void.c).
+// Writer thread, inside its transaction. See meta_priv.h.
 //
 // Invariants (design section 9)
-//   2. A tag falls back only to a manifest that is visible; a manifest goes only when no tag and no index leads to it.
-//   3. What a register becomes depends on the log alone, not on the order in which entries came or were voided: of all
-//      that is left of it the highest wins. The log is never trimmed, so the bound of a tag's history does not matter.
+//   2. A tag falls back only to a manifest that is visible; a manifest goes only when no tag and no
+//      index leads to it.
+//   3. What a register becomes depends on the log alone, not on the order in which entries came or
+//      were voided: of all that is left of it the highest wins. The log is never trimmed, so the
+//      bound of a tag's history does not matter.
 #include "store/meta_priv.h"
 
 #include "base/err.h"
@@ -13,18 +15,20 @@
 #include <string.h>
 
 // Applied rows of the log that count.
-#define COUNTS "(f.restates=0 OR f.restates<f.stamp) AND NOT EXISTS(SELECT 1 FROM jobs j WHERE j.id=f.id)"
+#define COUNTS \
+    "(f.restates=0 OR f.restates<f.stamp) AND NOT EXISTS(SELECT 1 FROM jobs j WHERE j.id=f.id)"
 
 // --- a manifest's presence ---
 
 static int reached(struct meta *m, int64_t repo, const struct digest *digest)
 {
     sqlite3_stmt *st;
-    int rc = db_find(&m->w, &st,
-                     "SELECT 1 FROM tags WHERE repo=?1 AND digest=?2 UNION ALL"
-                     " SELECT 1 FROM manifest_refs r JOIN manifests p ON p.repo=r.repo AND p.digest=r.parent"
-                     "  WHERE r.repo=?1 AND r.child=?2 AND r.kind=?3",
-                     "idn", repo, digest, (int)REF_MANIFEST);
+    int rc = db_find(
+        &m->w, &st,
+        "SELECT 1 FROM tags WHERE repo=?1 AND digest=?2 UNION ALL"
+        " SELECT 1 FROM manifest_refs r JOIN manifests p ON p.repo=r.repo AND p.digest=r.parent"
+        "  WHERE r.repo=?1 AND r.child=?2 AND r.kind=?3",
+        "idn", repo, digest, (int)REF_MANIFEST);
     if (!rc)
         db_end(st);
     return rc;
@@ -33,7 +37,8 @@ static int reached(struct meta *m, int64_t repo, const struct digest *digest)
 static int unasserted(struct meta *m, int64_t repo, const struct digest *digest)
 {
     sqlite3_stmt *st;
-    int rc = db_find(&m->w, &st, "SELECT 1 FROM manifests WHERE repo=?1 AND digest=?2 AND stamp=0", "id", repo, digest);
+    int rc = db_find(&m->w, &st, "SELECT 1 FROM manifests WHERE repo=?1 AND digest=?2 AND stamp=0",
+                     "id", repo, digest);
     if (!rc)
         db_end(st);
     return rc;
@@ -61,11 +66,13 @@ static int digests_add(struct digests *l, const struct digest *d)
     return 0;
 }
 
-static int children_add(struct meta *m, int64_t repo, const struct digest *parent, struct digests *l)
+static int children_add(struct meta *m, int64_t repo, const struct digest *parent,
+                        struct digests *l)
 {
     sqlite3_stmt *st;
-    int rc = db_start(&m->w, &st, "SELECT child FROM manifest_refs WHERE repo=?1 AND parent=?2 AND kind=?3", "idn",
-                      repo, parent, (int)REF_MANIFEST);
+    int rc = db_start(&m->w, &st,
+                      "SELECT child FROM manifest_refs WHERE repo=?1 AND parent=?2 AND kind=?3",
+                      "idn", repo, parent, (int)REF_MANIFEST);
     while (!rc && (rc = db_step(&m->w, st)) == 1) {
         struct digest d;
         rc = db_digest(st, 0, &d);
@@ -81,7 +88,8 @@ static int manifest_remove(struct meta *m, int64_t repo, const struct digest *di
 {
     int rc = db_run(&m->w, "DELETE FROM manifests WHERE repo=?1 AND digest=?2", "id", repo, digest);
     if (!rc)
-        rc = db_run(&m->w, "DELETE FROM manifest_refs WHERE repo=?1 AND parent=?2", "id", repo, digest);
+        rc = db_run(&m->w, "DELETE FROM manifest_refs WHERE repo=?1 AND parent=?2", "id", repo,
+                    digest);
     m->notify = true;
     return rc;
 }
@@ -116,14 +124,18 @@ int presence_settle(struct meta *m, int64_t repo, const struct digest *digest)
 int presence_remake(struct meta *m, int64_t repo, const char *registry, const char *repository,
                     const struct digest *digest)
 {
-    // Without an assertion: no value, below all. It stays for as long as a tag or an index leads to it.
+    // Without an assertion: no value, below all. It stays for as long as a tag or an index leads to
+    // it.
     int rc =
-        db_run(&m->w, "UPDATE manifests SET stamp=0,origin='',epoch=0 WHERE repo=?1 AND digest=?2", "id", repo, digest);
+        db_run(&m->w, "UPDATE manifests SET stamp=0,origin='',epoch=0 WHERE repo=?1 AND digest=?2",
+               "id", repo, digest);
     if (!rc)
         rc = db_run(
             &m->w,
-            "UPDATE manifests SET (stamp,origin,epoch,media_type)=(best.s,best.origin,best.epoch,best.media_type) FROM"
-            " (SELECT " FEED_REGISTER_STAMP " AS s,f.origin,f.epoch,f.media_type FROM feed f WHERE f.registry=?3 AND"
+            "UPDATE manifests SET "
+            "(stamp,origin,epoch,media_type)=(best.s,best.origin,best.epoch,best.media_type) FROM"
+            " (SELECT " FEED_REGISTER_STAMP
+            " AS s,f.origin,f.epoch,f.media_type FROM feed f WHERE f.registry=?3 AND"
             "  f.repository=?4 AND f.kind=?5 AND f.tag='' AND f.digest=?2 AND " COUNTS
             "  ORDER BY 1 DESC,2 DESC,3 DESC,4 DESC LIMIT 1) best WHERE repo=?1 AND digest=?2",
             "idssn", repo, digest, registry, repository, (int)ENTRY_MANIFEST);
@@ -133,37 +145,45 @@ int presence_remake(struct meta *m, int64_t repo, const char *registry, const ch
 
 // --- a tag ---
 
-static int history_remake(struct meta *m, int64_t repo, const char *registry, const char *repository, const char *tag)
+static int history_remake(struct meta *m, int64_t repo, const char *registry,
+                          const char *repository, const char *tag)
 {
     int rc = db_run(&m->w, "DELETE FROM tag_history WHERE repo=?1 AND tag=?2", "is", repo, tag);
     if (rc)
         return rc;
     return db_run(&m->w,
                   "INSERT INTO tag_history(repo,tag,stamp,origin,digest,epoch)"
-                  " SELECT ?1,?2," FEED_REGISTER_STAMP " AS s,f.origin,f.digest,max(f.epoch) AS e FROM feed f WHERE"
+                  " SELECT ?1,?2," FEED_REGISTER_STAMP
+                  " AS s,f.origin,f.digest,max(f.epoch) AS e FROM feed f WHERE"
                   "  f.registry=?3 AND f.repository=?4 AND f.kind=?5 AND f.tag=?2 AND " COUNTS
-                  "  GROUP BY s,f.origin,f.digest ORDER BY s DESC,f.origin DESC,e DESC,f.digest DESC LIMIT ?6",
+                  "  GROUP BY s,f.origin,f.digest ORDER BY s DESC,f.origin DESC,e DESC,f.digest "
+                  "DESC LIMIT ?6",
                   "isssnn", repo, tag, registry, repository, (int)ENTRY_TAG, META_HISTORY_MAX);
 }
 
 // What lies above the value that is shown waits for its manifest, as when it was read.
-static int jobs_remake(struct meta *m, int64_t repo, const char *registry, const char *repository, const char *tag)
+static int jobs_remake(struct meta *m, int64_t repo, const char *registry, const char *repository,
+                       const char *tag)
 {
-    return db_run(&m->w,
-                  "INSERT OR IGNORE INTO jobs(id,origin,epoch,part,seq,stamp,registry,repository,due_ms)"
-                  " SELECT f.id,f.origin,f.epoch,f.part,f.seq,f.stamp,f.registry,f.repository,0 FROM feed f WHERE"
-                  "  f.registry=?3 AND f.repository=?4 AND f.kind=?5 AND f.tag=?2 AND " COUNTS
-                  "  AND NOT EXISTS(SELECT 1 FROM manifests n WHERE n.repo=?1 AND n.digest=f.digest)"
-                  "  AND NOT EXISTS(SELECT 1 FROM tags t WHERE t.repo=?1 AND t.tag=?2 AND " REGISTER_VALUE(
-                      "t.") "   >(" FEED_REGISTER_STAMP ",f.origin,f.epoch,f.digest))",
-                  "isssn", repo, tag, registry, repository, (int)ENTRY_TAG);
+    return db_run(
+        &m->w,
+        "INSERT OR IGNORE INTO jobs(id,origin,epoch,part,seq,stamp,registry,repository,due_ms)"
+        " SELECT f.id,f.origin,f.epoch,f.part,f.seq,f.stamp,f.registry,f.repository,0 FROM feed f "
+        "WHERE"
+        "  f.registry=?3 AND f.repository=?4 AND f.kind=?5 AND f.tag=?2 AND " COUNTS
+        "  AND NOT EXISTS(SELECT 1 FROM manifests n WHERE n.repo=?1 AND n.digest=f.digest)"
+        "  AND NOT EXISTS(SELECT 1 FROM tags t WHERE t.repo=?1 AND t.tag=?2 AND " REGISTER_VALUE(
+            "t.") "   >(" FEED_REGISTER_STAMP ",f.origin,f.epoch,f.digest))",
+        "isssn", repo, tag, registry, repository, (int)ENTRY_TAG);
 }
 
-int tag_remake(struct meta *m, int64_t repo, const char *registry, const char *repository, const char *tag)
+int tag_remake(struct meta *m, int64_t repo, const char *registry, const char *repository,
+               const char *tag)
 {
     sqlite3_stmt *st;
     struct digest was = {0};
-    int rc = db_find(&m->w, &st, "SELECT digest FROM tags WHERE repo=?1 AND tag=?2", "is", repo, tag);
+    int rc =
+        db_find(&m->w, &st, "SELECT digest FROM tags WHERE repo=?1 AND tag=?2", "is", repo, tag);
     if (!rc) {
         rc = db_digest(st, 0, &was);
         db_end(st);
@@ -175,7 +195,8 @@ int tag_remake(struct meta *m, int64_t repo, const char *registry, const char *r
     if (!rc) // 2
         rc = db_run(&m->w,
                     "INSERT INTO tags(repo,tag,digest,stamp,origin,epoch)"
-                    " SELECT repo,tag,digest,stamp,origin,epoch FROM tag_history h WHERE repo=?1 AND tag=?2 AND"
+                    " SELECT repo,tag,digest,stamp,origin,epoch FROM tag_history h WHERE repo=?1 "
+                    "AND tag=?2 AND"
                     "  EXISTS(SELECT 1 FROM manifests n WHERE n.repo=?1 AND n.digest=h.digest)"
                     "  ORDER BY " REGISTER_HIGHEST_FIRST("") " LIMIT 1",
                     "is", repo, tag);

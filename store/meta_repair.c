@@ -1,14 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
-// Mends a store that holds stamps of the future: entries that an earlier version took from a region that lied, what was
-// written on top of them here, or what our own clock gave out while it was wrong. See meta.h. Writer thread.
+// Mends a store that holds stamps of the future: entries that an earlier version took from a region
+// that lied, what was written on top of them here, or what our own clock gave out while it was
+// wrong. See meta.h. Writer thread.
 //
-// All entries of the future are void (meta_void.c), in every region by the same rule; so once each has been repaired
-// they agree. Of others nothing more is to be said: their feeds still have those entries, and reading stops before
-// them. Our own acknowledged writes must not go with them: those that hold are announced again, in a new epoch, and the
-// void stretch of our log is remembered, so that peers who have read it are told, and nothing of it is recovered.
+// All entries of the future are void (meta_void.c), in every region by the same rule; so once each
+// has been repaired they agree. Of others nothing more is to be said: their feeds still have those
+// entries, and reading stops before them. Our own acknowledged writes must not go with them: those
+// that hold are announced again, in a new epoch, and the void stretch of our log is remembered, so
+// that peers who have read it are told, and nothing of it is recovered.
 //
 // Invariants (design section 9)
-//   1. An own write that was acknowledged, and not replaced since, is in the log afterwards, with a stamp of now.
+//   1. An own write that was acknowledged, and not replaced since, is in the log afterwards, with a
+//      stamp of now.
 //   8. Void places are not used again: the new epoch is past all that were used.
 #include "store/meta_priv.h"
 
@@ -27,16 +30,18 @@ struct repair {
 static int log_is_void(struct db *d, const char *self, const struct feed_mark *mark)
 {
     sqlite3_stmt *st;
-    int rc = db_find(d, &st,
-                     "SELECT 1 FROM voided WHERE origin=?1 AND part=0 AND epoch=?2 AND seq=?3 AND hash=?4 AND"
-                     " reason='" VOID_MENDED "'",
-                     "suub", self, mark->epoch, mark->seq, (const void *)mark->hash, (size_t)ENTRY_HASH_BYTES);
+    int rc = db_find(
+        d, &st,
+        "SELECT 1 FROM voided WHERE origin=?1 AND part=0 AND epoch=?2 AND seq=?3 AND hash=?4 AND"
+        " reason='" VOID_MENDED "'",
+        "suub", self, mark->epoch, mark->seq, (const void *)mark->hash, (size_t)ENTRY_HASH_BYTES);
     if (!rc)
         db_end(st);
     return rc;
 }
 
-int meta_place_void(struct meta *m, const struct feed_mark *mark, struct feed_mark *out_after, uint64_t *out_below)
+int meta_place_void(struct meta *m, const struct feed_mark *mark, struct feed_mark *out_after,
+                    uint64_t *out_below)
 {
     struct db *d;
     sqlite3_stmt *st;
@@ -49,7 +54,8 @@ int meta_place_void(struct meta *m, const struct feed_mark *mark, struct feed_ma
     rc = log_is_void(d, m->o.region, mark);
     if (!rc) {
         rc = db_find(d, &st,
-                     "SELECT epoch,part,seq,hash FROM feed WHERE origin=?1 AND part=0 AND (epoch,seq)<(?2,?3)"
+                     "SELECT epoch,part,seq,hash FROM feed WHERE origin=?1 AND part=0 AND "
+                     "(epoch,seq)<(?2,?3)"
                      " ORDER BY epoch DESC,seq DESC LIMIT 1",
                      "suu", m->o.region, mark->epoch, mark->seq);
         if (!rc) {
@@ -72,25 +78,27 @@ int meta_place_void(struct meta *m, const struct feed_mark *mark, struct feed_ma
 // Stamps go up within an epoch: from its first entry of the future on, all are.
 static int void_find(struct meta *m, const struct repair *r)
 {
-    return db_run(
-        &m->w,
-        "INSERT INTO void_ids SELECT f.id FROM feed f JOIN (SELECT origin,part,epoch,min(seq) AS seq FROM feed"
-        " WHERE stamp>?1 OR restates>?1 GROUP BY origin,part,epoch) x"
-        " ON f.origin=x.origin AND f.part=x.part AND f.epoch=x.epoch AND f.seq>=x.seq",
-        "u", r->limit);
+    return db_run(&m->w,
+                  "INSERT INTO void_ids SELECT f.id FROM feed f JOIN (SELECT "
+                  "origin,part,epoch,min(seq) AS seq FROM feed"
+                  " WHERE stamp>?1 OR restates>?1 GROUP BY origin,part,epoch) x"
+                  " ON f.origin=x.origin AND f.part=x.part AND f.epoch=x.epoch AND f.seq>=x.seq",
+                  "u", r->limit);
 }
 
 // Registers that have such a stamp are looked at also where the log does not say why.
 static int touched_find(struct meta *m, const struct repair *r)
 {
     int rc = db_run(&m->w,
-                    "INSERT OR IGNORE INTO void_tags SELECT h.repo,h.tag,t.digest,t.stamp,t.origin FROM tag_history h"
+                    "INSERT OR IGNORE INTO void_tags SELECT h.repo,h.tag,t.digest,t.stamp,t.origin "
+                    "FROM tag_history h"
                     " LEFT JOIN tags t ON t.repo=h.repo AND t.tag=h.tag WHERE h.stamp>?1",
                     "u", r->limit);
     if (rc)
         return rc;
     return db_run(&m->w,
-                  "INSERT OR IGNORE INTO void_presence SELECT repo,digest,stamp,origin FROM manifests WHERE stamp>?1",
+                  "INSERT OR IGNORE INTO void_presence SELECT repo,digest,stamp,origin FROM "
+                  "manifests WHERE stamp>?1",
                   "u", r->limit);
 }
 
@@ -99,8 +107,9 @@ static int touched_find(struct meta *m, const struct repair *r)
 static int own_count(struct meta *m, size_t *out)
 {
     sqlite3_stmt *st;
-    int rc = db_find(&m->w, &st, "SELECT count(*) FROM feed WHERE origin=?1 AND id IN (SELECT id FROM void_ids)", "s",
-                     m->o.region);
+    int rc = db_find(
+        &m->w, &st, "SELECT count(*) FROM feed WHERE origin=?1 AND id IN (SELECT id FROM void_ids)",
+        "s", m->o.region);
     if (rc)
         return rc;
     *out = (size_t)sqlite3_column_int64(st, 0);
@@ -113,12 +122,13 @@ static int own_go_back(struct meta *m)
 {
     sqlite3_stmt *st;
     struct feed_mark last = {0};
-    int rc =
-        db_find(&m->w, &st,
-                "SELECT epoch,part,seq,hash,(SELECT max(stamp) FROM feed WHERE origin=?1 AND id NOT IN (SELECT id FROM"
-                " void_ids)) FROM feed WHERE origin=?1 AND part=0 AND id NOT IN (SELECT id FROM void_ids)"
-                " ORDER BY epoch DESC,seq DESC LIMIT 1",
-                "s", m->o.region);
+    int rc = db_find(
+        &m->w, &st,
+        "SELECT epoch,part,seq,hash,(SELECT max(stamp) FROM feed WHERE origin=?1 AND id NOT IN "
+        "(SELECT id FROM"
+        " void_ids)) FROM feed WHERE origin=?1 AND part=0 AND id NOT IN (SELECT id FROM void_ids)"
+        " ORDER BY epoch DESC,seq DESC LIMIT 1",
+        "s", m->o.region);
     m->hlc.last = 0;
     if (!rc) {
         rc = mark_of_row(st, 0, &last);
@@ -133,33 +143,42 @@ static int own_go_back(struct meta *m)
 
 // --- what holds is announced again ---
 
-// Of manifests those that are here, each before the tags that may need it. Of each tag the last own value: as new where
-// nothing stood on top of it (low 0); else with the register stamp that it would have had, just above what it replaced
-// (low 1): so it wins over what was there before, and not over who replaced it and says so anew. The ids of rows are
-// the order in which entries came.
+// Of manifests those that are here, each before the tags that may need it. Of each tag the last own
+// value: as new where nothing stood on top of it (low 0); else with the register stamp that it
+// would have had, just above what it replaced (low 1): so it wins over what was there before, and
+// not over who replaced it and says so anew. The ids of rows are the order in which entries came.
 #define SELF "(SELECT text FROM state WHERE key='region')"
 static const char *const again_steps[] = {
-    "CREATE TEMP TABLE IF NOT EXISTS void_own(id INTEGER PRIMARY KEY, repo INTEGER, kind INTEGER, tag TEXT, digest "
+    "CREATE TEMP TABLE IF NOT EXISTS void_own(id INTEGER PRIMARY KEY, repo INTEGER, kind INTEGER, "
+    "tag TEXT, digest "
     "BLOB,"
     " stamp INTEGER)",
     "CREATE INDEX IF NOT EXISTS temp.void_own_of ON void_own(kind,repo,tag,stamp)",
-    "CREATE TEMP TABLE IF NOT EXISTS void_again(id INTEGER PRIMARY KEY, low INTEGER, prior INTEGER)",
+    "CREATE TEMP TABLE IF NOT EXISTS void_again(id INTEGER PRIMARY KEY, low INTEGER, prior "
+    "INTEGER)",
     "DELETE FROM void_own",
     "DELETE FROM void_again",
-    "INSERT INTO void_own SELECT f.id,r.id,f.kind,f.tag,f.digest,iif(f.restates>0,f.restates,f.stamp) FROM void_ids v"
+    "INSERT INTO void_own SELECT "
+    "f.id,r.id,f.kind,f.tag,f.digest,iif(f.restates>0,f.restates,f.stamp) FROM void_ids v"
     " JOIN feed f ON f.id=v.id JOIN repositories r ON r.registry=f.registry AND r.name=f.repository"
     " WHERE f.origin=" SELF,
-    "INSERT INTO void_again SELECT min(o.id),0,0 FROM void_own o JOIN manifests n ON n.repo=o.repo AND "
+    "INSERT INTO void_again SELECT min(o.id),0,0 FROM void_own o JOIN manifests n ON n.repo=o.repo "
+    "AND "
     "n.digest=o.digest"
     " WHERE o.kind=1 GROUP BY o.repo,o.digest",
-    "INSERT INTO void_again SELECT max(o.id),NOT(t.stamp=o.stamp AND t.digest=o.digest AND t.origin=" SELF ") OR"
+    "INSERT INTO void_again SELECT max(o.id),NOT(t.stamp=o.stamp AND t.digest=o.digest AND "
+    "t.origin=" SELF ") OR"
     " EXISTS(SELECT 1 FROM outdone d WHERE d.repo=o.repo AND d.tag=o.tag AND d.stamp>o.stamp),0"
     " FROM void_own o JOIN tags t ON t.repo=o.repo AND t.tag=o.tag"
-    " WHERE o.kind=2 AND o.stamp=(SELECT max(x.stamp) FROM void_own x WHERE x.kind=2 AND x.repo=o.repo AND x.tag=o.tag)"
+    " WHERE o.kind=2 AND o.stamp=(SELECT max(x.stamp) FROM void_own x WHERE x.kind=2 AND "
+    "x.repo=o.repo AND x.tag=o.tag)"
     " GROUP BY o.repo,o.tag",
-    "UPDATE void_again SET prior=p.prior FROM (SELECT g.id AS id,max(iif(f.restates>0,f.restates,f.stamp)) AS prior"
-    " FROM void_again g JOIN void_own o ON o.id=g.id JOIN repositories r ON r.id=o.repo JOIN feed f ON"
-    " f.registry=r.registry AND f.repository=r.name AND f.tag=o.tag WHERE g.low=1 AND f.kind=2 AND f.id<g.id AND"
+    "UPDATE void_again SET prior=p.prior FROM (SELECT g.id AS "
+    "id,max(iif(f.restates>0,f.restates,f.stamp)) AS prior"
+    " FROM void_again g JOIN void_own o ON o.id=g.id JOIN repositories r ON r.id=o.repo JOIN feed "
+    "f ON"
+    " f.registry=r.registry AND f.repository=r.name AND f.tag=o.tag WHERE g.low=1 AND f.kind=2 AND "
+    "f.id<g.id AND"
     " f.id NOT IN (SELECT id FROM void_ids) GROUP BY g.id) p WHERE p.id=void_again.id",
     "DELETE FROM outdone",
 };
@@ -167,7 +186,8 @@ static const char *const again_steps[] = {
 struct again {
     int64_t id;
     bool low;
-    uint64_t prior; // low: the highest register stamp that it replaced
+    // low: the highest register stamp that it replaced
+    uint64_t prior;
     struct feed_entry e;
 };
 
@@ -175,7 +195,8 @@ static int again_next(struct meta *m, struct arena *a, struct again *g)
 {
     sqlite3_stmt *st;
     int rc = db_find(&m->w, &st,
-                     "SELECT " FEED_COLUMNS ",g.low,g.prior FROM void_again g JOIN feed f ON f.id=g.id WHERE g.id>?1"
+                     "SELECT " FEED_COLUMNS
+                     ",g.low,g.prior FROM void_again g JOIN feed f ON f.id=g.id WHERE g.id>?1"
                      " ORDER BY g.id LIMIT 1",
                      "i", g->id);
     if (rc)
@@ -188,12 +209,14 @@ static int again_next(struct meta *m, struct arena *a, struct again *g)
     return rc;
 }
 
-static int best_good(struct meta *m, const struct repair *r, int64_t repo, const char *tag, uint64_t *out)
+static int best_good(struct meta *m, const struct repair *r, int64_t repo, const char *tag,
+                     uint64_t *out)
 {
     sqlite3_stmt *st;
-    int rc =
-        db_find(&m->w, &st, "SELECT coalesce(max(stamp),0) FROM tag_history WHERE repo=?1 AND tag=?2 AND stamp<=?3",
-                "isu", repo, tag, r->limit);
+    int rc = db_find(
+        &m->w, &st,
+        "SELECT coalesce(max(stamp),0) FROM tag_history WHERE repo=?1 AND tag=?2 AND stamp<=?3",
+        "isu", repo, tag, r->limit);
     if (rc)
         return rc;
     *out = (uint64_t)sqlite3_column_int64(st, 0);
@@ -244,21 +267,26 @@ static int again_run(struct meta *m, struct repair *r)
 
 // --- the marks of others ---
 
-#define FIRST_VOID                                                                                     \
-    "(SELECT v.epoch,v.seq FROM void_ids i JOIN feed v ON v.id=i.id WHERE v.origin=origins.origin AND" \
+#define FIRST_VOID                                                          \
+    "(SELECT v.epoch,v.seq FROM void_ids i JOIN feed v ON v.id=i.id WHERE " \
+    "v.origin=origins.origin AND"                                           \
     " v.part=origins.part ORDER BY v.epoch,v.seq LIMIT 1)"
-#define LAST_GOOD                                                                                                  \
-    " FROM feed a WHERE a.origin=origins.origin AND a.part=origins.part AND a.id NOT IN (SELECT id FROM void_ids)" \
+#define LAST_GOOD                                                                                 \
+    " FROM feed a WHERE a.origin=origins.origin AND a.part=origins.part AND a.id NOT IN (SELECT " \
+    "id FROM void_ids)"                                                                           \
     " AND (a.epoch,a.seq)<" FIRST_VOID
-#define HAS_VOID "EXISTS(SELECT 1 FROM void_ids i JOIN feed v ON v.id=i.id WHERE v.origin=origins.origin)"
+#define HAS_VOID \
+    "EXISTS(SELECT 1 FROM void_ids i JOIN feed v ON v.id=i.id WHERE v.origin=origins.origin)"
 
 static int marks_go_back(struct meta *m)
 {
-    int rc = db_exec(&m->w, "DELETE FROM origins WHERE " HAS_VOID " AND NOT EXISTS(SELECT 1" LAST_GOOD ")");
+    int rc = db_exec(&m->w, "DELETE FROM origins WHERE " HAS_VOID
+                            " AND NOT EXISTS(SELECT 1" LAST_GOOD ")");
     if (rc)
         return rc;
-    return db_exec(&m->w, "UPDATE origins SET (epoch,seq,hash)=(SELECT a.epoch,a.seq,a.hash" LAST_GOOD
-                          " ORDER BY a.epoch DESC,a.seq DESC LIMIT 1) WHERE " HAS_VOID);
+    return db_exec(&m->w,
+                   "UPDATE origins SET (epoch,seq,hash)=(SELECT a.epoch,a.seq,a.hash" LAST_GOOD
+                   " ORDER BY a.epoch DESC,a.seq DESC LIMIT 1) WHERE " HAS_VOID);
 }
 
 // --- all of it ---
@@ -280,8 +308,9 @@ static int set_void(struct meta *m, bool own, const char *reason)
         rc = ERR_NOMEM;
     if (!rc)
         rc = db_start(&m->w, &st,
-                      "SELECT v.id FROM void_ids v JOIN feed f ON f.id=v.id WHERE (f.origin=?1)=?2 ORDER BY v.id", "sn",
-                      m->o.region, (int)own);
+                      "SELECT v.id FROM void_ids v JOIN feed f ON f.id=v.id WHERE (f.origin=?1)=?2 "
+                      "ORDER BY v.id",
+                      "sn", m->o.region, (int)own);
     while (!rc && (rc = db_step(&m->w, st)) == 1) {
         rc = 0;
         ids[n++] = sqlite3_column_int64(st, 0);
@@ -292,7 +321,8 @@ static int set_void(struct meta *m, bool own, const char *reason)
     return rc;
 }
 
-// One register that still has a stamp of the future, though the log has none: it is made anew from the log.
+// One register that still has a stamp of the future, though the log has none: it is made anew from
+// the log.
 static int odd_one(struct meta *m, const struct repair *r)
 {
     struct arena a;
@@ -302,9 +332,11 @@ static int odd_one(struct meta *m, const struct repair *r)
     arena_init(&a, 0);
     int rc =
         db_find(&m->w, &st,
-                "SELECT r.id,r.registry,r.name,x.tag,x.digest FROM (SELECT repo,tag,NULL AS digest FROM tag_history"
+                "SELECT r.id,r.registry,r.name,x.tag,x.digest FROM (SELECT repo,tag,NULL AS digest "
+                "FROM tag_history"
                 " WHERE stamp>?1 UNION ALL SELECT repo,tag,NULL FROM tags WHERE stamp>?1 UNION ALL"
-                " SELECT repo,NULL,digest FROM manifests WHERE stamp>?1 LIMIT 1) x JOIN repositories r ON r.id=x.repo",
+                " SELECT repo,NULL,digest FROM manifests WHERE stamp>?1 LIMIT 1) x JOIN "
+                "repositories r ON r.id=x.repo",
                 "u", r->limit);
     if (rc)
         return rc;
@@ -398,24 +430,30 @@ static int mark_set(struct meta *m, const struct void_origin *v)
 {
     const struct feed_mark *to = v->after;
     if (to->seq == 0)
-        return db_run(&m->w, "DELETE FROM origins WHERE origin=?1 AND part=0 AND epoch<?2", "su", v->origin, v->below);
+        return db_run(&m->w, "DELETE FROM origins WHERE origin=?1 AND part=0 AND epoch<?2", "su",
+                      v->origin, v->below);
     return db_run(&m->w,
-                  "UPDATE origins SET epoch=?2,seq=?3,hash=?4 WHERE origin=?1 AND part=0 AND (epoch,seq)>(?2,?3)"
+                  "UPDATE origins SET epoch=?2,seq=?3,hash=?4 WHERE origin=?1 AND part=0 AND "
+                  "(epoch,seq)>(?2,?3)"
                   " AND epoch<?5",
-                  "suubu", v->origin, to->epoch, to->seq, (const void *)to->hash, (size_t)ENTRY_HASH_BYTES, v->below);
+                  "suubu", v->origin, to->epoch, to->seq, (const void *)to->hash,
+                  (size_t)ENTRY_HASH_BYTES, v->below);
 }
 
-// Our own values of the future under one that is void now had been replaced; whoever did says so anew.
+// Our own values of the future under one that is void now had been replaced; whoever did says so
+// anew.
 static int outdone_keep(struct meta *m)
 {
-    return db_run(
-        &m->w,
-        "INSERT INTO outdone SELECT r.id,f.tag,max(iif(f.restates>0,f.restates,f.stamp)) AS top FROM void_ids v"
-        " JOIN feed f ON f.id=v.id JOIN repositories r ON r.registry=f.registry AND r.name=f.repository"
-        " WHERE f.kind=2 AND EXISTS(SELECT 1 FROM tag_history h WHERE h.repo=r.id AND h.tag=f.tag AND"
-        " h.origin=?1 AND h.stamp>?2) GROUP BY r.id,f.tag"
-        " ON CONFLICT(repo,tag) DO UPDATE SET stamp=max(stamp,excluded.stamp)",
-        "su", m->o.region, meta_stamp_limit(m));
+    return db_run(&m->w,
+                  "INSERT INTO outdone SELECT r.id,f.tag,max(iif(f.restates>0,f.restates,f.stamp)) "
+                  "AS top FROM void_ids v"
+                  " JOIN feed f ON f.id=v.id JOIN repositories r ON r.registry=f.registry AND "
+                  "r.name=f.repository"
+                  " WHERE f.kind=2 AND EXISTS(SELECT 1 FROM tag_history h WHERE h.repo=r.id AND "
+                  "h.tag=f.tag AND"
+                  " h.origin=?1 AND h.stamp>?2) GROUP BY r.id,f.tag"
+                  " ON CONFLICT(repo,tag) DO UPDATE SET stamp=max(stamp,excluded.stamp)",
+                  "su", m->o.region, meta_stamp_limit(m));
 }
 
 static int void_origin_run(struct meta *m, void *arg)
@@ -425,7 +463,8 @@ static int void_origin_run(struct meta *m, void *arg)
     int rc = report_clear(m);
     if (!rc)
         rc = db_run(&m->w,
-                    "INSERT INTO void_ids SELECT id FROM feed WHERE origin=?1 AND part=0 AND (epoch,seq)>(?2,?3)"
+                    "INSERT INTO void_ids SELECT id FROM feed WHERE origin=?1 AND part=0 AND "
+                    "(epoch,seq)>(?2,?3)"
                     " AND epoch<?4",
                     "suuu", v->origin, to->epoch, to->seq, v->below);
     if (!rc)
@@ -439,10 +478,11 @@ static int void_origin_run(struct meta *m, void *arg)
     return rc ? rc : report_end(m, v->a, v->out);
 }
 
-int meta_void_origin(struct meta *m, const char *origin, const struct feed_mark *after, uint64_t below, struct arena *a,
-                     struct void_report *out)
+int meta_void_origin(struct meta *m, const char *origin, const struct feed_mark *after,
+                     uint64_t below, struct arena *a, struct void_report *out)
 {
-    if (strcmp(origin, m->o.region) == 0 || after->epoch >= below || below > INT64_MAX || after->seq > INT64_MAX)
+    if (strcmp(origin, m->o.region) == 0 || after->epoch >= below || below > INT64_MAX ||
+        after->seq > INT64_MAX)
         return ERR_INVAL;
     struct void_report done;
     struct void_origin v = {origin, after, below, a, &done};

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// What it does to the registers that entries become void: their values before are kept beside (report_begin), and
-// compared with those after (report_end). For meta_repair.c. Writer thread, in one transaction.
+// What it does to the registers that entries become void: their values before are kept beside
+// (report_begin), and compared with those after (report_end). For meta_repair.c. Writer thread, in
+// one transaction.
 //
 // The entries stand in temp.void_ids(id).
 #include "store/meta_priv.h"
@@ -12,9 +13,11 @@
 
 static const char *const tables[] = {
     "CREATE TEMP TABLE IF NOT EXISTS void_ids(id INTEGER PRIMARY KEY)",
-    "CREATE TEMP TABLE IF NOT EXISTS void_tags(repo INTEGER, tag TEXT, digest BLOB, stamp INTEGER, origin TEXT,"
+    "CREATE TEMP TABLE IF NOT EXISTS void_tags(repo INTEGER, tag TEXT, digest BLOB, stamp INTEGER, "
+    "origin TEXT,"
     " PRIMARY KEY(repo,tag))",
-    "CREATE TEMP TABLE IF NOT EXISTS void_presence(repo INTEGER, digest BLOB, stamp INTEGER, origin TEXT,"
+    "CREATE TEMP TABLE IF NOT EXISTS void_presence(repo INTEGER, digest BLOB, stamp INTEGER, "
+    "origin TEXT,"
     " PRIMARY KEY(repo,digest))",
     "DELETE FROM void_ids",
     "DELETE FROM void_tags",
@@ -22,21 +25,25 @@ static const char *const tables[] = {
 };
 
 static const char *const before[] = {
-    "INSERT OR IGNORE INTO void_tags SELECT r.id,f.tag,t.digest,t.stamp,t.origin FROM void_ids v JOIN feed f ON "
+    "INSERT OR IGNORE INTO void_tags SELECT r.id,f.tag,t.digest,t.stamp,t.origin FROM void_ids v "
+    "JOIN feed f ON "
     "f.id=v.id"
     " JOIN repositories r ON r.registry=f.registry AND r.name=f.repository"
     " LEFT JOIN tags t ON t.repo=r.id AND t.tag=f.tag WHERE f.kind=2",
-    "INSERT OR IGNORE INTO void_presence SELECT n.repo,n.digest,n.stamp,n.origin FROM void_ids v JOIN feed f ON "
+    "INSERT OR IGNORE INTO void_presence SELECT n.repo,n.digest,n.stamp,n.origin FROM void_ids v "
+    "JOIN feed f ON "
     "f.id=v.id"
     " JOIN repositories r ON r.registry=f.registry AND r.name=f.repository"
     " JOIN manifests n ON n.repo=r.id AND n.digest=f.digest WHERE f.kind=1",
 };
 
-#define CHANGED_TAGS                                                                                         \
-    " FROM void_tags v JOIN repositories r ON r.id=v.repo LEFT JOIN tags t ON t.repo=v.repo AND t.tag=v.tag" \
+#define CHANGED_TAGS                                                                              \
+    " FROM void_tags v JOIN repositories r ON r.id=v.repo LEFT JOIN tags t ON t.repo=v.repo AND " \
+    "t.tag=v.tag"                                                                                 \
     " WHERE v.digest IS NOT NULL AND v.digest IS NOT t.digest"
-#define GONE_MANIFESTS                                                                                          \
-    " FROM void_presence v JOIN repositories r ON r.id=v.repo WHERE NOT EXISTS(SELECT 1 FROM manifests n WHERE" \
+#define GONE_MANIFESTS                                                                         \
+    " FROM void_presence v JOIN repositories r ON r.id=v.repo WHERE NOT EXISTS(SELECT 1 FROM " \
+    "manifests n WHERE"                                                                        \
     " n.repo=v.repo AND n.digest=v.digest)"
 
 static int steps_run(struct meta *m, const char *const *steps, size_t n)
@@ -70,7 +77,8 @@ int report_begin(struct meta *m, struct void_report *out)
     if (!rc)
         rc = count(m, "SELECT count(*) FROM void_ids", &out->n_entries);
     if (!rc)
-        rc = count(m, "SELECT count(*) FROM jobs WHERE id IN (SELECT id FROM void_ids)", &out->n_jobs);
+        rc = count(m, "SELECT count(*) FROM jobs WHERE id IN (SELECT id FROM void_ids)",
+                   &out->n_jobs);
     return rc;
 }
 
@@ -105,11 +113,12 @@ static int registers_list(struct meta *m, struct arena *a, struct void_report *o
     out->list = arena_array(a, LIST_MAX, sizeof *out->list);
     if (!out->list)
         return ERR_NOMEM;
-    int rc = db_start(&m->w, &st,
-                      "SELECT r.registry,r.name,v.tag,v.digest,t.digest,v.stamp,v.origin" CHANGED_TAGS
-                      " UNION ALL SELECT r.registry,r.name,'',v.digest,NULL,v.stamp,v.origin" GONE_MANIFESTS
-                      " ORDER BY 1,2,3 LIMIT ?1",
-                      "n", LIST_MAX);
+    int rc = db_start(
+        &m->w, &st,
+        "SELECT r.registry,r.name,v.tag,v.digest,t.digest,v.stamp,v.origin" CHANGED_TAGS
+        " UNION ALL SELECT r.registry,r.name,'',v.digest,NULL,v.stamp,v.origin" GONE_MANIFESTS
+        " ORDER BY 1,2,3 LIMIT ?1",
+        "n", LIST_MAX);
     while (!rc && (rc = db_step(&m->w, st)) == 1) {
         rc = register_read(st, a, &out->list[out->n_list]);
         if (rc)

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// Feed keys that are revoked from a place of their feed on, as this store was told, for good: see meta.h.
+// Feed keys that are revoked from a place of their feed on, as this store was told, for good: see
+// meta.h.
 //
-// Told in one transaction, so that from then on nothing that is void is taken in or applied; what is held of it is
-// swept out in pieces, each a transaction that also moves the place up to which the sweep has come. A sweep that is
-// broken off goes on there.
+// Told in one transaction, so that from then on nothing that is void is taken in or applied; what
+// is held of it is swept out in pieces, each a transaction that also moves the place up to which
+// the sweep has come. A sweep that is broken off goes on there.
 #include "store/meta_priv.h"
 
 #include "base/err.h"
@@ -17,12 +18,15 @@ struct revoke {
     struct meta_revoked result;
 };
 
-// How the place of `r` compares with what is stored for its key: below 0 it lies before, 0 the same. ERR_NOTFOUND.
+// How the place of `r` compares with what is stored for its key: below 0 it lies before, 0 the
+// same. ERR_NOTFOUND.
 static int stored_compare(struct meta *m, const struct meta_revocation *r, int *out)
 {
     sqlite3_stmt *st;
-    int rc = db_find(&m->w, &st, "SELECT (?2,?3)<(epoch,seq),(?2,?3,?4)=(epoch,seq,hash) FROM revoked WHERE key=?1",
-                     "suub", r->key, r->epoch, r->seq, (const void *)r->hash, (size_t)ENTRY_HASH_BYTES);
+    int rc =
+        db_find(&m->w, &st,
+                "SELECT (?2,?3)<(epoch,seq),(?2,?3,?4)=(epoch,seq,hash) FROM revoked WHERE key=?1",
+                "suub", r->key, r->epoch, r->seq, (const void *)r->hash, (size_t)ENTRY_HASH_BYTES);
     if (rc)
         return rc;
     *out = 1;
@@ -44,12 +48,16 @@ static int revoke_one(struct meta *m, const struct meta_revocation *r, struct me
         out->n_ignored += order > 0;
         return 0;
     }
-    // Another entry in that place: what was read before it need not be what the origin wrote either.
-    rc = db_run(&m->w,
-                "INSERT OR REPLACE INTO revoked(key,origin,epoch,seq,hash,at_epoch,at_seq,swept,rewound)"
-                " VALUES(?1,?2,?3,?4,?5,?3,?4,0,CASE WHEN EXISTS(SELECT 1 FROM feed WHERE origin=?2 AND part=0 AND"
-                " epoch=?3 AND seq=?4 AND hash<>?5) THEN -1 ELSE 0 END)",
-                "ssuub", r->key, r->origin, r->epoch, r->seq, (const void *)r->hash, (size_t)ENTRY_HASH_BYTES);
+    // Another entry in that place: what was read before it need not be what the origin wrote
+    // either.
+    rc = db_run(
+        &m->w,
+        "INSERT OR REPLACE INTO revoked(key,origin,epoch,seq,hash,at_epoch,at_seq,swept,rewound)"
+        " VALUES(?1,?2,?3,?4,?5,?3,?4,0,CASE WHEN EXISTS(SELECT 1 FROM feed WHERE origin=?2 AND "
+        "part=0 AND"
+        " epoch=?3 AND seq=?4 AND hash<>?5) THEN -1 ELSE 0 END)",
+        "ssuub", r->key, r->origin, r->epoch, r->seq, (const void *)r->hash,
+        (size_t)ENTRY_HASH_BYTES);
     // 8: others may hold entries of the thief in the places that would come next.
     if (!rc && strcmp(r->origin, m->o.region) == 0)
         rc = epoch_move(m, r->epoch);
@@ -66,7 +74,8 @@ static int revoke_run(struct meta *m, void *arg)
     return rc;
 }
 
-int meta_revoke(struct meta *m, const struct meta_revocation *list, size_t n, struct meta_revoked *out)
+int meta_revoke(struct meta *m, const struct meta_revocation *list, size_t n,
+                struct meta_revoked *out)
 {
     struct revoke v = {.list = list, .n = n};
     int rc = writer_submit(m, revoke_run, &v, false);
@@ -94,8 +103,10 @@ static int unswept_find(struct meta *m, struct arena *a, struct under_way *out)
 {
     sqlite3_stmt *st;
     struct feed_mark at;
-    int rc = db_find(&m->w, &st,
-                     "SELECT epoch,0,seq,hash,key,origin,at_epoch,at_seq FROM revoked WHERE swept=0 LIMIT 1", "");
+    int rc = db_find(
+        &m->w, &st,
+        "SELECT epoch,0,seq,hash,key,origin,at_epoch,at_seq FROM revoked WHERE swept=0 LIMIT 1",
+        "");
     if (rc)
         return rc;
     struct under_way w = {.at_epoch = (uint64_t)sqlite3_column_int64(st, 6),
@@ -116,14 +127,16 @@ static int unswept_find(struct meta *m, struct arena *a, struct under_way *out)
 }
 
 // Looks at up to `max` entries from where the sweep stands. *out_seen: how many those were.
-static int void_find(struct meta *m, struct under_way *w, size_t max, int64_t *out_ids, size_t *out_n, size_t *out_seen)
+static int void_find(struct meta *m, struct under_way *w, size_t max, int64_t *out_ids,
+                     size_t *out_n, size_t *out_seen)
 {
     sqlite3_stmt *st;
     int rc = db_start(&m->w, &st,
-                      "SELECT id,epoch,seq,key=?4 AND ((epoch,seq)>(?5,?6) OR hash<>?7) FROM feed WHERE origin=?1 AND"
+                      "SELECT id,epoch,seq,key=?4 AND ((epoch,seq)>(?5,?6) OR hash<>?7) FROM feed "
+                      "WHERE origin=?1 AND"
                       " part=0 AND (epoch,seq)>=(?2,?3) ORDER BY epoch,seq LIMIT ?8",
-                      "suusuubi", w->origin, w->at_epoch, w->at_seq, w->key, w->epoch, w->seq, (const void *)w->hash,
-                      (size_t)ENTRY_HASH_BYTES, (int64_t)max);
+                      "suusuubi", w->origin, w->at_epoch, w->at_seq, w->key, w->epoch, w->seq,
+                      (const void *)w->hash, (size_t)ENTRY_HASH_BYTES, (int64_t)max);
     while (!rc && (rc = db_step(&m->w, st)) == 1) {
         rc = 0;
         w->at_epoch = (uint64_t)sqlite3_column_int64(st, 1);
@@ -149,8 +162,8 @@ static int sweep_run(struct meta *m, void *arg)
     if (!rc)
         rc = entries_void(m, ids, n, "revoked");
     if (!rc)
-        rc = db_run(&m->w, "UPDATE revoked SET at_epoch=?2,at_seq=?3,swept=?4 WHERE key=?1", "suun", w.key, w.at_epoch,
-                    w.at_seq, (int)(n_seen < s->max));
+        rc = db_run(&m->w, "UPDATE revoked SET at_epoch=?2,at_seq=?3,swept=?4 WHERE key=?1", "suun",
+                    w.key, w.at_epoch, w.at_seq, (int)(n_seen < s->max));
     arena_done(&a);
     if (!rc) {
         s->result.more = true;
@@ -174,18 +187,23 @@ int meta_revoke_sweep(struct meta *m, size_t max, struct meta_swept *out)
 static int rewind_run(struct meta *m, void *arg)
 {
     const char *origin = arg;
-    int rc = db_run(
-        &m->w, "DELETE FROM origins WHERE origin=?1 AND EXISTS(SELECT 1 FROM revoked WHERE origin=?1 AND rewound<0)",
-        "s", origin);
+    int rc = db_run(&m->w,
+                    "DELETE FROM origins WHERE origin=?1 AND EXISTS(SELECT 1 FROM revoked WHERE "
+                    "origin=?1 AND rewound<0)",
+                    "s", origin);
     if (rc)
         return rc;
-    rc = db_run(&m->w,
-                "UPDATE origins SET (epoch,seq,hash)=(first.epoch,first.seq,first.hash) FROM (SELECT "
-                "epoch,seq,hash FROM revoked"
-                " WHERE origin=?1 AND rewound=0 ORDER BY epoch,seq LIMIT 1) first WHERE origins.origin=?1 AND"
-                " origins.part=0 AND (origins.epoch,origins.seq)>(first.epoch,first.seq)",
-                "s", origin);
-    return rc ? rc : db_run(&m->w, "UPDATE revoked SET rewound=1 WHERE origin=?1 AND rewound<1", "s", origin);
+    rc = db_run(
+        &m->w,
+        "UPDATE origins SET (epoch,seq,hash)=(first.epoch,first.seq,first.hash) FROM (SELECT "
+        "epoch,seq,hash FROM revoked"
+        " WHERE origin=?1 AND rewound=0 ORDER BY epoch,seq LIMIT 1) first WHERE origins.origin=?1 "
+        "AND"
+        " origins.part=0 AND (origins.epoch,origins.seq)>(first.epoch,first.seq)",
+        "s", origin);
+    return rc ? rc
+              : db_run(&m->w, "UPDATE revoked SET rewound=1 WHERE origin=?1 AND rewound<1", "s",
+                       origin);
 }
 
 int meta_revoke_rewind(struct meta *m, const char *origin)
@@ -222,10 +240,11 @@ int meta_revoke_reread(struct meta *m, const char *origin)
 int entry_disown(struct meta *m, int64_t id)
 {
     sqlite3_stmt *st;
-    int rc = db_find(&m->w, &st,
-                     "SELECT 1 FROM feed f JOIN revoked r ON r.key=f.key AND r.origin=f.origin WHERE f.id=?1 AND"
-                     " (f.epoch,f.seq)<=(r.epoch,r.seq)",
-                     "i", id);
+    int rc = db_find(
+        &m->w, &st,
+        "SELECT 1 FROM feed f JOIN revoked r ON r.key=f.key AND r.origin=f.origin WHERE f.id=?1 AND"
+        " (f.epoch,f.seq)<=(r.epoch,r.seq)",
+        "i", id);
     if (rc)
         return rc == ERR_NOTFOUND ? ERR_CONFLICT : rc;
     db_end(st);

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// The tables, their version, and what is refused: a newer schema, another program's file, another region's. Called
-// once, at open. A new version is a new row of `steps`; steps that were released never change.
+// The tables, their version, and what is refused: a newer schema, another program's file, another
+// region's. Called once, at open. A new version is a new row of `steps`; steps that were released
+// never change.
 //
-// Digests are blobs: algorithm byte, then the digest; so their order is that of their bytes. Numbers that are unsigned
-// elsewhere stay below 2^63. `part` is the feed's partition, always 0 on SQLite.
+// Digests are blobs: algorithm byte, then the digest; so their order is that of their bytes.
+// Numbers that are unsigned elsewhere stay below 2^63. `part` is the feed's partition, always 0 on
+// SQLite.
 #include "store/meta_priv.h"
 
 #include "base/err.h"
@@ -21,32 +23,44 @@ static const char *const steps[] = {
     "CREATE TABLE repositories(id INTEGER PRIMARY KEY, registry TEXT NOT NULL, name TEXT NOT NULL,"
     "  UNIQUE(registry,name));"
     // A register of presence: (stamp, origin, epoch) of the highest entry that asserts it.
-    "CREATE TABLE manifests(id INTEGER PRIMARY KEY, repo INTEGER NOT NULL REFERENCES repositories(id),"
-    "  digest BLOB NOT NULL, media_type TEXT NOT NULL, stamp INTEGER NOT NULL, origin TEXT NOT NULL,"
+    "CREATE TABLE manifests(id INTEGER PRIMARY KEY, repo INTEGER NOT NULL REFERENCES "
+    "repositories(id),"
+    "  digest BLOB NOT NULL, media_type TEXT NOT NULL, stamp INTEGER NOT NULL, origin TEXT NOT "
+    "NULL,"
     "  epoch INTEGER NOT NULL, size INTEGER NOT NULL, content BLOB NOT NULL, UNIQUE(repo,digest));"
     "CREATE TABLE manifest_refs(repo INTEGER NOT NULL, parent BLOB NOT NULL, child BLOB NOT NULL,"
     "  kind INTEGER NOT NULL, PRIMARY KEY(repo,parent,child,kind)) WITHOUT ROWID;"
     "CREATE INDEX manifest_refs_child ON manifest_refs(repo,child,kind);"
     // The winner; every version that was applied, the winner too, is in tag_history.
-    "CREATE TABLE tags(repo INTEGER NOT NULL REFERENCES repositories(id), tag TEXT NOT NULL, digest BLOB NOT NULL,"
-    "  stamp INTEGER NOT NULL, origin TEXT NOT NULL, epoch INTEGER NOT NULL, PRIMARY KEY(repo,tag)) WITHOUT ROWID;"
-    "CREATE TABLE tag_history(repo INTEGER NOT NULL, tag TEXT NOT NULL, stamp INTEGER NOT NULL, origin TEXT NOT NULL,"
-    "  digest BLOB NOT NULL, epoch INTEGER NOT NULL, PRIMARY KEY(repo,tag,stamp,origin,digest)) WITHOUT ROWID;"
+    "CREATE TABLE tags(repo INTEGER NOT NULL REFERENCES repositories(id), tag TEXT NOT NULL, "
+    "digest BLOB NOT NULL,"
+    "  stamp INTEGER NOT NULL, origin TEXT NOT NULL, epoch INTEGER NOT NULL, PRIMARY "
+    "KEY(repo,tag)) WITHOUT ROWID;"
+    "CREATE TABLE tag_history(repo INTEGER NOT NULL, tag TEXT NOT NULL, stamp INTEGER NOT NULL, "
+    "origin TEXT NOT NULL,"
+    "  digest BLOB NOT NULL, epoch INTEGER NOT NULL, PRIMARY KEY(repo,tag,stamp,origin,digest)) "
+    "WITHOUT ROWID;"
     "CREATE TABLE links(repo INTEGER NOT NULL REFERENCES repositories(id), digest BLOB NOT NULL,"
     "  size INTEGER NOT NULL, added_ms INTEGER NOT NULL, PRIMARY KEY(repo,digest)) WITHOUT ROWID;"
     "CREATE INDEX links_digest ON links(digest);"
     "CREATE TABLE uploads(id TEXT PRIMARY KEY, registry TEXT NOT NULL, repository TEXT NOT NULL,"
-    "  principal TEXT NOT NULL, size INTEGER NOT NULL, started_ms INTEGER NOT NULL, touched_ms INTEGER NOT NULL)"
+    "  principal TEXT NOT NULL, size INTEGER NOT NULL, started_ms INTEGER NOT NULL, touched_ms "
+    "INTEGER NOT NULL)"
     "  WITHOUT ROWID;"
     "CREATE INDEX uploads_touched ON uploads(touched_ms);"
-    // The outbox and what was read of others. content: of entries not applied yet; afterwards the manifest has it.
-    "CREATE TABLE feed(id INTEGER PRIMARY KEY, origin TEXT NOT NULL, epoch INTEGER NOT NULL, part INTEGER NOT NULL,"
-    "  seq INTEGER NOT NULL, stamp INTEGER NOT NULL, restates INTEGER NOT NULL, kind INTEGER NOT NULL,"
+    // The outbox and what was read of others. content: of entries not applied yet; afterwards the
+    // manifest has it.
+    "CREATE TABLE feed(id INTEGER PRIMARY KEY, origin TEXT NOT NULL, epoch INTEGER NOT NULL, part "
+    "INTEGER NOT NULL,"
+    "  seq INTEGER NOT NULL, stamp INTEGER NOT NULL, restates INTEGER NOT NULL, kind INTEGER NOT "
+    "NULL,"
     "  registry TEXT NOT NULL, repository TEXT NOT NULL, tag TEXT NOT NULL, digest BLOB NOT NULL,"
-    "  media_type TEXT NOT NULL, size INTEGER NOT NULL, hash BLOB NOT NULL, key TEXT NOT NULL, sig BLOB NOT NULL,"
+    "  media_type TEXT NOT NULL, size INTEGER NOT NULL, hash BLOB NOT NULL, key TEXT NOT NULL, sig "
+    "BLOB NOT NULL,"
     "  content BLOB, UNIQUE(origin,part,epoch,seq));"
     "CREATE INDEX feed_restates ON feed(restates) WHERE restates>0;"
-    "CREATE TABLE jobs(id INTEGER PRIMARY KEY REFERENCES feed(id), origin TEXT NOT NULL, epoch INTEGER NOT NULL,"
+    "CREATE TABLE jobs(id INTEGER PRIMARY KEY REFERENCES feed(id), origin TEXT NOT NULL, epoch "
+    "INTEGER NOT NULL,"
     "  part INTEGER NOT NULL, seq INTEGER NOT NULL, stamp INTEGER NOT NULL, registry TEXT NOT NULL,"
     "  repository TEXT NOT NULL, due_ms INTEGER NOT NULL, attempts INTEGER NOT NULL DEFAULT 0,"
     "  waiting INTEGER NOT NULL DEFAULT 0, error TEXT, failed_ms INTEGER NOT NULL DEFAULT 0);"
@@ -55,41 +69,54 @@ static const char *const steps[] = {
     "CREATE INDEX jobs_registry_due ON jobs(registry,due_ms);"
     "CREATE INDEX jobs_origin ON jobs(origin,part,epoch,seq);"
     "CREATE INDEX jobs_waiting ON jobs(registry,repository) WHERE waiting=1;"
-    "CREATE TABLE origins(origin TEXT NOT NULL, part INTEGER NOT NULL, epoch INTEGER NOT NULL, seq INTEGER NOT NULL,"
+    "CREATE TABLE origins(origin TEXT NOT NULL, part INTEGER NOT NULL, epoch INTEGER NOT NULL, seq "
+    "INTEGER NOT NULL,"
     "  hash BLOB NOT NULL, PRIMARY KEY(origin,part)) WITHOUT ROWID;",
     // 2: what the log holds of one register; a tag's history is bounded (META_HISTORY_MAX)
     "CREATE INDEX feed_register ON feed(registry,repository,kind,tag,digest);"
-    "DELETE FROM tag_history WHERE (repo,tag,stamp,origin,digest) IN (SELECT repo,tag,stamp,origin,digest FROM"
-    "  (SELECT *,row_number() OVER (PARTITION BY repo,tag ORDER BY stamp DESC,origin DESC,epoch DESC,digest DESC) AS n"
+    "DELETE FROM tag_history WHERE (repo,tag,stamp,origin,digest) IN (SELECT "
+    "repo,tag,stamp,origin,digest FROM"
+    "  (SELECT *,row_number() OVER (PARTITION BY repo,tag ORDER BY stamp DESC,origin DESC,epoch "
+    "DESC,digest DESC) AS n"
     "  FROM tag_history) WHERE n>100);",
-    // 3: entries that became void, as they were signed; feed keys that are revoked after a place of their feed, and up
-    // to where the log was swept for that (at_*), and whether the read mark was set back
-    "CREATE TABLE voided(id INTEGER PRIMARY KEY AUTOINCREMENT, reason TEXT NOT NULL, was TEXT NOT NULL,"
+    // 3: entries that became void, as they were signed; feed keys that are revoked after a place of
+    // their feed, and up to where the log was swept for that (at_*), and whether the read mark was
+    // set back
+    "CREATE TABLE voided(id INTEGER PRIMARY KEY AUTOINCREMENT, reason TEXT NOT NULL, was TEXT NOT "
+    "NULL,"
     "  at_ms INTEGER NOT NULL, origin TEXT NOT NULL, epoch INTEGER NOT NULL, part INTEGER NOT NULL,"
-    "  seq INTEGER NOT NULL, stamp INTEGER NOT NULL, restates INTEGER NOT NULL, kind INTEGER NOT NULL,"
+    "  seq INTEGER NOT NULL, stamp INTEGER NOT NULL, restates INTEGER NOT NULL, kind INTEGER NOT "
+    "NULL,"
     "  registry TEXT NOT NULL, repository TEXT NOT NULL, tag TEXT NOT NULL, digest BLOB NOT NULL,"
-    "  media_type TEXT NOT NULL, size INTEGER NOT NULL, hash BLOB NOT NULL, key TEXT NOT NULL, sig BLOB NOT NULL,"
+    "  media_type TEXT NOT NULL, size INTEGER NOT NULL, hash BLOB NOT NULL, key TEXT NOT NULL, sig "
+    "BLOB NOT NULL,"
     "  content BLOB, UNIQUE(origin,part,epoch,seq,hash));"
     "CREATE INDEX voided_registry ON voided(registry,id);"
-    "CREATE TABLE revoked(key TEXT PRIMARY KEY, origin TEXT NOT NULL, epoch INTEGER NOT NULL, seq INTEGER NOT NULL,"
-    "  hash BLOB NOT NULL, at_epoch INTEGER NOT NULL, at_seq INTEGER NOT NULL, swept INTEGER NOT NULL,"
+    "CREATE TABLE revoked(key TEXT PRIMARY KEY, origin TEXT NOT NULL, epoch INTEGER NOT NULL, seq "
+    "INTEGER NOT NULL,"
+    "  hash BLOB NOT NULL, at_epoch INTEGER NOT NULL, at_seq INTEGER NOT NULL, swept INTEGER NOT "
+    "NULL,"
     "  rewound INTEGER NOT NULL) WITHOUT ROWID;",
-    // 4: touched_ms of uploads, due_ms and failed_ms of jobs are of the monotonic clock from here on (deadlines_begin)
+    // 4: touched_ms of uploads, due_ms and failed_ms of jobs are of the monotonic clock from here
+    // on (deadlines_begin)
     "ALTER TABLE uploads ADD COLUMN idle_ms INTEGER NOT NULL DEFAULT 0;"
     "CREATE INDEX uploads_idle ON uploads(idle_ms);",
     // 5: tags in which a value of another region stood, on top of one of ours, until it was void
-    "CREATE TABLE outdone(repo INTEGER NOT NULL, tag TEXT NOT NULL, stamp INTEGER NOT NULL, PRIMARY KEY(repo,tag))"
+    "CREATE TABLE outdone(repo INTEGER NOT NULL, tag TEXT NOT NULL, stamp INTEGER NOT NULL, "
+    "PRIMARY KEY(repo,tag))"
     "  WITHOUT ROWID;",
     // 6: how many uploads somebody has open
     "CREATE INDEX uploads_of ON uploads(registry,principal);",
-    // 7: bytes of an upload that came and were not told yet; whose uploads were idle longest (that difference does not
-    // change while they age); uploads that ended (run_ms: when, in time that this region ran)
+    // 7: bytes of an upload that came and were not told yet; whose uploads were idle longest (that
+    // difference does not change while they age); uploads that ended (run_ms: when, in time that
+    // this region ran)
     "ALTER TABLE uploads ADD COLUMN received INTEGER NOT NULL DEFAULT 0;"
     "UPDATE uploads SET received=size;"
     "DROP INDEX uploads_of;"
     "CREATE INDEX uploads_oldest ON uploads(registry,principal,touched_ms-idle_ms,received);"
     "CREATE TABLE ended(n INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, registry TEXT NOT NULL,"
-    "  repository TEXT NOT NULL, principal TEXT NOT NULL, digest BLOB NOT NULL, run_ms INTEGER NOT NULL);"
+    "  repository TEXT NOT NULL, principal TEXT NOT NULL, digest BLOB NOT NULL, run_ms INTEGER NOT "
+    "NULL);"
     "CREATE INDEX ended_of ON ended(registry,principal);"
     "CREATE INDEX ended_run ON ended(run_ms);",
     // 8: jobs whose content has no room: bytes that must fit; how bad a job's error is
@@ -125,7 +152,9 @@ int state_get(struct db *d, const char *key, uint64_t *out)
 
 int state_set(struct db *d, const char *key, uint64_t value)
 {
-    return db_run(d, "INSERT INTO state(key,value) VALUES(?1,?2) ON CONFLICT(key) DO UPDATE SET value=excluded.value",
+    return db_run(d,
+                  "INSERT INTO state(key,value) VALUES(?1,?2) ON CONFLICT(key) DO UPDATE SET "
+                  "value=excluded.value",
                   "su", key, value);
 }
 
@@ -135,7 +164,8 @@ static int upgrade(struct db *d, int64_t from)
     for (int64_t v = from; !rc && v < schema_version; v++)
         rc = db_exec(d, steps[v]);
     char sql[96];
-    snprintf(sql, sizeof sql, "PRAGMA application_id=%d; PRAGMA user_version=%d", APPLICATION_ID, schema_version);
+    snprintf(sql, sizeof sql, "PRAGMA application_id=%d; PRAGMA user_version=%d", APPLICATION_ID,
+             schema_version);
     if (!rc)
         rc = db_exec(d, sql);
     if (!rc)
@@ -161,8 +191,10 @@ static int version_check(struct db *d, const char *path, struct diag *diag, int6
         return ERR_CORRUPT;
     }
     if (version > schema_version) {
-        diag_add(diag, path, 0, "has schema version %lld, this program knows up to %d: start the newer program again",
-                 (long long)version, schema_version);
+        diag_add(
+            diag, path, 0,
+            "has schema version %lld, this program knows up to %d: start the newer program again",
+            (long long)version, schema_version);
         return ERR_VERSION;
     }
     *out_version = version;
@@ -187,7 +219,8 @@ static int damage_check(struct db *d, const char *path, struct diag *diag)
         return rc;
     const char *text = (const char *)sqlite3_column_text(st, 0);
     if (text && strcmp(text, "ok") != 0) {
-        diag_add(diag, path, 0, "is damaged (%s): restore it from a backup, own entries come back from the peers",
+        diag_add(diag, path, 0,
+                 "is damaged (%s): restore it from a backup, own entries come back from the peers",
                  text);
         rc = ERR_CORRUPT;
     }
@@ -197,7 +230,8 @@ static int damage_check(struct db *d, const char *path, struct diag *diag)
 
 static int region_check(struct db *d, const char *path, const char *region, struct diag *diag)
 {
-    int rc = db_run(d, "INSERT OR IGNORE INTO state(key,value,text) VALUES('region',0,?1)", "s", region);
+    int rc =
+        db_run(d, "INSERT OR IGNORE INTO state(key,value,text) VALUES('region',0,?1)", "s", region);
     sqlite3_stmt *st;
     if (!rc)
         rc = db_find(d, &st, "SELECT text FROM state WHERE key='region'", "");
@@ -205,21 +239,23 @@ static int region_check(struct db *d, const char *path, const char *region, stru
         return rc;
     const char *is = (const char *)sqlite3_column_text(st, 0);
     if (!is || strcmp(is, region) != 0) {
-        diag_add(diag, path, 0, "belongs to region %s, not to %s: check the data directory", is ? is : "?", region);
+        diag_add(diag, path, 0, "belongs to region %s, not to %s: check the data directory",
+                 is ? is : "?", region);
         rc = ERR_CONFLICT;
     }
     db_end(st);
     return rc;
 }
 
-// Times of another process's monotonic clock say nothing but how far they lie apart: all jobs are due, and an upload
-// has been idle for as long as it was when another was touched last.
+// Times of another process's monotonic clock say nothing but how far they lie apart: all jobs are
+// due, and an upload has been idle for as long as it was when another was touched last.
 static int deadlines_begin(struct db *d)
 {
     int rc = db_run(d, "UPDATE jobs SET due_ms=0,waiting=0,failed_ms=0 WHERE due_ms>0", "");
     char sql[192]; // walks the uploads, which are bounded: not among the statements that are kept
     snprintf(sql, sizeof sql,
-             "UPDATE uploads SET idle_ms=idle_ms+(SELECT max(touched_ms) FROM uploads)-touched_ms,touched_ms=%lld",
+             "UPDATE uploads SET idle_ms=idle_ms+(SELECT max(touched_ms) FROM "
+             "uploads)-touched_ms,touched_ms=%lld",
              (long long)clock_mono_ms());
     return rc ? rc : db_exec(d, sql);
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Uploads and blob links; see meta.h. Writes go through the writer's queue, reads through a reader's connection.
+// Uploads and blob links; see meta.h. Writes go through the writer's queue, reads through a
+// reader's connection.
 #include "store/meta_priv.h"
 
 #include "base/err.h"
@@ -21,15 +22,17 @@ static int create_run(struct meta *m, void *arg)
     int rc = c->bounds ? upload_room_for_one(m, r, c->bounds, &c->full) : 0;
     if (rc)
         return rc;
-    rc = db_run(&m->w,
-                "INSERT INTO uploads(id,registry,repository,principal,size,received,started_ms,touched_ms)"
-                " VALUES(?1,?2,?3,?4,?5,?5,?6,?7)",
-                "ssssuii", r->id, r->registry, r->repository, r->principal, r->size, r->started_ms, r->touched_ms);
+    rc = db_run(
+        &m->w,
+        "INSERT INTO uploads(id,registry,repository,principal,size,received,started_ms,touched_ms)"
+        " VALUES(?1,?2,?3,?4,?5,?5,?6,?7)",
+        "ssssuii", r->id, r->registry, r->repository, r->principal, r->size, r->started_ms,
+        r->touched_ms);
     return rc == ERR_CONFLICT ? ERR_EXISTS : rc;
 }
 
-int meta_upload_create(struct meta *m, const struct upload_row *row, const struct upload_bounds *bounds,
-                       enum upload_full *out_full)
+int meta_upload_create(struct meta *m, const struct upload_row *row,
+                       const struct upload_bounds *bounds, enum upload_full *out_full)
 {
     struct upload_row r = *row;
     struct creation c = {.row = &r, .bounds = bounds};
@@ -50,10 +53,11 @@ struct upload_change {
 
 static int upload_find(struct db *d, const char *id, sqlite3_stmt **out)
 {
-    return db_find(d, out,
-                   "SELECT id,registry,repository,principal,size,started_ms,touched_ms,received FROM uploads"
-                   " WHERE id=?1",
-                   "s", id);
+    return db_find(
+        d, out,
+        "SELECT id,registry,repository,principal,size,started_ms,touched_ms,received FROM uploads"
+        " WHERE id=?1",
+        "s", id);
 }
 
 static int upload_row_read(sqlite3_stmt *st, struct arena *a, struct upload_row *out)
@@ -97,8 +101,9 @@ static int bytes_judge(struct meta *m, const struct upload_change *c)
 static int progress_run(struct meta *m, void *arg)
 {
     const struct upload_change *c = arg;
-    int rc = db_run(&m->w, "UPDATE uploads SET size=?2,received=?2,touched_ms=?3,idle_ms=0 WHERE id=?1", "sui", c->id,
-                    c->size, c->now_ms);
+    int rc =
+        db_run(&m->w, "UPDATE uploads SET size=?2,received=?2,touched_ms=?3,idle_ms=0 WHERE id=?1",
+               "sui", c->id, c->size, c->now_ms);
     if (!rc && sqlite3_changes(m->w.h) == 0)
         return ERR_NOTFOUND;
     if (!rc)
@@ -116,15 +121,16 @@ int meta_upload_progress(struct meta *m, const char *id, uint64_t size, int64_t 
 static int receive_run(struct meta *m, void *arg)
 {
     const struct upload_change *c = arg;
-    int rc = db_run(&m->w, "UPDATE uploads SET received=?3,touched_ms=?4,idle_ms=0 WHERE id=?1 AND size=?2", "suui",
-                    c->id, c->size, c->received, c->now_ms);
+    int rc = db_run(
+        &m->w, "UPDATE uploads SET received=?3,touched_ms=?4,idle_ms=0 WHERE id=?1 AND size=?2",
+        "suui", c->id, c->size, c->received, c->now_ms);
     if (!rc && sqlite3_changes(m->w.h) == 0)
         return ERR_CONFLICT;
     return rc ? rc : bytes_judge(m, c);
 }
 
-int meta_upload_receive(struct meta *m, const char *id, uint64_t told, uint64_t received, int64_t now_mono_ms,
-                        const struct upload_bounds *bounds)
+int meta_upload_receive(struct meta *m, const char *id, uint64_t told, uint64_t received,
+                        int64_t now_mono_ms, const struct upload_bounds *bounds)
 {
     struct upload_change c = {id, told, received, now_mono_ms, bounds};
     return received < told ? ERR_RANGE : writer_submit(m, receive_run, &c, false);
@@ -180,8 +186,10 @@ int meta_upload_get(struct meta *m, const char *id, struct arena *a, struct uplo
 
 static int age_run(struct meta *m, void *arg)
 {
-    return db_run(&m->w, "UPDATE uploads SET idle_ms=idle_ms+(?1-touched_ms),touched_ms=?1 WHERE touched_ms<?1", "i",
-                  *(const int64_t *)arg);
+    return db_run(
+        &m->w,
+        "UPDATE uploads SET idle_ms=idle_ms+(?1-touched_ms),touched_ms=?1 WHERE touched_ms<?1", "i",
+        *(const int64_t *)arg);
 }
 
 bool meta_upload_is_idle(struct meta *m, const char *id, int64_t idle_ms)
@@ -198,8 +206,8 @@ bool meta_upload_is_idle(struct meta *m, const char *id, int64_t idle_ms)
     return !rc;
 }
 
-int meta_uploads_idle(struct meta *m, int64_t now_mono_ms, int64_t idle_ms, size_t skip, size_t max, struct arena *a,
-                      const char ***out, size_t *out_n)
+int meta_uploads_idle(struct meta *m, int64_t now_mono_ms, int64_t idle_ms, size_t skip, size_t max,
+                      struct arena *a, const char ***out, size_t *out_n)
 {
     int aged = writer_submit(m, age_run, &now_mono_ms, false);
     if (aged)
@@ -213,8 +221,9 @@ int meta_uploads_idle(struct meta *m, int64_t now_mono_ms, int64_t idle_ms, size
         return rc;
     sqlite3_stmt *st;
     size_t n = 0;
-    rc = db_start(d, &st, "SELECT id FROM uploads WHERE idle_ms>?1 ORDER BY idle_ms DESC LIMIT ?2 OFFSET ?3", "iii",
-                  idle_ms, (int64_t)max, (int64_t)skip);
+    rc = db_start(
+        d, &st, "SELECT id FROM uploads WHERE idle_ms>?1 ORDER BY idle_ms DESC LIMIT ?2 OFFSET ?3",
+        "iii", idle_ms, (int64_t)max, (int64_t)skip);
     while (!rc && (rc = db_step(d, st)) == 1) {
         rc = db_text(st, 0, a, &ids[n]);
         if (rc)
@@ -250,22 +259,23 @@ static int link_run(struct meta *m, void *arg)
     int64_t repo;
     int rc = repo_make(m, l->registry, l->repository, &repo);
     if (!rc)
-        rc = db_run(&m->w,
-                    "INSERT INTO links(repo,digest,size,added_ms) VALUES(?1,?2,?3,?4)"
-                    " ON CONFLICT(repo,digest) DO UPDATE SET size=excluded.size,added_ms=excluded.added_ms",
-                    "idui", repo, l->digest, l->size, clock_wall_ms());
+        rc = db_run(
+            &m->w,
+            "INSERT INTO links(repo,digest,size,added_ms) VALUES(?1,?2,?3,?4)"
+            " ON CONFLICT(repo,digest) DO UPDATE SET size=excluded.size,added_ms=excluded.added_ms",
+            "idui", repo, l->digest, l->size, clock_wall_ms());
     return !rc && l->end ? link_end(m, l) : rc;
 }
 
-int meta_link_add(struct meta *m, const char *registry, const char *repository, const struct digest *d, uint64_t size,
-                  const struct upload_end *end)
+int meta_link_add(struct meta *m, const char *registry, const char *repository,
+                  const struct digest *d, uint64_t size, const struct upload_end *end)
 {
     struct link l = {registry, repository, d, size, end};
     return writer_submit(m, link_run, &l, false);
 }
 
-int meta_link_get(struct meta *m, const char *registry, const char *repository, const struct digest *digest,
-                  uint64_t *out_size)
+int meta_link_get(struct meta *m, const char *registry, const char *repository,
+                  const struct digest *digest, uint64_t *out_size)
 {
     struct db *d;
     int rc = reader_take(m, &d);
@@ -310,8 +320,8 @@ int meta_link_find(struct meta *m, const char *registry, const struct digest *di
     return rc ? rc : found ? 0 : ERR_NOTFOUND;
 }
 
-int meta_links_of(struct meta *m, const struct digest *digest, size_t max, struct arena *a, struct link_row **out,
-                  size_t *out_n)
+int meta_links_of(struct meta *m, const struct digest *digest, size_t max, struct arena *a,
+                  struct link_row **out, size_t *out_n)
 {
     struct db *d;
     sqlite3_stmt *st;
@@ -321,7 +331,8 @@ int meta_links_of(struct meta *m, const struct digest *digest, size_t max, struc
     if (rc)
         return rc;
     rc = db_start(d, &st,
-                  "SELECT r.registry,r.name,l.size FROM links l JOIN repositories r ON r.id=l.repo WHERE l.digest=?1"
+                  "SELECT r.registry,r.name,l.size FROM links l JOIN repositories r ON r.id=l.repo "
+                  "WHERE l.digest=?1"
                   " LIMIT ?2",
                   "di", digest, (int64_t)max);
     while (!rc && n < max && (rc = db_step(d, st)) == 1) {

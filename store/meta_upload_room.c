@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Room for uploads: how many one principal and one registry may have open, how many bytes of a principal's may rest on
-// the disk, and which of his uploads go when that is too much; see upload_bounds in meta.h. On the writer thread,
-// inside the transaction of the change that needs the room: if that fails, nothing was dropped.
+// Room for uploads: how many one principal and one registry may have open, how many bytes of a
+// principal's may rest on the disk, and which of his uploads go when that is too much; see
+// upload_bounds in meta.h. On the writer thread, inside the transaction of the change that needs
+// the room: if that fails, nothing was dropped.
 #include "store/meta_priv.h"
 
 #include "base/err.h"
@@ -12,15 +13,18 @@ struct amount {
     uint64_t n, bytes;
 };
 
-static int amount_find(struct meta *m, const char *registry, const char *principal, struct amount *out)
+static int amount_find(struct meta *m, const char *registry, const char *principal,
+                       struct amount *out)
 {
     sqlite3_stmt *st;
-    int rc =
-        db_find(&m->w, &st, "SELECT count(*),ifnull(sum(received),0) FROM uploads WHERE registry=?1 AND principal=?2",
-                "ss", registry, principal);
+    int rc = db_find(
+        &m->w, &st,
+        "SELECT count(*),ifnull(sum(received),0) FROM uploads WHERE registry=?1 AND principal=?2",
+        "ss", registry, principal);
     if (rc)
         return rc;
-    *out = (struct amount){(uint64_t)sqlite3_column_int64(st, 0), (uint64_t)sqlite3_column_int64(st, 1)};
+    *out = (struct amount){(uint64_t)sqlite3_column_int64(st, 0),
+                           (uint64_t)sqlite3_column_int64(st, 1)};
     db_end(st);
     return 0;
 }
@@ -41,16 +45,18 @@ struct partial {
     uint64_t received;
 };
 
-// Up to BATCH of a principal's uploads, the longest idle first, without the first `skip`; nothing was added to them
-// since `since_ms`. How long an upload was idle is now - touched_ms + idle_ms: the difference of these two does not
-// age.
-static int oldest_list(struct meta *m, const char *registry, const char *principal, int64_t since_ms, size_t skip,
-                       struct arena *a, struct partial out[BATCH], size_t *out_n)
+// Up to BATCH of a principal's uploads, the longest idle first, without the first `skip`; nothing
+// was added to them since `since_ms`. How long an upload was idle is now - touched_ms + idle_ms:
+// the difference of these two does not age.
+static int oldest_list(struct meta *m, const char *registry, const char *principal,
+                       int64_t since_ms, size_t skip, struct arena *a, struct partial out[BATCH],
+                       size_t *out_n)
 {
     sqlite3_stmt *st;
     size_t n = 0;
     int rc = db_start(&m->w, &st,
-                      "SELECT id,received FROM uploads WHERE registry=?1 AND principal=?2 AND touched_ms-idle_ms<=?3"
+                      "SELECT id,received FROM uploads WHERE registry=?1 AND principal=?2 AND "
+                      "touched_ms-idle_ms<=?3"
                       " ORDER BY touched_ms-idle_ms LIMIT ?4 OFFSET ?5",
                       "ssiii", registry, principal, since_ms, (int64_t)BATCH, (int64_t)skip);
     while (!rc && (rc = db_step(&m->w, st)) == 1) {
@@ -76,9 +82,11 @@ static bool goes(const struct upload_bounds *b, const struct partial *p, const s
     return (p->received || got->n < need->n) && b->yields(b->ctx, p->id);
 }
 
-// Drops the oldest idle ones until that makes up for `need`, or none is left; *got is what they were.
-static int oldest_drop(struct meta *m, const char *registry, const char *principal, const struct upload_bounds *b,
-                       int64_t since_ms, const struct amount *need, struct amount *got)
+// Drops the oldest idle ones until that makes up for `need`, or none is left; *got is what they
+// were.
+static int oldest_drop(struct meta *m, const char *registry, const char *principal,
+                       const struct upload_bounds *b, int64_t since_ms, const struct amount *need,
+                       struct amount *got)
 {
     struct partial list[BATCH];
     struct arena a;
@@ -126,8 +134,8 @@ int upload_room_for_one(struct meta *m, const struct upload_row *row, const stru
     return ERR_FULL;
 }
 
-int upload_room_for_bytes(struct meta *m, const char *registry, const char *principal, const struct upload_bounds *b,
-                          int64_t now_ms)
+int upload_room_for_bytes(struct meta *m, const char *registry, const char *principal,
+                          const struct upload_bounds *b, int64_t now_ms)
 {
     struct amount is, got = {0};
     int rc = amount_find(m, registry, principal, &is);
@@ -145,16 +153,19 @@ struct group {
     const char *registry, *principal;
 };
 
-// Principals that keep more bytes in a registry than they may, at most BATCH of them. Walks the uploads, which are
-// bounded: not among the statements that are kept.
-static int over_list(struct meta *m, uint64_t bound, struct arena *a, struct group out[BATCH], size_t *out_n)
+// Principals that keep more bytes in a registry than they may, at most BATCH of them. Walks the
+// uploads, which are bounded: not among the statements that are kept.
+static int over_list(struct meta *m, uint64_t bound, struct arena *a, struct group out[BATCH],
+                     size_t *out_n)
 {
     sqlite3_stmt *st = NULL;
     size_t n = 0;
-    int rc = db_error(&m->w, sqlite3_prepare_v2(m->w.h,
-                                                "SELECT registry,principal FROM uploads GROUP BY registry,principal"
-                                                " HAVING sum(received)>?1 LIMIT ?2",
-                                                -1, &st, NULL));
+    int rc = db_error(
+        &m->w,
+        sqlite3_prepare_v2(m->w.h,
+                           "SELECT registry,principal FROM uploads GROUP BY registry,principal"
+                           " HAVING sum(received)>?1 LIMIT ?2",
+                           -1, &st, NULL));
     if (rc)
         return rc;
     sqlite3_bind_int64(st, 1, (int64_t)bound);
@@ -173,7 +184,8 @@ static int over_list(struct meta *m, uint64_t bound, struct arena *a, struct gro
     return rc;
 }
 
-// When the one that was touched last was so: it stays, whatever its size, for its client may come back.
+// When the one that was touched last was so: it stays, whatever its size, for its client may come
+// back.
 static int newest_find(struct meta *m, const struct group *g, int64_t *out)
 {
     sqlite3_stmt *st;
@@ -188,7 +200,8 @@ static int newest_find(struct meta *m, const struct group *g, int64_t *out)
     return 0;
 }
 
-static int group_bound(struct meta *m, const struct group *g, const struct upload_bounds *b, int64_t now_ms)
+static int group_bound(struct meta *m, const struct group *g, const struct upload_bounds *b,
+                       int64_t now_ms)
 {
     struct amount is, got = {0};
     int64_t newest_ms;
@@ -199,7 +212,8 @@ static int group_bound(struct meta *m, const struct group *g, const struct uploa
         return rc;
     struct amount need = {.bytes = excess(is.bytes, b->bytes_of_principal)};
     int64_t rested_ms = now_ms - UPLOAD_RESTS_MS;
-    return oldest_drop(m, g->registry, g->principal, b, rested_ms < newest_ms ? rested_ms : newest_ms - 1, &need, &got);
+    return oldest_drop(m, g->registry, g->principal, b,
+                       rested_ms < newest_ms ? rested_ms : newest_ms - 1, &need, &got);
 }
 
 struct bounding {

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// Entries that are void: they leave the log for the list of what was voided, their jobs end, and the registers they may
-// have won are made anew (meta_remake.c). Writer thread, inside its transaction. See meta_priv.h, meta.h.
+// Entries that are void: they leave the log for the list of what was voided, their jobs end, and
+// the registers they may have won are made anew (meta_remake.c). Writer thread, inside its
+// transaction. See meta_priv.h, meta.h.
 //
-// What was only of the future (VOID_AHEAD) may come again when its time has come, as it comes to the other regions.
+// What was only of the future (VOID_AHEAD) may come again when its time has come, as it comes to
+// the other regions.
 //
 // Invariants (design section 9)
 //   8. Own entries that become void keep their places: the next own entry goes into a new epoch.
@@ -15,13 +17,14 @@
 int entry_is_void(struct db *d, const struct feed_entry *e)
 {
     sqlite3_stmt *st;
-    int rc = db_find(d, &st,
-                     "SELECT 1 FROM revoked WHERE key=?1 AND origin=?2 AND ((epoch,seq)<(?4,?5)"
-                     " OR (epoch=?4 AND seq=?5 AND hash<>?6)) UNION ALL"
-                     " SELECT 1 FROM voided WHERE origin=?2 AND part=?3 AND epoch=?4 AND seq=?5 AND hash=?6"
-                     "  AND reason<>'" VOID_AHEAD "'",
-                     "ssiuub", e->key ? e->key : "", e->origin, (int64_t)e->partition, e->epoch, e->seq,
-                     (const void *)e->hash, (size_t)ENTRY_HASH_BYTES);
+    int rc = db_find(
+        d, &st,
+        "SELECT 1 FROM revoked WHERE key=?1 AND origin=?2 AND ((epoch,seq)<(?4,?5)"
+        " OR (epoch=?4 AND seq=?5 AND hash<>?6)) UNION ALL"
+        " SELECT 1 FROM voided WHERE origin=?2 AND part=?3 AND epoch=?4 AND seq=?5 AND hash=?6"
+        "  AND reason<>'" VOID_AHEAD "'",
+        "ssiuub", e->key ? e->key : "", e->origin, (int64_t)e->partition, e->epoch, e->seq,
+        (const void *)e->hash, (size_t)ENTRY_HASH_BYTES);
     if (!rc)
         db_end(st);
     return rc;
@@ -37,14 +40,17 @@ static int was_read(struct meta *m, int64_t id, const char **out)
     *out = "pending";
     if (rc == ERR_NOTFOUND) {
         *out = "stood";
-        rc = db_find(&m->w, &st,
-                     "SELECT 1 FROM feed f JOIN repositories r ON r.registry=f.registry AND r.name=f.repository"
-                     " JOIN tags t ON t.repo=r.id AND t.tag=f.tag WHERE f.id=?1 AND t.digest=f.digest AND"
-                     "  t.origin=f.origin AND t.epoch=f.epoch AND t.stamp=" FEED_REGISTER_STAMP " UNION ALL"
-                     " SELECT 1 FROM feed f JOIN repositories r ON r.registry=f.registry AND r.name=f.repository"
-                     " JOIN manifests n ON n.repo=r.id AND n.digest=f.digest WHERE f.id=?1 AND f.kind=?2 AND"
-                     "  n.origin=f.origin AND n.epoch=f.epoch AND n.stamp=" FEED_REGISTER_STAMP,
-                     "in", id, (int)ENTRY_MANIFEST);
+        rc = db_find(
+            &m->w, &st,
+            "SELECT 1 FROM feed f JOIN repositories r ON r.registry=f.registry AND "
+            "r.name=f.repository"
+            " JOIN tags t ON t.repo=r.id AND t.tag=f.tag WHERE f.id=?1 AND t.digest=f.digest AND"
+            "  t.origin=f.origin AND t.epoch=f.epoch AND t.stamp=" FEED_REGISTER_STAMP " UNION ALL"
+            " SELECT 1 FROM feed f JOIN repositories r ON r.registry=f.registry AND "
+            "r.name=f.repository"
+            " JOIN manifests n ON n.repo=r.id AND n.digest=f.digest WHERE f.id=?1 AND f.kind=?2 AND"
+            "  n.origin=f.origin AND n.epoch=f.epoch AND n.stamp=" FEED_REGISTER_STAMP,
+            "in", id, (int)ENTRY_MANIFEST);
     }
     if (!rc)
         db_end(st);
@@ -66,9 +72,12 @@ static int entry_out(struct meta *m, int64_t id, const char *reason, bool *out_o
     rc = was_read(m, id, &was);
     if (!rc)
         rc = db_run(&m->w,
-                    "INSERT OR REPLACE INTO voided(reason,was,at_ms,origin,epoch,part,seq,stamp,restates,kind,registry,"
-                    "repository,tag,digest,media_type,size,hash,key,sig) SELECT ?2,?3,?4,origin,epoch,part,seq,stamp,"
-                    "restates,kind,registry,repository,tag,digest,media_type,size,hash,key,sig FROM feed WHERE id=?1",
+                    "INSERT OR REPLACE INTO "
+                    "voided(reason,was,at_ms,origin,epoch,part,seq,stamp,restates,kind,registry,"
+                    "repository,tag,digest,media_type,size,hash,key,sig) SELECT "
+                    "?2,?3,?4,origin,epoch,part,seq,stamp,"
+                    "restates,kind,registry,repository,tag,digest,media_type,size,hash,key,sig "
+                    "FROM feed WHERE id=?1",
                     "issi", id, reason, was, clock_wall_ms());
     if (!rc)
         rc = db_run(&m->w, "DELETE FROM jobs WHERE id=?1", "i", id);
@@ -81,7 +90,8 @@ struct touched { // a register that is to be made anew
     struct digest digest;
 };
 
-static int touched_find(struct meta *m, int64_t after, struct arena *a, size_t max, struct touched **out, size_t *out_n)
+static int touched_find(struct meta *m, int64_t after, struct arena *a, size_t max,
+                        struct touched **out, size_t *out_n)
 {
     sqlite3_stmt *st;
     size_t n = 0;
@@ -89,8 +99,10 @@ static int touched_find(struct meta *m, int64_t after, struct arena *a, size_t m
     int rc = list ? 0 : ERR_NOMEM;
     if (!rc)
         rc = db_start(&m->w, &st,
-                      "SELECT registry,repository,kind,tag,min(digest) FROM voided WHERE id>?1 AND was<>'pending'"
-                      " GROUP BY registry,repository,kind,tag,CASE kind WHEN ?2 THEN 0 ELSE digest END LIMIT ?3",
+                      "SELECT registry,repository,kind,tag,min(digest) FROM voided WHERE id>?1 AND "
+                      "was<>'pending'"
+                      " GROUP BY registry,repository,kind,tag,CASE kind WHEN ?2 THEN 0 ELSE digest "
+                      "END LIMIT ?3",
                       "ini", after, (int)ENTRY_TAG, (int64_t)max);
     while (!rc && (rc = db_step(&m->w, st)) == 1) {
         struct touched *t = &list[n];
@@ -184,7 +196,8 @@ int meta_voided(struct meta *m, const char *registry, int64_t after, size_t max,
     if (rc)
         return rc;
     rc = db_start(d, &st,
-                  "SELECT " FEED_COLUMNS ",f.reason,f.was,f.at_ms,coalesce(t.digest,n.digest) FROM voided f"
+                  "SELECT " FEED_COLUMNS
+                  ",f.reason,f.was,f.at_ms,coalesce(t.digest,n.digest) FROM voided f"
                   " LEFT JOIN repositories r ON r.registry=f.registry AND r.name=f.repository"
                   " LEFT JOIN tags t ON f.kind=?4 AND t.repo=r.id AND t.tag=f.tag"
                   " LEFT JOIN manifests n ON f.kind=?5 AND n.repo=r.id AND n.digest=f.digest"

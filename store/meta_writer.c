@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// The one thread that writes: takes what is queued, runs each request in a savepoint, commits them together, then wakes
-// their callers. See meta_priv.h.
+// The one thread that writes: takes what is queued, runs each request in a savepoint, commits them
+// together, then wakes their callers. See meta_priv.h.
 //
 // Invariants
 //   1. A caller is woken with 0 only after the commit that holds its change has returned.
-//   2. A request that fails leaves nothing, and its neighbours in the group unharmed; own sequence numbers and stamps
-//   it
-//      took are given to the next one, because nobody saw them.
+//   2. A request that fails leaves nothing, and its neighbours in the group unharmed; own sequence
+//      numbers and stamps it took are given to the next one, because nobody saw them.
 #include "store/meta_priv.h"
 
 #include "base/err.h"
@@ -30,7 +29,8 @@ static struct request *request_take(struct meta *m, bool wait)
             m->tail = &m->head;
         r->next = NULL;
     }
-    bool closed = r && r->announces && gates_closed(m), handed_over = r && r->announces && m->handed_over;
+    bool closed = r && r->announces && gates_closed(m),
+         handed_over = r && r->announces && m->handed_over;
     pthread_mutex_unlock(&m->lock);
     if (closed)
         r->rc = ERR_BUSY;
@@ -105,7 +105,8 @@ static void group_run(struct meta *m, struct request *first)
     int rc = db_exec(&m->w, "BEGIN IMMEDIATE");
     if (!rc && m->handed_over)
         rc = schema_is_ours(&m->w);
-    for (struct request *r = first; r; r = n < GROUP_MAX && clock_mono_us() < end_us ? request_take(m, false) : NULL) {
+    for (struct request *r = first; r;
+         r = n < GROUP_MAX && clock_mono_us() < end_us ? request_take(m, false) : NULL) {
         group[n++] = r;
         if (!rc)
             request_run(m, r);
@@ -138,7 +139,8 @@ static int nothing_run(struct meta *m, void *arg)
 void meta_hand_over(struct meta *m)
 {
     m->handed_over = true;
-    (void)writer_submit(m, nothing_run, NULL, false); // what minted just before is committed with it, or ahead of it
+    // what minted just before is committed with it, or ahead of it
+    (void)writer_submit(m, nothing_run, NULL, false);
     fd_auto_close(&m->lock_fd);
 }
 

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// The reserve of a region's disk; see space.h. One lock guards all; it is held over statvfs(2), once a second or before
-// a refusal.
+// The reserve of a region's disk; see space.h. One lock guards all; it is held over statvfs(2),
+// once a second or before a refusal.
 //
 // Invariants:
 //   1. outstanding is the sum of `left` of all charges.
-//   2. free_now is the last measure less what was written since: never more than the truth by what we wrote.
+//   2. free_now is the last measure less what was written since: never more than the truth by what
+//      we wrote.
 #include "store/space.h"
 
 #include "base/clock.h"
@@ -24,17 +25,22 @@
 
 struct space {
     pthread_mutex_t lock;
-    int fd; // of the directory; -1 with measure
+    // of the directory; -1 with measure
+    int fd;
     int (*measure)(void *ctx, struct space_disk *out);
     void *measure_ctx;
     uint64_t reserve_bytes;
     unsigned reserve_percent;
-    struct space_disk disk; // as measured
+    // as measured
+    struct space_disk disk;
     uint64_t free_now;
     uint64_t outstanding;
-    uint64_t granted_since; // the last measure
-    int64_t measured_ms;    // monotonic
-    int64_t changed_ms;     // wall
+    // the last measure
+    uint64_t granted_since;
+    // monotonic
+    int64_t measured_ms;
+    // wall
+    int64_t changed_ms;
     uint64_t n_refused;
     bool is_short, short_of_files;
 };
@@ -145,7 +151,8 @@ void space_close(struct space *s)
     free(s);
 }
 
-// A writer that has begun goes on for as long as it fits: only new ones are kept out until a good deal does.
+// A writer that has begun goes on for as long as it fits: only new ones are kept out until a good
+// deal does.
 static bool fits(const struct space *s, uint64_t bytes, enum space_use use, bool has_begun)
 {
     if (use == SPACE_ENTRY)
@@ -155,7 +162,8 @@ static bool fits(const struct space *s, uint64_t bytes, enum space_use use, bool
     return bytes <= room(s, reserve_of(s));
 }
 
-// Others write to the disk as well: a measure holds for a second, and less while much of the room is being granted.
+// Others write to the disk as well: a measure holds for a second, and less while much of the room
+// is being granted.
 static bool is_stale(const struct space *s, uint64_t bytes)
 {
     uint64_t granted = s->granted_since + bytes;
@@ -164,7 +172,8 @@ static bool is_stale(const struct space *s, uint64_t bytes)
 }
 
 // Under the lock. At least `least`, rather `most`.
-static uint64_t grant(struct space *s, uint64_t least, uint64_t most, enum space_use use, bool has_begun)
+static uint64_t grant(struct space *s, uint64_t least, uint64_t most, enum space_use use,
+                      bool has_begun)
 {
     if (is_stale(s, most) || !fits(s, least, use, has_begun))
         (void)measure(s); // on failure the last measure holds
@@ -187,7 +196,8 @@ static int take(struct space *s, uint64_t bytes, enum space_use use, struct spac
         return 0;
     }
     pthread_mutex_lock(&s->lock);
-    uint64_t least = bytes ? bytes : 1; // of an unknown length: a window, so that a short disk refuses it here
+    // of an unknown length: a window, so that a short disk refuses it here
+    uint64_t least = bytes ? bytes : 1;
     c.left = grant(s, least, bytes ? bytes : SPACE_WINDOW_BYTES, use, false);
     pthread_mutex_unlock(&s->lock);
     if (!c.left)
@@ -211,7 +221,8 @@ int space_grow(struct space_charge *c, uint64_t bytes)
     struct space *s = c->space;
     if (!s || c->left >= bytes)
         return 0;
-    uint64_t least = bytes - c->left, most = least > SPACE_WINDOW_BYTES ? least : SPACE_WINDOW_BYTES;
+    uint64_t least = bytes - c->left,
+             most = least > SPACE_WINDOW_BYTES ? least : SPACE_WINDOW_BYTES;
     pthread_mutex_lock(&s->lock);
     uint64_t n = grant(s, least, most, c->use, true);
     pthread_mutex_unlock(&s->lock);
@@ -226,7 +237,8 @@ void space_spend(struct space_charge *c, uint64_t bytes)
     struct space *s = c->space;
     if (!s)
         return;
-    uint64_t n = bytes < c->left ? bytes : c->left; // what was never granted is seen by the next measure
+    // what was never granted is seen by the next measure
+    uint64_t n = bytes < c->left ? bytes : c->left;
     c->left -= n;
     pthread_mutex_lock(&s->lock);
     s->outstanding -= n;
@@ -253,14 +265,16 @@ static void say_why(const struct space *s, char out[SPACE_TEXT_SIZE])
         out[0] = '\0';
     else if (s->short_of_files)
         snprintf(out, SPACE_TEXT_SIZE,
-                 "the disk takes no more content: %llu files can be made, fewer than its reserve of %llu",
+                 "the disk takes no more content: %llu files can be made, fewer than its reserve "
+                 "of %llu",
                  (unsigned long long)s->disk.free_files, (unsigned long long)files_reserve(s));
     else
         snprintf(out, SPACE_TEXT_SIZE,
-                 "the disk takes no more content: %.1f MiB free, %.1f MiB of them promised to writers, reserve %.1f "
+                 "the disk takes no more content: %.1f MiB free, %.1f MiB of them promised to "
+                 "writers, reserve %.1f "
                  "MiB; it does again with %.1f MiB free",
-                 (double)s->free_now / mib, (double)s->outstanding / mib, (double)reserve_of(s) / mib,
-                 (double)(reserve_of(s) + enough(s)) / mib);
+                 (double)s->free_now / mib, (double)s->outstanding / mib,
+                 (double)reserve_of(s) / mib, (double)(reserve_of(s) + enough(s)) / mib);
 }
 
 int space_look(struct space *s, struct space_view *out)

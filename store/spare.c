@@ -35,6 +35,7 @@ bool spare_use(const char *path)
     AUTO_CLOSE int fd = open(path, O_WRONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
     if (fd < 0 || fstat(fd, &st) || !st.st_blocks)
         return false;
-    uint64_t size = (uint64_t)st.st_size, left = size > SPARE_START_BYTES ? size - SPARE_START_BYTES : 0;
+    uint64_t size = (uint64_t)st.st_size,
+             left = size > SPARE_START_BYTES ? size - SPARE_START_BYTES : 0;
     return ftruncate(fd, (off_t)left) == 0 && fsync(fd) == 0;
 }

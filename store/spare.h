@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Spare room for a start on a full disk: a file of real blocks, part of the reserve, whose blocks are given back when a
-// node starts and finds nothing free. The database's log, nginx's configuration and certificates and its pid need room
-// at every start; without it a node that ended while somebody else had filled the disk could not even serve pulls.
+// Spare room for a start on a full disk: a file of real blocks, part of the reserve, whose blocks
+// are given back when a node starts and finds nothing free. The database's log, nginx's
+// configuration and certificates and its pid need room at every start; without it a node that ended
+// while somebody else had filled the disk could not even serve pulls.
 //
 //   if (free_bytes < SPARE_START_BYTES) spare_use(path);  // before anything is opened
 //   …later, while there is plenty: spare_keep(path, n);
@@ -13,11 +14,13 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define SPARE_START_BYTES (1ull << 20) // a start takes some 300 KiB; the rest is for what is written meanwhile
+// a start takes some 300 KiB; the rest is for what is written meanwhile
+#define SPARE_START_BYTES (1ull << 20)
 #define SPARE_BYTES (4 * SPARE_START_BYTES)
 
-uint64_t spare_size(uint64_t reserve_bytes);      // of that reserve a quarter, SPARE_BYTES at most
-int spare_keep(const char *path, uint64_t bytes); // 0: it has that size and its blocks; ERR_NOSPACE: it has none
-bool spare_use(const char *path);                 // true: there was room, and that of one start is free now
+uint64_t spare_size(uint64_t reserve_bytes); // of that reserve a quarter, SPARE_BYTES at most
+// 0: it has that size and its blocks; ERR_NOSPACE: it has none
+int spare_keep(const char *path, uint64_t bytes);
+bool spare_use(const char *path); // true: there was room, and that of one start is free now
 
 #endif

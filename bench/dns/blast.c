@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// A load generator lighter than the servers it drives: packed queries, a window in flight on one connected socket, one
-// JSON line at the end.  dns_blast -p PORT -d QUERIES -l SECONDS [-w WINDOW] [-b BATCH] [-Q MAX_QPS] [-e | -D] [-s]
+// A load generator lighter than the servers it drives: packed queries, a window in flight on one
+// connected socket, one JSON line at the end.
+//
+//   dns_blast -p PORT -d QUERIES -l SECONDS [-w WINDOW] [-b BATCH] [-Q MAX_QPS] [-e | -D] [-s]
 #include "bench/dns/queries.h"
 
 #include <arpa/inet.h>
@@ -22,7 +24,8 @@ struct blast {
     bool sleeps;
     struct queries queries;
     uint64_t cursor, sent, got, lost, late, bytes, rcode[16], truncated;
-    uint64_t sent_at[MAX_WINDOW]; // 0: the slot is free
+    // 0: the slot is free
+    uint64_t sent_at[MAX_WINDOW];
     uint16_t free_slots[MAX_WINDOW];
     int n_free;
     uint64_t hist[N_BUCKETS];
@@ -139,7 +142,8 @@ static void run(double seconds)
             looked = t;
             forget_lost(t);
         }
-        // It does not sleep unless told to: to wake it would be the server's work, in the middle of its sends.
+        // It does not sleep unless told to: to wake it would be the server's work, in the middle of
+        // its sends.
         if (!moved && b.sleeps)
             poll(&(struct pollfd){b.fd, POLLIN, 0}, 1, 1);
     }
@@ -150,8 +154,9 @@ static void run(double seconds)
 static void open_socket(int port)
 {
     int bytes = 8 << 20;
-    struct sockaddr_in a = {
-        .sin_family = AF_INET, .sin_port = htons((uint16_t)port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    struct sockaddr_in a = {.sin_family = AF_INET,
+                            .sin_port = htons((uint16_t)port),
+                            .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     b.fd = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK, 0);
     setsockopt(b.fd, SOL_SOCKET, SO_RCVBUF, &bytes, sizeof bytes);
     setsockopt(b.fd, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof bytes);
@@ -206,8 +211,8 @@ int main(int argc, char **argv)
             return 2;
         }
     if (!path || b.window < 1 || b.window > MAX_WINDOW || b.batch < 1 || b.batch > MAX_BATCH) {
-        fprintf(stderr,
-                "usage: dns_blast -p PORT -d QUERIES -l SECONDS [-w WINDOW] [-b BATCH] [-Q MAX_QPS] [-e | -D] [-s]\n");
+        fprintf(stderr, "usage: dns_blast -p PORT -d QUERIES -l SECONDS [-w WINDOW] [-b BATCH] [-Q "
+                        "MAX_QPS] [-e | -D] [-s]\n");
         return 2;
     }
     queries_read(&b.queries, path, edns);
@@ -215,12 +220,15 @@ int main(int argc, char **argv)
     for (int i = 0; i < b.window; i++)
         b.free_slots[b.n_free++] = (uint16_t)(b.window - 1 - i);
     run(seconds);
-    printf("{\"qps\": %.0f, \"got\": %lu, \"lost\": %lu, \"p50_us\": %.1f, \"p99_us\": %.1f, \"p999_us\": %.1f, "
-           "\"most_us\": %.1f, \"bytes\": %.1f, \"truncated\": %lu, \"noerror\": %lu, \"nxdomain\": %lu, \"servfail\": "
+    printf("{\"qps\": %.0f, \"got\": %lu, \"lost\": %lu, \"p50_us\": %.1f, \"p99_us\": %.1f, "
+           "\"p999_us\": %.1f, "
+           "\"most_us\": %.1f, \"bytes\": %.1f, \"truncated\": %lu, \"noerror\": %lu, "
+           "\"nxdomain\": %lu, \"servfail\": "
            "%lu, \"refused\": "
            "%lu}\n",
-           (double)b.got / seconds, b.got, b.lost, percentile_us(0.5), percentile_us(0.99), percentile_us(0.999),
-           b.got ? percentile_us(((double)b.got - 0.5) / (double)b.got) : 0,
-           b.got ? (double)b.bytes / (double)b.got : 0, b.truncated, b.rcode[0], b.rcode[3], b.rcode[2], b.rcode[5]);
+           (double)b.got / seconds, b.got, b.lost, percentile_us(0.5), percentile_us(0.99),
+           percentile_us(0.999), b.got ? percentile_us(((double)b.got - 0.5) / (double)b.got) : 0,
+           b.got ? (double)b.bytes / (double)b.got : 0, b.truncated, b.rcode[0], b.rcode[3],
+           b.rcode[2], b.rcode[5]);
     return 0;
 }

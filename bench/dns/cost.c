@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// What answering costs without sockets: loads a topology, then runs answer_packet over packed queries, in batches as a
-// worker does. Times are of the processor, not of the wall: neighbours do not count.
+// What answering costs without sockets: loads a topology, then runs answer_packet over packed
+// queries, in batches as a worker does. Times are of the processor, not of the wall: neighbours do
+// not count.
 //   dns_cost TOPOLOGY QUERIES [SECONDS [KEYS]]
-// KEYS: the folder of the topology's DNSSEC keys. Then all queries have DO, and every signature is made before the
-// clock starts.
+// KEYS: the folder of the topology's DNSSEC keys. Then all queries have DO, and every signature is
+// made before the clock starts.
 #include "bench/dns/queries.h"
 
 #include "base/diag.h"
@@ -47,7 +48,8 @@ static void sign_all(struct answer_context *c, const char *keys_dir, const struc
     diag_init(&diag);
     c->now_s = time(NULL);
     if (signer_new(&(struct signer_options){.slots = 16384}, &memo) ||
-        signer_new(&(struct signer_options){.slots = 262144, .threads = 2}, &c->signer) || pending_inbox_new(&inbox))
+        signer_new(&(struct signer_options){.slots = 262144, .threads = 2}, &c->signer) ||
+        pending_inbox_new(&inbox))
         fail("no memory");
     if (dnssec_new(c->topology, keys_dir, c->now_s, memo, NULL, &diag, &d)) {
         diag_print(&diag, stderr);
@@ -109,7 +111,8 @@ static void *run_main(void *arg)
     return NULL;
 }
 
-static void run_all(const struct answer_context *c, const struct queries *q, double seconds, int n_threads)
+static void run_all(const struct answer_context *c, const struct queries *q, double seconds,
+                    int n_threads)
 {
     struct run *runs = calloc((size_t)n_threads, sizeof *runs), all = {0};
     if (!runs)
@@ -172,7 +175,8 @@ static struct topology *load(const char *path)
     buf_done(&text);
     malloc_trim(0);
     struct mallinfo2 mi = mallinfo2();
-    printf("load %.0f ms, topology %.1f MiB, ", loaded_ms, (double)(mi.uordblks + mi.hblkhd - before) / (1 << 20));
+    printf("load %.0f ms, topology %.1f MiB, ", loaded_ms,
+           (double)(mi.uordblks + mi.hblkhd - before) / (1 << 20));
     return t;
 }
 
@@ -195,7 +199,8 @@ int main(int argc, char **argv)
             return 2;
     }
     if (argc - optind != 2 || n_threads < 1 || n_threads > 256) {
-        fprintf(stderr, "usage: dns_cost [-s SECONDS] [-t THREADS] [-k KEYS | -e] TOPOLOGY QUERIES\n");
+        fprintf(stderr,
+                "usage: dns_cost [-s SECONDS] [-t THREADS] [-k KEYS | -e] TOPOLOGY QUERIES\n");
         return 2;
     }
     struct queries q = {0};

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// The cheapest thing that still looks like a DNS server: sends every datagram back with QR set, padded to the size of
-// an answer. Its rate is the limit of machine and generator, not of DNS code.  dns_echo PORT ANSWER_BYTES
+// The cheapest thing that still looks like a DNS server: sends every datagram back with QR set,
+// padded to the size of an answer. Its rate is the limit of machine and generator, not of DNS code.
+//
+//   dns_echo PORT ANSWER_BYTES
 #include <netinet/in.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -20,8 +22,10 @@ static void serve(int fd, size_t answer_bytes)
 {
     for (int i = 0; i < BATCH; i++) {
         iov[i] = (struct iovec){bytes[i], PACKET_BYTES};
-        m[i].msg_hdr =
-            (struct msghdr){.msg_name = &from[i], .msg_namelen = sizeof from[i], .msg_iov = &iov[i], .msg_iovlen = 1};
+        m[i].msg_hdr = (struct msghdr){.msg_name = &from[i],
+                                       .msg_namelen = sizeof from[i],
+                                       .msg_iov = &iov[i],
+                                       .msg_iovlen = 1};
     }
     int n = recvmmsg(fd, m, BATCH, MSG_WAITFORONE, NULL);
     for (int i = 0; i < n; i++) {
@@ -40,8 +44,9 @@ int main(int argc, char **argv)
         fprintf(stderr, "usage: dns_echo PORT ANSWER_BYTES\n");
         return 2;
     }
-    struct sockaddr_in a = {
-        .sin_family = AF_INET, .sin_port = htons((uint16_t)atoi(argv[1])), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    struct sockaddr_in a = {.sin_family = AF_INET,
+                            .sin_port = htons((uint16_t)atoi(argv[1])),
+                            .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     size_t answer_bytes = (size_t)atoi(argv[2]);
     int fd = socket(AF_INET, SOCK_DGRAM, 0);
     if (fd < 0 || bind(fd, (struct sockaddr *)&a, sizeof a) || answer_bytes > PACKET_BYTES) {

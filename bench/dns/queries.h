@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Queries packed before the clock starts, from lines "name TYPE" (A, AAAA, CNAME, TXT). For the bench programs only.
+// Queries packed before the clock starts, from lines "name TYPE" (A, AAAA, CNAME, TXT). For the
+// bench programs only.
 #ifndef MERIDIAN_BENCH_DNS_QUERIES_H
 #define MERIDIAN_BENCH_DNS_QUERIES_H
 
@@ -22,9 +23,11 @@ struct queries {
     size_t n, n_bytes, cap, cap_bytes;
 };
 
-enum query_edns { QUERY_PLAIN, QUERY_EDNS, QUERY_DO, QUERY_SUBNET }; // subnet: a Client Subnet, each its own /24
+// subnet: a Client Subnet, each its own /24
+enum query_edns { QUERY_PLAIN, QUERY_EDNS, QUERY_DO, QUERY_SUBNET };
 
-static inline size_t query_pack(const char *name, const char *type, enum query_edns edns, uint8_t out[QUERY_MAX])
+static inline size_t query_pack(const char *name, const char *type, enum query_edns edns,
+                                uint8_t out[QUERY_MAX])
 {
     static const uint8_t header[12] = {0, 0, 0, 0, 0, 1}, opt[11] = {0, 0, 41, 4, 208};
     size_t n = sizeof header;
@@ -38,7 +41,10 @@ static inline size_t query_pack(const char *name, const char *type, enum query_e
         n += len;
         p += len + (p[len] == '.');
     }
-    uint8_t t = !strcmp(type, "AAAA") ? 28 : !strcmp(type, "CNAME") ? 5 : !strcmp(type, "TXT") ? 16 : 1;
+    uint8_t t = !strcmp(type, "AAAA")    ? 28
+                : !strcmp(type, "CNAME") ? 5
+                : !strcmp(type, "TXT")   ? 16
+                                         : 1;
     memcpy(out + n, (uint8_t[]){0, 0, t, 0, 1}, 5);
     n += 5;
     if (edns) {
@@ -50,8 +56,17 @@ static inline size_t query_pack(const char *name, const char *type, enum query_e
     if (edns == QUERY_SUBNET) {
         static uint32_t x = 1;
         x = x * 1664525u + 1013904223u;
-        const uint8_t option[11] = {
-            0, 8, 0, 7, 0, 1, 24, 0, (uint8_t)(1 + (x >> 24) % 223), (uint8_t)(x >> 16), (uint8_t)(x >> 8)};
+        const uint8_t option[11] = {0,
+                                    8,
+                                    0,
+                                    7,
+                                    0,
+                                    1,
+                                    24,
+                                    0,
+                                    (uint8_t)(1 + (x >> 24) % 223),
+                                    (uint8_t)(x >> 16),
+                                    (uint8_t)(x >> 8)};
         out[n - 1] = sizeof option;
         memcpy(out + n, option, sizeof option);
         n += sizeof option;

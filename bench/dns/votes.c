@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// What it costs a resolver to decide on health together with others: the real checker on a virtual clock, with stamps
-// that answer at once and other resolvers whose signed observations are real. Times are of the processor. What is not
-// in it: TLS and HTTP of the probes and exchanges themselves.
+// What it costs a resolver to decide on health together with others: the real checker on a virtual
+// clock, with stamps that answer at once and other resolvers whose signed observations are real.
+// Times are of the processor. What is not in it: TLS and HTTP of the probes and exchanges
+// themselves.
 //   dns_votes [REGIONS [STAMPS [INTERVALS [MOST_MS]]]]
 // Fails if an interval costs the checker more than MOST_MS.
 #include "base/clock.h"
@@ -52,7 +53,8 @@ static void __attribute__((noreturn)) die(const char *what, int rc)
 
 static void observe(size_t of, struct buf *out)
 {
-    const struct observation_signer s = {region_keys_sign_feed, keys[of], region_keys_feed_id(keys[of])};
+    const struct observation_signer s = {region_keys_sign_feed, keys[of],
+                                         region_keys_feed_id(keys[of])};
     snprintf(say.region, sizeof say.region, "%s", region_names[of]);
     say.sequence = ++sequence;
     say.expires_ms = clock_wall_ms() + HEALTH_VOTE_INTERVALS * INTERVAL_MS;
@@ -61,8 +63,8 @@ static void observe(size_t of, struct buf *out)
         die("an observation", rc);
 }
 
-int fetch_start(struct fetcher *x, const struct fetch_request *q, void (*done)(void *ctx, struct fetch_result *r),
-                struct fetch **out_handle)
+int fetch_start(struct fetcher *x, const struct fetch_request *q,
+                void (*done)(void *ctx, struct fetch_result *r), struct fetch **out_handle)
 {
     unsigned of = 0;
     int64_t began = cpu_ns();
@@ -111,7 +113,8 @@ static void build(unsigned n_regions, unsigned n_stamps, const char *dir)
     buf_init(&b, 16 << 20);
     diag_init(&d);
     buf_printf(&b,
-               "version: 1\ndomain: example.io\nhostmaster: h@example.io\nhealth: { interval: %dms, timeout: 1s }\n",
+               "version: 1\ndomain: example.io\nhostmaster: h@example.io\nhealth: { interval: "
+               "%dms, timeout: 1s }\n",
                INTERVAL_MS);
     buf_str(&b, "regions:\n");
     for (unsigned r = 0; r < n_regions; r++) {
@@ -131,8 +134,8 @@ static void build(unsigned n_regions, unsigned n_stamps, const char *dir)
         rc = rc ? rc : region_keys_open(sub, region_names[r], &d, &keys[r]);
         if (rc)
             die("keys", rc);
-        buf_printf(&b, "  r%u: { feed_keys: [{ id: %s, key: \"%s\" }] }\n", r, region_keys_feed_id(keys[r]),
-                   region_keys_feed_spki(keys[r]));
+        buf_printf(&b, "  r%u: { feed_keys: [{ id: %s, key: \"%s\" }] }\n", r,
+                   region_keys_feed_id(keys[r]), region_keys_feed_spki(keys[r]));
     }
     buf_str(&b, "registries: []\n");
     if (b.err || topology_parse(buf_cstr(&b), b.n, "votes", &d, &topology)) {
@@ -163,8 +166,9 @@ static void measure_one(double *out_make, double *out_read, size_t *out_bytes)
         int64_t began = cpu_ns();
         observe(1, &b);
         int64_t made = cpu_ns();
-        int rc = observation_parse(topology, region_names[1], (struct bytes){(const uint8_t *)b.p, b.n},
-                                   clock_wall_ms(), ed25519_verify, &o, &why);
+        int rc =
+            observation_parse(topology, region_names[1], (struct bytes){(const uint8_t *)b.p, b.n},
+                              clock_wall_ms(), ed25519_verify, &o, &why);
         if (rc)
             die(why, rc);
         make += made - began;
@@ -198,14 +202,15 @@ static int64_t run(struct health *h, int n_intervals)
 int main(int argc, char **argv)
 {
     char dir[] = "/tmp/dns_votes-XXXXXX", state[64], command[96];
-    unsigned n_regions = argc > 1 ? (unsigned)atoi(argv[1]) : 60, n_stamps = argc > 2 ? (unsigned)atoi(argv[2]) : 10;
+    unsigned n_regions = argc > 1 ? (unsigned)atoi(argv[1]) : 60,
+             n_stamps = argc > 2 ? (unsigned)atoi(argv[2]) : 10;
     int n_intervals = argc > 3 ? atoi(argv[3]) : 10;
     struct snapshot cell, verdicts;
     struct health *h;
     double make_us, read_us;
     size_t bytes;
-    if (n_regions < 2 || n_regions > TOPOLOGY_MAX_REGIONS || !n_stamps || n_stamps > 200 || n_intervals < 1 ||
-        !mkdtemp(dir)) {
+    if (n_regions < 2 || n_regions > TOPOLOGY_MAX_REGIONS || !n_stamps || n_stamps > 200 ||
+        n_intervals < 1 || !mkdtemp(dir)) {
         fprintf(stderr, "usage: dns_votes [REGIONS [STAMPS [INTERVALS [MOST_MS]]]]\n");
         return 2;
     }
@@ -238,11 +243,12 @@ int main(int argc, char **argv)
         complete();
     health_free(h);
     double per_interval = 1.0 / n_intervals;
-    printf("%u regions of %u stamps: an observation has %zu bytes, made in %.0f us, read in %.0f us\n", n_regions,
-           n_stamps, bytes, make_us, read_us);
+    printf(
+        "%u regions of %u stamps: an observation has %zu bytes, made in %.0f us, read in %.0f us\n",
+        n_regions, n_stamps, bytes, make_us, read_us);
     printf("per interval: %.0f probes, %.0f exchanges begun, %.0f turns, checker %.1f ms",
-           (double)n_probes * per_interval, (double)n_exchanges * per_interval, (double)n_turns * per_interval,
-           (double)took_ns * per_interval / 1e6);
+           (double)n_probes * per_interval, (double)n_exchanges * per_interval,
+           (double)n_turns * per_interval, (double)took_ns * per_interval / 1e6);
     printf("; the others' exchanges %.1f ms\n",
            ((n_regions < VOTERS_MAX ? n_regions : VOTERS_MAX) - 1) * (make_us + read_us) / 1e3);
     snapshot_done(&cell);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The frame of a response: which queries get to a name at all, EDNS, sizes, truncation. See answer.h.
+// The frame of a response: which queries get to a name at all, EDNS, sizes, truncation. See
+// answer.h.
 #include "resolver/answer/answer.h"
 
 #include "resolver/answer/priv.h"
@@ -18,12 +19,17 @@ static int refuse_question(struct answer *a)
     const struct dns_query *q = a->q;
     const struct cookies *cookies = a->c->cookies;
     bool wrong_cookie = q->cookie && !a->cookie_valid;
-    if (!q->has_question) // only to learn a cookie, or whether one is still good: RFC 7873 section 5.4
-        return !cookies ? DNS_FORMERR : wrong_cookie && q->cookie_n > 8 ? DNS_BADCOOKIE : DNS_NOERROR;
+    // only to learn a cookie, or whether one is still good: RFC 7873 section 5.4
+    if (!q->has_question)
+        return !cookies                          ? DNS_FORMERR
+               : wrong_cookie && q->cookie_n > 8 ? DNS_BADCOOKIE
+                                                 : DNS_NOERROR;
     if (wrong_cookie && cookies && cookies->required && a->c->transport == ANSWER_UDP)
         return DNS_BADCOOKIE;
-    if (q->type == DNS_OPT || q->type == DNS_TSIG || q->type == DNS_TKEY || q->type == DNS_NXNAME || q->type == 0)
-        return refuse(a, DNS_FORMERR, EDE_INVALID_TYPE); // never asked for: RFC 6891, 8945, 2930, 9824, 6895
+    if (q->type == DNS_OPT || q->type == DNS_TSIG || q->type == DNS_TKEY || q->type == DNS_NXNAME ||
+        q->type == 0)
+        // never asked for: RFC 6891, 8945, 2930, 9824, 6895
+        return refuse(a, DNS_FORMERR, EDE_INVALID_TYPE);
     if (q->class_ != DNS_IN || q->type == DNS_AXFR || (q->type == DNS_IXFR && !answer_ixfr_ok(a)))
         return refuse(a, DNS_REFUSED, EDE_NOT_SUPPORTED);
     return a->t ? DNS_NOERROR : refuse(a, DNS_SERVFAIL, EDE_NOT_READY);
@@ -52,7 +58,8 @@ static void choose_options(struct answer *a)
 
 static void build(struct answer *a, int rcode, uint8_t *out, size_t max)
 {
-    size_t opt = a->q->edns ? edns_response_least(&a->edns, a->q) : 0; // its room is kept free until the end
+    // its room is kept free until the end
+    size_t opt = a->q->edns ? edns_response_least(&a->edns, a->q) : 0;
     dns_writer_init(&a->w, out, max - opt);
     a->rcode = rcode;
     dns_write_header(&a->w, a->q, 0, false);
@@ -72,9 +79,9 @@ static void cut_back(struct answer *a, uint8_t *out, size_t max)
     a->n_answer = a->n_authority = a->n_additional = 0;
 }
 
-// Cut back to the answers that fit, beside TC (RFC 2181 section 9): for the clients of private views, of whom some know
-// no TCP and take what there is. In public a truncated answer is empty: who asks under a forged address gains nothing.
-// Of a signed one a validator could not use a part.
+// Cut back to the answers that fit, beside TC (RFC 2181 section 9): for the clients of private
+// views, of whom some know no TCP and take what there is. In public a truncated answer is empty:
+// who asks under a forged address gains nothing. Of a signed one a validator could not use a part.
 static bool cut_back_to_fit(struct answer *a)
 {
     if (!a->whole_at || !a->view || (a->q->dnssec_ok && a->t->dnssec.n_keys))
@@ -99,7 +106,8 @@ static void finish_opt(struct answer *a, size_t max)
     a->n_additional++;
 }
 
-// The first label of a registry's name is the registry's. Whatever else it is, the hint is only useless.
+// The first label of a registry's name is the registry's. Whatever else it is, the hint is only
+// useless.
 uint64_t answer_hint(const struct topology *t, const uint8_t *query, size_t n)
 {
     size_t at = DNS_HEADER_BYTES + 1;
@@ -108,13 +116,15 @@ uint64_t answer_hint(const struct topology *t, const uint8_t *query, size_t n)
     return catalogue_hint(t->catalogue, query + at, query[at - 1]);
 }
 
-size_t answer_packet(const struct answer_context *c, const uint8_t *query, size_t n, uint8_t *out, size_t cap,
-                     struct answer_info *info)
+size_t answer_packet(const struct answer_context *c, const uint8_t *query, size_t n, uint8_t *out,
+                     size_t cap, struct answer_info *info)
 {
     struct dns_query q;
     int rcode = dns_query_parse(query, n, &q);
-    *info = (struct answer_info){
-        .rcode = rcode, .type = q.has_question ? q.type : 0, .kind = NAME_INVALID, .region = REGION_NONE};
+    *info = (struct answer_info){.rcode = rcode,
+                                 .type = q.has_question ? q.type : 0,
+                                 .kind = NAME_INVALID,
+                                 .region = REGION_NONE};
     if (rcode == DNS_DROP)
         return 0;
     if (q.type == DNS_AXFR || q.type == DNS_IXFR)
@@ -157,9 +167,11 @@ size_t answer_packet(const struct answer_context *c, const uint8_t *query, size_
         info->truncated = tc;
     }
     out[2] |= a.authoritative && a.rcode != DNS_SERVFAIL ? 0x04 : 0;
-    out[3] |= (uint8_t)((a.rcode & 15) | (a.view && a.view->forward ? 0x80 : 0)); // RA: where we forward
+    // RA: where we forward
+    out[3] |= (uint8_t)((a.rcode & 15) | (a.view && a.view->forward ? 0x80 : 0));
     finish_opt(&a, max);
-    if (a.w.full) { // header, question and OPT alone: a neighbour's long key name leaves too little beside it
+    // header, question and OPT alone: a neighbour's long key name leaves too little beside it
+    if (a.w.full) {
         info->rcode = DNS_DROP;
         return 0;
     }

@@ -16,9 +16,11 @@ struct probe { // the answer to another question, for this client
     struct answer a;
 };
 
-static void probe(struct probe *p, const struct answer *a, const uint8_t *name, size_t n, enum dns_type type)
+static void probe(struct probe *p, const struct answer *a, const uint8_t *name, size_t n,
+                  enum dns_type type)
 {
-    p->q = (struct dns_query){.has_question = true, .name = name, .name_n = n, .type = type, .class_ = DNS_IN};
+    p->q = (struct dns_query){
+        .has_question = true, .name = name, .name_n = n, .type = type, .class_ = DNS_IN};
     p->c = *a->c;
     p->info = (struct answer_info){0};
     p->c.ticket.inbox = NULL;
@@ -42,7 +44,8 @@ static bool has_type(const struct answer *a, const uint8_t *name, size_t n, enum
     struct probe p;
     probe(&p, a, name, n, type);
     size_t at = DNS_HEADER_BYTES + n + 4; // the first record's owner is a pointer to the question
-    return p.a.w.full || (p.a.n_answer && p.a.w.n >= at + 4 && (p.out[at + 2] << 8 | p.out[at + 3]) == (int)type);
+    return p.a.w.full ||
+           (p.a.n_answer && p.a.w.n >= at + 4 && (p.out[at + 2] << 8 | p.out[at + 3]) == (int)type);
 }
 
 bool denial_absent(const struct answer *a, const uint8_t *name, size_t n)
@@ -52,14 +55,16 @@ bool denial_absent(const struct answer *a, const uint8_t *name, size_t n)
     return p.a.rcode == DNS_NXDOMAIN;
 }
 
-size_t denial_main(const struct answer *a, const uint8_t *name, size_t n, bool absent, uint8_t out[DENIAL_RDATA_MAX])
+size_t denial_main(const struct answer *a, const uint8_t *name, size_t n, bool absent,
+                   uint8_t out[DENIAL_RDATA_MAX])
 {
     static const uint16_t before[] = {DNS_A, DNS_NS, DNS_CNAME, DNS_SOA, 15, DNS_TXT, DNS_AAAA},
                           after[] = {DNS_DNSKEY, DNS_CDS, DNS_CDNSKEY, 257};
     uint8_t next[256];
     uint16_t types[16];
     size_t k = 0, next_n = nsec_next_name(name, n, next);
-    bool cut = zone_cut_of(a->t, name, n) != ZONE_MAIN; // a child's apex, of which D has the delegation only
+    // a child's apex, of which D has the delegation only
+    bool cut = zone_cut_of(a->t, name, n) != ZONE_MAIN;
     if (!next_n)
         return 0;
     if (cut)
@@ -77,7 +82,8 @@ size_t denial_main(const struct answer *a, const uint8_t *name, size_t n, bool a
     return nsec_rdata(next, next_n, types, k, out, DENIAL_RDATA_MAX);
 }
 
-size_t denial_of_wildcard(const uint8_t *name, size_t n, uint8_t out_owner[DNS_NAME_MAX], uint8_t out[DENIAL_RDATA_MAX])
+size_t denial_of_wildcard(const uint8_t *name, size_t n, uint8_t out_owner[DNS_NAME_MAX],
+                          uint8_t out[DENIAL_RDATA_MAX])
 {
     static const uint16_t types[] = {DNS_RRSIG, DNS_NSEC};
     uint8_t next[DNS_NAME_MAX];

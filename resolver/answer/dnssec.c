@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Questions for DNSSEC's own records: keys at an apex and their DS, and the NSEC or the signatures of a name. See
-// answer_sign.h.
+// Questions for DNSSEC's own records: keys at an apex and their DS, and the NSEC or the signatures
+// of a name. See answer_sign.h.
 #include "resolver/answer/sign.h"
 
 #include "resolver/answer/denial.h"
@@ -22,7 +22,8 @@ bool answer_add_keys(struct answer *a, enum answer_zone zone)
     const struct dnssec *d = a->c->dnssec;
     uint16_t type = a->q->type, n = a->n_answer;
     bool ds = type == DNS_DS && zone == ZONE_FRONTEND;
-    if (!d || zone > ZONE_FRONTEND || (!ds && type != DNS_DNSKEY && type != DNS_CDS && type != DNS_CDNSKEY))
+    if (!d || zone > ZONE_FRONTEND ||
+        (!ds && type != DNS_DNSKEY && type != DNS_CDS && type != DNS_CDNSKEY))
         return false;
     const struct dnssec_zone *z = zone == ZONE_MAIN ? &d->main : &d->frontend;
     const struct zone_rr *rrs = ds ? z->ds : z->rrs;
@@ -43,9 +44,10 @@ static bool add_of_zone(struct answer *a, const uint8_t *name, size_t n)
     return n_rrs > 0;
 }
 
-// The NSEC that would deny another type. With compact denial a name that is not there has one too, which only who asks
-// for DNSSEC is to see; who knows what it means (CO) is told NXDOMAIN. Signatures are those of the NSEC, one RRset
-// being enough (RFC 8482 section 7): answer_sign drops it again.
+// The NSEC that would deny another type. With compact denial a name that is not there has one too,
+// which only who asks for DNSSEC is to see; who knows what it means (CO) is told NXDOMAIN.
+// Signatures are those of the NSEC, one RRset being enough (RFC 8482 section 7): answer_sign drops
+// it again.
 static bool add_made(struct answer *a, const uint8_t *name, size_t n)
 {
     uint8_t nsec[DENIAL_RDATA_MAX];
@@ -55,7 +57,9 @@ static bool add_made(struct answer *a, const uint8_t *name, size_t n)
     bool absent = denial_absent(a, name, n);
     if (absent && name_is_wildcard(name, n))
         return false; // denied by another's (denial_of_wildcard)
-    size_t rdata_n = absent && (!a->q->dnssec_ok || a->q->compact_ok) ? 0 : denial_main(a, name, n, absent, nsec);
+    size_t rdata_n = absent && (!a->q->dnssec_ok || a->q->compact_ok)
+                         ? 0
+                         : denial_main(a, name, n, absent, nsec);
     if (rdata_n)
         add(a, DNS_NSEC, ttl->negative < ttl->soa ? ttl->negative : ttl->soa, nsec, rdata_n);
     return rdata_n > 0;
@@ -64,9 +68,11 @@ static bool add_made(struct answer *a, const uint8_t *name, size_t n)
 bool answer_add_proof(struct answer *a)
 {
     uint8_t name[DNS_NAME_MAX];
-    if ((a->q->type != DNS_NSEC && a->q->type != DNS_RRSIG) || !a->t->dnssec.n_keys || !a->c->dnssec)
+    if ((a->q->type != DNS_NSEC && a->q->type != DNS_RRSIG) || !a->t->dnssec.n_keys ||
+        !a->c->dnssec)
         return false;
     size_t n = sections_name(a, a->owner_at, name);
     enum answer_zone zone = zone_cut_of(a->t, name, n);
-    return zone == ZONE_FRONTEND ? add_of_zone(a, name, n) : zone == ZONE_MAIN && add_made(a, name, n);
+    return zone == ZONE_FRONTEND ? add_of_zone(a, name, n)
+                                 : zone == ZONE_MAIN && add_made(a, name, n);
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Explanations; see explain.h. Called on an admin thread, never on a worker: here ldns reads the very packets that
-// answer_packet wrote.
+// Explanations; see explain.h. Called on an admin thread, never on a worker: here ldns reads the
+// very packets that answer_packet wrote.
 #include "resolver/answer/explain.h"
 
 #include "base/bytes.h"
@@ -51,9 +51,11 @@ static int append_records(json_t *list, const ldns_rr_list *rrs)
 }
 
 // With a Client Subnet option when there is a subnet (RFC 7871 section 6).
-static size_t query_for(const uint8_t *name, size_t n, enum dns_type type, const struct cidr *subnet, uint8_t out[512])
+static size_t query_for(const uint8_t *name, size_t n, enum dns_type type,
+                        const struct cidr *subnet, uint8_t out[512])
 {
-    static const uint8_t header[] = {0, 1, 1, 0, 0, 1, 0, 0, 0, 0, 0, 1}, opt[] = {0, 0, 41, 4, 208, 0, 0, 0, 0};
+    static const uint8_t header[] = {0, 1, 1, 0, 0, 1, 0, 0, 0, 0, 0, 1},
+                         opt[] = {0, 0, 41, 4, 208, 0, 0, 0, 0};
     bool v4 = subnet && ip_is_v4(&subnet->ip);
     uint8_t bits = (uint8_t)(!subnet ? 0 : v4 ? subnet->bits - 96 : subnet->bits);
     size_t n_address = (bits + 7u) / 8;
@@ -76,8 +78,8 @@ static size_t query_for(const uint8_t *name, size_t n, enum dns_type type, const
 }
 
 // {"rcode": …, "answer": […], "authority": […]} of one query type. NULL when out of memory.
-static json_t *answer_json(const struct answer_context *c, const uint8_t *name, size_t n, enum dns_type type,
-                           const struct cidr *subnet)
+static json_t *answer_json(const struct answer_context *c, const uint8_t *name, size_t n,
+                           enum dns_type type, const struct cidr *subnet)
 {
     uint8_t query[512];
     AUTO_FREE uint8_t *out = mem_alloc(ANSWER_TCP_MAX);
@@ -92,7 +94,8 @@ static json_t *answer_json(const struct answer_context *c, const uint8_t *name, 
     json_t *answer = json_array(), *authority = json_array(), *j = NULL;
     if (answer && authority && !append_records(answer, ldns_pkt_answer(pkt)) &&
         !append_records(authority, ldns_pkt_authority(pkt)))
-        j = json_pack("{s:s, s:O, s:O}", "rcode", rcode_name(info.rcode), "answer", answer, "authority", authority);
+        j = json_pack("{s:s, s:O, s:O}", "rcode", rcode_name(info.rcode), "answer", answer,
+                      "authority", authority);
     json_decref(answer);
     json_decref(authority);
     ldns_pkt_free(pkt);
@@ -101,8 +104,8 @@ static json_t *answer_json(const struct answer_context *c, const uint8_t *name, 
 
 static json_t *name_json(const struct hostname *h)
 {
-    return json_pack("{s:s, s:s, s:s, s:s, s:s}", "kind", hostname_kind_name(h->kind), "registry", h->registry, "label",
-                     h->label, "region", h->region, "stamp", h->stamp);
+    return json_pack("{s:s, s:s, s:s, s:s, s:s}", "kind", hostname_kind_name(h->kind), "registry",
+                     h->registry, "label", h->label, "region", h->region, "stamp", h->stamp);
 }
 
 // The upstreams that the view asks for a name; null if it does not.
@@ -130,6 +133,7 @@ void *dns_explain_json(const struct explain_query *q)
     const struct view *view = NULL;
     struct geo_view geo;
     geo_view_set(&geo, q->geo, t);
+    // the serial of a signed fe.D counts weeks
     struct answer_context c = {.topology = t,
                                .health = q->health,
                                .geo = &geo,
@@ -137,29 +141,34 @@ void *dns_explain_json(const struct explain_query *q)
                                .source = q->client,
                                .listener = q->listener,
                                .frontend = q->frontend,
-                               .now_s = clock_wall_ms() / 1000}; // the serial of a signed fe.D counts weeks
+                               .now_s = clock_wall_ms() / 1000};
     size_t n = dns_name_from_text(q->name, wire);
     bool refused = view_choose(t, q->listener, &q->client, &view) != 0;
     hostname_parse(q->name, t->domain, &h);
     if (n == 0)
-        return json_pack("{s:s, s:s, s:s}", "name", q->name, "client", ip_format(&q->client, ip), "error",
+        return json_pack("{s:s, s:s, s:s}", "name", q->name, "client", ip_format(&q->client, ip),
+                         "error",
                          "not a DNS name: labels have 1 to 63 octets, the whole at most 255");
     if (h.kind == NAME_FOREIGN && !refused) {
         json_t *upstreams = forward_json(view, wire, n);
         if (!json_is_null(upstreams)) // what they would say is not ours to explain
-            return json_pack("{s:s, s:s, s:o, s:s, s:o}", "name", q->name, "client", ip_format(&q->client, ip),
-                             "parsed", name_json(&h), "view", view->name, "forwardedTo", upstreams);
+            return json_pack("{s:s, s:s, s:o, s:s, s:o}", "name", q->name, "client",
+                             ip_format(&q->client, ip), "parsed", name_json(&h), "view", view->name,
+                             "forwardedTo", upstreams);
     }
     bool covers;
     char at[ENDPOINT_TEXT_SIZE];
     json_t *private = explain_private(q, &h, refused ? NULL : view, &covers);
-    return json_pack("{s:s, s:s, s:s*, s:s*, s:o, s:s, s:o*, s:o, s:o, s:o*, s:o, s:o}", "name", q->name, "client",
-                     ip_format(&q->client, ip), "subnet", q->subnet ? cidr_format(q->subnet, subnet) : NULL, "listener",
-                     q->listener ? endpoint_format(q->listener, at) : NULL, "parsed", name_json(&h), "view",
+    return json_pack("{s:s, s:s, s:s*, s:s*, s:o, s:s, s:o*, s:o, s:o, s:o*, s:o, s:o}", "name",
+                     q->name, "client", ip_format(&q->client, ip), "subnet",
+                     q->subnet ? cidr_format(q->subnet, subnet) : NULL, "listener",
+                     q->listener ? endpoint_format(q->listener, at) : NULL, "parsed", name_json(&h),
+                     "view",
                      refused ? "refused"
                      : view  ? view->name
                              : "public",
                      "alsoIn", explain_also_in(q, view), "private", private, "routing",
-                     covers ? json_null() : explain_routing(q, &h, view, &geo), "moves", explain_moves(q, &h), "a",
-                     answer_json(&c, wire, n, DNS_A, q->subnet), "aaaa", answer_json(&c, wire, n, DNS_AAAA, q->subnet));
+                     covers ? json_null() : explain_routing(q, &h, view, &geo), "moves",
+                     explain_moves(q, &h), "a", answer_json(&c, wire, n, DNS_A, q->subnet), "aaaa",
+                     answer_json(&c, wire, n, DNS_AAAA, q->subnet));
 }

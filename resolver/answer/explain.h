@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// `meridian dns explain NAME --client ADDR`: what this resolver answers a client and why, as JSON: the parsed name, the
-// view, whose network routed it and how far that holds, the rule that gave the order (an override with its line, lines
-// of the latency file, a place of the MaxMind database), the table of all regions with tiers, weights, headroom,
-// scores, reasons and votes, the chosen one, replicas that move to another stamp, the records; in a private view the
-// private endpoint's addresses instead. Uses the same code path as an answer (route_decide and the answer builder), so
-// that it cannot tell another story; what was measured is read again from its file for the table. An admin's thread.
+// `meridian dns explain NAME --client ADDR`: what this resolver answers a client and why, as JSON:
+// the parsed name, the view, whose network routed it and how far that holds, the rule that gave the
+// order (an override with its line, lines of the latency file, a place of the MaxMind database),
+// the table of all regions with tiers, weights, headroom, scores, reasons and votes, the chosen
+// one, replicas that move to another stamp, the records; in a private view the private endpoint's
+// addresses instead. Uses the same code path as an answer (route_decide and the answer builder), so
+// that it cannot tell another story; what was measured is read again from its file for the table.
+// An admin's thread.
 #ifndef MERIDIAN_RESOLVER_ANSWER_EXPLAIN_H
 #define MERIDIAN_RESOLVER_ANSWER_EXPLAIN_H
 
@@ -17,21 +19,31 @@
 
 struct explain_query {
     const struct topology *topology;
-    const struct health_verdicts *health; // may be NULL
-    struct health *checker;               // whose votes are told; may be NULL
-    const struct geo *geo;                // may be NULL
-    const char *geo_error;                // what is wrong with its files; NULL or "": nothing
-    const struct zone *frontend;          // fe.D as this node serves it; may be NULL
+    // may be NULL
+    const struct health_verdicts *health;
+    // whose votes are told; may be NULL
+    struct health *checker;
+    // may be NULL
+    const struct geo *geo;
+    // what is wrong with its files; NULL or "": nothing
+    const char *geo_error;
+    // fe.D as this node serves it; may be NULL
+    const struct zone *frontend;
     const char *name;
-    struct ip client;                // transport source
-    const struct cidr *subnet;       // of a Client Subnet option; NULL: none
-    const struct endpoint *listener; // NULL: no view that is bound to one is considered
-    bool listener_by_client;         // explain_place chose it: other views may have that address too
+    // transport source
+    struct ip client;
+    // of a Client Subnet option; NULL: none
+    const struct cidr *subnet;
+    // NULL: no view that is bound to one is considered
+    const struct endpoint *listener;
+    // explain_place chose it: other views may have that address too
+    bool listener_by_client;
 };
 
-// Where the client asks: `view` is the name of a view ("public": none), whose own listener is taken then, if it has
-// one, and whose first address is the client's if `has_client` is false. NULL: the view that has the client's address
-// among its sources and a listener of its own, if there is one; else q->listener stays. ERR_NOTFOUND: no such view.
+// Where the client asks: `view` is the name of a view ("public": none), whose own listener is taken
+// then, if it has one, and whose first address is the client's if `has_client` is false. NULL: the
+// view that has the client's address among its sources and a listener of its own, if there is one;
+// else q->listener stays. ERR_NOTFOUND: no such view.
 int explain_place(struct explain_query *q, const char *view, bool has_client);
 
 // Returns a new json_t *, or NULL when out of memory.

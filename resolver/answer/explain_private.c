@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Private views in explanations: which listener a client of a view asks, and which addresses the view's private
-// endpoint gives a name. See explain.h; on an admin's thread.
+// Private views in explanations: which listener a client of a view asks, and which addresses the
+// view's private endpoint gives a name. See explain.h; on an admin's thread.
 #include "resolver/answer/explain_priv.h"
 
 #include "base/err.h"
@@ -66,8 +66,8 @@ struct found { // what the registry's private endpoints have for a name in a vie
     json_t *addresses;
 };
 
-static int look(const struct explain_query *q, const struct catalogue_registry *reg, enum name_kind kind,
-                uint8_t region, const struct view *view, struct found *out)
+static int look(const struct explain_query *q, const struct catalogue_registry *reg,
+                enum name_kind kind, uint8_t region, const struct view *view, struct found *out)
 {
     const struct private_endpoint *const *list;
     size_t n = catalogue_private_endpoints(q->topology->catalogue, reg, &list);
@@ -82,31 +82,37 @@ static int look(const struct explain_query *q, const struct catalogue_registry *
             if (!private_member_is(&pe->members[k], kind, region))
                 continue;
             out->covers = pe;
-            if (json_array_append_new(out->addresses, json_string(ip_format(&pe->members[k].ip, text))))
+            if (json_array_append_new(out->addresses,
+                                      json_string(ip_format(&pe->members[k].ip, text))))
                 return ERR_NOMEM;
         }
     }
     return out->addresses ? 0 : ERR_NOMEM;
 }
 
-static void say(const struct found *f, const char *registry, const char *view, char *out, size_t cap)
+static void say(const struct found *f, const char *registry, const char *view, char *out,
+                size_t cap)
 {
     if (f->covers)
         snprintf(out, cap,
-                 "private endpoint %s has this name in view %s: the answer ends in its addresses, whatever "
+                 "private endpoint %s has this name in view %s: the answer ends in its addresses, "
+                 "whatever "
                  "the health of regions",
                  f->covers->name, view);
     else if (f->in_view)
-        snprintf(out, cap,
-                 "private endpoint %s in view %s has no address for this name: it goes on to the public "
-                 "frontend",
-                 f->in_view->name, view);
+        snprintf(
+            out, cap,
+            "private endpoint %s in view %s has no address for this name: it goes on to the public "
+            "frontend",
+            f->in_view->name, view);
     else
-        snprintf(out, cap, "%s has no private endpoint in view %s: it goes on to the public frontend", registry, view);
+        snprintf(out, cap,
+                 "%s has no private endpoint in view %s: it goes on to the public frontend",
+                 registry, view);
 }
 
-json_t *explain_private(const struct explain_query *q, const struct hostname *h, const struct view *view,
-                        bool *out_covers)
+json_t *explain_private(const struct explain_query *q, const struct hostname *h,
+                        const struct view *view, bool *out_covers)
 {
     const struct topology *t = q->topology;
     enum name_kind kind = hostname_public_of(h->kind);
@@ -114,7 +120,9 @@ json_t *explain_private(const struct explain_query *q, const struct hostname *h,
     if (!view || (kind != NAME_GLOBAL && kind != NAME_REGIONAL && kind != NAME_DATA))
         return json_null();
     const struct catalogue_registry *reg = catalogue_find(t->catalogue, h->label, strlen(h->label));
-    int region = kind == NAME_GLOBAL ? REGION_NONE : catalogue_region_find(t->catalogue, h->region, strlen(h->region));
+    int region = kind == NAME_GLOBAL
+                     ? REGION_NONE
+                     : catalogue_region_find(t->catalogue, h->region, strlen(h->region));
     if (!reg || region < 0)
         return json_null();
     struct found f;
@@ -125,6 +133,6 @@ json_t *explain_private(const struct explain_query *q, const struct hostname *h,
     char reason[512];
     say(&f, h->label, view->name, reason, sizeof reason);
     *out_covers = f.covers != NULL;
-    return json_pack("{s:s?, s:o, s:s}", "endpoint", f.covers ? f.covers->name : NULL, "addresses", f.addresses,
-                     "reason", reason);
+    return json_pack("{s:s?, s:o, s:s}", "endpoint", f.covers ? f.covers->name : NULL, "addresses",
+                     f.addresses, "reason", reason);
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A question for a name outside D: refused, or in a view that says so forwarded (resolver/forward/forward.h) or absent.
-// See answer_priv.h.
+// A question for a name outside D: refused, or in a view that says so forwarded
+// (resolver/forward/forward.h) or absent. See answer_priv.h.
 #include "resolver/answer/priv.h"
 
 #include "resolver/forward/forward.h"
@@ -23,7 +23,8 @@ static bool hand_over(struct answer *a)
     if (!c->forwarder || !c->ticket.inbox)
         return false;
     bool cd = a->q->name[-DNS_HEADER_BYTES + 3] & 0x10; // the question follows the header
-    forward_message_keep(a->q, &a->edns, cd, c->transport == ANSWER_UDP ? a->q->udp_bytes : ANSWER_TCP_MAX, &q);
+    forward_message_keep(a->q, &a->edns, cd,
+                         c->transport == ANSWER_UDP ? a->q->udp_bytes : ANSWER_TCP_MAX, &q);
     return forwarder_ask(c->forwarder, a->view, &c->source, &q, c->ticket);
 }
 

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a name means in a view: every row of the table in design section 3. See answer_priv.h.
 //
-// Which names there are, their TTLs and their zones is said in config/endpoints.h, for cli/dns_zone.c too. What each
-// leads to is said there once more: it goes from a registry to all its names, here it goes from a name to one packed
-// record, without a call that could be saved, and one statement for both would be a slower one here. The differential
-// test asks for every name that the other wrote.
+// Which names there are, their TTLs and their zones is said in config/endpoints.h, for
+// cli/dns_zone.c too. What each leads to is said there once more: it goes from a registry to all
+// its names, here it goes from a name to one packed record, without a call that could be saved, and
+// one statement for both would be a slower one here. The differential test asks for every name that
+// the other wrote.
 #include "resolver/answer/priv.h"
 
 #include "config/endpoints.h"
@@ -43,7 +44,8 @@ static void answer_apex(struct answer *a, enum answer_zone zone)
     } else {
         const struct static_name *s = zone == ZONE_MAIN ? answer_static_of(a) : NULL;
         if (!s || !answer_add_static(a, s))
-            answer_add_soa(a, a->q->type == DNS_DS ? ZONE_MAIN : zone, true); // D is the parent of all others
+            // D is the parent of all others
+            answer_add_soa(a, a->q->type == DNS_DS ? ZONE_MAIN : zone, true);
     }
 }
 
@@ -79,8 +81,10 @@ static void answer_frontend(struct answer *a, const struct stamp *s)
 // A registry's name on its way through the chain.
 struct hop {
     const struct catalogue_registry *registry;
-    enum name_kind kind; // public kind
-    uint8_t region;      // REGION_NONE for global names
+    // public kind
+    enum name_kind kind;
+    // REGION_NONE for global names
+    uint8_t region;
 };
 
 // The view's private addresses of that family for the name; returns how many it has of any family.
@@ -108,7 +112,8 @@ static size_t add_private(struct answer *a, const struct hop *h, enum dns_type t
     return n;
 }
 
-// The private name, if the view covers it: ends here. Returns false when it goes on to the public frontend.
+// The private name, if the view covers it: ends here. Returns false when it goes on to the public
+// frontend.
 static bool answer_private(struct answer *a, const struct hop *h)
 {
     uint16_t before = a->n_answer;
@@ -128,9 +133,11 @@ static bool hop_stamp(struct answer *a, const struct hop *h, struct route_choice
     if (h->kind == NAME_GLOBAL)
         return answer_choose(a, h->registry, out);
     const struct route_context c = answer_routing(a);
-    *out = (struct route_choice){h->region, route_stamp(&c, h->registry, h->region), ROUTE_HEALTHY, false};
+    *out = (struct route_choice){h->region, route_stamp(&c, h->registry, h->region), ROUTE_HEALTHY,
+                                 false};
     if (a->q->edns && !route_is_up(&c, h->region, out->stamp)) {
-        snprintf(a->ede_text, sizeof a->ede_text, "region %s is down; a regional name never means another region",
+        snprintf(a->ede_text, sizeof a->ede_text,
+                 "region %s is down; a regional name never means another region",
                  a->t->regions[h->region].name);
         answer_ede(a, EDE_OTHER, a->ede_text);
     }
@@ -153,7 +160,8 @@ static void answer_to_frontend(struct answer *a, const struct hop *h, enum name_
         return;
     }
     a->info->region = to.region;
-    answer_add_cname(a, NULL, a->t->catalogue->regions[to.region].frontends[to.stamp], endpoint_ttl(a->t, owner_kind));
+    answer_add_cname(a, NULL, a->t->catalogue->regions[to.region].frontends[to.stamp],
+                     endpoint_ttl(a->t, owner_kind));
     if (!chain_ends_at_cname(a))
         answer_frontend(a, &a->t->regions[to.region].stamps[to.stamp]);
 }
@@ -162,7 +170,8 @@ static struct catalogue_labels private_labels(const struct catalogue *c, const s
 {
     if (h->kind == NAME_GLOBAL)
         return c->global_private;
-    return h->kind == NAME_DATA ? c->regions[h->region].data_private : c->regions[h->region].geo_private;
+    return h->kind == NAME_DATA ? c->regions[h->region].data_private
+                                : c->regions[h->region].geo_private;
 }
 
 static void answer_hop(struct answer *a, const struct hop *h, bool asked_private)
@@ -172,7 +181,8 @@ static void answer_hop(struct answer *a, const struct hop *h, bool asked_private
         return;
     }
     if (!asked_private) {
-        answer_add_cname(a, h->registry, private_labels(a->t->catalogue, h), endpoint_ttl(a->t, h->kind));
+        answer_add_cname(a, h->registry, private_labels(a->t->catalogue, h),
+                         endpoint_ttl(a->t, h->kind));
         if (chain_ends_at_cname(a))
             return;
     }

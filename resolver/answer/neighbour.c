@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Answers to neighbours. Signed queries (RFC 8945 section 5.2): the signature is judged first, and the answer is
-// signed; a secondary that has a key signs its SOA queries too. IXFR over UDP. See answer_priv.h; other queries do not
-// come here.
+// Answers to neighbours. Signed queries (RFC 8945 section 5.2): the signature is judged first, and
+// the answer is signed; a secondary that has a key signs its SOA queries too. IXFR over UDP. See
+// answer_priv.h; other queries do not come here.
 #include "resolver/answer/priv.h"
 
 #include "resolver/answer/transfer.h"
@@ -9,11 +9,12 @@
 #include "resolver/zone/zone.h"
 
 // Header, question and OPT. `max`: with what follows, `tail`, they may be.
-static bool write_bare(const struct dns_query *q, int rcode, uint8_t *out, size_t max, size_t tail, bool padded,
-                       struct answer_info *info, size_t *out_n)
+static bool write_bare(const struct dns_query *q, int rcode, uint8_t *out, size_t max, size_t tail,
+                       bool padded, struct answer_info *info, size_t *out_n)
 {
     struct dns_writer w;
-    struct edns_response edns = {.rcode = rcode, .ede = EDE_NONE, .padded = padded, .tail = (uint16_t)tail};
+    struct edns_response edns = {
+        .rcode = rcode, .ede = EDE_NONE, .padded = padded, .tail = (uint16_t)tail};
     dns_writer_init(&w, out, max - tail);
     dns_write_header(&w, q, rcode, false);
     info->question_n = q->has_question ? (uint16_t)(q->name_n + 4) : 0;
@@ -30,11 +31,13 @@ static bool write_bare(const struct dns_query *q, int rcode, uint8_t *out, size_
     return true;
 }
 
-// Nothing but header, question, OPT and TSIG: what is wrong with the query's own TSIG, or (`truncated`) that there is
-// no room beside ours. Where even that is too much, OPT is left out, and then the question: the client knows by the
-// TSIG what is answered, and by TC that there is more over TCP (RFC 8945 section 5.3).
-static size_t answer_bare(const struct answer_context *c, struct tsig *s, const struct dns_query *q, int rcode,
-                          bool truncated, uint8_t *out, size_t cap, struct answer_info *info)
+// Nothing but header, question, OPT and TSIG: what is wrong with the query's own TSIG, or
+// (`truncated`) that there is no room beside ours. Where even that is too much, OPT is left out,
+// and then the question: the client knows by the TSIG what is answered, and by TC that there is
+// more over TCP (RFC 8945 section 5.3).
+static size_t answer_bare(const struct answer_context *c, struct tsig *s, const struct dns_query *q,
+                          int rcode, bool truncated, uint8_t *out, size_t cap,
+                          struct answer_info *info)
 {
     bool padded = q->padding && c->transport == ANSWER_TLS;
     struct dns_query left = *q;
@@ -54,8 +57,9 @@ static size_t answer_bare(const struct answer_context *c, struct tsig *s, const 
     return s->name_n ? tsig_sign(s, out, n, cap, c->now_s) : n;
 }
 
-size_t answer_signed(const struct answer_context *c, const struct dns_query *q, const uint8_t *query, size_t n,
-                     uint8_t *out, size_t cap, struct answer_info *info)
+size_t answer_signed(const struct answer_context *c, const struct dns_query *q,
+                     const uint8_t *query, size_t n, uint8_t *out, size_t cap,
+                     struct answer_info *info)
 {
     struct tsig s;
     size_t max = c->transport == ANSWER_UDP && q->udp_bytes < cap ? q->udp_bytes : cap;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the files of the answer builder share: one response under construction. answer.c frames it (header, EDNS,
-// truncation), answer_name.c says what a name means, answer_record.c writes the records. Lives on the stack of
-// answer_packet, on the worker's thread.
+// What the files of the answer builder share: one response under construction. answer.c frames it
+// (header, EDNS, truncation), answer_name.c says what a name means, answer_record.c writes the
+// records. Lives on the stack of answer_packet, on the worker's thread.
 #ifndef MERIDIAN_RESOLVER_ANSWER_PRIV_H
 #define MERIDIAN_RESOLVER_ANSWER_PRIV_H
 
@@ -16,21 +16,31 @@ struct answer {
     const struct answer_context *c;
     const struct topology *t;
     const struct dns_query *q;
-    const struct view *view;  // NULL: public
-    struct answer_info *info; // what is known of it, for counters and logs
+    // NULL: public
+    const struct view *view;
+    // what is known of it, for counters and logs
+    struct answer_info *info;
     struct dns_writer w;
     int rcode;
     bool authoritative;
-    bool pending; // set by who holds a->c->ticket: see resolver/packet/pending_query.h
-    bool bulky;   // see answer_too_bulky
+    // set by who holds a->c->ticket: see resolver/packet/pending_query.h
+    bool pending;
+    // see answer_too_bulky
+    bool bulky;
     uint16_t n_answer, n_authority, n_additional;
-    uint16_t whole_at, n_whole; // answers that fit, when not all do: where they end (0: all do, or none), how many
-    bool cookie_valid;          // the client has shown that it is where it says
-    struct edns_response edns;  // of the OPT: who routes sets edns.ecs_scope, who refuses answer_ede
+    // answers that fit, when not all do: where they end (0: all do, or none), how many
+    uint16_t whole_at, n_whole;
+    // the client has shown that it is where it says
+    bool cookie_valid;
+    // of the OPT: who routes sets edns.ecs_scope, who refuses answer_ede
+    struct edns_response edns;
     uint8_t cookie[EDNS_COOKIE_BYTES];
-    char ede_text[160]; // room for a text that is made for this answer
-    uint16_t owner_at;  // where the owner of the next record stands: the question's name, then the last CNAME's target
-    uint16_t apex_at;   // where D stands in the question, octet for octet; 0: it was asked in another case
+    // room for a text that is made for this answer
+    char ede_text[160];
+    // where the owner of the next record stands: the question's name, then the last CNAME's target
+    uint16_t owner_at;
+    // where D stands in the question, octet for octet; 0: it was asked in another case
+    uint16_t apex_at;
 };
 
 // Says why, to a client that has EDNS. `text` may be NULL and must last: a literal, or a->ede_text.
@@ -40,15 +50,15 @@ static inline void answer_ede(struct answer *a, enum edns_ede code, const char *
     a->edns.ede_text = text;
 }
 
-// May an answer be much larger than its query? Over UDP only to who has shown by a cookie where it is; else
-// answer_truncate, and return.
+// May an answer be much larger than its query? Over UDP only to who has shown by a cookie where it
+// is; else answer_truncate, and return.
 static inline bool answer_large_ok(const struct answer *a)
 {
     return a->c->transport != ANSWER_UDP || a->cookie_valid;
 }
 
-// To who has not shown that, records that nobody's connection waits for (keys, the operator's own texts) go over UDP
-// within what a client without EDNS takes.
+// To who has not shown that, records that nobody's connection waits for (keys, the operator's own
+// texts) go over UDP within what a client without EDNS takes.
 static inline bool answer_too_bulky(const struct answer *a)
 {
     return a->bulky && a->w.n > DNS_UDP_LEAST && !answer_large_ok(a);
@@ -63,17 +73,22 @@ static inline void answer_truncate(struct answer *a)
 // answer_name.c: fills the answer and authority sections for the question.
 void answer_name(struct answer *a);
 
-// answer_route.c. Which region a global name leads this client to; says so in `info`, and for how many in the scope.
+// answer_route.c. Which region a global name leads this client to; says so in `info`, and for how
+// many in the scope.
 struct route_context answer_routing(const struct answer *a);
-bool answer_choose(struct answer *a, const struct catalogue_registry *r, struct route_choice *out); // false: nowhere
-bool answer_route(struct answer *a, const struct hostname *h); // _route.L.D; false: no such registry
+// false: nowhere
+bool answer_choose(struct answer *a, const struct catalogue_registry *r, struct route_choice *out);
+// _route.L.D; false: no such registry
+bool answer_route(struct answer *a, const struct hostname *h);
 // answer_neighbour.c: the whole response to a query with TSIG.
-size_t answer_signed(const struct answer_context *c, const struct dns_query *q, const uint8_t *query, size_t n,
-                     uint8_t *out, size_t cap, struct answer_info *info);
+size_t answer_signed(const struct answer_context *c, const struct dns_query *q,
+                     const uint8_t *query, size_t n, uint8_t *out, size_t cap,
+                     struct answer_info *info);
 // Is it an IXFR over UDP by who may? Then the answer is the SOA.
 bool answer_ixfr_ok(const struct answer *a);
 
-// answer_static.c. Records of the topology word for word at the name asked for; NULL: none are there.
+// answer_static.c. Records of the topology word for word at the name asked for; NULL: none are
+// there.
 const struct static_name *answer_static_of(const struct answer *a);
 // Those of the type asked for. Returns false when there are none.
 bool answer_add_static(struct answer *a, const struct static_name *s);
@@ -83,10 +98,11 @@ void answer_foreign(struct answer *a);
 
 // answer_record.c. Each latches a->w.full when it does not fit.
 // The target is label + labels + D (`label` NULL: none); it is the owner of what follows.
-void answer_add_cname(struct answer *a, const struct catalogue_registry *label, struct catalogue_labels labels,
-                      uint32_t ttl);
+void answer_add_cname(struct answer *a, const struct catalogue_registry *label,
+                      struct catalogue_labels labels, uint32_t ttl);
 void answer_add_address(struct answer *a, const struct ip *ip, uint32_t ttl);
-void answer_add_soa(struct answer *a, enum answer_zone zone, bool negative); // negative: into the authority section
+// negative: into the authority section
+void answer_add_soa(struct answer *a, enum answer_zone zone, bool negative);
 void answer_add_ns(struct answer *a, uint32_t ttl);
 void answer_add_glue(struct answer *a); // addresses of the name servers, as many as fit
 

@@ -13,8 +13,8 @@ static void rr_head(struct answer *a, enum dns_type type, uint32_t ttl)
     dns_write_rr_head_at(&a->w, a->owner_at, type, ttl);
 }
 
-// An answer, the one that is written next, has begun at `at` and does not fit. It is the first of those, if any were
-// before it.
+// An answer, the one that is written next, has begun at `at` and does not fit. It is the first of
+// those, if any were before it.
 static void does_not_fit(struct answer *a, size_t at)
 {
     if (a->whole_at)
@@ -24,8 +24,8 @@ static void does_not_fit(struct answer *a, size_t at)
 }
 
 // label + labels + D, whole.
-static size_t name_whole(const struct answer *a, const struct catalogue_registry *label, struct catalogue_labels labels,
-                         uint8_t wire[DNS_NAME_MAX])
+static size_t name_whole(const struct answer *a, const struct catalogue_registry *label,
+                         struct catalogue_labels labels, uint8_t wire[DNS_NAME_MAX])
 {
     const struct catalogue *c = a->t->catalogue;
     size_t n = 0, n_label = label ? 1u + label->label_n : 0;
@@ -51,8 +51,8 @@ static uint8_t *put_below(const struct answer *a, uint8_t *p, struct catalogue_l
     return p;
 }
 
-void answer_add_cname(struct answer *a, const struct catalogue_registry *label, struct catalogue_labels labels,
-                      uint32_t ttl)
+void answer_add_cname(struct answer *a, const struct catalogue_registry *label,
+                      struct catalogue_labels labels, uint32_t ttl)
 {
     size_t n = (label ? 1u + label->label_n : 0) + labels.n + 2, at = a->w.n;
     if (!a->apex_at) { // D of the question cannot be pointed to: a target is in lower case
@@ -112,8 +112,8 @@ static size_t zone_name(const struct answer *a, enum answer_zone zone, uint8_t w
     return name_whole(a, NULL, zone_cut_apex(a->t, zone), wire);
 }
 
-// Content only, never health: the same on all nodes. Of fe.D, that of the zone that secondaries get; of the others,
-// whose content is every registry, the version.
+// Content only, never health: the same on all nodes. Of fe.D, that of the zone that secondaries
+// get; of the others, whose content is every registry, the version.
 static uint32_t serial_of(const struct answer *a, enum answer_zone zone)
 {
     if (zone != ZONE_FRONTEND)
@@ -134,7 +134,8 @@ static uint8_t *put_u32(uint8_t *p, uint32_t v)
     return p;
 }
 
-// D's SOA below an answer, when D stands in the question as it is written: most absent names are asked for so.
+// D's SOA below an answer, when D stands in the question as it is written: most absent names are
+// asked for so.
 static bool soa_by_pointers(struct answer *a)
 {
     const struct catalogue *c = a->t->catalogue;
@@ -202,7 +203,8 @@ void answer_add_ns(struct answer *a, uint32_t ttl)
 }
 
 // One RRset whole or not at all (RFC 2181 section 5.1). Returns how many records went in.
-static uint16_t add_glue_set(struct answer *a, const uint8_t *name, size_t n, const struct ip *ips, size_t n_ips)
+static uint16_t add_glue_set(struct answer *a, const uint8_t *name, size_t n, const struct ip *ips,
+                             size_t n_ips)
 {
     struct dns_mark m = dns_writer_mark(&a->w);
     for (size_t i = 0; i < n_ips; i++) {
@@ -224,7 +226,9 @@ void answer_add_glue(struct answer *a)
         const struct name_server *ns = &a->t->name_servers[i];
         const struct stamp *s = &a->t->regions[ns->region].stamps[ns->stamp];
         size_t n = server_name(a, i, name);
-        a->n_additional = (uint16_t)(a->n_additional + add_glue_set(a, name, n, s->ipv4, s->n_ipv4));
-        a->n_additional = (uint16_t)(a->n_additional + add_glue_set(a, name, n, s->ipv6, s->n_ipv6));
+        a->n_additional =
+            (uint16_t)(a->n_additional + add_glue_set(a, name, n, s->ipv4, s->n_ipv4));
+        a->n_additional =
+            (uint16_t)(a->n_additional + add_glue_set(a, name, n, s->ipv6, s->n_ipv6));
     }
 }

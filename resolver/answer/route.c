@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Answers that depend on the client: the region of a global name, and the TXT record at _route.L.D that says which it
-// is and why. See answer_priv.h. RFC 7871 section 7.2.1 for the scope.
+// Answers that depend on the client: the region of a global name, and the TXT record at _route.L.D
+// that says which it is and why. See answer_priv.h. RFC 7871 section 7.2.1 for the scope.
 #include "resolver/answer/priv.h"
 
 #include "base/mem.h"
@@ -25,8 +25,8 @@ static struct route_client client_of(const struct answer *a)
 }
 
 // The answer holds for that many bits of the client's network. 0 is there already: for all.
-static void set_scope(struct answer *a, const struct route_context *c, const struct route_client *client,
-                      bool by_weight)
+static void set_scope(struct answer *a, const struct route_context *c,
+                      const struct route_client *client, bool by_weight)
 {
     if (client->by_ecs)
         a->edns.ecs_scope = route_scope(c, client, by_weight);
@@ -44,11 +44,12 @@ bool answer_choose(struct answer *a, const struct catalogue_registry *r, struct 
     return found;
 }
 
-// RDATA under construction: strings of at most 255 octets. Each ends in a blank when another follows, so that who joins
-// them, as most libraries do, can still tell them apart.
+// RDATA under construction: strings of at most 255 octets. Each ends in a blank when another
+// follows, so that who joins them, as most libraries do, can still tell them apart.
 struct txt {
     uint8_t b[512];
-    size_t n, last; // last: where the last string begins
+    // last: where the last string begins
+    size_t n, last;
 };
 
 static void txt_add(struct txt *t, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
@@ -71,7 +72,8 @@ static void txt_add(struct txt *t, const char *fmt, ...)
     t->n += (size_t)n;
 }
 
-// Does the view have private addresses for the registry's global name? The name does not leave the view then.
+// Does the view have private addresses for the registry's global name? The name does not leave the
+// view then.
 static bool is_private(const struct answer *a, const struct catalogue_registry *r)
 {
     const struct private_endpoint *const *list;
@@ -84,7 +86,8 @@ static bool is_private(const struct answer *a, const struct catalogue_registry *
 }
 
 // The network that the answer holds for, as far as the query tells it.
-static const char *prefix_text(const struct route_client *client, uint8_t scope, char out[CIDR_TEXT_SIZE])
+static const char *prefix_text(const struct route_client *client, uint8_t scope,
+                               char out[CIDR_TEXT_SIZE])
 {
     uint8_t bits = (uint8_t)(scope + (ip_is_v4(&client->net.ip) ? 96 : 0));
     struct cidr c = {client->net.ip, bits < client->net.bits ? bits : client->net.bits};
@@ -93,7 +96,8 @@ static const char *prefix_text(const struct route_client *client, uint8_t scope,
     return cidr_format(&c, out);
 }
 
-// A region before the chosen one that was passed over for want of space: its /healthz says so to everybody.
+// A region before the chosen one that was passed over for want of space: its /healthz says so to
+// everybody.
 static void say_short(struct answer *a, const struct route *all, struct txt *out)
 {
     for (size_t i = 0; i < all->chosen; i++)
@@ -103,7 +107,8 @@ static void say_short(struct answer *a, const struct route *all, struct txt *out
         }
 }
 
-// Region, reason, and whose network decided: never the table, which is the operator's (resolver/answer/explain.h).
+// Region, reason, and whose network decided: never the table, which is the operator's
+// (resolver/answer/explain.h).
 static void say_route(struct answer *a, const struct catalogue_registry *r, struct txt *out)
 {
     const struct route_context c = answer_routing(a);
@@ -119,17 +124,21 @@ static void say_route(struct answer *a, const struct catalogue_registry *r, stru
         txt_add(out, "region=%s", a->t->regions[s->region].name);
         txt_add(out, "reason=%s", route_mode_name(all.mode));
         say_short(a, &all, out);
-        txt_add(out, "order=%s%s", route_placed_name((enum route_placed)s->placed), all.by_weight ? "+weight" : "");
+        txt_add(out, "order=%s%s", route_placed_name((enum route_placed)s->placed),
+                all.by_weight ? "+weight" : "");
     } else {
-        txt_add(out, "reason=%s", route_mode_name(all.mode)); // validation lets no such topology pass
+        // validation lets no such topology pass
+        txt_add(out, "reason=%s", route_mode_name(all.mode));
     }
     txt_add(out, "via=%s", client.by_ecs ? "ecs" : "source");
-    txt_add(out, "prefix=%s", prefix_text(&client, route_scope(&c, &client, all.by_weight), prefix));
+    txt_add(out, "prefix=%s",
+            prefix_text(&client, route_scope(&c, &client, all.by_weight), prefix));
 }
 
 bool answer_route(struct answer *a, const struct hostname *h)
 {
-    const struct catalogue_registry *r = catalogue_find(a->t->catalogue, h->label, strlen(h->label));
+    const struct catalogue_registry *r =
+        catalogue_find(a->t->catalogue, h->label, strlen(h->label));
     struct txt txt = {.n = 0};
     if (!r)
         return false;

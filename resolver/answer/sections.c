@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// Reads what the answer builder has just written; see answer_sections.h. The octets are ours, not the network's; bounds
-// are kept all the same.
+// Reads what the answer builder has just written; see answer_sections.h. The octets are ours, not
+// the network's; bounds are kept all the same.
 #include "resolver/answer/sections.h"
 
 #include <string.h>
 
-// Decompresses into `out`; returns where the name ends in the message, 0 if it does not hold together.
-static size_t read_name(const uint8_t *p, size_t n, size_t at, uint8_t out[DNS_NAME_MAX], size_t *out_n)
+// Decompresses into `out`; returns where the name ends in the message, 0 if it does not hold
+// together.
+static size_t read_name(const uint8_t *p, size_t n, size_t at, uint8_t out[DNS_NAME_MAX],
+                        size_t *out_n)
 {
     size_t len = 0, end = 0;
     for (int hops = 0; at < n && hops < 128;) {
@@ -57,10 +59,13 @@ static const uint8_t *keep(struct sections *s, const uint8_t *p, size_t n)
 static size_t names_of(uint16_t type, size_t *before)
 {
     *before = type == 15 ? 2 : 0; // MX
-    return type == DNS_CNAME || type == DNS_NS || type == 12 || type == 15 ? 1 : type == DNS_SOA ? 2 : 0;
+    return type == DNS_CNAME || type == DNS_NS || type == 12 || type == 15 ? 1
+           : type == DNS_SOA                                               ? 2
+                                                                           : 0;
 }
 
-static bool read_rdata(struct sections *s, const uint8_t *p, size_t at, size_t n, bool moves, struct section_record *r)
+static bool read_rdata(struct sections *s, const uint8_t *p, size_t at, size_t n, bool moves,
+                       struct section_record *r)
 {
     uint8_t flat[2 * DNS_NAME_MAX + 24];
     size_t before, names = names_of(r->type, &before), len = before, end = at + n;
@@ -87,15 +92,16 @@ static bool read_rdata(struct sections *s, const uint8_t *p, size_t at, size_t n
     return r->rdata.p != NULL;
 }
 
-static bool read_owner(struct sections *s, const uint8_t *p, size_t n, size_t *at, const struct section_record *before,
-                       struct section_record *r)
+static bool read_owner(struct sections *s, const uint8_t *p, size_t n, size_t *at,
+                       const struct section_record *before, struct section_record *r)
 {
     uint8_t name[DNS_NAME_MAX];
     size_t whole_at = *at;
     if (*at + 2 <= n && p[*at] >= 0xc0)
         whole_at = (p[*at] & 0x3fu) << 8 | p[*at + 1];
     r->owner_at = (uint16_t)whole_at;
-    if (before && before->owner_at == whole_at && whole_at != *at) { // most records follow one of the same owner
+    // most records follow one of the same owner
+    if (before && before->owner_at == whole_at && whole_at != *at) {
         r->owner = before->owner;
         r->owner_n = before->owner_n;
         *at += 2;
@@ -125,7 +131,8 @@ static bool read_record(struct sections *s, const struct answer *a, size_t *at, 
 
 bool sections_read(struct sections *s, const struct answer *a)
 {
-    size_t at = DNS_HEADER_BYTES + a->q->name_n + 4, n = (size_t)a->n_answer + a->n_authority + a->n_additional;
+    size_t at = DNS_HEADER_BYTES + a->q->name_n + 4,
+           n = (size_t)a->n_answer + a->n_authority + a->n_additional;
     s->n_answer = a->n_answer;
     s->n_authority = a->n_authority;
     s->n_additional = a->n_additional;

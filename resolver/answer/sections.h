@@ -10,18 +10,22 @@
 #define SECTION_SCRATCH_BYTES 8192
 
 struct section_record {
-    const uint8_t *owner; // lower case
+    // lower case
+    const uint8_t *owner;
     size_t owner_n;
-    uint16_t owner_at; // where it stands whole in the response: for pointers
+    // where it stands whole in the response: for pointers
+    uint16_t owner_at;
     uint16_t type;
     uint32_t ttl;
-    struct rdata rdata; // canonical
+    // canonical
+    struct rdata rdata;
 };
 
 struct sections { // on the stack
     struct section_record rr[SECTION_RECORDS_MAX];
     size_t n_answer, n_authority, n_additional;
-    size_t authority_at; // offset of the first record after the answers
+    // offset of the first record after the answers
+    size_t authority_at;
     size_t used;
     uint8_t scratch[SECTION_SCRATCH_BYTES];
 };

@@ -14,7 +14,8 @@
 struct pass { // one response on its way
     struct answer *a;
     const struct dnssec *d;
-    bool missing, asked; // a signature is not there; one at least is being made
+    // a signature is not there; one at least is being made
+    bool missing, asked;
     uint16_t n_added;
     struct sections s;
     uint8_t data[SIGNER_DATA_MAX];
@@ -38,8 +39,8 @@ static void add_copy(struct pass *p, uint16_t owner_at, const struct zone_rr *rr
 
 // ---- signatures made on line ----
 
-// Records that may be cached for longer than this need signatures that outlive them: half an hour is left of a short
-// one when it is last handed out.
+// Records that may be cached for longer than this need signatures that outlive them: half an hour
+// is left of a short one when it is last handed out.
 #define SHORT_TTL_MAX_S 900
 
 static enum rrsig_life life_of(const struct dnssec_zone *z, const struct rrset *s)
@@ -127,8 +128,8 @@ static uint16_t covered(const struct zone_rr *rrsig)
     return (uint16_t)(rrsig->rdata[0] << 8 | rrsig->rdata[1]);
 }
 
-static bool add_listed(struct pass *p, uint16_t owner_at, const struct zone_rr *rrs, size_t n, uint16_t type,
-                       uint32_t ttl)
+static bool add_listed(struct pass *p, uint16_t owner_at, const struct zone_rr *rrs, size_t n,
+                       uint16_t type, uint32_t ttl)
 {
     bool found = false;
     for (size_t i = 0; i < n; i++)
@@ -139,7 +140,8 @@ static bool add_listed(struct pass *p, uint16_t owner_at, const struct zone_rr *
     return found;
 }
 
-// Is it what the signed zone holds? Not while the zone of a new topology is being signed. `rrs`: all of the owner's.
+// Is it what the signed zone holds? Not while the zone of a new topology is being signed. `rrs`:
+// all of the owner's.
 static bool same_set(const struct rrset *s, const struct zone_rr *rrs, size_t n)
 {
     size_t found = 0;
@@ -154,7 +156,8 @@ static bool same_set(const struct rrset *s, const struct zone_rr *rrs, size_t n)
     return found == s->n;
 }
 
-// For the moment in which the zone of a new topology is being signed: who asked over UDP comes by TCP a little later.
+// For the moment in which the zone of a new topology is being signed: who asked over UDP comes by
+// TCP a little later.
 static void not_ready(struct pass *p)
 {
     p->missing = true;
@@ -174,7 +177,8 @@ static void sign_zone_set(struct pass *p, uint16_t owner_at, struct rrset *s)
 
 static bool same_owner(const struct section_record *a, const struct section_record *b)
 {
-    return a->owner_n == b->owner_n && (a->owner == b->owner || !memcmp(a->owner, b->owner, a->owner_n));
+    return a->owner_n == b->owner_n &&
+           (a->owner == b->owner || !memcmp(a->owner, b->owner, a->owner_n));
 }
 
 static void sign_one(struct pass *p, uint16_t owner_at, struct rrset *s)
@@ -188,19 +192,21 @@ static void sign_one(struct pass *p, uint16_t owner_at, struct rrset *s)
     if (zone == ZONE_FRONTEND)
         sign_zone_set(p, owner_at, s);
     else if (zone == ZONE_MAIN &&
-             !add_listed(p, owner_at, z->rrs, s->owner_n == z->apex_n ? z->n_rrs : 0, s->type, s->ttl))
+             !add_listed(p, owner_at, z->rrs, s->owner_n == z->apex_n ? z->n_rrs : 0, s->type,
+                         s->ttl))
         sign_set(p, owner_at, s);
 }
 
-// Appends the signatures of records first..first+n-1. `shift`: where the first record stands now, if it was written
-// anew by name; their owners' offsets then are those of `at`.
+// Appends the signatures of records first..first+n-1. `shift`: where the first record stands now,
+// if it was written anew by name; their owners' offsets then are those of `at`.
 static void sign_section(struct pass *p, size_t first, size_t n, const uint16_t *at)
 {
     struct rdata rdata[RRSET_MAX];
     for (size_t i = first, k; i < first + n; i = k) {
         const struct section_record *r = &p->s.rr[i];
         struct rrset s = {r->owner, r->owner_n, r->type, r->ttl, rdata, 0};
-        for (k = i; k < first + n && same_owner(&p->s.rr[k], r) && p->s.rr[k].type == r->type; k++) {
+        for (k = i; k < first + n && same_owner(&p->s.rr[k], r) && p->s.rr[k].type == r->type;
+             k++) {
             if (s.n == RRSET_MAX) {
                 not_ready(p);
                 return;
@@ -245,7 +251,8 @@ static void deny_wildcard(struct pass *p, const uint8_t *name, size_t n, uint32_
     sign_set(p, at, &s);
 }
 
-static void deny_main(struct pass *p, const uint8_t *name, size_t n, uint16_t owner_at, bool absent, uint32_t ttl)
+static void deny_main(struct pass *p, const uint8_t *name, size_t n, uint16_t owner_at, bool absent,
+                      uint32_t ttl)
 {
     if (absent && name_is_wildcard(name, n)) {
         deny_wildcard(p, name, n, ttl);
@@ -284,7 +291,8 @@ static void deny_zone(struct pass *p, const uint8_t *name, size_t n, bool absent
     }
 }
 
-// The name that the answer ends at has no such records: the one asked for, or the last alias's target.
+// The name that the answer ends at has no such records: the one asked for, or the last alias's
+// target.
 static void deny(struct pass *p, const struct section_record *soa, uint16_t owner_at)
 {
     uint8_t name[DNS_NAME_MAX];
@@ -325,7 +333,8 @@ static void sign_rest(struct pass *p, uint16_t denied_at, bool moved)
     }
 }
 
-// Signatures were asked for, not what they are of (answer_dnssec.c): the first record goes. Nothing points behind it.
+// Signatures were asked for, not what they are of (answer_dnssec.c): the first record goes. Nothing
+// points behind it.
 static void drop_signed(struct pass *p)
 {
     struct dns_writer *w = &p->a->w;
@@ -351,7 +360,8 @@ static bool ready(struct answer *a)
 {
     const struct dnssec *d = a->c->dnssec;
     const struct catalogue *c = a->t->catalogue;
-    if (d && a->c->signer && d->main.apex_n == c->apex_n && !memcmp(d->main.apex, c->apex, c->apex_n))
+    if (d && a->c->signer && d->main.apex_n == c->apex_n &&
+        !memcmp(d->main.apex, c->apex, c->apex_n))
         return true;
     a->rcode = DNS_SERVFAIL; // unsigned would be bogus
     answer_ede(a, EDE_NOT_READY, "no keys to sign with");
@@ -361,8 +371,8 @@ static bool ready(struct answer *a)
 void answer_sign(struct answer *a)
 {
     struct pass p;
-    if (a->pending || a->w.full || !a->authoritative || (a->rcode != DNS_NOERROR && a->rcode != DNS_NXDOMAIN) ||
-        !ready(a))
+    if (a->pending || a->w.full || !a->authoritative ||
+        (a->rcode != DNS_NOERROR && a->rcode != DNS_NXDOMAIN) || !ready(a))
         return;
     p.a = a;
     p.d = a->c->dnssec;
@@ -373,7 +383,8 @@ void answer_sign(struct answer *a)
         return;
     }
     uint16_t denied_at = a->owner_at;
-    bool moves = p.s.n_answer + p.s.n_additional > 0; // else the authority section stays where it stands
+    // else the authority section stays where it stands
+    bool moves = p.s.n_answer + p.s.n_additional > 0;
     if (moves)
         cut_at(&a->w, p.s.authority_at);
     sign_section(&p, 0, p.s.n_answer, NULL);

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// DNSSEC of a response that is otherwise complete: signatures behind the records of each section, and proofs of what is
-// not there. D's come from the signer's cache, fe.D's from its signed zone. The response without them comes first,
-// octet for octet as it is without DO; so no other file of the answer builder knows of signatures. Worker's thread;
-// allocates nothing, and takes no lock while the cache has what it needs.
+// DNSSEC of a response that is otherwise complete: signatures behind the records of each section,
+// and proofs of what is not there. D's come from the signer's cache, fe.D's from its signed zone.
+// The response without them comes first, octet for octet as it is without DO; so no other file of
+// the answer builder knows of signatures. Worker's thread; allocates nothing, and takes no lock
+// while the cache has what it needs.
 //
 // RFC 4035 section 3.1 (what goes where), 9824 (compact denial in D), 4034, 9077 (TTL of NSEC).
 #ifndef MERIDIAN_RESOLVER_ANSWER_SIGN_H
@@ -12,10 +13,11 @@
 
 // After answer_name, for a query with DO, when the topology has keys. May leave a->pending.
 void answer_sign(struct answer *a);
-// DNSKEY, CDS and CDNSKEY at the apex of a signed zone, DS of fe.D: true if it is such a question and was answered.
+// DNSKEY, CDS and CDNSKEY at the apex of a signed zone, DS of fe.D: true if it is such a question
+// and was answered.
 bool answer_add_keys(struct answer *a, enum answer_zone zone);
-// NSEC or RRSIG of the owner at hand in a signed zone: an alias has its own (RFC 4035 section 2.5), so that
-// none is followed. True if it is such a question and was answered.
+// NSEC or RRSIG of the owner at hand in a signed zone: an alias has its own (RFC 4035 section 2.5),
+// so that none is followed. True if it is such a question and was answered.
 bool answer_add_proof(struct answer *a);
 
 #endif

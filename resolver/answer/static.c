@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Records that stand in the topology word for word (config/topology.h): D's own, and those of ACME challenges. See
-// answer_priv.h.
+// Records that stand in the topology word for word (config/topology.h): D's own, and those of ACME
+// challenges. See answer_priv.h.
 #include "resolver/answer/priv.h"
 
 #include <string.h>

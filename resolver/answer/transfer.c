@@ -13,7 +13,8 @@
 
 #include <string.h>
 
-#define MESSAGE_BYTES 16384 // names can be compressed as far as this, and writing one takes well below a millisecond
+// names can be compressed as far as this, and writing one takes well below a millisecond
+#define MESSAGE_BYTES 16384
 #define SEGMENTS 6
 
 struct segment {
@@ -26,7 +27,8 @@ struct transfer {
     struct tsig_keys *keys;
     struct tsig tsig;
     struct dns_query q;
-    uint8_t name[DNS_NAME_MAX]; // the question's
+    // the question's
+    uint8_t name[DNS_NAME_MAX];
     int rcode;
     struct edns_response edns;
     struct segment segments[SEGMENTS];
@@ -34,7 +36,8 @@ struct transfer {
     bool started, done, failed;
 };
 
-bool transfer_allowed(const struct transfer_settings *s, const struct ip *source, const struct tsig_key *key)
+bool transfer_allowed(const struct transfer_settings *s, const struct ip *source,
+                      const struct tsig_key *key)
 {
     bool near = s->n_allow == 0;
     for (size_t i = 0; i < s->n_allow && !near; i++)
@@ -106,10 +109,12 @@ static int judge_zone(struct transfer *x, const struct answer_context *c, bool c
         return refuse(x, DNS_REFUSED, EDE_PROHIBITED, NULL);
     if (!equals(q, x->history->zone->apex, x->history->zone->apex_n))
         return refuse(x, DNS_NOTAUTH, EDE_NOT_AUTHORITATIVE, NULL);
-    return crowded ? refuse(x, DNS_SERVFAIL, EDE_OTHER, "too many transfers at once: try again") : DNS_NOERROR;
+    return crowded ? refuse(x, DNS_SERVFAIL, EDE_OTHER, "too many transfers at once: try again")
+                   : DNS_NOERROR;
 }
 
-static int judge(struct transfer *x, const struct answer_context *c, const uint8_t *query, size_t n, bool crowded)
+static int judge(struct transfer *x, const struct answer_context *c, const uint8_t *query, size_t n,
+                 bool crowded)
 {
     int rcode = dns_query_parse(query, n, &x->q);
     if (rcode)
@@ -125,7 +130,8 @@ static int judge(struct transfer *x, const struct answer_context *c, const uint8
     return DNS_NOERROR;
 }
 
-int transfer_begin(const struct answer_context *c, const uint8_t *query, size_t n, bool crowded, struct transfer **out)
+int transfer_begin(const struct answer_context *c, const uint8_t *query, size_t n, bool crowded,
+                   struct transfer **out)
 {
     struct transfer *x = mem_zalloc(sizeof *x);
     if (!x)
@@ -176,7 +182,8 @@ static uint16_t write_records(struct transfer *x, struct dns_writer *w)
     return n;
 }
 
-static size_t finish(struct transfer *x, struct dns_writer *w, uint8_t *out, size_t cap, uint16_t n, int64_t now_s)
+static size_t finish(struct transfer *x, struct dns_writer *w, uint8_t *out, size_t cap, uint16_t n,
+                     int64_t now_s)
 {
     bool opt = !x->started && x->q.edns;
     w->max = cap;
@@ -187,7 +194,8 @@ static size_t finish(struct transfer *x, struct dns_writer *w, uint8_t *out, siz
     dns_write_counts(w, n, 0, opt);
     x->started = true;
     x->done |= x->rcode != DNS_NOERROR;
-    size_t len = x->tsig.name_n ? tsig_sign(&x->tsig, out, w->n, cap + tsig_bytes(&x->tsig), now_s) : w->n;
+    size_t len =
+        x->tsig.name_n ? tsig_sign(&x->tsig, out, w->n, cap + tsig_bytes(&x->tsig), now_s) : w->n;
     x->failed = w->full || !len;
     return x->failed ? 0 : len;
 }
@@ -197,12 +205,14 @@ size_t transfer_next(struct transfer *x, uint8_t *out, size_t cap, int64_t now_s
     if (x->done || x->failed)
         return 0;
     struct dns_writer w;
-    struct dns_query later = x->q; // RFC 5936 section 2.2.1: the question stands in the first message
+    // RFC 5936 section 2.2.1: the question stands in the first message
+    struct dns_query later = x->q;
     later.has_question = false;
     cap -= x->tsig.name_n ? tsig_bytes(&x->tsig) : 0;
     size_t opt = !x->started && x->q.edns ? edns_response_least(&x->edns, &x->q) : 0;
     uint16_t n = 0;
-    for (size_t bytes = MESSAGE_BYTES; !n; bytes = cap) { // a record may be larger than a message usually is
+    // a record may be larger than a message usually is
+    for (size_t bytes = MESSAGE_BYTES; !n; bytes = cap) {
         dns_writer_init(&w, out, (bytes < cap ? bytes : cap) - opt);
         dns_write_header(&w, x->started ? &later : &x->q, x->rcode & 15, x->rcode == DNS_NOERROR);
         n = x->rcode == DNS_NOERROR ? write_records(x, &w) : 0;

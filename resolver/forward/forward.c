@@ -3,9 +3,10 @@
 //
 // Invariants
 // 1. A slot is active if and only if its number stands in `active`, once.
-// 2. An active slot has a ticket that was held and not yet answered; it is answered exactly once, when the slot is
-//    given back.
-// 3. A slot has at most one socket; an event is of it only if the generation in the event is the slot's.
+// 2. An active slot has a ticket that was held and not yet answered; it is answered exactly once,
+//    when the slot is given back.
+// 3. A slot has at most one socket; an event is of it only if the generation in the event is the
+//    slot's.
 #include "resolver/forward/forward.h"
 
 #include "base/clock.h"
@@ -27,7 +28,8 @@
 
 #define UDP_IN_BYTES 4096
 #define TCP_BYTES (2 + 65535)
-#define FORGED_MAX 16 // packets that do not match; then the question is asked over TCP, which is harder to forge
+// packets that do not match; then the question is asked over TCP, which is harder to forge
+#define FORGED_MAX 16
 #define PORT_TRIES 4
 #define EVENTS 64
 #define WAKE UINT64_MAX
@@ -35,24 +37,32 @@
 struct ask { // as a worker hands it over
     char view[64];
     struct ip client;
-    struct view_forward settings; // a copy: the topology may go; `names` is not looked at
+    // a copy: the topology may go; `names` is not looked at
+    struct view_forward settings;
     struct forward_query query;
     struct pending_ticket ticket;
 };
 
 struct slot {
     struct ask ask;
-    int fd; // -1: none
+    // -1: none
+    int fd;
     uint32_t generation;
-    size_t at; // place in `active`
+    // place in `active`
+    size_t at;
     int upstream;
-    uint8_t refused; // upstreams, by number, that answered that they cannot
+    // upstreams, by number, that answered that they cannot
+    uint8_t refused;
     unsigned tries, forged;
-    bool network_error; // the last failure was one
+    // the last failure was one
+    bool network_error;
     int64_t try_until_ms, give_up_ms;
-    uint8_t sent[2 + FORWARD_QUERY_BYTES]; // behind the length that TCP needs
-    size_t sent_n;                         // without it
-    uint8_t *tcp;                          // TCP_BYTES; NULL: over UDP
+    // behind the length that TCP needs
+    uint8_t sent[2 + FORWARD_QUERY_BYTES];
+    // without it
+    size_t sent_n;
+    // TCP_BYTES; NULL: over UDP
+    uint8_t *tcp;
     size_t tcp_out, tcp_in;
 };
 
@@ -61,17 +71,20 @@ struct forwarder {
     int epoll, wake;
     struct endpoint *own;
     size_t n_own;
-    pthread_mutex_t lock; // of the queue
+    // of the queue
+    pthread_mutex_t lock;
     struct ask queue[FORWARD_QUEUE];
     size_t queue_at, queue_n;
     bool stopping;
     // The thread's own.
     struct slot slots[FORWARD_MAX];
-    uint32_t active[FORWARD_MAX]; // the first n_active; the others are free
+    // the first n_active; the others are free
+    uint32_t active[FORWARD_MAX];
     size_t n_active, n_tcp;
     struct upstreams upstreams;
     _Atomic uint64_t asked, answered, failed, limited, ignored;
-    _Atomic uint64_t under_way; // asks that were taken over and not given back
+    // asks that were taken over and not given back
+    _Atomic uint64_t under_way;
 };
 
 static void count(_Atomic uint64_t *c)
@@ -172,7 +185,8 @@ static bool is_loop(const struct forwarder *f, int fd, const struct endpoint *to
     struct endpoint local;
     bool here = (ip_is_v4(&to->ip) && to->ip.b[12] == 127) ||
                 (!getsockname(fd, (struct sockaddr *)&sa, &n) &&
-                 !endpoint_from_sockaddr((struct sockaddr *)&sa, n, &local) && ip_equal(&local.ip, &to->ip));
+                 !endpoint_from_sockaddr((struct sockaddr *)&sa, n, &local) &&
+                 ip_equal(&local.ip, &to->ip));
     for (size_t i = 0; i < f->n_own; i++) {
         const struct endpoint *own = &f->own[i];
         bool any = ip_equal(&own->ip, &any_v6) || ip_equal(&own->ip, &any_v4);
@@ -211,7 +225,8 @@ static int open_socket(struct forwarder *f, struct slot *s, const struct endpoin
     if (connect(s->fd, (struct sockaddr *)&sa, n) && errno != EINPROGRESS)
         return err_from_errno(errno);
     if (is_loop(f, s->fd, to)) {
-        log_limited(&lim, LOG_ERROR, "dns: view %s: the upstream %s is this server: a loop; it is not asked",
+        log_limited(&lim, LOG_ERROR,
+                    "dns: view %s: the upstream %s is this server: a loop; it is not asked",
                     s->ask.view, endpoint_format(to, text));
         return ERR_INVAL;
     }
@@ -271,7 +286,8 @@ static void ask_next(struct forwarder *f, struct slot *s)
             slot_fail(f, s);
             return;
         }
-        s->upstream = (int)upstreams_choose(&f->upstreams, v->upstreams, v->n_upstreams, s->upstream, s->refused, now);
+        s->upstream = (int)upstreams_choose(&f->upstreams, v->upstreams, v->n_upstreams,
+                                            s->upstream, s->refused, now);
         s->tries++;
         s->forged = 0;
         if (!try_udp(f, s, &v->upstreams[s->upstream])) {
@@ -305,7 +321,8 @@ static void ask_tcp(struct forwarder *f, struct slot *s)
 static bool take_message(struct forwarder *f, struct slot *s, const uint8_t *got, size_t n)
 {
     bool tcp = s->tcp;
-    switch (forward_message_judge(&s->ask.query, s->sent + 2, s->sent_n, got, n, s->ask.settings.mix_case, tcp)) {
+    switch (forward_message_judge(&s->ask.query, s->sent + 2, s->sent_n, got, n,
+                                  s->ask.settings.mix_case, tcp)) {
     case FORWARD_ANSWER:
         upstreams_good(&f->upstreams, &s->ask.settings.upstreams[s->upstream], clock_mono_ms());
         slot_answer(f, s, got, n);
@@ -365,10 +382,13 @@ static int tcp_send(struct forwarder *f, struct slot *s)
     while (s->tcp_out < 2 + s->sent_n) {
         ssize_t n = send(s->fd, s->sent + s->tcp_out, 2 + s->sent_n - s->tcp_out, MSG_NOSIGNAL);
         if (n < 0)
-            return errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR ? 0 : err_from_errno(errno);
+            return errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR
+                       ? 0
+                       : err_from_errno(errno);
         s->tcp_out += (size_t)n;
     }
-    struct epoll_event ev = {.events = EPOLLIN, .data.u64 = (uint64_t)s->generation << 32 | (uint64_t)(s - f->slots)};
+    struct epoll_event ev = {.events = EPOLLIN,
+                             .data.u64 = (uint64_t)s->generation << 32 | (uint64_t)(s - f->slots)};
     return epoll_ctl(f->epoll, EPOLL_CTL_MOD, s->fd, &ev) ? err_from_errno(errno) : 0;
 }
 
@@ -427,7 +447,8 @@ static bool within_bounds(const struct forwarder *f, const struct ask *a)
         of_view++;
         of_client += ip_equal(&x->client, &a->client);
     }
-    return f->n_active < FORWARD_MAX && of_view < a->settings.max_in_flight && of_client < a->settings.max_per_client;
+    return f->n_active < FORWARD_MAX && of_view < a->settings.max_in_flight &&
+           of_client < a->settings.max_per_client;
 }
 
 // Returns false when the forwarder is to stop.
@@ -460,7 +481,8 @@ static bool take_queue(struct forwarder *f)
 static void expire(struct forwarder *f)
 {
     int64_t now = clock_mono_ms();
-    for (size_t i = f->n_active; i-- > 0;) { // backwards: a slot given back is replaced by one already looked at
+    // backwards: a slot given back is replaced by one already looked at
+    for (size_t i = f->n_active; i-- > 0;) {
         struct slot *s = &f->slots[f->active[i]];
         if (now < s->try_until_ms)
             continue;
@@ -556,8 +578,8 @@ void forwarder_stop(struct forwarder *f)
     forwarder_free(f);
 }
 
-bool forwarder_ask(struct forwarder *f, const struct view *view, const struct ip *client, const struct forward_query *q,
-                   struct pending_ticket ticket)
+bool forwarder_ask(struct forwarder *f, const struct view *view, const struct ip *client,
+                   const struct forward_query *q, struct pending_ticket ticket)
 {
     pthread_mutex_lock(&f->lock);
     bool room = f->queue_n < FORWARD_QUEUE && !f->stopping, first = f->queue_n == 0;

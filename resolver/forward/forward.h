@@ -1,15 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
-// Forwarding of names outside D, for private views that are told to (views[].forward): never for the public view, never
-// for a source that does not fit the view, only with RD. A worker parks the query (resolver/packet/pending_query.h) and
-// hands it to the forwarder: one thread with an epoll set of its own, which asks an upstream from a random port with a
-// random id, over TCP when the answer is cut, and hands the answer back. Nothing is cached. No worker ever waits.
+// Forwarding of names outside D, for private views that are told to (views[].forward): never for
+// the public view, never for a source that does not fit the view, only with RD. A worker parks the
+// query (resolver/packet/pending_query.h) and hands it to the forwarder: one thread with an epoll
+// set of its own, which asks an upstream from a random port with a random id, over TCP when the
+// answer is cut, and hands the answer back. Nothing is cached. No worker ever waits.
 //
 //   rc = forwarder_start(listeners, n, &f);
 //   if (forwarder_ask(f, view, &client, &query, ticket)) a->pending = true;        // in a worker
-//   forwarder_stop(f);                                                           // when no worker asks any more
+//   forwarder_stop(f);   // when no worker asks any more
 //
-// Bounded: queries under way in all, of a view and of a client; time; octets of an answer; TCP connections. What does
-// not fit, and what no upstream answers in time, is SERVFAIL with an Extended DNS Error. RFC 1035, 5452, 7766, 8914.
+// Bounded: queries under way in all, of a view and of a client; time; octets of an answer; TCP
+// connections. What does not fit, and what no upstream answers in time, is SERVFAIL with an
+// Extended DNS Error. RFC 1035, 5452, 7766, 8914.
 #ifndef MERIDIAN_RESOLVER_FORWARD_FORWARD_H
 #define MERIDIAN_RESOLVER_FORWARD_FORWARD_H
 
@@ -30,20 +32,27 @@
 struct forwarder;
 
 struct forward_stats {
-    uint64_t asked;     // queries taken over
-    uint64_t answered;  // with what an upstream said
-    uint64_t failed;    // no upstream answered in time
-    uint64_t limited;   // refused by a bound
-    uint64_t under_way; // now, those that wait to be taken up included
-    uint64_t ignored;   // packets that did not match the question: forged, or very late
+    // queries taken over
+    uint64_t asked;
+    // with what an upstream said
+    uint64_t answered;
+    // no upstream answered in time
+    uint64_t failed;
+    // refused by a bound
+    uint64_t limited;
+    // now, those that wait to be taken up included
+    uint64_t under_way;
+    // packets that did not match the question: forged, or very late
+    uint64_t ignored;
 };
 
-// `own` are the addresses this program listens at: an upstream among them is a loop, and is not asked.
+// `own` are the addresses this program listens at: an upstream among them is a loop, and is not
+// asked.
 int forwarder_start(const struct endpoint *own, size_t n_own, struct forwarder **out);
 void forwarder_stop(struct forwarder *f); // what is under way fails; NULL is fine
 // Takes the query over, or returns false: then nothing was held. Any thread.
-bool forwarder_ask(struct forwarder *f, const struct view *view, const struct ip *client, const struct forward_query *q,
-                   struct pending_ticket ticket);
+bool forwarder_ask(struct forwarder *f, const struct view *view, const struct ip *client,
+                   const struct forward_query *q, struct pending_ticket ticket);
 void forwarder_stats_get(const struct forwarder *f, struct forward_stats *out);
 
 // Is a name, in wire form and any case, one that the view forwards?

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Messages of the forwarder; see forward_message.h. Everything that comes from an upstream is untrusted: counts, names
-// and lengths are walked before a byte of it goes on, and nothing is taken over but the four sections.
+// Messages of the forwarder; see forward_message.h. Everything that comes from an upstream is
+// untrusted: counts, names and lengths are walked before a byte of it goes on, and nothing is taken
+// over but the four sections.
 #include "resolver/forward/forward_message.h"
 
 #include "base/bytes.h"
@@ -15,8 +16,8 @@
 #define OPCODE_BITS 0x78
 #define POINTERS_MAX 64 // of one name
 
-void forward_message_keep(const struct dns_query *q, const struct edns_response *o, bool checking_disabled, size_t max,
-                          struct forward_query *out)
+void forward_message_keep(const struct dns_query *q, const struct edns_response *o,
+                          bool checking_disabled, size_t max, struct forward_query *out)
 {
     struct dns_writer w;
     out->question_n = (uint16_t)(q->name_n + 4);
@@ -37,12 +38,22 @@ void forward_message_keep(const struct dns_query *q, const struct edns_response 
     out->opt_n = (uint16_t)w.n;
 }
 
-size_t forward_message_query(const struct forward_query *q, uint16_t id, const uint8_t mix[DNS_NAME_MAX],
-                             uint8_t out[FORWARD_QUERY_BYTES])
+size_t forward_message_query(const struct forward_query *q, uint16_t id,
+                             const uint8_t mix[DNS_NAME_MAX], uint8_t out[FORWARD_QUERY_BYTES])
 {
     uint8_t *p = out + DNS_HEADER_BYTES;
-    const uint8_t header[DNS_HEADER_BYTES] = {
-        (uint8_t)(id >> 8), (uint8_t)id, FLAG_RD, q->checking_disabled ? FLAG_CD : 0, 0, 1, 0, 0, 0, 0, 0, q->edns};
+    const uint8_t header[DNS_HEADER_BYTES] = {(uint8_t)(id >> 8),
+                                              (uint8_t)id,
+                                              FLAG_RD,
+                                              q->checking_disabled ? FLAG_CD : 0,
+                                              0,
+                                              1,
+                                              0,
+                                              0,
+                                              0,
+                                              0,
+                                              0,
+                                              q->edns};
     memcpy(out, header, sizeof header);
     memcpy(p, q->question, q->question_n);
     for (size_t at = 0; p[at]; at += 1u + p[at])
@@ -51,16 +62,25 @@ size_t forward_message_query(const struct forward_query *q, uint16_t id, const u
                 p[i] ^= 0x20;
     p += q->question_n;
     if (q->edns) {
-        const uint8_t opt[DNS_OPT_BYTES] = {
-            0, 0, DNS_OPT, DNS_UDP_CEILING >> 8, DNS_UDP_CEILING & 0xff, 0, 0, q->dnssec_ok ? 0x80 : 0, 0, 0, 0};
+        const uint8_t opt[DNS_OPT_BYTES] = {0,
+                                            0,
+                                            DNS_OPT,
+                                            DNS_UDP_CEILING >> 8,
+                                            DNS_UDP_CEILING & 0xff,
+                                            0,
+                                            0,
+                                            q->dnssec_ok ? 0x80 : 0,
+                                            0,
+                                            0,
+                                            0};
         memcpy(p, opt, sizeof opt);
         p += sizeof opt;
     }
     return (size_t)(p - out);
 }
 
-// A name at `at`, compressed or not. Pointers go backwards only, so that it ends. Returns where what follows it begins,
-// 0 if it is no name.
+// A name at `at`, compressed or not. Pointers go backwards only, so that it ends. Returns where
+// what follows it begins, 0 if it is no name.
 static size_t name_end(const uint8_t *p, size_t n, size_t at)
 {
     size_t end = 0, total = 1, least = at;
@@ -94,7 +114,8 @@ static uint16_t u16(const uint8_t *p)
 struct record {
     size_t begin, end;
     uint16_t type;
-    uint8_t rcode_high; // of an OPT
+    // of an OPT
+    uint8_t rcode_high;
 };
 
 static bool read_record(const uint8_t *p, size_t n, size_t at, struct record *out)
@@ -108,13 +129,17 @@ static bool read_record(const uint8_t *p, size_t n, size_t at, struct record *ou
     return n - head - 10 >= rdlen && (!address || rdlen == (out->type == DNS_A ? 4 : 16));
 }
 
-struct sections {           // of a response that was walked
-    size_t additional, end; // offsets: where the additional section begins, and where what is passed on ends
-    uint16_t n_additional;  // records of it that are passed on
-    uint16_t rcode;         // extended
+struct sections { // of a response that was walked
+    // offsets: where the additional section begins, and where what is passed on ends
+    size_t additional, end;
+    // records of it that are passed on
+    uint16_t n_additional;
+    // extended
+    uint16_t rcode;
 };
 
-// OPT and TSIG are of one hop and are left out; with one in the middle, all of the section is: offsets would shift.
+// OPT and TSIG are of one hop and are left out; with one in the middle, all of the section is:
+// offsets would shift.
 static bool walk(const uint8_t *p, size_t n, size_t question_n, struct sections *out)
 {
     struct record r = {0};
@@ -158,18 +183,21 @@ static bool same_letters(const uint8_t *a, const uint8_t *b, size_t n)
     return true;
 }
 
-enum forward_verdict forward_message_judge(const struct forward_query *q, const uint8_t *sent, size_t n_sent,
-                                           const uint8_t *got, size_t n, bool mixed, bool over_tcp)
+enum forward_verdict forward_message_judge(const struct forward_query *q, const uint8_t *sent,
+                                           size_t n_sent, const uint8_t *got, size_t n, bool mixed,
+                                           bool over_tcp)
 {
     const size_t at = DNS_HEADER_BYTES, n_name = q->question_n - 4u;
     struct sections s;
-    if (n < DNS_HEADER_BYTES || n_sent < at + q->question_n || memcmp(got, sent, 2) || !(got[2] & FLAG_QR) ||
-        got[2] & OPCODE_BITS)
+    if (n < DNS_HEADER_BYTES || n_sent < at + q->question_n || memcmp(got, sent, 2) ||
+        !(got[2] & FLAG_QR) || got[2] & OPCODE_BITS)
         return FORWARD_NOT_OURS;
     if (u16(got + 4) == 0 && n == at && (got[3] & 15) != DNS_NOERROR)
         return FORWARD_FAILED; // FORMERR and the like may come without the question
-    if (u16(got + 4) != 1 || n < at + q->question_n || memcmp(got + at + n_name, sent + at + n_name, 4) ||
-        (mixed ? memcmp(got + at, sent + at, n_name) != 0 : !same_letters(got + at, sent + at, n_name)))
+    if (u16(got + 4) != 1 || n < at + q->question_n ||
+        memcmp(got + at + n_name, sent + at + n_name, 4) ||
+        (mixed ? memcmp(got + at, sent + at, n_name) != 0
+               : !same_letters(got + at, sent + at, n_name)))
         return FORWARD_NOT_OURS;
     if (got[2] & FLAG_TC)
         return over_tcp ? FORWARD_FAILED : FORWARD_TRUNCATED;
@@ -181,14 +209,19 @@ enum forward_verdict forward_message_judge(const struct forward_query *q, const 
 static void write_header(const struct forward_query *q, uint8_t flags, uint16_t rcode, uint8_t *out)
 {
     const uint8_t header[DNS_HEADER_BYTES] = {
-        0, 0, FLAG_QR | FLAG_RD | flags, (uint8_t)(FLAG_RA | (q->checking_disabled ? FLAG_CD : 0) | (rcode & 15)),
-        0, 1};
+        0,
+        0,
+        FLAG_QR | FLAG_RD | flags,
+        (uint8_t)(FLAG_RA | (q->checking_disabled ? FLAG_CD : 0) | (rcode & 15)),
+        0,
+        1};
     memcpy(out, header, sizeof header);
     memcpy(out + DNS_HEADER_BYTES, q->question, q->question_n);
 }
 
 // Our OPT at the end of n octets, and the counts. Returns the whole length.
-static size_t finish(const struct forward_query *q, uint8_t *out, size_t n, const uint16_t counts[3])
+static size_t finish(const struct forward_query *q, uint8_t *out, size_t n,
+                     const uint16_t counts[3])
 {
     memcpy(out + n, q->opt, q->opt_n);
     for (size_t i = 0; i < 3; i++) {
@@ -200,7 +233,8 @@ static size_t finish(const struct forward_query *q, uint8_t *out, size_t n, cons
 }
 
 // Of a response that was walked, the answers that fit `max` octets: where they end, and how many.
-static size_t fitting(const struct forward_query *q, const uint8_t *got, size_t n, size_t max, uint16_t *n_answer)
+static size_t fitting(const struct forward_query *q, const uint8_t *got, size_t n, size_t max,
+                      uint16_t *n_answer)
 {
     size_t end = DNS_HEADER_BYTES + q->question_n;
     struct record r = {.end = end};
@@ -215,7 +249,8 @@ static size_t fitting(const struct forward_query *q, const uint8_t *got, size_t 
     return end;
 }
 
-size_t forward_message_answer(const struct forward_query *q, const uint8_t *got, size_t n, uint8_t *out, size_t cap)
+size_t forward_message_answer(const struct forward_query *q, const uint8_t *got, size_t n,
+                              uint8_t *out, size_t cap)
 {
     const size_t begin = DNS_HEADER_BYTES + q->question_n;
     struct sections s;
@@ -237,7 +272,8 @@ size_t forward_message_answer(const struct forward_query *q, const uint8_t *got,
     return finish(q, out, s.end, counts);
 }
 
-size_t forward_message_error(const struct forward_query *q, enum edns_ede why, uint8_t out[FORWARD_ERROR_BYTES])
+size_t forward_message_error(const struct forward_query *q, enum edns_ede why,
+                             uint8_t out[FORWARD_ERROR_BYTES])
 {
     static const uint16_t none[3] = {0};
     write_header(q, 0, DNS_SERVFAIL, out);

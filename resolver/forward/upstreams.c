@@ -25,8 +25,8 @@ static bool rests(const struct upstream *x, int64_t now_ms)
     return x->fails >= UPSTREAM_FALL && now_ms < x->retry_ms;
 }
 
-size_t upstreams_choose(struct upstreams *u, const struct endpoint *list, size_t n, int last, unsigned refused,
-                        int64_t now_ms)
+size_t upstreams_choose(struct upstreams *u, const struct endpoint *list, size_t n, int last,
+                        unsigned refused, int64_t now_ms)
 {
     size_t best = 0;
     int64_t best_retry = INT64_MAX;
@@ -42,7 +42,8 @@ size_t upstreams_choose(struct upstreams *u, const struct endpoint *list, size_t
             }
         } else if ((int)i != last) {
             if (x->fails >= UPSTREAM_FALL)
-                x->retry_ms = now_ms + UPSTREAM_REST_MS; // this query tries it; others wait for what it finds
+                // this query tries it; others wait for what it finds
+                x->retry_ms = now_ms + UPSTREAM_REST_MS;
             return i;
         } else {
             best = i; // sooner the same again than one that rests

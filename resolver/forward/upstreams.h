@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the forwarder knows of upstreams (resolver/forward/forward.h): which ones answer, and when to try again those
-// that do not. Fixed size; of the forwarder's thread alone; the time comes in.
+// What the forwarder knows of upstreams (resolver/forward/forward.h): which ones answer, and when
+// to try again those that do not. Fixed size; of the forwarder's thread alone; the time comes in.
 #ifndef MERIDIAN_RESOLVER_FORWARD_UPSTREAMS_H
 #define MERIDIAN_RESOLVER_FORWARD_UPSTREAMS_H
 
@@ -17,8 +17,10 @@
 
 struct upstream {
     struct endpoint at;
-    uint32_t fails;   // in a row
-    int64_t retry_ms; // when it may be asked again, if it rests
+    // in a row
+    uint32_t fails;
+    // when it may be asked again, if it rests
+    int64_t retry_ms;
     int64_t used_ms;
 };
 
@@ -27,11 +29,11 @@ struct upstreams {
     size_t n;
 };
 
-// Which of these to ask: the first that does not rest and is not the one asked last (`last`, or -1); if all rest, the
-// one that rests least long. One whose rest is over is asked by one query at a time. Those with a bit in `refused` are
-// left out; at least one is without.
-size_t upstreams_choose(struct upstreams *u, const struct endpoint *list, size_t n, int last, unsigned refused,
-                        int64_t now_ms);
+// Which of these to ask: the first that does not rest and is not the one asked last (`last`, or
+// -1); if all rest, the one that rests least long. One whose rest is over is asked by one query at
+// a time. Those with a bit in `refused` are left out; at least one is without.
+size_t upstreams_choose(struct upstreams *u, const struct endpoint *list, size_t n, int last,
+                        unsigned refused, int64_t now_ms);
 void upstreams_good(struct upstreams *u, const struct endpoint *at, int64_t now_ms);
 // Returns true when it begins to rest just now.
 bool upstreams_failed(struct upstreams *u, const struct endpoint *at, int64_t now_ms);

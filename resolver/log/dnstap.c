@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// dnstap; see dnstap.h. Frame Streams is libfstrm's, over a socket of ours with time limits: a collector that hangs
-// holds its sink up for two seconds at most, and the daemon not at all.
+// dnstap; see dnstap.h. Frame Streams is libfstrm's, over a socket of ours with time limits: a
+// collector that hangs holds its sink up for two seconds at most, and the daemon not at all.
 #include "resolver/log/dnstap.h"
 
 #include "base/clock.h"
@@ -29,7 +29,8 @@ static _Atomic uint64_t n_written, n_failed;
 struct dnstap {
     char *path, *identity;
     int fd;
-    struct fstrm_writer *writer; // NULL: not connected
+    // NULL: not connected
+    struct fstrm_writer *writer;
     int64_t retry_ms, check_ms;
     bool was_up;
     struct buf message;
@@ -48,8 +49,8 @@ uint64_t dnstap_failed(void)
 // ---- the worker's side ----
 
 void dnstap_note(struct ring *r, const struct endpoint *client, const struct endpoint *server,
-                 enum answer_transport transport, const uint8_t *query, size_t n, const uint8_t *response,
-                 size_t response_n, const struct journal_wait *wait)
+                 enum answer_transport transport, const uint8_t *query, size_t n,
+                 const uint8_t *response, size_t response_n, const struct journal_wait *wait)
 {
     struct dnstap_record *d = ring_reserve(r, sizeof *d + n + response_n);
     if (!d)
@@ -113,7 +114,8 @@ static void put_message(struct buf *b, const struct dnstap_record *r, bool respo
 {
     static const uint8_t protocols[] = {[ANSWER_UDP] = 1, [ANSWER_TCP] = 2, [ANSWER_TLS] = 3};
     int64_t asked_ms = r->wall_ms - r->wait.ms; // the clock is read once, when the answer is ready
-    put_number(b, 1, (response ? 2 : 1) + (r->wait.forwarded ? 4 : 0)); // AUTH_QUERY, AUTH_RESPONSE; CLIENT_…: 5, 6
+    // AUTH_QUERY, AUTH_RESPONSE; CLIENT_…: 5, 6
+    put_number(b, 1, (response ? 2 : 1) + (r->wait.forwarded ? 4 : 0));
     put_number(b, 2, ip_is_v4(&r->client.ip) ? 1 : 2);
     put_number(b, 3, protocols[r->transport <= ANSWER_TLS ? r->transport : ANSWER_UDP]);
     put_address(b, 4, &r->client.ip);
@@ -131,7 +133,8 @@ static void put_message(struct buf *b, const struct dnstap_record *r, bool respo
     put_bytes(b, 14, r->bytes + r->query_n, r->response_n);
 }
 
-void dnstap_encode(const struct dnstap_record *r, bool response, const char *identity, struct buf *out)
+void dnstap_encode(const struct dnstap_record *r, bool response, const char *identity,
+                   struct buf *out)
 {
     AUTO_BUF struct buf message;
     buf_init(&message, MESSAGE_MAX);
@@ -172,7 +175,8 @@ static fstrm_res tap_open(void *ctx)
     int n = snprintf(sun.sun_path, sizeof sun.sun_path, "%s", d->path);
     d->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (d->fd >= 0 && n > 0 && (size_t)n < sizeof sun.sun_path &&
-        !connect(d->fd, (struct sockaddr *)&sun, sizeof sun)) // a unix socket connects at once, or not at all
+        // a unix socket connects at once, or not at all
+        !connect(d->fd, (struct sockaddr *)&sun, sizeof sun))
         return fstrm_res_success;
     if (d->fd >= 0)
         close(d->fd);
@@ -198,7 +202,8 @@ static fstrm_res tap_read(void *ctx, void *p, size_t n)
         if (got > 0) {
             to += got;
             n -= (size_t)got;
-        } else if (got == 0 || (errno != EAGAIN && errno != EINTR) || !wait_for(d->fd, POLLIN, until)) {
+        } else if (got == 0 || (errno != EAGAIN && errno != EINTR) ||
+                   !wait_for(d->fd, POLLIN, until)) {
             return fstrm_res_failure;
         }
     }
@@ -236,7 +241,8 @@ static void disconnect(struct dnstap *d)
     if (d->was_up)
         log_limited(&lim, LOG_WARN, "dns: the dnstap collector at %s has gone", d->path);
     d->was_up = false;
-    tap_close(d); // first: a broken stream is not ended in good order, which would wait for an answer
+    // first: a broken stream is not ended in good order, which would wait for an answer
+    tap_close(d);
     fstrm_writer_destroy(&d->writer);
     d->retry_ms = clock_mono_ms() + RETRY_MS;
 }
@@ -295,7 +301,8 @@ static void on_record(void *ctx, const void *p, size_t n)
         send_one(d, r, true);
 }
 
-// A collector says nothing once the stream runs: what is to be read is its end. Seen here, it costs no message.
+// A collector says nothing once the stream runs: what is to be read is its end. Seen here, it costs
+// no message.
 static void check_peer(struct dnstap *d)
 {
     int64_t now = clock_mono_ms();
@@ -323,7 +330,8 @@ static void on_free(void *ctx)
 {
     struct dnstap *d = ctx;
     if (d->writer)
-        fstrm_writer_destroy(&d->writer); // says STOP, and waits for FINISH as long as tap_read does
+        // says STOP, and waits for FINISH as long as tap_read does
+        fstrm_writer_destroy(&d->writer);
     tap_close(d);
     buf_done(&d->message);
     free(d->path);
@@ -331,9 +339,11 @@ static void on_free(void *ctx)
     free(d);
 }
 
-int dnstap_start(const struct node_dns_dnstap *o, const char *identity, unsigned n_workers, struct sink **out)
+int dnstap_start(const struct node_dns_dnstap *o, const char *identity, unsigned n_workers,
+                 struct sink **out)
 {
-    static const struct sink_ops ops = {.record = on_record, .turn = on_turn, .reopen = on_reopen, .free = on_free};
+    static const struct sink_ops ops = {
+        .record = on_record, .turn = on_turn, .reopen = on_reopen, .free = on_free};
     struct dnstap *d = mem_zalloc(sizeof *d);
     if (!d)
         return ERR_NOMEM;

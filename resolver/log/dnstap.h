@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// dnstap (dnstap.info): every query and its response, or every so-many-th pair, verbatim, to a collector on a unix
-// socket by Frame Streams, as AUTH_QUERY and AUTH_RESPONSE, or CLIENT_QUERY and CLIENT_RESPONSE for what is forwarded,
-// with the upstream in the field "extra" (node setting dns.dnstap). While no collector is there, or
-// it is too slow, pairs are dropped and counted; it is tried again every second.
+// dnstap (dnstap.info): every query and its response, or every so-many-th pair, verbatim, to a
+// collector on a unix socket by Frame Streams, as AUTH_QUERY and AUTH_RESPONSE, or CLIENT_QUERY and
+// CLIENT_RESPONSE for what is forwarded, with the upstream in the field "extra" (node setting
+// dns.dnstap). While no collector is there, or it is too slow, pairs are dropped and counted; it is
+// tried again every second.
 //
-// The messages are Protocol Buffers of the public schema dnstap.proto; of it this writes a handful of fields, by
-// number.
+// The messages are Protocol Buffers of the public schema dnstap.proto; of it this writes a handful
+// of fields, by number.
 #ifndef MERIDIAN_RESOLVER_LOG_DNSTAP_H
 #define MERIDIAN_RESOLVER_LOG_DNSTAP_H
 
@@ -15,18 +16,23 @@ struct dnstap_record {
     int64_t wall_ms;
     struct endpoint client, server;
     uint8_t transport;
-    struct journal_wait wait;     // all 0: answered at once
-    uint32_t query_n, response_n; // response_n 0: none was sent
-    uint8_t bytes[];              // the query, then the response
+    // all 0: answered at once
+    struct journal_wait wait;
+    // response_n 0: none was sent
+    uint32_t query_n, response_n;
+    // the query, then the response
+    uint8_t bytes[];
 };
 
-int dnstap_start(const struct node_dns_dnstap *o, const char *identity, unsigned n_workers, struct sink **out);
+int dnstap_start(const struct node_dns_dnstap *o, const char *identity, unsigned n_workers,
+                 struct sink **out);
 // On the worker.
 void dnstap_note(struct ring *r, const struct endpoint *client, const struct endpoint *server,
-                 enum answer_transport transport, const uint8_t *query, size_t n, const uint8_t *response,
-                 size_t response_n, const struct journal_wait *wait);
+                 enum answer_transport transport, const uint8_t *query, size_t n,
+                 const uint8_t *response, size_t response_n, const struct journal_wait *wait);
 // One Dnstap message: the query's, or the response's. identity may be NULL.
-void dnstap_encode(const struct dnstap_record *r, bool response, const char *identity, struct buf *out);
+void dnstap_encode(const struct dnstap_record *r, bool response, const char *identity,
+                   struct buf *out);
 uint64_t dnstap_written(void); // of the process, messages
 uint64_t dnstap_failed(void);
 

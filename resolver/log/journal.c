@@ -69,8 +69,8 @@ static int start_thread(struct sink *s, const char *name)
     return s->running ? 0 : ERR_NOMEM;
 }
 
-int sink_start(const char *name, unsigned n_rings, size_t ring_bytes, const struct sink_ops *ops, void *ctx,
-               struct sink **out)
+int sink_start(const char *name, unsigned n_rings, size_t ring_bytes, const struct sink_ops *ops,
+               void *ctx, struct sink **out)
 {
     struct sink *s = mem_zalloc(sizeof *s);
     if (!s) {
@@ -144,8 +144,8 @@ uint64_t sink_dropped(const struct sink *s)
 
 // ---- both ----
 
-int journal_start(const struct node_dns *settings, const struct metrics_names *names, unsigned n_workers,
-                  struct diag *diag, struct journal *out)
+int journal_start(const struct node_dns *settings, const struct metrics_names *names,
+                  unsigned n_workers, struct diag *diag, struct journal *out)
 {
     struct journal j = {0};
     int rc = 0;
@@ -170,9 +170,10 @@ void journal_writer_init(const struct journal *j, const struct node_dns *setting
                                    .dnstap_every = settings->dnstap.sample};
 }
 
-void journal_note(struct journal_writer *writer, const struct metrics *m, const struct endpoint *client,
-                  const struct answer_context *c, const uint8_t *query, size_t n, const uint8_t *response,
-                  size_t response_n, const struct answer_info *info, const struct journal_wait *wait)
+void journal_note(struct journal_writer *writer, const struct metrics *m,
+                  const struct endpoint *client, const struct answer_context *c,
+                  const uint8_t *query, size_t n, const uint8_t *response, size_t response_n,
+                  const struct answer_info *info, const struct journal_wait *wait)
 {
     if (writer->querylog && ++writer->querylog_turn >= writer->querylog_every) {
         writer->querylog_turn = 0;
@@ -180,7 +181,8 @@ void journal_note(struct journal_writer *writer, const struct metrics *m, const 
     }
     if (writer->dnstap && c->listener && ++writer->dnstap_turn >= writer->dnstap_every) {
         writer->dnstap_turn = 0;
-        dnstap_note(writer->dnstap, client, c->listener, c->transport, query, n, response, response_n, wait);
+        dnstap_note(writer->dnstap, client, c->listener, c->transport, query, n, response,
+                    response_n, wait);
     }
 }
 
@@ -206,14 +208,16 @@ void journal_metrics(const struct journal *j, struct buf *out)
         uint64_t written, failed;
     } rows[] = {{j->querylog, "query", querylog_written(), querylog_failed()},
                 {j->dnstap, "dnstap", dnstap_written(), dnstap_failed()}};
-    exposition_family(out, name, "counter",
-                      "Records for the query log and dnstap: written, dropped (the writer was behind), failed.");
+    exposition_family(
+        out, name, "counter",
+        "Records for the query log and dnstap: written, dropped (the writer was behind), failed.");
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         const struct {
             const char *outcome;
             uint64_t n;
-        } outcomes[] = {
-            {"written", rows[i].written}, {"dropped", sink_dropped(rows[i].sink)}, {"failed", rows[i].failed}};
+        } outcomes[] = {{"written", rows[i].written},
+                        {"dropped", sink_dropped(rows[i].sink)},
+                        {"failed", rows[i].failed}};
         for (size_t k = 0; rows[i].sink && k < ARRAY_LEN(outcomes); k++) {
             exposition_begin(out, name);
             exposition_label(out, "log", rows[i].log);

@@ -12,14 +12,16 @@
 
 static inline void add(metrics_counter *c, uint64_t d)
 {
-    atomic_store_explicit(c, atomic_load_explicit(c, memory_order_relaxed) + d, memory_order_relaxed);
+    atomic_store_explicit(c, atomic_load_explicit(c, memory_order_relaxed) + d,
+                          memory_order_relaxed);
 }
 
 // ---- names ----
 
 struct metrics_names { // grows only: a slot that was given keeps its name
     pthread_mutex_t lock;
-    unsigned n_views, n_regions; // given so far
+    // given so far
+    unsigned n_views, n_regions;
     char views[METRICS_VIEWS][64], regions[METRICS_REGIONS][HOSTNAME_REGION_SIZE];
 };
 
@@ -54,7 +56,8 @@ const char *metrics_region_name(const struct metrics_names *n, unsigned slot)
     return slot < METRICS_REGIONS ? n->regions[slot] : "none";
 }
 
-// Slot of a name in a table of `cap` rows of `size` bytes, of which *n are given and the last is "other".
+// Slot of a name in a table of `cap` rows of `size` bytes, of which *n are given and the last is
+// "other".
 static uint8_t slot_of(char *rows, size_t size, unsigned cap, unsigned *n, const char *name)
 {
     for (unsigned i = 0; i < *n; i++)
@@ -70,11 +73,11 @@ void metrics_topology(struct metrics *m, struct metrics_names *names, const stru
 {
     pthread_mutex_lock(&names->lock);
     for (size_t i = 0; i < t->n_regions; i++)
-        m->region_slot[i] = slot_of(names->regions[0], sizeof names->regions[0], METRICS_REGIONS, &names->n_regions,
-                                    t->regions[i].name);
+        m->region_slot[i] = slot_of(names->regions[0], sizeof names->regions[0], METRICS_REGIONS,
+                                    &names->n_regions, t->regions[i].name);
     for (size_t i = 0; i < METRICS_VIEWS_SEEN; i++)
-        m->view_slot[i] = i < t->n_views ? slot_of(names->views[0], sizeof names->views[0], METRICS_VIEWS,
-                                                   &names->n_views, t->views[i].name)
+        m->view_slot[i] = i < t->n_views ? slot_of(names->views[0], sizeof names->views[0],
+                                                   METRICS_VIEWS, &names->n_views, t->views[i].name)
                                          : METRICS_VIEWS - 1;
     pthread_mutex_unlock(&names->lock);
     m->views = t->views;
@@ -111,10 +114,11 @@ static unsigned rcode_slot(int rcode)
 static const struct {
     uint16_t type;
     const char *name;
-} types[METRICS_TYPES] = {{DNS_A, "A"},     {DNS_AAAA, "AAAA"},   {65, "HTTPS"},      {DNS_NS, "NS"}, {DNS_SOA, "SOA"},
-                          {DNS_TXT, "TXT"}, {DNS_CNAME, "CNAME"}, {DNS_DS, "DS"},     {48, "DNSKEY"}, {12, "PTR"},
-                          {15, "MX"},       {33, "SRV"},          {64, "SVCB"},       {257, "CAA"},   {52, "TLSA"},
-                          {DNS_ANY, "ANY"}, {DNS_AXFR, "AXFR"},   {DNS_IXFR, "IXFR"}, {0, "none"},    {0, "other"}};
+} types[METRICS_TYPES] = {
+    {DNS_A, "A"},     {DNS_AAAA, "AAAA"},   {65, "HTTPS"},      {DNS_NS, "NS"}, {DNS_SOA, "SOA"},
+    {DNS_TXT, "TXT"}, {DNS_CNAME, "CNAME"}, {DNS_DS, "DS"},     {48, "DNSKEY"}, {12, "PTR"},
+    {15, "MX"},       {33, "SRV"},          {64, "SVCB"},       {257, "CAA"},   {52, "TLSA"},
+    {DNS_ANY, "ANY"}, {DNS_AXFR, "AXFR"},   {DNS_IXFR, "IXFR"}, {0, "none"},    {0, "other"}};
 
 static unsigned type_slot(uint16_t type)
 {
@@ -156,22 +160,24 @@ void metrics_lookups(struct metrics *m, const struct answer_info *info)
                 add(&m->lookups[c][o], info->lookups[c][o]);
 }
 
-void metrics_count(struct metrics *m, const struct answer_context *c, const struct answer_info *info)
+void metrics_count(struct metrics *m, const struct answer_context *c,
+                   const struct answer_info *info)
 {
     unsigned kind = info->kind < METRICS_KINDS ? info->kind : NAME_INVALID;
-    add(&m->queries[metrics_view_slot(m, info->view)][kind][rcode_slot(info->rcode)][c->transport], 1);
+    add(&m->queries[metrics_view_slot(m, info->view)][kind][rcode_slot(info->rcode)][c->transport],
+        1);
     if (info->rcode != DNS_DROP)
         add(&m->types[type_slot(info->type)], 1);
     if (info->truncated)
         add(&m->truncated, 1);
-    if (hostname_public_of((enum name_kind)kind) == NAME_GLOBAL && info->region < TOPOLOGY_MAX_REGIONS &&
-        info->mode < METRICS_MODES)
+    if (hostname_public_of((enum name_kind)kind) == NAME_GLOBAL &&
+        info->region < TOPOLOGY_MAX_REGIONS && info->mode < METRICS_MODES)
         add(&m->routed[m->region_slot[info->region]][info->mode], 1);
     metrics_lookups(m, info);
 }
 
-static const uint32_t bounds_us[METRICS_BUCKETS] = {5,    10,   25,    50,    100,   250,    500,    1000,
-                                                    2500, 5000, 10000, 25000, 50000, 100000, 1000000};
+static const uint32_t bounds_us[METRICS_BUCKETS] = {
+    5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10000, 25000, 50000, 100000, 1000000};
 
 void metrics_batch(struct metrics *m, unsigned n_queries, int64_t took_us)
 {
@@ -189,24 +195,29 @@ static uint64_t sum(const struct metrics *const *list, size_t n, size_t offset)
 {
     uint64_t s = 0;
     for (size_t i = 0; i < n; i++)
-        s += atomic_load_explicit((const metrics_counter *)((const char *)list[i] + offset), memory_order_relaxed);
+        s += atomic_load_explicit((const metrics_counter *)((const char *)list[i] + offset),
+                                  memory_order_relaxed);
     return s;
 }
 #define SUM(member) sum(list, n, offsetof(struct metrics, member))
 
-static void write_queries(const struct metrics_names *names, const struct metrics *const *list, size_t n, struct buf *b)
+static void write_queries(const struct metrics_names *names, const struct metrics *const *list,
+                          size_t n, struct buf *b)
 {
     static const char name[] = "meridian_dns_queries_total";
     static const char *const transports[METRICS_TRANSPORTS] = {"udp", "tcp", "tls"};
-    exposition_family(b, name, "counter", "Queries by view, kind of name, response code and transport.");
+    exposition_family(b, name, "counter",
+                      "Queries by view, kind of name, response code and transport.");
     for (size_t v = 0; v < METRICS_VIEWS; v++)
         for (size_t k = 0; k < METRICS_KINDS; k++)
             for (size_t r = 0; r < METRICS_RCODES; r++)
                 for (size_t t = 0; t < METRICS_TRANSPORTS; t++) {
-                    uint64_t s = sum(list, n,
-                                     offsetof(struct metrics, queries) +
-                                         (((v * METRICS_KINDS + k) * METRICS_RCODES + r) * METRICS_TRANSPORTS + t) *
-                                             sizeof(metrics_counter));
+                    uint64_t s = sum(
+                        list, n,
+                        offsetof(struct metrics, queries) +
+                            (((v * METRICS_KINDS + k) * METRICS_RCODES + r) * METRICS_TRANSPORTS +
+                             t) *
+                                sizeof(metrics_counter));
                     if (!s)
                         continue;
                     exposition_begin(b, name);
@@ -232,14 +243,17 @@ static void write_types(const struct metrics *const *list, size_t n, struct buf 
     }
 }
 
-static void write_routed(const struct metrics_names *names, const struct metrics *const *list, size_t n, struct buf *b)
+static void write_routed(const struct metrics_names *names, const struct metrics *const *list,
+                         size_t n, struct buf *b)
 {
     static const char name[] = "meridian_dns_routed_total";
-    exposition_family(b, name, "counter", "Answers to global names by the region they lead to, and why.");
+    exposition_family(b, name, "counter",
+                      "Answers to global names by the region they lead to, and why.");
     for (size_t r = 0; r < METRICS_REGIONS; r++)
         for (size_t m = 0; m < METRICS_MODES; m++) {
-            uint64_t s =
-                sum(list, n, offsetof(struct metrics, routed) + (r * METRICS_MODES + m) * sizeof(metrics_counter));
+            uint64_t s = sum(list, n,
+                             offsetof(struct metrics, routed) +
+                                 (r * METRICS_MODES + m) * sizeof(metrics_counter));
             if (!s)
                 continue;
             exposition_begin(b, name);
@@ -252,17 +266,19 @@ static void write_routed(const struct metrics_names *names, const struct metrics
 static void write_lookups(const struct metrics *const *list, size_t n, struct buf *b)
 {
     static const char name[] = "meridian_dns_signature_lookups_total";
-    static const char *const classes[LOOKUP_CLASSES] = {"name", "denial"}, *const outcomes[LOOKUP_OUTCOMES] = {
-                                                                               "hit", "before", "miss"};
-    exposition_family(b, name, "counter", "Signatures looked up in the signer's cache, by class of RRset and outcome.");
+    static const char *const classes[LOOKUP_CLASSES] = {"name", "denial"},
+                             *const outcomes[LOOKUP_OUTCOMES] = {"hit", "before", "miss"};
+    exposition_family(b, name, "counter",
+                      "Signatures looked up in the signer's cache, by class of RRset and outcome.");
     for (size_t c = 0; c < LOOKUP_CLASSES; c++)
         for (size_t o = 0; o < LOOKUP_OUTCOMES; o++) {
             exposition_begin(b, name);
             exposition_label(b, "class", classes[c]);
             exposition_label(b, "outcome", outcomes[o]);
-            exposition_value(b, (double)sum(list, n,
-                                            offsetof(struct metrics, lookups) +
-                                                (c * LOOKUP_OUTCOMES + o) * sizeof(metrics_counter)));
+            exposition_value(b,
+                             (double)sum(list, n,
+                                         offsetof(struct metrics, lookups) +
+                                             (c * LOOKUP_OUTCOMES + o) * sizeof(metrics_counter)));
         }
 }
 
@@ -270,8 +286,9 @@ static void write_durations(const struct metrics *const *list, size_t n, struct 
 {
     static const char name[] = "meridian_dns_answer_duration_seconds";
     uint64_t so_far = 0;
-    exposition_family(b, name, "histogram",
-                      "Time from reading a batch of UDP queries to handing over its answers; one batch in 16.");
+    exposition_family(
+        b, name, "histogram",
+        "Time from reading a batch of UDP queries to handing over its answers; one batch in 16.");
     for (size_t i = 0; i <= METRICS_BUCKETS; i++) {
         char le[32] = "+Inf";
         if (i < METRICS_BUCKETS)
@@ -283,11 +300,13 @@ static void write_durations(const struct metrics *const *list, size_t n, struct 
     }
     exposition_begin(b, "meridian_dns_answer_duration_seconds_sum");
     exposition_value(b, (double)SUM(timed_us) / 1e6);
-    exposition_begin(b, "meridian_dns_answer_duration_seconds_count"); // of what was written above: one picture
+    // of what was written above: one picture
+    exposition_begin(b, "meridian_dns_answer_duration_seconds_count");
     exposition_value(b, (double)so_far);
 }
 
-void metrics_write(const struct metrics_names *names, const struct metrics *const *list, size_t n, struct buf *out)
+void metrics_write(const struct metrics_names *names, const struct metrics *const *list, size_t n,
+                   struct buf *out)
 {
     write_queries(names, list, n, out);
     write_types(list, n, out);

@@ -1,15 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
-// Counts of what the resolver answers, for a Prometheus scrape. Each worker writes a `struct metrics` of its own, alone
-// (plain stores, no lock, nothing allocated); a reader sums them. Fixed arrays bound the number of series whatever is
-// asked and whatever the topology becomes.
+// Counts of what the resolver answers, for a Prometheus scrape. Each worker writes a `struct
+// metrics` of its own, alone (plain stores, no lock, nothing allocated); a reader sums them. Fixed
+// arrays bound the number of series whatever is asked and whatever the topology becomes.
 //
-//   metrics_topology(m, names, t);                    // worker, when the topology changed: may lock
+//   metrics_topology(m, names, t);                    // worker, when the topology changed: may
+//                                                     // lock
 //   metrics_count(m, &context, &info);                // worker, every query
-//   if (metrics_due(m)) { began = …; …; metrics_batch(m, n, took_us); }   // worker, one batch in METRICS_EVERY
+//   // worker, one batch in METRICS_EVERY
+//   if (metrics_due(m)) { began = …; …; metrics_batch(m, n, took_us); }
 //   metrics_write(names, list, n, &buf);              // any thread
 //
-// Labels of regions and views are names, which outlive a topology: `struct metrics_names` gives each a slot once and
-// for all. When slots run out, the rest share the last one, called "other".
+// Labels of regions and views are names, which outlive a topology: `struct metrics_names` gives
+// each a slot once and for all. When slots run out, the rest share the last one, called "other".
 #ifndef MERIDIAN_RESOLVER_LOG_METRICS_H
 #define MERIDIAN_RESOLVER_LOG_METRICS_H
 
@@ -27,7 +29,8 @@
 #define METRICS_TRANSPORTS (ANSWER_TLS + 1)
 #define METRICS_MODES (ROUTE_NOWHERE + 1)
 #define METRICS_BUCKETS 15
-#define METRICS_EVERY 16 // one batch in so many is timed: a clock that is read for each would cost as much as an answer
+// one batch in so many is timed: a clock that is read for each would cost as much as an answer
+#define METRICS_EVERY 16
 #define METRICS_VIEWS_SEEN 256 // views of a topology that are told apart
 
 struct metrics_names;
@@ -43,17 +46,22 @@ typedef _Atomic uint64_t metrics_counter; // one writer
 
 struct metrics {
     // What the worker needs to find a slot.
-    const struct view *views; // of the topology in force
+
+    // of the topology in force
+    const struct view *views;
     uint8_t view_slot[METRICS_VIEWS_SEEN], region_slot[TOPOLOGY_MAX_REGIONS];
-    unsigned turn; // of METRICS_EVERY
+    // of METRICS_EVERY
+    unsigned turn;
     metrics_counter queries[METRICS_VIEWS][METRICS_KINDS][METRICS_RCODES][METRICS_TRANSPORTS];
     metrics_counter types[METRICS_TYPES], routed[METRICS_REGIONS][METRICS_MODES], truncated;
     metrics_counter lookups[LOOKUP_CLASSES][LOOKUP_OUTCOMES];
-    metrics_counter bucket[METRICS_BUCKETS + 1], timed, timed_us; // of the last: longer than all
+    // of the last: longer than all
+    metrics_counter bucket[METRICS_BUCKETS + 1], timed, timed_us;
 };
 
 void metrics_topology(struct metrics *m, struct metrics_names *names, const struct topology *t);
-void metrics_count(struct metrics *m, const struct answer_context *c, const struct answer_info *info);
+void metrics_count(struct metrics *m, const struct answer_context *c,
+                   const struct answer_info *info);
 // Of metrics_count that part which a query also has each time that it is parked.
 void metrics_lookups(struct metrics *m, const struct answer_info *info);
 unsigned metrics_view_slot(const struct metrics *m, const struct view *view);
@@ -63,8 +71,10 @@ static inline bool metrics_due(struct metrics *m)
 {
     return m->turn++ % METRICS_EVERY == 0;
 }
-void metrics_batch(struct metrics *m, unsigned n_queries, int64_t took_us); // each of them waited so long
+// each of them waited so long
+void metrics_batch(struct metrics *m, unsigned n_queries, int64_t took_us);
 
-void metrics_write(const struct metrics_names *names, const struct metrics *const *list, size_t n, struct buf *out);
+void metrics_write(const struct metrics_names *names, const struct metrics *const *list, size_t n,
+                   struct buf *out);
 
 #endif

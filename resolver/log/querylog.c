@@ -25,7 +25,8 @@ struct querylog {
     enum node_dns_client client;
     char *path;
     int fd;
-    bool torn; // the file ends inside a line
+    // the file ends inside a line
+    bool torn;
     unsigned n_lines;
     struct buf out;
 };
@@ -42,8 +43,9 @@ uint64_t querylog_failed(void)
 
 // ---- the worker's side ----
 
-void querylog_note(struct ring *r, const struct metrics *m, const struct endpoint *client, const uint8_t *query,
-                   size_t n, size_t response_n, enum answer_transport transport, const struct answer_info *info,
+void querylog_note(struct ring *r, const struct metrics *m, const struct endpoint *client,
+                   const uint8_t *query, size_t n, size_t response_n,
+                   enum answer_transport transport, const struct answer_info *info,
                    const struct journal_wait *wait)
 {
     size_t name_n = info->question_n > 4 ? info->question_n - 4u : 0;
@@ -75,8 +77,8 @@ void querylog_note(struct ring *r, const struct metrics *m, const struct endpoin
 
 // ---- lines ----
 
-// RFC 1035 section 5.1, with every byte outside of letters, digits, '-', '_' and '*' as \DDD: what is left needs no
-// escape in JSON but the backslash.
+// RFC 1035 section 5.1, with every byte outside of letters, digits, '-', '_' and '*' as \DDD: what
+// is left needs no escape in JSON but the backslash.
 static void put_name(const struct querylog_record *r, struct buf *out)
 {
     size_t at = 0;
@@ -86,8 +88,8 @@ static void put_name(const struct querylog_record *r, struct buf *out)
         size_t end = at + 1 + r->name[at];
         for (at++; at < end && at < r->name_n; at++) {
             uint8_t c = r->name[at];
-            if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_' ||
-                c == '*')
+            if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+                c == '-' || c == '_' || c == '*')
                 buf_u8(out, c);
             else
                 buf_printf(out, "\\\\%03u", c);
@@ -126,8 +128,8 @@ static const char *kind_of(const struct querylog_record *r)
                                           : "invalid";
 }
 
-void querylog_format(const struct querylog_record *r, const struct metrics_names *names, enum node_dns_client client,
-                     struct buf *out)
+void querylog_format(const struct querylog_record *r, const struct metrics_names *names,
+                     enum node_dns_client client, struct buf *out)
 {
     static const char *const transports[] = {"udp", "tcp", "tls"};
     char when[CLOCK_TEXT_SIZE];
@@ -151,8 +153,8 @@ void querylog_format(const struct querylog_record *r, const struct metrics_names
     }
     if (r->waited)
         put_wait(&r->wait, out);
-    buf_printf(out, ",\"bytes\":%u,\"truncated\":%s,\"cookie\":%s}\n", r->response_n, r->truncated ? "true" : "false",
-               r->cookie_valid ? "true" : "false");
+    buf_printf(out, ",\"bytes\":%u,\"truncated\":%s,\"cookie\":%s}\n", r->response_n,
+               r->truncated ? "true" : "false", r->cookie_valid ? "true" : "false");
 }
 
 // ---- the file ----
@@ -187,7 +189,8 @@ static void write_out(void *ctx)
     for (size_t i = 0; i < at; i++)
         whole += q->out.p[i] == '\n';
     if (at < q->out.n) {
-        log_limited(&lim, LOG_WARN, "dns: %s: queries are not logged: %s", q->path, strerror(errno));
+        log_limited(&lim, LOG_WARN, "dns: %s: queries are not logged: %s", q->path,
+                    strerror(errno));
         q->torn = q->torn || (at && q->out.p[at - 1] != '\n');
     }
     atomic_fetch_add_explicit(&n_written, whole, memory_order_relaxed);
@@ -221,7 +224,8 @@ static void on_reopen(void *ctx)
     write_out(q);
     rc = file_open(q->path, &fd);
     if (rc) {
-        log_error("dns: %s: cannot be opened again, the old file is written on: %s", q->path, err_text(rc));
+        log_error("dns: %s: cannot be opened again, the old file is written on: %s", q->path,
+                  err_text(rc));
         return;
     }
     close(q->fd);
@@ -241,10 +245,11 @@ static void on_free(void *ctx)
     free(q);
 }
 
-int querylog_start(const struct node_dns_query_log *o, const struct metrics_names *names, unsigned n_workers,
-                   struct diag *diag, struct sink **out)
+int querylog_start(const struct node_dns_query_log *o, const struct metrics_names *names,
+                   unsigned n_workers, struct diag *diag, struct sink **out)
 {
-    static const struct sink_ops ops = {.record = on_record, .turn = write_out, .reopen = on_reopen, .free = on_free};
+    static const struct sink_ops ops = {
+        .record = on_record, .turn = write_out, .reopen = on_reopen, .free = on_free};
     struct querylog *q = mem_zalloc(sizeof *q);
     if (!q)
         return ERR_NOMEM;

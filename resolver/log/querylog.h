@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// The query log: one line of JSON per query, or per so-many-th (node setting dns.query_log). A worker writes a record
-// into its ring; the sink's thread makes lines of records and appends them to the file. A full disk, a slow disk or a
-// full ring loses lines, which are counted, and never delays an answer.
+// The query log: one line of JSON per query, or per so-many-th (node setting dns.query_log). A
+// worker writes a record into its ring; the sink's thread makes lines of records and appends them
+// to the file. A full disk, a slow disk or a full ring loses lines, which are counted, and never
+// delays an answer.
 #ifndef MERIDIAN_RESOLVER_LOG_QUERYLOG_H
 #define MERIDIAN_RESOLVER_LOG_QUERYLOG_H
 
@@ -12,22 +13,25 @@ struct querylog_record {
     struct ip client;
     int16_t rcode;
     uint16_t port, type, response_n;
-    uint8_t transport, kind, mode, view_slot, region_slot; // METRICS_REGIONS: none
+    // METRICS_REGIONS: none
+    uint8_t transport, kind, mode, view_slot, region_slot;
     bool truncated, cookie_valid, waited;
     struct journal_wait wait;
     uint8_t name_n;
-    uint8_t name[255]; // wire form; only name_n are there
+    // wire form; only name_n are there
+    uint8_t name[255];
 };
 
-int querylog_start(const struct node_dns_query_log *o, const struct metrics_names *names, unsigned n_workers,
-                   struct diag *diag, struct sink **out);
+int querylog_start(const struct node_dns_query_log *o, const struct metrics_names *names,
+                   unsigned n_workers, struct diag *diag, struct sink **out);
 // On the worker: the query is in `query`, its question as long as info says.
-void querylog_note(struct ring *r, const struct metrics *m, const struct endpoint *client, const uint8_t *query,
-                   size_t n, size_t response_n, enum answer_transport transport, const struct answer_info *info,
+void querylog_note(struct ring *r, const struct metrics *m, const struct endpoint *client,
+                   const uint8_t *query, size_t n, size_t response_n,
+                   enum answer_transport transport, const struct answer_info *info,
                    const struct journal_wait *wait);
 // One line, with its end. Any byte may be in the name.
-void querylog_format(const struct querylog_record *r, const struct metrics_names *names, enum node_dns_client client,
-                     struct buf *out);
+void querylog_format(const struct querylog_record *r, const struct metrics_names *names,
+                     enum node_dns_client client, struct buf *out);
 uint64_t querylog_written(void); // of the process
 uint64_t querylog_failed(void);
 

@@ -2,9 +2,11 @@
 // The ring; see ring.h. Producer: a resolver worker. Consumer: the log's thread.
 //
 // Invariants
-// 1. head and tail only grow; head - tail is at most the size. Only the producer writes head, only the consumer tail.
-// 2. What lies between tail and head is whole records: a length, then so many bytes, padded to 8; or a length of SKIP,
-//    which means that the next record is at the beginning of the memory. A record never wraps.
+// 1. head and tail only grow; head - tail is at most the size. Only the producer writes head, only
+//    the consumer tail.
+// 2. What lies between tail and head is whole records: a length, then so many bytes, padded to 8;
+//    or a length of SKIP, which means that the next record is at the beginning of the memory. A
+//    record never wraps.
 #include "resolver/log/ring.h"
 
 #include "base/err.h"
@@ -21,11 +23,15 @@
 struct ring {
     size_t size;
     uint8_t *p;
-    _Alignas(64) _Atomic uint64_t head; // the producer's
-    uint64_t reserved, seen_tail;       // where a commit leads; 0: nothing is reserved
+    // the producer's
+    _Alignas(64) _Atomic uint64_t head;
+    // where a commit leads; 0: nothing is reserved
+    uint64_t reserved, seen_tail;
     _Atomic uint64_t dropped;
-    _Alignas(64) _Atomic uint64_t tail; // the consumer's
-    uint64_t next;                      // where a release leads
+    // the consumer's
+    _Alignas(64) _Atomic uint64_t tail;
+    // where a release leads
+    uint64_t next;
 };
 
 int ring_new(size_t bytes, struct ring **out)
@@ -75,7 +81,8 @@ void *ring_reserve(struct ring *r, size_t n)
     size_t skip = whole > left ? left : 0;
     r->reserved = 0;
     if (n > r->size / 2 || !has_room(r, head, skip + whole)) {
-        atomic_store_explicit(&r->dropped, atomic_load_explicit(&r->dropped, memory_order_relaxed) + 1,
+        atomic_store_explicit(&r->dropped,
+                              atomic_load_explicit(&r->dropped, memory_order_relaxed) + 1,
                               memory_order_relaxed);
         return NULL;
     }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// A ring of records between a resolver worker and the thread that writes a log: one producer, one consumer, no lock.
-// When it is full the producer goes on without the record and counts it: answers never wait for a log.
+// A ring of records between a resolver worker and the thread that writes a log: one producer, one
+// consumer, no lock. When it is full the producer goes on without the record and counts it: answers
+// never wait for a log.
 //
 //   void *p = ring_reserve(r, n);             // worker: NULL when there is no room
 //   if (p) { memcpy(p, …); ring_commit(r); }
@@ -14,8 +15,9 @@
 #include <stdint.h>
 
 struct ring;
-int ring_new(size_t bytes, struct ring **out); // rounded up to a power of two, from 4 KiB on; ERR_RANGE, ERR_NOMEM
-void ring_free(struct ring *r);                // NULL is fine
+// rounded up to a power of two, from 4 KiB on; ERR_RANGE, ERR_NOMEM
+int ring_new(size_t bytes, struct ring **out);
+void ring_free(struct ring *r); // NULL is fine
 // The producer's. A reserved record that is not committed is forgotten with the next reservation.
 void *ring_reserve(struct ring *r, size_t n);
 void ring_commit(struct ring *r);

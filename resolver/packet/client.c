@@ -21,7 +21,8 @@ static bool may_be_named(const struct topology *t, const struct cidr *net, bool 
     return t->routing.overrides_special && net->bits > (v4 ? 96 : 0) && v4 == ip_is_v4(&net->ip);
 }
 
-struct route_client client_of_subnet(const struct topology *t, const struct cidr *net, bool v4, const struct ip *source)
+struct route_client client_of_subnet(const struct topology *t, const struct cidr *net, bool v4,
+                                     const struct ip *source)
 {
     struct route_client out = client_of_source(source);
     uint8_t special = ip_special_bits(&net->ip, v4);

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// Whose network routes a query: that of a Client Subnet option, where it can be a client's, else the transport source
-// (design section 4.1). A part of the answer builder; pure, any thread.
+// Whose network routes a query: that of a Client Subnet option, where it can be a client's, else
+// the transport source (design section 4.1). A part of the answer builder; pure, any thread.
 //
-// A subnet counts in the public view only, with a prefix of at least one bit, and if it is global unicast
-// (ip_special_bits), or if an override for private or other special networks names it. Else the query is routed by its
-// source. The answer's scope is 0 then (RFC 7871 section 7.2.1; a prefix of 0 bits asks for just that, section 7.1.2);
-// but where there are such overrides, of the widest special network around that none of them tells apart: a cache must
-// not keep it for those whom one names.
+// A subnet counts in the public view only, with a prefix of at least one bit, and if it is global
+// unicast (ip_special_bits), or if an override for private or other special networks names it. Else
+// the query is routed by its source. The answer's scope is 0 then (RFC 7871 section 7.2.1; a prefix
+// of 0 bits asks for just that, section 7.1.2); but where there are such overrides, of the widest
+// special network around that none of them tells apart: a cache must not keep it for those whom one
+// names.
 #ifndef MERIDIAN_RESOLVER_PACKET_CLIENT_H
 #define MERIDIAN_RESOLVER_PACKET_CLIENT_H
 
@@ -15,9 +16,12 @@
 #include "resolver/packet/wire.h"
 
 struct route_client {
-    struct cidr net;     // mapped; the transport source whole
-    bool by_ecs;         // it came in a Client Subnet option
-    uint8_t passed_over; // the scope, in bits of the mapped form, when a subnet was looked at and did not count
+    // mapped; the transport source whole
+    struct cidr net;
+    // it came in a Client Subnet option
+    bool by_ecs;
+    // the scope, in bits of the mapped form, when a subnet was looked at and did not count
+    uint8_t passed_over;
 };
 
 static inline struct route_client client_of_source(const struct ip *source)
@@ -30,7 +34,8 @@ struct route_client client_of_subnet(const struct topology *t, const struct cidr
                                      const struct ip *source);
 bool client_subnet_sane(const struct cidr *net, bool v4); // global unicast, and not all of it
 
-static inline struct route_client client_of_query(const struct topology *t, const struct dns_query *q, bool public_view,
+static inline struct route_client client_of_query(const struct topology *t,
+                                                  const struct dns_query *q, bool public_view,
                                                   const struct ip *source)
 {
     if (!q->ecs || !public_view)

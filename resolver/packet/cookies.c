@@ -78,7 +78,8 @@ static int parse_lines(struct bytes text, const char *source, struct diag *diag,
             continue;
         if (c->n == COOKIE_SECRETS_MAX || !parse_secret(word, &c->secrets[c->n])) {
             diag_add(diag, source, line,
-                     c->n == COOKIE_SECRETS_MAX ? "more than two secrets" : "expected 32 hexadecimal digits");
+                     c->n == COOKIE_SECRETS_MAX ? "more than two secrets"
+                                                : "expected 32 hexadecimal digits");
             return ERR_INVAL;
         }
         c->n++;
@@ -106,7 +107,8 @@ int cookies_load(const char *path, struct diag *diag, struct cookies **out)
     buf_init(&text, FILE_MAX);
     int rc = file_read_secret(path, FILE_MAX, &text);
     if (rc == ERR_DENIED)
-        diag_add(diag, path, 0, "cannot be read, or others can read it: a secret is a file with mode 0600");
+        diag_add(diag, path, 0,
+                 "cannot be read, or others can read it: a secret is a file with mode 0600");
     else if (rc)
         diag_add(diag, path, 0, "cannot read the cookie secret: %s", err_text(rc));
     else
@@ -116,9 +118,10 @@ int cookies_load(const char *path, struct diag *diag, struct cookies **out)
     return rc;
 }
 
-// RFC 9018 section 4.4: the client's cookie, version, reserved, time, and its address in its own family.
-static void cookie_hash(const struct siphash_key *k, const uint8_t cookie[HASHED_BYTES], const struct ip *client,
-                        uint8_t out[8])
+// RFC 9018 section 4.4: the client's cookie, version, reserved, time, and its address in its own
+// family.
+static void cookie_hash(const struct siphash_key *k, const uint8_t cookie[HASHED_BYTES],
+                        const struct ip *client, uint8_t out[8])
 {
     uint8_t in[HASHED_BYTES + 16];
     size_t n = ip_is_v4(client) ? 4 : 16;
@@ -133,18 +136,20 @@ static uint32_t cookie_time(const uint8_t *cookie)
     return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
 }
 
-static void make(const struct cookies *c, const uint8_t *client_cookie, const struct ip *client, uint32_t now,
-                 uint8_t out[EDNS_COOKIE_BYTES])
+static void make(const struct cookies *c, const uint8_t *client_cookie, const struct ip *client,
+                 uint32_t now, uint8_t out[EDNS_COOKIE_BYTES])
 {
     memcpy(out, client_cookie, CLIENT_BYTES);
-    const uint8_t head[8] = {VERSION,     0, 0, 0, (uint8_t)(now >> 24), (uint8_t)(now >> 16), (uint8_t)(now >> 8),
-                             (uint8_t)now};
+    const uint8_t head[8] = {
+        VERSION,     0, 0, 0, (uint8_t)(now >> 24), (uint8_t)(now >> 16), (uint8_t)(now >> 8),
+        (uint8_t)now};
     memcpy(out + SERVER_AT, head, sizeof head);
     cookie_hash(&c->secrets[0], out, client, out + HASHED_BYTES);
 }
 
 // Which of our secrets made it; -1: none, or not in its time. Times wrap (RFC 1982).
-static int made_with(const struct cookies *c, const struct dns_query *q, const struct ip *client, uint32_t now)
+static int made_with(const struct cookies *c, const struct dns_query *q, const struct ip *client,
+                     uint32_t now)
 {
     if (q->cookie_n != EDNS_COOKIE_BYTES || q->cookie[SERVER_AT] != VERSION)
         return -1;
@@ -160,8 +165,8 @@ static int made_with(const struct cookies *c, const struct dns_query *q, const s
     return -1;
 }
 
-bool cookies_check(const struct cookies *c, const struct dns_query *q, const struct ip *client, int64_t now_s,
-                   uint8_t out[EDNS_COOKIE_BYTES])
+bool cookies_check(const struct cookies *c, const struct dns_query *q, const struct ip *client,
+                   int64_t now_s, uint8_t out[EDNS_COOKIE_BYTES])
 {
     uint32_t now = (uint32_t)now_s;
     int secret = made_with(c, q, client, now);

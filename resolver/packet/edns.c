@@ -39,7 +39,8 @@ static void write_ecs(struct dns_writer *w, const struct dns_query *q, uint8_t s
     dns_write_bytes(w, q->ecs_net.ip.b + (q->ecs_family == 1 ? 12 : 0), n);
 }
 
-static void write_needed(struct dns_writer *w, const struct dns_query *q, const struct edns_response *o)
+static void write_needed(struct dns_writer *w, const struct dns_query *q,
+                         const struct edns_response *o)
 {
     if (q->ecs)
         write_ecs(w, q, o->ecs_scope);
@@ -81,7 +82,8 @@ static void write_courtesies(struct dns_writer *w, const struct edns_response *o
 
 size_t edns_padding(size_t n, size_t max)
 {
-    size_t least = n + OPTION_HEAD, all = (least + EDNS_PAD_BYTES - 1) / EDNS_PAD_BYTES * EDNS_PAD_BYTES;
+    size_t least = n + OPTION_HEAD,
+           all = (least + EDNS_PAD_BYTES - 1) / EDNS_PAD_BYTES * EDNS_PAD_BYTES;
     if (least > max)
         return 0;
     return (all < max ? all : max) - n;
@@ -109,7 +111,8 @@ void edns_write(struct dns_writer *w, const struct dns_query *q, const struct ed
     dns_write_bytes(w, "", 1);
     dns_write_u16(w, DNS_OPT);
     dns_write_u16(w, DNS_UDP_CEILING);
-    dns_write_u32(w, (uint32_t)(o->rcode >> 4) << 24 | (q->dnssec_ok ? 0x8000 : 0) | (o->compact ? 0x4000 : 0));
+    dns_write_u32(w, (uint32_t)(o->rcode >> 4) << 24 | (q->dnssec_ok ? 0x8000 : 0) |
+                         (o->compact ? 0x4000 : 0));
     size_t begin = dns_write_rdata_begin(w);
     write_needed(w, q, o);
     if (!w->full && (o->nsid || o->ede != EDE_NONE))

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// The OPT record of a response (RFC 6891 section 6.1) and its options. A part of the answer builder; see answer_priv.h.
-// Any thread; allocates nothing.
+// The OPT record of a response (RFC 6891 section 6.1) and its options. A part of the answer
+// builder; see answer_priv.h. Any thread; allocates nothing.
 //
 //   struct edns_response o = {.rcode = rcode, .ede = EDE_NONE};
-//   size_t keep = edns_response_least(&o, &q);      // room to keep free while the sections are written
-//   edns_write(&w, &q, &o);                         // needs that much; courtesies go in as far as there is room
+//   size_t keep = edns_response_least(&o, &q);      // room to keep free while the sections are
+//                                                   // written
+//   edns_write(&w, &q, &o);                         // needs that much; courtesies go in as far as
+//                                                   // there is room
 #ifndef MERIDIAN_RESOLVER_PACKET_EDNS_H
 #define MERIDIAN_RESOLVER_PACKET_EDNS_H
 
@@ -27,24 +29,34 @@ enum edns_ede { // RFC 8914 section 4
 };
 
 struct edns_response {
-    int rcode;             // extended
-    enum edns_ede ede;     // and why
-    const char *ede_text;  // more about it, or NULL; the first to go when room is short
-    const char *nsid;      // RFC 5001, if asked for; the second to go; NULL: none
-    const uint8_t *cookie; // EDNS_COOKIE_BYTES, or NULL
-    bool compact;          // CO flag: compact denials are spoken here (RFC 9824 section 5.1)
-    bool keepalive;        // RFC 7828
+    // extended
+    int rcode;
+    // and why
+    enum edns_ede ede;
+    // more about it, or NULL; the first to go when room is short
+    const char *ede_text;
+    // RFC 5001, if asked for; the second to go; NULL: none
+    const char *nsid;
+    // EDNS_COOKIE_BYTES, or NULL
+    const uint8_t *cookie;
+    // CO flag: compact denials are spoken here (RFC 9824 section 5.1)
+    bool compact;
+    // RFC 7828
+    bool keepalive;
     uint16_t keepalive_100ms;
-    bool padded;   // to a multiple of EDNS_PAD_BYTES, as the last option (RFC 8467 section 4.1)
-    uint16_t tail; // octets of the response that follow the record: a TSIG
-    uint8_t
-        ecs_scope; // SCOPE PREFIX-LENGTH (RFC 7871 section 7.2.1) in bits of the query's family, if the query has one
+    // to a multiple of EDNS_PAD_BYTES, as the last option (RFC 8467 section 4.1)
+    bool padded;
+    // octets of the response that follow the record: a TSIG
+    uint16_t tail;
+    // SCOPE PREFIX-LENGTH (RFC 7871 section 7.2.1) in bits of the query's family, if the query has
+    // one
+    uint8_t ecs_scope;
 };
 
 // What the record takes at least: without NSID and extended error.
 size_t edns_response_least(const struct edns_response *o, const struct dns_query *q);
-// Octets of the padding option, head included, that make a response of n without it a multiple of EDNS_PAD_BYTES; fewer
-// where that would be past `max`; 0 when there is no room for it.
+// Octets of the padding option, head included, that make a response of n without it a multiple of
+// EDNS_PAD_BYTES; fewer where that would be past `max`; 0 when there is no room for it.
 size_t edns_padding(size_t n, size_t max);
 // Puts such an option of that size.
 void edns_put_padding(uint8_t *to, size_t n);

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// The mail box through which other threads tell a worker about its parked queries; see pending_query.h. What the slots hold is
-// the worker's own (waiting.c).
+// The mail box through which other threads tell a worker about its parked queries; see
+// pending_query.h. What the slots hold is the worker's own (waiting.c).
 //
 // Invariants, under the lock:
 // 1. A slot's mail is in the list of posted ones if and only if its news are not PENDING_NOTHING.
-// 2. The eventfd counts when that list is not empty, as soon as who posted has got so far. It may count for nothing.
+// 2. The eventfd counts when that list is not empty, as soon as who posted has got so far. It may
+//    count for nothing.
 #include "resolver/packet/pending_query.h"
 
 #include "base/err.h"
@@ -22,7 +23,8 @@ struct box { // of one slot
     uint8_t *response;
     size_t n;
     struct endpoint from;
-    uint32_t next; // posted after this one
+    // posted after this one
+    uint32_t next;
 };
 
 struct pending_inbox {
@@ -30,7 +32,8 @@ struct pending_inbox {
     pthread_mutex_t lock;
     int fd;
     bool closed;
-    uint32_t first, last; // posted; PENDING_MAX: none
+    // posted; PENDING_MAX: none
+    uint32_t first, last;
     struct box box[PENDING_MAX];
 };
 
@@ -84,8 +87,8 @@ void pending_hold(struct pending_ticket t)
 
 // An answer beats a failure beats another try; an answer that is there already stays.
 // Returns true when that is news to the worker.
-static bool put(struct pending_inbox *b, uint32_t slot, enum pending_news news, uint8_t **response, size_t n,
-                const struct endpoint *from)
+static bool put(struct pending_inbox *b, uint32_t slot, enum pending_news news, uint8_t **response,
+                size_t n, const struct endpoint *from)
 {
     struct box *x = &b->box[slot];
     enum pending_news before = x->news;
@@ -130,7 +133,8 @@ void pending_fail(struct pending_ticket t)
     post(t, PENDING_FAIL, NULL, 0, NULL);
 }
 
-void pending_answer(struct pending_ticket t, uint8_t *response, size_t n, const struct endpoint *from)
+void pending_answer(struct pending_ticket t, uint8_t *response, size_t n,
+                    const struct endpoint *from)
 {
     post(t, PENDING_ANSWER, response, n, from);
 }

@@ -46,7 +46,8 @@ static int read_ipv6(const uint8_t *p, size_t n, struct endpoint *out)
 }
 
 // `p`: what follows the head.
-static int read_client(uint8_t family_and_transport, const uint8_t *p, size_t n, struct endpoint *out)
+static int read_client(uint8_t family_and_transport, const uint8_t *p, size_t n,
+                       struct endpoint *out)
 {
     switch (family_and_transport >> 4) {
     case FAMILY_IPV4:

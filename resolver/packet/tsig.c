@@ -26,7 +26,8 @@ static void put_time(uint8_t p[6], uint64_t s)
 }
 
 // The parts one after the other. Returns the length of the MAC, 0 if OpenSSL failed.
-static size_t mac_of(const struct tsig_key *k, const struct bytes *parts, size_t n, uint8_t out[TSIG_MAC_MAX])
+static size_t mac_of(const struct tsig_key *k, const struct bytes *parts, size_t n,
+                     uint8_t out[TSIG_MAC_MAX])
 {
     EVP_MAC_CTX *ctx = EVP_MAC_CTX_dup(k->ctx);
     size_t out_n = 0;
@@ -38,13 +39,15 @@ static size_t mac_of(const struct tsig_key *k, const struct bytes *parts, size_t
     return ok ? out_n : 0;
 }
 
-struct variables { // section 4.3.3: time, fudge, error, length of other data, other data; and a MAC's length
+// section 4.3.3: time, fudge, error, length of other data, other data; and a MAC's length
+struct variables {
     uint8_t b[12 + 6];
     size_t n;
     uint8_t mac_length[2];
 };
 
-static void fill_variables(struct variables *v, uint64_t time_s, uint16_t fudge_s, uint16_t error, struct bytes other)
+static void fill_variables(struct variables *v, uint64_t time_s, uint16_t fudge_s, uint16_t error,
+                           struct bytes other)
 {
     put_time(v->b, time_s);
     put_u16(v->b + 6, fudge_s);
@@ -55,10 +58,11 @@ static void fill_variables(struct variables *v, uint64_t time_s, uint16_t fudge_
     v->n = 12 + other.n;
 }
 
-// Of a message without its TSIG, of which `additional` is the last count (sections 4.3.1 to 4.3.3, 5.3.1). The id is
-// that of the first sender: one who passes messages on may have put in another.
-static size_t mac_of_message(const struct tsig_key *k, const struct tsig *s, const uint8_t *packet, size_t n,
-                             size_t additional, struct variables *v, uint8_t out[TSIG_MAC_MAX])
+// Of a message without its TSIG, of which `additional` is the last count (sections 4.3.1 to 4.3.3,
+// 5.3.1). The id is that of the first sender: one who passes messages on may have put in another.
+static size_t mac_of_message(const struct tsig_key *k, const struct tsig *s, const uint8_t *packet,
+                             size_t n, size_t additional, struct variables *v,
+                             uint8_t out[TSIG_MAC_MAX])
 {
     struct bytes parts[8];
     uint8_t head[DNS_HEADER_BYTES];
@@ -85,9 +89,10 @@ static size_t mac_of_message(const struct tsig_key *k, const struct tsig *s, con
 // ---- reading ----
 
 // RFC 8945 wants names here uncompressed, yet not every client keeps to it with the key's.
-// A name that may end in a pointer to an earlier place, in lower case. Returns the octets it takes at `at`, 0 if it is
-// none.
-static size_t read_name(const uint8_t *p, size_t n, size_t at, uint8_t out[DNS_NAME_MAX], size_t *out_n)
+// A name that may end in a pointer to an earlier place, in lower case. Returns the octets it takes
+// at `at`, 0 if it is none.
+static size_t read_name(const uint8_t *p, size_t n, size_t at, uint8_t out[DNS_NAME_MAX],
+                        size_t *out_n)
 {
     size_t start = at, taken = 0, k = 0, least = at;
     for (;;) {
@@ -153,19 +158,23 @@ static const struct tsig_key *key_of(const struct tsig_keys *keys, const struct 
     for (size_t i = 0; keys && i < keys->n; i++) {
         const struct tsig_key *k = keys->keys[i];
         if (k && k->name_n == s->name_n && !memcmp(k->name, s->name, s->name_n) &&
-            k->algorithm->wire_n == s->algorithm_n && !memcmp(k->algorithm->wire, s->algorithm, s->algorithm_n))
+            k->algorithm->wire_n == s->algorithm_n &&
+            !memcmp(k->algorithm->wire, s->algorithm, s->algorithm_n))
             return k;
     }
     return NULL;
 }
 
-// Section 5.2.2, as much of it as came. The message without its TSIG has one additional record less.
-static bool mac_is_right(const struct tsig_key *k, const struct record *r, const uint8_t *packet, size_t at)
+// Section 5.2.2, as much of it as came. The message without its TSIG has one additional record
+// less.
+static bool mac_is_right(const struct tsig_key *k, const struct record *r, const uint8_t *packet,
+                         size_t at)
 {
     uint8_t mac[TSIG_MAC_MAX];
     struct variables v;
     fill_variables(&v, r->s.time_s, r->s.fudge_s, r->s.error, r->other);
-    size_t n = mac_of_message(k, &r->s, packet, at, ((size_t)packet[10] << 8 | packet[11]) - 1, &v, mac);
+    size_t n =
+        mac_of_message(k, &r->s, packet, at, ((size_t)packet[10] << 8 | packet[11]) - 1, &v, mac);
     return n >= r->mac.n && secret_equal(mac, r->mac.n, r->mac.p, r->mac.n);
 }
 
@@ -175,8 +184,8 @@ static bool in_time(const struct record *r, int64_t now_s)
     return d <= r->s.fudge_s && -d <= r->s.fudge_s;
 }
 
-int tsig_check(const struct tsig_keys *keys, const uint8_t *packet, size_t n, size_t at, int64_t now_s,
-               struct tsig *out)
+int tsig_check(const struct tsig_keys *keys, const uint8_t *packet, size_t n, size_t at,
+               int64_t now_s, struct tsig *out)
 {
     struct record r;
     memset(out, 0, sizeof *out);
@@ -232,7 +241,8 @@ size_t tsig_sign(struct tsig *s, uint8_t *packet, size_t n, size_t cap, int64_t 
     // Section 5.2.3: to who is out of time, its own time and fudge, and our time beside it.
     bool late = s->error == TSIG_BADTIME;
     put_time(server_time, (uint64_t)now_s);
-    fill_variables(&v, late || !s->key ? s->time_s : (uint64_t)now_s, late ? s->fudge_s : TSIG_FUDGE_S, s->error,
+    fill_variables(&v, late || !s->key ? s->time_s : (uint64_t)now_s,
+                   late ? s->fudge_s : TSIG_FUDGE_S, s->error,
                    (struct bytes){server_time, late ? sizeof server_time : 0});
     if (s->key) {
         mac_n = mac_of_message(s->key, s, packet, n, additional, &v, mac);

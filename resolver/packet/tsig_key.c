@@ -20,9 +20,10 @@
 #define SECRET_LEAST 16
 #define SECRET_MAX 256
 
-#define ALGORITHM(name, digest, mac_n)                                                                   \
-    {                                                                                                    \
-        name, digest, (const uint8_t *)"\13" name, sizeof "\13" name, mac_n /* 11 octets and the root */ \
+#define ALGORITHM(name, digest, mac_n)                                \
+    {                                                                 \
+        name, digest, (const uint8_t *)"\13" name, sizeof "\13" name, \
+            mac_n /* 11 octets and the root */                        \
     }
 static const struct tsig_algorithm algorithms[] = {
     ALGORITHM("hmac-sha256", "SHA256", 32),
@@ -105,12 +106,15 @@ static int key_load(const char *dir, const char *name, struct diag *diag, struct
         return ERR_NOMEM;
     int rc = file_read_secret(path, KEY_FILE_MAX, &text);
     if (rc == ERR_DENIED)
-        diag_add(diag, path, 0, "the key %s cannot be read, or others can read it; it is not used (chmod 600)", name);
+        diag_add(diag, path, 0,
+                 "the key %s cannot be read, or others can read it; it is not used (chmod 600)",
+                 name);
     else if (rc)
         diag_add(diag, path, 0, "cannot read the key %s: %s", name, err_text(rc));
     else if ((rc = tsig_key_parse(buf_cstr(&text), text.n, name, out)))
         diag_add(diag, path, 0,
-                 "no key: expected one line, ALGORITHM:%s:SECRET, with hmac-sha256, hmac-sha384 or hmac-sha512 and "
+                 "no key: expected one line, ALGORITHM:%s:SECRET, with hmac-sha256, hmac-sha384 or "
+                 "hmac-sha512 and "
                  "at least %d bytes in base64: %s",
                  name, SECRET_LEAST, err_text(rc));
     if (text.n)
@@ -127,7 +131,8 @@ static void keys_free(void *self)
     free(k);
 }
 
-int tsig_keys_load(const char *dir, const char *const *names, size_t n, struct diag *diag, struct tsig_keys **out)
+int tsig_keys_load(const char *dir, const char *const *names, size_t n, struct diag *diag,
+                   struct tsig_keys **out)
 {
     struct tsig_keys *k = mem_zalloc(sizeof *k);
     struct tsig_key **keys = mem_zalloc_array(n ? n : 1, sizeof *keys);

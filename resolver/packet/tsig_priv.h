@@ -16,9 +16,11 @@ struct tsig_algorithm { // RFC 8945 section 6
 struct tsig_key {
     uint8_t name[DNS_NAME_MAX];
     size_t name_n;
-    char text[DNS_NAME_MAX + 1]; // the name as it was configured
+    // the name as it was configured
+    char text[DNS_NAME_MAX + 1];
     const struct tsig_algorithm *algorithm;
-    EVP_MAC_CTX *ctx; // with the secret in; duplicated for each use, never changed
+    // with the secret in; duplicated for each use, never changed
+    EVP_MAC_CTX *ctx;
 };
 
 #endif

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Queries in, responses out; see wire.h. The parser is strict where a sender must be wrong (counts, junk, compressed
-// question) and lenient where it may only be newer than us (unknown EDNS options, flags and additional records).
+// Queries in, responses out; see wire.h. The parser is strict where a sender must be wrong (counts,
+// junk, compressed question) and lenient where it may only be newer than us (unknown EDNS options,
+// flags and additional records).
 #include "resolver/packet/wire.h"
 
 #include "base/bytes.h"
@@ -12,7 +13,8 @@ static uint16_t get_u16(const uint8_t *p)
     return (uint16_t)(p[0] << 8 | p[1]);
 }
 
-// A name without compression; the question's must be one: there is nothing yet that it could point to.
+// A name without compression; the question's must be one: there is nothing yet that it could point
+// to.
 static struct bytes read_plain_name(struct cursor *c)
 {
     const uint8_t *p = c->p;
@@ -122,8 +124,11 @@ static bool read_additional(struct cursor *c, struct dns_query *q)
     q->edns_version = (uint8_t)(ttl >> 16);
     q->dnssec_ok = ttl & 0x8000;
     q->compact_ok = ttl & 0x4000;
-    q->udp_bytes = size < DNS_UDP_LEAST ? DNS_UDP_LEAST : size > DNS_UDP_CEILING ? DNS_UDP_CEILING : size;
-    return q->edns_version > 0 || read_options(rdata, q); // a later version may write them another way
+    q->udp_bytes = size < DNS_UDP_LEAST     ? DNS_UDP_LEAST
+                   : size > DNS_UDP_CEILING ? DNS_UDP_CEILING
+                                            : size;
+    // a later version may write them another way
+    return q->edns_version > 0 || read_options(rdata, q);
 }
 
 static bool read_question(struct cursor *c, struct dns_query *q)
@@ -143,7 +148,8 @@ static int read_sections(struct cursor *c, const uint16_t counts[4], struct dns_
 {
     if (counts[0] > 1 || (counts[0] && !read_question(c, q)))
         return DNS_FORMERR;
-    // RFC 1995 section 3: an IXFR carries the client's SOA; no other query has anything in these two sections.
+    // RFC 1995 section 3: an IXFR carries the client's SOA; no other query has anything in these
+    // two sections.
     if (counts[1] || (counts[2] && q->type != DNS_IXFR))
         return DNS_FORMERR;
     for (size_t i = 0; i < counts[2] && !c->failed; i++)
@@ -264,7 +270,8 @@ static void put_u16(uint8_t *p, uint16_t v)
     p[1] = (uint8_t)v;
 }
 
-void dns_write_header(struct dns_writer *w, const struct dns_query *q, int rcode, bool authoritative)
+void dns_write_header(struct dns_writer *w, const struct dns_query *q, int rcode,
+                      bool authoritative)
 {
     uint8_t *p = w->p;
     size_t n = DNS_HEADER_BYTES + (q->has_question ? q->name_n + 4 : 0);
@@ -274,8 +281,8 @@ void dns_write_header(struct dns_writer *w, const struct dns_query *q, int rcode
     }
     memset(p, 0, DNS_HEADER_BYTES);
     put_u16(p, q->id);
-    put_u16(p + 2,
-            (uint16_t)(0x8000 | q->opcode << 11 | (authoritative ? 0x0400 : 0) | (q->rd ? 0x0100 : 0) | (rcode & 15)));
+    put_u16(p + 2, (uint16_t)(0x8000 | q->opcode << 11 | (authoritative ? 0x0400 : 0) |
+                              (q->rd ? 0x0100 : 0) | (rcode & 15)));
     w->n = n;
     if (!q->has_question)
         return;
@@ -287,7 +294,8 @@ void dns_write_header(struct dns_writer *w, const struct dns_query *q, int rcode
     put_u16(p + DNS_HEADER_BYTES + q->name_n + 2, q->class_);
 }
 
-void dns_write_counts(struct dns_writer *w, uint16_t answer, uint16_t authority, uint16_t additional)
+void dns_write_counts(struct dns_writer *w, uint16_t answer, uint16_t authority,
+                      uint16_t additional)
 {
     put_u16(w->p + 6, answer);
     put_u16(w->p + 8, authority);
@@ -311,7 +319,8 @@ void dns_writer_rewind(struct dns_writer *w, struct dns_mark m)
     w->full = false;
 }
 
-// Does the name at offset `at` of the response equal `name`, octet for octet? Pointers there are ours and go backwards.
+// Does the name at offset `at` of the response equal `name`, octet for octet? Pointers there are
+// ours and go backwards.
 static bool name_at_equals(const struct dns_writer *w, size_t at, const uint8_t *name)
 {
     for (;;) {
@@ -320,7 +329,8 @@ static bool name_at_equals(const struct dns_writer *w, size_t at, const uint8_t 
             at = (size_t)(len & 0x3f) << 8 | w->p[at + 1];
             continue;
         }
-        if (len != *name || memcmp(w->p + at, name, 1u + len)) // the length first: `name` may end here
+        // the length first: `name` may end here
+        if (len != *name || memcmp(w->p + at, name, 1u + len))
             return false;
         if (len == 0)
             return true;
@@ -368,7 +378,8 @@ void dns_write_name(struct dns_writer *w, const uint8_t *name, size_t n)
         w->n_offsets = known; // nothing may point to a name without an end
 }
 
-void dns_write_rr_head(struct dns_writer *w, const uint8_t *name, size_t n, enum dns_type type, uint32_t ttl)
+void dns_write_rr_head(struct dns_writer *w, const uint8_t *name, size_t n, enum dns_type type,
+                       uint32_t ttl)
 {
     dns_write_name(w, name, n);
     dns_write_u16(w, (uint16_t)type);
@@ -402,7 +413,8 @@ void dns_write_rr_head_at(struct dns_writer *w, uint16_t owner_at, enum dns_type
         put_head(p, owner_at, type, ttl);
 }
 
-uint8_t *dns_write_rr_at(struct dns_writer *w, uint16_t owner_at, enum dns_type type, uint32_t ttl, size_t n)
+uint8_t *dns_write_rr_at(struct dns_writer *w, uint16_t owner_at, enum dns_type type, uint32_t ttl,
+                         size_t n)
 {
     uint8_t *p = room(w, 12 + n);
     if (!p)

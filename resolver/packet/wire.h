@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// DNS on the wire (RFC 1035 section 4): the parser of queries and the writer of responses, for the per-query path. Both
-// work on the caller's memory, allocate nothing and latch their errors.
+// DNS on the wire (RFC 1035 section 4): the parser of queries and the writer of responses, for the
+// per-query path. Both work on the caller's memory, allocate nothing and latch their errors.
 //
 //   struct dns_query q;
-//   int rcode = dns_query_parse(packet, n, &q);           // 0, an rcode to answer with, or DNS_DROP
+//   int rcode = dns_query_parse(packet, n, &q);           // 0, an rcode to answer with, or
+//                                                         // DNS_DROP
 //   struct dns_writer w;
 //   dns_writer_init(&w, out, sizeof out, max);
 //   dns_write_header(&w, &q, rcode, true);
@@ -74,45 +75,65 @@ struct dns_query { // borrows the packet
     uint16_t id;
     uint8_t opcode;
     bool rd;
-    bool has_question; // name, type and class were read whole; else the three below mean nothing
+    // name, type and class were read whole; else the three below mean nothing
+    bool has_question;
     const uint8_t *name;
     size_t name_n;
     uint16_t type, class_;
-    bool edns, dnssec_ok; // an OPT record was there (RFC 6891)
-    bool compact_ok;      // CO flag (RFC 9824 section 5.1): NXDOMAIN for compact denials
+    // an OPT record was there (RFC 6891)
+    bool edns, dnssec_ok;
+    // CO flag (RFC 9824 section 5.1): NXDOMAIN for compact denials
+    bool compact_ok;
     uint8_t edns_version;
-    uint16_t udp_bytes;    // what the client takes over UDP: 512..1232
-    bool nsid, keepalive;  // asked for (RFC 5001, RFC 7828)
-    bool padding;          // the query was padded: the answer may be (RFC 7830)
-    bool ecs;              // a Client Subnet option (RFC 7871 section 6), well formed
-    uint8_t ecs_family;    // 1 IPv4, 2 IPv6, 0 with a prefix of 0
-    uint8_t ecs_bits;      // SOURCE PREFIX-LENGTH; of the mapped address (96 more) for IPv4 in ecs_net
-    struct cidr ecs_net;   // mapped; bits beyond the prefix are zero
-    const uint8_t *cookie; // RFC 7873: 8 octets of the client's, then 0 or 8..32 of the server's; NULL: none
-    uint8_t cookie_n;      // 8, or 16..40
-    const uint8_t *tsig;   // RFC 8945: the record, which was the last one; NULL: none
+    // what the client takes over UDP: 512..1232
+    uint16_t udp_bytes;
+    // asked for (RFC 5001, RFC 7828)
+    bool nsid, keepalive;
+    // the query was padded: the answer may be (RFC 7830)
+    bool padding;
+    // a Client Subnet option (RFC 7871 section 6), well formed
+    bool ecs;
+    // 1 IPv4, 2 IPv6, 0 with a prefix of 0
+    uint8_t ecs_family;
+    // SOURCE PREFIX-LENGTH; of the mapped address (96 more) for IPv4 in ecs_net
+    uint8_t ecs_bits;
+    // mapped; bits beyond the prefix are zero
+    struct cidr ecs_net;
+    // RFC 7873: 8 octets of the client's, then 0 or 8..32 of the server's; NULL: none
+    const uint8_t *cookie;
+    // 8, or 16..40
+    uint8_t cookie_n;
+    // RFC 8945: the record, which was the last one; NULL: none
+    const uint8_t *tsig;
     uint16_t tsig_n;
 };
 
-// Returns DNS_NOERROR, DNS_FORMERR, DNS_NOTIMP, DNS_BADVERS or DNS_DROP. *q holds what could be read, also on errors.
-// DNS_NOERROR without a question: it asks for a cookie, which it has an option for (RFC 7873 section 5.4).
+// Returns DNS_NOERROR, DNS_FORMERR, DNS_NOTIMP, DNS_BADVERS or DNS_DROP. *q holds what could be
+// read, also on errors. DNS_NOERROR without a question: it asks for a cookie, which it has an
+// option for (RFC 7873 section 5.4).
 int dns_query_parse(const uint8_t *p, size_t n, struct dns_query *q);
 
-// Of an IXFR query that was parsed: the serial of the version that the client has (RFC 1995 section 3).
+// Of an IXFR query that was parsed: the serial of the version that the client has (RFC 1995 section
+// 3).
 bool dns_query_ixfr_serial(const uint8_t *p, size_t n, const struct dns_query *q, uint32_t *out);
 
-// Text without escapes ("eus-1.eastus.fe.example.io") to wire form. Returns its length, 0 if it is no such name.
+// Text without escapes ("eus-1.eastus.fe.example.io") to wire form. Returns its length, 0 if it is
+// no such name.
 size_t dns_name_from_text(const char *text, uint8_t out[DNS_NAME_MAX]);
-// An address "first.last@example.io" to an RNAME: the local part is one label, dots and all (RFC 1035 section 8).
+// An address "first.last@example.io" to an RNAME: the local part is one label, dots and all (RFC
+// 1035 section 8).
 size_t dns_name_from_mailbox(const char *address, uint8_t out[DNS_NAME_MAX]);
 
 #define DNS_COMPRESS_MAX 48
 
 struct dns_writer {
     uint8_t *p;
-    size_t n, max;                      // never past max
-    bool full;                          // latched: something did not fit; nothing is written after
-    uint16_t offsets[DNS_COMPRESS_MAX]; // where labels start that later names may point to
+    // never past max
+    size_t n, max;
+    // latched: something did not fit; nothing is written after
+    bool full;
+    // where labels start that later names may point to
+    uint16_t offsets[DNS_COMPRESS_MAX];
     size_t n_offsets;
 };
 
@@ -122,24 +143,30 @@ struct dns_mark { // a place to go back to
 
 void dns_writer_init(struct dns_writer *w, uint8_t *out, size_t max);
 // Header and, if q has one, the question, its bytes unchanged. Counts are set by dns_write_counts.
-void dns_write_header(struct dns_writer *w, const struct dns_query *q, int rcode, bool authoritative);
-void dns_write_counts(struct dns_writer *w, uint16_t answer, uint16_t authority, uint16_t additional);
+void dns_write_header(struct dns_writer *w, const struct dns_query *q, int rcode,
+                      bool authoritative);
+void dns_write_counts(struct dns_writer *w, uint16_t answer, uint16_t authority,
+                      uint16_t additional);
 void dns_write_flag_tc(struct dns_writer *w);
 struct dns_mark dns_writer_mark(const struct dns_writer *w);
-void dns_writer_rewind(struct dns_writer *w, struct dns_mark m); // forgets what came after, and that it was full
+// forgets what came after, and that it was full
+void dns_writer_rewind(struct dns_writer *w, struct dns_mark m);
 
 void dns_write_u16(struct dns_writer *w, uint16_t v);
 void dns_write_u32(struct dns_writer *w, uint32_t v);
 void dns_write_bytes(struct dns_writer *w, const void *p, size_t n);
-// Compressed against names written before. Octets are compared exactly, so that a name of ours stays in lower case
-// whatever the case of the question.
+// Compressed against names written before. Octets are compared exactly, so that a name of ours
+// stays in lower case whatever the case of the question.
 void dns_write_name(struct dns_writer *w, const uint8_t *name, size_t n);
 // Owner, type, class IN and TTL.
-void dns_write_rr_head(struct dns_writer *w, const uint8_t *name, size_t n, enum dns_type type, uint32_t ttl);
+void dns_write_rr_head(struct dns_writer *w, const uint8_t *name, size_t n, enum dns_type type,
+                       uint32_t ttl);
 // The same with the owner by pointer to `owner_at`, where a name begins.
-void dns_write_rr_head_at(struct dns_writer *w, uint16_t owner_at, enum dns_type type, uint32_t ttl);
+void dns_write_rr_head_at(struct dns_writer *w, uint16_t owner_at, enum dns_type type,
+                          uint32_t ttl);
 // A whole record with n bytes of RDATA: returns where they go, or NULL (latched).
-uint8_t *dns_write_rr_at(struct dns_writer *w, uint16_t owner_at, enum dns_type type, uint32_t ttl, size_t n);
+uint8_t *dns_write_rr_at(struct dns_writer *w, uint16_t owner_at, enum dns_type type, uint32_t ttl,
+                         size_t n);
 size_t dns_write_rdata_begin(struct dns_writer *w); // the length comes with _end
 void dns_write_rdata_end(struct dns_writer *w, size_t begin);
 // The OPT record of a response: resolver/packet/edns.h.

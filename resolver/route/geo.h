@@ -1,14 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
-// Measured networks (design section 4.2): for a client's network, regions in order of latency or distance, with those
-// that are equally near in one tier. Compiled off the hot path by resolver/geo_build, kept up by resolver/geo_watch,
-// published as a frozen snapshot; routing overrides stand above it, in the topology itself.
+// Measured networks (design section 4.2): for a client's network, regions in order of latency or
+// distance, with those that are equally near in one tier. Compiled off the hot path by
+// resolver/geo_build, kept up by resolver/geo_watch, published as a frozen snapshot; routing
+// overrides stand above it, in the topology itself.
 //
 //   struct geo_view v;
 //   geo_view_set(&v, geo, topology);                        // when either changes
-//   const struct geo_ranking *r = geo_lookup(v.geo, &ip);   // NULL: nothing is known of the network
+//   const struct geo_ranking *r = geo_lookup(v.geo, &ip);   // NULL: nothing is known of the
+//                                                           // network
 //
-// A snapshot speaks of regions by its own numbers: it may be older than the topology by what compiling takes. The view
-// translates them by name; a region that it does not know follows in the operator's order.
+// A snapshot speaks of regions by its own numbers: it may be older than the topology by what
+// compiling takes. The view translates them by name; a region that it does not know follows in the
+// operator's order.
 #ifndef MERIDIAN_RESOLVER_ROUTE_GEO_H
 #define MERIDIAN_RESOLVER_ROUTE_GEO_H
 
@@ -20,26 +23,34 @@
 enum geo_source { GEO_LATENCY = 1, GEO_MAXMIND = 2 };
 
 struct geo_ranking {
-    uint64_t tiers; // bit i: order[i] begins a tier
+    // bit i: order[i] begins a tier
+    uint64_t tiers;
     uint8_t n, source;
-    uint8_t order[TOPOLOGY_MAX_REGIONS]; // within a tier by number: there the weights decide
+    // within a tier by number: there the weights decide
+    uint8_t order[TOPOLOGY_MAX_REGIONS];
 };
 
 struct geo { // frozen
     struct snapshot_head head;
     struct arena arena;
-    struct prefix_map map; // to the ranking's place, plus one
+    // to the ranking's place, plus one
+    struct prefix_map map;
     const struct geo_ranking *rankings;
     size_t n_rankings;
     size_t n_regions;
-    const char *const *regions;  // their names
-    size_t n_latency, n_maxmind; // networks of each file, after equal neighbours were joined
+    // their names
+    const char *const *regions;
+    // networks of each file, after equal neighbours were joined
+    size_t n_latency, n_maxmind;
 };
 
 struct geo_view {
-    const struct geo *geo;                // NULL: none
-    bool same;                            // its numbers are the topology's
-    uint8_t region[TOPOLOGY_MAX_REGIONS]; // else by its numbers; REGION_NONE: gone
+    // NULL: none
+    const struct geo *geo;
+    // its numbers are the topology's
+    bool same;
+    // else by its numbers; REGION_NONE: gone
+    uint8_t region[TOPOLOGY_MAX_REGIONS];
 };
 
 void geo_view_set(struct geo_view *v, const struct geo *g, const struct topology *t);

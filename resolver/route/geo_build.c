@@ -23,7 +23,8 @@ struct build {
     // For distances:
     struct geo_globe *globe;
     struct geo_point points[TOPOLOGY_MAX_REGIONS];
-    struct htab *places; // by location: the ranking's place, plus one
+    // by location: the ranking's place, plus one
+    struct htab *places;
 };
 
 static int keep(struct build *b, const struct cidr *net, enum layer layer, uint32_t value)
@@ -47,14 +48,17 @@ static int add_latencies(struct build *b)
     int rc = geo_latency_load(s->latency_file, b->t, b->diag, &l);
     for (size_t i = 0, end; i < l.n && !rc; i = end) {
         struct geo_measure m[TOPOLOGY_MAX_REGIONS];
-        for (end = i; end < l.n && !memcmp(&l.rows[end].net, &l.rows[i].net, sizeof l.rows[i].net); end++)
-            m[end - i] = (struct geo_measure){l.rows[end].region, l.rows[end].us}; // a region stands once
+        for (end = i; end < l.n && !memcmp(&l.rows[end].net, &l.rows[i].net, sizeof l.rows[i].net);
+             end++)
+            // a region stands once
+            m[end - i] = (struct geo_measure){l.rows[end].region, l.rows[end].us};
         uint32_t at = geo_rank(&b->ranks, GEO_LATENCY, m, end - i, s->latency_margin_ms * 1000);
         rc = at ? keep(b, &l.rows[i].net, LAYER_LATENCY, at) : ERR_NOMEM;
         b->g->n_latency++;
     }
     if (!rc && l.n_unknown)
-        log_warn("geo: %s: %zu rows of regions that are not in the topology are left out, the first on line %u",
+        log_warn("geo: %s: %zu rows of regions that are not in the topology are left out, the "
+                 "first on line %u",
                  s->latency_file, l.n_unknown, l.unknown_line);
     geo_latencies_done(&l);
     return rc;
@@ -174,13 +178,14 @@ bool geo_settings_differ(const struct topology *a, const struct topology *b)
     if (a->frame == b->frame)
         return false; // versions that differ in registries only
     if (a->n_regions != b->n_regions || text_differs(x->latency_file, y->latency_file) ||
-        text_differs(x->maxmind_file, y->maxmind_file) || x->latency_margin_ms != y->latency_margin_ms ||
+        text_differs(x->maxmind_file, y->maxmind_file) ||
+        x->latency_margin_ms != y->latency_margin_ms ||
         x->distance_margin_km != y->distance_margin_km)
         return true;
     for (size_t i = 0; i < a->n_regions; i++) {
         const struct region *p = &a->regions[i], *q = &b->regions[i];
-        if (strcmp(p->name, q->name) != 0 || p->has_location != q->has_location || p->latitude != q->latitude ||
-            p->longitude != q->longitude)
+        if (strcmp(p->name, q->name) != 0 || p->has_location != q->has_location ||
+            p->latitude != q->latitude || p->longitude != q->longitude)
             return true;
     }
     return false;

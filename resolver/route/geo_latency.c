@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The reader of measured latencies; see geo_latency.h. The file is written by tools of the operator and by what they
-// measured: nothing in it is believed.
+// The reader of measured latencies; see geo_latency.h. The file is written by tools of the operator
+// and by what they measured: nothing in it is believed.
 #include "resolver/route/geo_latency.h"
 
 #include "base/bytes.h"
@@ -75,8 +75,9 @@ static void read_line(struct reading *r, char *text)
     }
     *region++ = *ms++ = 0;
     if (cidr_parse(text, &row.net)) {
-        diag_add(r->diag, r->path, (int)r->line,
-                 "expected a network without host bits, as in 198.51.100.0/24, before the first comma");
+        diag_add(
+            r->diag, r->path, (int)r->line,
+            "expected a network without host bits, as in 198.51.100.0/24, before the first comma");
         return;
     }
     if (!hostname_region_ok(region)) {
@@ -114,13 +115,13 @@ static void check_twice(struct reading *r)
     for (size_t i = 1; i < r->out->n; i++) {
         const struct geo_latency *x = &r->out->rows[i - 1], *y = &r->out->rows[i];
         if (!memcmp(&x->net, &y->net, sizeof x->net) && x->region == y->region)
-            diag_add(r->diag, r->path, (int)y->line, "%s and %s stand on line %u already", cidr_format(&y->net, text),
-                     r->t->regions[y->region].name, x->line);
+            diag_add(r->diag, r->path, (int)y->line, "%s and %s stand on line %u already",
+                     cidr_format(&y->net, text), r->t->regions[y->region].name, x->line);
     }
 }
 
-int geo_latency_parse(const char *text, size_t n, const char *path, const struct topology *t, struct diag *diag,
-                      struct geo_latencies *out)
+int geo_latency_parse(const char *text, size_t n, const char *path, const struct topology *t,
+                      struct diag *diag, struct geo_latencies *out)
 {
     struct geo_latencies l = {0};
     struct reading r = {.path = path, .t = t, .diag = diag, .out = &l};
@@ -156,7 +157,8 @@ int geo_latency_parse(const char *text, size_t n, const char *path, const struct
     return 0;
 }
 
-int geo_latency_load(const char *path, const struct topology *t, struct diag *diag, struct geo_latencies *out)
+int geo_latency_load(const char *path, const struct topology *t, struct diag *diag,
+                     struct geo_latencies *out)
 {
     struct buf text AUTO_BUF;
     buf_init(&text, 0);

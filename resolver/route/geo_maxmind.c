@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The reader of MaxMind databases; see geo_maxmind.h. The file comes from outside: libmaxminddb checks its bounds, and
-// what it cannot know is checked here: that the tree is one, and that a location lies on the globe.
+// The reader of MaxMind databases; see geo_maxmind.h. The file comes from outside: libmaxminddb
+// checks its bounds, and what it cannot know is checked here: that the tree is one, and that a
+// location lies on the globe.
 #include "resolver/route/geo_maxmind.h"
 
 #include "base/bytes.h"
@@ -27,7 +28,8 @@ struct geo_maxmind {
 struct walk {
     const struct geo_maxmind *m;
     const struct geo_maxmind_user *user;
-    struct htab *values; // by offset of the record: value, or the address of `none`
+    // by offset of the record: value, or the address of `none`
+    struct htab *values;
     uint64_t visits;
     size_t n_located;
     bool damaged;
@@ -36,7 +38,8 @@ struct walk {
 
 static char none; // what htab holds for records without a location
 
-// libmaxminddb opens a name only, and maps what is there: the name of a copy that nobody else can touch.
+// libmaxminddb opens a name only, and maps what is there: the name of a copy that nobody else can
+// touch.
 static int open_copy(const char *path, struct diag *diag, MMDB_s *out)
 {
     struct buf text AUTO_BUF;
@@ -96,7 +99,9 @@ static bool degrees_of(MMDB_entry_s *e, const char *key, double most, int32_t *o
     MMDB_entry_data_s d;
     if (MMDB_get_value(e, &d, "location", key, NULL) != MMDB_SUCCESS || !d.has_data)
         return false;
-    double x = d.type == MMDB_DATA_TYPE_DOUBLE ? d.double_value : d.type == MMDB_DATA_TYPE_FLOAT ? d.float_value : 1e9;
+    double x = d.type == MMDB_DATA_TYPE_DOUBLE  ? d.double_value
+               : d.type == MMDB_DATA_TYPE_FLOAT ? d.float_value
+                                                : 1e9;
     if (!(x >= -most && x <= most)) // also what is no number
         return false;
     *out = (int32_t)(x * 10000 + (x < 0 ? -0.5 : 0.5));
@@ -105,7 +110,8 @@ static bool degrees_of(MMDB_entry_s *e, const char *key, double most, int32_t *o
 
 static bool location_of(MMDB_entry_s *e, int32_t *out_latitude, int32_t *out_longitude)
 {
-    return degrees_of(e, "latitude", 90, out_latitude) && degrees_of(e, "longitude", 180, out_longitude);
+    return degrees_of(e, "latitude", 90, out_latitude) &&
+           degrees_of(e, "longitude", 180, out_longitude);
 }
 
 static uint32_t value_of(struct walk *w, MMDB_entry_s *e)
@@ -143,13 +149,16 @@ static struct cidr child_of(const struct cidr *net, int side)
 
 static uint32_t walk_node(struct walk *w, uint32_t node, const struct cidr *net);
 
-static uint32_t walk_record(struct walk *w, const struct cidr *net, uint8_t type, uint64_t record, MMDB_entry_s *entry)
+static uint32_t walk_record(struct walk *w, const struct cidr *net, uint8_t type, uint64_t record,
+                            MMDB_entry_s *entry)
 {
     const MMDB_s *db = &w->m->db;
     switch (type) {
     case MMDB_RECORD_TYPE_SEARCH_NODE:
-        // The IPv4 part hangs at ::/96, and again where IPv6 carries IPv4 addresses: there it is no client's network.
-        if (db->metadata.ip_version == 6 && record == db->ipv4_start_node.node_value && db->ipv4_start_node.netmask &&
+        // The IPv4 part hangs at ::/96, and again where IPv6 carries IPv4 addresses: there it is no
+        // client's network.
+        if (db->metadata.ip_version == 6 && record == db->ipv4_start_node.node_value &&
+            db->ipv4_start_node.netmask &&
             (net->bits != 96 || memcmp(net->ip.b, (uint8_t[12]){0}, 12) != 0))
             return NO_LOCATION;
         if (net->bits < 128)
@@ -166,13 +175,15 @@ static uint32_t walk_record(struct walk *w, const struct cidr *net, uint8_t type
     }
 }
 
-// The value of all in the subtree, or MIXED when it has several; each is told with the widest network that has it.
+// The value of all in the subtree, or MIXED when it has several; each is told with the widest
+// network that has it.
 static uint32_t walk_node(struct walk *w, uint32_t node, const struct cidr *net)
 {
     MMDB_search_node_s n;
     if (w->rc || w->damaged)
         return NO_LOCATION;
-    // A tree has each node once, and the IPv4 part perhaps some times more; what loops back has no end.
+    // A tree has each node once, and the IPv4 part perhaps some times more; what loops back has no
+    // end.
     if (++w->visits > 8 * (uint64_t)w->m->db.metadata.node_count + 128 ||
         MMDB_read_node(&w->m->db, node, &n) != MMDB_SUCCESS) {
         w->damaged = true;
@@ -227,9 +238,10 @@ int geo_maxmind_walk(struct geo_maxmind *m, const struct geo_maxmind_user *user,
         diag_add(diag, m->path, 0, "the database is damaged: its tree does not hold together");
         w.rc = ERR_INVAL;
     } else if (!w.rc && !w.n_located) {
-        diag_add(diag, m->path, 0,
-                 "no record in it has a location (its type is %.64s; one like GeoLite2-City is needed)",
-                 m->db.metadata.database_type ? m->db.metadata.database_type : "not said");
+        diag_add(
+            diag, m->path, 0,
+            "no record in it has a location (its type is %.64s; one like GeoLite2-City is needed)",
+            m->db.metadata.database_type ? m->db.metadata.database_type : "not said");
         w.rc = ERR_INVAL;
     }
     return w.rc;
@@ -245,7 +257,8 @@ int geo_maxmind_find(struct geo_maxmind *m, const struct ip *ip, struct geo_plac
     if (m->db.metadata.ip_version == 4 && !ip_is_v4(ip))
         return ERR_NOTFOUND;
     MMDB_lookup_result_s r = MMDB_lookup_sockaddr(&m->db, (struct sockaddr *)&sa, &status);
-    if (status != MMDB_SUCCESS || !r.found_entry || !location_of(&r.entry, &p.latitude, &p.longitude))
+    if (status != MMDB_SUCCESS || !r.found_entry ||
+        !location_of(&r.entry, &p.latitude, &p.longitude))
         return ERR_NOTFOUND;
     p.net.ip = *ip;
     p.net.bits = (uint8_t)(ip_is_v4(ip) && r.netmask <= 32 ? r.netmask + 96 : r.netmask);

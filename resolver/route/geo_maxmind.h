@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// A MaxMind database with locations (GeoLite2-City and its like; routing.maxmind_file), read by libmaxminddb: every
-// network in it, once, off the hot path; or the network of one address, for explanations. The file is copied first and
-// read from the copy: an updater that writes over it must not end the process.
+// A MaxMind database with locations (GeoLite2-City and its like; routing.maxmind_file), read by
+// libmaxminddb: every network in it, once, off the hot path; or the network of one address, for
+// explanations. The file is copied first and read from the copy: an updater that writes over it
+// must not end the process.
 //
 //   rc = geo_maxmind_open(path, diag, &m);
-//   rc = geo_maxmind_walk(m, want, ctx, diag);      // want() says what a location is worth; equal neighbours are
+//   rc = geo_maxmind_walk(m, want, ctx, diag);      // want() says what a location is worth; equal
+//                                                   // neighbours are
 //   joined geo_maxmind_close(m);
 #ifndef MERIDIAN_RESOLVER_ROUTE_GEO_MAXMIND_H
 #define MERIDIAN_RESOLVER_ROUTE_GEO_MAXMIND_H
@@ -23,7 +25,8 @@ struct geo_maxmind_user {
     void *ctx;
     // The value of a location, in 1/10000 degree; 0: out of memory.
     uint32_t (*value)(void *ctx, int32_t latitude, int32_t longitude);
-    int (*network)(void *ctx, const struct cidr *net, uint32_t value); // of networks with a location; 0 or an error
+    // of networks with a location; 0 or an error
+    int (*network)(void *ctx, const struct cidr *net, uint32_t value);
 };
 
 int geo_maxmind_open(const char *path, struct diag *diag, struct geo_maxmind **out);
@@ -36,6 +39,7 @@ struct geo_place {
 };
 // ERR_NOTFOUND: the database has no location for it.
 int geo_maxmind_find(struct geo_maxmind *m, const struct ip *ip, struct geo_place *out);
-uint64_t geo_maxmind_built_s(const struct geo_maxmind *m); // Unix time that the database says it is of
+// Unix time that the database says it is of
+uint64_t geo_maxmind_built_s(const struct geo_maxmind *m);
 
 #endif

@@ -33,11 +33,12 @@ static int by_value(const void *a, const void *b)
 
 static int by_region(const void *a, const void *b)
 {
-    return (int)((const struct geo_measure *)a)->region - (int)((const struct geo_measure *)b)->region;
+    return (int)((const struct geo_measure *)a)->region -
+           (int)((const struct geo_measure *)b)->region;
 }
 
-static void ranking_fill(struct geo_ranking *out, enum geo_source source, struct geo_measure *m, size_t n,
-                         uint32_t margin)
+static void ranking_fill(struct geo_ranking *out, enum geo_source source, struct geo_measure *m,
+                         size_t n, uint32_t margin)
 {
     memset(out, 0, sizeof *out); // padding too: it is hashed
     out->n = (uint8_t)n;
@@ -55,7 +56,8 @@ static void ranking_fill(struct geo_ranking *out, enum geo_source source, struct
     }
 }
 
-uint32_t geo_rank(struct geo_ranks *r, enum geo_source source, struct geo_measure *m, size_t n, uint32_t margin)
+uint32_t geo_rank(struct geo_ranks *r, enum geo_source source, struct geo_measure *m, size_t n,
+                  uint32_t margin)
 {
     struct geo_ranking x;
     ranking_fill(&x, source, m, n, margin);
@@ -111,7 +113,8 @@ static int32_t product(int64_t a, int64_t b)
 struct geo_point geo_point_at(int32_t latitude, int32_t longitude)
 {
     int64_t across = cos_of(latitude);
-    return (struct geo_point){product(across, cos_of(longitude)), product(across, sin_of(longitude)),
+    return (struct geo_point){product(across, cos_of(longitude)),
+                              product(across, sin_of(longitude)),
                               (int32_t)(sin_of(latitude) >> 30)};
 }
 

@@ -2,7 +2,8 @@
 // The thread that keeps measured networks up; see geo_watch.h.
 //
 // Invariants
-// 1. What a file is known by (`seen`) is taken before it is read: a change while it is read is seen the next time.
+// 1. What a file is known by (`seen`) is taken before it is read: a change while it is read is seen
+//    the next time.
 // 2. `error` is touched under the lock; all else belongs to the thread once it runs.
 #include "resolver/route/geo_watch.h"
 
@@ -35,13 +36,16 @@ struct signature { // what a stat says of a file; zero when it is not there
 struct geo_watch {
     struct snapshot *topology_cell;
     struct snapshot cell;
-    struct topology *topology; // that was built for last, or tried
+    // that was built for last, or tried
+    struct topology *topology;
     uint64_t generation;
     struct signature latency, maxmind;
-    bool built; // something is published
+    // something is published
+    bool built;
     pthread_t thread;
     bool started;
-    int look_ms, stop; // stop: eventfd
+    // stop: eventfd
+    int look_ms, stop;
     pthread_mutex_t lock;
     char error[1024];
 };
@@ -68,14 +72,15 @@ static void set_error(struct geo_watch *w, const struct diag *d)
     snprintf(w->error, sizeof w->error, "%s", text ? text : "");
     pthread_mutex_unlock(&w->lock);
     if (text)
-        log_warn("geo: %s; %s", w->error, w->built ? "what was measured before stays in force" : "it is done without");
+        log_warn("geo: %s; %s", w->error,
+                 w->built ? "what was measured before stays in force" : "it is done without");
 }
 
 static void publish(struct geo_watch *w, struct geo *g)
 {
     if (g->n_latency || g->n_maxmind || w->built)
-        log_info("geo: %zu networks by latency, %zu by distance, %zu rankings", g->n_latency, g->n_maxmind,
-                 g->n_rankings);
+        log_info("geo: %zu networks by latency, %zu by distance, %zu rankings", g->n_latency,
+                 g->n_maxmind, g->n_rankings);
     w->built = true;
     snapshot_publish(&w->cell, g);
     malloc_trim(0); // building took several times what is left
@@ -121,7 +126,8 @@ static bool look(struct geo_watch *w)
     }
     struct signature latency = signature_of(w->topology->routing.latency_file),
                      maxmind = signature_of(w->topology->routing.maxmind_file);
-    changed |= memcmp(&latency, &w->latency, sizeof latency) || memcmp(&maxmind, &w->maxmind, sizeof maxmind);
+    changed |= memcmp(&latency, &w->latency, sizeof latency) ||
+               memcmp(&maxmind, &w->maxmind, sizeof maxmind);
     w->latency = latency;
     w->maxmind = maxmind;
     return changed;

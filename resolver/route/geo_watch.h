@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// Keeps the measured networks up: one thread that looks once a second whether the topology or one of its two files
-// changed, builds anew (resolver/geo_build) and publishes. A file that is bad, or not there, leaves in force what is,
-// and says so in the log, once per change.
+// Keeps the measured networks up: one thread that looks once a second whether the topology or one
+// of its two files changed, builds anew (resolver/geo_build) and publishes. A file that is bad, or
+// not there, leaves in force what is, and says so in the log, once per change.
 //
-//   rc = geo_watch_start(&topology_cell, 0, &w);  // the first build is done when it returns: no answer without it
+//   rc = geo_watch_start(&topology_cell, 0, &w);  // the first build is done when it returns: no
+//                                                 // answer without it
 //   … snapshot_reader_get(&reader, geo_watch_cell(w)) …        // struct geo, or NULL
 //   geo_watch_stop(w);
 #ifndef MERIDIAN_RESOLVER_ROUTE_GEO_WATCH_H

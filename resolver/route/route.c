@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The routing decision; see route.h. First the order, which does not look at health, then the choice.
+// The routing decision; see route.h. First the order, which does not look at health, then the
+// choice.
 #include "resolver/route/route.h"
 
 #include "base/mem.h"
@@ -8,10 +9,11 @@
 
 #include <string.h>
 
-// One list of regions in order. Two make the whole: what holds for the client's network, then the operator's; a region
-// counts where it stands first.
+// One list of regions in order. Two make the whole: what holds for the client's network, then the
+// operator's; a region counts where it stands first.
 struct order {
-    const uint8_t *regions; // by the numbers in `translate`, if there is one
+    // by the numbers in `translate`, if there is one
+    const uint8_t *regions;
     const uint8_t *translate;
     uint64_t tiers;
     size_t n;
@@ -28,16 +30,19 @@ static void orders_of(const struct route_context *c, const struct ip *client, st
 {
     const struct topology *t = c->topology;
     const struct routing_override *o = catalogue_override(t->catalogue, client);
-    const struct geo_ranking *g = o || !c->geo || !c->geo->geo ? NULL : geo_lookup(c->geo->geo, client);
+    const struct geo_ranking *g =
+        o || !c->geo || !c->geo->geo ? NULL : geo_lookup(c->geo->geo, client);
     out->override_ = o;
     out->ranking = g;
     out->list[0].n = 0;
     if (o)
         out->list[0] = (struct order){o->order, NULL, o->tiers, o->n_order, ROUTE_BY_OVERRIDE};
     if (g)
-        out->list[0] = (struct order){g->order, c->geo->same ? NULL : c->geo->region, g->tiers, g->n,
-                                      g->source == GEO_LATENCY ? ROUTE_BY_LATENCY : ROUTE_BY_DISTANCE};
-    out->list[1] = (struct order){t->routing_order, NULL, t->routing_tiers, t->n_regions, ROUTE_BY_ORDER};
+        out->list[0] =
+            (struct order){g->order, c->geo->same ? NULL : c->geo->region, g->tiers, g->n,
+                           g->source == GEO_LATENCY ? ROUTE_BY_LATENCY : ROUTE_BY_DISTANCE};
+    out->list[1] =
+        (struct order){t->routing_order, NULL, t->routing_tiers, t->n_regions, ROUTE_BY_ORDER};
 }
 
 // The tier that begins at *at, which then stands at the next.
@@ -67,7 +72,8 @@ static bool is_published(const struct route_context *c, uint8_t region, uint8_t 
     return zone_owner(c->frontend, owner, labels->n + cat->apex_n, &rrs) > 0;
 }
 
-uint8_t route_stamp_moving(const struct route_context *c, const struct catalogue_registry *r, uint8_t region)
+uint8_t route_stamp_moving(const struct route_context *c, const struct catalogue_registry *r,
+                           uint8_t region)
 {
     const struct stamp_move *m = catalogue_move(r, region);
     uint8_t stamp = catalogue_stamp(r, region);
@@ -93,8 +99,10 @@ struct deciding { // one decision under way
     const struct route_context *c;
     const struct catalogue_registry *r;
     const struct ip *client;
-    const uint8_t *weights; // NULL: all 100
-    region_set on;          // regions where global routing is on, drained or not
+    // NULL: all 100
+    const uint8_t *weights;
+    // regions where global routing is on, drained or not
+    region_set on;
     region_set seen;
     struct health_gate gate;
 };
@@ -117,7 +125,8 @@ static uint64_t key_of(const struct deciding *d)
     return rendezvous_key(catalogue_label(d->r), d->r->label_n, d->client);
 }
 
-static enum route_state state_of(const struct deciding *d, region_set bit, const struct route_step *s)
+static enum route_state state_of(const struct deciding *d, region_set bit,
+                                 const struct route_step *s)
 {
     if (!(d->on & bit))
         return ROUTE_OFF;
@@ -150,11 +159,12 @@ static bool step_before(const struct route_step *a, const struct route_step *b)
 {
     if ((a->state == ROUTE_NO_REPLICA) != (b->state == ROUTE_NO_REPLICA))
         return b->state == ROUTE_NO_REPLICA;
-    return rendezvous_before(a->cost, (uint32_t)a->weight * a->headroom, b->cost, (uint32_t)b->weight * b->headroom);
+    return rendezvous_before(a->cost, (uint32_t)a->weight * a->headroom, b->cost,
+                             (uint32_t)b->weight * b->headroom);
 }
 
-static void add_tier(const struct deciding *d, region_set tier, uint8_t number, enum route_placed placed,
-                     struct route *out)
+static void add_tier(const struct deciding *d, region_set tier, uint8_t number,
+                     enum route_placed placed, struct route *out)
 {
     uint64_t key = key_of(d);
     size_t begin = out->n_steps;
@@ -225,8 +235,8 @@ static bool weights_decide(const struct catalogue_registry *r, const struct rout
     return false;
 }
 
-void route_decide(const struct route_context *c, const struct catalogue_registry *r, const struct route_client *client,
-                  struct route *out)
+void route_decide(const struct route_context *c, const struct catalogue_registry *r,
+                  const struct route_client *client, struct route *out)
 {
     const struct topology *t = c->topology;
     struct deciding d = {.c = c,
@@ -273,7 +283,8 @@ static uint8_t best_of(const struct deciding *d, region_set up)
     struct share x = share_of(d, key, best);
     for (up &= up - 1; up; up &= up - 1) {
         struct share y = share_of(d, key, first_of(up));
-        if (!rendezvous_before(y.cost, (uint32_t)y.weight * y.headroom, x.cost, (uint32_t)x.weight * x.headroom))
+        if (!rendezvous_before(y.cost, (uint32_t)y.weight * y.headroom, x.cost,
+                               (uint32_t)x.weight * x.headroom))
             continue;
         best = first_of(up);
         x = y;
@@ -281,7 +292,8 @@ static uint8_t best_of(const struct deciding *d, region_set up)
     return best;
 }
 
-static bool pick_up(struct deciding *d, region_set open, const struct order *o, struct route_choice *out)
+static bool pick_up(struct deciding *d, region_set open, const struct order *o,
+                    struct route_choice *out)
 {
     for (size_t at = 0; at < o->n;) {
         region_set tier = tier_next(o, &at) & ~d->seen;
@@ -301,8 +313,8 @@ static bool pick_up(struct deciding *d, region_set open, const struct order *o, 
     return false;
 }
 
-bool route_pick(const struct route_context *c, const struct catalogue_registry *r, const struct route_client *client,
-                struct route_choice *out)
+bool route_pick(const struct route_context *c, const struct catalogue_registry *r,
+                const struct route_client *client, struct route_choice *out)
 {
     struct deciding d = {.c = c, .r = r, .client = &client->net.ip};
     struct orders o;
@@ -324,7 +336,8 @@ bool route_pick(const struct route_context *c, const struct catalogue_registry *
     return true;
 }
 
-uint8_t route_scope(const struct route_context *c, const struct route_client *client, bool by_weight)
+uint8_t route_scope(const struct route_context *c, const struct route_client *client,
+                    bool by_weight)
 {
     const struct ip *ip = &client->net.ip;
     const struct catalogue *cat = c->topology->catalogue;
@@ -343,7 +356,8 @@ uint8_t route_scope(const struct route_context *c, const struct route_client *cl
 
 const char *route_state_name(enum route_state s)
 {
-    static const char *const names[] = {"open", "unhealthy", "short", "drained", "off", "no_replica"};
+    static const char *const names[] = {"open",    "unhealthy", "short",
+                                        "drained", "off",       "no_replica"};
     return (size_t)s < ARRAY_LEN(names) ? names[s] : "unknown";
 }
 
@@ -368,6 +382,7 @@ const char *route_placed_name(enum route_placed p)
 
 const char *route_mode_name(enum route_mode m)
 {
-    static const char *const names[] = {"healthy", "all_short", "fail_open", "all_drained", "nowhere"};
+    static const char *const names[] = {"healthy", "all_short", "fail_open", "all_drained",
+                                        "nowhere"};
     return (size_t)m < ARRAY_LEN(names) ? names[m] : "unknown";
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Binding of the server's sockets, apart from serving: a privileged parent does it, once, at start. See resolver.h.
+// Binding of the server's sockets, apart from serving: a privileged parent does it, once, at start.
+// See resolver.h.
 #include "resolver/serve/server_priv.h"
 
 #include "base/clock.h"
@@ -23,10 +24,11 @@ static bool is_wildcard(const struct ip *ip)
     return ip_equal(ip, &any6) || (!ip_parse("0.0.0.0", &any4) && ip_equal(ip, &any4));
 }
 
-// Datagrams: never fragmented on account of a path MTU, which anyone can forge (RFC 9715); with room for some thousand,
-// a second of them and milliseconds of work, since what comes while another program has the processor waits there.
-// Root, which binds at start, gets it whatever net.core.rmem_max is. Streams: bounded kernel buffers, which accepted
-// sockets inherit. All of it is a courtesy that a kernel may refuse, or give less of.
+// Datagrams: never fragmented on account of a path MTU, which anyone can forge (RFC 9715); with
+// room for some thousand, a second of them and milliseconds of work, since what comes while another
+// program has the processor waits there. Root, which binds at start, gets it whatever
+// net.core.rmem_max is. Streams: bounded kernel buffers, which accepted sockets inherit. All of it
+// is a courtesy that a kernel may refuse, or give less of.
 static void tune(int fd, int family, int type)
 {
     int omit4 = IP_PMTUDISC_OMIT, omit6 = IPV6_PMTUDISC_OMIT, out = TCP_SNDBUF_BYTES, on = 1;
@@ -35,7 +37,8 @@ static void tune(int fd, int family, int type)
         (void)setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &in, sizeof in);
     if (type == SOCK_STREAM) {
         (void)setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &out, sizeof out);
-        (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on); // answers leave whole: nothing to wait for
+        // answers leave whole: nothing to wait for
+        (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     } else if (family == AF_INET6) {
         (void)setsockopt(fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, &omit6, sizeof omit6);
     } else {
@@ -43,8 +46,9 @@ static void tune(int fd, int family, int type)
     }
 }
 
-// Does another program have the address? SO_REUSEPORT would let a second server of the same user share it in silence,
-// and answer half of the queries: so it is asked for without. Returns 0, or -1 with errno.
+// Does another program have the address? SO_REUSEPORT would let a second server of the same user
+// share it in silence, and answer half of the queries: so it is asked for without. Returns 0, or -1
+// with errno.
 static int probe_one(const struct endpoint *at, int type)
 {
     struct sockaddr_storage sa;
@@ -52,7 +56,8 @@ static int probe_one(const struct endpoint *at, int type)
     int fd = socket(sa.ss_family, type | SOCK_CLOEXEC, 0), on = 1;
     if (fd < 0)
         return -1;
-    bool ok = sa.ss_family != AF_INET6 || !setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on);
+    bool ok =
+        sa.ss_family != AF_INET6 || !setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on);
     if (ok && type == SOCK_STREAM) // past connections in TIME_WAIT are no hindrance
         ok = !setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
     ok = ok && !bind(fd, (struct sockaddr *)&sa, n) && (type != SOCK_STREAM || !listen(fd, 1));
@@ -81,9 +86,9 @@ static int probe_address(const struct endpoint *at, bool tls, int64_t until_mono
     return 0;
 }
 
-// Sockets of a forerunner. The n-th worker gets the n-th of an address, as in the forerunner. Workers beyond those
-// share them: a socket of their own would get its part of the queries from now on, and they read it only some time
-// later.
+// Sockets of a forerunner. The n-th worker gets the n-th of an address, as in the forerunner.
+// Workers beyond those share them: a socket of their own would get its part of the queries from now
+// on, and they read it only some time later.
 struct inherited {
     const int *fds;
     size_t n;
@@ -96,8 +101,9 @@ static bool is_at(int fd, const struct endpoint *at, int type)
     socklen_t n = sizeof sa, n_type = sizeof(int);
     int got;
     return !getsockopt(fd, SOL_SOCKET, SO_TYPE, &got, &n_type) && got == type &&
-           !getsockname(fd, (struct sockaddr *)&sa, &n) && !endpoint_from_sockaddr((struct sockaddr *)&sa, n, &e) &&
-           e.port == at->port && ip_equal(&e.ip, &at->ip);
+           !getsockname(fd, (struct sockaddr *)&sa, &n) &&
+           !endpoint_from_sockaddr((struct sockaddr *)&sa, n, &e) && e.port == at->port &&
+           ip_equal(&e.ip, &at->ip);
 }
 
 static unsigned inherited_count(const struct inherited *in, const struct endpoint *at, int type)
@@ -109,7 +115,8 @@ static unsigned inherited_count(const struct inherited *in, const struct endpoin
 }
 
 // A duplicate of the worker's own, or -1: there is none.
-static int inherited_take(const struct inherited *in, const struct endpoint *at, int type, size_t worker)
+static int inherited_take(const struct inherited *in, const struct endpoint *at, int type,
+                          size_t worker)
 {
     unsigned had = inherited_count(in, at, type);
     size_t nth = had ? worker % had : 0;
@@ -132,8 +139,9 @@ static int open_socket(const struct bound *b, int type)
     if (ok && sa.ss_family == AF_INET6)
         ok = !setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on);
     if (ok && b->wildcard && type == SOCK_DGRAM)
-        ok = sa.ss_family == AF_INET6 ? !setsockopt(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, &on, sizeof on)
-                                      : !setsockopt(fd, IPPROTO_IP, IP_PKTINFO, &on, sizeof on);
+        ok = sa.ss_family == AF_INET6
+                 ? !setsockopt(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, &on, sizeof on)
+                 : !setsockopt(fd, IPPROTO_IP, IP_PKTINFO, &on, sizeof on);
     tune(fd, sa.ss_family, type);
     if (ok && !bind(fd, (struct sockaddr *)&sa, n) && (type != SOCK_STREAM || !listen(fd, 128)))
         return fd;
@@ -157,7 +165,8 @@ static int learn_port(struct bound *b, int fd)
     struct sockaddr_storage sa;
     socklen_t n = sizeof sa;
     struct endpoint e;
-    if (getsockname(fd, (struct sockaddr *)&sa, &n) || endpoint_from_sockaddr((struct sockaddr *)&sa, n, &e))
+    if (getsockname(fd, (struct sockaddr *)&sa, &n) ||
+        endpoint_from_sockaddr((struct sockaddr *)&sa, n, &e))
         return -1;
     b->at.port = e.port;
     return 0;
@@ -189,12 +198,13 @@ static int bind_failed(const struct endpoint *e, int rc, struct diag *diag)
 {
     char text[ENDPOINT_TEXT_SIZE];
     int en = errno;
-    diag_add(diag, NULL, 0, "dns: cannot listen on %s: %s%s", endpoint_format(e, text), strerror(en),
-             en == EACCES ? "; ports below 1024 need root or CAP_NET_BIND_SERVICE"
-             : en == EADDRINUSE
-                 ? "; another program has it: end it (ss -Hlntup shows it), or choose another address or "
-                   "port under listen:"
-                 : "");
+    diag_add(diag, NULL, 0, "dns: cannot listen on %s: %s%s", endpoint_format(e, text),
+             strerror(en),
+             en == EACCES       ? "; ports below 1024 need root or CAP_NET_BIND_SERVICE"
+             : en == EADDRINUSE ? "; another program has it: end it (ss -Hlntup shows it), or "
+                                  "choose another address or "
+                                  "port under listen:"
+                                : "");
     return rc;
 }
 
@@ -216,8 +226,8 @@ static const struct endpoint *listen_at(const struct resolver_listen *l, size_t 
 }
 
 // Before the first of our own is open. May raise the number of workers to what the forerunner had.
-static int probe_all(const struct resolver_listen *l, const struct inherited *in, unsigned *n_workers,
-                     struct diag *diag)
+static int probe_all(const struct resolver_listen *l, const struct inherited *in,
+                     unsigned *n_workers, struct diag *diag)
 {
     for (size_t i = 0; i < l->n_dns + l->n_tls; i++) {
         bool tls = i >= l->n_dns;
@@ -231,13 +241,14 @@ static int probe_all(const struct resolver_listen *l, const struct inherited *in
     return 0;
 }
 
-static int open_all(struct resolver_sockets *s, const struct resolver_listen *l, const struct inherited *in,
-                    struct diag *diag)
+static int open_all(struct resolver_sockets *s, const struct resolver_listen *l,
+                    const struct inherited *in, struct diag *diag)
 {
     size_t n = s->n_endpoints;
     for (size_t i = 0; i < n * s->n_workers; i++) {
         struct bound *b = &s->bound[i];
-        b->at = i < n ? *listen_at(l, i) : s->bound[i % n].at; // later workers share the first one's port
+        // later workers share the first one's port
+        b->at = i < n ? *listen_at(l, i) : s->bound[i % n].at;
         b->tls = i % n >= l->n_dns;
         b->wildcard = is_wildcard(&b->at.ip);
         int rc = b->tls ? open_tls(b, in, i / n) : open_both(b, in, i / n);
@@ -250,11 +261,12 @@ static int open_all(struct resolver_sockets *s, const struct resolver_listen *l,
 int resolver_bind(const struct endpoint *at, size_t n, unsigned n_workers, struct diag *diag,
                   struct resolver_sockets **out)
 {
-    return resolver_rebind(&(struct resolver_listen){.dns = at, .n_dns = n}, n_workers, NULL, 0, diag, out);
+    return resolver_rebind(&(struct resolver_listen){.dns = at, .n_dns = n}, n_workers, NULL, 0,
+                           diag, out);
 }
 
-int resolver_rebind(const struct resolver_listen *l, unsigned n_workers, const int *fds, size_t n_fds,
-                    struct diag *diag, struct resolver_sockets **out)
+int resolver_rebind(const struct resolver_listen *l, unsigned n_workers, const int *fds,
+                    size_t n_fds, struct diag *diag, struct resolver_sockets **out)
 {
     const struct inherited in = {fds, n_fds};
     size_t n = l->n_dns + l->n_tls;

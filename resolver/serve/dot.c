@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// DNS over TLS; see dot.h. OpenSSL's error queue is the thread's: emptied before each call, so that an old error is not
-// taken for a new one.
+// DNS over TLS; see dot.h. OpenSSL's error queue is the thread's: emptied before each call, so that
+// an old error is not taken for a new one.
 #include "resolver/serve/dot.h"
 
 #include "base/bytes.h"
@@ -25,7 +25,8 @@ struct dot_identity { // frozen
 
 struct dot_session {
     SSL *ssl;
-    unsigned n_reads; // of this call
+    // of this call
+    unsigned n_reads;
     bool wants_write, broken;
 };
 
@@ -36,10 +37,10 @@ static void identity_free(void *self)
     free(id);
 }
 
-// RFC 7301 section 3.2: who offers protocols, but not this one, is told so. A browser's request must not be mistaken
-// for a query.
-static int choose_protocol(SSL *ssl, const unsigned char **out, unsigned char *out_n, const unsigned char *in,
-                           unsigned int n, void *arg)
+// RFC 7301 section 3.2: who offers protocols, but not this one, is told so. A browser's request
+// must not be mistaken for a query.
+static int choose_protocol(SSL *ssl, const unsigned char **out, unsigned char *out_n,
+                           const unsigned char *in, unsigned int n, void *arg)
 {
     static const unsigned char ours[] = "\3dot";
     unsigned char *got;
@@ -85,12 +86,14 @@ static SSL_CTX *make_context(const char *pem_path, struct bytes pem, struct diag
     SSL_CTX *ctx = SSL_CTX_new(TLS_server_method());
     if (!ctx)
         return NULL;
-    // A client that just closes has said all that frames say: their lengths show whether one is whole.
-    SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION | SSL_OP_IGNORE_UNEXPECTED_EOF |
-                                 SSL_OP_CIPHER_SERVER_PREFERENCE);
-    SSL_CTX_set_mode(ctx,
-                     SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_RELEASE_BUFFERS);
-    SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF); // tickets only: clients keep their sessions themselves
+    // A client that just closes has said all that frames say: their lengths show whether one is
+    // whole.
+    SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION |
+                                 SSL_OP_IGNORE_UNEXPECTED_EOF | SSL_OP_CIPHER_SERVER_PREFERENCE);
+    SSL_CTX_set_mode(ctx, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
+                              SSL_MODE_RELEASE_BUFFERS);
+    // tickets only: clients keep their sessions themselves
+    SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
     SSL_CTX_set_num_tickets(ctx, 1);
     SSL_CTX_set_max_early_data(ctx, 0); // could be replayed
     SSL_CTX_set_alpn_select_cb(ctx, choose_protocol, NULL);
@@ -110,7 +113,8 @@ int dot_identity_load(const char *pem_path, struct diag *diag, struct dot_identi
     int rc = file_read_secret(pem_path, PEM_MAX_BYTES, &pem);
     if (rc) {
         diag_add(diag, pem_path, 0, "%s",
-                 rc == ERR_DENIED ? "cannot be read, or others can read the key in it (chmod 600)" : err_text(rc));
+                 rc == ERR_DENIED ? "cannot be read, or others can read the key in it (chmod 600)"
+                                  : err_text(rc));
         return rc;
     }
     struct dot_identity *id = mem_zalloc(sizeof *id);
@@ -129,10 +133,11 @@ int dot_identity_load(const char *pem_path, struct diag *diag, struct dot_identi
     return 0;
 }
 
-// A record without data leads OpenSSL on to the next one, within the same call: who sends nothing else (key updates,
-// wishes to renegotiate) faster than they are read would never let the worker go. Here the socket runs dry instead; it
-// is still readable, so the session has another turn.
-static long bound_reads(BIO *b, int op, const char *p, size_t n, int i, long l, int rc, size_t *done)
+// A record without data leads OpenSSL on to the next one, within the same call: who sends nothing
+// else (key updates, wishes to renegotiate) faster than they are read would never let the worker
+// go. Here the socket runs dry instead; it is still readable, so the session has another turn.
+static long bound_reads(BIO *b, int op, const char *p, size_t n, int i, long l, int rc,
+                        size_t *done)
 {
     struct dot_session *s = (struct dot_session *)(void *)BIO_get_callback_arg(b);
     (void)p, (void)n, (void)i, (void)l, (void)done;
@@ -166,7 +171,8 @@ void dot_session_free(struct dot_session *s)
         return;
     ERR_clear_error();
     if (!s->broken && SSL_is_init_finished(s->ssl))
-        (void)SSL_shutdown(s->ssl); // one close_notify, if there is room for it; nobody waits for the other's
+        // one close_notify, if there is room for it; nobody waits for the other's
+        (void)SSL_shutdown(s->ssl);
     SSL_free(s->ssl);
     ERR_clear_error();
     free(s);
@@ -221,5 +227,6 @@ bool dot_wants_write(const struct dot_session *s)
 
 bool dot_has_more(const struct dot_session *s)
 {
-    return SSL_pending(s->ssl) > 0; // not SSL_has_pending, which counts half a record: that must be waited for
+    // not SSL_has_pending, which counts half a record: that must be waited for
+    return SSL_pending(s->ssl) > 0;
 }

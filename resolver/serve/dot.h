@@ -1,15 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
-// The TLS of DNS over TLS (RFC 7858): what the server shows, read from a PEM file with certificate chain and key and
-// published as a snapshot; and one session on a worker's connection, which never blocks. TLS 1.2 and later, ALPN "dot",
-// no renegotiation, no early data.
+// The TLS of DNS over TLS (RFC 7858): what the server shows, read from a PEM file with certificate
+// chain and key and published as a snapshot; and one session on a worker's connection, which never
+// blocks. TLS 1.2 and later, ALPN "dot", no renegotiation, no early data.
 //
-//   rc = dot_identity_load(path, &diag, &id);         // off the workers; snapshot_publish(&cell, id)
+//   rc = dot_identity_load(path, &diag, &id);         // off the workers; snapshot_publish(&cell,
+//                                                     // id)
 //   struct dot_session *s = dot_session_new(id, fd);  // a worker's
-//   n = dot_read(s, buf, cap);                        // as recv: bytes, 0 at the end, DOT_WAIT, DOT_BROKEN
+//   n = dot_read(s, buf, cap);                        // as recv: bytes, 0 at the end, DOT_WAIT,
+//                                                     // DOT_BROKEN
 //   dot_session_free(s);                              // says goodbye, does not close fd
 //
-// The handshake happens within the first reads. A session keeps its identity: a renewed certificate is shown to new
-// connections, and the others go on.
+// The handshake happens within the first reads. A session keeps its identity: a renewed certificate
+// is shown to new connections, and the others go on.
 #ifndef MERIDIAN_RESOLVER_SERVE_DOT_H
 #define MERIDIAN_RESOLVER_SERVE_DOT_H
 

@@ -18,15 +18,18 @@
 enum kind { KIND_ANSWER, KIND_ABSENT, KIND_ERROR };
 
 struct account {
-    uint32_t tag; // of whom and what; 0: free
+    // of whom and what; 0: free
+    uint32_t tag;
     uint32_t at_ms;
-    int32_t credit; // in thousandths of an answer
+    // in thousandths of an answer
+    int32_t credit;
     uint32_t n_over;
 };
 
 struct rrl {
     const struct node_dns_rrl *settings;
-    struct siphash_key key; // so that nobody can choose whom to share an account with
+    // so that nobody can choose whom to share an account with
+    struct siphash_key key;
     struct account accounts[SETS][WAYS];
 };
 
@@ -54,7 +57,8 @@ void rrl_free(struct rrl *r)
     free(r);
 }
 
-// Aliases that lead to no record of the type end in a SOA as every denial does: any of 65,000 types gets them.
+// Aliases that lead to no record of the type end in a SOA as every denial does: any of 65,000 types
+// gets them.
 static enum kind kind_of(const struct answer_info *info, const uint8_t *response)
 {
     if (info->rcode != DNS_NOERROR && info->rcode != DNS_NXDOMAIN)
@@ -69,7 +73,8 @@ static unsigned rate_of(const struct node_dns_rrl *s, enum kind kind)
 }
 
 // Network, kind and, for answers, the question without regard to case.
-static uint64_t hash_of(const struct rrl *r, const struct ip *client, enum kind kind, const uint8_t *question, size_t n)
+static uint64_t hash_of(const struct rrl *r, const struct ip *client, enum kind kind,
+                        const uint8_t *question, size_t n)
 {
     uint8_t in[1 + 16 + DNS_NAME_MAX + 4] = {(uint8_t)kind};
     size_t n_net = ip_is_v4(client) ? 15 : 7, at = 1 + n_net; // a mapped /24, a /56
@@ -106,8 +111,8 @@ static bool is_exempt(const struct node_dns_rrl *s, const struct ip *client)
 // Is one more within the rate? Takes it from the account.
 static bool spend(struct account *a, unsigned rate, int64_t full, uint32_t now_ms)
 {
-    int64_t credit =
-        a->credit + (int64_t)(now_ms - a->at_ms) * rate; // a thousandth per millisecond and answer per second
+    // a thousandth per millisecond and answer per second
+    int64_t credit = a->credit + (int64_t)(now_ms - a->at_ms) * rate;
     a->at_ms = now_ms;
     credit = credit > full ? full : credit;
     bool ok = credit >= MILLI;
@@ -141,7 +146,8 @@ size_t rrl_slip(uint8_t *response, const struct answer_info *info)
     memset(response + 6, 0, 6);
     if (!info->opt_n)
         return n;
-    memmove(response + n, response + info->opt_at, info->opt_n); // with the cookie that opens the way
+    // with the cookie that opens the way
+    memmove(response + n, response + info->opt_at, info->opt_n);
     response[11] = 1;
     return n + info->opt_n;
 }

@@ -1,17 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
-// Response rate limiting: a network that is sent the same answer over and over is probably the victim of somebody who
-// writes its address on queries. One table per worker, of fixed size: no allocation per query, and no more clients than
-// fit can be held against us: the least recent one of four is forgotten.
+// Response rate limiting: a network that is sent the same answer over and over is probably the
+// victim of somebody who writes its address on queries. One table per worker, of fixed size: no
+// allocation per query, and no more clients than fit can be held against us: the least recent one
+// of four is forgotten.
 //
 //   struct rrl *r;
 //   rc = rrl_new(&settings->rate_limit, &r);         // *out NULL: no limit is set
-//   switch (rrl_judge(r, &client, &info, out, n, now_ms)) { … }      // over UDP, without a cookie or signature only
-//   n = rrl_slip(out, &info);                        // RRL_SLIP: cut back to a truncated answer, so that it asks by
+//   // over UDP, without a cookie or signature only
+//   switch (rrl_judge(r, &client, &info, out, n, now_ms)) { … }
+//   n = rrl_slip(out, &info);                        // RRL_SLIP: cut back to a truncated answer,
+//                                                    // so that it asks by
 //   TCP
 //
-// Accounts are kept by network (/24, /56) and: for answers their name, for absent names and types and for errors
-// nothing more, since whoever floods picks new names. A token bucket: `rate` a second, of which `burst` seconds' may be
-// used at once. On the worker's thread.
+// Accounts are kept by network (/24, /56) and: for answers their name, for absent names and types
+// and for errors nothing more, since whoever floods picks new names. A token bucket: `rate` a
+// second, of which `burst` seconds' may be used at once. On the worker's thread.
 #ifndef MERIDIAN_RESOLVER_SERVE_RRL_H
 #define MERIDIAN_RESOLVER_SERVE_RRL_H
 

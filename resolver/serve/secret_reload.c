@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The thread that looks at files; see secret_reload.h. A file counts as changed when its identity, size or time did.
+// The thread that looks at files; see secret_reload.h. A file counts as changed when its identity,
+// size or time did.
 #include "resolver/serve/secret_reload.h"
 
 #include "base/clock.h"
@@ -25,7 +26,8 @@ struct file_stamp {
     off_t size;
     struct timespec changed;
     mode_t mode;
-    bool again; // it could not be read for want of descriptors or memory: that says nothing of the file
+    // it could not be read for want of descriptors or memory: that says nothing of the file
+    bool again;
 };
 
 struct secret_reload {
@@ -36,7 +38,8 @@ struct secret_reload {
     struct file_stamp secret, pem;
     pthread_t thread;
     bool started;
-    int stop; // eventfd
+    // eventfd
+    int stop;
 };
 
 // Zero: it cannot be looked at.
@@ -127,8 +130,8 @@ static void *secret_reload_main(void *arg)
     return NULL;
 }
 
-int secret_reload_start(const struct node_dns *settings, const char *pem_path, unsigned look_ms, struct diag *diag,
-                        struct secret_reload **out)
+int secret_reload_start(const struct node_dns *settings, const char *pem_path, unsigned look_ms,
+                        struct diag *diag, struct secret_reload **out)
 {
     struct secret_reload *u = mem_zalloc(sizeof *u);
     if (!u)
@@ -141,7 +144,8 @@ int secret_reload_start(const struct node_dns *settings, const char *pem_path, u
     u->stop = eventfd(0, EFD_CLOEXEC);
     int rc = u->stop < 0 ? err_from_errno(errno) : 0;
     if (settings->cookies.secret)
-        u->secret = stamp_of(settings->cookies.secret); // before it is read: a change in between is seen again
+        // before it is read: a change in between is seen again
+        u->secret = stamp_of(settings->cookies.secret);
     if (!rc && settings->cookies.enabled)
         rc = read_cookies(u, diag);
     if (!rc && pem_path) {

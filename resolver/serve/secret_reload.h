@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the resolver reads from files while it runs: the secret of DNS cookies. Looked at once a second by a thread of
-// its own and published when it changed; what cannot be read leaves the old one in force, with a line in the log.
+// What the resolver reads from files while it runs: the secret of DNS cookies. Looked at once a
+// second by a thread of its own and published when it changed; what cannot be read leaves the old
+// one in force, with a line in the log.
 //
-//   rc = secret_reload_start(&settings, pem_path, 0, &diag, &u);   // reads all of it once: what is wrong then is an error
-//   … snapshot_reader_get(&reader, secret_reload_cookies(u)) …        // struct cookies, or NULL when they are off
+//   // reads all of it once: what is wrong then is an error
+//   rc = secret_reload_start(&settings, pem_path, 0, &diag, &u);
+//   // struct cookies, or NULL when they are off
+//   … snapshot_reader_get(&reader, secret_reload_cookies(u)) …
 //   secret_reload_stop(u);
 #ifndef MERIDIAN_RESOLVER_SERVE_SECRET_RELOAD_H
 #define MERIDIAN_RESOLVER_SERVE_SECRET_RELOAD_H
@@ -15,8 +18,8 @@
 struct secret_reload;
 
 // `pem_path` NULL: no DNS over TLS. `look_ms`: how often; 0: once a second.
-int secret_reload_start(const struct node_dns *settings, const char *pem_path, unsigned look_ms, struct diag *diag,
-                        struct secret_reload **out);
+int secret_reload_start(const struct node_dns *settings, const char *pem_path, unsigned look_ms,
+                        struct diag *diag, struct secret_reload **out);
 void secret_reload_stop(struct secret_reload *u);
 struct snapshot *secret_reload_cookies(struct secret_reload *u);
 struct snapshot *secret_reload_identity(struct secret_reload *u); // struct dot_identity

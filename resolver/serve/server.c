@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The DNS server: workers, each one thread with an epoll set and its own sockets (design section 14). See resolver.h;
-// started and stopped by the daemon, off the workers.
+// The DNS server: workers, each one thread with an epoll set and its own sockets (design section
+// 14). See resolver.h; started and stopped by the daemon, off the workers.
 #include "resolver/serve/resolver.h"
 
 #include "base/clock.h"
@@ -106,18 +106,21 @@ void worker_about(struct worker *w, const struct asked *from)
     w->context.listener = &from->local;
 }
 
-void worker_note(struct worker *w, const struct asked *from, const struct pending_query *again, const uint8_t *query,
-                 size_t n, const uint8_t *out, size_t got, const struct answer_info *info)
+void worker_note(struct worker *w, const struct asked *from, const struct pending_query *again,
+                 const uint8_t *query, size_t n, const uint8_t *out, size_t got,
+                 const struct answer_info *info)
 {
     struct journal_wait wait = {0};
     if (again)
-        wait = (struct journal_wait){(uint32_t)(clock_mono_ms() - again->since_ms), info->kind == NAME_FOREIGN,
-                                     again->upstream};
-    journal_note(&w->writer, w->metrics, &from->remote, &w->context, query, n, out, got, info, again ? &wait : NULL);
+        wait = (struct journal_wait){(uint32_t)(clock_mono_ms() - again->since_ms),
+                                     info->kind == NAME_FOREIGN, again->upstream};
+    journal_note(&w->writer, w->metrics, &from->remote, &w->context, query, n, out, got, info,
+                 again ? &wait : NULL);
 }
 
-size_t worker_answer(struct worker *w, const struct asked *from, struct pending_query *again, const uint8_t *query,
-                     size_t n, uint8_t *out, size_t cap, struct answer_info *info)
+size_t worker_answer(struct worker *w, const struct asked *from, struct pending_query *again,
+                     const uint8_t *query, size_t n, uint8_t *out, size_t cap,
+                     struct answer_info *info)
 {
     worker_about(w, from);
     w->context.ticket = wait_queue_ticket(&w->wait_queue, again, n);
@@ -184,7 +187,8 @@ static void take_snapshots(struct worker *w)
     w->context.health = snapshot_reader_get(&w->health, w->health_cell);
     if (w->cookies_cell)
         w->context.cookies = snapshot_reader_get(&w->cookies, w->cookies_cell);
-    const struct frontend *f = w->frontend_cell ? snapshot_reader_get(&w->frontend, w->frontend_cell) : NULL;
+    const struct frontend *f =
+        w->frontend_cell ? snapshot_reader_get(&w->frontend, w->frontend_cell) : NULL;
     w->context.history = f ? f->history : NULL;
     w->context.frontend = f ? f->history->zone : NULL;
     w->context.tsig_keys = f ? f->keys : NULL;
@@ -220,8 +224,9 @@ static int turn_ms(const struct worker *w)
     return w->accept_again_ms ? ACCEPT_PAUSE_MS : w->n_conns ? SWEEP_MS : -1;
 }
 
-// A successor has the same sockets: what is in their queues is its to read. Here goes on what was begun: queries that
-// wait, and connections, whose clients are told to leave (RFC 7828 section 3.3.2: a timeout of 0).
+// A successor has the same sockets: what is in their queues is its to read. Here goes on what was
+// begun: queries that wait, and connections, whose clients are told to leave (RFC 7828 section
+// 3.3.2: a timeout of 0).
 static void yield_begin(struct worker *w, uint32_t limit_ms)
 {
     w->yield_until_ms = clock_mono_ms() + limit_ms;
@@ -232,13 +237,15 @@ static void yield_begin(struct worker *w, uint32_t limit_ms)
         struct source *s = &w->sources[i];
         s->flooded = false;
         if (s->kind == SOURCE_UDP || s->kind == SOURCE_LISTEN)
-            (void)epoll_ctl(w->epoll, EPOLL_CTL_DEL, s->kind == SOURCE_UDP ? s->bound->udp : s->bound->tcp, NULL);
+            (void)epoll_ctl(w->epoll, EPOLL_CTL_DEL,
+                            s->kind == SOURCE_UDP ? s->bound->udp : s->bound->tcp, NULL);
     }
 }
 
 static bool yield_done(const struct worker *w)
 {
-    return w->yield_until_ms && ((!w->n_conns && !w->wait_queue.n_used) || clock_mono_ms() >= w->yield_until_ms);
+    return w->yield_until_ms &&
+           ((!w->n_conns && !w->wait_queue.n_used) || clock_mono_ms() >= w->yield_until_ms);
 }
 
 // The eventfd spoke. Returns false when the worker is to stop.
@@ -252,8 +259,8 @@ static bool worker_told(struct worker *w)
     return true;
 }
 
-// A handshake costs as much as hundreds of answers, and so does what one TCP client may ask at once. What came by
-// datagram meanwhile goes first, before the next of them has its turn.
+// A handshake costs as much as hundreds of answers, and so does what one TCP client may ask at
+// once. What came by datagram meanwhile goes first, before the next of them has its turn.
 static void serve_datagrams(struct worker *w)
 {
     for (size_t i = 0; i < w->n_bound && !w->yield_until_ms; i++)
@@ -261,9 +268,9 @@ static void serve_datagrams(struct worker *w)
             udp_serve(w, &w->bound[i]);
 }
 
-// As long as datagrams come faster than a turn takes them, their socket stands outside of the epoll set and is read at
-// each turn: in the set, every answer that the kernel has sent off would look for somebody to wake. A tenth of all work
-// under full load was that.
+// As long as datagrams come faster than a turn takes them, their socket stands outside of the epoll
+// set and is read at each turn: in the set, every answer that the kernel has sent off would look
+// for somebody to wake. A tenth of all work under full load was that.
 static void flood_begin(struct worker *w, struct source *s)
 {
     if (epoll_ctl(w->epoll, EPOLL_CTL_DEL, s->bound->udp, NULL))
@@ -278,7 +285,8 @@ static void serve_flooded(struct worker *w)
         struct source *s = &w->sources[i];
         struct epoll_event ev = {.events = EPOLLIN, .data.ptr = s};
         // Where it cannot be watched again (no memory) it is read on without waiting.
-        if (!s->flooded || udp_serve(w, s->bound) || epoll_ctl(w->epoll, EPOLL_CTL_ADD, s->bound->udp, &ev))
+        if (!s->flooded || udp_serve(w, s->bound) ||
+            epoll_ctl(w->epoll, EPOLL_CTL_ADD, s->bound->udp, &ev))
             continue;
         s->flooded = false;
         w->n_flooded--;
@@ -350,14 +358,16 @@ static int start_forwarder(struct resolver *r, const struct resolver_sockets *s)
     return forwarder_start(own, s->n_endpoints, &r->forwarder);
 }
 
-static int watch_source(struct worker *w, struct source *s, int fd, enum source_kind kind, struct bound *b)
+static int watch_source(struct worker *w, struct source *s, int fd, enum source_kind kind,
+                        struct bound *b)
 {
     *s = (struct source){kind, b};
     struct epoll_event ev = {.events = EPOLLIN, .data.ptr = s};
     return epoll_ctl(w->epoll, EPOLL_CTL_ADD, fd, &ev) ? err_from_errno(errno) : 0;
 }
 
-static int worker_init(struct worker *w, const struct resolver_options *o, struct bound *bound, size_t n)
+static int worker_init(struct worker *w, const struct resolver_options *o, struct bound *bound,
+                       size_t n)
 {
     w->topology_cell = o->topology;
     w->health_cell = o->health;
@@ -382,7 +392,8 @@ static int worker_init(struct worker *w, const struct resolver_options *o, struc
     if (!rc)
         rc = watch_source(w, &w->sources[2 * n], w->stop, SOURCE_STOP, NULL);
     if (!rc)
-        rc = watch_source(w, &w->sources[2 * n + 1], pending_inbox_fd(w->wait_queue.inbox), SOURCE_PENDING, NULL);
+        rc = watch_source(w, &w->sources[2 * n + 1], pending_inbox_fd(w->wait_queue.inbox),
+                          SOURCE_PENDING, NULL);
     for (size_t i = 0; i < n && !rc; i++) {
         if (!bound[i].tls)
             rc = watch_source(w, &w->sources[2 * i], bound[i].udp, SOURCE_UDP, &bound[i]);
@@ -443,7 +454,8 @@ static int start_workers(struct resolver *r, const struct resolver_options *o)
     return 0;
 }
 
-int resolver_start(const struct resolver_options *o, struct resolver_sockets *s, struct resolver **out)
+int resolver_start(const struct resolver_options *o, struct resolver_sockets *s,
+                   struct resolver **out)
 {
     struct resolver *r = mem_zalloc(sizeof *r);
     if (!r) {
@@ -570,20 +582,22 @@ void resolver_stats_get(const struct resolver *r, struct resolver_stats *out)
 
 // What is counted by the server rather than by the answer: one row, one metric.
 static const struct {
-    size_t offset; // in struct resolver_stats
+    // in struct resolver_stats
+    size_t offset;
     const char *name, *type, *help;
 } stats_rows[] = {
-    {offsetof(struct resolver_stats, tcp_open), "meridian_dns_tcp_connections", "gauge", "TCP connections now open."},
+    {offsetof(struct resolver_stats, tcp_open), "meridian_dns_tcp_connections", "gauge",
+     "TCP connections now open."},
     {offsetof(struct resolver_stats, tcp_evicted), "meridian_dns_tcp_evicted_total", "counter",
      "TCP connections closed to make room for newer ones."},
     {offsetof(struct resolver_stats, tls_opened), "meridian_dns_tls_handshakes_total", "counter",
      "DNS over TLS: handshakes that came to an end."},
     {offsetof(struct resolver_stats, tls_failed), "meridian_dns_tls_failures_total", "counter",
      "DNS over TLS: connections closed before their handshake was done."},
-    {offsetof(struct resolver_stats, limited_slipped), "meridian_dns_limited_slipped_total", "counter",
-     "Answers over a rate limit that were sent truncated."},
-    {offsetof(struct resolver_stats, limited_dropped), "meridian_dns_limited_dropped_total", "counter",
-     "Answers over a rate limit that were not sent."},
+    {offsetof(struct resolver_stats, limited_slipped), "meridian_dns_limited_slipped_total",
+     "counter", "Answers over a rate limit that were sent truncated."},
+    {offsetof(struct resolver_stats, limited_dropped), "meridian_dns_limited_dropped_total",
+     "counter", "Answers over a rate limit that were not sent."},
     {offsetof(struct resolver_stats, parked), "meridian_dns_parked_total", "counter",
      "Queries that waited for a signature or an upstream."},
     {offsetof(struct resolver_stats, pending_late), "meridian_dns_parked_late_total", "counter",
@@ -596,16 +610,16 @@ static const struct {
      "Datagrams and connections of trusted proxies whose PROXY header was missing or damaged."},
     {offsetof(struct resolver_stats, forward_now), "meridian_dns_forward_under_way", "gauge",
      "Queries that the forwarder has now, those that wait to be taken up included."},
-    {offsetof(struct resolver_stats, forward_answered), "meridian_dns_forward_answers_total", "counter",
-     "Forwarded queries that an upstream answered."},
+    {offsetof(struct resolver_stats, forward_answered), "meridian_dns_forward_answers_total",
+     "counter", "Forwarded queries that an upstream answered."},
     {offsetof(struct resolver_stats, forwarded), "meridian_dns_forwarded_total", "counter",
      "Queries of private views that were handed to the forwarder."},
-    {offsetof(struct resolver_stats, forward_failed), "meridian_dns_forward_failures_total", "counter",
-     "Forwarded queries that no upstream answered in time."},
-    {offsetof(struct resolver_stats, forward_limited), "meridian_dns_forward_limited_total", "counter",
-     "Queries that were not forwarded because too many were under way."},
-    {offsetof(struct resolver_stats, forward_ignored), "meridian_dns_forward_ignored_total", "counter",
-     "Packets from upstreams that match no question: forged, or late."},
+    {offsetof(struct resolver_stats, forward_failed), "meridian_dns_forward_failures_total",
+     "counter", "Forwarded queries that no upstream answered in time."},
+    {offsetof(struct resolver_stats, forward_limited), "meridian_dns_forward_limited_total",
+     "counter", "Queries that were not forwarded because too many were under way."},
+    {offsetof(struct resolver_stats, forward_ignored), "meridian_dns_forward_ignored_total",
+     "counter", "Packets from upstreams that match no question: forged, or late."},
 };
 
 void resolver_metrics_write(const struct resolver *r, struct buf *out)

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// DNS over TCP (RFC 7766) and over TLS (RFC 7858; resolver/serve/dot.h has the TLS): pipelined queries in
-// length-prefixed frames, answered as they come, those that must wait later (section 6.2.1.1); partial reads and
-// writes; a client that closes its side still gets its answers. Ceilings: connections per worker and per client, one
-// frame in, two responses out, idle time, time for a handshake and to take a response; who does not read is not read
-// from. On the worker's thread.
+// DNS over TCP (RFC 7766) and over TLS (RFC 7858; resolver/serve/dot.h has the TLS): pipelined
+// queries in length-prefixed frames, answered as they come, those that must wait later (section
+// 6.2.1.1); partial reads and writes; a client that closes its side still gets its answers.
+// Ceilings: connections per worker and per client, one frame in, two responses out, idle time, time
+// for a handshake and to take a response; who does not read is not read from. On the worker's
+// thread.
 #include "resolver/serve/server_priv.h"
 
 #include "base/clock.h"
@@ -43,7 +44,8 @@ static void conn_close(struct worker *w, struct conn *c)
     if (c->tls && !c->opened)
         counter_add(&w->n.tls_failed, 1);
     dot_session_free(c->tls);
-    // Not left to close: while a child between fork and exec has the socket too, epoll would go on naming `c`.
+    // Not left to close: while a child between fork and exec has the socket too, epoll would go on
+    // naming `c`.
     (void)epoll_ctl(w->epoll, EPOLL_CTL_DEL, c->fd, NULL);
     close(c->fd);
     if (c->prev)
@@ -57,7 +59,8 @@ static void conn_close(struct worker *w, struct conn *c)
     free(c);
 }
 
-// The same client, as far as a limit is concerned: who has one IPv6 address may well have 256 networks, a /56 of them.
+// The same client, as far as a limit is concerned: who has one IPv6 address may well have 256
+// networks, a /56 of them.
 static bool same_client(const struct ip *a, const struct ip *b)
 {
     return !memcmp(a->b, b->b, ip_is_v4(a) ? 16 : 7);
@@ -68,7 +71,8 @@ static void close_longest_idle(struct worker *w, const struct ip *of, const stru
 {
     struct conn *oldest = NULL;
     for (struct conn *c = w->conns; c; c = c->next)
-        if (c != but && (!of || same_client(&c->remote.ip, of)) && (!oldest || c->progress_ms <= oldest->progress_ms))
+        if (c != but && (!of || same_client(&c->remote.ip, of)) &&
+            (!oldest || c->progress_ms <= oldest->progress_ms))
             oldest = c;
     if (!oldest)
         return;
@@ -76,7 +80,8 @@ static void close_longest_idle(struct worker *w, const struct ip *of, const stru
     counter_add(&w->n.tcp_evicted, 1);
 }
 
-// A client's connections beyond its share. A trusted proxy's count as its own until it has said whose they are.
+// A client's connections beyond its share. A trusted proxy's count as its own until it has said
+// whose they are.
 static bool keep_share(struct worker *w, const struct conn *of)
 {
     size_t n = 0;
@@ -120,8 +125,8 @@ static int conn_open(struct worker *w, const struct bound *b, int fd)
     if (getsockname(fd, (struct sockaddr *)&local, &n_local) ||
         getpeername(fd, (struct sockaddr *)&remote, &n_remote) ||
         endpoint_from_sockaddr((struct sockaddr *)&local, n_local, &c->local) ||
-        endpoint_from_sockaddr((struct sockaddr *)&remote, n_remote, &c->remote) || open_tls(w, b, fd, &c->tls) ||
-        epoll_ctl(w->epoll, EPOLL_CTL_ADD, fd, &ev)) {
+        endpoint_from_sockaddr((struct sockaddr *)&remote, n_remote, &c->remote) ||
+        open_tls(w, b, fd, &c->tls) || epoll_ctl(w->epoll, EPOLL_CTL_ADD, fd, &ev)) {
         dot_session_free(c->tls);
         free(c);
         return -1;
@@ -138,8 +143,8 @@ static int conn_open(struct worker *w, const struct bound *b, int fd)
     return 0;
 }
 
-// Connections closed in an event might still be named by a later event of the same epoll turn: the worker therefore
-// asks for one event at a time where TCP is concerned (see worker_main).
+// Connections closed in an event might still be named by a later event of the same epoll turn: the
+// worker therefore asks for one event at a time where TCP is concerned (see worker_main).
 void tcp_accept(struct worker *w, const struct bound *b)
 {
     for (int i = 0; i < ACCEPTS_PER_EVENT; i++) {
@@ -210,7 +215,8 @@ static bool has_frame(const struct conn *c)
            c->in_n >= 2u + ((size_t)c->in[0] << 8 | c->in[1]);
 }
 
-// One message of a zone on its way, if there is room. -1: the client must go: what it has is not whole.
+// One message of a zone on its way, if there is room. -1: the client must go: what it has is not
+// whole.
 static int answer_transfer(struct worker *w, struct conn *c)
 {
     if (!c->transfer || !out_room(c) || c->out_n)
@@ -234,8 +240,8 @@ static int transfer_start(struct worker *w, struct conn *c, const uint8_t *query
     return 0;
 }
 
-// Takes the PROXY header off, with which a trusted proxy's connection begins. From anybody else it ends the connection.
-// 1: queries follow; 0: not all of it is there yet; -1: the client must go.
+// Takes the PROXY header off, with which a trusted proxy's connection begins. From anybody else it
+// ends the connection. 1: queries follow; 0: not all of it is there yet; -1: the client must go.
 static int take_header(struct worker *w, struct conn *c)
 {
     struct proxied who;
@@ -284,7 +290,8 @@ static int answer_frame(struct worker *w, struct conn *c)
                                .unproxied = c->unproxied,
                                .conn = c};
     struct answer_info info;
-    size_t n = worker_answer(w, &from, NULL, c->in + 2, len, c->out + c->out_n + 2, ANSWER_TCP_MAX, &info);
+    size_t n =
+        worker_answer(w, &from, NULL, c->in + 2, len, c->out + c->out_n + 2, ANSWER_TCP_MAX, &info);
     counter_add(&w->n.tcp_queries, 1);
     if (n == 0 && !info.pending && (!info.transfer || transfer_start(w, c, c->in + 2, len)))
         return -1; // a response sent to us
@@ -349,8 +356,8 @@ static int answer_all(struct worker *w, struct conn *c)
             ;
         if (rc < 0 || answer_transfer(w, c) < 0 || !flush(c))
             return -1;
-        // Room again and something to answer: go on without asking the socket. Not so a zone on its way: one message,
-        // and then others have their turn.
+        // Room again and something to answer: go on without asking the socket. Not so a zone on its
+        // way: one message, and then others have their turn.
     } while (c->out_n == 0 && !c->transfer && (more || has_frame(c)));
     return 0;
 }
@@ -378,7 +385,8 @@ static int watch(struct worker *w, struct conn *c)
 
 void tcp_event(struct worker *w, struct conn *c, uint32_t events)
 {
-    int rc = !(events & (EPOLLERR | EPOLLHUP)) && flush(c) ? 1 : -1; // these two: nothing can be sent any more
+    // these two: nothing can be sent any more
+    int rc = !(events & (EPOLLERR | EPOLLHUP)) && flush(c) ? 1 : -1;
     for (int i = 0; i < ROUNDS_PER_EVENT && rc > 0; i++) {
         if (answer_all(w, c))
             rc = -1;
@@ -393,11 +401,13 @@ void tcp_event(struct worker *w, struct conn *c, uint32_t events)
 
 void tcp_sweep(struct worker *w)
 {
-    int64_t now = clock_mono_ms(), idle_ms = w->yield_until_ms ? TCP_YIELD_IDLE_MS : w->settings->tcp.idle_ms;
+    int64_t now = clock_mono_ms(),
+            idle_ms = w->yield_until_ms ? TCP_YIELD_IDLE_MS : w->settings->tcp.idle_ms;
     for (struct conn *c = w->conns, *next; c; c = next) {
         next = c->next;
         bool slow_handshake = c->tls && !c->opened && now - c->begun_ms > TLS_HANDSHAKE_MS;
-        if (slow_handshake || now - c->progress_ms > idle_ms || (c->out_n && now - c->out_since_ms > TCP_DRAIN_MS))
+        if (slow_handshake || now - c->progress_ms > idle_ms ||
+            (c->out_n && now - c->out_since_ms > TCP_DRAIN_MS))
             conn_close(w, c);
     }
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// DNS over UDP: datagrams in batches of 32 through recvmmsg and sendmmsg, as many as are there and without waiting for
-// more; and one response by itself, for a query that had to wait. On the worker's thread. See server_priv.h.
+// DNS over UDP: datagrams in batches of 32 through recvmmsg and sendmmsg, as many as are there and
+// without waiting for more; and one response by itself, for a query that had to wait. On the
+// worker's thread. See server_priv.h.
 #include "resolver/serve/server_priv.h"
 
 #include "base/clock.h"
@@ -16,7 +17,8 @@
 
 #define BATCH 32
 #define UDP_IN_BYTES 4096
-#define UDP_IN_STRIDE (UDP_IN_BYTES + 64) // not a power of two: the batch must not share one set of the cache
+// not a power of two: the batch must not share one set of the cache
+#define UDP_IN_STRIDE (UDP_IN_BYTES + 64)
 
 struct batch {
     struct mmsghdr in[BATCH], out[BATCH];
@@ -36,8 +38,8 @@ int udp_batch_new(struct batch **out)
     return *out ? 0 : ERR_NOMEM;
 }
 
-// The address a datagram came to: on a wildcard socket it is in the control data. The control data is then sent back as
-// it is, so that the answer leaves from that address.
+// The address a datagram came to: on a wildcard socket it is in the control data. The control data
+// is then sent back as it is, so that the answer leaves from that address.
 static struct endpoint local_of(const struct bound *b, struct msghdr *m)
 {
     struct endpoint e = b->at;
@@ -68,8 +70,9 @@ static struct endpoint local_of(const struct bound *b, struct msghdr *m)
     return e;
 }
 
-// What a trusted proxy sends: the client is whom its header names, and the answer goes to the proxy. Takes the header
-// off. False: it is damaged, and nothing can be told of the query behind it.
+// What a trusted proxy sends: the client is whom its header names, and the answer goes to the
+// proxy. Takes the header off. False: it is damaged, and nothing can be told of the query behind
+// it.
 static bool unwrap(struct worker *w, struct asked *asked, const uint8_t **query, size_t *n)
 {
     struct proxied who;
@@ -92,7 +95,8 @@ static bool unwrap(struct worker *w, struct asked *asked, const uint8_t **query,
     return true;
 }
 
-// Answers one datagram into slot `to` of the outgoing half. Returns false when nothing is to be sent.
+// Answers one datagram into slot `to` of the outgoing half. Returns false when nothing is to be
+// sent.
 static bool answer_datagram(struct worker *w, const struct bound *b, size_t from, size_t to)
 {
     struct batch *x = w->batch;
@@ -103,19 +107,22 @@ static bool answer_datagram(struct worker *w, const struct bound *b, size_t from
     size_t n = 0, n_query = x->in[from].msg_len;
     counter_add(&w->n.udp_queries, 1);
     // Port 0 cannot be answered; a datagram longer than the buffer is no query.
-    bool good = !endpoint_from_sockaddr(m->msg_name, m->msg_namelen, &asked.remote) && asked.remote.port &&
-                !(m->msg_flags & MSG_TRUNC);
+    bool good = !endpoint_from_sockaddr(m->msg_name, m->msg_namelen, &asked.remote) &&
+                asked.remote.port && !(m->msg_flags & MSG_TRUNC);
     if (good && worker_trusts(w, &asked.remote.ip))
         good = unwrap(w, &asked, &query, &n_query);
     if (good)
-        n = worker_answer(w, &asked, NULL, query, n_query, x->out_bytes[to], DNS_UDP_CEILING, &info);
+        n = worker_answer(w, &asked, NULL, query, n_query, x->out_bytes[to], DNS_UDP_CEILING,
+                          &info);
     else
         worker_count(w, &info);
     if (n == 0)
         return false;
     x->out_iov[to] = (struct iovec){x->out_bytes[to], n};
-    x->out[to].msg_hdr = (struct msghdr){
-        .msg_name = m->msg_name, .msg_namelen = m->msg_namelen, .msg_iov = &x->out_iov[to], .msg_iovlen = 1};
+    x->out[to].msg_hdr = (struct msghdr){.msg_name = m->msg_name,
+                                         .msg_namelen = m->msg_namelen,
+                                         .msg_iov = &x->out_iov[to],
+                                         .msg_iovlen = 1};
     if (b->wildcard && m->msg_controllen && !(m->msg_flags & MSG_CTRUNC)) {
         x->out[to].msg_hdr.msg_control = m->msg_control;
         x->out[to].msg_hdr.msg_controllen = m->msg_controllen;
@@ -157,12 +164,13 @@ size_t udp_serve(struct worker *w, const struct bound *b)
     for (int round = 0; round < UDP_TURN_MAX / BATCH; round++) {
         for (size_t i = 0; i < used; i++) {
             x->in_iov[i] = (struct iovec){x->in_bytes[i], UDP_IN_BYTES};
-            x->in[i].msg_hdr = (struct msghdr){.msg_name = &x->from[i],
-                                               .msg_namelen = sizeof x->from[i],
-                                               .msg_iov = &x->in_iov[i],
-                                               .msg_iovlen = 1,
-                                               .msg_control = b->wildcard ? &x->control[i] : NULL,
-                                               .msg_controllen = b->wildcard ? sizeof x->control[i] : 0};
+            x->in[i].msg_hdr =
+                (struct msghdr){.msg_name = &x->from[i],
+                                .msg_namelen = sizeof x->from[i],
+                                .msg_iov = &x->in_iov[i],
+                                .msg_iovlen = 1,
+                                .msg_control = b->wildcard ? &x->control[i] : NULL,
+                                .msg_controllen = b->wildcard ? sizeof x->control[i] : 0};
         }
         int got = recvmmsg(b->udp, x->in, BATCH, MSG_DONTWAIT, NULL);
         size_t n = 0;
@@ -192,14 +200,16 @@ static void set_source(struct msghdr *m, const struct ip *ip, void *control, siz
         memcpy(&pi.ipi_spec_dst, ip->b + 12, 4);
         m->msg_controllen = CMSG_SPACE(sizeof pi);
         struct cmsghdr *c = CMSG_FIRSTHDR(m);
-        *c = (struct cmsghdr){.cmsg_len = CMSG_LEN(sizeof pi), .cmsg_level = IPPROTO_IP, .cmsg_type = IP_PKTINFO};
+        *c = (struct cmsghdr){
+            .cmsg_len = CMSG_LEN(sizeof pi), .cmsg_level = IPPROTO_IP, .cmsg_type = IP_PKTINFO};
         memcpy(CMSG_DATA(c), &pi, sizeof pi);
     } else {
         struct in6_pktinfo pi = {0};
         memcpy(&pi.ipi6_addr, ip->b, 16);
         m->msg_controllen = CMSG_SPACE(sizeof pi);
         struct cmsghdr *c = CMSG_FIRSTHDR(m);
-        *c = (struct cmsghdr){.cmsg_len = CMSG_LEN(sizeof pi), .cmsg_level = IPPROTO_IPV6, .cmsg_type = IPV6_PKTINFO};
+        *c = (struct cmsghdr){
+            .cmsg_len = CMSG_LEN(sizeof pi), .cmsg_level = IPPROTO_IPV6, .cmsg_type = IPV6_PKTINFO};
         memcpy(CMSG_DATA(c), &pi, sizeof pi);
     }
 }
@@ -213,8 +223,10 @@ void udp_send(const struct asked *to, uint8_t *p, size_t n)
     } control;
     struct iovec iov = {p, n};
     const struct endpoint *peer = to->proxy.port ? &to->proxy : &to->remote;
-    struct msghdr m = {
-        .msg_name = &sa, .msg_namelen = endpoint_to_sockaddr(peer, &sa), .msg_iov = &iov, .msg_iovlen = 1};
+    struct msghdr m = {.msg_name = &sa,
+                       .msg_namelen = endpoint_to_sockaddr(peer, &sa),
+                       .msg_iov = &iov,
+                       .msg_iovlen = 1};
     if (to->bound->wildcard)
         set_source(&m, &to->local.ip, control.b, sizeof control.b);
     while (sendmsg(to->bound->udp, &m, MSG_DONTWAIT) < 0 && errno == EINTR)

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The worker's queries that wait (resolver/packet/pending_query.h): slots, their age, what to do when news come or time
-// is up. On the worker's thread. A slot is of UDP, then its answer is sent by itself; or of a connection, then the
-// connection takes it when it has room (tcp.c).
+// The worker's queries that wait (resolver/packet/pending_query.h): slots, their age, what to do
+// when news come or time is up. On the worker's thread. A slot is of UDP, then its answer is sent
+// by itself; or of a connection, then the connection takes it when it has room (tcp.c).
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/mem.h"
@@ -49,7 +49,8 @@ static void age_remove(struct wait_queue *q, const struct pending_query *p)
     *(p->next < PENDING_MAX ? &q->slots[p->next].prev : &q->newest) = p->prev;
 }
 
-struct pending_ticket wait_queue_ticket(const struct wait_queue *q, const struct pending_query *again, size_t n_query)
+struct pending_ticket wait_queue_ticket(const struct wait_queue *q,
+                                        const struct pending_query *again, size_t n_query)
 {
     static const struct pending_ticket none;
     if (again)
@@ -57,7 +58,8 @@ struct pending_ticket wait_queue_ticket(const struct wait_queue *q, const struct
                    ? pending_ticket_of(q->inbox, (uint32_t)(again - q->slots))
                    : none;
     uint32_t at = free_slot(q);
-    return at < PENDING_MAX && n_query <= PENDING_QUERY_BYTES ? pending_ticket_of(q->inbox, at) : none;
+    return at < PENDING_MAX && n_query <= PENDING_QUERY_BYTES ? pending_ticket_of(q->inbox, at)
+                                                              : none;
 }
 
 void wait_queue_park(struct worker *w, const struct asked *from, const uint8_t *query, size_t n)
@@ -113,10 +115,10 @@ void wait_queue_leave(struct worker *w, struct pending_query *p)
     pending_slot_done(q->inbox, at);
 }
 
-// The answer that came: the query's id, and a response to be sure. Returns its length; 0: it is none, or too long for
-// the client.
-static size_t take_response(const struct worker *w, const struct pending_query *p, uint8_t *out, size_t cap,
-                            struct answer_info *info)
+// The answer that came: the query's id, and a response to be sure. Returns its length; 0: it is
+// none, or too long for the client.
+static size_t take_response(const struct worker *w, const struct pending_query *p, uint8_t *out,
+                            size_t cap, struct answer_info *info)
 {
     struct dns_query q;
     const uint8_t *r = p->response;
@@ -138,7 +140,8 @@ static size_t take_response(const struct worker *w, const struct pending_query *
     return q.padding && p->asked.transport == ANSWER_TLS ? forward_message_pad(out, n, max) : n;
 }
 
-bool wait_queue_answer(struct worker *w, struct pending_query *p, uint8_t *out, size_t cap, size_t *out_n)
+bool wait_queue_answer(struct worker *w, struct pending_query *p, uint8_t *out, size_t cap,
+                       size_t *out_n)
 {
     struct answer_info info = {0};
     p->tries++;

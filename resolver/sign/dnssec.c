@@ -33,8 +33,11 @@ int dnssec_sign(struct dnssec_signing *g, const struct dnssec_key *k, struct rrs
 {
     uint8_t data[SIGNER_DATA_MAX * 2], sig[DNS_SIGNATURE_BYTES];
     size_t n = rrset_to_sign(s, &k->by, g->times, data, sizeof data);
-    struct signer_what w = {
-        .data = data, .n = n, .key = k->key, .key_uid = k->uid, .expires_s = (uint32_t)g->times.expiration};
+    struct signer_what w = {.data = data,
+                            .n = n,
+                            .key = k->key,
+                            .key_uid = k->uid,
+                            .expires_s = (uint32_t)g->times.expiration};
     if (n == 0)
         return ERR_TOOBIG;
     if (!signer_get(g->memo, SIGNER_POSITIVE, &w, sig)) {
@@ -50,8 +53,8 @@ int dnssec_sign(struct dnssec_signing *g, const struct dnssec_key *k, struct rrs
         return ERR_NOMEM;
     memcpy(rdata, data, head);
     memcpy(rdata + head, sig, sizeof sig);
-    return dnssec_add(
-        g, (struct zone_rr){owner, rdata, (uint16_t)s->owner_n, (uint16_t)(head + sizeof sig), DNS_RRSIG, s->ttl});
+    return dnssec_add(g, (struct zone_rr){owner, rdata, (uint16_t)s->owner_n,
+                                          (uint16_t)(head + sizeof sig), DNS_RRSIG, s->ttl});
 }
 
 int dnssec_add(struct dnssec_signing *g, struct zone_rr rr)
@@ -62,8 +65,8 @@ int dnssec_add(struct dnssec_signing *g, struct zone_rr rr)
     return 0;
 }
 
-int dnssec_sign_all(struct dnssec_signing *g, const struct dnssec_key *keys, size_t n_keys, const struct zone_rr *rrs,
-                    size_t n)
+int dnssec_sign_all(struct dnssec_signing *g, const struct dnssec_key *keys, size_t n_keys,
+                    const struct zone_rr *rrs, size_t n)
 {
     struct rdata rdata[RRSET_MAX];
     if (n > RRSET_MAX)
@@ -103,7 +106,8 @@ static uint64_t uid_of(const struct dnskey *k)
     return uid;
 }
 
-static int choose_keys(struct dnssec *d, struct dnssec_zone *z, const struct topology *t, enum dnskey_zone zone)
+static int choose_keys(struct dnssec *d, struct dnssec_zone *z, const struct topology *t,
+                       enum dnskey_zone zone)
 {
     struct dnssec_key *by_zone = arena_array(&d->arena, DNSSEC_SIGNERS_MAX, sizeof *by_zone);
     struct dnssec_key *by_keys = arena_array(&d->arena, DNSSEC_SIGNERS_MAX, sizeof *by_keys);
@@ -114,7 +118,8 @@ static int choose_keys(struct dnssec *d, struct dnssec_zone *z, const struct top
         const struct dnskey *k = &t->dnssec.keys[i];
         if (!dnskey_signs_zone(k) && !dnskey_signs_keys(k))
             continue;
-        struct dnssec_key key = {d->keys[opened++], uid_of(k), {(uint8_t)k->algorithm, k->tag, z->apex, z->apex_n}};
+        struct dnssec_key key = {
+            d->keys[opened++], uid_of(k), {(uint8_t)k->algorithm, k->tag, z->apex, z->apex_n}};
         if (k->zone != zone)
             continue;
         if (z->n_zone_keys == DNSSEC_SIGNERS_MAX || z->n_key_keys == DNSSEC_SIGNERS_MAX)
@@ -131,18 +136,20 @@ static int choose_keys(struct dnssec *d, struct dnssec_zone *z, const struct top
 
 // ---- RRsets at the apex ----
 
-static int add_record(struct dnssec *d, struct zone_rr *list, size_t *n, const struct dnssec_zone *z, uint16_t type,
-                      uint32_t ttl, const uint8_t *rdata, size_t rdata_n)
+static int add_record(struct dnssec *d, struct zone_rr *list, size_t *n,
+                      const struct dnssec_zone *z, uint16_t type, uint32_t ttl,
+                      const uint8_t *rdata, size_t rdata_n)
 {
     const uint8_t *copy = arena_copy(&d->arena, rdata, rdata_n);
     if (!copy)
         return ERR_NOMEM;
-    list[(*n)++] = (struct zone_rr){z->apex, copy, (uint16_t)z->apex_n, (uint16_t)rdata_n, type, ttl};
+    list[(*n)++] =
+        (struct zone_rr){z->apex, copy, (uint16_t)z->apex_n, (uint16_t)rdata_n, type, ttl};
     return 0;
 }
 
-static int apex_records(struct dnssec *d, struct dnssec_zone *z, const struct topology *t, enum dnskey_zone zone,
-                        int64_t now_s, struct signer *memo)
+static int apex_records(struct dnssec *d, struct dnssec_zone *z, const struct topology *t,
+                        enum dnskey_zone zone, int64_t now_s, struct signer *memo)
 {
     static const uint16_t types[] = {DNS_DNSKEY, DNS_CDS, DNS_CDNSKEY};
     size_t cap = 3 * DNSKEY_KEYS_MAX + 3 * DNSSEC_SIGNERS_MAX;
@@ -163,10 +170,12 @@ static int apex_records(struct dnssec *d, struct dnssec_zone *z, const struct to
             else
                 rdata_n = dnskey_rdata(k, rdata);
             rc = add_record(d, rrs, &n, z, types[type], t->dnssec.ttl, rdata, rdata_n);
-            if (!rc && types[type] == DNS_CDS) // its parent's TTL, when that is D, is the name servers'
+            // its parent's TTL, when that is D, is the name servers'
+            if (!rc && types[type] == DNS_CDS)
                 rc = add_record(d, ds, &z->n_ds, z, DNS_DS, t->ttl.ns, rdata, rdata_n);
         }
-        struct dnssec_signing g = {memo, rrsig_times(RRSIG_ZONE, NULL, 0, now_s), &d->arena, rrs, n, cap};
+        struct dnssec_signing g = {memo, rrsig_times(RRSIG_ZONE, NULL, 0, now_s), &d->arena, rrs, n,
+                                   cap};
         if (!rc)
             rc = dnssec_sign_all(&g, z->key_keys, z->n_key_keys, rrs + first, n - first);
         n = g.n;
@@ -177,8 +186,8 @@ static int apex_records(struct dnssec *d, struct dnssec_zone *z, const struct to
     return rc;
 }
 
-static int zone_init(struct dnssec *d, struct dnssec_zone *z, const struct topology *t, enum dnskey_zone zone,
-                     int64_t now_s, struct signer *memo)
+static int zone_init(struct dnssec *d, struct dnssec_zone *z, const struct topology *t,
+                     enum dnskey_zone zone, int64_t now_s, struct signer *memo)
 {
     const struct catalogue *c = t->catalogue;
     size_t fe = zone == DNSKEY_ZONE_FRONTEND ? 3 : 0;

@@ -16,7 +16,7 @@ struct dnssec_signing {
 int dnssec_add(struct dnssec_signing *g, struct zone_rr rr);
 int dnssec_sign(struct dnssec_signing *g, const struct dnssec_key *k, struct rrset *s);
 // One RRset with each key.
-int dnssec_sign_all(struct dnssec_signing *g, const struct dnssec_key *keys, size_t n_keys, const struct zone_rr *rrs,
-                    size_t n);
+int dnssec_sign_all(struct dnssec_signing *g, const struct dnssec_key *keys, size_t n_keys,
+                    const struct zone_rr *rrs, size_t n);
 
 #endif

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A zone signed whole: keys at the apex, the chain of NSEC records, a signature for every RRset; see dnssec.h.
+// A zone signed whole: keys at the apex, the chain of NSEC records, a signature for every RRset;
+// see dnssec.h.
 #include "resolver/sign/dnssec.h"
 
 #include "base/err.h"
@@ -54,7 +55,8 @@ static int add_nsec(struct dnssec_signing *g, const struct zone *z, const struct
     const uint8_t *owner = arena_copy(g->arena, first->owner, first->owner_n);
     if (!copy || !owner)
         return rdata_n ? ERR_NOMEM : ERR_TOOBIG;
-    return dnssec_add(g, (struct zone_rr){owner, copy, first->owner_n, (uint16_t)rdata_n, DNS_NSEC, nsec_ttl(z)});
+    return dnssec_add(
+        g, (struct zone_rr){owner, copy, first->owner_n, (uint16_t)rdata_n, DNS_NSEC, nsec_ttl(z)});
 }
 
 static const struct zone_rr *owner_end(const struct zone_rr *r, const struct zone_rr *all_end)
@@ -71,7 +73,8 @@ static int add_chain(struct dnssec_signing *g, const struct zone *z)
     int rc = 0;
     for (const struct zone_rr *r = z->rrs, *end; r < all_end && !rc; r = end) {
         end = owner_end(r, all_end);
-        rc = add_nsec(g, z, r, end, end < all_end ? end : z->rrs); // the last leads back to the apex
+        // the last leads back to the apex
+        rc = add_nsec(g, z, r, end, end < all_end ? end : z->rrs);
     }
     return rc;
 }
@@ -90,13 +93,15 @@ static int sign_sets(struct dnssec_signing *g, const struct dnssec *d, const str
         for (end = r; end < all_end && same_owner(end, r) && end->type == r->type;)
             end++;
         if (!is_apex_key(r->type) && r->type != DNS_RRSIG)
-            rc = dnssec_sign_all(g, d->frontend.zone_keys, d->frontend.n_zone_keys, r, (size_t)(end - r));
+            rc = dnssec_sign_all(g, d->frontend.zone_keys, d->frontend.n_zone_keys, r,
+                                 (size_t)(end - r));
     }
     return rc;
 }
 
 // The apex's keys and the chain go in first, so that the sets to sign are those of a zone in order.
-static int chained(const struct dnssec *d, const struct zone *z, struct dnssec_signing *g, struct zone **out)
+static int chained(const struct dnssec *d, const struct zone *z, struct dnssec_signing *g,
+                   struct zone **out)
 {
     struct zone *with_keys = NULL;
     int rc = 0;
@@ -116,24 +121,26 @@ static int chained(const struct dnssec *d, const struct zone *z, struct dnssec_s
 }
 
 // Is `last` the zone in order with signatures of these times on top?
-static bool still_right(const struct zone *last, const struct zone *ordered, const struct dnssec_signing *g)
+static bool still_right(const struct zone *last, const struct zone *ordered,
+                        const struct dnssec_signing *g)
 {
     size_t k = 0;
     if (!last || !last->is_signed || last->serial != ordered->serial)
         return false;
     for (size_t i = 0; i < last->n_rrs; i++) {
         const struct zone_rr *r = &last->rrs[i];
-        uint32_t times[2] = {htonl((uint32_t)g->times.expiration), htonl((uint32_t)g->times.inception)};
-        if (r->type == DNS_RRSIG
-                ? r->rdata_n < RRSIG_HEAD_BYTES || memcmp(r->rdata + 8, times, 8)
-                : k == ordered->n_rrs || r->ttl != ordered->rrs[k].ttl || zone_rr_compare(r, &ordered->rrs[k++]))
+        uint32_t times[2] = {htonl((uint32_t)g->times.expiration),
+                             htonl((uint32_t)g->times.inception)};
+        if (r->type == DNS_RRSIG ? r->rdata_n < RRSIG_HEAD_BYTES || memcmp(r->rdata + 8, times, 8)
+                                 : k == ordered->n_rrs || r->ttl != ordered->rrs[k].ttl ||
+                                       zone_rr_compare(r, &ordered->rrs[k++]))
             return false;
     }
     return k == ordered->n_rrs;
 }
 
-int dnssec_zone_sign(const struct dnssec *d, const struct zone *z, const struct zone *last, int64_t now_s,
-                     struct signer *memo, struct zone **out)
+int dnssec_zone_sign(const struct dnssec *d, const struct zone *z, const struct zone *last,
+                     int64_t now_s, struct signer *memo, struct zone **out)
 {
     struct arena arena;
     struct zone *ordered = NULL;

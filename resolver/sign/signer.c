@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The pool of signing threads, its queues and budgets; see signer.h. No lock here is ever taken by a worker: a thread
-// that signs may be put aside at any moment, and others would wait for it.
+// The pool of signing threads, its queues and budgets; see signer.h. No lock here is ever taken by
+// a worker: a thread that signs may be put aside at any moment, and others would wait for it.
 #include "resolver/sign/signer.h"
 
 #include "base/clock.h"
@@ -24,13 +24,18 @@
 
 struct signer {
     struct signer_cache cache[SIGNER_CLASSES];
-    pthread_mutex_t writing; // to the cache
+    // to the cache
+    pthread_mutex_t writing;
     struct signer_queue queue[SIGNER_CLASSES];
-    sem_t work;                  // counts the jobs in both
-    int64_t denial_us, burst_us; // of the allowance: what one costs, and what gathers; 0: no limit
-    _Atomic int64_t allowed_us;  // when the last one that was allowed would have been due
+    // counts the jobs in both
+    sem_t work;
+    // of the allowance: what one costs, and what gathers; 0: no limit
+    int64_t denial_us, burst_us;
+    // when the last one that was allowed would have been due
+    _Atomic int64_t allowed_us;
     _Atomic uint64_t made[SIGNER_CLASSES], refused[SIGNER_CLASSES], failed;
-    _Atomic size_t waiting; // jobs in the queues and in hand
+    // jobs in the queues and in hand
+    _Atomic size_t waiting;
     atomic_bool stopping;
     unsigned n_threads;
     pthread_t threads[THREADS_MAX];
@@ -38,23 +43,25 @@ struct signer {
 
 // ---- asking ----
 
-// One denial's worth of the allowance, which fills up to a short burst: the generic cell rate algorithm.
+// One denial's worth of the allowance, which fills up to a short burst: the generic cell rate
+// algorithm.
 static bool allowed(struct signer *s)
 {
-    int64_t now = clock_mono_us(), last = atomic_load_explicit(&s->allowed_us, memory_order_relaxed), due;
+    int64_t now = clock_mono_us(),
+            last = atomic_load_explicit(&s->allowed_us, memory_order_relaxed), due;
     if (!s->denial_us)
         return true;
     do {
         due = (last > now - s->burst_us ? last : now - s->burst_us) + s->denial_us;
         if (due > now)
             return false;
-    } while (
-        !atomic_compare_exchange_weak_explicit(&s->allowed_us, &last, due, memory_order_relaxed, memory_order_relaxed));
+    } while (!atomic_compare_exchange_weak_explicit(&s->allowed_us, &last, due,
+                                                    memory_order_relaxed, memory_order_relaxed));
     return true;
 }
 
-static int enqueue(struct signer *s, enum signer_class c, const struct signer_what *w, struct cache_hash h,
-                   struct pending_ticket t)
+static int enqueue(struct signer *s, enum signer_class c, const struct signer_what *w,
+                   struct cache_hash h, struct pending_ticket t)
 {
     struct signer_queue *q = &s->queue[c];
     size_t at;
@@ -80,12 +87,15 @@ static int enqueue(struct signer *s, enum signer_class c, const struct signer_wh
     return 0;
 }
 
-int signer_ask(struct signer *s, enum signer_class c, const struct signer_what *w, struct pending_ticket t)
+int signer_ask(struct signer *s, enum signer_class c, const struct signer_what *w,
+               struct pending_ticket t)
 {
     if (w->n > SIGNER_DATA_MAX)
         return ERR_TOOBIG;
     bool nobody = !s->n_threads || atomic_load_explicit(&s->stopping, memory_order_relaxed);
-    int rc = nobody ? ERR_BUSY : enqueue(s, c, w, signer_cache_hash(&s->cache[c], w->key_uid, w->data, w->n), t);
+    int rc = nobody
+                 ? ERR_BUSY
+                 : enqueue(s, c, w, signer_cache_hash(&s->cache[c], w->key_uid, w->data, w->n), t);
     if (rc)
         atomic_fetch_add_explicit(&s->refused[c], 1, memory_order_relaxed);
     return rc;
@@ -94,11 +104,12 @@ int signer_ask(struct signer *s, enum signer_class c, const struct signer_what *
 bool signer_get(const struct signer *s, enum signer_class c, const struct signer_what *w,
                 uint8_t out[DNS_SIGNATURE_BYTES])
 {
-    return signer_cache_get(&s->cache[c], signer_cache_hash(&s->cache[c], w->key_uid, w->data, w->n), out);
+    return signer_cache_get(&s->cache[c],
+                            signer_cache_hash(&s->cache[c], w->key_uid, w->data, w->n), out);
 }
 
-static void cache_put(struct signer *s, enum signer_class c, struct cache_hash h, uint32_t expires_s,
-                      const uint8_t sig[DNS_SIGNATURE_BYTES])
+static void cache_put(struct signer *s, enum signer_class c, struct cache_hash h,
+                      uint32_t expires_s, const uint8_t sig[DNS_SIGNATURE_BYTES])
 {
     uint32_t now_s = (uint32_t)(clock_wall_ms() / 1000);
     pthread_mutex_lock(&s->writing);

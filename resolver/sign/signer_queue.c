@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// See signer_queue.h. A cell's turn says whose it is: a writer claims a place by moving the tail past it, fills the
-// cell, and gives it to readers by its turn; a reader does the same with the head, and gives it to the writer one round
-// later.
+// See signer_queue.h. A cell's turn says whose it is: a writer claims a place by moving the tail
+// past it, fills the cell, and gives it to readers by its turn; a reader does the same with the
+// head, and gives it to the writer one round later.
 #include "resolver/sign/signer_queue.h"
 
 #include "base/err.h"
@@ -34,7 +34,8 @@ size_t signer_queue_n(const struct signer_queue *q)
 }
 
 // Moves `end` past a place whose cell has come to `turn` of it. NULL: it has not.
-static struct signer_cell *claim(struct signer_queue *q, _Atomic size_t *end, size_t turn, size_t *out_at)
+static struct signer_cell *claim(struct signer_queue *q, _Atomic size_t *end, size_t turn,
+                                 size_t *out_at)
 {
     size_t at = atomic_load_explicit(end, memory_order_relaxed);
     for (;;) {

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// Signatures to be made, on their way from workers to the threads that sign: a bounded ring without a lock (after D.
-// Vyukov's bounded queue), because a worker must not wait for a thread that was put aside while it held one. Any number
-// of threads on either side. Part of signer.c.
+// Signatures to be made, on their way from workers to the threads that sign: a bounded ring without
+// a lock (after D. Vyukov's bounded queue), because a worker must not wait for a thread that was
+// put aside while it held one. Any number of threads on either side. Part of signer.c.
 //
 //   struct signer_job *j = signer_queue_begin(&q, &at);  // NULL: full
 //   …fill j…
 //   signer_queue_end(&q, at);                            // now it can be taken
-//   if (signer_queue_take(&q, &job)) …                   // false: empty, or the next one is still being filled
+//   if (signer_queue_take(&q, &job)) …                   // false: empty, or the next one is still
+//                                                        // being filled
 #ifndef MERIDIAN_RESOLVER_SIGN_SIGNER_QUEUE_H
 #define MERIDIAN_RESOLVER_SIGN_SIGNER_QUEUE_H
 
@@ -16,23 +17,28 @@
 struct signer_job {
     struct cache_hash hash;
     const struct dns_key *key;
-    void *keys; // a reference
+    // a reference
+    void *keys;
     uint32_t expires_s;
-    struct pending_ticket ticket; // held; inbox NULL: nobody waits
+    // held; inbox NULL: nobody waits
+    struct pending_ticket ticket;
     size_t n;
     uint8_t data[SIGNER_DATA_MAX];
 };
 
 struct signer_cell {
-    _Atomic size_t turn; // equal to a place: free for it; one more: filled
+    // equal to a place: free for it; one more: filled
+    _Atomic size_t turn;
     struct signer_job job;
 };
 
 struct signer_queue {
     struct signer_cell *cells;
-    size_t cap; // a power of two
+    // a power of two
+    size_t cap;
     _Atomic size_t tail;
-    char apart[64]; // writers and readers do not share a cache line
+    // writers and readers do not share a cache line
+    char apart[64];
     _Atomic size_t head;
 };
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// See signing.h. signing_build runs on the zone maintainer's thread, the rest where the daemon starts and stops.
+// See signing.h. signing_build runs on the zone maintainer's thread, the rest where the daemon
+// starts and stops.
 #include "resolver/sign/signing.h"
 
 #include "base/err.h"
@@ -17,7 +18,8 @@ struct signing {
     const char *keys_dir;
     struct snapshot cell;
     struct signer *signer, *memo;
-    bool failed, in_force; // the zone maintainer's thread's
+    // the zone maintainer's thread's
+    bool failed, in_force;
 };
 
 int signing_new(const struct node_dns *settings, struct signing **out)
@@ -68,12 +70,13 @@ static void say_why(struct signing *s, const struct diag *d, int rc)
         log_limited(&lim, LOG_ERROR, "dnssec: %s", d->lines[i]);
     if (!s->failed)
         log_error("dnssec: the topology's keys cannot be used (%s); %s", err_text(rc),
-                  s->in_force ? "what was in force stays" : "who asks for signatures gets SERVFAIL until they can");
+                  s->in_force ? "what was in force stays"
+                              : "who asks for signatures gets SERVFAIL until they can");
     s->failed = true;
 }
 
-static int build_unsigned(struct signing *s, const struct topology *t, const struct zone *last, int64_t now_s,
-                          struct zone **out, int64_t *out_again_s)
+static int build_unsigned(struct signing *s, const struct topology *t, const struct zone *last,
+                          int64_t now_s, struct zone **out, int64_t *out_again_s)
 {
     int rc = zone_frontend(t, last, now_s, out);
     if (rc)
@@ -85,8 +88,8 @@ static int build_unsigned(struct signing *s, const struct topology *t, const str
     return 0;
 }
 
-int signing_build(void *ctx, const struct topology *t, const struct zone *last, int64_t now_s, struct zone **out,
-                  int64_t *out_again_s)
+int signing_build(void *ctx, const struct topology *t, const struct zone *last, int64_t now_s,
+                  struct zone **out, int64_t *out_again_s)
 {
     struct signing *s = ctx;
     struct dnssec *d;
@@ -112,7 +115,8 @@ int signing_build(void *ctx, const struct topology *t, const struct zone *last, 
     return rc;
 }
 
-static const char *const class_names[SIGNER_CLASSES] = {[SIGNER_POSITIVE] = "name", [SIGNER_DENIAL] = "denial"};
+static const char *const class_names[SIGNER_CLASSES] = {
+    [SIGNER_POSITIVE] = "name", [SIGNER_DENIAL] = "denial"};
 
 static void sample(struct buf *b, const char *family, int class, const char *outcome, double value)
 {
@@ -123,7 +127,8 @@ static void sample(struct buf *b, const char *family, int class, const char *out
     exposition_value(b, value);
 }
 
-static void by_class(struct buf *b, const char *family, const char *help, const size_t v[SIGNER_CLASSES])
+static void by_class(struct buf *b, const char *family, const char *help,
+                     const size_t v[SIGNER_CLASSES])
 {
     exposition_family(b, family, "gauge", help);
     for (int c = 0; c < SIGNER_CLASSES; c++)
@@ -132,22 +137,25 @@ static void by_class(struct buf *b, const char *family, const char *help, const 
 
 void signing_metrics(struct signing *s, struct buf *out)
 {
-    static const char made[] = "meridian_dns_signatures_total", evicted[] = "meridian_dns_signatures_evicted_total";
+    static const char made[] = "meridian_dns_signatures_total",
+                      evicted[] = "meridian_dns_signatures_evicted_total";
     struct signer_stats n;
     signer_stats_get(s->signer, &n);
     exposition_family(out, made, "counter",
-                      "Signatures made on line, or refused because a queue or the budget of denials was used up.");
+                      "Signatures made on line, or refused because a queue or the budget of "
+                      "denials was used up.");
     for (int c = 0; c < SIGNER_CLASSES; c++) {
         sample(out, made, c, "made", (double)n.made[c]);
         sample(out, made, c, "refused", (double)n.refused[c]);
     }
-    exposition_single(out, "meridian_dns_signature_failures_total", "counter", "Signatures that could not be made.",
-                      (double)n.failed);
-    by_class(out, "meridian_dns_signatures_cached", "Slots of the cache that hold a signature, perhaps an expired one.",
-             n.cached);
+    exposition_single(out, "meridian_dns_signature_failures_total", "counter",
+                      "Signatures that could not be made.", (double)n.failed);
+    by_class(out, "meridian_dns_signatures_cached",
+             "Slots of the cache that hold a signature, perhaps an expired one.", n.cached);
     by_class(out, "meridian_dns_signature_slots", "Slots that the cache has.", n.slots);
     by_class(out, "meridian_dns_signatures_queued", "Signatures that wait to be made.", n.queued);
-    exposition_family(out, evicted, "counter", "Signatures that made room for others before their time.");
+    exposition_family(out, evicted, "counter",
+                      "Signatures that made room for others before their time.");
     for (int c = 0; c < SIGNER_CLASSES; c++)
         sample(out, evicted, c, NULL, (double)n.evicted[c]);
 }

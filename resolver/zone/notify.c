@@ -18,11 +18,13 @@
 
 struct target {
     struct endpoint to;
-    int fd; // -1: nothing waits
+    // -1: nothing waits
+    int fd;
     int tries;
     int64_t next_ms;
     uint16_t id;
-    size_t n; // of the message, without TSIG
+    // of the message, without TSIG
+    size_t n;
     uint8_t message[MESSAGE_MAX];
 };
 
@@ -66,7 +68,8 @@ static int open_socket(const struct notifier *x, const struct endpoint *to)
 {
     static const uint8_t any[16] = {0};
     struct sockaddr_storage sa;
-    int fd = socket(ip_is_v4(&to->ip) ? AF_INET : AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    int fd = socket(ip_is_v4(&to->ip) ? AF_INET : AF_INET6,
+                    SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     for (size_t i = 0; fd >= 0 && i < x->n_listen; i++) {
         struct endpoint from = {x->listen[i].ip, 0};
         bool v4 = ip_is_v4(&from.ip);
@@ -74,7 +77,8 @@ static int open_socket(const struct notifier *x, const struct endpoint *to)
             continue;
         socklen_t n = endpoint_to_sockaddr(&from, &sa);
         if (bind(fd, (struct sockaddr *)&sa, n))
-            log_warn("dns: notifications cannot leave from a listener's address: %s", strerror(errno));
+            log_warn("dns: notifications cannot leave from a listener's address: %s",
+                     strerror(errno));
         break;
     }
     socklen_t n = endpoint_to_sockaddr(to, &sa);
@@ -85,7 +89,8 @@ static int open_socket(const struct notifier *x, const struct endpoint *to)
     return fd;
 }
 
-// RFC 1996 section 3.7: the question is the zone's SOA, and the answer section may carry the new one.
+// RFC 1996 section 3.7: the question is the zone's SOA, and the answer section may carry the new
+// one.
 static size_t write_message(const struct zone *zone, uint16_t id, uint8_t out[MESSAGE_MAX])
 {
     const struct zone_rr *soa = zone_soa(zone);
@@ -122,7 +127,8 @@ static void send_once(struct notifier *x, size_t i, int64_t now_ms, int64_t now_
     t->tries++;
 }
 
-static void target_start(struct notifier *x, size_t i, const struct zone *zone, int64_t now_ms, int64_t now_s)
+static void target_start(struct notifier *x, size_t i, const struct zone *zone, int64_t now_ms,
+                         int64_t now_s)
 {
     struct target *t = &x->targets[i];
     char text[ENDPOINT_TEXT_SIZE];
@@ -180,7 +186,8 @@ static int take_answer(struct target *t)
             continue; // an ICMP message from before: nobody listens there yet
         if (n < 0)
             return -1;
-        if (n >= DNS_HEADER_BYTES && (p[2] & 0x80) && (p[2] >> 3 & 15) == OPCODE_NOTIFY && !memcmp(p, t->message, 2))
+        if (n >= DNS_HEADER_BYTES && (p[2] & 0x80) && (p[2] >> 3 & 15) == OPCODE_NOTIFY &&
+            !memcmp(p, t->message, 2))
             return p[3] & 15;
     }
     return -1;
@@ -195,11 +202,13 @@ void notifier_turn(struct notifier *x, int64_t now_ms, int64_t now_s)
             continue;
         int rcode = take_answer(t);
         if (rcode > 0)
-            log_warn("dns: secondary %s answers a notification with rcode %d", endpoint_format(&t->to, text), rcode);
+            log_warn("dns: secondary %s answers a notification with rcode %d",
+                     endpoint_format(&t->to, text), rcode);
         if (rcode >= 0) {
             target_done(t);
         } else if (now_ms >= t->next_ms && t->tries == NOTIFY_TRIES) {
-            log_warn("dns: secondary %s does not answer notifications; it is told again at the next change",
+            log_warn("dns: secondary %s does not answer notifications; it is told again at the "
+                     "next change",
                      endpoint_format(&t->to, text));
             target_done(t);
         } else if (now_ms >= t->next_ms) {

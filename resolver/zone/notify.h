@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-// Telling secondaries that fe.D has changed (RFC 1996): one UDP message to each, repeated until it is answered, less
-// and less often, then given up until the next change (a secondary also asks by itself, every SOA refresh). Any answer
-// ends it: what the secondary does then is its own.
+// Telling secondaries that fe.D has changed (RFC 1996): one UDP message to each, repeated until it
+// is answered, less and less often, then given up until the next change (a secondary also asks by
+// itself, every SOA refresh). Any answer ends it: what the secondary does then is its own.
 //
 //   struct notifier *n = notifier_new(listen, n_listen);
 //   notifier_change(n, zone, &topology->transfer, keys, now_ms, now_s);
-//   poll(fds, notifier_fds(n, fds, cap), notifier_wait_ms(n, now_ms));  notifier_turn(n, now_ms, now_s);
+//   poll(fds, notifier_fds(n, fds, cap), notifier_wait_ms(n, now_ms));
+//   notifier_turn(n, now_ms, now_s);
 //
-// On the zone maintainer's thread. What comes in is untrusted: only the answer to the last message sent counts.
+// On the zone maintainer's thread. What comes in is untrusted: only the answer to the last message
+// sent counts.
 #ifndef MERIDIAN_RESOLVER_ZONE_NOTIFY_H
 #define MERIDIAN_RESOLVER_ZONE_NOTIFY_H
 
@@ -29,7 +31,7 @@ void notifier_free(struct notifier *n);
 void notifier_change(struct notifier *n, const struct zone *zone, const struct transfer_settings *s,
                      const struct tsig_keys *keys, int64_t now_ms, int64_t now_s);
 size_t notifier_fds(const struct notifier *n, struct pollfd *out); // at most NOTIFY_TARGETS_MAX
-int64_t notifier_due_ms(const struct notifier *n);                 // monotonic; INT64_MAX: nothing waits
+int64_t notifier_due_ms(const struct notifier *n); // monotonic; INT64_MAX: nothing waits
 void notifier_turn(struct notifier *n, int64_t now_ms, int64_t now_s);
 
 #endif

@@ -59,11 +59,14 @@ static uint32_t spread(const uint8_t *owner, size_t n)
     return (uint32_t)(h >> 32);
 }
 
-// Inlined with constants below: it runs for every signature of every answer, and divisions by constants are cheap.
-static inline struct rrsig_times window(int64_t period, int64_t windows, uint32_t spread, int64_t now_s)
+// Inlined with constants below: it runs for every signature of every answer, and divisions by
+// constants are cheap.
+static inline struct rrsig_times window(int64_t period, int64_t windows, uint32_t spread,
+                                        int64_t now_s)
 {
     int64_t since = (now_s + (int64_t)(spread % (uint32_t)period)) % period, begin = now_s - since;
-    return (struct rrsig_times){begin - HOUR_S, begin + windows * period, period, since < period / 2};
+    return (struct rrsig_times){begin - HOUR_S, begin + windows * period, period,
+                                since < period / 2};
 }
 
 struct rrsig_times rrsig_times(enum rrsig_life life, const uint8_t *owner, size_t n, int64_t now_s)
@@ -115,8 +118,8 @@ void rrset_retime(uint8_t *to_sign, struct rrsig_times t)
     put32(to_sign + 12, (uint32_t)t.inception);
 }
 
-size_t rrset_to_sign(const struct rrset *s, const struct rrsig_signer *by, struct rrsig_times t, uint8_t *out,
-                     size_t cap)
+size_t rrset_to_sign(const struct rrset *s, const struct rrsig_signer *by, struct rrsig_times t,
+                     uint8_t *out, size_t cap)
 {
     size_t n = RRSIG_HEAD_BYTES + by->apex_n, each = s->owner_n + 10;
     if (n > cap)
@@ -147,7 +150,8 @@ size_t rrset_to_sign(const struct rrset *s, const struct rrsig_signer *by, struc
 
 // ---- NSEC ----
 
-size_t nsec_rdata(const uint8_t *next, size_t next_n, const uint16_t *types, size_t n_types, uint8_t *out, size_t cap)
+size_t nsec_rdata(const uint8_t *next, size_t next_n, const uint16_t *types, size_t n_types,
+                  uint8_t *out, size_t cap)
 {
     size_t n = next_n;
     if (next_n + 34 * (1 + n_types) > cap) // more than any bitmap of so many types
@@ -178,7 +182,8 @@ size_t nsec_next_name(const uint8_t *name, size_t n, uint8_t out[256])
         memcpy(out + 2, name, n);
         return n + 2;
     }
-    if (n + 1 <= DNS_NAME_MAX && first < 63) { // nothing can stand below it: the next is one octet longer
+    // nothing can stand below it: the next is one octet longer
+    if (n + 1 <= DNS_NAME_MAX && first < 63) {
         memcpy(out + 1, name, n);
         out[0] = (uint8_t)(first + 1);
         memmove(out + 1, out + 2, first);
@@ -191,7 +196,8 @@ size_t nsec_next_name(const uint8_t *name, size_t n, uint8_t out[256])
         return 0;
     out[0] = (uint8_t)first;
     memcpy(out + 1, name + 1, first);
-    out[first] = name[first] == 'A' - 1 ? 'Z' + 1 : (uint8_t)(name[first] + 1); // never an upper-case letter
+    // never an upper-case letter
+    out[first] = name[first] == 'A' - 1 ? 'Z' + 1 : (uint8_t)(name[first] + 1);
     memcpy(out + 1 + first, name + 1 + name[0], n - 1 - name[0]);
     return n - name[0] + first;
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// fe.D as a frozen zone in canonical order; see zone.h. Built by the zone maintainer's thread, read by any.
+// fe.D as a frozen zone in canonical order; see zone.h. Built by the zone maintainer's thread, read
+// by any.
 #include "resolver/zone/zone.h"
 
 #include "base/err.h"
@@ -120,7 +121,8 @@ size_t zone_owner(const struct zone *z, const uint8_t *owner, size_t n, const st
     }
 }
 
-size_t zone_rrset(const struct zone *z, const uint8_t *owner, size_t n, uint16_t type, const struct zone_rr **out)
+size_t zone_rrset(const struct zone *z, const uint8_t *owner, size_t n, uint16_t type,
+                  const struct zone_rr **out)
 {
     const struct zone_rr *all;
     size_t left = zone_owner(z, owner, n, &all), found = 0;
@@ -171,19 +173,23 @@ static bool at_or_below(const uint8_t *owner, size_t n, const uint8_t *apex, siz
 static bool soa_ok(const struct zone *z)
 {
     const struct zone_rr *soa;
-    if (zone_rrset(z, z->apex, z->apex_n, DNS_SOA, &soa) != 1 || soa->rdata_n < SOA_TIMERS_BYTES + 2)
+    if (zone_rrset(z, z->apex, z->apex_n, DNS_SOA, &soa) != 1 ||
+        soa->rdata_n < SOA_TIMERS_BYTES + 2)
         return false;
     const uint8_t *p = soa->rdata + soa->rdata_n - SOA_TIMERS_BYTES;
     return ((uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3]) == z->serial;
 }
 
 // `before`: the record before it, whose owner is shared when it is the same; or NULL.
-static bool rr_copy(struct zone *z, const struct zone_rr *from, const struct zone_rr *before, struct zone_rr *to)
+static bool rr_copy(struct zone *z, const struct zone_rr *from, const struct zone_rr *before,
+                    struct zone_rr *to)
 {
-    bool same = before && before->owner_n == from->owner_n && !memcmp(before->owner, from->owner, from->owner_n);
+    bool same = before && before->owner_n == from->owner_n &&
+                !memcmp(before->owner, from->owner, from->owner_n);
     struct zone_rr rr = *from;
     rr.owner = same ? before->owner : arena_copy(&z->arena, from->owner, from->owner_n);
-    rr.rdata = from->rdata_n ? arena_copy(&z->arena, from->rdata, from->rdata_n) : (const uint8_t *)"";
+    rr.rdata =
+        from->rdata_n ? arena_copy(&z->arena, from->rdata, from->rdata_n) : (const uint8_t *)"";
     *to = rr;
     return rr.owner && rr.rdata;
 }
@@ -223,7 +229,8 @@ static int fill(struct zone *z, const uint8_t *apex, const struct zone_rr *rrs, 
     qsort(all, n, sizeof *all, rr_order);
     for (size_t i = 0; i < n; i++) {
         struct zone_rr rr = all[i];
-        if (!at_or_below(rr.owner, rr.owner_n, apex, z->apex_n) || (rr.type == DNS_SOA && rr.owner_n != z->apex_n))
+        if (!at_or_below(rr.owner, rr.owner_n, apex, z->apex_n) ||
+            (rr.type == DNS_SOA && rr.owner_n != z->apex_n))
             return ERR_INVAL;
         if (kept && !zone_rr_compare(&all[kept - 1], &rr))
             continue;
@@ -237,8 +244,8 @@ static int fill(struct zone *z, const uint8_t *apex, const struct zone_rr *rrs, 
     return rc ? rc : soa_ok(z) ? 0 : ERR_INVAL;
 }
 
-int zone_new(const uint8_t *apex, size_t apex_n, uint32_t serial, bool is_signed, const struct zone_rr *rrs, size_t n,
-             struct zone **out)
+int zone_new(const uint8_t *apex, size_t apex_n, uint32_t serial, bool is_signed,
+             const struct zone_rr *rrs, size_t n, struct zone **out)
 {
     struct zone *z = mem_zalloc(sizeof *z);
     if (!z)
@@ -258,8 +265,8 @@ int zone_new(const uint8_t *apex, size_t apex_n, uint32_t serial, bool is_signed
 
 static bool zone_same(const struct zone *a, const struct zone *b)
 {
-    if (a->serial != b->serial || a->is_signed != b->is_signed || a->apex_n != b->apex_n || a->n_rrs != b->n_rrs ||
-        memcmp(a->apex, b->apex, a->apex_n) != 0)
+    if (a->serial != b->serial || a->is_signed != b->is_signed || a->apex_n != b->apex_n ||
+        a->n_rrs != b->n_rrs || memcmp(a->apex, b->apex, a->apex_n) != 0)
         return false;
     for (size_t i = 0; i < a->n_rrs; i++)
         if (a->rrs[i].ttl != b->rrs[i].ttl || zone_rr_compare(&a->rrs[i], &b->rrs[i]))
@@ -281,8 +288,8 @@ static const uint8_t *apex_of(const struct catalogue *c, struct arena *a, size_t
     return apex;
 }
 
-static bool soa_of(const struct topology *t, struct arena *a, uint32_t serial, const uint8_t *apex, size_t apex_n,
-                   struct zone_rr *out)
+static bool soa_of(const struct topology *t, struct arena *a, uint32_t serial, const uint8_t *apex,
+                   size_t apex_n, struct zone_rr *out)
 {
     uint8_t rdata[2 * DNS_NAME_MAX + SOA_TIMERS_BYTES], mailbox[DNS_NAME_MAX];
     const struct name_server *ns = &t->name_servers[0];
@@ -306,7 +313,8 @@ static bool soa_of(const struct topology *t, struct arena *a, uint32_t serial, c
     return copy != NULL;
 }
 
-static int frontend_new(const struct topology *t, uint32_t serial, struct arena *a, struct zone **out)
+static int frontend_new(const struct topology *t, uint32_t serial, struct arena *a,
+                        struct zone **out)
 {
     const struct frontend_record *list = NULL;
     size_t n = 0, apex_n = 0;
@@ -331,7 +339,8 @@ int zone_frontend_new(const struct topology *t, uint32_t serial, struct zone **o
     return rc;
 }
 
-int zone_frontend(const struct topology *t, const struct zone *last, int64_t now_s, struct zone **out)
+int zone_frontend(const struct topology *t, const struct zone *last, int64_t now_s,
+                  struct zone **out)
 {
     struct zone *z;
     int rc = zone_frontend_new(t, (uint32_t)frontend_serial(t, now_s), &z);

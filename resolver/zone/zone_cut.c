@@ -59,7 +59,8 @@ enum answer_zone zone_cut_of_private(const struct topology *t, enum name_kind ki
 {
     if (!endpoint_is_cut_off(t, kind))
         return ZONE_MAIN;
-    return t->private_cut == PRIVATE_CUT_PRIVATELINK ? ZONE_PRIVATELINK : (enum answer_zone)(ZONE_REGION + region);
+    return t->private_cut == PRIVATE_CUT_PRIVATELINK ? ZONE_PRIVATELINK
+                                                     : (enum answer_zone)(ZONE_REGION + region);
 }
 
 struct catalogue_labels zone_cut_apex(const struct topology *t, enum answer_zone zone)

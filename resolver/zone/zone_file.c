@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Zones in files; see zone_file.h. What is read is untrusted: the digest says that a file is whole, not that it is
-// right.
+// Zones in files; see zone_file.h. What is read is untrusted: the digest says that a file is whole,
+// not that it is right.
 #include "resolver/zone/zone_file.h"
 
 #include "base/digest.h"
@@ -24,8 +24,8 @@ static void put(struct buf *b, uint64_t v, size_t n)
         buf_u8(b, (uint8_t)(v >> 8 * n));
 }
 
-// Head: magic, serial, whether it is signed, apex, number of records. Record: owner (length 0: that of the record
-// before), type, TTL, RDATA.
+// Head: magic, serial, whether it is signed, apex, number of records. Record: owner (length 0: that
+// of the record before), type, TTL, RDATA.
 void zone_format(const struct zone *z, struct buf *out)
 {
     size_t begin = out->n;
@@ -37,7 +37,8 @@ void zone_format(const struct zone *z, struct buf *out)
     put(out, z->n_rrs, 4);
     for (size_t i = 0; i < z->n_rrs; i++) {
         const struct zone_rr *rr = &z->rrs[i], *before = i ? rr - 1 : NULL;
-        bool same = before && before->owner_n == rr->owner_n && !memcmp(before->owner, rr->owner, rr->owner_n);
+        bool same = before && before->owner_n == rr->owner_n &&
+                    !memcmp(before->owner, rr->owner, rr->owner_n);
         put(out, same ? 0 : rr->owner_n, 1);
         if (!same)
             buf_add(out, rr->owner, rr->owner_n);
@@ -65,7 +66,8 @@ static bool name_ok(struct bytes b)
 static bool read_record(struct cursor *c, struct zone_rr *before, struct zone_rr *out)
 {
     size_t owner_n = cursor_u8(c);
-    struct bytes owner = owner_n || !before ? cursor_take(c, owner_n) : (struct bytes){before->owner, before->owner_n};
+    struct bytes owner = owner_n || !before ? cursor_take(c, owner_n)
+                                            : (struct bytes){before->owner, before->owner_n};
     uint16_t type = cursor_u16(c);
     uint32_t ttl = cursor_u32(c);
     struct bytes rdata = cursor_take(c, cursor_u16(c));
@@ -92,7 +94,8 @@ int zone_parse(const void *p, size_t n, struct zone **out)
     uint8_t is_signed = cursor_u8(&c);
     struct bytes apex = cursor_take(&c, cursor_u8(&c));
     uint32_t n_rrs = cursor_u32(&c);
-    if (c.failed || is_signed > 1 || !name_ok(apex) || n_rrs > cursor_left(&c) / 9) // a record takes nine bytes or more
+    // a record takes nine bytes or more
+    if (c.failed || is_signed > 1 || !name_ok(apex) || n_rrs > cursor_left(&c) / 9)
         return ERR_CORRUPT;
     AUTO_FREE struct zone_rr *rrs = mem_zalloc_array(n_rrs ? n_rrs : 1, sizeof *rrs);
     if (!rrs)
@@ -212,7 +215,8 @@ void zone_file_prune(const char *dir, const struct zone_history *h)
         return;
     for (const struct dirent *e; (e = readdir(d));) {
         uint32_t serial;
-        if (is_zone_file(e->d_name, &serial) && !holds(h, serial) && unlinkat(dirfd(d), e->d_name, 0))
+        if (is_zone_file(e->d_name, &serial) && !holds(h, serial) &&
+            unlinkat(dirfd(d), e->d_name, 0))
             log_warn("dns: %s/%s cannot be removed: %s", dir, e->d_name, strerror(errno));
     }
     closedir(d);

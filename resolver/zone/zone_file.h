@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// Versions of a zone on disk, so that a restart can still answer an IXFR and serves the very signatures it served
-// before: one file per version in a directory, fe-SERIAL.zone. On the zone maintainer's thread.
+// Versions of a zone on disk, so that a restart can still answer an IXFR and serves the very
+// signatures it served before: one file per version in a directory, fe-SERIAL.zone. On the zone
+// maintainer's thread.
 //
-//   rc = zone_file_load_all(dir, zones, ZONE_HISTORY_MAX, &n);      // newest first; damaged ones are skipped
+//   // newest first; damaged ones are skipped
+//   rc = zone_file_load_all(dir, zones, ZONE_HISTORY_MAX, &n);
 //   rc = zone_file_save(dir, zone);
-//   zone_file_prune(dir, history);                                              // removes what it does not hold
+//   zone_file_prune(dir, history);   // removes what it does not hold
 #ifndef MERIDIAN_RESOLVER_ZONE_ZONE_FILE_H
 #define MERIDIAN_RESOLVER_ZONE_ZONE_FILE_H
 
@@ -13,7 +15,8 @@
 
 #define ZONE_FILE_MAX (64u << 20)
 
-// The form of a file: a head, the records, and the SHA-256 of both. ERR_CORRUPT, ERR_VERSION, ERR_NOMEM.
+// The form of a file: a head, the records, and the SHA-256 of both. ERR_CORRUPT, ERR_VERSION,
+// ERR_NOMEM.
 int zone_parse(const void *p, size_t n, struct zone **out);
 void zone_format(const struct zone *z, struct buf *out); // errors stay in the buf
 

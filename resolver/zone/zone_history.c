@@ -31,13 +31,15 @@ static int compare(const struct zone_rr *a, const struct zone_rr *b)
 }
 
 // One pass over both, which are in order. With NULL arrays it only counts.
-static void walk(const struct zone *from, const struct zone *to, struct zone_rr *removed, struct zone_rr *added,
-                 struct zone_delta *d)
+static void walk(const struct zone *from, const struct zone *to, struct zone_rr *removed,
+                 struct zone_rr *added, struct zone_delta *d)
 {
     size_t i = 0, k = 0;
     d->n_removed = d->n_added = 0;
     while (i < from->n_rrs || k < to->n_rrs) {
-        int order = i == from->n_rrs ? 1 : k == to->n_rrs ? -1 : compare(&from->rrs[i], &to->rrs[k]);
+        int order = i == from->n_rrs ? 1
+                    : k == to->n_rrs ? -1
+                                     : compare(&from->rrs[i], &to->rrs[k]);
         if (order <= 0) {
             const struct zone_rr *rr = &from->rrs[i++];
             if (order < 0 && rr->type != DNS_SOA) {
@@ -78,7 +80,8 @@ static bool can_follow(const struct zone *from, const struct zone *to)
            zone_serial_less(from->serial, to->serial);
 }
 
-int zone_history_new(struct zone *zone, const struct zone_history *before, struct zone_history **out)
+int zone_history_new(struct zone *zone, const struct zone_history *before,
+                     struct zone_history **out)
 {
     struct zone_history *h = mem_zalloc(sizeof *h);
     if (!h)

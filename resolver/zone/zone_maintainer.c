@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The zone maintainer's thread; see zone_maintainer.h. Its state is its own; in come the topology and pokes, out goes the snapshot.
+// The zone maintainer's thread; see zone_maintainer.h. Its state is its own; in come the topology
+// and pokes, out goes the snapshot.
 #include "resolver/zone/zone_maintainer.h"
 
 #include "base/clock.h"
@@ -30,15 +31,21 @@ struct zone_maintainer {
     int wake;
     atomic_bool stopping;
     struct notifier *notifier;
-    struct topology *seen; // the newest with the frame that was built; NULL: nothing was
-    bool told;             // the secondaries, of told_serial
+    // the newest with the frame that was built; NULL: nothing was
+    struct topology *seen;
+    // the secondaries, of told_serial
+    bool told;
     uint32_t told_serial;
-    uint64_t keys_mark; // of the files that were read
-    int64_t again_s;    // wall clock: the builder wants to be called; 0: not
+    // of the files that were read
+    uint64_t keys_mark;
+    // wall clock: the builder wants to be called; 0: not
+    int64_t again_s;
     struct zone_history *history;
-    bool unsaved; // its zone is not on disk: there was no room
+    // its zone is not on disk: there was no room
+    bool unsaved;
     struct tsig_keys *keys;
-    struct zone *kept[ZONE_HISTORY_MAX]; // found on disk, until the first zone is built
+    // found on disk, until the first zone is built
+    struct zone *kept[ZONE_HISTORY_MAX];
     size_t n_kept;
 };
 
@@ -73,8 +80,9 @@ static uint64_t mark_of_keys(const struct zone_maintainer *k, const struct trans
         struct stat st;
         uint64_t parts[5] = {i};
         if (path && !stat(path, &st)) {
-            const uint64_t found[5] = {st.st_ino, (uint64_t)st.st_mtim.tv_sec, (uint64_t)st.st_mtim.tv_nsec,
-                                       (uint64_t)st.st_size, st.st_mode};
+            const uint64_t found[5] = {st.st_ino, (uint64_t)st.st_mtim.tv_sec,
+                                       (uint64_t)st.st_mtim.tv_nsec, (uint64_t)st.st_size,
+                                       st.st_mode};
             memcpy(parts, found, sizeof parts);
         }
         for (size_t j = 0; j < 5; j++)
@@ -103,8 +111,8 @@ static int read_keys(struct zone_maintainer *k, const struct topology *t)
 
 // ---- the zone ----
 
-static int build_unsigned(void *ctx, const struct topology *t, const struct zone *last, int64_t now_s,
-                          struct zone **out, int64_t *out_again_s)
+static int build_unsigned(void *ctx, const struct topology *t, const struct zone *last,
+                          int64_t now_s, struct zone **out, int64_t *out_again_s)
 {
     (void)ctx;
     *out_again_s = 0;
@@ -126,7 +134,8 @@ static void save(struct zone_maintainer *k)
     int rc = zone_file_save(k->o.zones_dir, k->history->zone);
     k->unsaved = rc;
     if (rc)
-        log_limited(&lim, LOG_WARN, "dns: %s: the zone cannot be kept for a restart: %s", k->o.zones_dir, err_text(rc));
+        log_limited(&lim, LOG_WARN, "dns: %s: the zone cannot be kept for a restart: %s",
+                    k->o.zones_dir, err_text(rc));
     else
         zone_file_prune(k->o.zones_dir, k->history);
 }
@@ -157,10 +166,11 @@ static int build(struct zone_maintainer *k, const struct topology *t)
     struct zone_history *before = k->history ? snapshot_ref(k->history) : NULL, *h = NULL;
     int64_t again_s = 0;
     int rc = before ? 0 : history_of_kept(k, &before);
-    int (*fn)(void *, const struct topology *, const struct zone *, int64_t, struct zone **, int64_t *) =
-        k->o.builder.build ? k->o.builder.build : build_unsigned;
+    int (*fn)(void *, const struct topology *, const struct zone *, int64_t, struct zone **,
+              int64_t *) = k->o.builder.build ? k->o.builder.build : build_unsigned;
     if (!rc)
-        rc = fn(k->o.builder.ctx, t, before ? before->zone : NULL, clock_wall_ms() / 1000, &zone, &again_s);
+        rc = fn(k->o.builder.ctx, t, before ? before->zone : NULL, clock_wall_ms() / 1000, &zone,
+                &again_s);
     bool same = !rc && k->history && k->history->zone == zone;
     if (!rc && !same)
         rc = zone_history_new(zone, before, &h);
@@ -185,7 +195,8 @@ static bool is_due(const struct zone_maintainer *k, const struct topology *t)
     return !topology_same_frame(k->seen, t) || (k->again_s && clock_wall_ms() / 1000 >= k->again_s);
 }
 
-// An older one is let go of: its registries are not to stay in memory for the frame's sake. NULL: to be tried again.
+// An older one is let go of: its registries are not to stay in memory for the frame's sake. NULL:
+// to be tried again.
 static void remember(struct zone_maintainer *k, struct topology *t)
 {
     struct topology *old = k->seen;
@@ -212,14 +223,16 @@ static bool look(struct zone_maintainer *k)
         return false;
     if (k->unsaved)
         save(k);
-    bool due = is_due(k, t), keys_changed = !k->keys || mark_of_keys(k, &t->transfer) != k->keys_mark;
+    bool due = is_due(k, t),
+         keys_changed = !k->keys || mark_of_keys(k, &t->transfer) != k->keys_mark;
     int rc = due || keys_changed ? read_keys(k, t) : 0;
     if (!rc && due)
         rc = build(k, t);
     if (!rc && (due || keys_changed))
         rc = publish(k);
     if (rc)
-        log_limited(&lim, LOG_ERROR, "dns: the zone of the frontends cannot be made: %s; %s", err_text(rc),
+        log_limited(&lim, LOG_ERROR, "dns: the zone of the frontends cannot be made: %s; %s",
+                    err_text(rc),
                     k->history ? "the one before stays" : "there is none to transfer");
     else if (due)
         tell(k, &t->transfer);

@@ -1,16 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
-// The zone maintainer of fe.D: a thread that rebuilds the zone when the topology's frame changes (or its signatures are due) and
-// when that makes another zone of it, keeps its earlier versions in memory and on disk, reads the keys of the
-// neighbours, publishes all of it as one snapshot, and tells the secondaries. Nothing of this is on the path of a
-// query.
+// The zone maintainer of fe.D: a thread that rebuilds the zone when the topology's frame changes
+// (or its signatures are due) and when that makes another zone of it, keeps its earlier versions in
+// memory and on disk, reads the keys of the neighbours, publishes all of it as one snapshot, and
+// tells the secondaries. Nothing of this is on the path of a query.
 //
-//   zone_maintainer_start(&(struct zone_maintainer_options){.topology = &cell, .frontend = &out, .zones_dir = dir, …}, &k);
+//   struct zone_maintainer_options o = {.topology = &cell, .frontend = &out, .zones_dir = dir, …};
+//   zone_maintainer_start(&o, &k);
 //   zone_maintainer_poke(k);            // the topology's frame has changed: any thread
 //   zone_maintainer_stop(k);
 //
-// The zone is there when zone_maintainer_start returns, unless it could not be built: then the log says why, and it is tried
-// again. Changes of registries share the frame: they cost a look, and make no zone, no file and no message. Serials:
-// config/frontend.h.
+// The zone is there when zone_maintainer_start returns, unless it could not be built: then the log
+// says why, and it is tried again. Changes of registries share the frame: they cost a look, and
+// make no zone, no file and no message. Serials: config/frontend.h.
 #ifndef MERIDIAN_RESOLVER_ZONE_ZONE_MAINTAINER_H
 #define MERIDIAN_RESOLVER_ZONE_ZONE_MAINTAINER_H
 
@@ -27,29 +28,36 @@ struct frontend { // published; frozen
     struct tsig_keys *keys;
 };
 
-// Makes the zone of a topology, with one reference, and says when it must be made again (wall clock, seconds; 0: only
-// when the topology's frame changes). `last` is the version made before, perhaps by an earlier process, or NULL; it may
-// be returned itself (snapshot_ref) while it is still right: then nothing is kept or told anew, and a restart does not
-// sign the same again. On failure the version in force stays, and the call is repeated in a while.
+// Makes the zone of a topology, with one reference, and says when it must be made again (wall
+// clock, seconds; 0: only when the topology's frame changes). `last` is the version made before,
+// perhaps by an earlier process, or NULL; it may be returned itself (snapshot_ref) while it is
+// still right: then nothing is kept or told anew, and a restart does not sign the same again. On
+// failure the version in force stays, and the call is repeated in a while.
 struct zone_maintainer_builder {
-    int (*build)(void *ctx, const struct topology *t, const struct zone *last, int64_t now_s, struct zone **out,
-                 int64_t *out_again_s);
+    int (*build)(void *ctx, const struct topology *t, const struct zone *last, int64_t now_s,
+                 struct zone **out, int64_t *out_again_s);
     void *ctx;
 };
 
 struct zone_maintainer_options {
-    struct snapshot *topology;     // struct topology
-    struct snapshot *frontend;     // out: struct frontend
-    const char *zones_dir;         // earlier versions are kept here; made if need be; NULL: in memory only
-    const char *tsig_dir;          // NAME.key
-    const struct endpoint *listen; // notifications leave from the first address of their family that is no wildcard
+    // struct topology
+    struct snapshot *topology;
+    // out: struct frontend
+    struct snapshot *frontend;
+    // earlier versions are kept here; made if need be; NULL: in memory only
+    const char *zones_dir;
+    // NAME.key
+    const char *tsig_dir;
+    // notifications leave from the first address of their family that is no wildcard
+    const struct endpoint *listen;
     size_t n_listen;
-    struct zone_maintainer_builder builder; // build NULL: fe.D without signatures; see resolver/sign/signing.h
+    // build NULL: fe.D without signatures; see resolver/sign/signing.h
+    struct zone_maintainer_builder builder;
 };
 
-int zone_maintainer_start(const struct zone_maintainer_options *o,
-                          struct zone_maintainer **out); // borrows what o points to
-void zone_maintainer_poke(struct zone_maintainer *k);    // NULL is fine
+// borrows what o points to
+int zone_maintainer_start(const struct zone_maintainer_options *o, struct zone_maintainer **out);
+void zone_maintainer_poke(struct zone_maintainer *k); // NULL is fine
 void zone_maintainer_stop(struct zone_maintainer *k);
 
 #endif

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Feeds every file of the directories named on the command line to the fuzz target it is linked with, so that the
-// corpus and every past crash run as an ordinary test. Fails when there was nothing to feed.
+// Feeds every file of the directories named on the command line to the fuzz target it is linked
+// with, so that the corpus and every past crash run as an ordinary test. Fails when there was
+// nothing to feed.
 #include <dirent.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -16,7 +17,8 @@ static int feed_file(const char *path)
     static uint8_t data[1 << 20];
     size_t n = fread(data, 1, sizeof data, f);
     fclose(f);
-    uint8_t *exact = malloc(n ? n : 1); // its own block, so that a sanitizer sees reads past the end
+    // its own block, so that a sanitizer sees reads past the end
+    uint8_t *exact = malloc(n ? n : 1);
     if (!exact)
         abort();
     for (size_t i = 0; i < n; i++)

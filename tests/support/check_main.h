@@ -4,7 +4,8 @@
 //   START_TEST(test_name) { … } END_TEST
 //   CHECK_MAIN("base/bytes", test_name, test_other)
 //
-// The run is closed by Check's own line. CK_FORK=no in the environment runs without forking (sanitizers, debugger).
+// The run is closed by Check's own line. CK_FORK=no in the environment runs without forking
+// (sanitizers, debugger).
 #ifndef MERIDIAN_TESTS_CHECK_MAIN_H
 #define MERIDIAN_TESTS_CHECK_MAIN_H
 

@@ -57,7 +57,8 @@ static size_t zone_of(const struct dnssec_judge *j, const ldns_rdf *name, bool a
         const ldns_rdf *apex = j->zones[i].apex;
         if (above ? !is_below(name, apex) : !at_or_below(name, apex))
             continue;
-        if (found == j->n_zones || ldns_dname_label_count(apex) > ldns_dname_label_count(j->zones[found].apex))
+        if (found == j->n_zones ||
+            ldns_dname_label_count(apex) > ldns_dname_label_count(j->zones[found].apex))
             found = i;
     }
     return found;
@@ -67,7 +68,8 @@ static size_t zone_of(const struct dnssec_judge *j, const ldns_rdf *name, bool a
 
 static bool same_set(const ldns_rr *a, const ldns_rr *b)
 {
-    return ldns_rr_get_type(a) == ldns_rr_get_type(b) && !ldns_dname_compare(ldns_rr_owner(a), ldns_rr_owner(b));
+    return ldns_rr_get_type(a) == ldns_rr_get_type(b) &&
+           !ldns_dname_compare(ldns_rr_owner(a), ldns_rr_owner(b));
 }
 
 static bool covers(const ldns_rr *sig, const ldns_rr *rr)
@@ -77,7 +79,8 @@ static bool covers(const ldns_rr *sig, const ldns_rr *rr)
            !ldns_dname_compare(ldns_rr_owner(sig), ldns_rr_owner(rr));
 }
 
-static bool judge_signature(struct dnssec_judge *j, const ldns_rr_list *set, ldns_rr *sig, size_t zone)
+static bool judge_signature(struct dnssec_judge *j, const ldns_rr_list *set, ldns_rr *sig,
+                            size_t zone)
 {
     const ldns_rr *first = ldns_rr_list_rr(set, 0);
     int64_t end = ldns_rdf2native_time_t(ldns_rr_rrsig_expiration(sig)), ttl = ldns_rr_ttl(sig);
@@ -86,9 +89,11 @@ static bool judge_signature(struct dnssec_judge *j, const ldns_rr_list *set, ldn
         return wrong(j, sig, "another zone's signature");
     if (ldns_rr_ttl(first) != ttl || ldns_rdf2native_int32(ldns_rr_rrsig_origttl(sig)) < ttl)
         return wrong(j, sig, "TTLs do not fit");
-    // What ldns does not mind. With fewer labels than its owner has, a signature is one of a wildcard's answer (RFC
-    // 4034 section 3.1.3), and good for other names too: no zone of ours has wildcards, so none may be.
-    if (ldns_rdf2native_int8(ldns_rr_rrsig_labels(sig)) != ldns_dname_label_count(ldns_rr_owner(sig)))
+    // What ldns does not mind. With fewer labels than its owner has, a signature is one of a
+    // wildcard's answer (RFC 4034 section 3.1.3), and good for other names too: no zone of ours has
+    // wildcards, so none may be.
+    if (ldns_rdf2native_int8(ldns_rr_rrsig_labels(sig)) !=
+        ldns_dname_label_count(ldns_rr_owner(sig)))
         return wrong(j, sig, "not the labels of its owner");
     if (ldns_dname_is_wildcard(ldns_rr_owner(sig)))
         return wrong(j, sig, "good for other names, as that of a wildcard");
@@ -118,7 +123,8 @@ static bool is_delegation(const ldns_rr *nsec)
 // At a cut, DS is the parent's, and so is the NSEC of its side.
 static bool is_parents(const ldns_rr *rr)
 {
-    return ldns_rr_get_type(rr) == LDNS_RR_TYPE_DS || (ldns_rr_get_type(rr) == LDNS_RR_TYPE_NSEC && is_delegation(rr));
+    return ldns_rr_get_type(rr) == LDNS_RR_TYPE_DS ||
+           (ldns_rr_get_type(rr) == LDNS_RR_TYPE_NSEC && is_delegation(rr));
 }
 
 static bool judge_set(struct dnssec_judge *j, const ldns_rr_list *section, const ldns_rr *first)
@@ -136,7 +142,8 @@ static bool judge_set(struct dnssec_judge *j, const ldns_rr_list *section, const
         if (!covers(r, first))
             continue;
         n_sigs++;
-        ok = is_signed ? judge_signature(j, set, r, zone) : wrong(j, r, "signed in an unsigned zone");
+        ok = is_signed ? judge_signature(j, set, r, zone)
+                       : wrong(j, r, "signed in an unsigned zone");
     }
     ldns_rr_list_free(set);
     j->n_sets++;
@@ -171,7 +178,8 @@ static const ldns_rdf *last_name(const ldns_pkt *pkt)
     const ldns_rdf *name = ldns_rr_owner(ldns_rr_list_rr(ldns_pkt_question(pkt), 0));
     for (size_t i = 0; i < ldns_rr_list_rr_count(answer); i++) {
         const ldns_rr *rr = ldns_rr_list_rr(answer, i);
-        if (ldns_rr_get_type(rr) == LDNS_RR_TYPE_CNAME && !ldns_dname_compare(ldns_rr_owner(rr), name))
+        if (ldns_rr_get_type(rr) == LDNS_RR_TYPE_CNAME &&
+            !ldns_dname_compare(ldns_rr_owner(rr), name))
             name = ldns_rr_rdf(rr, 0);
     }
     return name;
@@ -196,8 +204,10 @@ static bool any_covers(const ldns_rr_list *nsecs, const ldns_rdf *name)
     return false;
 }
 
-// The wildcard that could have answered: below the closest ancestor that the covering NSEC shows to exist.
-static bool wildcard_denied(const ldns_rr_list *nsecs, const ldns_rr *covering, const ldns_rdf *name)
+// The wildcard that could have answered: below the closest ancestor that the covering NSEC shows to
+// exist.
+static bool wildcard_denied(const ldns_rr_list *nsecs, const ldns_rr *covering,
+                            const ldns_rdf *name)
 {
     ldns_rdf *encloser = ldns_dname_left_chop(name);
     while (encloser && !at_or_below(ldns_rr_owner(covering), encloser) &&
@@ -212,7 +222,8 @@ static bool wildcard_denied(const ldns_rr_list *nsecs, const ldns_rr *covering, 
         ldns_rdf_deep_free(encloser);
         return true;
     }
-    bool yes = encloser && ldns_dname_cat(wildcard, encloser) == LDNS_STATUS_OK && any_covers(nsecs, wildcard);
+    bool yes = encloser && ldns_dname_cat(wildcard, encloser) == LDNS_STATUS_OK &&
+               any_covers(nsecs, wildcard);
     ldns_rdf_deep_free(wildcard);
     ldns_rdf_deep_free(encloser);
     return yes;

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a validator holds against a response, with the zones' keys and nothing else: a signature of the right zone that
-// verifies with ldns for every RRset of a signed zone and for none of an unsigned one, and the NSEC records that a
-// denial needs (RFC 4035 section 5.4, 9824). For tests and fuzzers; one thread.
+// What a validator holds against a response, with the zones' keys and nothing else: a signature of
+// the right zone that verifies with ldns for every RRset of a signed zone and for none of an
+// unsigned one, and the NSEC records that a denial needs (RFC 4035 section 5.4, 9824). For tests
+// and fuzzers; one thread.
 //
 //   struct dnssec_judge j = {.now_s = now};
 //   dnssec_judge_zone(&j, "example.io.", keys);
@@ -19,16 +20,20 @@
 #define DNSSEC_JUDGE_ZONES 8
 
 struct dnssec_judge {
-    int64_t now_s; // what signatures are judged by
+    // what signatures are judged by
+    int64_t now_s;
     struct {
         ldns_rdf *apex;
-        ldns_rr_list *keys; // NULL: not signed
+        // NULL: not signed
+        ldns_rr_list *keys;
     } zones[DNSSEC_JUDGE_ZONES];
     size_t n_zones;
     // Of what was judged so far.
     unsigned n_sets, n_signatures;
-    int64_t least_left_s, least_age_s; // to a signature's end after its TTL has run out, and since its beginning
-    char why[4096];                    // of what was found wrong
+    // to a signature's end after its TTL has run out, and since its beginning
+    int64_t least_left_s, least_age_s;
+    // of what was found wrong
+    char why[4096];
 };
 
 // `keys`, DNSKEY records, are taken over; NULL or none: a zone without signatures.

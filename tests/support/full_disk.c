@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// ENOSPC by countdown; see full_disk.h. Each function stands in for the C library's of that name and makes the system
-// call itself. Counted by one atomic, so that a program's other threads may write as well.
+// ENOSPC by countdown; see full_disk.h. Each function stands in for the C library's of that name
+// and makes the system call itself. Counted by one atomic, so that a program's other threads may
+// write as well.
 // Both names of each function are defined below: neither is to be an alias of the other here.
 #undef _FILE_OFFSET_BITS
 #undef _FORTIFY_SOURCE
@@ -85,7 +86,8 @@ ssize_t write(int fd, const void *p, size_t n)
 ssize_t pwrite64(int fd, const void *p, size_t n, off64_t at)
 {
     if (is_file(fd) && refused())
-        return !once && n > 1 && syscall(SYS_pwrite64, fd, p, n / 2, at) > 0 ? (ssize_t)(n / 2) : full();
+        return !once && n > 1 && syscall(SYS_pwrite64, fd, p, n / 2, at) > 0 ? (ssize_t)(n / 2)
+                                                                             : full();
     return syscall(SYS_pwrite64, fd, p, n, at);
 }
 

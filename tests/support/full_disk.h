@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A disk that is full from the n-th step on: what a program does to regular files and directories meets ENOSPC by
-// countdown, whoever does it: our code and the libraries (SQLite).
+// A disk that is full from the n-th step on: what a program does to regular files and directories
+// meets ENOSPC by countdown, whoever does it: our code and the libraries (SQLite).
 //
 //   for (long n = 1;; n++) {
 //       prepare();
@@ -11,10 +11,11 @@
 //       if (!met) break;
 //   }
 //
-// Steps are those that may need room: a write to a regular file (in half, then refused: as a disk takes what fits), an
-// extension, a name that is made (open with O_CREAT, mkdir, symlink, link, rename), fsync and fdatasync (delayed
-// allocation, quotas, network file systems). Reading, removing and cutting always work. Standard output and error are
-// left alone. Linking full_disk.c into a test program is enough: its definitions stand before the C library's.
+// Steps are those that may need room: a write to a regular file (in half, then refused: as a disk
+// takes what fits), an extension, a name that is made (open with O_CREAT, mkdir, symlink, link,
+// rename), fsync and fdatasync (delayed allocation, quotas, network file systems). Reading,
+// removing and cutting always work. Standard output and error are left alone. Linking full_disk.c
+// into a test program is enough: its definitions stand before the C library's.
 #ifndef MERIDIAN_TESTS_FULL_DISK_H
 #define MERIDIAN_TESTS_FULL_DISK_H
 

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// A wall clock that a test shifts while the program runs; the monotonic clock stays the kernel's. The linker puts these
-// functions in front of those of base/clock.c (--wrap), in meridiand_shifted only: the product has no such hook, and
-// tests/checks/product.py looks that it has none.
+// A wall clock that a test shifts while the program runs; the monotonic clock stays the kernel's.
+// The linker puts these functions in front of those of base/clock.c (--wrap), in meridiand_shifted
+// only: the product has no such hook, and tests/checks/product.py looks that it has none.
 //
-// The environment's MERIDIAN_TEST_CLOCK names a file of two int64 in the machine's byte order: milliseconds to add to
-// the wall clock, and what to say in the kernel's stead of its synchronisation (enum clock_kernel), or -1 for the
-// kernel's own word. The file is mapped once, before main: what the test writes holds at once, whatever the sandbox and
-// user, and after a restart too.
+// The environment's MERIDIAN_TEST_CLOCK names a file of two int64 in the machine's byte order:
+// milliseconds to add to the wall clock, and what to say in the kernel's stead of its
+// synchronisation (enum clock_kernel), or -1 for the kernel's own word. The file is mapped once,
+// before main: what the test writes holds at once, whatever the sandbox and user, and after a
+// restart too.
 #include "base/clock.h"
 
 #include <errno.h>
@@ -41,7 +42,8 @@ __attribute__((constructor)) static void shift_map(void)
     if (!path)
         return;
     int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0 || lseek(fd, 0, SEEK_END) < (off_t)sizeof *shift) // a shorter file would end in SIGBUS
+    // a shorter file would end in SIGBUS
+    if (fd < 0 || lseek(fd, 0, SEEK_END) < (off_t)sizeof *shift)
         give_up(path);
     void *p = mmap(NULL, sizeof *shift, PROT_READ, MAP_SHARED, fd, 0);
     if (p == MAP_FAILED)

@@ -17,11 +17,12 @@ static int add_key(struct buf *b, const char *dir, enum dnskey_zone zone, enum d
     if (rc)
         return rc;
     b64_format(k.public, k.public_n, b64);
-    buf_printf(
-        b,
-        "    - { id: %s, zone: %s, role: %s, algorithm: %s, state: active, since: \"2026-01-01T00:00:00Z\", key: "
-        "\"%s\" }\n",
-        id, dnskey_zone_name(zone), dnskey_role_name(role), dnskey_algorithm_name(algorithm), b64);
+    buf_printf(b,
+               "    - { id: %s, zone: %s, role: %s, algorithm: %s, state: active, since: "
+               "\"2026-01-01T00:00:00Z\", key: "
+               "\"%s\" }\n",
+               id, dnskey_zone_name(zone), dnskey_role_name(role), dnskey_algorithm_name(algorithm),
+               b64);
     return 0;
 }
 
@@ -30,13 +31,15 @@ int signed_keys(struct buf *b, const char *dir, enum dnskey_algorithm algorithm,
     int rc = 0;
     buf_printf(b, "dnssec:\n  keys:\n");
     for (int z = 0; z < 2; z++)
-        for (int r = csk ? DNSKEY_CSK : DNSKEY_KSK; r <= (csk ? DNSKEY_CSK : DNSKEY_ZSK) && !rc; r++)
+        for (int r = csk ? DNSKEY_CSK : DNSKEY_KSK; r <= (csk ? DNSKEY_CSK : DNSKEY_ZSK) && !rc;
+             r++)
             rc = add_key(b, dir, (enum dnskey_zone)z, (enum dnskey_role)r, algorithm);
     return rc;
 }
 
-int signed_answer(struct answer_context *c, struct pending_inbox *inbox, const uint8_t *query, size_t n, uint8_t *out,
-                  size_t cap, struct answer_info *info, size_t *out_n, int *out_waits)
+int signed_answer(struct answer_context *c, struct pending_inbox *inbox, const uint8_t *query,
+                  size_t n, uint8_t *out, size_t cap, struct answer_info *info, size_t *out_n,
+                  int *out_waits)
 {
     int rc = -1;
     *out_waits = 0;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Certificates for tests, made by the openssl program in a test's own folder, and ports that are free just now.
-// Header only: a few tests include it.
+// Certificates for tests, made by the openssl program in a test's own folder, and ports that are
+// free just now. Header only: a few tests include it.
 #ifndef MERIDIAN_TESTS_TLS_FILES_H
 #define MERIDIAN_TESTS_TLS_FILES_H
 
@@ -24,7 +24,8 @@ static inline void tls_make_ca(const char *dir, const char *name, char *out_path
 {
     char c[1024];
     snprintf(c, sizeof c,
-             "cd %s && openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=%s "
+             "cd %s && openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days "
+             "2 -subj /CN=%s "
              "-addext basicConstraints=critical,CA:TRUE -keyout %s.key -out %s.pem 2>/dev/null",
              dir, name, name, name);
     tls_shell(c);
@@ -32,34 +33,45 @@ static inline void tls_make_ca(const char *dir, const char *name, char *out_path
 }
 
 // dir/NAME.pem holds certificate and key; san as in "DNS:a.test,DNS:*.b.test".
-static inline void tls_make_leaf(const char *dir, const char *ca, const char *name, const char *san, char *out_path,
-                                 size_t cap)
+static inline void tls_make_leaf(const char *dir, const char *ca, const char *name, const char *san,
+                                 char *out_path, size_t cap)
 {
     char c[2048];
     snprintf(c, sizeof c,
-             "cd %s && openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=%s -keyout %s.key "
-             "-out %s.csr 2>/dev/null && printf 'subjectAltName=%s\\n' > %s.ext && openssl x509 -req -in %s.csr -CA "
-             "%s.pem -CAkey %s.key -CAcreateserial -days 2 -extfile %s.ext -out %s.crt 2>/dev/null && cat %s.crt "
+             "cd %s && openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=%s "
+             "-keyout %s.key "
+             "-out %s.csr 2>/dev/null && printf 'subjectAltName=%s\\n' > %s.ext && openssl x509 "
+             "-req -in %s.csr -CA "
+             "%s.pem -CAkey %s.key -CAcreateserial -days 2 -extfile %s.ext -out %s.crt 2>/dev/null "
+             "&& cat %s.crt "
              "%s.key > %s.pem.new && chmod 600 %s.pem.new && mv %s.pem.new %s.pem",
-             dir, name, name, name, san, name, name, ca, ca, name, name, name, name, name, name, name, name);
+             dir, name, name, name, san, name, name, ca, ca, name, name, name, name, name, name,
+             name, name);
     tls_shell(c);
     snprintf(out_path, cap, "%s/%s.pem", dir, name);
 }
 
 // As tls_make_leaf, but good from and until so many days from now (negative: before now).
-static inline void tls_make_dated_leaf(const char *dir, const char *ca, const char *name, const char *san,
-                                       int from_days, int until_days, char *out_path, size_t cap)
+static inline void tls_make_dated_leaf(const char *dir, const char *ca, const char *name,
+                                       const char *san, int from_days, int until_days,
+                                       char *out_path, size_t cap)
 {
     char c[2048];
-    snprintf(c, sizeof c,
-             "cd %s && openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=%s -keyout %s.key "
-             "-out %s.csr 2>/dev/null && : > %s.index && printf '[ca]\ndefault_ca=d\n[d]\nnew_certs_dir=.\n"
-             "database=%s.index\nrand_serial=yes\ndefault_md=sha256\npolicy=p\n[p]\ncommonName=supplied\n[e]\n"
-             "subjectAltName=%s\n' > %s.cnf && openssl ca -batch -config %s.cnf -extensions e -notext -cert %s.pem "
-             "-keyfile %s.key -startdate $(date -u -d '%d days' +%%Y%%m%%d%%H%%M%%SZ) -enddate $(date -u -d '%d days' "
-             "+%%Y%%m%%d%%H%%M%%SZ) -in %s.csr -out %s.crt 2>/dev/null && cat %s.crt %s.key > %s.pem",
-             dir, name, name, name, name, name, san, name, name, ca, ca, from_days, until_days, name, name, name, name,
-             name);
+    snprintf(
+        c, sizeof c,
+        "cd %s && openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=%s "
+        "-keyout %s.key "
+        "-out %s.csr 2>/dev/null && : > %s.index && printf "
+        "'[ca]\ndefault_ca=d\n[d]\nnew_certs_dir=.\n"
+        "database=%s.index\nrand_serial=yes\ndefault_md=sha256\npolicy=p\n[p]\ncommonName="
+        "supplied\n[e]\n"
+        "subjectAltName=%s\n' > %s.cnf && openssl ca -batch -config %s.cnf -extensions e -notext "
+        "-cert %s.pem "
+        "-keyfile %s.key -startdate $(date -u -d '%d days' +%%Y%%m%%d%%H%%M%%SZ) -enddate $(date "
+        "-u -d '%d days' "
+        "+%%Y%%m%%d%%H%%M%%SZ) -in %s.csr -out %s.crt 2>/dev/null && cat %s.crt %s.key > %s.pem",
+        dir, name, name, name, name, name, san, name, name, ca, ca, from_days, until_days, name,
+        name, name, name, name);
     tls_shell(c);
     snprintf(out_path, cap, "%s/%s.pem", dir, name);
 }

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// Failing allocations by countdown: runs fn with the 1st, 2nd, 3rd … allocation (and all after it) refused, until a run
-// meets no refusal. fn builds, checks and releases everything itself, and returns 0 or an ERR_* code.
+// Failing allocations by countdown: runs fn with the 1st, 2nd, 3rd … allocation (and all after it)
+// refused, until a run meets no refusal. fn builds, checks and releases everything itself, and
+// returns 0 or an ERR_* code.
 //
 //   static int one(void *ctx) { … return rc; }
 //   ck_assert_int_gt(torture(one, NULL), 0);
 //
-// Returns how many runs met a refusal; -1 if fn failed with all memory there, or never got through in TORTURE_MAX runs.
-// Only mem_* is refused, not what libraries allocate. Single-threaded; leaks are the sanitizer's to find.
+// Returns how many runs met a refusal; -1 if fn failed with all memory there, or never got through
+// in TORTURE_MAX runs. Only mem_* is refused, not what libraries allocate. Single-threaded; leaks
+// are the sanitizer's to find.
 #ifndef MERIDIAN_TESTS_TORTURE_H
 #define MERIDIAN_TESTS_TORTURE_H
 

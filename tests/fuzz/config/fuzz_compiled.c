@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Any bytes as a compiled topology, with the length and the digest made right so that what lies behind them is reached:
-// refused with a sentence, or as whole as one from a document, and the same again after writing and reading it.
+// Any bytes as a compiled topology, with the length and the digest made right so that what lies
+// behind them is reached: refused with a sentence, or as whole as one from a document, and the same
+// again after writing and reading it.
 #include "base/bytes.h"
 #include "base/digest.h"
 #include "config/catalogue.h"
@@ -30,7 +31,8 @@ static void check(const struct topology *t)
     struct catalogue_iter it = {0};
     size_t n = 0;
     for (const struct registry *r; (r = topology_next(t, &it)); n++) {
-        must(r->n_replicas && topology_registry(t, r->name) == r && topology_by_label(t, r->label) == r);
+        must(r->n_replicas && topology_registry(t, r->name) == r &&
+             topology_by_label(t, r->label) == r);
         for (size_t k = 0; k < r->n_replicas; k++)
             must(topology_replica_stamp(t, &r->replicas[k])->name[0]);
         for (size_t k = 0; k < r->n_moves; k++)
@@ -43,7 +45,8 @@ static void check(const struct topology *t)
     AUTO_BUF struct buf out;
     struct topology *again = NULL;
     buf_init(&out, 0);
-    must(!compiled_format(t, &out) && !compiled_parse(TOPOLOGY_COMPACT, out.p, out.n, "again", NULL, &again));
+    must(!compiled_format(t, &out) &&
+         !compiled_parse(TOPOLOGY_COMPACT, out.p, out.n, "again", NULL, &again));
     must(again->n_registries == n && again->version == t->version);
     snapshot_unref(again);
 }

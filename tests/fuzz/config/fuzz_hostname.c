@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Any bytes as a name, as text, as wire form and as an HTTP Host: what is recognised formats and parses back to itself.
+// Any bytes as a name, as text, as wire form and as an HTTP Host: what is recognised formats and
+// parses back to itself.
 #include "config/hostname.h"
 
 #include <stdint.h>
@@ -13,7 +14,8 @@ static void check(const struct hostname *h)
     char text[HOSTNAME_TEXT_SIZE];
     struct hostname again;
     if (h->kind == NAME_INVALID || h->kind == NAME_FOREIGN || h->kind == NAME_ENT) {
-        if (h->kind != NAME_ENT && (h->label[0] || h->registry[0] || h->hash[0] || h->region[0] || h->stamp[0]))
+        if (h->kind != NAME_ENT &&
+            (h->label[0] || h->registry[0] || h->hash[0] || h->region[0] || h->stamp[0]))
             abort();
         return;
     }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Any bytes as a topology: refused with at least one sentence, or whole enough that every index leads somewhere.
+// Any bytes as a topology: refused with at least one sentence, or whole enough that every index
+// leads somewhere.
 #include "config/topology.h"
 
 #include <stdint.h>
@@ -16,15 +17,16 @@ static void must(bool holds)
 
 static void check(const struct topology *t)
 {
-    must(t->n_regions >= 1 && t->n_regions <= TOPOLOGY_MAX_REGIONS && t->n_name_servers >= 1 && t->version >= 1);
+    must(t->n_regions >= 1 && t->n_regions <= TOPOLOGY_MAX_REGIONS && t->n_name_servers >= 1 &&
+         t->version >= 1);
     for (size_t i = 0; i < t->n_regions; i++)
         must(t->routing_order[i] < t->n_regions && t->regions[i].n_stamps >= 1 &&
              topology_region(t, t->regions[i].name) == &t->regions[i]);
     const struct registry **all = topology_sorted(t);
     for (size_t i = 0; i < t->n_registries; i++) {
         const struct registry *r = all[i];
-        must((!i || strcmp(all[i - 1]->label, r->label) < 0) && r->n_replicas && topology_registry(t, r->name) == r &&
-             topology_by_label(t, r->label) == r);
+        must((!i || strcmp(all[i - 1]->label, r->label) < 0) && r->n_replicas &&
+             topology_registry(t, r->name) == r && topology_by_label(t, r->label) == r);
         for (size_t k = 0; k < r->n_replicas; k++)
             must(topology_replica_stamp(t, &r->replicas[k])->name[0] &&
                  registry_replica(r, r->replicas[k].region) == &r->replicas[k]);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// A record of nginx's log, whatever is in it: the line is bounded, printable, without a query; and a signature in it is
-// not shown, wherever in a record it stands. A record of the access log is a line of JSON, or none.
+// A record of nginx's log, whatever is in it: the line is bounded, printable, without a query; and
+// a signature in it is not shown, wherever in a record it stands. A record of the access log is a
+// line of JSON, or none.
 #include "net/edge_access.h"
 #include "net/edge_log.h"
 
@@ -30,7 +31,8 @@ static void judge(const uint8_t *record, size_t n, char line[EDGE_LOG_LINE_MAX])
         abort();
 }
 
-// The same bytes as a record of the access log: a line of JSON that ends, with nothing in it that needs an escape.
+// The same bytes as a record of the access log: a line of JSON that ends, with nothing in it that
+// needs an escape.
 static void judge_access(const uint8_t *record, size_t n)
 {
     char line[EDGE_ACCESS_LINE_MAX];

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A request line, "METHOD target": whatever it is, routing ends, and what it calls a name, tag or upload id is one.
+// A request line, "METHOD target": whatever it is, routing ends, and what it calls a name, tag or
+// upload id is one.
 #include "registry/route.h"
 
 #include <stdlib.h>
@@ -28,8 +29,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         req->path = target;
         req->query = query ? query : "";
         if (!route_parse(&req->arena, req->path, &r)) {
-            if ((r.name && !repository_name_ok(r.name, strlen(r.name))) || (r.tag && !tag_ok(r.tag)) ||
-                (r.upload_id && !upload_id_ok(r.upload_id)) || !route_allow(&r))
+            if ((r.name && !repository_name_ok(r.name, strlen(r.name))) ||
+                (r.tag && !tag_ok(r.tag)) || (r.upload_id && !upload_id_ok(r.upload_id)) ||
+                !route_allow(&r))
                 abort();
             if (r.kind == ROUTE_UPLOAD && !r.fault && !r.upload_id)
                 abort();

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The value of a signed URL: nothing that was not made with the key is accepted; what is, is what was made.
+// The value of a signed URL: nothing that was not made with the key is accepted; what is, is what
+// was made.
 #include "registry/signed_url.h"
 
 #include "config/principals.h"

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// A whole stream as its reader sees it: lines, each held against the rules. The first byte chooses whether signatures
-// count, so that what lies behind them is reached too. Places must only go up, and only shared registries come through.
+// A whole stream as its reader sees it: lines, each held against the rules. The first byte chooses
+// whether signatures count, so that what lies behind them is reached too. Places must only go up,
+// and only shared registries come through.
 #include "replication/cursor.h"
 #include "tests/unit/replication/feed_fixture.h"
 
@@ -14,7 +15,8 @@ static int verify_any(const char *spki, const void *p, size_t n, const uint8_t s
     return 0;
 }
 
-static void check(const struct feed_rules *ru, const struct feed_mark *before, const struct feed_line *l)
+static void check(const struct feed_rules *ru, const struct feed_mark *before,
+                  const struct feed_line *l)
 {
     if (mark_order(before, &ru->last) > 0)
         abort();

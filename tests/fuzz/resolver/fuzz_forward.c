@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// What an upstream sends, to a forwarder: any bytes behind the right id and question (else nothing would be read). What
-// is passed on to the client is no larger than it takes, is its question's, and ends in our OPT if it sent one.
+// What an upstream sends, to a forwarder: any bytes behind the right id and question (else nothing
+// would be read). What is passed on to the client is no larger than it takes, is its question's,
+// and ends in our OPT if it sent one.
 #include "base/mem.h"
 #include "resolver/forward/forward_message.h"
 
@@ -10,9 +11,9 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static const uint8_t query[] = {0x12, 0x34, 1,   0,   0,   1,   0,   0,   0,   0, 0,    1,   3,   'w', 'w',
-                                'w',  7,    'e', 'x', 'a', 'm', 'p', 'l', 'e', 3, 'c',  'o', 'm', 0,   0,
-                                1,    0,    1,   0,   0,   41,  4,   208, 0,   0, 0x80, 0,   0,   0};
+static const uint8_t query[] = {
+    0x12, 0x34, 1, 0,   0,   1,   0, 0, 0, 0, 0, 1, 3, 'w', 'w', 'w', 7, 'e', 'x',  'a', 'm', 'p',
+    'l',  'e',  3, 'c', 'o', 'm', 0, 0, 1, 0, 1, 0, 0, 41,  4,   208, 0, 0,   0x80, 0,   0,   0};
 
 static void check(const struct forward_query *q, const uint8_t *got, size_t n, size_t cap)
 {
@@ -40,14 +41,17 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         struct dns_query parsed;
         struct forward_query q;
         uint8_t sent[FORWARD_QUERY_BYTES];
-        if (dns_query_parse(query, way & 1 ? sizeof query : sizeof query - DNS_OPT_BYTES, &parsed) && way & 1)
+        if (dns_query_parse(query, way & 1 ? sizeof query : sizeof query - DNS_OPT_BYTES,
+                            &parsed) &&
+            way & 1)
             abort();
         parsed.edns = way & 1;
         parsed.name = query + DNS_HEADER_BYTES;
         parsed.name_n = 17;
-        forward_message_keep(&parsed, &(struct edns_response){.ede = EDE_NONE}, false, way & 2 ? 65535 : 512, &q);
-        size_t n_sent = forward_message_query(&q, 0x1234, none, sent), begin = DNS_HEADER_BYTES + q.question_n,
-               n = size;
+        forward_message_keep(&parsed, &(struct edns_response){.ede = EDE_NONE}, false,
+                             way & 2 ? 65535 : 512, &q);
+        size_t n_sent = forward_message_query(&q, 0x1234, none, sent),
+               begin = DNS_HEADER_BYTES + q.question_n, n = size;
         if (n > sizeof got)
             n = sizeof got;
         memcpy(got, data, n);

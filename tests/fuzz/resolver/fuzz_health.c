@@ -1,17 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
-// What peers say of health: observations (their signature taken as good, so that all behind it is reached), and deep
-// documents. What parses is written and read again, and comes out the same.
+// What peers say of health: observations (their signature taken as good, so that all behind it is
+// reached), and deep documents. What parses is written and read again, and comes out the same.
 #include "health/deep.h"
 #include "health/observation.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-static const char yaml[] = "version: 1\ndomain: example.io\nhostmaster: h@example.io\nregions:\n"
-                           "  - { name: eastus, peer: 192.0.2.1:8443, stamps: [{ name: eus-1, ipv4: [192.0.2.1] }] }\n"
-                           "name_servers: [eus-1.eastus]\n"
-                           "identities:\n  eastus: { feed_keys: [{ id: eastus-f, key: "
-                           "\"MCowBQYDK2VwAyEAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\" }] }\n";
+static const char yaml[] =
+    "version: 1\ndomain: example.io\nhostmaster: h@example.io\nregions:\n"
+    "  - { name: eastus, peer: 192.0.2.1:8443, stamps: [{ name: eus-1, ipv4: [192.0.2.1] }] }\n"
+    "name_servers: [eus-1.eastus]\n"
+    "identities:\n  eastus: { feed_keys: [{ id: eastus-f, key: "
+    "\"MCowBQYDK2VwAyEAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\" }] }\n";
 
 static int any_signature(const char *spki, const void *p, size_t n, const uint8_t sig[64])
 {
@@ -38,7 +39,8 @@ static void observation(const struct topology *t, struct bytes text)
     if (!observation_format(o, t->domain, &s, &b)) {
         struct bytes out = {(const uint8_t *)b.p, b.n};
         if (observation_parse(t, "eastus", out, 1764000000000, any_signature, &again, &why) ||
-            again->n_votes != o->n_votes || again->orders.n != o->orders.n || again->sequence != o->sequence)
+            again->n_votes != o->n_votes || again->orders.n != o->orders.n ||
+            again->sequence != o->sequence)
             abort();
     }
     buf_done(&b);

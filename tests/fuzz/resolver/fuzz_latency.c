@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Any bytes as a file of measured latencies: refused with a line for each fault, or read into rows that are prefixes of
-// known regions, sorted, each pair once.
+// Any bytes as a file of measured latencies: refused with a line for each fault, or read into rows
+// that are prefixes of known regions, sorted, each pair once.
 #include "base/diag.h"
 #include "base/mem.h"
 #include "resolver/route/geo_latency.h"
@@ -10,10 +10,11 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static const char yaml[] = "version: 1\ndomain: example.io\nregions:\n"
-                           "  - { name: eastus, peer: 192.0.2.1:8443, stamps: [{name: a, ipv4: [192.0.2.1]}] }\n"
-                           "  - { name: westeurope, peer: 192.0.2.2:8443, stamps: [{name: a, ipv4: [192.0.2.2]}] }\n"
-                           "name_servers: [a.eastus]\n";
+static const char yaml[] =
+    "version: 1\ndomain: example.io\nregions:\n"
+    "  - { name: eastus, peer: 192.0.2.1:8443, stamps: [{name: a, ipv4: [192.0.2.1]}] }\n"
+    "  - { name: westeurope, peer: 192.0.2.2:8443, stamps: [{name: a, ipv4: [192.0.2.2]}] }\n"
+    "name_servers: [a.eastus]\n";
 
 static void must(bool ok)
 {
@@ -39,7 +40,8 @@ static void check(const struct geo_latencies *l)
         if (i)
             must(memcmp(before->net.ip.b, x->net.ip.b, 16) < 0 ||
                  (!memcmp(before->net.ip.b, x->net.ip.b, 16) &&
-                  (before->net.bits < x->net.bits || (before->net.bits == x->net.bits && before->region < x->region))));
+                  (before->net.bits < x->net.bits ||
+                   (before->net.bits == x->net.bits && before->region < x->region))));
     }
 }
 

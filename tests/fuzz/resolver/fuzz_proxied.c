@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Any bytes as a PROXY protocol header: refused, or one whose length lies within what was given and within its ceiling;
-// and what is cut short may only become what the whole is.
+// Any bytes as a PROXY protocol header: refused, or one whose length lies within what was given and
+// within its ceiling; and what is cut short may only become what the whole is.
 #include "base/err.h"
 #include "resolver/packet/proxied.h"
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Any packet over UDP and TCP from inside and outside the private view: the response re-parses with ldns and carries
-// the id and, if any, the question it was asked. With DO also from signed domains: see query_signed.h.
+// Any packet over UDP and TCP from inside and outside the private view: the response re-parses with
+// ldns and carries the id and, if any, the question it was asked. With DO also from signed domains:
+// see query_signed.h.
 #include "base/mem.h"
 #include "config/catalogue.h"
 #include "resolver/answer/answer.h"
@@ -16,9 +17,9 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 // More than 512 octets hold.
-#define EIGHT(n)                                                                                          \
-    "10.1.1." n "0, 10.1.1." n "1, 10.1.1." n "2, 10.1.1." n "3, 10.1.1." n "4, 10.1.1." n "5, 10.1.1." n \
-    "6, 10.1.1." n "7"
+#define EIGHT(n)                                                                           \
+    "10.1.1." n "0, 10.1.1." n "1, 10.1.1." n "2, 10.1.1." n "3, 10.1.1." n "4, 10.1.1." n \
+    "5, 10.1.1." n "6, 10.1.1." n "7"
 #define MANY EIGHT("1") ", " EIGHT("2") ", " EIGHT("3") ", " EIGHT("4")
 
 static const char yaml[] =
@@ -34,7 +35,8 @@ static const char yaml[] =
     "views:\n  - name: corp\n    sources: [10.1.0.0/16]\n    on_foreign: nxdomain\n"
     "  - name: lab\n    listeners: [\"127.0.0.9:5300\"]\n    sources: [10.1.0.0/16]\n"
     "private_endpoints:\n  - name: pe\n    registry: contoso\n    view: corp\n"
-    "    addresses: { registry: 10.1.0.4, registry_eastus: [" MANY "], registry_westeurope: 10.1.0.5, "
+    "    addresses: { registry: 10.1.0.4, registry_eastus: [" MANY
+    "], registry_westeurope: 10.1.0.5, "
     "registry_data_westeurope: 10.1.0.6 }\n"
     "  - name: pe-lab\n    registry: contoso\n    view: lab\n"
     "    addresses: { registry: \"fd00::4\" }\n";
@@ -75,13 +77,14 @@ static const struct health_verdicts *all_down(void)
     return &v;
 }
 
-static size_t ask(struct answer_context *c, enum answer_transport transport, const uint8_t *data, size_t size,
-                  uint8_t *out, size_t cap, struct answer_info *info)
+static size_t ask(struct answer_context *c, enum answer_transport transport, const uint8_t *data,
+                  size_t size, uint8_t *out, size_t cap, struct answer_info *info)
 {
     c->transport = transport;
     memset(out, 0xee, 600); // what is not written must not be sent
     if (c->topology)
-        catalogue_hint_follow(c->topology->catalogue, answer_hint(c->topology, data, size)); // as a worker does
+        // as a worker does
+        catalogue_hint_follow(c->topology->catalogue, answer_hint(c->topology, data, size));
     size_t got = answer_packet(c, data, size, out, cap, info);
     if (got > cap)
         abort();
@@ -103,14 +106,17 @@ static const struct cookies *cookies(bool required)
 #define COOKIE_TIME 1559731985
 
 // Over TLS, to who asks for it: a multiple of 468.
-static void check_padding(const uint8_t *query, size_t n, size_t got, const struct answer_info *info)
+static void check_padding(const uint8_t *query, size_t n, size_t got,
+                          const struct answer_info *info)
 {
     struct dns_query q;
-    if (dns_query_parse(query, n, &q) == DNS_NOERROR && q.padding && info->opt_n && got % EDNS_PAD_BYTES)
+    if (dns_query_parse(query, n, &q) == DNS_NOERROR && q.padding && info->opt_n &&
+        got % EDNS_PAD_BYTES)
         abort();
 }
 
-// The question, perhaps an OPT; in private views the first answers, as they are over TCP; and nothing else.
+// The question, perhaps an OPT; in private views the first answers, as they are over TCP; and
+// nothing else.
 static void check_cut(const uint8_t *udp, const struct answer_info *u, size_t n, const uint8_t *tcp)
 {
     size_t end = u->opt_n ? u->opt_at : n;
@@ -127,8 +133,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     static const struct {
         const char *source;
         bool listener, down;
-    } places[] = {{"192.0.2.99", false, false}, {"10.1.2.3", false, true},   {"2001:db8::9", false, true},
-                  {"10.1.2.3", true, false},    {"192.0.2.99", true, false}, {"198.51.100.100", false, false}};
+    } places[] = {{"192.0.2.99", false, false}, {"10.1.2.3", false, true},
+                  {"2001:db8::9", false, true}, {"10.1.2.3", true, false},
+                  {"192.0.2.99", true, false},  {"198.51.100.100", false, false}};
     static uint8_t udp[DNS_UDP_CEILING], tcp[ANSWER_TCP_MAX];
     struct endpoint lab = {.port = 5300};
     if (ip_parse("127.0.0.9", &lab.ip))
@@ -156,7 +163,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             abort();
         if (u.truncated) {
             check_cut(udp, &u, n_udp, tcp);
-        } else if (u.rcode != t.rcode || (n_udp == n_tcp && memcmp(udp, tcp, n_udp)) || n_udp > n_tcp) {
+        } else if (u.rcode != t.rcode || (n_udp == n_tcp && memcmp(udp, tcp, n_udp)) ||
+                   n_udp > n_tcp) {
             abort(); // shorter only by glue and the text of an extended error
         }
     }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Any packet over TCP and UDP to a server with a zone to transfer and a key. The first byte says whether the rest is
-// sent as it is or signed first. Every response, and every message of a transfer, re-parses with ldns.
+// Any packet over TCP and UDP to a server with a zone to transfer and a key. The first byte says
+// whether the rest is sent as it is or signed first. Every response, and every message of a
+// transfer, re-parses with ldns.
 #include "base/mem.h"
 #include "resolver/answer/transfer.h"
 #include "resolver/packet/tsig.h"
@@ -18,7 +19,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 static const char yaml[] =
     "version: 2\ndomain: example.io\nregions:\n"
     "  - { name: eastus, peer: 192.0.2.1:8443, stamps: [{ name: eus-1, ipv4: [192.0.2.1] }] }\n"
-    "name_servers: [eus-1.eastus]\nregistries: [{ name: contoso, replicas: [{ region: eastus }] }]\n"
+    "name_servers: [eus-1.eastus]\nregistries: [{ name: contoso, replicas: [{ region: eastus }] "
+    "}]\n"
     "transfer: { tsig_keys: [k] }\n";
 
 static struct topology *topology;
@@ -33,9 +35,10 @@ static void begin(void)
     struct zone *before, *now;
     struct zone_history *first;
     diag_init(&d);
-    if (topology_parse(yaml, sizeof yaml - 1, "fuzz", &d, &topology) || zone_frontend_new(topology, 1, &before) ||
-        zone_frontend_new(topology, 2, &now) || zone_history_new(before, NULL, &first) ||
-        zone_history_new(now, first, &history) || tsig_key_parse(text, sizeof text - 1, "k", &key))
+    if (topology_parse(yaml, sizeof yaml - 1, "fuzz", &d, &topology) ||
+        zone_frontend_new(topology, 1, &before) || zone_frontend_new(topology, 2, &now) ||
+        zone_history_new(before, NULL, &first) || zone_history_new(now, first, &history) ||
+        tsig_key_parse(text, sizeof text - 1, "k", &key))
         abort();
     diag_done(&d);
     snapshot_unref(before);
@@ -81,7 +84,8 @@ static void ask(enum answer_transport transport, const char *source, const uint8
     struct answer_info info;
     if (ip_parse(source, &c.source))
         abort();
-    size_t got = answer_packet(&c, q, n, out, transport == ANSWER_UDP ? DNS_UDP_CEILING : sizeof out, &info);
+    size_t got =
+        answer_packet(&c, q, n, out, transport == ANSWER_UDP ? DNS_UDP_CEILING : sizeof out, &info);
     if (got)
         check(q, out, got);
     if (info.transfer && (got || transport == ANSWER_UDP))

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// See query_signed.h. Keys are new in each process: no length or order depends on them. Time stands.
+// See query_signed.h. Keys are new in each process: no length or order depends on them. Time
+// stands.
 #include "tests/fuzz/resolver/query_signed.h"
 
 #include "base/clock.h"
@@ -18,25 +19,32 @@
 
 static const char yaml[] =
     "version: 7\ndomain: example.io\nregions:\n"
-    "  - { name: east, peer: \"192.0.2.1:8443\", stamps: [ { name: e-1, ipv4: [192.0.2.1], ipv6: [\"2001:db8::1\"] }, "
+    "  - { name: east, peer: \"192.0.2.1:8443\", stamps: [ { name: e-1, ipv4: [192.0.2.1], ipv6: "
+    "[\"2001:db8::1\"] }, "
     "{ name: e-2, ipv4: [192.0.2.11, 192.0.2.12] } ] }\n"
     "  - { name: west, peer: \"192.0.2.2:8443\", stamps: [ { name: w-1, ipv4: [192.0.2.2] } ] }\n"
-    "  - { name: asia, peer: \"192.0.2.3:8443\", stamps: [ { name: a-1, ipv6: [\"2001:db8::3\"] } ] }\n"
+    "  - { name: asia, peer: \"192.0.2.3:8443\", stamps: [ { name: a-1, ipv6: [\"2001:db8::3\"] } "
+    "] }\n"
     "name_servers: [e-1.east, w-1.west]\nregistries:\n"
-    "  - { name: contoso, regional_endpoints: enabled, data_endpoints: enabled, replicas: [ { region: east }, "
+    "  - { name: contoso, regional_endpoints: enabled, data_endpoints: enabled, replicas: [ { "
+    "region: east }, "
     "{ region: west, weight: 50 }, { region: asia } ] }\n"
-    "  - { name: hashed, hash: abcdefgh01234567, regional_endpoints: enabled, replicas: [ { region: east, stamp: e-2 "
+    "  - { name: hashed, hash: abcdefgh01234567, regional_endpoints: enabled, replicas: [ { "
+    "region: east, stamp: e-2 "
     "}, "
     "{ region: west, drained: true } ] }\n"
     "  - { name: plain, replicas: [ { region: west } ] }\n"
     "routing:\n  order: [east, west+asia]\n  overrides:\n"
-    "    - { clients: 198.51.0.0/16, order: [asia] }\n    - { clients: 198.51.100.0/25, order: [west] }\n"
+    "    - { clients: 198.51.0.0/16, order: [asia] }\n    - { clients: 198.51.100.0/25, order: "
+    "[west] }\n"
     "    - { clients: 203.0.113.0/24, order: [east+west+asia] }\n"
     "    - { clients: \"2001:db8::/32\", order: [west+east, asia] }\n"
     "views:\n  - { name: corp, sources: [10.1.0.0/16] }\n"
-    "private_endpoints:\n  - { name: pe, registry: contoso, view: corp, addresses: { registry: 10.1.0.4, "
+    "private_endpoints:\n  - { name: pe, registry: contoso, view: corp, addresses: { registry: "
+    "10.1.0.4, "
     "registry_west: 10.1.0.5, registry_data_west: \"fd00::6\" } }\n"
-    "apex:\n  ipv4: [192.0.2.80, 192.0.2.81]\n  mx: [ { host: mx.example.net } ]\n  txt: [\"v=spf1 -all\", two]\n"
+    "apex:\n  ipv4: [192.0.2.80, 192.0.2.81]\n  mx: [ { host: mx.example.net } ]\n  txt: [\"v=spf1 "
+    "-all\", two]\n"
     "  caa: [ { tag: issue, value: ca.test } ]\n"
     "  acme_challenge: [ { txt: [a, b] }, { at: east.geo, txt: c }, { at: east.fe, txt: d } ]\n";
 
@@ -45,7 +53,8 @@ struct world {
     enum dnskey_algorithm algorithm;
     bool csk;
     const char *source;
-    struct topology *t, *plain; // with keys, and without
+    // with keys, and without
+    struct topology *t, *plain;
     struct answer_context c;
     struct pending_inbox *inbox;
     struct dnssec_judge judge;
@@ -74,7 +83,8 @@ static struct topology *parse(const char *text)
 static void judge_start(struct world *w, const struct dnssec *d)
 {
     w->judge.now_s = NOW;
-    dnssec_judge_zone(&w->judge, "example.io.", dnssec_judge_records(d->main.rrs, d->main.n_rrs, DNS_DNSKEY));
+    dnssec_judge_zone(&w->judge, "example.io.",
+                      dnssec_judge_records(d->main.rrs, d->main.n_rrs, DNS_DNSKEY));
     dnssec_judge_zone(&w->judge, "fe.example.io.",
                       dnssec_judge_records(d->frontend.rrs, d->frontend.n_rrs, DNS_DNSKEY));
     const char *const regions[] = {"east", "west", "asia"};
@@ -94,7 +104,8 @@ static void world_start(struct world *w)
     struct signer *memo, *signer;
     struct dnssec *d;
     struct buf b;
-    clock_virtual_set((int64_t)NOW * 1000); // for the cache of signatures: those of then are not stale
+    // for the cache of signatures: those of then are not stale
+    clock_virtual_set((int64_t)NOW * 1000);
     must(mkdtemp(dir), dir);
     buf_init(&b, 0);
     buf_printf(&b, "%s%s", yaml, w->cut);
@@ -108,18 +119,25 @@ static void world_start(struct world *w)
     signer_free(memo);
     dir_remove_tree(dir);
     must(!pending_inbox_new(&w->inbox), "inbox");
-    w->c = (struct answer_context){.now_s = NOW, .dnssec = d, .frontend = d->zone, .signer = signer};
+    w->c =
+        (struct answer_context){.now_s = NOW, .dnssec = d, .frontend = d->zone, .signer = signer};
     must(!ip_parse(w->source, &w->c.source), w->source);
     judge_start(w, d);
 }
 
-// A kept signature is found by what was signed, so what one input leaves behind changes no answer to another.
+// A kept signature is found by what was signed, so what one input leaves behind changes no answer
+// to another.
 static struct world *worlds(size_t *out_n)
 {
     static struct world list[] = {
         {.cut = "", .algorithm = DNSKEY_ECDSAP256, .source = "203.0.113.9"},
-        {.cut = "private_cut: insecure\n", .algorithm = DNSKEY_ED25519, .csk = true, .source = "10.1.2.3"},
-        {.cut = "private_cut: insecure\nprivate_cut_at: region\n", .algorithm = DNSKEY_ED25519, .source = "10.1.2.3"},
+        {.cut = "private_cut: insecure\n",
+         .algorithm = DNSKEY_ED25519,
+         .csk = true,
+         .source = "10.1.2.3"},
+        {.cut = "private_cut: insecure\nprivate_cut_at: region\n",
+         .algorithm = DNSKEY_ED25519,
+         .source = "10.1.2.3"},
         {.cut = "", .algorithm = DNSKEY_ED25519, .csk = true, .source = "10.1.2.3"}};
     *out_n = ARRAY_LEN(list);
     for (size_t i = 0; i < *out_n && !list[i].t; i++)
@@ -136,14 +154,15 @@ struct reply {
     ldns_pkt *pkt;
 };
 
-static void ask(struct world *w, const struct topology *t, enum answer_transport transport, const uint8_t *query,
-                size_t n, struct reply *r)
+static void ask(struct world *w, const struct topology *t, enum answer_transport transport,
+                const uint8_t *query, size_t n, struct reply *r)
 {
     int waits;
     w->c.topology = t;
     w->c.transport = transport;
-    must(!signed_answer(&w->c, w->inbox, query, n, r->wire, transport == ANSWER_UDP ? DNS_UDP_CEILING : sizeof r->wire,
-                        &r->info, &r->n, &waits),
+    must(!signed_answer(&w->c, w->inbox, query, n, r->wire,
+                        transport == ANSWER_UDP ? DNS_UDP_CEILING : sizeof r->wire, &r->info, &r->n,
+                        &waits),
          "signatures that never come");
     r->pkt = NULL;
     must(!r->n || ldns_wire2pkt(&r->pkt, r->wire, r->n) == LDNS_STATUS_OK, "what ldns cannot read");
@@ -154,7 +173,8 @@ static bool is_dnssec(const ldns_rr *rr)
     return ldns_rr_get_type(rr) == LDNS_RR_TYPE_RRSIG || ldns_rr_get_type(rr) == LDNS_RR_TYPE_NSEC;
 }
 
-// Beside signatures and denials both sections are the same; the SOA of fe.D counts signing periods too.
+// Beside signatures and denials both sections are the same; the SOA of fe.D counts signing periods
+// too.
 static void compare(const ldns_rr_list *with, const ldns_rr_list *without)
 {
     size_t k = 0;
@@ -164,7 +184,8 @@ static void compare(const ldns_rr_list *with, const ldns_rr_list *without)
             continue;
         must(k < ldns_rr_list_rr_count(without), "a record more than without keys");
         b = ldns_rr_list_rr(without, k++);
-        must(ldns_rr_get_type(a) == LDNS_RR_TYPE_SOA ? ldns_rr_get_type(b) == LDNS_RR_TYPE_SOA : !ldns_rr_compare(a, b),
+        must(ldns_rr_get_type(a) == LDNS_RR_TYPE_SOA ? ldns_rr_get_type(b) == LDNS_RR_TYPE_SOA
+                                                     : !ldns_rr_compare(a, b),
              "another record than without keys");
     }
     must(k == ldns_rr_list_rr_count(without), "a record less than without keys");
@@ -175,10 +196,12 @@ static bool is_key_type(uint16_t type)
     return type == DNS_DS || type == DNS_DNSKEY || type == DNS_CDS || type == DNS_CDNSKEY;
 }
 
-static void judge(struct world *w, const struct dns_query *q, const struct reply *r, const struct reply *plain)
+static void judge(struct world *w, const struct dns_query *q, const struct reply *r,
+                  const struct reply *plain)
 {
     bool proof = q->type == DNS_RRSIG || q->type == DNS_NSEC;
-    bool denied = r->info.rcode == DNS_NOERROR && plain->info.rcode == DNS_NXDOMAIN && (proof || !q->compact_ok);
+    bool denied = r->info.rcode == DNS_NOERROR && plain->info.rcode == DNS_NXDOMAIN &&
+                  (proof || !q->compact_ok);
     must(r->info.rcode == plain->info.rcode || denied, "another rcode than without keys");
     if (!proof && !is_key_type(q->type)) {
         compare(ldns_pkt_answer(r->pkt), ldns_pkt_answer(plain->pkt));
@@ -206,8 +229,8 @@ static void check(struct world *w, const uint8_t *query, size_t n, const struct 
     if (tcp.n) {
         must(!tcp.info.truncated, "truncated over TCP");
         if (udp.info.truncated)
-            must(ldns_pkt_tc(udp.pkt) && udp.info.rcode == tcp.info.rcode && !ldns_pkt_ancount(udp.pkt) &&
-                     !ldns_pkt_nscount(udp.pkt),
+            must(ldns_pkt_tc(udp.pkt) && udp.info.rcode == tcp.info.rcode &&
+                     !ldns_pkt_ancount(udp.pkt) && !ldns_pkt_nscount(udp.pkt),
                  "truncated, and neither empty nor the same");
         else
             must(udp.n <= tcp.n && udp.info.rcode == tcp.info.rcode &&

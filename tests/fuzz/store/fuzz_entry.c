@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Feed lines from peers. What is accepted must format, read back as the same entry, and have a signed text.
+// Feed lines from peers. What is accepted must format, read back as the same entry, and have a
+// signed text.
 #include "store/entry.h"
 
 #include "base/err.h"

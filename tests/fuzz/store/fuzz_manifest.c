@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Manifests from anybody who may push. The first line chooses the Content-Type ("-": none), the rest is the body. What
-// is accepted must hold what manifest.h promises.
+// Manifests from anybody who may push. The first line chooses the Content-Type ("-": none), the
+// rest is the body. What is accepted must hold what manifest.h promises.
 #include "store/manifest.h"
 
 #include "base/err.h"
@@ -34,7 +34,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     require(rc == 0 || rc == ERR_INVAL || rc == ERR_UNSUPPORTED || rc == ERR_NOMEM);
     require(rc == 0 || rc == ERR_NOMEM || diag_count(&d) > 0);
     if (!rc) {
-        require(media_type_ok(m.media_type) && (!m.artifact_type || media_type_ok(m.artifact_type)));
+        require(media_type_ok(m.media_type) &&
+                (!m.artifact_type || media_type_ok(m.artifact_type)));
         require(m.n_refs <= MANIFEST_MAX_REFS);
         for (size_t i = 0; i < m.n_refs; i++) {
             require(m.refs[i].digest.alg == DIGEST_SHA256 && m.refs[i].digest.n == SHA256_BYTES);

@@ -11,23 +11,27 @@
 #include <string.h>
 
 #define N PEERS_MAX
-const char *const peers_regions[N] = {"eastus", "westeurope", "southeastasia", "northeurope", "brazilsouth"};
+const char *const peers_regions[N] = {"eastus", "westeurope", "southeastasia", "northeurope",
+                                      "brazilsouth"};
 const char *const peers_stamps[N] = {"eus-1", "weu-1", "sea-1", "neu-1", "brs-1"};
 
 enum voter_mode { SILENT, ANSWERS, FORGED, SPEAKS_FOR_OTHERS, EXPIRED, DAMAGED, REPLAYS };
 
 static struct voter {
     enum voter_mode mode;
-    bool abstains, deaf, slow; // deaf: takes no orders
+    // deaf: takes no orders
+    bool abstains, deaf, slow;
     uint64_t boot, sequence;
     size_t n_votes;
     struct observation_vote votes[8];
     struct health_orders orders;
-    char first[8192]; // what it said first, for replaying
+    // what it said first, for replaying
+    char first[8192];
 } voters[N] = {{.boot = 100}, {.boot = 100}, {.boot = 100}, {.boot = 100}, {.boot = 100}};
 
 static struct deep {
-    char text[HEALTH_DEEP_MAX_BYTES + 4096]; // "": does not answer
+    // "": does not answer
+    char text[HEALTH_DEEP_MAX_BYTES + 4096];
     int headroom;
     bool is_short;
     char impaired[256];
@@ -69,7 +73,8 @@ int peers_verify(const char *key, const void *p, size_t n, const uint8_t sig[64]
 
 static bool says(struct voter *v, char **rest)
 {
-    const char *stamp = strtok_r(NULL, " ", rest), *how = strtok_r(NULL, " ", rest), *bad = strtok_r(NULL, " ", rest);
+    const char *stamp = strtok_r(NULL, " ", rest), *how = strtok_r(NULL, " ", rest),
+               *bad = strtok_r(NULL, " ", rest);
     struct observation_vote *to = NULL;
     if (!stamp || !how)
         return false;
@@ -138,9 +143,10 @@ static void write_deep(int i)
     struct deep *d = &deeps[i];
     char impaired[sizeof d->impaired];
     memcpy(impaired, d->impaired, sizeof impaired);
-    snprintf(d->text, sizeof d->text,
-             "{\"status\":\"%s\",\"region\":\"%s\",\"stamp\":\"%s\",\"headroom\":%d,\"impaired\":[%s]}",
-             d->is_short ? "short" : "up", peers_regions[i], peers_stamps[i], d->headroom, impaired);
+    snprintf(
+        d->text, sizeof d->text,
+        "{\"status\":\"%s\",\"region\":\"%s\",\"stamp\":\"%s\",\"headroom\":%d,\"impaired\":[%s]}",
+        d->is_short ? "short" : "up", peers_regions[i], peers_stamps[i], d->headroom, impaired);
 }
 
 bool peers_deep(const char *region, const char *what, char **rest)
@@ -155,7 +161,8 @@ bool peers_deep(const char *region, const char *what, char **rest)
     if (!strcmp(what, "silent"))
         d->text[0] = 0;
     else if (!strcmp(what, "damaged"))
-        snprintf(d->text, sizeof d->text, "{\"status\":\"up\",\"region\":\"%s\",\"headroom\":1000}", region);
+        snprintf(d->text, sizeof d->text, "{\"status\":\"up\",\"region\":\"%s\",\"headroom\":1000}",
+                 region);
     else if (!strcmp(what, "oversized"))
         memset(d->text, ' ', sizeof d->text - 1);
     else if (!strcmp(what, "headroom") && word) {
@@ -214,14 +221,16 @@ static void observe(const struct topology *t, int i, struct buf *out)
                              .n_votes = v->n_votes,
                              .votes = v->votes,
                              .orders = v->orders};
-    snprintf(o.region, sizeof o.region, "%s", peers_regions[v->mode == SPEAKS_FOR_OTHERS ? who : i]);
+    snprintf(o.region, sizeof o.region, "%s",
+             peers_regions[v->mode == SPEAKS_FOR_OTHERS ? who : i]);
     snprintf(o.stamp, sizeof o.stamp, "%s", peers_stamps[i]);
     observation_format(&o, t->domain, &s, out);
     if (!v->first[0])
         snprintf(v->first, sizeof v->first, "%s", buf_cstr(out));
 }
 
-bool peers_answer(const struct topology *t, const struct fetch_request *q, struct fetch_result *out, int64_t *out_ms)
+bool peers_answer(const struct topology *t, const struct fetch_request *q, struct fetch_result *out,
+                  int64_t *out_ms)
 {
     char region[64], path[64];
     if (sscanf(q->url, "https://%63[^.].peer.example.io:9443%63s", region, path) != 2)
@@ -247,6 +256,7 @@ bool peers_answer(const struct topology *t, const struct fetch_request *q, struc
         *out_ms = q->timeout_ms;
     }
     if (!out->err && out->body.err)
-        *out = (struct fetch_result){.err = ERR_TOOBIG, .message = "the response is larger than its limit"};
+        *out = (struct fetch_result){.err = ERR_TOOBIG,
+                                     .message = "the response is larger than its limit"};
     return true;
 }

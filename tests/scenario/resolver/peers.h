@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The other regions of a replay, as their peer listeners show them: deep documents, and resolvers that exchange
-// observations. Scripted; the observations are real ones, signed (by a stand-in for Ed25519) and read by the real
-// parser.
+// The other regions of a replay, as their peer listeners show them: deep documents, and resolvers
+// that exchange observations. Scripted; the observations are real ones, signed (by a stand-in for
+// Ed25519) and read by the real parser.
 #ifndef MERIDIAN_TESTS_SCENARIO_PEERS_H
 #define MERIDIAN_TESTS_SCENARIO_PEERS_H
 
@@ -13,7 +13,8 @@ bool peers_voter(const char *region, const char *what, char **rest);
 bool peers_deep(const char *region, const char *what, char **rest);
 
 // Is the request one to a peer listener? Then fills the result and the time it takes.
-bool peers_answer(const struct topology *t, const struct fetch_request *q, struct fetch_result *out, int64_t *out_ms);
+bool peers_answer(const struct topology *t, const struct fetch_request *q, struct fetch_result *out,
+                  int64_t *out_ms);
 
 void peers_key(const char *region, char out[64]); // base64, as in the topology
 // For the options of the checker at hand, and the keys in the topology.

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// Health of the regions, replayed: the real checker (schedule, verdicts, state file) on the virtual clock, with
-// scripted stamps in place of the network. A replay is a text file, one command per line; it says what must hold and
-// when.
+// Health of the regions, replayed: the real checker (schedule, verdicts, state file) on the virtual
+// clock, with scripted stamps in place of the network. A replay is a text file, one command per
+// line; it says what must hold and when.
 //
 //   health { interval: 1s, … }      settings, as in the topology; before `start`
 //   start | stop | crash            crash: nothing is saved that was not saved before
-//   stamp NAME good|refused|hang|certificate|status N|slow MS|flap BAD GOOD|unstartable|short|disguised
-//                                short: 503, and says that it is short of space; disguised: 503, and says other things
+//   stamp NAME good|refused|hang|certificate|status N|slow MS|flap BAD GOOD|
+//         unstartable|short|disguised
+//                                short: 503, and says that it is short of space; disguised: 503,
+//                                and says other things
 //   run TIME                        1500ms, 4s, 2m, 1h
 //   until NAME up|down TIME         fails if it takes longer
 //   clock +TIME|-TIME               the wall clock alone jumps
@@ -19,31 +21,36 @@
 //   expect changes NAME N           since the last start
 //   expect probes NAME MIN MAX      since the last `count`
 //   expect reason NAME TEXT         part of it
-//   expect routed MODE STATE...     as `dns explain` tells it: the mode, and the state of each region in the order
+//   expect routed MODE STATE...     as `dns explain` tells it: the mode, and the state of each
+//                                   region in the order
 //
-// With several resolvers (before `start`): resolvers R1,R2…: they run in these regions, and the checker is that of the
-// first. The others are scripted (peers.c):
+// With several resolvers (before `start`): resolvers R1,R2…: they run in these regions, and the
+// checker is that of the first. The others are scripted (peers.c):
 //   voter REGION silent|answers|forged|speaks-for-others|expired|damaged|replays
 //   voter REGION says NAME up|down [N]      N bad probes in a row; 3 if left out
-//   voter REGION abstains|votes|deaf|hears|slow|quick|restarts|older-boot    slow: answers after 900 ms
+//   voter REGION abstains|votes|deaf|hears|slow|quick|restarts|older-boot
+//                                slow: answers after 900 ms
 //   voter REGION drains REGION on|off       an order that was given there
 //   voter REGION forces REGION up|down|auto
-//   deep REGION headroom N | short on|off | impaired LABEL|none | damaged - | oversized - | silent -
+//   deep REGION headroom N | short on|off | impaired LABEL|none |
+//       damaged - | oversized - | silent -
 //   drain|impair REGION LABEL|* on|off      an order given here
 //   tcp                                     probes are TCP connections, before `start`
-//   five                                    two regions more, before `start`: northeurope (neu-1), brazilsouth (brs-1)
+//   five                                    two regions more, before `start`: northeurope (neu-1),
+//                                           brazilsouth (brs-1)
 //   expect headroom NAME N                  in tenths
 //   expect registry LABEL REGION            where its clients are sent
 //   expect votes NAME TEXT                  part of it
-//   expect vote NAME VOTER up|down|none BAD AGE yes|no STANDING   as JSON tells it; AGE: at most so old; counted or not
+//   expect vote NAME VOTER up|down|none BAD AGE yes|no STANDING
+//                                as JSON tells it; AGE: at most so old; counted or not
 //   expect metric LINE                      a whole line of health_metrics
 //   expect explained NAME TEXT              part of the rule that `dns explain` tells for the stamp
 //   expect voter REGION TEXT                "votes", "silent", "abstains"
 //   expect error REGION TEXT                why its last observation was not taken
 //   expect order REGION waiting|counting|safe|none
 //
-// After every step two things hold whatever the script: a regional name answers its own region's address, and the
-// global name answers some region's.
+// After every step two things hold whatever the script: a regional name answers its own region's
+// address, and the global name answers some region's.
 #include "base/bytes.h"
 #include "base/clock.h"
 #include "base/err.h"
@@ -68,7 +75,18 @@ static const struct {
              {"southeastasia", "sea-1"}, {"northeurope", "neu-1"}, {"brazilsouth", "brs-1"}};
 static size_t n_world = 4, n_regions = 3; // in the topology
 
-enum behaviour { GOOD, REFUSED, HANG, CERTIFICATE, STATUS, SLOW, FLAP, UNSTARTABLE, SHORT, DISGUISED };
+enum behaviour {
+    GOOD,
+    REFUSED,
+    HANG,
+    CERTIFICATE,
+    STATUS,
+    SLOW,
+    FLAP,
+    UNSTARTABLE,
+    SHORT,
+    DISGUISED
+};
 
 static struct stamp_script {
     enum behaviour does;
@@ -89,7 +107,8 @@ struct fetch {
 static struct fetch *running;
 static struct snapshot topology_cell, verdicts_cell;
 static struct health *checker;
-static char dir[] = "/tmp/replay-XXXXXX", state_path[64], settings[256], resolvers[128], own_key[64], own_key_id[64];
+static char dir[] = "/tmp/replay-XXXXXX", state_path[64], settings[256], resolvers[128],
+            own_key[64], own_key_id[64];
 static int64_t ttl_s = 30;
 static bool tcp;
 static const char *file;
@@ -133,20 +152,23 @@ static void outcome(struct stamp_script *s, uint32_t timeout_ms, struct fetch *f
     } else if (does == REFUSED) {
         *r = (struct fetch_result){.err = ERR_UNREACHABLE, .message = "Connection refused"};
     } else if (does == CERTIFICATE) {
-        *r = (struct fetch_result){.err = ERR_CRYPTO, .message = "certificate: name does not match"};
+        *r =
+            (struct fetch_result){.err = ERR_CRYPTO, .message = "certificate: name does not match"};
     }
     if (!tcp && (does == SHORT || does == DISGUISED)) {
         r->status = 503;
         buf_init(&r->body, 4096);
-        buf_str(&r->body, does == SHORT ? "{\"status\":\"short\",\"reason\":\"the disk is full up to its reserve\"}"
-                                        : "{\"status\":\"down\",\"reason\":\"short\",\"short\":true}");
+        buf_str(&r->body,
+                does == SHORT
+                    ? "{\"status\":\"short\",\"reason\":\"the disk is full up to its reserve\"}"
+                    : "{\"status\":\"down\",\"reason\":\"short\",\"short\":true}");
     }
     r->elapsed_ms = ms;
     f->due_ms = clock_mono_ms() + ms;
 }
 
-int fetch_start(struct fetcher *x, const struct fetch_request *q, void (*done)(void *ctx, struct fetch_result *r),
-                struct fetch **out_handle)
+int fetch_start(struct fetcher *x, const struct fetch_request *q,
+                void (*done)(void *ctx, struct fetch_result *r), struct fetch **out_handle)
 {
     char stamp[64], region[64];
     (void)x;
@@ -162,13 +184,14 @@ int fetch_start(struct fetcher *x, const struct fetch_request *q, void (*done)(v
     }
     free(call);
     if (sscanf(q->url,
-               tcp ? "http://%63[^.].%63[^.].fe.example.io:8443" : "https://%63[^.].%63[^.].fe.example.io:8443/healthz",
+               tcp ? "http://%63[^.].%63[^.].fe.example.io:8443"
+                   : "https://%63[^.].%63[^.].fe.example.io:8443/healthz",
                stamp, region) != 2 ||
         q->connect_only != tcp)
         fail("probe of %s", q->url);
     size_t i = stamp_index(stamp);
-    if (strcmp(world[i].region, region) || !q->ca_file || !q->connect_to || q->connect_to->ip.b[15] != i + 1 ||
-        q->connect_to->port != 8443 || q->fresh_connection)
+    if (strcmp(world[i].region, region) || !q->ca_file || !q->connect_to ||
+        q->connect_to->ip.b[15] != i + 1 || q->connect_to->port != 8443 || q->fresh_connection)
         fail("the probe of %s is not right", q->url);
     if (stamps[i].does == UNSTARTABLE)
         return ERR_NOMEM;
@@ -222,12 +245,15 @@ static struct topology *build(const char *without)
     struct diag d;
     buf_init(&b, 65536);
     diag_init(&d);
-    buf_str(&b, "version: 1\ndomain: example.io\nhostmaster: h@example.io\nhttps_port: 8443\nregions:\n");
+    buf_str(
+        &b,
+        "version: 1\ndomain: example.io\nhostmaster: h@example.io\nhttps_port: 8443\nregions:\n");
     for (size_t i = 0; i < n_world; i++) {
         if (without && !strcmp(world[i].stamp, without))
             continue;
         if (i == 0 || strcmp(world[i].region, world[i - 1].region))
-            buf_printf(&b, "  - name: %s\n    peer: 192.0.2.%zu:9443\n    stamps:\n", world[i].region, i + 1);
+            buf_printf(&b, "  - name: %s\n    peer: 192.0.2.%zu:9443\n    stamps:\n",
+                       world[i].region, i + 1);
         buf_printf(&b, "      - { name: %s, ipv4: [192.0.2.%zu] }\n", world[i].stamp, i + 1);
     }
     buf_str(&b, "name_servers: [");
@@ -241,18 +267,20 @@ static struct topology *build(const char *without)
         }
     buf_str(&b, "]\nregistries:\n");
     for (size_t k = 0; k < 2; k++) {
-        buf_printf(&b, "  - name: %s\n    regional_endpoints: enabled\n    replicas:\n", k ? "fabrikam" : "contoso");
+        buf_printf(&b, "  - name: %s\n    regional_endpoints: enabled\n    replicas:\n",
+                   k ? "fabrikam" : "contoso");
         for (size_t i = 0; i < n_world; i++)
             if (i != 1 && (!without || strcmp(world[i].stamp, without)))
-                buf_printf(&b, "      - { region: %s, stamp: %s }\n", world[i].region, world[i].stamp);
+                buf_printf(&b, "      - { region: %s, stamp: %s }\n", world[i].region,
+                           world[i].stamp);
     }
     buf_str(&b, "identities:\n");
     for (size_t i = 0; i < n_regions; i++) {
         char key[64];
         peers_key(peers_regions[i], key);
         if (!without || strcmp(without, peers_stamps[i]))
-            buf_printf(&b, "  %s: { feed_keys: [{ id: %s-feed-1, key: \"%s\" }] }\n", peers_regions[i],
-                       peers_regions[i], key);
+            buf_printf(&b, "  %s: { feed_keys: [{ id: %s-feed-1, key: \"%s\" }] }\n",
+                       peers_regions[i], peers_regions[i], key);
     }
     buf_str(&b, "routing: { order: [eastus");
     for (size_t i = 1; i < n_regions; i++)
@@ -260,8 +288,8 @@ static struct topology *build(const char *without)
             buf_printf(&b, ", %s", peers_regions[i]);
     buf_str(&b, "] }\n");
     const char *more = strchr(settings, '{');
-    buf_printf(&b, "health: { %s%s\nttl: { global: %llds, private: 10s, frontend: 20s }\n", tcp ? "probe: tcp, " : "",
-               more ? more + 1 : "}", (long long)ttl_s);
+    buf_printf(&b, "health: { %s%s\nttl: { global: %llds, private: 10s, frontend: 20s }\n",
+               tcp ? "probe: tcp, " : "", more ? more + 1 : "}", (long long)ttl_s);
     if (b.err || topology_parse((const char *)b.p, b.n, "replay", &d, &t)) {
         diag_print(&d, stderr);
         fail("topology");
@@ -381,8 +409,10 @@ static char *word(char **rest)
 
 static void do_start(void)
 {
-    struct health_options o = {
-        .topology = &topology_cell, .verdicts = &verdicts_cell, .ca_file = "/ca.pem", .state_path = state_path};
+    struct health_options o = {.topology = &topology_cell,
+                               .verdicts = &verdicts_cell,
+                               .ca_file = "/ca.pem",
+                               .state_path = state_path};
     if (checker)
         fail("it runs already");
     for (size_t i = 0; i < n_regions; i++)
@@ -426,8 +456,9 @@ static void do_stop(bool crash)
 
 static void do_stamp(char **rest)
 {
-    static const char *const names[] = {"good", "refused", "hang",        "certificate", "status",
-                                        "slow", "flap",    "unstartable", "short",       "disguised"};
+    static const char *const names[] = {"good",   "refused",  "hang", "certificate",
+                                        "status", "slow",     "flap", "unstartable",
+                                        "short",  "disguised"};
     struct stamp_script *s = &stamps[stamp_index(word(rest))];
     const char *what = word(rest);
     for (size_t i = 0; i < ARRAY_LEN(names); i++)
@@ -478,20 +509,22 @@ static void do_force(char **rest)
 static void do_order(enum health_exception_kind kind, char **rest)
 {
     const char *region = word(rest), *label = word(rest), *on = word(rest);
-    int rc = health_order(checker, kind, region, strcmp(label, "*") ? label : "", !strcmp(on, "on"));
+    int rc =
+        health_order(checker, kind, region, strcmp(label, "*") ? label : "", !strcmp(on, "on"));
     if (rc)
         fail("order: %s", err_text(rc));
     run(0);
 }
 
 // A text member of the row of that list whose `key` is `value`.
-static void expect_member(void *rows, const char *key, const char *value, const char *member, const char *text)
+static void expect_member(void *rows, const char *key, const char *value, const char *member,
+                          const char *text)
 {
     const char *got = "(no such row)";
     json_t *list = rows, *x;
     size_t i;
-    json_array_foreach(list, i, x) if (!strcmp(json_string_value(json_object_get(x, key)), value)) got =
-        json_string_value(json_object_get(x, member));
+    json_array_foreach(list, i, x) if (!strcmp(json_string_value(json_object_get(x, key)), value))
+        got = json_string_value(json_object_get(x, member));
     if (!strstr(got, text))
         fail("%s of %s is: %s", member, value, got);
     json_decref(list);
@@ -502,8 +535,8 @@ static json_t *count_of(json_t *list, const char *stamp)
 {
     size_t i;
     json_t *x, *count = NULL;
-    json_array_foreach(list, i, x) if (!strcmp(json_string_value(json_object_get(x, "stamp")), stamp)) count =
-        json_object_get(x, "count");
+    json_array_foreach(list, i, x) if (!strcmp(json_string_value(json_object_get(x, "stamp")),
+                                               stamp)) count = json_object_get(x, "count");
     if (!count)
         fail("%s has no count", stamp);
     return count;
@@ -511,7 +544,8 @@ static json_t *count_of(json_t *list, const char *stamp)
 
 static void expect_vote(const char *stamp, char **rest)
 {
-    const char *voter = word(rest), *says = word(rest), *bad = word(rest), *age = word(rest), *counted = word(rest);
+    const char *voter = word(rest), *says = word(rest), *bad = word(rest), *age = word(rest),
+               *counted = word(rest);
     const char *standing = *rest;
     json_t *list = health_status_json(checker), *x;
     size_t i, n_counted = 0;
@@ -549,7 +583,8 @@ static json_t *explain(void)
 {
     struct topology *t = snapshot_get(&topology_cell);
     struct health_verdicts *v = snapshot_get(&verdicts_cell);
-    struct explain_query q = {.topology = t, .health = v, .checker = checker, .name = "contoso.example.io"};
+    struct explain_query q = {
+        .topology = t, .health = v, .checker = checker, .name = "contoso.example.io"};
     if (ip_parse("198.51.100.9", &q.client))
         fail("ip_parse");
     json_t *j = dns_explain_json(&q);
@@ -565,7 +600,8 @@ static void expect_routed(const char *want)
     json_t *j = explain(), *routing = json_object_get(j, "routing"), *x;
     snprintf(got, sizeof got, "%s", json_string_value(json_object_get(routing, "mode")));
     json_array_foreach(json_object_get(routing, "regions"), i, x)
-        snprintf(got + strlen(got), sizeof got - strlen(got), " %s", json_string_value(json_object_get(x, "state")));
+        snprintf(got + strlen(got), sizeof got - strlen(got), " %s",
+                 json_string_value(json_object_get(x, "state")));
     if (strcmp(got, want) != 0)
         fail("it is routed: %s", got);
     json_decref(j);
@@ -586,8 +622,9 @@ static void expect_order(const char *region, const char *state)
     json_t *list = health_orders_status_json(checker), *x;
     const char *got = "none";
     size_t i;
-    json_array_foreach(list, i, x) if (!strcmp(json_string_value(json_object_get(x, "region")), region) &&
-                                       json_is_true(json_object_get(x, "on"))) got =
+    json_array_foreach(list, i,
+                       x) if (!strcmp(json_string_value(json_object_get(x, "region")), region) &&
+                              json_is_true(json_object_get(x, "on"))) got =
         json_is_true(json_object_get(x, "safe"))            ? "safe"
         : json_array_size(json_object_get(x, "waitingFor")) ? "waiting"
                                                             : "counting";
@@ -603,8 +640,8 @@ static void expect_headroom(size_t i, unsigned tenths)
     struct topology *t = snapshot_get(&topology_cell);
     const struct region *r = topology_region(t, world[i].region);
     health_map_fill(&map, v, t);
-    unsigned got =
-        health_headroom(&map, t->catalogue->regions[r->index].first_stamp + region_stamp(r, world[i].stamp)->index);
+    unsigned got = health_headroom(&map, t->catalogue->regions[r->index].first_stamp +
+                                             region_stamp(r, world[i].stamp)->index);
     snapshot_unref(t);
     snapshot_unref(v);
     if (got != tenths)
@@ -632,8 +669,9 @@ static void expect_reason(size_t i, const char *text)
     json_t *list = health_status_json(checker), *x;
     size_t k;
     const char *got = "(no such target)";
-    json_array_foreach(list, k, x) if (!strcmp(json_string_value(json_object_get(x, "stamp")), world[i].stamp)) got =
-        json_string_value(json_object_get(x, "reason"));
+    json_array_foreach(
+        list, k, x) if (!strcmp(json_string_value(json_object_get(x, "stamp")), world[i].stamp))
+        got = json_string_value(json_object_get(x, "reason"));
     if (!strstr(got, text))
         fail("the reason is: %s", got);
     json_decref(list);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the tests of auth/ share: three regions with keys of their own, a topology that pins them, principals with cheap
-// hashes, and tokens made by hand. Included by each test program, so that it stays one file.
+// What the tests of auth/ share: three regions with keys of their own, a topology that pins them,
+// principals with cheap hashes, and tokens made by hand. Included by each test program, so that it
+// stays one file.
 #ifndef MERIDIAN_TESTS_AUTH_FIXTURE_H
 #define MERIDIAN_TESTS_AUTH_FIXTURE_H
 
@@ -25,25 +26,31 @@ static struct region_keys *fixture_keys[3];
 static struct topology *fixture_t;
 static char fixture_dir[64];
 
-static const char *fixture_other_half __attribute__((unused)); // stands under the id of eastus' key, if not NULL
+// stands under the id of eastus' key, if not NULL
+static const char *fixture_other_half __attribute__((unused));
 
 // contoso: everywhere; fabrikam: not in southeastasia; openlib: everywhere, anonymous pull.
 static inline struct topology *fixture_topology(uint64_t version, bool with_eastus_key)
 {
     AUTO_BUF struct buf y;
     buf_init(&y, 0);
-    buf_printf(&y,
-               "version: %llu\ndomain: meridian.test\nhostmaster: hostmaster@meridian.test\nregions:\n"
-               "  - {name: eastus, stamps: [{name: eus-1, ipv4: [127.10.0.1]}], peer: \"127.10.0.1:8443\"}\n"
-               "  - {name: westeurope, stamps: [{name: weu-1, ipv4: [127.10.0.2]}], peer: \"127.10.0.2:8443\"}\n"
-               "  - {name: southeastasia, stamps: [{name: sea-1, ipv4: [127.10.0.3]}], peer: \"127.10.0.3:8443\"}\n"
-               "name_servers: [eus-1.eastus]\nregistries:\n"
-               "  - name: contoso\n    regional_endpoints: enabled\n"
-               "    replicas: [{region: eastus}, {region: westeurope}, {region: southeastasia}]\n"
-               "  - name: fabrikam\n    replicas: [{region: eastus}, {region: westeurope}]\n"
-               "  - name: openlib\n    anonymous_pull: true\n    replicas: [{region: eastus}, {region: westeurope}]\n"
-               "identities:\n",
-               (unsigned long long)version);
+    buf_printf(
+        &y,
+        "version: %llu\ndomain: meridian.test\nhostmaster: hostmaster@meridian.test\nregions:\n"
+        "  - {name: eastus, stamps: [{name: eus-1, ipv4: [127.10.0.1]}], peer: "
+        "\"127.10.0.1:8443\"}\n"
+        "  - {name: westeurope, stamps: [{name: weu-1, ipv4: [127.10.0.2]}], peer: "
+        "\"127.10.0.2:8443\"}\n"
+        "  - {name: southeastasia, stamps: [{name: sea-1, ipv4: [127.10.0.3]}], peer: "
+        "\"127.10.0.3:8443\"}\n"
+        "name_servers: [eus-1.eastus]\nregistries:\n"
+        "  - name: contoso\n    regional_endpoints: enabled\n"
+        "    replicas: [{region: eastus}, {region: westeurope}, {region: southeastasia}]\n"
+        "  - name: fabrikam\n    replicas: [{region: eastus}, {region: westeurope}]\n"
+        "  - name: openlib\n    anonymous_pull: true\n    replicas: [{region: eastus}, {region: "
+        "westeurope}]\n"
+        "identities:\n",
+        (unsigned long long)version);
     for (int i = 0; i < 3; i++) {
         char digit = (char)('1' + i);
         buf_printf(&y, "  %s:\n    peer_fingerprints: [\"", fixture_regions[i]);
@@ -51,8 +58,10 @@ static inline struct topology *fixture_topology(uint64_t version, bool with_east
             buf_u8(&y, (uint8_t)digit);
         buf_str(&y, "\"]\n");
         if (i || with_eastus_key)
-            buf_printf(&y, "    token_keys: [{id: %s, key: \"%s\"}]\n", region_keys_token_id(fixture_keys[i]),
-                       !i && fixture_other_half ? fixture_other_half : region_keys_token_spki(fixture_keys[i]));
+            buf_printf(&y, "    token_keys: [{id: %s, key: \"%s\"}]\n",
+                       region_keys_token_id(fixture_keys[i]),
+                       !i && fixture_other_half ? fixture_other_half
+                                                : region_keys_token_spki(fixture_keys[i]));
     }
     struct topology *t = NULL;
     struct diag d;
@@ -90,13 +99,16 @@ static inline void fixture_hash(const char *password, char out[128])
 {
     char salt[CRYPT_GENSALT_OUTPUT_SIZE];
     struct crypt_data *cd = mem_zalloc(sizeof *cd);
-    ck_assert_ptr_nonnull(crypt_gensalt_rn("$2b$", 4, NULL, 0, salt, sizeof salt)); // the cheapest there is
+    // the cheapest there is
+    ck_assert_ptr_nonnull(crypt_gensalt_rn("$2b$", 4, NULL, 0, salt, sizeof salt));
     snprintf(out, 128, "%s", crypt_r(password, salt, cd));
     free(cd);
 }
 
-// ada: all on contoso, catalog; bob: pull on contoso's team/*; carl: disabled; all have the password "<name>-secret".
-static inline struct principals *fixture_principals(unsigned ada_generation, const char *ada_password, bool ada_enabled)
+// ada: all on contoso, catalog; bob: pull on contoso's team/*; carl: disabled; all have the
+// password "<name>-secret".
+static inline struct principals *fixture_principals(unsigned ada_generation,
+                                                    const char *ada_password, bool ada_enabled)
 {
     char ada[128], bob[128], carl[128];
     fixture_hash(ada_password, ada);
@@ -104,11 +116,15 @@ static inline struct principals *fixture_principals(unsigned ada_generation, con
     fixture_hash("carl-secret", carl);
     AUTO_FREE char *y =
         mem_printf("version: 1\nusers:\n"
-                   "  - name: ada\n    password_hash: \"%s\"\n    generation: %u\n    enabled: %s\n    grants:\n"
-                   "      - {registry: contoso, repositories: [\"*\"], actions: [pull, push, delete, catalog]}\n"
-                   "  - name: bob\n    password_hash: \"%s\"\n    generation: 1\n    enabled: true\n    grants:\n"
+                   "  - name: ada\n    password_hash: \"%s\"\n    generation: %u\n    enabled: "
+                   "%s\n    grants:\n"
+                   "      - {registry: contoso, repositories: [\"*\"], actions: [pull, push, "
+                   "delete, catalog]}\n"
+                   "  - name: bob\n    password_hash: \"%s\"\n    generation: 1\n    enabled: "
+                   "true\n    grants:\n"
                    "      - {registry: contoso, repositories: [\"team/*\"], actions: [pull]}\n"
-                   "  - name: carl\n    password_hash: \"%s\"\n    generation: 1\n    enabled: false\n    grants:\n"
+                   "  - name: carl\n    password_hash: \"%s\"\n    generation: 1\n    enabled: "
+                   "false\n    grants:\n"
                    "      - {registry: contoso, repositories: [\"*\"], actions: [pull]}\n",
                    ada, ada_generation, ada_enabled ? "true" : "false", bob, carl);
     struct principals *p = NULL;
@@ -126,7 +142,8 @@ static inline struct principals *fixture_principals(unsigned ada_generation, con
 static inline char *fixture_sign(const char *header, const char *payload, int by)
 {
     AUTO_BUF struct buf b;
-    char *h = mem_alloc(b64_size(strlen(header))), *p = mem_alloc(b64_size(strlen(payload))), s[b64_size(64)];
+    char *h = mem_alloc(b64_size(strlen(header))), *p = mem_alloc(b64_size(strlen(payload))),
+         s[b64_size(64)];
     b64url_format(header, strlen(header), h);
     b64url_format(payload, strlen(payload), p);
     buf_init(&b, 0);
@@ -142,7 +159,8 @@ static inline char *fixture_sign(const char *header, const char *payload, int by
 
 static inline char *fixture_header(int by)
 {
-    return mem_printf("{\"alg\":\"ES256\",\"kid\":\"%s\",\"typ\":\"JWT\"}", region_keys_token_id(fixture_keys[by]));
+    return mem_printf("{\"alg\":\"ES256\",\"kid\":\"%s\",\"typ\":\"JWT\"}",
+                      region_keys_token_id(fixture_keys[by]));
 }
 
 // A good payload with one claim replaced (json NULL: left out) and `extra` (",\"x\":1") at its end.
@@ -157,7 +175,8 @@ static inline char *fixture_payload(const char *claim, const char *json, const c
         {"iat", "1799999990"},
         {"nbf", "1799999990"},
         {"exp", "1800000890"},
-        {"access", "[{\"type\":\"repository\",\"name\":\"team/app\",\"actions\":[\"pull\",\"push\"]}]"},
+        {"access",
+         "[{\"type\":\"repository\",\"name\":\"team/app\",\"actions\":[\"pull\",\"push\"]}]"},
     };
     AUTO_BUF struct buf b;
     buf_init(&b, 0);

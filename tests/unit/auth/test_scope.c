@@ -9,9 +9,11 @@
 #include <string.h>
 
 struct scope_case {
-    const char *in[3]; // repeated parameters
+    // repeated parameters
+    const char *in[3];
     int rc;
-    const char *out; // "name=actions;…" with actions as bits
+    // "name=actions;…" with actions as bits
+    const char *out;
 };
 
 static const struct scope_case cases[] = {
@@ -92,9 +94,11 @@ END_TEST
 
 START_TEST(names_follow_the_distribution_specification)
 {
-    static const char *const good[] = {"a", "0", "a/b", "a.b", "a_b", "a__b", "a-b", "a---b", "a1/b2.c3/d-e"};
-    static const char *const bad[] = {"",   "/",  "a/", "/a", "a//b", "a..b", "a___b", "a._b",     "-a",   "a-",  "_a",
-                                      "a_", ".a", "a.", "A",  "a b",  "a:b",  "a@b",   "\xc3\xa9", "a/.b", "a/b_"};
+    static const char *const good[] = {"a",    "0",   "a/b",   "a.b",         "a_b",
+                                       "a__b", "a-b", "a---b", "a1/b2.c3/d-e"};
+    static const char *const bad[] = {"",     "/",   "a/",  "/a",  "a//b",     "a..b", "a___b",
+                                      "a._b", "-a",  "a-",  "_a",  "a_",       ".a",   "a.",
+                                      "A",    "a b", "a:b", "a@b", "\xc3\xa9", "a/.b", "a/b_"};
     for (size_t i = 0; i < ARRAY_LEN(good); i++)
         ck_assert_msg(repository_name_valid(good[i], strlen(good[i])), "%s", good[i]);
     for (size_t i = 0; i < ARRAY_LEN(bad); i++)
@@ -106,4 +110,5 @@ START_TEST(names_follow_the_distribution_specification)
 }
 END_TEST
 
-CHECK_MAIN("auth/scope", scopes_come_out_as_one_list, scopes_are_bounded, names_follow_the_distribution_specification)
+CHECK_MAIN("auth/scope", scopes_come_out_as_one_list, scopes_are_bounded,
+           names_follow_the_distribution_specification)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// auth/service and auth/passwords: the token endpoint as real clients use it (skopeo, podman, ctr, docker), and as they
-// must not.
+// auth/service and auth/passwords: the token endpoint as real clients use it (skopeo, podman, ctr,
+// docker), and as they must not.
 #include "auth/service.h"
 
 #include "auth/passwords_priv.h"
@@ -48,7 +48,8 @@ static void begin(void *ctx, struct http_request *req, struct http_plan *plan)
     (void)ctx;
     struct hostname host;
     hostname_parse_http_host(req->host, "meridian.test", &host);
-    auth_service_begin(service, req, fixture_t, topology_registry(fixture_t, registry_name), &host, plan);
+    auth_service_begin(service, req, fixture_t, topology_registry(fixture_t, registry_name), &host,
+                       plan);
 }
 
 struct reply {
@@ -63,8 +64,8 @@ static char *header_copy(const struct http_response *resp, const char *name)
     return v ? mem_strdup(v) : NULL;
 }
 
-static struct reply ask(const char *method, const char *target, const char *authorization, const char *type,
-                        const char *body)
+static struct reply ask(const char *method, const char *target, const char *authorization,
+                        const char *type, const char *body)
 {
     const struct http_app app = {.begin = begin};
     struct http_request *req = http_request_test_new(method, target, "contoso.meridian.test");
@@ -119,11 +120,12 @@ static const char *granted(const struct reply *r)
     arena_init(&a, 0);
     const char *token = text_of(r, "access_token");
     snprintf(out, sizeof out, "refused");
-    if (token && !token_verify_access(fixture_t, topology_registry(fixture_t, registry_name), token, clock_wall_ms(),
-                                      &a, &acc)) {
+    if (token && !token_verify_access(fixture_t, topology_registry(fixture_t, registry_name), token,
+                                      clock_wall_ms(), &a, &acc)) {
         size_t n = (size_t)snprintf(out, sizeof out, "%s:", acc.principal);
         for (size_t i = 0; i < acc.n_grants; i++)
-            n += (size_t)snprintf(out + n, sizeof out - n, "%s=%u;", acc.grants[i].repository, acc.grants[i].actions);
+            n += (size_t)snprintf(out + n, sizeof out - n, "%s=%u;", acc.grants[i].repository,
+                                  acc.grants[i].actions);
     }
     arena_done(&a);
     return out;
@@ -134,44 +136,53 @@ static const char *granted(const struct reply *r)
 
 struct shape { // a question as a real client puts it
     const char *client, *method, *target;
-    const char *user, *password; // Basic
-    const char *body;            // form
-    bool refresh;                // a refresh token must come
+    // Basic
+    const char *user, *password;
+    // form
+    const char *body;
+    // a refresh token must come
+    bool refresh;
     const char *granted;
 };
 
 static const struct shape shapes[] = {
-    {"skopeo pull", "GET", "/oauth2/token?account=ada&scope=repository%3Alib%2Fapp%3Apull&" S, "ada", "ada-secret",
-     NULL, false, "ada:lib/app=1;"},
-    {"skopeo push", "GET", "/oauth2/token?account=ada&scope=repository%3Alib%2Fapp%3Apull%2Cpush&" S, "ada",
+    {"skopeo pull", "GET", "/oauth2/token?account=ada&scope=repository%3Alib%2Fapp%3Apull&" S,
+     "ada", "ada-secret", NULL, false, "ada:lib/app=1;"},
+    {"skopeo push", "GET",
+     "/oauth2/token?account=ada&scope=repository%3Alib%2Fapp%3Apull%2Cpush&" S, "ada", "ada-secret",
+     NULL, false, "ada:lib/app=3;"},
+    {"podman mount", "GET",
+     "/oauth2/token?account=ada&scope=repository:d/a:pull,push&scope=repository:s/a:pull&" S, "ada",
+     "ada-secret", NULL, false, "ada:d/a=3;s/a=1;"},
+    {"skopeo anonymous", "GET", "/oauth2/token?scope=repository:lib/app:pull&" S, NULL, NULL, NULL,
+     false, ":"},
+    {"docker login", "GET", "/oauth2/token?account=ada&client_id=docker&offline_token=true&" S,
+     "ada", "ada-secret", NULL, true, "ada:"},
+    {"docker push", "GET", "/oauth2/token?account=ada&scope=repository:lib/app:push,pull&" S, "ada",
      "ada-secret", NULL, false, "ada:lib/app=3;"},
-    {"podman mount", "GET", "/oauth2/token?account=ada&scope=repository:d/a:pull,push&scope=repository:s/a:pull&" S,
-     "ada", "ada-secret", NULL, false, "ada:d/a=3;s/a=1;"},
-    {"skopeo anonymous", "GET", "/oauth2/token?scope=repository:lib/app:pull&" S, NULL, NULL, NULL, false, ":"},
-    {"docker login", "GET", "/oauth2/token?account=ada&client_id=docker&offline_token=true&" S, "ada", "ada-secret",
-     NULL, true, "ada:"},
-    {"docker push", "GET", "/oauth2/token?account=ada&scope=repository:lib/app:push,pull&" S, "ada", "ada-secret", NULL,
-     false, "ada:lib/app=3;"},
     {"ctr pull", "POST", "/oauth2/token", NULL, NULL,
-     "client_id=containerd-client&grant_type=password&password=ada-secret&scope=repository%3Alib%2Fapp%3Apull&" S
-     "&username=ada",
+     "client_id=containerd-client&grant_type=password&password=ada-secret&scope=repository%3Alib%"
+     "2Fapp%3Apull&" S "&username=ada",
      false, "ada:lib/app=1;"},
     {"ctr mount", "POST", "/oauth2/token", NULL, NULL,
-     "client_id=containerd-client&grant_type=password&password=ada-secret&scope=repository%3As%2Fa%3Apull+repository%3A"
+     "client_id=containerd-client&grant_type=password&password=ada-secret&scope=repository%3As%2Fa%"
+     "3Apull+repository%3A"
      "d%2Fa%3Apull%2Cpush&" S "&username=ada",
      false, "ada:s/a=1;d/a=3;"},
-    {"ctr anonymous", "GET", "/oauth2/token?scope=repository%3Alib%2Fapp%3Apull&" S, NULL, NULL, NULL, false, ":"},
+    {"ctr anonymous", "GET", "/oauth2/token?scope=repository%3Alib%2Fapp%3Apull&" S, NULL, NULL,
+     NULL, false, ":"},
     {"POST offline", "POST", "/oauth2/token", NULL, NULL,
      "grant_type=password&username=ada&password=ada-secret&access_type=offline&" S, true, "ada:"},
-    {"catalogue", "GET", "/oauth2/token?scope=registry:catalog:*&" S, "ada", "ada-secret", NULL, false, "ada:*=8;"},
-    {"catalogue not held", "GET", "/oauth2/token?scope=registry:catalog:*&" S, "bob", "bob-secret", NULL, false,
-     "bob:"},
-    {"no service", "GET", "/oauth2/token?scope=repository:lib/app:delete", "ada", "ada-secret", NULL, false,
-     "ada:lib/app=4;"},
-    {"less than asked", "GET", "/oauth2/token?scope=repository:team/x:pull,push&" S, "bob", "bob-secret", NULL, false,
-     "bob:team/x=1;"},
-    {"nothing of what is asked", "GET", "/oauth2/token?scope=repository:lib/app:pull&" S, "bob", "bob-secret", NULL,
-     false, "bob:"},
+    {"catalogue", "GET", "/oauth2/token?scope=registry:catalog:*&" S, "ada", "ada-secret", NULL,
+     false, "ada:*=8;"},
+    {"catalogue not held", "GET", "/oauth2/token?scope=registry:catalog:*&" S, "bob", "bob-secret",
+     NULL, false, "bob:"},
+    {"no service", "GET", "/oauth2/token?scope=repository:lib/app:delete", "ada", "ada-secret",
+     NULL, false, "ada:lib/app=4;"},
+    {"less than asked", "GET", "/oauth2/token?scope=repository:team/x:pull,push&" S, "bob",
+     "bob-secret", NULL, false, "bob:team/x=1;"},
+    {"nothing of what is asked", "GET", "/oauth2/token?scope=repository:lib/app:pull&" S, "bob",
+     "bob-secret", NULL, false, "bob:"},
 };
 
 START_TEST(real_clients_get_what_they_expect)
@@ -179,14 +190,16 @@ START_TEST(real_clients_get_what_they_expect)
     setup();
     for (size_t i = 0; i < ARRAY_LEN(shapes) * 2; i++) { // twice: the second time from the memory
         const struct shape *s = &shapes[i % ARRAY_LEN(shapes)];
-        struct reply r =
-            ask(s->method, s->target, s->user ? basic(s->user, s->password) : NULL, s->body ? FORM : NULL, s->body);
+        struct reply r = ask(s->method, s->target, s->user ? basic(s->user, s->password) : NULL,
+                             s->body ? FORM : NULL, s->body);
         ck_assert_msg(r.status == 200, "%s: status %d", s->client, r.status);
         ck_assert_msg(!strcmp(granted(&r), s->granted), "%s: granted %s", s->client, granted(&r));
         ck_assert_str_eq(text_of(&r, "token"), text_of(&r, "access_token"));
-        ck_assert_int_eq(json_integer_value(json_object_get(r.json, "expires_in")), ACCESS_LIFETIME_S);
+        ck_assert_int_eq(json_integer_value(json_object_get(r.json, "expires_in")),
+                         ACCESS_LIFETIME_S);
         ck_assert_ptr_nonnull(strchr(text_of(&r, "issued_at"), 'T'));
-        ck_assert_msg((text_of(&r, "refresh_token") != NULL) == s->refresh, "%s: refresh token", s->client);
+        ck_assert_msg((text_of(&r, "refresh_token") != NULL) == s->refresh, "%s: refresh token",
+                      s->client);
         ck_assert_str_eq(r.cache, "no-store");
         reply_done(&r);
     }
@@ -199,10 +212,12 @@ START_TEST(anonymous_pull_is_granted_to_everyone_where_the_registry_allows_it)
     setup();
     registry_name = "openlib";
     struct reply r =
-        ask("GET", "/oauth2/token?scope=repository:a/b:pull,push&service=openlib.meridian.test", NULL, NULL, NULL);
+        ask("GET", "/oauth2/token?scope=repository:a/b:pull,push&service=openlib.meridian.test",
+            NULL, NULL, NULL);
     ck_assert_str_eq(granted(&r), ":a/b=1;");
     reply_done(&r);
-    r = ask("GET", "/oauth2/token?scope=repository:a/b:pull,push", basic("bob", "bob-secret"), NULL, NULL);
+    r = ask("GET", "/oauth2/token?scope=repository:a/b:pull,push", basic("bob", "bob-secret"), NULL,
+            NULL);
     ck_assert_str_eq(granted(&r), "bob:a/b=1;");
     reply_done(&r);
     teardown();
@@ -212,44 +227,55 @@ END_TEST
 struct refusal {
     const char *what, *method, *target, *authorization, *type, *body;
     int status;
-    const char *error; // OAuth error of a POST, or OCI code of a GET
+    // OAuth error of a POST, or OCI code of a GET
+    const char *error;
 };
 
 static const struct refusal refusals[] = {
-    {"wrong password", "GET", "/oauth2/token", "Basic YWRhOndyb25n", NULL, NULL, 401, "UNAUTHORIZED"},
+    {"wrong password", "GET", "/oauth2/token", "Basic YWRhOndyb25n", NULL, NULL, 401,
+     "UNAUTHORIZED"},
     {"unknown user", "GET", "/oauth2/token", "Basic bm9ib2R5OngK", NULL, NULL, 401, "UNAUTHORIZED"},
-    {"disabled user", "GET", "/oauth2/token", "Basic Y2FybDpjYXJsLXNlY3JldA==", NULL, NULL, 401, "UNAUTHORIZED"},
+    {"disabled user", "GET", "/oauth2/token", "Basic Y2FybDpjYXJsLXNlY3JldA==", NULL, NULL, 401,
+     "UNAUTHORIZED"},
     {"empty password", "GET", "/oauth2/token", "Basic YWRhOg==", NULL, NULL, 401, "UNAUTHORIZED"},
-    {"Basic without a colon", "GET", "/oauth2/token", "Basic YWRh", NULL, NULL, 401, "UNAUTHORIZED"},
-    {"Basic with a NUL", "GET", "/oauth2/token", "Basic YWRhOmFkYQBzZWNyZXQ=", NULL, NULL, 401, "UNAUTHORIZED"},
+    {"Basic without a colon", "GET", "/oauth2/token", "Basic YWRh", NULL, NULL, 401,
+     "UNAUTHORIZED"},
+    {"Basic with a NUL", "GET", "/oauth2/token", "Basic YWRhOmFkYQBzZWNyZXQ=", NULL, NULL, 401,
+     "UNAUTHORIZED"},
     {"Basic not base64", "GET", "/oauth2/token", "Basic !!!", NULL, NULL, 401, "UNAUTHORIZED"},
     {"a Bearer", "GET", "/oauth2/token", "Bearer x", NULL, NULL, 401, "UNAUTHORIZED"},
     {"an empty Authorization", "GET", "/oauth2/token", "", NULL, NULL, 401, "UNAUTHORIZED"},
-    {"zero user, junk", "GET", "/oauth2/token", "Basic MDAwMDAwMDAtMDAwMC0wMDAwLTAwMDAtMDAwMDAwMDAwMDAwOngueS56", NULL,
-     NULL, 401, "UNAUTHORIZED"},
-    {"another service", "GET", "/oauth2/token?service=fabrikam.meridian.test", NULL, NULL, NULL, 400, "UNSUPPORTED"},
-    {"malformed scope", "GET", "/oauth2/token?scope=repository:UPPER:pull", NULL, NULL, NULL, 400, "NAME_INVALID"},
+    {"zero user, junk", "GET", "/oauth2/token",
+     "Basic MDAwMDAwMDAtMDAwMC0wMDAwLTAwMDAtMDAwMDAwMDAwMDAwOngueS56", NULL, NULL, 401,
+     "UNAUTHORIZED"},
+    {"another service", "GET", "/oauth2/token?service=fabrikam.meridian.test", NULL, NULL, NULL,
+     400, "UNSUPPORTED"},
+    {"malformed scope", "GET", "/oauth2/token?scope=repository:UPPER:pull", NULL, NULL, NULL, 400,
+     "NAME_INVALID"},
     {"HEAD", "HEAD", "/oauth2/token", NULL, NULL, NULL, 405, "UNSUPPORTED"},
     {"PUT", "PUT", "/oauth2/token", NULL, NULL, NULL, 405, "UNSUPPORTED"},
     {"DELETE", "DELETE", "/oauth2/token", NULL, NULL, NULL, 405, "UNSUPPORTED"},
     {"another path", "GET", "/oauth2/tokens", NULL, NULL, NULL, 404, "UNSUPPORTED"},
     {"wrong type", "POST", "/oauth2/token", NULL, "application/json", "{}", 400, "invalid_request"},
     {"no type", "POST", "/oauth2/token", NULL, NULL, "grant_type=password", 400, "invalid_request"},
-    {"type with a tail", "POST", "/oauth2/token", NULL, FORM "x", "grant_type=password", 400, "invalid_request"},
+    {"type with a tail", "POST", "/oauth2/token", NULL, FORM "x", "grant_type=password", 400,
+     "invalid_request"},
     {"empty body", "POST", "/oauth2/token", NULL, FORM, "", 400, "invalid_request"},
     {"no grant type", "POST", "/oauth2/token", NULL, FORM, "username=ada", 400, "invalid_request"},
     {"other grant type", "POST", "/oauth2/token", NULL, FORM, "grant_type=client_credentials", 400,
      "unsupported_grant_type"},
-    {"grant type twice", "POST", "/oauth2/token", NULL, FORM, "grant_type=password&grant_type=refresh_token", 400,
-     "invalid_request"},
+    {"grant type twice", "POST", "/oauth2/token", NULL, FORM,
+     "grant_type=password&grant_type=refresh_token", 400, "invalid_request"},
     {"user twice", "POST", "/oauth2/token", NULL, FORM,
      "grant_type=password&username=ada&username=bob&password=ada-secret", 400, "invalid_request"},
-    {"no password", "POST", "/oauth2/token", NULL, FORM, "grant_type=password&username=ada", 400, "invalid_request"},
-    {"no refresh token", "POST", "/oauth2/token", NULL, FORM, "grant_type=refresh_token", 400, "invalid_request"},
-    {"POST wrong password", "POST", "/oauth2/token", NULL, FORM, "grant_type=password&username=ada&password=x", 401,
-     "invalid_grant"},
-    {"POST junk refresh token", "POST", "/oauth2/token", NULL, FORM, "grant_type=refresh_token&refresh_token=a.b.c",
-     401, "invalid_grant"},
+    {"no password", "POST", "/oauth2/token", NULL, FORM, "grant_type=password&username=ada", 400,
+     "invalid_request"},
+    {"no refresh token", "POST", "/oauth2/token", NULL, FORM, "grant_type=refresh_token", 400,
+     "invalid_request"},
+    {"POST wrong password", "POST", "/oauth2/token", NULL, FORM,
+     "grant_type=password&username=ada&password=x", 401, "invalid_grant"},
+    {"POST junk refresh token", "POST", "/oauth2/token", NULL, FORM,
+     "grant_type=refresh_token&refresh_token=a.b.c", 401, "invalid_grant"},
     {"POST other service", "POST", "/oauth2/token", NULL, FORM,
      "grant_type=password&username=ada&password=ada-secret&service=evil", 400, "invalid_request"},
     {"POST malformed scope", "POST", "/oauth2/token", NULL, FORM,
@@ -264,9 +290,11 @@ START_TEST(bad_questions_are_refused_in_the_words_of_their_protocol)
         struct reply r = ask(f->method, f->target, f->authorization, f->type, f->body);
         ck_assert_msg(r.status == f->status, "%s: status %d", f->what, r.status);
         const json_t *first = json_array_get(json_object_get(r.json, "errors"), 0);
-        const char *code = json_string_value(json_object_get(first, "code")), *error = text_of(&r, "error");
+        const char *code = json_string_value(json_object_get(first, "code")),
+                   *error = text_of(&r, "error");
         ck_assert_msg(code != NULL, "%s: no OCI code", f->what);
-        ck_assert_msg(!strcmp(error ? error : code, f->error), "%s: said %s", f->what, error ? error : code);
+        ck_assert_msg(!strcmp(error ? error : code, f->error), "%s: said %s", f->what,
+                      error ? error : code);
         if (r.status == 401)
             ck_assert_str_eq(r.www, "Basic realm=\"contoso.meridian.test\"");
         if (r.status == 405)
@@ -284,7 +312,8 @@ END_TEST
 
 static char *login(const char *user, const char *password)
 {
-    struct reply r = ask("GET", "/oauth2/token?offline_token=true", basic(user, password), NULL, NULL);
+    struct reply r =
+        ask("GET", "/oauth2/token?offline_token=true", basic(user, password), NULL, NULL);
     char *token = text_of(&r, "refresh_token") ? mem_strdup(text_of(&r, "refresh_token")) : NULL;
     reply_done(&r);
     return token;
@@ -292,16 +321,17 @@ static char *login(const char *user, const char *password)
 
 static int refresh_status(const char *token, const char *expect_granted)
 {
-    AUTO_FREE char *body = mem_printf("grant_type=refresh_token&client_id=containers/image&refresh_token=%s"
-                                      "&scope=repository:lib/app:pull",
-                                      token);
+    AUTO_FREE char *body =
+        mem_printf("grant_type=refresh_token&client_id=containers/image&refresh_token=%s"
+                   "&scope=repository:lib/app:pull",
+                   token);
     struct reply r = ask("POST", "/oauth2/token", NULL, FORM "; charset=utf-8", body);
     int status = r.status;
     if (status == 200)
         ck_assert_str_eq(granted(&r), expect_granted);
     reply_done(&r);
-    r = ask("GET", "/oauth2/token?scope=repository:lib/app:pull", basic("00000000-0000-0000-0000-000000000000", token),
-            NULL, NULL);
+    r = ask("GET", "/oauth2/token?scope=repository:lib/app:pull",
+            basic("00000000-0000-0000-0000-000000000000", token), NULL, NULL);
     ck_assert_int_eq(r.status, status); // both ways agree
     reply_done(&r);
     return status;
@@ -316,11 +346,12 @@ START_TEST(refresh_tokens_work_until_they_are_revoked)
     struct arena a;
     struct access acc;
     arena_init(&a, 0);
-    ck_assert_int_eq(
-        token_verify_access(fixture_t, topology_registry(fixture_t, "contoso"), token, clock_wall_ms(), &a, &acc),
-        ERR_AUTH); // not a Bearer
+    ck_assert_int_eq(token_verify_access(fixture_t, topology_registry(fixture_t, "contoso"), token,
+                                         clock_wall_ms(), &a, &acc),
+                     ERR_AUTH); // not a Bearer
     const char *access;
-    token_issue_access(fixture_keys[0], "contoso.meridian.test", "ada", NULL, 0, clock_wall_ms(), &a, &access);
+    token_issue_access(fixture_keys[0], "contoso.meridian.test", "ada", NULL, 0, clock_wall_ms(),
+                       &a, &access);
     ck_assert_int_eq(refresh_status(access, ""), 401); // nor the reverse
     registry_name = "fabrikam";
     ck_assert_int_eq(refresh_status(token, ""), 401); // another registry
@@ -369,8 +400,10 @@ START_TEST(regions_cut_off_for_too_long_or_without_the_registry_issue_nothing)
     reply_done(&r);
     principals_age = 0;
     auth_service_stop(service);
-    const struct auth_service_options o = {
-        .topology = &topology_cell, .principals = &principals_cell, .keys = fixture_keys[2], .region = "southeastasia"};
+    const struct auth_service_options o = {.topology = &topology_cell,
+                                           .principals = &principals_cell,
+                                           .keys = fixture_keys[2],
+                                           .region = "southeastasia"};
     ck_assert_int_eq(auth_service_start(&o, &service), 0);
     registry_name = "fabrikam";
     r = ask("GET", "/oauth2/token", NULL, NULL, NULL);
@@ -380,11 +413,14 @@ START_TEST(regions_cut_off_for_too_long_or_without_the_registry_issue_nothing)
 }
 END_TEST
 
-// What the HTTP thread makes of a request: the answer's status, or 0 when a hash must be computed first.
-static int at_once(const char *method, const char *authorization, const char *body, const char **out_name)
+// What the HTTP thread makes of a request: the answer's status, or 0 when a hash must be computed
+// first.
+static int at_once(const char *method, const char *authorization, const char *body,
+                   const char **out_name)
 {
     static char name[64];
-    struct http_request *req = http_request_test_new(method, "/oauth2/token", "contoso.meridian.test");
+    struct http_request *req =
+        http_request_test_new(method, "/oauth2/token", "contoso.meridian.test");
     struct http_plan plan = {0};
     if (authorization)
         http_request_test_header(req, "Authorization", authorization);
@@ -418,23 +454,29 @@ START_TEST(only_what_needs_a_hash_waits_for_one)
     AUTO_FREE char *refresh = login("ada", "ada-secret"); // and ada is known from now on
     AUTO_FREE char *by_refresh = mem_printf("grant_type=refresh_token&refresh_token=%s", refresh);
     AUTO_FREE char *zero = mem_strdup(basic("00000000-0000-0000-0000-000000000000", refresh));
-    AUTO_FREE char *ada = mem_strdup(basic("ada", "ada-secret")), *bob = mem_strdup(basic("bob", "bob-secret"));
-    AUTO_FREE char *wrong = mem_strdup(basic("ada", "x")), *nobody = mem_strdup(basic("nobody", "x"));
+    AUTO_FREE char *ada = mem_strdup(basic("ada", "ada-secret")),
+                   *bob = mem_strdup(basic("bob", "bob-secret"));
+    AUTO_FREE char *wrong = mem_strdup(basic("ada", "x")),
+                   *nobody = mem_strdup(basic("nobody", "x"));
     const struct {
         const char *what, *method, *authorization, *body;
         int status;
-        const char *name; // of the queue, when it waits
+        // of the queue, when it waits
+        const char *name;
     } rows[] = {
         {"anonymous", "GET", NULL, NULL, 200, NULL},
         {"known by GET", "GET", ada, NULL, 200, NULL},
-        {"known by POST", "POST", NULL, "grant_type=password&username=ada&password=ada-secret", 200, NULL},
+        {"known by POST", "POST", NULL, "grant_type=password&username=ada&password=ada-secret", 200,
+         NULL},
         {"refresh by GET", "GET", zero, NULL, 200, NULL},
         {"refresh by POST", "POST", NULL, by_refresh, 200, NULL},
-        {"junk by GET", "GET", basic("00000000-0000-0000-0000-000000000000", "x.y.z"), NULL, 401, NULL},
+        {"junk by GET", "GET", basic("00000000-0000-0000-0000-000000000000", "x.y.z"), NULL, 401,
+         NULL},
         {"junk by POST", "POST", NULL, "grant_type=refresh_token&refresh_token=x.y.z", 401, NULL},
         {"no sense by POST", "POST", NULL, "grant_type=password", 400, NULL},
         {"not seen yet by GET", "GET", bob, NULL, 0, "bob"},
-        {"not seen yet by POST", "POST", NULL, "grant_type=password&username=bob&password=bob-secret", 0, "bob"},
+        {"not seen yet by POST", "POST", NULL,
+         "grant_type=password&username=bob&password=bob-secret", 0, "bob"},
         {"wrong by GET", "GET", wrong, NULL, 0, "ada"},
         {"nobody by GET", "GET", nobody, NULL, 0, "nobody"},
     };
@@ -442,8 +484,8 @@ START_TEST(only_what_needs_a_hash_waits_for_one)
         const char *name = NULL;
         int status = at_once(rows[i].method, rows[i].authorization, rows[i].body, &name);
         ck_assert_msg(status == rows[i].status, "%s: %d", rows[i].what, status);
-        ck_assert_msg(!name == !rows[i].name && (!name || !strcmp(name, rows[i].name)), "%s: waits as %s", rows[i].what,
-                      name ? name : "nobody");
+        ck_assert_msg(!name == !rows[i].name && (!name || !strcmp(name, rows[i].name)),
+                      "%s: waits as %s", rows[i].what, name ? name : "nobody");
     }
     teardown();
 }
@@ -464,7 +506,8 @@ static void *check_many(void *arg)
         if (!passwords_known(j->passwords, generation, ada, "ada-secret"))
             j->wrong += passwords_verify(j->passwords, generation, j->all, ada, "ada-secret") != 0;
         j->wrong += passwords_known(j->passwords, generation, ada, "wrong");
-        j->wrong += i % 8 == 0 && passwords_verify(j->passwords, generation, j->all, ada, "wrong") != ERR_AUTH;
+        j->wrong += i % 8 == 0 &&
+                    passwords_verify(j->passwords, generation, j->all, ada, "wrong") != ERR_AUTH;
     }
     return NULL;
 }
@@ -497,6 +540,7 @@ END_TEST
 
 CHECK_MAIN("auth/service", real_clients_get_what_they_expect,
            anonymous_pull_is_granted_to_everyone_where_the_registry_allows_it,
-           bad_questions_are_refused_in_the_words_of_their_protocol, refresh_tokens_work_until_they_are_revoked,
-           a_changed_password_is_forgotten_at_once, regions_cut_off_for_too_long_or_without_the_registry_issue_nothing,
+           bad_questions_are_refused_in_the_words_of_their_protocol,
+           refresh_tokens_work_until_they_are_revoked, a_changed_password_is_forgotten_at_once,
+           regions_cut_off_for_too_long_or_without_the_registry_issue_nothing,
            only_what_needs_a_hash_waits_for_one, the_memory_of_credentials_is_shared_by_threads)

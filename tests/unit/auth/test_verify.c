@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// auth/verify and auth/challenge: a good token is believed for what it says, every other one is refused with the right
-// code, and the challenge names hosts from the parsed name only.
+// auth/verify and auth/challenge: a good token is believed for what it says, every other one is
+// refused with the right code, and the challenge names hosts from the parsed name only.
 #include "auth/service.h"
 #include "auth/verify.h"
 
@@ -10,7 +10,8 @@
 
 static int verify_for(const char *registry, const char *token, struct arena *a, struct access *out)
 {
-    return token_verify_access(fixture_t, topology_registry(fixture_t, registry), token, NOW_MS, a, out);
+    return token_verify_access(fixture_t, topology_registry(fixture_t, registry), token, NOW_MS, a,
+                               out);
 }
 
 START_TEST(what_a_region_issues_every_region_believes)
@@ -18,12 +19,14 @@ START_TEST(what_a_region_issues_every_region_believes)
     fixture_setup();
     struct arena a;
     arena_init(&a, 0);
-    const struct access_grant grants[] = {{"team/app", ACTION_PULL | ACTION_PUSH}, {"*", ACTION_CATALOG}};
+    const struct access_grant grants[] = {{"team/app", ACTION_PULL | ACTION_PUSH},
+                                          {"*", ACTION_CATALOG}};
     for (int i = 0; i < 3; i++) {
         const char *token;
         struct access acc;
-        ck_assert_int_eq(
-            token_issue_access(fixture_keys[i], "contoso.meridian.test", "ada", grants, 2, NOW_MS, &a, &token), 0);
+        ck_assert_int_eq(token_issue_access(fixture_keys[i], "contoso.meridian.test", "ada", grants,
+                                            2, NOW_MS, &a, &token),
+                         0);
         ck_assert_int_eq(verify_for("contoso", token, &a, &acc), 0);
         ck_assert_str_eq(acc.principal, "ada");
         ck_assert(!acc.anonymous && !acc.peer);
@@ -45,7 +48,8 @@ START_TEST(a_signature_is_checked_once_and_the_rest_each_time)
     fixture_setup();
     struct arena a;
     arena_init(&a, 0);
-    AUTO_FREE char *h = fixture_header(0), *p = fixture_payload(NULL, NULL, NULL), *token = fixture_sign(h, p, 0);
+    AUTO_FREE char *h = fixture_header(0), *p = fixture_payload(NULL, NULL, NULL),
+                   *token = fixture_sign(h, p, 0);
     const struct registry *r = topology_registry(fixture_t, "contoso");
     struct access acc;
     uint64_t before = signature_cache_hits();
@@ -53,15 +57,19 @@ START_TEST(a_signature_is_checked_once_and_the_rest_each_time)
         ck_assert_int_eq(verify_for("contoso", token, &a, &acc), 0);
     ck_assert_uint_eq(signature_cache_hits() - before, 2);
     ck_assert_int_eq(verify_for("fabrikam", token, &a, &acc), ERR_AUTH);
-    ck_assert_int_eq(token_verify_access(fixture_t, r, token, NOW_MS + 2 * 3600 * 1000, &a, &acc), ERR_EXPIRED);
-    ck_assert_int_eq(token_verify_access(fixture_t, r, token, NOW_MS - 2 * 3600 * 1000, &a, &acc), ERR_AUTH);
+    ck_assert_int_eq(token_verify_access(fixture_t, r, token, NOW_MS + 2 * 3600 * 1000, &a, &acc),
+                     ERR_EXPIRED);
+    ck_assert_int_eq(token_verify_access(fixture_t, r, token, NOW_MS - 2 * 3600 * 1000, &a, &acc),
+                     ERR_AUTH);
     uint64_t known = signature_cache_hits();
-    for (size_t i = strlen(token) - 80; i > strlen(token) - 86; i--) { // of the signature, then of the payload
+    // of the signature, then of the payload
+    for (size_t i = strlen(token) - 80; i > strlen(token) - 86; i--) {
         AUTO_FREE char *other = mem_strdup(token);
         other[i] = other[i] == 'A' ? 'B' : 'A';
         ck_assert_int_eq(verify_for("contoso", other, &a, &acc), ERR_AUTH);
     }
-    AUTO_FREE char *h2 = fixture_header(1), *swapped = fixture_sign(h2, p, 0); // another region's key
+    // another region's key
+    AUTO_FREE char *h2 = fixture_header(1), *swapped = fixture_sign(h2, p, 0);
     ck_assert_int_eq(verify_for("contoso", swapped, &a, &acc), ERR_AUTH);
     ck_assert_uint_eq(signature_cache_hits(), known);
     arena_done(&a);
@@ -74,12 +82,16 @@ START_TEST(the_hand_made_good_token_is_good)
     fixture_setup();
     struct arena a;
     arena_init(&a, 0);
-    AUTO_FREE char *h = fixture_header(0), *p = fixture_payload(NULL, NULL, NULL), *token = fixture_sign(h, p, 0);
-    AUTO_FREE char *h2 = mem_printf("{\"kid\":\"%s\",\"alg\":\"ES256\"}", region_keys_token_id(fixture_keys[0]));
-    AUTO_FREE char *p2 = fixture_payload("sub", "\"\"", ",\"more\":[1]"), *token2 = fixture_sign(h2, p2, 0);
+    AUTO_FREE char *h = fixture_header(0), *p = fixture_payload(NULL, NULL, NULL),
+                   *token = fixture_sign(h, p, 0);
+    AUTO_FREE char *h2 =
+        mem_printf("{\"kid\":\"%s\",\"alg\":\"ES256\"}", region_keys_token_id(fixture_keys[0]));
+    AUTO_FREE char *p2 = fixture_payload("sub", "\"\"", ",\"more\":[1]"),
+                   *token2 = fixture_sign(h2, p2, 0);
     struct access acc;
     ck_assert_int_eq(verify_for("contoso", token, &a, &acc), 0);
-    ck_assert_int_eq(verify_for("contoso", token2, &a, &acc), 0); // typ is optional, claims may be added, anonymous
+    // typ is optional, claims may be added, anonymous
+    ck_assert_int_eq(verify_for("contoso", token2, &a, &acc), 0);
     ck_assert(acc.anonymous);
     arena_done(&a);
     fixture_teardown();
@@ -88,15 +100,18 @@ END_TEST
 
 struct bad_token {
     const char *what;
-    const char *header; // NULL: a good one; "%s" is the key id
+    // NULL: a good one; "%s" is the key id
+    const char *header;
     const char *claim, *json, *extra;
-    int by; // region that signs; the header says eastus unless header_by
+    // region that signs; the header says eastus unless header_by
+    int by;
     int header_by;
     int expect;
 };
 
 #define LETTERS_16 "aaaaaaaaaaaaaaaa"
-#define LETTERS_128 LETTERS_16 LETTERS_16 LETTERS_16 LETTERS_16 LETTERS_16 LETTERS_16 LETTERS_16 LETTERS_16
+#define LETTERS_128 \
+    LETTERS_16 LETTERS_16 LETTERS_16 LETTERS_16 LETTERS_16 LETTERS_16 LETTERS_16 LETTERS_16
 #define KID "\"kid\":\"%s\""
 static const struct bad_token bad_tokens[] = {
     {.what = "alg none", .header = "{\"alg\":\"none\"," KID "}"},
@@ -151,7 +166,9 @@ static const struct bad_token bad_tokens[] = {
     {.what = "exp before iat", .claim = "exp", .json = "1799999980"},
     {.what = "iat missing", .claim = "iat"},
     {.what = "iat in the future", .claim = "iat", .json = "1800000061"},
-    {.what = "iat old, so that the lifetime is above the cap", .claim = "iat", .json = "1799996000"},
+    {.what = "iat old, so that the lifetime is above the cap",
+     .claim = "iat",
+     .json = "1799996000"},
     {.what = "nbf missing", .claim = "nbf"},
     {.what = "nbf in the future", .claim = "nbf", .json = "1800000061"},
     {.what = "access missing", .claim = "access"},
@@ -176,7 +193,8 @@ static const struct bad_token bad_tokens[] = {
 static char *bad_token_make(const struct bad_token *b)
 {
     AUTO_FREE char *good = fixture_header(b->header_by);
-    AUTO_FREE char *own = b->header ? mem_printf(b->header, region_keys_token_id(fixture_keys[0])) : NULL;
+    AUTO_FREE char *own =
+        b->header ? mem_printf(b->header, region_keys_token_id(fixture_keys[0])) : NULL;
     AUTO_FREE char *payload = fixture_payload(b->claim, b->json, b->extra);
     return fixture_sign(own ? own : good, payload, b->by);
 }
@@ -204,17 +222,20 @@ START_TEST(malformed_texts_are_refused)
     struct arena a;
     arena_init(&a, 0);
     struct access acc;
-    AUTO_FREE char *h = fixture_header(0), *p = fixture_payload(NULL, NULL, NULL), *good = fixture_sign(h, p, 0);
+    AUTO_FREE char *h = fixture_header(0), *p = fixture_payload(NULL, NULL, NULL),
+                   *good = fixture_sign(h, p, 0);
     size_t n = strlen(good);
     AUTO_FREE char *t = mem_alloc(n + 16);
-    static const char *const junk[] = {"", ".", "..", "...", "a.b.c", "a.b", "e30.e30.", "e30.e30.AAAA", "....."};
+    static const char *const junk[] = {"",    ".",        "..",           "...",  "a.b.c",
+                                       "a.b", "e30.e30.", "e30.e30.AAAA", "....."};
     for (size_t i = 0; i < ARRAY_LEN(junk); i++)
         ck_assert_msg(verify_for("contoso", junk[i], &a, &acc) == ERR_AUTH, "%s", junk[i]);
     for (size_t cut = 1; cut < n; cut += 7) {
         snprintf(t, n + 16, "%.*s", (int)(n - cut), good);
         ck_assert_int_eq(verify_for("contoso", t, &a, &acc), ERR_AUTH);
     }
-    for (size_t at = 0; at < n; at++) { // any single letter changed; the last one has two unused bits, strictly zero
+    // any single letter changed; the last one has two unused bits, strictly zero
+    for (size_t at = 0; at < n; at++) {
         memcpy(t, good, n + 1);
         t[at] = t[at] == 'A' ? 'B' : 'A';
         ck_assert_msg(verify_for("contoso", t, &a, &acc) == ERR_AUTH, "letter %zu", at);
@@ -241,15 +262,19 @@ START_TEST(expiry_allows_for_skew_and_is_told_apart)
     struct arena a;
     arena_init(&a, 0);
     struct access acc;
-    AUTO_FREE char *h = fixture_header(0), *p = fixture_payload(NULL, NULL, NULL), *good = fixture_sign(h, p, 0);
-    AUTO_FREE char *wrong_aud = fixture_payload("aud", "\"x\"", NULL), *wrong = fixture_sign(h, wrong_aud, 0);
+    AUTO_FREE char *h = fixture_header(0), *p = fixture_payload(NULL, NULL, NULL),
+                   *good = fixture_sign(h, p, 0);
+    AUTO_FREE char *wrong_aud = fixture_payload("aud", "\"x\"", NULL),
+                   *wrong = fixture_sign(h, wrong_aud, 0);
     const struct registry *r = topology_registry(fixture_t, "contoso");
     const int64_t exp_ms = 1800000890000;
     ck_assert_int_eq(token_verify_access(fixture_t, r, good, exp_ms + 59000, &a, &acc), 0);
-    ck_assert_int_eq(token_verify_access(fixture_t, r, good, exp_ms + 60000, &a, &acc), ERR_EXPIRED);
+    ck_assert_int_eq(token_verify_access(fixture_t, r, good, exp_ms + 60000, &a, &acc),
+                     ERR_EXPIRED);
     ck_assert_int_eq(token_verify_access(fixture_t, r, wrong, exp_ms + 60000, &a, &acc), ERR_AUTH);
     ck_assert_int_eq(token_verify_access(fixture_t, r, good, 1799999990000 - 60000, &a, &acc), 0);
-    ck_assert_int_eq(token_verify_access(fixture_t, r, good, 1799999990000 - 61000, &a, &acc), ERR_AUTH);
+    ck_assert_int_eq(token_verify_access(fixture_t, r, good, 1799999990000 - 61000, &a, &acc),
+                     ERR_AUTH);
     arena_done(&a);
     fixture_teardown();
 }
@@ -262,14 +287,19 @@ START_TEST(a_key_counts_only_where_its_region_holds_the_registry_and_while_it_is
     arena_init(&a, 0);
     struct access acc;
     const char *token;
-    token_issue_access(fixture_keys[2], "fabrikam.meridian.test", "ada", NULL, 0, NOW_MS, &a, &token);
-    ck_assert_int_eq(verify_for("fabrikam", token, &a, &acc), ERR_AUTH); // southeastasia holds no fabrikam
-    token_issue_access(fixture_keys[1], "fabrikam.meridian.test", "ada", NULL, 0, NOW_MS, &a, &token);
+    token_issue_access(fixture_keys[2], "fabrikam.meridian.test", "ada", NULL, 0, NOW_MS, &a,
+                       &token);
+    // southeastasia holds no fabrikam
+    ck_assert_int_eq(verify_for("fabrikam", token, &a, &acc), ERR_AUTH);
+    token_issue_access(fixture_keys[1], "fabrikam.meridian.test", "ada", NULL, 0, NOW_MS, &a,
+                       &token);
     ck_assert_int_eq(verify_for("fabrikam", token, &a, &acc), 0);
-    token_issue_access(fixture_keys[0], "contoso.meridian.test", "ada", NULL, 0, NOW_MS, &a, &token);
+    token_issue_access(fixture_keys[0], "contoso.meridian.test", "ada", NULL, 0, NOW_MS, &a,
+                       &token);
     ck_assert_int_eq(verify_for("contoso", token, &a, &acc), 0);
     struct topology *without = fixture_topology(2, false);
-    ck_assert_int_eq(token_verify_access(without, topology_registry(without, "contoso"), token, NOW_MS, &a, &acc),
+    ck_assert_int_eq(token_verify_access(without, topology_registry(without, "contoso"), token,
+                                         NOW_MS, &a, &acc),
                      ERR_AUTH);
     snapshot_unref(without);
     arena_done(&a);
@@ -311,16 +341,20 @@ START_TEST(requests_are_judged_by_bearer_then_peer_then_as_anonymous)
     ck_assert_int_eq(check(req, "contoso", &acc), ERR_DENIED);
     http_request_test_free(req);
 
-    static const char *const bad[] = {"Bearer", "Bearer ", "Bearer x", "Basic YWRhOng=", "Negotiate x", ""};
+    static const char *const bad[] = {"Bearer",         "Bearer ",     "Bearer x",
+                                      "Basic YWRhOng=", "Negotiate x", ""};
     for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
         req = request_with(bad[i]);
-        ck_assert_msg(check(req, "openlib", &acc) == ERR_AUTH, "%s", bad[i]); // never taken for anonymous
+        // never taken for anonymous
+        ck_assert_msg(check(req, "openlib", &acc) == ERR_AUTH, "%s", bad[i]);
         req->listener = LISTENER_PEER;
-        req->peer_cert_fingerprint = "3333333333333333333333333333333333333333333333333333333333333333";
+        req->peer_cert_fingerprint =
+            "3333333333333333333333333333333333333333333333333333333333333333";
         ck_assert_msg(check(req, "contoso", &acc) == ERR_AUTH, "%s", bad[i]); // nor for the peer
         http_request_test_free(req);
     }
-    AUTO_FREE char *h = fixture_header(0), *p = fixture_payload(NULL, NULL, NULL), *good = fixture_sign(h, p, 0);
+    AUTO_FREE char *h = fixture_header(0), *p = fixture_payload(NULL, NULL, NULL),
+                   *good = fixture_sign(h, p, 0);
     AUTO_FREE char *bearer = mem_printf("bearer %s", good);
     req = request_with(bearer);
     ck_assert_int_eq(check(req, "contoso", &acc), 0);
@@ -355,13 +389,16 @@ START_TEST(a_region_judges_its_own_token_key)
                   "%s", why);
     ck_assert_int_eq(self_check(without, "westeurope", 1, why, sizeof why), 0);
     ck_assert_int_eq(self_check(without, "nowhere", 1, why, sizeof why), ERR_AUTH);
-    ck_assert_int_eq(self_check(without, "westeurope", 2, why, sizeof why), ERR_AUTH); // another region's key
+    // another region's key
+    ck_assert_int_eq(self_check(without, "westeurope", 2, why, sizeof why), ERR_AUTH);
     ck_assert_ptr_nonnull(strstr(why, "as one of southeastasia"));
     // Its id, with another public half.
     fixture_other_half = region_keys_token_spki(fixture_keys[1]);
     struct topology *mixed = fixture_topology(3, true);
     ck_assert_int_eq(self_check(mixed, "eastus", 0, why, sizeof why), ERR_AUTH);
-    ck_assert_msg(strstr(why, "refused by this node's own verifier") && strstr(why, "another public half"), "%s", why);
+    ck_assert_msg(strstr(why, "refused by this node's own verifier") &&
+                      strstr(why, "another public half"),
+                  "%s", why);
     fixture_other_half = NULL;
     snapshot_unref(mixed);
     snapshot_unref(without);
@@ -385,27 +422,37 @@ static void challenge(const char *host_text, const char *scope, int why, const c
 START_TEST(challenge_is_formatted_from_the_parsed_name)
 {
     fixture_setup();
-    challenge("contoso.meridian.test", NULL, 0,
-              "Bearer realm=\"https://contoso.meridian.test/oauth2/token\",service=\"contoso.meridian.test\"");
+    challenge(
+        "contoso.meridian.test", NULL, 0,
+        "Bearer "
+        "realm=\"https://contoso.meridian.test/oauth2/token\",service=\"contoso.meridian.test\"");
     challenge("CONTOSO.EastUS.geo.Meridian.Test:443", "repository:team/app:pull", 0,
               "Bearer realm=\"https://contoso.eastus.geo.meridian.test/oauth2/token\","
               "service=\"contoso.meridian.test\",scope=\"repository:team/app:pull\"");
-    challenge("contoso.westeurope.geo.privatelink.meridian.test", "repository:a:pull,push", ERR_EXPIRED,
-              "Bearer realm=\"https://contoso.westeurope.geo.privatelink.meridian.test/oauth2/token\","
-              "service=\"contoso.meridian.test\",scope=\"repository:a:pull,push\",error=\"invalid_token\"");
-    challenge("contoso.meridian.test", "repository:a:push", ERR_DENIED,
-              "Bearer realm=\"https://contoso.meridian.test/oauth2/token\",service=\"contoso.meridian.test\","
-              "scope=\"repository:a:push\",error=\"insufficient_scope\"");
-    challenge("contoso.meridian.test", "x\",realm=\"https://evil.example/", 0,
-              "Bearer realm=\"https://contoso.meridian.test/oauth2/token\",service=\"contoso.meridian.test\"");
+    challenge(
+        "contoso.westeurope.geo.privatelink.meridian.test", "repository:a:pull,push", ERR_EXPIRED,
+        "Bearer realm=\"https://contoso.westeurope.geo.privatelink.meridian.test/oauth2/token\","
+        "service=\"contoso.meridian.test\",scope=\"repository:a:pull,push\",error=\"invalid_"
+        "token\"");
+    challenge(
+        "contoso.meridian.test", "repository:a:push", ERR_DENIED,
+        "Bearer "
+        "realm=\"https://contoso.meridian.test/oauth2/token\",service=\"contoso.meridian.test\","
+        "scope=\"repository:a:push\",error=\"insufficient_scope\"");
+    challenge(
+        "contoso.meridian.test", "x\",realm=\"https://evil.example/", 0,
+        "Bearer "
+        "realm=\"https://contoso.meridian.test/oauth2/token\",service=\"contoso.meridian.test\"");
     challenge("evil.example", NULL, 0, NULL);
     fixture_teardown();
 }
 END_TEST
 
 CHECK_MAIN("auth/verify", what_a_region_issues_every_region_believes,
-           a_signature_is_checked_once_and_the_rest_each_time, the_hand_made_good_token_is_good, bad_tokens_are_refused,
-           malformed_texts_are_refused, expiry_allows_for_skew_and_is_told_apart,
+           a_signature_is_checked_once_and_the_rest_each_time, the_hand_made_good_token_is_good,
+           bad_tokens_are_refused, malformed_texts_are_refused,
+           expiry_allows_for_skew_and_is_told_apart,
            a_key_counts_only_where_its_region_holds_the_registry_and_while_it_is_pinned,
-           a_region_judges_its_own_token_key, requests_are_judged_by_bearer_then_peer_then_as_anonymous,
+           a_region_judges_its_own_token_key,
+           requests_are_judged_by_bearer_then_peer_then_as_anonymous,
            challenge_is_formatted_from_the_parsed_name)

@@ -24,7 +24,8 @@ static struct cidr cidr_of(const char *text)
 
 START_TEST(addresses_go_both_ways)
 {
-    static const char *const same[] = {"0.0.0.0", "192.0.2.1", "255.255.255.255", "::", "::1", "2001:db8::1"};
+    static const char *const same[] = {"0.0.0.0", "192.0.2.1", "255.255.255.255",
+                                       "::",      "::1",       "2001:db8::1"};
     char buf[IP_TEXT_SIZE];
     for (size_t i = 0; i < sizeof same / sizeof same[0]; i++) {
         struct ip ip = ip_of(same[i]);
@@ -38,8 +39,9 @@ END_TEST
 
 START_TEST(bad_addresses_are_refused_and_out_is_untouched)
 {
-    static const char *const bad[] = {"",         "1.2.3",      "1.2.3.4.5", "1.2.3.256", "01.2.3.4", " 1.2.3.4",
-                                      "1.2.3.4 ", "fe80::1%lo", "[::1]",     ":::",       "g::1",     "1.2.3.4/8"};
+    static const char *const bad[] = {"",         "1.2.3",    "1.2.3.4.5", "1.2.3.256",
+                                      "01.2.3.4", " 1.2.3.4", "1.2.3.4 ",  "fe80::1%lo",
+                                      "[::1]",    ":::",      "g::1",      "1.2.3.4/8"};
     struct ip ip;
     memset(&ip, 0x55, sizeof ip);
     struct ip before = ip;
@@ -52,10 +54,12 @@ END_TEST
 
 START_TEST(prefixes_are_strict)
 {
-    static const char *const good[] = {"10.0.0.0/8", "0.0.0.0/0", "192.0.2.1/32", "2001:db8::/32", "::/0", "::1/128"};
-    static const char *const bad[] = {
-        "10.0.0.1/8", "10.0.0.0/33",    "10.0.0.0/", "10.0.0.0/08",  "10.0.0.0/-1",        "10.0.0.0/ 8",
-        "/8",         "2001:db8::1/32", "::/129",    "10.0.0.0/8/8", "10.0.0.0/4294967304"};
+    static const char *const good[] = {"10.0.0.0/8",    "0.0.0.0/0", "192.0.2.1/32",
+                                       "2001:db8::/32", "::/0",      "::1/128"};
+    static const char *const bad[] = {"10.0.0.1/8",   "10.0.0.0/33",        "10.0.0.0/",
+                                      "10.0.0.0/08",  "10.0.0.0/-1",        "10.0.0.0/ 8",
+                                      "/8",           "2001:db8::1/32",     "::/129",
+                                      "10.0.0.0/8/8", "10.0.0.0/4294967304"};
     char buf[CIDR_TEXT_SIZE];
     for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) {
         struct cidr c = cidr_of(good[i]);
@@ -88,8 +92,10 @@ START_TEST(prefixes_contain_and_overlap)
         struct ip ip = ip_of(t[i].ip);
         ck_assert_msg(cidr_contains(&c, &ip) == (t[i].in != 0), "%s in %s", t[i].ip, t[i].c);
     }
-    struct cidr wide = cidr_of("10.0.0.0/8"), inner = cidr_of("10.9.0.0/16"), other = cidr_of("172.16.0.0/12");
-    ck_assert(cidr_overlaps(&wide, &inner) && cidr_overlaps(&inner, &wide) && cidr_overlaps(&wide, &wide));
+    struct cidr wide = cidr_of("10.0.0.0/8"), inner = cidr_of("10.9.0.0/16"),
+                other = cidr_of("172.16.0.0/12");
+    ck_assert(cidr_overlaps(&wide, &inner) && cidr_overlaps(&inner, &wide) &&
+              cidr_overlaps(&wide, &wide));
     ck_assert(!cidr_overlaps(&wide, &other) && !cidr_overlaps(&other, &inner));
 }
 END_TEST
@@ -103,8 +109,9 @@ START_TEST(endpoints_and_sockaddrs_go_both_ways)
              {"[::1]:443", "[::1]:443"},
              {"[::1]", "[::1]:9"},
              {"::1", "[::1]:9"}};
-    static const char *const bad[] = {"1.2.3.4:",    "1.2.3.4:0", "1.2.3.4:65536", "[::1",  "[::1]x",
-                                      "1.2.3.4:053", ":53",       "localhost:53",  "[]:53", "1.2.3.4:+5"};
+    static const char *const bad[] = {"1.2.3.4:", "1.2.3.4:0",   "1.2.3.4:65536", "[::1",
+                                      "[::1]x",   "1.2.3.4:053", ":53",           "localhost:53",
+                                      "[]:53",    "1.2.3.4:+5"};
     char buf[ENDPOINT_TEXT_SIZE];
     struct endpoint e, back;
     for (size_t i = 0; i < sizeof t / sizeof t[0]; i++) {
@@ -173,6 +180,7 @@ START_TEST(blocks_that_no_client_comes_from)
 }
 END_TEST
 
-CHECK_MAIN("base/addr", blocks_that_no_client_comes_from, sets_are_sorted_without_what_another_holds,
-           addresses_go_both_ways, bad_addresses_are_refused_and_out_is_untouched, prefixes_are_strict,
+CHECK_MAIN("base/addr", blocks_that_no_client_comes_from,
+           sets_are_sorted_without_what_another_holds, addresses_go_both_ways,
+           bad_addresses_are_refused_and_out_is_untouched, prefixes_are_strict,
            prefixes_contain_and_overlap, endpoints_and_sockaddrs_go_both_ways)

@@ -93,5 +93,5 @@ START_TEST(survives_failing_memory)
 }
 END_TEST
 
-CHECK_MAIN("base/arena", memory_is_zeroed_aligned_and_does_not_overlap, ceiling_holds, impossible_sizes_give_null,
-           strings_are_copied, survives_failing_memory)
+CHECK_MAIN("base/arena", memory_is_zeroed_aligned_and_does_not_overlap, ceiling_holds,
+           impossible_sizes_give_null, strings_are_copied, survives_failing_memory)

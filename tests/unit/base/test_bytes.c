@@ -104,5 +104,6 @@ START_TEST(buffer_is_consumed_taken_and_used_again)
 END_TEST
 
 CHECK_MAIN("base/bytes", cursor_takes_skips_and_stands, buffer_is_consumed_taken_and_used_again,
-           cursor_reads_big_endian_and_latches, buffer_refuses_past_its_ceiling_and_writes_nothing_of_it,
+           cursor_reads_big_endian_and_latches,
+           buffer_refuses_past_its_ceiling_and_writes_nothing_of_it,
            buffer_reports_failed_allocation, secrets_compare_by_content)

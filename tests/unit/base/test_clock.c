@@ -77,5 +77,6 @@ START_TEST(the_kernel_says_whether_its_clock_is_synchronised)
 }
 END_TEST
 
-CHECK_MAIN("base/clock", texts, virtual_clock_stands_until_told, stamps_grow_when_the_wall_jumps_back,
-           stamps_go_on_from_the_seed, the_kernel_says_whether_its_clock_is_synchronised)
+CHECK_MAIN("base/clock", texts, virtual_clock_stands_until_told,
+           stamps_grow_when_the_wall_jumps_back, stamps_go_on_from_the_seed,
+           the_kernel_says_whether_its_clock_is_synchronised)

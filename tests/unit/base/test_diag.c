@@ -102,12 +102,12 @@ START_TEST(nearest)
              {"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", NULL}};
     for (size_t i = 0; i < ARRAY_LEN(t); i++) {
         const char *got = diag_nearest(t[i].word, keys, ARRAY_LEN(keys));
-        ck_assert_msg(got == t[i].want || (got && t[i].want && !strcmp(got, t[i].want)), "%s: %s", t[i].word,
-                      got ? got : "none");
+        ck_assert_msg(got == t[i].want || (got && t[i].want && !strcmp(got, t[i].want)), "%s: %s",
+                      t[i].word, got ? got : "none");
     }
     ck_assert_ptr_null(diag_nearest("region", NULL, 0));
 }
 END_TEST
 
-CHECK_MAIN("base/diag", sentences_carry_their_place, past_the_ceiling_only_counted, null_records_nothing,
-           survives_failing_memory, nearest)
+CHECK_MAIN("base/diag", sentences_carry_their_place, past_the_ceiling_only_counted,
+           null_records_nothing, survives_failing_memory, nearest)

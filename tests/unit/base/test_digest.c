@@ -49,7 +49,8 @@ START_TEST(hmac_vectors) // RFC 4231 cases 1, 2, 6
     ck_assert_int_eq(hmac_sha256("Jefe", 4, "what do ya want for nothing?", 28, mac), 0);
     hex_format(mac, sizeof mac, hex);
     ck_assert_str_eq(hex, "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843");
-    ck_assert_int_eq(hmac_sha256(key6, sizeof key6, "Test Using Larger Than Block-Size Key - Hash Key First", 54, mac),
+    ck_assert_int_eq(hmac_sha256(key6, sizeof key6,
+                                 "Test Using Larger Than Block-Size Key - Hash Key First", 54, mac),
                      0);
     hex_format(mac, sizeof mac, hex);
     ck_assert_str_eq(hex, "60e431591ee0b67f0d8a26aacbf5b77f8e0bc6213728c5140546040f0ee37f54");
@@ -136,9 +137,11 @@ START_TEST(lenient_base64_is_refused)
     uint8_t out[16];
     size_t n = 99;
     for (size_t i = 0; i < sizeof url / sizeof url[0]; i++)
-        ck_assert_msg(b64url_parse(url[i], strlen(url[i]), out, sizeof out, &n) == ERR_INVAL, "'%s'", url[i]);
+        ck_assert_msg(b64url_parse(url[i], strlen(url[i]), out, sizeof out, &n) == ERR_INVAL,
+                      "'%s'", url[i]);
     for (size_t i = 0; i < sizeof std / sizeof std[0]; i++)
-        ck_assert_msg(b64_parse(std[i], strlen(std[i]), out, sizeof out, &n) == ERR_INVAL, "'%s'", std[i]);
+        ck_assert_msg(b64_parse(std[i], strlen(std[i]), out, sizeof out, &n) == ERR_INVAL, "'%s'",
+                      std[i]);
     ck_assert_int_eq(b64url_parse("Zm\0v", 4, out, sizeof out, &n), ERR_INVAL);
     ck_assert_int_eq(b64url_parse("Zm9v", 4, out, 2, &n), ERR_TOOBIG);
     ck_assert_uint_eq(n, 99);
@@ -162,5 +165,5 @@ START_TEST(hex_and_random)
 }
 END_TEST
 
-CHECK_MAIN("base/digest", sha256_vectors, hmac_vectors, digest_texts, base64_vectors, lenient_base64_is_refused,
-           hex_and_random)
+CHECK_MAIN("base/digest", sha256_vectors, hmac_vectors, digest_texts, base64_vectors,
+           lenient_base64_is_refused, hex_and_random)

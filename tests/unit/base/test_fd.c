@@ -99,5 +99,6 @@ START_TEST(survives_failing_memory)
 }
 END_TEST
 
-CHECK_MAIN("base/fd", read_keeps_both_ceilings_and_touches_nothing_on_failure, write_replaces_with_its_mode,
-           a_secret_is_a_file_of_its_owner_alone, survives_failing_memory)
+CHECK_MAIN("base/fd", read_keeps_both_ceilings_and_touches_nothing_on_failure,
+           write_replaces_with_its_mode, a_secret_is_a_file_of_its_owner_alone,
+           survives_failing_memory)

@@ -115,4 +115,5 @@ START_TEST(survives_failing_memory)
 }
 END_TEST
 
-CHECK_MAIN("base/htab", many_keys, iteration_sees_each_once, keys_are_bytes, survives_failing_memory)
+CHECK_MAIN("base/htab", many_keys, iteration_sees_each_once, keys_are_bytes,
+           survives_failing_memory)

@@ -39,7 +39,9 @@ START_TEST(a_line_has_its_parts)
     capture();
     log_debug("a %d", 1);
     log_warn("b");
-    ck_assert_str_eq(lines(), "1970-01-01T00:00:00.000Z debug eastus a 1\n1970-01-01T00:00:00.000Z warn eastus b\n");
+    ck_assert_str_eq(
+        lines(),
+        "1970-01-01T00:00:00.000Z debug eastus a 1\n1970-01-01T00:00:00.000Z warn eastus b\n");
     clock_virtual_off();
 }
 END_TEST
@@ -112,5 +114,6 @@ START_TEST(the_limiter_tells_how_many)
 }
 END_TEST
 
-CHECK_MAIN("base/log", a_line_has_its_parts, levels_below_are_silent, control_bytes_cannot_forge_a_line,
-           long_lines_are_cut_and_end_once, the_limiter_tells_how_many)
+CHECK_MAIN("base/log", a_line_has_its_parts, levels_below_are_silent,
+           control_bytes_cannot_forge_a_line, long_lines_are_cut_and_end_once,
+           the_limiter_tells_how_many)

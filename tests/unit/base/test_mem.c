@@ -32,8 +32,8 @@ END_TEST
 START_TEST(sizes_and_strings)
 {
     ck_assert_ptr_null(mem_zalloc_array(SIZE_MAX / 2, 3));
-    AUTO_FREE char *none = mem_alloc(0), *part = mem_strndup("contoso", 3), *all = mem_strndup("ab", 10),
-                   *text = mem_printf("%s/%05d", "dir", 42);
+    AUTO_FREE char *none = mem_alloc(0), *part = mem_strndup("contoso", 3),
+                   *all = mem_strndup("ab", 10), *text = mem_printf("%s/%05d", "dir", 42);
     ck_assert_ptr_nonnull(none);
     ck_assert_str_eq(part, "con");
     ck_assert_str_eq(all, "ab");
@@ -71,4 +71,5 @@ START_TEST(every_code_has_name_and_text)
 }
 END_TEST
 
-CHECK_MAIN("base/mem", countdown_refuses_from_the_nth_on, sizes_and_strings, every_code_has_name_and_text)
+CHECK_MAIN("base/mem", countdown_refuses_from_the_nth_on, sizes_and_strings,
+           every_code_has_name_and_text)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// base/prefix_map: what a lookup finds is what going through all prefixes finds, for any of them; depths are neither
-// too short nor longer than needed.
+// base/prefix_map: what a lookup finds is what going through all prefixes finds, for any of them;
+// depths are neither too short nor longer than needed.
 #include "base/prefix_map.h"
 
 #include "base/err.h"
@@ -42,14 +42,16 @@ static uint32_t by_list(const struct prefix_entry *e, size_t n, const struct ip 
     const struct prefix_entry *best = NULL;
     for (size_t i = 0; i < n; i++)
         if (cidr_contains(&e[i].cidr, ip) &&
-            (!best || e[i].layer > best->layer || (e[i].layer == best->layer && e[i].cidr.bits > best->cidr.bits)))
+            (!best || e[i].layer > best->layer ||
+             (e[i].layer == best->layer && e[i].cidr.bits > best->cidr.bits)))
             best = &e[i];
     return best ? best->value : 0;
 }
 
-// Depth: the first and last address of the prefix have the value too; random ones in it as well; and a prefix of one
-// bit less has another value somewhere that the list knows of.
-static void check_depth(const struct prefix_map *m, const struct prefix_entry *e, size_t n, const struct ip *ip)
+// Depth: the first and last address of the prefix have the value too; random ones in it as well;
+// and a prefix of one bit less has another value somewhere that the list knows of.
+static void check_depth(const struct prefix_map *m, const struct prefix_entry *e, size_t n,
+                        const struct ip *ip)
 {
     uint8_t bits = prefix_map_depth(m, ip);
     uint32_t v = prefix_map_get(m, ip);
@@ -67,7 +69,8 @@ static void check_depth(const struct prefix_map *m, const struct prefix_entry *e
     if (bits == 0 || bits == 96)
         return; // at 96 the mapped addresses end, whatever is around them
     struct cidr wider = {masked(*ip, bits - 1u), (uint8_t)(bits - 1)};
-    bool differs = cidr_contains(&wider, &(struct ip){{0}}) && by_list(e, n, &(struct ip){{0}}) != v;
+    bool differs =
+        cidr_contains(&wider, &(struct ip){{0}}) && by_list(e, n, &(struct ip){{0}}) != v;
     differs |= by_list(e, n, &wider.ip) != v;
     static const struct ip v4 = {{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff}};
     differs |= cidr_contains(&wider, &v4);
@@ -94,7 +97,8 @@ START_TEST(lookups_find_what_a_list_finds)
         struct prefix_entry *e = calloc(n + 1, sizeof *e), *copy = calloc(n + 1, sizeof *e);
         arena_init(&a, 0);
         for (size_t i = 0; i < n;) {
-            struct cidr c = {.ip = random_ip(), .bits = (uint8_t)(rnd(8) ? 96 + rnd(33) : rnd(129))};
+            struct cidr c = {.ip = random_ip(),
+                             .bits = (uint8_t)(rnd(8) ? 96 + rnd(33) : rnd(129))};
             c.ip = masked(c.ip, c.bits);
             e[i] = (struct prefix_entry){c, (uint8_t)rnd(3), 1 + rnd(5)};
             bool twice = false;
@@ -158,4 +162,5 @@ START_TEST(no_memory_is_said)
 }
 END_TEST
 
-CHECK_MAIN("base/prefix_map", lookups_find_what_a_list_finds, everything_alike_has_no_depth, no_memory_is_said)
+CHECK_MAIN("base/prefix_map", lookups_find_what_a_list_finds, everything_alike_has_no_depth,
+           no_memory_is_said)

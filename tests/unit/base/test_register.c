@@ -4,7 +4,8 @@
 #include "base/register.h"
 #include "tests/support/check_main.h"
 
-static struct register_value value(uint64_t stamp, const char *origin, uint64_t epoch, uint8_t first)
+static struct register_value value(uint64_t stamp, const char *origin, uint64_t epoch,
+                                   uint8_t first)
 {
     struct register_value v = {stamp, origin, epoch, {.alg = DIGEST_SHA256, .n = SHA256_BYTES}};
     v.digest.b[0] = first;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// base/siphash: against the vectors of the paper (appendix A) and of the reference, and against OpenSSL's over random
-// keys and lengths.
+// base/siphash: against the vectors of the paper (appendix A) and of the reference, and against
+// OpenSSL's over random keys and lengths.
 #include "base/siphash.h"
 
 #include "tests/support/check_main.h"

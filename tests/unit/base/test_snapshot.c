@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// base/snapshot: one writer, three readers; no torn value, none freed while held, none left. Runs under TSan too.
+// base/snapshot: one writer, three readers; no torn value, none freed while held, none left. Runs
+// under TSan too.
 #include "base/snapshot.h"
 
 #include "base/mem.h"

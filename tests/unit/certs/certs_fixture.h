@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the tests of certs/ share: a temporary directory, a topology made by hand (the plan needs the domain and the
-// regions only), a CA and an enrolled region. Included by each test program, so that it stays one file.
+// What the tests of certs/ share: a temporary directory, a topology made by hand (the plan needs
+// the domain and the regions only), a CA and an enrolled region. Included by each test program, so
+// that it stays one file.
 #ifndef MERIDIAN_TESTS_CERTS_FIXTURE_H
 #define MERIDIAN_TESTS_CERTS_FIXTURE_H
 
@@ -27,8 +28,10 @@ static inline void fixture_setup(void)
     ck_assert_ptr_nonnull(mkdtemp(fixture_dir));
     fixture_regions[0] = (struct region){.name = "eastus", .index = 0};
     fixture_regions[1] = (struct region){.name = "westeurope", .index = 1};
-    fixture_topology =
-        (struct topology){.domain = "meridian.test", .ca_region = "eastus", .regions = fixture_regions, .n_regions = 2};
+    fixture_topology = (struct topology){.domain = "meridian.test",
+                                         .ca_region = "eastus",
+                                         .regions = fixture_regions,
+                                         .n_regions = 2};
     snapshot_head_init(&fixture_topology.head, NULL);
 }
 

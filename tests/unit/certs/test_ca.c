@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// certs/plan, certs/ca, certs/enrol: exactly the plan's names, nothing outside it, and what lies on disk judged.
+// certs/plan, certs/ca, certs/enrol: exactly the plan's names, nothing outside it, and what lies on
+// disk judged.
 #include "certs/ca.h"
 
 #include "base/clock.h"
@@ -20,9 +21,9 @@ START_TEST(plans_hold_exactly_the_names_of_the_design)
     fixture_setup();
     struct arena a;
     arena_init(&a, 0);
-    static const char *const region[] = {"*.eastus.geo.meridian.test", "*.eastus.data.meridian.test",
-                                         "*.eastus.fe.meridian.test", "*.eastus.geo.privatelink.meridian.test",
-                                         "*.eastus.data.privatelink.meridian.test"};
+    static const char *const region[] = {
+        "*.eastus.geo.meridian.test", "*.eastus.data.meridian.test", "*.eastus.fe.meridian.test",
+        "*.eastus.geo.privatelink.meridian.test", "*.eastus.data.privatelink.meridian.test"};
     struct cert_plan p = plan_of("eastus", CERT_REGION, &a);
     ck_assert_uint_eq(p.n_dns, ARRAY_LEN(region));
     for (size_t i = 0; i < ARRAY_LEN(region); i++)
@@ -85,18 +86,21 @@ END_TEST
 
 struct bad_request {
     const char *what;
-    const char *san, *other_ext; // OpenSSL text; other_ext "basicConstraints=…"
+    // OpenSSL text; other_ext "basicConstraints=…"
+    const char *san, *other_ext;
     const char *subject;
-    const char *key; // NULL: P-256
+    // NULL: P-256
+    const char *key;
     bool torn_signature;
     const char *says;
 };
 
 static void request_make(const struct bad_request *r, struct buf *out)
 {
-    AUTO_PKEY EVP_PKEY *key = !r->key                  ? EVP_PKEY_Q_keygen(NULL, NULL, "EC", "P-256")
-                              : !strcmp(r->key, "RSA") ? EVP_PKEY_Q_keygen(NULL, NULL, "RSA", (size_t)2048)
-                                                       : EVP_PKEY_Q_keygen(NULL, NULL, "EC", r->key);
+    AUTO_PKEY EVP_PKEY *key = !r->key ? EVP_PKEY_Q_keygen(NULL, NULL, "EC", "P-256")
+                              : !strcmp(r->key, "RSA")
+                                  ? EVP_PKEY_Q_keygen(NULL, NULL, "RSA", (size_t)2048)
+                                  : EVP_PKEY_Q_keygen(NULL, NULL, "EC", r->key);
     AUTO_REQ X509_REQ *req = X509_REQ_new();
     ck_assert(X509_REQ_set_pubkey(req, key));
     if (r->subject)
@@ -106,7 +110,8 @@ static void request_make(const struct bad_request *r, struct buf *out)
     if (r->san)
         sk_X509_EXTENSION_push(exts, X509V3_EXT_conf_nid(NULL, NULL, NID_subject_alt_name, r->san));
     if (r->other_ext)
-        sk_X509_EXTENSION_push(exts, X509V3_EXT_conf_nid(NULL, NULL, NID_basic_constraints, r->other_ext));
+        sk_X509_EXTENSION_push(
+            exts, X509V3_EXT_conf_nid(NULL, NULL, NID_basic_constraints, r->other_ext));
     if (sk_X509_EXTENSION_num(exts))
         ck_assert(X509_REQ_add_extensions(req, exts));
     sk_X509_EXTENSION_pop_free(exts, X509_EXTENSION_free);
@@ -122,16 +127,28 @@ static void request_make(const struct bad_request *r, struct buf *out)
 #define GOOD_NAME "DNS:*.eastus.geo.meridian.test"
 
 static const struct bad_request bad_requests[] = {
-    {.what = "another region's name", .san = GOOD_NAME ",DNS:*.westeurope.geo.meridian.test", .says = "is not in the"},
+    {.what = "another region's name",
+     .san = GOOD_NAME ",DNS:*.westeurope.geo.meridian.test",
+     .says = "is not in the"},
     {.what = "the shared name", .san = "DNS:*.meridian.test", .says = "is not in the"},
-    {.what = "a name below the wildcard", .san = "DNS:contoso.eastus.geo.meridian.test", .says = "is not in the"},
-    {.what = "another domain", .san = "DNS:*.eastus.geo.meridian.test.evil.example", .says = "is not in the"},
+    {.what = "a name below the wildcard",
+     .san = "DNS:contoso.eastus.geo.meridian.test",
+     .says = "is not in the"},
+    {.what = "another domain",
+     .san = "DNS:*.eastus.geo.meridian.test.evil.example",
+     .says = "is not in the"},
     {.what = "upper case", .san = "DNS:*.EASTUS.geo.meridian.test", .says = "is not in the"},
     {.what = "an address", .san = GOOD_NAME ",IP:127.0.0.1", .says = "of a kind"},
     {.what = "an e-mail address", .san = "email:a@meridian.test", .says = "of a kind"},
-    {.what = "a URI not in this plan", .san = "URI:meridian://meridian.test/region/eastus", .says = "is not in the"},
-    {.what = "a name that hides as a URI", .san = "URI:*.eastus.geo.meridian.test", .says = "malformed"},
-    {.what = "a name with a blank", .san = "DNS:*.eastus.geo.meridian.test evil", .says = "malformed"},
+    {.what = "a URI not in this plan",
+     .san = "URI:meridian://meridian.test/region/eastus",
+     .says = "is not in the"},
+    {.what = "a name that hides as a URI",
+     .san = "URI:*.eastus.geo.meridian.test",
+     .says = "malformed"},
+    {.what = "a name with a blank",
+     .san = "DNS:*.eastus.geo.meridian.test evil",
+     .says = "malformed"},
     {.what = "no names", .says = "alternative names"},
     {.what = "to be a CA", .san = GOOD_NAME, .other_ext = "CA:TRUE", .says = "no other extension"},
     {.what = "only to be a CA", .other_ext = "CA:TRUE", .says = "no other extension"},
@@ -158,14 +175,15 @@ START_TEST(requests_outside_the_plan_are_refused)
         request_make(&bad_requests[i], &csr);
         int rc = ca_issue(ca, &plan, bytes_of(csr.p, csr.n), 0, &d, &pem);
         ck_assert_msg(rc == ERR_DENIED && !pem.n, "%s: got %s", bad_requests[i].what, err_name(rc));
-        ck_assert_msg(fixture_says(&d, bad_requests[i].says), "%s: said \"%s\"", bad_requests[i].what,
-                      d.n ? d.lines[0] : "");
+        ck_assert_msg(fixture_says(&d, bad_requests[i].says), "%s: said \"%s\"",
+                      bad_requests[i].what, d.n ? d.lines[0] : "");
         diag_done(&d);
     }
     AUTO_BUF struct buf pem;
     buf_init(&pem, 0);
     static const char *const junk[] = {
-        "", "junk", "-----BEGIN CERTIFICATE REQUEST-----\nAAAA\n-----END CERTIFICATE REQUEST-----\n"};
+        "", "junk",
+        "-----BEGIN CERTIFICATE REQUEST-----\nAAAA\n-----END CERTIFICATE REQUEST-----\n"};
     for (size_t i = 0; i < ARRAY_LEN(junk); i++)
         ck_assert_int_eq(ca_issue(ca, &plan, bytes_str(junk[i]), 0, NULL, &pem), ERR_DENIED);
     arena_done(&a);
@@ -200,14 +218,17 @@ START_TEST(enrolment_gives_three_good_files)
 {
     fixture_setup();
     struct ca *ca = fixture_ca();
-    ck_assert_int_eq(certs_enrol(fixture_path("certs"), ca, &fixture_topology, "eastus", false, 0, NULL), 0);
+    ck_assert_int_eq(
+        certs_enrol(fixture_path("certs"), ca, &fixture_topology, "eastus", false, 0, NULL), 0);
     char first[3][65];
     for (int kind = 0; kind < 3; kind++) {
         struct cert_info info;
         struct stat st;
-        ck_assert_int_eq(certs_inspect(fixture_path("certs"), &fixture_topology, "eastus", (enum cert_kind)kind, &info),
+        ck_assert_int_eq(certs_inspect(fixture_path("certs"), &fixture_topology, "eastus",
+                                       (enum cert_kind)kind, &info),
                          0);
-        ck_assert_msg(info.present && !info.problem[0], "%s: %s", cert_kind_name((enum cert_kind)kind), info.problem);
+        ck_assert_msg(info.present && !info.problem[0], "%s: %s",
+                      cert_kind_name((enum cert_kind)kind), info.problem);
         ck_assert_int_eq(stat(info.path, &st), 0);
         ck_assert_uint_eq(st.st_mode & 0777, 0600);
         ck_assert_uint_eq(strlen(info.fingerprint), 64);
@@ -217,9 +238,11 @@ START_TEST(enrolment_gives_three_good_files)
         ck_assert_uint_eq(strlen(info.serial), 32);
         snprintf(first[kind], 65, "%s", info.fingerprint);
     }
-    // Again without `all`: what is fine stays. A missing one and one for another region are made anew.
+    // Again without `all`: what is fine stays. A missing one and one for another region are made
+    // anew.
     ck_assert_int_eq(unlink(fixture_path("certs/shared.pem")), 0);
-    ck_assert_int_eq(certs_enrol(fixture_path("certs"), ca, &fixture_topology, "eastus", false, 0, NULL), 0);
+    ck_assert_int_eq(
+        certs_enrol(fixture_path("certs"), ca, &fixture_topology, "eastus", false, 0, NULL), 0);
     struct cert_info info;
     certs_inspect(fixture_path("certs"), &fixture_topology, "eastus", CERT_REGION, &info);
     ck_assert_str_eq(info.fingerprint, first[CERT_REGION]);
@@ -228,7 +251,8 @@ START_TEST(enrolment_gives_three_good_files)
     ck_assert_str_ne(info.fingerprint, first[CERT_SHARED]);
     certs_inspect(fixture_path("certs"), &fixture_topology, "westeurope", CERT_REGION, &info);
     ck_assert_ptr_nonnull(strstr(info.problem, "lacks the name *.westeurope.geo.meridian.test"));
-    ck_assert_int_eq(certs_enrol(fixture_path("certs"), ca, &fixture_topology, "eastus", true, 0, NULL), 0);
+    ck_assert_int_eq(
+        certs_enrol(fixture_path("certs"), ca, &fixture_topology, "eastus", true, 0, NULL), 0);
     certs_inspect(fixture_path("certs"), &fixture_topology, "eastus", CERT_PEER, &info);
     ck_assert_str_ne(info.fingerprint, first[CERT_PEER]);
     ca_close(ca);
@@ -272,7 +296,8 @@ START_TEST(inspection_names_each_problem)
     ck_assert_int_eq(chmod(fixture_path("certs/region.pem"), 0644), 0);
     certs_inspect(dir, &fixture_topology, "eastus", CERT_REGION, &info);
     ck_assert_ptr_nonnull(strstr(info.problem, "chmod 600"));
-    file_join(fixture_path("certs/region.pem"), fixture_path("certs/region.pem"), fixture_path("certs/shared.pem"));
+    file_join(fixture_path("certs/region.pem"), fixture_path("certs/region.pem"),
+              fixture_path("certs/shared.pem"));
     certs_inspect(dir, &fixture_topology, "eastus", CERT_REGION, &info);
     ck_assert_ptr_nonnull(strstr(info.problem, "does not match"));
     ck_assert_int_eq(file_write_atomic(fixture_path("certs/region.pem"), "junk", 4, 0600), 0);
@@ -289,5 +314,5 @@ END_TEST
 
 CHECK_MAIN("certs/ca", plans_hold_exactly_the_names_of_the_design, ca_is_made_once_and_private,
            ca_with_a_foreign_key_is_refused, requests_outside_the_plan_are_refused,
-           the_ca_signs_no_other_domain_even_when_the_plan_says_so, enrolment_gives_three_good_files,
-           inspection_names_each_problem)
+           the_ca_signs_no_other_domain_even_when_the_plan_says_so,
+           enrolment_gives_three_good_files, inspection_names_each_problem)

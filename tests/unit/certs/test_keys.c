@@ -87,7 +87,8 @@ START_TEST(wrong_keys_in_the_files_are_refused)
     ck_assert_int_eq(region_keys_open(fixture_path("keys"), "eastus", NULL, &k), ERR_NOTFOUND);
     ck_assert_int_eq(rename(fixture_path("keys/feed.pem"), fixture_path("keys/token.pem")), 0);
     ck_assert_int_eq(rename(fixture_path("keys/t"), fixture_path("keys/feed.pem")), 0);
-    ck_assert_int_eq(region_keys_open(fixture_path("keys"), "eastus", NULL, &k), ERR_CRYPTO); // exchanged
+    // exchanged
+    ck_assert_int_eq(region_keys_open(fixture_path("keys"), "eastus", NULL, &k), ERR_CRYPTO);
     ck_assert_int_eq(file_write_atomic(fixture_path("keys/token.pem"), "junk", 4, 0600), 0);
     ck_assert_int_eq(region_keys_open(fixture_path("keys"), "eastus", NULL, &k), ERR_CRYPTO);
     ck_assert_int_eq(region_keys_open(fixture_path("keys"), "../x", NULL, &k), ERR_INVAL);
@@ -105,9 +106,11 @@ START_TEST(signatures_verify_only_unchanged_and_with_their_key)
         snprintf(text, sizeof text, "message %d", i);
         ck_assert_int_eq(region_keys_sign_token(k, text, strlen(text), sig), 0);
         ck_assert_int_eq(es256_verify(region_keys_token_spki(k), text, strlen(text), sig), 0);
-        ck_assert_int_eq(es256_verify(region_keys_token_spki(other), text, strlen(text), sig), ERR_AUTH);
+        ck_assert_int_eq(es256_verify(region_keys_token_spki(other), text, strlen(text), sig),
+                         ERR_AUTH);
         sig[i] ^= 1;
-        ck_assert_int_eq(es256_verify(region_keys_token_spki(k), text, strlen(text), sig), ERR_AUTH);
+        ck_assert_int_eq(es256_verify(region_keys_token_spki(k), text, strlen(text), sig),
+                         ERR_AUTH);
     }
     uint8_t zero[64] = {0};
     ck_assert_int_eq(es256_verify(region_keys_token_spki(k), "x", 1, zero), ERR_AUTH);
@@ -125,7 +128,8 @@ END_TEST
 static void other_s(const uint8_t s[32], uint8_t out[32])
 {
     BIGNUM *n = NULL, *b = BN_bin2bn(s, 32, NULL);
-    ck_assert_int_ne(BN_hex2bn(&n, "FFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551"), 0);
+    ck_assert_int_ne(
+        BN_hex2bn(&n, "FFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551"), 0);
     ck_assert(BN_sub(b, n, b) && BN_bn2binpad(b, out, 32) == 32);
     BN_free(n);
     BN_free(b);
@@ -156,7 +160,8 @@ START_TEST(unusable_public_keys_are_told_apart_from_bad_signatures)
     struct region_keys *k = keys_open("keys");
     uint8_t sig[64] = {1};
     char torn[512];
-    ck_assert_int_eq(es256_verify(region_keys_feed_spki(k), "x", 1, sig), ERR_CRYPTO); // kinds exchanged
+    // kinds exchanged
+    ck_assert_int_eq(es256_verify(region_keys_feed_spki(k), "x", 1, sig), ERR_CRYPTO);
     ck_assert_int_eq(ed25519_verify(region_keys_token_spki(k), "x", 1, sig), ERR_CRYPTO);
     ck_assert_int_eq(es256_verify("", "x", 1, sig), ERR_CRYPTO);
     ck_assert_int_eq(es256_verify("!!!!", "x", 1, sig), ERR_CRYPTO);
@@ -177,8 +182,8 @@ static void *verify_many(void *arg)
     struct verify_job *j = arg;
     for (int i = 0; i < 50; i++) {
         uint8_t sig[64];
-        j->failed |=
-            region_keys_sign_token(j->k, "text", 4, sig) || es256_verify(region_keys_token_spki(j->k), "text", 4, sig);
+        j->failed |= region_keys_sign_token(j->k, "text", 4, sig) ||
+                     es256_verify(region_keys_token_spki(j->k), "text", 4, sig);
         j->failed |= region_keys_sign_feed((void *)j->k, "text", 4, sig) ||
                      ed25519_verify(region_keys_feed_spki(j->k), "text", 4, sig);
     }
@@ -204,7 +209,8 @@ START_TEST(keys_are_shared_by_threads)
 }
 END_TEST
 
-CHECK_MAIN("certs/keys", keys_are_made_once_and_private, key_id_is_of_the_spki, keys_that_others_may_read_are_refused,
-           wrong_keys_in_the_files_are_refused, signatures_verify_only_unchanged_and_with_their_key,
+CHECK_MAIN("certs/keys", keys_are_made_once_and_private, key_id_is_of_the_spki,
+           keys_that_others_may_read_are_refused, wrong_keys_in_the_files_are_refused,
+           signatures_verify_only_unchanged_and_with_their_key,
            of_the_two_signatures_of_a_message_the_lower_is_made_and_both_are_taken,
            unusable_public_keys_are_told_apart_from_bad_signatures, keys_are_shared_by_threads)

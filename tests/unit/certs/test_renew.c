@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// certs/renew and certs/serve: renewal ahead of expiry where the CA is, a peer certificate that waits for the topology,
-// and the CA's answers to other regions.
+// certs/renew and certs/serve: renewal ahead of expiry where the CA is, a peer certificate that
+// waits for the topology, and the CA's answers to other regions.
 #include "base/clock.h"
 #include "certs/certs.h"
 #include "certs/signed_request.h"
@@ -33,26 +33,33 @@ static const char *retired; // since when westeurope's key is; NULL: it is in us
 static const char *feed_key_line(const struct region_keys *k)
 {
     static char line[320];
-    snprintf(line, sizeof line, "    feed_keys: [{ id: %s, key: \"%s\"%s%s%s }]\n", region_keys_feed_id(k),
-             region_keys_feed_spki(k), retired ? ", retired: \"" : "", retired ? retired : "", retired ? "\"" : "");
+    snprintf(line, sizeof line, "    feed_keys: [{ id: %s, key: \"%s\"%s%s%s }]\n",
+             region_keys_feed_id(k), region_keys_feed_spki(k), retired ? ", retired: \"" : "",
+             retired ? retired : "", retired ? "\"" : "");
     return line;
 }
 
-// The same two regions; eastus answers for the CA and may pin a fingerprint, both may have a feed key.
-static struct topology *topology_with(unsigned version, const char *pinned, const struct region_keys *east,
+// The same two regions; eastus answers for the CA and may pin a fingerprint, both may have a feed
+// key.
+static struct topology *topology_with(unsigned version, const char *pinned,
+                                      const struct region_keys *east,
                                       const struct region_keys *west)
 {
     AUTO_FREE char *prints = mem_printf("    peer_fingerprints: [\"%s\"]\n", pinned ? pinned : "");
-    AUTO_FREE char *pin = mem_printf("  eastus:\n%s%s", pinned ? prints : "", east ? feed_key_line(east) : "");
+    AUTO_FREE char *pin =
+        mem_printf("  eastus:\n%s%s", pinned ? prints : "", east ? feed_key_line(east) : "");
     AUTO_FREE char *key = mem_printf("  westeurope:\n%s", west ? feed_key_line(west) : "");
-    AUTO_FREE char *y =
-        mem_printf("version: %u\ndomain: meridian.test\nhostmaster: hostmaster@meridian.test\nregions:\n"
-                   "  - {name: eastus, stamps: [{name: eus-1, ipv4: [127.10.0.1]}], peer: \"127.10.0.1:8443\"}\n"
-                   "  - {name: westeurope, stamps: [{name: weu-1, ipv4: [127.10.0.2]}], peer: \"127.10.0.2:8443\"}\n"
-                   "name_servers: [eus-1.eastus]\nregistries:\n"
-                   "  - name: contoso\n    replicas: [{region: eastus}, {region: westeurope}]\n"
-                   "certificates: {ca_region: eastus}\n%s%s%s",
-                   version, pinned || east || west ? "identities:\n" : "", pinned || east ? pin : "", west ? key : "");
+    AUTO_FREE char *y = mem_printf(
+        "version: %u\ndomain: meridian.test\nhostmaster: hostmaster@meridian.test\nregions:\n"
+        "  - {name: eastus, stamps: [{name: eus-1, ipv4: [127.10.0.1]}], peer: "
+        "\"127.10.0.1:8443\"}\n"
+        "  - {name: westeurope, stamps: [{name: weu-1, ipv4: [127.10.0.2]}], peer: "
+        "\"127.10.0.2:8443\"}\n"
+        "name_servers: [eus-1.eastus]\nregistries:\n"
+        "  - name: contoso\n    replicas: [{region: eastus}, {region: westeurope}]\n"
+        "certificates: {ca_region: eastus}\n%s%s%s",
+        version, pinned || east || west ? "identities:\n" : "", pinned || east ? pin : "",
+        west ? key : "");
     struct topology *t = NULL;
     struct diag d;
     diag_init(&d);
@@ -106,7 +113,8 @@ static void setup(unsigned lifetime_s)
     snapshot_publish(&cell, topology_make(1, NULL));
     struct ca *ca = fixture_ca();
     struct topology *t = snapshot_get(&cell);
-    ck_assert_int_eq(certs_enrol(fixture_path("certs"), ca, t, "eastus", true, lifetime_s, NULL), 0);
+    ck_assert_int_eq(certs_enrol(fixture_path("certs"), ca, t, "eastus", true, lifetime_s, NULL),
+                     0);
     snapshot_unref(t);
     ca_close(ca);
 }
@@ -120,11 +128,13 @@ static void teardown(void)
 START_TEST(certificates_near_their_end_are_renewed_and_the_edge_told)
 {
     setup(60); // two thirds of its life, backdating included, are over
-    struct cert_info region = inspect(CERT_REGION), shared = inspect(CERT_SHARED), peer = inspect(CERT_PEER);
+    struct cert_info region = inspect(CERT_REGION), shared = inspect(CERT_SHARED),
+                     peer = inspect(CERT_PEER);
     struct certs *c = start("eastus", fixture_path("ca"));
     ck_assert(changes(CERT_REGION, region.fingerprint));
     ck_assert(changes(CERT_SHARED, shared.fingerprint));
-    for (int64_t end = clock_mono_ms() + 20000; clock_mono_ms() < end && !inspect(CERT_PEER).next_fingerprint[0];)
+    for (int64_t end = clock_mono_ms() + 20000;
+         clock_mono_ms() < end && !inspect(CERT_PEER).next_fingerprint[0];)
         clock_sleep_ms(20);
     for (int64_t end = clock_mono_ms() + 20000; clock_mono_ms() < end && !atomic_load(&n_renewed);)
         clock_sleep_ms(20);
@@ -140,8 +150,9 @@ START_TEST(certificates_near_their_end_are_renewed_and_the_edge_told)
     ck_assert_str_eq(inspect(CERT_PEER).next_fingerprint, waiting.next_fingerprint);
     json_t *status = certs_status_json(c);
     ck_assert_uint_eq(json_array_size(status), 3);
-    ck_assert_str_eq(json_string_value(json_object_get(json_array_get(status, 2), "nextFingerprint")),
-                     waiting.next_fingerprint);
+    ck_assert_str_eq(
+        json_string_value(json_object_get(json_array_get(status, 2), "nextFingerprint")),
+        waiting.next_fingerprint);
     json_decref(status);
     snapshot_publish(&cell, topology_make(2, waiting.next_fingerprint));
     ck_assert(changes(CERT_PEER, peer.fingerprint));
@@ -178,7 +189,8 @@ START_TEST(a_renewal_that_fails_leaves_the_old_file_and_says_why)
     diag_done(&d);
     ck_assert_str_eq(inspect(CERT_REGION).fingerprint, before.fingerprint);
     json_t *status = certs_status_json(c);
-    ck_assert_ptr_nonnull(strstr(json_string_value(json_object_get(json_array_get(status, 0), "lastError")), "ca_dir"));
+    ck_assert_ptr_nonnull(strstr(
+        json_string_value(json_object_get(json_array_get(status, 0), "lastError")), "ca_dir"));
     json_decref(status);
     certs_stop(c);
     // A CA that ca.pem does not know: what it issues is not taken.
@@ -268,7 +280,8 @@ START_TEST(nothing_is_issued_by_a_clock_that_is_wrong_or_not_compared)
     ck_assert(fixture_says(&d, "is not compared with the other regions' yet"));
     diag_done(&d);
     atomic_store(&clock_rc, ERR_CONFLICT);
-    ck_assert(error_comes(c, "by the clock of eastus, which is far from the other regions': its clock is 45.000 s"));
+    ck_assert(error_comes(
+        c, "by the clock of eastus, which is far from the other regions': its clock is 45.000 s"));
     ck_assert_str_eq(inspect(CERT_REGION).fingerprint, before.fingerprint);
     ck_assert_int_eq(certs_renew(c, NULL, NULL), ERR_CONFLICT);
     ck_assert_str_eq(inspect(CERT_REGION).fingerprint, before.fingerprint);
@@ -279,7 +292,8 @@ START_TEST(nothing_is_issued_by_a_clock_that_is_wrong_or_not_compared)
 }
 END_TEST
 
-// The dates of what is here do not fit the clock of this node: who is suspect stands in the problem.
+// The dates of what is here do not fit the clock of this node: who is suspect stands in the
+// problem.
 START_TEST(a_date_that_does_not_fit_names_the_suspect_clock)
 {
     setup(0);
@@ -319,8 +333,8 @@ START_TEST(what_a_ca_dated_wrongly_is_not_taken)
     struct cert_info before = inspect(CERT_REGION);
     struct diag d;
     diag_init(&d);
-    ck_assert_int_eq(cert_install(fixture_path("certs"), "region.pem", bytes_of(pem.p, pem.n), key, &plan, root,
-                                  "the clock of westeurope is suspect", &d),
+    ck_assert_int_eq(cert_install(fixture_path("certs"), "region.pem", bytes_of(pem.p, pem.n), key,
+                                  &plan, root, "the clock of westeurope is suspect", &d),
                      ERR_EXPIRED);
     ck_assert(fixture_says(&d, "is not valid now: it begins at "));
     ck_assert(fixture_says(&d, "; the clock of westeurope is suspect"));
@@ -345,7 +359,8 @@ static void begin(void *ctx, struct http_request *req, struct http_plan *plan)
     certs_begin(serving, req, serving_peer, plan);
 }
 
-static int ask(const char *method, const char *target, const char *body, enum http_listener listener, struct buf *out)
+static int ask(const char *method, const char *target, const char *body,
+               enum http_listener listener, struct buf *out)
 {
     const struct http_app app = {.begin = begin};
     struct http_request *req = http_request_test_new(method, target, "eastus.peer.meridian.test");
@@ -426,10 +441,14 @@ static void take_nonce(struct asking *q)
 }
 
 // Asks with what is given, signed by `keys`; the status. The answer is kept.
-static int ask_signed(struct asking *q, struct region_keys *keys, const char *region, enum cert_kind kind)
+static int ask_signed(struct asking *q, struct region_keys *keys, const char *region,
+                      enum cert_kind kind)
 {
-    const struct signed_request s = {
-        .domain = "meridian.test", .region = region, .kind = kind, .nonce = q->nonce, .csr = buf_cstr(&q->csr)};
+    const struct signed_request s = {.domain = "meridian.test",
+                                     .region = region,
+                                     .kind = kind,
+                                     .nonce = q->nonce,
+                                     .csr = buf_cstr(&q->csr)};
     buf_clear(&q->text);
     ck_assert_int_eq(signed_request_format(&s, keys, &q->text), 0);
     return ask("POST", RENEW, buf_cstr(&q->text), LISTENER_PEER, &q->answer);
@@ -450,7 +469,8 @@ START_TEST(a_ca_whose_clock_is_wrong_refuses_in_words)
     peer_is("westeurope");
     take_nonce(&q);
     ck_assert_int_eq(ask_signed(&q, q.keys, "westeurope", CERT_REGION), 503);
-    ck_assert(answer_says(&q, "no certificate is issued or renewed by the clock of eastus, which is far"));
+    ck_assert(answer_says(
+        &q, "no certificate is issued or renewed by the clock of eastus, which is far"));
     atomic_store(&clock_rc, 0);
     take_nonce(&q);
     ck_assert_int_eq(ask_signed(&q, q.keys, "westeurope", CERT_REGION), 200);
@@ -466,8 +486,9 @@ START_TEST(the_ca_answers_a_region_for_itself_only)
     take_nonce(&q);
     ck_assert_int_eq(ask_signed(&q, q.keys, "westeurope", CERT_REGION), 200);
     AUTO_X509 X509 *root = cert_ca_of(fixture_path("certs"), NULL);
-    ck_assert_int_eq(cert_install(fixture_path("certs"), "other.pem", bytes_of(q.answer.p, q.answer.n), q.key, &q.plan,
-                                  root, NULL, NULL),
+    ck_assert_int_eq(cert_install(fixture_path("certs"), "other.pem",
+                                  bytes_of(q.answer.p, q.answer.n), q.key, &q.plan, root, NULL,
+                                  NULL),
                      0);
     ck_assert_int_eq(ask("GET", RENEW, "", LISTENER_PEER, NULL), 405);
     ck_assert_int_eq(ask("GET", NONCE, "", LISTENER_PEER, NULL), 405);
@@ -475,7 +496,8 @@ START_TEST(the_ca_answers_a_region_for_itself_only)
     ck_assert_int_eq(ask("POST", NONCE, "", LISTENER_PUBLIC, NULL), 403);
     ck_assert_int_eq(ask("POST", "/certs/v1/other", "", LISTENER_PEER, NULL), 404);
     take_nonce(&q);
-    ck_assert_int_eq(ask_signed(&q, q.keys, "eastus", CERT_REGION), 403);   // another's, by its own key
+    // another's, by its own key
+    ck_assert_int_eq(ask_signed(&q, q.keys, "eastus", CERT_REGION), 403);
     ck_assert_int_eq(ask_signed(&q, q.keys, "westeurope", CERT_PEER), 403); // names of another kind
     ck_assert(answer_says(&q, "is not in the peer plan"));
     peer_is("eastus"); // westeurope's request with eastus's certificate
@@ -494,21 +516,25 @@ START_TEST(the_ca_answers_a_region_for_itself_only)
 }
 END_TEST
 
-// What the edge of the CA's node could send: the public certificate of another region is all that its header says.
+// What the edge of the CA's node could send: the public certificate of another region is all that
+// its header says.
 START_TEST(a_peer_certificate_alone_gets_no_certificate)
 {
     struct asking q = {0};
     asking_begin(&q);
     struct region_keys *other = keys_of("eastus");
     peer_is("westeurope");
-    ck_assert_int_eq(ask("POST", RENEW "?kind=region", buf_cstr(&q.csr), LISTENER_PEER, &q.answer), 403);
+    ck_assert_int_eq(ask("POST", RENEW "?kind=region", buf_cstr(&q.csr), LISTENER_PEER, &q.answer),
+                     403);
     ck_assert(answer_says(&q, "not signed with the feed key of westeurope"));
     ck_assert(answer_says(&q, "upgrade meridiand there"));
     ck_assert_int_eq(ask("POST", RENEW, "{}", LISTENER_PEER, &q.answer), 403);
     take_nonce(&q);
-    ck_assert_int_eq(ask_signed(&q, other, "westeurope", CERT_REGION), 403); // a key that the topology does not have
+    // a key that the topology does not have
+    ck_assert_int_eq(ask_signed(&q, other, "westeurope", CERT_REGION), 403);
     ck_assert(answer_says(&q, "has no feed key"));
-    snapshot_publish(&cell, topology_with(3, NULL, other, NULL)); // another region's, and its own has left
+    // another region's, and its own has left
+    snapshot_publish(&cell, topology_with(3, NULL, other, NULL));
     peer_is("westeurope");
     ck_assert_int_eq(ask_signed(&q, other, "westeurope", CERT_REGION), 403);
     ck_assert(answer_says(&q, "has no feed key"));
@@ -522,7 +548,8 @@ START_TEST(a_peer_certificate_alone_gets_no_certificate)
     retired = NULL;
     snapshot_publish(&cell, topology_with(5, NULL, other, q.keys));
     peer_is("westeurope");
-    ck_assert_int_eq(ask_signed(&q, q.keys, "westeurope", CERT_REGION), 200); // none of it used the nonce up
+    // none of it used the nonce up
+    ck_assert_int_eq(ask_signed(&q, q.keys, "westeurope", CERT_REGION), 200);
     peer_is(NULL);
     region_keys_free(other);
     asking_end(&q);
@@ -543,7 +570,8 @@ START_TEST(a_signed_request_is_good_once_and_as_it_was_signed)
     peer_is("westeurope");
     take_nonce(&q);
     ck_assert_int_eq(ask_signed(&q, q.keys, "westeurope", CERT_REGION), 200);
-    ck_assert_int_eq(ask("POST", RENEW, q.text.p, LISTENER_PEER, &q.answer), 403); // the same once more
+    // the same once more
+    ck_assert_int_eq(ask("POST", RENEW, q.text.p, LISTENER_PEER, &q.answer), 403);
     ck_assert(answer_says(&q, "nonce"));
     snprintf(q.nonce, sizeof q.nonce, "%064d", 7); // one that nobody gave
     ck_assert_int_eq(ask_signed(&q, q.keys, "westeurope", CERT_REGION), 403);
@@ -561,7 +589,8 @@ START_TEST(a_signed_request_is_good_once_and_as_it_was_signed)
         (void)buf_cstr(&q.text);
         byte_changes(&q, parts[i], 'B');
         ck_assert_int_eq(ask("POST", RENEW, q.text.p, LISTENER_PEER, &q.answer), 403);
-        ck_assert_msg(answer_says(&q, "its signature is not of"), "%s: %s", parts[i], buf_cstr(&q.answer));
+        ck_assert_msg(answer_says(&q, "its signature is not of"), "%s: %s", parts[i],
+                      buf_cstr(&q.answer));
     }
     peer_is(NULL);
     asking_end(&q);
@@ -599,10 +628,12 @@ START_TEST(nonces_are_bounded_end_and_belong_to_one_region)
 }
 END_TEST
 
-CHECK_MAIN("certs/renew", certificates_near_their_end_are_renewed_and_the_edge_told, renewal_now_replaces_what_is_fine,
-           a_renewal_that_fails_leaves_the_old_file_and_says_why,
+CHECK_MAIN("certs/renew", certificates_near_their_end_are_renewed_and_the_edge_told,
+           renewal_now_replaces_what_is_fine, a_renewal_that_fails_leaves_the_old_file_and_says_why,
            what_a_crash_left_beside_is_harmless_and_what_is_damaged_is_replaced,
-           nothing_is_issued_by_a_clock_that_is_wrong_or_not_compared, a_date_that_does_not_fit_names_the_suspect_clock,
-           what_a_ca_dated_wrongly_is_not_taken, a_ca_whose_clock_is_wrong_refuses_in_words,
-           the_ca_answers_a_region_for_itself_only, a_peer_certificate_alone_gets_no_certificate,
-           a_signed_request_is_good_once_and_as_it_was_signed, nonces_are_bounded_end_and_belong_to_one_region)
+           nothing_is_issued_by_a_clock_that_is_wrong_or_not_compared,
+           a_date_that_does_not_fit_names_the_suspect_clock, what_a_ca_dated_wrongly_is_not_taken,
+           a_ca_whose_clock_is_wrong_refuses_in_words, the_ca_answers_a_region_for_itself_only,
+           a_peer_certificate_alone_gets_no_certificate,
+           a_signed_request_is_good_once_and_as_it_was_signed,
+           nonces_are_bounded_end_and_belong_to_one_region)

@@ -22,7 +22,8 @@ const char *registries_name(unsigned i, char buf[64])
 
 void registries_row(struct buf *b, unsigned i)
 {
-    static const char *const stamps[] = {"s1", "s-2", "s1"}, *const regions[] = {"a", "eastus", "southeastasia2"};
+    static const char *const stamps[] = {"s1", "s-2", "s1"}, *const regions[] = {"a", "eastus",
+                                                                                 "southeastasia2"};
     static const char *const moves[] = {
         ", stamp_was: gone, stamp_since: '2026-02-01T00:00:00Z'",
         ", stamp_was: s1, stamp_since: '2026-01-01T00:00:00Z'",
@@ -33,17 +34,20 @@ void registries_row(struct buf *b, unsigned i)
     if (registries_random(3) == 0)
         buf_printf(b, "    hash: abcdefgh%08u\n", registries_random(10000000));
     if (registries_random(4) == 0)
-        buf_printf(b, "    public_access: %s\n", registries_random(2) ? "disabled" : "[10.0.0.0/8, '2001:db8::/32']");
-    buf_printf(b, "    data_endpoints: %s\n    anonymous_pull: %s\n", registries_random(2) ? "enabled" : "disabled",
+        buf_printf(b, "    public_access: %s\n",
+                   registries_random(2) ? "disabled" : "[10.0.0.0/8, '2001:db8::/32']");
+    buf_printf(b, "    data_endpoints: %s\n    anonymous_pull: %s\n",
+               registries_random(2) ? "enabled" : "disabled",
                registries_random(2) ? "true" : "false");
     buf_printf(b, "    regional_endpoints: %s\n    replicas:\n", i % 2 ? "disabled" : "enabled");
     unsigned on = i % 3;
     for (unsigned r = 3; r-- > 0;)
         if (r == on || registries_random(2))
-            buf_printf(b, "      - { region: %s, stamp: %s, global_routing: %s, drained: %s%s%s }\n", regions[r],
-                       stamps[r], r == on || registries_random(2) ? "true" : "false",
-                       registries_random(4) ? "false" : "true", registries_random(5) ? "" : ", weight: 30",
-                       registries_random(5) ? "" : moves[r]);
+            buf_printf(
+                b, "      - { region: %s, stamp: %s, global_routing: %s, drained: %s%s%s }\n",
+                regions[r], stamps[r], r == on || registries_random(2) ? "true" : "false",
+                registries_random(4) ? "false" : "true", registries_random(5) ? "" : ", weight: 30",
+                registries_random(5) ? "" : moves[r]);
 }
 
 void registries_private(struct buf *b, unsigned i)
@@ -51,10 +55,11 @@ void registries_private(struct buf *b, unsigned i)
     static const char *const regions[] = {"a", "eastus", "southeastasia2"};
     char name[64];
     buf_printf(b,
-               "  - { name: pe%u, registry: %s, view: corp, addresses: { registry: 10.1.%u.%u, registry_data_%s: ", i,
-               registries_name(i, name), i >> 8, i & 255, regions[i % 3]);
-    buf_printf(b, "[10.1.%u.%u, 'fd00::%x']%s%s", 128 + (i >> 8), i & 255, i + 1, i % 2 ? "" : ", registry_",
-               i % 2 ? "" : regions[i % 3]);
+               "  - { name: pe%u, registry: %s, view: corp, addresses: { registry: 10.1.%u.%u, "
+               "registry_data_%s: ",
+               i, registries_name(i, name), i >> 8, i & 255, regions[i % 3]);
+    buf_printf(b, "[10.1.%u.%u, 'fd00::%x']%s%s", 128 + (i >> 8), i & 255, i + 1,
+               i % 2 ? "" : ", registry_", i % 2 ? "" : regions[i % 3]);
     if (i % 2 == 0)
         buf_printf(b, ": 10.1.%u.%u", 64 + (i >> 8), i & 255);
     buf_str(b, " } }\n");
@@ -111,7 +116,8 @@ static void registry_equal(const struct registry *x, const struct registry *y)
     ck_assert_uint_eq(x->replica_set, y->replica_set);
     ck_assert_uint_eq(x->n_replicas, y->n_replicas);
     for (size_t i = 0; i < x->n_replicas; i++)
-        ck_assert(x->replicas[i].region == y->replicas[i].region && x->replicas[i].stamp == y->replicas[i].stamp &&
+        ck_assert(x->replicas[i].region == y->replicas[i].region &&
+                  x->replicas[i].stamp == y->replicas[i].stamp &&
                   x->replicas[i].global_routing == y->replicas[i].global_routing &&
                   x->replicas[i].drained == y->replicas[i].drained);
     ck_assert_int_eq(!x->weights, !y->weights);
@@ -134,7 +140,8 @@ void registries_equal(const struct topology *x, const struct topology *y)
     for (const struct catalogue_registry *r; (r = catalogue_next(x->catalogue, &it)); n++) {
         struct registry_room rooms[2];
         struct registry a, b;
-        const struct catalogue_registry *s = catalogue_find(y->catalogue, (const char *)catalogue_label(r), r->label_n);
+        const struct catalogue_registry *s =
+            catalogue_find(y->catalogue, (const char *)catalogue_label(r), r->label_n);
         ck_assert_ptr_nonnull(s);
         catalogue_expand(r, &rooms[0], &a);
         catalogue_expand(s, &rooms[1], &b);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// config/catalogue: what it finds is what the topology's own lists say, for every registry, region and client.
+// config/catalogue: what it finds is what the topology's own lists say, for every registry, region
+// and client.
 #include "config/catalogue.h"
 
 #include "base/bytes.h"
@@ -8,12 +9,14 @@
 
 #include <string.h>
 
-#define REGIONS                                                                                              \
-    "version: 1\ndomain: example.io\nregions:\n"                                                             \
-    "  - { name: a, peer: 10.0.0.1:8443, stamps: [{ name: s1, ipv4: [192.0.2.1] }] }\n"                      \
-    "  - { name: eastus, peer: 10.0.0.2:8443, stamps: [{ name: s1, ipv4: [192.0.2.2] }, { name: s-2, ipv4: " \
-    "[192.0.2.3] }] }\n"                                                                                     \
-    "  - { name: southeastasia2, peer: 10.0.0.3:8443, stamps: [{ name: s1, ipv4: [192.0.2.4] }] }\n"         \
+#define REGIONS                                                                                   \
+    "version: 1\ndomain: example.io\nregions:\n"                                                  \
+    "  - { name: a, peer: 10.0.0.1:8443, stamps: [{ name: s1, ipv4: [192.0.2.1] }] }\n"           \
+    "  - { name: eastus, peer: 10.0.0.2:8443, stamps: [{ name: s1, ipv4: [192.0.2.2] }, { name: " \
+    "s-2, ipv4: "                                                                                 \
+    "[192.0.2.3] }] }\n"                                                                          \
+    "  - { name: southeastasia2, peer: 10.0.0.3:8443, stamps: [{ name: s1, ipv4: [192.0.2.4] }] " \
+    "}\n"                                                                                         \
     "name_servers: [s1.a]\n"
 
 static struct topology *parse_ok(struct buf *text)
@@ -54,7 +57,8 @@ static void check_registry(const struct topology *t, const struct registry *r)
 
 START_TEST(registries_are_found_by_label_and_by_name)
 {
-    static const char *const stamps[] = {"s1", "s-2", "s1"}, *const regions[] = {"a", "eastus", "southeastasia2"};
+    static const char *const stamps[] = {"s1", "s-2", "s1"}, *const regions[] = {"a", "eastus",
+                                                                                 "southeastasia2"};
     AUTO_BUF struct buf b;
     buf_init(&b, 0);
     buf_str(&b, REGIONS "registries:\n");
@@ -62,12 +66,15 @@ START_TEST(registries_are_found_by_label_and_by_name)
         buf_printf(&b, "  - name: reg%.*s%u\n", (int)rnd(30), "abcdefghijklmnopqrstuvwxyz01234", i);
         if (rnd(3) == 0)
             buf_printf(&b, "    hash: abcdefgh%08u\n", rnd(10000000));
-        buf_printf(&b, "    regional_endpoints: %s\n    replicas:\n", rnd(2) ? "enabled" : "disabled");
+        buf_printf(&b, "    regional_endpoints: %s\n    replicas:\n",
+                   rnd(2) ? "enabled" : "disabled");
         unsigned on = rnd(3);
         for (unsigned r = 3; r-- > 0;)
             if (r == on || rnd(2))
-                buf_printf(&b, "      - { region: %s, stamp: %s, global_routing: %s, drained: %s }\n", regions[r],
-                           stamps[r], r == on || rnd(2) ? "true" : "false", rnd(4) ? "false" : "true");
+                buf_printf(&b,
+                           "      - { region: %s, stamp: %s, global_routing: %s, drained: %s }\n",
+                           regions[r], stamps[r], r == on || rnd(2) ? "true" : "false",
+                           rnd(4) ? "false" : "true");
     }
     struct topology *t = parse_ok(&b);
     ck_assert_uint_eq(t->n_registries, 3000);
@@ -84,7 +91,8 @@ START_TEST(registries_are_found_by_label_and_by_name)
     }
     free(all);
     ck_assert_ptr_null(topology_registry(t, "nosuch"));
-    ck_assert_ptr_null(topology_registry(t, "zzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzz"));
+    ck_assert_ptr_null(topology_registry(
+        t, "zzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzz"));
     ck_assert_ptr_null(catalogue_find(t->catalogue, "", 0));
     snapshot_unref(t);
 }
@@ -102,7 +110,8 @@ START_TEST(a_hint_is_blind_to_case)
         ck_assert_uint_eq(h, catalogue_hint(t->catalogue, mixed, n));
         catalogue_hint_follow(t->catalogue, h);
     }
-    ck_assert_uint_ne(catalogue_hint(t->catalogue, lower, 7), catalogue_hint(t->catalogue, lower, 8));
+    ck_assert_uint_ne(catalogue_hint(t->catalogue, lower, 7),
+                      catalogue_hint(t->catalogue, lower, 8));
     snapshot_unref(t);
 }
 END_TEST
@@ -117,7 +126,8 @@ START_TEST(labels_of_regions_and_stamps)
     ck_assert_uint_eq(c->apex_n, 12);
     ck_assert_mem_eq(c->apex, "\7example\2io", 12);
     for (size_t i = 0; i < t->n_regions; i++)
-        ck_assert_int_eq(catalogue_region_find(c, t->regions[i].name, strlen(t->regions[i].name)), (int)i);
+        ck_assert_int_eq(catalogue_region_find(c, t->regions[i].name, strlen(t->regions[i].name)),
+                         (int)i);
     ck_assert_int_eq(catalogue_region_find(c, "east", 4), -1);
     ck_assert_int_eq(catalogue_region_find(c, "eastus2", 7), -1);
     ck_assert_int_eq(catalogue_region_find(c, "", 0), -1);
@@ -163,8 +173,8 @@ static bool is_listed(const struct cidr *list, size_t n, const struct cidr *c)
 
 static struct cidr random_cidr(void)
 {
-    static const char *const wide[] = {"::/0", "0.0.0.0/0", "2000::/3", "ffff::/16", "255.255.255.255",
-                                       "::1",  "8000::/1"};
+    static const char *const wide[] = {
+        "::/0", "0.0.0.0/0", "2000::/3", "ffff::/16", "255.255.255.255", "::1", "8000::/1"};
     struct cidr c;
     if (rnd(12) == 0) {
         ck_assert_int_eq(cidr_parse(wide[rnd(sizeof wide / sizeof wide[0])], &c), 0);
@@ -195,7 +205,8 @@ START_TEST(overrides_are_cut_into_ranges_rightly)
             if (is_listed(list, n, &c))
                 continue;
             list[n++] = c;
-            buf_printf(&b, "    - { clients: \"%s\", order: [%s] }\n", cidr_format(&c, text), rnd(2) ? "a" : "eastus");
+            buf_printf(&b, "    - { clients: \"%s\", order: [%s] }\n", cidr_format(&c, text),
+                       rnd(2) ? "a" : "eastus");
         }
         struct topology *t = parse_ok(&b);
         ck_assert_uint_eq(t->n_overrides, n);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// config/compiled: what comes back is what the document said; what was damaged is refused with a sentence.
+// config/compiled: what comes back is what the document said; what was damaged is refused with a
+// sentence.
 #include "config/compiled.h"
 
 #include "base/digest.h"
@@ -46,14 +47,15 @@ END_TEST
 
 START_TEST(documents_of_every_order_can_be_cut)
 {
-    static const char *const rows = "registries:\n  - { name: contoso, replicas: [{ region: a }] }\n# a comment\n",
-                             *const pe = "private_endpoints:\n  - { name: p, registry: contoso, view: corp, addresses: "
-                                         "{ registry: 10.1.0.1 } }\n";
+    static const char *const
+        rows = "registries:\n  - { name: contoso, replicas: [{ region: a }] }\n# a comment\n",
+        *const pe = "private_endpoints:\n  - { name: p, registry: contoso, view: corp, addresses: "
+                    "{ registry: 10.1.0.1 } }\n";
     for (int i = 0; i < 5; i++) {
         AUTO_BUF struct buf b;
         buf_init(&b, 0);
-        buf_printf(&b, "%s%s%s%s%s", i == 0 || i == 3 ? rows : "", i == 3 ? pe : "", REGISTRIES_FRAME,
-                   i == 1 || i == 4 ? pe : "",
+        buf_printf(&b, "%s%s%s%s%s", i == 0 || i == 3 ? rows : "", i == 3 ? pe : "",
+                   REGISTRIES_FRAME, i == 1 || i == 4 ? pe : "",
                    i == 1   ? rows
                    : i == 4 ? rows
                             : "");
@@ -68,8 +70,10 @@ START_TEST(documents_of_every_order_can_be_cut)
     AUTO_BUF struct buf b, out;
     buf_init(&b, 0);
     buf_init(&out, 0);
-    buf_str(&b, "{ version: 1, domain: example.io, regions: [{ name: a, stamps: [{ name: s, ipv4: [192.0.2.1] }] }],\n"
-                "name_servers: [s.a],\nregistries: [{ name: contoso, replicas: [{ region: a }] }]}\n");
+    buf_str(&b,
+            "{ version: 1, domain: example.io, regions: [{ name: a, stamps: [{ name: s, ipv4: "
+            "[192.0.2.1] }] }],\n"
+            "name_servers: [s.a],\nregistries: [{ name: contoso, replicas: [{ region: a }] }]}\n");
     struct topology *t = registries_parse(TOPOLOGY_FULL, &b);
     ck_assert_int_eq(compiled_format(t, &out), ERR_UNSUPPORTED);
     snapshot_unref(t);
@@ -121,7 +125,8 @@ START_TEST(damaged_files_are_refused)
     refused(file.p, file.n, "of format 9, which this version does not read");
     file.p[7] = '1';
     size_t n_bad = 0;
-    for (size_t at = 48; at < file.n; at++) { // each byte in turn, with a right digest: refused, or as good as any
+    // each byte in turn, with a right digest: refused, or as good as any
+    for (size_t at = 48; at < file.n; at++) {
         struct diag d;
         struct topology *t = NULL;
         char was = file.p[at];
@@ -154,20 +159,24 @@ static size_t find(const struct buf *b, const void *what, size_t n)
     return (size_t)(at - b->p);
 }
 
-#define ONE_REGION                                                                                          \
-    "version: 1\ndomain: example.io\nregions:\n  - { name: a, stamps: [{ name: s, ipv4: [192.0.2.1] }] }\n" \
-    "name_servers: [s.a]\nviews:\n  - { name: v, sources: [10.0.0.0/8] }\n"                                 \
+#define ONE_REGION                                                                        \
+    "version: 1\ndomain: example.io\nregions:\n  - { name: a, stamps: [{ name: s, ipv4: " \
+    "[192.0.2.1] }] }\n"                                                                  \
+    "name_servers: [s.a]\nviews:\n  - { name: v, sources: [10.0.0.0/8] }\n"               \
     "registries:\n  - { name: contoso, replicas: [{ region: a }] }\n"
 
 START_TEST(an_address_stands_once_in_a_member)
 {
     AUTO_BUF struct buf b;
     buf_init(&b, 0);
-    buf_str(&b, ONE_REGION "private_endpoints:\n  - { name: pe, registry: contoso, view: v, addresses: { registry: "
-                           "[10.9.8.7, 10.9.8.6], registry_data_a: 10.9.8.7 } }\n");
+    buf_str(
+        &b, ONE_REGION
+        "private_endpoints:\n  - { name: pe, registry: contoso, view: v, addresses: { registry: "
+        "[10.9.8.7, 10.9.8.6], registry_data_a: 10.9.8.7 } }\n");
     struct topology *t = registries_parse(TOPOLOGY_FULL, &b);
     AUTO_BUF struct buf file = compiled_of(t);
-    struct topology *again = registries_parse(TOPOLOGY_FULL, &file); // one address in two members is well
+    // one address in two members is well
+    struct topology *again = registries_parse(TOPOLOGY_FULL, &file);
     snapshot_unref(again);
     file.p[find(&file, "\x0a\x09\x08\x06", 4) + 3] = 7;
     resign(&file);
@@ -183,8 +192,9 @@ static struct topology *many_addresses(int n, const char *why)
     struct topology *t = NULL;
     buf_init(&b, 0);
     diag_init(&d);
-    buf_str(&b, ONE_REGION "private_endpoints:\n  - { name: pe, registry: contoso, view: v, addresses: { "
-                           "registry_data_a: 10.9.8.7, registry: [");
+    buf_str(&b, ONE_REGION
+            "private_endpoints:\n  - { name: pe, registry: contoso, view: v, addresses: { "
+            "registry_data_a: 10.9.8.7, registry: [");
     for (int i = 0; i < n; i++)
         buf_printf(&b, "%s10.1.%d.%d", i ? ", " : "", i / 256, i % 256);
     buf_str(&b, "] } }\n");
@@ -244,5 +254,5 @@ START_TEST(memory_may_end_anywhere)
 END_TEST
 
 CHECK_MAIN("config/compiled", a_round_trip_changes_nothing, documents_of_every_order_can_be_cut,
-           damaged_files_are_refused, an_address_stands_once_in_a_member, a_private_endpoint_has_so_many_addresses,
-           memory_may_end_anywhere)
+           damaged_files_are_refused, an_address_stands_once_in_a_member,
+           a_private_endpoint_has_so_many_addresses, memory_may_end_anywhere)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// config/frontend: the serial of fe.D follows its content and nothing else, is the same on every way to a topology, and
-// what would make it go down is seen.
+// config/frontend: the serial of fe.D follows its content and nothing else, is the same on every
+// way to a topology, and what would make it go down is seen.
 #include "config/frontend.h"
 
 #include "base/bytes.h"
@@ -15,13 +15,17 @@
 
 #define NOW_S (3000 * (int64_t)FRONTEND_PERIOD_S + 7) // in the signing period 3000
 
-#define STAMPS "[{name: eus-1, ipv4: [192.0.2.1, 192.0.2.2], ipv6: ['2001:db8::1']}, {name: eus-2, ipv4: [192.0.2.3]}]"
-#define KEY(id, zone, state, key)                                                                        \
-    "    - {id: " id ", zone: " zone ", role: csk, algorithm: ed25519, state: " state ", since: \"2026-" \
+#define STAMPS                                                                                  \
+    "[{name: eus-1, ipv4: [192.0.2.1, 192.0.2.2], ipv6: ['2001:db8::1']}, {name: eus-2, ipv4: " \
+    "[192.0.2.3]}]"
+#define KEY(id, zone, state, key)                                                     \
+    "    - {id: " id ", zone: " zone ", role: csk, algorithm: ed25519, state: " state \
+    ", since: \"2026-"                                                                \
     "11-23T19:58:50Z\", key: \"" key "\"}\n"
 #define K1 "l02Woi0iS8Aa25FQkUd9RMzZHJpBoRQwAQEX1SxZJA4="
 #define K2 "uyXwPeDdyVKObfaQn3nzW95dnK5YDQJzyWhBYwzBDd0="
-#define SIGNED "dnssec:\n  keys:\n" KEY("d-csk-1", "D", "active", K1) KEY("fe-csk-1", "fe", "active", K2)
+#define SIGNED \
+    "dnssec:\n  keys:\n" KEY("d-csk-1", "D", "active", K1) KEY("fe-csk-1", "fe", "active", K2)
 
 static struct topology *parse(const char *text, size_t n)
 {
@@ -36,17 +40,20 @@ static struct topology *parse(const char *text, size_t n)
     return t;
 }
 
-// The whole document: a version, what stands in the place of the stamps and of the name servers, and more of it.
-static struct topology *document(unsigned version, const char *stamps, const char *servers, const char *more)
+// The whole document: a version, what stands in the place of the stamps and of the name servers,
+// and more of it.
+static struct topology *document(unsigned version, const char *stamps, const char *servers,
+                                 const char *more)
 {
     AUTO_BUF struct buf b;
     buf_init(&b, 0);
-    buf_printf(&b,
-               "version: %u\ndomain: example.io\nregions:\n"
-               "  - {name: eastus, peer: 192.0.2.1:8443, stamps: %s}\n"
-               "  - {name: westus, peer: 192.0.2.9:8443, stamps: [{name: wus-1, ipv4: [192.0.2.9]}]}\n"
-               "name_servers: %s\n%s",
-               version, stamps, servers, more);
+    buf_printf(
+        &b,
+        "version: %u\ndomain: example.io\nregions:\n"
+        "  - {name: eastus, peer: 192.0.2.1:8443, stamps: %s}\n"
+        "  - {name: westus, peer: 192.0.2.9:8443, stamps: [{name: wus-1, ipv4: [192.0.2.9]}]}\n"
+        "name_servers: %s\n%s",
+        version, stamps, servers, more);
     return parse(buf_cstr(&b), b.n);
 }
 
@@ -59,7 +66,8 @@ static const char *pin_of(const struct topology *t, uint64_t serial, char out[16
 {
     char hex[2 * SHA256_BYTES + 1];
     hex_format(t->frame->serial.content, SHA256_BYTES, hex);
-    snprintf(out, 160, "zone_serial: {serial: %llu, content: %s}\n", (unsigned long long)serial, hex);
+    snprintf(out, 160, "zone_serial: {serial: %llu, content: %s}\n", (unsigned long long)serial,
+             hex);
     return out;
 }
 
@@ -99,7 +107,8 @@ START_TEST(changes_of_registries_leave_it)
     t = compiled(t); // who starts here has never seen version 41
     ck_assert_uint_eq(t->version, 43);
     ck_assert_uint_eq(frontend_serial(t, NOW_S), 41);
-    t = compiled(changed(t, "version: 44\nregistries: [{name: contoso, replicas: [{region: eastus}]}]\n"));
+    t = compiled(
+        changed(t, "version: 44\nregistries: [{name: contoso, replicas: [{region: eastus}]}]\n"));
     ck_assert_uint_eq(t->version, 44);
     serial_is(t, 41);
 }
@@ -116,20 +125,26 @@ START_TEST(a_pin_holds_while_the_content_does)
     serial_is(compiled(changed(plain(8, pin), "version: 9\nremove_private_endpoints: []\n")), 5);
     AUTO_BUF struct buf b;
     buf_init(&b, 0);
-    buf_printf(&b,
-               "%sregistries: [{name: contoso, replicas: [{region: westus}]}]\nrouting: {order: [westus]}\n"
-               "health: {interval: 9s}\nttl: {global: 99s}\nviews: [{name: corp, sources: [10.0.0.0/8]}]\n"
-               "transfer: {allow: [10.0.0.0/8]}\napex: {txt: [hello]}\nhttps_port: 8443\n",
-               pin);
+    buf_printf(
+        &b,
+        "%sregistries: [{name: contoso, replicas: [{region: westus}]}]\nrouting: {order: "
+        "[westus]}\n"
+        "health: {interval: 9s}\nttl: {global: 99s}\nviews: [{name: corp, sources: [10.0.0.0/8]}]\n"
+        "transfer: {allow: [10.0.0.0/8]}\napex: {txt: [hello]}\nhttps_port: 8443\n",
+        pin);
     serial_is(plain(9, buf_cstr(&b)), 5); // none of it is in fe.D
-    serial_is(document(9,
-                       "[{name: eus-2, ipv4: [192.0.2.3]}, {name: eus-1, ipv4: [192.0.2.2, 192.0.2.1], ipv6: "
-                       "['2001:db8::1']}]",
-                       "[eus-1.eastus, wus-1.westus]", pin),
-              5); // order means nothing in a zone
+    serial_is(
+        document(
+            9,
+            "[{name: eus-2, ipv4: [192.0.2.3]}, {name: eus-1, ipv4: [192.0.2.2, 192.0.2.1], ipv6: "
+            "['2001:db8::1']}]",
+            "[eus-1.eastus, wus-1.westus]", pin),
+        5); // order means nothing in a zone
     // All that is in it.
-    serial_is(document(9, "[{name: eus-1, ipv4: [192.0.2.1]}]", "[eus-1.eastus, wus-1.westus]", pin), 9);
-    serial_is(document(9, STAMPS, "[wus-1.westus, eus-1.eastus]", pin), 9); // the first is in the SOA
+    serial_is(
+        document(9, "[{name: eus-1, ipv4: [192.0.2.1]}]", "[eus-1.eastus, wus-1.westus]", pin), 9);
+    // the first is in the SOA
+    serial_is(document(9, STAMPS, "[wus-1.westus, eus-1.eastus]", pin), 9);
     serial_is(document(9, STAMPS, "[eus-1.eastus]", pin), 9);
     static const char *const more[] = {
         "hostmaster: ada@example.io\n",
@@ -175,7 +190,8 @@ static void may(struct topology *before, struct topology *next, const char *why_
 {
     char *why = NULL;
     bool ok = frontend_serial_may_follow(before, next, NOW_S, &why);
-    ck_assert_msg(why_not ? !ok && why && strstr(why, why_not) : ok && !why, "%s", why ? why : "no reason");
+    ck_assert_msg(why_not ? !ok && why && strstr(why, why_not) : ok && !why, "%s",
+                  why ? why : "no reason");
     free(why);
     snapshot_unref(before);
     snapshot_unref(next);
@@ -206,16 +222,19 @@ START_TEST(what_would_go_down_is_seen)
     may(plain(7, SIGNED), plain(8, ""), "an offset of 3004");
     may(plain(7, SIGNED), plain(8, "zone_serial: {offset: 2998}\n"), "an offset of 3004");
     may(plain(7, SIGNED), plain(8, "zone_serial: {offset: 3004}\n"), NULL);
-    may(plain(7, "zone_serial: {offset: 3004}\n"), plain(8, ""), "zone_serial needs an offset of 3008");
+    may(plain(7, "zone_serial: {offset: 3004}\n"), plain(8, ""),
+        "zone_serial needs an offset of 3008");
     may(plain(7, SIGNED), plain(4000, ""), NULL); // far enough up
-    may(plain(7, "zone_serial: {offset: 3004}\n"), plain(8, SIGNED "zone_serial: {offset: 3004}\n"), NULL);
+    may(plain(7, "zone_serial: {offset: 3004}\n"), plain(8, SIGNED "zone_serial: {offset: 3004}\n"),
+        NULL);
 }
 END_TEST
 
 static int build(void *ctx)
 {
-    static const char text[] = "version: 1\ndomain: example.io\nregions: [{name: a, stamps: " STAMPS "}]\n"
-                               "name_servers: [eus-1.a]\n" SIGNED;
+    static const char text[] =
+        "version: 1\ndomain: example.io\nregions: [{name: a, stamps: " STAMPS "}]\n"
+        "name_servers: [eus-1.a]\n" SIGNED;
     struct topology *t = NULL;
     (void)ctx;
     int rc = topology_parse(text, sizeof text - 1, "t", NULL, &t);

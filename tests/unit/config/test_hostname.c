@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// config/hostname against tests/vectors/: every row is parsed as text and as wire form, and formatted back.
+// config/hostname against tests/vectors/: every row is parsed as text and as wire form, and
+// formatted back.
 #include "config/hostname.h"
 
 #include "base/digest.h"
@@ -40,8 +41,8 @@ static const char *dash(const char *field)
 
 static void expect_fields(const struct hostname *h, char *const *f)
 {
-    ck_assert_msg(!strcmp(hostname_kind_name(h->kind), f[2]), "%s: is %s, not %s", f[0], hostname_kind_name(h->kind),
-                  f[2]);
+    ck_assert_msg(!strcmp(hostname_kind_name(h->kind), f[2]), "%s: is %s, not %s", f[0],
+                  hostname_kind_name(h->kind), f[2]);
     ck_assert_msg(!strcmp(h->label, dash(f[3])), "%s: label %s", f[0], h->label);
     ck_assert_msg(!strcmp(h->registry, dash(f[4])), "%s: registry %s", f[0], h->registry);
     ck_assert_msg(!strcmp(h->hash, dash(f[5])), "%s: hash %s", f[0], h->hash);
@@ -112,7 +113,8 @@ START_TEST(wire_vectors_are_invalid)
         uint8_t wire[255];
         ck_assert_int_eq(hex_parse(line, strlen(line), wire, strlen(line) / 2), 0);
         struct hostname h;
-        ck_assert_msg(hostname_parse_wire(wire, strlen(line) / 2, "example.io", &h) == NAME_INVALID, "%s", line);
+        ck_assert_msg(hostname_parse_wire(wire, strlen(line) / 2, "example.io", &h) == NAME_INVALID,
+                      "%s", line);
         ck_assert_str_eq(h.label, "");
         ck_assert_str_eq(h.registry, "");
         n_rows++;
@@ -145,7 +147,8 @@ START_TEST(wire_form_must_be_whole)
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         struct hostname h;
-        enum name_kind k = hostname_parse_wire((const uint8_t *)rows[i].wire, rows[i].n, "example.io", &h);
+        enum name_kind k =
+            hostname_parse_wire((const uint8_t *)rows[i].wire, rows[i].n, "example.io", &h);
         ck_assert_msg(k == rows[i].kind, "row %zu: %s", i, hostname_kind_name(k));
     }
 }
@@ -176,7 +179,8 @@ START_TEST(http_host_splits_the_port)
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         struct hostname h;
-        ck_assert_msg(hostname_parse_http_host(rows[i].host, "example.io", &h) == rows[i].kind, "%s", rows[i].host);
+        ck_assert_msg(hostname_parse_http_host(rows[i].host, "example.io", &h) == rows[i].kind,
+                      "%s", rows[i].host);
         ck_assert(h.kind != NAME_INVALID || !h.label[0]);
     }
 }
@@ -229,7 +233,8 @@ START_TEST(longest_name_fits_the_longest_domain)
     ck_assert_str_eq(h.label, label);
     strcat(domain, "d");
     ck_assert(!hostname_domain_ok(domain));
-    ck_assert_int_eq(hostname_format(NAME_DATA_PRIVATE, domain, label, region, NULL, out), ERR_TOOBIG);
+    ck_assert_int_eq(hostname_format(NAME_DATA_PRIVATE, domain, label, region, NULL, out),
+                     ERR_TOOBIG);
 }
 END_TEST
 
@@ -237,12 +242,17 @@ START_TEST(format_refuses_bad_parts)
 {
     char out[HOSTNAME_TEXT_SIZE] = "untouched";
     ck_assert_int_eq(hostname_format(NAME_GLOBAL, "example.io", NULL, NULL, NULL, out), ERR_INVAL);
-    ck_assert_int_eq(hostname_format(NAME_GLOBAL, "example.io", "Contoso", NULL, NULL, out), ERR_INVAL);
-    ck_assert_int_eq(hostname_format(NAME_REGIONAL, "example.io", "contoso", "", NULL, out), ERR_INVAL);
-    ck_assert_int_eq(hostname_format(NAME_REGIONAL, "example.io", "contoso", "a.b", NULL, out), ERR_INVAL);
-    ck_assert_int_eq(hostname_format(NAME_FRONTEND, "example.io", NULL, "eastus", "", out), ERR_INVAL);
+    ck_assert_int_eq(hostname_format(NAME_GLOBAL, "example.io", "Contoso", NULL, NULL, out),
+                     ERR_INVAL);
+    ck_assert_int_eq(hostname_format(NAME_REGIONAL, "example.io", "contoso", "", NULL, out),
+                     ERR_INVAL);
+    ck_assert_int_eq(hostname_format(NAME_REGIONAL, "example.io", "contoso", "a.b", NULL, out),
+                     ERR_INVAL);
+    ck_assert_int_eq(hostname_format(NAME_FRONTEND, "example.io", NULL, "eastus", "", out),
+                     ERR_INVAL);
     ck_assert_int_eq(hostname_format(NAME_APEX, "example..io", NULL, NULL, NULL, out), ERR_INVAL);
-    ck_assert_int_eq(hostname_format((enum name_kind)99, "example.io", "contoso", NULL, NULL, out), ERR_INVAL);
+    ck_assert_int_eq(hostname_format((enum name_kind)99, "example.io", "contoso", NULL, NULL, out),
+                     ERR_INVAL);
     ck_assert_str_eq(out, "untouched");
 }
 END_TEST
@@ -258,6 +268,6 @@ START_TEST(private_and_public_forms)
 }
 END_TEST
 
-CHECK_MAIN("config/hostname", vectors_parse_and_format, wire_vectors_are_invalid, wire_form_must_be_whole,
-           http_host_splits_the_port, parts_have_rules, longest_name_fits_the_longest_domain, format_refuses_bad_parts,
-           private_and_public_forms)
+CHECK_MAIN("config/hostname", vectors_parse_and_format, wire_vectors_are_invalid,
+           wire_form_must_be_whole, http_host_splits_the_port, parts_have_rules,
+           longest_name_fits_the_longest_domain, format_refuses_bad_parts, private_and_public_forms)

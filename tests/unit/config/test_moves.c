@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// config/moves: what a document may say of replicas that move to another stamp, by itself and after the one in force;
-// nodes that read at different times come to the same; changes of registries are judged alike.
+// config/moves: what a document may say of replicas that move to another stamp, by itself and after
+// the one in force; nodes that read at different times come to the same; changes of registries are
+// judged alike.
 #include "config/moves.h"
 
 #include "base/clock.h"
@@ -22,14 +23,16 @@
 
 static void document(struct buf *b, unsigned version, const char *stamps, const char *replica)
 {
-    buf_printf(b, "version: %u\ndomain: example.io\nregions:\n  - name: eastus\n    stamps:\n", version);
+    buf_printf(b, "version: %u\ndomain: example.io\nregions:\n  - name: eastus\n    stamps:\n",
+               version);
     for (int i = 1; *stamps; i++) {
         int n = (int)strcspn(stamps, " ");
         buf_printf(b, "      - { name: %.*s, ipv4: [192.0.2.%d] }\n", n, stamps, i);
         stamps += n + (stamps[n] == ' ');
     }
     buf_printf(b,
-               "name_servers: [%s.eastus]\nregistries:\n  - name: fabrikam\n    replicas: [{ region: eastus, stamp: "
+               "name_servers: [%s.eastus]\nregistries:\n  - name: fabrikam\n    replicas: [{ "
+               "region: eastus, stamp: "
                "eus-10 }]\n",
                "eus-10");
     buf_printf(b, "  - name: contoso\n    replicas:\n      - { region: eastus, %s }\n", replica);
@@ -60,7 +63,8 @@ static struct topology *topology_of(unsigned version, const char *stamps, const 
 START_TEST(fields_are_judged_by_themselves)
 {
     static const struct {
-        const char *replica, *says; // NULL: good
+        // NULL: good
+        const char *replica, *says;
     } rows[] = {
         {AT("eus-11", "eus-1", SOON), NULL},
         {AT("eus-11", "eus-1", BEFORE), NULL},
@@ -70,14 +74,16 @@ START_TEST(fields_are_judged_by_themselves)
         {"stamp: eus-11, stamp_since: '" SOON "'", "go together"},
         {AT("eus-11", "eus-11", SOON), "stamp_was is the stamp that it has: eus-11"},
         {AT("eus-11", "eus-1", "tomorrow"), "a time in UTC, as in"},
-        {AT("eus-11", "eus-1", "1970-01-01T00:00:00Z"), "a time in UTC, as in"}, // the compiled form takes none such
+        // the compiled form takes none such
+        {AT("eus-11", "eus-1", "1970-01-01T00:00:00Z"), "a time in UTC, as in"},
         {AT("eus-11", "eus-1", "9999-12-31T23:59:59Z"), NULL},
         {AT("eus-11", "eus_1", SOON), "a stamp: at most 63"},
         // Names lead there still, or caches do, for the largest of the TTLs (300 s).
-        {AT("eus-11", "eus-9", SOON),
-         "region eastus has no stamp \"eus-9\", and names or caches lead to it until 2027-01-15T08:06:00Z"},
+        {AT("eus-11", "eus-9", SOON), "region eastus has no stamp \"eus-9\", and names or caches "
+                                      "lead to it until 2027-01-15T08:06:00Z"},
         {AT("eus-11", "eus-9", "2027-01-15T07:56:01Z"), "until 2027-01-15T08:01:01Z: it must stay"},
-        {AT("eus-11", "eus-9", "2027-01-15T07:56:00Z"), NULL}, // for others' clocks: what is in force judges the rest
+        // for others' clocks: what is in force judges the rest
+        {AT("eus-11", "eus-9", "2027-01-15T07:56:00Z"), NULL},
         {AT("eus-11", "eus-9", "2027-01-15T07:55:00Z"), NULL}, // long ago
     };
     clock_virtual_set((int64_t)NOW * 1000);
@@ -91,8 +97,8 @@ START_TEST(fields_are_judged_by_themselves)
         int rc = parse(&b, &diag, &t);
         AUTO_FREE char *text = diag_text(&diag);
         ck_assert_msg(!rc == !rows[i].says, "%s: %s", rows[i].replica, text);
-        ck_assert_msg(!rows[i].says || (diag_count(&diag) == 1 && strstr(text, rows[i].says)), "%s: %s",
-                      rows[i].replica, text);
+        ck_assert_msg(!rows[i].says || (diag_count(&diag) == 1 && strstr(text, rows[i].says)),
+                      "%s: %s", rows[i].replica, text);
         snapshot_unref(t);
         diag_done(&diag);
     }
@@ -121,7 +127,8 @@ START_TEST(names_lead_to_the_stamp_from_its_time_on)
     ck_assert_ptr_null(catalogue_move(other, 0));
     ck_assert_ptr_null(registry_stamp_at(t, topology_registry(t, "contoso"), 1, NOW));
     snapshot_unref(t);
-    t = topology_of(2, ALL, AT("eus-11", "eus-9", "2026-01-01T00:00:00Z")); // gone: there is no way back to it
+    // gone: there is no way back to it
+    t = topology_of(2, ALL, AT("eus-11", "eus-9", "2026-01-01T00:00:00Z"));
     ck_assert_str_eq(leads(t, 0), "eus-11");
     snapshot_unref(t);
 }
@@ -129,26 +136,35 @@ END_TEST
 
 struct step {
     const char *old_stamps, *old, *new_stamps, *new;
-    const char *says;  // NULL: it may follow
-    int64_t again_s;   // after NOW; 0: never
-    const char *meant; // where names lead right after, when it may
+    // NULL: it may follow
+    const char *says;
+    // after NOW; 0: never
+    int64_t again_s;
+    // where names lead right after, when it may
+    const char *meant;
 };
 
 static const struct step steps[] = {
     {ALL, "stamp: eus-1", ALL, "stamp: eus-1", NULL, 0, "eus-1"},
-    // the naive edit, whether the stamp is new or not; the region's first taken for granted; other numbers
-    {ALL, "stamp: eus-1", ALL, "stamp: eus-11", "names would lead from stamp eus-1 to eus-11 at once", 0, NULL},
+    // the naive edit, whether the stamp is new or not; the region's first taken for granted; other
+    // numbers
+    {ALL, "stamp: eus-1", ALL, "stamp: eus-11",
+     "names would lead from stamp eus-1 to eus-11 at once", 0, NULL},
     {"eus-1 eus-10", "stamp: eus-1", ALL, "stamp: eus-11",
      "meridian replication rebind -r contoso --region eastus --stamp eus-11", 0, NULL},
-    {ALL, "weight: 7", "eus-11 eus-10 eus-1", "weight: 7", "from stamp eus-1 to eus-11 at once", 0, NULL},
+    {ALL, "weight: 7", "eus-11 eus-10 eus-1", "weight: 7", "from stamp eus-1 to eus-11 at once", 0,
+     NULL},
     {ALL, "stamp: eus-11", "eus-11 eus-10 eus-1", "weight: 7", NULL, 0, "eus-11"},
     {"eus-1 eus-10", "stamp: eus-10", "eus-0 eus-1 eus-10", "stamp: eus-10", NULL, 0, "eus-10"},
     // with the fields
     {"eus-1 eus-10", "stamp: eus-1", ALL, AT("eus-11", "eus-1", SOON), NULL, 0, "eus-1"},
-    {"eus-1 eus-10", "stamp: eus-1", ALL, AT("eus-11", "eus-1", BEFORE), NULL, 0, "eus-11"}, // --now, or long ago
+    // --now, or long ago
+    {"eus-1 eus-10", "stamp: eus-1", ALL, AT("eus-11", "eus-1", BEFORE), NULL, 0, "eus-11"},
     {ALL, "stamp: eus-1", ALL, AT("eus-11", "eus-10", SOON),
-     "names lead to stamp eus-1 now, not to eus-10: until " SOON " stamp_was must be eus-1", 60, NULL},
-    {ALL, "stamp: eus-11", ALL, AT("eus-11", "eus-1", SOON), "names lead to stamp eus-11 now, not to eus-1", 60, NULL},
+     "names lead to stamp eus-1 now, not to eus-10: until " SOON " stamp_was must be eus-1", 60,
+     NULL},
+    {ALL, "stamp: eus-11", ALL, AT("eus-11", "eus-1", SOON),
+     "names lead to stamp eus-11 now, not to eus-1", 60, NULL},
     // under way: kept, put off, brought forward, led elsewhere, taken back
     {ALL, AT("eus-11", "eus-1", SOON), ALL, AT("eus-11", "eus-1", SOON), NULL, 0, "eus-1"},
     {ALL, AT("eus-11", "eus-1", SOON), ALL, AT("eus-11", "eus-1", LATER), NULL, 0, "eus-1"},
@@ -158,29 +174,35 @@ static const struct step steps[] = {
      "names lead to stamp eus-1 now, not to eus-11", 60, NULL},
     {ALL, AT("eus-11", "eus-1", SOON), ALL, "stamp: eus-1", NULL, 0, "eus-1"},
     {ALL, AT("eus-11", "eus-1", SOON), ALL, "stamp: eus-11",
-     "names lead to stamp eus-1 until " SOON ": stamp_was and stamp_since must stay until then", 60, NULL},
-    {ALL, AT("eus-11", "eus-1", SOON), ALL, "stamp: eus-10", "from stamp eus-1 to eus-10 at once", 0, NULL},
+     "names lead to stamp eus-1 until " SOON ": stamp_was and stamp_since must stay until then", 60,
+     NULL},
+    {ALL, AT("eus-11", "eus-1", SOON), ALL, "stamp: eus-10", "from stamp eus-1 to eus-10 at once",
+     0, NULL},
     // made: the fields go or stay; the old stamp stays for as long as caches lead to it
     {ALL, AT("eus-11", "eus-1", BEFORE), ALL, "stamp: eus-11", NULL, 0, "eus-11"},
     {ALL, AT("eus-11", "eus-1", BEFORE), ALL, AT("eus-11", "eus-1", BEFORE), NULL, 0, "eus-11"},
     {ALL, AT("eus-11", "eus-1", BEFORE), "eus-10 eus-11", "stamp: eus-11",
      "stamp eus-1 is gone, but caches lead to it until 2027-01-15T08:04:00Z", 240, NULL},
-    {ALL, AT("eus-11", "eus-1", "2027-01-15T07:55:00Z"), "eus-10 eus-11", "stamp: eus-11", NULL, 0, "eus-11"},
-    {ALL, AT("eus-11", "eus-1", "2027-01-15T07:55:00Z"), "eus-10 eus-11", AT("eus-11", "eus-1", "2027-01-15T07:55:00Z"),
-     NULL, 0, "eus-11"},
-    {ALL, AT("eus-11", "eus-1", BEFORE), ALL, "stamp: eus-10", "from stamp eus-11 to eus-10 at once", 0, NULL},
+    {ALL, AT("eus-11", "eus-1", "2027-01-15T07:55:00Z"), "eus-10 eus-11", "stamp: eus-11", NULL, 0,
+     "eus-11"},
+    {ALL, AT("eus-11", "eus-1", "2027-01-15T07:55:00Z"), "eus-10 eus-11",
+     AT("eus-11", "eus-1", "2027-01-15T07:55:00Z"), NULL, 0, "eus-11"},
+    {ALL, AT("eus-11", "eus-1", BEFORE), ALL, "stamp: eus-10",
+     "from stamp eus-11 to eus-10 at once", 0, NULL},
     {ALL, AT("eus-11", "eus-1", BEFORE), ALL, AT("eus-10", "eus-11", SOON), NULL, 0, "eus-11"},
-    {ALL, AT("eus-11", "eus-1", BEFORE), ALL, "stamp: eus-1", NULL, 0, "eus-1"}, // its name never left
+    // its name never left
+    {ALL, AT("eus-11", "eus-1", BEFORE), ALL, "stamp: eus-1", NULL, 0, "eus-1"},
     // A node that was away: the move was made meanwhile, and the old stamp is gone.
-    {"eus-1 eus-10", "stamp: eus-1", "eus-10 eus-11", AT("eus-11", "eus-1", "2027-01-15T07:00:00Z"), NULL, 0, "eus-11"},
+    {"eus-1 eus-10", "stamp: eus-1", "eus-10 eus-11", AT("eus-11", "eus-1", "2027-01-15T07:00:00Z"),
+     NULL, 0, "eus-11"},
     {"eus-1 eus-10", "stamp: eus-1", "eus-10 eus-11", "stamp: eus-11",
      "if the move was made while this node was away, that time is past", 0, NULL},
     {"eus-1 eus-10", "stamp: eus-1", ALL, AT("eus-10", "eus-11", SOON), "not to eus-11", 60,
      NULL}, // it catches up then
 };
 
-static bool may_follow(const struct topology *old, const struct buf *text, struct diag *diag, int64_t now_s,
-                       int64_t *again_s, struct topology **out_new)
+static bool may_follow(const struct topology *old, const struct buf *text, struct diag *diag,
+                       int64_t now_s, int64_t *again_s, struct topology **out_new)
 {
     ck_assert_int_eq(parse(text, diag, out_new), 0);
     return successor_ok(old, *out_new, bytes_of(text->p, text->n), now_s, diag, again_s);
@@ -214,8 +236,8 @@ static void judge_step(const struct step *s, int number)
     int64_t later = again_s ? again_s : NOW + 1;
     for (int i = 0; i < 5 && (ok || again_s); i++, later += 100) {
         int64_t ignored;
-        ck_assert_msg(successor_ok(old, new, (struct bytes){0}, later, &diag, &ignored), "step %d at NOW + %lld",
-                      number, (long long)(later - NOW));
+        ck_assert_msg(successor_ok(old, new, (struct bytes){0}, later, &diag, &ignored),
+                      "step %d at NOW + %lld", number, (long long)(later - NOW));
     }
     snapshot_unref(new);
     snapshot_unref(old);
@@ -242,13 +264,17 @@ static void judge_change(const struct step *s, int number)
     struct changer *c = changer_new();
     buf_init(&b, 0);
     diag_init(&diag);
-    buf_printf(&b, "version: 3\nregistries:\n  - name: contoso\n    replicas:\n      - { region: eastus, %s }\n...\n",
+    buf_printf(&b,
+               "version: 3\nregistries:\n  - name: contoso\n    replicas:\n      - { region: "
+               "eastus, %s }\n...\n",
                s->new);
     int rc = changer_apply(c, old, b.p, b.n, "changes", 100, &diag, &next);
     AUTO_FREE char *text = diag_text(&diag);
     ck_assert_msg(!rc == !s->says, "step %d: %s", number, text);
     if (s->says) {
-        ck_assert_msg(!strncmp(text, "changes:104: registry contoso: ", 31) && strstr(text, s->says), "%s", text);
+        ck_assert_msg(!strncmp(text, "changes:104: registry contoso: ", 31) &&
+                          strstr(text, s->says),
+                      "%s", text);
         ck_assert_int_eq(rc, s->again_s ? ERR_BUSY : ERR_INVAL); // a minute at most: clocks differ
     } else {
         ck_assert_str_eq(leads(next, NOW), s->meant);
@@ -270,8 +296,8 @@ START_TEST(changes_are_judged_alike)
 }
 END_TEST
 
-// A change that touches a registry for other reasons (a private endpoint, say) keeps its move; so does the compiled
-// form.
+// A change that touches a registry for other reasons (a private endpoint, say) keeps its move; so
+// does the compiled form.
 START_TEST(a_move_is_carried_along)
 {
     struct diag diag;
@@ -284,8 +310,9 @@ START_TEST(a_move_is_carried_along)
     document(&text, 2, ALL, AT("eus-11", "eus-1", SOON));
     buf_str(&text, "views: [{ name: corp, sources: [10.0.0.0/8] }]\n");
     ck_assert_int_eq(parse(&text, &diag, &old), 0);
-    static const char change[] = "version: 3\nprivate_endpoints: [{ name: pe, registry: contoso, view: corp, "
-                                 "addresses: { registry: 10.0.0.4 } }]\n...\n";
+    static const char change[] =
+        "version: 3\nprivate_endpoints: [{ name: pe, registry: contoso, view: corp, "
+        "addresses: { registry: 10.0.0.4 } }]\n...\n";
     struct changer *c = changer_new();
     ck_assert_int_eq(changer_apply(c, old, change, strlen(change), "changes", 1, &diag, &next), 0);
     ck_assert_str_eq(leads(next, NOW), "eus-1");
@@ -318,7 +345,8 @@ START_TEST(many_are_named_in_part)
     for (int k = 0; k < 2; k++) {
         document(&b[k], 2 + (unsigned)k, ALL, "stamp: eus-10");
         for (int i = 0; i < 20; i++)
-            buf_printf(&b[k], "  - { name: tenant%02d, replicas: [{ region: eastus, stamp: %s }] }\n", i,
+            buf_printf(&b[k],
+                       "  - { name: tenant%02d, replicas: [{ region: eastus, stamp: %s }] }\n", i,
                        k ? "eus-11" : "eus-1");
         ck_assert_int_eq(parse(&b[k], &diag, &t[k]), 0);
     }
@@ -337,6 +365,6 @@ START_TEST(many_are_named_in_part)
 }
 END_TEST
 
-CHECK_MAIN("config/moves", fields_are_judged_by_themselves, names_lead_to_the_stamp_from_its_time_on,
-           a_version_is_judged_by_the_one_in_force, changes_are_judged_alike, a_move_is_carried_along,
-           many_are_named_in_part)
+CHECK_MAIN("config/moves", fields_are_judged_by_themselves,
+           names_lead_to_the_stamp_from_its_time_on, a_version_is_judged_by_the_one_in_force,
+           changes_are_judged_alike, a_move_is_carried_along, many_are_named_in_part)

@@ -61,13 +61,15 @@ END_TEST
 START_TEST(every_key)
 {
     struct node *n = parse_ok(
-        LEAST "roles: [resolver, auth]\nruntime_dir: /run/meridian\nprincipals: p.yaml\nca_dir: ca\n"
-              "ca_file: /etc/ca.pem\nlisten: {dns: [127.0.0.1, '[::1]:5353'], https: [127.0.0.1:8443], "
-              "peer: 127.0.0.1:9443}\nworkers: {resolver: 3, pool: 4, queue: 5}\n"
-              "users: {daemon: reg, edge: www-data}\nedge: {nginx: /opt/nginx, workers: 2}\n"
-              "log: {level: debug}\ndrain: 5s\ncerts: {check: 1s}\nuploads: {idle: 2h, bytes_per_principal: 20GiB}\n"
-              "limits: {manifest: 1MiB, body_rate: 0}\n"
-              "disk: {reserve: 2GiB}\n");
+        LEAST
+        "roles: [resolver, auth]\nruntime_dir: /run/meridian\nprincipals: p.yaml\nca_dir: ca\n"
+        "ca_file: /etc/ca.pem\nlisten: {dns: [127.0.0.1, '[::1]:5353'], https: [127.0.0.1:8443], "
+        "peer: 127.0.0.1:9443}\nworkers: {resolver: 3, pool: 4, queue: 5}\n"
+        "users: {daemon: reg, edge: www-data}\nedge: {nginx: /opt/nginx, workers: 2}\n"
+        "log: {level: debug}\ndrain: 5s\ncerts: {check: 1s}\nuploads: {idle: 2h, "
+        "bytes_per_principal: 20GiB}\n"
+        "limits: {manifest: 1MiB, body_rate: 0}\n"
+        "disk: {reserve: 2GiB}\n");
     ck_assert_uint_eq(n->roles, ROLE_RESOLVER | ROLE_AUTH);
     ck_assert_str_eq(n->runtime_dir, "/run/meridian");
     ck_assert_str_eq(n->principals, "/etc/meridian/p.yaml");
@@ -106,7 +108,8 @@ START_TEST(refusals)
     } rows[] = {
         {"region: eastus\nstamp: eus-1\ntopology: t\n", "data_dir: missing"},
         {LEAST "rols: []\n", ":5: rols: unknown key; did you mean roles?"},
-        {LEAST "roles: [resolver, regstry]\n", "roles[1]: expected resolver, registry, auth or replicator"},
+        {LEAST "roles: [resolver, regstry]\n",
+         "roles[1]: expected resolver, registry, auth or replicator"},
         {LEAST "roles: []\n", "roles: has 0 items, needs at least 1"},
         {LEAST "listen: {dns: [localhost]}\n", "listen.dns[0]: expected an IP address"},
         {LEAST "listen: {dns: []}\n", "listen.dns: a resolver needs at least one listener"},
@@ -118,7 +121,8 @@ START_TEST(refusals)
         {LEAST "uploads: {bytes_per_principal: 60%}\n", "uploads.bytes_per_principal: "},
         {LEAST "disk: {reserve: 4GB}\n", "disk.reserve: "},
         {LEAST "limits: {manifest: 4MB}\n", "limits.manifest: expected a size in bytes"},
-        {LEAST "limits: {manifest: 1GiB}\n", "limits.manifest: 1GiB is out of range, 64KiB to 64MiB"},
+        {LEAST "limits: {manifest: 1GiB}\n",
+         "limits.manifest: 1GiB is out of range, 64KiB to 64MiB"},
         {LEAST "limits: {body_rate: 2MiB}\n", "limits.body_rate: 2MiB is out of range, 0 to 1MiB"},
         {LEAST "log: {level: loud}\n", "log.level: expected debug, info, warn or error"},
         {LEAST "users: {daemon: 'a b'}\n", "users.daemon: expected a user name"},
@@ -129,8 +133,10 @@ START_TEST(refusals)
         struct diag d;
         struct node *n = NULL;
         diag_init(&d);
-        ck_assert_int_eq(node_parse(rows[i].text, strlen(rows[i].text), "n.yaml", &d, &n), ERR_INVAL);
-        ck_assert_msg(d.n == 1 && strstr(d.lines[0], rows[i].fragment), "row %zu: %s", i, d.n ? d.lines[0] : "?");
+        ck_assert_int_eq(node_parse(rows[i].text, strlen(rows[i].text), "n.yaml", &d, &n),
+                         ERR_INVAL);
+        ck_assert_msg(d.n == 1 && strstr(d.lines[0], rows[i].fragment), "row %zu: %s", i,
+                      d.n ? d.lines[0] : "?");
         diag_done(&d);
     }
 }

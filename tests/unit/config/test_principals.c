@@ -42,7 +42,8 @@ START_TEST(users_and_grants_are_read)
     ck_assert_str_eq(ada->password_hash, HASH);
     ck_assert(!p->users[1].enabled);
     ck_assert_ptr_null(principals_find(p, "Ada"));
-    ck_assert_uint_eq(principal_actions(ada, "contoso", "team/web"), ACTION_PULL | ACTION_PUSH | ACTION_CATALOG);
+    ck_assert_uint_eq(principal_actions(ada, "contoso", "team/web"),
+                      ACTION_PULL | ACTION_PUSH | ACTION_CATALOG);
     ck_assert_uint_eq(principal_actions(ada, "contoso", "app"), ACTION_PULL | ACTION_CATALOG);
     ck_assert_uint_eq(principal_actions(ada, "contoso", "other"), ACTION_CATALOG);
     ck_assert_uint_eq(principal_actions(ada, "fabrikam", "app"), 0);
@@ -69,7 +70,8 @@ START_TEST(patterns)
 }
 END_TEST
 
-#define USER(name, hash, grants) "users:\n  - {name: " name ", password_hash: '" hash "', grants: [" grants "]}\n"
+#define USER(name, hash, grants) \
+    "users:\n  - {name: " name ", password_hash: '" hash "', grants: [" grants "]}\n"
 #define GRANT(reg, repo, act) "{registry: " reg ", repositories: [" repo "], actions: [" act "]}"
 
 START_TEST(bad_documents_say_why)
@@ -84,13 +86,20 @@ START_TEST(bad_documents_say_why)
         {USER("'a:b'", HASH, ""), "users[0].name: expected 1 to 128 printable"},
         {USER("'a b'", HASH, ""), "users[0].name: expected"},
         {USER("''", HASH, ""), "users[0].name: expected"},
-        {USER("ada", HASH, "") "  - {name: ada, password_hash: '" HASH "'}\n", "p.yaml:3: user ada is given twice"},
-        {USER("ada", HASH, GRANT("cont", "app", "pull")), "users[0].grants[0].registry: expected a registry name"},
-        {USER("ada", HASH, GRANT("contoso", "\"a*\"", "pull")), "repositories[0]: expected a repository, a prefix"},
-        {USER("ada", HASH, GRANT("contoso", "\"*/a\"", "pull")), "repositories[0]: expected a repository"},
-        {USER("ada", HASH, GRANT("contoso", "\"a/*/b\"", "pull")), "repositories[0]: expected a repository"},
-        {USER("ada", HASH, GRANT("contoso", "\"/*\"", "pull")), "repositories[0]: expected a repository"},
-        {USER("ada", HASH, GRANT("contoso", "App", "pull")), "repositories[0]: expected a repository"},
+        {USER("ada", HASH, "") "  - {name: ada, password_hash: '" HASH "'}\n",
+         "p.yaml:3: user ada is given twice"},
+        {USER("ada", HASH, GRANT("cont", "app", "pull")),
+         "users[0].grants[0].registry: expected a registry name"},
+        {USER("ada", HASH, GRANT("contoso", "\"a*\"", "pull")),
+         "repositories[0]: expected a repository, a prefix"},
+        {USER("ada", HASH, GRANT("contoso", "\"*/a\"", "pull")),
+         "repositories[0]: expected a repository"},
+        {USER("ada", HASH, GRANT("contoso", "\"a/*/b\"", "pull")),
+         "repositories[0]: expected a repository"},
+        {USER("ada", HASH, GRANT("contoso", "\"/*\"", "pull")),
+         "repositories[0]: expected a repository"},
+        {USER("ada", HASH, GRANT("contoso", "App", "pull")),
+         "repositories[0]: expected a repository"},
         {USER("ada", HASH, GRANT("contoso", "app", "pul")), "did you mean pull?"},
         {USER("ada", HASH, GRANT("contoso", "app", "")), "actions: has 0 items"},
         {"user: []\n", "user: unknown key; did you mean users?"},
@@ -100,9 +109,11 @@ START_TEST(bad_documents_say_why)
         struct diag d;
         struct principals *p = NULL;
         diag_init(&d);
-        ck_assert_int_eq(principals_parse(rows[i].text, strlen(rows[i].text), "p.yaml", &d, &p), ERR_INVAL);
+        ck_assert_int_eq(principals_parse(rows[i].text, strlen(rows[i].text), "p.yaml", &d, &p),
+                         ERR_INVAL);
         ck_assert_ptr_null(p);
-        ck_assert_msg(d.n == 1 && strstr(d.lines[0], rows[i].fragment), "row %zu: %s", i, d.n ? d.lines[0] : "?");
+        ck_assert_msg(d.n == 1 && strstr(d.lines[0], rows[i].fragment), "row %zu: %s", i,
+                      d.n ? d.lines[0] : "?");
         ck_assert(!strstr(d.lines[0], "secret"));
         diag_done(&d);
     }

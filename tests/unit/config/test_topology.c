@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// config/topology: the example, defaults, every bad document of bad/, and memory that ends anywhere.
+// config/topology: the example, defaults, every bad document of bad/, and memory that ends
+// anywhere.
 #include "config/topology.h"
 
 #include "base/err.h"
@@ -100,23 +101,25 @@ START_TEST(the_private_example_is_good)
 }
 END_TEST
 
-#define SMALL                                                                                                     \
-    "version: 7\ndomain: example.io\nregions:\n"                                                                  \
-    "  - {name: eastus, stamps: [{name: eus-1, ipv4: [192.0.2.1]}, {name: eus-2, ipv6: ['2001:db8::2']}], peer: " \
-    "192.0.2.1:8443}\n"                                                                                           \
-    "  - {name: westus, stamps: [{name: wus-1, ipv4: [192.0.2.3]}], peer: 192.0.2.3:8443}\n"                      \
+#define SMALL                                                                                \
+    "version: 7\ndomain: example.io\nregions:\n"                                             \
+    "  - {name: eastus, stamps: [{name: eus-1, ipv4: [192.0.2.1]}, {name: eus-2, ipv6: "     \
+    "['2001:db8::2']}], peer: "                                                              \
+    "192.0.2.1:8443}\n"                                                                      \
+    "  - {name: westus, stamps: [{name: wus-1, ipv4: [192.0.2.3]}], peer: 192.0.2.3:8443}\n" \
     "name_servers: [eus-1.eastus]\n"
 
 START_TEST(defaults_and_order)
 {
-    struct topology *t =
-        parse_ok(SMALL "registries:\n"
-                       "  - {name: zebra, hash: ffb4cphwfsc2gbgg, public_access: [10.0.0.0/8], replicas: "
-                       "[{region: westus, global_routing: disabled}, {region: eastus, stamp: eus-2, drained: true}]}\n"
-                       "  - {name: alpha, public_access: disabled, replicas: [{region: eastus}]}\n"
-                       "routing:\n  order: [westus]\n  overrides:\n"
-                       "    - {clients: 10.0.0.0/8, order: [eastus]}\n"
-                       "    - {clients: [10.1.0.0/16, '2001:db8::/32'], order: [westus, eastus]}\n");
+    struct topology *t = parse_ok(
+        SMALL "registries:\n"
+              "  - {name: zebra, hash: ffb4cphwfsc2gbgg, public_access: [10.0.0.0/8], replicas: "
+              "[{region: westus, global_routing: disabled}, {region: eastus, stamp: eus-2, "
+              "drained: true}]}\n"
+              "  - {name: alpha, public_access: disabled, replicas: [{region: eastus}]}\n"
+              "routing:\n  order: [westus]\n  overrides:\n"
+              "    - {clients: 10.0.0.0/8, order: [eastus]}\n"
+              "    - {clients: [10.1.0.0/16, '2001:db8::/32'], order: [westus, eastus]}\n");
     ck_assert_str_eq(t->hostmaster, "hostmaster@example.io");
     ck_assert_uint_eq(t->https_port, 443);
     ck_assert_uint_eq(t->health.interval_ms, 5000);
@@ -139,7 +142,8 @@ START_TEST(defaults_and_order)
     ck_assert_uint_eq(t->routing_order[0], 1);
     ck_assert_uint_eq(t->routing_order[1], 0);
     ck_assert_uint_eq(t->n_overrides, 3);
-    ck_assert_uint_eq(t->overrides[0].cidr.bits, 112); // the longest prefix first, in the mapped form
+    // the longest prefix first, in the mapped form
+    ck_assert_uint_eq(t->overrides[0].cidr.bits, 112);
     ck_assert_uint_eq(t->overrides[1].cidr.bits, 104);
     ck_assert_uint_eq(t->overrides[2].cidr.bits, 32);
     ck_assert_uint_eq(t->overrides[0].n_order, 2);
@@ -149,15 +153,17 @@ START_TEST(defaults_and_order)
 END_TEST
 
 #define P256_X "MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE"
-#define B64_64 "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=="
+#define B64_64 \
+    "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=="
 #define ED25519 "MCowBQYDK2VwAyEAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="
 #define FPRINT "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"
 
 START_TEST(identities_are_found)
 {
-    struct topology *t = parse_ok(SMALL "identities:\n  westus:\n    peer_fingerprints: [" FPRINT "]\n"
-                                        "    token_keys: [{id: westus-t1, key: " P256_X B64_64 "}]\n"
-                                        "    feed_keys: [{id: westus-f1, key: \"" ED25519 "\"}]\n");
+    struct topology *t =
+        parse_ok(SMALL "identities:\n  westus:\n    peer_fingerprints: [" FPRINT "]\n"
+                       "    token_keys: [{id: westus-t1, key: " P256_X B64_64 "}]\n"
+                       "    feed_keys: [{id: westus-f1, key: \"" ED25519 "\"}]\n");
     const struct public_key *k = topology_token_key(t, "westus-t1");
     ck_assert_ptr_nonnull(k);
     ck_assert_uint_eq(k->region, 1);
@@ -172,16 +178,18 @@ END_TEST
 
 START_TEST(a_retired_feed_key_verifies_what_it_signed_until_then)
 {
-    struct topology *t =
-        parse_ok(SMALL "replication: { clock_skew: 10s }\nidentities:\n  westus:\n    feed_keys:\n"
-                       "      - {id: westus-f1, key: \"" ED25519 "\", retired: \"2026-11-23T19:58:50Z\"}\n"
-                       "      - {id: westus-f2, key: \"" ED25519 "\"}\n");
-    const struct public_key *old = topology_feed_key(t, "westus-f1"), *now = topology_feed_key(t, "westus-f2");
+    struct topology *t = parse_ok(
+        SMALL "replication: { clock_skew: 10s }\nidentities:\n  westus:\n    feed_keys:\n"
+              "      - {id: westus-f1, key: \"" ED25519 "\", retired: \"2026-11-23T19:58:50Z\"}\n"
+              "      - {id: westus-f2, key: \"" ED25519 "\"}\n");
+    const struct public_key *old = topology_feed_key(t, "westus-f1"),
+                            *now = topology_feed_key(t, "westus-f2");
     const int64_t at_ms = 1795463930000;
     ck_assert_int_eq(old->retired_s * 1000, at_ms);
     ck_assert_ptr_null(topology_feed_key_in_use(t, "westus-f1"));
     ck_assert_ptr_eq(topology_feed_key_in_use(t, "westus-f2"), now);
-    ck_assert(public_key_signed_at(t, old, at_ms + 10000)); // its clock may have been ahead by the skew
+    // its clock may have been ahead by the skew
+    ck_assert(public_key_signed_at(t, old, at_ms + 10000));
     ck_assert(!public_key_signed_at(t, old, at_ms + 10001));
     ck_assert(public_key_signed_at(t, now, at_ms + 100000));
     snapshot_unref(t);
@@ -190,9 +198,9 @@ END_TEST
 
 START_TEST(a_revoked_feed_key_is_not_in_use)
 {
-    struct topology *t =
-        parse_ok(SMALL "identities:\n  westus:\n    feed_keys: [{id: westus-f1, key: \"" ED25519 "\"}]\n"
-                       "    revoked: [{key: westus-f1, epoch: 3, seq: 9, hash: \"" FPRINT "\"}]\n");
+    struct topology *t = parse_ok(
+        SMALL "identities:\n  westus:\n    feed_keys: [{id: westus-f1, key: \"" ED25519 "\"}]\n"
+              "    revoked: [{key: westus-f1, epoch: 3, seq: 9, hash: \"" FPRINT "\"}]\n");
     ck_assert_ptr_nonnull(topology_feed_key(t, "westus-f1")); // it verifies what it signed before
     ck_assert_ptr_null(topology_feed_key_in_use(t, "westus-f1"));
     snapshot_unref(t);
@@ -220,7 +228,8 @@ START_TEST(sample_is_a_valid_topology)
 }
 END_TEST
 
-// `# expect: LINE: fragment`, the first line; further `# expect` lines below it for files with several errors.
+// `# expect: LINE: fragment`, the first line; further `# expect` lines below it for files with
+// several errors.
 static size_t expect_errors(const char *name, const char *text, const struct diag *d)
 {
     size_t n = 0;
@@ -228,11 +237,13 @@ static size_t expect_errors(const char *name, const char *text, const struct dia
         char want[512], place[64];
         int line = 0, skip = 0;
         snprintf(want, sizeof want, "%.*s", (int)strcspn(at, "\n"), at);
-        ck_assert_msg(sscanf(want, "# expect: %d: %n", &line, &skip) == 1 && skip, "%s: %s", name, want);
+        ck_assert_msg(sscanf(want, "# expect: %d: %n", &line, &skip) == 1 && skip, "%s: %s", name,
+                      want);
         snprintf(place, sizeof place, line ? "t.yaml:%d: " : "t.yaml: ", line);
         bool found = false;
         for (size_t i = 0; i < d->n; i++)
-            found |= !strncmp(d->lines[i], place, strlen(place)) && strstr(d->lines[i], want + skip);
+            found |=
+                !strncmp(d->lines[i], place, strlen(place)) && strstr(d->lines[i], want + skip);
         char *all = diag_text(d);
         ck_assert_msg(found, "%s: wanted \"%s%s\", got:\n%s", name, place, want + skip, all);
         free(all);
@@ -240,11 +251,13 @@ static size_t expect_errors(const char *name, const char *text, const struct dia
     return n;
 }
 
-static struct topology *revoked_at(unsigned long long epoch, unsigned long long seq, const char *hash)
+static struct topology *revoked_at(unsigned long long epoch, unsigned long long seq,
+                                   const char *hash)
 {
     char text[4096];
     snprintf(text, sizeof text,
-             SMALL "identities:\n  westus:\n    revoked: [{key: westus-f1, epoch: %llu, seq: %llu, hash: \"%s\"}]\n",
+             SMALL "identities:\n  westus:\n    revoked: [{key: westus-f1, epoch: %llu, seq: %llu, "
+                   "hash: \"%s\"}]\n",
              epoch, seq, hash);
     return parse_ok(text);
 }
@@ -255,7 +268,8 @@ static bool follows(const struct topology *before, struct topology *next)
     bool may = topology_revocations_may_follow(before, next, &why);
     ck_assert(may == !why);
     if (!may)
-        ck_assert_ptr_nonnull(strstr(why, "westus-f1 was revoked after epoch 3, seq 9: that is final"));
+        ck_assert_ptr_nonnull(
+            strstr(why, "westus-f1 was revoked after epoch 3, seq 9: that is final"));
     free(why);
     snapshot_unref(next);
     return may;
@@ -307,7 +321,8 @@ START_TEST(bad_documents_are_refused_with_line_and_reason)
         ck_assert_ptr_null(t);
         size_t n = expect_errors(e->d_name, text.p, &d);
         char *all = diag_text(&d);
-        ck_assert_msg(n && diag_count(&d) == n, "%s: %zu errors, expected %zu:\n%s", e->d_name, diag_count(&d), n, all);
+        ck_assert_msg(n && diag_count(&d) == n, "%s: %zu errors, expected %zu:\n%s", e->d_name,
+                      diag_count(&d), n, all);
         free(all);
         diag_done(&d);
         n_files++;
@@ -335,7 +350,8 @@ START_TEST(memory_may_end_anywhere)
         rc = topology_parse(text.p, text.n, "t.yaml", &d, &t);
         long hits = mem_fault_hits();
         mem_fault_after(0);
-        ck_assert_msg(rc == 0 || rc == ERR_NOMEM, "fault at %ld: %d %s", i, rc, d.n ? d.lines[0] : "");
+        ck_assert_msg(rc == 0 || rc == ERR_NOMEM, "fault at %ld: %d %s", i, rc,
+                      d.n ? d.lines[0] : "");
         ck_assert(rc == 0 || hits > 0);
         ck_assert((rc == 0) == (t != NULL));
         snapshot_unref(t);
@@ -352,7 +368,8 @@ START_TEST(a_large_catalogue_is_read)
     buf_init(&text, 0);
     buf_str(&text, SMALL "registries:\n");
     for (int i = 0; i < 5000; i++)
-        buf_printf(&text, "  - {name: reg%05d, replicas: [{region: eastus}, {region: westus}]}\n", 99999 - i);
+        buf_printf(&text, "  - {name: reg%05d, replicas: [{region: eastus}, {region: westus}]}\n",
+                   99999 - i);
     struct topology *t = parse_ok(text.p);
     ck_assert_uint_eq(t->n_registries, 5000);
     const struct registry **sorted = topology_sorted(t);
@@ -389,7 +406,9 @@ START_TEST(a_registry_has_the_names_that_it_offers)
 }
 END_TEST
 
-CHECK_MAIN("config/topology", the_private_example_is_good, example_is_read_whole, defaults_and_order,
-           identities_are_found, revocations_are_final, a_retired_feed_key_verifies_what_it_signed_until_then,
-           a_revoked_feed_key_is_not_in_use, sample_is_a_valid_topology, bad_documents_are_refused_with_line_and_reason,
-           memory_may_end_anywhere, a_large_catalogue_is_read, a_registry_has_the_names_that_it_offers)
+CHECK_MAIN("config/topology", the_private_example_is_good, example_is_read_whole,
+           defaults_and_order, identities_are_found, revocations_are_final,
+           a_retired_feed_key_verifies_what_it_signed_until_then, a_revoked_feed_key_is_not_in_use,
+           sample_is_a_valid_topology, bad_documents_are_refused_with_line_and_reason,
+           memory_may_end_anywhere, a_large_catalogue_is_read,
+           a_registry_has_the_names_that_it_offers)

@@ -7,11 +7,13 @@
 
 #include <string.h>
 
-#define REGIONS                                                                                                    \
-    "version: 1\ndomain: example.io\nregions:\n"                                                                   \
-    "  - {name: a, peer: 192.0.2.1:8443, location: \"37.37, -79.82\", stamps: [{name: a-1, ipv4: [192.0.2.1]}]}\n" \
-    "  - {name: b, peer: 192.0.2.2:8443, location: \"-90,180\", stamps: [{name: b-1, ipv4: [192.0.2.2]}]}\n"       \
-    "  - {name: c, peer: 192.0.2.3:8443, stamps: [{name: c-1, ipv4: [192.0.2.3]}]}\n"                              \
+#define REGIONS                                                                                    \
+    "version: 1\ndomain: example.io\nregions:\n"                                                   \
+    "  - {name: a, peer: 192.0.2.1:8443, location: \"37.37, -79.82\", stamps: [{name: a-1, ipv4: " \
+    "[192.0.2.1]}]}\n"                                                                             \
+    "  - {name: b, peer: 192.0.2.2:8443, location: \"-90,180\", stamps: [{name: b-1, ipv4: "       \
+    "[192.0.2.2]}]}\n"                                                                             \
+    "  - {name: c, peer: 192.0.2.3:8443, stamps: [{name: c-1, ipv4: [192.0.2.3]}]}\n"              \
     "name_servers: [a-1.a]\n"
 
 static struct topology *parse_at(const char *text, const char *source)
@@ -55,7 +57,8 @@ END_TEST
 START_TEST(locations_are_read_in_ten_thousandths)
 {
     struct topology *t = parse_at(REGIONS, "t.yaml");
-    ck_assert(t->regions[0].has_location && t->regions[1].has_location && !t->regions[2].has_location);
+    ck_assert(t->regions[0].has_location && t->regions[1].has_location &&
+              !t->regions[2].has_location);
     ck_assert_int_eq(t->regions[0].latitude, 373700);
     ck_assert_int_eq(t->regions[0].longitude, -798200);
     ck_assert_int_eq(t->regions[1].latitude, -900000);
@@ -66,8 +69,9 @@ END_TEST
 
 START_TEST(paths_are_relative_to_the_document)
 {
-    static const char files[] = REGIONS "routing: { latency_file: ms.csv, maxmind_file: /var/lib/GeoIP/City.mmdb, "
-                                        "latency_margin: 1s, distance_margin_km: 0 }\n";
+    static const char files[] =
+        REGIONS "routing: { latency_file: ms.csv, maxmind_file: /var/lib/GeoIP/City.mmdb, "
+                "latency_margin: 1s, distance_margin_km: 0 }\n";
     struct topology *t = parse_at(files, "/etc/meridian/t.yaml");
     ck_assert_str_eq(t->routing.latency_file, "/etc/meridian/ms.csv");
     ck_assert_str_eq(t->routing.maxmind_file, "/var/lib/GeoIP/City.mmdb");
@@ -82,10 +86,11 @@ END_TEST
 
 START_TEST(weights_are_of_replicas)
 {
-    struct topology *t = parse_at(REGIONS "registries:\n"
-                                          "  - {name: alpha, replicas: [{region: a, weight: 0}, {region: c}]}\n"
-                                          "  - {name: bravo, replicas: [{region: a}, {region: b, weight: 100}]}\n",
-                                  "t.yaml");
+    struct topology *t =
+        parse_at(REGIONS "registries:\n"
+                         "  - {name: alpha, replicas: [{region: a, weight: 0}, {region: c}]}\n"
+                         "  - {name: bravo, replicas: [{region: a}, {region: b, weight: 100}]}\n",
+                 "t.yaml");
     const struct catalogue_registry *r = catalogue_find(t->catalogue, "alpha", 5);
     const uint8_t *w = catalogue_weights(t->catalogue, r);
     ck_assert_ptr_nonnull(w);
@@ -108,16 +113,20 @@ START_TEST(what_is_wrong_is_said)
         {REGIONS "routing: { latency_file: \"\" }\n", "latency_file"},
         {REGIONS "routing: { maxmind_file: geo/ }\n", "maxmind_file"},
         {REGIONS "registries: [{name: alpha, replicas: [{region: a, weight: 101}]}]\n", "weight"},
-        {"version: 1\ndomain: example.io\nregions: [{name: a, location: \"91,0\", stamps: [{name: a-1, ipv4: "
+        {"version: 1\ndomain: example.io\nregions: [{name: a, location: \"91,0\", stamps: [{name: "
+         "a-1, ipv4: "
          "[192.0.2.1]}]}]\nname_servers: [a-1.a]\n",
          "location"},
-        {"version: 1\ndomain: example.io\nregions: [{name: a, location: \"1.,0\", stamps: [{name: a-1, ipv4: "
+        {"version: 1\ndomain: example.io\nregions: [{name: a, location: \"1.,0\", stamps: [{name: "
+         "a-1, ipv4: "
          "[192.0.2.1]}]}]\nname_servers: [a-1.a]\n",
          "location"},
-        {"version: 1\ndomain: example.io\nregions: [{name: a, location: \"1,180.0001\", stamps: [{name: a-1, ipv4: "
+        {"version: 1\ndomain: example.io\nregions: [{name: a, location: \"1,180.0001\", stamps: "
+         "[{name: a-1, ipv4: "
          "[192.0.2.1]}]}]\nname_servers: [a-1.a]\n",
          "location"},
-        {"version: 1\ndomain: example.io\nregions: [{name: a, stamps: [{name: a-1, ipv4: [192.0.2.1]}]}]\n"
+        {"version: 1\ndomain: example.io\nregions: [{name: a, stamps: [{name: a-1, ipv4: "
+         "[192.0.2.1]}]}]\n"
          "name_servers: [a-1.a]\nrouting: { maxmind_file: x.mmdb }\n",
          "without a location"},
     };
@@ -127,7 +136,8 @@ START_TEST(what_is_wrong_is_said)
         char *said = NULL;
         size_t n = 0;
         diag_init(&d);
-        ck_assert_msg(topology_parse(rows[i].text, strlen(rows[i].text), "t.yaml", &d, &t), "row %zu", i);
+        ck_assert_msg(topology_parse(rows[i].text, strlen(rows[i].text), "t.yaml", &d, &t),
+                      "row %zu", i);
         FILE *f = open_memstream(&said, &n);
         diag_print(&d, f);
         fclose(f);
@@ -139,5 +149,5 @@ START_TEST(what_is_wrong_is_said)
 END_TEST
 
 CHECK_MAIN("config/topology_routing", orders_have_tiers, without_words_each_region_is_a_tier,
-           locations_are_read_in_ten_thousandths, paths_are_relative_to_the_document, weights_are_of_replicas,
-           what_is_wrong_is_said)
+           locations_are_read_in_ten_thousandths, paths_are_relative_to_the_document,
+           weights_are_of_replicas, what_is_wrong_is_said)

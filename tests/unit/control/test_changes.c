@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// config/changes: after any changes all is as if the document had said so from the start; what cannot be is refused
-// whole; readers on other threads see one version or another, never a mixture.
+// config/changes: after any changes all is as if the document had said so from the start; what
+// cannot be is refused whole; readers on other threads see one version or another, never a mixture.
 #include "control/changes.h"
 
 #include "base/err.h"
@@ -92,8 +92,8 @@ static void random_change(struct model *m, uint64_t version, struct buf *out)
             buf_str(&pes, m->private_[i]);
         }
     }
-    buf_printf(out, "version: %llu\nremove: [%s]\nremove_private_endpoints: [%s]\n", (unsigned long long)version,
-               buf_cstr(&gone), buf_cstr(&gone_pes));
+    buf_printf(out, "version: %llu\nremove: [%s]\nremove_private_endpoints: [%s]\n",
+               (unsigned long long)version, buf_cstr(&gone), buf_cstr(&gone_pes));
     buf_printf(out, rows.n ? "registries:\n%s" : "%s", buf_cstr(&rows));
     buf_printf(out, pes.n ? "private_endpoints:\n%s" : "%s", buf_cstr(&pes));
     buf_str(out, "...\n");
@@ -120,7 +120,8 @@ START_TEST(any_changes_are_as_if_written_so)
     buf_init(&frame, 0);
     buf_str(&frame, REGISTRIES_FRAME);
     for (int form = TOPOLOGY_FULL; form <= TOPOLOGY_COMPACT; form++) {
-        struct topology *t = registries_parse((enum topology_form)form, &frame), *held = NULL, *held_as = NULL;
+        struct topology *t = registries_parse((enum topology_form)form, &frame), *held = NULL,
+                        *held_as = NULL;
         for (int k = 0; k < 900; k++) {
             AUTO_BUF struct buf change;
             buf_init(&change, 0);
@@ -185,16 +186,19 @@ START_TEST(buckets_grow_with_what_is_put_into_them)
 }
 END_TEST
 
-#define BASE                                                                                                       \
-    REGISTRIES_FRAME                                                                                               \
-    "registries:\n"                                                                                                \
-    "  - { name: contoso, regional_endpoints: enabled, replicas: [{ region: a }, { region: eastus }] }\n"          \
-    "  - { name: fabrikam, replicas: [{ region: a }] }\n"                                                          \
-    "private_endpoints:\n"                                                                                         \
-    "  - { name: pe, registry: contoso, view: corp, addresses: { registry: 10.1.0.1, registry_eastus: 10.1.0.2 } " \
+#define BASE                                                                                 \
+    REGISTRIES_FRAME                                                                         \
+    "registries:\n"                                                                          \
+    "  - { name: contoso, regional_endpoints: enabled, replicas: [{ region: a }, { region: " \
+    "eastus }] }\n"                                                                          \
+    "  - { name: fabrikam, replicas: [{ region: a }] }\n"                                    \
+    "private_endpoints:\n"                                                                   \
+    "  - { name: pe, registry: contoso, view: corp, addresses: { registry: 10.1.0.1, "       \
+    "registry_eastus: 10.1.0.2 } "                                                           \
     "}\n"
-#define EIGHT(d) \
-    "10.1." d ".1, 10.1." d ".2, 10.1." d ".3, 10.1." d ".4, 10.1." d ".5, 10.1." d ".6, 10.1." d ".7, 10.1." d ".8"
+#define EIGHT(d)                                                                                  \
+    "10.1." d ".1, 10.1." d ".2, 10.1." d ".3, 10.1." d ".4, 10.1." d ".5, 10.1." d ".6, 10.1." d \
+    ".7, 10.1." d ".8"
 
 START_TEST(what_cannot_be_is_refused_whole)
 {
@@ -204,45 +208,64 @@ START_TEST(what_cannot_be_is_refused_whole)
     } cases[] = {
         {"version: 5\n", NULL, ERR_EXISTS},
         {"version: 4\nremove: [nobody]\n", NULL, ERR_EXISTS},
-        {"version: 7\n", "c:10: version 7 does not follow 5, which is in force: version 6 is missing", ERR_CONFLICT},
-        {"version: 6\nregistrys: []\n", "c:11: registrys: unknown key; did you mean registries?", ERR_INVAL},
+        {"version: 7\n",
+         "c:10: version 7 does not follow 5, which is in force: version 6 is missing",
+         ERR_CONFLICT},
+        {"version: 6\nregistrys: []\n", "c:11: registrys: unknown key; did you mean registries?",
+         ERR_INVAL},
         {"remove: [contoso]\n", "version: missing", ERR_INVAL},
         {"version: 6\nremove: [nobody]\n", "c:11: remove: there is no registry nobody", ERR_INVAL},
-        {"version: 6\nremove: [fabrikam, fabrikam]\n", "remove: registry fabrikam is given twice", ERR_INVAL},
-        {"version: 6\nremove: [fabrikam]\nregistries:\n  - { name: fabrikam, replicas: [{ region: a }] }\n",
-         "c:11: remove: registry fabrikam is given under registries too", ERR_INVAL},
-        {"version: 6\nremove: [contoso]\n", "remove: private endpoint pe leads to registry contoso; remove it too",
+        {"version: 6\nremove: [fabrikam, fabrikam]\n", "remove: registry fabrikam is given twice",
          ERR_INVAL},
-        {"version: 6\nregistries:\n  - { name: ok1234, replicas: [{ region: a }] }\n  - { name: woodgrove, replicas: "
+        {"version: 6\nremove: [fabrikam]\nregistries:\n  - { name: fabrikam, replicas: [{ region: "
+         "a }] }\n",
+         "c:11: remove: registry fabrikam is given under registries too", ERR_INVAL},
+        {"version: 6\nremove: [contoso]\n",
+         "remove: private endpoint pe leads to registry contoso; remove it too", ERR_INVAL},
+        {"version: 6\nregistries:\n  - { name: ok1234, replicas: [{ region: a }] }\n  - { name: "
+         "woodgrove, replicas: "
          "[{ region: eastuss }] }\n",
-         "c:13: registry woodgrove: replicas: unknown region \"eastuss\"; did you mean eastus?", ERR_INVAL},
+         "c:13: registry woodgrove: replicas: unknown region \"eastuss\"; did you mean eastus?",
+         ERR_INVAL},
         {"version: 6\nregistries:\n  - { name: woodgrove, replicas: [{ region: a, stamp: s9 }] }\n",
          "region a has no stamp \"s9\"", ERR_INVAL},
-        {"version: 6\nregistries:\n  - { name: woodgrove, replicas: [{ region: a }] }\n  - { name: woodgrove, hash: "
+        {"version: 6\nregistries:\n  - { name: woodgrove, replicas: [{ region: a }] }\n  - { name: "
+         "woodgrove, hash: "
          "abcdefgh01234567, replicas: [{ region: a }] }\n",
          "c:13: registry woodgrove is given twice, first on line 12", ERR_INVAL},
-        {"version: 6\nregistries:\n  - { name: contoso, regional_endpoints: enabled, replicas: [{ region: a }] }\n",
-         "registry contoso: private endpoint pe has an address for region eastus, where there would be no replica",
+        {"version: 6\nregistries:\n  - { name: contoso, regional_endpoints: enabled, replicas: [{ "
+         "region: a }] }\n",
+         "registry contoso: private endpoint pe has an address for region eastus, where there "
+         "would be no replica",
          ERR_INVAL},
-        {"version: 6\nregistries:\n  - { name: contoso, replicas: [{ region: a }, { region: eastus }] }\n",
+        {"version: 6\nregistries:\n  - { name: contoso, replicas: [{ region: a }, { region: eastus "
+         "}] }\n",
          "but regional endpoints would be off", ERR_INVAL},
-        {"version: 6\nremove_private_endpoints: [nothing]\n", "there is no private endpoint nothing", ERR_INVAL},
-        {"version: 6\nprivate_endpoints:\n  - { name: other, registry: contoso, view: corp, addresses: { registry: "
+        {"version: 6\nremove_private_endpoints: [nothing]\n",
+         "there is no private endpoint nothing", ERR_INVAL},
+        {"version: 6\nprivate_endpoints:\n  - { name: other, registry: contoso, view: corp, "
+         "addresses: { registry: "
          "10.1.0.9 } }\n",
          "private endpoint other: registry contoso has one in view corp already", ERR_INVAL},
-        {"version: 6\nprivate_endpoints:\n  - { name: other, registry: fabrikam, view: corp, addresses: { registry: "
+        {"version: 6\nprivate_endpoints:\n  - { name: other, registry: fabrikam, view: corp, "
+         "addresses: { registry: "
          "10.1.0.2 } }\n",
-         "private endpoint other: 10.1.0.2 is private endpoint pe's already in view corp", ERR_INVAL},
-        {"version: 6\nprivate_endpoints:\n  - { name: other, registry: fabrikam, view: corp, addresses: { registry: "
+         "private endpoint other: 10.1.0.2 is private endpoint pe's already in view corp",
+         ERR_INVAL},
+        {"version: 6\nprivate_endpoints:\n  - { name: other, registry: fabrikam, view: corp, "
+         "addresses: { registry: "
          "10.9.0.2 } }\n",
          "10.9.0.2 lies outside the networks of view corp", ERR_INVAL},
-        {"version: 6\nprivate_endpoints:\n  - { name: other, registry: fabrikam, view: corp, addresses: { registry: "
+        {"version: 6\nprivate_endpoints:\n  - { name: other, registry: fabrikam, view: corp, "
+         "addresses: { registry: "
          "[" EIGHT("1") ", " EIGHT("2") ", " EIGHT("3") ", " EIGHT("4") ", 10.1.5.1] } }\n",
          "c:12: private endpoint other: registry: 33 addresses; it may have 32", ERR_INVAL},
-        {"version: 6\nprivate_endpoints:\n  - { name: other, registry: nobody, view: corp, addresses: { registry: "
+        {"version: 6\nprivate_endpoints:\n  - { name: other, registry: nobody, view: corp, "
+         "addresses: { registry: "
          "10.1.0.3 } }\n",
          "private endpoint other: unknown registry \"nobody\"", ERR_INVAL},
-        {"version: 6\nremove: [fabrikam]\nprivate_endpoints:\n  - { name: other, registry: fabrikam, view: corp, "
+        {"version: 6\nremove: [fabrikam]\nprivate_endpoints:\n  - { name: other, registry: "
+         "fabrikam, view: corp, "
          "addresses: { registry: 10.1.0.3 } }\n",
          "unknown registry \"fabrikam\"", ERR_INVAL},
         {"version: [\n", "not YAML", ERR_INVAL},
@@ -266,9 +289,11 @@ START_TEST(what_cannot_be_is_refused_whole)
     }
     // And what looks like those but can be: moved, replaced, removed together.
     static const char *const good[] = {
-        "version: 6\nprivate_endpoints:\n  - { name: pe, registry: fabrikam, view: corp, addresses: { registry: "
+        "version: 6\nprivate_endpoints:\n  - { name: pe, registry: fabrikam, view: corp, "
+        "addresses: { registry: "
         "10.1.0.2 } }\n",
-        "version: 7\nremove: [contoso]\nregistries:\n  - { name: fabrikam, hash: abcdefgh01234567, replicas: [{ "
+        "version: 7\nremove: [contoso]\nregistries:\n  - { name: fabrikam, hash: abcdefgh01234567, "
+        "replicas: [{ "
         "region: eastus }] }\n",
         "version: 8\nremove: [fabrikam]\nremove_private_endpoints: [pe]\n",
     };
@@ -350,7 +375,8 @@ START_TEST(appended_and_loaded)
 #define APPEND(s) changes_append(path, s, strlen(s), "f", &d, &v)
     ck_assert_int_eq(APPEND("remove: [fabrikam]\n"), 0); // the version is filled in
     ck_assert_uint_eq(v, 6);
-    ck_assert_int_eq(APPEND("version: 7\nregistries:\n  - { name: tailspin, replicas: [{ region: a }] }"), 0);
+    ck_assert_int_eq(
+        APPEND("version: 7\nregistries:\n  - { name: tailspin, replicas: [{ region: a }] }"), 0);
     ck_assert_uint_eq(v, 7);
     ck_assert_uint_eq(diag_count(&d), 0);
     ck_assert_int_eq(APPEND("version: 7\n"), ERR_EXISTS);
@@ -365,7 +391,8 @@ START_TEST(appended_and_loaded)
     int fd = open(file, O_WRONLY | O_APPEND);
     ck_assert_int_eq(fd_write_all(fd, "version: 8\nremove: [tail", 24), 0);
     close(fd);
-    ck_assert_int_eq(APPEND("registries:\n  - { name: woodgrove, replicas: [{ region: eastus }] }\n...\n"), 0);
+    ck_assert_int_eq(
+        APPEND("registries:\n  - { name: woodgrove, replicas: [{ region: eastus }] }\n...\n"), 0);
     ck_assert_uint_eq(v, 8);
     struct topology *t = NULL;
     ck_assert_int_eq(topology_load(path, &d, &t), 0);
@@ -386,7 +413,8 @@ END_TEST
 static struct snapshot cell;
 static atomic_bool stop;
 
-// Registry `version` mod 50 moved to stamp s-2 or back with each version: two of them must tell of the same one.
+// Registry `version` mod 50 moved to stamp s-2 or back with each version: two of them must tell of
+// the same one.
 static void *read_on(void *arg)
 {
     struct snapshot_reader r = {0};
@@ -395,7 +423,8 @@ static void *read_on(void *arg)
         const struct topology *t = snapshot_reader_get(&r, &cell);
         const struct catalogue_registry *a = catalogue_find(t->catalogue, "even00", 6),
                                         *b = catalogue_find(t->catalogue, "odd000", 6);
-        if (!a || !b || catalogue_stamp(a, 1) != t->version % 2 || catalogue_stamp(b, 1) == t->version % 2)
+        if (!a || !b || catalogue_stamp(a, 1) != t->version % 2 ||
+            catalogue_stamp(b, 1) == t->version % 2)
             abort();
         ++*n;
     }
@@ -408,10 +437,11 @@ static void twins(struct buf *b, uint64_t version)
     static const char *const stamps[] = {"s1", "s-2"};
     buf_str(b, "registries:\n");
     for (unsigned i = 0; i < 2; i++)
-        buf_printf(b,
-                   "  - { name: %s, replicas: [{ region: eastus, stamp: %s, stamp_was: %s, stamp_since: "
-                   "'2026-01-01T00:00:00Z' }] }\n",
-                   i ? "odd000" : "even00", stamps[(version + i) % 2], stamps[(version + i + 1) % 2]);
+        buf_printf(
+            b,
+            "  - { name: %s, replicas: [{ region: eastus, stamp: %s, stamp_was: %s, stamp_since: "
+            "'2026-01-01T00:00:00Z' }] }\n",
+            i ? "odd000" : "even00", stamps[(version + i) % 2], stamps[(version + i + 1) % 2]);
 }
 
 START_TEST(readers_see_one_version_or_another)
@@ -448,6 +478,7 @@ START_TEST(readers_see_one_version_or_another)
 }
 END_TEST
 
-CHECK_MAIN("config/changes", any_changes_are_as_if_written_so, buckets_grow_with_what_is_put_into_them,
-           what_cannot_be_is_refused_whole, memory_may_end_anywhere, a_document_is_whole_with_the_line_that_ends_it,
+CHECK_MAIN("config/changes", any_changes_are_as_if_written_so,
+           buckets_grow_with_what_is_put_into_them, what_cannot_be_is_refused_whole,
+           memory_may_end_anywhere, a_document_is_whole_with_the_line_that_ends_it,
            appended_and_loaded, readers_see_one_version_or_another)

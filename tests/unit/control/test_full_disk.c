@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What config/ writes, with the disk full at each step: the old file stays whole, what is in force is not changed by
-// it, and the file is written once there is room.
+// What config/ writes, with the disk full at each step: the old file stays whole, what is in force
+// is not changed by it, and the file is written once there is room.
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/fd.h"
@@ -165,10 +165,12 @@ static bool names(const char *at, const char *user)
 {
     AUTO_BUF struct buf b;
     buf_init(&b, 1 << 20);
-    return !file_read(at, 1 << 20, &b) && strstr(buf_cstr(&b), user) && strstr(buf_cstr(&b), "grants");
+    return !file_read(at, 1 << 20, &b) && strstr(buf_cstr(&b), user) &&
+           strstr(buf_cstr(&b), "grants");
 }
 
-// An edit while the state's disk is full is in force all the same, and kept for the next start once there is room.
+// An edit while the state's disk is full is in force all the same, and kept for the next start once
+// there is room.
 START_TEST(an_edit_is_in_force_and_is_kept_later)
 {
     struct snapshot tcell, pcell;
@@ -187,8 +189,9 @@ START_TEST(an_edit_is_in_force_and_is_kept_later)
     diag_init(&d);
     char state[96];
     snprintf(state, sizeof state, "%s/state", dir);
-    ck_assert_int_eq(
-        topology_watcher_start(topology, TOPOLOGY_FULL, principals, state, &tcell, &pcell, NULL, NULL, &d, &w), 0);
+    ck_assert_int_eq(topology_watcher_start(topology, TOPOLOGY_FULL, principals, state, &tcell,
+                                            &pcell, NULL, NULL, &d, &w),
+                     0);
     wait_kept(topology_last, 5);
     ck_assert(names(principals_last, "ada"));
     char beside[96];
@@ -224,13 +227,15 @@ START_TEST(an_edit_is_in_force_and_is_kept_later)
 }
 END_TEST
 
-// A change of registries that finds no room is refused; the file of changes goes on behind the last whole one.
+// A change of registries that finds no room is refused; the file of changes goes on behind the last
+// whole one.
 START_TEST(a_change_is_appended_whole_or_refused)
 {
     bool met = true;
     begin();
     for (long n = 1; met; n++) {
-        static const char text[] = "registries:\n  - { name: fabrikam, replicas: [{ region: eastus }] }\n";
+        static const char text[] =
+            "registries:\n  - { name: fabrikam, replicas: [{ region: eastus }] }\n";
         uint64_t v = 0;
         size_t applied;
         struct topology *t = NULL;
@@ -246,7 +251,8 @@ START_TEST(a_change_is_appended_whole_or_refused)
         ck_assert_msg(rc == (met ? ERR_NOSPACE : 0), "step %ld: %s", n, err_text(rc));
         ck_assert(!rc || diag_count(&d) > 0);
         if (rc) { // what is there may be read, and goes on
-            static const char more[] = "registries:\n  - { name: tailspin, replicas: [{ region: eastus }] }\n";
+            static const char more[] =
+                "registries:\n  - { name: tailspin, replicas: [{ region: eastus }] }\n";
             ck_assert_int_eq(changes_append(path, more, strlen(more), "f", NULL, &v), 0);
         }
         ck_assert_int_eq(topology_load(path, NULL, &t), 0);

@@ -18,11 +18,11 @@ static struct topology *topology(unsigned version)
     char yaml[256];
     struct topology *t = NULL;
     struct diag d;
-    snprintf(
-        yaml, sizeof yaml,
-        "version: %u\ndomain: example.io\nregions:\n  - {name: eastus, stamps: [{name: eus-1, ipv4: [192.0.2.1]}]}\n"
-        "name_servers: [eus-1.eastus]\n",
-        version);
+    snprintf(yaml, sizeof yaml,
+             "version: %u\ndomain: example.io\nregions:\n  - {name: eastus, stamps: [{name: eus-1, "
+             "ipv4: [192.0.2.1]}]}\n"
+             "name_servers: [eus-1.eastus]\n",
+             version);
     diag_init(&d);
     ck_assert_int_eq(topology_parse_as(TOPOLOGY_COMPACT, yaml, strlen(yaml), "t", &d, &t), 0);
     diag_done(&d);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// config/watch in a real directory: good edits swap, bad ones keep the old and say why, versions only go up.
+// config/watch in a real directory: good edits swap, bad ones keep the old and say why, versions
+// only go up.
 #include "control/topology_watcher.h"
 
 #include "base/clock.h"
@@ -46,8 +47,8 @@ static void count_change(void *ctx, bool frame)
 static int start(struct fixture *f)
 {
     f->w = NULL;
-    return topology_watcher_start(f->topology, TOPOLOGY_FULL, f->principals, f->state, &f->tcell, &f->pcell,
-                                  count_change, f, &f->diag, &f->w);
+    return topology_watcher_start(f->topology, TOPOLOGY_FULL, f->principals, f->state, &f->tcell,
+                                  &f->pcell, count_change, f, &f->diag, &f->w);
 }
 
 static struct fixture *setup(void)
@@ -223,8 +224,8 @@ START_TEST(nothing_usable_is_an_error)
     ck_assert_ptr_nonnull(strstr(all, "principals.yaml: cannot read the principals: not found"));
     free(all);
     put(f->topology, TOPOLOGY(5, ""));
-    ck_assert_int_eq(topology_watcher_start(f->topology, TOPOLOGY_FULL, NULL, f->state, &f->tcell, &f->pcell, NULL,
-                                            NULL, NULL, &f->w),
+    ck_assert_int_eq(topology_watcher_start(f->topology, TOPOLOGY_FULL, NULL, f->state, &f->tcell,
+                                            &f->pcell, NULL, NULL, NULL, &f->w),
                      0);
     ck_assert_ptr_null(snapshot_get(&f->pcell));
     teardown(f);
@@ -242,7 +243,8 @@ static void append(struct fixture *f, const char *text)
     topology_watcher_poke(f->w);
 }
 
-static void expect_changes(struct fixture *f, uint64_t want, uint64_t taken, uint64_t refused, const char *why)
+static void expect_changes(struct fixture *f, uint64_t want, uint64_t taken, uint64_t refused,
+                           const char *why)
 {
     struct topology_status t, p;
     topology_watcher_status(f->w, &t, &p);
@@ -297,7 +299,8 @@ START_TEST(changes_are_followed)
         snapshot_unref(t);
     }
     ck_assert_int_eq(atomic_load(&f->n_changes), n_changes);
-    // The document again, below what is in force; then one that supersedes the changes, and a change to that.
+    // The document again, below what is in force; then one that supersedes the changes, and a
+    // change to that.
     put(f->topology, TOPOLOGY(8, ""));
     topology_watcher_poke(f->w);
     expect(f, 9, 1, "version 8 is lower than 9");
@@ -321,8 +324,10 @@ START_TEST(changes_are_noticed_unasked)
     for (unsigned i = 0; i < 20; i++) {
         char path[80], text[100];
         snprintf(path, sizeof path, "%s.changes", f->topology);
-        snprintf(text, sizeof text,
-                 "version: %u\nregistries: [{ name: tenant%u, replicas: [{ region: eastus }] }]\n...\n", 6 + i, i);
+        snprintf(
+            text, sizeof text,
+            "version: %u\nregistries: [{ name: tenant%u, replicas: [{ region: eastus }] }]\n...\n",
+            6 + i, i);
         FILE *out = fopen(path, "a");
         fputs(text, out);
         fclose(out);
@@ -368,14 +373,14 @@ START_TEST(either_form_is_watched)
 }
 END_TEST
 
-#define KEYED(version, more)                                                                                       \
-    TOPOLOGY(                                                                                                      \
-        version,                                                                                                   \
-        "dnssec:\n  keys:\n"                                                                                       \
-        "    - {id: d-1, zone: D, role: csk, algorithm: ed25519, state: active, since: \"2026-11-23T19:58:50Z\", " \
-        "key: \"l02Woi0iS8Aa25FQkUd9RMzZHJpBoRQwAQEX1SxZJA4=\"}\n"                                                 \
-        "    - {id: fe-1, zone: fe, role: csk, algorithm: ed25519, state: active, since: \"2026-11-23T19:58:50Z\"" \
-        ", key: \"uyXwPeDdyVKObfaQn3nzW95dnK5YDQJzyWhBYwzBDd0=\"}\n" more)
+#define KEYED(version, more)                                                                      \
+    TOPOLOGY(version, "dnssec:\n  keys:\n"                                                        \
+                      "    - {id: d-1, zone: D, role: csk, algorithm: ed25519, state: active, "   \
+                      "since: \"2026-11-23T19:58:50Z\", "                                         \
+                      "key: \"l02Woi0iS8Aa25FQkUd9RMzZHJpBoRQwAQEX1SxZJA4=\"}\n"                  \
+                      "    - {id: fe-1, zone: fe, role: csk, algorithm: ed25519, state: active, " \
+                      "since: \"2026-11-23T19:58:50Z\""                                           \
+                      ", key: \"uyXwPeDdyVKObfaQn3nzW95dnK5YDQJzyWhBYwzBDd0=\"}\n" more)
 
 START_TEST(no_document_lowers_a_serial)
 {
@@ -396,8 +401,8 @@ START_TEST(no_document_lowers_a_serial)
 }
 END_TEST
 
-// The serial and the frame's version, where a node starts from a form that has changes in it, and starts again from
-// what it kept.
+// The serial and the frame's version, where a node starts from a form that has changes in it, and
+// starts again from what it kept.
 START_TEST(the_version_of_the_frame_outlives_the_process)
 {
     struct fixture *f = setup();
@@ -442,10 +447,11 @@ static void expect_paths(struct fixture *f, const char *latency, const char *max
 START_TEST(paths_are_relative_to_the_topology_and_not_to_what_was_kept_of_it)
 {
     struct fixture *f = setup();
-    put(f->topology, "version: 5\ndomain: example.io\nregions:\n"
-                     "  - {name: eastus, location: \"1,2\", stamps: [{name: eus-1, ipv4: [192.0.2.1]}]}\n"
-                     "name_servers: [eus-1.eastus]\n"
-                     "routing: { latency_file: measured/ms.csv, maxmind_file: /usr/share/city.mmdb }\n");
+    put(f->topology,
+        "version: 5\ndomain: example.io\nregions:\n"
+        "  - {name: eastus, location: \"1,2\", stamps: [{name: eus-1, ipv4: [192.0.2.1]}]}\n"
+        "name_servers: [eus-1.eastus]\n"
+        "routing: { latency_file: measured/ms.csv, maxmind_file: /usr/share/city.mmdb }\n");
     ck_assert_int_eq(start(f), 0);
     expect_paths(f, "measured/ms.csv", "/usr/share/city.mmdb");
     topology_watcher_stop(f->w);
@@ -465,10 +471,12 @@ START_TEST(paths_are_relative_to_the_topology_and_not_to_what_was_kept_of_it)
 END_TEST
 
 #define NOW_MS 1800000000000 // 2027-01-15T08:00:00Z
-#define MOVING(version, replica)                                                                         \
-    "version: " version "\ndomain: example.io\nregions:\n"                                               \
-    "  - {name: eastus, stamps: [{name: eus-1, ipv4: [192.0.2.1]}, {name: eus-2, ipv4: [192.0.2.2]}]}\n" \
-    "name_servers: [eus-1.eastus]\nregistries:\n  - name: contoso\n    replicas: [{region: eastus, " replica "}]\n"
+#define MOVING(version, replica)                                                             \
+    "version: " version "\ndomain: example.io\nregions:\n"                                   \
+    "  - {name: eastus, stamps: [{name: eus-1, ipv4: [192.0.2.1]}, {name: eus-2, ipv4: "     \
+    "[192.0.2.2]}]}\n"                                                                       \
+    "name_servers: [eus-1.eastus]\nregistries:\n  - name: contoso\n    replicas: [{region: " \
+    "eastus, " replica "}]\n"
 #define MOVE ", stamp_was: eus-1, stamp_since: '2027-01-15T08:01:00Z'"
 
 static void wait_for_version(struct fixture *f, uint64_t want)
@@ -486,15 +494,17 @@ START_TEST(a_replica_moves_only_when_the_document_says_since_when)
     ck_assert_int_eq(start(f), 0);
     put(f->topology, MOVING("6", "stamp: eus-2"));
     topology_watcher_poke(f->w);
-    expect(f, 5, 1, "topology.yaml:8: registry contoso: replicas: eastus: names would lead from stamp eus-1 to eus-2");
+    expect(f, 5, 1,
+           "topology.yaml:8: registry contoso: replicas: eastus: names would lead from stamp eus-1 "
+           "to eus-2");
     topology_watcher_stop(f->w); // a restart judges by what was kept
     ck_assert_int_eq(start(f), 0);
     expect(f, 5, 1, "names would lead from stamp eus-1 to eus-2 at once");
     put(f->topology, MOVING("6", "stamp: eus-2" MOVE));
     topology_watcher_poke(f->w);
     expect(f, 6, 1, NULL);
-    put(f->topology,
-        MOVING("7", "stamp: eus-2")); // before its time: taken when that has come, without a word from anybody
+    // before its time: taken when that has come, without a word from anybody
+    put(f->topology, MOVING("7", "stamp: eus-2"));
     topology_watcher_poke(f->w);
     expect(f, 6, 2, "names lead to stamp eus-1 until 2027-01-15T08:01:00Z");
     clock_virtual_advance(60000);
@@ -529,7 +539,8 @@ START_TEST(a_change_that_is_early_waits_with_those_after_it)
     clock_virtual_set(NOW_MS);
     put(f->topology, MOVING("5", "stamp: eus-2" MOVE));
     ck_assert_int_eq(start(f), 0);
-    put(changes, "version: 6\nregistries: [{name: contoso, replicas: [{region: eastus, stamp: eus-2}]}]\n...\n"
+    put(changes, "version: 6\nregistries: [{name: contoso, replicas: [{region: eastus, stamp: "
+                 "eus-2}]}]\n...\n"
                  "version: 7\nregistries: [{name: fabrikam, replicas: [{region: eastus}]}]\n...\n");
     for (int i = 0; i < 3; i++) // told once
         topology_watcher_poke(f->w);
@@ -543,8 +554,10 @@ START_TEST(a_change_that_is_early_waits_with_those_after_it)
 }
 END_TEST
 
-CHECK_MAIN("config/watch", changes_are_followed, changes_are_noticed_unasked, either_form_is_watched,
-           edits_swap_or_say_why, edits_are_noticed_unasked, principals_swap, last_good_serves_a_restart,
-           nothing_usable_is_an_error, no_document_lowers_a_serial, the_version_of_the_frame_outlives_the_process,
+CHECK_MAIN("config/watch", changes_are_followed, changes_are_noticed_unasked,
+           either_form_is_watched, edits_swap_or_say_why, edits_are_noticed_unasked,
+           principals_swap, last_good_serves_a_restart, nothing_usable_is_an_error,
+           no_document_lowers_a_serial, the_version_of_the_frame_outlives_the_process,
            paths_are_relative_to_the_topology_and_not_to_what_was_kept_of_it,
-           a_replica_moves_only_when_the_document_says_since_when, a_change_that_is_early_waits_with_those_after_it)
+           a_replica_moves_only_when_the_document_says_since_when,
+           a_change_that_is_early_waits_with_those_after_it)

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// daemon/app and daemon/admin: which endpoint was called, and what is refused before any room sees it.
+// daemon/app and daemon/admin: which endpoint was called, and what is refused before any room sees
+// it.
 #include "daemon/app.h"
 
 #include "base/clock.h"
@@ -18,16 +19,20 @@ static const char document[] =
     "hostmaster: hostmaster@example.io\n"
     "regions:\n"
     "  - { name: eastus, stamps: [{ name: eus-1, ipv4: [192.0.2.1] }], peer: \"192.0.2.1:8443\" }\n"
-    "  - { name: westeurope, stamps: [{ name: weu-1, ipv4: [192.0.2.2] }], peer: \"192.0.2.2:8443\" }\n"
+    "  - { name: westeurope, stamps: [{ name: weu-1, ipv4: [192.0.2.2] }], peer: "
+    "\"192.0.2.2:8443\" }\n"
     "name_servers: [eus-1.eastus]\n"
     "registries:\n"
-    "  - { name: contoso, regional_endpoints: enabled, replicas: [{ region: eastus }, { region: westeurope }] }\n"
+    "  - { name: contoso, regional_endpoints: enabled, replicas: [{ region: eastus }, { region: "
+    "westeurope }] }\n"
     "  - { name: quiet, regional_endpoints: disabled, replicas: [{ region: eastus }] }\n"
     "  - { name: western, regional_endpoints: enabled, replicas: [{ region: westeurope }] }\n"
-    "  - { name: fenced, regional_endpoints: enabled, public_access: [198.51.100.0/24], replicas: [{ region: eastus }] "
+    "  - { name: fenced, regional_endpoints: enabled, public_access: [198.51.100.0/24], replicas: "
+    "[{ region: eastus }] "
     "}\n"
     "identities:\n"
-    "  westeurope: { peer_fingerprints: [aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa] }\n";
+    "  westeurope: { peer_fingerprints: "
+    "[aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa] }\n";
 
 static struct node node = {.region = "eastus", .stamp = "eus-1"};
 static struct vitals vitals = {.lock = PTHREAD_MUTEX_INITIALIZER,
@@ -56,8 +61,8 @@ static char last_body[2048];
 static uint8_t last_whole[64 << 10];
 static size_t n_last_whole;
 
-static int ask(void (*begin)(void *, struct http_request *, struct http_plan *), const char *method, const char *host,
-               const char *path, const char *client, const char *fingerprint)
+static int ask(void (*begin)(void *, struct http_request *, struct http_plan *), const char *method,
+               const char *host, const char *path, const char *client, const char *fingerprint)
 {
     struct http_request *req = http_request_test_new(method, path, host);
     ck_assert_ptr_nonnull(req);
@@ -83,15 +88,17 @@ START_TEST(endpoints_that_do_not_live_here_are_misdirected)
     setup();
     static const struct {
         const char *host;
-        int status; // 404: the endpoint is here, but nothing is served under the path
+        // 404: the endpoint is here, but nothing is served under the path
+        int status;
     } rows[] = {
         {"contoso.example.io", 404},
         {"CONTOSO.example.io:443", 404},
         {"contoso.eastus.geo.example.io", 404},
         {"contoso.privatelink.example.io", 404},
         {"contoso.eastus.geo.privatelink.example.io", 404},
-        {"contoso.westeurope.geo.example.io", 421}, // another region, although it has a replica there
-        {"contoso.eastus.data.example.io", 421},    // data endpoints are off
+        // another region, although it has a replica there
+        {"contoso.westeurope.geo.example.io", 421},
+        {"contoso.eastus.data.example.io", 421}, // data endpoints are off
         {"quiet.example.io", 404},
         {"quiet.eastus.geo.example.io", 421}, // regional endpoints are off
         {"western.example.io", 421},          // no replica here
@@ -114,8 +121,10 @@ END_TEST
 START_TEST(network_rules_are_judged_by_the_transport_address)
 {
     setup();
-    ck_assert_int_eq(ask(app_begin_public, "GET", "fenced.example.io", "/nothing", "198.51.100.9", NULL), 404);
-    ck_assert_int_eq(ask(app_begin_public, "GET", "fenced.example.io", "/nothing", "203.0.113.5", NULL), 403);
+    ck_assert_int_eq(
+        ask(app_begin_public, "GET", "fenced.example.io", "/nothing", "198.51.100.9", NULL), 404);
+    ck_assert_int_eq(
+        ask(app_begin_public, "GET", "fenced.example.io", "/nothing", "203.0.113.5", NULL), 403);
     snapshot_done(&topology_cell);
 }
 END_TEST
@@ -123,30 +132,43 @@ END_TEST
 START_TEST(health_says_down_when_the_store_takes_no_writes)
 {
     setup();
-    ck_assert_int_eq(ask(app_begin_public, "GET", "eus-1.eastus.fe.example.io", "/healthz", "203.0.113.5", NULL), 200);
+    ck_assert_int_eq(
+        ask(app_begin_public, "GET", "eus-1.eastus.fe.example.io", "/healthz", "203.0.113.5", NULL),
+        200);
     condition_set(&vitals.conditions, CONDITION_STORE, CONDITION_DOWN, "blobs cannot be written");
-    condition_set(&vitals.conditions, CONDITION_METADATA, CONDITION_DOWN, "entries cannot be written: no space left");
-    ck_assert_int_eq(ask(app_begin_public, "GET", "eus-1.eastus.fe.example.io", "/healthz", "203.0.113.5", NULL), 503);
+    condition_set(&vitals.conditions, CONDITION_METADATA, CONDITION_DOWN,
+                  "entries cannot be written: no space left");
+    ck_assert_int_eq(
+        ask(app_begin_public, "GET", "eus-1.eastus.fe.example.io", "/healthz", "203.0.113.5", NULL),
+        503);
     ck_assert_ptr_nonnull(strstr(last_body, "\"reason\":\"entries cannot be written\""));
     condition_clear(&vitals.conditions, CONDITION_METADATA);
-    ck_assert_int_eq(ask(app_begin_public, "GET", "eus-1.eastus.fe.example.io", "/healthz", "203.0.113.5", NULL), 503);
+    ck_assert_int_eq(
+        ask(app_begin_public, "GET", "eus-1.eastus.fe.example.io", "/healthz", "203.0.113.5", NULL),
+        503);
     ck_assert_ptr_nonnull(strstr(last_body, "\"reason\":\"blobs cannot be written\""));
-    ck_assert_int_eq(ask(app_begin_public, "DELETE", "eus-1.eastus.fe.example.io", "/healthz", "203.0.113.5", NULL),
+    ck_assert_int_eq(ask(app_begin_public, "DELETE", "eus-1.eastus.fe.example.io", "/healthz",
+                         "203.0.113.5", NULL),
                      405);
     snapshot_done(&topology_cell);
 }
 END_TEST
 
-// 503 as for down, so that load balancers and resolvers of the version before lead elsewhere; in words another thing.
+// 503 as for down, so that load balancers and resolvers of the version before lead elsewhere; in
+// words another thing.
 START_TEST(health_says_short_when_the_disk_takes_no_content)
 {
     setup();
     vitals.disk = (struct space_view){.disk = {.free_bytes = 1000}, .reserve_bytes = 5000};
     atomic_store(&vitals.headroom, 10);
     condition_set(&vitals.conditions, CONDITION_DISK, CONDITION_SHORT, "1000 bytes free");
-    ck_assert_int_eq(ask(app_begin_public, "GET", "eus-1.eastus.fe.example.io", "/healthz", "203.0.113.5", NULL), 503);
-    ck_assert_str_eq(last_body, "{\"status\":\"short\",\"reason\":\"the disk is full up to its reserve: pulls are "
-                                "served, pushes are refused\"}");
+    ck_assert_int_eq(
+        ask(app_begin_public, "GET", "eus-1.eastus.fe.example.io", "/healthz", "203.0.113.5", NULL),
+        503);
+    ck_assert_str_eq(
+        last_body,
+        "{\"status\":\"short\",\"reason\":\"the disk is full up to its reserve: pulls are "
+        "served, pushes are refused\"}");
     ck_assert_int_eq(ask(app_begin_peer, "GET", "eastus.peer.example.io", "/healthz", "192.0.2.2",
                          "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"),
                      503);
@@ -154,13 +176,18 @@ START_TEST(health_says_short_when_the_disk_takes_no_content)
     ck_assert_ptr_nonnull(strstr(last_body, "\"severity\":\"short\""));
     ck_assert_ptr_nonnull(strstr(last_body, "\"sentence\":\"1000 bytes free\""));
     ck_assert_ptr_nonnull(strstr(last_body, "\"diskFreeBytes\":1000,\"diskReserveBytes\":5000"));
-    ck_assert_ptr_nonnull(strstr(last_body, "\"headroom\":10"));                          // it serves what it has
-    condition_set(&vitals.conditions, CONDITION_TOKEN_SIGNING, CONDITION_DOWN, "no key"); // down is worse
-    ck_assert_int_eq(ask(app_begin_public, "GET", "eus-1.eastus.fe.example.io", "/healthz", "203.0.113.5", NULL), 503);
+    ck_assert_ptr_nonnull(strstr(last_body, "\"headroom\":10")); // it serves what it has
+    // down is worse
+    condition_set(&vitals.conditions, CONDITION_TOKEN_SIGNING, CONDITION_DOWN, "no key");
+    ck_assert_int_eq(
+        ask(app_begin_public, "GET", "eus-1.eastus.fe.example.io", "/healthz", "203.0.113.5", NULL),
+        503);
     ck_assert_str_eq(last_body, "{\"status\":\"down\",\"reason\":\"tokens cannot be signed\"}");
     condition_clear(&vitals.conditions, CONDITION_TOKEN_SIGNING);
     condition_clear(&vitals.conditions, CONDITION_DISK);
-    ck_assert_int_eq(ask(app_begin_public, "GET", "eus-1.eastus.fe.example.io", "/healthz", "203.0.113.5", NULL), 200);
+    ck_assert_int_eq(
+        ask(app_begin_public, "GET", "eus-1.eastus.fe.example.io", "/healthz", "203.0.113.5", NULL),
+        200);
     snapshot_done(&topology_cell);
 }
 END_TEST
@@ -179,7 +206,8 @@ START_TEST(the_deep_document_is_bounded)
         impairment_fault(&vitals.impairment, label, clock_mono_ms());
     }
     const char *known = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
-    ck_assert_int_eq(ask(app_begin_peer, "GET", "eastus.peer.example.io", "/healthz", "192.0.2.2", known), 200);
+    ck_assert_int_eq(
+        ask(app_begin_peer, "GET", "eastus.peer.example.io", "/healthz", "192.0.2.2", known), 200);
     struct health_deep d;
     ck_assert_int_eq(health_deep_parse(bytes_of(last_whole, n_last_whole), "eastus", &d), 0);
     ck_assert_uint_eq(d.n_impaired, IMPAIRMENT_MAX);
@@ -193,18 +221,24 @@ START_TEST(peers_are_known_by_their_fingerprint)
     setup();
     const char *known = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
     const char *stranger = "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb";
-    ck_assert_int_eq(ask(app_begin_peer, "GET", "eastus.peer.example.io", "/healthz", "192.0.2.2", known), 200);
     ck_assert_int_eq(
-        ask(app_begin_peer, "POST", "eastus.peer.example.io", "/health/v1/observation", "192.0.2.2", known),
-        404); // no resolver here
+        ask(app_begin_peer, "GET", "eastus.peer.example.io", "/healthz", "192.0.2.2", known), 200);
+    ck_assert_int_eq(ask(app_begin_peer, "POST", "eastus.peer.example.io", "/health/v1/observation",
+                         "192.0.2.2", known),
+                     404); // no resolver here
+    ck_assert_int_eq(ask(app_begin_peer, "POST", "eastus.peer.example.io", "/health/v1/observation",
+                         "192.0.2.2", stranger),
+                     403);
+    ck_assert_int_eq(ask(app_begin_public, "POST", "contoso.eastus.geo.example.io",
+                         "/health/v1/observation", "192.0.2.2", NULL),
+                     404);
     ck_assert_int_eq(
-        ask(app_begin_peer, "POST", "eastus.peer.example.io", "/health/v1/observation", "192.0.2.2", stranger), 403);
+        ask(app_begin_peer, "GET", "eastus.peer.example.io", "/healthz", "192.0.2.2", stranger),
+        403);
     ck_assert_int_eq(
-        ask(app_begin_public, "POST", "contoso.eastus.geo.example.io", "/health/v1/observation", "192.0.2.2", NULL),
-        404);
-    ck_assert_int_eq(ask(app_begin_peer, "GET", "eastus.peer.example.io", "/healthz", "192.0.2.2", stranger), 403);
-    ck_assert_int_eq(ask(app_begin_peer, "GET", "eastus.peer.example.io", "/healthz", "192.0.2.2", NULL), 403);
-    ck_assert_int_eq(ask(app_begin_peer, "GET", "fenced.example.io", "/nothing", "192.0.2.2", known), 404);
+        ask(app_begin_peer, "GET", "eastus.peer.example.io", "/healthz", "192.0.2.2", NULL), 403);
+    ck_assert_int_eq(
+        ask(app_begin_peer, "GET", "fenced.example.io", "/nothing", "192.0.2.2", known), 404);
     snapshot_done(&topology_cell);
 }
 END_TEST
@@ -229,11 +263,13 @@ START_TEST(passed_on_requests_carry_the_clients_authority_only)
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         struct http_request *req = http_request_test_new("GET", rows[i].path, rows[i].host);
         req->listener = LISTENER_PEER;
-        req->peer_cert_fingerprint = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
+        req->peer_cert_fingerprint =
+            "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
         http_request_test_header(req, EDGE_HEADER_PASSED, rows[i].client);
         struct http_response resp = {0};
         http_app_test_run(&http, req, 1024, &resp);
-        ck_assert_msg(resp.status == rows[i].status, "%zu: %d, want %d", i, resp.status, rows[i].status);
+        ck_assert_msg(resp.status == rows[i].status, "%zu: %d, want %d", i, resp.status,
+                      rows[i].status);
         ck_assert(req->listener == LISTENER_PUBLIC && !req->peer_cert_fingerprint);
         http_request_test_free(req);
     }
@@ -266,8 +302,8 @@ START_TEST(admin_is_for_root_and_the_daemon)
         req->peer_uid = rows[i].uid;
         struct http_response resp = {0};
         http_app_test_run(&http, req, 1024, &resp);
-        ck_assert_msg(resp.status == rows[i].status, "%s %s: %d, want %d", rows[i].method, rows[i].path, resp.status,
-                      rows[i].status);
+        ck_assert_msg(resp.status == rows[i].status, "%s %s: %d, want %d", rows[i].method,
+                      rows[i].path, resp.status, rows[i].status);
         http_request_test_free(req);
     }
     snapshot_done(&topology_cell);
@@ -292,7 +328,8 @@ static void registry_up(void)
     ck_assert_ptr_nonnull(mkdtemp(dir));
     AUTO_FREE char *store = mem_printf("%s/store", dir), *db = mem_printf("%s/meta.db", dir);
     ck_assert_int_eq(blob_store_open(store, &blobs), 0);
-    const struct meta_options mo = {.path = db, .region = "eastus", .key_id = "eastus-feed-0", .sign = sign_nothing};
+    const struct meta_options mo = {
+        .path = db, .region = "eastus", .key_id = "eastus-feed-0", .sign = sign_nothing};
     ck_assert_int_eq(meta_open(&mo, NULL, &app.meta), 0);
     meta_gate_open(app.meta, META_GATE_RECOVERY);
     const struct registry_service_options o = {
@@ -313,16 +350,18 @@ START_TEST(a_challenge_leads_to_the_host_that_was_called)
     setup();
     registry_up();
     static const char *const hosts[] = {"contoso.example.io", "contoso.privatelink.example.io",
-                                        "contoso.eastus.geo.example.io", "contoso.eastus.geo.privatelink.example.io"};
+                                        "contoso.eastus.geo.example.io",
+                                        "contoso.eastus.geo.privatelink.example.io"};
     const struct http_app http = {.begin = app_begin_public, .finish = app_finish, .ctx = &app};
     for (size_t i = 0; i < sizeof hosts / sizeof hosts[0]; i++) {
         struct http_request *req = http_request_test_new("GET", "/v2/", hosts[i]);
         struct http_response resp = {0};
         http_app_test_run(&http, req, 0, &resp);
-        AUTO_FREE char *realm =
-            mem_printf("realm=\"https://%s/oauth2/token\",service=\"contoso.example.io\"", hosts[i]);
+        AUTO_FREE char *realm = mem_printf(
+            "realm=\"https://%s/oauth2/token\",service=\"contoso.example.io\"", hosts[i]);
         const char *said = http_response_get(&resp, "WWW-Authenticate");
-        ck_assert_msg(said && strstr(said, realm), "%s: %s", hosts[i], said ? said : "no challenge");
+        ck_assert_msg(said && strstr(said, realm), "%s: %s", hosts[i],
+                      said ? said : "no challenge");
         http_request_test_free(req);
     }
     registry_down();
@@ -330,14 +369,16 @@ START_TEST(a_challenge_leads_to_the_host_that_was_called)
 }
 END_TEST
 
-// The whole way from the Host header: the router's idea of the endpoint must not widen what was signed.
+// The whole way from the Host header: the router's idea of the endpoint must not widen what was
+// signed.
 START_TEST(a_signed_url_holds_at_the_host_that_stands_in_it)
 {
     setup();
     registry_up();
     static const struct {
         const char *host;
-        int status; // 404: the signature holds, and there is no such upload
+        // 404: the signature holds, and there is no such upload
+        int status;
     } rows[] = {
         {"contoso.eastus.geo.example.io", 404},
         {"Contoso.EastUS.geo.example.io.:8443", 404},
@@ -369,8 +410,10 @@ START_TEST(a_signed_url_holds_at_the_host_that_stands_in_it)
 END_TEST
 
 CHECK_MAIN("daemon/app", a_challenge_leads_to_the_host_that_was_called,
-           a_signed_url_holds_at_the_host_that_stands_in_it, endpoints_that_do_not_live_here_are_misdirected,
-           network_rules_are_judged_by_the_transport_address, health_says_down_when_the_store_takes_no_writes,
+           a_signed_url_holds_at_the_host_that_stands_in_it,
+           endpoints_that_do_not_live_here_are_misdirected,
+           network_rules_are_judged_by_the_transport_address,
+           health_says_down_when_the_store_takes_no_writes,
            health_says_short_when_the_disk_takes_no_content, the_deep_document_is_bounded,
-           peers_are_known_by_their_fingerprint, passed_on_requests_carry_the_clients_authority_only,
-           admin_is_for_root_and_the_daemon)
+           peers_are_known_by_their_fingerprint,
+           passed_on_requests_carry_the_clients_authority_only, admin_is_for_root_and_the_daemon)

@@ -73,7 +73,8 @@ START_TEST(a_change_is_logged_once)
     log_catch();
     condition_clear(&c, CONDITION_STORE); // was not there: nothing to say
     for (int i = 0; i < 5; i++)
-        condition_set(&c, CONDITION_STORE, CONDITION_WARNING, "%d bytes are free", 1000 - 300 * i); // figures waver
+        // figures waver
+        condition_set(&c, CONDITION_STORE, CONDITION_WARNING, "%d bytes are free", 1000 - 300 * i);
     condition_set(&c, CONDITION_STORE, CONDITION_DOWN, "0 bytes are free");
     condition_set(&c, CONDITION_STORE, CONDITION_DOWN, "the disk is read-only");
     condition_set(&c, CONDITION_STORE, CONDITION_DOWN, "the disk is read-only");
@@ -91,12 +92,13 @@ START_TEST(all_are_told_with_name_severity_and_since)
 {
     conditions_init(&c);
     condition_set(&c, CONDITION_TOKEN_SIGNING, CONDITION_DOWN, "no key");
-    condition_set(&c, CONDITION_WRITES, CONDITION_WARNING, "caf\xc3\xa9 \x80\n"); // what JSON may refuse
+    // what JSON may refuse
+    condition_set(&c, CONDITION_WRITES, CONDITION_WARNING, "caf\xc3\xa9 \x80\n");
     json_t *list = conditions_json(&c);
     ck_assert_uint_eq(json_array_size(list), 2);
     const char *name, *severity, *since, *sentence;
-    ck_assert_int_eq(json_unpack(json_array_get(list, 0), "{s:s, s:s, s:s, s:s}", "name", &name, "severity", &severity,
-                                 "since", &since, "sentence", &sentence),
+    ck_assert_int_eq(json_unpack(json_array_get(list, 0), "{s:s, s:s, s:s, s:s}", "name", &name,
+                                 "severity", &severity, "since", &since, "sentence", &sentence),
                      0);
     ck_assert_str_eq(name, "writes_closed");
     ck_assert_str_eq(severity, "warning");
@@ -106,10 +108,14 @@ START_TEST(all_are_told_with_name_severity_and_since)
     buf_init(&b, 1 << 16);
     conditions_metrics(&c, &b);
     const char *text = buf_cstr(&b);
-    ck_assert_ptr_nonnull(strstr(text, "meridian_condition{name=\"tokens_unsigned\",severity=\"down\"} 1\n"));
-    ck_assert_ptr_nonnull(strstr(text, "meridian_condition{name=\"tokens_unsigned\",severity=\"warning\"} 0\n"));
-    ck_assert_ptr_nonnull(strstr(text, "meridian_condition{name=\"writes_closed\",severity=\"warning\"} 1\n"));
-    ck_assert_ptr_nonnull(strstr(text, "meridian_condition{name=\"store_unwritable\",severity=\"down\"} 0\n"));
+    ck_assert_ptr_nonnull(
+        strstr(text, "meridian_condition{name=\"tokens_unsigned\",severity=\"down\"} 1\n"));
+    ck_assert_ptr_nonnull(
+        strstr(text, "meridian_condition{name=\"tokens_unsigned\",severity=\"warning\"} 0\n"));
+    ck_assert_ptr_nonnull(
+        strstr(text, "meridian_condition{name=\"writes_closed\",severity=\"warning\"} 1\n"));
+    ck_assert_ptr_nonnull(
+        strstr(text, "meridian_condition{name=\"store_unwritable\",severity=\"down\"} 0\n"));
     buf_done(&b);
 }
 END_TEST
@@ -136,4 +142,5 @@ START_TEST(a_sentence_is_cut_at_its_limit)
 END_TEST
 
 CHECK_MAIN("daemon/conditions", only_what_is_down_makes_the_node_down, a_change_is_logged_once,
-           all_are_told_with_name_severity_and_since, since_stays_while_it_holds, a_sentence_is_cut_at_its_limit)
+           all_are_told_with_name_severity_and_since, since_stays_while_it_holds,
+           a_sentence_is_cut_at_its_limit)

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Other files that a node writes, with the disk full at each step: verdicts, versions of fe.D, the CA's record, nginx's
-// copies of certificates. Those of store/ and config/ are tried in these rooms.
+// Other files that a node writes, with the disk full at each step: verdicts, versions of fe.D, the
+// CA's record, nginx's copies of certificates. Those of store/ and config/ are tried in these
+// rooms.
 #include "base/err.h"
 #include "base/fd.h"
 #include "base/mem.h"
@@ -54,7 +55,8 @@ static struct zone *zone_of(unsigned version)
     struct zone *z = NULL;
     snprintf(yaml, sizeof yaml,
              "version: %u\ndomain: example.io\nhostmaster: h@example.io\nregions:\n"
-             "  - {name: eastus, stamps: [{name: eus-1, ipv4: [192.0.2.%u]}]}\nname_servers: [eus-1.eastus]\n",
+             "  - {name: eastus, stamps: [{name: eus-1, ipv4: [192.0.2.%u]}]}\nname_servers: "
+             "[eus-1.eastus]\n",
              version, version);
     ck_assert_int_eq(topology_parse(yaml, strlen(yaml), "t", NULL, &t), 0);
     ck_assert_int_eq(zone_frontend(t, NULL, 1700000000, &z), 0);
@@ -161,7 +163,8 @@ START_TEST(nginx_has_its_old_certificates_or_the_new_ones)
     struct edge_pems before = {0};
     char paths[5][128]; // fixture_path's do not live that long
     for (size_t i = 0; i < ARRAY_LEN(paths); i++)
-        snprintf(paths[i], sizeof paths[i], "%s", fixture_path(i < ARRAY_LEN(names) ? names[i] : "edge"));
+        snprintf(paths[i], sizeof paths[i], "%s",
+                 fixture_path(i < ARRAY_LEN(names) ? names[i] : "edge"));
     struct edge_config c = {.runtime_dir = paths[4],
                             .region_pem = paths[0],
                             .shared_pem = paths[1],
@@ -173,7 +176,8 @@ START_TEST(nginx_has_its_old_certificates_or_the_new_ones)
         char text[64];
         for (size_t i = 0; i < ARRAY_LEN(names); i++) {
             snprintf(text, sizeof text, "%s of round %ld", names[i], n);
-            ck_assert_int_eq(file_write_atomic(fixture_path(names[i]), text, strlen(text), 0600), 0);
+            ck_assert_int_eq(file_write_atomic(fixture_path(names[i]), text, strlen(text), 0600),
+                             0);
         }
         full_disk_from(n);
         int rc = edge_pems_copy(&c, NULL, &now);
@@ -196,5 +200,6 @@ START_TEST(nginx_has_its_old_certificates_or_the_new_ones)
 }
 END_TEST
 
-CHECK_MAIN("daemon/full_disk", verdicts_are_those_of_before_or_the_new_ones, versions_of_a_zone_are_whole,
-           the_record_of_the_ca_has_whole_lines, nginx_has_its_old_certificates_or_the_new_ones)
+CHECK_MAIN("daemon/full_disk", verdicts_are_those_of_before_or_the_new_ones,
+           versions_of_a_zone_are_whole, the_record_of_the_ca_has_whole_lines,
+           nginx_has_its_old_certificates_or_the_new_ones)

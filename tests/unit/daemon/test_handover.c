@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// daemon/handover and sockets: what a supervisor leaves to the next program comes out as it went in, anything else is
-// refused; and listening sockets are found again by their addresses.
+// daemon/handover and sockets: what a supervisor leaves to the next program comes out as it went
+// in, anything else is refused; and listening sockets are found again by their addresses.
 #include "daemon/handover.h"
 
 #include "base/err.h"
@@ -53,10 +53,12 @@ START_TEST(a_record_comes_out_as_it_went_in)
     ck_assert_ptr_null(getenv(HANDOVER_ENV)); // no child sees it
     ck_assert_int_eq(fcntl(record, F_GETFD), -1);
     ck_assert_str_eq(out.data_dir, in.data_dir);
-    ck_assert(out.worker == 4711 && out.edge.pid == 4712 && out.edge.own_space && out.ipc_fd == in.ipc_fd);
+    ck_assert(out.worker == 4711 && out.edge.pid == 4712 && out.edge.own_space &&
+              out.ipc_fd == in.ipc_fd);
     ck_assert(out.edge.log_write_fd == words[1] && out.edge.log_read_fd == words[0]);
     ck_assert(out.n_fds == 2 && out.fds[0] == fds[0] && out.fds[1] == fds[1]);
-    ck_assert(fcntl(fds[1], F_GETFD) == FD_CLOEXEC && fcntl(in.edge.life_fd, F_GETFD) == FD_CLOEXEC);
+    ck_assert(fcntl(fds[1], F_GETFD) == FD_CLOEXEC &&
+              fcntl(in.edge.life_fd, F_GETFD) == FD_CLOEXEC);
     ck_assert(fcntl(words[0], F_GETFD) == FD_CLOEXEC && fcntl(words[1], F_GETFD) == FD_CLOEXEC);
     const struct node n = {.data_dir = in.data_dir, .runtime_dir = "/run/m", .source = "x"};
     ck_assert_int_eq(handover_fits(&out, &n, &d), 0);
@@ -94,8 +96,10 @@ START_TEST(anything_else_is_refused)
     char good[512], *p;
     int s = unix_socket();
     snprintf(good, sizeof good,
-             "{\"version\":2,\"dataDir\":\"/d\",\"runtimeDir\":\"/r\",\"lock\":%d,\"worker\":5,\"link\":%d,\"edge\":0,"
-             "\"edgeLife\":-1,\"edgeLogWrite\":-1,\"edgeLogRead\":-1,\"edgeOwnSpace\":false,\"listen\":[%d]}",
+             "{\"version\":2,\"dataDir\":\"/d\",\"runtimeDir\":\"/"
+             "r\",\"lock\":%d,\"worker\":5,\"link\":%d,\"edge\":0,"
+             "\"edgeLife\":-1,\"edgeLogWrite\":-1,\"edgeLogRead\":-1,\"edgeOwnSpace\":false,"
+             "\"listen\":[%d]}",
              s, s, s);
     ck_assert_int_eq(read_text(good), 0);
     ck_assert_int_eq(read_text(""), ERR_CORRUPT);
@@ -171,7 +175,8 @@ START_TEST(sockets_are_found_again_by_their_addresses)
     sockets_fds(&b, again);
     ck_assert(same_socket(fds[0], again[0]) && same_socket(fds[1], again[1]));
     sockets_close(&b);
-    ck_assert(!ip_parse("192.0.2.1", &more[1].ip)); // one that this machine does not have: nothing is lost
+    // one that this machine does not have: nothing is lost
+    ck_assert(!ip_parse("192.0.2.1", &more[1].ip));
     more[1].port = 5353;
     ck_assert_int_ne(sockets_open(&n, &p, &id, fds, 8, 0, &d, &b), 0);
     struct stat st;

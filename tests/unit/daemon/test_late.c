@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// daemon/late: what still comes to a worker that has yielded is asked of its successor, here a server on the socket
-// that both know, as it came; and its answer comes back whole.
+// daemon/late: what still comes to a worker that has yielded is asked of its successor, here a
+// server on the socket that both know, as it came; and its answer comes back whole.
 #include "daemon/late.h"
 
 #include "base/clock.h"
@@ -27,8 +27,10 @@ static char dir[64];
 static void echo(struct http_request *req, struct http_response *resp)
 {
     char ip[IP_TEXT_SIZE];
-    const char *auth = http_header_get(req, "Authorization"), *type = http_header_get(req, "Content-Type");
-    const char *agent = http_header_get(req, "User-Agent"), *expect = http_header_get(req, "Expect");
+    const char *auth = http_header_get(req, "Authorization"),
+               *type = http_header_get(req, "Content-Type");
+    const char *agent = http_header_get(req, "User-Agent"),
+               *expect = http_header_get(req, "Expect");
     (void)http_response_header(req, resp, "Docker-Content-Digest", "sha256:abc");
     (void)http_response_header(req, resp, "Warning", "one");
     (void)http_response_header(req, resp, "Warning", "two");
@@ -37,10 +39,11 @@ static void echo(struct http_request *req, struct http_response *resp)
         http_response_accel(resp, 200, "/_blob/sha256/ab/abcd");
         return;
     }
-    (void)http_response_text(req, resp, 201, "%s %s?%s host=%s client=%s auth=%s type=%s agent=%s expect=%s body=%.*s",
-                             req->method_text, req->path, req->query, req->host, ip_format(&req->client, ip),
-                             auth ? auth : "-", type ? type : "-", agent ? agent : "-", expect ? expect : "-",
-                             (int)req->body.n, (const char *)req->body.p);
+    (void)http_response_text(
+        req, resp, 201, "%s %s?%s host=%s client=%s auth=%s type=%s agent=%s expect=%s body=%.*s",
+        req->method_text, req->path, req->query, req->host, ip_format(&req->client, ip),
+        auth ? auth : "-", type ? type : "-", agent ? agent : "-", expect ? expect : "-",
+        (int)req->body.n, (const char *)req->body.p);
 }
 
 static void begin(void *ctx, struct http_request *req, struct http_plan *plan)
@@ -52,8 +55,11 @@ static void begin(void *ctx, struct http_request *req, struct http_plan *plan)
 static struct http_server *serve(const char *path, enum http_listener listener)
 {
     const struct http_app http = {.begin = begin};
-    const struct http_server_options o = {
-        .socket_path = path, .socket_mode = 0600, .socket_gid = -1, .listener = listener, .pool = pool};
+    const struct http_server_options o = {.socket_path = path,
+                                          .socket_mode = 0600,
+                                          .socket_gid = -1,
+                                          .listener = listener,
+                                          .pool = pool};
     struct http_server *s;
     ck_assert_int_eq(http_server_start(&o, &http, &s), 0);
     return s;
@@ -84,7 +90,8 @@ static void teardown(void)
 
 static struct http_request *request(const char *method, const char *target, const char *body)
 {
-    struct http_request *req = http_request_test_new(method, target, "contoso.eastus.geo.example.io");
+    struct http_request *req =
+        http_request_test_new(method, target, "contoso.eastus.geo.example.io");
     http_request_test_header(req, "Authorization", "Bearer abc");
     http_request_test_header(req, "Connection", "keep-alive");
     http_request_test_header(req, "Transfer-Encoding", "chunked");
@@ -98,8 +105,8 @@ static struct http_request *request(const char *method, const char *target, cons
 static void expect_text(const struct http_response *resp, int status, const char *text)
 {
     ck_assert_int_eq(resp->status, status);
-    ck_assert_msg(resp->body.n == strlen(text) && !memcmp(resp->body.p, text, resp->body.n), "%.*s", (int)resp->body.n,
-                  (const char *)resp->body.p);
+    ck_assert_msg(resp->body.n == strlen(text) && !memcmp(resp->body.p, text, resp->body.n), "%.*s",
+                  (int)resp->body.n, (const char *)resp->body.p);
 }
 
 static size_t count(const struct http_response *resp, const char *name)
@@ -119,11 +126,13 @@ START_TEST(a_request_is_asked_as_it_came)
     struct http_response resp = {0};
     late_run(&app, req, &resp);
     expect_text(&resp, 201,
-                "PUT /v2/app/manifests/1?x=%2F&y host=contoso.eastus.geo.example.io client=203.0.113.7 auth=Bearer abc "
+                "PUT /v2/app/manifests/1?x=%2F&y host=contoso.eastus.geo.example.io "
+                "client=203.0.113.7 auth=Bearer abc "
                 "type=application/json agent=- expect=- body={}");
     ck_assert_str_eq(http_response_get(&resp, "Docker-Content-Digest"), "sha256:abc");
     ck_assert_uint_eq(count(&resp, "Warning"), 2);
-    ck_assert_uint_eq(count(&resp, "Content-Length") + count(&resp, "Connection") + count(&resp, "Date"), 0);
+    ck_assert_uint_eq(
+        count(&resp, "Content-Length") + count(&resp, "Connection") + count(&resp, "Date"), 0);
     ck_assert_ptr_null(http_response_get(&resp, "X-Meridian-Region")); // app_finish says it, once
     http_request_test_free(req);
     teardown();
@@ -186,7 +195,8 @@ static void *serve_later(void *arg)
     clock_sleep_ms(300);
     const struct http_app http = {.begin = begin};
     int fd = *(int *)arg;
-    const struct http_server_options o = {.listen_fd = fd, .listener = LISTENER_PUBLIC, .pool = pool};
+    const struct http_server_options o = {
+        .listen_fd = fd, .listener = LISTENER_PUBLIC, .pool = pool};
     ck_assert_int_eq(http_server_start(&o, &http, &successor), 0);
     return NULL;
 }
@@ -222,5 +232,5 @@ START_TEST(without_one_it_is_said)
 }
 END_TEST
 
-CHECK_MAIN("daemon/late", a_request_is_asked_as_it_came, what_the_edge_serves_is_the_edges, a_new_request_is_handed_on,
-           the_successor_is_waited_for, without_one_it_is_said)
+CHECK_MAIN("daemon/late", a_request_is_asked_as_it_came, what_the_edge_serves_is_the_edges,
+           a_new_request_is_handed_on, the_successor_is_waited_for, without_one_it_is_said)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// daemon/preflight: what --check says of files that the users of the work cannot use, and of the edge's program.
-// Started by root, another user tries; else this one, on files without a mode.
+// daemon/preflight: what --check says of files that the users of the work cannot use, and of the
+// edge's program. Started by root, another user tries; else this one, on files without a mode.
 #include "daemon/preflight.h"
 
 #include "base/err.h"
@@ -50,17 +50,18 @@ static void setup(void)
     }
     ck_assert_int_eq(chmod(at("data"), 0711), 0);
     put("topology.yaml", 0644);
-    static const char *const secrets[] = {"principals.yaml",    "data/keys/token.pem",   "data/keys/feed.pem",
-                                          "data/keys/url.key",  "data/certs/region.pem", "data/certs/shared.pem",
-                                          "data/certs/peer.pem"};
+    static const char *const secrets[] = {
+        "principals.yaml",       "data/keys/token.pem",   "data/keys/feed.pem", "data/keys/url.key",
+        "data/certs/region.pem", "data/certs/shared.pem", "data/certs/peer.pem"};
     for (size_t i = 0; i < ARRAY_LEN(secrets); i++)
         put(secrets[i], 0600);
     put("data/certs/ca.pem", 0644);
-    AUTO_FREE char *text = mem_printf("region: eastus\nstamp: eus-1\nroles: [registry, auth]\ndata_dir: %s/data\n"
-                                      "topology: %s/topology.yaml\nprincipals: %s/principals.yaml\n"
-                                      "listen: { https: ['127.0.0.1:443'], peer: '127.0.0.1:8443' }\n"
-                                      "edge: { nginx: /bin/sh }\n",
-                                      dir, dir, dir);
+    AUTO_FREE char *text =
+        mem_printf("region: eastus\nstamp: eus-1\nroles: [registry, auth]\ndata_dir: %s/data\n"
+                   "topology: %s/topology.yaml\nprincipals: %s/principals.yaml\n"
+                   "listen: { https: ['127.0.0.1:443'], peer: '127.0.0.1:8443' }\n"
+                   "edge: { nginx: /bin/sh }\n",
+                   dir, dir, dir);
     diag_init(&diag);
     if (node_parse(text, strlen(text), "node.yaml", &diag, &node))
         diag_print(&diag, stderr);
@@ -181,5 +182,5 @@ END_TEST
 
 CHECK_MAIN("daemon/preflight", what_the_daemons_user_cannot_use_is_named_with_its_cure,
            a_directory_of_data_dir_is_the_daemons_with_all_that_is_in_it,
-           what_is_missing_counts_where_a_start_would_fail, a_directory_in_the_way_is_said_once_for_each_user,
-           an_edge_without_a_program_is_said)
+           what_is_missing_counts_where_a_start_would_fail,
+           a_directory_in_the_way_is_said_once_for_each_user, an_edge_without_a_program_is_said)

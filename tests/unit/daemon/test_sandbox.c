@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// daemon/sandbox: what a worker needs works inside, and what an intruder would want is refused. Each case enters in a
-// child of its own.
+// daemon/sandbox: what a worker needs works inside, and what an intruder would want is refused.
+// Each case enters in a child of its own.
 #include "daemon/sandbox.h"
 
 #include "base/clock.h"
@@ -76,8 +76,10 @@ static int ordinary(void)
     int fd = mkstemp(path);
     FAIL_UNLESS(1, fd >= 0 && write(fd, "abc", 3) == 3 && !fsync(fd) && pread(fd, b, 3, 0) == 3);
     FAIL_UNLESS(2, !unlink(path) && !close(fd));
-    FAIL_UNLESS(3, !pthread_create(&t, NULL, thread, path) && !pthread_join(t, &got) && got == path);
-    FAIL_UNLESS(4, mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) != MAP_FAILED);
+    FAIL_UNLESS(3,
+                !pthread_create(&t, NULL, thread, path) && !pthread_join(t, &got) && got == path);
+    FAIL_UNLESS(4, mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) !=
+                       MAP_FAILED);
     int types[] = {SOCK_STREAM, SOCK_DGRAM}, domains[] = {AF_INET, AF_INET6, AF_UNIX};
     for (int i = 0; i < 6; i++) {
         fd = socket(domains[i % 3], types[i % 2] | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -100,7 +102,8 @@ START_TEST(what_a_worker_needs_works)
 {
     char said[4096];
     int status = within(sandbox_worker, ordinary, said);
-    ck_assert_msg(WIFEXITED(status) && WEXITSTATUS(status) == 0, "status %x: %s", (unsigned)status, said);
+    ck_assert_msg(WIFEXITED(status) && WEXITSTATUS(status) == 0, "status %x: %s", (unsigned)status,
+                  said);
     if (sandbox_built())
         ck_assert_str_eq(said, "");
 }
@@ -129,7 +132,10 @@ static int hostile(void)
     REFUSED(10, unshare(CLONE_NEWUSER));
     REFUSED(11, setuid(0));
     REFUSED(12, mprotect(page, 4096, PROT_READ | PROT_EXEC));
-    REFUSED(13, mmap(NULL, 4096, PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) == MAP_FAILED ? -1 : 0);
+    REFUSED(13, mmap(NULL, 4096, PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) ==
+                        MAP_FAILED
+                    ? -1
+                    : 0);
     REFUSED(14, prctl(PR_SET_DUMPABLE, 1));
     REFUSED(15, (int)syscall(SYS_bpf, 0, NULL, 0));
     REFUSED(16, (int)syscall(SYS_process_vm_readv, getppid(), NULL, 0, NULL, 0, 0));
@@ -155,7 +161,8 @@ START_TEST(what_an_intruder_wants_is_refused_and_logged)
     if (!sandbox_built())
         return;
     int status = within(sandbox_worker, hostile, said);
-    ck_assert_msg(WIFEXITED(status) && WEXITSTATUS(status) == 0, "status %x: %s", (unsigned)status, said);
+    ck_assert_msg(WIFEXITED(status) && WEXITSTATUS(status) == 0, "status %x: %s", (unsigned)status,
+                  said);
     ck_assert_ptr_nonnull(strstr(said, "sandbox: the system call execve was refused"));
     ck_assert_ptr_nonnull(strstr(said, "sandbox: the system call ptrace was refused"));
     const char *first = strstr(said, "call socket was refused"); // three times, said once
@@ -173,7 +180,8 @@ static int supervises(void)
         execl("/bin/true", "true", (char *)NULL);
         _exit(9);
     }
-    FAIL_UNLESS(1, waitpid(pid, &status, 0) == pid && WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    FAIL_UNLESS(1,
+                waitpid(pid, &status, 0) == pid && WIFEXITED(status) && WEXITSTATUS(status) == 0);
     REFUSED(2, ptrace(PTRACE_ATTACH, getppid(), NULL, NULL));
     REFUSED(3, mount("none", "/mnt", "tmpfs", 0, NULL));
     REFUSED(4, unshare(CLONE_NEWNS));
@@ -181,16 +189,19 @@ static int supervises(void)
     REFUSED(6, (int)syscall(SYS_init_module, NULL, 0, ""));
     diag_init(&d);
     FAIL_UNLESS(7, sandbox_supervisor(&d) == 0); // a second time
-    static const unsigned long spaces[] = {CLONE_NEWUSER, CLONE_NEWNS, CLONE_NEWNET, CLONE_NEWUSER | CLONE_NEWPID};
+    static const unsigned long spaces[] = {CLONE_NEWUSER, CLONE_NEWNS, CLONE_NEWNET,
+                                           CLONE_NEWUSER | CLONE_NEWPID};
     for (size_t i = 0; i < 4; i++)
         REFUSED(8, (int)syscall(SYS_clone, spaces[i] | SIGCHLD, NULL, NULL, NULL, NULL));
     struct rlimit core;
-    FAIL_UNLESS(9, prctl(PR_SET_DUMPABLE, 1, 0, 0, 0) == 0 && prctl(PR_GET_DUMPABLE, 0, 0, 0, 0) == 0);
+    FAIL_UNLESS(9,
+                prctl(PR_SET_DUMPABLE, 1, 0, 0, 0) == 0 && prctl(PR_GET_DUMPABLE, 0, 0, 0, 0) == 0);
     FAIL_UNLESS(10, !getrlimit(RLIMIT_CORE, &core) && core.rlim_max == 0);
     return 0;
 }
 
-// Buffers of the first sockets may exceed what the system gives to all; after them the right to that is gone.
+// Buffers of the first sockets may exceed what the system gives to all; after them the right to
+// that is gone.
 static int opens_sockets(void)
 {
     struct diag d;
@@ -206,12 +217,14 @@ static uint64_t permitted(void)
 {
     struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
     struct __user_cap_data_struct data[2] = {0};
-    return syscall(SYS_capget, &head, data) ? UINT64_MAX : data[0].permitted | (uint64_t)data[1].permitted << 32;
+    return syscall(SYS_capget, &head, data) ? UINT64_MAX
+                                            : data[0].permitted | (uint64_t)data[1].permitted << 32;
 }
 
 static int becomes_nginx(void)
 {
-    const uint64_t keeps = 1u << CAP_NET_BIND_SERVICE | 1u << CAP_SETUID | 1u << CAP_SETGID | 1u << CAP_KILL;
+    const uint64_t keeps =
+        1u << CAP_NET_BIND_SERVICE | 1u << CAP_SETUID | 1u << CAP_SETGID | 1u << CAP_KILL;
     FAIL_UNLESS(1, sandbox_nginx() == 0 && permitted() == keeps);
     for (unsigned long cap = 0; prctl(PR_CAPBSET_READ, cap, 0, 0, 0) >= 0; cap++)
         FAIL_UNLESS(2, prctl(PR_CAPBSET_READ, cap, 0, 0, 0) == (int)(keeps >> cap & 1));
@@ -226,7 +239,8 @@ START_TEST(privileges_go_when_they_are_not_needed_any_more)
     int (*const inside[])(void) = {opens_sockets, becomes_nginx};
     for (size_t i = 0; i < 2; i++) {
         int status = within(sandbox_supervisor, inside[i], said);
-        ck_assert_msg(WIFEXITED(status) && WEXITSTATUS(status) == 0, "%zu: status %x: %s", i, (unsigned)status, said);
+        ck_assert_msg(WIFEXITED(status) && WEXITSTATUS(status) == 0, "%zu: status %x: %s", i,
+                      (unsigned)status, said);
     }
 }
 END_TEST
@@ -242,7 +256,8 @@ static int reads_a_pipe(void)
     REFUSED(4, socket(AF_UNIX, SOCK_STREAM, 0));
     REFUSED(5, fork());
     REFUSED(6, kill(getppid(), 0));
-    FAIL_UNLESS(7, mmap(NULL, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) == MAP_FAILED);
+    FAIL_UNLESS(7, mmap(NULL, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) ==
+                       MAP_FAILED);
     FAIL_UNLESS(8, read(-1, b, sizeof b) < 0 && errno == EBADF);
     return 0;
 }
@@ -253,7 +268,8 @@ START_TEST(the_reader_of_a_log_reads_and_writes_only)
     if (!sandbox_built())
         return;
     int status = within(sandbox_log, reads_a_pipe, said);
-    ck_assert_msg(WIFEXITED(status) && WEXITSTATUS(status) == 0, "status %x: %s", (unsigned)status, said);
+    ck_assert_msg(WIFEXITED(status) && WEXITSTATUS(status) == 0, "status %x: %s", (unsigned)status,
+                  said);
     ck_assert_ptr_nonnull(strstr(said, "sandbox: the system call openat was refused"));
 }
 END_TEST
@@ -264,7 +280,8 @@ START_TEST(the_supervisor_can_start_programs_and_little_else)
     if (!sandbox_built())
         return;
     int status = within(sandbox_supervisor, supervises, said);
-    ck_assert_msg(WIFEXITED(status) && WEXITSTATUS(status) == 0, "status %x: %s", (unsigned)status, said);
+    ck_assert_msg(WIFEXITED(status) && WEXITSTATUS(status) == 0, "status %x: %s", (unsigned)status,
+                  said);
 }
 END_TEST
 
@@ -286,10 +303,13 @@ START_TEST(the_bounding_set_is_empty)
 {
     char said[4096];
     int status = within(enter_nothing, no_capability_left, said);
-    ck_assert_msg(WIFEXITED(status) && WEXITSTATUS(status) == 0, "status %x: %s", (unsigned)status, said);
+    ck_assert_msg(WIFEXITED(status) && WEXITSTATUS(status) == 0, "status %x: %s", (unsigned)status,
+                  said);
 }
 END_TEST
 
-CHECK_MAIN("daemon/sandbox", what_a_worker_needs_works, what_an_intruder_wants_is_refused_and_logged,
-           the_supervisor_can_start_programs_and_little_else, privileges_go_when_they_are_not_needed_any_more,
+CHECK_MAIN("daemon/sandbox", what_a_worker_needs_works,
+           what_an_intruder_wants_is_refused_and_logged,
+           the_supervisor_can_start_programs_and_little_else,
+           privileges_go_when_they_are_not_needed_any_more,
            the_reader_of_a_log_reads_and_writes_only, the_bounding_set_is_empty)

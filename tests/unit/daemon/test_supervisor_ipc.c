@@ -25,8 +25,10 @@ START_TEST(messages_arrive_whole_and_a_gone_peer_is_noticed)
     ck_assert_int_eq(ipc_send(fds[1], &(struct ipc_message){.kind = IPC_RELOAD}), 0);
     ck_assert_int_eq(ipc_receive(fds[0], &m), 0);
     ck_assert_int_eq(m.kind, IPC_RELOAD);
-    struct ipc_message edge = {.kind = IPC_EDGE, .edge = {.state = EDGE_BACKOFF, .pid = 42, .n_restarts = 3}};
-    memset(edge.edge.last_error, 'x', sizeof edge.edge.last_error); // no NUL: the receiver must put one
+    struct ipc_message edge = {.kind = IPC_EDGE,
+                               .edge = {.state = EDGE_BACKOFF, .pid = 42, .n_restarts = 3}};
+    // no NUL: the receiver must put one
+    memset(edge.edge.last_error, 'x', sizeof edge.edge.last_error);
     ck_assert_int_eq(ipc_send(fds[1], &edge), 0);
     ck_assert_int_eq(ipc_receive(fds[0], &m), 0);
     ck_assert_int_eq(m.edge.pid, 42);
@@ -75,11 +77,13 @@ END_TEST
 // --- root's view of what the worker could do ---
 
 static char top[64], data[80], run_dir[90];
-static struct node rooted = {.data_dir = data, .runtime_dir = run_dir, .user = "nobody", .edge_user = "nobody"};
+static struct node rooted = {
+    .data_dir = data, .runtime_dir = run_dir, .user = "nobody", .edge_user = "nobody"};
 static struct identity nobody;
 static struct paths where;
 
-static int prepare(const char *want) // in a process of its own: the lock is held as long as it lives
+// in a process of its own: the lock is held as long as it lives
+static int prepare(const char *want)
 {
     fflush(NULL);
     pid_t pid = fork();
@@ -143,7 +147,8 @@ static int do_socket(void) // what the HTTP server does
     struct sockaddr_un sun = {.sun_family = AF_UNIX};
     snprintf(sun.sun_path, sizeof sun.sun_path, "%.99s", path_a);
     int fd = socket(AF_UNIX, SOCK_STREAM, 0);
-    return fd >= 0 && !bind(fd, (struct sockaddr *)&sun, sizeof sun) && !rename(path_a, path_b) ? 0 : 1;
+    return fd >= 0 && !bind(fd, (struct sockaddr *)&sun, sizeof sun) && !rename(path_a, path_b) ? 0
+                                                                                                : 1;
 }
 
 START_TEST(the_worker_cannot_swap_what_root_relies_on)
@@ -152,8 +157,9 @@ START_TEST(the_worker_cannot_swap_what_root_relies_on)
         return;
     const struct {
         const char *from, *to;
-    } swaps[] = {{where.edge_dir, "/run/mine"}, {run_dir, "/elsewhere"},        {where.certs, "/elsewhere"},
-                 {where.keys, "/elsewhere"},    {where.store, "/state/stolen"}, {data, "-elsewhere"}};
+    } swaps[] = {{where.edge_dir, "/run/mine"},  {run_dir, "/elsewhere"},
+                 {where.certs, "/elsewhere"},    {where.keys, "/elsewhere"},
+                 {where.store, "/state/stolen"}, {data, "-elsewhere"}};
     for (size_t i = 0; i < sizeof swaps / sizeof swaps[0]; i++) {
         snprintf(path_a, sizeof path_a, "%.99s", swaps[i].from);
         snprintf(path_b, sizeof path_b, "%s%s", data, swaps[i].to);
@@ -184,7 +190,8 @@ START_TEST(links_and_strangers_in_the_place_of_directories_are_refused)
     ck_assert_uint_eq(st.st_uid, 0); // not given away
     ck_assert_int_eq(unlink(blobs), 0);
     ck_assert_int_eq(prepare(NULL), 0);
-    ck_assert_int_eq(chown(where.edge_dir, nobody.uid, nobody.gid), 0); // as an earlier layout had it
+    // as an earlier layout had it
+    ck_assert_int_eq(chown(where.edge_dir, nobody.uid, nobody.gid), 0);
     ck_assert_int_eq(prepare("belongs to user"), 1);
     ck_assert_int_eq(chown(where.edge_dir, 0, 0), 0);
     ck_assert_int_eq(chown(top, nobody.uid, nobody.gid), 0); // a parent of all
@@ -210,7 +217,8 @@ START_TEST(two_daemons_do_not_share_a_directory)
     ck_assert_int_eq(paths_of(&n, &d, &p), 0);
     ck_assert_int_eq(identity_of(&n, &d, &id), 0);
     ck_assert_int_eq(paths_prepare(&n, &p, &id, &(int){-1}, &d), 0);
-    ck_assert_int_eq(paths_prepare(&n, &p, &id, &(int){-1}, &d), ERR_BUSY); // another descriptor is another daemon
+    // another descriptor is another daemon
+    ck_assert_int_eq(paths_prepare(&n, &p, &id, &(int){-1}, &d), ERR_BUSY);
     ck_assert_ptr_nonnull(strstr(d.lines[0], "another meridiand"));
     diag_done(&d);
     dir_remove_tree(dir);
@@ -237,7 +245,8 @@ START_TEST(an_unknown_user_is_named_with_what_to_do)
 {
     if (geteuid() != 0)
         return;
-    const struct node n = {.source = "meridiand.yaml", .user = "no-such-user-here", .edge_user = "neither"};
+    const struct node n = {
+        .source = "meridiand.yaml", .user = "no-such-user-here", .edge_user = "neither"};
     struct diag d;
     diag_init(&d);
     struct identity id;
@@ -247,7 +256,9 @@ START_TEST(an_unknown_user_is_named_with_what_to_do)
 }
 END_TEST
 
-CHECK_MAIN("daemon/link", messages_arrive_whole_and_a_gone_peer_is_noticed, directories_are_made_with_their_modes,
-           the_worker_cannot_swap_what_root_relies_on, links_and_strangers_in_the_place_of_directories_are_refused,
-           two_daemons_do_not_share_a_directory, a_directory_too_long_for_a_socket_is_refused_with_a_sentence,
+CHECK_MAIN("daemon/link", messages_arrive_whole_and_a_gone_peer_is_noticed,
+           directories_are_made_with_their_modes, the_worker_cannot_swap_what_root_relies_on,
+           links_and_strangers_in_the_place_of_directories_are_refused,
+           two_daemons_do_not_share_a_directory,
+           a_directory_too_long_for_a_socket_is_refused_with_a_sentence,
            an_unknown_user_is_named_with_what_to_do)

@@ -23,7 +23,8 @@ START_TEST(headroom_is_the_least_of_all)
         {{.load_average = 0, .n_cores = 2, .active = 2048, .active_max = 4096}, 50},
         {{.load_average = -1, .disk_room_bytes = 500, .disk_bytes = 1000}, 100},
         {{.load_average = -1, .disk_room_bytes = 25, .disk_bytes = 1000}, 55},
-        {{.load_average = -1, .disk_room_bytes = 0, .disk_bytes = 1000}, 10}, // being short is told by itself
+        // being short is told by itself
+        {{.load_average = -1, .disk_room_bytes = 0, .disk_bytes = 1000}, 10},
         {{.load_average = 5, .n_cores = 2, .waiting = 192, .waiting_max = 256}, 25},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// resolver/health: the checker on its own thread against a real HTTPS server (openssl s_server): a good one, one whose
-// certificate names another, and nobody. The arithmetic and the state are in the replays of tests/scenario/resolver.
+// resolver/health: the checker on its own thread against a real HTTPS server (openssl s_server): a
+// good one, one whose certificate names another, and nobody. The arithmetic and the state are in
+// the replays of tests/scenario/resolver.
 #include "health/health.h"
 
 #include "base/bytes.h"
@@ -33,20 +34,23 @@ struct rig {
 static struct topology *topology_of(uint16_t port, bool with_sea)
 {
     char yaml[2048];
-    snprintf(yaml, sizeof yaml,
-             "version: 1\ndomain: example.io\nhostmaster: h@example.io\nhttps_port: %u\nregions:\n"
-             "  - name: eastus\n    peer: 127.0.0.1:9443\n    stamps: [{ name: eus-1, ipv4: [127.0.0.1] }]\n"
-             "  - name: westeurope\n    peer: 127.0.0.2:9443\n    stamps: [{ name: weu-1, ipv4: [127.0.0.2] }]\n"
-             "%s"
-             "name_servers: [eus-1.eastus]\nregistries:\n  - name: contoso\n    replicas:\n"
-             "      - { region: eastus, stamp: eus-1 }\n      - { region: westeurope, stamp: weu-1 }\n"
-             "routing: { order: [eastus, westeurope%s] }\n"
-             "health: { interval: 250ms, timeout: 1s, rise: 1, fall: 2, jitter: 10%%, hold_down: 0s }\n",
-             port,
-             with_sea ? "  - name: southeastasia\n    peer: 127.0.0.3:9443\n"
-                        "    stamps: [{ name: sea-1, ipv4: [127.0.0.1] }]\n"
-                      : "",
-             with_sea ? ", southeastasia" : "");
+    snprintf(
+        yaml, sizeof yaml,
+        "version: 1\ndomain: example.io\nhostmaster: h@example.io\nhttps_port: %u\nregions:\n"
+        "  - name: eastus\n    peer: 127.0.0.1:9443\n    stamps: [{ name: eus-1, ipv4: [127.0.0.1] "
+        "}]\n"
+        "  - name: westeurope\n    peer: 127.0.0.2:9443\n    stamps: [{ name: weu-1, ipv4: "
+        "[127.0.0.2] }]\n"
+        "%s"
+        "name_servers: [eus-1.eastus]\nregistries:\n  - name: contoso\n    replicas:\n"
+        "      - { region: eastus, stamp: eus-1 }\n      - { region: westeurope, stamp: weu-1 }\n"
+        "routing: { order: [eastus, westeurope%s] }\n"
+        "health: { interval: 250ms, timeout: 1s, rise: 1, fall: 2, jitter: 10%%, hold_down: 0s }\n",
+        port,
+        with_sea ? "  - name: southeastasia\n    peer: 127.0.0.3:9443\n"
+                   "    stamps: [{ name: sea-1, ipv4: [127.0.0.1] }]\n"
+                 : "",
+        with_sea ? ", southeastasia" : "");
     return fixture_parse(yaml);
 }
 
@@ -59,8 +63,8 @@ static pid_t serve(const struct rig *g)
     if (pid == 0) {
         prctl(PR_SET_PDEATHSIG, SIGKILL); // also when a check fails
         if (!chdir(g->dir))
-            execlp("openssl", "openssl", "s_server", "-quiet", "-WWW", "-accept", accept, "-cert", g->leaf, "-key",
-                   g->leaf, (char *)NULL);
+            execlp("openssl", "openssl", "s_server", "-quiet", "-WWW", "-accept", accept, "-cert",
+                   g->leaf, "-key", g->leaf, (char *)NULL);
         _exit(127);
     }
     return pid;
@@ -146,7 +150,8 @@ START_TEST(real_probes)
     ck_assert_int_eq(health_start(&g.o, &g.h), 0);
     wait_for(&g, "eus-1", true, "200 in ");
     wait_for(&g, "weu-1", false, "127.0.0.2");
-    wait_for(&g, "sea-1", false, "sea-1.southeastasia.fe.example.io"); // the certificate is another's
+    // the certificate is another's
+    wait_for(&g, "sea-1", false, "sea-1.southeastasia.fe.example.io");
     snapshot_publish(&g.topology, topology_of(g.port, false));
     for (int i = 0;; i++) {
         struct health_verdicts *v = snapshot_get(&g.verdicts);
@@ -192,7 +197,8 @@ START_TEST(without_a_topology_there_is_nothing_to_check)
     struct health *h = NULL;
     snapshot_init(&none);
     snapshot_init(&verdicts);
-    struct health_options o = {.topology = &none, .verdicts = &verdicts, .state_path = "/nowhere/health.json"};
+    struct health_options o = {
+        .topology = &none, .verdicts = &verdicts, .state_path = "/nowhere/health.json"};
     ck_assert_int_eq(health_start(&o, &h), ERR_INVAL);
     ck_assert_ptr_null(h);
     snapshot_done(&none);
@@ -220,7 +226,8 @@ START_TEST(every_refused_allocation)
     snapshot_init(&topology);
     snapshot_init(&verdicts);
     snapshot_publish(&topology, topology_of(8443, true));
-    struct health_options o = {.topology = &topology, .verdicts = &verdicts, .ca_file = "/ca.pem", .state_path = state};
+    struct health_options o = {
+        .topology = &topology, .verdicts = &verdicts, .ca_file = "/ca.pem", .state_path = state};
     ck_assert_int_gt(torture(begin_and_end, &o), 5);
     unlink(state);
     rmdir(dir);
@@ -229,5 +236,5 @@ START_TEST(every_refused_allocation)
 }
 END_TEST
 
-CHECK_MAIN("resolver/health", real_probes, stopping_with_probes_under_way, without_a_topology_there_is_nothing_to_check,
-           every_refused_allocation)
+CHECK_MAIN("resolver/health", real_probes, stopping_with_probes_under_way,
+           without_a_topology_there_is_nothing_to_check, every_refused_allocation)

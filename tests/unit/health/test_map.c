@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// resolver/health_map: what is drained or impaired for one registry holds for it alone; the map that workers ask says
-// what the verdicts say.
+// resolver/health_map: what is drained or impaired for one registry holds for it alone; the map
+// that workers ask says what the verdicts say.
 #include "health/health.h"
 
 #include "resolver/route/route.h"
@@ -20,8 +20,8 @@ static const char *const yaml =
 
 static struct health_map map; // large
 
-static void expect(const struct topology *t, const struct health_verdicts *v, const char *label, uint8_t region,
-                   enum route_mode mode)
+static void expect(const struct topology *t, const struct health_verdicts *v, const char *label,
+                   uint8_t region, enum route_mode mode)
 {
     const struct catalogue_registry *r = catalogue_find(t->catalogue, label, strlen(label));
     struct ip client = fixture_ip("198.51.100.7");
@@ -44,21 +44,25 @@ START_TEST(one_registry_alone)
 {
     struct topology *t = fixture_parse(yaml);
     struct health_verdicts *v = fixture_verdicts(t, 0);
-    struct health_exception list[] = {{HEALTH_IMPAIRED, "eastus", "contoso"}, {HEALTH_DRAINED, "westus", "fabrikam"}};
+    struct health_exception list[] = {{HEALTH_IMPAIRED, "eastus", "contoso"},
+                                      {HEALTH_DRAINED, "westus", "fabrikam"}};
     v->exceptions = list;
     expect(t, v, "contoso", 0, ROUTE_HEALTHY); // none yet
     v->n_exceptions = 2;
     expect(t, v, "contoso", 1, ROUTE_HEALTHY);
     expect(t, v, "fabrikam", 0, ROUTE_HEALTHY);
-    struct health_exception both[] = {{HEALTH_IMPAIRED, "eastus", "contoso"}, {HEALTH_IMPAIRED, "westus", "contoso"}};
+    struct health_exception both[] = {{HEALTH_IMPAIRED, "eastus", "contoso"},
+                                      {HEALTH_IMPAIRED, "westus", "contoso"}};
     v->exceptions = both;
     expect(t, v, "contoso", 0, ROUTE_FAIL_OPEN);
     expect(t, v, "fabrikam", 0, ROUTE_HEALTHY);
-    struct health_exception region[] = {{HEALTH_DRAINED, "eastus", ""}, {HEALTH_DRAINED, "nowhere", "contoso"}};
+    struct health_exception region[] = {{HEALTH_DRAINED, "eastus", ""},
+                                        {HEALTH_DRAINED, "nowhere", "contoso"}};
     v->exceptions = region;
     expect(t, v, "contoso", 1, ROUTE_HEALTHY);
     expect(t, v, "fabrikam", 1, ROUTE_HEALTHY);
-    struct health_exception all[] = {{HEALTH_DRAINED, "eastus", ""}, {HEALTH_DRAINED, "westus", "contoso"}};
+    struct health_exception all[] = {{HEALTH_DRAINED, "eastus", ""},
+                                     {HEALTH_DRAINED, "westus", "contoso"}};
     v->exceptions = all;
     expect(t, v, "contoso", 0, ROUTE_LAST);
     expect(t, v, "fabrikam", 1, ROUTE_HEALTHY);

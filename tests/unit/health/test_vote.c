@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// resolver/health_vote: the rules of design section 5 as a table. Also health_deep's steps, and orders that merge the
-// same way in any order.
+// resolver/health_vote: the rules of design section 5 as a table. Also health_deep's steps, and
+// orders that merge the same way in any order.
 #include "health/vote.h"
 
 #include "base/err.h"
@@ -54,45 +54,111 @@ static const struct {
     {"a tie", {V(0, 0, 99), V(0, 1, 0)}, 2, 2, HEALTH_SAY_NOTHING, VOTE_TIE},
     {"two of three", {V(0, 0, 3), V(0, 1, 0), V(0, 0, 3)}, 3, 3, HEALTH_SAY_DOWN, VOTE_MAJORITY},
     {"one of three", {V(0, 0, 99), V(0, 1, 0), V(0, 1, 0)}, 3, 3, HEALTH_SAY_UP, VOTE_MAJORITY},
-    {"two against two", {V(0, 0, 3), V(0, 1, 0), V(0, 0, 3), V(0, 1, 0)}, 4, 4, HEALTH_SAY_NOTHING, VOTE_TIE},
+    {"two against two",
+     {V(0, 0, 3), V(0, 1, 0), V(0, 0, 3), V(0, 1, 0)},
+     4,
+     4,
+     HEALTH_SAY_NOTHING,
+     VOTE_TIE},
     {"as old as may be", {V(LIFE, 0, 3), V(0, 0, 3)}, 2, 2, HEALTH_SAY_DOWN, VOTE_MAJORITY},
     {"too old", {V(LIFE + 1, 1, 0), V(0, 0, 6)}, 2, 2, HEALTH_SAY_DOWN, VOTE_LONE},
     {"all too old", {V(LIFE + 1, 1, 0), V(LIFE + 1, 0, 6)}, 2, 2, HEALTH_SAY_NOTHING, VOTE_NOBODY},
     {"its own region", {OWN, V(0, 0, 3), V(0, 0, 3)}, 3, 2, HEALTH_SAY_DOWN, VOTE_MAJORITY},
     {"its own region alone", {OWN, NEVER}, 2, 2, HEALTH_SAY_UP, VOTE_LONE},
     {"its own region alone, down", {OWN_DOWN(2 * FALL)}, 1, 2, HEALTH_SAY_DOWN, VOTE_LONE},
-    {"its own region alone, not yet", {OWN_DOWN(2 * FALL - 1)}, 1, 1, HEALTH_SAY_NOTHING, VOTE_WAITS},
-    {"its own region against one that abstains", {OWN, ABSTAINS}, 2, 2, HEALTH_SAY_NOTHING, VOTE_CONTESTED},
-    {"its own region against many", {OWN, ABSTAINS, ABSTAINS}, 3, 2, HEALTH_SAY_NOTHING, VOTE_CONTESTED},
-    {"its own region with one that abstains", {OWN_DOWN(1), ABSTAINS}, 2, 2, HEALTH_SAY_DOWN, VOTE_LONE},
-    {"its own region against voters", {OWN, V(0, 0, 3), V(0, 0, 3)}, 3, 2, HEALTH_SAY_DOWN, VOTE_MAJORITY},
+    {"its own region alone, not yet",
+     {OWN_DOWN(2 * FALL - 1)},
+     1,
+     1,
+     HEALTH_SAY_NOTHING,
+     VOTE_WAITS},
+    {"its own region against one that abstains",
+     {OWN, ABSTAINS},
+     2,
+     2,
+     HEALTH_SAY_NOTHING,
+     VOTE_CONTESTED},
+    {"its own region against many",
+     {OWN, ABSTAINS, ABSTAINS},
+     3,
+     2,
+     HEALTH_SAY_NOTHING,
+     VOTE_CONTESTED},
+    {"its own region with one that abstains",
+     {OWN_DOWN(1), ABSTAINS},
+     2,
+     2,
+     HEALTH_SAY_DOWN,
+     VOTE_LONE},
+    {"its own region against voters",
+     {OWN, V(0, 0, 3), V(0, 0, 3)},
+     3,
+     2,
+     HEALTH_SAY_DOWN,
+     VOTE_MAJORITY},
     {"lone, fall", {V(0, 0, FALL), NEVER}, 2, 2, HEALTH_SAY_NOTHING, VOTE_WAITS},
     {"lone, almost", {V(0, 0, 2 * FALL - 1), NEVER}, 2, 2, HEALTH_SAY_NOTHING, VOTE_WAITS},
     {"lone, twice the fall", {V(0, 0, 2 * FALL), NEVER}, 2, 2, HEALTH_SAY_DOWN, VOTE_LONE},
     {"lone, up", {V(0, 1, 0), NEVER}, 2, 2, HEALTH_SAY_UP, VOTE_LONE},
     {"alone by right", {OWN, V(0, 0, FALL)}, 2, 1, HEALTH_SAY_DOWN, VOTE_LONE},
     {"the other abstains", {ABSTAINS, V(0, 0, FALL)}, 2, 2, HEALTH_SAY_NOTHING, VOTE_WAITS},
-    {"the other has said up and abstains", {ASIDE(1, 0), V(0, 0, FALL)}, 2, 2, HEALTH_SAY_NOTHING, VOTE_WAITS},
+    {"the other has said up and abstains",
+     {ASIDE(1, 0), V(0, 0, FALL)},
+     2,
+     2,
+     HEALTH_SAY_NOTHING,
+     VOTE_WAITS},
     {"all abstain", {ABSTAINS, ABSTAINS}, 2, 2, HEALTH_SAY_DOWN, VOTE_MAJORITY},
-    {"all abstain, one not yet", {ABSTAINS, ASIDE(0, 2 * FALL - 1)}, 2, 2, HEALTH_SAY_NOTHING, VOTE_WAITS},
+    {"all abstain, one not yet",
+     {ABSTAINS, ASIDE(0, 2 * FALL - 1)},
+     2,
+     2,
+     HEALTH_SAY_NOTHING,
+     VOTE_WAITS},
     {"all abstain, in a tie", {ABSTAINS, ASIDE(1, 0)}, 2, 2, HEALTH_SAY_NOTHING, VOTE_TIE},
-    {"all abstain, most see it up", {ABSTAINS, ASIDE(1, 0), ASIDE(1, 0)}, 3, 3, HEALTH_SAY_UP, VOTE_MAJORITY},
+    {"all abstain, most see it up",
+     {ABSTAINS, ASIDE(1, 0), ASIDE(1, 0)},
+     3,
+     3,
+     HEALTH_SAY_UP,
+     VOTE_MAJORITY},
     {"one abstains, the rest is gone", {ABSTAINS, NEVER, NEVER}, 3, 2, HEALTH_SAY_DOWN, VOTE_LONE},
-    {"one abstains and waits", {ASIDE(0, 2 * FALL - 1), NEVER}, 2, 1, HEALTH_SAY_NOTHING, VOTE_WAITS},
+    {"one abstains and waits",
+     {ASIDE(0, 2 * FALL - 1), NEVER},
+     2,
+     1,
+     HEALTH_SAY_NOTHING,
+     VOTE_WAITS},
     {"one abstains and sees it up", {ASIDE(1, 0), NEVER}, 2, 2, HEALTH_SAY_UP, VOTE_LONE},
-    {"one abstains, another has not probed it", {ABSTAINS, UNKNOWN}, 2, 2, HEALTH_SAY_NOTHING, VOTE_NOBODY},
-    {"its own region, another has not probed it", {OWN_DOWN(50), UNKNOWN}, 2, 2, HEALTH_SAY_NOTHING, VOTE_NOBODY},
+    {"one abstains, another has not probed it",
+     {ABSTAINS, UNKNOWN},
+     2,
+     2,
+     HEALTH_SAY_NOTHING,
+     VOTE_NOBODY},
+    {"its own region, another has not probed it",
+     {OWN_DOWN(50), UNKNOWN},
+     2,
+     2,
+     HEALTH_SAY_NOTHING,
+     VOTE_NOBODY},
     {"many abstain, one votes", {ABSTAINS, ABSTAINS, V(0, 1, 0)}, 3, 3, HEALTH_SAY_UP, VOTE_LONE},
-    {"abstaining breaks a tie", {ABSTAINS, V(0, 0, 3), V(0, 1, 0), V(0, 1, 0)}, 4, 4, HEALTH_SAY_UP, VOTE_MAJORITY},
+    {"abstaining breaks a tie",
+     {ABSTAINS, V(0, 0, 3), V(0, 1, 0), V(0, 1, 0)},
+     4,
+     4,
+     HEALTH_SAY_UP,
+     VOTE_MAJORITY},
     {"has not probed it", {UNKNOWN, V(0, 1, 0), V(0, 1, 0)}, 3, 3, HEALTH_SAY_UP, VOTE_MAJORITY},
 };
 
 START_TEST(table)
 {
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-        struct health_count c = health_vote(rows[i].votes, rows[i].n, NOW, LIFE, rows[i].n_expected, FALL);
-        ck_assert_msg(c.ballot == rows[i].ballot && c.rule == rows[i].rule, "%s: ballot %d, %s", rows[i].what,
-                      (int)c.ballot, health_rule_text(c.rule));
+        struct health_count c =
+            health_vote(rows[i].votes, rows[i].n, NOW, LIFE, rows[i].n_expected, FALL);
+        ck_assert_msg(c.ballot == rows[i].ballot && c.rule == rows[i].rule, "%s: ballot %d, %s",
+                      rows[i].what, (int)c.ballot, health_rule_text(c.rule));
     }
 }
 END_TEST
@@ -132,13 +198,37 @@ START_TEST(the_later_order_wins_everywhere)
         {.kind = HEALTH_DRAINED, .region = "eastus", .on = true, .at_ms = 1000},
         {.kind = HEALTH_DRAINED, .region = "eastus", .on = false, .at_ms = 2000},
         {.kind = HEALTH_DRAINED, .region = "eastus", .label = "contoso", .on = true, .at_ms = 1500},
-        {.kind = HEALTH_IMPAIRED, .region = "eastus", .label = "contoso", .on = false, .at_ms = 1500},
-        {.kind = HEALTH_IMPAIRED, .region = "eastus", .label = "contoso", .on = true, .at_ms = 1500},
-        {.kind = HEALTH_FORCED, .region = "eastus", .on = true, .force = HEALTH_FORCE_UP, .at_ms = 1000},
-        {.kind = HEALTH_FORCED, .region = "eastus", .on = true, .force = HEALTH_FORCE_DOWN, .at_ms = 1200},
-        {.kind = HEALTH_FORCED, .region = "westus", .on = true, .force = HEALTH_FORCE_UP, .at_ms = 1300},
+        {.kind = HEALTH_IMPAIRED,
+         .region = "eastus",
+         .label = "contoso",
+         .on = false,
+         .at_ms = 1500},
+        {.kind = HEALTH_IMPAIRED,
+         .region = "eastus",
+         .label = "contoso",
+         .on = true,
+         .at_ms = 1500},
+        {.kind = HEALTH_FORCED,
+         .region = "eastus",
+         .on = true,
+         .force = HEALTH_FORCE_UP,
+         .at_ms = 1000},
+        {.kind = HEALTH_FORCED,
+         .region = "eastus",
+         .on = true,
+         .force = HEALTH_FORCE_DOWN,
+         .at_ms = 1200},
+        {.kind = HEALTH_FORCED,
+         .region = "westus",
+         .on = true,
+         .force = HEALTH_FORCE_UP,
+         .at_ms = 1300},
         {.kind = HEALTH_FORCED, .region = "westus", .at_ms = 1300},
-        {.kind = HEALTH_FORCED, .region = "westus", .on = true, .force = HEALTH_FORCE_UP, .at_ms = 900},
+        {.kind = HEALTH_FORCED,
+         .region = "westus",
+         .on = true,
+         .force = HEALTH_FORCE_UP,
+         .at_ms = 900},
     };
     for (size_t i = 0; i < ARRAY_LEN(orders); i++)
         health_orders_merge(&a, &orders[i], 3000);
@@ -147,7 +237,8 @@ START_TEST(the_later_order_wins_everywhere)
     ck_assert_uint_eq(a.n, 5);
     ck_assert_uint_eq(b.n, 5);
     for (size_t i = 0; i < a.n; i++) {
-        struct health_order *x = &a.list[i], *y = health_orders_find(&b, x->kind, x->region, x->label);
+        struct health_order *x = &a.list[i],
+                            *y = health_orders_find(&b, x->kind, x->region, x->label);
         ck_assert(y && health_order_same(x, y));
     }
     ck_assert(!health_orders_find(&a, HEALTH_DRAINED, "eastus", "")->on);
@@ -178,7 +269,8 @@ START_TEST(forces_are_a_list_of_their_own)
          0, 2},
         {"{'forces':[]}", ERR_CORRUPT, 0},
         {"{'orders':[],'forces':{}}", ERR_CORRUPT, 0},
-        {"{'orders':[],'forces':[{'region':'eastus','force':'sideways','at_ms':1}]}", ERR_CORRUPT, 0},
+        {"{'orders':[],'forces':[{'region':'eastus','force':'sideways','at_ms':1}]}", ERR_CORRUPT,
+         0},
         {"{'orders':[],'forces':[{'region':'East US','force':'up','at_ms':1}]}", ERR_CORRUPT, 0},
         {"{'orders':[],'forces':[{'region':'eastus','force':'up','at_ms':0}]}", ERR_CORRUPT, 0},
         {"{'orders':[],'forces':[{'region':'eastus','force':'up'}]}", ERR_CORRUPT, 0},
@@ -205,16 +297,19 @@ START_TEST(orders_are_bounded)
 {
     memset(&a, 0, sizeof a);
     for (int i = 0; i < HEALTH_ORDERS_MAX; i++) {
-        struct health_order x = {.kind = HEALTH_IMPAIRED, .region = "eastus", .on = i != 7, .at_ms = 1000};
+        struct health_order x = {
+            .kind = HEALTH_IMPAIRED, .region = "eastus", .on = i != 7, .at_ms = 1000};
         snprintf(x.label, sizeof x.label, "reg%05d", i);
         ck_assert_int_eq(health_orders_merge(&a, &x, 3000), 1);
     }
-    struct health_order more = {.kind = HEALTH_DRAINED, .region = "eastus", .on = true, .at_ms = 1000};
+    struct health_order more = {
+        .kind = HEALTH_DRAINED, .region = "eastus", .on = true, .at_ms = 1000};
     ck_assert_int_eq(health_orders_merge(&a, &more, 3000), 1); // in place of the one taken back
     more.label[0] = 'x';
     ck_assert_int_eq(health_orders_merge(&a, &more, 3000), ERR_NOSPACE);
 }
 END_TEST
 
-CHECK_MAIN("resolver/health_vote", table, who_sees_most_others_down_abstains, headroom_holds_its_step,
-           the_later_order_wins_everywhere, forces_are_a_list_of_their_own, orders_are_bounded)
+CHECK_MAIN("resolver/health_vote", table, who_sees_most_others_down_abstains,
+           headroom_holds_its_step, the_later_order_wins_everywhere, forces_are_a_list_of_their_own,
+           orders_are_bounded)

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// net/edge with the real nginx in front of a toy app, on free ports of 127.0.0.1 and a folder of its own.
+// net/edge with the real nginx in front of a toy app, on free ports of 127.0.0.1 and a folder of
+// its own.
 #include "net/edge.h"
 
 #include "base/clock.h"
@@ -58,8 +59,8 @@ static void run(struct http_request *req, struct http_response *resp)
     struct buf b;
     buf_init(&b, 0);
     char ip[IP_TEXT_SIZE];
-    buf_printf(&b, "%s %s?%s host=%s listener=%d client=%s fp=%s sunk=%zu\n", req->method_text, req->path, req->query,
-               req->host, req->listener, ip_format(&req->client, ip),
+    buf_printf(&b, "%s %s?%s host=%s listener=%d client=%s fp=%s sunk=%zu\n", req->method_text,
+               req->path, req->query, req->host, req->listener, ip_format(&req->client, ip),
                req->peer_cert_fingerprint ? req->peer_cert_fingerprint : "-", atomic_load(&sunk));
     for (const struct http_header *h = req->headers; h; h = h->next)
         buf_printf(&b, "%s: %s\n", h->name, h->value);
@@ -80,14 +81,17 @@ static void begin(void *ctx, struct http_request *req, struct http_plan *plan)
 static void finish(void *ctx, const struct http_request *req, struct http_response *resp)
 {
     (void)ctx;
-    (void)http_response_header((struct http_request *)(uintptr_t)req, resp, "X-Meridian-Region", "eastus");
-    (void)http_response_header((struct http_request *)(uintptr_t)req, resp, "X-Meridian-Stamp", "tst-1");
+    (void)http_response_header((struct http_request *)(uintptr_t)req, resp, "X-Meridian-Region",
+                               "eastus");
+    (void)http_response_header((struct http_request *)(uintptr_t)req, resp, "X-Meridian-Stamp",
+                               "tst-1");
 }
 
 // --- one region: two sockets of the daemon, one edge ---
 
 struct edge_region {
-    char name[16], dir[160], pub[200], peer[200], tunnel[200], blobs[200], pem[200], shared[200], peer_pem[200];
+    char name[16], dir[160], pub[200], peer[200], tunnel[200], blobs[200], pem[200], shared[200],
+        peer_pem[200];
     struct endpoint https, peer_at;
     struct edge_config c;
     struct http_server *s_pub, *s_peer;
@@ -135,9 +139,11 @@ static void region_config(struct edge_region *r, const char *name)
     snprintf(leaf, sizeof leaf, "region-%s", name);
     tls_make_leaf(top, "ca", leaf, san, r->pem, sizeof r->pem);
     snprintf(leaf, sizeof leaf, "shared-%s", name);
-    tls_make_leaf(top, "ca", leaf, "DNS:*.example.test,DNS:*.privatelink.example.test", r->shared, sizeof r->shared);
+    tls_make_leaf(top, "ca", leaf, "DNS:*.example.test,DNS:*.privatelink.example.test", r->shared,
+                  sizeof r->shared);
     snprintf(leaf, sizeof leaf, "peer-%s", name);
-    snprintf(san, sizeof san, "DNS:%s.peer.example.test,URI:meridian://example.test/region/%s", name, name);
+    snprintf(san, sizeof san, "DNS:%s.peer.example.test,URI:meridian://example.test/region/%s",
+             name, name);
     tls_make_leaf(top, "ca", leaf, san, r->peer_pem, sizeof r->peer_pem);
     r->https = local(tls_free_port());
     r->peer_at = local(tls_free_port());
@@ -217,17 +223,21 @@ static void own_answer(const struct fetch_request *q, int status, const char *co
     struct fetch_result r;
     char text[256], want[64];
     ck_assert_msg(fetch_run(f, q, &r) == 0, "%s: %s", q->url, r.message);
-    ck_assert_msg(r.status == status, "%s: %d, want %d: %s", q->url, r.status, status, buf_cstr(&r.body));
+    ck_assert_msg(r.status == status, "%s: %d, want %d: %s", q->url, r.status, status,
+                  buf_cstr(&r.body));
     snprintf(want, sizeof want, "{\"errors\":[{\"code\":\"%s\",", code);
-    ck_assert_msg(!q->method || strcmp(q->method, "HEAD") != 0 ? strstr(buf_cstr(&r.body), want) == buf_cstr(&r.body)
-                                                               : !r.body.n,
+    ck_assert_msg(!q->method || strcmp(q->method, "HEAD") != 0
+                      ? strstr(buf_cstr(&r.body), want) == buf_cstr(&r.body)
+                      : !r.body.n,
                   "%s", buf_cstr(&r.body));
-    ck_assert_str_eq(fetch_result_header(&r, "Content-Type", text, sizeof text), "application/json");
+    ck_assert_str_eq(fetch_result_header(&r, "Content-Type", text, sizeof text),
+                     "application/json");
     ck_assert_str_eq(fetch_result_header(&r, "X-Meridian-Region", text, sizeof text), "eastus");
     const char *once = strstr(buf_cstr(&r.headers), "x-meridian-region:");
     ck_assert_msg(once && !strstr(once + 1, "x-meridian-region:"), "%s", buf_cstr(&r.headers));
     ck_assert_str_eq(fetch_result_header(&r, "X-Meridian-Stamp", text, sizeof text), "tst-1");
-    ck_assert_uint_eq(strlen(fetch_result_header(&r, "X-Meridian-Request-Id", text, sizeof text)), 32);
+    ck_assert_uint_eq(strlen(fetch_result_header(&r, "X-Meridian-Request-Id", text, sizeof text)),
+                      32);
     bool later = status == 503 || status == 429;
     ck_assert(later == (fetch_result_header(&r, "Retry-After", text, sizeof text) != NULL));
     fetch_result_done(&r);
@@ -271,31 +281,33 @@ START_TEST(test_render)
     struct buf b;
     buf_init(&b, 0);
     ck_assert_int_eq(edge_render(&good, &b, NULL), 0);
-    static const char *const has[] = {"daemon off;",
-                                      "client_max_body_size 0;",
-                                      "proxy_request_buffering off;",
-                                      "location /oauth2/ {",
-                                      "location = /healthz { limit_conn by_client 7; proxy_pass",
-                                      "proxy_buffering off;",
-                                      "merge_slashes off;",
-                                      "underscores_in_headers off;",
-                                      "ssl_reject_handshake on;",
-                                      "*.eastus.geo.example.test",
-                                      "*.eastus.data.privatelink.example.test",
-                                      "ssl_verify_client on;",
-                                      "error_page 495 =400 /_edge/certificate;",
-                                      "/blobs/uploads/westeurope\\.[0-9a-f]+$",
-                                      "upstream region_westeurope { server unix:/r/c; keepalive 16; }",
-                                      "return 421 ",
-                                      "limit_conn_log_level info;",
-                                      "limit_conn by_client 7; limit_conn by_network 9; limit_conn clients ",
-                                      "alias /blobs/;",
-                                      "X-Forwarded-For \"\"",
-                                      "large_client_header_buffers 4 16k;"};
+    static const char *const has[] = {
+        "daemon off;",
+        "client_max_body_size 0;",
+        "proxy_request_buffering off;",
+        "location /oauth2/ {",
+        "location = /healthz { limit_conn by_client 7; proxy_pass",
+        "proxy_buffering off;",
+        "merge_slashes off;",
+        "underscores_in_headers off;",
+        "ssl_reject_handshake on;",
+        "*.eastus.geo.example.test",
+        "*.eastus.data.privatelink.example.test",
+        "ssl_verify_client on;",
+        "error_page 495 =400 /_edge/certificate;",
+        "/blobs/uploads/westeurope\\.[0-9a-f]+$",
+        "upstream region_westeurope { server unix:/r/c; keepalive 16; }",
+        "return 421 ",
+        "limit_conn_log_level info;",
+        "limit_conn by_client 7; limit_conn by_network 9; limit_conn clients ",
+        "alias /blobs/;",
+        "X-Forwarded-For \"\"",
+        "large_client_header_buffers 4 16k;"};
     for (size_t i = 0; i < ARRAY_LEN(has); i++)
         ck_assert_msg(strstr(buf_cstr(&b), has[i]) != NULL, "missing: %s", has[i]);
     ck_assert_ptr_null(strstr(buf_cstr(&b), "include"));
-    const char *peer = strstr(buf_cstr(&b), "ssl_verify_client on;"); // regions are not counted as clients
+    // regions are not counted as clients
+    const char *peer = strstr(buf_cstr(&b), "ssl_verify_client on;");
     ck_assert_ptr_null(strstr(peer, "limit_conn"));
     static const char *const bad[] = {"/a b", "/a;",  "/a{",  "/a}", "/a$x", "/a\"",
                                       "/a'",  "/a\n", "/a\\", "/a#", "",     "rel"};
@@ -303,8 +315,9 @@ START_TEST(test_render)
     for (size_t i = 0; i < ARRAY_LEN(bad); i++)
         for (int k = 0; k < 9; k++) {
             struct edge_config c = good;
-            *(const char **[]){&c.runtime_dir, &c.public_socket, &c.peer_socket, &c.tunnel_socket, &c.blob_dir,
-                               &c.region_pem,  &c.shared_pem,    &c.peer_pem,    &c.ca_pem}[k] = bad[i];
+            *(const char **[]){&c.runtime_dir,   &c.public_socket, &c.peer_socket,
+                               &c.tunnel_socket, &c.blob_dir,      &c.region_pem,
+                               &c.shared_pem,    &c.peer_pem,      &c.ca_pem}[k] = bad[i];
             struct diag d;
             diag_init(&d);
             ck_assert_int_eq(edge_render(&c, &b, &d), ERR_INVAL);
@@ -331,7 +344,8 @@ START_TEST(test_requests)
     region_config(&one, "eastus");
     region_up(&one);
     char text[8192];
-    struct fetch_request q = to(&one.https, "https://contoso.eastus.geo.example.test/v2//a%2Fb/?x=%20");
+    struct fetch_request q =
+        to(&one.https, "https://contoso.eastus.geo.example.test/v2//a%2Fb/?x=%20");
     static const char *const forged[] = {
         "X-Meridian-Client: 6.6.6.6",    "X-Meridian-Peer-Cert: evil", "X-Meridian-Other: evil",
         "X_Meridian_Client: 6.6.6.6",    "Forwarded: for=evil",        "X-Forwarded-For: evil",
@@ -340,8 +354,9 @@ START_TEST(test_requests)
         "Authorization: Bearer abc"};
     q.headers = forged, q.n_headers = ARRAY_LEN(forged);
     ck_assert_int_eq(status_of(&q, text, sizeof text), 200);
-    ck_assert_ptr_nonnull(strstr(text, "GET /v2//a%2Fb/?x=%20 host=contoso.eastus.geo.example.test listener=0 "
-                                       "client=127.0.0.1 fp=- "));
+    ck_assert_ptr_nonnull(
+        strstr(text, "GET /v2//a%2Fb/?x=%20 host=contoso.eastus.geo.example.test listener=0 "
+                     "client=127.0.0.1 fp=- "));
     ck_assert_ptr_nonnull(strstr(text, "Bearer abc"));
     ck_assert_ptr_null(strstr(text, "evil"));
     ck_assert_ptr_null(strstr(text, "6.6.6.6"));
@@ -349,11 +364,12 @@ START_TEST(test_requests)
     ck_assert_int_eq(status_of(&q, text, sizeof text), 200);
     q = to(&one.https, "https://contoso.privatelink.example.test/");
     ck_assert_int_eq(status_of(&q, text, sizeof text), 200);
-    q = to(&one.https,
-           "https://contoso.westeurope.geo.example.test/"); // another region's name: certificate does not fit
+    // another region's name: certificate does not fit
+    q = to(&one.https, "https://contoso.westeurope.geo.example.test/");
     ck_assert_int_eq(status_of(&q, text, sizeof text), ERR_CRYPTO);
-    static const char *const hosts[] = {"Host: contoso.westeurope.geo.example.test", "Host: a.b.example.test",
-                                        "Host: elsewhere.test", "Host: 127.0.0.1"};
+    static const char *const hosts[] = {"Host: contoso.westeurope.geo.example.test",
+                                        "Host: a.b.example.test", "Host: elsewhere.test",
+                                        "Host: 127.0.0.1"};
     for (size_t i = 0; i < ARRAY_LEN(hosts); i++) { // right name in TLS, another in HTTP
         q = to(&one.https, "https://contoso.example.test/");
         q.headers = &hosts[i], q.n_headers = 1;
@@ -378,20 +394,25 @@ START_TEST(test_blobs)
     region_up(&one);
     char text[256];
     struct fetch_result r;
-    struct fetch_request q = to(&one.https, "https://contoso.eastus.geo.example.test/v2/a/blobs/sha256:1");
+    struct fetch_request q =
+        to(&one.https, "https://contoso.eastus.geo.example.test/v2/a/blobs/sha256:1");
     ck_assert_int_eq(fetch_run(f, &q, &r), 0);
     ck_assert_int_eq(r.status, 200);
     ck_assert_str_eq(buf_cstr(&r.body), "0123456789");
-    ck_assert_str_eq(fetch_result_header(&r, "Docker-Content-Digest", text, sizeof text), "sha256:abc");
+    ck_assert_str_eq(fetch_result_header(&r, "Docker-Content-Digest", text, sizeof text),
+                     "sha256:abc");
     ck_assert_str_eq(fetch_result_header(&r, "ETag", text, sizeof text), "\"sha256:abc\"");
     ck_assert_str_eq(fetch_result_header(&r, "X-Meridian-Region", text, sizeof text), "eastus");
-    ck_assert_str_eq(fetch_result_header(&r, "Content-Type", text, sizeof text), "application/octet-stream");
-    ck_assert_uint_eq(strlen(fetch_result_header(&r, "X-Meridian-Request-Id", text, sizeof text)), 32);
+    ck_assert_str_eq(fetch_result_header(&r, "Content-Type", text, sizeof text),
+                     "application/octet-stream");
+    ck_assert_uint_eq(strlen(fetch_result_header(&r, "X-Meridian-Request-Id", text, sizeof text)),
+                      32);
     fetch_result_done(&r);
     q.method = "HEAD";
     ck_assert_int_eq(fetch_run(f, &q, &r), 0);
     ck_assert_str_eq(fetch_result_header(&r, "Content-Length", text, sizeof text), "10");
-    ck_assert_str_eq(fetch_result_header(&r, "Docker-Content-Digest", text, sizeof text), "sha256:abc");
+    ck_assert_str_eq(fetch_result_header(&r, "Docker-Content-Digest", text, sizeof text),
+                     "sha256:abc");
     ck_assert_uint_eq(r.body.n, 0);
     fetch_result_done(&r);
     q.method = NULL;
@@ -428,8 +449,10 @@ static char *raw_while(const char *request, const char *more_flags, const char *
     char file[200], c[700];
     snprintf(file, sizeof file, "%s/raw", top);
     ck_assert_int_eq(file_write_atomic(file, request, strlen(request), 0600), 0);
-    snprintf(c, sizeof c, "(cat %s; %s) | timeout 10 openssl s_client -quiet -connect 127.0.0.1:%u %s 2>/dev/null",
-             file, before, one.https.port, more_flags);
+    snprintf(
+        c, sizeof c,
+        "(cat %s; %s) | timeout 10 openssl s_client -quiet -connect 127.0.0.1:%u %s 2>/dev/null",
+        file, before, one.https.port, more_flags);
     FILE *p = popen(c, "r");
     ck_assert_ptr_nonnull(p);
     size_t n = fread(text, 1, sizeof text - 1, p);
@@ -468,20 +491,26 @@ static void tunnels_up(void)
     fingerprint_of(two.peer_pem, pin);
     struct buf b;
     buf_init(&b, 0);
-    buf_printf(&b,
-               "version: 1\ndomain: example.test\nhostmaster: hostmaster@example.test\nregions:\n"
-               "  - { name: eastus, stamps: [{ name: e-1, ipv4: [192.0.2.1] }], peer: '192.0.2.1:8443' }\n"
-               "  - { name: westeurope, stamps: [{ name: w-1, ipv4: [192.0.2.2] }], peer: '%s' }\n"
-               "name_servers: [e-1.eastus]\nregistries:\n  - { name: contoso, replicas: [{ region: eastus }] }\n"
-               "routing: { order: [eastus, westeurope] }\nidentities:\n  westeurope: { peer_fingerprints: [\"%s\"] }\n",
-               endpoint_format(&two.peer_at, at), pin);
+    buf_printf(
+        &b,
+        "version: 1\ndomain: example.test\nhostmaster: hostmaster@example.test\nregions:\n"
+        "  - { name: eastus, stamps: [{ name: e-1, ipv4: [192.0.2.1] }], peer: '192.0.2.1:8443' }\n"
+        "  - { name: westeurope, stamps: [{ name: w-1, ipv4: [192.0.2.2] }], peer: '%s' }\n"
+        "name_servers: [e-1.eastus]\nregistries:\n  - { name: contoso, replicas: [{ region: eastus "
+        "}] }\n"
+        "routing: { order: [eastus, westeurope] }\nidentities:\n  westeurope: { peer_fingerprints: "
+        "[\"%s\"] }\n",
+        endpoint_format(&two.peer_at, at), pin);
     struct topology *t;
     ck_assert_int_eq(topology_parse(buf_cstr(&b), b.n, "test", NULL, &t), 0);
     buf_done(&b);
     snapshot_init(&topology);
     snapshot_publish(&topology, t);
-    struct tunnels_options o = {
-        .topology = &topology, .region = "eastus", .stamp = "tst-1", .ca_file = ca, .peer_pem = one.peer_pem};
+    struct tunnels_options o = {.topology = &topology,
+                                .region = "eastus",
+                                .stamp = "tst-1",
+                                .ca_file = ca,
+                                .peer_pem = one.peer_pem};
     ck_assert_int_eq(http_socket_open(one.tunnel, 0660, (uid_t)-1, (gid_t)-1, &o.listen_fd), 0);
     ck_assert_int_eq(tunnels_start(&o, &tunnels), 0);
 }
@@ -510,7 +539,8 @@ START_TEST(test_peers)
     char other[100];
     tls_make_ca(top, "other", other, sizeof other);
     char stranger[200];
-    tls_make_leaf(top, "other", "stranger", "DNS:eastus.peer.example.test", stranger, sizeof stranger);
+    tls_make_leaf(top, "other", "stranger", "DNS:eastus.peer.example.test", stranger,
+                  sizeof stranger);
     q.client_pem = stranger;
     ck_assert_int_ne(status_of(&q, text, sizeof text), 200);
     static uint8_t body[1 << 20]; // an upload of westeurope, sent to the global name at eastus
@@ -520,8 +550,9 @@ START_TEST(test_peers)
     q.headers = bearer, q.n_headers = 3;
     q.method = "PATCH", q.body = bytes_of(body, sizeof body), q.chunked = true;
     ck_assert_int_eq(status_of(&q, text, sizeof text), 200);
-    ck_assert_ptr_nonnull(strstr(text, "PATCH /v2/a/b/blobs/uploads/westeurope.0a1b?x=1 host=contoso.example.test "
-                                       "listener=1"));
+    ck_assert_ptr_nonnull(
+        strstr(text, "PATCH /v2/a/b/blobs/uploads/westeurope.0a1b?x=1 host=contoso.example.test "
+                     "listener=1"));
     ck_assert_ptr_nonnull(strstr(text, "sunk=1048576"));
     ck_assert_ptr_nonnull(strstr(text, "Bearer abc"));
     ck_assert_ptr_nonnull(strstr(text, "X-Meridian-Passed-Client: 127.0.0.1"));
@@ -530,13 +561,16 @@ START_TEST(test_peers)
     ck_assert_int_eq(status_of(&q, text, sizeof text), 200);
     ck_assert_ptr_nonnull(strstr(text, "listener=0"));
     // targets that would be another path over there
-    static const char *const tricks[] = {
-        "/feed/../v2/a/blobs/uploads/westeurope.0a", "/v2/a%2fb/blobs/uploads/westeurope.0a",
-        "/%76%32/a/blobs/uploads/westeurope.0a",     "/v2/a/blobs/uploads/x/%2e%2e/westeurope.0a",
-        "/v2/a/blobs/uploads/westeurope.0a#x",       "/feed/%2e%2e/v2/a/blobs/uploads/westeurope.0a"};
+    static const char *const tricks[] = {"/feed/../v2/a/blobs/uploads/westeurope.0a",
+                                         "/v2/a%2fb/blobs/uploads/westeurope.0a",
+                                         "/%76%32/a/blobs/uploads/westeurope.0a",
+                                         "/v2/a/blobs/uploads/x/%2e%2e/westeurope.0a",
+                                         "/v2/a/blobs/uploads/westeurope.0a#x",
+                                         "/feed/%2e%2e/v2/a/blobs/uploads/westeurope.0a"};
     for (size_t i = 0; i < ARRAY_LEN(tricks); i++) {
         char request[300];
-        snprintf(request, sizeof request, "GET %s HTTP/1.1\r\nHost: contoso.example.test\r\n" CLOSES "\r\n", tricks[i]);
+        snprintf(request, sizeof request,
+                 "GET %s HTTP/1.1\r\nHost: contoso.example.test\r\n" CLOSES "\r\n", tricks[i]);
         char *got = raw(request, AS_GLOBAL);
         ck_assert_msg(strncmp(got, "HTTP/1.1 404 ", 13) == 0, "%s\n%s", tricks[i], got);
     }
@@ -544,9 +578,11 @@ START_TEST(test_peers)
     q.url = "https://contoso.example.test/v2/a/b/blobs/uploads/westeurope.0a1b";
     own_answer(&q, 503, "UNAVAILABLE"); // that region is down
     tunnels_stop(tunnels);
-    own_answer(&q, 503, "UNAVAILABLE"); // nobody carries it there: the region where it goes on is named, not this one
+    // nobody carries it there: the region where it goes on is named, not this one
+    own_answer(&q, 503, "UNAVAILABLE");
     ck_assert_int_eq(status_of(&q, text, sizeof text), 503);
-    ck_assert_msg(strstr(text, "began in region westeurope and goes on only there") != NULL, "%s", text);
+    ck_assert_msg(strstr(text, "began in region westeurope and goes on only there") != NULL, "%s",
+                  text);
     region_down(&one);
     snapshot_done(&topology);
     world_end();
@@ -560,8 +596,9 @@ START_TEST(test_a_slow_body)
     region_config(&one, "eastus");
     body_rate = 10;
     region_up(&one);
-    char *got = raw_while("PATCH /up HTTP/1.1\r\nHost: contoso.example.test\r\nContent-Length: 90\r\n\r\nabcde",
-                          AS_GLOBAL, "for i in 1 2 3 4 5 6; do sleep 0.5; printf x 2>/dev/null || exit 0; done");
+    char *got = raw_while(
+        "PATCH /up HTTP/1.1\r\nHost: contoso.example.test\r\nContent-Length: 90\r\n\r\nabcde",
+        AS_GLOBAL, "for i in 1 2 3 4 5 6; do sleep 0.5; printf x 2>/dev/null || exit 0; done");
     ck_assert_msg(strncmp(got, "HTTP/1.1 408 ", 13) == 0, "%s", got);
     ck_assert_msg(strstr(got, "fewer than 10 bytes a second") != NULL, "%s", got);
     ck_assert_msg(strstr(got, "X-Meridian-Request-Id: ") != NULL, "%s", got);
@@ -602,21 +639,28 @@ START_TEST(test_own_answers)
         {"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n" CLOSES "\r\n", 400},
         {"GET / HTTP/3.7\r\nHost: contoso.example.test\r\n\r\n", 505},
         {"G@T / HTTP/1.1\r\nHost: contoso.example.test\r\n\r\n", 400},
-        {"POST / HTTP/1.1\r\nHost: contoso.example.test\r\nTransfer-Encoding: chunked\r\nContent-Length: "
+        {"POST / HTTP/1.1\r\nHost: contoso.example.test\r\nTransfer-Encoding: "
+         "chunked\r\nContent-Length: "
          "3\r\n\r\n0\r\n\r\n",
          400},
-        {"POST / HTTP/1.1\r\nHost: contoso.example.test\r\nTransfer-Encoding: gzip\r\n" CLOSES "\r\n", 405},
+        {"POST / HTTP/1.1\r\nHost: contoso.example.test\r\nTransfer-Encoding: gzip\r\n" CLOSES
+         "\r\n",
+         405},
     };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         char want[32], *got = raw(rows[i].request, AS_GLOBAL);
         snprintf(want, sizeof want, "HTTP/1.1 %d ", rows[i].status);
         ck_assert_msg(strncmp(got, want, strlen(want)) == 0, "%s\n%s", rows[i].request, got);
-        ck_assert_msg(strstr(got, "{\"errors\":[{") && strstr(got, "X-Meridian-Region: eastus"), "%s", got);
+        ck_assert_msg(strstr(got, "{\"errors\":[{") && strstr(got, "X-Meridian-Region: eastus"),
+                      "%s", got);
     }
     // an absolute target's host is the one that the daemon hears, whatever Host says
-    char *got = raw("GET https://contoso.example.test/a?b HTTP/1.1\r\nHost: evil.test\r\n" CLOSES "\r\n", AS_GLOBAL);
+    char *got =
+        raw("GET https://contoso.example.test/a?b HTTP/1.1\r\nHost: evil.test\r\n" CLOSES "\r\n",
+            AS_GLOBAL);
     ck_assert_msg(strstr(got, "GET /a?b host=contoso.example.test ") != NULL, "%s", got);
-    got = raw("GET https://evil.test/ HTTP/1.1\r\nHost: contoso.example.test\r\n" CLOSES "\r\n", AS_GLOBAL);
+    got = raw("GET https://evil.test/ HTTP/1.1\r\nHost: contoso.example.test\r\n" CLOSES "\r\n",
+              AS_GLOBAL);
     ck_assert_msg(strncmp(got, "HTTP/1.1 421 ", 13) == 0, "%s", got);
     got = raw("GET /v2/x/../y HTTP/1.1\r\nHost: contoso.example.test\r\n" CLOSES "\r\n", AS_GLOBAL);
     ck_assert_msg(strncmp(got, "HTTP/1.1 400 ", 13) == 0, "%s", got);
@@ -625,7 +669,8 @@ START_TEST(test_own_answers)
 }
 END_TEST
 
-// A large body that is refused unread: the client must hear the refusal, not that the connection broke.
+// A large body that is refused unread: the client must hear the refusal, not that the connection
+// broke.
 START_TEST(test_refused_early)
 {
     world();
@@ -673,11 +718,11 @@ static void asked_more(int n)
 static void serial_of(char *out, size_t cap)
 {
     char c[600];
-    snprintf(
-        c, sizeof c,
-        "echo | openssl s_client -connect 127.0.0.1:%u -servername a.eastus.geo.example.test 2>/dev/null | openssl "
-        "x509 -noout -serial",
-        one.https.port);
+    snprintf(c, sizeof c,
+             "echo | openssl s_client -connect 127.0.0.1:%u -servername a.eastus.geo.example.test "
+             "2>/dev/null | openssl "
+             "x509 -noout -serial",
+             one.https.port);
     FILE *p = popen(c, "r");
     ck_assert_ptr_nonnull(p);
     ck_assert_ptr_nonnull(fgets(out, (int)cap, p));
@@ -696,7 +741,8 @@ static size_t workers_of(pid_t master, char *out, size_t cap)
     return n;
 }
 
-// Nothing has changed: nginx is not told, its workers stay, and with them the connections that clients keep.
+// Nothing has changed: nginx is not told, its workers stay, and with them the connections that
+// clients keep.
 START_TEST(test_reload_of_the_same)
 {
     world();
@@ -707,10 +753,12 @@ START_TEST(test_reload_of_the_same)
     char before[200], after[200];
     ck_assert_uint_gt(workers_of(s.pid, before, sizeof before), 0);
     ck_assert_int_eq(edge_reload(one.edge, &one.c, NULL), 0);
-    clock_sleep_ms(300); // in which a reload would have started others; the case above waits for that
+    // in which a reload would have started others; the case above waits for that
+    clock_sleep_ms(300);
     workers_of(s.pid, after, sizeof after);
     ck_assert_str_eq(before, after);
-    tls_make_leaf(top, "ca", "region-eastus", "DNS:*.eastus.geo.example.test", one.pem, sizeof one.pem);
+    tls_make_leaf(top, "ca", "region-eastus", "DNS:*.eastus.geo.example.test", one.pem,
+                  sizeof one.pem);
     ck_assert_int_eq(edge_reload(one.edge, &one.c, NULL), 0);
     int i = 0;
     do { // a certificate that has changed is another configuration
@@ -735,7 +783,8 @@ START_TEST(test_reload)
         ck_assert_int_eq(pthread_create(&t[i], NULL, ask_on, NULL), 0);
     for (int i = 0; i < 3; i++) {
         asked_more(10);
-        tls_make_leaf(top, "ca", "region-eastus", "DNS:*.eastus.geo.example.test", one.pem, sizeof one.pem);
+        tls_make_leaf(top, "ca", "region-eastus", "DNS:*.eastus.geo.example.test", one.pem,
+                      sizeof one.pem);
         ck_assert_int_eq(edge_reload(one.edge, &one.c, NULL), 0);
     }
     int i = 0;
@@ -781,7 +830,8 @@ static int group_alive(pid_t group)
         char state;
         int parent, pgrp;
         if (in && fgets(text, sizeof text, in) && strrchr(text, ')') &&
-            sscanf(strrchr(text, ')') + 1, " %c %d %d", &state, &parent, &pgrp) == 3 && pgrp == group && state != 'Z')
+            sscanf(strrchr(text, ')') + 1, " %c %d %d", &state, &parent, &pgrp) == 3 &&
+            pgrp == group && state != 'Z')
             n++;
         if (in)
             fclose(in);
@@ -804,7 +854,8 @@ static void *open_gate_later(void *arg)
     return arg;
 }
 
-// Both families, workers that are not root, a ceiling for one address, and a stop that waits for a transfer.
+// Both families, workers that are not root, a ceiling for one address, and a stop that waits for a
+// transfer.
 START_TEST(test_listeners_users_limits_drain)
 {
     world();
@@ -932,7 +983,9 @@ END_TEST
 // Ports closed and no process left, or the test fails.
 static void nothing_left(pid_t master)
 {
-    for (int i = 0; tls_port_open(one.https.port) || tls_port_open(one.peer_at.port) || group_alive(master); i++) {
+    for (int i = 0;
+         tls_port_open(one.https.port) || tls_port_open(one.peer_at.port) || group_alive(master);
+         i++) {
         ck_assert_msg(i < 4000, "nginx stayed behind");
         clock_sleep_ms(5);
     }
@@ -1008,7 +1061,8 @@ START_TEST(test_start_refused)
     char odd[200];
     snprintf(odd, sizeof odd, "%s/odd", top);
     one.c.region_pem = odd;
-    for (int kind = 0; kind < (geteuid() ? 2 : 3); kind++) { // a link, a pipe that nobody writes to, a stranger's file
+    // a link, a pipe that nobody writes to, a stranger's file
+    for (int kind = 0; kind < (geteuid() ? 2 : 3); kind++) {
         if (kind == 0)
             ck_assert_int_eq(symlink(one.pem, odd), 0);
         else if (kind == 1)
@@ -1017,7 +1071,8 @@ START_TEST(test_start_refused)
             ck_assert_int_eq(file_write_atomic(odd, "x", 1, 0600) || chown(odd, 12345, 12345), 0);
         diag_init(&d);
         ck_assert_int_eq(edge_start(&one.c, &d, &e), ERR_INVAL);
-        ck_assert_msg(d.n == 1 && strstr(d.lines[0], odd), "%s", d.n ? d.lines[0] : "nothing was said");
+        ck_assert_msg(d.n == 1 && strstr(d.lines[0], odd), "%s",
+                      d.n ? d.lines[0] : "nothing was said");
         diag_done(&d);
         ck_assert_int_eq(unlink(odd), 0);
     }
@@ -1038,6 +1093,7 @@ START_TEST(test_start_refused)
 }
 END_TEST
 
-CHECK_MAIN("net/edge", test_render, test_requests, test_blobs, test_peers, test_a_slow_body, test_own_answers,
-           test_refused_early, test_reload, test_reload_of_the_same, test_listeners_users_limits_drain,
-           test_backoff_cap, test_master_killed, test_parent_killed, test_start_refused)
+CHECK_MAIN("net/edge", test_render, test_requests, test_blobs, test_peers, test_a_slow_body,
+           test_own_answers, test_refused_early, test_reload, test_reload_of_the_same,
+           test_listeners_users_limits_drain, test_backoff_cap, test_master_killed,
+           test_parent_killed, test_start_refused)

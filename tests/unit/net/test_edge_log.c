@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// net/edge_log: records as nginx 1.22 writes them, and as clients would like it to, come out without their secrets; and
-// the process that reads them never holds nginx up, never logs without bound, and is started again.
+// net/edge_log: records as nginx 1.22 writes them, and as clients would like it to, come out
+// without their secrets; and the process that reads them never holds nginx up, never logs without
+// bound, and is started again.
 #include "net/edge_log.h"
 
 #include "base/clock.h"
@@ -29,27 +30,35 @@ static const char *clean(const char *record)
 START_TEST(what_is_shown)
 {
     static const char *const rows[][2] = {
-        {FRONT
-         "client sent invalid chunked body, client: 10.0.0.9, server: *.eastus.geo.d.test, request: \"PATCH " UPLOAD
-         "?kid=1&exp=2&sig=SECRET HTTP/1.1\", host: \"contoso.eastus.geo.d.test\"\n",
-         "[error] *45 client sent invalid chunked body, client: 10.0.0.9, server: *.eastus.geo.d.test, request: "
+        {FRONT "client sent invalid chunked body, client: 10.0.0.9, server: *.eastus.geo.d.test, "
+               "request: \"PATCH " UPLOAD
+               "?kid=1&exp=2&sig=SECRET HTTP/1.1\", host: \"contoso.eastus.geo.d.test\"\n",
+         "[error] *45 client sent invalid chunked body, client: 10.0.0.9, server: "
+         "*.eastus.geo.d.test, request: "
          "\"PATCH " UPLOAD "[cut]\", host: \"contoso.eastus.geo.d.test\""},
-        {FRONT
-         "connect() to unix:/run/m/public.sock failed (111: Connection refused) while connecting to upstream, "
-         "client: ::1, server: x, request: \"GET /v2/ HTTP/1.1\", upstream: "
-         "\"http://unix:/run/m/public.sock:/v2/?sig=SECRET\", host: \"[::1]:8443\", referrer: \"https://a/SECRET\"",
-         "[error] *45 connect() to unix:/run/m/public.sock failed (111: Connection refused) while connecting to "
+        {FRONT "connect() to unix:/run/m/public.sock failed (111: Connection refused) while "
+               "connecting to upstream, "
+               "client: ::1, server: x, request: \"GET /v2/ HTTP/1.1\", upstream: "
+               "\"http://unix:/run/m/public.sock:/v2/?sig=SECRET\", host: \"[::1]:8443\", "
+               "referrer: \"https://a/SECRET\"",
+         "[error] *45 connect() to unix:/run/m/public.sock failed (111: Connection refused) while "
+         "connecting to "
          "upstream, client: ::1, server: x, request: \"GET /v2/ HTTP/1.1\", upstream: "
          "\"http://unix:/run/m/public.sock:/v2/[cut]\", host: \"[::1]:8443\", referrer: \"[cut]\""},
-        {"nginx: [emerg] unexpected \"}\" in /r/nginx.conf:3\n", "[emerg] unexpected \"}\" in /r/nginx.conf:3"},
-        {"2026/11/29 09:20:55 [emerg] 1#1: bind() to 0.0.0.0:443 failed (98: Address already in use)",
+        {"nginx: [emerg] unexpected \"}\" in /r/nginx.conf:3\n",
+         "[emerg] unexpected \"}\" in /r/nginx.conf:3"},
+        {"2026/11/29 09:20:55 [emerg] 1#1: bind() to 0.0.0.0:443 failed (98: Address already in "
+         "use)",
          "[emerg] bind() to 0.0.0.0:443 failed (98: Address already in use)"},
-        {"2026/11/29 09:20:55 [crit] 7#7: *1 SSL_do_handshake() failed (SSL: error:0A00010B:SSL routines::wrong "
+        {"2026/11/29 09:20:55 [crit] 7#7: *1 SSL_do_handshake() failed (SSL: error:0A00010B:SSL "
+         "routines::wrong "
          "version "
          "number) while SSL handshaking, client: 10.0.0.9, server: 10.0.0.1:443",
-         "[crit] *1 SSL_do_handshake() failed (SSL: error:0A00010B:SSL routines::wrong version number) while SSL "
+         "[crit] *1 SSL_do_handshake() failed (SSL: error:0A00010B:SSL routines::wrong version "
+         "number) while SSL "
          "handshaking, client: 10.0.0.9, server: 10.0.0.1:443"},
-        {"*** stack smashing detected ***: terminated", "*** stack smashing detected ***: terminated"},
+        {"*** stack smashing detected ***: terminated",
+         "*** stack smashing detected ***: terminated"},
         {"", ""},
         {"\n\n", ""},
     };
@@ -97,11 +106,13 @@ START_TEST(no_secret_is_shown)
         "something with sig=SECRET",
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        static const char *const fronts[] = {FRONT "text, client: 1.2.3.4, server: s, ", FRONT, "", "nginx: [emerg] ",
-                                             "2026/11/29 09:20:55 [emerg] 1#1: malloc() failed, client: 1.2.3.4, "};
+        static const char *const fronts[] = {
+            FRONT "text, client: 1.2.3.4, server: s, ", FRONT, "", "nginx: [emerg] ",
+            "2026/11/29 09:20:55 [emerg] 1#1: malloc() failed, client: 1.2.3.4, "};
         for (size_t k = 0; k < 5; k++) {
             char record[600];
-            if (k == 3 && !strstr(rows[i], "sig=")) // of the configuration, where nobody writes such things
+            // of the configuration, where nobody writes such things
+            if (k == 3 && !strstr(rows[i], "sig="))
                 continue;
             snprintf(record, sizeof record, "%s%s", fronts[k], rows[i]);
             ck_assert_msg(!strstr(clean(record), "SECRET"), "%s\n→ %s", record, line);
@@ -113,11 +124,12 @@ END_TEST
 
 START_TEST(what_stands_behind_a_cut_is_shown_again)
 {
-    clean(FRONT
-          "text, client: 1.2.3.4, server: s, request: \"GET /a?x=1\"2 HTTP/1.1\", upstream: \"http://u/?b\", host: "
-          "\"h.d.test\"");
-    ck_assert_str_eq(line, "[error] *45 text, client: 1.2.3.4, server: s, request: \"GET /a[cut]\", upstream: "
-                           "\"http://u/[cut]\", host: \"h.d.test\"");
+    clean(FRONT "text, client: 1.2.3.4, server: s, request: \"GET /a?x=1\"2 HTTP/1.1\", upstream: "
+                "\"http://u/?b\", host: "
+                "\"h.d.test\"");
+    ck_assert_str_eq(
+        line, "[error] *45 text, client: 1.2.3.4, server: s, request: \"GET /a[cut]\", upstream: "
+              "\"http://u/[cut]\", host: \"h.d.test\"");
 }
 END_TEST
 
@@ -129,7 +141,8 @@ START_TEST(lines_are_bounded_and_printable)
         size_t n = round < 300 ? (size_t)round * 13 : sizeof record;
         for (size_t i = 0; i < n; i++) {
             seed = seed * 1103515245 + 12345;
-            record[i] = round % 3 ? (uint8_t)(seed >> 16) : 'a'; // all that there is, and nothing to cut
+            // all that there is, and nothing to cut
+            record[i] = round % 3 ? (uint8_t)(seed >> 16) : 'a';
         }
         edge_log_clean(record, n, line);
         ck_assert_uint_lt(strlen(line), sizeof line);
@@ -190,8 +203,8 @@ START_TEST(what_nginx_says_is_logged)
     edge_log_reason(&l, reason, sizeof reason); // all before it has been read
     ck_assert_str_eq(reason, "[emerg] two");
     ck_assert_int_eq(said(text, sizeof text), 3); // one write is one line
-    ck_assert_ptr_nonnull(
-        strstr(text, " warn meridian edge: nginx: [error] *45 one\\x0aerror forged, request: \"GET /x[cut]\"\n"));
+    ck_assert_ptr_nonnull(strstr(text, " warn meridian edge: nginx: [error] *45 one\\x0aerror "
+                                       "forged, request: \"GET /x[cut]\"\n"));
     ck_assert_ptr_nonnull(strstr(text, " error meridian edge: nginx: [emerg] three\n"));
     ck_assert_ptr_null(strstr(text, "SECRET"));
     edge_log_reason(&l, reason, sizeof reason); // each is told once
@@ -221,7 +234,8 @@ START_TEST(a_flood_is_cut_and_counted)
     log_to_pipe();
     ck_assert_int_eq(edge_log_start(&l, &none), 0);
     for (int i = 0; i < 2000; i++)
-        while (write(l.write_fd, FRONT "x", sizeof FRONT) < 0) // full: nginx would leave the line out
+        // full: nginx would leave the line out
+        while (write(l.write_fd, FRONT "x", sizeof FRONT) < 0)
             clock_sleep_ms(1);
     speak(&l, "nginx: [emerg] trouble"); // and is seen among them
     edge_log_reason(&l, reason, sizeof reason);
@@ -236,13 +250,16 @@ START_TEST(a_flood_is_cut_and_counted)
         const char *told = strstr(at, "edge: ");
         shown += told && !strncmp(told, "edge: nginx: [error]", 20);
         swallowed +=
-            told && sscanf(told, "edge: %d more lines of nginx's are not shown", &more) == 1 ? (unsigned)more : 0;
+            told && sscanf(told, "edge: %d more lines of nginx's are not shown", &more) == 1
+                ? (unsigned)more
+                : 0;
     }
     ck_assert_int_eq(shown + (int)swallowed, 2000);
 }
 END_TEST
 
-// Nobody reads our log, so that the reader stands still: neither nginx nor the supervisor waits for it.
+// Nobody reads our log, so that the reader stands still: neither nginx nor the supervisor waits for
+// it.
 START_TEST(a_reader_that_stands_still_holds_nobody_up)
 {
     char reason[200];
@@ -275,7 +292,8 @@ START_TEST(a_reader_that_cannot_give_up_its_privileges_reads_nothing)
     struct edge_log l = EDGE_LOG_NONE;
     int status;
     log_to_pipe();
-    ck_assert_int_eq(edge_log_start(&l, &(struct edge_log_options){.confine = refuse, .ctx = &no}), 0);
+    ck_assert_int_eq(edge_log_start(&l, &(struct edge_log_options){.confine = refuse, .ctx = &no}),
+                     0);
     speak(&l, "x");
     ck_assert_int_eq(waitpid(l.reader, &status, 0), l.reader);
     ck_assert(WIFEXITED(status) && WEXITSTATUS(status) == 1);
@@ -305,8 +323,9 @@ END_TEST
 
 // ---- the access log ----
 
-#define RECORD(status, by, reason, path)                                                                         \
-    "\t1795392000.123\t" status "\t117\t512\t0.004\t10.0.0.9\t" by "\t0a1b0a1b0a1b0a1b0a1b0a1b0a1b0a1b\t" reason \
+#define RECORD(status, by, reason, path)                           \
+    "\t1795392000.123\t" status "\t117\t512\t0.004\t10.0.0.9\t" by \
+    "\t0a1b0a1b0a1b0a1b0a1b0a1b0a1b0a1b\t" reason                  \
     "\tada\teastus\teus-1\tGET\tcontoso.d.test\t" path
 
 static const char *access_line(const char *record)
@@ -323,13 +342,19 @@ START_TEST(a_request_is_a_line_of_json)
 {
     ck_assert_str_eq(
         access_line(RECORD("403", "daemon", "DENIED", "/v2/team/app/manifests/1") "\n"),
-        "{\"time\":\"2026-11-23T00:00:00.123Z\",\"id\":\"0a1b0a1b0a1b0a1b0a1b0a1b0a1b0a1b\",\"status\":403,"
-        "\"reason\":\"DENIED\",\"by\":\"daemon\",\"method\":\"GET\",\"host\":\"contoso.d.test\",\"path\":"
-        "\"/v2/team/app/manifests/1\",\"client\":\"10.0.0.9\",\"principal\":\"ada\",\"region\":\"eastus\","
+        "{\"time\":\"2026-11-23T00:00:00.123Z\",\"id\":\"0a1b0a1b0a1b0a1b0a1b0a1b0a1b0a1b\","
+        "\"status\":403,"
+        "\"reason\":\"DENIED\",\"by\":\"daemon\",\"method\":\"GET\",\"host\":\"contoso.d.test\","
+        "\"path\":"
+        "\"/v2/team/app/manifests/"
+        "1\",\"client\":\"10.0.0.9\",\"principal\":\"ada\",\"region\":\"eastus\","
         "\"stamp\":\"eus-1\",\"sent\":117,\"received\":512,\"seconds\":0.004}\n");
-    ck_assert_ptr_nonnull(strstr(access_line(RECORD("429", "edge", "-", "/v2/")), "\"reason\":\"TOO_MANY_AT_ONCE\""));
-    ck_assert_ptr_nonnull(strstr(access_line(RECORD("000", "edge", "-", "-")), "\"status\":0,\"by\""));
-    static const char *const bad[] = {"", "\t", "x", "\t1\t2", RECORD("403", "daemon", "X", "/a") "\t", "\n"};
+    ck_assert_ptr_nonnull(
+        strstr(access_line(RECORD("429", "edge", "-", "/v2/")), "\"reason\":\"TOO_MANY_AT_ONCE\""));
+    ck_assert_ptr_nonnull(
+        strstr(access_line(RECORD("000", "edge", "-", "-")), "\"status\":0,\"by\""));
+    static const char *const bad[] = {
+        "", "\t", "x", "\t1\t2", RECORD("403", "daemon", "X", "/a") "\t", "\n"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
         ck_assert_ptr_null(access_line(bad[i]));
 }
@@ -337,9 +362,10 @@ END_TEST
 
 START_TEST(no_secret_is_in_the_access_log)
 {
-    static const char *const paths[] = {"/a?sig=SECRET",      "/a%3Fsig%3DSECRET", "/a;sig=SECRET", "/a&x=SECRET",
-                                        "/a#SECRET",          "/a\\x22SECRET",     "/a\"SECRET",    "/a\x01SECRET",
-                                        "/a/eyJhbGci.SECRET", "/a\xc3\xa9SECRET",  "/a SECRET",     "/a,SECRET"};
+    static const char *const paths[] = {
+        "/a?sig=SECRET",      "/a%3Fsig%3DSECRET", "/a;sig=SECRET", "/a&x=SECRET",
+        "/a#SECRET",          "/a\\x22SECRET",     "/a\"SECRET",    "/a\x01SECRET",
+        "/a/eyJhbGci.SECRET", "/a\xc3\xa9SECRET",  "/a SECRET",     "/a,SECRET"};
     for (size_t i = 0; i < sizeof paths / sizeof *paths; i++) {
         char record[600];
         snprintf(record, sizeof record, RECORD("404", "daemon", "X", "%s"), paths[i]);
@@ -378,7 +404,8 @@ static void access_start(struct edge_log *l, uint64_t max)
     char dir[] = "/tmp/access.XXXXXX";
     ck_assert_ptr_nonnull(mkdtemp(dir));
     snprintf(access_path, sizeof access_path, "%s/a.log", dir);
-    ck_assert_int_eq(edge_log_start(l, &(struct edge_log_options){.access_file = access_path, .access_max_bytes = max}),
+    ck_assert_int_eq(edge_log_start(l, &(struct edge_log_options){.access_file = access_path,
+                                                                  .access_max_bytes = max}),
                      0);
 }
 
@@ -401,7 +428,8 @@ static void tick_until(struct edge_log *l, pid_t before, bool another)
     }
 }
 
-// As logrotate does it: rename, then SIGHUP. No line is lost, none is torn, and the daemon's log has none of them.
+// As logrotate does it: rename, then SIGHUP. No line is lost, none is torn, and the daemon's log
+// has none of them.
 START_TEST(the_access_log_is_opened_again)
 {
     static char text[1 << 16];
@@ -422,12 +450,14 @@ START_TEST(the_access_log_is_opened_again)
             edge_log_reopen(&l);
     }
     tick_until(&l, l.reader, true);
-    speak(&l, RECORD("404", "daemon", "X", "/three")); // the reader before may have read all of the others
+    // the reader before may have read all of the others
+    speak(&l, RECORD("404", "daemon", "X", "/three"));
     edge_log_stop(&l);
     ck_assert_uint_eq(access_lines(".1") + access_lines(""), 201);
     ck_assert_uint_ge(access_lines(""), 1);
     said(text, sizeof text);
-    ck_assert(strstr(text, "an error") && strstr(text, "is malformed, and left out") && !strstr(text, "/one"));
+    ck_assert(strstr(text, "an error") && strstr(text, "is malformed, and left out") &&
+              !strstr(text, "/one"));
     ck_assert_ptr_null(strstr(text, "another is started")); // nothing went wrong
     access_remove();
 }
@@ -467,7 +497,8 @@ START_TEST(a_full_disk_costs_lines_and_nothing_else)
     speak(&l, FRONT "an error");
     edge_log_stop(&l);
     said(text, sizeof text);
-    ck_assert(strstr(text, "/dev/full: ") && strstr(text, "requests are not logged: No space left on device"));
+    ck_assert(strstr(text, "/dev/full: ") &&
+              strstr(text, "requests are not logged: No space left on device"));
     ck_assert(strstr(text, "an error") && !strstr(text, "another is started"));
 }
 END_TEST
@@ -477,18 +508,22 @@ START_TEST(a_file_that_cannot_be_opened_is_named)
     static char text[1 << 16];
     struct edge_log l = EDGE_LOG_NONE;
     log_to_pipe();
-    ck_assert_int_eq(edge_log_start(&l, &(struct edge_log_options){.access_file = "/nowhere/a.log"}), 0);
+    ck_assert_int_eq(
+        edge_log_start(&l, &(struct edge_log_options){.access_file = "/nowhere/a.log"}), 0);
     speak(&l, RECORD("404", "daemon", "X", "/one"));
     speak(&l, FRONT "an error");
     edge_log_stop(&l);
     said(text, sizeof text);
-    ck_assert(strstr(text, "edge.access_log.file: /nowhere/a.log: No such file") && strstr(text, "an error"));
+    ck_assert(strstr(text, "edge.access_log.file: /nowhere/a.log: No such file") &&
+              strstr(text, "an error"));
 }
 END_TEST
 
-CHECK_MAIN("net/edge_log", what_is_shown, no_secret_is_shown, what_stands_behind_a_cut_is_shown_again,
-           lines_are_bounded_and_printable, what_nginx_says_is_logged, a_flood_is_cut_and_counted,
-           a_reader_that_stands_still_holds_nobody_up, a_reader_that_cannot_give_up_its_privileges_reads_nothing,
-           pipes_outlive_their_reader, a_request_is_a_line_of_json, no_secret_is_in_the_access_log,
-           the_access_log_is_opened_again, the_access_log_is_bounded, a_full_disk_costs_lines_and_nothing_else,
-           a_file_that_cannot_be_opened_is_named)
+CHECK_MAIN("net/edge_log", what_is_shown, no_secret_is_shown,
+           what_stands_behind_a_cut_is_shown_again, lines_are_bounded_and_printable,
+           what_nginx_says_is_logged, a_flood_is_cut_and_counted,
+           a_reader_that_stands_still_holds_nobody_up,
+           a_reader_that_cannot_give_up_its_privileges_reads_nothing, pipes_outlive_their_reader,
+           a_request_is_a_line_of_json, no_secret_is_in_the_access_log,
+           the_access_log_is_opened_again, the_access_log_is_bounded,
+           a_full_disk_costs_lines_and_nothing_else, a_file_that_cannot_be_opened_is_named)

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// net/fair: who is served in which order, and who loses a place. The order is all there is to a fair queue, so it is
-// tested as such, without threads or clocks; the last case compares long random runs with the rules themselves.
+// net/fair: who is served in which order, and who loses a place. The order is all there is to a
+// fair queue, so it is tested as such, without threads or clocks; the last case compares long
+// random runs with the rules themselves.
 #include "net/fair.h"
 
 #include "base/mem.h"
@@ -12,10 +13,13 @@
 #define N_MAX 4096
 
 struct waiting {
-    struct fair_item item; // first: an item is its waiting
-    char text[64];         // "network/name/number"
+    // first: an item is its waiting
+    struct fair_item item;
+    // "network/name/number"
+    char text[64];
     int network, name;
-    size_t number; // in the order of pushes
+    // in the order of pushes
+    size_t number;
     bool queued;
 };
 
@@ -173,10 +177,12 @@ START_TEST(when_full_the_longest_loses_its_newest)
     ck_assert_str_eq(out->text, "1/0/4");
     out = push(f, 3, 0);
     ck_assert_str_eq(out->text, "1/1/5");
-    out = push(f, 1, 9); // its own network is the longest: a name of its own with more than one pays
+    // its own network is the longest: a name of its own with more than one pays
+    out = push(f, 1, 9);
     ck_assert_str_eq(out->text, "1/0/2");
     out = push(f, 1, 1);
-    ck_assert_str_eq(out->text, "1/1/11"); // the longest name of the longest network: the newcomer itself
+    // the longest name of the longest network: the newcomer itself
+    ck_assert_str_eq(out->text, "1/1/11");
     ck_assert_uint_eq(fair_count(f), 8);
     expect(f, "1/0/0 2/0/6 3/0/8 1/1/1 2/0/7 3/0/9 1/9/10 1/1/3");
     fair_free(f);
@@ -200,7 +206,8 @@ START_TEST(the_bound_of_a_network_costs_that_network_only)
 }
 END_TEST
 
-// As many networks as there are places, one each: a newcomer gets in, and what is known stays bounded.
+// As many networks as there are places, one each: a newcomer gets in, and what is known stays
+// bounded.
 START_TEST(networks_are_bounded)
 {
     struct fair *f = queue(50, 8);
@@ -255,7 +262,8 @@ static size_t count(int network, int name) // -1: any
 {
     size_t n = 0;
     for (size_t i = 0; i < n_pushed; i++)
-        n += all[i].queued && (network < 0 || all[i].network == network) && (name < 0 || all[i].name == name);
+        n += all[i].queued && (network < 0 || all[i].network == network) &&
+             (name < 0 || all[i].name == name);
     return n;
 }
 
@@ -274,7 +282,8 @@ static void judge_loss(const struct waiting *out, const struct waiting *pushed, 
         ck_assert(!all[i].queued || all[i].network != out->network || all[i].name != out->name);
 }
 
-// For each network that waits: how many others were served since it was last. None is passed over twice by one of them.
+// For each network that waits: how many others were served since it was last. None is passed over
+// twice by one of them.
 static void judge_turn(const struct waiting *w, size_t passed[NETWORKS][NETWORKS])
 {
     for (int other = 0; other < NETWORKS; other++) {
@@ -287,7 +296,8 @@ static void judge_turn(const struct waiting *w, size_t passed[NETWORKS][NETWORKS
 
 static void random_run(unsigned seed)
 {
-    size_t total = 1 + (size_t)(seed % 37), per_network = 1 + (seed % total), passed[NETWORKS][NETWORKS] = {0};
+    size_t total = 1 + (size_t)(seed % 37), per_network = 1 + (seed % total),
+           passed[NETWORKS][NETWORKS] = {0};
     struct fair *f = queue(total, per_network);
     state = seed;
     while (n_pushed < 200) {
@@ -301,7 +311,8 @@ static void random_run(unsigned seed)
             struct waiting *w = pop(f);
             ck_assert(!w == !any); // work conserving
             for (size_t i = 0; w && i < w->number; i++)
-                ck_assert(!all[i].queued || all[i].network != w->network || all[i].name != w->name); // the oldest
+                // the oldest
+                ck_assert(!all[i].queued || all[i].network != w->network || all[i].name != w->name);
             if (w)
                 judge_turn(w, passed);
         }
@@ -327,7 +338,9 @@ START_TEST(the_rules_hold_over_random_runs)
 }
 END_TEST
 
-CHECK_MAIN("net/fair", networks_are_served_in_turn_not_as_they_came, one_network_keeps_nobody_else_waiting,
-           names_of_a_network_are_served_in_turn, a_name_has_no_bound_over_all_networks, a_network_is_a_24_or_a_56,
-           when_full_the_longest_loses_its_newest, the_bound_of_a_network_costs_that_network_only, networks_are_bounded,
-           limits_out_of_range_and_no_memory_make_no_queue, the_rules_hold_over_random_runs)
+CHECK_MAIN("net/fair", networks_are_served_in_turn_not_as_they_came,
+           one_network_keeps_nobody_else_waiting, names_of_a_network_are_served_in_turn,
+           a_name_has_no_bound_over_all_networks, a_network_is_a_24_or_a_56,
+           when_full_the_longest_loses_its_newest, the_bound_of_a_network_costs_that_network_only,
+           networks_are_bounded, limits_out_of_range_and_no_memory_make_no_queue,
+           the_rules_hold_over_random_runs)

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// net/fetch against our own server on a unix socket, and against `openssl s_server` for what concerns TLS.
+// net/fetch against our own server on a unix socket, and against `openssl s_server` for what
+// concerns TLS.
 #include "net/fetch.h"
 
 #include "base/clock.h"
@@ -49,10 +50,12 @@ static void run(struct http_request *req, struct http_response *resp)
         http_response_bytes(resp, 200, "text/plain", bytes_of(big, sizeof big));
         return;
     }
-    const char *type = http_header_get(req, "Content-Type"), *auth = http_header_get(req, "Authorization");
+    const char *type = http_header_get(req, "Content-Type"),
+               *auth = http_header_get(req, "Authorization");
     (void)http_response_text(req, resp, strstr(req->path, "redirect") ? 307 : 200,
-                             "%s %s sunk=%zu len=%lld type=%s auth=%s", req->method_text, req->path, atomic_load(&sunk),
-                             (long long)req->content_length, type ? type : "-", auth ? auth : "-");
+                             "%s %s sunk=%zu len=%lld type=%s auth=%s", req->method_text, req->path,
+                             atomic_load(&sunk), (long long)req->content_length, type ? type : "-",
+                             auth ? auth : "-");
 }
 
 static void begin(void *ctx, struct http_request *req, struct http_plan *plan)
@@ -67,8 +70,11 @@ static void up(void)
     ck_assert_ptr_nonnull(mkdtemp(dir));
     snprintf(path, sizeof path, "%s/s", dir);
     pool = pool_new(&(struct pool_options){.name = "t", .n_threads = 2, .max_waiting = 64});
-    struct http_server_options o = {
-        .socket_path = path, .socket_mode = 0600, .socket_gid = -1, .pool = pool, .listener = LISTENER_ADMIN};
+    struct http_server_options o = {.socket_path = path,
+                                    .socket_mode = 0600,
+                                    .socket_gid = -1,
+                                    .pool = pool,
+                                    .listener = LISTENER_ADMIN};
     struct http_app app = {.begin = begin};
     ck_assert_int_eq(http_server_start(&o, &app, &server), 0);
     ck_assert_int_eq(fetcher_new(&f), 0);
@@ -91,7 +97,8 @@ START_TEST(test_basics)
     ck_assert_int_eq(fetch_run(f, &q, &r), 0);
     ck_assert_int_eq(r.status, 200);
     ck_assert_ptr_nonnull(strstr(buf_cstr(&r.body), "GET /x sunk=0"));
-    ck_assert_str_eq(fetch_result_header(&r, "Content-Type", text, sizeof text), "text/plain; charset=utf-8");
+    ck_assert_str_eq(fetch_result_header(&r, "Content-Type", text, sizeof text),
+                     "text/plain; charset=utf-8");
     ck_assert_ptr_null(fetch_result_header(&r, "Nope", text, sizeof text));
     fetch_result_done(&r);
     q.method = "HEAD";
@@ -130,7 +137,8 @@ START_TEST(test_limits)
 {
     up();
     struct fetch_result r;
-    struct fetch_request q = {.url = "http://admin/big", .unix_socket = path, .timeout_ms = 5000, .max_bytes = 1000};
+    struct fetch_request q = {
+        .url = "http://admin/big", .unix_socket = path, .timeout_ms = 5000, .max_bytes = 1000};
     ck_assert_int_eq(fetch_run(f, &q, &r), ERR_TOOBIG);
     fetch_result_done(&r);
     atomic_store(&hold, 1);
@@ -144,7 +152,8 @@ START_TEST(test_limits)
     ck_assert_int_eq(fetch_run(f, &q, &r), ERR_TIMEOUT);
     fetch_result_done(&r);
     atomic_store(&hold, 0);
-    q = (struct fetch_request){.url = "http://localhost/", .timeout_ms = 100}; // plain text over a network
+    // plain text over a network
+    q = (struct fetch_request){.url = "http://localhost/", .timeout_ms = 100};
     ck_assert_int_eq(fetch_run(f, &q, &r), ERR_INVAL);
     q.url = "file:///etc/passwd";
     ck_assert_int_eq(fetch_run(f, &q, &r), ERR_INVAL);
@@ -240,7 +249,8 @@ START_TEST(test_run_ends_when_told_to)
     _Atomic bool stop = false;
     pthread_t t;
     struct fetch_result r;
-    struct fetch_request q = {.url = "http://admin/hold", .unix_socket = path, .timeout_ms = 60000, .stop = &stop};
+    struct fetch_request q = {
+        .url = "http://admin/hold", .unix_socket = path, .timeout_ms = 60000, .stop = &stop};
     atomic_store(&hold, 1);
     ck_assert_int_eq(pthread_create(&t, NULL, stop_soon, &stop), 0);
     int64_t began = clock_mono_ms();
@@ -281,8 +291,8 @@ static pid_t serve_tls(const char *leaf, uint16_t port)
             if (dup2(null, fd) < 0)
                 _exit(126);
         alarm(30);
-        execlp("openssl", "openssl", "s_server", "-accept", port_text, "-cert", leaf, "-key", leaf, "-www", "-quiet",
-               NULL);
+        execlp("openssl", "openssl", "s_server", "-accept", port_text, "-cert", leaf, "-key", leaf,
+               "-www", "-quiet", NULL);
         _exit(127);
     }
     return pid;
@@ -300,8 +310,8 @@ START_TEST(a_date_that_does_not_fit_names_the_suspect_clock)
     char ca[100], leaf[100];
     tls_make_ca(dir, "ca", ca, sizeof ca);
     for (int early = 0; early <= 1; early++) {
-        tls_make_dated_leaf(dir, "ca", early ? "early" : "late", "DNS:dated.example.test", early ? 1 : -2,
-                            early ? 2 : -1, leaf, sizeof leaf);
+        tls_make_dated_leaf(dir, "ca", early ? "early" : "late", "DNS:dated.example.test",
+                            early ? 1 : -2, early ? 2 : -1, leaf, sizeof leaf);
         uint16_t port = tls_free_port();
         pid_t pid = serve_tls(leaf, port);
         tls_wait_port(port);
@@ -317,13 +327,17 @@ START_TEST(a_date_that_does_not_fit_names_the_suspect_clock)
                                   .peer = "westeurope"};
         fetcher_set_suspect(f, NULL, NULL);
         ck_assert_int_eq(fetch_run(f, &q, &r), ERR_CRYPTO);
-        ck_assert_msg(strstr(r.message, early ? "not yet valid" : "expired") != NULL, "%s", r.message);
-        ck_assert_msg(strstr(r.message, "(by this machine's clock it is 20") != NULL, "%s", r.message);
-        ck_assert_msg((strstr(r.message, "set this machine's clock") != NULL) == early, "%s", r.message);
+        ck_assert_msg(strstr(r.message, early ? "not yet valid" : "expired") != NULL, "%s",
+                      r.message);
+        ck_assert_msg(strstr(r.message, "(by this machine's clock it is 20") != NULL, "%s",
+                      r.message);
+        ck_assert_msg((strstr(r.message, "set this machine's clock") != NULL) == early, "%s",
+                      r.message);
         fetch_result_done(&r);
         fetcher_set_suspect(f, suspect_says, (void *)"the clock of");
         ck_assert_int_eq(fetch_run(f, &q, &r), ERR_CRYPTO);
-        ck_assert_msg(strstr(r.message, "; the clock of westeurope is suspect") != NULL, "%s", r.message);
+        ck_assert_msg(strstr(r.message, "; the clock of westeurope is suspect") != NULL, "%s",
+                      r.message);
         fetch_result_done(&r);
         kill(pid, SIGKILL);
         waitpid(pid, NULL, 0);
@@ -440,7 +454,8 @@ static void *counting_server(void *arg)
 
 static int ask_counting(const char *socket)
 {
-    struct fetch_request q = {.url = "http://x/", .unix_socket = socket, .peer = "southeastasia", .timeout_ms = 10000};
+    struct fetch_request q = {
+        .url = "http://x/", .unix_socket = socket, .peer = "southeastasia", .timeout_ms = 10000};
     struct fetch_result r;
     int rc = fetch_run(f, &q, &r);
     fetch_result_done(&r);
@@ -463,7 +478,8 @@ START_TEST(a_lost_peer_ends_what_runs_and_what_was_kept)
     clock_sleep_ms(50);
     ck_assert(!looks.done && !other.done && !later.done);
     hold = 0;
-    ck_assert(done_within(&looks, 10000) && done_within(&other, 10000) && done_within(&later, 10000));
+    ck_assert(done_within(&looks, 10000) && done_within(&other, 10000) &&
+              done_within(&later, 10000));
     ck_assert(!looks.err && !other.err && !later.err);
 
     char at[120];
@@ -490,5 +506,6 @@ START_TEST(a_lost_peer_ends_what_runs_and_what_was_kept)
 }
 END_TEST
 
-CHECK_MAIN("net/fetch", test_basics, test_limits, test_pause_and_cancel, test_run_ends_when_told_to, test_tls,
-           a_date_that_does_not_fit_names_the_suspect_clock, a_lost_peer_ends_what_runs_and_what_was_kept)
+CHECK_MAIN("net/fetch", test_basics, test_limits, test_pause_and_cancel, test_run_ends_when_told_to,
+           test_tls, a_date_that_does_not_fit_names_the_suspect_clock,
+           a_lost_peer_ends_what_runs_and_what_was_kept)

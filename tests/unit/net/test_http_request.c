@@ -10,7 +10,8 @@
 
 START_TEST(test_forms)
 {
-    struct http_request *r = http_request_test_new("GET", "/p?a=1&b=x+y%2fz&a=2&bad=%zz&nul=%00&%61=3&flag", "h");
+    struct http_request *r =
+        http_request_test_new("GET", "/p?a=1&b=x+y%2fz&a=2&bad=%zz&nul=%00&%61=3&flag", "h");
     ck_assert_str_eq(r->path, "/p");
     ck_assert_str_eq(http_query_get(r, "a", 0), "1");
     ck_assert_str_eq(http_query_get(r, "a", 1), "2");
@@ -72,7 +73,8 @@ static void done(struct http_request *req)
 }
 static void begin(void *ctx, struct http_request *req, struct http_plan *plan)
 {
-    *plan = (struct http_plan){.kind = *(enum http_plan_kind *)ctx, .run = run, .done = done, .sink = &sink};
+    *plan = (struct http_plan){
+        .kind = *(enum http_plan_kind *)ctx, .run = run, .done = done, .sink = &sink};
     plan->body_max = 100000;
     (void)req;
 }

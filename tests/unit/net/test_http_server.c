@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// net/http_server over a real socket with a raw client: framing, backpressure, ceilings, streams, drain, bad input.
+// net/http_server over a real socket with a raw client: framing, backpressure, ceilings, streams,
+// drain, bad input.
 #include "net/http.h"
 
 #include "base/clock.h"
@@ -72,7 +73,8 @@ static void run(struct http_request *req, struct http_response *resp)
         clock_sleep_ms(2);
     if (!strncmp(req->path, "/stream", 7)) {
         struct http_stream *mine = NULL;
-        (void)http_response_stream(resp, 200, "text/plain", req->path[7] ? &restless_ops : &stream_ops, NULL, &mine);
+        (void)http_response_stream(resp, 200, "text/plain",
+                                   req->path[7] ? &restless_ops : &stream_ops, NULL, &mine);
         atomic_store(&live, mine);
         return;
     }
@@ -82,12 +84,14 @@ static void run(struct http_request *req, struct http_response *resp)
     }
     if (!strcmp(req->path, "/nostatus"))
         return;
-    const char *client = http_header_get(req, EDGE_HEADER_CLIENT), *forged = http_header_get(req, "X-Meridian-Foo");
+    const char *client = http_header_get(req, EDGE_HEADER_CLIENT),
+               *forged = http_header_get(req, "X-Meridian-Foo");
     char ip[IP_TEXT_SIZE];
-    (void)http_response_text(req, resp, 200, "%s %s?%s body=%zu sunk=%zu client=%s hidden=%s%s fp=%s uid=%d",
-                             req->method_text, req->path, req->query, req->body.n, atomic_load(&up.got),
-                             ip_format(&req->client, ip), client ? client : "-", forged ? forged : "-",
-                             req->peer_cert_fingerprint ? req->peer_cert_fingerprint : "-", (int)req->peer_uid);
+    (void)http_response_text(
+        req, resp, 200, "%s %s?%s body=%zu sunk=%zu client=%s hidden=%s%s fp=%s uid=%d",
+        req->method_text, req->path, req->query, req->body.n, atomic_load(&up.got),
+        ip_format(&req->client, ip), client ? client : "-", forged ? forged : "-",
+        req->peer_cert_fingerprint ? req->peer_cert_fingerprint : "-", (int)req->peer_uid);
 }
 
 static void done(struct http_request *req)
@@ -146,13 +150,15 @@ static void run_late_begun(struct http_request *req, struct http_response *resp)
 static void begin_late(void *ctx, struct http_request *req, struct http_plan *plan)
 {
     (void)ctx, (void)req;
-    *plan = (struct http_plan){.kind = HTTP_PLAN_COLLECT, .body_max = 1000, .run = run_late_begun, .pool = late_pool};
+    *plan = (struct http_plan){
+        .kind = HTTP_PLAN_COLLECT, .body_max = 1000, .run = run_late_begun, .pool = late_pool};
 }
 
 static void finish(void *ctx, const struct http_request *req, struct http_response *resp)
 {
     (void)ctx;
-    (void)http_response_header((struct http_request *)(uintptr_t)req, resp, "X-Meridian-Region", "testia");
+    (void)http_response_header((struct http_request *)(uintptr_t)req, resp, "X-Meridian-Region",
+                               "testia");
 }
 
 static const struct http_app app = {begin, finish, begin_late, run_late, NULL};
@@ -168,7 +174,8 @@ static void up_with(struct http_server_options o, unsigned threads, size_t waiti
     snprintf(dir, sizeof dir, "/tmp/mer-http-XXXXXX");
     ck_assert_ptr_nonnull(mkdtemp(dir));
     snprintf(path, sizeof path, "%s/s", dir);
-    pool = pool_new(&(struct pool_options){.name = "t", .n_threads = threads, .max_waiting = waiting});
+    pool =
+        pool_new(&(struct pool_options){.name = "t", .n_threads = threads, .max_waiting = waiting});
     o.socket_path = path;
     o.socket_mode = 0600;
     o.socket_gid = -1;
@@ -205,7 +212,8 @@ static void say(int fd, const char *text)
 }
 
 struct answer {
-    int status; // 0: closed without one
+    // 0: closed without one
+    int status;
     bool closed;
     size_t n;
     char head[8192], body[4096];
@@ -273,10 +281,12 @@ START_TEST(test_keep_alive)
     int fd = dial();
     struct answer a;
     for (int i = 0; i < 50; i++) {
-        a = ask(fd, "GET /a?b=%20c HTTP/1.1\r\nHost: h\r\nX-Meridian-Client: 203.0.113.9\r\nX-Meridian-Foo: x\r\n\r\n");
+        a = ask(fd, "GET /a?b=%20c HTTP/1.1\r\nHost: h\r\nX-Meridian-Client: "
+                    "203.0.113.9\r\nX-Meridian-Foo: x\r\n\r\n");
         ck_assert_int_eq(a.status, 200);
     }
-    ck_assert_ptr_nonnull(strstr(a.body, "GET /a?b=%20c body=0 sunk=0 client=203.0.113.9 hidden=-- fp=- uid=-1"));
+    ck_assert_ptr_nonnull(
+        strstr(a.body, "GET /a?b=%20c body=0 sunk=0 client=203.0.113.9 hidden=-- fp=- uid=-1"));
     ck_assert_str_eq(field(&a, "X-Meridian-Region"), "testia");
     ck_assert_uint_eq(strlen(field(&a, "X-Meridian-Request-Id")), 32);
     a = ask(fd, "GET /accel HTTP/1.1\r\nHost: h\r\n\r\n");
@@ -289,7 +299,8 @@ START_TEST(test_keep_alive)
     a = hear(fd, true);
     ck_assert_int_eq(a.status, 200);
     ck_assert_int_gt(atoi(field(&a, "Content-Length")), 10);
-    say(fd, "GET /1 HTTP/1.1\r\nHost: h\r\n\r\nPUT /2 HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\nabcGET /3 "
+    say(fd, "GET /1 HTTP/1.1\r\nHost: h\r\n\r\nPUT /2 HTTP/1.1\r\nHost: h\r\nContent-Length: "
+            "3\r\n\r\nabcGET /3 "
             "HTTP/1.1\r\nHost: h\r\n\r\n");
     for (int i = 1; i <= 3; i++) {
         a = hear(fd, false);
@@ -303,7 +314,8 @@ START_TEST(test_keep_alive)
     ck_assert_int_eq(ask(fd, "GET /a/.hidden/..x/x../...?/../ HTTP/1.1\r\nHost: h\r\n\r\n").status,
                      200); // no dot segments
     for (int i = 0; i < 3; i++)
-        ck_assert_int_eq(ask(fd, "GET /old HTTP/1.0\r\nConnection: Keep-Alive\r\nHost: h\r\n\r\n").status, 200);
+        ck_assert_int_eq(
+            ask(fd, "GET /old HTTP/1.0\r\nConnection: Keep-Alive\r\nHost: h\r\n\r\n").status, 200);
     close(fd);
     down();
 }
@@ -340,14 +352,16 @@ START_TEST(test_too_large)
 {
     up_with(plain, 2, 64);
     int fd = dial();
-    struct answer a = ask(fd, "PUT /x HTTP/1.1\r\nHost: h\r\nContent-Length: 9000000\r\n\r\n"); // at once, no body sent
+    // at once, no body sent
+    struct answer a = ask(fd, "PUT /x HTTP/1.1\r\nHost: h\r\nContent-Length: 9000000\r\n\r\n");
     ck_assert_int_eq(a.status, 413);
     close(fd);
     fd = dial();
     a = ask(fd, "GET /x HTTP/1.1\r\nHost: h\r\nContent-Length: 9000000\r\n\r\n");
     ck_assert_int_eq(a.status, 413);
     close(fd);
-    fd = dial(); // chunked past the ceiling: found out on the way, answered at the end, connection lives
+    // chunked past the ceiling: found out on the way, answered at the end, connection lives
+    fd = dial();
     say(fd, "PUT /x HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n");
     static char piece[60000 + 16];
     int head = snprintf(piece, sizeof piece, "%x\r\n", 60000);
@@ -357,7 +371,8 @@ START_TEST(test_too_large)
     say(fd, piece);
     ck_assert_int_eq(ask(fd, "0\r\n\r\n").status, 413);
     ck_assert_int_eq(ask(fd, "GET /x HTTP/1.1\r\nHost: h\r\n\r\n").status, 200);
-    say(fd, "PUT /x HTTP/1.1\r\nHost: h\r\nContent-Length: 120000\r\n\r\n"); // not so large: dropped, connection lives
+    // not so large: dropped, connection lives
+    say(fd, "PUT /x HTTP/1.1\r\nHost: h\r\nContent-Length: 120000\r\n\r\n");
     memset(piece, 'x', sizeof piece);
     piece[60000] = 0;
     say(fd, piece);
@@ -367,7 +382,7 @@ START_TEST(test_too_large)
     fd = dial();
     say(fd, "POST /reply HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n");
     ck_assert_int_eq(hear(fd, false).status, 401); // endless body refused at once
-    for (int i = 0; i < 2; i++)                    // and who still sends is not reset under its feet
+    for (int i = 0; i < 2; i++) // and who still sends is not reset under its feet
         ck_assert_int_gt(send(fd, "5\r\nhello\r\n", 10, MSG_NOSIGNAL), 0);
     close(fd);
     down();
@@ -405,7 +420,8 @@ static int ask_from(const char *client, const char *target)
 {
     char text[256];
     int fd = dial();
-    snprintf(text, sizeof text, "GET %s HTTP/1.1\r\nHost: h\r\n" EDGE_HEADER_CLIENT ": %s\r\n\r\n", target, client);
+    snprintf(text, sizeof text, "GET %s HTTP/1.1\r\nHost: h\r\n" EDGE_HEADER_CLIENT ": %s\r\n\r\n",
+             target, client);
     say(fd, text);
     return fd;
 }
@@ -418,8 +434,8 @@ static void until_waiting(size_t n)
     }
 }
 
-// The only thread is at work and the queue is full of one network: what comes from another takes the newest one's
-// place, which is answered at once, and its turn is next.
+// The only thread is at work and the queue is full of one network: what comes from another takes
+// the newest one's place, which is answered at once, and its turn is next.
 START_TEST(test_full_of_one_network)
 {
     up_with(plain, 1, 3);
@@ -441,7 +457,8 @@ START_TEST(test_full_of_one_network)
     ck_assert_int_eq(hear(held, false).status, 200);
     ck_assert_int_eq(hear(fds[0], false).status, 200);
     ck_assert_int_eq(hear(fds[1], false).status, 200);
-    ck_assert_int_eq(ask(fds[2], "GET /x HTTP/1.1\r\nHost: h\r\n\r\n").status, 200); // its connection lives on
+    // its connection lives on
+    ck_assert_int_eq(ask(fds[2], "GET /x HTTP/1.1\r\nHost: h\r\n\r\n").status, 200);
     ck_assert_int_eq(atomic_load(&up.dones), 6);
     close(held), close(other), close(fds[0]), close(fds[1]), close(fds[2]);
     down();
@@ -468,7 +485,10 @@ START_TEST(test_share_of_connections)
     atomic_store(&gate_open, 1);
     for (int i = 0; i < 3; i++)
         ck_assert_int_eq(hear(held[i], false).status, 200);
-    ck_assert_int_eq(ask(more, "GET /x HTTP/1.1\r\nHost: h\r\n" EDGE_HEADER_CLIENT ": 192.0.2.50\r\n\r\n").status, 200);
+    ck_assert_int_eq(
+        ask(more, "GET /x HTTP/1.1\r\nHost: h\r\n" EDGE_HEADER_CLIENT ": 192.0.2.50\r\n\r\n")
+            .status,
+        200);
     ck_assert_int_eq(atomic_load(&begins), 5); // the refused one was nobody's
     close(more), close(other);
     for (int i = 0; i < 3; i++)
@@ -482,7 +502,8 @@ START_TEST(test_full_in_mid_upload)
 {
     up_with(plain, 1, 2);
     int fd = dial();
-    say(fd, "PATCH /x HTTP/1.1\r\nHost: h\r\nContent-Length: 6\r\n" EDGE_HEADER_CLIENT ": 192.0.2.1\r\n\r\nabc");
+    say(fd, "PATCH /x HTTP/1.1\r\nHost: h\r\nContent-Length: 6\r\n" EDGE_HEADER_CLIENT
+            ": 192.0.2.1\r\n\r\nabc");
     for (int i = 0; atomic_load(&up.got) < 3; i++) {
         ck_assert_int_lt(i, 5000);
         clock_sleep_ms(2);
@@ -519,21 +540,25 @@ START_TEST(test_answered_by_its_body)
     until_waiting(1);
     int fd = dial();
     for (int i = 0; i < 3; i++) {
-        struct answer a = ask(fd, "PUT /read HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nhello");
+        struct answer a =
+            ask(fd, "PUT /read HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nhello");
         ck_assert_int_eq(a.status, 200);
         ck_assert_str_eq(a.body, "read 5");
     }
-    say(fd, "PUT /read HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n1\r\nc\r\n0\r\n\r\n");
+    say(fd, "PUT /read HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: "
+            "chunked\r\n\r\n2\r\nab\r\n1\r\nc\r\n0\r\n\r\n");
     ck_assert_str_eq(hear(fd, false).body, "read 3");
     ck_assert_int_eq(atomic_load(&up.dones), 4);
-    ck_assert_int_eq(
-        ask(fd, "PUT /read HTTP/1.1\r\nHost: h\r\nContent-Length: 4\r\n" EDGE_HEADER_CLIENT ": 192.0.2.1\r\n\r\npool")
-            .status,
-        503);
+    ck_assert_int_eq(ask(fd,
+                         "PUT /read HTTP/1.1\r\nHost: h\r\nContent-Length: 4\r\n" EDGE_HEADER_CLIENT
+                         ": 192.0.2.1\r\n\r\npool")
+                         .status,
+                     503);
     atomic_store(&gate_open, 1);
     ck_assert_int_eq(hear(held, false).status, 200);
     ck_assert_int_eq(hear(waits, false).status, 200);
-    ck_assert_int_eq(ask(fd, "PUT /read HTTP/1.1\r\nHost: h\r\nContent-Length: 4\r\n\r\npool").status, 200);
+    ck_assert_int_eq(
+        ask(fd, "PUT /read HTTP/1.1\r\nHost: h\r\nContent-Length: 4\r\n\r\npool").status, 200);
     ck_assert_int_eq(atomic_load(&runs), 3);
     close(held), close(waits), close(fd);
     down();
@@ -587,7 +612,8 @@ START_TEST(test_client_leaves)
 }
 END_TEST
 
-// The sink is behind when the client leaves in mid-body: it gets all that came all the same, and nothing runs.
+// The sink is behind when the client leaves in mid-body: it gets all that came all the same, and
+// nothing runs.
 START_TEST(test_what_came_is_the_sinks)
 {
     up_with(plain, 2, 64);
@@ -681,7 +707,8 @@ START_TEST(test_stream_client_leaves)
 {
     up_with(plain, 2, 64);
     int fd = dial();
-    say(fd, "GET /stream-restless HTTP/1.1\r\nHost: h\r\n\r\n"); // nothing to send: only a look at the client tells
+    // nothing to send: only a look at the client tells
+    say(fd, "GET /stream-restless HTTP/1.1\r\nHost: h\r\n\r\n");
     ck_assert_int_eq(hear(fd, false).status, 200);
     close(fd);
     until(&stream_closed_n, 1);
@@ -714,17 +741,18 @@ static void inactive(void)
     }
 }
 
-// Who sends a byte now and then, or nothing, gets 408; half a header is cut; who uploads into a sink may take its time
-// when no rate is wanted.
+// Who sends a byte now and then, or nothing, gets 408; half a header is cut; who uploads into a
+// sink may take its time when no rate is wanted.
 START_TEST(test_slow_senders)
 {
     struct http_server_options o = plain;
     o.slow_body_ms = 300;
     o.idle_timeout_s = 2;
     up_with(o, 2, 64);
-    static const char *const heads[] = {"PUT /x HTTP/1.1\r\nHost: h\r\nContent-Length: 90000\r\n\r\n",
-                                        "POST /reply HTTP/1.1\r\nHost: h\r\nContent-Length: 60000\r\n\r\n",
-                                        "GET /x HTTP/1.1\r\nHost: h\r\nContent-Length: 60000\r\n\r\n"};
+    static const char *const heads[] = {
+        "PUT /x HTTP/1.1\r\nHost: h\r\nContent-Length: 90000\r\n\r\n",
+        "POST /reply HTTP/1.1\r\nHost: h\r\nContent-Length: 60000\r\n\r\n",
+        "GET /x HTTP/1.1\r\nHost: h\r\nContent-Length: 60000\r\n\r\n"};
     int fds[ARRAY_LEN(heads)], idle[ARRAY_LEN(heads)], upload = dial(), half = dial();
     for (size_t i = 0; i < ARRAY_LEN(heads); i++) {
         say(fds[i] = dial(), heads[i]);
@@ -751,7 +779,8 @@ START_TEST(test_slow_senders)
     inactive();
     int fd = dial(); // a good one on a connection that was in a hurry before
     for (int i = 0; i < 3; i++)
-        ck_assert_int_eq(ask(fd, "PUT /x HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\nabc").status, 200);
+        ck_assert_int_eq(
+            ask(fd, "PUT /x HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\nabc").status, 200);
     close(fd);
     down();
 }
@@ -765,8 +794,8 @@ static void *trickle(void *arg) // bytes at an interval of 20 ms, until the othe
     return NULL;
 }
 
-// An upload below the least rate: the sink has all that came before the answer is there, nothing runs, and whoever goes
-// on is not listened to. One above it goes on.
+// An upload below the least rate: the sink has all that came before the answer is there, nothing
+// runs, and whoever goes on is not listened to. One above it goes on.
 START_TEST(test_slow_upload)
 {
     struct http_server_options o = plain;
@@ -775,13 +804,15 @@ START_TEST(test_slow_upload)
     up_with(o, 2, 64);
     int slow = dial(), silent = dial(), good = dial();
     say(slow, "PATCH /slow HTTP/1.1\r\nHost: h\r\nContent-Length: 5000\r\n\r\n");
-    say(silent, "PATCH /silent HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nabcde\r\n");
+    say(silent,
+        "PATCH /silent HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nabcde\r\n");
     say(good, "PATCH /good HTTP/1.1\r\nHost: h\r\nContent-Length: 6000\r\n\r\n");
     pthread_t t;
     ck_assert_int_eq(pthread_create(&t, NULL, trickle, &slow), 0); // 50 a second
     static char piece[101];
     memset(piece, 'g', 100);
-    for (int i = 0; i < 60; i++, clock_sleep_ms(40)) // 2,500 a second at most, for longer than the window
+    // 2,500 a second at most, for longer than the window
+    for (int i = 0; i < 60; i++, clock_sleep_ms(40))
         say(good, piece);
     pthread_join(t, NULL);
     slow_answer(slow);
@@ -894,7 +925,8 @@ START_TEST(test_yield)
     struct http_server_options o = plain;
     o.body_bytes_s = 100;
     up_with(o, 4, 64);
-    int stream = dial(), work = dial(), kept = dial(), half = dial(), upload = dial(), manifest = dial();
+    int stream = dial(), work = dial(), kept = dial(), half = dial(), upload = dial(),
+        manifest = dial();
     ck_assert_int_eq(ask(kept, "GET /x HTTP/1.1\r\nHost: h\r\n\r\n").status, 200);
     say(stream, "GET /stream HTTP/1.1\r\nHost: h\r\n\r\n");
     ck_assert_int_eq(hear(stream, false).status, 200);
@@ -932,7 +964,8 @@ START_TEST(test_yield)
 }
 END_TEST
 
-// What can neither go on nor run late has a second; an upload that does not move has two, one that does has the drain.
+// What can neither go on nor run late has a second; an upload that does not move has two, one that
+// does has the drain.
 START_TEST(test_yield_gives_up)
 {
     struct waiter w;
@@ -962,7 +995,8 @@ START_TEST(test_yield_gives_up)
         ck_assert_ptr_nonnull(strstr(a.body, "being restarted"));
     }
     pthread_t t;
-    ck_assert_int_eq(pthread_create(&t, NULL, (void *(*)(void *))(void (*)(void))down, NULL), 0); // drains for 2 s
+    // drains for 2 s
+    ck_assert_int_eq(pthread_create(&t, NULL, (void *(*)(void *))(void (*)(void))down, NULL), 0);
     for (end.fd = moves; poll(&end, 1, 100) == 0;)
         say(moves, piece);
     a = hear(moves, false);
@@ -976,8 +1010,8 @@ START_TEST(test_yield_gives_up)
 }
 END_TEST
 
-// What runs late may wait for the successor, and that for what the server's pool has to do: each has threads of its
-// own.
+// What runs late may wait for the successor, and that for what the server's pool has to do: each
+// has threads of its own.
 START_TEST(test_yield_is_not_held_up_by_what_runs_late)
 {
     struct waiter w;
@@ -1020,7 +1054,8 @@ START_TEST(test_peer_and_admin)
     fd = dial();
     a = ask(fd, "GET /x HTTP/1.1\r\nHost: h\r\nX-Meridian-Peer-Cert: "
                 "-----BEGIN%20CERTIFICATE-----%0AYWJj%0A-----END%20CERTIFICATE-----%0A\r\n\r\n");
-    ck_assert_ptr_nonnull(strstr(a.body, "fp=ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad "));
+    ck_assert_ptr_nonnull(
+        strstr(a.body, "fp=ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad "));
     close(fd);
     fd = dial();
     a = ask(fd, "GET /x HTTP/1.1\r\nHost: h\r\nX-Meridian-Peer-Cert: nonsense\r\n\r\n");
@@ -1115,7 +1150,8 @@ START_TEST(test_malformed)
         say(fd, malformed[i]);
         shutdown(fd, SHUT_WR);
         struct answer a = hear(fd, false);
-        ck_assert_msg(a.closed || a.status >= 400, "request %zu got %d: %.60s", i, a.status, malformed[i]);
+        ck_assert_msg(a.closed || a.status >= 400, "request %zu got %d: %.60s", i, a.status,
+                      malformed[i]);
         close(fd);
         fd = dial();
         ck_assert_int_eq(ask(fd, "GET /good HTTP/1.1\r\nHost: h\r\n\r\n").status, 200);
@@ -1142,8 +1178,10 @@ START_TEST(test_malformed)
 END_TEST
 
 CHECK_MAIN("net/http_server", test_keep_alive, test_upload_slow_sink, test_too_large, test_busy,
-           test_full_of_one_network, test_share_of_connections, test_full_in_mid_upload, test_answered_by_its_body,
-           test_left_before_its_turn, test_client_leaves, test_what_came_is_the_sinks, test_run_deadline, test_stream,
-           test_stream_reader_stalls, test_stream_client_leaves, test_slow_senders, test_slow_upload,
-           test_slow_sink_is_not_a_slow_sender, test_slow_while_full, test_drain, test_yield, test_yield_gives_up,
-           test_yield_is_not_held_up_by_what_runs_late, test_peer_and_admin, test_malformed)
+           test_full_of_one_network, test_share_of_connections, test_full_in_mid_upload,
+           test_answered_by_its_body, test_left_before_its_turn, test_client_leaves,
+           test_what_came_is_the_sinks, test_run_deadline, test_stream, test_stream_reader_stalls,
+           test_stream_client_leaves, test_slow_senders, test_slow_upload,
+           test_slow_sink_is_not_a_slow_sender, test_slow_while_full, test_drain, test_yield,
+           test_yield_gives_up, test_yield_is_not_held_up_by_what_runs_late, test_peer_and_admin,
+           test_malformed)

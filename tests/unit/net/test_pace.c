@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// net/pace: who brings the rate on average goes on, whatever the bursts; who does not is over, and no stall of ours
-// counts.
+// net/pace: who brings the rate on average goes on, whatever the bursts; who does not is over, and
+// no stall of ours counts.
 #include "net/pace.h"
 
 #include "tests/support/check_main.h"
@@ -70,5 +70,6 @@ START_TEST(no_rate_no_limit)
 }
 END_TEST
 
-CHECK_MAIN("net/pace", an_average_is_enough, less_is_over, a_burst_pays_for_no_more_than_a_full_account,
-           our_own_pauses_do_not_count, no_rate_no_limit)
+CHECK_MAIN("net/pace", an_average_is_enough, less_is_over,
+           a_burst_pays_for_no_more_than_a_full_account, our_own_pauses_do_not_count,
+           no_rate_no_limit)

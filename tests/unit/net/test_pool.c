@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// net/pool: runs all that it accepted or says that it lost its place, serves in turn, keeps a thread for regions. Who
-// is served next is net/fair's (test_fair.c); here threads are held at a gate, so that the order of runs is the
-// queue's.
+// net/pool: runs all that it accepted or says that it lost its place, serves in turn, keeps a
+// thread for regions. Who is served next is net/fair's (test_fair.c); here threads are held at a
+// gate, so that the order of runs is the queue's.
 #include "net/pool.h"
 
 #include "base/clock.h"
@@ -47,16 +47,19 @@ static void job_lost(void *arg)
     atomic_fetch_add(&lost, 1);
 }
 
-static struct pool_job *job(size_t i, const char *client, const char *name, void (*run)(void *), const char *arg)
+static struct pool_job *job(size_t i, const char *client, const char *name, void (*run)(void *),
+                            const char *arg)
 {
-    jobs[i] = (struct pool_job){.run = run, .lost = job_lost, .arg = (void *)(uintptr_t)arg, .name = name};
+    jobs[i] = (struct pool_job){
+        .run = run, .lost = job_lost, .arg = (void *)(uintptr_t)arg, .name = name};
     ck_assert_int_eq(ip_parse(client, &jobs[i].client), 0);
     return &jobs[i];
 }
 
 static struct pool *pool(unsigned threads, size_t waiting, unsigned kept)
 {
-    return pool_new(&(struct pool_options){.name = "t", .n_threads = threads, .max_waiting = waiting, .kept = kept});
+    return pool_new(&(struct pool_options){
+        .name = "t", .n_threads = threads, .max_waiting = waiting, .kept = kept});
 }
 
 static void until(_Atomic int *value, int at_least)
@@ -132,7 +135,8 @@ START_TEST(test_lost)
     ck_assert_int_eq(atomic_load(&lost), 0); // not under the submitter's locks
     pool_settle(p);
     ck_assert_int_eq(atomic_load(&lost), 1);
-    ck_assert_int_eq(pool_submit(p, job(7, "198.51.100.7", NULL, job_tell, "b")), 0); // told by the thread this time
+    // told by the thread this time
+    ck_assert_int_eq(pool_submit(p, job(7, "198.51.100.7", NULL, job_tell, "b")), 0);
     pthread_mutex_unlock(&gate);
     pool_free(p);
     ck_assert_int_eq(atomic_load(&lost), 2);
@@ -167,8 +171,8 @@ static void job_nice(void *arg)
 START_TEST(test_steps_back)
 {
     int before = getpriority(PRIO_PROCESS, 0), in = 0;
-    struct pool *p =
-        pool_new(&(struct pool_options){.name = "t", .n_threads = 1, .max_waiting = 1, .steps_back = true});
+    struct pool *p = pool_new(
+        &(struct pool_options){.name = "t", .n_threads = 1, .max_waiting = 1, .steps_back = true});
     struct pool_job j = {.run = job_nice, .arg = &in};
     ck_assert_int_eq(pool_submit(p, &j), 0);
     pool_free(p);
@@ -205,7 +209,8 @@ START_TEST(test_each_job_once)
     for (int i = 0; i < SUBMITTERS; i++)
         pthread_join(threads[i], NULL);
     pool_free(p);
-    ck_assert_int_eq(atomic_load(&ran) + atomic_load(&lost) + atomic_load(&refused), SUBMITTERS * 200);
+    ck_assert_int_eq(atomic_load(&ran) + atomic_load(&lost) + atomic_load(&refused),
+                     SUBMITTERS * 200);
 }
 END_TEST
 
@@ -219,5 +224,5 @@ START_TEST(test_bad_sizes)
 }
 END_TEST
 
-CHECK_MAIN("net/pool", test_runs_all, test_full, test_in_turn, test_lost, test_kept_for_regions, test_steps_back,
-           test_each_job_once, test_bad_sizes)
+CHECK_MAIN("net/pool", test_runs_all, test_full, test_in_turn, test_lost, test_kept_for_regions,
+           test_steps_back, test_each_job_once, test_bad_sizes)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// net/refusals: every refused request has its line in the log with id and reason; a flood is bounded by network and in
-// all, hides nobody else's line, and is counted; no secret is in a line.
+// net/refusals: every refused request has its line in the log with id and reason; a flood is
+// bounded by network and in all, hides nobody else's line, and is counted; no secret is in a line.
 #include "net/refusals.h"
 
 #include "base/clock.h"
@@ -19,7 +19,8 @@ static struct ip ip_of(const char *text)
     return ip;
 }
 
-static unsigned admitted(struct refusals *r, const char *client, bool ordinary, unsigned n, int64_t now_ms)
+static unsigned admitted(struct refusals *r, const char *client, bool ordinary, unsigned n,
+                         int64_t now_ms)
 {
     struct ip ip = ip_of(client);
     unsigned k = 0;
@@ -33,9 +34,9 @@ START_TEST(a_flood_of_one_network_is_bounded_and_counted)
     struct refusals *r = refusals_new();
     struct refusals_left_out n;
     ck_assert_uint_eq(admitted(r, "10.0.0.9", false, 1000, 0), REFUSALS_BURST);
-    ck_assert_uint_eq(admitted(r, "10.0.0.10", false, 5, 0), 0);                       // of the same /24
-    ck_assert_uint_eq(admitted(r, "10.0.1.9", false, 5, 0), 5);                        // another network
-    ck_assert_uint_eq(admitted(r, "10.0.0.9", true, 5, 0), 5);                         // another account
+    ck_assert_uint_eq(admitted(r, "10.0.0.10", false, 5, 0), 0); // of the same /24
+    ck_assert_uint_eq(admitted(r, "10.0.1.9", false, 5, 0), 5);  // another network
+    ck_assert_uint_eq(admitted(r, "10.0.0.9", true, 5, 0), 5);   // another account
     ck_assert_uint_eq(admitted(r, "2001:db8:0:100::1", false, 30, 0), REFUSALS_BURST); // a /56
     ck_assert_uint_eq(admitted(r, "2001:db8:0:1ff::1", false, 1, 0), 0);
     ck_assert(refusals_take(r, 0, &n));
@@ -95,7 +96,8 @@ static void log_to_pipe(void)
 START_TEST(a_line_says_which_request_and_why)
 {
     log_to_pipe();
-    struct http_request *req = http_request_test_new("GET", "/v2/team/app/manifests/1?sig=SECRET", "contoso.d.test");
+    struct http_request *req =
+        http_request_test_new("GET", "/v2/team/app/manifests/1?sig=SECRET", "contoso.d.test");
     struct http_response resp = {0};
     http_request_test_header(req, "Authorization", "Bearer SECRET");
     req->principal = "ada";
@@ -104,7 +106,8 @@ START_TEST(a_line_says_which_request_and_why)
     refusals_log(req, 401);
     char expect[600];
     snprintf(expect, sizeof expect,
-             "http: refused 401 UNAUTHORIZED: the token has expired [the token: expired] (request %s, GET "
+             "http: refused 401 UNAUTHORIZED: the token has expired [the token: expired] (request "
+             "%s, GET "
              "contoso.d.test/v2/team/app/manifests/1, client ",
              req->request_id);
     const char *text = logged();
@@ -114,7 +117,8 @@ START_TEST(a_line_says_which_request_and_why)
     ck_assert_str_eq(logged(), "");
     refusals_log_late(req);
     text = logged();
-    ck_assert(strstr(text, "refused 504 UNKNOWN: the work took too long") && strstr(text, req->request_id));
+    ck_assert(strstr(text, "refused 504 UNKNOWN: the work took too long") &&
+              strstr(text, req->request_id));
     http_request_test_free(req);
 }
 END_TEST
@@ -129,7 +133,8 @@ START_TEST(what_was_left_out_is_told)
     clock_virtual_advance(REFUSALS_TELL_MS);
     (void)logged();
     refusals_tell();
-    ck_assert_ptr_nonnull(strstr(logged(), "more refused requests of 1 client networks have no line here"));
+    ck_assert_ptr_nonnull(
+        strstr(logged(), "more refused requests of 1 client networks have no line here"));
     struct http_request *probe = http_request_test_new("GET", "/healthz", "h");
     refusals_log(probe, 503); // the state has lines of its own
     ck_assert_str_eq(logged(), "");
@@ -139,5 +144,6 @@ START_TEST(what_was_left_out_is_told)
 }
 END_TEST
 
-CHECK_MAIN("net/refusals", a_flood_of_one_network_is_bounded_and_counted, a_flood_of_many_networks_is_bounded,
-           a_line_says_which_request_and_why, what_was_left_out_is_told)
+CHECK_MAIN("net/refusals", a_flood_of_one_network_is_bounded_and_counted,
+           a_flood_of_many_networks_is_bounded, a_line_says_which_request_and_why,
+           what_was_left_out_is_told)

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// net/share: one network gets a third, the next ones parts of what is left, and a newcomer finds a place.
+// net/share: one network gets a third, the next ones parts of what is left, and a newcomer finds a
+// place.
 #include "net/share.h"
 
 #include "base/mem.h"
@@ -114,5 +115,6 @@ START_TEST(sizes_and_memory)
 }
 END_TEST
 
-CHECK_MAIN("net/share", one_network_gets_a_third_and_the_next_finds_room, what_is_given_back_is_free_again,
-           the_last_place_is_somebodys_first, threads_leave_nothing_behind, sizes_and_memory)
+CHECK_MAIN("net/share", one_network_gets_a_third_and_the_next_finds_room,
+           what_is_given_back_is_free_again, the_last_place_is_somebodys_first,
+           threads_leave_nothing_behind, sizes_and_memory)

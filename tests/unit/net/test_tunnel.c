@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Tunnels against a TLS server that behaves in every bad way: it hangs, slams the door, floods, reads nothing, shows
-// the wrong certificate. The test is the edge.
+// Tunnels against a TLS server that behaves in every bad way: it hangs, slams the door, floods,
+// reads nothing, shows the wrong certificate. The test is the edge.
 #include "net/tunnel.h"
 
 #include "base/clock.h"
@@ -67,7 +67,8 @@ static long request_read(SSL *ssl)
         end = strstr(text, "\r\n\r\n");
     }
     const char *length = strstr(text, "Content-Length: ");
-    long body = length ? strtol(length + 16, NULL, 10) : 0, left = body - (long)(n - (size_t)(end + 4 - text));
+    long body = length ? strtol(length + 16, NULL, 10) : 0,
+         left = body - (long)(n - (size_t)(end + 4 - text));
     for (int got; left > 0; left -= got) {
         got = SSL_read(ssl, text, sizeof text);
         if (got <= 0)
@@ -81,7 +82,8 @@ static void flood(SSL *ssl)
 {
     static char piece[16384];
     char head[100];
-    int n = snprintf(head, sizeof head, "HTTP/1.1 200 OK\r\nContent-Length: %u\r\n\r\n", FLOOD_BYTES);
+    int n =
+        snprintf(head, sizeof head, "HTTP/1.1 200 OK\r\nContent-Length: %u\r\n\r\n", FLOOD_BYTES);
     SSL_write(ssl, head, n);
     for (size_t sent = 0; sent < FLOOD_BYTES; sent += sizeof piece) {
         if (SSL_write(ssl, piece, sizeof piece) <= 0)
@@ -109,7 +111,8 @@ static void far_serve(SSL *ssl)
             SSL_write(ssl, "HTTP/1.1 201 Created\r\nConte", 27);
             return;
         }
-        int len = snprintf(text, sizeof text, "HTTP/1.1 201 Created\r\nContent-Length: 0\r\nX-Body: %ld\r\n\r\n", n);
+        int len = snprintf(text, sizeof text,
+                           "HTTP/1.1 201 Created\r\nContent-Length: 0\r\nX-Body: %ld\r\n\r\n", n);
         SSL_write(ssl, text, len);
         if (manner == ONCE)
             return;
@@ -168,13 +171,17 @@ static void topology_publish(unsigned version, const char *pin)
     ck_assert_int_eq(getsockname(far_listener, (struct sockaddr *)&at, &n), 0);
     struct buf b;
     buf_init(&b, 0);
-    buf_printf(&b,
-               "version: %u\ndomain: example.io\nhostmaster: hostmaster@example.io\nregions:\n"
-               "  - { name: eastus, stamps: [{ name: e-1, ipv4: [192.0.2.1] }], peer: '192.0.2.1:8443' }\n"
-               "  - { name: westeurope, stamps: [{ name: w-1, ipv4: [192.0.2.2] }], peer: '127.0.0.1:%u' }\n"
-               "name_servers: [e-1.eastus]\nregistries:\n  - name: contoso\n    replicas: [{ region: eastus }]\n"
-               "routing: { order: [eastus, westeurope] }\nidentities:\n  westeurope: { peer_fingerprints: [\"%s\"] }\n",
-               version, ntohs(at.sin_port), pin);
+    buf_printf(
+        &b,
+        "version: %u\ndomain: example.io\nhostmaster: hostmaster@example.io\nregions:\n"
+        "  - { name: eastus, stamps: [{ name: e-1, ipv4: [192.0.2.1] }], peer: '192.0.2.1:8443' }\n"
+        "  - { name: westeurope, stamps: [{ name: w-1, ipv4: [192.0.2.2] }], peer: '127.0.0.1:%u' "
+        "}\n"
+        "name_servers: [e-1.eastus]\nregistries:\n  - name: contoso\n    replicas: [{ region: "
+        "eastus }]\n"
+        "routing: { order: [eastus, westeurope] }\nidentities:\n  westeurope: { peer_fingerprints: "
+        "[\"%s\"] }\n",
+        version, ntohs(at.sin_port), pin);
     struct diag diag;
     diag_init(&diag);
     struct topology *t;
@@ -253,7 +260,8 @@ static void head_send(int fd, size_t body)
 {
     char text[300];
     int n = snprintf(text, sizeof text,
-                     "PATCH /v2/team/app/blobs/uploads/westeurope.00ff?a=/b.c HTTP/1.1\r\nHost: contoso.example.io\r\n"
+                     "PATCH /v2/team/app/blobs/uploads/westeurope.00ff?a=/b.c HTTP/1.1\r\nHost: "
+                     "contoso.example.io\r\n"
                      "Content-Length: %zu\r\n\r\n",
                      body);
     ck_assert_int_eq(send(fd, text, (size_t)n, MSG_NOSIGNAL), n);
@@ -368,7 +376,9 @@ START_TEST(a_region_that_falls_silent_is_answered_for)
     int64_t began = clock_mono_ms();
     tunnels_peer(tunnels, "westeurope", true);
     const char *said = answer_read(fd, true);
-    ck_assert_msg(strstr(said, "503 ") && strstr(said, "region westeurope") && strstr(said, "silent"), "%s", said);
+    ck_assert_msg(strstr(said, "503 ") && strstr(said, "region westeurope") &&
+                      strstr(said, "silent"),
+                  "%s", said);
     ck_assert_ptr_nonnull(strstr(said, "X-Meridian-Region: eastus\r\n"));
     ck_assert_int_lt(clock_mono_ms() - began, 5000);
     asks_and_hears("503 ", "silent"); // at once, also new ones
@@ -595,9 +605,10 @@ START_TEST(a_stop_lets_requests_end)
 }
 END_TEST
 
-CHECK_MAIN("net/tunnel", bytes_go_through_and_the_connection_is_kept, who_does_not_read_is_not_read_for,
-           a_region_that_falls_silent_is_answered_for, a_kept_connection_outlives_what_it_led_to,
-           what_hangs_in_the_handshake_is_given_up, a_door_that_is_slammed_is_told, another_authority_is_not_believed,
+CHECK_MAIN("net/tunnel", bytes_go_through_and_the_connection_is_kept,
+           who_does_not_read_is_not_read_for, a_region_that_falls_silent_is_answered_for,
+           a_kept_connection_outlives_what_it_led_to, what_hangs_in_the_handshake_is_given_up,
+           a_door_that_is_slammed_is_told, another_authority_is_not_believed,
            another_name_is_not_believed, a_certificate_that_is_not_pinned_is_not_believed,
-           a_fingerprint_that_is_revoked_ends_what_runs, only_regions_of_the_service_are_called, tunnels_are_bounded,
-           a_stop_lets_requests_end)
+           a_fingerprint_that_is_revoked_ends_what_runs, only_regions_of_the_service_are_called,
+           tunnels_are_bounded, a_stop_lets_requests_end)

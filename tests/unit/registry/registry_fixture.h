@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the handler tests share: region eastus with a real store in a folder of its own, real tokens, and a way to send
-// a request through the handlers without a socket. Included by each test program, so that it stays one file.
+// What the handler tests share: region eastus with a real store in a folder of its own, real
+// tokens, and a way to send a request through the handlers without a socket. Included by each test
+// program, so that it stays one file.
 #ifndef MERIDIAN_TESTS_REGISTRY_FIXTURE_H
 #define MERIDIAN_TESTS_REGISTRY_FIXTURE_H
 
@@ -38,11 +39,14 @@ static const struct http_app world_app = {.begin = world_begin};
 
 static inline void store_up(void)
 {
-    AUTO_FREE char *blobs = mem_printf("%s/store", world_dir), *db = mem_printf("%s/meta.db", world_dir);
+    AUTO_FREE char *blobs = mem_printf("%s/store", world_dir),
+                   *db = mem_printf("%s/meta.db", world_dir);
     ck_assert_int_eq(blob_store_open(blobs, &world_blobs), 0);
     if (world_reserve)
         ck_assert_int_eq(
-            space_open(&(struct space_options){.dir = world_dir, .reserve_bytes = world_reserve}, &world_space), 0);
+            space_open(&(struct space_options){.dir = world_dir, .reserve_bytes = world_reserve},
+                       &world_space),
+            0);
     struct meta_options mo = {.path = db,
                               .region = "eastus",
                               .key_id = region_keys_feed_id(fixture_keys[0]),
@@ -86,11 +90,14 @@ static inline void world_up(void)
     if (world_dir_made)
         world_dir_made();
     store_up();
-    token_push = token_make("[{\"type\":\"repository\",\"name\":\"team/app\",\"actions\":[\"pull\",\"push\"]},"
-                            "{\"type\":\"repository\",\"name\":\"team/other\",\"actions\":[\"pull\",\"push\"]},"
-                            "{\"type\":\"repository\",\"name\":\"team/blind\",\"actions\":[\"push\"]}]");
-    token_pull = token_make("[{\"type\":\"repository\",\"name\":\"team/app\",\"actions\":[\"pull\"]}]");
-    token_catalog = token_make("[{\"type\":\"registry\",\"name\":\"catalog\",\"actions\":[\"*\"]}]");
+    token_push = token_make(
+        "[{\"type\":\"repository\",\"name\":\"team/app\",\"actions\":[\"pull\",\"push\"]},"
+        "{\"type\":\"repository\",\"name\":\"team/other\",\"actions\":[\"pull\",\"push\"]},"
+        "{\"type\":\"repository\",\"name\":\"team/blind\",\"actions\":[\"push\"]}]");
+    token_pull =
+        token_make("[{\"type\":\"repository\",\"name\":\"team/app\",\"actions\":[\"pull\"]}]");
+    token_catalog =
+        token_make("[{\"type\":\"registry\",\"name\":\"catalog\",\"actions\":[\"*\"]}]");
 }
 
 static inline void world_down(void)
@@ -110,8 +117,8 @@ struct exchange {
     struct http_response resp;
 };
 
-static inline struct http_request *request_make(const char *method, const char *target, const char *host,
-                                                const char *token)
+static inline struct http_request *request_make(const char *method, const char *target,
+                                                const char *host, const char *token)
 {
     struct http_request *req = http_request_test_new(method, target, host);
     if (token) {
@@ -121,8 +128,9 @@ static inline struct http_request *request_make(const char *method, const char *
     return req;
 }
 
-static inline struct exchange send_with(const char *method, const char *target, const char *host, const char *token,
-                                        const char *name, const char *value, const void *body, size_t n, size_t piece)
+static inline struct exchange send_with(const char *method, const char *target, const char *host,
+                                        const char *token, const char *name, const char *value,
+                                        const void *body, size_t n, size_t piece)
 {
     struct exchange x = {.req = request_make(method, target, host, token)};
     if (name)
@@ -133,7 +141,8 @@ static inline struct exchange send_with(const char *method, const char *target, 
     return x;
 }
 
-static inline struct exchange send_body(const char *method, const char *target, const void *body, size_t n)
+static inline struct exchange send_body(const char *method, const char *target, const void *body,
+                                        size_t n)
 {
     return send_with(method, target, REGIONAL, token_push, NULL, NULL, body, n, 7);
 }
@@ -164,7 +173,8 @@ static inline int status_of(struct exchange x)
 
 static inline bool body_has(const struct exchange *x, const char *text)
 {
-    return x->resp.body.p && x->resp.body.n && memmem(x->resp.body.p, x->resp.body.n, text, strlen(text));
+    return x->resp.body.p && x->resp.body.n &&
+           memmem(x->resp.body.p, x->resp.body.n, text, strlen(text));
 }
 
 // Path and query of an absolute URL that must begin with https://HOST. Caller frees.
@@ -194,7 +204,8 @@ static inline char *upload_start(const char *repository)
     return at;
 }
 
-static inline void blob_push(const char *repository, const char *text, char digest[DIGEST_TEXT_SIZE])
+static inline void blob_push(const char *repository, const char *text,
+                             char digest[DIGEST_TEXT_SIZE])
 {
     digest_text(text, strlen(text), digest);
     AUTO_FREE char *target = mem_printf("/v2/%s/blobs/uploads/?digest=%s", repository, digest);
@@ -203,9 +214,11 @@ static inline void blob_push(const char *repository, const char *text, char dige
 
 static inline char *manifest_text(const char *config, size_t n_config, const char *extra)
 {
-    return mem_printf("{\"schemaVersion\":2,\"mediaType\":\"" OCI_MANIFEST "\",\"config\":{\"mediaType\":"
-                      "\"application/vnd.oci.image.config.v1+json\",\"digest\":\"%s\",\"size\":%zu},\"layers\":[]%s}",
-                      config, n_config, extra);
+    return mem_printf(
+        "{\"schemaVersion\":2,\"mediaType\":\"" OCI_MANIFEST "\",\"config\":{\"mediaType\":"
+        "\"application/"
+        "vnd.oci.image.config.v1+json\",\"digest\":\"%s\",\"size\":%zu},\"layers\":[]%s}",
+        config, n_config, extra);
 }
 
 #endif

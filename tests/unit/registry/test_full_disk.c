@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// A region whose disk is full: what is refused, what stays, and that it goes on once there is space. On a small tmpfs
-// in a mount namespace of the test's own; without the right to mount one the cases say so and end.
+// A region whose disk is full: what is refused, what stays, and that it goes on once there is
+// space. On a small tmpfs in a mount namespace of the test's own; without the right to mount one
+// the cases say so and end.
 #include "tests/unit/registry/registry_fixture.h"
 
 #include <errno.h>
@@ -114,9 +115,9 @@ START_TEST(an_upload_goes_on_once_there_is_space)
     refused(send_plain("POST", UPLOADS));
     disk_free();
     ck_assert(healthy());
-    ck_assert_int_eq(
-        status_of(send_with("PATCH", at, REGIONAL, token_push, "Content-Range", "3-262146", bytes + 3, PIECE, 4096)),
-        202);
+    ck_assert_int_eq(status_of(send_with("PATCH", at, REGIONAL, token_push, "Content-Range",
+                                         "3-262146", bytes + 3, PIECE, 4096)),
+                     202);
     char digest[DIGEST_TEXT_SIZE];
     digest_text(bytes, PIECE + 3, digest);
     AUTO_FREE char *end = mem_printf("%s?digest=%s", at, digest);
@@ -157,8 +158,8 @@ static off_t file_bytes(const char *at)
     return st.st_size;
 }
 
-// More than the disk holds, in a piece, as the end, and whole: refused, and what it took is free for others. The space
-// is given back with the refusal and not with the answer.
+// More than the disk holds, in a piece, as the end, and whole: refused, and what it took is free
+// for others. The space is given back with the refusal and not with the answer.
 START_TEST(what_is_refused_gives_its_space_back)
 {
     if (!world_small_up())
@@ -169,7 +170,8 @@ START_TEST(what_is_refused_gives_its_space_back)
     digest_text(bytes, MUCH, digest);
     digest_text(bytes, 3 << 20, small);
     AUTO_FREE char *at = upload_start("team/app"), *end = mem_printf("%s?digest=%s", at, digest);
-    AUTO_FREE char *whole = mem_printf(UPLOADS "?digest=%s", digest), *fits = mem_printf(UPLOADS "?digest=%s", small);
+    AUTO_FREE char *whole = mem_printf(UPLOADS "?digest=%s", digest),
+                   *fits = mem_printf(UPLOADS "?digest=%s", small);
     ck_assert_int_eq(status_of(send_body("PATCH", at, "abc", 3)), 202);
     const char *const tries[][2] = {{"PATCH", at}, {"PUT", end}, {"POST", whole}};
     for (size_t i = 0; i < ARRAY_LEN(tries); i++) {
@@ -191,12 +193,15 @@ START_TEST(what_is_refused_gives_its_space_back)
         ck_assert_int_eq(file_bytes(at), 3);
         ck_assert(healthy());
     }
-    ck_assert_int_eq(status_of(send_with("POST", fits, REGIONAL, token_push, NULL, NULL, bytes, 3 << 20, 4096)), 201);
+    ck_assert_int_eq(
+        status_of(send_with("POST", fits, REGIONAL, token_push, NULL, NULL, bytes, 3 << 20, 4096)),
+        201);
     world_small_down();
 }
 END_TEST
 
-// A connection that breaks while nothing more can be written: what came may not be recorded, and then it is not kept.
+// A connection that breaks while nothing more can be written: what came may not be recorded, and
+// then it is not kept.
 START_TEST(what_cannot_be_recorded_is_not_kept)
 {
     if (!world_small_up())
@@ -240,7 +245,9 @@ START_TEST(whole_blobs_leave_nothing_behind)
     size_t n = 99;
     ck_assert_int_eq(blob_uploads_expire(world_blobs, INT64_MAX, NULL, NULL, &n), 0);
     ck_assert_uint_eq(n, 0);
-    ck_assert_int_eq(status_of(send_with("POST", target, REGIONAL, token_push, NULL, NULL, bytes, PIECE, 4096)), 201);
+    ck_assert_int_eq(
+        status_of(send_with("POST", target, REGIONAL, token_push, NULL, NULL, bytes, PIECE, 4096)),
+        201);
     world_small_down();
 }
 END_TEST
@@ -258,7 +265,8 @@ START_TEST(a_manifest_is_there_whole_or_not_at_all)
     const char *by_tag = "/v2/team/app/manifests/v1";
     disk_fill();
     for (int i = 0; i < 2; i++) {
-        refused(send_with("PUT", by_tag, REGIONAL, token_push, "Content-Type", OCI_MANIFEST, text, n, 100));
+        refused(send_with("PUT", by_tag, REGIONAL, token_push, "Content-Type", OCI_MANIFEST, text,
+                          n, 100));
         ck_assert_int_eq(status_of(send_plain("GET", by_tag)), 404);
         ck_assert_int_eq(status_of(send_plain("GET", by_digest)), 404);
     }
@@ -268,8 +276,9 @@ START_TEST(a_manifest_is_there_whole_or_not_at_all)
     ck_assert_uint_eq(mark.seq, 0); // announced to nobody
     disk_free();
     ck_assert(healthy());
-    ck_assert_int_eq(
-        status_of(send_with("PUT", by_tag, REGIONAL, token_push, "Content-Type", OCI_MANIFEST, text, n, 100)), 201);
+    ck_assert_int_eq(status_of(send_with("PUT", by_tag, REGIONAL, token_push, "Content-Type",
+                                         OCI_MANIFEST, text, n, 100)),
+                     201);
     ck_assert_int_eq(status_of(send_plain("GET", by_tag)), 200);
     ck_assert_int_eq(meta_head(world_meta, "eastus", &mark), 0);
     ck_assert_uint_eq(mark.seq, 2); // presence and tag, without a gap
@@ -301,7 +310,8 @@ static uint64_t outstanding(void)
 }
 
 // A body of n bytes; `known`: by Content-Length, else chunked.
-static struct exchange send_length(const char *method, const char *target, const void *body, size_t n, bool known)
+static struct exchange send_length(const char *method, const char *target, const void *body,
+                                   size_t n, bool known)
 {
     struct exchange x = {.req = request_make(method, target, REGIONAL, token_push)};
     http_request_test_body(x.req, body, n);
@@ -355,8 +365,8 @@ START_TEST(an_unknown_length_stops_at_the_reserve)
 }
 END_TEST
 
-// Short: no new content; what is there is read, mounted, ended and cancelled, and tags of what is here are written,
-// until half of the reserve is used up. The metadata is written to below that.
+// Short: no new content; what is there is read, mounted, ended and cancelled, and tags of what is
+// here are written, until half of the reserve is used up. The metadata is written to below that.
 START_TEST(a_short_disk_refuses_content_only)
 {
     if (!world_reserve_up())
@@ -367,8 +377,10 @@ START_TEST(a_short_disk_refuses_content_only)
     AUTO_FREE char *text = manifest_text(config, 2, ""), *ending = upload_start("team/app"),
                    *cancelled = upload_start("team/app"), *cut = upload_start("team/app");
     AUTO_FREE char *end = mem_printf("%s?digest=%s", ending, digest),
-                   *from = mem_printf("/v2/team/other/blobs/uploads/?mount=%s&from=team/app", config),
-                   *none = mem_printf("/v2/team/other/blobs/uploads/?mount=%s&from=team/app", EMPTY_DIGEST),
+                   *from =
+                       mem_printf("/v2/team/other/blobs/uploads/?mount=%s&from=team/app", config),
+                   *none = mem_printf("/v2/team/other/blobs/uploads/?mount=%s&from=team/app",
+                                      EMPTY_DIGEST),
                    *blob = mem_printf("/v2/team/app/blobs/%s", config);
     ck_assert_int_eq(status_of(send_body("PATCH", ending, "abc", 3)), 202);
     disk_fill_to(4 * MIB + (1 << 19));
@@ -383,13 +395,13 @@ START_TEST(a_short_disk_refuses_content_only)
     ck_assert_int_eq(status_of(send_plain("POST", from)), 201);
     ck_assert_int_eq(status_of(send_plain("GET", blob)), 200);
     const char *by_tag = "/v2/team/app/manifests/v1";
-    ck_assert_int_eq(status_of(send_with("PUT", by_tag, REGIONAL, token_push, "Content-Type", OCI_MANIFEST, text,
-                                         strlen(text), 100)),
+    ck_assert_int_eq(status_of(send_with("PUT", by_tag, REGIONAL, token_push, "Content-Type",
+                                         OCI_MANIFEST, text, strlen(text), 100)),
                      201);
     disk_free();
     disk_fill_to(2 * MIB);
-    refused_by_reserve(
-        send_with("PUT", by_tag, REGIONAL, token_push, "Content-Type", OCI_MANIFEST, text, strlen(text), 100));
+    refused_by_reserve(send_with("PUT", by_tag, REGIONAL, token_push, "Content-Type", OCI_MANIFEST,
+                                 text, strlen(text), 100));
     ck_assert_int_eq(status_of(send_plain("GET", by_tag)), 200);
     ck_assert(healthy()); // it is not full: entries of others, state and certificates are written
     ck_assert_int_eq(status_of(send_plain("DELETE", cut)), 204);
@@ -403,7 +415,9 @@ START_TEST(a_short_disk_refuses_content_only)
 }
 END_TEST
 
-CHECK_MAIN("registry/full_disk", an_upload_goes_on_once_there_is_space, an_upload_ends_once_there_is_space,
-           what_is_refused_gives_its_space_back, what_cannot_be_recorded_is_not_kept, whole_blobs_leave_nothing_behind,
-           a_manifest_is_there_whole_or_not_at_all, a_known_length_is_refused_before_a_byte_is_written,
+CHECK_MAIN("registry/full_disk", an_upload_goes_on_once_there_is_space,
+           an_upload_ends_once_there_is_space, what_is_refused_gives_its_space_back,
+           what_cannot_be_recorded_is_not_kept, whole_blobs_leave_nothing_behind,
+           a_manifest_is_there_whole_or_not_at_all,
+           a_known_length_is_refused_before_a_byte_is_written,
            an_unknown_length_stops_at_the_reserve, a_short_disk_refuses_content_only)

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// registry/manifests and tags: what is put comes back byte for byte, conditions hold, lists come in pages.
+// registry/manifests and tags: what is put comes back byte for byte, conditions hold, lists come in
+// pages.
 #include "tests/unit/registry/registry_fixture.h"
 
 #define APP "/v2/team/app"
 
-static struct exchange put(const char *reference, const char *text, const char *name, const char *value)
+static struct exchange put(const char *reference, const char *text, const char *name,
+                           const char *value)
 {
     AUTO_FREE char *target = mem_printf(APP "/manifests/%s", reference);
     return send_with("PUT", target, REGIONAL, token_push, name, value, text, strlen(text), 5);
@@ -36,8 +38,9 @@ START_TEST(manifests_come_back_as_they_were_put)
         ck_assert(bytes_equal(x.resp.body, bytes_str(text)));
         AUTO_FREE char *etag = mem_strdup(header_of(&x, "ETag"));
         exchange_end(&x);
-        ck_assert_int_eq(
-            status_of(send_with("HEAD", targets[i], REGIONAL, token_pull, "If-None-Match", etag, NULL, 0, 0)), 304);
+        ck_assert_int_eq(status_of(send_with("HEAD", targets[i], REGIONAL, token_pull,
+                                             "If-None-Match", etag, NULL, 0, 0)),
+                         304);
     }
     ck_assert_int_eq(put_status(digest, text), 201); // again, by digest
     x = put("v2", text, NULL, NULL);                 // the media type is in it
@@ -69,8 +72,9 @@ START_TEST(a_subject_need_not_be_there_and_is_not_promised)
     world_up();
     char config[DIGEST_TEXT_SIZE];
     blob_push("team/app", "{}", config);
-    AUTO_FREE char *text = manifest_text(
-        config, 2, ",\"subject\":{\"mediaType\":\"" OCI_MANIFEST "\",\"digest\":\"" EMPTY_DIGEST "\",\"size\":0}");
+    AUTO_FREE char *text = manifest_text(config, 2,
+                                         ",\"subject\":{\"mediaType\":\"" OCI_MANIFEST
+                                         "\",\"digest\":\"" EMPTY_DIGEST "\",\"size\":0}");
     struct exchange x = put("v1", text, "Content-Type", OCI_MANIFEST);
     ck_assert_int_eq(x.resp.status, 201);
     ck_assert_str_eq(header_of(&x, "OCI-Subject"), ""); // until the referrers API is there
@@ -84,9 +88,11 @@ START_TEST(if_match_guards_a_tag)
     world_up();
     char config[DIGEST_TEXT_SIZE], one[DIGEST_TEXT_SIZE];
     blob_push("team/app", "{}", config);
-    AUTO_FREE char *first = manifest_text(config, 2, ""), *second = manifest_text(config, 2, ",\"annotations\":{}");
+    AUTO_FREE char *first = manifest_text(config, 2, ""),
+                   *second = manifest_text(config, 2, ",\"annotations\":{}");
     digest_text(first, strlen(first), one);
-    AUTO_FREE char *etag = mem_printf("\"" EMPTY_DIGEST "\", \"%s\"", one), *weak = mem_printf("W/\"%s\"", one);
+    AUTO_FREE char *etag = mem_printf("\"" EMPTY_DIGEST "\", \"%s\"", one),
+                   *weak = mem_printf("W/\"%s\"", one);
     ck_assert_int_eq(status_of(put("v1", first, "If-Match", "*")), 412); // nothing there yet
     ck_assert_int_eq(put_status("v1", first), 201);
     ck_assert_int_eq(status_of(put("v1", second, "If-Match", "\"" EMPTY_DIGEST "\"")), 412);
@@ -131,7 +137,8 @@ START_TEST(tags_are_listed_in_pages)
         json_t *root = json_loads(body, 0, NULL);
         const json_t *list = json_object_get(root, "tags");
         ck_assert_str_eq(json_string_value(json_array_get(list, 0)), pages[i].first);
-        ck_assert_str_eq(json_string_value(json_array_get(list, json_array_size(list) - 1)), pages[i].last);
+        ck_assert_str_eq(json_string_value(json_array_get(list, json_array_size(list) - 1)),
+                         pages[i].last);
         ck_assert_str_eq(header_of(&x, "Link"), pages[i].link);
         json_decref(root);
         exchange_end(&x);
@@ -152,7 +159,8 @@ START_TEST(the_catalogue_needs_its_own_permission)
     blob_push("team/app", "{}", config);
     AUTO_FREE char *text = manifest_text(config, 2, "");
     ck_assert_int_eq(put_status("v1", text), 201);
-    struct exchange x = send_with("GET", "/v2/_catalog", REGIONAL, token_catalog, NULL, NULL, NULL, 0, 0);
+    struct exchange x =
+        send_with("GET", "/v2/_catalog", REGIONAL, token_catalog, NULL, NULL, NULL, 0, 0);
     ck_assert_int_eq(x.resp.status, 200);
     ck_assert(body_has(&x, "team/app"));
     exchange_end(&x);
@@ -160,6 +168,7 @@ START_TEST(the_catalogue_needs_its_own_permission)
 }
 END_TEST
 
-CHECK_MAIN("registry/manifests", manifests_come_back_as_they_were_put, what_it_refers_to_must_be_in_the_repository,
-           a_subject_need_not_be_there_and_is_not_promised, if_match_guards_a_tag, tags_are_listed_in_pages,
-           the_catalogue_needs_its_own_permission)
+CHECK_MAIN("registry/manifests", manifests_come_back_as_they_were_put,
+           what_it_refers_to_must_be_in_the_repository,
+           a_subject_need_not_be_there_and_is_not_promised, if_match_guards_a_tag,
+           tags_are_listed_in_pages, the_catalogue_needs_its_own_permission)

@@ -12,7 +12,8 @@ enum who { NOBODY, PUSH, PULL, CATALOG, BAD };
 static const struct row {
     const char *method, *target, *host;
     enum who who;
-    const char *name, *value; // a header
+    // a header
+    const char *name, *value;
     const char *body;
     int status;
     const char *code;
@@ -26,7 +27,8 @@ static const struct row {
     {"PUT", APP "/manifests/v1", REGIONAL, PULL, 0, 0, "{}", 401, "DENIED"},
     {"POST", APP "/blobs/uploads/", REGIONAL, PULL, 0, 0, 0, 401, "DENIED"},
     {"PATCH", APP "/blobs/uploads/" ID, REGIONAL, NOBODY, 0, 0, "x", 401, "UNAUTHORIZED"},
-    {"PATCH", APP "/blobs/uploads/" ID "?sig=a.1.b.c", REGIONAL, NOBODY, 0, 0, "x", 401, "UNAUTHORIZED"},
+    {"PATCH", APP "/blobs/uploads/" ID "?sig=a.1.b.c", REGIONAL, NOBODY, 0, 0, "x", 401,
+     "UNAUTHORIZED"},
     {"GET", "/v2/_catalog", REGIONAL, PUSH, 0, 0, 0, 401, "DENIED"},
     {"GET", "/v2/team/blind/tags/list", REGIONAL, PUSH, 0, 0, 0, 401, "DENIED"},
     {"GET", APP "/tags/list", REGIONAL, CATALOG, 0, 0, 0, 401, "DENIED"},
@@ -80,42 +82,58 @@ static const struct row {
     {"GET", APP "/tags/list?last=%4", REGIONAL, PULL, 0, 0, 0, 400, "PAGINATION_NUMBER_INVALID"},
     {"GET", "/v2/_catalog?n=%00", REGIONAL, CATALOG, 0, 0, 0, 400, "PAGINATION_NUMBER_INVALID"},
     {"POST", APP "/blobs/uploads/?digest=%zz", REGIONAL, PUSH, 0, 0, 0, 400, "UNSUPPORTED"},
-    {"PUT", APP "/manifests/" EMPTY_DIGEST, REGIONAL, PUSH, "If-Match", "*", "{}", 400, "UNSUPPORTED"},
+    {"PUT", APP "/manifests/" EMPTY_DIGEST, REGIONAL, PUSH, "If-Match", "*", "{}", 400,
+     "UNSUPPORTED"},
     {"GET", APP "/tags/list?n=-1", REGIONAL, PULL, 0, 0, 0, 400, "PAGINATION_NUMBER_INVALID"},
     {"GET", APP "/tags/list?n=", REGIONAL, PULL, 0, 0, 0, 400, "PAGINATION_NUMBER_INVALID"},
     {"GET", "/v2/_catalog?n=1.5", REGIONAL, CATALOG, 0, 0, 0, 400, "PAGINATION_NUMBER_INVALID"},
     // uploads
-    {"POST", APP "/blobs/uploads/?digest=nonsense", REGIONAL, PUSH, 0, 0, "x", 400, "DIGEST_INVALID"},
-    {"POST", APP "/blobs/uploads/?digest=" ABSENT, REGIONAL, PUSH, 0, 0, "x", 400, "DIGEST_INVALID"},
+    {"POST", APP "/blobs/uploads/?digest=nonsense", REGIONAL, PUSH, 0, 0, "x", 400,
+     "DIGEST_INVALID"},
+    {"POST", APP "/blobs/uploads/?digest=" ABSENT, REGIONAL, PUSH, 0, 0, "x", 400,
+     "DIGEST_INVALID"},
     {"POST", APP "/blobs/uploads/?digest=", REGIONAL, PUSH, 0, 0, 0, 400, "DIGEST_INVALID"},
     {"PATCH", APP "/blobs/uploads/" ID, REGIONAL, PUSH, 0, 0, "x", 404, "BLOB_UPLOAD_UNKNOWN"},
     {"PATCH", APP "/blobs/uploads/nonsense", REGIONAL, PUSH, 0, 0, "x", 404, "BLOB_UPLOAD_UNKNOWN"},
     {"PATCH", APP "/blobs/uploads/..", REGIONAL, PUSH, 0, 0, "x", 404, "BLOB_UPLOAD_UNKNOWN"},
-    {"PATCH", APP "/blobs/uploads/westeurope.0123456789abcdef0123456789abcdef", REGIONAL, PUSH, 0, 0, "x", 404,
-     "BLOB_UPLOAD_UNKNOWN"},
+    {"PATCH", APP "/blobs/uploads/westeurope.0123456789abcdef0123456789abcdef", REGIONAL, PUSH, 0,
+     0, "x", 404, "BLOB_UPLOAD_UNKNOWN"},
     {"GET", APP "/blobs/uploads/" ID, REGIONAL, PUSH, 0, 0, 0, 404, "BLOB_UPLOAD_UNKNOWN"},
     {"DELETE", APP "/blobs/uploads/" ID, REGIONAL, PUSH, 0, 0, 0, 404, "BLOB_UPLOAD_UNKNOWN"},
     {"PUT", APP "/blobs/uploads/" ID, REGIONAL, PUSH, 0, 0, 0, 400, "DIGEST_INVALID"},
     {"PUT", APP "/blobs/uploads/" ID "?digest=x", REGIONAL, PUSH, 0, 0, 0, 400, "DIGEST_INVALID"},
-    {"PUT", APP "/blobs/uploads/" ID "?digest=" EMPTY_DIGEST, REGIONAL, PUSH, 0, 0, 0, 404, "BLOB_UPLOAD_UNKNOWN"},
-    {"PATCH", APP "/blobs/uploads/" ID, REGIONAL, PUSH, "Content-Range", "5", "x", 416, "BLOB_UPLOAD_INVALID"},
-    {"PATCH", APP "/blobs/uploads/" ID, REGIONAL, PUSH, "Content-Range", "9-3", "x", 416, "BLOB_UPLOAD_INVALID"},
-    {"PATCH", APP "/blobs/uploads/" ID, REGIONAL, PUSH, "Content-Range", "0-99999999999999999999", "x", 416,
+    {"PUT", APP "/blobs/uploads/" ID "?digest=" EMPTY_DIGEST, REGIONAL, PUSH, 0, 0, 0, 404,
+     "BLOB_UPLOAD_UNKNOWN"},
+    {"PATCH", APP "/blobs/uploads/" ID, REGIONAL, PUSH, "Content-Range", "5", "x", 416,
      "BLOB_UPLOAD_INVALID"},
-    {"PATCH", APP "/blobs/uploads/" ID, REGIONAL, PUSH, "Content-Range", "0-3", "x", 400, "SIZE_INVALID"},
-    {"PATCH", APP "/blobs/uploads/" ID, REGIONAL, PUSH, "Content-Range", "0-0x", "x", 416, "BLOB_UPLOAD_INVALID"},
+    {"PATCH", APP "/blobs/uploads/" ID, REGIONAL, PUSH, "Content-Range", "9-3", "x", 416,
+     "BLOB_UPLOAD_INVALID"},
+    {"PATCH", APP "/blobs/uploads/" ID, REGIONAL, PUSH, "Content-Range", "0-99999999999999999999",
+     "x", 416, "BLOB_UPLOAD_INVALID"},
+    {"PATCH", APP "/blobs/uploads/" ID, REGIONAL, PUSH, "Content-Range", "0-3", "x", 400,
+     "SIZE_INVALID"},
+    {"PATCH", APP "/blobs/uploads/" ID, REGIONAL, PUSH, "Content-Range", "0-0x", "x", 416,
+     "BLOB_UPLOAD_INVALID"},
     // manifests
-    {"PUT", APP "/manifests/v1", REGIONAL, PUSH, "Content-Type", OCI_MANIFEST, "not json", 400, "MANIFEST_INVALID"},
-    {"PUT", APP "/manifests/v1", REGIONAL, PUSH, "Content-Type", OCI_MANIFEST, "", 400, "MANIFEST_INVALID"},
-    {"PUT", APP "/manifests/v1", REGIONAL, PUSH, "Content-Type", OCI_MANIFEST, "[]", 400, "MANIFEST_INVALID"},
-    {"PUT", APP "/manifests/v1", REGIONAL, PUSH, "Content-Type", "text", "{}", 400, "MANIFEST_INVALID"},
-    {"PUT", APP "/manifests/v1", REGIONAL, PUSH, "Content-Type", "image/png", "{}", 400, "MANIFEST_INVALID"},
-    {"PUT", APP "/manifests/v1", REGIONAL, PUSH, 0, 0, "{\"schemaVersion\":2}", 400, "MANIFEST_INVALID"},
-    {"PUT", APP "/manifests/v1", REGIONAL, PUSH, "Content-Type", OCI_MANIFEST,
-     "{\"schemaVersion\":2,\"mediaType\":\"application/vnd.oci.image.index.v1+json\",\"manifests\":[]}", 400,
+    {"PUT", APP "/manifests/v1", REGIONAL, PUSH, "Content-Type", OCI_MANIFEST, "not json", 400,
      "MANIFEST_INVALID"},
+    {"PUT", APP "/manifests/v1", REGIONAL, PUSH, "Content-Type", OCI_MANIFEST, "", 400,
+     "MANIFEST_INVALID"},
+    {"PUT", APP "/manifests/v1", REGIONAL, PUSH, "Content-Type", OCI_MANIFEST, "[]", 400,
+     "MANIFEST_INVALID"},
+    {"PUT", APP "/manifests/v1", REGIONAL, PUSH, "Content-Type", "text", "{}", 400,
+     "MANIFEST_INVALID"},
+    {"PUT", APP "/manifests/v1", REGIONAL, PUSH, "Content-Type", "image/png", "{}", 400,
+     "MANIFEST_INVALID"},
+    {"PUT", APP "/manifests/v1", REGIONAL, PUSH, 0, 0, "{\"schemaVersion\":2}", 400,
+     "MANIFEST_INVALID"},
+    {"PUT", APP "/manifests/v1", REGIONAL, PUSH, "Content-Type", OCI_MANIFEST,
+     "{\"schemaVersion\":2,\"mediaType\":\"application/"
+     "vnd.oci.image.index.v1+json\",\"manifests\":[]}",
+     400, "MANIFEST_INVALID"},
     {"PUT", APP "/manifests/v1", REGIONAL, PUSH, "If-None-Match", "*", "{}", 400, "UNSUPPORTED"},
-    {"PUT", APP "/manifests/" ABSENT, REGIONAL, PUSH, "Content-Type", OCI_MANIFEST, "{}", 400, "DIGEST_INVALID"},
+    {"PUT", APP "/manifests/" ABSENT, REGIONAL, PUSH, "Content-Type", OCI_MANIFEST, "{}", 400,
+     "DIGEST_INVALID"},
     // a data host serves blobs, and nothing else
     {"GET", "/v2/", DATA, PULL, 0, 0, 0, 404, "UNSUPPORTED"},
     {"GET", APP "/manifests/v1", DATA, PULL, 0, 0, 0, 404, "UNSUPPORTED"},
@@ -132,11 +150,11 @@ START_TEST(each_bad_request_gets_its_answer)
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         const struct row *r = &rows[i];
         const char *const tokens[] = {NULL, token_push, token_pull, token_catalog, "not.a.token"};
-        struct exchange x = send_with(r->method, r->target, r->host, tokens[r->who], r->name, r->value, r->body,
-                                      r->body ? strlen(r->body) : 0, 1);
+        struct exchange x = send_with(r->method, r->target, r->host, tokens[r->who], r->name,
+                                      r->value, r->body, r->body ? strlen(r->body) : 0, 1);
         AUTO_FREE char *code = mem_printf("\"%s\"", r->code);
-        ck_assert_msg(x.resp.status == r->status && body_has(&x, code), "%s %s: %d %.*s", r->method, r->target,
-                      x.resp.status, (int)x.resp.body.n, (const char *)x.resp.body.p);
+        ck_assert_msg(x.resp.status == r->status && body_has(&x, code), "%s %s: %d %.*s", r->method,
+                      r->target, x.resp.status, (int)x.resp.body.n, (const char *)x.resp.body.p);
         ck_assert_int_eq(r->status == 405, *header_of(&x, "Allow") != 0);
         ck_assert_int_eq(r->status == 401, *header_of(&x, "WWW-Authenticate") != 0);
         exchange_end(&x);
@@ -166,11 +184,14 @@ END_TEST
 START_TEST(challenges_name_the_scope)
 {
     world_up();
-    struct exchange x = send_with("POST", APP "/blobs/uploads/?mount=" EMPTY_DIGEST "&from=team/base", GLOBAL, NULL,
-                                  NULL, NULL, NULL, 0, 0);
-    ck_assert_str_eq(header_of(&x, "WWW-Authenticate"),
-                     "Bearer realm=\"https://contoso.meridian.test/oauth2/token\",service=\"contoso.meridian.test\","
-                     "scope=\"repository:team/app:pull,push repository:team/base:pull\"");
+    struct exchange x =
+        send_with("POST", APP "/blobs/uploads/?mount=" EMPTY_DIGEST "&from=team/base", GLOBAL, NULL,
+                  NULL, NULL, NULL, 0, 0);
+    ck_assert_str_eq(
+        header_of(&x, "WWW-Authenticate"),
+        "Bearer "
+        "realm=\"https://contoso.meridian.test/oauth2/token\",service=\"contoso.meridian.test\","
+        "scope=\"repository:team/app:pull,push repository:team/base:pull\"");
     exchange_end(&x);
     x = send_with("GET", APP "/manifests/v1", REGIONAL, NULL, NULL, NULL, NULL, 0, 0);
     ck_assert_str_eq(header_of(&x, "WWW-Authenticate"),
@@ -186,8 +207,11 @@ START_TEST(anonymous_pull_reads_and_still_asks_for_a_login)
     world_up();
     const char *host = "openlib.eastus.geo.meridian.test";
     ck_assert_int_eq(status_of(send_with("GET", "/v2/", host, NULL, NULL, NULL, NULL, 0, 0)), 401);
-    ck_assert_int_eq(status_of(send_with("GET", "/v2/x/manifests/v1", host, NULL, NULL, NULL, NULL, 0, 0)), 404);
-    ck_assert_int_eq(status_of(send_with("POST", "/v2/x/blobs/uploads/", host, NULL, NULL, NULL, NULL, 0, 0)), 401);
+    ck_assert_int_eq(
+        status_of(send_with("GET", "/v2/x/manifests/v1", host, NULL, NULL, NULL, NULL, 0, 0)), 404);
+    ck_assert_int_eq(
+        status_of(send_with("POST", "/v2/x/blobs/uploads/", host, NULL, NULL, NULL, NULL, 0, 0)),
+        401);
     ck_assert_int_eq(status_of(send_plain("GET", "/v2/")), 200);
     world_down();
 }

@@ -11,7 +11,8 @@
 
 #define NOW_S 1800000000
 
-static const uint8_t key[SIGNED_URL_KEY_BYTES] = {1, 2, 3}, other_key[SIGNED_URL_KEY_BYTES] = {1, 2, 4};
+static const uint8_t key[SIGNED_URL_KEY_BYTES] = {1, 2, 3},
+                     other_key[SIGNED_URL_KEY_BYTES] = {1, 2, 4};
 static const struct signed_url good = {.kind = "upload",
                                        .methods = SIGNED_URL_UPLOAD_METHODS,
                                        .host = "contoso.eastus.geo.meridian.test",
@@ -21,7 +22,8 @@ static const struct signed_url good = {.kind = "upload",
                                        .principal = "ada",
                                        .expires_s = NOW_S + 60};
 
-static int check(const uint8_t *k, const struct signed_url *u, const char *value, int64_t now_s, char who[64])
+static int check(const uint8_t *k, const struct signed_url *u, const char *value, int64_t now_s,
+                 char who[64])
 {
     struct arena a;
     const char *principal = NULL;
@@ -98,9 +100,11 @@ START_TEST(falls_with_every_character_of_the_value)
             ck_assert_msg(check(key, &good, text, NOW_S, who) != 0, "at %zu: %s", i, text);
         }
         snprintf(text, sizeof text, "%.*s%s", (int)i, v, v + i + 1); // one left out
-        ck_assert_msg(check(key, &good, text, NOW_S, who) != 0 || !strcmp(text, v), "without %zu", i);
+        ck_assert_msg(check(key, &good, text, NOW_S, who) != 0 || !strcmp(text, v), "without %zu",
+                      i);
     }
-    static const char *const odd[] = {"", ".", "...", "....", "a.1.b.c", "a.-1.b.c", "a.99999999999999999999.b.c"};
+    static const char *const odd[] = {
+        "", ".", "...", "....", "a.1.b.c", "a.-1.b.c", "a.99999999999999999999.b.c"};
     for (size_t i = 0; i < ARRAY_LEN(odd); i++)
         ck_assert_int_eq(check(key, &good, odd[i], NOW_S, who), ERR_AUTH);
     snprintf(text, sizeof text, "%s.", v);
@@ -120,7 +124,8 @@ START_TEST(refuses_fields_that_could_move_the_borders)
     u = good;
     u.principal = "a\nb";
     ck_assert_int_eq(signed_url_make(key, &u, &a, &v), ERR_INVAL);
-    static const char *const nobodies[] = {"peer:eastus", "ada lovelace", "\xc3\xa5sa"}; // not user names
+    // not user names
+    static const char *const nobodies[] = {"peer:eastus", "ada lovelace", "\xc3\xa5sa"};
     for (size_t i = 0; i < ARRAY_LEN(nobodies); i++) {
         u.principal = nobodies[i];
         ck_assert_int_eq(signed_url_make(key, &u, &a, &v), ERR_INVAL);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// registry/uploads: every way in, over a real store: pieces, ranges, mounts, signed URLs, interruptions.
+// registry/uploads: every way in, over a real store: pieces, ranges, mounts, signed URLs,
+// interruptions.
 #include "tests/unit/registry/upload_support.h"
 
 #include <pthread.h>
@@ -39,7 +40,9 @@ START_TEST(pieces_with_and_without_range_make_a_blob)
     ck_assert_str_eq(header_of(&x, "Content-Type"), "application/octet-stream");
     AUTO_FREE char *etag = mem_strdup(header_of(&x, "ETag"));
     exchange_end(&x);
-    ck_assert_int_eq(status_of(send_with("GET", blob, REGIONAL, token_push, "If-None-Match", etag, NULL, 0, 0)), 304);
+    ck_assert_int_eq(
+        status_of(send_with("GET", blob, REGIONAL, token_push, "If-None-Match", etag, NULL, 0, 0)),
+        304);
     ck_assert_int_eq(status_of(send_plain("GET", at)), 404); // the upload is over
     ck_assert_int_eq(status_of(send_body("PATCH", at, "x", 1)), 404);
     world_down();
@@ -53,15 +56,17 @@ START_TEST(a_piece_out_of_order_is_416_and_says_where_it_stands)
     ck_assert_int_eq(status_of(send_body("PATCH", at, "0123456789", 10)), 202);
     static const char *const ranges[] = {"11-12", "0-1", "9-10"};
     for (size_t i = 0; i < ARRAY_LEN(ranges); i++) {
-        struct exchange x = send_with("PATCH", at, REGIONAL, token_push, "Content-Range", ranges[i], "ab", 2, 1);
+        struct exchange x =
+            send_with("PATCH", at, REGIONAL, token_push, "Content-Range", ranges[i], "ab", 2, 1);
         ck_assert_int_eq(x.resp.status, 416);
         ck_assert_str_eq(header_of(&x, "Range"), "0-9");
         AUTO_FREE char *again = target_of(header_of(&x, "Location"), REGIONAL);
         ck_assert_str_eq(again, at);
         exchange_end(&x);
     }
-    ck_assert_int_eq(
-        status_of(send_with("PATCH", at, REGIONAL, token_push, "Content-Range", "bytes 10-11/12", "ab", 2, 1)), 202);
+    ck_assert_int_eq(status_of(send_with("PATCH", at, REGIONAL, token_push, "Content-Range",
+                                         "bytes 10-11/12", "ab", 2, 1)),
+                     202);
     world_down();
 }
 END_TEST
@@ -100,7 +105,8 @@ START_TEST(whole_blobs_come_in_one_request_and_empty_ones_too)
 }
 END_TEST
 
-// Whatever the reason, the file is cut back to what was acknowledged, and the digest goes on from there.
+// Whatever the reason, the file is cut back to what was acknowledged, and the digest goes on from
+// there.
 START_TEST(a_refused_piece_keeps_no_bytes)
 {
     world_up();
@@ -111,10 +117,13 @@ START_TEST(a_refused_piece_keeps_no_bytes)
     ck_assert_int_eq(status_of(send_body("PATCH", at, "abc", 3)), 202);
     ck_assert_int_eq(status_of(send_body("PUT", wrong, "0123456789", 10)), 400);
     ck_assert_int_eq(file_bytes(at), 3);
-    ck_assert_int_eq(status_of(send_with("PATCH", at, REGIONAL, token_push, "Content-Range", "3-5", "0123", 4, 1)),
+    ck_assert_int_eq(status_of(send_with("PATCH", at, REGIONAL, token_push, "Content-Range", "3-5",
+                                         "0123", 4, 1)),
                      400);
     ck_assert_int_eq(file_bytes(at), 3);
-    ck_assert_int_eq(status_of(send_with("PATCH", at, REGIONAL, token_push, "Content-Range", "3-9", "01", 2, 1)), 400);
+    ck_assert_int_eq(
+        status_of(send_with("PATCH", at, REGIONAL, token_push, "Content-Range", "3-9", "01", 2, 1)),
+        400);
     ck_assert_int_eq(file_bytes(at), 3);
     ck_assert_int_eq(status_of(send_body("PUT", end, "def", 3)), 201);
     world_down();
@@ -152,8 +161,10 @@ START_TEST(mounts_need_pull_on_the_source)
     char digest[DIGEST_TEXT_SIZE];
     blob_push("team/app", "a layer", digest);
     ck_assert_int_eq(blob_status("team/other", digest), 404); // on the disk, not linked there
-    AUTO_FREE char *named = mem_printf("/v2/team/other/blobs/uploads/?mount=%s&from=team/app", digest);
-    AUTO_FREE char *blind = mem_printf("/v2/team/other/blobs/uploads/?mount=%s&from=team/blind", digest);
+    AUTO_FREE char *named =
+        mem_printf("/v2/team/other/blobs/uploads/?mount=%s&from=team/app", digest);
+    AUTO_FREE char *blind =
+        mem_printf("/v2/team/other/blobs/uploads/?mount=%s&from=team/blind", digest);
     AUTO_FREE char *anonymous = mem_printf("/v2/team/blind/blobs/uploads/?mount=%s", digest);
     ck_assert_int_eq(status_of(send_plain("POST", blind)), 202);
     struct exchange x = send_plain("POST", named);
@@ -162,10 +173,15 @@ START_TEST(mounts_need_pull_on_the_source)
     exchange_end(&x);
     ck_assert_int_eq(blob_status("team/other", digest), 200);
     ck_assert_int_eq(status_of(send_plain("POST", anonymous)), 201);
-    ck_assert_int_eq(status_of(send_plain("POST", "/v2/team/other/blobs/uploads/?mount=nonsense&from=team/app")), 202);
     ck_assert_int_eq(
-        status_of(send_plain("POST", "/v2/team/other/blobs/uploads/?mount=" EMPTY_DIGEST "&from=team/app")), 202);
-    AUTO_FREE char *nowhere = mem_printf("/v2/team/other/blobs/uploads/?mount=%s&from=Not/Valid", digest);
+        status_of(send_plain("POST", "/v2/team/other/blobs/uploads/?mount=nonsense&from=team/app")),
+        202);
+    ck_assert_int_eq(
+        status_of(send_plain("POST",
+                             "/v2/team/other/blobs/uploads/?mount=" EMPTY_DIGEST "&from=team/app")),
+        202);
+    AUTO_FREE char *nowhere =
+        mem_printf("/v2/team/other/blobs/uploads/?mount=%s&from=Not/Valid", digest);
     ck_assert_int_eq(status_of(send_plain("POST", nowhere)), 202);
     world_down();
 }
@@ -181,13 +197,15 @@ START_TEST(on_the_global_name_uploads_move_and_carry_their_authority)
     AUTO_FREE char *at = target_of(header_of(&x, "Location"), REGIONAL);
     exchange_end(&x);
     ck_assert_ptr_nonnull(strstr(at, "?sig="));
-    x = send_with("PATCH", at, REGIONAL, "not.a.token", NULL, NULL, "mov", 3, 1); // wins over a stale Bearer
+    // wins over a stale Bearer
+    x = send_with("PATCH", at, REGIONAL, "not.a.token", NULL, NULL, "mov", 3, 1);
     ck_assert_int_eq(x.resp.status, 202);
     AUTO_FREE char *next = target_of(header_of(&x, "Location"), REGIONAL);
     exchange_end(&x);
     ck_assert_ptr_nonnull(strstr(next, "?sig="));
     AUTO_FREE char *end = with_digest(next, digest);
-    ck_assert_int_eq(status_of(send_with("PUT", end, GLOBAL, NULL, NULL, NULL, "ed", 2, 1)), 401); // another host
+    // another host
+    ck_assert_int_eq(status_of(send_with("PUT", end, GLOBAL, NULL, NULL, NULL, "ed", 2, 1)), 401);
     static const char *const not_its_host[] = {"contoso.eastus.geo.privatelink.meridian.test",
                                                "contoso.westeurope.geo.meridian.test",
                                                "contoso.privatelink.meridian.test", DATA};
@@ -198,17 +216,21 @@ START_TEST(on_the_global_name_uploads_move_and_carry_their_authority)
     }
     AUTO_FREE char *other = mem_strdup(end);
     memcpy(strstr(other, "team/app"), "team/apq", 8);
-    ck_assert_int_eq(status_of(send_with("PUT", other, REGIONAL, NULL, NULL, NULL, "ed", 2, 1)), 401);
+    ck_assert_int_eq(status_of(send_with("PUT", other, REGIONAL, NULL, NULL, NULL, "ed", 2, 1)),
+                     401);
     // One name in another spelling: case, port and a final dot do not count.
     static const char spelt[] = "CONTOSO.eastus.geo.Meridian.test.:8443";
     ck_assert_int_eq(status_of(send_with("PUT", end, spelt, NULL, NULL, NULL, "ed", 2, 1)), 201);
-    ck_assert_int_eq(status_of(send_with("PATCH", end, REGIONAL, NULL, NULL, NULL, "ed", 2, 1)), 404); // dead
+    // dead
+    ck_assert_int_eq(status_of(send_with("PATCH", end, REGIONAL, NULL, NULL, NULL, "ed", 2, 1)),
+                     404);
     ck_assert_int_eq(blob_status("team/app", digest), 200);
     x = send_with("POST", UPLOADS, GLOBAL, token_push, NULL, NULL, NULL, 0, 0);
     AUTO_FREE char *late = target_of(header_of(&x, "Location"), REGIONAL);
     exchange_end(&x);
     clock_virtual_advance(7 * 3600 * 1000);
-    ck_assert_int_eq(status_of(send_with("PATCH", late, REGIONAL, NULL, NULL, NULL, "x", 1, 1)), 401);
+    ck_assert_int_eq(status_of(send_with("PATCH", late, REGIONAL, NULL, NULL, NULL, "x", 1, 1)),
+                     401);
     world_down();
 }
 END_TEST
@@ -271,9 +293,9 @@ START_TEST(many_pieces_are_digested_once)
 }
 END_TEST
 
-// A refused piece keeps the handle; what may have left other bytes in the file gives it up; so do the ends.
-// After a restart the forerunner may still get the next piece of an upload: nothing rests here, locked, until it is
-// gone.
+// A refused piece keeps the handle; what may have left other bytes in the file gives it up; so do
+// the ends. After a restart the forerunner may still get the next piece of an upload: nothing rests
+// here, locked, until it is gone.
 START_TEST(nothing_rests_while_a_forerunner_may_go_on)
 {
     world_up();
@@ -297,9 +319,12 @@ START_TEST(handles_rest_only_after_what_was_acknowledged)
     ck_assert_uint_eq(world_service->open_uploads.n, 0); // there is no file yet
     ck_assert_int_eq(status_of(send_body("PATCH", at, "abc", 3)), 202);
     ck_assert_uint_eq(world_service->open_uploads.n, 1);
-    ck_assert_int_eq(status_of(send_with("PATCH", at, REGIONAL, token_push, "Content-Range", "7-8", "ab", 2, 1)), 416);
+    ck_assert_int_eq(
+        status_of(send_with("PATCH", at, REGIONAL, token_push, "Content-Range", "7-8", "ab", 2, 1)),
+        416);
     ck_assert_uint_eq(world_service->open_uploads.n, 1);
-    ck_assert_int_eq(status_of(send_with("PATCH", at, REGIONAL, token_push, "Content-Range", "3-5", "abcd", 4, 2)),
+    ck_assert_int_eq(status_of(send_with("PATCH", at, REGIONAL, token_push, "Content-Range", "3-5",
+                                         "abcd", 4, 2)),
                      400);
     ck_assert_uint_eq(world_service->open_uploads.n, 1);
     ck_assert_int_eq(status_of(send_body("PATCH", at, "def", 3)), 202);
@@ -392,21 +417,25 @@ START_TEST(requests_that_race_for_an_upload_are_refused_whole)
 }
 END_TEST
 
-// From outside, as a damaged or full database would: the metadata refuses links until it is called again.
+// From outside, as a damaged or full database would: the metadata refuses links until it is called
+// again.
 static void links_fail(bool fail)
 {
     AUTO_FREE char *path = mem_printf("%s/meta.db", world_dir);
     sqlite3 *db;
     ck_assert_int_eq(sqlite3_open(path, &db), SQLITE_OK);
-    ck_assert_int_eq(sqlite3_exec(db,
-                                  fail ? "CREATE TRIGGER t BEFORE INSERT ON links BEGIN SELECT RAISE(ABORT,'no'); END"
-                                       : "DROP TRIGGER t",
-                                  NULL, NULL, NULL),
-                     SQLITE_OK);
+    ck_assert_int_eq(
+        sqlite3_exec(
+            db,
+            fail ? "CREATE TRIGGER t BEFORE INSERT ON links BEGIN SELECT RAISE(ABORT,'no'); END"
+                 : "DROP TRIGGER t",
+            NULL, NULL, NULL),
+        SQLITE_OK);
     sqlite3_close(db);
 }
 
-// The bytes have become a blob, and then the link could not be written: the same PUT again finds it.
+// The bytes have become a blob, and then the link could not be written: the same PUT again finds
+// it.
 static void unlinked_commit(const char *last, bool restart)
 {
     world_up();
@@ -502,7 +531,8 @@ START_TEST(idle_uploads_are_discarded)
     ck_assert_uint_eq(n, 1);
     ck_assert_int_eq(status_of(send_plain("GET", old)), 404);
     ck_assert_int_eq(status_of(send_plain("GET", recent)), 204);
-    clock_virtual_jump_wall(40ll * 24 * 3600 * 1000); // for a moment: what runs is not abandoned, nor are its bytes
+    // for a moment: what runs is not abandoned, nor are its bytes
+    clock_virtual_jump_wall(40ll * 24 * 3600 * 1000);
     ck_assert_int_eq(registry_uploads_expire(world_service, 60 * 1000, &n), 0);
     clock_virtual_jump_wall(-40ll * 24 * 3600 * 1000);
     ck_assert_uint_eq(n, 0);
@@ -518,7 +548,8 @@ static int start_as(const char *token)
     int status = x.resp.status;
     if (status == 429) {
         ck_assert_str_eq(header_of(&x, "Retry-After"), "30");
-        ck_assert(body_has(&x, "TOOMANYREQUESTS") && body_has(&x, "uploads open here, as many as are allowed at once"));
+        ck_assert(body_has(&x, "TOOMANYREQUESTS") &&
+                  body_has(&x, "uploads open here, as many as are allowed at once"));
         ck_assert(body_has(&x, "left alone for 60 minutes"));
         ck_assert_str_eq(header_of(&x, "Location"), "");
     }
@@ -526,8 +557,8 @@ static int start_as(const char *token)
     return status;
 }
 
-// What is open counts until it is ended, cancelled or discarded, by whoever's token; also after a restart. What has no
-// request under way makes room for its own principal only (test_uploads_cut).
+// What is open counts until it is ended, cancelled or discarded, by whoever's token; also after a
+// restart. What has no request under way makes room for its own principal only (test_uploads_cut).
 START_TEST(uploads_open_at_once_are_bounded)
 {
     world_uploads = (struct upload_bounds){.of_principal = 3, .of_registry = 5};
@@ -539,7 +570,8 @@ START_TEST(uploads_open_at_once_are_bounded)
     for (int i = 0; i < 3; i++)
         busy[i] = hand_begin("PATCH", at[i], NULL);
     ck_assert_int_eq(start_as(token_push), 429);
-    ck_assert_int_eq(status_of(send_plain("POST", UPLOADS "?mount=" EMPTY_DIGEST "&from=team/other")), 429);
+    ck_assert_int_eq(
+        status_of(send_plain("POST", UPLOADS "?mount=" EMPTY_DIGEST "&from=team/other")), 429);
     ck_assert_int_eq(start_as(bob), 202);
     ck_assert_int_eq(start_as(bob), 202);
     ck_assert_int_eq(start_as(carl), 429); // the registry's bound
@@ -594,15 +626,16 @@ START_TEST(a_large_body_streams_in_bounded_memory)
 }
 END_TEST
 
-CHECK_MAIN("registry/uploads", many_pieces_are_digested_once, nothing_rests_while_a_forerunner_may_go_on,
-           handles_rest_only_after_what_was_acknowledged, handles_are_bounded_in_number_and_time,
-           requests_that_race_for_an_upload_are_refused_whole, a_put_whose_link_failed_can_be_repeated,
-           a_put_whose_link_failed_can_be_repeated_after_a_restart, a_lost_file_makes_no_link,
-           pieces_with_and_without_range_make_a_blob, a_piece_out_of_order_is_416_and_says_where_it_stands,
-           a_refused_piece_keeps_no_bytes, a_wrong_digest_is_400_and_the_upload_stays,
-           whole_blobs_come_in_one_request_and_empty_ones_too, cancelled_uploads_are_gone,
-           an_upload_belongs_to_its_repository, mounts_need_pull_on_the_source,
-           on_the_global_name_uploads_move_and_carry_their_authority, two_requests_cannot_share_an_upload,
+CHECK_MAIN(
+    "registry/uploads", many_pieces_are_digested_once, nothing_rests_while_a_forerunner_may_go_on,
+    handles_rest_only_after_what_was_acknowledged, handles_are_bounded_in_number_and_time,
+    requests_that_race_for_an_upload_are_refused_whole, a_put_whose_link_failed_can_be_repeated,
+    a_put_whose_link_failed_can_be_repeated_after_a_restart, a_lost_file_makes_no_link,
+    pieces_with_and_without_range_make_a_blob, a_piece_out_of_order_is_416_and_says_where_it_stands,
+    a_refused_piece_keeps_no_bytes, a_wrong_digest_is_400_and_the_upload_stays,
+    whole_blobs_come_in_one_request_and_empty_ones_too, cancelled_uploads_are_gone,
+    an_upload_belongs_to_its_repository, mounts_need_pull_on_the_source,
+    on_the_global_name_uploads_move_and_carry_their_authority, two_requests_cannot_share_an_upload,
 
-           closed_writes_are_503_with_the_reason, idle_uploads_are_discarded, uploads_open_at_once_are_bounded,
-           a_large_body_streams_in_bounded_memory)
+    closed_writes_are_503_with_the_reason, idle_uploads_are_discarded,
+    uploads_open_at_once_are_bounded, a_large_body_streams_in_bounded_memory)

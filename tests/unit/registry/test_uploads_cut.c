@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Uploads whose connection breaks: what came is kept and counts once its client was told, a piece that is sent again
-// blindly stands in the blob once, and what a principal leaves behind is bounded.
+// Uploads whose connection breaks: what came is kept and counts once its client was told, a piece
+// that is sent again blindly stands in the blob once, and what a principal leaves behind is
+// bounded.
 #include "tests/unit/registry/upload_support.h"
 
 #include <fcntl.h>
@@ -50,7 +51,8 @@ START_TEST(what_came_counts_once_a_416_tells_it)
     ck_assert_int_eq(piece(at, NULL, "abc"), 202);
     piece_cut(at, NULL, "def");
     // Nobody was told of 6 yet: a client that names it guesses, and is told.
-    struct exchange x = send_with("PATCH", at, REGIONAL, token_push, "Content-Range", "6-7", "gh", 2, 1);
+    struct exchange x =
+        send_with("PATCH", at, REGIONAL, token_push, "Content-Range", "6-7", "gh", 2, 1);
     ck_assert_int_eq(x.resp.status, 416);
     ck_assert_str_eq(header_of(&x, "Range"), "0-5");
     ck_assert(body_has(&x, "stands (at 6 bytes)"));
@@ -86,8 +88,11 @@ START_TEST(a_put_that_is_cut_is_kept_like_a_piece)
     ck_assert_int_eq(hand_send(&h, "abcd", 4), 0);
     hand_cut(&h);
     expect_told(at, "0-3");
-    ck_assert_int_eq(status_of(send_with("PUT", end, REGIONAL, token_push, "Content-Range", "4-5", "ef", 2, 1)), 201);
-    // A whole blob that begins and ends in one request has no name to go on by: nothing of it stays.
+    ck_assert_int_eq(
+        status_of(send_with("PUT", end, REGIONAL, token_push, "Content-Range", "4-5", "ef", 2, 1)),
+        201);
+    // A whole blob that begins and ends in one request has no name to go on by: nothing of it
+    // stays.
     AUTO_FREE char *whole = mem_printf(UPLOADS "?digest=%s", EMPTY_DIGEST);
     h = hand_begin("POST", whole, NULL);
     ck_assert_int_eq(hand_send(&h, "abcd", 4), 0);
@@ -314,7 +319,8 @@ START_TEST(a_full_bound_drops_the_oldest_idle_partial)
     AUTO_FREE char *bob = token_of("\"bob\"");
     ck_assert_int_eq(start_as(bob), 202);
     char *at[8];
-    for (int i = 0; i < 8; i++) { // a client that begins anew each time: the bound locks it out of nothing
+    // a client that begins anew each time: the bound locks it out of nothing
+    for (int i = 0; i < 8; i++) {
         clock_virtual_advance(1000);
         at[i] = upload_start("team/app");
         piece_cut(at[i], NULL, "0123456789");
@@ -379,7 +385,8 @@ START_TEST(at_the_registrys_bound_everybody_drops_his_own)
     ck_assert_int_eq(start_as(bob), 202);
     struct exchange x = send_with("POST", UPLOADS, REGIONAL, carl, NULL, NULL, NULL, 0, 0);
     ck_assert_int_eq(x.resp.status, 429);
-    ck_assert(body_has(&x, "the registry has 4 uploads open here") && body_has(&x, "none of your own is idle"));
+    ck_assert(body_has(&x, "the registry has 4 uploads open here") &&
+              body_has(&x, "none of your own is idle"));
     exchange_end(&x);
     ck_assert_int_eq(start_as(bob), 202);
     ck_assert_int_eq(told_status(first), 204);
@@ -397,7 +404,8 @@ START_TEST(bytes_that_are_left_behind_are_bounded)
 {
     world_uploads = (struct upload_bounds){.bytes_of_principal = 10};
     world_up();
-    AUTO_FREE char *empty = upload_start("team/app"), *a = upload_start("team/app"), *b = upload_start("team/app");
+    AUTO_FREE char *empty = upload_start("team/app"), *a = upload_start("team/app"),
+                   *b = upload_start("team/app");
     AUTO_FREE char *c = upload_start("team/app"), *d = upload_start("team/app");
     piece_cut(a, NULL, "123456");
     expect_told(a, "0-5");
@@ -407,7 +415,8 @@ START_TEST(bytes_that_are_left_behind_are_bounded)
     ck_assert_int_eq(file_bytes(a), -1);
     expect_told(b, "0-5");
     ck_assert_int_eq(told_status(empty), 204); // has nothing to give
-    // So short a time is no rest: b may be growing. What was cut of c is not kept, what it was told before is.
+    // So short a time is no rest: b may be growing. What was cut of c is not kept, what it was told
+    // before is.
     ck_assert_int_eq(piece(c, NULL, "1"), 202);
     piece_cut(c, NULL, "23456");
     expect_told(c, "0-0");
@@ -416,7 +425,8 @@ START_TEST(bytes_that_are_left_behind_are_bounded)
     // Neither is one with a request under way.
     struct hand h = hand_begin("PATCH", b, NULL);
     clock_virtual_advance(UPLOAD_RESTS_MS);
-    ck_assert_int_eq(piece(d, NULL, "0123456789"), 202); // what is acknowledged stays whatever else has to go
+    // what is acknowledged stays whatever else has to go
+    ck_assert_int_eq(piece(d, NULL, "0123456789"), 202);
     ck_assert_int_eq(told_status(c), 404);
     ck_assert_int_eq(hand_send(&h, "7", 1), 0);
     ck_assert_int_eq(hand_end(&h), 202);
@@ -427,13 +437,14 @@ START_TEST(bytes_that_are_left_behind_are_bounded)
 }
 END_TEST
 
-// What is acknowledged is taken from nobody while it grows. Once it is left, the sweep drops it down to the bound, but
-// for the last.
+// What is acknowledged is taken from nobody while it grows. Once it is left, the sweep drops it
+// down to the bound, but for the last.
 START_TEST(acknowledged_bytes_that_are_left_go_with_the_sweep)
 {
     world_uploads = (struct upload_bounds){.bytes_of_principal = 10};
     world_up();
-    AUTO_FREE char *a = upload_start("team/app"), *b = upload_start("team/app"), *c = upload_start("team/app");
+    AUTO_FREE char *a = upload_start("team/app"), *b = upload_start("team/app"),
+                   *c = upload_start("team/app");
     size_t n = 0;
     ck_assert_int_eq(piece(a, NULL, "0123456"), 202);
     clock_virtual_advance(1000);
@@ -465,8 +476,8 @@ START_TEST(the_sweep_comes_as_often_as_its_limit_asks)
 }
 END_TEST
 
-// Several at the bound at once, each of which drops what the others leave: whoever goes on with an upload either finds
-// it as it was told, or gone.
+// Several at the bound at once, each of which drops what the others leave: whoever goes on with an
+// upload either finds it as it was told, or gone.
 enum { RACERS = 4, ROUNDS = 60, RACE_BOUND = 6 };
 
 static char *start_quietly(int *status)
@@ -560,7 +571,8 @@ START_TEST(the_sweep_passes_over_what_is_under_way)
 }
 END_TEST
 
-// A process that dies leaves the file of a whole blob, of which nobody knows: ten minutes are enough for it.
+// A process that dies leaves the file of a whole blob, of which nobody knows: ten minutes are
+// enough for it.
 START_TEST(files_of_nobody_go_soon)
 {
     world_up();
@@ -582,11 +594,14 @@ START_TEST(files_of_nobody_go_soon)
 }
 END_TEST
 
-CHECK_MAIN("registry/uploads_cut", a_piece_that_is_sent_again_blindly_counts_once, what_came_counts_once_a_get_tells_it,
-           what_came_counts_once_a_416_tells_it, a_client_may_go_on_where_it_knows_it_stands,
-           a_put_that_is_cut_is_kept_like_a_piece, what_is_under_way_is_told_to_nobody, what_came_outlives_a_restart,
+CHECK_MAIN("registry/uploads_cut", a_piece_that_is_sent_again_blindly_counts_once,
+           what_came_counts_once_a_get_tells_it, what_came_counts_once_a_416_tells_it,
+           a_client_may_go_on_where_it_knows_it_stands, a_put_that_is_cut_is_kept_like_a_piece,
+           what_is_under_way_is_told_to_nobody, what_came_outlives_a_restart,
            killed_between_the_bytes_and_their_record, every_short_history_ends_as_the_right_blob,
-           a_full_bound_drops_the_oldest_idle_partial, what_has_a_request_under_way_is_never_dropped,
+           a_full_bound_drops_the_oldest_idle_partial,
+           what_has_a_request_under_way_is_never_dropped,
            at_the_registrys_bound_everybody_drops_his_own, bytes_that_are_left_behind_are_bounded,
-           acknowledged_bytes_that_are_left_go_with_the_sweep, the_sweep_comes_as_often_as_its_limit_asks,
-           racers_at_the_bound_drop_only_what_rests, the_sweep_passes_over_what_is_under_way, files_of_nobody_go_soon)
+           acknowledged_bytes_that_are_left_go_with_the_sweep,
+           the_sweep_comes_as_often_as_its_limit_asks, racers_at_the_bound_drop_only_what_rests,
+           the_sweep_passes_over_what_is_under_way, files_of_nobody_go_soon)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The PUT that ends an upload comes again, because its answer was lost: the same upload, repository, principal and
-// digest get the same answer, and nothing else does.
+// The PUT that ends an upload comes again, because its answer was lost: the same upload,
+// repository, principal and digest get the same answer, and nothing else does.
 #include "tests/unit/registry/upload_support.h"
 
 static int put_by(const char *token, const char *host, const char *target, const char *body)
@@ -45,7 +45,8 @@ START_TEST(a_whole_blob_again)
     ck_assert_int_eq(put_by(token_push, REGIONAL, end, "hello"), 201);
     ck_assert_int_eq(put_by(token_push, REGIONAL, end, "hello"), 201);
     ck_assert_int_eq(put_by(token_push, REGIONAL, end, "whatever else there is"), 201);
-    ck_assert_int_eq(status_of(send_with("PUT", end, REGIONAL, token_push, "Content-Range", "0-4", "hello", 5, 1)),
+    ck_assert_int_eq(status_of(send_with("PUT", end, REGIONAL, token_push, "Content-Range", "0-4",
+                                         "hello", 5, 1)),
                      201);
     ck_assert_uint_eq(world_blobs->redigested_bytes, 0);
     ck_assert_uint_eq(uploads_left(), 0);
@@ -61,11 +62,13 @@ START_TEST(nothing_else_is_taken_for_it)
     digest_text("hello", 5, digest);
     blob_push("team/app", "another", other);
     AUTO_FREE char *bob = token_of("\"bob\"");
-    AUTO_FREE char *at = upload_start("team/app"), *end = with_digest(at, digest), *as_other = with_digest(at, other);
+    AUTO_FREE char *at = upload_start("team/app"), *end = with_digest(at, digest),
+                   *as_other = with_digest(at, other);
     AUTO_FREE char *elsewhere = mem_printf("/v2/team/other%s", strstr(end, "/blobs/"));
     AUTO_FREE char *invented = mem_printf(UPLOADS "eastus.%032d?digest=%s", 0, digest);
     ck_assert_int_eq(put_by(token_push, REGIONAL, end, "hello"), 201);
-    ck_assert_int_eq(put_by(token_push, REGIONAL, as_other, "another"), 404); // it is here, by another upload
+    // it is here, by another upload
+    ck_assert_int_eq(put_by(token_push, REGIONAL, as_other, "another"), 404);
     ck_assert_int_eq(put_by(token_push, REGIONAL, elsewhere, "hello"), 404);
     ck_assert_int_eq(put_by(token_push, REGIONAL, invented, "hello"), 404);
     ck_assert_int_eq(put_by(bob, REGIONAL, end, "hello"), 404);
@@ -110,7 +113,8 @@ START_TEST(a_signed_url_is_good_for_it_until_it_expires)
     ck_assert_int_eq(put_by(NULL, REGIONAL, wrong, ""), 404);
     static const char *const dead[] = {"GET", "PATCH", "DELETE"};
     for (size_t i = 0; i < ARRAY_LEN(dead); i++)
-        ck_assert_int_eq(status_of(send_with(dead[i], at, REGIONAL, NULL, NULL, NULL, "x", 1, 1)), 404);
+        ck_assert_int_eq(status_of(send_with(dead[i], at, REGIONAL, NULL, NULL, NULL, "x", 1, 1)),
+                         404);
     clock_virtual_advance((SIGNED_URL_LIFETIME_S - 1) * 1000);
     ck_assert_int_eq(put_by(NULL, REGIONAL, end, "moved"), 201);
     clock_virtual_advance(2000);
@@ -181,6 +185,6 @@ START_TEST(while_the_first_is_at_work_the_second_waits)
 END_TEST
 
 CHECK_MAIN("registry/uploads_repeat", the_same_put_again_gets_the_same_answer, a_whole_blob_again,
-           nothing_else_is_taken_for_it, it_is_the_one_who_ended_it, a_signed_url_is_good_for_it_until_it_expires,
-           it_is_known_for_the_idle_limit, it_is_answered_while_writes_are_closed,
-           while_the_first_is_at_work_the_second_waits)
+           nothing_else_is_taken_for_it, it_is_the_one_who_ended_it,
+           a_signed_url_is_good_for_it_until_it_expires, it_is_known_for_the_idle_limit,
+           it_is_answered_while_writes_are_closed, while_the_first_is_at_work_the_second_waits)

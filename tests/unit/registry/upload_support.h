@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the tests of uploads share on top of registry_fixture.h: pieces that stop anywhere, and a look at the files.
-// Included by each test program, so that it stays one file.
+// What the tests of uploads share on top of registry_fixture.h: pieces that stop anywhere, and a
+// look at the files. Included by each test program, so that it stays one file.
 #ifndef MERIDIAN_TESTS_UPLOAD_SUPPORT_H
 #define MERIDIAN_TESTS_UPLOAD_SUPPORT_H
 
@@ -50,7 +50,8 @@ static inline char *token_of(const char *quoted)
     return fixture_sign(header, payload, 0);
 }
 
-// A request whose body comes by hand: begin, send as often as wanted, then end it, or let its connection break.
+// A request whose body comes by hand: begin, send as often as wanted, then end it, or let its
+// connection break.
 struct hand {
     struct http_request *req;
     struct http_plan plan;
@@ -98,8 +99,8 @@ static inline void piece_cut(const char *at, const char *range, const char *text
 
 static inline int piece(const char *at, const char *range, const char *text)
 {
-    return status_of(
-        send_with("PATCH", at, REGIONAL, token_push, range ? "Content-Range" : NULL, range, text, strlen(text), 2));
+    return status_of(send_with("PATCH", at, REGIONAL, token_push, range ? "Content-Range" : NULL,
+                               range, text, strlen(text), 2));
 }
 
 static inline int ended_as(const char *at, const char *text)
@@ -115,7 +116,8 @@ static inline void expect_told(const char *at, const char *range)
 {
     struct exchange x = send_plain("GET", at);
     ck_assert_int_eq(x.resp.status, 204);
-    ck_assert_msg(!strcmp(header_of(&x, "Range"), range), "%s, not %s", header_of(&x, "Range"), range);
+    ck_assert_msg(!strcmp(header_of(&x, "Range"), range), "%s, not %s", header_of(&x, "Range"),
+                  range);
     exchange_end(&x);
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// A topology, entries and a stand-in for signatures, for tests of feed lines: a "signature" is SHA-256 over the key's
-// text and the signed bytes, so that every change of either is seen. Include in one file per program.
+// A topology, entries and a stand-in for signatures, for tests of feed lines: a "signature" is
+// SHA-256 over the key's text and the signed bytes, so that every change of either is seen. Include
+// in one file per program.
 #ifndef MERIDIAN_TESTS_REPLICATION_FEED_FIXTURE_H
 #define MERIDIAN_TESTS_REPLICATION_FEED_FIXTURE_H
 
@@ -45,16 +46,19 @@ static inline struct topology *fixture_topology(void)
     buf_str(&b, "version: 5\ndomain: example.io\nhostmaster: hostmaster@example.io\nregions:\n");
     for (int i = 0; i < 3; i++)
         buf_printf(&b,
-                   "  - name: %s\n    stamps:\n      - { name: s-%d, ipv4: [192.0.2.%d] }\n    peer: 192.0.2.%d:8443\n",
+                   "  - name: %s\n    stamps:\n      - { name: s-%d, ipv4: [192.0.2.%d] }\n    "
+                   "peer: 192.0.2.%d:8443\n",
                    names[i], i, i + 1, i + 1);
-    buf_str(&b,
-            "name_servers: [s-0.eastus]\nregistries:\n  - name: contoso\n    replicas:\n      - { region: eastus }\n"
-            "      - { region: westeurope }\n      - { region: southeastasia }\n"
-            "  - name: fabrikam\n    replicas:\n      - { region: eastus }\n      - { region: southeastasia }\n"
-            "routing:\n  order: [eastus, westeurope, southeastasia]\nidentities:\n");
+    buf_str(&b, "name_servers: [s-0.eastus]\nregistries:\n  - name: contoso\n    replicas:\n      "
+                "- { region: eastus }\n"
+                "      - { region: westeurope }\n      - { region: southeastasia }\n"
+                "  - name: fabrikam\n    replicas:\n      - { region: eastus }\n      - { region: "
+                "southeastasia }\n"
+                "routing:\n  order: [eastus, westeurope, southeastasia]\nidentities:\n");
     for (int i = 0; i < 3; i++) {
         fixture_spki((uint8_t)(i + 1), key);
-        buf_printf(&b, "  %s:\n    feed_keys:\n      - { id: %s-feed-1, key: \"%s\" }\n", names[i], names[i], key);
+        buf_printf(&b, "  %s:\n    feed_keys:\n      - { id: %s-feed-1, key: \"%s\" }\n", names[i],
+                   names[i], key);
     }
     struct diag diag;
     diag_init(&diag);
@@ -76,7 +80,8 @@ static inline void fixture_rules(const struct topology *t, struct feed_rules *ou
 }
 
 // The n-th tag entry of eastus in epoch 1, chained to `prev`, signed.
-static inline void fixture_sign(const uint8_t prev[ENTRY_HASH_BYTES], uint8_t key_fill, struct feed_entry *e)
+static inline void fixture_sign(const uint8_t prev[ENTRY_HASH_BYTES], uint8_t key_fill,
+                                struct feed_entry *e)
 {
     char spki[64];
     struct buf b;
@@ -88,7 +93,8 @@ static inline void fixture_sign(const uint8_t prev[ENTRY_HASH_BYTES], uint8_t ke
     buf_done(&b);
 }
 
-static inline void fixture_entry(uint64_t seq, const uint8_t prev[ENTRY_HASH_BYTES], struct feed_entry *out)
+static inline void fixture_entry(uint64_t seq, const uint8_t prev[ENTRY_HASH_BYTES],
+                                 struct feed_entry *out)
 {
     *out = (struct feed_entry){.origin = "eastus",
                                .epoch = 1,

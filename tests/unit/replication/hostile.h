@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Random lines of a region that lies: entries with each field at its extremes, truly signed and chained unless that is
-// the lie. Deterministic by its seed and the clock. For tests.
+// Random lines of a region that lies: entries with each field at its extremes, truly signed and
+// chained unless that is the lie. Deterministic by its seed and the clock. For tests.
 #ifndef MERIDIAN_TESTS_REPLICATION_HOSTILE_H
 #define MERIDIAN_TESTS_REPLICATION_HOSTILE_H
 
@@ -9,14 +9,19 @@
 #define HOSTILE_SAID 1024
 
 struct hostile {
-    uint64_t state;   // of the generator; not 0
-    uint32_t skew_ms; // what the readers go by
-    bool dead_ends;   // places after which its feed can never go on, too
-    uint64_t last;    // stamp that it said last; 0: none
+    // of the generator; not 0
+    uint64_t state;
+    // what the readers go by
+    uint32_t skew_ms;
+    // places after which its feed can never go on, too
+    bool dead_ends;
+    // stamp that it said last; 0: none
+    uint64_t last;
+    // so that it knows the stamp of the place where a reader goes on
     struct {
         uint8_t hash[8];
         uint64_t stamp;
-    } said[HOSTILE_SAID]; // so that it knows the stamp of the place where a reader goes on
+    } said[HOSTILE_SAID];
     size_t n_said;
     const char *origin, *key, *other_key;
     void (*sign)(void *ctx, const void *p, size_t n, uint8_t sig[ENTRY_SIG_BYTES]);
@@ -40,9 +45,10 @@ static inline uint32_t hostile_rnd(struct hostile *h, uint32_t below) // xorshif
 static inline uint64_t hostile_stamp(struct hostile *h)
 {
     uint64_t now = stamp_in_ms(0), edge = stamp_in_ms(h->skew_ms);
-    return HOSTILE_PICK(h, 0, 1, h->last, h->last - 1, h->last + 1, now, stamp_in_ms(-3600000), stamp_in_ms(1000), edge,
-                        edge | 0xffff, (edge | 0xffff) + 1, stamp_in_ms(h->skew_ms + 1000), stamp_in_ms(86400000),
-                        INT64_MAX - 10, INT64_MAX - 1, INT64_MAX, 1ull << 63, UINT64_MAX);
+    return HOSTILE_PICK(h, 0, 1, h->last, h->last - 1, h->last + 1, now, stamp_in_ms(-3600000),
+                        stamp_in_ms(1000), edge, edge | 0xffff, (edge | 0xffff) + 1,
+                        stamp_in_ms(h->skew_ms + 1000), stamp_in_ms(86400000), INT64_MAX - 10,
+                        INT64_MAX - 1, INT64_MAX, 1ull << 63, UINT64_MAX);
 }
 
 static inline void hostile_field(struct hostile *h, struct feed_entry *e)
@@ -60,8 +66,8 @@ static inline void hostile_field(struct hostile *h, struct feed_entry *e)
         e->seq = hostile_rnd(h, 2) ? 1 : e->seq;
         break;
     case 1:
-        e->seq = HOSTILE_PICK(h, 0, 1, e->seq - 1, e->seq + 1, e->seq + 1000, h->dead_ends ? INT64_MAX : 2, 1ull << 63,
-                              UINT64_MAX);
+        e->seq = HOSTILE_PICK(h, 0, 1, e->seq - 1, e->seq + 1, e->seq + 1000,
+                              h->dead_ends ? INT64_MAX : 2, 1ull << 63, UINT64_MAX);
         break;
     case 2:
         e->partition = (uint32_t)HOSTILE_PICK(h, 1, 2, INT32_MAX, UINT32_MAX);
@@ -69,7 +75,8 @@ static inline void hostile_field(struct hostile *h, struct feed_entry *e)
     case 3:
     case 9:
     case 10:
-        e->restates = HOSTILE_PICK(h, 1, e->stamp - 1, e->stamp, e->stamp + 1, hostile_stamp(h), INT64_MAX, UINT64_MAX);
+        e->restates = HOSTILE_PICK(h, 1, e->stamp - 1, e->stamp, e->stamp + 1, hostile_stamp(h),
+                                   INT64_MAX, UINT64_MAX);
         break;
     case 4:
         e->registry = names[hostile_rnd(h, sizeof names / sizeof names[0])];
@@ -82,7 +89,8 @@ static inline void hostile_field(struct hostile *h, struct feed_entry *e)
         break;
     case 7:
         e->kind = ENTRY_MANIFEST;
-        e->media_type = hostile_rnd(h, 4) ? "application/vnd.oci.image.manifest.v1+json" : long_name;
+        e->media_type =
+            hostile_rnd(h, 4) ? "application/vnd.oci.image.manifest.v1+json" : long_name;
         e->size = HOSTILE_PICK(h, 0, 1, 2, ENTRY_INLINE_MAX, 1ull << 40, INT64_MAX, UINT64_MAX);
         e->content = bytes_of(big, hostile_rnd(h, 2) ? 0 : hostile_rnd(h, sizeof big));
         if (hostile_rnd(h, 2) && e->content.n) {
@@ -98,7 +106,8 @@ static inline void hostile_field(struct hostile *h, struct feed_entry *e)
     }
 }
 
-static inline void hostile_sign(struct hostile *h, const uint8_t prev[ENTRY_HASH_BYTES], struct feed_entry *e)
+static inline void hostile_sign(struct hostile *h, const uint8_t prev[ENTRY_HASH_BYTES],
+                                struct feed_entry *e)
 {
     struct buf b;
     buf_init(&b, 0);
@@ -114,8 +123,8 @@ static inline void hostile_sign(struct hostile *h, const uint8_t prev[ENTRY_HASH
 }
 
 // n lines that go on from `after`, of which about every `one_in`-th lies.
-static inline void hostile_lines(struct hostile *h, const struct feed_mark *after, size_t n, uint32_t one_in,
-                                 struct buf *out)
+static inline void hostile_lines(struct hostile *h, const struct feed_mark *after, size_t n,
+                                 uint32_t one_in, struct buf *out)
 {
     struct feed_mark at = *after;
     h->last = stamp_in_ms(-60000);

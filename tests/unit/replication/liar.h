@@ -12,8 +12,8 @@
 #include <string.h>
 
 // A tag entry that a reader would take; the caller changes what it likes, then calls liar_line.
-static inline struct feed_entry liar_entry(struct test_region *r, const struct feed_mark *after, uint64_t stamp,
-                                           const char *repository, const char *tag)
+static inline struct feed_entry liar_entry(struct test_region *r, const struct feed_mark *after,
+                                           uint64_t stamp, const char *repository, const char *tag)
 {
     struct feed_entry e = {.origin = r->name,
                            .epoch = after->epoch ? after->epoch : 1,
@@ -29,7 +29,8 @@ static inline struct feed_entry liar_entry(struct test_region *r, const struct f
     return e;
 }
 
-static inline void liar_sign(struct test_region *r, const uint8_t prev[ENTRY_HASH_BYTES], struct feed_entry *e)
+static inline void liar_sign(struct test_region *r, const uint8_t prev[ENTRY_HASH_BYTES],
+                             struct feed_entry *e)
 {
     struct buf b;
     buf_init(&b, 0);
@@ -47,8 +48,8 @@ static inline void liar_line(const struct feed_entry *e, struct buf *out)
     hex_format(e->hash, ENTRY_HASH_BYTES, hash);
     b64url_format(e->sig, ENTRY_SIG_BYTES, sig);
     buf_printf(out,
-               "{\"v\":1,\"origin\":\"%s\",\"epoch\":%" PRIu64 ",\"partition\":%" PRIu32 ",\"seq\":%" PRIu64
-               ",\"stamp\":\"%" PRIu64 "\"",
+               "{\"v\":1,\"origin\":\"%s\",\"epoch\":%" PRIu64 ",\"partition\":%" PRIu32
+               ",\"seq\":%" PRIu64 ",\"stamp\":\"%" PRIu64 "\"",
                e->origin, e->epoch, e->partition, e->seq, e->stamp);
     if (e->restates)
         buf_printf(out, ",\"restates\":\"%" PRIu64 "\"", e->restates);
@@ -70,7 +71,8 @@ static inline void liar_line(const struct feed_entry *e, struct buf *out)
 }
 
 // Signs, writes, and moves the place. The line that follows is chained to this one.
-static inline void liar_say(struct test_region *r, struct feed_mark *at, struct feed_entry *e, struct buf *out)
+static inline void liar_say(struct test_region *r, struct feed_mark *at, struct feed_entry *e,
+                            struct buf *out)
 {
     liar_sign(r, at->hash, e);
     liar_line(e, out);

@@ -99,8 +99,8 @@ static const struct http_stream_ops cut_ops = {.read = cut_read, .close = answer
                                     mute_ops = {.read = mute_read, .close = answer_close},
                                     whole_ops = {.read = whole_read, .close = answer_close};
 
-static void answer_with(struct test_region *r, const struct http_stream_ops *ops, struct http_response *resp,
-                        const uint8_t *p, size_t n)
+static void answer_with(struct test_region *r, const struct http_stream_ops *ops,
+                        struct http_response *resp, const uint8_t *p, size_t n)
 {
     struct answer_stream *a = mem_zalloc(sizeof *a);
     a->r = r;
@@ -112,8 +112,8 @@ static void answer_with(struct test_region *r, const struct http_stream_ops *ops
     http_stream_unref(h);
 }
 
-static void blob_answer(struct test_region *r, struct http_request *req, const char *registry, const char *repository,
-                        const struct digest *d, struct http_response *resp)
+static void blob_answer(struct test_region *r, struct http_request *req, const char *registry,
+                        const char *repository, const struct digest *d, struct http_response *resp)
 {
     uint64_t size;
     int fd = -1;
@@ -155,9 +155,11 @@ static void content_run(struct http_request *req, struct http_response *resp)
     hostname_parse_http_host(req->host, "example.io", &h);
     char repository[128], kind[16], ref[200];
     struct digest d;
-    ck_assert_msg(h.kind == NAME_GLOBAL || (h.kind == NAME_REGIONAL && strcmp(h.region, r->name) == 0), "%s",
-                  req->host);
-    ck_assert_msg(sscanf(req->path, "/v2/%127[^/]/%15[^/]/%199s", repository, kind, ref) == 3, "%s", req->path);
+    ck_assert_msg(h.kind == NAME_GLOBAL ||
+                      (h.kind == NAME_REGIONAL && strcmp(h.region, r->name) == 0),
+                  "%s", req->host);
+    ck_assert_msg(sscanf(req->path, "/v2/%127[^/]/%15[^/]/%199s", repository, kind, ref) == 3, "%s",
+                  req->path);
     ck_assert_int_eq(digest_parse(ref, strlen(ref), &d), 0);
     if (strcmp(kind, "blobs") == 0) {
         blob_answer(r, req, h.registry, repository, &d, resp);
@@ -176,8 +178,8 @@ static void content_run(struct http_request *req, struct http_response *resp)
 }
 
 // The greeting, what the script says, and the end of the stream.
-static void script_answer(struct test_region *r, const struct topology *t, const char *peer, struct http_request *req,
-                          struct http_plan *plan)
+static void script_answer(struct test_region *r, const struct topology *t, const char *peer,
+                          struct http_request *req, struct http_plan *plan)
 {
     static const char *const shared[] = {"contoso", "fabrikam"};
     size_t n = strcmp(peer, "westeurope") == 0 ? 1 : 2;
@@ -190,7 +192,8 @@ static void script_answer(struct test_region *r, const struct topology *t, const
     script(r, peer, &after, &b);
     ck_assert_int_eq(b.err, 0);
     plan->kind = HTTP_PLAN_REPLY;
-    http_response_bytes(&plan->response, 200, "application/x-ndjson", bytes_of(arena_copy(&req->arena, b.p, b.n), b.n));
+    http_response_bytes(&plan->response, 200, "application/x-ndjson",
+                        bytes_of(arena_copy(&req->arena, b.p, b.n), b.n));
     buf_done(&b);
 }
 
@@ -201,13 +204,15 @@ static void mute_answer(struct test_region *r, const struct topology *t, struct 
     buf_init(&line, 4096);
     struct feed_mark head;
     ck_assert_int_eq(meta_head(r->meta, r->name, &head), 0);
-    feed_progress_format(&head, t->version, true, shared, 1, r->fault == FAULT_MUTE ? 2000 : 0, &line);
+    feed_progress_format(&head, t->version, true, shared, 1, r->fault == FAULT_MUTE ? 2000 : 0,
+                         &line);
     r->n_mute_feeds++;
     answer_with(r, &mute_ops, resp, (const uint8_t *)buf_cstr(&line), line.n);
     buf_done(&line);
 }
 
-// Answers in the replicator's stead if the region's clock is to differ from the asker's, or to be nonsense.
+// Answers in the replicator's stead if the region's clock is to differ from the asker's, or to be
+// nonsense.
 static bool clock_answer(struct test_server *s, struct http_request *req, struct http_plan *plan)
 {
     int64_t lead = s->at->clock_ms - s->peer->clock_ms;
@@ -220,8 +225,8 @@ static bool clock_answer(struct test_server *s, struct http_request *req, struct
     else if (text)
         http_response_text(req, &plan->response, 200, "%s", text);
     else
-        http_response_text(req, &plan->response, 200, "{\"region\":\"%s\",\"wallMs\":%lld}", s->at->name,
-                           (long long)(clock_wall_ms() + lead));
+        http_response_text(req, &plan->response, 200, "{\"region\":\"%s\",\"wallMs\":%lld}",
+                           s->at->name, (long long)(clock_wall_ms() + lead));
     return true;
 }
 
@@ -263,7 +268,8 @@ static void server_begin(void *ctx, struct http_request *req, struct http_plan *
         (r->fault == FAULT_GARBAGE || r->fault == FAULT_ENDLESS)) {
         plan->kind = HTTP_PLAN_REPLY;
         answer_with(r, &garbage_ops, &plan->response, (const uint8_t *)"", 0);
-    } else if (strcmp(req->path, "/replication/v1/feed") == 0 && r->script && !http_query_get(req, "origin", 0)) {
+    } else if (strcmp(req->path, "/replication/v1/feed") == 0 && r->script &&
+               !http_query_get(req, "origin", 0)) {
         script_answer(r, t, s->peer->name, req, plan);
     } else if (strncmp(req->path, "/replication/v1/feed", 20) == 0 &&
                (r->fault == FAULT_MUTE || r->fault == FAULT_MUTE_OLD)) {
@@ -273,8 +279,10 @@ static void server_begin(void *ctx, struct http_request *req, struct http_plan *
         struct hostname h;
         hostname_parse_http_host(req->host, "example.io", &h);
         req->peer_cert_fingerprint = fingerprints[s->peer - r->world->regions];
-        const struct registry *reg = h.kind == NAME_GLOBAL ? topology_registry(t, h.registry) : NULL;
-        replication_begin(r->replicator, req, t, topology_region(t, s->peer->name), reg, reg ? &h : NULL, plan);
+        const struct registry *reg =
+            h.kind == NAME_GLOBAL ? topology_registry(t, h.registry) : NULL;
+        replication_begin(r->replicator, req, t, topology_region(t, s->peer->name), reg,
+                          reg ? &h : NULL, plan);
     } else {
         plan->kind = HTTP_PLAN_RUN;
         plan->run = content_run;
@@ -336,13 +344,15 @@ static int disk_measure(void *ctx, struct space_disk *out)
 {
     struct test_region *r = ctx;
     uint64_t is_free = r->free_bytes, used = partial_bytes(r);
-    *out = (struct space_disk){.total_bytes = 1ull << 40, .free_bytes = is_free > used ? is_free - used : 0};
+    *out = (struct space_disk){.total_bytes = 1ull << 40,
+                               .free_bytes = is_free > used ? is_free - used : 0};
     return 0;
 }
 
 static void disk_up(struct test_region *r)
 {
-    struct space_options o = {.reserve_bytes = RESERVE_BYTES, .measure = disk_measure, .measure_ctx = r};
+    struct space_options o = {
+        .reserve_bytes = RESERVE_BYTES, .measure = disk_measure, .measure_ctx = r};
     if (r->free_bytes)
         ck_assert_int_eq(space_open(&o, &r->space), 0);
 }
@@ -392,8 +402,11 @@ void region_up(struct test_region *r)
             continue;
         r->servers[i] = (struct test_server){.at = r, .peer = &r->world->regions[i]};
         socket_path(r->world, at, i, path, sizeof path);
-        struct http_server_options so = {
-            .socket_path = path, .socket_mode = 0600, .socket_gid = -1, .listener = LISTENER_PEER, .pool = r->pool};
+        struct http_server_options so = {.socket_path = path,
+                                         .socket_mode = 0600,
+                                         .socket_gid = -1,
+                                         .listener = LISTENER_PEER,
+                                         .pool = r->pool};
         struct http_app app = {.begin = server_begin, .ctx = &r->servers[i]};
         ck_assert_int_eq(http_server_start(&so, &app, &r->servers[i].server), 0);
     }
@@ -432,25 +445,31 @@ void world_topology(struct world *w, unsigned version, bool fabrikam_in_westeuro
 {
     struct buf b;
     buf_init(&b, 64 << 10);
-    buf_printf(&b, "version: %u\ndomain: example.io\nhostmaster: hostmaster@example.io\nregions:\n", version);
+    buf_printf(&b, "version: %u\ndomain: example.io\nhostmaster: hostmaster@example.io\nregions:\n",
+               version);
     for (size_t i = 0; i < N_REGIONS; i++)
-        buf_printf(
-            &b,
-            "  - name: %s\n    stamps:\n      - { name: s-%zu, ipv4: [127.77.0.%zu] }\n    peer: 127.77.0.%zu:9443\n",
-            names[i], i, i + 1, i + 1);
+        buf_printf(&b,
+                   "  - name: %s\n    stamps:\n      - { name: s-%zu, ipv4: [127.77.0.%zu] }\n    "
+                   "peer: 127.77.0.%zu:9443\n",
+                   names[i], i, i + 1, i + 1);
     buf_str(&b, "name_servers: [s-0.eastus]\nregistries:\n"
-                "  - name: contoso\n    regional_endpoints: enabled\n    anonymous_pull: true\n    replicas:\n"
-                "      - { region: eastus }\n      - { region: westeurope }\n      - { region: southeastasia }\n"
-                "  - name: fabrikam\n    replicas:\n      - { region: eastus }\n      - { region: southeastasia }\n");
+                "  - name: contoso\n    regional_endpoints: enabled\n    anonymous_pull: true\n    "
+                "replicas:\n"
+                "      - { region: eastus }\n      - { region: westeurope }\n      - { region: "
+                "southeastasia }\n"
+                "  - name: fabrikam\n    replicas:\n      - { region: eastus }\n      - { region: "
+                "southeastasia }\n");
     if (fabrikam_in_westeurope)
         buf_str(&b, "      - { region: westeurope }\n");
-    buf_str(&b,
-            "  - name: tailspin\n    replicas:\n      - { region: westeurope }\n      - { region: southeastasia }\n");
+    buf_str(&b, "  - name: tailspin\n    replicas:\n      - { region: westeurope }\n      - { "
+                "region: southeastasia }\n");
     if (w->skew_s)
         buf_printf(&b, "replication: { clock_skew: %us }\n", w->skew_s);
     buf_str(&b, "routing:\n  order: [eastus, westeurope, southeastasia]\nidentities:\n");
     for (size_t i = 0; i < N_REGIONS; i++) {
-        buf_printf(&b, "  %s:\n    peer_fingerprints: [\"%s\"]\n    feed_keys:\n      - { id: %s, key: \"%s\" }\n",
+        buf_printf(&b,
+                   "  %s:\n    peer_fingerprints: [\"%s\"]\n    feed_keys:\n      - { id: %s, key: "
+                   "\"%s\" }\n",
                    names[i], fingerprints[i], region_keys_feed_id(w->regions[i].keys),
                    region_keys_feed_spki(w->regions[i].keys));
         if (w->old_keys[i])
@@ -559,17 +578,21 @@ bool error_has(struct test_region *at, const char *origin, const char *words)
     return has;
 }
 
-int region_ask(struct test_region *at, struct test_region *from, const char *method, const char *target,
-               const char *host, struct buf *out)
+int region_ask(struct test_region *at, struct test_region *from, const char *method,
+               const char *target, const char *host, struct buf *out)
 {
     char url[700], host_line[128], socket[300];
     snprintf(url, sizeof url, "http://%s.peer.example.io%s", at->name, target);
     snprintf(host_line, sizeof host_line, "Host: %s", host);
-    socket_path(at->world, (size_t)(at - at->world->regions), (size_t)(from - at->world->regions), socket,
-                sizeof socket);
+    socket_path(at->world, (size_t)(at - at->world->regions), (size_t)(from - at->world->regions),
+                socket, sizeof socket);
     const char *const headers[] = {host_line};
-    struct fetch_request q = {
-        .method = method, .url = url, .unix_socket = socket, .headers = headers, .n_headers = 1, .timeout_ms = 20000};
+    struct fetch_request q = {.method = method,
+                              .url = url,
+                              .unix_socket = socket,
+                              .headers = headers,
+                              .n_headers = 1,
+                              .timeout_ms = 20000};
     struct fetch_result r;
     ck_assert_int_eq(fetch_run(from->fetcher, &q, &r), 0);
     int status = r.status;
@@ -609,8 +632,8 @@ bool region_writes_open(struct test_region *r)
     return open;
 }
 
-static void layer_put(struct test_region *r, const char *registry, const char *repository, unsigned seed, size_t n,
-                      struct digest *out)
+static void layer_put(struct test_region *r, const char *registry, const char *repository,
+                      unsigned seed, size_t n, struct digest *out)
 {
     uint8_t *p = mem_alloc(n);
     uint32_t x = seed * 2654435761u + 1;
@@ -623,8 +646,9 @@ static void layer_put(struct test_region *r, const char *registry, const char *r
     ck_assert_int_eq(meta_link_add(r->meta, registry, repository, out, n, NULL), 0);
 }
 
-void region_push(struct test_region *r, const char *registry, const char *repository, const char *tag, unsigned seed,
-                 size_t n_layers, size_t layer_bytes, size_t manifest_pad, struct digest *out)
+void region_push(struct test_region *r, const char *registry, const char *repository,
+                 const char *tag, unsigned seed, size_t n_layers, size_t layer_bytes,
+                 size_t manifest_pad, struct digest *out)
 {
     WAIT_FOR(region_writes_open(r), 20000);
     struct manifest_ref refs[16];
@@ -638,14 +662,17 @@ void region_push(struct test_region *r, const char *registry, const char *reposi
         claimed = 0;
     layer_put(r, registry, repository, seed * 100, 20, &refs[0].digest);
     refs[0].size = 20;
-    buf_printf(&b,
-               "{\"schemaVersion\":2,\"mediaType\":\"%s\",\"config\":{\"mediaType\":"
-               "\"application/vnd.oci.image.config.v1+json\",\"size\":20,\"digest\":\"%s\"},\"layers\":[",
-               type, digest_format(&refs[0].digest, text));
+    buf_printf(
+        &b,
+        "{\"schemaVersion\":2,\"mediaType\":\"%s\",\"config\":{\"mediaType\":"
+        "\"application/vnd.oci.image.config.v1+json\",\"size\":20,\"digest\":\"%s\"},\"layers\":[",
+        type, digest_format(&refs[0].digest, text));
     for (size_t i = 1; i <= n_layers; i++) {
         layer_put(r, registry, repository, seed * 100 + (unsigned)i, layer_bytes, &refs[i].digest);
         refs[i].size = layer_bytes;
-        buf_printf(&b, "%s{\"mediaType\":\"application/vnd.oci.image.layer.v1.tar\",\"size\":%zu,\"digest\":\"%s\"}",
+        buf_printf(&b,
+                   "%s{\"mediaType\":\"application/"
+                   "vnd.oci.image.layer.v1.tar\",\"size\":%zu,\"digest\":\"%s\"}",
                    i > 1 ? "," : "", claimed, digest_format(&refs[i].digest, text));
     }
     buf_str(&b, "],\"annotations\":{\"pad\":\"");
@@ -667,20 +694,21 @@ void region_push(struct test_region *r, const char *registry, const char *reposi
     buf_done(&b);
 }
 
-bool region_has(struct test_region *r, const char *registry, const char *repository, const char *tag,
-                const struct digest *d)
+bool region_has(struct test_region *r, const char *registry, const char *repository,
+                const char *tag, const struct digest *d)
 {
     struct arena a;
     arena_init(&a, 0);
     struct manifest_row row;
     struct manifest m;
-    bool has =
-        meta_manifest_get(r->meta, registry, repository, tag, NULL, &a, &row) == 0 && digest_equal(&row.digest, d);
+    bool has = meta_manifest_get(r->meta, registry, repository, tag, NULL, &a, &row) == 0 &&
+               digest_equal(&row.digest, d);
     if (has) { // 2: what is visible is complete
         ck_assert_int_eq(manifest_parse(row.content, row.media_type, &a, NULL, &m), 0);
         for (size_t i = 0; i < m.n_refs; i++) {
             uint64_t size;
-            ck_assert_int_eq(meta_link_get(r->meta, registry, repository, &m.refs[i].digest, &size), 0);
+            ck_assert_int_eq(meta_link_get(r->meta, registry, repository, &m.refs[i].digest, &size),
+                             0);
             ck_assert_int_eq(blob_stat(r->blobs, &m.refs[i].digest, &size), 0);
             ck_assert_uint_eq(size, m.refs[i].size);
         }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Three regions in one process, for tests: real stores, real HTTP over unix sockets, real signatures; one socket per
-// (server, client) pair says who the client is, in place of its certificate. Links between regions can be cut, and a
-// region's answers made wrong.
+// Three regions in one process, for tests: real stores, real HTTP over unix sockets, real
+// signatures; one socket per (server, client) pair says who the client is, in place of its
+// certificate. Links between regions can be cut, and a region's answers made wrong.
 #ifndef MERIDIAN_TESTS_REPLICATION_REGIONS_H
 #define MERIDIAN_TESTS_REPLICATION_REGIONS_H
 
@@ -31,9 +31,10 @@ enum fault {
 struct world;
 struct test_region;
 struct feed_mark;
-// What a region that lies says when `peer` reads its feed from `after`: lines behind the greeting; then the stream
-// ends.
-typedef void (*feed_script_fn)(struct test_region *r, const char *peer, const struct feed_mark *after, struct buf *out);
+// What a region that lies says when `peer` reads its feed from `after`: lines behind the greeting;
+// then the stream ends.
+typedef void (*feed_script_fn)(struct test_region *r, const char *peer,
+                               const struct feed_mark *after, struct buf *out);
 struct test_server {
     struct test_region *at, *peer;
     struct http_server *server;
@@ -52,34 +53,53 @@ struct test_region {
     struct replicator *_Atomic replicator;
     struct test_server servers[N_REGIONS];
     _Atomic enum fault fault;
-    _Atomic feed_script_fn script; // NULL: its feed is its own
+    // NULL: its feed is its own
+    _Atomic feed_script_fn script;
     _Atomic unsigned n_blob_gets, n_manifest_gets, n_ranges;
     _Atomic unsigned n_mute_feeds;
-    _Atomic unsigned n_relays; // asked for what it has of another's feed
+    // asked for what it has of another's feed
+    _Atomic unsigned n_relays;
     unsigned start_ask_ms, absent_ms, recover_patience_ms;
-    bool continues;                    // its store was handed over
-    struct space *space;               // its disk, if free_bytes says how much of it is free
-    _Atomic uint64_t free_bytes;       // 0 at region_up: fetches are not charged
-    _Atomic bool knows_no_damage;      // as a version before: it cannot be told that its content is damaged
-    _Atomic unsigned n_notices;        // that it was told so
-    size_t claimed_bytes;              // what its manifests say of the size of layers; 0: the truth
-    bool claims_nothing;               // they say 0
-    const char *more_feed_keys;        // rows of the topology beside that of `keys`; NULL: none
-    _Atomic unsigned n_away, n_back;   // others that were found silent, or heard again
-    _Atomic int64_t clock_ms;          // its wall clock is so far ahead, as the others and it see each other's
-    const char *_Atomic feed_conflict; // what its feed answers with 409 in place of lines; NULL: nothing
-    _Atomic unsigned n_conflicts;      // such answers
-    const char *_Atomic clock_answer;  // what it answers when asked for its time; NULL: that; "": nothing, ever
+    // its store was handed over
+    bool continues;
+    // its disk, if free_bytes says how much of it is free
+    struct space *space;
+    // 0 at region_up: fetches are not charged
+    _Atomic uint64_t free_bytes;
+    // as a version before: it cannot be told that its content is damaged
+    _Atomic bool knows_no_damage;
+    // that it was told so
+    _Atomic unsigned n_notices;
+    // what its manifests say of the size of layers; 0: the truth
+    size_t claimed_bytes;
+    // they say 0
+    bool claims_nothing;
+    // rows of the topology beside that of `keys`; NULL: none
+    const char *more_feed_keys;
+    // others that were found silent, or heard again
+    _Atomic unsigned n_away, n_back;
+    // its wall clock is so far ahead, as the others and it see each other's
+    _Atomic int64_t clock_ms;
+    // what its feed answers with 409 in place of lines; NULL: nothing
+    const char *_Atomic feed_conflict;
+    // such answers
+    _Atomic unsigned n_conflicts;
+    // what it answers when asked for its time; NULL: that; "": nothing, ever
+    const char *_Atomic clock_answer;
 };
 
 struct world {
     char dir[128];
-    struct test_region regions[N_REGIONS]; // eastus, westeurope, southeastasia
+    // eastus, westeurope, southeastasia
+    struct test_region regions[N_REGIONS];
     _Atomic bool cut[N_REGIONS][N_REGIONS];
     _Atomic bool fabrikam_everywhere;
-    struct region_keys *old_keys[N_REGIONS]; // still among the feed keys of the topology
-    char revoked[N_REGIONS][512];            // the topology's list of revoked keys, "" for none
-    unsigned skew_s;                         // 0: as the topology has it
+    // still among the feed keys of the topology
+    struct region_keys *old_keys[N_REGIONS];
+    // the topology's list of revoked keys, "" for none
+    char revoked[N_REGIONS][512];
+    // 0: as the topology has it
+    unsigned skew_s;
 };
 
 void world_make(struct world *w); // nothing runs yet
@@ -88,22 +108,28 @@ void world_topology(struct world *w, unsigned version, bool fabrikam_in_westeuro
 void world_done(struct world *w);
 void region_up(struct test_region *r);
 void region_down(struct test_region *r);
-void region_rekey(struct test_region *r); // new keys from the next region_up on; the old ones stay in the topology
+// new keys from the next region_up on; the old ones stay in the topology
+void region_rekey(struct test_region *r);
 void region_cut(struct test_region *r, bool cut); // both ways, from all others
-// Pushes an image of n_layers layers of layer_bytes each, made from `seed`; waits for writes to be open.
-void region_push(struct test_region *r, const char *registry, const char *repository, const char *tag, unsigned seed,
-                 size_t n_layers, size_t layer_bytes, size_t manifest_pad, struct digest *out);
+// Pushes an image of n_layers layers of layer_bytes each, made from `seed`; waits for writes to be
+// open.
+void region_push(struct test_region *r, const char *registry, const char *repository,
+                 const char *tag, unsigned seed, size_t n_layers, size_t layer_bytes,
+                 size_t manifest_pad, struct digest *out);
 // The tag's digest here, with all that its manifest refers to linked and readable.
-bool region_has(struct test_region *r, const char *registry, const char *repository, const char *tag,
-                const struct digest *d);
-// Does status at `at` say `want` of what it reads of `origin`? false also when it says nothing of it.
+bool region_has(struct test_region *r, const char *registry, const char *repository,
+                const char *tag, const struct digest *d);
+// Does status at `at` say `want` of what it reads of `origin`? false also when it says nothing of
+// it.
 bool state_is(struct test_region *at, const char *registry, const char *origin, const char *want);
 // Its row of `origin`, of contoso's status at `at`: lagSeconds, and whether lastError says `error`.
-json_t *row_of(struct test_region *at, const char *registry, const char *origin); // of its status; a new reference
-bool error_has(struct test_region *at, const char *origin, const char *words);    // lastError of contoso's row
+// of its status; a new reference
+json_t *row_of(struct test_region *at, const char *registry, const char *origin);
+// lastError of contoso's row
+bool error_has(struct test_region *at, const char *origin, const char *words);
 // A request to `at`, as it comes from the region `from`; the status. `out` (may be NULL): the body.
-int region_ask(struct test_region *at, struct test_region *from, const char *method, const char *target,
-               const char *host, struct buf *out);
+int region_ask(struct test_region *at, struct test_region *from, const char *method,
+               const char *target, const char *host, struct buf *out);
 long lag_of(struct test_region *at, const char *origin, const char *error, bool *out_says);
 bool region_writes_open(struct test_region *r);
 #define WAIT_FOR(what, ms)                                             \

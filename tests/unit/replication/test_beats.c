@@ -13,7 +13,8 @@
 #include <sys/stat.h>
 
 static struct world w;
-static struct test_region *const east = &w.regions[0], *const west = &w.regions[1], *const south = &w.regions[2];
+static struct test_region *const east = &w.regions[0], *const west = &w.regions[1],
+                                 *const south = &w.regions[2];
 
 static bool all_ready(void)
 {
@@ -36,7 +37,8 @@ START_TEST(silence_is_shown_as_lag_and_ends_what_runs_to_that_region)
     east->fault = FAULT_MUTE;
     south->fault = FAULT_MUTE_OLD; // of a version that spoke every 15 s
     int64_t began = clock_mono_ms();
-    world_topology(&w, 2, false); // feeds begin anew, and the east's goes silent after its first line
+    // feeds begin anew, and the east's goes silent after its first line
+    world_topology(&w, 2, false);
     WAIT_FOR(state_is(west, "contoso", "eastus", "Unreachable"), 20000);
     ck_assert_int_ge(clock_mono_ms() - began, 3500); // one beat that is missed is nothing yet
     ck_assert_int_ge(lag_of(west, "eastus", "silent", &says), 4);
@@ -96,7 +98,9 @@ START_TEST(a_busy_pool_is_not_silence_and_beats_write_nothing)
     struct stat before[N_REGIONS], after;
     world_up(&w);
     region_push(east, "contoso", "app", "1", 1, 1, 1000, 0, &d);
-    WAIT_FOR(region_has(west, "contoso", "app", "1", &d) && region_has(south, "contoso", "app", "1", &d), 10000);
+    WAIT_FOR(region_has(west, "contoso", "app", "1", &d) &&
+                 region_has(south, "contoso", "app", "1", &d),
+             10000);
     WAIT_FOR(all_ready(), 20000);
     clock_sleep_ms(300); // the last marks are written
     pools_held = true;
@@ -127,7 +131,8 @@ START_TEST(a_newer_stream_of_a_reader_ends_its_older_one)
     world_up(&w);
     WAIT_FOR(all_ready(), 20000);
     snprintf(socket, sizeof socket, "%s/0.from.1.sock", w.dir);
-    struct fetch_request q = {.url = "http://eastus.peer.example.io/replication/v1/feed?beat=1&after=",
+    struct fetch_request q = {.url =
+                                  "http://eastus.peer.example.io/replication/v1/feed?beat=1&after=",
                               .unix_socket = socket,
                               .idle_timeout_ms = 20000};
     struct response_reader *f;
@@ -150,4 +155,5 @@ END_TEST
 
 CHECK_MAIN("replication/beats", silence_is_shown_as_lag_and_ends_what_runs_to_that_region,
            an_inbound_contact_ends_the_wait_for_a_stream_that_says_nothing,
-           a_busy_pool_is_not_silence_and_beats_write_nothing, a_newer_stream_of_a_reader_ends_its_older_one)
+           a_busy_pool_is_not_silence_and_beats_write_nothing,
+           a_newer_stream_of_a_reader_ends_its_older_one)

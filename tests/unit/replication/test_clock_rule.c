@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// replication/clock_rule: whose clock is wrong is a majority's word; where nobody can tell, writes go on. A table of
-// histories, and every case of up to five regions against the rule in other words.
+// replication/clock_rule: whose clock is wrong is a majority's word; where nobody can tell, writes
+// go on. A table of histories, and every case of up to five regions against the rule in other
+// words.
 #include "replication/clock_rule.h"
 
 #include "tests/support/check_main.h"
@@ -34,33 +35,103 @@ static const struct {
     {"one region", 1, U, CLOCK_FINE, CLOCK_FINE, {NEVER}},
     {"two regions that agree", 2, U, CLOCK_FINE, CLOCK_FINE, {AT(20, 5)}},
     {"two regions: nobody can tell", 2, S, CLOCK_FINE, CLOCK_DIFFERS, {AT(2000, 5)}},
-    {"two regions, the kernel does not say", 2, CLOCK_KERNEL_UNKNOWN, CLOCK_FINE, CLOCK_DIFFERS, {AT(2000, 5)}},
+    {"two regions, the kernel does not say",
+     2,
+     CLOCK_KERNEL_UNKNOWN,
+     CLOCK_FINE,
+     CLOCK_DIFFERS,
+     {AT(2000, 5)}},
     {"two regions, ours is unsynchronised", 2, U, CLOCK_FINE, CLOCK_UNSYNCHRONISED, {AT(-2000, 5)}},
-    {"and it stays closed while the other is cut", 2, U, CLOCK_UNSYNCHRONISED, CLOCK_UNSYNCHRONISED, {CUT(-2000, 30)}},
-    {"until the kernel says that it is right", 2, S, CLOCK_UNSYNCHRONISED, CLOCK_FINE, {CUT(-2000, 30)}},
+    {"and it stays closed while the other is cut",
+     2,
+     U,
+     CLOCK_UNSYNCHRONISED,
+     CLOCK_UNSYNCHRONISED,
+     {CUT(-2000, 30)}},
+    {"until the kernel says that it is right",
+     2,
+     S,
+     CLOCK_UNSYNCHRONISED,
+     CLOCK_FINE,
+     {CUT(-2000, 30)}},
     {"or the difference is gone", 2, U, CLOCK_UNSYNCHRONISED, CLOCK_FINE, {AT(200, 5)}},
     {"not at a little less", 2, U, CLOCK_UNSYNCHRONISED, CLOCK_UNSYNCHRONISED, {AT(400, 5)}},
     {"unsynchronised, and nobody is reached", 2, U, CLOCK_FINE, CLOCK_FINE, {CUT(2000, 5)}},
     {"three, ours is bad", 3, S, CLOCK_FINE, CLOCK_OUTVOTED, {AT(2000, 5), AT(2010, 5)}},
     {"three, another one is bad", 3, U, CLOCK_FINE, CLOCK_DIFFERS, {AT(2000, 5), AT(3, 5)}},
-    {"three, one cut, the reachable one bad", 3, S, CLOCK_FINE, CLOCK_DIFFERS, {AT(2000, 5), CUT(0, 5)}},
-    {"three, one never heard, the reachable one bad", 3, S, CLOCK_FINE, CLOCK_DIFFERS, {AT(2000, 5), NEVER}},
-    {"three, one cut that said the same", 3, S, CLOCK_FINE, CLOCK_DIFFERS, {AT(2000, 5), CUT(2000, 5)}},
-    {"three, one cut, unsynchronised", 3, U, CLOCK_FINE, CLOCK_UNSYNCHRONISED, {AT(2000, 5), NEVER}},
-    {"three that all differ: no two agree", 3, S, CLOCK_FINE, CLOCK_DIFFERS, {AT(2000, 5), AT(-2000, 5)}},
-    {"three, off to one side, but not by the same", 3, S, CLOCK_FINE, CLOCK_DIFFERS, {AT(600, 5), AT(9000, 5)}},
-    {"four, two off are no majority", 4, S, CLOCK_FINE, CLOCK_DIFFERS, {AT(2000, 5), AT(2000, 5), AT(0, 5)}},
+    {"three, one cut, the reachable one bad",
+     3,
+     S,
+     CLOCK_FINE,
+     CLOCK_DIFFERS,
+     {AT(2000, 5), CUT(0, 5)}},
+    {"three, one never heard, the reachable one bad",
+     3,
+     S,
+     CLOCK_FINE,
+     CLOCK_DIFFERS,
+     {AT(2000, 5), NEVER}},
+    {"three, one cut that said the same",
+     3,
+     S,
+     CLOCK_FINE,
+     CLOCK_DIFFERS,
+     {AT(2000, 5), CUT(2000, 5)}},
+    {"three, one cut, unsynchronised",
+     3,
+     U,
+     CLOCK_FINE,
+     CLOCK_UNSYNCHRONISED,
+     {AT(2000, 5), NEVER}},
+    {"three that all differ: no two agree",
+     3,
+     S,
+     CLOCK_FINE,
+     CLOCK_DIFFERS,
+     {AT(2000, 5), AT(-2000, 5)}},
+    {"three, off to one side, but not by the same",
+     3,
+     S,
+     CLOCK_FINE,
+     CLOCK_DIFFERS,
+     {AT(600, 5), AT(9000, 5)}},
+    {"four, two off are no majority",
+     4,
+     S,
+     CLOCK_FINE,
+     CLOCK_DIFFERS,
+     {AT(2000, 5), AT(2000, 5), AT(0, 5)}},
     {"four, three off", 4, S, CLOCK_FINE, CLOCK_OUTVOTED, {AT(2000, 5), AT(2000, 5), AT(-7000, 5)}},
-    {"four, two off and one cut", 4, U, CLOCK_FINE, CLOCK_DIFFERS, {AT(2000, 5), AT(2000, 5), NEVER}},
-    {"five, two bad", 5, U, CLOCK_FINE, CLOCK_DIFFERS, {AT(2000, 5), AT(-900, 5), AT(1, 1), AT(-1, 1)}},
-    {"five, two liars that agree", 5, U, CLOCK_FINE, CLOCK_DIFFERS, {AT(5000, 5), AT(5000, 5), AT(1, 1), AT(-1, 1)}},
+    {"four, two off and one cut",
+     4,
+     U,
+     CLOCK_FINE,
+     CLOCK_DIFFERS,
+     {AT(2000, 5), AT(2000, 5), NEVER}},
+    {"five, two bad",
+     5,
+     U,
+     CLOCK_FINE,
+     CLOCK_DIFFERS,
+     {AT(2000, 5), AT(-900, 5), AT(1, 1), AT(-1, 1)}},
+    {"five, two liars that agree",
+     5,
+     U,
+     CLOCK_FINE,
+     CLOCK_DIFFERS,
+     {AT(5000, 5), AT(5000, 5), AT(1, 1), AT(-1, 1)}},
     {"five, two liars that agree, one cut",
      5,
      U,
      CLOCK_FINE,
      CLOCK_DIFFERS,
      {AT(5000, 5), AT(5000, 5), NEVER, AT(0, 1)}},
-    {"five, two liars and the others cut", 5, U, CLOCK_FINE, CLOCK_DIFFERS, {AT(5000, 5), AT(5000, 5), NEVER, NEVER}},
+    {"five, two liars and the others cut",
+     5,
+     U,
+     CLOCK_FINE,
+     CLOCK_DIFFERS,
+     {AT(5000, 5), AT(5000, 5), NEVER, NEVER}},
     {"five, ours is bad and another one",
      5,
      S,
@@ -73,21 +144,41 @@ static const struct {
      CLOCK_FINE,
      CLOCK_OUTVOTED,
      {NEVER, AT(-9000, 5), AT(800, 5), AT(801, 5)}},
-    {"the error of measurement counts for us", 3, S, CLOCK_FINE, CLOCK_FINE, {AT(600, 101), AT(600, 100)}},
+    {"the error of measurement counts for us",
+     3,
+     S,
+     CLOCK_FINE,
+     CLOCK_FINE,
+     {AT(600, 101), AT(600, 100)}},
     {"and no more than that", 3, S, CLOCK_FINE, CLOCK_OUTVOTED, {AT(600, 99), AT(600, 99)}},
     {"at the limit", 3, S, CLOCK_FINE, CLOCK_FINE, {AT(500, 0), AT(-500, 0)}},
     {"past it", 3, S, CLOCK_FINE, CLOCK_OUTVOTED, {AT(501, 0), AT(501, 0)}},
     {"closed, in between", 3, S, CLOCK_OUTVOTED, CLOCK_OUTVOTED, {AT(300, 5), AT(400, 5)}},
-    {"closed, one says that it is right again", 3, S, CLOCK_OUTVOTED, CLOCK_DIFFERS, {AT(250, 0), AT(400, 5)}},
+    {"closed, one says that it is right again",
+     3,
+     S,
+     CLOCK_OUTVOTED,
+     CLOCK_DIFFERS,
+     {AT(250, 0), AT(400, 5)}},
     {"closed, right again", 3, S, CLOCK_OUTVOTED, CLOCK_FINE, {AT(0, 5), AT(0, 5)}},
-    {"closed, then cut off from all", 3, S, CLOCK_OUTVOTED, CLOCK_OUTVOTED, {CUT(2000, 20), CUT(2000, 20)}},
+    {"closed, then cut off from all",
+     3,
+     S,
+     CLOCK_OUTVOTED,
+     CLOCK_OUTVOTED,
+     {CUT(2000, 20), CUT(2000, 20)}},
     {"closed, cut off for so long that it proves nothing",
      3,
      S,
      CLOCK_OUTVOTED,
      CLOCK_FINE,
      {CUT(2000, 1750), CUT(2000, 1750)}},
-    {"closed, cut off, and set right meanwhile", 3, S, CLOCK_OUTVOTED, CLOCK_FINE, {CUT(4, 40), CUT(2, 40)}},
+    {"closed, cut off, and set right meanwhile",
+     3,
+     S,
+     CLOCK_OUTVOTED,
+     CLOCK_FINE,
+     {CUT(4, 40), CUT(2, 40)}},
     {"closed, one cut", 3, S, CLOCK_OUTVOTED, CLOCK_OUTVOTED, {AT(2000, 5), CUT(2000, 20)}},
     {"the warning stays in between", 3, S, CLOCK_DIFFERS, CLOCK_DIFFERS, {AT(300, 0), AT(0, 0)}},
     {"the warning ends", 3, S, CLOCK_DIFFERS, CLOCK_FINE, {AT(250, 0), AT(0, 0)}},
@@ -97,7 +188,8 @@ START_TEST(histories)
 {
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         size_t n = rows[i].n_members - 1;
-        struct clock_case c = {rows[i].n_members, rows[i].others, n, rows[i].kernel, rows[i].before};
+        struct clock_case c = {rows[i].n_members, rows[i].others, n, rows[i].kernel,
+                               rows[i].before};
         enum clock_state got = clock_judge(&c);
         ck_assert_msg(got == rows[i].want, "%s: %s, want %s", rows[i].what, clock_state_name(got),
                       clock_state_name(rows[i].want));
@@ -121,19 +213,30 @@ static const struct {
     {"closed by the kernel", 2, U, CLOCK_UNSYNCHRONISED, false, {AT(20000, 5)}},
     {"nobody is reached, and the kernel doubts", 3, U, CLOCK_FINE, false, {CUT(0, 5), NEVER}},
     {"nobody is reached, and the kernel vouches", 3, S, CLOCK_FINE, true, {CUT(0, 5), NEVER}},
-    {"nobody is reached, and the kernel does not say", 3, CLOCK_KERNEL_UNKNOWN, CLOCK_FINE, false, {NEVER, NEVER}},
+    {"nobody is reached, and the kernel does not say",
+     3,
+     CLOCK_KERNEL_UNKNOWN,
+     CLOCK_FINE,
+     false,
+     {NEVER, NEVER}},
     {"a liar, and one that agrees", 3, U, CLOCK_DIFFERS, true, {AT(20000, 5), AT(3, 5)}},
     {"a liar, and who agreed is cut", 3, S, CLOCK_DIFFERS, false, {AT(20000, 5), CUT(3, 5)}},
     {"outvoted", 4, S, CLOCK_OUTVOTED, false, {AT(2000, 5), AT(2000, 5), AT(0, 5)}},
-    {"no majority, but all that are reached", 5, S, CLOCK_DIFFERS, false, {AT(2000, 5), AT(2000, 5), NEVER, NEVER}},
+    {"no majority, but all that are reached",
+     5,
+     S,
+     CLOCK_DIFFERS,
+     false,
+     {AT(2000, 5), AT(2000, 5), NEVER, NEVER}},
 };
 
 START_TEST(who_may_judge_stamps)
 {
     for (size_t i = 0; i < sizeof vouchers / sizeof vouchers[0]; i++) {
-        const struct clock_case c = {vouchers[i].n_members, vouchers[i].others, vouchers[i].n_members - 1,
-                                     vouchers[i].kernel, CLOCK_FINE};
-        ck_assert_msg(clock_vouched(&c, vouchers[i].state) == vouchers[i].vouched, "%s", vouchers[i].what);
+        const struct clock_case c = {vouchers[i].n_members, vouchers[i].others,
+                                     vouchers[i].n_members - 1, vouchers[i].kernel, CLOCK_FINE};
+        ck_assert_msg(clock_vouched(&c, vouchers[i].state) == vouchers[i].vouched, "%s",
+                      vouchers[i].what);
     }
 }
 END_TEST
@@ -146,8 +249,8 @@ static const int64_t wrong[] = {0, 2000, 2100, -2000, 700};
 enum reach { REACHED, SLOW, CUT_OFF, UNHEARD, N_REACH };
 
 // Region 0 looks at the others. `noise` is where the truth lies within the error: at either end.
-static enum clock_state look(size_t n, const size_t *clock, const size_t *reach, int64_t noise, enum clock_kernel k,
-                             enum clock_state before)
+static enum clock_state look(size_t n, const size_t *clock, const size_t *reach, int64_t noise,
+                             enum clock_kernel k, enum clock_state before)
 {
     struct clock_other others[MEMBERS_MAX];
     for (size_t i = 1; i < n; i++) {
@@ -193,17 +296,20 @@ static struct tally tally_of(size_t n, const size_t *clock, const size_t *reach)
 }
 
 // Check's own assertions tell their parent each time, which is too much for millions.
-#define HOLDS(what)                                                                                     \
-    do {                                                                                                \
-        if (!(what))                                                                                    \
-            ck_abort_msg("%s: of %zu regions, ours off by %lld", #what, n, (long long)wrong[clock[0]]); \
+#define HOLDS(what)                                                        \
+    do {                                                                   \
+        if (!(what))                                                       \
+            ck_abort_msg("%s: of %zu regions, ours off by %lld", #what, n, \
+                         (long long)wrong[clock[0]]);                      \
     } while (0)
 
-static void check_one(size_t n, const size_t *clock, const size_t *reach, int64_t noise, enum clock_kernel k)
+static void check_one(size_t n, const size_t *clock, const size_t *reach, int64_t noise,
+                      enum clock_kernel k)
 {
     struct tally t = tally_of(n, clock, reach);
     enum clock_state s = look(n, clock, reach, noise, k, CLOCK_FINE);
-    // One bad clock, or as many as are no majority, never closes a good region's writes by outvoting it.
+    // One bad clock, or as many as are no majority, never closes a good region's writes by
+    // outvoting it.
     if (clock[0] == 0 && t.wrong < t.majority)
         HOLDS(s != CLOCK_OUTVOTED);
     // Where the kernel vouches for it, nor by anything else; nor where two others are reached.
@@ -212,12 +318,15 @@ static void check_one(size_t n, const size_t *clock, const size_t *reach, int64_
     // A majority of all members, not of those that are reached.
     if (t.reached_off < t.majority)
         HOLDS(s != CLOCK_OUTVOTED);
-    // A bad clock closes when a majority of good ones is reached; their noise is less than how wrong it is.
-    if (clock[0] != 0 && t.reached_right >= t.majority && llabs(wrong[clock[0]]) - 2 * llabs(noise) > CLOCK_OFF_MS)
+    // A bad clock closes when a majority of good ones is reached; their noise is less than how
+    // wrong it is.
+    if (clock[0] != 0 && t.reached_right >= t.majority &&
+        llabs(wrong[clock[0]]) - 2 * llabs(noise) > CLOCK_OFF_MS)
         HOLDS(s == CLOCK_OUTVOTED);
     if (t.reached == 0 || t.reached_off == 0)
         HOLDS(s == CLOCK_FINE);
-    // It cannot be worse to have been open before: what closes an open region keeps a closed one closed.
+    // It cannot be worse to have been open before: what closes an open region keeps a closed one
+    // closed.
     if (s == CLOCK_OUTVOTED)
         HOLDS(look(n, clock, reach, noise, k, CLOCK_OUTVOTED) == CLOCK_OUTVOTED);
     if (s == CLOCK_UNSYNCHRONISED)
@@ -266,7 +375,8 @@ START_TEST(what_wavers_around_the_limit_does_not_open_and_close)
 }
 END_TEST
 
-// Whatever the error that counts at all: a clock that is off by more than the limit is never opened again.
+// Whatever the error that counts at all: a clock that is off by more than the limit is never opened
+// again.
 START_TEST(a_worse_measurement_does_not_open_writes)
 {
     for (int64_t offset = CLOCK_OFF_MS + 1; offset < 3000; offset += 7)
@@ -287,24 +397,25 @@ START_TEST(sentences_name_the_difference_and_the_regions)
         o[i].region = names[i];
     struct clock_case c = {5, o, 4, U, CLOCK_FINE};
     ck_assert_str_eq(clock_sentence(&c, CLOCK_FINE, text), "");
-    ck_assert_str_eq(
-        clock_sentence(&c, CLOCK_OUTVOTED, text),
-        "its clock is 2.000 s ahead of westeurope, 1.500 s behind southeastasia and 1 more: a majority of 5 "
-        "regions; see to its time service (NTP)");
+    ck_assert_str_eq(clock_sentence(&c, CLOCK_OUTVOTED, text),
+                     "its clock is 2.000 s ahead of westeurope, 1.500 s behind southeastasia and 1 "
+                     "more: a majority of 5 "
+                     "regions; see to its time service (NTP)");
     c.n_others = 1;
     c.n_members = 2;
-    ck_assert_str_eq(
-        clock_sentence(&c, CLOCK_DIFFERS, text),
-        "its clock is 2.000 s ahead of westeurope; writes go on: nobody can tell whose is wrong while fewer "
-        "than two other regions are reached");
+    ck_assert_str_eq(clock_sentence(&c, CLOCK_DIFFERS, text),
+                     "its clock is 2.000 s ahead of westeurope; writes go on: nobody can tell "
+                     "whose is wrong while fewer "
+                     "than two other regions are reached");
     ck_assert_str_eq(clock_sentence(&c, CLOCK_UNSYNCHRONISED, text),
-                     "its clock is 2.000 s ahead of westeurope, and its kernel says that it is not synchronised (NTP)");
+                     "its clock is 2.000 s ahead of westeurope, and its kernel says that it is not "
+                     "synchronised (NTP)");
     c.n_others = 3;
     c.n_members = 4;
-    ck_assert_str_eq(
-        clock_sentence(&c, CLOCK_DIFFERS, text),
-        "its clock is 2.000 s ahead of westeurope, 1.500 s behind southeastasia; writes go on: no majority of "
-        "the regions says that it is wrong");
+    ck_assert_str_eq(clock_sentence(&c, CLOCK_DIFFERS, text),
+                     "its clock is 2.000 s ahead of westeurope, 1.500 s behind southeastasia; "
+                     "writes go on: no majority of "
+                     "the regions says that it is wrong");
 }
 END_TEST
 
@@ -339,23 +450,24 @@ START_TEST(far_peers_are_named_unless_the_fault_is_ours)
     for (size_t i = 0; i < 4; i++)
         o[i].region = names[i];
     struct clock_case c = {3, o, 2, S, CLOCK_FINE};
-    ck_assert_str_eq(
-        clock_far_peers(&c, CLOCK_DIFFERS, text),
-        "the clock of westeurope is 45.000 s ahead of ours; ours agrees with 1 of the 2 other regions that "
-        "are reached");
+    ck_assert_str_eq(clock_far_peers(&c, CLOCK_DIFFERS, text),
+                     "the clock of westeurope is 45.000 s ahead of ours; ours agrees with 1 of the "
+                     "2 other regions that "
+                     "are reached");
     c.n_others = 4;
     c.n_members = 9;
-    ck_assert_str_eq(
-        clock_far_peers(&c, CLOCK_DIFFERS, text),
-        "the clock of westeurope is 45.000 s ahead of ours, the clock of eastus is 31.000 s behind ours and "
-        "1 more are off; ours agrees with 1 of the 4 other regions that are reached");
+    ck_assert_str_eq(clock_far_peers(&c, CLOCK_DIFFERS, text),
+                     "the clock of westeurope is 45.000 s ahead of ours, the clock of eastus is "
+                     "31.000 s behind ours and "
+                     "1 more are off; ours agrees with 1 of the 4 other regions that are reached");
     ck_assert_str_eq(clock_far_peers(&c, CLOCK_OUTVOTED, text), "");
     o[0].offset_ms = 29000; // a warning above 30 s
     c.n_others = 1;
     ck_assert_str_eq(clock_far_peers(&c, CLOCK_DIFFERS, text), "");
     o[0].offset_ms = 45000;
-    ck_assert_str_eq(clock_far_peers(&c, CLOCK_DIFFERS, text),
-                     "the clock of westeurope is 45.000 s ahead of ours; nobody can tell whose is wrong");
+    ck_assert_str_eq(
+        clock_far_peers(&c, CLOCK_DIFFERS, text),
+        "the clock of westeurope is 45.000 s ahead of ours; nobody can tell whose is wrong");
     o[0].reached = false;
     ck_assert_str_eq(clock_far_peers(&c, CLOCK_DIFFERS, text), "");
 }
@@ -369,7 +481,8 @@ START_TEST(a_suspect_is_named_by_what_was_measured)
     o[1].region = "southeastasia";
     struct clock_case c = {3, o, 2, S, CLOCK_FINE};
     ck_assert_str_eq(clock_suspect(&c, CLOCK_DIFFERS, "westeurope", text),
-                     "the clock of westeurope is suspect, 45.000 s ahead of ours: ours agrees with 1 of the 2 other "
+                     "the clock of westeurope is suspect, 45.000 s ahead of ours: ours agrees with "
+                     "1 of the 2 other "
                      "regions that are reached");
     ck_assert_str_eq(clock_suspect(&c, CLOCK_DIFFERS, "southeastasia", text),
                      "the clocks of this region and southeastasia agree to 0.008 s");
@@ -378,9 +491,10 @@ START_TEST(a_suspect_is_named_by_what_was_measured)
     ck_assert_str_eq(clock_suspect(&c, CLOCK_DIFFERS, "nowhere", text),
                      "ours agrees with 1 of the 2 other regions that are reached");
     o[1].offset_ms = 45001;
-    ck_assert_str_eq(clock_suspect(&c, CLOCK_OUTVOTED, "westeurope", text),
-                     "this region's clock is suspect: its clock is 45.000 s behind westeurope, 45.001 s behind "
-                     "southeastasia: a majority of 3 regions; see to its time service (NTP)");
+    ck_assert_str_eq(
+        clock_suspect(&c, CLOCK_OUTVOTED, "westeurope", text),
+        "this region's clock is suspect: its clock is 45.000 s behind westeurope, 45.001 s behind "
+        "southeastasia: a majority of 3 regions; see to its time service (NTP)");
     c.n_others = 0;
     ck_assert_str_eq(clock_suspect(&c, CLOCK_FINE, "westeurope", text),
                      "this region's clock is suspect: no other one could be compared with it");
@@ -412,7 +526,8 @@ START_TEST(sentences_fit)
 }
 END_TEST
 
-CHECK_MAIN("replication/clock_rule", histories, who_may_judge_stamps, one_bad_clock_hurts_itself_only,
-           what_wavers_around_the_limit_does_not_open_and_close, a_worse_measurement_does_not_open_writes,
-           sentences_name_the_difference_and_the_regions, far_off_is_what_a_majority_says,
-           far_peers_are_named_unless_the_fault_is_ours, a_suspect_is_named_by_what_was_measured, sentences_fit)
+CHECK_MAIN("replication/clock_rule", histories, who_may_judge_stamps,
+           one_bad_clock_hurts_itself_only, what_wavers_around_the_limit_does_not_open_and_close,
+           a_worse_measurement_does_not_open_writes, sentences_name_the_difference_and_the_regions,
+           far_off_is_what_a_majority_says, far_peers_are_named_unless_the_fault_is_ours,
+           a_suspect_is_named_by_what_was_measured, sentences_fit)

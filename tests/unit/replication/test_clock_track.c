@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// replication/clock_track: the best of the last samples, errors that are never too small, clocks that are set.
+// replication/clock_track: the best of the last samples, errors that are never too small, clocks
+// that are set.
 #include "replication/clock_track.h"
 
 #include "tests/support/check_main.h"
@@ -10,10 +11,12 @@
 static struct clock_track track;
 static int64_t offset_ms, error_ms;
 
-// The peer's clock is WALL at mono 0; it was asked at at_us, answered after trip_us, in the middle of which it read it.
+// The peer's clock is WALL at mono 0; it was asked at at_us, answered after trip_us, in the middle
+// of which it read it.
 static void sample(int64_t at_us, int64_t trip_us, int64_t peer_off_ms)
 {
-    clock_track_add(&track, WALL + peer_off_ms + (at_us + trip_us / 2) / 1000, at_us, at_us + trip_us);
+    clock_track_add(&track, WALL + peer_off_ms + (at_us + trip_us / 2) / 1000, at_us,
+                    at_us + trip_us);
 }
 
 // Ours is WALL + own_off_ms at mono 0.
@@ -77,7 +80,8 @@ START_TEST(a_clock_that_was_set_makes_older_samples_void)
 }
 END_TEST
 
-// However the answer was delayed, on either way, and however the clocks drift: the truth lies within the error.
+// However the answer was delayed, on either way, and however the clocks drift: the truth lies
+// within the error.
 START_TEST(the_truth_lies_within_the_error)
 {
     unsigned random = 7;
@@ -87,12 +91,13 @@ START_TEST(the_truth_lies_within_the_error)
         now += 1 * S + random / 65536 % 4000 * 1000;
         int64_t there_us = random / 1024 % 900000, back_us = random / 4096 % 900000;
         int64_t truth_us = now / 2000 - 3000000; // drifts by 0.5 ms a second
-        int64_t read_us = now + there_us, their_us = WALL * 1000 + read_us + read_us / 2000 - 3000000;
+        int64_t read_us = now + there_us,
+                their_us = WALL * 1000 + read_us + read_us / 2000 - 3000000;
         clock_track_add(&track, their_us / 1000, now, now + there_us + back_us);
         now += there_us + back_us;
         if (!look(now, 0) || llabs(offset_ms * 1000 - truth_us) > error_ms * 1000 + 2000)
-            ck_abort_msg("%lld ms, error %lld ms, in truth %lld us", (long long)offset_ms, (long long)error_ms,
-                         (long long)truth_us);
+            ck_abort_msg("%lld ms, error %lld ms, in truth %lld us", (long long)offset_ms,
+                         (long long)error_ms, (long long)truth_us);
     }
 }
 END_TEST
@@ -108,6 +113,7 @@ START_TEST(no_time_is_too_far_off)
 }
 END_TEST
 
-CHECK_MAIN("replication/clock_track", without_a_sample_nothing_is_known, the_offset_is_theirs_less_ours,
-           the_sample_with_the_least_error_counts, errors_grow_with_age, a_clock_that_was_set_makes_older_samples_void,
+CHECK_MAIN("replication/clock_track", without_a_sample_nothing_is_known,
+           the_offset_is_theirs_less_ours, the_sample_with_the_least_error_counts,
+           errors_grow_with_age, a_clock_that_was_set_makes_older_samples_void,
            the_truth_lies_within_the_error, no_time_is_too_far_off)

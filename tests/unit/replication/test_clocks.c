@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// replication/clock_watch: three regions in one process, whose clocks differ by what they tell each other.
+// replication/clock_watch: three regions in one process, whose clocks differ by what they tell each
+// other.
 #include "tests/unit/replication/regions.h"
 
 #include "base/clock.h"
@@ -48,7 +49,8 @@ static bool state_says(struct test_region *r, const char *want)
 static bool reaches(struct test_region *r, const char *other)
 {
     json_t *doc = replication_clock_json(r->replicator);
-    bool reached = json_is_true(json_object_get(json_object_get(json_object_get(doc, "regions"), other), "reached"));
+    bool reached = json_is_true(
+        json_object_get(json_object_get(json_object_get(doc, "regions"), other), "reached"));
     json_decref(doc);
     return reached;
 }
@@ -58,7 +60,9 @@ static void all_agree(void)
     for (size_t i = 0; i < N_REGIONS; i++)
         for (size_t k = 0; k < N_REGIONS; k++)
             if (i != k)
-                WAIT_FOR(reaches(&w.regions[i], w.regions[k].name) && state_says(&w.regions[i], "fine"), 15000);
+                WAIT_FOR(reaches(&w.regions[i], w.regions[k].name) &&
+                             state_says(&w.regions[i], "fine"),
+                         15000);
     for (size_t i = 0; i < N_REGIONS; i++)
         WAIT_FOR(region_writes_open(&w.regions[i]), 15000);
 }
@@ -115,7 +119,8 @@ START_TEST(with_one_region_reached_there_is_a_warning)
     WAIT_FOR(state_says(east, "differs") && state_says(west, "differs"), 10000);
     ck_assert(region_writes_open(east) && region_writes_open(west) && region_writes_open(south));
     ck_assert(state_says(south, "fine"));
-    kernel = CLOCK_KERNEL_UNSYNCHRONISED; // then the kernel's word decides, at each of the two by itself
+    // then the kernel's word decides, at each of the two by itself
+    kernel = CLOCK_KERNEL_UNSYNCHRONISED;
     WAIT_FOR(state_says(east, "unsynchronised") && state_says(west, "unsynchronised"), 10000);
     ck_assert(!region_writes_open(east) && !region_writes_open(west) && region_writes_open(south));
     kernel = CLOCK_KERNEL_SYNCHRONISED;
@@ -159,7 +164,8 @@ START_TEST(a_liar_hurts_nobody)
 }
 END_TEST
 
-// One that takes the question and never answers: the others are compared all the same, and stopping does not wait.
+// One that takes the question and never answers: the others are compared all the same, and stopping
+// does not wait.
 START_TEST(who_hangs_delays_a_round_by_its_limit_only)
 {
     world_up(&w);
@@ -176,7 +182,8 @@ START_TEST(who_hangs_delays_a_round_by_its_limit_only)
 }
 END_TEST
 
-// A machine that slept: the monotonic clock stood still, and all wall clocks are ahead of it at once.
+// A machine that slept: the monotonic clock stood still, and all wall clocks are ahead of it at
+// once.
 START_TEST(clocks_that_are_set_together_agree_all_the_time)
 {
     world_up(&w);
@@ -196,28 +203,34 @@ static void refuse_certificate(void *ctx, struct http_request *req, struct http_
 {
     (void)ctx;
     plan->kind = HTTP_PLAN_REPLY;
-    http_response_json(
-        req, &plan->response, 400,
-        json_pack("{s:[{s:s, s:s}]}", "errors", "code", "DENIED", "message",
-                  "region westeurope refuses the certificate shown: FAILED:certificate is not yet valid"));
+    http_response_json(req, &plan->response, 400,
+                       json_pack("{s:[{s:s, s:s}]}", "errors", "code", "DENIED", "message",
+                                 "region westeurope refuses the certificate shown: "
+                                 "FAILED:certificate is not yet valid"));
 }
 
-// An edge that finds our certificate's time not yet come says so, and we say whose clock is suspect.
+// An edge that finds our certificate's time not yet come says so, and we say whose clock is
+// suspect.
 START_TEST(a_certificate_refused_for_its_dates_names_the_suspect_clock)
 {
     world_up(&w);
     all_agree();
     region_down(west);
-    struct pool *pool = pool_new(&(struct pool_options){.name = "edge", .n_threads = 1, .max_waiting = 8});
+    struct pool *pool =
+        pool_new(&(struct pool_options){.name = "edge", .n_threads = 1, .max_waiting = 8});
     char path[512];
     snprintf(path, sizeof path, "%s/1.from.0.sock", w.dir);
-    const struct http_server_options o = {
-        .socket_path = path, .socket_mode = 0600, .socket_gid = -1, .listener = LISTENER_PEER, .pool = pool};
+    const struct http_server_options o = {.socket_path = path,
+                                          .socket_mode = 0600,
+                                          .socket_gid = -1,
+                                          .listener = LISTENER_PEER,
+                                          .pool = pool};
     const struct http_app app = {.begin = refuse_certificate};
     struct http_server *edge;
     ck_assert_int_eq(http_server_start(&o, &app, &edge), 0);
     WAIT_FOR(error_has(east, "westeurope",
-                       "answered 400: region westeurope refuses the certificate shown: FAILED:certificate is not yet "
+                       "answered 400: region westeurope refuses the certificate shown: "
+                       "FAILED:certificate is not yet "
                        "valid; the clocks of this region and westeurope agree to 0."),
              20000);
     http_server_stop(edge, 500);
@@ -227,6 +240,8 @@ START_TEST(a_certificate_refused_for_its_dates_names_the_suspect_clock)
 END_TEST
 
 CHECK_MAIN("replication/clocks", a_clock_that_is_off_closes_its_own_writes_only,
-           a_region_that_starts_with_a_bad_clock_never_opens, with_one_region_reached_there_is_a_warning,
-           a_liar_hurts_nobody, who_hangs_delays_a_round_by_its_limit_only,
-           clocks_that_are_set_together_agree_all_the_time, a_certificate_refused_for_its_dates_names_the_suspect_clock)
+           a_region_that_starts_with_a_bad_clock_never_opens,
+           with_one_region_reached_there_is_a_warning, a_liar_hurts_nobody,
+           who_hangs_delays_a_round_by_its_limit_only,
+           clocks_that_are_set_together_agree_all_the_time,
+           a_certificate_refused_for_its_dates_names_the_suspect_clock)

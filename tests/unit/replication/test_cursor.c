@@ -16,7 +16,8 @@ static struct feed_mark mark_make(uint64_t epoch, uint64_t seq, uint8_t fill)
 
 START_TEST(what_is_formatted_parses_to_the_same_place)
 {
-    const struct feed_mark marks[] = {mark_make(1, 1, 0xab), mark_make(7, 0, 0), mark_make(1, 123456789, 0xff),
+    const struct feed_mark marks[] = {mark_make(1, 1, 0xab), mark_make(7, 0, 0),
+                                      mark_make(1, 123456789, 0xff),
                                       mark_make(INT64_MAX, INT64_MAX, 1)};
     for (size_t i = 0; i < sizeof marks / sizeof marks[0]; i++) {
         char text[CURSOR_TEXT_SIZE];
@@ -111,6 +112,7 @@ START_TEST(places_are_ordered_by_epoch_then_sequence)
 }
 END_TEST
 
-CHECK_MAIN("replication/cursor", what_is_formatted_parses_to_the_same_place, the_start_is_the_empty_text,
-           only_the_one_text_of_a_place_is_taken, every_changed_byte_gives_another_place_or_none,
+CHECK_MAIN("replication/cursor", what_is_formatted_parses_to_the_same_place,
+           the_start_is_the_empty_text, only_the_one_text_of_a_place_is_taken,
+           every_changed_byte_gives_another_place_or_none,
            places_are_ordered_by_epoch_then_sequence)

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Replication while the wall clock is wrong for a moment: what fails then is tried again as soon as ever.
+// Replication while the wall clock is wrong for a moment: what fails then is tried again as soon as
+// ever.
 #include "tests/unit/replication/regions.h"
 
 #include "base/clock.h"
@@ -7,7 +8,8 @@
 #include "tests/support/check_main.h"
 
 static struct world w;
-static struct test_region *const east = &w.regions[0], *const west = &w.regions[1], *const south = &w.regions[2];
+static struct test_region *const east = &w.regions[0], *const west = &w.regions[1],
+                                 *const south = &w.regions[2];
 
 // The linker puts this in front of base/clock.c (--wrap): the monotonic clock goes on.
 static _Atomic int64_t shift_ms;
@@ -54,7 +56,8 @@ START_TEST(a_clock_an_hour_ahead_for_a_moment_delays_nothing)
 }
 END_TEST
 
-// And backwards (by less than makes all stamps ones of the future): what was set before comes at its time.
+// And backwards (by less than makes all stamps ones of the future): what was set before comes at
+// its time.
 START_TEST(a_clock_that_jumps_back_delays_nothing)
 {
     struct digest d;

@@ -11,11 +11,13 @@
 #include <string.h>
 
 static struct world w;
-static struct test_region *const east = &w.regions[0], *const west = &w.regions[1], *const south = &w.regions[2];
+static struct test_region *const east = &w.regions[0], *const west = &w.regions[1],
+                                 *const south = &w.regions[2];
 
 #define HOUR_MS 3600000
 
-static struct origin_status pending(struct test_region *at, const char *registry, const char *origin)
+static struct origin_status pending(struct test_region *at, const char *registry,
+                                    const char *origin)
 {
     struct arena a;
     struct origin_status *list, found = {0};
@@ -64,7 +66,8 @@ START_TEST(what_failed_is_tried_at_once_when_its_region_is_back)
     ck_assert_uint_gt(pending(west, "contoso", "eastus").n_retrying, 0);
     east->fault = FAULT_NONE;
     region_up(east);
-    WAIT_FOR(region_has(west, "contoso", "app", "1", &d), 20000); // by its own time it would have been an hour
+    // by its own time it would have been an hour
+    WAIT_FOR(region_has(west, "contoso", "app", "1", &d), 20000);
     world_done(&w);
 }
 END_TEST
@@ -92,7 +95,8 @@ START_TEST(what_no_region_has_yet_is_waited_for_quietly)
     world_up(&w);
     east->fault = south->fault = FAULT_ABSENT;
     region_push(east, "contoso", "app", "1", 1, 1, 20000, 0, &d);
-    WAIT_FOR(east->n_blob_gets >= 6 && south->n_blob_gets >= 2, 20000); // asked again, and both of them
+    // asked again, and both of them
+    WAIT_FOR(east->n_blob_gets >= 6 && south->n_blob_gets >= 2, 20000);
     ck_assert_uint_eq(pending(west, "contoso", "eastus").n_retrying, 0);
     ck_assert(state_is(west, "contoso", "eastus", "Syncing"));
     east->fault = south->fault = FAULT_NONE;
@@ -176,7 +180,8 @@ START_TEST(a_registry_whose_source_hangs_does_not_delay_another)
         snprintf(tag, sizeof tag, "f%u", i);
         int64_t began = clock_mono_ms();
         region_push(south, "fabrikam", "tool", tag, 500 + i, 2, 30000, 0, &d);
-        WAIT_FOR(region_has(west, "fabrikam", "tool", tag, &d), 10000); // its fetches would hang for 15 s each
+        // its fetches would hang for 15 s each
+        WAIT_FOR(region_has(west, "fabrikam", "tool", tag, &d), 10000);
         ck_assert_int_lt(clock_mono_ms() - began, 10000);
     }
     ck_assert_uint_eq(pending(west, "contoso", "eastus").n_pending, n_entries);
@@ -192,7 +197,8 @@ static int64_t manifests_put_off_ms(struct test_region *at)
     size_t n;
     int64_t next, now = clock_mono_ms(), most = 0;
     arena_init(&a, 0);
-    ck_assert_int_eq(meta_jobs_due(at->meta, now + HOUR_MS, 4 * N_VARIANTS, &a, &jobs, &n, &next), 0);
+    ck_assert_int_eq(meta_jobs_due(at->meta, now + HOUR_MS, 4 * N_VARIANTS, &a, &jobs, &n, &next),
+                     0);
     for (size_t i = 0; i < n; i++)
         if (jobs[i].entry.kind == ENTRY_MANIFEST && jobs[i].due_ms - now > most)
             most = jobs[i].due_ms - now;
@@ -210,7 +216,8 @@ START_TEST(what_waits_for_a_blob_that_another_job_fetches_waits_for_a_moment)
     push_variants(east, "app", &d); // more than one look takes, all with the same blobs
     east->fault = FAULT_HANGS;
     region_up(west);
-    WAIT_FOR(pending(west, "contoso", "eastus").n_pending == 2 * N_VARIANTS && east->n_blob_gets, 20000);
+    WAIT_FOR(pending(west, "contoso", "eastus").n_pending == 2 * N_VARIANTS && east->n_blob_gets,
+             20000);
     for (int64_t end = clock_mono_ms() + 1500; clock_mono_ms() < end; clock_sleep_ms(50))
         ck_assert_int_lt(manifests_put_off_ms(west), 4500);
     world_done(&w);
@@ -242,7 +249,8 @@ START_TEST(own_entries_without_their_content_are_shown)
     west->fault = FAULT_NONE;
     WAIT_FOR(region_has(east, "contoso", "app", "1", &d), 40000);
     WAIT_FOR(pending(east, "contoso", "eastus").n_pending == 0, 10000);
-    ck_assert(!state_is(east, "contoso", "eastus", "Retrying") && !state_is(east, "contoso", "eastus", "Syncing"));
+    ck_assert(!state_is(east, "contoso", "eastus", "Retrying") &&
+              !state_is(east, "contoso", "eastus", "Syncing"));
     world_done(&w);
 }
 END_TEST

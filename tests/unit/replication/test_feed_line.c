@@ -193,8 +193,9 @@ END_TEST
 
 START_TEST(signed_nonsense_is_refused)
 {
-    static const char *const repositories[] = {"",    "/a",    "a/",   "a//b", "../etc", "a/../b", "A",
-                                               "a b", "a%2fb", "a/.b", "-a",   "a___b",  "a..b",   "a/-b"};
+    static const char *const repositories[] = {"",       "/a",    "a/",   "a//b",  "../etc",
+                                               "a/../b", "A",     "a b",  "a%2fb", "a/.b",
+                                               "-a",     "a___b", "a..b", "a/-b"};
     static const char *const tags[] = {"", ".a", "-a", "a/b", "a b", "a\tb", "a?b"};
     begin();
     struct feed_entry e;
@@ -310,27 +311,28 @@ END_TEST
 
 START_TEST(malformed_lines_are_refused)
 {
-    static const char *const lines[] = {"",
-                                        "{}",
-                                        "[]",
-                                        "null",
-                                        "{\"progress\":",
-                                        "{\"progress\":1}",
-                                        "{\"progress\":\"\"}",
-                                        "{\"progress\":\"\",\"topology\":1}",
-                                        "{\"progress\":\"\",\"topology\":0,\"caughtUp\":true}",
-                                        "{\"progress\":\"\",\"topology\":-1,\"caughtUp\":true}",
-                                        "{\"progress\":\"\",\"topology\":\"1\",\"caughtUp\":true}",
-                                        "{\"progress\":\"x\",\"topology\":1,\"caughtUp\":true}",
-                                        "{\"progress\":\"\",\"topology\":1,\"caughtUp\":1}",
-                                        "{\"progress\":\"\",\"topology\":1,\"caughtUp\":true,\"more\":1}",
-                                        "{\"progress\":\"\",\"progress\":\"\",\"topology\":1,\"caughtUp\":true}",
-                                        "{\"progress\":\"\",\"topology\":1,\"caughtUp\":true,\"registries\":{}}",
-                                        "{\"progress\":\"\",\"topology\":1,\"caughtUp\":true,\"registries\":[1]}",
-                                        "{\"progress\":\"\",\"topology\":1,\"caughtUp\":true,\"registries\":[\"NO\"]}",
-                                        "{\"progress\":\"\",\"topology\":1,\"caughtUp\":true} x",
-                                        "{\"v\":1}",
-                                        "GET / HTTP/1.1"};
+    static const char *const lines[] = {
+        "",
+        "{}",
+        "[]",
+        "null",
+        "{\"progress\":",
+        "{\"progress\":1}",
+        "{\"progress\":\"\"}",
+        "{\"progress\":\"\",\"topology\":1}",
+        "{\"progress\":\"\",\"topology\":0,\"caughtUp\":true}",
+        "{\"progress\":\"\",\"topology\":-1,\"caughtUp\":true}",
+        "{\"progress\":\"\",\"topology\":\"1\",\"caughtUp\":true}",
+        "{\"progress\":\"x\",\"topology\":1,\"caughtUp\":true}",
+        "{\"progress\":\"\",\"topology\":1,\"caughtUp\":1}",
+        "{\"progress\":\"\",\"topology\":1,\"caughtUp\":true,\"more\":1}",
+        "{\"progress\":\"\",\"progress\":\"\",\"topology\":1,\"caughtUp\":true}",
+        "{\"progress\":\"\",\"topology\":1,\"caughtUp\":true,\"registries\":{}}",
+        "{\"progress\":\"\",\"topology\":1,\"caughtUp\":true,\"registries\":[1]}",
+        "{\"progress\":\"\",\"topology\":1,\"caughtUp\":true,\"registries\":[\"NO\"]}",
+        "{\"progress\":\"\",\"topology\":1,\"caughtUp\":true} x",
+        "{\"v\":1}",
+        "GET / HTTP/1.1"};
     struct feed_line l;
     begin();
     for (size_t i = 0; i < ARRAY_LEN(lines); i++)
@@ -358,7 +360,8 @@ START_TEST(stamps_are_judged)
 {
     static const struct {
         uint64_t stamp, restates;
-        int rc; // or kind
+        // or kind
+        int rc;
     } rows[] = {
         {1002, 0, FEED_ENTRY},
         {5000, 0, FEED_ENTRY},
@@ -446,6 +449,8 @@ END_TEST
 
 CHECK_MAIN("replication/feed_line", entries_in_order_are_taken, a_revoked_key_signs_nothing_more,
            every_changed_field_is_refused, signed_nonsense_is_refused, stamps_and_chain_must_follow,
-           an_inline_manifest_must_have_its_digest_and_size, a_registry_that_is_not_shared_is_refused_or_passed_over,
-           progress_goes_up_and_says_what_it_filters, malformed_lines_are_refused, stamps_are_judged,
-           stamps_may_go_back_with_a_new_epoch, stamps_may_go_back_behind_progress_into_a_new_epoch)
+           an_inline_manifest_must_have_its_digest_and_size,
+           a_registry_that_is_not_shared_is_refused_or_passed_over,
+           progress_goes_up_and_says_what_it_filters, malformed_lines_are_refused,
+           stamps_are_judged, stamps_may_go_back_with_a_new_epoch,
+           stamps_may_go_back_behind_progress_into_a_new_epoch)

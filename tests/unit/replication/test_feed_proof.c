@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// replication/feed_proof: what the hash of a revocation proves of the entries before it, and what it does not.
+// replication/feed_proof: what the hash of a revocation proves of the entries before it, and what
+// it does not.
 #include "replication/feed_proof.h"
 
 #include "base/err.h"
@@ -84,7 +85,8 @@ START_TEST(an_unbroken_run_up_to_the_place_is_proven)
 }
 END_TEST
 
-// A thief's entries in the places of good ones: whatever he gives first, it does not lead to the hash.
+// A thief's entries in the places of good ones: whatever he gives first, it does not lead to the
+// hash.
 START_TEST(a_fork_proves_nothing)
 {
     begin();
@@ -121,10 +123,12 @@ START_TEST(a_run_goes_on_over_epochs)
     ck_assert_int_eq(feed_proof_line(p, &next), 0);
     for (size_t i = 0; i <= LAST; i++)
         ck_assert_int_eq(feed_proof_judge(p, &e[i]), PROOF_GOOD);
-    ck_assert_int_eq(feed_proof_judge(p, &e[LAST + 1]), PROOF_UNKNOWN); // the thief went on in the old epoch
+    // the thief went on in the old epoch
+    ck_assert_int_eq(feed_proof_judge(p, &e[LAST + 1]), PROOF_UNKNOWN);
     feed_proof_free(p);
 }
 END_TEST
 
-CHECK_MAIN("replication/feed_proof", nothing_is_to_be_proven_past_the_place, an_unbroken_run_up_to_the_place_is_proven,
-           a_fork_proves_nothing, a_run_goes_on_over_epochs)
+CHECK_MAIN("replication/feed_proof", nothing_is_to_be_proven_past_the_place,
+           an_unbroken_run_up_to_the_place_is_proven, a_fork_proves_nothing,
+           a_run_goes_on_over_epochs)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A region that lies about time hurts itself only: its entries of the future are not taken, and no other region loses
-// anything that the liar does not hold. Real readers, over sockets.
+// A region that lies about time hurts itself only: its entries of the future are not taken, and no
+// other region loses anything that the liar does not hold. Real readers, over sockets.
 #include "tests/unit/replication/hostile.h"
 
 #include "base/err.h"
@@ -12,7 +12,8 @@
 #include <stdlib.h>
 
 static struct world w;
-static struct test_region *const east = &w.regions[0], *const west = &w.regions[1], *const south = &w.regions[2];
+static struct test_region *const east = &w.regions[0], *const west = &w.regions[1],
+                                 *const south = &w.regions[2];
 
 static struct feed_mark head_of(struct test_region *at, const char *origin)
 {
@@ -52,13 +53,15 @@ static void restart(struct test_region *r)
 
 // --- stamps near the end of all stamps ---
 
-static void one_good_then_max(struct test_region *r, const char *peer, const struct feed_mark *after, struct buf *out)
+static void one_good_then_max(struct test_region *r, const char *peer,
+                              const struct feed_mark *after, struct buf *out)
 {
     (void)peer;
     struct feed_mark at = *after;
     while (at.seq < 5) {
-        struct feed_entry e = liar_entry(r, &at, at.seq ? INT64_MAX - 10 + at.seq : stamp_in_ms(-1000), "app",
-                                         at.seq ? "latest" : "good");
+        struct feed_entry e =
+            liar_entry(r, &at, at.seq ? INT64_MAX - 10 + at.seq : stamp_in_ms(-1000), "app",
+                       at.seq ? "latest" : "good");
         liar_say(r, &at, &e, out);
     }
 }
@@ -69,7 +72,8 @@ START_TEST(stamps_near_the_end_stop_nobody_else)
     WAIT_FOR(state_is(west, "contoso", "eastus", "ClockAhead"), 30000);
     WAIT_FOR(state_is(south, "fabrikam", "eastus", "ClockAhead"), 30000);
     for (unsigned round = 0; round < 2; round++) {
-        ck_assert_uint_eq(head_of(west, "eastus").seq, 1); // what came before is kept, and nothing after it
+        // what came before is kept, and nothing after it
+        ck_assert_uint_eq(head_of(west, "eastus").seq, 1);
         expect_alive(west, south, "tailspin");
         expect_alive(south, west, "contoso"); // also what the liar holds
         struct digest d;
@@ -87,13 +91,14 @@ END_TEST
 
 static _Atomic uint64_t ahead_stamp; // 0: it says nothing yet
 
-static void three_tags(struct test_region *r, const char *peer, const struct feed_mark *after, struct buf *out)
+static void three_tags(struct test_region *r, const char *peer, const struct feed_mark *after,
+                       struct buf *out)
 {
     (void)peer;
     struct feed_mark at = *after;
     while (ahead_stamp && at.seq < 3) {
-        struct feed_entry e =
-            liar_entry(r, &at, at.seq ? ahead_stamp + at.seq : ahead_stamp - (60ull << 26), "app", "t");
+        struct feed_entry e = liar_entry(
+            r, &at, at.seq ? ahead_stamp + at.seq : ahead_stamp - (60ull << 26), "app", "t");
         liar_say(r, &at, &e, out);
     }
 }
@@ -119,7 +124,8 @@ END_TEST
 
 // --- one malformed entry ---
 
-static void one_malformed(struct test_region *r, const char *peer, const struct feed_mark *after, struct buf *out)
+static void one_malformed(struct test_region *r, const char *peer, const struct feed_mark *after,
+                          struct buf *out)
 {
     (void)peer;
     struct feed_mark at = *after;
@@ -143,7 +149,8 @@ START_TEST(a_malformed_entry_alone_is_passed_over)
     struct feed_mark zero = {0}, last;
     struct feed_entry *e;
     size_t n;
-    ck_assert_int_eq(meta_feed_read(west->meta, "eastus", &zero, NULL, 0, 10, &a, &e, &n, &last), 0);
+    ck_assert_int_eq(meta_feed_read(west->meta, "eastus", &zero, NULL, 0, 10, &a, &e, &n, &last),
+                     0);
     ck_assert_uint_eq(n, 2); // 1 and 4
     ck_assert_uint_eq(e[1].seq, 4);
     ck_assert(!state_is(west, "contoso", "eastus", "ClockAhead"));
@@ -163,7 +170,8 @@ static void sign_as(void *ctx, const void *p, size_t n, uint8_t sig[ENTRY_SIG_BY
     ck_assert_int_eq(region_keys_sign_feed(ctx, p, n, sig), 0);
 }
 
-static void anything(struct test_region *r, const char *peer, const struct feed_mark *after, struct buf *out)
+static void anything(struct test_region *r, const char *peer, const struct feed_mark *after,
+                     struct buf *out)
 {
     size_t i = 0;
     while (strcmp(w.regions[i].name, peer) != 0)
@@ -249,7 +257,8 @@ static bool closed_for_stamps(struct test_region *r)
 static void relayed(struct test_region *at, const char *origin, struct buf *out)
 {
     char url[256], socket[300];
-    snprintf(url, sizeof url, "http://%s.peer.example.io/replication/v1/feed?after=&origin=%s", at->name, origin);
+    snprintf(url, sizeof url, "http://%s.peer.example.io/replication/v1/feed?after=&origin=%s",
+             at->name, origin);
     snprintf(socket, sizeof socket, "%s/%d.from.2.sock", w.dir, (int)(at - w.regions));
     struct fetch_request q = {.url = url, .unix_socket = socket, .timeout_ms = 20000};
     struct fetch_result r;
@@ -260,7 +269,8 @@ static void relayed(struct test_region *at, const char *origin, struct buf *out)
     fetch_result_done(&r);
 }
 
-// The disk is lost, and a peer holds own entries of the future: writes open all the same, in an epoch past them.
+// The disk is lost, and a peer holds own entries of the future: writes open all the same, in an
+// epoch past them.
 START_TEST(own_entries_of_the_future_hold_up_no_start)
 {
     static const char *const tails[] = {"", "-wal", "-shm"};
@@ -287,7 +297,8 @@ START_TEST(own_entries_of_the_future_hold_up_no_start)
     w.skew_s = 5;
     world_topology(&w, 3, false);
     relayed(west, "eastus", &lines);
-    ck_assert_ptr_null(strstr(buf_cstr(&lines), "\"tag\"")); // what is of the future is not handed on
+    // what is of the future is not handed on
+    ck_assert_ptr_null(strstr(buf_cstr(&lines), "\"tag\""));
     region_up(east);
     region_push(east, "contoso", "app", "t2", 2, 1, 100, 0, &two); // within the 20 s that it waits
     ck_assert_uint_gt(head_of(east, "eastus").epoch, was.epoch);
@@ -299,8 +310,9 @@ START_TEST(own_entries_of_the_future_hold_up_no_start)
 }
 END_TEST
 
-// West and east both write in the future while all take it (the skew is an hour); then the skew is 5 s, and what they
-// hold is what an earlier version would hold. South writes nothing, and is never repaired: the two tell it.
+// West and east both write in the future while all take it (the skew is an hour); then the skew is
+// 5 s, and what they hold is what an earlier version would hold. South writes nothing, and is never
+// repaired: the two tell it.
 START_TEST(a_poisoned_world_is_mended)
 {
     struct digest old, one, two, three, after;
@@ -325,7 +337,8 @@ START_TEST(a_poisoned_world_is_mended)
 
     w.skew_s = 5;
     world_topology(&w, 3, false);
-    WAIT_FOR(closed_for_stamps(east) && closed_for_stamps(west) && !closed_for_stamps(south), 20000);
+    WAIT_FOR(closed_for_stamps(east) && closed_for_stamps(west) && !closed_for_stamps(south),
+             20000);
     repair(west, false, &done);
     ck_assert_uint_gt(done.n_own, 0);
     ck_assert(closed_for_stamps(west));
@@ -350,6 +363,7 @@ START_TEST(a_poisoned_world_is_mended)
 }
 END_TEST
 
-CHECK_MAIN("replication/hostile", stamps_near_the_end_stop_nobody_else, reading_goes_on_when_the_clock_is_near,
-           a_malformed_entry_alone_is_passed_over, whatever_a_region_says_the_others_go_on, a_poisoned_world_is_mended,
+CHECK_MAIN("replication/hostile", stamps_near_the_end_stop_nobody_else,
+           reading_goes_on_when_the_clock_is_near, a_malformed_entry_alone_is_passed_over,
+           whatever_a_region_says_the_others_go_on, a_poisoned_world_is_mended,
            own_entries_of_the_future_hold_up_no_start)

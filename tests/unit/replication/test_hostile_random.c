@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Thousands of random entries of a region that lies, read by two others, each in a stream of its own: neither loses
-// anything that the liar does not hold. Their clocks stay, writes go on, also after a restart, and what one of them
-// writes the other takes. Deterministic; MERIDIAN_SEED gives another run, and a failure names the seed.
+// Thousands of random entries of a region that lies, read by two others, each in a stream of its
+// own: neither loses anything that the liar does not hold. Their clocks stay, writes go on, also
+// after a restart, and what one of them writes the other takes. Deterministic; MERIDIAN_SEED gives
+// another run, and a failure names the seed.
 #include "tests/unit/replication/feed_fixture.h"
 #include "tests/unit/replication/hostile.h"
 #include "tests/unit/store/meta_support.h"
@@ -19,9 +20,11 @@
 
 struct reader { // an honest region
     struct region_store store;
-    struct hostile liar; // what it hears
+    // what it hears
+    struct hostile liar;
     struct feed_rules rules;
-    uint64_t last_stamp; // of its own writes
+    // of its own writes
+    uint64_t last_stamp;
     uint64_t n_taken, n_ahead, n_refused, n_malformed;
 };
 
@@ -79,7 +82,8 @@ static void stream_read(struct reader *r)
     ck_assert_int_eq(meta_last_stamp(r->store.m, "eastus", stored.epoch, &r->rules.last_stamp), 0);
     hostile_lines(&r->liar, &stored, N_LINES, 8, &text);
     int rc = 0;
-    for (const char *at = text.p, *nl; !rc && (nl = memchr(at, '\n', text.n - (size_t)(at - text.p))); at = nl + 1) {
+    for (const char *at = text.p, *nl;
+         !rc && (nl = memchr(at, '\n', text.n - (size_t)(at - text.p))); at = nl + 1) {
         struct feed_line l;
         const char *why;
         r->rules.limit = meta_stamp_limit(r->store.m);
@@ -108,12 +112,14 @@ static void jobs_run(struct reader *r)
         const struct feed_entry *e = &jobs[i].entry;
         int rc = meta_apply(r->store.m, e, e->content, NULL, 0, &missing);
         if (rc)
-            ck_assert_int_eq(meta_job_retry(r->store.m, jobs[i].id, clock_wall_ms() + 1000, err_text(rc)), 0);
+            ck_assert_int_eq(
+                meta_job_retry(r->store.m, jobs[i].id, clock_wall_ms() + 1000, err_text(rc)), 0);
     }
     arena_done(&a);
 }
 
-static int put_in(struct reader *r, const char *registry, const char *repository, const char *tag, const char *text)
+static int put_in(struct reader *r, const char *registry, const char *repository, const char *tag,
+                  const char *text)
 {
     struct put_result result = {0};
     struct manifest_put p = {.registry = registry,
@@ -124,7 +130,8 @@ static int put_in(struct reader *r, const char *registry, const char *repository
                              .tag = tag};
     int rc = meta_manifest_put(r->store.m, &p, &result);
     if (!rc) {
-        ck_assert_msg(result.stamp <= meta_stamp_limit(r->store.m), "seed %" PRIu64 ": the clock ran away", seed);
+        ck_assert_msg(result.stamp <= meta_stamp_limit(r->store.m),
+                      "seed %" PRIu64 ": the clock ran away", seed);
         ck_assert_msg(result.stamp > r->last_stamp, "seed %" PRIu64 ": the clock went back", seed);
         r->last_stamp = result.stamp;
     }
@@ -141,7 +148,9 @@ static void carry(struct reader *from, struct reader *to)
     struct digest missing;
     arena_init(&a, 0);
     ck_assert_int_eq(meta_head(to->store.m, from->store.region, &at), 0);
-    ck_assert_int_eq(meta_feed_read(from->store.m, from->store.region, &at, NULL, 0, 1000, &a, &e, &n, &last), 0);
+    ck_assert_int_eq(
+        meta_feed_read(from->store.m, from->store.region, &at, NULL, 0, 1000, &a, &e, &n, &last),
+        0);
     ck_assert_int_eq(meta_ingest(to->store.m, from->store.region, e, n, &last), 0);
     for (size_t i = 0; i < n; i++)
         ck_assert_int_eq(meta_apply(to->store.m, &e[i], e[i].content, NULL, 0, &missing), 0);
@@ -154,7 +163,8 @@ static void expect_alive(struct reader *r, unsigned round)
     snprintf(text, sizeof text, "{%s %u}", r->store.region, round);
     snprintf(tag, sizeof tag, "h%u", round % 7);
     snprintf(theirs, sizeof theirs, "t%u", round % 50);
-    ck_assert_msg(meta_writable(r->store.m), "seed %" PRIu64 ", round %u: not writable", seed, round);
+    ck_assert_msg(meta_writable(r->store.m), "seed %" PRIu64 ", round %u: not writable", seed,
+                  round);
     int rc = put_in(r, "tailspin", "app", tag, text); // which the liar does not hold
     ck_assert_msg(rc == 0, "seed %" PRIu64 ", round %u: %s", seed, round, err_name(rc));
     rc = put_in(r, "contoso", "honest", tag, text);
@@ -229,7 +239,8 @@ START_TEST(honest_regions_lose_nothing)
     for (uint64_t world = 0; world < N_WORLDS; world++)
         world_run(world, n);
     snapshot_unref(t);
-    printf("%" PRIu64 " entries taken, %" PRIu64 " malformed; streams ended before the future: %" PRIu64
+    printf("%" PRIu64 " entries taken, %" PRIu64
+           " malformed; streams ended before the future: %" PRIu64
            ", by a line that was refused: %" PRIu64 "\n",
            n[0], n[3], n[1], n[2]);
     fflush(stdout);

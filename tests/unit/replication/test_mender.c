@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Damaged blobs: a source that gives wrong bytes is named and told, verifies, sets the blob aside and gets it back from
-// elsewhere; a region that lies about damage costs little.
+// Damaged blobs: a source that gives wrong bytes is named and told, verifies, sets the blob aside
+// and gets it back from elsewhere; a region that lies about damage costs little.
 #include "tests/unit/replication/regions.h"
 
 #include "base/clock.h"
@@ -15,7 +15,8 @@
 #include <unistd.h>
 
 static struct world w;
-static struct test_region *const east = &w.regions[0], *const west = &w.regions[1], *const south = &w.regions[2];
+static struct test_region *const east = &w.regions[0], *const west = &w.regions[1],
+                                 *const south = &w.regions[2];
 
 // The first layer of an image that region_push made from `seed`.
 static void layer_of(struct test_region *r, const struct digest *manifest, struct digest *out)
@@ -69,11 +70,13 @@ static bool is_whole_now(struct test_region *r, const struct digest *d)
     return digest_equal(&is, d);
 }
 
-static bool row_names_wrong_bytes(struct test_region *at, const char *origin, const struct digest *d)
+static bool row_names_wrong_bytes(struct test_region *at, const char *origin,
+                                  const struct digest *d)
 {
     char text[DIGEST_TEXT_SIZE];
     json_t *row = row_of(at, "contoso", origin);
-    const char *last = json_string_value(json_object_get(json_object_get(row, "wrongBytes"), "last"));
+    const char *last =
+        json_string_value(json_object_get(json_object_get(row, "wrongBytes"), "last"));
     bool names = last && strstr(last, digest_format(d, text));
     json_decref(row);
     return names;
@@ -136,7 +139,8 @@ START_TEST(a_source_of_the_version_before_is_named_only)
 }
 END_TEST
 
-// Nobody has it: it is absent, said to be damaged, and mended by whoever brings it, also after a restart.
+// Nobody has it: it is absent, said to be damaged, and mended by whoever brings it, also after a
+// restart.
 START_TEST(what_nobody_can_give_stays_absent_until_it_is_pushed)
 {
     struct digest d, layer, again;
@@ -154,7 +158,8 @@ START_TEST(what_nobody_can_give_stays_absent_until_it_is_pushed)
     region_up(west);
     WAIT_FOR(blob_stat(east->blobs, &layer, &size) == ERR_NOTFOUND, 20000);
     WAIT_FOR(faults_say(east, "is damaged or lost here and set aside"), 10000);
-    WAIT_FOR(!error_has(west, "eastus", "wrong bytes"), 30000); // it is not there, or who is away may have it
+    // it is not there, or who is away may have it
+    WAIT_FOR(!error_has(west, "eastus", "wrong bytes"), 30000);
     region_down(east);
     region_up(east);
     WAIT_FOR(faults_say(east, "is damaged or lost here and set aside"), 10000);
@@ -166,7 +171,8 @@ START_TEST(what_nobody_can_give_stays_absent_until_it_is_pushed)
 }
 END_TEST
 
-// The lie: all that is asked for is changed on its way. East's file is whole; it says so, and stops listening to west.
+// The lie: all that is asked for is changed on its way. East's file is whole; it says so, and stops
+// listening to west.
 START_TEST(a_false_claim_costs_one_reading)
 {
     struct digest d, layer;
@@ -179,11 +185,13 @@ START_TEST(a_false_claim_costs_one_reading)
     const char *form = "/replication/v1/damaged?registry=%s&repository=app&digest=%s";
     snprintf(target, sizeof target, form, "contoso", digest_format(&layer, text));
     ck_assert_int_eq(region_ask(east, west, NULL, target, "x", NULL), 405);
-    ck_assert_int_eq(region_ask(east, west, "POST", "/replication/v1/damaged?registry=contoso", "x", NULL), 400);
+    ck_assert_int_eq(
+        region_ask(east, west, "POST", "/replication/v1/damaged?registry=contoso", "x", NULL), 400);
     ck_assert_int_eq(region_ask(east, west, "POST", target, "x", NULL), 202);
     int status = 0;
     WAIT_FOR((status = region_ask(east, west, "POST", target, "x", NULL)) == 429, 10000);
-    ck_assert_int_eq(region_ask(east, south, "POST", target, "x", NULL), 202); // others are listened to
+    // others are listened to
+    ck_assert_int_eq(region_ask(east, south, "POST", target, "x", NULL), 202);
     ck_assert(is_whole(east, &layer));
     ck_assert(!faults_say(east, "damaged"));
     snprintf(target, sizeof target, form, "fabrikam", text); // not west's
@@ -194,7 +202,8 @@ START_TEST(a_false_claim_costs_one_reading)
 }
 END_TEST
 
-// A partial copy of before is damaged, its source is not: the source is asked for the whole, and not blamed.
+// A partial copy of before is damaged, its source is not: the source is asked for the whole, and
+// not blamed.
 START_TEST(a_source_is_not_blamed_for_bytes_of_before)
 {
     struct digest d, layer;
@@ -235,7 +244,8 @@ START_TEST(a_lost_blob_is_fetched_anew)
     layer_of(east, &d, &layer);
     blob_path(east, &layer, path);
     ck_assert_int_eq(unlink(path), 0);
-    snprintf(target, sizeof target, "/replication/v1/damaged?registry=contoso&repository=app&digest=%s",
+    snprintf(target, sizeof target,
+             "/replication/v1/damaged?registry=contoso&repository=app&digest=%s",
              digest_format(&layer, text));
     ck_assert_int_eq(region_ask(east, south, "POST", target, "x", NULL), 202);
     WAIT_FOR(is_whole(east, &layer), 20000);
@@ -244,5 +254,6 @@ START_TEST(a_lost_blob_is_fetched_anew)
 END_TEST
 
 CHECK_MAIN("replication/mender", a_damaged_source_is_named_told_and_mended,
-           a_source_of_the_version_before_is_named_only, what_nobody_can_give_stays_absent_until_it_is_pushed,
-           a_false_claim_costs_one_reading, a_source_is_not_blamed_for_bytes_of_before, a_lost_blob_is_fetched_anew)
+           a_source_of_the_version_before_is_named_only,
+           what_nobody_can_give_stays_absent_until_it_is_pushed, a_false_claim_costs_one_reading,
+           a_source_is_not_blamed_for_bytes_of_before, a_lost_blob_is_fetched_anew)

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// A region that comes back without its disk, with keys of its own that are new: what it wrote before is signed with a
-// key that it does not have any more, and that the topology may have lost, too.
+// A region that comes back without its disk, with keys of its own that are new: what it wrote
+// before is signed with a key that it does not have any more, and that the topology may have lost,
+// too.
 #include "tests/unit/replication/regions.h"
 
 #include "base/clock.h"
@@ -48,9 +49,9 @@ static void come_back_with_new_keys(const char *retired, struct digest *out)
     region_push(east, "contoso", "app", "t0", 1, 1, 1000, 0, out);
     WAIT_FOR(region_has(west, "contoso", "app", "t0", out), 10000);
     region_down(east);
-    snprintf(old_key, sizeof old_key, "      - { id: %s, key: \"%s\"%s%s%s }\n", region_keys_feed_id(east->keys),
-             region_keys_feed_spki(east->keys), retired ? ", retired: \"" : "", retired ? retired : "",
-             retired ? "\"" : "");
+    snprintf(old_key, sizeof old_key, "      - { id: %s, key: \"%s\"%s%s%s }\n",
+             region_keys_feed_id(east->keys), region_keys_feed_spki(east->keys),
+             retired ? ", retired: \"" : "", retired ? retired : "", retired ? "\"" : "");
     ck_assert_int_eq(dir_remove_tree(east->dir), 0);
     ck_assert_int_eq(dir_make(east->dir, 0700), 0);
     char keys[300];
@@ -94,7 +95,8 @@ static bool closed_says(struct test_region *r, const char *part)
     return says;
 }
 
-// Once the old key is there to verify with: everything comes back, and what is written anew is read.
+// Once the old key is there to verify with: everything comes back, and what is written anew is
+// read.
 static void heals(const struct digest *before)
 {
     struct digest after;
@@ -173,6 +175,8 @@ START_TEST(a_retired_key_signs_nothing_later)
 }
 END_TEST
 
-CHECK_MAIN("replication/new_keys", a_lost_key_is_named_with_its_cure_and_nothing_is_said_that_is_not_so,
-           a_key_that_stays_in_the_topology_needs_nobody, after_the_patience_writes_open_once_and_the_fault_stays_named,
+CHECK_MAIN("replication/new_keys",
+           a_lost_key_is_named_with_its_cure_and_nothing_is_said_that_is_not_so,
+           a_key_that_stays_in_the_topology_needs_nobody,
+           after_the_patience_writes_open_once_and_the_fault_stays_named,
            a_retired_key_signs_nothing_later)

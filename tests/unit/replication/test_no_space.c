@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What does not fit on a region's disk: it is parked and said to be, all else goes on, and it comes when there is room.
+// What does not fit on a region's disk: it is parked and said to be, all else goes on, and it comes
+// when there is room.
 #include "tests/unit/replication/regions.h"
 
 #include "base/clock.h"
@@ -17,7 +18,8 @@
 #define MIB (1u << 20)
 
 static struct world w;
-static struct test_region *const east = &w.regions[0], *const west = &w.regions[1], *const south = &w.regions[2];
+static struct test_region *const east = &w.regions[0], *const west = &w.regions[1],
+                                 *const south = &w.regions[2];
 
 static size_t n_partials(struct test_region *r)
 {
@@ -51,7 +53,8 @@ static bool have_says_no_space(struct test_region *at, const char *tag, const st
     ck_assert_int_eq(region_ask(at, south, NULL, target, "contoso.example.io", &body), 200);
     json_t *doc = json_loadb(body.p, body.n, 0, NULL);
     ck_assert_ptr_nonnull(doc);
-    bool says = json_integer_value(json_object_get(json_object_get(doc, "noSpace"), "neededBytes")) > 0;
+    bool says =
+        json_integer_value(json_object_get(json_object_get(doc, "noSpace"), "neededBytes")) > 0;
     json_decref(doc);
     buf_done(&body);
     return says;
@@ -74,13 +77,15 @@ START_TEST(what_does_not_fit_is_parked_and_the_rest_goes_on)
     west->free_bytes = RESERVE_BYTES + 4 * MIB;
     for (size_t i = 0; i < N_REGIONS; i++)
         region_up(&w.regions[i]);
-    region_push(east, "contoso", "app", "big", 1, 3, 3 * MIB, 0, &big); // each layer would fit alone
+    // each layer would fit alone
+    region_push(east, "contoso", "app", "big", 1, 3, 3 * MIB, 0, &big);
     region_push(east, "contoso", "app", "small", 2, 1, 1000, 0, &small);
     WAIT_FOR(region_has(west, "contoso", "app", "small", &small), 15000);
     WAIT_FOR(region_has(south, "contoso", "app", "small", &small), 15000);
     WAIT_FOR(region_has(south, "contoso", "app", "big", &big), 15000);
     WAIT_FOR(state_is(west, "contoso", "eastus", "NoSpace"), 10000);
-    ck_assert(error_has(west, "eastus", "no space in westeurope: contoso/app needs 9.0 MiB, and 4.0 MiB fit"));
+    ck_assert(error_has(west, "eastus",
+                        "no space in westeurope: contoso/app needs 9.0 MiB, and 4.0 MiB fit"));
     ck_assert_int_eq(no_space_bytes(west, "eastus"), 9 * MIB + 20);
     ck_assert(have_says_no_space(west, "big", &big));
     ck_assert(!have_says_no_space(west, "small", &small));
@@ -93,7 +98,8 @@ START_TEST(what_does_not_fit_is_parked_and_the_rest_goes_on)
     WAIT_FOR(region_has(south, "contoso", "app", "more", &other), 10000);
     ck_assert(state_is(west, "contoso", "southeastasia", "Ready"));
     ck_assert(!region_has(west, "contoso", "app", "big", &big));
-    ck_assert_uint_eq(east->n_blob_gets + south->n_blob_gets - n_gets, 4); // of the new image, by two regions
+    // of the new image, by two regions
+    ck_assert_uint_eq(east->n_blob_gets + south->n_blob_gets - n_gets, 4);
     // a restart changes nothing of it
     region_down(west);
     region_up(west);
@@ -126,7 +132,8 @@ static void wrong_size(bool nothing)
     unsigned n_gets = east->n_blob_gets;
     region_push(east, "contoso", "app", "small", 2, 1, 1000, 0, &small);
     WAIT_FOR(region_has(west, "contoso", "app", "small", &small), 10000);
-    clock_sleep_ms(2500); // it was looked at again when its repository got something, and not fetched again
+    // it was looked at again when its repository got something, and not fetched again
+    clock_sleep_ms(2500);
     ck_assert_uint_eq(east->n_blob_gets - n_gets, 2);
     WAIT_FOR(state_is(west, "contoso", "eastus", "NoSpace"), 5000);
     west->free_bytes = RESERVE_BYTES + 60 * MIB;
@@ -175,7 +182,8 @@ static void fill(const char *path)
     close(fd);
 }
 
-// On a tmpfs of its own; mounting needs root and may be forbidden in a container: the case is then left out.
+// On a tmpfs of its own; mounting needs root and may be forbidden in a container: the case is then
+// left out.
 START_TEST(a_full_disk_is_said_and_not_blamed_on_the_peer)
 {
     struct digest d, before;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Replication between regions, end to end over sockets: copies, cuts, lies, restarts, restored backups.
+// Replication between regions, end to end over sockets: copies, cuts, lies, restarts, restored
+// backups.
 #include "tests/unit/replication/regions.h"
 
 #include "base/clock.h"
@@ -16,7 +17,8 @@
 #include <string.h>
 
 static struct world w;
-static struct test_region *const east = &w.regions[0], *const west = &w.regions[1], *const south = &w.regions[2];
+static struct test_region *const east = &w.regions[0], *const west = &w.regions[1],
+                                 *const south = &w.regions[2];
 
 static struct feed_mark head_of(struct test_region *at, const char *origin)
 {
@@ -34,7 +36,8 @@ START_TEST(a_push_appears_in_all_regions)
     WAIT_FOR(region_has(south, "contoso", "app", "1", &d), 10000);
     // The stream stands: the next one is announced at once, far below any tick.
     int64_t began = clock_mono_ms();
-    region_push(east, "contoso", "app", "2", 2, 1, 1000, 100000, &d2); // its manifest does not travel in the entry
+    // its manifest does not travel in the entry
+    region_push(east, "contoso", "app", "2", 2, 1, 1000, 100000, &d2);
     WAIT_FOR(region_has(west, "contoso", "app", "2", &d2), 10000);
     ck_assert_int_lt(clock_mono_ms() - began, 3000);
     WAIT_FOR(state_is(west, "contoso", "eastus", "Ready"), 5000);
@@ -278,7 +281,8 @@ START_TEST(a_backup_restored_alone_recovers_when_the_others_come)
     backup(east, true);
     region_cut(east, true);
     region_up(east);
-    region_push(east, "contoso", "app", "alone", 9, 1, 1000, 0, &e); // in another epoch: nobody was heard
+    // in another epoch: nobody was heard
+    region_push(east, "contoso", "app", "alone", 9, 1, 1000, 0, &e);
     ck_assert_uint_gt(head_of(east, "eastus").epoch, was.epoch);
     region_cut(east, false);
     WAIT_FOR(region_has(west, "contoso", "app", "alone", &e), 25000);
@@ -331,7 +335,8 @@ START_TEST(requests_are_judged)
     };
     world_up(&w);
     for (size_t i = 0; i < sizeof table / sizeof table[0]; i++)
-        ck_assert_msg(ask(west, table[i].target, "contoso.example.io", NULL) == table[i].status, "%s", table[i].target);
+        ck_assert_msg(ask(west, table[i].target, "contoso.example.io", NULL) == table[i].status,
+                      "%s", table[i].target);
     world_done(&w);
 }
 END_TEST
@@ -365,7 +370,8 @@ START_TEST(the_public_may_not_read_feeds)
     ck_assert_int_eq(ask_public("GET", "/replication/v1/feed?after=", open), 403);
     ck_assert_int_eq(ask_public("GET", "/replication/v1/mark?origin=eastus", open), 403);
     ck_assert_int_eq(ask_public("POST", "/replication/v1/status", open), 405);
-    ck_assert_int_eq(ask_public("GET", "/replication/v1/status", open), 401); // anonymous pull is not enough
+    // anonymous pull is not enough
+    ck_assert_int_eq(ask_public("GET", "/replication/v1/status", open), 401);
     ck_assert_int_eq(ask_public("GET", "/replication/v1/have?repository=app&tag=1", open), 200);
     ck_assert_int_eq(ask_public("GET", "/replication/v1/have?repository=app&tag=1", closed), 401);
     world_done(&w);
@@ -379,11 +385,13 @@ static int ask_feed(const struct feed_mark *m, struct buf *body)
     return ask(west, target, "x", body);
 }
 
-// A cursor is a claim. What west has of us bears it out or not; with no proof nothing happens but the 409.
+// A cursor is a claim. What west has of us bears it out or not; with no proof nothing happens but
+// the 409.
 START_TEST(a_false_cursor_is_refused_and_closes_nothing)
 {
-    const struct feed_mark false_marks[] = {
-        {.epoch = 1, .seq = 4000}, {.epoch = INT64_MAX - 1, .seq = 7}, {.epoch = INT64_MAX, .seq = INT64_MAX}};
+    const struct feed_mark false_marks[] = {{.epoch = 1, .seq = 4000},
+                                            {.epoch = INT64_MAX - 1, .seq = 7},
+                                            {.epoch = INT64_MAX, .seq = INT64_MAX}};
     struct digest d;
     world_up(&w);
     for (size_t i = 0; i < N_REGIONS; i++)
@@ -424,12 +432,14 @@ START_TEST(have_waits_until_the_tag_is_there)
     world_up(&w);
     struct buf body;
     buf_init(&body, 0);
-    ck_assert_int_eq(ask(west, "/replication/v1/have?repository=app&tag=1", "contoso.example.io", &body), 200);
+    ck_assert_int_eq(
+        ask(west, "/replication/v1/have?repository=app&tag=1", "contoso.example.io", &body), 200);
     ck_assert_ptr_nonnull(strstr(buf_cstr(&body), "\"found\":false"));
     WAIT_FOR(region_writes_open(south), 10000);
     int64_t began = clock_mono_ms();
     region_push(south, "contoso", "app", "1", 1, 1, 1000, 0, &d);
-    ck_assert_int_eq(ask(west, "/replication/v1/have?repository=app&tag=1&wait_ms=15000", "contoso.example.io", &body),
+    ck_assert_int_eq(ask(west, "/replication/v1/have?repository=app&tag=1&wait_ms=15000",
+                         "contoso.example.io", &body),
                      200);
     ck_assert_int_lt(clock_mono_ms() - began, 10000);
     ck_assert_ptr_nonnull(strstr(buf_cstr(&body), "\"found\":true"));
@@ -459,7 +469,8 @@ START_TEST(a_repeated_push_fetches_nothing)
 {
     struct digest d;
     world_up(&w);
-    region_push(east, "contoso", "app", "1", 1, 2, 1000, 200000, &d); // too long to travel in its entry
+    // too long to travel in its entry
+    region_push(east, "contoso", "app", "1", 1, 2, 1000, 200000, &d);
     for (size_t i = 0; i < N_REGIONS; i++)
         WAIT_FOR(region_has(&w.regions[i], "contoso", "app", "1", &d), 10000);
     struct feed_mark before = head_of(east, "eastus"), after;
@@ -471,7 +482,8 @@ START_TEST(a_repeated_push_fetches_nothing)
     ck_assert_uint_eq(after.seq, before.seq + 1);
     WAIT_FOR(applied_all(west, "eastus", &after) && applied_all(south, "eastus", &after), 10000);
     ck_assert_uint_eq(east->n_blob_gets + west->n_blob_gets + south->n_blob_gets, n_gets);
-    ck_assert_uint_eq(east->n_manifest_gets + west->n_manifest_gets + south->n_manifest_gets, n_manifests);
+    ck_assert_uint_eq(east->n_manifest_gets + west->n_manifest_gets + south->n_manifest_gets,
+                      n_manifests);
     world_done(&w);
 }
 END_TEST
@@ -506,8 +518,9 @@ static void remove_meta(struct test_region *r)
     }
 }
 
-// East's feed key was stolen. West has applied what the thief wrote, south had not read it when the topology revoked
-// the key: all three end with what east wrote before, and east goes on with another key.
+// East's feed key was stolen. West has applied what the thief wrote, south had not read it when the
+// topology revoked the key: all three end with what east wrote before, and east goes on with
+// another key.
 START_TEST(a_stolen_key_is_revoked)
 {
     struct digest good, bad, after;
@@ -526,13 +539,16 @@ START_TEST(a_stolen_key_is_revoked)
     stolen = head_of(east, "eastus");
     WAIT_FOR(region_has(west, "contoso", "app", "2", &bad), 10000);
     // What the operator looks at.
-    ck_assert_int_eq(ask(west, "/replication/v1/entries?registry=contoso&origin=eastus", "contoso.example.io", &body),
+    ck_assert_int_eq(ask(west, "/replication/v1/entries?registry=contoso&origin=eastus",
+                         "contoso.example.io", &body),
                      200);
     hex_format(last.hash, ENTRY_HASH_BYTES, hash);
     ck_assert_ptr_nonnull(strstr(buf_cstr(&body), hash));
-    ck_assert_int_eq(ask(west, "/replication/v1/entries?registry=contoso&origin=mars", "contoso.example.io", NULL),
+    ck_assert_int_eq(ask(west, "/replication/v1/entries?registry=contoso&origin=mars",
+                         "contoso.example.io", NULL),
                      404);
-    snprintf(w.revoked[0], sizeof w.revoked[0], "{ key: %s, epoch: %" PRIu64 ", seq: %" PRIu64 ", hash: %s }",
+    snprintf(w.revoked[0], sizeof w.revoked[0],
+             "{ key: %s, epoch: %" PRIu64 ", seq: %" PRIu64 ", hash: %s }",
              region_keys_feed_id(east->keys), last.epoch, last.seq, hash);
     world_topology(&w, 2, false);
     WAIT_FOR(closed_because(east, "is revoked"), 5000); // it still signs with that key
@@ -550,15 +566,18 @@ START_TEST(a_stolen_key_is_revoked)
         ck_assert(tag_gone(&w.regions[i], "2"));
         WAIT_FOR(state_is(&w.regions[i], "contoso", w.regions[(i + 1) % 3].name, "Ready"), 20000);
     }
-    ck_assert_int_eq(meta_feed_check(west->meta, "eastus", &stolen), ERR_CONFLICT); // relayed by nobody
-    ck_assert_int_eq(ask(west, "/replication/v1/revoked?registry=contoso", "contoso.example.io", &body), 200);
+    // relayed by nobody
+    ck_assert_int_eq(meta_feed_check(west->meta, "eastus", &stolen), ERR_CONFLICT);
+    ck_assert_int_eq(
+        ask(west, "/replication/v1/revoked?registry=contoso", "contoso.example.io", &body), 200);
     ck_assert_ptr_nonnull(strstr(buf_cstr(&body), "\"was\":\"stood\""));
     // A restart changes nothing of it.
     region_down(west);
     region_up(west);
     WAIT_FOR(state_is(west, "contoso", "eastus", "Ready"), 20000);
     ck_assert(region_has(west, "contoso", "app", "1", &good) && tag_gone(west, "2"));
-    // East loses its disk: what the old key signed before comes back from the others, by the hash alone.
+    // East loses its disk: what the old key signed before comes back from the others, by the hash
+    // alone.
     region_down(east);
     remove_meta(east);
     region_up(east);
@@ -582,15 +601,16 @@ static bool had_at_once(const struct register_value *v)
 {
     char target[512], text[DIGEST_TEXT_SIZE];
     snprintf(target, sizeof target,
-             "/replication/v1/have?repository=app&tag=tie&wait_ms=1500&stamp=%" PRIu64 "&origin=%s&epoch=%" PRIu64
-             "&digest=%s",
+             "/replication/v1/have?repository=app&tag=tie&wait_ms=1500&stamp=%" PRIu64
+             "&origin=%s&epoch=%" PRIu64 "&digest=%s",
              v->stamp, v->origin, v->epoch, digest_format(&v->digest, text));
     int64_t began = clock_mono_ms();
     ck_assert_int_eq(ask(west, target, "contoso.example.io", NULL), 200);
     return clock_mono_ms() - began < 1000;
 }
 
-// The clock stands while three regions that do not see each other write one tag: the stamps are equal.
+// The clock stands while three regions that do not see each other write one tag: the stamps are
+// equal.
 START_TEST(have_compares_as_the_register_does)
 {
     struct register_value wrote[N_REGIONS];
@@ -614,7 +634,8 @@ START_TEST(have_compares_as_the_register_does)
     ck_assert_uint_eq(wrote[0].stamp, wrote[2].stamp);
     for (size_t i = 0; i < N_REGIONS; i++)
         region_cut(&w.regions[i], false);
-    for (size_t i = 0; i < N_REGIONS; i++) // of eastus, westeurope, southeastasia the last in the alphabet
+    // of eastus, westeurope, southeastasia the last in the alphabet
+    for (size_t i = 0; i < N_REGIONS; i++)
         WAIT_FOR(region_has(&w.regions[i], "contoso", "app", "tie", &d[1]), 30000);
     for (size_t i = 0; i < N_REGIONS; i++)
         ck_assert(had_at_once(&wrote[i])); // its own, the winner, and one that lost
@@ -630,8 +651,8 @@ START_TEST(have_compares_as_the_register_does)
 }
 END_TEST
 
-// After a restart nobody is asked what was lost, and whose clock is right: writes are open before anybody answers, in
-// the same epoch. What closes writes later does.
+// After a restart nobody is asked what was lost, and whose clock is right: writes are open before
+// anybody answers, in the same epoch. What closes writes later does.
 START_TEST(a_store_that_was_handed_over_takes_writes_at_once)
 {
     struct digest d, e;
@@ -664,10 +685,13 @@ END_TEST
 CHECK_MAIN("replication/regions", a_push_appears_in_all_regions,
            a_feed_carries_only_what_both_hold_and_a_registry_shared_later_is_read_whole,
            tags_written_on_both_sides_of_a_cut_converge, a_region_that_was_down_catches_up,
-           a_blob_goes_on_where_it_broke_off, a_source_that_lies_is_not_believed_and_another_gives_it,
-           what_nobody_gives_truly_stays_retrying_until_it_comes, a_feed_of_garbage_is_dropped_and_others_are_read,
-           a_source_that_hangs_delays_only_itself, a_restored_backup_recovers_before_it_writes,
-           a_backup_restored_alone_recovers_when_the_others_come, requests_are_judged, the_public_may_not_read_feeds,
-           a_false_cursor_is_refused_and_closes_nothing, have_waits_until_the_tag_is_there, a_stolen_key_is_revoked,
+           a_blob_goes_on_where_it_broke_off,
+           a_source_that_lies_is_not_believed_and_another_gives_it,
+           what_nobody_gives_truly_stays_retrying_until_it_comes,
+           a_feed_of_garbage_is_dropped_and_others_are_read, a_source_that_hangs_delays_only_itself,
+           a_restored_backup_recovers_before_it_writes,
+           a_backup_restored_alone_recovers_when_the_others_come, requests_are_judged,
+           the_public_may_not_read_feeds, a_false_cursor_is_refused_and_closes_nothing,
+           have_waits_until_the_tag_is_there, a_stolen_key_is_revoked,
            a_repeated_push_fetches_nothing, have_compares_as_the_register_does,
            a_store_that_was_handed_over_takes_writes_at_once)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// replication/repair: who says that a stretch of a region's log is void must have that region's feed key. Its edge, or
-// whoever else answers on its connections, takes nothing back.
+// replication/repair: who says that a stretch of a region's log is void must have that region's
+// feed key. Its edge, or whoever else answers on its connections, takes nothing back.
 #include "tests/unit/replication/regions.h"
 
 #include "base/clock.h"
@@ -16,9 +16,12 @@ static struct world w;
 
 struct said {
     struct test_region *by;
-    const char *origin; // that is signed
-    unsigned below;     // that is signed; 9 is said
-    const char *sig;    // NULL: the true one
+    // that is signed
+    const char *origin;
+    // that is signed; 9 is said
+    unsigned below;
+    // NULL: the true one
+    const char *sig;
 };
 
 static void say(const struct said *s, char out[600])
@@ -29,20 +32,25 @@ static void say(const struct said *s, char out[600])
     ck_assert_int_eq(region_keys_sign_feed(s->by->keys, text, strlen(text), raw), 0);
     b64url_format(raw, sizeof raw, sig);
     snprintf(out, 600,
-             "{\"error\":\"x\",\"head\":\"\",\"void\":{\"after\":\"\",\"below\":9,\"key\":\"%s\",\"sig\":\"%s\"}}",
+             "{\"error\":\"x\",\"head\":\"\",\"void\":{\"after\":\"\",\"below\":9,\"key\":\"%s\","
+             "\"sig\":\"%s\"}}",
              region_keys_feed_id(s->by->keys), s->sig ? s->sig : sig);
 }
 
-// East's feed answers with this from now on, and all connect to it again; returns once it was judged.
+// East's feed answers with this from now on, and all connect to it again; returns once it was
+// judged.
 static void answered(const char *text)
 {
     static unsigned version = 2;
     east->feed_conflict = NULL; // all is well, so that they do not wait longer and longer
-    WAIT_FOR(state_is(west, "contoso", "eastus", "Ready") && state_is(south, "contoso", "eastus", "Ready"), 15000);
+    WAIT_FOR(state_is(west, "contoso", "eastus", "Ready") &&
+                 state_is(south, "contoso", "eastus", "Ready"),
+             15000);
     unsigned before = east->n_conflicts;
     east->feed_conflict = text;
     world_topology(&w, ++version, false);
-    WAIT_FOR(east->n_conflicts >= before + 4, 15000); // two regions: one of them asked again, so it had judged
+    // two regions: one of them asked again, so it had judged
+    WAIT_FOR(east->n_conflicts >= before + 4, 15000);
 }
 
 START_TEST(only_the_regions_own_key_takes_back_what_it_wrote)
@@ -55,7 +63,9 @@ START_TEST(only_the_regions_own_key_takes_back_what_it_wrote)
     struct digest d;
     world_up(&w);
     region_push(east, "contoso", "app", "t", 1, 1, 100, 0, &d);
-    WAIT_FOR(region_has(west, "contoso", "app", "t", &d) && region_has(south, "contoso", "app", "t", &d), 15000);
+    WAIT_FOR(region_has(west, "contoso", "app", "t", &d) &&
+                 region_has(south, "contoso", "app", "t", &d),
+             15000);
     for (size_t i = 0; i < 6; i++) {
         if (i)
             say(&lies[i - 1], texts[i]);
@@ -63,9 +73,12 @@ START_TEST(only_the_regions_own_key_takes_back_what_it_wrote)
         ck_assert_msg(region_has(west, "contoso", "app", "t", &d), "%s", texts[i]);
         ck_assert_msg(region_has(south, "contoso", "app", "t", &d), "%s", texts[i]);
     }
-    say(&(struct said){east, "eastus", 9, NULL}, texts[6]); // truly said: the test asks the right question
+    // truly said: the test asks the right question
+    say(&(struct said){east, "eastus", 9, NULL}, texts[6]);
     east->feed_conflict = texts[6];
-    WAIT_FOR(!region_has(west, "contoso", "app", "t", &d) && !region_has(south, "contoso", "app", "t", &d), 20000);
+    WAIT_FOR(!region_has(west, "contoso", "app", "t", &d) &&
+                 !region_has(south, "contoso", "app", "t", &d),
+             20000);
     world_done(&w);
 }
 END_TEST

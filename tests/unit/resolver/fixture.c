@@ -81,7 +81,8 @@ static const char yaml[] =
     "    addresses:\n"
     "      registry: 10.2.0.4\n"
     "health: { interval: 750ms, timeout: 1s, rise: 2, fall: 2, jitter: 10%, hold_down: 3s }\n"
-    "ttl: { global: 30s, regional: 300s, data: 301s, frontend: 60s, private: 10s, negative: 61s }\n";
+    "ttl: { global: 30s, regional: 300s, data: 301s, frontend: 60s, private: 10s, negative: 61s "
+    "}\n";
 
 struct topology *fixture_parse(const char *text)
 {
@@ -168,17 +169,21 @@ size_t fixture_add_subnet(uint8_t *query, size_t n, const struct cidr *net)
     return n + 8u + len;
 }
 
-void fixture_ask(const struct answer_context *c, const char *name, uint16_t type, int edns, struct fixture_answer *out)
+void fixture_ask(const struct answer_context *c, const char *name, uint16_t type, int edns,
+                 struct fixture_answer *out)
 {
     uint8_t q[512];
     size_t n = fixture_query(q, name, type, edns);
     out->pkt = NULL;
-    out->n = answer_packet(c, q, n, out->wire, c->transport == ANSWER_UDP ? 1232 : sizeof out->wire, &out->info);
+    out->n = answer_packet(c, q, n, out->wire, c->transport == ANSWER_UDP ? 1232 : sizeof out->wire,
+                           &out->info);
     ck_assert_uint_ge(out->n, 12);
     ck_assert_int_eq(ldns_wire2pkt(&out->pkt, out->wire, out->n), LDNS_STATUS_OK);
     ck_assert_uint_eq(ldns_pkt_id(out->pkt), 0x1234);
-    ck_assert(ldns_pkt_qr(out->pkt) && ldns_pkt_rd(out->pkt) && !ldns_pkt_ra(out->pkt) && !ldns_pkt_ad(out->pkt));
-    ck_assert_msg(!memcmp(q + 12, out->wire + 12, strlen(name) + 2 + 4), "%s: the question changed", name);
+    ck_assert(ldns_pkt_qr(out->pkt) && ldns_pkt_rd(out->pkt) && !ldns_pkt_ra(out->pkt) &&
+              !ldns_pkt_ad(out->pkt));
+    ck_assert_msg(!memcmp(q + 12, out->wire + 12, strlen(name) + 2 + 4), "%s: the question changed",
+                  name);
     ck_assert_int_eq(ldns_pkt_edns(out->pkt), edns >= 0);
 }
 

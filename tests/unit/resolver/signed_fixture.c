@@ -11,13 +11,13 @@
 #include <stdio.h>
 #include <string.h>
 
-void signed_rig_start_on(struct signed_rig *g, const char *yaml, enum dnskey_algorithm algorithm, bool csk,
-                         unsigned threads, int64_t now_s)
+void signed_rig_start_on(struct signed_rig *g, const char *yaml, enum dnskey_algorithm algorithm,
+                         bool csk, unsigned threads, int64_t now_s)
 {
     struct buf b;
     memset(g, 0, sizeof *g);
-    // The signer's cache takes what has expired by this clock for free: two signatures in one of its sets would oust
-    // each other for ever if the days since `now_s` counted.
+    // The signer's cache takes what has expired by this clock for free: two signatures in one of
+    // its sets would oust each other for ever if the days since `now_s` counted.
     clock_virtual_set(now_s * 1000);
     strcpy(g->dir, "/tmp/meridian-dnssec-XXXXXX");
     ck_assert_ptr_nonnull(mkdtemp(g->dir));
@@ -27,7 +27,8 @@ void signed_rig_start_on(struct signed_rig *g, const char *yaml, enum dnskey_alg
     g->t = fixture_parse(buf_cstr(&b));
     buf_done(&b);
     ck_assert_int_eq(signer_new(&(struct signer_options){.slots = 4096}, &g->memo), 0);
-    ck_assert_int_eq(signer_new(&(struct signer_options){.slots = 65536, .threads = threads}, &g->signer), 0);
+    ck_assert_int_eq(
+        signer_new(&(struct signer_options){.slots = 65536, .threads = threads}, &g->signer), 0);
     struct diag diag;
     diag_init(&diag);
     int rc = dnssec_new(g->t, g->dir, now_s, g->memo, NULL, &diag, &g->d);
@@ -44,8 +45,8 @@ void signed_rig_start_on(struct signed_rig *g, const char *yaml, enum dnskey_alg
                                    .signer = g->signer};
 }
 
-void signed_rig_start(struct signed_rig *g, const char *extra, enum dnskey_algorithm algorithm, bool csk,
-                      unsigned threads, int64_t now_s)
+void signed_rig_start(struct signed_rig *g, const char *extra, enum dnskey_algorithm algorithm,
+                      bool csk, unsigned threads, int64_t now_s)
 {
     struct buf b;
     buf_init(&b, 0);
@@ -77,7 +78,8 @@ int signed_ask(struct signed_rig *g, const uint8_t *query, size_t n, struct fixt
     int waits;
     size_t cap = g->c.transport == ANSWER_UDP ? 1232 : sizeof out->wire;
     out->pkt = NULL;
-    ck_assert_int_eq(signed_answer(&g->c, g->inbox, query, n, out->wire, cap, &out->info, &out->n, &waits), 0);
+    ck_assert_int_eq(
+        signed_answer(&g->c, g->inbox, query, n, out->wire, cap, &out->info, &out->n, &waits), 0);
     ck_assert_int_eq(ldns_wire2pkt(&out->pkt, out->wire, out->n), LDNS_STATUS_OK);
     return waits;
 }

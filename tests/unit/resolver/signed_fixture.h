@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The fixture's topology with keys: private halves in a folder of the test's own, signing threads, and queries that
-// wait for their signatures as a worker would.
+// The fixture's topology with keys: private halves in a folder of the test's own, signing threads,
+// and queries that wait for their signatures as a worker would.
 #ifndef MERIDIAN_TESTS_UNIT_RESOLVER_SIGNED_FIXTURE_H
 #define MERIDIAN_TESTS_UNIT_RESOLVER_SIGNED_FIXTURE_H
 
@@ -22,15 +22,16 @@ struct signed_rig {
     struct answer_context c;
 };
 
-// `extra`: what follows the fixture's document; `csk`: one key for each zone instead of two. Until signed_rig_stop the
-// process is on the virtual clock, at now_s.
-void signed_rig_start(struct signed_rig *g, const char *extra, enum dnskey_algorithm algorithm, bool csk,
-                      unsigned threads, int64_t now_s);
+// `extra`: what follows the fixture's document; `csk`: one key for each zone instead of two. Until
+// signed_rig_stop the process is on the virtual clock, at now_s.
+void signed_rig_start(struct signed_rig *g, const char *extra, enum dnskey_algorithm algorithm,
+                      bool csk, unsigned threads, int64_t now_s);
 // On a document of the test's own.
-void signed_rig_start_on(struct signed_rig *g, const char *yaml, enum dnskey_algorithm algorithm, bool csk,
-                         unsigned threads, int64_t now_s);
+void signed_rig_start_on(struct signed_rig *g, const char *yaml, enum dnskey_algorithm algorithm,
+                         bool csk, unsigned threads, int64_t now_s);
 void signed_rig_stop(struct signed_rig *g);
-// A query with DO (and CO), asked again until no signature is missing. Returns how often it had to wait.
+// A query with DO (and CO), asked again until no signature is missing. Returns how often it had to
+// wait.
 int signed_ask(struct signed_rig *g, const uint8_t *query, size_t n, struct fixture_answer *out);
 size_t signed_query(uint8_t *out, const char *name, uint16_t type, bool co);
 

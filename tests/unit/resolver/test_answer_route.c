@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// resolver/answer_route, client, route: Client Subnet and its scope (RFC 7871), tiers and weights in answers, and the
-// TXT record at _route.L.D.
+// resolver/answer_route, client, route: Client Subnet and its scope (RFC 7871), tiers and weights
+// in answers, and the TXT record at _route.L.D.
 #include "resolver/answer/answer.h"
 #include "resolver/packet/client.h"
 #include "resolver/route/route.h"
@@ -36,12 +36,15 @@ struct reply {
     bool truncated, ecs;
     uint16_t family;
     uint8_t source, scope, address[16];
-    char region[HOSTNAME_REGION_SIZE]; // that the CNAME leads to
-    char txt[512];                     // its strings joined as they are, as Go's LookupTXT does
+    // that the CNAME leads to
+    char region[HOSTNAME_REGION_SIZE];
+    // its strings joined as they are, as Go's LookupTXT does
+    char txt[512];
 };
 
 // `subnet`: "198.51.100.0/24", or NULL for none.
-static struct reply ask(struct answer_context *c, const char *name, uint16_t type, const char *subnet)
+static struct reply ask(struct answer_context *c, const char *name, uint16_t type,
+                        const char *subnet)
 {
     static uint8_t out[ANSWER_TCP_MAX];
     uint8_t q[512];
@@ -76,9 +79,11 @@ static struct reply ask(struct answer_context *c, const char *name, uint16_t typ
         if (ldns_rr_get_type(rr) == LDNS_RR_TYPE_CNAME && strstr(text, ".fe."))
             sscanf(text, "%*[^.].%31[^.]", r.region);
         free(text);
-        for (size_t k = 0; ldns_rr_get_type(rr) == LDNS_RR_TYPE_TXT && k < ldns_rr_rd_count(rr); k++) {
+        for (size_t k = 0; ldns_rr_get_type(rr) == LDNS_RR_TYPE_TXT && k < ldns_rr_rd_count(rr);
+             k++) {
             const uint8_t *p = ldns_rdf_data(ldns_rr_rdf(rr, k));
-            snprintf(r.txt + strlen(r.txt), sizeof r.txt - strlen(r.txt), "%.*s", p[0], (const char *)p + 1);
+            snprintf(r.txt + strlen(r.txt), sizeof r.txt - strlen(r.txt), "%.*s", p[0],
+                     (const char *)p + 1);
             ck_assert_uint_eq(ldns_rr_ttl(rr), 30);
         }
     }
@@ -88,7 +93,8 @@ static struct reply ask(struct answer_context *c, const char *name, uint16_t typ
 
 static struct answer_context context(const struct topology *t, const char *source)
 {
-    return (struct answer_context){.topology = t, .transport = ANSWER_TCP, .source = fixture_ip(source)};
+    return (struct answer_context){
+        .topology = t, .transport = ANSWER_TCP, .source = fixture_ip(source)};
 }
 
 START_TEST(subnets_that_can_be_a_clients)
@@ -97,12 +103,14 @@ START_TEST(subnets_that_can_be_a_clients)
         const char *net;
         bool sane;
     } rows[] = {
-        {"8.8.8.0/24", true},     {"198.51.100.0/24", true},  {"10.0.0.0/8", false},     {"10.9.0.0/16", false},
-        {"100.64.0.0/10", false}, {"100.128.0.0/16", true},   {"127.0.0.0/8", false},    {"169.254.1.0/24", false},
-        {"172.16.0.0/12", false}, {"172.32.0.0/16", true},    {"192.168.1.0/24", false}, {"198.18.0.0/15", false},
-        {"224.0.0.0/4", false},   {"255.255.255.255", false}, {"0.0.0.0/8", false},      {"2001:db8::/32", true},
-        {"2a00:1450::/32", true}, {"fc00::/7", false},        {"fe80::/10", false},      {"ff02::/16", false},
-        {"::1", false},           {"64:ff9b::/96", false},    {"2000::/3", true},        {"1.0.0.0/1", false},
+        {"8.8.8.0/24", true},    {"198.51.100.0/24", true},  {"10.0.0.0/8", false},
+        {"10.9.0.0/16", false},  {"100.64.0.0/10", false},   {"100.128.0.0/16", true},
+        {"127.0.0.0/8", false},  {"169.254.1.0/24", false},  {"172.16.0.0/12", false},
+        {"172.32.0.0/16", true}, {"192.168.1.0/24", false},  {"198.18.0.0/15", false},
+        {"224.0.0.0/4", false},  {"255.255.255.255", false}, {"0.0.0.0/8", false},
+        {"2001:db8::/32", true}, {"2a00:1450::/32", true},   {"fc00::/7", false},
+        {"fe80::/10", false},    {"ff02::/16", false},       {"::1", false},
+        {"64:ff9b::/96", false}, {"2000::/3", true},         {"1.0.0.0/1", false},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         struct cidr c;
@@ -110,7 +118,8 @@ START_TEST(subnets_that_can_be_a_clients)
             continue; // host bits: no prefix at all
         ck_assert_msg(client_subnet_sane(&c, ip_is_v4(&c.ip)) == rows[i].sane, "%s", rows[i].net);
     }
-    struct cidr all = {{{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff}}, 96}, mapped = {fixture_ip("8.8.8.8"), 128};
+    struct cidr all = {{{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff}}, 96},
+                mapped = {fixture_ip("8.8.8.8"), 128};
     ck_assert(!client_subnet_sane(&all, true));     // /0: asks not to be used
     ck_assert(!client_subnet_sane(&mapped, false)); // an IPv4 address in IPv6's clothes
 }
@@ -125,9 +134,10 @@ START_TEST(the_subnet_routes_and_the_scope_says_for_whom)
         {"198.51.7.0/24", "asia", 18},     // the override's /16, but for the /25 inside it
         {"198.51.100.0/25", "west", 25},   // the longest prefix
         {"198.51.100.128/25", "asia", 25}, // its other half: not with it
-        {"198.51.100.0/24", "west", 25},   // too short to tell: the first address decides, and the scope is longer
-        {"198.50.0.0/16", "east", 16},     // next to an override
-        {"203.0.113.0/24", NULL, 24},      // weights decide
+        // too short to tell: the first address decides, and the scope is longer
+        {"198.51.100.0/24", "west", 25},
+        {"198.50.0.0/16", "east", 16}, // next to an override
+        {"203.0.113.0/24", NULL, 24},  // weights decide
         {"2001:db8:7::/48", NULL, 56},
         {"8.8.8.0/24", "east", 7},     // 8.0.0.0/7: then the override of 10.0.0.0/8 begins
         {"10.7.0.0/16", "asia", 8},    // private, and an override names it
@@ -156,8 +166,8 @@ START_TEST(the_subnet_routes_and_the_scope_says_for_whom)
 }
 END_TEST
 
-// Without a rule for private networks none of theirs is looked at; with one, a wider one does not count, and caches are
-// told how far each answer holds.
+// Without a rule for private networks none of theirs is looked at; with one, a wider one does not
+// count, and caches are told how far each answer holds.
 START_TEST(private_subnets_count_where_an_override_names_them)
 {
     static const struct {
@@ -190,7 +200,8 @@ START_TEST(private_subnets_count_where_an_override_names_them)
         struct topology *t = fixture_parse(text);
         struct answer_context c = context(t, "192.0.2.99");
         struct reply r = ask(&c, "contoso.example.io", T_A, rows[i].subnet);
-        ck_assert_msg(!rows[i].region || !strcmp(r.region, rows[i].region), "row %zu: %s", i, r.region);
+        ck_assert_msg(!rows[i].region || !strcmp(r.region, rows[i].region), "row %zu: %s", i,
+                      r.region);
         ck_assert_msg(r.scope == rows[i].scope, "row %zu: scope %u", i, r.scope);
         c = context(t, "10.1.9.9"); // the private view: its own source, for all
         ck_assert_int_eq(ask(&c, "fabrikam.example.io", T_A, rows[i].subnet).scope, 0);
@@ -221,7 +232,8 @@ START_TEST(family_prefix_and_address_come_back_as_they_were)
     ck_assert(r.family == 1 && r.source == 25 && !memcmp(r.address, "\xc6\x33\x64\x80", 4));
     r = ask(&c, "contoso.example.io", T_A, "2001:db8::/29");
     ck_assert(r.family == 2 && r.source == 29 && !memcmp(r.address, "\x20\x01\x0d\xb8", 4));
-    r = ask(&c, "contoso.example.io", T_A, "0.0.0.0/0"); // not to be used: by the source, for everybody behind it
+    // not to be used: by the source, for everybody behind it
+    r = ask(&c, "contoso.example.io", T_A, "0.0.0.0/0");
     ck_assert(r.ecs && r.family == 1 && r.source == 0 && r.scope == 0);
     ck_assert_str_eq(r.region, "east");
     r = ask(&c, "contoso.example.io", T_A, NULL);
@@ -242,7 +254,8 @@ START_TEST(one_network_has_one_answer_by_whatever_way)
         struct answer_context by_source = context(t, source), by_subnet = context(t, "10.99.0.1");
         for (int k = 0; k < 2; k++) {
             const char *name = k ? "fabrikam.example.io" : "contoso.example.io";
-            struct reply a = ask(&by_source, name, T_A, NULL), b = ask(&by_subnet, name, T_A, subnet);
+            struct reply a = ask(&by_source, name, T_A, NULL),
+                         b = ask(&by_subnet, name, T_A, subnet);
             ck_assert_str_eq(a.region, b.region);
         }
     }
@@ -338,12 +351,15 @@ START_TEST(route_says_region_reason_and_network)
     struct health_verdicts *v = fixture_verdicts(t, 7);
     struct answer_context c = context(t, "198.51.100.9");
     struct reply r = ask(&c, "_route.contoso.example.io", T_TXT, NULL);
-    ck_assert_str_eq(r.txt, "region=west reason=healthy order=override via=source prefix=198.51.100.0/25");
+    ck_assert_str_eq(r.txt,
+                     "region=west reason=healthy order=override via=source prefix=198.51.100.0/25");
     r = ask(&c, "_ROUTE.Contoso.example.io", T_ANY, "2001:db8:1::/48");
-    ck_assert_msg(strstr(r.txt, "order=override+weight via=ecs prefix=2001:db8:1::/48"), "%s", r.txt);
+    ck_assert_msg(strstr(r.txt, "order=override+weight via=ecs prefix=2001:db8:1::/48"), "%s",
+                  r.txt);
     ck_assert_uint_eq(r.scope, 56);
     r = ask(&c, "_route.contoso.example.io", T_TXT, "198.51.7.0/24");
-    ck_assert_str_eq(r.txt, "region=asia reason=healthy order=override via=ecs prefix=198.51.0.0/18");
+    ck_assert_str_eq(r.txt,
+                     "region=asia reason=healthy order=override via=ecs prefix=198.51.0.0/18");
     ck_assert_uint_eq(r.scope, 18);
     r = ask(&c, "_route.drained.example.io", T_TXT, NULL);
     ck_assert_msg(strstr(r.txt, "region=asia reason=all_drained"), "%s", r.txt);
@@ -352,10 +368,13 @@ START_TEST(route_says_region_reason_and_network)
     targets[1].is_short = true; // west
     c.health = shorts;
     r = ask(&c, "_route.contoso.example.io", T_TXT, NULL);
-    ck_assert_str_eq(r.txt, "region=east reason=healthy short=west order=order via=source prefix=198.51.100.0/25");
+    ck_assert_str_eq(
+        r.txt,
+        "region=east reason=healthy short=west order=order via=source prefix=198.51.100.0/25");
     targets[0].is_short = targets[2].is_short = true;
     r = ask(&c, "_route.contoso.example.io", T_TXT, NULL);
-    ck_assert_str_eq(r.txt, "region=west reason=all_short order=override via=source prefix=198.51.100.0/25");
+    ck_assert_str_eq(
+        r.txt, "region=west reason=all_short order=override via=source prefix=198.51.100.0/25");
     snapshot_unref(shorts);
     c.health = v;
     r = ask(&c, "_route.asian.example.io", T_TXT, NULL);
@@ -387,8 +406,11 @@ START_TEST(over_udp_only_to_who_has_shown_where_he_is)
 }
 END_TEST
 
-CHECK_MAIN("resolver/answer_route", subnets_that_can_be_a_clients, private_subnets_count_where_an_override_names_them,
-           a_mapped_subnet_is_nobodys, the_subnet_routes_and_the_scope_says_for_whom,
-           family_prefix_and_address_come_back_as_they_were, one_network_has_one_answer_by_whatever_way,
-           private_views_ignore_subnets, weights_share_a_tier, weight_zero_is_for_when_the_tier_has_nothing_else,
-           headroom_lowers_a_share, route_says_region_reason_and_network, over_udp_only_to_who_has_shown_where_he_is)
+CHECK_MAIN("resolver/answer_route", subnets_that_can_be_a_clients,
+           private_subnets_count_where_an_override_names_them, a_mapped_subnet_is_nobodys,
+           the_subnet_routes_and_the_scope_says_for_whom,
+           family_prefix_and_address_come_back_as_they_were,
+           one_network_has_one_answer_by_whatever_way, private_views_ignore_subnets,
+           weights_share_a_tier, weight_zero_is_for_when_the_tier_has_nothing_else,
+           headroom_lowers_a_share, route_says_region_reason_and_network,
+           over_udp_only_to_who_has_shown_where_he_is)

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// resolver/cookies: the vectors of RFC 9018 appendix A, times, secrets and their files, and what answers make of them.
+// resolver/cookies: the vectors of RFC 9018 appendix A, times, secrets and their files, and what
+// answers make of them.
 #include "resolver/packet/cookies.h"
 
 #include "base/err.h"
@@ -33,7 +34,8 @@ static struct cookies *parse(const char *text)
     return c;
 }
 
-static bool check(const struct cookies *c, const char *cookie, const char *ip, int64_t now_s, const char *want)
+static bool check(const struct cookies *c, const char *cookie, const char *ip, int64_t now_s,
+                  const char *want)
 {
     uint8_t in[64], out[EDNS_COOKIE_BYTES], expect[64];
     struct ip client = fixture_ip(ip);
@@ -53,16 +55,20 @@ START_TEST(vectors_of_rfc_9018)
     struct cookies *c = parse(SECRET "\n");
     ck_assert(!check(c, "2464c4abcf10c957", "198.51.100.100", 1559731985,
                      "2464c4abcf10c957010000005cf79f111f8130c3eee29480"));
-    ck_assert(check(c, "2464c4abcf10c957010000005cf79f111f8130c3eee29480", "198.51.100.100", 1559734385,
-                    "2464c4abcf10c957010000005cf7a871d4a564a1442aca77"));
-    // A.3: reserved octets are hashed as they came (the appendix's own times are further apart than section 4.3 allows)
-    ck_assert(check(c, "fc93fc62807ddb8601abcdef5cf78f71a314227b6679ebf5", "203.0.113.203", 1559727985 + 60, NULL));
-    ck_assert(!check(c, "fc93fc62807ddb8601abcdef5cf78f71a314227b6679ebf5", "203.0.113.203", 1559734700,
-                     "fc93fc62807ddb86010000005cf7a9acf73a7810aca2381e"));
+    ck_assert(check(c, "2464c4abcf10c957010000005cf79f111f8130c3eee29480", "198.51.100.100",
+                    1559734385, "2464c4abcf10c957010000005cf7a871d4a564a1442aca77"));
+    // A.3: reserved octets are hashed as they came (the appendix's own times are further apart than
+    // section 4.3 allows)
+    ck_assert(check(c, "fc93fc62807ddb8601abcdef5cf78f71a314227b6679ebf5", "203.0.113.203",
+                    1559727985 + 60, NULL));
+    ck_assert(!check(c, "fc93fc62807ddb8601abcdef5cf78f71a314227b6679ebf5", "203.0.113.203",
+                     1559734700, "fc93fc62807ddb86010000005cf7a9acf73a7810aca2381e"));
     snapshot_unref(c);
-    c = parse("445536bcd2513298075a5d379663c962\n# the one before\ndd3bdf9344b678b185a6f5cb60fca715");
-    ck_assert(check(c, "22681ab97d52c298010000005cf7c57926556bd0934c72f8", "2001:db8:220:1:59de:d0f4:8769:82b8",
-                    1559741961, "22681ab97d52c298010000005cf7c609a6bb79d16625507a"));
+    c = parse(
+        "445536bcd2513298075a5d379663c962\n# the one before\ndd3bdf9344b678b185a6f5cb60fca715");
+    ck_assert(check(c, "22681ab97d52c298010000005cf7c57926556bd0934c72f8",
+                    "2001:db8:220:1:59de:d0f4:8769:82b8", 1559741961,
+                    "22681ab97d52c298010000005cf7c609a6bb79d16625507a"));
     snapshot_unref(c);
 }
 END_TEST
@@ -70,19 +76,23 @@ END_TEST
 START_TEST(cookies_are_good_for_their_time_and_address_only)
 {
     struct cookies *c = parse(SECRET);
-    static const char *const cookie = "2464c4abcf10c957010000005cf79f111f8130c3eee29480", *const ip = "198.51.100.100";
+    static const char *const cookie = "2464c4abcf10c957010000005cf79f111f8130c3eee29480",
+                             *const ip = "198.51.100.100";
     int64_t made = 1559731985;
     ck_assert(check(c, cookie, ip, made, cookie));
-    ck_assert(check(c, cookie, ip, made + COOKIE_FRESH_S, cookie)); // the same comes back while it is fresh
+    // the same comes back while it is fresh
+    ck_assert(check(c, cookie, ip, made + COOKIE_FRESH_S, cookie));
     ck_assert(check(c, cookie, ip, made + COOKIE_LIFE_S, NULL));
     ck_assert(!check(c, cookie, ip, made + COOKIE_LIFE_S + 1, NULL));
     ck_assert(check(c, cookie, ip, made - COOKIE_FUTURE_S, NULL));
     ck_assert(!check(c, cookie, ip, made - COOKIE_FUTURE_S - 1, NULL));
     ck_assert(!check(c, cookie, "198.51.100.101", made, NULL));
     ck_assert(!check(c, "2464c4abcf10c958010000005cf79f111f8130c3eee29480", ip, made, NULL));
-    ck_assert(!check(c, "2464c4abcf10c957020000005cf79f111f8130c3eee29480", ip, made, NULL)); // a version of the future
+    // a version of the future
+    ck_assert(!check(c, "2464c4abcf10c957020000005cf79f111f8130c3eee29480", ip, made, NULL));
     ck_assert(!check(c, "2464c4abcf10c957010000005cf79f111f8130c3eee29481", ip, made, NULL));
-    ck_assert(!check(c, "2464c4abcf10c957010000005cf79f111f8130c3eee2948000", ip, made, NULL)); // another server's form
+    // another server's form
+    ck_assert(!check(c, "2464c4abcf10c957010000005cf79f111f8130c3eee2948000", ip, made, NULL));
     ck_assert(!check(c, "2464c4abcf10c957010000005cf79f11", ip, made, NULL));
     uint8_t out[EDNS_COOKIE_BYTES], again[EDNS_COOKIE_BYTES]; // in 2106 the time begins anew
     struct ip client = fixture_ip(ip);
@@ -212,7 +222,8 @@ static void read_once_there_are_more_than(rlim_t descriptors)
     unlink(path);
 }
 
-// For want of descriptors nothing can be read: that is no property of the file, which is read once there are some.
+// For want of descriptors nothing can be read: that is no property of the file, which is read once
+// there are some.
 START_TEST(a_file_that_could_not_be_opened_is_tried_again)
 {
     read_once_there_are_more_than(3);
@@ -220,7 +231,8 @@ START_TEST(a_file_that_could_not_be_opened_is_tried_again)
 }
 END_TEST
 
-// A query with a cookie option, or without a question; the answer's cookie, if it has one, into *out.
+// A query with a cookie option, or without a question; the answer's cookie, if it has one, into
+// *out.
 static size_t ask(struct answer_context *c, bool question, const uint8_t *cookie, size_t n_cookie,
                   struct answer_info *info, uint8_t *out)
 {
@@ -250,7 +262,8 @@ START_TEST(answers_bring_cookies_and_know_them_again)
 {
     struct topology *t = fixture_topology();
     struct cookies *k = parse(SECRET);
-    struct answer_context c = {.topology = t, .source = fixture_ip("192.0.2.99"), .cookies = k, .now_s = 1600000000};
+    struct answer_context c = {
+        .topology = t, .source = fixture_ip("192.0.2.99"), .cookies = k, .now_s = 1600000000};
     struct answer_info info;
     uint8_t mine[24] = "abcdefgh", back[24];
     ck_assert_uint_eq(ask(&c, true, mine, 8, &info, mine), 24);
@@ -277,7 +290,8 @@ START_TEST(where_cookies_are_required)
     struct topology *t = fixture_topology();
     struct cookies *k = parse(SECRET);
     k->required = true;
-    struct answer_context c = {.topology = t, .source = fixture_ip("192.0.2.99"), .cookies = k, .now_s = 1600000000};
+    struct answer_context c = {
+        .topology = t, .source = fixture_ip("192.0.2.99"), .cookies = k, .now_s = 1600000000};
     struct fixture_answer a;
     struct answer_info info;
     uint8_t mine[24] = "abcdefgh", back[24];
@@ -304,7 +318,8 @@ START_TEST(without_a_question_only_the_cookie_is_asked_for)
 {
     struct topology *t = fixture_topology();
     struct cookies *k = parse(SECRET);
-    struct answer_context c = {.topology = t, .source = fixture_ip("192.0.2.99"), .cookies = k, .now_s = 1600000000};
+    struct answer_context c = {
+        .topology = t, .source = fixture_ip("192.0.2.99"), .cookies = k, .now_s = 1600000000};
     struct answer_info info;
     uint8_t mine[24] = "abcdefgh", back[24];
     ck_assert_uint_eq(ask(&c, false, mine, 8, &info, mine), 24);
@@ -322,7 +337,9 @@ START_TEST(without_a_question_only_the_cookie_is_asked_for)
 }
 END_TEST
 
-CHECK_MAIN("resolver/cookies", vectors_of_rfc_9018, cookies_are_good_for_their_time_and_address_only, secrets_in_files,
-           a_changed_file_is_read_again_a_broken_one_is_not, a_file_that_could_not_be_opened_is_tried_again,
+CHECK_MAIN("resolver/cookies", vectors_of_rfc_9018,
+           cookies_are_good_for_their_time_and_address_only, secrets_in_files,
+           a_changed_file_is_read_again_a_broken_one_is_not,
+           a_file_that_could_not_be_opened_is_tried_again,
            answers_bring_cookies_and_know_them_again, where_cookies_are_required,
            without_a_question_only_the_cookie_is_asked_for)

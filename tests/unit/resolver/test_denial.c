@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// resolver/denial, answer_dnssec: an NSEC tells the truth. For every kind of name, in every view and with every cut,
-// each type is asked for: what is answered stands in the bitmap of the name's NSEC, what is denied does not, and
-// nothing fails.
+// resolver/denial, answer_dnssec: an NSEC tells the truth. For every kind of name, in every view
+// and with every cut, each type is asked for: what is answered stands in the bitmap of the name's
+// NSEC, what is denied does not, and nothing fails.
 #include "base/mem.h"
 #include "resolver/packet/wire.h"
 #include "tests/support/check_main.h"
@@ -49,14 +49,16 @@ static const char *const names[] = {"example.io",
                                     "*.privatelink.example.io",
                                     "*.eastus.geo.privatelink.example.io"};
 
-#define STATICS                                                                                               \
-    "apex: { txt: [one, two], ipv4: [192.0.2.77], ipv6: [\"2001:db8::77\"], mx: [{ host: mx.example.net }], " \
-    "caa: [{ tag: issue, value: x }], acme_challenge: [{ txt: a }, { at: eastus.geo, txt: c }, "              \
+#define STATICS                                                                                  \
+    "apex: { txt: [one, two], ipv4: [192.0.2.77], ipv6: [\"2001:db8::77\"], mx: [{ host: "       \
+    "mx.example.net }], "                                                                        \
+    "caa: [{ tag: issue, value: x }], acme_challenge: [{ txt: a }, { at: eastus.geo, txt: c }, " \
     "{ at: eastus.fe, txt: d }, { at: eastus.geo.privatelink, txt: f }] }\n"
 
 struct at_name { // all answers at one name, for one client
     bool answered[TYPES];
-    ldns_rr *nsec; // as asked for; NULL: the name has none
+    // as asked for; NULL: the name has none
+    ldns_rr *nsec;
 };
 
 static bool says(const ldns_rr *nsec, unsigned type)
@@ -80,7 +82,8 @@ static void check_denial(const struct fixture_answer *a, unsigned type, const ch
     const ldns_rr_list *l = ldns_pkt_authority(a->pkt);
     for (size_t i = 0; i < ldns_rr_list_rr_count(l); i++) {
         const ldns_rr *n = ldns_rr_list_rr(l, i);
-        if (ldns_rr_get_type(n) != LDNS_RR_TYPE_NSEC || ldns_dname_compare(ldns_rr_owner(n), end_of(a->pkt)))
+        if (ldns_rr_get_type(n) != LDNS_RR_TYPE_NSEC ||
+            ldns_dname_compare(ldns_rr_owner(n), end_of(a->pkt)))
             continue;
         ck_assert_msg(!says(n, type) && !says(n, T_CNAME), "%s: the NSEC has what it denies", what);
     }
@@ -108,7 +111,8 @@ static void ask_all(struct signed_rig *g, const char *name, struct at_name *out)
             continue;
         snprintf(what, sizeof what, "%s type %u", name, type);
         signed_ask(g, q, signed_query(q, name, (uint16_t)type, false), &a);
-        ck_assert_msg(a.info.rcode == DNS_NOERROR || (a.info.rcode == DNS_NXDOMAIN && !is_compact(name)),
+        ck_assert_msg(a.info.rcode == DNS_NOERROR ||
+                          (a.info.rcode == DNS_NXDOMAIN && !is_compact(name)),
                       "%s: rcode %d", what, a.info.rcode);
         const ldns_rr_list *l = ldns_pkt_answer(a.pkt);
         const ldns_rr *first = ldns_rr_list_rr_count(l) ? ldns_rr_list_rr(l, 0) : NULL;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// resolver/answer_sign, denial, dnssec: every record of every answer is judged by ldns with the zones' own keys; what
-// is denied and how, name by name; fe.D as a signed zone.
+// resolver/answer_sign, denial, dnssec: every record of every answer is judged by ldns with the
+// zones' own keys; what is denied and how, name by name; fe.D as a signed zone.
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/mem.h"
@@ -20,12 +20,15 @@ static struct dnssec_judge oracle_of(const struct signed_rig *g, int64_t now_s)
 {
     const struct dnssec *d = g->d;
     struct dnssec_judge j = {.now_s = now_s};
-    dnssec_judge_zone(&j, "example.io.", dnssec_judge_records(d->main.rrs, d->main.n_rrs, T_DNSKEY));
-    dnssec_judge_zone(&j, "fe.example.io.", dnssec_judge_records(d->frontend.rrs, d->frontend.n_rrs, T_DNSKEY));
+    dnssec_judge_zone(&j, "example.io.",
+                      dnssec_judge_records(d->main.rrs, d->main.n_rrs, T_DNSKEY));
+    dnssec_judge_zone(&j, "fe.example.io.",
+                      dnssec_judge_records(d->frontend.rrs, d->frontend.n_rrs, T_DNSKEY));
     return j;
 }
 
-static void judge(struct dnssec_judge *j, const ldns_rr_list *section, int64_t now_s, const char *what)
+static void judge(struct dnssec_judge *j, const ldns_rr_list *section, int64_t now_s,
+                  const char *what)
 {
     j->now_s = now_s;
     ck_assert_msg(dnssec_judge_section(j, section), "%s: %s", what, j->why);
@@ -87,7 +90,8 @@ static void a_mix(enum dnskey_algorithm algorithm, bool csk)
                 snprintf(what, sizeof what, "%s type %u from %s", names[i], types[k], sources[s]);
                 g.c.source = fixture_ip(sources[s]);
                 g.c.transport = (i + k + s) & 1 || names[i][0] == '_' ? ANSWER_TCP : ANSWER_UDP;
-                waits += (unsigned)signed_ask(&g, q, signed_query(q, names[i], types[k], false), &a);
+                waits +=
+                    (unsigned)signed_ask(&g, q, signed_query(q, names[i], types[k], false), &a);
                 ck_assert_msg(ldns_pkt_get_rcode(a.pkt) == LDNS_RCODE_NOERROR ||
                                   (ldns_pkt_get_rcode(a.pkt) == LDNS_RCODE_NXDOMAIN &&
                                    (strstr(names[i], ".fe.") || !strncmp(names[i], "*.", 2))),
@@ -121,7 +125,8 @@ END_TEST
 
 // ---- what is denied ----
 
-static char *nsec_text(struct signed_rig *g, const char *source, const char *name, uint16_t type, bool co, int *rcode)
+static char *nsec_text(struct signed_rig *g, const char *source, const char *name, uint16_t type,
+                       bool co, int *rcode)
 {
     static struct fixture_answer a;
     static char out[2048];
@@ -149,15 +154,19 @@ START_TEST(absent_names_and_types_are_denied_at_the_name)
          "nobody0.example.io. 61 IN NSEC \\000.nobody0.example.io. RRSIG NSEC TYPE128 \n"},
         {"192.0.2.99", "nobody0.example.io", T_A, true, 3,
          "nobody0.example.io. 61 IN NSEC \\000.nobody0.example.io. RRSIG NSEC TYPE128 \n"},
-        // An asterisk: from one impossible label to the next, the same for who knows compact denials and who does not.
-        {"192.0.2.99", "*.example.io", T_A, false, 3, "\\).example.io. 61 IN NSEC +.example.io. RRSIG NSEC \n"},
-        {"192.0.2.99", "*.example.io", T_DS, true, 3, "\\).example.io. 61 IN NSEC +.example.io. RRSIG NSEC \n"},
+        // An asterisk: from one impossible label to the next, the same for who knows compact
+        // denials and who does not.
+        {"192.0.2.99", "*.example.io", T_A, false, 3,
+         "\\).example.io. 61 IN NSEC +.example.io. RRSIG NSEC \n"},
+        {"192.0.2.99", "*.example.io", T_DS, true, 3,
+         "\\).example.io. 61 IN NSEC +.example.io. RRSIG NSEC \n"},
         {"192.0.2.99", "*.EASTUS.geo.example.io", T_TXT, false, 3,
          "\\).eastus.geo.example.io. 61 IN NSEC +.eastus.geo.example.io. RRSIG NSEC \n"},
         {"192.0.2.99", "*.nobody.example.io", T_NSEC, false, 3,
          "\\).nobody.example.io. 61 IN NSEC +.nobody.example.io. RRSIG NSEC \n"},
         {"10.1.2.3", "*.contoso.privatelink.example.io", T_A, false, 3,
-         "\\).contoso.privatelink.example.io. 61 IN NSEC +.contoso.privatelink.example.io. RRSIG NSEC \n"},
+         "\\).contoso.privatelink.example.io. 61 IN NSEC +.contoso.privatelink.example.io. RRSIG "
+         "NSEC \n"},
         {"192.0.2.99", "x.*.example.io", T_A, false, 0,
          "x.*.example.io. 61 IN NSEC \\000.x.*.example.io. RRSIG NSEC TYPE128 \n"},
         {"192.0.2.99", "geo.example.io", T_A, false, 0,
@@ -167,54 +176,64 @@ START_TEST(absent_names_and_types_are_denied_at_the_name)
         {"192.0.2.99", "example.io", T_TXT, false, 0,
          "example.io. 61 IN NSEC \\000.example.io. NS SOA RRSIG NSEC DNSKEY CDS CDNSKEY \n"},
         {"10.1.2.3", "contoso.example.io", T_AAAA, false, 0,
-         "contoso.privatelink.example.io. 61 IN NSEC \\000.contoso.privatelink.example.io. A RRSIG NSEC \n"},
+         "contoso.privatelink.example.io. 61 IN NSEC \\000.contoso.privatelink.example.io. A RRSIG "
+         "NSEC \n"},
         {"10.1.2.3", "contoso.privatelink.example.io", T_TXT, false, 0,
-         "contoso.privatelink.example.io. 61 IN NSEC \\000.contoso.privatelink.example.io. A RRSIG NSEC \n"},
+         "contoso.privatelink.example.io. 61 IN NSEC \\000.contoso.privatelink.example.io. A RRSIG "
+         "NSEC \n"},
         {"192.0.2.99", "contoso.example.io", T_TXT, false, 0,
          "eus-1.eastus.fe.example.io. 61 IN NSEC eus-2.eastus.fe.example.io. A AAAA RRSIG NSEC \n"},
         {"192.0.2.99", "fe.example.io", T_A, false, 0,
-         "fe.example.io. 61 IN NSEC eus-1.eastus.fe.example.io. NS SOA RRSIG NSEC DNSKEY CDS CDNSKEY \n"},
-        {"192.0.2.99", "westeurope.fe.example.io", T_A, false, 0, // an empty name: its child comes next
-         "sea-1.southeastasia.fe.example.io. 61 IN NSEC weu-1.westeurope.fe.example.io. A RRSIG NSEC \n"},
+         "fe.example.io. 61 IN NSEC eus-1.eastus.fe.example.io. NS SOA RRSIG NSEC DNSKEY CDS "
+         "CDNSKEY \n"},
+        // an empty name: its child comes next
+        {"192.0.2.99", "westeurope.fe.example.io", T_A, false, 0,
+         "sea-1.southeastasia.fe.example.io. 61 IN NSEC weu-1.westeurope.fe.example.io. A RRSIG "
+         "NSEC \n"},
         {"192.0.2.99", "none.eastus.fe.example.io", T_A, false, 3, // the name, and the wildcard
          "eus-2.eastus.fe.example.io. 61 IN NSEC sea-1.southeastasia.fe.example.io. A RRSIG NSEC \n"
-         "fe.example.io. 61 IN NSEC eus-1.eastus.fe.example.io. NS SOA RRSIG NSEC DNSKEY CDS CDNSKEY \n"},
+         "fe.example.io. 61 IN NSEC eus-1.eastus.fe.example.io. NS SOA RRSIG NSEC DNSKEY CDS "
+         "CDNSKEY \n"},
     };
     static struct signed_rig g;
     signed_rig_start(&g, "", DNSKEY_ECDSAP256, false, 1, NOW);
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         int rcode;
         char *got = nsec_text(&g, rows[i].source, rows[i].name, rows[i].type, rows[i].co, &rcode);
-        ck_assert_msg(!strcmp(got, rows[i].nsec), "%s %u:\n%sexpected\n%s", rows[i].name, rows[i].type, got,
-                      rows[i].nsec);
+        ck_assert_msg(!strcmp(got, rows[i].nsec), "%s %u:\n%sexpected\n%s", rows[i].name,
+                      rows[i].type, got, rows[i].nsec);
         ck_assert_msg(rcode == rows[i].rcode, "%s: rcode %d", rows[i].name, rcode);
     }
     signed_rig_stop(&g);
 }
 END_TEST
 
-// RFC 4034 section 3.1.3. No owner of ours begins with one; whoever signs such an RRset all the same, signs it right.
+// RFC 4034 section 3.1.3. No owner of ours begins with one; whoever signs such an RRset all the
+// same, signs it right.
 START_TEST(a_leading_asterisk_is_no_label_of_a_signature)
 {
     static const struct {
         const char *owner;
         uint8_t labels;
-    } rows[] = {{"*.example.io", 2}, {"*.eastus.geo.example.io", 4}, {"**.example.io", 3}, {"x.*.example.io", 4},
-                {"example.io", 2},   {"*.*.example.io", 3}};
-    const struct rrsig_signer by = {.algorithm = DNSKEY_ED25519, .apex = (const uint8_t *)"\2io", .apex_n = 4};
+    } rows[] = {{"*.example.io", 2},  {"*.eastus.geo.example.io", 4},
+                {"**.example.io", 3}, {"x.*.example.io", 4},
+                {"example.io", 2},    {"*.*.example.io", 3}};
+    const struct rrsig_signer by = {
+        .algorithm = DNSKEY_ED25519, .apex = (const uint8_t *)"\2io", .apex_n = 4};
     struct rdata rdata = {(const uint8_t *)"\1", 1};
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         uint8_t owner[DNS_NAME_MAX], out[512];
         size_t n = dns_name_from_text(rows[i].owner, owner);
         struct rrset s = {owner, n, T_TXT, 60, &rdata, 1};
-        ck_assert_uint_gt(rrset_to_sign(&s, &by, rrsig_times(RRSIG_LONG, owner, n, NOW), out, sizeof out), 0);
+        ck_assert_uint_gt(
+            rrset_to_sign(&s, &by, rrsig_times(RRSIG_LONG, owner, n, NOW), out, sizeof out), 0);
         ck_assert_msg(out[3] == rows[i].labels, "%s: %u", rows[i].owner, out[3]);
     }
 }
 END_TEST
 
-static const char *answer_text(struct signed_rig *g, const char *source, const char *name, uint16_t type, bool co,
-                               struct fixture_answer *a)
+static const char *answer_text(struct signed_rig *g, const char *source, const char *name,
+                               uint16_t type, bool co, struct fixture_answer *a)
 {
     uint8_t q[512];
     g->c.source = fixture_ip(source);
@@ -222,28 +241,34 @@ static const char *answer_text(struct signed_rig *g, const char *source, const c
     return fixture_text(ldns_pkt_answer(a->pkt));
 }
 
-// NSEC and its signature, and nothing of an alias or a denial: what a denial at that name says it has.
+// NSEC and its signature, and nothing of an alias or a denial: what a denial at that name says it
+// has.
 START_TEST(who_asks_for_nsec_or_signatures_gets_those_of_the_name)
 {
     static const struct {
         const char *source, *name;
         bool co;
-        const char *nsec; // NULL: denied
+        // NULL: denied
+        const char *nsec;
     } rows[] = {
         {"192.0.2.99", "example.io", false,
          "example.io. 61 IN NSEC \\000.example.io. NS SOA RRSIG NSEC DNSKEY CDS CDNSKEY \n"},
         {"192.0.2.99", "CONTOSO.example.io", true,
          "CONTOSO.example.io. 61 IN NSEC \\000.contoso.example.io. CNAME RRSIG NSEC \n"},
         {"192.0.2.99", "contoso.privatelink.example.io", false,
-         "contoso.privatelink.example.io. 61 IN NSEC \\000.contoso.privatelink.example.io. CNAME RRSIG NSEC \n"},
+         "contoso.privatelink.example.io. 61 IN NSEC \\000.contoso.privatelink.example.io. CNAME "
+         "RRSIG NSEC \n"},
         {"10.1.2.3", "contoso.privatelink.example.io", false,
-         "contoso.privatelink.example.io. 61 IN NSEC \\000.contoso.privatelink.example.io. A RRSIG NSEC \n"},
-        {"192.0.2.99", "geo.example.io", true, "geo.example.io. 61 IN NSEC \\000.geo.example.io. RRSIG NSEC \n"},
+         "contoso.privatelink.example.io. 61 IN NSEC \\000.contoso.privatelink.example.io. A RRSIG "
+         "NSEC \n"},
+        {"192.0.2.99", "geo.example.io", true,
+         "geo.example.io. 61 IN NSEC \\000.geo.example.io. RRSIG NSEC \n"},
         {"192.0.2.99", "nobody0.example.io", false,
          "nobody0.example.io. 61 IN NSEC \\000.nobody0.example.io. RRSIG NSEC TYPE128 \n"},
         {"192.0.2.99", "nobody0.example.io", true, NULL},
         {"192.0.2.99", "fe.example.io", false,
-         "fe.example.io. 61 IN NSEC eus-1.eastus.fe.example.io. NS SOA RRSIG NSEC DNSKEY CDS CDNSKEY \n"},
+         "fe.example.io. 61 IN NSEC eus-1.eastus.fe.example.io. NS SOA RRSIG NSEC DNSKEY CDS "
+         "CDNSKEY \n"},
         {"192.0.2.99", "eus-1.eastus.fe.example.io", true,
          "eus-1.eastus.fe.example.io. 61 IN NSEC eus-2.eastus.fe.example.io. A AAAA RRSIG NSEC \n"},
         {"192.0.2.99", "eastus.fe.example.io", false, NULL}, // it has none
@@ -256,8 +281,10 @@ START_TEST(who_asks_for_nsec_or_signatures_gets_those_of_the_name)
     signed_rig_start(&g, "", DNSKEY_ECDSAP256, false, 1, NOW);
     struct dnssec_judge o = oracle_of(&g, NOW);
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-        const char *nsec = rows[i].nsec, *got = answer_text(&g, rows[i].source, rows[i].name, T_NSEC, rows[i].co, &a);
-        ck_assert_msg(a.info.rcode == DNS_NOERROR || (!nsec && a.info.rcode == DNS_NXDOMAIN), "%s", rows[i].name);
+        const char *nsec = rows[i].nsec,
+                   *got = answer_text(&g, rows[i].source, rows[i].name, T_NSEC, rows[i].co, &a);
+        ck_assert_msg(a.info.rcode == DNS_NOERROR || (!nsec && a.info.rcode == DNS_NXDOMAIN), "%s",
+                      rows[i].name);
         ck_assert_uint_eq(ldns_pkt_ancount(a.pkt), nsec ? 2 : 0);
         ck_assert_uint_eq(ldns_pkt_nscount(a.pkt) == 0, nsec != NULL);
         ck_assert_msg(!nsec || !strncmp(got, nsec, strlen(nsec)), "%s:\n%s", rows[i].name, got);
@@ -265,8 +292,10 @@ START_TEST(who_asks_for_nsec_or_signatures_gets_those_of_the_name)
         judge(&o, ldns_pkt_authority(a.pkt), NOW, rows[i].name);
         fixture_answer_done(&a);
         answer_text(&g, rows[i].source, rows[i].name, T_RRSIG, rows[i].co, &a);
-        ldns_rr_list *sigs = ldns_pkt_rr_list_by_type(a.pkt, LDNS_RR_TYPE_RRSIG, LDNS_SECTION_ANSWER);
-        ck_assert_msg(nsec ? ldns_rr_list_rr_count(sigs) == ldns_pkt_ancount(a.pkt) && ldns_rr_list_rr_count(sigs) > 0
+        ldns_rr_list *sigs =
+            ldns_pkt_rr_list_by_type(a.pkt, LDNS_RR_TYPE_RRSIG, LDNS_SECTION_ANSWER);
+        ck_assert_msg(nsec ? ldns_rr_list_rr_count(sigs) == ldns_pkt_ancount(a.pkt) &&
+                                 ldns_rr_list_rr_count(sigs) > 0
                            : !sigs && !ldns_pkt_ancount(a.pkt),
                       "%s", rows[i].name);
         ck_assert_uint_eq(ldns_pkt_nscount(a.pkt) == 0, nsec != NULL);
@@ -278,7 +307,8 @@ START_TEST(who_asks_for_nsec_or_signatures_gets_those_of_the_name)
 }
 END_TEST
 
-// Without DO NSEC is data like any other, but no name that is not there has any; nor are signatures made.
+// Without DO NSEC is data like any other, but no name that is not there has any; nor are signatures
+// made.
 START_TEST(nsec_without_do)
 {
     static struct signed_rig g;
@@ -309,11 +339,13 @@ START_TEST(co_comes_back_where_denials_are_compact)
     static struct signed_rig g;
     static struct fixture_answer a;
     signed_rig_start(&g, "", DNSKEY_ECDSAP256, false, 1, NOW);
-    static const char *const asked[] = {"nobody0.example.io", "contoso.example.io", "geo.example.io"};
+    static const char *const asked[] = {"nobody0.example.io", "contoso.example.io",
+                                        "geo.example.io"};
     for (size_t i = 0; i < ARRAY_LEN(asked); i++)
         for (int co = 0; co < 2; co++) {
             answer_text(&g, "192.0.2.99", asked[i], T_A, co, &a);
-            ck_assert_msg(ldns_pkt_edns_z(a.pkt) == (co ? 0xc000 : 0x8000), "%s: %x", asked[i], ldns_pkt_edns_z(a.pkt));
+            ck_assert_msg(ldns_pkt_edns_z(a.pkt) == (co ? 0xc000 : 0x8000), "%s: %x", asked[i],
+                          ldns_pkt_edns_z(a.pkt));
             fixture_answer_done(&a);
         }
     struct topology *unsigned_ = fixture_topology();
@@ -333,20 +365,23 @@ START_TEST(a_cut_without_ds_is_denied_by_the_parent)
     uint8_t q[512];
     int rcode;
     signed_rig_start(&g, "private_cut: insecure\n", DNSKEY_ECDSAP256, false, 1, NOW);
-    ck_assert_str_eq(nsec_text(&g, "192.0.2.99", "privatelink.example.io", T_DS, false, &rcode),
-                     "privatelink.example.io. 61 IN NSEC \\000.privatelink.example.io. NS RRSIG NSEC \n");
+    ck_assert_str_eq(
+        nsec_text(&g, "192.0.2.99", "privatelink.example.io", T_DS, false, &rcode),
+        "privatelink.example.io. 61 IN NSEC \\000.privatelink.example.io. NS RRSIG NSEC \n");
     // Below it nothing is signed, but the way there is.
     g.c.source = fixture_ip("10.1.2.3");
     signed_ask(&g, q, signed_query(q, "contoso.example.io", T_A, false), &a);
     ldns_rr_list *sigs = ldns_pkt_rr_list_by_type(a.pkt, LDNS_RR_TYPE_RRSIG, LDNS_SECTION_ANSWER);
     ck_assert_uint_eq(ldns_rr_list_rr_count(sigs), 1);
-    ck_assert_uint_eq(ldns_rdf2rr_type(ldns_rr_rrsig_typecovered(ldns_rr_list_rr(sigs, 0))), LDNS_RR_TYPE_CNAME);
+    ck_assert_uint_eq(ldns_rdf2rr_type(ldns_rr_rrsig_typecovered(ldns_rr_list_rr(sigs, 0))),
+                      LDNS_RR_TYPE_CNAME);
     ldns_rr_list_deep_free(sigs);
     fixture_answer_done(&a);
     // An alias there has no NSEC: its target's is the answer.
     answer_text(&g, "192.0.2.99", "contoso.privatelink.example.io", T_NSEC, false, &a);
     ck_assert_uint_eq(ldns_pkt_ancount(a.pkt), 3);
-    ck_assert_uint_eq(ldns_rr_get_type(ldns_rr_list_rr(ldns_pkt_answer(a.pkt), 1)), LDNS_RR_TYPE_NSEC);
+    ck_assert_uint_eq(ldns_rr_get_type(ldns_rr_list_rr(ldns_pkt_answer(a.pkt), 1)),
+                      LDNS_RR_TYPE_NSEC);
     fixture_answer_done(&a);
     signed_rig_stop(&g);
 }
@@ -362,7 +397,8 @@ START_TEST(without_do_nothing_changes)
     uint8_t q[512];
     struct answer_info info;
     signed_rig_start(&g, "", DNSKEY_ECDSAP256, false, 1, NOW);
-    struct answer_context c = {.topology = fixture_topology(), .transport = ANSWER_UDP, .source = g.c.source};
+    struct answer_context c = {
+        .topology = fixture_topology(), .transport = ANSWER_UDP, .source = g.c.source};
     c.frontend = g.d->zone; // its serial
     for (size_t i = 0; i < ARRAY_LEN(names); i++)
         for (size_t k = 0; k < ARRAY_LEN(plain); k++)
@@ -388,7 +424,8 @@ START_TEST(no_keys_no_unsigned_answers)
     signed_ask(&g, q, signed_query(q, "contoso.example.io", T_A, false), &a);
     ck_assert_int_eq(a.info.rcode, DNS_SERVFAIL);
     fixture_answer_done(&a);
-    fixture_ask(&g.c, "contoso.example.io", T_A, 1232, &a); // who does not ask for signatures is served
+    // who does not ask for signatures is served
+    fixture_ask(&g.c, "contoso.example.io", T_A, 1232, &a);
     ck_assert_int_eq(a.info.rcode, DNS_NOERROR);
     fixture_answer_done(&a);
     signed_rig_stop(&g);
@@ -453,12 +490,14 @@ START_TEST(signatures_are_renewed_ahead_of_their_end)
         int waits = signed_ask(&g, q, n, &a);
         ck_assert_msg(t == NOW || waits == 0, "waited at %lld", (long long)(t - NOW));
         const uint8_t *found = a.info.lookups[SIGNER_POSITIVE];
-        ck_assert(a.info.looked_up && found[LOOKUP_HIT] + found[LOOKUP_BEFORE] > 0 && !found[LOOKUP_MISS]);
+        ck_assert(a.info.looked_up && found[LOOKUP_HIT] + found[LOOKUP_BEFORE] > 0 &&
+                  !found[LOOKUP_MISS]);
         judge(&o, ldns_pkt_answer(a.pkt), t, "now");
         judge(&o, ldns_pkt_answer(a.pkt), t - 3000, "a clock behind");
         judge(&o, ldns_pkt_answer(a.pkt), t + (int64_t)g.t->ttl.global, "until the TTL ends");
         // At most an hour for what leads where health says.
-        ldns_rr_list *sigs = ldns_pkt_rr_list_by_type(a.pkt, LDNS_RR_TYPE_RRSIG, LDNS_SECTION_ANSWER);
+        ldns_rr_list *sigs =
+            ldns_pkt_rr_list_by_type(a.pkt, LDNS_RR_TYPE_RRSIG, LDNS_SECTION_ANSWER);
         int64_t end = ldns_rdf2native_time_t(ldns_rr_rrsig_expiration(ldns_rr_list_rr(sigs, 0)));
         ck_assert_int_le(end - t, 3600);
         ck_assert_int_ge(end - t, 1200);
@@ -500,14 +539,16 @@ START_TEST(the_signed_zone_holds_together)
     judge(&o, all, NOW, "fe.D");
     ldns_rr_list_deep_free(all);
     dnssec_judge_done(&o);
-    // Made again for the same period, nothing is signed anew: Ed25519 would hide it, so by identity of the memo.
+    // Made again for the same period, nothing is signed anew: Ed25519 would hide it, so by identity
+    // of the memo.
     struct dnssec *again;
     ck_assert_int_eq(dnssec_new(g.t, g.dir, NOW + 10, g.memo, NULL, NULL, &again), 0);
     ck_assert_uint_eq(again->zone->n_rrs, z->n_rrs);
     for (size_t i = 0; i < z->n_rrs; i++)
         ck_assert_int_eq(zone_rr_compare(&z->rrs[i], &again->zone->rrs[i]), 0);
     snapshot_unref(again);
-    // Nor is it another zone for the zone maintainer: a document that pins the serial costs no file and no message.
+    // Nor is it another zone for the zone maintainer: a document that pins the serial costs no file
+    // and no message.
     ck_assert_int_eq(dnssec_new(g.t, g.dir, NOW + 10, g.memo, z, NULL, &again), 0);
     ck_assert_ptr_eq(again->zone, z);
     snapshot_unref(again);
@@ -563,9 +604,12 @@ START_TEST(the_next_name_is_greater_and_a_name)
 END_TEST
 
 CHECK_MAIN("resolver/dnssec", ldns_verifies_every_answer_with_ecdsa,
-           ldns_verifies_every_answer_with_ed25519_and_one_key, absent_names_and_types_are_denied_at_the_name,
-           a_leading_asterisk_is_no_label_of_a_signature, who_asks_for_nsec_or_signatures_gets_those_of_the_name,
-           nsec_without_do, co_comes_back_where_denials_are_compact, a_cut_without_ds_is_denied_by_the_parent,
-           without_do_nothing_changes, no_keys_no_unsigned_answers, when_nobody_can_sign_udp_is_told_to_come_by_tcp,
-           a_missing_private_key_is_named, signatures_are_renewed_ahead_of_their_end, the_signed_zone_holds_together,
+           ldns_verifies_every_answer_with_ed25519_and_one_key,
+           absent_names_and_types_are_denied_at_the_name,
+           a_leading_asterisk_is_no_label_of_a_signature,
+           who_asks_for_nsec_or_signatures_gets_those_of_the_name, nsec_without_do,
+           co_comes_back_where_denials_are_compact, a_cut_without_ds_is_denied_by_the_parent,
+           without_do_nothing_changes, no_keys_no_unsigned_answers,
+           when_nobody_can_sign_udp_is_told_to_come_by_tcp, a_missing_private_key_is_named,
+           signatures_are_renewed_ahead_of_their_end, the_signed_zone_holds_together,
            out_of_memory_leaves_nothing_behind, the_next_name_is_greater_and_a_name)

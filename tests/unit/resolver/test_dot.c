@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// resolver/dot and its connections: real sessions over the loopback with OpenSSL as the client: pipelining, ALPN, half
-// closes, clients that are slow, old or no TLS at all, and a certificate that is renewed while others go on.
+// resolver/dot and its connections: real sessions over the loopback with OpenSSL as the client:
+// pipelining, ALPN, half closes, clients that are slow, old or no TLS at all, and a certificate
+// that is renewed while others go on.
 #include "resolver/serve/dot.h"
 
 #include "base/clock.h"
@@ -40,7 +41,8 @@ static void start(void)
     struct endpoint any = {fixture_ip("127.0.0.1"), 0};
     struct diag d;
     diag_init(&d);
-    ck_assert_int_eq(resolver_rebind(&(struct resolver_listen){&any, 1, &any, 1}, 1, NULL, 0, &d, &s), 0);
+    ck_assert_int_eq(
+        resolver_rebind(&(struct resolver_listen){&any, 1, &any, 1}, 1, NULL, 0, &d, &s), 0);
     diag_done(&d);
     ck_assert_int_eq(resolver_sockets_endpoint(s, 0, &plain), 0);
     ck_assert_int_eq(resolver_sockets_endpoint(s, 1, &tls), 0);
@@ -80,7 +82,8 @@ static int dial(const struct endpoint *at)
     return fd;
 }
 
-// Verifies the server against the authority and its name. `alpn` in wire form, or NULL. Returns what SSL_connect does.
+// Verifies the server against the authority and its name. `alpn` in wire form, or NULL. Returns
+// what SSL_connect does.
 static int client_open(struct client *c, const char *alpn, int max_version)
 {
     char ca[128];
@@ -95,7 +98,8 @@ static int client_open(struct client *c, const char *alpn, int max_version)
     c->ssl = SSL_new(c->ctx);
     ck_assert_int_eq(SSL_set1_host(c->ssl, "eus-1.eastus.fe.example.io"), 1);
     if (alpn)
-        ck_assert_int_eq(SSL_set_alpn_protos(c->ssl, (const unsigned char *)alpn, (unsigned)strlen(alpn)), 0);
+        ck_assert_int_eq(
+            SSL_set_alpn_protos(c->ssl, (const unsigned char *)alpn, (unsigned)strlen(alpn)), 0);
     SSL_set_fd(c->ssl, c->fd);
     return SSL_connect(c->ssl);
 }
@@ -226,8 +230,8 @@ static void closed(int fd)
     ck_assert(n == 0 || errno == ECONNRESET);
 }
 
-// Lets so much time go by, and the one worker see it: what is due by time alone is done after each of its turns, so
-// before the second answer comes.
+// Lets so much time go by, and the one worker see it: what is due by time alone is done after each
+// of its turns, so before the second answer comes.
 static void pass(struct client *c, int64_t ms)
 {
     clock_virtual_advance(ms);
@@ -355,19 +359,22 @@ START_TEST(files_that_are_no_identity)
     char c[512];
     diag_init(&d);
     ck_assert_int_eq(dot_identity_load("/nonexistent", &d, &id), ERR_NOTFOUND);
-    snprintf(
-        c, sizeof c,
-        "cd %s && umask 077 && openssl x509 -in leaf.pem -out bare.pem && cat bare.pem ca.key > other.pem && "
-        "openssl pkcs8 -topk8 -in leaf.key -passout pass:x -out locked.key && cat bare.pem locked.key > locked.pem "
-        "&& (cat bare.pem && sed 's/^M.../MAAA/' bare.pem && cat leaf.key) > chain.pem && : > empty.pem && "
-        "mkfifo pipe.pem && cp leaf.pem open.pem && chmod 640 open.pem",
-        dir);
+    snprintf(c, sizeof c,
+             "cd %s && umask 077 && openssl x509 -in leaf.pem -out bare.pem && cat bare.pem ca.key "
+             "> other.pem && "
+             "openssl pkcs8 -topk8 -in leaf.key -passout pass:x -out locked.key && cat bare.pem "
+             "locked.key > locked.pem "
+             "&& (cat bare.pem && sed 's/^M.../MAAA/' bare.pem && cat leaf.key) > chain.pem && : > "
+             "empty.pem && "
+             "mkfifo pipe.pem && cp leaf.pem open.pem && chmod 640 open.pem",
+             dir);
     tls_shell(c);
     static const struct {
         const char *name;
         int rc;
-    } bad[] = {{"bare", ERR_CRYPTO},  {"other", ERR_CRYPTO}, {"locked", ERR_CRYPTO}, {"chain", ERR_CRYPTO},
-               {"empty", ERR_CRYPTO}, {"pipe", ERR_DENIED},  {"open", ERR_DENIED}};
+    } bad[] = {{"bare", ERR_CRYPTO},  {"other", ERR_CRYPTO}, {"locked", ERR_CRYPTO},
+               {"chain", ERR_CRYPTO}, {"empty", ERR_CRYPTO}, {"pipe", ERR_DENIED},
+               {"open", ERR_DENIED}};
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         snprintf(c, sizeof c, "%s/%s.pem", dir, bad[i].name);
         ck_assert_msg(dot_identity_load(c, &d, &id) == bad[i].rc, "%s", bad[i].name);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The edges of wire, edns and answer that no other test comes to: options that are nearly right, names and answers as
-// long as they can be in as little room as there is, contexts that lack a part. With the others it makes the branch
-// coverage of these files whole (tools/coverage).
+// The edges of wire, edns and answer that no other test comes to: options that are nearly right,
+// names and answers as long as they can be in as little room as there is, contexts that lack a
+// part. With the others it makes the branch coverage of these files whole (tools/coverage).
 #include "resolver/answer/answer.h"
 
 #include "base/bytes.h"
@@ -24,7 +24,8 @@
 // ---- queries ----
 
 // A query whose OPT holds these octets of options.
-static size_t query_with_options(uint8_t *p, const char *name, uint16_t type, const void *options, size_t n_options)
+static size_t query_with_options(uint8_t *p, const char *name, uint16_t type, const void *options,
+                                 size_t n_options)
 {
     size_t n = fixture_query(p, name, type, 512);
     p[n - 2] = (uint8_t)(n_options >> 8);
@@ -87,7 +88,8 @@ END_TEST
 START_TEST(the_serial_of_an_ixfr_query)
 {
     static const struct {
-        const char *authority; // behind the owner, which is the question's
+        // behind the owner, which is the question's
+        const char *authority;
         size_t n;
         bool there;
     } rows[] = {
@@ -198,14 +200,15 @@ static struct topology *long_topology(void)
                                 "version: 7\ndomain: " LONG_D "\nregions:\n  - name: " R31
                                 "\n    peer: 192.0.2.1:8443\n    stamps:\n");
     for (char c = 'a'; c < 'a' + 13; c++)
-        n += (size_t)snprintf(yaml + n, sizeof yaml - n, "      - { name: %.62s%c, ipv4: [192.0.2.%d] }\n", L63, c,
-                              c - 96);
+        n += (size_t)snprintf(yaml + n, sizeof yaml - n,
+                              "      - { name: %.62s%c, ipv4: [192.0.2.%d] }\n", L63, c, c - 96);
     n += (size_t)snprintf(yaml + n, sizeof yaml - n, "name_servers: [");
     for (char c = 'a'; c < 'a' + 13; c++)
-        n += (size_t)snprintf(yaml + n, sizeof yaml - n, "%s%.62s%c." R31, c == 'a' ? "" : ", ", L63, c);
+        n += (size_t)snprintf(yaml + n, sizeof yaml - n, "%s%.62s%c." R31, c == 'a' ? "" : ", ",
+                              L63, c);
     n += (size_t)snprintf(yaml + n, sizeof yaml - n,
-                          "]\nregistries:\n  - { name: " L50 ", regional_endpoints: enabled, replicas: [ { region: " R31
-                          " } ] }\n"
+                          "]\nregistries:\n  - { name: " L50
+                          ", regional_endpoints: enabled, replicas: [ { region: " R31 " } ] }\n"
                           "ttl: { soa: 30s, negative: 60s }\n"
                           "apex: { acme_challenge: [ { txt: [");
     for (int i = 0; i < 6; i++)
@@ -213,14 +216,15 @@ static struct topology *long_topology(void)
     snprintf(yaml + n, sizeof yaml - n,
              "] } ] }\n"
              "views: [ { name: corp, sources: [10.0.0.0/8] } ]\n"
-             "private_endpoints: [ { name: pe, registry: " L50 ", view: corp, addresses: { registry_" R31
-             ": 10.1.0.5 } } ]\n");
+             "private_endpoints: [ { name: pe, registry: " L50
+             ", view: corp, addresses: { registry_" R31 ": 10.1.0.5 } } ]\n");
     return fixture_parse(yaml);
 }
 
 // With all that an OPT must have: a Client Subnet of 128 bits and a cookie.
-static const char full_options[] = "\0\x08\0\x14\0\2\x80\0\x20\1\x0d\xb8\0\0\0\0\0\0\0\0\0\0\0\1\0\x0a\0\x08"
-                                   "12345678";
+static const char full_options[] =
+    "\0\x08\0\x14\0\2\x80\0\x20\1\x0d\xb8\0\0\0\0\0\0\0\0\0\0\0\1\0\x0a\0\x08"
+    "12345678";
 
 static void upper(uint8_t *name)
 {
@@ -229,8 +233,8 @@ static void upper(uint8_t *name)
             name[i] -= name[i] >= 'a' && name[i] <= 'z' ? 0x20 : 0;
 }
 
-// Every kind of name, as long as it can be, in every size of room over UDP, with few and with many options, in lower
-// and in upper case: whole, or truncated, and always a message.
+// Every kind of name, as long as it can be, in every size of room over UDP, with few and with many
+// options, in lower and in upper case: whole, or truncated, and always a message.
 START_TEST(the_longest_names_in_the_least_room)
 {
     static const char secret[] = "e5e973e5a6b2a43f48e7dc849e37bfcf";
@@ -259,15 +263,17 @@ START_TEST(the_longest_names_in_the_least_room)
         uint16_t type = types[i / 8 / ARRAY_LEN(names)];
         struct answer_info info;
         ldns_pkt *pkt;
-        size_t n = options ? query_with_options(q, name, type, full_options, sizeof full_options - 1)
-                           : fixture_query(q, name, type, -1);
+        size_t n = options
+                       ? query_with_options(q, name, type, full_options, sizeof full_options - 1)
+                       : fixture_query(q, name, type, -1);
         if (shout)
             upper(q + 12);
         c.source = fixture_ip(private ? "10.1.2.3" : "192.0.2.9");
         c.cookies = options ? cookies : NULL;
         out[DNS_UDP_CEILING] = 0xee;
         size_t got = answer_packet(&c, q, n, out, DNS_UDP_CEILING, &info);
-        ck_assert_msg(got <= 512 && ldns_wire2pkt(&pkt, out, got) == LDNS_STATUS_OK, "%s %d", name, type);
+        ck_assert_msg(got <= 512 && ldns_wire2pkt(&pkt, out, got) == LDNS_STATUS_OK, "%s %d", name,
+                      type);
         ck_assert_int_eq(ldns_pkt_edns(pkt), options);
         ck_assert_int_eq(ldns_pkt_tc(pkt), info.truncated);
         ck_assert(!info.truncated || ldns_pkt_nscount(pkt) == 0);
@@ -276,7 +282,8 @@ START_TEST(the_longest_names_in_the_least_room)
         n_truncated += info.truncated;
         n_whole += !info.truncated;
         ldns_pkt_free(pkt);
-        c.transport = ANSWER_TCP; // in no more room than a datagram has: what does not fit is SERVFAIL
+        // in no more room than a datagram has: what does not fit is SERVFAIL
+        c.transport = ANSWER_TCP;
         got = answer_packet(&c, q, n, out, 512, &info);
         ck_assert_int_eq(ldns_wire2pkt(&pkt, out, got), LDNS_STATUS_OK);
         ck_assert(!ldns_pkt_tc(pkt) && (ldns_pkt_get_rcode(pkt) != 2 || !ldns_pkt_aa(pkt)));
@@ -297,7 +304,8 @@ START_TEST(a_soa_that_lives_shorter_than_absence)
     struct answer_context c = {.topology = t, .source = fixture_ip("192.0.2.9")};
     struct fixture_answer a;
     fixture_ask(&c, "nobody." LONG_D, T_A, 1232, &a);
-    ck_assert_uint_eq(ldns_rr_ttl(ldns_rr_list_rr(ldns_pkt_authority(a.pkt), 0)), 30); // RFC 2308 section 3
+    // RFC 2308 section 3
+    ck_assert_uint_eq(ldns_rr_ttl(ldns_rr_list_rr(ldns_pkt_authority(a.pkt), 0)), 30);
     fixture_answer_done(&a);
     snapshot_unref(t);
 }
@@ -306,9 +314,11 @@ END_TEST
 START_TEST(a_private_network_that_covers_other_names_only)
 {
     struct topology *t = long_topology();
-    struct answer_context c = {.topology = t, .transport = ANSWER_TCP, .source = fixture_ip("10.1.2.3")};
+    struct answer_context c = {
+        .topology = t, .transport = ANSWER_TCP, .source = fixture_ip("10.1.2.3")};
     struct fixture_answer a;
-    fixture_ask(&c, "_route." L50 "." LONG_D, T_TXT, 1232, &a); // the global name leaves the network
+    // the global name leaves the network
+    fixture_ask(&c, "_route." L50 "." LONG_D, T_TXT, 1232, &a);
     ck_assert_ptr_nonnull(strstr(fixture_text(ldns_pkt_answer(a.pkt)), "reason=healthy"));
     fixture_answer_done(&a);
     snapshot_unref(t);
@@ -325,7 +335,8 @@ static size_t signed_with_cookie(const struct answer_context *c, const char *nam
     memcpy(options, full_options, sizeof full_options - 1);
     size_t n = query_with_options(out, name, type, options, sizeof full_options - 1);
     ck_assert_int_eq(dns_query_parse(out, n, &q), 0);
-    ck_assert(!cookies_check(c->cookies, &q, &c->source, c->now_s, options + sizeof full_options - 1 - 8));
+    ck_assert(!cookies_check(c->cookies, &q, &c->source, c->now_s,
+                             options + sizeof full_options - 1 - 8));
     options[sizeof full_options - 1 - 9] = EDNS_COOKIE_BYTES;
     n = query_with_options(out, name, type, options, sizeof full_options - 1 + 16);
     tsig_begin(key, 0x1234, &s);
@@ -334,16 +345,19 @@ static size_t signed_with_cookie(const struct answer_context *c, const char *nam
     return n;
 }
 
-// A key's name may be long too, and its record stands beside the answer: then there is less room than anywhere else.
+// A key's name may be long too, and its record stands beside the answer: then there is less room
+// than anywhere else.
 START_TEST(signed_answers_in_what_room_a_long_key_leaves)
 {
     static const char secret[] = "e5e973e5a6b2a43f48e7dc849e37bfcf";
-    static const char *const names[] = {LONG_D, "_route." L50 "." LONG_D, L50 "." R31 ".geo.privatelink." LONG_D,
+    static const char *const names[] = {LONG_D, "_route." L50 "." LONG_D,
+                                        L50 "." R31 ".geo.privatelink." LONG_D,
                                         L63 "." L63 "." L63 "." L63 + 2, "a.b"};
     static const char *const key_names[] = {"k", L63, L63 "." L63, L63 "." L63 "." L63,
                                             L63 "." L63 "." L63 "." L63 + 2};
     struct topology *t = long_topology();
-    struct answer_context c = {.topology = t, .now_s = 1559731985, .source = fixture_ip("192.0.2.9")};
+    struct answer_context c = {
+        .topology = t, .now_s = 1559731985, .source = fixture_ip("192.0.2.9")};
     struct cookies *cookies;
     size_t n_bare = 0, n_whole = 0, n_truncated = 0;
     ck_assert_int_eq(cookies_parse(bytes_str(secret), "test", NULL, &cookies), 0);
@@ -351,8 +365,9 @@ START_TEST(signed_answers_in_what_room_a_long_key_leaves)
     for (size_t k = 0; k < ARRAY_LEN(key_names); k++) {
         char text[400];
         struct tsig_key *key;
-        size_t n = (size_t)snprintf(text, sizeof text,
-                                    "hmac-sha512:%s:MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=", key_names[k]);
+        size_t n = (size_t)snprintf(
+            text, sizeof text,
+            "hmac-sha512:%s:MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=", key_names[k]);
         ck_assert_int_eq(tsig_key_parse(text, n, key_names[k], &key), 0);
         struct tsig_keys keys = {.n = 1, .keys = &key};
         c.tsig_keys = &keys;
@@ -362,8 +377,8 @@ START_TEST(signed_answers_in_what_room_a_long_key_leaves)
             ldns_pkt *pkt;
             n = signed_with_cookie(&c, names[i / 2], i % 2 ? T_TXT : T_SOA, key, q);
             size_t got = answer_packet(&c, q, n, out, sizeof out, &info);
-            ck_assert_msg(got > 0 && got <= 512 && ldns_wire2pkt(&pkt, out, got) == LDNS_STATUS_OK, "%s %s",
-                          key_names[k], names[i / 2]);
+            ck_assert_msg(got > 0 && got <= 512 && ldns_wire2pkt(&pkt, out, got) == LDNS_STATUS_OK,
+                          "%s %s", key_names[k], names[i / 2]);
             ck_assert(ldns_pkt_tsig(pkt) && (ldns_pkt_edns(pkt) || ldns_pkt_tc(pkt)));
             n_bare += !ldns_pkt_edns(pkt);
             n_truncated += ldns_pkt_tc(pkt);
@@ -393,14 +408,16 @@ START_TEST(a_transfer_that_cannot_be_read)
 {
     struct topology *t = fixture_topology();
     uint8_t q[512];
-    struct answer_context c = {.topology = t, .transport = ANSWER_TCP, .source = fixture_ip("192.0.2.9")};
+    struct answer_context c = {
+        .topology = t, .transport = ANSWER_TCP, .source = fixture_ip("192.0.2.9")};
     size_t n = fixture_query(q, "fe.example.io", T_AXFR, 512);
     q[n - 5] = 1; // EDNS version 1
     ck_assert_int_eq(rcode_of(&c, q, n), DNS_BADVERS);
     q[n - 5] = 0;
     ck_assert_int_eq(rcode_of(&c, q, n), DNS_REFUSED);
     static const uint8_t tsig[] = {0, 0, 250, 0, 255, 0, 0, 0, 0, 0, 0};
-    n = fixture_query(q, "fe.example.io", T_SOA, 512); // signed, and of a version that we do not know
+    // signed, and of a version that we do not know
+    n = fixture_query(q, "fe.example.io", T_SOA, 512);
     q[n - 5] = 1;
     q[11] = 2;
     memcpy(q + n, tsig, sizeof tsig);
@@ -439,11 +456,13 @@ END_TEST
 
 START_TEST(forwarding_without_a_forwarder)
 {
-    struct topology *t = fixture_parse(
-        "version: 7\ndomain: example.io\nregions:\n"
-        "  - { name: eastus, peer: \"192.0.2.1:8443\", stamps: [ { name: eus-1, ipv4: [192.0.2.1] } ] }\n"
-        "name_servers: [eus-1.eastus]\nregistries: [ { name: contoso, replicas: [ { region: eastus } ] } ]\n"
-        "views: [ { name: corp, sources: [10.0.0.0/8], forward: { upstreams: [10.0.0.53], names: . } } ]\n");
+    struct topology *t = fixture_parse("version: 7\ndomain: example.io\nregions:\n"
+                                       "  - { name: eastus, peer: \"192.0.2.1:8443\", stamps: [ { "
+                                       "name: eus-1, ipv4: [192.0.2.1] } ] }\n"
+                                       "name_servers: [eus-1.eastus]\nregistries: [ { name: "
+                                       "contoso, replicas: [ { region: eastus } ] } ]\n"
+                                       "views: [ { name: corp, sources: [10.0.0.0/8], forward: { "
+                                       "upstreams: [10.0.0.53], names: . } } ]\n");
     struct forwarder *f;
     uint8_t q[512];
     size_t n = fixture_query(q, "www.example.com", T_A, 512);
@@ -468,7 +487,8 @@ START_TEST(forwarding_without_a_forwarder)
 }
 END_TEST
 
-// Question and name of the key are as long as they can be: the refusal fits a datagram without the question only.
+// Question and name of the key are as long as they can be: the refusal fits a datagram without the
+// question only.
 START_TEST(a_refusal_beside_the_longest_names)
 {
     struct topology *t = fixture_topology();
@@ -478,11 +498,12 @@ START_TEST(a_refusal_beside_the_longest_names)
     size_t n_key = dns_name_from_text(L63 "." L63 "." L63 "." L63 + 2, key);
     ck_assert_uint_gt(n_key, 250);
     for (int round = 0; round < 2; round++) {
-        size_t n =
-            round ? query_with_options(q, L63 "." L63 "." L63 "." L63 + 2, T_A, full_options, sizeof full_options - 1)
-                  : fixture_query(q, "contoso.example.io", T_A, 512);
-        static const uint8_t rest[] = "\0\xfa\0\xff\0\0\0\0\0\x3d\x0bhmac-sha256\0\0\0\0\0\3\xe8\1\x2c\0\x20"
-                                      "12345678123456781234567812345678\x12\x34\0\0\0\0";
+        size_t n = round ? query_with_options(q, L63 "." L63 "." L63 "." L63 + 2, T_A, full_options,
+                                              sizeof full_options - 1)
+                         : fixture_query(q, "contoso.example.io", T_A, 512);
+        static const uint8_t rest[] =
+            "\0\xfa\0\xff\0\0\0\0\0\x3d\x0bhmac-sha256\0\0\0\0\0\3\xe8\1\x2c\0\x20"
+            "12345678123456781234567812345678\x12\x34\0\0\0\0";
         q[11] = 2;
         memcpy(q + n, key, n_key);
         memcpy(q + n + n_key, rest, sizeof rest - 1);
@@ -496,9 +517,10 @@ START_TEST(a_refusal_beside_the_longest_names)
 }
 END_TEST
 
-CHECK_MAIN("resolver/edges", options_that_are_nearly_right, the_serial_of_an_ixfr_query, a_writer_without_room,
-           names_past_the_reach_of_a_pointer, a_text_without_an_error_is_not_written,
-           the_longest_names_in_the_least_room, a_soa_that_lives_shorter_than_absence,
-           a_private_network_that_covers_other_names_only, signed_answers_in_what_room_a_long_key_leaves,
-           a_transfer_that_cannot_be_read, ixfr_over_udp_needs_all_of_it, forwarding_without_a_forwarder,
+CHECK_MAIN("resolver/edges", options_that_are_nearly_right, the_serial_of_an_ixfr_query,
+           a_writer_without_room, names_past_the_reach_of_a_pointer,
+           a_text_without_an_error_is_not_written, the_longest_names_in_the_least_room,
+           a_soa_that_lives_shorter_than_absence, a_private_network_that_covers_other_names_only,
+           signed_answers_in_what_room_a_long_key_leaves, a_transfer_that_cannot_be_read,
+           ixfr_over_udp_needs_all_of_it, forwarding_without_a_forwarder,
            a_refusal_beside_the_longest_names)

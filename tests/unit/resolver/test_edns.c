@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// resolver/edns: the OPT of a response and its options, what goes first when room is short, and which answers carry
-// which: NSID, keepalive, Client Subnet, extended errors.
+// resolver/edns: the OPT of a response and its options, what goes first when room is short, and
+// which answers carry which: NSID, keepalive, Client Subnet, extended errors.
 #include "resolver/packet/edns.h"
 
 #include "resolver/answer/answer.h"
@@ -94,7 +94,9 @@ START_TEST(a_prefix_comes_back_in_its_family)
     size_t n, got;
     memcpy(q.ecs_net.ip.b, "\x20\x01\x0d\xb8\1\2\3", 7);
     got = write_opt(&q, &o, sizeof out);
-    ck_assert_int_eq(memcmp(out + option(EDNS_CLIENT_SUBNET, got, &n), "\0\2\x38\x30\x20\x01\x0d\xb8\1\2\3", 11), 0);
+    ck_assert_int_eq(
+        memcmp(out + option(EDNS_CLIENT_SUBNET, got, &n), "\0\2\x38\x30\x20\x01\x0d\xb8\1\2\3", 11),
+        0);
     ck_assert_uint_eq(n, 11);
     q = (struct dns_query){.edns = true, .ecs = true};
     o.ecs_scope = 0;
@@ -105,8 +107,8 @@ START_TEST(a_prefix_comes_back_in_its_family)
 END_TEST
 
 // A query with the options given, and its answer.
-static size_t ask(const struct answer_context *c, const char *name, uint16_t type, const void *options,
-                  size_t n_options, struct answer_info *info)
+static size_t ask(const struct answer_context *c, const char *name, uint16_t type,
+                  const void *options, size_t n_options, struct answer_info *info)
 {
     uint8_t query[512];
     size_t n = fixture_query(query, name, type, 1232), got, at = n - DNS_OPT_BYTES;
@@ -129,7 +131,8 @@ START_TEST(who_asks_for_the_servers_name_gets_it)
     struct topology *t = fixture_topology();
     struct answer_context c = {.topology = t, .source = fixture_ip("192.0.2.99"), .nsid = "ns1"};
     struct answer_info info;
-    size_t n, got = ask(&c, "contoso.example.io", T_A, "\0\3\0\0", 4, &info), at = option(EDNS_NSID, got, &n);
+    size_t n, got = ask(&c, "contoso.example.io", T_A, "\0\3\0\0", 4, &info),
+              at = option(EDNS_NSID, got, &n);
     ck_assert_uint_eq(n, 3);
     ck_assert_int_eq(memcmp(out + at, "ns1", 3), 0);
     got = ask(&c, "contoso.example.io", T_A, "", 0, &info);
@@ -166,20 +169,22 @@ START_TEST(a_client_subnet_comes_back_whatever_the_answer)
 {
     struct topology *t = fixture_topology();
     struct answer_context c = {.topology = t, .source = fixture_ip("192.0.2.99")};
-    static const char *const names[] = {"contoso.eastus.geo.example.io", "nobody0.example.io", "example.org",
-                                        "example.io"};
+    static const char *const names[] = {"contoso.eastus.geo.example.io", "nobody0.example.io",
+                                        "example.org", "example.io"};
     struct answer_info info;
     for (size_t i = 0; i < 4; i++) {
         size_t n, got = ask(&c, names[i], T_A, "\0\10\0\7\0\1\x18\0\xcb\0\x71", 11, &info);
         size_t at = option(EDNS_CLIENT_SUBNET, got, &n);
         ck_assert_uint_eq(n, 7);
-        ck_assert_int_eq(memcmp(out + at, "\0\1\x18\0\xcb\0\x71", 7), 0); // scope 0: the same for all
+        // scope 0: the same for all
+        ck_assert_int_eq(memcmp(out + at, "\0\1\x18\0\xcb\0\x71", 7), 0);
     }
     snapshot_unref(t);
 }
 END_TEST
 
-static int extended_error(const struct answer_context *c, const char *name, uint16_t type, int *out_rcode)
+static int extended_error(const struct answer_context *c, const char *name, uint16_t type,
+                          int *out_rcode)
 {
     struct answer_info info;
     size_t n, got = ask(c, name, type, "", 0, &info), at = option(EDNS_EDE, got, &n);
@@ -201,7 +206,8 @@ START_TEST(refusals_say_why)
     ck_assert_int_eq(rcode, DNS_REFUSED);
     ck_assert_int_eq(extended_error(&c, "example.io", 252, &rcode), EDE_NOT_SUPPORTED);
     ck_assert_int_eq(rcode, DNS_REFUSED);
-    ck_assert_int_eq(extended_error(&c, "contoso.example.io", DNS_NXNAME, &rcode), EDE_INVALID_TYPE);
+    ck_assert_int_eq(extended_error(&c, "contoso.example.io", DNS_NXNAME, &rcode),
+                     EDE_INVALID_TYPE);
     ck_assert_int_eq(rcode, DNS_FORMERR);
     c.listener = &lab;
     ck_assert_int_eq(extended_error(&c, "contoso.example.io", T_A, &rcode), EDE_PROHIBITED);
@@ -223,9 +229,10 @@ START_TEST(padding_goes_to_the_next_multiple_and_never_past_the_limit)
 {
     static const struct {
         size_t n, max, padding;
-    } rows[] = {{100, 65535, 368}, {464, 65535, 4},    {465, 65535, 471}, {468, 65535, 468}, {932, 65535, 4},
-                {100, 300, 200},   {100, 104, 4},      {100, 103, 0},     {464, 468, 4},     {465, 469, 4},
-                {65516, 65535, 4}, {65517, 65535, 18}, {65531, 65535, 4}, {65532, 65535, 0}};
+    } rows[] = {{100, 65535, 368}, {464, 65535, 4},  {465, 65535, 471}, {468, 65535, 468},
+                {932, 65535, 4},   {100, 300, 200},  {100, 104, 4},     {100, 103, 0},
+                {464, 468, 4},     {465, 469, 4},    {65516, 65535, 4}, {65517, 65535, 18},
+                {65531, 65535, 4}, {65532, 65535, 0}};
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
         ck_assert_msg(edns_padding(rows[i].n, rows[i].max) == rows[i].padding, "row %zu", i);
     struct dns_query q = {.edns = true};
@@ -260,8 +267,8 @@ static size_t padded_query(uint8_t *q, const char *name, uint16_t type, bool dns
     return n + sizeof PADDING - 1;
 }
 
-static size_t answer_to(struct answer_context *c, struct pending_inbox *inbox, const uint8_t *q, size_t n,
-                        uint8_t *response, size_t cap, struct answer_info *info)
+static size_t answer_to(struct answer_context *c, struct pending_inbox *inbox, const uint8_t *q,
+                        size_t n, uint8_t *response, size_t cap, struct answer_info *info)
 {
     size_t got = 0;
     int waits;
@@ -288,8 +295,8 @@ static void check_padded(struct answer_context *c, struct pending_inbox *inbox, 
             size_t got = answer_to(c, inbox, q, n, padded, cap, &info);
             n = padded_query(q, padded_names[i], i % 2 ? T_TXT : T_A, dnssec, false);
             size_t bare = answer_to(c, inbox, q, n, plain, cap, &other);
-            ck_assert_msg(got == bare + edns_padding(bare, cap), "%s in %zu: %zu, %zu", padded_names[i], cap, got,
-                          bare);
+            ck_assert_msg(got == bare + edns_padding(bare, cap), "%s in %zu: %zu, %zu",
+                          padded_names[i], cap, got, bare);
             ck_assert(got % EDNS_PAD_BYTES == 0 || got == cap || got + 4 > cap);
             ck_assert(!memcmp(padded, plain, info.opt_at) && info.opt_at == other.opt_at);
             for (c->transport = ANSWER_UDP; c->transport <= ANSWER_TCP;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// resolver/explain: it tells what answer_packet answers, and no other story: whatever the name, client, listener and
-// verdicts.
+// resolver/explain: it tells what answer_packet answers, and no other story: whatever the name,
+// client, listener and verdicts.
 #include "resolver/answer/explain.h"
 
 #include "base/clock.h"
@@ -14,7 +14,8 @@
 static json_t *explain(const struct topology *t, const struct health_verdicts *v, const char *name,
                        const struct ip *client, const struct endpoint *listener)
 {
-    const struct explain_query q = {.topology = t, .health = v, .name = name, .client = *client, .listener = listener};
+    const struct explain_query q = {
+        .topology = t, .health = v, .name = name, .client = *client, .listener = listener};
     return dns_explain_json(&q);
 }
 
@@ -26,9 +27,11 @@ static uint32_t rnd(uint32_t n)
 }
 #define PICK(list) (list)[rnd(sizeof(list) / sizeof((list)[0]))]
 
-static const char *const labels[] = {"contoso", "fabrikam", "plain",    "hashed-abcdefgh01234567", "drained",  "hashed",
-                                     "nobody0", "CONTOSO",  "con_toso", "_route.contoso",          "x.contoso"};
-static const char *const region_names[] = {"eastus", "westeurope", "southeastasia", "mars", "EastUS"};
+static const char *const labels[] = {
+    "contoso", "fabrikam", "plain",    "hashed-abcdefgh01234567", "drained",  "hashed",
+    "nobody0", "CONTOSO",  "con_toso", "_route.contoso",          "x.contoso"};
+static const char *const region_names[] = {"eastus", "westeurope", "southeastasia", "mars",
+                                           "EastUS"};
 static const char *const plain_names[] = {"example.io",
                                           "fe.example.io",
                                           "geo.example.io",
@@ -70,13 +73,15 @@ static const char *joined(json_t *list)
     size_t i, at = 0;
     json_t *x;
     out[0] = 0;
-    json_array_foreach(list, i, x) at += (size_t)snprintf(out + at, sizeof out - at, "%s\n", json_string_value(x));
+    json_array_foreach(list, i, x) at +=
+        (size_t)snprintf(out + at, sizeof out - at, "%s\n", json_string_value(x));
     return out;
 }
 
 static int rcode_of_name(const char *name)
 {
-    static const char *const names[] = {"NOERROR", "FORMERR", "SERVFAIL", "NXDOMAIN", "OTHER", "REFUSED"};
+    static const char *const names[] = {"NOERROR",  "FORMERR", "SERVFAIL",
+                                        "NXDOMAIN", "OTHER",   "REFUSED"};
     for (int i = 0; i < 6; i++)
         if (!strcmp(names[i], name))
             return i;
@@ -91,12 +96,14 @@ static int compare(const struct answer_context *c, const char *name, uint16_t ty
     int rcode = ldns_pkt_get_rcode(a.pkt);
     ck_assert_int_eq(rcode_of_name(json_string_value(json_object_get(told, "rcode"))), rcode);
     ck_assert_str_eq(joined(json_object_get(told, "answer")), fixture_text(ldns_pkt_answer(a.pkt)));
-    ck_assert_str_eq(joined(json_object_get(told, "authority")), fixture_text(ldns_pkt_authority(a.pkt)));
+    ck_assert_str_eq(joined(json_object_get(told, "authority")),
+                     fixture_text(ldns_pkt_authority(a.pkt)));
     fixture_answer_done(&a);
     return rcode;
 }
 
-// The chosen region of the table is the one that the records lead to, unless they end in a private address.
+// The chosen region of the table is the one that the records lead to, unless they end in a private
+// address.
 static bool check_choice(json_t *j)
 {
     json_t *routing = json_object_get(j, "routing"), *step;
@@ -106,7 +113,8 @@ static bool check_choice(json_t *j)
     const char *chosen = json_string_value(json_object_get(routing, "chosen"));
     const char *records = joined(json_object_get(json_object_get(j, "a"), "answer"));
     ck_assert_ptr_nonnull(chosen);
-    json_array_foreach(json_object_get(routing, "regions"), i, step) if (json_is_true(json_object_get(step, "chosen")))
+    json_array_foreach(json_object_get(routing, "regions"), i,
+                       step) if (json_is_true(json_object_get(step, "chosen")))
     {
         ck_assert_str_eq(json_string_value(json_object_get(step, "region")), chosen);
         n_chosen++;
@@ -145,7 +153,8 @@ START_TEST(what_is_explained_is_what_is_answered)
         json_decref(j);
         snapshot_unref(v);
     }
-    ck_assert_msg(n_noerror > 400 && n_refused > 100 && n_chosen > 200, "%u %u %u", n_noerror, n_refused, n_chosen);
+    ck_assert_msg(n_noerror > 400 && n_refused > 100 && n_chosen > 200, "%u %u %u", n_noerror,
+                  n_refused, n_chosen);
     snapshot_unref(t);
 }
 END_TEST
@@ -169,7 +178,8 @@ START_TEST(the_reasons_are_told)
     j = explain(t, v, "contoso.westeurope.geo.example.io", &inside, NULL);
     ck_assert_str_eq(json_string_value(json_object_get(j, "view")), "corp");
     ck_assert(json_is_null(json_object_get(j, "routing")));
-    ck_assert_str_eq(json_string_value(json_object_get(json_object_get(j, "parsed"), "kind")), "regional");
+    ck_assert_str_eq(json_string_value(json_object_get(json_object_get(j, "parsed"), "kind")),
+                     "regional");
     json_decref(j);
     struct endpoint lab = {fixture_ip("127.0.0.9"), 5300};
     j = explain(t, v, "contoso.example.io", &inside, &lab);
@@ -195,8 +205,10 @@ START_TEST(what_is_no_name_is_said_to_be_none)
             ck_assert_ptr_nonnull(json_string_value(json_object_get(j, "error")));
         json_decref(j);
     }
-    json_t *j = explain(t, NULL, "contoso.example.io.", &client, NULL); // as people write it in zone files
-    ck_assert_str_eq(json_string_value(json_object_get(json_object_get(j, "a"), "rcode")), "NOERROR");
+    // as people write it in zone files
+    json_t *j = explain(t, NULL, "contoso.example.io.", &client, NULL);
+    ck_assert_str_eq(json_string_value(json_object_get(json_object_get(j, "a"), "rcode")),
+                     "NOERROR");
     json_decref(j);
     snapshot_unref(t);
 }
@@ -204,12 +216,14 @@ END_TEST
 
 START_TEST(forwarded_names_name_their_upstreams)
 {
-    struct topology *t = fixture_parse(
-        "version: 7\ndomain: example.io\nregions:\n"
-        "  - { name: eastus, peer: \"192.0.2.1:8443\", stamps: [ { name: eus-1, ipv4: [192.0.2.1] } ] }\n"
-        "name_servers: [eus-1.eastus]\nregistries: [ { name: contoso, replicas: [ { region: eastus } ] } ]\n"
-        "views:\n  - { name: corp, sources: [10.0.0.0/8], forward: { upstreams: [10.0.0.53, 10.1.0.53], names: "
-        "corp.test } }\n");
+    struct topology *t = fixture_parse("version: 7\ndomain: example.io\nregions:\n"
+                                       "  - { name: eastus, peer: \"192.0.2.1:8443\", stamps: [ { "
+                                       "name: eus-1, ipv4: [192.0.2.1] } ] }\n"
+                                       "name_servers: [eus-1.eastus]\nregistries: [ { name: "
+                                       "contoso, replicas: [ { region: eastus } ] } ]\n"
+                                       "views:\n  - { name: corp, sources: [10.0.0.0/8], forward: "
+                                       "{ upstreams: [10.0.0.53, 10.1.0.53], names: "
+                                       "corp.test } }\n");
     struct ip in = fixture_ip("10.1.2.3"), out = fixture_ip("192.0.2.9");
     json_t *j = explain(t, NULL, "Host.corp.test", &in, NULL);
     json_t *to = json_object_get(j, "forwardedTo");
@@ -242,7 +256,8 @@ START_TEST(a_subnet_is_explained_as_it_is_answered)
                               .client = fixture_ip("192.0.2.1"),
                               .subnet = &net,
                               .geo_error = "x"};
-    json_t *j = dns_explain_json(&q), *r = json_object_get(j, "routing"), *n = json_object_get(r, "network");
+    json_t *j = dns_explain_json(&q), *r = json_object_get(j, "routing"),
+           *n = json_object_get(r, "network");
     ck_assert_str_eq(json_string_value(json_object_get(j, "subnet")), "198.51.100.128/25");
     ck_assert_str_eq(json_string_value(json_object_get(n, "via")), "ecs");
     ck_assert_int_eq(json_integer_value(json_object_get(n, "scope")), 25);
@@ -265,24 +280,28 @@ START_TEST(a_subnet_is_explained_as_it_is_answered)
 }
 END_TEST
 
-#define KEY(id, zone, key)                                                                             \
-    "    - { id: " id ", zone: " zone ", role: csk, algorithm: ed25519, state: active, since: \"2026-" \
+#define KEY(id, zone, key)                                           \
+    "    - { id: " id ", zone: " zone                                \
+    ", role: csk, algorithm: ed25519, state: active, since: \"2026-" \
     "11-23T19:58:50Z\", key: \"" key "\" }\n"
 
 // The SOA of a signed fe.D counts the weeks, in an explanation as in an answer.
 START_TEST(the_serial_of_a_signed_zone_is_that_of_its_answers)
 {
     char yaml[8192];
-    snprintf(yaml, sizeof yaml,
-             "%sdnssec:\n  keys:\n" KEY("d-csk-1", "D", "l02Woi0iS8Aa25FQkUd9RMzZHJpBoRQwAQEX1SxZJA4=")
-                 KEY("fe-csk-1", "fe", "uyXwPeDdyVKObfaQn3nzW95dnK5YDQJzyWhBYwzBDd0="),
-             fixture_yaml());
+    snprintf(
+        yaml, sizeof yaml,
+        "%sdnssec:\n  keys:\n" KEY("d-csk-1", "D", "l02Woi0iS8Aa25FQkUd9RMzZHJpBoRQwAQEX1SxZJA4=")
+            KEY("fe-csk-1", "fe", "uyXwPeDdyVKObfaQn3nzW95dnK5YDQJzyWhBYwzBDd0="),
+        fixture_yaml());
     struct topology *t = fixture_parse(yaml);
     clock_virtual_set(1795478400000);
-    struct answer_context c = {.topology = t, .source = fixture_ip("192.0.2.99"), .now_s = clock_wall_ms() / 1000};
+    struct answer_context c = {
+        .topology = t, .source = fixture_ip("192.0.2.99"), .now_s = clock_wall_ms() / 1000};
     json_t *j = explain(t, NULL, "nosuch.fe.example.io", &c.source, NULL);
     compare(&c, "nosuch.fe.example.io", T_A, json_object_get(j, "a"));
-    ck_assert_ptr_nonnull(strstr(joined(json_object_get(json_object_get(j, "a"), "authority")), " 2975 3600 "));
+    ck_assert_ptr_nonnull(
+        strstr(joined(json_object_get(json_object_get(j, "a"), "authority")), " 2975 3600 "));
     json_decref(j);
     clock_virtual_off();
     snapshot_unref(t);
@@ -292,15 +311,16 @@ END_TEST
 // Down by probes, forced, impaired or drained: each by its own name.
 START_TEST(what_operators_ordered_is_named)
 {
-    static const struct health_exception exceptions[] = {{HEALTH_DRAINED, "westeurope", ""},
-                                                         {HEALTH_IMPAIRED, "southeastasia", "contoso"}};
+    static const struct health_exception exceptions[] = {
+        {HEALTH_DRAINED, "westeurope", ""}, {HEALTH_IMPAIRED, "southeastasia", "contoso"}};
     struct topology *t = fixture_topology();
     struct health_verdicts *v = fixture_verdicts(t, 1);
     struct ip client = fixture_ip("192.0.2.99");
     v->exceptions = exceptions;
     v->n_exceptions = 2;
-    static const char *const rows[][2] = {
-        {"eastus", "down"}, {"westeurope", "drained by an operator"}, {"southeastasia", "impaired for this registry"}};
+    static const char *const rows[][2] = {{"eastus", "down"},
+                                          {"westeurope", "drained by an operator"},
+                                          {"southeastasia", "impaired for this registry"}};
     for (size_t k = 0; k < 2; k++) {
         json_t *j = explain(t, v, "contoso.example.io", &client, NULL);
         const json_t *regions = json_object_get(json_object_get(j, "routing"), "regions");
@@ -323,11 +343,14 @@ START_TEST(what_operators_ordered_is_named)
 END_TEST
 
 // As a client of a view asks: at the view's own listener, if it has one.
-static json_t *explain_in(const struct topology *t, const char *name, const char *view, const char *client)
+static json_t *explain_in(const struct topology *t, const char *name, const char *view,
+                          const char *client)
 {
     struct endpoint usual = {fixture_ip("192.0.2.1"), 53};
-    struct explain_query q = {
-        .topology = t, .name = name, .client = fixture_ip(client ? client : "127.0.0.1"), .listener = &usual};
+    struct explain_query q = {.topology = t,
+                              .name = name,
+                              .client = fixture_ip(client ? client : "127.0.0.1"),
+                              .listener = &usual};
     ck_assert_int_eq(explain_place(&q, view, client != NULL), 0);
     return dns_explain_json(&q);
 }
@@ -339,16 +362,22 @@ START_TEST(a_private_view_is_explained_by_its_addresses)
     } rows[] = {
         {"contoso.example.io", "corp", NULL, "corp", "10.1.0.4",
          "private endpoint contoso-corp has this name in view corp"},
-        {"contoso.example.io", NULL, "10.1.2.3", "corp", "10.1.0.4", "private endpoint contoso-corp has this name"},
-        {"contoso.privatelink.example.io", "corp", NULL, "corp", "10.1.0.4", "private endpoint contoso-corp has this"},
-        {"contoso.westeurope.geo.example.io", "corp", NULL, "corp", "10.1.0.5", "private endpoint contoso-corp has"},
+        {"contoso.example.io", NULL, "10.1.2.3", "corp", "10.1.0.4",
+         "private endpoint contoso-corp has this name"},
+        {"contoso.privatelink.example.io", "corp", NULL, "corp", "10.1.0.4",
+         "private endpoint contoso-corp has this"},
+        {"contoso.westeurope.geo.example.io", "corp", NULL, "corp", "10.1.0.5",
+         "private endpoint contoso-corp has"},
         {"contoso.eastus.geo.example.io", "corp", NULL, "corp", NULL,
          "contoso-corp in view corp has no address for this"},
-        {"fabrikam.example.io", "corp", NULL, "corp", NULL, "fabrikam has no private endpoint in view corp"},
+        {"fabrikam.example.io", "corp", NULL, "corp", NULL,
+         "fabrikam has no private endpoint in view corp"},
         {"contoso.example.io", "lab", NULL, "lab", "10.2.0.4",
          "private endpoint contoso-lab has this name in view lab"},
-        {"contoso.example.io", NULL, "10.2.3.4", "lab", "10.2.0.4", "private endpoint contoso-lab"}, // by its listener
-        {"contoso.example.io", "lab", "10.1.2.3", "refused", NULL, NULL}, // whom that listener refuses
+        // by its listener
+        {"contoso.example.io", NULL, "10.2.3.4", "lab", "10.2.0.4", "private endpoint contoso-lab"},
+        // whom that listener refuses
+        {"contoso.example.io", "lab", "10.1.2.3", "refused", NULL, NULL},
         {"contoso.example.io", NULL, "192.0.2.99", "public", NULL, NULL},
         {"contoso.example.io", "public", "10.2.3.4", "public", NULL, NULL},
         {"contoso.fe.example.io", "corp", NULL, "corp", NULL, NULL},
@@ -356,7 +385,8 @@ START_TEST(a_private_view_is_explained_by_its_addresses)
     struct topology *t = fixture_topology();
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         json_t *j = explain_in(t, rows[i].name, rows[i].view, rows[i].client);
-        const json_t *private = json_object_get(j, "private"), *addresses = json_object_get(private, "addresses");
+        const json_t *private = json_object_get(j, "private"),
+                     *addresses = json_object_get(private, "addresses");
         char *text = json_dumps(json_object_get(j, "a"), 0);
         ck_assert_str_eq(json_string_value(json_object_get(j, "view")), rows[i].want_view);
         if (rows[i].address) { // what is explained is what is answered
@@ -368,8 +398,8 @@ START_TEST(a_private_view_is_explained_by_its_addresses)
             ck_assert_uint_eq(json_array_size(addresses), 0);
         }
         const char *reason = json_string_value(json_object_get(private, "reason"));
-        ck_assert_msg(rows[i].reason ? reason && strstr(reason, rows[i].reason) != NULL : !reason, "case %zu: %s", i,
-                      reason);
+        ck_assert_msg(rows[i].reason ? reason && strstr(reason, rows[i].reason) != NULL : !reason,
+                      "case %zu: %s", i, reason);
         free(text);
         json_decref(j);
     }
@@ -379,7 +409,8 @@ START_TEST(a_private_view_is_explained_by_its_addresses)
 }
 END_TEST
 
-CHECK_MAIN("resolver/explain", what_operators_ordered_is_named, a_private_view_is_explained_by_its_addresses,
-           forwarded_names_name_their_upstreams, what_is_explained_is_what_is_answered, the_reasons_are_told,
+CHECK_MAIN("resolver/explain", what_operators_ordered_is_named,
+           a_private_view_is_explained_by_its_addresses, forwarded_names_name_their_upstreams,
+           what_is_explained_is_what_is_answered, the_reasons_are_told,
            a_subnet_is_explained_as_it_is_answered, what_is_no_name_is_said_to_be_none,
            the_serial_of_a_signed_zone_is_that_of_its_answers)

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Forwarding, over real sockets on the loopback: who is served and who is not, forged answers, TCP when an answer is
-// cut, upstreams that are dead, refuse, hang or are ourselves, and the bounds. The upstreams are this test's own.
+// Forwarding, over real sockets on the loopback: who is served and who is not, forged answers, TCP
+// when an answer is cut, upstreams that are dead, refuse, hang or are ourselves, and the bounds.
+// The upstreams are this test's own.
 #include "resolver/forward/forward.h"
 
 #include "base/mem.h"
@@ -22,7 +23,8 @@ struct rig {
     struct snapshot topology, health;
     struct resolver *r;
     struct endpoint at;
-    int up[2], up_tcp; // sockets of two upstreams; TCP of the first
+    // sockets of two upstreams; TCP of the first
+    int up[2], up_tcp;
     struct endpoint up_at[2];
 };
 
@@ -63,21 +65,25 @@ static void rig_start_at(struct rig *g, const char *listen_ip, const char *setti
     ck_assert_int_eq(listen(g->up_tcp, 8), 0);
     snprintf(yaml, sizeof yaml,
              "version: 7\ndomain: example.io\nregions:\n"
-             "  - { name: eastus, peer: \"192.0.2.1:8443\", stamps: [ { name: eus-1, ipv4: [192.0.2.1] } ] }\n"
-             "name_servers: [eus-1.eastus]\nregistries: [ { name: contoso, replicas: [ { region: eastus } ] } ]\n"
+             "  - { name: eastus, peer: \"192.0.2.1:8443\", stamps: [ { name: eus-1, ipv4: "
+             "[192.0.2.1] } ] }\n"
+             "name_servers: [eus-1.eastus]\nregistries: [ { name: contoso, replicas: [ { region: "
+             "eastus } ] } ]\n"
              "views:\n"
              "  - name: corp\n    sources: [127.0.0.2/31, 127.0.0.6]\n    deny: [127.0.0.6]\n"
-             "    forward: { upstreams: [\"%s:%u\", \"" UPSTREAM ":%u\"], names: [example.com, corp.test], %s }\n"
+             "    forward: { upstreams: [\"%s:%u\", \"" UPSTREAM
+             ":%u\"], names: [example.com, corp.test], %s }\n"
              "  - { name: plain, sources: [127.0.0.4] }\n",
-             to_itself ? "127.0.0.5" : UPSTREAM, to_itself ? g->at.port : g->up_at[0].port, g->up_at[1].port, settings);
+             to_itself ? "127.0.0.5" : UPSTREAM, to_itself ? g->at.port : g->up_at[0].port,
+             g->up_at[1].port, settings);
     snapshot_init(&g->topology);
     snapshot_init(&g->health);
     snapshot_publish(&g->topology, fixture_parse(yaml));
-    ck_assert_int_eq(
-        resolver_start(
-            &(struct resolver_options){.topology = &g->topology, .health = &g->health, .settings = node_settings}, s,
-            &g->r),
-        0);
+    ck_assert_int_eq(resolver_start(&(struct resolver_options){.topology = &g->topology,
+                                                               .health = &g->health,
+                                                               .settings = node_settings},
+                                    s, &g->r),
+                     0);
     if (!strcmp(listen_ip, "0.0.0.0"))
         g->at.ip = fixture_ip("127.0.0.1");
 }
@@ -287,7 +293,8 @@ START_TEST(forged_answers_are_ignored)
     tell_answer(g.up[0], &h, 1);
     expect(fd, 0, A_RR("abcdefghijklmnop.example.com", "1")); // in the client's case again
     ck_assert_uint_eq(stats(&g).forward_ignored, 4);
-    // A new id and new letters for each: of 16 letters and 16 bits, all the same would be a miracle.
+    // A new id and new letters for each: of 16 letters and 16 bits, all the same would be a
+    // miracle.
     struct heard second;
     ask(fd, "abcdefghijklmnop.example.com", -1, true);
     hear(g.up[0], &second);
@@ -443,7 +450,8 @@ static json_t *log_lines(const char *path)
     return lines;
 }
 
-// What upstreams answer, or do not, is in the query log, and counted under the transport that it came by.
+// What upstreams answer, or do not, is in the query log, and counted under the transport that it
+// came by.
 START_TEST(forwarded_queries_are_logged)
 {
     struct rig g;
@@ -453,7 +461,8 @@ START_TEST(forwarded_queries_are_logged)
     ck_assert_ptr_nonnull(mkdtemp(dir));
     snprintf(path, sizeof path, "%s/log", dir);
     ck_assert_int_eq(node_dns_defaults(&s), 0);
-    s.query_log = (struct node_dns_query_log){.file = path, .sample = 1, .client = CLIENT_FULL, .buffer_bytes = 65536};
+    s.query_log = (struct node_dns_query_log){
+        .file = path, .sample = 1, .client = CLIENT_FULL, .buffer_bytes = 65536};
     node_settings = &s;
     rig_start(&g, "timeout: 200ms");
     endpoint_format(&g.up_at[0], where);
@@ -476,9 +485,11 @@ START_TEST(forwarded_queries_are_logged)
     resolver_metrics_write(g.r, &text);
     for (int i = 0; i < 2; i++) {
         char line[160];
-        snprintf(line, sizeof line, "{view=\"corp\",kind=\"foreign\",rcode=\"NOERROR\",transport=\"%s\"} 1\n",
+        snprintf(line, sizeof line,
+                 "{view=\"corp\",kind=\"foreign\",rcode=\"NOERROR\",transport=\"%s\"} 1\n",
                  i ? "tcp" : "udp");
-        ck_assert_msg(strstr(buf_cstr(&text), line) != NULL, "%s is not in %s", line, buf_cstr(&text));
+        ck_assert_msg(strstr(buf_cstr(&text), line) != NULL, "%s is not in %s", line,
+                      buf_cstr(&text));
     }
     close(fd);
     close(tcp);
@@ -534,7 +545,8 @@ START_TEST(we_do_not_ask_ourselves)
 {
     struct rig g;
     struct heard h;
-    rig_start_at(&g, "0.0.0.0", "timeout: 3s", true); // the first upstream is 127.0.0.5, where we listen too
+    // the first upstream is 127.0.0.5, where we listen too
+    rig_start_at(&g, "0.0.0.0", "timeout: 3s", true);
     int fd = client(&g, CLIENT, SOCK_DGRAM);
     ask(fd, "a.example.com", -1, true);
     hear(g.up[1], &h);
@@ -546,6 +558,7 @@ START_TEST(we_do_not_ask_ourselves)
 }
 END_TEST
 
-CHECK_MAIN("resolver/forward", an_answer_comes_through, who_and_what_is_refused, forged_answers_are_ignored,
-           a_cut_answer_is_asked_for_over_tcp, the_other_upstream_is_asked_when_one_cannot_answer, silence_is_servfail,
+CHECK_MAIN("resolver/forward", an_answer_comes_through, who_and_what_is_refused,
+           forged_answers_are_ignored, a_cut_answer_is_asked_for_over_tcp,
+           the_other_upstream_is_asked_when_one_cannot_answer, silence_is_servfail,
            forwarded_queries_are_logged, bounds, we_do_not_ask_ourselves)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// resolver/forward_message, resolver/upstreams: what is asked, which responses count, what the client gets of them; and
-// which upstream is asked when some do not answer.
+// resolver/forward_message, resolver/upstreams: what is asked, which responses count, what the
+// client gets of them; and which upstream is asked when some do not answer.
 #include "resolver/forward/forward_message.h"
 
 #include "base/bytes.h"
@@ -21,8 +21,9 @@ static struct forward_query keep(const char *name, int edns, size_t max)
     struct forward_query out;
     size_t n = fixture_query(p, name, T_A, edns);
     ck_assert_int_eq(dns_query_parse(p, n, &q), 0);
-    forward_message_keep(&q, &(struct edns_response){.rcode = 5, .ede = EDE_OTHER, .nsid = edns >= 0 ? "ns" : NULL},
-                         false, max, &out);
+    forward_message_keep(
+        &q, &(struct edns_response){.rcode = 5, .ede = EDE_OTHER, .nsid = edns >= 0 ? "ns" : NULL},
+        false, max, &out);
     return out;
 }
 
@@ -38,7 +39,8 @@ struct made {
     size_t n;
 };
 
-static struct made make(const uint8_t *sent, uint8_t flags, uint8_t rcode, const uint16_t counts[3], const char *hex)
+static struct made make(const uint8_t *sent, uint8_t flags, uint8_t rcode, const uint16_t counts[3],
+                        const char *hex)
 {
     struct made m;
     size_t n = 12;
@@ -114,15 +116,21 @@ START_TEST(which_responses_count)
         {0, 0, {2, 0, 0}, A_RR, FORWARD_FAILED, FORWARD_FAILED},
         {0, 0, {1, 0, 0}, "c00c000100010000003c0005c0000201", FORWARD_FAILED, FORWARD_FAILED},
         {0, 0, {1, 0, 0}, "c00c000100010000003c00", FORWARD_FAILED, FORWARD_FAILED},
-        {0, 0, {1, 0, 0}, "c00c000100010000003c0005c000020100", FORWARD_FAILED, FORWARD_FAILED}, // no address
+        // no address
+        {0, 0, {1, 0, 0}, "c00c000100010000003c0005c000020100", FORWARD_FAILED, FORWARD_FAILED},
         {0, 0, {1, 0, 0}, "c00c001c00010000003c0004c0000201", FORWARD_FAILED, FORWARD_FAILED},
         {0, 0, {1, 0, 0}, "c0", FORWARD_FAILED, FORWARD_FAILED},
-        {0, 0, {1, 0, 0}, "c0ff000100010000003c0004c0000201", FORWARD_FAILED, FORWARD_FAILED}, // forwards
-        {0, 0, {1, 0, 0}, "c00b000100010000003c0004c0000201", FORWARD_FAILED, FORWARD_FAILED}, // into the header
-        {0, 0, {1, 0, 0}, "c021000100010000003c0004c0000201", FORWARD_FAILED, FORWARD_FAILED}, // to itself
-        {0, 0, {1, 0, 0}, "40000100010000003c0004c0000201", FORWARD_FAILED, FORWARD_FAILED},   // no label
+        // forwards
+        {0, 0, {1, 0, 0}, "c0ff000100010000003c0004c0000201", FORWARD_FAILED, FORWARD_FAILED},
+        // into the header
+        {0, 0, {1, 0, 0}, "c00b000100010000003c0004c0000201", FORWARD_FAILED, FORWARD_FAILED},
+        // to itself
+        {0, 0, {1, 0, 0}, "c021000100010000003c0004c0000201", FORWARD_FAILED, FORWARD_FAILED},
+        // no label
+        {0, 0, {1, 0, 0}, "40000100010000003c0004c0000201", FORWARD_FAILED, FORWARD_FAILED},
         {0, 0, {1, 0, 0}, TSIG_RR, FORWARD_FAILED, FORWARD_FAILED},
-        {0, 0, {1, 0, 0}, "c00c000100030000003c0002abcd", FORWARD_ANSWER, FORWARD_ANSWER}, // another class's A
+        // another class's A
+        {0, 0, {1, 0, 0}, "c00c000100030000003c0002abcd", FORWARD_ANSWER, FORWARD_ANSWER},
         {0, 0, {1, 0, 0}, OPT_RR, FORWARD_FAILED, FORWARD_FAILED},
         {0, 0, {0, 0, 2}, OPT_RR OPT_RR, FORWARD_FAILED, FORWARD_FAILED},
         {0,
@@ -156,25 +164,34 @@ START_TEST(which_responses_count)
         ck_assert_msg(!matters || v == FORWARD_NOT_OURS, "octet %zu: %d", i, v);
     }
     for (size_t len = 0; len < good.n; len++)
-        ck_assert_int_ne(forward_message_judge(&q, sent, n, good.p, len, false, false), FORWARD_ANSWER);
-    ck_assert_int_eq(forward_message_judge(&q, sent, n, sent, n, false, false), FORWARD_NOT_OURS); // an echo
+        ck_assert_int_ne(forward_message_judge(&q, sent, n, good.p, len, false, false),
+                         FORWARD_ANSWER);
+    // an echo
+    ck_assert_int_eq(forward_message_judge(&q, sent, n, sent, n, false, false), FORWARD_NOT_OURS);
     // Letters: any case, but as they were sent where they are a secret.
     struct made other = good;
     other.p[13] ^= 0x20;
-    ck_assert_int_eq(forward_message_judge(&q, sent, n, other.p, other.n, false, false), FORWARD_ANSWER);
-    ck_assert_int_eq(forward_message_judge(&q, sent, n, other.p, other.n, true, false), FORWARD_NOT_OURS);
-    ck_assert_int_eq(forward_message_judge(&q, sent, n, good.p, good.n, true, false), FORWARD_ANSWER);
+    ck_assert_int_eq(forward_message_judge(&q, sent, n, other.p, other.n, false, false),
+                     FORWARD_ANSWER);
+    ck_assert_int_eq(forward_message_judge(&q, sent, n, other.p, other.n, true, false),
+                     FORWARD_NOT_OURS);
+    ck_assert_int_eq(forward_message_judge(&q, sent, n, good.p, good.n, true, false),
+                     FORWARD_ANSWER);
     // FORMERR without a question, from a server that knows no EDNS.
     uint8_t bare[12] = {0xab, 0xcd, 0x80, 1};
-    ck_assert_int_eq(forward_message_judge(&q, sent, n, bare, sizeof bare, false, false), FORWARD_FAILED);
+    ck_assert_int_eq(forward_message_judge(&q, sent, n, bare, sizeof bare, false, false),
+                     FORWARD_FAILED);
     bare[3] = 0;
-    ck_assert_int_eq(forward_message_judge(&q, sent, n, bare, sizeof bare, false, false), FORWARD_NOT_OURS);
+    ck_assert_int_eq(forward_message_judge(&q, sent, n, bare, sizeof bare, false, false),
+                     FORWARD_NOT_OURS);
     bare[3] = 1;
     uint8_t more[13];
     memcpy(more, bare, sizeof bare);
     more[12] = 0;
-    ck_assert_int_eq(forward_message_judge(&q, sent, n, more, sizeof more, false, false), FORWARD_NOT_OURS);
-    ck_assert_int_eq(forward_message_judge(&q, sent, 20, good.p, good.n, false, false), FORWARD_NOT_OURS);
+    ck_assert_int_eq(forward_message_judge(&q, sent, n, more, sizeof more, false, false),
+                     FORWARD_NOT_OURS);
+    ck_assert_int_eq(forward_message_judge(&q, sent, 20, good.p, good.n, false, false),
+                     FORWARD_NOT_OURS);
 }
 END_TEST
 
@@ -194,22 +211,27 @@ START_TEST(pointers_end)
             m.p[m.n + 1] = (uint8_t)to;
             to = m.n;
         }
-        memcpy(m.p + m.n, (uint8_t[]){(uint8_t)(0xc0 | to >> 8), (uint8_t)to, 0, 16, 0, 1, 0, 0, 0, 0, 0, 0}, 12);
+        memcpy(m.p + m.n,
+               (uint8_t[]){(uint8_t)(0xc0 | to >> 8), (uint8_t)to, 0, 16, 0, 1, 0, 0, 0, 0, 0, 0},
+               12);
         m.n += 12;
         enum forward_verdict v = forward_message_judge(&q, sent, n, m.p, m.n, false, false);
-        ck_assert_msg(v == (most < 64 ? FORWARD_ANSWER : FORWARD_FAILED), "%d pointers after %zu: %d", most, at, v);
+        ck_assert_msg(v == (most < 64 ? FORWARD_ANSWER : FORWARD_FAILED),
+                      "%d pointers after %zu: %d", most, at, v);
     }
 }
 END_TEST
 
-static ldns_pkt *answered(const struct forward_query *q, const struct made *m, size_t cap, size_t *out_n)
+static ldns_pkt *answered(const struct forward_query *q, const struct made *m, size_t cap,
+                          size_t *out_n)
 {
     uint8_t out[65535];
     ldns_pkt *pkt;
     *out_n = forward_message_answer(q, m->p, m->n, out, cap);
     ck_assert_uint_gt(*out_n, 0);
     ck_assert_int_eq(ldns_wire2pkt(&pkt, out, *out_n), LDNS_STATUS_OK);
-    ck_assert(ldns_pkt_qr(pkt) && ldns_pkt_ra(pkt) && ldns_pkt_rd(pkt) && !ldns_pkt_aa(pkt) && !ldns_pkt_ad(pkt));
+    ck_assert(ldns_pkt_qr(pkt) && ldns_pkt_ra(pkt) && ldns_pkt_rd(pkt) && !ldns_pkt_aa(pkt) &&
+              !ldns_pkt_ad(pkt));
     ck_assert_str_eq(fixture_text(ldns_pkt_question(pkt)), "WWW.example.COM. IN A\n");
     ck_assert_int_eq(ldns_pkt_edns(pkt), q->edns);
     return pkt;
@@ -236,12 +258,14 @@ START_TEST(what_the_client_gets)
             memset(upper, 1, sizeof upper);
             size_t n = forward_message_query(&q, 7, upper, sent), got;
             struct made m = make(sent, 4, 0, rows[i].counts, rows[i].hex);
-            ck_assert_int_eq(forward_message_judge(&q, sent, n, m.p, m.n, true, false), FORWARD_ANSWER);
+            ck_assert_int_eq(forward_message_judge(&q, sent, n, m.p, m.n, true, false),
+                             FORWARD_ANSWER);
             ldns_pkt *pkt = answered(&q, &m, 1232, &got);
             ck_assert_uint_eq(ldns_pkt_ancount(pkt), rows[i].an);
             ck_assert_uint_eq(ldns_pkt_nscount(pkt), rows[i].ns);
             ck_assert_uint_eq(ldns_pkt_arcount(pkt), rows[i].ar); // ldns does not count the OPT
-            ck_assert_str_eq(fixture_text(ldns_pkt_answer(pkt)), "WWW.example.COM. 60 IN A 192.0.2.1\n");
+            ck_assert_str_eq(fixture_text(ldns_pkt_answer(pkt)),
+                             "WWW.example.COM. 60 IN A 192.0.2.1\n");
             ldns_pkt_free(pkt);
         }
 }
@@ -288,21 +312,24 @@ START_TEST(what_does_not_fit_is_cut)
     (void)sent_of(&q, sent);
     struct made m = make(sent, 0, 0, (const uint16_t[]){29, 0, 5}, hex);
     ldns_pkt *pkt = answered(&q, &m, 4096, &got); // without the additional section it fits
-    ck_assert(!ldns_pkt_tc(pkt) && ldns_pkt_ancount(pkt) == 29 && ldns_pkt_arcount(pkt) == 0 && got <= 512);
+    ck_assert(!ldns_pkt_tc(pkt) && ldns_pkt_ancount(pkt) == 29 && ldns_pkt_arcount(pkt) == 0 &&
+              got <= 512);
     ldns_pkt_free(pkt);
     for (int i = 34; i < 40; i++)
         strcat(hex, A_RR);
     m = make(sent, 0, 0, (const uint16_t[]){40, 0, 0}, hex);
     pkt = answered(&q, &m, 4096, &got);
     size_t fit = (512 - 12 - NAME_N - 4) / 16; // records of 16 octets, whole ones
-    ck_assert(ldns_pkt_tc(pkt) && ldns_pkt_ancount(pkt) == fit && got == 12 + NAME_N + 4 + 16 * fit);
+    ck_assert(ldns_pkt_tc(pkt) && ldns_pkt_ancount(pkt) == fit &&
+              got == 12 + NAME_N + 4 + 16 * fit);
     ldns_pkt_free(pkt);
     q.dnssec_ok = true; // a part of a signed set proves nothing
     pkt = answered(&q, &m, 4096, &got);
     ck_assert(ldns_pkt_tc(pkt) && ldns_pkt_ancount(pkt) == 0 && got == 12 + NAME_N + 4);
     ldns_pkt_free(pkt);
     q.dnssec_ok = false;
-    m = make(sent, 0, 0, (const uint16_t[]){2, 38, 0}, hex); // all answers do, what is beside them does not
+    // all answers do, what is beside them does not
+    m = make(sent, 0, 0, (const uint16_t[]){2, 38, 0}, hex);
     pkt = answered(&q, &m, 4096, &got);
     ck_assert(ldns_pkt_tc(pkt) && ldns_pkt_ancount(pkt) == 2 && ldns_pkt_nscount(pkt) == 0);
     ldns_pkt_free(pkt);
@@ -339,7 +366,8 @@ START_TEST(a_failure_says_why)
     struct forward_query q = keep(NAME, 512, 512);
     q.opt_n = FORWARD_OPT_BYTES; // no room in the record: the failure stays, its reason goes
     memset(q.opt, 0, sizeof q.opt);
-    ck_assert_uint_eq(forward_message_error(&q, EDE_NETWORK_ERROR, out), 12 + NAME_N + 4 + FORWARD_OPT_BYTES);
+    ck_assert_uint_eq(forward_message_error(&q, EDE_NETWORK_ERROR, out),
+                      12 + NAME_N + 4 + FORWARD_OPT_BYTES);
     uint8_t junk[40] = {0};
     junk[7] = 1;
     ck_assert_uint_eq(forward_message_answer(&q, junk, sizeof junk, out, sizeof out), 0);
@@ -356,7 +384,8 @@ static struct endpoint endpoint(const char *text)
 START_TEST(upstreams_rest_and_come_back)
 {
     static struct upstreams u;
-    const struct endpoint list[] = {endpoint("192.0.2.1"), endpoint("192.0.2.2"), endpoint("192.0.2.1:54")};
+    const struct endpoint list[] = {endpoint("192.0.2.1"), endpoint("192.0.2.2"),
+                                    endpoint("192.0.2.1:54")};
     ck_assert_uint_eq(upstreams_choose(&u, list, 3, -1, 0, 0), 0);
     ck_assert_uint_eq(upstreams_choose(&u, list, 3, 0, 0, 0), 1); // not the same again
     ck_assert_uint_eq(upstreams_choose(&u, list, 1, 0, 0, 0), 0); // but for want of another
@@ -379,9 +408,11 @@ START_TEST(upstreams_rest_and_come_back)
     for (int i = 0; i < 3; i++)
         for (int k = 0; k < 3; k++)
             upstreams_failed(&u, &list[k], 6000 + 100 * k);
-    ck_assert_uint_eq(upstreams_choose(&u, list, 3, 0, 0, 6300), 0); // all rest: the one that rests least long
+    // all rest: the one that rests least long
+    ck_assert_uint_eq(upstreams_choose(&u, list, 3, 0, 0, 6300), 0);
     ck_assert_uint_eq(upstreams_choose(&u, list, 3, 0, 1, 6300), 1);
-    ck_assert_uint_eq(upstreams_choose(&u, list, 2, 0, 0, 7150), 1); // its own rest is over, but it was asked last
+    // its own rest is over, but it was asked last
+    ck_assert_uint_eq(upstreams_choose(&u, list, 2, 0, 0, 7150), 1);
 }
 END_TEST
 
@@ -402,6 +433,6 @@ START_TEST(more_upstreams_than_there_is_room_for)
 }
 END_TEST
 
-CHECK_MAIN("resolver/forward_message", what_is_asked, which_responses_count, what_the_client_gets, answers_are_padded,
-           what_does_not_fit_is_cut, pointers_end, a_failure_says_why, upstreams_rest_and_come_back,
-           more_upstreams_than_there_is_room_for)
+CHECK_MAIN("resolver/forward_message", what_is_asked, which_responses_count, what_the_client_gets,
+           answers_are_padded, what_does_not_fit_is_cut, pointers_end, a_failure_says_why,
+           upstreams_rest_and_come_back, more_upstreams_than_there_is_room_for)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// resolver/geo*: distances, the latency file, MaxMind databases (whole, damaged, without locations), what is compiled
-// of them, and how it is kept up.
+// resolver/geo*: distances, the latency file, MaxMind databases (whole, damaged, without
+// locations), what is compiled of them, and how it is kept up.
 #include "base/bytes.h"
 #include "base/clock.h"
 #include "base/err.h"
@@ -26,15 +26,18 @@ static uint32_t rnd(uint32_t n)
     return (seed >> 8) % n;
 }
 
-#define REGION(name, n, location) \
-    "  - { name: " name ", peer: 192.0.2." n ":8443, " location " stamps: [{name: s, ipv4: [192.0.2." n "]}] }\n"
+#define REGION(name, n, location)                               \
+    "  - { name: " name ", peer: 192.0.2." n ":8443, " location \
+    " stamps: [{name: s, ipv4: [192.0.2." n "]}] }\n"
 #define HEAD "version: 1\ndomain: example.io\nregions:\n"
-#define TAIL                                                                                                           \
-    "name_servers: [s.virginia]\nregistries:\n  - { name: contoso, replicas: [{region: virginia}, {region: ireland}, " \
+#define TAIL                                                                             \
+    "name_servers: [s.virginia]\nregistries:\n  - { name: contoso, replicas: [{region: " \
+    "virginia}, {region: ireland}, "                                                     \
     "{region: singapore}] }\n"
 #define REGIONS                                            \
     REGION("virginia", "1", "location: \"38.95,-77.45\",") \
-    REGION("ireland", "2", "location: \"53.35,-6.26\",") REGION("singapore", "3", "location: \"1.35,103.82\",")
+    REGION("ireland", "2", "location: \"53.35,-6.26\",")   \
+    REGION("singapore", "3", "location: \"1.35,103.82\",")
 
 static struct topology *topology_with(const char *regions, const char *routing)
 {
@@ -68,8 +71,8 @@ START_TEST(distances_are_right_to_a_kilometre)
         }
         struct geo_point a = geo_point_at(p[0], p[1]), b = geo_point_at(p[2], p[3]);
         double want = exact_km(p[0] / 1e4, p[1] / 1e4, p[2] / 1e4, p[3] / 1e4);
-        ck_assert_msg(fabs(geo_km(&g, &a, &b) - want) < 0.6, "%d,%d to %d,%d: %u, not %f", p[0], p[1], p[2], p[3],
-                      geo_km(&g, &a, &b), want);
+        ck_assert_msg(fabs(geo_km(&g, &a, &b) - want) < 0.6, "%d,%d to %d,%d: %u, not %f", p[0],
+                      p[1], p[2], p[3], geo_km(&g, &a, &b), want);
         ck_assert_uint_eq(geo_km(&g, &a, &b), geo_km(&g, &b, &a));
         ck_assert_uint_eq(geo_km(&g, &a, &a), 0);
     }
@@ -84,9 +87,11 @@ START_TEST(tiers_hold_what_is_within_the_margin_of_their_nearest)
     ck_assert_int_eq(geo_ranks_init(&r), 0);
     struct geo_measure m[] = {{4, 30}, {1, 10}, {0, 15}, {2, 16}, {3, 21}, {5, 100}};
     ck_assert_uint_eq(geo_rank(&r, GEO_LATENCY, m, 6, 5), 1);
-    ck_assert_mem_eq(r.list[0].order, ((uint8_t[]){0, 1, 2, 3, 4, 5}), 6); // 10 15 | 16 21 | 30 | 100
+    // 10 15 | 16 21 | 30 | 100
+    ck_assert_mem_eq(r.list[0].order, ((uint8_t[]){0, 1, 2, 3, 4, 5}), 6);
     ck_assert_uint_eq(r.list[0].tiers, 1 | 4 | 16 | 32);
-    struct geo_measure same[] = {{1, 11}, {0, 16}, {3, 40}, {2, 40}, {4, 1000}, {5, 2000}}, other[] = {{1, 1}};
+    struct geo_measure same[] = {{1, 11}, {0, 16}, {3, 40}, {2, 40}, {4, 1000}, {5, 2000}},
+                       other[] = {{1, 1}};
     ck_assert_uint_eq(geo_rank(&r, GEO_LATENCY, same, 6, 5), 1);
     ck_assert_uint_eq(geo_rank(&r, GEO_MAXMIND, same, 6, 5), 2);
     ck_assert_uint_eq(geo_rank(&r, GEO_LATENCY, other, 1, 5), 3);
@@ -98,9 +103,10 @@ END_TEST
 
 START_TEST(good_lines_are_read)
 {
-    static const char text[] = "network,region,latency_ms\r\n# measured\n\n198.51.100.0/24,ireland,12.5\n"
-                               "198.51.100.0/24,virginia,80\r\n2001:db8::/32,ireland,0.125\n192.0.2.7,virginia,60000\n"
-                               "10.0.0.0/8,mars,3\n0.0.0.0/0,singapore,59999.999";
+    static const char text[] =
+        "network,region,latency_ms\r\n# measured\n\n198.51.100.0/24,ireland,12.5\n"
+        "198.51.100.0/24,virginia,80\r\n2001:db8::/32,ireland,0.125\n192.0.2.7,virginia,60000\n"
+        "10.0.0.0/8,mars,3\n0.0.0.0/0,singapore,59999.999";
     struct topology *t = topology_with(REGIONS, "");
     struct geo_latencies l;
     ck_assert_int_eq(geo_latency_parse(text, sizeof text - 1, "ms.csv", t, NULL, &l), 0);
@@ -154,12 +160,14 @@ START_TEST(bad_lines_are_told_each)
         diag_init(&d);
         buf_init(&b, 4096);
         buf_printf(&b, "# first\n192.0.2.0/24,virginia,1\n%s\n", bad[i]);
-        ck_assert_msg(geo_latency_parse(buf_cstr(&b), b.n, "ms.csv", t, &d, &l) == ERR_INVAL, "%s", bad[i]);
+        ck_assert_msg(geo_latency_parse(buf_cstr(&b), b.n, "ms.csv", t, &d, &l) == ERR_INVAL, "%s",
+                      bad[i]);
         ck_assert_uint_eq(diag_count(&d), 1);
         ck_assert_msg(!strncmp(d.lines[0], "ms.csv:3: ", 10), "%s", d.lines[0]);
         diag_done(&d);
     }
-    static const char twice[] = "192.0.2.0/24,virginia,1\n192.0.2.0/24,ireland,1\n192.0.2.0/24,virginia,2\n",
+    static const char twice[] =
+        "192.0.2.0/24,virginia,1\n192.0.2.0/24,ireland,1\n192.0.2.0/24,virginia,2\n",
                       nul[] = "192.0.2.0/24,virginia,1\0\n";
     struct geo_latencies l;
     struct diag d;
@@ -176,15 +184,17 @@ END_TEST
 
 struct expected {
     const char *ip;
-    int32_t latitude; // 0: none
+    // 0: none
+    int32_t latitude;
 };
 
 START_TEST(places_are_found_as_they_were_written)
 {
     static const struct expected rows[] = {
-        {"198.51.0.1", 407128},    {"198.51.100.1", 515074}, {"198.51.100.200", 13521}, {"203.0.113.1", 0},
-        {"203.0.113.65", -338688}, {"192.0.2.1", 0},         {"2001:db8::1", 488566},   {"2001:db8:9000::1", 356762},
-        {"2a00:1450::1", 525200},  {"fe80::1", 0},
+        {"198.51.0.1", 407128},  {"198.51.100.1", 515074},     {"198.51.100.200", 13521},
+        {"203.0.113.1", 0},      {"203.0.113.65", -338688},    {"192.0.2.1", 0},
+        {"2001:db8::1", 488566}, {"2001:db8:9000::1", 356762}, {"2a00:1450::1", 525200},
+        {"fe80::1", 0},
     };
     struct geo_maxmind *m;
     ck_assert_int_eq(geo_maxmind_open(TEST_MMDB, NULL, &m), 0);
@@ -194,7 +204,8 @@ START_TEST(places_are_found_as_they_were_written)
         struct geo_place p;
         int rc = geo_maxmind_find(m, &ip, &p);
         ck_assert_msg(rc == (rows[i].latitude ? 0 : ERR_NOTFOUND), "%s", rows[i].ip);
-        ck_assert_msg(rc || (p.latitude == rows[i].latitude && cidr_contains(&p.net, &ip)), "%s", rows[i].ip);
+        ck_assert_msg(rc || (p.latitude == rows[i].latitude && cidr_contains(&p.net, &ip)), "%s",
+                      rows[i].ip);
     }
     geo_maxmind_close(m);
 }
@@ -229,13 +240,16 @@ START_TEST(latency_stands_above_distance)
     uint8_t first = 9;
     struct geo *g;
     snprintf(csv, sizeof csv, "%s/ms.csv", dir);
-    write_file(csv, "198.51.0.0/17,singapore,10\n198.51.0.0/17,ireland,30\n2001:db8:8000::/40,virginia,3\n");
+    write_file(
+        csv,
+        "198.51.0.0/17,singapore,10\n198.51.0.0/17,ireland,30\n2001:db8:8000::/40,virginia,3\n");
     snprintf(routing, sizeof routing, "latency_file: %s, maxmind_file: %s", csv, TEST_MMDB);
     struct topology *t = topology_with(REGIONS, routing);
     ck_assert_int_eq(geo_build(t, NULL, &g), 0);
     ck_assert_str_eq(source_of(g, "198.51.7.1", &first), "latency");
     ck_assert_uint_eq(first, 2);
-    ck_assert_str_eq(source_of(g, "198.51.100.1", &first), "latency"); // also where MaxMind's network is longer
+    // also where MaxMind's network is longer
+    ck_assert_str_eq(source_of(g, "198.51.100.1", &first), "latency");
     ck_assert_str_eq(source_of(g, "198.51.200.1", &first), "maxmind"); // New York
     ck_assert_uint_eq(first, 0);
     ck_assert_str_eq(source_of(g, "203.0.113.1", &first), "none");
@@ -255,8 +269,8 @@ END_TEST
 START_TEST(a_view_translates_regions_by_name)
 {
     struct topology *t = topology_with(REGIONS, "maxmind_file: " TEST_MMDB);
-    struct topology *later = fixture_parse(HEAD REGION("brazil", "4", "") REGION("singapore", "3", "")
-                                               REGION("virginia", "1", "") "name_servers: [s.virginia]\n");
+    struct topology *later = fixture_parse(HEAD REGION("brazil", "4", "") REGION(
+        "singapore", "3", "") REGION("virginia", "1", "") "name_servers: [s.virginia]\n");
     struct geo *g;
     struct geo_view v;
     ck_assert_int_eq(geo_build(t, NULL, &g), 0);
@@ -278,9 +292,12 @@ START_TEST(routes_follow_what_was_measured)
         const char *client, *chosen, *placed;
         region_set down;
     } rows[] = {
-        {"198.51.7.1", "virginia", "distance", 0},      {"198.51.100.1", "ireland", "distance", 0},
-        {"198.51.100.200", "singapore", "distance", 0}, {"203.0.113.65", "singapore", "distance", 0},
-        {"192.0.2.9", "virginia", "order", 0},          {"198.51.100.1", "virginia", "distance", 2},
+        {"198.51.7.1", "virginia", "distance", 0},
+        {"198.51.100.1", "ireland", "distance", 0},
+        {"198.51.100.200", "singapore", "distance", 0},
+        {"203.0.113.65", "singapore", "distance", 0},
+        {"192.0.2.9", "virginia", "order", 0},
+        {"198.51.100.1", "virginia", "distance", 2},
         {"198.51.100.1", "singapore", "distance", 3},
     };
     struct topology *t = topology_with(REGIONS, "maxmind_file: " TEST_MMDB);
@@ -300,7 +317,8 @@ START_TEST(routes_follow_what_was_measured)
         ck_assert(route_pick(&c, r, &client, &to));
         ck_assert_str_eq(t->regions[to.region].name, rows[i].chosen);
         ck_assert_uint_eq(all.steps[all.chosen].region, to.region);
-        ck_assert_str_eq(route_placed_name((enum route_placed)all.steps[all.chosen].placed), rows[i].placed);
+        ck_assert_str_eq(route_placed_name((enum route_placed)all.steps[all.chosen].placed),
+                         rows[i].placed);
         snapshot_unref(health);
     }
     snapshot_unref(g);
@@ -407,7 +425,8 @@ START_TEST(files_and_topology_are_watched)
     ck_assert_msg(strstr(text, "ms.csv:2: expected"), "%s", text);
     ck_assert_int_eq(unlink(csv), 0);
     wait_for(w, 2, true);
-    write_file(csv, "203.0.113.0/24,ireland,1\n203.0.112.0/24,ireland,1\n203.0.111.0/24,ireland,1\n");
+    write_file(csv,
+               "203.0.113.0/24,ireland,1\n203.0.112.0/24,ireland,1\n203.0.111.0/24,ireland,1\n");
     wait_for(w, 3, false);
     snapshot_publish(&cell, topology_with(REGIONS, "")); // the operator takes it out
     wait_for(w, 0, false);
@@ -423,7 +442,8 @@ START_TEST(at_the_start_a_bad_file_does_not_spoil_the_other)
     struct geo_watch *w;
     char text[256];
     snapshot_init(&cell);
-    snapshot_publish(&cell, topology_with(REGIONS, "latency_file: /nowhere/ms.csv, maxmind_file: " TEST_MMDB));
+    snapshot_publish(
+        &cell, topology_with(REGIONS, "latency_file: /nowhere/ms.csv, maxmind_file: " TEST_MMDB));
     ck_assert_int_eq(geo_watch_start(&cell, 20, &w), 0);
     struct geo *g = snapshot_get(geo_watch_cell(w));
     ck_assert_ptr_nonnull(g);
@@ -436,8 +456,10 @@ START_TEST(at_the_start_a_bad_file_does_not_spoil_the_other)
 }
 END_TEST
 
-CHECK_MAIN("resolver/geo", distances_are_right_to_a_kilometre, tiers_hold_what_is_within_the_margin_of_their_nearest,
-           good_lines_are_read, bad_lines_are_told_each, places_are_found_as_they_were_written,
-           latency_stands_above_distance, a_view_translates_regions_by_name, routes_follow_what_was_measured,
-           damaged_databases_are_refused_or_read, no_memory_is_said, files_and_topology_are_watched,
+CHECK_MAIN("resolver/geo", distances_are_right_to_a_kilometre,
+           tiers_hold_what_is_within_the_margin_of_their_nearest, good_lines_are_read,
+           bad_lines_are_told_each, places_are_found_as_they_were_written,
+           latency_stands_above_distance, a_view_translates_regions_by_name,
+           routes_follow_what_was_measured, damaged_databases_are_refused_or_read,
+           no_memory_is_said, files_and_topology_are_watched,
            at_the_start_a_bad_file_does_not_spoil_the_other)

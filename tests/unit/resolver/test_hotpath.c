@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// resolver/answer: a query is answered without memory from the heap and without a lock, whatever it asks. The C
-// library's own functions are stood in for by counting ones; under a sanitizer, which does the same, only mem_* counts.
+// resolver/answer: a query is answered without memory from the heap and without a lock, whatever it
+// asks. The C library's own functions are stood in for by counting ones; under a sanitizer, which
+// does the same, only mem_* counts.
 #include "base/mem.h"
 #include "base/snapshot.h"
 #include "resolver/answer/answer.h"
@@ -126,13 +127,15 @@ static void make_packets(void)
         "FABRIKAM.Example.IO",
         "drained.example.io",
     };
-    static const uint16_t types[] = {T_A, T_AAAA, T_NS, T_SOA, T_TXT, T_CNAME, T_ANY, T_DS, 252, 41, 65};
+    static const uint16_t types[] = {T_A,   T_AAAA, T_NS, T_SOA, T_TXT, T_CNAME,
+                                     T_ANY, T_DS,   252,  41,    65};
     static const int edns[] = {-1, 0, 512, 1232, 65535};
     for (size_t i = 0; i < N_PACKETS; i++) {
         packets[i].n = fixture_query(packets[i].b, names[rnd(sizeof names / sizeof names[0])],
                                      types[rnd(sizeof types / sizeof types[0])], edns[rnd(5)]);
         if (i % 3 == 0 && packets[i].b[11]) { // with an OPT: NSID, Client Subnet, cookie, keepalive
-            static const uint8_t options[] = "\0\3\0\0\0\10\0\7\0\1\x18\0\xc6\x33\x64\0\13\0\0\0\12\0\10abcdefgh";
+            static const uint8_t options[] =
+                "\0\3\0\0\0\10\0\7\0\1\x18\0\xc6\x33\x64\0\13\0\0\0\12\0\10abcdefgh";
             packets[i].b[packets[i].n - 1] = sizeof options - 1;
             memcpy(packets[i].b + packets[i].n, options, sizeof options - 1);
             packets[i].n += sizeof options - 1;
@@ -149,8 +152,9 @@ START_TEST(ten_thousand_answers_take_no_memory_and_no_lock)
     static uint8_t out[ANSWER_TCP_MAX];
     struct snapshot topology, health;
     struct snapshot_reader rt = {0}, rh = {0};
-    const struct ip sources[] = {fixture_ip("192.0.2.99"), fixture_ip("198.51.100.200"), fixture_ip("10.1.2.3"),
-                                 fixture_ip("10.2.2.3"), fixture_ip("2001:db8:9::1")};
+    const struct ip sources[] = {fixture_ip("192.0.2.99"), fixture_ip("198.51.100.200"),
+                                 fixture_ip("10.1.2.3"), fixture_ip("10.2.2.3"),
+                                 fixture_ip("2001:db8:9::1")};
     struct endpoint lab = {fixture_ip("127.0.0.9"), 5300};
     unsigned rcodes[17] = {0};
     unsigned long heap, locks;
@@ -184,7 +188,8 @@ START_TEST(ten_thousand_answers_take_no_memory_and_no_lock)
                                    .listener = i % 7 ? NULL : &lab};
         struct answer_info info;
         size_t k = i % N_PACKETS;
-        size_t n = answer_packet(&c, packets[k].b, packets[k].n, out, i & 1 ? sizeof out : 1232, &info);
+        size_t n =
+            answer_packet(&c, packets[k].b, packets[k].n, out, i & 1 ? sizeof out : 1232, &info);
         metrics_count(m, &c, &info);
         journal_note(&writer, m, &client, &c, packets[k].b, packets[k].n, out, n, &info, NULL);
         if (info.rcode >= 0)
@@ -196,8 +201,8 @@ START_TEST(ten_thousand_answers_take_no_memory_and_no_lock)
     mem_fault_after(0);
     ck_assert_uint_eq(heap, 0);
     ck_assert_uint_eq(locks, 0);
-    ck_assert_msg(rcodes[0] > 1000 && rcodes[1] > 100 && rcodes[3] > 500 && rcodes[5] > 500, "mixed: %u %u %u %u",
-                  rcodes[0], rcodes[1], rcodes[3], rcodes[5]);
+    ck_assert_msg(rcodes[0] > 1000 && rcodes[1] > 100 && rcodes[3] > 500 && rcodes[5] > 500,
+                  "mixed: %u %u %u %u", rcodes[0], rcodes[1], rcodes[3], rcodes[5]);
     ck_assert(ring_dropped(writer.querylog) && ring_dropped(writer.dnstap));
     ring_free(writer.querylog);
     ring_free(writer.dnstap);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// resolver/ring, querylog and dnstap: records are whole whatever the speeds; a full ring or a full disk loses lines and
-// nothing else, and says how many; hostile names cannot leave their JSON string; the messages are what dnstap.proto
-// says.
+// resolver/ring, querylog and dnstap: records are whole whatever the speeds; a full ring or a full
+// disk loses lines and nothing else, and says how many; hostile names cannot leave their JSON
+// string; the messages are what dnstap.proto says.
 #include "resolver/log/journal.h"
 
 #include "base/clock.h"
@@ -76,7 +76,8 @@ static void *produce(void *arg)
     return NULL;
 }
 
-// The reader is slow at times, so that the ring is full, empty and wraps: what it reads is whole and in order.
+// The reader is slow at times, so that the ring is full, empty and wraps: what it reads is whole
+// and in order.
 START_TEST(a_reader_sees_whole_records_only)
 {
     struct ring *r;
@@ -146,8 +147,8 @@ static json_t *line_json(const struct querylog_record *r, enum node_dns_client c
 static void member_is(const json_t *j, const char *key, const char *want)
 {
     const char *got = json_string_value(json_object_get(j, key));
-    ck_assert_msg(want ? got && !strcmp(got, want) : !got, "%s: %s, not %s", key, got ? got : "absent",
-                  want ? want : "absent");
+    ck_assert_msg(want ? got && !strcmp(got, want) : !got, "%s: %s, not %s", key,
+                  got ? got : "absent", want ? want : "absent");
 }
 
 START_TEST(a_line_says_what_was_asked_and_answered)
@@ -165,7 +166,8 @@ START_TEST(a_line_says_what_was_asked_and_answered)
     member_is(j, "region", NULL);
     ck_assert_int_eq(json_integer_value(json_object_get(j, "bytes")), 98);
     ck_assert_int_eq(json_integer_value(json_object_get(j, "port")), 4711);
-    ck_assert(json_is_true(json_object_get(j, "cookie")) && json_is_false(json_object_get(j, "truncated")));
+    ck_assert(json_is_true(json_object_get(j, "cookie")) &&
+              json_is_false(json_object_get(j, "truncated")));
     json_decref(j);
     r.type = 4711;
     r.rcode = -1;
@@ -198,7 +200,8 @@ START_TEST(hostile_names_stay_in_their_string)
     json_t *j = line_json(&r, CLIENT_FULL);
     member_is(j, "name", "\\034\\125\\044\\010\\123\\092\\000\\001\\127\\255\\046.");
     json_decref(j);
-    for (unsigned c = 0; c < 256; c++) { // every byte, at full length, and cut off in the middle of a label
+    // every byte, at full length, and cut off in the middle of a label
+    for (unsigned c = 0; c < 256; c++) {
         memset(r.name, (int)c, sizeof r.name);
         for (size_t i = 0; i < 4; i++)
             r.name[i * 64] = i < 3 ? 63 : 61;
@@ -253,8 +256,10 @@ static void note(struct rig *g, unsigned n)
     size_t len = fixture_query(q, "contoso.example.io", T_A, -1);
     struct endpoint client = {fixture_ip("192.0.2.99"), 53};
     struct answer_context c = {.transport = ANSWER_UDP, .listener = &client};
-    struct answer_info info = {
-        .type = T_A, .kind = NAME_GLOBAL, .region = REGION_NONE, .question_n = (uint16_t)(len - 12)};
+    struct answer_info info = {.type = T_A,
+                               .kind = NAME_GLOBAL,
+                               .region = REGION_NONE,
+                               .question_n = (uint16_t)(len - 12)};
     for (unsigned i = 0; i < n; i++)
         journal_note(&g->writer, g->m, &client, &c, q, len, q, len, &info, NULL);
 }
@@ -298,7 +303,8 @@ START_TEST(every_query_is_a_line_or_is_counted)
     ck_assert_uint_gt(sink_dropped(g.j.querylog), 0);
     buf_init(&b, 1 << 16);
     journal_metrics(&g.j, &b);
-    snprintf(want, sizeof want, "\nmeridian_dns_log_records_total{log=\"query\",outcome=\"dropped\"} %llu\n",
+    snprintf(want, sizeof want,
+             "\nmeridian_dns_log_records_total{log=\"query\",outcome=\"dropped\"} %llu\n",
              (unsigned long long)sink_dropped(g.j.querylog));
     ck_assert_ptr_nonnull(strstr(buf_cstr(&b), want));
     buf_done(&b);
@@ -390,11 +396,12 @@ START_TEST(a_dnstap_message_has_the_fields_of_its_schema)
     dnstap_encode(r, false, "me", &b);
     static const char query[] = "\x0a\x02me\x12" // then the version
         ,
-                      message[] = "\x72\x24" // Message, 36 octets
-                                  "\x08\x01\x10\x01\x18\x02\x22\x04\xc0\x00\x02\x63\x2a\x04\xc0\x00\x02\x01"
-                                  "\x30\xac\x02\x38\x35\x40\xac\x02\x4d\x40\x4b\x4c\x00\x52\x03"
-                                  "abc"
-                                  "\x78\x01";
+                      message[] =
+                          "\x72\x24" // Message, 36 octets
+                          "\x08\x01\x10\x01\x18\x02\x22\x04\xc0\x00\x02\x63\x2a\x04\xc0\x00\x02\x01"
+                          "\x30\xac\x02\x38\x35\x40\xac\x02\x4d\x40\x4b\x4c\x00\x52\x03"
+                          "abc"
+                          "\x78\x01";
     ck_assert_mem_eq(b.p, query, sizeof query - 1);
     ck_assert_uint_gt(b.n, sizeof message - 1);
     ck_assert_mem_eq(b.p + b.n - (sizeof message - 1), message, sizeof message - 1);
@@ -409,7 +416,8 @@ START_TEST(a_dnstap_message_has_the_fields_of_its_schema)
                                  6));
     ck_assert_ptr_null(memmem(b.p, b.n, "abc", 3));
     buf_clear(&b); // forwarded, 6 ms before: asked at 299 s and 999 ms
-    r->wait = (struct journal_wait){.ms = 6, .forwarded = true, .upstream = {fixture_ip("192.0.2.7"), 53}};
+    r->wait = (struct journal_wait){
+        .ms = 6, .forwarded = true, .upstream = {fixture_ip("192.0.2.7"), 53}};
     dnstap_encode(r, false, NULL, &b);
     ck_assert_ptr_nonnull(memmem(b.p, b.n, "\x08\x05\x10\x02", 4));                 // CLIENT_QUERY
     ck_assert_ptr_nonnull(memmem(b.p, b.n, "\x40\xab\x02\x4d\xc0\x87\x8b\x3b", 8)); // query_time
@@ -419,7 +427,7 @@ START_TEST(a_dnstap_message_has_the_fields_of_its_schema)
                                  14)); // extra
     buf_clear(&b);
     dnstap_encode(r, true, NULL, &b);
-    ck_assert_ptr_nonnull(memmem(b.p, b.n, "\x08\x06\x10\x02", 4));                 // CLIENT_RESPONSE
+    ck_assert_ptr_nonnull(memmem(b.p, b.n, "\x08\x06\x10\x02", 4)); // CLIENT_RESPONSE
     ck_assert_ptr_nonnull(memmem(b.p, b.n, "\x60\xac\x02\x6d\x40\x4b\x4c\x00", 8)); // response_time
     buf_done(&b);
 }
@@ -427,6 +435,7 @@ END_TEST
 
 CHECK_MAIN("resolver/journal", a_full_ring_drops_and_counts, a_reader_sees_whole_records_only,
            a_line_says_what_was_asked_and_answered, hostile_names_stay_in_their_string,
-           every_query_is_a_line_or_is_counted, what_is_left_is_written_at_the_end, a_sample_is_one_in_so_many,
-           a_rotated_file_is_opened_again, a_full_disk_loses_lines_only, a_file_that_cannot_be_opened_is_said_at_start,
+           every_query_is_a_line_or_is_counted, what_is_left_is_written_at_the_end,
+           a_sample_is_one_in_so_many, a_rotated_file_is_opened_again, a_full_disk_loses_lines_only,
+           a_file_that_cannot_be_opened_is_said_at_start,
            a_dnstap_message_has_the_fields_of_its_schema)

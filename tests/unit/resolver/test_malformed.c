@@ -18,8 +18,9 @@
 #define N "07636f6e746f736f076578616d706c6502696f00" // contoso.example.io
 #define Q N "00010001"
 #define OPT "00002904d0000000000000"
-#define L63                                                                                                            \
-    "3f61616161616161616161616161616161616161616161616161616161616161616161616161616161616161616161616161616161616161" \
+#define L63                                                                                        \
+    "3f616161616161616161616161616161616161616161616161616161616161616161616161616161616161616161" \
+    "61616161616161616161"                                                                         \
     "6161616161616161"
 
 // echo: the question comes back; opt: so does an OPT record.
@@ -47,7 +48,8 @@ static const struct bad {
     {"half a class", H N "000100", FORMERR, false, false},
     {"question compressed to itself", H "c00c00010001", FORMERR, false, false},
     {"question compressed to the header", H "c00000010001", FORMERR, false, false},
-    {"question compressed forward", H "c01200010001076578616d706c6502696f00", FORMERR, false, false},
+    {"question compressed forward", H "c01200010001076578616d706c6502696f00", FORMERR, false,
+     false},
     {"question ends in a pointer", H "07636f6e746f736fc00c00010001", FORMERR, false, false},
     {"half a pointer", H "c0", FORMERR, false, false},
     {"label type 01",
@@ -67,8 +69,10 @@ static const struct bad {
     {"name of 256 octets", H L63 L63 L63 "3e" L63 "00010001", FORMERR, false, false},
     {"one byte of junk", H Q "00", FORMERR, true, false},
     {"a second question uncounted", H Q Q, FORMERR, true, false},
-    {"an answer record", "123401000001000100000000" Q "c00c000100010000003c0004c0000201", FORMERR, true, false},
-    {"an authority record", "123401000001000000010000" Q "c00c000100010000003c0004c0000201", FORMERR, true, false},
+    {"an answer record", "123401000001000100000000" Q "c00c000100010000003c0004c0000201", FORMERR,
+     true, false},
+    {"an authority record", "123401000001000000010000" Q "c00c000100010000003c0004c0000201",
+     FORMERR, true, false},
     {"an answer promised", "123401000001000100000000" Q, FORMERR, true, false},
     {"an additional record promised", HA Q, FORMERR, true, false},
     {"additional record cut in its name", HA Q "07636f", FORMERR, true, false},
@@ -80,11 +84,13 @@ static const struct bad {
     {"two OPTs", "123401000001000000000002" Q OPT OPT, FORMERR, true, true},
     {"OPT and junk", HA Q OPT "ff", FORMERR, true, true},
     {"OPT option cut", HA Q "00002904d0000000000003000a00", FORMERR, true, true},
-    {"OPT option longer than the record", HA Q "00002904d0000000000004000a0001", FORMERR, true, true},
+    {"OPT option longer than the record", HA Q "00002904d0000000000004000a0001", FORMERR, true,
+     true},
     {"three OPTs, one counted", HA Q OPT OPT OPT, FORMERR, true, true},
     {"EDNS version 1", HA Q "00002904d0000100000000", BADVERS, true, true},
     {"EDNS version 255", HA Q "00002904d000ff00000000", BADVERS, true, true},
-    {"EDNS version 1, options of its own", HA Q "00002904d0000100000003ffffff", BADVERS, true, true},
+    {"EDNS version 1, options of its own", HA Q "00002904d0000100000003ffffff", BADVERS, true,
+     true},
     {"EDNS flags of the future", HA Q "00002904d000007fff0000", 0, true, true},
     {"unknown EDNS option", HA Q "00002904d0000000000007fde90003616263", 0, true, true},
     {"EDNS size 0", HA Q "0000290000000000000000", 0, true, true},
@@ -155,18 +161,20 @@ static size_t unhex(const char *s, uint8_t *out)
 static void check_response(const struct bad *r, const uint8_t *in, const uint8_t *out, size_t n)
 {
     ldns_pkt *pkt;
-    ck_assert_msg(ldns_wire2pkt(&pkt, out, n) == LDNS_STATUS_OK, "%s: ldns cannot read it", r->what);
+    ck_assert_msg(ldns_wire2pkt(&pkt, out, n) == LDNS_STATUS_OK, "%s: ldns cannot read it",
+                  r->what);
     int rcode = ldns_pkt_get_rcode(pkt) | ldns_pkt_edns_extended_rcode(pkt) << 4;
     ck_assert_msg(rcode == r->rcode, "%s: rcode %d", r->what, rcode);
-    ck_assert_msg(ldns_pkt_qr(pkt) && !ldns_pkt_ra(pkt) && !ldns_pkt_ad(pkt) && !ldns_pkt_tc(pkt), "%s: flags",
-                  r->what);
+    ck_assert_msg(ldns_pkt_qr(pkt) && !ldns_pkt_ra(pkt) && !ldns_pkt_ad(pkt) && !ldns_pkt_tc(pkt),
+                  "%s: flags", r->what);
     ck_assert_msg(!(out[3] & 0x70), "%s: Z", r->what);
     ck_assert_msg((out[2] & 0x79) == (in[2] & 0x79), "%s: opcode and RD", r->what);
     ck_assert_msg(!memcmp(in, out, 2), "%s: id", r->what);
     ck_assert_msg(ldns_pkt_qdcount(pkt) == r->echo, "%s: question", r->what);
     ck_assert_msg(ldns_pkt_edns(pkt) == r->opt, "%s: OPT", r->what);
     if (rcode == FORMERR || rcode == NOTIMP || rcode == BADVERS || rcode == REFUSED)
-        ck_assert_msg(!ldns_pkt_ancount(pkt) && !ldns_pkt_nscount(pkt) && !ldns_pkt_aa(pkt), "%s: records", r->what);
+        ck_assert_msg(!ldns_pkt_ancount(pkt) && !ldns_pkt_nscount(pkt) && !ldns_pkt_aa(pkt),
+                      "%s: records", r->what);
     ldns_pkt_free(pkt);
 }
 
@@ -192,7 +200,8 @@ START_TEST(each_gets_its_answer)
 }
 END_TEST
 
-// Every prefix of a good query, and every one of its bytes changed: an answer ldns can read, or none.
+// Every prefix of a good query, and every one of its bytes changed: an answer ldns can read, or
+// none.
 START_TEST(no_cut_and_no_flipped_byte_breaks_the_answer)
 {
     struct topology *t = fixture_topology();
@@ -210,7 +219,8 @@ START_TEST(no_cut_and_no_flipped_byte_breaks_the_answer)
             if (!got)
                 continue;
             n_answers++;
-            ck_assert_msg(ldns_wire2pkt(&pkt, out, got) == LDNS_STATUS_OK, "byte %zu flip %d", cut, flip);
+            ck_assert_msg(ldns_wire2pkt(&pkt, out, got) == LDNS_STATUS_OK, "byte %zu flip %d", cut,
+                          flip);
             ldns_pkt_free(pkt);
         }
     ck_assert_uint_gt(n_answers, n);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// resolver/metrics and base/exposition: what is counted under which labels, that labels outlive a topology and stay
-// few, that hostile names cannot break the text, and that every line is one that Prometheus reads.
+// resolver/metrics and base/exposition: what is counted under which labels, that labels outlive a
+// topology and stay few, that hostile names cannot break the text, and that every line is one that
+// Prometheus reads.
 #include "resolver/log/metrics.h"
 
 #include "base/exposition.h"
@@ -47,10 +48,12 @@ static const char *rig_text(struct rig *g)
     return buf_cstr(&g->text);
 }
 
-static void ask(struct rig *g, const char *name, uint16_t type, const char *source, enum answer_transport transport)
+static void ask(struct rig *g, const char *name, uint16_t type, const char *source,
+                enum answer_transport transport)
 {
     struct fixture_answer *a = mem_zalloc(sizeof *a);
-    struct answer_context c = {.topology = g->t, .health = g->v, .transport = transport, .source = fixture_ip(source)};
+    struct answer_context c = {
+        .topology = g->t, .health = g->v, .transport = transport, .source = fixture_ip(source)};
     fixture_ask(&c, name, type, -1, a);
     metrics_count(g->m, &c, &a->info);
     fixture_answer_done(a);
@@ -60,7 +63,8 @@ static void ask(struct rig *g, const char *name, uint16_t type, const char *sour
 static void has(const char *text, const char *line)
 {
     const char *p = strstr(text, line);
-    ck_assert_msg(p && (p == text || p[-1] == '\n') && p[strlen(line)] == '\n', "%s is not in:\n%s", line, text);
+    ck_assert_msg(p && (p == text || p[-1] == '\n') && p[strlen(line)] == '\n', "%s is not in:\n%s",
+                  line, text);
 }
 
 START_TEST(every_answer_is_counted_under_its_labels)
@@ -69,18 +73,24 @@ START_TEST(every_answer_is_counted_under_its_labels)
     rig_start(&g, 0);
     ask(&g, "contoso.example.io", T_A, "192.0.2.99", ANSWER_UDP);
     ask(&g, "contoso.example.io", T_AAAA, "192.0.2.99", ANSWER_UDP);
-    ask(&g, "contoso.example.io", T_A, "10.1.2.3", ANSWER_TCP); // ends in the view's private address: no region
+    // ends in the view's private address: no region
+    ask(&g, "contoso.example.io", T_A, "10.1.2.3", ANSWER_TCP);
     ask(&g, "fabrikam.example.io", T_A, "198.51.100.1", ANSWER_UDP);
     ask(&g, "drained.example.io", T_A, "192.0.2.99", ANSWER_UDP);
     ask(&g, "nobody0.example.io", 4711, "192.0.2.99", ANSWER_UDP);
     ask(&g, "example.org", T_A, "192.0.2.99", ANSWER_UDP);
     ask(&g, "fabrikam.westeurope.geo.example.io", T_A, "192.0.2.99", ANSWER_UDP);
     const char *text = rig_text(&g);
-    has(text, "meridian_dns_queries_total{view=\"public\",kind=\"global\",rcode=\"NOERROR\",transport=\"udp\"} 4");
-    has(text, "meridian_dns_queries_total{view=\"corp\",kind=\"global\",rcode=\"NOERROR\",transport=\"tcp\"} 1");
-    has(text, "meridian_dns_queries_total{view=\"public\",kind=\"global\",rcode=\"NXDOMAIN\",transport=\"udp\"} 1");
-    has(text, "meridian_dns_queries_total{view=\"public\",kind=\"foreign\",rcode=\"REFUSED\",transport=\"udp\"} 1");
-    has(text, "meridian_dns_queries_total{view=\"public\",kind=\"regional\",rcode=\"NOERROR\",transport=\"udp\"} 1");
+    has(text, "meridian_dns_queries_total{view=\"public\",kind=\"global\",rcode=\"NOERROR\","
+              "transport=\"udp\"} 4");
+    has(text, "meridian_dns_queries_total{view=\"corp\",kind=\"global\",rcode=\"NOERROR\","
+              "transport=\"tcp\"} 1");
+    has(text, "meridian_dns_queries_total{view=\"public\",kind=\"global\",rcode=\"NXDOMAIN\","
+              "transport=\"udp\"} 1");
+    has(text, "meridian_dns_queries_total{view=\"public\",kind=\"foreign\",rcode=\"REFUSED\","
+              "transport=\"udp\"} 1");
+    has(text, "meridian_dns_queries_total{view=\"public\",kind=\"regional\",rcode=\"NOERROR\","
+              "transport=\"udp\"} 1");
     has(text, "meridian_dns_questions_total{type=\"A\"} 6");
     has(text, "meridian_dns_questions_total{type=\"AAAA\"} 1");
     has(text, "meridian_dns_questions_total{type=\"other\"} 1");
@@ -112,8 +122,8 @@ START_TEST(what_is_no_query_is_counted_as_dropped)
     c.topology = g.t;
     ck_assert_uint_eq(answer_packet(&c, (const uint8_t *)"short", 5, out, sizeof out, &info), 0);
     metrics_count(g.m, &c, &info);
-    has(rig_text(&g),
-        "meridian_dns_queries_total{view=\"public\",kind=\"invalid\",rcode=\"dropped\",transport=\"udp\"} 1");
+    has(rig_text(&g), "meridian_dns_queries_total{view=\"public\",kind=\"invalid\",rcode="
+                      "\"dropped\",transport=\"udp\"} 1");
     ck_assert_ptr_null(strstr(rig_text(&g), "questions_total{type"));
     rig_stop(&g);
 }
@@ -125,7 +135,8 @@ START_TEST(labels_outlive_a_topology_and_are_few)
     AUTO_FREE struct metrics *second = mem_zalloc(sizeof *second);
     rig_start(&g, 0);
     ask(&g, "contoso.example.io", T_A, "192.0.2.99", ANSWER_UDP); // eastus
-    struct topology other = *g.t; // the same regions in another order, and more views than there are slots
+    // the same regions in another order, and more views than there are slots
+    struct topology other = *g.t;
     struct region regions[2] = {g.t->regions[1], g.t->regions[0]};
     static struct view views[METRICS_VIEWS_SEEN + 8];
     static char names[METRICS_VIEWS_SEEN + 8][16];
@@ -139,7 +150,8 @@ START_TEST(labels_outlive_a_topology_and_are_few)
     other.n_views = ARRAY_LEN(views);
     metrics_topology(second, g.names, &other);
     struct answer_context c = {.transport = ANSWER_UDP};
-    struct answer_info info = {.kind = NAME_GLOBAL, .region = 1, .mode = ROUTE_HEALTHY, .view = &views[0]};
+    struct answer_info info = {
+        .kind = NAME_GLOBAL, .region = 1, .mode = ROUTE_HEALTHY, .view = &views[0]};
     metrics_count(second, &c, &info); // eastus again, by its new number
     info.view = &views[ARRAY_LEN(views) - 1];
     metrics_count(second, &c, &info);
@@ -149,10 +161,10 @@ START_TEST(labels_outlive_a_topology_and_are_few)
     buf_clear(&g.text);
     metrics_write(g.names, list, 2, &g.text);
     has(buf_cstr(&g.text), "meridian_dns_routed_total{region=\"eastus\",reason=\"healthy\"} 4");
-    has(buf_cstr(&g.text),
-        "meridian_dns_queries_total{view=\"other\",kind=\"global\",rcode=\"NOERROR\",transport=\"udp\"} 2");
-    has(buf_cstr(&g.text),
-        "meridian_dns_queries_total{view=\"view0\",kind=\"global\",rcode=\"NOERROR\",transport=\"udp\"} 1");
+    has(buf_cstr(&g.text), "meridian_dns_queries_total{view=\"other\",kind=\"global\",rcode="
+                           "\"NOERROR\",transport=\"udp\"} 2");
+    has(buf_cstr(&g.text), "meridian_dns_queries_total{view=\"view0\",kind=\"global\",rcode="
+                           "\"NOERROR\",transport=\"udp\"} 1");
     rig_stop(&g);
 }
 END_TEST
@@ -209,8 +221,10 @@ START_TEST(label_values_are_escaped_and_figures_whole)
     exposition_value(&b, 9007199254740991.0);
     exposition_begin(&b, "x_total");
     exposition_value(&b, 0.25);
-    ck_assert_str_eq(buf_cstr(&b), "# HELP x_total A test.\n# TYPE x_total counter\n"
-                                   "x_total{a=\"q\\\"uo\\\\te\\nline??\",b=\"\"} 9007199254740991\nx_total 0.25\n");
+    ck_assert_str_eq(
+        buf_cstr(&b),
+        "# HELP x_total A test.\n# TYPE x_total counter\n"
+        "x_total{a=\"q\\\"uo\\\\te\\nline??\",b=\"\"} 9007199254740991\nx_total 0.25\n");
     buf_done(&b);
     buf_init(&b, 8); // what does not fit is latched, and nothing breaks
     exposition_single(&b, "x", "gauge", "h", 1);
@@ -220,7 +234,9 @@ START_TEST(label_values_are_escaped_and_figures_whole)
 }
 END_TEST
 
-CHECK_MAIN("resolver/metrics", every_answer_is_counted_under_its_labels, fail_open_is_told_from_healthy,
-           what_is_no_query_is_counted_as_dropped, labels_outlive_a_topology_and_are_few,
+CHECK_MAIN("resolver/metrics", every_answer_is_counted_under_its_labels,
+           fail_open_is_told_from_healthy, what_is_no_query_is_counted_as_dropped,
+           labels_outlive_a_topology_and_are_few,
            signatures_looked_up_are_counted_by_class_and_outcome,
-           the_histogram_is_cumulative_and_weighs_a_batch_by_its_queries, label_values_are_escaped_and_figures_whole)
+           the_histogram_is_cumulative_and_weighs_a_batch_by_its_queries,
+           label_values_are_escaped_and_figures_whole)

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Publish before use: every name of a replica that moves leads to its old stamp until the time in the document, on all
-// nodes that have that document, whenever they read it; never to a stamp that the node's own fe.D has not; and where a
-// name leads, fe.D of every node that is up has had it for the negative TTL.
+// Publish before use: every name of a replica that moves leads to its old stamp until the time in
+// the document, on all nodes that have that document, whenever they read it; never to a stamp that
+// the node's own fe.D has not; and where a name leads, fe.D of every node that is up has had it for
+// the negative TTL.
 #include "base/clock.h"
 #include "base/mem.h"
 #include "resolver/answer/explain.h"
@@ -18,25 +19,33 @@
 #define SINCE_S (NOW + 600)
 #define NEGATIVE_S 60
 
-#define HEAD(version, stamps)                                                                               \
-    "version: " version "\ndomain: example.io\nregions:\n"                                                  \
-    "  - { name: eastus, peer: 192.0.2.1:8443, stamps: [{ name: eus-1, ipv4: [192.0.2.1] }" stamps "] }\n"  \
-    "  - { name: westeurope, peer: 192.0.2.2:8443, stamps: [{ name: weu-1, ipv4: [192.0.2.9] }] }\n"        \
-    "name_servers: [eus-1.eastus, weu-1.westeurope]\nviews: [{ name: corp, sources: [10.0.0.0/8] }]\n"      \
-    "private_endpoints: [{ name: pe, registry: contoso, view: corp, addresses: { registry: 10.0.0.4 } }]\n" \
-    "registries:\n  - name: contoso\n    regional_endpoints: enabled\n    data_endpoints: enabled\n"        \
+#define HEAD(version, stamps)                                                                      \
+    "version: " version "\ndomain: example.io\nregions:\n"                                         \
+    "  - { name: eastus, peer: 192.0.2.1:8443, stamps: [{ name: eus-1, ipv4: [192.0.2.1] }" stamps \
+    "] }\n"                                                                                        \
+    "  - { name: westeurope, peer: 192.0.2.2:8443, stamps: [{ name: weu-1, ipv4: [192.0.2.9] }] "  \
+    "}\n"                                                                                          \
+    "name_servers: [eus-1.eastus, weu-1.westeurope]\nviews: [{ name: corp, sources: [10.0.0.0/8] " \
+    "}]\n"                                                                                         \
+    "private_endpoints: [{ name: pe, registry: contoso, view: corp, addresses: { registry: "       \
+    "10.0.0.4 } }]\n"                                                                              \
+    "registries:\n  - name: contoso\n    regional_endpoints: enabled\n    data_endpoints: "        \
+    "enabled\n"                                                                                    \
     "    replicas:\n      - { region: westeurope }\n"
 #define NEW ", { name: eus-11, ipv4: [192.0.2.11], ipv6: ['2001:db8::11'] }"
 #define AT_OLD "      - { region: eastus, stamp: eus-1 }\n"
-#define AT_NEW "      - { region: eastus, stamp: eus-11, stamp_was: eus-1, stamp_since: '" SINCE "' }\n"
+#define AT_NEW \
+    "      - { region: eastus, stamp: eus-11, stamp_was: eus-1, stamp_since: '" SINCE "' }\n"
 #define V41 HEAD("41", "") AT_OLD
 #define V42 HEAD("42", NEW) AT_OLD
 #define V43 HEAD("43", NEW) AT_NEW
 
 static struct answer_context context(const struct topology *t, int64_t now_s)
 {
-    return (struct answer_context){
-        .topology = t, .transport = ANSWER_TCP, .source = fixture_ip("198.51.100.1"), .now_s = now_s};
+    return (struct answer_context){.topology = t,
+                                   .transport = ANSWER_TCP,
+                                   .source = fixture_ip("198.51.100.1"),
+                                   .now_s = now_s};
 }
 
 // The answer section's text, in a static buffer.
@@ -80,16 +89,21 @@ START_TEST(all_names_switch_at_the_time)
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         struct answer_context c = context(t, rows[i].now_s);
         for (size_t k = 0; k < ARRAY_LEN(names); k++) {
-            ck_assert_msg(leads_to(&c, names[k], rows[i].stamp), "%s: %s", names[k], answers(&c, names[k], T_A));
+            ck_assert_msg(leads_to(&c, names[k], rows[i].stamp), "%s: %s", names[k],
+                          answers(&c, names[k], T_A));
             ck_assert_ptr_nonnull(strstr(answers(&c, names[k], T_A), rows[i].address));
         }
-        // In the view the private address stands before all that; a replica beside it does not move.
+        // In the view the private address stands before all that; a replica beside it does not
+        // move.
         struct answer_context corp = c;
         corp.source = fixture_ip("10.0.0.7");
-        ck_assert_str_eq(strstr(answers(&corp, "contoso.example.io", T_A), "A 10."), "A 10.0.0.4\n");
-        ck_assert_ptr_nonnull(strstr(answers(&c, "contoso.westeurope.geo.example.io", T_A), "weu-1.westeurope.fe"));
+        ck_assert_str_eq(strstr(answers(&corp, "contoso.example.io", T_A), "A 10."),
+                         "A 10.0.0.4\n");
+        ck_assert_ptr_nonnull(
+            strstr(answers(&c, "contoso.westeurope.geo.example.io", T_A), "weu-1.westeurope.fe"));
         // TTLs are what they always are: the old stamp serves on for as long.
-        ck_assert_ptr_nonnull(strstr(answers(&c, "contoso.eastus.geo.example.io", T_A), "example.io. 300 IN CNAME"));
+        ck_assert_ptr_nonnull(
+            strstr(answers(&c, "contoso.eastus.geo.example.io", T_A), "example.io. 300 IN CNAME"));
     }
     snapshot_unref(t);
 }
@@ -111,8 +125,10 @@ START_TEST(the_health_of_where_it_leads_counts)
             bool elsewhere = strstr(answers(&c, "contoso.example.io", T_A), "weu-1") != NULL;
             ck_assert_int_eq(elsewhere, k == late);
             const char *told = strstr(answers(&c, "_route.contoso.example.io", T_TXT), "region=");
-            ck_assert(told && !strncmp(told, elsewhere ? "region=westeurope" : "region=eastus", elsewhere ? 17 : 13));
-            ck_assert(leads_to(&c, "contoso.eastus.geo.example.io", late ? "eus-11" : "eus-1")); // never elsewhere
+            ck_assert(told && !strncmp(told, elsewhere ? "region=westeurope" : "region=eastus",
+                                       elsewhere ? 17 : 13));
+            // never elsewhere
+            ck_assert(leads_to(&c, "contoso.eastus.geo.example.io", late ? "eus-11" : "eus-1"));
             snapshot_unref(v);
         }
     snapshot_unref(t);
@@ -142,13 +158,15 @@ END_TEST
 
 static json_t *explained(const struct topology *t, const struct zone *z, const char *name)
 {
-    const struct explain_query q = {.topology = t, .frontend = z, .name = name, .client = fixture_ip("198.51.100.1")};
+    const struct explain_query q = {
+        .topology = t, .frontend = z, .name = name, .client = fixture_ip("198.51.100.1")};
     json_t *doc = dns_explain_json(&q);
     ck_assert_ptr_nonnull(doc);
     return doc;
 }
 
-static void expect_move(const struct topology *t, const struct zone *z, const char *leads, const char *reason)
+static void expect_move(const struct topology *t, const struct zone *z, const char *leads,
+                        const char *reason)
 {
     json_t *doc = explained(t, z, "contoso.eastus.geo.example.io");
     json_t *m = json_array_get(json_object_get(doc, "moves"), 0);
@@ -191,7 +209,8 @@ END_TEST
 
 struct node {
     const struct topology *in_force;
-    int64_t has_new_s; // since when its fe.D has eus-11; INT64_MAX: it has not
+    // since when its fe.D has eus-11; INT64_MAX: it has not
+    int64_t has_new_s;
 };
 
 static bool answers_for(const struct node *n, int64_t now_s, const char *stamp)
@@ -208,10 +227,11 @@ static const char *led_by(const struct node *n, int64_t now_s)
     return leads_to(&c, "contoso.eastus.geo.example.io", "eus-11") ? "eus-11" : "eus-1";
 }
 
-// N1 reads each version at once, N2 `lag_s` later. The move is written as the command does: once both have answered
-// with the name, for the negative TTL after that. Returns for how many seconds some name led where a denial could be
-// remembered.
-static int64_t wrong_seconds(struct topology *const v[3], int64_t lag_s, int64_t written_s, int64_t *out_switched_s)
+// N1 reads each version at once, N2 `lag_s` later. The move is written as the command does: once
+// both have answered with the name, for the negative TTL after that. Returns for how many seconds
+// some name led where a denial could be remembered.
+static int64_t wrong_seconds(struct topology *const v[3], int64_t lag_s, int64_t written_s,
+                             int64_t *out_switched_s)
 {
     int64_t wrong = 0;
     struct node n[2] = {{v[0], INT64_MAX}, {v[0], INT64_MAX}};
@@ -238,14 +258,17 @@ START_TEST(two_nodes_read_at_different_times)
     struct topology *v[3] = {fixture_parse(V41), fixture_parse(V42), fixture_parse(V43)};
     int64_t switched_s;
     for (int64_t lag_s = 0; lag_s <= 300; lag_s += 100) {
-        int64_t both_have_s = NOW + 10 + lag_s; // then the command may write, at the latest so that SINCE is 60 s away
+        // then the command may write, at the latest so that SINCE is 60 s away
+        int64_t both_have_s = NOW + 10 + lag_s;
         for (int64_t written_s = both_have_s; written_s <= SINCE_S - NEGATIVE_S; written_s += 115) {
             ck_assert_int_eq(wrong_seconds(v, lag_s, written_s, &switched_s), 0);
             ck_assert_int_eq(switched_s, SINCE_S);
         }
     }
-    // The same steps without the fields, to know that this sees the fault: one edit that adds the stamp and moves.
-    struct topology *naive = fixture_parse(HEAD("42", NEW) "      - { region: eastus, stamp: eus-11 }\n");
+    // The same steps without the fields, to know that this sees the fault: one edit that adds the
+    // stamp and moves.
+    struct topology *naive =
+        fixture_parse(HEAD("42", NEW) "      - { region: eastus, stamp: eus-11 }\n");
     struct topology *at_once[3] = {v[0], naive, naive};
     ck_assert_int_gt(wrong_seconds(at_once, 300, NOW + 10, &switched_s), 300);
     for (int i = 0; i < 3; i++)

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// resolver/packet/pending_query, resolver/serve/wait_queue: queries that wait, over real sockets, beside others that do not. What answers is not
-// the resolver's but a script by the name's first letter, so that every way a wait can end is at hand:
+// resolver/packet/pending_query, resolver/serve/wait_queue: queries that wait, over real sockets,
+// beside others that do not. What answers is not the resolver's but a script by the name's first
+// letter, so that every way a wait can end is at hand:
 //   n at once   w when told   t at once, but without a ticket REFUSED   r asks to wait again and again
 #include "resolver/packet/pending_query.h"
 
@@ -29,7 +30,8 @@ uint64_t answer_hint(const struct topology *t, const uint8_t *query, size_t n)
     return 0;
 }
 
-static size_t respond(const uint8_t *query, size_t n, uint8_t *out, int rcode, struct answer_info *info)
+static size_t respond(const uint8_t *query, size_t n, uint8_t *out, int rcode,
+                      struct answer_info *info)
 {
     memcpy(out, query, n);
     out[2] |= 0x80;
@@ -38,8 +40,8 @@ static size_t respond(const uint8_t *query, size_t n, uint8_t *out, int rcode, s
     return n;
 }
 
-size_t answer_packet(const struct answer_context *c, const uint8_t *query, size_t n, uint8_t *out, size_t cap,
-                     struct answer_info *info)
+size_t answer_packet(const struct answer_context *c, const uint8_t *query, size_t n, uint8_t *out,
+                     size_t cap, struct answer_info *info)
 {
     (void)cap;
     *info = (struct answer_info){0};
@@ -80,7 +82,8 @@ static void rig_start(struct rig *g, const char *ip)
     resolver_sockets_endpoint(s, 0, &g->at);
     snapshot_init(&g->topology);
     snapshot_init(&g->health);
-    ck_assert_int_eq(resolver_start(&(struct resolver_options){&g->topology, &g->health}, s, &g->r), 0);
+    ck_assert_int_eq(resolver_start(&(struct resolver_options){&g->topology, &g->health}, s, &g->r),
+                     0);
 }
 
 static void rig_stop(struct rig *g)
@@ -113,7 +116,8 @@ static void ask(int fd, bool stream, const char *name, uint16_t id)
     b[2] = (uint8_t)(id >> 8);
     b[3] = (uint8_t)id;
     n += 2;
-    ck_assert_int_eq(send(fd, stream ? b : b + 2, stream ? n : n - 2, 0), (ssize_t)(stream ? n : n - 2));
+    ck_assert_int_eq(send(fd, stream ? b : b + 2, stream ? n : n - 2, 0),
+                     (ssize_t)(stream ? n : n - 2));
 }
 
 // Id and rcode of the next response: id << 8 | rcode; -1 at the end.
@@ -122,7 +126,8 @@ static int read_answer(int fd, bool stream)
     uint8_t b[512], len[2];
     if (stream && recv(fd, len, 2, MSG_WAITALL) <= 0)
         return -1;
-    ssize_t n = recv(fd, b, stream ? (size_t)len[0] << 8 | len[1] : sizeof b, stream ? MSG_WAITALL : 0);
+    ssize_t n =
+        recv(fd, b, stream ? (size_t)len[0] << 8 | len[1] : sizeof b, stream ? MSG_WAITALL : 0);
     ck_assert_int_ge(n, 12);
     return b[0] << 16 | b[1] << 8 | (b[3] & 15);
 }
@@ -198,7 +203,8 @@ START_TEST(an_answer_from_elsewhere_gets_the_querys_id)
         r[3] = DNS_NXDOMAIN;
         pending_answer(held[0], r, 400, NULL);
         ck_assert_int_eq(read_answer(fd, stream), 0x1234 << 8 | DNS_NXDOMAIN);
-        pending_answer(held[1], junk, 5, NULL); // no response: asked again, and nothing can be waited for
+        // no response: asked again, and nothing can be waited for
+        pending_answer(held[1], junk, 5, NULL);
         ck_assert_int_eq(read_answer(fd, stream), 0x1235 << 8 | DNS_REFUSED);
         pending_fail(held[2]);
         ck_assert_int_eq(read_answer(fd, stream), 0x1236 << 8 | DNS_REFUSED);
@@ -212,7 +218,8 @@ START_TEST(answers_leave_from_the_address_that_was_asked)
 {
     struct rig g;
     rig_start(&g, "0.0.0.0");
-    int fd = dial(&g.at, "127.0.0.77", SOCK_DGRAM); // a connected socket takes answers from there only
+    // a connected socket takes answers from there only
+    int fd = dial(&g.at, "127.0.0.77", SOCK_DGRAM);
     ask(fd, false, "w.example.io", 9);
     wait_held(1);
     pending_fail(held[0]);
@@ -222,8 +229,8 @@ START_TEST(answers_leave_from_the_address_that_was_asked)
 }
 END_TEST
 
-// Lets so much time go by, and the one worker see it: what is due by time alone is done after each of its turns, so
-// before the second answer comes.
+// Lets so much time go by, and the one worker see it: what is due by time alone is done after each
+// of its turns, so before the second answer comes.
 static void pass(int fd, int64_t ms)
 {
     clock_virtual_advance(ms);
@@ -289,7 +296,8 @@ START_TEST(those_that_wait_are_bounded)
             ck_assert_int_ge(read_answer(udp, false), 0);
     }
     bool seen[PENDING_PER_CONN + 8] = {false};
-    for (int i = 0; i < PENDING_PER_CONN + 8; i++) { // the connection's last ones were not even read
+    // the connection's last ones were not even read
+    for (int i = 0; i < PENDING_PER_CONN + 8; i++) {
         int got = read_answer(tcp, true);
         ck_assert(got >= 0 && !seen[got >> 8]);
         seen[got >> 8] = true;
@@ -308,7 +316,8 @@ START_TEST(clients_and_resolvers_that_go_leave_nothing_behind)
     ask(fd, true, "w1.example.io", 1);
     ask(fd, true, "w2.example.io", 2);
     wait_held(2);
-    ck_assert_int_eq(setsockopt(fd, SOL_SOCKET, SO_LINGER, &(struct linger){1, 0}, sizeof(struct linger)), 0);
+    ck_assert_int_eq(
+        setsockopt(fd, SOL_SOCKET, SO_LINGER, &(struct linger){1, 0}, sizeof(struct linger)), 0);
     close(fd); // a reset
     for (int i = 0; i < 2000 && stats(&g).tcp_open; i++)
         usleep(10000);
@@ -327,5 +336,6 @@ START_TEST(clients_and_resolvers_that_go_leave_nothing_behind)
 END_TEST
 
 CHECK_MAIN("resolver/packet/pending_query", answers_come_when_they_are_ready_others_do_not_wait,
-           an_answer_from_elsewhere_gets_the_querys_id, answers_leave_from_the_address_that_was_asked,
-           nobody_waits_for_ever, those_that_wait_are_bounded, clients_and_resolvers_that_go_leave_nothing_behind)
+           an_answer_from_elsewhere_gets_the_querys_id,
+           answers_leave_from_the_address_that_was_asked, nobody_waits_for_ever,
+           those_that_wait_are_bounded, clients_and_resolvers_that_go_leave_nothing_behind)

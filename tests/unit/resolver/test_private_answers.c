@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// resolver/answer, answer_forward, answer_record: what clients of private views get that the public does not. Names
-// outside the domain by the view's on_foreign; and of an answer that does not fit, the part that does.
+// resolver/answer, answer_forward, answer_record: what clients of private views get that the public
+// does not. Names outside the domain by the view's on_foreign; and of an answer that does not fit,
+// the part that does.
 #include "base/mem.h"
 #include "config/advice.h"
 #include "resolver/serve/rrl.h"
@@ -14,19 +15,24 @@
 
 static const char head[] =
     "version: 1\ndomain: example.io\nhostmaster: h@example.io\nregions:\n"
-    "  - { name: eastus, peer: 192.0.2.1:8443, stamps: [{ name: eus-1, ipv4: [192.0.2.1] }, { name: eus-2, ipv4: [%s] "
+    "  - { name: eastus, peer: 192.0.2.1:8443, stamps: [{ name: eus-1, ipv4: [192.0.2.1] }, { "
+    "name: eus-2, ipv4: [%s] "
     "}] }\n"
     "name_servers: [eus-1.eastus]\nregistries:\n"
     "  - { name: contoso, regional_endpoints: enabled, replicas: [{ region: eastus }] }\n"
-    "  - { name: fabrikam, regional_endpoints: enabled, replicas: [{ region: eastus, stamp: eus-2 }] }\n"
+    "  - { name: fabrikam, regional_endpoints: enabled, replicas: [{ region: eastus, stamp: eus-2 "
+    "}] }\n"
     "views:\n"
     "  - { name: corp, sources: [10.1.0.0/16] }\n"
     "  - { name: bare, sources: [10.2.0.0/16], on_foreign: nxdomain }\n"
-    "  - { name: some, sources: [10.3.0.0/16], on_foreign: nxdomain, forward: { upstreams: 10.3.0.53, names: corp.test "
+    "  - { name: some, sources: [10.3.0.0/16], on_foreign: nxdomain, forward: { upstreams: "
+    "10.3.0.53, names: corp.test "
     "} }\n"
-    "  - { name: all, sources: [10.4.0.0/16], on_foreign: forward, forward: { upstreams: 10.4.0.53 } }\n"
+    "  - { name: all, sources: [10.4.0.0/16], on_foreign: forward, forward: { upstreams: 10.4.0.53 "
+    "} }\n"
     "private_endpoints:\n"
-    "  - { name: pe, registry: contoso, view: corp, addresses: { registry: [%s], registry_eastus: [%s] } }\n";
+    "  - { name: pe, registry: contoso, view: corp, addresses: { registry: [%s], registry_eastus: "
+    "[%s] } }\n";
 
 // "10.1.N.1, 10.1.N.2 …"
 static const char *addresses(char out[2048], const char *fmt, unsigned n)
@@ -83,7 +89,8 @@ START_TEST(foreign_names_by_view)
         ck_assert_int_eq(ldns_wire2pkt(&pkt, out, n), LDNS_STATUS_OK);
         ck_assert_msg(info.rcode == rows[i].rcode, "row %zu: %d", i, info.rcode);
         bool ours = rows[i].rcode == 0;
-        ck_assert_int_eq(ldns_pkt_aa(pkt), ours); // an absent name is nobody's: no authority, no SOA, nothing to cache
+        // an absent name is nobody's: no authority, no SOA, nothing to cache
+        ck_assert_int_eq(ldns_pkt_aa(pkt), ours);
         ck_assert(ours || (!ldns_pkt_ancount(pkt) && !ldns_pkt_nscount(pkt)));
         ldns_pkt_free(pkt);
     }
@@ -99,7 +106,8 @@ static void check_fit(struct answer_context *c, const char *name, uint16_t type,
     fixture_ask(c, name, type, edns, &whole);
     c->transport = ANSWER_UDP;
     fixture_ask(c, name, type, edns, &cut);
-    size_t max = edns < 512 ? 512 : (size_t)edns, n = ldns_pkt_ancount(cut.pkt), all = ldns_pkt_ancount(whole.pkt);
+    size_t max = edns < 512 ? 512 : (size_t)edns, n = ldns_pkt_ancount(cut.pkt),
+           all = ldns_pkt_ancount(whole.pkt);
     size_t opt = edns >= 0 ? 11 : 0, each = type == T_A ? 16 : 28;
     ck_assert_uint_le(cut.n, max);
     ck_assert_int_eq(ldns_pkt_tc(cut.pkt), n < all);
@@ -107,7 +115,8 @@ static void check_fit(struct answer_context *c, const char *name, uint16_t type,
     ck_assert(ldns_pkt_aa(cut.pkt) && cut.info.rcode == 0);
     ck_assert_uint_eq(ldns_pkt_nscount(cut.pkt), 0);
     ck_assert_msg(n == all || cut.n + each > max, "%s: one more fits %d", name, edns);
-    ck_assert(!memcmp(cut.wire + 12, whole.wire + 12, cut.n - 12 - opt)); // the same octets, as far as they go
+    // the same octets, as far as they go
+    ck_assert(!memcmp(cut.wire + 12, whole.wire + 12, cut.n - 12 - opt));
     fixture_answer_done(&whole);
     fixture_answer_done(&cut);
 }
@@ -123,7 +132,8 @@ START_TEST(in_private_views_what_fits_is_sent)
         check_fit(&c, "contoso.EXAMPLE.io", T_A, edns); // names that cannot be pointed to
         check_fit(&c, "contoso.eastus.geo.example.io", T_AAAA, edns);
         check_fit(&c, "contoso.privatelink.example.io", T_A, edns);
-        check_fit(&c, "fabrikam.example.io", T_A, edns); // the public frontend, as this view sees it
+        // the public frontend, as this view sees it
+        check_fit(&c, "fabrikam.example.io", T_A, edns);
     }
     fixture_ask(&c, "contoso.example.io", T_A, -1, &a);
     ck_assert_uint_eq(ldns_pkt_ancount(a.pkt), 28); // an alias, and 27 of 32
@@ -137,8 +147,8 @@ START_TEST(in_private_views_what_fits_is_sent)
 }
 END_TEST
 
-// A part of a signed set proves nothing: a validator comes by TCP. Who sets no DO gets the part from a signed domain
-// too.
+// A part of a signed set proves nothing: a validator comes by TCP. Who sets no DO gets the part
+// from a signed domain too.
 START_TEST(signed_answers_are_whole_or_empty)
 {
     static struct signed_rig g;
@@ -159,7 +169,8 @@ START_TEST(signed_answers_are_whole_or_empty)
 }
 END_TEST
 
-// Names so long that not even the aliases fit, asked for in letters that no target can point to: those that are whole.
+// Names so long that not even the aliases fit, asked for in letters that no target can point to:
+// those that are whole.
 START_TEST(long_names_leave_whole_aliases_or_nothing)
 {
 #define N46 "a234567890123456789012345678901234567890123456"
@@ -178,17 +189,19 @@ START_TEST(long_names_leave_whole_aliases_or_nothing)
         const char *name;
         bool tc;
         unsigned n;
-    } rows[] = {{N46 "-abcdefgh01234567." R31 ".geo." LONG_D, false, 3},
-                {N46 "-abcdefgh01234567." R31 ".geo." LABEL63 "." LABEL63 ".x.example.IO", true, 0},
-                {N46 "-abcdefgh01234567.privatelink." LABEL63 "." LABEL63 ".x.example.IO", false, 1},
-                {N46 "-abcdefgh01234567." R31 ".geo.privatelink." LABEL63 "." LABEL63 ".x.example.IO", false, 2}};
+    } rows[] = {
+        {N46 "-abcdefgh01234567." R31 ".geo." LONG_D, false, 3},
+        {N46 "-abcdefgh01234567." R31 ".geo." LABEL63 "." LABEL63 ".x.example.IO", true, 0},
+        {N46 "-abcdefgh01234567.privatelink." LABEL63 "." LABEL63 ".x.example.IO", false, 1},
+        {N46 "-abcdefgh01234567." R31 ".geo.privatelink." LABEL63 "." LABEL63 ".x.example.IO",
+         false, 2}};
     struct topology *t = fixture_parse(yaml);
     struct answer_context c = {.topology = t, .source = fixture_ip("10.1.2.3")};
     static struct fixture_answer a;
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         fixture_ask(&c, rows[i].name, T_A, -1, &a);
-        ck_assert_msg(ldns_pkt_tc(a.pkt) == rows[i].tc && ldns_pkt_ancount(a.pkt) == rows[i].n, "row %zu: %d, %u", i,
-                      ldns_pkt_tc(a.pkt), ldns_pkt_ancount(a.pkt));
+        ck_assert_msg(ldns_pkt_tc(a.pkt) == rows[i].tc && ldns_pkt_ancount(a.pkt) == rows[i].n,
+                      "row %zu: %d, %u", i, ldns_pkt_tc(a.pkt), ldns_pkt_ancount(a.pkt));
         ck_assert(a.n <= 512 && a.info.rcode == 0);
         fixture_answer_done(&a);
     }
@@ -253,5 +266,5 @@ START_TEST(topology_check_says_what_does_not_fit)
 END_TEST
 
 CHECK_MAIN("resolver/private_answers", foreign_names_by_view, in_private_views_what_fits_is_sent,
-           signed_answers_are_whole_or_empty, long_names_leave_whole_aliases_or_nothing, a_part_counts_as_an_answer,
-           topology_check_says_what_does_not_fit)
+           signed_answers_are_whole_or_empty, long_names_leave_whole_aliases_or_nothing,
+           a_part_counts_as_an_answer, topology_check_says_what_does_not_fit)

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// resolver/route, answer, client, geo, explain: what must hold in any world (world.h), from packet to packet.
-// MERIDIAN_SEED=N begins with world N, MERIDIAN_WORLDS=N makes so many; a failure names its world.
+// resolver/route, answer, client, geo, explain: what must hold in any world (world.h), from packet
+// to packet. MERIDIAN_SEED=N begins with world N, MERIDIAN_WORLDS=N makes so many; a failure names
+// its world.
 #include "base/log.h"
 #include "base/mem.h"
 #include "config/endpoints.h"
@@ -57,7 +58,8 @@ struct client {
 };
 
 struct told {
-    int region; // that the answer's address is of, or NOBODY
+    // that the answer's address is of, or NOBODY
+    int region;
     int rcode;
     bool ecs;
     uint8_t scope;
@@ -95,12 +97,15 @@ static void read_subnet(const ldns_pkt *pkt, struct told *out)
     }
 }
 
-static struct told ask_with(const struct world *w, bool map, const struct client *c, enum name_kind kind,
-                            const char *label, const char *region)
+static struct told ask_with(const struct world *w, bool map, const struct client *c,
+                            enum name_kind kind, const char *label, const char *region)
 {
     static uint8_t out[ANSWER_TCP_MAX];
-    struct answer_context a = {
-        .topology = w->t, .health = w->verdicts, .geo = &w->view, .source = c->source, .now_s = NOW_S};
+    struct answer_context a = {.topology = w->t,
+                               .health = w->verdicts,
+                               .geo = &w->view,
+                               .source = c->source,
+                               .now_s = NOW_S};
     uint8_t q[512];
     char name[HOSTNAME_TEXT_SIZE];
     struct answer_info info;
@@ -121,7 +126,8 @@ static struct told ask_with(const struct world *w, bool map, const struct client
         const uint8_t *p = ldns_rdf_data(ldns_rr_rdf(rr, 0));
         if (ldns_rr_get_type(rr) == LDNS_RR_TYPE_A)
             told.region = p[1];
-        for (size_t k = 0; ldns_rr_get_type(rr) == LDNS_RR_TYPE_TXT && k < ldns_rr_rd_count(rr); k++) {
+        for (size_t k = 0; ldns_rr_get_type(rr) == LDNS_RR_TYPE_TXT && k < ldns_rr_rd_count(rr);
+             k++) {
             p = ldns_rdf_data(ldns_rr_rdf(rr, k));
             snprintf(told.txt + strlen(told.txt), sizeof told.txt - strlen(told.txt), "%.*s", p[0],
                      (const char *)p + 1);
@@ -138,7 +144,8 @@ static struct told ask(const struct world *w, const struct client *c, const stru
 
 // ---- 1: the region is one that may take the client ----
 
-static region_set exceptions_of(const struct world *w, const struct registry *r, enum health_exception_kind kind)
+static region_set exceptions_of(const struct world *w, const struct registry *r,
+                                enum health_exception_kind kind)
 {
     region_set out = 0;
     for (size_t i = 0; w->verdicts && i < w->verdicts->n_exceptions; i++) {
@@ -157,11 +164,13 @@ static uint8_t stamp_of(const struct world *w, const struct registry *r, uint8_t
     return s ? s->index : 0;
 }
 
-// The regions that a client may be sent to, by the document and the verdicts alone: on, not drained, up and not short;
-// failing that on, not drained and up; failing that on and not drained; failing that on, and up if any of them is.
+// The regions that a client may be sent to, by the document and the verdicts alone: on, not
+// drained, up and not short; failing that on, not drained and up; failing that on and not drained;
+// failing that on, and up if any of them is.
 static region_set allowed(const struct world *w, const struct registry *r)
 {
-    region_set drained = exceptions_of(w, r, HEALTH_DRAINED), impaired = exceptions_of(w, r, HEALTH_IMPAIRED);
+    region_set drained = exceptions_of(w, r, HEALTH_DRAINED),
+               impaired = exceptions_of(w, r, HEALTH_IMPAIRED);
     region_set on = 0, open = 0, up = 0, room = 0;
     for (size_t i = 0; i < r->n_replicas; i++) {
         const struct replica *x = &r->replicas[i];
@@ -187,8 +196,8 @@ static void check_allowed(struct world *w, const struct registry *r)
     for (int i = 0; i < 12; i++) {
         struct client c = random_client();
         struct told a = ask(w, &c, r);
-        MUST(a.rcode == 0 && a.region != NOBODY && may >> a.region & 1, "%s of %s is sent to %d", r->label, text_of(&c),
-             a.region);
+        MUST(a.rcode == 0 && a.region != NOBODY && may >> a.region & 1, "%s of %s is sent to %d",
+             r->label, text_of(&c), a.region);
         MUST(a.ecs == c.ecs, "%s", text_of(&c));
     }
 }
@@ -210,13 +219,16 @@ static void check_regional(struct world *w, const struct registry *r)
         if (inside)
             c.source = corp;
         for (int k = 0; k < 4; k++) {
-            static const enum name_kind kinds[] = {NAME_REGIONAL, NAME_DATA, NAME_REGIONAL_PRIVATE, NAME_DATA_PRIVATE};
-            bool there = registry_replica(r, (uint8_t)i) && registry_offers(r, hostname_public_of(kinds[k])) &&
+            static const enum name_kind kinds[] = {NAME_REGIONAL, NAME_DATA, NAME_REGIONAL_PRIVATE,
+                                                   NAME_DATA_PRIVATE};
+            bool there = registry_replica(r, (uint8_t)i) &&
+                         registry_offers(r, hostname_public_of(kinds[k])) &&
                          (k < 2 || r->n_private_endpoints);
             struct told a = ask_with(w, rnd(2), &c, kinds[k], r->label, w->t->regions[i].name);
             bool ours = a.region == (int)i || (inside && k % 2 == 0 && a.region == (int)i + 100);
             MUST(a.rcode == (there ? 0 : 3), "%s in %zu: rcode %d", r->label, i, a.rcode);
-            MUST(there ? ours : a.region == NOBODY, "%s in %zu for %s leads to %d", r->label, i, text_of(&c), a.region);
+            MUST(there ? ours : a.region == NOBODY, "%s in %zu for %s leads to %d", r->label, i,
+                 text_of(&c), a.region);
             MUST(a.scope == 0, "%s in %zu: scope %u", r->label, i, a.scope);
         }
     }
@@ -236,11 +248,13 @@ static bool counts(const struct world *w, const struct cidr *net)
     return client_of_subnet(w->t, net, ip_is_v4(&net->ip), &nobody).by_ecs;
 }
 
-static void check_inside(struct world *w, const struct registry *r, const struct client *first, const struct told *a)
+static void check_inside(struct world *w, const struct registry *r, const struct client *first,
+                         const struct told *a)
 {
     for (int k = 0; k < 6; k++) {
         struct client c = {.source = world_ip(), .ecs = true};
-        struct ip ip = a->scope ? first->subnet.ip : world_ip(); // a scope of 0 speaks for both families
+        // a scope of 0 speaks for both families
+        struct ip ip = a->scope ? first->subnet.ip : world_ip();
         bool v4 = ip_is_v4(&ip);
         struct cidr scope = world_cut(&ip, (uint8_t)(a->scope + (v4 ? 96 : 0)));
         ip = world_ip_in(&scope);
@@ -248,29 +262,32 @@ static void check_inside(struct world *w, const struct registry *r, const struct
         if (!counts(w, &c.subnet))
             continue;
         struct told b = ask(w, &c, r);
-        MUST(a->region == b.region, "%s, scope %u, region %d, but %s has region %d", text_of(first), a->scope,
-             a->region, text_of(&c), b.region);
-        MUST(a->scope == b.scope, "scope %u, but %u for %s inside it", a->scope, b.scope, text_of(&c));
+        MUST(a->region == b.region, "%s, scope %u, region %d, but %s has region %d", text_of(first),
+             a->scope, a->region, text_of(&c), b.region);
+        MUST(a->scope == b.scope, "scope %u, but %u for %s inside it", a->scope, b.scope,
+             text_of(&c));
         c = (struct client){.source = ip};
         b = ask(w, &c, r);
-        MUST(a->region == b.region, "scope %u, region %d, but %s has region %d", a->scope, a->region, text_of(&c),
-             b.region);
+        MUST(a->region == b.region, "scope %u, region %d, but %s has region %d", a->scope,
+             a->region, text_of(&c), b.region);
     }
 }
 
-// A subnet that does not count, in a world whose overrides name others: nobody in the scope counts either, and all have
-// the same answer behind one source.
+// A subnet that does not count, in a world whose overrides name others: nobody in the scope counts
+// either, and all have the same answer behind one source.
 static void check_passed_over(struct world *w, const struct registry *r, const struct client *first,
                               const struct told *a)
 {
     for (int k = 0; k < 6; k++) {
         struct client c = *first;
-        struct cidr scope = world_cut(&c.subnet.ip, (uint8_t)(a->scope + (ip_is_v4(&c.subnet.ip) ? 96 : 0)));
+        struct cidr scope =
+            world_cut(&c.subnet.ip, (uint8_t)(a->scope + (ip_is_v4(&c.subnet.ip) ? 96 : 0)));
         struct ip ip = world_ip_in(&scope);
         c.subnet = world_cut(&ip, (uint8_t)(scope.bits + rnd(129u - scope.bits)));
         struct told b = ask(w, &c, r);
         MUST(!counts(w, &c.subnet), "%s in the scope of %s counts", text_of(&c), text_of(first));
-        MUST(a->region == b.region && a->scope == b.scope, "%s: region %d, scope %u", text_of(&c), b.region, b.scope);
+        MUST(a->region == b.region && a->scope == b.scope, "%s: region %d, scope %u", text_of(&c),
+             b.region, b.scope);
     }
 }
 
@@ -297,7 +314,8 @@ END_TEST
 
 #define MOVERS 24
 
-static void change(struct world *w, const struct registry *r, uint8_t region, bool *out_worse, bool *out_better)
+static void change(struct world *w, const struct registry *r, uint8_t region, bool *out_worse,
+                   bool *out_better)
 {
     struct health_target *x =
         (struct health_target *)health_target_of(w->verdicts, w->t, region, stamp_of(w, r, region));
@@ -347,7 +365,8 @@ static void check_moves(struct world *w, const struct registry *r)
     for (size_t i = 0; i < MOVERS; i++) {
         int after = ask(w, &clients[i], r).region;
         MUST(after == before[i] || (worse && before[i] == region) || (better && after == region),
-             "%s of %s goes from %d to %d when %d became %s", r->label, text_of(&clients[i]), before[i], after, region,
+             "%s of %s goes from %d to %d when %d became %s", r->label, text_of(&clients[i]),
+             before[i], after, region,
              worse    ? "worse"
              : better ? "better"
                       : "what it was");
@@ -369,13 +388,16 @@ static double measured(const json_t *step)
     return text ? atof(text) : -1;
 }
 
-// Nothing nearer was passed over: of those allowed, the chosen one is of the first tier; and by the figures, which the
-// explanation takes from the files anew, no other is nearer by more than the margin.
-static void check_nearest(const struct world *w, const json_t *routing, region_set may, const struct client *c)
+// Nothing nearer was passed over: of those allowed, the chosen one is of the first tier; and by the
+// figures, which the explanation takes from the files anew, no other is nearer by more than the
+// margin.
+static void check_nearest(const struct world *w, const json_t *routing, region_set may,
+                          const struct client *c)
 {
     const json_t *steps = json_object_get(routing, "regions"), *step, *to = NULL;
     const char *kind = json_string_value(json_object_get(json_object_get(routing, "rule"), "kind"));
-    double margin = !strcmp(kind, "latency") ? w->t->routing.latency_margin_ms : w->t->routing.distance_margin_km;
+    double margin = !strcmp(kind, "latency") ? w->t->routing.latency_margin_ms
+                                             : w->t->routing.distance_margin_km;
     size_t i;
     json_array_foreach(steps, i, step) if (json_is_true(json_object_get(step, "chosen"))) to = step;
     MUST(to, "none chosen for %s", text_of(c));
@@ -384,12 +406,14 @@ static void check_nearest(const struct world *w, const json_t *routing, region_s
         const char *name = json_string_value(json_object_get(step, "region"));
         if (!(may >> topology_region(w->t, name)->index & 1))
             continue;
-        MUST(json_integer_value(json_object_get(step, "tier")) >= json_integer_value(json_object_get(to, "tier")),
+        MUST(json_integer_value(json_object_get(step, "tier")) >=
+                 json_integer_value(json_object_get(to, "tier")),
              "%s: %s is of an earlier tier", text_of(c), name);
-        if ((strcmp(kind, "latency") != 0 && strcmp(kind, "distance") != 0) || w->lost || measured(step) < 0)
+        if ((strcmp(kind, "latency") != 0 && strcmp(kind, "distance") != 0) || w->lost ||
+            measured(step) < 0)
             continue;
-        MUST(measured(to) >= 0 && measured(to) <= measured(step) + margin, "%s: %s is nearer, %f to %f", text_of(c),
-             name, measured(step), measured(to));
+        MUST(measured(to) >= 0 && measured(to) <= measured(step) + margin,
+             "%s: %s is nearer, %f to %f", text_of(c), name, measured(step), measured(to));
     }
 }
 
@@ -406,11 +430,13 @@ static void check_explained(const struct world *w, const struct registry *r, con
                                     .subnet = c->ecs ? &c->subnet : NULL};
     json_t *j = dns_explain_json(&q), *routing = json_object_get(j, "routing");
     const char *chosen = json_string_value(json_object_get(routing, "chosen"));
-    json_int_t scope = json_integer_value(json_object_get(json_object_get(routing, "network"), "scope"));
-    MUST(chosen && !strcmp(chosen, w->t->regions[a->region].name), "%s is sent to %d, explained as %s", text_of(c),
-         a->region, chosen ? chosen : "none");
+    json_int_t scope =
+        json_integer_value(json_object_get(json_object_get(routing, "network"), "scope"));
+    MUST(chosen && !strcmp(chosen, w->t->regions[a->region].name),
+         "%s is sent to %d, explained as %s", text_of(c), a->region, chosen ? chosen : "none");
     check_nearest(w, routing, allowed(w, r), c);
-    MUST(!c->ecs || scope == a->scope, "%s: scope %u, explained as %d", text_of(c), a->scope, (int)scope);
+    MUST(!c->ecs || scope == a->scope, "%s: scope %u, explained as %d", text_of(c), a->scope,
+         (int)scope);
     json_decref(j);
 }
 
@@ -418,9 +444,12 @@ static void check_deciders(struct world *w, const struct registry *r)
 {
     for (int i = 0; i < 8; i++) {
         struct client c = random_client();
-        const struct catalogue_registry *packed = catalogue_find(w->t->catalogue, r->label, strlen(r->label));
-        struct route_client client = c.ecs ? (struct route_client){c.subnet, true} : client_of_source(&c.source);
-        struct route_context x = {.topology = w->t, .health = w->verdicts, .geo = &w->view, .now_s = NOW_S};
+        const struct catalogue_registry *packed =
+            catalogue_find(w->t->catalogue, r->label, strlen(r->label));
+        struct route_client client =
+            c.ecs ? (struct route_client){c.subnet, true} : client_of_source(&c.source);
+        struct route_context x = {
+            .topology = w->t, .health = w->verdicts, .geo = &w->view, .now_s = NOW_S};
         struct route_choice to = {0};
         struct route all;
         for (int map = 0; map < 2; map++) {
@@ -431,17 +460,19 @@ static void check_deciders(struct world *w, const struct registry *r)
             MUST(any && all.mode == to.mode && s->region == to.region && s->stamp == to.stamp &&
                      all.by_weight == to.by_weight,
                  "%s: picked %u, decided %u", text_of(&c), to.region, s->region);
-            MUST(all.n_steps == w->t->n_regions, "%zu of %zu regions have a place", all.n_steps, w->t->n_regions);
+            MUST(all.n_steps == w->t->n_regions, "%zu of %zu regions have a place", all.n_steps,
+                 w->t->n_regions);
         }
         struct told a = ask_with(w, true, &c, NAME_GLOBAL, r->label, NULL);
         struct told b = ask_with(w, false, &c, NAME_GLOBAL, r->label, NULL);
         struct told txt = ask_with(w, rnd(2), &c, NAME_ROUTE, r->label, NULL);
         char want[64];
-        snprintf(want, sizeof want, "region=%s reason=%s ", w->t->regions[a.region].name, route_mode_name(all.mode));
-        MUST(a.region == to.region && b.region == to.region && a.scope == b.scope, "%s: %d, %d, %u", text_of(&c),
-             a.region, b.region, to.region);
-        MUST(!strncmp(txt.txt, want, strlen(want)) && txt.scope == a.scope, "%s: %s, not %s", text_of(&c), txt.txt,
-             want);
+        snprintf(want, sizeof want, "region=%s reason=%s ", w->t->regions[a.region].name,
+                 route_mode_name(all.mode));
+        MUST(a.region == to.region && b.region == to.region && a.scope == b.scope, "%s: %d, %d, %u",
+             text_of(&c), a.region, b.region, to.region);
+        MUST(!strncmp(txt.txt, want, strlen(want)) && txt.scope == a.scope, "%s: %s, not %s",
+             text_of(&c), txt.txt, want);
         if (i < 3)
             check_explained(w, r, &c, &a);
     }
@@ -453,6 +484,7 @@ START_TEST(answer_route_record_and_explanation_agree)
 }
 END_TEST
 
-CHECK_MAIN("resolver/properties", the_answer_is_an_allowed_region, a_regional_name_never_leads_to_another_region,
-           all_clients_in_a_scope_have_its_answer, a_change_in_one_region_moves_its_own_clients_only,
+CHECK_MAIN("resolver/properties", the_answer_is_an_allowed_region,
+           a_regional_name_never_leads_to_another_region, all_clients_in_a_scope_have_its_answer,
+           a_change_in_one_region_moves_its_own_clients_only,
            answer_route_record_and_explanation_agree)

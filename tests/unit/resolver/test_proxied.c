@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// resolver/proxied: the header of the PROXY protocol. That of a real proxy, whole, in pieces, and every kind that is
-// not taken.
+// resolver/proxied: the header of the PROXY protocol. That of a real proxy, whole, in pieces, and
+// every kind that is not taken.
 #include "resolver/packet/proxied.h"
 
 #include "base/err.h"
@@ -10,10 +10,11 @@
 
 #define SIGNATURE "\r\n\r\n\0\r\nQUIT\n"
 #define IPV4 SIGNATURE "\x21\x12\0\14\xc0\0\2\11\177\0\0\1\x30\x39\0\65"
-#define IPV6                                                                                            \
-    SIGNATURE "\x21\x21\0\51" /* with a type-length-value of 5 octets */                                \
-              "\x20\1\xd\xb8\0\0\0\0\0\0\0\0\0\0\0\1\x20\1\xd\xb8\0\0\0\0\0\0\0\0\0\0\0\2\x30\x39\0\65" \
-              "\4\0\2\0\0"
+#define IPV6                                                                                  \
+    SIGNATURE                                                                                 \
+    "\x21\x21\0\51" /* with a type-length-value of 5 octets */                                \
+    "\x20\1\xd\xb8\0\0\0\0\0\0\0\0\0\0\0\1\x20\1\xd\xb8\0\0\0\0\0\0\0\0\0\0\0\2\x30\x39\0\65" \
+    "\4\0\2\0\0"
 
 static int parse(const char *p, size_t n, struct proxied *out)
 {
@@ -94,4 +95,5 @@ START_TEST(what_is_not_taken)
 }
 END_TEST
 
-CHECK_MAIN("resolver/proxied", clients_are_named, a_mapped_address_is_ipv4, a_proxy_asks_for_itself, what_is_not_taken)
+CHECK_MAIN("resolver/proxied", clients_are_named, a_mapped_address_is_ipv4, a_proxy_asks_for_itself,
+           what_is_not_taken)

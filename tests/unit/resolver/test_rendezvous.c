@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// resolver/rendezvous: its logarithm, the shares by weight, what moves when one goes away, and that the same comes out
-// everywhere.
+// resolver/rendezvous: its logarithm, the shares by weight, what moves when one goes away, and that
+// the same comes out everywhere.
 #include "resolver/route/rendezvous.h"
 
 #include "tests/support/check_main.h"
@@ -14,11 +14,13 @@ static const char *const names[] = {"eastus", "westeurope", "southeastasia", "br
 
 static struct ip net_of(uint32_t i)
 {
-    struct ip ip = {{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, (uint8_t)(i >> 16), (uint8_t)(i >> 8), (uint8_t)i, 7}};
+    struct ip ip = {{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, (uint8_t)(i >> 16),
+                     (uint8_t)(i >> 8), (uint8_t)i, 7}};
     return ip;
 }
 
-static int choose(const char *label, const struct ip *ip, const uint32_t weights[N_NAMES], unsigned up)
+static int choose(const char *label, const struct ip *ip, const uint32_t weights[N_NAMES],
+                  unsigned up)
 {
     uint64_t key = rendezvous_key((const uint8_t *)label, strlen(label), ip), best = 0;
     int at = -1;
@@ -50,15 +52,19 @@ START_TEST(costs_are_distributed_as_they_should)
     }
     ck_assert_msg(fabs(sum / N * log(2) - 1) < 0.01, "mean %f", sum / N); // 1/ln 2
     ck_assert_msg(below_one > N / 2 - 1000 && below_one < N / 2 + 1000, "%u below 1", below_one);
-    ck_assert_msg(above_ten > N / 1024 * 8 / 10 && above_ten < N / 1024 * 12 / 10, "%u from 10", above_ten);
+    ck_assert_msg(above_ten > N / 1024 * 8 / 10 && above_ten < N / 1024 * 12 / 10, "%u from 10",
+                  above_ten);
 }
 END_TEST
 
 // Chi-square with 3 degrees of freedom: above 16.3 once in a thousand seeds; this one is fixed.
 START_TEST(shares_follow_the_weights)
 {
-    static const uint32_t sets[][N_NAMES] = {
-        {100, 100, 100, 100}, {100, 50, 25, 25}, {1, 2, 3, 94}, {1000, 300, 1000, 10}, {100, 0, 100, 50}};
+    static const uint32_t sets[][N_NAMES] = {{100, 100, 100, 100},
+                                             {100, 50, 25, 25},
+                                             {1, 2, 3, 94},
+                                             {1000, 300, 1000, 10},
+                                             {100, 0, 100, 50}};
     enum { N = 100000 };
     for (size_t s = 0; s < sizeof sets / sizeof sets[0]; s++) {
         unsigned got[N_NAMES] = {0};
@@ -76,7 +82,8 @@ START_TEST(shares_follow_the_weights)
             else
                 chi += (got[i] - want) * (got[i] - want) / want;
         }
-        ck_assert_msg(chi < 16.3, "weights %zu: %u %u %u %u, chi-square %f", s, got[0], got[1], got[2], got[3], chi);
+        ck_assert_msg(chi < 16.3, "weights %zu: %u %u %u %u, chi-square %f", s, got[0], got[1],
+                      got[2], got[3], chi);
     }
 }
 END_TEST
@@ -87,7 +94,8 @@ START_TEST(one_that_goes_moves_its_own_clients_only)
     unsigned moved = 0, to[N_NAMES] = {0};
     for (uint32_t i = 0; i < 20000; i++) {
         struct ip ip = net_of(i * 101);
-        int before = choose("fabrikam", &ip, weights, 15), after = choose("fabrikam", &ip, weights, 15 & ~4u);
+        int before = choose("fabrikam", &ip, weights, 15),
+            after = choose("fabrikam", &ip, weights, 15 & ~4u);
         if (before != 2) {
             ck_assert_int_eq(after, before);
             continue;
@@ -96,7 +104,8 @@ START_TEST(one_that_goes_moves_its_own_clients_only)
         to[after]++;
     }
     ck_assert_uint_gt(moved, 6000);
-    ck_assert(to[0] > 3 * moved / 5 - 300 && to[1] > 2 * moved / 5 - 500 && !to[2] && !to[3]); // 100 to 60
+    // 100 to 60
+    ck_assert(to[0] > 3 * moved / 5 - 300 && to[1] > 2 * moved / 5 - 500 && !to[2] && !to[3]);
     for (uint32_t i = 0; i < 100; i++) {
         struct ip ip = net_of(i);
         ck_assert_int_eq(choose("fabrikam", &ip, weights, 8), 3); // weight 0: when it is alone
@@ -111,18 +120,22 @@ START_TEST(registries_spread_differently_and_a_network_stays_together)
     for (uint32_t i = 0; i < 10000; i++) {
         struct ip ip = net_of(i), other = ip;
         other.b[15] ^= (uint8_t)(1 + i % 255);
-        ck_assert_int_eq(choose("contoso", &ip, weights, 15), choose("contoso", &other, weights, 15));
+        ck_assert_int_eq(choose("contoso", &ip, weights, 15),
+                         choose("contoso", &other, weights, 15));
         same += choose("contoso", &ip, weights, 15) == choose("fabrikam", &ip, weights, 15);
     }
     ck_assert_msg(same > 2300 && same < 2700, "%u of 10000", same); // a quarter
     struct ip a = fixture_ip("2001:db8:1:2300::1"), b = fixture_ip("2001:db8:1:23ff:ffff::9"),
               c = fixture_ip("2001:db8:1:2400::1");
-    ck_assert_uint_eq(rendezvous_key((const uint8_t *)"x", 1, &a), rendezvous_key((const uint8_t *)"x", 1, &b));
-    ck_assert_uint_ne(rendezvous_key((const uint8_t *)"x", 1, &a), rendezvous_key((const uint8_t *)"x", 1, &c));
+    ck_assert_uint_eq(rendezvous_key((const uint8_t *)"x", 1, &a),
+                      rendezvous_key((const uint8_t *)"x", 1, &b));
+    ck_assert_uint_ne(rendezvous_key((const uint8_t *)"x", 1, &a),
+                      rendezvous_key((const uint8_t *)"x", 1, &c));
 }
 END_TEST
 
-// Numbers that must never change: two resolvers of different builds would send one client to two regions.
+// Numbers that must never change: two resolvers of different builds would send one client to two
+// regions.
 START_TEST(known_numbers)
 {
     struct ip v4 = fixture_ip("198.51.100.7"), v6 = fixture_ip("2001:db8::1");
@@ -136,5 +149,5 @@ START_TEST(known_numbers)
 END_TEST
 
 CHECK_MAIN("resolver/rendezvous", costs_are_distributed_as_they_should, shares_follow_the_weights,
-           one_that_goes_moves_its_own_clients_only, registries_spread_differently_and_a_network_stays_together,
-           known_numbers)
+           one_that_goes_moves_its_own_clients_only,
+           registries_spread_differently_and_a_network_stays_together, known_numbers)

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Signatures over three weeks and more of virtual time: at any moment every one that is handed out is good with room to
-// spare on both sides, as long as its records may be cached and for clocks that are behind; the serial of fe.D rises
-// with each period; and a copy of it that a secondary took at the worst moment outlives its SOA's expiry.
+// Signatures over three weeks and more of virtual time: at any moment every one that is handed out
+// is good with room to spare on both sides, as long as its records may be cached and for clocks
+// that are behind; the serial of fe.D rises with each period; and a copy of it that a secondary
+// took at the worst moment outlives its SOA's expiry.
 #include "base/clock.h"
 #include "base/mem.h"
 #include "resolver/packet/wire.h"
@@ -30,7 +31,8 @@ static void judge_by_keys(void)
 {
     dnssec_judge_done(&judge);
     judge = (struct dnssec_judge){0};
-    dnssec_judge_zone(&judge, "example.io.", dnssec_judge_records(keys->main.rrs, keys->main.n_rrs, T_DNSKEY));
+    dnssec_judge_zone(&judge, "example.io.",
+                      dnssec_judge_records(keys->main.rrs, keys->main.n_rrs, T_DNSKEY));
     dnssec_judge_zone(&judge, "fe.example.io.",
                       dnssec_judge_records(keys->frontend.rrs, keys->frontend.n_rrs, T_DNSKEY));
 }
@@ -42,11 +44,13 @@ static void judge_copies(int64_t now_s)
     ldns_rr_list *all = dnssec_judge_records(frontend->rrs, frontend->n_rrs, 0);
     j.least_left_s = j.least_age_s = INT64_MAX;
     j.now_s = now_s;
-    ck_assert_msg(dnssec_judge_section(&j, all), "made at %lld: %s", (long long)(now_s - NOW), j.why);
+    ck_assert_msg(dnssec_judge_section(&j, all), "made at %lld: %s", (long long)(now_s - NOW),
+                  j.why);
     ck_assert_int_ge(j.least_age_s, BEHIND_S);
     j.now_s = again_s + SOA_EXPIRE_S;
     ck_assert_msg(dnssec_judge_section(&j, all), "a copy: %s", j.why);
-    ck_assert_msg(j.least_left_s >= ZONE_MARGIN_S, "a copy has %lld s left", (long long)j.least_left_s);
+    ck_assert_msg(j.least_left_s >= ZONE_MARGIN_S, "a copy has %lld s left",
+                  (long long)j.least_left_s);
     ldns_rr_list_deep_free(all);
 }
 
@@ -105,10 +109,10 @@ static void ask_all(int64_t t)
         ck_assert_msg(dnssec_judge_section(&judge, ldns_pkt_answer(a.pkt)) &&
                           dnssec_judge_section(&judge, ldns_pkt_authority(a.pkt)),
                       "%s at %lld: %s", asked[i].name, (long long)(t - NOW), judge.why);
-        ck_assert_msg(judge.least_left_s >= MARGIN_S, "%s at %lld: %lld s left", asked[i].name, (long long)(t - NOW),
-                      (long long)judge.least_left_s);
-        ck_assert_msg(judge.least_age_s >= BEHIND_S, "%s at %lld: %lld s old", asked[i].name, (long long)(t - NOW),
-                      (long long)judge.least_age_s);
+        ck_assert_msg(judge.least_left_s >= MARGIN_S, "%s at %lld: %lld s left", asked[i].name,
+                      (long long)(t - NOW), (long long)judge.least_left_s);
+        ck_assert_msg(judge.least_age_s >= BEHIND_S, "%s at %lld: %lld s old", asked[i].name,
+                      (long long)(t - NOW), (long long)judge.least_age_s);
         fixture_answer_done(&a);
     }
 }

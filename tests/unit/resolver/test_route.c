@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// resolver/route: the order and the choice. What must hold whatever the topology, the verdicts and the client is in
-// test_properties.c.
+// resolver/route: the order and the choice. What must hold whatever the topology, the verdicts and
+// the client is in test_properties.c.
 #include "resolver/route/route.h"
 
 #include "tests/support/check_main.h"
@@ -10,11 +10,13 @@
 
 struct row {
     const char *registry, *client;
-    region_set down; // bit 0 eastus, 1 westeurope, 2 southeastasia
+    // bit 0 eastus, 1 westeurope, 2 southeastasia
+    region_set down;
     const char *chosen;
     enum route_mode mode;
     bool fail_open;
-    const char *order; // initials
+    // initials
+    const char *order;
     region_set shorts;
 };
 
@@ -26,30 +28,36 @@ static const struct row rows[] = {
     {"contoso", "198.51.100.1", 0, "westeurope", ROUTE_HEALTHY, false, "wes"},
     {"contoso", "198.51.100.1", 2, "eastus", ROUTE_HEALTHY, false, "wes"},
     {"contoso", "198.51.100.1", 7, "westeurope", ROUTE_FAIL_OPEN, true, "wes"},
-    {"contoso", "198.51.100.200", 0, "southeastasia", ROUTE_HEALTHY, false, "swe"}, // the longer prefix
+    // the longer prefix
+    {"contoso", "198.51.100.200", 0, "southeastasia", ROUTE_HEALTHY, false, "swe"},
     {"contoso", "198.51.100.200", 4, "westeurope", ROUTE_HEALTHY, false, "swe"},
     {"contoso", "2001:db8:9::1", 0, "eastus", ROUTE_HEALTHY, false, "ews"},
-    {"fabrikam", "198.51.100.200", 0, "westeurope", ROUTE_HEALTHY, false, "swe"},           // no replica in the first
-    {"hashed-abcdefgh01234567", "192.0.2.9", 0, "westeurope", ROUTE_HEALTHY, false, "ews"}, // eastus drained
+    // no replica in the first
+    {"fabrikam", "198.51.100.200", 0, "westeurope", ROUTE_HEALTHY, false, "swe"},
+    // eastus drained
+    {"hashed-abcdefgh01234567", "192.0.2.9", 0, "westeurope", ROUTE_HEALTHY, false, "ews"},
     {"hashed-abcdefgh01234567", "192.0.2.9", 2, "westeurope", ROUTE_FAIL_OPEN, true,
      "ews"}, // not the drained, not the one off
-    {"hashed-abcdefgh01234567", "198.51.100.200", 0, "westeurope", ROUTE_HEALTHY, false, "swe"}, // southeastasia is off
+    // southeastasia is off
+    {"hashed-abcdefgh01234567", "198.51.100.200", 0, "westeurope", ROUTE_HEALTHY, false, "swe"},
     {"drained", "192.0.2.9", 0, "eastus", ROUTE_LAST, false, "ews"},
     {"drained", "192.0.2.9", 1, "westeurope", ROUTE_LAST, false, "ews"},
     {"drained", "192.0.2.9", 3, "eastus", ROUTE_LAST, true, "ews"},
-    // Short: passed over while another healthy region has room. If all that are healthy are short, the order is that
-    // without the rule, and never leads to one that is dead.
+    // Short: passed over while another healthy region has room. If all that are healthy are short,
+    // the order is that without the rule, and never leads to one that is dead.
     {"contoso", "192.0.2.9", 0, "westeurope", ROUTE_HEALTHY, false, "ews", 1},
     {"contoso", "192.0.2.9", 0, "southeastasia", ROUTE_HEALTHY, false, "ews", 3},
     {"contoso", "192.0.2.9", 2, "southeastasia", ROUTE_HEALTHY, false, "ews", 1},
     {"contoso", "192.0.2.9", 0, "eastus", ROUTE_ALL_SHORT, false, "ews", 7},
     {"contoso", "198.51.100.1", 0, "westeurope", ROUTE_ALL_SHORT, false, "wes", 7},
     {"contoso", "192.0.2.9", 1, "westeurope", ROUTE_ALL_SHORT, false, "ews", 6},
-    {"contoso", "192.0.2.9", 1, "westeurope", ROUTE_ALL_SHORT, false, "ews", 7}, // it was short when it died
+    // it was short when it died
+    {"contoso", "192.0.2.9", 1, "westeurope", ROUTE_ALL_SHORT, false, "ews", 7},
     {"contoso", "192.0.2.9", 6, "eastus", ROUTE_ALL_SHORT, false, "ews", 1},
     {"contoso", "192.0.2.9", 7, "eastus", ROUTE_FAIL_OPEN, true, "ews", 1},
     {"fabrikam", "198.51.100.200", 0, "eastus", ROUTE_HEALTHY, false, "swe", 2},
-    {"hashed-abcdefgh01234567", "192.0.2.9", 0, "westeurope", ROUTE_ALL_SHORT, false, "ews", 2}, // rather than drained
+    // rather than drained
+    {"hashed-abcdefgh01234567", "192.0.2.9", 0, "westeurope", ROUTE_ALL_SHORT, false, "ews", 2},
     {"drained", "192.0.2.9", 0, "eastus", ROUTE_LAST, false, "ews", 1},
 };
 
@@ -85,11 +93,13 @@ START_TEST(table)
         struct route_context c = {.topology = t, .health = v};
         struct route r;
         route_decide(&c, find(t, x->registry), &client, &r);
-        ck_assert_msg(r.mode == x->mode && r.fail_open == x->fail_open, "row %zu: %s", i, route_mode_name(r.mode));
+        ck_assert_msg(r.mode == x->mode && r.fail_open == x->fail_open, "row %zu: %s", i,
+                      route_mode_name(r.mode));
         ck_assert_str_eq(t->regions[r.steps[r.chosen].region].name, x->chosen);
         ck_assert_uint_eq(r.n_steps, t->n_regions);
         for (size_t k = 0; k < r.n_steps; k++)
-            ck_assert_msg(t->regions[r.steps[k].region].name[0] == x->order[k], "row %zu, place %zu", i, k);
+            ck_assert_msg(t->regions[r.steps[k].region].name[0] == x->order[k],
+                          "row %zu, place %zu", i, k);
         static struct health_map map;
         struct route_choice picked;
         health_map_fill(&map, v, t);
@@ -157,5 +167,5 @@ START_TEST(verdicts_of_another_topology_are_found_by_name)
 }
 END_TEST
 
-CHECK_MAIN("resolver/route", table, one_that_is_forced_up_is_not_passed_over, without_verdicts_all_are_up,
-           verdicts_of_another_topology_are_found_by_name)
+CHECK_MAIN("resolver/route", table, one_that_is_forced_up_is_not_passed_over,
+           without_verdicts_all_are_up, verdicts_of_another_topology_are_found_by_name)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// resolver/rrl: rates, bursts and slips by network and kind of answer, with times of the test's own; what a slipped
-// answer looks like.
+// resolver/rrl: rates, bursts and slips by network and kind of answer, with times of the test's
+// own; what a slipped answer looks like.
 #include "resolver/serve/rrl.h"
 
 #include "resolver/packet/cookies.h"
@@ -158,7 +158,8 @@ START_TEST(more_networks_than_the_table_holds)
     ck_assert_int_eq(rrl_new(&s, &r), 0);
     ask("contoso.example.io", T_A);
     char ip[IP_TEXT_SIZE];
-    for (unsigned i = 0; i < 100000; i++) { // each is new, and let through: strangers are not held against each other
+    // each is new, and let through: strangers are not held against each other
+    for (unsigned i = 0; i < 100000; i++) {
         snprintf(ip, sizeof ip, "%u.%u.%u.1", 1 + i / 65536, i / 256 % 256, i % 256);
         judge(r, ip, 1, 1000 + i / 100);
         ck_got(1, 0, 0);
@@ -171,14 +172,16 @@ END_TEST
 
 START_TEST(a_slipped_answer_is_truncated_and_keeps_its_opt)
 {
-    static const char *const names[] = {"contoso.example.io", "nobody.example.io", "example.org", "example.io"};
+    static const char *const names[] = {"contoso.example.io", "nobody.example.io", "example.org",
+                                        "example.io"};
     for (size_t i = 0; i < 4; i++) {
         ask(names[i], i == 3 ? T_NS : T_A);
         size_t n = rrl_slip(out, &info);
         ldns_pkt *pkt = NULL;
         ck_assert_uint_le(n, out_n);
         ck_assert_int_eq(ldns_wire2pkt(&pkt, out, n), LDNS_STATUS_OK);
-        ck_assert(ldns_pkt_tc(pkt) && ldns_pkt_edns(pkt) && ldns_pkt_get_rcode(pkt) == (ldns_pkt_rcode)info.rcode);
+        ck_assert(ldns_pkt_tc(pkt) && ldns_pkt_edns(pkt) &&
+                  ldns_pkt_get_rcode(pkt) == (ldns_pkt_rcode)info.rcode);
         ck_assert_uint_eq(ldns_pkt_qdcount(pkt), 1);
         ck_assert_uint_eq(ldns_pkt_ancount(pkt) + ldns_pkt_nscount(pkt), 0);
         ldns_pkt_free(pkt);
@@ -187,5 +190,6 @@ START_TEST(a_slipped_answer_is_truncated_and_keeps_its_opt)
 END_TEST
 
 CHECK_MAIN("resolver/rrl", a_network_gets_its_rate_and_its_burst, kinds_have_accounts_of_their_own,
-           a_type_for_each_query_opens_no_account_for_each, no_limit_no_table_and_networks_without_one,
-           more_networks_than_the_table_holds, a_slipped_answer_is_truncated_and_keeps_its_opt)
+           a_type_for_each_query_opens_no_account_for_each,
+           no_limit_no_table_and_networks_without_one, more_networks_than_the_table_holds,
+           a_slipped_answer_is_truncated_and_keeps_its_opt)

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// resolver/answer_sections: a response read back, octet by octet: what holds together, and everything that does not.
+// resolver/answer_sections: a response read back, octet by octet: what holds together, and
+// everything that does not.
 #include "resolver/answer/sections.h"
 
 #include "base/mem.h"
@@ -16,7 +17,8 @@ struct made {
     uint8_t query[64], wire[70000];
 };
 
-// A response to a question of 12 octets at offset 12 ("a.b"), with these octets behind it and as many answers.
+// A response to a question of 12 octets at offset 12 ("a.b"), with these octets behind it and as
+// many answers.
 static void make(struct made *m, const void *records, size_t n, uint16_t n_records)
 {
     memset(m, 0, sizeof *m);
@@ -88,8 +90,9 @@ START_TEST(what_does_not_hold_together)
     name[256] = 0;
     memcpy(record, name, 257);
     memcpy(record + 257, HEAD "\0\0", 10);
-    ck_assert(!reads(record, 267, 1));                  // a name of 257 octets
-    memcpy(record, "\xc0\x0c" TYPE("\6") "\0\x54", 12); // two names and 80 octets more than a SOA has
+    ck_assert(!reads(record, 267, 1)); // a name of 257 octets
+    // two names and 80 octets more than a SOA has
+    memcpy(record, "\xc0\x0c" TYPE("\6") "\0\x54", 12);
     memset(record + 12, 0, 84);
     ck_assert(reads(record, 12 + 84, 1));
     static char large[12 + 1200];
@@ -157,5 +160,5 @@ START_TEST(a_name_at_an_offset)
 }
 END_TEST
 
-CHECK_MAIN("resolver/sections", records_are_read_back, what_does_not_hold_together, more_than_there_is_room_for,
-           a_name_at_an_offset)
+CHECK_MAIN("resolver/sections", records_are_read_back, what_does_not_hold_together,
+           more_than_there_is_room_for, a_name_at_an_offset)

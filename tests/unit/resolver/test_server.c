@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// resolver/server: real sockets on the loopback, port 0: UDP, TCP, pipelining, half-closed and slow clients, IPv6, and
-// a topology swapped while serving. Every read has a limit of its own (SO_RCVTIMEO).
+// resolver/server: real sockets on the loopback, port 0: UDP, TCP, pipelining, half-closed and slow
+// clients, IPv6, and a topology swapped while serving. Every read has a limit of its own
+// (SO_RCVTIMEO).
 #include "resolver/serve/resolver.h"
 
 #include "base/clock.h"
@@ -43,10 +44,11 @@ static bool rig_start(struct rig *g, const char *ip, unsigned n_workers)
     snapshot_init(&g->topology);
     snapshot_init(&g->health);
     snapshot_publish(&g->topology, fixture_topology());
-    ck_assert_int_eq(
-        resolver_start(&(struct resolver_options){.topology = &g->topology, .health = &g->health, .settings = settings},
-                       s, &g->r),
-        0);
+    ck_assert_int_eq(resolver_start(&(struct resolver_options){.topology = &g->topology,
+                                                               .health = &g->health,
+                                                               .settings = settings},
+                                    s, &g->r),
+                     0);
     return true;
 }
 
@@ -416,7 +418,8 @@ START_TEST(answers_over_the_rate_are_dropped_or_slipped_unless_a_cookie_is_shown
 }
 END_TEST
 
-// A query and a zone's whole transfer, again and again, without reading an answer, until nothing more is taken.
+// A query and a zone's whole transfer, again and again, without reading an answer, until nothing
+// more is taken.
 static int stuck_stranger(const struct endpoint *at, int i)
 {
     uint8_t q[512];
@@ -429,7 +432,8 @@ static int stuck_stranger(const struct endpoint *at, int i)
     ck_assert_int_eq(setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof small), 0);
     ck_assert_int_eq(bind(fd, (struct sockaddr *)&sa, n_sa), 0);
     connect_client(fd, at);
-    size_t n = frame(q, "contoso.example.io", 1), n_zone = fixture_query(q + n + 2, "fe.example.io", 252, -1);
+    size_t n = frame(q, "contoso.example.io", 1),
+           n_zone = fixture_query(q + n + 2, "fe.example.io", 252, -1);
     q[n] = 0;
     q[n + 1] = (uint8_t)n_zone;
     n += 2 + n_zone;
@@ -472,8 +476,10 @@ static void neighbours_start(struct neighbours *g, const char *transfer, const c
     struct resolver_sockets *s;
     struct diag d;
     snprintf(yaml, sizeof yaml,
-             "version: 8\ndomain: example.io\nregions:\n  - { name: eastus, peer: 192.0.2.1:8443, stamps: [{ name: "
-             "eus-1, ipv4: [192.0.2.1] }] }\nname_servers: [eus-1.eastus]\nregistries: [{ name: contoso, replicas: "
+             "version: 8\ndomain: example.io\nregions:\n  - { name: eastus, peer: 192.0.2.1:8443, "
+             "stamps: [{ name: "
+             "eus-1, ipv4: [192.0.2.1] }] }\nname_servers: [eus-1.eastus]\nregistries: [{ name: "
+             "contoso, replicas: "
              "[{ region: eastus }] }]\ntransfer: { %s }\n",
              transfer);
     diag_init(&d);
@@ -484,8 +490,10 @@ static void neighbours_start(struct neighbours *g, const char *transfer, const c
     g->at = (struct endpoint){fixture_ip("127.0.0.1"), 0};
     const struct zone_maintainer_options ko = {
         .topology = &g->topology, .frontend = &g->frontend, .tsig_dir = tsig_dir};
-    const struct resolver_options o = {
-        .topology = &g->topology, .health = &g->health, .frontend = &g->frontend, .settings = settings};
+    const struct resolver_options o = {.topology = &g->topology,
+                                       .health = &g->health,
+                                       .frontend = &g->frontend,
+                                       .settings = settings};
     ck_assert_int_eq(zone_maintainer_start(&ko, &g->k), 0);
     ck_assert_int_eq(resolver_bind(&g->at, 1, 1, &d, &s), 0);
     ck_assert_int_eq(resolver_sockets_endpoint(s, 0, &g->at), 0);
@@ -559,7 +567,8 @@ static int64_t cpu_ms(void)
 {
     struct rusage u;
     ck_assert_int_eq(getrusage(RUSAGE_SELF, &u), 0);
-    return (u.ru_utime.tv_sec + u.ru_stime.tv_sec) * 1000 + (u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1000;
+    return (u.ru_utime.tv_sec + u.ru_stime.tv_sec) * 1000 +
+           (u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1000;
 }
 
 // No descriptor for the next client: the worker must neither spin nor forget that client.
@@ -611,7 +620,8 @@ START_TEST(a_client_that_resets_takes_nothing_with_it)
     }
     ck_assert_int_eq(ask_udp(&g.at, "contoso.example.io"), 0);
     struct resolver_stats s;
-    for (int i = 0; resolver_stats_get(g.r, &s), s.tcp_open; i++) { // the worker sees the last resets in its own time
+    // the worker sees the last resets in its own time
+    for (int i = 0; resolver_stats_get(g.r, &s), s.tcp_open; i++) {
         ck_assert_int_lt(i, 2000);
         clock_sleep_ms(5);
     }
@@ -648,7 +658,8 @@ START_TEST(idle_and_dribbling_clients_are_closed_busy_ones_are_not)
     struct resolver_stats s;
     clock_virtual_set(1764000000000);
     ck_assert(rig_start(&g, "127.0.0.1", 1));
-    int idle = dial(&g.at, SOCK_STREAM), dribble = dial(&g.at, SOCK_STREAM), busy = dial(&g.at, SOCK_STREAM);
+    int idle = dial(&g.at, SOCK_STREAM), dribble = dial(&g.at, SOCK_STREAM),
+        busy = dial(&g.at, SOCK_STREAM);
     size_t n = frame(q, "contoso.example.io", 3);
     wait_open(&g, 3);
     for (size_t i = 0; i < 12; i++) {
@@ -706,11 +717,11 @@ START_TEST(a_new_topology_reaches_the_next_query)
     ck_assert(rig_start(&g, "127.0.0.1", 1));
     ck_assert_int_eq(ask_udp(&g.at, "newborn.example.io"), 3);
     for (int i = 0; i < 50; i++) {
-        struct topology *t =
-            fixture_parse("version: 8\ndomain: example.io\nhostmaster: h@example.io\nregions:\n  - name: eastus\n"
-                          "    peer: 192.0.2.1:8443\n    stamps:\n      - { name: eus-1, ipv4: [192.0.2.1] }\n"
-                          "name_servers: [eus-1.eastus]\nregistries:\n  - name: newborn\n    replicas:\n"
-                          "      - { region: eastus, stamp: eus-1 }\nrouting: { order: [eastus] }\n");
+        struct topology *t = fixture_parse(
+            "version: 8\ndomain: example.io\nhostmaster: h@example.io\nregions:\n  - name: eastus\n"
+            "    peer: 192.0.2.1:8443\n    stamps:\n      - { name: eus-1, ipv4: [192.0.2.1] }\n"
+            "name_servers: [eus-1.eastus]\nregistries:\n  - name: newborn\n    replicas:\n"
+            "      - { region: eastus, stamp: eus-1 }\nrouting: { order: [eastus] }\n");
         snapshot_publish(&g.topology, i % 2 ? fixture_topology() : snapshot_ref(t));
         ck_assert_int_eq(ask_udp(&g.at, "newborn.example.io"), i % 2 ? 3 : 0);
         snapshot_unref(t);
@@ -810,13 +821,15 @@ START_TEST(a_port_that_a_forerunner_has_is_waited_for)
     const int types[] = {SOCK_DGRAM, SOCK_STREAM};
     for (int i = 0; i < 4; i++) { // plain and over TLS, UDP and TCP
         bool tls = i >= 2;
-        struct forerunner f = {.fd = socket(AF_INET, types[tls ? 1 : i], 0), .ends_mono_ms = clock_mono_ms() + 300};
+        struct forerunner f = {.fd = socket(AF_INET, types[tls ? 1 : i], 0),
+                               .ends_mono_ms = clock_mono_ms() + 300};
         struct sockaddr_in sa = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
         socklen_t n = sizeof sa;
         ck_assert_int_eq(bind(f.fd, (struct sockaddr *)&sa, n), 0);
         ck_assert(types[tls ? 1 : i] != SOCK_STREAM || !listen(f.fd, 1));
         ck_assert_int_eq(getsockname(f.fd, (struct sockaddr *)&sa, &n), 0);
-        const struct endpoint at = {fixture_ip("127.0.0.1"), ntohs(sa.sin_port)}, any = {fixture_ip("127.0.0.1"), 0};
+        const struct endpoint at = {fixture_ip("127.0.0.1"), ntohs(sa.sin_port)},
+                              any = {fixture_ip("127.0.0.1"), 0};
         struct resolver_listen l = {.dns = tls ? &any : &at, .n_dns = 1, .tls = &at, .n_tls = tls};
         struct resolver_sockets *s = NULL;
         ck_assert_int_eq(resolver_rebind(&l, 1, NULL, 0, NULL, &s), ERR_INUSE);
@@ -830,7 +843,8 @@ START_TEST(a_port_that_a_forerunner_has_is_waited_for)
 }
 END_TEST
 
-// As in a hot restart: both read the same sockets, then the first yields. Its TCP client is served on until it leaves.
+// As in a hot restart: both read the same sockets, then the first yields. Its TCP client is served
+// on until it leaves.
 START_TEST(a_successor_takes_over_the_sockets)
 {
     struct snapshot topology, health;
@@ -860,7 +874,8 @@ START_TEST(a_successor_takes_over_the_sockets)
 
     want = at;
     ck_assert_int_eq(resolver_rebind(&listen, 1, fds, 4, &d, &s), 0);
-    ck_assert_uint_eq(resolver_sockets_count(s), 4); // as many as there were, so that none goes unread
+    // as many as there were, so that none goes unread
+    ck_assert_uint_eq(resolver_sockets_count(s), 4);
     ck_assert_int_eq(resolver_start(&o, s, &second), 0);
     for (int i = 0; i < 50; i++)
         ck_assert_int_eq(ask_udp(&at, "contoso.example.io"), 0);
@@ -914,7 +929,8 @@ START_TEST(a_successor_with_more_workers_leaves_no_query_unread)
     for (int i = 0; i < 2; i++)
         ck_assert_int_ge(fds[i] = dup(fds[i]), 0);
     ck_assert_int_eq(resolver_start(&o, s, &g.r), 0);
-    ck_assert_int_eq(resolver_rebind(&(struct resolver_listen){&g.at, 1, NULL, 0}, 4, fds, 2, &d, &s), 0);
+    ck_assert_int_eq(
+        resolver_rebind(&(struct resolver_listen){&g.at, 1, NULL, 0}, 4, fds, 2, &d, &s), 0);
     ck_assert_uint_eq(resolver_sockets_count(s), 8);
     for (int i = 0; i < 40; i++) {
         ck_assert_int_eq(ask_udp(&g.at, "contoso.example.io"), 0);
@@ -936,7 +952,8 @@ START_TEST(a_successor_with_more_workers_leaves_no_query_unread)
 }
 END_TEST
 
-// More than a turn takes: the socket is then read without waiting, until nothing is left; and waited for again.
+// More than a turn takes: the socket is then read without waiting, until nothing is left; and
+// waited for again.
 START_TEST(a_flood_is_answered_whole_and_what_comes_after_it)
 {
     struct snapshot topology, health;
@@ -976,7 +993,8 @@ END_TEST
 
 // ---- trusted proxies ----
 
-// Begins rig and returns a socket of the proxy's, 127.0.1.80; settings.trusted_proxies names it alone.
+// Begins rig and returns a socket of the proxy's, 127.0.1.80; settings.trusted_proxies names it
+// alone.
 static int proxied_start(struct rig *g, struct node_dns *s, int type)
 {
     static struct cidr proxy;
@@ -1017,8 +1035,8 @@ static const char *outcome(const uint8_t *p, ssize_t n)
     ck_assert_int_eq(ldns_wire2pkt(&pkt, p, (size_t)n), LDNS_STATUS_OK);
     ldns_rr_list *answers = ldns_pkt_answer(pkt);
     size_t k = ldns_rr_list_rr_count(answers);
-    char *s =
-        k ? ldns_rdf2str(ldns_rr_rdf(ldns_rr_list_rr(answers, k - 1), 0)) : ldns_pkt_rcode2str(ldns_pkt_get_rcode(pkt));
+    char *s = k ? ldns_rdf2str(ldns_rr_rdf(ldns_rr_list_rr(answers, k - 1), 0))
+                : ldns_pkt_rcode2str(ldns_pkt_get_rcode(pkt));
     snprintf(text, sizeof text, "%s", s);
     free(s);
     ldns_pkt_free(pkt);
@@ -1043,13 +1061,15 @@ START_TEST(a_trusted_proxy_says_over_udp_whose_query_it_is)
     int fd = proxied_start(&g, &s, SOCK_DGRAM);
     ck_assert_str_eq(ask_proxied_udp(fd, "10.1.2.3", true), "10.1.0.5");
     ck_assert_str_ne(ask_proxied_udp(fd, "192.0.2.99", true), "10.1.0.5");
-    ck_assert_str_ne(ask_proxied_udp(fd, NULL, true), "10.1.0.5"); // for itself: the proxy's own network
+    // for itself: the proxy's own network
+    ck_assert_str_ne(ask_proxied_udp(fd, NULL, true), "10.1.0.5");
     ck_assert_str_eq(ask_proxied_udp(fd, NULL, false), "REFUSED");
     size_t n = put_header(q, "10.1.2.3");
     q[13] = 0; // a client without an address
     n += fixture_query(q + n, "contoso.example.io", T_A, 1232);
     ck_assert_int_eq(send(fd, q, n, 0), (ssize_t)n);
-    ck_assert_str_eq(ask_proxied_udp(fd, "10.1.2.3", true), "10.1.0.5"); // nothing came for that one
+    // nothing came for that one
+    ck_assert_str_eq(ask_proxied_udp(fd, "10.1.2.3", true), "10.1.0.5");
     // A header of anybody else's is no query, and no way into a view.
     int stranger = dial(&g.at, SOCK_DGRAM);
     n = put_header(q, "10.1.2.3");
@@ -1111,7 +1131,8 @@ START_TEST(a_trusted_proxy_without_a_header_is_refused_over_tcp)
 }
 END_TEST
 
-// Eight clients come by one proxy, and one of them with five connections: of that one's the two idle longest go.
+// Eight clients come by one proxy, and one of them with five connections: of that one's the two
+// idle longest go.
 START_TEST(clients_of_a_proxy_have_limits_of_their_own)
 {
     struct rig g;
@@ -1144,17 +1165,23 @@ START_TEST(clients_of_a_proxy_have_limits_of_their_own)
 }
 END_TEST
 
-CHECK_MAIN("resolver/server", datagrams_have_all_the_room_that_the_kernel_gives, udp_answers, udp_burst,
-           a_wildcard_listener_answers_from_the_address_asked, ipv6, tcp_pipelined_then_half_closed, tcp_byte_by_byte,
-           tcp_who_does_not_read_is_not_read_from_and_loses_nothing, tcp_nonsense_closes_the_connection,
+CHECK_MAIN("resolver/server", datagrams_have_all_the_room_that_the_kernel_gives, udp_answers,
+           udp_burst, a_wildcard_listener_answers_from_the_address_asked, ipv6,
+           tcp_pipelined_then_half_closed, tcp_byte_by_byte,
+           tcp_who_does_not_read_is_not_read_from_and_loses_nothing,
+           tcp_nonsense_closes_the_connection,
            more_connections_than_allowed_drop_the_one_idle_longest, one_client_has_its_own_limit,
-           answers_over_the_rate_are_dropped_or_slipped_unless_a_cookie_is_shown, a_new_topology_reaches_the_next_query,
-           a_taken_port_is_explained, a_port_that_a_forerunner_has_is_waited_for,
-           without_descriptors_it_waits_and_serves_on, idle_and_dribbling_clients_are_closed_busy_ones_are_not,
-           who_never_reads_is_closed, a_client_that_resets_takes_nothing_with_it,
+           answers_over_the_rate_are_dropped_or_slipped_unless_a_cookie_is_shown,
+           a_new_topology_reaches_the_next_query, a_taken_port_is_explained,
+           a_port_that_a_forerunner_has_is_waited_for, without_descriptors_it_waits_and_serves_on,
+           idle_and_dribbling_clients_are_closed_busy_ones_are_not, who_never_reads_is_closed,
+           a_client_that_resets_takes_nothing_with_it,
            a_second_server_does_not_share_the_port_in_silence, a_successor_takes_over_the_sockets,
            a_successor_with_more_workers_leaves_no_query_unread,
-           strangers_who_ask_for_the_zone_take_no_secondary_its_place, a_neighbour_who_signs_has_no_rate_limit,
-           a_flood_is_answered_whole_and_what_comes_after_it, a_trusted_proxy_says_over_udp_whose_query_it_is,
-           a_trusted_proxy_says_over_tcp_whose_connection_it_is, a_trusted_proxy_without_a_header_is_refused_over_tcp,
+           strangers_who_ask_for_the_zone_take_no_secondary_its_place,
+           a_neighbour_who_signs_has_no_rate_limit,
+           a_flood_is_answered_whole_and_what_comes_after_it,
+           a_trusted_proxy_says_over_udp_whose_query_it_is,
+           a_trusted_proxy_says_over_tcp_whose_connection_it_is,
+           a_trusted_proxy_without_a_header_is_refused_over_tcp,
            clients_of_a_proxy_have_limits_of_their_own)

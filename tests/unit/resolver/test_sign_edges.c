@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The edges of resolver/answer_sign: too little room, too many records, no ticket to wait with, keys and zones that are
-// not those of the topology. What answers otherwise hold is test_dnssec's.
+// The edges of resolver/answer_sign: too little room, too many records, no ticket to wait with,
+// keys and zones that are not those of the topology. What answers otherwise hold is test_dnssec's.
 #include "base/mem.h"
 #include "resolver/answer/answer.h"
 #include "resolver/forward/forward.h"
@@ -20,8 +20,8 @@ static struct signed_rig g;
 
 static void start(void)
 {
-    signed_rig_start(&g, "apex: { txt: [one, two], mx: [{ host: mx.example.net }] }\n", DNSKEY_ECDSAP256, false, 1,
-                     NOW);
+    signed_rig_start(&g, "apex: { txt: [one, two], mx: [{ host: mx.example.net }] }\n",
+                     DNSKEY_ECDSAP256, false, 1, NOW);
 }
 
 static void stop(void)
@@ -37,9 +37,9 @@ static struct topology *other(const char *yaml)
     return t;
 }
 
-#define REGION(ips)                                                                                                  \
-    "version: 7\ndomain: example.io\nregions:\n  - { name: eastus, peer: \"192.0.2.1:8443\", stamps: [ { name: " ips \
-    " } ] }\n"
+#define REGION(ips)                                                                            \
+    "version: 7\ndomain: example.io\nregions:\n  - { name: eastus, peer: \"192.0.2.1:8443\", " \
+    "stamps: [ { name: " ips " } ] }\n"
 #define CONTOSO "registries: [ { name: contoso, replicas: [ { region: eastus } ] } ]\n"
 #define ONE REGION("eus-1, ipv4: [192.0.2.1]") "name_servers: [eus-1.eastus]\n" CONTOSO
 
@@ -102,12 +102,14 @@ START_TEST(too_little_room)
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         struct asked whole = ask(rows[i].name, rows[i].type); // and all signatures are there now
         ck_assert_int_ne(whole.rcode, DNS_SERVFAIL);
-        for (size_t cap = 100; cap < 1400; cap += cap < 700 ? 1 : 7) { // below 512 beside a neighbour's signature
+        // below 512 beside a neighbour's signature
+        for (size_t cap = 100; cap < 1400; cap += cap < 700 ? 1 : 7) {
             uint8_t q[512], out[1400];
             struct answer_info info;
             ldns_pkt *pkt;
             out[cap] = 0xee;
-            size_t n = answer_packet(&g.c, q, signed_query(q, rows[i].name, rows[i].type, true), out, cap, &info);
+            size_t n = answer_packet(&g.c, q, signed_query(q, rows[i].name, rows[i].type, true),
+                                     out, cap, &info);
             ck_assert_uint_eq(out[cap], 0xee);
             if (n == 0 && cap < 300) // not even the question
                 continue;
@@ -140,7 +142,8 @@ START_TEST(nothing_to_wait_with)
 }
 END_TEST
 
-// The zone of the frontends that is signed is another one: nothing of it is said to be the topology's.
+// The zone of the frontends that is signed is another one: nothing of it is said to be the
+// topology's.
 START_TEST(a_zone_that_is_not_the_topologys)
 {
     static const struct {
@@ -149,11 +152,12 @@ START_TEST(a_zone_that_is_not_the_topologys)
     } rows[] = {
         {REGION("eus-1, ipv4: [192.0.2.1, 192.0.2.2]") "name_servers: [eus-1.eastus]\n" CONTOSO,
          "eus-1.eastus.fe.example.io", T_A}, // one more
-        {REGION("eus-1, ipv4: [192.0.2.9]") "name_servers: [eus-1.eastus]\n" CONTOSO, "eus-1.eastus.fe.example.io",
-         T_A}, // another
-        {REGION("eus-1, ipv4: [192.0.2.1]") "name_servers: [eus-1.eastus]\n" CONTOSO, "fe.example.io", T_NS},
-        {REGION("eus-10, ipv4: [192.0.2.1]") "name_servers: [eus-10.eastus]\n" CONTOSO, "fe.example.io",
-         T_SOA}, // another length
+        {REGION("eus-1, ipv4: [192.0.2.9]") "name_servers: [eus-1.eastus]\n" CONTOSO,
+         "eus-1.eastus.fe.example.io", T_A}, // another
+        {REGION("eus-1, ipv4: [192.0.2.1]") "name_servers: [eus-1.eastus]\n" CONTOSO,
+         "fe.example.io", T_NS},
+        {REGION("eus-10, ipv4: [192.0.2.1]") "name_servers: [eus-10.eastus]\n" CONTOSO,
+         "fe.example.io", T_SOA}, // another length
     };
     start();
     g.c.transport = ANSWER_TCP;
@@ -161,7 +165,8 @@ START_TEST(a_zone_that_is_not_the_topologys)
         struct topology *t = other(rows[i].yaml);
         g.c.topology = t;
         ck_assert_msg(ask(rows[i].name, rows[i].type).rcode == DNS_SERVFAIL, "row %zu", i);
-        g.c.transport = ANSWER_UDP; // the zone is being signed: it will be there when the client comes by TCP
+        // the zone is being signed: it will be there when the client comes by TCP
+        g.c.transport = ANSWER_UDP;
         struct asked a = ask(rows[i].name, rows[i].type);
         ck_assert_msg(a.truncated && !a.rcode && !a.an, "row %zu", i);
         g.c.transport = ANSWER_TCP;
@@ -209,7 +214,8 @@ END_TEST
 // The name after a denied one always has room, but for one name that is the last of its length.
 START_TEST(the_last_name_there_is)
 {
-    static const char *const name = L63 "." L63 "." L63 "." L63 ".example.io"; // too long: shortened below
+    // too long: shortened below
+    static const char *const name = L63 "." L63 "." L63 "." L63 ".example.io";
     uint8_t q[512], last[DNS_NAME_MAX];
     struct fixture_answer a;
     start();
@@ -237,9 +243,10 @@ END_TEST
 START_TEST(an_insecure_cut)
 {
     start();
-    struct topology *t = other(
-        "private_cut: insecure\n" ONE "views: [ { name: corp, sources: [192.0.2.0/24] } ]\n"
-        "private_endpoints: [ { name: pe, registry: contoso, view: corp, addresses: { registry: 10.1.0.4 } } ]\n");
+    struct topology *t =
+        other("private_cut: insecure\n" ONE "views: [ { name: corp, sources: [192.0.2.0/24] } ]\n"
+              "private_endpoints: [ { name: pe, registry: contoso, view: corp, addresses: { "
+              "registry: 10.1.0.4 } } ]\n");
     g.c.topology = t;
     struct asked a = ask("contoso.example.io", T_A);
     ck_assert(a.rcode == 0 && a.an == 3 && a.n_rrsig == 1); // CNAME and its signature, the address
@@ -264,7 +271,8 @@ START_TEST(the_ttl_of_an_nsec)
     static const struct {
         const char *ttl;
         uint32_t nsec;
-    } rows[] = {{"ttl: { negative: 61s, soa: 300s }\n", 61}, {"ttl: { negative: 300s, soa: 30s }\n", 30}};
+    } rows[] = {{"ttl: { negative: 61s, soa: 300s }\n", 61},
+                {"ttl: { negative: 300s, soa: 30s }\n", 30}};
     start();
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         char yaml[1024];
@@ -275,7 +283,8 @@ START_TEST(the_ttl_of_an_nsec)
         g.c.topology = t;
         for (int asked = 0; asked < 2; asked++) { // for it, and for another type
             signed_ask(&g, q, signed_query(q, "geo.example.io", asked ? T_NSEC : T_A, false), &a);
-            ldns_rr_list *l = ldns_pkt_rr_list_by_type(a.pkt, LDNS_RR_TYPE_NSEC, LDNS_SECTION_ANY_NOQUESTION);
+            ldns_rr_list *l =
+                ldns_pkt_rr_list_by_type(a.pkt, LDNS_RR_TYPE_NSEC, LDNS_SECTION_ANY_NOQUESTION);
             ck_assert_uint_eq(ldns_rr_list_rr_count(l), 1);
             ck_assert_uint_eq(ldns_rr_ttl(ldns_rr_list_rr(l, 0)), rows[i].nsec);
             ldns_rr_list_deep_free(l);
@@ -289,9 +298,10 @@ END_TEST
 
 #define R31 "r23456789a123456789b123456789c1"
 #define L50 "n23456789a123456789b123456789c123456789d123456789e"
-#define LONG_REGION                                                                                         \
-    "version: 7\ndomain: example.io\nregions:\n  - { name: " R31                                            \
-    ", peer: \"192.0.2.1:8443\", stamps: [ { name: s, ipv4: [192.0.2.1] } ] }\nname_servers: [s." R31 "]\n" \
+#define LONG_REGION                                                                            \
+    "version: 7\ndomain: example.io\nregions:\n  - { name: " R31                               \
+    ", peer: \"192.0.2.1:8443\", stamps: [ { name: s, ipv4: [192.0.2.1] } ] }\nname_servers: " \
+    "[s." R31 "]\n"                                                                            \
     "registries: [ { name: " L50 ", replicas: [ { region: " R31 " } ] } ]\n"
 
 static struct topology *many_addresses(const char *member, int n)
@@ -303,7 +313,8 @@ static struct topology *many_addresses(const char *member, int n)
                                              ", view: corp, addresses: { %s: [",
                                  member);
     for (int i = 0; i < n; i++)
-        at += (size_t)snprintf(yaml + at, sizeof yaml - at, "%s\"2001:db8::%d\"", i ? ", " : "", 1 + i);
+        at += (size_t)snprintf(yaml + at, sizeof yaml - at, "%s\"2001:db8::%d\"", i ? ", " : "",
+                               1 + i);
     snprintf(yaml + at, sizeof yaml - at, "] } } ]\n");
     return other(yaml);
 }
@@ -311,7 +322,8 @@ static struct topology *many_addresses(const char *member, int n)
 // As many as a member may have can be signed, but not if the names are as long as they can be.
 START_TEST(more_records_than_can_be_signed)
 {
-    static const char global[] = L50 ".privatelink.example.io", data[] = L50 "." R31 ".data.privatelink.example.io";
+    static const char global[] = L50 ".privatelink.example.io",
+                      data[] = L50 "." R31 ".data.privatelink.example.io";
     static const struct {
         const char *member, *name;
         int n, rcode;
@@ -324,24 +336,29 @@ START_TEST(more_records_than_can_be_signed)
         g.c.topology = t;
         g.c.transport = ANSWER_TCP;
         struct asked a = ask(rows[i].name, T_AAAA);
-        ck_assert_msg(a.rcode == rows[i].rcode && a.an == (a.rcode ? 0 : rows[i].n + 1), "%zu: %d", i, a.rcode);
+        ck_assert_msg(a.rcode == rows[i].rcode && a.an == (a.rcode ? 0 : rows[i].n + 1), "%zu: %d",
+                      i, a.rcode);
         g.c.transport = ANSWER_UDP;
         a = ask(rows[i].name, T_AAAA);
-        ck_assert(a.truncated == (rows[i].rcode != 0) && (a.an == 0) == a.truncated); // to come by TCP
+        // to come by TCP
+        ck_assert(a.truncated == (rows[i].rcode != 0) && (a.an == 0) == a.truncated);
         snapshot_unref(t);
     }
     stop();
 }
 END_TEST
 
-// What the topology lets pass can be signed: to the octet at D, and in fe.D, where it would take the zone with it.
+// What the topology lets pass can be signed: to the octet at D, and in fe.D, where it would take
+// the zone with it.
 START_TEST(the_largest_records_of_a_topology)
 {
     static char yaml[16384];
     char text[2004];
-    memset(text, 'x', 2003); // with seven more lengths 2011 octets: 30 + 2 * (22 + 2011) = 4096 to sign
+    // with seven more lengths 2011 octets: 30 + 2 * (22 + 2011) = 4096 to sign
+    memset(text, 'x', 2003);
     text[2003] = 0;
-    snprintf(yaml, sizeof yaml, "apex:\n  txt: [a%s, b%s]\n  acme_challenge: [{ at: eastus.fe, txt: [c%s, %s] }]\n",
+    snprintf(yaml, sizeof yaml,
+             "apex:\n  txt: [a%s, b%s]\n  acme_challenge: [{ at: eastus.fe, txt: [c%s, %s] }]\n",
              text + 1, text + 1, text + 100, text + 100);
     signed_rig_start(&g, yaml, DNSKEY_ED25519, true, 1, NOW);
     g.c.transport = ANSWER_TCP;
@@ -359,13 +376,15 @@ START_TEST(a_query_that_waits_for_an_upstream)
     uint8_t q[512], out[DNS_UDP_CEILING];
     struct answer_info info;
     start();
-    struct topology *t = other(
-        ONE "views: [ { name: corp, sources: [192.0.2.0/24], forward: { upstreams: \"127.0.0.1:9\", names: . } } ]\n");
+    struct topology *t = other(ONE "views: [ { name: corp, sources: [192.0.2.0/24], forward: { "
+                                   "upstreams: \"127.0.0.1:9\", names: . } } ]\n");
     ck_assert_int_eq(forwarder_start(NULL, 0, &f), 0);
     g.c.topology = t;
     g.c.forwarder = f;
     g.c.ticket = pending_ticket_of(g.inbox, 0);
-    ck_assert_uint_eq(answer_packet(&g.c, q, signed_query(q, "www.example.com", T_A, true), out, sizeof out, &info), 0);
+    ck_assert_uint_eq(answer_packet(&g.c, q, signed_query(q, "www.example.com", T_A, true), out,
+                                    sizeof out, &info),
+                      0);
     ck_assert(info.pending);
     forwarder_stop(f);
     snapshot_unref(t);
@@ -400,7 +419,8 @@ START_TEST(a_neighbours_query_waits_for_a_signature)
 }
 END_TEST
 
-CHECK_MAIN("resolver/sign_edges", too_little_room, nothing_to_wait_with, a_zone_that_is_not_the_topologys,
-           nothing_to_sign_with, the_last_name_there_is, an_insecure_cut, more_records_than_can_be_signed,
-           the_ttl_of_an_nsec, the_largest_records_of_a_topology, a_query_that_waits_for_an_upstream,
+CHECK_MAIN("resolver/sign_edges", too_little_room, nothing_to_wait_with,
+           a_zone_that_is_not_the_topologys, nothing_to_sign_with, the_last_name_there_is,
+           an_insecure_cut, more_records_than_can_be_signed, the_ttl_of_an_nsec,
+           the_largest_records_of_a_topology, a_query_that_waits_for_an_upstream,
            a_neighbours_query_waits_for_a_signature)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// resolver/signer: the cache read by many threads while it is written, the bounds of queues and budget, and that every
-// ticket comes back.
+// resolver/signer: the cache read by many threads while it is written, the bounds of queues and
+// budget, and that every ticket comes back.
 #include "resolver/sign/signer.h"
 
 #include "base/clock.h"
@@ -45,7 +45,8 @@ static struct keys *keys_new(void)
     strcpy(k->dir, "/tmp/meridian-signer-XXXXXX");
     ck_assert_ptr_nonnull(mkdtemp(k->dir));
     snapshot_head_init(&k->head, keys_free);
-    ck_assert_int_eq(dns_key_create(k->dir, DNSKEY_ZONE_MAIN, DNSKEY_CSK, DNSKEY_ED25519, NULL, id, &d), 0);
+    ck_assert_int_eq(
+        dns_key_create(k->dir, DNSKEY_ZONE_MAIN, DNSKEY_CSK, DNSKEY_ED25519, NULL, id, &d), 0);
     ck_assert_int_eq(dns_key_open(k->dir, &d, NULL, &k->key), 0);
     return k;
 }
@@ -119,7 +120,9 @@ START_TEST(a_flood_of_denials_is_bounded_and_evicts_no_name)
     struct signer_stats st;
     unsigned taken = 0;
     clock_virtual_set(1795478400000); // a clock that stands: no allowance grows
-    ck_assert_int_eq(signer_new(&(struct signer_options){.slots = 1024, .threads = 1, .denials_per_s = 100}, &s), 0);
+    ck_assert_int_eq(
+        signer_new(&(struct signer_options){.slots = 1024, .threads = 1, .denials_per_s = 100}, &s),
+        0);
     ck_assert_int_eq(pending_inbox_new(&inbox), 0);
     struct signer_what w = what_of(k, data);
     for (data[0] = 0; data[0] < 50; data[0]++) {
@@ -159,7 +162,8 @@ START_TEST(what_is_kept_and_what_goes_before_its_time_is_counted)
     data[0] = 3;
     signer_put(s, SIGNER_POSITIVE, &w, sig); // the same again takes no other slot
     signer_stats_get(s, &st);
-    ck_assert(st.cached[SIGNER_POSITIVE] == 5 && st.slots[SIGNER_POSITIVE] == 8 && !st.evicted[SIGNER_POSITIVE]);
+    ck_assert(st.cached[SIGNER_POSITIVE] == 5 && st.slots[SIGNER_POSITIVE] == 8 &&
+              !st.evicted[SIGNER_POSITIVE]);
     for (data[0] = 5; data[0] < 12; data[0]++)
         signer_put(s, SIGNER_POSITIVE, &w, sig);
     signer_stats_get(s, &st);
@@ -170,14 +174,15 @@ START_TEST(what_is_kept_and_what_goes_before_its_time_is_counted)
 }
 END_TEST
 
-// One answer may need both: in a cache that is full, whatever the two, they are there together after being made once
-// more.
+// One answer may need both: in a cache that is full, whatever the two, they are there together
+// after being made once more.
 START_TEST(two_signatures_are_never_at_odds_over_a_slot)
 {
     struct signer *s;
     uint32_t data[16] = {0};
     uint8_t sig[64] = {0};
-    struct signer_what w = {.data = (uint8_t *)data, .n = 64, .key_uid = 7, .expires_s = UINT32_MAX};
+    struct signer_what w = {
+        .data = (uint8_t *)data, .n = 64, .key_uid = 7, .expires_s = UINT32_MAX};
     ck_assert_int_eq(signer_new(&(struct signer_options){.slots = 8}, &s), 0); // one set
     for (data[0] = 0; data[0] < 100; data[0]++)
         signer_put(s, SIGNER_POSITIVE, &w, sig);
@@ -199,8 +204,9 @@ START_TEST(two_signatures_are_never_at_odds_over_a_slot)
 }
 END_TEST
 
-// Names evict each other only when the cache is nearly full, not when their sets are: with one set for each name, some
-// two in a hundred of a cache that is half full were made anew for each query, for as long as they were asked for.
+// Names evict each other only when the cache is nearly full, not when their sets are: with one set
+// for each name, some two in a hundred of a cache that is half full were made anew for each query,
+// for as long as they were asked for.
 START_TEST(no_name_is_evicted_while_there_is_room)
 {
     enum { SLOTS = 16384, NAMES = SLOTS / 2 };
@@ -208,7 +214,8 @@ START_TEST(no_name_is_evicted_while_there_is_room)
     uint32_t data[16] = {0};
     uint8_t sig[64] = {0};
     struct signer_stats st;
-    struct signer_what w = {.data = (uint8_t *)data, .n = 64, .key_uid = 7, .expires_s = UINT32_MAX};
+    struct signer_what w = {
+        .data = (uint8_t *)data, .n = 64, .key_uid = 7, .expires_s = UINT32_MAX};
     ck_assert_int_eq(signer_new(&(struct signer_options){.slots = SLOTS}, &s), 0);
     for (int round = 0; round < 3; round++) {
         unsigned missed = 0;
@@ -234,7 +241,8 @@ START_TEST(a_signature_that_is_made_again_takes_no_second_slot)
     uint32_t data[16] = {0};
     uint8_t sig[64] = {0};
     struct signer_stats st;
-    struct signer_what w = {.data = (uint8_t *)data, .n = 64, .key_uid = 7, .expires_s = UINT32_MAX};
+    struct signer_what w = {
+        .data = (uint8_t *)data, .n = 64, .key_uid = 7, .expires_s = UINT32_MAX};
     ck_assert_int_eq(signer_new(&(struct signer_options){.slots = 1024}, &s), 0);
     for (int round = 0; round < 3; round++)
         for (data[0] = 0; data[0] < 400; data[0]++)
@@ -257,12 +265,14 @@ START_TEST(queues_end_and_every_ticket_comes_back)
     struct signer_what w = what_of(k, data);
     ck_assert_int_eq(pending_inbox_new(&inbox), 0);
     ck_assert_int_eq(signer_new(&(struct signer_options){.slots = 1024}, &s), 0);
-    ck_assert_int_eq(signer_ask(s, SIGNER_POSITIVE, &w, pending_ticket_of(inbox, 0)), ERR_BUSY); // no threads
+    // no threads
+    ck_assert_int_eq(signer_ask(s, SIGNER_POSITIVE, &w, pending_ticket_of(inbox, 0)), ERR_BUSY);
     signer_free(s);
     ck_assert_int_eq(signer_new(&(struct signer_options){.slots = 1024, .threads = 2}, &s), 0);
     unsigned taken = 0, busy = 0;
     for (data[0] = 0; data[0] < 20000; data[0]++) {
-        int rc = signer_ask(s, SIGNER_POSITIVE, &w, pending_ticket_of(inbox, data[0] % PENDING_MAX));
+        int rc =
+            signer_ask(s, SIGNER_POSITIVE, &w, pending_ticket_of(inbox, data[0] % PENDING_MAX));
         taken += !rc;
         busy += rc == ERR_BUSY;
     }
@@ -308,7 +318,8 @@ START_TEST(readers_see_whole_signatures_of_the_right_name)
     pthread_t threads[3];
     uint32_t data[16] = {0};
     uint8_t sig[64];
-    struct signer_what w = {.data = (uint8_t *)data, .n = 64, .key_uid = 7, .expires_s = UINT32_MAX};
+    struct signer_what w = {
+        .data = (uint8_t *)data, .n = 64, .key_uid = 7, .expires_s = UINT32_MAX};
     ck_assert_int_eq(signer_new(&(struct signer_options){.slots = 1024}, &shared), 0);
     for (uintptr_t i = 0; i < 3; i++)
         ck_assert_int_eq(pthread_create(&threads[i], NULL, reader_main, (void *)(i + 1)), 0);
@@ -368,8 +379,9 @@ START_TEST(threads_that_sign_let_workers_go_first)
 END_TEST
 
 CHECK_MAIN("resolver/signer", what_was_asked_is_found_and_nothing_else,
-           a_flood_of_denials_is_bounded_and_evicts_no_name, what_is_kept_and_what_goes_before_its_time_is_counted,
+           a_flood_of_denials_is_bounded_and_evicts_no_name,
+           what_is_kept_and_what_goes_before_its_time_is_counted,
            two_signatures_are_never_at_odds_over_a_slot, no_name_is_evicted_while_there_is_room,
-           a_signature_that_is_made_again_takes_no_second_slot, queues_end_and_every_ticket_comes_back,
-           readers_see_whole_signatures_of_the_right_name, threads_that_sign_let_workers_go_first,
-           out_of_memory_leaves_nothing_behind)
+           a_signature_that_is_made_again_takes_no_second_slot,
+           queues_end_and_every_ticket_comes_back, readers_see_whole_signatures_of_the_right_name,
+           threads_that_sign_let_workers_go_first, out_of_memory_leaves_nothing_behind)

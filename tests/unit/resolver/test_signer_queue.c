@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// resolver/signer_queue: bounded, in order for one writer, and with many threads on both sides every job is taken once.
+// resolver/signer_queue: bounded, in order for one writer, and with many threads on both sides
+// every job is taken once.
 #include "resolver/sign/signer_queue.h"
 
 #include "base/err.h"
@@ -125,5 +126,5 @@ START_TEST(with_many_on_both_sides_every_job_is_taken_once)
 }
 END_TEST
 
-CHECK_MAIN("resolver/signer_queue", it_is_bounded_and_in_order, what_is_still_being_filled_is_not_taken,
-           with_many_on_both_sides_every_job_is_taken_once)
+CHECK_MAIN("resolver/signer_queue", it_is_bounded_and_in_order,
+           what_is_still_being_filled_is_not_taken, with_many_on_both_sides_every_job_is_taken_once)

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// resolver/answer_static: records that the topology gives word for word, at the apex and at names of ACME challenges.
+// resolver/answer_static: records that the topology gives word for word, at the apex and at names
+// of ACME challenges.
 #include "resolver/answer/answer.h"
 
 #include "resolver/packet/cookies.h"
@@ -8,7 +9,9 @@
 
 #include <string.h>
 
-#define SOA_D "example.io. 60 IN SOA eus-1.eastus.fe.example.io. hostmaster.example.io. 1 3600 600 1209600 60\n"
+#define SOA_D                                                                                      \
+    "example.io. 60 IN SOA eus-1.eastus.fe.example.io. hostmaster.example.io. 1 3600 600 1209600 " \
+    "60\n"
 #define T_MX 15
 #define T_CAA 257
 
@@ -32,17 +35,22 @@ static const struct {
     {"example.io", T_A, 0, "example.io. 77 IN A 192.0.2.80\nexample.io. 77 IN A 192.0.2.81\n", ""},
     {"example.io", T_AAAA, 0, "", SOA_D},
     {"EXAMPLE.io", T_MX, 0, "EXAMPLE.io. 77 IN MX 10 mx.example.net.\n", ""},
-    {"example.io", T_TXT, 0, "example.io. 77 IN TXT \"v=spf1 -all\"\nexample.io. 77 IN TXT \"two\"\n", ""},
+    {"example.io", T_TXT, 0,
+     "example.io. 77 IN TXT \"v=spf1 -all\"\nexample.io. 77 IN TXT \"two\"\n", ""},
     {"example.io", T_CAA, 0, "example.io. 77 IN CAA 0 issue \"ca.test\"\n", ""},
     {"example.io", 33, 0, "", SOA_D},
     {"fe.example.io", T_TXT, 0, "", "fe." SOA_D},
     {"_acme-challenge.example.io", T_TXT, 0,
-     "_acme-challenge.example.io. 77 IN TXT \"a\"\n_acme-challenge.example.io. 77 IN TXT \"b\"\n", ""},
+     "_acme-challenge.example.io. 77 IN TXT \"a\"\n_acme-challenge.example.io. 77 IN TXT \"b\"\n",
+     ""},
     {"_acme-challenge.example.io", T_ANY, 0,
-     "_acme-challenge.example.io. 77 IN TXT \"a\"\n_acme-challenge.example.io. 77 IN TXT \"b\"\n", ""},
+     "_acme-challenge.example.io. 77 IN TXT \"a\"\n_acme-challenge.example.io. 77 IN TXT \"b\"\n",
+     ""},
     {"_acme-challenge.example.io", T_A, 0, "", SOA_D},
-    {"_ACME-challenge.EASTUS.geo.example.io", T_TXT, 0, "_ACME-challenge.EASTUS.geo.example.io. 77 IN TXT \"c\"\n", ""},
-    {"_acme-challenge.eastus.fe.example.io", T_TXT, 0, "_acme-challenge.eastus.fe.example.io. 77 IN TXT \"d\"\n", ""},
+    {"_ACME-challenge.EASTUS.geo.example.io", T_TXT, 0,
+     "_ACME-challenge.EASTUS.geo.example.io. 77 IN TXT \"c\"\n", ""},
+    {"_acme-challenge.eastus.fe.example.io", T_TXT, 0,
+     "_acme-challenge.eastus.fe.example.io. 77 IN TXT \"d\"\n", ""},
     {"_acme-challenge.eastus.fe.example.io", T_A, 0, "", "fe." SOA_D},
     {"_acme-challenge.eastus.data.example.io", T_TXT, 3, "", SOA_D},
     {"_acme-challengX.example.io", T_TXT, 3, "", SOA_D},
@@ -53,7 +61,8 @@ START_TEST(test_rows)
 {
     static struct fixture_answer a;
     struct topology *t = fixture_parse(yaml);
-    const struct answer_context c = {.topology = t, .transport = ANSWER_UDP, .source = fixture_ip("192.0.2.99")};
+    const struct answer_context c = {
+        .topology = t, .transport = ANSWER_UDP, .source = fixture_ip("192.0.2.99")};
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         fixture_ask(&c, rows[i].name, rows[i].type, 1232, &a);
         ck_assert_msg(a.info.rcode == rows[i].rcode, "%s: rcode %d", rows[i].name, a.info.rcode);
@@ -66,8 +75,8 @@ START_TEST(test_rows)
 }
 END_TEST
 
-// A query of 40 octets with the address of somebody else must not bring that one a thousand: over UDP what is more than
-// a client without EDNS takes goes to who shows a cookie.
+// A query of 40 octets with the address of somebody else must not bring that one a thousand: over
+// UDP what is more than a client without EDNS takes goes to who shows a cookie.
 START_TEST(test_large_texts_go_to_proven_clients)
 {
     static char text[3000], name[256];
@@ -76,14 +85,19 @@ START_TEST(test_large_texts_go_to_proven_clients)
     uint8_t q[512], out[4096], cookie[EDNS_COOKIE_BYTES];
     memset(name, 'x', 200);
     snprintf(text, sizeof text,
-             "%.*s  acme_challenge: [{ at: eastus.geo, txt: [\"1%s\", \"2%s\", \"3%s\"] }, { txt: \"%s\" }]\n",
+             "%.*s  acme_challenge: [{ at: eastus.geo, txt: [\"1%s\", \"2%s\", \"3%s\"] }, { txt: "
+             "\"%s\" }]\n",
              (int)(strstr(yaml, "  acme") - yaml), yaml, name, name, name, name);
     struct topology *t = fixture_parse(text);
     ck_assert_int_eq(cookies_new_random(&k), 0);
-    struct answer_context c = {
-        .topology = t, .transport = ANSWER_UDP, .source = fixture_ip("192.0.2.99"), .cookies = k, .now_s = 1700000000};
+    struct answer_context c = {.topology = t,
+                               .transport = ANSWER_UDP,
+                               .source = fixture_ip("192.0.2.99"),
+                               .cookies = k,
+                               .now_s = 1700000000};
     for (int large = 0; large < 2; large++) {
-        const char *asked = large ? "_acme-challenge.eastus.geo.example.io" : "_acme-challenge.example.io";
+        const char *asked =
+            large ? "_acme-challenge.eastus.geo.example.io" : "_acme-challenge.example.io";
         size_t n = fixture_query(q, asked, T_TXT, 1232), got;
         c.transport = ANSWER_UDP;
         got = answer_packet(&c, q, n, out, sizeof out, &info);

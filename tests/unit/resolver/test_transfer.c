@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// resolver/transfer, zone_history, zone_file and zone_maintainer: what a secondary ends up with, message by message, is the
-// zone; who may not has nothing; versions outlive the process.
+// resolver/transfer, zone_history, zone_file and zone_maintainer: what a secondary ends up with,
+// message by message, is the zone; who may not has nothing; versions outlive the process.
 #include "resolver/answer/transfer.h"
 
 #include "base/err.h"
@@ -25,18 +25,21 @@ static char big[200000];
 // `n_stamps` stamps of six addresses; the address of the first is the version's.
 static struct topology *topology(unsigned version, int n_stamps, const char *more)
 {
-    size_t n =
-        (size_t)snprintf(big, sizeof big,
-                         "version: %u\ndomain: example.io\nregions:\n  - name: eastus\n    peer: 192.0.2.1:8443\n"
-                         "    stamps:\n      - { name: eus-1, ipv4: [192.0.2.%u] }\n",
-                         version, version % 250 + 1);
+    size_t n = (size_t)snprintf(
+        big, sizeof big,
+        "version: %u\ndomain: example.io\nregions:\n  - name: eastus\n    peer: 192.0.2.1:8443\n"
+        "    stamps:\n      - { name: eus-1, ipv4: [192.0.2.%u] }\n",
+        version, version % 250 + 1);
     for (int i = 0; i < n_stamps; i++)
-        n += (size_t)snprintf(big + n, sizeof big - n,
-                              "      - { name: s-%d, ipv4: [10.0.%d.1, 10.0.%d.2, 10.0.%d.3], ipv6: [\"fd00::%x:1\", "
-                              "\"fd00::%x:2\", \"fd00::%x:3\"] }\n",
-                              i, i, i, i, i, i, i);
+        n += (size_t)snprintf(
+            big + n, sizeof big - n,
+            "      - { name: s-%d, ipv4: [10.0.%d.1, 10.0.%d.2, 10.0.%d.3], ipv6: [\"fd00::%x:1\", "
+            "\"fd00::%x:2\", \"fd00::%x:3\"] }\n",
+            i, i, i, i, i, i, i);
     snprintf(big + n, sizeof big - n,
-             "name_servers: [eus-1.eastus]\nregistries: [{ name: contoso, replicas: [{ region: eastus }] }]\n%s", more);
+             "name_servers: [eus-1.eastus]\nregistries: [{ name: contoso, replicas: [{ region: "
+             "eastus }] }]\n%s",
+             more);
     return fixture_parse(big);
 }
 
@@ -86,7 +89,8 @@ struct got { // a transfer as a secondary sees it
     bool failed;
 };
 
-static struct got transfer(const struct answer_context *c, const char *name, uint16_t type, int64_t serial)
+static struct got transfer(const struct answer_context *c, const char *name, uint16_t type,
+                           int64_t serial)
 {
     static uint8_t out[ANSWER_TCP_MAX];
     uint8_t q[512];
@@ -192,7 +196,8 @@ START_TEST(test_who_is_refused)
         {"fe.example.io", "192.0.2.99", allow, 0},
         {"fe.example.io", "198.51.100.1", allow, DNS_REFUSED},
         {"fe.example.io", "192.0.2.99", "", DNS_REFUSED},
-        {"fe.example.io", "192.0.2.99", "transfer: { tsig_keys: [k] }\n", DNS_REFUSED}, // not signed
+        // not signed
+        {"fe.example.io", "192.0.2.99", "transfer: { tsig_keys: [k] }\n", DNS_REFUSED},
         {"example.io", "192.0.2.99", allow, DNS_REFUSED},
         {"eus-1.eastus.fe.example.io", "192.0.2.99", allow, DNS_NOTAUTH},
         {"example.com", "192.0.2.99", allow, DNS_NOTAUTH},
@@ -315,7 +320,9 @@ START_TEST(test_files)
         ck_assert_int_eq(zone_file_save(dir, h->past[i]), 0);
     ck_assert_int_eq(zone_file_save(dir, h->zone), 0);
     snprintf(path, sizeof path, "%s/fe-9.zone", dir); // damaged
-    ck_assert_int_eq(file_write_atomic(path, "MZONE\0\0\1 and no more than that, which is not enough", 50, 0600), 0);
+    ck_assert_int_eq(
+        file_write_atomic(path, "MZONE\0\0\1 and no more than that, which is not enough", 50, 0600),
+        0);
     ck_assert_int_eq(zone_file_load_all(dir, loaded, ZONE_HISTORY_MAX, &n), 0);
     ck_assert_uint_eq(n, 4);
     for (size_t i = 0; i < n; i++) {
@@ -415,6 +422,6 @@ START_TEST(test_keeper)
 }
 END_TEST
 
-CHECK_MAIN("resolver/transfer", test_axfr_is_the_zone, test_ixfr_from_each_version, test_who_is_refused, test_over_udp,
-           test_history_is_bounded_and_in_order, test_history_without_memory, test_files, test_any_damage_is_noticed,
-           test_keeper)
+CHECK_MAIN("resolver/transfer", test_axfr_is_the_zone, test_ixfr_from_each_version,
+           test_who_is_refused, test_over_udp, test_history_is_bounded_and_in_order,
+           test_history_without_memory, test_files, test_any_damage_is_noticed, test_keeper)

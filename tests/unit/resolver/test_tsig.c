@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// resolver/tsig: what we sign ldns verifies and the other way round, a stream of responses, and every way to be wrong.
+// resolver/tsig: what we sign ldns verifies and the other way round, a stream of responses, and
+// every way to be wrong.
 #include "resolver/packet/tsig.h"
 
 #include "base/bytes.h"
@@ -58,7 +59,8 @@ static struct tsig_keys *one_key(const char *algorithm)
     return load(names, 1, 0);
 }
 
-static size_t signed_query(uint8_t *p, size_t cap, const struct tsig_key *k, int64_t now_s, struct tsig *s)
+static size_t signed_query(uint8_t *p, size_t cap, const struct tsig_key *k, int64_t now_s,
+                           struct tsig *s)
 {
     size_t n = fixture_query(p, "fe.example.io", T_SOA, 1232);
     tsig_begin(k, 0x1234, s);
@@ -67,7 +69,8 @@ static size_t signed_query(uint8_t *p, size_t cap, const struct tsig_key *k, int
     return n;
 }
 
-static int check(const struct tsig_keys *keys, const uint8_t *p, size_t n, int64_t now_s, struct tsig *s)
+static int check(const struct tsig_keys *keys, const uint8_t *p, size_t n, int64_t now_s,
+                 struct tsig *s)
 {
     struct dns_query q;
     ck_assert_int_eq(dns_query_parse(p, n, &q), 0);
@@ -92,8 +95,8 @@ START_TEST(test_round_trip_in_every_algorithm)
             struct dns_query q;
             p[bit / 8] ^= (uint8_t)(1 << bit % 8);
             if (dns_query_parse(p, n, &q) == 0 && q.tsig && bit / 8 > 1)
-                ck_assert_msg(tsig_check(keys, p, n, (size_t)(q.tsig - p), 1700000000, &got) != 0 || bit / 8 >= n - 6 ||
-                                  bit / 8 >= (size_t)(q.tsig - p),
+                ck_assert_msg(tsig_check(keys, p, n, (size_t)(q.tsig - p), 1700000000, &got) != 0 ||
+                                  bit / 8 >= n - 6 || bit / 8 >= (size_t)(q.tsig - p),
                               "bit %zu", bit);
             p[bit / 8] ^= (uint8_t)(1 << bit % 8);
         }
@@ -111,7 +114,8 @@ START_TEST(test_ldns_signs_and_we_check)
     size_t n = fixture_query(q, "FE.example.io", T_SOA, -1);
     struct tsig s;
     ck_assert_int_eq(ldns_wire2pkt(&pkt, q, n), LDNS_STATUS_OK);
-    ck_assert_int_eq(ldns_pkt_tsig_sign(pkt, "Xfr.Test.", SECRET, 300, "hmac-sha256.", NULL), LDNS_STATUS_OK);
+    ck_assert_int_eq(ldns_pkt_tsig_sign(pkt, "Xfr.Test.", SECRET, 300, "hmac-sha256.", NULL),
+                     LDNS_STATUS_OK);
     ck_assert_int_eq(ldns_pkt2wire(&wire, pkt, &n), LDNS_STATUS_OK);
     ck_assert_int_eq(check(keys, wire, n, (int64_t)time(NULL), &s), 0);
     free(wire);
@@ -126,11 +130,13 @@ static struct topology *transferable(void)
     return fixture_parse(
         "version: 7\ndomain: example.io\nregions:\n"
         "  - { name: eastus, peer: 192.0.2.1:8443, stamps: [{ name: eus-1, ipv4: [192.0.2.1] }] }\n"
-        "name_servers: [eus-1.eastus]\nregistries: [{ name: contoso, replicas: [{ region: eastus }] }]\n"
+        "name_servers: [eus-1.eastus]\nregistries: [{ name: contoso, replicas: [{ region: eastus "
+        "}] }]\n"
         "transfer: { tsig_keys: [xfr.test], allow: [192.0.2.0/24] }\n");
 }
 
-static bool verifies(const char *key, const uint8_t *response, size_t n, const uint8_t *mac, size_t mac_n)
+static bool verifies(const char *key, const uint8_t *response, size_t n, const uint8_t *mac,
+                     size_t mac_n)
 {
     ldns_pkt *pkt = NULL;
     uint8_t wire[2 + TSIG_MAC_MAX] = {0, (uint8_t)mac_n};
@@ -180,8 +186,11 @@ START_TEST(test_padded_answers_count_their_signature)
     struct tsig_keys *keys = one_key("hmac-sha256");
     struct topology *t = transferable();
     int64_t now_s = (int64_t)time(NULL);
-    const struct answer_context c = {
-        .topology = t, .transport = ANSWER_TLS, .source = fixture_ip("192.0.2.99"), .tsig_keys = keys, .now_s = now_s};
+    const struct answer_context c = {.topology = t,
+                                     .transport = ANSWER_TLS,
+                                     .source = fixture_ip("192.0.2.99"),
+                                     .tsig_keys = keys,
+                                     .now_s = now_s};
     for (int bad = 0; bad < 2; bad++) {
         uint8_t q[1232], out[4096];
         struct tsig s;
@@ -219,14 +228,17 @@ START_TEST(test_padded_answers_count_their_signature)
 END_TEST
 
 // Returns the error field of the TSIG in the response, -1 without one.
-static int answer_error(const struct topology *t, const struct tsig_keys *keys, const uint8_t *q, size_t n,
-                        int64_t now_s, int *rcode, bool *has_mac)
+static int answer_error(const struct topology *t, const struct tsig_keys *keys, const uint8_t *q,
+                        size_t n, int64_t now_s, int *rcode, bool *has_mac)
 {
     uint8_t out[1232];
     struct answer_info info;
     ldns_pkt *pkt = NULL;
-    const struct answer_context c = {
-        .topology = t, .transport = ANSWER_UDP, .source = fixture_ip("192.0.2.99"), .tsig_keys = keys, .now_s = now_s};
+    const struct answer_context c = {.topology = t,
+                                     .transport = ANSWER_UDP,
+                                     .source = fixture_ip("192.0.2.99"),
+                                     .tsig_keys = keys,
+                                     .now_s = now_s};
     size_t got = answer_packet(&c, q, n, out, sizeof out, &info);
     ck_assert_int_eq(ldns_wire2pkt(&pkt, out, got), LDNS_STATUS_OK);
     *rcode = ldns_pkt_get_rcode(pkt);
@@ -275,15 +287,18 @@ START_TEST(test_what_is_wrong_is_said)
                 {32, DNS_FORMERR, -1}};
     for (size_t i = 0; i < sizeof cuts / sizeof cuts[0]; i++) {
         uint8_t p[1232];
-        size_t cut = cuts[i].cut, at = n - 6 - 32; // id, error and length of other data follow the MAC
+        // id, error and length of other data follow the MAC
+        size_t cut = cuts[i].cut, at = n - 6 - 32;
         memcpy(p, q, at + 32 - cut);
         memcpy(p + at + 32 - cut, q + n - 6, 6);
         p[at - 1] = (uint8_t)(32 - cut);
         size_t rdata_n_at = at - 2 - 8 - 13 - 2;
         p[rdata_n_at + 1] = (uint8_t)(p[rdata_n_at + 1] - cut);
-        ck_assert_int_eq(answer_error(t, keys, p, n - cut, 1700000000, &rcode, &mac), cuts[i].error);
+        ck_assert_int_eq(answer_error(t, keys, p, n - cut, 1700000000, &rcode, &mac),
+                         cuts[i].error);
         ck_assert_int_eq(rcode, cuts[i].rcode);
-        ck_assert_int_eq(mac, cuts[i].error == TSIG_BADTRUNC); // sections 5.2 and 5.3.2: the MAC is judged, so signed
+        // sections 5.2 and 5.3.2: the MAC is judged, so signed
+        ck_assert_int_eq(mac, cuts[i].error == TSIG_BADTRUNC);
         if (cuts[i].rcode != DNS_NOTAUTH)
             continue;
         ck_assert_int_eq(answer_error(t, keys, p, n - cut, 1700000301, &rcode, &mac), TSIG_BADTIME);
@@ -299,7 +314,8 @@ START_TEST(test_what_is_wrong_is_said)
 }
 END_TEST
 
-// RFC 8945 section 5.2.3: time and fudge of a BADTIME are the client's, so that the client can verify it.
+// RFC 8945 section 5.2.3: time and fudge of a BADTIME are the client's, so that the client can
+// verify it.
 START_TEST(test_a_client_out_of_time_gets_its_own_time_and_fudge)
 {
     struct tsig_keys *keys = one_key("hmac-sha256");
@@ -309,7 +325,8 @@ START_TEST(test_a_client_out_of_time_gets_its_own_time_and_fudge)
     size_t n = fixture_query(q, "fe.example.io", T_SOA, -1);
     struct answer_info info;
     ck_assert_int_eq(ldns_wire2pkt(&pkt, q, n), LDNS_STATUS_OK);
-    ck_assert_int_eq(ldns_pkt_tsig_sign(pkt, "xfr.test.", SECRET, 77, "hmac-sha256.", NULL), LDNS_STATUS_OK);
+    ck_assert_int_eq(ldns_pkt_tsig_sign(pkt, "xfr.test.", SECRET, 77, "hmac-sha256.", NULL),
+                     LDNS_STATUS_OK);
     ck_assert_int_eq(ldns_pkt2wire(&wire, pkt, &n), LDNS_STATUS_OK);
     uint32_t signed_s = ldns_read_uint32(ldns_rdf_data(ldns_rr_rdf(ldns_pkt_tsig(pkt), 1)) + 2);
     const struct answer_context c = {.topology = t,
@@ -334,7 +351,8 @@ START_TEST(test_a_client_out_of_time_gets_its_own_time_and_fudge)
 }
 END_TEST
 
-// Who passes a signed query on may give it another id; back at the client it has the first one, which was signed.
+// Who passes a signed query on may give it another id; back at the client it has the first one,
+// which was signed.
 START_TEST(test_the_first_id_is_signed)
 {
     struct tsig_keys *keys = one_key("hmac-sha256");
@@ -343,8 +361,11 @@ START_TEST(test_the_first_id_is_signed)
     uint8_t q[1232], out[1232];
     struct tsig s;
     struct answer_info info;
-    const struct answer_context c = {
-        .topology = t, .transport = ANSWER_UDP, .source = fixture_ip("192.0.2.99"), .tsig_keys = keys, .now_s = now_s};
+    const struct answer_context c = {.topology = t,
+                                     .transport = ANSWER_UDP,
+                                     .source = fixture_ip("192.0.2.99"),
+                                     .tsig_keys = keys,
+                                     .now_s = now_s};
     size_t n = signed_query(q, sizeof q, keys->keys[0], now_s, &s);
     memcpy(q, "\x43\x21", 2);
     n = answer_packet(&c, q, n, out, sizeof out, &info);
@@ -367,7 +388,8 @@ START_TEST(test_a_bad_signature_can_be_slipped)
     struct tsig s;
     struct answer_info info;
     ldns_pkt *pkt = NULL;
-    const struct answer_context c = {.topology = t, .transport = ANSWER_UDP, .source = fixture_ip("192.0.2.99")};
+    const struct answer_context c = {
+        .topology = t, .transport = ANSWER_UDP, .source = fixture_ip("192.0.2.99")};
     size_t n = signed_query(q, sizeof q, keys->keys[0], 1700000000, &s);
     ck_assert_uint_gt(answer_packet(&c, q, n, out, sizeof out, &info), 0);
     ck_assert_int_eq(info.rcode, DNS_NOTAUTH);
@@ -385,7 +407,8 @@ END_TEST
 
 START_TEST(test_key_files)
 {
-    static const char *const names[] = {"good", "none", "open", "short", "alien", "md5", "words", "b64", "pipe"};
+    static const char *const names[] = {"good", "none",  "open", "short", "alien",
+                                        "md5",  "words", "b64",  "pipe"};
     make_dir();
     write_key("good", "hmac-sha512:good:" SECRET, 0600);
     write_key("open", "hmac-sha256:open:" SECRET, 0640);
@@ -425,7 +448,8 @@ START_TEST(test_where_there_is_no_room_it_is_said_and_signed)
         struct tsig s;
         struct answer_info info;
         ldns_pkt *pkt = NULL;
-        struct answer_context c = {.topology = t, .source = fixture_ip("192.0.2.99"), .tsig_keys = &keys};
+        struct answer_context c = {
+            .topology = t, .source = fixture_ip("192.0.2.99"), .tsig_keys = &keys};
         for (size_t i = 0; i < len; i++)
             name[i] = i % 50 == 49 && i + 1 < len ? '.' : 'a';
         strcpy(name + len, ".example.io");
@@ -437,7 +461,8 @@ START_TEST(test_where_there_is_no_room_it_is_said_and_signed)
         size_t got = answer_packet(&c, q, n, out, sizeof out, &info);
         ck_assert_msg(got > 0 && info.rcode != DNS_DROP, "%zu: not answered", len);
         ck_assert_int_eq(ldns_wire2pkt(&pkt, out, got), LDNS_STATUS_OK);
-        bool question = ldns_pkt_qdcount(pkt) == 1, opt = ldns_pkt_edns(pkt), soa = ldns_pkt_nscount(pkt) == 1;
+        bool question = ldns_pkt_qdcount(pkt) == 1, opt = ldns_pkt_edns(pkt),
+             soa = ldns_pkt_nscount(pkt) == 1;
         ck_assert_int_eq(ldns_pkt_tc(pkt), !soa);
         ck_assert_int_eq(info.truncated, !soa);
         ck_assert(soa ? info.rcode == DNS_NXDOMAIN : opt || info.rcode == DNS_NOERROR);
@@ -451,10 +476,12 @@ START_TEST(test_where_there_is_no_room_it_is_said_and_signed)
         ck_assert_int_eq(info.rcode, DNS_NOTAUTH);
     }
     ck_assert(n_whole && n_no_answer && n_no_opt && n_no_question);
-    for (int longest = 0; longest < 2; longest++) { // no such key, and the algorithm's name is as long
+    // no such key, and the algorithm's name is as long
+    for (int longest = 0; longest < 2; longest++) {
         uint8_t q[1232], out[512];
         struct answer_info info;
-        struct answer_context c = {.topology = t, .source = fixture_ip("192.0.2.99"), .tsig_keys = &keys};
+        struct answer_context c = {
+            .topology = t, .source = fixture_ip("192.0.2.99"), .tsig_keys = &keys};
         size_t n = fixture_query(q, "example.io", T_A, 512);
         struct tsig s = {.original_id = 0x1234};
         s.name_n = s.algorithm_n = dns_name_from_text(longest ? key_name : key_name + 50, s.name);
@@ -469,7 +496,8 @@ START_TEST(test_where_there_is_no_room_it_is_said_and_signed)
 }
 END_TEST
 
-CHECK_MAIN("resolver/tsig", test_round_trip_in_every_algorithm, test_ldns_signs_and_we_check, test_answers_are_signed,
-           test_padded_answers_count_their_signature, test_what_is_wrong_is_said,
-           test_a_client_out_of_time_gets_its_own_time_and_fudge, test_the_first_id_is_signed,
-           test_a_bad_signature_can_be_slipped, test_key_files, test_where_there_is_no_room_it_is_said_and_signed)
+CHECK_MAIN("resolver/tsig", test_round_trip_in_every_algorithm, test_ldns_signs_and_we_check,
+           test_answers_are_signed, test_padded_answers_count_their_signature,
+           test_what_is_wrong_is_said, test_a_client_out_of_time_gets_its_own_time_and_fudge,
+           test_the_first_id_is_signed, test_a_bad_signature_can_be_slipped, test_key_files,
+           test_where_there_is_no_room_it_is_said_and_signed)

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// resolver/server: whose turn it is. The server is a process of its own, which is stopped while many clients write to
-// it at once, so that all of it is there when it goes on; the kernel's own receive times then say in which order the
-// answers left.
+// resolver/server: whose turn it is. The server is a process of its own, which is stopped while
+// many clients write to it at once, so that all of it is there when it goes on; the kernel's own
+// receive times then say in which order the answers left.
 #include "resolver/serve/resolver.h"
 
 #include "tests/support/check_main.h"
@@ -37,7 +37,8 @@ static void serve(struct resolver_sockets *s, const char *pem)
     if (node_dns_defaults(&settings))
         _exit(1);
     settings.tcp.per_client = 250;
-    const struct resolver_options o = {.topology = &topology, .health = &health, .settings = &settings, .pem = pem};
+    const struct resolver_options o = {
+        .topology = &topology, .health = &health, .settings = &settings, .pem = pem};
     if (resolver_start(&o, s, &r))
         _exit(1);
     for (;;)
@@ -55,7 +56,8 @@ static void start(void)
     tls_make_ca(dir, "ca", ca, sizeof ca);
     tls_make_leaf(dir, "ca", "leaf", "DNS:ns.example.io", pem, sizeof pem);
     diag_init(&d);
-    ck_assert_int_eq(resolver_rebind(&(struct resolver_listen){&any, 1, &any, 1}, 1, NULL, 0, &d, &s), 0);
+    ck_assert_int_eq(
+        resolver_rebind(&(struct resolver_listen){&any, 1, &any, 1}, 1, NULL, 0, &d, &s), 0);
     diag_done(&d);
     ck_assert_int_eq(resolver_sockets_endpoint(s, 0, &plain), 0);
     ck_assert_int_eq(resolver_sockets_endpoint(s, 1, &tls), 0);
@@ -105,7 +107,8 @@ static int64_t came_ns(int fd)
 {
     char byte[1], control[256];
     struct iovec iov = {byte, sizeof byte};
-    struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control};
+    struct msghdr m = {
+        .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control};
     ck_assert_int_eq(recvmsg(fd, &m, 0), 1);
     for (struct cmsghdr *c = CMSG_FIRSTHDR(&m); c; c = CMSG_NXTHDR(&m, c))
         if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SO_TIMESTAMPNS) {
@@ -244,7 +247,8 @@ START_TEST(datagrams_are_answered_between_connections)
 }
 END_TEST
 
-// Records without data, of which one read could take as many as the client can send: a session takes its turns, too.
+// Records without data, of which one read could take as many as the client can send: a session
+// takes its turns, too.
 START_TEST(a_session_of_key_updates_does_not_keep_its_turn)
 {
     SSL_CTX *ctx;
@@ -255,7 +259,8 @@ START_TEST(a_session_of_key_updates_does_not_keep_its_turn)
     SSL *ssl = tls_client(&ctx);
     ck_assert_int_eq(SSL_version(ssl), TLS1_3_VERSION);
     int n = (int)frame(q);
-    char ticket[4096]; // what came with the handshake is read, so that the next octet is the answer's
+    // what came with the handshake is read, so that the next octet is the answer's
+    char ticket[4096];
     ck_assert_int_eq(SSL_write(ssl, q, n), n);
     ck_assert_int_gt(SSL_read(ssl, ticket, sizeof ticket), 0);
     int cork = 1;
@@ -278,5 +283,6 @@ START_TEST(a_session_of_key_updates_does_not_keep_its_turn)
 }
 END_TEST
 
-CHECK_MAIN("resolver/turns", datagrams_are_answered_between_handshakes, datagrams_are_answered_between_connections,
+CHECK_MAIN("resolver/turns", datagrams_are_answered_between_handshakes,
+           datagrams_are_answered_between_connections,
            a_session_of_key_updates_does_not_keep_its_turn)

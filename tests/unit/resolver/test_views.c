@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// resolver/views: by listener first, then by transport source; a stranger on a private listener is refused, and so is
-// who an access list does not answer.
+// resolver/views: by listener first, then by transport source; a stranger on a private listener is
+// refused, and so is who an access list does not answer.
 #include "resolver/route/views.h"
 
 #include "base/err.h"
@@ -10,25 +10,28 @@
 #include <stdio.h>
 #include <string.h>
 
-// corp and lab overlap, which listeners of their own allow; open is a listener for whoever reaches it; six is of IPv6
-// alone and has both kinds of lists, guarded only those.
-static const char yaml[] = "version: 1\ndomain: example.io\nhostmaster: h@example.io\nregions:\n"
-                           "  - name: eastus\n    peer: 192.0.2.1:8443\n    stamps:\n"
-                           "      - { name: eus-1, ipv4: [192.0.2.1] }\n"
-                           "name_servers: [eus-1.eastus]\nregistries:\n  - name: contoso\n    replicas:\n"
-                           "      - { region: eastus, stamp: eus-1 }\nrouting: { order: [eastus] }\n"
-                           "views:\n"
-                           "  - name: corp\n    sources: [10.1.0.0/16, \"fd00:1::/32\"]\n"
-                           "  - name: lab\n    listeners: [\"127.0.0.9:5300\"]\n    sources: [10.1.0.0/16]\n"
-                           "  - name: open\n    listeners: [\"127.0.0.10:5300\", \"[::1]:5300\"]\n"
-                           "  - name: six\n    sources: [\"fd00:6::/32\", \"fd00:6:1::/48\"]\n"
-                           "    allow: [\"fd00:6:1::/48\"]\n    deny: [\"fd00:6:1:2::/64\"]\n"
-                           "  - name: guarded\n    listeners: [\"127.0.0.11:5300\", \"127.0.0.11:853\"]\n"
-                           "    allow: [10.9.0.0/16, 192.0.2.0/24]\n    deny: [192.0.2.128/25, 10.9.9.9]\n";
-static const char access_yaml[] = "dns_access: { allow: [0.0.0.0/1, \"2001:db8::/32\"], deny: [100.64.0.0/10] }\n";
+// corp and lab overlap, which listeners of their own allow; open is a listener for whoever reaches
+// it; six is of IPv6 alone and has both kinds of lists, guarded only those.
+static const char yaml[] =
+    "version: 1\ndomain: example.io\nhostmaster: h@example.io\nregions:\n"
+    "  - name: eastus\n    peer: 192.0.2.1:8443\n    stamps:\n"
+    "      - { name: eus-1, ipv4: [192.0.2.1] }\n"
+    "name_servers: [eus-1.eastus]\nregistries:\n  - name: contoso\n    replicas:\n"
+    "      - { region: eastus, stamp: eus-1 }\nrouting: { order: [eastus] }\n"
+    "views:\n"
+    "  - name: corp\n    sources: [10.1.0.0/16, \"fd00:1::/32\"]\n"
+    "  - name: lab\n    listeners: [\"127.0.0.9:5300\"]\n    sources: [10.1.0.0/16]\n"
+    "  - name: open\n    listeners: [\"127.0.0.10:5300\", \"[::1]:5300\"]\n"
+    "  - name: six\n    sources: [\"fd00:6::/32\", \"fd00:6:1::/48\"]\n"
+    "    allow: [\"fd00:6:1::/48\"]\n    deny: [\"fd00:6:1:2::/64\"]\n"
+    "  - name: guarded\n    listeners: [\"127.0.0.11:5300\", \"127.0.0.11:853\"]\n"
+    "    allow: [10.9.0.0/16, 192.0.2.0/24]\n    deny: [192.0.2.128/25, 10.9.9.9]\n";
+static const char access_yaml[] =
+    "dns_access: { allow: [0.0.0.0/1, \"2001:db8::/32\"], deny: [100.64.0.0/10] }\n";
 
 struct row {
-    const char *listener, *source, *view; // view NULL: refused; "": public
+    // view NULL: refused; "": public
+    const char *listener, *source, *view;
 };
 
 static const struct row rows[] = {
@@ -115,12 +118,14 @@ END_TEST
 START_TEST(bisection_finds_what_a_walk_finds)
 {
     static char text[65536];
-    size_t n = (size_t)snprintf(text, sizeof text, "%.*s", (int)(strstr(yaml, "views:\n") - yaml), yaml);
+    size_t n =
+        (size_t)snprintf(text, sizeof text, "%.*s", (int)(strstr(yaml, "views:\n") - yaml), yaml);
     n += (size_t)snprintf(text + n, sizeof text - n, "views:\n");
     for (unsigned i = 0; i < 200; i++)
-        n += (size_t)snprintf(text + n, sizeof text - n,
-                              "  - { name: v%u, sources: [10.%u.0.0/%u, \"fd00:%x::/%u\", 172.16.%u.0/24%s] }\n", i, i,
-                              16 + i % 5, i * 16, 28 + i % 7, i, i % 3 ? "" : ", 10.250.0.0/16");
+        n += (size_t)snprintf(
+            text + n, sizeof text - n,
+            "  - { name: v%u, sources: [10.%u.0.0/%u, \"fd00:%x::/%u\", 172.16.%u.0/24%s] }\n", i,
+            i, 16 + i % 5, i * 16, 28 + i % 7, i, i % 3 ? "" : ", 10.250.0.0/16");
     char *twice = strstr(text, ", 10.250.0.0/16"); // once only, else views would overlap
     for (char *p = twice + 1; (p = strstr(p, ", 10.250.0.0/16"));)
         memset(p, ' ', 15);
@@ -148,4 +153,5 @@ START_TEST(bisection_finds_what_a_walk_finds)
 }
 END_TEST
 
-CHECK_MAIN("resolver/views", table, the_public_view_has_an_access_list_of_its_own, bisection_finds_what_a_walk_finds)
+CHECK_MAIN("resolver/views", table, the_public_view_has_an_access_list_of_its_own,
+           bisection_finds_what_a_walk_finds)

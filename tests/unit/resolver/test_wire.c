@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// resolver/wire: names in text, and the writer: compression that ldns reads back, also past the reach of a pointer, and
-// a ceiling that nothing is written beyond.
+// resolver/wire: names in text, and the writer: compression that ldns reads back, also past the
+// reach of a pointer, and a ceiling that nothing is written beyond.
 #include "resolver/packet/wire.h"
 
 #include "tests/support/check_main.h"
@@ -19,7 +19,8 @@ START_TEST(names_from_text)
 {
     static const struct {
         const char *text;
-        size_t n; // 0: refused
+        // 0: refused
+        size_t n;
     } rows[] = {{"", 1},     {"a", 3},  {"a.", 3},          {"a.b", 5},  {".", 0},
                 {"a..b", 0}, {".a", 0}, {"example.io", 12}, {"a.b..", 0}};
     uint8_t wire[DNS_NAME_MAX];
@@ -38,7 +39,8 @@ START_TEST(names_from_text)
             long_name[i] = i % 2 ? '.' : 'x';
         long_name[n] = 0;
         if (n % 2)
-            ck_assert_uint_eq(dns_name_from_text(long_name, wire), n + 2 <= DNS_NAME_MAX ? n + 2 : 0);
+            ck_assert_uint_eq(dns_name_from_text(long_name, wire),
+                              n + 2 <= DNS_NAME_MAX ? n + 2 : 0);
     }
 }
 END_TEST
@@ -86,7 +88,8 @@ static size_t random_name(uint8_t out[DNS_NAME_MAX])
 static void begin(struct dns_writer *w, uint8_t *out, size_t max)
 {
     static const uint8_t name[] = "\7example\2io";
-    struct dns_query q = {.id = 1, .has_question = true, .name = name, .name_n = 12, .type = 1, .class_ = 1};
+    struct dns_query q = {
+        .id = 1, .has_question = true, .name = name, .name_n = 12, .type = 1, .class_ = 1};
     dns_writer_init(w, out, max);
     dns_write_header(w, &q, 0, true);
 }
@@ -138,7 +141,8 @@ START_TEST(nothing_is_written_past_the_ceiling)
             dns_write_name(&w, name, n);
             dns_write_rdata_end(&w, at);
             ck_assert_uint_le(w.n, max);
-            if (w.full && rnd(2)) { // a record that did not fit leaves nothing behind that a later name could point to
+            // a record that did not fit leaves nothing behind that a later name could point to
+            if (w.full && rnd(2)) {
                 dns_writer_rewind(&w, m);
                 ck_assert_uint_eq(w.n, m.n);
                 for (size_t k = 0; k < w.n_offsets; k++)
@@ -152,4 +156,5 @@ START_TEST(nothing_is_written_past_the_ceiling)
 END_TEST
 
 CHECK_MAIN("resolver/wire", names_from_text, names_from_a_mailbox,
-           compressed_names_read_back_also_past_the_reach_of_a_pointer, nothing_is_written_past_the_ceiling)
+           compressed_names_read_back_also_past_the_reach_of_a_pointer,
+           nothing_is_written_past_the_ceiling)

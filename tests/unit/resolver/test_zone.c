@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// resolver/zone: canonical order with ldns as the judge, lookups, and fe.D of a topology against its answers.
+// resolver/zone: canonical order with ldns as the judge, lookups, and fe.D of a topology against
+// its answers.
 #include "resolver/zone/zone.h"
 
 #include "base/err.h"
@@ -50,7 +51,8 @@ START_TEST(test_canonical_order_is_that_of_ldns)
             b[1] = (uint8_t)next_random();
             b_n = a_n + 2;
         }
-        ldns_rdf *ra = ldns_dname_new_frm_data((uint16_t)a_n, a), *rb = ldns_dname_new_frm_data((uint16_t)b_n, b);
+        ldns_rdf *ra = ldns_dname_new_frm_data((uint16_t)a_n, a),
+                 *rb = ldns_dname_new_frm_data((uint16_t)b_n, b);
         ldns_dname2canonical(ra);
         ldns_dname2canonical(rb);
         int want = ldns_dname_compare(ra, rb), got = zone_name_compare(a, a_n, b, b_n);
@@ -66,9 +68,10 @@ END_TEST
 
 START_TEST(test_order_of_rfc4034)
 {
-    static const char *const names[] = {"\7example\0",        "\1a\7example\0",       "\10yljkjljk\1a\7example\0",
-                                        "\1Z\1a\7example\0",  "\4zABC\1a\7EXAMPLE\0", "\1z\7example\0",
-                                        "\1\1\1z\7example\0", "\1*\1z\7example\0",    "\1\310\1z\7example\0"};
+    static const char *const names[] = {
+        "\7example\0",        "\1a\7example\0",       "\10yljkjljk\1a\7example\0",
+        "\1Z\1a\7example\0",  "\4zABC\1a\7EXAMPLE\0", "\1z\7example\0",
+        "\1\1\1z\7example\0", "\1*\1z\7example\0",    "\1\310\1z\7example\0"};
     for (size_t i = 0; i + 1 < ARRAY_LEN(names); i++)
         ck_assert_int_lt(zone_name_compare((const uint8_t *)names[i], strlen(names[i]) + 1,
                                            (const uint8_t *)names[i + 1], strlen(names[i + 1]) + 1),
@@ -123,14 +126,17 @@ START_TEST(test_owners_are_found)
         static struct zone_rr rrs[1 + 2 * 300];
         uint8_t soa_rdata[SOA_TIMERS_BYTES + 2] = {[5] = 1}; // serial
         size_t n = 0, apex_n = wire("fe.example.io", names[299]);
-        rrs[n++] = (struct zone_rr){names[299], soa_rdata, (uint16_t)apex_n, sizeof soa_rdata, DNS_SOA, 60};
+        rrs[n++] = (struct zone_rr){names[299],       soa_rdata, (uint16_t)apex_n,
+                                    sizeof soa_rdata, DNS_SOA,   60};
         for (uint32_t i = 0; i < n_owners; i++) {
             char text[40];
             snprintf(text, sizeof text, "%x.fe.example.io", i * 2654435761u);
             uint16_t name_n = (uint16_t)wire(text, names[i]);
-            rrs[n++] = (struct zone_rr){names[i], (const uint8_t *)"\1\2\3\4", name_n, 4, DNS_A, 60};
+            rrs[n++] =
+                (struct zone_rr){names[i], (const uint8_t *)"\1\2\3\4", name_n, 4, DNS_A, 60};
             if (i & 1)
-                rrs[n++] = (struct zone_rr){names[i], (const uint8_t *)"\1x", name_n, 2, DNS_TXT, 60};
+                rrs[n++] =
+                    (struct zone_rr){names[i], (const uint8_t *)"\1x", name_n, 2, DNS_TXT, 60};
         }
         struct zone *z;
         ck_assert_int_eq(zone_new(names[299], apex_n, 1, false, rrs, n, &z), 0);
@@ -156,7 +162,8 @@ START_TEST(test_frontend_agrees_with_answers)
     struct topology *t = fixture_topology();
     struct zone *z;
     ck_assert_int_eq(zone_frontend_new(t, (uint32_t)t->version, &z), 0);
-    const struct answer_context c = {.topology = t, .transport = ANSWER_TCP, .source = fixture_ip("192.0.2.99")};
+    const struct answer_context c = {
+        .topology = t, .transport = ANSWER_TCP, .source = fixture_ip("192.0.2.99")};
     for (size_t i = 0; i < z->n_rrs; i++)
         for (size_t k = 0; k < ARRAY_LEN(types); k++) {
             ldns_rdf *owner = ldns_dname_new_frm_data(z->rrs[i].owner_n, z->rrs[i].owner);
@@ -173,12 +180,13 @@ START_TEST(test_frontend_agrees_with_answers)
                     ldns_buffer *b = ldns_buffer_new(1024);
                     ldns_rr *rr = ldns_rr_list_rr(got, l);
                     ck_assert_int_eq(ldns_rr_rdata2buffer_wire(b, rr), LDNS_STATUS_OK);
-                    found |= ldns_buffer_position(b) == rrs[j].rdata_n && ldns_rr_ttl(rr) == rrs[j].ttl &&
+                    found |= ldns_buffer_position(b) == rrs[j].rdata_n &&
+                             ldns_rr_ttl(rr) == rrs[j].ttl &&
                              !memcmp(ldns_buffer_begin(b), rrs[j].rdata, rrs[j].rdata_n);
                     ldns_buffer_free(b);
                 }
-                ck_assert_msg(found, "%s type %d: a record of the zone is not in the answer:\n%s", text, types[k],
-                              fixture_text(got));
+                ck_assert_msg(found, "%s type %d: a record of the zone is not in the answer:\n%s",
+                              text, types[k], fixture_text(got));
             }
             fixture_answer_done(&a);
             free(text);
@@ -231,7 +239,8 @@ START_TEST(test_new_refuses_what_is_no_zone)
     ck_assert_uint_eq(other->n_rrs, n);
     ck_assert(other->is_signed);
     snapshot_unref(other);
-    ck_assert_int_eq(zone_new(z->apex, z->apex_n, 8, false, rrs, n, &other), ERR_INVAL); // the SOA says 7
+    // the SOA says 7
+    ck_assert_int_eq(zone_new(z->apex, z->apex_n, 8, false, rrs, n, &other), ERR_INVAL);
     rrs[n].owner = (const uint8_t *)"\1x\2fe\7example\2io";
     rrs[n].owner_n = 17;
     ck_assert_int_eq(zone_new(z->apex, z->apex_n, 7, false, rrs, n + 1, &other), 0);
@@ -264,6 +273,6 @@ START_TEST(test_out_of_memory)
 }
 END_TEST
 
-CHECK_MAIN("resolver/zone", test_canonical_order_is_that_of_ldns, test_order_of_rfc4034, test_frontend_has_its_records,
-           test_owners_are_found, test_frontend_agrees_with_answers, test_at_or_before,
-           test_new_refuses_what_is_no_zone, test_out_of_memory)
+CHECK_MAIN("resolver/zone", test_canonical_order_is_that_of_ldns, test_order_of_rfc4034,
+           test_frontend_has_its_records, test_owners_are_found, test_frontend_agrees_with_answers,
+           test_at_or_before, test_new_refuses_what_is_no_zone, test_out_of_memory)

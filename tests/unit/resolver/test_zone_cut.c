@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// resolver/cut: with private_cut: insecure, what each side of a cut answers, and which SOA a denial has.
+// resolver/cut: with private_cut: insecure, what each side of a cut answers, and which SOA a denial
+// has.
 #include "resolver/zone/zone_cut.h"
 
 #include "resolver/packet/wire.h"
@@ -9,7 +10,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#define SOA "example.io. 60 IN SOA eus-1.eastus.fe.example.io. hostmaster.example.io. 7 3600 600 1209600 60\n"
+#define SOA                                                                                        \
+    "example.io. 60 IN SOA eus-1.eastus.fe.example.io. hostmaster.example.io. 7 3600 600 1209600 " \
+    "60\n"
 #define PL "privatelink.example.io."
 #define WEU "westeurope.geo." PL
 #define SOA_PL "privatelink." SOA
@@ -23,14 +26,18 @@ static struct topology *zone_cut_topology(const char *rows)
     snprintf(
         text, sizeof text,
         "version: 7\ndomain: example.io\n%sregions:\n"
-        "  - { name: eastus, peer: \"192.0.2.1:8443\", stamps: [ { name: eus-1, ipv4: [192.0.2.1] } ] }\n"
-        "  - { name: westeurope, peer: \"192.0.2.2:8443\", stamps: [ { name: weu-1, ipv4: [192.0.2.2] } ] }\n"
+        "  - { name: eastus, peer: \"192.0.2.1:8443\", stamps: [ { name: eus-1, ipv4: [192.0.2.1] "
+        "} ] }\n"
+        "  - { name: westeurope, peer: \"192.0.2.2:8443\", stamps: [ { name: weu-1, ipv4: "
+        "[192.0.2.2] } ] }\n"
         "name_servers: [eus-1.eastus]\n"
         "registries:\n"
-        "  - { name: contoso, regional_endpoints: enabled, replicas: [ { region: eastus }, { region: westeurope } ] }\n"
+        "  - { name: contoso, regional_endpoints: enabled, replicas: [ { region: eastus }, { "
+        "region: westeurope } ] }\n"
         "  - { name: fabrikam, regional_endpoints: enabled, replicas: [ { region: eastus } ] }\n"
         "views:\n  - { name: corp, sources: [10.1.0.0/16] }\n"
-        "private_endpoints:\n  - { name: pe, registry: contoso, view: corp, addresses: { registry: 10.1.0.4, "
+        "private_endpoints:\n  - { name: pe, registry: contoso, view: corp, addresses: { registry: "
+        "10.1.0.4, "
         "registry_westeurope: 10.1.0.5, registry_data_westeurope: 10.1.0.6 } }\n",
         rows);
     return fixture_parse(text);
@@ -49,8 +56,8 @@ struct row {
 
 static const struct row rows[] = {
     // the child's side of the apex, and the parent's
-    {AT_PRIVATELINK, "privatelink.example.io", T_NS, "192.0.2.9", 0, PL " 3600 IN NS eus-1.eastus.fe.example.io.\n",
-     ""},
+    {AT_PRIVATELINK, "privatelink.example.io", T_NS, "192.0.2.9", 0,
+     PL " 3600 IN NS eus-1.eastus.fe.example.io.\n", ""},
     {AT_PRIVATELINK, "PrivateLink.example.io", T_A, "192.0.2.9", 0, "", SOA_PL},
     {AT_PRIVATELINK, "privatelink.example.io", T_DS, "192.0.2.9", 0, "", SOA},
     {AT_PRIVATELINK, "geo.privatelink.example.io", T_A, "192.0.2.9", 0, "", SOA_PL},
@@ -62,15 +69,19 @@ static const struct row rows[] = {
     {AT_PRIVATELINK, "example.io", T_TXT, "192.0.2.9", 0, "", SOA},
     // from D into the child and out again, in one response
     {AT_PRIVATELINK, "contoso.example.io", T_A, "192.0.2.9", 0,
-     "contoso.example.io. 30 IN CNAME " C_PL "\n" C_PL " 10 IN CNAME eus-1.eastus.fe.example.io.\n" A_EUS, ""},
+     "contoso.example.io. 30 IN CNAME " C_PL "\n" C_PL
+     " 10 IN CNAME eus-1.eastus.fe.example.io.\n" A_EUS,
+     ""},
     {AT_PRIVATELINK, "contoso.example.io", T_A, "10.1.9.9", 0,
      "contoso.example.io. 30 IN CNAME " C_PL "\n" C_PL " 10 IN A 10.1.0.4\n", ""},
-    {AT_PRIVATELINK, "contoso.example.io", T_TXT, "10.1.9.9", 0, "contoso.example.io. 30 IN CNAME " C_PL "\n", SOA_PL},
+    {AT_PRIVATELINK, "contoso.example.io", T_TXT, "10.1.9.9", 0,
+     "contoso.example.io. 30 IN CNAME " C_PL "\n", SOA_PL},
     {AT_PRIVATELINK, "contoso.privatelink.example.io", T_AAAA, "10.1.9.9", 0, "", SOA_PL},
     {AT_PRIVATELINK, "contoso.privatelink.example.io", T_DS, "10.1.9.9", 0, "", SOA_PL},
     {AT_PRIVATELINK, "contoso.westeurope.geo.example.io", T_TXT, "10.1.9.9", 0,
      "contoso.westeurope.geo.example.io. 300 IN CNAME contoso." WEU "\n", SOA_PL},
-    {AT_PRIVATELINK, "contoso.westeurope.data.privatelink.example.io", T_AAAA, "10.1.9.9", 0, "", SOA_PL},
+    {AT_PRIVATELINK, "contoso.westeurope.data.privatelink.example.io", T_AAAA, "10.1.9.9", 0, "",
+     SOA_PL},
     // a zone for each region: the names around them stay in D
     {AT_REGION, "westeurope.geo.privatelink.example.io", T_NS, "192.0.2.9", 0,
      WEU " 3600 IN NS eus-1.eastus.fe.example.io.\n", ""},
@@ -81,7 +92,8 @@ static const struct row rows[] = {
     {AT_REGION, "mars.geo.privatelink.example.io", T_A, "192.0.2.9", 3, "", SOA},
     {AT_REGION, "west-1.geo.privatelink.example.io", T_A, "192.0.2.9", 3, "", SOA},
     {AT_REGION, "contoso.mars.geo.privatelink.example.io", T_A, "192.0.2.9", 3, "", SOA},
-    {AT_REGION, "a234567890b234567890c234567890d234567890.geo.privatelink.example.io", T_A, "192.0.2.9", 3, "", SOA},
+    {AT_REGION, "a234567890b234567890c234567890d234567890.geo.privatelink.example.io", T_A,
+     "192.0.2.9", 3, "", SOA},
     {AT_REGION, "westeurope.data.privatelink.example.io", T_NS, "192.0.2.9", 0, "", SOA},
     {AT_REGION, "westeurope.xgeo.privatelink.example.io", T_NS, "192.0.2.9", 3, "", SOA},
     {AT_REGION, "fabrikam.westeurope.geo.privatelink.example.io", T_A, "192.0.2.9", 3, "", SOA_WEU},
@@ -89,13 +101,17 @@ static const struct row rows[] = {
     {AT_REGION, "contoso.westeurope.geo.example.io", T_TXT, "10.1.9.9", 0,
      "contoso.westeurope.geo.example.io. 300 IN CNAME contoso." WEU "\n", SOA_WEU},
     {AT_REGION, "contoso.westeurope.geo.example.io", T_A, "10.1.9.9", 0,
-     "contoso.westeurope.geo.example.io. 300 IN CNAME contoso." WEU "\ncontoso." WEU " 10 IN A 10.1.0.5\n", ""},
-    {AT_REGION, "contoso.example.io", T_TXT, "10.1.9.9", 0, "contoso.example.io. 30 IN CNAME " C_PL "\n", SOA},
+     "contoso.westeurope.geo.example.io. 300 IN CNAME contoso." WEU "\ncontoso." WEU
+     " 10 IN A 10.1.0.5\n",
+     ""},
+    {AT_REGION, "contoso.example.io", T_TXT, "10.1.9.9", 0,
+     "contoso.example.io. 30 IN CNAME " C_PL "\n", SOA},
     {AT_REGION, "contoso.westeurope.data.privatelink.example.io", T_AAAA, "10.1.9.9", 0, "", SOA},
     // no cut
     {"", "privatelink.example.io", T_NS, "192.0.2.9", 0, "", SOA},
     {"", "westeurope.geo.privatelink.example.io", T_NS, "192.0.2.9", 0, "", SOA},
-    {"", "contoso.example.io", T_TXT, "10.1.9.9", 0, "contoso.example.io. 30 IN CNAME " C_PL "\n", SOA},
+    {"", "contoso.example.io", T_TXT, "10.1.9.9", 0, "contoso.example.io. 30 IN CNAME " C_PL "\n",
+     SOA},
 };
 
 START_TEST(table)
@@ -109,10 +125,10 @@ START_TEST(table)
         ck_assert_msg(ldns_pkt_get_rcode(a.pkt) == (ldns_pkt_rcode)r->rcode, "row %zu: rcode %d", i,
                       ldns_pkt_get_rcode(a.pkt));
         ck_assert_msg(ldns_pkt_aa(a.pkt), "row %zu: AA", i);
-        ck_assert_msg(!strcmp(fixture_text(ldns_pkt_answer(a.pkt)), r->answer), "row %zu answers\n%s", i,
-                      fixture_text(ldns_pkt_answer(a.pkt)));
-        ck_assert_msg(!strcmp(fixture_text(ldns_pkt_authority(a.pkt)), r->authority), "row %zu authority\n%s", i,
-                      fixture_text(ldns_pkt_authority(a.pkt)));
+        ck_assert_msg(!strcmp(fixture_text(ldns_pkt_answer(a.pkt)), r->answer),
+                      "row %zu answers\n%s", i, fixture_text(ldns_pkt_answer(a.pkt)));
+        ck_assert_msg(!strcmp(fixture_text(ldns_pkt_authority(a.pkt)), r->authority),
+                      "row %zu authority\n%s", i, fixture_text(ldns_pkt_authority(a.pkt)));
         fixture_answer_done(&a);
         snapshot_unref(t);
     }
@@ -130,7 +146,8 @@ START_TEST(apexes_have_soa_and_glue)
         fixture_ask(&c, cuts[i][1], T_SOA, -1, &a);
         ck_assert_uint_eq(ldns_pkt_ancount(a.pkt), 1);
         ck_assert_uint_eq(ldns_pkt_nscount(a.pkt), 0);
-        ck_assert_ptr_nonnull(strstr(fixture_text(ldns_pkt_answer(a.pkt)), " 7 3600 600 1209600 60\n"));
+        ck_assert_ptr_nonnull(
+            strstr(fixture_text(ldns_pkt_answer(a.pkt)), " 7 3600 600 1209600 60\n"));
         fixture_answer_done(&a);
         fixture_ask(&c, cuts[i][1], T_NS, -1, &a);
         ck_assert_str_eq(fixture_text(ldns_pkt_additional(a.pkt)), A_EUS);

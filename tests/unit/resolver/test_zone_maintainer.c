@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// resolver/zone/zone_maintainer: what leaves fe.D alone costs no zone, no file, no version and no message; counted.
+// resolver/zone/zone_maintainer: what leaves fe.D alone costs no zone, no file, no version and no
+// message; counted.
 #include "resolver/zone/zone_maintainer.h"
 
 #include "base/err.h"
@@ -28,12 +29,13 @@ struct lab {
     struct snapshot topology, frontend;
     struct zone_maintainer *zone_maintainer;
     _Atomic int n_builds;
-    int secondary; // where notifications arrive
+    // where notifications arrive
+    int secondary;
     unsigned port;
 };
 
-static int count_build(void *ctx, const struct topology *t, const struct zone *last, int64_t now_s, struct zone **out,
-                       int64_t *out_again_s)
+static int count_build(void *ctx, const struct topology *t, const struct zone *last, int64_t now_s,
+                       struct zone **out, int64_t *out_again_s)
 {
     *out_again_s = 0;
     int rc = zone_frontend(t, last, now_s, out);
@@ -41,12 +43,15 @@ static int count_build(void *ctx, const struct topology *t, const struct zone *l
     return rc;
 }
 
-static struct topology *document(const struct lab *lab, unsigned version, unsigned address, const char *more)
+static struct topology *document(const struct lab *lab, unsigned version, unsigned address,
+                                 const char *more)
 {
     char text[1000];
     snprintf(text, sizeof text,
-             "version: %u\ndomain: example.io\nregions:\n  - {name: eastus, stamps: [{name: eus-1, ipv4: "
-             "[192.0.2.%u]}]}\nname_servers: [eus-1.eastus]\ntransfer: {allow: [127.0.0.1], notify: [{address: "
+             "version: %u\ndomain: example.io\nregions:\n  - {name: eastus, stamps: [{name: eus-1, "
+             "ipv4: "
+             "[192.0.2.%u]}]}\nname_servers: [eus-1.eastus]\ntransfer: {allow: [127.0.0.1], "
+             "notify: [{address: "
              "'127.0.0.1:%u'}]}\n%s",
              version, address, lab->port, more);
     return fixture_parse(text);
@@ -124,7 +129,8 @@ static uint32_t told(struct lab *lab)
     return serial;
 }
 
-static void wait_until_seen(const struct topology *t) // besides the cell and ours, the zone maintainer has a reference
+// besides the cell and ours, the zone maintainer has a reference
+static void wait_until_seen(const struct topology *t)
 {
     for (int i = 0; i < 2000 && snapshot_refs(t) != 3; i++)
         nanosleep(&(struct timespec){0, 5000000}, NULL);
@@ -142,7 +148,8 @@ static struct topology *changed(struct changer *c, const struct topology *t, uns
 {
     char text[200];
     struct topology *next = NULL;
-    int n = snprintf(text, sizeof text, "version: %u\nregistries: [{name: tenant%u, replicas: [{region: eastus}]}]\n",
+    int n = snprintf(text, sizeof text,
+                     "version: %u\nregistries: [{name: tenant%u, replicas: [{region: eastus}]}]\n",
                      version, version % 40);
     ck_assert_int_eq(changer_apply(c, t, text, (size_t)n, "c", 1, NULL, &next), 0);
     return next;
@@ -187,7 +194,8 @@ START_TEST(changes_of_registries_cost_nothing)
     // A whole document of the same content, by its pin: one look at it, and no more.
     char hex[2 * SHA256_BYTES + 1], pin[160];
     hex_format(t->frame->serial.content, SHA256_BYTES, hex);
-    snprintf(pin, sizeof pin, "zone_serial: {serial: 1, content: %s}\nhealth: {interval: 9s}\n", hex);
+    snprintf(pin, sizeof pin, "zone_serial: {serial: 1, content: %s}\nhealth: {interval: 9s}\n",
+             hex);
     snapshot_unref(t);
     t = document(&lab, 2000, 1, pin);
     put(&lab, snapshot_ref(t));

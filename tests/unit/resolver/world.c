@@ -57,8 +57,9 @@ struct ip world_ip_in(const struct cidr *net)
 
 struct ip world_ip(void)
 {
-    static const char *const hot[] = {"198.51.100.77",     "203.0.113.9",    "8.8.8.8",    "198.51.64.1", "2001:db8::1",
-                                      "2a00:1450:4001::7", "2001:db8:0:1::", "172.16.5.9", "fd00:1::5"};
+    static const char *const hot[] = {"198.51.100.77",  "203.0.113.9", "8.8.8.8",
+                                      "198.51.64.1",    "2001:db8::1", "2a00:1450:4001::7",
+                                      "2001:db8:0:1::", "172.16.5.9",  "fd00:1::5"};
     struct ip ip = fixture_ip(hot[rnd(ARRAY_LEN(hot))]);
     bool v4 = ip_is_v4(&ip);
     // More often near it than far: it must meet others in networks of all lengths.
@@ -97,15 +98,19 @@ static void put_order(struct buf *b, unsigned n_regions, bool all)
 }
 
 // `lost`: one that is called otherwise, or -1.
-static void put_regions(struct buf *b, unsigned n_regions, const char *const *places, bool reversed, int lost)
+static void put_regions(struct buf *b, unsigned n_regions, const char *const *places, bool reversed,
+                        int lost)
 {
     buf_str(b, "version: 1\ndomain: example.io\nhostmaster: h@example.io\nregions:\n");
     for (unsigned k = 0; k < n_regions; k++) {
         unsigned i = reversed ? n_regions - 1 - k : k;
-        buf_printf(b, "  - name: %s%u\n    peer: 10.%u.0.1:8443\n", (int)i == lost ? "gone" : "r", i, i);
+        buf_printf(b, "  - name: %s%u\n    peer: 10.%u.0.1:8443\n", (int)i == lost ? "gone" : "r",
+                   i, i);
         if (places[i])
             buf_printf(b, "    location: \"%s\"\n", places[i]);
-        buf_printf(b, "    stamps: [{ name: a, ipv4: [10.%u.0.1] }, { name: b, ipv4: [10.%u.0.2] }]\n", i, i);
+        buf_printf(b,
+                   "    stamps: [{ name: a, ipv4: [10.%u.0.1] }, { name: b, ipv4: [10.%u.0.2] }]\n",
+                   i, i);
     }
     buf_printf(b, "name_servers: [a.%s0]\n", lost == 0 ? "gone" : "r");
 }
@@ -116,15 +121,18 @@ static void put_registries(struct buf *b, unsigned n_regions)
     for (unsigned j = 0; j < 5; j++) {
         unsigned on = rnd(n_regions), spread = 1 + rnd(5), off = 2 + rnd(6), drained = 2 + rnd(6);
         buf_printf(b, "  - name: regaa%u\n    regional_endpoints: %s\n%s    replicas:\n", j,
-                   j < 2 || rnd(2) ? "enabled" : "disabled", rnd(3) ? "" : "    hash: abcdefgh01234567\n");
+                   j < 2 || rnd(2) ? "enabled" : "disabled",
+                   rnd(3) ? "" : "    hash: abcdefgh01234567\n");
         for (unsigned i = 0; i < n_regions; i++) {
             static const unsigned weights[] = {100, 100, 100, 50, 1, 0, 0};
             unsigned weight = rnd(4) ? weights[rnd(ARRAY_LEN(weights))] : rnd(101);
             unsigned stamp = rnd(2);
             if (i != on && !rnd(spread))
                 continue;
-            buf_printf(b, "      - { region: r%u, stamp: %c, global_routing: %s, drained: %s, weight: %u", i,
-                       "ab"[stamp], i == on || rnd(off) ? "true" : "false", rnd(drained) ? "false" : "true", weight);
+            buf_printf(
+                b, "      - { region: r%u, stamp: %c, global_routing: %s, drained: %s, weight: %u",
+                i, "ab"[stamp], i == on || rnd(off) ? "true" : "false",
+                rnd(drained) ? "false" : "true", weight);
             if (!rnd(3)) // it has moved, or is to
                 buf_printf(b, ", stamp_was: %c, stamp_since: \"%s\"", "ba"[stamp],
                            rnd(2) ? "2001-01-01T00:00:00Z" : "2126-01-01T00:00:00Z");
@@ -183,7 +191,8 @@ static void write_latencies(const char *dir, unsigned n_regions)
             ;
         for (unsigned r = 0; r < n_regions && k == i; r++)
             if (rnd(4))
-                buf_printf(&b, "%s,r%u,%u.%u\n", cidr_format(&seen[i], text), r, rnd(30), rnd(2) * 5);
+                buf_printf(&b, "%s,r%u,%u.%u\n", cidr_format(&seen[i], text), r, rnd(30),
+                           rnd(2) * 5);
     }
     snprintf(path, sizeof path, "%s/ms.csv", dir);
     ck_assert_int_eq(file_write_atomic(path, buf_cstr(&b), b.n, 0600), 0);
@@ -210,7 +219,8 @@ static void write_places(const char *dir)
 
 // ---- the whole ----
 
-static void measure(struct world *w, unsigned n_regions, const char *const *places, const char *files, bool older)
+static void measure(struct world *w, unsigned n_regions, const char *const *places,
+                    const char *files, bool older)
 {
     AUTO_BUF struct buf b;
     struct topology *t = w->t;
@@ -232,8 +242,9 @@ static void measure(struct world *w, unsigned n_regions, const char *const *plac
 
 void world_make(struct world *w)
 {
-    static const char *const all_places[] = {"38.95,-77.45", "53.35,-6.26", "1.35,103.82", "-33.87,151.21",
-                                             "52.52,13.4",   "48.86,2.35",  "50.1,8.7",    NULL};
+    static const char *const all_places[] = {"38.95,-77.45",  "53.35,-6.26", "1.35,103.82",
+                                             "-33.87,151.21", "52.52,13.4",  "48.86,2.35",
+                                             "50.1,8.7",      NULL};
     const char *places[8];
     AUTO_BUF struct buf b;
     char files[512] = "", dir[] = "/tmp/world-XXXXXX";
@@ -246,13 +257,14 @@ void world_make(struct world *w)
     for (unsigned i = 0; i < n_regions; i++)
         places[i] = i ? all_places[rnd(ARRAY_LEN(all_places))] : all_places[rnd(7)];
     if (latency) {
-        n += (unsigned)snprintf(files, sizeof files, "  latency_file: %s/ms.csv\n  latency_margin: %ums\n", dir,
-                                rnd(12));
+        n +=
+            (unsigned)snprintf(files, sizeof files,
+                               "  latency_file: %s/ms.csv\n  latency_margin: %ums\n", dir, rnd(12));
         write_latencies(dir, n_regions);
     }
     if (maxmind) {
-        snprintf(files + n, sizeof files - n, "  maxmind_file: %s/places.mmdb\n  distance_margin_km: %u\n", dir,
-                 rnd(3) * 700);
+        snprintf(files + n, sizeof files - n,
+                 "  maxmind_file: %s/places.mmdb\n  distance_margin_km: %u\n", dir, rnd(3) * 700);
         write_places(dir);
     }
     buf_init(&b, 1 << 20);
@@ -298,7 +310,8 @@ void world_verdicts(struct world *w)
             list[i].up = rnd(4) >= bad;
             list[i].is_short = rnd(5) < bad / 2;
             list[i].force = rnd(6) ? HEALTH_AUTO : rnd(2) ? HEALTH_FORCE_UP : HEALTH_FORCE_DOWN;
-            list[i].headroom = (uint8_t)(rnd(2) ? HEALTH_HEADROOM_FULL : rnd(HEALTH_HEADROOM_FULL + 1));
+            list[i].headroom =
+                (uint8_t)(rnd(2) ? HEALTH_HEADROOM_FULL : rnd(HEALTH_HEADROOM_FULL + 1));
         }
         w->verdicts->n_exceptions = rnd(2) ? 0 : rnd(WORLD_EXCEPTIONS);
         w->verdicts->exceptions = w->exceptions;

@@ -6,8 +6,9 @@
 #include "tests/unit/store/meta_support.h"
 
 // An entry that a region signed somewhere: its place is `seq` of `epoch`.
-static inline struct feed_entry entry(const char *origin, uint64_t epoch, uint64_t seq, uint64_t stamp,
-                                      enum entry_kind kind, const char *repo, const char *text)
+static inline struct feed_entry entry(const char *origin, uint64_t epoch, uint64_t seq,
+                                      uint64_t stamp, enum entry_kind kind, const char *repo,
+                                      const char *text)
 {
     struct feed_entry e = {.origin = origin,
                            .epoch = epoch,

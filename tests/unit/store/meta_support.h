@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the tests of the metadata share: stores in a folder of their own, a signer that only hashes, small manifests.
+// What the tests of the metadata share: stores in a folder of their own, a signer that only hashes,
+// small manifests.
 #ifndef MERIDIAN_TESTS_META_SUPPORT_H
 #define MERIDIAN_TESTS_META_SUPPORT_H
 
@@ -21,10 +22,13 @@
 struct region_store {
     char dir[64], path[96];
     const char *region;
-    const char *key; // NULL: "feed-key-1"
+    // NULL: "feed-key-1"
+    const char *key;
     struct meta *m;
-    int sign_rc;           // what the signer answers
-    _Atomic int n_commits; // on_commit calls
+    // what the signer answers
+    int sign_rc;
+    // on_commit calls
+    _Atomic int n_commits;
 };
 
 // Not Ed25519: SHA-256 of the text, twice. The store does not look into signatures.
@@ -93,8 +97,9 @@ static inline struct digest digest_str(const char *s)
 }
 
 // A manifest is its text here; its references are given beside it, as the parser would.
-static inline int put_refs(struct region_store *s, const char *repo, const char *tag, const char *text,
-                           const struct manifest_ref *refs, size_t n_refs, struct put_result *out)
+static inline int put_refs(struct region_store *s, const char *repo, const char *tag,
+                           const char *text, const struct manifest_ref *refs, size_t n_refs,
+                           struct put_result *out)
 {
     struct manifest_put p = {.registry = REG,
                              .repository = repo,
@@ -121,7 +126,8 @@ static inline uint64_t head_seq(struct region_store *s, const char *origin)
 }
 
 // All entries of an origin that s holds, into the arena.
-static inline size_t feed_all(struct region_store *s, const char *origin, struct arena *a, struct feed_entry **out)
+static inline size_t feed_all(struct region_store *s, const char *origin, struct arena *a,
+                              struct feed_entry **out)
 {
     struct feed_mark zero = {0}, last;
     size_t n;
@@ -159,7 +165,8 @@ static inline void feed_verify(struct region_store *s, const char *origin)
     arena_done(&a);
 }
 
-static inline void expect_tag(struct region_store *s, const char *repo, const char *tag, const char *text)
+static inline void expect_tag(struct region_store *s, const char *repo, const char *tag,
+                              const char *text)
 {
     struct arena a;
     struct manifest_row row;
@@ -189,9 +196,10 @@ static inline void listing(struct region_store *s, struct buf *out)
             struct tag_version *v;
             struct manifest_row row;
             ck_assert_int_eq(meta_manifest_get(s->m, REG, repos[i], tags[k], NULL, &a, &row), 0);
-            buf_printf(out, " %s %.*s %llu\n", tags[k], (int)row.content.n, (const char *)row.content.p,
-                       (unsigned long long)row.stamp);
-            ck_assert_int_eq(meta_tag_history(s->m, REG, repos[i], tags[k], 1000, &a, &v, &n_versions), 0);
+            buf_printf(out, " %s %.*s %llu\n", tags[k], (int)row.content.n,
+                       (const char *)row.content.p, (unsigned long long)row.stamp);
+            ck_assert_int_eq(
+                meta_tag_history(s->m, REG, repos[i], tags[k], 1000, &a, &v, &n_versions), 0);
             ck_assert(digest_equal(&v[0].digest, &row.digest) && v[0].stamp == row.stamp);
             for (size_t j = 0; j < n_versions; j++)
                 buf_printf(out, "  %02x%02x %llu %s\n", v[j].digest.b[0], v[j].digest.b[1],

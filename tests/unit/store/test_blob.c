@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// store/blob: what is committed is what its name says; what is not stays out of sight; uploads resume.
+// store/blob: what is committed is what its name says; what is not stays out of sight; uploads
+// resume.
 #include "store/blob.h"
 
 #include "base/clock.h"
@@ -345,7 +346,8 @@ END_TEST
 START_TEST(names_cannot_leave_the_directory)
 {
     begin();
-    static const char *const bad[] = {"", ".", "..", ".x", "a/b", "../x", "A", "a b", "a\n", "x\xc3"};
+    static const char *const bad[] = {"",     ".", "..",  ".x",  "a/b",
+                                      "../x", "A", "a b", "a\n", "x\xc3"};
     struct blob_upload *u;
     for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
         ck_assert_int_eq(blob_upload_open(bs, bad[i], &u), ERR_INVAL);
@@ -423,7 +425,8 @@ START_TEST(memory_may_end_anywhere)
 }
 END_TEST
 
-// On a tiny tmpfs; mounting needs root and may be forbidden in a container: the case is then left out, with a note.
+// On a tiny tmpfs; mounting needs root and may be forbidden in a container: the case is then left
+// out, with a note.
 START_TEST(full_disk_loses_nothing_that_was_acknowledged)
 {
     strcpy(dir, "/tmp/meridian-full-XXXXXX");
@@ -463,8 +466,10 @@ START_TEST(full_disk_loses_nothing_that_was_acknowledged)
 END_TEST
 
 CHECK_MAIN("store/blob", upload_commits_and_reads_back, wrong_digest_leaves_the_upload,
-           resumed_upload_is_trimmed_to_what_was_acknowledged, what_is_there_is_digested_when_it_is_needed,
-           a_commit_is_noted_until_it_is_discarded, second_copy_removes_its_upload_file, a_torn_blob_is_replaced,
-           bytes_damaged_in_place_are_replaced, what_is_damaged_is_set_aside_until_it_is_whole, verifying_is_paced,
-           names_cannot_leave_the_directory, symlinks_are_not_followed, abandoned_files_expire_open_ones_do_not,
-           memory_may_end_anywhere, full_disk_loses_nothing_that_was_acknowledged)
+           resumed_upload_is_trimmed_to_what_was_acknowledged,
+           what_is_there_is_digested_when_it_is_needed, a_commit_is_noted_until_it_is_discarded,
+           second_copy_removes_its_upload_file, a_torn_blob_is_replaced,
+           bytes_damaged_in_place_are_replaced, what_is_damaged_is_set_aside_until_it_is_whole,
+           verifying_is_paced, names_cannot_leave_the_directory, symlinks_are_not_followed,
+           abandoned_files_expire_open_ones_do_not, memory_may_end_anywhere,
+           full_disk_loses_nothing_that_was_acknowledged)

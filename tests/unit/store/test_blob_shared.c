@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// store/blob in two processes, as in a restart: here two stores on the same directory. The program is linked with
-// flock() wrapped, so that what the other one does between the open and the lock of a file is no matter of luck.
+// store/blob in two processes, as in a restart: here two stores on the same directory. The program
+// is linked with flock() wrapped, so that what the other one does between the open and the lock of
+// a file is no matter of luck.
 #include "store/blob.h"
 
 #include "base/err.h"
@@ -114,7 +115,8 @@ START_TEST(two_processes_never_write_to_one_upload)
 }
 END_TEST
 
-// The file is opened in the moment in which it becomes a blob: the blob must not be cut, nor taken for the upload.
+// The file is opened in the moment in which it becomes a blob: the blob must not be cut, nor taken
+// for the upload.
 static void commit_meets_open(void)
 {
     begin();
@@ -161,4 +163,5 @@ START_TEST(what_was_written_until_the_lock_counts)
 END_TEST
 
 CHECK_MAIN("store/blob_shared", two_processes_never_write_to_one_upload,
-           an_upload_that_becomes_a_blob_is_no_upload_elsewhere, what_was_written_until_the_lock_counts)
+           an_upload_that_becomes_a_blob_is_no_upload_elsewhere,
+           what_was_written_until_the_lock_counts)

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// store/entry: the signed text is exactly as written down, lines read back as they were, bad lines are refused.
+// store/entry: the signed text is exactly as written down, lines read back as they were, bad lines
+// are refused.
 #include "store/entry.h"
 
 #include "base/err.h"
@@ -49,8 +50,10 @@ START_TEST(signed_text_is_as_written_down)
     buf_init(&b, 0);
     struct feed_entry e = manifest_entry("{}");
     ck_assert_int_eq(entry_signed_text(&e, &b), 0);
-    ck_assert_str_eq(b.p, "meridian-feed-1\neastus\n3\n0\n42\n117000000000000123\n0\nmanifest\ncontoso\nteam/app\n\n"
-                          "sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a\n" TYPE "\n2\n");
+    ck_assert_str_eq(
+        b.p,
+        "meridian-feed-1\neastus\n3\n0\n42\n117000000000000123\n0\nmanifest\ncontoso\nteam/app\n\n"
+        "sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a\n" TYPE "\n2\n");
     size_t n = b.n;
     uint8_t zero[ENTRY_HASH_BYTES] = {0}, want[ENTRY_HASH_BYTES], got[ENTRY_HASH_BYTES];
     char both[1024];
@@ -96,7 +99,8 @@ START_TEST(lines_read_back_as_they_were)
 {
     static char big[ENTRY_INLINE_MAX + 1];
     memset(big, 'x', ENTRY_INLINE_MAX);
-    struct feed_entry all[] = {manifest_entry("{\"a\":1}"), tag_entry(), manifest_entry("{}"), manifest_entry(big)};
+    struct feed_entry all[] = {manifest_entry("{\"a\":1}"), tag_entry(), manifest_entry("{}"),
+                               manifest_entry(big)};
     all[2].content = (struct bytes){0};
     all[2].stamp = INT64_MAX;
     for (size_t i = 0; i < ARRAY_LEN(all); i++) {
@@ -195,7 +199,8 @@ START_TEST(bad_lines_are_refused)
         buf_add(&b, good.p, (size_t)(at - good.p));
         buf_str(&b, bad[i].to);
         buf_str(&b, at + strlen(bad[i].from));
-        ck_assert_msg(entry_parse(bytes_of(b.p, b.n), &a, &back) == ERR_PROTO, "case %zu: %s", i, b.p);
+        ck_assert_msg(entry_parse(bytes_of(b.p, b.n), &a, &back) == ERR_PROTO, "case %zu: %s", i,
+                      b.p);
         buf_done(&b);
         arena_done(&a);
     }
@@ -206,7 +211,8 @@ END_TEST
 START_TEST(names)
 {
     static const char *const good[] = {"a", "a/b", "a-b", "a--b", "a.b", "a_b", "a__b/c0"};
-    static const char *const bad[] = {"", "A", "a/", "/a", "a..b", "a___b", "-a", "a-", "a.-b", "a/-b", "a b"};
+    static const char *const bad[] = {"",   "A",  "a/",   "/a",   "a..b", "a___b",
+                                      "-a", "a-", "a.-b", "a/-b", "a b"};
     for (size_t i = 0; i < ARRAY_LEN(good); i++)
         ck_assert_msg(entry_repository_ok(good[i]), "%s", good[i]);
     for (size_t i = 0; i < ARRAY_LEN(bad); i++)
@@ -223,7 +229,8 @@ START_TEST(names)
     s[128] = 'a';
     s[129] = 0;
     ck_assert(!entry_tag_ok(s));
-    ck_assert(entry_tag_ok("_x") && !entry_tag_ok(".x") && !entry_tag_ok("") && !entry_tag_ok("a:b"));
+    ck_assert(entry_tag_ok("_x") && !entry_tag_ok(".x") && !entry_tag_ok("") &&
+              !entry_tag_ok("a:b"));
 }
 END_TEST
 
@@ -255,4 +262,5 @@ START_TEST(memory_may_end_anywhere)
 END_TEST
 
 CHECK_MAIN("store/entry", signed_text_is_as_written_down, lines_read_back_as_they_were,
-           format_refuses_what_must_not_be_in_a_feed, bad_lines_are_refused, names, memory_may_end_anywhere)
+           format_refuses_what_must_not_be_in_a_feed, bad_lines_are_refused, names,
+           memory_may_end_anywhere)

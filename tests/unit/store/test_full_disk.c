@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The store on a disk that is full at each step in turn: what was acknowledged stays, what was refused leaves nothing
-// that counts, reads go on, and all goes on once there is room, without another start.
+// The store on a disk that is full at each step in turn: what was acknowledged stays, what was
+// refused leaves nothing that counts, reads go on, and all goes on once there is room, without
+// another start.
 #include "store/blob.h"
 #include "store/spare.h"
 #include "tests/support/full_disk.h"
@@ -29,7 +30,8 @@ static int tag_points_to(const char *tag, const char *text)
     return rc;
 }
 
-// One writes, with the disk full at the n-th step of it, or from there on: refused whole or taken whole, never between.
+// One writes, with the disk full at the n-th step of it, or from there on: refused whole or taken
+// whole, never between.
 static void writes(void (*full)(long))
 {
     char text[64], before[64] = "";
@@ -93,7 +95,8 @@ static void turns(void (*full)(long), bool closing)
             full(n);
         int rc = closing ? 0 : store_try(&region, NULL);
         met = full_disk_off() > 0;
-        bool unsaid = full == full_disk_at && rc == ERR_IO; // when it is asked why, there is room again
+        // when it is asked why, there is room again
+        bool unsaid = full == full_disk_at && rc == ERR_IO;
         ck_assert_msg(rc == 0 || rc == ERR_NOSPACE || unsaid, "step %ld: %s", n, err_text(rc));
         if (!closing && !rc)
             meta_close(region.m);
@@ -119,8 +122,8 @@ START_TEST(opening_on_a_full_disk_is_refused_and_loses_nothing)
 }
 END_TEST
 
-// The log comes to its limit of pages and is brought into the database while the disk is full: the write that does it
-// is acknowledged all the same, and nothing is lost.
+// The log comes to its limit of pages and is brought into the database while the disk is full: the
+// write that does it is acknowledged all the same, and nothing is lost.
 START_TEST(a_checkpoint_on_a_full_disk_loses_nothing)
 {
     static char text[64 << 10];
@@ -322,7 +325,10 @@ START_TEST(spare_room_is_there_in_full_or_not_at_all)
 END_TEST
 
 CHECK_MAIN("store/full_disk", a_write_is_whole_or_refused_when_the_disk_is_full_from_a_step_on,
-           a_write_is_whole_or_refused_when_one_step_finds_no_room, closing_on_a_full_disk_loses_nothing,
-           opening_on_a_full_disk_is_refused_and_loses_nothing, a_checkpoint_on_a_full_disk_loses_nothing,
-           a_blob_is_whole_or_not_there, an_upload_is_repeated_once_there_is_room, a_fetch_goes_on_once_there_is_room,
-           the_layout_is_made_once_there_is_room, the_probe_says_so, spare_room_is_there_in_full_or_not_at_all)
+           a_write_is_whole_or_refused_when_one_step_finds_no_room,
+           closing_on_a_full_disk_loses_nothing,
+           opening_on_a_full_disk_is_refused_and_loses_nothing,
+           a_checkpoint_on_a_full_disk_loses_nothing, a_blob_is_whole_or_not_there,
+           an_upload_is_repeated_once_there_is_room, a_fetch_goes_on_once_there_is_room,
+           the_layout_is_made_once_there_is_room, the_probe_says_so,
+           spare_room_is_there_in_full_or_not_at_all)

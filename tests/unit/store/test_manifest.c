@@ -35,15 +35,22 @@ START_TEST(good_ones)
         size_t n_refs;
         bool index;
     } good[] = {
-        {OCI, "{\"schemaVersion\":2,\"mediaType\":\"" OCI "\"," CONFIG ",\"layers\":[" LAYER "," LAYER "]}", 3, false},
+        {OCI,
+         "{\"schemaVersion\":2,\"mediaType\":\"" OCI "\"," CONFIG ",\"layers\":[" LAYER "," LAYER
+         "]}",
+         3, false},
         {OCI, "{\"schemaVersion\":2," CONFIG ",\"layers\":[]}", 1, false},
         {NULL, "{\"schemaVersion\":2," CONFIG ",\"layers\":[]}", 1, false},
         {NULL, "{\"schemaVersion\":2,\"manifests\":[]}", 0, true},
-        {DOCKER, "{\"schemaVersion\":2,\"mediaType\":\"" DOCKER "\"," CONFIG ",\"layers\":[" LAYER "]}", 2, false},
+        {DOCKER,
+         "{\"schemaVersion\":2,\"mediaType\":\"" DOCKER "\"," CONFIG ",\"layers\":[" LAYER "]}", 2,
+         false},
         {INDEX, "{\"schemaVersion\":2,\"manifests\":[" DESC(OCI) "," DESC(INDEX) "]}", 2, true},
         {LIST, "{\"schemaVersion\":2,\"manifests\":[" DESC(DOCKER) "]}", 1, true},
-        {OCI, "{\"schemaVersion\":2," CONFIG ",\"layers\":[],\"subject\":" DESC(OCI) ",\"artifactType\":\"a/b\"}", 2,
-         false},
+        {OCI,
+         "{\"schemaVersion\":2," CONFIG
+         ",\"layers\":[],\"subject\":" DESC(OCI) ",\"artifactType\":\"a/b\"}",
+         2, false},
     };
     for (size_t i = 0; i < ARRAY_LEN(good); i++) {
         struct arena a;
@@ -63,12 +70,17 @@ START_TEST(kinds_of_references)
     struct manifest m;
     arena_init(&a, 0);
     ck_assert_int_eq(
-        parse("{\"schemaVersion\":2," CONFIG
-              ",\"layers\":[" DESC("application/vnd.oci.image.layer.nondistributable.v1.tar+gzip") "," DESC(
-                  "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip") "," LAYER
-                                                                               "],\"subject\":" DESC(
-                                                                                   OCI) ",\"artifactType\":"
-                                                                                        "\"application/x.sbom\"}",
+        parse("{\"schemaVersion\":2," CONFIG ",\"layers\":[" DESC(
+                  "application/"
+                  "vnd.oci.image.layer."
+                  "nondistributable.v1.tar+gzip") "," DESC("application/"
+                                                           "vnd.docker.image.rootfs.foreign.diff."
+                                                           "tar.gzip") "," LAYER
+                                                                       "],\"subject\":" DESC(
+                                                                           OCI) ",\"artifactT"
+                                                                                "ype\":"
+                                                                                "\"applicatio"
+                                                                                "n/x.sbom\"}",
               OCI, &m, &a),
         0);
     static const enum ref_kind want[] = {REF_BLOB, REF_FOREIGN, REF_FOREIGN, REF_BLOB, REF_SUBJECT};
@@ -80,7 +92,8 @@ START_TEST(kinds_of_references)
     }
     ck_assert_str_eq(m.artifact_type, "application/x.sbom");
     ck_assert_str_eq(m.media_type, OCI);
-    ck_assert_int_eq(parse("{\"schemaVersion\":2,\"manifests\":[" DESC(OCI) "," LAYER "]}", INDEX, &m, &a), 0);
+    ck_assert_int_eq(
+        parse("{\"schemaVersion\":2,\"manifests\":[" DESC(OCI) "," LAYER "]}", INDEX, &m, &a), 0);
     ck_assert_int_eq(m.refs[0].kind, REF_MANIFEST);
     ck_assert_int_eq(m.refs[1].kind, REF_BLOB);
     arena_done(&a);
@@ -112,29 +125,40 @@ START_TEST(bad_ones)
         {INDEX, "{\"schemaVersion\":2,\"manifests\":[],\"layers\":[]}", ERR_INVAL},
         {INDEX, "{\"schemaVersion\":2,\"manifests\":[]," CONFIG "}", ERR_INVAL},
         {INDEX, "{\"schemaVersion\":2," CONFIG ",\"layers\":[]}", ERR_INVAL},
-        {OCI, "{\"schemaVersion\":2,\"mediaType\":\"" DOCKER "\"," CONFIG ",\"layers\":[]}", ERR_INVAL},
+        {OCI, "{\"schemaVersion\":2,\"mediaType\":\"" DOCKER "\"," CONFIG ",\"layers\":[]}",
+         ERR_INVAL},
         {OCI, "{\"schemaVersion\":2,\"mediaType\":5," CONFIG ",\"layers\":[]}", ERR_INVAL},
         {"text/plain", "{\"schemaVersion\":2," CONFIG ",\"layers\":[]}", ERR_UNSUPPORTED},
         {"application/json", "{\"schemaVersion\":2," CONFIG ",\"layers\":[]}", ERR_UNSUPPORTED},
-        {"application/vnd.docker.distribution.manifest.v1+prettyjws", "{\"schemaVersion\":1}", ERR_INVAL},
+        {"application/vnd.docker.distribution.manifest.v1+prettyjws", "{\"schemaVersion\":1}",
+         ERR_INVAL},
         {OCI, "{\"schemaVersion\":2," CONFIG ",\"layers\":[],\"subject\":1}", ERR_INVAL},
         {OCI, "{\"schemaVersion\":2," CONFIG ",\"layers\":[],\"artifactType\":\"x\"}", ERR_INVAL},
         {OCI, "{\"schemaVersion\":2," CONFIG ",\"layers\":[],\"artifactType\":3}", ERR_INVAL},
         {OCI, "{\"schemaVersion\":2," CONFIG ",\"layers\":[]} x", ERR_INVAL},
-        {OCI, "{\"schemaVersion\":2," CONFIG ",\"layers\":[{\"mediaType\":\"a/b\",\"digest\":\"" SUM "\"}]}",
+        {OCI,
+         "{\"schemaVersion\":2," CONFIG ",\"layers\":[{\"mediaType\":\"a/b\",\"digest\":\"" SUM
+         "\"}]}",
          ERR_INVAL},
         {OCI,
-         "{\"schemaVersion\":2," CONFIG ",\"layers\":[{\"mediaType\":\"a/b\",\"digest\":\"" SUM "\",\"size\":-1}]}",
+         "{\"schemaVersion\":2," CONFIG ",\"layers\":[{\"mediaType\":\"a/b\",\"digest\":\"" SUM
+         "\",\"size\":-1}]}",
          ERR_INVAL},
         {OCI,
-         "{\"schemaVersion\":2," CONFIG ",\"layers\":[{\"mediaType\":\"a/b\",\"digest\":\"" SUM "\",\"size\":1.5}]}",
-         ERR_INVAL},
-        {OCI, "{\"schemaVersion\":2," CONFIG ",\"layers\":[{\"mediaType\":\"ab\",\"digest\":\"" SUM "\",\"size\":1}]}",
+         "{\"schemaVersion\":2," CONFIG ",\"layers\":[{\"mediaType\":\"a/b\",\"digest\":\"" SUM
+         "\",\"size\":1.5}]}",
          ERR_INVAL},
         {OCI,
-         "{\"schemaVersion\":2," CONFIG ",\"layers\":[{\"mediaType\":\"a/b\",\"digest\":\"sha256:1\",\"size\":1}]}",
+         "{\"schemaVersion\":2," CONFIG ",\"layers\":[{\"mediaType\":\"ab\",\"digest\":\"" SUM
+         "\",\"size\":1}]}",
          ERR_INVAL},
-        {OCI, "{\"schemaVersion\":2," CONFIG ",\"layers\":[{\"mediaType\":\"a/b\",\"digest\":\"md5:1\",\"size\":1}]}",
+        {OCI,
+         "{\"schemaVersion\":2," CONFIG
+         ",\"layers\":[{\"mediaType\":\"a/b\",\"digest\":\"sha256:1\",\"size\":1}]}",
+         ERR_INVAL},
+        {OCI,
+         "{\"schemaVersion\":2," CONFIG
+         ",\"layers\":[{\"mediaType\":\"a/b\",\"digest\":\"md5:1\",\"size\":1}]}",
          ERR_INVAL},
     };
     for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
@@ -207,8 +231,9 @@ START_TEST(memory_may_end_anywhere)
         struct manifest m;
         arena_init(&a, 0);
         mem_fault_after(n);
-        int rc = manifest_parse(bytes_str("{\"schemaVersion\":2," CONFIG ",\"layers\":[],\"artifactType\":\"a/b\"}"),
-                                OCI, &a, NULL, &m);
+        int rc = manifest_parse(
+            bytes_str("{\"schemaVersion\":2," CONFIG ",\"layers\":[],\"artifactType\":\"a/b\"}"),
+            OCI, &a, NULL, &m);
         done = rc == 0;
         ck_assert(done || rc == ERR_NOMEM);
         mem_fault_after(0);
@@ -218,5 +243,5 @@ START_TEST(memory_may_end_anywhere)
 }
 END_TEST
 
-CHECK_MAIN("store/manifest", good_ones, kinds_of_references, bad_ones, too_many_references, deep_nesting_is_refused,
-           media_types, memory_may_end_anywhere)
+CHECK_MAIN("store/manifest", good_ones, kinds_of_references, bad_ones, too_many_references,
+           deep_nesting_is_refused, media_types, memory_may_end_anywhere)

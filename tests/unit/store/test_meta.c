@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// store/meta: uploads, links, pushes, listings, the outbox, opening and refusing, full disks, failing signers.
+// store/meta: uploads, links, pushes, listings, the outbox, opening and refusing, full disks,
+// failing signers.
 #include "tests/unit/store/meta_support.h"
 
 #include <fcntl.h>
@@ -39,8 +40,10 @@ START_TEST(uploads_live_and_end)
     ck_assert_str_eq(idle[0], r.id);
     ck_assert_int_eq(meta_link_get(region.m, REG, "app", &d, &size), ERR_NOTFOUND);
     ck_assert(!meta_repository_exists(region.m, REG, "app"));
-    ck_assert_int_eq(meta_link_add(region.m, REG, "app", &d, 4, &(struct upload_end){r.id, "ci"}), 0);
-    ck_assert_int_eq(meta_upload_get(region.m, r.id, &a, &back), ERR_NOTFOUND); // ended in the same transaction
+    ck_assert_int_eq(meta_link_add(region.m, REG, "app", &d, 4, &(struct upload_end){r.id, "ci"}),
+                     0);
+    // ended in the same transaction
+    ck_assert_int_eq(meta_upload_get(region.m, r.id, &a, &back), ERR_NOTFOUND);
     ck_assert_int_eq(meta_link_get(region.m, REG, "app", &d, &size), 0);
     ck_assert_uint_eq(size, 4);
     ck_assert_int_eq(meta_link_get(region.m, REG, "other", &d, &size), ERR_NOTFOUND);
@@ -76,7 +79,8 @@ START_TEST(idle_time_of_uploads_is_monotonic)
     for (int turn = 0; turn < 3; turn++) {
         clock_virtual_advance(8 * hour);
         clock_virtual_jump_wall(-10 * day);
-        ck_assert_int_eq(meta_uploads_idle(region.m, clock_mono_ms(), day, 0, 10, &a, &idle, &n), 0);
+        ck_assert_int_eq(meta_uploads_idle(region.m, clock_mono_ms(), day, 0, 10, &a, &idle, &n),
+                         0);
         ck_assert_uint_eq(n, 0);
         meta_close(region.m);
         clock_virtual_set(clock_wall_ms()); // a boot: the monotonic clock begins anew
@@ -87,7 +91,8 @@ START_TEST(idle_time_of_uploads_is_monotonic)
     ck_assert_int_eq(meta_uploads_idle(region.m, clock_mono_ms(), day, 0, 10, &a, &idle, &n), 0);
     ck_assert_uint_eq(n, 1);
     ck_assert_int_eq(meta_upload_progress(region.m, "u", 7, clock_mono_ms(), NULL), 0);
-    ck_assert_int_eq(meta_uploads_idle(region.m, clock_mono_ms() + day, day, 0, 10, &a, &idle, &n), 0);
+    ck_assert_int_eq(meta_uploads_idle(region.m, clock_mono_ms() + day, day, 0, 10, &a, &idle, &n),
+                     0);
     ck_assert_uint_eq(n, 0);
     clock_virtual_off();
     arena_done(&a);
@@ -95,10 +100,12 @@ START_TEST(idle_time_of_uploads_is_monotonic)
 }
 END_TEST
 
-static int upload_open(const char *id, const char *registry, const char *principal, enum upload_full *out_full)
+static int upload_open(const char *id, const char *registry, const char *principal,
+                       enum upload_full *out_full)
 {
     const struct upload_row r = {id, registry, "app", principal, 0, 100, 100, 0};
-    return meta_upload_create(region.m, &r, &(struct upload_bounds){.of_principal = 2, .of_registry = 3}, out_full);
+    return meta_upload_create(
+        region.m, &r, &(struct upload_bounds){.of_principal = 2, .of_registry = 3}, out_full);
 }
 
 START_TEST(uploads_are_bounded_by_principal_and_by_registry)
@@ -121,7 +128,9 @@ START_TEST(uploads_are_bounded_by_principal_and_by_registry)
     ck_assert_int_eq(upload_open("eastus.6", REG, "bob", NULL), ERR_FULL);
     ck_assert_int_eq(meta_upload_delete(region.m, "eastus.1"), 0);
     ck_assert_int_eq(upload_open("eastus.3", REG, "ci", &full), 0);
-    ck_assert_int_eq(meta_link_add(region.m, REG, "app", &d, 4, &(struct upload_end){"eastus.2", "ci"}), 0); // ended
+    // ended
+    ck_assert_int_eq(
+        meta_link_add(region.m, REG, "app", &d, 4, &(struct upload_end){"eastus.2", "ci"}), 0);
     ck_assert_int_eq(upload_open("eastus.6", REG, "bob", &full), 0);
     ck_assert_int_eq(upload_open("eastus.6", REG, "bob", &full), ERR_FULL);
     store_end(&region);
@@ -193,7 +202,8 @@ START_TEST(what_was_received_counts_once_it_is_told)
 }
 END_TEST
 
-// At the bound the one that was idle longest goes, over restarts and whenever the sweep looked; who is busy stays.
+// At the bound the one that was idle longest goes, over restarts and whenever the sweep looked; who
+// is busy stays.
 START_TEST(the_longest_idle_upload_makes_room)
 {
     static const char *const ids[] = {"a", "b", "c", "d", "e", "f", "g"};
@@ -217,7 +227,8 @@ START_TEST(the_longest_idle_upload_makes_room)
     n_asked = 0;
     const struct upload_row one = {"h", REG, "app", "ci", 0, 100, 2000, 0};
     struct upload_bounds busy = bounds;
-    busy.of_principal = 1; // a bound that was lowered: all but one have to go, and one of them stays
+    // a bound that was lowered: all but one have to go, and one of them stays
+    busy.of_principal = 1;
     stays = "f";
     ck_assert_int_eq(meta_upload_create(region.m, &one, &busy, &full), ERR_FULL);
     ck_assert_int_eq(full, UPLOAD_FULL_PRINCIPAL);
@@ -274,7 +285,8 @@ START_TEST(what_ended_is_remembered_as_it_ended)
     const struct upload_row r = {"u", REG, "app", "ci", 0, 100, 100, 0};
     ck_assert_int_eq(meta_upload_create(region.m, &r, NULL, NULL), 0);
     ck_assert(!ended("u", "app", "ci", "blob"));
-    ck_assert_int_eq(meta_link_add(region.m, REG, "app", &d, 4, &(struct upload_end){"u", "ci"}), 0);
+    ck_assert_int_eq(meta_link_add(region.m, REG, "app", &d, 4, &(struct upload_end){"u", "ci"}),
+                     0);
     for (int i = 0; i < 2; i++) {
         ck_assert(ended("u", "app", "ci", "blob"));
         ck_assert(!ended("u", "app", "ci", "other") && !ended("u", "app", "ada", "blob"));
@@ -285,14 +297,16 @@ START_TEST(what_ended_is_remembered_as_it_ended)
     // The last of a principal in a registry are kept, in thousands.
     AUTO_FREE char *more = mem_printf(
         "WITH RECURSIVE i(x) AS (SELECT 1 UNION ALL SELECT x+1 FROM i WHERE x<4200) INSERT INTO"
-        " ended(id,registry,repository,principal,digest,run_ms) SELECT 'm'||x,'%s','app','ci',x'00',0 FROM i",
+        " ended(id,registry,repository,principal,digest,run_ms) SELECT "
+        "'m'||x,'%s','app','ci',x'00',0 FROM i",
         REG);
     sql(region.path, more);
     ck_assert(ended("u", "app", "ci", "blob"));
     for (int i = 0; i < 64; i++) {
         char id[16];
         snprintf(id, sizeof id, "n%d", i);
-        ck_assert_int_eq(meta_link_add(region.m, REG, "app", &d, 4, &(struct upload_end){id, "ci"}), 0);
+        ck_assert_int_eq(meta_link_add(region.m, REG, "app", &d, 4, &(struct upload_end){id, "ci"}),
+                         0);
     }
     ck_assert(!ended("u", "app", "ci", "blob") && ended("n0", "app", "ci", "blob"));
     ck_assert_int_eq(meta_uploads_forget(region.m, -1), 0); // more than one transaction's
@@ -310,8 +324,10 @@ START_TEST(anonymous_mounts_look_only_where_they_may)
     ck_assert_int_eq(meta_link_add(region.m, REG, "open", &d, 4, NULL), 0);
     ck_assert_int_eq(meta_link_find(region.m, REG, &d, may_only, (char[]){"open"}, &size), 0);
     ck_assert_uint_eq(size, 4);
-    ck_assert_int_eq(meta_link_find(region.m, REG, &d, may_only, (char[]){"none"}, &size), ERR_NOTFOUND);
-    ck_assert_int_eq(meta_link_find(region.m, "fabrikam", &d, may_only, (char[]){"open"}, &size), ERR_NOTFOUND);
+    ck_assert_int_eq(meta_link_find(region.m, REG, &d, may_only, (char[]){"none"}, &size),
+                     ERR_NOTFOUND);
+    ck_assert_int_eq(meta_link_find(region.m, "fabrikam", &d, may_only, (char[]){"open"}, &size),
+                     ERR_NOTFOUND);
     store_end(&region);
 }
 END_TEST
@@ -345,7 +361,8 @@ START_TEST(a_push_by_tag_is_stored_and_announced)
     ck_assert_str_eq(e[1].tag, "v1");
     ck_assert_uint_eq(e[1].stamp, r.stamp);
     uint64_t first = r.stamp;
-    ck_assert_int_eq(put_refs(&region, "app", "v1", "{\"one\":1}", NULL, 0, &r), 0); // again: the tag alone
+    // again: the tag alone
+    ck_assert_int_eq(put_refs(&region, "app", "v1", "{\"one\":1}", NULL, 0, &r), 0);
     ck_assert_uint_gt(r.stamp, first);
     ck_assert(!r.created);
     ck_assert_uint_eq(head_seq(&region, "eastus"), 3);
@@ -383,8 +400,10 @@ START_TEST(what_a_manifest_refers_to_must_be_there)
 {
     store_begin(&region, "eastus");
     struct put_result r;
-    struct digest blob = digest_str("layer"), child = digest_str("{child}"), foreign = digest_str("foreign");
-    struct manifest_ref refs[] = {{REF_BLOB, blob, 5}, {REF_FOREIGN, foreign, 1}, {REF_SUBJECT, child, 7}};
+    struct digest blob = digest_str("layer"), child = digest_str("{child}"),
+                  foreign = digest_str("foreign");
+    struct manifest_ref refs[] = {
+        {REF_BLOB, blob, 5}, {REF_FOREIGN, foreign, 1}, {REF_SUBJECT, child, 7}};
     ck_assert_int_eq(meta_link_add(region.m, REG, "elsewhere", &blob, 5, NULL), 0);
     ck_assert_int_eq(put_refs(&region, "app", "v1", "{child}", refs, 3, &r), ERR_NOTFOUND);
     ck_assert(digest_equal(&r.missing, &blob)); // linked in another repository only
@@ -505,7 +524,8 @@ START_TEST(writes_are_open_when_no_gate_is_closed)
     meta_gate_close(region.m, META_GATE_CLOCK, "the clock is 2.0 s ahead");
     meta_gate_close(region.m, META_GATE_RECOVERY, "recovering");
     meta_gate_close(region.m, META_GATE_KEY, "the key is revoked");
-    ck_assert_str_eq(meta_closed_why(region.m, &a), "recovering; the clock is 2.0 s ahead; the key is revoked");
+    ck_assert_str_eq(meta_closed_why(region.m, &a),
+                     "recovering; the clock is 2.0 s ahead; the key is revoked");
     for (int g = 0; g < META_GATE_STAMPS; g++) {
         ck_assert_int_eq(put(&region, "app", "v1", "{1}"), ERR_BUSY);
         meta_gate_open(region.m, (enum meta_gate)g);
@@ -536,7 +556,8 @@ START_TEST(sentences_of_gates_are_bounded)
     for (int g = 0; g < META_GATE_STAMPS; g++)
         meta_gate_close(region.m, (enum meta_gate)g, text);
     const char *why = meta_closed_why(region.m, &a);
-    ck_assert_uint_eq(strlen(why), META_GATE_STAMPS * (META_WHY_SIZE - 1) + (META_GATE_STAMPS - 1) * strlen("; "));
+    ck_assert_uint_eq(strlen(why), META_GATE_STAMPS * (META_WHY_SIZE - 1) +
+                                       (META_GATE_STAMPS - 1) * strlen("; "));
     arena_done(&a);
     store_end(&region);
 }
@@ -614,7 +635,9 @@ START_TEST(what_is_not_ours_is_refused)
     expect_refused(ERR_VERSION, "schema version 99");
     sql(region.path, "PRAGMA user_version=1; PRAGMA application_id=5");
     expect_refused(ERR_CORRUPT, "another program");
-    ck_assert_int_eq(file_write_atomic(region.path, "this is no database at all, but long enough to look at", 54, 0600),
+    ck_assert_int_eq(file_write_atomic(region.path,
+                                       "this is no database at all, but long enough to look at", 54,
+                                       0600),
                      0);
     expect_refused(ERR_CORRUPT, "no database");
     dir_remove_tree(region.dir);
@@ -735,18 +758,22 @@ START_TEST(memory_may_end_anywhere)
         arena_done(&a);
     }
     ck_assert(done);
-    ck_assert_uint_eq(head_seq(&region, "eastus"), n_put + 1); // the tag each time, the manifest once
+    // the tag each time, the manifest once
+    ck_assert_uint_eq(head_seq(&region, "eastus"), n_put + 1);
     feed_verify(&region, "eastus");
     store_end(&region);
 }
 END_TEST
 
 CHECK_MAIN("store/meta", uploads_live_and_end, idle_time_of_uploads_is_monotonic,
-           uploads_are_bounded_by_principal_and_by_registry, what_was_received_counts_once_it_is_told,
-           the_longest_idle_upload_makes_room, many_that_are_busy_are_looked_past, what_ended_is_remembered_as_it_ended,
+           uploads_are_bounded_by_principal_and_by_registry,
+           what_was_received_counts_once_it_is_told, the_longest_idle_upload_makes_room,
+           many_that_are_busy_are_looked_past, what_ended_is_remembered_as_it_ended,
            anonymous_mounts_look_only_where_they_may, a_push_by_tag_is_stored_and_announced,
-           what_a_manifest_refers_to_must_be_there, conditions_and_malformed_puts, listings_page_in_byte_order,
-           closed_stores_refuse_own_writes, writes_are_open_when_no_gate_is_closed, sentences_of_gates_are_bounded,
-           a_failing_signer_fails_the_write_and_leaves_nothing, stamps_outlive_a_clock_that_jumps_back,
-           what_is_not_ours_is_refused, a_damaged_page_is_found, a_page_damaged_in_life_ends_writing,
+           what_a_manifest_refers_to_must_be_there, conditions_and_malformed_puts,
+           listings_page_in_byte_order, closed_stores_refuse_own_writes,
+           writes_are_open_when_no_gate_is_closed, sentences_of_gates_are_bounded,
+           a_failing_signer_fails_the_write_and_leaves_nothing,
+           stamps_outlive_a_clock_that_jumps_back, what_is_not_ours_is_refused,
+           a_damaged_page_is_found, a_page_damaged_in_life_ends_writing,
            full_disk_is_said_and_loses_nothing, memory_may_end_anywhere)

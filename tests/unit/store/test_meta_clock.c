@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// store/meta: stamps of the future. They are not taken, move no clock and close no writes but those of a register that
-// they won; a region's own closes its writes until the clock has come near.
+// store/meta: stamps of the future. They are not taken, move no clock and close no writes but those
+// of a register that they won; a region's own closes its writes until the clock has come near.
 #include "tests/unit/store/meta_support.h"
 
 #include <inttypes.h>
@@ -133,8 +133,8 @@ START_TEST(an_entry_within_the_skew_moves_only_what_it_must)
 }
 END_TEST
 
-// At the very edge of the skew: the write is refused for at most the second that two good clocks may differ by, and no
-// other write with it.
+// At the very edge of the skew: the write is refused for at most the second that two good clocks
+// may differ by, and no other write with it.
 START_TEST(a_register_at_the_edge_closes_no_other_writes)
 {
     begin();
@@ -147,7 +147,8 @@ START_TEST(a_register_at_the_edge_closes_no_other_writes)
     ck_assert_uint_le(stamp_of_put("v3", "{3}"), at(1));
     clock_virtual_advance(1000);
     ck_assert_int_eq(put(&region, "app", "v1", "{2}"), 0);
-    for (unsigned i = 0; i < 300; i++) { // as many as the group likes, all on top of it, in this millisecond
+    // as many as the group likes, all on top of it, in this millisecond
+    for (unsigned i = 0; i < 300; i++) {
         char tag[16];
         snprintf(tag, sizeof tag, "t%u", i);
         ck_assert_int_eq(put(&region, "app", tag, "{2}"), 0);
@@ -260,7 +261,10 @@ START_TEST(recovery_takes_nothing_of_the_future)
 }
 END_TEST
 
-CHECK_MAIN("store/meta clock", a_stamp_beyond_the_skew_is_not_stored, what_restates_its_own_stamp_or_more_is_malformed,
-           an_entry_within_the_skew_moves_only_what_it_must, a_register_at_the_edge_closes_no_other_writes,
+CHECK_MAIN("store/meta clock", a_stamp_beyond_the_skew_is_not_stored,
+           what_restates_its_own_stamp_or_more_is_malformed,
+           an_entry_within_the_skew_moves_only_what_it_must,
+           a_register_at_the_edge_closes_no_other_writes,
            a_poisoned_register_refuses_its_own_writes_only, a_mint_that_fails_leaves_the_clock,
-           a_clock_that_was_wrong_closes_writes_until_it_is_near, recovery_takes_nothing_of_the_future)
+           a_clock_that_was_wrong_closes_writes_until_it_is_near,
+           recovery_takes_nothing_of_the_future)

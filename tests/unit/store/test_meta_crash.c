@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// store/meta under kill -9 and under many threads: what was acknowledged is there with its feed entries, the chain has
-// no gap, and no sequence is given twice.
+// store/meta under kill -9 and under many threads: what was acknowledged is there with its feed
+// entries, the chain has no gap, and no sequence is given twice.
 #include "tests/unit/store/meta_support.h"
 
 #include <pthread.h>
@@ -45,7 +45,8 @@ static int kill_round(int round, uint32_t *rnd)
     int acked = -1, i, stop_at = (int)((*rnd >> 16) % 120);
     while (acked < stop_at && read(fd[0], &i, sizeof i) == sizeof i)
         acked = i;
-    usleep((*rnd >> 8) % 900); // anywhere in the next writes: the place of the cut, not a wait for anything
+    // anywhere in the next writes: the place of the cut, not a wait for anything
+    usleep((*rnd >> 8) % 900);
     ck_assert_int_eq(kill(pid, SIGKILL), 0);
     while (read(fd[0], &i, sizeof i) == sizeof i) // acknowledged before it died
         acked = i;
@@ -85,12 +86,14 @@ START_TEST(killed_at_any_point)
             struct manifest_row row;
             snprintf(text, sizeof text, "{\"round\":%d,\"push\":%d}", round, i);
             struct digest d = digest_str(text);
-            ck_assert_msg(meta_manifest_get(region.m, REG, "app", NULL, &d, &a, &row) == 0, "%s is lost", text);
+            ck_assert_msg(meta_manifest_get(region.m, REG, "app", NULL, &d, &a, &row) == 0,
+                          "%s is lost", text);
             ck_assert_msg(announced(e, n, &d), "%s is not in the feed", text);
         }
         for (size_t i = 0; i < n; i++) { // and nothing is announced that is not there
             struct manifest_row row;
-            ck_assert_int_eq(meta_manifest_get(region.m, REG, "app", NULL, &e[i].digest, &a, &row), 0);
+            ck_assert_int_eq(meta_manifest_get(region.m, REG, "app", NULL, &e[i].digest, &a, &row),
+                             0);
         }
         arena_done(&a);
         feed_verify(&region, "eastus");
@@ -107,7 +110,8 @@ END_TEST
 #define N_LOST 240 // pushes, two entries each
 #define RECOVER_PIECE 16
 
-// The child: a store that lost everything and writes in a later epoch gets its own entries back, piece by piece.
+// The child: a store that lost everything and writes in a later epoch gets its own entries back,
+// piece by piece.
 static void recover_child(int fd, const struct feed_entry *e, size_t n)
 {
     store_reopen(&region);
@@ -143,7 +147,8 @@ static void recover_kill(const struct feed_entry *e, size_t n, int pieces, unsig
     ck_assert_msg(WIFSIGNALED(status), "recovery ended by itself: %d", status);
 }
 
-// Every entry of the closed epoch that is in the log was announced again, in the epoch that is open; nothing twice.
+// Every entry of the closed epoch that is in the log was announced again, in the epoch that is
+// open; nothing twice.
 static size_t recovered_check(uint64_t open_epoch)
 {
     struct arena a;
@@ -160,7 +165,8 @@ static size_t recovered_check(uint64_t open_epoch)
     for (size_t i = 0; i < n_closed; i++) {
         size_t found = 0;
         for (size_t k = n_closed; k < n; k++)
-            found += e[k].restates == e[i].stamp && e[k].kind == e[i].kind && digest_equal(&e[k].digest, &e[i].digest);
+            found += e[k].restates == e[i].stamp && e[k].kind == e[i].kind &&
+                     digest_equal(&e[k].digest, &e[i].digest);
         ck_assert_msg(found == 1, "entry %zu was announced %zu times", i, found);
     }
     arena_done(&a);
@@ -233,7 +239,8 @@ static void *push_main(void *arg)
         struct put_result r;
         struct digest missing = digest_str("nowhere");
         struct manifest_ref ref = {REF_BLOB, missing, 1};
-        if (put_refs(&region, "app", "bad", "{bad}", &ref, 1, &r) != ERR_NOTFOUND) // does not spoil its group
+        // does not spoil its group
+        if (put_refs(&region, "app", "bad", "{bad}", &ref, 1, &r) != ERR_NOTFOUND)
             p->failed++;
         struct feed_entry *e;
         struct feed_mark zero = {0}, last;
@@ -272,4 +279,5 @@ START_TEST(many_threads_one_chain)
 }
 END_TEST
 
-CHECK_MAIN("store/meta crash", killed_at_any_point, recovery_killed_at_any_point_announces_all, many_threads_one_chain)
+CHECK_MAIN("store/meta crash", killed_at_any_point, recovery_killed_at_any_point_announces_all,
+           many_threads_one_chain)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// store/meta between regions: ingest, jobs, apply, marks, relay; any order gives the same state; lost entries come
-// back.
+// store/meta between regions: ingest, jobs, apply, marks, relay; any order gives the same state;
+// lost entries come back.
 #include "tests/unit/store/meta_support.h"
 
 #include <unistd.h>
@@ -47,7 +47,8 @@ static size_t run_jobs(struct region_store *s)
             struct digest missing;
             int rc = apply(s, &jobs[i].entry, &missing);
             if (rc == ERR_NOTFOUND)
-                ck_assert_int_eq(meta_job_retry(s->m, jobs[i].id, clock_mono_ms() + 3600000, NULL), 0);
+                ck_assert_int_eq(meta_job_retry(s->m, jobs[i].id, clock_mono_ms() + 3600000, NULL),
+                                 0);
             else
                 ck_assert_int_eq(rc, 0);
             done += rc == 0;
@@ -62,7 +63,9 @@ static struct origin_status status_of(struct region_store *s, const char *regist
 {
     struct origin_status *list;
     size_t n;
-    ck_assert_int_eq(registry ? meta_origins_of(s->m, registry, a, &list, &n) : meta_origins(s->m, a, &list, &n), 0);
+    ck_assert_int_eq(registry ? meta_origins_of(s->m, registry, a, &list, &n)
+                              : meta_origins(s->m, a, &list, &n),
+                     0);
     ck_assert_uint_eq(n, 1);
     return list[0];
 }
@@ -175,7 +178,7 @@ START_TEST(jobs_are_moved_and_called_back)
     ck_assert_uint_eq(n, 4);
     const int64_t ids[] = {jobs[0].id, jobs[2].id, 999};
     ck_assert_int_eq(meta_jobs_later(west.m, ids, 3, far), 0);
-    ck_assert_int_eq(meta_job_retry(west.m, jobs[1].id, far, NULL), 0);        // waits for its manifest
+    ck_assert_int_eq(meta_job_retry(west.m, jobs[1].id, far, NULL), 0); // waits for its manifest
     ck_assert_int_eq(meta_job_retry(west.m, jobs[3].id, far, "no source"), 0); // failed
     ck_assert_int_eq(meta_jobs_due(west.m, now, 10, &a, &jobs, &n, &next), 0);
     ck_assert_uint_eq(n, 0);
@@ -187,7 +190,8 @@ START_TEST(jobs_are_moved_and_called_back)
     ck_assert_int_eq(meta_jobs_due(west.m, now, 10, &a, &jobs, &n, &next), 0);
     ck_assert_uint_eq(n, 3); // not the one that waits: no region's return helps it
     struct digest missing;
-    ck_assert_int_eq(apply(&west, &jobs[0].entry, &missing), 0); // {1}: wakes the tag that waits for it
+    // {1}: wakes the tag that waits for it
+    ck_assert_int_eq(apply(&west, &jobs[0].entry, &missing), 0);
     ck_assert_int_eq(meta_jobs_due(west.m, now, 10, &a, &jobs, &n, &next), 0);
     ck_assert_uint_eq(n, 3);
     arena_done(&a);
@@ -228,7 +232,8 @@ static void park_second(struct job *jobs)
     ck_assert_int_eq(meta_job_park(west.m, jobs[2].id, 500, 5, "no room"), 0);
     ck_assert_int_eq(meta_job_retry(west.m, jobs[3].id, far, NULL), 0); // its tag waits
     ck_assert_int_eq(meta_job_park(west.m, 999, 1, 5, "no such job"), ERR_NOTFOUND);
-    ck_assert_int_eq(meta_jobs_retry_now(west.m, registries, 1), 0); // a region is back: no room comes by that
+    // a region is back: no room comes by that
+    ck_assert_int_eq(meta_jobs_retry_now(west.m, registries, 1), 0);
     expect_parked(&west, 1, 500);
 }
 
@@ -303,7 +308,8 @@ START_TEST(a_parked_job_is_looked_at_again_for_good_reasons)
     ck_assert_int_eq(meta_job_park(west.m, now[0].id, 400, 5, "less"), 0);
     ck_assert_int_eq(meta_jobs_unpark(west.m, 399, 0, &n), 0);
     ck_assert_uint_eq(n, 0);
-    ck_assert_int_eq(meta_jobs_unpark(west.m, 0, clock_mono_ms(), &n), 0); // it was looked at long ago
+    // it was looked at long ago
+    ck_assert_int_eq(meta_jobs_unpark(west.m, 0, clock_mono_ms(), &n), 0);
     ck_assert_uint_eq(n, 1);
     ck_assert_int_eq(meta_job_park(west.m, now[0].id, 400, 5, "still"), 0);
     ck_assert_int_eq(meta_jobs_unpark(west.m, 400, 0, &n), 0); // there is room
@@ -380,7 +386,8 @@ START_TEST(parked_jobs_come_back_as_far_as_they_fit_together)
 }
 END_TEST
 
-// v1 was {1}, which has no room, and is {2} now: the older entry of the tag is superseded and does not wait for room.
+// v1 was {1}, which has no room, and is {2} now: the older entry of the tag is superseded and does
+// not wait for room.
 START_TEST(a_later_entry_of_a_tag_ends_the_one_that_waits_for_room)
 {
     store_begin(&east, "eastus");
@@ -405,7 +412,8 @@ START_TEST(a_later_entry_of_a_tag_ends_the_one_that_waits_for_room)
             ended = apply(&west, &now[i].entry, &missing) == 0;
     ck_assert(ended);
     expect_tag(&west, "app", "v1", "{2}");
-    ck_assert_uint_eq(status_of(&west, REG, &a).n_pending, 1); // the manifest is still to be had by digest
+    // the manifest is still to be had by digest
+    ck_assert_uint_eq(status_of(&west, REG, &a).n_pending, 1);
     arena_done(&a);
     store_end(&east);
     store_end(&west);
@@ -458,7 +466,9 @@ START_TEST(registries_take_turns)
     for (int i = 0; i < 3; i++) {
         ck_assert_int_eq(meta_jobs_due(west.m, 1, 1, &a, &jobs, &n, &next), 0);
         ck_assert_uint_eq(n, 1);
-        first[jobs[0].entry.registry[0] == 'c' ? 0 : jobs[0].entry.registry[0] == 'f' ? 1 : 2] = true;
+        first[jobs[0].entry.registry[0] == 'c'   ? 0
+              : jobs[0].entry.registry[0] == 'f' ? 1
+                                                 : 2] = true;
     }
     ck_assert(first[0] && first[1] && first[2]);
     arena_done(&a);
@@ -566,8 +576,10 @@ static size_t random_entries(struct feed_entry *e, size_t max)
                                    .size = strlen(texts[i]),
                                    .digest = digest_str(texts[i])};
     for (; n < max; n++)
-        e[n] = (struct feed_entry){
-            .kind = ENTRY_TAG, .tag = tags[rnd(3)], .media_type = "", .digest = digest_str(texts[rnd(5)])};
+        e[n] = (struct feed_entry){.kind = ENTRY_TAG,
+                                   .tag = tags[rnd(3)],
+                                   .media_type = "",
+                                   .digest = digest_str(texts[rnd(5)])};
     for (size_t i = 0; i < n; i++) {
         uint32_t o = rnd(3);
         e[i].origin = origins[o];
@@ -590,7 +602,8 @@ static size_t random_entries(struct feed_entry *e, size_t max)
     return n;
 }
 
-// In a random order with duplicates, through the log or straight; what waits is tried again at the end.
+// In a random order with duplicates, through the log or straight; what waits is tried again at the
+// end.
 static void apply_shuffled(struct region_store *s, const struct feed_entry *e, size_t n)
 {
     size_t order[128];
@@ -629,13 +642,15 @@ START_TEST(any_order_gives_the_same_state)
         buf_init(&first, 0);
         buf_init(&next, 0);
         for (int k = 0; k < 3; k++) {
-            // In memory where that is to be had: thousands of commits, and none of them is pulled out.
+            // In memory where that is to be had: thousands of commits, and none of them is pulled
+            // out.
             store_begin_in(&west, "westeurope", access("/dev/shm", W_OK) ? "/tmp" : "/dev/shm");
             apply_shuffled(&west, e, n);
             buf_clear(&next);
             listing(&west, k ? &next : &first);
             if (k)
-                ck_assert_msg(strcmp(first.p, next.p) == 0, "seed %u:\n%s\n%s", keep, first.p, next.p);
+                ck_assert_msg(strcmp(first.p, next.p) == 0, "seed %u:\n%s\n%s", keep, first.p,
+                              next.p);
             store_end(&west);
         }
         ck_assert(strstr(first.p, " a ") != NULL); // something was compared
@@ -687,7 +702,8 @@ START_TEST(a_restored_backup_recovers_and_uses_no_sequence_twice)
     size_t n = feed_all(&west, "eastus", &a, &e);
     ck_assert_uint_eq(n, 6);
     struct feed_mark m = mark_of(&e[5]);
-    ck_assert_int_eq(meta_feed_check(east.m, "eastus", &m), ERR_CONFLICT); // the peer is ahead of us
+    // the peer is ahead of us
+    ck_assert_int_eq(meta_feed_check(east.m, "eastus", &m), ERR_CONFLICT);
     struct recovered done = {0};
     ck_assert_int_eq(meta_recover(east.m, e, n, &done), 0);
     ck_assert_uint_eq(done.n_put_back, 4);
@@ -737,7 +753,8 @@ START_TEST(what_differs_is_restated_once)
     meta_close(east.m);
     copy_file(backup, east.path);
     store_reopen(&east);
-    ck_assert_int_eq(put(&east, "app", "new", "{2}"), 0); // the same sequences, said anew: what must be mended
+    // the same sequences, said anew: what must be mended
+    ck_assert_int_eq(put(&east, "app", "new", "{2}"), 0);
     struct arena a;
     struct feed_entry *e, *mine;
     arena_init(&a, 0);
@@ -773,8 +790,8 @@ START_TEST(what_differs_is_restated_once)
 }
 END_TEST
 
-// Lost after the epoch had closed: put back and announced again. A restating entry that was lost too, and is put back
-// in a closed epoch, does not count as an announcement.
+// Lost after the epoch had closed: put back and announced again. A restating entry that was lost
+// too, and is put back in a closed epoch, does not count as an announcement.
 START_TEST(what_was_lost_from_a_closed_epoch_is_announced_again)
 {
     store_begin(&east, "eastus");
@@ -786,7 +803,8 @@ START_TEST(what_was_lost_from_a_closed_epoch_is_announced_again)
     struct recovered done;
     uint64_t epoch;
     arena_init(&a, 0);
-    for (unsigned round = 0; round < 3; round++) { // all is lost, twice over what it said of the loss before
+    // all is lost, twice over what it said of the loss before
+    for (unsigned round = 0; round < 3; round++) {
         meta_close(east.m);
         ck_assert_int_eq(unlink(east.path), 0);
         store_reopen(&east);
@@ -819,13 +837,16 @@ START_TEST(recovered_entries_whose_content_is_lost_become_jobs)
 {
     store_begin(&east, "eastus");
     store_begin(&west, "westeurope");
-    static const char text[] = "{\"schemaVersion\":2,\"config\":{\"mediaType\":\"a/b\",\"digest\":\"sha256:"
-                               "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef\",\"size\":1},"
-                               "\"layers\":[]}";
+    static const char text[] =
+        "{\"schemaVersion\":2,\"config\":{\"mediaType\":\"a/b\",\"digest\":\"sha256:"
+        "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef\",\"size\":1},"
+        "\"layers\":[]}";
     struct digest config;
     struct put_result r;
     ck_assert_int_eq(
-        digest_parse("sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef", 71, &config), 0);
+        digest_parse("sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef", 71,
+                     &config),
+        0);
     struct manifest_ref ref = {REF_BLOB, config, 1};
     ck_assert_int_eq(meta_link_add(east.m, REG, "app", &config, 1, NULL), 0);
     ck_assert_int_eq(put_refs(&east, "app", "v1", text, &ref, 1, &r), 0);
@@ -855,7 +876,8 @@ START_TEST(recovered_entries_whose_content_is_lost_become_jobs)
     ck_assert_uint_eq(o[0].read.seq, 2);
     ck_assert_uint_eq(o[0].applied.seq, 0);
     ck_assert_int_eq(meta_link_add(east.m, REG, "app", &config, 1, NULL), 0); // fetched
-    ck_assert_int_eq(meta_apply(east.m, &jobs[0].entry, jobs[0].entry.content, &ref, 1, &config), 0);
+    ck_assert_int_eq(meta_apply(east.m, &jobs[0].entry, jobs[0].entry.content, &ref, 1, &config),
+                     0);
     ck_assert_int_eq(meta_apply(east.m, &jobs[1].entry, (struct bytes){0}, NULL, 0, &config), 0);
     expect_tag(&east, "app", "v1", text);
     ck_assert_int_eq(meta_origins_of(east.m, REG, &a, &o, &n_origins), 0);
@@ -869,8 +891,10 @@ END_TEST
 CHECK_MAIN("store/meta peers", a_push_arrives, a_tag_waits_for_its_manifest_and_is_woken,
            jobs_are_moved_and_called_back, what_has_no_room_is_parked_and_holds_back_no_mark,
            a_parked_job_is_looked_at_again_for_good_reasons, of_several_errors_the_worst_is_told,
-           parked_jobs_come_back_as_far_as_they_fit_together, a_later_entry_of_a_tag_ends_the_one_that_waits_for_room,
-           registries_take_turns, marks_are_checked_and_filters_move_them,
-           a_write_beats_the_tag_it_replaces_whatever_the_clock_says, any_order_gives_the_same_state,
-           a_restored_backup_recovers_and_uses_no_sequence_twice, what_differs_is_restated_once,
-           what_was_lost_from_a_closed_epoch_is_announced_again, recovered_entries_whose_content_is_lost_become_jobs)
+           parked_jobs_come_back_as_far_as_they_fit_together,
+           a_later_entry_of_a_tag_ends_the_one_that_waits_for_room, registries_take_turns,
+           marks_are_checked_and_filters_move_them,
+           a_write_beats_the_tag_it_replaces_whatever_the_clock_says,
+           any_order_gives_the_same_state, a_restored_backup_recovers_and_uses_no_sequence_twice,
+           what_differs_is_restated_once, what_was_lost_from_a_closed_epoch_is_announced_again,
+           recovered_entries_whose_content_is_lost_become_jobs)

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Every statement that the metadata runs finds its rows by an index: none walks a table that grows with use. All calls
-// of store/meta.h are made, and the plans of what the connections prepared meanwhile are judged.
+// Every statement that the metadata runs finds its rows by an index: none walks a table that grows
+// with use. All calls of store/meta.h are made, and the plans of what the connections prepared
+// meanwhile are judged.
 #include "store/meta_priv.h"
 #include "tests/unit/store/meta_support.h"
 
@@ -15,7 +16,8 @@ static bool any_upload(void *ctx, const char *id)
 static void uploads_use(void)
 {
     struct arena a;
-    struct upload_row row = {.id = "u", .registry = REG, .repository = "app", .principal = "p"}, back;
+    struct upload_row row = {.id = "u", .registry = REG, .repository = "app", .principal = "p"},
+                      back;
     struct digest d = digest_str("blob");
     const struct upload_bounds bounds = {1, 8, 2, any_upload, NULL},
                                none = {.bytes_of_principal = 1, .yields = any_upload};
@@ -153,7 +155,8 @@ static void revoked_use(void)
     size_t n;
     arena_init(&a, 0);
     ck_assert_uint_gt(feed_all(&west, "eastus", &a, &e), 2);
-    struct meta_revocation r = {.origin = "eastus", .key = e[1].key, .epoch = e[1].epoch, .seq = e[1].seq};
+    struct meta_revocation r = {
+        .origin = "eastus", .key = e[1].key, .epoch = e[1].epoch, .seq = e[1].seq};
     memcpy(r.hash, e[1].hash, sizeof r.hash);
     ck_assert_int_eq(meta_revoke(west.m, &r, 1, &told), 0);
     ck_assert_uint_eq(told.n_new, 1);
@@ -165,14 +168,16 @@ static void revoked_use(void)
     arena_done(&a);
 }
 
-static const char *const growing[] = {"feed",  "jobs",  "manifests", "manifest_refs", "tags",  "tag_history",
-                                      "links", "ended", "uploads",   "repositories",  "voided"};
+static const char *const growing[] = {"feed",    "jobs",         "manifests", "manifest_refs",
+                                      "tags",    "tag_history",  "links",     "ended",
+                                      "uploads", "repositories", "voided"};
 
 static bool walks(const char *detail, const char *sql)
 {
     if (strcmp(detail, "SCAN jobs USING INDEX jobs_waiting") == 0) // only those that wait are in it
         return false;
-    if (strcmp(detail, "SCAN jobs USING COVERING INDEX jobs_parked_of") == 0) // only those that are parked
+    // only those that are parked
+    if (strcmp(detail, "SCAN jobs USING COVERING INDEX jobs_parked_of") == 0)
         return false;
     for (size_t i = 0; i < ARRAY_LEN(growing); i++) {
         const char *table = growing[i];
@@ -182,7 +187,8 @@ static bool walks(const char *detail, const char *sql)
             return true;
     }
     // Aliases are single letters; "SCAN r" is the walk over the registries that have jobs.
-    return strncmp(detail, "SCAN ", 5) == 0 && strlen(detail) >= 6 && (detail[6] == '\0' || detail[6] == ' ') &&
+    return strncmp(detail, "SCAN ", 5) == 0 && strlen(detail) >= 6 &&
+           (detail[6] == '\0' || detail[6] == ' ') &&
            !(detail[5] == 'r' && strstr(sql, "WITH RECURSIVE r("));
 }
 
@@ -192,7 +198,8 @@ static size_t plans_judge(struct db *d)
         char text[2048];
         sqlite3_stmt *st;
         const char *sql = d->stmts[i].sql;
-        ck_assert_uint_lt((size_t)snprintf(text, sizeof text, "EXPLAIN QUERY PLAN %s", sql), sizeof text);
+        ck_assert_uint_lt((size_t)snprintf(text, sizeof text, "EXPLAIN QUERY PLAN %s", sql),
+                          sizeof text);
         ck_assert_int_eq(sqlite3_prepare_v2(d->h, text, -1, &st, NULL), SQLITE_OK);
         while (sqlite3_step(st) == SQLITE_ROW) {
             const char *detail = (const char *)sqlite3_column_text(st, 3);
@@ -231,12 +238,14 @@ START_TEST(a_walk_would_be_seen)
 {
     store_begin(&east, "eastus");
     static const char sql[] = "SELECT count(*) FROM feed WHERE tag=?1";
-    ck_assert(walks("SCAN feed", sql) && walks("SCAN feed USING COVERING INDEX x", sql) && walks("SCAN f", sql));
+    ck_assert(walks("SCAN feed", sql) && walks("SCAN feed USING COVERING INDEX x", sql) &&
+              walks("SCAN f", sql));
     ck_assert(!walks("SEARCH feed USING INDEX x", sql) && !walks("SCAN feeds", sql));
     sqlite3_stmt *st;
-    ck_assert_int_eq(
-        sqlite3_prepare_v2(east.m->w.h, "EXPLAIN QUERY PLAN SELECT count(*) FROM feed WHERE tag=?1", -1, &st, NULL),
-        SQLITE_OK);
+    ck_assert_int_eq(sqlite3_prepare_v2(east.m->w.h,
+                                        "EXPLAIN QUERY PLAN SELECT count(*) FROM feed WHERE tag=?1",
+                                        -1, &st, NULL),
+                     SQLITE_OK);
     ck_assert_int_eq(sqlite3_step(st), SQLITE_ROW);
     ck_assert(walks((const char *)sqlite3_column_text(st, 3), sql));
     sqlite3_finalize(st);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// store/meta: registers over small histories, exhaustively: every order of arrival gives the same state, and the one
-// that base/register.h says.
+// store/meta: registers over small histories, exhaustively: every order of arrival gives the same
+// state, and the one that base/register.h says.
 #include "base/register.h"
 #include "store/meta_priv.h"
 #include "tests/unit/store/meta_histories.h"
@@ -21,13 +21,15 @@ static void expect_value(const char *repo, const struct feed_entry *want)
     struct manifest_row row;
     arena_init(&a, 0);
     ck_assert_int_eq(meta_manifest_get(east.m, REG, repo, "t", NULL, &a, &row), 0);
-    struct register_value here = {row.stamp, row.origin, row.epoch, row.digest}, wanted = value_of(want);
+    struct register_value here = {row.stamp, row.origin, row.epoch, row.digest},
+                          wanted = value_of(want);
     ck_assert_int_eq(register_order(&here, &wanted), 0);
     arena_done(&a);
 }
 
-// Values of one stamp: the region decides, then the epoch, then the digest; one restates. In the log's way, each
-// applied twice, in all 720 orders: the store has the highest by register_order at every step.
+// Values of one stamp: the region decides, then the epoch, then the digest; one restates. In the
+// log's way, each applied twice, in all 720 orders: the store has the highest by register_order at
+// every step.
 START_TEST(equal_stamps_have_one_winner_in_every_order)
 {
     static const char *const texts[] = {"{1}", "{2}"};
@@ -60,7 +62,8 @@ START_TEST(equal_stamps_have_one_winner_in_every_order)
             expect_value(repo, best);
         }
         for (size_t i = 0; i < ARRAY_LEN(t); i += 5) // again
-            ck_assert_int_eq(meta_apply(east.m, &t[order[i]], (struct bytes){0}, NULL, 0, &missing), 0);
+            ck_assert_int_eq(meta_apply(east.m, &t[order[i]], (struct bytes){0}, NULL, 0, &missing),
+                             0);
         expect_value(repo, best);
         struct arena a;
         struct tag_version *v;
@@ -69,7 +72,8 @@ START_TEST(equal_stamps_have_one_winner_in_every_order)
         ck_assert_int_eq(meta_tag_history(east.m, REG, repo, "t", 100, &a, &v, &n_versions), 0);
         ck_assert_uint_eq(n_versions, 5); // eastus said {1} twice, the second time in a later epoch
         for (size_t i = 1; i < n_versions; i++) {
-            struct register_value x = {v[i - 1].stamp, v[i - 1].origin, v[i - 1].epoch, v[i - 1].digest};
+            struct register_value x = {v[i - 1].stamp, v[i - 1].origin, v[i - 1].epoch,
+                                       v[i - 1].digest};
             struct register_value y = {v[i].stamp, v[i].origin, v[i].epoch, v[i].digest};
             ck_assert_int_gt(register_order(&x, &y), 0);
         }
@@ -101,7 +105,8 @@ static void carry(struct region_store *from, struct region_store *to)
     arena_done(&a);
 }
 
-// West is cut off and writes Y; later east, where the tag is X, gets X again, with 201. Whoever was last wins.
+// West is cut off and writes Y; later east, where the tag is X, gets X again, with 201. Whoever was
+// last wins.
 START_TEST(a_push_that_changes_nothing_here_wins_over_an_earlier_one_elsewhere)
 {
     int64_t now = clock_wall_ms();
@@ -170,7 +175,8 @@ static void *holder_main(void *arg)
     return NULL;
 }
 
-// Pushes wait until the writer, which is held, takes them all into one commit (the clock stands: no group is too long).
+// Pushes wait until the writer, which is held, takes them all into one commit (the clock stands: no
+// group is too long).
 static void push_together(struct pusher *p, size_t n)
 {
     pthread_t holder;
@@ -253,14 +259,15 @@ START_TEST(a_single_replica_may_skip)
 }
 END_TEST
 
-// West pushes an index over children that only east has asserted: its feed says of all of them that they are there,
-// the innermost first, and once is enough.
+// West pushes an index over children that only east has asserted: its feed says of all of them that
+// they are there, the innermost first, and once is enough.
 START_TEST(what_an_own_entry_refers_to_is_asserted_before_it)
 {
     store_begin(&east, "eastus");
     store_begin(&west, "westeurope");
     struct manifest_ref inner[] = {{REF_MANIFEST, digest_str("{leaf}"), 6}};
-    struct manifest_ref outer[] = {{REF_MANIFEST, digest_str("{inner}"), 7}, {REF_MANIFEST, digest_str("{leaf}"), 6}};
+    struct manifest_ref outer[] = {{REF_MANIFEST, digest_str("{inner}"), 7},
+                                   {REF_MANIFEST, digest_str("{leaf}"), 6}};
     struct put_result r;
     ck_assert_int_eq(put(&east, "app", NULL, "{leaf}"), 0);
     ck_assert_int_eq(put_refs(&east, "app", NULL, "{inner}", inner, 1, &r), 0);
@@ -304,9 +311,10 @@ START_TEST(a_history_is_bounded_and_the_same_in_any_order)
         ck_assert_int_eq(meta_apply(east.m, &m, m.content, NULL, 0, &missing), 0);
         size_t n = META_HISTORY_MAX + 31;
         for (size_t i = 0; i < n; i++) {
-            size_t k = turn == 0 ? i : turn == 1 ? n - 1 - i : i * (turn == 2 ? 7 : 40) % n; // 131 is a prime
-            struct feed_entry e =
-                entry(k % 2 ? "eastus" : "westeurope", 1, 10 + k, 10 + k / 4, ENTRY_TAG, "app", "{1}");
+            // 131 is a prime
+            size_t k = turn == 0 ? i : turn == 1 ? n - 1 - i : i * (turn == 2 ? 7 : 40) % n;
+            struct feed_entry e = entry(k % 2 ? "eastus" : "westeurope", 1, 10 + k, 10 + k / 4,
+                                        ENTRY_TAG, "app", "{1}");
             ck_assert_int_eq(meta_apply(east.m, &e, (struct bytes){0}, NULL, 0, &missing), 0);
         }
         buf_clear(&next);
@@ -392,5 +400,5 @@ END_TEST
 CHECK_MAIN("store/meta registers", equal_stamps_have_one_winner_in_every_order,
            a_push_that_changes_nothing_here_wins_over_an_earlier_one_elsewhere,
            pushes_of_one_commit_share_an_entry_and_later_ones_mint, a_single_replica_may_skip,
-           what_an_own_entry_refers_to_is_asserted_before_it, a_history_is_bounded_and_the_same_in_any_order,
-           a_store_of_the_first_schema_goes_on)
+           what_an_own_entry_refers_to_is_asserted_before_it,
+           a_history_is_bounded_and_the_same_in_any_order, a_store_of_the_first_schema_goes_on)

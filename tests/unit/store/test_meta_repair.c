@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// store/meta: stores that hold stamps of the future, as versions did that took them, are mended: every region for
-// itself, in any order, and then they agree. The clock of all is put ahead while the harm is done.
+// store/meta: stores that hold stamps of the future, as versions did that took them, are mended:
+// every region for itself, in any order, and then they agree. The clock of all is put ahead while
+// the harm is done.
 #include "tests/unit/store/meta_support.h"
 
 #define NOON 1800000000000
@@ -9,7 +10,8 @@
 enum { LIAR, EAST, WEST, N };
 
 static struct region_store liar_store, east_store, west_store;
-static struct region_store *const liar = &liar_store, *const east = &east_store, *const west = &west_store;
+static struct region_store *const liar = &liar_store, *const east = &east_store,
+                                  *const west = &west_store;
 static struct region_store *const stores[N] = {&liar_store, &east_store, &west_store};
 
 static void begin(void)
@@ -57,7 +59,8 @@ static void jobs_run(struct region_store *s)
     arena_done(&a);
 }
 
-// As replication/ reads: from the mark; told when what was read is void; up to the first entry of the future.
+// As replication/ reads: from the mark; told when what was read is void; up to the first entry of
+// the future.
 static void carry(struct region_store *from, struct region_store *to)
 {
     struct arena a;
@@ -73,7 +76,8 @@ static void carry(struct region_store *from, struct region_store *to)
         ck_assert_int_eq(meta_feed_check(from->m, from->region, &at), 0);
     }
     ck_assert_int_eq(meta_feed_check(from->m, from->region, &at), 0);
-    ck_assert_int_eq(meta_feed_read(from->m, from->region, &at, NULL, 0, 1000, &a, &e, &n, &last), 0);
+    ck_assert_int_eq(meta_feed_read(from->m, from->region, &at, NULL, 0, 1000, &a, &e, &n, &last),
+                     0);
     while (good < n && e[good].stamp <= meta_stamp_limit(to->m))
         good++;
     if (good) {
@@ -152,8 +156,9 @@ static void poison(void)
 
 START_TEST(regions_agree_again_in_whatever_order_they_are_repaired)
 {
-    static const unsigned orders[][N] = {{LIAR, EAST, WEST}, {LIAR, WEST, EAST}, {EAST, LIAR, WEST},
-                                         {EAST, WEST, LIAR}, {WEST, EAST, LIAR}, {WEST, LIAR, EAST}};
+    static const unsigned orders[][N] = {{LIAR, EAST, WEST}, {LIAR, WEST, EAST},
+                                         {EAST, LIAR, WEST}, {EAST, WEST, LIAR},
+                                         {WEST, EAST, LIAR}, {WEST, LIAR, EAST}};
     for (size_t i = 0; i < ARRAY_LEN(orders) * 2; i++) {
         begin();
         poison();
@@ -257,7 +262,8 @@ START_TEST(a_region_that_was_not_poisoned_is_left_as_it_is)
 }
 END_TEST
 
-// Only somewhat ahead, and the time has come by when a peer asks: what the origin made void stays void.
+// Only somewhat ahead, and the time has come by when a peer asks: what the origin made void stays
+// void.
 START_TEST(what_is_void_does_not_come_back_when_its_time_has_come)
 {
     begin();
@@ -290,7 +296,8 @@ START_TEST(what_is_void_does_not_come_back_when_its_time_has_come)
 }
 END_TEST
 
-// Its origin does not mend it: when its time has come it is an entry like any, also where it had been void.
+// Its origin does not mend it: when its time has come it is an entry like any, also where it had
+// been void.
 START_TEST(what_was_of_the_future_is_taken_when_its_time_has_come)
 {
     begin();
@@ -330,7 +337,8 @@ START_TEST(what_was_won_is_listed)
         n_gone += !v->is.n;
         n_back += strcmp(v->tag, "v1") == 0 && v->is.n;
     }
-    // v1 to {1}, v2 to {2}, v3 gone, v5 to {5}; manifests {9}, {3}: gone, with nobody who speaks for them here
+    // v1 to {1}, v2 to {2}, v3 gone, v5 to {5}; manifests {9}, {3}: gone, with nobody who speaks
+    // for them here
     ck_assert_uint_eq(done.voided.n_tags, 4);
     ck_assert_uint_eq(done.voided.n_manifests, 2);
     ck_assert_uint_eq(done.voided.n_list, 6);
@@ -345,6 +353,7 @@ START_TEST(what_was_won_is_listed)
 END_TEST
 
 CHECK_MAIN("store/meta repair", regions_agree_again_in_whatever_order_they_are_repaired,
-           a_dry_run_says_what_it_would_do_and_does_nothing, a_region_that_was_not_poisoned_is_left_as_it_is,
+           a_dry_run_says_what_it_would_do_and_does_nothing,
+           a_region_that_was_not_poisoned_is_left_as_it_is,
            what_is_void_does_not_come_back_when_its_time_has_come,
            what_was_of_the_future_is_taken_when_its_time_has_come, what_was_won_is_listed)

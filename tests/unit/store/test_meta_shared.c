@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// store/meta in two processes, as in a restart: the forerunner hands the store over and ends its uploads
-// while the successor opens it and writes entries. Nothing is lost on either side, no sequence is given
-// twice, and a forerunner that does not know the schema any more writes nothing.
+// store/meta in two processes, as in a restart: the forerunner hands the store over and ends its
+// uploads while the successor opens it and writes entries. Nothing is lost on either side, no
+// sequence is given twice, and a forerunner that does not know the schema any more writes nothing.
 #include "tests/unit/store/meta_support.h"
 
 #include <signal.h>
@@ -24,7 +24,8 @@ static void uploads_create(int n)
     for (int i = 0; i < n; i++) {
         char id[32];
         upload_id(id, i);
-        const struct upload_row row = {.id = id, .registry = REG, .repository = "app", .principal = "ada"};
+        const struct upload_row row = {
+            .id = id, .registry = REG, .repository = "app", .principal = "ada"};
         ck_assert_int_eq(meta_upload_create(region.m, &row, NULL, NULL), 0);
     }
 }
@@ -37,11 +38,13 @@ static int tag_push(struct region_store *s, const char *who, int i)
     return put(s, "app", name, text);
 }
 
-// ---- two processes; both are forked while nobody has the store open: SQLite's state must not be inherited ----
+// ---- two processes; both are forked while nobody has the store open: SQLite's state must not be
+// inherited ----
 
 struct other {
     pid_t pid;
-    int go_fd, said_fd; // it waits for a byte here; it says a number here
+    // it waits for a byte here; it says a number here
+    int go_fd, said_fd;
 };
 
 static struct other other_begin(void (*act)(int said_fd))
@@ -195,7 +198,8 @@ START_TEST(either_may_be_killed)
 {
     for (int round = 0; round < ROUNDS; round++) {
         begin_closed();
-        struct other both[2] = {other_begin(forerunner_ends_uploads), other_begin(successor_pushes)};
+        struct other both[2] = {other_begin(forerunner_ends_uploads),
+                                other_begin(successor_pushes)};
         int done[2] = {0}, victim = round % 2, n;
         other_go(&both[0]);
         ck_assert_int_eq(other_said(&both[0]), 0);
@@ -222,7 +226,8 @@ START_TEST(who_has_handed_over_mints_nothing)
     meta_hand_over(region.m);
     uint64_t head = head_seq(&region, "eastus");
     ck_assert_int_eq(tag_push(&region, "late", 1), ERR_CLOSED);
-    const struct upload_row row = {.id = "eastus.ff", .registry = REG, .repository = "app", .principal = "ada"};
+    const struct upload_row row = {
+        .id = "eastus.ff", .registry = REG, .repository = "app", .principal = "ada"};
     ck_assert_int_eq(meta_upload_create(region.m, &row, NULL, NULL), ERR_CLOSED);
     ck_assert_int_eq(meta_probe(region.m), ERR_CLOSED);
     ck_assert_int_eq(upload_end(0), 0);
@@ -234,7 +239,8 @@ END_TEST
 static void successor_changes_the_schema(int fd)
 {
     sqlite3 *db;
-    if (sqlite3_open(region.path, &db) || sqlite3_exec(db, "PRAGMA user_version=9999", NULL, NULL, NULL))
+    if (sqlite3_open(region.path, &db) ||
+        sqlite3_exec(db, "PRAGMA user_version=9999", NULL, NULL, NULL))
         _exit(3);
     sqlite3_close(db);
     (void)fd;

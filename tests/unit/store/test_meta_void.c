@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// store/meta: feed keys that are revoked. What they signed after that place is void in every store, whatever came
-// first; registers fall back to the best that is left; nothing of it comes back.
+// store/meta: feed keys that are revoked. What they signed after that place is void in every store,
+// whatever came first; registers fall back to the best that is left; nothing of it comes back.
 #include "base/register.h"
 #include "tests/unit/store/meta_histories.h"
 
@@ -52,8 +52,10 @@ static void settle(struct region_store *s)
         moved = false;
         ck_assert_int_eq(meta_jobs_due(s->m, INT64_MAX - 1, 64, &a, &jobs, &n, &next), 0);
         for (size_t i = 0; i < n; i++) {
-            bool is_index = jobs[i].entry.kind == ENTRY_MANIFEST && digest_equal(&jobs[i].entry.digest, &index);
-            int rc = meta_apply(s->m, &jobs[i].entry, jobs[i].entry.content, &child, is_index, &missing);
+            bool is_index =
+                jobs[i].entry.kind == ENTRY_MANIFEST && digest_equal(&jobs[i].entry.digest, &index);
+            int rc =
+                meta_apply(s->m, &jobs[i].entry, jobs[i].entry.content, &child, is_index, &missing);
             ck_assert(rc == 0 || rc == ERR_NOTFOUND);
             moved = moved || rc == 0;
         }
@@ -61,8 +63,8 @@ static void settle(struct region_store *s)
     }
 }
 
-static void key_revoke(struct region_store *s, const char *origin, const char *key, uint64_t epoch, uint64_t seq,
-                       const uint8_t *hash)
+static void key_revoke(struct region_store *s, const char *origin, const char *key, uint64_t epoch,
+                       uint64_t seq, const uint8_t *hash)
 {
     struct meta_revocation r = {.origin = origin, .key = key, .epoch = epoch, .seq = seq};
     struct meta_revoked done;
@@ -93,7 +95,8 @@ static bool visible(struct region_store *s, const char *repo, const char *text)
     return rc == 0;
 }
 
-// The state of a repository as a text: tags with their registers and histories, manifests with theirs.
+// The state of a repository as a text: tags with their registers and histories, manifests with
+// theirs.
 static void state_of(struct region_store *s, const char *repo, struct buf *out)
 {
     static const char *const tags[] = {"t", "u"}, *const texts[] = {"{X}", "{Y}", "{Z}", "{I}"};
@@ -106,11 +109,12 @@ static void state_of(struct region_store *s, const char *repo, struct buf *out)
     for (size_t i = 0; i < ARRAY_LEN(tags); i++) {
         if (meta_manifest_get(s->m, REG, repo, tags[i], NULL, &a, &row))
             continue;
-        buf_printf(out, "%s %.*s %llu %s\n", tags[i], (int)row.content.n, (const char *)row.content.p,
-                   (unsigned long long)row.stamp, row.origin);
+        buf_printf(out, "%s %.*s %llu %s\n", tags[i], (int)row.content.n,
+                   (const char *)row.content.p, (unsigned long long)row.stamp, row.origin);
         ck_assert_int_eq(meta_tag_history(s->m, REG, repo, tags[i], 100, &a, &v, &n), 0);
         for (size_t k = 0; k < n; k++)
-            buf_printf(out, "  %02x %llu %s\n", v[k].digest.b[0], (unsigned long long)v[k].stamp, v[k].origin);
+            buf_printf(out, "  %02x %llu %s\n", v[k].digest.b[0], (unsigned long long)v[k].stamp,
+                       v[k].origin);
     }
     for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
         struct digest d = digest_str(texts[i]);
@@ -121,8 +125,8 @@ static void state_of(struct region_store *s, const char *repo, struct buf *out)
     arena_done(&a);
 }
 
-static struct feed_entry tag_entry(const char *origin, uint64_t epoch, uint64_t seq, uint64_t stamp, const char *repo,
-                                   const char *tag, const char *text)
+static struct feed_entry tag_entry(const char *origin, uint64_t epoch, uint64_t seq, uint64_t stamp,
+                                   const char *repo, const char *tag, const char *text)
 {
     struct feed_entry e = entry(origin, epoch, seq, stamp, ENTRY_TAG, repo, text);
     e.tag = tag;
@@ -139,7 +143,9 @@ static const char *was_of(struct region_store *s, const struct feed_entry *e, bo
     ck_assert_int_eq(meta_voided(s->m, REG, 0, 1000, &a, &rows, &n), 0);
     for (size_t i = 0; i < n; i++)
         if (memcmp(rows[i].entry.hash, e->hash, ENTRY_HASH_BYTES) == 0) {
-            was = !strcmp(rows[i].was, "stood") ? "stood" : !strcmp(rows[i].was, "pending") ? "pending" : "replaced";
+            was = !strcmp(rows[i].was, "stood")     ? "stood"
+                  : !strcmp(rows[i].was, "pending") ? "pending"
+                                                    : "replaced";
             ck_assert_str_eq(rows[i].reason, "revoked");
             ck_assert_str_eq(rows[i].entry.key, e->key);
             *out_there = rows[i].there;
@@ -163,7 +169,8 @@ START_TEST(registers_fall_back_or_go)
         signed_by(tag_entry("eastus", 1, 5, 7, "app", "t", "{Y}"), "eastus-1"),
         signed_by(tag_entry("eastus", 1, 6, 8, "app", "u", "{Y}"), "eastus-1"),
         signed_by(entry("eastus", 1, 7, 9, ENTRY_MANIFEST, "app", "{X}"), "eastus-1"),
-        signed_by(tag_entry("eastus", 1, 8, 10, "app", "w", "{Z}"), "eastus-1"), // waits for its manifest
+        // waits for its manifest
+        signed_by(tag_entry("eastus", 1, 8, 10, "app", "w", "{Z}"), "eastus-1"),
     };
     for (size_t i = 0; i < ARRAY_LEN(good); i++)
         ck_assert_int_eq(take(&south, &good[i]), 0);
@@ -205,13 +212,15 @@ START_TEST(registers_fall_back_or_go)
 }
 END_TEST
 
-// A manifest that only void entries assert stays while what others wrote leads to it, and no longer.
+// A manifest that only void entries assert stays while what others wrote leads to it, and no
+// longer.
 START_TEST(what_is_led_to_stays_as_long)
 {
     store_begin(&south, "southeastasia");
     const struct feed_entry e[] = {
         signed_by(entry("eastus", 1, 1, 1, ENTRY_MANIFEST, "app", "{Y}"), "eastus-1"),
-        signed_by(entry("westeurope", 1, 1, 2, ENTRY_MANIFEST, "app", "{I}"), GOOD), // an index over Y
+        // an index over Y
+        signed_by(entry("westeurope", 1, 1, 2, ENTRY_MANIFEST, "app", "{I}"), GOOD),
         signed_by(tag_entry("westeurope", 1, 2, 3, "app", "t", "{Y}"), GOOD),
         signed_by(tag_entry("westeurope", 1, 3, 4, "app", "u", "{I}"), GOOD),
         signed_by(entry("westeurope", 1, 4, 5, ENTRY_MANIFEST, "app", "{X}"), GOOD),
@@ -239,18 +248,22 @@ START_TEST(what_is_led_to_stays_as_long)
 }
 END_TEST
 
-// More void versions than a tag's history keeps: the value below them is found all the same, in the log.
+// More void versions than a tag's history keeps: the value below them is found all the same, in the
+// log.
 START_TEST(a_flood_does_not_push_the_good_value_out)
 {
     store_begin_in(&south, "southeastasia", memory_dir());
-    struct feed_entry x = signed_by(entry("eastus", 1, 1, 1, ENTRY_MANIFEST, "app", "{X}"), "eastus-1");
+    struct feed_entry x =
+        signed_by(entry("eastus", 1, 1, 1, ENTRY_MANIFEST, "app", "{X}"), "eastus-1");
     struct feed_entry t = signed_by(tag_entry("eastus", 1, 2, 2, "app", "t", "{X}"), "eastus-1");
-    struct feed_entry y = signed_by(entry("eastus", 1, 3, 3, ENTRY_MANIFEST, "app", "{Y}"), "eastus-1");
+    struct feed_entry y =
+        signed_by(entry("eastus", 1, 3, 3, ENTRY_MANIFEST, "app", "{Y}"), "eastus-1");
     ck_assert_int_eq(take(&south, &x), 0);
     ck_assert_int_eq(take(&south, &t), 0);
     ck_assert_int_eq(take(&south, &y), 0);
     for (uint64_t i = 0; i < META_HISTORY_MAX + 20; i++) {
-        struct feed_entry e = signed_by(tag_entry("eastus", 1, 4 + i, 4 + i, "app", "t", "{Y}"), "eastus-1");
+        struct feed_entry e =
+            signed_by(tag_entry("eastus", 1, 4 + i, 4 + i, "app", "t", "{Y}"), "eastus-1");
         ck_assert_int_eq(take(&south, &e), 0);
     }
     settle(&south);
@@ -285,13 +298,14 @@ END_TEST
 
 struct small_history {
     struct feed_entry e[6];
-    size_t n, n_good; // the first n_good of `eastus` are good
+    // the first n_good of `eastus` are good
+    size_t n, n_good;
     const char *expect;
 };
 
 // `place`: of the last good entry of eastus in e.
-static void history_of(unsigned which, unsigned turn, const char *repo, const char *key, const char *good,
-                       struct small_history *out, size_t *out_last)
+static void history_of(unsigned which, unsigned turn, const char *repo, const char *key,
+                       const char *good, struct small_history *out, size_t *out_last)
 {
     *out = (struct small_history){0};
     struct feed_entry *e = out->e;
@@ -304,7 +318,9 @@ static void history_of(unsigned which, unsigned turn, const char *repo, const ch
         e[4] = signed_by(tag_entry("eastus", turn, 4, 5, repo, "t", "{Y}"), key);
         *out_last = 1;
         break;
-    case 1: // equal stamps: the void one wins by its region's name; another region asserts the same manifest
+    // equal stamps: the void one wins by its region's name; another region asserts the same
+    // manifest
+    case 1:
         e[0] = signed_by(entry("eastus", turn, 1, 1, ENTRY_MANIFEST, repo, "{X}"), good);
         e[1] = signed_by(tag_entry("eastus", turn, 2, 4, repo, "t", "{X}"), good);
         e[2] = signed_by(entry("westeurope", turn, 1, 3, ENTRY_MANIFEST, repo, "{X}"), key);
@@ -356,7 +372,8 @@ static void history_play(unsigned which, unsigned turn, const size_t order[6], s
 
 static void every_order(unsigned which)
 {
-    static const char *const expected[] = {"t {X} 3 westeurope\n", "t {X} 4 eastus\n", "u {X} 5 eastus\n"};
+    static const char *const expected[] = {"t {X} 3 westeurope\n", "t {X} 4 eastus\n",
+                                           "u {X} 5 eastus\n"};
     struct buf first, next;
     size_t order[6] = {0, 1, 2, 3, 4, 5};
     unsigned turn = 0;
@@ -367,11 +384,13 @@ static void every_order(unsigned which)
         turn++;
         history_play(which, turn, order, turn == 1 ? &first : &next);
         if (turn > 1)
-            ck_assert_msg(strcmp(first.p, next.p) == 0, "order %zu%zu%zu%zu%zu%zu:\n%s\n%s", order[0], order[1],
-                          order[2], order[3], order[4], order[5], buf_cstr(&first), buf_cstr(&next));
+            ck_assert_msg(strcmp(first.p, next.p) == 0, "order %zu%zu%zu%zu%zu%zu:\n%s\n%s",
+                          order[0], order[1], order[2], order[3], order[4], order[5],
+                          buf_cstr(&first), buf_cstr(&next));
     } while (permute(order, 6));
     ck_assert_uint_eq(turn, 720);
-    ck_assert_msg(strncmp(buf_cstr(&first), expected[which], strlen(expected[which])) == 0, "%s", buf_cstr(&first));
+    ck_assert_msg(strncmp(buf_cstr(&first), expected[which], strlen(expected[which])) == 0, "%s",
+                  buf_cstr(&first));
     ck_assert_ptr_null(strstr(buf_cstr(&first), "{Y}"));
     ck_assert_ptr_null(strstr(buf_cstr(&first), "{Z}"));
     buf_done(&first);
@@ -396,7 +415,8 @@ static uint32_t rnd(uint32_t n)
     return (seed >> 8) % n;
 }
 
-// `to` reads on in `from`'s feed, at most `max` entries, from its read mark; false when that is no place there.
+// `to` reads on in `from`'s feed, at most `max` entries, from its read mark; false when that is no
+// place there.
 static bool read_on(struct region_store *from, struct region_store *to, size_t max)
 {
     struct arena a;
@@ -412,9 +432,11 @@ static bool read_on(struct region_store *from, struct region_store *to, size_t m
             at = o[i].read;
     bool placed = meta_feed_check(from->m, from->region, &at) == 0;
     if (placed) {
-        ck_assert_int_eq(meta_feed_read(from->m, from->region, &at, NULL, 0, max, &a, &e, &n, &last), 0);
+        ck_assert_int_eq(
+            meta_feed_read(from->m, from->region, &at, NULL, 0, max, &a, &e, &n, &last), 0);
         int rc = meta_ingest(to->m, from->region, e, n, &last);
-        ck_assert_msg(rc == 0 || rc == ERR_AUTH, "%d", rc); // the reader knows of the revocation, the writer not yet
+        // the reader knows of the revocation, the writer not yet
+        ck_assert_msg(rc == 0 || rc == ERR_AUTH, "%d", rc);
         settle(to);
     }
     arena_done(&a);
@@ -428,8 +450,9 @@ static void key_change(struct region_store *s, const char *key)
     store_reopen(s);
 }
 
-// East's key is stolen: what it signs after a place is void. The three regions learn of it at different times, having
-// read more or less; east goes on with a new key, in a new epoch. In the end all hold the same.
+// East's key is stolen: what it signs after a place is void. The three regions learn of it at
+// different times, having read more or less; east goes on with a new key, in a new epoch. In the
+// end all hold the same.
 static void agree(uint32_t from)
 {
     struct region_store *all[] = {&east, &west, &south};
@@ -447,7 +470,8 @@ static void agree(uint32_t from)
         if (step == 20)
             ck_assert_int_eq(meta_head(east.m, "eastus", &last_good), 0);
         if (step >= 35 && !told[k] && rnd(4) == 0) {
-            key_revoke(all[k], "eastus", "eastus-stolen", last_good.epoch, last_good.seq, last_good.hash);
+            key_revoke(all[k], "eastus", "eastus-stolen", last_good.epoch, last_good.seq,
+                       last_good.hash);
             sweep(all[k], 1 + rnd(5));
             told[k] = true;
         }
@@ -464,7 +488,8 @@ static void agree(uint32_t from)
     }
     for (unsigned i = 0; i < 3; i++)
         if (!told[i]) {
-            key_revoke(all[i], "eastus", "eastus-stolen", last_good.epoch, last_good.seq, last_good.hash);
+            key_revoke(all[i], "eastus", "eastus-stolen", last_good.epoch, last_good.seq,
+                       last_good.hash);
             sweep(all[i], 3);
         }
     if (!changed)
@@ -480,8 +505,8 @@ static void agree(uint32_t from)
         state_of(all[i], "app", &state[i]);
         expect_tag(all[i], "app", "last", "{X}");
     }
-    ck_assert_msg(strcmp(state[0].p, state[1].p) == 0 && strcmp(state[0].p, state[2].p) == 0, "seed %u:\n%s\n%s\n%s",
-                  from, state[0].p, state[1].p, state[2].p);
+    ck_assert_msg(strcmp(state[0].p, state[1].p) == 0 && strcmp(state[0].p, state[2].p) == 0,
+                  "seed %u:\n%s\n%s\n%s", from, state[0].p, state[1].p, state[2].p);
     for (unsigned i = 0; i < 3; i++) {
         buf_done(&state[i]);
         store_end(all[i]);
@@ -495,7 +520,8 @@ START_TEST(regions_that_read_more_or_less_agree)
 }
 END_TEST
 
-// Own entries that became void are not put back from a peer that has not heard of it; the places are not used again.
+// Own entries that became void are not put back from a peer that has not heard of it; the places
+// are not used again.
 START_TEST(recovery_takes_nothing_void)
 {
     store_begin(&east, "eastus");
@@ -537,8 +563,8 @@ START_TEST(recovery_takes_nothing_void)
 }
 END_TEST
 
-// The thief's entries were read in the places of good ones. The place of the revocation tells; all is read again, and
-// what is offered then replaces what is held.
+// The thief's entries were read in the places of good ones. The place of the revocation tells; all
+// is read again, and what is offered then replaces what is held.
 START_TEST(a_fork_is_replaced_by_what_is_good)
 {
     struct arena a;
@@ -612,7 +638,8 @@ START_TEST(a_revocation_is_final)
     ck_assert_int_eq(meta_revoke(south.m, &r, 1, &done), 0);
     ck_assert_uint_eq(done.n_new, 1);
     ck_assert_uint_eq(sweep(&south, 64), 1);
-    e = signed_by(tag_entry("westeurope", 3, 10, 2, "app", "t", "{X}"), "eastus-1"); // not that region's key
+    // not that region's key
+    e = signed_by(tag_entry("westeurope", 3, 10, 2, "app", "t", "{X}"), "eastus-1");
     ck_assert_int_eq(take(&south, &e), 0);
     store_end(&south);
 }
@@ -620,5 +647,5 @@ END_TEST
 
 CHECK_MAIN("store/meta void", registers_fall_back_or_go, what_is_led_to_stays_as_long,
            a_flood_does_not_push_the_good_value_out, every_order_ends_in_the_same_state,
-           regions_that_read_more_or_less_agree, recovery_takes_nothing_void, a_fork_is_replaced_by_what_is_good,
-           a_revocation_is_final)
+           regions_that_read_more_or_less_agree, recovery_takes_nothing_void,
+           a_fork_is_replaced_by_what_is_good, a_revocation_is_final)

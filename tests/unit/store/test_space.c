@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// store/space: what is promised and what is written never eat the reserve, and being short does not flap.
+// store/space: what is promised and what is written never eat the reserve, and being short does not
+// flap.
 #include "store/space.h"
 
 #include "base/clock.h"
@@ -92,7 +93,8 @@ START_TEST(one_that_does_not_fit_makes_no_disk_short)
 }
 END_TEST
 
-// 64 uploads of unknown length at once: each write is preceded by a window, and together they stop at the reserve.
+// 64 uploads of unknown length at once: each write is preceded by a window, and together they stop
+// at the reserve.
 START_TEST(windows_of_many_stop_at_the_reserve)
 {
     struct space *s = begin(200);
@@ -174,7 +176,8 @@ START_TEST(what_was_charged_goes_on_while_it_is_short)
 }
 END_TEST
 
-// Promises to others make a disk short: new writers wait, one that has begun goes on for as long as it fits.
+// Promises to others make a disk short: new writers wait, one that has begun goes on for as long as
+// it fits.
 START_TEST(promises_stop_no_writer_that_has_begun)
 {
     struct space *s = begin(500);
@@ -214,7 +217,8 @@ START_TEST(few_files_are_short_too)
     ck_assert(!is_short(s));
     disk.free_files = 499;
     ck_assert(is_short(s));
-    ck_assert_ptr_nonnull(strstr(look(s).text, "499 files can be made, fewer than its reserve of 500"));
+    ck_assert_ptr_nonnull(
+        strstr(look(s).text, "499 files can be made, fewer than its reserve of 500"));
     disk.free_files = 624;
     ck_assert(is_short(s));
     disk.free_files = 625;
@@ -333,7 +337,8 @@ START_TEST(threads_stop_at_the_reserve_together)
         ck_assert_int_eq(pthread_join(t[i], NULL), 0);
     ck_assert(is_short(s));
     ck_assert_uint_eq(look(s).outstanding_bytes, 0);
-    ck_assert_uint_lt(disk.free_bytes, 126 * MIB); // it was short while others had charges, and is until so much fits
+    // it was short while others had charges, and is until so much fits
+    ck_assert_uint_lt(disk.free_bytes, 126 * MIB);
     space_close(s);
 }
 END_TEST
@@ -354,9 +359,10 @@ START_TEST(memory_may_be_short)
 }
 END_TEST
 
-CHECK_MAIN("store/space", known_lengths_are_charged_up_front, one_that_does_not_fit_makes_no_disk_short,
-           windows_of_many_stop_at_the_reserve, it_is_short_until_a_good_deal_fits,
-           what_was_charged_goes_on_while_it_is_short, promises_stop_no_writer_that_has_begun,
-           entries_use_half_of_the_reserve, few_files_are_short_too, a_measure_is_cheap_and_may_fail,
+CHECK_MAIN("store/space", known_lengths_are_charged_up_front,
+           one_that_does_not_fit_makes_no_disk_short, windows_of_many_stop_at_the_reserve,
+           it_is_short_until_a_good_deal_fits, what_was_charged_goes_on_while_it_is_short,
+           promises_stop_no_writer_that_has_begun, entries_use_half_of_the_reserve,
+           few_files_are_short_too, a_measure_is_cheap_and_may_fail,
            the_reserve_is_an_amount_or_a_share, without_a_space_everything_is_granted,
            threads_stop_at_the_reserve_together, memory_may_be_short)

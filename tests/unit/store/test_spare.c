@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// store/spare: what is kept takes room, and is enough for several starts. On a small tmpfs in a mount namespace of the
-// test's own; without the right to mount one the cases say so and end.
+// store/spare: what is kept takes room, and is enough for several starts. On a small tmpfs in a
+// mount namespace of the test's own; without the right to mount one the cases say so and end.
 #include "store/spare.h"
 
 #include "base/err.h"
@@ -106,4 +106,5 @@ START_TEST(it_is_a_part_of_the_reserve)
 }
 END_TEST
 
-CHECK_MAIN("store/spare", what_is_kept_serves_several_starts, without_room_nothing_is_kept, it_is_a_part_of_the_reserve)
+CHECK_MAIN("store/spare", what_is_kept_serves_several_starts, without_room_nothing_is_kept,
+           it_is_a_part_of_the_reserve)
