@@ -254,14 +254,19 @@ const char *cli_public_host(struct cli *c, const char *host)
 
 char *cli_urlencode(struct cli *c, const char *s)
 {
+    static const char hex[] = "0123456789ABCDEF";
     char *out = arena_alloc(&c->arena, strlen(s) * 3 + 1), *o = out;
     if (!out)
         abort();
     for (; *s; s++) {
-        if (isalnum((unsigned char)*s) || strchr("-._~", *s))
+        unsigned char byte = (unsigned char)*s;
+        if (isalnum(byte) || strchr("-._~", byte)) {
             *o++ = *s;
-        else
-            o += sprintf(o, "%%%02X", (unsigned char)*s);
+            continue;
+        }
+        *o++ = '%';
+        *o++ = hex[byte >> 4];
+        *o++ = hex[byte & 15];
     }
     *o = 0;
     return out;

@@ -54,7 +54,8 @@ int main(int argc, char **argv)
 {
     log_setup(LOG_WARN, "meridian");
     umask(0077);
-    signal(SIGPIPE, SIG_IGN); // a peer that closes is an error to report, not our end
+    sigaction(SIGPIPE, &(struct sigaction){.sa_handler = SIG_IGN},
+              NULL); // a peer that closes is an error to report, not our end
     if (argc < 2) {
         help(stderr);
         return EXIT_USAGE;

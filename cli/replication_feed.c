@@ -6,6 +6,7 @@
 
 #include "base/mem.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 static const char *text_of(const json_t *o, const char *key)
@@ -35,6 +36,21 @@ static const char *digest_of(struct cli *c, const json_t *o, const char *key)
 }
 
 // ---- feed ----
+
+static bool place_parse(const char *s, unsigned long long *out_epoch,
+                        unsigned long long *out_seq) // "EPOCH/SEQ"
+{
+    char *slash, *end;
+    unsigned long long epoch = strtoull(s, &slash, 10);
+    if (slash == s || *slash != '/')
+        return false;
+    unsigned long long seq = strtoull(slash + 1, &end, 10);
+    if (end == slash + 1 || *end)
+        return false;
+    *out_epoch = epoch;
+    *out_seq = seq;
+    return true;
+}
 
 static void print_feed(struct cli *c, const json_t *rows)
 {
@@ -75,7 +91,7 @@ static int feed_run(struct cli *c, int argc, char **argv)
     if (!of || !region)
         return EXIT_FAILED;
     unsigned long long epoch = 0, seq = 0;
-    if (before && sscanf(before, "%llu/%llu", &epoch, &seq) != 2)
+    if (before && !place_parse(before, &epoch, &seq))
         return cli_fail(EXIT_USAGE, "feed: --before EPOCH/SEQ, as the list prints it");
     const char *path =
         arena_printf(&c->arena, "/replication/v1/entries?registry=%s&origin=%s&epoch=%llu&seq=%llu",

@@ -408,8 +408,12 @@ int hostname_format(enum name_kind kind, const char *domain, const char *label, 
     if (n > NAME_TEXT_MAX)
         return ERR_TOOBIG;
     char *to = out;
-    for (size_t i = 0; i < ARRAY_LEN(parts); i++)
-        to = stpcpy(to, parts[i]);
+    for (size_t i = 0; i < ARRAY_LEN(parts); i++) {
+        size_t len = strlen(parts[i]);
+        memcpy(to, parts[i], len);
+        to += len;
+    }
+    *to = 0;
     return 0;
 }
 

@@ -5,12 +5,15 @@
 // the pool.
 #include "daemon/metrics.h"
 
+#include "base/bytes.h"
 #include "base/exposition.h"
+#include "base/fd.h"
 #include "base/mem.h"
 #include "control/topology_watcher.h"
 
 #include <dirent.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -22,11 +25,13 @@ static void write_process(const struct app *app, struct buf *b)
     struct rusage u;
     struct rlimit l;
     unsigned long long pages = 0, resident = 0, open_fds = 0;
-    FILE *f = fopen("/proc/self/statm", "re");
-    if (f && fscanf(f, "%llu %llu", &pages, &resident) != 2)
-        pages = resident = 0;
-    if (f)
-        fclose(f);
+    AUTO_BUF struct buf statm;
+    buf_init(&statm, 256);
+    if (!file_read("/proc/self/statm", 256, &statm)) {
+        char *end;
+        pages = strtoull(buf_cstr(&statm), &end, 10);
+        resident = strtoull(end, NULL, 10);
+    }
     DIR *d = opendir("/proc/self/fd");
     for (struct dirent *e = d ? readdir(d) : NULL; e; e = readdir(d))
         open_fds += e->d_name[0] != '.';

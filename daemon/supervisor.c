@@ -482,7 +482,7 @@ int supervisor_run(const struct supervisor_options *o)
     for (size_t i = 0; i < ARRAY_LEN(signals); i++)
         sigaddset(&set, signals[i]);
     sigprocmask(SIG_BLOCK, &set, NULL);
-    signal(SIGPIPE, SIG_IGN);
+    sigaction(SIGPIPE, &(struct sigaction){.sa_handler = SIG_IGN}, NULL);
     s.sig_fd = signalfd(-1, &set, SFD_CLOEXEC);
 
     // the filter brings it too, and not everybody has the filter

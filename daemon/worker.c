@@ -863,7 +863,7 @@ int worker_run(const struct node *n, const struct paths *p, const struct identit
     sigaddset(&set, SIGINT);
     sigaddset(&set, SIGHUP);
     sigprocmask(SIG_SETMASK, &set, NULL);
-    signal(SIGPIPE, SIG_IGN);
+    sigaction(SIGPIPE, &(struct sigaction){.sa_handler = SIG_IGN}, NULL);
     int sig_fd = signalfd(-1, &set, SFD_CLOEXEC);
 
     struct worker w = {.node = n, .paths = p, .id = id, .sockets = sockets, .ipc_fd = ipc_fd};

@@ -27,6 +27,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
@@ -389,8 +390,10 @@ static bool master_ready(const struct edge *e)
 {
     AUTO_BUF struct buf b;
     buf_init(&b, 32);
-    return !file_read(e->pid_file, 32, &b) &&
-           atol(buf_cstr(&b)) == (e->own_space ? 1 : (long)e->pid);
+    long expected = e->own_space ? 1 : (long)e->pid;
+    if (file_read(e->pid_file, 32, &b))
+        return false;
+    return strtol(buf_cstr(&b), NULL, 10) == expected;
 }
 
 // Versions before this one had nginx write a log of its own, with the queries of signed URLs in it.

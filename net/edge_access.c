@@ -149,7 +149,7 @@ static void put_time(struct line *l, struct text t) // "1795392000.123"
 
 static void put_reason(struct line *l, const struct text *f)
 {
-    int status = atoi(f[F_STATUS].p); // ends at the mark behind it
+    int status = (int)strtol(f[F_STATUS].p, NULL, 10); // ends at the mark behind it
     bool edge = f[F_BY].n == 4 && !strncmp(f[F_BY].p, "edge", 4);
     const char *own = edge ? edge_own_reason(status) : NULL;
     put_text(l, "reason", own ? (struct text){own, strlen(own)} : f[F_REASON], 64);

@@ -175,7 +175,8 @@ static void __attribute__((noreturn)) reader(const struct edge_log *l)
     static struct reading r;
     char warm[CLOCK_TEXT_SIZE];
     sigset_t none;
-    signal(SIGPIPE, SIG_IGN); // whoever reads our log may go
+    sigaction(SIGPIPE, &(struct sigaction){.sa_handler = SIG_IGN},
+              NULL); // whoever reads our log may go
     sigaction(SIGHUP, &(struct sigaction){.sa_handler = on_end}, NULL);
     sigaction(SIGTERM, &(struct sigaction){.sa_handler = on_end}, NULL);
     sigemptyset(&none);

@@ -10,6 +10,7 @@
 #include "base/mem.h"
 
 #include <ctype.h>
+#include <stdio.h>
 #include <string.h>
 
 #define MANIFEST_MAX_DEFAULT (4u << 20)
@@ -21,7 +22,7 @@ int registry_service_new(const struct registry_service_options *o, struct regist
     struct registry_service *s = mem_zalloc(sizeof *s);
     if (!s)
         return ERR_NOMEM;
-    strcpy(s->region, o->region);
+    snprintf(s->region, sizeof s->region, "%s", o->region);
     s->blobs = o->blobs;
     s->meta = o->meta;
     s->space = o->space;

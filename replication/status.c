@@ -108,8 +108,12 @@ static const char *errors_join(const struct seen *s, const struct origin_status 
     const char *job = o->n_retrying || o->n_parked ? o->last_error : NULL, *seen = s->last_error;
     if (!*seen && s->full && o->n_pending)
         seen = full;
-    if (!job || !*job)
-        return *seen ? strcpy(out, seen) : NULL;
+    if (!*seen && (!job || !*job))
+        return NULL;
+    if (!job || !*job) {
+        snprintf(out, 2 * ERROR_TEXT_SIZE + 4, "%.*s", ERROR_TEXT_SIZE, seen);
+        return out;
+    }
     bool job_first = o->last_grade >= (int)seen_grade(s);
     if (!*seen)
         snprintf(out, 2 * ERROR_TEXT_SIZE + 4, "%.*s", ERROR_TEXT_SIZE, job);

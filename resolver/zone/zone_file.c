@@ -13,6 +13,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -121,11 +122,13 @@ static void name_of(uint32_t serial, char out[NAME_SIZE])
 static bool is_zone_file(const char *name, uint32_t *out_serial)
 {
     char again[NAME_SIZE];
-    unsigned serial = 0;
-    if (sscanf(name, "fe-%10u", &serial) != 1)
+    if (strncmp(name, "fe-", 3))
         return false;
-    name_of(serial, again);
-    *out_serial = serial;
+    unsigned long serial = strtoul(name + 3, NULL, 10);
+    if (serial > UINT32_MAX)
+        return false;
+    name_of((uint32_t)serial, again);
+    *out_serial = (uint32_t)serial;
     return !strcmp(name, again);
 }
 
