@@ -43,9 +43,11 @@ void auth_challenge(struct http_request *req, const struct topology *t, const st
     if (t->https_port != 443)
         snprintf(port, sizeof port, ":%u", t->https_port);
     bool with_scope = scope && *scope && quotable(scope);
-    const char *error = !why                ? ""
-                        : why == ERR_DENIED ? ",error=\"insufficient_scope\""
-                                            : ",error=\"invalid_token\"";
+    const char *error = ",error=\"invalid_token\"";
+    if (!why)
+        error = "";
+    else if (why == ERR_DENIED)
+        error = ",error=\"insufficient_scope\"";
     oci_error(req, out, 401, why == ERR_DENIED ? "DENIED" : "UNAUTHORIZED", NULL, "%s",
               why_text(why));
     http_response_header(req, out, "WWW-Authenticate",

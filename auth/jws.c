@@ -33,8 +33,14 @@ static int header_judge(const uint8_t *p, size_t n, struct arena *a, const char 
     if (ok)
         json_object_foreach(root, key, value) ok =
             ok && json_is_string(value) && header_member_ok(key, json_string_value(value), &kid);
-    char *copy = ok && kid ? arena_strdup(a, kid) : NULL;
-    int rc = copy ? 0 : ok && kid ? ERR_NOMEM : ERR_AUTH;
+    char *copy = NULL;
+    if (ok && kid)
+        copy = arena_strdup(a, kid);
+    int rc = ERR_AUTH;
+    if (copy)
+        rc = 0;
+    else if (ok && kid)
+        rc = ERR_NOMEM;
     json_decref(root);
     if (!rc)
         *out_kid = copy;
@@ -44,8 +50,12 @@ static int header_judge(const uint8_t *p, size_t n, struct arena *a, const char 
 int jws_parse(const char *token, struct arena *a, struct jws *out)
 {
     size_t n = strnlen(token, TOKEN_MAX_BYTES + 1), n_bytes;
-    const char *dot = n > TOKEN_MAX_BYTES ? NULL : memchr(token, '.', n);
-    const char *dot2 = dot ? strchr(dot + 1, '.') : NULL;
+    const char *dot = NULL;
+    if (n <= TOKEN_MAX_BYTES)
+        dot = memchr(token, '.', n);
+    const char *dot2 = NULL;
+    if (dot)
+        dot2 = strchr(dot + 1, '.');
     if (!dot2 || strchr(dot2 + 1, '.'))
         return ERR_AUTH;
     struct jws j = {.signed_at = token, .n_signed = (size_t)(dot2 - token)};
@@ -69,7 +79,9 @@ int jws_parse(const char *token, struct arena *a, struct jws *out)
 
 int jws_issue(const struct region_keys *keys, json_t *claims, struct arena *a, const char **out)
 {
-    char *payload = claims ? json_dumps(claims, JSON_COMPACT) : NULL;
+    char *payload = NULL;
+    if (claims)
+        payload = json_dumps(claims, JSON_COMPACT);
     AUTO_FREE char *payload_text = payload;
     json_decref(claims);
     AUTO_FREE char *header = mem_printf("{\"alg\":\"ES256\",\"kid\":\"%s\",\"typ\":\"JWT\"}",

@@ -31,7 +31,9 @@ int passwords_new(struct passwords **out)
         return ERR_NOMEM;
     char unguessable[33];
     p->seen = mem_zalloc_array(SLOTS, sizeof *p->seen);
-    int rc = p->seen ? random_bytes(p->key, sizeof p->key) : ERR_NOMEM;
+    int rc = ERR_NOMEM;
+    if (p->seen)
+        rc = random_bytes(p->key, sizeof p->key);
     if (!rc)
         rc = random_hex(unguessable, 16);
     if (!rc)
@@ -65,7 +67,9 @@ static int entry_of(const struct passwords *p, const struct principal *who, cons
     buf_add(&b, who->name, strlen(who->name) + 1);
     buf_add(&b, who->password_hash, strlen(who->password_hash) + 1);
     buf_add(&b, password, strlen(password) + 1);
-    int rc = b.err ? b.err : hmac_sha256(p->key, sizeof p->key, b.p, b.n, out);
+    int rc = b.err;
+    if (!rc)
+        rc = hmac_sha256(p->key, sizeof p->key, b.p, b.n, out);
     if (b.p)
         explicit_bzero(b.p, b.n);
     return rc;
@@ -100,9 +104,13 @@ int passwords_verify(struct passwords *p, uint64_t generation, const struct prin
 {
     // An unknown user is checked against the first user's hash, so that the method and its cost are
     // those of real ones.
-    const char *hash = who            ? who->password_hash
-                       : all->n_users ? all->users[0].password_hash
-                                      : p->dummy;
+    const char *hash;
+    if (who)
+        hash = who->password_hash;
+    else if (all->n_users)
+        hash = all->users[0].password_hash;
+    else
+        hash = p->dummy;
     int rc = password_check(password, hash);
     if (rc == ERR_NOMEM)
         return rc;

@@ -19,8 +19,11 @@ static size_t separator_at(const char *p, const char *end)
     size_t n = 0;
     if (*p == '.')
         return 1;
-    if (*p == '_')
-        return p + 1 < end && p[1] == '_' ? 2 : 1;
+    if (*p == '_') {
+        if (p + 1 < end && p[1] == '_')
+            return 2;
+        return 1;
+    }
     while (p + n < end && p[n] == '-')
         n++;
     return n;
@@ -40,7 +43,9 @@ bool repository_name_valid(const char *s, size_t n)
             return false;
         if (p == end)
             return true;
-        size_t k = *p == '/' ? 1 : separator_at(p, end);
+        size_t k = 1;
+        if (*p != '/')
+            k = separator_at(p, end);
         if (!k)
             return false;
         p += k;
@@ -93,7 +98,9 @@ static int scope_one(struct scopes *s, const char *p, size_t n, struct arena *a)
     if (n_type == 8 && !memcmp(p, "registry", 8)) {
         bool catalog =
             n_name == 7 && !memcmp(name, "catalog", 7) && memchr(last + 1, '*', n_actions);
-        return catalog ? grant_add(s, "*", 1, ACTION_CATALOG, a) : 0;
+        if (catalog)
+            return grant_add(s, "*", 1, ACTION_CATALOG, a);
+        return 0;
     }
     bool plain = n_type == 10 && !memcmp(p, "repository", 10);
     bool plugin = n_type == 18 && !memcmp(p, "repository(plugin)", 18);

@@ -36,7 +36,9 @@ static int token_round(const struct topology *t, const struct registry *r,
         rc = token_verify_access(t, r, token, now_ms, a, &access);
     if (rc)
         return rc;
-    return access_actions(&access, SELF_CHECK_REPOSITORY) == ACTION_PULL ? 0 : ERR_AUTH;
+    if (access_actions(&access, SELF_CHECK_REPOSITORY) == ACTION_PULL)
+        return 0;
+    return ERR_AUTH;
 }
 
 static int not_named(const struct topology *t, const char *region, const char *id,
@@ -72,7 +74,9 @@ int auth_self_check(const struct topology *t, const char *region, const struct r
     const struct registry *r = some_registry(t, here);
     struct arena a;
     arena_init(&a, SELF_CHECK_ARENA_BYTES);
-    int rc = r ? token_round(t, r, keys, now_ms, &a) : 0;
+    int rc = 0;
+    if (r)
+        rc = token_round(t, r, keys, now_ms, &a);
     arena_done(&a);
     if (rc)
         diag_add(

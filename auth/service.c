@@ -55,16 +55,23 @@ int auth_service_start(const struct auth_service_options *o, struct auth_service
     s->o = *o;
     s->region = mem_strdup(o->region);
     s->o.region = s->region;
-    int rc = s->region ? passwords_new(&s->passwords) : ERR_NOMEM;
+    int rc = ERR_NOMEM;
+    if (s->region)
+        rc = passwords_new(&s->passwords);
     if (!rc) {
-        size_t waiting = o->max_waiting ? o->max_waiting : 512;
+        size_t waiting = o->max_waiting;
+        if (!waiting)
+            waiting = 512;
         s->pool =
             pool_new(&(struct pool_options){.name = "password",
                                             .n_threads = o->n_workers ? o->n_workers : 2,
                                             .max_waiting = waiting,
                                             .max_per_network = waiting < 8 ? waiting : waiting / 8,
                                             .steps_back = true});
-        rc = s->pool ? 0 : ERR_NOMEM;
+        if (s->pool)
+            rc = 0;
+        else
+            rc = ERR_NOMEM;
     }
     if (rc) {
         auth_service_stop(s);
@@ -154,7 +161,9 @@ static unsigned actions_held(const struct call *c, const struct principal *who,
 // In the words of the question, for the reply to a POST (RFC 6749 section 5.1).
 static void scope_text(const struct access_grant *g, struct buf *out)
 {
-    const char *blank = out->n ? " " : "";
+    const char *blank = "";
+    if (out->n)
+        blank = " ";
     if (g->actions & ACTION_CATALOG)
         buf_printf(out, "%sregistry:catalog:*", blank);
     else
@@ -204,9 +213,10 @@ static void grant(struct call *c, struct http_request *req, struct http_response
         scope_text(&granted[n++], &scope);
     }
     const char *access, *refresh = c->offline ? kept : NULL;
-    int rc = scope.err ? scope.err
-                       : token_issue_access(c->s->o.keys, c->service, who ? who->name : "", granted,
-                                            n, now, &req->arena, &access);
+    int rc = scope.err;
+    if (!rc)
+        rc = token_issue_access(c->s->o.keys, c->service, who ? who->name : "", granted, n, now,
+                                &req->arena, &access);
     if (!rc && who && c->offline && !refresh)
         rc = token_issue_refresh(c->s->o.keys, c->service, who, now, &req->arena, &refresh);
     if (rc)
@@ -232,7 +242,9 @@ static int judge_refresh(const struct call *c, struct http_request *req,
     struct claims claims;
     int rc =
         token_verify(c->t, c->r, c->refresh, TOKEN_REFRESH, clock_wall_ms(), &req->arena, &claims);
-    const struct principal *who = rc ? NULL : principals_find(all, claims.subject);
+    const struct principal *who = NULL;
+    if (!rc)
+        who = principals_find(all, claims.subject);
     if (rc) {
         http_request_detail(req, "a refresh token: %s",
                             token_fault(c->t, c->r, c->refresh, rc, &req->arena));
@@ -269,9 +281,12 @@ static int judge(struct call *c, struct http_request *req, const struct principa
     }
     const struct principal *who = principals_find(all, c->user);
     int rc = 0;
-    if (!passwords_known(c->s->passwords, generation, who, c->password))
-        rc = may_hash ? passwords_verify(c->s->passwords, generation, all, who, c->password)
-                      : ERR_BUSY;
+    if (!passwords_known(c->s->passwords, generation, who, c->password)) {
+        if (may_hash)
+            rc = passwords_verify(c->s->passwords, generation, all, who, c->password);
+        else
+            rc = ERR_BUSY;
+    }
     if (rc == ERR_AUTH)
         login_detail(req, who);
     if (!rc)
@@ -286,11 +301,13 @@ static int answer(struct call *c, struct http_request *req, struct http_response
     const struct auth_service_options *o = &c->s->o;
     uint64_t generation = snapshot_generation(o->principals);
     struct principals *all = snapshot_get(o->principals);
-    int64_t age_ms = o->principals_age_ms ? o->principals_age_ms(o->age_ctx) : 0;
+    int64_t age_ms = 0;
+    if (o->principals_age_ms)
+        age_ms = o->principals_age_ms(o->age_ctx);
     const struct principal *who = NULL;
-    int rc = !all || auth_principals_stale(age_ms, c->t->max_stale_s)
-                 ? ERR_CLOSED
-                 : judge(c, req, all, generation, may_hash, &who);
+    int rc = ERR_CLOSED;
+    if (all && !auth_principals_stale(age_ms, c->t->max_stale_s))
+        rc = judge(c, req, all, generation, may_hash, &who);
     if (!rc && who)
         req->principal = arena_strdup(&req->arena, who->name);
     if (!rc)
@@ -298,7 +315,9 @@ static int answer(struct call *c, struct http_request *req, struct http_response
     else if (rc != ERR_BUSY || may_hash)
         refuse_code(c, req, resp, rc);
     snapshot_unref(all);
-    return rc == ERR_BUSY ? rc : 0;
+    if (rc == ERR_BUSY)
+        return rc;
+    return 0;
 }
 
 static void hash_run(struct http_request *req, struct http_response *resp)
@@ -356,7 +375,9 @@ static int basic_parse(struct call *c, struct http_request *req)
     value += 6;
     value += strspn(value, " ");
     size_t n = strlen(value), n_text;
-    char *text = n > 2 * TOKEN_MAX_BYTES ? NULL : arena_alloc(&req->arena, n + 1);
+    char *text = NULL;
+    if (n <= 2 * TOKEN_MAX_BYTES)
+        text = arena_alloc(&req->arena, n + 1);
     if (!text || b64_parse(value, n, (uint8_t *)text, n, &n_text) || memchr(text, 0, n_text))
         return ERR_AUTH;
     text[n_text] = 0;
@@ -407,7 +428,9 @@ static void begin_get(struct call *c, struct http_request *req, struct http_plan
 static const char *form_once(struct http_request *req, const char *key)
 {
     const char *v = http_form_get(req, req->body, key, 0);
-    return v && !http_form_get(req, req->body, key, 1) ? v : NULL;
+    if (v && !http_form_get(req, req->body, key, 1))
+        return v;
+    return NULL;
 }
 
 // False: refused already.

@@ -18,7 +18,9 @@ int token_service(const struct topology *t, const struct registry *r, struct are
 {
     char name[HOSTNAME_TEXT_SIZE];
     int rc = hostname_format(NAME_GLOBAL, t->domain, r->label, NULL, NULL, name);
-    char *copy = rc ? NULL : arena_strdup(a, name);
+    char *copy = NULL;
+    if (!rc)
+        copy = arena_strdup(a, name);
     if (!rc && !copy)
         rc = ERR_NOMEM;
     if (!rc)

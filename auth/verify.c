@@ -51,7 +51,9 @@ static int dates_judge(const json_t *root, int64_t now_ms, unsigned lifetime_max
         return ERR_AUTH;
     if (iat > now + TOKEN_SKEW_S || nbf > now + TOKEN_SKEW_S)
         return ERR_AUTH;
-    return exp + TOKEN_SKEW_S <= now ? ERR_EXPIRED : 0;
+    if (exp + TOKEN_SKEW_S <= now)
+        return ERR_EXPIRED;
+    return 0;
 }
 
 static int actions_parse(const json_t *list, unsigned *out)
@@ -132,13 +134,18 @@ static int claims_judge(const json_t *root, const char *service, enum token_type
     const json_t *gen = json_object_get(root, "gen");
     if (type == TOKEN_REFRESH && (!json_is_integer(gen) || !*subject))
         return ERR_AUTH;
-    int rc = type == TOKEN_ACCESS ? grants_parse(json_object_get(root, "access"), a, &c) : 0;
+    int rc = 0;
+    if (type == TOKEN_ACCESS)
+        rc = grants_parse(json_object_get(root, "access"), a, &c);
     if (!rc)
         rc = dates_judge(root, now_ms,
                          type == TOKEN_ACCESS ? ACCESS_LIFETIME_MAX_S : REFRESH_LIFETIME_MAX_S);
     if (rc)
         return rc;
-    c.generation = type == TOKEN_REFRESH ? (uint64_t)json_integer_value(gen) : 0;
+    if (type == TOKEN_REFRESH)
+        c.generation = (uint64_t)json_integer_value(gen);
+    else
+        c.generation = 0;
     c.subject = arena_strdup(a, subject);
     c.id = arena_strdup(a, id);
     if (!c.subject || !c.id)
@@ -155,8 +162,11 @@ int token_verify(const struct topology *t, const struct registry *r, const char 
     int rc = jws_parse(token, a, &j);
     if (!rc)
         rc = token_service(t, r, a, &service);
-    if (rc)
-        return rc == ERR_NOMEM ? rc : ERR_AUTH;
+    if (rc) {
+        if (rc == ERR_NOMEM)
+            return rc;
+        return ERR_AUTH;
+    }
     const struct public_key *key = topology_token_key(t, j.kid);
     // a region signs for the registries it holds, for no others
     if (!key || !registry_replica(r, key->region))
@@ -218,9 +228,9 @@ static int authorization_get(const struct http_request *req, const char **out)
 static int check_peer(const struct topology *t, const struct registry *r, struct http_request *req,
                       struct access *out)
 {
-    const struct region *peer = req->peer_cert_fingerprint
-                                    ? topology_region_by_fingerprint(t, req->peer_cert_fingerprint)
-                                    : NULL;
+    const struct region *peer = NULL;
+    if (req->peer_cert_fingerprint)
+        peer = topology_region_by_fingerprint(t, req->peer_cert_fingerprint);
     if (!peer || !registry_replica(r, peer->index))
         return ERR_DENIED;
     const char *principal = arena_printf(&req->arena, "peer:%s", peer->name);

@@ -60,7 +60,11 @@ int cidr_parse(const char *text, struct cidr *out)
 {
     char addr[IP_TEXT_SIZE];
     const char *slash = strchr(text, '/');
-    size_t n = slash ? (size_t)(slash - text) : strlen(text);
+    size_t n;
+    if (slash)
+        n = (size_t)(slash - text);
+    else
+        n = strlen(text);
     if (n >= sizeof addr)
         return ERR_INVAL;
     memcpy(addr, text, n);
@@ -69,7 +73,9 @@ int cidr_parse(const char *text, struct cidr *out)
     if (ip_parse(addr, &c.ip))
         return ERR_INVAL;
     bool v4 = strchr(addr, ':') == NULL;
-    unsigned bits = v4 ? 32 : 128;
+    unsigned bits = 128;
+    if (v4)
+        bits = 32;
     if (slash && number_parse(slash + 1, bits, &bits))
         return ERR_INVAL;
     c.bits = (uint8_t)(v4 ? bits + 96 : bits);
@@ -98,7 +104,9 @@ bool cidr_contains(const struct cidr *c, const struct ip *ip)
 
 bool cidr_overlaps(const struct cidr *a, const struct cidr *b)
 {
-    return a->bits <= b->bits ? cidr_contains(a, &b->ip) : cidr_contains(b, &a->ip);
+    if (a->bits <= b->bits)
+        return cidr_contains(a, &b->ip);
+    return cidr_contains(b, &a->ip);
 }
 
 int endpoint_parse(const char *text, uint16_t default_port, struct endpoint *out)
@@ -112,7 +120,10 @@ int endpoint_parse(const char *text, uint16_t default_port, struct endpoint *out
             return ERR_INVAL;
         start = text + 1;
         n = (size_t)(close - start);
-        port = close[1] ? close + 2 : NULL;
+        if (close[1])
+            port = close + 2;
+        else
+            port = NULL;
     } else {
         const char *colon = strchr(text, ':');
         if (colon && !strchr(colon + 1, ':')) {
@@ -180,7 +191,9 @@ static int cidr_order(const void *a, const void *b)
 {
     const struct cidr *x = a, *y = b;
     int c = memcmp(x->ip.b, y->ip.b, sizeof x->ip.b);
-    return c ? c : x->bits - y->bits;
+    if (c)
+        return c;
+    return x->bits - y->bits;
 }
 
 // In this order a network comes right before those that it holds.
@@ -233,8 +246,11 @@ uint8_t ip_special_bits(const struct ip *ip, bool v4)
     const uint8_t *b = ip->b;
     if (!v4 && b[0] >> 5 == 1)
         return 0; // 2000::/3
-    if (!v4)
-        return (b[0] & 0xfe) == 0xfc ? 7 : 8; // fc00::/7 is private; the rest in pieces
+    if (!v4) {
+        if ((b[0] & 0xfe) == 0xfc) // fc00::/7 is private; the rest in pieces
+            return 7;
+        return 8;
+    }
     uint32_t at = (uint32_t)b[12] << 24 | (uint32_t)b[13] << 16 | (uint32_t)b[14] << 8 | b[15];
     for (size_t i = 0; i < ARRAY_LEN(special); i++)
         if (at >> (32 - special[i].bits) == special[i].net >> (32 - special[i].bits))

@@ -38,15 +38,24 @@ void *arena_alloc(struct arena *a, size_t n)
 {
     if (n > SIZE_MAX / 2)
         return NULL;
-    n = n ? (n + ALIGN - 1) & ~(size_t)(ALIGN - 1) : ALIGN;
+    if (n)
+        n = (n + ALIGN - 1) & ~(size_t)(ALIGN - 1);
+    else
+        n = ALIGN;
     if (a->max_bytes && (n > a->max_bytes || a->used_bytes > a->max_bytes - n))
         return NULL;
     struct arena_block *b = a->head;
     if (!b || b->cap - b->used < n) {
-        size_t block = a->used_bytes / 8 < BLOCK_BYTES       ? BLOCK_BYTES
-                       : a->used_bytes / 8 < BLOCK_MAX_BYTES ? a->used_bytes / 8
-                                                             : BLOCK_MAX_BYTES;
-        size_t cap = n > block / 2 ? n : block - sizeof *b;
+        size_t block;
+        if (a->used_bytes / 8 < BLOCK_BYTES)
+            block = BLOCK_BYTES;
+        else if (a->used_bytes / 8 < BLOCK_MAX_BYTES)
+            block = a->used_bytes / 8;
+        else
+            block = BLOCK_MAX_BYTES;
+        size_t cap = n;
+        if (n <= block / 2)
+            cap = block - sizeof *b;
         b = mem_zalloc(sizeof *b + cap);
         if (!b)
             return NULL;
@@ -100,7 +109,9 @@ char *arena_printf(struct arena *a, const char *fmt, ...)
     va_start(ap, fmt);
     int n = vsnprintf(NULL, 0, fmt, ap);
     va_end(ap);
-    char *p = n < 0 ? NULL : arena_alloc(a, (size_t)n + 1);
+    char *p = NULL;
+    if (n >= 0)
+        p = arena_alloc(a, (size_t)n + 1);
     if (!p)
         return NULL;
     va_start(ap, fmt);

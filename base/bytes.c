@@ -123,7 +123,9 @@ char *buf_room(struct buf *b, size_t n)
         return NULL;
     }
     if (b->n + n + 1 > b->cap) {
-        size_t cap = b->cap ? b->cap * 2 : 64;
+        size_t cap = 64;
+        if (b->cap)
+            cap = b->cap * 2;
         while (cap < b->n + n + 1)
             cap *= 2;
         char *p = mem_realloc(b->p, cap);
@@ -165,7 +167,9 @@ void buf_vprintf(struct buf *b, const char *fmt, va_list ap)
     int n = vsnprintf(NULL, 0, fmt, ap);
     if (n < 0 && !b->err)
         b->err = ERR_TOOBIG; // longer than INT_MAX
-    char *to = n < 0 ? NULL : buf_room(b, (size_t)n);
+    char *to = NULL;
+    if (n >= 0)
+        to = buf_room(b, (size_t)n);
     if (to) {
         vsnprintf(to, (size_t)n + 1, fmt, again);
         b->n += (size_t)n;

@@ -20,14 +20,16 @@ static int64_t read_us(clockid_t id)
 
 int64_t clock_wall_ms(void)
 {
-    return atomic_load(&virtual_on) ? atomic_load(&virtual_wall_ms)
-                                    : read_us(CLOCK_REALTIME) / 1000;
+    if (atomic_load(&virtual_on))
+        return atomic_load(&virtual_wall_ms);
+    return read_us(CLOCK_REALTIME) / 1000;
 }
 
 int64_t clock_mono_us(void)
 {
-    return atomic_load(&virtual_on) ? atomic_load(&virtual_mono_ms) * 1000
-                                    : read_us(CLOCK_MONOTONIC);
+    if (atomic_load(&virtual_on))
+        return atomic_load(&virtual_mono_ms) * 1000;
+    return read_us(CLOCK_MONOTONIC);
 }
 
 int64_t clock_mono_ms(void)
@@ -110,6 +112,9 @@ const char *clock_format_s(int64_t wall_s, char buf[CLOCK_TEXT_SIZE])
 uint64_t hlc_next(struct hlc *h, int64_t wall_ms)
 {
     uint64_t wall = hlc_from_wall(wall_ms > 0 ? wall_ms : 0);
-    h->last = wall > h->last ? wall : h->last + 1;
+    if (wall > h->last)
+        h->last = wall;
+    else
+        h->last = h->last + 1;
     return h->last;
 }

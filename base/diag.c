@@ -41,9 +41,13 @@ void diag_add(struct diag *d, const char *file, int line, const char *fmt, ...)
     va_start(ap, fmt);
     vsnprintf(text, sizeof text, fmt, ap);
     va_end(ap);
-    char *s = !file      ? mem_strdup(text)
-              : line > 0 ? mem_printf("%s:%d: %s", file, line, text)
-                         : mem_printf("%s: %s", file, text);
+    char *s;
+    if (!file)
+        s = mem_strdup(text);
+    else if (line > 0)
+        s = mem_printf("%s:%d: %s", file, line, text);
+    else
+        s = mem_printf("%s: %s", file, text);
     if (s)
         d->lines[d->n++] = s;
     else
@@ -52,7 +56,9 @@ void diag_add(struct diag *d, const char *file, int line, const char *fmt, ...)
 
 size_t diag_count(const struct diag *d)
 {
-    return d ? d->n + d->n_dropped : 0;
+    if (d)
+        return d->n + d->n_dropped;
+    return 0;
 }
 
 void diag_print(const struct diag *d, FILE *out)
@@ -108,7 +114,11 @@ const char *diag_nearest(const char *word, const char *const *candidates, size_t
 {
     const char *best = NULL;
     size_t len = strlen(word);
-    size_t best_d = len < 4 ? len / 2 : len < 5 ? 2 : 3; // never more than half the word
+    size_t best_d = 3; // never more than half the word
+    if (len < 4)
+        best_d = len / 2;
+    else if (len < 5)
+        best_d = 2;
     for (size_t i = 0; i < n; i++) {
         size_t d = distance(word, candidates[i]);
         int prefix = len >= 3 && strncasecmp(word, candidates[i], len) == 0;

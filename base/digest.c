@@ -30,7 +30,9 @@ static bool one_of(const char *set, char c)
 
 int digest_parse(const char *text, size_t n, struct digest *out)
 {
-    const char *colon = n ? memchr(text, ':', n) : NULL;
+    const char *colon = NULL;
+    if (n)
+        colon = memchr(text, ':', n);
     if (!colon || colon == text)
         return ERR_INVAL;
     size_t n_alg = (size_t)(colon - text), n_hex = n - n_alg - 1;
@@ -61,7 +63,9 @@ int digest_parse(const char *text, size_t n, struct digest *out)
 
 const char *digest_alg_name(enum digest_alg alg)
 {
-    return alg == DIGEST_SHA256 ? "sha256" : "unknown";
+    if (alg == DIGEST_SHA256)
+        return "sha256";
+    return "unknown";
 }
 
 const char *digest_format(const struct digest *d, char buf[DIGEST_TEXT_SIZE])
@@ -140,8 +144,9 @@ int hmac_sha256(const void *key, size_t nk, const void *p, size_t n, uint8_t out
     if (nk > INT_MAX)
         return ERR_RANGE;
     unsigned len = 0;
-    return HMAC(EVP_sha256(), key, (int)nk, p, n, out, &len) && len == SHA256_BYTES ? 0
-                                                                                    : ERR_CRYPTO;
+    if (HMAC(EVP_sha256(), key, (int)nk, p, n, out, &len) && len == SHA256_BYTES)
+        return 0;
+    return ERR_CRYPTO;
 }
 
 void hex_format(const void *p, size_t n, char *out)
@@ -185,7 +190,9 @@ static size_t encode(const char *alphabet, bool pad, const uint8_t *p, size_t n,
 {
     char *o = out;
     for (size_t i = 0; i < n; i += 3) {
-        size_t k = n - i < 3 ? n - i : 3;
+        size_t k = 3;
+        if (n - i < 3)
+            k = n - i;
         uint32_t v =
             (uint32_t)p[i] << 16 | (k > 1 ? (uint32_t)p[i + 1] << 8 : 0) | (k > 2 ? p[i + 2] : 0);
         for (size_t j = 0; j < 4; j++) {
@@ -203,12 +210,17 @@ static size_t encode(const char *alphabet, bool pad, const uint8_t *p, size_t n,
 static int decode(const char *alphabet, const char *s, size_t n, uint8_t *out, size_t cap,
                   size_t *out_n)
 {
-    if (n % 4 == 1 || n / 4 * 3 + (n % 4 ? n % 4 - 1 : 0) > cap)
-        return n % 4 == 1 ? ERR_INVAL : ERR_TOOBIG;
+    if (n % 4 == 1 || n / 4 * 3 + (n % 4 ? n % 4 - 1 : 0) > cap) {
+        if (n % 4 == 1)
+            return ERR_INVAL;
+        return ERR_TOOBIG;
+    }
     uint32_t v = 0;
     size_t bits = 0, w = 0;
     for (size_t i = 0; i < n; i++) {
-        const char *at = s[i] ? strchr(alphabet, s[i]) : NULL;
+        const char *at = NULL;
+        if (s[i])
+            at = strchr(alphabet, s[i]);
         if (!at)
             return ERR_INVAL;
         v = v << 6 | (uint32_t)(at - alphabet);
@@ -243,8 +255,12 @@ int b64_parse(const char *text, size_t n, uint8_t *out, size_t cap, size_t *out_
 {
     if (n % 4)
         return ERR_INVAL;
-    if (n && text[n - 1] == '=')
-        n -= text[n - 2] == '=' ? 2 : 1;
+    if (n && text[n - 1] == '=') {
+        if (text[n - 2] == '=')
+            n -= 2;
+        else
+            n--;
+    }
     return decode(b64_std, text, n, out, cap, out_n);
 }
 
@@ -252,7 +268,9 @@ int random_bytes(void *p, size_t n)
 {
     if (n > INT_MAX)
         return ERR_RANGE;
-    return RAND_bytes(p, (int)n) == 1 ? 0 : ERR_CRYPTO;
+    if (RAND_bytes(p, (int)n) == 1)
+        return 0;
+    return ERR_CRYPTO;
 }
 
 int random_hex(char *out, size_t n_bytes)

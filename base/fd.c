@@ -61,7 +61,9 @@ static int read_whole(int fd, size_t max, struct buf *out)
         // Never ask for more room than either ceiling leaves; at a ceiling one probe byte tells
         // whether the file ends.
         char probe, *to = &probe;
-        size_t want = max - (out->n - before) < 16384 ? max - (out->n - before) : 16384;
+        size_t want = 16384;
+        if (max - (out->n - before) < 16384)
+            want = max - (out->n - before);
         if (out->max && out->max - out->n < want)
             want = out->max - out->n;
         if (want && !(to = buf_room(out, want))) {
@@ -75,7 +77,9 @@ static int read_whole(int fd, size_t max, struct buf *out)
         ssize_t r = read(fd, to, want ? want : 1);
         if (r < 0 && errno == EINTR)
             continue;
-        int rc = r < 0 ? err_from_errno(errno) : 0;
+        int rc = 0;
+        if (r < 0)
+            rc = err_from_errno(errno);
         if (r > 0 && !want)
             rc = ERR_TOOBIG;
         else if (r > 0)
@@ -92,7 +96,9 @@ static int read_whole(int fd, size_t max, struct buf *out)
 int file_read(const char *path, size_t max, struct buf *out)
 {
     AUTO_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC);
-    return fd < 0 ? err_from_errno(errno) : read_whole(fd, max, out);
+    if (fd < 0)
+        return err_from_errno(errno);
+    return read_whole(fd, max, out);
 }
 
 int file_read_secret(const char *path, size_t max, struct buf *out)
@@ -102,7 +108,9 @@ int file_read_secret(const char *path, size_t max, struct buf *out)
     struct stat st;
     if (fd < 0 || fstat(fd, &st))
         return err_from_errno(errno);
-    return !S_ISREG(st.st_mode) || st.st_mode & 077 ? ERR_DENIED : read_whole(fd, max, out);
+    if (!S_ISREG(st.st_mode) || st.st_mode & 077)
+        return ERR_DENIED;
+    return read_whole(fd, max, out);
 }
 
 int dir_sync(const char *path)
@@ -127,7 +135,11 @@ int file_write_atomic(const char *path, const void *p, size_t n, mode_t mode)
     if (fd < 0)
         return err_from_errno(errno);
     struct stat old;
-    int rc = fchmod(fd, mode) ? err_from_errno(errno) : fd_write_all(fd, p, n);
+    int rc;
+    if (fchmod(fd, mode))
+        rc = err_from_errno(errno);
+    else
+        rc = fd_write_all(fd, p, n);
     // Root edits files of others, the daemon's for one: they stay theirs.
     if (!rc && geteuid() == 0 && !lstat(path, &old) && S_ISREG(old.st_mode) &&
         fchown(fd, old.st_uid, old.st_gid))
@@ -165,7 +177,9 @@ int dir_make(const char *path, mode_t mode)
     struct stat st;
     if (stat(p, &st))
         return err_from_errno(errno);
-    return S_ISDIR(st.st_mode) ? 0 : ERR_EXISTS;
+    if (S_ISDIR(st.st_mode))
+        return 0;
+    return ERR_EXISTS;
 }
 
 static int remove_one(const char *path, const struct stat *st, int flag, struct FTW *ftw)
@@ -173,7 +187,9 @@ static int remove_one(const char *path, const struct stat *st, int flag, struct 
     (void)st;
     (void)flag;
     (void)ftw;
-    return remove(path) ? errno : 0;
+    if (remove(path))
+        return errno;
+    return 0;
 }
 
 int dir_remove_tree(const char *path)

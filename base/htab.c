@@ -151,7 +151,9 @@ int htab_put(struct htab *t, const void *key, size_t n, void *value)
 void *htab_get(const struct htab *t, const void *key, size_t n)
 {
     struct entry *e = *find(t, key, n, hash_of(t, key, n));
-    return e ? e->value : NULL;
+    if (e)
+        return e->value;
+    return NULL;
 }
 
 void *htab_del(struct htab *t, const void *key, size_t n)

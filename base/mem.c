@@ -37,12 +37,16 @@ static int must_fail(void)
 
 void *mem_alloc(size_t n)
 {
-    return must_fail() ? NULL : malloc(n ? n : 1);
+    if (must_fail())
+        return NULL;
+    return malloc(n ? n : 1);
 }
 
 void *mem_zalloc(size_t n)
 {
-    return must_fail() ? NULL : calloc(1, n ? n : 1);
+    if (must_fail())
+        return NULL;
+    return calloc(1, n ? n : 1);
 }
 
 void *mem_zalloc_array(size_t n, size_t sz)
@@ -54,7 +58,9 @@ void *mem_zalloc_array(size_t n, size_t sz)
 
 void *mem_realloc(void *p, size_t n)
 {
-    return must_fail() ? NULL : realloc(p, n ? n : 1);
+    if (must_fail())
+        return NULL;
+    return realloc(p, n ? n : 1);
 }
 
 char *mem_strndup(const char *s, size_t n)
@@ -81,7 +87,9 @@ char *mem_printf(const char *fmt, ...)
     va_copy(again, ap);
     int n = vsnprintf(NULL, 0, fmt, ap);
     va_end(ap);
-    char *p = n < 0 ? NULL : mem_alloc((size_t)n + 1);
+    char *p = NULL;
+    if (n >= 0)
+        p = mem_alloc((size_t)n + 1);
     if (p)
         vsnprintf(p, (size_t)n + 1, fmt, again);
     va_end(again);

@@ -77,7 +77,9 @@ static int by_start(const void *a, const void *b)
     int c = memcmp(x->cidr.ip.b, y->cidr.ip.b, 16);
     if (!c)
         c = (int)x->cidr.bits - (int)y->cidr.bits; // the wider one first: the narrower lies inside
-    return c ? c : (int)x->layer - (int)y->layer;
+    if (c)
+        return c;
+    return (int)x->layer - (int)y->layer;
 }
 
 static void range_add(struct sweep *s, struct prefix_key from, uint32_t value)
@@ -90,15 +92,22 @@ static void range_add(struct sweep *s, struct prefix_key from, uint32_t value)
 
 static uint32_t value_in_force(const struct sweep *s)
 {
-    return s->depth ? s->open[s->depth - 1].value : 0;
+    if (s->depth)
+        return s->open[s->depth - 1].value;
+    return 0;
 }
 
 static void open_entry(struct sweep *s, const struct prefix_entry *e)
 {
     bool wins = !s->depth || e->layer >= s->open[s->depth - 1].layer;
     s->open[s->depth].e = e;
-    s->open[s->depth].value = wins ? e->value : s->open[s->depth - 1].value;
-    s->open[s->depth].layer = wins ? e->layer : s->open[s->depth - 1].layer;
+    if (wins) {
+        s->open[s->depth].value = e->value;
+        s->open[s->depth].layer = e->layer;
+    } else {
+        s->open[s->depth].value = s->open[s->depth - 1].value;
+        s->open[s->depth].layer = s->open[s->depth - 1].layer;
+    }
     s->depth++;
     range_add(s, key_of(&e->cidr.ip), value_in_force(s));
 }
@@ -132,7 +141,8 @@ static uint32_t find4(const uint32_t *from, uint32_t n, uint32_t at)
     uint32_t low = 0;
     while (n > 1) {
         uint32_t half = n / 2;
-        low += from[low + half] <= at ? half : 0;
+        if (from[low + half] <= at)
+            low += half;
         n -= half;
     }
     return low;
@@ -143,7 +153,8 @@ static uint32_t find6(const struct prefix_key *from, uint32_t n, struct prefix_k
     uint32_t low = 0;
     while (n > 1) {
         uint32_t half = n / 2;
-        low += key_not_after(from[low + half], at) ? half : 0;
+        if (key_not_after(from[low + half], at))
+            low += half;
         n -= half;
     }
     return low;
@@ -184,7 +195,8 @@ static uint32_t value_at(const struct range *r, size_t n, struct prefix_key k)
     size_t low = 0;
     while (n > 1) {
         size_t half = n / 2;
-        low += key_not_after(r[low + half].from, k) ? half : 0;
+        if (key_not_after(r[low + half].from, k))
+            low += half;
         n -= half;
     }
     return r[low].value;
@@ -272,7 +284,9 @@ static uint32_t at6(const struct prefix_map *m, struct prefix_key at)
 uint32_t prefix_map_get(const struct prefix_map *m, const struct ip *ip)
 {
     struct prefix_key k = key_of(ip);
-    return in_v4(k) ? m->value4[at4(m, (uint32_t)k.lo)] : m->value6[at6(m, k)];
+    if (in_v4(k))
+        return m->value4[at4(m, (uint32_t)k.lo)];
+    return m->value6[at6(m, k)];
 }
 
 // How many bits a prefix around `at` must have so that it does not hold `other`.
@@ -284,7 +298,9 @@ static uint8_t bits_without(struct prefix_key at, struct prefix_key other)
 
 static uint8_t most(uint8_t a, uint8_t b)
 {
-    return a > b ? a : b;
+    if (a > b)
+        return a;
+    return b;
 }
 
 static struct prefix_key key_before(struct prefix_key k)

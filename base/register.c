@@ -8,7 +8,9 @@ static int number_order(uint64_t a, uint64_t b)
 {
     if (a == b)
         return 0;
-    return a < b ? -1 : 1;
+    if (a < b)
+        return -1;
+    return 1;
 }
 
 static int digest_order(const struct digest *a, const struct digest *b)
@@ -16,7 +18,9 @@ static int digest_order(const struct digest *a, const struct digest *b)
     if (a->alg != b->alg)
         return number_order(a->alg, b->alg);
     int by_bytes = memcmp(a->b, b->b, a->n < b->n ? a->n : b->n);
-    return by_bytes ? by_bytes : number_order(a->n, b->n);
+    if (by_bytes)
+        return by_bytes;
+    return number_order(a->n, b->n);
 }
 
 int register_order(const struct register_value *a, const struct register_value *b)
@@ -26,5 +30,7 @@ int register_order(const struct register_value *a, const struct register_value *
         order = strcmp(a->origin, b->origin);
     if (!order)
         order = number_order(a->epoch, b->epoch);
-    return order ? order : digest_order(&a->digest, &b->digest);
+    if (order)
+        return order;
+    return digest_order(&a->digest, &b->digest);
 }

@@ -17,7 +17,9 @@ int thread_start(pthread_t *t, void *(*main)(void *), void *arg)
     pthread_sigmask(SIG_SETMASK, &all, &before);
     int e = pthread_create(t, NULL, main, arg);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
-    return e ? err_from_errno(e) : 0;
+    if (e)
+        return err_from_errno(e);
+    return 0;
 }
 
 void thread_step_back(void)

@@ -36,7 +36,10 @@ static void refusal_text(const struct fetch_result *r, char *out, size_t cap)
 
 static int ask_begin(struct ask *q, const struct topology *t, const struct cert_plan *plan)
 {
-    q->to = t->ca_region ? topology_region(t, t->ca_region) : NULL;
+    if (t->ca_region)
+        q->to = topology_region(t, t->ca_region);
+    else
+        q->to = NULL;
     q->kind = cert_kind_name(plan->kind);
     if (!q->to) {
         diag_add(q->diag, NULL, 0,
@@ -64,7 +67,9 @@ static int answer_judge(const struct ask *q, const struct fetch_result *r, const
     diag_add(q->diag, NULL, 0, "%s refuses %s (status %d): %s%s", q->to->name, what, r->status, why,
              r->status == 404 ? "; its ca_dir must be set there, and its version as new as this one"
                               : "");
-    return r->status == 403 ? ERR_DENIED : ERR_PROTO;
+    if (r->status == 403)
+        return ERR_DENIED;
+    return ERR_PROTO;
 }
 
 // POSTs; the answer's body into `out`.
@@ -114,13 +119,18 @@ static int ask_nonce(const struct ask *q, const char **out)
     json_t *root = json_loadb(body.p, body.n, JSON_REJECT_DUPLICATES, NULL);
     const char *text = json_string_value(json_object_get(root, "nonce"));
     bool good = text && strlen(text) == NONCE_TEXT_SIZE - 1;
-    *out = good ? arena_strdup(q->arena, text) : NULL;
+    if (good)
+        *out = arena_strdup(q->arena, text);
+    else
+        *out = NULL;
     json_decref(root);
     if (!good) {
         diag_add(q->diag, NULL, 0, "asking %s for a nonce: what came is none", q->to->name);
         return ERR_PROTO;
     }
-    return *out ? 0 : ERR_NOMEM;
+    if (*out)
+        return 0;
+    return ERR_NOMEM;
 }
 
 int cert_ask(struct certs *c, const struct topology *t, const struct cert_plan *plan,
@@ -138,7 +148,10 @@ int cert_ask(struct certs *c, const struct topology *t, const struct cert_plan *
     buf_init(&body, SIGNED_REQUEST_MAX_BYTES);
     rc = signed_request_format(&sr, c->keys, &body);
     const char *what = arena_printf(a, "the %s certificate", q.kind);
-    if (rc || !what)
-        return rc ? rc : ERR_NOMEM;
+    if (rc || !what) {
+        if (rc)
+            return rc;
+        return ERR_NOMEM;
+    }
     return ask_post(&q, "renew", bytes_of(body.p, body.n), what, out_pem);
 }

@@ -111,7 +111,9 @@ int ca_create(const char *dir, const char *domain, struct diag *diag)
     buf_init(&key_pem, PEM_MAX_BYTES);
     buf_init(&cert_pem, PEM_MAX_BYTES);
     AUTO_PKEY EVP_PKEY *key = pem_key_p256();
-    AUTO_X509 X509 *x = key ? root_make(key, domain) : NULL;
+    AUTO_X509 X509 *x = NULL;
+    if (key)
+        x = root_make(key, domain);
     if (!x || pem_add_key(&key_pem, key) || pem_add_x509(&cert_pem, x))
         rc = pem_crypto_failed(diag, "making the CA");
     // The certificate comes last: it is what says that there is a CA, so a crash between the two is
@@ -156,7 +158,9 @@ static int ca_load(struct ca *ca, struct diag *diag)
         return ERR_CRYPTO;
     }
     ca->pem = buf_take(&cert_pem);
-    return ca->pem ? 0 : ERR_NOMEM;
+    if (ca->pem)
+        return 0;
+    return ERR_NOMEM;
 }
 
 int ca_open(const char *dir, struct diag *diag, struct ca **out)
@@ -165,7 +169,9 @@ int ca_open(const char *dir, struct diag *diag, struct ca **out)
     if (!ca)
         return ERR_NOMEM;
     ca->dir = mem_strdup(dir);
-    int rc = ca->dir ? ca_load(ca, diag) : ERR_NOMEM;
+    int rc = ERR_NOMEM;
+    if (ca->dir)
+        rc = ca_load(ca, diag);
     if (rc) {
         ca_close(ca);
         return rc;
@@ -236,7 +242,9 @@ static int names_judge(X509_REQ *req, const struct cert_plan *plan, struct buf *
         p += k;
         p += *p == ' ';
     }
-    return rc ? rc : san->err;
+    if (rc)
+        return rc;
+    return san->err;
 }
 
 static int request_judge(struct bytes pem, const struct cert_plan *plan, X509_REQ **out,
@@ -245,7 +253,9 @@ static int request_judge(struct bytes pem, const struct cert_plan *plan, X509_RE
     if (!pem.n || pem.n > REQUEST_MAX_BYTES)
         return refuse(diag, "it is empty or too large");
     AUTO_BIO BIO *bio = BIO_new_mem_buf(pem.p, (int)pem.n);
-    AUTO_REQ X509_REQ *req = bio ? PEM_read_bio_X509_REQ(bio, NULL, NULL, NULL) : NULL;
+    AUTO_REQ X509_REQ *req = NULL;
+    if (bio)
+        req = PEM_read_bio_X509_REQ(bio, NULL, NULL, NULL);
     if (!req)
         return refuse(diag, "it is not PEM of a PKCS#10 request");
     EVP_PKEY *key = X509_REQ_get0_pubkey(req);
@@ -302,7 +312,11 @@ static int issued_record(struct ca *ca, const struct cert_plan *plan, const X509
     if (fd < 0)
         return err_from_errno(errno);
     off_t whole = lseek(fd, 0, SEEK_END);
-    int rc = whole < 0 ? err_from_errno(errno) : fd_write_all(fd, line, strlen(line));
+    int rc;
+    if (whole < 0)
+        rc = err_from_errno(errno);
+    else
+        rc = fd_write_all(fd, line, strlen(line));
     if (rc && whole >= 0) // a disk that is full took a part of it: the next line begins a line
         (void)!ftruncate(fd, whole);
     return rc;

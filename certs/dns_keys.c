@@ -31,7 +31,9 @@ static size_t public_of(const EVP_PKEY *k, enum dnskey_algorithm *out_algorithm,
     if (k && EVP_PKEY_is_a(k, "ED25519")) {
         n = DNSKEY_PUBLIC_MAX;
         *out_algorithm = DNSKEY_ED25519;
-        return EVP_PKEY_get_raw_public_key(k, out, &n) == 1 ? n : 0;
+        if (EVP_PKEY_get_raw_public_key(k, out, &n) == 1)
+            return n;
+        return 0;
     }
     if (!pem_key_is_p256(k) ||
         EVP_PKEY_get_octet_string_param(k, OSSL_PKEY_PARAM_PUB_KEY, point, sizeof point, &n) != 1 ||
@@ -75,8 +77,11 @@ int dns_key_create(const char *dir, enum dnskey_zone zone, enum dnskey_role role
         diag_add(diag, dir, 0, "cannot be made: %s", err_text(rc));
         return rc;
     }
-    AUTO_PKEY EVP_PKEY *k =
-        algorithm == DNSKEY_ED25519 ? EVP_PKEY_Q_keygen(NULL, NULL, "ED25519") : pem_key_p256();
+    AUTO_PKEY EVP_PKEY *k;
+    if (algorithm == DNSKEY_ED25519)
+        k = EVP_PKEY_Q_keygen(NULL, NULL, "ED25519");
+    else
+        k = pem_key_p256();
     struct dnskey d = {.zone = zone, .role = role};
     if (!k || describe(k, &d))
         return pem_crypto_failed(diag, "a new key");
@@ -87,7 +92,10 @@ int dns_key_create(const char *dir, enum dnskey_zone zone, enum dnskey_role role
     snprintf(id, 65, "%s-%s-%s", zone == DNSKEY_ZONE_MAIN ? "d" : "fe", dnskey_role_name(role),
              hex);
     AUTO_FREE char *path = mem_printf("%s/%s.pem", dir, id);
-    rc = path ? key_write(path, k, diag) : ERR_NOMEM;
+    if (path)
+        rc = key_write(path, k, diag);
+    else
+        rc = ERR_NOMEM;
     if (rc)
         return rc;
     d.id = id;
@@ -145,7 +153,9 @@ int dns_key_open(const char *dir, const struct dnskey *k, struct diag *diag, str
 {
     struct dnskey d = {.zone = k->zone, .role = k->role};
     struct dns_key *key = mem_zalloc(sizeof *key);
-    int rc = key ? key_read(dir, k->id, diag, &key->pkey) : ERR_NOMEM;
+    int rc = ERR_NOMEM;
+    if (key)
+        rc = key_read(dir, k->id, diag, &key->pkey);
     if (!rc)
         rc = describe(key->pkey, &d);
     if (!rc && (d.algorithm != k->algorithm || d.public_n != k->public_n ||
@@ -178,7 +188,9 @@ static int raw_of(const uint8_t *der, size_t n, uint8_t out[DNS_SIGNATURE_BYTES]
     bool good = sig && BN_bn2binpad(ECDSA_SIG_get0_r(sig), out, 32) == 32 &&
                 BN_bn2binpad(ECDSA_SIG_get0_s(sig), out + 32, 32) == 32;
     ECDSA_SIG_free(sig);
-    return good ? 0 : ERR_CRYPTO;
+    if (good)
+        return 0;
+    return ERR_CRYPTO;
 }
 
 int dns_key_sign(const struct dns_key *k, const void *p, size_t n, uint8_t out[DNS_SIGNATURE_BYTES])

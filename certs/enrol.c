@@ -28,8 +28,9 @@ static bool request_names(X509_REQ *req, const struct cert_plan *plan)
     if (plan->uri)
         buf_printf(&san, ",URI:%s", plan->uri);
     STACK_OF(X509_EXTENSION) *exts = sk_X509_EXTENSION_new_null();
-    X509_EXTENSION *e =
-        san.err ? NULL : X509V3_EXT_conf_nid(NULL, NULL, NID_subject_alt_name, san.p);
+    X509_EXTENSION *e = NULL;
+    if (!san.err)
+        e = X509V3_EXT_conf_nid(NULL, NULL, NID_subject_alt_name, san.p);
     bool pushed = e && exts && sk_X509_EXTENSION_push(exts, e);
     if (!pushed)
         X509_EXTENSION_free(e);
@@ -71,7 +72,9 @@ static const char *plan_missing(const struct cert_plan *plan, const char *names)
     for (size_t i = 0; i < plan->n_dns; i++)
         if (!pem_name_listed(names, plan->dns[i]))
             return plan->dns[i];
-    return plan->uri && !pem_name_listed(names, plan->uri) ? plan->uri : NULL;
+    if (plan->uri && !pem_name_listed(names, plan->uri))
+        return plan->uri;
+    return NULL;
 }
 
 static int dates_judge(const X509 *x, int64_t now_ms, const char *suspect, struct diag *diag)
@@ -103,7 +106,9 @@ int cert_accept(X509 *x, EVP_PKEY *key, const struct cert_plan *plan, X509 *ca, 
         return ERR_PROTO;
     }
     const char *missing = plan_missing(plan, buf_cstr(&names));
-    size_t n = names.n ? 1 : 0;
+    size_t n = 0;
+    if (names.n)
+        n = 1;
     for (size_t i = 0; i < names.n; i++)
         n += names.p[i] == ' ';
     if (missing || n != plan->n_dns + (plan->uri != NULL)) {
@@ -114,7 +119,9 @@ int cert_accept(X509 *x, EVP_PKEY *key, const struct cert_plan *plan, X509 *ca, 
         return ERR_PROTO;
     }
     int rc = dates_judge(x, now_ms, suspect, diag);
-    return rc ? rc : pem_verify(x, ca, now_ms, diag);
+    if (rc)
+        return rc;
+    return pem_verify(x, ca, now_ms, diag);
 }
 
 int cert_install(const char *certs_dir, const char *file, struct bytes cert_pem, EVP_PKEY *key,
@@ -131,8 +138,11 @@ int cert_install(const char *certs_dir, const char *file, struct bytes cert_pem,
     AUTO_FREE char *path = mem_printf("%s/%s", certs_dir, file);
     AUTO_BUF struct buf both; // certificate first: what nginx and curl read it for
     buf_init(&both, PEM_MAX_BYTES);
-    if (!path || pem_add_x509(&both, x) || pem_add_key(&both, key))
-        return path ? pem_crypto_failed(diag, file) : ERR_NOMEM;
+    if (!path || pem_add_x509(&both, x) || pem_add_key(&both, key)) {
+        if (path)
+            return pem_crypto_failed(diag, file);
+        return ERR_NOMEM;
+    }
     rc = file_write_atomic(path, both.p, both.n, 0600);
     OPENSSL_cleanse(both.p, both.n);
     if (rc)
@@ -145,8 +155,12 @@ X509 *cert_ca_of(const char *certs_dir, struct diag *diag)
     AUTO_FREE char *path = mem_printf("%s/ca.pem", certs_dir);
     AUTO_BUF struct buf b;
     buf_init(&b, 0);
-    int rc = path ? file_read(path, PEM_MAX_BYTES, &b) : ERR_NOMEM;
-    X509 *ca = rc ? NULL : pem_parse_x509(bytes_of(b.p, b.n));
+    int rc = ERR_NOMEM;
+    if (path)
+        rc = file_read(path, PEM_MAX_BYTES, &b);
+    X509 *ca = NULL;
+    if (!rc)
+        ca = pem_parse_x509(bytes_of(b.p, b.n));
     if (!ca)
         diag_add(diag, path, 0, "cannot be used: %s",
                  rc ? err_text(rc) : "it holds no certificate");
@@ -164,9 +178,10 @@ static int enrol_one(const char *certs_dir, struct ca *ca, X509 *ca_cert,
     AUTO_PKEY EVP_PKEY *key = made;
     if (!rc)
         rc = ca_issue(ca, plan, bytes_of(csr.p, csr.n), lifetime_s, diag, &pem);
-    return rc ? rc
-              : cert_install(certs_dir, plan->file, bytes_of(pem.p, pem.n), key, plan, ca_cert,
-                             NULL, diag);
+    if (rc)
+        return rc;
+    return cert_install(certs_dir, plan->file, bytes_of(pem.p, pem.n), key, plan, ca_cert, NULL,
+                        diag);
 }
 
 int certs_enrol(const char *certs_dir, struct ca *ca, const struct topology *t, const char *region,
@@ -237,13 +252,17 @@ static void inspect_parsed(X509 *x, EVP_PKEY *key, X509 *ca, const struct cert_p
     X509_NAME_get_text_by_NID(X509_get_issuer_name(x), NID_commonName, out->issuer,
                               sizeof out->issuer);
     BIGNUM *n = ASN1_INTEGER_to_BN(X509_get0_serialNumber(x), NULL);
-    char *hex = n ? BN_bn2hex(n) : NULL;
+    char *hex = NULL;
+    if (n)
+        hex = BN_bn2hex(n);
     snprintf(out->serial, sizeof out->serial, "%s", hex ? hex : "");
     OPENSSL_free(hex);
     BN_free(n);
     bool named = names_of(x, &names) == 0;
     names_keep(out, buf_cstr(&names));
-    const char *missing = named ? plan_missing(plan, buf_cstr(&names)) : NULL;
+    const char *missing = NULL;
+    if (named)
+        missing = plan_missing(plan, buf_cstr(&names));
     if (!key || X509_check_private_key(x, key) != 1)
         fault_set(out, CERT_KEY_DIFFERS, "the key in the file does not match the certificate");
     else if (out->not_after_ms <= now)
@@ -321,13 +340,17 @@ int certs_inspect(const char *certs_dir, const struct topology *t, const char *r
 
 static json_t *text_or_null(const char *s)
 {
-    return s[0] ? json_string(s) : json_null();
+    if (s[0])
+        return json_string(s);
+    return json_null();
 }
 
 static json_t *time_json(int64_t ms)
 {
     char buf[CLOCK_TEXT_SIZE];
-    return ms ? json_string(clock_format(ms, buf)) : json_null();
+    if (ms)
+        return json_string(clock_format(ms, buf));
+    return json_null();
 }
 
 void *certs_info_json(const struct cert_info *info)

@@ -99,7 +99,9 @@ static int half_describe(struct key_half *h, const char *region, const char *use
     if (h->spki_b64)
         b64_format(der, (size_t)n, h->spki_b64);
     OPENSSL_free(der);
-    return h->spki_b64 ? 0 : ERR_NOMEM;
+    if (h->spki_b64)
+        return 0;
+    return ERR_NOMEM;
 }
 
 static int half_open(const char *dir, const char *region, const char *use, struct key_half *h,
@@ -116,8 +118,11 @@ static int half_open(const char *dir, const char *region, const char *use, struc
     h->pkey = pem_parse_key(bytes_of(b.p, b.n));
     if (b.n)
         OPENSSL_cleanse(b.p, b.n);
-    bool right = !strcmp(use, "token") ? pem_key_is_p256(h->pkey)
-                                       : h->pkey && EVP_PKEY_is_a(h->pkey, "ED25519");
+    bool right;
+    if (!strcmp(use, "token"))
+        right = pem_key_is_p256(h->pkey);
+    else
+        right = h->pkey && EVP_PKEY_is_a(h->pkey, "ED25519");
     if (!right) {
         diag_add(diag, path, 0, "does not hold %s private key",
                  !strcmp(use, "token") ? "a P-256" : "an Ed25519");
@@ -210,7 +215,9 @@ static int sign(EVP_PKEY *key, const EVP_MD *md, const void *p, size_t n, uint8_
     int ok = ctx && EVP_DigestSignInit(ctx, NULL, md, NULL, key) == 1 &&
              EVP_DigestSign(ctx, out, n_out, p, n) == 1;
     EVP_MD_CTX_free(ctx);
-    return ok ? 0 : ERR_CRYPTO;
+    if (ok)
+        return 0;
+    return ERR_CRYPTO;
 }
 
 // (r, s) and (r, n - s) sign the same message (SEC 1, section 4.1.4). We make the one with the

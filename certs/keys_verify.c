@@ -85,10 +85,15 @@ static EVP_PKEY *key_parse(const char *spki_b64)
 static EVP_PKEY *key_get(const char *spki_b64)
 {
     struct parsed_key *slot = cache_slot(spki_b64);
-    if (slot && slot->spki_b64 && !strcmp(slot->spki_b64, spki_b64))
-        return EVP_PKEY_up_ref(slot->pkey) ? slot->pkey : NULL;
+    if (slot && slot->spki_b64 && !strcmp(slot->spki_b64, spki_b64)) {
+        if (EVP_PKEY_up_ref(slot->pkey))
+            return slot->pkey;
+        return NULL;
+    }
     EVP_PKEY *k = key_parse(spki_b64);
-    char *copy = k && slot ? mem_strdup(spki_b64) : NULL;
+    char *copy = NULL;
+    if (k && slot)
+        copy = mem_strdup(spki_b64);
     if (copy && EVP_PKEY_up_ref(k)) {
         free(slot->spki_b64);
         EVP_PKEY_free(slot->pkey);
@@ -104,8 +109,12 @@ static int verify(EVP_PKEY *key, const EVP_MD *md, const void *p, size_t n, cons
 {
     EVP_MD_CTX *ctx = EVP_MD_CTX_new();
     int rc = ERR_CRYPTO;
-    if (ctx && EVP_DigestVerifyInit(ctx, NULL, md, NULL, key) == 1)
-        rc = EVP_DigestVerify(ctx, sig, n_sig, p, n) == 1 ? 0 : ERR_AUTH;
+    if (ctx && EVP_DigestVerifyInit(ctx, NULL, md, NULL, key) == 1) {
+        if (EVP_DigestVerify(ctx, sig, n_sig, p, n) == 1)
+            rc = 0;
+        else
+            rc = ERR_AUTH;
+    }
     EVP_MD_CTX_free(ctx);
     ERR_clear_error();
     return rc;
@@ -124,9 +133,14 @@ static size_t jose_to_der(const uint8_t sig[64], uint8_t out[80])
     }
     uint8_t *to = out;
     int n = i2d_ECDSA_SIG(s, NULL);
-    n = n > 0 && n <= 80 ? i2d_ECDSA_SIG(s, &to) : 0;
+    if (n > 0 && n <= 80)
+        n = i2d_ECDSA_SIG(s, &to);
+    else
+        n = 0;
     ECDSA_SIG_free(s);
-    return n > 0 ? (size_t)n : 0;
+    if (n > 0)
+        return (size_t)n;
+    return 0;
 }
 
 int es256_verify(const char *spki_b64, const void *p, size_t n, const uint8_t sig[64])
@@ -136,7 +150,9 @@ int es256_verify(const char *spki_b64, const void *p, size_t n, const uint8_t si
     if (!pem_key_is_p256(key))
         return ERR_CRYPTO;
     size_t n_der = jose_to_der(sig, der);
-    return n_der ? verify(key, EVP_sha256(), p, n, der, n_der) : ERR_CRYPTO;
+    if (n_der)
+        return verify(key, EVP_sha256(), p, n, der, n_der);
+    return ERR_CRYPTO;
 }
 
 int ed25519_verify(const char *spki_b64, const void *p, size_t n, const uint8_t sig[64])

@@ -37,7 +37,9 @@ static struct nonce *place_for(struct nonces *n, const char *region, int64_t mon
         if (!oldest || x->until_mono_ms < oldest->until_mono_ms)
             oldest = x;
     }
-    return n_own >= NONCES_PER_REGION ? oldest : unused;
+    if (n_own >= NONCES_PER_REGION)
+        return oldest;
+    return unused;
 }
 
 int nonces_give(struct nonces *n, const char *region, int64_t mono_ms, char out[NONCE_TEXT_SIZE])

@@ -106,7 +106,9 @@ static int pem_add_bio(struct buf *b, BIO *bio)
     long n = BIO_get_mem_data(bio, &p);
     buf_add(b, p, n > 0 ? (size_t)n : 0);
     OPENSSL_cleanse(p, n > 0 ? (size_t)n : 0);
-    return n > 0 ? b->err : ERR_CRYPTO;
+    if (n > 0)
+        return b->err;
+    return ERR_CRYPTO;
 }
 
 int pem_add_key(struct buf *b, const EVP_PKEY *key)
@@ -136,7 +138,9 @@ X509 *pem_parse_x509(struct bytes pem)
     if (!pem.n || pem.n > PEM_MAX_BYTES)
         return NULL;
     AUTO_BIO BIO *bio = BIO_new_mem_buf(pem.p, (int)pem.n);
-    X509 *x = bio ? PEM_read_bio_X509(bio, NULL, no_pass_phrase, NULL) : NULL;
+    X509 *x = NULL;
+    if (bio)
+        x = PEM_read_bio_X509(bio, NULL, no_pass_phrase, NULL);
     ERR_clear_error();
     return x;
 }
@@ -146,7 +150,9 @@ EVP_PKEY *pem_parse_key(struct bytes pem)
     if (!pem.n || pem.n > PEM_MAX_BYTES)
         return NULL;
     AUTO_BIO BIO *bio = BIO_new_mem_buf(pem.p, (int)pem.n);
-    EVP_PKEY *k = bio ? PEM_read_bio_PrivateKey(bio, NULL, no_pass_phrase, NULL) : NULL;
+    EVP_PKEY *k = NULL;
+    if (bio)
+        k = PEM_read_bio_PrivateKey(bio, NULL, no_pass_phrase, NULL);
     ERR_clear_error();
     return k;
 }
@@ -170,15 +176,20 @@ int64_t pem_time_ms(const ASN1_TIME *t)
 
 int pem_names(const STACK_OF(GENERAL_NAME) * names, struct buf *out)
 {
-    int n = names ? sk_GENERAL_NAME_num(names) : 0;
+    int n = 0;
+    if (names)
+        n = sk_GENERAL_NAME_num(names);
     if (n > 64)
         return ERR_TOOBIG;
     for (int i = 0; i < n; i++) {
         const GENERAL_NAME *g = sk_GENERAL_NAME_value(names, i);
         if (g->type != GEN_DNS && g->type != GEN_URI)
             return ERR_INVAL;
-        const ASN1_IA5STRING *s =
-            g->type == GEN_DNS ? g->d.dNSName : g->d.uniformResourceIdentifier;
+        const ASN1_IA5STRING *s;
+        if (g->type == GEN_DNS)
+            s = g->d.dNSName;
+        else
+            s = g->d.uniformResourceIdentifier;
         const unsigned char *p = ASN1_STRING_get0_data(s);
         int len = ASN1_STRING_length(s);
         for (int k = 0; k < len; k++)
@@ -217,7 +228,10 @@ int pem_verify(X509 *leaf, X509 *ca, int64_t now_ms, struct diag *diag)
     if (store && ctx && X509_STORE_add_cert(store, ca) &&
         X509_STORE_CTX_init(ctx, store, leaf, NULL)) {
         X509_VERIFY_PARAM_set_time(X509_STORE_CTX_get0_param(ctx), (time_t)(now_ms / 1000));
-        rc = X509_verify_cert(ctx) == 1 ? 0 : ERR_CRYPTO;
+        if (X509_verify_cert(ctx) == 1)
+            rc = 0;
+        else
+            rc = ERR_CRYPTO;
         if (rc)
             diag_add(diag, NULL, 0, "the certificate does not verify: %s",
                      X509_verify_cert_error_string(X509_STORE_CTX_get_error(ctx)));

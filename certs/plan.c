@@ -47,14 +47,24 @@ static int plan_add(struct arena *a, const char **dns, size_t *n, const char *pr
                     const char *region, const char *middle, const char *domain)
 {
     dns[*n] = arena_printf(a, "%s%s%s%s", prefix, region, middle, domain);
-    return dns[(*n)++] ? 0 : ERR_NOMEM;
+    if (dns[(*n)++])
+        return 0;
+    return ERR_NOMEM;
 }
 
 static unsigned lifetime_of(const struct topology *t, enum cert_kind kind)
 {
     const struct cert_lifetimes *l = &t->cert_life;
-    unsigned s = kind == CERT_REGION ? l->region : kind == CERT_SHARED ? l->shared : l->peer;
-    return s ? s : kinds[kind].lifetime_s;
+    unsigned s;
+    if (kind == CERT_REGION)
+        s = l->region;
+    else if (kind == CERT_SHARED)
+        s = l->shared;
+    else
+        s = l->peer;
+    if (s)
+        return s;
+    return kinds[kind].lifetime_s;
 }
 
 int cert_plan(const struct topology *t, const char *region, enum cert_kind kind, struct arena *a,

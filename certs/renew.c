@@ -25,7 +25,9 @@
 int cert_clock_judge(struct certs *c, struct diag *diag)
 {
     char why[CERT_CLOCK_WHY_BYTES] = "";
-    int rc = c->clock_ok ? c->clock_ok(c->ctx, why, sizeof why) : 0;
+    int rc = 0;
+    if (c->clock_ok)
+        rc = c->clock_ok(c->ctx, why, sizeof why);
     if (rc == ERR_BUSY)
         diag_add(diag, NULL, 0,
                  "%s has only just started, and its clock is not compared with the other regions' "
@@ -69,8 +71,10 @@ static int renew_into(struct certs *c, const struct topology *t, const struct ce
     AUTO_PKEY EVP_PKEY *key = made;
     if (rc)
         return rc;
-    rc = c->ca ? ca_issue(c->ca, plan, bytes_of(csr.p, csr.n), 0, diag, &pem)
-               : cert_ask(c, t, plan, buf_cstr(&csr), a, diag, &pem);
+    if (c->ca)
+        rc = ca_issue(c->ca, plan, bytes_of(csr.p, csr.n), 0, diag, &pem);
+    else
+        rc = cert_ask(c, t, plan, buf_cstr(&csr), a, diag, &pem);
     char suspect[CERT_CLOCK_WHY_BYTES] = "";
     if (c->clock_suspect)
         c->clock_suspect(c->ctx, t->ca_region, suspect, sizeof suspect);
@@ -117,7 +121,9 @@ static int peer_activate(struct certs *c, const struct topology *t, const struct
     log_info(
         "certs: the peer certificate %.16s… is in use now; its forerunner can leave the topology",
         next.fingerprint);
-    return rc ? rc : 1;
+    if (rc)
+        return rc;
+    return 1;
 }
 
 static int renew_peer(struct certs *c, const struct topology *t, const struct cert_plan *plan,
@@ -152,7 +158,8 @@ static int renew_kind(struct certs *c, const struct topology *t, enum cert_kind 
         rc = renew_into(c, t, &plan, plan.file, &a, diag);
         if (!rc)
             log_info("certs: the %s certificate is renewed", cert_kind_name(kind));
-        rc = rc ? rc : 1;
+        if (!rc)
+            rc = 1;
     }
     arena_done(&a);
     return rc;
@@ -160,7 +167,9 @@ static int renew_kind(struct certs *c, const struct topology *t, enum cert_kind 
 
 static void state_set(struct certs *c, enum cert_kind kind, int rc, const struct diag *diag)
 {
-    AUTO_FREE char *text = rc < 0 ? diag_text(diag) : NULL;
+    AUTO_FREE char *text = NULL;
+    if (rc < 0)
+        text = diag_text(diag);
     pthread_mutex_lock(&c->lock);
     struct cert_state *s = &c->states[kind];
     if (rc >= 0) {
@@ -235,7 +244,9 @@ static bool tick(struct certs *c)
 // Waits for the next look, a change made by certs_renew, or the end. Called with `lock`.
 static void wait_for_work(struct certs *c)
 {
-    int64_t wait_ms = clock_compared(c) ? (int64_t)c->check_s * 1000 : UNCOMPARED_MS;
+    int64_t wait_ms = UNCOMPARED_MS;
+    if (clock_compared(c))
+        wait_ms = (int64_t)c->check_s * 1000;
     int64_t until_ms = clock_mono_ms() + wait_ms;
     const struct timespec ts = {until_ms / 1000, until_ms % 1000 * 1000000};
     while (!c->stop && !c->renewed)
@@ -292,12 +303,17 @@ int certs_start(const struct certs_options *o, struct diag *diag, struct certs *
     c->topology = o->topology;
     c->fetcher = o->fetcher;
     c->keys = o->keys;
-    c->check_s = o->check_s ? o->check_s : 60;
+    if (o->check_s)
+        c->check_s = o->check_s;
+    else
+        c->check_s = 60;
     c->on_renewed = o->on_renewed;
     c->clock_ok = o->clock_ok;
     c->clock_suspect = o->clock_suspect;
     c->ctx = o->ctx;
-    int rc = c->dir && c->region ? 0 : ERR_NOMEM;
+    int rc = ERR_NOMEM;
+    if (c->dir && c->region)
+        rc = 0;
     if (!rc && o->ca_dir)
         rc = ca_open(o->ca_dir, diag, &c->ca);
     if (!rc && pthread_create(&c->thread, NULL, thread_main, c)) {
@@ -367,7 +383,9 @@ int certs_look(struct certs *c, enum cert_kind kind, struct cert_info *out,
                char out_error[CERTS_ERROR_SIZE])
 {
     struct topology *t = snapshot_get(c->topology);
-    int rc = t ? certs_inspect(c->dir, t, c->region, kind, out) : ERR_NOTFOUND;
+    int rc = ERR_NOTFOUND;
+    if (t)
+        rc = certs_inspect(c->dir, t, c->region, kind, out);
     if (!rc)
         problem_suspect(c, t, out);
     snapshot_unref(t);
@@ -392,10 +410,13 @@ static json_t *kind_status(struct certs *c, const struct topology *t, enum cert_
     pthread_mutex_lock(&c->lock);
     struct cert_state s = c->states[kind];
     pthread_mutex_unlock(&c->lock);
-    int64_t at = info.problem[0] ? clock_wall_ms() : info.renew_at_ms;
+    int64_t at = info.renew_at_ms;
+    if (info.problem[0])
+        at = clock_wall_ms();
     if (s.next_try_mono_ms > clock_mono_ms()) {
         int64_t retry = clock_wall_ms() + s.next_try_mono_ms - clock_mono_ms();
-        at = retry > at ? retry : at;
+        if (retry > at)
+            at = retry;
     }
     json_object_set_new(one, "lastError",
                         s.last_error[0] ? json_string(s.last_error) : json_null());

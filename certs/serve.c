@@ -24,7 +24,9 @@ static void renewal_refuse(struct http_request *req, struct http_response *resp,
                            const struct diag *diag, const struct renewal *r)
 {
     AUTO_FREE char *text = diag_text(diag);
-    const char *why = text && *text ? text : err_text(rc);
+    const char *why = text;
+    if (!text || !*text)
+        why = err_text(rc);
     static struct log_limit lim = LOG_LIMIT(1000);
     log_limited(&lim, LOG_WARN, "certs: a certificate asked for as %s: %s", r->region, why);
     if (rc == ERR_DENIED)
@@ -54,7 +56,9 @@ static int renewal_issue(const struct renewal *r, const struct topology *t,
     rc = cert_clock_judge(r->c, diag);
     if (!rc)
         rc = cert_plan(t, r->region, q->kind, &req->arena, &plan);
-    return rc ? rc : ca_issue(r->c->ca, &plan, bytes_str(q->csr), 0, diag, out_pem);
+    if (rc)
+        return rc;
+    return ca_issue(r->c->ca, &plan, bytes_str(q->csr), 0, diag, out_pem);
 }
 
 static void renewal_run(struct http_request *req, struct http_response *resp)
@@ -66,8 +70,12 @@ static void renewal_run(struct http_request *req, struct http_response *resp)
     diag_init(&diag);
     AUTO_BUF struct buf pem;
     buf_init(&pem, PEM_MAX_BYTES);
-    int rc = t ? renewal_issue(r, t, req, &diag, &q, &pem) : ERR_NOTFOUND;
-    uint8_t *copy = rc ? NULL : arena_copy(&req->arena, pem.p, pem.n);
+    int rc = ERR_NOTFOUND;
+    if (t)
+        rc = renewal_issue(r, t, req, &diag, &q, &pem);
+    uint8_t *copy = NULL;
+    if (!rc)
+        copy = arena_copy(&req->arena, pem.p, pem.n);
     if (!rc && !copy)
         rc = ERR_NOMEM;
     if (rc) {

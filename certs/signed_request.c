@@ -17,7 +17,9 @@ static int text_sign(const char *text, struct region_keys *keys, uint8_t out[64]
     buf_init(&b, SIGNED_REQUEST_MAX_BYTES);
     buf_str(&b, SIGNED_REQUEST_PREFIX);
     buf_str(&b, text);
-    return b.err ? b.err : region_keys_sign_feed(keys, b.p, b.n, out);
+    if (b.err)
+        return b.err;
+    return region_keys_sign_feed(keys, b.p, b.n, out);
 }
 
 int signed_request_format(const struct signed_request *q, struct region_keys *keys, struct buf *out)
@@ -27,7 +29,9 @@ int signed_request_format(const struct signed_request *q, struct region_keys *ke
     json_t *root =
         json_pack("{s:i, s:s, s:s, s:s, s:s, s:s}", "v", 1, "domain", q->domain, "region",
                   q->region, "kind", cert_kind_name(q->kind), "nonce", q->nonce, "csr", q->csr);
-    AUTO_FREE char *text = root ? json_dumps(root, JSON_COMPACT) : NULL;
+    AUTO_FREE char *text = NULL;
+    if (root)
+        text = json_dumps(root, JSON_COMPACT);
     json_decref(root);
     if (!text)
         return ERR_NOMEM;
@@ -37,7 +41,9 @@ int signed_request_format(const struct signed_request *q, struct region_keys *ke
     b64url_format(sig, sizeof sig, sig_text);
     root = json_pack("{s:s, s:s, s:s}", "request", text, "key", region_keys_feed_id(keys),
                      "signature", sig_text);
-    AUTO_FREE char *whole = root ? json_dumps(root, JSON_COMPACT) : NULL;
+    AUTO_FREE char *whole = NULL;
+    if (root)
+        whole = json_dumps(root, JSON_COMPACT);
     json_decref(root);
     if (!whole)
         return ERR_NOMEM;
@@ -131,9 +137,11 @@ int signed_request_parse(const struct topology *t, const char *from, struct byte
     }
     int rc = signature_judge(t, r, outer, diag);
     const char *inner_text = member(outer, "request");
-    json_t *inner = rc ? NULL : json_loads(inner_text, JSON_REJECT_DUPLICATES, NULL);
-    if (!rc)
+    json_t *inner = NULL;
+    if (!rc) {
+        inner = json_loads(inner_text, JSON_REJECT_DUPLICATES, NULL);
         rc = text_take(t, r, inner, a, diag, out);
+    }
     json_decref(inner);
     json_decref(outer);
     return rc;

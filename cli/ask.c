@@ -25,15 +25,18 @@ static void fill(struct region_answer *out, enum ask_outcome how, const char *wh
 
 static const char *may_not(const struct cli *c)
 {
-    return c->username ? "the user may not pull there"
-                       : "this takes a user that may pull: give --username";
+    if (c->username)
+        return "the user may not pull there";
+    return "this takes a user that may pull: give --username";
 }
 
 static enum ask_outcome outcome_of_exit(int status)
 {
     if (status == EXIT_DENIED)
         return ASK_DENIED;
-    return status == EXIT_UNREACHABLE ? ASK_UNREACHABLE : ASK_REFUSED;
+    if (status == EXIT_UNREACHABLE)
+        return ASK_UNREACHABLE;
+    return ASK_REFUSED;
 }
 
 void ask_region(struct cli *c, const struct registry *r, const struct region *region,

@@ -26,7 +26,9 @@ struct answer { // on the CLI's arena
 static const char *header(struct check *k, const struct fetch_result *r, const char *name)
 {
     char text[2048] = "";
-    return fetch_result_header(r, name, text, sizeof text) ? arena_strdup(&k->c->arena, text) : "";
+    if (fetch_result_header(r, name, text, sizeof text))
+        return arena_strdup(&k->c->arena, text);
+    return "";
 }
 
 static const char *code_of(struct check *k, const struct fetch_result *r)
@@ -43,20 +45,37 @@ static struct answer ask(struct check *k, const struct place *p, const char *met
                          const char *path, const char *token)
 {
     struct answer a = {0};
-    const char *bearer =
-        token ? arena_printf(&k->c->arena, "Authorization: Bearer %s", token) : NULL;
-    struct bytes body = strcmp(method, "POST") == 0 ? bytes_str("") : (struct bytes){0};
+    const char *bearer = NULL;
+    if (token)
+        bearer = arena_printf(&k->c->arena, "Authorization: Bearer %s", token);
+    struct bytes body;
+    if (strcmp(method, "POST") == 0)
+        body = bytes_str("");
+    else
+        body = (struct bytes){0};
     struct fetch_result r;
     k->c->dial_ip = p->ip;
     a.rc = cli_endpoint_fetch(k->c, p->host, p->at, method, path, &bearer, token != NULL, body,
                               NULL, NULL, TIMEOUT_MS, &r);
     k->c->dial_ip = NULL;
     a.status = r.status;
-    a.words = a.rc ? arena_strdup(&k->c->arena, r.message) : cli_refusal(k->c, &r);
+    if (a.rc)
+        a.words = arena_strdup(&k->c->arena, r.message);
+    else
+        a.words = cli_refusal(k->c, &r);
     a.code = code_of(k, &r);
-    a.challenge = a.rc ? "" : header(k, &r, "www-authenticate");
-    a.location = a.rc ? "" : header(k, &r, "location");
-    a.body = a.rc ? "" : arena_strdup(&k->c->arena, buf_cstr(&r.body));
+    if (a.rc)
+        a.challenge = "";
+    else
+        a.challenge = header(k, &r, "www-authenticate");
+    if (a.rc)
+        a.location = "";
+    else
+        a.location = header(k, &r, "location");
+    if (a.rc)
+        a.body = "";
+    else
+        a.body = arena_strdup(&k->c->arena, buf_cstr(&r.body));
     fetch_result_done(&r);
     return a;
 }
@@ -69,7 +88,9 @@ static const char *challenge_code(const struct answer *a, bool good)
         return "CONNECTIVITY_FORBIDDEN_ERROR";
     if (a->status == 429)
         return "CONNECTIVITY_TOOMANYREQUESTS_ERROR";
-    return good ? NULL : "CONNECTIVITY_CHALLENGE_ERROR";
+    if (good)
+        return NULL;
+    return "CONNECTIVITY_CHALLENGE_ERROR";
 }
 
 static bool challenged(const struct place *p, const struct answer *a)
@@ -103,7 +124,9 @@ static bool check_tls(struct check *k, const struct place *p, bool *out_on)
     if (a.rc == ERR_CRYPTO)
         return true;
     bool good = challenged(p, &a) || (p->kind == NAME_DATA ? absent(&a) : a.status == 200);
-    const char *why = a.rc ? a.words : arena_printf(&k->c->arena, "%s %s", a.words, a.challenge);
+    const char *why = a.words;
+    if (!a.rc)
+        why = arena_printf(&k->c->arena, "%s %s", a.words, a.challenge);
     return check_report(k, p, "challenge",
                         a.rc ? "CONNECTIVITY_REFUSED_ERROR" : challenge_code(&a, good), why);
 }
@@ -171,8 +194,11 @@ static bool check_use(struct check *k, const struct place *p, const char *what, 
 {
     struct answer a = ask(k, p, "GET", base_path(k, p), token);
     bool scoped = grants(token, k->repository, "pull");
-    bool good =
-        p->kind == NAME_DATA ? absent(&a) || (!scoped && challenged(p, &a)) : a.status == 200;
+    bool good;
+    if (p->kind == NAME_DATA)
+        good = absent(&a) || (!scoped && challenged(p, &a));
+    else
+        good = a.status == 200;
     return check_report(k, p, what, good ? NULL : "TOKEN_REFUSED_ERROR",
                         arena_printf(&k->c->arena,
                                      "%s refuses the token that %s has just given: %s", p->at->name,
@@ -197,9 +223,15 @@ static bool check_pull(struct check *k, const struct place *p, const char *token
 
 static const char *path_of(const char *location)
 {
-    const char *host = strncmp(location, "https://", 8) == 0 ? location + 8 : NULL;
-    const char *path = host ? strchr(host, '/') : NULL;
-    return path ? path : location;
+    const char *host = NULL;
+    if (strncmp(location, "https://", 8) == 0)
+        host = location + 8;
+    const char *path = NULL;
+    if (host)
+        path = strchr(host, '/');
+    if (path)
+        return path;
+    return location;
 }
 
 // Begins an upload and cancels it.
@@ -244,7 +276,9 @@ static bool check_data(struct check *k, const struct place *p)
 {
     if (!k->token)
         return true; // none came, which was told; a data host gives none
-    const char *what = p->at == k->from.at ? "use of a token" : token_of(k, &k->from);
+    const char *what = "use of a token";
+    if (p->at != k->from.at)
+        what = token_of(k, &k->from);
     return check_use(k, p, what, k->token, k->from.host);
 }
 
@@ -265,8 +299,11 @@ bool check_place(struct check *k, const struct place *p)
         return false;
     if (!on)
         return true;
-    if (k->c->username)
-        return p->kind == NAME_DATA ? check_data(k, p) : check_token(k, p);
+    if (k->c->username) {
+        if (p->kind == NAME_DATA)
+            return check_data(k, p);
+        return check_token(k, p);
+    }
     check_not_tried(k, p, "token", "no user was given (-u)");
     return true;
 }
@@ -283,8 +320,9 @@ bool check_region(struct check *k, const struct place *p)
     const char *status = json_string_value(json_object_get(doc, "status"));
     const char *why = arena_printf(&k->c->arena, "it says %s%s%s", status ? status : a.words,
                                    reason ? ": " : "", reason ? reason : "");
-    const char *code =
-        status && !strcmp(status, "short") ? "REGION_SHORT_ERROR" : "REGION_DOWN_ERROR";
+    const char *code = "REGION_DOWN_ERROR";
+    if (status && !strcmp(status, "short"))
+        code = "REGION_SHORT_ERROR";
     json_decref(doc);
     return check_report(k, p, "health", a.status == 200 ? NULL : code, why);
 }

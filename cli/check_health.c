@@ -70,7 +70,9 @@ static const struct cure *cure_of(const char *code)
 static void tell(struct check *k, const struct place *p, const char *what, const char *status,
                  const char *code, const char *message)
 {
-    const char *at = p->at ? p->at->name : NULL;
+    const char *at = NULL;
+    if (p->at)
+        at = p->at->name;
     if (cli_json(k->c)) {
         json_array_append_new(k->rows, json_pack("{s:s, s:s?, s:s, s:s, s:s?, s:s?}", "endpoint",
                                                  p->host, "region", at, "check", what, "status",
@@ -145,8 +147,10 @@ static const char *lookup(struct check *k, const char *host, const char **why)
         if (res && name &&
             ldns_resolver_send(&p, res, name, s->n_ipv4 ? LDNS_RR_TYPE_A : LDNS_RR_TYPE_AAAA,
                                LDNS_RR_CLASS_IN, 0) == LDNS_STATUS_OK) {
-            *why = ldns_pkt_get_rcode(p) == LDNS_RCODE_NXDOMAIN ? "the name does not exist"
-                                                                : "the name has no address";
+            if (ldns_pkt_get_rcode(p) == LDNS_RCODE_NXDOMAIN)
+                *why = "the name does not exist";
+            else
+                *why = "the name has no address";
             ldns_rr_list *list = ldns_pkt_answer(p);
             for (size_t j = 0; j < ldns_rr_list_rr_count(list); j++) {
                 const ldns_rr *rr = ldns_rr_list_rr(list, j);
@@ -154,7 +158,10 @@ static const char *lookup(struct check *k, const char *host, const char **why)
                     ldns_rr_get_type(rr) != LDNS_RR_TYPE_AAAA)
                     continue;
                 char *text = ldns_rdf2str(ldns_rr_rdf(rr, 0));
-                got = text ? arena_strdup(&k->c->arena, text) : "";
+                if (text)
+                    got = arena_strdup(&k->c->arena, text);
+                else
+                    got = "";
                 free(text);
             }
         }
@@ -188,13 +195,17 @@ static const struct region *region_at(const struct topology *t, const char *addr
 static const struct ip *ip_of(struct check *k, const char *address)
 {
     struct ip *ip = arena_alloc(&k->c->arena, sizeof *ip);
-    return ip && !ip_parse(address, ip) ? ip : NULL;
+    if (ip && !ip_parse(address, ip))
+        return ip;
+    return NULL;
 }
 
 static const struct ip *home_of(const struct topology *t, const struct replica *r)
 {
     const struct stamp *s = topology_replica_stamp(t, r);
-    return s->n_ipv4 ? &s->ipv4[0] : &s->ipv6[0];
+    if (s->n_ipv4)
+        return &s->ipv4[0];
+    return &s->ipv6[0];
 }
 
 // A name that DNS leads somewhere; `want` NULL: the global one, to any region. *out_at: where it
@@ -203,7 +214,9 @@ static bool check_named(struct check *k, enum name_kind kind, const char *host,
                         const struct region *want, const struct region **out_at)
 {
     const char *why, *address = lookup(k, host, &why);
-    const struct region *at = *address ? region_at(k->c->topo, address) : NULL;
+    const struct region *at = NULL;
+    if (*address)
+        at = region_at(k->c->topo, address);
     struct place p = {.kind = kind, .host = host, .at = at ? at : want, .led = true};
     *out_at = at;
     if (!*address)
@@ -222,7 +235,9 @@ static const char *host_of(struct check *k, enum name_kind kind, const char *reg
     char host[HOSTNAME_TEXT_SIZE];
     int rc = hostname_format(kind, k->c->topo->domain, kind == NAME_FRONTEND ? NULL : k->r->label,
                              region, stamp, host);
-    return rc ? "" : arena_strdup(&k->c->arena, host);
+    if (rc)
+        return "";
+    return arena_strdup(&k->c->arena, host);
 }
 
 // All of one region: its health, the global name there, its own names.
@@ -277,8 +292,11 @@ int cmd_check_health(struct cli *c, int argc, char **argv)
     if (rc)
         return rc;
     k.r = cli_registry_given(c, name, argc, argv);
-    if (!k.r)
-        return name || argc > 1 ? EXIT_FAILED : EXIT_USAGE;
+    if (!k.r) {
+        if (name || argc > 1)
+            return EXIT_FAILED;
+        return EXIT_USAGE;
+    }
     if (c->username && !(k.password = cli_password(c)))
         return EXIT_FAILED;
     k.dns_port = (uint16_t)strtoul(port, NULL, 10);

@@ -24,14 +24,17 @@ int cli_topology(struct cli *c)
     size_t n_changes;
     int rc = topology_load(c->topology, &d, &c->topo);
     // one that cannot be taken is passed over
-    rc = rc ? rc : changes_load(c->topology, &d, &c->topo, &n_changes);
+    if (!rc)
+        rc = changes_load(c->topology, &d, &c->topo, &n_changes);
     if (rc) {
         diag_print(&d, stderr);
         cli_fail(EXIT_FAILED, "the topology %s cannot be used: %s (name one with --topology)",
                  c->topology, err_text(rc));
     }
     diag_done(&d);
-    return rc ? EXIT_FAILED : 0;
+    if (rc)
+        return EXIT_FAILED;
+    return 0;
 }
 
 const struct registry *cli_registry(struct cli *c, const char *name)
@@ -51,7 +54,9 @@ const struct registry *cli_registry(struct cli *c, const char *name)
     struct catalogue_iter it = {0};
     for (size_t i = 0; names && (r = topology_next(c->topo, &it)); i++)
         names[i] = r->name;
-    const char *near = names ? diag_nearest(name, names, c->topo->n_registries) : NULL;
+    const char *near = NULL;
+    if (names)
+        near = diag_nearest(name, names, c->topo->n_registries);
     cli_fail(EXIT_FAILED, "registry %s is not in %s%s%s%s", name, c->topology,
              near ? " (did you mean " : "", near ? near : "", near ? "?)" : "");
     free(names);
@@ -109,7 +114,9 @@ bool cli_json(const struct cli *c)
 
 int cli_print_json(json_t *doc)
 {
-    int rc = doc ? json_dumpf(doc, stdout, JSON_INDENT(2) | JSON_PRESERVE_ORDER) : -1;
+    int rc = -1;
+    if (doc)
+        rc = json_dumpf(doc, stdout, JSON_INDENT(2) | JSON_PRESERVE_ORDER);
     json_decref(doc);
     if (rc)
         return cli_fail(EXIT_FAILED, "out of memory");
@@ -137,9 +144,9 @@ void cli_table(const char *const *cells, size_t n_rows, size_t n_cols)
 
 static int want_fetcher(struct cli *c)
 {
-    return c->fetcher || fetcher_new(&c->fetcher) == 0
-               ? 0
-               : cli_fail(EXIT_FAILED, "cannot start the HTTP client");
+    if (c->fetcher || fetcher_new(&c->fetcher) == 0)
+        return 0;
+    return cli_fail(EXIT_FAILED, "cannot start the HTTP client");
 }
 
 int cli_admin(struct cli *c, const char *method, const char *path_and_query, json_t **out_doc)
@@ -154,7 +161,9 @@ int cli_admin(struct cli *c, const char *method, const char *path_and_query, jso
                                     .max_bytes = 64 << 20};
     struct fetch_result r;
     int rc = fetch_run(c->fetcher, &q, &r), status = EXIT_DONE;
-    json_t *doc = rc ? NULL : json_loadb(buf_cstr(&r.body), r.body.n, JSON_DECODE_ANY, NULL);
+    json_t *doc = NULL;
+    if (!rc)
+        doc = json_loadb(buf_cstr(&r.body), r.body.n, JSON_DECODE_ANY, NULL);
     if (rc)
         status =
             cli_fail(EXIT_UNREACHABLE, "%s: %s (is the node running? name its socket with --admin)",
@@ -222,7 +231,9 @@ static char *ask_terminal(const char *prompt)
     fclose(tty);
     if (got)
         line[strcspn(line, "\r\n")] = 0;
-    char *p = got ? mem_strdup(line) : NULL;
+    char *p = NULL;
+    if (got)
+        p = mem_strdup(line);
     explicit_bzero(line, sizeof line);
     return p;
 }
@@ -233,7 +244,9 @@ char *cli_password(struct cli *c)
         return ask_terminal("Password: ");
     struct buf b;
     buf_init(&b, 4096);
-    const char *from = c->password_stdin ? "/dev/stdin" : c->password_file;
+    const char *from = "/dev/stdin";
+    if (!c->password_stdin)
+        from = c->password_file;
     int rc = file_read(from, 1024, &b);
     if (rc || !b.n) {
         cli_fail(EXIT_FAILED, "%s: the password cannot be read: %s", from,
@@ -296,9 +309,13 @@ char *cli_ask_token(struct cli *c, const struct registry *r, const char *host,
     struct fetch_result res;
     int rc = cli_endpoint_fetch(c, host, region, "GET", path, NULL, 0, (struct bytes){0},
                                 c->username, password, c->token_ms ? c->token_ms : 20000, &res);
-    json_t *doc = rc ? NULL : json_loadb(buf_cstr(&res.body), res.body.n, 0, NULL);
+    json_t *doc = NULL;
+    if (!rc)
+        doc = json_loadb(buf_cstr(&res.body), res.body.n, 0, NULL);
     const char *token = json_string_value(json_object_get(doc, member));
-    char *out = res.status == 200 && token ? mem_strdup(token) : NULL;
+    char *out = NULL;
+    if (res.status == 200 && token)
+        out = mem_strdup(token);
     if (rc)
         *out_status = EXIT_UNREACHABLE, c->why = arena_strdup(&c->arena, res.message);
     else if (res.status == 401)

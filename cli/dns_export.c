@@ -99,7 +99,9 @@ static int choose_view(const struct cli *c, const char *name, const struct view 
         if (!strcmp(t->views[i].name, name))
             *out = &t->views[i];
     }
-    const char *near = names ? diag_nearest(name, names, t->n_views) : NULL;
+    const char *near = NULL;
+    if (names)
+        near = diag_nearest(name, names, t->n_views);
     free(names);
     if (*out)
         return 0;
@@ -132,7 +134,9 @@ static int choose(struct cli *c, const struct export_options *o, struct zone *z,
 static int flushed(FILE *f)
 {
     errno = EIO;
-    return fflush(f) || ferror(f) ? err_from_errno(errno) : 0;
+    if (fflush(f) || ferror(f))
+        return err_from_errno(errno);
+    return 0;
 }
 
 static int write_zone(const struct zone *z, const struct chosen *chosen)
@@ -145,7 +149,9 @@ static int write_zone(const struct zone *z, const struct chosen *chosen)
     else
         rc = zone_write_main(z);
     int flush = flushed(z->out);
-    return rc ? rc : flush;
+    if (rc)
+        return rc;
+    return flush;
 }
 
 // Beside, whole, synced, then renamed: a server that reloads never sees half a zone. Readable by
@@ -195,15 +201,22 @@ int cmd_dns_export(struct cli *c, int argc, char **argv)
     struct zone z = {.pin = REGION_NONE, .out = stdout, .now_s = clock_wall_ms() / 1000};
     struct chosen chosen = {PART_MAIN, REGION_NONE};
     rc = cli_topology(c);
-    rc = rc ? rc : choose(c, &o, &z, &chosen);
+    if (!rc)
+        rc = choose(c, &o, &z, &chosen);
     if (rc)
         return rc;
     if (!o.file || !strcmp(o.file, "-")) {
         rc = write_zone(&z, &chosen);
-        return rc ? cli_fail(EXIT_FAILED, "cannot write the zone: %s", err_text(rc)) : EXIT_DONE;
+        if (rc)
+            return cli_fail(EXIT_FAILED, "cannot write the zone: %s", err_text(rc));
+        return EXIT_DONE;
     }
     const char *beside = arena_printf(&c->arena, "%s.new.%ld", o.file, (long)getpid());
-    rc = beside ? write_file(&z, &chosen, o.file, beside) : ERR_NOMEM;
-    return rc ? cli_fail(EXIT_FAILED, "%s: cannot write the zone: %s", o.file, err_text(rc))
-              : EXIT_DONE;
+    if (beside)
+        rc = write_file(&z, &chosen, o.file, beside);
+    else
+        rc = ERR_NOMEM;
+    if (rc)
+        return cli_fail(EXIT_FAILED, "%s: cannot write the zone: %s", o.file, err_text(rc));
+    return EXIT_DONE;
 }

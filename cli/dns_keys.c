@@ -80,9 +80,10 @@ static const char *time_text(struct keys *k, int64_t s)
 static const char *section_text(struct keys *k)
 {
     char b64[b64_size(DNSKEY_PUBLIC_MAX)];
-    const char *out = k->n ? arena_printf(&k->cli->arena, "dnssec:\n  ttl: %us\n  keys:\n",
-                                          (unsigned)k->cli->topo->dnssec.ttl)
-                           : ""; // no key: no section, and no signatures
+    const char *out = ""; // no key: no section, and no signatures
+    if (k->n)
+        out = arena_printf(&k->cli->arena, "dnssec:\n  ttl: %us\n  keys:\n",
+                           (unsigned)k->cli->topo->dnssec.ttl);
     for (size_t i = 0; i < k->n && out; i++) {
         const struct dnskey *d = &k->list[i];
         b64_format(d->public, d->public_n, b64);
@@ -156,8 +157,10 @@ static int64_t longest_ttl(const struct keys *k)
     const uint32_t all[] = {ttl->global, ttl->regional, ttl->data,     ttl->frontend, ttl->private_,
                             ttl->soa,    ttl->ns,       ttl->negative, t->static_ttl};
     int64_t longest = t->dnssec.ttl;
-    for (size_t i = 0; i < ARRAY_LEN(all); i++)
-        longest = all[i] > longest ? all[i] : longest;
+    for (size_t i = 0; i < ARRAY_LEN(all); i++) {
+        if (all[i] > longest)
+            longest = all[i];
+    }
     return longest;
 }
 
@@ -221,7 +224,8 @@ static int keys_generate(struct cli *c, int argc, char **argv)
         rc = word_of("zone", w.zone, zones, 2, &zone);
     if (!rc && w.role)
         rc = word_of("role", w.role, roles, 3, &role);
-    rc = rc ? rc : word_of("algorithm", w.algorithm, algorithms, 2, &algorithm);
+    if (!rc)
+        rc = word_of("algorithm", w.algorithm, algorithms, 2, &algorithm);
     for (unsigned z = w.zone ? zone : 0; !rc && z <= (w.zone ? zone : 1); z++)
         for (unsigned r = w.role ? role : 0; !rc && r <= (w.role ? role : 1); r++)
             rc = generate_one(w.dir, (enum dnskey_zone)z, (enum dnskey_role)r,
@@ -260,7 +264,10 @@ static int publish_one(struct keys *k, const char *dir, const char *id)
     diag_done(&diag);
     if (rc)
         return cli_fail(EXIT_FAILED, "%s cannot be published: %s", id, err_text(rc));
-    d.state = has_active(k, &d) ? DNSKEY_PUBLISHED : DNSKEY_ACTIVE;
+    if (has_active(k, &d))
+        d.state = DNSKEY_PUBLISHED;
+    else
+        d.state = DNSKEY_ACTIVE;
     d.since_s = k->now_s;
     k->list[k->n++] = d;
     return 0;
@@ -275,10 +282,13 @@ static int keys_publish(struct cli *c, int argc, char **argv)
     int rc = opt_parse(c, &key_cmds[1], "dns keys", rows, ARRAY_LEN(rows), argc, argv, &argc);
     if (!rc && argc < 2)
         rc = cli_fail(EXIT_USAGE, "dns keys publish: name the keys");
-    rc = rc ? rc : keys_begin(c, &k);
+    if (!rc)
+        rc = keys_begin(c, &k);
     for (int i = 1; !rc && i < argc; i++)
         rc = publish_one(&k, w.dir, argv[i]);
-    return rc ? rc : keys_commit(&k);
+    if (rc)
+        return rc;
+    return keys_commit(&k);
 }
 
 static void print_ds(const struct keys *k, const struct dnskey *d)
@@ -311,11 +321,14 @@ static int change_begin(struct cli *c, const struct command *cmd, struct words *
     int rc = opt_parse(c, cmd, "dns keys", rows, ARRAY_LEN(rows), argc, argv, &argc);
     if (!rc && argc != 2)
         rc = cli_fail(EXIT_USAGE, "dns keys %s: name one key", cmd->name);
-    rc = rc ? rc : keys_begin(c, k);
+    if (!rc)
+        rc = keys_begin(c, k);
     if (rc)
         return rc;
     *out = keys_find(k, argv[1]);
-    return *out ? 0 : EXIT_FAILED;
+    if (*out)
+        return 0;
+    return EXIT_FAILED;
 }
 
 static int keys_roll(struct cli *c, int argc, char **argv)
@@ -371,8 +384,12 @@ static int parent_said(const struct keys *k, const char *command, const struct w
                        int64_t *out_changed, int64_t *out_ttl)
 {
     char *end = NULL;
-    long long ttl = w->parent_ttl ? strtoll(w->parent_ttl, &end, 10) : PARENT_DS_TTL_S;
-    int64_t changed = w->ds_changed ? dnskey_time_parse(w->ds_changed) : -1;
+    long long ttl = PARENT_DS_TTL_S;
+    if (w->parent_ttl)
+        ttl = strtoll(w->parent_ttl, &end, 10);
+    int64_t changed = -1;
+    if (w->ds_changed)
+        changed = dnskey_time_parse(w->ds_changed);
     if (ttl < 0 || ttl > SIGNATURE_S || (end && (*end || end == w->parent_ttl)))
         return cli_fail(EXIT_USAGE, "dns keys %s: --parent-ttl is 0 to %d seconds", command,
                         SIGNATURE_S);
@@ -419,7 +436,8 @@ static int keys_remove(struct cli *c, int argc, char **argv)
     rc = parent_wait(&k, d, &w, &parent);
     if (rc)
         return rc;
-    wait = parent > wait ? parent : wait;
+    if (parent > wait)
+        wait = parent;
     if (!w.force && !due(k.now_s, d->since_s, wait))
         return too_early(&k, d, wait, "caches may hold what it signed, or a DS that names it");
     memmove(d, d + 1, (size_t)(k.list + k.n - (d + 1)) * sizeof *d);
@@ -440,10 +458,10 @@ static int withdraw_wait(struct keys *k, const struct words *w)
             "nobody who holds the DS of D could use it without signatures; let its parent take it "
             "away, and say since when it shows none: --ds-changed TIME (--force: do not ask)");
     int64_t until = gone + ttl + longest_ttl(k) + MARGIN_S;
-    return k->now_s >= until
-               ? 0
-               : cli_fail(EXIT_NOT_YET, "wait until %s: caches may hold a DS (--force does it now)",
-                          time_text(k, until));
+    if (k->now_s >= until)
+        return 0;
+    return cli_fail(EXIT_NOT_YET, "wait until %s: caches may hold a DS (--force does it now)",
+                    time_text(k, until));
 }
 
 // The serial of fe.D loses the number of the signing period: the topology keeps that as an offset,
@@ -461,10 +479,12 @@ static int keys_withdraw(struct cli *c, int argc, char **argv)
     int rc = opt_parse(c, &key_cmds[7], "dns keys", rows, ARRAY_LEN(rows), argc, argv, &argc);
     if (!rc && argc != 1)
         rc = cli_fail(EXIT_USAGE, "dns keys withdraw takes no words");
-    rc = rc ? rc : keys_begin(c, &k);
+    if (!rc)
+        rc = keys_begin(c, &k);
     if (!rc && !k.n)
         rc = cli_fail(EXIT_FAILED, "%s has no keys", c->topology);
-    rc = rc ? rc : withdraw_wait(&k, &w);
+    if (!rc)
+        rc = withdraw_wait(&k, &w);
     if (rc)
         return rc;
     const struct zone_serial *s = &c->topo->frame->serial;
@@ -481,7 +501,8 @@ static int keys_list(struct cli *c, int argc, char **argv)
     int rc = opt_parse(c, &key_cmds[5], "dns keys", NULL, 0, argc, argv, &argc);
     if (!rc && argc != 1)
         rc = cli_fail(EXIT_USAGE, "dns keys list takes no words");
-    rc = rc ? rc : keys_begin(c, &k);
+    if (!rc)
+        rc = keys_begin(c, &k);
     if (rc)
         return rc;
     if (cli_json(c)) {
@@ -524,8 +545,10 @@ static int keys_ds(struct cli *c, int argc, char **argv)
     unsigned zone = 0, n = 0;
     if (!rc && argc != 1)
         rc = cli_fail(EXIT_USAGE, "dns keys ds takes no words");
-    rc = rc ? rc : word_of("zone", w.zone, zones, 2, &zone);
-    rc = rc ? rc : keys_begin(c, &k);
+    if (!rc)
+        rc = word_of("zone", w.zone, zones, 2, &zone);
+    if (!rc)
+        rc = keys_begin(c, &k);
     if (rc)
         return rc;
     for (size_t i = 0; i < k.n; i++)
@@ -533,7 +556,9 @@ static int keys_ds(struct cli *c, int argc, char **argv)
             print_ds(&k, &k.list[i]);
             n++;
         }
-    return n ? EXIT_DONE : cli_fail(EXIT_FAILED, "%s has no key for a DS", c->topology);
+    if (n)
+        return EXIT_DONE;
+    return cli_fail(EXIT_FAILED, "%s has no key for a DS", c->topology);
 }
 
 static const struct command key_cmds[] = {

@@ -203,11 +203,17 @@ static struct text replica_frontend(const struct zone *z, const struct registry 
 static void write_hop(const struct zone *z, const struct registry *r, enum name_kind kind,
                       uint8_t region)
 {
-    uint8_t to = region == REGION_NONE ? pinned_region(z, r) : region;
-    const struct replica *rep = to == REGION_NONE ? NULL : registry_replica(r, to);
+    uint8_t to = region;
+    if (region == REGION_NONE)
+        to = pinned_region(z, r);
+    const struct replica *rep = NULL;
+    if (to != REGION_NONE)
+        rep = registry_replica(r, to);
     if (!rep)
         return; // validation lets no such registry pass
-    const char *region_name = region == REGION_NONE ? NULL : z->t->regions[region].name;
+    const char *region_name = NULL;
+    if (region != REGION_NONE)
+        region_name = z->t->regions[region].name;
     struct text hop = name_of(z, hostname_private_of(kind), r->label, region_name, NULL);
     if (write_private(z, r, kind, region, hop.s) == 0)
         write_names(z, hop.s, endpoint_ttl(z->t, hostname_private_of(kind)), "CNAME",
@@ -220,11 +226,17 @@ static void write_endpoint(const struct zone *z, const struct registry *r, enum 
                            uint8_t region)
 {
     uint32_t ttl = endpoint_ttl(z->t, kind);
-    uint8_t to = region == REGION_NONE ? pinned_region(z, r) : region;
-    const struct replica *rep = to == REGION_NONE ? NULL : registry_replica(r, to);
+    uint8_t to = region;
+    if (region == REGION_NONE)
+        to = pinned_region(z, r);
+    const struct replica *rep = NULL;
+    if (to != REGION_NONE)
+        rep = registry_replica(r, to);
     if (!rep)
         return; // validation lets no such registry pass
-    const char *region_name = region == REGION_NONE ? NULL : z->t->regions[region].name;
+    const char *region_name = NULL;
+    if (region != REGION_NONE)
+        region_name = z->t->regions[region].name;
     struct text owner = name_of(z, kind, r->label, region_name, NULL);
     struct text frontend = replica_frontend(z, r, rep);
     if (r->n_private_endpoints == 0) {
@@ -303,7 +315,9 @@ int zone_write_child(const struct zone *z, uint8_t region)
             if (region == REGION_NONE || (e.kind == NAME_REGIONAL && e.region == region))
                 write_hop(z, r, e.kind, e.region);
     }
-    return all ? 0 : ERR_NOMEM;
+    if (all)
+        return 0;
+    return ERR_NOMEM;
 }
 
 int zone_write_main(const struct zone *z)
@@ -317,5 +331,7 @@ int zone_write_main(const struct zone *z)
     AUTO_FREE const struct registry **all = topology_sorted(t);
     for (size_t i = 0; all && i < t->n_registries; i++)
         write_registry(z, all[i]);
-    return all ? 0 : ERR_NOMEM;
+    if (all)
+        return 0;
+    return ERR_NOMEM;
 }

@@ -69,7 +69,8 @@ void edit_sections(const char *text, const struct edit_section *list, size_t n, 
     for (const char *line = text, *next; *line; line = next) {
         next = line + line_length(line);
         if (inside && is_between(line)) {
-            held = held ? held : line;
+            if (!held)
+                held = line;
             continue;
         }
         if (inside && goes_on(line)) {
@@ -109,13 +110,16 @@ const char *edit_zone_serial(struct cli *c, uint64_t serial, const uint8_t conte
                  hex);
     if (offset)
         snprintf(more, sizeof more, "  offset: %u\n", (unsigned)offset);
-    return serial || offset ? arena_printf(&c->arena, "zone_serial: # of fe.D\n%s%s", pin, more)
-                            : "";
+    if (serial || offset)
+        return arena_printf(&c->arena, "zone_serial: # of fe.D\n%s%s", pin, more);
+    return "";
 }
 
 static int parse(const struct buf *text, const char *path, struct diag *diag, struct topology **out)
 {
-    return text->err ? text->err : topology_parse(text->p, text->n, path, diag, out);
+    if (text->err)
+        return text->err;
+    return topology_parse(text->p, text->n, path, diag, out);
 }
 
 // A pin that does not hold is of no use, and would be wrong if its content came back.
@@ -137,7 +141,9 @@ static int renew_pin(struct cli *c, struct buf *text, const char *path, struct d
     int rc = parse(&again, path, diag, t);
     buf_clear(text);
     buf_add(text, again.p, again.n);
-    return rc ? rc : text->err;
+    if (rc)
+        return rc;
+    return text->err;
 }
 
 bool edit_allowed(const struct cli *c, const struct buf *text)
@@ -166,7 +172,8 @@ static int judge(struct cli *c, struct buf *now, const char *what,
     struct topology *t = NULL;
     int64_t again_s;
     int rc = parse(now, path, diag, &t);
-    rc = rc ? rc : renew_pin(c, now, path, diag, &t);
+    if (!rc)
+        rc = renew_pin(c, now, path, diag, &t);
     if (!rc && (t->version != c->topo->version + 1 || !holds(t, ctx))) {
         diag_add(diag, path, 0, "version and %s must stand at the margin, each on lines of its own",
                  what);

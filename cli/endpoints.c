@@ -13,9 +13,9 @@ static const char *host_of(struct cli *c, enum name_kind kind, const struct regi
                            const char *region)
 {
     char text[HOSTNAME_TEXT_SIZE];
-    return hostname_format(kind, c->topo->domain, r->label, region, NULL, text)
-               ? ""
-               : cli_public_host(c, text);
+    if (hostname_format(kind, c->topo->domain, r->label, region, NULL, text))
+        return "";
+    return cli_public_host(c, text);
 }
 
 static json_t *endpoint_list(struct cli *c, enum name_kind kind, const struct registry *r)
@@ -48,8 +48,11 @@ int cmd_show_endpoints(struct cli *c, int argc, char **argv)
     if (rc)
         return rc;
     const struct registry *r = cli_registry_given(c, name, argc, argv);
-    if (!r)
-        return name || argc > 1 ? EXIT_FAILED : EXIT_USAGE;
+    if (!r) {
+        if (name || argc > 1)
+            return EXIT_FAILED;
+        return EXIT_USAGE;
+    }
     if (cli_json(c))
         return cli_print_json(endpoints_json(c, r));
     size_t n = 0;
@@ -96,7 +99,8 @@ static const struct command registry_cmds[];
 static int registry_list(struct cli *c, int argc, char **argv)
 {
     int rc = opt_parse(c, &registry_cmds[0], "registry", NULL, 0, argc, argv, &argc);
-    rc = rc ? rc : cli_topology(c);
+    if (!rc)
+        rc = cli_topology(c);
     if (rc)
         return rc;
     const struct topology *t = c->topo;
@@ -122,7 +126,10 @@ static int registry_list(struct cli *c, int argc, char **argv)
         row[0] = r->name;
         row[1] = host_of(c, NAME_GLOBAL, r, NULL);
         row[2] = arena_strdup(&c->arena, buf_cstr(&regions));
-        row[3] = r->regional_endpoints ? "enabled" : "disabled";
+        if (r->regional_endpoints)
+            row[3] = "enabled";
+        else
+            row[3] = "disabled";
         buf_done(&regions);
     }
     cli_table(cells, t->n_registries + 1, 4);
@@ -137,8 +144,11 @@ static int registry_show(struct cli *c, int argc, char **argv)
     if (rc)
         return rc;
     const struct registry *r = cli_registry_given(c, name, argc, argv);
-    if (!r)
-        return name || argc > 1 ? EXIT_FAILED : EXIT_USAGE;
+    if (!r) {
+        if (name || argc > 1)
+            return EXIT_FAILED;
+        return EXIT_USAGE;
+    }
     if (cli_json(c))
         return cli_print_json(registry_json(c, r));
     const char **cells = arena_array(&c->arena, 5 * (r->n_replicas + 1), sizeof *cells);

@@ -44,7 +44,9 @@ static const char *state_of(const struct identity *r, const struct identity_item
 {
     if (identity_revoked(r, x->id))
         return "revoked";
-    return x->retired_s ? "retired" : "in force";
+    if (x->retired_s)
+        return "retired";
+    return "in force";
 }
 
 static json_t *item_json(struct cli *c, const struct identity *r, enum identity_kind kind,
@@ -62,7 +64,9 @@ static json_t *item_json(struct cli *c, const struct identity *r, enum identity_
 static json_t *list_json(struct cli *c, const char *region, bool whole)
 {
     struct identity_list *l = arena_alloc(&c->arena, sizeof *l);
-    json_t *all = l ? json_array() : NULL;
+    json_t *all = NULL;
+    if (l)
+        all = json_array();
     if (!all)
         return NULL;
     identity_list_init(l);
@@ -92,8 +96,11 @@ static int identities_list(struct cli *c, int argc, char **argv)
     int rc = opt_parse(c, &identity_cmds[0], "identities", NULL, 0, argc, argv, &argc);
     if (!rc && argc != 1)
         rc = cli_fail(EXIT_USAGE, "identities list takes no words");
-    rc = rc ? rc : cli_topology(c);
-    return rc ? rc : print_list(c, NULL);
+    if (!rc)
+        rc = cli_topology(c);
+    if (rc)
+        return rc;
+    return print_list(c, NULL);
 }
 
 static int identities_show(struct cli *c, int argc, char **argv)
@@ -101,10 +108,13 @@ static int identities_show(struct cli *c, int argc, char **argv)
     int rc = opt_parse(c, &identity_cmds[1], "identities", NULL, 0, argc, argv, &argc);
     if (!rc && argc != 2)
         rc = cli_fail(EXIT_USAGE, "identities show: name one region");
-    rc = rc ? rc : cli_topology(c);
+    if (!rc)
+        rc = cli_topology(c);
     if (!rc && !cli_region(c, argv[1]))
         rc = EXIT_FAILED;
-    return rc ? rc : print_list(c, argv[1]);
+    if (rc)
+        return rc;
+    return print_list(c, argv[1]);
 }
 
 // ---- retire ----
@@ -143,7 +153,10 @@ static int retire_begin(struct retiring *q, const char *region, const char *kind
     if (identity_list_add_all(&q->all, q->cli->topo))
         return cli_fail(EXIT_FAILED, "%s: its identities cannot be taken", q->cli->topology);
     q->region = identity_of_region(&q->all, region);
-    q->item = q->region ? find_by_start(q->region, q->kind, id) : NULL;
+    if (q->region)
+        q->item = find_by_start(q->region, q->kind, id);
+    else
+        q->item = NULL;
     if (!q->item)
         return cli_fail(EXIT_FAILED, "%s has no %s %s of %s; `meridian identities list` shows them",
                         q->cli->topology, kind, id, region);
@@ -184,7 +197,9 @@ static int shows_another(const struct retiring *q, struct fetch_result *r)
         .timeout_ms = LOOK_MS,
         .fresh_connection = true,
     };
-    return f.url ? fetch_run(q->cli->fetcher, &f, r) : ERR_NOMEM;
+    if (f.url)
+        return fetch_run(q->cli->fetcher, &f, r);
+    return ERR_NOMEM;
 }
 
 static int fingerprint_wait(const struct retiring *q)
@@ -219,7 +234,10 @@ static int unused_since(const struct retiring *q, int64_t *out)
         *out = q->now_s;
         return 0;
     }
-    *out = q->unused_since ? dnskey_time_parse(q->unused_since) : -1;
+    if (q->unused_since)
+        *out = dnskey_time_parse(q->unused_since);
+    else
+        *out = -1;
     if (!q->unused_since)
         return cli_fail(
             EXIT_USAGE,
@@ -311,8 +329,11 @@ static int identities_retire(struct cli *c, int argc, char **argv)
         rc = cli_fail(EXIT_USAGE,
                       "identities retire: name a region, what it is, and the one that goes: REGION "
                       "fingerprint|token-key|feed-key ID");
-    rc = rc ? rc : retire_begin(q, argv[1], argv[2], argv[3]);
-    return rc ? rc : retire(q);
+    if (!rc)
+        rc = retire_begin(q, argv[1], argv[2], argv[3]);
+    if (rc)
+        return rc;
+    return retire(q);
 }
 
 static const struct command identity_cmds[] = {

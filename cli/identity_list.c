@@ -131,7 +131,9 @@ static int add_keys(struct identity_list *l, const char *region, enum identity_k
     for (size_t i = 0; i < n && rc >= 0; i++)
         rc = identity_add(l, region, kind,
                           (struct identity_item){keys[i].id, keys[i].spki_b64, keys[i].retired_s});
-    return rc < 0 ? rc : 0;
+    if (rc < 0)
+        return rc;
+    return 0;
 }
 
 int identity_list_add_all(struct identity_list *l, const struct topology *t)
@@ -142,8 +144,10 @@ int identity_list_add_all(struct identity_list *l, const struct topology *t)
         for (size_t k = 0; k < r->n_peer_fingerprints && rc >= 0; k++)
             rc = identity_add(l, r->name, IDENTITY_FINGERPRINT,
                               (struct identity_item){.id = r->peer_fingerprints[k]});
-        rc = rc < 0 ? rc : add_keys(l, r->name, IDENTITY_TOKEN_KEY, r->token_keys, r->n_token_keys);
-        rc = rc < 0 ? rc : add_keys(l, r->name, IDENTITY_FEED_KEY, r->feed_keys, r->n_feed_keys);
+        if (rc >= 0)
+            rc = add_keys(l, r->name, IDENTITY_TOKEN_KEY, r->token_keys, r->n_token_keys);
+        if (rc >= 0)
+            rc = add_keys(l, r->name, IDENTITY_FEED_KEY, r->feed_keys, r->n_feed_keys);
         for (size_t k = 0; k < r->n_revoked && !rc; k++)
             rc = identity_revoke(l, r->name, &r->revoked[k]);
     }
@@ -167,7 +171,9 @@ static void put_keys(struct buf *b, const char *name, const struct identity *x,
         buf_printf(b, "    %s:\n", name);
     for (size_t i = 0; i < x->n[kind]; i++) {
         const struct identity_item *k = &x->items[kind][i];
-        const char *since = k->retired_s ? identity_time(k->retired_s, a) : NULL;
+        const char *since = NULL;
+        if (k->retired_s)
+            since = identity_time(k->retired_s, a);
         buf_printf(b, "      - { id: %s, key: \"%s\"%s%s%s }\n", k->id, k->key,
                    since ? ", retired: \"" : "", since ? since : "", since ? "\"" : "");
     }
@@ -212,5 +218,7 @@ const char *identity_list_text(const struct identity_list *l, struct arena *a)
         put_region(&b, &l->list[i], a);
     if (b.err)
         return NULL;
-    return b.n ? arena_printf(a, "identities:\n%s", buf_cstr(&b)) : "";
+    if (b.n)
+        return arena_printf(a, "identities:\n%s", buf_cstr(&b));
+    return "";
 }

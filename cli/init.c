@@ -62,11 +62,15 @@ static int region_has(struct init *in, const char *region, const struct cert_inf
                                .key = arena_strdup(a, region_keys_feed_spki(k))},
     };
     int rc = 0;
-    for (int kind = 0; kind < N_IDENTITY_KINDS && rc >= 0; kind++)
-        rc = items[kind].id && (items[kind].key || kind == IDENTITY_FINGERPRINT)
-                 ? identity_add(&in->files, region, (enum identity_kind)kind, items[kind])
-                 : ERR_NOMEM;
-    return rc < 0 ? rc : 0;
+    for (int kind = 0; kind < N_IDENTITY_KINDS && rc >= 0; kind++) {
+        if (items[kind].id && (items[kind].key || kind == IDENTITY_FINGERPRINT))
+            rc = identity_add(&in->files, region, (enum identity_kind)kind, items[kind]);
+        else
+            rc = ERR_NOMEM;
+    }
+    if (rc < 0)
+        return rc;
+    return 0;
 }
 
 static int region_init(struct init *in, struct ca *ca, const struct region *r)
@@ -202,7 +206,9 @@ static int topology_text(struct init *in, const char *path, uint64_t version, st
     AUTO_BUF struct buf given;
     buf_init(&given, 0);
     const struct edit_section s = {"identities", identity_list_text(&in->all, &in->cli->arena)};
-    int rc = s.text ? file_read(in->cli->topology, TOPOLOGY_MAX_BYTES, &given) : ERR_NOMEM;
+    int rc = ERR_NOMEM;
+    if (s.text)
+        rc = file_read(in->cli->topology, TOPOLOGY_MAX_BYTES, &given);
     if (rc)
         return rc;
     if (!edit_allowed(in->cli, &given))
@@ -210,7 +216,10 @@ static int topology_text(struct init *in, const char *path, uint64_t version, st
     buf_clear(out);
     edit_sections(buf_cstr(&given), &s, 1, version, out);
     struct topology *t = NULL;
-    rc = out->err ? out->err : topology_parse(out->p, out->n, path, &in->diag, &t);
+    if (out->err)
+        rc = out->err;
+    else
+        rc = topology_parse(out->p, out->n, path, &in->diag, &t);
     snapshot_unref(t);
     return rc;
 }
@@ -224,8 +233,11 @@ static int write_topology(struct init *in)
     buf_init(&now, 0);
     bool had = path && !file_read(path, TOPOLOGY_MAX_BYTES, &was);
     uint64_t version = in->cli->topo->version, had_version = in->was ? in->was->version : version;
-    version = version > had_version ? version : had_version;
-    int rc = path ? topology_text(in, path, version, &now) : ERR_NOMEM;
+    if (version <= had_version)
+        version = had_version;
+    int rc = ERR_NOMEM;
+    if (path)
+        rc = topology_text(in, path, version, &now);
     bool same = !rc && had && was.n == now.n && !memcmp(was.p, now.p, now.n);
     if (!rc && !same && had && version <= had_version) {
         version = had_version + 1;
@@ -271,7 +283,9 @@ static int give_region(struct init *in, const char *region)
     int rc = give(in, arena_printf(a, "%s/%s/keys", in->out, region), true);
     if (!rc)
         rc = give(in, arena_printf(a, "%s/%s/certs", in->out, region), true);
-    return rc || !lock || !access(lock, F_OK) ? rc : give(in, dir, false);
+    if (rc || !lock || !access(lock, F_OK))
+        return rc;
+    return give(in, dir, false);
 }
 
 static int give_to_owner(struct init *in)
@@ -287,7 +301,9 @@ static int give_to_owner(struct init *in)
     int rc = give(in, arena_printf(&in->cli->arena, "%s/ca", in->out), true);
     for (size_t i = 0; i < t->n_regions && !rc; i++)
         rc = give_region(in, t->regions[i].name);
-    return rc ? rc : give(in, arena_printf(&in->cli->arena, "%s/principals.yaml", in->out), false);
+    if (rc)
+        return rc;
+    return give(in, arena_printf(&in->cli->arena, "%s/principals.yaml", in->out), false);
 }
 
 // A file without users, so that a node starts, and that `meridian user` then edits under its owner.
@@ -305,8 +321,11 @@ static int load_was(struct init *in)
 {
     const char *path = arena_printf(&in->cli->arena, "%s/topology.yaml", in->out);
     struct stat a, b;
-    if (!path || stat(path, &a))
-        return path ? EXIT_DONE : say(in, ERR_NOMEM, in->out);
+    if (!path || stat(path, &a)) {
+        if (path)
+            return EXIT_DONE;
+        return say(in, ERR_NOMEM, in->out);
+    }
     if (!stat(in->cli->topology, &b) && a.st_dev == b.st_dev && a.st_ino == b.st_ino)
         return EXIT_DONE;
     return say(in, topology_load(path, &in->diag, &in->was), path);
@@ -315,12 +334,15 @@ static int load_was(struct init *in)
 static int ca_make(struct init *in, struct ca **out)
 {
     const char *dir = arena_printf(&in->cli->arena, "%s/ca", in->out);
-    int rc = dir ? dir_make(in->out, 0755) : ERR_NOMEM;
+    int rc = ERR_NOMEM;
+    if (dir)
+        rc = dir_make(in->out, 0755);
     if (!rc)
         rc = dir_make(dir, 0700);
     if (!rc) {
         rc = ca_create(dir, in->cli->topo->domain, &in->diag);
-        rc = rc == ERR_EXISTS ? 0 : rc;
+        if (rc == ERR_EXISTS)
+            rc = 0;
     }
     if (!rc)
         rc = ca_open(dir, &in->diag, out);
@@ -344,7 +366,9 @@ static int init_all(struct init *in)
         status = write_topology(in);
     if (!status)
         status = write_principals(in);
-    return status ? status : give_to_owner(in);
+    if (status)
+        return status;
+    return give_to_owner(in);
 }
 
 int cmd_init(struct cli *c, int argc, char **argv)
@@ -362,9 +386,14 @@ int cmd_init(struct cli *c, int argc, char **argv)
     if (!out || argc > 1)
         return cli_fail(EXIT_USAGE, "init: give --topology FILE and --out DIR");
     rc = cli_topology(c);
-    struct init *in = rc ? NULL : arena_alloc(&c->arena, sizeof *in);
-    if (!in)
-        return rc ? rc : cli_fail(EXIT_FAILED, "init: %s", err_text(ERR_NOMEM));
+    struct init *in = NULL;
+    if (!rc)
+        in = arena_alloc(&c->arena, sizeof *in);
+    if (!in) {
+        if (rc)
+            return rc;
+        return cli_fail(EXIT_FAILED, "init: %s", err_text(ERR_NOMEM));
+    }
     *in = (struct init){.cli = c, .out = out, .owner = owner};
     diag_init(&in->diag);
     int status = init_all(in);

@@ -19,13 +19,18 @@
 
 static const char *auth_file(struct cli *c, const char *given)
 {
-    const char *v = given ? given : getenv("REGISTRY_AUTH_FILE");
+    const char *v = given;
+    if (!v)
+        v = getenv("REGISTRY_AUTH_FILE");
     if (v && *v)
         return v;
-    if ((v = getenv("DOCKER_CONFIG")) && *v)
+    v = getenv("DOCKER_CONFIG");
+    if (v && *v)
         return arena_printf(&c->arena, "%s/config.json", v);
     v = getenv("HOME");
-    return v && *v ? arena_printf(&c->arena, "%s/.docker/config.json", v) : NULL;
+    if (v && *v)
+        return arena_printf(&c->arena, "%s/.docker/config.json", v);
+    return NULL;
 }
 
 // A refresh token from one endpoint. Heap; NULL after saying why.
@@ -42,7 +47,11 @@ static int store_token(struct cli *c, const char *path, const char *host, const 
     int rc = file_read(path, 4 << 20, &now);
     if (rc && rc != ERR_NOTFOUND)
         return cli_fail(EXIT_FAILED, "%s: %s", path, err_text(rc));
-    json_t *doc = now.n ? json_loadb(now.p, now.n, 0, NULL) : json_object();
+    json_t *doc;
+    if (now.n)
+        doc = json_loadb(now.p, now.n, 0, NULL);
+    else
+        doc = json_object();
     if (!json_is_object(doc)) {
         json_decref(doc);
         return cli_fail(EXIT_FAILED, "%s is not a JSON object; name another file with --auth-file",
@@ -54,19 +63,28 @@ static int store_token(struct cli *c, const char *path, const char *host, const 
         json_object_set_new(doc, "auths", auths);
     }
     AUTO_FREE char *pair = mem_printf(ZERO_GUID ":%s", token);
-    AUTO_FREE char *basic = pair ? mem_alloc(b64_size(strlen(pair))) : NULL;
+    AUTO_FREE char *basic = NULL;
+    if (pair)
+        basic = mem_alloc(b64_size(strlen(pair)));
     if (basic) {
         b64_format(pair, strlen(pair), basic);
         json_object_set_new(auths, host, json_pack("{s:s}", "auth", basic));
     }
-    char *text = basic ? json_dumps(doc, JSON_INDENT(2)) : NULL;
+    char *text = NULL;
+    if (basic)
+        text = json_dumps(doc, JSON_INDENT(2));
     json_decref(doc);
     const char *dir = dirname(arena_strdup(&c->arena, path));
-    rc = !text ? ERR_NOMEM : dir_make(dir, 0700);
+    if (!text)
+        rc = ERR_NOMEM;
+    else
+        rc = dir_make(dir, 0700);
     if (!rc)
         rc = file_write_atomic(path, text, strlen(text), 0600);
     free(text);
-    return rc ? cli_fail(EXIT_FAILED, "%s: %s", path, err_text(rc)) : EXIT_DONE;
+    if (rc)
+        return cli_fail(EXIT_FAILED, "%s: %s", path, err_text(rc));
+    return EXIT_DONE;
 }
 
 struct target {
@@ -126,7 +144,8 @@ static int login_all(struct cli *c, const struct registry *r, const struct targe
             explicit_bzero(token, strlen(token));
             free(token);
         }
-        worst = status > worst ? status : worst;
+        if (status > worst)
+            worst = status;
     }
     if (expose && json_array_size(exposed) == 1)
         cli_print_json(json_incref(json_array_get(exposed, 0)));
@@ -156,8 +175,11 @@ int cmd_login(struct cli *c, int argc, char **argv)
     if (all && endpoint)
         return cli_fail(EXIT_USAGE, "login: --endpoint and --all exclude each other");
     const struct registry *r = cli_registry_given(c, name, argc, argv);
-    if (!r)
-        return name || argc > 1 ? EXIT_FAILED : EXIT_USAGE;
+    if (!r) {
+        if (name || argc > 1)
+            return EXIT_FAILED;
+        return EXIT_USAGE;
+    }
     if (!c->username)
         return cli_fail(EXIT_USAGE, "login: give --username");
     if (endpoint && !r->regional_endpoints)

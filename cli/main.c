@@ -86,5 +86,7 @@ int main(int argc, char **argv)
     fetcher_free(c.fetcher);
     snapshot_unref(c.topo);
     arena_done(&c.arena);
-    return fflush(stdout) == 0 ? status : EXIT_FAILED;
+    if (fflush(stdout) == 0)
+        return status;
+    return EXIT_FAILED;
 }

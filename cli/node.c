@@ -20,8 +20,11 @@ static const char *cell(struct cli *c, const json_t *v)
         return json_string_value(v);
     if (json_is_integer(v))
         return arena_printf(&c->arena, "%lld", (long long)json_integer_value(v));
-    if (json_is_boolean(v))
-        return json_is_true(v) ? "true" : "false";
+    if (json_is_boolean(v)) {
+        if (json_is_true(v))
+            return "true";
+        return "false";
+    }
     if (json_is_array(v)) {
         const char *all = "";
         size_t i;
@@ -127,8 +130,11 @@ int cmd_status(struct cli *c, int argc, char **argv)
                                        cmd_status};
     int rc = opt_parse(c, &cmd, NULL, NULL, 0, argc, argv, &argc);
     json_t *doc = NULL;
-    rc = rc ? rc : cli_admin(c, "GET", "/v1/status", &doc);
-    return rc ? rc : print_status(c, doc);
+    if (!rc)
+        rc = cli_admin(c, "GET", "/v1/status", &doc);
+    if (rc)
+        return rc;
+    return print_status(c, doc);
 }
 
 // ---- node ----
@@ -143,8 +149,11 @@ static int node_restart(struct cli *c, int argc, char **argv)
                                        "[--admin SOCKET]", node_restart};
     json_t *doc = NULL;
     int rc = opt_parse(c, &cmd, "node", NULL, 0, argc, argv, &argc);
-    rc = rc ? rc : cli_admin(c, "POST", "/v1/node/restart", &doc);
-    json_int_t old = rc ? 0 : json_integer_value(json_object_get(doc, "pid"));
+    if (!rc)
+        rc = cli_admin(c, "POST", "/v1/node/restart", &doc);
+    json_int_t old = 0;
+    if (!rc)
+        old = json_integer_value(json_object_get(doc, "pid"));
     json_decref(doc);
     for (int64_t until = clock_mono_ms() + RESTART_LIMIT_MS; !rc; clock_sleep_ms(100)) {
         rc = cli_admin(c, "GET", "/v1/status", &doc);
@@ -193,9 +202,13 @@ static int health_show(struct cli *c, int argc, char **argv)
         {0, "votes", NULL, "who says what of each stamp, and what is counted", NULL, &votes}};
     int rc = opt_parse(c, &health_cmds[0], "health", rows, ARRAY_LEN(rows), argc, argv, &argc);
     json_t *doc = NULL;
-    rc = rc ? rc : cli_admin(c, "GET", "/v1/health", &doc);
-    if (rc || !votes || cli_json(c))
-        return rc ? rc : print_health(c, doc);
+    if (!rc)
+        rc = cli_admin(c, "GET", "/v1/health", &doc);
+    if (rc || !votes || cli_json(c)) {
+        if (rc)
+            return rc;
+        return print_health(c, doc);
+    }
     json_incref(doc);
     print_health(c, doc);
     rc = cli_print_votes(c, doc);
@@ -215,7 +228,9 @@ static int health_force_cmd(struct cli *c, int argc, char **argv)
                    arena_printf(&c->arena, "/v1/health/force?region=%s&state=%s",
                                 cli_urlencode(c, argv[1]), cli_urlencode(c, argv[2])),
                    &doc);
-    return rc ? rc : print_health(c, doc);
+    if (rc)
+        return rc;
+    return print_health(c, doc);
 }
 
 static const struct command health_cmds[] = {
@@ -268,8 +283,11 @@ static int certs_show(struct cli *c, int argc, char **argv)
 {
     int rc = opt_parse(c, &certs_cmds[0], "certs", NULL, 0, argc, argv, &argc);
     json_t *doc = NULL;
-    rc = rc ? rc : cli_admin(c, "GET", "/v1/certs", &doc);
-    return rc ? rc : print_certs(c, doc);
+    if (!rc)
+        rc = cli_admin(c, "GET", "/v1/certs", &doc);
+    if (rc)
+        return rc;
+    return print_certs(c, doc);
 }
 
 static int certs_renew_cmd(struct cli *c, int argc, char **argv)
@@ -279,11 +297,14 @@ static int certs_renew_cmd(struct cli *c, int argc, char **argv)
         {0, "kind", "KIND", "region, shared or peer; all when left out", &kind, NULL}};
     int rc = opt_parse(c, &certs_cmds[1], "certs", rows, ARRAY_LEN(rows), argc, argv, &argc);
     json_t *doc = NULL;
-    const char *path =
-        kind ? arena_printf(&c->arena, "/v1/certs/renew?kind=%s", cli_urlencode(c, kind))
-             : "/v1/certs/renew";
-    rc = rc ? rc : cli_admin(c, "POST", path, &doc);
-    return rc ? rc : print_certs(c, doc);
+    const char *path = "/v1/certs/renew";
+    if (kind)
+        path = arena_printf(&c->arena, "/v1/certs/renew?kind=%s", cli_urlencode(c, kind));
+    if (!rc)
+        rc = cli_admin(c, "POST", path, &doc);
+    if (rc)
+        return rc;
+    return print_certs(c, doc);
 }
 
 static const struct command certs_cmds[] = {
@@ -312,14 +333,19 @@ static int check_file(const char *path, int (*load)(const char *, struct diag *,
     else
         fprintf(stderr, "%s: %zu error%s\n", path, diag_count(&d), diag_count(&d) == 1 ? "" : "s");
     diag_done(&d);
-    return rc ? EXIT_FAILED : EXIT_DONE;
+    if (rc)
+        return EXIT_FAILED;
+    return EXIT_DONE;
 }
 
 static int load_topology(const char *path, struct diag *d, uint64_t *version)
 {
     struct topology *t = NULL;
     int rc = topology_load(path, d, &t);
-    *version = rc ? 0 : t->version;
+    if (rc)
+        *version = 0;
+    else
+        *version = t->version;
     if (!rc)
         topology_advise(t, path, d);
     snapshot_unref(t);
@@ -330,7 +356,10 @@ static int load_principals(const char *path, struct diag *d, uint64_t *version)
 {
     struct principals *p = NULL;
     int rc = principals_load(path, d, &p);
-    *version = rc ? 0 : p->version;
+    if (rc)
+        *version = 0;
+    else
+        *version = p->version;
     snapshot_unref(p);
     return rc;
 }
@@ -362,7 +391,14 @@ static int config_check(struct cli *c, int argc, char **argv)
         const char *why =
             json_string_value(json_object_get(json_object_get(doc, "topology"), "refusedWhy"));
         bool refused = why != NULL;
-        return rc ? rc : (rc = print_object(c, doc)) ? rc : refused ? EXIT_FAILED : EXIT_DONE;
+        if (rc)
+            return rc;
+        rc = print_object(c, doc);
+        if (rc)
+            return rc;
+        if (refused)
+            return EXIT_FAILED;
+        return EXIT_DONE;
     }
     rc = check_file(argc > 1 ? argv[1] : c->topology, load_topology);
     if (principals && check_file(principals, load_principals))

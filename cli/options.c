@@ -14,7 +14,9 @@
 static const char *from_env(const char *name, const char *otherwise)
 {
     const char *v = getenv(name);
-    return v && *v ? v : otherwise;
+    if (v && *v)
+        return v;
+    return otherwise;
 }
 
 int cli_fail(int status, const char *fmt, ...)
@@ -63,7 +65,9 @@ static int unknown(const struct command *cmd, const struct opt *rows, size_t n, 
     const char *names[MAX_ROWS];
     for (size_t i = 0; i < n; i++)
         names[i] = rows[i].name;
-    const char *near = strncmp(word, "--", 2) == 0 ? diag_nearest(word + 2, names, n) : NULL;
+    const char *near = NULL;
+    if (strncmp(word, "--", 2) == 0)
+        near = diag_nearest(word + 2, names, n);
     return cli_fail(EXIT_USAGE, "%s: %s is not an option%s%s%s; --help lists them", cmd->name, word,
                     near ? " (did you mean --" : "", near ? near : "", near ? "?)" : "");
 }
@@ -104,10 +108,13 @@ int opt_parse(struct cli *c, const struct command *cmd, const char *noun, const 
             continue;
         }
         const char *eq = strchr(a, '=');
-        const struct opt *r =
-            a[1] == '-' ? find_row(rows, n, a + 2, eq ? (size_t)(eq - a - 2) : strlen(a + 2))
-            : a[2] ? NULL
-                        : find_letter(rows, n, a[1]);
+        const struct opt *r;
+        if (a[1] == '-')
+            r = find_row(rows, n, a + 2, eq ? (size_t)(eq - a - 2) : strlen(a + 2));
+        else if (a[2])
+            r = NULL;
+        else
+            r = find_letter(rows, n, a[1]);
         if (!r)
             return unknown(cmd, rows, n, a);
         if (!r->value && a[1] == '-' && eq)
@@ -147,9 +154,13 @@ int command_group(struct cli *c, const char *noun, const struct command *cmds, s
                         noun, argv[1], near ? " (did you mean " : "", near ? near : "",
                         near ? "?)" : "", noun);
     }
-    FILE *out = help ? stdout : stderr;
+    FILE *out = stderr;
+    if (help)
+        out = stdout;
     fprintf(out, "usage: meridian %s COMMAND [options]\n\n", noun);
     for (size_t i = 0; i < n; i++)
         fprintf(out, "  %-10s %-44s %s\n", cmds[i].name, cmds[i].synopsis, cmds[i].summary);
-    return help ? EXIT_DONE : EXIT_USAGE;
+    if (help)
+        return EXIT_DONE;
+    return EXIT_USAGE;
 }

@@ -20,7 +20,9 @@ static const char *const peer_columns[] = {"region",   "resolver", "heardMsAgo",
 
 static int print(struct cli *c, json_t *doc, const char *const *columns, size_t n)
 {
-    return cli_json(c) ? cli_print_json(doc) : cli_print_array(c, doc, columns, n);
+    if (cli_json(c))
+        return cli_print_json(doc);
+    return cli_print_array(c, doc, columns, n);
 }
 
 static int show(struct cli *c, const struct command *cmd, const char *path,
@@ -28,8 +30,11 @@ static int show(struct cli *c, const struct command *cmd, const char *path,
 {
     json_t *doc = NULL;
     int rc = opt_parse(c, cmd, "health", NULL, 0, argc, argv, &argc);
-    rc = rc ? rc : cli_admin(c, "GET", path, &doc);
-    return rc ? rc : print(c, doc, columns, n);
+    if (!rc)
+        rc = cli_admin(c, "GET", path, &doc);
+    if (rc)
+        return rc;
+    return print(c, doc, columns, n);
 }
 
 // Only where a node is: without one nothing is said, for commands that need none.
@@ -46,7 +51,10 @@ static const json_t *orders_here(struct cli *c)
                                     .timeout_ms = 5000,
                                     .max_bytes = 4 << 20};
     int rc = fetch_run(c->fetcher, &q, &r);
-    c->orders = rc || r.status != 200 ? NULL : json_loadb(buf_cstr(&r.body), r.body.n, 0, NULL);
+    if (rc || r.status != 200)
+        c->orders = NULL;
+    else
+        c->orders = json_loadb(buf_cstr(&r.body), r.body.n, 0, NULL);
     fetch_result_done(&r);
     return c->orders;
 }
@@ -88,8 +96,9 @@ static int health_peers_run(struct cli *c, int argc, char **argv)
 static int give(struct cli *c, const char *order, const char *region, const char *registry, bool on,
                 json_t **out)
 {
-    const char *more =
-        registry ? arena_printf(&c->arena, "&registry=%s", cli_urlencode(c, registry)) : "";
+    const char *more = "";
+    if (registry)
+        more = arena_printf(&c->arena, "&registry=%s", cli_urlencode(c, registry));
     return cli_admin(c, "POST",
                      arena_printf(&c->arena, "/v1/health/orders?order=%s&region=%s%s&on=%s", order,
                                   cli_urlencode(c, region), more, on ? "true" : "false"),
@@ -108,7 +117,9 @@ static int impair(struct cli *c, const struct command *cmd, bool on, int argc, c
     if (argc != 2 || !region)
         return cli_fail(EXIT_USAGE, "health %s: give one REGISTRY and --region REGION", cmd->name);
     rc = give(c, "impair", region, argv[1], on, &doc);
-    return rc ? rc : print(c, doc, order_columns, ARRAY_LEN(order_columns));
+    if (rc)
+        return rc;
+    return print(c, doc, order_columns, ARRAY_LEN(order_columns));
 }
 
 static int health_impair_run(struct cli *c, int argc, char **argv)
@@ -182,11 +193,16 @@ static int64_t seconds(const char *text)
 {
     char *unit;
     double n = strtod(text, &unit);
-    int64_t each = !strcmp(unit, "s") || !*unit ? 1000
-                   : !strcmp(unit, "m")         ? 60000
-                   : !strcmp(unit, "ms")        ? 1
-                                                : -1;
-    return n >= 0 && n <= 1e7 && each > 0 ? (int64_t)(n * (double)each) : -1;
+    int64_t each = -1;
+    if (!strcmp(unit, "s") || !*unit)
+        each = 1000;
+    else if (!strcmp(unit, "m"))
+        each = 60000;
+    else if (!strcmp(unit, "ms"))
+        each = 1;
+    if (n >= 0 && n <= 1e7 && each > 0)
+        return (int64_t)(n * (double)each);
+    return -1;
 }
 
 static int drain(struct cli *c, const struct command *cmd, bool on, int argc, char **argv)
@@ -207,7 +223,9 @@ static int drain(struct cli *c, const struct command *cmd, bool on, int argc, ch
                         cmd->name);
     const char *label = "*";
     if (argc == 2 && wait) { // orders are shown by login label
-        const struct registry *r = cli_topology(c) ? NULL : cli_registry(c, argv[1]);
+        const struct registry *r = NULL;
+        if (!cli_topology(c))
+            r = cli_registry(c, argv[1]);
         if (!r)
             return EXIT_FAILED;
         label = r->label;

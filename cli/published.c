@@ -92,8 +92,9 @@ static ldns_pkt *send_to(const struct endpoint *at, const ldns_rdf *name, ldns_r
 {
     ldns_pkt *p = NULL;
     ldns_resolver *res = resolver_at(at, tcp);
-    ldns_status rc =
-        res ? ldns_resolver_send(&p, res, name, type, LDNS_RR_CLASS_IN, 0) : LDNS_STATUS_MEM_ERR;
+    ldns_status rc = LDNS_STATUS_MEM_ERR;
+    if (res)
+        rc = ldns_resolver_send(&p, res, name, type, LDNS_RR_CLASS_IN, 0);
     ldns_resolver_deep_free(res);
     if (rc == LDNS_STATUS_OK)
         return p;
@@ -112,7 +113,9 @@ static size_t n_of_type(const ldns_pkt *p, ldns_rr_type type)
 static bool has_address(const ldns_pkt *p, const struct ip *ip)
 {
     bool v4 = ip_is_v4(ip);
-    ldns_rr_type type = v4 ? LDNS_RR_TYPE_A : LDNS_RR_TYPE_AAAA;
+    ldns_rr_type type = LDNS_RR_TYPE_AAAA;
+    if (v4)
+        type = LDNS_RR_TYPE_A;
     for (size_t i = 0; i < ldns_pkt_ancount(p); i++) {
         const ldns_rr *rr = ldns_rr_list_rr(ldns_pkt_answer(p), i);
         if (ldns_rr_get_type(rr) != type)
@@ -193,8 +196,12 @@ static void *run(void *arg)
         bool answered = ask(x, j->name, &wanted[i], x->why, sizeof x->why);
         if (!answered && x->state == PUBLISHED)
             snprintf(x->why, sizeof x->why, "answered for IPv4 and then no more");
-        if (answered || x->state == PUBLISHED)
-            x->state = *x->why ? PUBLISHED_NOT : PUBLISHED;
+        if (answered || x->state == PUBLISHED) {
+            if (*x->why)
+                x->state = PUBLISHED_NOT;
+            else
+                x->state = PUBLISHED;
+        }
         if (x->state != PUBLISHED)
             return NULL;
     }

@@ -86,7 +86,11 @@ static int ask(struct rebind *x, uint16_t dns_port)
 static const char *target(const struct rebind *x, const struct stamp *s)
 {
     char ip[IP_TEXT_SIZE];
-    const struct ip *first = s->n_ipv4 ? s->ipv4 : s->ipv6;
+    const struct ip *first;
+    if (s->n_ipv4)
+        first = s->ipv4;
+    else
+        first = s->ipv6;
     size_t n = s->n_ipv4 + s->n_ipv6;
     return arena_printf(&x->c->arena, "%s.%s.fe.%s (%s%s)", s->name, x->region->name,
                         x->c->topo->domain, ip_format(first, ip), n > 1 ? ", …" : "");
@@ -173,8 +177,12 @@ static bool holds(const struct topology *t, const void *ctx)
     const struct rebind *x = ctx;
     const struct registry *r = topology_registry(t, x->r->name);
     const struct region *region = topology_region(t, x->region->name);
-    const struct replica *rep = r && region ? registry_replica(r, region->index) : NULL;
-    const struct stamp_move *m = rep ? registry_move(r, region->index) : NULL;
+    const struct replica *rep = NULL;
+    if (r && region)
+        rep = registry_replica(r, region->index);
+    const struct stamp_move *m = NULL;
+    if (rep)
+        m = registry_move(r, region->index);
     return m && m->was != STAMP_GONE && m->since_s == x->move.since_s &&
            r->n_replicas == x->r->n_replicas && !strcmp(region->stamps[m->was].name, x->move.was) &&
            !strcmp(topology_replica_stamp(t, rep)->name, x->move.stamp);
@@ -206,9 +214,10 @@ static int write_change(struct rebind *x)
     buf_init(&change, 0);
     replica_row_change(x->c->topo, x->r, &x->move, &change);
     diag_init(&d);
-    int rc = change.err ? change.err
-                        : changes_append(x->c->topology, buf_cstr(&change), change.n, "the change",
-                                         &d, &x->version);
+    int rc = change.err;
+    if (!rc)
+        rc = changes_append(x->c->topology, buf_cstr(&change), change.n, "the change", &d,
+                            &x->version);
     diag_print(&d, stderr);
     diag_done(&d);
     if (rc)
@@ -228,7 +237,9 @@ static int write_move(struct rebind *x)
     if (rc)
         return cli_fail(EXIT_FAILED, "%s: %s", x->c->topology, err_text(rc));
     bool beside = compiled_is(was.p, was.n) || x->c->topo->version != x->c->topo->frame->version;
-    return beside ? write_change(x) : write_document(x, &was);
+    if (beside)
+        return write_change(x);
+    return write_document(x, &was);
 }
 
 // ---- the command ----
@@ -276,7 +287,9 @@ static int move(struct rebind *x, uint16_t dns_port, int64_t now_s)
     bool stays = x->old == x->new;
     const struct stamp *home =
         topology_replica_stamp(x->c->topo, registry_replica(x->r, x->region->index));
-    int rc = stays || x->now ? EXIT_DONE : ask(x, dns_port);
+    int rc = EXIT_DONE;
+    if (!stays && !x->now)
+        rc = ask(x, dns_port);
     if (rc)
         return rc;
     int64_t asked_s = clock_wall_ms() / 1000, wait_s = x->c->topo->ttl.negative + CLOCKS_S;
@@ -285,8 +298,13 @@ static int move(struct rebind *x, uint16_t dns_port, int64_t now_s)
                                     .stamp = x->new->name,
                                     .was = stays ? home->name : x->old->name,
                                     .since_s = stays || x->now ? now_s : asked_s + wait_s};
-    rc = x->what_if ? EXIT_DONE : write_move(x);
-    return rc ? rc : print_outcome(x);
+    if (x->what_if)
+        rc = EXIT_DONE;
+    else
+        rc = write_move(x);
+    if (rc)
+        return rc;
+    return print_outcome(x);
 }
 
 static int rebind(struct cli *c, int argc, char **argv)
@@ -308,8 +326,11 @@ static int rebind(struct cli *c, int argc, char **argv)
     if (!region || !stamp)
         return cli_fail(EXIT_USAGE, "rebind: give --region and --stamp");
     x.r = cli_registry_given(c, name, argc, argv);
-    if (!x.r)
-        return name || argc > 1 ? EXIT_FAILED : EXIT_USAGE;
+    if (!x.r) {
+        if (name || argc > 1)
+            return EXIT_FAILED;
+        return EXIT_USAGE;
+    }
     int64_t now_s = clock_wall_ms() / 1000;
     rc = find(&x, region, stamp, now_s);
     if (rc || is_settled(&x, now_s))

@@ -16,7 +16,9 @@ static long long number(const json_t *doc, const char *key)
 static const char *text(const json_t *doc, const char *key, const char *none)
 {
     const char *s = json_string_value(json_object_get(doc, key));
-    return s ? s : none;
+    if (s)
+        return s;
+    return none;
 }
 
 static void print_registers(struct cli *c, const json_t *doc)
@@ -45,7 +47,9 @@ static void print_registers(struct cli *c, const json_t *doc)
 static void print_repair(struct cli *c, const json_t *doc)
 {
     bool applied = json_is_true(json_object_get(doc, "applied"));
-    const char *are = applied ? "are" : "would be";
+    const char *are = "would be";
+    if (applied)
+        are = "are";
     if (!number(doc, "entries") && !number(doc, "tags") && !number(doc, "manifestsGone") &&
         !strcmp(text(doc, "clockWas", ""), text(doc, "clockIs", ""))) {
         printf("%s holds no stamps of the future (its clock says %s): nothing to do\n",

@@ -16,7 +16,9 @@ static const struct command replication_cmds[];
 
 static const char *number(struct cli *c, const json_t *v, const char *unit)
 {
-    return json_is_number(v) ? arena_printf(&c->arena, "%.0f%s", json_number_value(v), unit) : "-";
+    if (json_is_number(v))
+        return arena_printf(&c->arena, "%.0f%s", json_number_value(v), unit);
+    return "-";
 }
 
 // What a region says of itself, in each of its rows: are its writes open, and is there doubt about
@@ -96,7 +98,9 @@ static int rows_status(const json_t *rows)
 static const char *clock_cell(struct cli *c, const json_t *row)
 {
     const json_t *ms = json_object_get(row, "clockOffsetMs");
-    return ms ? arena_printf(&c->arena, "%+.3f s", json_number_value(ms) / 1000) : "-";
+    if (ms)
+        return arena_printf(&c->arena, "%+.3f s", json_number_value(ms) / 1000);
+    return "-";
 }
 
 // Below the table, once for each region.
@@ -186,13 +190,18 @@ static int replication_status(struct cli *c, int argc, char **argv)
     if (rc)
         return rc;
     const struct registry *r = cli_registry_given(c, name, argc, argv);
-    if (!r)
-        return name || argc > 1 ? EXIT_FAILED : EXIT_USAGE;
+    if (!r) {
+        if (name || argc > 1)
+            return EXIT_FAILED;
+        return EXIT_USAGE;
+    }
     if (watch && c->password_stdin)
         return cli_fail(
             EXIT_USAGE,
             "--watch asks for tokens again and again: give --password-file, not --password-stdin");
-    long left = count ? strtol(count, NULL, 10) : -1;
+    long left = -1;
+    if (count)
+        left = strtol(count, NULL, 10);
     for (;;) {
         json_t *all = status_rows(c, r, repository);
         int status = rows_status(all);
@@ -272,9 +281,16 @@ static int replication_list(struct cli *c, int argc, char **argv)
     if (rc)
         return rc;
     const struct registry *r = cli_registry_given(c, name, argc, argv);
-    if (!r)
-        return name || argc > 1 ? EXIT_FAILED : EXIT_USAGE;
-    json_t *rows = c->username || r->anonymous_pull ? status_rows(c, r, repository) : json_array();
+    if (!r) {
+        if (name || argc > 1)
+            return EXIT_FAILED;
+        return EXIT_USAGE;
+    }
+    json_t *rows;
+    if (c->username || r->anonymous_pull)
+        rows = status_rows(c, r, repository);
+    else
+        rows = json_array();
     json_t *list = json_array();
     const char **cells = arena_array(&c->arena, LIST_COLUMNS * (r->n_replicas + 1), sizeof *cells);
     const char *head[] = {"name",   "location",       "provisioning state",

@@ -12,14 +12,17 @@
 static const char *text_of(const json_t *o, const char *key)
 {
     const char *s = json_string_value(json_object_get(o, key));
-    return s ? s : "-";
+    if (s)
+        return s;
+    return "-";
 }
 
 static const char *what_of(struct cli *c, const json_t *o)
 {
     const char *tag = json_string_value(json_object_get(o, "tag"));
-    return tag ? arena_printf(&c->arena, "%s:%s", text_of(o, "repository"), tag)
-               : text_of(o, "repository");
+    if (tag)
+        return arena_printf(&c->arena, "%s:%s", text_of(o, "repository"), tag);
+    return text_of(o, "repository");
 }
 
 static const char *place_of(struct cli *c, const json_t *o)
@@ -32,7 +35,9 @@ static const char *place_of(struct cli *c, const json_t *o)
 static const char *digest_of(struct cli *c, const json_t *o, const char *key)
 {
     const char *s = json_string_value(json_object_get(o, key));
-    return s ? arena_printf(&c->arena, "%.19s", s) : "gone"; // sha256: and 12 digits
+    if (s) // sha256: and 12 digits
+        return arena_printf(&c->arena, "%.19s", s);
+    return "gone";
 }
 
 // ---- feed ----
@@ -170,9 +175,14 @@ static int revoked_run(struct cli *c, int argc, char **argv)
     if (rc)
         return rc;
     const struct registry *r = cli_registry_given(c, name, argc, argv);
-    if (!r)
-        return name || argc > 1 ? EXIT_FAILED : EXIT_USAGE;
-    const struct region *only = at ? cli_region(c, at) : NULL;
+    if (!r) {
+        if (name || argc > 1)
+            return EXIT_FAILED;
+        return EXIT_USAGE;
+    }
+    const struct region *only = NULL;
+    if (at)
+        only = cli_region(c, at);
     if (at && !only)
         return EXIT_FAILED;
     json_t *all = json_array();
@@ -182,7 +192,8 @@ static int revoked_run(struct cli *c, int argc, char **argv)
         if (only && only != region)
             continue;
         rc = voided_at(c, r, region, repository, all);
-        worst = rc > worst ? rc : worst;
+        if (rc > worst)
+            worst = rc;
     }
     if (cli_json(c)) {
         cli_print_json(all);

@@ -29,7 +29,9 @@ struct wait {
 static uint64_t number_of(const json_t *doc, const char *key)
 {
     const char *s = json_string_value(json_object_get(doc, key));
-    return s ? strtoull(s, NULL, 10) : 0;
+    if (s)
+        return strtoull(s, NULL, 10);
+    return 0;
 }
 
 // The value that a region told; its strings are the document's. false: it has none.
@@ -61,7 +63,9 @@ static uint32_t token_ms(const struct wait *w, uint32_t most_ms)
     int64_t left = w->until_ms - clock_mono_ms();
     if (left > most_ms - 1000)
         return most_ms;
-    return left > 0 ? (uint32_t)left + 1000 : 1000;
+    if (left > 0)
+        return (uint32_t)left + 1000;
+    return 1000;
 }
 
 static void value_take(struct wait *w, const json_t *doc)
@@ -104,7 +108,9 @@ static int fix_target(struct wait *w)
         worst = a;
         silent = region;
     }
-    return w->value.origin ? EXIT_DONE : say_unknown(w, silent, &worst);
+    if (w->value.origin)
+        return EXIT_DONE;
+    return say_unknown(w, silent, &worst);
 }
 
 // Clock ahead: its writer's clock was, and this region takes nothing so far ahead of its own. No
@@ -152,7 +158,10 @@ static bool outcome_of(struct wait *w, const json_t *doc, enum outcome *out)
         return false;
     if (*w->tag && register_order(&here, &w->value) < 0)
         return false;
-    *out = digest_equal(&here.digest, &w->value.digest) ? WAIT_DONE : WAIT_SUPERSEDED;
+    if (digest_equal(&here.digest, &w->value.digest))
+        *out = WAIT_DONE;
+    else
+        *out = WAIT_SUPERSEDED;
     return true;
 }
 
@@ -178,7 +187,9 @@ static enum outcome outcome_late(const struct region_answer *last, bool answered
         return WAIT_NO_SPACE;
     if (answered)
         return WAIT_TIMEOUT;
-    return last->how == ASK_REFUSED ? WAIT_REFUSED : WAIT_UNREACHABLE;
+    if (last->how == ASK_REFUSED)
+        return WAIT_REFUSED;
+    return WAIT_UNREACHABLE;
 }
 
 // How long the region may keep the next question open: until the end, at most POLL_MS, and at least
@@ -188,7 +199,9 @@ static uint64_t poll_ms(const struct wait *w)
     int64_t left = w->until_ms - clock_mono_ms();
     if (left > POLL_MS)
         return POLL_MS;
-    return left > 0 ? (uint64_t)left : 1;
+    if (left > 0)
+        return (uint64_t)left;
+    return 1;
 }
 
 // Until this region has it or newer. `why`: what stood in the way last; "" nothing.
@@ -205,10 +218,15 @@ static enum outcome wait_region(struct wait *w, const struct region *region, con
         enum outcome how;
         bool over = a.how == ASK_ANSWERED && outcome_of(w, a.doc, &how);
         bool ahead = a.how == ASK_ANSWERED && json_is_true(json_object_get(a.doc, "clockAhead"));
-        const char *lacks = a.how == ASK_ANSWERED && !over ? lacks_of(w, a.doc) : NULL;
+        const char *lacks = NULL;
+        if (a.how == ASK_ANSWERED && !over)
+            lacks = lacks_of(w, a.doc);
         json_decref(a.doc);
         answered = answered || a.how == ASK_ANSWERED;
-        *out_why = over || a.how == ASK_ANSWERED ? "" : arena_strdup(&w->c->arena, a.why);
+        if (over || a.how == ASK_ANSWERED)
+            *out_why = "";
+        else
+            *out_why = arena_strdup(&w->c->arena, a.why);
         if (lacks)
             *out_why = lacks;
         if (over)
@@ -240,9 +258,12 @@ static int parse_target(struct wait *w, char *text)
         *at = 0;
         w->digest = at + 1;
     } else {
-        w->tag = colon ? colon + 1 : "latest";
-        if (colon)
+        if (colon) {
+            w->tag = colon + 1;
             *colon = 0;
+        } else {
+            w->tag = "latest";
+        }
     }
     return 0;
 }
@@ -254,7 +275,9 @@ static int64_t unit_ms(const char *unit)
         return 1;
     if (!*unit || !strcmp(unit, "s"))
         return 1000;
-    return strcmp(unit, "m") ? 0 : 60000;
+    if (strcmp(unit, "m"))
+        return 0;
+    return 60000;
 }
 
 static int64_t parse_seconds(const char *s)
@@ -283,7 +306,8 @@ static int wait_all(struct wait *w, const struct region *only)
             continue;
         const char *why, **row = cells + WAIT_COLUMNS * n++;
         enum outcome how = wait_region(w, region, &why);
-        worst = outcomes[how].status > worst ? outcomes[how].status : worst;
+        if (outcomes[how].status > worst)
+            worst = outcomes[how].status;
         row[0] = region->name, row[1] = outcomes[how].name, row[2] = w->digest, row[3] = why;
         json_array_append_new(doc, json_pack("{s:s, s:s, s:s, s:s*}", "region", region->name,
                                              "outcome", outcomes[how].name, "digest", w->digest,
@@ -320,7 +344,9 @@ static int replication_wait(struct cli *c, int argc, char **argv)
     rc = parse_target(&w, argv[1]);
     if (rc)
         return rc;
-    const struct region *only = strcmp(region_name, "all") ? cli_region(c, region_name) : NULL;
+    const struct region *only = NULL;
+    if (strcmp(region_name, "all"))
+        only = cli_region(c, region_name);
     if (!only && strcmp(region_name, "all") != 0)
         return EXIT_FAILED;
     if (only && !registry_replica(w.r, only->index))

@@ -39,7 +39,8 @@ static int load(const char *path, struct loaded *out)
     out->compiled =
         fd >= 0 && read(fd, magic, sizeof magic) == (ssize_t)sizeof magic && compiled_is(magic, 8);
     int rc = topology_load(path, &d, &out->t);
-    rc = rc ? rc : changes_load(path, &d, &out->t, &out->n_changes);
+    if (!rc)
+        rc = changes_load(path, &d, &out->t, &out->n_changes);
     diag_print(&d, stderr);
     size_t n = diag_count(&d);
     diag_done(&d);
@@ -47,7 +48,9 @@ static int load(const char *path, struct loaded *out)
         return cli_fail(EXIT_FAILED, "the topology %s cannot be used: %s", path, err_text(rc));
     if (n)
         cli_fail(EXIT_FAILED, "not all changes of %s.changes can be taken", path);
-    return n ? EXIT_FAILED : EXIT_DONE;
+    if (n)
+        return EXIT_FAILED;
+    return EXIT_DONE;
 }
 
 static size_t count_private(const struct topology *t)
@@ -124,8 +127,9 @@ static int check_after(const char *path, const struct topology *t, const char *a
     diag_print(&d, stderr);
     diag_done(&d);
     snapshot_unref(old.t);
-    return ok ? EXIT_DONE
-              : cli_fail(EXIT_FAILED, "nodes that have %s in force would refuse %s", after, path);
+    if (ok)
+        return EXIT_DONE;
+    return cli_fail(EXIT_FAILED, "nodes that have %s in force would refuse %s", after, path);
 }
 
 static int check_or_show(struct cli *c, const struct command *cmd, int argc, char **argv, bool show)
@@ -140,7 +144,11 @@ static int check_or_show(struct cli *c, const struct command *cmd, int argc, cha
         return rc;
     if (argc > 2)
         return cli_fail(EXIT_USAGE, "topology %s: one file at a time", cmd->name);
-    const char *path = argc == 2 ? argv[1] : c->topology;
+    const char *path;
+    if (argc == 2)
+        path = argv[1];
+    else
+        path = c->topology;
     rc = load(path, &l);
     if (l.t && !show)
         advise(l.t, path);
@@ -148,7 +156,8 @@ static int check_or_show(struct cli *c, const struct command *cmd, int argc, cha
         rc = check_after(path, l.t, after);
     if (l.t && (show || (!rc && cli_json(c)))) {
         int printed = describe(c, path, &l);
-        rc = rc ? rc : printed;
+        if (!rc)
+            rc = printed;
     } else if (!rc) {
         printf("%s: good: version %llu, %zu registries in %zu regions\n", path,
                (unsigned long long)l.t->version, l.t->n_registries, l.t->n_regions);
@@ -314,7 +323,9 @@ static size_t compare(struct cli *c, const struct topology *x, const struct topo
         }
     for (size_t i = 0; new &&i < y->n_registries; i++) {
         const struct registry *was = topology_registry(x, new[i]->name);
-        const char *what = was ? differences(c, was, new[i]) : "";
+        const char *what = "";
+        if (was)
+            what = differences(c, was, new[i]);
         if (was && !*what)
             continue;
         tell(c, list, was ? "changed" : "added", new[i]->name, what);
@@ -347,7 +358,11 @@ static struct bytes next_line(const char *text, size_t n, size_t *at)
     static const char version[] = "version:";
     while (*at < n) {
         const char *line = text + *at, *end = memchr(line, '\n', n - *at);
-        size_t len = end ? (size_t)(end - line) + 1 : n - *at;
+        size_t len;
+        if (end)
+            len = (size_t)(end - line) + 1;
+        else
+            len = n - *at;
         *at += len;
         if (len < sizeof version || memcmp(line, version, sizeof version - 1) != 0)
             return bytes_of((const uint8_t *)line, len);
@@ -397,7 +412,8 @@ static int topology_diff(struct cli *c, int argc, char **argv)
         return cli_fail(EXIT_USAGE, "topology diff: give the old and the new topology");
     struct loaded old = {0}, new = {0};
     rc = load(argv[1], &old);
-    rc = rc ? rc : load(argv[2], &new);
+    if (!rc)
+        rc = load(argv[2], &new);
     if (!rc && !same_regions(old.t, new.t)) {
         rc = cli_fail(EXIT_FAILED,
                       "the two have other regions, stamps or views: compare the documents");
@@ -415,7 +431,10 @@ static int topology_diff(struct cli *c, int argc, char **argv)
                                      "new", (json_int_t) new.t->version, "restDiffers", (int)!same,
                                      "registries", list));
         json_decref(list);
-        rc = n || !same ? EXIT_FAILED : EXIT_DONE;
+        if (n || !same)
+            rc = EXIT_FAILED;
+        else
+            rc = EXIT_DONE;
     }
     snapshot_unref(old.t);
     snapshot_unref(new.t);
@@ -430,11 +449,18 @@ static int read_input(const char *path, struct buf *out)
         return file_read(path, CHANGE_MAX_BYTES, out);
     while (!out->err) {
         char *room = buf_room(out, 4096);
-        ssize_t n = room ? read(STDIN_FILENO, room, 4096) : -1;
+        ssize_t n = -1;
+        if (room)
+            n = read(STDIN_FILENO, room, 4096);
         if (n < 0 && errno == EINTR && !out->err)
             continue;
-        if (n <= 0)
-            return out->err ? out->err : n < 0 ? err_from_errno(errno) : 0;
+        if (n <= 0) {
+            if (out->err)
+                return out->err;
+            if (n < 0)
+                return err_from_errno(errno);
+            return 0;
+        }
         out->n += (size_t)n;
     }
     return out->err;
@@ -488,12 +514,17 @@ static int topology_pin(struct cli *c, int argc, char **argv)
         return rc;
     if (argc > 2)
         return cli_fail(EXIT_USAGE, "topology pin: one file at a time");
-    c->topology = argc == 2 ? argv[1] : c->topology;
+    if (argc == 2)
+        c->topology = argv[1];
     rc = cli_topology(c);
     if (rc)
         return rc;
     const struct zone_serial *s = &c->topo->frame->serial;
-    uint64_t serial = renew ? c->topo->version + 1 : s->base;
+    uint64_t serial;
+    if (renew)
+        serial = c->topo->version + 1;
+    else
+        serial = s->base;
     const struct edit_section section = {"zone_serial",
                                          edit_zone_serial(c, serial, s->content, s->offset)};
     if (!section.text)

@@ -32,9 +32,10 @@ static void edit_done(struct edit *e)
 static const char *default_path(struct cli *c)
 {
     const char *slash = strrchr(c->topology, '/');
-    return slash ? arena_printf(&c->arena, "%.*s/principals.yaml", (int)(slash - c->topology),
-                                c->topology)
-                 : "principals.yaml";
+    if (slash)
+        return arena_printf(&c->arena, "%.*s/principals.yaml", (int)(slash - c->topology),
+                            c->topology);
+    return "principals.yaml";
 }
 
 static int edit_begin(struct cli *c, const char *path, bool may_be_new, struct edit *e)
@@ -43,7 +44,9 @@ static int edit_begin(struct cli *c, const char *path, bool may_be_new, struct e
     struct principals *now = NULL;
     struct diag d;
     diag_init(&d);
-    int rc = may_be_new && access(e->path, F_OK) ? 0 : principals_load(e->path, &d, &now);
+    int rc = 0;
+    if (!may_be_new || !access(e->path, F_OK))
+        rc = principals_load(e->path, &d, &now);
     if (rc) {
         diag_print(&d, stderr);
         cli_fail(EXIT_FAILED, "%s: %s (name the file with --principals)", e->path, err_text(rc));
@@ -51,7 +54,9 @@ static int edit_begin(struct cli *c, const char *path, bool may_be_new, struct e
     diag_done(&d);
     if (rc)
         return EXIT_FAILED;
-    size_t n = now ? now->n_users : 0;
+    size_t n = 0;
+    if (now)
+        n = now->n_users;
     e->users = arena_array(&c->arena, n + 1, sizeof *e->users);
     if (now)
         memcpy(e->users, now->users, n * sizeof *e->users); // strings stay with `now`
@@ -91,7 +96,9 @@ static int new_hash(struct cli *c, const char **out)
     char *password = cli_password(c), hash[PASSWORD_HASH_SIZE];
     if (!password)
         return EXIT_FAILED;
-    int rc = strlen(password) < 8 ? ERR_RANGE : password_hash(password, hash);
+    int rc = ERR_RANGE;
+    if (strlen(password) >= 8)
+        rc = password_hash(password, hash);
     explicit_bzero(password, strlen(password));
     free(password);
     if (rc == ERR_RANGE)
@@ -241,7 +248,9 @@ static const char *actions_text(struct cli *c, unsigned actions)
         arena_printf(&c->arena, "%s%s%s%s", actions & ACTION_PULL ? ",pull" : "",
                      actions & ACTION_PUSH ? ",push" : "", actions & ACTION_DELETE ? ",delete" : "",
                      actions & ACTION_CATALOG ? ",catalog" : "");
-    return *text ? text + 1 : text; // as --actions takes them
+    if (*text) // as --actions takes them
+        return text + 1;
+    return text;
 }
 
 static int user_list(struct cli *c, int argc, char **argv)
@@ -251,13 +260,18 @@ static int user_list(struct cli *c, int argc, char **argv)
         {0, "principals", "FILE", "the file (default: beside the topology)", &path, NULL}};
     int rc = opt_parse(c, &user_cmds[0], "user", rows, ARRAY_LEN(rows), argc, argv, &argc);
     AUTO_EDIT struct edit e = {0};
-    rc = rc ? rc : edit_begin(c, path, false, &e);
+    if (!rc)
+        rc = edit_begin(c, path, false, &e);
     if (rc)
         return rc;
     json_t *list = json_array();
     size_t n = 1;
-    for (size_t i = 0; i < e.doc.n_users; i++)
-        n += e.users[i].n_grants ? e.users[i].n_grants : 1;
+    for (size_t i = 0; i < e.doc.n_users; i++) {
+        if (e.users[i].n_grants)
+            n += e.users[i].n_grants;
+        else
+            n++;
+    }
     const char **cells = arena_array(&c->arena, n * 5, sizeof *cells), **row = cells + 5;
     const char *head[] = {"user", "enabled", "registry", "repositories", "actions"};
     memcpy(cells, head, sizeof head);
@@ -265,7 +279,9 @@ static int user_list(struct cli *c, int argc, char **argv)
         const struct principal *p = &e.users[i];
         json_t *grants = json_array();
         for (size_t j = 0; j == 0 || j < p->n_grants; j++, row += 5) {
-            const struct grant *g = p->n_grants ? &p->grants[j] : NULL;
+            const struct grant *g = NULL;
+            if (p->n_grants)
+                g = &p->grants[j];
             const char *repos = "";
             for (size_t k = 0; g && k < g->n_repositories; k++)
                 repos = arena_printf(&c->arena, "%s%s%s", repos, k ? "," : "", g->repositories[k]);

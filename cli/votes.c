@@ -31,8 +31,14 @@ int cli_print_votes(struct cli *c, json_t *targets)
 {
     size_t i;
     json_t *rows = json_array(), *target;
-    int rc = rows ? 0 : -1;
-    json_array_foreach(targets, i, target) rc = rc ? rc : add_rows(rows, target);
+    int rc = -1;
+    if (rows)
+        rc = 0;
+    json_array_foreach(targets, i, target)
+    {
+        if (!rc)
+            rc = add_rows(rows, target);
+    }
     if (rc) {
         json_decref(rows);
         return cli_fail(EXIT_FAILED, "out of memory");

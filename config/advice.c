@@ -41,7 +41,9 @@ static size_t private_labels(const struct topology *t, const struct endpoint_nam
     if (e->kind == NAME_GLOBAL)
         return t->catalogue->global_private.n;
     const struct catalogue_region *r = &t->catalogue->regions[e->region];
-    return e->kind == NAME_DATA ? r->data_private.n : r->geo_private.n;
+    if (e->kind == NAME_DATA)
+        return r->data_private.n;
+    return r->geo_private.n;
 }
 
 // The question for the public name, and with private endpoints the alias to the private one.
@@ -58,7 +60,9 @@ static struct chain chain_of(const struct topology *t, const struct registry *r,
 
 static size_t fitting(const struct chain *c, size_t each)
 {
-    return c->n < UDP_LEAST ? (UDP_LEAST - c->n) / each : 0;
+    if (c->n < UDP_LEAST)
+        return (UDP_LEAST - c->n) / each;
+    return 0;
 }
 
 static void say_family(const struct advisor *a, const struct chain *c, const char *what, size_t n,
@@ -66,7 +70,9 @@ static void say_family(const struct advisor *a, const struct chain *c, const cha
 {
     char name[HOSTNAME_TEXT_SIZE];
     size_t each = RR_BYTES + (v4 ? 4 : 16), fit = fitting(c, each);
-    const char *region = c->name.region == REGION_NONE ? NULL : a->t->regions[c->name.region].name;
+    const char *region = NULL;
+    if (c->name.region != REGION_NONE)
+        region = a->t->regions[c->name.region].name;
     if (n <= fit ||
         hostname_format(c->name.kind, a->t->domain, c->registry->label, region, NULL, name))
         return;

@@ -162,7 +162,9 @@ const struct registry *catalogue_full(const struct catalogue *c, const struct ca
     const struct impl *i = impl_of(c);
     const struct catalogue_bucket *b =
         bucket_of(root_bucket(i->root, hash_of_label(i, catalogue_label(r), r->label_n)));
-    return b && b->registries ? &b->registries[r->ordinal] : NULL;
+    if (b && b->registries)
+        return &b->registries[r->ordinal];
+    return NULL;
 }
 
 // ---- building ----
@@ -190,7 +192,9 @@ static int build_mailbox(struct impl *i, const struct topology *t)
     memcpy(local, t->hostmaster, n);
     local[n] = '\0';
     i->c.mailbox = labels_new(&t->frame->arena, (const char *const[]){local, NULL});
-    return i->c.mailbox.p ? 0 : ERR_NOMEM;
+    if (i->c.mailbox.p)
+        return 0;
+    return ERR_NOMEM;
 }
 
 static int build_regions(struct impl *i, const struct topology *t)
@@ -223,7 +227,9 @@ static int build_regions(struct impl *i, const struct topology *t)
     }
     i->c.regions = out;
     i->c.global_private = labels_new(a, (const char *const[]){"privatelink", NULL});
-    return i->c.global_private.p ? build_mailbox(i, t) : ERR_NOMEM;
+    if (i->c.global_private.p)
+        return build_mailbox(i, t);
+    return ERR_NOMEM;
 }
 
 static void build_apex(struct impl *i, const struct topology *t)
@@ -257,7 +263,9 @@ const struct routing_override *catalogue_override(const struct catalogue *c,
 {
     const struct impl *i = impl_of(c);
     uint32_t at = prefix_map_get(&i->overrides, client);
-    return at ? &i->override_list[at - 1] : NULL;
+    if (at)
+        return &i->override_list[at - 1];
+    return NULL;
 }
 
 uint8_t catalogue_override_depth(const struct catalogue *c, const struct ip *client)
@@ -387,6 +395,7 @@ int catalogue_remove(struct catalogue *c, const char *name)
     int rc = tree_set(i->root, &hasher, name, NULL, i->full, &was);
     if (!rc && !was)
         return ERR_NOTFOUND;
-    i->n -= rc ? 0 : 1;
+    if (!rc)
+        i->n--;
     return rc;
 }

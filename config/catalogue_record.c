@@ -14,9 +14,9 @@
 size_t record_name_bytes(const void *label, size_t n)
 {
     const char *p = label; // a name has no hyphen, a hash has 16 bytes
-    return n > HOSTNAME_HASH_BYTES + 1 && p[n - HOSTNAME_HASH_BYTES - 1] == '-'
-               ? n - HOSTNAME_HASH_BYTES - 1
-               : n;
+    if (n > HOSTNAME_HASH_BYTES + 1 && p[n - HOSTNAME_HASH_BYTES - 1] == '-')
+        return n - HOSTNAME_HASH_BYTES - 1;
+    return n;
 }
 
 static region_set set_where(const struct registry *r, bool on, bool drained)
@@ -114,7 +114,9 @@ static region_set tail_set(const struct catalogue_registry *r, size_t index)
 
 region_set record_on(const struct catalogue_registry *r)
 {
-    return r->flags & CATALOGUE_SETS ? tail_set(r, 0) : r->replicas;
+    if (r->flags & CATALOGUE_SETS)
+        return tail_set(r, 0);
+    return r->replicas;
 }
 
 region_set catalogue_on(const struct catalogue *c, const struct catalogue_registry *r)
@@ -126,12 +128,16 @@ region_set catalogue_on(const struct catalogue *c, const struct catalogue_regist
 const uint8_t *catalogue_weights(const struct catalogue *c, const struct catalogue_registry *r)
 {
     (void)c;
-    return r->flags & CATALOGUE_WEIGHTS ? record_extra(r)->weights : NULL;
+    if (r->flags & CATALOGUE_WEIGHTS)
+        return record_extra(r)->weights;
+    return NULL;
 }
 
 const struct stamp_move *catalogue_move(const struct catalogue_registry *r, uint8_t region)
 {
-    const struct catalogue_extra *e = r->flags & CATALOGUE_MOVES ? record_extra(r) : NULL;
+    const struct catalogue_extra *e = NULL;
+    if (r->flags & CATALOGUE_MOVES)
+        e = record_extra(r);
     for (size_t i = 0; e && i < e->n_moves; i++)
         if (e->moves[i].region == region)
             return &e->moves[i];
@@ -143,8 +149,13 @@ size_t catalogue_private_endpoints(const struct catalogue *c, const struct catal
 {
     (void)c;
     const struct catalogue_extra *e = record_extra(r);
-    *out = e ? e->private_endpoints : NULL;
-    return e ? e->n_private_endpoints : 0;
+    if (e)
+        *out = e->private_endpoints;
+    else
+        *out = NULL;
+    if (e)
+        return e->n_private_endpoints;
+    return 0;
 }
 
 // ---- unpacking ----
@@ -216,7 +227,9 @@ struct room { // one block, filled from the front; without a block it only count
 
 static void *room_copy(struct room *m, const void *from, size_t n)
 {
-    void *to = m->p ? m->p + m->n : NULL;
+    void *to = NULL;
+    if (m->p)
+        to = m->p + m->n;
     if (to && n)
         memcpy(to, from, n);
     m->n += UP8(n);
@@ -242,11 +255,15 @@ static void fill(struct room *m, const struct registry *r)
                                     .n_private_endpoints = r->n_private_endpoints,
                                     .n_moves = r->n_moves};
     struct catalogue_extra *e = room_copy(m, &proto, sizeof proto);
-    const uint8_t *weights = r->weights ? room_copy(m, r->weights, TOPOLOGY_MAX_REGIONS) : NULL;
-    const struct cidr *cidrs =
-        r->n_public_cidrs ? room_copy(m, r->public_cidrs, r->n_public_cidrs * sizeof *cidrs) : NULL;
-    const struct stamp_move *moves =
-        r->n_moves ? room_copy(m, r->moves, r->n_moves * sizeof *moves) : NULL;
+    const uint8_t *weights = NULL;
+    if (r->weights)
+        weights = room_copy(m, r->weights, TOPOLOGY_MAX_REGIONS);
+    const struct cidr *cidrs = NULL;
+    if (r->n_public_cidrs)
+        cidrs = room_copy(m, r->public_cidrs, r->n_public_cidrs * sizeof *cidrs);
+    const struct stamp_move *moves = NULL;
+    if (r->n_moves)
+        moves = room_copy(m, r->moves, r->n_moves * sizeof *moves);
     const struct private_endpoint **list = room_copy(
         m, r->private_endpoints, r->n_private_endpoints * sizeof(struct private_endpoint *));
     for (size_t i = 0; i < r->n_private_endpoints; i++) {

@@ -135,10 +135,12 @@ static const struct catalogue_registry *bucket_next(const struct catalogue_bucke
                                                     const struct catalogue_registry *r)
 {
     const uint8_t *first = (const uint8_t *)bucket_record(b, b->slot_bits, 1);
-    const uint8_t *p = r ? (const uint8_t *)r + record_size(r) : first;
-    return p < first + (size_t)b->n_units * RECORD_UNIT
-               ? (const struct catalogue_registry *)(const void *)p
-               : NULL;
+    const uint8_t *p = first;
+    if (r)
+        p = (const uint8_t *)r + record_size(r);
+    if (p < first + (size_t)b->n_units * RECORD_UNIT)
+        return (const struct catalogue_registry *)(const void *)p;
+    return NULL;
 }
 
 static void bucket_unref(struct catalogue_bucket *b)
@@ -284,8 +286,10 @@ static void measure(struct building *b)
 static int allocate(struct building *b)
 {
     size_t total = 0;
-    for (size_t i = 0; i < (size_t)1 << (b->root->bits + NODE_BITS); i++)
-        total += b->sizes[i].n ? bucket_bytes(b->sizes[i].n, b->sizes[i].bytes) : 0;
+    for (size_t i = 0; i < (size_t)1 << (b->root->bits + NODE_BITS); i++) {
+        if (b->sizes[i].n)
+            total += bucket_bytes(b->sizes[i].n, b->sizes[i].bytes);
+    }
     if (total >= 2 * HUGE_BYTES && !(b->slab = slab_new(total)))
         return ERR_NOMEM;
     for (size_t i = 0; i < (size_t)1 << b->root->bits; i++) {
@@ -295,10 +299,15 @@ static int allocate(struct building *b)
         atomic_init(&n->refs, 1);
         for (size_t k = 0; k < ARRAY_LEN(n->buckets); k++) {
             const struct size_of_bucket *s = &b->sizes[(i << NODE_BITS) + k];
-            struct catalogue_bucket *bucket = s->n ? bucket_new(b->slab, s->n, s->bytes) : NULL;
+            struct catalogue_bucket *bucket = NULL;
+            if (s->n)
+                bucket = bucket_new(b->slab, s->n, s->bytes);
             if (s->n && !bucket)
                 return ERR_NOMEM;
-            n->buckets[k] = bucket ? bucket_tagged(bucket) : 0;
+            if (bucket)
+                n->buckets[k] = bucket_tagged(bucket);
+            else
+                n->buckets[k] = 0;
         }
     }
     return 0;
@@ -357,7 +366,10 @@ static int expand_all(struct catalogue_root *root)
     for (size_t i = 0; !rc && i < (size_t)1 << (root->bits + NODE_BITS); i++) {
         struct catalogue_bucket *b =
             bucket_of(root->nodes[i >> NODE_BITS]->buckets[i & ((1u << NODE_BITS) - 1)]);
-        rc = b ? bucket_expand(b) : 0;
+        if (b)
+            rc = bucket_expand(b);
+        else
+            rc = 0;
     }
     return rc;
 }
@@ -370,7 +382,9 @@ int tree_build(const struct catalogue_source *src, size_t n, const struct catalo
         bits++;
     struct building b = {.src = src, .hasher = hasher, .root = root_new(bits)};
     b.sizes = mem_zalloc_array((size_t)1 << (bits + NODE_BITS), sizeof *b.sizes);
-    int rc = b.root && b.sizes ? 0 : ERR_NOMEM;
+    int rc = ERR_NOMEM;
+    if (b.root && b.sizes)
+        rc = 0;
     if (!rc) {
         measure(&b);
         rc = allocate(&b);
@@ -454,7 +468,9 @@ static struct catalogue_node *own_node(struct catalogue_root *root, size_t index
 static const struct catalogue_registry *find_name(const struct catalogue_bucket *b,
                                                   const char *name, size_t n)
 {
-    const struct catalogue_registry *r = b ? bucket_next(b, NULL) : NULL;
+    const struct catalogue_registry *r = NULL;
+    if (b)
+        r = bucket_next(b, NULL);
     while (r && !has_name(r, name, n))
         r = bucket_next(b, r);
     return r;

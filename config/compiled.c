@@ -38,7 +38,10 @@ static void go_to_line(const char *text, size_t n, int line, struct line_at *fro
 {
     while (from->line < line && from->at < n) {
         const char *end = memchr(text + from->at, '\n', n - from->at);
-        from->at = end ? (size_t)(end - text) + 1 : n;
+        if (end)
+            from->at = (size_t)(end - text) + 1;
+        else
+            from->at = n;
         from->line++;
     }
 }
@@ -100,11 +103,19 @@ int compiled_keep_text(struct topology *t, const struct doc_node *root,
     bool whole = lines != NULL; // it was cut before
     if (whole || cut(text, n, root, &c)) {
         f->text = arena_copy(&f->arena, whole ? text : buf_cstr(&c.text), whole ? n : c.text.n);
-        f->text_n = whole ? n : c.text.n;
-        f->n_cuts = whole ? lines->n_pairs : c.n;
+        if (whole) {
+            f->text_n = n;
+            f->n_cuts = lines->n_pairs;
+        } else {
+            f->text_n = c.text.n;
+            f->n_cuts = c.n;
+        }
         f->cuts =
             arena_copy(&f->arena, whole ? lines->after : c.cuts, 2 * f->n_cuts * sizeof *f->cuts);
-        rc = f->text && f->cuts ? 0 : ERR_NOMEM;
+        if (f->text && f->cuts)
+            rc = 0;
+        else
+            rc = ERR_NOMEM;
     } else if (c.text.err) {
         rc = ERR_NOMEM;
     }
@@ -132,9 +143,15 @@ static int by_label(const void *a, const void *b)
 {
     const struct catalogue_registry *x = *(const struct catalogue_registry *const *)a,
                                     *y = *(const struct catalogue_registry *const *)b;
-    size_t n = x->label_n < y->label_n ? x->label_n : y->label_n;
+    size_t n;
+    if (x->label_n < y->label_n)
+        n = x->label_n;
+    else
+        n = y->label_n;
     int c = memcmp(catalogue_label(x), catalogue_label(y), n);
-    return c ? c : (int)x->label_n - (int)y->label_n;
+    if (c)
+        return c;
+    return (int)x->label_n - (int)y->label_n;
 }
 
 static int put_registries(const struct topology *t, struct buf *out)
@@ -166,8 +183,11 @@ int compiled_format(const struct topology *t, struct buf *out)
     int rc = topology_parse_frame(f->text, f->text_n, t->source,
                                   &(struct doc_lines){1, f->cuts, f->n_cuts}, NULL, &again);
     snapshot_unref(again);
-    if (rc)
-        return rc == ERR_NOMEM ? rc : ERR_UNSUPPORTED;
+    if (rc) {
+        if (rc == ERR_NOMEM)
+            return rc;
+        return ERR_UNSUPPORTED;
+    }
     size_t start = out->n;
     buf_add(out, MAGIC, MAGIC_BYTES);
     char front[8 + SHA256_BYTES] = {0};
@@ -182,7 +202,8 @@ int compiled_format(const struct topology *t, struct buf *out)
     compiled_put(out, f->text_n, 8);
     buf_add(out, f->text, f->text_n);
     rc = put_registries(t, out);
-    rc = rc ? rc : out->err;
+    if (!rc)
+        rc = out->err;
     if (rc)
         return rc;
     uint8_t digest[SHA256_BYTES];
@@ -281,14 +302,21 @@ static int parse_body(enum topology_form form, struct cursor *c, const char *sou
             return damaged(source, diag, "a cut in its document is out of range");
     }
     uint64_t text_n = cursor_u64(c);
-    struct bytes text = text_n <= cursor_left(c) ? cursor_take(c, text_n) : (struct bytes){0};
+    struct bytes text;
+    if (text_n <= cursor_left(c))
+        text = cursor_take(c, text_n);
+    else
+        text = (struct bytes){0};
     if (c->failed || !text.n)
         return damaged(source, diag, "its document is missing");
     struct topology *t = NULL;
     int rc = topology_parse_frame((const char *)text.p, text.n, source,
                                   &(struct doc_lines){1, cuts, n_cuts}, diag, &t);
-    if (rc)
-        return rc == ERR_CORRUPT ? damaged(source, diag, "its document has registries") : rc;
+    if (rc) {
+        if (rc == ERR_CORRUPT)
+            return damaged(source, diag, "its document has registries");
+        return rc;
+    }
     if (info.base_version < t->version || info.version < info.base_version ||
         info.version > INT64_MAX) {
         rc = damaged(source, diag, "its versions contradict each other");

@@ -137,7 +137,9 @@ static void take_cidrs(struct reading *r, struct registry *out)
         r->c.failed = true;
         return;
     }
-    struct cidr *list = n ? scratch(r, n, sizeof *list) : NULL;
+    struct cidr *list = NULL;
+    if (n)
+        list = scratch(r, n, sizeof *list);
     for (size_t i = 0; list && i < n; i++) {
         struct bytes ip = cursor_take(&r->c, 16);
         if (ip.n == 16)
@@ -145,7 +147,10 @@ static void take_cidrs(struct reading *r, struct registry *out)
         list[i].bits = cursor_u8(&r->c);
     }
     out->public_cidrs = list;
-    out->n_public_cidrs = list ? (uint32_t)n : 0;
+    if (list)
+        out->n_public_cidrs = (uint32_t)n;
+    else
+        out->n_public_cidrs = 0;
 }
 
 static void take_endpoint(struct reading *r, struct private_endpoint *pe)
@@ -179,8 +184,15 @@ static void take_extra(struct reading *r, struct registry *out)
     uint8_t weighed = cursor_u8(&r->c);
     if (weighed > 1)
         r->c.failed = true;
-    struct bytes w = weighed == 1 ? cursor_take(&r->c, TOPOLOGY_MAX_REGIONS) : (struct bytes){0};
-    out->weights = w.n ? w.p : NULL;
+    struct bytes w;
+    if (weighed == 1)
+        w = cursor_take(&r->c, TOPOLOGY_MAX_REGIONS);
+    else
+        w = (struct bytes){0};
+    if (w.n)
+        out->weights = w.p;
+    else
+        out->weights = NULL;
     take_cidrs(r, out);
     size_t n = cursor_u16(&r->c);
     if (n > cursor_left(&r->c) || r->c.failed) {
@@ -224,8 +236,14 @@ static bool take_one(struct reading *r)
     unsigned flags = cursor_u16(&r->c);
     size_t n = (size_t)__builtin_popcountll(out->replica_set);
     struct bytes stamps = cursor_take(&r->c, n);
-    region_set on = flags & CATALOGUE_SETS ? cursor_u64(&r->c) : out->replica_set;
-    region_set drained = flags & CATALOGUE_SETS ? cursor_u64(&r->c) : 0;
+    region_set on;
+    if (flags & CATALOGUE_SETS)
+        on = cursor_u64(&r->c);
+    else
+        on = out->replica_set;
+    region_set drained = 0;
+    if (flags & CATALOGUE_SETS)
+        drained = cursor_u64(&r->c);
     if (flags & ~(unsigned)OWN_FLAGS || (on | drained) & ~out->replica_set ||
         (flags & CATALOGUE_ACCESS_DISABLED && flags & CATALOGUE_ACCESS_CIDRS) ||
         (flags & CATALOGUE_MOVES && !(flags & CATALOGUE_EXTRA)))
@@ -240,9 +258,12 @@ static bool take_one(struct reading *r)
     out->regional_endpoints = flags & CATALOGUE_REGIONAL;
     out->data_endpoints = flags & CATALOGUE_OWN_DATA;
     out->anonymous_pull = flags & CATALOGUE_ANONYMOUS;
-    out->public_access = flags & CATALOGUE_ACCESS_DISABLED ? ACCESS_DISABLED
-                         : flags & CATALOGUE_ACCESS_CIDRS  ? ACCESS_CIDRS
-                                                           : ACCESS_ENABLED;
+    if (flags & CATALOGUE_ACCESS_DISABLED)
+        out->public_access = ACCESS_DISABLED;
+    else if (flags & CATALOGUE_ACCESS_CIDRS)
+        out->public_access = ACCESS_CIDRS;
+    else
+        out->public_access = ACCESS_ENABLED;
     if (flags & CATALOGUE_EXTRA)
         take_extra(r, out);
     if (flags & CATALOGUE_MOVES && !r->c.failed)
@@ -304,7 +325,9 @@ static bool judge_replicas(struct reading *r, const struct registry *x)
             return wrong(r, "%s has a replica where there is no region or stamp", x->name);
         any_on |= rep->global_routing;
     }
-    return any_on ? true : wrong(r, "%s: global routing is off for every replica", x->name);
+    if (any_on)
+        return true;
+    return wrong(r, "%s: global routing is off for every replica", x->name);
 }
 
 static bool judge_moves(struct reading *r, const struct registry *x)
@@ -422,8 +445,11 @@ static int judge_all(struct reading *r)
     for (; r->at < r->n; r->at++) {
         if (!take_one(r) && !r->nomem)
             wrong(r, "ends too early, or has what does not fit together");
-        if (r->c.failed || !judge(r))
-            return r->nomem ? ERR_NOMEM : ERR_CORRUPT;
+        if (r->c.failed || !judge(r)) {
+            if (r->nomem)
+                return ERR_NOMEM;
+            return ERR_CORRUPT;
+        }
     }
     if (cursor_left(&r->c)) {
         diag_add(r->diag, r->source, 0,
@@ -445,7 +471,9 @@ int compiled_take_registries(enum topology_form form, struct cursor *c, struct t
     r.start = r.c = *c;
     arena_init(&r.scratch, 0);
     r.index = private_index_new();
-    int rc = r.index ? judge_all(&r) : ERR_NOMEM;
+    int rc = ERR_NOMEM;
+    if (r.index)
+        rc = judge_all(&r);
     private_index_free(r.index);
     const struct catalogue_source src = {&r, reading_rewind, reading_next};
     if (!rc)

@@ -13,7 +13,11 @@
 
 size_t dnskey_public_bytes(enum dnskey_algorithm algorithm)
 {
-    return algorithm == DNSKEY_ECDSAP256 ? 64 : algorithm == DNSKEY_ED25519 ? 32 : 0;
+    if (algorithm == DNSKEY_ECDSAP256)
+        return 64;
+    if (algorithm == DNSKEY_ED25519)
+        return 32;
+    return 0;
 }
 
 size_t dnskey_rdata(const struct dnskey *k, uint8_t out[DNSKEY_RDATA_MAX])
@@ -77,25 +81,39 @@ int64_t dnskey_time_parse(const char *s)
     struct tm tm;
     memset(&tm, 0, sizeof tm);
     const char *end = strptime(s, "%Y-%m-%dT%H:%M:%SZ", &tm);
-    return end && !*end ? (int64_t)timegm(&tm) : -1;
+    if (end && !*end)
+        return (int64_t)timegm(&tm);
+    return -1;
 }
 
 const char *dnskey_zone_name(enum dnskey_zone z)
 {
-    return z == DNSKEY_ZONE_MAIN ? "D" : "fe";
+    if (z == DNSKEY_ZONE_MAIN)
+        return "D";
+    return "fe";
 }
 
 const char *dnskey_role_name(enum dnskey_role r)
 {
-    return r == DNSKEY_KSK ? "ksk" : r == DNSKEY_ZSK ? "zsk" : "csk";
+    if (r == DNSKEY_KSK)
+        return "ksk";
+    if (r == DNSKEY_ZSK)
+        return "zsk";
+    return "csk";
 }
 
 const char *dnskey_state_name(enum dnskey_state s)
 {
-    return s == DNSKEY_PUBLISHED ? "published" : s == DNSKEY_ACTIVE ? "active" : "retired";
+    if (s == DNSKEY_PUBLISHED)
+        return "published";
+    if (s == DNSKEY_ACTIVE)
+        return "active";
+    return "retired";
 }
 
 const char *dnskey_algorithm_name(enum dnskey_algorithm a)
 {
-    return a == DNSKEY_ECDSAP256 ? "ecdsap256sha256" : "ed25519";
+    if (a == DNSKEY_ECDSAP256)
+        return "ecdsap256sha256";
+    return "ed25519";
 }

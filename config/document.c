@@ -40,8 +40,10 @@ static int line_of_mark(const struct reader *r, const yaml_mark_t *m)
     if (!r->lines)
         return line;
     line += r->lines->first - 1;
-    for (size_t i = 0; i < r->lines->n_pairs; i++)
-        line += at > r->lines->after[2 * i] ? r->lines->after[2 * i + 1] : 0;
+    for (size_t i = 0; i < r->lines->n_pairs; i++) {
+        if (at > r->lines->after[2 * i])
+            line += r->lines->after[2 * i + 1];
+    }
     return line;
 }
 
@@ -86,7 +88,9 @@ static void map_key(struct reader *r, struct frame *f, const yaml_event_t *e)
 // Hangs a node below the innermost open list or map; makes it the root when there is none.
 static struct doc_node *attach(struct reader *r, enum doc_kind kind, const yaml_event_t *e)
 {
-    struct frame *f = r->depth ? &r->stack[r->depth - 1] : NULL;
+    struct frame *f = NULL;
+    if (r->depth)
+        f = &r->stack[r->depth - 1];
     if (f && f->node->kind == DOC_MAP && !f->key) {
         SAY(r, line_of(r, e), "a key must be a word, not %s",
             kind == DOC_MAP ? "a mapping" : "a list");
@@ -139,13 +143,17 @@ static void on_scalar(struct reader *r, const yaml_event_t *e)
         SAY(r, line_of(r, e), "anchors (&%s) are not supported", e->data.scalar.anchor);
     if (e->data.scalar.tag)
         SAY(r, line_of(r, e), "tags (%s) are not supported", e->data.scalar.tag);
-    struct frame *f = r->depth ? &r->stack[r->depth - 1] : NULL;
+    struct frame *f = NULL;
+    if (r->depth)
+        f = &r->stack[r->depth - 1];
     if (f && f->node->kind == DOC_MAP && !f->key) {
         map_key(r, f, e);
         return;
     }
     const char *text = scalar_text(r, e);
-    struct doc_node *n = text ? attach(r, DOC_SCALAR, e) : NULL;
+    struct doc_node *n = NULL;
+    if (text)
+        n = attach(r, DOC_SCALAR, e);
     if (!n)
         return;
     n->text = text;
@@ -192,7 +200,9 @@ static void say_syntax(struct reader *r)
         return;
     }
     r->rc = ERR_INVAL;
-    const char *problem = y->problem ? y->problem : "malformed";
+    const char *problem = y->problem;
+    if (!problem)
+        problem = "malformed";
     if (y->error == YAML_READER_ERROR) // libyaml has only a byte offset here
         SAY(r, 0, "not YAML in UTF-8 at byte %zu: %s", y->problem_offset, problem);
     else
@@ -257,7 +267,11 @@ const struct doc_node *doc_get(const struct doc_node *map, const char *key)
 int doc_key_line(const struct doc_node *map, const char *key)
 {
     const struct doc_node *n = find(map, key);
-    return n ? n->key_line : map ? map->line : 0;
+    if (n)
+        return n->key_line;
+    if (map)
+        return map->line;
+    return 0;
 }
 
 int doc_item_line(const struct doc_node *map, const char *key, size_t index)
@@ -272,5 +286,9 @@ int doc_item_line(const struct doc_node *map, const char *key, size_t index)
 
 const char *doc_kind_name(const struct doc_node *n)
 {
-    return n->kind == DOC_MAP ? "a mapping" : n->kind == DOC_LIST ? "a list" : "a value";
+    if (n->kind == DOC_MAP)
+        return "a mapping";
+    if (n->kind == DOC_LIST)
+        return "a list";
+    return "a value";
 }

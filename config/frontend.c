@@ -66,7 +66,9 @@ static struct name server_of(struct gather *g, size_t i)
 static void add_addresses(struct gather *g, struct name owner, const struct ip *ips, size_t n_ips)
 {
     for (size_t i = 0; i < n_ips; i++) {
-        size_t bytes = ip_is_v4(&ips[i]) ? 4 : 16;
+        size_t bytes = 16;
+        if (ip_is_v4(&ips[i]))
+            bytes = 4;
         add(g, owner, bytes == 4 ? TYPE_A : TYPE_AAAA, g->t->ttl.frontend, ips[i].b + 16 - bytes,
             bytes);
     }
@@ -111,8 +113,10 @@ static size_t count_records(const struct topology *t)
     for (size_t i = 0; i < t->n_regions; i++)
         for (size_t k = 0; k < t->regions[i].n_stamps; k++)
             n += t->regions[i].stamps[k].n_ipv4 + t->regions[i].stamps[k].n_ipv6;
-    for (size_t i = 0; i < t->n_statics; i++)
-        n += t->statics[i].in_frontend ? t->statics[i].n_records : 0;
+    for (size_t i = 0; i < t->n_statics; i++) {
+        if (t->statics[i].in_frontend)
+            n += t->statics[i].n_records;
+    }
     return n;
 }
 
@@ -122,7 +126,9 @@ static int gather_init(struct gather *g, const struct topology *t, struct arena 
     g->list = arena_array(a, g->cap, sizeof *g->list);
     if (g->list)
         add_all(g);
-    return g->list && !g->nomem ? 0 : ERR_NOMEM;
+    if (g->list && !g->nomem)
+        return 0;
+    return ERR_NOMEM;
 }
 
 int frontend_records(const struct topology *t, struct arena *a, const struct frontend_record **out,
@@ -149,7 +155,9 @@ static void put(struct buf *b, uint32_t v, size_t n_bytes)
 
 static const uint8_t *kept(struct gather *g, const struct buf *b)
 {
-    return b->err ? NULL : arena_copy(g->a, b->p, b->n);
+    if (b->err)
+        return NULL;
+    return arena_copy(g->a, b->p, b->n);
 }
 
 // What the SOA says, but for the serial.
@@ -185,11 +193,17 @@ static int by_content(const void *a, const void *b)
 {
     const struct frontend_record *x = a, *y = b;
     int d = (x->owner_n > y->owner_n) - (x->owner_n < y->owner_n);
-    d = d ? d : memcmp(x->owner, y->owner, x->owner_n);
-    d = d ? d : (x->type > y->type) - (x->type < y->type);
-    d = d ? d : (x->rdata_n > y->rdata_n) - (x->rdata_n < y->rdata_n);
-    d = d ? d : memcmp(x->rdata, y->rdata, x->rdata_n);
-    return d ? d : (x->ttl > y->ttl) - (x->ttl < y->ttl);
+    if (!d)
+        d = memcmp(x->owner, y->owner, x->owner_n);
+    if (!d)
+        d = (x->type > y->type) - (x->type < y->type);
+    if (!d)
+        d = (x->rdata_n > y->rdata_n) - (x->rdata_n < y->rdata_n);
+    if (!d)
+        d = memcmp(x->rdata, y->rdata, x->rdata_n);
+    if (d)
+        return d;
+    return (x->ttl > y->ttl) - (x->ttl < y->ttl);
 }
 
 static int digest(const struct topology *t, uint8_t out[SHA256_BYTES])
@@ -218,7 +232,12 @@ static int digest(const struct topology *t, uint8_t out[SHA256_BYTES])
         put(&b, r->rdata_n, 2);
         buf_add(&b, r->rdata, r->rdata_n);
     }
-    rc = rc ? rc : g.nomem ? ERR_NOMEM : b.err;
+    if (!rc) {
+        if (g.nomem)
+            rc = ERR_NOMEM;
+        else
+            rc = b.err;
+    }
     if (!rc)
         sha256(b.p, b.n, out);
     arena_done(&a);
@@ -237,8 +256,12 @@ int frontend_finish(struct topology *t)
 {
     struct zone_serial *s = &t->frame->serial;
     int rc = digest(t, s->content);
-    if (!rc)
-        s->base = frontend_pinned(t) ? s->pin : t->frame->version;
+    if (!rc) {
+        if (frontend_pinned(t))
+            s->base = s->pin;
+        else
+            s->base = t->frame->version;
+    }
     return rc;
 }
 
@@ -257,18 +280,21 @@ bool frontend_serial_may_follow(const struct topology *before, const struct topo
     if (strcmp(before->domain, next->domain) != 0 || is > was || (is == was && same))
         return true;
     uint64_t unpinned = is - s->base + next->frame->version;
-    AUTO_FREE char *cure =
-        unpinned > was
-            ? mem_strdup("its zone_serial is an old one; `meridian topology pin --renew` mends it")
-            : mem_printf(
-                  "keys go, and not by `meridian dns keys withdraw`, or its offset does: "
-                  "zone_serial needs "
-                  "an offset of %llu",
-                  (unsigned long long)(s->offset + was - unpinned + 1 + FRONTEND_SPARE_PERIODS));
-    *out_why =
-        cure ? mem_printf("%s: the serial of fe.D would %s from %llu to %llu: %s", next->source,
-                          is < was ? "go down" : "stay while its content changes,",
-                          (unsigned long long)was, (unsigned long long)is, cure)
-             : NULL;
+    AUTO_FREE char *cure;
+    if (unpinned > was)
+        cure =
+            mem_strdup("its zone_serial is an old one; `meridian topology pin --renew` mends it");
+    else
+        cure = mem_printf(
+            "keys go, and not by `meridian dns keys withdraw`, or its offset does: "
+            "zone_serial needs "
+            "an offset of %llu",
+            (unsigned long long)(s->offset + was - unpinned + 1 + FRONTEND_SPARE_PERIODS));
+    if (cure)
+        *out_why = mem_printf("%s: the serial of fe.D would %s from %llu to %llu: %s", next->source,
+                              is < was ? "go down" : "stay while its content changes,",
+                              (unsigned long long)was, (unsigned long long)is, cure);
+    else
+        *out_why = NULL;
     return false;
 }

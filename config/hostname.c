@@ -124,7 +124,9 @@ static bool take_stamp(struct label l, struct hostname *h)
     if (!l.n || l.n > LABEL_MAX || l.p[0] == '-' || l.p[l.n - 1] == '-')
         return false;
     for (size_t i = 0; i < l.n; i++) {
-        uint8_t c = l.p[i] == '-' ? '-' : alnum[l.p[i]];
+        uint8_t c = '-';
+        if (l.p[i] != '-')
+            c = alnum[l.p[i]];
         if (!c)
             return false;
         h->stamp[i] = (char)c;
@@ -143,8 +145,14 @@ static enum name_kind classify_in_region(const struct label *l, size_t n, enum n
         return NAME_INVALID;
     if (n == 1)
         return NAME_ENT;
-    bool ok = kind == NAME_FRONTEND ? take_stamp(l[0], h) : take_label(l[0], h);
-    return ok ? kind : NAME_INVALID;
+    bool ok;
+    if (kind == NAME_FRONTEND)
+        ok = take_stamp(l[0], h);
+    else
+        ok = take_label(l[0], h);
+    if (ok)
+        return kind;
+    return NAME_INVALID;
 }
 
 static enum name_kind classify_private(const struct label *l, size_t n, struct hostname *h)
@@ -155,7 +163,9 @@ static enum name_kind classify_private(const struct label *l, size_t n, struct h
         return classify_in_region(l, n - 1, NAME_REGIONAL_PRIVATE, h);
     if (word_equal(l[n - 1], "data"))
         return classify_in_region(l, n - 1, NAME_DATA_PRIVATE, h);
-    return n == 1 && take_label(l[0], h) ? NAME_GLOBAL_PRIVATE : NAME_INVALID;
+    if (n == 1 && take_label(l[0], h))
+        return NAME_GLOBAL_PRIVATE;
+    return NAME_INVALID;
 }
 
 static enum name_kind classify(const struct prefix *p, struct hostname *h)
@@ -174,10 +184,16 @@ static enum name_kind classify(const struct prefix *p, struct hostname *h)
         return classify_in_region(l, n - 1, NAME_FRONTEND, h);
     if (word_equal(l[n - 1], "privatelink"))
         return classify_private(l, n - 1, h);
-    if (n == 1)
-        return take_label(l[0], h) ? NAME_GLOBAL : NAME_INVALID;
-    if (n == 2 && word_equal(l[0], "_route"))
-        return take_label(l[1], h) ? NAME_ROUTE : NAME_INVALID;
+    if (n == 1) {
+        if (take_label(l[0], h))
+            return NAME_GLOBAL;
+        return NAME_INVALID;
+    }
+    if (n == 2 && word_equal(l[0], "_route")) {
+        if (take_label(l[1], h))
+            return NAME_ROUTE;
+        return NAME_INVALID;
+    }
     return NAME_INVALID;
 }
 
@@ -375,7 +391,9 @@ static const struct {
 
 const char *hostname_kind_name(enum name_kind kind)
 {
-    return (size_t)kind < ARRAY_LEN(kinds) ? kinds[kind].name : "invalid";
+    if ((size_t)kind < ARRAY_LEN(kinds))
+        return kinds[kind].name;
+    return "invalid";
 }
 
 int hostname_format(enum name_kind kind, const char *domain, const char *label, const char *region,

@@ -17,7 +17,9 @@
 
 static uint32_t larger(uint32_t a, uint32_t b)
 {
-    return a > b ? a : b;
+    if (a > b)
+        return a;
+    return b;
 }
 
 uint32_t moves_cached_s(const struct ttls *ttl)
@@ -42,7 +44,10 @@ static struct home home_of(const struct topology *t, const struct registry *r, u
     h.stamp = topology_replica_stamp(t, registry_replica(r, region))->name;
     if (!m)
         return h;
-    h.was = m->was == STAMP_GONE ? "" : h.region->stamps[m->was].name;
+    if (m->was == STAMP_GONE)
+        h.was = "";
+    else
+        h.was = h.region->stamps[m->was].name;
     h.since_s = m->since_s;
     return h;
 }
@@ -54,7 +59,9 @@ static bool is_ripe(const struct home *h, int64_t now_s)
 
 static const char *leads_to(const struct home *h, int64_t now_s)
 {
-    return is_ripe(h, now_s) ? h->stamp : h->was;
+    if (is_ripe(h, now_s))
+        return h->stamp;
+    return h->was;
 }
 
 struct judging {
@@ -105,7 +112,11 @@ static bool judge_move(struct judging *j)
     bool from_home = !strcmp(new->was, old->stamp), ripe = is_ripe(old, j->now_s);
     if (from_home && ripe)
         return true;
-    int64_t again_s = from_home && old->since_s < new->since_s ? old->since_s : new->since_s;
+    int64_t again_s;
+    if (from_home && old->since_s < new->since_s)
+        again_s = old->since_s;
+    else
+        again_s = new->since_s;
     return refuse(j, "stamp_was", again_s,
                   "names lead to stamp %s now, not to %s: until %s stamp_was must be %s",
                   leads_to(old, j->now_s), new->was, clock_format_s(new->since_s, since),
@@ -152,7 +163,11 @@ static bool judge_left(struct judging *j)
 
 static bool judge(struct judging *j)
 {
-    bool ok = j->new.was ? judge_move(j) : judge_plain(j);
+    bool ok;
+    if (j->new.was)
+        ok = judge_move(j);
+    else
+        ok = judge_plain(j);
     return ok && judge_left(j);
 }
 
@@ -191,10 +206,16 @@ static void numbers_fill(struct numbers *m, const struct topology *before,
 {
     for (size_t i = 0; i < next->n_regions; i++) {
         const struct region *new = &next->regions[i], *old = topology_region(before, new->name);
-        m->region[i] = old ? old->index : NO_REGION;
+        if (old)
+            m->region[i] = old->index;
+        else
+            m->region[i] = NO_REGION;
         for (size_t k = 0; old && k < new->n_stamps; k++) {
             const struct stamp *s = region_stamp(old, new->stamps[k].name);
-            m->stamp[i][k] = s ? s->index : STAMP_GONE;
+            if (s)
+                m->stamp[i][k] = s->index;
+            else
+                m->stamp[i][k] = STAMP_GONE;
         }
     }
 }
@@ -242,7 +263,9 @@ static const struct doc_node *item_with(const struct doc_node *list, const char 
 int moves_line(const struct doc_node *registry, const struct move_refusal *r)
 {
     const struct doc_node *row = item_with(doc_get(registry, "replicas"), "region", r->region);
-    return row ? doc_key_line(row, r->key) : doc_key_line(registry, "replicas");
+    if (row)
+        return doc_key_line(row, r->key);
+    return doc_key_line(registry, "replicas");
 }
 
 struct telling { // refusals with their lines; the document is read again only when there are any
@@ -260,8 +283,9 @@ static void tell(struct telling *x, const struct registry *r, const struct move_
     if (!x->n++ && x->text.n)
         (void)doc_parse((const char *)x->text.p, x->text.n, x->next->source, &x->arena, NULL,
                         &x->root);
-    const struct doc_node *row =
-        x->root ? item_with(doc_get(x->root, "registries"), "name", r->name) : NULL;
+    const struct doc_node *row = NULL;
+    if (x->root)
+        row = item_with(doc_get(x->root, "registries"), "name", r->name);
     if (x->n <= REFUSALS_TOLD)
         diag_add(x->diag, x->next->source, row ? moves_line(row, why) : 0, "%s", why->why);
     if (why->again_s && (!x->again_s || why->again_s < x->again_s))

@@ -240,8 +240,9 @@ static const char *resolve(struct option_ctx *ctx, const char *source, const cha
     const char *slash = strrchr(source, '/');
     if (!path || *path == '/' || !slash)
         return path;
-    const char *dir =
-        slash == source ? "/" : arena_strndup(ctx->arena, source, (size_t)(slash - source));
+    const char *dir = "/";
+    if (slash != source)
+        dir = arena_strndup(ctx->arena, source, (size_t)(slash - source));
     if (!dir) {
         ctx->nomem = true;
         return NULL;
@@ -252,10 +253,17 @@ static const char *resolve(struct option_ctx *ctx, const char *source, const cha
 static const char *beside(struct option_ctx *ctx, const char *file, const char *name)
 {
     const char *slash = strrchr(file, '/');
-    const char *dir = slash ? arena_strndup(ctx->arena, file, (size_t)(slash - file)) : NULL;
+    const char *dir = NULL;
+    if (slash)
+        dir = arena_strndup(ctx->arena, file, (size_t)(slash - file));
     if (slash && !dir)
         ctx->nomem = true;
-    return slash ? dir ? join(ctx, dir, name) : NULL : name;
+    if (slash) {
+        if (dir)
+            return join(ctx, dir, name);
+        return NULL;
+    }
+    return name;
 }
 
 static void resolve_paths(struct option_ctx *ctx, struct node *n)
@@ -298,7 +306,12 @@ static int build(struct option_ctx *ctx, const struct doc_node *root, struct nod
     options_apply(ctx, &node_set, root, "", n);
     if (n->resolver_workers == 0) {
         long cores = sysconf(_SC_NPROCESSORS_ONLN);
-        n->resolver_workers = cores < 1 ? 1 : cores > 256 ? 256 : (unsigned)cores;
+        if (cores < 1)
+            n->resolver_workers = 1;
+        else if (cores > 256)
+            n->resolver_workers = 256;
+        else
+            n->resolver_workers = (unsigned)cores;
     }
     if ((n->roles & ROLE_RESOLVER) && !n->n_dns && !ctx->n_errors)
         options_error(ctx, doc_key_line(doc_get(root, "listen"), "dns"),
@@ -328,7 +341,9 @@ int node_parse(const char *text, size_t n, const char *source, struct diag *diag
     node->source = arena_strdup(&node->arena, source);
     struct option_ctx ctx = {.source = source, .diag = diag, .arena = &node->arena};
     struct doc_node *root;
-    int rc = node->source ? doc_parse(text, n, source, &node->arena, diag, &root) : ERR_NOMEM;
+    int rc = ERR_NOMEM;
+    if (node->source)
+        rc = doc_parse(text, n, source, &node->arena, diag, &root);
     if (!rc)
         rc = build(&ctx, root, node);
     if (rc == ERR_NOMEM)

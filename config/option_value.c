@@ -49,18 +49,25 @@ int size_parse(const char *text, uint64_t *out_bytes)
 
 const char *option_quantity_format(enum option_type type, uint64_t v, char buf[32])
 {
-    const struct option_word *u = type == OPT_DURATION ? duration_units : size_units;
-    size_t n = type == OPT_DURATION ? ARRAY_LEN(duration_units)
-               : type == OPT_SIZE   ? ARRAY_LEN(size_units)
-                                    : 1;
+    const struct option_word *u = size_units;
+    if (type == OPT_DURATION)
+        u = duration_units;
+    size_t n = 1;
+    if (type == OPT_DURATION)
+        n = ARRAY_LEN(duration_units);
+    else if (type == OPT_SIZE)
+        n = ARRAY_LEN(size_units);
     size_t best = 0;
     for (size_t i = 0; i < n && v; i++)
         if (v % u[i].value == 0)
             best = i;
-    const char *unit = type == OPT_PERCENT     ? "%"
-                       : type == OPT_INT       ? ""
-                       : v || type == OPT_SIZE ? u[best].word
-                                               : "s";
+    const char *unit = "s";
+    if (type == OPT_PERCENT)
+        unit = "%";
+    else if (type == OPT_INT)
+        unit = "";
+    else if (v || type == OPT_SIZE)
+        unit = u[best].word;
     bool scaled = type == OPT_DURATION || type == OPT_SIZE;
     snprintf(buf, 32, "%llu%s", (unsigned long long)(v && scaled ? v / u[best].value : v), unit);
     return buf;

@@ -25,7 +25,11 @@ void options_error(struct option_ctx *ctx, int line, const char *fmt, ...)
 
 int option_ctx_result(const struct option_ctx *ctx)
 {
-    return ctx->nomem ? ERR_NOMEM : ctx->n_errors ? ERR_INVAL : 0;
+    if (ctx->nomem)
+        return ERR_NOMEM;
+    if (ctx->n_errors)
+        return ERR_INVAL;
+    return 0;
 }
 
 void option_wrong(struct option_at *at, const char *expect)
@@ -124,7 +128,11 @@ static void list_value(struct option_at *at, const struct doc_node *v, char *out
                       (unsigned long long)(n < o->min ? o->min : o->max));
         return;
     }
-    char *items = size ? arena_array(at->ctx->arena, n, size) : out + o->offset;
+    char *items;
+    if (size)
+        items = arena_array(at->ctx->arena, n, size);
+    else
+        items = out + o->offset;
     if (!items) {
         at->ctx->nomem = true;
         return;
@@ -161,7 +169,11 @@ static void default_value(struct option_at *at, char *out)
     // "a, b": words of a list
     char *copy = arena_strdup(at->ctx->arena, o->def), *word, *rest = copy;
     size_t n = 0, size = item_size(o), room = strlen(o->def) / 2 + 1;
-    char *items = size ? arena_array(at->ctx->arena, room, size) : out + o->offset;
+    char *items;
+    if (size)
+        items = arena_array(at->ctx->arena, room, size);
+    else
+        items = out + o->offset;
     if (!copy || !items) {
         at->ctx->nomem = true;
         return;

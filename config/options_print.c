@@ -72,7 +72,11 @@ static void print_row(const struct option *o, const char *indent, bool *dash, bo
         print_rows(o->sub, deeper, o->type == OPT_LIST, off, out);
         return;
     }
-    const char *value = o->example ? o->example : o->def ? o->def : "";
+    const char *value = "";
+    if (o->example)
+        value = o->example;
+    else if (o->def)
+        value = o->def;
     fprintf(out, list ? "%s: [%s]\n" : "%s: %s\n", o->key, value);
 }
 

@@ -28,7 +28,9 @@ static int run_crypt(const char *password, const char *setting, char out[PASSWOR
     if (!cd)
         return ERR_NOMEM;
     const char *h = crypt_r(password, setting, cd);
-    int rc = h && h[0] != '*' && strlen(h) < PASSWORD_HASH_SIZE ? 0 : ERR_CRYPTO;
+    int rc = ERR_CRYPTO;
+    if (h && h[0] != '*' && strlen(h) < PASSWORD_HASH_SIZE)
+        rc = 0;
     if (!rc)
         snprintf(out, PASSWORD_HASH_SIZE, "%s", h);
     explicit_bzero(cd, sizeof *cd);
@@ -52,5 +54,7 @@ int password_check(const char *password, const char *hash)
     int rc = run_crypt(password, hash, got);
     if (rc == ERR_NOMEM)
         return rc;
-    return !rc && secret_equal(got, strlen(got), hash, strlen(hash)) ? 0 : ERR_AUTH;
+    if (!rc && secret_equal(got, strlen(got), hash, strlen(hash)))
+        return 0;
+    return ERR_AUTH;
 }

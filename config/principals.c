@@ -206,8 +206,9 @@ int principals_parse(const char *text, size_t n, const char *source, struct diag
     p->loaded_at_ms = clock_wall_ms();
     struct option_ctx ctx = {.source = source, .diag = diag, .arena = &p->arena};
     struct doc_node *root;
-    int rc =
-        p->by_name && p->source ? doc_parse(text, n, source, &p->arena, diag, &root) : ERR_NOMEM;
+    int rc = ERR_NOMEM;
+    if (p->by_name && p->source)
+        rc = doc_parse(text, n, source, &p->arena, diag, &root);
     if (!rc)
         rc = build(&ctx, root, p);
     if (rc == ERR_NOMEM)
@@ -241,13 +242,20 @@ static int read_private(const char *path, struct diag *diag, struct buf *text)
     }
     for (;;) {
         char *to = buf_room(text, 16384);
-        ssize_t r = to ? read(fd, to, 16384) : 0;
+        ssize_t r = 0;
+        if (to)
+            r = read(fd, to, 16384);
         if (r < 0 && errno == EINTR)
             continue;
         if (r > 0)
             text->n += (size_t)r;
-        else
-            return !to ? text->err : r < 0 ? err_from_errno(errno) : 0;
+        else {
+            if (!to)
+                return text->err;
+            if (r < 0)
+                return err_from_errno(errno);
+            return 0;
+        }
     }
 }
 

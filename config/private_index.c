@@ -129,8 +129,10 @@ static int add_endpoint(struct private_index *x, const char *registry,
 {
     const struct private_owner *o;
     int rc = private_index_owner(x, &(struct private_owner){pe->name, registry, 0}, &o);
-    rc = rc ? rc : private_index_put_name(x, o);
-    rc = rc ? rc : private_index_put_view(x, o, pe->view);
+    if (!rc)
+        rc = private_index_put_name(x, o);
+    if (!rc)
+        rc = private_index_put_view(x, o, pe->view);
     for (size_t i = 0; !rc && i < pe->n_members; i++)
         // members of one endpoint may share an address
         if (!private_index_address(x, pe->view, &pe->members[i].ip))

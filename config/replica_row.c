@@ -67,7 +67,9 @@ static void skip(struct finder *f)
 
 static void read_replica_value(struct finder *f, int key, size_t column)
 {
-    struct span *s = key < KEYS ? &f->row.keys[key] : NULL;
+    struct span *s = NULL;
+    if (key < KEYS)
+        s = &f->row.keys[key];
     if (s && f->e.type == YAML_SCALAR_EVENT)
         *s = (struct span){f->e.start_mark.index, f->e.end_mark.index, column, true};
     if (key == KEY_REGION)
@@ -237,8 +239,11 @@ int replica_row_edit(const char *text, size_t n, const struct replica_move *m, s
     if (f.has_event)
         yaml_event_delete(&f.e);
     yaml_parser_delete(&f.yaml);
-    if (!f.done)
-        return f.rc ? f.rc : ERR_NOTFOUND;
+    if (!f.done) {
+        if (f.rc)
+            return f.rc;
+        return ERR_NOTFOUND;
+    }
     snprintf(quoted, sizeof quoted, "\"%s\"", clock_format_s(m->since_s, since));
     const char *const values[KEYS] = {NULL, m->stamp, m->was, quoted};
     rewrite(&f.found, values, text, n, out);

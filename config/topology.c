@@ -56,7 +56,10 @@ struct topology *topology_new(const char *source)
         return NULL;
     snapshot_head_init(&t->head, topology_free);
     t->frame = frame_new();
-    t->source = t->frame ? arena_strdup(&t->frame->arena, source) : NULL;
+    if (t->frame)
+        t->source = arena_strdup(&t->frame->arena, source);
+    else
+        t->source = NULL;
     if (t->source)
         return t;
     topology_free(t);
@@ -84,13 +87,17 @@ static void build_settings(struct topology_build *b)
     struct topology *t = b->t;
     t->version = t->frame->version = s->version;
     t->domain = build_string(b, s->domain);
-    t->hostmaster =
-        s->hostmaster ? build_string(b, s->hostmaster)
-                      : arena_printf(&t->frame->arena, "hostmaster@%s", s->domain ? s->domain : "");
+    if (s->hostmaster)
+        t->hostmaster = build_string(b, s->hostmaster);
+    else
+        t->hostmaster = arena_printf(&t->frame->arena, "hostmaster@%s", s->domain ? s->domain : "");
     if (!t->hostmaster)
         b->ctx->nomem = true;
     t->https_port = s->https_port;
-    t->private_cut = s->private_cut ? (enum private_cut)s->private_cut_at : PRIVATE_CUT_NONE;
+    if (s->private_cut)
+        t->private_cut = (enum private_cut)s->private_cut_at;
+    else
+        t->private_cut = PRIVATE_CUT_NONE;
     if (!s->private_cut && doc_get(s->node, "private_cut_at"))
         options_error(b->ctx, doc_key_line(s->node, "private_cut_at"),
                       "private_cut_at means nothing without private_cut: insecure");
@@ -108,7 +115,9 @@ static void build_ca(struct topology_build *b)
 {
     int line = doc_key_line(doc_get(b->s->node, "certificates"), "ca_region");
     const char *name = b->s->certificates.ca_region;
-    int r = name ? build_find_region(b, line, "certificates.ca_region", name) : -1;
+    int r = -1;
+    if (name)
+        r = build_find_region(b, line, "certificates.ca_region", name);
     b->t->cert_life = b->s->certificates.life;
     if (r >= 0)
         b->t->ca_region = b->t->regions[r].name;
@@ -164,7 +173,9 @@ int topology_finish(struct topology *t, const struct catalogue_source *src, size
 {
     t->n_registries = n;
     int rc = catalogue_new(t, src, n, form == TOPOLOGY_FULL, &t->catalogue);
-    return rc ? rc : frontend_finish(t);
+    if (rc)
+        return rc;
+    return frontend_finish(t);
 }
 
 // A document, or a part of one: in `out` all that does not belong to the registries.
@@ -201,7 +212,9 @@ int topology_parse_frame(const char *text, size_t n, const char *source,
     arena_init(&tmp, 0);
     struct option_ctx ctx = {.source = source, .diag = diag, .arena = &tmp};
     struct topology_build b = {.ctx = &ctx, .t = topology_new(source)};
-    int rc = b.t ? parse_document(bytes_of(text, n), lines, &ctx, &b) : ERR_NOMEM;
+    int rc = ERR_NOMEM;
+    if (b.t)
+        rc = parse_document(bytes_of(text, n), lines, &ctx, &b);
     if (!rc && b.n_registries)
         rc = ERR_CORRUPT; // they are where registries are kept
     arena_done(&tmp);
@@ -227,7 +240,9 @@ int topology_parse_as(enum topology_form form, const char *text, size_t n, const
     arena_init(&tmp, 0);
     struct option_ctx ctx = {.source = source, .diag = diag, .arena = &tmp};
     struct topology_build b = {.ctx = &ctx, .t = topology_new(source)};
-    int rc = b.t ? parse_document(bytes_of(text, n), NULL, &ctx, &b) : ERR_NOMEM;
+    int rc = ERR_NOMEM;
+    if (b.t)
+        rc = parse_document(bytes_of(text, n), NULL, &ctx, &b);
     if (!rc) {
         struct listed list = {b.registries, b.n_registries, 0};
         const struct catalogue_source src = {&list, listed_rewind, listed_next};
@@ -265,7 +280,9 @@ const struct region *topology_region(const struct topology *t, const char *name)
 const struct registry *topology_registry(const struct topology *t, const char *name)
 {
     const struct catalogue_registry *r = catalogue_find_name(t->catalogue, name);
-    return r ? catalogue_full(t->catalogue, r) : NULL;
+    if (r)
+        return catalogue_full(t->catalogue, r);
+    return NULL;
 }
 
 const struct registry *topology_by_label(const struct topology *t, const char *label)
@@ -276,13 +293,17 @@ const struct registry *topology_by_label(const struct topology *t, const char *l
 const struct registry *topology_by_label_n(const struct topology *t, const char *label, size_t n)
 {
     const struct catalogue_registry *r = catalogue_find(t->catalogue, label, n);
-    return r ? catalogue_full(t->catalogue, r) : NULL;
+    if (r)
+        return catalogue_full(t->catalogue, r);
+    return NULL;
 }
 
 const struct registry *topology_next(const struct topology *t, struct catalogue_iter *it)
 {
     const struct catalogue_registry *r = catalogue_next(t->catalogue, it);
-    return r ? catalogue_full(t->catalogue, r) : NULL;
+    if (r)
+        return catalogue_full(t->catalogue, r);
+    return NULL;
 }
 
 static int by_label(const void *a, const void *b)
@@ -333,7 +354,9 @@ const struct stamp *registry_stamp_at(const struct topology *t, const struct reg
     const struct stamp_move *m = registry_move(r, region);
     if (rep && m && now_s < m->since_s && m->was != STAMP_GONE)
         return &t->regions[region].stamps[m->was];
-    return rep ? topology_replica_stamp(t, rep) : NULL;
+    if (rep)
+        return topology_replica_stamp(t, rep);
+    return NULL;
 }
 
 const struct stamp *region_stamp(const struct region *r, const char *name)
@@ -371,7 +394,9 @@ const struct public_key *topology_feed_key(const struct topology *t, const char 
 const struct public_key *topology_feed_key_in_use(const struct topology *t, const char *kid)
 {
     const struct public_key *k = topology_feed_key(t, kid);
-    return k && !k->retired_s && !topology_revocation(t, kid) ? k : NULL;
+    if (k && !k->retired_s && !topology_revocation(t, kid))
+        return k;
+    return NULL;
 }
 
 bool public_key_signed_at(const struct topology *t, const struct public_key *k, int64_t wall_ms)

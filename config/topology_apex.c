@@ -159,7 +159,9 @@ static void add_ips(struct records *r, const char *key, const struct ip *ips, si
     char text[IP_TEXT_SIZE];
     const struct doc_node *node = r->b->s->apex.node;
     for (size_t i = 0; i < n; i++) {
-        size_t bytes = ip_is_v4(&ips[i]) ? 4 : 16;
+        size_t bytes = 16;
+        if (ip_is_v4(&ips[i]))
+            bytes = 4;
         int line = doc_item_line(node, key, i);
         ip_format(&ips[i], text);
         if (!memcmp(&ips[i], &(struct ip){{0}}, sizeof ips[i]))
@@ -222,7 +224,10 @@ static void add_txt(struct records *r, const char *s, int line)
     size_t n = 0, left = s ? strlen(s) : 0;
     buf_init(&text, 0);
     for (; left; left -= rdata[n], n += 1u + rdata[n]) {
-        rdata[n] = left > 255 ? 255 : (uint8_t)left;
+        if (left > 255)
+            rdata[n] = 255;
+        else
+            rdata[n] = (uint8_t)left;
         memcpy(rdata + n + 1, s + strlen(s) - left, rdata[n]);
         if (n)
             buf_u8(&text, ' ');
@@ -242,7 +247,10 @@ static void add_caa(struct records *r, const struct spec_caa *in)
     size_t n_tag = strlen(in->tag), n_value = strlen(in->value);
     struct buf text AUTO_BUF;
     buf_init(&text, 0);
-    rdata[0] = in->critical ? 128 : 0;
+    if (in->critical)
+        rdata[0] = 128;
+    else
+        rdata[0] = 0;
     rdata[1] = (uint8_t)n_tag;
     memcpy(rdata + 2, in->tag, n_tag);
     memcpy(rdata + 2 + n_tag, in->value, n_value);
@@ -314,7 +322,9 @@ static bool build_challenge(struct topology_build *b, const struct spec_challeng
                             struct static_name *out)
 {
     uint8_t labels[256];
-    const char *at = in->at ? in->at : "";
+    const char *at = in->at;
+    if (!at)
+        at = "";
     struct records r = {b, build_array(b, in->n_txt, sizeof *r.list), 0, 0};
     if (!r.list || !place_ok(b, in, at, &out->in_frontend))
         return false;

@@ -41,7 +41,9 @@ const char *build_string(struct topology_build *b, const char *s)
     const char *copy = arena_strdup(&b->t->frame->arena, s);
     if (!copy)
         b->ctx->nomem = true;
-    return copy ? copy : "";
+    if (copy)
+        return copy;
+    return "";
 }
 
 int build_find_region(struct topology_build *b, int line, const char *what, const char *name)
@@ -150,8 +152,9 @@ static void build_name_servers(struct topology_build *b)
         char stamp[64];
         snprintf(stamp, sizeof stamp, "%.*s", (int)(dot - text), text);
         int region = build_find_region(b, line, "name_servers", dot + 1);
-        int at =
-            region < 0 ? -1 : build_find_stamp(b, line, "name_servers", (uint8_t)region, stamp);
+        int at = -1;
+        if (region >= 0)
+            at = build_find_stamp(b, line, "name_servers", (uint8_t)region, stamp);
         if (at < 0)
             continue;
         for (size_t k = 0; k < n; k++)
@@ -233,7 +236,11 @@ static void build_access(struct topology_build *b, const struct spec_registry *i
 static void build_weight(struct topology_build *b, struct registry *r, uint8_t region,
                          uint8_t weight)
 {
-    uint8_t *w = r->weights ? (uint8_t *)r->weights : build_temp(b, TOPOLOGY_MAX_REGIONS, 1);
+    uint8_t *w;
+    if (r->weights)
+        w = (uint8_t *)r->weights;
+    else
+        w = build_temp(b, TOPOLOGY_MAX_REGIONS, 1);
     if (!w)
         return;
     if (!r->weights)
@@ -289,8 +296,11 @@ static void build_move(struct topology_build *b, const char *what, const struct 
     if (at == stamp)
         options_error(b->ctx, doc_key_line(s->node, "stamp_was"),
                       "%s: stamp_was is the stamp that it has: %s", what, s->was);
-    struct stamp_move *list = r->moves ? (struct stamp_move *)r->moves
-                                       : build_temp(b, TOPOLOGY_MAX_REGIONS, sizeof *list);
+    struct stamp_move *list;
+    if (r->moves)
+        list = (struct stamp_move *)r->moves;
+    else
+        list = build_temp(b, TOPOLOGY_MAX_REGIONS, sizeof *list);
     if (!list || at < 0 || at == stamp)
         return;
     size_t to = r->n_moves++; // in the order of the regions
@@ -320,9 +330,10 @@ static void build_replicas(struct topology_build *b, const struct spec_registry 
             options_error(b->ctx, line, "%s: region %s is given twice", what, s->region);
             continue;
         }
-        int stamp = s->stamp ? build_find_stamp(b, doc_key_line(s->node, "stamp"), what,
-                                                (uint8_t)region, s->stamp)
-                             : 0;
+        int stamp = 0;
+        if (s->stamp)
+            stamp = build_find_stamp(b, doc_key_line(s->node, "stamp"), what, (uint8_t)region,
+                                     s->stamp);
         r->replica_set |= (region_set)1 << region;
         size_t at = n++; // in the order of the regions
         for (; at > 0 && reps[at - 1].region > region; at--)
@@ -346,7 +357,9 @@ static int label_order(const void *a, const void *b)
 {
     const struct spec_registry *x = a, *y = b;
     int c = strcmp(x->label, y->label);
-    return c ? c : (x->node->line > y->node->line) - (x->node->line < y->node->line);
+    if (c)
+        return c;
+    return (x->node->line > y->node->line) - (x->node->line < y->node->line);
 }
 
 // Labels first, since the frozen array is sorted by them.
@@ -355,9 +368,12 @@ bool topology_sort_registries(struct topology_build *b)
     struct spec_registry *s = b->s->registries;
     for (size_t i = 0; i < b->s->n_registries; i++) {
         bool hashed = s[i].name && s[i].hash;
-        s[i].label = hashed      ? arena_printf(b->ctx->arena, "%s-%s", s[i].name, s[i].hash)
-                     : s[i].name ? s[i].name
-                                 : "";
+        if (hashed)
+            s[i].label = arena_printf(b->ctx->arena, "%s-%s", s[i].name, s[i].hash);
+        else if (s[i].name)
+            s[i].label = s[i].name;
+        else
+            s[i].label = "";
         if (!s[i].label) {
             b->ctx->nomem = true;
             return false;
@@ -390,8 +406,14 @@ static void check_twice(struct topology_build *b, size_t i)
 void topology_build_registry(struct topology_build *b, const struct spec_registry *in,
                              struct registry *r)
 {
-    r->name = in->name ? in->name : "";
-    r->hash = in->hash ? in->hash : "";
+    if (in->name)
+        r->name = in->name;
+    else
+        r->name = "";
+    if (in->hash)
+        r->hash = in->hash;
+    else
+        r->hash = "";
     r->label = in->label;
     r->regional_endpoints = in->regional_endpoints;
     r->data_endpoints = in->data_endpoints;
@@ -403,7 +425,9 @@ void topology_build_registry(struct topology_build *b, const struct spec_registr
 void topology_build_registries(struct topology_build *b)
 {
     size_t n = b->s->n_registries;
-    struct registry *all = topology_sort_registries(b) ? build_temp(b, n, sizeof *all) : NULL;
+    struct registry *all = NULL;
+    if (topology_sort_registries(b))
+        all = build_temp(b, n, sizeof *all);
     if (!all)
         return;
     for (size_t i = 0; i < n && !b->ctx->nomem; i++) {

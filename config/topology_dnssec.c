@@ -94,12 +94,15 @@ static void check_zone(struct topology_build *b, const struct dnskey *keys, size
                        enum dnskey_zone zone)
 {
     bool signs_zone = false, has_ds = false;
-    int line = b->s->dnssec.node ? b->s->dnssec.node->key_line : 0;
+    int line = 0;
+    if (b->s->dnssec.node)
+        line = b->s->dnssec.node->key_line;
     const struct dnskey *first = NULL;
     for (size_t i = 0; i < n; i++) {
         if (keys[i].zone != zone)
             continue;
-        first = first ? first : &keys[i];
+        if (!first)
+            first = &keys[i];
         signs_zone |= dnskey_signs_zone(&keys[i]);
         has_ds |= dnskey_has_ds(&keys[i]);
         if (keys[i].algorithm != first->algorithm)

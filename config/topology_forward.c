@@ -140,7 +140,9 @@ const struct view_forward *topology_build_forward(struct topology_build *b,
     check_names(b, in);
     check_upstreams(b, in);
     struct view_forward *out = build_array(b, 1, sizeof *out);
-    size_t n_names = all ? 1 : f->n_names;
+    size_t n_names = 1;
+    if (!all)
+        n_names = f->n_names;
     struct forward_suffix *names = build_array(b, n_names, sizeof *names);
     if (!out || !names || b->ctx->n_errors > before)
         return NULL;

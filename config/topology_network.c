@@ -20,7 +20,9 @@ static int source_order(const void *a, const void *b)
 {
     const struct source *x = a, *y = b;
     int c = memcmp(x->cidr.ip.b, y->cidr.ip.b, 16);
-    return c ? c : (x->cidr.bits > y->cidr.bits) - (x->cidr.bits < y->cidr.bits);
+    if (c)
+        return c;
+    return (x->cidr.bits > y->cidr.bits) - (x->cidr.bits < y->cidr.bits);
 }
 
 // Two networks overlap only if one holds the other; in this order the holder comes first, and what
@@ -28,8 +30,10 @@ static int source_order(const void *a, const void *b)
 static void check_sources(struct topology_build *b)
 {
     size_t n = 0;
-    for (size_t i = 0; i < b->s->n_views; i++)
-        n += b->s->views[i].n_listeners ? 0 : b->s->views[i].n_sources;
+    for (size_t i = 0; i < b->s->n_views; i++) {
+        if (!b->s->views[i].n_listeners)
+            n += b->s->views[i].n_sources;
+    }
     struct source *all = arena_array(b->ctx->arena, n + 1, sizeof *all);
     if (!all) {
         b->ctx->nomem = true;
@@ -49,8 +53,16 @@ static void check_sources(struct topology_build *b)
         }
         if (all[holder].view == all[i].view)
             continue;
-        const struct source *late = all[i].line > all[holder].line ? &all[i] : &all[holder];
-        const struct source *early = late == &all[i] ? &all[holder] : &all[i];
+        const struct source *late;
+        if (all[i].line > all[holder].line)
+            late = &all[i];
+        else
+            late = &all[holder];
+        const struct source *early;
+        if (late == &all[i])
+            early = &all[holder];
+        else
+            early = &all[i];
         options_error(
             b->ctx, late->line,
             "view %s: source %s overlaps %s of view %s; give one of them listeners of its own",
@@ -91,7 +103,10 @@ void topology_build_views(struct topology_build *b)
         struct cidr *sources = build_copy(b, in->sources, in->n_sources, sizeof *in->sources);
         v->sources = sources;
         v->n_listeners = in->n_listeners;
-        v->n_sources = sources ? cidr_set_make(sources, in->n_sources) : 0;
+        if (sources)
+            v->n_sources = cidr_set_make(sources, in->n_sources);
+        else
+            v->n_sources = 0;
         v->access = topology_build_access(b, &in->access);
         v->on_foreign = in->on_foreign;
         v->forward = topology_build_forward(b, in);
@@ -137,7 +152,9 @@ static void check_address(struct topology_build *b, const struct member_at *at,
                           const struct private_member *m)
 {
     char text[IP_TEXT_SIZE];
-    const struct view *view = at->pe->view < b->t->n_views ? &b->t->views[at->pe->view] : NULL;
+    const struct view *view = NULL;
+    if (at->pe->view < b->t->n_views)
+        view = &b->t->views[at->pe->view];
     ip_format(&m->ip, text);
     if (!topology_ip_sensible(&m->ip)) {
         options_error(b->ctx, at->line, "private endpoint %s: %s cannot be a host's address",
@@ -209,7 +226,9 @@ static size_t member_addresses(struct topology_build *b, struct member_at *at,
                                struct private_member *out)
 {
     size_t n = 0;
-    const struct doc_node *items = v->kind == DOC_LIST ? v->child : v;
+    const struct doc_node *items = v;
+    if (v->kind == DOC_LIST)
+        items = v->child;
     if (v->kind == DOC_MAP || (v->kind == DOC_LIST && !v->n)) {
         options_error(b->ctx, at->line,
                       "private endpoint %s: %s: expected an IP address or a list of them",
@@ -257,8 +276,12 @@ static void build_members(struct topology_build *b, const struct spec_private *i
             pe->name);
         return;
     }
-    for (const struct doc_node *v = a->child; v; v = v->next)
-        room += v->kind == DOC_LIST ? v->n : 1;
+    for (const struct doc_node *v = a->child; v; v = v->next) {
+        if (v->kind == DOC_LIST)
+            room += v->n;
+        else
+            room++;
+    }
     if (room > PRIVATE_MEMBERS_MAX) {
         options_error(b->ctx, a->key_line, "private endpoint %s: %zu addresses; it may have %d",
                       pe->name, room, PRIVATE_MEMBERS_MAX);
@@ -285,8 +308,12 @@ static struct registry *find_registry(struct topology_build *b, const struct spe
         int c = strcmp(b->registries[low + half].name, in->registry);
         if (c == 0)
             return &b->registries[low + half];
-        low += c < 0 ? half + 1 : 0;
-        left = c < 0 ? left - half - 1 : half;
+        if (c < 0) {
+            low += half + 1;
+            left = left - half - 1;
+        } else {
+            left = half;
+        }
     }
     if (!in->registry)
         return NULL;
@@ -344,7 +371,8 @@ static const struct private_owner *check_unique(struct topology_build *b,
         b->ctx->nomem = true;
     if (!r || pe->view == UINT32_MAX)
         return mine;
-    if ((first = private_index_view(b->index, r->name, pe->view)))
+    first = private_index_view(b->index, r->name, pe->view);
+    if (first)
         say_twice(b, doc_key_line(in->node, "view"), first->line,
                   "private endpoint %s: registry %s has one in view %s already%s", pe->name,
                   in->registry, in->view, first->line ? "," : "");
@@ -385,7 +413,10 @@ void topology_build_private(struct topology_build *b)
     for (size_t i = 0; all && owner && i < n && !b->ctx->nomem; i++) {
         const struct spec_private *in = &b->s->private_endpoints[i];
         struct private_endpoint *pe = &all[i];
-        pe->name = in->name ? in->name : "";
+        if (in->name)
+            pe->name = in->name;
+        else
+            pe->name = "";
         owner[i] = find_registry(b, in, pe->name);
         pe->view = find_view(b, in, pe->name);
         const struct private_owner *mine = check_unique(b, in, pe, owner[i]);

@@ -27,7 +27,10 @@ static const char *read_degrees(const char *p, int32_t most, int32_t *out)
     }
     if (v > most * 10000)
         return NULL;
-    *out = minus ? -v : v;
+    if (minus)
+        *out = -v;
+    else
+        *out = v;
     return p;
 }
 
@@ -97,10 +100,15 @@ static size_t build_order(struct topology_build *b, const struct doc_node *node,
 static int override_order(const void *a, const void *b)
 {
     const struct routing_override *x = a, *y = b;
-    if (x->cidr.bits != y->cidr.bits)
-        return x->cidr.bits > y->cidr.bits ? -1 : 1;
+    if (x->cidr.bits != y->cidr.bits) {
+        if (x->cidr.bits > y->cidr.bits)
+            return -1;
+        return 1;
+    }
     int c = memcmp(x->cidr.ip.b, y->cidr.ip.b, 16);
-    return c ? c : (x->line > y->line) - (x->line < y->line);
+    if (c)
+        return c;
+    return (x->line > y->line) - (x->line < y->line);
 }
 
 static void build_overrides(struct topology_build *b)
@@ -164,15 +172,23 @@ int topology_set_source(struct topology *t, const char *source)
     if (!copy)
         return ERR_NOMEM;
     t->source = copy;
-    return place_all(t) ? 0 : ERR_NOMEM;
+    if (place_all(t))
+        return 0;
+    return ERR_NOMEM;
 }
 
 static void build_settings(struct topology_build *b)
 {
     const struct spec_routing *s = &b->s->routing;
     struct routing_settings *r = &b->t->routing;
-    r->latency_given = s->latency_file ? build_string(b, s->latency_file) : NULL;
-    r->maxmind_given = s->maxmind_file ? build_string(b, s->maxmind_file) : NULL;
+    if (s->latency_file)
+        r->latency_given = build_string(b, s->latency_file);
+    else
+        r->latency_given = NULL;
+    if (s->maxmind_file)
+        r->maxmind_given = build_string(b, s->maxmind_file);
+    else
+        r->maxmind_given = NULL;
     if (!place_all(b->t))
         b->ctx->nomem = true;
     r->latency_margin_ms = s->latency_margin_ms;

@@ -38,7 +38,10 @@ static bool suffix_ok(const char *s)
     if (!strcmp(s, "."))
         return true;
     for (; s[n]; n++) {
-        label = s[n] == '.' ? 0 : label + 1;
+        if (s[n] == '.')
+            label = 0;
+        else
+            label = label + 1;
         if ((s[n] == '.' && (n == 0 || s[n - 1] == '.')) || label > 63 ||
             !strchr("abcdefghijklmnopqrstuvwxyz0123456789-_.", s[n]))
             return false;

@@ -81,7 +81,12 @@ static const struct notify_target *build_notify(struct topology_build *b,
     for (size_t i = 0; out && i < s->n_notify; i++) {
         const struct spec_notify *in = &s->notify[i];
         out[i].to = in->to;
-        out[i].key = in->key ? find_key(t, in->key) : t->n_keys ? t->keys[0] : NULL;
+        if (in->key)
+            out[i].key = find_key(t, in->key);
+        else if (t->n_keys)
+            out[i].key = t->keys[0];
+        else
+            out[i].key = NULL;
         if (in->key && !out[i].key)
             options_error(b->ctx, doc_key_line(in->node, "key"),
                           "transfer.notify: key \"%.80s\" is not in tsig_keys", in->key);
@@ -110,10 +115,19 @@ void topology_build_transfer(struct topology_build *b)
     t->allow = build_copy(b, s->allow, s->n_allow, sizeof *s->allow);
     t->n_allow = s->n_allow;
     t->keys = build_keys(b, s);
-    t->n_keys = t->keys ? s->n_keys : 0;
+    if (t->keys)
+        t->n_keys = s->n_keys;
+    else
+        t->n_keys = 0;
     t->notify = build_notify(b, s, t);
-    t->n_notify = t->notify ? s->n_notify : 0;
+    if (t->notify)
+        t->n_notify = s->n_notify;
+    else
+        t->n_notify = 0;
     t->secondaries = build_copy(b, s->secondaries, s->n_secondaries, sizeof *s->secondaries);
-    t->n_secondaries = t->secondaries ? s->n_secondaries : 0;
+    if (t->secondaries)
+        t->n_secondaries = s->n_secondaries;
+    else
+        t->n_secondaries = 0;
     build_secondaries(b, s);
 }

@@ -10,7 +10,10 @@ static const struct cidr *copy_set(struct topology_build *b, const struct cidr *
                                    size_t *out_n)
 {
     struct cidr *set = build_copy(b, list, n, sizeof *list);
-    *out_n = set ? cidr_set_make(set, n) : 0;
+    if (set)
+        *out_n = cidr_set_make(set, n);
+    else
+        *out_n = 0;
     return set;
 }
 
@@ -26,7 +29,9 @@ static int listener_order(const void *a, const void *b)
 {
     const struct view_listener *x = a, *y = b;
     int c = memcmp(x->at.ip.b, y->at.ip.b, sizeof x->at.ip.b);
-    return c ? c : x->at.port - y->at.port;
+    if (c)
+        return c;
+    return x->at.port - y->at.port;
 }
 
 static int source_order(const void *a, const void *b)
@@ -41,7 +46,8 @@ void topology_build_view_index(struct topology_build *b)
     size_t n_listeners = 0, n_sources = 0;
     for (size_t i = 0; i < t->n_views; i++) {
         n_listeners += t->views[i].n_listeners;
-        n_sources += t->views[i].n_listeners ? 0 : t->views[i].n_sources;
+        if (!t->views[i].n_listeners)
+            n_sources += t->views[i].n_sources;
     }
     struct view_listener *listeners = build_array(b, n_listeners, sizeof *listeners);
     struct view_source *sources = build_array(b, n_sources, sizeof *sources);

@@ -20,7 +20,9 @@ int change_log_reader_init(struct change_log_reader *f, const char *topology_pat
     *f = (struct change_log_reader){.line = 1};
     f->path = mem_printf("%s.changes", topology_path);
     f->changer = changer_new();
-    return f->path && f->changer ? 0 : ERR_NOMEM;
+    if (f->path && f->changer)
+        return 0;
+    return ERR_NOMEM;
 }
 
 void change_log_reader_done(struct change_log_reader *f)
@@ -83,7 +85,10 @@ static bool take_one(struct change_log_reader *f, const char *text, size_t n, st
     if (!told)
         tell(&why, diag);
     diag_done(&why);
-    f->told_at = rc == ERR_BUSY ? f->at + 1 : 0;
+    if (rc == ERR_BUSY)
+        f->told_at = f->at + 1;
+    else
+        f->told_at = 0;
     if (stays)
         return false;
     pass(f, text, n);

@@ -96,9 +96,12 @@ static void remember(struct touched *x, const struct registry *r)
 static struct registry *touch(struct touched *x, const char *name)
 {
     struct registry *known = htab_get(x->names, name, strlen(name)), r;
-    const struct catalogue_registry *rec =
-        known ? NULL : catalogue_find_name(x->t->catalogue, name);
-    struct registry_room *room = rec ? arena_alloc(x->a, sizeof *room) : NULL;
+    const struct catalogue_registry *rec = NULL;
+    if (!known)
+        rec = catalogue_find_name(x->t->catalogue, name);
+    struct registry_room *room = NULL;
+    if (rec)
+        room = arena_alloc(x->a, sizeof *room);
     if (known || !rec)
         return known;
     if (!room) {
@@ -118,7 +121,9 @@ static void gather_rows(struct touched *x)
         struct registry *r = &x->b.registries[i];
         const struct catalogue_registry *old = catalogue_find_name(x->t->catalogue, r->name);
         const struct private_endpoint *const *list;
-        size_t n = old ? catalogue_private_endpoints(x->t->catalogue, old, &list) : 0;
+        size_t n = 0;
+        if (old)
+            n = catalogue_private_endpoints(x->t->catalogue, old, &list);
         if (n)
             r->private_endpoints = list;
         r->n_private_endpoints = n;
@@ -150,7 +155,9 @@ static void gather_gone(struct touched *x)
     for (size_t i = 0; i < s->n_remove_private_endpoints && !x->b.ctx->nomem; i++) {
         const char *name = s->remove_private_endpoints[i];
         int line = doc_item_line(s->node, "remove_private_endpoints", i);
-        const struct private_owner *o = name ? private_index_name(x->index, name) : NULL;
+        const struct private_owner *o = NULL;
+        if (name)
+            o = private_index_name(x->index, name);
         if (name && !o)
             options_error(x->b.ctx, line,
                           "remove_private_endpoints: there is no private endpoint %.80s", name);
@@ -162,7 +169,9 @@ static void gather_gone(struct touched *x)
     }
     for (size_t i = 0; i < s->n_private_endpoints && !x->b.ctx->nomem; i++) {
         const struct spec_private *p = &s->private_endpoints[i];
-        const struct private_owner *o = p->name ? private_index_name(x->index, p->name) : NULL;
+        const struct private_owner *o = NULL;
+        if (p->name)
+            o = private_index_name(x->index, p->name);
         if (o && !htab_get(x->gone, p->name, strlen(p->name)))
             put_name(x, x->gone, p->name, (void *)p->name);
         if (o && !htab_get(x->removed, o->registry, strlen(o->registry)))
@@ -199,8 +208,9 @@ static void take_away(struct touched *x)
 {
     for (size_t i = 0; i < x->n; i++) {
         struct registry *r = &x->all[i];
-        const struct private_endpoint **kept =
-            r->n_private_endpoints ? room_for(x, r->n_private_endpoints) : NULL;
+        const struct private_endpoint **kept = NULL;
+        if (r->n_private_endpoints)
+            kept = room_for(x, r->n_private_endpoints);
         if (!kept)
             continue;
         r->n_private_endpoints =
@@ -208,11 +218,16 @@ static void take_away(struct touched *x)
         r->private_endpoints = kept;
     }
     for (size_t i = 0; i < x->s->n_remove; i++) {
-        const struct catalogue_registry *r =
-            x->s->remove[i] ? catalogue_find_name(x->t->catalogue, x->s->remove[i]) : NULL;
+        const struct catalogue_registry *r = NULL;
+        if (x->s->remove[i])
+            r = catalogue_find_name(x->t->catalogue, x->s->remove[i]);
         const struct private_endpoint *const *list;
-        size_t n = r ? catalogue_private_endpoints(x->t->catalogue, r, &list) : 0;
-        const struct private_endpoint **kept = n ? room_for(x, n) : NULL;
+        size_t n = 0;
+        if (r)
+            n = catalogue_private_endpoints(x->t->catalogue, r, &list);
+        const struct private_endpoint **kept = NULL;
+        if (n)
+            kept = room_for(x, n);
         if (kept && drop_gone(x, x->s->remove[i], list, n, kept))
             options_error(x->b.ctx, doc_item_line(x->s->node, "remove", i),
                           "remove: private endpoint %s leads to registry %s; remove it too",
@@ -274,8 +289,9 @@ static void judge(struct touched *x)
 {
     for (size_t i = 0; i < x->s->n_registries; i++) {
         const struct spec_registry *row = &x->s->registries[i];
-        const struct registry *r =
-            row->name ? htab_get(x->names, row->name, strlen(row->name)) : NULL;
+        const struct registry *r = NULL;
+        if (row->name)
+            r = htab_get(x->names, row->name, strlen(row->name));
         if (!r)
             continue;
         judge_kept(x, row, r);
@@ -295,7 +311,9 @@ static int publishable(struct touched *x, const char *text, size_t n, struct top
 {
     struct topology *next = topology_successor(x->t);
     AUTO_BUF struct buf chain;
-    int rc = next ? 0 : ERR_NOMEM;
+    int rc = ERR_NOMEM;
+    if (next)
+        rc = 0;
     for (size_t i = 0; !rc && i < x->s->n_remove; i++)
         rc = catalogue_remove(next->catalogue, x->s->remove[i]);
     for (size_t i = 0; !rc && i < x->n; i++)
@@ -303,7 +321,8 @@ static int publishable(struct touched *x, const char *text, size_t n, struct top
     buf_init(&chain, 0);
     buf_add(&chain, x->t->content_hash, SHA256_BYTES);
     buf_add(&chain, text, n);
-    rc = rc ? rc : chain.err;
+    if (!rc)
+        rc = chain.err;
     if (rc) {
         snapshot_unref(next);
         return rc;
@@ -362,7 +381,9 @@ static int index_for(struct changer *c, const struct topology *t)
     private_index_free(c->index);
     c->index = private_index_new();
     c->n_uses = 0;
-    int rc = c->index ? private_index_add_all(c->index, t) : ERR_NOMEM;
+    int rc = ERR_NOMEM;
+    if (c->index)
+        rc = private_index_add_all(c->index, t);
     if (rc) {
         private_index_free(c->index);
         c->index = NULL;
@@ -379,13 +400,16 @@ static int apply(struct changer *c, struct touched *x, const struct spec_change 
                                  .private_endpoints = s->private_endpoints,
                                  .n_private_endpoints = s->n_private_endpoints};
     bool private_too = s->n_private_endpoints || s->n_remove_private_endpoints;
-    int rc = private_too ? index_for(c, x->t) : 0;
+    int rc = 0;
+    if (private_too)
+        rc = index_for(c, x->t);
     if (rc)
         return rc;
     x->b.s = &spec;
     x->b.index = x->index = private_too ? c->index : NULL;
     rc = gather_and_judge(x);
-    rc = rc ? rc : publishable(x, text, n, out);
+    if (!rc)
+        rc = publishable(x, text, n, out);
     if (rc && private_too) { // it was changed on the way
         private_index_free(c->index);
         c->index = NULL;
@@ -418,7 +442,10 @@ int changer_apply(struct changer *c, const struct topology *t, const char *text,
                             &root);
     if (!rc) {
         options_apply(&ctx, &spec_change_set, root, "", &s);
-        rc = ctx.nomem ? ERR_NOMEM : check_version(t, &s, &ctx);
+        if (ctx.nomem)
+            rc = ERR_NOMEM;
+        else
+            rc = check_version(t, &s, &ctx);
     }
     if (!rc && ctx.n_errors)
         rc = ERR_INVAL;

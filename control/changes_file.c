@@ -42,7 +42,8 @@ static int apply_all(const char *file, struct buf *text, struct diag *diag, stru
             *t = next;
             ++*out_applied;
         }
-        rc = rc == ERR_NOMEM ? rc : 0;
+        if (rc != ERR_NOMEM)
+            rc = 0;
         line += count_lines(text->p + at, n);
         at += n;
     }
@@ -55,13 +56,17 @@ int changes_load(const char *path, struct diag *diag, struct topology **t, size_
     AUTO_BUF struct buf text;
     AUTO_FREE char *file = mem_printf("%s.changes", path);
     buf_init(&text, 0);
-    int rc = file ? file_read(file, FILE_MAX, &text) : ERR_NOMEM;
+    int rc = ERR_NOMEM;
+    if (file)
+        rc = file_read(file, FILE_MAX, &text);
     *out_applied = 0;
     if (rc == ERR_NOTFOUND)
         return 0;
     if (rc)
         diag_add(diag, file, 0, "cannot be read: %s", err_text(rc));
-    return rc ? rc : apply_all(file, &text, diag, t, out_applied);
+    if (rc)
+        return rc;
+    return apply_all(file, &text, diag, t, out_applied);
 }
 
 // The document as it is appended: with its version in front if it has none, and the line that ends
@@ -89,23 +94,32 @@ static int cut_torn_end(int fd, const struct buf *now)
     size_t whole = 0, n;
     while ((n = change_whole(buf_cstr(now) + whole, now->n - whole)))
         whole += n;
-    return whole == now->n || !ftruncate(fd, (off_t)whole) ? 0 : err_from_errno(errno);
+    if (whole == now->n || !ftruncate(fd, (off_t)whole))
+        return 0;
+    return err_from_errno(errno);
 }
 
 static int append_durably(int fd, const struct buf *doc, const char *file)
 {
     AUTO_FREE char *dir = mem_strdup(file);
-    char *slash = dir ? strrchr(dir, '/') : NULL;
-    int rc = dir ? 0 : ERR_NOMEM;
+    char *slash = NULL;
+    if (dir)
+        slash = strrchr(dir, '/');
+    int rc = ERR_NOMEM;
+    if (dir)
+        rc = 0;
     if (!rc && lseek(fd, 0, SEEK_END) < 0)
         rc = err_from_errno(errno);
     // in one write: readers see it whole or torn at its end
-    rc = rc ? rc : fd_write_all(fd, doc->p, doc->n);
+    if (!rc)
+        rc = fd_write_all(fd, doc->p, doc->n);
     if (!rc && fsync(fd))
         rc = err_from_errno(errno);
     if (slash)
         *slash = 0;
-    return rc ? rc : dir_sync(!slash ? "." : *dir ? dir : "/");
+    if (rc)
+        return rc;
+    return dir_sync(!slash ? "." : *dir ? dir : "/");
 }
 
 static int append_locked(int fd, const char *path, const char *file, const char *text, size_t n,
@@ -118,20 +132,27 @@ static int append_locked(int fd, const char *path, const char *file, const char 
     buf_init(&now, 0);
     buf_init(&doc, 0);
     int rc = file_read(file, FILE_MAX, &now);
-    rc = rc ? rc : topology_load(path, diag, &t);
-    rc = rc ? rc : apply_all(file, &now, NULL, &t, &applied);
-    rc = rc ? rc : with_version(text, n, t->version + 1, &doc);
+    if (!rc)
+        rc = topology_load(path, diag, &t);
+    if (!rc)
+        rc = apply_all(file, &now, NULL, &t, &applied);
+    if (!rc)
+        rc = with_version(text, n, t->version + 1, &doc);
     if (!rc) {
         c = changer_new();
         bool filled = doc.n > n && memcmp(doc.p, text, n < 8 ? n : 8) != 0;
-        rc = c ? changer_apply(c, t, doc.p, doc.n, source, filled ? 0 : 1, diag, &next) : ERR_NOMEM;
+        if (c)
+            rc = changer_apply(c, t, doc.p, doc.n, source, filled ? 0 : 1, diag, &next);
+        else
+            rc = ERR_NOMEM;
     }
     if (rc == ERR_BUSY) // it will do later, but only what holds now is appended
         rc = ERR_INVAL;
     if (rc == ERR_EXISTS)
         diag_add(diag, source, 0, "its version is not higher than %llu, which it would follow",
                  (unsigned long long)t->version);
-    rc = rc ? rc : cut_torn_end(fd, &now);
+    if (!rc)
+        rc = cut_torn_end(fd, &now);
     if (!rc)
         rc = append_durably(fd, &doc, file);
     if (!rc)
@@ -158,7 +179,9 @@ int changes_append(const char *path, const char *text, size_t n, const char *sou
     }
     struct stat st;
     // whoever reads the topology reads its changes
-    mode_t mode = stat(path, &st) ? 0640 : st.st_mode & 0666;
+    mode_t mode = 0640;
+    if (!stat(path, &st))
+        mode = st.st_mode & 0666;
     AUTO_CLOSE int fd = open(file, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (fd < 0 || fchmod(fd, mode) || flock(fd, LOCK_EX)) {
         int rc = err_from_errno(errno);

@@ -28,9 +28,15 @@ int topology_saver_write(const char *path, const struct topology *t, const struc
     AUTO_BUF struct buf out;
     buf_init(&out, 0);
     int rc = compiled_format(t, &out);
-    const struct buf *b = rc == ERR_UNSUPPORTED ? text : &out;
-    if (b)
-        rc = b->err ? b->err : file_write_atomic(path, buf_cstr(b), b->n, 0600);
+    const struct buf *b = text;
+    if (rc != ERR_UNSUPPORTED)
+        b = &out;
+    if (b) {
+        if (b->err)
+            rc = b->err;
+        else
+            rc = file_write_atomic(path, buf_cstr(b), b->n, 0600);
+    }
     static struct log_limit limit = LOG_LIMIT(60000);
     if (rc)
         log_limited(&limit, LOG_WARN, "config: cannot keep the last good topology at %s: %s", path,
@@ -85,7 +91,9 @@ int topology_saver_start(const char *path, struct topology_saver **out)
     pthread_cond_init(&k->news, &attr);
     pthread_condattr_destroy(&attr);
     k->path = mem_strdup(path);
-    int rc = k->path ? thread_start(&k->thread, topology_saver_main, k) : ERR_NOMEM;
+    int rc = ERR_NOMEM;
+    if (k->path)
+        rc = thread_start(&k->thread, topology_saver_main, k);
     k->running = !rc;
     if (rc)
         topology_saver_stop(k);

@@ -163,7 +163,10 @@ static void refuse(struct topology_watcher *w, struct watched *f, char *why)
     if (!again)
         f->status.refused++;
     free(f->status.refused_why);
-    f->status.refused_why = why ? why : mem_strdup("out of memory");
+    if (why)
+        f->status.refused_why = why;
+    else
+        f->status.refused_why = mem_strdup("out of memory");
     // only this thread replaces it, so that it may still be read below
     pthread_mutex_unlock(&w->lock);
     if (again)
@@ -173,14 +176,19 @@ static void refuse(struct topology_watcher *w, struct watched *f, char *why)
     for (const char *line = why ? why : "out of memory"; *line;) {
         int n = (int)strcspn(line, "\n");
         log_warn("config: %.*s", n, line);
-        line += line[n] ? n + 1 : n;
+        if (line[n])
+            line += n + 1;
+        else
+            line += n;
     }
 }
 
 static int keep_bytes(const struct watched *f, const struct buf *b)
 {
     static struct log_limit limit = LOG_LIMIT(60000);
-    int rc = b->err ? b->err : file_write_atomic(f->last_path, buf_cstr(b), b->n, 0600);
+    int rc = b->err;
+    if (!rc)
+        rc = file_write_atomic(f->last_path, buf_cstr(b), b->n, 0600);
     if (rc)
         log_limited(&limit, LOG_WARN, "config: cannot keep the last good %s at %s: %s", f->what,
                     f->last_path, err_text(rc));
@@ -191,8 +199,10 @@ static int keep_bytes(const struct watched *f, const struct buf *b)
 static void keep_last_good(struct topology_watcher *w, struct watched *f, const struct document *d)
 {
     bool topology = f == &w->topology, again = f->unkept;
-    f->unkept = topology ? topology_saver_write(f->last_path, topology_of(d), &d->text)
-                         : keep_bytes(f, &d->text);
+    if (topology)
+        f->unkept = topology_saver_write(f->last_path, topology_of(d), &d->text);
+    else
+        f->unkept = keep_bytes(f, &d->text);
     f->tried_ms = clock_mono_ms();
     if (again && !f->unkept)
         log_info("config: the last good %s is kept at %s", f->what, f->last_path);
@@ -242,7 +252,10 @@ static bool may_follow(struct watched *f, const struct topology *before,
         bytes_of(next->text.p, compiled_is(next->text.p, next->text.n) ? 0 : next->text.n);
     bool ok =
         successor_ok(before, topology_of(next), text, clock_wall_ms() / 1000, &diag, &f->again_s);
-    *out_why = ok ? NULL : diag_text(&diag);
+    if (ok)
+        *out_why = NULL;
+    else
+        *out_why = diag_text(&diag);
     diag_done(&diag);
     return ok;
 }
@@ -306,7 +319,9 @@ static int parse_last(struct topology_watcher *w, struct watched *f, struct diag
     if (f != &w->topology)
         return f->parse(f->form, f->last_path, NULL, diag, out);
     int rc = watch_parse_kept(f->form, f->last_path, f->path, diag, out);
-    AUTO_FREE char *older = rc == ERR_NOTFOUND ? mem_printf("%s.yaml", f->last_path) : NULL;
+    AUTO_FREE char *older = NULL;
+    if (rc == ERR_NOTFOUND)
+        older = mem_printf("%s.yaml", f->last_path);
     if (older) {
         watch_document_done(out);
         *out = (struct document){0};
@@ -344,7 +359,8 @@ static int load_first(struct topology_watcher *w, struct watched *f, struct diag
         if (!last_rc && file.version && file.version == last.version && other)
             log_warn("config: the %s has other content than before under the same version %llu",
                      f->what, (unsigned long long)file.version);
-        w->kept_version = f == &w->topology ? file.version : w->kept_version;
+        if (f == &w->topology)
+            w->kept_version = file.version;
         if (other)
             keep_last_good(w, f, &file);
         publish(w, f, &file, false);
@@ -498,8 +514,11 @@ static void *watch_thread(void *arg)
 static void watch_dir_of(struct topology_watcher *w, const char *path)
 {
     const char *slash = strrchr(path, '/');
-    AUTO_FREE char *dir =
-        slash ? mem_strndup(path, slash == path ? 1 : (size_t)(slash - path)) : mem_strdup(".");
+    AUTO_FREE char *dir;
+    if (slash)
+        dir = mem_strndup(path, slash == path ? 1 : (size_t)(slash - path));
+    else
+        dir = mem_strdup(".");
     if (w->inotify < 0 || !dir ||
         inotify_add_watch(w->inotify, dir,
                           IN_CLOSE_WRITE | IN_MODIFY | IN_MOVED_TO | IN_ATTRIB | IN_DELETE) < 0)
@@ -534,7 +553,9 @@ static int watched_init(struct watched *f, const char *what, const char *path, c
     f->what = what;
     f->path = mem_strdup(path);
     f->last_path = mem_strdup(last);
-    return f->path && f->last_path ? 0 : ERR_NOMEM;
+    if (f->path && f->last_path)
+        return 0;
+    return ERR_NOMEM;
 }
 
 static int start_threads(struct topology_watcher *w)
@@ -559,11 +580,14 @@ static int start(struct topology_watcher *w, const char *state_dir, struct diag 
     if (w->principals.path) {
         watch_dir_of(w, w->principals.path);
         int rc2 = load_first(w, &w->principals, diag); // both, so that all errors are told
-        rc = rc ? rc : rc2;
+        if (!rc)
+            rc = rc2;
     }
     if (!rc)
         look_at_changes(w);
-    return rc ? rc : start_threads(w);
+    if (rc)
+        return rc;
+    return start_threads(w);
 }
 
 static int name_all(struct topology_watcher *w, const char *topology_path,
@@ -571,7 +595,9 @@ static int name_all(struct topology_watcher *w, const char *topology_path,
 {
     AUTO_FREE char *last = mem_printf("%s/topology.last", state_dir);
     AUTO_FREE char *last_principals = mem_printf("%s/principals.last.yaml", state_dir);
-    int rc = last && last_principals ? 0 : ERR_NOMEM;
+    int rc = ERR_NOMEM;
+    if (last && last_principals)
+        rc = 0;
     if (!rc)
         rc = watched_init(&w->topology, "topology", topology_path, last);
     if (!rc && principals_path)
@@ -581,7 +607,10 @@ static int name_all(struct topology_watcher *w, const char *topology_path,
     if (rc)
         return rc;
     const char *slash = strrchr(w->follow.path, '/');
-    w->changes_name = slash ? slash + 1 : w->follow.path;
+    if (slash)
+        w->changes_name = slash + 1;
+    else
+        w->changes_name = w->follow.path;
     return 0;
 }
 
@@ -605,7 +634,9 @@ int topology_watcher_start(const char *topology_path, enum topology_form form,
     w->principals.parse = watch_parse_principals;
     w->inotify = inotify_init1(IN_CLOEXEC | IN_NONBLOCK); // -1: the backstop alone
     w->event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    int rc = w->event < 0 ? err_from_errno(errno) : 0;
+    int rc = 0;
+    if (w->event < 0)
+        rc = err_from_errno(errno);
     if (!rc)
         rc = name_all(w, topology_path, principals_path, state_dir);
     if (!rc)

@@ -28,7 +28,9 @@ static bool began_from(const struct document *last, const struct buf *text,
                        const uint8_t sha[SHA256_BYTES])
 {
     struct compiled_info info;
-    const struct topology_frame *f = last && last->value ? topology_of(last)->frame : NULL;
+    const struct topology_frame *f = NULL;
+    if (last && last->value)
+        f = topology_of(last)->frame;
     if (!f)
         return false;
     if (compiled_is(text->p, text->n))
@@ -70,7 +72,9 @@ int watch_parse_kept(enum topology_form form, const char *path, const char *home
                      struct document *out)
 {
     int rc = parse(form, path, NULL, diag, out);
-    return rc ? rc : topology_set_source(out->value, home); // still ours alone
+    if (rc) // still ours alone
+        return rc;
+    return topology_set_source(out->value, home);
 }
 
 // The topology at a node's own path: whatever it was compiled from, it is the beginning here.

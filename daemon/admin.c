@@ -51,7 +51,11 @@ static void reply_diag(struct http_request *req, struct http_response *resp, int
 
 static const char *edge_state_name(enum edge_state s)
 {
-    return s == EDGE_RUNNING ? "running" : s == EDGE_BACKOFF ? "restarting" : "stopped";
+    if (s == EDGE_RUNNING)
+        return "running";
+    if (s == EDGE_BACKOFF)
+        return "restarting";
+    return "stopped";
 }
 
 // "eastus: drained by an operator since …", for each region with orders.
@@ -89,7 +93,9 @@ static void get_status(struct app *app, struct http_request *req, struct http_re
     snapshot_unref(t);
     struct arena a;
     arena_init(&a, 0);
-    const char *why = app->meta ? meta_closed_why(app->meta, &a) : NULL;
+    const char *why = NULL;
+    if (app->meta)
+        why = meta_closed_why(app->meta, &a);
     if (doc && app->meta)
         json_object_set_new(doc, "writesClosed", why ? json_string(why) : json_null());
     if (doc && app->keys) // since the start: keys are read once
@@ -107,7 +113,9 @@ static void get_status(struct app *app, struct http_request *req, struct http_re
     json_decref(clock);
     pthread_mutex_lock(&app->vitals->lock);
     struct edge_status e = app->vitals->edge;
-    json_t *failed = app->vitals->restart_error[0] ? json_string(app->vitals->restart_error) : NULL;
+    json_t *failed = NULL;
+    if (app->vitals->restart_error[0])
+        failed = json_string(app->vitals->restart_error);
     pthread_mutex_unlock(&app->vitals->lock);
     if (doc && failed)
         json_object_set_new(doc, "restartError", failed);
@@ -223,14 +231,20 @@ static void get_explain(struct app *app, struct http_request *req, struct http_r
                            "network without host bits)\n");
         return;
     }
-    struct geo_watch *watch = app->resolver ? resolver_geo(app->resolver) : NULL;
+    struct geo_watch *watch = NULL;
+    if (app->resolver)
+        watch = resolver_geo(app->resolver);
     char geo_error[1024] = "";
     if (watch)
         geo_watch_error(watch, geo_error, sizeof geo_error);
-    struct geo *geo = watch ? snapshot_get(geo_watch_cell(watch)) : NULL;
+    struct geo *geo = NULL;
+    if (watch)
+        geo = snapshot_get(geo_watch_cell(watch));
     struct topology *t = snapshot_get(app->topology);
     struct health_verdicts *v = snapshot_get(app->verdicts);
-    struct zone *frontend = app->resolver ? resolver_frontend(app->resolver) : NULL;
+    struct zone *frontend = NULL;
+    if (app->resolver)
+        frontend = resolver_frontend(app->resolver);
     struct explain_query q = {.topology = t,
                               .health = v,
                               .checker = app->health,

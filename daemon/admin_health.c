@@ -80,9 +80,12 @@ void admin_post_force(struct app *app, struct http_request *req, struct http_res
                            "give region= and state=up, down or auto, on a node with a resolver\n");
         return;
     }
-    f = !strcmp(state, "up")     ? HEALTH_FORCE_UP
-        : !strcmp(state, "down") ? HEALTH_FORCE_DOWN
-                                 : HEALTH_AUTO;
+    if (!strcmp(state, "up"))
+        f = HEALTH_FORCE_UP;
+    else if (!strcmp(state, "down"))
+        f = HEALTH_FORCE_DOWN;
+    else
+        f = HEALTH_AUTO;
     int rc = health_force(app->health, region, f);
     if (rc)
         reply_refusal(req, resp, region, rc);
@@ -98,8 +101,12 @@ static const char *label_of(struct app *app, struct http_request *req, struct ht
     if (!name && !needed)
         return "";
     struct topology *t = snapshot_get(app->topology);
-    const struct registry *r = name ? topology_registry(t, name) : NULL;
-    const char *label = r ? arena_strdup(&req->arena, r->label) : NULL;
+    const struct registry *r = NULL;
+    if (name)
+        r = topology_registry(t, name);
+    const char *label = NULL;
+    if (r)
+        label = arena_strdup(&req->arena, r->label);
     snapshot_unref(t);
     if (!name)
         http_response_text(req, resp, 400, "give registry=\n");

@@ -15,13 +15,17 @@
 static json_t *digest_json(const struct digest *d)
 {
     char text[DIGEST_TEXT_SIZE];
-    return d->n ? json_string(digest_format(d, text)) : json_null();
+    if (d->n)
+        return json_string(digest_format(d, text));
+    return json_null();
 }
 
 static json_t *stamp_json(uint64_t stamp)
 {
     char text[CLOCK_TEXT_SIZE];
-    return stamp ? json_string(clock_format(hlc_wall_ms(stamp), text)) : json_null();
+    if (stamp)
+        return json_string(clock_format(hlc_wall_ms(stamp), text));
+    return json_null();
 }
 
 static json_t *registers_json(const struct void_report *v)
@@ -72,8 +76,9 @@ static void repair_log(const struct http_request *req, const struct clock_repair
 
 static int repair(struct app *app, bool apply, struct arena *a, struct clock_repair *out)
 {
-    return app->replicator ? replicator_repair_clock(app->replicator, apply, a, out)
-                           : meta_repair_clock(app->meta, apply, a, out);
+    if (app->replicator)
+        return replicator_repair_clock(app->replicator, apply, a, out);
+    return meta_repair_clock(app->meta, apply, a, out);
 }
 
 void admin_post_repair_clock(struct app *app, struct http_request *req, struct http_response *resp)

@@ -54,7 +54,9 @@ static const struct registry *endpoint_of(struct app *app, struct http_request *
     }
     const struct region *here = topology_region(t, app->node->region);
     const struct registry *r = topology_by_label(t, h->label);
-    const struct replica *rep = r && here ? registry_replica(r, here->index) : NULL;
+    const struct replica *rep = NULL;
+    if (r && here)
+        rep = registry_replica(r, here->index);
     if (!rep || !registry_offers(r, kind) ||
         (kind != NAME_GLOBAL && strcmp(h->region, here->name) != 0)) {
         refuse(req, plan, 421, "NAME_UNKNOWN", "no such registry endpoint lives in this region");
@@ -101,9 +103,9 @@ void app_begin_peer(void *ctx, struct http_request *req, struct http_plan *plan)
 {
     struct app *app = ctx;
     struct topology *t = snapshot_get(app->topology);
-    const struct region *peer = req->peer_cert_fingerprint
-                                    ? topology_region_by_fingerprint(t, req->peer_cert_fingerprint)
-                                    : NULL;
+    const struct region *peer = NULL;
+    if (req->peer_cert_fingerprint)
+        peer = topology_region_by_fingerprint(t, req->peer_cert_fingerprint);
     const char *passed = http_header_get(req, EDGE_HEADER_PASSED);
     if (peer && !passed) {
         req->principal = arena_printf(&req->arena, "peer:%s", peer->name);

@@ -27,15 +27,17 @@ int handover_write(const struct handover *h, int *out_fd)
             json_decref(fds);
             fds = NULL;
         }
-    json_t *doc =
-        fds ? json_pack("{s:i, s:s, s:s, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:b, s:o}", "version",
+    json_t *doc = NULL;
+    if (fds)
+        doc = json_pack("{s:i, s:s, s:s, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:b, s:o}", "version",
                         HANDOVER_VERSION, "dataDir", h->data_dir, "runtimeDir", h->runtime_dir,
                         "lock", h->lock_fd, "worker", (int)h->worker, "link", h->ipc_fd, "edge",
                         (int)h->edge.pid, "edgeLife", h->edge.life_fd, "edgeLogWrite",
                         h->edge.log_write_fd, "edgeLogRead", h->edge.log_read_fd, "edgeOwnSpace",
-                        (int)h->edge.own_space, "listen", fds)
-            : NULL;
-    AUTO_FREE char *text = doc ? json_dumps(doc, JSON_COMPACT) : NULL;
+                        (int)h->edge.own_space, "listen", fds);
+    AUTO_FREE char *text = NULL;
+    if (doc)
+        text = json_dumps(doc, JSON_COMPACT);
     json_decref(doc);
     if (!text)
         return ERR_NOMEM;
@@ -59,7 +61,9 @@ static int read_text(int fd, char *text)
     while ((got = pread(fd, text + n, RECORD_MAX_BYTES - n, (off_t)n)) > 0)
         n += (size_t)got;
     text[n] = 0;
-    return got < 0 || n == RECORD_MAX_BYTES ? ERR_CORRUPT : 0;
+    if (got < 0 || n == RECORD_MAX_BYTES)
+        return ERR_CORRUPT;
+    return 0;
 }
 
 static bool is_socket(int fd)
@@ -111,7 +115,9 @@ static int read_record(const char *text, struct diag *diag, struct handover *out
     int version = 0, worker = 0, edge = 0, own = 0;
     const char *data = NULL, *run = NULL;
     json_t *list = NULL, *doc = json_loads(text, JSON_REJECT_DUPLICATES, NULL);
-    int rc = doc && !json_unpack(doc, "{s:i}", "version", &version) ? 0 : ERR_CORRUPT;
+    int rc = ERR_CORRUPT;
+    if (doc && !json_unpack(doc, "{s:i}", "version", &version))
+        rc = 0;
     if (!rc && version != HANDOVER_VERSION) {
         diag_add(diag, NULL, 0,
                  "the running program hands over in version %d, this one takes version %d", version,
@@ -131,8 +137,13 @@ static int read_record(const char *text, struct diag *diag, struct handover *out
     h.worker = worker;
     h.edge.pid = edge;
     h.edge.own_space = own;
-    h.data_dir = rc ? NULL : mem_strdup(data);
-    h.runtime_dir = rc ? NULL : mem_strdup(run);
+    if (rc) {
+        h.data_dir = NULL;
+        h.runtime_dir = NULL;
+    } else {
+        h.data_dir = mem_strdup(data);
+        h.runtime_dir = mem_strdup(run);
+    }
     if (!rc && (!h.data_dir || !h.runtime_dir))
         rc = ERR_NOMEM;
     json_decref(doc);
@@ -152,7 +163,9 @@ int handover_read(int fd, struct diag *diag, struct handover *out)
 {
     AUTO_CLOSE int from = fd;
     AUTO_FREE char *text = mem_alloc(RECORD_MAX_BYTES + 1);
-    int rc = text ? read_text(from, text) : ERR_NOMEM;
+    int rc = ERR_NOMEM;
+    if (text)
+        rc = read_text(from, text);
     if (rc) {
         diag_add(diag, NULL, 0,
                  HANDOVER_ENV ": what the running program handed over cannot be read");

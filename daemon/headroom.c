@@ -11,12 +11,16 @@ static unsigned slope(double at, double full, double empty, unsigned least)
     double part = (at - empty) / (full - empty);
     if (part >= 1)
         return 100;
-    return part <= 0 ? least : least + (unsigned)(part * (100 - least));
+    if (part <= 0)
+        return least;
+    return least + (unsigned)(part * (100 - least));
 }
 
 static unsigned least_of(unsigned a, unsigned b)
 {
-    return a < b ? a : b;
+    if (a < b)
+        return a;
+    return b;
 }
 
 unsigned headroom_percent(const struct load *l)
@@ -39,5 +43,8 @@ void headroom_measure(struct load *out)
     double average[1];
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
     out->load_average = getloadavg(average, 1) == 1 ? average[0] : -1;
-    out->n_cores = cores > 0 ? (unsigned)cores : 1;
+    if (cores > 0)
+        out->n_cores = (unsigned)cores;
+    else
+        out->n_cores = 1;
 }

@@ -32,7 +32,9 @@ static json_t *impaired_json(struct app *app)
 static void add_flags(struct app *app, struct http_request *req, json_t *doc)
 {
     struct conditions *c = &app->vitals->conditions;
-    const char *closed = app->meta ? meta_closed_why(app->meta, &req->arena) : NULL;
+    const char *closed = NULL;
+    if (app->meta)
+        closed = meta_closed_why(app->meta, &req->arena);
     bool metadata = !condition_holds(c, CONDITION_METADATA);
     json_object_set_new(doc, "storeWritable",
                         json_boolean(metadata && !condition_holds(c, CONDITION_STORE)));
@@ -89,7 +91,9 @@ void app_judge_writes(struct app *app)
     struct conditions *c = &app->vitals->conditions;
     struct arena a;
     arena_init(&a, WHY_MAX_BYTES);
-    const char *why = app->meta ? meta_closed_why(app->meta, &a) : NULL;
+    const char *why = NULL;
+    if (app->meta)
+        why = meta_closed_why(app->meta, &a);
     if (why)
         condition_set(c, CONDITION_WRITES, CONDITION_DOWN, "this region takes no writes now: %s",
                       why);
@@ -105,7 +109,9 @@ static const char *state_of(struct conditions *c, const char **out_reason)
     if (*out_reason)
         return "down";
     *out_reason = conditions_short(c);
-    return *out_reason ? "short" : "up";
+    if (*out_reason)
+        return "short";
+    return "up";
 }
 
 void app_begin_healthz(struct app *app, struct http_request *req, struct http_plan *plan, bool deep)

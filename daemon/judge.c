@@ -103,7 +103,9 @@ static const char *of_whom(enum cert_kind kind)
 {
     if (kind == CERT_REGION)
         return "of this region's names";
-    return kind == CERT_SHARED ? "of the global names" : "that other regions know this one by";
+    if (kind == CERT_SHARED)
+        return "of the global names";
+    return "that other regions know this one by";
 }
 
 // Half of the time that is meant for renewing is over.
@@ -140,7 +142,9 @@ static void judge_certificate(struct app *app, const struct topology *t, enum ce
     char error[CERTS_ERROR_SIZE], to[CLOCK_TEXT_SIZE];
     if (certs_look(app->certs, kind, &i, error))
         return; // no memory or descriptors just now: that says nothing of it
-    enum condition_severity down = kind == CERT_PEER ? CONDITION_WARNING : CONDITION_DOWN;
+    enum condition_severity down = CONDITION_DOWN;
+    if (kind == CERT_PEER)
+        down = CONDITION_WARNING;
     if (i.fault != CERT_FINE)
         say_fault(c, which, clients_fail(i.fault) ? down : CONDITION_WARNING, &i, error);
     else if (kind == CERT_PEER && !pinned(t, app->node->region, i.fingerprint))

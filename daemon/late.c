@@ -112,7 +112,10 @@ static int headers_copy(struct http_request *req, const char *text, struct http_
     int rc = 0;
     for (const char *p = text, *end; !rc && *p; p = end) {
         const char *nl = strchr(p, '\n'), *colon = strstr(p, ": ");
-        end = nl ? nl + 1 : p + strlen(p);
+        if (nl)
+            end = nl + 1;
+        else
+            end = p + strlen(p);
         if (!colon || colon > end)
             continue;
         const char *name = arena_strndup(&req->arena, p, (size_t)(colon - p));
@@ -137,11 +140,15 @@ static int answer_copy(struct http_request *req, const struct fetch_result *r,
     if (fetch_result_header(r, "X-Accel-Redirect", accel, sizeof accel)) {
         const char *path = arena_strdup(&req->arena, accel);
         http_response_accel(resp, r->status, path);
-        return path ? 0 : ERR_NOMEM;
+        if (path)
+            return 0;
+        return ERR_NOMEM;
     }
     const void *body = arena_copy(&req->arena, r->body.p, r->body.n);
     http_response_bytes(resp, r->status, NULL, bytes_of(body, r->body.n));
-    return body || !r->body.n ? 0 : ERR_NOMEM;
+    if (body || !r->body.n)
+        return 0;
+    return ERR_NOMEM;
 }
 
 static void not_answered(const struct late *late, struct http_request *req,

@@ -47,10 +47,13 @@ static int check_only(const struct node *n, const struct paths *p, const struct 
     struct topology *t = NULL;
     size_t n_changes;
     int rc = topology_load(n->topology, d, &t);
-    rc = rc ? rc : changes_load(n->topology, d, &t, &n_changes);
+    if (!rc)
+        rc = changes_load(n->topology, d, &t, &n_changes);
     struct principals *pr = NULL;
     int rc2 = principals_load(n->principals, d, &pr);
-    const struct region *r = t ? topology_region(t, n->region) : NULL;
+    const struct region *r = NULL;
+    if (t)
+        r = topology_region(t, n->region);
     if (t && !r)
         diag_add(d, n->source, 0, "region %s is not in the topology %s", n->region, t->source);
     else if (r && !region_stamp(r, n->stamp))
@@ -58,10 +61,17 @@ static int check_only(const struct node *n, const struct paths *p, const struct 
                  t->source);
     (void)preflight_edge_program(n, d);
     int rc3 = preflight_files(n, p, id, t, d);
-    rc = rc ? rc : rc3;
+    if (!rc)
+        rc = rc3;
     snapshot_unref(t);
     snapshot_unref(pr);
-    return rc ? rc : rc2 ? rc2 : diag_count(d) ? ERR_INVAL : 0;
+    if (rc)
+        return rc;
+    if (rc2)
+        return rc2;
+    if (diag_count(d))
+        return ERR_INVAL;
+    return 0;
 }
 
 // A registry holds many connections and files; the usual soft limit of 1024 is for programs that
@@ -71,7 +81,10 @@ static void raise_open_files(void)
     struct rlimit l;
     if (getrlimit(RLIMIT_NOFILE, &l) || l.rlim_cur >= l.rlim_max || l.rlim_cur >= OPEN_FILES_MAX)
         return;
-    l.rlim_cur = l.rlim_max < OPEN_FILES_MAX ? l.rlim_max : OPEN_FILES_MAX;
+    if (l.rlim_max < OPEN_FILES_MAX)
+        l.rlim_cur = l.rlim_max;
+    else
+        l.rlim_cur = OPEN_FILES_MAX;
     if (setrlimit(RLIMIT_NOFILE, &l))
         log_warn("daemon: the limit of open files cannot be raised from %llu",
                  (unsigned long long)l.rlim_cur);
@@ -130,7 +143,9 @@ int main(int argc, char **argv)
             printf("%s: good\n", config);
         node_free(n);
         handover_done(&h);
-        return rc ? 1 : 0;
+        if (rc)
+            return 1;
+        return 0;
     }
     log_setup(n->log_level, n->region);
     umask(0027);

@@ -17,7 +17,11 @@ int manual_print(const char *what, bool manual)
         fprintf(stderr, "meridiand: %s: node and topology are the files there are\n", what);
         return 2;
     }
-    const struct option_set *rows = node ? node_options() : topology_options();
+    const struct option_set *rows;
+    if (node)
+        rows = node_options();
+    else
+        rows = topology_options();
     if (!manual) {
         options_print_sample(rows, stdout);
         return 0;

@@ -257,11 +257,15 @@ struct page {
 static ssize_t page_read(void *ctx, struct http_stream *s, uint8_t *to, size_t cap)
 {
     struct page *p = ctx;
-    size_t n = p->text.n - p->at < cap ? p->text.n - p->at : cap;
+    size_t n = cap;
+    if (p->text.n - p->at < cap)
+        n = p->text.n - p->at;
     (void)s;
     memcpy(to, buf_cstr(&p->text) + p->at, n);
     p->at += n;
-    return n ? (ssize_t)n : HTTP_STREAM_END;
+    if (n)
+        return (ssize_t)n;
+    return HTTP_STREAM_END;
 }
 
 static void page_close(void *ctx)

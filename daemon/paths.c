@@ -80,7 +80,9 @@ int identity_of(const struct node *n, struct diag *diag, struct identity *out)
             id.uid = pw->pw_uid;
             id.gid = pw->pw_gid;
         }
-        const struct passwd *edge = pw ? getpwnam(n->edge_user) : NULL;
+        const struct passwd *edge = NULL;
+        if (pw)
+            edge = getpwnam(n->edge_user);
         if (!edge) {
             diag_add(diag, n->source, 0,
                      "user %s does not exist; make it with: useradd --system --no-create-home "
@@ -154,7 +156,9 @@ static int dir_below(int at, const char *label, const struct dir_spec *d, const 
 static int dir_named(const char *path, gid_t gid, mode_t mode, struct diag *diag, int *out_fd)
 {
     int rc = dir_make(path, 0711);
-    AUTO_CLOSE int fd = rc ? -1 : open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    AUTO_CLOSE int fd = -1;
+    if (!rc)
+        fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (!rc && (fd < 0 || fchown(fd, geteuid(), gid) || fchmod(fd, mode)))
         rc = err_from_errno(errno);
     if (rc)
@@ -278,5 +282,7 @@ int paths_prepare(const struct node *n, const struct paths *p, const struct iden
 {
     bool restart = *lock_fd >= 0;
     int rc = prepare_data(n, id, lock_fd, diag); // first: runtime_dir may lie inside
-    return rc ? rc : prepare_runtime(n, p, id, restart, diag);
+    if (rc)
+        return rc;
+    return prepare_runtime(n, p, id, restart, diag);
 }

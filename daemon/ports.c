@@ -22,7 +22,9 @@ static int try_listen(const struct endpoint *at)
     if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) ||
         (sa.ss_family == AF_INET6 && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on)))
         return errno;
-    return bind(fd, (struct sockaddr *)&sa, n) || listen(fd, 1) ? errno : 0;
+    if (bind(fd, (struct sockaddr *)&sa, n) || listen(fd, 1))
+        return errno;
+    return 0;
 }
 
 static void say(const struct endpoint *at, int e, struct diag *diag)
@@ -51,7 +53,10 @@ int ports_free(const struct endpoint *at, size_t n, int64_t until_mono_ms, struc
             clock_sleep_ms(50);
         if (e)
             say(&at[i], e, diag);
-        first = first ? first : e;
+        if (!first)
+            first = e;
     }
-    return first ? err_from_errno(first) : 0;
+    if (first)
+        return err_from_errno(first);
+    return 0;
 }

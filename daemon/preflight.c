@@ -25,9 +25,12 @@ int preflight_edge_program(const struct node *n, struct diag *diag)
     if (!edge_wanted(n))
         return 0;
     const char *why = NULL;
-    if (stat(n->nginx, &st))
-        why = errno == ENOENT ? "there is no such program" : strerror(errno);
-    else if (!S_ISREG(st.st_mode) || access(n->nginx, X_OK))
+    if (stat(n->nginx, &st)) {
+        if (errno == ENOENT)
+            why = "there is no such program";
+        else
+            why = strerror(errno);
+    } else if (!S_ISREG(st.st_mode) || access(n->nginx, X_OK))
         why = "it is no program that can be run";
     if (!why)
         return 0;
@@ -122,7 +125,9 @@ static void add_resolver(struct tries *t, const struct node *n, const struct top
 static bool add_data_dir(struct tries *t, const char *dir, const struct identity *id)
 {
     struct stat st;
-    DIR *d = lstat(dir, &st) ? NULL : opendir(dir);
+    DIR *d = NULL;
+    if (!lstat(dir, &st))
+        d = opendir(dir);
     size_t n = 0;
     for (const struct dirent *e; d && (e = readdir(d));)
         n += e->d_name[0] != '.';
@@ -207,13 +212,17 @@ static void judge_missing(const struct node *n, const struct paths *p, struct di
 static const char *group_name(gid_t gid)
 {
     const struct group *g = getgrgid(gid);
-    return g ? g->gr_name : "its-group";
+    if (g)
+        return g->gr_name;
+    return "its-group";
 }
 
 static const char *user_name(uid_t uid)
 {
     const struct passwd *pw = getpwuid(uid);
-    return pw ? pw->pw_name : "of this process";
+    if (pw)
+        return pw->pw_name;
+    return "of this process";
 }
 
 static int run_as_edge(const struct node *n, const struct identity *id, struct tries *t,
@@ -228,7 +237,9 @@ static int run_as_edge(const struct node *n, const struct identity *id, struct t
     t->n = 0;
     add(t, "data_dir", n->data_dir, NEED_PARENTS, true);
     add(t, "runtime_dir", n->runtime_dir, NEED_PARENTS, true);
-    return t->failed || !as.group ? ERR_NOMEM : tries_run(t, &as, diag);
+    if (t->failed || !as.group)
+        return ERR_NOMEM;
+    return tries_run(t, &as, diag);
 }
 
 int preflight_files(const struct node *n, const struct paths *p, const struct identity *id,
@@ -251,14 +262,21 @@ int preflight_files(const struct node *n, const struct paths *p, const struct id
                               .uid = id->uid,
                               .gid = id->gid,
                               .more = id->edge_gid};
-    int rc = t->failed || !as.group || !as.user ? ERR_NOMEM : tries_run(t, &as, diag);
+    int rc = ERR_NOMEM;
+    if (!t->failed && as.group && as.user)
+        rc = tries_run(t, &as, diag);
     if (rc >= 0 && id->switches && edge_wanted(n)) {
         int of_edge = run_as_edge(n, id, t, diag);
-        rc = of_edge < 0 ? of_edge : rc + of_edge;
+        if (of_edge < 0)
+            rc = of_edge;
+        else
+            rc = rc + of_edge;
     }
     arena_done(&t->arena);
     free(t);
     if (rc < 0)
         return rc;
-    return diag_count(diag) > before ? ERR_DENIED : 0;
+    if (diag_count(diag) > before)
+        return ERR_DENIED;
+    return 0;
 }

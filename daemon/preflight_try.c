@@ -69,14 +69,23 @@ static bool may_make(const char *path)
 
 static void open_one(const struct attempt *t, struct finding *f)
 {
-    int flags = t->need == NEED_APPEND ? O_WRONLY | O_APPEND : O_RDONLY;
+    int flags = O_RDONLY;
+    if (t->need == NEED_APPEND)
+        flags = O_WRONLY | O_APPEND;
     int fd = open(t->path, flags | O_NONBLOCK | O_CLOEXEC);
     struct stat st;
-    f->error = fd < 0 ? errno : 0;
+    if (fd < 0)
+        f->error = errno;
+    else
+        f->error = 0;
     if (t->need == NEED_APPEND && f->error == ENXIO)
         f->error = 0; // a pipe whose reader is not there yet
-    if (t->need == NEED_APPEND && f->error == ENOENT)
-        f->error = may_make(t->path) ? 0 : EACCES;
+    if (t->need == NEED_APPEND && f->error == ENOENT) {
+        if (may_make(t->path))
+            f->error = 0;
+        else
+            f->error = EACCES;
+    }
     f->open = fd >= 0 && t->need == NEED_SECRET && !fstat(fd, &st) && (st.st_mode & 077);
     if (fd >= 0)
         close(fd);
@@ -206,5 +215,7 @@ int tries_run(const struct tries *t, const struct try_as *as, struct diag *diag)
     for (size_t i = 0; good && i < t->n; i++)
         n += say(t, as, f, i, diag);
     munmap(f, bytes);
-    return good ? n : ERR_DENIED;
+    if (good)
+        return n;
+    return ERR_DENIED;
 }

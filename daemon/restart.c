@@ -69,7 +69,11 @@ static int check_new(const struct supervisor *s)
         }
         clock_sleep_ms(10);
     }
-    return status == 0 ? 0 : status == 127 ? ERR_NOTFOUND : ERR_INVAL;
+    if (status == 0)
+        return 0;
+    if (status == 127)
+        return ERR_NOTFOUND;
+    return ERR_INVAL;
 }
 
 static void become_new(struct supervisor *s, struct handover *h, int record)
@@ -77,7 +81,9 @@ static void become_new(struct supervisor *s, struct handover *h, int record)
     char number[16];
     snprintf(number, sizeof number, "%d", record);
     handover_keep(h, true);
-    int rc = setenv(HANDOVER_ENV, number, 1) ? ERR_NOMEM : check_new(s);
+    int rc = ERR_NOMEM;
+    if (!setenv(HANDOVER_ENV, number, 1))
+        rc = check_new(s);
     if (!rc) {
         log_info("daemon: restart: becoming %s", s->program);
         if (s->edge)

@@ -170,7 +170,9 @@ static void tell(int call)
 {
     static const char before[] = "error daemon: sandbox: the system call ",
                       after[] = " was refused; see meridiand(8)\n";
-    const char *name = call >= 0 && call < CALLS_MAX ? names[call] : "unknown";
+    const char *name = "unknown";
+    if (call >= 0 && call < CALLS_MAX)
+        name = names[call];
     char line[sizeof before + sizeof after + sizeof names[0]];
     size_t n = sizeof before - 1, n_name = strlen(name);
     if (call >= 0 && call < CALLS_MAX && atomic_exchange(&told[call], true))
@@ -203,7 +205,9 @@ static int catch_refused(void)
     struct sigaction sa = {.sa_sigaction = on_refused,
                            .sa_flags = SA_SIGINFO | SA_NODEFER | SA_RESTART};
     learn_names();
-    return sigaction(SIGSYS, &sa, NULL) ? err_from_errno(errno) : 0;
+    if (sigaction(SIGSYS, &sa, NULL))
+        return err_from_errno(errno);
+    return 0;
 }
 
 // ---- filters ----
@@ -217,13 +221,17 @@ static int number_of(const char *name)
 static int allow(scmp_filter_ctx f, const char *name)
 {
     int nr = number_of(name);
-    return nr < 0 ? 0 : seccomp_rule_add(f, SCMP_ACT_ALLOW, nr, 0);
+    if (nr < 0)
+        return 0;
+    return seccomp_rule_add(f, SCMP_ACT_ALLOW, nr, 0);
 }
 
 static int allow_if(scmp_filter_ctx f, const char *name, struct scmp_arg_cmp arg)
 {
     int nr = number_of(name);
-    return nr < 0 ? 0 : seccomp_rule_add_array(f, SCMP_ACT_ALLOW, nr, 1, &arg);
+    if (nr < 0)
+        return 0;
+    return seccomp_rule_add_array(f, SCMP_ACT_ALLOW, nr, 1, &arg);
 }
 
 static int allow_threads(scmp_filter_ctx f)
@@ -231,8 +239,12 @@ static int allow_threads(scmp_filter_ctx f)
     // clone3's flags lie in memory, where no filter sees them: without it glibc takes clone.
     const scmp_datum_t thread = CLONE_VM | CLONE_THREAD;
     int nr = number_of("clone3");
-    int rc = nr < 0 ? 0 : seccomp_rule_add(f, SCMP_ACT_ERRNO(ENOSYS), nr, 0);
-    return rc ? rc : allow_if(f, "clone", SCMP_A0(SCMP_CMP_MASKED_EQ, thread, thread));
+    int rc = 0;
+    if (nr >= 0)
+        rc = seccomp_rule_add(f, SCMP_ACT_ERRNO(ENOSYS), nr, 0);
+    if (rc)
+        return rc;
+    return allow_if(f, "clone", SCMP_A0(SCMP_CMP_MASKED_EQ, thread, thread));
 }
 
 static int allow_memory(scmp_filter_ctx f)
@@ -269,7 +281,9 @@ static int allow_sockets(scmp_filter_ctx f)
         rc = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(socket), 2,
                               SCMP_A0(SCMP_CMP_EQ, AF_NETLINK),
                               SCMP_A2(SCMP_CMP_EQ, 0 /* NETLINK_ROUTE */));
-    return rc ? rc : allow_if(f, "socketpair", SCMP_A0(SCMP_CMP_EQ, AF_UNIX));
+    if (rc)
+        return rc;
+    return allow_if(f, "socketpair", SCMP_A0(SCMP_CMP_EQ, AF_UNIX));
 }
 
 static int allow_by_argument(scmp_filter_ctx f)
@@ -291,9 +305,10 @@ static int allow_by_argument(scmp_filter_ctx f)
     if (!rc) // a thread steps back; to step forward needs a capability
         rc = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(setpriority), 2,
                               SCMP_A0(SCMP_CMP_EQ, PRIO_PROCESS), SCMP_A1(SCMP_CMP_EQ, 0));
-    return rc ? rc
-              : seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(prlimit64), 2, SCMP_A0(SCMP_CMP_EQ, 0),
-                                 SCMP_A2(SCMP_CMP_EQ, 0)); // asked for, not set
+    if (rc) // asked for, not set
+        return rc;
+    return seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(prlimit64), 2, SCMP_A0(SCMP_CMP_EQ, 0),
+                            SCMP_A2(SCMP_CMP_EQ, 0));
 }
 
 static int load(scmp_filter_ctx f, int rc, const char *whose, struct diag *diag)
@@ -332,7 +347,9 @@ static int set_capabilities(uint64_t keep)
         data[i].effective &= mask;
         data[i].inheritable = 0;
     }
-    return syscall(SYS_capset, &head, data) ? err_from_errno(errno) : 0;
+    if (syscall(SYS_capset, &head, data))
+        return err_from_errno(errno);
+    return 0;
 }
 
 // Without any capability, way to gain one, or core dump; then the calls of a list.
@@ -347,9 +364,14 @@ static int enter_allow_list(const char *const *calls, size_t n, int (*more)(scmp
         return ERR_DENIED;
     }
     rc = catch_refused();
-    scmp_filter_ctx f = rc ? NULL : seccomp_init(SCMP_ACT_TRAP);
-    if (!f)
-        return rc ? rc : ERR_NOMEM;
+    scmp_filter_ctx f = NULL;
+    if (!rc)
+        f = seccomp_init(SCMP_ACT_TRAP);
+    if (!f) {
+        if (rc)
+            return rc;
+        return ERR_NOMEM;
+    }
     for (size_t i = 0; i < n && !rc; i++)
         rc = allow(f, calls[i]);
     if (!rc && more)
@@ -394,7 +416,10 @@ static int refuse_calls(scmp_filter_ctx f)
     int rc = 0;
     for (size_t i = 0; i < ARRAY_LEN(supervisor_refused) && !rc; i++) {
         int nr = number_of(supervisor_refused[i]);
-        rc = nr < 0 ? 0 : seccomp_rule_add(f, SCMP_ACT_ERRNO(EPERM), nr, 0);
+        if (nr < 0)
+            rc = 0;
+        else
+            rc = seccomp_rule_add(f, SCMP_ACT_ERRNO(EPERM), nr, 0);
     }
     return rc;
 }
@@ -406,7 +431,9 @@ static int refuse_namespaces(scmp_filter_ctx f)
     static const scmp_datum_t kinds[] = {CLONE_NEWNS,   CLONE_NEWUTS, CLONE_NEWIPC,
                                          CLONE_NEWUSER, CLONE_NEWNET, CLONE_NEWCGROUP};
     int nr = number_of("clone3"); // its flags lie in memory, where no filter sees them
-    int rc = nr < 0 ? 0 : seccomp_rule_add(f, SCMP_ACT_ERRNO(ENOSYS), nr, 0);
+    int rc = 0;
+    if (nr >= 0)
+        rc = seccomp_rule_add(f, SCMP_ACT_ERRNO(ENOSYS), nr, 0);
     for (size_t i = 0; i < ARRAY_LEN(kinds) && !rc; i++)
         rc = seccomp_rule_add(f, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(clone), 1,
                               SCMP_A0(SCMP_CMP_MASKED_EQ, kinds[i], kinds[i]));
@@ -456,7 +483,9 @@ int sandbox_supervisor(struct diag *diag)
 
 int sandbox_sockets_open(struct diag *diag)
 {
-    int rc = sandbox_built() ? keep_capabilities(SUPERVISOR_KEEPS) : 0;
+    int rc = 0;
+    if (sandbox_built())
+        rc = keep_capabilities(SUPERVISOR_KEEPS);
     if (rc)
         diag_add(diag, NULL, 0, "sandbox: capabilities cannot be given up: %s", err_text(rc));
     return rc;
@@ -465,6 +494,10 @@ int sandbox_sockets_open(struct diag *diag)
 int sandbox_nginx(void)
 {
     const struct rlimit none = {0, 0};
-    int rc = setrlimit(RLIMIT_CORE, &none) ? err_from_errno(errno) : 0;
-    return rc ? rc : keep_capabilities(NGINX_KEEPS);
+    int rc = 0;
+    if (setrlimit(RLIMIT_CORE, &none))
+        rc = err_from_errno(errno);
+    if (rc)
+        return rc;
+    return keep_capabilities(NGINX_KEEPS);
 }

@@ -43,7 +43,9 @@ static int open_unix(const char *path, mode_t mode, uid_t uid, gid_t gid, const 
     if (n > 0 && (size_t)n < sizeof sun.sun_path)
         *out = duplicate_of(fds, n_fds, (struct sockaddr *)&sun,
                             (socklen_t)(offsetof(struct sockaddr_un, sun_path) + (size_t)n + 1));
-    int rc = *out >= 0 ? 0 : http_socket_open(path, mode, uid, gid, out);
+    int rc = 0;
+    if (*out < 0)
+        rc = http_socket_open(path, mode, uid, gid, out);
     if (rc)
         diag_add(diag, NULL, 0, "%s: cannot listen: %s", path, err_text(rc));
     return rc;
@@ -86,7 +88,11 @@ int sockets_open(const struct node *n, const struct paths *p, const struct ident
                  struct sockets *out)
 {
     struct sockets s = SOCKETS_NONE;
-    uid_t uid = id->switches ? id->uid : (uid_t)-1;
+    uid_t uid;
+    if (id->switches)
+        uid = id->uid;
+    else
+        uid = (uid_t)-1;
     gid_t gid = id->switches ? id->gid : (gid_t)-1, edge = id->switches ? id->edge_gid : (gid_t)-1;
     const struct resolver_listen listen = {n->dns, n->n_dns, n->dns_tls, n->n_dns_tls,
                                            until_mono_ms};

@@ -104,7 +104,9 @@ static int confine_log(const void *ctx)
     const struct supervisor *s = ctx;
     struct diag d;
     diag_init(&d);
-    int rc = s->node->sandbox == SANDBOX_STRICT ? sandbox_log(&d) : 0;
+    int rc = 0;
+    if (s->node->sandbox == SANDBOX_STRICT)
+        rc = sandbox_log(&d);
     supervisor_log_diag(&d);
     diag_done(&d);
     return rc;
@@ -115,7 +117,9 @@ static int confine_nginx(const void *ctx)
     const struct supervisor *s = ctx;
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
         return err_from_errno(errno);
-    return s->node->sandbox == SANDBOX_STRICT ? sandbox_nginx() : 0;
+    if (s->node->sandbox == SANDBOX_STRICT)
+        return sandbox_nginx();
+    return 0;
 }
 
 struct edge_confine supervisor_edge_confine(const struct supervisor *s)
@@ -133,7 +137,9 @@ static struct edge_config edge_config_of(struct supervisor *s)
         if (strcmp(r->name, n->region) != 0)
             s->peers[n_peers++] = (struct edge_peer){r->name};
     }
-    const struct group *group = s->id->switches ? getgrgid(s->id->edge_gid) : NULL;
+    const struct group *group = NULL;
+    if (s->id->switches)
+        group = getgrgid(s->id->edge_gid);
     static char blobs[600];
     snprintf(blobs, sizeof blobs, "%s/blobs", s->paths->store);
     return (struct edge_config){.nginx = n->nginx,
@@ -312,7 +318,10 @@ bool supervisor_reap(pid_t pid, int *out_status)
     int status = 0;
     if (pid <= 0 || waitpid(pid, &status, WNOHANG) != pid)
         return false;
-    *out_status = WIFEXITED(status) ? WEXITSTATUS(status) : 1;
+    if (WIFEXITED(status))
+        *out_status = WEXITSTATUS(status);
+    else
+        *out_status = 1;
     if (WIFSIGNALED(status))
         log_error("daemon: pid %d was ended by signal %d", (int)pid, WTERMSIG(status));
     return true;
@@ -492,7 +501,11 @@ int supervisor_run(const struct supervisor_options *o)
     supervisor_sandbox(&s, o->handover ? sandbox_no_core_dumps : sandbox_supervisor);
     struct diag d;
     diag_init(&d);
-    int rc = o->handover ? restart_take(&s, o->handover) : start_first(&s, &d);
+    int rc;
+    if (o->handover)
+        rc = restart_take(&s, o->handover);
+    else
+        rc = start_first(&s, &d);
     supervisor_log_diag(&d);
     diag_done(&d);
     if (rc) {

@@ -16,19 +16,26 @@ static bool has_status(char kind)
 
 int ipc_send(int fd, const struct ipc_message *m)
 {
-    size_t n = has_status(m->kind) ? sizeof *m : 1;
+    size_t n = 1;
+    if (has_status(m->kind))
+        n = sizeof *m;
     ssize_t w = send(fd, m, n, MSG_DONTWAIT | MSG_NOSIGNAL);
     if (w == (ssize_t)n)
         return 0;
-    return w < 0 && errno == EAGAIN ? ERR_BUSY : ERR_CLOSED;
+    if (w < 0 && errno == EAGAIN)
+        return ERR_BUSY;
+    return ERR_CLOSED;
 }
 
 int ipc_receive(int fd, struct ipc_message *out)
 {
     struct ipc_message m = {0};
     ssize_t r = recv(fd, &m, sizeof m, MSG_DONTWAIT);
-    if (r < 0)
-        return errno == EAGAIN || errno == EINTR ? ERR_BUSY : ERR_CLOSED;
+    if (r < 0) {
+        if (errno == EAGAIN || errno == EINTR)
+            return ERR_BUSY;
+        return ERR_CLOSED;
+    }
     if (r == 0)
         return ERR_CLOSED;
     if (has_status(m.kind) && r != (ssize_t)sizeof m)

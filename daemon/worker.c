@@ -158,9 +158,14 @@ static void on_topology(void *ctx, bool frame)
 // hold here too.
 static unsigned public_places(const struct node *n)
 {
-    unsigned one =
-        n->edge_per_client > n->edge_per_network ? n->edge_per_client : n->edge_per_network;
-    return 3 * one > PLACES_LEAST ? 3 * one : PLACES_LEAST;
+    unsigned one;
+    if (n->edge_per_client > n->edge_per_network)
+        one = n->edge_per_client;
+    else
+        one = n->edge_per_network;
+    if (3 * one > PLACES_LEAST)
+        return 3 * one;
+    return PLACES_LEAST;
 }
 
 // ---- housekeeping ----
@@ -258,7 +263,9 @@ static void judge_store(struct worker *w)
     uint64_t free_bytes = 0;
     bool is_short = judge_disk(w);
     bool blobs_ok = !w->blobs || blob_store_writable(w->blobs, &free_bytes);
-    int rc = w->app.meta ? meta_probe(w->app.meta) : 0;
+    int rc = 0;
+    if (w->app.meta)
+        rc = meta_probe(w->app.meta);
     if (rc)
         condition_set(c, CONDITION_METADATA, rc == ERR_NOSPACE ? CONDITION_SHORT : CONDITION_DOWN,
                       "no entry can be written to %s: %s; %s", w->paths->meta_db, err_text(rc),
@@ -400,7 +407,9 @@ static int start_config(struct worker *w, struct diag *d)
     snapshot_init(&w->verdicts);
     snapshot_init(&w->frontend);
     // nobody else asks
-    enum topology_form form = n->roles == ROLE_RESOLVER ? TOPOLOGY_COMPACT : TOPOLOGY_FULL;
+    enum topology_form form = TOPOLOGY_FULL;
+    if (n->roles == ROLE_RESOLVER)
+        form = TOPOLOGY_COMPACT;
     int rc = topology_watcher_start(n->topology, form, n->principals, w->paths->state, &w->topology,
                                     &w->principals, on_topology, w, d, &w->app.watch);
     if (rc)
@@ -412,7 +421,10 @@ static int start_config(struct worker *w, struct diag *d)
     else if (!region_stamp(r, n->stamp))
         diag_add(d, n->source, 0, "stamp %s is not a stamp of region %s in %s", n->stamp, n->region,
                  t->source);
-    rc = r && region_stamp(r, n->stamp) ? 0 : ERR_NOTFOUND;
+    if (r && region_stamp(r, n->stamp))
+        rc = 0;
+    else
+        rc = ERR_NOTFOUND;
     snapshot_unref(t);
     return rc;
 }
@@ -535,11 +547,16 @@ static int start_answering(struct worker *w, struct diag *d)
                                     .max_waiting = w->node->pool_queue,
                                     .kept = w->node->pool_threads > 1 ? 1 : 0};
     w->pool = pool_new(&po);
-    rc = w->pool ? fetcher_new(&w->fetcher) : ERR_NOMEM;
+    if (w->pool)
+        rc = fetcher_new(&w->fetcher);
+    else
+        rc = ERR_NOMEM;
     w->app.fetcher = w->fetcher;
     if (!rc)
         fetcher_set_suspect(w->fetcher, clock_suspected, w);
-    return !rc && w->sockets->dns ? start_resolver(w, d) : rc;
+    if (!rc && w->sockets->dns)
+        return start_resolver(w, d);
+    return rc;
 }
 
 // How the edge's passed-on requests reach other regions.
@@ -745,7 +762,9 @@ static unsigned drain_left(const struct worker *w)
 {
     int64_t gone = w->yield_ms ? clock_mono_ms() - w->yield_ms : 0,
             all = (int64_t)w->node->drain_s * 1000;
-    return gone < all ? (unsigned)(all - gone) : 0;
+    if (gone < all)
+        return (unsigned)(all - gone);
+    return 0;
 }
 
 // What has to do with names ends last: TCP clients of a resolver that yields are served on while
@@ -818,7 +837,9 @@ static int wait_alone(struct worker *w, int sig_fd)
             si.ssi_signo != SIGHUP)
             return ERR_CANCELED;
         struct ipc_message m;
-        int rc = fds[1].revents ? ipc_receive(w->ipc_fd, &m) : ERR_BUSY;
+        int rc = ERR_BUSY;
+        if (fds[1].revents)
+            rc = ipc_receive(w->ipc_fd, &m);
         w->continues = !rc && m.kind == IPC_GO_ON;
         if (rc == ERR_CLOSED || w->continues || (!rc && m.kind == IPC_ALONE))
             return rc;
@@ -844,7 +865,9 @@ static bool wait_for_end(struct worker *w, int sig_fd)
             resolver_reopen_logs(w->app.resolver);
         }
         struct ipc_message m;
-        int rc = fds[1].revents ? ipc_receive(w->ipc_fd, &m) : ERR_BUSY;
+        int rc = ERR_BUSY;
+        if (fds[1].revents)
+            rc = ipc_receive(w->ipc_fd, &m);
         if (rc == ERR_CLOSED)
             return false; // the supervisor is gone
         if (!rc && m.kind == IPC_YIELD)
@@ -911,5 +934,7 @@ int worker_run(const struct node *n, const struct paths *p, const struct identit
     stop_all(&w, yields);
     sockets_close(sockets);
     close(sig_fd);
-    return rc ? 1 : 0;
+    if (rc)
+        return 1;
+    return 0;
 }

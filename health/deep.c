@@ -12,7 +12,9 @@
 
 static int parse_impaired(const json_t *list, struct health_deep *d)
 {
-    size_t n = list ? json_array_size(list) : 0;
+    size_t n = 0;
+    if (list)
+        n = json_array_size(list);
     if ((list && !json_is_array(list)) || n > HEALTH_DEEP_IMPAIRED_MAX)
         return ERR_CORRUPT;
     for (size_t i = 0; i < n; i++) {
@@ -40,7 +42,9 @@ static int parse(const json_t *root, const char *region, struct health_deep *d)
     d->is_short = status && !strcmp(status, "short");
     d->headroom_percent = 100;
     if (headroom) {
-        json_int_t n = json_is_integer(headroom) ? json_integer_value(headroom) : -1;
+        json_int_t n = -1;
+        if (json_is_integer(headroom))
+            n = json_integer_value(headroom);
         if (n < 0 || n > 100)
             return ERR_CORRUPT;
         d->headroom_percent = (unsigned)n;
@@ -54,7 +58,9 @@ int health_deep_parse(struct bytes text, const char *region, struct health_deep 
     if (!text.n || text.n > HEALTH_DEEP_MAX_BYTES)
         return ERR_CORRUPT;
     json_t *root = json_loadb((const char *)text.p, text.n, JSON_REJECT_DUPLICATES, NULL);
-    int rc = json_is_object(root) ? parse(root, region, &d) : ERR_CORRUPT;
+    int rc = ERR_CORRUPT;
+    if (json_is_object(root))
+        rc = parse(root, region, &d);
     json_decref(root);
     if (!rc)
         *out = d;
@@ -64,5 +70,7 @@ int health_deep_parse(struct bytes text, const char *region, struct health_deep 
 uint8_t health_headroom_step(uint8_t was, unsigned percent)
 {
     int off = (int)percent - 10 * was;
-    return abs(off) < HYSTERESIS_PERCENT ? was : (uint8_t)((percent + 5) / 10);
+    if (abs(off) < HYSTERESIS_PERCENT)
+        return was;
+    return (uint8_t)((percent + 5) / 10);
 }

@@ -52,7 +52,10 @@ void health_forces_apply(struct health *h)
     for (size_t i = 0; i < h->n_targets; i++) {
         struct health_target *t = &h->targets[i]->pub;
         const struct health_order *x = health_orders_find(&h->orders, HEALTH_FORCED, t->region, "");
-        t->force = x ? x->force : HEALTH_AUTO;
+        if (x)
+            t->force = x->force;
+        else
+            t->force = HEALTH_AUTO;
     }
 }
 
@@ -66,8 +69,13 @@ static int give(struct health *h, const char *region, const char *label, struct 
     pthread_mutex_lock(&h->lock);
     int64_t wall = clock_wall_ms();
     const struct health_order *old = health_orders_find(&h->orders, x.kind, region, label);
-    x.at_ms = old && old->at_ms >= wall ? old->at_ms + 1 : wall;
-    int rc = topology_region(h->topology, region) ? 0 : ERR_NOTFOUND;
+    if (old && old->at_ms >= wall)
+        x.at_ms = old->at_ms + 1;
+    else
+        x.at_ms = wall;
+    int rc = ERR_NOTFOUND;
+    if (topology_region(h->topology, region))
+        rc = 0;
     if (!rc && !(old && old->on == x.on && old->force == x.force) && (old || x.on))
         // the time is ours: never from the future
         rc = health_orders_merge(&h->orders, &x, x.at_ms);
@@ -79,7 +87,9 @@ static int give(struct health *h, const char *region, const char *label, struct 
     }
     pthread_cond_broadcast(&h->wake);
     pthread_mutex_unlock(&h->lock);
-    return rc < 0 ? rc : 0;
+    if (rc < 0)
+        return rc;
+    return 0;
 }
 
 int health_order(struct health *h, enum health_exception_kind kind, const char *region,
@@ -125,7 +135,9 @@ static json_t *order_json(const struct health *h, const struct health_order *x, 
     static const char *const kinds[] = {
         [HEALTH_DRAINED] = "drain", [HEALTH_IMPAIRED] = "impair", [HEALTH_FORCED] = "force"};
     region_set wait = missing(h, x);
-    int64_t left = now < x->safe_ms ? x->safe_ms - now : 0;
+    int64_t left = 0;
+    if (now < x->safe_ms)
+        left = x->safe_ms - now;
     json_t *names = json_array();
     for (size_t i = 0; names && i < h->n_links; i++)
         if (wait >> i & 1 && !x->safe_ms &&

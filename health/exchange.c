@@ -24,7 +24,12 @@ static void observe_all(const struct health *h, struct observation *o)
         struct observation_vote *v = &o->votes[o->n_votes++];
         memcpy(v->region, x->region, sizeof v->region);
         memcpy(v->stamp, x->stamp, sizeof v->stamp);
-        v->n_bad = x->seen_up ? 0 : x->n_bad ? x->n_bad : 1;
+        if (x->seen_up)
+            v->n_bad = 0;
+        else if (x->n_bad)
+            v->n_bad = x->n_bad;
+        else
+            v->n_bad = 1;
     }
 }
 
@@ -150,7 +155,9 @@ static int take_posted(struct posting *p, struct bytes body, const char **out_wh
     for (size_t i = 0; i < h->n_links; i++)
         if (!strcmp(h->links[i]->region, p->region))
             l = h->links[i];
-    int taken = rc || !l ? rc : health_observation_take(h, l, o, out_why);
+    int taken = rc;
+    if (!rc && l)
+        taken = health_observation_take(h, l, o, out_why);
     if (!rc && l && !taken) {
         l->voter_error[0] = 0;
         o = NULL;
@@ -182,7 +189,9 @@ static void posting_run(struct http_request *req, struct http_response *resp)
     pthread_mutex_lock(&p->h->lock);
     rc = health_observation_text(p->h, &ours);
     pthread_mutex_unlock(&p->h->lock);
-    uint8_t *copy = rc ? NULL : arena_copy(&req->arena, ours.p, ours.n);
+    uint8_t *copy = NULL;
+    if (!rc)
+        copy = arena_copy(&req->arena, ours.p, ours.n);
     if (!copy)
         oci_error(req, resp, 503, "UNAVAILABLE", NULL, "%s", err_text(rc ? rc : ERR_NOMEM));
     else

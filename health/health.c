@@ -61,7 +61,9 @@ static int adopt_topology(struct health *h, struct topology *t)
         for (size_t k = 0; k < t->regions[i].n_stamps; k++) {
             const char *region = t->regions[i].name, *stamp = t->regions[i].stamps[k].name;
             struct target *old = target_find(h, region, stamp);
-            struct target *x = old ? old : target_new(region, stamp, clock_mono_ms());
+            struct target *x = old;
+            if (!x)
+                x = target_new(region, stamp, clock_mono_ms());
             if (!x) {
                 targets_drop(list, at);
                 return ERR_NOMEM;
@@ -127,9 +129,12 @@ static struct health_target *copy_targets(const struct health *h)
 static int publish(struct health *h, int64_t now)
 {
     struct health_verdicts *v = mem_zalloc(sizeof *v);
-    struct health_exception *exceptions =
-        v ? mem_zalloc_array(HEALTH_EXCEPTIONS_MAX, sizeof *exceptions) : NULL;
-    struct health_target *list = exceptions ? copy_targets(h) : NULL;
+    struct health_exception *exceptions = NULL;
+    if (v)
+        exceptions = mem_zalloc_array(HEALTH_EXCEPTIONS_MAX, sizeof *exceptions);
+    struct health_target *list = NULL;
+    if (exceptions)
+        list = copy_targets(h);
     if (!list) {
         free(exceptions);
         free(v);
@@ -156,7 +161,9 @@ static void save(struct health *h)
     if (saved)
         *saved = (struct health_saved){h->boot, h->orders};
     pthread_mutex_unlock(&h->lock);
-    int rc = list && saved ? health_state_save(h->state_path, list, n, saved) : ERR_NOMEM;
+    int rc = ERR_NOMEM;
+    if (list && saved)
+        rc = health_state_save(h->state_path, list, n, saved);
     free(list);
     free(saved);
     static struct log_limit lim = LOG_LIMIT(60000);
@@ -265,9 +272,10 @@ static int restore(struct health *h)
     AUTO_FREE struct health_target *list = copy_targets(h);
     AUTO_FREE struct health_saved *saved = mem_zalloc(sizeof *saved);
     int64_t wall = clock_wall_ms();
-    int rc = list && saved ? health_state_load(h->state_path, &h->topology->health, wall, list,
-                                               h->n_targets, saved)
-                           : ERR_NOMEM;
+    int rc = ERR_NOMEM;
+    if (list && saved)
+        rc =
+            health_state_load(h->state_path, &h->topology->health, wall, list, h->n_targets, saved);
     for (size_t i = 0; !rc && i < h->n_targets; i++)
         h->targets[i]->pub = list[i];
     if (rc == ERR_NOMEM)
@@ -275,7 +283,10 @@ static int restore(struct health *h)
     if (!rc)
         h->orders = saved->orders;
     health_forces_apply(h);
-    h->boot = rc || saved->boot < (uint64_t)wall ? (uint64_t)wall : saved->boot + 1;
+    if (rc || saved->boot < (uint64_t)wall)
+        h->boot = (uint64_t)wall;
+    else
+        h->boot = saved->boot + 1;
     h->dirty = true; // the boot: no later one may be less
     if (rc && rc != ERR_NOTFOUND)
         log_warn("health: %s is not usable (%s): all regions start as up", h->state_path,
@@ -300,11 +311,17 @@ void health_free(struct health *h)
 
 static int health_prepare(struct health *h)
 {
-    h->ca_file = h->o.ca_file ? mem_strdup(h->o.ca_file) : NULL;
+    if (h->o.ca_file)
+        h->ca_file = mem_strdup(h->o.ca_file);
+    else
+        h->ca_file = NULL;
     h->state_path = mem_strdup(h->o.state_path);
     bool peers =
         h->o.region && h->o.stamp && h->o.peer_pem && h->o.sign && h->o.key_id && h->o.verify;
-    h->peer_pem = peers ? mem_strdup(h->o.peer_pem) : NULL;
+    if (peers)
+        h->peer_pem = mem_strdup(h->o.peer_pem);
+    else
+        h->peer_pem = NULL;
     if (!h->state_path || (h->o.ca_file && !h->ca_file) || (peers && !h->peer_pem))
         return ERR_NOMEM;
     h->o.peer_pem = h->peer_pem;
@@ -312,7 +329,9 @@ static int health_prepare(struct health *h)
     if (!h->topology)
         return ERR_INVAL; // there is none to check
     int rc = restore(h);
-    return rc ? rc : publish(h, clock_mono_ms()); // before the first query is answered
+    if (rc) // before the first query is answered
+        return rc;
+    return publish(h, clock_mono_ms());
 }
 
 int health_new(const struct health_options *o, struct health **out)

@@ -12,7 +12,9 @@
 
 static json_t *age_json(int64_t heard_ms, int64_t now)
 {
-    return heard_ms ? json_integer(now - heard_ms) : json_null();
+    if (heard_ms)
+        return json_integer(now - heard_ms);
+    return json_null();
 }
 
 static json_t *voter_json(const struct health *h, size_t link, const struct health_vote *v,
@@ -24,7 +26,11 @@ static json_t *voter_json(const struct health *h, size_t link, const struct heal
                                             [VOTE_UNKNOWING] = "has not probed it",
                                             [VOTE_SILENT] = "silent"};
     enum health_standing s = health_standing_of(h, v, now);
-    const char *says = !v->heard_ms || !v->knows ? NULL : v->up ? "up" : "down";
+    const char *says = "down";
+    if (!v->heard_ms || !v->knows)
+        says = NULL;
+    else if (v->up)
+        says = "up";
     return json_pack("{s:s, s:s?, s:i, s:o, s:s, s:b}", "voter", h->links[link]->region, "says",
                      says, "badInARow", (int)(says && !v->up ? v->n_bad : 0), "ageMs",
                      age_json(v->heard_ms, now), "standing", standings[s], "counted",
@@ -114,11 +120,15 @@ static json_t *link_json(const struct health *h, const struct link *l, int64_t n
 {
     bool here = h->o.region && !strcmp(h->o.region, l->region);
     int64_t life = health_vote_life_ms(h);
-    const char *state = here                                       ? "ourselves"
-                        : !l->votes                                ? "no resolver"
-                        : !l->heard_ms || now - l->heard_ms > life ? "silent"
-                        : l->abstains                              ? "abstains"
-                                                                   : "votes";
+    const char *state = "votes";
+    if (here)
+        state = "ourselves";
+    else if (!l->votes)
+        state = "no resolver";
+    else if (!l->heard_ms || now - l->heard_ms > life)
+        state = "silent";
+    else if (l->abstains)
+        state = "abstains";
     return json_pack("{s:s, s:s, s:s, s:I, s:I, s:o, s:s, s:o, s:i, s:o, s:s}", "region", l->region,
                      "resolver", state, "stamp", here ? (h->o.stamp ? h->o.stamp : "") : l->stamp,
                      "boot", (json_int_t)(here ? h->boot : l->boot), "sequence",

@@ -59,7 +59,10 @@ static uint32_t *carry_over(const struct health *h, const struct link *l,
         while (tries < h->n_targets && h->targets[old] != targets[i])
             // most stand where they stood, after the one before
             tries++, old = (old + 1) % h->n_targets;
-        bad[i] = l->bad && tries < h->n_targets ? l->bad[old] : SAID_NOTHING;
+        if (l->bad && tries < h->n_targets)
+            bad[i] = l->bad[old];
+        else
+            bad[i] = SAID_NOTHING;
     }
     return bad;
 }
@@ -70,7 +73,10 @@ static struct link *link_carried(struct health *h, const char *region,
     struct link *l = link_find(h, region);
     if (!l)
         l = link_new(region, clock_mono_ms());
-    *out_bad = l ? carry_over(h, l, targets, n) : NULL;
+    if (l)
+        *out_bad = carry_over(h, l, targets, n);
+    else
+        *out_bad = NULL;
     if (l)
         l->refs++;
     return l;
@@ -131,7 +137,9 @@ static void call_unlink(struct call *c)
 
 static const char *failure_of(const struct fetch_result *r)
 {
-    return r->message[0] ? r->message : err_text(r->err);
+    if (r->message[0])
+        return r->message;
+    return err_text(r->err);
 }
 
 static void deep_apply(struct health *h, struct link *l, const struct fetch_result *r)
@@ -206,10 +214,14 @@ static void exchange_done(void *ctx, struct fetch_result *r)
     const char *why = "";
     pthread_mutex_lock(&h->lock);
     bool over = h->stopping || r->err == ERR_CANCELED;
-    struct topology *t = over ? NULL : snapshot_ref(h->topology);
+    struct topology *t = NULL;
+    if (!over)
+        t = snapshot_ref(h->topology);
     pthread_mutex_unlock(&h->lock);
     struct observation *o = NULL;
-    int rc = over ? ERR_CANCELED : read_answer(h, t, c->link->region, r, error, &o);
+    int rc = ERR_CANCELED;
+    if (!over)
+        rc = read_answer(h, t, c->link->region, r, error, &o);
     snapshot_unref(t);
     pthread_mutex_lock(&h->lock);
     h->tally.exchanges += !over;
@@ -242,7 +254,9 @@ static int call_start(struct health *h, struct link *l, const struct region *to,
     struct call *c = mem_zalloc(sizeof *c);
     if (!c)
         return ERR_NOMEM;
-    uint32_t timeout = s->timeout_ms > PEER_TIMEOUT_MIN_MS ? s->timeout_ms : PEER_TIMEOUT_MIN_MS;
+    uint32_t timeout = PEER_TIMEOUT_MIN_MS;
+    if (s->timeout_ms > PEER_TIMEOUT_MIN_MS)
+        timeout = s->timeout_ms;
     const char *headers[] = {"Content-Type: application/json"};
     struct fetch_request q = {.url = url,
                               .connect_to = &to->peer,
@@ -298,8 +312,11 @@ static void exchange_due(struct health *h, struct link *l, const struct region *
 {
     if (!exchanges_with(h, l) || l->next_exchange_ms > now || l->exchange_running)
         return;
-    int rc = body->n ? 0 : health_observation_text(h, body);
-    rc = rc ? rc : call_start(h, l, to, CALL_EXCHANGE, body);
+    int rc = 0;
+    if (!body->n)
+        rc = health_observation_text(h, body);
+    if (!rc)
+        rc = call_start(h, l, to, CALL_EXCHANGE, body);
     if (rc)
         snprintf(l->voter_error, sizeof l->voter_error, "%s", err_text(rc));
     l->next_exchange_ms = now + (rc ? RETRY_MS : (int64_t)h->topology->health.interval_ms);

@@ -114,7 +114,10 @@ void health_map_fill(struct health_map *m, const struct health_verdicts *v,
                 m->down[at / 8] |= (uint8_t)(1u << at % 8);
             if (target && health_target_short(target))
                 m->shorts[at / 8] |= (uint8_t)(1u << at % 8);
-            m->headroom[at] = target ? target->headroom : HEALTH_HEADROOM_FULL;
+            if (target)
+                m->headroom[at] = target->headroom;
+            else
+                m->headroom[at] = HEALTH_HEADROOM_FULL;
         }
     for (size_t i = 0; v && i < v->n_exceptions; i++) {
         const struct region *r = topology_region(t, v->exceptions[i].region);

@@ -13,13 +13,19 @@
 
 void health_tally_taken(struct health_tally *t, int rc)
 {
-    enum health_outcome o = rc == 0             ? OBSERVATION_TAKEN
-                            : rc == ERR_INVAL   ? OBSERVATION_OLD
-                            : rc == ERR_AUTH    ? OBSERVATION_UNSIGNED
-                            : rc == ERR_DENIED  ? OBSERVATION_NOT_ITS_OWN
-                            : rc == ERR_EXPIRED ? OBSERVATION_EXPIRED
-                            : rc == ERR_CORRUPT ? OBSERVATION_DAMAGED
-                                                : OBSERVATION_NOMEM;
+    enum health_outcome o = OBSERVATION_NOMEM;
+    if (rc == 0)
+        o = OBSERVATION_TAKEN;
+    else if (rc == ERR_INVAL)
+        o = OBSERVATION_OLD;
+    else if (rc == ERR_AUTH)
+        o = OBSERVATION_UNSIGNED;
+    else if (rc == ERR_DENIED)
+        o = OBSERVATION_NOT_ITS_OWN;
+    else if (rc == ERR_EXPIRED)
+        o = OBSERVATION_EXPIRED;
+    else if (rc == ERR_CORRUPT)
+        o = OBSERVATION_DAMAGED;
     t->observations[o]++;
 }
 

@@ -37,7 +37,9 @@ static int sign_text(const char *text, const struct observation_signer *s, uint8
     buf_init(&b, OBSERVATION_MAX_BYTES + sizeof OBSERVATION_PREFIX);
     buf_str(&b, OBSERVATION_PREFIX);
     buf_str(&b, text);
-    return b.err ? b.err : s->sign(s->ctx, b.p, b.n, out);
+    if (b.err)
+        return b.err;
+    return s->sign(s->ctx, b.p, b.n, out);
 }
 
 int observation_format(const struct observation *o, const char *domain,
@@ -50,8 +52,9 @@ int observation_format(const struct observation *o, const char *domain,
                   "region", o->region, "stamp", o->stamp, "boot", (json_int_t)o->boot, "sequence",
                   (json_int_t)o->sequence, "expiresMs", (json_int_t)o->expires_ms, "abstains",
                   (int)o->abstains, "votes", votes_json(o));
-    AUTO_FREE char *text =
-        root && !health_orders_put(&o->orders, root) ? json_dumps(root, JSON_COMPACT) : NULL;
+    AUTO_FREE char *text = NULL;
+    if (root && !health_orders_put(&o->orders, root))
+        text = json_dumps(root, JSON_COMPACT);
     json_decref(root);
     if (!text)
         return ERR_NOMEM;
@@ -61,7 +64,9 @@ int observation_format(const struct observation *o, const char *domain,
     b64url_format(sig, sizeof sig, sig_text);
     root =
         json_pack("{s:s, s:s, s:s}", "observation", text, "key", s->key_id, "signature", sig_text);
-    AUTO_FREE char *whole = root ? json_dumps(root, JSON_COMPACT) : NULL;
+    AUTO_FREE char *whole = NULL;
+    if (root)
+        whole = json_dumps(root, JSON_COMPACT);
     json_decref(root);
     if (!whole)
         return ERR_NOMEM;
@@ -92,7 +97,9 @@ static int parse_votes(json_t *all, struct observation *o)
         return ERR_NOMEM;
     json_object_foreach(all, region, stamps) json_object_foreach(stamps, stamp, v)
     {
-        json_int_t bad = json_is_integer(v) ? json_integer_value(v) : -1;
+        json_int_t bad = -1;
+        if (json_is_integer(v))
+            bad = json_integer_value(v);
         if (bad < 0 || bad > UINT32_MAX || !hostname_stamp_ok(stamp))
             return ERR_CORRUPT;
         struct observation_vote *to = &o->votes[o->n_votes++];
@@ -128,7 +135,9 @@ static int parse_inner(json_t *root, const char *domain, struct observation *o, 
     o->expires_ms = expires;
     o->abstains = abstains;
     int rc = parse_votes(votes, o);
-    return rc ? rc : health_orders_get(root, &o->orders);
+    if (rc)
+        return rc;
+    return health_orders_get(root, &o->orders);
 }
 
 static int check_signature(const struct topology *t, const char *from, const char *text,
@@ -146,7 +155,9 @@ static int check_signature(const struct topology *t, const char *from, const cha
     buf_str(&b, text);
     if (b.err)
         return b.err;
-    return verify(key->spki_b64, b.p, b.n, sig) ? ERR_AUTH : 0;
+    if (verify(key->spki_b64, b.p, b.n, sig))
+        return ERR_AUTH;
+    return 0;
 }
 
 static int parse_outer(const struct topology *t, const char *from, json_t *outer, int64_t wall_ms,

@@ -17,7 +17,11 @@
 
 static void count(struct health_target *target, bool good)
 {
-    uint32_t *run = good ? &target->n_good : &target->n_bad;
+    uint32_t *run;
+    if (good)
+        run = &target->n_good;
+    else
+        run = &target->n_bad;
     *(good ? &target->n_bad : &target->n_good) = 0;
     if (*run < UINT32_MAX)
         ++*run;
@@ -61,8 +65,14 @@ static uint8_t damping_at_fall(const struct health_settings *s, const struct hea
                                int64_t wall_ms)
 {
     int64_t calm = DAMPING_CALM * (int64_t)s->hold_down_ms, up_for = wall_ms - target->changed_ms;
-    int64_t off = !target->changed_ms || !calm ? DAMPING_MAX : up_for > 0 ? up_for / calm : 0;
-    int64_t left = off < target->damping ? target->damping - off : 0;
+    int64_t off = 0;
+    if (!target->changed_ms || !calm)
+        off = DAMPING_MAX;
+    else if (up_for > 0)
+        off = up_for / calm;
+    int64_t left = 0;
+    if (off < target->damping)
+        left = target->damping - off;
     return (uint8_t)(left < DAMPING_MAX ? left + 1 : DAMPING_MAX);
 }
 
@@ -71,7 +81,11 @@ int64_t health_hold_down_ms(const struct health_settings *s, const struct health
     int64_t ms = s->hold_down_ms, max = s->hold_down_max_ms;
     for (int i = 1; i < target->damping && ms < max; i++)
         ms *= 2;
-    return ms <= max ? ms : max > s->hold_down_ms ? max : s->hold_down_ms;
+    if (ms <= max)
+        return ms;
+    if (max > s->hold_down_ms)
+        return max;
+    return s->hold_down_ms;
 }
 
 bool health_decide(const struct health_settings *s, struct health_target *target,
@@ -87,6 +101,9 @@ bool health_decide(const struct health_settings *s, struct health_target *target
         target->damping = damping_at_fall(s, target, wall_ms);
     target->up = !target->up;
     target->changed_ms = wall_ms;
-    target->held_until_ms = target->up ? 0 : wall_ms + health_hold_down_ms(s, target);
+    if (target->up)
+        target->held_until_ms = 0;
+    else
+        target->held_until_ms = wall_ms + health_hold_down_ms(s, target);
     return true;
 }

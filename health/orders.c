@@ -29,7 +29,9 @@ static const char *verb_of(const struct health_order *x)
         return "drained";
     if (x->kind == HEALTH_IMPAIRED)
         return "declared impaired";
-    return x->force == HEALTH_FORCE_UP ? "forced up" : "forced down";
+    if (x->force == HEALTH_FORCE_UP)
+        return "forced up";
+    return "forced down";
 }
 
 void health_orders_say(const struct health_orders *o, const char *region, const char *label,
@@ -80,7 +82,9 @@ static int severity(const struct health_order *x)
 {
     static const int of_force[] = {
         [HEALTH_FORCE_UP] = 0, [HEALTH_AUTO] = 1, [HEALTH_FORCE_DOWN] = 2};
-    return x->kind == HEALTH_FORCED ? of_force[x->force] : x->on;
+    if (x->kind == HEALTH_FORCED)
+        return of_force[x->force];
+    return x->on;
 }
 
 int health_orders_merge(struct health_orders *o, const struct health_order *order, int64_t wall_ms)
@@ -128,7 +132,9 @@ int health_orders_put(const struct health_orders *o, void *object)
     for (size_t i = 0; i < o->n && !bad; i++)
         bad = json_array_append_new(o->list[i].kind == HEALTH_FORCED ? forces : orders,
                                     order_json(&o->list[i]));
-    return bad ? ERR_NOMEM : 0;
+    if (bad)
+        return ERR_NOMEM;
+    return 0;
 }
 
 static int parse_order(json_t *j, struct health_order *out)
@@ -171,7 +177,11 @@ static int parse_force(json_t *j, struct health_order *out)
 static int parse_list(const json_t *list, int (*parse)(json_t *j, struct health_order *out),
                       struct health_orders *o)
 {
-    size_t n = json_is_array(list) ? json_array_size(list) : HEALTH_ORDERS_MAX + 1;
+    size_t n;
+    if (json_is_array(list))
+        n = json_array_size(list);
+    else
+        n = HEALTH_ORDERS_MAX + 1;
     if (n > HEALTH_ORDERS_MAX - o->n)
         return ERR_CORRUPT;
     for (size_t i = 0; i < n; i++) {

@@ -53,9 +53,9 @@ static bool says_short(const struct fetch_result *r)
 // none.
 static void why_down(const struct fetch_result *r, char out[SAID_SIZE])
 {
-    json_t *root = r->status == 503 ? json_loadb((const char *)r->body.p, r->body.n,
-                                                 JSON_REJECT_DUPLICATES, NULL)
-                                    : NULL;
+    json_t *root = NULL;
+    if (r->status == 503)
+        root = json_loadb((const char *)r->body.p, r->body.n, JSON_REJECT_DUPLICATES, NULL);
     const char *said = json_string_value(json_object_get(root, "reason"));
     snprintf(out, SAID_SIZE, "%s%s", said ? ": " : "", said ? said : "");
     for (char *p = out; *p; p++)
@@ -124,16 +124,22 @@ static int probe_plan(const struct topology *t, const struct health_target *x,
                       struct probe_how *out)
 {
     const struct region *r = topology_region(t, x->region);
-    const struct stamp *s = r ? region_stamp(r, x->stamp) : NULL;
+    const struct stamp *s = NULL;
+    if (r)
+        s = region_stamp(r, x->stamp);
     char name[HOSTNAME_TEXT_SIZE], port_text[8] = "";
     if (!s || (!s->n_ipv4 && !s->n_ipv6))
         return ERR_NOTFOUND;
     int rc = hostname_format(NAME_FRONTEND, t->domain, NULL, x->region, x->stamp, name);
     if (rc)
         return rc;
-    uint16_t port = r->probe_port    ? r->probe_port
-                    : t->health.port ? (uint16_t)t->health.port
-                                     : t->https_port;
+    uint16_t port;
+    if (r->probe_port)
+        port = r->probe_port;
+    else if (t->health.port)
+        port = (uint16_t)t->health.port;
+    else
+        port = t->https_port;
     out->tcp = (r->probe != PROBE_AS_HEALTH ? r->probe : t->health.probe) == PROBE_TCP;
     out->to = (struct endpoint){s->n_ipv4 ? s->ipv4[0] : s->ipv6[0], port};
     if (out->tcp || port != 443)
@@ -148,9 +154,14 @@ static int probe_start(struct health *h, struct target *t)
 {
     struct probe_how how;
     int rc = probe_plan(h->topology, &t->pub, &how);
-    struct probe *p = rc ? NULL : mem_zalloc(sizeof *p);
-    if (!p)
-        return rc ? rc : ERR_NOMEM;
+    struct probe *p = NULL;
+    if (!rc)
+        p = mem_zalloc(sizeof *p);
+    if (!p) {
+        if (rc)
+            return rc;
+        return ERR_NOMEM;
+    }
     uint32_t timeout = h->topology->health.timeout_ms;
     struct fetch_request q = {.url = how.url,
                               .connect_to = &how.to,
@@ -181,7 +192,9 @@ int64_t health_jittered(const struct health_settings *s)
     if (random_bytes(&r, sizeof r))
         return s->interval_ms;
     int64_t ms = s->interval_ms - span + (int64_t)(r % (uint64_t)(2 * span + 1));
-    return ms > 0 ? ms : 1;
+    if (ms > 0)
+        return ms;
+    return 1;
 }
 
 // Starts what is due; returns when to look again, on the monotonic clock.
@@ -191,7 +204,9 @@ int64_t health_start_due(struct health *h, int64_t now)
     for (size_t i = 0; i < h->n_targets; i++) {
         struct target *t = h->targets[i];
         if (t->next_ms <= now) {
-            int rc = t->in_flight < IN_FLIGHT_MAX ? probe_start(h, t) : 0;
+            int rc = 0;
+            if (t->in_flight < IN_FLIGHT_MAX)
+                rc = probe_start(h, t);
             static struct log_limit lim = LOG_LIMIT(60000);
             if (rc)
                 log_limited(&lim, LOG_WARN, "health: cannot probe %s of %s: %s", t->pub.stamp,

@@ -45,7 +45,10 @@ static int restore_one(json_t *j, const struct health_settings *s, int64_t wall_
     t->changed_ms = changed;
     t->damping = (uint8_t)damping;
     int64_t latest = wall_ms + health_hold_down_ms(s, t);
-    t->held_until_ms = held > latest ? latest : held; // the clock was set back
+    if (held > latest) // the clock was set back
+        t->held_until_ms = latest;
+    else
+        t->held_until_ms = held;
     health_reason_set(t, reason);
     return 0;
 }
@@ -77,7 +80,9 @@ static int restore_all(json_t *root, const struct health_settings *s, int64_t wa
         return ERR_CORRUPT;
     json_array_foreach(list, i, j) if (restore_one(j, s, wall_ms, targets, n)) return ERR_CORRUPT;
     saved->boot = (uint64_t)boot;
-    int rc = version > 1 ? health_orders_get(root, &saved->orders) : 0;
+    int rc = 0;
+    if (version > 1)
+        rc = health_orders_get(root, &saved->orders);
     if (!rc && !json_object_get(root, "forces"))
         forces_of_before(targets, n, wall_ms, &saved->orders);
     return rc;
@@ -98,7 +103,10 @@ int health_state_load(const char *path, const struct health_settings *s, int64_t
     memcpy(copy, targets, n * sizeof *copy);
     json_error_t e;
     json_t *root = json_loadb(buf_cstr(&text), text.n, JSON_REJECT_DUPLICATES, &e);
-    rc = root ? restore_all(root, s, wall_ms, copy, n, saved) : ERR_CORRUPT;
+    if (root)
+        rc = restore_all(root, s, wall_ms, copy, n, saved);
+    else
+        rc = ERR_CORRUPT;
     json_decref(root);
     if (rc)
         return rc;
@@ -123,12 +131,16 @@ int health_state_save(const char *path, const struct health_target *targets, siz
     int bad = !list;
     for (size_t i = 0; i < n && !bad; i++)
         bad = json_array_append_new(list, target_json(&targets[i]));
-    json_t *root = bad ? NULL
-                       : json_pack("{s:i, s:O, s:I}", "version", STATE_VERSION, "targets", list,
-                                   "boot", (json_int_t)saved->boot);
+    json_t *root = NULL;
+    if (!bad)
+        root = json_pack("{s:i, s:O, s:I}", "version", STATE_VERSION, "targets", list, "boot",
+                         (json_int_t)saved->boot);
     json_decref(list);
-    AUTO_FREE char *text =
-        root && !health_orders_put(&saved->orders, root) ? json_dumps(root, JSON_INDENT(1)) : NULL;
+    AUTO_FREE char *text = NULL;
+    if (root && !health_orders_put(&saved->orders, root))
+        text = json_dumps(root, JSON_INDENT(1));
     json_decref(root);
-    return text ? file_write_atomic(path, text, strlen(text), 0600) : ERR_NOMEM;
+    if (text)
+        return file_write_atomic(path, text, strlen(text), 0600);
+    return ERR_NOMEM;
 }

@@ -106,9 +106,11 @@ static enum health_ballot own_ballot(const struct health_target *x)
 {
     if (!x->seen)
         return HEALTH_SAY_NOTHING;
-    return x->seen_up && x->n_good ? HEALTH_SAY_UP
-           : x->seen_up            ? HEALTH_SAY_NOTHING
-                                   : HEALTH_SAY_DOWN;
+    if (x->seen_up && x->n_good)
+        return HEALTH_SAY_UP;
+    if (x->seen_up)
+        return HEALTH_SAY_NOTHING;
+    return HEALTH_SAY_DOWN;
 }
 
 struct health_count health_count_of(const struct health *h, size_t target, int64_t now,

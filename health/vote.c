@@ -11,7 +11,11 @@ enum health_standing health_vote_standing(const struct health_vote *v, int64_t n
         return VOTE_SILENT;
     if (!v->knows)
         return VOTE_UNKNOWING;
-    return v->own_region ? VOTE_OF_OWN_REGION : v->abstains ? VOTE_ABSTAINS : VOTE_STANDS;
+    if (v->own_region)
+        return VOTE_OF_OWN_REGION;
+    if (v->abstains)
+        return VOTE_ABSTAINS;
+    return VOTE_STANDS;
 }
 
 struct tally {
@@ -61,7 +65,11 @@ static enum health_rule rule_of(const struct tally *t, enum health_standing by, 
         return VOTE_NOBODY;
     if (down && doubled && t->n_bad < 2 * (uint64_t)fall)
         return VOTE_WAITS;
-    return t->n_up + t->n_down == 1 ? VOTE_LONE : t->n_up == t->n_down ? VOTE_TIE : VOTE_MAJORITY;
+    if (t->n_up + t->n_down == 1)
+        return VOTE_LONE;
+    if (t->n_up == t->n_down)
+        return VOTE_TIE;
+    return VOTE_MAJORITY;
 }
 
 struct health_count health_vote(const struct health_vote *votes, size_t n, int64_t now_ms,
@@ -69,7 +77,9 @@ struct health_count health_vote(const struct health_vote *votes, size_t n, int64
 {
     struct health_count c = {.rule = VOTE_NOBODY};
     struct tally t = {0};
-    int last = is_to_come(votes, n, now_ms, life_ms) ? VOTE_STANDS : VOTE_OF_OWN_REGION;
+    int last = VOTE_OF_OWN_REGION;
+    if (is_to_come(votes, n, now_ms, life_ms))
+        last = VOTE_STANDS;
     for (int by = VOTE_STANDS; by <= last && c.rule == VOTE_NOBODY; by++) {
         c.by = (enum health_standing)by;
         t = tally_of(votes, n, c.by, now_ms, life_ms);
@@ -81,8 +91,12 @@ struct health_count health_vote(const struct health_vote *votes, size_t n, int64
         c.rule = VOTE_CONTESTED;
     c.n_up = t.n_up;
     c.n_down = t.n_down;
-    if (c.rule == VOTE_MAJORITY || c.rule == VOTE_LONE)
-        c.ballot = c.n_up > c.n_down ? HEALTH_SAY_UP : HEALTH_SAY_DOWN;
+    if (c.rule == VOTE_MAJORITY || c.rule == VOTE_LONE) {
+        if (c.n_up > c.n_down)
+            c.ballot = HEALTH_SAY_UP;
+        else
+            c.ballot = HEALTH_SAY_DOWN;
+    }
     return c;
 }
 
@@ -97,7 +111,9 @@ const char *health_rule_text(enum health_rule r)
         [VOTE_CONTESTED] = "its own resolver sees it up: the verdict stays",
         [VOTE_OWN_PROBES] = "our own probes decide",
     };
-    return (size_t)r < ARRAY_LEN(texts) ? texts[r] : "unknown";
+    if ((size_t)r < ARRAY_LEN(texts))
+        return texts[r];
+    return "unknown";
 }
 
 const char *health_rule_name(enum health_rule r)
@@ -107,19 +123,27 @@ const char *health_rule_name(enum health_rule r)
         [VOTE_NOBODY] = "nobody",        [VOTE_LONE] = "lone",
         [VOTE_WAITS] = "waits",          [VOTE_CONTESTED] = "contested",
         [VOTE_OWN_PROBES] = "own_probes"};
-    return (size_t)r < ARRAY_LEN(names) ? names[r] : "unknown";
+    if ((size_t)r < ARRAY_LEN(names))
+        return names[r];
+    return "unknown";
 }
 
 const char *health_by_name(enum health_standing by)
 {
-    return by == VOTE_ABSTAINS ? "abstainers" : by == VOTE_OF_OWN_REGION ? "its_own" : "voters";
+    if (by == VOTE_ABSTAINS)
+        return "abstainers";
+    if (by == VOTE_OF_OWN_REGION)
+        return "its_own";
+    return "voters";
 }
 
 const char *health_by_text(enum health_standing by)
 {
-    return by == VOTE_ABSTAINS        ? "only those that abstain are left: "
-           : by == VOTE_OF_OWN_REGION ? "only its own resolver is left: "
-                                      : "";
+    if (by == VOTE_ABSTAINS)
+        return "only those that abstain are left: ";
+    if (by == VOTE_OF_OWN_REGION)
+        return "only its own resolver is left: ";
+    return "";
 }
 
 bool health_abstains(size_t n_others, size_t n_down)

@@ -105,9 +105,10 @@ static pid_t child_start(const struct edge *e, int out_fd, const char *const arg
     if (pipe2(life, O_CLOEXEC | O_NONBLOCK))
         return -1;
     bool space = out_space && geteuid() == 0;
-    pid_t pid = space ? (pid_t)syscall(SYS_clone, (unsigned long)(CLONE_NEWPID | SIGCHLD), NULL,
-                                       NULL, NULL, NULL)
-                      : -1;
+    pid_t pid = -1;
+    if (space)
+        pid = (pid_t)syscall(SYS_clone, (unsigned long)(CLONE_NEWPID | SIGCHLD), NULL, NULL, NULL,
+                             NULL);
     if (pid < 0) { // not root, or a container that forbids it
         space = false;
         pid = fork();
@@ -133,7 +134,9 @@ static bool child_ended(pid_t pid)
 {
     siginfo_t si = {0};
     int rc = waitid(P_PID, (id_t)pid, &si, WEXITED | WNOHANG | WNOWAIT);
-    return rc < 0 ? errno == ECHILD : si.si_pid == pid;
+    if (rc < 0)
+        return errno == ECHILD;
+    return si.si_pid == pid;
 }
 
 static bool child_wait(pid_t pid, unsigned for_ms)
@@ -193,7 +196,9 @@ static int conf_test(struct edge *e, struct diag *diag)
     for (;;) {
         struct pollfd p = {.fd = from, .events = POLLIN};
         int64_t left = until - clock_mono_ms();
-        int ready = left > 0 ? poll(&p, 1, (int)left) : 0;
+        int ready = 0;
+        if (left > 0)
+            ready = poll(&p, 1, (int)left);
         if (ready == 0)
             break;
         if (ready < 0) // a signal
@@ -318,7 +323,10 @@ static void backoff(struct edge *e)
 {
     if (clock_mono_ms() - e->started_ms >= EDGE_HEALTHY_MS)
         e->backoff_ms = 0;
-    e->backoff_ms = e->backoff_ms ? e->backoff_ms * 2 : EDGE_BACKOFF_MIN_MS;
+    if (e->backoff_ms)
+        e->backoff_ms = e->backoff_ms * 2;
+    else
+        e->backoff_ms = EDGE_BACKOFF_MIN_MS;
     if (e->backoff_ms > EDGE_BACKOFF_MAX_MS)
         e->backoff_ms = EDGE_BACKOFF_MAX_MS;
     e->status.state = EDGE_BACKOFF;
@@ -390,7 +398,9 @@ static bool master_ready(const struct edge *e)
 {
     AUTO_BUF struct buf b;
     buf_init(&b, 32);
-    long expected = e->own_space ? 1 : (long)e->pid;
+    long expected = 1;
+    if (!e->own_space)
+        expected = (long)e->pid;
     if (file_read(e->pid_file, 32, &b))
         return false;
     return strtol(buf_cstr(&b), NULL, 10) == expected;

@@ -151,7 +151,9 @@ static void put_reason(struct line *l, const struct text *f)
 {
     int status = (int)strtol(f[F_STATUS].p, NULL, 10); // ends at the mark behind it
     bool edge = f[F_BY].n == 4 && !strncmp(f[F_BY].p, "edge", 4);
-    const char *own = edge ? edge_own_reason(status) : NULL;
+    const char *own = NULL;
+    if (edge)
+        own = edge_own_reason(status);
     put_text(l, "reason", own ? (struct text){own, strlen(own)} : f[F_REASON], 64);
 }
 

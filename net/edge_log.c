@@ -190,7 +190,10 @@ static void __attribute__((noreturn)) reader(const struct edge_log *l)
         _exit(1);
     closefrom(STDERR_FILENO + 1);
     int bytes = fcntl(STDIN_FILENO, F_GETPIPE_SZ);
-    r.slots = bytes > 0 ? (unsigned)bytes / EDGE_LOG_RECORD_MAX : 16;
+    if (bytes > 0)
+        r.slots = (unsigned)bytes / EDGE_LOG_RECORD_MAX;
+    else
+        r.slots = 16;
     if (l->o.become && l->o.become(l->o.ctx))
         _exit(1);
     edge_access_open(&r.access, l->o.access_file, l->o.access_max_bytes);
@@ -211,7 +214,9 @@ static int reader_start(struct edge_log *l)
     pid_t pid = fork();
     if (pid == 0)
         reader(l);
-    int rc = pid < 0 ? err_from_errno(errno) : 0;
+    int rc = 0;
+    if (pid < 0)
+        rc = err_from_errno(errno);
     sigprocmask(SIG_SETMASK, &before, NULL);
     if (rc)
         return rc;
@@ -253,7 +258,9 @@ int edge_log_start(struct edge_log *l, const struct edge_log_options *o)
 {
     int words[2];
     int rc = packet_pipe(words);
-    return rc ? rc : edge_log_adopt(l, words[1], words[0], o);
+    if (rc)
+        return rc;
+    return edge_log_adopt(l, words[1], words[0], o);
 }
 
 static bool reader_ended(struct edge_log *l, int *out_status)
@@ -335,7 +342,9 @@ void edge_log_reason(struct edge_log *l, char *out, size_t cap)
         int ready = poll(&p, 1, (int)left);
         if (ready == 0)
             return;
-        ssize_t n = ready > 0 ? read(l->reason_fd, line, sizeof line - 1) : -1;
+        ssize_t n = -1;
+        if (ready > 0)
+            n = read(l->reason_fd, line, sizeof line - 1);
         if (n < 0 && errno != EINTR && errno != EAGAIN)
             return;
         if (n > 0 && line[0] == mark[0])

@@ -50,7 +50,9 @@ static int pem_read(const char *path, uid_t owner, struct buf *out, struct diag 
             break;
         out->n += (size_t)n;
     }
-    return out->n > EDGE_PEM_MAX ? ERR_TOOBIG : 0;
+    if (out->n > EDGE_PEM_MAX)
+        return ERR_TOOBIG;
+    return 0;
 }
 
 // Keys do not stay in the memory of a process that forks.
@@ -90,9 +92,12 @@ int edge_pems_copy(const struct edge_config *c, struct diag *diag, struct edge_p
     const char *const from[EDGE_PEMS] = {c->region_pem, c->shared_pem, c->peer_pem, c->ca_pem};
     struct edge_pems p = {0};
     int rc = 0;
-    for (size_t i = 0; i < EDGE_PEMS && !rc; i++)
-        rc =
-            from[i] ? pem_copy(c->runtime_dir, from[i], c->pem_owner, diag, &p.path[i]) : ERR_INVAL;
+    for (size_t i = 0; i < EDGE_PEMS && !rc; i++) {
+        if (from[i])
+            rc = pem_copy(c->runtime_dir, from[i], c->pem_owner, diag, &p.path[i]);
+        else
+            rc = ERR_INVAL;
+    }
     if (rc)
         edge_pems_free(&p);
     else
@@ -111,7 +116,9 @@ void edge_pems_free(struct edge_pems *p)
 static bool kept(const struct edge_pems *keep, const char *name)
 {
     for (size_t i = 0; i < EDGE_PEMS; i++) {
-        const char *slash = keep->path[i] ? strrchr(keep->path[i], '/') : NULL;
+        const char *slash = NULL;
+        if (keep->path[i])
+            slash = strrchr(keep->path[i], '/');
         if (slash && !strcmp(slash + 1, name))
             return true;
     }

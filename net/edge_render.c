@@ -42,19 +42,25 @@ static bool text_ok(const char *s)
 
 static bool region_ok(const char *s)
 {
-    size_t n = s ? strspn(s, "abcdefghijklmnopqrstuvwxyz0123456789") : 0;
+    size_t n = 0;
+    if (s)
+        n = strspn(s, "abcdefghijklmnopqrstuvwxyz0123456789");
     return n >= 1 && n <= 31 && !s[n] && s[0] >= 'a';
 }
 
 static bool domain_ok(const char *s)
 {
-    size_t n = s ? strspn(s, "abcdefghijklmnopqrstuvwxyz0123456789.-") : 0;
+    size_t n = 0;
+    if (s)
+        n = strspn(s, "abcdefghijklmnopqrstuvwxyz0123456789.-");
     return n >= 1 && n <= 253 && !s[n] && s[0] != '.' && s[n - 1] != '.' && !strstr(s, "..");
 }
 
 static bool stamp_ok(const char *s)
 {
-    size_t n = s ? strspn(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-") : 0;
+    size_t n = 0;
+    if (s)
+        n = strspn(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-");
     return n >= 1 && n <= 63 && !s[n];
 }
 
@@ -103,7 +109,9 @@ static int config_check(const struct edge_config *c, struct diag *diag)
 static unsigned long open_files(void) // asking for more than the hard limit only fills nginx's log
 {
     struct rlimit l;
-    return !getrlimit(RLIMIT_NOFILE, &l) && l.rlim_max < 32768 ? (unsigned long)l.rlim_max : 32768;
+    if (!getrlimit(RLIMIT_NOFILE, &l) && l.rlim_max < 32768)
+        return (unsigned long)l.rlim_max;
+    return 32768;
 }
 
 // Connections of one worker, and how many requests of clients may be under way at once in all
@@ -118,10 +126,16 @@ static struct shares shares_of(const struct edge_config *c)
 {
     struct shares s = {.connections = open_files() / 2}; // a request may also take two files
     s.clients = (s.connections - s.connections / 8) / 2;
-    s.network = c->per_network ? c->per_network : s.clients / 4;
+    if (c->per_network)
+        s.network = c->per_network;
+    else
+        s.network = s.clients / 4;
     if (s.network > s.clients)
         s.network = s.clients;
-    s.client = c->per_client ? c->per_client : 1024;
+    if (c->per_client)
+        s.client = c->per_client;
+    else
+        s.client = 1024;
     if (s.client > s.network)
         s.client = s.network;
     return s;

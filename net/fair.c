@@ -65,8 +65,12 @@ static void ring_add(struct link **head, struct link *l) // at the end: before t
 
 static void ring_remove(struct link **head, struct link *l)
 {
-    if (*head == l)
-        *head = l->next == l ? NULL : l->next;
+    if (*head == l) {
+        if (l->next == l)
+            *head = NULL;
+        else
+            *head = l->next;
+    }
     l->prev->next = l->next;
     l->next->prev = l->prev;
 }
@@ -136,7 +140,9 @@ void fair_free(struct fair *f)
 struct ip fair_network(const struct ip *client)
 {
     struct ip ip = *client;
-    size_t keep = ip_is_v4(client) ? 15 : 7; // /24 in the mapped form is 120 bits
+    size_t keep = 7; // /24 in the mapped form is 120 bits
+    if (ip_is_v4(client))
+        keep = 15;
     memset(ip.b + keep, 0, sizeof ip.b - keep);
     return ip;
 }

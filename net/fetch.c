@@ -98,7 +98,9 @@ static size_t on_write(char *p, size_t one, size_t n, void *arg)
             return CURL_WRITEFUNC_PAUSE;
         }
         h->why = rc;
-        return rc ? CURL_WRITEFUNC_ERROR : n;
+        if (rc)
+            return CURL_WRITEFUNC_ERROR;
+        return n;
     }
     if (n > h->max_bytes - h->result.body.n)
         h->why = ERR_TOOBIG;
@@ -106,7 +108,9 @@ static size_t on_write(char *p, size_t one, size_t n, void *arg)
         buf_add(&h->result.body, p, n);
         h->why = h->result.body.err;
     }
-    return h->why ? CURL_WRITEFUNC_ERROR : n;
+    if (h->why)
+        return CURL_WRITEFUNC_ERROR;
+    return n;
 }
 
 // Is the certificate that the server showed on this connection one of the pinned ones? Requests to
@@ -168,7 +172,9 @@ static size_t on_header(char *p, size_t one, size_t n, void *arg)
     buf_add(&h->result.headers, v, (size_t)(p + line - v));
     buf_u8(&h->result.headers, '\n');
     h->why = h->result.headers.err;
-    return h->why ? 0 : n;
+    if (h->why)
+        return 0;
+    return n;
 }
 
 static size_t on_read(char *to, size_t one, size_t n, void *arg)
@@ -248,7 +254,9 @@ static int setup_headers(struct fetch *h, const struct fetch_request *q)
 
 static int setup_body(struct fetch *h, const struct fetch_request *q)
 {
-    const char *method = q->method ? q->method : "GET";
+    const char *method = q->method;
+    if (!method)
+        method = "GET";
     if (q->body.p) {
         h->body = mem_alloc(q->body.n);
         if (!h->body)
@@ -292,7 +300,10 @@ static int setup_tls(struct fetch *h, const struct fetch_request *q)
         buf_init(&pins, 0);
         for (size_t i = 0; i < q->n_pins; i++)
             buf_printf(&pins, "%s ", q->pins[i]);
-        h->pins = pins.err ? NULL : mem_strdup(buf_cstr(&pins));
+        if (pins.err)
+            h->pins = NULL;
+        else
+            h->pins = mem_strdup(buf_cstr(&pins));
         if (!h->pins)
             return ERR_NOMEM;
     }
@@ -314,7 +325,9 @@ static int64_t lost_mono(const struct fetcher *f, const char *peer)
     const struct peer_loss *l = f->losses;
     while (l && strcmp(l->peer, peer) != 0)
         l = l->next;
-    return l ? l->lost_mono : 0;
+    if (l)
+        return l->lost_mono;
+    return 0;
 }
 
 // A connection of before the loss would be waited on for as long as TCP hopes. libcurl counts their
@@ -330,8 +343,9 @@ static int setup_peer(struct fetch *h, const struct fetch_request *q)
     pthread_mutex_lock(&h->fetcher->lock);
     h->lost_seen = lost_mono(h->fetcher, q->peer);
     pthread_mutex_unlock(&h->fetcher->lock);
-    int64_t age_s =
-        h->lost_seen ? (clock_mono_ms() - h->lost_seen) / 1000 - 1 : CONNECTION_AGE_MAX_S;
+    int64_t age_s = CONNECTION_AGE_MAX_S;
+    if (h->lost_seen)
+        age_s = (clock_mono_ms() - h->lost_seen) / 1000 - 1;
     if (age_s < 1)
         SET(CURLOPT_FRESH_CONNECT, 1L);
     else if (age_s < CONNECTION_AGE_MAX_S)
@@ -392,7 +406,9 @@ static int setup(struct fetch *h, const struct fetch_request *q)
     rc = setup_tls(h, q);
     if (!rc)
         rc = setup_peer(h, q);
-    return rc ? rc : setup_body(h, q);
+    if (rc)
+        return rc;
+    return setup_body(h, q);
 }
 
 static int error_of(CURLcode code, const char *message)
@@ -401,8 +417,9 @@ static int error_of(CURLcode code, const char *message)
     case CURLE_OPERATION_TIMEDOUT:
         return ERR_TIMEOUT;
     case CURLE_SSL_CONNECT_ERROR: // also what a connection reset in mid-handshake is called
-        return strstr(message, "SYSCALL") || strstr(message, "reset") ? ERR_UNREACHABLE
-                                                                      : ERR_CRYPTO;
+        if (strstr(message, "SYSCALL") || strstr(message, "reset"))
+            return ERR_UNREACHABLE;
+        return ERR_CRYPTO;
     case CURLE_PEER_FAILED_VERIFICATION:
     case CURLE_SSL_CERTPROBLEM:
     case CURLE_SSL_CIPHER:
@@ -475,7 +492,11 @@ static void loop_completed(struct fetcher *f)
         CURLcode code = m->data.result;
         curl_easy_getinfo(m->easy_handle, CURLINFO_PRIVATE, (char **)&h);
         char dated[sizeof h->result.message];
-        const char *text = *h->curl_message ? h->curl_message : curl_easy_strerror(code);
+        const char *text;
+        if (*h->curl_message)
+            text = h->curl_message;
+        else
+            text = curl_easy_strerror(code);
         if (code == CURLE_PEER_FAILED_VERIFICATION)
             text = dates_message(h, text, dated, sizeof dated);
         if (!code)
@@ -672,7 +693,10 @@ int fetch_start(struct fetcher *f, const struct fetch_request *q,
     if (!h)
         return ERR_NOMEM;
     h->fetcher = f;
-    h->max_bytes = q->max_bytes ? q->max_bytes : 1 << 20;
+    if (q->max_bytes)
+        h->max_bytes = q->max_bytes;
+    else
+        h->max_bytes = 1 << 20;
     h->idle_timeout_ms = q->idle_timeout_ms;
     h->on_data = q->on_data;
     h->on_headers = q->on_headers;
@@ -682,7 +706,9 @@ int fetch_start(struct fetcher *f, const struct fetch_request *q,
     buf_init(&h->result.body, 0);
     buf_init(&h->result.headers, FETCH_HEADERS_MAX);
     h->easy = curl_easy_init();
-    int rc = h->easy ? setup(h, q) : ERR_NOMEM;
+    int rc = ERR_NOMEM;
+    if (h->easy)
+        rc = setup(h, q);
     if (rc) {
         fetch_free(h);
         return rc;
@@ -773,8 +799,14 @@ int fetch_run(struct fetcher *f, const struct fetch_request *q, struct fetch_res
     pthread_condattr_destroy(&monotonic);
     struct fetch_request mine = *q;
     mine.ctx = &w;
-    mine.on_data = q->on_data ? wait_data : NULL;
-    mine.on_headers = q->on_headers ? wait_headers : NULL;
+    if (q->on_data)
+        mine.on_data = wait_data;
+    else
+        mine.on_data = NULL;
+    if (q->on_headers)
+        mine.on_headers = wait_headers;
+    else
+        mine.on_headers = NULL;
     *out = (struct fetch_result){0};
     struct fetch *h;
     int rc = fetch_start(f, &mine, wait_done, &h);

@@ -113,14 +113,17 @@ static void suspend_locked(struct http_exchange *ex, enum http_wait wait, int64_
 
 static struct pool *pool_of(const struct http_exchange *ex)
 {
-    return ex->plan.pool ? ex->plan.pool : ex->server->options.pool;
+    if (ex->plan.pool)
+        return ex->plan.pool;
+    return ex->server->options.pool;
 }
 
 // The daemon's own people come over the admin socket: no client's flood keeps them out.
 static enum pool_lane lane_of(const struct http_request *req)
 {
-    return req->listener == LISTENER_PEER || req->listener == LISTENER_ADMIN ? POOL_REGIONS
-                                                                             : POOL_CLIENTS;
+    if (req->listener == LISTENER_PEER || req->listener == LISTENER_ADMIN)
+        return POOL_REGIONS;
+    return POOL_CLIENTS;
 }
 
 // Gives the exchange a job on its pool unless it has one. Whoever calls it settles that pool once
@@ -194,9 +197,11 @@ static ssize_t stream_read(void *cls, uint64_t at, char *to, size_t cap)
         ssize_t n = s->ops->read(s->ctx, s, (uint8_t *)to, cap);
         if (n > 0)
             return n;
-        if (n < 0)
-            return n == HTTP_STREAM_END ? MHD_CONTENT_READER_END_OF_STREAM
-                                        : MHD_CONTENT_READER_END_WITH_ERROR;
+        if (n < 0) {
+            if (n == HTTP_STREAM_END)
+                return MHD_CONTENT_READER_END_OF_STREAM;
+            return MHD_CONTENT_READER_END_WITH_ERROR;
+        }
         pthread_mutex_lock(&s->lock);
         if (s->woken) { // between the read and here
             pthread_mutex_unlock(&s->lock);
@@ -238,7 +243,9 @@ static int answer_headers(struct MHD_Response *m, const struct http_request *req
         ok = ok && MHD_add_response_header(m, HTTP_HEADER_PRINCIPAL, req->principal) == MHD_YES;
     if (resp->status >= 400 && req->refused_code && *req->refused_code)
         ok = ok && MHD_add_response_header(m, HTTP_HEADER_REASON, req->refused_code) == MHD_YES;
-    return ok ? 0 : ERR_NOMEM;
+    if (ok)
+        return 0;
+    return ERR_NOMEM;
 }
 
 // Everything is copied, so that the request may end before its answer is sent.
@@ -254,7 +261,11 @@ static struct MHD_Response *answer_build(struct http_exchange *ex, struct http_r
         }
         ex->stream = resp->stream_handle;
     } else {
-        struct bytes b = resp->kind == HTTP_BYTES ? resp->body : (struct bytes){0};
+        struct bytes b;
+        if (resp->kind == HTTP_BYTES)
+            b = resp->body;
+        else
+            b = (struct bytes){0};
         m = MHD_create_response_from_buffer(
             b.n, b.n ? (void *)(uintptr_t)b.p : (void *)(uintptr_t) "", MHD_RESPMEM_MUST_COPY);
     }
@@ -359,7 +370,9 @@ static void answer_inline(struct http_exchange *ex, struct http_response *resp)
 
 static int busy_status(const struct http_exchange *ex)
 {
-    return ex->plan.busy_status ? ex->plan.busy_status : 503;
+    if (ex->plan.busy_status)
+        return ex->plan.busy_status;
+    return 503;
 }
 
 static void strand_chunk(struct http_exchange *ex) // enters and leaves with the lock
@@ -371,7 +384,9 @@ static void strand_chunk(struct http_exchange *ex) // enters and leaves with the
     // not when the client has left: what came is the sink's
     bool skip = ex->sink_failed || ex->refuse;
     pthread_mutex_unlock(&ex->lock);
-    int rc = skip ? 0 : ex->plan.sink->write(&ex->req, c->data, c->n);
+    int rc = 0;
+    if (!skip)
+        rc = ex->plan.sink->write(&ex->req, c->data, c->n);
     atomic_fetch_sub(&ex->server->uploads_bytes, c->n);
     pthread_mutex_lock(&ex->lock);
     ex->queued_bytes -= c->n;
@@ -566,7 +581,10 @@ static enum MHD_Result exchange_begin(struct http_exchange *ex, struct MHD_Conne
     pthread_mutex_unlock(&ex->lock);
     const union MHD_ConnectionInfo *fd =
         MHD_get_connection_info(conn, MHD_CONNECTION_INFO_CONNECTION_FD);
-    ex->conn_fd = fd ? fd->connect_fd : -1;
+    if (fd)
+        ex->conn_fd = fd->connect_fd;
+    else
+        ex->conn_fd = -1;
     int status =
         http_request_ingest(&ex->req, conn, s->options.listener, method, version, &chunked);
     if (!ex->refuse)
@@ -618,11 +636,15 @@ static size_t budget_take(struct http_exchange *ex, size_t held, size_t n)
     struct http_server *s = ex->server;
     size_t used = atomic_load(&s->uploads_bytes), budget = s->options.uploads_budget_bytes;
     // a race overshoots by one chunk per thread at most
-    size_t left = used < budget ? budget - used : 0;
-    if (n > left)
-        n = held < always && n > always - held && left < always - held ? always - held
-            : n < always && !held                                      ? n
-                                                                       : left;
+    size_t left = 0;
+    if (used < budget)
+        left = budget - used;
+    if (n > left) {
+        if (held < always && n > always - held && left < always - held)
+            n = always - held;
+        else if (n >= always || held)
+            n = left;
+    }
     atomic_fetch_add(&s->uploads_bytes, n);
     return n;
 }
@@ -654,7 +676,9 @@ static size_t stream_locked(struct http_exchange *ex, const char *data, size_t n
     if (ex->sink_failed)
         return n;
     size_t window = ex->server->options.sink_window_bytes;
-    size_t room = ex->queued_bytes < window ? window - ex->queued_bytes : 0;
+    size_t room = 0;
+    if (ex->queued_bytes < window)
+        room = window - ex->queued_bytes;
     size_t take = budget_take(ex, ex->queued_bytes, n < room ? n : room);
     if (!take)
         return 0;
@@ -718,7 +742,9 @@ static enum MHD_Result exchange_body(struct http_exchange *ex, const char *data,
     pool_settle(pool_of(ex));
     if (arm)
         http_server_arm(ex->server, arm);
-    return cut ? MHD_NO : MHD_YES;
+    if (cut)
+        return MHD_NO;
+    return MHD_YES;
 }
 
 // The body of a plan that looks at it before any pool does: no job is active yet, so the request is
@@ -804,7 +830,9 @@ enum MHD_Result http_exchange_call(struct http_exchange *ex, struct MHD_Connecti
         return MHD_NO;
     if (!ex->begun)
         return exchange_begin(ex, conn, method, version);
-    return *n_data ? exchange_body(ex, data, n_data) : exchange_end(ex);
+    if (*n_data)
+        return exchange_body(ex, data, n_data);
+    return exchange_end(ex);
 }
 
 void http_exchange_completed(struct http_exchange *ex)
@@ -851,7 +879,9 @@ void http_exchange_resume(struct http_exchange *ex, bool cut)
 
 static int64_t earlier(int64_t a, int64_t b)
 {
-    return a < b ? a : b;
+    if (a < b)
+        return a;
+    return b;
 }
 
 static void give_up_locked(struct http_exchange *ex, int status, int64_t *next)
@@ -927,7 +957,9 @@ int64_t http_exchange_tick(struct http_exchange *ex, int64_t now_ms, bool *out_r
     int64_t next = tick_body_locked(ex, now_ms);
     if (ex->retry_pending) {
         bool over = ex->done_called && (ex->ran || !ex->give_up);
-        int rc = over ? 0 : schedule_locked(ex);
+        int rc = 0;
+        if (!over)
+            rc = schedule_locked(ex);
         if (!rc) {
             ex->retry_pending = false;
             *out_release = true;

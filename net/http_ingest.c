@@ -85,7 +85,8 @@ static enum MHD_Result on_header(void *cls, enum MHD_ValueKind kind, const char 
 {
     (void)kind;
     struct ingest *in = cls;
-    value = value ? value : "";
+    if (!value)
+        value = "";
     if (++in->n_headers > HTTP_HEADERS_MAX) {
         in->status = 431;
         return MHD_NO;
@@ -99,7 +100,9 @@ static enum MHD_Result on_header(void *cls, enum MHD_ValueKind kind, const char 
     framing_header(in, name, value);
     if (http_request_add_header(in->req, name, n_name, value, n_value))
         in->status = 431;
-    return in->status ? MHD_NO : MHD_YES;
+    if (in->status)
+        return MHD_NO;
+    return MHD_YES;
 }
 
 // The fingerprint is that of the DER inside the PEM that the edge verified.
@@ -125,7 +128,9 @@ static int fingerprint(struct http_request *req, const char *escaped)
     hex_format(sum, sizeof sum, hex);
     req->peer_cert_fingerprint = hex;
     req->peer_cert = arena_strdup(&req->arena, escaped);
-    return req->peer_cert ? 0 : ERR_NOMEM;
+    if (req->peer_cert)
+        return 0;
+    return ERR_NOMEM;
 }
 
 static int ingest_origin(struct ingest *in, struct MHD_Connection *conn)
@@ -173,7 +178,10 @@ int http_request_ingest(struct http_request *req, struct MHD_Connection *conn,
         in.n_coding > 1 || (in.n_length && in.n_coding) || in.n_authorization > 1 || in.n_type > 1)
         return 400;
     const char *host = http_header_get(req, "Host");
-    req->host = host ? host : "";
+    if (host)
+        req->host = host;
+    else
+        req->host = "";
     *out_chunked = in.chunked;
     return ingest_origin(&in, conn);
 }

@@ -101,11 +101,18 @@ const char *http_form_get(struct http_request *req, struct bytes from, const cha
     const char *p = (const char *)from.p, *end = p ? p + from.n : NULL;
     while (p && p < end) {
         const char *amp = memchr(p, '&', (size_t)(end - p));
-        const char *stop = amp ? amp : end;
+        const char *stop = amp;
+        if (!stop)
+            stop = end;
         const char *eq = memchr(p, '=', (size_t)(stop - p));
-        const char *key_end = eq ? eq : stop;
-        if (key_matches(p, (size_t)(key_end - p), key) && nth-- == 0)
-            return eq ? percent_decode(&req->arena, eq + 1, (size_t)(stop - eq - 1), true) : "";
+        const char *key_end = eq;
+        if (!key_end)
+            key_end = stop;
+        if (key_matches(p, (size_t)(key_end - p), key) && nth-- == 0) {
+            if (eq)
+                return percent_decode(&req->arena, eq + 1, (size_t)(stop - eq - 1), true);
+            return "";
+        }
         p = stop + 1;
     }
     return NULL;
@@ -244,7 +251,9 @@ static void test_run_plan(struct http_request *req, struct http_plan *plan, size
     }
     if (plan->kind == HTTP_PLAN_STREAM)
         for (size_t at = 0; at < body.n;) {
-            size_t n = body.n - at < piece || !piece ? body.n - at : piece;
+            size_t n = piece;
+            if (body.n - at < piece || !piece)
+                n = body.n - at;
             if (plan->sink->write(req, body.p + at, n))
                 break;
             at += n;

@@ -31,8 +31,11 @@ int http_response_header(struct http_request *req, struct http_response *resp, c
     va_start(ap, fmt);
     buf_vprintf(&text, fmt, ap);
     va_end(ap);
-    if (text.err)
-        return text.err == ERR_TOOBIG ? ERR_INVAL : text.err;
+    if (text.err) {
+        if (text.err == ERR_TOOBIG)
+            return ERR_INVAL;
+        return text.err;
+    }
     const char *value = buf_cstr(&text);
     if (!http_token_ok(name) || !value_ok(value))
         return ERR_INVAL;
@@ -53,7 +56,9 @@ const char *http_response_get(const struct http_response *resp, const char *name
     for (const struct http_header *h = resp->headers; h; h = h->next)
         if (!strcasecmp(h->name, name))
             return h->value;
-    return strcasecmp(name, "Content-Type") ? NULL : resp->content_type;
+    if (strcasecmp(name, "Content-Type"))
+        return NULL;
+    return resp->content_type;
 }
 
 void http_response_bytes(struct http_response *resp, int status, const char *content_type_static,
@@ -71,7 +76,9 @@ int http_response_json(struct http_request *req, struct http_response *resp, int
         return ERR_NOMEM;
     AUTO_FREE char *text = json_dumps(root, JSON_COMPACT | JSON_ENCODE_ANY);
     json_decref(root);
-    char *copy = text ? arena_strdup(&req->arena, text) : NULL;
+    char *copy = NULL;
+    if (text)
+        copy = arena_strdup(&req->arena, text);
     if (!copy)
         return ERR_NOMEM;
     http_response_bytes(resp, status, "application/json", bytes_str(copy));
@@ -87,7 +94,9 @@ int http_response_text(struct http_request *req, struct http_response *resp, int
     va_start(ap, fmt);
     buf_vprintf(&text, fmt, ap);
     va_end(ap);
-    char *copy = text.err ? NULL : arena_copy(&req->arena, buf_cstr(&text), text.n + 1);
+    char *copy = NULL;
+    if (!text.err)
+        copy = arena_copy(&req->arena, buf_cstr(&text), text.n + 1);
     if (!copy)
         return ERR_NOMEM;
     http_response_bytes(resp, status, "text/plain; charset=utf-8", bytes_of(copy, text.n));

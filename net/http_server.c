@@ -43,10 +43,14 @@ static void timer_sweep(struct http_server *s) // enters and leaves with the loc
             ex->release_next = release;
             release = ex;
         }
-        next = at < next ? at : next;
+        if (at < next)
+            next = at;
     }
     // many deadlines, few sweeps
-    s->timer_ms = next != INT64_MAX && next < now + 20 ? now + 20 : next;
+    if (next != INT64_MAX && next < now + 20)
+        s->timer_ms = now + 20;
+    else
+        s->timer_ms = next;
     if (!release)
         return;
     pthread_mutex_unlock(&s->lock);
@@ -131,7 +135,9 @@ static enum MHD_Result on_call(void *cls, struct MHD_Connection *conn, const cha
                                size_t *n_data, void **con_cls)
 {
     (void)cls, (void)url;
-    return *con_cls ? http_exchange_call(*con_cls, conn, method, version, data, n_data) : MHD_NO;
+    if (*con_cls)
+        return http_exchange_call(*con_cls, conn, method, version, data, n_data);
+    return MHD_NO;
 }
 
 static void on_completed(void *cls, struct MHD_Connection *conn, void **con_cls,
@@ -205,15 +211,23 @@ static struct MHD_Daemon *library_start(struct http_server *s)
 
 static void defaults(struct http_server_options *o)
 {
-    o->n_threads = o->n_threads ? o->n_threads : 1;
-    o->max_connections = o->max_connections ? o->max_connections : 4096;
-    o->sink_window_bytes = o->sink_window_bytes ? o->sink_window_bytes : 1 << 20;
-    o->uploads_budget_bytes = o->uploads_budget_bytes ? o->uploads_budget_bytes : 64 << 20;
+    if (!o->n_threads)
+        o->n_threads = 1;
+    if (!o->max_connections)
+        o->max_connections = 4096;
+    if (!o->sink_window_bytes)
+        o->sink_window_bytes = 1 << 20;
+    if (!o->uploads_budget_bytes)
+        o->uploads_budget_bytes = 64 << 20;
     // more than the edge keeps an idle connection
-    o->idle_timeout_s = o->idle_timeout_s ? o->idle_timeout_s : 120;
-    o->body_window_ms = o->body_window_ms ? o->body_window_ms : 30000;
-    o->slow_body_ms = o->slow_body_ms ? o->slow_body_ms : 15000;
-    o->run_deadline_ms = o->run_deadline_ms ? o->run_deadline_ms : 300000;
+    if (!o->idle_timeout_s)
+        o->idle_timeout_s = 120;
+    if (!o->body_window_ms)
+        o->body_window_ms = 30000;
+    if (!o->slow_body_ms)
+        o->slow_body_ms = 15000;
+    if (!o->run_deadline_ms)
+        o->run_deadline_ms = 300000;
 }
 
 static void server_release(struct http_server *s)
@@ -252,11 +266,17 @@ static int listen_open(struct http_server *s)
     const struct http_server_options *o = &s->options;
     int rc = ERR_NOMEM;
     s->listen_fd = o->listen_fd; // taken over, also when it fails
-    s->share = o->listener == LISTENER_PUBLIC ? share_new(o->max_connections) : NULL;
+    if (o->listener == LISTENER_PUBLIC)
+        s->share = share_new(o->max_connections);
+    else
+        s->share = NULL;
     bool made = s->share || o->listener != LISTENER_PUBLIC;
-    if (o->listen_fd)
-        rc = made ? 0 : ERR_NOMEM;
-    else if ((s->socket_path = mem_strdup(o->socket_path)) && made)
+    if (o->listen_fd) {
+        if (made)
+            rc = 0;
+        else
+            rc = ERR_NOMEM;
+    } else if ((s->socket_path = mem_strdup(o->socket_path)) && made)
         rc = http_socket_open(o->socket_path, o->socket_mode, (uid_t)-1, (gid_t)o->socket_gid,
                               &s->listen_fd);
     if (rc && o->listen_fd)
@@ -335,7 +355,9 @@ void http_server_wait_idle(struct http_server *s, int64_t until_ms, bool all)
 // while.
 static void wait_quiet(struct http_server *s, int64_t until_ms)
 {
-    int turns = atomic_load(&s->yielded) ? QUIET_YIELDED_TURNS : QUIET_TURNS;
+    int turns = QUIET_TURNS;
+    if (atomic_load(&s->yielded))
+        turns = QUIET_YIELDED_TURNS;
     for (int quiet = 0; quiet < turns && clock_mono_ms() < until_ms; quiet++) {
         clock_sleep_ms(10);
         if (atomic_load(&s->active)) {

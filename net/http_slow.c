@@ -22,7 +22,9 @@ struct pace_rule http_slow_rule(const struct http_server *s, const struct http_p
 
 static void slow(struct http_exchange *ex, struct http_response *resp)
 {
-    unsigned rate = ex->pace.rule.bytes_s ? ex->pace.rule.bytes_s : 1;
+    unsigned rate = ex->pace.rule.bytes_s;
+    if (!rate)
+        rate = 1;
     oci_error(&ex->req, resp, 408, "UNSUPPORTED", NULL,
               "the body came too slowly: fewer than %u bytes a second. What came of an upload is "
               "kept: GET its location "
@@ -45,7 +47,9 @@ void http_slow_response(struct http_exchange *ex, struct http_response *resp)
 
 static const char *reason_of(int status)
 {
-    return status == 408 ? "Request Timeout" : "Service Unavailable";
+    if (status == 408)
+        return "Request Timeout";
+    return "Service Unavailable";
 }
 
 static void put_head(struct buf *b, const struct http_request *req,
@@ -74,7 +78,9 @@ void http_slow_tell(struct http_exchange *ex, const struct http_response *resp)
     buf_add(&b, resp->body.p, resp->body.n);
     ex->told = true;
     ex->hang_up_ms = clock_mono_ms() + HTTP_LINGER_MS;
-    ssize_t n = b.err ? -1 : send(ex->conn_fd, b.p, b.n, MSG_DONTWAIT | MSG_NOSIGNAL);
+    ssize_t n = -1;
+    if (!b.err)
+        n = send(ex->conn_fd, b.p, b.n, MSG_DONTWAIT | MSG_NOSIGNAL);
     if (n != (ssize_t)b.n) // a client that left, or memory: the connection is cut
         ex->hang_up_ms = 0;
 }

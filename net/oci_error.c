@@ -19,7 +19,9 @@ void oci_error(struct http_request *req, struct http_response *resp, int status,
     if (one && detail)
         // text that is not UTF-8 is left out
         json_object_set_new(one, "detail", json_string(detail));
-    json_t *root = one ? json_pack("{s:[o]}", "errors", one) : NULL;
+    json_t *root = NULL;
+    if (one)
+        root = json_pack("{s:[o]}", "errors", one);
     if (!root || http_response_json(req, resp, status, root))
         http_response_bytes(resp, status, "application/json",
                             bytes_str("{\"errors\":[{\"code\":\"UNKNOWN\"}]}"));

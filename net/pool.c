@@ -36,7 +36,9 @@ static struct pool_job *lane_pop(struct pool *p, enum pool_lane lane)
     if (lane == POOL_CLIENTS && p->n_running >= p->n_threads - p->kept)
         return NULL;
     struct fair_item *item = fair_pop(p->lanes[lane]);
-    return item ? job_of(item) : NULL;
+    if (item)
+        return job_of(item);
+    return NULL;
 }
 
 // The lanes take turns, and one that has nothing gives its turn away. Under the lock.

@@ -40,7 +40,9 @@ struct refusals {
 struct refusals *refusals_new(void)
 {
     uint8_t secret[SIPHASH_KEY_BYTES];
-    struct refusals *r = random_bytes(secret, sizeof secret) ? NULL : mem_zalloc(sizeof *r);
+    struct refusals *r = NULL;
+    if (!random_bytes(secret, sizeof secret))
+        r = mem_zalloc(sizeof *r);
     if (!r)
         return NULL;
     pthread_mutex_init(&r->lock, NULL);
@@ -62,7 +64,10 @@ static void budget_fill(struct budget *b, int64_t now_ms, int64_t burst, int64_t
 {
     int64_t full = burst * 1000, most_ms = full / per_s;
     bool first = b->at_ms == INT64_MIN || now_ms - b->at_ms >= most_ms;
-    b->left = first ? full : b->left + (now_ms - b->at_ms) * per_s;
+    if (first)
+        b->left = full;
+    else
+        b->left = b->left + (now_ms - b->at_ms) * per_s;
     b->at_ms = now_ms;
     if (b->left > full)
         b->left = full;
@@ -159,7 +164,9 @@ static bool is_ordinary(const struct http_request *req, int status)
 
 static const char *given(const char *s, const char *otherwise)
 {
-    return s && *s ? s : otherwise;
+    if (s && *s)
+        return s;
+    return otherwise;
 }
 
 void refusals_log(const struct http_request *req, int status)

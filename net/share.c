@@ -77,7 +77,11 @@ bool share_take(struct share *s, const struct ip *client)
     pthread_mutex_lock(&s->lock);
     struct holder **at = find(s, &network), *h = *at;
     size_t left = s->places - s->taken, held = h ? h->n : 0;
-    bool may = held ? 2 * held < left : left > 0;
+    bool may;
+    if (held)
+        may = 2 * held < left;
+    else
+        may = left > 0;
     if (may && !h) {
         h = s->free_nodes; // fewer networks than places: one is there
         s->free_nodes = h->chain;

@@ -30,7 +30,9 @@ void tunnel_watch(struct tunnel_end *e, uint32_t events)
     if (e->fd < 0 || (e->watched && e->events == events))
         return;
     struct epoll_event ev = {.events = events, .data.ptr = e};
-    int op = e->watched ? EPOLL_CTL_MOD : EPOLL_CTL_ADD;
+    int op = EPOLL_CTL_ADD;
+    if (e->watched)
+        op = EPOLL_CTL_MOD;
     // out of memory: without events it would stay for ever
     if (epoll_ctl(e->t->all->epoll_fd, op, e->fd, &ev)) {
         e->t->until_mono = clock_mono_ms();
@@ -69,7 +71,9 @@ enum heard tunnels_heard(struct tunnels *all, const char *region)
 {
     pthread_mutex_lock(&all->lock);
     const struct tunnel_peer *p = peer_of(all, region);
-    enum heard heard = p ? p->heard : HEARD_NEVER;
+    enum heard heard = HEARD_NEVER;
+    if (p)
+        heard = p->heard;
     pthread_mutex_unlock(&all->lock);
     return heard;
 }
@@ -91,8 +95,12 @@ void tunnels_peer(struct tunnels *all, const char *region, bool away)
         p = &all->peers[all->n_peers++];
         memcpy(p->region, region, strlen(region) + 1);
     }
-    if (p)
-        p->heard = away ? HEARD_AWAY : HEARD;
+    if (p) {
+        if (away)
+            p->heard = HEARD_AWAY;
+        else
+            p->heard = HEARD;
+    }
     all->news = true;
     pthread_mutex_unlock(&all->lock);
     wake(all);
@@ -190,9 +198,12 @@ static bool drained(struct tunnels *all, int64_t now)
     accept_watch(all, false);
     for (struct tunnel *t = all->open, *next; t; t = next) {
         next = t->next;
-        bool rests = t->state == TUNNEL_HEAD ? !t->up.n
-                                             : t->state == TUNNEL_OPEN && t->talk == TUNNEL_RESTS &&
-                                                   !t->down.n && now - t->answered_mono >= QUIET_MS;
+        bool rests;
+        if (t->state == TUNNEL_HEAD)
+            rests = !t->up.n;
+        else
+            rests = t->state == TUNNEL_OPEN && t->talk == TUNNEL_RESTS && !t->down.n &&
+                    now - t->answered_mono >= QUIET_MS;
         if (rests || now >= all->stop_mono)
             tunnel_end_now(t);
     }
@@ -264,7 +275,9 @@ static int options_copy(const struct tunnels_options *o, struct tunnels *all)
         all->o.connect_ms = 5000;
     if (!all->o.linger_ms)
         all->o.linger_ms = 2000;
-    return all->o.region && all->o.stamp && all->o.ca_file && all->o.peer_pem ? 0 : ERR_NOMEM;
+    if (all->o.region && all->o.stamp && all->o.ca_file && all->o.peer_pem)
+        return 0;
+    return ERR_NOMEM;
 }
 
 static void tunnels_free(struct tunnels *all)

@@ -155,7 +155,9 @@ void tunnel_expired(struct tunnel *t)
 void tunnel_accepted(struct tunnels *all, int fd)
 {
     struct tunnel *t = mem_zalloc(sizeof *t);
-    uint8_t *both = t ? mem_alloc(2 * TUNNEL_BUFFER_BYTES) : NULL;
+    uint8_t *both = NULL;
+    if (t)
+        both = mem_alloc(2 * TUNNEL_BUFFER_BYTES);
     if (!both) {
         free(t);
         close(fd);
@@ -182,12 +184,19 @@ static int region_parse(const struct tunnel_bytes *b, char out[HOSTNAME_REGION_S
 {
     const char *p = (const char *)b->p + b->from, *end = p + b->n;
     const char *target = memchr(p, ' ', b->n);
-    const char *stop = target ? memchr(target + 1, ' ', (size_t)(end - target - 1)) : NULL;
-    if (!stop)
-        return b->n < TUNNEL_BUFFER_BYTES && !memchr(p, '\n', b->n) ? ERR_BUSY : ERR_PROTO;
+    const char *stop = NULL;
+    if (target)
+        stop = memchr(target + 1, ' ', (size_t)(end - target - 1));
+    if (!stop) {
+        if (b->n < TUNNEL_BUFFER_BYTES && !memchr(p, '\n', b->n))
+            return ERR_BUSY;
+        return ERR_PROTO;
+    }
     target++;
     const char *query = memchr(target, '?', (size_t)(stop - target));
-    const char *path_end = query ? query : stop;
+    const char *path_end = query;
+    if (!path_end)
+        path_end = stop;
     const char *slash = memrchr(target, '/', (size_t)(path_end - target));
     static const char before[] = "/blobs/uploads";
     size_t n_before = sizeof before - 1;
@@ -195,18 +204,24 @@ static int region_parse(const struct tunnel_bytes *b, char out[HOSTNAME_REGION_S
         memcmp(slash - n_before, before, n_before) != 0)
         return ERR_PROTO;
     const char *dot = memchr(slash, '.', (size_t)(path_end - slash));
-    size_t n = dot ? (size_t)(dot - slash - 1) : 0;
+    size_t n = 0;
+    if (dot)
+        n = (size_t)(dot - slash - 1);
     if (!n || n >= HOSTNAME_REGION_SIZE)
         return ERR_PROTO;
     memcpy(out, slash + 1, n);
     out[n] = '\0';
-    return hostname_region_ok(out) ? 0 : ERR_PROTO;
+    if (hostname_region_ok(out))
+        return 0;
+    return ERR_PROTO;
 }
 
 static void far_options(int fd, enum heard heard)
 {
     int on = 1, idle = KEEPALIVE_IDLE_S, every = KEEPALIVE_EVERY_S;
-    unsigned limit_ms = heard == HEARD ? ACKNOWLEDGED_HEARD_MS : ACKNOWLEDGED_UNKNOWN_MS;
+    unsigned limit_ms = ACKNOWLEDGED_UNKNOWN_MS;
+    if (heard == HEARD)
+        limit_ms = ACKNOWLEDGED_HEARD_MS;
     (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     (void)setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &limit_ms, sizeof limit_ms);
     (void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
@@ -237,9 +252,12 @@ static void head_came(struct tunnel *t)
     if (rc == ERR_BUSY)
         return;
     const struct topology *topology = snapshot_reader_get(&t->all->reader, t->all->o.topology);
-    const struct region *to = rc || !topology ? NULL : topology_region(topology, t->region);
+    const struct region *to = NULL;
+    if (!rc && topology)
+        to = topology_region(topology, t->region);
     if (!to || strcmp(t->region, t->all->o.region) == 0) {
-        t->region[0] = to ? t->region[0] : '\0';
+        if (!to)
+            t->region[0] = '\0';
         tunnel_fail(t, 503, "is none of this service's other regions");
         return;
     }
@@ -256,9 +274,12 @@ static bool near_read(struct tunnel *t)
 {
     if (t->up.n && t->state != TUNNEL_HEAD)
         return false; // 1
-    size_t at = t->state == TUNNEL_HEAD ? t->up.n : 0;
-    ssize_t n =
-        at < TUNNEL_BUFFER_BYTES ? recv(t->near.fd, t->up.p + at, TUNNEL_BUFFER_BYTES - at, 0) : -1;
+    size_t at = 0;
+    if (t->state == TUNNEL_HEAD)
+        at = t->up.n;
+    ssize_t n = -1;
+    if (at < TUNNEL_BUFFER_BYTES)
+        n = recv(t->near.fd, t->up.p + at, TUNNEL_BUFFER_BYTES - at, 0);
     if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR)) {
         tunnel_end_now(t); // the edge has hung up: nobody waits for an answer
         return false;
@@ -324,7 +345,11 @@ static uint64_t answer_length(const uint8_t *p, size_t n)
 {
     char head[4096];
     const uint8_t *end = memmem(p, n, "\r\n\r\n", 4);
-    size_t n_head = end ? (size_t)(end - p) : sizeof head;
+    size_t n_head;
+    if (end)
+        n_head = (size_t)(end - p);
+    else
+        n_head = sizeof head;
     if (n_head >= sizeof head)
         return UINT64_MAX;
     memcpy(head, p, n_head);
@@ -335,7 +360,9 @@ static uint64_t answer_length(const uint8_t *p, size_t n)
     if (!status || status[1] == '1' || !length)
         return UINT64_MAX;
     unsigned long long body = strtoull(length + 17, NULL, 10);
-    return body < UINT64_MAX / 2 ? n_head + 4 + body : UINT64_MAX;
+    if (body < UINT64_MAX / 2)
+        return n_head + 4 + body;
+    return UINT64_MAX;
 }
 
 // `n` bytes of an answer stand in `down`.
@@ -346,7 +373,10 @@ static void answer_follow(struct tunnel *t, size_t n)
     t->talk = TUNNEL_ANSWERING;
     if (t->answer_left == UINT64_MAX)
         return;
-    t->answer_left -= n < t->answer_left ? n : t->answer_left;
+    if (n < t->answer_left)
+        t->answer_left -= n;
+    else
+        t->answer_left -= t->answer_left;
     if (!t->answer_left)
         t->talk = TUNNEL_RESTS;
 }

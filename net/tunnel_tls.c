@@ -63,7 +63,9 @@ int tunnel_tls_begin(struct tunnel *t)
     struct tunnels *all = t->all;
     const struct topology *topology = snapshot_reader_get(&all->reader, all->o.topology);
     char name[HOSTNAME_TEXT_SIZE];
-    int rc = topology ? context_see_to(all) : ERR_NOTFOUND;
+    int rc = ERR_NOTFOUND;
+    if (topology)
+        rc = context_see_to(all);
     if (rc) {
         static struct log_limit limit = LOG_LIMIT(5000);
         log_limited(&limit, LOG_ERROR, "edge: %s and %s: uploads cannot be passed on: %s",
@@ -84,7 +86,9 @@ int tunnel_tls_begin(struct tunnel *t)
 
 bool tunnel_pin_holds(const struct tunnel *t, const struct topology *topology)
 {
-    const struct region *r = topology ? topology_region(topology, t->region) : NULL;
+    const struct region *r = NULL;
+    if (topology)
+        r = topology_region(topology, t->region);
     for (size_t i = 0; r && i < r->n_peer_fingerprints; i++)
         if (strcmp(r->peer_fingerprints[i], t->fingerprint) == 0)
             return true;
@@ -108,7 +112,9 @@ const char *tunnel_tls_why(struct tunnel *t)
 {
     long v = SSL_get_verify_result(t->ssl);
     ERR_clear_error();
-    return v == X509_V_OK ? "TLS could not be agreed on" : X509_verify_cert_error_string(v);
+    if (v == X509_V_OK)
+        return "TLS could not be agreed on";
+    return X509_verify_cert_error_string(v);
 }
 
 void tunnel_tls_done(struct tunnels *all)

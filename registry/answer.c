@@ -20,7 +20,9 @@ void answer_header(struct op *op, struct http_response *resp, const char *name, 
     buf_init(&b, 16384);
     buf_vprintf(&b, fmt, ap);
     va_end(ap);
-    int rc = b.err ? b.err : http_response_header(op->req, resp, name, "%s", buf_cstr(&b));
+    int rc = b.err;
+    if (!rc)
+        rc = http_response_header(op->req, resp, name, "%s", buf_cstr(&b));
     if (rc && !op->failed)
         op->failed = rc;
 }

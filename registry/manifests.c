@@ -60,7 +60,9 @@ static const char *content_type(struct op *op)
     json_t *root =
         json_loadb((const char *)op->req->body.p, op->req->body.n, JSON_REJECT_DUPLICATES, NULL);
     const char *own = json_string_value(json_object_get(root, "mediaType"));
-    const char *copy = own ? arena_strdup(&op->req->arena, own) : NULL;
+    const char *copy = NULL;
+    if (own)
+        copy = arena_strdup(&op->req->arena, own);
     json_decref(root);
     return copy;
 }
@@ -182,7 +184,10 @@ static void put(struct op *op, struct http_response *resp)
     p.media_type = m.media_type;
     p.refs = m.refs;
     p.n_refs = m.n_refs;
-    p.if_match = conditional ? &present : NULL;
+    if (conditional)
+        p.if_match = &present;
+    else
+        p.if_match = NULL;
     p.sole_replica = op->sole_replica;
     put_answer(op, resp, put_charged(op, &p, &result), &p, &result);
 }

@@ -39,7 +39,11 @@ bool repository_name_ok(const char *s, size_t n)
         return false;
     for (size_t at = 0; at <= n;) {
         const char *slash = memchr(s + at, '/', n - at);
-        size_t len = slash ? (size_t)(slash - s) - at : n - at;
+        size_t len;
+        if (slash)
+            len = (size_t)(slash - s) - at;
+        else
+            len = n - at;
         if (!component_ok(s + at, len))
             return false;
         at += len + 1;
@@ -87,7 +91,9 @@ static bool segment_is(struct bytes s, const char *word)
 static bool segment_pop(struct bytes *rest, struct bytes *out)
 {
     const char *p = (const char *)rest->p;
-    const char *slash = rest->n ? memrchr(p, '/', rest->n) : NULL;
+    const char *slash = NULL;
+    if (rest->n)
+        slash = memrchr(p, '/', rest->n);
     if (!slash)
         return false;
     size_t at = (size_t)(slash - p);
@@ -103,7 +109,9 @@ static int name_take(struct arena *a, struct bytes raw, struct route *r)
         return 0;
     }
     r->name = arena_strndup(a, (const char *)raw.p, raw.n);
-    return r->name ? 0 : ERR_NOMEM;
+    if (r->name)
+        return 0;
+    return ERR_NOMEM;
 }
 
 // A reference: what has a colon is a digest, all else a tag.
@@ -114,7 +122,10 @@ static void reference_take(struct arena *a, struct bytes raw, struct route *r)
     if (r->fault)
         return;
     if (!text) {
-        r->fault = digest_only ? ROUTE_BAD_DIGEST : ROUTE_BAD_TAG;
+        if (digest_only)
+            r->fault = ROUTE_BAD_DIGEST;
+        else
+            r->fault = ROUTE_BAD_TAG;
     } else if (digest_only || strchr(text, ':')) {
         if (digest_parse(text, strlen(text), &r->digest))
             r->fault = ROUTE_BAD_DIGEST;
@@ -146,8 +157,11 @@ static enum route_kind kind_of(struct bytes two, struct bytes last)
         return ROUTE_MANIFEST;
     if (segment_is(two, "referrers"))
         return ROUTE_REFERRERS;
-    if (segment_is(two, "blobs"))
-        return segment_is(last, "uploads") ? ROUTE_UPLOADS : ROUTE_BLOB;
+    if (segment_is(two, "blobs")) {
+        if (segment_is(last, "uploads"))
+            return ROUTE_UPLOADS;
+        return ROUTE_BLOB;
+    }
     return ROUTE_NONE;
 }
 
@@ -165,9 +179,12 @@ int route_parse(struct arena *a, const char *path, struct route *out)
             struct bytes name = rest;
             r.kind = kind_of(two, last);
             if (r.kind == ROUTE_NONE && segment_is(two, "uploads") && segment_pop(&name, &three) &&
-                segment_is(three, "blobs"))
-                r.kind = last.n ? ROUTE_UPLOAD : ROUTE_UPLOADS;
-            else
+                segment_is(three, "blobs")) {
+                if (last.n)
+                    r.kind = ROUTE_UPLOAD;
+                else
+                    r.kind = ROUTE_UPLOADS;
+            } else
                 name = rest;
             if (r.kind != ROUTE_NONE && name_take(a, name, &r))
                 return ERR_NOMEM;

@@ -32,8 +32,14 @@ int registry_service_new(const struct registry_service_options *o, struct regist
     s->on_lost = o->on_lost;
     s->on_lost_ctx = o->on_lost_ctx;
     s->uploads = o->uploads;
-    s->upload_idle_s = o->upload_idle_s ? o->upload_idle_s : 86400;
-    s->manifest_max_bytes = o->manifest_max_bytes ? o->manifest_max_bytes : MANIFEST_MAX_DEFAULT;
+    if (o->upload_idle_s)
+        s->upload_idle_s = o->upload_idle_s;
+    else
+        s->upload_idle_s = 86400;
+    if (o->manifest_max_bytes)
+        s->manifest_max_bytes = o->manifest_max_bytes;
+    else
+        s->manifest_max_bytes = MANIFEST_MAX_DEFAULT;
     memcpy(s->url_key, o->url_key, sizeof s->url_key);
     open_uploads_init(&s->open_uploads);
     open_uploads_open_after(&s->open_uploads, o->forerunner_ms);
@@ -88,8 +94,12 @@ static int hosts_set(struct op *op, const struct topology *t, const struct regis
     struct arena *a = &op->req->arena;
     bool moves = reg->regional_endpoints && host_is(host, NAME_GLOBAL);
     enum name_kind kind = host->kind;
-    if (moves)
-        kind = host->kind == NAME_GLOBAL ? NAME_REGIONAL : NAME_REGIONAL_PRIVATE;
+    if (moves) {
+        if (host->kind == NAME_GLOBAL)
+            kind = NAME_REGIONAL;
+        else
+            kind = NAME_REGIONAL_PRIVATE;
+    }
     if (hostname_format(host->kind, t->domain, host->label, host->region, host->stamp, here) ||
         hostname_format(kind, t->domain, host->label, moves ? op->s->region : host->region, NULL,
                         upload))
@@ -102,8 +112,9 @@ static int hosts_set(struct op *op, const struct topology *t, const struct regis
     op->upload_here = arena_printf(a, "https://%s%s", upload, port);
     op->registry = arena_strdup(a, reg->name);
     op->label = arena_strdup(a, reg->label);
-    return op->here && op->upload_host && op->upload_here && op->registry && op->label ? 0
-                                                                                       : ERR_NOMEM;
+    if (op->here && op->upload_host && op->upload_here && op->registry && op->label)
+        return 0;
+    return ERR_NOMEM;
 }
 
 // The host that the client named, in the form in which signatures cover it. Two spellings of one
@@ -203,7 +214,10 @@ static bool admitted(struct op *op, const struct topology *t, const struct regis
         return false;
     }
     if (!rc && permitted(op)) {
-        op->principal = op->access.principal ? op->access.principal : "";
+        if (op->access.principal)
+            op->principal = op->access.principal;
+        else
+            op->principal = "";
         return true;
     }
     if (!rc && op->access.token_id && op->route.kind != ROUTE_BASE)

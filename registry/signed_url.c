@@ -51,7 +51,9 @@ static int url_mac(const uint8_t *key, const struct signed_url *u, const char *k
     buf_printf(&b, "meridian-url-1\n%s\n%s\n%s\n%s\n%s\n%s\n%s\n%" PRId64 "\n%s\n", u->kind,
                u->methods, u->host, u->registry, u->repository, u->upload_id, principal, expires_s,
                kid);
-    return b.err ? b.err : hmac_sha256(key, SIGNED_URL_KEY_BYTES, b.p, b.n, out);
+    if (b.err)
+        return b.err;
+    return hmac_sha256(key, SIGNED_URL_KEY_BYTES, b.p, b.n, out);
 }
 
 int signed_url_make(const uint8_t key[SIGNED_URL_KEY_BYTES], const struct signed_url *u,

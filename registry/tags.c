@@ -32,14 +32,23 @@ static bool page_read(struct op *op, struct http_response *resp, struct page *p)
         oci_error(op->req, resp, 400, "PAGINATION_NUMBER_INVALID", NULL, "n is not a number");
         return false;
     }
-    unsigned long long wanted = digits > 9 ? PAGE_MAX : strtoull(n, NULL, 10);
-    p->n = wanted < PAGE_MAX ? (size_t)wanted : PAGE_MAX;
+    unsigned long long wanted = PAGE_MAX;
+    if (digits <= 9)
+        wanted = strtoull(n, NULL, 10);
+    if (wanted < PAGE_MAX)
+        p->n = (size_t)wanted;
+    else
+        p->n = PAGE_MAX;
     return true;
 }
 
 static json_t *page_json(const struct page *p)
 {
-    size_t n = p->n_names < p->n ? p->n_names : p->n;
+    size_t n;
+    if (p->n_names < p->n)
+        n = p->n_names;
+    else
+        n = p->n;
     json_t *list = json_array();
     for (size_t i = 0; list && i < n; i++)
         if (json_array_append_new(list, json_string(p->names[i]))) {
@@ -53,7 +62,9 @@ static json_t *page_json(const struct page *p)
 static void page_answer(struct op *op, struct http_response *resp, const struct page *p,
                         json_t *root, const char *path)
 {
-    int rc = root ? http_response_json(op->req, resp, 200, root) : ERR_NOMEM;
+    int rc = ERR_NOMEM;
+    if (root)
+        rc = http_response_json(op->req, resp, 200, root);
     if (rc) {
         answer_error(op, resp, rc, "listing");
         return;
@@ -79,7 +90,9 @@ void tags_read(struct op *op, struct http_response *resp)
         return;
     }
     const char *path = arena_printf(&op->req->arena, "/v2/%s/tags/list", op->route.name);
-    json_t *list = path ? page_json(&p) : NULL;
+    json_t *list = NULL;
+    if (path)
+        list = page_json(&p);
     page_answer(op, resp, &p,
                 list ? json_pack("{s:s, s:o}", "name", op->route.name, "tags", list) : NULL, path);
 }

@@ -105,14 +105,18 @@ static int begin_at(struct op *op, const struct upload_row *row)
     io->acked = row->size;
     io->begun = true;
     rc = blob_upload_trim(io->u, row->size);
-    return rc == ERR_RANGE ? file_gone(op) : rc;
+    if (rc == ERR_RANGE)
+        return file_gone(op);
+    return rc;
 }
 
 static int upload_open(struct op *op)
 {
     struct upload_io *io = &op->io;
     io->u = open_uploads_take(&op->s->open_uploads, io->id);
-    int rc = io->u ? 0 : blob_upload_open(op->s->blobs, io->id, &io->u);
+    int rc = 0;
+    if (!io->u)
+        rc = blob_upload_open(op->s->blobs, io->id, &io->u);
     io->in_use = rc == ERR_BUSY;
     return rc;
 }
@@ -135,7 +139,9 @@ static int resume(struct op *op)
             return rc;
         rc = 0;
     }
-    return rc ? rc : ERR_BUSY;
+    if (rc)
+        return rc;
+    return ERR_BUSY;
 }
 
 static int begin_fresh(struct op *op)
@@ -162,10 +168,15 @@ void upload_enter(struct op *op)
     if (io->entered)
         return;
     io->entered = true;
-    if (meta_closed_why(op->s->meta, &op->req->arena))
-        io->err = repeat(op) ? ERR_CLOSED : 0;
+    if (meta_closed_why(op->s->meta, &op->req->arena)) {
+        if (repeat(op))
+            io->err = ERR_CLOSED;
+        else
+            io->err = 0;
+    } else if (io->fresh)
+        io->err = begin_fresh(op);
     else
-        io->err = io->fresh ? begin_fresh(op) : resume(op);
+        io->err = resume(op);
     if (io->err)
         return;
     io->err = charge(op);
@@ -227,7 +238,9 @@ static int cut_keep(struct op *op)
     struct upload_io *io = &op->io;
     uint64_t size = blob_upload_size(io->u);
     struct room room;
-    int rc = size > io->acked ? blob_upload_sync(io->u) : 0;
+    int rc = 0;
+    if (size > io->acked)
+        rc = blob_upload_sync(io->u);
     if (rc || size == io->acked)
         return rc;
     room_init(&room, op->s);

@@ -34,8 +34,12 @@ static size_t files_remove(struct room *r)
 size_t room_done(struct room *r, int rc)
 {
     static struct log_limit limit = LOG_LIMIT(5000);
-    size_t n = rc ? 0 : files_remove(r);
-    const char *id = n ? r->claims.first->id : "";
+    size_t n = 0;
+    if (!rc)
+        n = files_remove(r);
+    const char *id = "";
+    if (n)
+        id = r->claims.first->id;
     if (n)
         log_limited(&limit, LOG_WARN,
                     "registry: %zu idle uploads were dropped, %s the last: their user left more "

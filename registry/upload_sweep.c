@@ -30,7 +30,9 @@ static int discard(struct registry_service *s, const char *id, int64_t max_idle_
     if (!busy_claim(&s->busy, id, &mine))
         return ERR_BUSY;
     // its client may have come back meanwhile
-    int rc = meta_upload_is_idle(s->meta, id, max_idle_ms) ? 0 : ERR_BUSY;
+    int rc = ERR_BUSY;
+    if (meta_upload_is_idle(s->meta, id, max_idle_ms))
+        rc = 0;
     if (rc) {
         busy_release(&s->busy, &mine);
         return rc;
@@ -40,7 +42,9 @@ static int discard(struct registry_service *s, const char *id, int64_t max_idle_
     if (!rc)
         rc = meta_upload_delete(s->meta, id);
     busy_release(&s->busy, &mine);
-    return rc == ERR_NOTFOUND ? 0 : rc;
+    if (rc == ERR_NOTFOUND)
+        return 0;
+    return rc;
 }
 
 // A batch of those that are idle, without the first `skip`. Those with a request under way stay,
@@ -87,7 +91,9 @@ static int bound(struct registry_service *s, size_t *n_gone)
 unsigned registry_uploads_sweep_ms(unsigned idle_s)
 {
     uint64_t ms = (uint64_t)idle_s * 1000 / SWEEP_SHARE;
-    return ms < SWEEP_MAX_MS ? (unsigned)ms : SWEEP_MAX_MS;
+    if (ms < SWEEP_MAX_MS)
+        return (unsigned)ms;
+    return SWEEP_MAX_MS;
 }
 
 int registry_uploads_expire(struct registry_service *s, int64_t max_idle_ms, size_t *out_n)
@@ -102,7 +108,8 @@ int registry_uploads_expire(struct registry_service *s, int64_t max_idle_ms, siz
         rc = meta_uploads_forget(s->meta, max_idle_ms);
     int rc2 =
         blob_uploads_expire(s->blobs, clock_wall_ms() - max_idle_ms, upload_known, s, &n_files);
-    rc = rc ? rc : rc2;
+    if (!rc)
+        rc = rc2;
     if (!rc)
         *out_n = n_gone + n_files;
     return rc;

@@ -93,8 +93,14 @@ static void uploads_full(struct op *op, struct http_response *resp, enum upload_
 {
     static struct log_limit limit = LOG_LIMIT(5000);
     bool own = which == UPLOAD_FULL_PRINCIPAL;
-    uint64_t bound = own ? op->s->uploads.of_principal : op->s->uploads.of_registry;
-    const char *who = own ? op->principal : "the registry";
+    uint64_t bound;
+    if (own)
+        bound = op->s->uploads.of_principal;
+    else
+        bound = op->s->uploads.of_registry;
+    const char *who = "the registry";
+    if (own)
+        who = op->principal;
     log_limited(&limit, LOG_WARN,
                 "registry: %s has %" PRIu64 " uploads open in %s, as many as are allowed (%s)", who,
                 bound, op->registry, own ? "uploads.per_principal" : "uploads.per_registry");
@@ -182,8 +188,11 @@ static void finish(struct op *op, struct http_response *resp)
         blob_created(op, resp, &op->digest);
         return;
     }
-    int rc = io->committed ? blob_stat(op->s->blobs, &op->digest, &size)
-                           : blob_upload_commit(io->u, &op->digest, &size);
+    int rc;
+    if (io->committed)
+        rc = blob_stat(op->s->blobs, &op->digest, &size);
+    else
+        rc = blob_upload_commit(io->u, &op->digest, &size);
     if (rc == ERR_DIGEST) {
         digest_refused(op, resp,
                        "the content does not have this digest; nothing of this request was kept");
@@ -215,7 +224,9 @@ static int id_new(struct op *op)
     if (rc)
         return rc;
     op->io.id = arena_printf(&op->req->arena, "%s.%s", op->s->region, hex);
-    return op->io.id ? 0 : ERR_NOMEM;
+    if (op->io.id)
+        return 0;
+    return ERR_NOMEM;
 }
 
 void uploads_begin(struct op *op, struct http_plan *plan)

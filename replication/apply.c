@@ -54,8 +54,12 @@ static int manifest_refs(const struct feed_entry *e, struct bytes content, struc
 {
     // Bytes that their origin accepted are parsed by the same rules here; only a mixture of
     // versions can refuse them.
-    int rc = content_ok(e, content) ? 0 : ERR_DIGEST;
-    return rc ? rc : manifest_parse(content, e->media_type, a, NULL, out);
+    int rc = ERR_DIGEST;
+    if (content_ok(e, content))
+        rc = 0;
+    if (rc)
+        return rc;
+    return manifest_parse(content, e->media_type, a, NULL, out);
 }
 
 static enum apply_result finish(struct replicator *r, const struct feed_entry *e,
@@ -65,7 +69,11 @@ static enum apply_result finish(struct replicator *r, const struct feed_entry *e
     int rc = meta_apply(r->o.meta, e, content, m ? m->refs : NULL, m ? m->n_refs : 0, &missing);
     store_wrote(r, rc);
     *out_rc = rc;
-    return !rc ? APPLY_DONE : rc == ERR_NOTFOUND ? APPLY_WAITS : APPLY_FAILED;
+    if (!rc)
+        return APPLY_DONE;
+    if (rc == ERR_NOTFOUND)
+        return APPLY_WAITS;
+    return APPLY_FAILED;
 }
 
 enum apply_result apply_local(struct replicator *r, const struct job *job,
@@ -108,7 +116,9 @@ enum apply_result apply_local(struct replicator *r, const struct job *job,
 
 static bool seen_before(const struct manifest *m, size_t i)
 {
-    size_t from = i > SAME_LOOK_MAX ? i - SAME_LOOK_MAX : 0;
+    size_t from = 0;
+    if (i > SAME_LOOK_MAX)
+        from = i - SAME_LOOK_MAX;
     for (size_t k = from; k < i; k++)
         if (digest_equal(&m->refs[k].digest, &m->refs[i].digest))
             return true;
@@ -130,8 +140,13 @@ static uint64_t bytes_needed(struct replicator *r, const struct feed_entry *e,
             continue;
         uint64_t all = room_size(r, &ref->digest, ref->size),
                  had = blob_partial_size(r->o.blobs, &ref->digest);
-        uint64_t lacks = all > had ? all - had : 0;
-        sum = sum + lacks < sum ? UINT64_MAX : sum + lacks;
+        uint64_t lacks = 0;
+        if (all > had)
+            lacks = all - had;
+        if (sum + lacks < sum)
+            sum = UINT64_MAX;
+        else
+            sum = sum + lacks;
     }
     return sum;
 }
@@ -195,8 +210,13 @@ static enum apply_result manifest_apply(struct worker *w, const struct topology 
         room_say(w, error);
         return APPLY_NO_ROOM;
     }
-    w->grade = w->own_fault && rc != ERR_NOSPACE ? GRADE_OWN : error_grade(rc);
-    enum apply_result result = rc ? APPLY_FAILED : finish(w->r, e, content, &m, &rc);
+    if (w->own_fault && rc != ERR_NOSPACE)
+        w->grade = GRADE_OWN;
+    else
+        w->grade = error_grade(rc);
+    enum apply_result result = APPLY_FAILED;
+    if (!rc)
+        result = finish(w->r, e, content, &m, &rc);
     if (result == APPLY_FAILED && !*error) {
         snprintf(error, ERROR_TEXT_SIZE, "manifest: %s", err_text(rc));
         w->grade = error_grade(rc);
@@ -208,7 +228,9 @@ enum apply_result apply_fetching(struct worker *w, int64_t *out_not_before_mono,
                                  char error[ERROR_TEXT_SIZE])
 {
     struct topology *t = snapshot_get(w->r->o.topology);
-    const struct registry *reg = t ? topology_registry(t, w->job.entry.registry) : NULL;
+    const struct registry *reg = NULL;
+    if (t)
+        reg = topology_registry(t, w->job.entry.registry);
     enum apply_result result = APPLY_FAILED;
     error[0] = '\0';
     if (!reg) {

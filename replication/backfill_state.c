@@ -17,8 +17,9 @@ static pthread_mutex_t state_lock = PTHREAD_MUTEX_INITIALIZER;
 
 static char *state_path(struct replicator *r)
 {
-    return r->o.state_dir ? mem_printf("%s/replication.json", r->o.state_dir)
-                          : mem_printf("%s/../replication.json", blob_store_dir(r->o.blobs));
+    if (r->o.state_dir)
+        return mem_printf("%s/replication.json", r->o.state_dir);
+    return mem_printf("%s/../replication.json", blob_store_dir(r->o.blobs));
 }
 
 bool name_in(const char *name, const char *const *names, size_t n)
@@ -50,7 +51,9 @@ static json_t *state_load(const char *path)
     if (!origins && rc != ERR_NOTFOUND)
         log_warn("replication: %s is damaged (%s): feeds are read again from their start", path,
                  rc ? err_text(rc) : "not the document it should be");
-    return origins ? origins : json_object();
+    if (origins)
+        return origins;
+    return json_object();
 }
 
 int backfill_state_get(struct replicator *r, const char *origin, struct arena *a, const char ***out,
@@ -65,7 +68,9 @@ int backfill_state_get(struct replicator *r, const char *origin, struct arena *a
     json_t *list = json_object_get(origins, origin);
     size_t n = json_array_size(list), n_out = 0;
     const char **names = arena_array(a, n + 1, sizeof *names);
-    int rc = origins && names ? 0 : ERR_NOMEM;
+    int rc = ERR_NOMEM;
+    if (origins && names)
+        rc = 0;
     for (size_t i = 0; !rc && i < n; i++) {
         const char *s = json_string_value(json_array_get(list, i));
         if (s && !(names[n_out++] = arena_strdup(a, s)))
@@ -82,7 +87,9 @@ int backfill_state_get(struct replicator *r, const char *origin, struct arena *a
 static int state_write(const char *path, json_t *origins)
 {
     json_t *root = json_pack("{s:i, s:O}", "v", 1, "origins", origins);
-    char *text = root ? json_dumps(root, JSON_COMPACT | JSON_SORT_KEYS) : NULL;
+    char *text = NULL;
+    if (root)
+        text = json_dumps(root, JSON_COMPACT | JSON_SORT_KEYS);
     json_decref(root);
     if (!text)
         return ERR_NOMEM;
@@ -95,7 +102,9 @@ int backfill_state_set(struct replicator *r, const char *origin, const char *con
 {
     AUTO_FREE char *path = state_path(r);
     json_t *list = json_array();
-    int rc = path && list ? 0 : ERR_NOMEM;
+    int rc = ERR_NOMEM;
+    if (path && list)
+        rc = 0;
     for (size_t i = 0; !rc && i < n; i++)
         if (json_array_append_new(list, json_string(names[i])))
             rc = ERR_NOMEM;

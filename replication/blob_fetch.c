@@ -40,14 +40,18 @@ static int64_t source_from(const struct replicator *r, const struct peer *p, int
 {
     // 6: where there are others, one worker at least stays free of this one; a doubtful one gets
     // one at a time.
-    unsigned most = p->source_failures                   ? 1
-                    : r->n_peers > 1 && r->n_workers > 1 ? (unsigned)r->n_workers - 1
-                                                         : UINT32_MAX;
+    unsigned most = UINT32_MAX;
+    if (p->source_failures)
+        most = 1;
+    else if (r->n_peers > 1 && r->n_workers > 1)
+        most = (unsigned)r->n_workers - 1;
     if (p->away)
         return now + AWAY_LOOK_MS;
     if (now < p->source_retry_mono)
         return p->source_retry_mono;
-    return p->source_busy >= most ? now + 200 : 0;
+    if (p->source_busy >= most)
+        return now + 200;
+    return 0;
 }
 
 // May the source be asked now? Counts the request if so. Else *not_before takes the earliest time
@@ -101,8 +105,9 @@ static size_t sources_list(struct worker *w, const struct topology *t, const str
     size_t n = 0;
     const char *origin = w->job.entry.origin;
     const struct region *o = topology_region(t, origin);
-    struct peer *first =
-        o && registry_replica(reg, o->index) ? replicator_peer(w->r, origin) : NULL;
+    struct peer *first = NULL;
+    if (o && registry_replica(reg, o->index))
+        first = replicator_peer(w->r, origin);
     if (first)
         out[n++] = first;
     for (size_t i = 0; i < reg->n_replicas && n < TOPOLOGY_MAX_REGIONS; i++) {
@@ -207,7 +212,10 @@ static int manifest_get(struct worker *w, const struct topology *t, const struct
         return rc;
     struct digest d;
     if (status != 200) {
-        rc = status == 404 ? ERR_NOTFOUND : ERR_PROTO;
+        if (status == 404)
+            rc = ERR_NOTFOUND;
+        else
+            rc = ERR_PROTO;
         snprintf(error, ERROR_TEXT_SIZE, "%s: manifest: answered %d", p->name, status);
     } else if (digest_of(e->digest.alg, body.p, body.n, &d) || !digest_equal(&d, &e->digest)) {
         rc = ERR_DIGEST; // 4
@@ -260,7 +268,12 @@ static int flight_enter(struct replicator *r, struct flight *f)
     int rc = 0;
     pthread_mutex_lock(&r->lock);
     while (!rc && flight_find(r, &f->digest)) {
-        rc = r->stopping ? ERR_CANCELED : worker_idle(r) ? 0 : ERR_BUSY;
+        if (r->stopping)
+            rc = ERR_CANCELED;
+        else if (worker_idle(r))
+            rc = 0;
+        else
+            rc = ERR_BUSY;
         if (!rc)
             wait_cond(&r->changed, &r->lock, 200);
     }
@@ -353,13 +366,17 @@ static int blob_answered(struct worker *w, struct blob_want *b, struct peer *p,
     if (status == 200 && from) { // it gives the whole: begin again
         int rc = blob_upload_truncate(b->u);
         b->giver = p;
-        return rc ? rc : blob_flow(w, b, f);
+        if (rc)
+            return rc;
+        return blob_flow(w, b, f);
     }
     if (status == 200 || status == 206)
         return blob_flow(w, b, f);
     if (status == 416) // what we have is longer than what there is
         blob_upload_truncate(b->u);
-    return status == 404 ? ERR_NOTFOUND : ERR_PROTO;
+    if (status == 404)
+        return ERR_NOTFOUND;
+    return ERR_PROTO;
 }
 
 static void blob_error(const struct worker *w, const struct peer *p, int rc, int status,
@@ -386,7 +403,10 @@ static int blob_get_once(struct worker *w, const struct topology *t, const struc
     uint64_t from = blob_upload_size(b->u);
     int rc = peer_dial(w->r, t, p->name, target, reg, &d), status = 0;
     w->own_fault = false;
-    b->giver = from && b->giver != p ? NULL : p;
+    if (from && b->giver != p)
+        b->giver = NULL;
+    else
+        b->giver = p;
     if (from) {
         snprintf(d.range, sizeof d.range, "Range: bytes=%" PRIu64 "-", from);
         d.headers[d.q.n_headers++] = d.range;
@@ -439,7 +459,10 @@ static int blob_get_any(struct worker *w, const struct topology *t, const struct
     if (rc)
         return rc;
     // All of it may be here since before a crash: then only the digest is left to see to.
-    rc = b->size && blob_upload_size(b->u) >= b->size ? blob_commit(w, b) : ERR_NOTFOUND;
+    if (b->size && blob_upload_size(b->u) >= b->size)
+        rc = blob_commit(w, b);
+    else
+        rc = ERR_NOTFOUND;
     if (rc == ERR_NOTFOUND || rc == ERR_DIGEST)
         rc = sources_try(w, t, reg, blob_get, b, out_not_before, error);
     if (rc == ERR_NOSPACE) // what cannot become whole holds no space
@@ -454,7 +477,10 @@ int blob_fetch(struct worker *w, const struct topology *t, const struct registry
                char error[ERROR_TEXT_SIZE])
 {
     struct blob_want b = {.digest = *d, .size = size};
-    b.left_after = w->bytes_left > size ? w->bytes_left - size : 0;
+    if (w->bytes_left > size)
+        b.left_after = w->bytes_left - size;
+    else
+        b.left_after = 0;
     struct flight f = {.digest = *d};
     int rc = flight_enter(w->r, &f);
     if (rc)

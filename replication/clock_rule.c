@@ -71,12 +71,16 @@ static bool unsynchronised(const struct clock_case *c)
 
 enum clock_state clock_judge(const struct clock_case *c)
 {
-    int64_t limit = c->before == CLOCK_FINE ? CLOCK_OFF_MS : CLOCK_GOOD_MS;
+    int64_t limit = CLOCK_GOOD_MS;
+    if (c->before == CLOCK_FINE)
+        limit = CLOCK_OFF_MS;
     if (outvoted(c))
         return CLOCK_OUTVOTED;
     if (unsynchronised(c))
         return CLOCK_UNSYNCHRONISED;
-    return n_differing(c, limit, true) ? CLOCK_DIFFERS : CLOCK_FINE;
+    if (n_differing(c, limit, true))
+        return CLOCK_DIFFERS;
+    return CLOCK_FINE;
 }
 
 bool clock_vouched(const struct clock_case *c, enum clock_state s)
@@ -115,7 +119,9 @@ static void list_differing(const struct clock_case *c, bool reached_only, char *
         const struct clock_other *o = &c->others[i];
         if ((reached_only && !o->reached) || !differs(o, CLOCK_GOOD_MS))
             continue;
-        const char *way = o->offset_ms < 0 ? "ahead of" : "behind";
+        const char *way = "behind";
+        if (o->offset_ms < 0)
+            way = "ahead of";
         at += (size_t)snprintf(out + at, cap - at, "%s%.3f s %s %s", n ? ", " : "",
                                (double)llabs(o->offset_ms) / 1000, way, o->region);
         n++;
@@ -173,7 +179,9 @@ static const char *who_sides_with_us(const struct clock_case *c, char *out, size
 
 static const char *way_of(const struct clock_other *o)
 {
-    return o->offset_ms > 0 ? "ahead of" : "behind";
+    if (o->offset_ms > 0)
+        return "ahead of";
+    return "behind";
 }
 
 // Appends; what does not fit is cut.

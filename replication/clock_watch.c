@@ -110,7 +110,10 @@ static void on_answer(void *ctx, struct fetch_result *res)
     o->got_us = now;
     o->err = res->err;
     o->status = res->status;
-    o->n_body = res->err || res->body.n > ANSWER_BYTES ? 0 : res->body.n;
+    if (res->err || res->body.n > ANSWER_BYTES)
+        o->n_body = 0;
+    else
+        o->n_body = res->body.n;
     if (o->n_body)
         memcpy(o->body, res->body.p, o->n_body);
     o->asked = false;
@@ -130,7 +133,10 @@ static void ask(struct other *o, const struct topology *t)
     d.q.ctx = o;
     pthread_mutex_lock(&r->lock); // the answer waits until the handle is known
     o->sent_us = clock_mono_us();
-    o->err = rc ? rc : fetch_start(r->o.fetcher, &d.q, on_answer, &o->handle);
+    if (rc)
+        o->err = rc;
+    else
+        o->err = fetch_start(r->o.fetcher, &d.q, on_answer, &o->handle);
     o->asked = o->err == 0;
     pthread_mutex_unlock(&r->lock);
 }
@@ -157,7 +163,9 @@ static int wall_parse(const struct other *o, int64_t *out_ms)
 {
     json_t *doc = json_loadb(o->body, o->n_body, JSON_REJECT_DUPLICATES, NULL);
     const json_t *wall = json_object_get(doc, "wallMs");
-    int64_t ms = json_is_integer(wall) ? json_integer_value(wall) : -1;
+    int64_t ms = -1;
+    if (json_is_integer(wall))
+        ms = json_integer_value(wall);
     json_decref(doc);
     if (ms < 0 || ms > CLOCK_WALL_MAX_MS)
         return ERR_PROTO;
@@ -317,7 +325,9 @@ static int64_t pause_ms(const struct clock_watch *w)
     for (size_t i = 0; i < w->n_others; i++)
         if (!w->others[i].answered && ms > CLOCK_SOON_MS)
             ms = CLOCK_SOON_MS;
-    return w->n_hurries && ms > CLOCK_HURRY_MS ? CLOCK_HURRY_MS : ms;
+    if (w->n_hurries && ms > CLOCK_HURRY_MS)
+        return CLOCK_HURRY_MS;
+    return ms;
 }
 
 // Returns when the next round is due, or on stop.

@@ -97,7 +97,10 @@ static json_t *content_probe_look(struct content_probe *h, bool *out_fits, int *
     if (o && (!rc || rc == ERR_NOTFOUND) && !*out_fits)
         no_space_add(h, o);
     arena_done(&a);
-    *out_rc = rc == ERR_NOTFOUND ? 0 : rc;
+    if (rc == ERR_NOTFOUND)
+        *out_rc = 0;
+    else
+        *out_rc = rc;
     return o;
 }
 
@@ -215,8 +218,9 @@ void content_probe_begin(struct replicator *r, struct http_request *req, const s
     arena_init(&h->arena, 16 << 10);
     h->registry = arena_strdup(&h->arena, reg->name);
     h->repository = arena_strdup(&h->arena, repository);
-    const char *wrong =
-        h->registry && h->repository ? content_probe_parse(h, req) : "out of memory";
+    const char *wrong = "out of memory";
+    if (h->registry && h->repository)
+        wrong = content_probe_parse(h, req);
     if (wrong) {
         serve_refuse(req, &plan->response, 400, wrong);
         content_probe_free(h);

@@ -77,7 +77,9 @@ void entries_begin(struct replicator *r, struct http_request *req, const struct 
     struct entries_ask *q = arena_alloc(&req->arena, sizeof *q);
     const char *origin = http_query_get(req, "origin", 0),
                *name = arena_strdup(&req->arena, reg->name);
-    const struct region *of = origin ? topology_region(t, origin) : NULL;
+    const struct region *of = NULL;
+    if (origin)
+        of = topology_region(t, origin);
     if (!q || !name) {
         serve_refuse(req, &plan->response, 503, err_text(ERR_NOMEM));
         return;

@@ -100,7 +100,9 @@ static int progress_accept(struct feed_rules *ru, struct bytes line, struct aren
     json_error_t err;
     json_t *o = json_loadb((const char *)line.p, line.n, JSON_REJECT_DUPLICATES, &err);
     *why = "malformed progress line";
-    int rc = o ? progress_fields(ru, o, a, out, why) : ERR_PROTO;
+    int rc = ERR_PROTO;
+    if (o)
+        rc = progress_fields(ru, o, a, out, why);
     json_decref(o);
     return rc;
 }
@@ -124,10 +126,16 @@ static int signature_check(struct feed_rules *ru, const struct feed_entry *e, co
     buf_init(&text, 64 << 10);
     int rc = entry_sign_input(e, &text);
     *why = "wrong signature";
-    if (!rc)
-        rc = ru->verify(key->spki_b64, text.p, text.n, e->sig) ? ERR_AUTH : 0;
+    if (!rc) {
+        if (ru->verify(key->spki_b64, text.p, text.n, e->sig))
+            rc = ERR_AUTH;
+        else
+            rc = 0;
+    }
     buf_done(&text);
-    return rc == ERR_NOMEM || rc == ERR_AUTH || !rc ? rc : ERR_PROTO;
+    if (rc == ERR_NOMEM || rc == ERR_AUTH || !rc)
+        return rc;
+    return ERR_PROTO;
 }
 
 // Where the last line was the entry before, the running hash must follow from it. After a filtered
@@ -163,8 +171,11 @@ static int entry_accept(struct feed_rules *ru, struct bytes line, struct arena *
     // Also holds every name to its grammar: they become parts of URLs and of rows, and the
     // signature says who wrote them, not that they are sane.
     int rc = entry_parse(line, a, &e);
-    if (rc)
-        return rc == ERR_NOMEM ? rc : ERR_PROTO;
+    if (rc) {
+        if (rc == ERR_NOMEM)
+            return rc;
+        return ERR_PROTO;
+    }
     *why = "entry of another origin";
     if (strcmp(e.origin, ru->origin->name) != 0)
         return ERR_PROTO;
@@ -213,7 +224,10 @@ static int entry_accept(struct feed_rules *ru, struct bytes line, struct arena *
     assert(mark_order(&ru->last, &m) < 0); // 8
     ru->last = m;
     ru->last_stamp = e.stamp;
-    out->kind = ours || ru->self == ru->origin ? FEED_ENTRY : FEED_SKIPPED;
+    if (ours || ru->self == ru->origin)
+        out->kind = FEED_ENTRY;
+    else
+        out->kind = FEED_SKIPPED;
     if (entry_malformed(&e))
         out->kind = FEED_MALFORMED;
     if (is_void)
@@ -228,10 +242,13 @@ int feed_line_accept(struct feed_rules *rules, struct bytes line, struct arena *
 {
     struct feed_line l = {0};
     size_t n = strlen(PROGRESS_PREFIX);
-    int rc = line.n > FEED_LINE_MAX ? ERR_PROTO
-             : line.n >= n && memcmp(line.p, PROGRESS_PREFIX, n) == 0
-                 ? progress_accept(rules, line, a, &l, out_why)
-                 : entry_accept(rules, line, a, &l, out_why);
+    int rc;
+    if (line.n > FEED_LINE_MAX)
+        rc = ERR_PROTO;
+    else if (line.n >= n && memcmp(line.p, PROGRESS_PREFIX, n) == 0)
+        rc = progress_accept(rules, line, a, &l, out_why);
+    else
+        rc = entry_accept(rules, line, a, &l, out_why);
     if (line.n > FEED_LINE_MAX)
         *out_why = "line too long";
     if (!rc)

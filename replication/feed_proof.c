@@ -68,7 +68,9 @@ static int places_add(struct places *l, const struct place *at)
     if (l->n == FEED_PROOF_MAX)
         return ERR_TOOBIG;
     if (l->n == l->cap) {
-        size_t cap = l->cap ? 2 * l->cap : 256;
+        size_t cap = 256;
+        if (l->cap)
+            cap = 2 * l->cap;
         struct place *more = mem_zalloc_array(cap, sizeof *more);
         if (!more)
             return ERR_NOMEM;
@@ -87,7 +89,11 @@ static int places_add(struct places *l, const struct place *at)
 static bool follows(const struct feed_proof *p, const struct feed_entry *e)
 {
     uint8_t want[ENTRY_HASH_BYTES];
-    bool next = e->epoch == p->last.epoch ? e->seq == p->last.seq + 1 : e->seq == 1;
+    bool next;
+    if (e->epoch == p->last.epoch)
+        next = e->seq == p->last.seq + 1;
+    else
+        next = e->seq == 1;
     return next && entry_hash(p->last.hash, e, want) == 0 &&
            memcmp(want, e->hash, sizeof want) == 0;
 }
@@ -134,8 +140,11 @@ enum proof feed_proof_judge(const struct feed_proof *p, const struct feed_entry 
     while (from < to) { // they are in order
         size_t mid = from + (to - from) / 2;
         const struct place *at = &p->good.list[mid];
-        if (at->epoch == e->epoch && at->seq == e->seq)
-            return memcmp(at->hash, e->hash, sizeof at->hash) ? PROOF_OTHER : PROOF_GOOD;
+        if (at->epoch == e->epoch && at->seq == e->seq) {
+            if (memcmp(at->hash, e->hash, sizeof at->hash))
+                return PROOF_OTHER;
+            return PROOF_GOOD;
+        }
         if (at->epoch < e->epoch || (at->epoch == e->epoch && at->seq < e->seq))
             from = mid + 1;
         else

@@ -180,8 +180,12 @@ static void conflict_answer(struct feed_out *s, json_t *voided, struct http_requ
 static int cursor_check(struct feed_out *s, const char *peer, struct http_request *req,
                         struct http_response *resp)
 {
-    int rc = mark_is_zero(&s->asked) ? 0 : meta_feed_check(s->r->o.meta, s->origin, &s->asked);
-    json_t *voided = rc == ERR_CONFLICT && s->voids_asked ? voided_json(s->r, &s->asked) : NULL;
+    int rc = 0;
+    if (!mark_is_zero(&s->asked))
+        rc = meta_feed_check(s->r->o.meta, s->origin, &s->asked);
+    json_t *voided = NULL;
+    if (rc == ERR_CONFLICT && s->voids_asked)
+        voided = voided_json(s->r, &s->asked);
     if (voided) {
         conflict_answer(s, voided, req, resp);
         json_decref(voided);
@@ -212,7 +216,9 @@ static void feed_run(struct http_request *req, struct http_response *resp)
     const char *peer = s->origin + strlen(s->origin) + 1;
     replicator_inbound_contact(r, peer);
     // Relayed logs have holes where this region does not share: only the order counts there.
-    int rc = s->relay ? 0 : cursor_check(s, peer, req, resp);
+    int rc = 0;
+    if (!s->relay)
+        rc = cursor_check(s, peer, req, resp);
     if (!rc) {
         s->at = s->asked;
         rc = response_producer_start(r, &feed_ops, s, s->relay ? NULL : peer,
@@ -287,7 +293,9 @@ void feed_begin(struct replicator *r, struct http_request *req, const struct top
     if (names)
         snprintf(names, n, "%s%c%s", origin, 0, peer->name);
     s->origin = names;
-    int rc = names ? filter_make(s, t, peer) : ERR_NOMEM;
+    int rc = ERR_NOMEM;
+    if (names)
+        rc = filter_make(s, t, peer);
     if (rc) {
         serve_refuse(req, &plan->response, 503, err_text(rc));
         feed_free(s);
@@ -310,7 +318,9 @@ static void mark_run(struct http_request *req, struct http_response *resp)
 {
     struct mark_ask *q = req->ctx;
     struct feed_mark m;
-    int rc = replicator_enter(q->r) ? 0 : ERR_CLOSED;
+    int rc = ERR_CLOSED;
+    if (replicator_enter(q->r))
+        rc = 0;
     if (!rc) {
         replicator_inbound_contact(q->r, q->origin);
         rc = read_mark(q->r, q->origin, &m);
@@ -336,7 +346,10 @@ void mark_begin(struct replicator *r, struct http_request *req, const struct reg
     } else {
         *q = (struct mark_ask){.r = r, .origin = peer->name};
         q->origin = arena_strdup(&req->arena, peer->name);
-        plan->kind = q->origin ? HTTP_PLAN_RUN : HTTP_PLAN_REPLY;
+        if (q->origin)
+            plan->kind = HTTP_PLAN_RUN;
+        else
+            plan->kind = HTTP_PLAN_REPLY;
         if (!q->origin)
             serve_refuse(req, &plan->response, 503, err_text(ERR_NOMEM));
         plan->run = mark_run;

@@ -150,9 +150,14 @@ static int entry_copy(struct arena *a, const struct feed_entry *from, struct fee
     to->tag = arena_strdup(a, from->tag ? from->tag : "");
     to->media_type = arena_strdup(a, from->media_type ? from->media_type : "");
     to->key = arena_strdup(a, from->key ? from->key : "");
-    to->content.p = from->content.n ? arena_copy(a, from->content.p, from->content.n) : NULL;
+    if (from->content.n)
+        to->content.p = arena_copy(a, from->content.p, from->content.n);
+    else
+        to->content.p = NULL;
     bool all = to->origin && to->registry && to->repository && to->tag && to->media_type && to->key;
-    return all && (to->content.p || !from->content.n) ? 0 : ERR_NOMEM;
+    if (all && (to->content.p || !from->content.n))
+        return 0;
+    return ERR_NOMEM;
 }
 
 // Gives the job to a free worker. ERR_BUSY: none is free.
@@ -163,7 +168,9 @@ static int worker_give(struct replicator *r, const struct job *job)
     for (size_t i = 0; i < r->n_workers && !w; i++)
         if (!r->workers[i].busy)
             w = &r->workers[i];
-    int rc = w ? 0 : ERR_BUSY;
+    int rc = ERR_BUSY;
+    if (w)
+        rc = 0;
     if (w) {
         arena_init(&w->arena, 1 << 20);
         w->job = *job;
@@ -208,7 +215,9 @@ static void worker_run(struct worker *w)
         job_parks(r, &w->job, w->lacks, error);
         return;
     }
-    int64_t absent_ms = result == APPLY_ABSENT ? absence_wait_ms(r, w->job.id) : -1;
+    int64_t absent_ms = -1;
+    if (result == APPLY_ABSENT)
+        absent_ms = absence_wait_ms(r, w->job.id);
     if (absent_ms >= 0) {
         job_looks_again(r, &w->job, absent_ms);
         return;
@@ -216,8 +225,12 @@ static void worker_run(struct worker *w)
     int64_t delay = wait_backoff_ms(w->job.attempts, RETRY_FIRST_MS, RETRY_MAX_MS);
     // every source that could be asked is known to be down until then
     int64_t source_ms = not_before - clock_mono_ms();
-    if (not_before && source_ms < delay)
-        delay = source_ms < RETRY_FIRST_MS ? RETRY_FIRST_MS : source_ms;
+    if (not_before && source_ms < delay) {
+        if (source_ms < RETRY_FIRST_MS)
+            delay = RETRY_FIRST_MS;
+        else
+            delay = source_ms;
+    }
     if (returns_get(r) != n_returns) // a region came back while this try was failing
         delay = RETRY_FIRST_MS;
     job_again(r, &w->job, delay, result == APPLY_ABSENT ? GRADE_ABSENT : w->grade, error);
@@ -288,14 +301,17 @@ static bool registry_full(const struct pass *pass, const char *registry)
 static void job_give(struct replicator *r, struct pass *pass, const struct job *job,
                      const struct digest *missing)
 {
-    const struct registry *reg =
-        pass->topology ? topology_registry(pass->topology, job->entry.registry) : NULL;
+    const struct registry *reg = NULL;
+    if (pass->topology)
+        reg = topology_registry(pass->topology, job->entry.registry);
     if ((missing->n && blob_in_flight(r, missing)) ||
         (reg && !sources_free(r, pass->topology, reg))) {
         pass->later[pass->n_later++] = job->id;
         return;
     }
-    int rc = registry_full(pass, job->entry.registry) ? ERR_BUSY : worker_give(r, job);
+    int rc = ERR_BUSY;
+    if (!registry_full(pass, job->entry.registry))
+        rc = worker_give(r, job);
     if (!rc)
         pass->n_done++;
     else if (rc == ERR_BUSY && !registry_full(pass, job->entry.registry)) // 6
@@ -372,7 +388,9 @@ void *dispatcher_main(void *arg)
         arena_init(&pass.arena, 0);
         pass_run(r, &pass);
         bool again = pass.n_done > 0;
-        int64_t wait_ms = pass.next_ms == INT64_MAX ? IDLE_LOOK_MS : pass.next_ms - clock_mono_ms();
+        int64_t wait_ms = IDLE_LOOK_MS;
+        if (pass.next_ms != INT64_MAX)
+            wait_ms = pass.next_ms - clock_mono_ms();
         arena_done(&pass.arena);
         if (pass.n && !again) // all that is due runs or waits for a worker
             wait_ms = IDLE_LOOK_MS;

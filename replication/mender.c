@@ -147,7 +147,9 @@ static void suspect_end(struct mender *m, const struct suspect *s, enum suspicio
     if (by && found == CONFIRMED) {
         by->n_false_alarms = 0;
     } else if (by && found == FALSE_ALARM) {
-        unsigned shift = by->n_false_alarms < 10 ? by->n_false_alarms : 10;
+        unsigned shift = 10;
+        if (by->n_false_alarms < 10)
+            shift = by->n_false_alarms;
         int64_t rest = (int64_t)ALARM_REST_MS << shift;
         by->alarms_from_mono =
             clock_mono_ms() + (rest < ALARM_REST_MAX_MS ? rest : ALARM_REST_MAX_MS);
@@ -162,7 +164,9 @@ static void suspect_end(struct mender *m, const struct suspect *s, enum suspicio
 static void blob_judged(const struct suspect *s, int rc)
 {
     char text[DIGEST_TEXT_SIZE];
-    const char *by = s->by ? s->by->name : "a reader here";
+    const char *by = "a reader here";
+    if (s->by)
+        by = s->by->name;
     digest_format(&s->digest, text);
     if (rc == ERR_DIGEST)
         log_error("replication: blob %s of %s/%s is damaged on this disk, as %s found: it was set "
@@ -210,8 +214,11 @@ static enum suspicion suspect_look(struct mender *m, const struct suspect *s)
     struct replicator *r = m->r;
     uint64_t size;
     int rc = meta_link_get(r->o.meta, s->registry, s->repository, &s->digest, &size);
-    if (rc == ERR_NOTFOUND)
-        return manifest_damaged(m, s) ? CONFIRMED : FALSE_ALARM;
+    if (rc == ERR_NOTFOUND) {
+        if (manifest_damaged(m, s))
+            return CONFIRMED;
+        return FALSE_ALARM;
+    }
     if (rc)
         return UNKNOWN;
     rc = blob_verify(r->o.blobs, &s->digest, VERIFY_BYTES_PER_S, &r->stopping);
@@ -221,7 +228,9 @@ static enum suspicion suspect_look(struct mender *m, const struct suspect *s)
     blob_judged(s, rc);
     if (rc == ERR_DIGEST || rc == ERR_NOTFOUND)
         return CONFIRMED;
-    return rc ? UNKNOWN : FALSE_ALARM; // it cannot be read, or is another file by now
+    if (rc) // it cannot be read, or is another file by now
+        return UNKNOWN;
+    return FALSE_ALARM;
 }
 
 // One, so that what is known to be damaged is mended in between. True: one more is.
@@ -319,7 +328,9 @@ static void mend_turn(struct mender *m)
     struct digest list[MEND_MAX];
     size_t n = 0, left = 0;
     struct topology *t = snapshot_get(m->r->o.topology);
-    int rc = t ? blob_damaged_list(m->r->o.blobs, list, MEND_MAX, &n) : 0;
+    int rc = 0;
+    if (t)
+        rc = blob_damaged_list(m->r->o.blobs, list, MEND_MAX, &n);
     m->turn.n = 0;
     pthread_mutex_lock(&m->r->lock);
     m->n_damaged = n;
@@ -332,7 +343,10 @@ static void mend_turn(struct mender *m)
     m->n_damaged = left;
     m->said = m->turn;
     pthread_mutex_unlock(&m->r->lock);
-    m->n_failed = left || rc ? m->n_failed + 1 : 0;
+    if (left || rc)
+        m->n_failed = m->n_failed + 1;
+    else
+        m->n_failed = 0;
     bool more = n == MEND_MAX && left < n;
     m->turn_mono =
         clock_mono_ms() + (more ? 0 : wait_backoff_ms(m->n_failed, MEND_FIRST_MS, MEND_MAX_MS));
@@ -390,7 +404,9 @@ int mender_start(struct replicator *r, struct mender **out)
     m->w.r = r;
     *out = m;
     m->started = pthread_create(&m->thread, NULL, mender_main, m) == 0;
-    return m->started ? 0 : ERR_NOMEM;
+    if (m->started)
+        return 0;
+    return ERR_NOMEM;
 }
 
 void mender_stop(struct mender *m)
@@ -421,7 +437,9 @@ void mender_faults(struct mender *m, json_t *list)
 
 size_t replicator_damaged(struct replicator *r, char *out, size_t cap)
 {
-    struct mender *m = r ? r->mender : NULL;
+    struct mender *m = NULL;
+    if (r)
+        m = r->mender;
     if (!m)
         return 0;
     pthread_mutex_lock(&r->lock);

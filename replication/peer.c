@@ -47,9 +47,11 @@ int peer_dial(struct replicator *r, const struct topology *t, const char *region
     // URL
     if (reg) {
         char name[HOSTNAME_TEXT_SIZE];
-        int rc = reg->regional_endpoints
-                     ? hostname_format(NAME_REGIONAL, t->domain, reg->label, region, NULL, name)
-                     : hostname_format(NAME_GLOBAL, t->domain, reg->label, NULL, NULL, name);
+        int rc;
+        if (reg->regional_endpoints)
+            rc = hostname_format(NAME_REGIONAL, t->domain, reg->label, region, NULL, name);
+        else
+            rc = hostname_format(NAME_GLOBAL, t->domain, reg->label, NULL, NULL, name);
         if (rc)
             return rc;
         snprintf(out->host, sizeof out->host, "Host: %s", name);
@@ -83,7 +85,9 @@ int peer_get(struct replicator *r, const struct topology *t, const char *region,
     struct buf body;
     buf_init(&body, max);
     int status = response_reader_status(f, PEER_ANSWER_MS);
-    ssize_t n = status < 0 ? status : 1;
+    ssize_t n = 1;
+    if (status < 0)
+        n = status;
     uint8_t piece[4096];
     while (n > 0 && (n = response_reader_read(f, piece, sizeof piece, PEER_ANSWER_MS)) > 0) {
         buf_add(&body, piece, (size_t)n);
@@ -99,7 +103,9 @@ int peer_get(struct replicator *r, const struct topology *t, const char *region,
         *out_body = body;
     }
     response_reader_close(f);
-    return n < 0 ? (int)n : 0;
+    if (n < 0)
+        return (int)n;
+    return 0;
 }
 
 void peer_seen(struct peer *p)
@@ -128,7 +134,9 @@ static bool waits_in_vain(const struct peer *p, int64_t now)
 
 void replicator_inbound_contact(struct replicator *r, const char *region)
 {
-    struct peer *p = r ? replicator_peer(r, region) : NULL;
+    struct peer *p = NULL;
+    if (r)
+        p = replicator_peer(r, region);
     if (!p)
         return;
     int64_t now = clock_mono_ms();

@@ -140,7 +140,9 @@ static int batch_flush(struct session *s)
     if (!s->n_entries && !s->progressed)
         return 0;
     bool moved = s->n_entries || mark_order(&s->rules.last, &s->stored) > 0;
-    int rc = moved ? batch_store(s) : 0;
+    int rc = 0;
+    if (moved)
+        rc = batch_store(s);
     if (!rc && s->from_start && mark_order(&s->rules.last, &s->stored) >= 0) {
         rc = target_reached(s);
         s->from_start = false;
@@ -179,9 +181,13 @@ static int session_greet(struct session *s, const struct feed_line *l)
         if (name_in(s->covered[i], s->target, s->n_target))
             kept[n_kept++] = s->covered[i];
         else
-            shrunk = true;        // from here on it has a gap
-    if (mark_is_zero(&s->stored)) // nothing lies behind us
-        return grown || shrunk ? target_reached(s) : 0;
+            shrunk = true; // from here on it has a gap
+    if (mark_is_zero(&s->stored)) {
+        // nothing lies behind us
+        if (grown || shrunk)
+            return target_reached(s);
+        return 0;
+    }
     if (shrunk) {
         int rc = backfill_state_set(s->r, s->p->name, kept, n_kept);
         if (rc)
@@ -189,7 +195,9 @@ static int session_greet(struct session *s, const struct feed_line *l)
         s->covered = kept;
         s->n_covered = n_kept;
     }
-    return grown && !s->from_start ? READ_AGAIN : 0;
+    if (grown && !s->from_start)
+        return READ_AGAIN;
+    return 0;
 }
 
 // It may be asked for content again at once, and what failed for want of it is tried now.
@@ -211,7 +219,9 @@ static int peer_is_back(struct session *s)
     if (!names)
         return ERR_NOMEM;
     shared_registries(s->t, s->rules.self->index, s->rules.origin->index, names, n);
-    int rc = n ? meta_jobs_retry_now(r->o.meta, names, n) : 0;
+    int rc = 0;
+    if (n)
+        rc = meta_jobs_retry_now(r->o.meta, names, n);
     jobs_kick(r);
     return rc;
 }
@@ -219,7 +229,10 @@ static int peer_is_back(struct session *s)
 static void beat_learn(struct session *s, unsigned beat_ms)
 {
     pthread_mutex_lock(&s->r->lock);
-    s->p->beat_ms = beat_ms ? beat_ms : FEED_BEAT_OLD_MS;
+    if (beat_ms)
+        s->p->beat_ms = beat_ms;
+    else
+        s->p->beat_ms = FEED_BEAT_OLD_MS;
     s->patience_ms = peer_patience_ms(s->p);
     pthread_mutex_unlock(&s->r->lock);
 }
@@ -272,7 +285,9 @@ static void entry_taken(struct session *s, const struct feed_line *l)
 // A line of the first pass: nothing is stored.
 static int proving_line(struct session *s, const struct feed_line *l)
 {
-    int rc = l->kind == FEED_PROGRESS ? 0 : feed_proof_line(s->proof, &l->entry);
+    int rc = 0;
+    if (l->kind != FEED_PROGRESS)
+        rc = feed_proof_line(s->proof, &l->entry);
     bool caught_up = l->kind == FEED_PROGRESS && l->caught_up;
     if (rc)
         return rc;
@@ -322,8 +337,9 @@ static int session_line(struct session *s, struct bytes line)
     entry_taken(s, &l);
     if (l.kind == FEED_ENTRY)
         s->entries[s->n_entries++] = l.entry;
-    return s->n_entries == BATCH_ENTRIES || s->batch.used_bytes > BATCH_BYTES / 2 ? batch_flush(s)
-                                                                                  : 0;
+    if (s->n_entries == BATCH_ENTRIES || s->batch.used_bytes > BATCH_BYTES / 2)
+        return batch_flush(s);
+    return 0;
 }
 
 // Takes the whole lines out of `text`; what remains is the beginning of the next.
@@ -346,9 +362,14 @@ static int session_lines(struct session *s, struct buf *text)
         s->refused = true;
         rc = ERR_PROTO;
     }
-    int flushed = !rc || s->refused ? batch_flush(s) : 0;
-    if (rc != ERR_AHEAD)
-        return rc ? rc : flushed;
+    int flushed = 0;
+    if (!rc || s->refused)
+        flushed = batch_flush(s);
+    if (rc != ERR_AHEAD) {
+        if (rc)
+            return rc;
+        return flushed;
+    }
     if (flushed)
         return flushed;
     peer_clock_ahead(s->p, s->rules.ahead);
@@ -382,17 +403,26 @@ static int session_flow(struct session *s, struct response_reader *f)
         char piece[16384];
         ssize_t n = response_reader_read(f, piece, sizeof piece, (int)s->patience_ms);
         if (n <= 0) {
-            rc = n == 0 ? READ_AGAIN : flow_broke(s, f, (int)n);
+            if (n == 0)
+                rc = READ_AGAIN;
+            else
+                rc = flow_broke(s, f, (int)n);
             break;
         }
         peer_seen(s->p);
         // Before a line is judged: keys, peers or registries may be others by now, and a revoked
         // key signs nothing more.
-        rc = s->r->paused || session_outdated(s) ? READ_AGAIN : 0;
+        if (s->r->paused || session_outdated(s))
+            rc = READ_AGAIN;
+        else
+            rc = 0;
         if (rc)
             break;
         buf_add(&text, piece, (size_t)n);
-        rc = text.err ? text.err : session_lines(s, &text);
+        if (text.err)
+            rc = text.err;
+        else
+            rc = session_lines(s, &text);
         if (rc == ERR_CONFLICT)
             peer_failed(s->p,
                         "it says something else than it said before, under the same sequence");
@@ -408,7 +438,9 @@ static void refusal_read(struct response_reader *f, char out[REFUSAL_SIZE])
 {
     char body[2048];
     ssize_t n = response_reader_read(f, body, sizeof body, PEER_ANSWER_MS);
-    json_t *doc = n > 0 ? json_loadb(body, (size_t)n, JSON_REJECT_DUPLICATES, NULL) : NULL;
+    json_t *doc = NULL;
+    if (n > 0)
+        doc = json_loadb(body, (size_t)n, JSON_REJECT_DUPLICATES, NULL);
     const json_t *first = json_array_get(json_object_get(doc, "errors"), 0);
     const char *message = json_string_value(json_object_get(first, "message"));
     snprintf(out, REFUSAL_SIZE, "%s", message ? message : "");
@@ -476,8 +508,14 @@ static void try_end(struct peer *p)
 static int session_connect(struct session *s)
 {
     char cur[CURSOR_TEXT_SIZE], target[CURSOR_TEXT_SIZE + 64];
-    s->rules.last = s->from_start ? (struct feed_mark){0} : s->stored;
-    s->rules.last_stamp = s->from_start ? 0 : s->stored_stamp;
+    if (s->from_start)
+        s->rules.last = (struct feed_mark){0};
+    else
+        s->rules.last = s->stored;
+    if (s->from_start)
+        s->rules.last_stamp = 0;
+    else
+        s->rules.last_stamp = s->stored_stamp;
     snprintf(target, sizeof target, "/replication/v1/feed?beat=1&voids=1&after=%s",
              cursor_format(&s->rules.last, cur));
     struct dial d;
@@ -518,7 +556,9 @@ static int session_prove(struct session *s)
     rc = session_connect(s);
     s->proving = s->greeted = false;
     s->rules.proof = s->proof;
-    return rc == PROVED ? 0 : rc;
+    if (rc == PROVED)
+        return 0;
+    return rc;
 }
 
 // What the origin gives before the place of a revocation does not go on from what we hold: what we
@@ -622,7 +662,9 @@ static int64_t ahead_rest_ms(struct peer *p, uint64_t stamp)
     int64_t due = hlc_wall_ms(stamp) - p->r->skew_ms - clock_wall_ms() + 1;
     if (due > REFUSED_MAX_MS)
         return REFUSED_MAX_MS;
-    return due < 10 ? 10 : due;
+    if (due < 10)
+        return 10;
+    return due;
 }
 
 // Not while a repair moves the marks.
@@ -657,7 +699,9 @@ static void reader_turn(struct peer *p, const struct topology *t)
     unsigned n_inbound_contacts = p->n_inbound_contacts, n_seen = p->n_seen;
     pthread_mutex_unlock(&r->lock);
     int64_t began = clock_mono_ms();
-    int rc = ask ? recover_ask(r, p, t) : 0;
+    int rc = 0;
+    if (ask)
+        rc = recover_ask(r, p, t);
     if (!rc)
         rc = reader_session(p, t);
     pthread_mutex_lock(&r->lock);
@@ -675,11 +719,17 @@ static void reader_turn(struct peer *p, const struct topology *t)
         return;
     }
     // From the beginning of the try: one that took its whole time waited enough.
-    int64_t most = unreached ? UNREACHED_MAX_MS : REFUSED_MAX_MS;
+    int64_t most = REFUSED_MAX_MS;
+    if (unreached)
+        most = UNREACHED_MAX_MS;
     int64_t left =
         began + wait_backoff_ms(failures ? failures - 1 : 0, REST_MIN_MS, most) - clock_mono_ms();
-    int64_t least = stuck ? FULL_LOOK_MS : REST_MIN_MS;
-    int64_t rest = left < least ? least : left;
+    int64_t least = REST_MIN_MS;
+    if (stuck)
+        least = FULL_LOOK_MS;
+    int64_t rest = left;
+    if (left < least)
+        rest = least;
     reader_rest(p, rc == READ_AGAIN ? 50 : rest,
                 unreached ? INBOUND_CONTACT_MS : INBOUND_CONTACT_REFUSED_MS, n_inbound_contacts);
 }
@@ -690,8 +740,12 @@ void *peer_reader_main(void *arg)
     struct replicator *r = p->r;
     while (!r->stopping) {
         struct topology *t = snapshot_get(r->o.topology);
-        const struct region *me = t ? topology_region(t, r->o.region) : NULL;
-        const struct region *they = t ? topology_region(t, p->name) : NULL;
+        const struct region *me = NULL;
+        if (t)
+            me = topology_region(t, r->o.region);
+        const struct region *they = NULL;
+        if (t)
+            they = topology_region(t, p->name);
         bool shares = me && they && shared_registries(t, me->index, they->index, NULL, 0) > 0;
         pthread_mutex_lock(&r->lock);
         uint64_t seen = r->reconfigured;

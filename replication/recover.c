@@ -60,7 +60,9 @@ static int mark_parse(struct bytes body, struct feed_mark *out)
 {
     json_t *o = json_loadb((const char *)body.p, body.n, JSON_REJECT_DUPLICATES, NULL);
     const char *cur = json_string_value(json_object_get(o, "mark"));
-    int rc = cur && cursor_parse(cur, out) == 0 ? 0 : ERR_PROTO;
+    int rc = ERR_PROTO;
+    if (cur && cursor_parse(cur, out) == 0)
+        rc = 0;
     json_decref(o);
     return rc;
 }
@@ -75,7 +77,9 @@ static bool is_void(struct replicator *r, const struct feed_mark *at)
 
 static void mark_judge(struct replicator *r, struct peer *p, const struct feed_mark *mark)
 {
-    int rc = mark_is_zero(mark) ? 0 : meta_feed_check(r->o.meta, r->o.region, mark);
+    int rc = 0;
+    if (!mark_is_zero(mark))
+        rc = meta_feed_check(r->o.meta, r->o.region, mark);
     if (rc == ERR_CONFLICT && is_void(r, mark))
         rc = 0; // we made it void: nothing was lost, and its reader is told
     if (rc == ERR_CONFLICT && !recover_settled(r, p, mark)) {
@@ -104,7 +108,10 @@ int recover_ask(struct replicator *r, struct peer *p, const struct topology *t)
     }
     peer_seen(p);
     struct feed_mark mark;
-    rc = status == 200 ? mark_parse(bytes_of(body.p, body.n), &mark) : ERR_PROTO;
+    if (status == 200)
+        rc = mark_parse(bytes_of(body.p, body.n), &mark);
+    else
+        rc = ERR_PROTO;
     buf_done(&body);
     if (rc)
         peer_failed(p, "asked how far it has read: answered %d", status);
@@ -158,7 +165,9 @@ struct recovery {
 static int recovery_flush(struct recovery *rec)
 {
     struct recovered done;
-    int rc = rec->n ? meta_recover(rec->r->o.meta, rec->entries, rec->n, &done) : 0;
+    int rc = 0;
+    if (rec->n)
+        rc = meta_recover(rec->r->o.meta, rec->entries, rec->n, &done);
     if (!rc && rec->n) {
         rec->n_put_back += done.n_put_back;
         rec->n_restated += done.n_restated;
@@ -269,7 +278,9 @@ static int recovery_line(struct recovery *rec, struct bytes line)
     if (rec->proving) {
         rec->entry_mono = clock_mono_ms();
         rc = feed_proof_line(rec->hashes, &l.entry);
-        return rc ? rc : recovery_flush(rec); // stores nothing
+        if (rc) // stores nothing
+            return rc;
+        return recovery_flush(rec);
     }
     rec->entry_mono = clock_mono_ms(); // each was signed by us, in order: there is an end to them
     rc = meta_lost(rec->r->o.meta, &l.entry, &lost);
@@ -279,9 +290,9 @@ static int recovery_line(struct recovery *rec, struct bytes line)
         recovery_proved(rec, &l.entry);
         rec->entries[rec->n++] = l.entry;
     }
-    return rec->n == RECOVER_BATCH || rec->batch.used_bytes > RECOVER_BATCH_BYTES / 2
-               ? recovery_flush(rec)
-               : 0;
+    if (rec->n == RECOVER_BATCH || rec->batch.used_bytes > RECOVER_BATCH_BYTES / 2)
+        return recovery_flush(rec);
+    return 0;
 }
 
 static int recovery_flow(struct recovery *rec, struct response_reader *f)
@@ -310,7 +321,9 @@ static int recovery_flow(struct recovery *rec, struct response_reader *f)
             rc = ERR_TIMEOUT;
     }
     buf_done(&text);
-    return rc ? rc : recovery_flush(rec);
+    if (rc)
+        return rc;
+    return recovery_flush(rec);
 }
 
 static int recovery_pass(struct recovery *rec)
@@ -328,7 +341,12 @@ static int recovery_pass(struct recovery *rec)
     if (rc)
         return rc;
     int status = response_reader_status(f, PEER_ANSWER_MS);
-    rc = status == 200 ? recovery_flow(rec, f) : status < 0 ? status : ERR_PROTO;
+    if (status == 200)
+        rc = recovery_flow(rec, f);
+    else if (status < 0)
+        rc = status;
+    else
+        rc = ERR_PROTO;
     response_reader_close(f);
     return rc;
 }
@@ -342,8 +360,9 @@ static int recovery_fetch(struct recovery *rec, const struct feed_mark *mark)
     if (rc)
         return rc;
     // Past our head in the same epoch: what is missing lies behind the head. Else anywhere.
-    struct feed_mark from =
-        mark->epoch == head.epoch && mark->seq > head.seq ? head : (struct feed_mark){0};
+    struct feed_mark from = head;
+    if (mark->epoch != head.epoch || mark->seq <= head.seq)
+        from = (struct feed_mark){0};
     rec->rules.last = from;
     rc = feed_proof_new(rec->rules.origin, &from, &rec->hashes);
     if (!rc && rec->hashes) {
@@ -354,7 +373,9 @@ static int recovery_fetch(struct recovery *rec, const struct feed_mark *mark)
         rec->rules.last_stamp = 0;
         rec->rules.proof = rec->hashes;
     }
-    return rc ? rc : recovery_pass(rec);
+    if (rc)
+        return rc;
+    return recovery_pass(rec);
 }
 
 // Looks at what the peer has of us, and takes what we do not hold. *out_proof whether there was
@@ -364,8 +385,12 @@ static int recover_from(struct replicator *r, struct peer *p, const struct feed_
 {
     struct recovery *rec = mem_zalloc(sizeof *rec);
     struct topology *t = snapshot_get(r->o.topology);
-    const struct region *self = t ? topology_region(t, r->o.region) : NULL;
-    int rc = rec && self ? 0 : ERR_NOMEM;
+    const struct region *self = NULL;
+    if (t)
+        self = topology_region(t, r->o.region);
+    int rc = ERR_NOMEM;
+    if (rec && self)
+        rc = 0;
     if (!rc) {
         rec->r = r;
         rec->p = p;

@@ -55,7 +55,9 @@ static int body_read(struct response_reader *f, struct buf *out)
     ssize_t n;
     while ((n = response_reader_read(f, piece, sizeof piece, PEER_ANSWER_MS)) > 0)
         buf_add(out, piece, (size_t)n);
-    return n < 0 ? (int)n : out->err;
+    if (n < 0)
+        return (int)n;
+    return out->err;
 }
 
 struct voided { // what a peer says
@@ -69,7 +71,9 @@ static int void_verify(const struct peer *p, const struct topology *t, const jso
 {
     const char *id = json_string_value(json_object_get(v, "key"));
     const char *text = json_string_value(json_object_get(v, "sig"));
-    const struct public_key *key = id ? topology_feed_key_in_use(t, id) : NULL;
+    const struct public_key *key = NULL;
+    if (id)
+        key = topology_feed_key_in_use(t, id);
     const struct region *origin = topology_region(t, p->name);
     uint8_t sig[ENTRY_SIG_BYTES];
     size_t n = 0;
@@ -82,7 +86,9 @@ static int void_verify(const struct peer *p, const struct topology *t, const jso
     int rc = void_text(p->name, cursor_format(&said->after, cur), said->below, &b);
     if (rc)
         return rc;
-    return p->r->o.verify(key->spki_b64, b.p, b.n, sig) ? ERR_AUTH : 0;
+    if (p->r->o.verify(key->spki_b64, b.p, b.n, sig))
+        return ERR_AUTH;
+    return 0;
 }
 
 // ERR_NOTFOUND: it says nothing of the kind.
@@ -94,7 +100,9 @@ static int voided_parse(const struct peer *p, const struct topology *t, struct b
     const char *cur = json_string_value(json_object_get(v, "after"));
     bool whole = cur && cursor_parse(cur, &out->after) == 0 && json_is_integer(below) &&
                  json_integer_value(below) > 0;
-    int rc = whole ? 0 : ERR_NOTFOUND;
+    int rc = ERR_NOTFOUND;
+    if (whole)
+        rc = 0;
     if (!rc) {
         out->below = (uint64_t)json_integer_value(below);
         rc = void_verify(p, t, v, out);
@@ -120,8 +128,11 @@ int voided_take(struct peer *p, const struct topology *t, const struct feed_mark
                     "its feed key: not "
                     "believed",
                     p->name);
-    if (rc || mark_order(&said.after, stored) >= 0 || stored->epoch >= said.below)
-        return rc ? rc : ERR_PROTO;
+    if (rc || mark_order(&said.after, stored) >= 0 || stored->epoch >= said.below) {
+        if (rc)
+            return rc;
+        return ERR_PROTO;
+    }
     struct arena a;
     struct void_report done;
     arena_init(&a, 0);

@@ -146,9 +146,18 @@ static int options_copy(const struct replicator_options *o, struct replicator *r
 {
     r->o = *o;
     r->o.region = mem_strdup(o->region);
-    r->o.ca_file = o->ca_file ? mem_strdup(o->ca_file) : NULL;
-    r->o.peer_pem = o->peer_pem ? mem_strdup(o->peer_pem) : NULL;
-    r->o.state_dir = o->state_dir ? mem_strdup(o->state_dir) : NULL;
+    if (o->ca_file)
+        r->o.ca_file = mem_strdup(o->ca_file);
+    else
+        r->o.ca_file = NULL;
+    if (o->peer_pem)
+        r->o.peer_pem = mem_strdup(o->peer_pem);
+    else
+        r->o.peer_pem = NULL;
+    if (o->state_dir)
+        r->o.state_dir = mem_strdup(o->state_dir);
+    else
+        r->o.state_dir = NULL;
     if (!r->o.recover_patience_ms) // then writes open in a new epoch, and recovery goes on later
         r->o.recover_patience_ms = 60000;
     if (!r->o.start_ask_ms)
@@ -161,7 +170,9 @@ static int options_copy(const struct replicator_options *o, struct replicator *r
         r->o.n_fetches = 4;
     bool all = r->o.region && (r->o.ca_file || !o->ca_file) && (r->o.peer_pem || !o->peer_pem) &&
                (r->o.state_dir || !o->state_dir);
-    return all ? 0 : ERR_NOMEM;
+    if (all)
+        return 0;
+    return ERR_NOMEM;
 }
 
 static int threads_start(struct replicator *r)
@@ -193,9 +204,9 @@ static int threads_start(struct replicator *r)
     r->keeper_started = pthread_create(&r->keeper, NULL, keeper_main, r) == 0;
     r->dispatcher_started = pthread_create(&r->dispatcher, NULL, dispatcher_main, r) == 0;
     r->beats_started = pthread_create(&r->beats, NULL, beats_main, r) == 0;
-    return r->revoker_started && r->keeper_started && r->dispatcher_started && r->beats_started
-               ? 0
-               : ERR_NOMEM;
+    if (r->revoker_started && r->keeper_started && r->dispatcher_started && r->beats_started)
+        return 0;
+    return ERR_NOMEM;
 }
 
 int replicator_start(const struct replicator_options *o, struct replicator **out)

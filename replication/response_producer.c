@@ -87,7 +87,9 @@ static void produce_job(void *arg)
     s->producing = false;
     s->ended = s->ended || end || s->ready.err;
     s->dirty = s->dirty || more;
-    struct http_stream *h = s->closed ? NULL : http_stream_ref(s->handle);
+    struct http_stream *h = NULL;
+    if (!s->closed)
+        h = http_stream_ref(s->handle);
     pthread_mutex_unlock(&s->lock);
     buf_done(&out);
     buf_done(&beats[0]);
@@ -143,11 +145,17 @@ static void beat_add(struct response_producer *s, int64_t now)
 // Under s->lock: how long the HTTP thread may leave us alone.
 static unsigned poll_ms(const struct response_producer *s, int64_t now)
 {
-    int64_t when = s->producing ? INT64_MAX : s->next_tick_ms;
+    int64_t when = INT64_MAX;
+    if (!s->producing)
+        when = s->next_tick_ms;
     if (s->beats[0].n && s->next_beat_ms < when)
         when = s->next_beat_ms;
     int64_t left = when - now;
-    return left < POLL_MIN_MS ? POLL_MIN_MS : left > POLL_MAX_MS ? POLL_MAX_MS : (unsigned)left;
+    if (left < POLL_MIN_MS)
+        return POLL_MIN_MS;
+    if (left > POLL_MAX_MS)
+        return POLL_MAX_MS;
+    return (unsigned)left;
 }
 
 static ssize_t stream_read(void *ctx, struct http_stream *hs, uint8_t *to, size_t cap)
@@ -161,7 +169,9 @@ static ssize_t stream_read(void *ctx, struct http_stream *hs, uint8_t *to, size_
     if (!over)
         beat_add(s, now);
     if (s->ready.n) {
-        size_t n = s->ready.n < cap ? s->ready.n : cap;
+        size_t n = cap;
+        if (s->ready.n < cap)
+            n = s->ready.n;
         memcpy(to, s->ready.p, n);
         buf_consume(&s->ready, n);
         s->next_beat_ms = now + s->ops->beat_ms;
@@ -269,7 +279,9 @@ void outstreams_wake(struct replicator *r)
     size_t n = 0;
     for (struct response_producer *s = r->streams; s; s = s->next)
         n++;
-    struct http_stream **handles = n ? mem_zalloc_array(n, sizeof *handles) : NULL;
+    struct http_stream **handles = NULL;
+    if (n)
+        handles = mem_zalloc_array(n, sizeof *handles);
     size_t n_taken = 0;
     for (struct response_producer *s = r->streams; s; s = s->next) {
         pthread_mutex_lock(&s->lock);

@@ -163,9 +163,15 @@ int response_reader_status(struct response_reader *f, int wait_ms)
     pthread_mutex_lock(&f->lock);
     while (!rc && !f->status && !f->finished)
         rc = wait_change(f, deadline);
-    if (!rc)
+    if (!rc) {
         // what came before it broke counts
-        rc = f->status ? f->status : f->err ? f->err : ERR_PROTO;
+        if (f->status)
+            rc = f->status;
+        else if (f->err)
+            rc = f->err;
+        else
+            rc = ERR_PROTO;
+    }
     pthread_mutex_unlock(&f->lock);
     return rc;
 }
@@ -178,7 +184,9 @@ ssize_t response_reader_read(struct response_reader *f, void *to, size_t cap, in
     while (!got && !f->data.n && !f->finished)
         got = wait_change(f, deadline);
     if (!got && f->data.n) {
-        size_t n = f->data.n < cap ? f->data.n : cap;
+        size_t n = cap;
+        if (f->data.n < cap)
+            n = f->data.n;
         memcpy(to, f->data.p, n);
         buf_consume(&f->data, n);
         got = (ssize_t)n;

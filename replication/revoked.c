@@ -58,7 +58,9 @@ int revoked_tell(struct replicator *r, const struct topology *t)
         return ERR_NOMEM;
     revocations(t, list, n);
     struct meta_revoked told = {0};
-    int rc = n ? meta_revoke(r->o.meta, list, n, &told) : 0;
+    int rc = 0;
+    if (n)
+        rc = meta_revoke(r->o.meta, list, n, &told);
     gate_see_to(r);
     if (rc)
         return rc;
@@ -84,7 +86,8 @@ static void sweep(struct replicator *r)
     int rc = 0;
     while (!rc && piece.more && !r->stopping) {
         rc = meta_revoke_sweep(r->o.meta, SWEEP_PIECE, &piece);
-        n += rc ? 0 : piece.n_void;
+        if (!rc)
+            n += piece.n_void;
     }
     if (n)
         log_warn("replication: %zu entries of revoked feed keys are void; their registers fell "
@@ -105,7 +108,9 @@ void *revoker_main(void *arg)
     static struct log_limit limit = LOG_LIMIT(10000);
     while (!r->stopping) {
         struct topology *t = snapshot_get(r->o.topology);
-        int rc = t ? revoked_tell(r, t) : 0;
+        int rc = 0;
+        if (t)
+            rc = revoked_tell(r, t);
         snapshot_unref(t);
         if (rc)
             log_limited(&limit, LOG_ERROR,

@@ -122,14 +122,20 @@ void room_failed(struct worker *w, const struct digest *d, uint64_t size, uint64
     uint64_t fits = came + v.room_bytes, needs = size + after; // what came is given up
     bool larger = came + SPACE_WINDOW_BYTES > size;
     if (v.of_files) { // what lacks is files, not bytes
-        w->lacks = needs ? needs : 1;
+        if (needs)
+            w->lacks = needs;
+        else
+            w->lacks = 1;
         return;
     }
     if (!v.is_short && v.room_bytes >= SPACE_WINDOW_BYTES && needs <= fits)
         return;
     if (larger)
         larger_note(w->r, d, fits + SPACE_WINDOW_BYTES);
-    w->lacks = needs > fits ? needs : fits + SPACE_WINDOW_BYTES;
+    if (needs > fits)
+        w->lacks = needs;
+    else
+        w->lacks = fits + SPACE_WINDOW_BYTES;
 }
 
 // --- the dispatcher ---

@@ -17,12 +17,17 @@
 void serve_refuse(struct http_request *req, struct http_response *resp, int status,
                   const char *sentence)
 {
-    const char *code = status == 403   ? "DENIED"
-                       : status == 404 ? "NOT_FOUND"
-                       : status == 405 ? "UNSUPPORTED"
-                       : status == 400 ? "INVALID"
-                       : status == 429 ? "TOOMANYREQUESTS"
-                                       : "UNAVAILABLE";
+    const char *code = "UNAVAILABLE";
+    if (status == 403)
+        code = "DENIED";
+    else if (status == 404)
+        code = "NOT_FOUND";
+    else if (status == 405)
+        code = "UNSUPPORTED";
+    else if (status == 400)
+        code = "INVALID";
+    else if (status == 429)
+        code = "TOOMANYREQUESTS";
     oci_error(req, resp, status, code, NULL, "%s", sentence);
     if (status == 503)
         http_response_header(req, resp, "Retry-After", "1");
@@ -107,7 +112,9 @@ void replication_begin(struct replicator *r, struct http_request *req, const str
                        const struct hostname *host, struct http_plan *plan)
 {
     const char *base = "/replication/v1/";
-    const char *route = strncmp(req->path, base, strlen(base)) == 0 ? req->path + strlen(base) : "";
+    const char *route = "";
+    if (strncmp(req->path, base, strlen(base)) == 0)
+        route = req->path + strlen(base);
     bool feed = strcmp(route, "feed") == 0, mark = strcmp(route, "mark") == 0;
     bool clock = strcmp(route, "clock") == 0, have = strcmp(route, "have") == 0;
     bool damaged = strcmp(route, "damaged") == 0;

@@ -58,8 +58,12 @@ static void seen_get(struct replicator *r, const char *origin, struct seen *out)
 static const char *state_name(const struct seen *s, const struct origin_status *o, bool self)
 {
     bool no_space = s->stuck == ERR_NOSPACE || (s->full && o->n_pending) || o->n_parked;
-    if (self && !no_space) // recovered entries: not to be read, only to be completed
-        return o->n_retrying ? "Retrying" : "Syncing";
+    if (self && !no_space) {
+        // recovered entries: not to be read, only to be completed
+        if (o->n_retrying)
+            return "Retrying";
+        return "Syncing";
+    }
     if (s->diverged)
         return "Diverged";
     if (s->silent)
@@ -72,19 +76,25 @@ static const char *state_name(const struct seen *s, const struct origin_status *
         return "NoSpace";
     if (o->n_retrying || s->stuck)
         return "Retrying";
-    return o->n_pending || !s->connected || !s->caught_up ? "Syncing" : "Ready";
+    if (o->n_pending || !s->connected || !s->caught_up)
+        return "Syncing";
+    return "Ready";
 }
 
 // While an origin cannot be read, nobody knows what it wrote: the lag is at least the time since it
 // was heard.
 static int64_t lag_seconds(const struct seen *s, const struct origin_status *o, int64_t now)
 {
-    int64_t since = o->oldest_pending_stamp ? hlc_wall_ms(o->oldest_pending_stamp) : now;
+    int64_t since = now;
+    if (o->oldest_pending_stamp)
+        since = hlc_wall_ms(o->oldest_pending_stamp);
     if (!s->connected && s->last_contact_ms && s->last_contact_ms < since)
         since = s->last_contact_ms;
     if (s->ahead && s->ahead_since_ms < since)
         since = s->ahead_since_ms;
-    int64_t lag_ms = since < now ? now - since : 0;
+    int64_t lag_ms = 0;
+    if (since < now)
+        lag_ms = now - since;
     if (s->silent && s->silence_ms > lag_ms)
         lag_ms = s->silence_ms;
     return lag_ms / 1000;
@@ -93,11 +103,16 @@ static int64_t lag_seconds(const struct seen *s, const struct origin_status *o, 
 // How bad the reader's own error is.
 static enum grade seen_grade(const struct seen *s)
 {
-    if (s->stuck)
-        return s->stuck == ERR_NOSPACE ? GRADE_NO_SPACE : GRADE_OWN;
+    if (s->stuck) {
+        if (s->stuck == ERR_NOSPACE)
+            return GRADE_NO_SPACE;
+        return GRADE_OWN;
+    }
     if (s->diverged)
         return GRADE_WRONG_BYTES;
-    return s->last_error[0] ? GRADE_UNREACHED : GRADE_NONE;
+    if (s->last_error[0])
+        return GRADE_UNREACHED;
+    return GRADE_NONE;
 }
 
 // Of the reader's error and those of jobs the worst comes first; none is left out.
@@ -145,7 +160,9 @@ static bool bytes_to_go(struct replicator *r, const char *registry, const struct
 
 static json_t *text_or_null(const char *s)
 {
-    return s && *s ? json_string(s) : json_null();
+    if (s && *s)
+        return json_string(s);
+    return json_null();
 }
 
 static json_t *item_json(struct replicator *r, const char *registry, const struct origin_status *o,
@@ -244,17 +261,20 @@ static json_t *status_make(struct replicator *r, const struct topology *t, const
     json_t *list = json_array();
     const struct region *self = topology_region(t, r->o.region);
     AUTO_FREE const struct registry **all = topology_sorted(t);
-    int rc = list && all ? 0 : ERR_NOMEM;
+    int rc = ERR_NOMEM;
+    if (list && all)
+        rc = 0;
     for (size_t i = 0; !rc && self && i < t->n_registries; i++) {
         const struct registry *reg = all[i];
         if ((!registry || strcmp(reg->name, registry) == 0) && registry_replica(reg, self->index))
             rc = registry_add(r, t, reg, now, list);
     }
-    json_t *root = rc ? NULL
-                      : json_pack("{s:s, s:s, s:s, s:o, s:o, s:O}", "region", r->o.region, "time",
-                                  clock_format(now, when), "writes", why ? why : "open", "clock",
-                                  clock_watch_json(r->clock), "faults", replicator_faults_json(r),
-                                  "replications", list);
+    json_t *root = NULL;
+    if (!rc)
+        root = json_pack("{s:s, s:s, s:s, s:o, s:o, s:O}", "region", r->o.region, "time",
+                         clock_format(now, when), "writes", why ? why : "open", "clock",
+                         clock_watch_json(r->clock), "faults", replicator_faults_json(r),
+                         "replications", list);
     add_orders(r, registry ? topology_registry(t, registry) : NULL, root);
     json_decref(list);
     arena_done(&a);
@@ -266,7 +286,9 @@ void *replication_status_json(struct replicator *r, const char *registry)
     if (!r || !replicator_enter(r))
         return NULL;
     struct topology *t = snapshot_get(r->o.topology);
-    json_t *root = t ? status_make(r, t, registry) : NULL;
+    json_t *root = NULL;
+    if (t)
+        root = status_make(r, t, registry);
     snapshot_unref(t);
     replicator_leave(r);
     return root;

@@ -109,10 +109,14 @@ static const struct registry *shared_of(struct replicator *r, const struct topol
                                         const struct region *peer, const char *name)
 {
     const struct region *self = topology_region(t, r->o.region);
-    const struct registry *reg = name ? topology_registry(t, name) : NULL;
+    const struct registry *reg = NULL;
+    if (name)
+        reg = topology_registry(t, name);
     bool both =
         reg && self && registry_replica(reg, self->index) && registry_replica(reg, peer->index);
-    return both ? reg : NULL;
+    if (both)
+        return reg;
+    return NULL;
 }
 
 void damaged_begin(struct replicator *r, struct http_request *req, const struct topology *t,

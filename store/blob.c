@@ -46,7 +46,9 @@ int blob_dir_at(int parent_fd, const char *name, unsigned mode, bool make, bool 
     AUTO_CLOSE int fd = openat(parent_fd, name, DIR_FLAGS);
     if (fd < 0)
         return err_from_errno(errno);
-    int rc = made ? mode_ensure(fd, mode) : 0;
+    int rc = 0;
+    if (made)
+        rc = mode_ensure(fd, mode);
     if (rc)
         return rc;
     if (out_made)
@@ -80,18 +82,24 @@ static int layout_open(struct blob_store *bs, const char *dir)
     if (root < 0)
         return err_from_errno(errno);
     struct stat st;
-    if ((rc = blob_dir_at(root, "blobs", 02750, true, NULL, &bs->blobs_fd)))
+    rc = blob_dir_at(root, "blobs", 02750, true, NULL, &bs->blobs_fd);
+    if (rc)
         return rc;
     if (fstat(bs->blobs_fd, &st))
         return err_from_errno(errno);
-    if ((rc = growing_dir(root, "uploads", st.st_gid, &bs->uploads_fd)))
+    rc = growing_dir(root, "uploads", st.st_gid, &bs->uploads_fd);
+    if (rc)
         return rc;
-    if ((rc = growing_dir(root, "partial", st.st_gid, &bs->part_fd)))
+    rc = growing_dir(root, "partial", st.st_gid, &bs->part_fd);
+    if (rc)
         return rc;
     AUTO_CLOSE int alg = -1;
-    if ((rc = blob_dir_at(bs->blobs_fd, digest_alg_name(DIGEST_SHA256), 02750, true, NULL, &alg)))
+    rc = blob_dir_at(bs->blobs_fd, digest_alg_name(DIGEST_SHA256), 02750, true, NULL, &alg);
+    if (rc)
         return rc;
-    return fsync(bs->blobs_fd) || fsync(root) ? err_from_errno(errno) : 0;
+    if (fsync(bs->blobs_fd) || fsync(root))
+        return err_from_errno(errno);
+    return 0;
 }
 
 int blob_store_open(const char *dir, struct blob_store **out)
@@ -102,7 +110,9 @@ int blob_store_open(const char *dir, struct blob_store **out)
     bs->root_fd = bs->blobs_fd = bs->uploads_fd = bs->part_fd = -1;
     pthread_mutex_init(&bs->lock, NULL);
     bs->blobs_dir = mem_printf("%s/blobs", dir);
-    int rc = bs->blobs_dir ? layout_open(bs, dir) : ERR_NOMEM;
+    int rc = ERR_NOMEM;
+    if (bs->blobs_dir)
+        rc = layout_open(bs, dir);
     if (rc) {
         blob_store_close(bs);
         return rc;
@@ -138,7 +148,9 @@ void blob_relative_path(const struct digest *d, char out[192])
 
 static int digest_check(const struct digest *d)
 {
-    return d->alg == DIGEST_SHA256 && d->n == SHA256_BYTES ? 0 : ERR_UNSUPPORTED;
+    if (d->alg == DIGEST_SHA256 && d->n == SHA256_BYTES)
+        return 0;
+    return ERR_UNSUPPORTED;
 }
 
 int blob_shard_open(struct blob_store *bs, const struct digest *d, bool make, int *out_fd)
@@ -147,14 +159,16 @@ int blob_shard_open(struct blob_store *bs, const struct digest *d, bool make, in
     if (rc)
         return rc;
     AUTO_CLOSE int alg = -1;
-    if ((rc = blob_dir_at(bs->blobs_fd, digest_alg_name((enum digest_alg)d->alg), 02750, make, NULL,
-                          &alg)))
+    rc = blob_dir_at(bs->blobs_fd, digest_alg_name((enum digest_alg)d->alg), 02750, make, NULL,
+                     &alg);
+    if (rc)
         return rc;
     char shard[3];
     hex_format(d->b, 1, shard);
     AUTO_CLOSE int fd = -1;
     bool made = false;
-    if ((rc = blob_dir_at(alg, shard, 02750, make, &made, &fd)))
+    rc = blob_dir_at(alg, shard, 02750, make, &made, &fd);
+    if (rc)
         return rc;
     if (made && fsync(alg))
         return err_from_errno(errno);
@@ -172,8 +186,11 @@ int blob_open(struct blob_store *bs, const struct digest *d, int *out_fd, uint64
     char hex[2 * SHA256_BYTES + 1];
     hex_format(d->b, d->n, hex);
     AUTO_CLOSE int fd = openat(dir, hex, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-    if (fd < 0)
-        return errno == ELOOP ? ERR_CORRUPT : err_from_errno(errno);
+    if (fd < 0) {
+        if (errno == ELOOP)
+            return ERR_CORRUPT;
+        return err_from_errno(errno);
+    }
     struct stat st;
     if (fstat(fd, &st))
         return err_from_errno(errno);
@@ -210,7 +227,9 @@ int blob_remove(struct blob_store *bs, const struct digest *d)
         return rc;
     char hex[2 * SHA256_BYTES + 1];
     hex_format(d->b, d->n, hex);
-    return unlinkat(dir, hex, 0) ? err_from_errno(errno) : 0;
+    if (unlinkat(dir, hex, 0))
+        return err_from_errno(errno);
+    return 0;
 }
 
 int blob_put(struct blob_store *bs, const void *p, size_t n, struct digest *out)
@@ -223,7 +242,8 @@ int blob_put(struct blob_store *bs, const void *p, size_t n, struct digest *out)
         return rc;
     snprintf(id, sizeof id, "put-%lx-%llx-%x", (long)getpid(), (unsigned long long)clock_mono_us(),
              bs->n_temps++);
-    if ((rc = blob_upload_open(bs, id, &u)))
+    rc = blob_upload_open(bs, id, &u);
+    if (rc)
         return rc;
     rc = blob_upload_write(u, p, n);
     if (!rc)
@@ -256,7 +276,9 @@ static bool owner_known(const struct expiry *x, const char *name)
 static int expire_in(struct blob_store *bs, int dir_fd, const struct expiry *x, size_t *n_removed)
 {
     int fd = openat(dir_fd, ".", DIR_FLAGS); // its own descriptor: fdopendir takes it
-    DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+    DIR *dir = NULL;
+    if (fd >= 0)
+        dir = fdopendir(fd);
     if (!dir) {
         int rc = err_from_errno(errno);
         fd_auto_close(&fd);
@@ -298,13 +320,17 @@ int blob_uploads_expire(struct blob_store *bs, int64_t older_than_wall_ms,
     int rc2 = expire_in(bs, bs->part_fd, &parts, &n);
     if (out_removed)
         *out_removed = n;
-    return rc ? rc : rc2;
+    if (rc)
+        return rc;
+    return rc2;
 }
 
 int blob_partials_drop(struct blob_store *bs, size_t *out_n, uint64_t *out_bytes)
 {
     int fd = openat(bs->part_fd, ".", DIR_FLAGS); // its own descriptor: fdopendir takes it
-    DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+    DIR *dir = NULL;
+    if (fd >= 0)
+        dir = fdopendir(fd);
     *out_n = 0;
     *out_bytes = 0;
     if (!dir) {

@@ -63,7 +63,9 @@ static int damaged_dir(struct blob_store *bs, int *out_fd)
 // Holds the reader back to so many bytes a second since `began_ms`.
 static void pace(int64_t began_ms, uint64_t n_read, uint64_t bytes_per_s)
 {
-    int64_t due_ms = bytes_per_s ? began_ms + (int64_t)(n_read * 1000 / bytes_per_s) : 0;
+    int64_t due_ms = 0;
+    if (bytes_per_s)
+        due_ms = began_ms + (int64_t)(n_read * 1000 / bytes_per_s);
     int64_t now = clock_mono_ms();
     if (due_ms > now)
         clock_sleep_ms(due_ms - now);
@@ -73,7 +75,9 @@ static int file_digest(int fd, uint64_t bytes_per_s, const _Atomic bool *stop, s
 {
     struct hasher *h = hasher_new(DIGEST_SHA256);
     AUTO_FREE char *piece = mem_alloc(PIECE_BYTES);
-    int rc = h && piece ? 0 : ERR_NOMEM;
+    int rc = ERR_NOMEM;
+    if (h && piece)
+        rc = 0;
     int64_t began = clock_mono_ms();
     uint64_t at = 0;
     while (!rc) {
@@ -87,7 +91,10 @@ static int file_digest(int fd, uint64_t bytes_per_s, const _Atomic bool *stop, s
         hasher_update(h, piece, (size_t)n);
         at += (uint64_t)n;
         pace(began, at, bytes_per_s);
-        rc = stop && *stop ? ERR_CANCELED : 0;
+        if (stop && *stop)
+            rc = ERR_CANCELED;
+        else
+            rc = 0;
     }
     if (!rc)
         rc = hasher_final(h, out);
@@ -120,13 +127,19 @@ static int set_aside(struct blob_store *bs, const struct digest *d, int fd)
         rc = ERR_BUSY;
     else if (renameat(shard, hex, damaged, name))
         rc = err_from_errno(errno);
-    else if (!still_named(damaged, name, fd))
+    else if (!still_named(damaged, name, fd)) {
         // another process, in a restart, had just published a whole one
-        rc = renameat(damaged, name, shard, hex) ? err_from_errno(errno) : ERR_BUSY;
+        if (renameat(damaged, name, shard, hex))
+            rc = err_from_errno(errno);
+        else
+            rc = ERR_BUSY;
+    }
     pthread_mutex_unlock(&bs->lock);
     if (rc)
         return rc;
-    return fsync(damaged) || fsync(shard) ? err_from_errno(errno) : ERR_DIGEST;
+    if (fsync(damaged) || fsync(shard))
+        return err_from_errno(errno);
+    return ERR_DIGEST;
 }
 
 int blob_verify(struct blob_store *bs, const struct digest *d, uint64_t bytes_per_s,
@@ -140,7 +153,9 @@ int blob_verify(struct blob_store *bs, const struct digest *d, uint64_t bytes_pe
         rc = file_digest(fd, bytes_per_s, stop, &is);
     if (rc)
         return rc;
-    return digest_equal(&is, d) ? 0 : set_aside(bs, d, fd);
+    if (digest_equal(&is, d))
+        return 0;
+    return set_aside(bs, d, fd);
 }
 
 // --- what is to be mended ---
@@ -156,7 +171,9 @@ int blob_damaged_note(struct blob_store *bs, const struct digest *d)
     AUTO_CLOSE int fd = openat(damaged, name, O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0640);
     if (fd < 0)
         return err_from_errno(errno);
-    return fsync(damaged) ? err_from_errno(errno) : 0;
+    if (fsync(damaged))
+        return err_from_errno(errno);
+    return 0;
 }
 
 static int damaged_open(struct blob_store *bs, int *out_fd)
@@ -169,8 +186,11 @@ int blob_damaged_list(struct blob_store *bs, struct digest *out, size_t max, siz
     int fd = -1;
     int rc = damaged_open(bs, &fd);
     *out_n = 0;
-    if (rc)
-        return rc == ERR_NOTFOUND ? 0 : rc;
+    if (rc) {
+        if (rc == ERR_NOTFOUND)
+            return 0;
+        return rc;
+    }
     DIR *dir = fdopendir(fd);
     if (!dir) {
         rc = err_from_errno(errno);
@@ -193,7 +213,9 @@ int blob_damaged_release(struct blob_store *bs, const struct digest *d)
         return rc;
     name_format(d, name);
     AUTO_CLOSE int fd = openat(damaged, name, O_WRONLY | O_TRUNC | O_NOFOLLOW | O_CLOEXEC);
-    return fd < 0 ? err_from_errno(errno) : 0;
+    if (fd < 0)
+        return err_from_errno(errno);
+    return 0;
 }
 
 int blob_damaged_forget(struct blob_store *bs, const struct digest *d)
@@ -201,8 +223,13 @@ int blob_damaged_forget(struct blob_store *bs, const struct digest *d)
     AUTO_CLOSE int damaged = -1;
     char name[NAME_SIZE];
     int rc = damaged_open(bs, &damaged);
-    if (rc)
-        return rc == ERR_NOTFOUND ? 0 : rc;
+    if (rc) {
+        if (rc == ERR_NOTFOUND)
+            return 0;
+        return rc;
+    }
     name_format(d, name);
-    return unlinkat(damaged, name, 0) && errno != ENOENT ? err_from_errno(errno) : 0;
+    if (unlinkat(damaged, name, 0) && errno != ENOENT)
+        return err_from_errno(errno);
+    return 0;
 }

@@ -78,14 +78,19 @@ static int redigest(struct blob_upload *u)
     u->hasher = NULL;
     struct hasher *h = hasher_new(DIGEST_SHA256);
     AUTO_FREE char *b = mem_alloc(READ_BYTES);
-    int rc = h && b ? 0 : ERR_NOMEM;
+    int rc = ERR_NOMEM;
+    if (h && b)
+        rc = 0;
     for (uint64_t at = 0; !rc && at < u->size;) {
         uint64_t left = u->size - at;
         ssize_t r = pread(u->fd, b, left < READ_BYTES ? (size_t)left : READ_BYTES, (off_t)at);
         if (r < 0 && errno == EINTR)
             continue;
         if (r <= 0) {
-            rc = r < 0 ? err_from_errno(errno) : ERR_IO; // the file shrank under us
+            if (r < 0) // the file shrank under us
+                rc = err_from_errno(errno);
+            else
+                rc = ERR_IO;
             break;
         }
         hasher_update(h, b, (size_t)r);
@@ -111,8 +116,11 @@ static int file_open(int dir_fd, const char *name, int flags, int *out_fd, struc
             return err_from_errno(errno);
         if (!S_ISREG(out->st_mode))
             return ERR_CORRUPT;
-        if (flock(fd, LOCK_EX | LOCK_NB))
-            return errno == EWOULDBLOCK ? ERR_BUSY : err_from_errno(errno);
+        if (flock(fd, LOCK_EX | LOCK_NB)) {
+            if (errno == EWOULDBLOCK)
+                return ERR_BUSY;
+            return err_from_errno(errno);
+        }
         if (fstatat(dir_fd, name, &now, AT_SYMLINK_NOFOLLOW) || now.st_dev != out->st_dev ||
             now.st_ino != out->st_ino)
             continue;
@@ -131,7 +139,9 @@ int blob_upload_hold(struct blob_store *bs, int dir_fd, const char *name, int *o
     if (blob_upload_is_open(bs, dir_fd, name))
         return ERR_BUSY;
     int rc = file_open(dir_fd, name, O_RDONLY, out_fd, &st);
-    return rc == ERR_BUSY ? rc : 0; // what cannot be opened, or is none of ours, nobody writes to
+    if (rc == ERR_BUSY) // what cannot be opened, or is none of ours, nobody writes to
+        return rc;
+    return 0;
 }
 
 bool blob_upload_elsewhere(struct blob_store *bs, const char *id)
@@ -181,7 +191,9 @@ static int growing_open(struct blob_store *bs, int dir_fd, const char *name,
 
 int blob_upload_open(struct blob_store *bs, const char *id, struct blob_upload **out)
 {
-    return id_ok(id) ? growing_open(bs, bs->uploads_fd, id, out) : ERR_INVAL;
+    if (id_ok(id))
+        return growing_open(bs, bs->uploads_fd, id, out);
+    return ERR_INVAL;
 }
 
 static int partial_name(const struct digest *d, char out[ID_MAX + 1])
@@ -198,7 +210,9 @@ int blob_partial_open(struct blob_store *bs, const struct digest *d, struct blob
 {
     char name[ID_MAX + 1];
     int rc = partial_name(d, name);
-    return rc ? rc : growing_open(bs, bs->part_fd, name, out);
+    if (rc)
+        return rc;
+    return growing_open(bs, bs->part_fd, name, out);
 }
 
 uint64_t blob_partial_size(struct blob_store *bs, const struct digest *d)
@@ -222,7 +236,9 @@ int blob_upload_write(struct blob_upload *u, const void *p, size_t n)
         return u->dead;
     if (u->size > INT64_MAX - n)
         return ERR_TOOBIG;
-    int rc = u->hasher ? 0 : redigest(u);
+    int rc = 0;
+    if (!u->hasher)
+        rc = redigest(u);
     if (rc)
         return rc;
     rc = fd_pwrite_all(u->fd, p, n, (off_t)u->size);
@@ -278,7 +294,9 @@ int blob_upload_truncate(struct blob_upload *u)
 static int verify(struct blob_upload *u, const struct digest *expected)
 {
     struct digest d;
-    int rc = u->hasher ? 0 : redigest(u);
+    int rc = 0;
+    if (!u->hasher)
+        rc = redigest(u);
     if (rc)
         return rc;
     rc = hasher_final(u->hasher, &d);
@@ -286,7 +304,9 @@ static int verify(struct blob_upload *u, const struct digest *expected)
     u->hasher = NULL; // read again if the upload goes on
     if (rc)
         return rc;
-    return digest_equal(&d, expected) ? 0 : ERR_DIGEST;
+    if (digest_equal(&d, expected))
+        return 0;
+    return ERR_DIGEST;
 }
 
 // Gives the file its name, over whatever has it: this one was verified, that one may have been
@@ -305,7 +325,10 @@ static int publish(struct blob_upload *u, const struct digest *d)
         // allowed only to members; the daemon sets groups up
         (void)!fchown(u->fd, (uid_t)-1, dir.st_gid);
     pthread_mutex_lock(&u->bs->lock); // blob_verify moves away only what it has read
-    rc = renameat(u->dir_fd, u->name, shard, hex) ? err_from_errno(errno) : 0;
+    if (renameat(u->dir_fd, u->name, shard, hex))
+        rc = err_from_errno(errno);
+    else
+        rc = 0;
     pthread_mutex_unlock(&u->bs->lock);
     if (rc)
         return rc;
@@ -334,7 +357,9 @@ static int outcome_note(struct blob_upload *u, const struct digest *d)
     digest_format(d, text);
     if (unlinkat(u->dir_fd, name, 0) && errno != ENOENT)
         return err_from_errno(errno);
-    return symlinkat(text, u->dir_fd, name) ? err_from_errno(errno) : 0;
+    if (symlinkat(text, u->dir_fd, name))
+        return err_from_errno(errno);
+    return 0;
 }
 
 int blob_upload_outcome(struct blob_store *bs, const char *id, struct digest *out)
@@ -346,7 +371,9 @@ int blob_upload_outcome(struct blob_store *bs, const char *id, struct digest *ou
     ssize_t n = readlinkat(bs->uploads_fd, name, text, sizeof text);
     if (n < 0)
         return err_from_errno(errno);
-    return digest_parse(text, (size_t)n, out) ? ERR_CORRUPT : 0;
+    if (digest_parse(text, (size_t)n, out))
+        return ERR_CORRUPT;
+    return 0;
 }
 
 int blob_upload_commit(struct blob_upload *u, const struct digest *expected, uint64_t *out_size)

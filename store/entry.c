@@ -19,7 +19,11 @@
 
 static const char *kind_name(enum entry_kind k)
 {
-    return k == ENTRY_MANIFEST ? "manifest" : k == ENTRY_TAG ? "tag" : NULL;
+    if (k == ENTRY_MANIFEST)
+        return "manifest";
+    if (k == ENTRY_TAG)
+        return "tag";
+    return NULL;
 }
 
 // distribution-spec 1.1, "Pulling manifests": [a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*(\/ the same)*
@@ -47,13 +51,17 @@ bool entry_repository_ok(const char *s)
 
 bool entry_tag_ok(const char *s)
 {
-    size_t n = s ? strnlen(s, 129) : 0;
+    size_t n = 0;
+    if (s)
+        n = strnlen(s, 129);
     return n >= 1 && n <= 128 && *s != '.' && *s != '-' && strspn(s, LOWER UPPER DIGITS "._-") == n;
 }
 
 static bool key_ok(const char *s)
 {
-    size_t n = s ? strnlen(s, 129) : 0;
+    size_t n = 0;
+    if (s)
+        n = strnlen(s, 129);
     return n >= 1 && n <= 128 && strspn(s, LOWER UPPER DIGITS "._-+/=:@") == n;
 }
 
@@ -79,13 +87,13 @@ static int entry_check(const struct feed_entry *e)
     case ENTRY_MANIFEST:
         if (!absent(e->tag) || absent(e->media_type) || !media_type_ok(e->media_type))
             return ERR_INVAL;
-        return e->content.n == 0 || (e->content.n == e->size && e->content.n <= ENTRY_INLINE_MAX)
-                   ? 0
-                   : ERR_INVAL;
+        if (e->content.n == 0 || (e->content.n == e->size && e->content.n <= ENTRY_INLINE_MAX))
+            return 0;
+        return ERR_INVAL;
     case ENTRY_TAG:
-        return entry_tag_ok(e->tag) && absent(e->media_type) && !e->size && !e->content.n
-                   ? 0
-                   : ERR_INVAL;
+        if (entry_tag_ok(e->tag) && absent(e->media_type) && !e->size && !e->content.n)
+            return 0;
+        return ERR_INVAL;
     }
     return ERR_INVAL;
 }
@@ -118,8 +126,11 @@ int entry_signed_text(const struct feed_entry *e, struct buf *out)
     text_line(&b, digest_format(&e->digest, digest), &bad);
     text_line(&b, e->media_type, &bad);
     buf_printf(&b, "%" PRIu64 "\n", e->size);
-    if (bad || b.err)
-        return bad ? ERR_INVAL : b.err;
+    if (bad || b.err) {
+        if (bad)
+            return ERR_INVAL;
+        return b.err;
+    }
     buf_add(out, b.p, b.n);
     return out->err;
 }
@@ -130,7 +141,9 @@ int entry_hash(const uint8_t prev[ENTRY_HASH_BYTES], const struct feed_entry *e,
     AUTO_BUF struct buf b;
     buf_init(&b, 0);
     buf_add(&b, prev, ENTRY_HASH_BYTES);
-    int rc = b.err ? b.err : entry_signed_text(e, &b);
+    int rc = b.err;
+    if (!rc)
+        rc = entry_signed_text(e, &b);
     if (!rc)
         sha256(b.p, b.n, out);
     return rc;
@@ -147,7 +160,9 @@ int entry_sign_input(const struct feed_entry *e, struct buf *out)
 
 int entry_format(const struct feed_entry *e, struct buf *out)
 {
-    int rc = entry_malformed(e) ? ERR_INVAL : entry_check(e);
+    int rc = ERR_INVAL;
+    if (!entry_malformed(e))
+        rc = entry_check(e);
     if (rc)
         return rc;
     char digest[DIGEST_TEXT_SIZE], hash[2 * ENTRY_HASH_BYTES + 1], sig[b64_size(ENTRY_SIG_BYTES)];
@@ -280,15 +295,21 @@ static int line_read(struct reader *r, struct feed_entry *e)
     e->seq = read_uint(r, "seq", true);
     e->stamp = read_decimal(r, "stamp", true);
     e->restates = read_decimal(r, "restates", false);
-    e->kind = strcmp(kind, "manifest") == 0 ? ENTRY_MANIFEST
-              : strcmp(kind, "tag") == 0    ? ENTRY_TAG
-                                            : 0;
+    if (strcmp(kind, "manifest") == 0)
+        e->kind = ENTRY_MANIFEST;
+    else if (strcmp(kind, "tag") == 0)
+        e->kind = ENTRY_TAG;
+    else
+        e->kind = 0;
     bool manifest = e->kind == ENTRY_MANIFEST;
     e->registry = keep(r, read_text(r, "registry", true), &rc);
     e->repository = keep(r, read_text(r, "repository", true), &rc);
     e->tag = keep(r, manifest ? "" : read_text(r, "tag", true), &rc);
     e->media_type = keep(r, manifest ? read_text(r, "mediaType", true) : "", &rc);
-    e->size = manifest ? read_uint(r, "size", true) : 0;
+    if (manifest)
+        e->size = read_uint(r, "size", true);
+    else
+        e->size = 0;
     e->key = keep(r, read_text(r, "key", true), &rc);
     if (!rc && manifest)
         rc = content_read(r, e);
@@ -318,10 +339,15 @@ int entry_parse(struct bytes line, struct arena *arena, struct feed_entry *out)
     json_error_t err;
     struct reader r = {.arena = arena};
     r.top = json_loadb((const char *)line.p, line.n, JSON_REJECT_DUPLICATES, &err);
-    if (!r.top)
-        return json_error_code(&err) == json_error_out_of_memory ? ERR_NOMEM : ERR_PROTO;
+    if (!r.top) {
+        if (json_error_code(&err) == json_error_out_of_memory)
+            return ERR_NOMEM;
+        return ERR_PROTO;
+    }
     struct feed_entry e = {0};
-    int rc = json_is_object(r.top) ? line_read(&r, &e) : ERR_PROTO;
+    int rc = ERR_PROTO;
+    if (json_is_object(r.top))
+        rc = line_read(&r, &e);
     json_decref(r.top);
     if (!rc)
         *out = e;

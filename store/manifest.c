@@ -39,7 +39,9 @@ static size_t restricted_name(const char *s)
     if (!strspn(s, first))
         return 0;
     size_t n = strspn(s, rest);
-    return n <= 127 ? n : 0;
+    if (n <= 127)
+        return n;
+    return 0;
 }
 
 bool media_type_ok(const char *s)
@@ -133,13 +135,20 @@ static int type_choose(struct parse *p, json_t *top, const char *content_type)
 {
     json_t *own = json_object_get(top, "mediaType");
     const char *said = json_string_value(own);
-    const char *given = content_type && *content_type ? content_type : said;
+    const char *given = said;
+    if (content_type && *content_type)
+        given = content_type;
     if (own && !said) {
         diag_add(p->diag, NULL, 0, "mediaType is not a string");
         return ERR_INVAL;
     }
-    if (!given) // neither says: the shape does
-        given = json_object_get(top, "manifests") ? OCI_INDEX : OCI_MANIFEST;
+    if (!given) {
+        // neither says: the shape does
+        if (json_object_get(top, "manifests"))
+            given = OCI_INDEX;
+        else
+            given = OCI_MANIFEST;
+    }
     if (strncmp(given, DOCKER_V1, sizeof DOCKER_V1 - 1) == 0) {
         diag_add(p->diag, NULL, 0,
                  "manifest schema 1 is not accepted: push the image with a client of today");
@@ -166,7 +175,9 @@ static int type_choose(struct parse *p, json_t *top, const char *content_type)
 
 static int refs_collect(struct parse *p, json_t *top)
 {
-    const char *key = p->type->index ? "manifests" : "layers";
+    const char *key = "layers";
+    if (p->type->index)
+        key = "manifests";
     size_t n = json_array_size(json_object_get(top, key)) + 2;
     if (n > MANIFEST_MAX_REFS) {
         diag_add(p->diag, NULL, 0, "more than %d entries in \"%s\"", MANIFEST_MAX_REFS - 2, key);
@@ -175,8 +186,9 @@ static int refs_collect(struct parse *p, json_t *top)
     p->refs = arena_array(p->arena, n, sizeof *p->refs);
     if (!p->refs)
         return ERR_NOMEM;
-    int rc =
-        p->type->index ? 0 : descriptor_add(p, "config", json_object_get(top, "config"), REF_BLOB);
+    int rc = 0;
+    if (!p->type->index)
+        rc = descriptor_add(p, "config", json_object_get(top, "config"), REF_BLOB);
     if (!rc)
         rc = array_add(p, top, key, p->type->index ? REF_MANIFEST : REF_BLOB);
     json_t *subject = json_object_get(top, "subject");
@@ -187,7 +199,9 @@ static int refs_collect(struct parse *p, json_t *top)
 
 static int artifact_type(struct parse *p, json_t *top, const char **out)
 {
-    json_t *j = p->type->oci ? json_object_get(top, "artifactType") : NULL;
+    json_t *j = NULL;
+    if (p->type->oci)
+        j = json_object_get(top, "artifactType");
     const char *s = json_string_value(j);
     if (!j || (s && !*s))
         return 0; // some writers put "" for none
@@ -196,7 +210,9 @@ static int artifact_type(struct parse *p, json_t *top, const char **out)
         return ERR_INVAL;
     }
     *out = arena_strdup(p->arena, s);
-    return *out ? 0 : ERR_NOMEM;
+    if (*out)
+        return 0;
+    return ERR_NOMEM;
 }
 
 static int top_parse(struct parse *p, json_t *top, const char *content_type, struct manifest *out)
@@ -232,7 +248,9 @@ int manifest_parse(struct bytes content, const char *content_type, struct arena 
     if (!top) {
         diag_add(diag, NULL, 0, "not valid JSON: line %d, column %d: %s", err.line, err.column,
                  err.text);
-        return json_error_code(&err) == json_error_out_of_memory ? ERR_NOMEM : ERR_INVAL;
+        if (json_error_code(&err) == json_error_out_of_memory)
+            return ERR_NOMEM;
+        return ERR_INVAL;
     }
     struct parse p = {.arena = arena, .diag = diag};
     int rc = top_parse(&p, top, content_type, out);

@@ -54,18 +54,26 @@ static int options_copy(struct meta *m, const struct meta_options *o)
     m->o.path = mem_strdup(o->path);
     m->o.region = mem_strdup(o->region);
     m->o.key_id = mem_strdup(o->key_id ? o->key_id : "");
-    return m->o.path && m->o.region && m->o.key_id ? 0 : ERR_NOMEM;
+    if (m->o.path && m->o.region && m->o.key_id)
+        return 0;
+    return ERR_NOMEM;
 }
 
 // SQLite does not say why it cannot make its side files: an attempt of our own does.
 static int why_no_side_file(const struct meta *m)
 {
     AUTO_FREE char *path = mem_printf("%s.try", m->o.path);
-    AUTO_CLOSE int fd = path ? open(path, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600) : -1;
-    int rc = fd < 0 ? err_from_errno(errno) : 0;
+    AUTO_CLOSE int fd = -1;
+    if (path)
+        fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    int rc = 0;
+    if (fd < 0)
+        rc = err_from_errno(errno);
     if (path)
         unlink(path);
-    return rc ? rc : ERR_IO;
+    if (rc)
+        return rc;
+    return ERR_IO;
 }
 
 static int database_open(struct meta *m, struct diag *diag)
@@ -165,7 +173,9 @@ static int mint_try(struct meta *m)
     m->own = own;
     m->hlc = hlc;
     m->notify = notify;
-    return mint_rc ? mint_rc : rc;
+    if (mint_rc)
+        return mint_rc;
+    return rc;
 }
 
 static int probe_run(struct meta *m, void *arg)
@@ -182,7 +192,9 @@ static int probe_run(struct meta *m, void *arg)
 
 int meta_probe(struct meta *m)
 {
-    return atomic_load(&m->damaged) ? ERR_CORRUPT : writer_submit(m, probe_run, NULL, false);
+    if (atomic_load(&m->damaged))
+        return ERR_CORRUPT;
+    return writer_submit(m, probe_run, NULL, false);
 }
 
 bool meta_writable(struct meta *m)
@@ -194,7 +206,9 @@ int meta_sign(struct meta *m, const void *p, size_t n, const char **out_key,
               uint8_t sig[ENTRY_SIG_BYTES])
 {
     *out_key = m->o.key_id;
-    return m->o.sign ? m->o.sign(m->o.sign_ctx, p, n, sig) : ERR_CRYPTO;
+    if (m->o.sign)
+        return m->o.sign(m->o.sign_ctx, p, n, sig);
+    return ERR_CRYPTO;
 }
 
 int reader_take(struct meta *m, struct db **out)
@@ -206,7 +220,9 @@ int reader_take(struct meta *m, struct db **out)
     pthread_mutex_unlock(&m->readers_lock);
     if (!d) {
         d = mem_zalloc(sizeof *d);
-        int rc = d ? db_open(m->o.path, true, d) : ERR_NOMEM;
+        int rc = ERR_NOMEM;
+        if (d)
+            rc = db_open(m->o.path, true, d);
         if (rc) {
             free(d);
             return rc;

@@ -15,7 +15,11 @@
 int db_error(struct db *d, int sqlite_rc)
 {
     // Of a commit that fails SQLite keeps no errno: then it is the last one of this thread.
-    int e = d->h && sqlite3_system_errno(d->h) ? sqlite3_system_errno(d->h) : errno;
+    int e;
+    if (d->h && sqlite3_system_errno(d->h))
+        e = sqlite3_system_errno(d->h);
+    else
+        e = errno;
     switch (sqlite_rc & 0xff) {
     case SQLITE_OK:
     case SQLITE_ROW:
@@ -27,11 +31,15 @@ int db_error(struct db *d, int sqlite_rc)
         return ERR_READONLY;
     case SQLITE_IOERR:
     case SQLITE_CANTOPEN:
-        return e == EROFS                        ? ERR_READONLY
-               : e == EMFILE || e == ENFILE      ? ERR_NOFILES
-               : e == ENOSPC || e == EDQUOT      ? ERR_NOSPACE
-               : sqlite_rc == SQLITE_IOERR_NOMEM ? ERR_NOMEM
-                                                 : ERR_IO;
+        if (e == EROFS)
+            return ERR_READONLY;
+        if (e == EMFILE || e == ENFILE)
+            return ERR_NOFILES;
+        if (e == ENOSPC || e == EDQUOT)
+            return ERR_NOSPACE;
+        if (sqlite_rc == SQLITE_IOERR_NOMEM)
+            return ERR_NOMEM;
+        return ERR_IO;
     case SQLITE_CORRUPT:
     case SQLITE_NOTADB:
         if (d->damaged && !atomic_exchange(d->damaged, true))
@@ -66,7 +74,10 @@ int db_open(const char *path, bool read_only, struct db *out)
     int flags = SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_READWRITE;
     int rc = sqlite3_open_v2(path, &d.h, flags, NULL);
     if (rc != SQLITE_OK) {
-        rc = d.h ? db_error(&d, rc) : ERR_NOMEM;
+        if (d.h)
+            rc = db_error(&d, rc);
+        else
+            rc = ERR_NOMEM;
         sqlite3_close(d.h);
         return rc;
     }
@@ -130,7 +141,10 @@ static int bind_values(sqlite3_stmt *st, const char *types, va_list ap)
         switch (*types) {
         case 's': {
             const char *s = va_arg(ap, const char *);
-            rc = s ? sqlite3_bind_text(st, at, s, -1, SQLITE_STATIC) : sqlite3_bind_null(st, at);
+            if (s)
+                rc = sqlite3_bind_text(st, at, s, -1, SQLITE_STATIC);
+            else
+                rc = sqlite3_bind_null(st, at);
             break;
         }
         case 'i':
@@ -138,7 +152,10 @@ static int bind_values(sqlite3_stmt *st, const char *types, va_list ap)
             break;
         case 'u': {
             uint64_t v = va_arg(ap, uint64_t);
-            rc = v > INT64_MAX ? SQLITE_TOOBIG : sqlite3_bind_int64(st, at, (int64_t)v);
+            if (v > INT64_MAX)
+                rc = SQLITE_TOOBIG;
+            else
+                rc = sqlite3_bind_int64(st, at, (int64_t)v);
             break;
         }
         case 'n':
@@ -151,7 +168,10 @@ static int bind_values(sqlite3_stmt *st, const char *types, va_list ap)
             assert(*types == 'b');
             const void *p = va_arg(ap, const void *);
             size_t n = va_arg(ap, size_t);
-            rc = p ? sqlite3_bind_blob64(st, at, p, n, SQLITE_STATIC) : sqlite3_bind_null(st, at);
+            if (p)
+                rc = sqlite3_bind_blob64(st, at, p, n, SQLITE_STATIC);
+            else
+                rc = sqlite3_bind_null(st, at);
         }
         }
     }
@@ -221,8 +241,11 @@ int db_find(struct db *d, sqlite3_stmt **out, const char *sql, const char *types
     if (rc)
         return rc;
     rc = db_step(d, st);
-    if (rc != 1)
-        return rc ? rc : ERR_NOTFOUND;
+    if (rc != 1) {
+        if (rc)
+            return rc;
+        return ERR_NOTFOUND;
+    }
     *out = st;
     return 0;
 }
@@ -244,7 +267,9 @@ int db_text(sqlite3_stmt *st, int col, struct arena *a, const char **out)
     const char *s = (const char *)sqlite3_column_text(st, col);
     if (!s && sqlite3_column_type(st, col) != SQLITE_NULL)
         return ERR_NOMEM;
-    char *copy = s ? arena_strdup(a, s) : NULL;
+    char *copy = NULL;
+    if (s)
+        copy = arena_strdup(a, s);
     if (s && !copy)
         return ERR_NOMEM;
     *out = copy;
@@ -255,7 +280,9 @@ int db_blob(sqlite3_stmt *st, int col, struct arena *a, struct bytes *out)
 {
     const void *p = sqlite3_column_blob(st, col);
     size_t n = (size_t)sqlite3_column_bytes(st, col);
-    void *copy = n ? arena_copy(a, p, n) : NULL;
+    void *copy = NULL;
+    if (n)
+        copy = arena_copy(a, p, n);
     if (n && !copy)
         return ERR_NOMEM;
     *out = (struct bytes){copy, n};

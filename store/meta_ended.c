@@ -81,8 +81,13 @@ static int forget_run(struct meta *m, void *arg)
                     "DELETE FROM ended WHERE n IN (SELECT n FROM ended WHERE run_ms<?1 ORDER BY "
                     "run_ms LIMIT ?2)",
                     "in", run_ms(m) - f->idle_ms, FORGET_MAX);
-    f->n = rc ? 0 : sqlite3_changes(m->w.h);
-    return rc ? rc : state_set(&m->w, run_key, (uint64_t)run_ms(m));
+    if (rc)
+        f->n = 0;
+    else
+        f->n = sqlite3_changes(m->w.h);
+    if (rc)
+        return rc;
+    return state_set(&m->w, run_key, (uint64_t)run_ms(m));
 }
 
 int meta_uploads_forget(struct meta *m, int64_t idle_ms)

@@ -58,8 +58,13 @@ int feed_own_load(struct meta *m)
     if (rc && rc != ERR_NOTFOUND)
         return rc;
     m->own = own;
-    m->epoch = epoch > own.epoch ? epoch : own.epoch;
-    uint64_t last = stored > stamp ? stored : stamp;
+    if (epoch > own.epoch)
+        m->epoch = epoch;
+    else
+        m->epoch = own.epoch;
+    uint64_t last = stamp;
+    if (stored > stamp)
+        last = stored;
     if (m->hlc.last < last)
         m->hlc.last = last;
     return 0;
@@ -96,7 +101,9 @@ int feed_held(struct db *d, const struct feed_entry *e, int64_t *out_id)
                 memcmp(hash, e->hash, ENTRY_HASH_BYTES) == 0;
     *out_id = sqlite3_column_int64(st, 0);
     db_end(st);
-    return same ? 0 : ERR_CONFLICT;
+    if (same)
+        return 0;
+    return ERR_CONFLICT;
 }
 
 static int entry_sign(struct meta *m, struct feed_entry *e)
@@ -106,7 +113,9 @@ static int entry_sign(struct meta *m, struct feed_entry *e)
     int rc = entry_sign_input(e, &b);
     if (rc)
         return rc;
-    return m->o.sign ? m->o.sign(m->o.sign_ctx, b.p, b.n, e->sig) : ERR_CRYPTO;
+    if (m->o.sign)
+        return m->o.sign(m->o.sign_ctx, b.p, b.n, e->sig);
+    return ERR_CRYPTO;
 }
 
 int feed_mint(struct meta *m, uint64_t above, struct bytes keep_content, struct feed_entry *e,
@@ -122,7 +131,10 @@ int feed_mint(struct meta *m, uint64_t above, struct bytes keep_content, struct 
     e->origin = m->o.region;
     e->epoch = m->epoch;
     e->partition = 0;
-    e->seq = m->own.epoch == m->epoch ? m->own.seq + 1 : 1;
+    if (m->own.epoch == m->epoch)
+        e->seq = m->own.seq + 1;
+    else
+        e->seq = 1;
     e->key = m->o.key_id;
     rc = entry_hash(m->own.hash, e, e->hash);
     if (!rc)
@@ -131,9 +143,12 @@ int feed_mint(struct meta *m, uint64_t above, struct bytes keep_content, struct 
         rc = feed_insert(m, e, keep_content, out_id);
     if (!rc)
         rc = state_set(&m->w, "hlc", e->stamp);
-    if (rc)
+    if (rc) {
         // a place that is taken: the head in memory is not the table's
-        return rc == ERR_CONFLICT ? ERR_CORRUPT : rc;
+        if (rc == ERR_CONFLICT)
+            return ERR_CORRUPT;
+        return rc;
+    }
     m->hlc.last = e->stamp;
     m->own = (struct feed_mark){.epoch = e->epoch, .seq = e->seq};
     memcpy(m->own.hash, e->hash, ENTRY_HASH_BYTES);
@@ -184,8 +199,11 @@ int feed_fill_content(struct db *d, struct arena *a, struct feed_entry *e)
                      "SELECT m.content FROM manifests m JOIN repositories r ON r.id=m.repo"
                      " WHERE r.registry=?1 AND r.name=?2 AND m.digest=?3",
                      "ssd", e->registry, e->repository, &e->digest);
-    if (rc)
-        return rc == ERR_NOTFOUND ? 0 : rc; // not applied here yet: the entry travels without it
+    if (rc) {
+        if (rc == ERR_NOTFOUND) // not applied here yet: the entry travels without it
+            return 0;
+        return rc;
+    }
     rc = db_blob(st, 0, a, &e->content);
     db_end(st);
     return rc;
@@ -215,7 +233,10 @@ static int feed_walk(struct db *d, sqlite3_stmt *st, struct feed_look *l)
         if (rc <= 0)
             return rc; // at the end the statement ended itself
         const char *registry = (const char *)sqlite3_column_text(st, 8);
-        rc = registry ? 0 : ERR_CORRUPT;
+        if (registry)
+            rc = 0;
+        else
+            rc = ERR_CORRUPT;
         if (!rc && wanted(registry, l->registries, l->n_registries)) {
             rc = feed_row(st, l->a, &l->entries[l->n]);
             if (!rc)
@@ -278,7 +299,10 @@ static int tail_walk(struct db *d, sqlite3_stmt *st, const char *registry, struc
         l->last = (struct feed_mark){.epoch = (uint64_t)sqlite3_column_int64(st, 2),
                                      .seq = (uint64_t)sqlite3_column_int64(st, 4)};
         const char *of = (const char *)sqlite3_column_text(st, 8);
-        rc = of ? 0 : ERR_CORRUPT;
+        if (of)
+            rc = 0;
+        else
+            rc = ERR_CORRUPT;
         if (!rc && strcmp(of, registry) == 0) {
             rc = feed_row(st, l->a, &l->entries[l->n]);
             l->n += !rc;
@@ -298,7 +322,9 @@ int meta_feed_tail(struct meta *m, const char *origin, const char *registry,
     struct db *d;
     sqlite3_stmt *st;
     l.entries = arena_array(a, max ? max : 1, sizeof *l.entries);
-    int rc = l.entries ? reader_take(m, &d) : ERR_NOMEM;
+    int rc = ERR_NOMEM;
+    if (l.entries)
+        rc = reader_take(m, &d);
     if (rc)
         return rc;
     rc = db_start(d, &st,
@@ -378,5 +404,7 @@ int meta_feed_check(struct meta *m, const char *origin, const struct feed_mark *
     if (!rc)
         db_end(st);
     reader_give(m, d);
-    return rc == ERR_NOTFOUND ? ERR_CONFLICT : rc;
+    if (rc == ERR_NOTFOUND)
+        return ERR_CONFLICT;
+    return rc;
 }

@@ -66,5 +66,7 @@ const char *meta_closed_why(struct meta *m, struct arena *a)
     if (!text[0])
         return NULL;
     const char *why = arena_strdup(a, text);
-    return why ? why : "closed"; // no memory for the sentence: closed all the same
+    if (why) // no memory for the sentence: closed all the same
+        return why;
+    return "closed";
 }

@@ -23,15 +23,20 @@ static int ingest_one(struct meta *m, const struct feed_entry *e)
 {
     int64_t id;
     int rc = entry_is_void(&m->w, e);
-    if (rc != ERR_NOTFOUND)
-        return rc ? rc : ERR_AUTH;
+    if (rc != ERR_NOTFOUND) {
+        if (rc)
+            return rc;
+        return ERR_AUTH;
+    }
     rc = feed_held(&m->w, e, &id);
     if (rc == ERR_CONFLICT && !entry_disown(m, id))
         rc = ERR_NOTFOUND;
     if (rc != ERR_NOTFOUND)
         return rc; // held already, or another entry in its place
     rc = feed_insert(m, e, e->content, &id);
-    return rc ? rc : job_add(m, id, e);
+    if (rc)
+        return rc;
+    return job_add(m, id, e);
 }
 
 static int ingest_run(struct meta *m, void *arg)
@@ -111,11 +116,15 @@ static int apply_run(struct meta *m, void *arg)
         return 0; // applied before
     bool has_job = rc == 0;
     rc = repo_make(m, e->registry, e->repository, &repo);
-    if (!rc)
-        rc = e->kind == ENTRY_TAG
-                 ? merge_tag(m, repo, e, &a->missing)
-                 : merge_manifest(m, repo, e, a->content, a->refs, a->n_refs, &a->missing);
-    return !rc && has_job ? job_end(m, job) : rc;
+    if (!rc) {
+        if (e->kind == ENTRY_TAG)
+            rc = merge_tag(m, repo, e, &a->missing);
+        else
+            rc = merge_manifest(m, repo, e, a->content, a->refs, a->n_refs, &a->missing);
+    }
+    if (!rc && has_job)
+        return job_end(m, job);
+    return rc;
 }
 
 int meta_apply(struct meta *m, const struct feed_entry *e, struct bytes content,
@@ -168,8 +177,11 @@ static int applied_read(struct db *d, struct origin_status *o)
         "SELECT epoch,part,seq,hash FROM feed WHERE origin=?1 AND part=?2 AND (epoch,seq)<(?3,?4)"
         " ORDER BY epoch DESC,seq DESC LIMIT 1",
         "siuu", o->origin, (int64_t)o->read.partition, epoch, seq);
-    if (rc)
-        return rc == ERR_NOTFOUND ? 0 : rc;
+    if (rc) {
+        if (rc == ERR_NOTFOUND)
+            return 0;
+        return rc;
+    }
     rc = mark_of_row(st, 0, &o->applied);
     db_end(st);
     return rc;
@@ -201,8 +213,11 @@ static int pending_read(struct db *d, const char *registry, struct arena *a,
                  "error IS NOT NULL"
                  " ORDER BY grade DESC,failed_ms DESC,id DESC LIMIT 1",
                  "ss", o->origin, registry);
-    if (rc)
-        return rc == ERR_NOTFOUND ? 0 : rc;
+    if (rc) {
+        if (rc == ERR_NOTFOUND)
+            return 0;
+        return rc;
+    }
     o->last_grade = sqlite3_column_int(st, 1);
     rc = db_text(st, 0, a, &o->last_error);
     db_end(st);
@@ -214,8 +229,11 @@ static int self_add(struct db *d, const char *self, struct origin_status *list, 
 {
     sqlite3_stmt *st;
     int rc = db_find(d, &st, "SELECT 1 FROM jobs WHERE origin=?1 LIMIT 1", "s", self);
-    if (rc)
-        return rc == ERR_NOTFOUND ? 0 : rc;
+    if (rc) {
+        if (rc == ERR_NOTFOUND)
+            return 0;
+        return rc;
+    }
     db_end(st);
     struct origin_status o = {.origin = self};
     rc = head_find(d, self, &o.read, NULL);

@@ -28,9 +28,10 @@ int job_add(struct meta *m, int64_t id, const struct feed_entry *e)
 int job_end(struct meta *m, int64_t id)
 {
     int rc = db_run(&m->w, "DELETE FROM jobs WHERE id=?1", "i", id);
-    return rc ? rc
-              : db_run(&m->w, "UPDATE feed SET content=NULL WHERE id=?1 AND content IS NOT NULL",
-                       "i", id);
+    if (rc)
+        return rc;
+    return db_run(&m->w, "UPDATE feed SET content=NULL WHERE id=?1 AND content IS NOT NULL", "i",
+                  id);
 }
 
 // Tags wait for one manifest, and are woken by that one: in a long backlog there are thousands of
@@ -115,7 +116,9 @@ static int waits_still(struct meta *m, int64_t id, bool *out)
     *out = rc == ERR_NOTFOUND;
     if (!rc)
         db_end(st);
-    return rc == ERR_NOTFOUND ? 0 : rc;
+    if (rc == ERR_NOTFOUND)
+        return 0;
+    return rc;
 }
 
 static int retry_run(struct meta *m, void *arg)
@@ -135,7 +138,9 @@ static int retry_run(struct meta *m, void *arg)
             rc = db_run(&m->w, "UPDATE jobs SET due_ms=?2,waiting=?3,room=0 WHERE id=?1", "iin",
                         r->id, still ? r->due_ms : (int64_t)0, (int)still);
     }
-    return !rc && sqlite3_changes(m->w.h) == 0 ? ERR_NOTFOUND : rc;
+    if (!rc && sqlite3_changes(m->w.h) == 0)
+        return ERR_NOTFOUND;
+    return rc;
 }
 
 int meta_job_failed(struct meta *m, int64_t id, int64_t due_ms, int grade, const char *error)
@@ -191,8 +196,12 @@ static int turns_find(struct due *u)
             struct turn *more = arena_array(u->a, cap * 2, sizeof *more);
             if (more)
                 memcpy(more, u->turns, cap * sizeof *more);
-            rc = more ? 0 : ERR_NOMEM;
-            u->turns = more ? more : u->turns;
+            if (more) {
+                rc = 0;
+                u->turns = more;
+            } else {
+                rc = ERR_NOMEM;
+            }
             cap *= 2;
         }
         if (!rc)
@@ -255,8 +264,11 @@ static int job_read(struct due *u, int64_t id, struct job *out)
                      ",j.attempts,j.due_ms,j.error,j.room FROM jobs j JOIN feed f ON f.id=j.id"
                      " WHERE j.id=?1",
                      "i", id);
-    if (rc)
-        return rc == ERR_NOTFOUND ? ERR_CORRUPT : rc; // a job without its entry
+    if (rc) {
+        if (rc == ERR_NOTFOUND) // a job without its entry
+            return ERR_CORRUPT;
+        return rc;
+    }
     j.attempts = (uint32_t)sqlite3_column_int64(st, FEED_N_COLUMNS);
     j.due_ms = sqlite3_column_int64(st, FEED_N_COLUMNS + 1);
     j.room = (uint64_t)sqlite3_column_int64(st, FEED_N_COLUMNS + 3);
@@ -276,7 +288,10 @@ static int next_read(struct due *u, int64_t *out)
     int rc = db_find(u->d, &st, "SELECT min(due_ms) FROM jobs WHERE due_ms>?1", "i", u->now_ms);
     if (rc)
         return rc;
-    *out = sqlite3_column_type(st, 0) == SQLITE_NULL ? INT64_MAX : sqlite3_column_int64(st, 0);
+    if (sqlite3_column_type(st, 0) == SQLITE_NULL)
+        *out = INT64_MAX;
+    else
+        *out = sqlite3_column_int64(st, 0);
     if (u->more)
         *out = u->now_ms;
     db_end(st);

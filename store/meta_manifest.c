@@ -51,8 +51,11 @@ static int presence_read(struct meta *m, struct put *u)
     int rc = db_find(&m->w, &st,
                      "SELECT stamp,origin,media_type FROM manifests WHERE repo=?1 AND digest=?2",
                      "id", u->repo, &u->p->digest);
-    if (rc)
-        return rc == ERR_NOTFOUND ? 0 : rc;
+    if (rc) {
+        if (rc == ERR_NOTFOUND)
+            return 0;
+        return rc;
+    }
     const char *type = (const char *)sqlite3_column_text(st, 2);
     u->presence = register_read(m, st);
     u->same_type = type && strcmp(type, u->p->media_type) == 0;
@@ -65,8 +68,11 @@ static int tag_read(struct meta *m, struct put *u)
     sqlite3_stmt *st;
     int rc = db_find(&m->w, &st, "SELECT stamp,origin,digest FROM tags WHERE repo=?1 AND tag=?2",
                      "is", u->repo, u->p->tag);
-    if (rc)
-        return rc == ERR_NOTFOUND ? 0 : rc;
+    if (rc) {
+        if (rc == ERR_NOTFOUND)
+            return 0;
+        return rc;
+    }
     u->tag = register_read(m, st);
     rc = db_digest(st, 2, &u->tag_digest);
     db_end(st);
@@ -76,10 +82,15 @@ static int tag_read(struct meta *m, struct put *u)
 static int present_read(struct meta *m, struct put *u)
 {
     int rc = repo_find(&m->w, u->p->registry, u->p->repository, &u->repo);
-    if (rc)
-        return rc == ERR_NOTFOUND ? 0 : rc;
+    if (rc) {
+        if (rc == ERR_NOTFOUND)
+            return 0;
+        return rc;
+    }
     rc = presence_read(m, u);
-    return !rc && u->p->tag ? tag_read(m, u) : rc;
+    if (!rc && u->p->tag)
+        return tag_read(m, u);
+    return rc;
 }
 
 static struct feed_entry entry_of(const struct manifest_put *p, enum entry_kind kind)
@@ -106,7 +117,9 @@ static int own_asserted(struct meta *m, const struct manifest_put *p, bool *out)
     *out = rc == 0;
     if (!rc)
         db_end(st);
-    return rc == ERR_NOTFOUND ? 0 : rc;
+    if (rc == ERR_NOTFOUND)
+        return 0;
+    return rc;
 }
 
 struct child { // a manifest that is reached and that no own entry asserts
@@ -122,7 +135,9 @@ static int children_find(struct meta *m, struct put *u, const struct digest *par
     size_t n = 0, cap = 8;
     struct child *list = arena_array(a, cap, sizeof *list);
     sqlite3_stmt *st;
-    int rc = list ? 0 : ERR_NOMEM;
+    int rc = ERR_NOMEM;
+    if (list)
+        rc = 0;
     if (!rc)
         rc = db_start(
             &m->w, &st,
@@ -145,7 +160,10 @@ static int children_find(struct meta *m, struct put *u, const struct digest *par
             list = more;
             cap *= 2;
         }
-        rc = list ? db_digest(st, 0, &list[n].digest) : ERR_NOMEM;
+        if (list)
+            rc = db_digest(st, 0, &list[n].digest);
+        else
+            rc = ERR_NOMEM;
         if (!rc)
             rc = db_text(st, 1, a, &list[n].media_type);
         if (rc) {
@@ -230,7 +248,9 @@ static int put_write(struct meta *m, struct put *u)
         rc = own_asserted(m, p, &asserted);
     if (!rc && !asserted)
         rc = manifest_write(m, u);
-    return !rc && p->tag ? tag_write(m, u) : rc;
+    if (!rc && p->tag)
+        return tag_write(m, u);
+    return rc;
 }
 
 // Is all as this push says, by an entry that may stand for it? One that waits for the same commit
@@ -239,7 +259,11 @@ static int put_write(struct meta *m, struct put *u)
 static bool said_already(struct meta *m, const struct put *u)
 {
     const struct manifest_put *p = u->p;
-    const struct register_here *r = p->tag ? &u->tag : &u->presence;
+    const struct register_here *r;
+    if (p->tag)
+        r = &u->tag;
+    else
+        r = &u->presence;
     // stamp 0: nobody asserts it
     bool same = u->presence.there && u->presence.stamp && u->same_type && r->there;
     if (p->tag)
@@ -259,11 +283,16 @@ static int put_run(struct meta *m, void *arg)
         return ERR_CONFLICT;
     u->result->created = !u->presence.there;
     if (said_already(m, u)) {
-        u->result->stamp = p->tag ? u->tag.stamp : u->presence.stamp;
+        if (p->tag)
+            u->result->stamp = u->tag.stamp;
+        else
+            u->result->stamp = u->presence.stamp;
         return 0;
     }
     rc = refs_check(&m->w, u->repo, p->refs, p->n_refs, &u->result->missing);
-    return rc ? rc : put_write(m, u);
+    if (rc)
+        return rc;
+    return put_write(m, u);
 }
 
 int meta_manifest_put(struct meta *m, const struct manifest_put *p, struct put_result *out)

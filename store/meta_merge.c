@@ -63,9 +63,11 @@ int refs_check(struct db *d, int64_t repo, const struct manifest_ref *refs, size
                struct digest *out_missing)
 {
     for (size_t i = 0; i < n; i++) {
-        int rc = refs[i].kind == REF_BLOB       ? blob_linked(d, repo, &refs[i].digest)
-                 : refs[i].kind == REF_MANIFEST ? manifest_visible(d, repo, &refs[i].digest)
-                                                : 0;
+        int rc = 0;
+        if (refs[i].kind == REF_BLOB)
+            rc = blob_linked(d, repo, &refs[i].digest);
+        else if (refs[i].kind == REF_MANIFEST)
+            rc = manifest_visible(d, repo, &refs[i].digest);
         if (rc == ERR_NOTFOUND)
             *out_missing = refs[i].digest;
         if (rc)
@@ -133,8 +135,11 @@ static int tag_read(struct db *d, int64_t repo, const char *tag, struct tag_here
     sqlite3_stmt *st;
     int rc = db_find(d, &st, "SELECT stamp,origin,epoch,digest FROM tags WHERE repo=?1 AND tag=?2",
                      "is", repo, tag);
-    if (rc)
-        return rc == ERR_NOTFOUND ? 0 : rc;
+    if (rc) {
+        if (rc == ERR_NOTFOUND)
+            return 0;
+        return rc;
+    }
     const char *origin = (const char *)sqlite3_column_text(st, 1);
     if (!origin || strlen(origin) >= sizeof out->origin) {
         db_end(st);

@@ -33,7 +33,9 @@ static int park_run(struct meta *m, void *arg)
         &m->w,
         "UPDATE jobs SET due_ms=?2,waiting=0,room=?3,error=?4,grade=?5,failed_ms=?6 WHERE id=?1",
         "iiusni", p->id, INT64_MAX, p->room, p->why, p->grade, clock_mono_ms());
-    return !rc && sqlite3_changes(m->w.h) == 0 ? ERR_NOTFOUND : rc;
+    if (!rc && sqlite3_changes(m->w.h) == 0)
+        return ERR_NOTFOUND;
+    return rc;
 }
 
 int meta_job_park(struct meta *m, int64_t id, uint64_t room, int grade, const char *why)
@@ -68,7 +70,9 @@ struct unpark {
 static int fitting_find(struct db *d, struct unpark *u)
 {
     sqlite3_stmt *st;
-    uint64_t left = u->room < INT64_MAX ? u->room : INT64_MAX;
+    uint64_t left = INT64_MAX;
+    if (u->room < INT64_MAX)
+        left = u->room;
     int rc = db_start(
         d, &st,
         "SELECT id,room FROM jobs WHERE room BETWEEN 1 AND ?1 AND due_ms=?2 ORDER BY id LIMIT ?3",
@@ -121,7 +125,10 @@ int meta_jobs_unpark(struct meta *m, uint64_t room, int64_t stale_mono_ms, size_
     int rc = reader_take(m, &d);
     if (rc)
         return rc;
-    rc = room ? fitting_find(d, &u) : 0;
+    if (room)
+        rc = fitting_find(d, &u);
+    else
+        rc = 0;
     if (!rc)
         rc = stale_find(d, &u);
     reader_give(m, d);
@@ -159,7 +166,9 @@ int meta_parked(struct meta *m, struct arena *a, struct parked **out, size_t *ou
     sqlite3_stmt *st;
     size_t n = 0;
     struct parked *list = arena_array(a, TOPOLOGY_MAX_REGIONS, sizeof *list);
-    int rc = list ? reader_take(m, &d) : ERR_NOMEM;
+    int rc = ERR_NOMEM;
+    if (list)
+        rc = reader_take(m, &d);
     if (rc)
         return rc;
     rc = db_start(
@@ -201,7 +210,10 @@ int meta_parked_for(struct meta *m, const char *registry, const char *repository
     if (!rc) {
         bool none = sqlite3_column_type(st, 0) == SQLITE_NULL;
         *out_room = (uint64_t)sqlite3_column_int64(st, 0);
-        rc = none ? ERR_NOTFOUND : 0;
+        if (none)
+            rc = ERR_NOTFOUND;
+        else
+            rc = 0;
         db_end(st);
     }
     reader_give(m, db);

@@ -72,7 +72,9 @@ static int names_read(struct db *d, sqlite3_stmt *st, size_t max, struct arena *
 {
     size_t n = 0, cap = max < 64 ? max + 1 : 64;
     const char **names = arena_array(a, cap, sizeof *names);
-    int rc = names ? 0 : ERR_NOMEM;
+    int rc = ERR_NOMEM;
+    if (names)
+        rc = 0;
     if (rc)
         db_end(st);
     while (!rc && (rc = db_step(d, st)) == 1) {
@@ -81,8 +83,12 @@ static int names_read(struct db *d, sqlite3_stmt *st, size_t max, struct arena *
             const char **more = arena_array(a, cap * 2, sizeof *more);
             for (size_t i = 0; more && i < n; i++)
                 more[i] = names[i];
-            names = more ? more : names;
-            rc = more ? 0 : ERR_NOMEM;
+            if (more) {
+                names = more;
+                rc = 0;
+            } else {
+                rc = ERR_NOMEM;
+            }
             cap *= 2;
         }
         if (!rc)
@@ -141,7 +147,9 @@ static int history_read(struct db *d, sqlite3_stmt *st, size_t max, struct arena
 {
     size_t n = 0;
     struct tag_version *v = arena_array(a, max ? max : 1, sizeof *v);
-    int rc = v ? 0 : ERR_NOMEM;
+    int rc = ERR_NOMEM;
+    if (v)
+        rc = 0;
     if (rc)
         db_end(st);
     while (!rc && (rc = db_step(d, st)) == 1) {
@@ -173,7 +181,8 @@ int meta_tag_history(struct meta *m, const char *registry, const char *repositor
     if (rc)
         return rc;
     sqlite3_stmt *st;
-    max = max > 10000 ? 10000 : max;
+    if (max > 10000)
+        max = 10000;
     rc = db_start(
         d, &st,
         "SELECT h.digest,h.stamp,h.origin,h.epoch FROM repositories r JOIN tags t ON t.repo=r.id"

@@ -57,8 +57,12 @@ static int apply_or_job(struct meta *m, int64_t id, const struct feed_entry *e)
     if (rc)
         return rc;
     rc = repo_make(m, e->registry, e->repository, &repo);
-    if (!rc)
-        rc = e->kind == ENTRY_TAG ? merge_tag(m, repo, e, &missing) : manifest_try(m, repo, e);
+    if (!rc) {
+        if (e->kind == ENTRY_TAG)
+            rc = merge_tag(m, repo, e, &missing);
+        else
+            rc = manifest_try(m, repo, e);
+    }
     if (rc == ERR_NOTFOUND) {
         rc = db_exec(&m->w, "ROLLBACK TO try");
         if (!rc)
@@ -68,13 +72,19 @@ static int apply_or_job(struct meta *m, int64_t id, const struct feed_entry *e)
         rc = db_run(&m->w, "UPDATE feed SET content=NULL WHERE id=?1 AND content IS NOT NULL", "i",
                     id);
     }
-    return rc ? rc : db_exec(&m->w, "RELEASE try");
+    if (rc)
+        return rc;
+    return db_exec(&m->w, "RELEASE try");
 }
 
 // The next own entry goes into an epoch past this one and past all that were used here.
 int epoch_move(struct meta *m, uint64_t at_least)
 {
-    uint64_t epoch = m->epoch > m->own.epoch ? m->epoch : m->own.epoch;
+    uint64_t epoch;
+    if (m->epoch > m->own.epoch)
+        epoch = m->epoch;
+    else
+        epoch = m->own.epoch;
     epoch = (epoch > at_least ? epoch : at_least) + 1;
     if (epoch > INT64_MAX || epoch == 0)
         return ERR_RANGE;
@@ -115,7 +125,9 @@ static int recover_one(struct meta *m, const struct feed_entry *e, struct recove
         return 0;
     if (rc == ERR_CONFLICT) {
         *out_again = true;
-        return e->epoch < m->epoch ? 0 : epoch_move(m, e->epoch);
+        if (e->epoch < m->epoch)
+            return 0;
+        return epoch_move(m, e->epoch);
     }
     if (rc != ERR_NOTFOUND)
         return rc;
@@ -172,7 +184,9 @@ static int recover_run(struct meta *m, void *arg)
         if (entry_malformed(&b->entries[i]))
             return ERR_INVAL;
     }
-    int rc = b->n ? last_id_read(m, &last_id) : 0;
+    int rc = 0;
+    if (b->n)
+        rc = last_id_read(m, &last_id);
     for (size_t i = 0; !rc && i < b->n; i++)
         rc = recover_one(m, &b->entries[i], &b->result, &b->again[i]);
     if (!rc)

@@ -53,7 +53,9 @@ struct digests {
 static int digests_add(struct digests *l, const struct digest *d)
 {
     if (l->n == l->cap) { // the old array stays behind in the arena: at most as much again
-        size_t cap = l->cap ? 2 * l->cap : 16;
+        size_t cap = 16;
+        if (l->cap)
+            cap = 2 * l->cap;
         struct digest *more = arena_array(l->a, cap, sizeof *more);
         if (!more)
             return ERR_NOMEM;
@@ -97,8 +99,11 @@ static int manifest_remove(struct meta *m, int64_t repo, const struct digest *di
 int presence_settle(struct meta *m, int64_t repo, const struct digest *digest)
 {
     int rc = unasserted(m, repo, digest);
-    if (rc)
-        return rc == ERR_NOTFOUND ? 0 : rc; // as a rule
+    if (rc) {
+        if (rc == ERR_NOTFOUND) // as a rule
+            return 0;
+        return rc;
+    }
     struct arena a;
     arena_init(&a, 0);
     struct digests l = {.a = &a};
@@ -140,7 +145,9 @@ int presence_remake(struct meta *m, int64_t repo, const char *registry, const ch
             "  ORDER BY 1 DESC,2 DESC,3 DESC,4 DESC LIMIT 1) best WHERE repo=?1 AND digest=?2",
             "idssn", repo, digest, registry, repository, (int)ENTRY_MANIFEST);
     m->notify = true;
-    return rc ? rc : presence_settle(m, repo, digest);
+    if (rc)
+        return rc;
+    return presence_settle(m, repo, digest);
 }
 
 // --- a tag ---
@@ -203,5 +210,7 @@ int tag_remake(struct meta *m, int64_t repo, const char *registry, const char *r
     if (!rc)
         rc = jobs_remake(m, repo, registry, repository, tag);
     m->notify = true;
-    return !rc && was.n ? presence_settle(m, repo, &was) : rc;
+    if (!rc && was.n)
+        return presence_settle(m, repo, &was);
+    return rc;
 }

@@ -262,7 +262,9 @@ static int again_run(struct meta *m, struct repair *r)
             rc = 1;
         arena_done(&a);
     }
-    return rc == 1 ? 0 : rc;
+    if (rc == 1)
+        return 0;
+    return rc;
 }
 
 // --- the marks of others ---
@@ -349,9 +351,12 @@ static int odd_one(struct meta *m, const struct repair *r)
     if (!rc && !tag)
         rc = db_digest(st, 4, &digest);
     db_end(st);
-    if (!rc)
-        rc = tag ? tag_remake(m, repo, registry, repository, tag)
-                 : presence_remake(m, repo, registry, repository, &digest);
+    if (!rc) {
+        if (tag)
+            rc = tag_remake(m, repo, registry, repository, tag);
+        else
+            rc = presence_remake(m, repo, registry, repository, &digest);
+    }
     arena_done(&a);
     return rc;
 }
@@ -361,7 +366,9 @@ static int odd_run(struct meta *m, const struct repair *r)
     int rc = 0;
     while (!rc)
         rc = odd_one(m, r);
-    return rc == ERR_NOTFOUND ? 0 : rc;
+    if (rc == ERR_NOTFOUND)
+        return 0;
+    return rc;
 }
 
 static int own_repair(struct meta *m, struct repair *r)
@@ -371,7 +378,9 @@ static int own_repair(struct meta *m, struct repair *r)
         rc = epoch_move(m, (uint64_t)(clock_wall_ms() / 1000));
     if (!rc)
         rc = own_go_back(m);
-    return !rc && r->out->n_own ? again_run(m, r) : rc;
+    if (!rc && r->out->n_own)
+        return again_run(m, r);
+    return rc;
 }
 
 static int repair_run(struct meta *m, void *arg)
@@ -401,7 +410,11 @@ static int repair_run(struct meta *m, void *arg)
         rc = report_end(m, r->a, &r->out->voided);
     r->out->clock_is = m->hlc.last;
     r->out->epoch = m->epoch;
-    return rc ? rc : r->apply ? 0 : ERR_CANCELED; // which takes all of it back
+    if (rc) // which takes all of it back
+        return rc;
+    if (r->apply)
+        return 0;
+    return ERR_CANCELED;
 }
 
 int meta_repair_clock(struct meta *m, bool apply, struct arena *a, struct clock_repair *out)
@@ -475,7 +488,9 @@ static int void_origin_run(struct meta *m, void *arg)
         rc = set_void(m, false, VOID_WITHDRAWN);
     if (!rc)
         rc = mark_set(m, v);
-    return rc ? rc : report_end(m, v->a, v->out);
+    if (rc)
+        return rc;
+    return report_end(m, v->a, v->out);
 }
 
 int meta_void_origin(struct meta *m, const char *origin, const struct feed_mark *after,

@@ -85,7 +85,9 @@ int report_begin(struct meta *m, struct void_report *out)
 static int digest_or_none(sqlite3_stmt *st, int col, struct digest *out)
 {
     *out = (struct digest){0};
-    return sqlite3_column_type(st, col) == SQLITE_NULL ? 0 : db_digest(st, col, out);
+    if (sqlite3_column_type(st, col) == SQLITE_NULL)
+        return 0;
+    return db_digest(st, col, out);
 }
 
 static int register_read(sqlite3_stmt *st, struct arena *a, struct void_register *out)
@@ -133,5 +135,7 @@ int report_end(struct meta *m, struct arena *a, struct void_report *out)
     int rc = count(m, "SELECT count(*)" CHANGED_TAGS, &out->n_tags);
     if (!rc)
         rc = count(m, "SELECT count(*)" GONE_MANIFESTS, &out->n_manifests);
-    return rc ? rc : registers_list(m, a, out);
+    if (rc)
+        return rc;
+    return registers_list(m, a, out);
 }

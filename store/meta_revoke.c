@@ -156,7 +156,9 @@ static int sweep_run(struct meta *m, void *arg)
     size_t n = 0, n_seen = 0;
     arena_init(&a, 0);
     int64_t *ids = arena_array(&a, s->max, sizeof *ids);
-    int rc = ids ? unswept_find(m, &a, &w) : ERR_NOMEM;
+    int rc = ERR_NOMEM;
+    if (ids)
+        rc = unswept_find(m, &a, &w);
     if (!rc)
         rc = void_find(m, &w, s->max, ids, &n, &n_seen);
     if (!rc)
@@ -169,7 +171,9 @@ static int sweep_run(struct meta *m, void *arg)
         s->result.more = true;
         s->result.n_void = n;
     }
-    return rc == ERR_NOTFOUND ? 0 : rc; // nothing is to be swept
+    if (rc == ERR_NOTFOUND) // nothing is to be swept
+        return 0;
+    return rc;
 }
 
 int meta_revoke_sweep(struct meta *m, size_t max, struct meta_swept *out)
@@ -201,9 +205,9 @@ static int rewind_run(struct meta *m, void *arg)
         "AND"
         " origins.part=0 AND (origins.epoch,origins.seq)>(first.epoch,first.seq)",
         "s", origin);
-    return rc ? rc
-              : db_run(&m->w, "UPDATE revoked SET rewound=1 WHERE origin=?1 AND rewound<1", "s",
-                       origin);
+    if (rc)
+        return rc;
+    return db_run(&m->w, "UPDATE revoked SET rewound=1 WHERE origin=?1 AND rewound<1", "s", origin);
 }
 
 int meta_revoke_rewind(struct meta *m, const char *origin)
@@ -217,8 +221,11 @@ int meta_revoke_rewind(struct meta *m, const char *origin)
     if (!rc)
         db_end(st);
     reader_give(m, d);
-    if (rc)
-        return rc == ERR_NOTFOUND ? 0 : rc;
+    if (rc) {
+        if (rc == ERR_NOTFOUND)
+            return 0;
+        return rc;
+    }
     return writer_submit(m, rewind_run, (void *)origin, false);
 }
 
@@ -245,8 +252,11 @@ int entry_disown(struct meta *m, int64_t id)
         "SELECT 1 FROM feed f JOIN revoked r ON r.key=f.key AND r.origin=f.origin WHERE f.id=?1 AND"
         " (f.epoch,f.seq)<=(r.epoch,r.seq)",
         "i", id);
-    if (rc)
-        return rc == ERR_NOTFOUND ? ERR_CONFLICT : rc;
+    if (rc) {
+        if (rc == ERR_NOTFOUND)
+            return ERR_CONFLICT;
+        return rc;
+    }
     db_end(st);
     return entries_void(m, &id, 1, "revoked");
 }

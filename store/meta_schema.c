@@ -205,7 +205,9 @@ int schema_is_ours(struct db *d)
 {
     int64_t version = 0;
     int rc = pragma_int(d, "PRAGMA user_version", &version);
-    return rc || version == schema_version ? rc : ERR_VERSION;
+    if (rc || version == schema_version)
+        return rc;
+    return ERR_VERSION;
 }
 
 static int damage_check(struct db *d, const char *path, struct diag *diag)
@@ -257,7 +259,9 @@ static int deadlines_begin(struct db *d)
              "UPDATE uploads SET idle_ms=idle_ms+(SELECT max(touched_ms) FROM "
              "uploads)-touched_ms,touched_ms=%lld",
              (long long)clock_mono_ms());
-    return rc ? rc : db_exec(d, sql);
+    if (rc)
+        return rc;
+    return db_exec(d, sql);
 }
 
 int schema_open(struct db *d, const char *path, const char *region, struct diag *diag)

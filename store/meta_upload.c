@@ -19,7 +19,9 @@ static int create_run(struct meta *m, void *arg)
 {
     struct creation *c = arg;
     const struct upload_row *r = c->row;
-    int rc = c->bounds ? upload_room_for_one(m, r, c->bounds, &c->full) : 0;
+    int rc = 0;
+    if (c->bounds)
+        rc = upload_room_for_one(m, r, c->bounds, &c->full);
     if (rc)
         return rc;
     rc = db_run(
@@ -28,7 +30,9 @@ static int create_run(struct meta *m, void *arg)
         " VALUES(?1,?2,?3,?4,?5,?5,?6,?7)",
         "ssssuii", r->id, r->registry, r->repository, r->principal, r->size, r->started_ms,
         r->touched_ms);
-    return rc == ERR_CONFLICT ? ERR_EXISTS : rc;
+    if (rc == ERR_CONFLICT)
+        return ERR_EXISTS;
+    return rc;
 }
 
 int meta_upload_create(struct meta *m, const struct upload_row *row,
@@ -108,7 +112,9 @@ static int progress_run(struct meta *m, void *arg)
         return ERR_NOTFOUND;
     if (!rc)
         rc = bytes_judge(m, c);
-    return rc == ERR_FULL ? 0 : rc; // what its client is told stays
+    if (rc == ERR_FULL) // what its client is told stays
+        return 0;
+    return rc;
 }
 
 int meta_upload_progress(struct meta *m, const char *id, uint64_t size, int64_t now_mono_ms,
@@ -126,14 +132,18 @@ static int receive_run(struct meta *m, void *arg)
         "suui", c->id, c->size, c->received, c->now_ms);
     if (!rc && sqlite3_changes(m->w.h) == 0)
         return ERR_CONFLICT;
-    return rc ? rc : bytes_judge(m, c);
+    if (rc)
+        return rc;
+    return bytes_judge(m, c);
 }
 
 int meta_upload_receive(struct meta *m, const char *id, uint64_t told, uint64_t received,
                         int64_t now_mono_ms, const struct upload_bounds *bounds)
 {
     struct upload_change c = {id, told, received, now_mono_ms, bounds};
-    return received < told ? ERR_RANGE : writer_submit(m, receive_run, &c, false);
+    if (received < told)
+        return ERR_RANGE;
+    return writer_submit(m, receive_run, &c, false);
 }
 
 static int tell_run(struct meta *m, void *arg)
@@ -160,7 +170,9 @@ int meta_upload_tell(struct meta *m, const char *id, uint64_t *out_size)
 static int delete_run(struct meta *m, void *arg)
 {
     int rc = db_run(&m->w, "DELETE FROM uploads WHERE id=?1", "s", (const char *)arg);
-    return !rc && sqlite3_changes(m->w.h) == 0 ? ERR_NOTFOUND : rc;
+    if (!rc && sqlite3_changes(m->w.h) == 0)
+        return ERR_NOTFOUND;
+    return rc;
 }
 
 int meta_upload_delete(struct meta *m, const char *id)
@@ -250,7 +262,9 @@ struct link {
 static int link_end(struct meta *m, const struct link *l)
 {
     int rc = db_run(&m->w, "DELETE FROM uploads WHERE id=?1", "s", l->end->id);
-    return rc ? rc : ended_note(m, l->registry, l->repository, l->end, l->digest);
+    if (rc)
+        return rc;
+    return ended_note(m, l->registry, l->repository, l->end, l->digest);
 }
 
 static int link_run(struct meta *m, void *arg)
@@ -264,7 +278,9 @@ static int link_run(struct meta *m, void *arg)
             "INSERT INTO links(repo,digest,size,added_ms) VALUES(?1,?2,?3,?4)"
             " ON CONFLICT(repo,digest) DO UPDATE SET size=excluded.size,added_ms=excluded.added_ms",
             "idui", repo, l->digest, l->size, clock_wall_ms());
-    return !rc && l->end ? link_end(m, l) : rc;
+    if (!rc && l->end)
+        return link_end(m, l);
+    return rc;
 }
 
 int meta_link_add(struct meta *m, const char *registry, const char *repository,
@@ -309,7 +325,10 @@ int meta_link_find(struct meta *m, const char *registry, const struct digest *di
                   "ds", digest, registry);
     while (!rc && !found && (rc = db_step(d, st)) == 1) {
         const char *name = (const char *)sqlite3_column_text(st, 0);
-        rc = name ? 0 : ERR_NOMEM;
+        if (name)
+            rc = 0;
+        else
+            rc = ERR_NOMEM;
         found = name && may(ctx, name);
         if (found)
             *out_size = (uint64_t)sqlite3_column_int64(st, 1);
@@ -317,7 +336,11 @@ int meta_link_find(struct meta *m, const char *registry, const struct digest *di
             db_end(st);
     }
     reader_give(m, d);
-    return rc ? rc : found ? 0 : ERR_NOTFOUND;
+    if (rc)
+        return rc;
+    if (found)
+        return 0;
+    return ERR_NOTFOUND;
 }
 
 int meta_links_of(struct meta *m, const struct digest *digest, size_t max, struct arena *a,
@@ -327,7 +350,9 @@ int meta_links_of(struct meta *m, const struct digest *digest, size_t max, struc
     sqlite3_stmt *st;
     size_t n = 0;
     struct link_row *list = arena_array(a, max ? max : 1, sizeof *list);
-    int rc = list ? reader_take(m, &d) : ERR_NOMEM;
+    int rc = ERR_NOMEM;
+    if (list)
+        rc = reader_take(m, &d);
     if (rc)
         return rc;
     rc = db_start(d, &st,

@@ -111,7 +111,9 @@ static int oldest_drop(struct meta *m, const char *registry, const char *princip
 
 static uint64_t excess(uint64_t is, uint64_t bound)
 {
-    return bound && is > bound ? is - bound : 0;
+    if (bound && is > bound)
+        return is - bound;
+    return 0;
 }
 
 int upload_room_for_one(struct meta *m, const struct upload_row *row, const struct upload_bounds *b,
@@ -130,7 +132,10 @@ int upload_room_for_one(struct meta *m, const struct upload_row *row, const stru
         rc = oldest_drop(m, row->registry, row->principal, b, INT64_MAX, &need, &got);
     if (rc || got.n >= need.n)
         return rc;
-    *out_full = got.n < own ? UPLOAD_FULL_PRINCIPAL : UPLOAD_FULL_REGISTRY;
+    if (got.n < own)
+        *out_full = UPLOAD_FULL_PRINCIPAL;
+    else
+        *out_full = UPLOAD_FULL_REGISTRY;
     return ERR_FULL;
 }
 
@@ -144,7 +149,9 @@ int upload_room_for_bytes(struct meta *m, const char *registry, const char *prin
     struct amount need = {.bytes = excess(is.bytes, b->bytes_of_principal)};
     if (b->yields)
         rc = oldest_drop(m, registry, principal, b, now_ms - UPLOAD_RESTS_MS, &need, &got);
-    return !rc && got.bytes < need.bytes ? ERR_FULL : rc;
+    if (!rc && got.bytes < need.bytes)
+        return ERR_FULL;
+    return rc;
 }
 
 // --- by the sweep ---
@@ -238,5 +245,7 @@ static int bound_run(struct meta *m, void *arg)
 int meta_uploads_bound(struct meta *m, const struct upload_bounds *b, int64_t now_mono_ms)
 {
     struct bounding c = {b, now_mono_ms};
-    return b->bytes_of_principal && b->yields ? writer_submit(m, bound_run, &c, false) : 0;
+    if (b->bytes_of_principal && b->yields)
+        return writer_submit(m, bound_run, &c, false);
+    return 0;
 }

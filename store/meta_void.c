@@ -56,7 +56,9 @@ static int was_read(struct meta *m, int64_t id, const char **out)
         db_end(st);
     if (rc == ERR_NOTFOUND)
         *out = "replaced";
-    return rc == ERR_NOTFOUND ? 0 : rc;
+    if (rc == ERR_NOTFOUND)
+        return 0;
+    return rc;
 }
 
 static int entry_out(struct meta *m, int64_t id, const char *reason, bool *out_own)
@@ -81,7 +83,9 @@ static int entry_out(struct meta *m, int64_t id, const char *reason, bool *out_o
                     "issi", id, reason, was, clock_wall_ms());
     if (!rc)
         rc = db_run(&m->w, "DELETE FROM jobs WHERE id=?1", "i", id);
-    return rc ? rc : db_run(&m->w, "DELETE FROM feed WHERE id=?1", "i", id);
+    if (rc)
+        return rc;
+    return db_run(&m->w, "DELETE FROM feed WHERE id=?1", "i", id);
 }
 
 struct touched { // a register that is to be made anew
@@ -96,7 +100,9 @@ static int touched_find(struct meta *m, int64_t after, struct arena *a, size_t m
     sqlite3_stmt *st;
     size_t n = 0;
     struct touched *list = arena_array(a, max ? max : 1, sizeof *list);
-    int rc = list ? 0 : ERR_NOMEM;
+    int rc = ERR_NOMEM;
+    if (list)
+        rc = 0;
     if (!rc)
         rc = db_start(&m->w, &st,
                       "SELECT registry,repository,kind,tag,min(digest) FROM voided WHERE id>?1 AND "
@@ -127,8 +133,11 @@ static int register_remake(struct meta *m, const struct touched *t)
 {
     int64_t repo;
     int rc = repo_find(&m->w, t->registry, t->repository, &repo);
-    if (rc)
-        return rc == ERR_NOTFOUND ? 0 : rc; // nothing of it was ever applied
+    if (rc) {
+        if (rc == ERR_NOTFOUND) // nothing of it was ever applied
+            return 0;
+        return rc;
+    }
     if (t->kind == ENTRY_TAG)
         return tag_remake(m, repo, t->registry, t->repository, t->tag);
     return presence_remake(m, repo, t->registry, t->repository, &t->digest);
@@ -152,7 +161,9 @@ int entries_void(struct meta *m, const int64_t *ids, size_t n, const char *reaso
     size_t n_touched = 0;
     int64_t before = 0;
     bool own = false;
-    int rc = n ? last_voided(m, &before) : 0;
+    int rc = 0;
+    if (n)
+        rc = last_voided(m, &before);
     for (size_t i = 0; !rc && i < n; i++)
         rc = entry_out(m, ids[i], reason, &own);
     if (!rc && own)
@@ -192,7 +203,9 @@ int meta_voided(struct meta *m, const char *registry, int64_t after, size_t max,
     sqlite3_stmt *st = NULL;
     size_t n = 0;
     struct voided_row *list = arena_array(a, max ? max : 1, sizeof *list);
-    int rc = list ? reader_take(m, &d) : ERR_NOMEM;
+    int rc = ERR_NOMEM;
+    if (list)
+        rc = reader_take(m, &d);
     if (rc)
         return rc;
     rc = db_start(d, &st,

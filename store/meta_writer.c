@@ -70,7 +70,8 @@ static void request_run(struct meta *m, struct request *r)
             if (rc)
                 (void)db_exec(&m->w, "ROLLBACK TO request");
             int rc2 = db_exec(&m->w, "RELEASE request");
-            rc = rc ? rc : rc2;
+            if (!rc)
+                rc = rc2;
         }
     }
     if (rc)
@@ -110,8 +111,12 @@ static void group_run(struct meta *m, struct request *first)
         group[n++] = r;
         if (!rc)
             request_run(m, r);
-        if (!rc && sqlite3_get_autocommit(m->w.h))
-            rc = r->rc ? r->rc : ERR_IO;
+        if (!rc && sqlite3_get_autocommit(m->w.h)) {
+            if (r->rc)
+                rc = r->rc;
+            else
+                rc = ERR_IO;
+        }
         if (rc)
             break;
     }

@@ -47,7 +47,9 @@ struct space {
 
 static uint64_t less(uint64_t a, uint64_t b)
 {
-    return a > b ? a - b : 0;
+    if (a > b)
+        return a - b;
+    return 0;
 }
 
 static uint64_t reserve_of(const struct space *s)
@@ -55,13 +57,17 @@ static uint64_t reserve_of(const struct space *s)
     if (s->reserve_bytes)
         return s->reserve_bytes;
     uint64_t share = s->disk.total_bytes / 100 * s->reserve_percent;
-    return share < SPACE_SHARE_MAX_BYTES ? share : SPACE_SHARE_MAX_BYTES;
+    if (share < SPACE_SHARE_MAX_BYTES)
+        return share;
+    return SPACE_SHARE_MAX_BYTES;
 }
 
 static uint64_t files_reserve(const struct space *s)
 {
     uint64_t part = s->disk.total_files / FILES_PART;
-    return part < FILES_RESERVE_MAX ? part : FILES_RESERVE_MAX;
+    if (part < FILES_RESERVE_MAX)
+        return part;
+    return FILES_RESERVE_MAX;
 }
 
 static uint64_t room(const struct space *s, uint64_t reserve)
@@ -107,7 +113,11 @@ static int ask_kernel(struct space *s, struct space_disk *out)
 static int measure(struct space *s)
 {
     struct space_disk disk;
-    int rc = s->measure ? s->measure(s->measure_ctx, &disk) : ask_kernel(s, &disk);
+    int rc;
+    if (s->measure)
+        rc = s->measure(s->measure_ctx, &disk);
+    else
+        rc = ask_kernel(s, &disk);
     if (rc)
         return rc;
     s->disk = disk;
@@ -132,7 +142,11 @@ int space_open(const struct space_options *o, struct space **out)
     pthread_mutex_init(&s->lock, NULL);
     if (!o->measure)
         s->fd = open(o->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    int rc = !o->measure && s->fd < 0 ? err_from_errno(errno) : measure(s);
+    int rc;
+    if (!o->measure && s->fd < 0)
+        rc = err_from_errno(errno);
+    else
+        rc = measure(s);
     if (rc) {
         space_close(s);
         return rc;
@@ -181,7 +195,11 @@ static uint64_t grant(struct space *s, uint64_t least, uint64_t most, enum space
         s->n_refused++;
         return 0;
     }
-    uint64_t n = fits(s, most, use, has_begun) ? most : least;
+    uint64_t n;
+    if (fits(s, most, use, has_begun))
+        n = most;
+    else
+        n = least;
     s->outstanding += n;
     s->granted_since += n;
     judge(s);
@@ -197,7 +215,9 @@ static int take(struct space *s, uint64_t bytes, enum space_use use, struct spac
     }
     pthread_mutex_lock(&s->lock);
     // of an unknown length: a window, so that a short disk refuses it here
-    uint64_t least = bytes ? bytes : 1;
+    uint64_t least = bytes;
+    if (!least)
+        least = 1;
     c.left = grant(s, least, bytes ? bytes : SPACE_WINDOW_BYTES, use, false);
     pthread_mutex_unlock(&s->lock);
     if (!c.left)
@@ -238,7 +258,9 @@ void space_spend(struct space_charge *c, uint64_t bytes)
     if (!s)
         return;
     // what was never granted is seen by the next measure
-    uint64_t n = bytes < c->left ? bytes : c->left;
+    uint64_t n = bytes;
+    if (bytes >= c->left)
+        n = c->left;
     c->left -= n;
     pthread_mutex_lock(&s->lock);
     s->outstanding -= n;

@@ -12,7 +12,9 @@
 
 uint64_t spare_size(uint64_t reserve_bytes)
 {
-    return reserve_bytes / 4 < SPARE_BYTES ? reserve_bytes / 4 : SPARE_BYTES;
+    if (reserve_bytes / 4 < SPARE_BYTES)
+        return reserve_bytes / 4;
+    return SPARE_BYTES;
 }
 
 int spare_keep(const char *path, uint64_t bytes)
@@ -23,10 +25,16 @@ int spare_keep(const char *path, uint64_t bytes)
         return err_from_errno(errno);
     if ((uint64_t)st.st_size == bytes && (uint64_t)st.st_blocks * 512 >= bytes)
         return 0;
-    int rc = ftruncate(fd, 0) ? errno : posix_fallocate(fd, 0, (off_t)bytes);
+    int rc;
+    if (ftruncate(fd, 0))
+        rc = errno;
+    else
+        rc = posix_fallocate(fd, 0, (off_t)bytes);
     if (rc)
         (void)!ftruncate(fd, 0); // a part would not be told from the whole
-    return rc ? err_from_errno(rc) : 0;
+    if (rc)
+        return err_from_errno(rc);
+    return 0;
 }
 
 bool spare_use(const char *path)

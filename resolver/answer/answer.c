@@ -20,10 +20,13 @@ static int refuse_question(struct answer *a)
     const struct cookies *cookies = a->c->cookies;
     bool wrong_cookie = q->cookie && !a->cookie_valid;
     // only to learn a cookie, or whether one is still good: RFC 7873 section 5.4
-    if (!q->has_question)
-        return !cookies                          ? DNS_FORMERR
-               : wrong_cookie && q->cookie_n > 8 ? DNS_BADCOOKIE
-                                                 : DNS_NOERROR;
+    if (!q->has_question) {
+        if (!cookies)
+            return DNS_FORMERR;
+        if (wrong_cookie && q->cookie_n > 8)
+            return DNS_BADCOOKIE;
+        return DNS_NOERROR;
+    }
     if (wrong_cookie && cookies && cookies->required && a->c->transport == ANSWER_UDP)
         return DNS_BADCOOKIE;
     if (q->type == DNS_OPT || q->type == DNS_TSIG || q->type == DNS_TKEY || q->type == DNS_NXNAME ||
@@ -32,7 +35,9 @@ static int refuse_question(struct answer *a)
         return refuse(a, DNS_FORMERR, EDE_INVALID_TYPE);
     if (q->class_ != DNS_IN || q->type == DNS_AXFR || (q->type == DNS_IXFR && !answer_ixfr_ok(a)))
         return refuse(a, DNS_REFUSED, EDE_NOT_SUPPORTED);
-    return a->t ? DNS_NOERROR : refuse(a, DNS_SERVFAIL, EDE_NOT_READY);
+    if (a->t)
+        return DNS_NOERROR;
+    return refuse(a, DNS_SERVFAIL, EDE_NOT_READY);
 }
 
 // The options that go with any answer to this query.
@@ -52,14 +57,19 @@ static void choose_options(struct answer *a)
     if (a->q->keepalive && c->transport != ANSWER_UDP &&
         c->idle_ms) { // over UDP it means nothing: RFC 7828 section 3.2
         a->edns.keepalive = true;
-        a->edns.keepalive_100ms = c->idle_ms < 6553500 ? (uint16_t)(c->idle_ms / 100) : 65535;
+        if (c->idle_ms < 6553500)
+            a->edns.keepalive_100ms = (uint16_t)(c->idle_ms / 100);
+        else
+            a->edns.keepalive_100ms = 65535;
     }
 }
 
 static void build(struct answer *a, int rcode, uint8_t *out, size_t max)
 {
     // its room is kept free until the end
-    size_t opt = a->q->edns ? edns_response_least(&a->edns, a->q) : 0;
+    size_t opt = 0;
+    if (a->q->edns)
+        opt = edns_response_least(&a->edns, a->q);
     dns_writer_init(&a->w, out, max - opt);
     a->rcode = rcode;
     dns_write_header(&a->w, a->q, 0, false);
@@ -133,7 +143,9 @@ size_t answer_packet(const struct answer_context *c, const uint8_t *query, size_
         return 0;
     if (q.tsig && rcode == DNS_NOERROR && !c->tsig_key)
         return answer_signed(c, &q, query, n, out, cap, info);
-    size_t max = c->transport == ANSWER_UDP ? q.udp_bytes : ANSWER_TCP_MAX;
+    size_t max = ANSWER_TCP_MAX;
+    if (c->transport == ANSWER_UDP)
+        max = q.udp_bytes;
     if (max > cap)
         max = cap;
     struct answer a;
@@ -166,7 +178,8 @@ size_t answer_packet(const struct answer_context *c, const uint8_t *query, size_
             a.rcode = DNS_SERVFAIL; // more than 64 KiB of records
         info->truncated = tc;
     }
-    out[2] |= a.authoritative && a.rcode != DNS_SERVFAIL ? 0x04 : 0;
+    if (a.authoritative && a.rcode != DNS_SERVFAIL)
+        out[2] |= 0x04;
     // RA: where we forward
     out[3] |= (uint8_t)((a.rcode & 15) | (a.view && a.view->forward ? 0x80 : 0));
     finish_opt(&a, max);
@@ -177,7 +190,10 @@ size_t answer_packet(const struct answer_context *c, const uint8_t *query, size_
     }
     dns_write_counts(&a.w, a.n_answer, a.n_authority, a.n_additional);
     info->rcode = a.rcode;
-    info->question_n = q.has_question ? (uint16_t)(q.name_n + 4) : 0;
+    if (q.has_question)
+        info->question_n = (uint16_t)(q.name_n + 4);
+    else
+        info->question_n = 0;
     info->cookie_valid = a.cookie_valid;
     info->view = a.view;
     return a.w.n;

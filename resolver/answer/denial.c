@@ -99,7 +99,9 @@ size_t denial_of_wildcard(const uint8_t *name, size_t n, uint8_t out_owner[DNS_N
 static const struct zone_rr *nsec_at(const struct zone *z, const uint8_t *name, size_t n)
 {
     const struct zone_rr *at = zone_at_or_before(z, name, n), *nsec;
-    return at && zone_rrset(z, at->owner, at->owner_n, DNS_NSEC, &nsec) == 1 ? nsec : NULL;
+    if (at && zone_rrset(z, at->owner, at->owner_n, DNS_NSEC, &nsec) == 1)
+        return nsec;
+    return NULL;
 }
 
 // Octets at the end that two names share, in whole labels.
@@ -140,12 +142,16 @@ size_t denial_zone(const struct zone *z, const uint8_t *name, size_t n, uint16_t
         return 1; // at the name; or over an empty one, whose child comes next
     size_t by_owner = common(name, n, first->owner, first->owner_n);
     size_t by_next = common(name, n, first->rdata, rdata_name_n(first));
-    size_t encloser = by_owner > by_next ? by_owner : by_next;
+    size_t encloser = by_next;
+    if (by_owner > by_next)
+        encloser = by_owner;
     uint8_t wildcard[DNS_NAME_MAX];
     if (encloser + 2 > sizeof wildcard)
         return 1; // no wildcard could stand there
     memcpy(wildcard, "\1*", 2);
     memcpy(wildcard + 2, name + n - encloser, encloser);
     out[1] = nsec_at(z, wildcard, encloser + 2);
-    return out[1] && out[1] != first ? 2 : 1;
+    if (out[1] && out[1] != first)
+        return 2;
+    return 1;
 }

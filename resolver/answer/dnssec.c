@@ -25,9 +25,21 @@ bool answer_add_keys(struct answer *a, enum answer_zone zone)
     if (!d || zone > ZONE_FRONTEND ||
         (!ds && type != DNS_DNSKEY && type != DNS_CDS && type != DNS_CDNSKEY))
         return false;
-    const struct dnssec_zone *z = zone == ZONE_MAIN ? &d->main : &d->frontend;
-    const struct zone_rr *rrs = ds ? z->ds : z->rrs;
-    size_t n_rrs = ds ? z->n_ds : z->n_rrs;
+    const struct dnssec_zone *z;
+    if (zone == ZONE_MAIN)
+        z = &d->main;
+    else
+        z = &d->frontend;
+    const struct zone_rr *rrs;
+    if (ds)
+        rrs = z->ds;
+    else
+        rrs = z->rrs;
+    size_t n_rrs;
+    if (ds)
+        n_rrs = z->n_ds;
+    else
+        n_rrs = z->n_rrs;
     a->bulky = !ds;
     for (size_t i = 0; i < n_rrs; i++)
         if (rrs[i].type == type)
@@ -57,9 +69,11 @@ static bool add_made(struct answer *a, const uint8_t *name, size_t n)
     bool absent = denial_absent(a, name, n);
     if (absent && name_is_wildcard(name, n))
         return false; // denied by another's (denial_of_wildcard)
-    size_t rdata_n = absent && (!a->q->dnssec_ok || a->q->compact_ok)
-                         ? 0
-                         : denial_main(a, name, n, absent, nsec);
+    size_t rdata_n;
+    if (absent && (!a->q->dnssec_ok || a->q->compact_ok))
+        rdata_n = 0;
+    else
+        rdata_n = denial_main(a, name, n, absent, nsec);
     if (rdata_n)
         add(a, DNS_NSEC, ttl->negative < ttl->soa ? ttl->negative : ttl->soa, nsec, rdata_n);
     return rdata_n > 0;
@@ -73,6 +87,7 @@ bool answer_add_proof(struct answer *a)
         return false;
     size_t n = sections_name(a, a->owner_at, name);
     enum answer_zone zone = zone_cut_of(a->t, name, n);
-    return zone == ZONE_FRONTEND ? add_of_zone(a, name, n)
-                                 : zone == ZONE_MAIN && add_made(a, name, n);
+    if (zone == ZONE_FRONTEND)
+        return add_of_zone(a, name, n);
+    return zone == ZONE_MAIN && add_made(a, name, n);
 }

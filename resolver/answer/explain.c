@@ -111,7 +111,9 @@ static json_t *name_json(const struct hostname *h)
 // The upstreams that the view asks for a name; null if it does not.
 static json_t *forward_json(const struct view *view, const uint8_t *wire, size_t n)
 {
-    const struct view_forward *f = view ? view->forward : NULL;
+    const struct view_forward *f = NULL;
+    if (view)
+        f = view->forward;
     char text[ENDPOINT_TEXT_SIZE];
     if (!f || !forward_covers(f, wire, n))
         return json_null();

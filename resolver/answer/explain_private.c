@@ -32,7 +32,9 @@ static const struct view *view_by_address(const struct topology *t, const struct
 int explain_place(struct explain_query *q, const char *view, bool has_client)
 {
     bool named = view && strcmp(view, "public") != 0;
-    const struct view *v = named ? view_named(q->topology, view) : NULL;
+    const struct view *v = NULL;
+    if (named)
+        v = view_named(q->topology, view);
     if (named && !v)
         return ERR_NOTFOUND;
     if (!has_client && v && v->n_sources)
@@ -47,7 +49,9 @@ int explain_place(struct explain_query *q, const char *view, bool has_client)
 
 json_t *explain_also_in(const struct explain_query *q, const struct view *view)
 {
-    json_t *list = q->listener_by_client ? json_array() : NULL;
+    json_t *list = NULL;
+    if (q->listener_by_client)
+        list = json_array();
     for (size_t i = 0; list && i < q->topology->n_views; i++) {
         const struct view *v = &q->topology->views[i];
         if (v == view || !cidr_set_contains(v->sources, v->n_sources, &q->client))
@@ -77,7 +81,8 @@ static int look(const struct explain_query *q, const struct catalogue_registry *
         const struct private_endpoint *pe = list[i];
         if (&q->topology->views[pe->view] != view)
             continue;
-        out->in_view = out->in_view ? out->in_view : pe;
+        if (!out->in_view)
+            out->in_view = pe;
         for (size_t k = 0; k < pe->n_members; k++) {
             if (!private_member_is(&pe->members[k], kind, region))
                 continue;
@@ -87,7 +92,9 @@ static int look(const struct explain_query *q, const struct catalogue_registry *
                 return ERR_NOMEM;
         }
     }
-    return out->addresses ? 0 : ERR_NOMEM;
+    if (out->addresses)
+        return 0;
+    return ERR_NOMEM;
 }
 
 static void say(const struct found *f, const char *registry, const char *view, char *out,
@@ -120,9 +127,9 @@ json_t *explain_private(const struct explain_query *q, const struct hostname *h,
     if (!view || (kind != NAME_GLOBAL && kind != NAME_REGIONAL && kind != NAME_DATA))
         return json_null();
     const struct catalogue_registry *reg = catalogue_find(t->catalogue, h->label, strlen(h->label));
-    int region = kind == NAME_GLOBAL
-                     ? REGION_NONE
-                     : catalogue_region_find(t->catalogue, h->region, strlen(h->region));
+    int region = REGION_NONE;
+    if (kind != NAME_GLOBAL)
+        region = catalogue_region_find(t->catalogue, h->region, strlen(h->region));
     if (!reg || region < 0)
         return json_null();
     struct found f;

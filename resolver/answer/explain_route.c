@@ -52,7 +52,9 @@ static json_t *distance_json(const struct explain_query *q, const struct ip *ip,
     const char *path = t->routing.maxmind_file;
     bool found =
         globe && path && !geo_maxmind_open(path, NULL, &db) && !geo_maxmind_find(db, ip, &place);
-    json_int_t built = db ? (json_int_t)geo_maxmind_built_s(db) : 0;
+    json_int_t built = 0;
+    if (db)
+        built = (json_int_t)geo_maxmind_built_s(db);
     geo_maxmind_close(db);
     if (!found)
         return json_pack("{s:s, s:s*}", "kind", "distance", "file", path);
@@ -75,8 +77,11 @@ static json_t *rule_json(const struct explain_query *q, const struct route *r, c
     if (r->override_)
         return json_pack("{s:s, s:s, s:i}", "kind", "override", "clients",
                          cidr_format(&r->override_->cidr, text), "line", r->override_->line);
-    if (r->ranking)
-        return r->ranking->source == GEO_LATENCY ? latency_json(q, ip, m) : distance_json(q, ip, m);
+    if (r->ranking) {
+        if (r->ranking->source == GEO_LATENCY)
+            return latency_json(q, ip, m);
+        return distance_json(q, ip, m);
+    }
     return json_pack("{s:s}", "kind", "order");
 }
 
@@ -84,9 +89,9 @@ static json_t *rule_json(const struct explain_query *q, const struct route *r, c
 static json_t *score_json(const struct route_step *s)
 {
     double share = s->weight / 100.0 * s->headroom / HEALTH_HEADROOM_FULL;
-    return share > 0 ? json_real((double)(int64_t)((double)s->cost / 4294967296.0 / share * 10000) /
-                                 10000)
-                     : json_null();
+    if (share > 0)
+        return json_real((double)(int64_t)((double)s->cost / 4294967296.0 / share * 10000) / 10000);
+    return json_null();
 }
 
 static bool topology_drains(const struct explain_query *q, const struct catalogue_registry *reg,
@@ -113,12 +118,19 @@ static void step_reason(const struct explain_query *q, const struct catalogue_re
     else if (forced_down || (target && target->force == HEALTH_FORCE_UP))
         snprintf(orders, sizeof orders, "forced %s by an operator", forced_down ? "down" : "up");
     const char *first = route_state_text(s->state);
-    if (s->state == ROUTE_DRAINED)
-        first = topology_drains(q, reg, s->region) ? "drained in the topology" : "";
-    else if (s->state == ROUTE_UNHEALTHY && forced_down)
+    if (s->state == ROUTE_DRAINED) {
+        if (topology_drains(q, reg, s->region))
+            first = "drained in the topology";
+        else
+            first = "";
+    } else if (s->state == ROUTE_UNHEALTHY && forced_down)
         first = "";
-    else if (s->state == ROUTE_UNHEALTHY)
-        first = gate.impaired >> s->region & 1 ? "impaired for this registry" : "down";
+    else if (s->state == ROUTE_UNHEALTHY) {
+        if (gate.impaired >> s->region & 1)
+            first = "impaired for this registry";
+        else
+            first = "down";
+    }
     snprintf(out, cap, "%s%s%s", first, *first && *orders ? "; " : "", orders);
 }
 
@@ -130,8 +142,9 @@ static json_t *step_json(const struct explain_query *q, const struct catalogue_r
     const struct region *region = &q->topology->regions[s->region];
     bool chosen = r->mode != ROUTE_NOWHERE && r->chosen == i,
          replica = s->state != ROUTE_NO_REPLICA;
-    const struct health_target *target =
-        replica ? health_target_of(q->health, q->topology, s->region, s->stamp) : NULL;
+    const struct health_target *target = NULL;
+    if (replica)
+        target = health_target_of(q->health, q->topology, s->region, s->stamp);
     const char *figure = m->text[s->region];
     char reason[768];
     step_reason(q, reg, label, s, target, reason, sizeof reason);
@@ -149,7 +162,8 @@ static json_t *step_json(const struct explain_query *q, const struct catalogue_r
         json_object_set_new(j, "score", score_json(s));
     if (q->checker) {
         json_t *count = health_count_json(q->checker, region->name, region->stamps[s->stamp].name);
-        rc |= count ? json_object_set_new(j, "count", count) : 0;
+        if (count)
+            rc |= json_object_set_new(j, "count", count);
     }
     if (target && *target->votes)
         rc |= json_object_set_new(j, "votes", json_string(target->votes));
@@ -189,8 +203,9 @@ json_t *explain_routing(const struct explain_query *q, const struct hostname *h,
 {
     const struct topology *t = q->topology;
     bool global = hostname_public_of(h->kind) == NAME_GLOBAL || h->kind == NAME_ROUTE;
-    const struct catalogue_registry *reg =
-        global ? catalogue_find(t->catalogue, h->label, strlen(h->label)) : NULL;
+    const struct catalogue_registry *reg = NULL;
+    if (global)
+        reg = catalogue_find(t->catalogue, h->label, strlen(h->label));
     struct route_context c = {.topology = t,
                               .health = q->health,
                               .geo = geo,
@@ -223,7 +238,9 @@ static json_t *move_json(const struct route_context *c, const struct catalogue_r
     const struct region *region = &c->topology->regions[m->region];
     uint8_t leads = route_stamp(c, r, m->region);
     const char *to = region->stamps[catalogue_stamp(r, m->region)].name;
-    const char *was = m->was == STAMP_GONE ? NULL : region->stamps[m->was].name;
+    const char *was = NULL;
+    if (m->was != STAMP_GONE)
+        was = region->stamps[m->was].name;
     char since[CLOCK_TEXT_SIZE];
     bool early = c->now_s < m->since_s, held = !early && m->was != STAMP_GONE && leads == m->was;
     const char *why = "names lead to the new stamp";
@@ -240,11 +257,14 @@ static json_t *move_json(const struct route_context *c, const struct catalogue_r
 json_t *explain_moves(const struct explain_query *q, const struct hostname *h)
 {
     const struct topology *t = q->topology;
-    const struct catalogue_registry *r =
-        *h->label ? catalogue_find(t->catalogue, h->label, strlen(h->label)) : NULL;
+    const struct catalogue_registry *r = NULL;
+    if (*h->label)
+        r = catalogue_find(t->catalogue, h->label, strlen(h->label));
     struct route_context c = {
         .topology = t, .now_s = clock_wall_ms() / 1000, .frontend = q->frontend};
-    json_t *list = r && r->flags & CATALOGUE_MOVES ? json_array() : NULL;
+    json_t *list = NULL;
+    if (r && r->flags & CATALOGUE_MOVES)
+        list = json_array();
     for (region_set left = list ? r->replicas : 0; left; left &= left - 1) {
         uint8_t region = (uint8_t)__builtin_ctzll(left);
         const struct stamp_move *m = catalogue_move(r, region);

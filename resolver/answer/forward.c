@@ -43,7 +43,9 @@ static void refuse(struct answer *a)
 
 void answer_foreign(struct answer *a)
 {
-    const struct view_forward *f = a->view ? a->view->forward : NULL;
+    const struct view_forward *f = NULL;
+    if (a->view)
+        f = a->view->forward;
     bool covered = f && forward_covers(f, a->q->name, a->q->name_n);
     if (!covered && a->view && a->view->on_foreign == ON_FOREIGN_NXDOMAIN) {
         absent(a);

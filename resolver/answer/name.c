@@ -42,7 +42,9 @@ static void answer_apex(struct answer *a, enum answer_zone zone)
         answer_add_ns(a, a->t->ttl.ns);
         answer_add_glue(a);
     } else {
-        const struct static_name *s = zone == ZONE_MAIN ? answer_static_of(a) : NULL;
+        const struct static_name *s = NULL;
+        if (zone == ZONE_MAIN)
+            s = answer_static_of(a);
         if (!s || !answer_add_static(a, s))
             // D is the parent of all others
             answer_add_soa(a, a->q->type == DNS_DS ? ZONE_MAIN : zone, true);
@@ -117,7 +119,9 @@ static size_t add_private(struct answer *a, const struct hop *h, enum dns_type t
 static bool answer_private(struct answer *a, const struct hop *h)
 {
     uint16_t before = a->n_answer;
-    enum dns_type type = a->q->type == DNS_ANY ? DNS_A : (enum dns_type)a->q->type;
+    enum dns_type type = DNS_A;
+    if (a->q->type != DNS_ANY)
+        type = (enum dns_type)a->q->type;
     if (!add_private(a, h, type))
         return false;
     if (a->n_answer == before && a->q->type == DNS_ANY)
@@ -170,8 +174,9 @@ static struct catalogue_labels private_labels(const struct catalogue *c, const s
 {
     if (h->kind == NAME_GLOBAL)
         return c->global_private;
-    return h->kind == NAME_DATA ? c->regions[h->region].data_private
-                                : c->regions[h->region].geo_private;
+    if (h->kind == NAME_DATA)
+        return c->regions[h->region].data_private;
+    return c->regions[h->region].geo_private;
 }
 
 static void answer_hop(struct answer *a, const struct hop *h, bool asked_private)
@@ -233,7 +238,9 @@ static void answer_ent(struct answer *a, const struct hostname *h)
 static void answer_stamp_name(struct answer *a, const struct hostname *h)
 {
     const struct region *r = topology_region(a->t, h->region);
-    const struct stamp *s = r ? region_stamp(r, h->stamp) : NULL;
+    const struct stamp *s = NULL;
+    if (r)
+        s = region_stamp(r, h->stamp);
     if (s)
         answer_frontend(a, s);
     else

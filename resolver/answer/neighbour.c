@@ -17,7 +17,10 @@ static bool write_bare(const struct dns_query *q, int rcode, uint8_t *out, size_
         .rcode = rcode, .ede = EDE_NONE, .padded = padded, .tail = (uint16_t)tail};
     dns_writer_init(&w, out, max - tail);
     dns_write_header(&w, q, rcode, false);
-    info->question_n = q->has_question ? (uint16_t)(q->name_n + 4) : 0;
+    if (q->has_question)
+        info->question_n = (uint16_t)(q->name_n + 4);
+    else
+        info->question_n = 0;
     info->opt_at = (uint16_t)w.n;
     if (q->edns)
         edns_write(&w, q, &edns);
@@ -54,7 +57,9 @@ static size_t answer_bare(const struct answer_context *c, struct tsig *s, const 
         else
             left.has_question = false;
     }
-    return s->name_n ? tsig_sign(s, out, n, cap, c->now_s) : n;
+    if (s->name_n)
+        return tsig_sign(s, out, n, cap, c->now_s);
+    return n;
 }
 
 size_t answer_signed(const struct answer_context *c, const struct dns_query *q,
@@ -62,7 +67,9 @@ size_t answer_signed(const struct answer_context *c, const struct dns_query *q,
                      struct answer_info *info)
 {
     struct tsig s;
-    size_t max = c->transport == ANSWER_UDP && q->udp_bytes < cap ? q->udp_bytes : cap;
+    size_t max = cap;
+    if (c->transport == ANSWER_UDP && q->udp_bytes < cap)
+        max = q->udp_bytes;
     int rcode = tsig_check(c->tsig_keys, query, n, (size_t)(q->tsig - query), c->now_s, &s);
     if (rcode)
         return answer_bare(c, &s, q, rcode, false, out, max, info);
@@ -73,7 +80,9 @@ size_t answer_signed(const struct answer_context *c, const struct dns_query *q,
     info->neighbour = true;
     if (info->rcode == DNS_DROP)
         return answer_bare(c, &s, q, DNS_NOERROR, true, out, max, info);
-    return got ? tsig_sign(&s, out, got, max, c->now_s) : 0;
+    if (got)
+        return tsig_sign(&s, out, got, max, c->now_s);
+    return 0;
 }
 
 // RFC 1995 section 4: the SOA alone is a whole answer, and the client comes again over TCP.

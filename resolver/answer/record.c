@@ -85,7 +85,9 @@ void answer_add_cname(struct answer *a, const struct catalogue_registry *label,
 void answer_add_address(struct answer *a, const struct ip *ip, uint32_t ttl)
 {
     bool v4 = ip_is_v4(ip);
-    size_t n = v4 ? 4 : 16;
+    size_t n = 16;
+    if (v4)
+        n = 4;
     uint8_t *p = dns_write_rr_at(&a->w, a->owner_at, v4 ? DNS_A : DNS_AAAA, ttl, n);
     if (p)
         memcpy(p, ip->b + 16 - n, n);
@@ -118,13 +120,17 @@ static uint32_t serial_of(const struct answer *a, enum answer_zone zone)
 {
     if (zone != ZONE_FRONTEND)
         return (uint32_t)a->t->version;
-    return a->c->frontend ? a->c->frontend->serial : (uint32_t)frontend_serial(a->t, a->c->now_s);
+    if (a->c->frontend)
+        return a->c->frontend->serial;
+    return (uint32_t)frontend_serial(a->t, a->c->now_s);
 }
 
 static uint32_t negative_ttl(const struct answer *a) // RFC 2308 section 3
 {
     const struct ttls *ttl = &a->t->ttl;
-    return ttl->negative < ttl->soa ? ttl->negative : ttl->soa;
+    if (ttl->negative < ttl->soa)
+        return ttl->negative;
+    return ttl->soa;
 }
 
 static uint8_t *put_u32(uint8_t *p, uint32_t v)

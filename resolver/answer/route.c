@@ -77,7 +77,9 @@ static void txt_add(struct txt *t, const char *fmt, ...)
 static bool is_private(const struct answer *a, const struct catalogue_registry *r)
 {
     const struct private_endpoint *const *list;
-    size_t n = a->view ? catalogue_private_endpoints(a->t->catalogue, r, &list) : 0;
+    size_t n = 0;
+    if (a->view)
+        n = catalogue_private_endpoints(a->t->catalogue, r, &list);
     for (size_t i = 0; i < n; i++)
         for (size_t k = 0; &a->t->views[list[i]->view] == a->view && k < list[i]->n_members; k++)
             if (list[i]->members[k].kind == NAME_GLOBAL)

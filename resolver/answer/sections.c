@@ -16,7 +16,8 @@ static size_t read_name(const uint8_t *p, size_t n, size_t at, uint8_t out[DNS_N
         if (c >= 0xc0) {
             if (at + 2 > n)
                 return 0;
-            end = end ? end : at + 2;
+            if (!end)
+                end = at + 2;
             at = (c & 0x3f) << 8 | p[at + 1];
             hops++;
             continue;
@@ -28,7 +29,9 @@ static size_t read_name(const uint8_t *p, size_t n, size_t at, uint8_t out[DNS_N
         at += 1 + c;
         if (c == 0) {
             *out_n = len;
-            return end ? end : at;
+            if (end)
+                return end;
+            return at;
         }
     }
     return 0;
@@ -37,7 +40,9 @@ static size_t read_name(const uint8_t *p, size_t n, size_t at, uint8_t out[DNS_N
 size_t sections_name(const struct answer *a, size_t at, uint8_t out[DNS_NAME_MAX])
 {
     size_t n = 0;
-    return read_name(a->w.p, a->w.n, at, out, &n) ? n : 0;
+    if (read_name(a->w.p, a->w.n, at, out, &n))
+        return n;
+    return 0;
 }
 
 static uint8_t *room(struct sections *s, size_t n)
@@ -52,16 +57,23 @@ static uint8_t *room(struct sections *s, size_t n)
 static const uint8_t *keep(struct sections *s, const uint8_t *p, size_t n)
 {
     uint8_t *to = room(s, n ? n : 1);
-    return to ? memcpy(to, p, n) : NULL;
+    if (to)
+        return memcpy(to, p, n);
+    return NULL;
 }
 
 // How many octets stand before the names of an RDATA, and how many names there are.
 static size_t names_of(uint16_t type, size_t *before)
 {
-    *before = type == 15 ? 2 : 0; // MX
-    return type == DNS_CNAME || type == DNS_NS || type == 12 || type == 15 ? 1
-           : type == DNS_SOA                                               ? 2
-                                                                           : 0;
+    if (type == 15) // MX
+        *before = 2;
+    else
+        *before = 0;
+    if (type == DNS_CNAME || type == DNS_NS || type == 12 || type == 15)
+        return 1;
+    if (type == DNS_SOA)
+        return 2;
+    return 0;
 }
 
 static bool read_rdata(struct sections *s, const uint8_t *p, size_t at, size_t n, bool moves,
@@ -108,7 +120,10 @@ static bool read_owner(struct sections *s, const uint8_t *p, size_t n, size_t *a
         return true;
     }
     *at = read_name(p, n, *at, name, &r->owner_n);
-    r->owner = *at ? keep(s, name, r->owner_n) : NULL;
+    if (*at)
+        r->owner = keep(s, name, r->owner_n);
+    else
+        r->owner = NULL;
     return r->owner != NULL;
 }
 

@@ -51,7 +51,9 @@ static enum rrsig_life life_of(const struct dnssec_zone *z, const struct rrset *
     if (s->type == DNS_NSEC)
         return RRSIG_SHORT;
     // D itself and names of a region live long; what leads where health says does not.
-    return below == 0 || below >= 3 ? RRSIG_LONG : RRSIG_SHORT;
+    if (below == 0 || below >= 3)
+        return RRSIG_LONG;
+    return RRSIG_SHORT;
 }
 
 _Static_assert((int)LOOKUP_CLASSES == (int)SIGNER_CLASSES, "counted by class");
@@ -66,7 +68,9 @@ static bool find_signature(struct pass *p, const struct dnssec_key *k, const str
                            uint8_t sig[DNS_SIGNATURE_BYTES])
 {
     const struct answer_context *c = p->a->c;
-    enum signer_class class = s->type == DNS_NSEC ? SIGNER_DENIAL : SIGNER_POSITIVE;
+    enum signer_class class = SIGNER_POSITIVE;
+    if (s->type == DNS_NSEC)
+        class = SIGNER_DENIAL;
     struct rrsig_times t = rrsig_times(life_of(&p->d->main, s), s->owner, s->owner_n, c->now_s);
     struct signer_what w = {.data = p->data,
                             .n = rrset_to_sign(s, &k->by, t, p->data, sizeof p->data),

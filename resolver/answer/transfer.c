@@ -109,8 +109,9 @@ static int judge_zone(struct transfer *x, const struct answer_context *c, bool c
         return refuse(x, DNS_REFUSED, EDE_PROHIBITED, NULL);
     if (!equals(q, x->history->zone->apex, x->history->zone->apex_n))
         return refuse(x, DNS_NOTAUTH, EDE_NOT_AUTHORITATIVE, NULL);
-    return crowded ? refuse(x, DNS_SERVFAIL, EDE_OTHER, "too many transfers at once: try again")
-                   : DNS_NOERROR;
+    if (crowded)
+        return refuse(x, DNS_SERVFAIL, EDE_OTHER, "too many transfers at once: try again");
+    return DNS_NOERROR;
 }
 
 static int judge(struct transfer *x, const struct answer_context *c, const uint8_t *query, size_t n,
@@ -121,7 +122,8 @@ static int judge(struct transfer *x, const struct answer_context *c, const uint8
         return rcode;
     if (x->q.tsig)
         rcode = tsig_check(x->keys, query, n, (size_t)(x->q.tsig - query), c->now_s, &x->tsig);
-    rcode = rcode ? rcode : judge_zone(x, c, crowded);
+    if (!rcode)
+        rcode = judge_zone(x, c, crowded);
     if (rcode)
         return rcode;
     if (x->q.type == DNS_IXFR)
@@ -136,8 +138,14 @@ int transfer_begin(const struct answer_context *c, const uint8_t *query, size_t 
     struct transfer *x = mem_zalloc(sizeof *x);
     if (!x)
         return ERR_NOMEM;
-    x->history = c->history ? snapshot_ref((void *)c->history) : NULL;
-    x->keys = c->tsig_keys ? snapshot_ref((void *)c->tsig_keys) : NULL;
+    if (c->history)
+        x->history = snapshot_ref((void *)c->history);
+    else
+        x->history = NULL;
+    if (c->tsig_keys)
+        x->keys = snapshot_ref((void *)c->tsig_keys);
+    else
+        x->keys = NULL;
     x->edns.ede = EDE_NONE;
     x->rcode = judge(x, c, query, n, crowded);
     if (x->q.has_question) { // the query's bytes do not stay
@@ -194,10 +202,15 @@ static size_t finish(struct transfer *x, struct dns_writer *w, uint8_t *out, siz
     dns_write_counts(w, n, 0, opt);
     x->started = true;
     x->done |= x->rcode != DNS_NOERROR;
-    size_t len =
-        x->tsig.name_n ? tsig_sign(&x->tsig, out, w->n, cap + tsig_bytes(&x->tsig), now_s) : w->n;
+    size_t len;
+    if (x->tsig.name_n)
+        len = tsig_sign(&x->tsig, out, w->n, cap + tsig_bytes(&x->tsig), now_s);
+    else
+        len = w->n;
     x->failed = w->full || !len;
-    return x->failed ? 0 : len;
+    if (x->failed)
+        return 0;
+    return len;
 }
 
 size_t transfer_next(struct transfer *x, uint8_t *out, size_t cap, int64_t now_s)
@@ -208,20 +221,28 @@ size_t transfer_next(struct transfer *x, uint8_t *out, size_t cap, int64_t now_s
     // RFC 5936 section 2.2.1: the question stands in the first message
     struct dns_query later = x->q;
     later.has_question = false;
-    cap -= x->tsig.name_n ? tsig_bytes(&x->tsig) : 0;
-    size_t opt = !x->started && x->q.edns ? edns_response_least(&x->edns, &x->q) : 0;
+    if (x->tsig.name_n)
+        cap -= tsig_bytes(&x->tsig);
+    size_t opt = 0;
+    if (!x->started && x->q.edns)
+        opt = edns_response_least(&x->edns, &x->q);
     uint16_t n = 0;
     // a record may be larger than a message usually is
     for (size_t bytes = MESSAGE_BYTES; !n; bytes = cap) {
         dns_writer_init(&w, out, (bytes < cap ? bytes : cap) - opt);
         dns_write_header(&w, x->started ? &later : &x->q, x->rcode & 15, x->rcode == DNS_NOERROR);
-        n = x->rcode == DNS_NOERROR ? write_records(x, &w) : 0;
+        if (x->rcode == DNS_NOERROR)
+            n = write_records(x, &w);
+        else
+            n = 0;
         if (x->rcode != DNS_NOERROR || bytes >= cap)
             break;
     }
     if (!n && x->rcode == DNS_NOERROR)
         x->failed = true; // not even one goes into a message: zones hold none such
-    return x->failed ? 0 : finish(x, &w, out, cap, n, now_s);
+    if (x->failed)
+        return 0;
+    return finish(x, &w, out, cap, n, now_s);
 }
 
 bool transfer_failed(const struct transfer *x)

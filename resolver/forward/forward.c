@@ -162,7 +162,11 @@ static void slot_fail(struct forwarder *f, struct slot *s)
 
 static void slot_answer(struct forwarder *f, struct slot *s, const uint8_t *got, size_t n)
 {
-    size_t cap = s->ask.query.max < FORWARD_ERROR_BYTES ? FORWARD_ERROR_BYTES : s->ask.query.max;
+    size_t cap;
+    if (s->ask.query.max < FORWARD_ERROR_BYTES)
+        cap = FORWARD_ERROR_BYTES;
+    else
+        cap = s->ask.query.max;
     if (cap > n + FORWARD_ERROR_BYTES)
         cap = n + FORWARD_ERROR_BYTES;
     uint8_t *p = mem_alloc(cap);
@@ -232,7 +236,9 @@ static int open_socket(struct forwarder *f, struct slot *s, const struct endpoin
     }
     struct epoll_event ev = {.events = type == SOCK_STREAM ? EPOLLOUT : EPOLLIN,
                              .data.u64 = (uint64_t)s->generation << 32 | (uint64_t)(s - f->slots)};
-    return epoll_ctl(f->epoll, EPOLL_CTL_ADD, s->fd, &ev) ? err_from_errno(errno) : 0;
+    if (epoll_ctl(f->epoll, EPOLL_CTL_ADD, s->fd, &ev))
+        return err_from_errno(errno);
+    return 0;
 }
 
 // A new id and, if wanted, new letters for each try.
@@ -253,7 +259,10 @@ static int write_query(struct slot *s)
 
 static void set_deadline(struct slot *s, int64_t now, uint32_t ms)
 {
-    s->try_until_ms = now + ms < s->give_up_ms ? now + ms : s->give_up_ms;
+    if (now + ms < s->give_up_ms)
+        s->try_until_ms = now + ms;
+    else
+        s->try_until_ms = s->give_up_ms;
 }
 
 static void upstream_failed(struct forwarder *f, struct slot *s)
@@ -270,7 +279,8 @@ static void upstream_failed(struct forwarder *f, struct slot *s)
 static int try_udp(struct forwarder *f, struct slot *s, const struct endpoint *to)
 {
     int rc = write_query(s);
-    rc = rc ? rc : open_socket(f, s, to, SOCK_DGRAM);
+    if (!rc)
+        rc = open_socket(f, s, to, SOCK_DGRAM);
     if (!rc && send(s->fd, s->sent + 2, s->sent_n, MSG_NOSIGNAL) < 0)
         rc = err_from_errno(errno);
     return rc;
@@ -381,15 +391,18 @@ static int tcp_send(struct forwarder *f, struct slot *s)
 {
     while (s->tcp_out < 2 + s->sent_n) {
         ssize_t n = send(s->fd, s->sent + s->tcp_out, 2 + s->sent_n - s->tcp_out, MSG_NOSIGNAL);
-        if (n < 0)
-            return errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR
-                       ? 0
-                       : err_from_errno(errno);
+        if (n < 0) {
+            if (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR)
+                return 0;
+            return err_from_errno(errno);
+        }
         s->tcp_out += (size_t)n;
     }
     struct epoll_event ev = {.events = EPOLLIN,
                              .data.u64 = (uint64_t)s->generation << 32 | (uint64_t)(s - f->slots)};
-    return epoll_ctl(f->epoll, EPOLL_CTL_MOD, s->fd, &ev) ? err_from_errno(errno) : 0;
+    if (epoll_ctl(f->epoll, EPOLL_CTL_MOD, s->fd, &ev))
+        return err_from_errno(errno);
+    return 0;
 }
 
 // 0: more is to come; the frame's length: it is whole. Negative: broken.
@@ -408,13 +421,17 @@ static ssize_t tcp_receive(struct slot *s)
         if (s->tcp_in == 2)
             want += (size_t)s->tcp[0] << 8 | s->tcp[1];
     }
-    return (ssize_t)want - 2 >= DNS_HEADER_BYTES ? (ssize_t)want - 2 : -1;
+    if ((ssize_t)want - 2 >= DNS_HEADER_BYTES)
+        return (ssize_t)want - 2;
+    return -1;
 }
 
 static void on_tcp(struct forwarder *f, struct slot *s)
 {
     ssize_t n = 0;
-    int rc = s->tcp_out < 2 + s->sent_n ? tcp_send(f, s) : 0;
+    int rc = 0;
+    if (s->tcp_out < 2 + s->sent_n)
+        rc = tcp_send(f, s);
     if (!rc && s->tcp_out == 2 + s->sent_n)
         n = tcp_receive(s);
     if (rc || n < 0) {
@@ -498,7 +515,11 @@ static int wait_ms(const struct forwarder *f)
     for (size_t i = 0; i < f->n_active; i++)
         if (f->slots[f->active[i]].try_until_ms < first)
             first = f->slots[f->active[i]].try_until_ms;
-    return !f->n_active ? -1 : first <= now ? 0 : (int)(first - now);
+    if (!f->n_active)
+        return -1;
+    if (first <= now)
+        return 0;
+    return (int)(first - now);
 }
 
 static void *forwarder_main(void *arg)
@@ -540,7 +561,11 @@ int forwarder_start(const struct endpoint *own, size_t n_own, struct forwarder *
     f->epoll = epoll_create1(EPOLL_CLOEXEC);
     f->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     f->own = mem_zalloc_array(n_own + 1, sizeof *f->own);
-    int rc = f->epoll < 0 || f->wake < 0 ? err_from_errno(errno) : f->own ? 0 : ERR_NOMEM;
+    int rc = ERR_NOMEM;
+    if (f->epoll < 0 || f->wake < 0)
+        rc = err_from_errno(errno);
+    else if (f->own)
+        rc = 0;
     struct epoll_event ev = {.events = EPOLLIN, .data.u64 = WAKE};
     if (!rc && epoll_ctl(f->epoll, EPOLL_CTL_ADD, f->wake, &ev))
         rc = err_from_errno(errno);
@@ -550,7 +575,10 @@ int forwarder_start(const struct endpoint *own, size_t n_own, struct forwarder *
         f->n_own = n_own;
         for (uint32_t i = 0; i < FORWARD_MAX; i++)
             f->active[i] = i;
-        rc = pthread_create(&f->thread, NULL, forwarder_main, f) ? ERR_NOMEM : 0;
+        if (pthread_create(&f->thread, NULL, forwarder_main, f))
+            rc = ERR_NOMEM;
+        else
+            rc = 0;
     }
     if (rc) {
         forwarder_free(f);

@@ -89,7 +89,8 @@ static size_t name_end(const uint8_t *p, size_t n, size_t at)
             if (at + 2 > n)
                 return 0;
             size_t to = (size_t)(p[at] & 0x3f) << 8 | p[at + 1];
-            end = end ? end : at + 2;
+            if (!end)
+                end = at + 2;
             if (to < DNS_HEADER_BYTES || to >= least)
                 return 0;
             at = least = to;
@@ -99,8 +100,11 @@ static size_t name_end(const uint8_t *p, size_t n, size_t at)
         total += 1u + p[at];
         if (p[at] > 63 || total > DNS_NAME_MAX + 1)
             return 0;
-        if (p[at] == 0)
-            return end ? end : at + 1;
+        if (p[at] == 0) {
+            if (end)
+                return end;
+            return at + 1;
+        }
         at += 1u + p[at];
     }
     return 0;
@@ -199,8 +203,11 @@ enum forward_verdict forward_message_judge(const struct forward_query *q, const 
         (mixed ? memcmp(got + at, sent + at, n_name) != 0
                : !same_letters(got + at, sent + at, n_name)))
         return FORWARD_NOT_OURS;
-    if (got[2] & FLAG_TC)
-        return over_tcp ? FORWARD_FAILED : FORWARD_TRUNCATED;
+    if (got[2] & FLAG_TC) {
+        if (over_tcp)
+            return FORWARD_FAILED;
+        return FORWARD_TRUNCATED;
+    }
     if (!walk(got, n, q->question_n, &s) || (s.rcode != DNS_NOERROR && s.rcode != DNS_NXDOMAIN))
         return FORWARD_FAILED;
     return FORWARD_ANSWER;
@@ -256,7 +263,9 @@ size_t forward_message_answer(const struct forward_query *q, const uint8_t *got,
     struct sections s;
     if (cap < FORWARD_ERROR_BYTES || !walk(got, n, q->question_n, &s))
         return 0;
-    size_t max = cap < q->max ? cap : q->max;
+    size_t max = cap;
+    if (cap >= q->max)
+        max = q->max;
     uint16_t counts[3] = {u16(got + 6), u16(got + 8), s.n_additional};
     if (s.end + q->opt_n > max) {
         s.end = s.additional;

@@ -61,12 +61,16 @@ void upstreams_good(struct upstreams *u, const struct endpoint *at, int64_t now_
 bool upstreams_failed(struct upstreams *u, const struct endpoint *at, int64_t now_ms)
 {
     struct upstream *x = find(u, at, now_ms);
-    uint32_t over = x->fails < UPSTREAM_FALL - 1 ? 0 : x->fails - (UPSTREAM_FALL - 1);
+    uint32_t over = 0;
+    if (x->fails >= UPSTREAM_FALL - 1)
+        over = x->fails - (UPSTREAM_FALL - 1);
     if (x->fails < UINT32_MAX)
         x->fails++;
     if (x->fails < UPSTREAM_FALL)
         return false;
-    int64_t rest = over < 6 ? (int64_t)UPSTREAM_REST_MS << over : UPSTREAM_REST_MAX_MS;
+    int64_t rest = UPSTREAM_REST_MAX_MS;
+    if (over < 6)
+        rest = (int64_t)UPSTREAM_REST_MS << over;
     x->retry_ms = now_ms + (rest < UPSTREAM_REST_MAX_MS ? rest : UPSTREAM_REST_MAX_MS);
     return x->fails == UPSTREAM_FALL;
 }

@@ -59,7 +59,10 @@ void dnstap_note(struct ring *r, const struct endpoint *client, const struct end
     d->client = *client;
     d->server = *server;
     d->transport = (uint8_t)transport;
-    d->wait = wait ? *wait : (struct journal_wait){0};
+    if (wait)
+        d->wait = *wait;
+    else
+        d->wait = (struct journal_wait){0};
     d->query_n = (uint32_t)n;
     d->response_n = (uint32_t)response_n;
     memcpy(d->bytes, query, n);
@@ -160,7 +163,9 @@ static bool wait_for(int fd, short events, int64_t until_ms)
     for (;;) {
         struct pollfd p = {.fd = fd, .events = events};
         int64_t left = until_ms - clock_mono_ms();
-        int rc = left > 0 ? poll(&p, 1, (int)left) : 0;
+        int rc = 0;
+        if (left > 0)
+            rc = poll(&p, 1, (int)left);
         if (rc > 0)
             return true;
         if (rc == 0 || errno != EINTR)
@@ -350,7 +355,10 @@ int dnstap_start(const struct node_dns_dnstap *o, const char *identity, unsigned
     d->fd = -1;
     buf_init(&d->message, MESSAGE_MAX);
     d->path = mem_strdup(o->socket);
-    d->identity = identity ? mem_strdup(identity) : NULL;
+    if (identity)
+        d->identity = mem_strdup(identity);
+    else
+        d->identity = NULL;
     if (!d->path || (identity && !d->identity)) {
         on_free(d);
         return ERR_NOMEM;

@@ -66,7 +66,9 @@ static int start_thread(struct sink *s, const char *name)
     s->running = !thread_start(&s->thread, sink_main, s);
     if (s->running)
         pthread_setname_np(s->thread, name);
-    return s->running ? 0 : ERR_NOMEM;
+    if (s->running)
+        return 0;
+    return ERR_NOMEM;
 }
 
 int sink_start(const char *name, unsigned n_rings, size_t ring_bytes, const struct sink_ops *ops,
@@ -86,7 +88,9 @@ int sink_start(const char *name, unsigned n_rings, size_t ring_bytes, const stru
     pthread_cond_init(&s->wake, &mono);
     pthread_condattr_destroy(&mono);
     s->rings = mem_zalloc_array(n_rings, sizeof(struct ring *));
-    int rc = s->rings ? 0 : ERR_NOMEM;
+    int rc = ERR_NOMEM;
+    if (s->rings)
+        rc = 0;
     for (; !rc && s->n_rings < n_rings; s->n_rings += !rc)
         rc = ring_new(ring_bytes, &s->rings[s->n_rings]);
     if (!rc)
@@ -100,7 +104,9 @@ int sink_start(const char *name, unsigned n_rings, size_t ring_bytes, const stru
 
 struct ring *sink_ring(struct sink *s, unsigned i)
 {
-    return s ? s->rings[i] : NULL;
+    if (s)
+        return s->rings[i];
+    return NULL;
 }
 
 static void wake(struct sink *s, bool *flag)

@@ -48,12 +48,16 @@ void metrics_names_free(struct metrics_names *n)
 
 const char *metrics_view_name(const struct metrics_names *n, unsigned slot)
 {
-    return slot < METRICS_VIEWS ? n->views[slot] : "other";
+    if (slot < METRICS_VIEWS)
+        return n->views[slot];
+    return "other";
 }
 
 const char *metrics_region_name(const struct metrics_names *n, unsigned slot)
 {
-    return slot < METRICS_REGIONS ? n->regions[slot] : "none";
+    if (slot < METRICS_REGIONS)
+        return n->regions[slot];
+    return "none";
 }
 
 // Slot of a name in a table of `cap` rows of `size` bytes, of which *n are given and the last is
@@ -75,10 +79,13 @@ void metrics_topology(struct metrics *m, struct metrics_names *names, const stru
     for (size_t i = 0; i < t->n_regions; i++)
         m->region_slot[i] = slot_of(names->regions[0], sizeof names->regions[0], METRICS_REGIONS,
                                     &names->n_regions, t->regions[i].name);
-    for (size_t i = 0; i < METRICS_VIEWS_SEEN; i++)
-        m->view_slot[i] = i < t->n_views ? slot_of(names->views[0], sizeof names->views[0],
-                                                   METRICS_VIEWS, &names->n_views, t->views[i].name)
-                                         : METRICS_VIEWS - 1;
+    for (size_t i = 0; i < METRICS_VIEWS_SEEN; i++) {
+        if (i < t->n_views)
+            m->view_slot[i] = slot_of(names->views[0], sizeof names->views[0], METRICS_VIEWS,
+                                      &names->n_views, t->views[i].name);
+        else
+            m->view_slot[i] = METRICS_VIEWS - 1;
+    }
     pthread_mutex_unlock(&names->lock);
     m->views = t->views;
 }
@@ -136,7 +143,9 @@ const char *metrics_rcode_name(int rcode)
 const char *metrics_type_name(uint16_t type)
 {
     unsigned i = type_slot(type);
-    return i < METRICS_TYPES - 1 ? types[i].name : NULL;
+    if (i < METRICS_TYPES - 1)
+        return types[i].name;
+    return NULL;
 }
 
 unsigned metrics_view_slot(const struct metrics *m, const struct view *view)
@@ -144,12 +153,16 @@ unsigned metrics_view_slot(const struct metrics *m, const struct view *view)
     if (!view)
         return 0;
     size_t i = (size_t)(view - m->views);
-    return i < METRICS_VIEWS_SEEN ? m->view_slot[i] : METRICS_VIEWS - 1;
+    if (i < METRICS_VIEWS_SEEN)
+        return m->view_slot[i];
+    return METRICS_VIEWS - 1;
 }
 
 unsigned metrics_region_slot(const struct metrics *m, unsigned region)
 {
-    return region < TOPOLOGY_MAX_REGIONS ? m->region_slot[region] : METRICS_REGIONS;
+    if (region < TOPOLOGY_MAX_REGIONS)
+        return m->region_slot[region];
+    return METRICS_REGIONS;
 }
 
 void metrics_lookups(struct metrics *m, const struct answer_info *info)
@@ -163,7 +176,9 @@ void metrics_lookups(struct metrics *m, const struct answer_info *info)
 void metrics_count(struct metrics *m, const struct answer_context *c,
                    const struct answer_info *info)
 {
-    unsigned kind = info->kind < METRICS_KINDS ? info->kind : NAME_INVALID;
+    unsigned kind = NAME_INVALID;
+    if (info->kind < METRICS_KINDS)
+        kind = info->kind;
     add(&m->queries[metrics_view_slot(m, info->view)][kind][rcode_slot(info->rcode)][c->transport],
         1);
     if (info->rcode != DNS_DROP)

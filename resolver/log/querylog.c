@@ -48,7 +48,9 @@ void querylog_note(struct ring *r, const struct metrics *m, const struct endpoin
                    enum answer_transport transport, const struct answer_info *info,
                    const struct journal_wait *wait)
 {
-    size_t name_n = info->question_n > 4 ? info->question_n - 4u : 0;
+    size_t name_n = 0;
+    if (info->question_n > 4)
+        name_n = info->question_n - 4u;
     if (name_n > DNS_NAME_MAX || DNS_HEADER_BYTES + name_n > n)
         name_n = 0;
     struct querylog_record *q = ring_reserve(r, offsetof(struct querylog_record, name) + name_n);
@@ -123,9 +125,11 @@ static void put_wait(const struct journal_wait *w, struct buf *out)
 
 static const char *kind_of(const struct querylog_record *r)
 {
-    return r->waited && r->wait.forwarded ? "forward"
-           : r->kind <= NAME_INVALID      ? hostname_kind_name((enum name_kind)r->kind)
-                                          : "invalid";
+    if (r->waited && r->wait.forwarded)
+        return "forward";
+    if (r->kind <= NAME_INVALID)
+        return hostname_kind_name((enum name_kind)r->kind);
+    return "invalid";
 }
 
 void querylog_format(const struct querylog_record *r, const struct metrics_names *names,
@@ -258,7 +262,9 @@ int querylog_start(const struct node_dns_query_log *o, const struct metrics_name
     q->fd = -1;
     buf_init(&q->out, OUT_BYTES);
     q->path = mem_strdup(o->file);
-    int rc = q->path ? file_open(o->file, &q->fd) : ERR_NOMEM;
+    int rc = ERR_NOMEM;
+    if (q->path)
+        rc = file_open(o->file, &q->fd);
     if (rc) {
         diag_add(diag, NULL, 0, "dns.query_log.file: %s: %s", o->file, err_text(rc));
         on_free(q);

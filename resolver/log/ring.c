@@ -78,7 +78,9 @@ void *ring_reserve(struct ring *r, size_t n)
 {
     uint64_t head = atomic_load_explicit(&r->head, memory_order_relaxed);
     size_t whole = HEAD_BYTES + ((n + 7) & ~(size_t)7), left = r->size - (head & (r->size - 1));
-    size_t skip = whole > left ? left : 0;
+    size_t skip = 0;
+    if (whole > left)
+        skip = left;
     r->reserved = 0;
     if (n > r->size / 2 || !has_room(r, head, skip + whole)) {
         atomic_store_explicit(&r->dropped,

@@ -93,7 +93,9 @@ static int parse_lines(struct bytes text, const char *source, struct diag *diag,
 int cookies_parse(struct bytes text, const char *source, struct diag *diag, struct cookies **out)
 {
     struct cookies *c = cookies_new();
-    int rc = c ? parse_lines(text, source, diag, c) : ERR_NOMEM;
+    int rc = ERR_NOMEM;
+    if (c)
+        rc = parse_lines(text, source, diag, c);
     if (rc)
         snapshot_unref(c);
     else
@@ -124,7 +126,9 @@ static void cookie_hash(const struct siphash_key *k, const uint8_t cookie[HASHED
                         const struct ip *client, uint8_t out[8])
 {
     uint8_t in[HASHED_BYTES + 16];
-    size_t n = ip_is_v4(client) ? 4 : 16;
+    size_t n = 16;
+    if (ip_is_v4(client))
+        n = 4;
     memcpy(in, cookie, HASHED_BYTES);
     memcpy(in + HASHED_BYTES, client->b + 16 - n, n);
     siphash_put(siphash24(k, in, HASHED_BYTES + n), out);

@@ -62,7 +62,9 @@ static bool fits(const struct dns_writer *w, size_t n)
 // Courtesies: the code before the server's name, that before the text, but each only as a whole.
 static void write_courtesies(struct dns_writer *w, const struct edns_response *o)
 {
-    size_t n_text = o->ede_text && o->ede != EDE_NONE ? strlen(o->ede_text) : 0;
+    size_t n_text = 0;
+    if (o->ede_text && o->ede != EDE_NONE)
+        n_text = strlen(o->ede_text);
     size_t n_nsid = o->nsid ? strlen(o->nsid) : 0, n_ede = o->ede != EDE_NONE ? OPTION_HEAD + 2 : 0;
     if (!fits(w, n_ede))
         n_ede = n_text = 0;

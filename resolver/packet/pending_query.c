@@ -97,7 +97,10 @@ static bool put(struct pending_inbox *b, uint32_t slot, enum pending_news news, 
     x->news = news;
     x->response = take_ptr(*response);
     x->n = n;
-    x->from = from ? *from : (struct endpoint){0};
+    if (from)
+        x->from = *from;
+    else
+        x->from = (struct endpoint){0};
     if (before)
         return false; // it is in the list
     x->next = PENDING_MAX;

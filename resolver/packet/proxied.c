@@ -73,7 +73,9 @@ int proxied_parse(const uint8_t *p, size_t n, struct proxied *out)
         return ERR_PROTO;
     if (n < got.n)
         return ERR_TRUNC;
-    int rc = got.local ? 0 : read_client(p[13], p + HEAD_BYTES, body, &got.client);
+    int rc = 0;
+    if (!got.local)
+        rc = read_client(p[13], p + HEAD_BYTES, body, &got.client);
     if (!rc)
         *out = got;
     return rc;

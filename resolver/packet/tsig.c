@@ -36,7 +36,9 @@ static size_t mac_of(const struct tsig_key *k, const struct bytes *parts, size_t
         ok = EVP_MAC_update(ctx, parts[i].p, parts[i].n) == 1;
     ok = ok && EVP_MAC_final(ctx, out, &out_n, TSIG_MAC_MAX) == 1;
     EVP_MAC_CTX_free(ctx);
-    return ok ? out_n : 0;
+    if (ok)
+        return out_n;
+    return 0;
 }
 
 // section 4.3.3: time, fudge, error, length of other data, other data; and a MAC's length
@@ -105,7 +107,8 @@ static size_t read_name(const uint8_t *p, size_t n, size_t at, uint8_t out[DNS_N
             size_t to = (size_t)(len & 0x3f) << 8 | p[at + 1];
             if (to >= least)
                 return 0; // pointers go back, so that they end
-            taken = taken ? taken : at + 2 - start;
+            if (!taken)
+                taken = at + 2 - start;
             at = least = to;
             continue;
         }
@@ -118,7 +121,9 @@ static size_t read_name(const uint8_t *p, size_t n, size_t at, uint8_t out[DNS_N
         if (len)
             continue;
         *out_n = k;
-        return taken ? taken : at - start;
+        if (taken)
+            return taken;
+        return at - start;
     }
 }
 
@@ -207,9 +212,16 @@ int tsig_check(const struct tsig_keys *keys, const uint8_t *packet, size_t n, si
         out->mac_n = r.mac.n;
         out->answers = true;
         // Sections 5.2.3 and 5.2.4, of a MAC that is right only, and so signed. We take whole MACs.
-        out->error = !in_time(&r, now_s) ? TSIG_BADTIME : r.mac.n < whole ? TSIG_BADTRUNC : 0;
+        if (!in_time(&r, now_s))
+            out->error = TSIG_BADTIME;
+        else if (r.mac.n < whole)
+            out->error = TSIG_BADTRUNC;
+        else
+            out->error = 0;
     }
-    return out->error ? DNS_NOTAUTH : DNS_NOERROR;
+    if (out->error)
+        return DNS_NOTAUTH;
+    return DNS_NOERROR;
 }
 
 // ---- writing ----

@@ -46,9 +46,14 @@ static int key_init(struct tsig_key *k, const uint8_t *secret, size_t n)
     const OSSL_PARAM params[] = {OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, digest, 0),
                                  OSSL_PARAM_construct_end()};
     EVP_MAC *hmac = EVP_MAC_fetch(NULL, "HMAC", NULL);
-    k->ctx = hmac ? EVP_MAC_CTX_new(hmac) : NULL;
+    if (hmac)
+        k->ctx = EVP_MAC_CTX_new(hmac);
+    else
+        k->ctx = NULL;
     EVP_MAC_free(hmac); // the context holds it
-    return k->ctx && EVP_MAC_init(k->ctx, secret, n, params) == 1 ? 0 : ERR_CRYPTO;
+    if (k->ctx && EVP_MAC_init(k->ctx, secret, n, params) == 1)
+        return 0;
+    return ERR_CRYPTO;
 }
 
 static const struct tsig_algorithm *algorithm_of(const char *text, size_t n)
@@ -82,13 +87,19 @@ int tsig_key_parse(const char *text, size_t n, const char *name, struct tsig_key
         return ERR_NOMEM;
     k->algorithm = algorithm;
     k->name_n = dns_name_from_text(name, k->name);
-    int rc = k->name_n && name_n < sizeof k->text ? 0 : ERR_INVAL;
+    int rc = ERR_INVAL;
+    if (k->name_n && name_n < sizeof k->text)
+        rc = 0;
     if (!rc)
         memcpy(k->text, name, name_n + 1);
     if (!rc && b64_parse(second + 1, (size_t)(end - second - 1), secret, sizeof secret, &secret_n))
         rc = ERR_INVAL;
-    if (!rc)
-        rc = secret_n < SECRET_LEAST ? ERR_RANGE : key_init(k, secret, secret_n);
+    if (!rc) {
+        if (secret_n < SECRET_LEAST)
+            rc = ERR_RANGE;
+        else
+            rc = key_init(k, secret, secret_n);
+    }
     OPENSSL_cleanse(secret, sizeof secret);
     if (rc)
         tsig_key_free(k);
@@ -119,7 +130,9 @@ static int key_load(const char *dir, const char *name, struct diag *diag, struct
                  name, SECRET_LEAST, err_text(rc));
     if (text.n)
         OPENSSL_cleanse(text.p, text.n);
-    return rc == ERR_NOMEM || rc == ERR_CRYPTO ? rc : 0;
+    if (rc == ERR_NOMEM || rc == ERR_CRYPTO)
+        return rc;
+    return 0;
 }
 
 static void keys_free(void *self)

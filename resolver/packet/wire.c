@@ -124,9 +124,12 @@ static bool read_additional(struct cursor *c, struct dns_query *q)
     q->edns_version = (uint8_t)(ttl >> 16);
     q->dnssec_ok = ttl & 0x8000;
     q->compact_ok = ttl & 0x4000;
-    q->udp_bytes = size < DNS_UDP_LEAST     ? DNS_UDP_LEAST
-                   : size > DNS_UDP_CEILING ? DNS_UDP_CEILING
-                                            : size;
+    if (size < DNS_UDP_LEAST)
+        q->udp_bytes = DNS_UDP_LEAST;
+    else if (size > DNS_UDP_CEILING)
+        q->udp_bytes = DNS_UDP_CEILING;
+    else
+        q->udp_bytes = size;
     // a later version may write them another way
     return q->edns_version > 0 || read_options(rdata, q);
 }
@@ -161,7 +164,9 @@ static int read_sections(struct cursor *c, const uint16_t counts[4], struct dns_
         return DNS_FORMERR;
     if (q->edns && q->edns_version > 0)
         return DNS_BADVERS;
-    return q->has_question || q->cookie ? DNS_NOERROR : DNS_FORMERR;
+    if (q->has_question || q->cookie)
+        return DNS_NOERROR;
+    return DNS_FORMERR;
 }
 
 int dns_query_parse(const uint8_t *p, size_t n, struct dns_query *q)
@@ -222,7 +227,9 @@ size_t dns_name_from_mailbox(const char *address, uint8_t out[DNS_NAME_MAX])
 {
     uint8_t rest[DNS_NAME_MAX];
     const char *at = strchr(address, '@');
-    size_t local = at ? (size_t)(at - address) : 0;
+    size_t local = 0;
+    if (at)
+        local = (size_t)(at - address);
     if (!at)
         return dns_name_from_text(address, out);
     size_t n = dns_name_from_text(at + 1, rest);

@@ -10,7 +10,10 @@ void geo_view_set(struct geo_view *v, const struct geo *g, const struct topology
     v->same = g && g->n_regions <= t->n_regions;
     for (size_t i = 0; g && i < g->n_regions; i++) {
         const struct region *r = topology_region(t, g->regions[i]);
-        v->region[i] = r ? r->index : REGION_NONE;
+        if (r)
+            v->region[i] = r->index;
+        else
+            v->region[i] = REGION_NONE;
         v->same &= v->region[i] == i;
     }
 }

@@ -30,7 +30,9 @@ struct build {
 static int keep(struct build *b, const struct cidr *net, enum layer layer, uint32_t value)
 {
     if (b->n == b->room) {
-        size_t room = b->room ? 2 * b->room : 1024;
+        size_t room = 1024;
+        if (b->room)
+            room = 2 * b->room;
         struct prefix_entry *e = mem_realloc(b->entries, room * sizeof *e);
         if (!e)
             return ERR_NOMEM;
@@ -53,7 +55,10 @@ static int add_latencies(struct build *b)
             // a region stands once
             m[end - i] = (struct geo_measure){l.rows[end].region, l.rows[end].us};
         uint32_t at = geo_rank(&b->ranks, GEO_LATENCY, m, end - i, s->latency_margin_ms * 1000);
-        rc = at ? keep(b, &l.rows[i].net, LAYER_LATENCY, at) : ERR_NOMEM;
+        if (at)
+            rc = keep(b, &l.rows[i].net, LAYER_LATENCY, at);
+        else
+            rc = ERR_NOMEM;
         b->g->n_latency++;
     }
     if (!rc && l.n_unknown)
@@ -78,7 +83,9 @@ static uint32_t rank_place(void *ctx, int32_t latitude, int32_t longitude)
         if (b->t->regions[i].has_location)
             m[n++] = (struct geo_measure){(uint8_t)i, geo_km(b->globe, &here, &b->points[i])};
     uint32_t at = geo_rank(&b->ranks, GEO_MAXMIND, m, n, b->t->routing.distance_margin_km);
-    return at && !htab_put(b->places, key, sizeof key, (void *)(uintptr_t)at) ? at : 0;
+    if (at && !htab_put(b->places, key, sizeof key, (void *)(uintptr_t)at))
+        return at;
+    return 0;
 }
 
 static int add_network(void *ctx, const struct cidr *net, uint32_t value)
@@ -122,9 +129,11 @@ static int freeze(struct build *b)
     const char **names = arena_array(&g->arena, b->t->n_regions, sizeof *names);
     if (!names)
         return ERR_NOMEM;
-    for (size_t i = 0; i < b->t->n_regions; i++)
-        if (!(names[i] = arena_strdup(&g->arena, b->t->regions[i].name)))
+    for (size_t i = 0; i < b->t->n_regions; i++) {
+        names[i] = arena_strdup(&g->arena, b->t->regions[i].name);
+        if (!names[i])
             return ERR_NOMEM;
+    }
     g->regions = names;
     g->n_regions = b->t->n_regions;
     g->n_rankings = b->ranks.n;

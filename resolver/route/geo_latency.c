@@ -54,7 +54,9 @@ static void keep(struct reading *r, const struct geo_latency *row)
 {
     struct geo_latencies *l = r->out;
     if (l->n == l->room) {
-        size_t room = l->room ? 2 * l->room : 1024;
+        size_t room = 1024;
+        if (l->room)
+            room = 2 * l->room;
         struct geo_latency *rows = mem_realloc(l->rows, room * sizeof *rows);
         r->nomem |= !rows;
         if (!rows)
@@ -106,7 +108,9 @@ static int by_network(const void *a, const void *b)
         c = (int)x->net.bits - (int)y->net.bits;
     if (!c)
         c = (int)x->region - (int)y->region;
-    return c ? c : (x->line > y->line) - (x->line < y->line);
+    if (c)
+        return c;
+    return (x->line > y->line) - (x->line < y->line);
 }
 
 static void check_twice(struct reading *r)
@@ -131,7 +135,10 @@ int geo_latency_parse(const char *text, size_t n, const char *path, const struct
         const char *stop = memchr(p, '\n', (size_t)(end - p));
         size_t len = (size_t)((stop ? stop : end) - p);
         const char *from = p;
-        p = stop ? stop + 1 : end;
+        if (stop)
+            p = stop + 1;
+        else
+            p = end;
         r.line++;
         if (len && from[len - 1] == '\r')
             len--;
@@ -151,7 +158,9 @@ int geo_latency_parse(const char *text, size_t n, const char *path, const struct
     check_twice(&r);
     if (r.nomem || diag_count(diag) > said) {
         geo_latencies_done(&l);
-        return r.nomem ? ERR_NOMEM : ERR_INVAL;
+        if (r.nomem)
+            return ERR_NOMEM;
+        return ERR_INVAL;
     }
     *out = l;
     return 0;

@@ -46,7 +46,9 @@ static int open_copy(const char *path, struct diag *diag, MMDB_s *out)
     char name[64];
     buf_init(&text, 0);
     int rc = file_read(path, GEO_MAXMIND_MAX_BYTES, &text);
-    AUTO_CLOSE int fd = rc ? -1 : memfd_create("maxmind", MFD_CLOEXEC);
+    AUTO_CLOSE int fd = -1;
+    if (!rc)
+        fd = memfd_create("maxmind", MFD_CLOEXEC);
     if (!rc && fd < 0)
         rc = err_from_errno(errno);
     if (!rc)
@@ -60,7 +62,9 @@ static int open_copy(const char *path, struct diag *diag, MMDB_s *out)
     if (status == MMDB_SUCCESS)
         return 0;
     diag_add(diag, path, 0, "not a MaxMind database: %s", MMDB_strerror(status));
-    return status == MMDB_OUT_OF_MEMORY_ERROR ? ERR_NOMEM : ERR_INVAL;
+    if (status == MMDB_OUT_OF_MEMORY_ERROR)
+        return ERR_NOMEM;
+    return ERR_INVAL;
 }
 
 int geo_maxmind_open(const char *path, struct diag *diag, struct geo_maxmind **out)
@@ -69,7 +73,9 @@ int geo_maxmind_open(const char *path, struct diag *diag, struct geo_maxmind **o
     if (!m)
         return ERR_NOMEM;
     m->path = mem_strdup(path);
-    int rc = m->path ? open_copy(path, diag, &m->db) : ERR_NOMEM;
+    int rc = ERR_NOMEM;
+    if (m->path)
+        rc = open_copy(path, diag, &m->db);
     if (rc) {
         free(m->path);
         free(m);
@@ -118,8 +124,11 @@ static uint32_t value_of(struct walk *w, MMDB_entry_s *e)
 {
     int32_t latitude, longitude;
     void *known = htab_get(w->values, &e->offset, sizeof e->offset);
-    if (known)
-        return known == &none ? NO_LOCATION : (uint32_t)(uintptr_t)known;
+    if (known) {
+        if (known == &none)
+            return NO_LOCATION;
+        return (uint32_t)(uintptr_t)known;
+    }
     uint32_t v = NO_LOCATION;
     if (location_of(e, &latitude, &longitude)) {
         v = w->user->value(w->user->ctx, latitude, longitude);

@@ -13,7 +13,9 @@
 int geo_ranks_init(struct geo_ranks *r)
 {
     *r = (struct geo_ranks){.index = htab_new()};
-    return r->index ? 0 : ERR_NOMEM;
+    if (r->index)
+        return 0;
+    return ERR_NOMEM;
 }
 
 void geo_ranks_done(struct geo_ranks *r)
@@ -26,8 +28,11 @@ void geo_ranks_done(struct geo_ranks *r)
 static int by_value(const void *a, const void *b)
 {
     const struct geo_measure *x = a, *y = b;
-    if (x->value != y->value)
-        return x->value < y->value ? -1 : 1;
+    if (x->value != y->value) {
+        if (x->value < y->value)
+            return -1;
+        return 1;
+    }
     return (int)x->region - (int)y->region;
 }
 
@@ -65,7 +70,9 @@ uint32_t geo_rank(struct geo_ranks *r, enum geo_source source, struct geo_measur
     if (known)
         return (uint32_t)(uintptr_t)known;
     if (r->n == r->room) {
-        size_t room = r->room ? 2 * r->room : 64;
+        size_t room = 64;
+        if (r->room)
+            room = 2 * r->room;
         struct geo_ranking *list = mem_realloc(r->list, room * sizeof *list);
         if (!list)
             return 0;
@@ -93,10 +100,15 @@ static int64_t sin_q60(int64_t x)
 static int64_t sin_of(int32_t angle)
 {
     bool minus = angle < 0;
-    int32_t a = minus ? -angle : angle;
-    a = a > 900000 ? 1800000 - a : a;
+    int32_t a = angle;
+    if (minus)
+        a = -angle;
+    if (a > 900000)
+        a = 1800000 - a;
     int64_t s = sin_q60((int64_t)((__int128)a * PI_Q60 / 1800000));
-    return minus ? -s : s;
+    if (minus)
+        return -s;
+    return s;
 }
 
 static int64_t cos_of(int32_t angle)
@@ -123,7 +135,11 @@ void geo_globe_init(struct geo_globe *g)
     for (uint32_t k = 0; k <= GEO_KM_MAX;
          k++) { // of half the arc: (k + 1/2) / (2 * radius), the chord is twice its sine
         int64_t arc = (int64_t)(((__int128)(2 * k + 1) << 60) / (4 * RADIUS_KM));
-        int64_t half = arc < PI_Q60 / 2 ? sin_q60(arc) : (int64_t)1 << 60;
+        int64_t half;
+        if (arc < PI_Q60 / 2)
+            half = sin_q60(arc);
+        else
+            half = (int64_t)1 << 60;
         g->chord2[k] = (uint64_t)((__int128)half * half >> 58);
     }
 }

@@ -67,7 +67,9 @@ static struct signature signature_of(const char *path)
 
 static void set_error(struct geo_watch *w, const struct diag *d)
 {
-    AUTO_FREE char *text = d && diag_count(d) ? diag_text(d) : NULL;
+    AUTO_FREE char *text = NULL;
+    if (d && diag_count(d))
+        text = diag_text(d);
     pthread_mutex_lock(&w->lock);
     snprintf(w->error, sizeof w->error, "%s", text ? text : "");
     pthread_mutex_unlock(&w->lock);
@@ -151,11 +153,16 @@ int geo_watch_start(struct snapshot *topology, unsigned look_ms, struct geo_watc
     if (!w)
         return ERR_NOMEM;
     w->topology_cell = topology;
-    w->look_ms = look_ms ? (int)look_ms : LOOK_MS;
+    if (look_ms)
+        w->look_ms = (int)look_ms;
+    else
+        w->look_ms = LOOK_MS;
     snapshot_init(&w->cell);
     pthread_mutex_init(&w->lock, NULL);
     w->stop = eventfd(0, EFD_CLOEXEC);
-    int rc = w->stop < 0 ? err_from_errno(errno) : 0;
+    int rc = 0;
+    if (w->stop < 0)
+        rc = err_from_errno(errno);
     if (!rc && look(w))
         build(w);
     if (!rc && thread_start(&w->thread, watch_main, w))

@@ -76,7 +76,9 @@ uint64_t rendezvous_cost(uint64_t key, const char *name)
 {
     uint64_t h = mix(key ^ hash((const uint8_t *)name, strlen(name))) | 1;
     int top = 63 - __builtin_clzll(h);
-    uint64_t fraction = top ? h << (64 - top) : 0; // below the leading one
+    uint64_t fraction = 0; // below the leading one
+    if (top)
+        fraction = h << (64 - top);
     uint64_t low = log2_table[fraction >> 56], high = log2_table[(fraction >> 56) + 1];
     uint64_t log =
         ((uint64_t)top << 32) + low + ((high - low) * (fraction >> 24 & 0xffffffff) >> 32);

@@ -30,8 +30,9 @@ static void orders_of(const struct route_context *c, const struct ip *client, st
 {
     const struct topology *t = c->topology;
     const struct routing_override *o = catalogue_override(t->catalogue, client);
-    const struct geo_ranking *g =
-        o || !c->geo || !c->geo->geo ? NULL : geo_lookup(c->geo->geo, client);
+    const struct geo_ranking *g = NULL;
+    if (!o && c->geo && c->geo->geo)
+        g = geo_lookup(c->geo->geo, client);
     out->override_ = o;
     out->ranking = g;
     out->list[0].n = 0;
@@ -50,7 +51,11 @@ static region_set tier_next(const struct order *o, size_t *at)
 {
     region_set out = 0;
     do {
-        uint8_t region = o->translate ? o->translate[o->regions[*at]] : o->regions[*at];
+        uint8_t region;
+        if (o->translate)
+            region = o->translate[o->regions[*at]];
+        else
+            region = o->regions[*at];
         if (region != REGION_NONE)
             out |= (region_set)1 << region;
         ++*at;
@@ -79,7 +84,9 @@ uint8_t route_stamp_moving(const struct route_context *c, const struct catalogue
     uint8_t stamp = catalogue_stamp(r, region);
     if (!m || m->was == STAMP_GONE)
         return stamp;
-    return c->now_s >= m->since_s && is_published(c, region, stamp) ? stamp : m->was;
+    if (c->now_s >= m->since_s && is_published(c, region, stamp))
+        return stamp;
+    return m->was;
 }
 
 static uint8_t first_of(region_set s)
@@ -92,7 +99,9 @@ static uint8_t headroom_of(const struct route_context *c, uint8_t region, uint8_
     if (c->map)
         return health_headroom(c->map, c->topology->catalogue->regions[region].first_stamp + stamp);
     const struct health_target *target = health_target_of(c->health, c->topology, region, stamp);
-    return target ? target->headroom : HEALTH_HEADROOM_FULL;
+    if (target)
+        return target->headroom;
+    return HEALTH_HEADROOM_FULL;
 }
 
 struct deciding { // one decision under way
@@ -134,7 +143,9 @@ static enum route_state state_of(const struct deciding *d, region_set bit,
         return ROUTE_DRAINED;
     if (!s->up)
         return ROUTE_UNHEALTHY;
-    return s->is_short ? ROUTE_SHORT : ROUTE_OPEN;
+    if (s->is_short)
+        return ROUTE_SHORT;
+    return ROUTE_OPEN;
 }
 
 static struct route_step step_of(const struct deciding *d, uint64_t key, uint8_t region)
@@ -226,7 +237,8 @@ static bool weights_decide(const struct catalogue_registry *r, const struct rout
         const struct route_step *s = &out->steps[i];
         if (s->tier > out->steps[out->chosen].tier)
             break;
-        tier = s->tier == number ? tier : 0;
+        if (s->tier != number)
+            tier = 0;
         number = s->tier;
         tier |= (region_set)1 << s->region;
         if (is_shared(r, tier))
@@ -345,20 +357,32 @@ uint8_t route_scope(const struct route_context *c, const struct route_client *cl
     uint8_t bits = catalogue_override_depth(cat, ip);
     if (c->geo && c->geo->geo && !catalogue_override(cat, ip)) {
         uint8_t measured = prefix_map_depth(&c->geo->geo->map, ip);
-        bits = measured > bits ? measured : bits;
+        if (measured > bits)
+            bits = measured;
     }
-    uint8_t least = by_weight ? (v4 ? 96 + RENDEZVOUS_V4_BITS : RENDEZVOUS_V6_BITS) : 0;
-    bits = bits > least ? bits : least;
+    uint8_t least = 0;
+    if (by_weight) {
+        if (v4)
+            least = 96 + RENDEZVOUS_V4_BITS;
+        else
+            least = RENDEZVOUS_V6_BITS;
+    }
+    if (bits <= least)
+        bits = least;
     if (!v4 || !bits)
         return bits;
-    return bits > 96 ? (uint8_t)(bits - 96) : 1; // not 0: some IPv6 networks have another answer
+    if (bits > 96) // not 0: some IPv6 networks have another answer
+        return (uint8_t)(bits - 96);
+    return 1;
 }
 
 const char *route_state_name(enum route_state s)
 {
     static const char *const names[] = {"open",    "unhealthy", "short",
                                         "drained", "off",       "no_replica"};
-    return (size_t)s < ARRAY_LEN(names) ? names[s] : "unknown";
+    if ((size_t)s < ARRAY_LEN(names))
+        return names[s];
+    return "unknown";
 }
 
 const char *route_state_text(enum route_state s)
@@ -371,18 +395,24 @@ const char *route_state_text(enum route_state s)
         "global routing is off for this replica",
         "the registry has no replica there",
     };
-    return (size_t)s < ARRAY_LEN(texts) ? texts[s] : "unknown";
+    if ((size_t)s < ARRAY_LEN(texts))
+        return texts[s];
+    return "unknown";
 }
 
 const char *route_placed_name(enum route_placed p)
 {
     static const char *const names[] = {"override", "latency", "distance", "order"};
-    return (size_t)p < ARRAY_LEN(names) ? names[p] : "unknown";
+    if ((size_t)p < ARRAY_LEN(names))
+        return names[p];
+    return "unknown";
 }
 
 const char *route_mode_name(enum route_mode m)
 {
     static const char *const names[] = {"healthy", "all_short", "fail_open", "all_drained",
                                         "nowhere"};
-    return (size_t)m < ARRAY_LEN(names) ? names[m] : "unknown";
+    if ((size_t)m < ARRAY_LEN(names))
+        return names[m];
+    return "unknown";
 }

@@ -15,12 +15,16 @@ static const struct view *by_listener(const struct topology *t, const struct end
         size_t half = n / 2;
         const struct view_listener *l = &x->listeners[low + half];
         int c = memcmp(l->at.ip.b, at->ip.b, sizeof at->ip.b);
-        c = c ? c : l->at.port - at->port;
+        if (!c)
+            c = l->at.port - at->port;
         if (c == 0)
             return &t->views[l->view];
-        if (c < 0)
+        if (c < 0) {
             low += half + 1;
-        n = c < 0 ? n - half - 1 : half;
+            n = n - half - 1;
+        } else {
+            n = half;
+        }
     }
     return NULL;
 }
@@ -35,10 +39,17 @@ static const struct view *by_source(const struct topology *t, const struct ip *s
         bool after = memcmp(x->sources[low + half].cidr.ip.b, source->b, sizeof source->b) > 0;
         if (!after)
             low += half + 1;
-        n = after ? half : n - half - 1;
+        if (after)
+            n = half;
+        else
+            n = n - half - 1;
     }
-    const struct view_source *last = low ? &x->sources[low - 1] : NULL;
-    return last && cidr_contains(&last->cidr, source) ? &t->views[last->view] : NULL;
+    const struct view_source *last = NULL;
+    if (low)
+        last = &x->sources[low - 1];
+    if (last && cidr_contains(&last->cidr, source))
+        return &t->views[last->view];
+    return NULL;
 }
 
 static bool may_ask(const struct access_list *a, const struct ip *source)
@@ -51,7 +62,9 @@ static bool may_ask(const struct access_list *a, const struct ip *source)
 int view_choose(const struct topology *t, const struct endpoint *listener, const struct ip *source,
                 const struct view **out_view)
 {
-    const struct view *v = listener && t->view_index.n_listeners ? by_listener(t, listener) : NULL;
+    const struct view *v = NULL;
+    if (listener && t->view_index.n_listeners)
+        v = by_listener(t, listener);
     if (v && v->n_sources && !cidr_set_contains(v->sources, v->n_sources, source))
         return ERR_DENIED;
     if (!v && t->view_index.n_sources)

@@ -32,7 +32,9 @@ static bool is_wildcard(const struct ip *ip)
 static void tune(int fd, int family, int type)
 {
     int omit4 = IP_PMTUDISC_OMIT, omit6 = IPV6_PMTUDISC_OMIT, out = TCP_SNDBUF_BYTES, on = 1;
-    int in = type == SOCK_STREAM ? TCP_RCVBUF_BYTES : UDP_RCVBUF_BYTES;
+    int in = UDP_RCVBUF_BYTES;
+    if (type == SOCK_STREAM)
+        in = TCP_RCVBUF_BYTES;
     if (type == SOCK_STREAM || setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &in, sizeof in))
         (void)setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &in, sizeof in);
     if (type == SOCK_STREAM) {
@@ -64,7 +66,9 @@ static int probe_one(const struct endpoint *at, int type)
     int e = errno;
     close(fd);
     errno = e;
-    return ok ? 0 : -1;
+    if (ok)
+        return 0;
+    return -1;
 }
 
 static bool address_free(const struct endpoint *at, bool tls)
@@ -119,7 +123,9 @@ static int inherited_take(const struct inherited *in, const struct endpoint *at,
                           size_t worker)
 {
     unsigned had = inherited_count(in, at, type);
-    size_t nth = had ? worker % had : 0;
+    size_t nth = 0;
+    if (had)
+        nth = worker % had;
     for (size_t i = 0; had && i < in->n; i++)
         if (is_at(in->fds[i], at, type) && nth-- == 0)
             return fcntl(in->fds[i], F_DUPFD_CLOEXEC, 0);
@@ -138,10 +144,12 @@ static int open_socket(const struct bound *b, int type)
               !setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on);
     if (ok && sa.ss_family == AF_INET6)
         ok = !setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on);
-    if (ok && b->wildcard && type == SOCK_DGRAM)
-        ok = sa.ss_family == AF_INET6
-                 ? !setsockopt(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, &on, sizeof on)
-                 : !setsockopt(fd, IPPROTO_IP, IP_PKTINFO, &on, sizeof on);
+    if (ok && b->wildcard && type == SOCK_DGRAM) {
+        if (sa.ss_family == AF_INET6)
+            ok = !setsockopt(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, &on, sizeof on);
+        else
+            ok = !setsockopt(fd, IPPROTO_IP, IP_PKTINFO, &on, sizeof on);
+    }
     tune(fd, sa.ss_family, type);
     if (ok && !bind(fd, (struct sockaddr *)&sa, n) && (type != SOCK_STREAM || !listen(fd, 128)))
         return fd;
@@ -222,7 +230,9 @@ static int open_tls(struct bound *b, const struct inherited *in, size_t worker)
 
 static const struct endpoint *listen_at(const struct resolver_listen *l, size_t i)
 {
-    return i < l->n_dns ? &l->dns[i] : &l->tls[i - l->n_dns];
+    if (i < l->n_dns)
+        return &l->dns[i];
+    return &l->tls[i - l->n_dns];
 }
 
 // Before the first of our own is open. May raise the number of workers to what the forerunner had.
@@ -232,9 +242,15 @@ static int probe_all(const struct resolver_listen *l, const struct inherited *in
     for (size_t i = 0; i < l->n_dns + l->n_tls; i++) {
         bool tls = i >= l->n_dns;
         unsigned had = inherited_count(in, listen_at(l, i), tls ? SOCK_STREAM : SOCK_DGRAM);
-        if (had > *n_workers)
-            *n_workers = had < WORKERS_MAX ? had : WORKERS_MAX;
-        int rc = had ? 0 : probe_address(listen_at(l, i), tls, l->until_mono_ms);
+        if (had > *n_workers) {
+            if (had < WORKERS_MAX)
+                *n_workers = had;
+            else
+                *n_workers = WORKERS_MAX;
+        }
+        int rc = 0;
+        if (!had)
+            rc = probe_address(listen_at(l, i), tls, l->until_mono_ms);
         if (rc)
             return bind_failed(listen_at(l, i), rc, diag);
     }
@@ -248,10 +264,17 @@ static int open_all(struct resolver_sockets *s, const struct resolver_listen *l,
     for (size_t i = 0; i < n * s->n_workers; i++) {
         struct bound *b = &s->bound[i];
         // later workers share the first one's port
-        b->at = i < n ? *listen_at(l, i) : s->bound[i % n].at;
+        if (i < n)
+            b->at = *listen_at(l, i);
+        else
+            b->at = s->bound[i % n].at;
         b->tls = i % n >= l->n_dns;
         b->wildcard = is_wildcard(&b->at.ip);
-        int rc = b->tls ? open_tls(b, in, i / n) : open_both(b, in, i / n);
+        int rc;
+        if (b->tls)
+            rc = open_tls(b, in, i / n);
+        else
+            rc = open_both(b, in, i / n);
         if (rc)
             return bind_failed(&b->at, rc, diag);
     }
@@ -300,8 +323,12 @@ int resolver_rebind(const struct resolver_listen *l, unsigned n_workers, const i
 size_t resolver_sockets_count(const struct resolver_sockets *s)
 {
     size_t n = 0;
-    for (size_t i = 0; i < s->n_endpoints * s->n_workers; i++)
-        n += s->bound[i].tls ? 1 : 2;
+    for (size_t i = 0; i < s->n_endpoints * s->n_workers; i++) {
+        if (s->bound[i].tls)
+            n++;
+        else
+            n += 2;
+    }
     return n;
 }
 

@@ -62,7 +62,9 @@ static bool use_pem(SSL_CTX *ctx, struct bytes pem)
 {
     BIO *certs = BIO_new_mem_buf(pem.p, (int)pem.n), *keys = BIO_new_mem_buf(pem.p, (int)pem.n);
     X509 *x = certs ? PEM_read_bio_X509(certs, NULL, no_password, NULL) : NULL, *link;
-    EVP_PKEY *key = keys ? PEM_read_bio_PrivateKey(keys, NULL, no_password, NULL) : NULL;
+    EVP_PKEY *key = NULL;
+    if (keys)
+        key = PEM_read_bio_PrivateKey(keys, NULL, no_password, NULL);
     bool ok = x && key && SSL_CTX_use_certificate(ctx, x) == 1;
     while (ok && (link = PEM_read_bio_X509(certs, NULL, no_password, NULL)))
         if (SSL_CTX_add0_chain_cert(ctx, link) != 1) {
@@ -204,7 +206,9 @@ ssize_t dot_read(struct dot_session *s, void *p, size_t n)
     s->n_reads = 0;
     int rc = SSL_read_ex(s->ssl, p, n, &got);
     s->wants_write = false;
-    return rc == 1 ? (ssize_t)got : outcome(s, rc);
+    if (rc == 1)
+        return (ssize_t)got;
+    return outcome(s, rc);
 }
 
 ssize_t dot_write(struct dot_session *s, const void *p, size_t n)
@@ -216,8 +220,14 @@ ssize_t dot_write(struct dot_session *s, const void *p, size_t n)
     s->n_reads = 0;
     int rc = SSL_write_ex(s->ssl, p, n, &sent);
     s->wants_write = false;
-    ssize_t got = rc == 1 ? (ssize_t)sent : outcome(s, rc);
-    return got == 0 ? DOT_BROKEN : got; // the other side said goodbye to our direction
+    ssize_t got;
+    if (rc == 1)
+        got = (ssize_t)sent;
+    else
+        got = outcome(s, rc);
+    if (got == 0) // the other side said goodbye to our direction
+        return DOT_BROKEN;
+    return got;
 }
 
 bool dot_wants_write(const struct dot_session *s)

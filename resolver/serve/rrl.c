@@ -64,12 +64,18 @@ static enum kind kind_of(const struct answer_info *info, const uint8_t *response
     if (info->rcode != DNS_NOERROR && info->rcode != DNS_NXDOMAIN)
         return KIND_ERROR;
     bool answers = response[6] || response[7], denies = response[8] || response[9];
-    return info->rcode == DNS_NOERROR && answers && !denies ? KIND_ANSWER : KIND_ABSENT;
+    if (info->rcode == DNS_NOERROR && answers && !denies)
+        return KIND_ANSWER;
+    return KIND_ABSENT;
 }
 
 static unsigned rate_of(const struct node_dns_rrl *s, enum kind kind)
 {
-    return kind == KIND_ANSWER ? s->answers : kind == KIND_ABSENT ? s->absent : s->errors;
+    if (kind == KIND_ANSWER)
+        return s->answers;
+    if (kind == KIND_ABSENT)
+        return s->absent;
+    return s->errors;
 }
 
 // Network, kind and, for answers, the question without regard to case.
@@ -81,8 +87,12 @@ static uint64_t hash_of(const struct rrl *r, const struct ip *client, enum kind 
     memcpy(in + 1, client->b, n_net);
     if (kind != KIND_ANSWER)
         return siphash24(&r->key, in, at);
-    for (size_t i = 0; i < n; i++, at++)
-        in[at] = question[i] >= 'A' && question[i] <= 'Z' ? question[i] | 0x20 : question[i];
+    for (size_t i = 0; i < n; i++, at++) {
+        if (question[i] >= 'A' && question[i] <= 'Z')
+            in[at] = question[i] | 0x20;
+        else
+            in[at] = question[i];
+    }
     return siphash24(&r->key, in, at);
 }
 
@@ -114,7 +124,8 @@ static bool spend(struct account *a, unsigned rate, int64_t full, uint32_t now_m
     // a thousandth per millisecond and answer per second
     int64_t credit = a->credit + (int64_t)(now_ms - a->at_ms) * rate;
     a->at_ms = now_ms;
-    credit = credit > full ? full : credit;
+    if (credit > full)
+        credit = full;
     bool ok = credit >= MILLI;
     a->credit = (int32_t)(ok ? credit - MILLI : credit);
     return ok;
@@ -131,12 +142,15 @@ enum rrl_verdict rrl_judge(struct rrl *r, const struct ip *client, const struct 
     if (!rate)
         return RRL_SEND;
     int64_t full = (int64_t)rate * s->burst_s * MILLI;
-    full = full > INT32_MAX ? INT32_MAX : full;
+    if (full > INT32_MAX)
+        full = INT32_MAX;
     uint64_t hash = hash_of(r, client, kind, response + DNS_HEADER_BYTES, info->question_n);
     struct account *a = account_of(r, hash, (uint32_t)now_ms, (int32_t)full);
     if (spend(a, rate, full, (uint32_t)now_ms) || is_exempt(s, client))
         return RRL_SEND;
-    return s->slip && ++a->n_over % s->slip == 0 ? RRL_SLIP : RRL_DROP;
+    if (s->slip && ++a->n_over % s->slip == 0)
+        return RRL_SLIP;
+    return RRL_DROP;
 }
 
 size_t rrl_slip(uint8_t *response, const struct answer_info *info)

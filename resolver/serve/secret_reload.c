@@ -72,7 +72,11 @@ static int read_cookies(struct secret_reload *u, struct diag *diag)
 {
     const struct node_dns_cookies *s = &u->settings->cookies;
     struct cookies *c;
-    int rc = s->secret ? cookies_load(s->secret, diag, &c) : cookies_new_random(&c);
+    int rc;
+    if (s->secret)
+        rc = cookies_load(s->secret, diag, &c);
+    else
+        rc = cookies_new_random(&c);
     if (rc)
         return rc;
     c->required = s->required;
@@ -138,11 +142,16 @@ int secret_reload_start(const struct node_dns *settings, const char *pem_path, u
         return ERR_NOMEM;
     u->settings = settings;
     u->pem_path = pem_path;
-    u->look_ms = look_ms ? (int)look_ms : LOOK_MS;
+    if (look_ms)
+        u->look_ms = (int)look_ms;
+    else
+        u->look_ms = LOOK_MS;
     snapshot_init(&u->cookies);
     snapshot_init(&u->identity);
     u->stop = eventfd(0, EFD_CLOEXEC);
-    int rc = u->stop < 0 ? err_from_errno(errno) : 0;
+    int rc = 0;
+    if (u->stop < 0)
+        rc = err_from_errno(errno);
     if (settings->cookies.secret)
         // before it is read: a change in between is seen again
         u->secret = stamp_of(settings->cookies.secret);

@@ -163,7 +163,9 @@ void worker_pause_accept(struct worker *w)
 // What is due by time alone.
 static void worker_tick(struct worker *w, int64_t *swept_ms)
 {
-    int64_t sweep_ms = w->yield_until_ms ? YIELD_TICK_MS : SWEEP_MS;
+    int64_t sweep_ms = SWEEP_MS;
+    if (w->yield_until_ms)
+        sweep_ms = YIELD_TICK_MS;
     if (!w->n_conns && !w->accept_again_ms && !w->wait_queue.n_used)
         return;
     int64_t now = clock_mono_ms();
@@ -181,17 +183,28 @@ static void worker_tick(struct worker *w, int64_t *swept_ms)
 // What was published since the last turn.
 static void take_snapshots(struct worker *w)
 {
-    const struct topology_frame *frame = w->context.topology ? w->context.topology->frame : NULL;
+    const struct topology_frame *frame = NULL;
+    if (w->context.topology)
+        frame = w->context.topology->frame;
     uint64_t health = w->health.generation, geo = w->geo.generation;
     w->context.topology = snapshot_reader_get(&w->topology, w->topology_cell);
     w->context.health = snapshot_reader_get(&w->health, w->health_cell);
     if (w->cookies_cell)
         w->context.cookies = snapshot_reader_get(&w->cookies, w->cookies_cell);
-    const struct frontend *f =
-        w->frontend_cell ? snapshot_reader_get(&w->frontend, w->frontend_cell) : NULL;
-    w->context.history = f ? f->history : NULL;
-    w->context.frontend = f ? f->history->zone : NULL;
-    w->context.tsig_keys = f ? f->keys : NULL;
+    const struct frontend *f = NULL;
+    if (w->frontend_cell)
+        f = snapshot_reader_get(&w->frontend, w->frontend_cell);
+    if (f) {
+        w->context.history = f->history;
+        w->context.frontend = f->history->zone;
+    } else {
+        w->context.history = NULL;
+        w->context.frontend = NULL;
+    }
+    if (f)
+        w->context.tsig_keys = f->keys;
+    else
+        w->context.tsig_keys = NULL;
     w->context.now_s = clock_wall_ms() / 1000;
     if (w->rrl)
         w->now_ms = clock_mono_ms();
@@ -221,7 +234,11 @@ static int turn_ms(const struct worker *w)
         return YIELD_TICK_MS;
     if (w->wait_queue.n_used)
         return LOT_TICK_MS;
-    return w->accept_again_ms ? ACCEPT_PAUSE_MS : w->n_conns ? SWEEP_MS : -1;
+    if (w->accept_again_ms)
+        return ACCEPT_PAUSE_MS;
+    if (w->n_conns)
+        return SWEEP_MS;
+    return -1;
 }
 
 // A successor has the same sockets: what is in their queues is its to read. Here goes on what was
@@ -363,7 +380,9 @@ static int watch_source(struct worker *w, struct source *s, int fd, enum source_
 {
     *s = (struct source){kind, b};
     struct epoll_event ev = {.events = EPOLLIN, .data.ptr = s};
-    return epoll_ctl(w->epoll, EPOLL_CTL_ADD, fd, &ev) ? err_from_errno(errno) : 0;
+    if (epoll_ctl(w->epoll, EPOLL_CTL_ADD, fd, &ev))
+        return err_from_errno(errno);
+    return 0;
 }
 
 static int worker_init(struct worker *w, const struct resolver_options *o, struct bound *bound,
@@ -441,10 +460,19 @@ static int start_workers(struct resolver *r, const struct resolver_options *o)
         w->context.forwarder = r->forwarder;
         w->settings = &r->settings;
         w->geo_cell = geo_watch_cell(r->geo);
-        w->dnssec_cell = o->signing ? signing_cell(o->signing) : NULL;
-        w->context.signer = o->signing ? signing_signer(o->signing) : NULL;
+        if (o->signing)
+            w->dnssec_cell = signing_cell(o->signing);
+        else
+            w->dnssec_cell = NULL;
+        if (o->signing)
+            w->context.signer = signing_signer(o->signing);
+        else
+            w->context.signer = NULL;
         journal_writer_init(&r->journal, &r->settings, i, &w->writer);
-        w->cookies_cell = r->settings.cookies.enabled ? secret_reload_cookies(r->upkeep) : NULL;
+        if (r->settings.cookies.enabled)
+            w->cookies_cell = secret_reload_cookies(r->upkeep);
+        else
+            w->cookies_cell = NULL;
         w->identity_cell = secret_reload_identity(r->upkeep);
         r->n_workers++;
         int rc = worker_init(w, o, s->bound + i * s->n_endpoints, s->n_endpoints);
@@ -466,7 +494,9 @@ int resolver_start(const struct resolver_options *o, struct resolver_sockets *s,
     r->signing = o->signing;
     r->workers = mem_zalloc_array(s->n_workers, sizeof *r->workers);
     r->names = metrics_names_new();
-    int rc = r->workers && r->names ? 0 : ERR_NOMEM;
+    int rc = ERR_NOMEM;
+    if (r->workers && r->names)
+        rc = 0;
     if (!rc && o->settings)
         r->settings = *o->settings;
     else if (!rc)
@@ -522,8 +552,12 @@ struct zone *resolver_frontend(const struct resolver *r)
 {
     struct zone *z = NULL;
     const struct worker *w = &r->workers[0]; // all have the same cells
-    struct dnssec *d = w->dnssec_cell ? snapshot_get(w->dnssec_cell) : NULL;
-    struct frontend *f = !d && w->frontend_cell ? snapshot_get(w->frontend_cell) : NULL;
+    struct dnssec *d = NULL;
+    if (w->dnssec_cell)
+        d = snapshot_get(w->dnssec_cell);
+    struct frontend *f = NULL;
+    if (!d && w->frontend_cell)
+        f = snapshot_get(w->frontend_cell);
     if (d)
         z = snapshot_ref(d->zone);
     else if (f)

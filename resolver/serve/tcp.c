@@ -104,9 +104,16 @@ static void make_room(struct worker *w, const struct conn *of)
 // NULL is fine for plain TCP. -1: no certificate yet, or no memory.
 static int open_tls(struct worker *w, const struct bound *b, int fd, struct dot_session **out)
 {
-    struct dot_identity *id = b->tls ? snapshot_reader_get(&w->identity, w->identity_cell) : NULL;
-    *out = id ? dot_session_new(id, fd) : NULL;
-    return b->tls && !*out ? -1 : 0;
+    struct dot_identity *id = NULL;
+    if (b->tls)
+        id = snapshot_reader_get(&w->identity, w->identity_cell);
+    if (id)
+        *out = dot_session_new(id, fd);
+    else
+        *out = NULL;
+    if (b->tls && !*out)
+        return -1;
+    return 0;
 }
 
 static int conn_open(struct worker *w, const struct bound *b, int fd)
@@ -169,12 +176,20 @@ static ssize_t put_some(struct conn *c)
     ssize_t got;
     if (c->tls) {
         got = dot_write(c->tls, p, n);
-        return got == DOT_WAIT ? 0 : got > 0 ? got : -1;
+        if (got == DOT_WAIT)
+            return 0;
+        if (got > 0)
+            return got;
+        return -1;
     }
     do
         got = send(c->fd, p, n, MSG_NOSIGNAL);
     while (got < 0 && errno == EINTR);
-    return got >= 0 ? got : errno == EAGAIN || errno == EWOULDBLOCK ? 0 : -1;
+    if (got >= 0)
+        return got;
+    if (errno == EAGAIN || errno == EWOULDBLOCK)
+        return 0;
+    return -1;
 }
 
 // false: the connection is broken.
@@ -226,7 +241,9 @@ static int answer_transfer(struct worker *w, struct conn *c)
         out_add(c, n);
         return 1;
     }
-    int rc = transfer_failed(c->transfer) ? -1 : 1;
+    int rc = -1;
+    if (!transfer_failed(c->transfer))
+        rc = 1;
     transfer_end(w, c);
     return rc;
 }
@@ -274,7 +291,9 @@ static int answer_frame(struct worker *w, struct conn *c)
 {
     if (c->in_n < 2 || !out_room(c))
         return 0;
-    int rc = c->fresh ? take_header(w, c) : 1;
+    int rc = 1;
+    if (c->fresh)
+        rc = take_header(w, c);
     if (rc <= 0)
         return rc;
     if (c->in_n < 2)
@@ -328,10 +347,18 @@ static ssize_t get_some(struct worker *w, struct conn *c)
             c->opened = true;
             counter_add(&w->n.tls_opened, 1);
         }
-        return got == DOT_WAIT ? -1 : got == DOT_BROKEN ? -2 : got;
+        if (got == DOT_WAIT)
+            return -1;
+        if (got == DOT_BROKEN)
+            return -2;
+        return got;
     }
     ssize_t got = recv(c->fd, p, n, 0);
-    return got >= 0 ? got : errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR ? -1 : -2;
+    if (got >= 0)
+        return got;
+    if (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR)
+        return -1;
+    return -2;
 }
 
 // 1: something came in; 0: not now, or at its end; -1: broken.
@@ -343,7 +370,9 @@ static int fill(struct worker *w, struct conn *c)
     if (n > 0)
         c->in_n += (size_t)n;
     c->eof = n == 0;
-    return n == -2 ? -1 : n > 0;
+    if (n == -2)
+        return -1;
+    return n > 0;
 }
 
 static int answer_all(struct worker *w, struct conn *c)
@@ -365,12 +394,19 @@ static int answer_all(struct worker *w, struct conn *c)
 static uint32_t events_of(const struct conn *c)
 {
     bool reads = !c->eof && c->n_parked < PENDING_PER_CONN;
-    if (c->tls && !c->opened)
-        return dot_wants_write(c->tls) ? EPOLLOUT : EPOLLIN;
+    if (c->tls && !c->opened) {
+        if (dot_wants_write(c->tls))
+            return EPOLLOUT;
+        return EPOLLIN;
+    }
     if (c->out_n || c->transfer)
         return EPOLLOUT;
     // What TLS has decrypted ahead no socket reports: one that can be written to does so at once.
-    return !reads ? 0 : c->tls && dot_has_more(c->tls) ? EPOLLIN | EPOLLOUT : EPOLLIN;
+    if (!reads)
+        return 0;
+    if (c->tls && dot_has_more(c->tls))
+        return EPOLLIN | EPOLLOUT;
+    return EPOLLIN;
 }
 
 static int watch(struct worker *w, struct conn *c)
@@ -386,12 +422,16 @@ static int watch(struct worker *w, struct conn *c)
 void tcp_event(struct worker *w, struct conn *c, uint32_t events)
 {
     // these two: nothing can be sent any more
-    int rc = !(events & (EPOLLERR | EPOLLHUP)) && flush(c) ? 1 : -1;
+    int rc = -1;
+    if (!(events & (EPOLLERR | EPOLLHUP)) && flush(c))
+        rc = 1;
     for (int i = 0; i < ROUNDS_PER_EVENT && rc > 0; i++) {
         if (answer_all(w, c))
             rc = -1;
+        else if (c->out_n || c->transfer || c->n_parked >= PENDING_PER_CONN)
+            rc = 0;
         else
-            rc = c->out_n || c->transfer || c->n_parked >= PENDING_PER_CONN ? 0 : fill(w, c);
+            rc = fill(w, c);
     }
     if (rc > 0 && answer_all(w, c)) // what the last round read
         rc = -1;

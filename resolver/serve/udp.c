@@ -35,7 +35,9 @@ struct batch {
 int udp_batch_new(struct batch **out)
 {
     *out = mem_zalloc(sizeof **out);
-    return *out ? 0 : ERR_NOMEM;
+    if (*out)
+        return 0;
+    return ERR_NOMEM;
 }
 
 // The address a datagram came to: on a wildcard socket it is in the control data. The control data
@@ -174,9 +176,14 @@ size_t udp_serve(struct worker *w, const struct bound *b)
         }
         int got = recvmmsg(b->udp, x->in, BATCH, MSG_DONTWAIT, NULL);
         size_t n = 0;
-        used = got > 0 ? (size_t)got : 0;
+        if (got > 0)
+            used = (size_t)got;
+        else
+            used = 0;
         bool timed = used && metrics_due(w->metrics);
-        int64_t began_us = timed ? clock_mono_us() : 0;
+        int64_t began_us = 0;
+        if (timed)
+            began_us = clock_mono_us();
         fetch_ahead(w, got);
         for (int i = 0; i < got; i++)
             n += answer_datagram(w, b, (size_t)i, n);
@@ -222,7 +229,11 @@ void udp_send(const struct asked *to, uint8_t *p, size_t n)
         uint8_t b[CMSG_SPACE(sizeof(struct in6_pktinfo))];
     } control;
     struct iovec iov = {p, n};
-    const struct endpoint *peer = to->proxy.port ? &to->proxy : &to->remote;
+    const struct endpoint *peer;
+    if (to->proxy.port)
+        peer = &to->proxy;
+    else
+        peer = &to->remote;
     struct msghdr m = {.msg_name = &sa,
                        .msg_namelen = endpoint_to_sockaddr(peer, &sa),
                        .msg_iov = &iov,

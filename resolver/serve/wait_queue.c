@@ -31,7 +31,9 @@ void wait_queue_done(struct wait_queue *q)
 
 static uint32_t free_slot(const struct wait_queue *q)
 {
-    return q->free < PENDING_MAX ? q->free : q->n_touched;
+    if (q->free < PENDING_MAX)
+        return q->free;
+    return q->n_touched;
 }
 
 static void age_append(struct wait_queue *q, uint32_t at)
@@ -53,13 +55,15 @@ struct pending_ticket wait_queue_ticket(const struct wait_queue *q,
                                         const struct pending_query *again, size_t n_query)
 {
     static const struct pending_ticket none;
-    if (again)
-        return again->news == PENDING_RETRY && again->tries < PENDING_RETRIES
-                   ? pending_ticket_of(q->inbox, (uint32_t)(again - q->slots))
-                   : none;
+    if (again) {
+        if (again->news == PENDING_RETRY && again->tries < PENDING_RETRIES)
+            return pending_ticket_of(q->inbox, (uint32_t)(again - q->slots));
+        return none;
+    }
     uint32_t at = free_slot(q);
-    return at < PENDING_MAX && n_query <= PENDING_QUERY_BYTES ? pending_ticket_of(q->inbox, at)
-                                                              : none;
+    if (at < PENDING_MAX && n_query <= PENDING_QUERY_BYTES)
+        return pending_ticket_of(q->inbox, at);
+    return none;
 }
 
 void wait_queue_park(struct worker *w, const struct asked *from, const uint8_t *query, size_t n)
@@ -124,7 +128,9 @@ static size_t take_response(const struct worker *w, const struct pending_query *
     const uint8_t *r = p->response;
     size_t n = p->response_n;
     (void)dns_query_parse(p->query, p->n, &q);
-    size_t max = p->asked.transport == ANSWER_UDP && q.udp_bytes < cap ? q.udp_bytes : cap;
+    size_t max = cap;
+    if (p->asked.transport == ANSWER_UDP && q.udp_bytes < cap)
+        max = q.udp_bytes;
     if (n < DNS_HEADER_BYTES || n > max || !(r[2] & 0x80))
         return 0;
     memcpy(out, r, n);
@@ -137,7 +143,9 @@ static size_t take_response(const struct worker *w, const struct pending_query *
                                  .region = REGION_NONE};
     if (w->context.topology)
         (void)view_choose(w->context.topology, &p->asked.local, &p->asked.remote.ip, &info->view);
-    return q.padding && p->asked.transport == ANSWER_TLS ? forward_message_pad(out, n, max) : n;
+    if (q.padding && p->asked.transport == ANSWER_TLS)
+        return forward_message_pad(out, n, max);
+    return n;
 }
 
 bool wait_queue_answer(struct worker *w, struct pending_query *p, uint8_t *out, size_t cap,
@@ -145,7 +153,10 @@ bool wait_queue_answer(struct worker *w, struct pending_query *p, uint8_t *out, 
 {
     struct answer_info info = {0};
     p->tries++;
-    *out_n = p->news == PENDING_ANSWER ? take_response(w, p, out, cap, &info) : 0;
+    if (p->news == PENDING_ANSWER)
+        *out_n = take_response(w, p, out, cap, &info);
+    else
+        *out_n = 0;
     if (*out_n) {
         worker_about(w, &p->asked);
         worker_count(w, &info);

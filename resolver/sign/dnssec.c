@@ -92,7 +92,8 @@ static int open_keys(struct dnssec *d, const struct topology *t, const char *dir
             continue; // its private half is not needed yet, or any more
         int one = dns_key_open(dir, k, diag, &d->keys[d->n_keys]);
         d->n_keys += !one;
-        rc = rc ? rc : one;
+        if (!rc)
+            rc = one;
     }
     return rc;
 }
@@ -156,7 +157,9 @@ static int apex_records(struct dnssec *d, struct dnssec_zone *z, const struct to
     struct zone_rr *rrs = arena_array(&d->arena, cap, sizeof *rrs);
     struct zone_rr *ds = arena_array(&d->arena, DNSKEY_KEYS_MAX, sizeof *ds);
     size_t n = 0;
-    int rc = rrs && ds ? 0 : ERR_NOMEM;
+    int rc = ERR_NOMEM;
+    if (rrs && ds)
+        rc = 0;
     for (size_t type = 0; type < ARRAY_LEN(types) && !rc; type++) {
         size_t first = n;
         for (size_t i = 0; i < t->dnssec.n_keys && !rc; i++) {
@@ -190,7 +193,9 @@ static int zone_init(struct dnssec *d, struct dnssec_zone *z, const struct topol
                      enum dnskey_zone zone, int64_t now_s, struct signer *memo)
 {
     const struct catalogue *c = t->catalogue;
-    size_t fe = zone == DNSKEY_ZONE_FRONTEND ? 3 : 0;
+    size_t fe = 0;
+    if (zone == DNSKEY_ZONE_FRONTEND)
+        fe = 3;
     uint8_t *apex = arena_alloc(&d->arena, c->apex_n + 3);
     if (!apex)
         return ERR_NOMEM;
@@ -199,7 +204,9 @@ static int zone_init(struct dnssec *d, struct dnssec_zone *z, const struct topol
     z->apex = apex;
     z->apex_n = c->apex_n + fe;
     int rc = choose_keys(d, z, t, zone);
-    return rc ? rc : apex_records(d, z, t, zone, now_s, memo);
+    if (rc)
+        return rc;
+    return apex_records(d, z, t, zone, now_s, memo);
 }
 
 int dnssec_new(const struct topology *t, const char *keys_dir, int64_t now_s, struct signer *memo,

@@ -23,7 +23,9 @@ static uint32_t nsec_ttl(const struct zone *z)
     const struct zone_rr *soa = zone_soa(z);
     const uint8_t *p = soa->rdata + soa->rdata_n - 4;
     uint32_t minimum = (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
-    return minimum < soa->ttl ? minimum : soa->ttl;
+    if (minimum < soa->ttl)
+        return minimum;
+    return soa->ttl;
 }
 
 // `first` to `end`: all records of an owner; `next`: of the owner after it.
@@ -51,10 +53,15 @@ static int add_nsec(struct dnssec_signing *g, const struct zone *z, const struct
     }
     uint8_t rdata[4096];
     size_t rdata_n = nsec_rdata(next->owner, next->owner_n, types, n, rdata, sizeof rdata);
-    const uint8_t *copy = rdata_n ? arena_copy(g->arena, rdata, rdata_n) : NULL;
+    const uint8_t *copy = NULL;
+    if (rdata_n)
+        copy = arena_copy(g->arena, rdata, rdata_n);
     const uint8_t *owner = arena_copy(g->arena, first->owner, first->owner_n);
-    if (!copy || !owner)
-        return rdata_n ? ERR_NOMEM : ERR_TOOBIG;
+    if (!copy || !owner) {
+        if (rdata_n)
+            return ERR_NOMEM;
+        return ERR_TOOBIG;
+    }
     return dnssec_add(
         g, (struct zone_rr){owner, copy, first->owner_n, (uint16_t)rdata_n, DNS_NSEC, nsec_ttl(z)});
 }
@@ -149,7 +156,9 @@ int dnssec_zone_sign(const struct dnssec *d, const struct zone *z, const struct 
     struct dnssec_signing g = {memo,   rrsig_times(RRSIG_ZONE, NULL, 0, now_s),
                                &arena, arena_array(&arena, cap, sizeof(struct zone_rr)),
                                0,      cap};
-    int rc = g.rrs ? chained(d, z, &g, &ordered) : ERR_NOMEM;
+    int rc = ERR_NOMEM;
+    if (g.rrs)
+        rc = chained(d, z, &g, &ordered);
     bool again = !rc && still_right(last, ordered, &g);
     if (!rc && !again)
         rc = sign_sets(&g, d, ordered);

@@ -93,9 +93,9 @@ int signer_ask(struct signer *s, enum signer_class c, const struct signer_what *
     if (w->n > SIGNER_DATA_MAX)
         return ERR_TOOBIG;
     bool nobody = !s->n_threads || atomic_load_explicit(&s->stopping, memory_order_relaxed);
-    int rc = nobody
-                 ? ERR_BUSY
-                 : enqueue(s, c, w, signer_cache_hash(&s->cache[c], w->key_uid, w->data, w->n), t);
+    int rc = ERR_BUSY;
+    if (!nobody)
+        rc = enqueue(s, c, w, signer_cache_hash(&s->cache[c], w->key_uid, w->data, w->n), t);
     if (rc)
         atomic_fetch_add_explicit(&s->refused[c], 1, memory_order_relaxed);
     return rc;
@@ -209,7 +209,10 @@ int signer_new(const struct signer_options *o, struct signer **out)
     sem_init(&s->work, 0, 0);
     if (o->denials_per_s) {
         s->denial_us = 1000000 / o->denials_per_s;
-        s->burst_us = DENIAL_BURST_MS * 1000 > s->denial_us ? DENIAL_BURST_MS * 1000 : s->denial_us;
+        if (DENIAL_BURST_MS * 1000 > s->denial_us)
+            s->burst_us = DENIAL_BURST_MS * 1000;
+        else
+            s->burst_us = s->denial_us;
         s->allowed_us = clock_mono_us() - s->burst_us;
     }
     int rc = random_bytes(secret, sizeof secret);

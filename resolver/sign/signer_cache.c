@@ -203,7 +203,9 @@ static struct cache_set *choose(struct signer_cache *c, struct cache_hash h, uin
     }
     unsigned turn = c->turn++;
     *out_way = turn & (CACHE_WAYS - 1);
-    return turn & CACHE_WAYS ? second : first;
+    if (turn & CACHE_WAYS)
+        return second;
+    return first;
 }
 
 static struct cache_set *place(struct signer_cache *c, struct cache_hash h, uint32_t now_s,

@@ -30,7 +30,9 @@ size_t signer_queue_n(const struct signer_queue *q)
 {
     size_t head = atomic_load_explicit(&q->head, memory_order_relaxed),
            tail = atomic_load_explicit(&q->tail, memory_order_relaxed);
-    return tail > head ? tail - head : 0;
+    if (tail > head)
+        return tail - head;
+    return 0;
 }
 
 // Moves `end` past a place whose cell has come to `turn` of it. NULL: it has not.
@@ -56,7 +58,9 @@ static struct signer_cell *claim(struct signer_queue *q, _Atomic size_t *end, si
 struct signer_job *signer_queue_begin(struct signer_queue *q, size_t *out_at)
 {
     struct signer_cell *c = claim(q, &q->tail, 0, out_at);
-    return c ? &c->job : NULL;
+    if (c)
+        return &c->job;
+    return NULL;
 }
 
 void signer_queue_end(struct signer_queue *q, size_t at)

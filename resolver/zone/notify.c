@@ -107,7 +107,9 @@ static size_t write_message(const struct zone *zone, uint16_t id, uint8_t out[ME
     dns_write_rr_head_at(&w, DNS_HEADER_BYTES, DNS_SOA, soa->ttl);
     dns_write_u16(&w, soa->rdata_n);
     dns_write_bytes(&w, soa->rdata, soa->rdata_n);
-    return w.full ? 0 : w.n;
+    if (w.full)
+        return 0;
+    return w.n;
 }
 
 static void send_once(struct notifier *x, size_t i, int64_t now_ms, int64_t now_s)
@@ -149,11 +151,20 @@ void notifier_change(struct notifier *x, const struct zone *zone, const struct t
     for (size_t i = 0; i < x->n; i++)
         target_done(&x->targets[i]);
     snapshot_unref(x->keys);
-    x->keys = keys ? snapshot_ref((void *)keys) : NULL;
-    x->n = s->n_notify < NOTIFY_TARGETS_MAX ? s->n_notify : NOTIFY_TARGETS_MAX;
+    if (keys)
+        x->keys = snapshot_ref((void *)keys);
+    else
+        x->keys = NULL;
+    if (s->n_notify < NOTIFY_TARGETS_MAX)
+        x->n = s->n_notify;
+    else
+        x->n = NOTIFY_TARGETS_MAX;
     for (size_t i = 0; i < x->n; i++) {
         x->targets[i].to = s->notify[i].to;
-        x->key_of[i] = s->notify[i].key ? tsig_key_find(keys, s->notify[i].key) : NULL;
+        if (s->notify[i].key)
+            x->key_of[i] = tsig_key_find(keys, s->notify[i].key);
+        else
+            x->key_of[i] = NULL;
         target_start(x, i, zone, now_ms, now_s);
     }
 }

@@ -99,7 +99,9 @@ static uint8_t rrsig_labels(const uint8_t *owner, size_t n)
 static int rdata_compare(const struct rdata *a, const struct rdata *b)
 {
     int d = memcmp(a->p, b->p, a->n < b->n ? a->n : b->n);
-    return d ? d : a->n - b->n;
+    if (d)
+        return d;
+    return a->n - b->n;
 }
 
 void rrset_sort(struct rrset *s) // few, and mostly sorted
@@ -197,7 +199,10 @@ size_t nsec_next_name(const uint8_t *name, size_t n, uint8_t out[256])
     out[0] = (uint8_t)first;
     memcpy(out + 1, name + 1, first);
     // never an upper-case letter
-    out[first] = name[first] == 'A' - 1 ? 'Z' + 1 : (uint8_t)(name[first] + 1);
+    if (name[first] == 'A' - 1)
+        out[first] = 'Z' + 1;
+    else
+        out[first] = (uint8_t)(name[first] + 1);
     memcpy(out + 1 + first, name + 1 + name[0], n - 1 - name[0]);
     return n - name[0] + first;
 }

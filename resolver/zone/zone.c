@@ -28,7 +28,11 @@ static size_t label_starts(const uint8_t *name, size_t n, uint8_t out[LABELS_MAX
 
 static int label_compare(const uint8_t *a, const uint8_t *b)
 {
-    size_t least = a[0] < b[0] ? a[0] : b[0];
+    size_t least;
+    if (a[0] < b[0])
+        least = a[0];
+    else
+        least = b[0];
     for (size_t i = 1; i <= least; i++) {
         int d = lower(a[i]) - lower(b[i]);
         if (d)
@@ -52,21 +56,33 @@ int zone_name_compare(const uint8_t *a, size_t a_n, const uint8_t *b, size_t b_n
 // RFC 4034 section 6.3.
 static int rdata_compare(const struct zone_rr *a, const struct zone_rr *b)
 {
-    size_t least = a->rdata_n < b->rdata_n ? a->rdata_n : b->rdata_n;
-    int d = least ? memcmp(a->rdata, b->rdata, least) : 0;
-    return d ? d : a->rdata_n - b->rdata_n;
+    size_t least;
+    if (a->rdata_n < b->rdata_n)
+        least = a->rdata_n;
+    else
+        least = b->rdata_n;
+    int d = 0;
+    if (least)
+        d = memcmp(a->rdata, b->rdata, least);
+    if (d)
+        return d;
+    return a->rdata_n - b->rdata_n;
 }
 
 static int key_compare(const struct zone_rr *a, const uint8_t *owner, size_t n, uint16_t type)
 {
     int d = zone_name_compare(a->owner, a->owner_n, owner, n);
-    return d ? d : a->type - type;
+    if (d)
+        return d;
+    return a->type - type;
 }
 
 int zone_rr_compare(const struct zone_rr *a, const struct zone_rr *b)
 {
     int d = key_compare(a, b->owner, b->owner_n, b->type);
-    return d ? d : rdata_compare(a, b);
+    if (d)
+        return d;
+    return rdata_compare(a, b);
 }
 
 static int rr_order(const void *a, const void *b)
@@ -187,9 +203,14 @@ static bool rr_copy(struct zone *z, const struct zone_rr *from, const struct zon
     bool same = before && before->owner_n == from->owner_n &&
                 !memcmp(before->owner, from->owner, from->owner_n);
     struct zone_rr rr = *from;
-    rr.owner = same ? before->owner : arena_copy(&z->arena, from->owner, from->owner_n);
-    rr.rdata =
-        from->rdata_n ? arena_copy(&z->arena, from->rdata, from->rdata_n) : (const uint8_t *)"";
+    if (same)
+        rr.owner = before->owner;
+    else
+        rr.owner = arena_copy(&z->arena, from->owner, from->owner_n);
+    if (from->rdata_n)
+        rr.rdata = arena_copy(&z->arena, from->rdata, from->rdata_n);
+    else
+        rr.rdata = (const uint8_t *)"";
     *to = rr;
     return rr.owner && rr.rdata;
 }
@@ -241,7 +262,11 @@ static int fill(struct zone *z, const uint8_t *apex, const struct zone_rr *rrs, 
     z->rrs = all;
     z->n_rrs = kept;
     int rc = index_fill(z);
-    return rc ? rc : soa_ok(z) ? 0 : ERR_INVAL;
+    if (rc)
+        return rc;
+    if (soa_ok(z))
+        return 0;
+    return ERR_INVAL;
 }
 
 int zone_new(const uint8_t *apex, size_t apex_n, uint32_t serial, bool is_signed,
@@ -319,8 +344,12 @@ static int frontend_new(const struct topology *t, uint32_t serial, struct arena 
     const struct frontend_record *list = NULL;
     size_t n = 0, apex_n = 0;
     int rc = frontend_records(t, a, &list, &n);
-    const uint8_t *apex = rc ? NULL : apex_of(t->catalogue, a, &apex_n);
-    struct zone_rr *rrs = apex ? arena_array(a, n + 1, sizeof *rrs) : NULL;
+    const uint8_t *apex = NULL;
+    if (!rc)
+        apex = apex_of(t->catalogue, a, &apex_n);
+    struct zone_rr *rrs = NULL;
+    if (apex)
+        rrs = arena_array(a, n + 1, sizeof *rrs);
     if (!rrs || !soa_of(t, a, serial, apex, apex_n, &rrs[n]))
         return ERR_NOMEM;
     for (size_t i = 0; i < n; i++) {

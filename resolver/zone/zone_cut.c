@@ -51,16 +51,21 @@ enum answer_zone zone_cut_of(const struct topology *t, const uint8_t *name, size
         return ZONE_MAIN;
     if (t->private_cut == PRIVATE_CUT_PRIVATELINK)
         return ZONE_PRIVATELINK;
-    int region = tail.n > 2 && label_is(tail.label[1], "geo", 3) ? region_of(t, tail.label[2]) : -1;
-    return region < 0 ? ZONE_MAIN : (enum answer_zone)(ZONE_REGION + region);
+    int region = -1;
+    if (tail.n > 2 && label_is(tail.label[1], "geo", 3))
+        region = region_of(t, tail.label[2]);
+    if (region < 0)
+        return ZONE_MAIN;
+    return (enum answer_zone)(ZONE_REGION + region);
 }
 
 enum answer_zone zone_cut_of_private(const struct topology *t, enum name_kind kind, uint8_t region)
 {
     if (!endpoint_is_cut_off(t, kind))
         return ZONE_MAIN;
-    return t->private_cut == PRIVATE_CUT_PRIVATELINK ? ZONE_PRIVATELINK
-                                                     : (enum answer_zone)(ZONE_REGION + region);
+    if (t->private_cut == PRIVATE_CUT_PRIVATELINK)
+        return ZONE_PRIVATELINK;
+    return (enum answer_zone)(ZONE_REGION + region);
 }
 
 struct catalogue_labels zone_cut_apex(const struct topology *t, enum answer_zone zone)

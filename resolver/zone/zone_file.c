@@ -67,8 +67,11 @@ static bool name_ok(struct bytes b)
 static bool read_record(struct cursor *c, struct zone_rr *before, struct zone_rr *out)
 {
     size_t owner_n = cursor_u8(c);
-    struct bytes owner = owner_n || !before ? cursor_take(c, owner_n)
-                                            : (struct bytes){before->owner, before->owner_n};
+    struct bytes owner;
+    if (owner_n || !before)
+        owner = cursor_take(c, owner_n);
+    else
+        owner = (struct bytes){before->owner, before->owner_n};
     uint16_t type = cursor_u16(c);
     uint32_t ttl = cursor_u32(c);
     struct bytes rdata = cursor_take(c, cursor_u16(c));
@@ -107,7 +110,9 @@ int zone_parse(const void *p, size_t n, struct zone **out)
     if (cursor_left(&c))
         return ERR_CORRUPT;
     int rc = zone_new(apex.p, apex.n, serial, is_signed, rrs, n_rrs, out);
-    return rc == ERR_INVAL ? ERR_CORRUPT : rc;
+    if (rc == ERR_INVAL)
+        return ERR_CORRUPT;
+    return rc;
 }
 
 // ---- the directory ----
@@ -140,8 +145,11 @@ int zone_file_save(const char *dir, const struct zone *z)
     zone_format(z, &text);
     name_of(z->serial, name);
     AUTO_FREE char *path = mem_printf("%s/%s", dir, name);
-    if (text.err || !path)
-        return text.err ? text.err : ERR_NOMEM;
+    if (text.err || !path) {
+        if (text.err)
+            return text.err;
+        return ERR_NOMEM;
+    }
     return file_write_atomic(path, text.p, text.n, 0600);
 }
 
@@ -151,8 +159,11 @@ static int load(const char *dir, const char *name, uint32_t serial, struct zone 
     struct buf text AUTO_BUF;
     struct zone *z = NULL;
     buf_init(&text, 0);
-    int rc = path ? file_read(path, ZONE_FILE_MAX, &text) : ERR_NOMEM;
-    rc = rc ? rc : zone_parse(text.p, text.n, &z);
+    int rc = ERR_NOMEM;
+    if (path)
+        rc = file_read(path, ZONE_FILE_MAX, &text);
+    if (!rc)
+        rc = zone_parse(text.p, text.n, &z);
     if (!rc && z->serial != serial) {
         snapshot_unref(z);
         rc = ERR_CORRUPT;

@@ -27,7 +27,9 @@ static void history_free(void *self)
 static int compare(const struct zone_rr *a, const struct zone_rr *b)
 {
     int d = zone_rr_compare(a, b);
-    return d ? d : (a->ttl > b->ttl) - (a->ttl < b->ttl);
+    if (d)
+        return d;
+    return (a->ttl > b->ttl) - (a->ttl < b->ttl);
 }
 
 // One pass over both, which are in order. With NULL arrays it only counts.
@@ -37,9 +39,13 @@ static void walk(const struct zone *from, const struct zone *to, struct zone_rr 
     size_t i = 0, k = 0;
     d->n_removed = d->n_added = 0;
     while (i < from->n_rrs || k < to->n_rrs) {
-        int order = i == from->n_rrs ? 1
-                    : k == to->n_rrs ? -1
-                                     : compare(&from->rrs[i], &to->rrs[k]);
+        int order;
+        if (i == from->n_rrs)
+            order = 1;
+        else if (k == to->n_rrs)
+            order = -1;
+        else
+            order = compare(&from->rrs[i], &to->rrs[k]);
         if (order <= 0) {
             const struct zone_rr *rr = &from->rrs[i++];
             if (order < 0 && rr->type != DNS_SOA) {
@@ -92,10 +98,16 @@ int zone_history_new(struct zone *zone, const struct zone_history *before,
     struct zone_delta *deltas = arena_array(&h->arena, ZONE_HISTORY_MAX, sizeof *deltas);
     h->past = arena_array(&h->arena, ZONE_HISTORY_MAX, sizeof(struct zone *));
     h->deltas = deltas;
-    int rc = deltas && h->past ? 0 : ERR_NOMEM;
+    int rc = ERR_NOMEM;
+    if (deltas && h->past)
+        rc = 0;
     size_t records = 0, n = before ? before->n_past + 1 : 0;
     for (size_t i = 0; i < n && !rc && h->n_past < ZONE_HISTORY_MAX; i++) {
-        struct zone *from = i ? before->past[i - 1] : before->zone;
+        struct zone *from;
+        if (i)
+            from = before->past[i - 1];
+        else
+            from = before->zone;
         if (!can_follow(from, zone))
             continue;
         records += from->n_rrs;

@@ -165,7 +165,9 @@ static int build(struct zone_maintainer *k, const struct topology *t)
     struct zone *zone = NULL;
     struct zone_history *before = k->history ? snapshot_ref(k->history) : NULL, *h = NULL;
     int64_t again_s = 0;
-    int rc = before ? 0 : history_of_kept(k, &before);
+    int rc = 0;
+    if (!before)
+        rc = history_of_kept(k, &before);
     int (*fn)(void *, const struct topology *, const struct zone *, int64_t, struct zone **,
               int64_t *) = k->o.builder.build ? k->o.builder.build : build_unsigned;
     if (!rc)
@@ -225,7 +227,9 @@ static bool look(struct zone_maintainer *k)
         save(k);
     bool due = is_due(k, t),
          keys_changed = !k->keys || mark_of_keys(k, &t->transfer) != k->keys_mark;
-    int rc = due || keys_changed ? read_keys(k, t) : 0;
+    int rc = 0;
+    if (due || keys_changed)
+        rc = read_keys(k, t);
     if (!rc && due)
         rc = build(k, t);
     if (!rc && (due || keys_changed))
@@ -244,8 +248,12 @@ static bool look(struct zone_maintainer *k)
 static int wait_ms(const struct zone_maintainer *k)
 {
     int64_t due = notifier_due_ms(k->notifier), now = clock_mono_ms(), ms = LOOK_EVERY_MS;
-    if (due < now + ms)
-        ms = due > now ? due - now : 0;
+    if (due < now + ms) {
+        if (due > now)
+            ms = due - now;
+        else
+            ms = 0;
+    }
     return (int)ms;
 }
 
@@ -286,11 +294,18 @@ int zone_maintainer_start(const struct zone_maintainer_options *o, struct zone_m
     k->o = *o;
     k->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     k->notifier = notifier_new(o->listen, o->n_listen);
-    int rc = k->wake < 0 ? err_from_errno(errno) : k->notifier ? 0 : ERR_NOMEM;
+    int rc = ERR_NOMEM;
+    if (k->wake < 0)
+        rc = err_from_errno(errno);
+    else if (k->notifier)
+        rc = 0;
     if (!rc) {
         load_kept(k);
         look(k);
-        rc = pthread_create(&k->thread, NULL, zone_maintainer_main, k) ? ERR_NOMEM : 0;
+        if (pthread_create(&k->thread, NULL, zone_maintainer_main, k))
+            rc = ERR_NOMEM;
+        else
+            rc = 0;
         k->started = !rc;
     }
     if (rc)
