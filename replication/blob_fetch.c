@@ -6,8 +6,8 @@
 // Invariants (design section 9)
 //   4. Nothing is kept whose digest is not the one asked for; who sent it makes no difference.
 //   6. A source that cannot be reached is left alone for a while, and never has all the workers.
+#include "net/response_reader.h"
 #include "replication/mender.h"
-#include "replication/response_reader.h"
 
 #include "base/clock.h"
 #include "base/err.h"

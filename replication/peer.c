@@ -7,7 +7,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/log.h"
-#include "replication/response_reader.h"
+#include "net/response_reader.h"
 
 #include <stdarg.h>
 #include <stdio.h>

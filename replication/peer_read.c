@@ -8,9 +8,9 @@
 //   6. A region that cannot be reached delays itself only: its thread, its backoff.
 //   8. The origin is asked how far it is from what we read of it before we go on: our cursor echoes
 //      the hash.
+#include "net/response_reader.h"
 #include "replication/backfill_state.h"
 #include "replication/feed_line.h"
-#include "replication/response_reader.h"
 
 #include "base/clock.h"
 #include "base/err.h"

@@ -14,9 +14,9 @@
 // Invariants (design section 9)
 //   1. What was acknowledged before is put back, with the signature that it had.
 //   8. As above. The gate of recovery is opened only after epoch_see_to.
+#include "net/response_reader.h"
 #include "replication/feed_line.h"
 #include "replication/replication_priv.h"
-#include "replication/response_reader.h"
 
 #include "base/clock.h"
 #include "base/err.h"

@@ -8,11 +8,11 @@
 #ifndef MERIDIAN_REPLICATION_PRIV_H
 #define MERIDIAN_REPLICATION_PRIV_H
 
+#include "base/wait.h"
 #include "net/pool.h"
+#include "net/response_reader.h"
 #include "replication/cursor.h"
 #include "replication/replication.h"
-#include "replication/response_reader.h"
-#include "replication/wait.h"
 
 #include <jansson.h>
 #include <pthread.h>

@@ -5,7 +5,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/fd.h"
-#include "replication/response_reader.h"
+#include "net/response_reader.h"
 #include "tests/support/check_main.h"
 
 #include <stdio.h>

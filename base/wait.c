@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Waiting with a limit; see wait.h.
-#include "replication/wait.h"
+#include "base/wait.h"
 
 #include "base/clock.h"
 #include "base/digest.h"

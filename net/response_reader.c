@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // Pulled response bodies; see response_reader.h. The callbacks run on the fetcher's thread, all
 // else on the owner's.
-#include "replication/response_reader.h"
+#include "net/response_reader.h"
 
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/mem.h"
-#include "replication/wait.h"
+#include "base/wait.h"
 
 #include <string.h>
 
@@ -59,7 +59,7 @@ static int on_data(void *ctx, struct fetch *h, const uint8_t *p, size_t n)
     f->handle = h;
     if (f->closed) {
         rc = ERR_CANCELED;
-    } else if (f->data.n && f->data.n + n > INFLOW_BUFFER_BYTES) {
+    } else if (f->data.n && f->data.n + n > RESPONSE_READER_BYTES) {
         f->paused = true;
         heard(f, INT64_MAX);
         rc = ERR_BUSY; // the same bytes come again after fetch_resume
@@ -113,7 +113,7 @@ int response_reader_open(struct fetcher *fetcher, const struct fetch_request *q,
     pthread_mutex_init(&f->lock, NULL);
     wait_cond_init(&f->changed);
     // one delivery may go past the mark where it pauses
-    buf_init(&f->data, 2 * INFLOW_BUFFER_BYTES);
+    buf_init(&f->data, 2 * RESPONSE_READER_BYTES);
     struct fetch_request mine = *q;
     mine.on_data = on_data;
     mine.on_headers = on_headers;
@@ -190,7 +190,7 @@ ssize_t response_reader_read(struct response_reader *f, void *to, size_t cap, in
         memcpy(to, f->data.p, n);
         buf_consume(&f->data, n);
         got = (ssize_t)n;
-        if (f->paused && !f->finished && f->data.n < INFLOW_BUFFER_BYTES / 2) {
+        if (f->paused && !f->finished && f->data.n < RESPONSE_READER_BYTES / 2) {
             f->paused = false;
             heard(f, clock_mono_ms());
             fetch_resume(f->fetcher, f->handle);
