@@ -4,7 +4,7 @@
 #include "auth/token_priv.h"
 
 #include "base/err.h"
-#include "net/oci_error.h"
+#include "net/refuse.h"
 
 #include <string.h>
 
@@ -17,17 +17,25 @@ static bool quotable(const char *s)
     return true;
 }
 
-static const char *why_text(int why)
+// What a client is told of each reason: the sentence, and the parameter of RFC 6750 section 3.
+struct reason {
+    enum refusal kind;
+    const char *sentence, *parameter;
+};
+
+static struct reason reason_of(int why)
 {
+    static const char invalid[] = ",error=\"invalid_token\"";
+    static const char scope[] = ",error=\"insufficient_scope\"";
     switch (why) {
     case 0:
-        return "authentication required";
+        return (struct reason){REFUSED_UNAUTHORIZED, "authentication required", ""};
     case ERR_DENIED:
-        return "the token does not permit this";
+        return (struct reason){REFUSED_DENIED, "the token does not permit this", scope};
     case ERR_EXPIRED:
-        return "the token has expired";
+        return (struct reason){REFUSED_UNAUTHORIZED, "the token has expired", invalid};
     default:
-        return "the token is not valid here";
+        return (struct reason){REFUSED_UNAUTHORIZED, "the token is not valid here", invalid};
     }
 }
 
@@ -35,23 +43,25 @@ void auth_challenge(struct http_request *req, const struct topology *t, const st
                     const char *scope, int why, struct http_response *out)
 {
     char name[HOSTNAME_TEXT_SIZE], service[HOSTNAME_TEXT_SIZE], port[8] = "";
-    if (hostname_format(host->kind, t->domain, host->label, host->region, host->stamp, name) ||
-        hostname_format(NAME_GLOBAL, t->domain, host->label, NULL, NULL, service)) {
-        oci_error(req, out, 421, "UNSUPPORTED", NULL, "this host is not an endpoint of a registry");
+    int rc = hostname_format(host->kind, t->domain, host->label, host->region, host->stamp, name);
+    if (!rc)
+        rc = hostname_format(NAME_GLOBAL, t->domain, host->label, NULL, NULL, service);
+    if (rc) {
+        http_refuse(req, out, 421, REFUSED_UNSUPPORTED,
+                    "this host is not an endpoint of a registry");
         return;
     }
     if (t->https_port != 443)
         snprintf(port, sizeof port, ":%u", t->https_port);
-    bool with_scope = scope && *scope && quotable(scope);
-    const char *error = ",error=\"invalid_token\"";
-    if (!why)
-        error = "";
-    else if (why == ERR_DENIED)
-        error = ",error=\"insufficient_scope\"";
-    oci_error(req, out, 401, why == ERR_DENIED ? "DENIED" : "UNAUTHORIZED", NULL, "%s",
-              why_text(why));
-    http_response_header(req, out, "WWW-Authenticate",
-                         "Bearer realm=\"https://%s%s/oauth2/token\",service=\"%s\"%s%s%s%s", name,
-                         port, service, with_scope ? ",scope=\"" : "", with_scope ? scope : "",
-                         with_scope ? "\"" : "", error);
+    struct reason reason = reason_of(why);
+    http_refuse(req, out, 401, reason.kind, "%s", reason.sentence);
+    if (scope && *scope && quotable(scope))
+        http_response_header(
+            req, out, "WWW-Authenticate",
+            "Bearer realm=\"https://%s%s/oauth2/token\",service=\"%s\",scope=\"%s\"%s", name, port,
+            service, scope, reason.parameter);
+    else
+        http_response_header(req, out, "WWW-Authenticate",
+                             "Bearer realm=\"https://%s%s/oauth2/token\",service=\"%s\"%s", name,
+                             port, service, reason.parameter);
 }

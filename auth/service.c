@@ -5,8 +5,9 @@
 // workers, which step back before all other threads; the queue ahead of them is bounded and fair,
 // by the client's network and then by the name that is tried (net/fair.h).
 //
-// This is the one file that chooses the words of refusals: OCI error JSON for GET, OAuth 2.0 (RFC
-// 6749 section 5.2) for POST, with the OCI form beside it because docker prints that one.
+// This is the one file that chooses the words of refusals: the server's for GET (net/refuse.h), OAuth
+// 2.0 (RFC 6749 section 5.2) for POST, with the registry's form beside it because docker prints that
+// one.
 #include "auth/service.h"
 
 #include "auth/passwords_priv.h"
@@ -15,7 +16,7 @@
 #include "base/digest.h"
 #include "base/err.h"
 #include "base/mem.h"
-#include "net/oci_error.h"
+#include "net/refuse.h"
 
 #include <string.h>
 #include <strings.h>
@@ -100,18 +101,19 @@ bool auth_principals_stale(int64_t age_ms, uint32_t max_stale_s)
 // --- refusals ---
 
 static void refuse(struct call *c, struct http_request *req, struct http_response *resp, int status,
-                   const char *oauth_error, const char *oci_code, const char *text)
+                   const char *oauth_error, enum refusal kind, const char *text)
 {
     if (c->post) {
+        const char *code = http_words_of(req)->code(kind);
         json_t *root =
             json_pack("{s:s, s:s, s:[{s:s, s:s}]}", "error", oauth_error, "error_description", text,
-                      "errors", "code", oci_code, "message", text);
+                      "errors", "code", code, "message", text);
         if (!root || http_response_json(req, resp, status, root))
             http_response_bytes(resp, status, "application/json",
                                 bytes_str("{\"error\":\"server_error\"}"));
-        http_request_refused(req, oci_code, text);
+        http_request_refused(req, code, text);
     } else {
-        oci_error(req, resp, status, oci_code, NULL, "%s", text);
+        http_refuse(req, resp, status, kind, "%s", text);
     }
     http_response_header(req, resp, "Cache-Control", "no-store");
     if (status == 401)
@@ -124,19 +126,19 @@ static void refuse_code(struct call *c, struct http_request *req, struct http_re
                         int rc)
 {
     if (rc == ERR_TOOBIG)
-        refuse(c, req, resp, 400, "invalid_scope", "UNSUPPORTED",
+        refuse(c, req, resp, 400, "invalid_scope", REFUSED_UNSUPPORTED,
                "more is asked for than one token can carry");
     else if (rc == ERR_INVAL)
-        refuse(c, req, resp, 400, "invalid_scope", "NAME_INVALID", "a scope is malformed");
+        refuse(c, req, resp, 400, "invalid_scope", REFUSED_NAME, "a scope is malformed");
     else if (rc == ERR_AUTH || rc == ERR_EXPIRED)
-        refuse(c, req, resp, 401, "invalid_grant", "UNAUTHORIZED",
+        refuse(c, req, resp, 401, "invalid_grant", REFUSED_UNAUTHORIZED,
                c->refresh ? "the refresh token is not valid; log in again"
                           : "the user name or password is not right");
     else if (rc == ERR_CLOSED)
-        refuse(c, req, resp, 503, "temporarily_unavailable", "UNAVAILABLE",
+        refuse(c, req, resp, 503, "temporarily_unavailable", REFUSED_UNAVAILABLE,
                "this region has been cut off from its list of users for too long");
     else
-        refuse(c, req, resp, 500, "server_error", "UNKNOWN", "the token could not be made");
+        refuse(c, req, resp, 500, "server_error", REFUSED_FAILED, "the token could not be made");
 }
 
 // --- granting ---
@@ -395,7 +397,7 @@ static bool questions_parse(struct call *c, struct http_request *req, struct byt
 {
     const char *service = http_form_get(req, from, "service", 0), *scope;
     if (service && *service && strcasecmp(service, c->service)) {
-        refuse(c, req, resp, 400, "invalid_request", "UNSUPPORTED",
+        refuse(c, req, resp, 400, "invalid_request", REFUSED_UNSUPPORTED,
                "the service asked for is not this registry's: use its global name");
         return false;
     }
@@ -439,7 +441,7 @@ static bool form_read(struct call *c, struct http_request *req, struct http_resp
     const char *type = form_once(req, "grant_type"), *access_type = form_once(req, "access_type");
     c->offline = access_type && !strcmp(access_type, "offline");
     if (!type) {
-        refuse(c, req, resp, 400, "invalid_request", "UNSUPPORTED",
+        refuse(c, req, resp, 400, "invalid_request", REFUSED_UNSUPPORTED,
                "grant_type is missing or repeated");
         return false;
     }
@@ -450,13 +452,13 @@ static bool form_read(struct call *c, struct http_request *req, struct http_resp
     } else if (!strcmp(type, "refresh_token")) {
         c->refresh = form_once(req, "refresh_token");
     } else {
-        refuse(c, req, resp, 400, "unsupported_grant_type", "UNSUPPORTED",
+        refuse(c, req, resp, 400, "unsupported_grant_type", REFUSED_UNSUPPORTED,
                "grant_type is password or refresh_token");
         return false;
     }
     if (c->user || c->refresh)
         return questions_parse(c, req, req->body, resp);
-    refuse(c, req, resp, 400, "invalid_request", "UNSUPPORTED",
+    refuse(c, req, resp, 400, "invalid_request", REFUSED_UNSUPPORTED,
            "the credentials are missing or repeated");
     return false;
 }
@@ -482,7 +484,7 @@ static void begin_post(struct call *c, struct http_request *req, struct http_pla
     c->post = true;
     if (!form_type_ok(http_header_get(req, "Content-Type"))) {
         plan->kind = HTTP_PLAN_REPLY;
-        refuse(c, req, &plan->response, 400, "invalid_request", "UNSUPPORTED",
+        refuse(c, req, &plan->response, 400, "invalid_request", REFUSED_UNSUPPORTED,
                "the body must be application/x-www-form-urlencoded");
         return;
     }
@@ -500,23 +502,23 @@ void auth_service_begin(struct auth_service *s, struct http_request *req, const 
     struct call *c = arena_alloc(&req->arena, sizeof *c);
     const char *service;
     if (!c || token_service(t, reg, &req->arena, &service)) {
-        oci_error(req, &plan->response, 500, "UNKNOWN", NULL, "out of memory");
+        http_refuse(req, &plan->response, 500, REFUSED_FAILED, "out of memory");
         return;
     }
     *c = (struct call){.s = s, .t = t, .r = reg, .service = service};
     const struct region *here = topology_region(t, s->region);
     if (strcmp(req->path, "/oauth2/token")) {
-        refuse(c, req, &plan->response, 404, "invalid_request", "UNSUPPORTED",
+        refuse(c, req, &plan->response, 404, "invalid_request", REFUSED_UNSUPPORTED,
                "tokens are at /oauth2/token");
     } else if (!here || !registry_replica(reg, here->index)) {
-        refuse(c, req, &plan->response, 421, "invalid_request", "UNSUPPORTED",
+        refuse(c, req, &plan->response, 421, "invalid_request", REFUSED_UNSUPPORTED,
                "this registry has no replica here");
     } else if (req->method == HTTP_GET) {
         begin_get(c, req, plan);
     } else if (req->method == HTTP_POST) {
         begin_post(c, req, plan);
     } else {
-        refuse(c, req, &plan->response, 405, "invalid_request", "UNSUPPORTED",
+        refuse(c, req, &plan->response, 405, "invalid_request", REFUSED_UNSUPPORTED,
                "the token endpoint takes GET and POST");
         http_response_header(req, &plan->response, "Allow", "GET, POST");
     }

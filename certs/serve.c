@@ -10,7 +10,7 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "net/oci_error.h"
+#include "net/refuse.h"
 
 #include <jansson.h>
 #include <string.h>
@@ -30,12 +30,12 @@ static void renewal_refuse(struct http_request *req, struct http_response *resp,
     static struct log_limit lim = LOG_LIMIT(1000);
     log_limited(&lim, LOG_WARN, "certs: a certificate asked for as %s: %s", r->region, why);
     if (rc == ERR_DENIED)
-        oci_error(req, resp, 403, "DENIED", NULL, "%s", why);
+        http_refuse(req, resp, 403, REFUSED_DENIED, "%s", why);
     else if (rc == ERR_CONFLICT || rc == ERR_BUSY)
         // our clock is wrong, or not compared yet: the asker shall know
-        oci_error(req, resp, 503, "UNAVAILABLE", NULL, "%s", why);
+        http_refuse(req, resp, 503, REFUSED_UNAVAILABLE, "%s", why);
     else
-        oci_error(req, resp, 500, "UNKNOWN", NULL, "the CA could not issue: %s", err_text(rc));
+        http_refuse(req, resp, 500, REFUSED_FAILED, "the CA could not issue: %s", err_text(rc));
 }
 
 // The signature first: only the region itself can use its nonces up.
@@ -94,7 +94,7 @@ static void give_nonce(struct certs *c, struct http_request *req, const char *re
     char text[NONCE_TEXT_SIZE];
     int rc = nonces_give(&c->nonces, region, clock_mono_ms(), text);
     if (rc)
-        oci_error(req, resp, 503, "UNAVAILABLE", NULL, "no nonce can be given: %s", err_text(rc));
+        http_refuse(req, resp, 503, REFUSED_UNAVAILABLE, "no nonce can be given: %s", err_text(rc));
     else
         http_response_json(req, resp, 200, json_pack("{s:s}", "nonce", text));
     http_response_header(req, resp, "Cache-Control", "no-store");
@@ -108,19 +108,17 @@ void certs_begin(struct certs *c, struct http_request *req, const struct region 
     bool nonce = !strcmp(req->path, "/certs/v1/nonce"),
          renew = !strcmp(req->path, "/certs/v1/renew");
     if ((!nonce && !renew) || !c || !c->ca) {
-        oci_error(req, resp, 404, "UNSUPPORTED", NULL, "this node does not answer for the CA");
+        http_refuse(req, resp, 404, REFUSED_UNSUPPORTED, "this node does not answer for the CA");
         return;
     }
     if (req->method != HTTP_POST) {
-        oci_error(req, resp, 405, "UNSUPPORTED", NULL,
-                  "certificates and nonces are asked for by POST");
-        http_response_header(req, resp, "Allow", "POST");
+        serve_method(req, resp, "POST", "certificates and nonces are asked for by POST");
         return;
     }
     if (req->listener != LISTENER_PEER || !peer) {
-        oci_error(req, resp, 403, "DENIED", NULL,
-                  "a region may renew its own certificates only, by its peer certificate and its "
-                  "feed key");
+        http_refuse(req, resp, 403, REFUSED_DENIED,
+                    "a region may renew its own certificates only, by its peer certificate and its "
+                    "feed key");
         return;
     }
     if (nonce) {
@@ -131,7 +129,7 @@ void certs_begin(struct certs *c, struct http_request *req, const struct region 
     // the peer's topology may be gone when this runs
     const char *name = arena_strdup(&req->arena, peer->name);
     if (!r || !name) {
-        oci_error(req, resp, 503, "UNAVAILABLE", NULL, "out of memory");
+        http_refuse(req, resp, 503, REFUSED_UNAVAILABLE, "out of memory");
         return;
     }
     *r = (struct renewal){c, name};

@@ -3,7 +3,7 @@
 #include "daemon/app.h"
 
 #include "config/endpoints.h"
-#include "net/oci_error.h"
+#include "net/refuse.h"
 
 #include <string.h>
 
@@ -13,11 +13,11 @@ static bool path_is(const char *path, const char *dir)
     return strncmp(path, dir, n) == 0 && (path[n] == 0 || path[n] == '/');
 }
 
-static void refuse(struct http_request *req, struct http_plan *plan, int status, const char *code,
+static void refuse(struct http_request *req, struct http_plan *plan, int status, enum refusal kind,
                    const char *sentence)
 {
     plan->kind = HTTP_PLAN_REPLY;
-    oci_error(req, &plan->response, status, code, NULL, "%s", sentence);
+    http_refuse(req, &plan->response, status, kind, "%s", sentence);
 }
 
 // `public_access` is judged by the transport address: CIDRs, and always the networks of the
@@ -48,7 +48,7 @@ static const struct registry *endpoint_of(struct app *app, struct http_request *
 {
     enum name_kind kind = hostname_public_of(hostname_parse_http_host(req->host, t->domain, h));
     if (kind != NAME_GLOBAL && kind != NAME_REGIONAL && kind != NAME_DATA) {
-        refuse(req, plan, 421, "NAME_UNKNOWN",
+        refuse(req, plan, 421, REFUSED_HOST,
                "this host name is not a registry endpoint of this service");
         return NULL;
     }
@@ -59,11 +59,12 @@ static const struct registry *endpoint_of(struct app *app, struct http_request *
         rep = registry_replica(r, here->index);
     if (!rep || !registry_offers(r, kind) ||
         (kind != NAME_GLOBAL && strcmp(h->region, here->name) != 0)) {
-        refuse(req, plan, 421, "NAME_UNKNOWN", "no such registry endpoint lives in this region");
+        refuse(req, plan, 421, REFUSED_HOST, "no such registry endpoint lives in this region");
         return NULL;
     }
     if (req->listener == LISTENER_PUBLIC && !access_from(t, r, &req->client)) {
-        refuse(req, plan, 403, "DENIED", "this registry's network rules do not admit your address");
+        refuse(req, plan, 403, REFUSED_DENIED,
+               "this registry's network rules do not admit your address");
         return NULL;
     }
     return r;
@@ -83,7 +84,7 @@ static void begin_endpoint(struct app *app, struct http_request *req, const stru
     else if (path_is(req->path, "/replication") && app->replicator)
         replication_begin(app->replicator, req, t, peer, r, &host, plan);
     else
-        refuse(req, plan, 404, "UNSUPPORTED",
+        refuse(req, plan, 404, REFUSED_UNSUPPORTED,
                "nothing is served under this path; the registry API begins with /v2/");
 }
 
@@ -116,11 +117,11 @@ void app_begin_peer(void *ctx, struct http_request *req, struct http_plan *plan)
         req->listener = LISTENER_PUBLIC;
         req->peer_cert_fingerprint = NULL;
         if (ip_parse(passed, &req->client))
-            refuse(req, plan, 400, "UNSUPPORTED", "the request is malformed");
+            refuse(req, plan, 400, REFUSED_UNSUPPORTED, "the request is malformed");
         else
             begin_endpoint(app, req, t, NULL, plan);
     } else if (!peer)
-        refuse(req, plan, 403, "DENIED",
+        refuse(req, plan, 403, REFUSED_DENIED,
                "this certificate is not a region's: its fingerprint is not in the topology");
     else if (strcmp(req->path, "/healthz") == 0)
         app_begin_healthz(app, req, plan, true);

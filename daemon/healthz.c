@@ -7,7 +7,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "health/deep.h"
-#include "net/oci_error.h"
+#include "net/refuse.h"
 
 #include <jansson.h>
 #include <string.h>
@@ -120,8 +120,7 @@ void app_begin_healthz(struct app *app, struct http_request *req, struct http_pl
     const char *reason, *state = state_of(&app->vitals->conditions, &reason);
     plan->kind = HTTP_PLAN_REPLY;
     if (req->method != HTTP_GET && req->method != HTTP_HEAD) {
-        oci_error(req, &plan->response, 405, "UNSUPPORTED", NULL, "/healthz takes GET and HEAD");
-        http_response_header(req, &plan->response, "Allow", "GET, HEAD");
+        serve_method(req, &plan->response, "GET, HEAD", "/healthz takes GET and HEAD");
         return;
     }
     json_t *doc = json_pack("{s:s}", "status", state);

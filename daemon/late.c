@@ -7,7 +7,7 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "net/oci_error.h"
+#include "net/refuse.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -159,8 +159,8 @@ static void not_answered(const struct late *late, struct http_request *req,
                 "daemon: restart: %s %s could not be handed to the new worker: %s",
                 req->method_text, req->path, why);
     *resp = (struct http_response){0};
-    oci_error(req, resp, 503, "UNAVAILABLE", NULL, "region %s is being restarted: try again",
-              late->app->node->region);
+    http_refuse(req, resp, 503, REFUSED_UNAVAILABLE, "region %s is being restarted: try again",
+                late->app->node->region);
     (void)http_response_header(req, resp, "Retry-After", "1");
 }
 
@@ -202,8 +202,8 @@ static void begin_any(struct app *app, struct http_request *req, struct http_pla
         return;
     *plan = (struct http_plan){.kind = HTTP_PLAN_REPLY};
     if (!late || !strcmp(req->path, base)) { // a stream without end: its reader finds the successor
-        oci_error(req, &plan->response, 503, "UNAVAILABLE", NULL,
-                  "region %s is being restarted: try again", app->node->region);
+        http_refuse(req, &plan->response, 503, REFUSED_UNAVAILABLE,
+                    "region %s is being restarted: try again", app->node->region);
         return;
     }
     *plan = (struct http_plan){.kind = HTTP_PLAN_COLLECT,

@@ -13,6 +13,7 @@
 #include "daemon/sandbox.h"
 #include "daemon/supervisor_priv.h"
 #include "daemon/worker.h"
+#include "registry/oci_error.h"
 
 #include <errno.h>
 #include <grp.h>
@@ -148,6 +149,7 @@ static struct edge_config edge_config_of(struct supervisor *s)
                                 .peer_socket = s->paths->peer_sock,
                                 .tunnel_socket = s->paths->tunnel_sock,
                                 .blob_dir = blobs,
+                                .words = &oci_words,
                                 .domain = s->topology->domain,
                                 .region = n->region,
                                 .stamp = n->stamp,

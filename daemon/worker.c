@@ -16,6 +16,7 @@
 #include "daemon/supervisor_ipc.h"
 #include "net/refusals.h"
 #include "net/tunnel.h"
+#include "registry/oci_error.h"
 #include "resolver/sign/signing.h"
 #include "resolver/zone/zone_maintainer.h"
 #include "store/spare.h"
@@ -657,7 +658,8 @@ static int serve(struct worker *w, int *fd, enum http_listener listener, begin_f
                                   .finish = app_finish,
                                   .begin_late = late,
                                   .run_late = late ? late_run : NULL,
-                                  .ctx = &w->app};
+                                  .ctx = &w->app,
+                                  .words = &oci_words};
     const struct http_server_options o = {.listen_fd = take_fd(fd),
                                           .listener = listener,
                                           .pool = w->pool,

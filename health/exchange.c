@@ -9,7 +9,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "net/http.h"
-#include "net/oci_error.h"
+#include "net/refuse.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -179,11 +179,11 @@ static void posting_run(struct http_request *req, struct http_response *resp)
     static struct log_limit lim = LOG_LIMIT(60000);
     if (rc) {
         log_limited(&lim, LOG_WARN, "health: the observation of %s is refused: %s", p->region, why);
-        oci_error(req, resp,
-                  rc == ERR_NOMEM     ? 503
-                  : rc == ERR_CORRUPT ? 400
-                                      : 403,
-                  "DENIED", NULL, "%s", why);
+        http_refuse(req, resp,
+                    rc == ERR_NOMEM     ? 503
+                    : rc == ERR_CORRUPT ? 400
+                                        : 403,
+                    REFUSED_DENIED, "%s", why);
         return;
     }
     pthread_mutex_lock(&p->h->lock);
@@ -193,7 +193,7 @@ static void posting_run(struct http_request *req, struct http_response *resp)
     if (!rc)
         copy = arena_copy(&req->arena, ours.p, ours.n);
     if (!copy)
-        oci_error(req, resp, 503, "UNAVAILABLE", NULL, "%s", err_text(rc ? rc : ERR_NOMEM));
+        http_refuse(req, resp, 503, REFUSED_UNAVAILABLE, "%s", err_text(rc ? rc : ERR_NOMEM));
     else
         http_response_bytes(resp, 200, "application/json", (struct bytes){copy, ours.n});
 }
@@ -204,19 +204,18 @@ void health_begin(struct health *h, struct http_request *req, const struct regio
     struct http_response *resp = &plan->response;
     plan->kind = HTTP_PLAN_REPLY;
     if (strcmp(req->path, HEALTH_OBSERVATION_PATH) != 0 || !h || !h->o.peer_pem) {
-        oci_error(req, resp, 404, "UNSUPPORTED", NULL, "no resolver runs on this node");
+        http_refuse(req, resp, 404, REFUSED_UNSUPPORTED, "no resolver runs on this node");
         return;
     }
     if (req->method != HTTP_POST) {
-        oci_error(req, resp, 405, "UNSUPPORTED", NULL, "observations are exchanged by POST");
-        http_response_header(req, resp, "Allow", "POST");
+        serve_method(req, resp, "POST", "observations are exchanged by POST");
         return;
     }
     struct posting *p = arena_alloc(&req->arena, sizeof *p);
     // the peer's topology may be gone when this runs
     const char *region = arena_strdup(&req->arena, peer->name);
     if (!p || !region) {
-        oci_error(req, resp, 503, "UNAVAILABLE", NULL, "out of memory");
+        http_refuse(req, resp, 503, REFUSED_UNAVAILABLE, "out of memory");
         return;
     }
     *p = (struct posting){h, region};

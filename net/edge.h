@@ -34,6 +34,7 @@
 #include "base/diag.h"
 #include "config/node.h"
 #include "net/edge_access.h"
+#include "net/refuse.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -72,6 +73,9 @@ struct edge_config {
     const struct endpoint *https;
     size_t n_https;
     struct endpoint peer;
+    // how the edge's own answers are worded (net/refuse.h), without a quote or backslash of nginx's;
+    // NULL: in plain text
+    const struct http_words *words;
     // certificate and key in one file: this region's names
     const char *region_pem;
     // *.D and *.privatelink.D

@@ -266,12 +266,13 @@ static void put_clients(struct buf *b)
 // `name`: an exact location, or a named one. `status` is what stands there unless the error that
 // led here has its own. A %s of `message` is the region: this one, or the one that was to answer.
 static void put_answer(struct buf *b, const struct edge_config *c, const char *name, int status,
-                       const char *code, const char *message, const char *region)
+                       enum refusal kind, const char *message, const char *region)
 {
+    const struct http_words *words = http_words_or_plain(c->words);
     char text[512];
     snprintf(text, sizeof text, message, region);
-    buf_printf(b, "    location %s {\n      %sdefault_type application/json;\n", name,
-               name[0] == '=' ? "internal; " : "");
+    buf_printf(b, "    location %s {\n      %sdefault_type \"%s\";\n", name,
+               name[0] == '=' ? "internal; " : "", words->content_type);
     if (status != 416) // a blob's answer already: it has the daemon's
         buf_printf(
             b,
@@ -280,8 +281,11 @@ static void put_answer(struct buf *b, const struct edge_config *c, const char *n
             c->region, c->stamp);
     if (status == 503 || status == 429)
         buf_str(b, "      add_header Retry-After 1 always;\n");
-    buf_printf(b, "      return %d '{\"errors\":[{\"code\":\"%s\",\"message\":\"%s\"}]}';\n    }\n",
-               status, code, text);
+    buf_printf(b, "      return %d '", status);
+    int rc = words->form(b, words->code(kind), text);
+    if (rc && !b->err)
+        b->err = rc;
+    buf_str(b, "';\n    }\n");
 }
 
 // nginx's own codes: 494 and 495 to 497 are about headers and TLS, and 400 to the client.
@@ -289,26 +293,27 @@ static const struct own_error {
     // statuses of nginx
     const char *from;
     int status;
-    const char *code, *message;
+    enum refusal kind;
+    const char *message;
     // in the access log
     const char *reason;
 } own_errors[] = {
-    {"400 494 495 496 497", 400, "UNSUPPORTED", "the request is malformed, or not HTTPS",
+    {"400 494 495 496 497", 400, REFUSED_UNSUPPORTED, "the request is malformed, or not HTTPS",
      "MALFORMED"},
-    {"403 404", 404, "UNSUPPORTED", "nothing is served under this path", "NOTHING_HERE"},
-    {"405 501", 405, "UNSUPPORTED", "this method is not served here", "METHOD"},
-    {"408", 408, "UNSUPPORTED", "the request came too slowly", "SLOW"},
-    {"411 413", 413, "SIZE_INVALID",
+    {"403 404", 404, REFUSED_UNSUPPORTED, "nothing is served under this path", "NOTHING_HERE"},
+    {"405 501", 405, REFUSED_UNSUPPORTED, "this method is not served here", "METHOD"},
+    {"408", 408, REFUSED_UNSUPPORTED, "the request came too slowly", "SLOW"},
+    {"411 413", 413, REFUSED_TOO_LARGE,
      "the request body is larger than allowed here, or its length is unknown", "TOO_LARGE"},
-    {"414", 414, "UNSUPPORTED", "the request target is too long", "TARGET_TOO_LONG"},
-    {"416", 416, "UNSUPPORTED", "the range is not in the blob", "RANGE"},
-    {"421", 421, "NAME_UNKNOWN", "this host name is not served at this address", "WRONG_HOST"},
-    {"429", 429, "TOOMANYREQUESTS",
+    {"414", 414, REFUSED_UNSUPPORTED, "the request target is too long", "TARGET_TOO_LONG"},
+    {"416", 416, REFUSED_UNSUPPORTED, "the range is not in the blob", "RANGE"},
+    {"421", 421, REFUSED_HOST, "this host name is not served at this address", "WRONG_HOST"},
+    {"429", 429, REFUSED_BUSY,
      "too many requests at once from this client, its network, or all clients", "TOO_MANY_AT_ONCE"},
-    {"500", 500, "UNKNOWN", "the edge failed to make an answer", "EDGE_FAILED"},
-    {"502 503", 503, "UNAVAILABLE", "region %s is not ready", "NOT_READY"},
-    {"504", 504, "UNAVAILABLE", "region %s did not answer in time", "NO_ANSWER"},
-    {"505", 505, "UNSUPPORTED", "this version of HTTP is not spoken here", "HTTP_VERSION"},
+    {"500", 500, REFUSED_FAILED, "the edge failed to make an answer", "EDGE_FAILED"},
+    {"502 503", 503, REFUSED_UNAVAILABLE, "region %s is not ready", "NOT_READY"},
+    {"504", 504, REFUSED_UNAVAILABLE, "region %s did not answer in time", "NO_ANSWER"},
+    {"505", 505, REFUSED_UNSUPPORTED, "this version of HTTP is not spoken here", "HTTP_VERSION"},
 };
 
 const char *edge_own_reason(int status)
@@ -333,18 +338,18 @@ static void put_error_answers(struct buf *b, const struct edge_config *c)
     for (size_t i = 0; i < ARRAY_LEN(own_errors); i++) {
         char name[32];
         snprintf(name, sizeof name, "= /_edge/%d", own_errors[i].status);
-        put_answer(b, c, name, own_errors[i].status, own_errors[i].code, own_errors[i].message,
+        put_answer(b, c, name, own_errors[i].status, own_errors[i].kind, own_errors[i].message,
                    c->region);
     }
 }
 
 // What a request that is passed on gets when the tunnels do not answer, or break off.
 static const struct own_error passed_errors[] = {
-    {"502 503", 503, "UNAVAILABLE",
+    {"502 503", 503, REFUSED_UNAVAILABLE,
      "this upload began in region %s and goes on only there; the way to that region broke off: ask "
      "how far it is (GET) "
      "and go on, or begin it anew"},
-    {"504", 504, "UNAVAILABLE",
+    {"504", 504, REFUSED_UNAVAILABLE,
      "this upload began in region %s and goes on only there; that region did not answer in time: "
      "ask how far it is "
      "(GET) and go on, or begin it anew"},
@@ -363,7 +368,7 @@ static void put_passed_answers(struct buf *b, const struct edge_config *c, const
     for (size_t i = 0; i < ARRAY_LEN(passed_errors); i++) {
         char name[64];
         snprintf(name, sizeof name, "= /_edge/%d/%s", passed_errors[i].status, region);
-        put_answer(b, c, name, passed_errors[i].status, passed_errors[i].code,
+        put_answer(b, c, name, passed_errors[i].status, passed_errors[i].kind,
                    passed_errors[i].message, region);
     }
 }
@@ -447,7 +452,8 @@ static void put_shared_locations(struct buf *b, const struct edge_config *c)
     buf_str(b, "      error_page 403 404 = @blob_gone;\n"); // the first that fits counts
     put_error_pages(b, "      ");
     buf_str(b, "    }\n");
-    put_answer(b, c, "@blob_gone", 404, "BLOB_UNKNOWN", "the blob is not here any more", c->region);
+    put_answer(b, c, "@blob_gone", 404, REFUSED_FILE_GONE, "the blob is not here any more",
+               c->region);
     put_error_answers(b, c);
 }
 
@@ -539,7 +545,7 @@ static void put_passed_on(struct buf *b, const struct edge_config *c)
 
 static void put_misdirected(struct buf *b, const struct edge_config *c)
 {
-    put_answer(b, c, "/", 421, "NAME_UNKNOWN", "this host name is not served at this address",
+    put_answer(b, c, "/", 421, REFUSED_HOST, "this host name is not served at this address",
                c->region);
     put_error_answers(b, c);
     buf_str(b, "  }\n");
@@ -573,7 +579,7 @@ static void put_certificate_refusal(struct buf *b, const struct edge_config *c)
 {
     buf_str(b, "    error_page 495 =400 /_edge/certificate;\n");
     put_error_pages(b, "    ");
-    put_answer(b, c, "= /_edge/certificate", 400, "DENIED",
+    put_answer(b, c, "= /_edge/certificate", 400, REFUSED_DENIED,
                "region %s refuses the certificate shown: $ssl_client_verify", c->region);
 }
 

@@ -48,6 +48,7 @@ enum http_method {
 // Which socket it came over, so that no header can forge it.
 enum http_listener { LISTENER_PUBLIC, LISTENER_PEER, LISTENER_ADMIN, LISTENER_METRICS };
 
+struct http_words;
 struct http_header {
     const char *name, *value;
     struct http_header *next;
@@ -84,6 +85,8 @@ struct http_request {
     int64_t arrived_ms;
     // who it was found to be: a user, "peer:<region>", "" nobody; NULL: not known (yet)
     const char *principal;
+    // how its refusals are worded (net/refuse.h); NULL: in plain text
+    const struct http_words *words;
     // Why it is refused, for the log; set by http_request_refused, read once the answer is made.
     const char *refused_code, *refused_why, *refused_detail;
     // the handler's own, from plan.ctx
@@ -182,6 +185,8 @@ struct http_app {
     void (*begin_late)(void *ctx, struct http_request *req, struct http_plan *plan);
     void (*run_late)(void *ctx, struct http_request *req, struct http_response *resp);
     void *ctx;
+    // how refusals are worded, the server's own too (net/refuse.h); NULL: in plain text
+    const struct http_words *words;
 };
 
 struct http_server_options {
@@ -248,7 +253,8 @@ const char *http_query_get(struct http_request *req, const char *key, size_t nth
 // Percent-decodes a path segment; NULL on malformed escapes or a NUL byte.
 const char *http_path_decode(struct arena *a, const char *raw, size_t n);
 bool http_token_ok(const char *s); // RFC 9110 section 5.6.2
-// What the client is told: a code and a sentence (oci_error calls it). The last one holds.
+// What the log says of a refusal: the code and the sentence that the client is told. Whoever words
+// a refusal calls it; the last one holds.
 void http_request_refused(struct http_request *req, const char *code, const char *why);
 // What only the log is told beside that, without secrets.
 void http_request_detail(struct http_request *req, const char *fmt, ...)

@@ -15,6 +15,7 @@
 //      once.
 #include "net/http_priv.h"
 #include "net/refusals.h"
+#include "net/refuse.h"
 
 #include "base/clock.h"
 #include "base/err.h"
@@ -41,6 +42,7 @@ struct http_exchange *http_exchange_new(struct http_server *s, const char *targe
         return NULL;
     }
     ex->server = s;
+    ex->req.words = s->app.words;
     atomic_store(&ex->refs, 1);
     pthread_mutex_init(&ex->lock, NULL);
     buf_init(&ex->body, 0);
@@ -285,7 +287,7 @@ static void answer_make(struct http_exchange *ex, struct http_response *resp)
     if (resp->status < 200 || resp->status > 599) {
         log_limited(&lim, LOG_ERROR, "http: a handler gave status %d for %s %s", resp->status,
                     ex->req.method_text, ex->req.path);
-        http_refuse(&ex->req, resp, 500);
+        http_refuse_own(&ex->req, resp, 500);
     }
     if (app->finish)
         app->finish(app->ctx, &ex->req, resp);
@@ -293,8 +295,8 @@ static void answer_make(struct http_exchange *ex, struct http_response *resp)
     int status = resp->status;
     if (!m) {
         struct http_response plain = {0};
-        http_response_bytes(&plain, 500, "application/json",
-                            bytes_str("{\"errors\":[{\"code\":\"UNKNOWN\"}]}"));
+        const struct http_words *words = http_words_of(&ex->req);
+        http_response_bytes(&plain, 500, words->content_type, bytes_str(words->bare));
         m = answer_build(ex, &plain);
         status = 500;
     }
@@ -341,17 +343,20 @@ static enum MHD_Result answer_send(struct http_exchange *ex)
 // is looked at.
 static enum MHD_Result answer_late(struct http_exchange *ex)
 {
-    static const char text[] =
-        "{\"errors\":[{\"code\":\"UNKNOWN\",\"message\":\"the work took too long\"}]}";
-    struct MHD_Response *m = MHD_create_response_from_buffer(
-        sizeof text - 1, (void *)(uintptr_t)text, MHD_RESPMEM_PERSISTENT);
+    const struct http_words *words = http_words_of(&ex->req);
+    const char *code = words->code(REFUSED_FAILED);
+    AUTO_BUF struct buf text;
+    buf_init(&text, 0);
+    if (words->form(&text, code, "the work took too long"))
+        return MHD_NO;
+    struct MHD_Response *m = MHD_create_response_from_buffer(text.n, text.p, MHD_RESPMEM_MUST_COPY);
     if (!m)
         return MHD_NO;
-    enum MHD_Result rc = MHD_add_response_header(m, "Content-Type", "application/json");
+    enum MHD_Result rc = MHD_add_response_header(m, "Content-Type", words->content_type);
     if (rc == MHD_YES)
         rc = MHD_add_response_header(m, "X-Meridian-Request-Id", ex->req.request_id);
     if (rc == MHD_YES)
-        rc = MHD_add_response_header(m, HTTP_HEADER_REASON, "UNKNOWN");
+        rc = MHD_add_response_header(m, HTTP_HEADER_REASON, code);
     if (rc == MHD_YES)
         rc = MHD_queue_response(ex->conn, 504, m);
     MHD_destroy_response(m);
@@ -417,7 +422,7 @@ static void strand_run(struct http_exchange *ex) // enters and leaves with the l
     if (ex->plan.kind == HTTP_PLAN_COLLECT)
         ex->req.body = bytes_of(buf_cstr(&ex->body), ex->body.n);
     if (refuse)
-        http_refuse(&ex->req, &resp, refuse);
+        http_refuse_own(&ex->req, &resp, refuse);
     else if (late)
         ex->server->app.run_late(ex->server->app.ctx, &ex->req, &resp);
     else
@@ -561,7 +566,7 @@ static void plan_make(struct http_exchange *ex)
         app->begin_late(app->ctx, &ex->req, &ex->plan);
     else {
         ex->plan.kind = HTTP_PLAN_REPLY;
-        http_refuse(&ex->req, &ex->plan.response, 503);
+        http_refuse_own(&ex->req, &ex->plan.response, 503);
     }
     pthread_mutex_lock(&ex->lock);
     ex->planned = true;
@@ -591,7 +596,7 @@ static enum MHD_Result exchange_begin(struct http_exchange *ex, struct MHD_Conne
         ex->refuse = status;
     // the framing is not to be trusted: answered at once, which closes the connection
     if (ex->refuse) {
-        http_refuse(&ex->req, &resp, ex->refuse);
+        http_refuse_own(&ex->req, &resp, ex->refuse);
         answer_inline(ex, &resp);
         return answer_early(ex);
     }
@@ -601,7 +606,7 @@ static enum MHD_Result exchange_begin(struct http_exchange *ex, struct MHD_Conne
         ex->req.ctx = plan->ctx;
     } else {
         plan->kind = HTTP_PLAN_REPLY;
-        http_refuse(&ex->req, &plan->response, 429);
+        http_refuse_own(&ex->req, &plan->response, 429);
     }
     int64_t length = ex->req.content_length;
     bool limited =
@@ -610,7 +615,7 @@ static enum MHD_Result exchange_begin(struct http_exchange *ex, struct MHD_Conne
         (plan->kind == HTTP_PLAN_RUN && length > HTTP_DISCARD_MAX))
         ex->refuse = 413;
     if (ex->refuse)
-        http_refuse(&ex->req, &resp, ex->refuse);
+        http_refuse_own(&ex->req, &resp, ex->refuse);
     else if (plan->kind == HTTP_PLAN_REPLY)
         resp = plan->response;
     else {
@@ -809,7 +814,7 @@ static enum MHD_Result exchange_end(struct http_exchange *ex)
         ex->ran = true;
         pthread_mutex_unlock(&ex->lock);
         struct http_response resp = {0};
-        http_refuse(&ex->req, &resp, ex->refuse);
+        http_refuse_own(&ex->req, &resp, ex->refuse);
         answer_inline(ex, &resp);
         return answer_send(ex);
     }

@@ -170,8 +170,8 @@ int http_request_add_header(struct http_request *req, const char *name, size_t n
 int http_request_ingest(struct http_request *req, struct MHD_Connection *conn,
                         enum http_listener listener, const char *method, const char *version,
                         bool *out_chunked);
-// an OCI error of the server's own
-void http_refuse(struct http_request *req, struct http_response *resp, int status);
+// a refusal of the server's own, by its status
+void http_refuse_own(struct http_request *req, struct http_response *resp, int status);
 
 // http_slow.c: a body that is not waited for any longer. The library takes no answer in mid-body.
 struct pace_rule http_slow_rule(const struct http_server *s, const struct http_plan *plan);

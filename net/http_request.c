@@ -246,7 +246,7 @@ static void test_run_plan(struct http_request *req, struct http_plan *plan, size
         req->body = (struct bytes){0};
     bool limited = plan->kind == HTTP_PLAN_COLLECT || plan->body_max;
     if (plan->kind != HTTP_PLAN_RUN && limited && body.n > plan->body_max) {
-        http_refuse(req, out, 413);
+        http_refuse_own(req, out, 413);
         return;
     }
     if (plan->kind == HTTP_PLAN_STREAM)
@@ -271,6 +271,7 @@ void http_app_test_run(const struct http_app *app, struct http_request *req, siz
 {
     struct http_plan plan = {0};
     *out = (struct http_response){0};
+    req->words = app->words;
     app->begin(app->ctx, req, &plan);
     req->ctx = plan.ctx;
     if (plan.kind == HTTP_PLAN_REPLY)

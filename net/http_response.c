@@ -6,7 +6,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "net/http_priv.h"
-#include "net/oci_error.h"
+#include "net/refuse.h"
 
 #include <jansson.h>
 #include <stdarg.h>
@@ -155,26 +155,25 @@ void http_stream_wake(struct http_stream *s)
     pthread_mutex_unlock(&s->lock);
 }
 
-void http_refuse(struct http_request *req, struct http_response *resp, int status)
+void http_refuse_own(struct http_request *req, struct http_response *resp, int status)
 {
     switch (status) {
     case 413:
-        oci_error(req, resp, status, "SIZE_INVALID", NULL,
-                  "the request body is larger than allowed here");
+        http_refuse(req, resp, status, REFUSED_TOO_LARGE,
+                    "the request body is larger than allowed here");
         break;
     case 414:
-        oci_error(req, resp, status, "UNSUPPORTED", NULL, "the request target is too long");
+        http_refuse(req, resp, status, REFUSED_UNSUPPORTED, "the request target is too long");
         break;
     case 429:
     case 503:
-        oci_error(req, resp, status, "TOOMANYREQUESTS", NULL,
-                  "too much work is waiting here, try again");
+        http_refuse(req, resp, status, REFUSED_BUSY, "too much work is waiting here, try again");
         (void)http_response_header(req, resp, "Retry-After", "1");
         break;
     case 500:
-        oci_error(req, resp, status, "UNKNOWN", NULL, "the server failed to make an answer");
+        http_refuse(req, resp, status, REFUSED_FAILED, "the server failed to make an answer");
         break;
     default:
-        oci_error(req, resp, status, "UNSUPPORTED", NULL, "the request is malformed");
+        http_refuse(req, resp, status, REFUSED_UNSUPPORTED, "the request is malformed");
     }
 }

@@ -6,7 +6,7 @@
 #include "net/http_priv.h"
 
 #include "base/clock.h"
-#include "net/oci_error.h"
+#include "net/refuse.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -25,11 +25,11 @@ static void slow(struct http_exchange *ex, struct http_response *resp)
     unsigned rate = ex->pace.rule.bytes_s;
     if (!rate)
         rate = 1;
-    oci_error(&ex->req, resp, 408, "UNSUPPORTED", NULL,
-              "the body came too slowly: fewer than %u bytes a second. What came of an upload is "
-              "kept: GET its location "
-              "for how much that is, and go on from there",
-              rate);
+    http_refuse(&ex->req, resp, 408, REFUSED_UNSUPPORTED,
+                "the body came too slowly: fewer than %u bytes a second. What came of an upload is "
+                "kept: GET its location "
+                "for how much that is, and go on from there",
+                rate);
 }
 
 void http_slow_response(struct http_exchange *ex, struct http_response *resp)
@@ -38,10 +38,10 @@ void http_slow_response(struct http_exchange *ex, struct http_response *resp)
         slow(ex, resp);
         return;
     }
-    oci_error(&ex->req, resp, ex->give_up, "UNAVAILABLE", NULL,
-              "the region is being restarted or stopped, and the body was not here in time. What "
-              "came of an upload is "
-              "kept: GET its location for how much that is, and go on from there");
+    http_refuse(&ex->req, resp, ex->give_up, REFUSED_UNAVAILABLE,
+                "the region is being restarted or stopped, and the body was not here in time. What "
+                "came of an upload is "
+                "kept: GET its location for how much that is, and go on from there");
     (void)http_response_header(&ex->req, resp, "Retry-After", "1");
 }
 

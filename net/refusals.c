@@ -11,6 +11,7 @@
 #include "base/siphash.h"
 #include "net/fair.h"
 #include "net/http_priv.h"
+#include "net/refuse.h"
 
 #include <pthread.h>
 #include <string.h>
@@ -194,7 +195,7 @@ void refusals_log_late(const struct http_request *req)
                                  .path = req->path,
                                  .host = req->host,
                                  .client = req->client,
-                                 .refused_code = "UNKNOWN",
+                                 .refused_code = http_words_of(req)->code(REFUSED_FAILED),
                                  .refused_why = "the work took too long; it goes on"};
     memcpy(known.request_id, req->request_id, sizeof known.request_id);
     refusals_log(&known, 504);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Requests that were refused, in the daemon's log: one line each, with the request's id, so that
 // who has an id (it stands in every answer as X-Meridian-Request-Id) finds out why. The server
-// calls it for every answer of 400 and above; handlers say why by oci_error (net/oci_error.h) or
+// calls it for every answer of 400 and above; handlers say why by http_refuse (net/refuse.h) or
 // http_request_refused.
 //
 //   http: refused 403 DENIED: this registry's network rules do not admit your address (request

@@ -34,7 +34,7 @@ void answer_empty(struct http_response *resp, int status)
 
 static void unavailable(struct op *op, struct http_response *resp, const char *why)
 {
-    oci_error(op->req, resp, 503, "UNAVAILABLE", NULL, "%s", why);
+    oci_error(op->req, resp, 503, OCI_UNAVAILABLE, NULL, "%s", why);
     answer_header(op, resp, "Retry-After", "5");
 }
 
@@ -43,7 +43,7 @@ bool writes_closed(struct op *op, struct http_response *resp)
     const char *why = meta_closed_why(op->s->meta, &op->req->arena);
     if (!why)
         return false;
-    oci_error(op->req, resp, 503, "UNAVAILABLE", why, "this region takes no writes now: %s", why);
+    oci_error(op->req, resp, 503, OCI_UNAVAILABLE, why, "this region takes no writes now: %s", why);
     answer_header(op, resp, "Retry-After", "5");
     return true;
 }
@@ -57,7 +57,7 @@ static void no_space(struct op *op, struct http_response *resp, const char *what
         space_look(op->s->space, &v);
     if (v.is_short) {
         log_limited(&limit, LOG_ERROR, "registry: %s: %s", what, v.text);
-        oci_error(op->req, resp, 507, "UNKNOWN", NULL,
+        oci_error(op->req, resp, 507, OCI_UNKNOWN, NULL,
                   "the disk of region %s is full up to its reserve (no space left for content): "
                   "push to another region, "
                   "or again once there is room",
@@ -66,7 +66,7 @@ static void no_space(struct op *op, struct http_response *resp, const char *what
     }
     log_limited(&limit, LOG_ERROR, "registry: %s: %s", what, err_text(ERR_NOSPACE));
     oci_error(
-        op->req, resp, 507, "UNKNOWN", NULL,
+        op->req, resp, 507, OCI_UNKNOWN, NULL,
         "region %s has no space left for this: push to another region, or again once there is room",
         op->s->region);
 }
@@ -90,7 +90,7 @@ void answer_error(struct op *op, struct http_response *resp, int rc, const char 
         return;
     case ERR_READONLY:
         log_limited(&limit, LOG_ERROR, "registry: %s: %s", what, err_text(rc));
-        oci_error(op->req, resp, 503, "UNAVAILABLE", NULL, "this region takes no writes now: %s",
+        oci_error(op->req, resp, 503, OCI_UNAVAILABLE, NULL, "this region takes no writes now: %s",
                   err_text(rc));
         return;
     case ERR_NOFILES:
@@ -107,7 +107,7 @@ void answer_error(struct op *op, struct http_response *resp, int rc, const char 
             op->s->on_fault(op->s->on_fault_ctx, op->label);
         log_limited(&limit, LOG_ERROR, "registry: %s: %s (request %s)", what, err_text(rc),
                     op->req->request_id);
-        oci_error(op->req, resp, 500, "UNKNOWN", NULL,
+        oci_error(op->req, resp, 500, OCI_UNKNOWN, NULL,
                   "%s failed here; the log of this region says more", what);
     }
 }
@@ -117,28 +117,29 @@ void answer_fault(struct op *op, struct http_response *resp)
     struct http_request *req = op->req;
     switch (op->route.fault) {
     case ROUTE_BAD_NAME:
-        oci_error(req, resp, 400, "NAME_INVALID", NULL, "not a repository name");
+        oci_error(req, resp, 400, OCI_NAME_INVALID, NULL, "not a repository name");
         break;
     case ROUTE_BAD_DIGEST:
-        oci_error(req, resp, 400, "DIGEST_INVALID", NULL,
+        oci_error(req, resp, 400, OCI_DIGEST_INVALID, NULL,
                   "not a digest that is spoken here (sha256:<64 hex digits>)");
         break;
     case ROUTE_BAD_TAG:
         if (req->method == HTTP_PUT)
-            oci_error(req, resp, 400, "MANIFEST_INVALID", NULL, "not a tag");
+            oci_error(req, resp, 400, OCI_MANIFEST_INVALID, NULL, "not a tag");
         else // no manifest can have such a tag
-            oci_error(req, resp, 404, "MANIFEST_UNKNOWN", NULL,
+            oci_error(req, resp, 404, OCI_MANIFEST_UNKNOWN, NULL,
                       "no such manifest in this repository");
         break;
     default:
-        oci_error(req, resp, 404, "BLOB_UPLOAD_UNKNOWN", NULL, "no such upload in this repository");
+        oci_error(req, resp, 404, OCI_BLOB_UPLOAD_UNKNOWN, NULL,
+                  "no such upload in this repository");
     }
 }
 
 void answer_query(struct op *op, struct http_response *resp)
 {
     bool list = op->route.kind == ROUTE_TAGS || op->route.kind == ROUTE_CATALOG;
-    oci_error(op->req, resp, 400, list ? "PAGINATION_NUMBER_INVALID" : "UNSUPPORTED", NULL,
+    oci_error(op->req, resp, 400, list ? OCI_PAGINATION_NUMBER_INVALID : OCI_UNSUPPORTED, NULL,
               "the query has a percent escape that is none");
 }
 
@@ -146,10 +147,10 @@ void answer_method(struct op *op, struct http_response *resp)
 {
     bool content = op->route.kind == ROUTE_MANIFEST || op->route.kind == ROUTE_BLOB;
     if (op->req->method == HTTP_DELETE && content)
-        oci_error(op->req, resp, 405, "UNSUPPORTED", NULL,
+        oci_error(op->req, resp, 405, OCI_UNSUPPORTED, NULL,
                   "deleting is refused until replication carries deletions to every region");
     else
-        oci_error(op->req, resp, 405, "UNSUPPORTED", NULL, "this method is not possible here");
+        oci_error(op->req, resp, 405, OCI_UNSUPPORTED, NULL, "this method is not possible here");
     answer_header(op, resp, "Allow", "%s", route_allow(&op->route));
 }
 

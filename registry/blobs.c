@@ -25,7 +25,7 @@ void blob_read(struct op *op, struct http_response *resp)
         rc = ERR_NOTFOUND;
     }
     if (rc == ERR_NOTFOUND) {
-        oci_error(op->req, resp, 404, "BLOB_UNKNOWN", NULL, "no such blob in this repository");
+        oci_error(op->req, resp, 404, OCI_BLOB_UNKNOWN, NULL, "no such blob in this repository");
         return;
     }
     if (rc) {

@@ -27,7 +27,7 @@ void manifest_read(struct op *op, struct http_response *resp)
     struct manifest_row row;
     int rc = stored_get(op, &row);
     if (rc == ERR_NOTFOUND) {
-        oci_error(op->req, resp, 404, "MANIFEST_UNKNOWN", NULL,
+        oci_error(op->req, resp, 404, OCI_MANIFEST_UNKNOWN, NULL,
                   "no such manifest in this repository");
         return;
     }
@@ -43,7 +43,7 @@ void manifest_read(struct op *op, struct http_response *resp)
 
 static void refuse(struct op *op, struct http_response *resp, const char *why)
 {
-    oci_error(op->req, resp, 400, "MANIFEST_INVALID", NULL, "%s", why);
+    oci_error(op->req, resp, 400, OCI_MANIFEST_INVALID, NULL, "%s", why);
 }
 
 // The header's media type without parameters; without a header, the content's own mediaType. NULL:
@@ -104,7 +104,7 @@ static bool condition_holds(struct op *op, struct http_response *resp, struct di
         return false;
     }
     if (rc || !etag_matches(list, &row.digest, false)) {
-        oci_error(op->req, resp, 412, "DENIED", NULL,
+        oci_error(op->req, resp, 412, OCI_DENIED, NULL,
                   "the present value is not the one that If-Match names");
         return false;
     }
@@ -118,15 +118,15 @@ static void put_answer(struct op *op, struct http_response *resp, int rc,
     char text[DIGEST_TEXT_SIZE];
     if (rc == ERR_NOTFOUND) {
         digest_format(&result->missing, text);
-        oci_error(op->req, resp, 404, "MANIFEST_BLOB_UNKNOWN", text,
+        oci_error(op->req, resp, 404, OCI_MANIFEST_BLOB_UNKNOWN, text,
                   "it refers to %s, which is not in this repository", text);
     } else if (rc == ERR_CONFLICT) {
-        oci_error(op->req, resp, 412, "DENIED", NULL,
+        oci_error(op->req, resp, 412, OCI_DENIED, NULL,
                   "the present value is not the one that If-Match names");
     } else if (rc == ERR_AHEAD) {
         if (writes_closed(op, resp))
             return;
-        oci_error(op->req, resp, 503, "UNAVAILABLE", NULL,
+        oci_error(op->req, resp, 503, OCI_UNAVAILABLE, NULL,
                   "what is there now is stamped too far ahead of this region's clock to be "
                   "replaced: wait until the clock "
                   "has come near, or an operator runs meridian replication repair-clock");
@@ -175,7 +175,7 @@ static void put(struct op *op, struct http_response *resp)
         return;
     }
     if (!p.tag && !digest_equal(&p.digest, &op->route.digest)) {
-        oci_error(op->req, resp, 400, "DIGEST_INVALID", NULL,
+        oci_error(op->req, resp, 400, OCI_DIGEST_INVALID, NULL,
                   "the content does not have the digest it is put under");
         return;
     }
@@ -196,18 +196,18 @@ void manifest_put_begin(struct op *op, struct http_plan *plan)
 {
     // ignoring a condition would be worse than refusing it
     if (http_header_get(op->req, "If-None-Match")) {
-        oci_error(op->req, &plan->response, 400, "UNSUPPORTED", NULL,
+        oci_error(op->req, &plan->response, 400, OCI_UNSUPPORTED, NULL,
                   "If-None-Match is understood on reads only");
         return;
     }
     // content under its digest never changes
     if (op->route.tag == NULL && http_header_get(op->req, "If-Match")) {
-        oci_error(op->req, &plan->response, 400, "UNSUPPORTED", NULL,
+        oci_error(op->req, &plan->response, 400, OCI_UNSUPPORTED, NULL,
                   "If-Match is understood on writes to a tag only");
         return;
     }
     if (op->req->content_length > (int64_t)op->s->manifest_max_bytes) {
-        oci_error(op->req, &plan->response, 413, "SIZE_INVALID", NULL,
+        oci_error(op->req, &plan->response, 413, OCI_SIZE_INVALID, NULL,
                   "a manifest may have at most %llu bytes",
                   (unsigned long long)op->s->manifest_max_bytes);
         return;

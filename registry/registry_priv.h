@@ -5,8 +5,8 @@
 #ifndef MERIDIAN_REGISTRY_REGISTRY_PRIV_H
 #define MERIDIAN_REGISTRY_REGISTRY_PRIV_H
 
-#include "net/oci_error.h"
 #include "registry/busy.h"
+#include "registry/oci_error.h"
 #include "registry/open_uploads.h"
 #include "registry/registry.h"
 #include "registry/route.h"

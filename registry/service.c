@@ -234,7 +234,7 @@ static void base_reply(struct op *op, struct http_response *resp)
 
 static void not_here(struct op *op, struct http_response *resp, const char *why)
 {
-    oci_error(op->req, resp, 404, "UNSUPPORTED", NULL, "%s", why);
+    oci_error(op->req, resp, 404, OCI_UNSUPPORTED, NULL, "%s", why);
 }
 
 static void dispatch(struct op *op, struct http_plan *plan)
@@ -319,12 +319,13 @@ void registry_service_begin(struct registry_service *s, struct http_request *req
     plan->kind = HTTP_PLAN_REPLY;
     int rc = op_new(s, req, t, reg, host, &op);
     if (rc == ERR_INVAL) {
-        oci_error(req, resp, 421, "UNSUPPORTED", NULL,
+        oci_error(req, resp, 421, OCI_UNSUPPORTED, NULL,
                   "this host is not an endpoint of a registry");
         return;
     }
     if (rc) {
-        oci_error(req, resp, 503, "UNAVAILABLE", NULL, "too much work is waiting here; try again");
+        oci_error(req, resp, 503, OCI_UNAVAILABLE, NULL,
+                  "too much work is waiting here; try again");
         return;
     }
     bool data = host_is(host, NAME_DATA);
@@ -342,6 +343,7 @@ void registry_service_begin(struct registry_service *s, struct http_request *req
     }
     if (op->failed && plan->kind == HTTP_PLAN_REPLY) {
         *resp = (struct http_response){0};
-        oci_error(req, resp, 503, "UNAVAILABLE", NULL, "too much work is waiting here; try again");
+        oci_error(req, resp, 503, OCI_UNAVAILABLE, NULL,
+                  "too much work is waiting here; try again");
     }
 }

@@ -29,7 +29,7 @@ static bool page_read(struct op *op, struct http_response *resp, struct page *p)
         return true;
     size_t digits = strspn(n, "0123456789");
     if (!digits || n[digits]) {
-        oci_error(op->req, resp, 400, "PAGINATION_NUMBER_INVALID", NULL, "n is not a number");
+        oci_error(op->req, resp, 400, OCI_PAGINATION_NUMBER_INVALID, NULL, "n is not a number");
         return false;
     }
     unsigned long long wanted = PAGE_MAX;
@@ -82,7 +82,7 @@ void tags_read(struct op *op, struct http_response *resp)
     int rc = meta_tags_list(op->s->meta, op->registry, op->route.name, p.after, p.n + 1,
                             &op->req->arena, &p.names, &p.n_names);
     if (rc == ERR_NOTFOUND) {
-        oci_error(op->req, resp, 404, "NAME_UNKNOWN", NULL, "no such repository");
+        oci_error(op->req, resp, 404, OCI_NAME_UNKNOWN, NULL, "no such repository");
         return;
     }
     if (rc) {

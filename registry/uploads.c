@@ -44,12 +44,13 @@ static void upload_state(struct op *op, struct http_response *resp, uint64_t siz
 
 static void upload_unknown(struct op *op, struct http_response *resp)
 {
-    oci_error(op->req, resp, 404, "BLOB_UPLOAD_UNKNOWN", NULL, "no such upload in this repository");
+    oci_error(op->req, resp, 404, OCI_BLOB_UPLOAD_UNKNOWN, NULL,
+              "no such upload in this repository");
 }
 
 static void upload_in_use(struct op *op, struct http_response *resp)
 {
-    oci_error(op->req, resp, 409, "BLOB_UPLOAD_INVALID", NULL,
+    oci_error(op->req, resp, 409, OCI_BLOB_UPLOAD_INVALID, NULL,
               "another request is writing to this upload");
     answer_header(op, resp, "Retry-After", "1");
 }
@@ -62,12 +63,12 @@ static void upload_error(struct op *op, struct http_response *resp)
     else if (io->err == ERR_NOTFOUND)
         upload_unknown(op, resp);
     else if (io->err == ERR_RANGE) {
-        oci_error(op->req, resp, 416, "BLOB_UPLOAD_INVALID", NULL,
+        oci_error(op->req, resp, 416, OCI_BLOB_UPLOAD_INVALID, NULL,
                   "the piece does not begin where the upload stands (at %" PRIu64 " bytes)",
                   io->acked);
         upload_state(op, resp, io->acked);
     } else if (io->err == ERR_TOOBIG)
-        oci_error(op->req, resp, 400, "SIZE_INVALID", NULL,
+        oci_error(op->req, resp, 400, OCI_SIZE_INVALID, NULL,
                   "the body is not as long as its Content-Range says");
     else
         answer_error(op, resp, io->err, "taking an upload");
@@ -84,7 +85,7 @@ static void blob_created(struct op *op, struct http_response *resp, const struct
 
 static void digest_refused(struct op *op, struct http_response *resp, const char *why)
 {
-    oci_error(op->req, resp, 400, "DIGEST_INVALID", NULL, "%s", why);
+    oci_error(op->req, resp, 400, OCI_DIGEST_INVALID, NULL, "%s", why);
 }
 
 // --- POST ---
@@ -104,7 +105,7 @@ static void uploads_full(struct op *op, struct http_response *resp, enum upload_
     log_limited(&limit, LOG_WARN,
                 "registry: %s has %" PRIu64 " uploads open in %s, as many as are allowed (%s)", who,
                 bound, op->registry, own ? "uploads.per_principal" : "uploads.per_registry");
-    oci_error(op->req, resp, 429, "TOOMANYREQUESTS", NULL,
+    oci_error(op->req, resp, 429, OCI_TOOMANYREQUESTS, NULL,
               "%s has %" PRIu64
               " uploads open here, as many as are allowed at once, and none of %s is idle: end or "
               "cancel some (one that is left alone for %u minutes is discarded)",
@@ -377,7 +378,7 @@ static bool range_ok(struct op *op, struct http_plan *plan)
         return true;
     struct upload_io *io = &op->io;
     if (!content_range(io, text)) {
-        oci_error(op->req, &plan->response, 416, "BLOB_UPLOAD_INVALID", NULL,
+        oci_error(op->req, &plan->response, 416, OCI_BLOB_UPLOAD_INVALID, NULL,
                   "not a Content-Range: <start>-<end>");
         upload_location(op, &plan->response);
         return false;
@@ -385,7 +386,7 @@ static bool range_ok(struct op *op, struct http_plan *plan)
     io->ranged = true;
     if (op->req->content_length >= 0 &&
         (uint64_t)op->req->content_length != io->to - io->from + 1) {
-        oci_error(op->req, &plan->response, 400, "SIZE_INVALID", NULL,
+        oci_error(op->req, &plan->response, 400, OCI_SIZE_INVALID, NULL,
                   "the body is not as long as its Content-Range says");
         return false;
     }

@@ -10,6 +10,7 @@
 
 #include "base/wait.h"
 #include "net/pool.h"
+#include "net/refuse.h"
 #include "net/response_reader.h"
 #include "replication/cursor.h"
 #include "replication/replication.h"
@@ -399,8 +400,6 @@ void content_probe_begin(struct replicator *r, struct http_request *req, const s
                          const char *repository, struct http_plan *plan);
 void status_begin(struct replicator *r, struct http_request *req, const struct registry *reg,
                   struct http_plan *plan);
-void serve_refuse(struct http_request *req, struct http_response *resp, int status,
-                  const char *sentence);
 // On the pool: answers with what `make` reads of the store for req->ctx, a new json_t *; `sorry`
 // where that is NULL.
 void serve_list(struct replicator *r, struct http_request *req, struct http_response *resp,

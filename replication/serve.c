@@ -8,34 +8,10 @@
 
 #include "base/clock.h"
 #include "base/err.h"
-#include "net/oci_error.h"
 
 #include <jansson.h>
 #include <stdio.h>
 #include <string.h>
-
-void serve_refuse(struct http_request *req, struct http_response *resp, int status,
-                  const char *sentence)
-{
-    const char *code = "UNAVAILABLE";
-    if (status == 403)
-        code = "DENIED";
-    else if (status == 404)
-        code = "NOT_FOUND";
-    else if (status == 405)
-        code = "UNSUPPORTED";
-    else if (status == 400)
-        code = "INVALID";
-    else if (status == 429)
-        code = "TOOMANYREQUESTS";
-    oci_error(req, resp, status, code, NULL, "%s", sentence);
-    if (status == 503)
-        http_response_header(req, resp, "Retry-After", "1");
-    if (status == 429)
-        http_response_header(req, resp, "Retry-After", "10");
-    if (status == 405)
-        http_response_header(req, resp, "Allow", req->method == HTTP_GET ? "POST" : "GET");
-}
 
 void serve_list(struct replicator *r, struct http_request *req, struct http_response *resp,
                 void *(*make)(void *ask, struct arena *a), const char *sorry)
@@ -124,9 +100,9 @@ void replication_begin(struct replicator *r, struct http_request *req, const str
     if (!feed && !mark && !clock && !status && !have && !damaged)
         serve_refuse(req, &plan->response, 404, "no such path");
     else if (damaged && req->method != HTTP_POST)
-        serve_refuse(req, &plan->response, 405, "damage is told by POST");
+        serve_method(req, &plan->response, "POST", "damage is told by POST");
     else if (!damaged && req->method != HTTP_GET)
-        serve_refuse(req, &plan->response, 405, "only GET is answered here");
+        serve_method(req, &plan->response, "GET", "only GET is answered here");
     else if (!r || r->stopping)
         serve_refuse(req, &plan->response, 503, "replication does not run on this node");
     else if ((feed || mark || clock || damaged) && (req->listener != LISTENER_PEER || !peer))

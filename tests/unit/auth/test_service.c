@@ -4,6 +4,7 @@
 #include "auth/service.h"
 
 #include "auth/passwords_priv.h"
+#include "registry/oci_error.h"
 #include "tests/support/check_main.h"
 #include "tests/unit/auth/auth_fixture.h"
 
@@ -67,7 +68,7 @@ static char *header_copy(const struct http_response *resp, const char *name)
 static struct reply ask(const char *method, const char *target, const char *authorization,
                         const char *type, const char *body)
 {
-    const struct http_app app = {.begin = begin};
+    const struct http_app app = {.begin = begin, .words = &oci_words};
     struct http_request *req = http_request_test_new(method, target, "contoso.meridian.test");
     struct http_response resp;
     if (authorization)
@@ -224,14 +225,14 @@ START_TEST(anonymous_pull_is_granted_to_everyone_where_the_registry_allows_it)
 }
 END_TEST
 
-struct refusal {
+struct refused_case {
     const char *what, *method, *target, *authorization, *type, *body;
     int status;
     // OAuth error of a POST, or OCI code of a GET
     const char *error;
 };
 
-static const struct refusal refusals[] = {
+static const struct refused_case refusals[] = {
     {"wrong password", "GET", "/oauth2/token", "Basic YWRhOndyb25n", NULL, NULL, 401,
      "UNAUTHORIZED"},
     {"unknown user", "GET", "/oauth2/token", "Basic bm9ib2R5OngK", NULL, NULL, 401, "UNAUTHORIZED"},
@@ -286,7 +287,7 @@ START_TEST(bad_questions_are_refused_in_the_words_of_their_protocol)
 {
     setup();
     for (size_t i = 0; i < ARRAY_LEN(refusals); i++) {
-        const struct refusal *f = &refusals[i];
+        const struct refused_case *f = &refusals[i];
         struct reply r = ask(f->method, f->target, f->authorization, f->type, f->body);
         ck_assert_msg(r.status == f->status, "%s: status %d", f->what, r.status);
         const json_t *first = json_array_get(json_object_get(r.json, "errors"), 0);

@@ -12,6 +12,7 @@
 #include "net/fetch.h"
 #include "net/http.h"
 #include "net/tunnel.h"
+#include "registry/oci_error.h"
 #include "tests/support/check_main.h"
 #include "tests/support/tls_files.h"
 
@@ -153,6 +154,7 @@ static void region_config(struct edge_region *r, const char *name)
                                 .peer_socket = r->peer,
                                 .tunnel_socket = r->tunnel,
                                 .blob_dir = r->blobs,
+                                .words = &oci_words,
                                 .domain = "example.test",
                                 .region = r->name,
                                 .stamp = "tst-1",
@@ -172,7 +174,7 @@ static unsigned body_rate; // 0: none
 
 static void region_daemon(struct edge_region *r)
 {
-    struct http_app app = {.begin = begin, .finish = finish};
+    struct http_app app = {.begin = begin, .finish = finish, .words = &oci_words};
     struct http_server_options o = {.socket_path = r->pub,
                                     .socket_mode = 0660,
                                     .socket_gid = -1,

@@ -3,7 +3,7 @@
 #include "net/http.h"
 
 #include "base/err.h"
-#include "net/oci_error.h"
+#include "net/refuse.h"
 #include "tests/support/check_main.h"
 
 #include <string.h>
@@ -45,10 +45,10 @@ START_TEST(test_headers)
     ck_assert(http_token_ok("a-z!"));
     ck_assert(!http_token_ok(""));
     ck_assert(!http_token_ok("a b"));
-    oci_error(r, &resp, 404, "BLOB_UNKNOWN", "x", "no %s", "blob");
+    http_refuse(r, &resp, 404, REFUSED_NOT_FOUND, "no %s", "blob");
     ck_assert_int_eq(resp.status, 404);
-    ck_assert_str_eq(http_response_get(&resp, "Content-Type"), "application/json");
-    ck_assert_ptr_nonnull(strstr((const char *)resp.body.p, "\"message\":\"no blob\""));
+    ck_assert_str_eq(http_response_get(&resp, "Content-Type"), "text/plain; charset=utf-8");
+    ck_assert(bytes_equal(resp.body, bytes_str("NOT_FOUND: no blob\n")));
     http_request_test_free(r);
 }
 END_TEST

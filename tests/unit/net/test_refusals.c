@@ -4,7 +4,7 @@
 #include "net/refusals.h"
 
 #include "base/clock.h"
-#include "net/oci_error.h"
+#include "net/refuse.h"
 #include "tests/support/check_main.h"
 
 #include <fcntl.h>
@@ -102,7 +102,7 @@ START_TEST(a_line_says_which_request_and_why)
     http_request_test_header(req, "Authorization", "Bearer SECRET");
     req->principal = "ada";
     http_request_detail(req, "the token: %s", "expired");
-    oci_error(req, &resp, 401, "UNAUTHORIZED", NULL, "the token has expired");
+    http_refuse(req, &resp, 401, REFUSED_UNAUTHORIZED, "the token has expired");
     refusals_log(req, 401);
     char expect[600];
     snprintf(expect, sizeof expect,
@@ -117,7 +117,7 @@ START_TEST(a_line_says_which_request_and_why)
     ck_assert_str_eq(logged(), "");
     refusals_log_late(req);
     text = logged();
-    ck_assert(strstr(text, "refused 504 UNKNOWN: the work took too long") &&
+    ck_assert(strstr(text, "refused 504 FAILED: the work took too long") &&
               strstr(text, req->request_id));
     http_request_test_free(req);
 }

@@ -6,6 +6,7 @@
 #define MERIDIAN_TESTS_REGISTRY_FIXTURE_H
 
 #include "base/log.h"
+#include "registry/oci_error.h"
 #include "registry/registry.h"
 #include "tests/support/check_main.h"
 #include "tests/unit/auth/auth_fixture.h"
@@ -35,7 +36,7 @@ static void world_begin(void *ctx, struct http_request *req, struct http_plan *p
     ck_assert_ptr_nonnull(reg);
     registry_service_begin(world_service, req, fixture_t, reg, &h, plan);
 }
-static const struct http_app world_app = {.begin = world_begin};
+static const struct http_app world_app = {.begin = world_begin, .words = &oci_words};
 
 static inline void store_up(void)
 {
