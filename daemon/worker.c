@@ -19,6 +19,7 @@
 #include "registry/oci_error.h"
 #include "resolver/sign/signing.h"
 #include "resolver/zone/zone_maintainer.h"
+#include "store/files/files.h"
 #include "store/spare.h"
 
 #include <errno.h>
@@ -456,7 +457,7 @@ static void partials_make_room(struct worker *w)
 
 static int start_store(struct worker *w, struct diag *d)
 {
-    int rc = blob_store_open(w->paths->store, &w->blobs);
+    int rc = blob_files_open(w->paths->store, &w->blobs);
     if (rc) {
         diag_add(d, NULL, 0, "%s: the blob store cannot be opened: %s", w->paths->store,
                  err_text(rc));

@@ -275,8 +275,8 @@ static void piece(struct op *op, struct http_response *resp)
         upload_error(op, resp);
         return;
     }
-    uint64_t size = blob_upload_size(io->u);
     int rc = blob_upload_sync(io->u); // before it is acknowledged
+    uint64_t size = blob_upload_resume_at(io->u);
     if (!rc)
         rc = progress(op, size);
     if (rc == ERR_NOTFOUND) {

@@ -17,9 +17,7 @@ static pthread_mutex_t state_lock = PTHREAD_MUTEX_INITIALIZER;
 
 static char *state_path(struct replicator *r)
 {
-    if (r->o.state_dir)
-        return mem_printf("%s/replication.json", r->o.state_dir);
-    return mem_printf("%s/../replication.json", blob_store_dir(r->o.blobs));
+    return mem_printf("%s/replication.json", r->o.state_dir);
 }
 
 bool name_in(const char *name, const char *const *names, size_t n)

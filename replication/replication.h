@@ -93,8 +93,7 @@ struct replicator_options {
     unsigned absent_ms;
     // parallel fetches of manifests and blobs; 0: 4
     unsigned n_fetches;
-    // Directory of replication.json (which registries of each origin were read so far). NULL: the
-    // blob store's own.
+    // Directory of replication.json (which registries of each origin were read so far).
     const char *state_dir;
     // A region's beats were missed (true), or it is heard (again). On a thread of its own, without
     // locks; may be NULL.

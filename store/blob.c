@@ -1,239 +1,66 @@
 // SPDX-License-Identifier: Apache-2.0
-// Blobs as files: the layout, and finished blobs; see blob.h. Growing ones are in blob_upload.c.
-// Called on the pool.
-//
-// No path is ever built from stored or received text: names come from the algorithm enum and hex
-// digits, and every step is opened relative to its directory without following a symlink.
+// The rules of blobs above any backend; see blob.h. Called on the pool.
 #include "store/blob.h"
 
 #include "base/clock.h"
 #include "base/err.h"
-#include "base/fd.h"
 #include "base/mem.h"
-#include "store/blob_priv.h"
+#include "store/blob_backend.h"
 
-#include <dirent.h>
-#include <errno.h>
-#include <fcntl.h>
+#include <assert.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <sys/statvfs.h>
 #include <unistd.h>
 
 #define LEFT_OVER_MS 600000
-#define DIR_FLAGS (O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
+#define PIECE_BYTES (1u << 20)
 
-// The set-group-ID bit makes files inherit the group through which the edge reads. It usually comes
-// from the parent; chmod is left out where it would change nothing, because for an owner outside
-// that group it would clear the bit.
-static int mode_ensure(int fd, unsigned mode)
+static int digest_check(const struct digest *d)
 {
-    struct stat st;
-    if (fstat(fd, &st))
-        return err_from_errno(errno);
-    if ((st.st_mode & 07777) != mode && fchmod(fd, mode))
-        return err_from_errno(errno);
-    return 0;
+    bool spoken = d->alg == DIGEST_SHA256 && d->n == SHA256_BYTES;
+    return spoken ? 0 : ERR_UNSUPPORTED;
 }
 
-int blob_dir_at(int parent_fd, const char *name, unsigned mode, bool make, bool *out_made,
-                int *out_fd)
+static bool id_ok(const char *id)
 {
-    bool made = make && mkdirat(parent_fd, name, mode & 0777) == 0;
-    if (make && !made && errno != EEXIST)
-        return err_from_errno(errno);
-    AUTO_CLOSE int fd = openat(parent_fd, name, DIR_FLAGS);
-    if (fd < 0)
-        return err_from_errno(errno);
-    int rc = 0;
-    if (made)
-        rc = mode_ensure(fd, mode);
-    if (rc)
-        return rc;
-    if (out_made)
-        *out_made = made;
-    *out_fd = fd;
-    fd = -1;
-    return 0;
-}
-
-// Files are born in uploads/ and partial/ and keep their group when they move: so those take the
-// group of blobs/.
-static int growing_dir(int root_fd, const char *name, gid_t group, int *out_fd)
-{
-    int fd;
-    int rc = blob_dir_at(root_fd, name, 02700, true, NULL, &fd);
-    if (rc)
-        return rc;
-    struct stat st;
-    if (fstat(fd, &st) == 0 && st.st_gid != group && fchown(fd, (uid_t)-1, group) == 0)
-        (void)fchmod(fd, 02700);
-    *out_fd = fd;
-    return 0;
-}
-
-static int layout_open(struct blob_store *bs, const char *dir)
-{
-    int rc = dir_make(dir, 0755);
-    if (rc)
-        return rc;
-    int root = bs->root_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (root < 0)
-        return err_from_errno(errno);
-    struct stat st;
-    rc = blob_dir_at(root, "blobs", 02750, true, NULL, &bs->blobs_fd);
-    if (rc)
-        return rc;
-    if (fstat(bs->blobs_fd, &st))
-        return err_from_errno(errno);
-    rc = growing_dir(root, "uploads", st.st_gid, &bs->uploads_fd);
-    if (rc)
-        return rc;
-    rc = growing_dir(root, "partial", st.st_gid, &bs->part_fd);
-    if (rc)
-        return rc;
-    AUTO_CLOSE int alg = -1;
-    rc = blob_dir_at(bs->blobs_fd, digest_alg_name(DIGEST_SHA256), 02750, true, NULL, &alg);
-    if (rc)
-        return rc;
-    if (fsync(bs->blobs_fd) || fsync(root))
-        return err_from_errno(errno);
-    return 0;
-}
-
-int blob_store_open(const char *dir, struct blob_store **out)
-{
-    struct blob_store *bs = mem_zalloc(sizeof *bs);
-    if (!bs)
-        return ERR_NOMEM;
-    bs->root_fd = bs->blobs_fd = bs->uploads_fd = bs->part_fd = -1;
-    pthread_mutex_init(&bs->lock, NULL);
-    bs->blobs_dir = mem_printf("%s/blobs", dir);
-    int rc = ERR_NOMEM;
-    if (bs->blobs_dir)
-        rc = layout_open(bs, dir);
-    if (rc) {
-        blob_store_close(bs);
-        return rc;
-    }
-    *out = bs;
-    return 0;
+    size_t n = strnlen(id, BLOB_NAME_SIZE);
+    if (n == 0 || n == BLOB_NAME_SIZE || id[0] == '.')
+        return false;
+    return strspn(id, "abcdefghijklmnopqrstuvwxyz0123456789.-") == n;
 }
 
 void blob_store_close(struct blob_store *bs)
 {
-    if (!bs)
-        return;
-    fd_auto_close(&bs->root_fd);
-    fd_auto_close(&bs->blobs_fd);
-    fd_auto_close(&bs->uploads_fd);
-    fd_auto_close(&bs->part_fd);
-    pthread_mutex_destroy(&bs->lock);
-    free(bs->blobs_dir);
-    free(bs);
+    if (bs)
+        bs->backend->close(bs);
 }
 
-const char *blob_store_dir(const struct blob_store *bs)
+bool blob_store_writable(struct blob_store *bs, uint64_t *out_free_bytes)
 {
-    return bs->blobs_dir;
+    return bs->backend->writable(bs, out_free_bytes);
 }
 
-void blob_relative_path(const struct digest *d, char out[192])
-{
-    char hex[2 * sizeof d->b + 1];
-    hex_format(d->b, d->n <= sizeof d->b ? d->n : 0, hex);
-    snprintf(out, 192, "%s/%.2s/%s", digest_alg_name((enum digest_alg)d->alg), hex, hex);
-}
+// --- blobs ---
 
-static int digest_check(const struct digest *d)
-{
-    if (d->alg == DIGEST_SHA256 && d->n == SHA256_BYTES)
-        return 0;
-    return ERR_UNSUPPORTED;
-}
-
-int blob_shard_open(struct blob_store *bs, const struct digest *d, bool make, int *out_fd)
+int blob_stat(struct blob_store *bs, const struct digest *d, uint64_t *out_size)
 {
     int rc = digest_check(d);
     if (rc)
         return rc;
-    AUTO_CLOSE int alg = -1;
-    rc = blob_dir_at(bs->blobs_fd, digest_alg_name((enum digest_alg)d->alg), 02750, make, NULL,
-                     &alg);
-    if (rc)
-        return rc;
-    char shard[3];
-    hex_format(d->b, 1, shard);
-    AUTO_CLOSE int fd = -1;
-    bool made = false;
-    rc = blob_dir_at(alg, shard, 02750, make, &made, &fd);
-    if (rc)
-        return rc;
-    if (made && fsync(alg))
-        return err_from_errno(errno);
-    *out_fd = fd;
-    fd = -1;
-    return 0;
-}
-
-int blob_open(struct blob_store *bs, const struct digest *d, int *out_fd, uint64_t *out_size)
-{
-    AUTO_CLOSE int dir = -1;
-    int rc = blob_shard_open(bs, d, false, &dir);
-    if (rc)
-        return rc;
-    char hex[2 * SHA256_BYTES + 1];
-    hex_format(d->b, d->n, hex);
-    AUTO_CLOSE int fd = openat(dir, hex, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-    if (fd < 0) {
-        if (errno == ELOOP)
-            return ERR_CORRUPT;
-        return err_from_errno(errno);
-    }
-    struct stat st;
-    if (fstat(fd, &st))
-        return err_from_errno(errno);
-    if (!S_ISREG(st.st_mode))
-        return ERR_CORRUPT;
-    *out_size = (uint64_t)st.st_size;
-    *out_fd = fd;
-    fd = -1;
-    return 0;
-}
-
-int blob_stat(struct blob_store *bs, const struct digest *d, uint64_t *out_size)
-{
-    AUTO_CLOSE int dir = -1;
-    int rc = blob_shard_open(bs, d, false, &dir);
-    if (rc)
-        return rc;
-    char hex[2 * SHA256_BYTES + 1];
-    hex_format(d->b, d->n, hex);
-    struct stat st;
-    if (fstatat(dir, hex, &st, AT_SYMLINK_NOFOLLOW))
-        return err_from_errno(errno);
-    if (!S_ISREG(st.st_mode))
-        return ERR_CORRUPT;
-    *out_size = (uint64_t)st.st_size;
-    return 0;
+    return bs->backend->stat(bs, d, out_size);
 }
 
 int blob_remove(struct blob_store *bs, const struct digest *d)
 {
-    AUTO_CLOSE int dir = -1;
-    int rc = blob_shard_open(bs, d, false, &dir);
+    int rc = digest_check(d);
     if (rc)
         return rc;
-    char hex[2 * SHA256_BYTES + 1];
-    hex_format(d->b, d->n, hex);
-    if (unlinkat(dir, hex, 0))
-        return err_from_errno(errno);
-    return 0;
+    return bs->backend->remove(bs, d);
 }
 
 int blob_put(struct blob_store *bs, const void *p, size_t n, struct digest *out)
 {
+    static _Atomic unsigned n_puts;
     struct digest d;
     char id[64];
     struct blob_upload *u;
@@ -241,7 +68,7 @@ int blob_put(struct blob_store *bs, const void *p, size_t n, struct digest *out)
     if (rc)
         return rc;
     snprintf(id, sizeof id, "put-%lx-%llx-%x", (long)getpid(), (unsigned long long)clock_mono_us(),
-             bs->n_temps++);
+             n_puts++);
     rc = blob_upload_open(bs, id, &u);
     if (rc)
         return rc;
@@ -249,128 +76,265 @@ int blob_put(struct blob_store *bs, const void *p, size_t n, struct digest *out)
     if (!rc)
         rc = blob_upload_commit(u, &d, NULL);
     blob_upload_close(u);
-    blob_upload_discard(bs, id); // nobody comes back for it
+    (void)blob_upload_discard(bs, id); // nobody resumes it
     if (!rc)
         *out = d;
     return rc;
 }
 
-struct expiry {
-    int64_t older_than_wall_ms;
-    bool (*known)(void *ctx, const char *id);
-    void *ctx;
-};
-
-// The file of an upload, or the note of its outcome (its id and a '=').
-static bool owner_known(const struct expiry *x, const char *name)
+int blob_reader_open(struct blob_store *bs, const struct digest *d, struct blob_reader **out)
 {
-    char id[256];
-    size_t n = strcspn(name, "=");
-    if (!x->known || n >= sizeof id)
-        return false;
-    memcpy(id, name, n);
-    id[n] = '\0';
-    return x->known(x->ctx, id);
+    int rc = digest_check(d);
+    if (rc)
+        return rc;
+    return bs->backend->reader_open(bs, d, out);
 }
 
-static int expire_in(struct blob_store *bs, int dir_fd, const struct expiry *x, size_t *n_removed)
+uint64_t blob_reader_size(const struct blob_reader *r)
 {
-    int fd = openat(dir_fd, ".", DIR_FLAGS); // its own descriptor: fdopendir takes it
-    DIR *dir = NULL;
-    if (fd >= 0)
-        dir = fdopendir(fd);
-    if (!dir) {
-        int rc = err_from_errno(errno);
-        fd_auto_close(&fd);
+    return r->size;
+}
+
+int blob_reader_read(struct blob_reader *r, uint64_t at, void *p, size_t cap, size_t *out_n)
+{
+    return r->backend->reader_read(r, at, p, cap, out_n);
+}
+
+void blob_reader_close(struct blob_reader *r)
+{
+    if (r)
+        r->backend->reader_close(r);
+}
+
+int blob_serve(struct blob_store *bs, const struct blob_serve_want *want, struct blob_serve *out)
+{
+    int rc = digest_check(want->digest);
+    if (rc)
         return rc;
-    }
-    int rc = 0;
-    for (struct dirent *e; (e = readdir(dir));) {
-        struct stat st;
-        if (!strcmp(e->d_name, ".") || !strcmp(e->d_name, "..") ||
-            fstatat(dir_fd, e->d_name, &st, AT_SYMLINK_NOFOLLOW))
-            continue;
-        int64_t touched_ms = (int64_t)st.st_mtim.tv_sec * 1000 + st.st_mtim.tv_nsec / 1000000;
-        if (S_ISDIR(st.st_mode) || touched_ms >= x->older_than_wall_ms || owner_known(x, e->d_name))
-            continue;
-        pthread_mutex_lock(&bs->lock); // nobody opens it between the look and the removal
-        AUTO_CLOSE int held = -1;
-        if (!blob_upload_hold(bs, dir_fd, e->d_name, &held)) {
-            if (unlinkat(dir_fd, e->d_name, 0) == 0)
-                ++*n_removed;
-            else if (errno != ENOENT)
-                rc = err_from_errno(errno);
-        }
-        pthread_mutex_unlock(&bs->lock);
-    }
-    closedir(dir);
+    return bs->backend->serve(bs, want, out);
+}
+
+// --- growing blobs ---
+
+int blob_upload_open(struct blob_store *bs, const char *id, struct blob_upload **out)
+{
+    if (!id_ok(id))
+        return ERR_INVAL;
+    return bs->backend->upload_open(bs, BLOB_AREA_UPLOADS, id, out);
+}
+
+static int partial_name(const struct digest *d, char out[BLOB_NAME_SIZE])
+{
+    char hex[2 * SHA256_BYTES + 1];
+    int rc = digest_check(d);
+    if (rc)
+        return rc;
+    hex_format(d->b, d->n, hex);
+    snprintf(out, BLOB_NAME_SIZE, "%s-%s", digest_alg_name((enum digest_alg)d->alg), hex);
+    return 0;
+}
+
+int blob_partial_open(struct blob_store *bs, const struct digest *d, struct blob_upload **out)
+{
+    char name[BLOB_NAME_SIZE];
+    int rc = partial_name(d, name);
+    if (rc)
+        return rc;
+    return bs->backend->upload_open(bs, BLOB_AREA_PARTIALS, name, out);
+}
+
+uint64_t blob_partial_size(struct blob_store *bs, const struct digest *d)
+{
+    char name[BLOB_NAME_SIZE];
+    if (partial_name(d, name))
+        return 0;
+    return bs->backend->partial_size(bs, name);
+}
+
+int blob_partials_drop(struct blob_store *bs, size_t *out_n, uint64_t *out_bytes)
+{
+    *out_n = 0;
+    *out_bytes = 0;
+    return bs->backend->partials_drop(bs, out_n, out_bytes);
+}
+
+uint64_t blob_upload_size(const struct blob_upload *u)
+{
+    return u->size;
+}
+
+uint64_t blob_upload_resume_at(const struct blob_upload *u)
+{
+    assert(u->resume_at <= u->size);
+    return u->resume_at;
+}
+
+int blob_upload_write(struct blob_upload *u, const void *p, size_t n)
+{
+    return u->backend->upload_write(u, p, n);
+}
+
+int blob_upload_sync(struct blob_upload *u)
+{
+    int rc = u->backend->upload_sync(u);
+    assert(rc || u->resume_at == u->size);
     return rc;
+}
+
+int blob_upload_trim(struct blob_upload *u, uint64_t size)
+{
+    int rc = u->backend->upload_trim(u, size);
+    assert(rc || u->size == size);
+    return rc;
+}
+
+int blob_upload_truncate(struct blob_upload *u)
+{
+    return blob_upload_trim(u, 0);
+}
+
+int blob_upload_commit(struct blob_upload *u, const struct digest *expected, uint64_t *out_size)
+{
+    int rc = digest_check(expected);
+    if (rc)
+        return rc;
+    rc = u->backend->upload_commit(u, expected);
+    if (!rc && out_size)
+        *out_size = u->size;
+    return rc;
+}
+
+int blob_upload_outcome(struct blob_store *bs, const char *id, struct digest *out)
+{
+    if (!id_ok(id))
+        return ERR_INVAL;
+    return bs->backend->upload_outcome(bs, id, out);
+}
+
+void blob_upload_close(struct blob_upload *u)
+{
+    if (u)
+        u->backend->upload_close(u, false);
+}
+
+void blob_upload_drop(struct blob_upload *u)
+{
+    if (u)
+        u->backend->upload_close(u, true);
+}
+
+bool blob_upload_elsewhere(struct blob_store *bs, const char *id)
+{
+    if (!id_ok(id))
+        return false;
+    return bs->backend->upload_elsewhere(bs, id);
+}
+
+int blob_upload_discard(struct blob_store *bs, const char *id)
+{
+    if (!id_ok(id))
+        return ERR_INVAL;
+    return bs->backend->upload_discard(bs, id);
 }
 
 int blob_uploads_expire(struct blob_store *bs, int64_t older_than_wall_ms,
                         bool (*known)(void *ctx, const char *id), void *ctx, size_t *out_removed)
 {
     size_t n = 0;
-    struct expiry uploads = {older_than_wall_ms, known, ctx},
-                  parts = {older_than_wall_ms, NULL, NULL};
+    int64_t uploads_ms = older_than_wall_ms;
     int64_t left_over_ms = clock_wall_ms() - LEFT_OVER_MS;
-    if (known && uploads.older_than_wall_ms < left_over_ms)
-        uploads.older_than_wall_ms = left_over_ms;
-    int rc = expire_in(bs, bs->uploads_fd, &uploads, &n);
-    int rc2 = expire_in(bs, bs->part_fd, &parts, &n);
+    if (known && uploads_ms < left_over_ms)
+        uploads_ms = left_over_ms;
+    int rc = bs->backend->expire(bs, BLOB_AREA_UPLOADS, uploads_ms, known, ctx, &n);
+    int rc2 = bs->backend->expire(bs, BLOB_AREA_PARTIALS, older_than_wall_ms, NULL, NULL, &n);
     if (out_removed)
         *out_removed = n;
+    return rc ? rc : rc2;
+}
+
+// --- damage ---
+
+// Holds the reader back to so many bytes a second since `began_ms`.
+static void pace(int64_t began_ms, uint64_t n_read, uint64_t bytes_per_s)
+{
+    if (!bytes_per_s)
+        return;
+    int64_t due_ms = began_ms + (int64_t)(n_read * 1000 / bytes_per_s);
+    int64_t now = clock_mono_ms();
+    if (due_ms > now)
+        clock_sleep_ms(due_ms - now);
+}
+
+static int hash_all(struct blob_reader *r, uint64_t bytes_per_s, const _Atomic bool *stop,
+                    struct hasher *h)
+{
+    AUTO_FREE char *piece = mem_alloc(PIECE_BYTES);
+    if (!piece)
+        return ERR_NOMEM;
+    int64_t began = clock_mono_ms();
+    for (uint64_t at = 0;;) {
+        size_t n;
+        int rc = blob_reader_read(r, at, piece, PIECE_BYTES, &n);
+        if (rc)
+            return rc;
+        if (!n)
+            return 0;
+        hasher_update(h, piece, n);
+        at += n;
+        pace(began, at, bytes_per_s);
+        if (stop && *stop)
+            return ERR_CANCELED;
+    }
+}
+
+static int digest_of_reader(struct blob_reader *r, uint64_t bytes_per_s, const _Atomic bool *stop,
+                            struct digest *out)
+{
+    struct hasher *h = hasher_new(DIGEST_SHA256);
+    if (!h)
+        return ERR_NOMEM;
+    int rc = hash_all(r, bytes_per_s, stop, h);
+    if (!rc)
+        rc = hasher_final(h, out);
+    hasher_free(h);
+    return rc;
+}
+
+int blob_verify(struct blob_store *bs, const struct digest *d, uint64_t bytes_per_s,
+                const _Atomic bool *stop)
+{
+    struct blob_reader *r;
+    struct digest is;
+    int rc = blob_reader_open(bs, d, &r);
     if (rc)
         return rc;
-    return rc2;
+    rc = digest_of_reader(r, bytes_per_s, stop, &is);
+    if (!rc && !digest_equal(&is, d)) {
+        rc = bs->backend->set_aside(r, d);
+        if (!rc)
+            rc = ERR_DIGEST;
+    }
+    blob_reader_close(r);
+    return rc;
 }
 
-int blob_partials_drop(struct blob_store *bs, size_t *out_n, uint64_t *out_bytes)
+int blob_damaged_note(struct blob_store *bs, const struct digest *d)
 {
-    int fd = openat(bs->part_fd, ".", DIR_FLAGS); // its own descriptor: fdopendir takes it
-    DIR *dir = NULL;
-    if (fd >= 0)
-        dir = fdopendir(fd);
+    return bs->backend->damaged_note(bs, d);
+}
+
+int blob_damaged_list(struct blob_store *bs, struct digest *out, size_t max, size_t *out_n)
+{
     *out_n = 0;
-    *out_bytes = 0;
-    if (!dir) {
-        int rc = err_from_errno(errno);
-        fd_auto_close(&fd);
-        return rc;
-    }
-    for (struct dirent *e; (e = readdir(dir));) {
-        struct stat st;
-        if (fstatat(bs->part_fd, e->d_name, &st, AT_SYMLINK_NOFOLLOW) || !S_ISREG(st.st_mode))
-            continue;
-        pthread_mutex_lock(&bs->lock); // nobody opens it between the look and the removal
-        AUTO_CLOSE int held = -1;
-        if (!blob_upload_hold(bs, bs->part_fd, e->d_name, &held) &&
-            unlinkat(bs->part_fd, e->d_name, 0) == 0) {
-            ++*out_n;
-            *out_bytes += (uint64_t)st.st_size;
-        }
-        pthread_mutex_unlock(&bs->lock);
-    }
-    closedir(dir);
-    return 0;
+    return bs->backend->damaged_list(bs, out, max, out_n);
 }
 
-bool blob_store_writable(struct blob_store *bs, uint64_t *out_free_bytes)
+int blob_damaged_release(struct blob_store *bs, const struct digest *d)
 {
-    struct statvfs vfs;
-    if (fstatvfs(bs->uploads_fd, &vfs))
-        return false;
-    if (out_free_bytes)
-        *out_free_bytes = (uint64_t)vfs.f_bavail * vfs.f_frsize;
-    char name[32];
-    snprintf(name, sizeof name, ".probe-%x", bs->n_probes++);
-    int fd =
-        openat(bs->uploads_fd, name, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
-    if (fd < 0)
-        return false;
-    static const char text[4096] = "probe\n";
-    bool ok = fd_write_all(fd, text, sizeof text) == 0 && fsync(fd) == 0;
-    ok &= close(fd) == 0;
-    ok &= unlinkat(bs->uploads_fd, name, 0) == 0;
-    return ok;
+    return bs->backend->damaged_release(bs, d);
+}
+
+int blob_damaged_forget(struct blob_store *bs, const struct digest *d)
+{
+    return bs->backend->damaged_forget(bs, d);
 }

@@ -1,39 +1,35 @@
 // SPDX-License-Identifier: Apache-2.0
-// A region's blobs: content-addressed files. Written beside, digested while they stream, fsynced,
-// renamed (design section 8). Contract for one machine; the S3 backend comes behind the same
-// header.
-//
-// Layout under the store's directory:
-//   blobs/sha256/ab/abcd…     final, 0640, never changed, replaced as a whole only; directories
-//                             02750
-//   uploads/<id>              growing; directory 02700
-//   uploads/=<id>             a link whose text is the digest under which it was committed, until
-//                             it is discarded
-//   partial/sha256-abcd…      fetches from peers; directory 02700
-//   damaged/sha256-abcd…      what was found not to be what its name says, until a whole one is
-//                             there; directory 02700
-// A new file has the group of its directory and keeps it when it is renamed: whoever gives blobs/
-// to the edge's group does so before the store is opened; opening hands it on to the other two.
+// A region's blobs: content addressed by digest, and the uploads that become blobs (design section
+// 8). This header is the contract for other rooms. It names no backend: a backend implements
+// store/blob_backend.h and has an open function of its own (store/files/files.h keeps files).
 //
 //   struct blob_upload *u;
-//   blob_upload_open(bs, id, &u);               // new or resumed: what is there is digested anew
-//                                               // with the first write
-//   blob_upload_write(u, p, n);                 // at the end, in order
-//   blob_upload_commit(u, &expected, &size);    // verify, fsync, rename; ERR_DIGEST leaves the
+//   blob_upload_open(bs, id, &u);               // new, or an earlier one that goes on
+//   blob_upload_write(u, p, n);                 // a part, appended
+//   blob_upload_sync(u);                        // durable up to blob_upload_resume_at(u)
+//   blob_upload_commit(u, &expected, &size);    // verifies and publishes; ERR_DIGEST leaves the
 //                                               // upload as it was
 //   blob_upload_close(u);                       // keeps the bytes for a later resume
 //
-// Threads: the store is shared; one upload is used by one thread at a time (ERR_BUSY when it is
-// open already). Two processes may have the store open, as they do while a restart lets uploads end
-// in the old one: an open upload is locked for all of them, and a process that is killed lets go.
-// Everything blocks on the disk: call on the pool. Invariants:
-//   1. A file under blobs/ has the content its name says; it was complete and on disk before it got
-//      the name. A disk may damage it later: so each publication replaces the file that is there,
+//   struct blob_serve how;
+//   blob_serve(bs, &(struct blob_serve_want){.digest = &d, .size = size, .arena = a}, &how);
+//                                               // how the edge or the client gets the bytes
+//
+// Threads: a store is shared by all threads. One thread at a time uses an upload or a reader. Two
+// processes may have the same store open, as they do while a restart lets uploads end in the old
+// process: an upload that is open anywhere is ERR_BUSY everywhere else, and a process that is
+// killed releases its uploads. All calls block on the backend: call them on the pool.
+//
+// Invariants:
+//   1. A blob has the content that its digest says. Its bytes were complete and durable before it
+//      became visible. A disk may damage it later; so each commit replaces the blob that is there,
 //      also one of the same size.
-//   2. Nothing here decides who may see a blob: that is the metadata's links.
+//   2. The blob store does not decide who may see a blob: the metadata's links do.
+//   3. No path, no descriptor and no address leaves a backend, except in a serve decision.
 #ifndef MERIDIAN_STORE_BLOB_H
 #define MERIDIAN_STORE_BLOB_H
 
+#include "base/arena.h"
 #include "base/digest.h"
 
 #include <stdbool.h>
@@ -41,73 +37,120 @@
 
 struct blob_store;
 struct blob_upload;
+struct blob_reader;
 
-int blob_store_open(const char *dir, struct blob_store **out); // makes the layout
 void blob_store_close(struct blob_store *bs);
-const char *blob_store_dir(const struct blob_store *bs); // …/blobs, for the edge's alias
+// Writes, syncs and removes a probe. *out_free_bytes (may be NULL) is set even when the probe
+// fails, provided that the backend can tell: UINT64_MAX where there is no such limit.
+bool blob_store_writable(struct blob_store *bs, uint64_t *out_free_bytes);
 
-int blob_stat(struct blob_store *bs, const struct digest *d, uint64_t *out_size); // ERR_NOTFOUND
-int blob_open(struct blob_store *bs, const struct digest *d, int *out_fd, uint64_t *out_size);
-// "sha256/ab/abcd…", built from the algorithm enum and hex only: what the edge's Accel path ends
-// with.
-void blob_relative_path(const struct digest *d, char out[192]);
-// small ones, whole
+// --- blobs ---
+// ERR_NOTFOUND
+int blob_stat(struct blob_store *bs, const struct digest *d, uint64_t *out_size);
+// Stores a small blob from memory.
 int blob_put(struct blob_store *bs, const void *p, size_t n, struct digest *out);
 int blob_remove(struct blob_store *bs, const struct digest *d);
 
-// `id`: 1 to 128 of [a-z0-9.-], not beginning with '.'. Kept under uploads/.
+// A reader pulls bytes of one blob. It goes on reading the same bytes when the blob is replaced or
+// removed meanwhile, or fails with ERR_BUSY; it never mixes two.
+int blob_reader_open(struct blob_store *bs, const struct digest *d, struct blob_reader **out);
+uint64_t blob_reader_size(const struct blob_reader *r);
+// Up to `cap` bytes from `at` on. *out_n is less than `cap` only at the end, and 0 past it.
+int blob_reader_read(struct blob_reader *r, uint64_t at, void *p, size_t cap, size_t *out_n);
+void blob_reader_close(struct blob_reader *r);
+
+// The serve decision: how the bytes of a blob get to a client. Made for each request, after the
+// caller has authorised it.
+#define BLOB_SERVE_PATH_SIZE 192
+enum blob_serve_kind {
+    // the edge sends the file at `path`
+    BLOB_SERVE_PATH,
+    // the client is redirected to `url`
+    BLOB_SERVE_URL,
+};
+struct blob_serve_want {
+    const struct digest *digest;
+    // as the metadata has it
+    uint64_t size;
+    // HEAD: a signed URL holds for one method
+    bool head;
+    // `url` hangs off it
+    struct arena *arena;
+};
+struct blob_serve {
+    enum blob_serve_kind kind;
+    // Of BLOB_SERVE_PATH: below the directory that the edge was told of, "sha256/ab/abcd…". Built
+    // from the algorithm's enum and hex digits only, never from stored text.
+    char path[BLOB_SERVE_PATH_SIZE];
+    // of BLOB_SERVE_URL: absolute, https
+    const char *url;
+    // of BLOB_SERVE_URL: wall clock, after which `url` is refused
+    int64_t url_expires_ms;
+};
+// ERR_NOTFOUND: there is no such blob. ERR_DIGEST: what is there has another size, so it is damaged.
+int blob_serve(struct blob_store *bs, const struct blob_serve_want *want, struct blob_serve *out);
+
+// --- growing blobs: uploads of clients, fetches from peers ---
+// `id`: 1 to 128 of [a-z0-9.-], not beginning with '.'. ERR_BUSY: it is open already, here or in
+// another process.
 int blob_upload_open(struct blob_store *bs, const char *id, struct blob_upload **out);
-// The same under partial/, keyed by the digest that is being fetched, so that a fetch resumes where
-// it stopped.
+// The same for a fetch from a peer, named by the digest that is being fetched, so that a later
+// fetch resumes where this one stopped.
 int blob_partial_open(struct blob_store *bs, const struct digest *d, struct blob_upload **out);
-// bytes that are here of it; 0: none
+// bytes held of a partial fetch; 0: none
 uint64_t blob_partial_size(struct blob_store *bs, const struct digest *d);
-// Removes all partial fetches that are not open: they are fetched again. How many, and how many
-// bytes that freed.
+// Removes all partial fetches that are not open; their blobs are fetched again later. Tells how
+// many went, and how many bytes that freed.
 int blob_partials_drop(struct blob_store *bs, size_t *out_n, uint64_t *out_bytes);
+
+// Bytes written so far. After an open: all that the backend holds of the upload, of which the
+// caller trims what its client was never told of.
 uint64_t blob_upload_size(const struct blob_upload *u);
-// ERR_NOSPACE … : nothing of these n bytes counts
+// Where the next part must begin if this handle is lost now: the bytes before it are durable, and
+// so is the state of the digest over them (or the backend can make it anew). A caller acknowledges
+// bytes up to here and no further. Moves with a sync and a trim; never beyond blob_upload_size.
+uint64_t blob_upload_resume_at(const struct blob_upload *u);
+// Appends a part of any size. On failure (ERR_NOSPACE …) none of these n bytes counts.
 int blob_upload_write(struct blob_upload *u, const void *p, size_t n);
-int blob_upload_sync(struct blob_upload *u);     // fdatasync
-int blob_upload_truncate(struct blob_upload *u); // back to nothing
-// Back to the first `size` bytes: a resumed upload starts at the size that was acknowledged,
-// whatever more reached the file, and a refused piece gives its space back. Reads nothing: the
-// digest is made anew with the next write or at the commit. ERR_RANGE when the file is shorter than
-// that.
+// Makes the bytes durable: afterwards blob_upload_resume_at is blob_upload_size. A backend whose
+// parts have a least size keeps the tail beside them, because a client does not read in an answer
+// that fewer bytes were taken than it sent.
+int blob_upload_sync(struct blob_upload *u);
+// Back to the first `size` bytes: a resumed upload begins at the size that was acknowledged, and a
+// refused part gives its space back. `size` was a resume_at of this upload, is 0, or is the present
+// size; a backend may take others too. Reads nothing. ERR_RANGE: the upload is shorter.
 int blob_upload_trim(struct blob_upload *u, uint64_t size);
+int blob_upload_truncate(struct blob_upload *u); // back to nothing
+// Verifies and publishes. On success the handle takes no more bytes (ERR_CLOSED).
 int blob_upload_commit(struct blob_upload *u, const struct digest *expected, uint64_t *out_size);
-// What a commit made of this upload, as long as nobody discarded it: its owner may have died or
-// failed before it noted the blob. Says nothing about whether that blob is still there.
-// ERR_NOTFOUND: never came to a commit.
+// The digest under which a commit published this upload, until it is discarded: its owner may have
+// died or failed before it noted the blob. Does not tell whether that blob is still there.
+// ERR_NOTFOUND: no commit.
 int blob_upload_outcome(struct blob_store *bs, const char *id, struct digest *out);
 void blob_upload_close(struct blob_upload *u);
-void blob_upload_drop(struct blob_upload *u);                      // closes it and removes its file
+void blob_upload_drop(struct blob_upload *u); // closes it and removes its bytes
 bool blob_upload_elsewhere(struct blob_store *bs, const char *id); // another process has it open
-// removes; fine if absent; ERR_BUSY while open
+// Removes it; fine if absent. ERR_BUSY while it is open.
 int blob_upload_discard(struct blob_store *bs, const char *id);
-// Removes abandoned files: not open, last written before that moment by the wall clock, and of an
-// upload that `known` (may be NULL) does not know. What it does not know is what a process left
-// that died: that goes after ten minutes. Partial fetches have no owner but their age; what goes
-// too early is fetched again.
+// Removes abandoned uploads: not open, last written before that moment of the wall clock, and not
+// known to `known` (may be NULL). An unknown one was left by a process that died; it goes after ten
+// minutes. Partial fetches have no owner and go by age alone.
 int blob_uploads_expire(struct blob_store *bs, int64_t older_than_wall_ms,
                         bool (*known)(void *ctx, const char *id), void *ctx, size_t *out_removed);
 
 // --- damage ---
-// Reads the blob, at most so many bytes a second (0: as fast as it goes), until *stop (may be
-// NULL). 0: its bytes are what its name says. ERR_DIGEST: they are not, and it was set aside: it is
-// absent from here on. ERR_BUSY: a whole one took its place meanwhile. ERR_NOTFOUND, ERR_CANCELED;
-// ERR_IO when it cannot be read: then nothing was changed.
+// Reads the blob, at most so many bytes a second (0: no limit), until *stop (may be NULL). 0: the
+// bytes match the digest. ERR_DIGEST: they do not; the blob was set aside and is absent from now
+// on. ERR_BUSY: they do not, but a whole blob has taken its place meanwhile. ERR_NOTFOUND,
+// ERR_CANCELED; ERR_IO when it cannot be read: then nothing was changed.
 int blob_verify(struct blob_store *bs, const struct digest *d, uint64_t bytes_per_s,
                 const _Atomic bool *stop);
-// What is to be mended: set aside, or noted because its file is lost. Publishing the blob takes it
-// off the list.
+// The list of blobs to be mended: those set aside, and those noted because they are lost. A commit
+// of the blob takes it off the list.
 int blob_damaged_note(struct blob_store *bs, const struct digest *d);
 int blob_damaged_list(struct blob_store *bs, struct digest *out, size_t max, size_t *out_n);
-// its bytes go, it stays on the list
+// Frees the bytes that were set aside; the blob stays on the list.
 int blob_damaged_release(struct blob_store *bs, const struct digest *d);
-int blob_damaged_forget(struct blob_store *bs, const struct digest *d); // nobody wants it any more
-
-// writes, syncs and removes a probe file; the free bytes are told also when that fails
-bool blob_store_writable(struct blob_store *bs, uint64_t *out_free_bytes);
+int blob_damaged_forget(struct blob_store *bs, const struct digest *d); // takes it off the list
 
 #endif

@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "health/deep.h"
 #include "registry/signed_url.h"
+#include "store/files/files.h"
 #include "tests/support/check_main.h"
 
 #include <string.h>
@@ -327,7 +328,7 @@ static void registry_up(void)
 {
     ck_assert_ptr_nonnull(mkdtemp(dir));
     AUTO_FREE char *store = mem_printf("%s/store", dir), *db = mem_printf("%s/meta.db", dir);
-    ck_assert_int_eq(blob_store_open(store, &blobs), 0);
+    ck_assert_int_eq(blob_files_open(store, &blobs), 0);
     const struct meta_options mo = {
         .path = db, .region = "eastus", .key_id = "eastus-feed-0", .sign = sign_nothing};
     ck_assert_int_eq(meta_open(&mo, NULL, &app.meta), 0);

@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "registry/oci_error.h"
 #include "registry/registry.h"
+#include "store/files/files.h"
 #include "tests/support/check_main.h"
 #include "tests/unit/auth/auth_fixture.h"
 
@@ -42,7 +43,7 @@ static inline void store_up(void)
 {
     AUTO_FREE char *blobs = mem_printf("%s/store", world_dir),
                    *db = mem_printf("%s/meta.db", world_dir);
-    ck_assert_int_eq(blob_store_open(blobs, &world_blobs), 0);
+    ck_assert_int_eq(blob_files_open(blobs, &world_blobs), 0);
     if (world_reserve)
         ck_assert_int_eq(
             space_open(&(struct space_options){.dir = world_dir, .reserve_bytes = world_reserve},

@@ -274,7 +274,7 @@ START_TEST(many_pieces_are_digested_once)
     AUTO_FREE char *at = upload_start("team/app");
     for (int i = 0; i < PIECES; i++) {
         if (i == PIECES / 2) {
-            ck_assert_uint_eq(world_blobs->redigested_bytes, 0);
+            ck_assert_uint_eq(files_test_redigested(world_blobs), 0);
             ck_assert_uint_eq(world_service->open_uploads.n_reused, PIECES / 2 - 1);
             store_down(); // a restart knows only the file
             store_up();
@@ -285,10 +285,10 @@ START_TEST(many_pieces_are_digested_once)
     digest_text(whole, PIECES * PIECE, digest);
     AUTO_FREE char *end = with_digest(at, digest);
     ck_assert_int_eq(status_of(send_plain("PUT", end)), 201);
-    ck_assert_uint_eq(world_blobs->redigested_bytes, PIECES / 2 * PIECE);
+    ck_assert_uint_eq(files_test_redigested(world_blobs), PIECES / 2 * PIECE);
     ck_assert_uint_eq(world_service->open_uploads.n_reused, PIECES / 2);
     ck_assert_uint_eq(world_service->open_uploads.n, 0);
-    ck_assert_ptr_null(world_blobs->open);
+    ck_assert(!files_test_any_open(world_blobs));
     world_down();
 }
 END_TEST
@@ -334,7 +334,7 @@ START_TEST(handles_rest_only_after_what_was_acknowledged)
     ck_assert_int_eq(status_of(send_body("PATCH", at, "ghi", 3)), 202);
     ck_assert_int_eq(status_of(send_plain("DELETE", at)), 204);
     ck_assert_uint_eq(world_service->open_uploads.n, 0);
-    ck_assert_ptr_null(world_blobs->open);
+    ck_assert(!files_test_any_open(world_blobs));
     world_down();
 }
 END_TEST
@@ -365,7 +365,7 @@ START_TEST(handles_are_bounded_in_number_and_time)
         ck_assert_int_eq(status_of(send_plain("PUT", end)), 201);
         free(at[i]);
     }
-    ck_assert_ptr_null(world_blobs->open);
+    ck_assert(!files_test_any_open(world_blobs));
     world_down();
 }
 END_TEST
@@ -412,7 +412,7 @@ START_TEST(requests_that_race_for_an_upload_are_refused_whole)
         AUTO_FREE char *end = with_digest(u ? b : a, digest);
         ck_assert_int_eq(status_of(send_plain("PUT", end)), 201);
     }
-    ck_assert_ptr_null(world_blobs->open);
+    ck_assert(!files_test_any_open(world_blobs));
     world_down();
 }
 END_TEST
@@ -461,7 +461,7 @@ static void unlinked_commit(const char *last, bool restart)
     ck_assert_int_eq(blob_status("team/app", digest), 200);
     ck_assert_int_eq(status_of(send_plain("GET", at)), 404);
     ck_assert_uint_eq(uploads_left(), 0);
-    ck_assert_ptr_null(world_blobs->open);
+    ck_assert(!files_test_any_open(world_blobs));
     world_down();
 }
 

@@ -38,7 +38,7 @@ START_TEST(what_came_counts_once_a_get_tells_it)
     piece_cut(at, "8-100", "rl");
     expect_told(at, "0-9");
     ck_assert_int_eq(piece(at, NULL, "d"), 202);
-    ck_assert_uint_eq(world_blobs->redigested_bytes, 0); // the digest went on, too
+    ck_assert_uint_eq(files_test_redigested(world_blobs), 0); // the digest went on, too
     ck_assert_int_eq(ended_as(at, "hello world"), 201);
     world_down();
 }
@@ -292,7 +292,7 @@ START_TEST(every_short_history_ends_as_the_right_blob)
     world_dir_made = NULL;
     histories("pcagw", 4);
     histories("pcagwr", 3);
-    ck_assert_ptr_null(world_blobs->open);
+    ck_assert(!files_test_any_open(world_blobs));
     store_down();
     umount2(world_dir, MNT_DETACH);
     store_up(); // world_down wants one
@@ -538,7 +538,7 @@ START_TEST(racers_at_the_bound_drop_only_what_rests)
     ck_assert_int_eq(registry_uploads_expire(world_service, 60 * 1000, &n), 0);
     ck_assert_uint_le(n, RACE_BOUND);
     ck_assert_uint_eq(uploads_left(), 0);
-    ck_assert_ptr_null(world_blobs->open);
+    ck_assert(!files_test_any_open(world_blobs));
     world_down();
     world_uploads = (struct upload_bounds){0};
 }

@@ -7,7 +7,7 @@
 #include "tests/unit/registry/registry_fixture.h"
 
 #include "registry/registry_priv.h"
-#include "store/blob_priv.h"
+#include "store/files/files_test.h"
 
 #include <dirent.h>
 #include <sys/stat.h>

@@ -10,6 +10,7 @@
 #include "config/hostname.h"
 #include "replication/cursor.h"
 #include "replication/feed_line.h"
+#include "store/files/files.h"
 
 #include <check.h>
 #include <dirent.h>
@@ -116,17 +117,20 @@ static void blob_answer(struct test_region *r, struct http_request *req, const c
                         const char *repository, const struct digest *d, struct http_response *resp)
 {
     uint64_t size;
-    int fd = -1;
+    struct blob_reader *reader;
+    size_t n;
     r->n_blob_gets++;
     if (r->fault == FAULT_ABSENT || meta_link_get(r->meta, registry, repository, d, &size) ||
-        blob_open(r->blobs, d, &fd, &size)) {
+        blob_reader_open(r->blobs, d, &reader)) {
         http_response_text(req, resp, 404, "no");
         return;
     }
+    size = blob_reader_size(reader);
     AUTO_FREE uint8_t *p = mem_alloc(size + 1);
     ck_assert_ptr_nonnull(p);
-    ck_assert_int_eq((int64_t)size, pread(fd, p, size, 0));
-    close(fd);
+    ck_assert_int_eq(blob_reader_read(reader, 0, p, size, &n), 0);
+    ck_assert_uint_eq(n, size);
+    blob_reader_close(reader);
     const char *range = http_header_get(req, "Range");
     unsigned long long from = 0;
     if (range) {
@@ -365,7 +369,7 @@ void region_up(struct test_region *r)
     ck_assert_ptr_nonnull(r->pool);
     ck_assert_int_eq(fetcher_new(&r->fetcher), 0);
     snprintf(path, sizeof path, "%s/store", r->dir);
-    ck_assert_int_eq(blob_store_open(path, &r->blobs), 0);
+    ck_assert_int_eq(blob_files_open(path, &r->blobs), 0);
     snprintf(path, sizeof path, "%s/meta.db", r->dir);
     struct meta_options mo = {.path = path,
                               .region = r->name,

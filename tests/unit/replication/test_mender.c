@@ -7,6 +7,8 @@
 #include "base/err.h"
 #include "base/fd.h"
 #include "base/mem.h"
+#include "store/files/files.h"
+#include "store/files/files_test.h"
 #include "tests/support/check_main.h"
 
 #include <fcntl.h>
@@ -17,6 +19,12 @@
 static struct world w;
 static struct test_region *const east = &w.regions[0], *const west = &w.regions[1],
                                  *const south = &w.regions[2];
+
+static char *blob_path(struct test_region *r, const struct digest *d)
+{
+    AUTO_FREE char *dir = mem_printf("%s/store", r->dir);
+    return files_test_path(dir, d);
+}
 
 // The first layer of an image that region_push made from `seed`.
 static void layer_of(struct test_region *r, const struct digest *manifest, struct digest *out)
@@ -31,17 +39,10 @@ static void layer_of(struct test_region *r, const struct digest *manifest, struc
     arena_done(&a);
 }
 
-static void blob_path(struct test_region *r, const struct digest *d, char out[512])
-{
-    char rel[192];
-    blob_relative_path(d, rel);
-    snprintf(out, 512, "%s/%s", blob_store_dir(r->blobs), rel);
-}
-
 static void damage(struct test_region *r, const struct digest *d)
 {
-    char path[512], b[10];
-    blob_path(r, d, path);
+    char b[10];
+    AUTO_FREE char *path = blob_path(r, d);
     int fd = open(path, O_RDWR);
     ck_assert_int_ge(fd, 0);
     ck_assert_int_eq(pread(fd, b, sizeof b, 100), sizeof b);
@@ -59,10 +60,9 @@ static bool is_whole(struct test_region *r, const struct digest *d)
 // Without setting it aside.
 static bool is_whole_now(struct test_region *r, const struct digest *d)
 {
-    char path[512];
+    AUTO_FREE char *path = blob_path(r, d);
     struct buf text;
     struct digest is;
-    blob_path(r, d, path);
     buf_init(&text, 0);
     ck_assert_int_eq(file_read(path, 1 << 20, &text), 0);
     ck_assert_int_eq(digest_of(DIGEST_SHA256, text.p, text.n, &is), 0);
@@ -219,7 +219,7 @@ START_TEST(a_source_is_not_blamed_for_bytes_of_before)
     struct blob_store *bs;
     char path[400];
     snprintf(path, sizeof path, "%s/store", west->dir);
-    ck_assert_int_eq(blob_store_open(path, &bs), 0);
+    ck_assert_int_eq(blob_files_open(path, &bs), 0);
     ck_assert_int_eq(blob_partial_open(bs, &layer, &u), 0);
     ck_assert_int_eq(blob_upload_write(u, junk, sizeof junk), 0);
     blob_upload_close(u);
@@ -237,12 +237,12 @@ END_TEST
 START_TEST(a_lost_blob_is_fetched_anew)
 {
     struct digest d, layer;
-    char path[512], target[512], text[DIGEST_TEXT_SIZE];
+    char target[512], text[DIGEST_TEXT_SIZE];
     world_up(&w);
     region_push(east, "contoso", "app", "1", 1, 1, 50000, 0, &d);
     WAIT_FOR(region_has(south, "contoso", "app", "1", &d), 10000);
     layer_of(east, &d, &layer);
-    blob_path(east, &layer, path);
+    AUTO_FREE char *path = blob_path(east, &layer);
     ck_assert_int_eq(unlink(path), 0);
     snprintf(target, sizeof target,
              "/replication/v1/damaged?registry=contoso&repository=app&digest=%s",

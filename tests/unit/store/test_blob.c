@@ -7,7 +7,8 @@
 #include "base/err.h"
 #include "base/fd.h"
 #include "base/mem.h"
-#include "store/blob_priv.h"
+#include "store/files/files.h"
+#include "store/files/files_test.h"
 #include "tests/support/check_main.h"
 
 #include <fcntl.h>
@@ -24,7 +25,7 @@ static void begin(void)
 {
     strcpy(dir, "/tmp/meridian-blob-XXXXXX");
     ck_assert_ptr_nonnull(mkdtemp(dir));
-    ck_assert_int_eq(blob_store_open(dir, &bs), 0);
+    ck_assert_int_eq(blob_files_open(dir, &bs), 0);
 }
 
 static void end(void)
@@ -42,14 +43,15 @@ static struct digest digest_str(const char *s)
 
 static void expect_blob(const struct digest *d, const char *content)
 {
-    int fd;
-    uint64_t size;
+    struct blob_reader *r;
+    size_t n;
     char b[256];
-    ck_assert_int_eq(blob_open(bs, d, &fd, &size), 0);
-    ck_assert_uint_eq(size, strlen(content));
-    ck_assert_int_eq(read(fd, b, sizeof b), (int)strlen(content));
-    ck_assert_mem_eq(b, content, strlen(content));
-    close(fd);
+    ck_assert_int_eq(blob_reader_open(bs, d, &r), 0);
+    ck_assert_uint_eq(blob_reader_size(r), strlen(content));
+    ck_assert_int_eq(blob_reader_read(r, 0, b, sizeof b, &n), 0);
+    ck_assert_uint_eq(n, strlen(content));
+    ck_assert_mem_eq(b, content, n);
+    blob_reader_close(r);
 }
 
 START_TEST(upload_commits_and_reads_back)
@@ -68,14 +70,18 @@ START_TEST(upload_commits_and_reads_back)
     ck_assert_int_eq(blob_upload_write(u, "x", 1), ERR_CLOSED);
     blob_upload_close(u);
     expect_blob(&d, "hello world");
-    char rel[192], path[512];
-    blob_relative_path(&d, rel);
-    ck_assert_int_eq(strncmp(rel, "sha256/b9/b94d27b9934d3e08", 26), 0);
-    snprintf(path, sizeof path, "%s/%s", blob_store_dir(bs), rel);
+    struct blob_serve how;
+    ck_assert_int_eq(blob_serve(bs, &(struct blob_serve_want){.digest = &d, .size = 11}, &how), 0);
+    ck_assert_int_eq(how.kind, BLOB_SERVE_PATH);
+    ck_assert_int_eq(strncmp(how.path, "sha256/b9/b94d27b9934d3e08", 26), 0);
+    ck_assert_int_eq(blob_serve(bs, &(struct blob_serve_want){.digest = &d, .size = 12}, &how),
+                     ERR_DIGEST);
+    char path[512];
+    snprintf(path, sizeof path, "%s/blobs/%s", dir, how.path);
     struct stat st;
     ck_assert_int_eq(stat(path, &st), 0);
     ck_assert_uint_eq(st.st_mode & 07777, 0640);
-    snprintf(path, sizeof path, "%s/sha256/b9", blob_store_dir(bs));
+    snprintf(path, sizeof path, "%s/blobs/sha256/b9", dir);
     ck_assert_int_eq(stat(path, &st), 0);
     ck_assert_uint_eq(st.st_mode & 07777, 02750);
     snprintf(path, sizeof path, "%s/uploads", dir);
@@ -119,7 +125,7 @@ START_TEST(resumed_upload_is_trimmed_to_what_was_acknowledged)
     ck_assert_int_eq(blob_upload_discard(bs, "u"), ERR_BUSY);
     blob_upload_close(u);
     blob_store_close(bs); // as after a restart
-    ck_assert_int_eq(blob_store_open(dir, &bs), 0);
+    ck_assert_int_eq(blob_files_open(dir, &bs), 0);
     ck_assert_int_eq(blob_upload_open(bs, "u", &u), 0);
     ck_assert_uint_eq(blob_upload_size(u), 6);
     ck_assert_int_eq(blob_upload_trim(u, 7), ERR_RANGE);
@@ -152,11 +158,11 @@ START_TEST(what_is_there_is_digested_when_it_is_needed)
     ck_assert_int_eq(blob_upload_open(bs, "u", &u), 0);
     ck_assert_uint_eq(blob_upload_size(u), 5);
     ck_assert_int_eq(blob_upload_trim(u, 3), 0);
-    ck_assert_uint_eq(bs->redigested_bytes, 0);
+    ck_assert_uint_eq(files_test_redigested(bs), 0);
     ck_assert_int_eq(blob_upload_write(u, "X", 1), 0);
-    ck_assert_uint_eq(bs->redigested_bytes, 3);
+    ck_assert_uint_eq(files_test_redigested(bs), 3);
     ck_assert_int_eq(blob_upload_commit(u, &d, NULL), 0);
-    ck_assert_uint_eq(bs->redigested_bytes, 3);
+    ck_assert_uint_eq(files_test_redigested(bs), 3);
     blob_upload_close(u);
     expect_blob(&d, "abcX");
     end();
@@ -210,10 +216,8 @@ START_TEST(a_torn_blob_is_replaced)
     begin();
     struct digest d = digest_str("whole content");
     struct blob_upload *u;
-    char rel[192], path[512];
     ck_assert_int_eq(blob_put(bs, "whole content", 13, &d), 0);
-    blob_relative_path(&d, rel);
-    snprintf(path, sizeof path, "%s/%s", blob_store_dir(bs), rel);
+    AUTO_FREE char *path = files_test_path(dir, &d);
     ck_assert_int_eq(truncate(path, 4), 0);
     ck_assert_int_eq(blob_upload_open(bs, "u", &u), 0);
     ck_assert_int_eq(blob_upload_write(u, "whole content", 13), 0);
@@ -227,9 +231,8 @@ END_TEST
 // Changes the blob's bytes in place: its size stays.
 static void damage(const struct digest *d)
 {
-    char rel[192], path[512], b[10];
-    blob_relative_path(d, rel);
-    snprintf(path, sizeof path, "%s/%s", blob_store_dir(bs), rel);
+    char b[10];
+    AUTO_FREE char *path = files_test_path(dir, d);
     int fd = open(path, O_RDWR);
     ck_assert_int_ge(fd, 0);
     ck_assert_int_eq(pread(fd, b, sizeof b, 0), sizeof b);
@@ -264,12 +267,12 @@ START_TEST(bytes_damaged_in_place_are_replaced)
     static const char content[] = "content of a certain length";
     struct digest d = digest_str(content);
     char b[64];
-    int fd;
-    uint64_t size;
+    struct blob_reader *old;
+    size_t n;
     for (int way = 0; way < 3; way++) {
         ck_assert_int_eq(blob_put(bs, content, strlen(content), &d), 0);
         damage(&d);
-        ck_assert_int_eq(blob_open(bs, &d, &fd, &size), 0);
+        ck_assert_int_eq(blob_reader_open(bs, &d, &old), 0);
         if (way == 0)
             ck_assert_int_eq(blob_put(bs, content, strlen(content), &d), 0);
         else if (way == 1)
@@ -277,9 +280,10 @@ START_TEST(bytes_damaged_in_place_are_replaced)
         else
             commit_partial(&d, content);
         expect_blob(&d, content);
-        ck_assert_int_eq(read(fd, b, sizeof b), (int)strlen(content));
-        ck_assert(memcmp(b, content, strlen(content)) != 0);
-        close(fd);
+        ck_assert_int_eq(blob_reader_read(old, 0, b, sizeof b, &n), 0);
+        ck_assert_uint_eq(n, strlen(content));
+        ck_assert(memcmp(b, content, n) != 0);
+        blob_reader_close(old);
     }
     end();
 }
@@ -309,7 +313,7 @@ START_TEST(what_is_damaged_is_set_aside_until_it_is_whole)
     ck_assert_int_eq(blob_verify(bs, &d, 0, NULL), ERR_DIGEST);
     ck_assert_int_eq(blob_stat(bs, &d, &size), ERR_NOTFOUND); // absent from here on
     blob_store_close(bs);                                     // also after a restart
-    ck_assert_int_eq(blob_store_open(dir, &bs), 0);
+    ck_assert_int_eq(blob_files_open(dir, &bs), 0);
     ck_assert_uint_eq(n_damaged(&listed), 1);
     ck_assert(digest_equal(&listed, &d));
     ck_assert_int_eq(blob_damaged_release(bs, &d), 0);
@@ -368,7 +372,7 @@ START_TEST(symlinks_are_not_followed)
     char path[512], target[128];
     struct digest d = digest_str("x");
     struct blob_upload *u;
-    int fd;
+    struct blob_reader *r;
     uint64_t size;
     snprintf(target, sizeof target, "%s/target", dir);
     ck_assert_int_eq(file_write_atomic(target, "secret", 6, 0600), 0);
@@ -376,12 +380,10 @@ START_TEST(symlinks_are_not_followed)
     ck_assert_int_eq(symlink(target, path), 0);
     ck_assert_int_ne(blob_upload_open(bs, "link", &u), 0);
     ck_assert_int_eq(blob_put(bs, "x", 1, &d), 0);
-    char rel[192];
-    blob_relative_path(&d, rel);
-    snprintf(path, sizeof path, "%s/%s", blob_store_dir(bs), rel);
-    ck_assert_int_eq(unlink(path), 0);
-    ck_assert_int_eq(symlink(target, path), 0);
-    ck_assert_int_eq(blob_open(bs, &d, &fd, &size), ERR_CORRUPT);
+    AUTO_FREE char *file = files_test_path(dir, &d);
+    ck_assert_int_eq(unlink(file), 0);
+    ck_assert_int_eq(symlink(target, file), 0);
+    ck_assert_int_eq(blob_reader_open(bs, &d, &r), ERR_CORRUPT);
     ck_assert_int_eq(blob_stat(bs, &d, &size), ERR_CORRUPT);
     end();
 }
@@ -436,7 +438,7 @@ START_TEST(full_disk_loses_nothing_that_was_acknowledged)
         rmdir(dir);
         return;
     }
-    ck_assert_int_eq(blob_store_open(dir, &bs), 0);
+    ck_assert_int_eq(blob_files_open(dir, &bs), 0);
     struct blob_upload *u;
     static char block[64 << 10];
     ck_assert_int_eq(blob_upload_open(bs, "u", &u), 0);

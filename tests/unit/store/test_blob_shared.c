@@ -6,6 +6,7 @@
 
 #include "base/err.h"
 #include "base/fd.h"
+#include "store/files/files.h"
 #include "tests/support/check_main.h"
 
 #include <stdio.h>
@@ -20,8 +21,8 @@ static void begin(void)
 {
     strcpy(dir, "/tmp/meridian-shared-XXXXXX");
     ck_assert_ptr_nonnull(mkdtemp(dir));
-    ck_assert_int_eq(blob_store_open(dir, &bs), 0);
-    ck_assert_int_eq(blob_store_open(dir, &other), 0);
+    ck_assert_int_eq(blob_files_open(dir, &bs), 0);
+    ck_assert_int_eq(blob_files_open(dir, &other), 0);
 }
 
 static void end(void)

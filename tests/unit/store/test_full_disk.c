@@ -3,6 +3,7 @@
 // refused leaves nothing that counts, reads go on, and all goes on once there is room, without
 // another start.
 #include "store/blob.h"
+#include "store/files/files.h"
 #include "store/spare.h"
 #include "tests/support/full_disk.h"
 #include "tests/unit/store/meta_support.h"
@@ -160,7 +161,7 @@ static void blobs_begin(void)
 {
     strcpy(dir, "/tmp/meridian-full-XXXXXX");
     ck_assert_ptr_nonnull(mkdtemp(dir));
-    ck_assert_int_eq(blob_store_open(dir, &bs), 0);
+    ck_assert_int_eq(blob_files_open(dir, &bs), 0);
 }
 
 static void blobs_end(void)
@@ -171,14 +172,14 @@ static void blobs_end(void)
 
 static bool blob_is(const struct digest *d, const char *text)
 {
-    int fd;
-    uint64_t size;
+    struct blob_reader *r;
+    size_t n;
     char b[256];
-    if (blob_open(bs, d, &fd, &size))
+    if (blob_reader_open(bs, d, &r))
         return false;
-    ssize_t n = read(fd, b, sizeof b);
-    close(fd);
-    ck_assert(n == (ssize_t)strlen(text) && !memcmp(b, text, (size_t)n)); // whole, when it is there
+    ck_assert_int_eq(blob_reader_read(r, 0, b, sizeof b, &n), 0);
+    blob_reader_close(r);
+    ck_assert(n == strlen(text) && !memcmp(b, text, n)); // whole, when it is there
     return true;
 }
 
@@ -281,11 +282,11 @@ START_TEST(the_layout_is_made_once_there_is_room)
         strcpy(dir, "/tmp/meridian-full-XXXXXX");
         ck_assert_ptr_nonnull(mkdtemp(dir));
         full_disk_from(n);
-        int rc = blob_store_open(dir, &bs);
+        int rc = blob_files_open(dir, &bs);
         met = full_disk_off() > 0;
         ck_assert(rc == 0 || rc == ERR_NOSPACE);
         if (rc)
-            ck_assert_int_eq(blob_store_open(dir, &bs), 0);
+            ck_assert_int_eq(blob_files_open(dir, &bs), 0);
         blobs_end();
     }
 }

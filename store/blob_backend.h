@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a backend of blobs implements: a table of operations, and structs that begin with the ones
+// below. store/blob.c holds the rules above it (names, ids, verification, what is abandoned) and is
+// the only caller.
+//
+//   struct mine { struct blob_store base; … };
+//   static const struct blob_backend ops = {.name = "mine", .stat = mine_stat, …};
+//   m->base.backend = &ops;
+//
+// What store/blob.h says of a function holds for the operation of the same name. Digests and names
+// that come in were checked. Any thread, except that one thread at a time uses an upload or a
+// reader.
+//
+// For an object store (S3): a growing blob is a multipart upload; `resume_at` is the end of its last
+// part, and a tail below the least size of a part is an object of its own. Bytes of parts cannot be
+// read back, so such a backend stores the state of the running hash at each resume point, beside
+// the list of parts. Files read their bytes back instead. `set_aside` and `reader_read` name one
+// version of an object by its ETag. `serve` signs a URL.
+#ifndef MERIDIAN_STORE_BLOB_BACKEND_H
+#define MERIDIAN_STORE_BLOB_BACKEND_H
+
+#include "store/blob.h"
+
+struct blob_backend;
+
+struct blob_store {
+    const struct blob_backend *backend;
+};
+
+struct blob_upload {
+    const struct blob_backend *backend;
+    // The backend keeps both; resume_at <= size.
+    uint64_t size, resume_at;
+};
+
+struct blob_reader {
+    const struct blob_backend *backend;
+    uint64_t size;
+};
+
+// Growing blobs live in one of two areas; a name is unique in its area.
+enum blob_area {
+    // named by the id of the upload
+    BLOB_AREA_UPLOADS,
+    // named by the digest, "sha256-abcd…"
+    BLOB_AREA_PARTIALS,
+};
+
+#define BLOB_NAME_SIZE 129
+
+struct blob_backend {
+    const char *name;
+    void (*close)(struct blob_store *bs);
+    bool (*writable)(struct blob_store *bs, uint64_t *out_free_bytes);
+
+    int (*stat)(struct blob_store *bs, const struct digest *d, uint64_t *out_size);
+    int (*remove)(struct blob_store *bs, const struct digest *d);
+    int (*serve)(struct blob_store *bs, const struct blob_serve_want *want, struct blob_serve *out);
+
+    int (*reader_open)(struct blob_store *bs, const struct digest *d, struct blob_reader **out);
+    int (*reader_read)(struct blob_reader *r, uint64_t at, void *p, size_t cap, size_t *out_n);
+    void (*reader_close)(struct blob_reader *r);
+
+    // An absent one is made, empty.
+    int (*upload_open)(struct blob_store *bs, enum blob_area area, const char *name,
+                       struct blob_upload **out);
+    int (*upload_write)(struct blob_upload *u, const void *p, size_t n);
+    int (*upload_sync)(struct blob_upload *u);
+    int (*upload_trim)(struct blob_upload *u, uint64_t size);
+    // Also notes the outcome of one of BLOB_AREA_UPLOADS, before the blob becomes visible, and takes
+    // the digest off the list of damaged blobs after that.
+    int (*upload_commit)(struct blob_upload *u, const struct digest *expected);
+    // With `drop` its bytes are removed, unless it was committed.
+    void (*upload_close)(struct blob_upload *u, bool drop);
+    int (*upload_outcome)(struct blob_store *bs, const char *id, struct digest *out);
+    bool (*upload_elsewhere)(struct blob_store *bs, const char *id);
+    int (*upload_discard)(struct blob_store *bs, const char *id);
+    // 0: none
+    uint64_t (*partial_size)(struct blob_store *bs, const char *name);
+    int (*partials_drop)(struct blob_store *bs, size_t *out_n, uint64_t *out_bytes);
+    // Removes what is not open, was written last before that moment of the wall clock, and is not
+    // known to `known` (NULL: knows none). Adds to *n_removed, also when it fails half way.
+    int (*expire)(struct blob_store *bs, enum blob_area area, int64_t older_than_wall_ms,
+                  bool (*known)(void *ctx, const char *id), void *ctx, size_t *n_removed);
+
+    // What `r` reads is not what its digest says: it goes on the list of damaged blobs and out of
+    // sight, in one step. ERR_BUSY: the blob is another one than `r` reads by now.
+    int (*set_aside)(struct blob_reader *r, const struct digest *d);
+    int (*damaged_note)(struct blob_store *bs, const struct digest *d);
+    int (*damaged_list)(struct blob_store *bs, struct digest *out, size_t max, size_t *out_n);
+    int (*damaged_release)(struct blob_store *bs, const struct digest *d);
+    int (*damaged_forget)(struct blob_store *bs, const struct digest *d);
+};
+
+#endif

@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: Apache-2.0
+// Damaged blobs as files; see blob.h. A file whose bytes do not match its name is moved to
+// damaged/, so that the region says "absent", and a client that pushes or another region puts the
+// right bytes in its place. The moved file is at the same time the note, over restarts, that the
+// blob is to be mended.
+#include "store/files/files_priv.h"
+
+#include "base/err.h"
+#include "base/fd.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define NAME_SIZE 96 // "sha256-<hex>"
+
+static void name_format(const struct digest *d, char out[NAME_SIZE])
+{
+    char hex[2 * sizeof d->b + 1];
+    hex_format(d->b, d->n, hex);
+    snprintf(out, NAME_SIZE, "%s-%.64s", digest_alg_name((enum digest_alg)d->alg), hex);
+}
+
+static bool name_parse(const char *name, struct digest *out)
+{
+    char text[NAME_SIZE];
+    size_t n = strnlen(name, sizeof text);
+    const char *dash = strchr(name, '-');
+    if (n >= sizeof text || !dash)
+        return false;
+    memcpy(text, name, n + 1);
+    text[dash - name] = ':';
+    return digest_parse(text, n, out) == 0;
+}
+
+// Made when the first blob is damaged: a store opens on a full disk, too. Its files keep the group
+// of blobs/.
+static int damaged_make(struct file_store *fs, int *out_fd)
+{
+    bool made;
+    int fd;
+    struct stat st;
+    int rc = file_dir_at(fs->root_fd, "damaged", 02700, true, &made, &fd);
+    if (rc)
+        return rc;
+    if (made && fstat(fs->blobs_fd, &st) == 0 && fchown(fd, (uid_t)-1, st.st_gid) == 0)
+        (void)fchmod(fd, 02700);
+    *out_fd = fd;
+    return 0;
+}
+
+// ERR_NOTFOUND: no blob was ever damaged.
+static int damaged_open(struct file_store *fs, int *out_fd)
+{
+    return file_dir_at(fs->root_fd, "damaged", 02700, false, NULL, out_fd);
+}
+
+// Does the name lead to the file that was read? fs->lock is held, which publishing takes as well.
+static bool leads_to(int dir_fd, const char *name, int fd)
+{
+    struct stat was_read, named;
+    if (fstat(fd, &was_read) || fstatat(dir_fd, name, &named, AT_SYMLINK_NOFOLLOW))
+        return false;
+    return was_read.st_ino == named.st_ino && was_read.st_dev == named.st_dev;
+}
+
+static int move_aside(int shard, const char *hex, int damaged, const char *name, int fd)
+{
+    if (!leads_to(shard, hex, fd))
+        return ERR_BUSY;
+    if (renameat(shard, hex, damaged, name))
+        return err_from_errno(errno);
+    if (leads_to(damaged, name, fd))
+        return 0;
+    // another process, in a restart, had just published a whole one: that one goes back
+    return renameat(damaged, name, shard, hex) ? err_from_errno(errno) : ERR_BUSY;
+}
+
+int file_set_aside(struct blob_reader *br, const struct digest *d)
+{
+    struct file_reader *r = (struct file_reader *)br;
+    AUTO_CLOSE int shard = -1, damaged = -1;
+    char hex[2 * SHA256_BYTES + 1], name[NAME_SIZE];
+    int rc = file_shard_open(r->fs, d, false, &shard);
+    if (rc)
+        return rc;
+    rc = damaged_make(r->fs, &damaged);
+    if (rc)
+        return rc;
+    hex_format(d->b, d->n, hex);
+    name_format(d, name);
+    pthread_mutex_lock(&r->fs->lock);
+    rc = move_aside(shard, hex, damaged, name, r->fd);
+    pthread_mutex_unlock(&r->fs->lock);
+    if (rc)
+        return rc;
+    return fsync(damaged) || fsync(shard) ? err_from_errno(errno) : 0;
+}
+
+int file_damaged_note(struct blob_store *bs, const struct digest *d)
+{
+    AUTO_CLOSE int damaged = -1;
+    char name[NAME_SIZE];
+    int rc = damaged_make(file_store_of(bs), &damaged);
+    if (rc)
+        return rc;
+    name_format(d, name);
+    AUTO_CLOSE int fd = openat(damaged, name, O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0640);
+    if (fd < 0)
+        return err_from_errno(errno);
+    return fsync(damaged) ? err_from_errno(errno) : 0;
+}
+
+int file_damaged_list(struct blob_store *bs, struct digest *out, size_t max, size_t *out_n)
+{
+    int fd = -1;
+    int rc = damaged_open(file_store_of(bs), &fd);
+    if (rc)
+        return rc == ERR_NOTFOUND ? 0 : rc;
+    DIR *dir = fdopendir(fd);
+    if (!dir) {
+        rc = err_from_errno(errno);
+        fd_auto_close(&fd);
+        return rc;
+    }
+    for (struct dirent *e; *out_n < max && (e = readdir(dir));)
+        if (name_parse(e->d_name, &out[*out_n]))
+            ++*out_n;
+    closedir(dir);
+    return 0;
+}
+
+int file_damaged_release(struct blob_store *bs, const struct digest *d)
+{
+    AUTO_CLOSE int damaged = -1;
+    char name[NAME_SIZE];
+    int rc = damaged_open(file_store_of(bs), &damaged);
+    if (rc)
+        return rc;
+    name_format(d, name);
+    AUTO_CLOSE int fd = openat(damaged, name, O_WRONLY | O_TRUNC | O_NOFOLLOW | O_CLOEXEC);
+    return fd < 0 ? err_from_errno(errno) : 0;
+}
+
+int file_damaged_forget(struct blob_store *bs, const struct digest *d)
+{
+    AUTO_CLOSE int damaged = -1;
+    char name[NAME_SIZE];
+    int rc = damaged_open(file_store_of(bs), &damaged);
+    if (rc)
+        return rc == ERR_NOTFOUND ? 0 : rc;
+    name_format(d, name);
+    return unlinkat(damaged, name, 0) && errno != ENOENT ? err_from_errno(errno) : 0;
+}

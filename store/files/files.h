@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+// The backend of blobs for one machine: content-addressed files. An upload is written beside,
+// digested while it streams, fsynced and renamed.
+//
+//   struct blob_store *bs;
+//   blob_files_open("/var/lib/meridian/eastus/store", &bs);   // makes the layout
+//   …store/blob.h…
+//   blob_store_close(bs);
+//
+// Layout under the store's directory:
+//   blobs/sha256/ab/abcd…     final, 0640, never changed, replaced as a whole only; directories
+//                             02750. The edge sends these: a serve decision is a path below blobs/
+//   uploads/<id>              growing; directory 02700
+//   uploads/=<id>             a symbolic link whose text is the digest under which the upload was
+//                             committed, until it is discarded
+//   partial/sha256-abcd…      fetches from peers; directory 02700
+//   damaged/sha256-abcd…      files whose bytes do not match their digest, until a whole one is
+//                             there; directory 02700
+// A new file has the group of its directory and keeps it when it is renamed. The daemon gives
+// blobs/ to the edge's group before it opens the store; opening hands that group on to the other
+// two directories.
+//
+// The digest's state: OpenSSL exports the state of a running hash only by an interface that it
+// declares deprecated, so none is stored. An open upload keeps its hash in memory; one that is
+// opened again reads its bytes back, with the first write or at the commit. An open upload is
+// locked by flock(2), for other processes too.
+#ifndef MERIDIAN_STORE_FILES_FILES_H
+#define MERIDIAN_STORE_FILES_FILES_H
+
+#include "store/blob.h"
+
+int blob_files_open(const char *dir, struct blob_store **out);
+
+#endif

@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the files of this backend share: the open store, its directories as descriptors, and the
+// list of open uploads.
+#ifndef MERIDIAN_STORE_FILES_FILES_PRIV_H
+#define MERIDIAN_STORE_FILES_FILES_PRIV_H
+
+#include "store/blob_backend.h"
+
+#include <pthread.h>
+
+struct file_upload;
+
+struct file_store {
+    struct blob_store base;
+    // directories; all access goes through them, without following symlinks
+    int root_fd, blobs_fd, uploads_fd, part_fd;
+    // guards `open`, and which file a blob's name leads to
+    pthread_mutex_t lock;
+    // every upload that is open now
+    struct file_upload *open;
+    // makes names of probes unique
+    _Atomic unsigned n_probes;
+    // bytes that were read back from growing files
+    _Atomic uint64_t redigested_bytes;
+};
+
+struct file_reader {
+    struct blob_reader base;
+    struct file_store *fs;
+    int fd;
+};
+
+struct file_upload {
+    struct blob_upload base;
+    struct file_store *fs;
+    // in fs->open
+    struct file_upload *next;
+    // fs->uploads_fd or fs->part_fd; borrowed
+    int dir_fd;
+    char name[BLOB_NAME_SIZE];
+    int fd;
+    // bytes known to be on disk, by a sync or by the word of the caller
+    uint64_t synced;
+    // NULL: see invariant 1 of upload.c
+    struct hasher *hasher;
+    // error that ended this handle; or ERR_CLOSED after the commit
+    int dead;
+};
+
+static inline struct file_store *file_store_of(struct blob_store *bs)
+{
+    return (struct file_store *)bs;
+}
+
+// --- directories (files.c) ---
+int file_dir_at(int parent_fd, const char *name, unsigned mode, bool make, bool *out_made,
+                int *out_fd);
+// The directory that holds d's file: blobs/sha256/ab. With `make` it is created, and its parent is
+// synced.
+int file_shard_open(struct file_store *fs, const struct digest *d, bool make, int *out_fd);
+
+// --- growing files (upload.c) ---
+// Keeps a growing file from being opened, here (fs->lock is held) and in other processes, until
+// *out_fd is closed. *out_fd is -1 when there is no such file. ERR_BUSY: it is open.
+int file_upload_hold(struct file_store *fs, int dir_fd, const char *name, int *out_fd);
+int file_upload_open(struct blob_store *bs, enum blob_area area, const char *name,
+                     struct blob_upload **out);
+int file_upload_write(struct blob_upload *bu, const void *p, size_t n);
+int file_upload_sync(struct blob_upload *bu);
+int file_upload_trim(struct blob_upload *bu, uint64_t size);
+int file_upload_commit(struct blob_upload *bu, const struct digest *expected);
+void file_upload_close(struct blob_upload *bu, bool drop);
+int file_upload_outcome(struct blob_store *bs, const char *id, struct digest *out);
+bool file_upload_elsewhere(struct blob_store *bs, const char *id);
+int file_upload_discard(struct blob_store *bs, const char *id);
+
+// --- what is left behind (sweep.c) ---
+uint64_t file_partial_size(struct blob_store *bs, const char *name);
+int file_partials_drop(struct blob_store *bs, size_t *out_n, uint64_t *out_bytes);
+int file_expire(struct blob_store *bs, enum blob_area area, int64_t older_than_wall_ms,
+                bool (*known)(void *ctx, const char *id), void *ctx, size_t *n_removed);
+
+// --- damage (damage.c) ---
+int file_set_aside(struct blob_reader *br, const struct digest *d);
+int file_damaged_note(struct blob_store *bs, const struct digest *d);
+int file_damaged_list(struct blob_store *bs, struct digest *out, size_t max, size_t *out_n);
+int file_damaged_release(struct blob_store *bs, const struct digest *d);
+int file_damaged_forget(struct blob_store *bs, const struct digest *d);
+
+#endif

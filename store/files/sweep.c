@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: Apache-2.0
+// Growing files that were left behind: which are abandoned, and what partial fetches hold. Called
+// on the pool.
+#include "store/files/files_priv.h"
+
+#include "base/err.h"
+#include "base/fd.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define DIR_FLAGS (O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
+
+// A stream over the directory, with a descriptor of its own: closedir closes that one.
+static int dir_open(int dir_fd, DIR **out)
+{
+    int fd = openat(dir_fd, ".", DIR_FLAGS);
+    DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+    if (!dir) {
+        int rc = err_from_errno(errno);
+        fd_auto_close(&fd);
+        return rc;
+    }
+    *out = dir;
+    return 0;
+}
+
+// Removes it unless it is open: nobody opens it between the look and the removal. ERR_BUSY: open.
+static int remove_closed(struct file_store *fs, int dir_fd, const char *name)
+{
+    AUTO_CLOSE int held = -1;
+    pthread_mutex_lock(&fs->lock);
+    int rc = file_upload_hold(fs, dir_fd, name, &held);
+    if (!rc && unlinkat(dir_fd, name, 0))
+        rc = err_from_errno(errno);
+    pthread_mutex_unlock(&fs->lock);
+    return rc;
+}
+
+// --- abandoned ---
+
+struct expiry {
+    int64_t older_than_wall_ms;
+    bool (*known)(void *ctx, const char *id);
+    void *ctx;
+};
+
+// The name is an upload's id, or "=" and an id for an outcome.
+static bool owner_known(const struct expiry *x, const char *name)
+{
+    char id[256];
+    size_t n = strcspn(name, "=");
+    if (!x->known || n >= sizeof id)
+        return false;
+    memcpy(id, name, n);
+    id[n] = '\0';
+    return x->known(x->ctx, id);
+}
+
+static bool is_abandoned(const struct expiry *x, const char *name, const struct stat *st)
+{
+    int64_t touched_ms = (int64_t)st->st_mtim.tv_sec * 1000 + st->st_mtim.tv_nsec / 1000000;
+    if (S_ISDIR(st->st_mode) || touched_ms >= x->older_than_wall_ms)
+        return false;
+    return !owner_known(x, name);
+}
+
+int file_expire(struct blob_store *bs, enum blob_area area, int64_t older_than_wall_ms,
+                bool (*known)(void *ctx, const char *id), void *ctx, size_t *n_removed)
+{
+    struct file_store *fs = file_store_of(bs);
+    const struct expiry x = {older_than_wall_ms, known, ctx};
+    int dir_fd = area == BLOB_AREA_UPLOADS ? fs->uploads_fd : fs->part_fd;
+    DIR *dir;
+    int rc = dir_open(dir_fd, &dir);
+    if (rc)
+        return rc;
+    for (struct dirent *e; (e = readdir(dir));) {
+        struct stat st;
+        if (!strcmp(e->d_name, ".") || !strcmp(e->d_name, ".."))
+            continue;
+        if (fstatat(dir_fd, e->d_name, &st, AT_SYMLINK_NOFOLLOW))
+            continue;
+        if (!is_abandoned(&x, e->d_name, &st))
+            continue;
+        int failed = remove_closed(fs, dir_fd, e->d_name);
+        if (!failed)
+            ++*n_removed;
+        else if (failed != ERR_BUSY && failed != ERR_NOTFOUND)
+            rc = failed;
+    }
+    closedir(dir);
+    return rc;
+}
+
+// --- partial fetches ---
+
+uint64_t file_partial_size(struct blob_store *bs, const char *name)
+{
+    struct stat st;
+    if (fstatat(file_store_of(bs)->part_fd, name, &st, AT_SYMLINK_NOFOLLOW))
+        return 0;
+    return S_ISREG(st.st_mode) ? (uint64_t)st.st_size : 0;
+}
+
+int file_partials_drop(struct blob_store *bs, size_t *out_n, uint64_t *out_bytes)
+{
+    struct file_store *fs = file_store_of(bs);
+    DIR *dir;
+    int rc = dir_open(fs->part_fd, &dir);
+    if (rc)
+        return rc;
+    for (struct dirent *e; (e = readdir(dir));) {
+        struct stat st;
+        if (fstatat(fs->part_fd, e->d_name, &st, AT_SYMLINK_NOFOLLOW) || !S_ISREG(st.st_mode))
+            continue;
+        if (remove_closed(fs, fs->part_fd, e->d_name))
+            continue;
+        ++*out_n;
+        *out_bytes += (uint64_t)st.st_size;
+    }
+    closedir(dir);
+    return 0;
+}
