@@ -213,13 +213,13 @@ static enum apply_result manifest_apply(struct worker *w, const struct topology 
     if (w->own_fault && rc != ERR_NOSPACE)
         w->grade = GRADE_OWN;
     else
-        w->grade = error_grade(rc);
+        w->grade = grade_of(rc);
     enum apply_result result = APPLY_FAILED;
     if (!rc)
         result = finish(w->r, e, content, &m, &rc);
     if (result == APPLY_FAILED && !*error) {
         snprintf(error, ERROR_TEXT_SIZE, "manifest: %s", err_text(rc));
-        w->grade = error_grade(rc);
+        w->grade = grade_of(rc);
     }
     return result;
 }

@@ -333,7 +333,7 @@ static void job_turn(struct replicator *r, struct pass *pass, const struct job *
         job_waits(r, job);
     else if (result == APPLY_FAILED)
         job_again(r, job, wait_backoff_ms(job->attempts, RETRY_FIRST_MS, RETRY_MAX_MS),
-                  error_grade(rc),
+                  grade_of(rc),
                   rc == ERR_NOSPACE ? "the disk of this region is full" : err_text(rc));
     pass->n_done++;
 }

@@ -474,7 +474,9 @@ void mender_metrics(struct mender *m, struct buf *out)
     for (size_t i = 0; i < r->n_peers; i++) {
         exposition_begin(out, "meridian_replication_wrong_bytes_total");
         exposition_label(out, "region", r->peers[i]->name);
-        exposition_value(out, (double)r->peers[i]->n_wrong);
+        struct source_view v;
+        source_look(r->peers[i]->source, &v);
+        exposition_value(out, (double)v.n_wrong);
     }
     pthread_mutex_unlock(&r->lock);
 }

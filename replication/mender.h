@@ -35,12 +35,4 @@ int mender_suspect(struct mender *m, struct peer *by, const char *registry, cons
 void mender_faults(struct mender *m, json_t *list);
 void mender_metrics(struct mender *m, struct buf *out);
 
-// --- wrong_bytes.c ---
-// The source's bytes are not `d`'s: into its row, the log and `error`, and to the source itself. On
-// a worker.
-void wrong_bytes(struct worker *w, const struct topology *t, struct peer *p, const char *what,
-                 const struct digest *d, char error[ERROR_TEXT_SIZE]);
-void damaged_begin(struct replicator *r, struct http_request *req, const struct topology *t,
-                   const struct region *peer, struct http_plan *plan);
-
 #endif

@@ -205,11 +205,10 @@ static int peer_is_back(struct session *s)
 {
     struct replicator *r = s->r;
     struct peer *p = s->p;
+    bool in_doubt = source_recovered(p->source);
     pthread_mutex_lock(&r->lock);
-    bool was_away = !p->met || p->failures || p->source_failures;
+    bool was_away = !p->met || p->failures || in_doubt;
     p->met = true;
-    p->source_failures = 0;
-    p->source_retry_mono = 0;
     r->n_returns += was_away;
     pthread_mutex_unlock(&r->lock);
     if (!was_away)

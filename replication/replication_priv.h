@@ -9,6 +9,8 @@
 #define MERIDIAN_REPLICATION_PRIV_H
 
 #include "base/wait.h"
+#include "content/content.h"
+#include "content/grade.h"
 #include "net/pool.h"
 #include "net/refuse.h"
 #include "net/response_reader.h"
@@ -21,16 +23,6 @@
 
 #define ERROR_TEXT_SIZE 256
 
-// How bad an error is for who reads status: of several the one with the highest grade is shown.
-enum grade {
-    GRADE_NONE,
-    GRADE_ABSENT,      // no region has got it yet
-    GRADE_UNREACHED,   // a region does not answer
-    GRADE_ODD,         // it answers something else than what was asked for
-    GRADE_OWN,         // this region cannot do its part
-    GRADE_NO_SPACE,    // for want of space
-    GRADE_WRONG_BYTES, // a region's content is not what its digest says
-};
 #define PEER_CONNECT_MS 3000
 #define PEER_ANSWER_MS 10000
 #define FEED_BEAT_MS 2000      // a feed says something at least so often
@@ -98,9 +90,6 @@ struct peer { // another region
     bool reading;
     // entries that were passed over
     uint64_t n_malformed;
-    // As a source: how often its bytes were not what their digest says, and the last time in words.
-    uint64_t n_wrong;
-    char wrong[ERROR_TEXT_SIZE];
     // As one that says so of ours: how often that was not so, one after the other; until when its
     // word is not taken.
     unsigned n_false_alarms;
@@ -122,11 +111,8 @@ struct peer { // another region
     // signed entries of ours that it holds, and the topology lacks it; "": none
     char strange_key[ENTRY_KEY_SIZE];
 
-    // as a source of content
-    unsigned source_failures;
-    int64_t source_retry_mono;
-    // requests running to it
-    unsigned source_busy;
+    // as a source of content (replication/peer_source.h)
+    struct source *source;
 };
 
 struct worker { // one fetch worker and what it does now
@@ -155,24 +141,12 @@ struct absence { // a job whose content no region had, so far
 };
 #define ABSENCES_MAX 512
 
-struct told { // to a source, that its content is damaged
-    const struct peer *p;
-    struct digest digest;
-    int64_t at_mono;
-};
-#define TOLD_MAX 64
-
 struct larger { // a blob that is larger than a manifest says, by so much at least
     struct digest digest;
     uint64_t bytes;
     int64_t at_mono;
 };
 #define LARGER_MAX 64
-
-struct flight { // one blob being fetched
-    struct digest digest;
-    struct flight *next;
-};
 
 struct replicator {
     _Atomic unsigned refs;
@@ -234,10 +208,10 @@ struct replicator {
     uint64_t jobs_kicked;
     struct worker *workers;
     size_t n_workers;
-    struct flight *flights;
+    // what its workers and the mender fetch goes through it
+    struct content *content;
     // job 0: free
     struct absence absences[ABSENCES_MAX];
-    struct told told[TOLD_MAX];
     struct larger larger[LARGER_MAX];
     // of regions that may give content
     unsigned n_returns;
@@ -359,7 +333,6 @@ enum apply_result apply_fetching(struct worker *w, int64_t *out_not_before_mono,
                                  char error[ERROR_TEXT_SIZE]);
 
 // --- room.c: what fits on the disk ---
-enum grade error_grade(int rc);
 // Charges what the worker's job is about to fetch, all of it or nothing: ERR_NOSPACE, with
 // worker.lacks.
 int room_take(struct worker *w, uint64_t bytes);

@@ -5,6 +5,7 @@
 
 #include "replication/clock_watch.h"
 #include "replication/mender.h"
+#include "replication/peer_source.h"
 
 #include "base/clock.h"
 #include "base/err.h"
@@ -21,8 +22,11 @@ struct replicator *replicator_ref(struct replicator *r)
 
 static void replicator_free(struct replicator *r)
 {
-    for (size_t i = 0; i < r->n_peers; i++)
+    for (size_t i = 0; i < r->n_peers; i++) {
+        source_free(r->peers[i]->source);
         free(r->peers[i]);
+    }
+    content_free(r->content);
     free((char *)r->o.region);
     free((char *)r->o.ca_file);
     free((char *)r->o.peer_pem);
@@ -84,14 +88,18 @@ void replicator_sleep(struct replicator *r, int64_t ms)
 static void peer_add(struct replicator *r, const char *region)
 {
     struct peer *p = mem_zalloc(sizeof *p);
-    if (!p || strlen(region) >= sizeof p->name || r->n_peers == TOPOLOGY_MAX_REGIONS) {
+    bool room = p && strlen(region) < sizeof p->name && r->n_peers < TOPOLOGY_MAX_REGIONS;
+    if (room) {
+        p->r = r;
+        p->beat_ms = FEED_BEAT_OLD_MS;
+        memcpy(p->name, region, strlen(region) + 1);
+        room = peer_source_new(p, &p->source) == 0;
+    }
+    if (!room) {
         log_error("replication: no room to read region %s", region);
         free(p);
         return;
     }
-    p->r = r;
-    p->beat_ms = FEED_BEAT_OLD_MS;
-    memcpy(p->name, region, strlen(region) + 1);
     pthread_mutex_lock(&r->lock);
     r->peers[r->n_peers++] = p;
     // Under the lock, so that stop, which sets `stopping` under it, joins every reader there will
@@ -177,7 +185,13 @@ static int options_copy(const struct replicator_options *o, struct replicator *r
 
 static int threads_start(struct replicator *r)
 {
-    int rc = clock_watch_start(r, &r->clock);
+    // each worker fetches one blob at a time, and so does the mender
+    struct content_options content = {
+        .blobs = r->o.blobs, .region = r->o.region, .max_flights = r->o.n_fetches + 1};
+    int rc = content_new(&content, &r->content);
+    if (rc)
+        return rc;
+    rc = clock_watch_start(r, &r->clock);
     if (rc)
         return rc;
     struct topology *t = snapshot_get(r->o.topology);
@@ -243,6 +257,8 @@ void replicator_stop(struct replicator *r)
         return;
     pthread_mutex_lock(&r->lock);
     r->stopping = true;
+    if (r->content)
+        content_stop(r->content);
     for (size_t i = 0; i < r->n_peers; i++)
         r->peers[i]->hang_up = true;
     pthread_cond_broadcast(&r->changed);

@@ -17,31 +17,6 @@
 #define STALE_LOOK_MS 30000 // parked jobs may need less than they did: a few are looked at so often
 #define MIB (1024.0 * 1024.0)
 
-enum grade error_grade(int rc)
-{
-    switch (rc) {
-    case 0:
-        return GRADE_NONE;
-    case ERR_NOTFOUND:
-        return GRADE_ABSENT;
-    case ERR_DIGEST:
-        return GRADE_WRONG_BYTES;
-    case ERR_NOSPACE:
-        return GRADE_NO_SPACE;
-    case ERR_PROTO:
-    case ERR_TOOBIG:
-    case ERR_CRYPTO:
-        return GRADE_ODD;
-    case ERR_NOMEM:
-    case ERR_CORRUPT:
-    case ERR_READONLY:
-    case ERR_NOFILES:
-        return GRADE_OWN;
-    default:
-        return GRADE_UNREACHED;
-    }
-}
-
 void store_wrote(struct replicator *r, int rc)
 {
     bool full = rc == ERR_NOSPACE;

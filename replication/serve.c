@@ -3,7 +3,7 @@
 // peers only; status and have are for tokens. What the answers mean on the wire is chosen here. On
 // HTTP threads; nothing blocks.
 #include "replication/clock_watch.h"
-#include "replication/mender.h"
+#include "replication/damage_notice.h"
 #include "replication/replication_priv.h"
 
 #include "base/clock.h"

@@ -20,9 +20,11 @@ struct seen { // what the reader of an origin knows
     // the error of our own store
     int stuck;
     int64_t ahead_since_ms;
-    uint64_t n_malformed, n_wrong;
+    uint64_t n_malformed;
     int64_t last_contact_ms, silence_ms;
-    char last_error[ERROR_TEXT_SIZE], wrong[ERROR_TEXT_SIZE];
+    char last_error[ERROR_TEXT_SIZE];
+    // as a source of content
+    struct source_view source;
 };
 
 static void seen_get(struct replicator *r, const char *origin, struct seen *out)
@@ -42,17 +44,16 @@ static void seen_get(struct replicator *r, const char *origin, struct seen *out)
                          .ahead = p->ahead != 0,
                          .ahead_since_ms = p->ahead_since_ms,
                          .n_malformed = p->n_malformed,
-                         .n_wrong = p->n_wrong,
                          .stuck = p->stuck,
                          .silent = peer_silent(p),
                          .silence_ms = peer_silence_ms(p),
                          .last_contact_ms = p->last_contact_ms};
     memcpy(out->last_error, p->last_error, sizeof out->last_error);
-    memcpy(out->wrong, p->wrong, sizeof out->wrong);
     if (out->silent && !out->last_error[0])
         snprintf(out->last_error, sizeof out->last_error, "silent: nothing came for %.1f s",
                  (double)out->silence_ms / 1000);
     pthread_mutex_unlock(&r->lock);
+    source_look(p->source, &out->source);
 }
 
 static const char *state_name(const struct seen *s, const struct origin_status *o, bool self)
@@ -190,10 +191,10 @@ static json_t *item_json(struct replicator *r, const char *registry, const struc
             item, "noSpace",
             json_pack("{s:I, s:I}", "entries", (json_int_t)o->n_parked, "bytes",
                       (json_int_t)(o->parked_bytes < INT64_MAX ? o->parked_bytes : INT64_MAX)));
-    if (item && s.n_wrong)
+    if (item && s.source.n_wrong)
         json_object_set_new(
             item, "wrongBytes",
-            json_pack("{s:I, s:s}", "times", (json_int_t)s.n_wrong, "last", s.wrong));
+            json_pack("{s:I, s:s}", "times", (json_int_t)s.source.n_wrong, "last", s.source.wrong));
     int64_t offset_ms, error_ms;
     if (item && clock_watch_offset(r->clock, o->origin, &offset_ms, &error_ms)) {
         json_object_set_new(item, "clockOffsetMs", json_integer(offset_ms));

@@ -1,20 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-// A source gave bytes that are not what their digest says: noted here, and told to it; see
-// mender.h. Notices are sent from workers and answered on the fetcher's thread, and taken on HTTP
-// threads; nothing waits for them.
-#include "replication/mender.h"
+// Notices of damaged content, out and in; see damage_notice.h.
+#include "replication/damage_notice.h"
 
-#include "base/clock.h"
 #include "base/err.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "replication/mender.h"
 
-#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
 #define NOTICE_MS 10000
-#define TELL_AGAIN_MS 600000 // the same to the same source
 
 struct notice { // on its way
     struct replicator *r;
@@ -39,67 +35,28 @@ static void notice_answered(void *ctx, struct fetch_result *res)
     free(n);
 }
 
-static void notice_send(struct worker *w, const struct topology *t, struct peer *p,
-                        const struct digest *d)
+void damage_notice_send(struct peer *p, const struct topology *t, const struct content_ask *ask)
 {
-    const struct feed_entry *e = &w->job.entry;
-    char target[768];
-    struct dial dial;
     struct notice *n = mem_zalloc(sizeof *n);
     if (!n)
         return;
     n->p = p;
-    digest_format(d, n->digest);
+    digest_format(&ask->digest, n->digest);
+    char target[768];
     snprintf(target, sizeof target, "/replication/v1/damaged?registry=%s&repository=%s&digest=%s",
-             e->registry, e->repository, n->digest);
-    int rc = peer_dial(w->r, t, p->name, target, NULL, &dial);
+             ask->registry, ask->repository, n->digest);
+    struct dial dial;
+    int rc = peer_dial(p->r, t, p->name, target, NULL, &dial);
     dial.q.method = "POST";
     dial.q.timeout_ms = NOTICE_MS;
     dial.q.ctx = n;
-    n->r = replicator_ref(w->r);
+    n->r = replicator_ref(p->r);
     if (!rc)
-        rc = fetch_start(w->r->o.fetcher, &dial.q, notice_answered, NULL);
+        rc = fetch_start(p->r->o.fetcher, &dial.q, notice_answered, NULL);
     if (rc) {
         replicator_unref(n->r);
         free(n);
     }
-}
-
-// Was this told to this source lately? Notes it. Under r->lock.
-static bool told_lately(struct replicator *r, const struct peer *p, const struct digest *d)
-{
-    int64_t now = clock_mono_ms();
-    struct told *oldest = &r->told[0];
-    for (size_t i = 0; i < TOLD_MAX; i++) {
-        struct told *t = &r->told[i];
-        if (t->p == p && digest_equal(&t->digest, d) && now - t->at_mono < TELL_AGAIN_MS)
-            return true;
-        if (t->at_mono < oldest->at_mono)
-            oldest = t;
-    }
-    *oldest = (struct told){.p = p, .digest = *d, .at_mono = now};
-    return false;
-}
-
-void wrong_bytes(struct worker *w, const struct topology *t, struct peer *p, const char *what,
-                 const struct digest *d, char error[ERROR_TEXT_SIZE])
-{
-    static struct log_limit limit = LOG_LIMIT(5000);
-    const struct feed_entry *e = &w->job.entry;
-    char text[DIGEST_TEXT_SIZE], when[CLOCK_TEXT_SIZE];
-    snprintf(error, ERROR_TEXT_SIZE,
-             "%s: wrong bytes for %s %.19s of %s/%s: its copy is damaged, or what lies between",
-             p->name, what, digest_format(d, text), e->registry, e->repository);
-    pthread_mutex_lock(&w->r->lock);
-    p->n_wrong++;
-    snprintf(p->wrong, sizeof p->wrong, "%s: %s %s of %s/%s", clock_format(clock_wall_ms(), when),
-             what, text, e->registry, e->repository);
-    bool told = told_lately(w->r, p, d);
-    pthread_mutex_unlock(&w->r->lock);
-    log_limited(&limit, LOG_ERROR, "replication: %s gave wrong bytes for %s %s of %s/%s", p->name,
-                what, text, e->registry, e->repository);
-    if (!told)
-        notice_send(w, t, p, d);
 }
 
 // --- being told ---

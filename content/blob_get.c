@@ -1,0 +1,227 @@
+// SPDX-License-Identifier: Apache-2.0
+// Fetches one blob: from what is here of it, through the sources, to the published file. On the
+// thread that runs the flight. The invariants are content.h's.
+#include "content/content_priv.h"
+
+#include "base/err.h"
+#include "base/log.h"
+#include "base/mem.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <stdio.h>
+
+#define PIECE_BYTES (128u << 10)
+// A descriptor's size is what its manifest's author wrote; the digest is what binds. So the ceiling
+// is generous.
+#define SIZE_SLACK (1ull << 30)
+
+struct blob_get {
+    struct content *content;
+    const struct content_want *want;
+    struct content_outcome *out;
+    struct flight *flight;
+    struct blob_upload *upload;
+    // who gave all bytes that are here; NULL: several sources, or an earlier fetch
+    const struct source *giver;
+};
+
+static void note_arrived(struct blob_get *g)
+{
+    uint64_t bytes = blob_upload_size(g->upload);
+    flight_arrived(g->flight, bytes);
+    if (g->want->arrived)
+        g->want->arrived(g->want->ctx, bytes);
+}
+
+// This region's own disk did not take it.
+static int own_failed(struct blob_get *g, int rc)
+{
+    g->out->own_fault = true;
+    if (rc == ERR_NOSPACE && g->want->no_space)
+        g->want->no_space(g->want->ctx, blob_upload_size(g->upload));
+    return rc;
+}
+
+static int start_over(struct blob_get *g)
+{
+    int rc = blob_upload_truncate(g->upload);
+    if (rc)
+        return own_failed(g, rc);
+    flight_arrived(g->flight, 0);
+    return 0;
+}
+
+static int keep(struct blob_get *g, const uint8_t *p, size_t n)
+{
+    struct space_charge *charge = g->want->charge;
+    int rc = space_grow(charge, n);
+    if (rc)
+        return own_failed(g, rc);
+    rc = blob_upload_write(g->upload, p, n);
+    if (rc)
+        return own_failed(g, rc);
+    space_spend(charge, n);
+    note_arrived(g);
+    return 0;
+}
+
+static void say(const struct source *s, int rc, char error[CONTENT_TEXT_SIZE])
+{
+    snprintf(error, CONTENT_TEXT_SIZE, "%s: blob: %s", source_name(s), err_text(rc));
+}
+
+// Writes the body behind what is here. 0: it came whole.
+static int body_keep(struct blob_get *g, struct source *s, struct source_body *body,
+                     char error[CONTENT_TEXT_SIZE])
+{
+    AUTO_FREE uint8_t *piece = mem_alloc(PIECE_BYTES);
+    if (!piece) {
+        say(s, ERR_NOMEM, error);
+        return ERR_NOMEM;
+    }
+    uint64_t most = g->want->size + SIZE_SLACK;
+    for (;;) {
+        ssize_t n = source_read(s, body, piece, PIECE_BYTES, error);
+        if (n <= 0)
+            return (int)n;
+        if (blob_upload_size(g->upload) + (uint64_t)n > most) {
+            say(s, ERR_TOOBIG, error);
+            return ERR_TOOBIG;
+        }
+        int rc = keep(g, piece, (size_t)n);
+        if (rc)
+            return rc;
+    }
+}
+
+static int commit(struct blob_get *g)
+{
+    uint64_t size;
+    int rc = blob_upload_commit(g->upload, &g->want->digest, &size);
+    if (rc == ERR_DIGEST) {
+        (void)start_over(g); // invariant 1: what was kept of it is worth nothing
+        return rc;
+    }
+    if (rc)
+        return own_failed(g, rc);
+    return 0;
+}
+
+static struct content_ask ask_of(const struct blob_get *g)
+{
+    return (struct content_ask){.kind = CONTENT_BLOB,
+                                .registry = g->want->registry,
+                                .repository = g->want->repository,
+                                .digest = g->want->digest,
+                                .from = blob_upload_size(g->upload)};
+}
+
+// One request, and what comes of it.
+static int ask_once(struct blob_get *g, struct source *s, char error[CONTENT_TEXT_SIZE])
+{
+    struct content_ask ask = ask_of(g);
+    struct source_body *body = NULL;
+    uint64_t from = 0;
+    if (!ask.from || g->giver == s)
+        g->giver = s;
+    else
+        g->giver = NULL;
+    int rc = source_open(s, &ask, flight_stop(g->flight), &body, &from, error);
+    if (rc == ERR_RANGE) { // more is here than there is
+        (void)start_over(g);
+        return ERR_PROTO;
+    }
+    if (rc)
+        return rc;
+    assert(from == 0 || from == ask.from);
+    if (ask.from && !from) { // it gives the whole
+        g->giver = s;
+        rc = start_over(g);
+    }
+    if (!rc)
+        rc = body_keep(g, s, body, error);
+    if (!rc)
+        rc = commit(g);
+    source_close(s, body);
+    if (g->out->own_fault)
+        snprintf(error, CONTENT_TEXT_SIZE, "%s cannot keep a blob: %s", g->content->region,
+                 err_text(rc));
+    return rc;
+}
+
+// What does not give the digest is the source's fault only if all of it came from there: else it is
+// asked for the whole.
+static int ask_source(void *arg, struct source *s, struct content_outcome *out,
+                      char error[CONTENT_TEXT_SIZE])
+{
+    struct blob_get *g = arg;
+    (void)out;
+    int rc = ask_once(g, s, error);
+    if (rc == ERR_DIGEST && g->giver != s)
+        rc = ask_once(g, s, error);
+    if (rc != ERR_DIGEST)
+        return rc;
+    assert(g->giver == s); // invariant 2
+    struct content_ask ask = ask_of(g);
+    source_wrong(s, &ask, error);
+    return rc;
+}
+
+// Is the blob in the store? ERR_NOTFOUND: it must be fetched. One that is shorter than the want
+// says is read: it is cut, or its manifest says too much.
+static int look_here(struct blob_get *g)
+{
+    const struct content_want *w = g->want;
+    struct blob_store *blobs = g->content->blobs;
+    uint64_t size;
+    int rc = blob_stat(blobs, &w->digest, &size);
+    if (rc || size >= w->size)
+        return rc;
+    rc = blob_verify(blobs, &w->digest, 0, flight_stop(g->flight));
+    if (rc != ERR_DIGEST)
+        return rc;
+    log_error("content: a blob in the store is damaged: %" PRIu64 " of %" PRIu64
+              " bytes; it is fetched again",
+              size, w->size);
+    return ERR_NOTFOUND;
+}
+
+// All of it may be here since before a crash: then only the digest is left to see to.
+static int finish_earlier(struct blob_get *g)
+{
+    uint64_t size = g->want->size;
+    if (!size || blob_upload_size(g->upload) < size)
+        return ERR_NOTFOUND;
+    return commit(g);
+}
+
+static int get(struct blob_get *g)
+{
+    const struct content_want *w = g->want;
+    int rc = look_here(g);
+    if (rc != ERR_NOTFOUND)
+        return rc;
+    rc = blob_partial_open(g->content->blobs, &w->digest, &g->upload);
+    if (rc)
+        return rc;
+    flight_arrived(g->flight, blob_upload_size(g->upload));
+    rc = finish_earlier(g);
+    if (rc == ERR_NOTFOUND || rc == ERR_DIGEST)
+        rc = sources_try(w, flight_stop(g->flight), ask_source, g, g->out);
+    if (rc == ERR_NOSPACE) // what cannot become whole holds no space
+        blob_upload_drop(g->upload);
+    else
+        blob_upload_close(g->upload);
+    return rc;
+}
+
+int content_run(struct content *c, const struct content_want *w, struct flight *f,
+                struct content_outcome *out)
+{
+    struct blob_get g = {.content = c, .want = w, .out = out, .flight = f};
+    *out = (struct content_outcome){0};
+    int rc = get(&g);
+    flight_end(f, rc);
+    return rc;
+}

@@ -1,0 +1,230 @@
+// SPDX-License-Identifier: Apache-2.0
+// Asking another region for content; see peer_source.h. On the thread that fetches.
+#include "replication/peer_source.h"
+
+#include "base/err.h"
+#include "base/mem.h"
+#include "net/response_reader.h"
+#include "replication/damage_notice.h"
+
+#include <inttypes.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+
+static const char *const manifest_accept =
+    "Accept: application/vnd.oci.image.manifest.v1+json, "
+    "application/vnd.oci.image.index.v1+json, "
+    "application/vnd.docker.distribution.manifest.v2+json, "
+    "application/vnd.docker.distribution.manifest.list.v2+json, "
+    "*/*";
+
+struct source_body {
+    struct response_reader *reader;
+    const char *region;
+    enum content_kind kind;
+};
+
+static const char *path_of(enum content_kind kind)
+{
+    switch (kind) {
+    case CONTENT_MANIFEST:
+        return "manifests";
+    case CONTENT_BLOB:
+        return "blobs";
+    }
+    return "";
+}
+
+// Why the request, or its answer, broke off.
+static void say_broken(const struct source_body *b, int rc, char error[CONTENT_TEXT_SIZE])
+{
+    const char *message = "";
+    if (b->reader)
+        message = response_reader_message(b->reader);
+    if (!*message)
+        message = err_text(rc);
+    if (b->kind == CONTENT_MANIFEST)
+        snprintf(error, CONTENT_TEXT_SIZE, "%s: %s", b->region, message);
+    else
+        snprintf(error, CONTENT_TEXT_SIZE, "%s: blob: %s", b->region, message);
+}
+
+static void add_header(struct dial *d, const char *header)
+{
+    d->headers[d->q.n_headers++] = header;
+}
+
+// Sends the request. The topology is held while the request still borrows from it.
+static int request(struct peer *p, const struct topology *t, const struct content_ask *ask,
+                   const _Atomic bool *stop, struct response_reader **out)
+{
+    const struct registry *reg = topology_registry(t, ask->registry);
+    if (!reg)
+        return ERR_NOTFOUND;
+    char target[512], text[DIGEST_TEXT_SIZE];
+    snprintf(target, sizeof target, "/v2/%s/%s/%s", ask->repository, path_of(ask->kind),
+             digest_format(&ask->digest, text));
+    struct dial d;
+    int rc = peer_dial(p->r, t, p->name, target, reg, &d);
+    if (rc)
+        return rc;
+    if (ask->from) {
+        snprintf(d.range, sizeof d.range, "Range: bytes=%" PRIu64 "-", ask->from);
+        add_header(&d, d.range);
+    }
+    if (ask->kind == CONTENT_MANIFEST) {
+        add_header(&d, manifest_accept);
+        d.q.timeout_ms = PEER_ANSWER_MS;
+    } else {
+        d.q.idle_timeout_ms = SOURCE_IDLE_MS;
+    }
+    return response_reader_open(p->r->o.fetcher, &d.q, stop, out);
+}
+
+static ssize_t peer_read(struct source_body *b, void *to, size_t cap, char error[CONTENT_TEXT_SIZE])
+{
+    int wait_ms = SOURCE_IDLE_MS;
+    if (b->kind == CONTENT_MANIFEST)
+        wait_ms = PEER_ANSWER_MS;
+    ssize_t n = response_reader_read(b->reader, to, cap, wait_ms);
+    if (n < 0)
+        say_broken(b, (int)n, error);
+    return n;
+}
+
+static void peer_close(struct source_body *b)
+{
+    response_reader_close(b->reader);
+    free(b);
+}
+
+// Reads a refusal to its end, so that its connection can be used again.
+static int refusal_read(struct source_body *b, char error[CONTENT_TEXT_SIZE])
+{
+    char piece[4096];
+    ssize_t n;
+    do
+        n = peer_read(b, piece, sizeof piece, error);
+    while (n > 0);
+    return (int)n;
+}
+
+// What a status that brings no content means.
+static int refused(struct source_body *b, int status, char error[CONTENT_TEXT_SIZE])
+{
+    if (b->kind == CONTENT_MANIFEST) {
+        int rc = refusal_read(b, error);
+        if (rc)
+            return rc;
+    }
+    snprintf(error, CONTENT_TEXT_SIZE, "%s: %s: answered %d", b->region, content_kind_name(b->kind),
+             status);
+    if (status == 404)
+        return ERR_NOTFOUND;
+    if (status == 416 && b->kind == CONTENT_BLOB)
+        return ERR_RANGE;
+    return ERR_PROTO;
+}
+
+static int answer(struct source_body *b, const struct content_ask *ask, uint64_t *out_from,
+                  char error[CONTENT_TEXT_SIZE])
+{
+    int status = response_reader_status(b->reader, PEER_ANSWER_MS);
+    if (status < 0) {
+        say_broken(b, status, error);
+        return status;
+    }
+    if (status == 200) {
+        *out_from = 0;
+        return 0;
+    }
+    if (status == 206 && ask->kind == CONTENT_BLOB) {
+        *out_from = ask->from;
+        return 0;
+    }
+    return refused(b, status, error);
+}
+
+static int peer_open(void *ctx, const struct content_ask *ask, const _Atomic bool *stop,
+                     struct source_body **out, uint64_t *out_from, char error[CONTENT_TEXT_SIZE])
+{
+    struct peer *p = ctx;
+    struct source_body *b = mem_zalloc(sizeof *b);
+    if (!b)
+        return ERR_NOMEM;
+    b->region = p->name;
+    b->kind = ask->kind;
+    struct topology *t = snapshot_get(p->r->o.topology);
+    int rc = ERR_NOTFOUND;
+    if (t)
+        rc = request(p, t, ask, stop, &b->reader);
+    snapshot_unref(t);
+    if (rc)
+        say_broken(b, rc, error);
+    else
+        rc = answer(b, ask, out_from, error);
+    if (rc) {
+        peer_close(b);
+        return rc;
+    }
+    *out = b;
+    return 0;
+}
+
+static bool peer_away(void *ctx)
+{
+    struct peer *p = ctx;
+    pthread_mutex_lock(&p->r->lock);
+    bool away = p->away;
+    pthread_mutex_unlock(&p->r->lock);
+    return away;
+}
+
+static void peer_tell_wrong(void *ctx, const struct content_ask *ask)
+{
+    struct peer *p = ctx;
+    struct topology *t = snapshot_get(p->r->o.topology);
+    if (t)
+        damage_notice_send(p, t, ask);
+    snapshot_unref(t);
+}
+
+static const struct source_ops peer_ops = {.open = peer_open,
+                                           .read = peer_read,
+                                           .close = peer_close,
+                                           .away = peer_away,
+                                           .tell_wrong = peer_tell_wrong};
+
+int peer_source_new(struct peer *p, struct source **out)
+{
+    return source_new(p->name, &peer_ops, p, out);
+}
+
+size_t peer_sources(struct replicator *r, const struct topology *t, const struct registry *reg,
+                    const char *origin, struct source *out[TOPOLOGY_MAX_REGIONS])
+{
+    size_t n = 0;
+    const struct region *o = topology_region(t, origin);
+    struct peer *first = NULL;
+    if (o && registry_replica(reg, o->index))
+        first = replicator_peer(r, origin);
+    if (first)
+        out[n++] = first->source;
+    for (size_t i = 0; i < reg->n_replicas && n < TOPOLOGY_MAX_REGIONS; i++) {
+        struct peer *p = replicator_peer(r, t->regions[reg->replicas[i].region].name);
+        if (p && p != first)
+            out[n++] = p->source;
+    }
+    return n;
+}
+
+unsigned peer_source_max(struct replicator *r)
+{
+    pthread_mutex_lock(&r->lock);
+    bool others = r->n_peers > 1;
+    pthread_mutex_unlock(&r->lock);
+    if (others && r->n_workers > 1)
+        return (unsigned)r->n_workers - 1;
+    return UINT_MAX;
+}
