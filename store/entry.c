@@ -7,6 +7,7 @@
 
 #include "base/err.h"
 #include "base/mem.h"
+#include "store/entry_kind.h"
 #include "store/manifest.h"
 
 #include <inttypes.h>
@@ -16,15 +17,6 @@
 #define LOWER "abcdefghijklmnopqrstuvwxyz"
 #define UPPER "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 #define DIGITS "0123456789"
-
-static const char *kind_name(enum entry_kind k)
-{
-    if (k == ENTRY_MANIFEST)
-        return "manifest";
-    if (k == ENTRY_TAG)
-        return "tag";
-    return NULL;
-}
 
 // distribution-spec 1.1, "Pulling manifests": [a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*(\/ the same)*
 bool entry_repository_ok(const char *s)
@@ -70,32 +62,54 @@ static bool absent(const char *s)
     return !s || !*s;
 }
 
+// Names that stand in every entry.
+static bool names_ok(const struct feed_entry *e)
+{
+    if (!e->origin || !hostname_region_ok(e->origin))
+        return false;
+    if (!e->registry || !hostname_registry_ok(e->registry))
+        return false;
+    return entry_repository_ok(e->repository) && key_ok(e->key);
+}
+
 // 64-bit numbers stay below 2^63: databases and JSON readers have signed ones.
+static bool numbers_ok(const struct feed_entry *e)
+{
+    if (!e->epoch || e->epoch > INT64_MAX)
+        return false;
+    if (e->partition > INT32_MAX)
+        return false;
+    if (!e->seq || e->seq > INT64_MAX)
+        return false;
+    if (!e->stamp || e->stamp > INT64_MAX)
+        return false;
+    return e->restates <= INT64_MAX && e->size <= INT64_MAX;
+}
+
+static bool content_ok(const struct feed_entry *e, const struct entry_form *form)
+{
+    if (!(form->members & ENTRY_HAS_CONTENT))
+        return absent(e->media_type) && !e->size && !e->content.n;
+    if (absent(e->media_type) || !media_type_ok(e->media_type))
+        return false;
+    if (!e->content.n)
+        return true;
+    return e->content.n == e->size && e->content.n <= ENTRY_INLINE_MAX;
+}
+
 static int entry_check(const struct feed_entry *e)
 {
-    if (!e->origin || !hostname_region_ok(e->origin) || !e->registry ||
-        !hostname_registry_ok(e->registry) || !entry_repository_ok(e->repository) ||
-        !key_ok(e->key))
-        return ERR_INVAL;
-    if (!e->epoch || e->epoch > INT64_MAX || e->partition > INT32_MAX || !e->seq ||
-        e->seq > INT64_MAX || !e->stamp || e->stamp > INT64_MAX || e->restates > INT64_MAX ||
-        e->size > INT64_MAX)
+    const struct entry_form *form = entry_form(e->kind);
+    if (!form || !names_ok(e) || !numbers_ok(e))
         return ERR_INVAL;
     if (e->digest.alg != DIGEST_SHA256 || e->digest.n != SHA256_BYTES)
         return ERR_INVAL;
-    switch (e->kind) {
-    case ENTRY_MANIFEST:
-        if (!absent(e->tag) || absent(e->media_type) || !media_type_ok(e->media_type))
-            return ERR_INVAL;
-        if (e->content.n == 0 || (e->content.n == e->size && e->content.n <= ENTRY_INLINE_MAX))
-            return 0;
+    bool tag_fits = absent(e->tag);
+    if (form->members & ENTRY_HAS_TAG)
+        tag_fits = entry_tag_ok(e->tag);
+    if (!tag_fits || !content_ok(e, form))
         return ERR_INVAL;
-    case ENTRY_TAG:
-        if (entry_tag_ok(e->tag) && absent(e->media_type) && !e->size && !e->content.n)
-            return 0;
-        return ERR_INVAL;
-    }
-    return ERR_INVAL;
+    return 0;
 }
 
 static void text_line(struct buf *b, const char *s, bool *bad)
@@ -110,8 +124,9 @@ static void text_line(struct buf *b, const char *s, bool *bad)
 int entry_signed_text(const struct feed_entry *e, struct buf *out)
 {
     char digest[DIGEST_TEXT_SIZE];
-    bool bad = !kind_name(e->kind) || e->digest.n > sizeof e->digest.b;
-    if (bad)
+    const struct entry_form *form = entry_form(e->kind);
+    bool bad = false;
+    if (!form || e->digest.n > sizeof e->digest.b)
         return ERR_INVAL;
     AUTO_BUF struct buf b;
     buf_init(&b, 16384);
@@ -119,7 +134,7 @@ int entry_signed_text(const struct feed_entry *e, struct buf *out)
     text_line(&b, e->origin, &bad);
     buf_printf(&b, "%" PRIu64 "\n%" PRIu32 "\n%" PRIu64 "\n%" PRIu64 "\n%" PRIu64 "\n", e->epoch,
                e->partition, e->seq, e->stamp, e->restates);
-    text_line(&b, kind_name(e->kind), &bad);
+    text_line(&b, form->name, &bad);
     text_line(&b, e->registry, &bad);
     text_line(&b, e->repository, &bad);
     text_line(&b, e->tag, &bad);
@@ -160,11 +175,9 @@ int entry_sign_input(const struct feed_entry *e, struct buf *out)
 
 int entry_format(const struct feed_entry *e, struct buf *out)
 {
-    int rc = ERR_INVAL;
-    if (!entry_malformed(e))
-        rc = entry_check(e);
-    if (rc)
-        return rc;
+    if (entry_malformed(e) || entry_check(e))
+        return ERR_INVAL;
+    const struct entry_form *form = entry_form(e->kind);
     char digest[DIGEST_TEXT_SIZE], hash[2 * ENTRY_HASH_BYTES + 1], sig[b64_size(ENTRY_SIG_BYTES)];
     hex_format(e->hash, ENTRY_HASH_BYTES, hash);
     b64url_format(e->sig, ENTRY_SIG_BYTES, sig);
@@ -176,12 +189,12 @@ int entry_format(const struct feed_entry *e, struct buf *out)
                e->origin, e->epoch, e->partition, e->seq, e->stamp);
     if (e->restates)
         buf_printf(&b, ",\"restates\":\"%" PRIu64 "\"", e->restates);
-    buf_printf(&b, ",\"kind\":\"%s\",\"registry\":\"%s\",\"repository\":\"%s\"", kind_name(e->kind),
+    buf_printf(&b, ",\"kind\":\"%s\",\"registry\":\"%s\",\"repository\":\"%s\"", form->name,
                e->registry, e->repository);
-    if (e->kind == ENTRY_TAG)
+    if (form->members & ENTRY_HAS_TAG)
         buf_printf(&b, ",\"tag\":\"%s\"", e->tag);
     buf_printf(&b, ",\"digest\":\"%s\"", digest_format(&e->digest, digest));
-    if (e->kind == ENTRY_MANIFEST)
+    if (form->members & ENTRY_HAS_CONTENT)
         buf_printf(&b, ",\"mediaType\":\"%s\",\"size\":%" PRIu64, e->media_type, e->size);
     if (e->content.n) {
         buf_str(&b, ",\"content\":\"");
@@ -265,7 +278,8 @@ static const char *keep(struct reader *r, const char *s, int *rc)
     return copy;
 }
 
-static int content_read(struct reader *r, struct feed_entry *e)
+// The content, when it travels inline.
+static int inline_read(struct reader *r, struct feed_entry *e)
 {
     const char *text = read_text(r, "content", false);
     size_t n = strlen(text);
@@ -282,52 +296,81 @@ static int content_read(struct reader *r, struct feed_entry *e)
     return 0;
 }
 
+// The members that not every kind has. What the kind does not have is not asked for, and makes the
+// line one of unknown members.
+static int kind_read(struct reader *r, struct feed_entry *e)
+{
+    int rc = 0;
+    const char *tag = "", *media_type = "";
+    bool has_content = entry_has(e, ENTRY_HAS_CONTENT);
+    if (entry_has(e, ENTRY_HAS_TAG))
+        tag = read_text(r, "tag", true);
+    if (has_content) {
+        media_type = read_text(r, "mediaType", true);
+        e->size = read_uint(r, "size", true);
+    }
+    e->tag = keep(r, tag, &rc);
+    e->media_type = keep(r, media_type, &rc);
+    if (rc || !has_content)
+        return rc;
+    return inline_read(r, e);
+}
+
+static int proofs_read(const char *digest, const char *hash, const char *sig, struct feed_entry *e)
+{
+    size_t n_sig = 0;
+    if (digest_parse(digest, strlen(digest), &e->digest))
+        return ERR_PROTO;
+    if (strspn(hash, DIGITS "abcdef") != strlen(hash)) // one text per hash: lower case only
+        return ERR_PROTO;
+    if (hex_parse(hash, strlen(hash), e->hash, ENTRY_HASH_BYTES))
+        return ERR_PROTO;
+    if (b64url_parse(sig, strlen(sig), e->sig, ENTRY_SIG_BYTES, &n_sig))
+        return ERR_PROTO;
+    if (n_sig != ENTRY_SIG_BYTES)
+        return ERR_PROTO;
+    return 0;
+}
+
+// Does inline content have the digest that the entry says?
+static bool content_is_digest(const struct feed_entry *e)
+{
+    uint8_t sum[SHA256_BYTES];
+    if (!e->content.n)
+        return true;
+    sha256(e->content.p, e->content.n, sum);
+    return memcmp(sum, e->digest.b, sizeof sum) == 0;
+}
+
 static int line_read(struct reader *r, struct feed_entry *e)
 {
-    const char *kind = read_text(r, "kind", true), *digest = read_text(r, "digest", true);
-    const char *hash = read_text(r, "hash", true), *sig = read_text(r, "sig", true);
-    size_t n_sig = 0;
-    int rc = 0;
+    const char *digest = read_text(r, "digest", true), *hash = read_text(r, "hash", true);
+    const char *sig = read_text(r, "sig", true);
     uint64_t v = read_uint(r, "v", true), partition = read_uint(r, "partition", true);
+    int rc = 0;
     e->origin = keep(r, read_text(r, "origin", true), &rc);
     e->epoch = read_uint(r, "epoch", true);
     e->partition = (uint32_t)partition;
     e->seq = read_uint(r, "seq", true);
     e->stamp = read_decimal(r, "stamp", true);
     e->restates = read_decimal(r, "restates", false);
-    if (strcmp(kind, "manifest") == 0)
-        e->kind = ENTRY_MANIFEST;
-    else if (strcmp(kind, "tag") == 0)
-        e->kind = ENTRY_TAG;
-    else
-        e->kind = 0;
-    bool manifest = e->kind == ENTRY_MANIFEST;
+    e->kind = entry_kind_named(read_text(r, "kind", true));
     e->registry = keep(r, read_text(r, "registry", true), &rc);
     e->repository = keep(r, read_text(r, "repository", true), &rc);
-    e->tag = keep(r, manifest ? "" : read_text(r, "tag", true), &rc);
-    e->media_type = keep(r, manifest ? read_text(r, "mediaType", true) : "", &rc);
-    if (manifest)
-        e->size = read_uint(r, "size", true);
-    else
-        e->size = 0;
     e->key = keep(r, read_text(r, "key", true), &rc);
-    if (!rc && manifest)
-        rc = content_read(r, e);
     if (rc)
         return rc;
-    if (r->failed || v != 1 || partition > INT32_MAX || json_object_size(r->top) != r->n_known)
-        return ERR_PROTO; // also an unknown member: it would not be under the signature
-    if (digest_parse(digest, strlen(digest), &e->digest) ||
-        strspn(hash, DIGITS "abcdef") != strlen(hash) ||
-        hex_parse(hash, strlen(hash), e->hash, ENTRY_HASH_BYTES) ||
-        b64url_parse(sig, strlen(sig), e->sig, ENTRY_SIG_BYTES, &n_sig) || n_sig != ENTRY_SIG_BYTES)
+    rc = kind_read(r, e);
+    if (rc)
+        return rc;
+    if (r->failed || v != 1 || partition > INT32_MAX)
         return ERR_PROTO;
-    if (entry_check(e))
-        return ERR_PROTO;
-    uint8_t sum[SHA256_BYTES];
-    if (e->content.n)
-        sha256(e->content.p, e->content.n, sum);
-    if (e->content.n && memcmp(sum, e->digest.b, sizeof sum))
+    if (json_object_size(r->top) != r->n_known)
+        return ERR_PROTO; // an unknown member would not be under the signature
+    rc = proofs_read(digest, hash, sig, e);
+    if (rc)
+        return rc;
+    if (entry_check(e) || !content_is_digest(e))
         return ERR_PROTO;
     return 0;
 }

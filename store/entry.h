@@ -25,10 +25,19 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+// The kinds of entries, a row each: constant, its number in the log (for ever), its name in code.
+//   manifest  asserts that a manifest is present in a repository
+//   tag       a tag register takes a value
+// 3 and 4 are kept for the tombstones of both. What a kind is and does stands in tables that are
+// built from these rows: see store/entry_kind.h.
+#define ENTRY_KINDS(KIND)             \
+    KIND(ENTRY_MANIFEST, 1, manifest) \
+    KIND(ENTRY_TAG, 2, tag)
+
 enum entry_kind {
-    ENTRY_MANIFEST = 1, // asserts that a manifest is present in a repository
-    ENTRY_TAG = 2,      // a tag register takes a value
-    // 3 and 4 are kept for the tombstones of both
+#define ENTRY_KIND_CONSTANT(constant, number, ident) constant = number,
+    ENTRY_KINDS(ENTRY_KIND_CONSTANT)
+#undef ENTRY_KIND_CONSTANT
 };
 
 #define ENTRY_KEY_SIZE 129 // an id of a feed key, and NUL
@@ -58,14 +67,14 @@ struct feed_entry {
     uint64_t restates;
     enum entry_kind kind;
     const char *registry, *repository;
-    // ENTRY_TAG; else ""
+    // of a kind with ENTRY_HAS_TAG (store/entry_kind.h); else ""
     const char *tag;
     struct digest digest;
-    // ENTRY_MANIFEST; else ""
+    // of a kind with ENTRY_HAS_CONTENT; else ""
     const char *media_type;
-    // of the manifest
+    // of the content in bytes; without ENTRY_HAS_CONTENT 0
     uint64_t size;
-    // inline manifest, or n == 0 (not signed: the digest binds it)
+    // inline, or n == 0 (not signed: the digest binds it)
     struct bytes content;
     uint8_t hash[ENTRY_HASH_BYTES];
     // at most ENTRY_KEY_SIZE - 1 octets

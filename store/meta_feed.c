@@ -6,6 +6,7 @@
 //   1. An own entry is minted in the transaction that changes the state.
 //   8. A place (origin, epoch, partition, seq) has one entry for ever: the table's key; an epoch
 //      only grows.
+#include "store/entry_kind.h"
 #include "store/meta_priv.h"
 
 #include "base/err.h"
@@ -192,7 +193,7 @@ int feed_row(sqlite3_stmt *st, struct arena *a, struct feed_entry *out)
 
 int feed_fill_content(struct db *d, struct arena *a, struct feed_entry *e)
 {
-    if (e->kind != ENTRY_MANIFEST || e->content.n || e->size > ENTRY_INLINE_MAX)
+    if (!entry_has(e, ENTRY_HAS_CONTENT) || e->content.n || e->size > ENTRY_INLINE_MAX)
         return 0;
     sqlite3_stmt *st;
     int rc = db_find(d, &st,

@@ -6,10 +6,12 @@
 //   2, 3. Applying is meta_merge.c's.
 //   5. The read mark moves, and the jobs are made, in one transaction; a job ends in the one that
 //      applies its entry.
+#include "store/kind_rules.h"
 #include "store/meta_priv.h"
 
 #include "base/err.h"
 
+#include <assert.h>
 #include <string.h>
 
 struct ingest {
@@ -115,13 +117,11 @@ static int apply_run(struct meta *m, void *arg)
     if (logged && rc == ERR_NOTFOUND)
         return 0; // applied before
     bool has_job = rc == 0;
+    const struct kind_rules *rules = kind_rules(e->kind);
+    assert(rules); // kind_rules.h, invariant 1
     rc = repo_make(m, e->registry, e->repository, &repo);
-    if (!rc) {
-        if (e->kind == ENTRY_TAG)
-            rc = merge_tag(m, repo, e, &a->missing);
-        else
-            rc = merge_manifest(m, repo, e, a->content, a->refs, a->n_refs, &a->missing);
-    }
+    if (!rc)
+        rc = rules->merge(m, repo, e, a->content, a->refs, a->n_refs, &a->missing);
     if (!rc && has_job)
         return job_end(m, job);
     return rc;
@@ -130,13 +130,13 @@ static int apply_run(struct meta *m, void *arg)
 int meta_apply(struct meta *m, const struct feed_entry *e, struct bytes content,
                const struct manifest_ref *refs, size_t n_refs, struct digest *out_missing)
 {
-    if (e->kind != ENTRY_TAG && e->kind != ENTRY_MANIFEST)
+    if (!kind_rules(e->kind))
         return ERR_UNSUPPORTED;
     uint64_t limit = meta_stamp_limit(m);
     if (e->stamp > limit || e->restates > limit) // stored before this was judged at the door
         return ERR_AHEAD;
     struct digest d;
-    if (content.n && e->kind == ENTRY_MANIFEST) { // invariant 4
+    if (content.n && entry_has(e, ENTRY_HAS_CONTENT)) { // invariant 4
         int rc = digest_of((enum digest_alg)e->digest.alg, content.p, content.n, &d);
         if (!rc && (!digest_equal(&d, &e->digest) || content.n != e->size))
             rc = ERR_DIGEST;

@@ -8,6 +8,7 @@
 //      clock says wrongly for a moment delays nothing, and at the start all is due.
 //   6. Fair by registry: registries take turns, and where there are more of them than places, the
 //      first one changes from call to call.
+#include "store/kind_rules.h"
 #include "store/meta_priv.h"
 
 #include "base/err.h"
@@ -34,16 +35,16 @@ int job_end(struct meta *m, int64_t id)
                   id);
 }
 
-// Tags wait for one manifest, and are woken by that one: in a long backlog there are thousands of
-// them.
+// Those that wait for one manifest are woken by that one alone (KIND_WAITS_FOR_DIGEST).
 int jobs_wake_repository(struct meta *m, const char *registry, const char *repository,
                          const struct digest *manifest)
 {
     return db_run(
         &m->w,
         "UPDATE jobs SET due_ms=0,waiting=0 WHERE registry=?1 AND repository=?2 AND waiting=1"
-        " AND EXISTS(SELECT 1 FROM feed f WHERE f.id=jobs.id AND (f.kind<>?3 OR f.digest=?4))",
-        "ssnd", registry, repository, (int)ENTRY_TAG, manifest);
+        " AND EXISTS(SELECT 1 FROM feed f WHERE f.id=jobs.id AND"
+        " (((?3>>f.kind)&1)=0 OR f.digest=?4))",
+        "ssid", registry, repository, kinds_that_wait(KIND_WAITS_FOR_DIGEST), manifest);
 }
 
 static int wake_run(struct meta *m, void *arg)
@@ -104,15 +105,15 @@ struct retry {
     const char *error;
 };
 
-// What this tag job waits for may have come between its try and now; then nobody would wake it.
+// The manifest that this job waits for may have come between its try and now; then nobody would wake it.
 static int waits_still(struct meta *m, int64_t id, bool *out)
 {
     sqlite3_stmt *st;
     int rc = db_find(
         &m->w, &st,
         "SELECT 1 FROM feed f JOIN repositories r ON r.registry=f.registry AND r.name=f.repository"
-        " JOIN manifests n ON n.repo=r.id AND n.digest=f.digest WHERE f.id=?1 AND f.kind=?2",
-        "in", id, (int)ENTRY_TAG);
+        " JOIN manifests n ON n.repo=r.id AND n.digest=f.digest WHERE f.id=?1 AND (?2>>f.kind)&1",
+        "ii", id, kinds_that_wait(KIND_WAITS_FOR_DIGEST));
     *out = rc == ERR_NOTFOUND;
     if (!rc)
         db_end(st);

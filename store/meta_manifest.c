@@ -11,6 +11,7 @@
 // that this region wrote hangs on the word of another one, whose key may be revoked. A push by tag
 // of what this region has asserted writes the tag's entry alone; that entry says that its manifest
 // is present, too.
+#include "store/entry_kind.h"
 #include "store/meta_priv.h"
 
 #include "base/err.h"
@@ -95,14 +96,19 @@ static int present_read(struct meta *m, struct put *u)
 
 static struct feed_entry entry_of(const struct manifest_put *p, enum entry_kind kind)
 {
-    bool manifest = kind == ENTRY_MANIFEST;
-    return (struct feed_entry){.kind = kind,
-                               .registry = p->registry,
-                               .repository = p->repository,
-                               .tag = manifest ? "" : p->tag,
-                               .digest = p->digest,
-                               .media_type = manifest ? p->media_type : "",
-                               .size = manifest ? p->content.n : 0};
+    struct feed_entry e = {.kind = kind,
+                           .registry = p->registry,
+                           .repository = p->repository,
+                           .tag = "",
+                           .digest = p->digest,
+                           .media_type = ""};
+    if (entry_has(&e, ENTRY_HAS_TAG))
+        e.tag = p->tag;
+    if (entry_has(&e, ENTRY_HAS_CONTENT)) {
+        e.media_type = p->media_type;
+        e.size = p->content.n;
+    }
+    return e;
 }
 
 static int own_asserted(struct meta *m, const struct manifest_put *p, bool *out)

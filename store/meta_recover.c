@@ -5,6 +5,7 @@
 //
 // What a recovered entry refers to may be lost too. Then it becomes a job like a foreign one, and
 // shows when its content and blobs have been fetched (invariant 2).
+#include "store/kind_rules.h"
 #include "store/meta_priv.h"
 
 #include "base/err.h"
@@ -22,7 +23,7 @@ struct batch {
     uint64_t at_least, epoch;
 };
 
-static int manifest_try(struct meta *m, int64_t repo, const struct feed_entry *e)
+int manifest_merge_alone(struct meta *m, int64_t repo, const struct feed_entry *e)
 {
     struct digest missing;
     if (manifest_visible(&m->w, repo, &e->digest) == 0)
@@ -51,18 +52,16 @@ static int manifest_try(struct meta *m, int64_t repo, const struct feed_entry *e
 // leaves nothing.
 static int apply_or_job(struct meta *m, int64_t id, const struct feed_entry *e)
 {
+    const struct kind_rules *rules = kind_rules(e->kind);
     int64_t repo;
-    struct digest missing;
+    if (!rules)
+        return ERR_UNSUPPORTED;
     int rc = db_exec(&m->w, "SAVEPOINT try");
     if (rc)
         return rc;
     rc = repo_make(m, e->registry, e->repository, &repo);
-    if (!rc) {
-        if (e->kind == ENTRY_TAG)
-            rc = merge_tag(m, repo, e, &missing);
-        else
-            rc = manifest_try(m, repo, e);
-    }
+    if (!rc)
+        rc = rules->merge_alone(m, repo, e);
     if (rc == ERR_NOTFOUND) {
         rc = db_exec(&m->w, "ROLLBACK TO try");
         if (!rc)

@@ -13,6 +13,7 @@
 //   1. An own write that was acknowledged, and not replaced since, is in the log afterwards, with a
 //      stamp of now.
 //   8. Void places are not used again: the new epoch is past all that were used.
+#include "store/kind_rules.h"
 #include "store/meta_priv.h"
 
 #include "base/err.h"
@@ -209,14 +210,13 @@ static int again_next(struct meta *m, struct arena *a, struct again *g)
     return rc;
 }
 
-static int best_good(struct meta *m, const struct repair *r, int64_t repo, const char *tag,
-                     uint64_t *out)
+int tag_best_stamp(struct meta *m, int64_t repo, const char *tag, uint64_t limit, uint64_t *out)
 {
     sqlite3_stmt *st;
     int rc = db_find(
         &m->w, &st,
         "SELECT coalesce(max(stamp),0) FROM tag_history WHERE repo=?1 AND tag=?2 AND stamp<=?3",
-        "isu", repo, tag, r->limit);
+        "isu", repo, tag, limit);
     if (rc)
         return rc;
     *out = (uint64_t)sqlite3_column_int64(st, 0);
@@ -227,21 +227,24 @@ static int best_good(struct meta *m, const struct repair *r, int64_t repo, const
 static int again_one(struct meta *m, struct repair *r, struct again *g)
 {
     int64_t repo, id;
-    struct digest missing;
     struct feed_entry *e = &g->e;
-    bool tag = e->kind == ENTRY_TAG;
+    const struct kind_rules *rules = kind_rules(e->kind);
     uint64_t above = 0;
+    if (!rules)
+        return ERR_UNSUPPORTED;
     int rc = repo_find(&m->w, e->registry, e->repository, &repo);
+    if (rc)
+        return rc;
     e->restates = 0;
     e->content = (struct bytes){0};
     if (g->low)
         e->restates = above = g->prior + 1;
-    else if (!rc && tag)
-        rc = best_good(m, r, repo, e->tag, &above);
+    else
+        rc = rules->again_above(m, repo, e, r->limit, &above);
     if (!rc)
         rc = feed_mint(m, above, (struct bytes){0}, e, &id);
-    if (!rc && tag) // into the history: it wins when the others are void
-        rc = merge_tag(m, repo, e, &missing);
+    if (!rc)
+        rc = rules->again(m, repo, e);
     r->out->n_again += !rc;
     return rc;
 }

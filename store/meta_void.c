@@ -8,6 +8,7 @@
 //
 // Invariants (design section 9)
 //   8. Own entries that become void keep their places: the next own entry goes into a new epoch.
+#include "store/kind_rules.h"
 #include "store/meta_priv.h"
 
 #include "base/err.h"
@@ -89,9 +90,8 @@ static int entry_out(struct meta *m, int64_t id, const char *reason, bool *out_o
 }
 
 struct touched { // a register that is to be made anew
-    const char *registry, *repository, *tag;
     enum entry_kind kind;
-    struct digest digest;
+    struct register_name name;
 };
 
 static int touched_find(struct meta *m, int64_t after, struct arena *a, size_t max,
@@ -107,19 +107,19 @@ static int touched_find(struct meta *m, int64_t after, struct arena *a, size_t m
         rc = db_start(&m->w, &st,
                       "SELECT registry,repository,kind,tag,min(digest) FROM voided WHERE id>?1 AND "
                       "was<>'pending'"
-                      " GROUP BY registry,repository,kind,tag,CASE kind WHEN ?2 THEN 0 ELSE digest "
-                      "END LIMIT ?3",
-                      "ini", after, (int)ENTRY_TAG, (int64_t)max);
+                      " GROUP BY registry,repository,kind,tag,CASE tag WHEN '' THEN digest ELSE 0 "
+                      "END LIMIT ?2",
+                      "ii", after, (int64_t)max);
     while (!rc && (rc = db_step(&m->w, st)) == 1) {
         struct touched *t = &list[n];
         t->kind = (enum entry_kind)sqlite3_column_int(st, 2);
-        rc = db_text(st, 0, a, &t->registry);
+        rc = db_text(st, 0, a, &t->name.registry);
         if (!rc)
-            rc = db_text(st, 1, a, &t->repository);
+            rc = db_text(st, 1, a, &t->name.repository);
         if (!rc)
-            rc = db_text(st, 3, a, &t->tag);
+            rc = db_text(st, 3, a, &t->name.tag);
         if (!rc)
-            rc = db_digest(st, 4, &t->digest);
+            rc = db_digest(st, 4, &t->name.digest);
         if (rc)
             db_end(st);
         n += !rc;
@@ -131,16 +131,16 @@ static int touched_find(struct meta *m, int64_t after, struct arena *a, size_t m
 
 static int register_remake(struct meta *m, const struct touched *t)
 {
+    const struct kind_rules *rules = kind_rules(t->kind);
     int64_t repo;
-    int rc = repo_find(&m->w, t->registry, t->repository, &repo);
-    if (rc) {
-        if (rc == ERR_NOTFOUND) // nothing of it was ever applied
-            return 0;
+    if (!rules)
+        return ERR_UNSUPPORTED;
+    int rc = repo_find(&m->w, t->name.registry, t->name.repository, &repo);
+    if (rc == ERR_NOTFOUND) // nothing of it was ever applied
+        return 0;
+    if (rc)
         return rc;
-    }
-    if (t->kind == ENTRY_TAG)
-        return tag_remake(m, repo, t->registry, t->repository, t->tag);
-    return presence_remake(m, repo, t->registry, t->repository, &t->digest);
+    return rules->remake(m, repo, &t->name);
 }
 
 static int last_voided(struct meta *m, int64_t *out)

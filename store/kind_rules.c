@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+// The table of the kinds' rules; see kind_rules.h. Small functions that only fit a rule's arguments
+// stand here, the rules themselves in the files that own them.
+#include "store/kind_rules.h"
+
+// --- a manifest is present ---
+
+static int manifest_remake(struct meta *m, int64_t repo, const struct register_name *name)
+{
+    return presence_remake(m, repo, name->registry, name->repository, &name->digest);
+}
+
+// Presence has no history that it must stand above.
+static int manifest_again_above(struct meta *m, int64_t repo, const struct feed_entry *e,
+                                uint64_t limit, uint64_t *out_above)
+{
+    (void)m;
+    (void)repo;
+    (void)e;
+    (void)limit;
+    *out_above = 0;
+    return 0;
+}
+
+// Its register is made anew from the log when the entries of the future become void.
+static int manifest_again(struct meta *m, int64_t repo, const struct feed_entry *e)
+{
+    (void)m;
+    (void)repo;
+    (void)e;
+    return 0;
+}
+
+static const struct kind_rules rules_manifest = {
+    .waits = KIND_WAITS_FOR_ANY,
+    .merge = merge_manifest,
+    .merge_alone = manifest_merge_alone,
+    .remake = manifest_remake,
+    .again_above = manifest_again_above,
+    .again = manifest_again,
+};
+
+// --- a tag takes a value ---
+
+static int tag_merge(struct meta *m, int64_t repo, const struct feed_entry *e, struct bytes content,
+                     const struct manifest_ref *refs, size_t n_refs, struct digest *out_missing)
+{
+    (void)content;
+    (void)refs;
+    (void)n_refs;
+    return merge_tag(m, repo, e, out_missing);
+}
+
+static int tag_merge_alone(struct meta *m, int64_t repo, const struct feed_entry *e)
+{
+    struct digest missing;
+    return merge_tag(m, repo, e, &missing);
+}
+
+static int tag_remake_named(struct meta *m, int64_t repo, const struct register_name *name)
+{
+    return tag_remake(m, repo, name->registry, name->repository, name->tag);
+}
+
+// It wins over every good value that the tag had.
+static int tag_again_above(struct meta *m, int64_t repo, const struct feed_entry *e, uint64_t limit,
+                           uint64_t *out_above)
+{
+    return tag_best_stamp(m, repo, e->tag, limit, out_above);
+}
+
+static const struct kind_rules rules_tag = {
+    .waits = KIND_WAITS_FOR_DIGEST,
+    .merge = tag_merge,
+    .merge_alone = tag_merge_alone,
+    .remake = tag_remake_named,
+    .again_above = tag_again_above,
+    // into the history: it wins when the others are void
+    .again = tag_merge_alone,
+};
+
+// --- the table ---
+
+const struct kind_rules *kind_rules(enum entry_kind kind)
+{
+    switch (kind) {
+#define RULES_OF(constant, number, ident) \
+    case constant:                        \
+        return &rules_##ident;
+        ENTRY_KINDS(RULES_OF)
+#undef RULES_OF
+    }
+    return NULL;
+}
+
+int64_t kinds_that_wait(enum kind_waits waits)
+{
+    int64_t kinds = 0;
+#define ADD(constant, number, ident)  \
+    if (rules_##ident.waits == waits) \
+        kinds |= (int64_t)1 << constant;
+    ENTRY_KINDS(ADD)
+#undef ADD
+    return kinds;
+}
