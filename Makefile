@@ -6,7 +6,7 @@ DEMO = MERIDIAN_BUILD=$(abspath $(B)) examples/three-regions/demo
 ASAN = -Dwerror=true -Db_sanitize=address,undefined -Db_lundef=false
 TSAN = -Dwerror=true -Db_sanitize=thread -Db_lundef=false
 FUZZ = -Dwerror=true -Dfuzz=true -Db_sanitize=address,undefined -Db_lundef=false
-.PHONY: help deps build test test-asan test-tsan chaos coverage measure fuzz demo demo-up demo-down fmt install clean
+.PHONY: help deps build test test-asan test-tsan chaos coverage analyse measure fuzz demo demo-up demo-down fmt install clean
 help:
 	@echo 'make deps       install the packages that are missing (Debian; tools/packages.txt)'
 	@echo 'make build      build into $(B)/ (B=DIR: elsewhere; SETUP=…: meson options of the first time)'
@@ -17,6 +17,7 @@ help:
 	@echo 'make test-tsan  the threaded unit tests under ThreadSanitizer'
 	@echo 'make chaos      five regions under a nemesis for SECONDS=300, judged (SEED=N: that plan; KINDS=kill,cut-pair: only these)'
 	@echo 'make coverage   branches of the wire reader and the answer builder that no test takes, with clang'
+	@echo 'make analyse    clang-tidy with the checks of .clang-tidy; ends with "N passed, N failed"'
 	@echo 'make measure    how dense each room is, and which room is linked to which (tools/measure)'
 	@echo 'make fuzz       every fuzz target for SECONDS=$(SECONDS) seconds, with clang (0: its corpus only)'
 	@echo 'make fmt        clang-format over all C files'
@@ -42,6 +43,8 @@ chaos: deps build
 	@MERIDIAN_BUILD=$(abspath $(B)) CHAOS_SEED=$(SEED) CHAOS_SECONDS=$(SECONDS) CHAOS_KINDS=$(KINDS) python3 tests/system/test_chaos.py
 coverage: deps
 	@tools/coverage $(B)-coverage
+analyse: deps build
+	@tools/analyse $(B)
 measure: deps build
 	@tools/measure --build $(B)
 fuzz: deps

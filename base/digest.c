@@ -179,7 +179,8 @@ int hex_parse(const char *text, size_t n, uint8_t *out, size_t out_bytes)
         if (hex_digit(text[i]) < 0)
             return ERR_INVAL;
     for (size_t i = 0; i < out_bytes; i++)
-        out[i] = (uint8_t)(hex_digit(text[2 * i]) << 4 | hex_digit(text[2 * i + 1]));
+        out[i] =
+            (uint8_t)((unsigned)hex_digit(text[2 * i]) << 4 | (unsigned)hex_digit(text[2 * i + 1]));
     return 0;
 }
 

@@ -107,8 +107,10 @@ int command_group(struct cli *c, const char *noun, const struct command *cmds, s
                   char **argv);
 
 // --- what commands share ---
-// "meridian: …" on stderr; returns status
-int cli_fail(int status, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+// "meridian: …" on stderr.
+void cli_complain(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+// The same, and the value is `status`.
+#define cli_fail(status, ...) (cli_complain(__VA_ARGS__), (status))
 int cli_topology(struct cli *c); // loads once; exit status (0 done)
 // NULL after saying what is wrong
 const struct registry *cli_registry(struct cli *c, const char *name);

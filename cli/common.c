@@ -28,8 +28,8 @@ int cli_topology(struct cli *c)
         rc = changes_load(c->topology, &d, &c->topo, &n_changes);
     if (rc) {
         diag_print(&d, stderr);
-        cli_fail(EXIT_FAILED, "the topology %s cannot be used: %s (name one with --topology)",
-                 c->topology, err_text(rc));
+        cli_complain("the topology %s cannot be used: %s (name one with --topology)", c->topology,
+                     err_text(rc));
     }
     diag_done(&d);
     if (rc)
@@ -40,7 +40,7 @@ int cli_topology(struct cli *c)
 const struct registry *cli_registry(struct cli *c, const char *name)
 {
     if (!name) {
-        cli_fail(EXIT_USAGE, "name a registry: -n REGISTRY");
+        cli_complain("name a registry: -n REGISTRY");
         return NULL;
     }
     if (cli_topology(c))
@@ -57,8 +57,8 @@ const struct registry *cli_registry(struct cli *c, const char *name)
     const char *near = NULL;
     if (names)
         near = diag_nearest(name, names, c->topo->n_registries);
-    cli_fail(EXIT_FAILED, "registry %s is not in %s%s%s%s", name, c->topology,
-             near ? " (did you mean " : "", near ? near : "", near ? "?)" : "");
+    cli_complain("registry %s is not in %s%s%s%s", name, c->topology, near ? " (did you mean " : "",
+                 near ? near : "", near ? "?)" : "");
     free(names);
     return NULL;
 }
@@ -76,7 +76,7 @@ const struct region *cli_region(struct cli *c, const char *name)
         return NULL;
     const struct region *r = topology_region(c->topo, name);
     if (!r)
-        cli_fail(EXIT_FAILED, "region %s is not in %s", name, c->topology);
+        cli_complain("region %s is not in %s", name, c->topology);
     return r;
 }
 
@@ -187,6 +187,7 @@ int cli_endpoint_fetch(struct cli *c, const char *host, const struct region *reg
                        size_t n_headers, struct bytes body, const char *user, const char *password,
                        uint32_t timeout_ms, struct fetch_result *out)
 {
+    *out = (struct fetch_result){0};
     if (want_fetcher(c))
         return ERR_NOMEM;
     const struct stamp *s = &region->stamps[0];
@@ -217,7 +218,7 @@ static char *ask_terminal(const char *prompt)
     if (!tty || tcgetattr(fileno(tty), &old)) {
         if (tty)
             fclose(tty);
-        cli_fail(EXIT_USAGE, "no password: give --password-file or --password-stdin");
+        cli_complain("no password: give --password-file or --password-stdin");
         return NULL;
     }
     quiet = old;
@@ -249,8 +250,8 @@ char *cli_password(struct cli *c)
         from = c->password_file;
     int rc = file_read(from, 1024, &b);
     if (rc || !b.n) {
-        cli_fail(EXIT_FAILED, "%s: the password cannot be read: %s", from,
-                 rc ? err_text(rc) : "it is empty");
+        cli_complain("%s: the password cannot be read: %s", from,
+                     rc ? err_text(rc) : "it is empty");
         buf_done(&b);
         return NULL;
     }
@@ -327,7 +328,7 @@ char *cli_ask_token(struct cli *c, const struct registry *r, const char *host,
         *out_status = EXIT_FAILED,
         c->why = arena_printf(&c->arena, "no token: %s", cli_refusal(c, &res));
     if (!out && !c->quiet)
-        cli_fail(*out_status, "%s: %s", host, c->why);
+        cli_complain("%s: %s", host, c->why);
     json_decref(doc);
     fetch_result_done(&res);
     return out;

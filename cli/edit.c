@@ -150,14 +150,13 @@ bool edit_allowed(const struct cli *c, const struct buf *text)
 {
     const struct topology *t = c->topo;
     if (compiled_is(text->p, text->n))
-        cli_fail(EXIT_FAILED, "%s is compiled; rewrite the document that it comes from",
-                 c->topology);
+        cli_complain("%s is compiled; rewrite the document that it comes from", c->topology);
     else if (t->version != t->frame->version)
-        cli_fail(EXIT_FAILED,
-                 "%s.changes goes up to version %llu, and what it says would be lost under a new "
-                 "document: write it "
-                 "into %s first, with a version above that",
-                 c->topology, (unsigned long long)t->version, c->topology);
+        cli_complain(
+            "%s.changes goes up to version %llu, and what it says would be lost under a new "
+            "document: write it "
+            "into %s first, with a version above that",
+            c->topology, (unsigned long long)t->version, c->topology);
     else
         return true;
     return false;

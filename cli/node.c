@@ -45,7 +45,10 @@ static const char *head_of(struct cli *c, const char *member)
     for (; *member; member++) {
         if (isupper((unsigned char)*member))
             *o++ = ' ';
-        *o++ = *member == '_' ? ' ' : *member;
+        if (*member == '_')
+            *o++ = ' ';
+        else
+            *o++ = *member;
     }
     *o = 0;
     return out;

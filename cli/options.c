@@ -19,7 +19,7 @@ static const char *from_env(const char *name, const char *otherwise)
     return otherwise;
 }
 
-int cli_fail(int status, const char *fmt, ...)
+void cli_complain(const char *fmt, ...)
 {
     va_list ap;
     va_start(ap, fmt);
@@ -27,7 +27,6 @@ int cli_fail(int status, const char *fmt, ...)
     vfprintf(stderr, fmt, ap);
     fputc('\n', stderr);
     va_end(ap);
-    return status;
 }
 
 static void print_help(const struct command *cmd, const char *noun, const struct opt *rows,

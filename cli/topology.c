@@ -14,6 +14,7 @@
 #include "config/successor.h"
 #include "control/changes.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -47,9 +48,8 @@ static int load(const char *path, struct loaded *out)
     if (rc)
         return cli_fail(EXIT_FAILED, "the topology %s cannot be used: %s", path, err_text(rc));
     if (n)
-        cli_fail(EXIT_FAILED, "not all changes of %s.changes can be taken", path);
-    if (n)
-        return EXIT_FAILED;
+        return cli_fail(EXIT_FAILED, "not all changes of %s.changes can be taken", path);
+    assert(out->t);
     return EXIT_DONE;
 }
 
@@ -399,7 +399,7 @@ static void tell_serial(struct cli *c, const struct topology *old, const struct 
     if (!cli_json(c) && was != is)
         printf("serial of fe.D %u -> %u\n", (unsigned)was, (unsigned)is);
     if (!frontend_serial_may_follow(old, new, now_s, &why))
-        cli_fail(EXIT_FAILED, "nodes would refuse it: %s", why ? why : err_text(ERR_NOMEM));
+        cli_complain("nodes would refuse it: %s", why ? why : err_text(ERR_NOMEM));
     free(why);
 }
 

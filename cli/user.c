@@ -49,7 +49,7 @@ static int edit_begin(struct cli *c, const char *path, bool may_be_new, struct e
         rc = principals_load(e->path, &d, &now);
     if (rc) {
         diag_print(&d, stderr);
-        cli_fail(EXIT_FAILED, "%s: %s (name the file with --principals)", e->path, err_text(rc));
+        cli_complain("%s: %s (name the file with --principals)", e->path, err_text(rc));
     }
     diag_done(&d);
     if (rc)

@@ -152,8 +152,10 @@ static int build(struct option_ctx *ctx, const struct doc_node *root, struct top
         return option_ctx_result(ctx);
     b->s = &spec;
     b->index = private_index_new();
-    if (!b->index)
+    if (!b->index) {
+        b->s = NULL;
         return ERR_NOMEM;
+    }
     void (*const steps[])(struct topology_build *) = {
         build_settings,         topology_build_regions,    build_ca,
         topology_build_views,   topology_build_registries, topology_build_private,

@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "config/private_index.h"
 
+#include <assert.h>
 #include <stdarg.h>
 #include <string.h>
 
@@ -386,8 +387,10 @@ static void link_to_registries(struct topology_build *b, const struct private_en
                                struct registry *const *owner, size_t n)
 {
     size_t *more = build_temp(b, b->n_registries, sizeof *more);
-    for (size_t i = 0; more && i < n; i++)
+    for (size_t i = 0; more && i < n; i++) {
+        assert(owner && owner[i]); // every reference holds, or this is not called
         more[owner[i] - b->registries]++;
+    }
     for (size_t i = 0; more && i < n; i++) {
         struct registry *r = owner[i];
         size_t *m = &more[r - b->registries];

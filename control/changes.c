@@ -421,6 +421,7 @@ static int apply(struct changer *c, struct touched *x, const struct spec_change 
     htab_free(x->names);
     htab_free(x->removed);
     htab_free(x->gone);
+    x->b.s = NULL;
     return rc;
 }
 

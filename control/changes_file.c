@@ -9,6 +9,7 @@
 #include "base/mem.h"
 #include "config/document.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -134,6 +135,7 @@ static int append_locked(int fd, const char *path, const char *file, const char 
     int rc = file_read(file, FILE_MAX, &now);
     if (!rc)
         rc = topology_load(path, diag, &t);
+    assert(rc || t);
     if (!rc)
         rc = apply_all(file, &now, NULL, &t, &applied);
     if (!rc)
@@ -148,7 +150,7 @@ static int append_locked(int fd, const char *path, const char *file, const char 
     }
     if (rc == ERR_BUSY) // it will do later, but only what holds now is appended
         rc = ERR_INVAL;
-    if (rc == ERR_EXISTS)
+    if (rc == ERR_EXISTS && t)
         diag_add(diag, source, 0, "its version is not higher than %llu, which it would follow",
                  (unsigned long long)t->version);
     if (!rc)

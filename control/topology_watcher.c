@@ -270,7 +270,7 @@ static bool is_time_again(const struct watched *f)
 static bool look(struct topology_watcher *w, struct watched *f, bool forced)
 {
     struct signature now = watch_signature(f->path);
-    if (!forced && !is_time_again(f) && !memcmp(&now, &f->seen, sizeof now))
+    if (!forced && !is_time_again(f) && signature_same(&now, &f->seen))
         return false;
     f->again_s = 0;
     f->seen = now; // before reading: a change meanwhile is seen at the next look

@@ -113,8 +113,7 @@ int watch_parse_principals(enum topology_form form, const char *path, const stru
 struct signature watch_signature(const char *path)
 {
     struct stat st;
-    struct signature s;
-    memset(&s, 0, sizeof s); // padding too: signatures are compared as bytes
+    struct signature s = {0};
     if (stat(path, &st))
         return s;
     s.dev = st.st_dev;
@@ -124,4 +123,16 @@ struct signature watch_signature(const char *path)
     s.mtime = st.st_mtim;
     s.ctime = st.st_ctim;
     return s;
+}
+
+static bool time_same(const struct timespec *a, const struct timespec *b)
+{
+    return a->tv_sec == b->tv_sec && a->tv_nsec == b->tv_nsec;
+}
+
+bool signature_same(const struct signature *a, const struct signature *b)
+{
+    if (a->dev != b->dev || a->ino != b->ino || a->mode != b->mode || a->size != b->size)
+        return false;
+    return time_same(&a->mtime, &b->mtime) && time_same(&a->ctime, &b->ctime);
 }

@@ -32,6 +32,7 @@ struct document { // one read and parsed file
 };
 
 struct signature watch_signature(const char *path);
+bool signature_same(const struct signature *a, const struct signature *b);
 
 // Read, parsed and judged. `last` (may be NULL): the last good one; if the file is what that began
 // from, that is it.

@@ -207,6 +207,13 @@ static void edge_apply(struct supervisor *s)
     diag_done(&d);
 }
 
+static bool edge_status_same(const struct edge_status *a, const struct edge_status *b)
+{
+    if (a->state != b->state || a->pid != b->pid || a->n_restarts != b->n_restarts)
+        return false;
+    return a->next_try_ms == b->next_try_ms && strcmp(a->last_error, b->last_error) == 0;
+}
+
 static void edge_turn(struct supervisor *s)
 {
     if (!s->edge_wanted || !s->edge_due)
@@ -227,10 +234,9 @@ static void edge_turn(struct supervisor *s)
         s->reload_ms = clock_mono_ms() + (s->reload_due ? RELOAD_RETRY_MS : RELOAD_EVERY_MS);
     }
     edge_tick(s->edge);
-    struct edge_status now;
-    memset(&now, 0, sizeof now);
+    struct edge_status now = {0};
     edge_status(s->edge, &now);
-    if (memcmp(&now, &s->told, sizeof now) == 0)
+    if (edge_status_same(&now, &s->told))
         return;
     struct ipc_message m = {.kind = IPC_EDGE, .edge = now};
     if (!ipc_send(s->ipc_fd, &m))

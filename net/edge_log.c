@@ -84,7 +84,7 @@ static void take_access(struct reading *r, const uint8_t *record, size_t n)
 static void take_record(struct reading *r, const uint8_t *record, size_t n)
 {
     char line[EDGE_LOG_LINE_MAX];
-    if (record[0] == mark[0]) {
+    if (record[0] == (uint8_t)mark[0]) {
         (void)!write(STDOUT_FILENO, mark, sizeof mark);
         return;
     }

@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -32,6 +33,12 @@ static void close_handle(struct open_uploads *h, struct handle *e)
     free(e);
 }
 
+static void close_oldest(struct open_uploads *h)
+{
+    assert(!h->oldest->prev);
+    close_handle(h, h->oldest);
+}
+
 static struct handle *find(struct open_uploads *h, const char *id)
 {
     struct handle *e = h->newest;
@@ -43,7 +50,7 @@ static struct handle *find(struct open_uploads *h, const char *id)
 static void sweep(struct open_uploads *h, int64_t now_ms)
 {
     while (h->oldest && now_ms - h->oldest->parked_ms > HANDLES_IDLE_MS)
-        close_handle(h, h->oldest);
+        close_oldest(h);
 }
 
 void open_uploads_init(struct open_uploads *h)
@@ -63,7 +70,7 @@ void open_uploads_open_after(struct open_uploads *h, unsigned ms)
 void open_uploads_done(struct open_uploads *h)
 {
     while (h->oldest)
-        close_handle(h, h->oldest);
+        close_oldest(h);
     pthread_mutex_destroy(&h->lock);
 }
 
@@ -73,7 +80,7 @@ void open_uploads_close(struct open_uploads *h)
     h->closed = true;
     h->opens_ms = 0;
     while (h->oldest)
-        close_handle(h, h->oldest);
+        close_oldest(h);
     pthread_mutex_unlock(&h->lock);
 }
 

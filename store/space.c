@@ -112,7 +112,7 @@ static int ask_kernel(struct space *s, struct space_disk *out)
 
 static int measure(struct space *s)
 {
-    struct space_disk disk;
+    struct space_disk disk = {0};
     int rc;
     if (s->measure)
         rc = s->measure(s->measure_ctx, &disk);

@@ -46,8 +46,7 @@ struct secret_reload {
 static struct file_stamp stamp_of(const char *path)
 {
     struct stat st;
-    struct file_stamp f;
-    memset(&f, 0, sizeof f); // compared octet by octet
+    struct file_stamp f = {0};
     if (!stat(path, &st)) {
         f.dev = st.st_dev;
         f.ino = st.st_ino;
@@ -58,11 +57,18 @@ static struct file_stamp stamp_of(const char *path)
     return f;
 }
 
+static bool stamp_same(const struct file_stamp *a, const struct file_stamp *b)
+{
+    if (a->dev != b->dev || a->ino != b->ino || a->size != b->size || a->mode != b->mode)
+        return false;
+    return a->changed.tv_sec == b->changed.tv_sec && a->changed.tv_nsec == b->changed.tv_nsec;
+}
+
 static bool stamp_changed(struct file_stamp *f, const char *path)
 {
     struct file_stamp now = stamp_of(path);
     now.again = f->again;
-    if (!memcmp(f, &now, sizeof now))
+    if (stamp_same(f, &now))
         return false;
     *f = now;
     return true;

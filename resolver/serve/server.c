@@ -17,6 +17,7 @@
 #include "resolver/sign/signing.h"
 #include "resolver/zone/zone_maintainer.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <signal.h>
 #include <string.h>
@@ -536,6 +537,7 @@ void resolver_stop(struct resolver *r)
 {
     if (!r)
         return;
+    assert(r->workers || !r->n_workers);
     for (unsigned i = 0; i < r->n_workers; i++)
         worker_done(&r->workers[i]);
     forwarder_stop(r->forwarder); // no worker asks any more

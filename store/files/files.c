@@ -60,7 +60,7 @@ int file_dir_at(int parent_fd, const char *name, unsigned mode, bool make, bool 
 // the group of blobs/.
 static int growing_dir(int root_fd, const char *name, gid_t group, int *out_fd)
 {
-    int fd;
+    int fd = -1;
     int rc = file_dir_at(root_fd, name, 02700, true, NULL, &fd);
     if (rc)
         return rc;
