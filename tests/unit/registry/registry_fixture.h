@@ -22,6 +22,8 @@ static char world_dir[64];
 static struct upload_bounds world_uploads;
 static void (*world_dir_made)(void); // before anything is in it; may be NULL
 static uint64_t world_reserve;       // bytes; 0: no reserve
+// another backend of blobs; NULL: files
+static int (*world_blobs_open)(struct blob_store **out);
 static struct space *world_space;
 static struct blob_store *world_blobs;
 static struct meta *world_meta;
@@ -43,7 +45,10 @@ static inline void store_up(void)
 {
     AUTO_FREE char *blobs = mem_printf("%s/store", world_dir),
                    *db = mem_printf("%s/meta.db", world_dir);
-    ck_assert_int_eq(blob_files_open(blobs, &world_blobs), 0);
+    if (world_blobs_open)
+        ck_assert_int_eq(world_blobs_open(&world_blobs), 0);
+    else
+        ck_assert_int_eq(blob_files_open(blobs, &world_blobs), 0);
     if (world_reserve)
         ck_assert_int_eq(
             space_open(&(struct space_options){.dir = world_dir, .reserve_bytes = world_reserve},

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// store/blob: what is committed is what its name says; what is not stays out of sight; uploads
-// resume.
+// store/blob, which every backend of blobs must pass: what is committed is what its digest says;
+// what is not stays out of sight; uploads resume. TEST_BLOBS=memory in the environment takes the
+// backend in memory, else files are taken.
 #include "store/blob.h"
 
 #include "base/clock.h"
@@ -10,28 +11,56 @@
 #include "store/files/files.h"
 #include "store/files/files_test.h"
 #include "tests/support/check_main.h"
+#include "tests/support/memory_blobs.h"
 
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/mount.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 static char dir[64];
+static struct memory_blobs *memory;
 static struct blob_store *bs;
+
+static bool in_memory(void)
+{
+    const char *which = getenv("TEST_BLOBS");
+    return which && strcmp(which, "memory") == 0;
+}
+
+// Opens what is stored once more, as another process does.
+static struct blob_store *opened(void)
+{
+    struct blob_store *s;
+    ck_assert_int_eq(memory ? memory_blobs_open(memory, &s) : blob_files_open(dir, &s), 0);
+    return s;
+}
 
 static void begin(void)
 {
-    strcpy(dir, "/tmp/meridian-blob-XXXXXX");
-    ck_assert_ptr_nonnull(mkdtemp(dir));
-    ck_assert_int_eq(blob_files_open(dir, &bs), 0);
+    if (in_memory()) {
+        memory = memory_blobs_new();
+        ck_assert_ptr_nonnull(memory);
+    } else {
+        strcpy(dir, "/tmp/meridian-blob-XXXXXX");
+        ck_assert_ptr_nonnull(mkdtemp(dir));
+    }
+    bs = opened();
+}
+
+static void restart(void)
+{
+    blob_store_close(bs);
+    bs = opened();
 }
 
 static void end(void)
 {
     blob_store_close(bs);
-    ck_assert_int_eq(dir_remove_tree(dir), 0);
+    if (memory)
+        memory_blobs_free(take_ptr(memory));
+    else
+        ck_assert_int_eq(dir_remove_tree(dir), 0);
 }
 
 static struct digest digest_str(const char *s)
@@ -70,23 +99,6 @@ START_TEST(upload_commits_and_reads_back)
     ck_assert_int_eq(blob_upload_write(u, "x", 1), ERR_CLOSED);
     blob_upload_close(u);
     expect_blob(&d, "hello world");
-    struct blob_serve how;
-    ck_assert_int_eq(blob_serve(bs, &(struct blob_serve_want){.digest = &d, .size = 11}, &how), 0);
-    ck_assert_int_eq(how.kind, BLOB_SERVE_PATH);
-    ck_assert_int_eq(strncmp(how.path, "sha256/b9/b94d27b9934d3e08", 26), 0);
-    ck_assert_int_eq(blob_serve(bs, &(struct blob_serve_want){.digest = &d, .size = 12}, &how),
-                     ERR_DIGEST);
-    char path[512];
-    snprintf(path, sizeof path, "%s/blobs/%s", dir, how.path);
-    struct stat st;
-    ck_assert_int_eq(stat(path, &st), 0);
-    ck_assert_uint_eq(st.st_mode & 07777, 0640);
-    snprintf(path, sizeof path, "%s/blobs/sha256/b9", dir);
-    ck_assert_int_eq(stat(path, &st), 0);
-    ck_assert_uint_eq(st.st_mode & 07777, 02750);
-    snprintf(path, sizeof path, "%s/uploads", dir);
-    ck_assert_int_eq(stat(path, &st), 0);
-    ck_assert_uint_eq(st.st_mode & 0777, 0700);
     ck_assert_int_eq(blob_remove(bs, &d), 0);
     ck_assert_int_eq(blob_stat(bs, &d, &size), ERR_NOTFOUND);
     ck_assert_int_eq(blob_remove(bs, &d), ERR_NOTFOUND);
@@ -120,12 +132,16 @@ START_TEST(resumed_upload_is_trimmed_to_what_was_acknowledged)
     struct blob_upload *u, *other;
     struct digest d = digest_str("abcXYZ");
     ck_assert_int_eq(blob_upload_open(bs, "u", &u), 0);
-    ck_assert_int_eq(blob_upload_write(u, "abcdef", 6), 0);
+    ck_assert_int_eq(blob_upload_write(u, "abc", 3), 0);
+    ck_assert_int_eq(blob_upload_sync(u), 0);
+    ck_assert_int_eq(blob_upload_write(u, "def", 3), 0);
+    ck_assert_uint_eq(blob_upload_resume_at(u), 3);
+    ck_assert_int_eq(blob_upload_sync(u), 0);
+    ck_assert_uint_eq(blob_upload_resume_at(u), 6);
     ck_assert_int_eq(blob_upload_open(bs, "u", &other), ERR_BUSY);
     ck_assert_int_eq(blob_upload_discard(bs, "u"), ERR_BUSY);
     blob_upload_close(u);
-    blob_store_close(bs); // as after a restart
-    ck_assert_int_eq(blob_files_open(dir, &bs), 0);
+    restart();
     ck_assert_int_eq(blob_upload_open(bs, "u", &u), 0);
     ck_assert_uint_eq(blob_upload_size(u), 6);
     ck_assert_int_eq(blob_upload_trim(u, 7), ERR_RANGE);
@@ -145,26 +161,125 @@ START_TEST(resumed_upload_is_trimmed_to_what_was_acknowledged)
 }
 END_TEST
 
-// However large the file: only what a write or a commit needs is read again, and once.
-START_TEST(what_is_there_is_digested_when_it_is_needed)
+// What was not synced may be lost with the process; what was is there, and the digest goes on.
+START_TEST(a_part_that_was_synced_outlives_its_process)
 {
     begin();
     struct blob_upload *u;
-    struct digest d = digest_str("abcX");
+    struct digest d = digest_str("first second");
     ck_assert_int_eq(blob_upload_open(bs, "u", &u), 0);
-    ck_assert_int_eq(blob_upload_write(u, "abcdef", 6), 0);
-    ck_assert_int_eq(blob_upload_trim(u, 5), 0);
+    ck_assert_uint_eq(blob_upload_resume_at(u), 0);
+    ck_assert_int_eq(blob_upload_write(u, "first ", 6), 0);
+    ck_assert_int_eq(blob_upload_sync(u), 0);
+    ck_assert_int_eq(blob_upload_write(u, "never told", 10), 0);
+    ck_assert_uint_eq(blob_upload_resume_at(u), 6);
     blob_upload_close(u);
+    restart();
     ck_assert_int_eq(blob_upload_open(bs, "u", &u), 0);
-    ck_assert_uint_eq(blob_upload_size(u), 5);
-    ck_assert_int_eq(blob_upload_trim(u, 3), 0);
-    ck_assert_uint_eq(files_test_redigested(bs), 0);
-    ck_assert_int_eq(blob_upload_write(u, "X", 1), 0);
-    ck_assert_uint_eq(files_test_redigested(bs), 3);
+    ck_assert_uint_ge(blob_upload_resume_at(u), 6);
+    ck_assert_int_eq(blob_upload_trim(u, 6), 0);
+    ck_assert_uint_eq(blob_upload_size(u), 6);
+    ck_assert_uint_eq(blob_upload_resume_at(u), 6);
+    ck_assert_int_eq(blob_upload_write(u, "second", 6), 0);
     ck_assert_int_eq(blob_upload_commit(u, &d, NULL), 0);
-    ck_assert_uint_eq(files_test_redigested(bs), 3);
     blob_upload_close(u);
-    expect_blob(&d, "abcX");
+    expect_blob(&d, "first second");
+    end();
+}
+END_TEST
+
+START_TEST(one_process_has_an_upload_open)
+{
+    begin();
+    struct blob_store *other = opened();
+    struct blob_upload *u, *v;
+    ck_assert_int_eq(blob_upload_open(bs, "u", &u), 0);
+    ck_assert(!blob_upload_elsewhere(bs, "u"));
+    ck_assert(blob_upload_elsewhere(other, "u"));
+    ck_assert_int_eq(blob_upload_open(other, "u", &v), ERR_BUSY);
+    ck_assert_int_eq(blob_upload_discard(other, "u"), ERR_BUSY);
+    blob_upload_close(u);
+    ck_assert_int_eq(blob_upload_open(other, "u", &v), 0);
+    blob_upload_drop(v);
+    ck_assert(!blob_upload_elsewhere(bs, "u"));
+    blob_store_close(other);
+    end();
+}
+END_TEST
+
+START_TEST(a_reader_pulls_any_range)
+{
+    begin();
+    struct digest d = digest_str("0123456789"), absent = digest_str("absent");
+    struct blob_reader *r;
+    char b[16];
+    size_t n;
+    ck_assert_int_eq(blob_put(bs, "0123456789", 10, &d), 0);
+    ck_assert_int_eq(blob_reader_open(bs, &absent, &r), ERR_NOTFOUND);
+    ck_assert_int_eq(blob_reader_open(bs, &d, &r), 0);
+    ck_assert_uint_eq(blob_reader_size(r), 10);
+    ck_assert_int_eq(blob_reader_read(r, 3, b, 4, &n), 0);
+    ck_assert_uint_eq(n, 4);
+    ck_assert_mem_eq(b, "3456", 4);
+    ck_assert_int_eq(blob_remove(bs, &d), 0); // who reads it reads on
+    ck_assert_int_eq(blob_reader_read(r, 8, b, sizeof b, &n), 0);
+    ck_assert_uint_eq(n, 2);
+    ck_assert_mem_eq(b, "89", 2);
+    ck_assert_int_eq(blob_reader_read(r, 10, b, sizeof b, &n), 0);
+    ck_assert_uint_eq(n, 0);
+    ck_assert_int_eq(blob_reader_read(r, 99, b, sizeof b, &n), 0);
+    ck_assert_uint_eq(n, 0);
+    blob_reader_close(r);
+    end();
+}
+END_TEST
+
+// A path of the algorithm and hex digits, or a URL that expires.
+START_TEST(a_serve_decision_says_where_the_bytes_are)
+{
+    begin();
+    struct digest d = digest_str("served");
+    struct blob_serve how;
+    struct arena a;
+    arena_init(&a, 4096);
+    struct blob_serve_want want = {.digest = &d, .size = 6, .arena = &a};
+    ck_assert_int_eq(blob_serve(bs, &want, &how), ERR_NOTFOUND);
+    ck_assert_int_eq(blob_put(bs, "served", 6, &d), 0);
+    ck_assert_int_eq(blob_serve(bs, &want, &how), 0);
+    if (how.kind == BLOB_SERVE_PATH) {
+        ck_assert_int_eq(strspn(how.path, "/abcdefhs0123456789"), strlen(how.path));
+        ck_assert_int_eq(strncmp(how.path, "sha256/", 7), 0);
+    } else {
+        ck_assert_int_eq(how.kind, BLOB_SERVE_URL);
+        ck_assert_int_eq(strncmp(how.url, "https://", 8), 0);
+        ck_assert_int_gt(how.url_expires_ms, clock_wall_ms());
+    }
+    want.size = 7;
+    ck_assert_int_eq(blob_serve(bs, &want, &how), ERR_DIGEST);
+    arena_done(&a);
+    end();
+}
+END_TEST
+
+START_TEST(partial_fetches_resume_and_make_room)
+{
+    begin();
+    struct digest d = digest_str("fetched"), other = digest_str("other");
+    struct blob_upload *u;
+    size_t n;
+    uint64_t bytes;
+    ck_assert_uint_eq(blob_partial_size(bs, &d), 0);
+    ck_assert_int_eq(blob_partial_open(bs, &d, &u), 0);
+    ck_assert_int_eq(blob_upload_write(u, "fetch", 5), 0);
+    ck_assert_int_eq(blob_upload_sync(u), 0);
+    blob_upload_close(u);
+    ck_assert_uint_eq(blob_partial_size(bs, &d), 5);
+    ck_assert_int_eq(blob_partial_open(bs, &other, &u), 0);
+    ck_assert_int_eq(blob_partials_drop(bs, &n, &bytes), 0);
+    ck_assert_uint_eq(n, 1); // the other one is open
+    ck_assert_uint_eq(bytes, 5);
+    blob_upload_close(u);
+    ck_assert_uint_eq(blob_partial_size(bs, &d), 0);
     end();
 }
 END_TEST
@@ -211,26 +326,13 @@ START_TEST(second_copy_removes_its_upload_file)
 }
 END_TEST
 
-START_TEST(a_torn_blob_is_replaced)
-{
-    begin();
-    struct digest d = digest_str("whole content");
-    struct blob_upload *u;
-    ck_assert_int_eq(blob_put(bs, "whole content", 13, &d), 0);
-    AUTO_FREE char *path = files_test_path(dir, &d);
-    ck_assert_int_eq(truncate(path, 4), 0);
-    ck_assert_int_eq(blob_upload_open(bs, "u", &u), 0);
-    ck_assert_int_eq(blob_upload_write(u, "whole content", 13), 0);
-    ck_assert_int_eq(blob_upload_commit(u, &d, NULL), 0);
-    blob_upload_close(u);
-    expect_blob(&d, "whole content");
-    end();
-}
-END_TEST
-
 // Changes the blob's bytes in place: its size stays.
 static void damage(const struct digest *d)
 {
+    if (memory) {
+        memory_blobs_damage(memory, d);
+        return;
+    }
     char b[10];
     AUTO_FREE char *path = files_test_path(dir, d);
     int fd = open(path, O_RDWR);
@@ -312,8 +414,7 @@ START_TEST(what_is_damaged_is_set_aside_until_it_is_whole)
     damage(&d);
     ck_assert_int_eq(blob_verify(bs, &d, 0, NULL), ERR_DIGEST);
     ck_assert_int_eq(blob_stat(bs, &d, &size), ERR_NOTFOUND); // absent from here on
-    blob_store_close(bs);                                     // also after a restart
-    ck_assert_int_eq(blob_files_open(dir, &bs), 0);
+    restart();
     ck_assert_uint_eq(n_damaged(&listed), 1);
     ck_assert(digest_equal(&listed, &d));
     ck_assert_int_eq(blob_damaged_release(bs, &d), 0);
@@ -366,29 +467,6 @@ START_TEST(names_cannot_leave_the_directory)
 }
 END_TEST
 
-START_TEST(symlinks_are_not_followed)
-{
-    begin();
-    char path[512], target[128];
-    struct digest d = digest_str("x");
-    struct blob_upload *u;
-    struct blob_reader *r;
-    uint64_t size;
-    snprintf(target, sizeof target, "%s/target", dir);
-    ck_assert_int_eq(file_write_atomic(target, "secret", 6, 0600), 0);
-    snprintf(path, sizeof path, "%s/uploads/link", dir);
-    ck_assert_int_eq(symlink(target, path), 0);
-    ck_assert_int_ne(blob_upload_open(bs, "link", &u), 0);
-    ck_assert_int_eq(blob_put(bs, "x", 1, &d), 0);
-    AUTO_FREE char *file = files_test_path(dir, &d);
-    ck_assert_int_eq(unlink(file), 0);
-    ck_assert_int_eq(symlink(target, file), 0);
-    ck_assert_int_eq(blob_reader_open(bs, &d, &r), ERR_CORRUPT);
-    ck_assert_int_eq(blob_stat(bs, &d, &size), ERR_CORRUPT);
-    end();
-}
-END_TEST
-
 START_TEST(abandoned_files_expire_open_ones_do_not)
 {
     begin();
@@ -427,51 +505,12 @@ START_TEST(memory_may_end_anywhere)
 }
 END_TEST
 
-// On a tiny tmpfs; mounting needs root and may be forbidden in a container: the case is then left
-// out, with a note.
-START_TEST(full_disk_loses_nothing_that_was_acknowledged)
-{
-    strcpy(dir, "/tmp/meridian-full-XXXXXX");
-    ck_assert_ptr_nonnull(mkdtemp(dir));
-    if (mount("tmpfs", dir, "tmpfs", 0, "size=256k")) {
-        printf("left out: cannot mount a tmpfs here\n");
-        rmdir(dir);
-        return;
-    }
-    ck_assert_int_eq(blob_files_open(dir, &bs), 0);
-    struct blob_upload *u;
-    static char block[64 << 10];
-    ck_assert_int_eq(blob_upload_open(bs, "u", &u), 0);
-    int rc = 0;
-    uint64_t n_ok = 0;
-    while ((rc = blob_upload_write(u, block, sizeof block)) == 0 && n_ok < 100)
-        n_ok++;
-    ck_assert_int_eq(rc, ERR_NOSPACE);
-    ck_assert_uint_gt(n_ok, 0);
-    ck_assert_uint_eq(blob_upload_size(u), n_ok * sizeof block);
-    blob_upload_close(u);
-    ck_assert_int_eq(blob_upload_open(bs, "u", &u), 0);
-    ck_assert_uint_eq(blob_upload_size(u), n_ok * sizeof block);
-    struct hasher *h = hasher_new(DIGEST_SHA256);
-    struct digest d;
-    for (uint64_t i = 0; i < n_ok; i++)
-        hasher_update(h, block, sizeof block);
-    ck_assert_int_eq(hasher_final(h, &d), 0);
-    hasher_free(h);
-    ck_assert_int_eq(blob_upload_trim(u, blob_upload_size(u)), 0);
-    ck_assert_int_eq(blob_upload_commit(u, &d, NULL), 0);
-    blob_upload_close(u);
-    blob_store_close(bs);
-    umount(dir);
-    rmdir(dir);
-}
-END_TEST
-
 CHECK_MAIN("store/blob", upload_commits_and_reads_back, wrong_digest_leaves_the_upload,
            resumed_upload_is_trimmed_to_what_was_acknowledged,
-           what_is_there_is_digested_when_it_is_needed, a_commit_is_noted_until_it_is_discarded,
-           second_copy_removes_its_upload_file, a_torn_blob_is_replaced,
-           bytes_damaged_in_place_are_replaced, what_is_damaged_is_set_aside_until_it_is_whole,
-           verifying_is_paced, names_cannot_leave_the_directory, symlinks_are_not_followed,
-           abandoned_files_expire_open_ones_do_not, memory_may_end_anywhere,
-           full_disk_loses_nothing_that_was_acknowledged)
+           a_part_that_was_synced_outlives_its_process, one_process_has_an_upload_open,
+           a_reader_pulls_any_range, a_serve_decision_says_where_the_bytes_are,
+           partial_fetches_resume_and_make_room, a_commit_is_noted_until_it_is_discarded,
+           second_copy_removes_its_upload_file, bytes_damaged_in_place_are_replaced,
+           what_is_damaged_is_set_aside_until_it_is_whole, verifying_is_paced,
+           names_cannot_leave_the_directory, abandoned_files_expire_open_ones_do_not,
+           memory_may_end_anywhere)
