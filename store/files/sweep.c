@@ -49,16 +49,12 @@ struct expiry {
     void *ctx;
 };
 
-// The name is an upload's id, or "=" and an id for an outcome.
+// The name is an upload's id, or "=" and the id for its outcome.
 static bool owner_known(const struct expiry *x, const char *name)
 {
-    char id[256];
-    size_t n = strcspn(name, "=");
-    if (!x->known || n >= sizeof id)
+    if (!x->known)
         return false;
-    memcpy(id, name, n);
-    id[n] = '\0';
-    return x->known(x->ctx, id);
+    return x->known(x->ctx, name[0] == '=' ? name + 1 : name);
 }
 
 static bool is_abandoned(const struct expiry *x, const char *name, const struct stat *st)

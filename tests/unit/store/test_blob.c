@@ -487,6 +487,34 @@ START_TEST(abandoned_files_expire_open_ones_do_not)
 }
 END_TEST
 
+static bool is_mine(void *ctx, const char *id)
+{
+    return strcmp(id, ctx) == 0;
+}
+
+// A commit whose link could not be written: its client repeats the PUT for as long as it likes.
+START_TEST(an_outcome_lives_as_long_as_its_upload_is_known)
+{
+    begin();
+    struct blob_upload *u;
+    struct digest d = digest_str("mine"), noted;
+    char u_id[] = "u", v_id[] = "v";
+    size_t n;
+    ck_assert_int_eq(blob_upload_open(bs, "u", &u), 0);
+    ck_assert_int_eq(blob_upload_write(u, "mine", 4), 0);
+    ck_assert_int_eq(blob_upload_commit(u, &d, NULL), 0);
+    blob_upload_close(u);
+    int64_t later_ms = clock_wall_ms() + 3600000;
+    ck_assert_int_eq(blob_uploads_expire(bs, later_ms, is_mine, u_id, &n), 0);
+    ck_assert_uint_eq(n, 0);
+    ck_assert_int_eq(blob_upload_outcome(bs, "u", &noted), 0);
+    ck_assert_int_eq(blob_uploads_expire(bs, later_ms, is_mine, v_id, &n), 0);
+    ck_assert_uint_eq(n, 1);
+    ck_assert_int_eq(blob_upload_outcome(bs, "u", &noted), ERR_NOTFOUND);
+    end();
+}
+END_TEST
+
 START_TEST(memory_may_end_anywhere)
 {
     begin();
@@ -513,4 +541,4 @@ CHECK_MAIN("store/blob", upload_commits_and_reads_back, wrong_digest_leaves_the_
            second_copy_removes_its_upload_file, bytes_damaged_in_place_are_replaced,
            what_is_damaged_is_set_aside_until_it_is_whole, verifying_is_paced,
            names_cannot_leave_the_directory, abandoned_files_expire_open_ones_do_not,
-           memory_may_end_anywhere)
+           an_outcome_lives_as_long_as_its_upload_is_known, memory_may_end_anywhere)
