@@ -21,6 +21,7 @@
 #include "resolver/zone/zone_maintainer.h"
 #include "store/files/files.h"
 #include "store/spare.h"
+#include "store/sqlite/sqlite_store.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -474,14 +475,13 @@ static int start_store(struct worker *w, struct diag *d)
     }
     partials_make_room(w);
     use_spare(w);
-    const struct meta_options o = {.path = w->paths->meta_db,
-                                   .region = w->node->region,
+    const struct meta_options o = {.region = w->node->region,
                                    .key_id = region_keys_feed_id(w->keys),
                                    .sign = region_keys_sign_feed,
                                    .sign_ctx = w->keys,
                                    .on_commit = on_commit,
                                    .on_commit_ctx = w};
-    return meta_open(&o, d, &w->app.meta);
+    return sqlite_meta_open(w->paths->meta_db, &o, d, &w->app.meta);
 }
 
 static int take_fd(int *fd)

@@ -5,16 +5,16 @@
 
 // --- a manifest is present ---
 
-static int manifest_remake(struct meta *m, int64_t repo, const struct register_name *name)
+static int manifest_remake(struct tx *tx, int64_t repo, const struct register_name *name)
 {
-    return presence_remake(m, repo, name->registry, name->repository, &name->digest);
+    return presence_remake(tx, repo, name->registry, name->repository, &name->digest);
 }
 
 // Presence has no history that it must stand above.
-static int manifest_again_above(struct meta *m, int64_t repo, const struct feed_entry *e,
+static int manifest_again_above(struct tx *tx, int64_t repo, const struct feed_entry *e,
                                 uint64_t limit, uint64_t *out_above)
 {
-    (void)m;
+    (void)tx;
     (void)repo;
     (void)e;
     (void)limit;
@@ -23,9 +23,9 @@ static int manifest_again_above(struct meta *m, int64_t repo, const struct feed_
 }
 
 // Its register is made anew from the log when the entries of the future become void.
-static int manifest_again(struct meta *m, int64_t repo, const struct feed_entry *e)
+static int manifest_again(struct tx *tx, int64_t repo, const struct feed_entry *e)
 {
-    (void)m;
+    (void)tx;
     (void)repo;
     (void)e;
     return 0;
@@ -42,31 +42,31 @@ static const struct kind_rules rules_manifest = {
 
 // --- a tag takes a value ---
 
-static int tag_merge(struct meta *m, int64_t repo, const struct feed_entry *e, struct bytes content,
+static int tag_merge(struct tx *tx, int64_t repo, const struct feed_entry *e, struct bytes content,
                      const struct manifest_ref *refs, size_t n_refs, struct digest *out_missing)
 {
     (void)content;
     (void)refs;
     (void)n_refs;
-    return merge_tag(m, repo, e, out_missing);
+    return merge_tag(tx, repo, e, out_missing);
 }
 
-static int tag_merge_alone(struct meta *m, int64_t repo, const struct feed_entry *e)
+static int tag_merge_alone(struct tx *tx, int64_t repo, const struct feed_entry *e)
 {
     struct digest missing;
-    return merge_tag(m, repo, e, &missing);
+    return merge_tag(tx, repo, e, &missing);
 }
 
-static int tag_remake_named(struct meta *m, int64_t repo, const struct register_name *name)
+static int tag_remake_named(struct tx *tx, int64_t repo, const struct register_name *name)
 {
-    return tag_remake(m, repo, name->registry, name->repository, name->tag);
+    return tag_remake(tx, repo, name->registry, name->repository, name->tag);
 }
 
 // It wins over every good value that the tag had.
-static int tag_again_above(struct meta *m, int64_t repo, const struct feed_entry *e, uint64_t limit,
+static int tag_again_above(struct tx *tx, int64_t repo, const struct feed_entry *e, uint64_t limit,
                            uint64_t *out_above)
 {
-    return tag_best_stamp(m, repo, e->tag, limit, out_above);
+    return tag_best_stamp(tx, repo, e->tag, limit, out_above);
 }
 
 static const struct kind_rules rules_tag = {

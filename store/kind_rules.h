@@ -3,7 +3,7 @@
 // register is made anew. One row per kind of ENTRY_KINDS (store/entry.h):
 //
 //   const struct kind_rules *rules = kind_rules(e->kind);
-//   rc = rules ? rules->merge(m, repo, e, content, refs, n_refs, &missing) : ERR_UNSUPPORTED;
+//   rc = rules ? rules->merge(tx, repo, e, content, refs, n_refs, &missing) : ERR_UNSUPPORTED;
 //
 // For the files of store's metadata only. The functions run on the writer thread, inside its
 // transaction. The table is constant.
@@ -39,21 +39,21 @@ struct kind_rules {
     // Applies an entry to its register, wakes the jobs that waited for what it brought, and says so
     // to on_commit. `content` and `refs`: of a kind with ENTRY_HAS_CONTENT, else empty. repo_make
     // was called. ERR_NOTFOUND with *out_missing: something lacks, and nothing changed.
-    int (*merge)(struct meta *m, int64_t repo, const struct feed_entry *e, struct bytes content,
+    int (*merge)(struct tx *tx, int64_t repo, const struct feed_entry *e, struct bytes content,
                  const struct manifest_ref *refs, size_t n_refs, struct digest *out_missing);
     // The same with nothing at hand but the entry, for own entries that were recovered.
     // ERR_NOTFOUND: a job has to fetch what lacks; the caller takes back what was done.
-    int (*merge_alone)(struct meta *m, int64_t repo, const struct feed_entry *e);
+    int (*merge_alone)(struct tx *tx, int64_t repo, const struct feed_entry *e);
     // Makes the register of an entry that became void anew from what the log still holds; the entry
     // itself is out of the log.
-    int (*remake)(struct meta *m, int64_t repo, const struct register_name *name);
+    int (*remake)(struct tx *tx, int64_t repo, const struct register_name *name);
     // An own entry is about to be announced again because its stamp was of the future. *out_above:
     // the new stamp must be above it, and 0 when any will do. `limit`: stamps above are of the
     // future.
-    int (*again_above)(struct meta *m, int64_t repo, const struct feed_entry *e, uint64_t limit,
+    int (*again_above)(struct tx *tx, int64_t repo, const struct feed_entry *e, uint64_t limit,
                        uint64_t *out_above);
     // It was minted again, and what it replaces is not void yet.
-    int (*again)(struct meta *m, int64_t repo, const struct feed_entry *e);
+    int (*again)(struct tx *tx, int64_t repo, const struct feed_entry *e);
 };
 
 // NULL: no such kind.
@@ -63,8 +63,8 @@ int64_t kinds_that_wait(enum kind_waits waits);
 
 // --- what the rows consist of, beside what store/meta_priv.h declares ---
 // meta_recover.c
-int manifest_merge_alone(struct meta *m, int64_t repo, const struct feed_entry *e);
+int manifest_merge_alone(struct tx *tx, int64_t repo, const struct feed_entry *e);
 // meta_repair.c: the highest stamp of the tag's history that is not above `limit`, else 0.
-int tag_best_stamp(struct meta *m, int64_t repo, const char *tag, uint64_t limit, uint64_t *out);
+int tag_best_stamp(struct tx *tx, int64_t repo, const char *tag, uint64_t limit, uint64_t *out);
 
 #endif

@@ -19,6 +19,7 @@
 
 #include "base/arena.h"
 #include "base/diag.h"
+#include "store/backend.h"
 #include "store/entry.h"
 #include "store/manifest.h"
 
@@ -28,8 +29,6 @@
 struct meta;
 
 struct meta_options {
-    // meta.db
-    const char *path;
     // origin of what is written here
     const char *region;
     // of the feed key that `sign` uses
@@ -43,7 +42,10 @@ struct meta_options {
     void *on_commit_ctx;
 };
 
-int meta_open(const struct meta_options *o, struct diag *diag, struct meta **out);
+// Opens the metadata over `b` (store/sqlite/sqlite_store.h opens one), which from here on is the
+// metadata's, also when this fails.
+int meta_open(struct backend *b, const struct meta_options *o, struct diag *diag,
+              struct meta **out);
 void meta_close(struct meta *m);
 // A restart: another process opens the store as soon as this has returned, while uploads that are
 // under way here end here. What was submitted before is committed. From here on nothing is minted

@@ -29,11 +29,11 @@ uint64_t meta_stamp_limit(struct meta *m)
     return hlc_limit(clock_wall_ms(), atomic_load(&m->skew_ms));
 }
 
-int clock_mint(struct meta *m, uint64_t above, uint64_t *out_stamp)
+int clock_mint(struct meta *m, uint64_t last, uint64_t above, uint64_t *out_stamp)
 {
     int64_t now = clock_wall_ms();
     uint32_t skew = atomic_load(&m->skew_ms);
-    struct hlc h = m->hlc;
+    struct hlc h = {last};
     if (h.last > hlc_limit(now, skew))
         return ERR_AHEAD; // the gate says why
     if (above > h.last && above > hlc_limit(now, skew - RESERVE_MS))
@@ -52,7 +52,7 @@ void clock_gate_look(struct meta *m)
 {
     int64_t now = clock_wall_ms();
     uint32_t skew = atomic_load(&m->skew_ms);
-    uint64_t last = atomic_load(&m->clock_last);
+    uint64_t last = atomic_load(&m->b->clock);
     bool closed = last > hlc_limit(now, skew);
     m->gates[META_GATE_STAMPS].closed = closed;
     if (!closed)

@@ -18,7 +18,12 @@ static const char run_key[] = "uploads.run_ms";
 int ended_load(struct meta *m)
 {
     uint64_t before = 0;
-    int rc = state_get(&m->w, run_key, &before);
+    struct tx *tx;
+    int rc = backend_read(m->b, &tx);
+    if (rc)
+        return rc;
+    rc = state_get(sqlite_tx_db(tx), run_key, &before);
+    tx_end(tx);
     if (rc && rc != ERR_NOTFOUND)
         return rc;
     m->run_from_ms = clock_mono_ms() - (int64_t)before;
@@ -30,71 +35,72 @@ static int64_t run_ms(const struct meta *m)
     return clock_mono_ms() - m->run_from_ms;
 }
 
-static int principal_trim(struct meta *m, const char *registry, const char *principal)
+static int principal_trim(struct tx *tx, const char *registry, const char *principal)
 {
-    return db_run(&m->w,
+    return db_run(sqlite_tx_db(tx),
                   "DELETE FROM ended WHERE registry=?1 AND principal=?2 AND n<=(SELECT n FROM "
                   "ended WHERE registry=?1"
                   " AND principal=?2 ORDER BY n DESC LIMIT 1 OFFSET ?3)",
                   "ssi", registry, principal, (int64_t)OF_PRINCIPAL_MAX);
 }
 
-int ended_note(struct meta *m, const char *registry, const char *repository,
+int ended_note(struct meta *m, struct tx *tx, const char *registry, const char *repository,
                const struct upload_end *e, const struct digest *d)
 {
-    int rc = db_run(&m->w,
+    int rc = db_run(sqlite_tx_db(tx),
                     "INSERT OR REPLACE INTO ended(id,registry,repository,principal,digest,run_ms)"
                     " VALUES(?1,?2,?3,?4,?5,?6)",
                     "ssssdi", e->id, registry, repository, e->principal, d, run_ms(m));
-    if (!rc && sqlite3_last_insert_rowid(m->w.h) % TRIM_EVERY == 0)
-        rc = principal_trim(m, registry, e->principal);
+    if (!rc && sqlite3_last_insert_rowid(sqlite_tx_db(tx)->h) % TRIM_EVERY == 0)
+        rc = principal_trim(tx, registry, e->principal);
     return rc;
 }
 
 int meta_upload_ended(struct meta *m, const char *registry, const char *repository,
                       const struct upload_end *e, const struct digest *d)
 {
-    struct db *db;
-    int rc = reader_take(m, &db);
+    struct tx *tx;
+    int rc = backend_read(m->b, &tx);
     if (rc)
         return rc;
     sqlite3_stmt *st;
-    rc = db_find(db, &st,
+    rc = db_find(sqlite_tx_db(tx), &st,
                  "SELECT 1 FROM ended WHERE id=?1 AND registry=?2 AND repository=?3 AND "
                  "principal=?4 AND digest=?5",
                  "ssssd", e->id, registry, repository, e->principal, d);
     if (!rc)
         db_end(st);
-    reader_give(m, db);
+    tx_end(tx);
     return rc;
 }
 
 struct forgetting {
+    struct meta *m;
     int64_t idle_ms;
     int n;
 };
 
-static int forget_run(struct meta *m, void *arg)
+static int forget_run(struct tx *tx, void *arg)
 {
     struct forgetting *f = arg;
-    int rc = db_run(&m->w,
+    int rc = db_run(sqlite_tx_db(tx),
                     "DELETE FROM ended WHERE n IN (SELECT n FROM ended WHERE run_ms<?1 ORDER BY "
                     "run_ms LIMIT ?2)",
-                    "in", run_ms(m) - f->idle_ms, FORGET_MAX);
+                    "in", run_ms(f->m) - f->idle_ms, FORGET_MAX);
     if (rc)
         f->n = 0;
     else
-        f->n = sqlite3_changes(m->w.h);
+        f->n = sqlite3_changes(sqlite_tx_db(tx)->h);
     if (rc)
         return rc;
-    return state_set(&m->w, run_key, (uint64_t)run_ms(m));
+    return state_set(sqlite_tx_db(tx), run_key, (uint64_t)run_ms(f->m));
 }
 
 int meta_uploads_forget(struct meta *m, int64_t idle_ms)
 {
-    struct forgetting f = {.idle_ms = idle_ms, .n = FORGET_MAX};
+    struct forgetting f = {.m = m, .idle_ms = idle_ms, .n = FORGET_MAX};
     int rc = 0;
     while (!rc && f.n == FORGET_MAX)
-        rc = writer_submit(m, forget_run, &f, false);
+        rc = meta_write(m, forget_run, &f, false);
     return rc;
 }

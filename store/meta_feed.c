@@ -10,102 +10,12 @@
 #include "store/meta_priv.h"
 
 #include "base/err.h"
-#include "base/mem.h"
 
 #include <assert.h>
 #include <string.h>
 
 // entries looked at in one call, so that a long filtered stretch does not hold a thread
 #define LOOK_MAX 10000
-
-int mark_of_row(sqlite3_stmt *st, int col, struct feed_mark *out)
-{
-    const void *hash = sqlite3_column_blob(st, col + 3);
-    if (!hash || sqlite3_column_bytes(st, col + 3) != ENTRY_HASH_BYTES)
-        return ERR_CORRUPT;
-    struct feed_mark m = {.epoch = (uint64_t)sqlite3_column_int64(st, col),
-                          .partition = (uint32_t)sqlite3_column_int(st, col + 1),
-                          .seq = (uint64_t)sqlite3_column_int64(st, col + 2)};
-    memcpy(m.hash, hash, ENTRY_HASH_BYTES);
-    *out = m;
-    return 0;
-}
-
-int head_find(struct db *d, const char *origin, struct feed_mark *out_mark, uint64_t *out_stamp)
-{
-    sqlite3_stmt *st;
-    int rc = db_find(d, &st,
-                     "SELECT epoch,part,seq,hash,stamp FROM feed WHERE origin=?1 AND part=0"
-                     " ORDER BY epoch DESC, seq DESC LIMIT 1",
-                     "s", origin);
-    if (rc)
-        return rc;
-    rc = mark_of_row(st, 0, out_mark);
-    if (!rc && out_stamp)
-        *out_stamp = (uint64_t)sqlite3_column_int64(st, 4);
-    db_end(st);
-    return rc;
-}
-
-int feed_own_load(struct meta *m)
-{
-    struct feed_mark own = {0};
-    uint64_t stamp = 0, stored = 0, epoch = 1;
-    int rc = head_find(&m->w, m->o.region, &own, &stamp);
-    if (!rc || rc == ERR_NOTFOUND)
-        rc = state_get(&m->w, "hlc", &stored);
-    if (!rc || rc == ERR_NOTFOUND)
-        rc = state_get(&m->w, "epoch", &epoch);
-    if (rc && rc != ERR_NOTFOUND)
-        return rc;
-    m->own = own;
-    if (epoch > own.epoch)
-        m->epoch = epoch;
-    else
-        m->epoch = own.epoch;
-    uint64_t last = stamp;
-    if (stored > stamp)
-        last = stored;
-    if (m->hlc.last < last)
-        m->hlc.last = last;
-    return 0;
-}
-
-int feed_insert(struct meta *m, const struct feed_entry *e, struct bytes keep_content,
-                int64_t *out_id)
-{
-    int rc = db_run(
-        &m->w,
-        "INSERT INTO feed(origin,epoch,part,seq,stamp,restates,kind,registry,repository,tag,digest,"
-        "media_type,size,hash,key,sig,content)"
-        " VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16,?17)",
-        "suiuuunsssdsubsbb", e->origin, e->epoch, (int64_t)e->partition, e->seq, e->stamp,
-        e->restates, (int)e->kind, e->registry, e->repository, e->tag ? e->tag : "", &e->digest,
-        e->media_type ? e->media_type : "", e->size, (const void *)e->hash,
-        (size_t)ENTRY_HASH_BYTES, e->key, (const void *)e->sig, (size_t)ENTRY_SIG_BYTES,
-        (const void *)keep_content.p, keep_content.n);
-    if (!rc)
-        *out_id = sqlite3_last_insert_rowid(m->w.h);
-    return rc;
-}
-
-int feed_held(struct db *d, const struct feed_entry *e, int64_t *out_id)
-{
-    sqlite3_stmt *st;
-    int rc = db_find(d, &st,
-                     "SELECT id,hash FROM feed WHERE origin=?1 AND part=?2 AND epoch=?3 AND seq=?4",
-                     "siuu", e->origin, (int64_t)e->partition, e->epoch, e->seq);
-    if (rc)
-        return rc;
-    const void *hash = sqlite3_column_blob(st, 1);
-    bool same = hash && sqlite3_column_bytes(st, 1) == ENTRY_HASH_BYTES &&
-                memcmp(hash, e->hash, ENTRY_HASH_BYTES) == 0;
-    *out_id = sqlite3_column_int64(st, 0);
-    db_end(st);
-    if (same)
-        return 0;
-    return ERR_CONFLICT;
-}
 
 static int entry_sign(struct meta *m, struct feed_entry *e)
 {
@@ -119,84 +29,82 @@ static int entry_sign(struct meta *m, struct feed_entry *e)
     return ERR_CRYPTO;
 }
 
-int feed_mint(struct meta *m, uint64_t above, struct bytes keep_content, struct feed_entry *e,
-              int64_t *out_id)
+int own_reload(struct tx *tx)
 {
-    if (m->handed_over)
+    struct own_head own;
+    uint64_t stamp = 0;
+    int rc = own_lock(tx, &own);
+    if (rc)
+        return rc;
+    own.last = (struct feed_mark){0};
+    rc = log_head(tx, tx->region, &own.last, &stamp);
+    if (rc && rc != ERR_NOTFOUND)
+        return rc;
+    if (own.epoch < own.last.epoch)
+        own.epoch = own.last.epoch;
+    if (own.stamp < stamp)
+        own.stamp = stamp;
+    return own_set(tx, &own);
+}
+
+static int mint_at(struct meta *m, struct tx *tx, struct own_head *own, struct bytes keep_content,
+                   struct feed_entry *e, int64_t *out_id)
+{
+    e->origin = tx->region;
+    e->epoch = own->epoch;
+    e->partition = 0;
+    e->seq = 1;
+    if (own->last.epoch == own->epoch)
+        e->seq = own->last.seq + 1;
+    e->key = m->o.key_id;
+    assert(e->stamp > own->stamp);       // invariant 9
+    assert(e->epoch >= own->last.epoch); // invariant 8
+    int rc = entry_hash(own->last.hash, e, e->hash);
+    if (rc)
+        return rc;
+    rc = entry_sign(m, e);
+    if (rc)
+        return rc;
+    rc = log_append(tx, e, keep_content, out_id);
+    if (rc == ERR_CONFLICT)
+        return ERR_CORRUPT; // a place that is taken: the own head is not the log's
+    if (rc)
+        return rc;
+    own->last = (struct feed_mark){.epoch = e->epoch, .seq = e->seq};
+    memcpy(own->last.hash, e->hash, ENTRY_HASH_BYTES);
+    own->stamp = e->stamp;
+    return own_set(tx, own);
+}
+
+int feed_mint(struct meta *m, struct tx *tx, uint64_t above, struct bytes keep_content,
+              struct feed_entry *e, int64_t *out_id)
+{
+    struct own_head own;
+    if (!tx->mints)
         return ERR_CLOSED; // 8: the log is another process's
     if (m->key_revoked)
         return ERR_AUTH; // whoever read it would have to refuse it
-    int rc = clock_mint(m, above, &e->stamp);
+    int rc = own_lock(tx, &own);
     if (rc)
         return rc;
-    e->origin = m->o.region;
-    e->epoch = m->epoch;
-    e->partition = 0;
-    if (m->own.epoch == m->epoch)
-        e->seq = m->own.seq + 1;
-    else
-        e->seq = 1;
-    e->key = m->o.key_id;
-    rc = entry_hash(m->own.hash, e, e->hash);
-    if (!rc)
-        rc = entry_sign(m, e);
-    if (!rc)
-        rc = feed_insert(m, e, keep_content, out_id);
-    if (!rc)
-        rc = state_set(&m->w, "hlc", e->stamp);
-    if (rc) {
-        // a place that is taken: the head in memory is not the table's
-        if (rc == ERR_CONFLICT)
-            return ERR_CORRUPT;
+    rc = clock_mint(m, own.stamp, above, &e->stamp);
+    if (rc)
         return rc;
-    }
-    m->hlc.last = e->stamp;
-    m->own = (struct feed_mark){.epoch = e->epoch, .seq = e->seq};
-    memcpy(m->own.hash, e->hash, ENTRY_HASH_BYTES);
-    m->notify = true;
+    rc = mint_at(m, tx, &own, keep_content, e, out_id);
+    if (rc)
+        return rc;
+    tx->notify = true;
     return 0;
 }
 
 // --- reading ---
 
-int feed_row(sqlite3_stmt *st, struct arena *a, struct feed_entry *out)
-{
-    struct feed_entry e = {.epoch = (uint64_t)sqlite3_column_int64(st, 2),
-                           .partition = (uint32_t)sqlite3_column_int(st, 3),
-                           .seq = (uint64_t)sqlite3_column_int64(st, 4),
-                           .stamp = (uint64_t)sqlite3_column_int64(st, 5),
-                           .restates = (uint64_t)sqlite3_column_int64(st, 6),
-                           .kind = (enum entry_kind)sqlite3_column_int(st, 7),
-                           .size = (uint64_t)sqlite3_column_int64(st, 13)};
-    int rc = db_digest(st, 11, &e.digest);
-    const struct {
-        int col;
-        const char **to;
-    } texts[] = {{1, &e.origin}, {8, &e.registry},    {9, &e.repository},
-                 {10, &e.tag},   {12, &e.media_type}, {15, &e.key}};
-    for (size_t i = 0; !rc && i < ARRAY_LEN(texts); i++)
-        rc = db_text(st, texts[i].col, a, texts[i].to);
-    if (rc)
-        return rc;
-    const void *hash = sqlite3_column_blob(st, 14), *sig = sqlite3_column_blob(st, 16);
-    if (!hash || sqlite3_column_bytes(st, 14) != ENTRY_HASH_BYTES || !sig ||
-        sqlite3_column_bytes(st, 16) != ENTRY_SIG_BYTES || !e.origin || !e.registry ||
-        !e.repository || !e.key)
-        return ERR_CORRUPT;
-    memcpy(e.hash, hash, ENTRY_HASH_BYTES);
-    memcpy(e.sig, sig, ENTRY_SIG_BYTES);
-    rc = db_blob(st, 17, a, &e.content);
-    if (!rc)
-        *out = e;
-    return rc;
-}
-
-int feed_fill_content(struct db *d, struct arena *a, struct feed_entry *e)
+int feed_fill_content(struct tx *tx, struct arena *a, struct feed_entry *e)
 {
     if (!entry_has(e, ENTRY_HAS_CONTENT) || e->content.n || e->size > ENTRY_INLINE_MAX)
         return 0;
     sqlite3_stmt *st;
-    int rc = db_find(d, &st,
+    int rc = db_find(sqlite_tx_db(tx), &st,
                      "SELECT m.content FROM manifests m JOIN repositories r ON r.id=m.repo"
                      " WHERE r.registry=?1 AND r.name=?2 AND m.digest=?3",
                      "ssd", e->registry, e->repository, &e->digest);
@@ -226,11 +134,11 @@ struct feed_look { // one meta_feed_read
     struct feed_mark last;
 };
 
-static int feed_walk(struct db *d, sqlite3_stmt *st, struct feed_look *l)
+static int feed_walk(struct tx *tx, sqlite3_stmt *st, struct feed_look *l)
 {
     int rc = 0;
     for (size_t looked = 0; l->n < l->max && looked < LOOK_MAX; looked++) {
-        rc = db_step(d, st);
+        rc = db_step(sqlite_tx_db(tx), st);
         if (rc <= 0)
             return rc; // at the end the statement ended itself
         const char *registry = (const char *)sqlite3_column_text(st, 8);
@@ -241,7 +149,7 @@ static int feed_walk(struct db *d, sqlite3_stmt *st, struct feed_look *l)
         if (!rc && wanted(registry, l->registries, l->n_registries)) {
             rc = feed_row(st, l->a, &l->entries[l->n]);
             if (!rc)
-                rc = feed_fill_content(d, l->a, &l->entries[l->n]);
+                rc = feed_fill_content(tx, l->a, &l->entries[l->n]);
             l->n += !rc;
         }
         const void *hash = sqlite3_column_blob(st, 14);
@@ -267,19 +175,19 @@ int meta_feed_read(struct meta *m, const char *origin, const struct feed_mark *a
     l.entries = arena_array(a, max ? max : 1, sizeof *l.entries);
     if (!l.entries)
         return ERR_NOMEM;
-    struct db *d;
-    int rc = reader_take(m, &d);
+    struct tx *tx;
+    int rc = backend_read(m->b, &tx);
     if (rc)
         return rc;
     sqlite3_stmt *st;
-    rc = db_start(d, &st,
+    rc = db_start(sqlite_tx_db(tx), &st,
                   "SELECT " FEED_COLUMNS
                   " FROM feed f WHERE f.origin=?1 AND f.part=?2 AND (f.epoch,f.seq)>(?3,?4)"
                   " ORDER BY f.epoch,f.seq",
                   "siuu", origin, (int64_t)after->partition, after->epoch, after->seq);
     if (!rc)
-        rc = feed_walk(d, st, &l);
-    reader_give(m, d);
+        rc = feed_walk(tx, st, &l);
+    tx_end(tx);
     if (rc)
         return rc;
     *out = l.entries;
@@ -288,11 +196,11 @@ int meta_feed_read(struct meta *m, const char *origin, const struct feed_mark *a
     return 0;
 }
 
-static int tail_walk(struct db *d, sqlite3_stmt *st, const char *registry, struct feed_look *l)
+static int tail_walk(struct tx *tx, sqlite3_stmt *st, const char *registry, struct feed_look *l)
 {
     int rc = 0;
     for (size_t looked = 0; l->n < l->max && looked < LOOK_MAX; looked++) {
-        rc = db_step(d, st);
+        rc = db_step(sqlite_tx_db(tx), st);
         if (rc <= 0) {
             l->last = (struct feed_mark){0};
             return rc; // at the end the statement ended itself
@@ -320,22 +228,22 @@ int meta_feed_tail(struct meta *m, const char *origin, const char *registry,
                    struct feed_entry **out, size_t *out_n, struct feed_mark *out_next)
 {
     struct feed_look l = {.a = a, .max = max};
-    struct db *d;
+    struct tx *tx;
     sqlite3_stmt *st;
     l.entries = arena_array(a, max ? max : 1, sizeof *l.entries);
     int rc = ERR_NOMEM;
     if (l.entries)
-        rc = reader_take(m, &d);
+        rc = backend_read(m->b, &tx);
     if (rc)
         return rc;
-    rc = db_start(d, &st,
+    rc = db_start(sqlite_tx_db(tx), &st,
                   "SELECT " FEED_COLUMNS
                   " FROM feed f WHERE f.origin=?1 AND f.part=0 AND (f.epoch,f.seq)<(?2,?3)"
                   " ORDER BY f.epoch DESC,f.seq DESC",
                   "suu", origin, before->epoch ? before->epoch : INT64_MAX, before->seq);
     if (!rc)
-        rc = tail_walk(d, st, registry, &l);
-    reader_give(m, d);
+        rc = tail_walk(tx, st, registry, &l);
+    tx_end(tx);
     if (rc)
         return rc;
     *out = l.entries;
@@ -346,13 +254,13 @@ int meta_feed_tail(struct meta *m, const char *origin, const char *registry,
 
 int meta_head(struct meta *m, const char *origin, struct feed_mark *out)
 {
-    struct db *d;
-    int rc = reader_take(m, &d);
+    struct tx *tx;
+    int rc = backend_read(m->b, &tx);
     if (rc)
         return rc;
     struct feed_mark mark = {0};
-    rc = head_find(d, origin, &mark, NULL);
-    reader_give(m, d);
+    rc = log_head(tx, origin, &mark, NULL);
+    tx_end(tx);
     if (rc && rc != ERR_NOTFOUND)
         return rc;
     *out = mark;
@@ -361,13 +269,13 @@ int meta_head(struct meta *m, const char *origin, struct feed_mark *out)
 
 int meta_last_stamp(struct meta *m, const char *origin, uint64_t epoch, uint64_t *out)
 {
-    struct db *d;
-    int rc = reader_take(m, &d);
+    struct tx *tx;
+    int rc = backend_read(m->b, &tx);
     if (rc)
         return rc;
     sqlite3_stmt *st;
     rc = db_find(
-        d, &st,
+        sqlite_tx_db(tx), &st,
         "SELECT stamp FROM feed WHERE origin=?1 AND part=0 AND epoch=?2 ORDER BY seq DESC LIMIT 1",
         "su", origin, epoch);
     uint64_t stamp = 0;
@@ -375,7 +283,7 @@ int meta_last_stamp(struct meta *m, const char *origin, uint64_t epoch, uint64_t
         stamp = (uint64_t)sqlite3_column_int64(st, 0);
         db_end(st);
     }
-    reader_give(m, d);
+    tx_end(tx);
     if (rc && rc != ERR_NOTFOUND)
         return rc;
     *out = stamp;
@@ -390,13 +298,13 @@ int meta_feed_check(struct meta *m, const char *origin, const struct feed_mark *
         return 0;
     if (mark->epoch > INT64_MAX || mark->seq > INT64_MAX)
         return ERR_CONFLICT;
-    struct db *d;
-    int rc = reader_take(m, &d);
+    struct tx *tx;
+    int rc = backend_read(m->b, &tx);
     if (rc)
         return rc;
     sqlite3_stmt *st;
     rc = db_find(
-        d, &st,
+        sqlite_tx_db(tx), &st,
         "SELECT 1 FROM feed WHERE origin=?1 AND part=?2 AND epoch=?3 AND seq=?4 AND hash=?5 UNION "
         "ALL "
         "SELECT 1 FROM origins WHERE origin=?1 AND part=?2 AND epoch=?3 AND seq=?4 AND hash=?5",
@@ -404,7 +312,7 @@ int meta_feed_check(struct meta *m, const char *origin, const struct feed_mark *
         (size_t)ENTRY_HASH_BYTES);
     if (!rc)
         db_end(st);
-    reader_give(m, d);
+    tx_end(tx);
     if (rc == ERR_NOTFOUND)
         return ERR_CONFLICT;
     return rc;

@@ -21,36 +21,36 @@ struct ingest {
     const struct feed_mark *upto;
 };
 
-static int ingest_one(struct meta *m, const struct feed_entry *e)
+static int ingest_one(struct tx *tx, const struct feed_entry *e)
 {
     int64_t id;
-    int rc = entry_is_void(&m->w, e);
+    int rc = entry_is_void(tx, e);
     if (rc != ERR_NOTFOUND) {
         if (rc)
             return rc;
         return ERR_AUTH;
     }
-    rc = feed_held(&m->w, e, &id);
-    if (rc == ERR_CONFLICT && !entry_disown(m, id))
+    rc = log_held(tx, e, &id);
+    if (rc == ERR_CONFLICT && !entry_disown(tx, id))
         rc = ERR_NOTFOUND;
     if (rc != ERR_NOTFOUND)
         return rc; // held already, or another entry in its place
-    rc = feed_insert(m, e, e->content, &id);
+    rc = log_append(tx, e, e->content, &id);
     if (rc)
         return rc;
-    return job_add(m, id, e);
+    return job_add(tx, id, e);
 }
 
-static int ingest_run(struct meta *m, void *arg)
+static int ingest_run(struct tx *tx, void *arg)
 {
     const struct ingest *in = arg;
     int rc = 0;
     for (size_t i = 0; !rc && i < in->n; i++)
-        rc = ingest_one(m, &in->entries[i]);
+        rc = ingest_one(tx, &in->entries[i]);
     if (rc)
         return rc;
     const struct feed_mark *u = in->upto;
-    return db_run(&m->w,
+    return db_run(sqlite_tx_db(tx),
                   "INSERT INTO origins(origin,part,epoch,seq,hash) VALUES(?1,?2,?3,?4,?5)"
                   " ON CONFLICT(origin,part) DO UPDATE SET "
                   "epoch=excluded.epoch,seq=excluded.seq,hash=excluded.hash"
@@ -72,7 +72,7 @@ int meta_ingest(struct meta *m, const char *origin, const struct feed_entry *ent
             return ERR_AHEAD;
     }
     struct ingest in = {origin, entries, n, upto};
-    return writer_submit(m, ingest_run, &in, false);
+    return meta_write(m, ingest_run, &in, false);
 }
 
 // --- applying ---
@@ -86,10 +86,10 @@ struct apply {
 };
 
 // 0 with the job's id, ERR_NOTFOUND when the entry has none (it was applied, or never read here).
-static int job_of(struct meta *m, const struct feed_entry *e, int64_t *out_id)
+static int job_of(struct tx *tx, const struct feed_entry *e, int64_t *out_id)
 {
     sqlite3_stmt *st;
-    int rc = db_find(&m->w, &st,
+    int rc = db_find(sqlite_tx_db(tx), &st,
                      "SELECT id FROM jobs WHERE origin=?1 AND part=?2 AND epoch=?3 AND seq=?4",
                      "siuu", e->origin, (int64_t)e->partition, e->epoch, e->seq);
     if (rc)
@@ -99,19 +99,19 @@ static int job_of(struct meta *m, const struct feed_entry *e, int64_t *out_id)
     return 0;
 }
 
-static int apply_run(struct meta *m, void *arg)
+static int apply_run(struct tx *tx, void *arg)
 {
     struct apply *a = arg;
     const struct feed_entry *e = a->e;
     int64_t held = 0, job = 0, repo;
-    int rc = entry_is_void(&m->w, e);
+    int rc = entry_is_void(tx, e);
     if (rc != ERR_NOTFOUND)
         return rc; // 0: it became void while its content was fetched
-    rc = feed_held(&m->w, e, &held);
+    rc = log_held(tx, e, &held);
     if (rc && rc != ERR_NOTFOUND)
         return rc;
     bool logged = rc == 0;
-    rc = job_of(m, e, &job);
+    rc = job_of(tx, e, &job);
     if (rc && rc != ERR_NOTFOUND)
         return rc;
     if (logged && rc == ERR_NOTFOUND)
@@ -119,11 +119,11 @@ static int apply_run(struct meta *m, void *arg)
     bool has_job = rc == 0;
     const struct kind_rules *rules = kind_rules(e->kind);
     assert(rules); // kind_rules.h, invariant 1
-    rc = repo_make(m, e->registry, e->repository, &repo);
+    rc = repo_make(tx, e->registry, e->repository, &repo);
     if (!rc)
-        rc = rules->merge(m, repo, e, a->content, a->refs, a->n_refs, &a->missing);
+        rc = rules->merge(tx, repo, e, a->content, a->refs, a->n_refs, &a->missing);
     if (!rc && has_job)
-        return job_end(m, job);
+        return job_end(tx, job);
     return rc;
 }
 
@@ -144,7 +144,7 @@ int meta_apply(struct meta *m, const struct feed_entry *e, struct bytes content,
             return rc;
     }
     struct apply a = {.e = e, .content = content, .refs = refs, .n_refs = n_refs};
-    int rc = writer_submit(m, apply_run, &a, false);
+    int rc = meta_write(m, apply_run, &a, false);
     if (rc == ERR_NOTFOUND && out_missing)
         *out_missing = a.missing;
     return rc;
@@ -154,11 +154,11 @@ int meta_apply(struct meta *m, const struct feed_entry *e, struct bytes content,
 
 // All at or below it is applied, or has no room here: the last entry held before the oldest job
 // that is not parked and does not wait where some are parked; the read mark when there is none.
-static int applied_read(struct db *d, struct origin_status *o)
+static int applied_read(struct tx *tx, struct origin_status *o)
 {
     sqlite3_stmt *st;
     int rc = db_find(
-        d, &st,
+        sqlite_tx_db(tx), &st,
         "SELECT epoch,seq FROM jobs j WHERE origin=?1 AND part=?2 AND room=0 AND NOT (waiting=1 AND"
         " EXISTS(SELECT 1 FROM jobs p WHERE p.registry=j.registry AND p.repository=j.repository AND"
         " p.room>0)) ORDER BY epoch,seq LIMIT 1",
@@ -173,7 +173,7 @@ static int applied_read(struct db *d, struct origin_status *o)
              seq = (uint64_t)sqlite3_column_int64(st, 1);
     db_end(st);
     rc = db_find(
-        d, &st,
+        sqlite_tx_db(tx), &st,
         "SELECT epoch,part,seq,hash FROM feed WHERE origin=?1 AND part=?2 AND (epoch,seq)<(?3,?4)"
         " ORDER BY epoch DESC,seq DESC LIMIT 1",
         "siuu", o->origin, (int64_t)o->read.partition, epoch, seq);
@@ -187,12 +187,12 @@ static int applied_read(struct db *d, struct origin_status *o)
     return rc;
 }
 
-static int pending_read(struct db *d, const char *registry, struct arena *a,
+static int pending_read(struct tx *tx, const char *registry, struct arena *a,
                         struct origin_status *o)
 {
     sqlite3_stmt *st;
     int rc =
-        db_find(d, &st,
+        db_find(sqlite_tx_db(tx), &st,
                 "SELECT count(*),total(attempts>0 AND room=0),coalesce(min(stamp),0),total(room>0),"
                 "total(waiting=1 AND attempts=0),total(room) FROM jobs WHERE origin=?1 AND"
                 " (?2 IS NULL OR registry=?2)",
@@ -208,7 +208,7 @@ static int pending_read(struct db *d, const char *registry, struct arena *a,
     db_end(st);
     if (!o->n_retrying && !o->n_parked)
         return 0;
-    rc = db_find(d, &st,
+    rc = db_find(sqlite_tx_db(tx), &st,
                  "SELECT error,grade FROM jobs WHERE origin=?1 AND (?2 IS NULL OR registry=?2) AND "
                  "error IS NOT NULL"
                  " ORDER BY grade DESC,failed_ms DESC,id DESC LIMIT 1",
@@ -225,10 +225,11 @@ static int pending_read(struct db *d, const char *registry, struct arena *a,
 }
 
 // This region as an origin: only while entries of its own wait for their content.
-static int self_add(struct db *d, const char *self, struct origin_status *list, size_t *n)
+static int self_add(struct tx *tx, const char *self, struct origin_status *list, size_t *n)
 {
     sqlite3_stmt *st;
-    int rc = db_find(d, &st, "SELECT 1 FROM jobs WHERE origin=?1 LIMIT 1", "s", self);
+    int rc =
+        db_find(sqlite_tx_db(tx), &st, "SELECT 1 FROM jobs WHERE origin=?1 LIMIT 1", "s", self);
     if (rc) {
         if (rc == ERR_NOTFOUND)
             return 0;
@@ -236,18 +237,18 @@ static int self_add(struct db *d, const char *self, struct origin_status *list, 
     }
     db_end(st);
     struct origin_status o = {.origin = self};
-    rc = head_find(d, self, &o.read, NULL);
+    rc = log_head(tx, self, &o.read, NULL);
     if (!rc)
         list[(*n)++] = o;
     return rc;
 }
 
-static int origins_list(struct db *d, const char *self, struct arena *a, struct origin_status **out,
-                        size_t *out_n)
+static int origins_list(struct tx *tx, const char *self, struct arena *a,
+                        struct origin_status **out, size_t *out_n)
 {
     sqlite3_stmt *st;
     size_t n = 0, cap = 0;
-    int rc = db_find(d, &st, "SELECT count(*) FROM origins WHERE part=0", "");
+    int rc = db_find(sqlite_tx_db(tx), &st, "SELECT count(*) FROM origins WHERE part=0", "");
     if (rc)
         return rc;
     cap = (size_t)sqlite3_column_int64(st, 0);
@@ -256,9 +257,10 @@ static int origins_list(struct db *d, const char *self, struct arena *a, struct 
     self = arena_strdup(a, self);
     if (!list || !self)
         return ERR_NOMEM;
-    rc = db_start(
-        d, &st, "SELECT origin,epoch,part,seq,hash FROM origins WHERE part=0 ORDER BY origin", "");
-    while (!rc && n < cap && (rc = db_step(d, st)) == 1) {
+    rc =
+        db_start(sqlite_tx_db(tx), &st,
+                 "SELECT origin,epoch,part,seq,hash FROM origins WHERE part=0 ORDER BY origin", "");
+    while (!rc && n < cap && (rc = db_step(sqlite_tx_db(tx), st)) == 1) {
         rc = db_text(st, 0, a, &list[n].origin);
         if (!rc)
             rc = mark_of_row(st, 1, &list[n].read);
@@ -266,7 +268,7 @@ static int origins_list(struct db *d, const char *self, struct arena *a, struct 
     }
     db_end(st);
     if (!rc)
-        rc = self_add(d, self, list, &n);
+        rc = self_add(tx, self, list, &n);
     if (rc)
         return rc;
     *out = list;
@@ -277,22 +279,19 @@ static int origins_list(struct db *d, const char *self, struct arena *a, struct 
 static int origins_read(struct meta *m, const char *registry, struct arena *a,
                         struct origin_status **out, size_t *out_n)
 {
-    struct db *d;
-    int rc = reader_take(m, &d);
+    struct tx *tx;
+    int rc = backend_read_moment(m->b, &tx);
     if (rc)
         return rc;
     struct origin_status *list = NULL;
     size_t n = 0;
-    rc = db_exec(d, "BEGIN"); // one moment for all
-    if (!rc)
-        rc = origins_list(d, m->o.region, a, &list, &n);
+    rc = origins_list(tx, m->o.region, a, &list, &n);
     for (size_t i = 0; !rc && i < n; i++) {
-        rc = applied_read(d, &list[i]);
+        rc = applied_read(tx, &list[i]);
         if (!rc)
-            rc = pending_read(d, registry, a, &list[i]);
+            rc = pending_read(tx, registry, a, &list[i]);
     }
-    (void)db_exec(d, "ROLLBACK");
-    reader_give(m, d);
+    tx_end(tx);
     if (rc)
         return rc;
     *out = list;

@@ -27,6 +27,7 @@ struct register_here { // what a register says now
 };
 
 struct put {
+    struct meta *m;
     const struct manifest_put *p;
     struct put_result *result;
     // 0: no such repository yet
@@ -38,18 +39,18 @@ struct put {
 };
 
 // Of a row whose columns 0 and 1 are stamp and origin.
-static struct register_here register_read(struct meta *m, sqlite3_stmt *st)
+static struct register_here register_read(struct tx *tx, sqlite3_stmt *st)
 {
     const char *origin = (const char *)sqlite3_column_text(st, 1);
     return (struct register_here){.there = true,
-                                  .own = origin && strcmp(origin, m->o.region) == 0,
+                                  .own = origin && strcmp(origin, tx->region) == 0,
                                   .stamp = (uint64_t)sqlite3_column_int64(st, 0)};
 }
 
-static int presence_read(struct meta *m, struct put *u)
+static int presence_read(struct tx *tx, struct put *u)
 {
     sqlite3_stmt *st;
-    int rc = db_find(&m->w, &st,
+    int rc = db_find(sqlite_tx_db(tx), &st,
                      "SELECT stamp,origin,media_type FROM manifests WHERE repo=?1 AND digest=?2",
                      "id", u->repo, &u->p->digest);
     if (rc) {
@@ -58,39 +59,40 @@ static int presence_read(struct meta *m, struct put *u)
         return rc;
     }
     const char *type = (const char *)sqlite3_column_text(st, 2);
-    u->presence = register_read(m, st);
+    u->presence = register_read(tx, st);
     u->same_type = type && strcmp(type, u->p->media_type) == 0;
     db_end(st);
     return 0;
 }
 
-static int tag_read(struct meta *m, struct put *u)
+static int tag_read(struct tx *tx, struct put *u)
 {
     sqlite3_stmt *st;
-    int rc = db_find(&m->w, &st, "SELECT stamp,origin,digest FROM tags WHERE repo=?1 AND tag=?2",
-                     "is", u->repo, u->p->tag);
+    int rc = db_find(sqlite_tx_db(tx), &st,
+                     "SELECT stamp,origin,digest FROM tags WHERE repo=?1 AND tag=?2", "is", u->repo,
+                     u->p->tag);
     if (rc) {
         if (rc == ERR_NOTFOUND)
             return 0;
         return rc;
     }
-    u->tag = register_read(m, st);
+    u->tag = register_read(tx, st);
     rc = db_digest(st, 2, &u->tag_digest);
     db_end(st);
     return rc;
 }
 
-static int present_read(struct meta *m, struct put *u)
+static int present_read(struct tx *tx, struct put *u)
 {
-    int rc = repo_find(&m->w, u->p->registry, u->p->repository, &u->repo);
+    int rc = repo_find(tx, u->p->registry, u->p->repository, &u->repo);
     if (rc) {
         if (rc == ERR_NOTFOUND)
             return 0;
         return rc;
     }
-    rc = presence_read(m, u);
+    rc = presence_read(tx, u);
     if (!rc && u->p->tag)
-        return tag_read(m, u);
+        return tag_read(tx, u);
     return rc;
 }
 
@@ -111,15 +113,16 @@ static struct feed_entry entry_of(const struct manifest_put *p, enum entry_kind 
     return e;
 }
 
-static int own_asserted(struct meta *m, const struct manifest_put *p, bool *out)
+static int own_asserted(struct tx *tx, const struct put *u, bool *out)
 {
+    const struct manifest_put *p = u->p;
     sqlite3_stmt *st;
-    int rc = db_find(&m->w, &st,
+    int rc = db_find(sqlite_tx_db(tx), &st,
                      "SELECT 1 FROM feed WHERE registry=?1 AND repository=?2 AND kind=?3 AND "
                      "tag='' AND digest=?4"
                      " AND origin=?5 AND key=?6 LIMIT 1",
                      "ssndss", p->registry, p->repository, (int)ENTRY_MANIFEST, &p->digest,
-                     m->o.region, m->o.key_id);
+                     tx->region, u->m->o.key_id);
     *out = rc == 0;
     if (!rc)
         db_end(st);
@@ -135,8 +138,8 @@ struct child { // a manifest that is reached and that no own entry asserts
 };
 
 // Those below `parent`, the innermost first; below one that an own entry asserts all are asserted.
-static int children_find(struct meta *m, struct put *u, const struct digest *parent,
-                         struct arena *a, struct child **out, size_t *out_n)
+static int children_find(struct tx *tx, struct put *u, const struct digest *parent, struct arena *a,
+                         struct child **out, size_t *out_n)
 {
     size_t n = 0, cap = 8;
     struct child *list = arena_array(a, cap, sizeof *list);
@@ -146,7 +149,7 @@ static int children_find(struct meta *m, struct put *u, const struct digest *par
         rc = 0;
     if (!rc)
         rc = db_start(
-            &m->w, &st,
+            sqlite_tx_db(tx), &st,
             "WITH RECURSIVE below(d,depth) AS (SELECT ?2,0 UNION SELECT x.child,depth+1 FROM below"
             " JOIN manifest_refs x ON x.repo=?1 AND x.parent=d AND x.kind=?3 WHERE depth<?4 AND "
             "NOT EXISTS"
@@ -157,8 +160,8 @@ static int children_find(struct meta *m, struct put *u, const struct digest *par
             "AND"
             " m.digest=d WHERE depth>0 GROUP BY d ORDER BY max(depth) DESC",
             "idnnssnss", u->repo, parent, (int)REF_MANIFEST, NESTED_MAX, u->p->registry,
-            u->p->repository, (int)ENTRY_MANIFEST, m->o.region, m->o.key_id);
-    while (!rc && (rc = db_step(&m->w, st)) == 1) {
+            u->p->repository, (int)ENTRY_MANIFEST, tx->region, u->m->o.key_id);
+    while (!rc && (rc = db_step(sqlite_tx_db(tx), st)) == 1) {
         if (n == cap) { // the old array stays behind in the arena: at most as much again
             struct child *more = arena_array(a, cap * 2, sizeof *more);
             if (more)
@@ -184,12 +187,12 @@ static int children_find(struct meta *m, struct put *u, const struct digest *par
     return rc;
 }
 
-static int children_assert(struct meta *m, struct put *u, const struct digest *parent,
+static int children_assert(struct tx *tx, struct put *u, const struct digest *parent,
                            struct arena *a)
 {
     struct child *list = NULL;
     size_t n = 0;
-    int rc = children_find(m, u, parent, a, &list, &n);
+    int rc = children_find(tx, u, parent, a, &list, &n);
     for (size_t i = 0; !rc && i < n; i++) {
         struct manifest_put child = {.registry = u->p->registry,
                                      .repository = u->p->repository,
@@ -199,9 +202,9 @@ static int children_assert(struct meta *m, struct put *u, const struct digest *p
         struct digest missing;
         int64_t id;
         e.size = list[i].size;
-        rc = feed_mint(m, list[i].stamp, (struct bytes){0}, &e, &id);
+        rc = feed_mint(u->m, tx, list[i].stamp, (struct bytes){0}, &e, &id);
         if (!rc)
-            rc = merge_manifest(m, u->repo, &e, (struct bytes){0}, NULL, 0, &missing);
+            rc = merge_manifest(tx, u->repo, &e, (struct bytes){0}, NULL, 0, &missing);
     }
     return rc;
 }
@@ -214,55 +217,55 @@ static bool has_children(const struct manifest_put *p)
     return false;
 }
 
-static int manifest_write(struct meta *m, struct put *u)
+static int manifest_write(struct tx *tx, struct put *u)
 {
     const struct manifest_put *p = u->p;
     struct feed_entry e = entry_of(p, ENTRY_MANIFEST);
     struct digest missing;
     int64_t id;
     struct arena a;
-    int rc = feed_mint(m, u->presence.stamp, (struct bytes){0}, &e, &id);
+    int rc = feed_mint(u->m, tx, u->presence.stamp, (struct bytes){0}, &e, &id);
     if (!rc)
-        rc = merge_manifest(m, u->repo, &e, p->content, p->refs, p->n_refs, &missing);
+        rc = merge_manifest(tx, u->repo, &e, p->content, p->refs, p->n_refs, &missing);
     u->result->stamp = e.stamp;
     if (rc || !has_children(p))
         return rc;
     arena_init(&a, 0);
-    rc = children_assert(m, u, &p->digest, &a);
+    rc = children_assert(tx, u, &p->digest, &a);
     arena_done(&a);
     return rc;
 }
 
-static int tag_write(struct meta *m, struct put *u)
+static int tag_write(struct tx *tx, struct put *u)
 {
     struct feed_entry e = entry_of(u->p, ENTRY_TAG);
     struct digest missing;
     int64_t id;
-    int rc = feed_mint(m, u->tag.stamp, (struct bytes){0}, &e, &id);
+    int rc = feed_mint(u->m, tx, u->tag.stamp, (struct bytes){0}, &e, &id);
     if (!rc)
-        rc = merge_tag(m, u->repo, &e, &missing);
+        rc = merge_tag(tx, u->repo, &e, &missing);
     u->result->stamp = e.stamp;
     return rc;
 }
 
-static int put_write(struct meta *m, struct put *u)
+static int put_write(struct tx *tx, struct put *u)
 {
     const struct manifest_put *p = u->p;
     bool asserted = false;
-    int rc = repo_make(m, p->registry, p->repository, &u->repo);
+    int rc = repo_make(tx, p->registry, p->repository, &u->repo);
     if (!rc && p->tag && u->presence.there && u->same_type)
-        rc = own_asserted(m, p, &asserted);
+        rc = own_asserted(tx, u, &asserted);
     if (!rc && !asserted)
-        rc = manifest_write(m, u);
+        rc = manifest_write(tx, u);
     if (!rc && p->tag)
-        return tag_write(m, u);
+        return tag_write(tx, u);
     return rc;
 }
 
 // Is all as this push says, by an entry that may stand for it? One that waits for the same commit
 // may: nobody has seen it yet, so the two pushes have no order. With a single replica nobody else
 // can have written meanwhile.
-static bool said_already(struct meta *m, const struct put *u)
+static bool said_already(const struct put *u, const struct own_head *own)
 {
     const struct manifest_put *p = u->p;
     const struct register_here *r;
@@ -274,31 +277,37 @@ static bool said_already(struct meta *m, const struct put *u)
     bool same = u->presence.there && u->presence.stamp && u->same_type && r->there;
     if (p->tag)
         same = same && digest_equal(&u->tag_digest, &p->digest);
-    bool same_commit = r->own && r->stamp > m->group_stamp;
+    bool same_commit = r->own && r->stamp > own->committed;
     return same && (same_commit || p->sole_replica);
 }
 
-static int put_run(struct meta *m, void *arg)
+static int put_run(struct tx *tx, void *arg)
 {
     struct put *u = arg;
     const struct manifest_put *p = u->p;
-    int rc = present_read(m, u);
+    struct own_head own;
+    *u->result = (struct put_result){0};
+    *u = (struct put){.m = u->m, .p = p, .result = u->result};
+    int rc = own_lock(tx, &own);
+    if (rc)
+        return rc;
+    rc = present_read(tx, u);
     if (rc)
         return rc;
     if (p->if_match && !(u->tag.there && digest_equal(&u->tag_digest, p->if_match)))
         return ERR_CONFLICT;
     u->result->created = !u->presence.there;
-    if (said_already(m, u)) {
+    if (said_already(u, &own)) {
         if (p->tag)
             u->result->stamp = u->tag.stamp;
         else
             u->result->stamp = u->presence.stamp;
         return 0;
     }
-    rc = refs_check(&m->w, u->repo, p->refs, p->n_refs, &u->result->missing);
+    rc = refs_check(tx, u->repo, p->refs, p->n_refs, &u->result->missing);
     if (rc)
         return rc;
-    return put_write(m, u);
+    return put_write(tx, u);
 }
 
 int meta_manifest_put(struct meta *m, const struct manifest_put *p, struct put_result *out)
@@ -313,8 +322,8 @@ int meta_manifest_put(struct meta *m, const struct manifest_put *p, struct put_r
     if (rc)
         return rc;
     struct put_result result = {0};
-    struct put u = {.p = p, .result = &result};
-    rc = writer_submit(m, put_run, &u, true);
+    struct put u = {.m = m, .p = p, .result = &result};
+    rc = meta_write(m, put_run, &u, true);
     if (!rc)
         *out = result;
     else if (rc == ERR_NOTFOUND)

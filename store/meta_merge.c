@@ -16,58 +16,15 @@
 
 #include <string.h>
 
-int repo_find(struct db *d, const char *registry, const char *repository, int64_t *out_id)
-{
-    sqlite3_stmt *st;
-    int rc = db_find(d, &st, "SELECT id FROM repositories WHERE registry=?1 AND name=?2", "ss",
-                     registry, repository);
-    if (rc)
-        return rc;
-    *out_id = sqlite3_column_int64(st, 0);
-    db_end(st);
-    return 0;
-}
-
-int repo_make(struct meta *m, const char *registry, const char *repository, int64_t *out_id)
-{
-    int rc = repo_find(&m->w, registry, repository, out_id);
-    if (rc != ERR_NOTFOUND)
-        return rc;
-    rc = db_run(&m->w, "INSERT INTO repositories(registry,name) VALUES(?1,?2)", "ss", registry,
-                repository);
-    if (!rc)
-        *out_id = sqlite3_last_insert_rowid(m->w.h);
-    return rc;
-}
-
-int manifest_visible(struct db *d, int64_t repo, const struct digest *digest)
-{
-    sqlite3_stmt *st;
-    int rc =
-        db_find(d, &st, "SELECT 1 FROM manifests WHERE repo=?1 AND digest=?2", "id", repo, digest);
-    if (!rc)
-        db_end(st);
-    return rc;
-}
-
-static int blob_linked(struct db *d, int64_t repo, const struct digest *digest)
-{
-    sqlite3_stmt *st;
-    int rc = db_find(d, &st, "SELECT 1 FROM links WHERE repo=?1 AND digest=?2", "id", repo, digest);
-    if (!rc)
-        db_end(st);
-    return rc;
-}
-
-int refs_check(struct db *d, int64_t repo, const struct manifest_ref *refs, size_t n,
+int refs_check(struct tx *tx, int64_t repo, const struct manifest_ref *refs, size_t n,
                struct digest *out_missing)
 {
     for (size_t i = 0; i < n; i++) {
         int rc = 0;
         if (refs[i].kind == REF_BLOB)
-            rc = blob_linked(d, repo, &refs[i].digest);
+            rc = blob_linked(tx, repo, &refs[i].digest);
         else if (refs[i].kind == REF_MANIFEST)
-            rc = manifest_visible(d, repo, &refs[i].digest);
+            rc = manifest_visible(tx, repo, &refs[i].digest);
         if (rc == ERR_NOTFOUND)
             *out_missing = refs[i].digest;
         if (rc)
@@ -76,51 +33,51 @@ int refs_check(struct db *d, int64_t repo, const struct manifest_ref *refs, size
     return 0;
 }
 
-static int refs_insert(struct meta *m, int64_t repo, const struct feed_entry *e,
+static int refs_insert(struct tx *tx, int64_t repo, const struct feed_entry *e,
                        const struct manifest_ref *refs, size_t n)
 {
     int rc = 0;
     for (size_t i = 0; !rc && i < n; i++)
         rc = db_run(
-            &m->w,
+            sqlite_tx_db(tx),
             "INSERT OR IGNORE INTO manifest_refs(repo,parent,child,kind) VALUES(?1,?2,?3,?4)",
             "iddn", repo, &e->digest, &refs[i].digest, (int)refs[i].kind);
     return rc;
 }
 
-int merge_manifest(struct meta *m, int64_t repo, const struct feed_entry *e, struct bytes content,
+int merge_manifest(struct tx *tx, int64_t repo, const struct feed_entry *e, struct bytes content,
                    const struct manifest_ref *refs, size_t n_refs, struct digest *out_missing)
 {
-    int rc = manifest_visible(&m->w, repo, &e->digest);
+    int rc = manifest_visible(tx, repo, &e->digest);
     if (rc && rc != ERR_NOTFOUND)
         return rc;
     if (rc == ERR_NOTFOUND) {
         if (!content.n)
             return ERR_INVAL;
-        rc = refs_check(&m->w, repo, refs, n_refs, out_missing);
+        rc = refs_check(tx, repo, refs, n_refs, out_missing);
         if (!rc)
             rc = db_run(
-                &m->w,
+                sqlite_tx_db(tx),
                 "INSERT INTO manifests(repo,digest,media_type,stamp,origin,epoch,size,content)"
                 " VALUES(?1,?2,?3,?4,?5,?6,?7,?8)",
                 "idsusuub", repo, &e->digest, e->media_type, entry_register_stamp(e), e->origin,
                 e->epoch, (uint64_t)content.n, (const void *)content.p, content.n);
     } else {
         rc =
-            db_run(&m->w,
+            db_run(sqlite_tx_db(tx),
                    "UPDATE manifests SET media_type=?3,stamp=?4,origin=?5,epoch=?6"
                    " WHERE repo=?1 AND digest=?2 AND (?4,?5,?6,?3)>(stamp,origin,epoch,media_type)",
                    "idsusu", repo, &e->digest, e->media_type, entry_register_stamp(e), e->origin,
                    e->epoch);
     }
     if (!rc)
-        rc = refs_insert(m, repo, e, refs, n_refs);
+        rc = refs_insert(tx, repo, e, refs, n_refs);
     if (!rc)
-        rc = jobs_wake_repository(m, e->registry, e->repository, &e->digest);
+        rc = jobs_wake_repository(tx, e->registry, e->repository, &e->digest);
     if (!rc)
-        rc = parked_wake(m, e->registry, e->repository);
+        rc = parked_wake(tx, e->registry, e->repository);
     if (!rc)
-        m->notify = true;
+        tx->notify = true;
     return rc;
 }
 
@@ -130,11 +87,12 @@ struct tag_here {
     char origin[HOSTNAME_REGION_SIZE];
 };
 
-static int tag_read(struct db *d, int64_t repo, const char *tag, struct tag_here *out)
+static int tag_read(struct tx *tx, int64_t repo, const char *tag, struct tag_here *out)
 {
     sqlite3_stmt *st;
-    int rc = db_find(d, &st, "SELECT stamp,origin,epoch,digest FROM tags WHERE repo=?1 AND tag=?2",
-                     "is", repo, tag);
+    int rc = db_find(sqlite_tx_db(tx), &st,
+                     "SELECT stamp,origin,epoch,digest FROM tags WHERE repo=?1 AND tag=?2", "is",
+                     repo, tag);
     if (rc) {
         if (rc == ERR_NOTFOUND)
             return 0;
@@ -157,16 +115,16 @@ static int tag_read(struct db *d, int64_t repo, const char *tag, struct tag_here
 
 // A restated version is the same version. Which ones stay does not depend on the order of arrival:
 // one that is dropped has META_HISTORY_MAX above it for good.
-static int history_add(struct meta *m, int64_t repo, const struct feed_entry *e)
+static int history_add(struct tx *tx, int64_t repo, const struct feed_entry *e)
 {
     int rc = db_run(
-        &m->w,
+        sqlite_tx_db(tx),
         "INSERT INTO tag_history(repo,tag,stamp,origin,digest,epoch) VALUES(?1,?2,?3,?4,?5,?6)"
         " ON CONFLICT(repo,tag,stamp,origin,digest) DO UPDATE SET epoch=max(epoch,excluded.epoch)",
         "isusdu", repo, e->tag, entry_register_stamp(e), e->origin, &e->digest, e->epoch);
     if (rc)
         return rc;
-    return db_run(&m->w,
+    return db_run(sqlite_tx_db(tx),
                   "DELETE FROM tag_history WHERE repo=?1 AND tag=?2 AND " REGISTER_VALUE(
                       "") "<(SELECT stamp,origin,"
                           "epoch,digest FROM tag_history WHERE repo=?1 AND tag=?2 ORDER "
@@ -174,28 +132,28 @@ static int history_add(struct meta *m, int64_t repo, const struct feed_entry *e)
                   "isn", repo, e->tag, META_HISTORY_MAX - 1);
 }
 
-int merge_tag(struct meta *m, int64_t repo, const struct feed_entry *e, struct digest *out_missing)
+int merge_tag(struct tx *tx, int64_t repo, const struct feed_entry *e, struct digest *out_missing)
 {
     struct register_value v = {entry_register_stamp(e), e->origin, e->epoch, e->digest};
     struct tag_here here = {0};
-    int rc = tag_read(&m->w, repo, e->tag, &here);
+    int rc = tag_read(tx, repo, e->tag, &here);
     bool wins = !rc && (!here.there || register_order(&v, &here.value) > 0);
-    if (wins && (rc = manifest_visible(&m->w, repo, &e->digest)) == ERR_NOTFOUND)
+    if (wins && (rc = manifest_visible(tx, repo, &e->digest)) == ERR_NOTFOUND)
         *out_missing = e->digest;
     if (!rc && wins)
         rc = db_run(
-            &m->w,
+            sqlite_tx_db(tx),
             "INSERT INTO tags(repo,tag,digest,stamp,origin,epoch) VALUES(?1,?2,?3,?4,?5,?6)"
             " ON CONFLICT(repo,tag) DO UPDATE SET digest=excluded.digest,stamp=excluded.stamp,"
             "origin=excluded.origin,epoch=excluded.epoch",
             "isdusu", repo, e->tag, &e->digest, v.stamp, e->origin, e->epoch);
     if (!rc)
-        rc = history_add(m, repo, e);
+        rc = history_add(tx, repo, e);
     if (!rc && wins)
-        rc = parked_tags_wake(m, e->registry, e->repository, e->tag);
+        rc = parked_tags_wake(tx, e->registry, e->repository, e->tag);
     if (!rc && wins && here.there && !digest_equal(&here.value.digest, &e->digest))
-        rc = presence_settle(m, repo, &here.value.digest);
+        rc = presence_settle(tx, repo, &here.value.digest);
     if (!rc)
-        m->notify = true;
+        tx->notify = true;
     return rc;
 }

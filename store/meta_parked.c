@@ -26,14 +26,14 @@ struct park {
     const char *why;
 };
 
-static int park_run(struct meta *m, void *arg)
+static int park_run(struct tx *tx, void *arg)
 {
     const struct park *p = arg;
     int rc = db_run(
-        &m->w,
+        sqlite_tx_db(tx),
         "UPDATE jobs SET due_ms=?2,waiting=0,room=?3,error=?4,grade=?5,failed_ms=?6 WHERE id=?1",
         "iiusni", p->id, INT64_MAX, p->room, p->why, p->grade, clock_mono_ms());
-    if (!rc && sqlite3_changes(m->w.h) == 0)
+    if (!rc && sqlite3_changes(sqlite_tx_db(tx)->h) == 0)
         return ERR_NOTFOUND;
     return rc;
 }
@@ -43,18 +43,18 @@ int meta_job_park(struct meta *m, int64_t id, uint64_t room, int grade, const ch
     struct park p = {.id = id, .room = room ? room : 1, .grade = grade, .why = why};
     if (p.room > INT64_MAX)
         p.room = INT64_MAX;
-    return writer_submit(m, park_run, &p, false);
+    return meta_write(m, park_run, &p, false);
 }
 
-static int fits_run(struct meta *m, void *arg)
+static int fits_run(struct tx *tx, void *arg)
 {
-    return db_run(&m->w, "UPDATE jobs SET room=0,error=NULL,grade=0 WHERE id=?1", "i",
+    return db_run(sqlite_tx_db(tx), "UPDATE jobs SET room=0,error=NULL,grade=0 WHERE id=?1", "i",
                   *(const int64_t *)arg);
 }
 
 int meta_job_fits(struct meta *m, int64_t id)
 {
-    return writer_submit(m, fits_run, &id, false);
+    return meta_write(m, fits_run, &id, false);
 }
 
 // --- back among those that are due ---
@@ -67,17 +67,17 @@ struct unpark {
 };
 
 // The oldest first, as many as fit together.
-static int fitting_find(struct db *d, struct unpark *u)
+static int fitting_find(struct tx *tx, struct unpark *u)
 {
     sqlite3_stmt *st;
     uint64_t left = INT64_MAX;
     if (u->room < INT64_MAX)
         left = u->room;
     int rc = db_start(
-        d, &st,
+        sqlite_tx_db(tx), &st,
         "SELECT id,room FROM jobs WHERE room BETWEEN 1 AND ?1 AND due_ms=?2 ORDER BY id LIMIT ?3",
         "uin", left, INT64_MAX, LOOKS_MAX);
-    while (!rc && u->n < FITTING_MAX && (rc = db_step(d, st)) == 1) {
+    while (!rc && u->n < FITTING_MAX && (rc = db_step(sqlite_tx_db(tx), st)) == 1) {
         uint64_t room = (uint64_t)sqlite3_column_int64(st, 1);
         rc = 0;
         if (room > left)
@@ -92,15 +92,15 @@ static int fitting_find(struct db *d, struct unpark *u)
 
 // Those that nobody looked at for a while: what they lacked may have come another way, so that they
 // need less.
-static int stale_find(struct db *d, struct unpark *u)
+static int stale_find(struct tx *tx, struct unpark *u)
 {
     sqlite3_stmt *st;
     size_t most = u->n + STALE_MAX;
-    int rc = db_start(d, &st,
+    int rc = db_start(sqlite_tx_db(tx), &st,
                       "SELECT id FROM jobs WHERE room>0 AND due_ms=?1 AND failed_ms<=?2 ORDER BY "
                       "failed_ms LIMIT ?3",
                       "iin", INT64_MAX, u->stale_ms, STALE_MAX);
-    while (!rc && u->n < most && (rc = db_step(d, st)) == 1) {
+    while (!rc && u->n < most && (rc = db_step(sqlite_tx_db(tx), st)) == 1) {
         u->ids[u->n++] = sqlite3_column_int64(st, 0);
         rc = 0;
     }
@@ -109,49 +109,50 @@ static int stale_find(struct db *d, struct unpark *u)
     return rc;
 }
 
-static int unpark_run(struct meta *m, void *arg)
+static int unpark_run(struct tx *tx, void *arg)
 {
     const struct unpark *u = arg;
     int rc = 0;
     for (size_t i = 0; !rc && i < u->n; i++)
-        rc = db_run(&m->w, "UPDATE jobs SET due_ms=0 WHERE id=?1 AND room>0", "i", u->ids[i]);
+        rc = db_run(sqlite_tx_db(tx), "UPDATE jobs SET due_ms=0 WHERE id=?1 AND room>0", "i",
+                    u->ids[i]);
     return rc;
 }
 
 int meta_jobs_unpark(struct meta *m, uint64_t room, int64_t stale_mono_ms, size_t *out_n)
 {
     struct unpark u = {.room = room, .stale_ms = stale_mono_ms};
-    struct db *d;
-    int rc = reader_take(m, &d);
+    struct tx *tx;
+    int rc = backend_read(m->b, &tx);
     if (rc)
         return rc;
     if (room)
-        rc = fitting_find(d, &u);
+        rc = fitting_find(tx, &u);
     else
         rc = 0;
     if (!rc)
-        rc = stale_find(d, &u);
-    reader_give(m, d);
+        rc = stale_find(tx, &u);
+    tx_end(tx);
     if (!rc && u.n)
-        rc = writer_submit(m, unpark_run, &u, false);
+        rc = meta_write(m, unpark_run, &u, false);
     if (!rc)
         *out_n = u.n;
     return rc;
 }
 
-int parked_wake(struct meta *m, const char *registry, const char *repository)
+int parked_wake(struct tx *tx, const char *registry, const char *repository)
 {
-    return db_run(&m->w,
+    return db_run(sqlite_tx_db(tx),
                   "UPDATE jobs SET due_ms=0 WHERE id IN (SELECT id FROM jobs WHERE registry=?1 AND "
                   "repository=?2 AND"
                   " room>0 AND due_ms=?3 ORDER BY failed_ms LIMIT ?4)",
                   "ssin", registry, repository, INT64_MAX, STALE_MAX);
 }
 
-int parked_tags_wake(struct meta *m, const char *registry, const char *repository, const char *tag)
+int parked_tags_wake(struct tx *tx, const char *registry, const char *repository, const char *tag)
 {
     return db_run(
-        &m->w,
+        sqlite_tx_db(tx),
         "UPDATE jobs SET due_ms=0,waiting=0 WHERE registry=?1 AND repository=?2 AND waiting=1 AND"
         " EXISTS(SELECT 1 FROM jobs p WHERE p.registry=?1 AND p.repository=?2 AND p.room>0) AND"
         " EXISTS(SELECT 1 FROM feed f WHERE f.id=jobs.id AND f.kind=?3 AND f.tag=?4)",
@@ -162,21 +163,21 @@ int parked_tags_wake(struct meta *m, const char *registry, const char *repositor
 
 int meta_parked(struct meta *m, struct arena *a, struct parked **out, size_t *out_n)
 {
-    struct db *d;
+    struct tx *tx;
     sqlite3_stmt *st;
     size_t n = 0;
     struct parked *list = arena_array(a, TOPOLOGY_MAX_REGIONS, sizeof *list);
     int rc = ERR_NOMEM;
     if (list)
-        rc = reader_take(m, &d);
+        rc = backend_read(m->b, &tx);
     if (rc)
         return rc;
     rc = db_start(
-        d, &st,
+        sqlite_tx_db(tx), &st,
         "SELECT origin,count(*),total(room),min(room) FROM jobs INDEXED BY jobs_parked_of WHERE"
         " room>0 GROUP BY origin",
         "");
-    while (!rc && n < TOPOLOGY_MAX_REGIONS && (rc = db_step(d, st)) == 1) {
+    while (!rc && n < TOPOLOGY_MAX_REGIONS && (rc = db_step(sqlite_tx_db(tx), st)) == 1) {
         list[n].n = (uint64_t)sqlite3_column_int64(st, 1);
         list[n].bytes = (uint64_t)sqlite3_column_double(st, 2);
         list[n].least = (uint64_t)sqlite3_column_int64(st, 3);
@@ -185,7 +186,7 @@ int meta_parked(struct meta *m, struct arena *a, struct parked **out, size_t *ou
     }
     if (!rc)
         db_end(st);
-    reader_give(m, d);
+    tx_end(tx);
     if (rc)
         return rc;
     *out = list;
@@ -196,13 +197,13 @@ int meta_parked(struct meta *m, struct arena *a, struct parked **out, size_t *ou
 int meta_parked_for(struct meta *m, const char *registry, const char *repository,
                     const struct digest *d, uint64_t *out_room)
 {
-    struct db *db;
+    struct tx *tx;
     sqlite3_stmt *st;
-    int rc = reader_take(m, &db);
+    int rc = backend_read(m->b, &tx);
     if (rc)
         return rc;
     rc = db_find(
-        db, &st,
+        sqlite_tx_db(tx), &st,
         "SELECT max(room) FROM jobs WHERE registry=?1 AND repository=?2 AND room>0 AND "
         "EXISTS(SELECT 1 FROM"
         " feed f JOIN jobs j ON j.id=f.id WHERE f.registry=?1 AND f.repository=?2 AND f.digest=?3)",
@@ -216,6 +217,6 @@ int meta_parked_for(struct meta *m, const char *registry, const char *repository
             rc = 0;
         db_end(st);
     }
-    reader_give(m, db);
+    tx_end(tx);
     return rc;
 }

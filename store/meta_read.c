@@ -28,13 +28,13 @@ int meta_manifest_get(struct meta *m, const char *registry, const char *reposito
 {
     if (!tag == !digest)
         return ERR_INVAL;
-    struct db *d;
-    int rc = reader_take(m, &d);
+    struct tx *tx;
+    int rc = backend_read(m->b, &tx);
     if (rc)
         return rc;
     sqlite3_stmt *st;
     if (tag)
-        rc = db_find(d, &st,
+        rc = db_find(sqlite_tx_db(tx), &st,
                      "SELECT m.digest,m.media_type,m.content,t.stamp,t.origin,t.epoch FROM "
                      "repositories r JOIN tags t "
                      "ON t.repo=r.id"
@@ -43,7 +43,7 @@ int meta_manifest_get(struct meta *m, const char *registry, const char *reposito
                      "sss", registry, repository, tag);
     else
         rc = db_find(
-            d, &st,
+            sqlite_tx_db(tx), &st,
             "SELECT m.digest,m.media_type,m.content,m.stamp,m.origin,m.epoch FROM repositories r"
             " JOIN manifests m ON m.repo=r.id WHERE r.registry=?1 AND r.name=?2 AND m.digest=?3",
             "ssd", registry, repository, digest);
@@ -51,23 +51,23 @@ int meta_manifest_get(struct meta *m, const char *registry, const char *reposito
         rc = manifest_row_read(st, a, out);
         db_end(st);
     }
-    reader_give(m, d);
+    tx_end(tx);
     return rc;
 }
 
 // A repository's row is made with its first link or manifest and stays.
 bool meta_repository_exists(struct meta *m, const char *registry, const char *repository)
 {
-    struct db *d;
+    struct tx *tx;
     int64_t id;
-    if (reader_take(m, &d))
+    if (backend_read(m->b, &tx))
         return false;
-    int rc = repo_find(d, registry, repository, &id);
-    reader_give(m, d);
+    int rc = repo_find(tx, registry, repository, &id);
+    tx_end(tx);
     return rc == 0;
 }
 
-static int names_read(struct db *d, sqlite3_stmt *st, size_t max, struct arena *a,
+static int names_read(struct tx *tx, sqlite3_stmt *st, size_t max, struct arena *a,
                       const char ***out, size_t *out_n)
 {
     size_t n = 0, cap = max < 64 ? max + 1 : 64;
@@ -77,7 +77,7 @@ static int names_read(struct db *d, sqlite3_stmt *st, size_t max, struct arena *
         rc = 0;
     if (rc)
         db_end(st);
-    while (!rc && (rc = db_step(d, st)) == 1) {
+    while (!rc && (rc = db_step(sqlite_tx_db(tx), st)) == 1) {
         rc = 0;
         if (n == cap) { // the old array stays behind in the arena: at most as much again
             const char **more = arena_array(a, cap * 2, sizeof *more);
@@ -107,19 +107,20 @@ static int names_read(struct db *d, sqlite3_stmt *st, size_t max, struct arena *
 int meta_tags_list(struct meta *m, const char *registry, const char *repository, const char *after,
                    size_t max, struct arena *a, const char ***out, size_t *out_n)
 {
-    struct db *d;
-    int rc = reader_take(m, &d);
+    struct tx *tx;
+    int rc = backend_read(m->b, &tx);
     if (rc)
         return rc;
     int64_t repo;
     sqlite3_stmt *st;
-    rc = repo_find(d, registry, repository, &repo);
+    rc = repo_find(tx, registry, repository, &repo);
     if (!rc)
-        rc = db_start(d, &st, "SELECT tag FROM tags WHERE repo=?1 AND tag>?2 ORDER BY tag LIMIT ?3",
-                      "isi", repo, after ? after : "", max > INT64_MAX ? INT64_MAX : (int64_t)max);
+        rc = db_start(sqlite_tx_db(tx), &st,
+                      "SELECT tag FROM tags WHERE repo=?1 AND tag>?2 ORDER BY tag LIMIT ?3", "isi",
+                      repo, after ? after : "", max > INT64_MAX ? INT64_MAX : (int64_t)max);
     if (!rc)
-        rc = names_read(d, st, max, a, out, out_n);
-    reader_give(m, d);
+        rc = names_read(tx, st, max, a, out, out_n);
+    tx_end(tx);
     return rc;
 }
 
@@ -127,22 +128,22 @@ int meta_tags_list(struct meta *m, const char *registry, const char *repository,
 int meta_repositories_list(struct meta *m, const char *registry, const char *after, size_t max,
                            struct arena *a, const char ***out, size_t *out_n)
 {
-    struct db *d;
-    int rc = reader_take(m, &d);
+    struct tx *tx;
+    int rc = backend_read(m->b, &tx);
     if (rc)
         return rc;
     sqlite3_stmt *st;
-    rc = db_start(d, &st,
+    rc = db_start(sqlite_tx_db(tx), &st,
                   "SELECT name FROM repositories r WHERE registry=?1 AND name>?2"
                   " AND EXISTS(SELECT 1 FROM manifests WHERE repo=r.id) ORDER BY name LIMIT ?3",
                   "ssi", registry, after ? after : "", max > INT64_MAX ? INT64_MAX : (int64_t)max);
     if (!rc)
-        rc = names_read(d, st, max, a, out, out_n);
-    reader_give(m, d);
+        rc = names_read(tx, st, max, a, out, out_n);
+    tx_end(tx);
     return rc;
 }
 
-static int history_read(struct db *d, sqlite3_stmt *st, size_t max, struct arena *a,
+static int history_read(struct tx *tx, sqlite3_stmt *st, size_t max, struct arena *a,
                         struct tag_version **out, size_t *out_n)
 {
     size_t n = 0;
@@ -152,7 +153,7 @@ static int history_read(struct db *d, sqlite3_stmt *st, size_t max, struct arena
         rc = 0;
     if (rc)
         db_end(st);
-    while (!rc && (rc = db_step(d, st)) == 1) {
+    while (!rc && (rc = db_step(sqlite_tx_db(tx), st)) == 1) {
         v[n].stamp = (uint64_t)sqlite3_column_int64(st, 1);
         v[n].epoch = (uint64_t)sqlite3_column_int64(st, 3);
         rc = db_digest(st, 0, &v[n].digest);
@@ -176,22 +177,22 @@ static int history_read(struct db *d, sqlite3_stmt *st, size_t max, struct arena
 int meta_tag_history(struct meta *m, const char *registry, const char *repository, const char *tag,
                      size_t max, struct arena *a, struct tag_version **out, size_t *out_n)
 {
-    struct db *d;
-    int rc = reader_take(m, &d);
+    struct tx *tx;
+    int rc = backend_read(m->b, &tx);
     if (rc)
         return rc;
     sqlite3_stmt *st;
     if (max > 10000)
         max = 10000;
     rc = db_start(
-        d, &st,
+        sqlite_tx_db(tx), &st,
         "SELECT h.digest,h.stamp,h.origin,h.epoch FROM repositories r JOIN tags t ON t.repo=r.id"
         " JOIN tag_history h ON h.repo=r.id AND h.tag=t.tag WHERE r.registry=?1 AND r.name=?2 AND "
         "t.tag=?3"
         " ORDER BY " REGISTER_HIGHEST_FIRST("h.") " LIMIT ?4",
         "sssi", registry, repository, tag, (int64_t)max);
     if (!rc)
-        rc = history_read(d, st, max, a, out, out_n);
-    reader_give(m, d);
+        rc = history_read(tx, st, max, a, out, out_n);
+    tx_end(tx);
     return rc;
 }

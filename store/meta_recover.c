@@ -14,6 +14,7 @@
 #include <string.h>
 
 struct batch {
+    struct meta *m;
     const struct feed_entry *entries;
     size_t n;
     // per entry: to be announced again
@@ -23,11 +24,11 @@ struct batch {
     uint64_t at_least, epoch;
 };
 
-int manifest_merge_alone(struct meta *m, int64_t repo, const struct feed_entry *e)
+int manifest_merge_alone(struct tx *tx, int64_t repo, const struct feed_entry *e)
 {
     struct digest missing;
-    if (manifest_visible(&m->w, repo, &e->digest) == 0)
-        return merge_manifest(m, repo, e, (struct bytes){0}, NULL, 0, &missing);
+    if (manifest_visible(tx, repo, &e->digest) == 0)
+        return merge_manifest(tx, repo, e, (struct bytes){0}, NULL, 0, &missing);
     if (!e->content.n)
         return ERR_NOTFOUND;
     struct arena a;
@@ -43,63 +44,92 @@ int manifest_merge_alone(struct meta *m, int64_t repo, const struct feed_entry *
     if (rc && rc != ERR_NOMEM)
         rc = ERR_NOTFOUND;
     if (!rc)
-        rc = merge_manifest(m, repo, e, e->content, man.refs, man.n_refs, &missing);
+        rc = merge_manifest(tx, repo, e, e->content, man.refs, man.n_refs, &missing);
     arena_done(&a);
     return rc;
 }
 
-// Applies an entry of the log, or leaves a job. A savepoint of its own: a try that fails half-way
-// leaves nothing.
-static int apply_or_job(struct meta *m, int64_t id, const struct feed_entry *e)
+struct attempt { // an entry of the log that is to be applied
+    int64_t id;
+    const struct feed_entry *e;
+};
+
+static int apply_try(struct tx *tx, void *arg)
 {
-    const struct kind_rules *rules = kind_rules(e->kind);
+    const struct attempt *t = arg;
+    const struct kind_rules *rules = kind_rules(t->e->kind);
     int64_t repo;
     if (!rules)
         return ERR_UNSUPPORTED;
-    int rc = db_exec(&m->w, "SAVEPOINT try");
+    int rc = repo_make(tx, t->e->registry, t->e->repository, &repo);
     if (rc)
         return rc;
-    rc = repo_make(m, e->registry, e->repository, &repo);
-    if (!rc)
-        rc = rules->merge_alone(m, repo, e);
-    if (rc == ERR_NOTFOUND) {
-        rc = db_exec(&m->w, "ROLLBACK TO try");
-        if (!rc)
-            rc = job_add(m, id, e);
-        m->notify = true;
-    } else if (!rc) {
-        rc = db_run(&m->w, "UPDATE feed SET content=NULL WHERE id=?1 AND content IS NOT NULL", "i",
-                    id);
-    }
+    rc = rules->merge_alone(tx, repo, t->e);
     if (rc)
         return rc;
-    return db_exec(&m->w, "RELEASE try");
+    return db_run(sqlite_tx_db(tx),
+                  "UPDATE feed SET content=NULL WHERE id=?1 AND content IS NOT NULL", "i", t->id);
+}
+
+// Applies an entry of the log, or leaves a job: a try that fails half-way leaves nothing.
+static int apply_or_job(struct tx *tx, int64_t id, const struct feed_entry *e)
+{
+    struct attempt t = {id, e};
+    int rc = tx_attempt(tx, apply_try, &t);
+    if (rc != ERR_NOTFOUND)
+        return rc;
+    tx->notify = true;
+    return job_add(tx, id, e);
 }
 
 // The next own entry goes into an epoch past this one and past all that were used here.
-int epoch_move(struct meta *m, uint64_t at_least)
+int epoch_move(struct tx *tx, uint64_t at_least)
 {
-    uint64_t epoch;
-    if (m->epoch > m->own.epoch)
-        epoch = m->epoch;
-    else
-        epoch = m->own.epoch;
-    epoch = (epoch > at_least ? epoch : at_least) + 1;
-    if (epoch > INT64_MAX || epoch == 0)
+    struct own_head own;
+    int rc = own_lock(tx, &own);
+    if (rc)
+        return rc;
+    uint64_t epoch = own.epoch;
+    if (epoch < own.last.epoch)
+        epoch = own.last.epoch;
+    if (epoch < at_least)
+        epoch = at_least;
+    if (epoch >= INT64_MAX)
         return ERR_RANGE;
-    int rc = state_set(&m->w, "epoch", epoch);
-    if (!rc)
-        m->epoch = epoch;
-    return rc;
+    own.epoch = epoch + 1;
+    return own_set(tx, &own);
+}
+
+// 9: of a recovered entry, which is not of the future (recover_run).
+static int clock_raise(struct tx *tx, uint64_t stamp)
+{
+    struct own_head own;
+    int rc = own_lock(tx, &own);
+    if (rc)
+        return rc;
+    if (stamp <= own.stamp)
+        return 0;
+    own.stamp = stamp;
+    return own_set(tx, &own);
+}
+
+static int epoch_read(struct tx *tx, uint64_t *out)
+{
+    struct own_head own;
+    int rc = own_lock(tx, &own);
+    if (rc)
+        return rc;
+    *out = own.epoch;
+    return 0;
 }
 
 // A restating entry that was itself only just put back, in a closed epoch, tells nobody anything.
-static int restated_before(struct db *d, const struct feed_entry *e, int64_t last_id,
+static int restated_before(struct tx *tx, const struct feed_entry *e, int64_t last_id,
                            uint64_t epoch)
 {
     uint64_t stamp = entry_register_stamp(e);
     sqlite3_stmt *st;
-    int rc = db_find(d, &st,
+    int rc = db_find(sqlite_tx_db(tx), &st,
                      "SELECT 1 FROM feed WHERE restates=?1 AND restates>0 AND origin=?2 AND "
                      "kind=?3 AND registry=?4 AND"
                      " repository=?5 AND tag=?6 AND digest=?7 AND (id<=?8 OR epoch>=?9)",
@@ -112,40 +142,40 @@ static int restated_before(struct db *d, const struct feed_entry *e, int64_t las
 
 // Puts the entry back in its place. Where another stands by now, it is announced again, and from an
 // epoch in which no peer can have read what is minted next.
-static int recover_one(struct meta *m, const struct feed_entry *e, struct recovered *out,
+static int recover_one(struct tx *tx, const struct feed_entry *e, struct recovered *out,
                        bool *out_again)
 {
     int64_t id;
-    int rc = entry_is_void(&m->w, e);
+    int rc = entry_is_void(tx, e);
     if (rc != ERR_NOTFOUND)
         return rc;
-    rc = feed_held(&m->w, e, &id);
+    rc = log_held(tx, e, &id);
     if (rc == 0)
         return 0;
     if (rc == ERR_CONFLICT) {
+        uint64_t epoch = 0;
         *out_again = true;
-        if (e->epoch < m->epoch)
-            return 0;
-        return epoch_move(m, e->epoch);
+        rc = epoch_read(tx, &epoch);
+        if (rc || e->epoch < epoch)
+            return rc;
+        return epoch_move(tx, e->epoch);
     }
     if (rc != ERR_NOTFOUND)
         return rc;
-    rc = feed_insert(m, e, e->content, &id);
+    rc = log_append(tx, e, e->content, &id);
     if (!rc)
-        rc = apply_or_job(m, id, e);
-    if (!rc && e->stamp > m->hlc.last) { // 9: not of the future, see recover_run
-        m->hlc.last = e->stamp;
-        rc = state_set(&m->w, "hlc", e->stamp);
-    }
+        rc = apply_or_job(tx, id, e);
+    if (!rc)
+        rc = clock_raise(tx, e->stamp);
     out->n_put_back += !rc;
     *out_again = true;
     return rc;
 }
 
-static int last_id_read(struct meta *m, int64_t *out)
+static int last_id_read(struct tx *tx, int64_t *out)
 {
     sqlite3_stmt *st;
-    int rc = db_find(&m->w, &st, "SELECT coalesce(max(id),0) FROM feed", "");
+    int rc = db_find(sqlite_tx_db(tx), &st, "SELECT coalesce(max(id),0) FROM feed", "");
     if (rc)
         return rc;
     *out = sqlite3_column_int64(st, 0);
@@ -153,30 +183,36 @@ static int last_id_read(struct meta *m, int64_t *out)
     return 0;
 }
 
-static int restate_one(struct meta *m, const struct feed_entry *e, int64_t last_id,
+static int restate_one(struct meta *m, struct tx *tx, const struct feed_entry *e, int64_t last_id,
                        struct recovered *out)
 {
-    uint64_t stamp = entry_register_stamp(e);
-    int rc = restated_before(&m->w, e, last_id, m->epoch);
+    uint64_t stamp = entry_register_stamp(e), epoch = 0;
+    int rc = epoch_read(tx, &epoch);
+    if (rc)
+        return rc;
+    rc = restated_before(tx, e, last_id, epoch);
     if (rc != ERR_NOTFOUND)
         return rc;
     struct feed_entry again = *e;
     int64_t id;
     again.restates = stamp;
-    rc = feed_mint(m, stamp, e->content, &again, &id);
+    rc = feed_mint(m, tx, stamp, e->content, &again, &id);
     if (!rc)
-        rc = apply_or_job(m, id, &again);
+        rc = apply_or_job(tx, id, &again);
     out->n_restated += !rc;
     return rc;
 }
 
 // Both in one transaction: an entry of a closed epoch that is in the log has been announced,
 // whenever the power fails.
-static int recover_run(struct meta *m, void *arg)
+static int recover_run(struct tx *tx, void *arg)
 {
     struct batch *b = arg;
     int64_t last_id = 0;
-    uint64_t limit = meta_stamp_limit(m);
+    uint64_t limit = meta_stamp_limit(b->m), epoch = 0;
+    b->result = (struct recovered){0};
+    for (size_t i = 0; i < b->n; i++)
+        b->again[i] = false;
     for (size_t i = 0; i < b->n; i++) { // 9: judged as if another region had written them
         if (b->entries[i].stamp > limit)
             return ERR_AHEAD;
@@ -185,15 +221,17 @@ static int recover_run(struct meta *m, void *arg)
     }
     int rc = 0;
     if (b->n)
-        rc = last_id_read(m, &last_id);
+        rc = last_id_read(tx, &last_id);
     for (size_t i = 0; !rc && i < b->n; i++)
-        rc = recover_one(m, &b->entries[i], &b->result, &b->again[i]);
+        rc = recover_one(tx, &b->entries[i], &b->result, &b->again[i]);
     if (!rc)
-        rc = feed_own_load(m); // what is minted now follows what was put back
+        rc = own_reload(tx); // what is minted now follows what was put back
+    if (!rc)
+        rc = epoch_read(tx, &epoch);
     for (size_t i = 0; !rc && i < b->n; i++)
-        if (b->again[i] && b->entries[i].epoch < m->epoch)
-            rc = restate_one(m, &b->entries[i], last_id, &b->result);
-    b->result.epoch = m->epoch;
+        if (b->again[i] && b->entries[i].epoch < epoch)
+            rc = restate_one(b->m, tx, &b->entries[i], last_id, &b->result);
+    b->result.epoch = epoch;
     return rc;
 }
 
@@ -208,43 +246,44 @@ static bool all_own(struct meta *m, const struct feed_entry *entries, size_t n)
 int meta_recover(struct meta *m, const struct feed_entry *entries, size_t n, struct recovered *out)
 {
     AUTO_FREE bool *again = mem_zalloc_array(n ? n : 1, sizeof *again);
-    struct batch b = {.entries = entries, .n = n, .again = again};
+    struct batch b = {.m = m, .entries = entries, .n = n, .again = again};
     if (!again)
         return ERR_NOMEM;
     if (!all_own(m, entries, n))
         return ERR_INVAL;
-    int rc = writer_submit(m, recover_run, &b, false);
+    int rc = meta_write(m, recover_run, &b, false);
     if (!rc)
         *out = b.result;
     return rc;
 }
 
-static int epoch_run(struct meta *m, void *arg)
+static int epoch_run(struct tx *tx, void *arg)
 {
     struct batch *b = arg;
-    int rc = epoch_move(m, b->at_least);
-    b->epoch = m->epoch;
-    return rc;
+    int rc = epoch_move(tx, b->at_least);
+    if (rc)
+        return rc;
+    return epoch_read(tx, &b->epoch);
 }
 
 int meta_lost(struct meta *m, const struct feed_entry *e, bool *out)
 {
-    struct db *d;
+    struct tx *tx;
     int64_t id;
-    int rc = reader_take(m, &d);
+    int rc = backend_read(m->b, &tx);
     if (rc)
         return rc;
     bool lost = false;
-    rc = entry_is_void(d, e);
+    rc = entry_is_void(tx, e);
     if (rc == ERR_NOTFOUND)
-        rc = feed_held(d, e, &id);
+        rc = log_held(tx, e, &id);
     if (rc == ERR_CONFLICT)
-        rc = restated_before(d, e, INT64_MAX, 0);
+        rc = restated_before(tx, e, INT64_MAX, 0);
     if (rc == ERR_NOTFOUND) {
         lost = true;
         rc = 0;
     }
-    reader_give(m, d);
+    tx_end(tx);
     if (!rc)
         *out = lost;
     return rc;
@@ -253,7 +292,7 @@ int meta_lost(struct meta *m, const struct feed_entry *e, bool *out)
 int meta_epoch_begin(struct meta *m, uint64_t at_least, uint64_t *out_epoch)
 {
     struct batch b = {.at_least = at_least};
-    int rc = writer_submit(m, epoch_run, &b, false);
+    int rc = meta_write(m, epoch_run, &b, false);
     if (!rc)
         *out_epoch = b.epoch;
     return rc;

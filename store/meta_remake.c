@@ -20,11 +20,11 @@
 
 // --- a manifest's presence ---
 
-static int reached(struct meta *m, int64_t repo, const struct digest *digest)
+static int reached(struct tx *tx, int64_t repo, const struct digest *digest)
 {
     sqlite3_stmt *st;
     int rc = db_find(
-        &m->w, &st,
+        sqlite_tx_db(tx), &st,
         "SELECT 1 FROM tags WHERE repo=?1 AND digest=?2 UNION ALL"
         " SELECT 1 FROM manifest_refs r JOIN manifests p ON p.repo=r.repo AND p.digest=r.parent"
         "  WHERE r.repo=?1 AND r.child=?2 AND r.kind=?3",
@@ -34,11 +34,12 @@ static int reached(struct meta *m, int64_t repo, const struct digest *digest)
     return rc;
 }
 
-static int unasserted(struct meta *m, int64_t repo, const struct digest *digest)
+static int unasserted(struct tx *tx, int64_t repo, const struct digest *digest)
 {
     sqlite3_stmt *st;
-    int rc = db_find(&m->w, &st, "SELECT 1 FROM manifests WHERE repo=?1 AND digest=?2 AND stamp=0",
-                     "id", repo, digest);
+    int rc = db_find(sqlite_tx_db(tx), &st,
+                     "SELECT 1 FROM manifests WHERE repo=?1 AND digest=?2 AND stamp=0", "id", repo,
+                     digest);
     if (!rc)
         db_end(st);
     return rc;
@@ -68,14 +69,13 @@ static int digests_add(struct digests *l, const struct digest *d)
     return 0;
 }
 
-static int children_add(struct meta *m, int64_t repo, const struct digest *parent,
-                        struct digests *l)
+static int children_add(struct tx *tx, int64_t repo, const struct digest *parent, struct digests *l)
 {
     sqlite3_stmt *st;
-    int rc = db_start(&m->w, &st,
+    int rc = db_start(sqlite_tx_db(tx), &st,
                       "SELECT child FROM manifest_refs WHERE repo=?1 AND parent=?2 AND kind=?3",
                       "idn", repo, parent, (int)REF_MANIFEST);
-    while (!rc && (rc = db_step(&m->w, st)) == 1) {
+    while (!rc && (rc = db_step(sqlite_tx_db(tx), st)) == 1) {
         struct digest d;
         rc = db_digest(st, 0, &d);
         if (!rc)
@@ -86,19 +86,20 @@ static int children_add(struct meta *m, int64_t repo, const struct digest *paren
     return rc;
 }
 
-static int manifest_remove(struct meta *m, int64_t repo, const struct digest *digest)
+static int manifest_remove(struct tx *tx, int64_t repo, const struct digest *digest)
 {
-    int rc = db_run(&m->w, "DELETE FROM manifests WHERE repo=?1 AND digest=?2", "id", repo, digest);
+    int rc = db_run(sqlite_tx_db(tx), "DELETE FROM manifests WHERE repo=?1 AND digest=?2", "id",
+                    repo, digest);
     if (!rc)
-        rc = db_run(&m->w, "DELETE FROM manifest_refs WHERE repo=?1 AND parent=?2", "id", repo,
-                    digest);
-    m->notify = true;
+        rc = db_run(sqlite_tx_db(tx), "DELETE FROM manifest_refs WHERE repo=?1 AND parent=?2", "id",
+                    repo, digest);
+    tx->notify = true;
     return rc;
 }
 
-int presence_settle(struct meta *m, int64_t repo, const struct digest *digest)
+int presence_settle(struct tx *tx, int64_t repo, const struct digest *digest)
 {
-    int rc = unasserted(m, repo, digest);
+    int rc = unasserted(tx, repo, digest);
     if (rc) {
         if (rc == ERR_NOTFOUND) // as a rule
             return 0;
@@ -110,33 +111,33 @@ int presence_settle(struct meta *m, int64_t repo, const struct digest *digest)
     rc = digests_add(&l, digest);
     for (size_t i = 0; !rc && i < l.n; i++) {
         struct digest d = l.list[i];
-        rc = unasserted(m, repo, &d);
+        rc = unasserted(tx, repo, &d);
         bool may_go = rc == 0;
         if (may_go)
-            rc = reached(m, repo, &d);
+            rc = reached(tx, repo, &d);
         bool goes = may_go && rc == ERR_NOTFOUND;
         if (rc == ERR_NOTFOUND)
             rc = 0;
         if (!rc && goes)
-            rc = children_add(m, repo, &d, &l); // they may have hung on it alone
+            rc = children_add(tx, repo, &d, &l); // they may have hung on it alone
         if (!rc && goes)
-            rc = manifest_remove(m, repo, &d);
+            rc = manifest_remove(tx, repo, &d);
     }
     arena_done(&a);
     return rc;
 }
 
-int presence_remake(struct meta *m, int64_t repo, const char *registry, const char *repository,
+int presence_remake(struct tx *tx, int64_t repo, const char *registry, const char *repository,
                     const struct digest *digest)
 {
     // Without an assertion: no value, below all. It stays for as long as a tag or an index leads to
     // it.
-    int rc =
-        db_run(&m->w, "UPDATE manifests SET stamp=0,origin='',epoch=0 WHERE repo=?1 AND digest=?2",
-               "id", repo, digest);
+    int rc = db_run(sqlite_tx_db(tx),
+                    "UPDATE manifests SET stamp=0,origin='',epoch=0 WHERE repo=?1 AND digest=?2",
+                    "id", repo, digest);
     if (!rc)
         rc = db_run(
-            &m->w,
+            sqlite_tx_db(tx),
             "UPDATE manifests SET "
             "(stamp,origin,epoch,media_type)=(best.s,best.origin,best.epoch,best.media_type) FROM"
             " (SELECT " FEED_REGISTER_STAMP
@@ -144,21 +145,22 @@ int presence_remake(struct meta *m, int64_t repo, const char *registry, const ch
             "  f.repository=?4 AND f.kind=?5 AND f.tag='' AND f.digest=?2 AND " COUNTS
             "  ORDER BY 1 DESC,2 DESC,3 DESC,4 DESC LIMIT 1) best WHERE repo=?1 AND digest=?2",
             "idssn", repo, digest, registry, repository, (int)ENTRY_MANIFEST);
-    m->notify = true;
+    tx->notify = true;
     if (rc)
         return rc;
-    return presence_settle(m, repo, digest);
+    return presence_settle(tx, repo, digest);
 }
 
 // --- a tag ---
 
-static int history_remake(struct meta *m, int64_t repo, const char *registry,
-                          const char *repository, const char *tag)
+static int history_remake(struct tx *tx, int64_t repo, const char *registry, const char *repository,
+                          const char *tag)
 {
-    int rc = db_run(&m->w, "DELETE FROM tag_history WHERE repo=?1 AND tag=?2", "is", repo, tag);
+    int rc = db_run(sqlite_tx_db(tx), "DELETE FROM tag_history WHERE repo=?1 AND tag=?2", "is",
+                    repo, tag);
     if (rc)
         return rc;
-    return db_run(&m->w,
+    return db_run(sqlite_tx_db(tx),
                   "INSERT INTO tag_history(repo,tag,stamp,origin,digest,epoch)"
                   " SELECT ?1,?2," FEED_REGISTER_STAMP
                   " AS s,f.origin,f.digest,max(f.epoch) AS e FROM feed f WHERE"
@@ -169,11 +171,11 @@ static int history_remake(struct meta *m, int64_t repo, const char *registry,
 }
 
 // What lies above the value that is shown waits for its manifest, as when it was read.
-static int jobs_remake(struct meta *m, int64_t repo, const char *registry, const char *repository,
+static int jobs_remake(struct tx *tx, int64_t repo, const char *registry, const char *repository,
                        const char *tag)
 {
     return db_run(
-        &m->w,
+        sqlite_tx_db(tx),
         "INSERT OR IGNORE INTO jobs(id,origin,epoch,part,seq,stamp,registry,repository,due_ms)"
         " SELECT f.id,f.origin,f.epoch,f.part,f.seq,f.stamp,f.registry,f.repository,0 FROM feed f "
         "WHERE"
@@ -184,23 +186,23 @@ static int jobs_remake(struct meta *m, int64_t repo, const char *registry, const
         "isssn", repo, tag, registry, repository, (int)ENTRY_TAG);
 }
 
-int tag_remake(struct meta *m, int64_t repo, const char *registry, const char *repository,
+int tag_remake(struct tx *tx, int64_t repo, const char *registry, const char *repository,
                const char *tag)
 {
     sqlite3_stmt *st;
     struct digest was = {0};
-    int rc =
-        db_find(&m->w, &st, "SELECT digest FROM tags WHERE repo=?1 AND tag=?2", "is", repo, tag);
+    int rc = db_find(sqlite_tx_db(tx), &st, "SELECT digest FROM tags WHERE repo=?1 AND tag=?2",
+                     "is", repo, tag);
     if (!rc) {
         rc = db_digest(st, 0, &was);
         db_end(st);
     }
     if (!rc || rc == ERR_NOTFOUND)
-        rc = history_remake(m, repo, registry, repository, tag);
+        rc = history_remake(tx, repo, registry, repository, tag);
     if (!rc)
-        rc = db_run(&m->w, "DELETE FROM tags WHERE repo=?1 AND tag=?2", "is", repo, tag);
+        rc = db_run(sqlite_tx_db(tx), "DELETE FROM tags WHERE repo=?1 AND tag=?2", "is", repo, tag);
     if (!rc) // 2
-        rc = db_run(&m->w,
+        rc = db_run(sqlite_tx_db(tx),
                     "INSERT INTO tags(repo,tag,digest,stamp,origin,epoch)"
                     " SELECT repo,tag,digest,stamp,origin,epoch FROM tag_history h WHERE repo=?1 "
                     "AND tag=?2 AND"
@@ -208,9 +210,9 @@ int tag_remake(struct meta *m, int64_t repo, const char *registry, const char *r
                     "  ORDER BY " REGISTER_HIGHEST_FIRST("") " LIMIT 1",
                     "is", repo, tag);
     if (!rc)
-        rc = jobs_remake(m, repo, registry, repository, tag);
-    m->notify = true;
+        rc = jobs_remake(tx, repo, registry, repository, tag);
+    tx->notify = true;
     if (!rc && was.n)
-        return presence_settle(m, repo, &was);
+        return presence_settle(tx, repo, &was);
     return rc;
 }

@@ -22,17 +22,18 @@
 #include <string.h>
 
 struct repair {
+    struct meta *m;
     uint64_t limit;
     bool apply;
     struct arena *a;
     struct clock_repair *out;
 };
 
-static int log_is_void(struct db *d, const char *self, const struct feed_mark *mark)
+static int log_is_void(struct tx *tx, const char *self, const struct feed_mark *mark)
 {
     sqlite3_stmt *st;
     int rc = db_find(
-        d, &st,
+        sqlite_tx_db(tx), &st,
         "SELECT 1 FROM voided WHERE origin=?1 AND part=0 AND epoch=?2 AND seq=?3 AND hash=?4 AND"
         " reason='" VOID_MENDED "'",
         "suub", self, mark->epoch, mark->seq, (const void *)mark->hash, (size_t)ENTRY_HASH_BYTES);
@@ -44,17 +45,17 @@ static int log_is_void(struct db *d, const char *self, const struct feed_mark *m
 int meta_place_void(struct meta *m, const struct feed_mark *mark, struct feed_mark *out_after,
                     uint64_t *out_below)
 {
-    struct db *d;
+    struct tx *tx;
     sqlite3_stmt *st;
     struct feed_mark after = {0};
     if (mark->epoch >= INT64_MAX || mark->seq > INT64_MAX)
         return ERR_NOTFOUND;
-    int rc = reader_take(m, &d);
+    int rc = backend_read(m->b, &tx);
     if (rc)
         return rc;
-    rc = log_is_void(d, m->o.region, mark);
+    rc = log_is_void(tx, m->o.region, mark);
     if (!rc) {
-        rc = db_find(d, &st,
+        rc = db_find(sqlite_tx_db(tx), &st,
                      "SELECT epoch,part,seq,hash FROM feed WHERE origin=?1 AND part=0 AND "
                      "(epoch,seq)<(?2,?3)"
                      " ORDER BY epoch DESC,seq DESC LIMIT 1",
@@ -66,7 +67,7 @@ int meta_place_void(struct meta *m, const struct feed_mark *mark, struct feed_ma
             rc = 0; // nothing before it is left
         }
     }
-    reader_give(m, d);
+    tx_end(tx);
     if (rc)
         return rc;
     *out_after = after;
@@ -77,9 +78,9 @@ int meta_place_void(struct meta *m, const struct feed_mark *mark, struct feed_ma
 // --- which entries ---
 
 // Stamps go up within an epoch: from its first entry of the future on, all are.
-static int void_find(struct meta *m, const struct repair *r)
+static int void_find(struct tx *tx, const struct repair *r)
 {
-    return db_run(&m->w,
+    return db_run(sqlite_tx_db(tx),
                   "INSERT INTO void_ids SELECT f.id FROM feed f JOIN (SELECT "
                   "origin,part,epoch,min(seq) AS seq FROM feed"
                   " WHERE stamp>?1 OR restates>?1 GROUP BY origin,part,epoch) x"
@@ -88,16 +89,16 @@ static int void_find(struct meta *m, const struct repair *r)
 }
 
 // Registers that have such a stamp are looked at also where the log does not say why.
-static int touched_find(struct meta *m, const struct repair *r)
+static int touched_find(struct tx *tx, const struct repair *r)
 {
-    int rc = db_run(&m->w,
+    int rc = db_run(sqlite_tx_db(tx),
                     "INSERT OR IGNORE INTO void_tags SELECT h.repo,h.tag,t.digest,t.stamp,t.origin "
                     "FROM tag_history h"
                     " LEFT JOIN tags t ON t.repo=h.repo AND t.tag=h.tag WHERE h.stamp>?1",
                     "u", r->limit);
     if (rc)
         return rc;
-    return db_run(&m->w,
+    return db_run(sqlite_tx_db(tx),
                   "INSERT OR IGNORE INTO void_presence SELECT repo,digest,stamp,origin FROM "
                   "manifests WHERE stamp>?1",
                   "u", r->limit);
@@ -105,12 +106,13 @@ static int touched_find(struct meta *m, const struct repair *r)
 
 // --- our own log ---
 
-static int own_count(struct meta *m, size_t *out)
+static int own_count(struct tx *tx, size_t *out)
 {
     sqlite3_stmt *st;
-    int rc = db_find(
-        &m->w, &st, "SELECT count(*) FROM feed WHERE origin=?1 AND id IN (SELECT id FROM void_ids)",
-        "s", m->o.region);
+    int rc =
+        db_find(sqlite_tx_db(tx), &st,
+                "SELECT count(*) FROM feed WHERE origin=?1 AND id IN (SELECT id FROM void_ids)",
+                "s", tx->region);
     if (rc)
         return rc;
     *out = (size_t)sqlite3_column_int64(st, 0);
@@ -119,27 +121,30 @@ static int own_count(struct meta *m, size_t *out)
 }
 
 // The clock goes back to our last good entry, and the log goes on from it.
-static int own_go_back(struct meta *m)
+static int own_go_back(struct tx *tx)
 {
     sqlite3_stmt *st;
-    struct feed_mark last = {0};
-    int rc = db_find(
-        &m->w, &st,
+    struct own_head own;
+    int rc = own_lock(tx, &own);
+    if (rc)
+        return rc;
+    own.last = (struct feed_mark){0};
+    own.stamp = 0;
+    rc = db_find(
+        sqlite_tx_db(tx), &st,
         "SELECT epoch,part,seq,hash,(SELECT max(stamp) FROM feed WHERE origin=?1 AND id NOT IN "
         "(SELECT id FROM"
         " void_ids)) FROM feed WHERE origin=?1 AND part=0 AND id NOT IN (SELECT id FROM void_ids)"
         " ORDER BY epoch DESC,seq DESC LIMIT 1",
-        "s", m->o.region);
-    m->hlc.last = 0;
+        "s", tx->region);
     if (!rc) {
-        rc = mark_of_row(st, 0, &last);
-        m->hlc.last = (uint64_t)sqlite3_column_int64(st, 4);
+        rc = mark_of_row(st, 0, &own.last);
+        own.stamp = (uint64_t)sqlite3_column_int64(st, 4);
         db_end(st);
     }
     if (rc && rc != ERR_NOTFOUND)
         return rc;
-    m->own = last;
-    return state_set(&m->w, "hlc", m->hlc.last);
+    return own_set(tx, &own);
 }
 
 // --- what holds is announced again ---
@@ -192,10 +197,10 @@ struct again {
     struct feed_entry e;
 };
 
-static int again_next(struct meta *m, struct arena *a, struct again *g)
+static int again_next(struct tx *tx, struct arena *a, struct again *g)
 {
     sqlite3_stmt *st;
-    int rc = db_find(&m->w, &st,
+    int rc = db_find(sqlite_tx_db(tx), &st,
                      "SELECT " FEED_COLUMNS
                      ",g.low,g.prior FROM void_again g JOIN feed f ON f.id=g.id WHERE g.id>?1"
                      " ORDER BY g.id LIMIT 1",
@@ -210,11 +215,11 @@ static int again_next(struct meta *m, struct arena *a, struct again *g)
     return rc;
 }
 
-int tag_best_stamp(struct meta *m, int64_t repo, const char *tag, uint64_t limit, uint64_t *out)
+int tag_best_stamp(struct tx *tx, int64_t repo, const char *tag, uint64_t limit, uint64_t *out)
 {
     sqlite3_stmt *st;
     int rc = db_find(
-        &m->w, &st,
+        sqlite_tx_db(tx), &st,
         "SELECT coalesce(max(stamp),0) FROM tag_history WHERE repo=?1 AND tag=?2 AND stamp<=?3",
         "isu", repo, tag, limit);
     if (rc)
@@ -224,7 +229,7 @@ int tag_best_stamp(struct meta *m, int64_t repo, const char *tag, uint64_t limit
     return 0;
 }
 
-static int again_one(struct meta *m, struct repair *r, struct again *g)
+static int again_one(struct tx *tx, struct repair *r, struct again *g)
 {
     int64_t repo, id;
     struct feed_entry *e = &g->e;
@@ -232,7 +237,7 @@ static int again_one(struct meta *m, struct repair *r, struct again *g)
     uint64_t above = 0;
     if (!rules)
         return ERR_UNSUPPORTED;
-    int rc = repo_find(&m->w, e->registry, e->repository, &repo);
+    int rc = repo_find(tx, e->registry, e->repository, &repo);
     if (rc)
         return rc;
     e->restates = 0;
@@ -240,27 +245,27 @@ static int again_one(struct meta *m, struct repair *r, struct again *g)
     if (g->low)
         e->restates = above = g->prior + 1;
     else
-        rc = rules->again_above(m, repo, e, r->limit, &above);
+        rc = rules->again_above(tx, repo, e, r->limit, &above);
     if (!rc)
-        rc = feed_mint(m, above, (struct bytes){0}, e, &id);
+        rc = feed_mint(r->m, tx, above, (struct bytes){0}, e, &id);
     if (!rc)
-        rc = rules->again(m, repo, e);
+        rc = rules->again(tx, repo, e);
     r->out->n_again += !rc;
     return rc;
 }
 
-static int again_run(struct meta *m, struct repair *r)
+static int again_run(struct tx *tx, struct repair *r)
 {
     int rc = 0;
     for (size_t i = 0; !rc && i < ARRAY_LEN(again_steps); i++)
-        rc = db_exec(&m->w, again_steps[i]);
+        rc = db_exec(sqlite_tx_db(tx), again_steps[i]);
     struct again g = {0};
     while (!rc) {
         struct arena a;
         arena_init(&a, 0);
-        rc = again_next(m, &a, &g);
+        rc = again_next(tx, &a, &g);
         if (!rc)
-            rc = again_one(m, r, &g);
+            rc = again_one(tx, r, &g);
         else if (rc == ERR_NOTFOUND)
             rc = 1;
         arena_done(&a);
@@ -283,13 +288,13 @@ static int again_run(struct meta *m, struct repair *r)
 #define HAS_VOID \
     "EXISTS(SELECT 1 FROM void_ids i JOIN feed v ON v.id=i.id WHERE v.origin=origins.origin)"
 
-static int marks_go_back(struct meta *m)
+static int marks_go_back(struct tx *tx)
 {
-    int rc = db_exec(&m->w, "DELETE FROM origins WHERE " HAS_VOID
-                            " AND NOT EXISTS(SELECT 1" LAST_GOOD ")");
+    int rc = db_exec(sqlite_tx_db(tx), "DELETE FROM origins WHERE " HAS_VOID
+                                       " AND NOT EXISTS(SELECT 1" LAST_GOOD ")");
     if (rc)
         return rc;
-    return db_exec(&m->w,
+    return db_exec(sqlite_tx_db(tx),
                    "UPDATE origins SET (epoch,seq,hash)=(SELECT a.epoch,a.seq,a.hash" LAST_GOOD
                    " ORDER BY a.epoch DESC,a.seq DESC LIMIT 1) WHERE " HAS_VOID);
 }
@@ -297,13 +302,13 @@ static int marks_go_back(struct meta *m)
 // --- all of it ---
 
 // The entries of the set that are ours, or those that are not.
-static int set_void(struct meta *m, bool own, const char *reason)
+static int set_void(struct tx *tx, bool own, const char *reason)
 {
     struct arena a;
     sqlite3_stmt *st;
     size_t n = 0, cap = 0;
     arena_init(&a, 0);
-    int rc = db_find(&m->w, &st, "SELECT count(*) FROM void_ids", "");
+    int rc = db_find(sqlite_tx_db(tx), &st, "SELECT count(*) FROM void_ids", "");
     if (!rc) {
         cap = (size_t)sqlite3_column_int64(st, 0);
         db_end(st);
@@ -312,23 +317,23 @@ static int set_void(struct meta *m, bool own, const char *reason)
     if (!rc && !ids)
         rc = ERR_NOMEM;
     if (!rc)
-        rc = db_start(&m->w, &st,
+        rc = db_start(sqlite_tx_db(tx), &st,
                       "SELECT v.id FROM void_ids v JOIN feed f ON f.id=v.id WHERE (f.origin=?1)=?2 "
                       "ORDER BY v.id",
-                      "sn", m->o.region, (int)own);
-    while (!rc && (rc = db_step(&m->w, st)) == 1) {
+                      "sn", tx->region, (int)own);
+    while (!rc && (rc = db_step(sqlite_tx_db(tx), st)) == 1) {
         rc = 0;
         ids[n++] = sqlite3_column_int64(st, 0);
     }
     if (!rc)
-        rc = entries_void(m, ids, n, reason);
+        rc = entries_void(tx, ids, n, reason);
     arena_done(&a);
     return rc;
 }
 
 // One register that still has a stamp of the future, though the log has none: it is made anew from
 // the log.
-static int odd_one(struct meta *m, const struct repair *r)
+static int odd_one(struct tx *tx, const struct repair *r)
 {
     struct arena a;
     sqlite3_stmt *st;
@@ -336,7 +341,7 @@ static int odd_one(struct meta *m, const struct repair *r)
     struct digest digest = {0};
     arena_init(&a, 0);
     int rc =
-        db_find(&m->w, &st,
+        db_find(sqlite_tx_db(tx), &st,
                 "SELECT r.id,r.registry,r.name,x.tag,x.digest FROM (SELECT repo,tag,NULL AS digest "
                 "FROM tag_history"
                 " WHERE stamp>?1 UNION ALL SELECT repo,tag,NULL FROM tags WHERE stamp>?1 UNION ALL"
@@ -356,75 +361,81 @@ static int odd_one(struct meta *m, const struct repair *r)
     db_end(st);
     if (!rc) {
         if (tag)
-            rc = tag_remake(m, repo, registry, repository, tag);
+            rc = tag_remake(tx, repo, registry, repository, tag);
         else
-            rc = presence_remake(m, repo, registry, repository, &digest);
+            rc = presence_remake(tx, repo, registry, repository, &digest);
     }
     arena_done(&a);
     return rc;
 }
 
-static int odd_run(struct meta *m, const struct repair *r)
+static int odd_run(struct tx *tx, const struct repair *r)
 {
     int rc = 0;
     while (!rc)
-        rc = odd_one(m, r);
+        rc = odd_one(tx, r);
     if (rc == ERR_NOTFOUND)
         return 0;
     return rc;
 }
 
-static int own_repair(struct meta *m, struct repair *r)
+static int own_repair(struct tx *tx, struct repair *r)
 {
     int rc = 0;
     if (r->out->n_own) // 8, numbered as all new epochs
-        rc = epoch_move(m, (uint64_t)(clock_wall_ms() / 1000));
+        rc = epoch_move(tx, (uint64_t)(clock_wall_ms() / 1000));
     if (!rc)
-        rc = own_go_back(m);
+        rc = own_go_back(tx);
     if (!rc && r->out->n_own)
-        return again_run(m, r);
+        return again_run(tx, r);
     return rc;
 }
 
-static int repair_run(struct meta *m, void *arg)
+static int repair_run(struct tx *tx, void *arg)
 {
     struct repair *r = arg;
-    *r->out = (struct clock_repair){.clock_was = m->hlc.last};
-    int rc = report_clear(m);
-    if (!rc)
-        rc = void_find(m, r);
-    if (!rc)
-        rc = touched_find(m, r);
-    if (!rc)
-        rc = report_begin(m, &r->out->voided);
-    if (!rc)
-        rc = own_count(m, &r->out->n_own);
-    if (!rc && (r->out->n_own || m->hlc.last > r->limit))
-        rc = own_repair(m, r);
-    if (!rc)
-        rc = marks_go_back(m);
-    if (!rc)
-        rc = set_void(m, false, VOID_AHEAD);
-    if (!rc)
-        rc = set_void(m, true, VOID_MENDED);
-    if (!rc)
-        rc = odd_run(m, r);
-    if (!rc)
-        rc = report_end(m, r->a, &r->out->voided);
-    r->out->clock_is = m->hlc.last;
-    r->out->epoch = m->epoch;
-    if (rc) // which takes all of it back
+    struct own_head own;
+    int rc = own_lock(tx, &own);
+    if (rc)
         return rc;
+    *r->out = (struct clock_repair){.clock_was = own.stamp};
+    rc = report_clear(tx);
+    if (!rc)
+        rc = void_find(tx, r);
+    if (!rc)
+        rc = touched_find(tx, r);
+    if (!rc)
+        rc = report_begin(tx, &r->out->voided);
+    if (!rc)
+        rc = own_count(tx, &r->out->n_own);
+    if (!rc && (r->out->n_own || own.stamp > r->limit))
+        rc = own_repair(tx, r);
+    if (!rc)
+        rc = marks_go_back(tx);
+    if (!rc)
+        rc = set_void(tx, false, VOID_AHEAD);
+    if (!rc)
+        rc = set_void(tx, true, VOID_MENDED);
+    if (!rc)
+        rc = odd_run(tx, r);
+    if (!rc)
+        rc = report_end(tx, r->a, &r->out->voided);
+    if (!rc)
+        rc = own_lock(tx, &own);
+    if (rc)
+        return rc;
+    r->out->clock_is = own.stamp;
+    r->out->epoch = own.epoch;
     if (r->apply)
         return 0;
-    return ERR_CANCELED;
+    return ERR_CANCELED; // which takes all of it back
 }
 
 int meta_repair_clock(struct meta *m, bool apply, struct arena *a, struct clock_repair *out)
 {
     struct clock_repair done;
-    struct repair r = {.limit = meta_stamp_limit(m), .apply = apply, .a = a, .out = &done};
-    int rc = writer_submit(m, repair_run, &r, false);
+    struct repair r = {.m = m, .limit = meta_stamp_limit(m), .apply = apply, .a = a, .out = &done};
+    int rc = meta_write(m, repair_run, &r, false);
     if (rc == ERR_CANCELED && !apply)
         rc = 0;
     if (!rc)
@@ -435,6 +446,7 @@ int meta_repair_clock(struct meta *m, bool apply, struct arena *a, struct clock_
 // --- what another region says of its own entries ---
 
 struct void_origin {
+    struct meta *m;
     const char *origin;
     const struct feed_mark *after;
     uint64_t below;
@@ -442,13 +454,14 @@ struct void_origin {
     struct void_report *out;
 };
 
-static int mark_set(struct meta *m, const struct void_origin *v)
+static int mark_set(struct tx *tx, const struct void_origin *v)
 {
     const struct feed_mark *to = v->after;
     if (to->seq == 0)
-        return db_run(&m->w, "DELETE FROM origins WHERE origin=?1 AND part=0 AND epoch<?2", "su",
+        return db_run(sqlite_tx_db(tx),
+                      "DELETE FROM origins WHERE origin=?1 AND part=0 AND epoch<?2", "su",
                       v->origin, v->below);
-    return db_run(&m->w,
+    return db_run(sqlite_tx_db(tx),
                   "UPDATE origins SET epoch=?2,seq=?3,hash=?4 WHERE origin=?1 AND part=0 AND "
                   "(epoch,seq)>(?2,?3)"
                   " AND epoch<?5",
@@ -458,9 +471,9 @@ static int mark_set(struct meta *m, const struct void_origin *v)
 
 // Our own values of the future under one that is void now had been replaced; whoever did says so
 // anew.
-static int outdone_keep(struct meta *m)
+static int outdone_keep(struct tx *tx, const struct void_origin *v)
 {
-    return db_run(&m->w,
+    return db_run(sqlite_tx_db(tx),
                   "INSERT INTO outdone SELECT r.id,f.tag,max(iif(f.restates>0,f.restates,f.stamp)) "
                   "AS top FROM void_ids v"
                   " JOIN feed f ON f.id=v.id JOIN repositories r ON r.registry=f.registry AND "
@@ -469,31 +482,31 @@ static int outdone_keep(struct meta *m)
                   "h.tag=f.tag AND"
                   " h.origin=?1 AND h.stamp>?2) GROUP BY r.id,f.tag"
                   " ON CONFLICT(repo,tag) DO UPDATE SET stamp=max(stamp,excluded.stamp)",
-                  "su", m->o.region, meta_stamp_limit(m));
+                  "su", tx->region, meta_stamp_limit(v->m));
 }
 
-static int void_origin_run(struct meta *m, void *arg)
+static int void_origin_run(struct tx *tx, void *arg)
 {
     const struct void_origin *v = arg;
     const struct feed_mark *to = v->after;
-    int rc = report_clear(m);
+    int rc = report_clear(tx);
     if (!rc)
-        rc = db_run(&m->w,
+        rc = db_run(sqlite_tx_db(tx),
                     "INSERT INTO void_ids SELECT id FROM feed WHERE origin=?1 AND part=0 AND "
                     "(epoch,seq)>(?2,?3)"
                     " AND epoch<?4",
                     "suuu", v->origin, to->epoch, to->seq, v->below);
     if (!rc)
-        rc = report_begin(m, v->out);
+        rc = report_begin(tx, v->out);
     if (!rc)
-        rc = outdone_keep(m);
+        rc = outdone_keep(tx, v);
     if (!rc)
-        rc = set_void(m, false, VOID_WITHDRAWN);
+        rc = set_void(tx, false, VOID_WITHDRAWN);
     if (!rc)
-        rc = mark_set(m, v);
+        rc = mark_set(tx, v);
     if (rc)
         return rc;
-    return report_end(m, v->a, v->out);
+    return report_end(tx, v->a, v->out);
 }
 
 int meta_void_origin(struct meta *m, const char *origin, const struct feed_mark *after,
@@ -503,8 +516,8 @@ int meta_void_origin(struct meta *m, const char *origin, const struct feed_mark 
         after->seq > INT64_MAX)
         return ERR_INVAL;
     struct void_report done;
-    struct void_origin v = {origin, after, below, a, &done};
-    int rc = writer_submit(m, void_origin_run, &v, false);
+    struct void_origin v = {m, origin, after, below, a, &done};
+    int rc = meta_write(m, void_origin_run, &v, false);
     if (!rc)
         *out = done;
     return rc;

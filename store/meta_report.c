@@ -46,18 +46,18 @@ static const char *const before[] = {
     "manifests n WHERE"                                                                        \
     " n.repo=v.repo AND n.digest=v.digest)"
 
-static int steps_run(struct meta *m, const char *const *steps, size_t n)
+static int steps_run(struct tx *tx, const char *const *steps, size_t n)
 {
     int rc = 0;
     for (size_t i = 0; !rc && i < n; i++)
-        rc = db_exec(&m->w, steps[i]);
+        rc = db_exec(sqlite_tx_db(tx), steps[i]);
     return rc;
 }
 
-static int count(struct meta *m, const char *sql, size_t *out)
+static int count(struct tx *tx, const char *sql, size_t *out)
 {
     sqlite3_stmt *st;
-    int rc = db_find(&m->w, &st, sql, "");
+    int rc = db_find(sqlite_tx_db(tx), &st, sql, "");
     if (rc)
         return rc;
     *out = (size_t)sqlite3_column_int64(st, 0);
@@ -65,19 +65,19 @@ static int count(struct meta *m, const char *sql, size_t *out)
     return 0;
 }
 
-int report_clear(struct meta *m)
+int report_clear(struct tx *tx)
 {
-    return steps_run(m, tables, ARRAY_LEN(tables));
+    return steps_run(tx, tables, ARRAY_LEN(tables));
 }
 
-int report_begin(struct meta *m, struct void_report *out)
+int report_begin(struct tx *tx, struct void_report *out)
 {
     *out = (struct void_report){0};
-    int rc = steps_run(m, before, ARRAY_LEN(before));
+    int rc = steps_run(tx, before, ARRAY_LEN(before));
     if (!rc)
-        rc = count(m, "SELECT count(*) FROM void_ids", &out->n_entries);
+        rc = count(tx, "SELECT count(*) FROM void_ids", &out->n_entries);
     if (!rc)
-        rc = count(m, "SELECT count(*) FROM jobs WHERE id IN (SELECT id FROM void_ids)",
+        rc = count(tx, "SELECT count(*) FROM jobs WHERE id IN (SELECT id FROM void_ids)",
                    &out->n_jobs);
     return rc;
 }
@@ -109,19 +109,19 @@ static int register_read(sqlite3_stmt *st, struct arena *a, struct void_register
     return rc;
 }
 
-static int registers_list(struct meta *m, struct arena *a, struct void_report *out)
+static int registers_list(struct tx *tx, struct arena *a, struct void_report *out)
 {
     sqlite3_stmt *st;
     out->list = arena_array(a, LIST_MAX, sizeof *out->list);
     if (!out->list)
         return ERR_NOMEM;
     int rc = db_start(
-        &m->w, &st,
+        sqlite_tx_db(tx), &st,
         "SELECT r.registry,r.name,v.tag,v.digest,t.digest,v.stamp,v.origin" CHANGED_TAGS
         " UNION ALL SELECT r.registry,r.name,'',v.digest,NULL,v.stamp,v.origin" GONE_MANIFESTS
         " ORDER BY 1,2,3 LIMIT ?1",
         "n", LIST_MAX);
-    while (!rc && (rc = db_step(&m->w, st)) == 1) {
+    while (!rc && (rc = db_step(sqlite_tx_db(tx), st)) == 1) {
         rc = register_read(st, a, &out->list[out->n_list]);
         if (rc)
             db_end(st);
@@ -130,12 +130,12 @@ static int registers_list(struct meta *m, struct arena *a, struct void_report *o
     return rc;
 }
 
-int report_end(struct meta *m, struct arena *a, struct void_report *out)
+int report_end(struct tx *tx, struct arena *a, struct void_report *out)
 {
-    int rc = count(m, "SELECT count(*)" CHANGED_TAGS, &out->n_tags);
+    int rc = count(tx, "SELECT count(*)" CHANGED_TAGS, &out->n_tags);
     if (!rc)
-        rc = count(m, "SELECT count(*)" GONE_MANIFESTS, &out->n_manifests);
+        rc = count(tx, "SELECT count(*)" GONE_MANIFESTS, &out->n_manifests);
     if (rc)
         return rc;
-    return registers_list(m, a, out);
+    return registers_list(tx, a, out);
 }

@@ -20,11 +20,11 @@ struct revoke {
 
 // How the place of `r` compares with what is stored for its key: below 0 it lies before, 0 the
 // same. ERR_NOTFOUND.
-static int stored_compare(struct meta *m, const struct meta_revocation *r, int *out)
+static int stored_compare(struct tx *tx, const struct meta_revocation *r, int *out)
 {
     sqlite3_stmt *st;
     int rc =
-        db_find(&m->w, &st,
+        db_find(sqlite_tx_db(tx), &st,
                 "SELECT (?2,?3)<(epoch,seq),(?2,?3,?4)=(epoch,seq,hash) FROM revoked WHERE key=?1",
                 "suub", r->key, r->epoch, r->seq, (const void *)r->hash, (size_t)ENTRY_HASH_BYTES);
     if (rc)
@@ -38,10 +38,10 @@ static int stored_compare(struct meta *m, const struct meta_revocation *r, int *
     return 0;
 }
 
-static int revoke_one(struct meta *m, const struct meta_revocation *r, struct meta_revoked *out)
+static int revoke_one(struct tx *tx, const struct meta_revocation *r, struct meta_revoked *out)
 {
     int order = -1;
-    int rc = stored_compare(m, r, &order);
+    int rc = stored_compare(tx, r, &order);
     if (rc && rc != ERR_NOTFOUND)
         return rc;
     if (order >= 0) {
@@ -51,7 +51,7 @@ static int revoke_one(struct meta *m, const struct meta_revocation *r, struct me
     // Another entry in that place: what was read before it need not be what the origin wrote
     // either.
     rc = db_run(
-        &m->w,
+        sqlite_tx_db(tx),
         "INSERT OR REPLACE INTO revoked(key,origin,epoch,seq,hash,at_epoch,at_seq,swept,rewound)"
         " VALUES(?1,?2,?3,?4,?5,?3,?4,0,CASE WHEN EXISTS(SELECT 1 FROM feed WHERE origin=?2 AND "
         "part=0 AND"
@@ -59,18 +59,18 @@ static int revoke_one(struct meta *m, const struct meta_revocation *r, struct me
         "ssuub", r->key, r->origin, r->epoch, r->seq, (const void *)r->hash,
         (size_t)ENTRY_HASH_BYTES);
     // 8: others may hold entries of the thief in the places that would come next.
-    if (!rc && strcmp(r->origin, m->o.region) == 0)
-        rc = epoch_move(m, r->epoch);
+    if (!rc && strcmp(r->origin, tx->region) == 0)
+        rc = epoch_move(tx, r->epoch);
     out->n_new += !rc;
     return rc;
 }
 
-static int revoke_run(struct meta *m, void *arg)
+static int revoke_run(struct tx *tx, void *arg)
 {
     struct revoke *v = arg;
     int rc = 0;
     for (size_t i = 0; !rc && i < v->n; i++)
-        rc = revoke_one(m, &v->list[i], &v->result);
+        rc = revoke_one(tx, &v->list[i], &v->result);
     return rc;
 }
 
@@ -78,7 +78,7 @@ int meta_revoke(struct meta *m, const struct meta_revocation *list, size_t n,
                 struct meta_revoked *out)
 {
     struct revoke v = {.list = list, .n = n};
-    int rc = writer_submit(m, revoke_run, &v, false);
+    int rc = meta_write(m, revoke_run, &v, false);
     if (!rc && v.result.n_new)
         revoked_key_look(m);
     if (!rc)
@@ -99,12 +99,12 @@ struct under_way { // one row that is being swept
     uint8_t hash[ENTRY_HASH_BYTES];
 };
 
-static int unswept_find(struct meta *m, struct arena *a, struct under_way *out)
+static int unswept_find(struct tx *tx, struct arena *a, struct under_way *out)
 {
     sqlite3_stmt *st;
     struct feed_mark at;
     int rc = db_find(
-        &m->w, &st,
+        sqlite_tx_db(tx), &st,
         "SELECT epoch,0,seq,hash,key,origin,at_epoch,at_seq FROM revoked WHERE swept=0 LIMIT 1",
         "");
     if (rc)
@@ -127,17 +127,17 @@ static int unswept_find(struct meta *m, struct arena *a, struct under_way *out)
 }
 
 // Looks at up to `max` entries from where the sweep stands. *out_seen: how many those were.
-static int void_find(struct meta *m, struct under_way *w, size_t max, int64_t *out_ids,
+static int void_find(struct tx *tx, struct under_way *w, size_t max, int64_t *out_ids,
                      size_t *out_n, size_t *out_seen)
 {
     sqlite3_stmt *st;
-    int rc = db_start(&m->w, &st,
+    int rc = db_start(sqlite_tx_db(tx), &st,
                       "SELECT id,epoch,seq,key=?4 AND ((epoch,seq)>(?5,?6) OR hash<>?7) FROM feed "
                       "WHERE origin=?1 AND"
                       " part=0 AND (epoch,seq)>=(?2,?3) ORDER BY epoch,seq LIMIT ?8",
                       "suusuubi", w->origin, w->at_epoch, w->at_seq, w->key, w->epoch, w->seq,
                       (const void *)w->hash, (size_t)ENTRY_HASH_BYTES, (int64_t)max);
-    while (!rc && (rc = db_step(&m->w, st)) == 1) {
+    while (!rc && (rc = db_step(sqlite_tx_db(tx), st)) == 1) {
         rc = 0;
         w->at_epoch = (uint64_t)sqlite3_column_int64(st, 1);
         w->at_seq = (uint64_t)sqlite3_column_int64(st, 2);
@@ -148,7 +148,7 @@ static int void_find(struct meta *m, struct under_way *w, size_t max, int64_t *o
     return rc;
 }
 
-static int sweep_run(struct meta *m, void *arg)
+static int sweep_run(struct tx *tx, void *arg)
 {
     struct sweep *s = arg;
     struct arena a;
@@ -158,14 +158,15 @@ static int sweep_run(struct meta *m, void *arg)
     int64_t *ids = arena_array(&a, s->max, sizeof *ids);
     int rc = ERR_NOMEM;
     if (ids)
-        rc = unswept_find(m, &a, &w);
+        rc = unswept_find(tx, &a, &w);
     if (!rc)
-        rc = void_find(m, &w, s->max, ids, &n, &n_seen);
+        rc = void_find(tx, &w, s->max, ids, &n, &n_seen);
     if (!rc)
-        rc = entries_void(m, ids, n, "revoked");
+        rc = entries_void(tx, ids, n, "revoked");
     if (!rc)
-        rc = db_run(&m->w, "UPDATE revoked SET at_epoch=?2,at_seq=?3,swept=?4 WHERE key=?1", "suun",
-                    w.key, w.at_epoch, w.at_seq, (int)(n_seen < s->max));
+        rc = db_run(sqlite_tx_db(tx),
+                    "UPDATE revoked SET at_epoch=?2,at_seq=?3,swept=?4 WHERE key=?1", "suun", w.key,
+                    w.at_epoch, w.at_seq, (int)(n_seen < s->max));
     arena_done(&a);
     if (!rc) {
         s->result.more = true;
@@ -179,7 +180,7 @@ static int sweep_run(struct meta *m, void *arg)
 int meta_revoke_sweep(struct meta *m, size_t max, struct meta_swept *out)
 {
     struct sweep s = {.max = max < 2 ? 2 : max}; // the first one may be where the last piece ended
-    int rc = writer_submit(m, sweep_run, &s, false);
+    int rc = meta_write(m, sweep_run, &s, false);
     if (!rc)
         *out = s.result;
     return rc;
@@ -188,17 +189,17 @@ int meta_revoke_sweep(struct meta *m, size_t max, struct meta_swept *out)
 // --- reading again ---
 
 // rewound: 1 done, 0 to the place of the revocation, -1 to the start of the feed.
-static int rewind_run(struct meta *m, void *arg)
+static int rewind_run(struct tx *tx, void *arg)
 {
     const char *origin = arg;
-    int rc = db_run(&m->w,
+    int rc = db_run(sqlite_tx_db(tx),
                     "DELETE FROM origins WHERE origin=?1 AND EXISTS(SELECT 1 FROM revoked WHERE "
                     "origin=?1 AND rewound<0)",
                     "s", origin);
     if (rc)
         return rc;
     rc = db_run(
-        &m->w,
+        sqlite_tx_db(tx),
         "UPDATE origins SET (epoch,seq,hash)=(first.epoch,first.seq,first.hash) FROM (SELECT "
         "epoch,seq,hash FROM revoked"
         " WHERE origin=?1 AND rewound=0 ORDER BY epoch,seq LIMIT 1) first WHERE origins.origin=?1 "
@@ -207,26 +208,28 @@ static int rewind_run(struct meta *m, void *arg)
         "s", origin);
     if (rc)
         return rc;
-    return db_run(&m->w, "UPDATE revoked SET rewound=1 WHERE origin=?1 AND rewound<1", "s", origin);
+    return db_run(sqlite_tx_db(tx), "UPDATE revoked SET rewound=1 WHERE origin=?1 AND rewound<1",
+                  "s", origin);
 }
 
 int meta_revoke_rewind(struct meta *m, const char *origin)
 {
-    struct db *d;
+    struct tx *tx;
     sqlite3_stmt *st;
-    int rc = reader_take(m, &d);
+    int rc = backend_read(m->b, &tx);
     if (rc)
         return rc;
-    rc = db_find(d, &st, "SELECT 1 FROM revoked WHERE origin=?1 AND rewound<1", "s", origin);
+    rc = db_find(sqlite_tx_db(tx), &st, "SELECT 1 FROM revoked WHERE origin=?1 AND rewound<1", "s",
+                 origin);
     if (!rc)
         db_end(st);
-    reader_give(m, d);
+    tx_end(tx);
     if (rc) {
         if (rc == ERR_NOTFOUND)
             return 0;
         return rc;
     }
-    return writer_submit(m, rewind_run, (void *)origin, false);
+    return meta_write(m, rewind_run, (void *)origin, false);
 }
 
 bool meta_key_revoked(struct meta *m)
@@ -234,21 +237,22 @@ bool meta_key_revoked(struct meta *m)
     return atomic_load(&m->key_revoked);
 }
 
-static int reread_run(struct meta *m, void *arg)
+static int reread_run(struct tx *tx, void *arg)
 {
-    return db_run(&m->w, "UPDATE revoked SET rewound=-1 WHERE origin=?1", "s", (const char *)arg);
+    return db_run(sqlite_tx_db(tx), "UPDATE revoked SET rewound=-1 WHERE origin=?1", "s",
+                  (const char *)arg);
 }
 
 int meta_revoke_reread(struct meta *m, const char *origin)
 {
-    return writer_submit(m, reread_run, (void *)origin, false);
+    return meta_write(m, reread_run, (void *)origin, false);
 }
 
-int entry_disown(struct meta *m, int64_t id)
+int entry_disown(struct tx *tx, int64_t id)
 {
     sqlite3_stmt *st;
     int rc = db_find(
-        &m->w, &st,
+        sqlite_tx_db(tx), &st,
         "SELECT 1 FROM feed f JOIN revoked r ON r.key=f.key AND r.origin=f.origin WHERE f.id=?1 AND"
         " (f.epoch,f.seq)<=(r.epoch,r.seq)",
         "i", id);
@@ -258,18 +262,18 @@ int entry_disown(struct meta *m, int64_t id)
         return rc;
     }
     db_end(st);
-    return entries_void(m, &id, 1, "revoked");
+    return entries_void(tx, &id, 1, "revoked");
 }
 
 void revoked_key_look(struct meta *m)
 {
-    struct db *d;
+    struct tx *tx;
     sqlite3_stmt *st;
-    if (reader_take(m, &d))
+    if (backend_read(m->b, &tx))
         return; // at the next look
-    int rc = db_find(d, &st, "SELECT 1 FROM revoked WHERE key=?1", "s", m->o.key_id);
+    int rc = db_find(sqlite_tx_db(tx), &st, "SELECT 1 FROM revoked WHERE key=?1", "s", m->o.key_id);
     if (!rc)
         db_end(st);
-    reader_give(m, d);
+    tx_end(tx);
     atomic_store(&m->key_revoked, rc == 0);
 }

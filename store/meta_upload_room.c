@@ -13,12 +13,12 @@ struct amount {
     uint64_t n, bytes;
 };
 
-static int amount_find(struct meta *m, const char *registry, const char *principal,
+static int amount_find(struct tx *tx, const char *registry, const char *principal,
                        struct amount *out)
 {
     sqlite3_stmt *st;
     int rc = db_find(
-        &m->w, &st,
+        sqlite_tx_db(tx), &st,
         "SELECT count(*),ifnull(sum(received),0) FROM uploads WHERE registry=?1 AND principal=?2",
         "ss", registry, principal);
     if (rc)
@@ -29,10 +29,11 @@ static int amount_find(struct meta *m, const char *registry, const char *princip
     return 0;
 }
 
-static int registry_count(struct meta *m, const char *registry, uint64_t *out)
+static int registry_count(struct tx *tx, const char *registry, uint64_t *out)
 {
     sqlite3_stmt *st;
-    int rc = db_find(&m->w, &st, "SELECT count(*) FROM uploads WHERE registry=?1", "s", registry);
+    int rc = db_find(sqlite_tx_db(tx), &st, "SELECT count(*) FROM uploads WHERE registry=?1", "s",
+                     registry);
     if (rc)
         return rc;
     *out = (uint64_t)sqlite3_column_int64(st, 0);
@@ -48,18 +49,17 @@ struct partial {
 // Up to BATCH of a principal's uploads, the longest idle first, without the first `skip`; nothing
 // was added to them since `since_ms`. How long an upload was idle is now - touched_ms + idle_ms:
 // the difference of these two does not age.
-static int oldest_list(struct meta *m, const char *registry, const char *principal,
-                       int64_t since_ms, size_t skip, struct arena *a, struct partial out[BATCH],
-                       size_t *out_n)
+static int oldest_list(struct tx *tx, const char *registry, const char *principal, int64_t since_ms,
+                       size_t skip, struct arena *a, struct partial out[BATCH], size_t *out_n)
 {
     sqlite3_stmt *st;
     size_t n = 0;
-    int rc = db_start(&m->w, &st,
+    int rc = db_start(sqlite_tx_db(tx), &st,
                       "SELECT id,received FROM uploads WHERE registry=?1 AND principal=?2 AND "
                       "touched_ms-idle_ms<=?3"
                       " ORDER BY touched_ms-idle_ms LIMIT ?4 OFFSET ?5",
                       "ssiii", registry, principal, since_ms, (int64_t)BATCH, (int64_t)skip);
-    while (!rc && (rc = db_step(&m->w, st)) == 1) {
+    while (!rc && (rc = db_step(sqlite_tx_db(tx), st)) == 1) {
         out[n].received = (uint64_t)sqlite3_column_int64(st, 1);
         rc = db_text(st, 0, a, &out[n].id);
         if (rc)
@@ -84,7 +84,7 @@ static bool goes(const struct upload_bounds *b, const struct partial *p, const s
 
 // Drops the oldest idle ones until that makes up for `need`, or none is left; *got is what they
 // were.
-static int oldest_drop(struct meta *m, const char *registry, const char *principal,
+static int oldest_drop(struct tx *tx, const char *registry, const char *principal,
                        const struct upload_bounds *b, int64_t since_ms, const struct amount *need,
                        struct amount *got)
 {
@@ -94,13 +94,13 @@ static int oldest_drop(struct meta *m, const char *registry, const char *princip
     int rc = 0;
     arena_init(&a, 1 << 20);
     while (!rc && n == BATCH && !enough(got, need)) {
-        rc = oldest_list(m, registry, principal, since_ms, n_stay, &a, list, &n);
+        rc = oldest_list(tx, registry, principal, since_ms, n_stay, &a, list, &n);
         for (size_t i = 0; !rc && i < n && !enough(got, need); i++) {
             if (!goes(b, &list[i], got, need)) {
                 n_stay++;
                 continue;
             }
-            rc = db_run(&m->w, "DELETE FROM uploads WHERE id=?1", "s", list[i].id);
+            rc = db_run(sqlite_tx_db(tx), "DELETE FROM uploads WHERE id=?1", "s", list[i].id);
             got->n++;
             got->bytes += list[i].received;
         }
@@ -116,20 +116,20 @@ static uint64_t excess(uint64_t is, uint64_t bound)
     return 0;
 }
 
-int upload_room_for_one(struct meta *m, const struct upload_row *row, const struct upload_bounds *b,
+int upload_room_for_one(struct tx *tx, const struct upload_row *row, const struct upload_bounds *b,
                         enum upload_full *out_full)
 {
     struct amount is, got = {0};
     uint64_t all;
-    int rc = amount_find(m, row->registry, row->principal, &is);
+    int rc = amount_find(tx, row->registry, row->principal, &is);
     if (!rc)
-        rc = registry_count(m, row->registry, &all);
+        rc = registry_count(tx, row->registry, &all);
     if (rc)
         return rc;
     uint64_t own = excess(is.n + 1, b->of_principal), others = excess(all + 1, b->of_registry);
     struct amount need = {.n = own > others ? own : others};
     if (b->yields)
-        rc = oldest_drop(m, row->registry, row->principal, b, INT64_MAX, &need, &got);
+        rc = oldest_drop(tx, row->registry, row->principal, b, INT64_MAX, &need, &got);
     if (rc || got.n >= need.n)
         return rc;
     if (got.n < own)
@@ -139,16 +139,16 @@ int upload_room_for_one(struct meta *m, const struct upload_row *row, const stru
     return ERR_FULL;
 }
 
-int upload_room_for_bytes(struct meta *m, const char *registry, const char *principal,
+int upload_room_for_bytes(struct tx *tx, const char *registry, const char *principal,
                           const struct upload_bounds *b, int64_t now_ms)
 {
     struct amount is, got = {0};
-    int rc = amount_find(m, registry, principal, &is);
+    int rc = amount_find(tx, registry, principal, &is);
     if (rc)
         return rc;
     struct amount need = {.bytes = excess(is.bytes, b->bytes_of_principal)};
     if (b->yields)
-        rc = oldest_drop(m, registry, principal, b, now_ms - UPLOAD_RESTS_MS, &need, &got);
+        rc = oldest_drop(tx, registry, principal, b, now_ms - UPLOAD_RESTS_MS, &need, &got);
     if (!rc && got.bytes < need.bytes)
         return ERR_FULL;
     return rc;
@@ -162,14 +162,14 @@ struct group {
 
 // Principals that keep more bytes in a registry than they may, at most BATCH of them. Walks the
 // uploads, which are bounded: not among the statements that are kept.
-static int over_list(struct meta *m, uint64_t bound, struct arena *a, struct group out[BATCH],
+static int over_list(struct tx *tx, uint64_t bound, struct arena *a, struct group out[BATCH],
                      size_t *out_n)
 {
     sqlite3_stmt *st = NULL;
     size_t n = 0;
     int rc = db_error(
-        &m->w,
-        sqlite3_prepare_v2(m->w.h,
+        sqlite_tx_db(tx),
+        sqlite3_prepare_v2(sqlite_tx_db(tx)->h,
                            "SELECT registry,principal FROM uploads GROUP BY registry,principal"
                            " HAVING sum(received)>?1 LIMIT ?2",
                            -1, &st, NULL));
@@ -185,7 +185,7 @@ static int over_list(struct meta *m, uint64_t bound, struct arena *a, struct gro
         n += !rc;
     }
     if (!rc)
-        rc = db_error(&m->w, step);
+        rc = db_error(sqlite_tx_db(tx), step);
     sqlite3_finalize(st);
     *out_n = n;
     return rc;
@@ -193,10 +193,10 @@ static int over_list(struct meta *m, uint64_t bound, struct arena *a, struct gro
 
 // When the one that was touched last was so: it stays, whatever its size, for its client may come
 // back.
-static int newest_find(struct meta *m, const struct group *g, int64_t *out)
+static int newest_find(struct tx *tx, const struct group *g, int64_t *out)
 {
     sqlite3_stmt *st;
-    int rc = db_find(&m->w, &st,
+    int rc = db_find(sqlite_tx_db(tx), &st,
                      "SELECT touched_ms-idle_ms FROM uploads WHERE registry=?1 AND principal=?2"
                      " ORDER BY touched_ms-idle_ms DESC LIMIT 1",
                      "ss", g->registry, g->principal);
@@ -207,19 +207,19 @@ static int newest_find(struct meta *m, const struct group *g, int64_t *out)
     return 0;
 }
 
-static int group_bound(struct meta *m, const struct group *g, const struct upload_bounds *b,
+static int group_bound(struct tx *tx, const struct group *g, const struct upload_bounds *b,
                        int64_t now_ms)
 {
     struct amount is, got = {0};
     int64_t newest_ms;
-    int rc = amount_find(m, g->registry, g->principal, &is);
+    int rc = amount_find(tx, g->registry, g->principal, &is);
     if (!rc)
-        rc = newest_find(m, g, &newest_ms);
+        rc = newest_find(tx, g, &newest_ms);
     if (rc)
         return rc;
     struct amount need = {.bytes = excess(is.bytes, b->bytes_of_principal)};
     int64_t rested_ms = now_ms - UPLOAD_RESTS_MS;
-    return oldest_drop(m, g->registry, g->principal, b,
+    return oldest_drop(tx, g->registry, g->principal, b,
                        rested_ms < newest_ms ? rested_ms : newest_ms - 1, &need, &got);
 }
 
@@ -228,16 +228,16 @@ struct bounding {
     int64_t now_ms;
 };
 
-static int bound_run(struct meta *m, void *arg)
+static int bound_run(struct tx *tx, void *arg)
 {
     const struct bounding *c = arg;
     struct group list[BATCH];
     struct arena a;
     size_t n = 0;
     arena_init(&a, 1 << 20);
-    int rc = over_list(m, c->b->bytes_of_principal, &a, list, &n);
+    int rc = over_list(tx, c->b->bytes_of_principal, &a, list, &n);
     for (size_t i = 0; !rc && i < n; i++)
-        rc = group_bound(m, &list[i], c->b, c->now_ms);
+        rc = group_bound(tx, &list[i], c->b, c->now_ms);
     arena_done(&a);
     return rc;
 }
@@ -246,6 +246,6 @@ int meta_uploads_bound(struct meta *m, const struct upload_bounds *b, int64_t no
 {
     struct bounding c = {b, now_mono_ms};
     if (b->bytes_of_principal && b->yields)
-        return writer_submit(m, bound_run, &c, false);
+        return meta_write(m, bound_run, &c, false);
     return 0;
 }

@@ -15,11 +15,11 @@
 
 #include <string.h>
 
-int entry_is_void(struct db *d, const struct feed_entry *e)
+int entry_is_void(struct tx *tx, const struct feed_entry *e)
 {
     sqlite3_stmt *st;
     int rc = db_find(
-        d, &st,
+        sqlite_tx_db(tx), &st,
         "SELECT 1 FROM revoked WHERE key=?1 AND origin=?2 AND ((epoch,seq)<(?4,?5)"
         " OR (epoch=?4 AND seq=?5 AND hash<>?6)) UNION ALL"
         " SELECT 1 FROM voided WHERE origin=?2 AND part=?3 AND epoch=?4 AND seq=?5 AND hash=?6"
@@ -34,15 +34,15 @@ int entry_is_void(struct db *d, const struct feed_entry *e)
 // --- entries ---
 
 // What the entry was when it became void: for the list.
-static int was_read(struct meta *m, int64_t id, const char **out)
+static int was_read(struct tx *tx, int64_t id, const char **out)
 {
     sqlite3_stmt *st;
-    int rc = db_find(&m->w, &st, "SELECT 1 FROM jobs WHERE id=?1", "i", id);
+    int rc = db_find(sqlite_tx_db(tx), &st, "SELECT 1 FROM jobs WHERE id=?1", "i", id);
     *out = "pending";
     if (rc == ERR_NOTFOUND) {
         *out = "stood";
         rc = db_find(
-            &m->w, &st,
+            sqlite_tx_db(tx), &st,
             "SELECT 1 FROM feed f JOIN repositories r ON r.registry=f.registry AND "
             "r.name=f.repository"
             " JOIN tags t ON t.repo=r.id AND t.tag=f.tag WHERE f.id=?1 AND t.digest=f.digest AND"
@@ -62,19 +62,19 @@ static int was_read(struct meta *m, int64_t id, const char **out)
     return rc;
 }
 
-static int entry_out(struct meta *m, int64_t id, const char *reason, bool *out_own)
+static int entry_out(struct tx *tx, int64_t id, const char *reason, bool *out_own)
 {
     const char *was;
     sqlite3_stmt *st;
-    int rc = db_find(&m->w, &st, "SELECT origin FROM feed WHERE id=?1", "i", id);
+    int rc = db_find(sqlite_tx_db(tx), &st, "SELECT origin FROM feed WHERE id=?1", "i", id);
     if (rc)
         return rc;
     const char *origin = (const char *)sqlite3_column_text(st, 0);
-    *out_own = *out_own || (origin && strcmp(origin, m->o.region) == 0);
+    *out_own = *out_own || (origin && strcmp(origin, tx->region) == 0);
     db_end(st);
-    rc = was_read(m, id, &was);
+    rc = was_read(tx, id, &was);
     if (!rc)
-        rc = db_run(&m->w,
+        rc = db_run(sqlite_tx_db(tx),
                     "INSERT OR REPLACE INTO "
                     "voided(reason,was,at_ms,origin,epoch,part,seq,stamp,restates,kind,registry,"
                     "repository,tag,digest,media_type,size,hash,key,sig) SELECT "
@@ -83,10 +83,10 @@ static int entry_out(struct meta *m, int64_t id, const char *reason, bool *out_o
                     "FROM feed WHERE id=?1",
                     "issi", id, reason, was, clock_wall_ms());
     if (!rc)
-        rc = db_run(&m->w, "DELETE FROM jobs WHERE id=?1", "i", id);
+        rc = db_run(sqlite_tx_db(tx), "DELETE FROM jobs WHERE id=?1", "i", id);
     if (rc)
         return rc;
-    return db_run(&m->w, "DELETE FROM feed WHERE id=?1", "i", id);
+    return db_run(sqlite_tx_db(tx), "DELETE FROM feed WHERE id=?1", "i", id);
 }
 
 struct touched { // a register that is to be made anew
@@ -94,7 +94,7 @@ struct touched { // a register that is to be made anew
     struct register_name name;
 };
 
-static int touched_find(struct meta *m, int64_t after, struct arena *a, size_t max,
+static int touched_find(struct tx *tx, int64_t after, struct arena *a, size_t max,
                         struct touched **out, size_t *out_n)
 {
     sqlite3_stmt *st;
@@ -104,13 +104,13 @@ static int touched_find(struct meta *m, int64_t after, struct arena *a, size_t m
     if (list)
         rc = 0;
     if (!rc)
-        rc = db_start(&m->w, &st,
+        rc = db_start(sqlite_tx_db(tx), &st,
                       "SELECT registry,repository,kind,tag,min(digest) FROM voided WHERE id>?1 AND "
                       "was<>'pending'"
                       " GROUP BY registry,repository,kind,tag,CASE tag WHEN '' THEN digest ELSE 0 "
                       "END LIMIT ?2",
                       "ii", after, (int64_t)max);
-    while (!rc && (rc = db_step(&m->w, st)) == 1) {
+    while (!rc && (rc = db_step(sqlite_tx_db(tx), st)) == 1) {
         struct touched *t = &list[n];
         t->kind = (enum entry_kind)sqlite3_column_int(st, 2);
         rc = db_text(st, 0, a, &t->name.registry);
@@ -129,24 +129,24 @@ static int touched_find(struct meta *m, int64_t after, struct arena *a, size_t m
     return rc;
 }
 
-static int register_remake(struct meta *m, const struct touched *t)
+static int register_remake(struct tx *tx, const struct touched *t)
 {
     const struct kind_rules *rules = kind_rules(t->kind);
     int64_t repo;
     if (!rules)
         return ERR_UNSUPPORTED;
-    int rc = repo_find(&m->w, t->name.registry, t->name.repository, &repo);
+    int rc = repo_find(tx, t->name.registry, t->name.repository, &repo);
     if (rc == ERR_NOTFOUND) // nothing of it was ever applied
         return 0;
     if (rc)
         return rc;
-    return rules->remake(m, repo, &t->name);
+    return rules->remake(tx, repo, &t->name);
 }
 
-static int last_voided(struct meta *m, int64_t *out)
+static int last_voided(struct tx *tx, int64_t *out)
 {
     sqlite3_stmt *st;
-    int rc = db_find(&m->w, &st, "SELECT coalesce(max(id),0) FROM voided", "");
+    int rc = db_find(sqlite_tx_db(tx), &st, "SELECT coalesce(max(id),0) FROM voided", "");
     if (rc)
         return rc;
     *out = sqlite3_column_int64(st, 0);
@@ -154,7 +154,7 @@ static int last_voided(struct meta *m, int64_t *out)
     return 0;
 }
 
-int entries_void(struct meta *m, const int64_t *ids, size_t n, const char *reason)
+int entries_void(struct tx *tx, const int64_t *ids, size_t n, const char *reason)
 {
     struct arena a;
     struct touched *list = NULL;
@@ -163,18 +163,18 @@ int entries_void(struct meta *m, const int64_t *ids, size_t n, const char *reaso
     bool own = false;
     int rc = 0;
     if (n)
-        rc = last_voided(m, &before);
+        rc = last_voided(tx, &before);
     for (size_t i = 0; !rc && i < n; i++)
-        rc = entry_out(m, ids[i], reason, &own);
+        rc = entry_out(tx, ids[i], reason, &own);
     if (!rc && own)
-        rc = epoch_move(m, 0); // 8
+        rc = epoch_move(tx, 0); // 8
     if (!rc && own)
-        rc = feed_own_load(m);
+        rc = own_reload(tx);
     arena_init(&a, 0);
     if (!rc && n)
-        rc = touched_find(m, before, &a, n, &list, &n_touched);
+        rc = touched_find(tx, before, &a, n, &list, &n_touched);
     for (size_t i = 0; !rc && i < n_touched; i++)
-        rc = register_remake(m, &list[i]);
+        rc = register_remake(tx, &list[i]);
     arena_done(&a);
     return rc;
 }
@@ -199,16 +199,16 @@ static int row_read(sqlite3_stmt *st, struct arena *a, struct voided_row *out)
 int meta_voided(struct meta *m, const char *registry, int64_t after, size_t max, struct arena *a,
                 struct voided_row **out, size_t *out_n)
 {
-    struct db *d;
+    struct tx *tx;
     sqlite3_stmt *st = NULL;
     size_t n = 0;
     struct voided_row *list = arena_array(a, max ? max : 1, sizeof *list);
     int rc = ERR_NOMEM;
     if (list)
-        rc = reader_take(m, &d);
+        rc = backend_read(m->b, &tx);
     if (rc)
         return rc;
-    rc = db_start(d, &st,
+    rc = db_start(sqlite_tx_db(tx), &st,
                   "SELECT " FEED_COLUMNS
                   ",f.reason,f.was,f.at_ms,coalesce(t.digest,n.digest) FROM voided f"
                   " LEFT JOIN repositories r ON r.registry=f.registry AND r.name=f.repository"
@@ -216,13 +216,13 @@ int meta_voided(struct meta *m, const char *registry, int64_t after, size_t max,
                   " LEFT JOIN manifests n ON f.kind=?5 AND n.repo=r.id AND n.digest=f.digest"
                   " WHERE f.registry=?1 AND f.id>?2 ORDER BY f.id LIMIT ?3",
                   "siinn", registry, after, (int64_t)max, (int)ENTRY_TAG, (int)ENTRY_MANIFEST);
-    while (!rc && n < max && (rc = db_step(d, st)) == 1) {
+    while (!rc && n < max && (rc = db_step(sqlite_tx_db(tx), st)) == 1) {
         rc = row_read(st, a, &list[n]);
         n += !rc;
     }
     if (st && (rc || n == max))
         db_end(st);
-    reader_give(m, d);
+    tx_end(tx);
     if (rc)
         return rc;
     *out = list;

@@ -9,6 +9,7 @@
 #include "health/deep.h"
 #include "registry/signed_url.h"
 #include "store/files/files.h"
+#include "store/sqlite/sqlite_store.h"
 #include "tests/support/check_main.h"
 
 #include <string.h>
@@ -330,8 +331,8 @@ static void registry_up(void)
     AUTO_FREE char *store = mem_printf("%s/store", dir), *db = mem_printf("%s/meta.db", dir);
     ck_assert_int_eq(blob_files_open(store, &blobs), 0);
     const struct meta_options mo = {
-        .path = db, .region = "eastus", .key_id = "eastus-feed-0", .sign = sign_nothing};
-    ck_assert_int_eq(meta_open(&mo, NULL, &app.meta), 0);
+        .region = "eastus", .key_id = "eastus-feed-0", .sign = sign_nothing};
+    ck_assert_int_eq(sqlite_meta_open(db, &mo, NULL, &app.meta), 0);
     meta_gate_open(app.meta, META_GATE_RECOVERY);
     const struct registry_service_options o = {
         .region = "eastus", .blobs = blobs, .meta = app.meta, .url_key = url_key};

@@ -9,6 +9,7 @@
 #include "registry/oci_error.h"
 #include "registry/registry.h"
 #include "store/files/files.h"
+#include "store/sqlite/sqlite_store.h"
 #include "tests/support/check_main.h"
 #include "tests/unit/auth/auth_fixture.h"
 
@@ -54,12 +55,11 @@ static inline void store_up(void)
             space_open(&(struct space_options){.dir = world_dir, .reserve_bytes = world_reserve},
                        &world_space),
             0);
-    struct meta_options mo = {.path = db,
-                              .region = "eastus",
+    struct meta_options mo = {.region = "eastus",
                               .key_id = region_keys_feed_id(fixture_keys[0]),
                               .sign = region_keys_sign_feed,
                               .sign_ctx = fixture_keys[0]};
-    ck_assert_int_eq(meta_open(&mo, NULL, &world_meta), 0);
+    ck_assert_int_eq(sqlite_meta_open(db, &mo, NULL, &world_meta), 0);
     meta_gate_open(world_meta, META_GATE_RECOVERY);
     struct registry_service_options o = {.region = "eastus",
                                          .blobs = world_blobs,

@@ -11,6 +11,7 @@
 #include "replication/cursor.h"
 #include "replication/feed_line.h"
 #include "store/files/files.h"
+#include "store/sqlite/sqlite_store.h"
 
 #include <check.h>
 #include <dirent.h>
@@ -371,14 +372,13 @@ void region_up(struct test_region *r)
     snprintf(path, sizeof path, "%s/store", r->dir);
     ck_assert_int_eq(blob_files_open(path, &r->blobs), 0);
     snprintf(path, sizeof path, "%s/meta.db", r->dir);
-    struct meta_options mo = {.path = path,
-                              .region = r->name,
+    struct meta_options mo = {.region = r->name,
                               .key_id = region_keys_feed_id(r->keys),
                               .sign = region_keys_sign_feed,
                               .sign_ctx = r->keys,
                               .on_commit = committed,
                               .on_commit_ctx = r};
-    ck_assert_int_eq(meta_open(&mo, NULL, &r->meta), 0);
+    ck_assert_int_eq(sqlite_meta_open(path, &mo, NULL, &r->meta), 0);
     struct replicator_options o = {.region = r->name,
                                    .topology = &r->topology,
                                    .meta = r->meta,

@@ -10,6 +10,7 @@
 #include "base/fd.h"
 #include "base/mem.h"
 #include "store/meta.h"
+#include "store/sqlite/sqlite_store.h"
 #include "tests/support/check_main.h"
 
 #include <stdio.h>
@@ -46,14 +47,13 @@ static inline void test_on_commit(void *ctx)
 
 static inline int store_try(struct region_store *s, struct diag *diag)
 {
-    struct meta_options o = {.path = s->path,
-                             .region = s->region,
+    struct meta_options o = {.region = s->region,
                              .key_id = s->key ? s->key : "feed-key-1",
                              .sign = test_sign,
                              .sign_ctx = s,
                              .on_commit = test_on_commit,
                              .on_commit_ctx = s};
-    return meta_open(&o, diag, &s->m);
+    return sqlite_meta_open(s->path, &o, diag, &s->m);
 }
 
 static inline void store_reopen(struct region_store *s)

@@ -3,6 +3,7 @@
 // with use. All calls of store/meta.h are made, and the plans of what the connections prepared
 // meanwhile are judged.
 #include "store/meta_priv.h"
+#include "store/sqlite/sqlite_priv.h"
 #include "tests/unit/store/meta_support.h"
 
 static struct region_store east, west;
@@ -212,9 +213,10 @@ static size_t plans_judge(struct db *d)
 
 static size_t store_judge(struct region_store *s)
 {
-    size_t n = plans_judge(&s->m->w); // nobody writes now
-    for (struct db *d = s->m->idle_readers; d; d = d->next)
-        n += plans_judge(d);
+    struct sqlite_backend *b = (struct sqlite_backend *)s->m->b;
+    size_t n = plans_judge(&b->w.db); // nobody writes now
+    for (struct sqlite_tx *t = b->idle_readers; t; t = t->next)
+        n += plans_judge(&t->db);
     return n;
 }
 
@@ -242,7 +244,7 @@ START_TEST(a_walk_would_be_seen)
               walks("SCAN f", sql));
     ck_assert(!walks("SEARCH feed USING INDEX x", sql) && !walks("SCAN feeds", sql));
     sqlite3_stmt *st;
-    ck_assert_int_eq(sqlite3_prepare_v2(east.m->w.h,
+    ck_assert_int_eq(sqlite3_prepare_v2(((struct sqlite_backend *)east.m->b)->w.db.h,
                                         "EXPLAIN QUERY PLAN SELECT count(*) FROM feed WHERE tag=?1",
                                         -1, &st, NULL),
                      SQLITE_OK);

@@ -3,6 +3,7 @@
 // state, and the one that base/register.h says.
 #include "base/register.h"
 #include "store/meta_priv.h"
+#include "store/sqlite/sqlite_test.h"
 #include "tests/unit/store/meta_histories.h"
 
 #include <sched.h>
@@ -146,21 +147,11 @@ static void *pusher_main(void *arg)
     return NULL;
 }
 
-static size_t n_queued(struct meta *m)
-{
-    size_t n = 0;
-    pthread_mutex_lock(&m->lock);
-    for (const struct request *r = m->head; r; r = r->next)
-        n++;
-    pthread_mutex_unlock(&m->lock);
-    return n;
-}
-
 static _Atomic bool held, holds;
 
-static int hold_run(struct meta *m, void *arg)
+static int hold_run(struct tx *tx, void *arg)
 {
-    (void)m, (void)arg;
+    (void)tx, (void)arg;
     holds = true;
     while (held)
         sched_yield();
@@ -171,7 +162,7 @@ static int hold_run(struct meta *m, void *arg)
 static void *holder_main(void *arg)
 {
     (void)arg;
-    ck_assert_int_eq(writer_submit(east.m, hold_run, NULL, false), 0);
+    ck_assert_int_eq(backend_write(east.m->b, hold_run, NULL), 0);
     return NULL;
 }
 
@@ -186,7 +177,7 @@ static void push_together(struct pusher *p, size_t n)
         sched_yield();
     for (size_t i = 0; i < n; i++) {
         ck_assert_int_eq(pthread_create(&p[i].thread, NULL, pusher_main, &p[i]), 0);
-        while (n_queued(east.m) <= i) // in their order
+        while (sqlite_n_queued(east.m->b) <= i) // in their order
             sched_yield();
     }
     held = false;

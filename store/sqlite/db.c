@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// One SQLite connection: cached statements, typed binding, error codes. See meta_priv.h.
-#include "store/meta_priv.h"
+// One SQLite connection: cached statements, typed binding, error codes. See db.h.
+#include "store/sqlite/db.h"
 
 #include "base/err.h"
 #include "base/log.h"

@@ -6,8 +6,9 @@
 // Digests are blobs: algorithm byte, then the digest; so their order is that of their bytes.
 // Numbers that are unsigned elsewhere stay below 2^63. `part` is the feed's partition, always 0 on
 // SQLite.
-#include "store/meta_priv.h"
+#include "store/sqlite/sqlite_priv.h"
 
+#include "base/clock.h"
 #include "base/err.h"
 
 #include <stdio.h>

@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: Apache-2.0
+// The seam between a region's metadata and the database that holds it. Above it, in store/meta_*.c,
+// stand the rules: what is minted, what wins, what is woken, what is void. Below it stands a
+// backend: it keeps typed rows, and runs the rules in transactions. store/sqlite/ is one; the
+// tests have one in memory.
+//
+//   static int rename_run(struct tx *tx, void *arg) { … state_tag_set(tx, …); return rc; }
+//   rc = backend_write(b, rename_run, &args);       // 0: committed, durable
+//
+//   rc = backend_read(b, &tx);                      // then operations on tx
+//   tx_end(tx);
+//
+// The operations come as tables of functions, one by noun, each with its own header:
+//   backend_log.h      the log of entries, its heads and marks, the own head with its clock
+//   backend_state.h    repositories, manifests, tags and their history, links
+//   backend_jobs.h     entries that are not applied yet
+//   backend_void.h     entries that became void, revoked keys
+//   backend_uploads.h  uploads, and those that ended
+// Rules call the inline functions of these headers (`log_append(tx, …)`), never a table itself.
+// A backend is done when it fills all tables and passes the conformance suite
+// (tests/unit/store/test_backend.c); the headers say all that it has to know.
+//
+// What every operation keeps to:
+// - Results go to out_* and are untouched on failure. Strings and arrays hang off the arena that
+//   was given; without an arena nothing is allocated.
+// - ERR_NOTFOUND: there is no such row. ERR_CONFLICT: another row has its key. ERR_BUSY, ERR_IO,
+//   ERR_NOSPACE, ERR_READONLY, ERR_NOFILES, ERR_CORRUPT, ERR_NOMEM: the database's own trouble.
+// - Numbers that are unsigned here are below 2^63 in every row; ERR_TOOBIG refuses others.
+// - Texts compare by their bytes, digests by algorithm and then bytes, registers by
+//   register_order (base/register.h), places of a feed by (epoch, seq).
+// - An operation that changes rows works only in a transaction of backend_write.
+//
+// Threads: a backend may be called on any thread, and blocks on the disk or on other writers. A
+// transaction is used by one thread at a time.
+#ifndef MERIDIAN_STORE_BACKEND_H
+#define MERIDIAN_STORE_BACKEND_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct backend;
+struct backend_ops;
+
+// A transaction. A backend's own structure begins with this one.
+struct tx {
+    const struct backend_ops *ops;
+    // the region whose metadata this is: the origin of own entries
+    const char *region;
+    // This process may mint own entries. False after backend_hand_over.
+    bool mints;
+    // Set by the rules: somebody wants to know of this commit. False when `run` begins.
+    bool notify;
+};
+
+// A rule that changes rows. It may run more than once for one call of backend_write: after a
+// conflict with another writer the backend rolls back and runs it again. So it sets its results at
+// its start, and has no effect outside of the transaction.
+typedef int tx_run(struct tx *tx, void *arg);
+
+struct backend {
+    const struct backend_ops *ops;
+    // Called after a commit with tx->notify, on a thread of the backend's, perhaps once for several
+    // commits; it must not block. Set before the first write; may be NULL.
+    void (*on_commit)(void *ctx);
+    void *on_commit_ctx;
+    // The stamp of the own head (backend_log.h) as this process knows it to be committed. The
+    // backend keeps it.
+    _Atomic uint64_t clock;
+};
+
+struct backend_ops {
+    void (*close)(struct backend *b);
+    void (*hand_over)(struct backend *b);
+    int (*check)(struct backend *b);
+    int (*write)(struct backend *b, tx_run *run, void *arg);
+    int (*read)(struct backend *b, bool one_moment, struct tx **out);
+    void (*end)(struct tx *tx);
+    int (*attempt)(struct tx *tx, tx_run *run, void *arg);
+    int (*probe)(struct tx *tx);
+    const struct log_ops *log;
+    const struct state_ops *state;
+    const struct job_ops *jobs;
+    const struct void_ops *voids;
+    const struct upload_ops *uploads;
+};
+
+// Frees the backend too. Nobody may be calling it. NULL is accepted.
+static inline void backend_close(struct backend *b)
+{
+    if (b)
+        b->ops->close(b);
+}
+
+// A restart: another process opens the same database as soon as this has returned. What was
+// submitted before is committed. From here on tx->mints is false; all else goes on, beside the
+// other process, until that one has changed the schema: then writes get ERR_VERSION.
+static inline void backend_hand_over(struct backend *b)
+{
+    b->ops->hand_over(b);
+}
+
+// ERR_CORRUPT: the database was found damaged since it was opened; else 0. Cheap, asks no disk.
+static inline int backend_check(struct backend *b)
+{
+    return b->ops->check(b);
+}
+
+// Runs `run` in a serializable transaction, and commits when that returned 0. Otherwise nothing
+// has changed, and its code is the result. Returns after the commit: 0 means durable. Writers that
+// call at the same time may share a commit; one that fails takes no other with it.
+static inline int backend_write(struct backend *b, tx_run *run, void *arg)
+{
+    return b->ops->write(b, run, arg);
+}
+
+// Begins to read. Each operation sees what was committed before it began. End it by tx_end.
+static inline int backend_read(struct backend *b, struct tx **out)
+{
+    return b->ops->read(b, false, out);
+}
+
+// The same, but all operations see one moment.
+static inline int backend_read_moment(struct backend *b, struct tx **out)
+{
+    return b->ops->read(b, true, out);
+}
+
+// Ends a transaction of backend_read or backend_read_moment.
+static inline void tx_end(struct tx *tx)
+{
+    tx->ops->end(tx);
+}
+
+// Inside a transaction of backend_write: runs `run`; when that fails, all that it changed is taken
+// back, and the transaction goes on as it stood. Attempts do not nest.
+static inline int tx_attempt(struct tx *tx, tx_run *run, void *arg)
+{
+    return tx->ops->attempt(tx, run, arg);
+}
+
+// Writes a row that nobody reads: whether this database takes writes.
+static inline int tx_probe(struct tx *tx)
+{
+    return tx->ops->probe(tx);
+}
+
+#endif

@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: Apache-2.0
+// Operations of a backend on entries that became void, keys that are revoked, and what is void is made anew.
+// See backend.h for what all operations keep to.
+//
+// Pattern: a member of the table, and an inline function that calls it, with the meaning of the
+// operation, its order and its errors above the function (backend_state.h shows it).
+// store/sqlite/voids.c fills the table.
+#ifndef MERIDIAN_STORE_BACKEND_VOID_H
+#define MERIDIAN_STORE_BACKEND_VOID_H
+
+#include "store/backend.h"
+
+struct void_ops {
+    // until the first operation is here
+    int unused;
+};
+
+#endif

@@ -1,0 +1,183 @@
+// SPDX-License-Identifier: Apache-2.0
+// The log in SQLite: the table `feed`, and the own head. See store/backend_log.h.
+#include "store/sqlite/sqlite_priv.h"
+
+#include "base/err.h"
+#include "base/mem.h"
+
+#include <assert.h>
+#include <stdatomic.h>
+#include <string.h>
+
+int mark_of_row(sqlite3_stmt *st, int col, struct feed_mark *out)
+{
+    const void *hash = sqlite3_column_blob(st, col + 3);
+    if (!hash || sqlite3_column_bytes(st, col + 3) != ENTRY_HASH_BYTES)
+        return ERR_CORRUPT;
+    struct feed_mark m = {.epoch = (uint64_t)sqlite3_column_int64(st, col),
+                          .partition = (uint32_t)sqlite3_column_int(st, col + 1),
+                          .seq = (uint64_t)sqlite3_column_int64(st, col + 2)};
+    memcpy(m.hash, hash, ENTRY_HASH_BYTES);
+    *out = m;
+    return 0;
+}
+
+static bool kept_by(const struct feed_entry *e)
+{
+    return e->origin && e->registry && e->repository && e->key;
+}
+
+int feed_row(sqlite3_stmt *st, struct arena *a, struct feed_entry *out)
+{
+    struct feed_entry e = {.epoch = (uint64_t)sqlite3_column_int64(st, 2),
+                           .partition = (uint32_t)sqlite3_column_int(st, 3),
+                           .seq = (uint64_t)sqlite3_column_int64(st, 4),
+                           .stamp = (uint64_t)sqlite3_column_int64(st, 5),
+                           .restates = (uint64_t)sqlite3_column_int64(st, 6),
+                           .kind = (enum entry_kind)sqlite3_column_int(st, 7),
+                           .size = (uint64_t)sqlite3_column_int64(st, 13)};
+    int rc = db_digest(st, 11, &e.digest);
+    const struct {
+        int col;
+        const char **to;
+    } texts[] = {{1, &e.origin}, {8, &e.registry},    {9, &e.repository},
+                 {10, &e.tag},   {12, &e.media_type}, {15, &e.key}};
+    for (size_t i = 0; !rc && i < ARRAY_LEN(texts); i++)
+        rc = db_text(st, texts[i].col, a, texts[i].to);
+    if (rc)
+        return rc;
+    const void *hash = sqlite3_column_blob(st, 14), *sig = sqlite3_column_blob(st, 16);
+    if (!hash || sqlite3_column_bytes(st, 14) != ENTRY_HASH_BYTES)
+        return ERR_CORRUPT;
+    if (!sig || sqlite3_column_bytes(st, 16) != ENTRY_SIG_BYTES)
+        return ERR_CORRUPT;
+    if (!kept_by(&e))
+        return ERR_CORRUPT;
+    memcpy(e.hash, hash, ENTRY_HASH_BYTES);
+    memcpy(e.sig, sig, ENTRY_SIG_BYTES);
+    rc = db_blob(st, 17, a, &e.content);
+    if (rc)
+        return rc;
+    *out = e;
+    return 0;
+}
+
+// --- the own head: in memory, because this process alone mints ---
+
+static int log_head_find(struct db *d, const char *origin, struct feed_mark *out_mark,
+                         uint64_t *out_stamp)
+{
+    sqlite3_stmt *st;
+    int rc = db_find(d, &st,
+                     "SELECT epoch,part,seq,hash,stamp FROM feed WHERE origin=?1 AND part=0"
+                     " ORDER BY epoch DESC, seq DESC LIMIT 1",
+                     "s", origin);
+    if (rc)
+        return rc;
+    rc = mark_of_row(st, 0, out_mark);
+    if (!rc && out_stamp)
+        *out_stamp = (uint64_t)sqlite3_column_int64(st, 4);
+    db_end(st);
+    return rc;
+}
+
+int own_load(struct sqlite_backend *b)
+{
+    struct own_head own = {.epoch = 1};
+    uint64_t stamp = 0, epoch = 1;
+    int rc = log_head_find(&b->w.db, b->region, &own.last, &stamp);
+    if (rc && rc != ERR_NOTFOUND)
+        return rc;
+    rc = state_get(&b->w.db, "hlc", &own.stamp);
+    if (rc && rc != ERR_NOTFOUND)
+        return rc;
+    rc = state_get(&b->w.db, "epoch", &epoch);
+    if (rc && rc != ERR_NOTFOUND)
+        return rc;
+    own.epoch = epoch > own.last.epoch ? epoch : own.last.epoch;
+    if (own.stamp < stamp)
+        own.stamp = stamp;
+    b->own = own;
+    atomic_store(&b->base.clock, own.stamp);
+    return 0;
+}
+
+static int sqlite_own_lock(struct tx *tx, struct own_head *out)
+{
+    struct sqlite_backend *b = sqlite_tx(tx)->of;
+    assert(tx == &b->w.tx); // a reader locks nothing
+    *out = b->own;
+    return 0;
+}
+
+static int sqlite_own_set(struct tx *tx, const struct own_head *own)
+{
+    struct sqlite_backend *b = sqlite_tx(tx)->of;
+    assert(tx == &b->w.tx);
+    assert(own->epoch >= b->own.epoch && own->epoch >= own->last.epoch); // invariant 8
+    int rc = 0;
+    if (own->stamp != b->own.stamp)
+        rc = state_set(&b->w.db, "hlc", own->stamp);
+    if (rc)
+        return rc;
+    if (own->epoch != b->own.epoch)
+        rc = state_set(&b->w.db, "epoch", own->epoch);
+    if (rc)
+        return rc;
+    uint64_t committed = b->own.committed;
+    b->own = *own;
+    b->own.committed = committed;
+    return 0;
+}
+
+// --- entries ---
+
+static int sqlite_append(struct tx *tx, const struct feed_entry *e, struct bytes content,
+                         int64_t *out_id)
+{
+    struct db *d = sqlite_tx_db(tx);
+    int rc = db_run(
+        d,
+        "INSERT INTO feed(origin,epoch,part,seq,stamp,restates,kind,registry,repository,tag,digest,"
+        "media_type,size,hash,key,sig,content)"
+        " VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16,?17)",
+        "suiuuunsssdsubsbb", e->origin, e->epoch, (int64_t)e->partition, e->seq, e->stamp,
+        e->restates, (int)e->kind, e->registry, e->repository, e->tag ? e->tag : "", &e->digest,
+        e->media_type ? e->media_type : "", e->size, (const void *)e->hash,
+        (size_t)ENTRY_HASH_BYTES, e->key, (const void *)e->sig, (size_t)ENTRY_SIG_BYTES,
+        (const void *)content.p, content.n);
+    if (rc)
+        return rc;
+    *out_id = sqlite3_last_insert_rowid(d->h);
+    return 0;
+}
+
+static int sqlite_held(struct tx *tx, const struct feed_entry *e, int64_t *out_id)
+{
+    sqlite3_stmt *st;
+    int rc = db_find(sqlite_tx_db(tx), &st,
+                     "SELECT id,hash FROM feed WHERE origin=?1 AND part=?2 AND epoch=?3 AND seq=?4",
+                     "siuu", e->origin, (int64_t)e->partition, e->epoch, e->seq);
+    if (rc)
+        return rc;
+    const void *hash = sqlite3_column_blob(st, 1);
+    bool same = hash && sqlite3_column_bytes(st, 1) == ENTRY_HASH_BYTES &&
+                memcmp(hash, e->hash, ENTRY_HASH_BYTES) == 0;
+    *out_id = sqlite3_column_int64(st, 0);
+    db_end(st);
+    return same ? 0 : ERR_CONFLICT;
+}
+
+static int sqlite_head(struct tx *tx, const char *origin, struct feed_mark *out_mark,
+                       uint64_t *out_stamp)
+{
+    return log_head_find(sqlite_tx_db(tx), origin, out_mark, out_stamp);
+}
+
+const struct log_ops sqlite_log_ops = {
+    .own_lock = sqlite_own_lock,
+    .own_set = sqlite_own_set,
+    .append = sqlite_append,
+    .held = sqlite_held,
+    .head = sqlite_head,
+};

@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the files of the SQLite backend share. See sqlite_store.h and store/backend.h.
+//
+//   db.c        one connection
+//   schema.c    tables, versions, refusals
+//   backend.c   open, close, readers
+//   writer.c    the thread that commits groups
+//   log.c, state.c, jobs.c, voids.c, uploads.c   the operations, one file for each header
+#ifndef MERIDIAN_STORE_SQLITE_PRIV_H
+#define MERIDIAN_STORE_SQLITE_PRIV_H
+
+#include "base/diag.h"
+#include "store/backend.h"
+#include "store/backend_jobs.h"
+#include "store/backend_log.h"
+#include "store/backend_state.h"
+#include "store/backend_uploads.h"
+#include "store/backend_void.h"
+#include "store/sqlite/db.h"
+
+#include <pthread.h>
+
+struct sqlite_backend;
+
+// A transaction is a connection: the writer's, or that of a reader.
+struct sqlite_tx {
+    struct tx tx;
+    struct db db;
+    struct sqlite_backend *of;
+    // the reader sees one moment: a transaction of SQLite's is open
+    bool one_moment;
+    // in the list of idle readers
+    struct sqlite_tx *next;
+};
+
+struct request; // writer.c
+
+struct sqlite_backend {
+    struct backend base;
+    // owned
+    char *path, *region;
+    // one process at a time; -1: handed over
+    int lock_fd;
+    // a page that was read is malformed: not writable any more, whatever a probe says
+    _Atomic bool damaged;
+    _Atomic bool handed_over;
+
+    // Writer thread only. The head is taken back when a request or its group fails.
+    struct sqlite_tx w;
+    struct own_head own;
+
+    pthread_t thread;
+    bool thread_runs;
+    // guards what follows
+    pthread_mutex_t lock;
+    pthread_cond_t queued, finished;
+    struct request *head, **tail;
+    bool stopping;
+
+    pthread_mutex_t readers_lock;
+    struct sqlite_tx *idle_readers;
+};
+
+static inline struct sqlite_tx *sqlite_tx(struct tx *tx)
+{
+    return (struct sqlite_tx *)tx;
+}
+
+static inline struct db *sqlite_tx_db(struct tx *tx)
+{
+    return &sqlite_tx(tx)->db;
+}
+
+extern const struct backend_ops sqlite_backend_ops;
+extern const struct log_ops sqlite_log_ops;
+extern const struct state_ops sqlite_state_ops;
+extern const struct job_ops sqlite_job_ops;
+extern const struct void_ops sqlite_void_ops;
+extern const struct upload_ops sqlite_upload_ops;
+
+// --- schema.c ---
+int schema_open(struct db *d, const char *path, const char *region, struct diag *diag);
+int schema_is_ours(struct db *d); // ERR_VERSION: another program has changed it since
+extern const int schema_version;
+// numbers by name, in the table `state`
+int state_get(struct db *d, const char *key, uint64_t *out); // ERR_NOTFOUND
+int state_set(struct db *d, const char *key, uint64_t value);
+
+// --- writer.c ---
+int writer_start(struct sqlite_backend *b);
+void writer_stop(struct sqlite_backend *b);
+int writer_write(struct backend *b, tx_run *run, void *arg);
+int writer_attempt(struct tx *tx, tx_run *run, void *arg);
+void writer_hand_over(struct backend *b);
+
+// --- log.c ---
+int own_load(struct sqlite_backend *b); // b->own from the tables
+#define FEED_COLUMNS                                                                              \
+    "f.id,f.origin,f.epoch,f.part,f.seq,f.stamp,f.restates,f.kind,f.registry,f.repository,f.tag," \
+    "f.digest,f.media_type,f.size,f.hash,f.key,f.sig,f.content"
+#define FEED_N_COLUMNS 18
+// entry_register_stamp in SQL
+#define FEED_REGISTER_STAMP "CASE f.restates WHEN 0 THEN f.stamp ELSE f.restates END"
+// of FEED_COLUMNS from column 0
+int feed_row(sqlite3_stmt *st, struct arena *a, struct feed_entry *out);
+int mark_of_row(sqlite3_stmt *st, int col, struct feed_mark *out); // epoch, part, seq, hash
+
+// The register's order (base/register.h) in SQL, of the table `t` ("" or "t."): for row values, and
+// for ORDER BY. A test holds it against register_order.
+#define REGISTER_VALUE(t) "(" t "stamp," t "origin," t "epoch," t "digest)"
+#define REGISTER_HIGHEST_FIRST(t) t "stamp DESC," t "origin DESC," t "epoch DESC," t "digest DESC"
+
+#endif

@@ -1,0 +1,251 @@
+// SPDX-License-Identifier: Apache-2.0
+// The one thread that writes: takes what is queued, runs each request in a savepoint, commits them
+// together, then wakes their callers. See sqlite_priv.h.
+//
+// Invariants
+//   1. A caller is woken with 0 only after the commit that holds its change has returned.
+//   2. A request that fails leaves nothing, and its neighbours in the group unharmed; own sequence
+//      numbers and stamps that it took are given to the next one, because nobody saw them.
+#include "store/sqlite/sqlite_priv.h"
+
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/fd.h"
+#include "store/sqlite/sqlite_test.h"
+
+#include <assert.h>
+#include <stdatomic.h>
+
+#define GROUP_MAX 64
+#define GROUP_US 2000
+
+struct request {
+    tx_run *run;
+    void *arg;
+    bool done;
+    int rc;
+    struct request *next;
+};
+
+struct group {
+    struct request *list[GROUP_MAX];
+    size_t n;
+    int64_t end_us;
+    bool notify;
+};
+
+static struct request *request_take(struct sqlite_backend *b, bool wait)
+{
+    pthread_mutex_lock(&b->lock);
+    while (wait && !b->head && !b->stopping)
+        pthread_cond_wait(&b->queued, &b->lock);
+    struct request *r = b->head;
+    if (r) {
+        b->head = r->next;
+        if (!b->head)
+            b->tail = &b->head;
+        r->next = NULL;
+    }
+    pthread_mutex_unlock(&b->lock);
+    return r;
+}
+
+// After a full disk or an end of memory SQLite may have rolled everything back by itself.
+static bool rolled_back(struct sqlite_backend *b)
+{
+    return sqlite3_get_autocommit(b->w.db.h);
+}
+
+static int savepoint_end(struct sqlite_backend *b, int rc, const char *back, const char *release)
+{
+    if (rolled_back(b))
+        return rc;
+    if (rc)
+        (void)db_exec(&b->w.db, back);
+    int release_rc = db_exec(&b->w.db, release);
+    return rc ? rc : release_rc;
+}
+
+static int request_run(struct sqlite_backend *b, struct request *r)
+{
+    struct own_head at = b->own;
+    b->w.tx.notify = false;
+    b->w.tx.mints = !b->handed_over;
+    int rc = db_exec(&b->w.db, "SAVEPOINT request");
+    if (!rc) {
+        rc = r->run(&b->w.tx, r->arg);
+        rc = savepoint_end(b, rc, "ROLLBACK TO request", "RELEASE request");
+    }
+    if (rc)
+        b->own = at; // 2
+    return rc;
+}
+
+int writer_attempt(struct tx *tx, tx_run *run, void *arg)
+{
+    struct sqlite_backend *b = sqlite_tx(tx)->of;
+    struct own_head at = b->own;
+    bool notify = tx->notify;
+    assert(tx == &b->w.tx); // a reader changes nothing
+    int rc = db_exec(&b->w.db, "SAVEPOINT attempt");
+    if (rc)
+        return rc;
+    rc = run(tx, arg);
+    rc = savepoint_end(b, rc, "ROLLBACK TO attempt", "RELEASE attempt");
+    if (rc) {
+        b->own = at; // 2
+        tx->notify = notify;
+    }
+    return rc;
+}
+
+static int group_begin(struct sqlite_backend *b)
+{
+    b->own.committed = b->own.stamp;
+    int rc = db_exec(&b->w.db, "BEGIN IMMEDIATE");
+    if (!rc && b->handed_over)
+        rc = schema_is_ours(&b->w.db);
+    return rc;
+}
+
+// Not 0: the whole group has failed.
+static int group_add(struct sqlite_backend *b, struct group *g, struct request *r)
+{
+    g->list[g->n++] = r;
+    r->rc = request_run(b, r);
+    if (!r->rc && b->w.tx.notify)
+        g->notify = true;
+    if (!rolled_back(b))
+        return 0;
+    return r->rc ? r->rc : ERR_IO;
+}
+
+static struct request *group_next(struct sqlite_backend *b, const struct group *g)
+{
+    if (g->n == GROUP_MAX || clock_mono_us() >= g->end_us)
+        return NULL;
+    return request_take(b, false);
+}
+
+static void group_fail(struct sqlite_backend *b, struct group *g, int rc)
+{
+    if (!rolled_back(b))
+        (void)db_exec(&b->w.db, "ROLLBACK");
+    g->notify = false;
+    for (size_t i = 0; i < g->n; i++)
+        if (!g->list[i]->rc)
+            g->list[i]->rc = rc;
+}
+
+static void group_wake(struct sqlite_backend *b, const struct group *g)
+{
+    pthread_mutex_lock(&b->lock);
+    for (size_t i = 0; i < g->n; i++)
+        g->list[i]->done = true;
+    pthread_cond_broadcast(&b->finished);
+    pthread_mutex_unlock(&b->lock);
+}
+
+static int group_commit(struct sqlite_backend *b, struct group *g, struct request *first)
+{
+    int rc = group_begin(b);
+    if (rc) {
+        g->list[g->n++] = first;
+        return rc;
+    }
+    for (struct request *r = first; r; r = group_next(b, g)) {
+        rc = group_add(b, g, r);
+        if (rc)
+            return rc;
+    }
+    return db_exec(&b->w.db, "COMMIT");
+}
+
+static void group_run(struct sqlite_backend *b, struct request *first)
+{
+    struct group g = {.end_us = clock_mono_us() + GROUP_US};
+    struct own_head at = b->own;
+    int rc = group_commit(b, &g, first);
+    if (rc) {
+        group_fail(b, &g, rc);
+        b->own = at;
+    }
+    atomic_store(&b->base.clock, b->own.stamp);
+    group_wake(b, &g);
+    if (g.notify && b->base.on_commit)
+        b->base.on_commit(b->base.on_commit_ctx);
+}
+
+static int nothing_run(struct tx *tx, void *arg)
+{
+    (void)tx, (void)arg;
+    return 0;
+}
+
+void writer_hand_over(struct backend *backend)
+{
+    struct sqlite_backend *b = (struct sqlite_backend *)backend;
+    b->handed_over = true;
+    // what minted just before is committed with it, or ahead of it
+    (void)writer_write(backend, nothing_run, NULL);
+    fd_auto_close(&b->lock_fd);
+}
+
+static void *writer_main(void *arg)
+{
+    struct sqlite_backend *b = arg;
+    for (struct request *r; (r = request_take(b, true));)
+        group_run(b, r);
+    return NULL;
+}
+
+int writer_start(struct sqlite_backend *b)
+{
+    b->tail = &b->head;
+    if (pthread_create(&b->thread, NULL, writer_main, b))
+        return ERR_NOMEM;
+    b->thread_runs = true;
+    return 0;
+}
+
+void writer_stop(struct sqlite_backend *b)
+{
+    if (!b->thread_runs)
+        return;
+    pthread_mutex_lock(&b->lock);
+    b->stopping = true;
+    pthread_cond_signal(&b->queued);
+    pthread_mutex_unlock(&b->lock);
+    pthread_join(b->thread, NULL);
+    b->thread_runs = false;
+    assert(!b->head);
+}
+
+int writer_write(struct backend *backend, tx_run *run, void *arg)
+{
+    struct sqlite_backend *b = (struct sqlite_backend *)backend;
+    struct request r = {.run = run, .arg = arg};
+    pthread_mutex_lock(&b->lock);
+    if (b->stopping) {
+        pthread_mutex_unlock(&b->lock);
+        return ERR_CLOSED;
+    }
+    *b->tail = &r;
+    b->tail = &r.next;
+    pthread_cond_signal(&b->queued);
+    while (!r.done)
+        pthread_cond_wait(&b->finished, &b->lock);
+    pthread_mutex_unlock(&b->lock);
+    return r.rc;
+}
+
+size_t sqlite_n_queued(struct backend *backend)
+{
+    struct sqlite_backend *b = (struct sqlite_backend *)backend;
+    size_t n = 0;
+    pthread_mutex_lock(&b->lock);
+    for (const struct request *r = b->head; r; r = r->next)
+        n++;
+    pthread_mutex_unlock(&b->lock);
+    return n;
+}
