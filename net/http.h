@@ -252,7 +252,8 @@ const char *http_form_get(struct http_request *req, struct bytes from, const cha
 const char *http_query_get(struct http_request *req, const char *key, size_t nth);
 // Percent-decodes a path segment; NULL on malformed escapes or a NUL byte.
 const char *http_path_decode(struct arena *a, const char *raw, size_t n);
-bool http_token_ok(const char *s); // RFC 9110 section 5.6.2
+const char *http_method_text(enum http_method method); // "" for HTTP_OTHER
+bool http_token_ok(const char *s);                     // RFC 9110 section 5.6.2
 // What the log says of a refusal: the code and the sentence that the client is told. Whoever words
 // a refusal calls it; the last one holds.
 void http_request_refused(struct http_request *req, const char *code, const char *why);

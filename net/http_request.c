@@ -29,6 +29,14 @@ enum http_method http_method_of(const char *text)
     return HTTP_OTHER;
 }
 
+const char *http_method_text(enum http_method method)
+{
+    for (size_t i = 0; i < ARRAY_LEN(methods); i++)
+        if (methods[i].method == method)
+            return methods[i].text;
+    return "";
+}
+
 const char *http_header_get(const struct http_request *req, const char *name)
 {
     for (const struct http_header *h = req->headers; h; h = h->next)

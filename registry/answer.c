@@ -151,7 +151,11 @@ void answer_method(struct op *op, struct http_response *resp)
                   "deleting is refused until replication carries deletions to every region");
     else
         oci_error(op->req, resp, 405, OCI_UNSUPPORTED, NULL, "this method is not possible here");
-    answer_header(op, resp, "Allow", "%s", route_allow(&op->route));
+    const char *allow = route_allow(op->route.kind, &op->req->arena);
+    if (allow)
+        answer_header(op, resp, "Allow", "%s", allow);
+    else
+        op->failed = ERR_NOMEM;
 }
 
 bool etag_matches(const char *list, const struct digest *d, bool weak)

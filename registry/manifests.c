@@ -22,7 +22,7 @@ static int stored_get(struct op *op, struct manifest_row *out)
                              &op->req->arena, out);
 }
 
-void manifest_read(struct op *op, struct http_response *resp)
+static void manifest_read(struct op *op, struct http_response *resp)
 {
     struct manifest_row row;
     int rc = stored_get(op, &row);
@@ -39,6 +39,20 @@ void manifest_read(struct op *op, struct http_response *resp)
         return;
     http_response_bytes(resp, 200, NULL, row.content);
     answer_header(op, resp, "Content-Type", "%s", row.media_type);
+}
+
+// The content and what is parsed from it hang off the request: its ceiling grows by what a manifest
+// may need.
+static void arena_grow(struct op *op)
+{
+    if (op->req->arena.max_bytes)
+        op->req->arena.max_bytes += 2 * op->s->manifest_max_bytes + (4u << 20);
+}
+
+void manifest_read_begin(struct op *op, struct http_plan *plan)
+{
+    arena_grow(op);
+    op_plan(op, plan, HTTP_PLAN_RUN, manifest_read);
 }
 
 static void refuse(struct op *op, struct http_response *resp, const char *why)
@@ -194,6 +208,7 @@ static void put(struct op *op, struct http_response *resp)
 
 void manifest_put_begin(struct op *op, struct http_plan *plan)
 {
+    arena_grow(op);
     // ignoring a condition would be worse than refusing it
     if (http_header_get(op->req, "If-None-Match")) {
         oci_error(op->req, &plan->response, 400, OCI_UNSUPPORTED, NULL,

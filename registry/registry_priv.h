@@ -9,7 +9,7 @@
 #include "registry/oci_error.h"
 #include "registry/open_uploads.h"
 #include "registry/registry.h"
-#include "registry/route.h"
+#include "registry/routes.h"
 #include "registry/signed_url.h"
 
 #define PAGE_MAX 1000 // names in one page of a list
@@ -80,6 +80,8 @@ struct op {
     struct http_request *req;
     void (*act)(struct op *op, struct http_response *resp);
     struct route route;
+    // of the route table; NULL: no such method there, or no such path
+    const struct route_row *row;
     // its name, and its login label
     const char *registry, *label;
     // nobody else holds the registry
@@ -122,17 +124,30 @@ bool etag_matches(const char *list, const struct digest *d, bool weak);
 // filled).
 bool answer_validators(struct op *op, struct http_response *resp, const struct digest *d);
 
-// The handlers. `*_begin` runs on an HTTP thread and fills the plan (or replies); the others run on
-// the pool.
-void blob_read(struct op *op, struct http_response *resp);
-void uploads_begin(struct op *op, struct http_plan *plan);
-void upload_begin(struct op *op, struct http_plan *plan);
-void manifest_read(struct op *op, struct http_response *resp);
-void manifest_put_begin(struct op *op, struct http_plan *plan);
-void tags_read(struct op *op, struct http_response *resp);
+// The handlers in the route table (routes.h). `*_begin` runs on an HTTP thread and makes the plan, or
+// answers; the others run on the pool.
+void base_begin(struct op *op, struct http_plan *plan);
+void referrers_begin(struct op *op, struct http_plan *plan);
 void catalog_read(struct op *op, struct http_response *resp);
+void tags_read(struct op *op, struct http_response *resp);
+void manifest_read_begin(struct op *op, struct http_plan *plan);
+void manifest_put_begin(struct op *op, struct http_plan *plan);
+void blob_read(struct op *op, struct http_response *resp);
+void upload_mount_read(struct op *op);
+void upload_post_begin(struct op *op, struct http_plan *plan);
+void upload_get_begin(struct op *op, struct http_plan *plan);
+void upload_patch_begin(struct op *op, struct http_plan *plan);
+void upload_put_begin(struct op *op, struct http_plan *plan);
+void upload_delete_begin(struct op *op, struct http_plan *plan);
 
-// Plans: run `act` on the pool.
+// admit.c: may the caller do what the row is for? False: answered, with a challenge.
+bool op_admitted(struct op *op, const struct topology *t, const struct registry *reg,
+                 const struct hostname *host, struct http_response *resp);
+
+// op.c. ERR_INVAL: the host is no endpoint of a registry; ERR_NOMEM.
+int op_new(struct registry_service *s, struct http_request *req, const struct topology *t,
+           const struct registry *reg, const struct hostname *host, struct op **out);
+// the plan: run `act` on the pool
 void op_plan(struct op *op, struct http_plan *plan, enum http_plan_kind kind,
              void (*act)(struct op *op, struct http_response *resp));
 

@@ -197,32 +197,3 @@ int route_parse(struct arena *a, const char *path, struct route *out)
     *out = r;
     return 0;
 }
-
-bool route_method_ok(const struct route *r, enum http_method m)
-{
-    bool read = m == HTTP_GET || m == HTTP_HEAD;
-    switch (r->kind) {
-    case ROUTE_MANIFEST:
-        return read || m == HTTP_PUT;
-    case ROUTE_UPLOADS:
-        return m == HTTP_POST;
-    case ROUTE_UPLOAD:
-        return read || m == HTTP_PATCH || m == HTTP_PUT || m == HTTP_DELETE;
-    default:
-        return read;
-    }
-}
-
-const char *route_allow(const struct route *r)
-{
-    switch (r->kind) {
-    case ROUTE_MANIFEST:
-        return "GET, HEAD, PUT";
-    case ROUTE_UPLOADS:
-        return "POST";
-    case ROUTE_UPLOAD:
-        return "GET, HEAD, PATCH, PUT, DELETE";
-    default:
-        return "GET, HEAD";
-    }
-}

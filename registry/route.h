@@ -45,8 +45,6 @@ struct route {
 };
 
 int route_parse(struct arena *a, const char *path, struct route *out); // ERR_NOMEM alone
-bool route_method_ok(const struct route *r, enum http_method m);
-const char *route_allow(const struct route *r); // for the Allow header
 
 bool repository_name_ok(const char *s, size_t n);
 bool tag_ok(const char *s);

@@ -230,7 +230,17 @@ static int id_new(struct op *op)
     return ERR_NOMEM;
 }
 
-void uploads_begin(struct op *op, struct http_plan *plan)
+void upload_mount_read(struct op *op)
+{
+    const char *from = http_query_get(op->req, "from", 0);
+    op->mount = http_query_get(op->req, "mount", 0) != NULL;
+    if (op->mount && from && repository_name_ok(from, strlen(from)))
+        op->mount_from = from;
+    else if (from && *from)
+        op->mount = false; // from nowhere: an ordinary start
+}
+
+void upload_post_begin(struct op *op, struct http_plan *plan)
 {
     int rc = id_new(op);
     if (rc) {
@@ -410,32 +420,46 @@ static void stream(struct op *op, struct http_plan *plan,
     plan->goes_on = true;
 }
 
-void upload_begin(struct op *op, struct http_plan *plan)
+// The upload that the path names, if it belongs here; else answered. The edge passes on what belongs
+// to another region.
+static bool upload_here(struct op *op, struct http_plan *plan)
 {
     op->io.id = op->route.upload_id;
-    // the edge passes on what belongs elsewhere
-    if (!upload_id_of_region(op->io.id, op->s->region)) {
-        upload_unknown(op, &plan->response);
-        return;
-    }
-    switch (op->req->method) {
-    case HTTP_PATCH:
-        stream(op, plan, piece);
-        // what came whole for nobody who could be told is kept as what came in part
-        plan->for_answer = true;
-        break;
-    case HTTP_PUT:
-        op->io.ends = true;
-        if (query_digest(op, "digest"))
-            stream(op, plan, finish);
-        else
-            digest_refused(op, &plan->response,
-                           "ending an upload takes ?digest=sha256:<64 hex digits>");
-        break;
-    case HTTP_DELETE:
-        op_plan(op, plan, HTTP_PLAN_RUN, cancel);
-        break;
-    default:
+    if (upload_id_of_region(op->io.id, op->s->region))
+        return true;
+    upload_unknown(op, &plan->response);
+    return false;
+}
+
+void upload_get_begin(struct op *op, struct http_plan *plan)
+{
+    if (upload_here(op, plan))
         op_plan(op, plan, HTTP_PLAN_RUN, status);
-    }
+}
+
+void upload_patch_begin(struct op *op, struct http_plan *plan)
+{
+    if (!upload_here(op, plan))
+        return;
+    stream(op, plan, piece);
+    // what came whole for nobody who could be told is kept as what came in part
+    plan->for_answer = true;
+}
+
+void upload_put_begin(struct op *op, struct http_plan *plan)
+{
+    if (!upload_here(op, plan))
+        return;
+    op->io.ends = true;
+    if (query_digest(op, "digest"))
+        stream(op, plan, finish);
+    else
+        digest_refused(op, &plan->response,
+                       "ending an upload takes ?digest=sha256:<64 hex digits>");
+}
+
+void upload_delete_begin(struct op *op, struct http_plan *plan)
+{
+    if (upload_here(op, plan))
+        op_plan(op, plan, HTTP_PLAN_RUN, cancel);
 }

@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+// One request on its way (`struct op`): how it is made from path, host and topology, and how it goes
+// to the pool. Handlers and the front door stand above this file.
+#include "registry/registry_priv.h"
+
+#include "base/err.h"
+
+#include <stdio.h>
+
+// Where this request was sent to, and where uploads go on: on the global name, with regional
+// endpoints on, at this region's own name, so that a push stays where it began.
+static int hosts_set(struct op *op, const struct topology *t, const struct registry *reg,
+                     const struct hostname *host)
+{
+    char here[HOSTNAME_TEXT_SIZE], upload[HOSTNAME_TEXT_SIZE], port[8] = "";
+    struct arena *a = &op->req->arena;
+    enum name_kind upload_kind = host->kind;
+    const char *upload_region = host->region;
+    op->sign = reg->regional_endpoints && hostname_public_of(host->kind) == NAME_GLOBAL;
+    if (op->sign) {
+        upload_region = op->s->region;
+        upload_kind = NAME_REGIONAL_PRIVATE;
+        if (host->kind == NAME_GLOBAL)
+            upload_kind = NAME_REGIONAL;
+    }
+    if (hostname_format(host->kind, t->domain, host->label, host->region, host->stamp, here))
+        return ERR_INVAL;
+    if (hostname_format(upload_kind, t->domain, host->label, upload_region, NULL, upload))
+        return ERR_INVAL;
+    if (t->https_port != 443)
+        snprintf(port, sizeof port, ":%u", t->https_port);
+    op->here = arena_printf(a, "https://%s%s", here, port);
+    op->upload_host = arena_strdup(a, upload);
+    op->upload_here = arena_printf(a, "https://%s%s", upload, port);
+    op->registry = arena_strdup(a, reg->name);
+    op->label = arena_strdup(a, reg->label);
+    if (!op->here || !op->upload_host || !op->upload_here || !op->registry || !op->label)
+        return ERR_NOMEM;
+    return 0;
+}
+
+int op_new(struct registry_service *s, struct http_request *req, const struct topology *t,
+           const struct registry *reg, const struct hostname *host, struct op **out)
+{
+    struct op *op = arena_alloc(&req->arena, sizeof *op);
+    if (!op)
+        return ERR_NOMEM;
+    op->s = s;
+    op->req = req;
+    op->principal = "";
+    op->sole_replica = reg->n_replicas == 1;
+    int rc = route_parse(&req->arena, req->path, &op->route);
+    if (rc)
+        return rc;
+    op->row = route_row_find(op->route.kind, req->method);
+    rc = hosts_set(op, t, reg, host);
+    if (rc)
+        return rc;
+    if (op->row && op->row->look)
+        op->row->look(op);
+    *out = op;
+    return 0;
+}
+
+static void op_run(struct http_request *req, struct http_response *resp)
+{
+    struct op *op = req->ctx;
+    op->act(op, resp);
+    if (!op->failed)
+        return;
+    int rc = op->failed; // an answer without one of its headers would say something else
+    *resp = (struct http_response){0};
+    answer_error(op, resp, rc, "answering");
+}
+
+void op_plan(struct op *op, struct http_plan *plan, enum http_plan_kind kind,
+             void (*act)(struct op *op, struct http_response *resp))
+{
+    op->act = act;
+    plan->kind = kind;
+    plan->run = op_run;
+    plan->ctx = op;
+    plan->pool = op->s->pool;
+    plan->name = op->principal;
+}

@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: Apache-2.0
+// The route table; see routes.h. Invariants, which tests/unit/registry/test_routes.c checks:
+//   1. A route and method have at most one row.
+//   2. Every row but that of /v2/ needs an action, and one that is no read needs more than pull.
+//   3. Every row has a handler, and every route a row.
+#include "registry/routes.h"
+
+#include "registry/registry_priv.h"
+
+#include "base/err.h"
+#include "base/mem.h"
+
+#define BIT(m) METHOD_BIT(HTTP_##m)
+
+const struct route_row route_rows[] = {
+    {.route = ROUTE_BASE, .methods = METHODS_READ, .body = HTTP_PLAN_REPLY, .begin = base_begin},
+    {.route = ROUTE_CATALOG,
+     .methods = METHODS_READ,
+     .action = ACTION_CATALOG,
+     .asks = "*",
+     .body = HTTP_PLAN_RUN,
+     .act = catalog_read},
+    {.route = ROUTE_TAGS,
+     .methods = METHODS_READ,
+     .action = ACTION_PULL,
+     .asks = "pull",
+     .body = HTTP_PLAN_RUN,
+     .act = tags_read},
+    {.route = ROUTE_MANIFEST,
+     .methods = METHODS_READ,
+     .action = ACTION_PULL,
+     .asks = "pull",
+     .body = HTTP_PLAN_RUN,
+     .begin = manifest_read_begin},
+    {.route = ROUTE_MANIFEST,
+     .methods = BIT(PUT),
+     .action = ACTION_PUSH,
+     .asks = "pull,push",
+     .body = HTTP_PLAN_COLLECT,
+     .begin = manifest_put_begin},
+    {.route = ROUTE_BLOB,
+     .methods = METHODS_READ,
+     .action = ACTION_PULL,
+     .asks = "pull",
+     .on_data = true,
+     .body = HTTP_PLAN_RUN,
+     .act = blob_read},
+    {.route = ROUTE_UPLOADS,
+     .methods = BIT(POST),
+     .action = ACTION_PUSH,
+     .asks = "pull,push",
+     .body = HTTP_PLAN_STREAM,
+     .look = upload_mount_read,
+     .begin = upload_post_begin},
+    {.route = ROUTE_UPLOAD,
+     .methods = METHODS_READ,
+     .action = ACTION_PUSH,
+     .asks = "pull,push",
+     .by_signature = true,
+     .body = HTTP_PLAN_RUN,
+     .begin = upload_get_begin},
+    {.route = ROUTE_UPLOAD,
+     .methods = BIT(PATCH),
+     .action = ACTION_PUSH,
+     .asks = "pull,push",
+     .by_signature = true,
+     .body = HTTP_PLAN_STREAM,
+     .begin = upload_patch_begin},
+    {.route = ROUTE_UPLOAD,
+     .methods = BIT(PUT),
+     .action = ACTION_PUSH,
+     .asks = "pull,push",
+     .by_signature = true,
+     .body = HTTP_PLAN_STREAM,
+     .begin = upload_put_begin},
+    {.route = ROUTE_UPLOAD,
+     .methods = BIT(DELETE),
+     .action = ACTION_PUSH,
+     .asks = "pull,push",
+     .by_signature = true,
+     .body = HTTP_PLAN_RUN,
+     .begin = upload_delete_begin},
+    {.route = ROUTE_REFERRERS,
+     .methods = METHODS_READ,
+     .action = ACTION_PULL,
+     .asks = "pull",
+     .body = HTTP_PLAN_REPLY,
+     .begin = referrers_begin},
+};
+const size_t n_route_rows = ARRAY_LEN(route_rows);
+
+const struct route_row *route_row_find(enum route_kind kind, enum http_method method)
+{
+    for (size_t i = 0; i < n_route_rows; i++)
+        if (route_rows[i].route == kind && (route_rows[i].methods & METHOD_BIT(method)))
+            return &route_rows[i];
+    return NULL;
+}
+
+bool route_on_data(enum route_kind kind)
+{
+    for (size_t i = 0; i < n_route_rows; i++)
+        if (route_rows[i].route == kind && route_rows[i].on_data)
+            return true;
+    return false;
+}
+
+const char *route_allow(enum route_kind kind, struct arena *a)
+{
+    const char *text = "";
+    for (size_t i = 0; text && i < n_route_rows; i++) {
+        if (route_rows[i].route != kind)
+            continue;
+        for (enum http_method m = HTTP_GET; text && m < HTTP_OTHER; m++)
+            if (route_rows[i].methods & METHOD_BIT(m))
+                text = arena_printf(a, "%s%s%s", text, *text ? ", " : "", http_method_text(m));
+    }
+    return text;
+}
