@@ -8,6 +8,7 @@
 #include "resolver/answer/answer.h"
 #include "resolver/serve/secret_reload.h"
 #include "tests/support/check_main.h"
+#include "tests/support/said.h"
 #include "tests/unit/resolver/fixture.h"
 
 #include <stdlib.h>
@@ -183,8 +184,9 @@ START_TEST(a_changed_file_is_read_again_a_broken_one_is_not)
     write_secret(path, "445536bcd2513298075a5d379663c962\n" SECRET "\n");
     wait_secret(u, true, first);
     uint64_t second = secret_in_force(u);
+    said_begin();
     write_secret(path, "no secret\n");
-    usleep(200000); // ten looks
+    said_wait("the cookie secret stays as it was");
     ck_assert(secret_in_force(u) == second);
     write_secret(path, SECRET "\n");
     wait_secret(u, true, second);
@@ -212,9 +214,10 @@ static void read_once_there_are_more_than(rlim_t descriptors)
     ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &all), 0);
     few = all;
     few.rlim_cur = descriptors;
+    said_begin();
     ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &few), 0);
     ck_assert_int_eq(rename(next, path), 0);
-    usleep(200000); // ten looks
+    said_wait("the cookie secret stays as it was");
     ck_assert(secret_in_force(u) == first);
     ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &all), 0);
     wait_secret(u, true, first);
