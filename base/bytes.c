@@ -18,6 +18,15 @@ struct bytes bytes_str(const char *s)
     return (struct bytes){(const uint8_t *)s, strlen(s)};
 }
 
+size_t bytes_lines(const char *text, size_t n)
+{
+    size_t lines = 0;
+    for (size_t i = 0; i < n; i++)
+        if (text[i] == '\n')
+            lines++;
+    return lines;
+}
+
 bool bytes_equal(struct bytes a, struct bytes b)
 {
     return a.n == b.n && (a.n == 0 || memcmp(a.p, b.p, a.n) == 0);

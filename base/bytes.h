@@ -28,6 +28,7 @@ struct bytes { // borrowed
 struct bytes bytes_of(const void *p, size_t n);
 struct bytes bytes_str(const char *s); // without the final NUL
 bool bytes_equal(struct bytes a, struct bytes b);
+size_t bytes_lines(const char *text, size_t n); // how many lines end in it
 // Same contents? Time depends on the lengths only: for secrets, MACs and digests of secrets.
 bool secret_equal(const void *a, size_t na, const void *b, size_t nb);
 

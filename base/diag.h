@@ -4,8 +4,8 @@
 //
 //   struct diag d;
 //   diag_init(&d);
-//   if (topology_load(path, &d, &t)) diag_print(&d, stderr);   // "topology.yaml:12: …" one per
-//                                                              // line
+//   if (topology_file_load(path, &d, &t))
+//       diag_print(&d, stderr);   // "topology.yaml:12: …", one to a line
 //   diag_done(&d);
 //
 // A parser adds every error it finds and goes on. NULL is accepted wherever a `struct diag *` is:

@@ -7,7 +7,8 @@
 #include "base/err.h"
 #include "base/fd.h"
 #include "base/mem.h"
-#include "control/changes.h"
+#include "control/changes_file.h"
+#include "control/topology_file.h"
 
 #include <ctype.h>
 #include <stdio.h>
@@ -22,7 +23,7 @@ int cli_topology(struct cli *c)
     struct diag d;
     diag_init(&d);
     size_t n_changes;
-    int rc = topology_load(c->topology, &d, &c->topo);
+    int rc = topology_file_load(c->topology, &d, &c->topo);
     // one that cannot be taken is passed over
     if (!rc)
         rc = changes_load(c->topology, &d, &c->topo, &n_changes);

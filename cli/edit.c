@@ -6,9 +6,9 @@
 #include "base/err.h"
 #include "base/fd.h"
 #include "base/mem.h"
-#include "config/compiled.h"
 #include "config/frontend.h"
-#include "config/moves.h"
+#include "control/compiled.h"
+#include "control/moves.h"
 
 #include <string.h>
 #include <sys/stat.h>

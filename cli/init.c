@@ -20,6 +20,7 @@
 #include "certs/certs.h"
 #include "certs/keys.h"
 #include "config/principals.h"
+#include "control/topology_file.h"
 
 #include <errno.h>
 #include <ftw.h>
@@ -328,7 +329,7 @@ static int load_was(struct init *in)
     }
     if (!stat(in->cli->topology, &b) && a.st_dev == b.st_dev && a.st_ino == b.st_ino)
         return EXIT_DONE;
-    return say(in, topology_load(path, &in->diag, &in->was), path);
+    return say(in, topology_file_load(path, &in->diag, &in->was), path);
 }
 
 static int ca_make(struct init *in, struct ca **out)

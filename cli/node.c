@@ -8,6 +8,7 @@
 #include "config/advice.h"
 #include "config/node.h"
 #include "config/principals.h"
+#include "control/topology_file.h"
 
 #include <ctype.h>
 #include <stdio.h>
@@ -344,7 +345,7 @@ static int check_file(const char *path, int (*load)(const char *, struct diag *,
 static int load_topology(const char *path, struct diag *d, uint64_t *version)
 {
     struct topology *t = NULL;
-    int rc = topology_load(path, d, &t);
+    int rc = topology_file_load(path, d, &t);
     if (rc)
         *version = 0;
     else

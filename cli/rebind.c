@@ -11,10 +11,10 @@
 #include "base/err.h"
 #include "base/fd.h"
 #include "base/mem.h"
-#include "config/compiled.h"
 #include "config/endpoints.h"
-#include "config/moves.h"
-#include "control/changes.h"
+#include "control/change.h"
+#include "control/changes_file.h"
+#include "control/compiled.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -109,7 +109,7 @@ static const char *serves_until(const struct rebind *x)
     const struct ttls *ttl = &x->c->topo->ttl;
     return arena_strdup(
         &x->c->arena,
-        clock_format_s(x->move.since_s + moves_cached_s(ttl) + ttl->frontend + SERVE_MORE_S, text));
+        clock_format_s(x->move.since_s + ttls_cached_s(ttl) + ttl->frontend + SERVE_MORE_S, text));
 }
 
 static int print_json(const struct rebind *x)
@@ -207,17 +207,33 @@ static int write_document(struct rebind *x, const struct buf *was)
     return edit_commit_text(x->c, &now, "registries", holds, x);
 }
 
+// The registry's row as it is in force, with the move.
+static int format_change(const struct rebind *x, struct buf *out)
+{
+    struct spec_registry row;
+    int rc = change_registry_row(x->c->topo, x->r, &x->c->arena, &row);
+    if (rc)
+        return rc;
+    struct spec_replica *replica = change_replica(&row, x->region->name);
+    if (!replica)
+        return ERR_NOTFOUND;
+    replica->stamp = x->move.stamp;
+    replica->was = x->move.was;
+    replica->since = since_text(x);
+    const struct change change = {.registries = &row, .n_registries = 1};
+    return change_format(&change, out);
+}
+
 static int write_change(struct rebind *x)
 {
     AUTO_BUF struct buf change;
     struct diag d;
     buf_init(&change, 0);
-    replica_row_change(x->c->topo, x->r, &x->move, &change);
     diag_init(&d);
-    int rc = change.err;
+    int rc = format_change(x, &change);
     if (!rc)
-        rc = changes_append(x->c->topology, buf_cstr(&change), change.n, "the change", &d,
-                            &x->version);
+        rc = changes_append(x->c->topology, x->c->topo->version, buf_cstr(&change), change.n,
+                            "the change", &d, &x->version);
     diag_print(&d, stderr);
     diag_done(&d);
     if (rc)

@@ -9,10 +9,12 @@
 #include "base/mem.h"
 #include "config/advice.h"
 #include "config/catalogue.h"
-#include "config/compiled.h"
 #include "config/frontend.h"
-#include "config/successor.h"
-#include "control/changes.h"
+#include "control/change.h"
+#include "control/changes_file.h"
+#include "control/compiled.h"
+#include "control/successor.h"
+#include "control/topology_file.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -39,7 +41,7 @@ static int load(const char *path, struct loaded *out)
     AUTO_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC);
     out->compiled =
         fd >= 0 && read(fd, magic, sizeof magic) == (ssize_t)sizeof magic && compiled_is(magic, 8);
-    int rc = topology_load(path, &d, &out->t);
+    int rc = topology_file_load(path, &d, &out->t);
     if (!rc)
         rc = changes_load(path, &d, &out->t, &out->n_changes);
     diag_print(&d, stderr);
@@ -482,7 +484,7 @@ static int topology_change(struct cli *c, int argc, char **argv)
     if (rc)
         return cli_fail(EXIT_FAILED, "%s: %s", argv[1], err_text(rc));
     diag_init(&d);
-    rc = changes_append(c->topology, buf_cstr(&text), text.n,
+    rc = changes_append(c->topology, 0, buf_cstr(&text), text.n,
                         !strcmp(argv[1], "-") ? "standard input" : argv[1], &d, &version);
     diag_print(&d, stderr);
     diag_done(&d);

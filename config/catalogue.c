@@ -76,7 +76,7 @@ static uint64_t hash_of(const uint64_t key[2], const void *name, size_t n)
 // Of a registry: by its name, which is a part of the label.
 static uint64_t hash_of_label(const struct impl *i, const void *label, size_t n)
 {
-    return hash_of(i->key, label, record_name_bytes(label, n));
+    return hash_of(i->key, label, catalogue_name_bytes(label, n));
 }
 
 const struct catalogue_registry *catalogue_find(const struct catalogue *c, const char *label,

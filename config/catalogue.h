@@ -120,9 +120,21 @@ static inline const uint8_t *catalogue_label(const struct catalogue_registry *r)
     return r->bytes + __builtin_popcountll(r->replicas);
 }
 
-// ---- for config/topology.c and control/changes.c ----
+// How many bytes of a label are the registry's name: all, or those before the hash.
+size_t catalogue_name_bytes(const void *label, size_t n);
 
-struct catalogue_source;
+// ---- making one (config/topology_make.h) ----
+
+struct catalogue_extra;
+// Registries one by one, as often as asked: rewind, then next until it gives 0. What `out` points
+// to holds until the following call. `*out_extra` may be one that the registry has already
+// (borrowed), or NULL.
+struct catalogue_source {
+    void *ctx;
+    void (*rewind)(void *ctx);
+    bool (*next)(void *ctx, struct registry *out, struct catalogue_extra **out_extra);
+};
+
 // Labels and ranges go to the frame's arena. `full`: with struct registry beside the records.
 int catalogue_new(const struct topology *t, const struct catalogue_source *src, size_t n, bool full,
                   struct catalogue **out);

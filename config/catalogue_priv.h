@@ -48,7 +48,6 @@ region_set record_on(const struct catalogue_registry *r);
 size_t record_unpacked_bytes(const struct catalogue_registry *r); // room that record_unpack needs
 void record_unpack(const struct catalogue_registry *r, void *room, struct registry *out);
 #define HOSTNAME_HASH_BYTES (HOSTNAME_HASH_SIZE - 1)
-size_t record_name_bytes(const void *label, size_t n); // how much of a label is the registry's name
 
 int extra_new(const struct registry *r, struct catalogue_extra **out); // NULL when it needs none
 void extra_unref(struct catalogue_extra *e);                           // NULL is fine
@@ -121,15 +120,6 @@ static inline uint16_t slot_tag(uint64_t hash)
 {
     return (uint16_t)(hash >> 16);
 }
-
-// Registries one by one, as often as asked: rewind, then next until it gives 0. What `out` points
-// to holds until the following call. `*out_extra` may be one that the registry has already
-// (borrowed), or NULL.
-struct catalogue_source {
-    void *ctx;
-    void (*rewind)(void *ctx);
-    bool (*next)(void *ctx, struct registry *out, struct catalogue_extra **out_extra);
-};
 
 struct catalogue_hasher {
     uint64_t (*hash)(const void *key, const char *name, size_t n);

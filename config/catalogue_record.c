@@ -11,7 +11,7 @@
 
 #define UP8(n) (((n) + 7) & ~(size_t)7)
 
-size_t record_name_bytes(const void *label, size_t n)
+size_t catalogue_name_bytes(const void *label, size_t n)
 {
     const char *p = label; // a name has no hyphen, a hash has 16 bytes
     if (n > HOSTNAME_HASH_BYTES + 1 && p[n - HOSTNAME_HASH_BYTES - 1] == '-')
@@ -170,7 +170,7 @@ void record_unpack(const struct catalogue_registry *r, void *room, struct regist
 {
     struct replica *reps = room;
     region_set on = record_on(r), drained = r->flags & CATALOGUE_SETS ? tail_set(r, 1) : 0;
-    size_t n = 0, name_n = record_name_bytes(catalogue_label(r), r->label_n);
+    size_t n = 0, name_n = catalogue_name_bytes(catalogue_label(r), r->label_n);
     for (region_set left = r->replicas; left; left &= left - 1, n++) {
         uint8_t region = (uint8_t)__builtin_ctzll(left);
         reps[n] = (struct replica){region, r->bytes[n], on >> region & 1, drained >> region & 1};

@@ -408,7 +408,7 @@ int tree_build(const struct catalogue_source *src, size_t n, const struct catalo
 static bool has_name(const struct catalogue_registry *r, const char *name, size_t n)
 {
     return r->label_n >= n && !memcmp(catalogue_label(r), name, n) &&
-           record_name_bytes(catalogue_label(r), r->label_n) == n;
+           catalogue_name_bytes(catalogue_label(r), r->label_n) == n;
 }
 
 struct edit {
@@ -436,7 +436,8 @@ static struct catalogue_bucket *bucket_with(const struct catalogue_bucket *from,
         if (r == e->old)
             continue;
         const char *label = (const char *)catalogue_label(r);
-        uint64_t h = e->hasher->hash(e->hasher->key, label, record_name_bytes(label, r->label_n));
+        uint64_t h =
+            e->hasher->hash(e->hasher->key, label, catalogue_name_bytes(label, r->label_n));
         uint16_t ordinal = b->n;
         struct catalogue_registry *copy = bucket_add(b, h, record_size(r));
         memcpy(copy, r, record_size(r));

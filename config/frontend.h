@@ -4,7 +4,7 @@
 // document alone:
 //
 //   base    what the document's `zone_serial` pins, while the digest is the one that was pinned;
-//           else the version of the document. Changes of registries (control/changes.h) share the
+//           else the version of the document. Changes of registries (control/changer.h) share the
 //           frame, and so its version.
 //   offset  of `zone_serial`: what periods had made of the serial when the zone was signed for the
 //           last time

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What must be unique among private endpoints: their names, one for a registry in a view, an
 // address in a view. Made while a topology is read, and again when a change brings private
-// endpoints (control/changes.h). Single-threaded.
+// endpoints (control/changer.h). Single-threaded.
 #ifndef MERIDIAN_CONFIG_PRIVATE_INDEX_H
 #define MERIDIAN_CONFIG_PRIVATE_INDEX_H
 

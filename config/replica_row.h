@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // One replica's home stamp rewritten: in the text of a document, in place, with everything else and
-// its comments as it was; or as a change of registries (control/changes.h), where the document is
+// its comments as it was; or as a change of registries (control/changer.h), where the document is
 // not to be touched.
 #ifndef MERIDIAN_CONFIG_REPLICA_ROW_H
 #define MERIDIAN_CONFIG_REPLICA_ROW_H
 
 #include "base/bytes.h"
-#include "config/topology.h"
+
+#include <stdint.h>
 
 struct replica_move {
     const char *registry, *region;
@@ -18,8 +19,4 @@ struct replica_move {
 // ERR_NOTFOUND: the text has no such row that could be rewritten. What comes out is to be read and
 // judged.
 int replica_row_edit(const char *text, size_t n, const struct replica_move *m, struct buf *out);
-// The registry's whole row with that move, as a change without a version.
-void replica_row_change(const struct topology *t, const struct registry *r,
-                        const struct replica_move *m, struct buf *out);
-
 #endif

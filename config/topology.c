@@ -4,16 +4,15 @@
 
 #include "base/digest.h"
 #include "base/err.h"
-#include "base/fd.h"
 #include "base/mem.h"
-#include "config/catalogue_priv.h"
-#include "config/compiled.h"
+#include "config/catalogue.h"
 #include "config/frontend.h"
 #include "config/private_index.h"
+#include "config/topology_make.h"
 #include "config/topology_priv.h"
 
 #include <malloc.h>
-#include <stdio.h>
+#include <stdatomic.h>
 #include <string.h>
 
 #define TRIM_FROM_BYTES (1u << 20) // of text
@@ -190,7 +189,7 @@ static int parse_document(struct bytes text, const struct doc_lines *lines, stru
     if (!rc)
         rc = build(ctx, root, b);
     if (!rc)
-        rc = compiled_keep_text(b->t, root, lines, (const char *)text.p, text.n);
+        rc = topology_keep_text(b->t, root, lines, (const char *)text.p, text.n);
     return rc;
 }
 
@@ -236,8 +235,6 @@ int topology_parse_as(enum topology_form form, const char *text, size_t n, const
         diag_add(diag, source, 0, "larger than %u bytes", TOPOLOGY_MAX_BYTES);
         return ERR_TOOBIG;
     }
-    if (compiled_is(text, n))
-        return compiled_parse(form, text, n, source, diag, out);
     struct arena tmp;
     arena_init(&tmp, 0);
     struct option_ctx ctx = {.source = source, .diag = diag, .arena = &tmp};
@@ -262,16 +259,16 @@ int topology_parse_as(enum topology_form form, const char *text, size_t n, const
     return parsed(rc, b.t, source, diag, out);
 }
 
-int topology_load(const char *path, struct diag *diag, struct topology **out)
+static uint32_t larger(uint32_t a, uint32_t b)
 {
-    struct buf text AUTO_BUF;
-    buf_init(&text, 0);
-    int rc = file_read(path, TOPOLOGY_MAX_BYTES, &text);
-    if (rc) {
-        diag_add(diag, path, 0, "cannot read the topology: %s", err_text(rc));
-        return rc;
-    }
-    return topology_parse(buf_cstr(&text), text.n, path, diag, out);
+    if (a > b)
+        return a;
+    return b;
+}
+
+uint32_t ttls_cached_s(const struct ttls *ttl)
+{
+    return larger(larger(ttl->global, ttl->regional), larger(ttl->data, ttl->private_));
 }
 
 const struct region *topology_region(const struct topology *t, const char *name)

@@ -5,13 +5,13 @@
 // immutable struct.
 //
 //   struct topology *t;
-//   int rc = topology_load("topology.yaml", &diag, &t);     // all errors of the file are in diag
+//   int rc = topology_parse(text, n, "topology.yaml", &diag, &t); // all its errors are in diag
 //   const struct registry *r = topology_registry(t, "contoso");
 //   snapshot_publish(&cell, t);                              // base/snapshot.h; t embeds its head
 //
 // Ownership: everything lives as long as a reference to the topology is held. Versions that differ
 // in registries only share their frame (all but the registries), and most of the registries too:
-// see config/catalogue.h, control/changes.h. A compact topology (of a node that only resolves
+// see config/catalogue.h, control/changer.h. A compact topology (of a node that only resolves
 // names) has records instead of struct registry.
 //
 // Strings are lower case where DNS compares them. Cross references are indexes, so that they can be
@@ -124,7 +124,7 @@ struct replica {
 #define MOVE_SINCE_MAX_S 253402300799 // the end of the year 9999
 
 // A replica that moves to another home stamp: its names lead to the new one only when resolvers
-// have forgotten that they may have seen it denied (design section 3; config/moves.h has the
+// have forgotten that they may have seen it denied (design section 3; control/moves.h has the
 // rules).
 struct stamp_move {
     uint8_t region;
@@ -274,6 +274,9 @@ struct ttls { // seconds
     uint32_t global, regional, data, frontend, private_, negative, soa, ns;
 };
 
+// How long caches may lead to a stamp after names have ceased to: the longest TTL of a name.
+uint32_t ttls_cached_s(const struct ttls *ttl);
+
 struct health_settings {
     uint32_t interval_ms, timeout_ms, hold_down_ms;
     // what a hold-down grows to for a stamp that flaps
@@ -366,7 +369,7 @@ struct topology_frame { // what versions that differ in registries only have in 
     struct arena arena;
     // values point into the array
     struct htab *by_region;
-    // The document without registries and private endpoints, for config/compiled.h; NULL: it cannot
+    // The document without registries and private endpoints, for control/compiled.h; NULL: it cannot
     // be cut.
     const char *text;
     size_t text_n;
@@ -439,10 +442,9 @@ struct topology {
     uint8_t content_hash[32];
 };
 
-// Reads, parses, validates and freezes. On failure *out is untouched and diag holds every error
-// found.
-int topology_load(const char *path, struct diag *diag, struct topology **out);
-// The same from memory; `source` is the name used in messages.
+// Parses, validates and freezes a document. `source` is the name used in messages. On failure *out
+// is untouched and diag holds every error found. A file, which may be compiled, is read by
+// control/topology_file.h.
 int topology_parse(const char *text, size_t n, const char *source, struct diag *diag,
                    struct topology **out);
 // It is a copy of the document at `source`: relative paths in it are from there. Only before it is

@@ -6,7 +6,6 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/mem.h"
-#include "config/moves.h"
 
 #include <string.h>
 
@@ -201,36 +200,49 @@ void topology_build_regions(struct topology_build *b)
     build_name_servers(b);
 }
 
+void registry_spec_access(struct option_ctx *ctx, const char *registry, const struct doc_node *v,
+                          struct spec_public *out)
+{
+    *out = (struct spec_public){.mode = ACCESS_ENABLED};
+    if (!v)
+        return;
+    bool is_word = v->kind == DOC_SCALAR;
+    if (is_word && !strcmp(v->text, "enabled"))
+        return;
+    if (is_word && !strcmp(v->text, "disabled")) {
+        out->mode = ACCESS_DISABLED;
+        return;
+    }
+    if (v->kind != DOC_LIST || v->n == 0 || v->n > 4096) {
+        options_error(
+            ctx, v->line,
+            "registry %s: public_access: expected enabled, disabled or a list of networks",
+            registry);
+        return;
+    }
+    struct cidr *c = arena_array(ctx->arena, v->n, sizeof *c);
+    if (!c) {
+        ctx->nomem = true;
+        return;
+    }
+    size_t n = 0;
+    for (const struct doc_node *i = v->child; i; i = i->next, n++)
+        if (i->kind != DOC_SCALAR || cidr_parse(i->text, &c[n]))
+            options_error(ctx, i->line,
+                          "registry %s: public_access: expected a network without host bits, as in "
+                          "10.0.0.0/8, found \"%.80s\"",
+                          registry, i->kind == DOC_SCALAR ? i->text : doc_kind_name(i));
+    *out = (struct spec_public){ACCESS_CIDRS, c, n};
+}
+
 static void build_access(struct topology_build *b, const struct spec_registry *in,
                          struct registry *r)
 {
-    const struct doc_node *v = in->public_access;
-    if (!v)
-        return;
-    if (v->kind == DOC_SCALAR && !strcmp(v->text, "disabled")) {
-        r->public_access = ACCESS_DISABLED;
-        return;
-    }
-    if (v->kind == DOC_SCALAR && !strcmp(v->text, "enabled"))
-        return;
-    if (v->kind != DOC_LIST || v->n == 0 || v->n > 4096) {
-        options_error(
-            b->ctx, v->line,
-            "registry %s: public_access: expected enabled, disabled or a list of networks",
-            r->name);
-        return;
-    }
-    struct cidr *c = build_temp(b, v->n, sizeof *c);
-    size_t n = 0;
-    for (const struct doc_node *i = v->child; c && i; i = i->next, n++)
-        if (i->kind != DOC_SCALAR || cidr_parse(i->text, &c[n]))
-            options_error(b->ctx, i->line,
-                          "registry %s: public_access: expected a network without host bits, as in "
-                          "10.0.0.0/8, found \"%.80s\"",
-                          r->name, i->kind == DOC_SCALAR ? i->text : doc_kind_name(i));
-    r->public_access = ACCESS_CIDRS;
-    r->public_cidrs = c;
-    r->n_public_cidrs = n;
+    struct spec_public access;
+    registry_spec_access(b->ctx, r->name, in->public_access, &access);
+    r->public_access = access.mode;
+    r->public_cidrs = access.cidrs;
+    r->n_public_cidrs = (uint32_t)access.n_cidrs;
 }
 
 static void build_weight(struct topology_build *b, struct registry *r, uint8_t region,
@@ -267,8 +279,8 @@ static int find_stamp_was(struct topology_build *b, const char *what, const stru
     if (was)
         return was->index;
     // Who edits may have a clock that is ahead of ours: a little too early is judged by what is in
-    // force (config/moves.c), and looked at again.
-    int64_t until_s = since_s + moves_cached_s(&b->t->ttl);
+    // force (control/moves.h), and looked at again.
+    int64_t until_s = since_s + ttls_cached_s(&b->t->ttl);
     if (clock_wall_ms() / 1000 >= until_s - CLOCKS_APART_S)
         return STAMP_GONE;
     options_error(b->ctx, doc_key_line(s->node, "stamp_was"),
@@ -436,4 +448,18 @@ void topology_build_registries(struct topology_build *b)
     }
     b->registries = all;
     b->n_registries = n;
+}
+
+void registry_specs_build(struct option_ctx *ctx, const struct topology *t,
+                          struct spec_registry *specs, size_t n, struct registry **out,
+                          size_t *out_n)
+{
+    const struct spec_topology s = {.registries = specs, .n_registries = n};
+    // registries are built in the temporary arena: `t` is only read
+    struct topology_build b = {.ctx = ctx, .t = (struct topology *)t, .s = &s};
+    topology_build_registries(&b);
+    if (!b.registries)
+        return;
+    *out = b.registries;
+    *out_n = b.n_registries;
 }

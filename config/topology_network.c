@@ -429,3 +429,18 @@ void topology_build_private(struct topology_build *b)
     if (!option_ctx_result(b->ctx)) // every reference holds now
         link_to_registries(b, all, owner, n);
 }
+
+void private_specs_build(struct option_ctx *ctx, const struct topology *t,
+                         const struct spec_private *specs, size_t n, struct registry *registries,
+                         size_t n_registries, struct private_index *index)
+{
+    const struct spec_topology s = {.private_endpoints = specs, .n_private_endpoints = n};
+    // private endpoints are built in the temporary arena: `t` is only read
+    struct topology_build b = {.ctx = ctx,
+                               .t = (struct topology *)t,
+                               .s = &s,
+                               .registries = registries,
+                               .n_registries = n_registries,
+                               .index = index};
+    topology_build_private(&b);
+}

@@ -7,6 +7,7 @@
 #define MERIDIAN_CONFIG_TOPOLOGY_PRIV_H
 
 #include "config/options.h"
+#include "config/registry_spec.h"
 #include "config/topology.h"
 
 struct spec_stamp {
@@ -25,22 +26,6 @@ struct spec_region {
     const char *location;
     unsigned probe;
     uint32_t probe_port;
-};
-
-struct spec_replica {
-    const struct doc_node *node;
-    // names lead to `was` until then
-    const char *region, *stamp, *was, *since;
-    bool global_routing, drained;
-    uint8_t weight;
-};
-
-struct spec_registry {
-    const struct doc_node *node, *public_access;
-    const char *name, *hash, *label;
-    bool regional_endpoints, data_endpoints, anonymous_pull;
-    const struct spec_replica *replicas;
-    size_t n_replicas;
 };
 
 struct spec_override {
@@ -77,11 +62,6 @@ struct spec_view {
     struct spec_access access;
     enum on_foreign on_foreign;
     struct spec_forward forward;
-};
-
-struct spec_private {
-    const struct doc_node *node, *addresses;
-    const char *name, *registry, *view;
 };
 
 struct spec_routing {
@@ -211,28 +191,15 @@ struct spec_topology {
     uint32_t max_stale_s;
 };
 
-struct spec_change { // of control/changes.h
-    const struct doc_node *node;
-    uint64_t version;
-    struct spec_registry *registries;
-    const char *const *remove, *const *remove_private_endpoints;
-    const struct spec_private *private_endpoints;
-    size_t n_registries, n_remove, n_remove_private_endpoints, n_private_endpoints;
-};
-
 extern const struct option_set spec_topology_set, spec_identity_set, spec_transfer_set,
-    spec_apex_set, spec_dnssec_set, spec_zone_serial_set, spec_change_set;
+    spec_apex_set, spec_dnssec_set, spec_zone_serial_set;
 
-// A new topology with a frame of its own; one that shares frame and registries with another. NULL:
-// out of memory.
+// A new topology with a frame of its own. NULL: out of memory.
 struct topology *topology_new(const char *source);
-struct topology *topology_successor(const struct topology *t);
-// All but the registries, of a document that has none. To be finished with topology_finish.
-int topology_parse_frame(const char *text, size_t n, const char *source,
-                         const struct doc_lines *lines, struct diag *diag, struct topology **out);
-struct catalogue_source;
-int topology_finish(struct topology *t, const struct catalogue_source *src, size_t n,
-                    enum topology_form form);
+// Keeps in the frame what topology_parse_frame reads again; nothing where the document cannot be
+// cut. `lines` as it was read with: NULL for a whole document. ERR_NOMEM.
+int topology_keep_text(struct topology *t, const struct doc_node *root,
+                       const struct doc_lines *lines, const char *text, size_t n);
 
 struct topology_build {
     // its arena is the temporary one
@@ -278,10 +245,5 @@ void topology_build_apex(struct topology_build *b);     // topology_apex.c, rows
 bool topology_location_ok(const char *text);
 void topology_build_dnssec(struct topology_build *b);
 void topology_build_zone_serial(struct topology_build *b); // topology_serial.c, rows included
-#define PRIVATE_ADDRESSES_MAX 32      // of one member: they are one RRset, signed on line
-#define PRIVATE_MEMBERS_MAX 8192      // addresses of a private endpoint
-bool topology_name_ok(const char *s); // of views and private endpoints
-bool view_holds(const struct view *v, const struct ip *ip); // its networks do
-bool topology_ip_sensible(const struct ip *ip);             // can be a host's address
 
 #endif

@@ -163,9 +163,9 @@ static const struct option registry_rows[] = {
      .required = true, .min = 1, .max = TOPOLOGY_MAX_REGIONS, .sub = &replica_set,
      .help = "the regions that hold it"},
 };
-static const struct option_set registry_set = {registry_rows, ARRAY_LEN(registry_rows),
-                                               sizeof(struct spec_registry),
-                                               offsetof(struct spec_registry, node)};
+const struct option_set spec_registry_set = {registry_rows, ARRAY_LEN(registry_rows),
+                                             sizeof(struct spec_registry),
+                                             offsetof(struct spec_registry, node)};
 
 static const struct option override_rows[] = {
     {"clients", OPT_CIDRS, OPT_ARRAY_AT(struct spec_override, clients, n_clients), .required = true,
@@ -276,9 +276,9 @@ static const struct option private_rows[] = {
      .help = "private addresses by member (registry, registry_REGION, registry_data_REGION), at "
              "most 32 each"},
 };
-static const struct option_set private_set = {private_rows, ARRAY_LEN(private_rows),
-                                              sizeof(struct spec_private),
-                                              offsetof(struct spec_private, node)};
+const struct option_set spec_private_set = {private_rows, ARRAY_LEN(private_rows),
+                                            sizeof(struct spec_private),
+                                            offsetof(struct spec_private, node)};
 
 static const struct option access_rows[] = {
     {"allow", OPT_CIDRS, OPT_ARRAY_AT(struct spec_access, allow, n_allow),
@@ -455,13 +455,14 @@ static const struct option topology_rows[] = {
      .max = TOPOLOGY_MAX_REGIONS, .sub = &region_row_set, .help = "the regions"},
     {"name_servers", OPT_STRINGS, TOP_ARRAY(name_servers), .required = true, .min = 1, .max = 13,
      .example = "eus-1.eastus", .help = "stamps that serve DNS, as stamp.region"},
-    {"registries", OPT_LIST, TOP_ARRAY(registries), .sub = &registry_set, .help = "the registries"},
+    {"registries", OPT_LIST, TOP_ARRAY(registries), .sub = &spec_registry_set,
+     .help = "the registries"},
     {"routing", OPT_MAP, TOP_AT(routing), .sub = &routing_set, .help = "where global names lead"},
     {"views", OPT_LIST, TOP_ARRAY(views), .max = 1024, .sub = &view_set,
      .help = "private networks"},
     {"dns_access", OPT_MAP, TOP_AT(dns_access), .sub = &access_set,
      .help = "transport sources that the public view answers; all when not given"},
-    {"private_endpoints", OPT_LIST, TOP_ARRAY(private_endpoints), .sub = &private_set,
+    {"private_endpoints", OPT_LIST, TOP_ARRAY(private_endpoints), .sub = &spec_private_set,
      .help = "private addresses of registries, by view"},
     {"health", OPT_MAP, TOP_AT(health), .sub = &health_set, .help = "how regions are probed"},
     {"ttl", OPT_MAP, TOP_AT(ttl), .sub = &ttl_set, .help = "TTLs of answers"},
@@ -485,23 +486,6 @@ static const struct option topology_rows[] = {
 const struct option_set spec_topology_set = {topology_rows, ARRAY_LEN(topology_rows),
                                              sizeof(struct spec_topology),
                                              offsetof(struct spec_topology, node)};
-
-#define CHANGE_AT(member) OPT_AT(struct spec_change, member)
-#define CHANGE_ARRAY(member) OPT_ARRAY_AT(struct spec_change, member, n_##member)
-static const struct option change_rows[] = {
-    {"version", OPT_INT, CHANGE_AT(version), .required = true, .min = 1, .max = INT64_MAX,
-     .example = "2", .help = "the version that it makes: one more than the one before"},
-    {"registries", OPT_LIST, CHANGE_ARRAY(registries), .sub = &registry_set,
-     .help = "whole rows, added, or in the place of what has their name"},
-    {"remove", OPT_STRINGS, CHANGE_ARRAY(remove), .help = "names of registries that go"},
-    {"private_endpoints", OPT_LIST, CHANGE_ARRAY(private_endpoints), .sub = &private_set,
-     .help = "whole rows, added, or in the place of what has their name"},
-    {"remove_private_endpoints", OPT_STRINGS, CHANGE_ARRAY(remove_private_endpoints),
-     .help = "names of private endpoints that go"},
-};
-const struct option_set spec_change_set = {change_rows, ARRAY_LEN(change_rows),
-                                           sizeof(struct spec_change),
-                                           offsetof(struct spec_change, node)};
 
 const struct option_set *topology_options(void)
 {

@@ -6,6 +6,8 @@
 #include "base/err.h"
 #include "base/fd.h"
 #include "base/mem.h"
+#include "control/change.h"
+#include "control/changes_file.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -59,9 +61,7 @@ static int read_tail(int fd, const struct change_log_reader *f, size_t max, stru
 
 static void pass(struct change_log_reader *f, const char *text, size_t n)
 {
-    for (const char *p = text, *end = text + n; p < end && (p = memchr(p, '\n', (size_t)(end - p)));
-         p++)
-        f->line++;
+    f->line += (int)bytes_lines(text, n);
     f->at += (off_t)n;
 }
 

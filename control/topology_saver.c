@@ -8,7 +8,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/thread.h"
-#include "config/compiled.h"
+#include "control/compiled.h"
 
 #include <errno.h>
 #include <time.h>

@@ -23,10 +23,10 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/thread.h"
-#include "config/compiled.h"
 #include "config/principals.h"
-#include "config/successor.h"
 #include "control/change_log_reader.h"
+#include "control/compiled.h"
+#include "control/successor.h"
 #include "control/topology_saver.h"
 #include "control/watched_file.h"
 

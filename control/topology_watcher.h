@@ -4,7 +4,7 @@
 // Versions only go up: a document whose version is lower than the one in force is refused; the same
 // version with other content too.
 //
-// Changes of single registries come by the file of changes beside the topology (control/changes.h)
+// Changes of single registries come by the file of changes beside the topology (control/changes_file.h)
 // and are taken as they are appended; a whole topology with a higher version supersedes them.
 //
 // Principals without a version (0) are taken at every change.

@@ -4,8 +4,9 @@
 
 #include "base/err.h"
 #include "base/fd.h"
-#include "config/compiled.h"
 #include "config/principals.h"
+#include "control/compiled.h"
+#include "control/topology_file.h"
 
 #include <string.h>
 #include <sys/stat.h>
@@ -61,7 +62,7 @@ static int parse(enum topology_form form, const char *path, const struct documen
     if (began_from(last, &out->text, sha))
         t = snapshot_ref(last->value);
     else
-        rc = topology_parse_as(form, buf_cstr(&out->text), out->text.n, path, diag, &t);
+        rc = topology_file_parse(form, buf_cstr(&out->text), out->text.n, path, diag, &t);
     if (rc)
         return rc;
     describe(out, t);

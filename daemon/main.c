@@ -6,7 +6,8 @@
 #include "config/node.h"
 #include "config/principals.h"
 #include "config/topology.h"
-#include "control/changes.h"
+#include "control/changes_file.h"
+#include "control/topology_file.h"
 #include "daemon/handover.h"
 #include "daemon/manual.h"
 #include "daemon/paths.h"
@@ -46,7 +47,7 @@ static int check_only(const struct node *n, const struct paths *p, const struct 
 {
     struct topology *t = NULL;
     size_t n_changes;
-    int rc = topology_load(n->topology, d, &t);
+    int rc = topology_file_load(n->topology, d, &t);
     if (!rc)
         rc = changes_load(n->topology, d, &t, &n_changes);
     struct principals *pr = NULL;

@@ -8,6 +8,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "control/topology_file.h"
 #include "daemon/ports.h"
 #include "daemon/preflight.h"
 #include "daemon/sandbox.h"
@@ -51,10 +52,10 @@ static struct topology *read_topology(struct supervisor *s)
     buf_init(&text, 0);
     int rc = file_read(s->node->topology, TOPOLOGY_MAX_BYTES, &text);
     if (!rc) // the worker says why a bad edit is refused
-        rc = topology_parse_as(TOPOLOGY_COMPACT, buf_cstr(&text), text.n, s->node->topology, NULL,
-                               &t);
+        rc = topology_file_parse(TOPOLOGY_COMPACT, buf_cstr(&text), text.n, s->node->topology, NULL,
+                                 &t);
     if (rc) {
-        topology_load(s->paths->edge_topology, NULL, &t);
+        topology_file_load(s->paths->edge_topology, NULL, &t);
         return t;
     }
     if (!s->topology || s->unkept ||

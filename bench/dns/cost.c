@@ -11,6 +11,7 @@
 #include "base/fd.h"
 #include "config/catalogue.h"
 #include "config/topology.h"
+#include "control/topology_file.h"
 #include "resolver/answer/answer.h"
 #include "resolver/packet/pending_query.h"
 #include "resolver/route/geo_build.h"
@@ -167,7 +168,7 @@ static struct topology *load(const char *path)
     AUTO_BUF struct buf text;
     buf_init(&text, 0);
     if (file_read(path, TOPOLOGY_MAX_BYTES, &text) ||
-        topology_parse_as(TOPOLOGY_COMPACT, buf_cstr(&text), text.n, path, &d, &t)) {
+        topology_file_parse(TOPOLOGY_COMPACT, buf_cstr(&text), text.n, path, &d, &t)) {
         diag_print(&d, stderr);
         fail("no topology");
     }

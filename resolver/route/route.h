@@ -108,7 +108,7 @@ uint8_t route_stamp_moving(const struct route_context *c, const struct catalogue
                            uint8_t region);
 
 // The stamp that the names of a replica lead to: its home stamp, or the one before while that is
-// not to be used yet (publish before use: config/moves.h). Few move, so that this is a look at
+// not to be used yet (publish before use: control/moves.h). Few move, so that this is a look at
 // flags that are in hand.
 static inline uint8_t route_stamp(const struct route_context *c, const struct catalogue_registry *r,
                                   uint8_t region)

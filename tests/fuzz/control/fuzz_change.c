@@ -4,8 +4,9 @@
 #include "base/bytes.h"
 #include "base/err.h"
 #include "config/catalogue.h"
-#include "config/compiled.h"
-#include "control/changes.h"
+#include "control/changer.h"
+#include "control/changes_file.h"
+#include "control/compiled.h"
 
 #include <stdlib.h>
 #include <string.h>

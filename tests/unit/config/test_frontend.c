@@ -6,8 +6,9 @@
 #include "base/bytes.h"
 #include "base/err.h"
 #include "base/mem.h"
-#include "config/compiled.h"
-#include "control/changes.h"
+#include "control/changer.h"
+#include "control/compiled.h"
+#include "control/topology_file.h"
 #include "tests/support/check_main.h"
 #include "tests/support/torture.h"
 
@@ -32,7 +33,7 @@ static struct topology *parse(const char *text, size_t n)
     struct diag d;
     struct topology *t = NULL;
     diag_init(&d);
-    int rc = topology_parse(text, n, "t.yaml", &d, &t);
+    int rc = topology_file_parse(TOPOLOGY_FULL, text, n, "t.yaml", &d, &t);
     char *why = diag_text(&d);
     ck_assert_msg(rc == 0, "%s", why);
     free(why);

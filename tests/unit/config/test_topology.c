@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "config/endpoints.h"
 #include "config/options.h"
+#include "control/topology_file.h"
 #include "tests/support/check_main.h"
 
 #include <dirent.h>
@@ -35,7 +36,7 @@ START_TEST(example_is_read_whole)
     struct diag d;
     struct topology *t = NULL;
     diag_init(&d);
-    int rc = topology_load(EXAMPLE, &d, &t);
+    int rc = topology_file_load(EXAMPLE, &d, &t);
     ck_assert_msg(rc == 0, "%s", d.n ? d.lines[0] : "?");
     ck_assert_uint_eq(t->version, 1);
     ck_assert_str_eq(t->domain, "meridian.test");
@@ -84,7 +85,7 @@ START_TEST(the_private_example_is_good)
     struct diag d;
     struct topology *t;
     diag_init(&d);
-    ck_assert_int_eq(topology_load(PRIVATE_EXAMPLE, &d, &t), 0);
+    ck_assert_int_eq(topology_file_load(PRIVATE_EXAMPLE, &d, &t), 0);
     ck_assert_int_eq(t->private_cut, PRIVATE_CUT_PRIVATELINK);
     ck_assert_uint_eq(t->n_views, 3);
     ck_assert_uint_eq(t->view_index.n_listeners, 2);

@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // config/changes: after any changes all is as if the document had said so from the start; what
 // cannot be is refused whole; readers on other threads see one version or another, never a mixture.
-#include "control/changes.h"
+#include "control/changer.h"
+#include "control/topology_file.h"
 
 #include "base/err.h"
 #include "base/fd.h"
 #include "base/mem.h"
+#include "control/changes_file.h"
 #include "tests/support/check_main.h"
-#include "tests/unit/config/registries.h"
+#include "tests/unit/control/registries.h"
 
 #include <fcntl.h>
 #include <pthread.h>
@@ -372,7 +374,7 @@ START_TEST(appended_and_loaded)
     snprintf(file, sizeof file, "%s.changes", path);
     ck_assert_int_eq(file_write_atomic(path, BASE, strlen(BASE), 0644), 0);
     diag_init(&d);
-#define APPEND(s) changes_append(path, s, strlen(s), "f", &d, &v)
+#define APPEND(s) changes_append(path, 0, s, strlen(s), "f", &d, &v)
     ck_assert_int_eq(APPEND("remove: [fabrikam]\n"), 0); // the version is filled in
     ck_assert_uint_eq(v, 6);
     ck_assert_int_eq(
@@ -395,7 +397,7 @@ START_TEST(appended_and_loaded)
         APPEND("registries:\n  - { name: woodgrove, replicas: [{ region: eastus }] }\n...\n"), 0);
     ck_assert_uint_eq(v, 8);
     struct topology *t = NULL;
-    ck_assert_int_eq(topology_load(path, &d, &t), 0);
+    ck_assert_int_eq(topology_file_load(path, &d, &t), 0);
     ck_assert_int_eq(changes_load(path, &d, &t, &n), 0);
     ck_assert_uint_eq(n, 3);
     ck_assert_uint_eq(t->version, 8);
@@ -478,7 +480,7 @@ START_TEST(readers_see_one_version_or_another)
 }
 END_TEST
 
-CHECK_MAIN("config/changes", any_changes_are_as_if_written_so,
+CHECK_MAIN("control/changes", any_changes_are_as_if_written_so,
            buckets_grow_with_what_is_put_into_them, what_cannot_be_is_refused_whole,
            memory_may_end_anywhere, a_document_is_whole_with_the_line_that_ends_it,
            appended_and_loaded, readers_see_one_version_or_another)

@@ -5,8 +5,9 @@
 #include "base/err.h"
 #include "base/fd.h"
 #include "base/mem.h"
-#include "config/compiled.h"
-#include "control/changes.h"
+#include "control/changes_file.h"
+#include "control/compiled.h"
+#include "control/topology_file.h"
 #include "control/topology_saver.h"
 #include "control/topology_watcher.h"
 #include "tests/support/check_main.h"
@@ -86,7 +87,7 @@ static struct topology *parse(const char *yaml)
 static bool kept(const char *at, uint64_t version)
 {
     struct topology *t = NULL;
-    bool is = !topology_load(at, NULL, &t) && t->version == version;
+    bool is = !topology_file_load(at, NULL, &t) && t->version == version;
     snapshot_unref(t);
     return is;
 }
@@ -246,16 +247,16 @@ START_TEST(a_change_is_appended_whole_or_refused)
         unlink(changes);
         put(path, TOPOLOGY(5));
         full_disk_from(n);
-        int rc = changes_append(path, text, strlen(text), "f", &d, &v);
+        int rc = changes_append(path, 0, text, strlen(text), "f", &d, &v);
         met = full_disk_off() > 0;
         ck_assert_msg(rc == (met ? ERR_NOSPACE : 0), "step %ld: %s", n, err_text(rc));
         ck_assert(!rc || diag_count(&d) > 0);
         if (rc) { // what is there may be read, and goes on
             static const char more[] =
                 "registries:\n  - { name: tailspin, replicas: [{ region: eastus }] }\n";
-            ck_assert_int_eq(changes_append(path, more, strlen(more), "f", NULL, &v), 0);
+            ck_assert_int_eq(changes_append(path, 0, more, strlen(more), "f", NULL, &v), 0);
         }
-        ck_assert_int_eq(topology_load(path, NULL, &t), 0);
+        ck_assert_int_eq(topology_file_load(path, NULL, &t), 0);
         ck_assert_int_eq(changes_load(path, NULL, &t, &applied), 0);
         ck_assert_uint_eq(t->version, v);
         snapshot_unref(t);

@@ -6,7 +6,7 @@
 #include "base/err.h"
 #include "base/fd.h"
 #include "base/mem.h"
-#include "config/compiled.h"
+#include "control/compiled.h"
 #include "tests/support/check_main.h"
 
 #include <stdio.h>

@@ -7,10 +7,11 @@
 #include "base/err.h"
 #include "base/fd.h"
 #include "base/mem.h"
-#include "config/compiled.h"
 #include "config/frontend.h"
 #include "config/principals.h"
 #include "config/topology.h"
+#include "control/compiled.h"
+#include "control/topology_file.h"
 #include "tests/support/check_main.h"
 
 #include <stdatomic.h>
@@ -554,7 +555,7 @@ START_TEST(a_change_that_is_early_waits_with_those_after_it)
 }
 END_TEST
 
-CHECK_MAIN("config/watch", changes_are_followed, changes_are_noticed_unasked,
+CHECK_MAIN("control/topology_watcher", changes_are_followed, changes_are_noticed_unasked,
            either_form_is_watched, edits_swap_or_say_why, edits_are_noticed_unasked,
            principals_swap, last_good_serves_a_restart, nothing_usable_is_an_error,
            no_document_lowers_a_serial, the_version_of_the_frame_outlives_the_process,

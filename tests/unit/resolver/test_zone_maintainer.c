@@ -7,7 +7,7 @@
 #include "base/fd.h"
 #include "base/mem.h"
 #include "config/frontend.h"
-#include "control/changes.h"
+#include "control/changer.h"
 #include "resolver/zone/zone.h"
 #include "tests/support/check_main.h"
 #include "tests/unit/resolver/fixture.h"

@@ -16,16 +16,13 @@
 // is made of, on nodes that saw the changes come and on those that start from this form alike.
 //
 // A file that was changed, cut off or made by hand is refused with a sentence: nothing in it is
-// believed, everything is checked as in a document. topology_parse and topology_load take either
-// form, told apart by the magic.
-#ifndef MERIDIAN_CONFIG_COMPILED_H
-#define MERIDIAN_CONFIG_COMPILED_H
+// believed, everything is checked as in a document. control/topology_file.h takes either form.
+#ifndef MERIDIAN_CONTROL_COMPILED_H
+#define MERIDIAN_CONTROL_COMPILED_H
 
 #include "config/topology.h"
 
 struct buf;
-struct doc_node;
-struct doc_lines;
 
 struct compiled_info { // what stands in front
     uint64_t version, base_version;
@@ -40,10 +37,5 @@ int compiled_parse(enum topology_form form, const void *p, size_t n, const char 
                    struct diag *diag, struct topology **out);
 // of the front; checks no digest
 int compiled_info_parse(const void *p, size_t n, struct compiled_info *out);
-
-// For config/topology.c: keeps what compiled_format needs of the document. `lines` as it was read
-// with.
-int compiled_keep_text(struct topology *t, const struct doc_node *root,
-                       const struct doc_lines *lines, const char *text, size_t n);
 
 #endif

@@ -10,14 +10,15 @@
 //                   bits); u16 n, private endpoints: u8 n, name; u32 view; u16 n, members: u8 kind,
 //                   u8 region, 16 bytes
 //   MOVES:          (with EXTRA) u8 n, moves: u8 region, u8 stamp it was, u64 seconds
-#ifndef MERIDIAN_CONFIG_COMPILED_PRIV_H
-#define MERIDIAN_CONFIG_COMPILED_PRIV_H
+#ifndef MERIDIAN_CONTROL_COMPILED_PRIV_H
+#define MERIDIAN_CONTROL_COMPILED_PRIV_H
 
 #include "base/bytes.h"
 #include "config/catalogue.h"
 
 void compiled_put(struct buf *b, uint64_t v, size_t n_bytes);
-void compiled_put_registry(struct buf *b, const struct catalogue_registry *r);
+void compiled_put_registry(struct buf *b, const struct catalogue *c,
+                           const struct catalogue_registry *r);
 // Reads them to the end of the file, checks each as strictly as a document's, and finishes the
 // topology.
 int compiled_take_registries(enum topology_form form, struct cursor *c, struct topology *t,

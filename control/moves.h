@@ -15,17 +15,14 @@
 // What is accepted stays acceptable as time goes on, so that nodes that read at different times, or
 // apply the same changes again after a restart, come to the same. The fields may stay for ever: a
 // node that was away needs them to tell a move that was made well from one that was not.
-#ifndef MERIDIAN_CONFIG_MOVES_H
-#define MERIDIAN_CONFIG_MOVES_H
+#ifndef MERIDIAN_CONTROL_MOVES_H
+#define MERIDIAN_CONTROL_MOVES_H
 
 #include "base/bytes.h"
 #include "base/diag.h"
 #include "config/topology.h"
 
 struct doc_node;
-
-// How long caches lead to a stamp after names have ceased to: its name stays in fe.D for so long.
-uint32_t moves_cached_s(const struct ttls *ttl);
 
 struct move_refusal {
     // whose replica

@@ -1,16 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
-// config/moves: what a document may say of replicas that move to another stamp, by itself and after
+// control/moves: what a document may say of replicas that move to another stamp, by itself and after
 // the one in force; nodes that read at different times come to the same; changes of registries are
 // judged alike.
-#include "config/moves.h"
+#include "control/moves.h"
 
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/mem.h"
 #include "config/catalogue.h"
-#include "config/compiled.h"
-#include "config/successor.h"
-#include "control/changes.h"
+#include "control/changer.h"
+#include "control/compiled.h"
+#include "control/successor.h"
+#include "control/topology_file.h"
 #include "tests/support/check_main.h"
 
 #include <string.h>
@@ -318,7 +319,7 @@ START_TEST(a_move_is_carried_along)
     ck_assert_str_eq(leads(next, NOW), "eus-1");
     ck_assert_str_eq(leads(next, NOW + 60), "eus-11");
     ck_assert_int_eq(compiled_format(next, &b), 0);
-    ck_assert_int_eq(topology_parse(b.p, b.n, "compiled", &diag, &again), 0);
+    ck_assert_int_eq(topology_file_parse(TOPOLOGY_FULL, b.p, b.n, "compiled", &diag, &again), 0);
     ck_assert_str_eq(leads(again, NOW), "eus-1");
     ck_assert_str_eq(leads(again, NOW + 60), "eus-11");
     snapshot_unref(again);
@@ -352,7 +353,7 @@ START_TEST(many_are_named_in_part)
     }
     ck_assert_int_eq(compiled_format(t[1], &packed), 0);
     snapshot_unref(t[1]);
-    ck_assert_int_eq(topology_parse(packed.p, packed.n, "c", &diag, &t[1]), 0);
+    ck_assert_int_eq(topology_file_parse(TOPOLOGY_FULL, packed.p, packed.n, "c", &diag, &t[1]), 0);
     ck_assert(!successor_ok(t[0], t[1], (struct bytes){0}, NOW, &diag, &again_s));
     AUTO_FREE char *text = diag_text(&diag);
     ck_assert_uint_eq(diag_count(&diag), 9);
@@ -365,6 +366,6 @@ START_TEST(many_are_named_in_part)
 }
 END_TEST
 
-CHECK_MAIN("config/moves", fields_are_judged_by_themselves,
+CHECK_MAIN("control/moves", fields_are_judged_by_themselves,
            names_lead_to_the_stamp_from_its_time_on, a_version_is_judged_by_the_one_in_force,
            changes_are_judged_alike, a_move_is_carried_along, many_are_named_in_part)

@@ -5,7 +5,7 @@
 #include "base/bytes.h"
 #include "base/digest.h"
 #include "config/catalogue.h"
-#include "config/compiled.h"
+#include "control/compiled.h"
 
 #include <stdlib.h>
 #include <string.h>

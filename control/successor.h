@@ -3,8 +3,8 @@
 // serial of fe.D that would go down, a revocation that would be taken back, a replica that would
 // move to another stamp at once. Nodes ask before they take a whole document, and the command line
 // before it writes one.
-#ifndef MERIDIAN_CONFIG_SUCCESSOR_H
-#define MERIDIAN_CONFIG_SUCCESSOR_H
+#ifndef MERIDIAN_CONTROL_SUCCESSOR_H
+#define MERIDIAN_CONTROL_SUCCESSOR_H
 
 #include "base/bytes.h"
 #include "base/diag.h"

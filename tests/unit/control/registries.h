@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Random registries as text, and two topologies compared in all that others may ask of them.
-#ifndef MERIDIAN_TESTS_UNIT_CONFIG_REGISTRIES_H
-#define MERIDIAN_TESTS_UNIT_CONFIG_REGISTRIES_H
+#ifndef MERIDIAN_TESTS_UNIT_CONTROL_REGISTRIES_H
+#define MERIDIAN_TESTS_UNIT_CONTROL_REGISTRIES_H
 
 #include "base/bytes.h"
 #include "config/catalogue.h"

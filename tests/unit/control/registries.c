@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "tests/unit/config/registries.h"
+#include "tests/unit/control/registries.h"
 
 #include "base/diag.h"
+#include "control/topology_file.h"
 
 #include <check.h>
 #include <string.h>
@@ -82,7 +83,7 @@ struct topology *registries_parse(enum topology_form form, const struct buf *b)
     struct diag d;
     struct topology *t = NULL;
     diag_init(&d);
-    int rc = topology_parse_as(form, buf_cstr(b), b->n, "t.yaml", &d, &t);
+    int rc = topology_file_parse(form, buf_cstr(b), b->n, "t.yaml", &d, &t);
     ck_assert_msg(rc == 0, "%d %s", rc, d.n ? d.lines[0] : "?");
     diag_done(&d);
     return t;

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// config/compiled: what comes back is what the document said; what was damaged is refused with a
+// control/compiled: what comes back is what the document said; what was damaged is refused with a
 // sentence.
-#include "config/compiled.h"
+#include "control/compiled.h"
 
 #include "base/digest.h"
 #include "base/err.h"
 #include "base/mem.h"
 #include "tests/support/check_main.h"
-#include "tests/unit/config/registries.h"
+#include "tests/unit/control/registries.h"
 
 #include <string.h>
 
@@ -253,6 +253,6 @@ START_TEST(memory_may_end_anywhere)
 }
 END_TEST
 
-CHECK_MAIN("config/compiled", a_round_trip_changes_nothing, documents_of_every_order_can_be_cut,
+CHECK_MAIN("control/compiled", a_round_trip_changes_nothing, documents_of_every_order_can_be_cut,
            damaged_files_are_refused, an_address_stands_once_in_a_member,
            a_private_endpoint_has_so_many_addresses, memory_may_end_anywhere)

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The rules of moves from one stamp to another; see moves.h. Two topologies may number regions and
 // stamps differently: names are compared, where numbers do not show at once that nothing has moved.
-#include "config/moves.h"
+#include "control/moves.h"
 
 #include "base/arena.h"
 #include "base/clock.h"
@@ -14,18 +14,6 @@
 #include <string.h>
 
 #define REFUSALS_TOLD 8
-
-static uint32_t larger(uint32_t a, uint32_t b)
-{
-    if (a > b)
-        return a;
-    return b;
-}
-
-uint32_t moves_cached_s(const struct ttls *ttl)
-{
-    return larger(larger(ttl->global, ttl->regional), larger(ttl->data, ttl->private_));
-}
 
 // ---- one replica ----
 
@@ -177,10 +165,8 @@ bool moves_registry_may_follow(const struct topology *before, const struct regis
                                const struct topology *next, const struct registry *new,
                                int64_t now_s, struct move_refusal *out)
 {
-    struct judging j = {.registry = new->name,
-                        .now_s = now_s,
-                        .cached_s = moves_cached_s(&before->ttl),
-                        .out = out};
+    struct judging j = {
+        .registry = new->name, .now_s = now_s, .cached_s = ttls_cached_s(&before->ttl), .out = out};
     for (size_t i = 0; i < new->n_replicas; i++) {
         uint8_t region = new->replicas[i].region;
         const struct region *was = topology_region(before, next->regions[region].name);

@@ -2,13 +2,13 @@
 // Registries in the compiled form; see compiled_priv.h. They are read three times from the same
 // bytes: once to judge them, then twice to fill the buckets. What is judged here is what
 // topology_build.c and topology_network.c judge in a document.
-#include "config/compiled_priv.h"
+#include "control/compiled_priv.h"
 
 #include "base/err.h"
 #include "base/mem.h"
-#include "config/catalogue_priv.h"
 #include "config/private_index.h"
-#include "config/topology_priv.h"
+#include "config/registry_spec.h"
+#include "config/topology_make.h"
 
 #include <stdarg.h>
 #include <string.h>
@@ -59,7 +59,8 @@ static void put_moves(struct buf *b, const struct registry *r)
     }
 }
 
-void compiled_put_registry(struct buf *b, const struct catalogue_registry *r)
+void compiled_put_registry(struct buf *b, const struct catalogue *c,
+                           const struct catalogue_registry *r)
 {
     struct registry_room room;
     struct registry full;
@@ -73,7 +74,7 @@ void compiled_put_registry(struct buf *b, const struct catalogue_registry *r)
         region_set drained = 0;
         for (size_t i = 0; i < full.n_replicas; i++)
             drained |= (region_set)full.replicas[i].drained << full.replicas[i].region;
-        compiled_put(b, record_on(r), 8);
+        compiled_put(b, catalogue_on(c, r), 8);
         compiled_put(b, drained, 8);
     }
     if (r->flags & CATALOGUE_EXTRA)
@@ -119,7 +120,7 @@ static void take_label(struct reading *r, struct registry *out)
     }
     memcpy(r->label, b.p, n);
     r->label[n] = 0;
-    size_t name_n = record_name_bytes(r->label, n);
+    size_t name_n = catalogue_name_bytes(r->label, n);
     out->label = out->name = r->label;
     out->hash = "";
     if (name_n == n)
@@ -309,7 +310,7 @@ static bool judge_names(struct reading *r, const struct registry *x)
     size_t n = strlen(x->name);
     if (!hostname_registry_ok(x->name) || (*x->hash && (!hostname_hash_ok(x->hash) || n > 46)))
         return wrong(r, "its name is none");
-    size_t before_n = record_name_bytes(r->before, strlen(r->before));
+    size_t before_n = catalogue_name_bytes(r->before, strlen(r->before));
     if (strcmp(r->before, x->label) >= 0 || (before_n == n && !memcmp(r->before, x->name, n)))
         return wrong(r, "%s is given twice, or out of order", x->name);
     memcpy(r->before, r->label, sizeof r->before);

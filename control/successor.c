@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Whether a version may follow another; see successor.h.
-#include "config/successor.h"
+#include "control/successor.h"
 
 #include "base/err.h"
 #include "config/frontend.h"
-#include "config/moves.h"
+#include "control/moves.h"
 
 #include <stdlib.h>
 

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // The compiled form of a topology; see compiled.h. Reading is in compiled_record.c's hands where
 // registries begin.
-#include "config/compiled.h"
+#include "control/compiled.h"
 
 #include "base/bytes.h"
 #include "base/digest.h"
 #include "base/err.h"
 #include "base/mem.h"
-#include "config/catalogue_priv.h"
-#include "config/compiled_priv.h"
-#include "config/topology_priv.h"
+#include "config/catalogue.h"
+#include "config/topology_make.h"
+#include "control/compiled_priv.h"
 
 #include <malloc.h>
 #include <string.h>
@@ -18,110 +18,7 @@
 #define MAGIC_BYTES 8
 #define DIGEST_AT (MAGIC_BYTES + 8)
 #define BODY_AT (DIGEST_AT + SHA256_BYTES)
-#define CUTS_MAX 16
 #define TRIM_FROM_BYTES (1u << 20)
-
-// ---- the document's text without registries ----
-
-static bool is_cut(const char *key)
-{
-    return !strcmp(key, "registries") || !strcmp(key, "private_endpoints");
-}
-
-// Where a line of the text begins (1 is the first), looking from a line before it on.
-struct line_at {
-    int line;
-    size_t at;
-};
-
-static void go_to_line(const char *text, size_t n, int line, struct line_at *from)
-{
-    while (from->line < line && from->at < n) {
-        const char *end = memchr(text + from->at, '\n', n - from->at);
-        if (end)
-            from->at = (size_t)(end - text) + 1;
-        else
-            from->at = n;
-        from->line++;
-    }
-}
-
-static bool key_begins_at(const char *text, size_t n, size_t at, const char *key)
-{
-    size_t k = strlen(key);
-    return n - at > k && !memcmp(text + at, key, k) && text[at + k] == ':';
-}
-
-struct cut_text {
-    struct buf text;
-    int cuts[2 * CUTS_MAX];
-    size_t n;
-};
-
-// Whole lines from the key to the next one. False: they cannot be cut out as lines.
-static bool cut_key(const char *text, size_t n, const struct doc_node *key, struct line_at *at,
-                    struct cut_text *out)
-{
-    size_t kept = at->at;
-    int kept_line = at->line;
-    go_to_line(text, n, key->key_line, at);
-    if (at->line != key->key_line || !key_begins_at(text, n, at->at, key->key))
-        return false;
-    buf_add(&out->text, text + kept, at->at - kept);
-    int first = at->line;
-    if (!key->next) {
-        at->at = n;
-    } else {
-        go_to_line(text, n, key->next->key_line, at);
-        if (at->line != key->next->key_line || !key_begins_at(text, n, at->at, key->next->key))
-            return false;
-    }
-    int lines_before = first - kept_line + (out->n ? out->cuts[2 * out->n - 2] : 0);
-    out->cuts[2 * out->n] = lines_before;
-    out->cuts[2 * out->n + 1] = at->line - first;
-    out->n++;
-    return true;
-}
-
-static bool cut(const char *text, size_t n, const struct doc_node *root, struct cut_text *out)
-{
-    struct line_at at = {1, 0};
-    for (const struct doc_node *v = root->child; v; v = v->next)
-        if (is_cut(v->key) && (out->n == CUTS_MAX || !cut_key(text, n, v, &at, out)))
-            return false;
-    buf_add(&out->text, text + at.at, n - at.at);
-    return !out->text.err;
-}
-
-int compiled_keep_text(struct topology *t, const struct doc_node *root,
-                       const struct doc_lines *lines, const char *text, size_t n)
-{
-    struct topology_frame *f = t->frame;
-    struct cut_text c = {.n = 0};
-    int rc = 0;
-    buf_init(&c.text, 0);
-    bool whole = lines != NULL; // it was cut before
-    if (whole || cut(text, n, root, &c)) {
-        f->text = arena_copy(&f->arena, whole ? text : buf_cstr(&c.text), whole ? n : c.text.n);
-        if (whole) {
-            f->text_n = n;
-            f->n_cuts = lines->n_pairs;
-        } else {
-            f->text_n = c.text.n;
-            f->n_cuts = c.n;
-        }
-        f->cuts =
-            arena_copy(&f->arena, whole ? lines->after : c.cuts, 2 * f->n_cuts * sizeof *f->cuts);
-        if (f->text && f->cuts)
-            rc = 0;
-        else
-            rc = ERR_NOMEM;
-    } else if (c.text.err) {
-        rc = ERR_NOMEM;
-    }
-    buf_done(&c.text);
-    return rc;
-}
 
 // ---- writing ----
 
@@ -168,7 +65,7 @@ static int put_registries(const struct topology *t, struct buf *out)
     qsort(all, n, sizeof *all, by_label);
     compiled_put(out, n, 8);
     for (size_t i = 0; i < n; i++)
-        compiled_put_registry(out, all[i]);
+        compiled_put_registry(out, t->catalogue, all[i]);
     return 0;
 }
 
@@ -291,14 +188,14 @@ static int parse_body(enum topology_form form, struct cursor *c, const char *sou
                       struct diag *diag, struct topology **out)
 {
     struct compiled_info info = {0};
-    int cuts[2 * CUTS_MAX];
+    int cuts[2 * TOPOLOGY_CUTS_MAX];
     info_take(c, &info);
     size_t n_cuts = cursor_u32(c);
-    if (n_cuts > CUTS_MAX)
+    if (n_cuts > TOPOLOGY_CUTS_MAX)
         return damaged(source, diag, "too many cuts in its document");
     for (size_t i = 0; i < 2 * n_cuts; i++) {
         cuts[i] = (int)(cursor_u32(c) & INT32_MAX);
-        if (cuts[i] > INT32_MAX / (2 * CUTS_MAX + 2))
+        if (cuts[i] > INT32_MAX / (2 * TOPOLOGY_CUTS_MAX + 2))
             return damaged(source, diag, "a cut in its document is out of range");
     }
     uint64_t text_n = cursor_u64(c);
