@@ -30,12 +30,27 @@ struct own_head {
     uint64_t committed;
 };
 
+// How far the feed of another region was read.
+struct read_mark {
+    const char *origin;
+    struct feed_mark mark;
+};
+
 struct log_ops {
     int (*own_lock)(struct tx *tx, struct own_head *out);
     int (*own_set)(struct tx *tx, const struct own_head *own);
     int (*append)(struct tx *tx, const struct feed_entry *e, struct bytes content, int64_t *out_id);
     int (*held)(struct tx *tx, const struct feed_entry *e, int64_t *out_id);
     int (*head)(struct tx *tx, const char *origin, struct feed_mark *out_mark, uint64_t *out_stamp);
+    int (*before)(struct tx *tx, const char *origin, const struct feed_mark *place,
+                  struct feed_mark *out);
+    int (*get)(struct tx *tx, int64_t id, struct arena *a, struct feed_entry *out);
+    int (*remove)(struct tx *tx, int64_t id);
+    int (*content_drop)(struct tx *tx, int64_t id);
+    int (*mark_get)(struct tx *tx, const char *origin, uint32_t partition, struct feed_mark *out);
+    int (*mark_set)(struct tx *tx, const char *origin, const struct feed_mark *mark);
+    int (*mark_remove)(struct tx *tx, const char *origin, uint32_t partition);
+    int (*marks_list)(struct tx *tx, struct arena *a, struct read_mark **out, size_t *out_n);
 };
 
 // Reads the own head, and keeps other transactions from it until this one ends.
@@ -46,7 +61,7 @@ static inline int own_lock(struct tx *tx, struct own_head *out)
 
 // Sets the own head, which this transaction has locked. The backend stores epoch and stamp; `last`
 // is a place of the log, or the zero mark, and need not be stored: it is the place of the highest
-// own entry in the log.
+// own entry in the log. Until the transaction ends, own_lock gives what was set.
 static inline int own_set(struct tx *tx, const struct own_head *own)
 {
     return tx->ops->log->own_set(tx, own);
@@ -74,6 +89,58 @@ static inline int log_head(struct tx *tx, const char *origin, struct feed_mark *
                            uint64_t *out_stamp)
 {
     return tx->ops->log->head(tx, origin, out_mark, out_stamp);
+}
+
+// The origin's last entry before a place, of which the hash is not used. ERR_NOTFOUND: none is held.
+static inline int log_before(struct tx *tx, const char *origin, const struct feed_mark *place,
+                             struct feed_mark *out)
+{
+    return tx->ops->log->before(tx, origin, place, out);
+}
+
+// The entry with this id, and the content that is kept beside it. ERR_NOTFOUND.
+static inline int log_get(struct tx *tx, int64_t id, struct arena *a, struct feed_entry *out)
+{
+    return tx->ops->log->get(tx, id, a, out);
+}
+
+// Takes an entry out of the log; its place is free then. ERR_CONFLICT: it has a job.
+static inline int log_remove(struct tx *tx, int64_t id)
+{
+    return tx->ops->log->remove(tx, id);
+}
+
+// Drops the content that is kept beside an entry, if there is any.
+static inline int log_content_drop(struct tx *tx, int64_t id)
+{
+    return tx->ops->log->content_drop(tx, id);
+}
+
+// --- read marks ---
+
+// ERR_NOTFOUND: nothing of this feed was read.
+static inline int mark_get(struct tx *tx, const char *origin, uint32_t partition,
+                           struct feed_mark *out)
+{
+    return tx->ops->log->mark_get(tx, origin, partition, out);
+}
+
+// Adds the mark, or moves it; also back.
+static inline int mark_set(struct tx *tx, const char *origin, const struct feed_mark *mark)
+{
+    return tx->ops->log->mark_set(tx, origin, mark);
+}
+
+// The feed is read from its start again.
+static inline int mark_remove(struct tx *tx, const char *origin, uint32_t partition)
+{
+    return tx->ops->log->mark_remove(tx, origin, partition);
+}
+
+// All marks of partition 0, by origin.
+static inline int marks_list(struct tx *tx, struct arena *a, struct read_mark **out, size_t *out_n)
+{
+    return tx->ops->log->marks_list(tx, a, out, out_n);
 }
 
 #endif

@@ -24,6 +24,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <string.h>
 
 // The kinds of entries, a row each: constant, its number in the log (for ever), its name in code.
 //   manifest  asserts that a manifest is present in a repository
@@ -102,6 +103,21 @@ static inline uint64_t entry_register_stamp(const struct feed_entry *e)
 static inline bool entry_malformed(const struct feed_entry *e)
 {
     return e->restates && e->restates >= e->stamp;
+}
+
+// Places of one feed: below 0 when a lies before b, 0 at the same place, whatever the hashes.
+static inline int feed_mark_order(const struct feed_mark *a, const struct feed_mark *b)
+{
+    if (a->epoch != b->epoch)
+        return a->epoch < b->epoch ? -1 : 1;
+    return (a->seq > b->seq) - (a->seq < b->seq);
+}
+
+static inline struct feed_mark entry_mark(const struct feed_entry *e)
+{
+    struct feed_mark m = {.epoch = e->epoch, .partition = e->partition, .seq = e->seq};
+    memcpy(m.hash, e->hash, ENTRY_HASH_BYTES);
+    return m;
 }
 
 #endif

@@ -27,13 +27,6 @@ enum kind_waits {
     KIND_WAITS_FOR_DIGEST,
 };
 
-struct register_name {
-    const char *registry, *repository;
-    // "": the presence of the manifest `digest`
-    const char *tag;
-    struct digest digest;
-};
-
 struct kind_rules {
     enum kind_waits waits;
     // Applies an entry to its register, wakes the jobs that waited for what it brought, and says so

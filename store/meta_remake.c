@@ -86,17 +86,6 @@ static int children_add(struct tx *tx, int64_t repo, const struct digest *parent
     return rc;
 }
 
-static int manifest_remove(struct tx *tx, int64_t repo, const struct digest *digest)
-{
-    int rc = db_run(sqlite_tx_db(tx), "DELETE FROM manifests WHERE repo=?1 AND digest=?2", "id",
-                    repo, digest);
-    if (!rc)
-        rc = db_run(sqlite_tx_db(tx), "DELETE FROM manifest_refs WHERE repo=?1 AND parent=?2", "id",
-                    repo, digest);
-    tx->notify = true;
-    return rc;
-}
-
 int presence_settle(struct tx *tx, int64_t repo, const struct digest *digest)
 {
     int rc = unasserted(tx, repo, digest);
@@ -122,6 +111,8 @@ int presence_settle(struct tx *tx, int64_t repo, const struct digest *digest)
             rc = children_add(tx, repo, &d, &l); // they may have hung on it alone
         if (!rc && goes)
             rc = manifest_remove(tx, repo, &d);
+        if (!rc && goes)
+            tx->notify = true;
     }
     arena_done(&a);
     return rc;

@@ -454,7 +454,7 @@ struct void_origin {
     struct void_report *out;
 };
 
-static int mark_set(struct tx *tx, const struct void_origin *v)
+static int read_mark_set(struct tx *tx, const struct void_origin *v)
 {
     const struct feed_mark *to = v->after;
     if (to->seq == 0)
@@ -503,7 +503,7 @@ static int void_origin_run(struct tx *tx, void *arg)
     if (!rc)
         rc = set_void(tx, false, VOID_WITHDRAWN);
     if (!rc)
-        rc = mark_set(tx, v);
+        rc = read_mark_set(tx, v);
     if (rc)
         return rc;
     return report_end(tx, v->a, v->out);

@@ -288,3 +288,15 @@ int db_blob(sqlite3_stmt *st, int col, struct arena *a, struct bytes *out)
     *out = (struct bytes){copy, n};
     return 0;
 }
+
+void *db_grow(struct arena *a, const void *list, size_t n, size_t *cap, size_t size)
+{
+    size_t more_cap = *cap ? 2 * *cap : 16;
+    void *more = arena_array(a, more_cap, size);
+    if (!more)
+        return NULL;
+    if (n)
+        memcpy(more, list, n * size);
+    *cap = more_cap;
+    return more;
+}

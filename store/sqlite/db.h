@@ -59,6 +59,10 @@ int db_find(struct db *d, sqlite3_stmt **out, const char *sql, const char *types
         exists_rc;                                           \
     })
 
+// Doubles an array in an arena that holds n of *cap members (0: makes one); the old array stays
+// behind in the arena, at most as much again. NULL: no memory.
+void *db_grow(struct arena *a, const void *list, size_t n, size_t *cap, size_t size);
+
 // Columns of the row that a statement stands at.
 int db_digest(sqlite3_stmt *st, int col, struct digest *out); // ERR_CORRUPT if it is none
 int db_text(sqlite3_stmt *st, int col, struct arena *a, const char **out); // NULL stays NULL

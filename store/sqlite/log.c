@@ -174,10 +174,116 @@ static int sqlite_head(struct tx *tx, const char *origin, struct feed_mark *out_
     return log_head_find(sqlite_tx_db(tx), origin, out_mark, out_stamp);
 }
 
+static int sqlite_before(struct tx *tx, const char *origin, const struct feed_mark *place,
+                         struct feed_mark *out)
+{
+    sqlite3_stmt *st;
+    int rc = db_find(sqlite_tx_db(tx), &st,
+                     "SELECT epoch,part,seq,hash FROM feed WHERE origin=?1 AND part=?2 AND"
+                     " (epoch,seq)<(?3,?4) ORDER BY epoch DESC,seq DESC LIMIT 1",
+                     "siuu", origin, (int64_t)place->partition, place->epoch, place->seq);
+    if (rc)
+        return rc;
+    rc = mark_of_row(st, 0, out);
+    db_end(st);
+    return rc;
+}
+
+static int sqlite_get(struct tx *tx, int64_t id, struct arena *a, struct feed_entry *out)
+{
+    sqlite3_stmt *st;
+    int rc = db_find(sqlite_tx_db(tx), &st, "SELECT " FEED_COLUMNS " FROM feed f WHERE f.id=?1",
+                     "i", id);
+    if (rc)
+        return rc;
+    rc = feed_row(st, a, out);
+    db_end(st);
+    return rc;
+}
+
+static int sqlite_remove(struct tx *tx, int64_t id)
+{
+    return db_run(sqlite_tx_db(tx), "DELETE FROM feed WHERE id=?1", "i", id);
+}
+
+static int sqlite_content_drop(struct tx *tx, int64_t id)
+{
+    return db_run(sqlite_tx_db(tx),
+                  "UPDATE feed SET content=NULL WHERE id=?1 AND content IS NOT NULL", "i", id);
+}
+
+// --- read marks: the table `origins` ---
+
+static int sqlite_mark_get(struct tx *tx, const char *origin, uint32_t partition,
+                           struct feed_mark *out)
+{
+    sqlite3_stmt *st;
+    int rc = db_find(sqlite_tx_db(tx), &st,
+                     "SELECT epoch,part,seq,hash FROM origins WHERE origin=?1 AND part=?2", "si",
+                     origin, (int64_t)partition);
+    if (rc)
+        return rc;
+    rc = mark_of_row(st, 0, out);
+    db_end(st);
+    return rc;
+}
+
+static int sqlite_mark_set(struct tx *tx, const char *origin, const struct feed_mark *mark)
+{
+    return db_run(sqlite_tx_db(tx),
+                  "INSERT OR REPLACE INTO origins(origin,part,epoch,seq,hash)"
+                  " VALUES(?1,?2,?3,?4,?5)",
+                  "siuub", origin, (int64_t)mark->partition, mark->epoch, mark->seq,
+                  (const void *)mark->hash, (size_t)ENTRY_HASH_BYTES);
+}
+
+static int sqlite_mark_remove(struct tx *tx, const char *origin, uint32_t partition)
+{
+    return db_run(sqlite_tx_db(tx), "DELETE FROM origins WHERE origin=?1 AND part=?2", "si", origin,
+                  (int64_t)partition);
+}
+
+static int sqlite_marks_list(struct tx *tx, struct arena *a, struct read_mark **out, size_t *out_n)
+{
+    sqlite3_stmt *st;
+    size_t n = 0, cap = 0;
+    struct read_mark *list = NULL;
+    int rc =
+        db_start(sqlite_tx_db(tx), &st,
+                 "SELECT epoch,part,seq,hash,origin FROM origins WHERE part=0 ORDER BY origin", "");
+    if (rc)
+        return rc;
+    while ((rc = db_step(sqlite_tx_db(tx), st)) == 1) {
+        if (n == cap)
+            list = db_grow(a, list, n, &cap, sizeof *list);
+        rc = list ? mark_of_row(st, 0, &list[n].mark) : ERR_NOMEM;
+        if (!rc)
+            rc = db_text(st, 4, a, &list[n].origin);
+        if (rc) {
+            db_end(st);
+            return rc;
+        }
+        n++;
+    }
+    if (rc)
+        return rc;
+    *out = list;
+    *out_n = n;
+    return 0;
+}
+
 const struct log_ops sqlite_log_ops = {
     .own_lock = sqlite_own_lock,
     .own_set = sqlite_own_set,
     .append = sqlite_append,
     .held = sqlite_held,
     .head = sqlite_head,
+    .before = sqlite_before,
+    .get = sqlite_get,
+    .remove = sqlite_remove,
+    .content_drop = sqlite_content_drop,
+    .mark_get = sqlite_mark_get,
+    .mark_set = sqlite_mark_set,
+    .mark_remove = sqlite_mark_remove,
+    .marks_list = sqlite_marks_list,
 };
