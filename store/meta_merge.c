@@ -9,6 +9,7 @@
 //      of arrival does not matter; of a manifest, whose digest is fixed, its media type stands in
 //      the last place. A version that lost is in the history as if it had come first and been
 //      replaced.
+#include "store/kind_rules.h"
 #include "store/meta_priv.h"
 
 #include "base/err.h"
@@ -73,7 +74,8 @@ int merge_manifest(struct tx *tx, int64_t repo, const struct feed_entry *e, stru
     if (!rc)
         rc = refs_insert(tx, repo, e, refs, n_refs);
     if (!rc)
-        rc = jobs_wake_repository(tx, e->registry, e->repository, &e->digest);
+        rc = jobs_wake_for(tx, e->registry, e->repository, &e->digest,
+                           kinds_that_wait(KIND_WAITS_FOR_DIGEST));
     if (!rc)
         rc = parked_wake(tx, e->registry, e->repository);
     if (!rc)
@@ -150,7 +152,7 @@ int merge_tag(struct tx *tx, int64_t repo, const struct feed_entry *e, struct di
     if (!rc)
         rc = history_add(tx, repo, e);
     if (!rc && wins)
-        rc = parked_tags_wake(tx, e->registry, e->repository, e->tag);
+        rc = jobs_wake_tag(tx, e->registry, e->repository, e->tag);
     if (!rc && wins && here.there && !digest_equal(&here.value.digest, &e->digest))
         rc = presence_settle(tx, repo, &here.value.digest);
     if (!rc)

@@ -13,7 +13,9 @@
 //   meta_merge.c         what an entry does to the state
 //   meta_feed.c          minting and reading the log
 //   meta_ingest.c        entries of peers
-//   meta_jobs.c          what is not applied yet
+//   meta_origins.c       how far they are read and applied
+//   meta_jobs.c          entries that are not applied yet
+//   meta_parked.c        those whose content has no room
 //   meta_void.c          entries that are void
 //   meta_remake.c        registers from what is left
 //   meta_revoke.c        keys that are revoked
@@ -30,6 +32,7 @@
 #define MERIDIAN_STORE_META_PRIV_H
 
 #include "base/clock.h"
+#include "store/backend_jobs.h"
 #include "store/backend_log.h"
 #include "store/backend_state.h"
 #include "store/meta.h"
@@ -126,16 +129,11 @@ void revoked_key_look(struct meta *m); // is the key that we sign with revoked?
 // the next own entry: past this epoch and all that were used here
 int epoch_move(struct tx *tx, uint64_t at_least);
 
-// --- jobs (meta_jobs.c) ---
-int job_add(struct tx *tx, int64_t id, const struct feed_entry *e);
+// --- jobs (meta_jobs.c, meta_parked.c) ---
+// The entry is applied: its job goes, and the content that the log kept for it.
 int job_end(struct tx *tx, int64_t id);
-int jobs_wake_repository(struct tx *tx, const char *registry, const char *repository,
-                         const struct digest *manifest);
-// Parked ones (meta_parked.c). A manifest of this repository came: a few may need less now. A tag
-// was set: older ones of it that wait for a parked manifest are superseded, and end when they are
-// tried.
+// A manifest of this repository came: a few parked jobs may need less now.
 int parked_wake(struct tx *tx, const char *registry, const char *repository);
-int parked_tags_wake(struct tx *tx, const char *registry, const char *repository, const char *tag);
 
 // --- mending (meta_repair.c), and its report (meta_report.c) ---
 // of another region, and of the future: taken again when its time has come
