@@ -15,6 +15,7 @@
 //   backend_state.h    repositories, manifests, tags and their history, links
 //   backend_jobs.h     entries that are not applied yet
 //   backend_void.h     entries that became void, revoked keys
+//   backend_survey.h   searches of the log and the registers, for mending
 //   backend_uploads.h  uploads, and those that ended
 // Rules call the inline functions of these headers (`log_append(tx, …)`), never a table itself.
 // A backend is done when it fills all tables and passes the conformance suite
@@ -81,6 +82,7 @@ struct backend_ops {
     const struct state_ops *state;
     const struct job_ops *jobs;
     const struct void_ops *voids;
+    const struct survey_ops *surveys;
     const struct upload_ops *uploads;
 };
 

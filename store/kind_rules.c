@@ -3,12 +3,9 @@
 // stand here, the rules themselves in the files that own them.
 #include "store/kind_rules.h"
 
-// --- a manifest is present ---
+#include "store/register_set.h"
 
-static int manifest_remake(struct tx *tx, int64_t repo, const struct register_name *name)
-{
-    return presence_remake(tx, repo, name->registry, name->repository, &name->digest);
-}
+// --- a manifest is present ---
 
 // Presence has no history that it must stand above.
 static int manifest_again_above(struct tx *tx, int64_t repo, const struct feed_entry *e,
@@ -35,7 +32,6 @@ static const struct kind_rules rules_manifest = {
     .waits = KIND_WAITS_FOR_ANY,
     .merge = merge_manifest,
     .merge_alone = manifest_merge_alone,
-    .remake = manifest_remake,
     .again_above = manifest_again_above,
     .again = manifest_again,
 };
@@ -57,23 +53,19 @@ static int tag_merge_alone(struct tx *tx, int64_t repo, const struct feed_entry 
     return merge_tag(tx, repo, e, &missing);
 }
 
-static int tag_remake_named(struct tx *tx, int64_t repo, const struct register_name *name)
-{
-    return tag_remake(tx, repo, name->registry, name->repository, name->tag);
-}
-
 // It wins over every good value that the tag had.
 static int tag_again_above(struct tx *tx, int64_t repo, const struct feed_entry *e, uint64_t limit,
                            uint64_t *out_above)
 {
-    return tag_best_stamp(tx, repo, e->tag, limit, out_above);
+    (void)repo;
+    struct register_name name = register_of(e);
+    return survey_history_highest(tx, &name, limit, out_above);
 }
 
 static const struct kind_rules rules_tag = {
     .waits = KIND_WAITS_FOR_DIGEST,
     .merge = tag_merge,
     .merge_alone = tag_merge_alone,
-    .remake = tag_remake_named,
     .again_above = tag_again_above,
     // into the history: it wins when the others are void
     .again = tag_merge_alone,

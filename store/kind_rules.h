@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The rules of each kind of entry: what it does to the state, what its job waits for, how its
-// register is made anew. One row per kind of ENTRY_KINDS (store/entry.h):
+// The rules of each kind of entry: what it does to the state, what its job waits for, how it
+// is announced again. One row per kind of ENTRY_KINDS (store/entry.h):
 //
 //   const struct kind_rules *rules = kind_rules(e->kind);
 //   rc = rules ? rules->merge(tx, repo, e, content, refs, n_refs, &missing) : ERR_UNSUPPORTED;
@@ -37,9 +37,6 @@ struct kind_rules {
     // The same with nothing at hand but the entry, for own entries that were recovered.
     // ERR_NOTFOUND: a job has to fetch what lacks; the caller takes back what was done.
     int (*merge_alone)(struct tx *tx, int64_t repo, const struct feed_entry *e);
-    // Makes the register of an entry that became void anew from what the log still holds; the entry
-    // itself is out of the log.
-    int (*remake)(struct tx *tx, int64_t repo, const struct register_name *name);
     // An own entry is about to be announced again because its stamp was of the future. *out_above:
     // the new stamp must be above it, and 0 when any will do. `limit`: stamps above are of the
     // future.
@@ -51,13 +48,11 @@ struct kind_rules {
 
 // NULL: no such kind.
 const struct kind_rules *kind_rules(enum entry_kind kind);
-// The kinds that wait so, for SQL: bit `number` is set for each.
+// The kinds that wait so: bit `number` is set for each (jobs_wake_for).
 int64_t kinds_that_wait(enum kind_waits waits);
 
 // --- what the rows consist of, beside what store/meta_priv.h declares ---
 // meta_recover.c
 int manifest_merge_alone(struct tx *tx, int64_t repo, const struct feed_entry *e);
-// meta_repair.c: the highest stamp of the tag's history that is not above `limit`, else 0.
-int tag_best_stamp(struct tx *tx, int64_t repo, const char *tag, uint64_t limit, uint64_t *out);
 
 #endif

@@ -22,7 +22,10 @@
 //   meta_recover.c       invariant 8
 //   meta_clock.c         which stamps are minted and taken
 //   meta_repair.c        stamps of the future are mended
-//   meta_report.c        what that does to registers
+//   meta_again.c         own writes that are announced again for that
+//   meta_withdrawn.c     void stretches, as regions tell each other
+//   meta_report.c        what all that does to registers
+//   register_set.c       registers that entries touch
 //   meta_upload_room.c   bounds of uploads
 //   meta_ended.c         uploads that ended
 //
@@ -35,6 +38,8 @@
 #include "store/backend_jobs.h"
 #include "store/backend_log.h"
 #include "store/backend_state.h"
+#include "store/backend_survey.h"
+#include "store/backend_void.h"
 #include "store/meta.h"
 #include "store/sqlite/sqlite_priv.h" // until all files are over the interface
 
@@ -103,6 +108,15 @@ int merge_manifest(struct tx *tx, int64_t repo, const struct feed_entry *e, stru
 int merge_tag(struct tx *tx, int64_t repo, const struct feed_entry *e, struct digest *out_missing);
 
 // --- void entries (meta_void.c) ---
+#define VOID_REVOKED "revoked"
+// of another region, and of the future: taken again when its time has come
+#define VOID_AHEAD "ahead"
+#define VOID_MENDED "mended"       // our own, of the future
+#define VOID_WITHDRAWN "withdrawn" // of another region, which says so
+// What an entry was when it became void: not applied, the value of its register, neither.
+#define WAS_PENDING "pending"
+#define WAS_STOOD "stood"
+#define WAS_REPLACED "replaced"
 // Takes entries out of the log, by their ids, into the list that meta_voided reads: their jobs end,
 // and the registers that they may have won are made anew from what the log still holds: the highest
 // value left, else gone. This is the one way back for a register, whatever made the entry void (a
@@ -114,18 +128,25 @@ int merge_tag(struct tx *tx, int64_t repo, const struct feed_entry *e, struct di
 int entries_void(struct tx *tx, const int64_t *ids, size_t n, const char *reason);
 // Is this entry void, by a revoked key, or because it was voided here? 0 yes, ERR_NOTFOUND no.
 int entry_is_void(struct tx *tx, const struct feed_entry *e);
-// A tag or an index no longer leads to this manifest: if nobody asserts it either, it goes, and its
-// children with it.
-int presence_settle(struct tx *tx, int64_t repo, const struct digest *digest);
-// The register from the log alone (meta_remake.c), and the row that it has in the state.
-int presence_remake(struct tx *tx, int64_t repo, const char *registry, const char *repository,
-                    const struct digest *digest);
-int tag_remake(struct tx *tx, int64_t repo, const char *registry, const char *repository,
-               const char *tag);
 // An entry that is held stands where a better one does, which was offered: it becomes void if a
 // revoked key signed it. ERR_CONFLICT if not.
 int entry_disown(struct tx *tx, int64_t id);
+
+// --- revoked keys (meta_revoke.c) ---
+// Does an entry that this key signed lie past the last good place?
+bool revoked_covers(const struct revoked_key *r, const struct feed_entry *e);
 void revoked_key_look(struct meta *m); // is the key that we sign with revoked?
+
+// --- registers anew (meta_remake.c) ---
+// What the register says now. ERR_NOTFOUND: it has no value.
+int register_now_read(struct tx *tx, const struct register_name *name, struct register_now *out);
+// The register from the log alone.
+int register_remake(struct tx *tx, const struct register_name *name);
+// A tag or an index no longer leads to this manifest: if nobody asserts it either, it goes, and its
+// children with it.
+int presence_settle(struct tx *tx, int64_t repo, const struct digest *digest);
+
+// --- recovery (meta_recover.c) ---
 // the next own entry: past this epoch and all that were used here
 int epoch_move(struct tx *tx, uint64_t at_least);
 
@@ -134,15 +155,5 @@ int epoch_move(struct tx *tx, uint64_t at_least);
 int job_end(struct tx *tx, int64_t id);
 // A manifest of this repository came: a few parked jobs may need less now.
 int parked_wake(struct tx *tx, const char *registry, const char *repository);
-
-// --- mending (meta_repair.c), and its report (meta_report.c) ---
-// of another region, and of the future: taken again when its time has come
-#define VOID_AHEAD "ahead"
-#define VOID_MENDED "mended"       // our own, of the future
-#define VOID_WITHDRAWN "withdrawn" // of another region, which says so
-// empties temp.void_ids(id), which the caller fills with rows of the log
-int report_clear(struct tx *tx);
-int report_begin(struct tx *tx, struct void_report *out);
-int report_end(struct tx *tx, struct arena *a, struct void_report *out);
 
 #endif

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Invariant 8, when a restored backup or a failed-over database has lost own entries that peers
 // have read: they are put back with the signatures they had, the next entry goes into a new epoch,
-// and what nobody would look back for is announced again. See meta.h. Writer thread.
+// and entries that peers have already read past are announced again. See meta.h.
 //
 // What a recovered entry refers to may be lost too. Then it becomes a job like a foreign one, and
 // shows when its content and blobs have been fetched (invariant 2).
@@ -11,6 +11,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 
+#include <assert.h>
 #include <string.h>
 
 struct batch {
@@ -24,6 +25,30 @@ struct batch {
     uint64_t at_least, epoch;
 };
 
+// --- applying, or leaving a job ---
+
+static bool content_is(const struct feed_entry *e)
+{
+    struct digest d;
+    if (digest_of((enum digest_alg)e->digest.alg, e->content.p, e->content.n, &d))
+        return false;
+    return digest_equal(&d, &e->digest);
+}
+
+// Content that this program would not take, or that is not what was signed, is for the job to
+// report: ERR_NOTFOUND.
+static int content_merge(struct tx *tx, int64_t repo, const struct feed_entry *e, struct arena *a)
+{
+    struct manifest man;
+    struct digest missing;
+    int rc = manifest_parse(e->content, e->media_type, a, NULL, &man);
+    if (rc == ERR_NOMEM)
+        return rc;
+    if (rc || !content_is(e))
+        return ERR_NOTFOUND;
+    return merge_manifest(tx, repo, e, e->content, man.refs, man.n_refs, &missing);
+}
+
 int manifest_merge_alone(struct tx *tx, int64_t repo, const struct feed_entry *e)
 {
     struct digest missing;
@@ -32,19 +57,8 @@ int manifest_merge_alone(struct tx *tx, int64_t repo, const struct feed_entry *e
     if (!e->content.n)
         return ERR_NOTFOUND;
     struct arena a;
-    struct manifest man;
     arena_init(&a, 0);
-    // Content that this program would not take, or that is not what was signed, is for the job to
-    // report.
-    int rc = manifest_parse(e->content, e->media_type, &a, NULL, &man);
-    struct digest d;
-    if (!rc && (digest_of((enum digest_alg)e->digest.alg, e->content.p, e->content.n, &d) ||
-                !digest_equal(&d, &e->digest)))
-        rc = ERR_DIGEST;
-    if (rc && rc != ERR_NOMEM)
-        rc = ERR_NOTFOUND;
-    if (!rc)
-        rc = merge_manifest(tx, repo, e, e->content, man.refs, man.n_refs, &missing);
+    int rc = content_merge(tx, repo, e, &a);
     arena_done(&a);
     return rc;
 }
@@ -67,11 +81,10 @@ static int apply_try(struct tx *tx, void *arg)
     rc = rules->merge_alone(tx, repo, t->e);
     if (rc)
         return rc;
-    return db_run(sqlite_tx_db(tx),
-                  "UPDATE feed SET content=NULL WHERE id=?1 AND content IS NOT NULL", "i", t->id);
+    return log_content_drop(tx, t->id);
 }
 
-// Applies an entry of the log, or leaves a job: a try that fails half-way leaves nothing.
+// A try that fails leaves nothing but the job.
 static int apply_or_job(struct tx *tx, int64_t id, const struct feed_entry *e)
 {
     struct attempt t = {id, e};
@@ -82,6 +95,8 @@ static int apply_or_job(struct tx *tx, int64_t id, const struct feed_entry *e)
     return job_add(tx, id, e);
 }
 
+// --- the own head ---
+
 // The next own entry goes into an epoch past this one and past all that were used here.
 int epoch_move(struct tx *tx, uint64_t at_least)
 {
@@ -89,9 +104,8 @@ int epoch_move(struct tx *tx, uint64_t at_least)
     int rc = own_lock(tx, &own);
     if (rc)
         return rc;
+    assert(own.epoch >= own.last.epoch); // 8
     uint64_t epoch = own.epoch;
-    if (epoch < own.last.epoch)
-        epoch = own.last.epoch;
     if (epoch < at_least)
         epoch = at_least;
     if (epoch >= INT64_MAX)
@@ -100,48 +114,51 @@ int epoch_move(struct tx *tx, uint64_t at_least)
     return own_set(tx, &own);
 }
 
-// 9: of a recovered entry, which is not of the future (recover_run).
-static int clock_raise(struct tx *tx, uint64_t stamp)
-{
-    struct own_head own;
-    int rc = own_lock(tx, &own);
-    if (rc)
-        return rc;
-    if (stamp <= own.stamp)
-        return 0;
-    own.stamp = stamp;
-    return own_set(tx, &own);
-}
-
 static int epoch_read(struct tx *tx, uint64_t *out)
 {
     struct own_head own;
     int rc = own_lock(tx, &own);
-    if (rc)
-        return rc;
-    *out = own.epoch;
-    return 0;
-}
-
-// A restating entry that was itself only just put back, in a closed epoch, tells nobody anything.
-static int restated_before(struct tx *tx, const struct feed_entry *e, int64_t last_id,
-                           uint64_t epoch)
-{
-    uint64_t stamp = entry_register_stamp(e);
-    sqlite3_stmt *st;
-    int rc = db_find(sqlite_tx_db(tx), &st,
-                     "SELECT 1 FROM feed WHERE restates=?1 AND restates>0 AND origin=?2 AND "
-                     "kind=?3 AND registry=?4 AND"
-                     " repository=?5 AND tag=?6 AND digest=?7 AND (id<=?8 OR epoch>=?9)",
-                     "usnsssdiu", stamp, e->origin, (int)e->kind, e->registry, e->repository,
-                     e->tag ? e->tag : "", &e->digest, last_id, epoch);
     if (!rc)
-        db_end(st);
+        *out = own.epoch;
     return rc;
 }
 
-// Puts the entry back in its place. Where another stands by now, it is announced again, and from an
-// epoch in which no peer can have read what is minted next.
+// 9: of a recovered entry, which is not of the future (batch_check).
+static int clock_raise(struct tx *tx, uint64_t stamp)
+{
+    struct own_head own;
+    int rc = own_lock(tx, &own);
+    if (rc || stamp <= own.stamp)
+        return rc;
+    own.stamp = stamp;
+    return own_set(tx, &own);
+}
+
+// --- one entry ---
+
+// Another entry stands in its place: it is announced again, and from an epoch in which no peer can
+// have read the entries that are minted next.
+static int place_taken(struct tx *tx, const struct feed_entry *e)
+{
+    uint64_t epoch;
+    int rc = epoch_read(tx, &epoch);
+    if (rc || e->epoch < epoch)
+        return rc;
+    return epoch_move(tx, e->epoch);
+}
+
+static int put_back(struct tx *tx, const struct feed_entry *e)
+{
+    int64_t id;
+    int rc = log_append(tx, e, e->content, &id);
+    if (rc)
+        return rc;
+    rc = apply_or_job(tx, id, e);
+    if (rc)
+        return rc;
+    return clock_raise(tx, e->stamp);
+}
+
 static int recover_one(struct tx *tx, const struct feed_entry *e, struct recovered *out,
                        bool *out_again)
 {
@@ -150,57 +167,86 @@ static int recover_one(struct tx *tx, const struct feed_entry *e, struct recover
     if (rc != ERR_NOTFOUND)
         return rc;
     rc = log_held(tx, e, &id);
-    if (rc == 0)
-        return 0;
     if (rc == ERR_CONFLICT) {
-        uint64_t epoch = 0;
         *out_again = true;
-        rc = epoch_read(tx, &epoch);
-        if (rc || e->epoch < epoch)
-            return rc;
-        return epoch_move(tx, e->epoch);
+        return place_taken(tx, e);
     }
     if (rc != ERR_NOTFOUND)
         return rc;
-    rc = log_append(tx, e, e->content, &id);
-    if (!rc)
-        rc = apply_or_job(tx, id, e);
-    if (!rc)
-        rc = clock_raise(tx, e->stamp);
-    out->n_put_back += !rc;
-    *out_again = true;
-    return rc;
-}
-
-static int last_id_read(struct tx *tx, int64_t *out)
-{
-    sqlite3_stmt *st;
-    int rc = db_find(sqlite_tx_db(tx), &st, "SELECT coalesce(max(id),0) FROM feed", "");
+    rc = put_back(tx, e);
     if (rc)
         return rc;
-    *out = sqlite3_column_int64(st, 0);
-    db_end(st);
+    out->n_put_back++;
+    *out_again = true;
     return 0;
 }
 
 static int restate_one(struct meta *m, struct tx *tx, const struct feed_entry *e, int64_t last_id,
                        struct recovered *out)
 {
-    uint64_t stamp = entry_register_stamp(e), epoch = 0;
+    uint64_t epoch;
+    int64_t id;
     int rc = epoch_read(tx, &epoch);
     if (rc)
         return rc;
-    rc = restated_before(tx, e, last_id, epoch);
+    // A restating entry that was itself only just put back, in a closed epoch, tells nobody
+    // anything.
+    rc = survey_restated(tx, e, last_id, epoch);
     if (rc != ERR_NOTFOUND)
         return rc;
     struct feed_entry again = *e;
-    int64_t id;
-    again.restates = stamp;
-    rc = feed_mint(m, tx, stamp, e->content, &again, &id);
+    again.restates = entry_register_stamp(e);
+    rc = feed_mint(m, tx, again.restates, e->content, &again, &id);
+    if (rc)
+        return rc;
+    assert(again.epoch > e->epoch); // 8: where peers still read
+    rc = apply_or_job(tx, id, &again);
     if (!rc)
-        rc = apply_or_job(tx, id, &again);
-    out->n_restated += !rc;
+        out->n_restated++;
     return rc;
+}
+
+// --- the batch ---
+
+// 9: own entries are judged as if another region had written them.
+static int batch_check(const struct batch *b)
+{
+    uint64_t limit = meta_stamp_limit(b->m);
+    for (size_t i = 0; i < b->n; i++) {
+        if (b->entries[i].stamp > limit)
+            return ERR_AHEAD;
+        if (entry_malformed(&b->entries[i]))
+            return ERR_INVAL;
+    }
+    return 0;
+}
+
+static int all_put_back(struct tx *tx, struct batch *b)
+{
+    for (size_t i = 0; i < b->n; i++) {
+        b->again[i] = false;
+        int rc = recover_one(tx, &b->entries[i], &b->result, &b->again[i]);
+        if (rc)
+            return rc;
+    }
+    return own_reload(tx); // what is minted now follows what was put back
+}
+
+static int all_restated(struct tx *tx, struct batch *b, int64_t last_id)
+{
+    uint64_t epoch;
+    int rc = epoch_read(tx, &epoch);
+    if (rc)
+        return rc;
+    b->result.epoch = epoch;
+    for (size_t i = 0; i < b->n; i++) {
+        if (!b->again[i] || b->entries[i].epoch >= epoch)
+            continue;
+        rc = restate_one(b->m, tx, &b->entries[i], last_id, &b->result);
+        if (rc)
+            return rc;
+    }
+    return 0;
 }
 
 // Both in one transaction: an entry of a closed epoch that is in the log has been announced,
@@ -208,31 +254,18 @@ static int restate_one(struct meta *m, struct tx *tx, const struct feed_entry *e
 static int recover_run(struct tx *tx, void *arg)
 {
     struct batch *b = arg;
-    int64_t last_id = 0;
-    uint64_t limit = meta_stamp_limit(b->m), epoch = 0;
+    int64_t last_id;
     b->result = (struct recovered){0};
-    for (size_t i = 0; i < b->n; i++)
-        b->again[i] = false;
-    for (size_t i = 0; i < b->n; i++) { // 9: judged as if another region had written them
-        if (b->entries[i].stamp > limit)
-            return ERR_AHEAD;
-        if (entry_malformed(&b->entries[i]))
-            return ERR_INVAL;
-    }
-    int rc = 0;
-    if (b->n)
-        rc = last_id_read(tx, &last_id);
-    for (size_t i = 0; !rc && i < b->n; i++)
-        rc = recover_one(tx, &b->entries[i], &b->result, &b->again[i]);
-    if (!rc)
-        rc = own_reload(tx); // what is minted now follows what was put back
-    if (!rc)
-        rc = epoch_read(tx, &epoch);
-    for (size_t i = 0; !rc && i < b->n; i++)
-        if (b->again[i] && b->entries[i].epoch < epoch)
-            rc = restate_one(b->m, tx, &b->entries[i], last_id, &b->result);
-    b->result.epoch = epoch;
-    return rc;
+    int rc = batch_check(b);
+    if (rc)
+        return rc;
+    rc = survey_last_id(tx, &last_id);
+    if (rc)
+        return rc;
+    rc = all_put_back(tx, b);
+    if (rc)
+        return rc;
+    return all_restated(tx, b, last_id);
 }
 
 static bool all_own(struct meta *m, const struct feed_entry *entries, size_t n)
@@ -257,6 +290,37 @@ int meta_recover(struct meta *m, const struct feed_entry *entries, size_t n, str
     return rc;
 }
 
+// --- who asks ---
+
+// 0: meta_recover would do something for it. ERR_NOTFOUND: not.
+static int lost_find(struct tx *tx, const struct feed_entry *e)
+{
+    int64_t id;
+    int rc = entry_is_void(tx, e);
+    if (rc != ERR_NOTFOUND)
+        return rc ? rc : ERR_NOTFOUND;
+    rc = log_held(tx, e, &id);
+    if (rc == ERR_CONFLICT)
+        rc = survey_restated(tx, e, INT64_MAX, 0);
+    if (rc == ERR_NOTFOUND)
+        return 0;
+    return rc ? rc : ERR_NOTFOUND;
+}
+
+int meta_lost(struct meta *m, const struct feed_entry *e, bool *out)
+{
+    struct tx *tx;
+    int rc = backend_read(m->b, &tx);
+    if (rc)
+        return rc;
+    rc = lost_find(tx, e);
+    tx_end(tx);
+    if (rc && rc != ERR_NOTFOUND)
+        return rc;
+    *out = rc == 0;
+    return 0;
+}
+
 static int epoch_run(struct tx *tx, void *arg)
 {
     struct batch *b = arg;
@@ -264,29 +328,6 @@ static int epoch_run(struct tx *tx, void *arg)
     if (rc)
         return rc;
     return epoch_read(tx, &b->epoch);
-}
-
-int meta_lost(struct meta *m, const struct feed_entry *e, bool *out)
-{
-    struct tx *tx;
-    int64_t id;
-    int rc = backend_read(m->b, &tx);
-    if (rc)
-        return rc;
-    bool lost = false;
-    rc = entry_is_void(tx, e);
-    if (rc == ERR_NOTFOUND)
-        rc = log_held(tx, e, &id);
-    if (rc == ERR_CONFLICT)
-        rc = restated_before(tx, e, INT64_MAX, 0);
-    if (rc == ERR_NOTFOUND) {
-        lost = true;
-        rc = 0;
-    }
-    tx_end(tx);
-    if (!rc)
-        *out = lost;
-    return rc;
 }
 
 int meta_epoch_begin(struct meta *m, uint64_t at_least, uint64_t *out_epoch)

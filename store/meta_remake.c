@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Registers made anew from the log, when entries that they may rest on are void (meta_void.c).
-// Writer thread, inside its transaction. See meta_priv.h.
+// Registers made anew from the log, when entries that they may rest on are void (meta_void.c). See
+// meta_priv.h.
 //
 // Invariants (design section 9)
 //   2. A tag falls back only to a manifest that is visible; a manifest goes only when no tag and no
@@ -11,39 +11,14 @@
 #include "store/meta_priv.h"
 
 #include "base/err.h"
+#include "store/register_set.h"
 
+#include <assert.h>
 #include <string.h>
 
-// Applied rows of the log that count.
-#define COUNTS \
-    "(f.restates=0 OR f.restates<f.stamp) AND NOT EXISTS(SELECT 1 FROM jobs j WHERE j.id=f.id)"
+#define ENTRIES_MAX 1000 // of a tag, read in one piece
 
 // --- a manifest's presence ---
-
-static int reached(struct tx *tx, int64_t repo, const struct digest *digest)
-{
-    sqlite3_stmt *st;
-    int rc = db_find(
-        sqlite_tx_db(tx), &st,
-        "SELECT 1 FROM tags WHERE repo=?1 AND digest=?2 UNION ALL"
-        " SELECT 1 FROM manifest_refs r JOIN manifests p ON p.repo=r.repo AND p.digest=r.parent"
-        "  WHERE r.repo=?1 AND r.child=?2 AND r.kind=?3",
-        "idn", repo, digest, (int)REF_MANIFEST);
-    if (!rc)
-        db_end(st);
-    return rc;
-}
-
-static int unasserted(struct tx *tx, int64_t repo, const struct digest *digest)
-{
-    sqlite3_stmt *st;
-    int rc = db_find(sqlite_tx_db(tx), &st,
-                     "SELECT 1 FROM manifests WHERE repo=?1 AND digest=?2 AND stamp=0", "id", repo,
-                     digest);
-    if (!rc)
-        db_end(st);
-    return rc;
-}
 
 struct digests {
     struct arena *a;
@@ -51,12 +26,10 @@ struct digests {
     size_t n, cap;
 };
 
-static int digests_add(struct digests *l, const struct digest *d)
+static int digests_add(struct digests *l, const struct digest *d, size_t n)
 {
-    if (l->n == l->cap) { // the old array stays behind in the arena: at most as much again
-        size_t cap = 16;
-        if (l->cap)
-            cap = 2 * l->cap;
+    if (l->n + n > l->cap) { // the old array stays behind in the arena: at most as much again
+        size_t cap = 2 * (l->n + n);
         struct digest *more = arena_array(l->a, cap, sizeof *more);
         if (!more)
             return ERR_NOMEM;
@@ -65,145 +38,230 @@ static int digests_add(struct digests *l, const struct digest *d)
         l->list = more;
         l->cap = cap;
     }
-    l->list[l->n++] = *d;
+    if (n)
+        memcpy(l->list + l->n, d, n * sizeof *d);
+    l->n += n;
     return 0;
 }
 
-static int children_add(struct tx *tx, int64_t repo, const struct digest *parent, struct digests *l)
+// 0: nobody asserts this manifest, and nothing leads to it. ERR_NOTFOUND: it stays, or is gone.
+static int may_go(struct tx *tx, int64_t repo, const struct digest *digest)
 {
-    sqlite3_stmt *st;
-    int rc = db_start(sqlite_tx_db(tx), &st,
-                      "SELECT child FROM manifest_refs WHERE repo=?1 AND parent=?2 AND kind=?3",
-                      "idn", repo, parent, (int)REF_MANIFEST);
-    while (!rc && (rc = db_step(sqlite_tx_db(tx), st)) == 1) {
-        struct digest d;
-        rc = db_digest(st, 0, &d);
+    struct register_now here;
+    int rc = presence_get(tx, repo, digest, &here);
+    if (rc)
+        return rc;
+    if (here.value.stamp != 0)
+        return ERR_NOTFOUND;
+    rc = manifest_reached(tx, repo, digest);
+    if (rc == ERR_NOTFOUND)
+        return 0;
+    return rc ? rc : ERR_NOTFOUND;
+}
+
+// Removes the manifest, and adds its children to the list: they may have hung on it alone.
+static int manifest_go(struct tx *tx, int64_t repo, const struct digest *digest, struct digests *l)
+{
+    struct digest *children;
+    size_t n;
+    int rc = manifest_children(tx, repo, digest, l->a, &children, &n);
+    if (rc)
+        return rc;
+    rc = digests_add(l, children, n);
+    if (rc)
+        return rc;
+    tx->notify = true;
+    return manifest_remove(tx, repo, digest);
+}
+
+static int settle(struct tx *tx, int64_t repo, const struct digest *digest, struct digests *l)
+{
+    int rc = digests_add(l, digest, 1);
+    if (rc)
+        return rc;
+    for (size_t i = 0; i < l->n; i++) {
+        struct digest d = l->list[i];
+        rc = may_go(tx, repo, &d);
         if (!rc)
-            rc = digests_add(l, &d);
-        if (rc)
-            db_end(st);
+            rc = manifest_go(tx, repo, &d, l);
+        if (rc && rc != ERR_NOTFOUND)
+            return rc;
     }
-    return rc;
+    return 0;
 }
 
 int presence_settle(struct tx *tx, int64_t repo, const struct digest *digest)
 {
-    int rc = unasserted(tx, repo, digest);
-    if (rc) {
-        if (rc == ERR_NOTFOUND) // as a rule
-            return 0;
+    int rc = may_go(tx, repo, digest);
+    if (rc == ERR_NOTFOUND)
+        return 0; // as a rule
+    if (rc)
         return rc;
-    }
     struct arena a;
     arena_init(&a, 0);
     struct digests l = {.a = &a};
-    rc = digests_add(&l, digest);
-    for (size_t i = 0; !rc && i < l.n; i++) {
-        struct digest d = l.list[i];
-        rc = unasserted(tx, repo, &d);
-        bool may_go = rc == 0;
-        if (may_go)
-            rc = reached(tx, repo, &d);
-        bool goes = may_go && rc == ERR_NOTFOUND;
-        if (rc == ERR_NOTFOUND)
-            rc = 0;
-        if (!rc && goes)
-            rc = children_add(tx, repo, &d, &l); // they may have hung on it alone
-        if (!rc && goes)
-            rc = manifest_remove(tx, repo, &d);
-        if (!rc && goes)
-            tx->notify = true;
-    }
+    rc = settle(tx, repo, digest, &l);
     arena_done(&a);
     return rc;
 }
 
-int presence_remake(struct tx *tx, int64_t repo, const char *registry, const char *repository,
-                    const struct digest *digest)
+// The highest value left, with its media type. Without one: no value, below all; the manifest stays
+// for as long as a tag or an index leads to it.
+static int presence_value_set(struct tx *tx, int64_t repo, const struct register_name *name,
+                              struct arena *a)
 {
-    // Without an assertion: no value, below all. It stays for as long as a tag or an index leads to
-    // it.
-    int rc = db_run(sqlite_tx_db(tx),
-                    "UPDATE manifests SET stamp=0,origin='',epoch=0 WHERE repo=?1 AND digest=?2",
-                    "id", repo, digest);
-    if (!rc)
-        rc = db_run(
-            sqlite_tx_db(tx),
-            "UPDATE manifests SET "
-            "(stamp,origin,epoch,media_type)=(best.s,best.origin,best.epoch,best.media_type) FROM"
-            " (SELECT " FEED_REGISTER_STAMP
-            " AS s,f.origin,f.epoch,f.media_type FROM feed f WHERE f.registry=?3 AND"
-            "  f.repository=?4 AND f.kind=?5 AND f.tag='' AND f.digest=?2 AND " COUNTS
-            "  ORDER BY 1 DESC,2 DESC,3 DESC,4 DESC LIMIT 1) best WHERE repo=?1 AND digest=?2",
-            "idssn", repo, digest, registry, repository, (int)ENTRY_MANIFEST);
+    struct register_value best = {.origin = "", .digest = name->digest};
+    const char *media_type = NULL;
+    int rc = survey_presence_value(tx, name, a, &best, &media_type);
+    if (rc && rc != ERR_NOTFOUND)
+        return rc;
+    return presence_set(tx, repo, &best, media_type);
+}
+
+static int presence_remake(struct tx *tx, int64_t repo, const struct register_name *name)
+{
+    int rc = manifest_visible(tx, repo, &name->digest);
     tx->notify = true;
+    if (rc == ERR_NOTFOUND)
+        return 0;
     if (rc)
         return rc;
-    return presence_settle(tx, repo, digest);
+    struct arena a;
+    arena_init(&a, 0);
+    rc = presence_value_set(tx, repo, name, &a);
+    arena_done(&a);
+    if (rc)
+        return rc;
+    return presence_settle(tx, repo, &name->digest);
 }
 
 // --- a tag ---
 
-static int history_remake(struct tx *tx, int64_t repo, const char *registry, const char *repository,
-                          const char *tag)
+// The first of these values, the highest first, whose manifest is visible (2).
+static int visible_find(struct tx *tx, int64_t repo, const struct register_value *values, size_t n,
+                        const struct register_value **out)
 {
-    int rc = db_run(sqlite_tx_db(tx), "DELETE FROM tag_history WHERE repo=?1 AND tag=?2", "is",
-                    repo, tag);
+    for (size_t i = 0; i < n; i++) {
+        assert(i == 0 || register_order(&values[i - 1], &values[i]) > 0); // 3
+        int rc = manifest_visible(tx, repo, &values[i].digest);
+        if (rc == ERR_NOTFOUND)
+            continue;
+        if (!rc)
+            *out = &values[i];
+        return rc;
+    }
+    return ERR_NOTFOUND;
+}
+
+static int history_remake(struct tx *tx, int64_t repo, const char *tag,
+                          const struct register_value *values, size_t n)
+{
+    int rc = tag_history_clear(tx, repo, tag);
+    for (size_t i = 0; !rc && i < n; i++)
+        rc = tag_history_add(tx, repo, tag, &values[i]);
+    return rc;
+}
+
+// The tag's history, and its value: *out_value is below all when it has none any more.
+static int value_remake(struct tx *tx, int64_t repo, const struct register_name *name,
+                        struct arena *a, struct register_value *out_value)
+{
+    struct register_value *values;
+    const struct register_value *best = NULL;
+    size_t n;
+    int rc = survey_tag_values(tx, name, META_HISTORY_MAX, a, &values, &n);
     if (rc)
         return rc;
-    return db_run(sqlite_tx_db(tx),
-                  "INSERT INTO tag_history(repo,tag,stamp,origin,digest,epoch)"
-                  " SELECT ?1,?2," FEED_REGISTER_STAMP
-                  " AS s,f.origin,f.digest,max(f.epoch) AS e FROM feed f WHERE"
-                  "  f.registry=?3 AND f.repository=?4 AND f.kind=?5 AND f.tag=?2 AND " COUNTS
-                  "  GROUP BY s,f.origin,f.digest ORDER BY s DESC,f.origin DESC,e DESC,f.digest "
-                  "DESC LIMIT ?6",
-                  "isssnn", repo, tag, registry, repository, (int)ENTRY_TAG, META_HISTORY_MAX);
-}
-
-// What lies above the value that is shown waits for its manifest, as when it was read.
-static int jobs_remake(struct tx *tx, int64_t repo, const char *registry, const char *repository,
-                       const char *tag)
-{
-    return db_run(
-        sqlite_tx_db(tx),
-        "INSERT OR IGNORE INTO jobs(id,origin,epoch,part,seq,stamp,registry,repository,due_ms)"
-        " SELECT f.id,f.origin,f.epoch,f.part,f.seq,f.stamp,f.registry,f.repository,0 FROM feed f "
-        "WHERE"
-        "  f.registry=?3 AND f.repository=?4 AND f.kind=?5 AND f.tag=?2 AND " COUNTS
-        "  AND NOT EXISTS(SELECT 1 FROM manifests n WHERE n.repo=?1 AND n.digest=f.digest)"
-        "  AND NOT EXISTS(SELECT 1 FROM tags t WHERE t.repo=?1 AND t.tag=?2 AND " REGISTER_VALUE(
-            "t.") "   >(" FEED_REGISTER_STAMP ",f.origin,f.epoch,f.digest))",
-        "isssn", repo, tag, registry, repository, (int)ENTRY_TAG);
-}
-
-int tag_remake(struct tx *tx, int64_t repo, const char *registry, const char *repository,
-               const char *tag)
-{
-    sqlite3_stmt *st;
-    struct digest was = {0};
-    int rc = db_find(sqlite_tx_db(tx), &st, "SELECT digest FROM tags WHERE repo=?1 AND tag=?2",
-                     "is", repo, tag);
-    if (!rc) {
-        rc = db_digest(st, 0, &was);
-        db_end(st);
+    assert(n <= META_HISTORY_MAX);
+    rc = history_remake(tx, repo, name->tag, values, n);
+    if (rc)
+        return rc;
+    rc = visible_find(tx, repo, values, n, &best);
+    if (rc == ERR_NOTFOUND) {
+        *out_value = (struct register_value){.origin = ""};
+        return tag_remove(tx, repo, name->tag);
     }
-    if (!rc || rc == ERR_NOTFOUND)
-        rc = history_remake(tx, repo, registry, repository, tag);
-    if (!rc)
-        rc = db_run(sqlite_tx_db(tx), "DELETE FROM tags WHERE repo=?1 AND tag=?2", "is", repo, tag);
-    if (!rc) // 2
-        rc = db_run(sqlite_tx_db(tx),
-                    "INSERT INTO tags(repo,tag,digest,stamp,origin,epoch)"
-                    " SELECT repo,tag,digest,stamp,origin,epoch FROM tag_history h WHERE repo=?1 "
-                    "AND tag=?2 AND"
-                    "  EXISTS(SELECT 1 FROM manifests n WHERE n.repo=?1 AND n.digest=h.digest)"
-                    "  ORDER BY " REGISTER_HIGHEST_FIRST("") " LIMIT 1",
-                    "is", repo, tag);
-    if (!rc)
-        rc = jobs_remake(tx, repo, registry, repository, tag);
-    tx->notify = true;
-    if (!rc && was.n)
-        return presence_settle(tx, repo, &was);
+    if (rc)
+        return rc;
+    *out_value = *best;
+    return tag_set(tx, repo, name->tag, best);
+}
+
+static int jobs_add_missing(struct tx *tx, int64_t repo, const struct log_row *rows, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        int rc = manifest_visible(tx, repo, &rows[i].entry.digest);
+        if (rc == ERR_NOTFOUND)
+            rc = job_add(tx, rows[i].id, &rows[i].entry);
+        if (rc)
+            return rc;
+    }
+    return 0;
+}
+
+// An entry above the value that is shown waits for its manifest, as when it was read.
+static int jobs_remake(struct tx *tx, int64_t repo, const struct register_name *name,
+                       const struct register_value *shown)
+{
+    int64_t after = 0;
+    size_t n = ENTRIES_MAX;
+    int rc = 0;
+    while (!rc && n == ENTRIES_MAX) {
+        struct arena a;
+        struct log_row *rows;
+        arena_init(&a, 0);
+        rc = survey_tag_entries(tx, name, shown, after, ENTRIES_MAX, &a, &rows, &n);
+        if (!rc)
+            rc = jobs_add_missing(tx, repo, rows, n);
+        if (!rc && n)
+            after = rows[n - 1].id;
+        arena_done(&a);
+    }
     return rc;
+}
+
+static int tag_remake(struct tx *tx, int64_t repo, const struct register_name *name)
+{
+    struct arena a;
+    struct register_now was;
+    struct register_value shown;
+    int rc = tag_get(tx, repo, name->tag, &was);
+    if (rc && rc != ERR_NOTFOUND)
+        return rc;
+    bool had_value = rc == 0;
+    tx->notify = true;
+    arena_init(&a, 0);
+    rc = value_remake(tx, repo, name, &a, &shown);
+    if (!rc)
+        rc = jobs_remake(tx, repo, name, &shown);
+    arena_done(&a);
+    if (rc || !had_value)
+        return rc;
+    return presence_settle(tx, repo, &was.value.digest);
+}
+
+// --- either ---
+
+int register_remake(struct tx *tx, const struct register_name *name)
+{
+    int64_t repo;
+    int rc = repo_find(tx, name->registry, name->repository, &repo);
+    if (rc == ERR_NOTFOUND)
+        return 0; // nothing of it was ever applied
+    if (rc)
+        return rc;
+    if (register_is_tag(name))
+        return tag_remake(tx, repo, name);
+    return presence_remake(tx, repo, name);
+}
+
+int register_now_read(struct tx *tx, const struct register_name *name, struct register_now *out)
+{
+    int64_t repo;
+    int rc = repo_find(tx, name->registry, name->repository, &repo);
+    if (rc)
+        return rc;
+    if (register_is_tag(name))
+        return tag_get(tx, repo, name->tag, out);
+    return presence_get(tx, repo, &name->digest, out);
 }

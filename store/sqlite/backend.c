@@ -245,6 +245,7 @@ const struct backend_ops sqlite_backend_ops = {
     .state = &sqlite_state_ops,
     .jobs = &sqlite_job_ops,
     .voids = &sqlite_void_ops,
+    .surveys = &sqlite_survey_ops,
     .uploads = &sqlite_upload_ops,
 };
 

@@ -14,6 +14,7 @@
 #include "store/backend_jobs.h"
 #include "store/backend_log.h"
 #include "store/backend_state.h"
+#include "store/backend_survey.h"
 #include "store/backend_uploads.h"
 #include "store/backend_void.h"
 #include "store/sqlite/db.h"
@@ -76,6 +77,7 @@ extern const struct log_ops sqlite_log_ops;
 extern const struct state_ops sqlite_state_ops;
 extern const struct job_ops sqlite_job_ops;
 extern const struct void_ops sqlite_void_ops;
+extern const struct survey_ops sqlite_survey_ops;
 extern const struct upload_ops sqlite_upload_ops;
 
 // --- schema.c ---

@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: Apache-2.0
+// Operations of a backend that search the log and the registers as a whole: rare questions of
+// revocation, recovery and mending. They may take as long as the log is. See backend.h for what all
+// operations keep to.
+//
+//   struct log_stretch *list;
+//   rc = survey_above(tx, limit, &a, &list, &n);        // where do stamps of the future begin?
+//   rc = survey_ids(tx, list, n, &a, &ids);
+//
+// Entries come without their content. An entry counts for its register when it is applied (it has no job) and not malformed
+// (entry_malformed). A register's values compare by register_order; of equal presence values the
+// media types compare, by their bytes.
+#ifndef MERIDIAN_STORE_BACKEND_SURVEY_H
+#define MERIDIAN_STORE_BACKEND_SURVEY_H
+
+#include "base/register.h"
+#include "store/backend_void.h"
+
+// Entries of one feed after a place, and before an epoch.
+struct log_stretch {
+    const char *origin;
+    uint32_t partition;
+    // the place itself does not belong to it
+    uint64_t after_epoch, after_seq;
+    uint64_t below_epoch;
+};
+
+// A set of entries, by their ids in the log, ascending.
+struct id_set {
+    const int64_t *ids;
+    size_t n;
+};
+
+struct log_row {
+    int64_t id;
+    struct feed_entry entry;
+};
+
+struct survey_ops {
+    int (*last_id)(struct tx *tx, int64_t *out);
+    int (*read_from)(struct tx *tx, const char *origin, const struct feed_mark *from, size_t max,
+                     struct arena *a, struct log_row **out, size_t *out_n);
+    int (*above)(struct tx *tx, uint64_t stamp, struct arena *a, struct log_stretch **out,
+                 size_t *out_n);
+    int (*ids)(struct tx *tx, const struct log_stretch *list, size_t n, struct arena *a,
+               struct id_set *out);
+    int (*head_without)(struct tx *tx, const char *origin, const struct id_set *without,
+                        struct feed_mark *out_mark, uint64_t *out_stamp);
+    int (*restated)(struct tx *tx, const struct feed_entry *e, int64_t up_to_id,
+                    uint64_t from_epoch);
+    int (*tag_values)(struct tx *tx, const struct register_name *tag, size_t max, struct arena *a,
+                      struct register_value **out, size_t *out_n);
+    int (*tag_entries)(struct tx *tx, const struct register_name *tag,
+                       const struct register_value *from, int64_t after_id, size_t max,
+                       struct arena *a, struct log_row **out, size_t *out_n);
+    int (*tag_prior)(struct tx *tx, const struct register_name *tag, int64_t before_id,
+                     const struct id_set *without, uint64_t *out_stamp);
+    int (*presence_value)(struct tx *tx, const struct register_name *manifest, struct arena *a,
+                          struct register_value *out, const char **out_media_type);
+    int (*registers_above)(struct tx *tx, uint64_t stamp, struct arena *a,
+                           struct register_name **out, size_t *out_n);
+    int (*history_highest)(struct tx *tx, const struct register_name *tag, uint64_t at_most,
+                           uint64_t *out_stamp);
+    int (*history_has)(struct tx *tx, const struct register_name *tag, const char *origin,
+                       uint64_t above);
+};
+
+// --- the log ---
+
+// The id of the entry that was appended last; 0: none.
+static inline int survey_last_id(struct tx *tx, int64_t *out)
+{
+    return tx->ops->surveys->last_id(tx, out);
+}
+
+// Entries of a feed at or after a place (of which the hash is not used), by place, at most max.
+static inline int survey_read_from(struct tx *tx, const char *origin, const struct feed_mark *from,
+                                   size_t max, struct arena *a, struct log_row **out, size_t *out_n)
+{
+    return tx->ops->surveys->read_from(tx, origin, from, max, a, out, out_n);
+}
+
+// For each epoch of each feed that has an entry whose stamp, or the stamp that it restates, lies
+// above: the stretch from its first such entry to the end of the epoch. By origin, partition,
+// epoch.
+static inline int survey_above(struct tx *tx, uint64_t stamp, struct arena *a,
+                               struct log_stretch **out, size_t *out_n)
+{
+    return tx->ops->surveys->above(tx, stamp, a, out, out_n);
+}
+
+// The entries of n stretches that do not overlap.
+static inline int survey_ids(struct tx *tx, const struct log_stretch *list, size_t n,
+                             struct arena *a, struct id_set *out)
+{
+    return tx->ops->surveys->ids(tx, list, n, a, out);
+}
+
+// Of the origin's entries that are not in the set: the last place, and the highest stamp.
+// ERR_NOTFOUND: there are none.
+static inline int survey_head_without(struct tx *tx, const char *origin,
+                                      const struct id_set *without, struct feed_mark *out_mark,
+                                      uint64_t *out_stamp)
+{
+    return tx->ops->surveys->head_without(tx, origin, without, out_mark, out_stamp);
+}
+
+// Does an entry of e's origin restate the register stamp of e, for the same register and digest?
+// Only entries count with an id up to up_to_id, or of epoch from_epoch or later. 0 or ERR_NOTFOUND.
+static inline int survey_restated(struct tx *tx, const struct feed_entry *e, int64_t up_to_id,
+                                  uint64_t from_epoch)
+{
+    return tx->ops->surveys->restated(tx, e, up_to_id, from_epoch);
+}
+
+// --- what the log holds for one register ---
+
+// The values of a tag from the entries that count, the highest first, at most max. A value (stamp,
+// origin, digest) comes once, with its highest epoch.
+static inline int survey_tag_values(struct tx *tx, const struct register_name *tag, size_t max,
+                                    struct arena *a, struct register_value **out, size_t *out_n)
+{
+    return tx->ops->surveys->tag_values(tx, tag, max, a, out, out_n);
+}
+
+// Entries of a tag that count, whose value is `from` or higher, with an id above after_id; by id,
+// at most max. The zero value is below all.
+static inline int survey_tag_entries(struct tx *tx, const struct register_name *tag,
+                                     const struct register_value *from, int64_t after_id,
+                                     size_t max, struct arena *a, struct log_row **out,
+                                     size_t *out_n)
+{
+    return tx->ops->surveys->tag_entries(tx, tag, from, after_id, max, a, out, out_n);
+}
+
+// The highest register stamp of this tag's entries with an id below before_id that are not in the
+// set, whether they count or not; 0: none.
+static inline int survey_tag_prior(struct tx *tx, const struct register_name *tag,
+                                   int64_t before_id, const struct id_set *without,
+                                   uint64_t *out_stamp)
+{
+    return tx->ops->surveys->tag_prior(tx, tag, before_id, without, out_stamp);
+}
+
+// The highest value of a manifest's presence from the entries that count, and its media type.
+// ERR_NOTFOUND: none counts.
+static inline int survey_presence_value(struct tx *tx, const struct register_name *manifest,
+                                        struct arena *a, struct register_value *out,
+                                        const char **out_media_type)
+{
+    return tx->ops->surveys->presence_value(tx, manifest, a, out, out_media_type);
+}
+
+// --- registers ---
+
+// Registers with a stamp above that: tags by their value or their history, manifests by their
+// presence. Each comes once, in no order.
+static inline int survey_registers_above(struct tx *tx, uint64_t stamp, struct arena *a,
+                                         struct register_name **out, size_t *out_n)
+{
+    return tx->ops->surveys->registers_above(tx, stamp, a, out, out_n);
+}
+
+// The highest stamp in a tag's history that is at most that; 0: none.
+static inline int survey_history_highest(struct tx *tx, const struct register_name *tag,
+                                         uint64_t at_most, uint64_t *out_stamp)
+{
+    return tx->ops->surveys->history_highest(tx, tag, at_most, out_stamp);
+}
+
+// Does a tag's history hold a value of this origin with a stamp above that? 0 or ERR_NOTFOUND.
+static inline int survey_history_has(struct tx *tx, const struct register_name *tag,
+                                     const char *origin, uint64_t above)
+{
+    return tx->ops->surveys->history_has(tx, tag, origin, above);
+}
+
+#endif
