@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Private keys of D and fe.D: files ID.pem (PKCS#8, 0600) in a folder of their own (0700) on every
 // resolver, and what is signed with them (RFC 6605: r || s; RFC 8080). Public halves are in the
-// topology (config/dnskey.h). Made by `meridian dns keys generate`, opened by the resolver's
+// topology (dns/dnskey.h). Made by `meridian dns keys generate`, opened by the resolver's
 // signing thread, then immutable and shared by all threads.
 //
 //   struct dns_key *k;
@@ -12,7 +12,7 @@
 #define MERIDIAN_CERTS_DNS_KEYS_H
 
 #include "base/diag.h"
-#include "config/dnskey.h"
+#include "dns/dnskey.h"
 
 #include <stddef.h>
 #include <stdint.h>

@@ -10,6 +10,7 @@
 #include "base/mem.h"
 #include "config/endpoints.h"
 #include "config/frontend.h"
+#include "dns/types.h"
 
 #include <string.h>
 
@@ -94,22 +95,6 @@ static struct text frontend_apex(const struct zone *z)
     return x;
 }
 
-static const char *type_name(uint16_t type)
-{
-    switch (type) {
-    case 1:
-        return "A";
-    case 15:
-        return "MX";
-    case 16:
-        return "TXT";
-    case 28:
-        return "AAAA";
-    default:
-        return "CAA";
-    }
-}
-
 // Does a name given word for word lie in the zone with that apex? Zones below another take it from
 // that one.
 static bool is_below(const struct zone *z, const struct static_name *s, const char *apex,
@@ -137,7 +122,7 @@ static void write_statics(const struct zone *z, const char *apex, bool main_zone
             continue;
         for (size_t k = 0; k < s->n_records; k++)
             fprintf(z->out, "%s. %u IN %s %s\n", owner, (unsigned)t->static_ttl,
-                    type_name(s->records[k].type), s->records[k].text);
+                    dns_type_name(s->records[k].type), s->records[k].text);
     }
 }
 

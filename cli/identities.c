@@ -15,8 +15,8 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "certs/plan.h"
-#include "config/dnskey.h"
 #include "config/principals.h"
+#include "dns/dnskey.h"
 
 #include <stdio.h>
 #include <string.h>

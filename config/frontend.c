@@ -6,7 +6,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "config/catalogue.h"
-#include "config/dnskey.h"
+#include "dns/dnskey.h"
 
 #include <string.h>
 

@@ -24,8 +24,8 @@
 #include "base/diag.h"
 #include "base/htab.h"
 #include "base/snapshot.h"
-#include "config/dnskey.h"
 #include "config/hostname.h"
+#include "dns/dnskey.h"
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -7,13 +7,14 @@
 #include "base/addr.h"
 #include "base/bytes.h"
 #include "base/mem.h"
+#include "dns/rdata.h"
 
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
 
-enum { TYPE_A = 1, TYPE_MX = 15, TYPE_TXT = 16, TYPE_AAAA = 28, TYPE_CAA = 257 };
 #define TXT_MAX 4000 // octets of one record; all of a name's fit into one response
+#define CAA_VALUE_MAX 1024
 #define NAME_RDATA_MAX 16000
 #define CHALLENGE "_acme-challenge"
 
@@ -51,7 +52,7 @@ static bool printable_ok(const char *s)
     for (size_t i = 0; i < n; i++)
         if (s[i] < ' ' || s[i] > '~')
             return false;
-    return n <= 1024;
+    return n <= CAA_VALUE_MAX;
 }
 
 static const struct option mx_rows[] = {
@@ -120,38 +121,27 @@ struct records { // of one name, on their way
     size_t n, bytes;
 };
 
-static void put_u16(uint8_t *p, size_t v)
+static void add(struct records *r, enum dns_type type, const uint8_t *rdata, size_t n, int line)
 {
-    p[0] = (uint8_t)(v >> 8);
-    p[1] = (uint8_t)v;
-}
-
-// Quoted, as RFC 1035 section 5.1 has it.
-static void write_quoted(struct buf *out, const uint8_t *p, size_t n)
-{
-    buf_u8(out, '"');
-    for (size_t i = 0; i < n; i++)
-        if (p[i] == '"' || p[i] == '\\')
-            buf_printf(out, "\\%c", p[i]);
-        else if (p[i] < ' ' || p[i] > '~')
-            buf_printf(out, "\\%03u", p[i]);
-        else
-            buf_u8(out, p[i]);
-    buf_u8(out, '"');
-}
-
-static void add(struct records *r, uint16_t type, const void *rdata, size_t n, const char *text,
-                int line)
-{
-    for (size_t i = 0; i < r->n; i++)
-        if (r->list[i].type == type && r->list[i].rdata_n == n &&
-            !memcmp(r->list[i].rdata, rdata, n)) {
-            options_error(r->b->ctx, line, "apex: the record %.200s is given twice", text);
+    struct buf text AUTO_BUF;
+    buf_init(&text, 0);
+    rdata_text(type, rdata, n, &text);
+    if (text.err) {
+        r->b->ctx->nomem = true;
+        return;
+    }
+    for (size_t i = 0; i < r->n; i++) {
+        const struct static_record *had = &r->list[i];
+        if (had->type == type && had->rdata_n == n && !memcmp(had->rdata, rdata, n)) {
+            options_error(r->b->ctx, line, "apex: the record %.200s is given twice",
+                          buf_cstr(&text));
             return;
         }
+    }
     r->bytes += n + 12;
-    r->list[r->n++] = (struct static_record){build_copy(r->b, rdata, n, 1),
-                                             build_string(r->b, text), (uint16_t)n, type};
+    r->list[r->n++] =
+        (struct static_record){build_copy(r->b, rdata, n, 1), build_string(r->b, buf_cstr(&text)),
+                               (uint16_t)n, (uint16_t)type};
 }
 
 static void add_ips(struct records *r, const char *key, const struct ip *ips, size_t n)
@@ -159,32 +149,17 @@ static void add_ips(struct records *r, const char *key, const struct ip *ips, si
     char text[IP_TEXT_SIZE];
     const struct doc_node *node = r->b->s->apex.node;
     for (size_t i = 0; i < n; i++) {
-        size_t bytes = 16;
-        if (ip_is_v4(&ips[i]))
-            bytes = 4;
         int line = doc_item_line(node, key, i);
-        ip_format(&ips[i], text);
         if (!memcmp(&ips[i], &(struct ip){{0}}, sizeof ips[i]))
             continue; // was no address; said already
+        ip_format(&ips[i], text);
         if (!topology_ip_sensible(&ips[i]))
             options_error(r->b->ctx, line, "apex.%s: %s cannot be a host's address", key, text);
-        add(r, bytes == 4 ? TYPE_A : TYPE_AAAA, ips[i].b + 16 - bytes, bytes, text, line);
+        if (ip_is_v4(&ips[i]))
+            add(r, DNS_A, ips[i].b + 12, 4, line);
+        else
+            add(r, DNS_AAAA, ips[i].b, 16, line);
     }
-}
-
-// A name in text form, checked, to wire form. "." is the root.
-static size_t write_name(const char *s, uint8_t *out)
-{
-    size_t n = 0;
-    while (*s && *s != '.') {
-        size_t len = strcspn(s, ".");
-        out[n++] = (uint8_t)len;
-        memcpy(out + n, s, len);
-        n += len;
-        s += len + (s[len] == '.');
-    }
-    out[n++] = 0;
-    return n;
 }
 
 // Does it lie in our domain, and not at its apex?
@@ -196,8 +171,7 @@ static bool is_below(const char *host, const char *domain)
 
 static void add_mx(struct records *r, const struct spec_mx *in)
 {
-    uint8_t rdata[2 + 255];
-    char text[HOSTNAME_TEXT_SIZE + 16];
+    uint8_t rdata[RDATA_MX_MAX];
     struct hostname h;
     if (!in->host)
         return;
@@ -211,56 +185,28 @@ static void add_mx(struct records *r, const struct spec_mx *in)
         hostname_parse(in->host, r->b->t->domain, &h) != NAME_FRONTEND)
         options_error(r->b->ctx, line, "apex.mx: %s lies below the domain and is no host there",
                       in->host);
-    put_u16(rdata, in->preference);
-    size_t n = 2 + write_name(in->host, rdata + 2);
-    snprintf(text, sizeof text, "%u %s%s", in->preference, in->host, none ? "" : ".");
-    add(r, TYPE_MX, rdata, n, text, line);
+    size_t n = rdata_mx((uint16_t)in->preference, in->host, rdata);
+    if (n)
+        add(r, DNS_MX, rdata, n, line);
 }
 
 static void add_txt(struct records *r, const char *s, int line)
 {
-    uint8_t rdata[TXT_MAX + TXT_MAX / 255 + 1];
-    struct buf text AUTO_BUF;
-    size_t n = 0, left = s ? strlen(s) : 0;
-    buf_init(&text, 0);
-    for (; left; left -= rdata[n], n += 1u + rdata[n]) {
-        if (left > 255)
-            rdata[n] = 255;
-        else
-            rdata[n] = (uint8_t)left;
-        memcpy(rdata + n + 1, s + strlen(s) - left, rdata[n]);
-        if (n)
-            buf_u8(&text, ' ');
-        write_quoted(&text, rdata + n + 1, rdata[n]);
-    }
-    if (text.err)
-        r->b->ctx->nomem = true;
-    else if (n)
-        add(r, TYPE_TXT, rdata, n, buf_cstr(&text), line);
+    uint8_t rdata[RDATA_TXT_MAX(TXT_MAX)];
+    size_t n = 0;
+    if (s)
+        n = rdata_txt(s, strlen(s), rdata);
+    if (n)
+        add(r, DNS_TXT, rdata, n, line);
 }
 
 static void add_caa(struct records *r, const struct spec_caa *in)
 {
-    uint8_t rdata[2 + 15 + 1024];
+    uint8_t rdata[RDATA_CAA_MAX(CAA_VALUE_MAX)];
     if (!in->tag || !in->value)
         return;
-    size_t n_tag = strlen(in->tag), n_value = strlen(in->value);
-    struct buf text AUTO_BUF;
-    buf_init(&text, 0);
-    if (in->critical)
-        rdata[0] = 128;
-    else
-        rdata[0] = 0;
-    rdata[1] = (uint8_t)n_tag;
-    memcpy(rdata + 2, in->tag, n_tag);
-    memcpy(rdata + 2 + n_tag, in->value, n_value);
-    buf_printf(&text, "%u %s ", rdata[0], in->tag);
-    write_quoted(&text, (const uint8_t *)in->value, n_value);
-    if (text.err)
-        r->b->ctx->nomem = true;
-    else
-        add(r, TYPE_CAA, rdata, 2 + n_tag + n_value, buf_cstr(&text),
-            doc_key_line(in->node, "tag"));
+    size_t n = rdata_caa(in->critical, in->tag, in->value, rdata);
+    add(r, DNS_CAA, rdata, n, doc_key_line(in->node, "tag"));
 }
 
 // ---- names ----
@@ -321,7 +267,7 @@ static bool place_ok(struct topology_build *b, const struct spec_challenge *in, 
 static bool build_challenge(struct topology_build *b, const struct spec_challenge *in,
                             struct static_name *out)
 {
-    uint8_t labels[256];
+    uint8_t labels[sizeof CHALLENGE + DNS_NAME_MAX];
     const char *at = in->at;
     if (!at)
         at = "";
@@ -330,7 +276,7 @@ static bool build_challenge(struct topology_build *b, const struct spec_challeng
         return false;
     labels[0] = sizeof CHALLENGE - 1;
     memcpy(labels + 1, CHALLENGE, sizeof CHALLENGE - 1);
-    out->labels_n = sizeof CHALLENGE + write_name(at, labels + sizeof CHALLENGE) - 1;
+    out->labels_n = sizeof CHALLENGE + dns_name_from_text(at, labels + sizeof CHALLENGE) - 1;
     out->labels = build_copy(b, labels, out->labels_n, 1);
     for (size_t i = 0; i < in->n_txt; i++)
         add_txt(&r, in->txt[i], doc_item_line(in->node, "txt", i));

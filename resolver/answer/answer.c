@@ -29,9 +29,7 @@ static int refuse_question(struct answer *a)
     }
     if (wrong_cookie && cookies && cookies->required && a->c->transport == ANSWER_UDP)
         return DNS_BADCOOKIE;
-    if (q->type == DNS_OPT || q->type == DNS_TSIG || q->type == DNS_TKEY || q->type == DNS_NXNAME ||
-        q->type == 0)
-        // never asked for: RFC 6891, 8945, 2930, 9824, 6895
+    if (dns_type_never_asked(q->type))
         return refuse(a, DNS_FORMERR, EDE_INVALID_TYPE);
     if (q->class_ != DNS_IN || q->type == DNS_AXFR || (q->type == DNS_IXFR && !answer_ixfr_ok(a)))
         return refuse(a, DNS_REFUSED, EDE_NOT_SUPPORTED);

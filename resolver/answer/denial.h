@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Proofs of what is not there. In D: one NSEC at the very name, made up on the spot (RFC 9824); its
-// types are found by asking the answer builder itself, so that they are true whatever it learns to
-// answer. In fe.D: the NSECs of the signed zone (RFC 4035 section 3.1.3). Worker's thread;
-// allocates nothing.
+// Proofs of what is not there. In D: one NSEC at the very name, made up on the spot (RFC 9824), with
+// the types that name_types gives. In fe.D: the NSECs of the signed zone (RFC 4035 section 3.1.3).
+// Worker's thread; allocates nothing.
 #ifndef MERIDIAN_RESOLVER_ANSWER_DENIAL_H
 #define MERIDIAN_RESOLVER_ANSWER_DENIAL_H
 
@@ -11,8 +10,6 @@
 
 #define DENIAL_RDATA_MAX 640
 
-// Is a name in D, for this client, not there at all?
-bool denial_absent(const struct answer *a, const uint8_t *name, size_t n);
 // RDATA of the NSEC of a name in D. `absent`: the name is not there at all. 0: no such NSEC can be
 // made.
 size_t denial_main(const struct answer *a, const uint8_t *name, size_t n, bool absent,

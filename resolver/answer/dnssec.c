@@ -66,7 +66,8 @@ static bool add_made(struct answer *a, const uint8_t *name, size_t n)
     const struct ttls *ttl = &a->t->ttl;
     if (a->q->type == DNS_RRSIG && !a->q->dnssec_ok)
         return false; // nothing is signed for who does not ask for DNSSEC
-    bool absent = denial_absent(a, name, n);
+    dns_type_set types;
+    bool absent = !name_types(a, name, n, &types);
     if (absent && name_is_wildcard(name, n))
         return false; // denied by another's (denial_of_wildcard)
     size_t rdata_n;

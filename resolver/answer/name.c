@@ -80,36 +80,16 @@ static void answer_frontend(struct answer *a, const struct stamp *s)
         answer_add_soa(a, ZONE_FRONTEND, true);
 }
 
-// A registry's name on its way through the chain.
-struct hop {
-    const struct catalogue_registry *registry;
-    // public kind
-    enum name_kind kind;
-    // REGION_NONE for global names
-    uint8_t region;
-};
-
 // The view's private addresses of that family for the name; returns how many it has of any family.
 static size_t add_private(struct answer *a, const struct hop *h, enum dns_type type)
 {
+    struct private_iter it = private_begin(a, h);
+    const struct ip *ip;
     size_t n = 0;
-    bool v4 = type == DNS_A;
-    if (!a->view)
-        return 0;
-    const struct private_endpoint *const *list;
-    size_t n_list = catalogue_private_endpoints(a->t->catalogue, h->registry, &list);
-    for (size_t i = 0; i < n_list; i++) {
-        const struct private_endpoint *pe = list[i];
-        if (&a->t->views[pe->view] != a->view)
-            continue;
-        for (size_t k = 0; k < pe->n_members; k++) {
-            const struct private_member *m = &pe->members[k];
-            if (!private_member_is(m, h->kind, h->region))
-                continue;
-            n++;
-            if ((type == DNS_A || type == DNS_AAAA) && ip_is_v4(&m->ip) == v4)
-                answer_add_address(a, &m->ip, a->t->ttl.private_);
-        }
+    while ((ip = private_next(&it))) {
+        n++;
+        if (type == (ip_is_v4(ip) ? DNS_A : DNS_AAAA))
+            answer_add_address(a, ip, a->t->ttl.private_);
     }
     return n;
 }
@@ -195,8 +175,7 @@ static void answer_hop(struct answer *a, const struct hop *h, bool asked_private
         answer_to_frontend(a, h, hostname_private_of(h->kind));
 }
 
-// Does the name exist: registry, replica, feature? Fills the hop.
-static bool hop_of(const struct topology *t, const struct hostname *h, struct hop *out)
+bool hop_of(const struct topology *t, const struct hostname *h, struct hop *out)
 {
     const struct catalogue_registry *r = catalogue_find(t->catalogue, h->label, strlen(h->label));
     enum name_kind kind = hostname_public_of(h->kind);

@@ -6,6 +6,8 @@
 #define MERIDIAN_RESOLVER_ANSWER_PRIV_H
 
 #include "config/catalogue.h"
+#include "config/endpoints.h"
+#include "dns/types.h"
 #include "resolver/answer/answer.h"
 #include "resolver/packet/edns.h"
 #include "resolver/packet/wire.h"
@@ -70,8 +72,55 @@ static inline void answer_truncate(struct answer *a)
     a->w.full = true;
 }
 
-// answer_name.c: fills the answer and authority sections for the question.
+// answer/name.c: fills the answer and authority sections for the question.
 void answer_name(struct answer *a);
+// A registry's name on its way through the chain.
+struct hop {
+    const struct catalogue_registry *registry;
+    // public kind
+    enum name_kind kind;
+    // REGION_NONE for global names
+    uint8_t region;
+};
+// Does a registry's name exist: registry, replica, feature? Then it is in *out.
+bool hop_of(const struct topology *t, const struct hostname *h, struct hop *out);
+// The private addresses that the view has for a name, of either family:
+//
+//   struct private_iter it = private_begin(a, hop);
+//   while ((ip = private_next(&it))) …
+struct private_iter {
+    const struct answer *a;
+    const struct hop *hop;
+    const struct private_endpoint *const *list;
+    size_t n, i, k;
+};
+
+static inline struct private_iter private_begin(const struct answer *a, const struct hop *hop)
+{
+    struct private_iter it = {.a = a, .hop = hop};
+    if (a->view)
+        it.n = catalogue_private_endpoints(a->t->catalogue, hop->registry, &it.list);
+    return it;
+}
+
+static inline const struct ip *private_next(struct private_iter *it)
+{
+    for (; it->i < it->n; it->i++, it->k = 0) {
+        const struct private_endpoint *pe = it->list[it->i];
+        if (&it->a->t->views[pe->view] != it->a->view)
+            continue;
+        while (it->k < pe->n_members) {
+            const struct private_member *m = &pe->members[it->k++];
+            if (private_member_is(m, it->hop->kind, it->hop->region))
+                return &m->ip;
+        }
+    }
+    return NULL;
+}
+
+// answer/types.c: the types that a name of D has for this client; what NSEC records say of it.
+// `name` lies in D and in none of its child zones. False: the name is not there at all.
+bool name_types(const struct answer *a, const uint8_t *name, size_t n, dns_type_set *out);
 
 // answer_route.c. Which region a global name leads this client to; says so in `info`, and for how
 // many in the scope.

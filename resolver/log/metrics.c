@@ -118,21 +118,28 @@ static unsigned rcode_slot(int rcode)
     return METRICS_RCODES - 2;
 }
 
-static const struct {
-    uint16_t type;
-    const char *name;
-} types[METRICS_TYPES] = {
-    {DNS_A, "A"},     {DNS_AAAA, "AAAA"},   {65, "HTTPS"},      {DNS_NS, "NS"}, {DNS_SOA, "SOA"},
-    {DNS_TXT, "TXT"}, {DNS_CNAME, "CNAME"}, {DNS_DS, "DS"},     {48, "DNSKEY"}, {12, "PTR"},
-    {15, "MX"},       {33, "SRV"},          {64, "SVCB"},       {257, "CAA"},   {52, "TLSA"},
-    {DNS_ANY, "ANY"}, {DNS_AXFR, "AXFR"},   {DNS_IXFR, "IXFR"}, {0, "none"},    {0, "other"}};
+// The slots of types are the rows of dns/types.h, then one for queries without a type and one for
+// all others.
+enum { TYPE_SLOT_NONE = DNS_N_TYPES, TYPE_SLOT_OTHER };
+_Static_assert(TYPE_SLOT_OTHER + 1 == METRICS_TYPES, "each slot has a counter");
 
 static unsigned type_slot(uint16_t type)
 {
-    unsigned i = 0;
-    while (i < METRICS_TYPES - 1 && types[i].type != type)
-        i++;
-    return i;
+    if (!type)
+        return TYPE_SLOT_NONE;
+    int row = dns_type_row(type);
+    if (row < 0 || !dns_types[row].counted)
+        return TYPE_SLOT_OTHER;
+    return (unsigned)row;
+}
+
+static const char *type_slot_name(unsigned slot)
+{
+    if (slot == TYPE_SLOT_NONE)
+        return "none";
+    if (slot == TYPE_SLOT_OTHER)
+        return "other";
+    return dns_types[slot].name;
 }
 
 const char *metrics_rcode_name(int rcode)
@@ -142,10 +149,10 @@ const char *metrics_rcode_name(int rcode)
 
 const char *metrics_type_name(uint16_t type)
 {
-    unsigned i = type_slot(type);
-    if (i < METRICS_TYPES - 1)
-        return types[i].name;
-    return NULL;
+    unsigned slot = type_slot(type);
+    if (slot == TYPE_SLOT_OTHER)
+        return NULL;
+    return type_slot_name(slot);
 }
 
 unsigned metrics_view_slot(const struct metrics *m, const struct view *view)
@@ -253,7 +260,7 @@ static void write_types(const struct metrics *const *list, size_t n, struct buf 
         if (!s)
             continue;
         exposition_begin(b, name);
-        exposition_label(b, "type", types[i].name);
+        exposition_label(b, "type", type_slot_name((unsigned)i));
         exposition_value(b, (double)s);
     }
 }

@@ -25,7 +25,7 @@
 #define METRICS_REGIONS 128 // the last is "other"
 #define METRICS_KINDS (NAME_INVALID + 1)
 #define METRICS_RCODES 12
-#define METRICS_TYPES 20
+#define METRICS_TYPES (DNS_N_TYPES + 2) // the last two: without a type, and any that is not counted
 #define METRICS_TRANSPORTS (ANSWER_TLS + 1)
 #define METRICS_MODES (ROUTE_NOWHERE + 1)
 #define METRICS_BUCKETS 15

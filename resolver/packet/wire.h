@@ -10,37 +10,18 @@
 //   dns_write_header(&w, &q, rcode, true);
 //   dns_write_rr_head(&w, …); … ; if (w.full) …           // nothing past `max` is ever written
 //
-// Names in wire form: length-prefixed labels and the root, at most 255 octets. Any thread.
+// Names are in wire form (dns/name.h). Any thread.
 #ifndef MERIDIAN_RESOLVER_PACKET_WIRE_H
 #define MERIDIAN_RESOLVER_PACKET_WIRE_H
 
 #include "base/addr.h"
+#include "dns/name.h"
+#include "dns/types.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-enum dns_type {
-    DNS_A = 1,
-    DNS_NS = 2,
-    DNS_CNAME = 5,
-    DNS_SOA = 6,
-    DNS_TXT = 16,
-    DNS_AAAA = 28,
-    DNS_OPT = 41,
-    DNS_DS = 43,
-    DNS_RRSIG = 46,
-    DNS_NSEC = 47,
-    DNS_DNSKEY = 48,
-    DNS_CDS = 59,
-    DNS_CDNSKEY = 60,
-    DNS_NXNAME = 128,
-    DNS_TKEY = 249,
-    DNS_TSIG = 250,
-    DNS_IXFR = 251,
-    DNS_AXFR = 252,
-    DNS_ANY = 255
-};
 enum dns_class { DNS_IN = 1 };
 enum dns_rcode {
     DNS_NOERROR = 0,
@@ -56,7 +37,6 @@ enum dns_rcode {
 
 #define DNS_DROP (-1) // not to be answered: a response, or shorter than a header
 #define DNS_HEADER_BYTES 12
-#define DNS_NAME_MAX 255
 #define DNS_UDP_LEAST 512
 #define DNS_UDP_CEILING 1232 // ours: fits every path without fragments
 #define DNS_OPT_BYTES 11     // an OPT record without options
@@ -116,13 +96,6 @@ int dns_query_parse(const uint8_t *p, size_t n, struct dns_query *q);
 // Of an IXFR query that was parsed: the serial of the version that the client has (RFC 1995 section
 // 3).
 bool dns_query_ixfr_serial(const uint8_t *p, size_t n, const struct dns_query *q, uint32_t *out);
-
-// Text without escapes ("eus-1.eastus.fe.example.io") to wire form. Returns its length, 0 if it is
-// no such name.
-size_t dns_name_from_text(const char *text, uint8_t out[DNS_NAME_MAX]);
-// An address "first.last@example.io" to an RNAME: the local part is one label, dots and all (RFC
-// 1035 section 8).
-size_t dns_name_from_mailbox(const char *address, uint8_t out[DNS_NAME_MAX]);
 
 #define DNS_COMPRESS_MAX 48
 

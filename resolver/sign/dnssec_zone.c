@@ -10,8 +10,6 @@
 #include <arpa/inet.h>
 #include <string.h>
 
-#define TYPES_MAX 64 // at one owner
-
 static bool same_owner(const struct zone_rr *a, const struct zone_rr *b)
 {
     return a->owner_n == b->owner_n && !memcmp(a->owner, b->owner, a->owner_n);
@@ -32,27 +30,15 @@ static uint32_t nsec_ttl(const struct zone *z)
 static int add_nsec(struct dnssec_signing *g, const struct zone *z, const struct zone_rr *first,
                     const struct zone_rr *end, const struct zone_rr *next)
 {
-    uint16_t types[TYPES_MAX + 2];
-    size_t n = 0;
-    bool placed = false;
+    dns_type_set types = dns_type_bit(DNS_RRSIG) | dns_type_bit(DNS_NSEC);
     for (const struct zone_rr *r = first; r < end; r++) {
-        if (n && types[n - 1] == r->type)
-            continue;
-        if (n == TYPES_MAX)
-            return ERR_TOOBIG;
-        if (!placed && r->type > DNS_NSEC) {
-            types[n++] = DNS_RRSIG;
-            types[n++] = DNS_NSEC;
-            placed = true;
-        }
-        types[n++] = r->type;
+        dns_type_set bit = dns_type_bit(r->type);
+        if (!bit)
+            return ERR_UNSUPPORTED; // a type that dns/types.h has no row for
+        types |= bit;
     }
-    if (!placed) {
-        types[n++] = DNS_RRSIG;
-        types[n++] = DNS_NSEC;
-    }
-    uint8_t rdata[4096];
-    size_t rdata_n = nsec_rdata(next->owner, next->owner_n, types, n, rdata, sizeof rdata);
+    uint8_t rdata[DNS_NAME_MAX + 2 * 34];
+    size_t rdata_n = nsec_rdata(next->owner, next->owner_n, types, rdata, sizeof rdata);
     const uint8_t *copy = NULL;
     if (rdata_n)
         copy = arena_copy(g->arena, rdata, rdata_n);

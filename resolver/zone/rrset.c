@@ -5,6 +5,7 @@
 #include "config/frontend.h"
 #include "resolver/packet/wire.h"
 
+#include <assert.h>
 #include <endian.h>
 #include <string.h>
 
@@ -152,18 +153,22 @@ size_t rrset_to_sign(const struct rrset *s, const struct rrsig_signer *by, struc
 
 // ---- NSEC ----
 
-size_t nsec_rdata(const uint8_t *next, size_t next_n, const uint16_t *types, size_t n_types,
-                  uint8_t *out, size_t cap)
+#define NSEC_WINDOWS_MAX 2 // dns/types.h knows no type above 511
+#define NSEC_WINDOW_BYTES 34
+
+size_t nsec_rdata(const uint8_t *next, size_t next_n, dns_type_set types, uint8_t *out, size_t cap)
 {
-    size_t n = next_n;
-    if (next_n + 34 * (1 + n_types) > cap) // more than any bitmap of so many types
+    uint16_t list[DNS_N_TYPES];
+    size_t n_types = dns_type_list(types, list), n = next_n;
+    if (next_n + NSEC_WINDOWS_MAX * NSEC_WINDOW_BYTES > cap)
         return 0;
     memcpy(out, next, next_n);
     for (size_t i = 0; i < n_types;) {
-        uint8_t window = (uint8_t)(types[i] >> 8), bits[32] = {0};
+        uint8_t window = (uint8_t)(list[i] >> 8), bits[32] = {0};
         size_t octets = 0;
-        for (; i < n_types && types[i] >> 8 == window; i++) {
-            size_t low = types[i] & 0xff;
+        assert(window < NSEC_WINDOWS_MAX);
+        for (; i < n_types && list[i] >> 8 == window; i++) {
+            size_t low = list[i] & 0xff;
             bits[low / 8] |= (uint8_t)(0x80 >> low % 8);
             octets = low / 8 + 1;
         }

@@ -9,6 +9,8 @@
 #ifndef MERIDIAN_RESOLVER_ZONE_RRSET_H
 #define MERIDIAN_RESOLVER_ZONE_RRSET_H
 
+#include "dns/types.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -72,10 +74,9 @@ bool name_is_wildcard(const uint8_t *name, size_t n);
 // Lower case, in place or from `from`.
 void name_lower(uint8_t *out, const uint8_t *from, size_t n);
 
-// NSEC RDATA (RFC 4034 section 4.1): next owner and the types, which must ascend. Returns its
-// length, 0 past cap.
-size_t nsec_rdata(const uint8_t *next, size_t next_n, const uint16_t *types, size_t n_types,
-                  uint8_t *out, size_t cap);
+// NSEC RDATA (RFC 4034 section 4.1): next owner and the types. Returns its length, 0 when cap leaves
+// no room for the largest bitmap.
+size_t nsec_rdata(const uint8_t *next, size_t next_n, dns_type_set types, uint8_t *out, size_t cap);
 // The name right after this one, as far as a zone of ours can tell (RFC 4470 section 3.1, 9824):
 // \000 in front, or when that would be too long, the leftmost label made greater. 0: there is none.
 size_t nsec_next_name(const uint8_t *name, size_t n, uint8_t out[256]);

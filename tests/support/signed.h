@@ -5,7 +5,7 @@
 #define MERIDIAN_TESTS_SUPPORT_SIGNED_H
 
 #include "base/bytes.h"
-#include "config/dnskey.h"
+#include "dns/dnskey.h"
 #include "resolver/answer/answer.h"
 
 // Appends the `dnssec` section of a topology with new keys of both zones, whose private halves go

@@ -17,8 +17,8 @@
 //
 // so a ZSK is rolled by publishing before use, a KSK by two signatures, and the DS is changed in
 // between. Pure; any thread; allocates nothing.
-#ifndef MERIDIAN_CONFIG_DNSKEY_H
-#define MERIDIAN_CONFIG_DNSKEY_H
+#ifndef MERIDIAN_DNS_DNSKEY_H
+#define MERIDIAN_DNS_DNSKEY_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Public signing keys on the wire; see dnskey.h.
-#include "config/dnskey.h"
+#include "dns/dnskey.h"
 
 #include "base/digest.h"
 
