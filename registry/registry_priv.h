@@ -161,17 +161,19 @@ bool upload_complete(struct op *op); // body as long as announced; io.err otherw
 void upload_done(struct http_request *req);
 
 // upload_room.c: the uploads of a principal's that make room at a bound (upload_bounds in
-// store/meta.h).
+// store/meta_uploads.h). Bytes of dropped uploads are removed on the way.
 //   room_init(&r, s);
 //   rc = meta_upload_…(…, &r.bounds);
-//   room_done(&r, rc);                      // 0: removes what was given, and says how many; else
-//                                           // all stays
+//   n = room_done(&r);                      // how many were dropped
 struct room {
     struct registry_service *s;
     struct busy_claims claims;
     struct upload_bounds bounds;
+    size_t n_gone;
+    // of claims
+    const struct busy_claim *last;
 };
 void room_init(struct room *r, struct registry_service *s);
-size_t room_done(struct room *r, int rc);
+size_t room_done(struct room *r);
 
 #endif

@@ -245,7 +245,7 @@ static int cut_keep(struct op *op)
         return rc;
     room_init(&room, op->s);
     rc = meta_upload_receive(op->s->meta, io->id, io->acked, size, clock_mono_ms(), &room.bounds);
-    room_done(&room, rc);
+    room_done(&room);
     if (rc == ERR_FULL)
         log_limited(&limit, LOG_WARN,
                     "registry: what came of an upload of %s in %s before its connection broke is "

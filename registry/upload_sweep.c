@@ -84,7 +84,7 @@ static int bound(struct registry_service *s, size_t *n_gone)
     struct room room;
     room_init(&room, s);
     int rc = meta_uploads_bound(s->meta, &room.bounds, clock_mono_ms());
-    *n_gone += room_done(&room, rc);
+    *n_gone += room_done(&room);
     return rc;
 }
 

@@ -128,7 +128,7 @@ static void start(struct op *op, struct http_response *resp)
     struct room room;
     room_init(&room, op->s);
     int rc = meta_upload_create(op->s->meta, &row, &room.bounds, &full);
-    room_done(&room, rc);
+    room_done(&room);
     if (rc == ERR_FULL) {
         uploads_full(op, resp, full);
         return;
@@ -274,7 +274,7 @@ static int progress(struct op *op, uint64_t size)
     struct room room;
     room_init(&room, op->s);
     int rc = meta_upload_progress(op->s->meta, op->io.id, size, clock_mono_ms(), &room.bounds);
-    room_done(&room, rc);
+    room_done(&room);
     return rc;
 }
 

@@ -22,6 +22,7 @@
 #include "store/backend.h"
 #include "store/entry.h"
 #include "store/manifest.h"
+#include "store/meta_uploads.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -90,79 +91,11 @@ const char *meta_closed_why(struct meta *m, struct arena *a);
 void meta_set_skew(struct meta *m, uint32_t skew_ms);
 uint64_t meta_stamp_limit(struct meta *m); // the highest stamp that is not of the future now
 
-// --- uploads ---
-struct upload_row {
-    const char *id, *registry, *repository, *principal;
-    // bytes acknowledged: told to the client. A piece that names no place begins here
-    uint64_t size;
-    // wall
-    int64_t started_ms;
-    // mono, of this process
-    int64_t touched_ms;
-    // bytes on the disk and recorded, never less than size: what is past it came in a piece that
-    // was broken off, and counts once it is told
-    uint64_t received;
-};
-// Most uploads that may be open at once, and most bytes of theirs, in this store, so also after a
-// restart: of one principal in one registry, and of one registry. 0: no bound. What is idle counts
-// until it is deleted.
-//
-// At a bound the principal's own uploads make room, the one that was idle longest first, if
-// `yields` says so of them: on the writer thread, it must not block. Those it gave are gone when
-// the call that needed the room returns 0, and are as they were when it fails. NULL: none is given.
-// For bytes only those go that have been idle for UPLOAD_RESTS_MS, so that uploads which grow side
-// by side do not drop each other.
-#define UPLOAD_RESTS_MS 60000
-struct upload_bounds {
-    uint64_t of_principal, of_registry, bytes_of_principal;
-    bool (*yields)(void *ctx, const char *id);
-    void *ctx;
-};
-enum upload_full { UPLOAD_FULL_PRINCIPAL, UPLOAD_FULL_REGISTRY };
-// ERR_FULL: a bound is reached and nothing makes room, *out_full says which; judged in the
-// transaction that would add the row. `bounds` and out_full may be NULL.
-int meta_upload_create(struct meta *m, const struct upload_row *row,
-                       const struct upload_bounds *bounds, enum upload_full *out_full);
-int meta_upload_get(struct meta *m, const char *id, struct arena *a, struct upload_row *out);
-// So much is on the disk, and the client is told now. Never ERR_FULL: it stays, whatever else has
-// to go.
-int meta_upload_progress(struct meta *m, const char *id, uint64_t size, int64_t now_mono_ms,
-                         const struct upload_bounds *bounds);
-// So much is on the disk (`received`), and `told` is what the client knows of it. ERR_CONFLICT:
-// that is not what he was told last, or there is no such upload; ERR_FULL: too many bytes for this
-// principal. Then nothing has changed.
-int meta_upload_receive(struct meta *m, const char *id, uint64_t told, uint64_t received,
-                        int64_t now_mono_ms, const struct upload_bounds *bounds);
-// all that was received counts from now on
-int meta_upload_tell(struct meta *m, const char *id, uint64_t *out_size);
-int meta_upload_delete(struct meta *m, const char *id);
-// Those that nothing was added to for so long, while this region ran: time is counted by the
-// monotonic clock, from call to call and over restarts. The longest idle first, without the first
-// `skip`, at most `max`.
-int meta_uploads_idle(struct meta *m, int64_t now_mono_ms, int64_t idle_ms, size_t skip, size_t max,
-                      struct arena *a, const char ***out, size_t *out_n);
-// by the last such call; false: or unknown
-bool meta_upload_is_idle(struct meta *m, const char *id, int64_t idle_ms);
-
-// Drops, of principals that keep more bytes than they may, what was acknowledged and then left for
-// UPLOAD_RESTS_MS: the longest idle first, down to the bound or to the one that was touched last.
-int meta_uploads_bound(struct meta *m, const struct upload_bounds *bounds, int64_t now_mono_ms);
-
 // --- blob links: what exists in a repository ---
-struct upload_end { // an upload that becomes a blob, and who ends it
-    const char *id, *principal;
-};
 // Also ends the upload `end` when not NULL, in the same transaction: its row goes, and what it
 // became is remembered.
 int meta_link_add(struct meta *m, const char *registry, const char *repository,
                   const struct digest *d, uint64_t size, const struct upload_end *end);
-// Did this upload end so: in this repository, by this principal, as this digest? ERR_NOTFOUND.
-// Known for as long as meta_uploads_forget lets it be, and of the last 4,096 of a principal in a
-// registry.
-int meta_upload_ended(struct meta *m, const char *registry, const char *repository,
-                      const struct upload_end *end, const struct digest *d);
-// Forgets uploads that ended longer ago than that, in time that this region ran.
-int meta_uploads_forget(struct meta *m, int64_t idle_ms);
 int meta_link_get(struct meta *m, const char *registry, const char *repository,
                   const struct digest *d, uint64_t *out_size);
 // Any repository of this registry for which `may` says yes and that links d (for anonymous mounts).

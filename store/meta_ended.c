@@ -1,32 +1,29 @@
 // SPDX-License-Identifier: Apache-2.0
 // Uploads that ended: under which digest, and by whom, for as long as the request that ended them
-// may be repeated; see meta.h. Their age is counted in the time that this region ran (run_ms), so
-// that nothing has to be written for those that only grow older: the monotonic clock since the
-// store was opened, on top of what was noted by the sweep before.
-#include "store/meta_priv.h"
+// may be repeated; see meta_uploads.h. Their age is counted in the time that this region ran
+// (run_ms), so that nothing has to be written for those that only grow older: the monotonic clock
+// since the store was opened, on top of what the sweep before noted.
+#include "store/backend_uploads.h"
 
 #include "base/err.h"
-
-#include <string.h>
+#include "store/meta_priv.h"
 
 #define OF_PRINCIPAL_MAX 4096 // in one registry; the earliest go
 #define TRIM_EVERY 64
 #define FORGET_MAX 1000 // rows in one transaction
 
-static const char run_key[] = "uploads.run_ms";
-
 int ended_load(struct meta *m)
 {
-    uint64_t before = 0;
     struct tx *tx;
+    int64_t before_ms;
     int rc = backend_read(m->b, &tx);
     if (rc)
         return rc;
-    rc = state_get(sqlite_tx_db(tx), run_key, &before);
+    rc = run_time_get(tx, &before_ms);
     tx_end(tx);
-    if (rc && rc != ERR_NOTFOUND)
+    if (rc)
         return rc;
-    m->run_from_ms = clock_mono_ms() - (int64_t)before;
+    m->run_from_ms = clock_mono_ms() - before_ms;
     return 0;
 }
 
@@ -35,72 +32,63 @@ static int64_t run_ms(const struct meta *m)
     return clock_mono_ms() - m->run_from_ms;
 }
 
-static int principal_trim(struct tx *tx, const char *registry, const char *principal)
+static struct ended_row row_of(const char *registry, const char *repository,
+                               const struct upload_end *e, const struct digest *d)
 {
-    return db_run(sqlite_tx_db(tx),
-                  "DELETE FROM ended WHERE registry=?1 AND principal=?2 AND n<=(SELECT n FROM "
-                  "ended WHERE registry=?1"
-                  " AND principal=?2 ORDER BY n DESC LIMIT 1 OFFSET ?3)",
-                  "ssi", registry, principal, (int64_t)OF_PRINCIPAL_MAX);
+    return (struct ended_row){.id = e->id,
+                              .registry = registry,
+                              .repository = repository,
+                              .principal = e->principal,
+                              .digest = *d};
 }
 
 int ended_note(struct meta *m, struct tx *tx, const char *registry, const char *repository,
                const struct upload_end *e, const struct digest *d)
 {
-    int rc = db_run(sqlite_tx_db(tx),
-                    "INSERT OR REPLACE INTO ended(id,registry,repository,principal,digest,run_ms)"
-                    " VALUES(?1,?2,?3,?4,?5,?6)",
-                    "ssssdi", e->id, registry, repository, e->principal, d, run_ms(m));
-    if (!rc && sqlite3_last_insert_rowid(sqlite_tx_db(tx)->h) % TRIM_EVERY == 0)
-        rc = principal_trim(tx, registry, e->principal);
-    return rc;
+    struct ended_row row = row_of(registry, repository, e, d);
+    const struct upload_owner owner = {registry, e->principal};
+    uint64_t n;
+    row.run_ms = run_ms(m);
+    int rc = ended_add(tx, &row, &n);
+    if (rc || n % TRIM_EVERY)
+        return rc;
+    return ended_trim(tx, &owner, OF_PRINCIPAL_MAX);
 }
 
 int meta_upload_ended(struct meta *m, const char *registry, const char *repository,
                       const struct upload_end *e, const struct digest *d)
 {
+    const struct ended_row row = row_of(registry, repository, e, d);
     struct tx *tx;
     int rc = backend_read(m->b, &tx);
     if (rc)
         return rc;
-    sqlite3_stmt *st;
-    rc = db_find(sqlite_tx_db(tx), &st,
-                 "SELECT 1 FROM ended WHERE id=?1 AND registry=?2 AND repository=?3 AND "
-                 "principal=?4 AND digest=?5",
-                 "ssssd", e->id, registry, repository, e->principal, d);
-    if (!rc)
-        db_end(st);
+    rc = ended_find(tx, &row);
     tx_end(tx);
     return rc;
 }
 
 struct forgetting {
-    struct meta *m;
-    int64_t idle_ms;
-    int n;
+    int64_t run_ms, idle_ms;
+    size_t n;
 };
 
 static int forget_run(struct tx *tx, void *arg)
 {
     struct forgetting *f = arg;
-    int rc = db_run(sqlite_tx_db(tx),
-                    "DELETE FROM ended WHERE n IN (SELECT n FROM ended WHERE run_ms<?1 ORDER BY "
-                    "run_ms LIMIT ?2)",
-                    "in", run_ms(f->m) - f->idle_ms, FORGET_MAX);
-    if (rc)
-        f->n = 0;
-    else
-        f->n = sqlite3_changes(sqlite_tx_db(tx)->h);
+    int rc = ended_forget(tx, f->run_ms - f->idle_ms, FORGET_MAX, &f->n);
     if (rc)
         return rc;
-    return state_set(sqlite_tx_db(tx), run_key, (uint64_t)run_ms(f->m));
+    return run_time_set(tx, f->run_ms);
 }
 
 int meta_uploads_forget(struct meta *m, int64_t idle_ms)
 {
-    struct forgetting f = {.m = m, .idle_ms = idle_ms, .n = FORGET_MAX};
+    struct forgetting f = {.idle_ms = idle_ms, .n = FORGET_MAX};
     int rc = 0;
-    while (!rc && f.n == FORGET_MAX)
+    while (!rc && f.n == FORGET_MAX) {
+        f.run_ms = run_ms(m);
         rc = meta_write(m, forget_run, &f, false);
+    }
     return rc;
 }

@@ -79,11 +79,24 @@ void clock_gate_look(struct meta *m); // under m->lock: opens or closes META_GAT
 int meta_write(struct meta *m, tx_run *run, void *arg, bool announces);
 
 // --- uploads (meta_upload_room.c, meta_ended.c) ---
+// Uploads that a transaction dropped to make room, so that their owner is told after the commit.
+// {0} at first; emptied by dropped_tell.
+struct upload_drop;
+struct upload_dropped {
+    struct upload_drop *first;
+};
+void dropped_reset(struct upload_dropped *l); // when a transaction begins, perhaps again
+// After the transaction: calls b->gone for each if `rc` is 0, and empties the list.
+void dropped_tell(struct upload_dropped *l, const struct upload_bounds *b, int rc);
+struct upload_owner;
+// Makes room for one more upload. ERR_FULL with *out_full: nothing else can go.
 int upload_room_for_one(struct tx *tx, const struct upload_row *row, const struct upload_bounds *b,
-                        enum upload_full *out_full);
-// What a principal has is on the disk already: ERR_FULL when it is too much and nothing can go.
-int upload_room_for_bytes(struct tx *tx, const char *registry, const char *principal,
-                          const struct upload_bounds *b, int64_t now_ms);
+                        struct upload_dropped *dropped, enum upload_full *out_full);
+// The bytes of a principal are on the disk already: ERR_FULL when they are too many and nothing can
+// go.
+int upload_room_for_bytes(struct tx *tx, const struct upload_owner *owner,
+                          const struct upload_bounds *b, int64_t now_ms,
+                          struct upload_dropped *dropped);
 int ended_load(struct meta *m);
 int ended_note(struct meta *m, struct tx *tx, const char *registry, const char *repository,
                const struct upload_end *e, const struct digest *d);

@@ -1,38 +1,32 @@
 // SPDX-License-Identifier: Apache-2.0
-// Uploads and blob links; see meta.h. Writes go through the writer's queue, reads through a
-// reader's connection.
-#include "store/meta_priv.h"
+// Uploads under way; see meta_uploads.h. What makes room for them is in meta_upload_room.c, what
+// they became in meta_ended.c.
+#include "store/meta_uploads.h"
 
 #include "base/err.h"
+#include "store/backend_uploads.h"
+#include "store/meta_priv.h"
 
-#include <string.h>
-
-// --- uploads ---
+// --- changes ---
 
 struct creation {
     const struct upload_row *row;
     const struct upload_bounds *bounds;
     enum upload_full full;
+    struct upload_dropped dropped;
 };
 
 static int create_run(struct tx *tx, void *arg)
 {
     struct creation *c = arg;
-    const struct upload_row *r = c->row;
-    int rc = 0;
-    if (c->bounds)
-        rc = upload_room_for_one(tx, r, c->bounds, &c->full);
-    if (rc)
-        return rc;
-    rc = db_run(
-        sqlite_tx_db(tx),
-        "INSERT INTO uploads(id,registry,repository,principal,size,received,started_ms,touched_ms)"
-        " VALUES(?1,?2,?3,?4,?5,?5,?6,?7)",
-        "ssssuii", r->id, r->registry, r->repository, r->principal, r->size, r->started_ms,
-        r->touched_ms);
-    if (rc == ERR_CONFLICT)
-        return ERR_EXISTS;
-    return rc;
+    dropped_reset(&c->dropped);
+    if (c->bounds) {
+        int rc = upload_room_for_one(tx, c->row, c->bounds, &c->dropped, &c->full);
+        if (rc)
+            return rc;
+    }
+    int rc = upload_add(tx, c->row);
+    return rc == ERR_CONFLICT ? ERR_EXISTS : rc;
 }
 
 int meta_upload_create(struct meta *m, const struct upload_row *row,
@@ -43,96 +37,71 @@ int meta_upload_create(struct meta *m, const struct upload_row *row,
     if (!r.principal)
         r.principal = "";
     int rc = meta_write(m, create_run, &c, true);
+    dropped_tell(&c.dropped, bounds, rc);
     if (rc == ERR_FULL && out_full)
         *out_full = c.full;
     return rc;
 }
 
-struct upload_change {
+struct change {
     const char *id;
     uint64_t size, received;
     int64_t now_ms;
     const struct upload_bounds *bounds;
+    struct upload_dropped dropped;
 };
 
-static int upload_find(struct tx *tx, const char *id, sqlite3_stmt **out)
-{
-    return db_find(
-        sqlite_tx_db(tx), out,
-        "SELECT id,registry,repository,principal,size,started_ms,touched_ms,received FROM uploads"
-        " WHERE id=?1",
-        "s", id);
-}
-
-static int upload_row_read(sqlite3_stmt *st, struct arena *a, struct upload_row *out)
-{
-    struct upload_row r = {.size = (uint64_t)sqlite3_column_int64(st, 4),
-                           .started_ms = sqlite3_column_int64(st, 5),
-                           .touched_ms = sqlite3_column_int64(st, 6),
-                           .received = (uint64_t)sqlite3_column_int64(st, 7)};
-    int rc = db_text(st, 0, a, &r.id);
-    if (!rc)
-        rc = db_text(st, 1, a, &r.registry);
-    if (!rc)
-        rc = db_text(st, 2, a, &r.repository);
-    if (!rc)
-        rc = db_text(st, 3, a, &r.principal);
-    if (!rc)
-        *out = r;
-    return rc;
-}
-
-// What this upload holds grew: others of its principal's may have to go.
-static int bytes_judge(struct tx *tx, const struct upload_change *c)
+// The bytes of this upload grew: others of its principal's may have to go.
+static int bytes_judge(struct tx *tx, struct change *c)
 {
     if (!c->bounds || !c->bounds->bytes_of_principal)
         return 0;
     struct upload_row row;
     struct arena a;
-    sqlite3_stmt *st;
     arena_init(&a, 16 << 10);
-    int rc = upload_find(tx, c->id, &st);
+    int rc = upload_get(tx, c->id, &a, &row);
     if (!rc) {
-        rc = upload_row_read(st, &a, &row);
-        db_end(st);
+        const struct upload_owner owner = {row.registry, row.principal};
+        rc = upload_room_for_bytes(tx, &owner, c->bounds, c->now_ms, &c->dropped);
     }
-    if (!rc)
-        rc = upload_room_for_bytes(tx, row.registry, row.principal, c->bounds, c->now_ms);
     arena_done(&a);
     return rc;
 }
 
 static int progress_run(struct tx *tx, void *arg)
 {
-    const struct upload_change *c = arg;
-    int rc = db_run(sqlite_tx_db(tx),
-                    "UPDATE uploads SET size=?2,received=?2,touched_ms=?3,idle_ms=0 WHERE id=?1",
-                    "sui", c->id, c->size, c->now_ms);
-    if (!rc && sqlite3_changes(sqlite_tx_db(tx)->h) == 0)
-        return ERR_NOTFOUND;
-    if (!rc)
-        rc = bytes_judge(tx, c);
-    if (rc == ERR_FULL) // what its client is told stays
-        return 0;
-    return rc;
+    struct change *c = arg;
+    dropped_reset(&c->dropped);
+    int rc = upload_move(tx, c->id, c->size, c->size, c->now_ms);
+    if (rc)
+        return rc;
+    rc = bytes_judge(tx, c);
+    // the client is told of these bytes: they stay
+    return rc == ERR_FULL ? 0 : rc;
 }
 
 int meta_upload_progress(struct meta *m, const char *id, uint64_t size, int64_t now_mono_ms,
                          const struct upload_bounds *bounds)
 {
-    struct upload_change c = {id, size, size, now_mono_ms, bounds};
-    return meta_write(m, progress_run, &c, false);
+    struct change c = {.id = id, .size = size, .now_ms = now_mono_ms, .bounds = bounds};
+    int rc = meta_write(m, progress_run, &c, false);
+    dropped_tell(&c.dropped, bounds, rc);
+    return rc;
 }
 
 static int receive_run(struct tx *tx, void *arg)
 {
-    const struct upload_change *c = arg;
-    int rc =
-        db_run(sqlite_tx_db(tx),
-               "UPDATE uploads SET received=?3,touched_ms=?4,idle_ms=0 WHERE id=?1 AND size=?2",
-               "suui", c->id, c->size, c->received, c->now_ms);
-    if (!rc && sqlite3_changes(sqlite_tx_db(tx)->h) == 0)
+    struct change *c = arg;
+    struct upload_row is;
+    dropped_reset(&c->dropped);
+    int rc = upload_get(tx, c->id, NULL, &is);
+    if (rc == ERR_NOTFOUND)
         return ERR_CONFLICT;
+    if (rc)
+        return rc;
+    if (is.size != c->size)
+        return ERR_CONFLICT;
+    rc = upload_move(tx, c->id, c->size, c->received, c->now_ms);
     if (rc)
         return rc;
     return bytes_judge(tx, c);
@@ -141,27 +110,29 @@ static int receive_run(struct tx *tx, void *arg)
 int meta_upload_receive(struct meta *m, const char *id, uint64_t told, uint64_t received,
                         int64_t now_mono_ms, const struct upload_bounds *bounds)
 {
-    struct upload_change c = {id, told, received, now_mono_ms, bounds};
+    struct change c = {
+        .id = id, .size = told, .received = received, .now_ms = now_mono_ms, .bounds = bounds};
     if (received < told)
         return ERR_RANGE;
-    return meta_write(m, receive_run, &c, false);
+    int rc = meta_write(m, receive_run, &c, false);
+    dropped_tell(&c.dropped, bounds, rc);
+    return rc;
 }
 
 static int tell_run(struct tx *tx, void *arg)
 {
-    struct upload_change *c = arg;
-    sqlite3_stmt *st;
-    int rc = db_find(sqlite_tx_db(tx), &st, "SELECT received FROM uploads WHERE id=?1", "s", c->id);
+    struct change *c = arg;
+    struct upload_row is;
+    int rc = upload_get(tx, c->id, NULL, &is);
     if (rc)
         return rc;
-    c->size = (uint64_t)sqlite3_column_int64(st, 0);
-    db_end(st);
-    return db_run(sqlite_tx_db(tx), "UPDATE uploads SET size=?2 WHERE id=?1", "su", c->id, c->size);
+    c->size = is.received;
+    return upload_tell(tx, c->id, is.received);
 }
 
 int meta_upload_tell(struct meta *m, const char *id, uint64_t *out_size)
 {
-    struct upload_change c = {.id = id};
+    struct change c = {.id = id};
     int rc = meta_write(m, tell_run, &c, false);
     if (!rc)
         *out_size = c.size;
@@ -170,10 +141,7 @@ int meta_upload_tell(struct meta *m, const char *id, uint64_t *out_size)
 
 static int delete_run(struct tx *tx, void *arg)
 {
-    int rc = db_run(sqlite_tx_db(tx), "DELETE FROM uploads WHERE id=?1", "s", (const char *)arg);
-    if (!rc && sqlite3_changes(sqlite_tx_db(tx)->h) == 0)
-        return ERR_NOTFOUND;
-    return rc;
+    return upload_remove(tx, arg);
 }
 
 int meta_upload_delete(struct meta *m, const char *id)
@@ -181,76 +149,53 @@ int meta_upload_delete(struct meta *m, const char *id)
     return meta_write(m, delete_run, (void *)id, false);
 }
 
+// --- looks ---
+
 int meta_upload_get(struct meta *m, const char *id, struct arena *a, struct upload_row *out)
 {
     struct tx *tx;
     int rc = backend_read(m->b, &tx);
     if (rc)
         return rc;
-    sqlite3_stmt *st;
-    rc = upload_find(tx, id, &st);
-    if (!rc) {
-        rc = upload_row_read(st, a, out);
-        db_end(st);
-    }
+    rc = upload_get(tx, id, a, out);
     tx_end(tx);
     return rc;
-}
-
-static int age_run(struct tx *tx, void *arg)
-{
-    return db_run(
-        sqlite_tx_db(tx),
-        "UPDATE uploads SET idle_ms=idle_ms+(?1-touched_ms),touched_ms=?1 WHERE touched_ms<?1", "i",
-        *(const int64_t *)arg);
 }
 
 bool meta_upload_is_idle(struct meta *m, const char *id, int64_t idle_ms)
 {
     struct tx *tx;
-    sqlite3_stmt *st;
-    int rc = backend_read(m->b, &tx);
-    if (rc)
+    int64_t was_ms;
+    if (backend_read(m->b, &tx))
         return false;
-    rc = db_find(sqlite_tx_db(tx), &st, "SELECT 1 FROM uploads WHERE id=?1 AND idle_ms>?2", "si",
-                 id, idle_ms);
-    if (!rc)
-        db_end(st);
+    int rc = upload_idle(tx, id, &was_ms);
     tx_end(tx);
-    return !rc;
+    return !rc && was_ms > idle_ms;
+}
+
+static int age_run(struct tx *tx, void *arg)
+{
+    return upload_age(tx, *(const int64_t *)arg);
 }
 
 int meta_uploads_idle(struct meta *m, int64_t now_mono_ms, int64_t idle_ms, size_t skip, size_t max,
                       struct arena *a, const char ***out, size_t *out_n)
 {
-    int aged = meta_write(m, age_run, &now_mono_ms, false);
-    if (aged)
-        return aged;
+    int rc = meta_write(m, age_run, &now_mono_ms, false);
+    if (rc)
+        return rc;
     const char **ids = arena_array(a, max ? max : 1, sizeof *ids);
     if (!ids)
         return ERR_NOMEM;
     struct tx *tx;
-    int rc = backend_read(m->b, &tx);
+    rc = backend_read(m->b, &tx);
     if (rc)
         return rc;
-    sqlite3_stmt *st;
-    size_t n = 0;
-    rc =
-        db_start(sqlite_tx_db(tx), &st,
-                 "SELECT id FROM uploads WHERE idle_ms>?1 ORDER BY idle_ms DESC LIMIT ?2 OFFSET ?3",
-                 "iii", idle_ms, (int64_t)max, (int64_t)skip);
-    while (!rc && (rc = db_step(sqlite_tx_db(tx), st)) == 1) {
-        rc = db_text(st, 0, a, &ids[n]);
-        if (rc)
-            db_end(st);
-        n += !rc;
-    }
+    rc = upload_idle_list(tx, idle_ms, skip, max, a, ids, out_n);
     tx_end(tx);
-    if (rc)
-        return rc;
-    *out = ids;
-    *out_n = n;
-    return 0;
+    if (!rc)
+        *out = ids;
+    return rc;
 }
 
 // --- links ---
@@ -265,8 +210,8 @@ struct link {
 
 static int link_end(struct tx *tx, const struct link *l)
 {
-    int rc = db_run(sqlite_tx_db(tx), "DELETE FROM uploads WHERE id=?1", "s", l->end->id);
-    if (rc)
+    int rc = upload_remove(tx, l->end->id);
+    if (rc && rc != ERR_NOTFOUND)
         return rc;
     return ended_note(l->m, tx, l->registry, l->repository, l->end, l->digest);
 }

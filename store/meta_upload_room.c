@@ -1,110 +1,114 @@
 // SPDX-License-Identifier: Apache-2.0
-// Room for uploads: how many one principal and one registry may have open, how many bytes of a
-// principal's may rest on the disk, and which of his uploads go when that is too much; see
-// upload_bounds in meta.h. On the writer thread, inside the transaction of the change that needs
-// the room: if that fails, nothing was dropped.
-#include "store/meta_priv.h"
+// Room for uploads: how many uploads one principal and one registry may have open, how many bytes
+// of a principal's may rest on the disk, and which of a principal's uploads go when there are too
+// many; see upload_bounds in meta_uploads.h. Inside the transaction of the change that needs the
+// room: if that fails, nothing was dropped.
+#include "store/backend_uploads.h"
 
 #include "base/err.h"
+#include "base/mem.h"
+#include "store/meta_priv.h"
+
+#include <assert.h>
+#include <string.h>
 
 #define BATCH 64
 
-struct amount {
-    uint64_t n, bytes;
+// --- what was dropped ---
+
+struct upload_drop {
+    struct upload_drop *next;
+    char id[];
 };
 
-static int amount_find(struct tx *tx, const char *registry, const char *principal,
-                       struct amount *out)
+void dropped_reset(struct upload_dropped *l)
 {
-    sqlite3_stmt *st;
-    int rc = db_find(
-        sqlite_tx_db(tx), &st,
-        "SELECT count(*),ifnull(sum(received),0) FROM uploads WHERE registry=?1 AND principal=?2",
-        "ss", registry, principal);
-    if (rc)
-        return rc;
-    *out = (struct amount){(uint64_t)sqlite3_column_int64(st, 0),
-                           (uint64_t)sqlite3_column_int64(st, 1)};
-    db_end(st);
-    return 0;
-}
-
-static int registry_count(struct tx *tx, const char *registry, uint64_t *out)
-{
-    sqlite3_stmt *st;
-    int rc = db_find(sqlite_tx_db(tx), &st, "SELECT count(*) FROM uploads WHERE registry=?1", "s",
-                     registry);
-    if (rc)
-        return rc;
-    *out = (uint64_t)sqlite3_column_int64(st, 0);
-    db_end(st);
-    return 0;
-}
-
-struct partial {
-    const char *id;
-    uint64_t received;
-};
-
-// Up to BATCH of a principal's uploads, the longest idle first, without the first `skip`; nothing
-// was added to them since `since_ms`. How long an upload was idle is now - touched_ms + idle_ms:
-// the difference of these two does not age.
-static int oldest_list(struct tx *tx, const char *registry, const char *principal, int64_t since_ms,
-                       size_t skip, struct arena *a, struct partial out[BATCH], size_t *out_n)
-{
-    sqlite3_stmt *st;
-    size_t n = 0;
-    int rc = db_start(sqlite_tx_db(tx), &st,
-                      "SELECT id,received FROM uploads WHERE registry=?1 AND principal=?2 AND "
-                      "touched_ms-idle_ms<=?3"
-                      " ORDER BY touched_ms-idle_ms LIMIT ?4 OFFSET ?5",
-                      "ssiii", registry, principal, since_ms, (int64_t)BATCH, (int64_t)skip);
-    while (!rc && (rc = db_step(sqlite_tx_db(tx), st)) == 1) {
-        out[n].received = (uint64_t)sqlite3_column_int64(st, 1);
-        rc = db_text(st, 0, a, &out[n].id);
-        if (rc)
-            db_end(st);
-        n += !rc;
+    for (struct upload_drop *d; (d = l->first);) {
+        l->first = d->next;
+        free(d);
     }
-    *out_n = n;
-    return rc;
 }
 
-static bool enough(const struct amount *got, const struct amount *need)
+static int dropped_add(struct upload_dropped *l, const char *id)
+{
+    size_t n = strlen(id) + 1;
+    struct upload_drop *d = mem_alloc(sizeof *d + n);
+    if (!d)
+        return ERR_NOMEM;
+    memcpy(d->id, id, n);
+    d->next = l->first;
+    l->first = d;
+    return 0;
+}
+
+void dropped_tell(struct upload_dropped *l, const struct upload_bounds *b, int rc)
+{
+    for (const struct upload_drop *d = l->first; !rc && d; d = d->next)
+        if (b->gone)
+            b->gone(b->ctx, d->id);
+    dropped_reset(l);
+}
+
+// --- which go ---
+
+static bool is_enough(const struct upload_amount *got, const struct upload_amount *need)
 {
     return got->n >= need->n && got->bytes >= need->bytes;
 }
 
-// One that is asked for bytes only and has none stays.
-static bool goes(const struct upload_bounds *b, const struct partial *p, const struct amount *got,
-                 const struct amount *need)
+// An upload without bytes stays when only bytes are needed.
+static bool helps(const struct upload_rest *u, const struct upload_amount *got,
+                  const struct upload_amount *need)
 {
-    return (p->received || got->n < need->n) && b->yields(b->ctx, p->id);
+    return u->received || got->n < need->n;
 }
 
-// Drops the oldest idle ones until that makes up for `need`, or none is left; *got is what they
-// were.
-static int oldest_drop(struct tx *tx, const char *registry, const char *principal,
-                       const struct upload_bounds *b, int64_t since_ms, const struct amount *need,
-                       struct amount *got)
+// One search for room.
+struct search {
+    const struct upload_owner *owner;
+    const struct upload_bounds *b;
+    // of uploads that have rested since then
+    int64_t since_ms;
+    struct upload_amount need, got;
+    // looked at, and they stay
+    size_t n_stay;
+    struct upload_dropped *dropped;
+};
+
+static int one_try(struct tx *tx, struct search *s, const struct upload_rest *u)
 {
-    struct partial list[BATCH];
-    struct arena a;
-    size_t n = BATCH, n_stay = 0;
-    int rc = 0;
-    arena_init(&a, 1 << 20);
-    while (!rc && n == BATCH && !enough(got, need)) {
-        rc = oldest_list(tx, registry, principal, since_ms, n_stay, &a, list, &n);
-        for (size_t i = 0; !rc && i < n && !enough(got, need); i++) {
-            if (!goes(b, &list[i], got, need)) {
-                n_stay++;
-                continue;
-            }
-            rc = db_run(sqlite_tx_db(tx), "DELETE FROM uploads WHERE id=?1", "s", list[i].id);
-            got->n++;
-            got->bytes += list[i].received;
-        }
+    if (!helps(u, &s->got, &s->need) || !s->b->yields(s->b->ctx, u->id)) {
+        s->n_stay++;
+        return 0;
     }
+    int rc = upload_remove(tx, u->id);
+    if (rc)
+        return rc;
+    s->got.n++;
+    s->got.bytes += u->received;
+    return dropped_add(s->dropped, u->id);
+}
+
+static int batch_try(struct tx *tx, struct search *s, struct arena *a, size_t *out_n)
+{
+    struct upload_rest list[BATCH];
+    int rc = upload_oldest(tx, s->owner, s->since_ms, s->n_stay, BATCH, a, list, out_n);
+    for (size_t i = 0; !rc && i < *out_n && !is_enough(&s->got, &s->need); i++)
+        rc = one_try(tx, s, &list[i]);
+    return rc;
+}
+
+// Drops the uploads that have rested longest until that makes up for s->need, or none is left.
+static int oldest_drop(struct tx *tx, struct search *s)
+{
+    struct arena a;
+    size_t n = BATCH;
+    int rc = 0;
+    if (!s->b->yields)
+        return 0;
+    arena_init(&a, 1 << 20);
+    while (!rc && n == BATCH && !is_enough(&s->got, &s->need))
+        rc = batch_try(tx, s, &a, &n);
     arena_done(&a);
     return rc;
 }
@@ -117,135 +121,91 @@ static uint64_t excess(uint64_t is, uint64_t bound)
 }
 
 int upload_room_for_one(struct tx *tx, const struct upload_row *row, const struct upload_bounds *b,
-                        enum upload_full *out_full)
+                        struct upload_dropped *dropped, enum upload_full *out_full)
 {
-    struct amount is, got = {0};
-    uint64_t all;
-    int rc = amount_find(tx, row->registry, row->principal, &is);
-    if (!rc)
-        rc = registry_count(tx, row->registry, &all);
+    const struct upload_owner owner = {row->registry, row->principal};
+    struct upload_amount own, all;
+    int rc = upload_amount(tx, row->registry, row->principal, &own);
     if (rc)
         return rc;
-    uint64_t own = excess(is.n + 1, b->of_principal), others = excess(all + 1, b->of_registry);
-    struct amount need = {.n = own > others ? own : others};
-    if (b->yields)
-        rc = oldest_drop(tx, row->registry, row->principal, b, INT64_MAX, &need, &got);
-    if (rc || got.n >= need.n)
+    rc = upload_amount(tx, row->registry, NULL, &all);
+    if (rc)
         return rc;
-    if (got.n < own)
-        *out_full = UPLOAD_FULL_PRINCIPAL;
-    else
-        *out_full = UPLOAD_FULL_REGISTRY;
+    assert(own.n <= all.n);
+    uint64_t over_own = excess(own.n + 1, b->of_principal);
+    uint64_t over_all = excess(all.n + 1, b->of_registry);
+    struct search s = {.owner = &owner, .b = b, .since_ms = INT64_MAX, .dropped = dropped};
+    s.need.n = over_own > over_all ? over_own : over_all;
+    rc = oldest_drop(tx, &s);
+    if (rc || s.got.n >= s.need.n)
+        return rc;
+    *out_full = s.got.n < over_own ? UPLOAD_FULL_PRINCIPAL : UPLOAD_FULL_REGISTRY;
     return ERR_FULL;
 }
 
-int upload_room_for_bytes(struct tx *tx, const char *registry, const char *principal,
-                          const struct upload_bounds *b, int64_t now_ms)
+int upload_room_for_bytes(struct tx *tx, const struct upload_owner *owner,
+                          const struct upload_bounds *b, int64_t now_ms,
+                          struct upload_dropped *dropped)
 {
-    struct amount is, got = {0};
-    int rc = amount_find(tx, registry, principal, &is);
+    struct upload_amount is;
+    int rc = upload_amount(tx, owner->registry, owner->principal, &is);
     if (rc)
         return rc;
-    struct amount need = {.bytes = excess(is.bytes, b->bytes_of_principal)};
-    if (b->yields)
-        rc = oldest_drop(tx, registry, principal, b, now_ms - UPLOAD_RESTS_MS, &need, &got);
-    if (!rc && got.bytes < need.bytes)
+    struct search s = {
+        .owner = owner, .b = b, .since_ms = now_ms - UPLOAD_RESTS_MS, .dropped = dropped};
+    s.need.bytes = excess(is.bytes, b->bytes_of_principal);
+    rc = oldest_drop(tx, &s);
+    if (!rc && s.got.bytes < s.need.bytes)
         return ERR_FULL;
     return rc;
 }
 
 // --- by the sweep ---
 
-struct group {
-    const char *registry, *principal;
-};
-
-// Principals that keep more bytes in a registry than they may, at most BATCH of them. Walks the
-// uploads, which are bounded: not among the statements that are kept.
-static int over_list(struct tx *tx, uint64_t bound, struct arena *a, struct group out[BATCH],
-                     size_t *out_n)
-{
-    sqlite3_stmt *st = NULL;
-    size_t n = 0;
-    int rc = db_error(
-        sqlite_tx_db(tx),
-        sqlite3_prepare_v2(sqlite_tx_db(tx)->h,
-                           "SELECT registry,principal FROM uploads GROUP BY registry,principal"
-                           " HAVING sum(received)>?1 LIMIT ?2",
-                           -1, &st, NULL));
-    if (rc)
-        return rc;
-    sqlite3_bind_int64(st, 1, (int64_t)bound);
-    sqlite3_bind_int64(st, 2, BATCH);
-    int step;
-    while (!rc && (step = sqlite3_step(st)) == SQLITE_ROW) {
-        rc = db_text(st, 0, a, &out[n].registry);
-        if (!rc)
-            rc = db_text(st, 1, a, &out[n].principal);
-        n += !rc;
-    }
-    if (!rc)
-        rc = db_error(sqlite_tx_db(tx), step);
-    sqlite3_finalize(st);
-    *out_n = n;
-    return rc;
-}
-
-// When the one that was touched last was so: it stays, whatever its size, for its client may come
-// back.
-static int newest_find(struct tx *tx, const struct group *g, int64_t *out)
-{
-    sqlite3_stmt *st;
-    int rc = db_find(sqlite_tx_db(tx), &st,
-                     "SELECT touched_ms-idle_ms FROM uploads WHERE registry=?1 AND principal=?2"
-                     " ORDER BY touched_ms-idle_ms DESC LIMIT 1",
-                     "ss", g->registry, g->principal);
-    if (rc)
-        return rc;
-    *out = sqlite3_column_int64(st, 0);
-    db_end(st);
-    return 0;
-}
-
-static int group_bound(struct tx *tx, const struct group *g, const struct upload_bounds *b,
-                       int64_t now_ms)
-{
-    struct amount is, got = {0};
-    int64_t newest_ms;
-    int rc = amount_find(tx, g->registry, g->principal, &is);
-    if (!rc)
-        rc = newest_find(tx, g, &newest_ms);
-    if (rc)
-        return rc;
-    struct amount need = {.bytes = excess(is.bytes, b->bytes_of_principal)};
-    int64_t rested_ms = now_ms - UPLOAD_RESTS_MS;
-    return oldest_drop(tx, g->registry, g->principal, b,
-                       rested_ms < newest_ms ? rested_ms : newest_ms - 1, &need, &got);
-}
-
 struct bounding {
     const struct upload_bounds *b;
     int64_t now_ms;
+    struct upload_dropped dropped;
 };
+
+// The upload that was touched last stays, whatever its size: its client may come back.
+static int owner_bound(struct tx *tx, const struct upload_owner *owner, struct bounding *c)
+{
+    struct upload_amount is;
+    int64_t newest_ms, rested_ms = c->now_ms - UPLOAD_RESTS_MS;
+    int rc = upload_amount(tx, owner->registry, owner->principal, &is);
+    if (rc)
+        return rc;
+    rc = upload_newest(tx, owner, &newest_ms);
+    if (rc)
+        return rc;
+    struct search s = {.owner = owner, .b = c->b, .dropped = &c->dropped};
+    s.since_ms = rested_ms < newest_ms ? rested_ms : newest_ms - 1;
+    s.need.bytes = excess(is.bytes, c->b->bytes_of_principal);
+    return oldest_drop(tx, &s);
+}
 
 static int bound_run(struct tx *tx, void *arg)
 {
-    const struct bounding *c = arg;
-    struct group list[BATCH];
+    struct bounding *c = arg;
+    struct upload_owner list[BATCH];
     struct arena a;
     size_t n = 0;
+    dropped_reset(&c->dropped);
     arena_init(&a, 1 << 20);
-    int rc = over_list(tx, c->b->bytes_of_principal, &a, list, &n);
+    int rc = upload_owners_over(tx, c->b->bytes_of_principal, BATCH, &a, list, &n);
     for (size_t i = 0; !rc && i < n; i++)
-        rc = group_bound(tx, &list[i], c->b, c->now_ms);
+        rc = owner_bound(tx, &list[i], c);
     arena_done(&a);
     return rc;
 }
 
 int meta_uploads_bound(struct meta *m, const struct upload_bounds *b, int64_t now_mono_ms)
 {
-    struct bounding c = {b, now_mono_ms};
-    if (b->bytes_of_principal && b->yields)
-        return meta_write(m, bound_run, &c, false);
-    return 0;
+    struct bounding c = {.b = b, .now_ms = now_mono_ms};
+    if (!b->bytes_of_principal || !b->yields)
+        return 0;
+    int rc = meta_write(m, bound_run, &c, false);
+    dropped_tell(&c.dropped, b, rc);
+    return rc;
 }
