@@ -16,8 +16,7 @@
 // A body that comes too slowly is given up: the sink has what came, `done` runs, and then 408 is
 // sent, without `run`.
 //
-// Tests call begin and run directly with a `struct http_request` they made with
-// http_request_test_new().
+// Tests call begin and run directly, with a request that they made themselves (net/http_test.h).
 //
 // Ownership: everything reachable from the request hangs off req->arena and dies with it. Threads:
 // a request is touched by one thread at a time.
@@ -280,16 +279,5 @@ void http_response_accel(struct http_response *resp, int status, const char *int
 int http_response_stream(struct http_response *resp, int status, const char *content_type,
                          const struct http_stream_ops *ops, void *ctx,
                          struct http_stream **out_ref);
-
-// --- for tests: a request without a socket ---
-struct http_request *http_request_test_new(const char *method, const char *target,
-                                           const char *host);
-void http_request_test_header(struct http_request *req, const char *name, const char *value);
-void http_request_test_body(struct http_request *req, const void *p, size_t n);
-void http_request_test_free(struct http_request *req);
-// Drives begin, sink (body in pieces of `piece` bytes), run, done and finish, on this thread. Frees
-// nothing of req.
-void http_app_test_run(const struct http_app *app, struct http_request *req, size_t piece,
-                       struct http_response *out);
 
 #endif

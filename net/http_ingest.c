@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // From libmicrohttpd's view of a request to ours: every header copied out of the connection's
-// memory and judged (RFC 9112 sections 3.2 and 6). Called by http_exchange.c on an HTTP thread,
+// memory and judged (RFC 9112 sections 3.2 and 6). Called by http_call.c on an HTTP thread,
 // before any handler sees the request.
 #include "net/http_priv.h"
 

@@ -1,10 +1,28 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the files of the HTTP server share: http_request.c, http_response.c, http_exchange.c (one
-// request's life) and http_server.c (sockets, timer, drain). Nobody else includes this.
+// What the files of the HTTP server share, lowest first: http_alarm.c (when the timer looks),
+// http_exchange.c (one request as an object), http_stream.c (streamed bodies), http_answer.c (the
+// answer), http_slow.c (a body that is given up), http_strand.c (what may block), http_body.c (the
+// body), http_call.c (libmicrohttpd's calls), http_tick.c (deadlines), http_yield.c and
+// http_server.c (sockets, timer, drain). Nobody else includes this.
+//
+// Invariants of an exchange; asserts cite their numbers.
+//   1. At most one strand job is queued or running (`job_active`). It alone calls sink, run and done,
+//      in that order; when no strand ever ran, the HTTP thread calls done.
+//   2. The connection is suspended at most once at a time, and only while there is one. "Full, so
+//      suspend" and "room, so resume" are decided under exchange.lock: no wake-up is lost.
+//   3. At most `sink_window_bytes` of a body wait for the sink; they are the chunks of the queue.
+//   4. There is one answer: it is made once, and handed to the library once; none after an answer was
+//      told past the library. It goes out on the first call (which closes the connection: refusals
+//      of large bodies only) or after the whole body.
+//   5. `done` is called once, whatever happened.
+//   6. Every suspension has a deadline, and every body a least rate: whoever sends a byte a minute
+//      holds no connection for long. While the server does not read, the time is not the sender's.
+//   7. A body that is given up is discarded from then on; only the strand says so, after done, and
+//      once.
 //
 // Locks, outermost first: server.lock, stream.lock, exchange.lock; then libmicrohttpd's own. A
 // stream's lock is never taken under the server's. Handlers' code is never called under any of
-// them.
+// them. `_locked`: under exchange.lock.
 #ifndef MERIDIAN_NET_HTTP_PRIV_H
 #define MERIDIAN_NET_HTTP_PRIV_H
 
@@ -56,7 +74,7 @@ struct http_chunk { // bytes of an upload on their way to the sink
 
 enum http_wait { WAIT_SINK, WAIT_RUN, WAIT_STREAM };
 
-// One request on its way through. References: the connection's (until libmicrohttpd says
+// One request on its way through, by the invariants above. References: the connection's (until libmicrohttpd says
 // completed), the pool job's, the pending retry's. libmicrohttpd's connection is touched only while
 // `conn` is set, under the lock or on its own thread.
 struct http_exchange {
@@ -119,6 +137,8 @@ struct http_exchange {
     // collected
     struct buf body;
     size_t reserved_bytes;
+    // an answer was made (invariant 4)
+    bool made;
     struct MHD_Response *answer;
     // of the answer; borrowed from it
     struct http_stream *stream;
@@ -170,7 +190,7 @@ int http_request_add_header(struct http_request *req, const char *name, size_t n
 int http_request_ingest(struct http_request *req, struct MHD_Connection *conn,
                         enum http_listener listener, const char *method, const char *version,
                         bool *out_chunked);
-// a refusal of the server's own, by its status
+// refuse.c: a refusal of the server's own, by its status
 void http_refuse_own(struct http_request *req, struct http_response *resp, int status);
 
 // http_slow.c: a body that is not waited for any longer. The library takes no answer in mid-body.
@@ -179,28 +199,72 @@ void http_slow_response(struct http_exchange *ex, struct http_response *resp); /
 // writes it; under ex->lock
 void http_slow_tell(struct http_exchange *ex, const struct http_response *resp);
 
+// --- http_exchange.c ---
 struct http_exchange *http_exchange_new(struct http_server *s, const char *target);
 void http_exchange_unref(struct http_exchange *ex);
+void http_suspend_locked(struct http_exchange *ex, enum http_wait wait, int64_t for_ms);
+void http_resume_locked(struct http_exchange *ex);
+// resumes it if it is suspended for that
+void http_resume_from_locked(struct http_exchange *ex, enum http_wait wait);
+void http_exchange_wake(struct http_exchange *ex);             // its stream has news
+void http_exchange_resume(struct http_exchange *ex, bool cut); // stop: whatever it waits for
+struct pool *http_pool_of(const struct http_exchange *ex);
+int http_busy_status(const struct http_exchange *ex);
+// has the client closed its side?
+bool http_client_gone(const struct http_exchange *ex);
+// after a yield, could app.run_late stand for its plan?
+bool http_runs_late(const struct http_exchange *ex);
+
+// --- http_stream.c: libmicrohttpd's callbacks of a streamed body ---
+ssize_t http_stream_read(void *cls, uint64_t at, char *to, size_t cap);
+void http_stream_closed(void *cls);
+
+// --- http_answer.c, without the lock ---
+// finish, then the library's response; by the owner of the request
+void http_answer_make(struct http_exchange *ex, struct http_response *resp);
+// by the HTTP thread alone: nothing of the request ever went to a pool
+void http_answer_inline(struct http_exchange *ex, struct http_response *resp);
+enum MHD_Result http_answer_send(struct http_exchange *ex);
+enum MHD_Result http_answer_early(struct http_exchange *ex); // before the body is in
+enum MHD_Result http_answer_late(struct http_exchange *ex);  // 504, while run goes on
+void http_call_done(struct http_exchange *ex);
+
+// --- http_strand.c ---
+// Gives the exchange a job on its pool unless it has one; an error when the pool is full. The caller
+// settles that pool (pool_settle) once it holds no lock.
+int http_schedule_locked(struct http_exchange *ex);
+// The pool is full but the work was begun: the timer asks again. Returns when.
+int64_t http_retry_locked(struct http_exchange *ex);
+
+// --- http_body.c, on the HTTP thread ---
+void http_read_begin(struct http_exchange *ex); // a body follows
+bool http_read_end(struct http_exchange *ex);   // false: it was given up
+enum MHD_Result http_body_take(struct http_exchange *ex, const char *data, size_t *n_data);
+
+// --- http_call.c ---
 enum MHD_Result http_exchange_call(struct http_exchange *ex, struct MHD_Connection *conn,
                                    const char *method, const char *version, const char *data,
                                    size_t *n_data);
 void http_exchange_completed(struct http_exchange *ex);
-void http_exchange_wake(struct http_exchange *ex); // its stream has news
+
+// --- http_tick.c ---
 // Timer: acts on what is due at `now` and returns when to look again. Called under server.lock;
 // *out_release: the caller drops a reference once it has let go of that lock.
 int64_t http_exchange_tick(struct http_exchange *ex, int64_t now_ms, bool *out_release);
-void http_exchange_resume(struct http_exchange *ex, bool cut); // stop: whatever it waits for
 // Stop and yield, under server.lock; the timer looks soon after.
 void http_exchange_give_up(struct http_exchange *ex, int status); // its body, if one is coming
 bool http_exchange_is_over(struct http_exchange *ex); // as http_server_yield_wait has it
 
+// --- http_alarm.c ---
 // The library closes a connection as soon as a refusal is written, and with bytes unread that would
 // reset it under the feet of an edge that is still sending. Keeps the connection alive for a
 // moment.
 void http_server_linger(struct http_server *s, int conn_fd);
 void http_server_arm(struct http_server *s, int64_t when_ms); // the timer looks then, or earlier
-void http_server_resume_all(struct http_server *s, bool cut); // under the lock
-// Until nothing is in flight or the deadline: nudges what is suspended. `all`: their memory, too.
-void http_server_wait_idle(struct http_server *s, int64_t until_ms, bool all);
+// under server.lock: closes what has lingered until `now`
+void http_linger_end(struct http_server *s, int64_t now);
+
+// --- http_server.c ---
+void http_server_resume_all(struct http_server *s, bool cut); // under server.lock
 
 #endif

@@ -1,12 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// Responses, and the handles of streamed bodies; see http.h. Response functions run on whatever
-// thread owns the request; a stream's handle may be woken from any thread.
+// Responses; see http.h. Pure, on whatever thread owns the request. Streamed bodies are in
+// http_stream.c.
 #include "net/http.h"
 
 #include "base/err.h"
 #include "base/mem.h"
-#include "net/http_priv.h"
-#include "net/refuse.h"
 
 #include <jansson.h>
 #include <stdarg.h>
@@ -109,71 +107,4 @@ void http_response_accel(struct http_response *resp, int status, const char *int
     resp->kind = HTTP_ACCEL;
     resp->content_type = NULL;
     resp->accel = internal_path;
-}
-
-int http_response_stream(struct http_response *resp, int status, const char *content_type,
-                         const struct http_stream_ops *ops, void *ctx, struct http_stream **out_ref)
-{
-    struct http_stream *s = mem_zalloc(sizeof *s);
-    if (!s)
-        return ERR_NOMEM;
-    pthread_mutex_init(&s->lock, NULL);
-    atomic_store(&s->refs, 1);
-    s->ops = ops;
-    s->ctx = ctx;
-    resp->status = status;
-    resp->kind = HTTP_STREAM;
-    resp->content_type = content_type;
-    resp->stream = ops;
-    resp->stream_ctx = ctx;
-    resp->stream_handle = s;
-    if (out_ref)
-        *out_ref = http_stream_ref(s);
-    return 0;
-}
-
-struct http_stream *http_stream_ref(struct http_stream *s)
-{
-    atomic_fetch_add(&s->refs, 1);
-    return s;
-}
-
-void http_stream_unref(struct http_stream *s)
-{
-    if (!s || atomic_fetch_sub(&s->refs, 1) != 1)
-        return;
-    pthread_mutex_destroy(&s->lock);
-    free(s);
-}
-
-void http_stream_wake(struct http_stream *s)
-{
-    pthread_mutex_lock(&s->lock);
-    s->woken = true;
-    if (s->exchange)
-        http_exchange_wake(s->exchange);
-    pthread_mutex_unlock(&s->lock);
-}
-
-void http_refuse_own(struct http_request *req, struct http_response *resp, int status)
-{
-    switch (status) {
-    case 413:
-        http_refuse(req, resp, status, REFUSED_TOO_LARGE,
-                    "the request body is larger than allowed here");
-        break;
-    case 414:
-        http_refuse(req, resp, status, REFUSED_UNSUPPORTED, "the request target is too long");
-        break;
-    case 429:
-    case 503:
-        http_refuse(req, resp, status, REFUSED_BUSY, "too much work is waiting here, try again");
-        (void)http_response_header(req, resp, "Retry-After", "1");
-        break;
-    case 500:
-        http_refuse(req, resp, status, REFUSED_FAILED, "the server failed to make an answer");
-        break;
-    default:
-        http_refuse(req, resp, status, REFUSED_UNSUPPORTED, "the request is malformed");
-    }
 }

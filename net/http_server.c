@@ -62,35 +62,6 @@ static void timer_sweep(struct http_server *s) // enters and leaves with the loc
     pthread_mutex_lock(&s->lock);
 }
 
-static void linger_end(struct http_server *s, int64_t now) // under the lock; the oldest first
-{
-    while (s->n_lingering && s->lingering[s->lingering_at].until_ms <= now) {
-        close(s->lingering[s->lingering_at].fd);
-        s->lingering_at = (s->lingering_at + 1) % HTTP_LINGERING_MAX;
-        s->n_lingering--;
-    }
-    if (s->n_lingering && s->lingering[s->lingering_at].until_ms < s->timer_ms)
-        s->timer_ms = s->lingering[s->lingering_at].until_ms;
-}
-
-void http_server_linger(struct http_server *s, int conn_fd)
-{
-    int fd = fcntl(conn_fd, F_DUPFD_CLOEXEC, 0);
-    if (fd < 0)
-        return;
-    pthread_mutex_lock(&s->lock);
-    if (s->n_lingering == HTTP_LINGERING_MAX) // a flood of refusals: the oldest has had its time
-        s->lingering[s->lingering_at].until_ms = 0;
-    linger_end(s, 0);
-    size_t at = (s->lingering_at + s->n_lingering++) % HTTP_LINGERING_MAX;
-    s->lingering[at] = (struct http_lingering){fd, clock_mono_ms() + HTTP_LINGER_MS};
-    if (s->lingering[at].until_ms < s->timer_ms) {
-        s->timer_ms = s->lingering[at].until_ms;
-        pthread_cond_signal(&s->timer_cond);
-    }
-    pthread_mutex_unlock(&s->lock);
-}
-
 static void *timer_thread(void *arg)
 {
     struct http_server *s = arg;
@@ -105,21 +76,11 @@ static void *timer_thread(void *arg)
             pthread_cond_timedwait(&s->timer_cond, &s->lock, &ts);
         } else {
             timer_sweep(s);
-            linger_end(s, clock_mono_ms());
+            http_linger_end(s, clock_mono_ms());
         }
     }
     pthread_mutex_unlock(&s->lock);
     return NULL;
-}
-
-void http_server_arm(struct http_server *s, int64_t when_ms)
-{
-    pthread_mutex_lock(&s->lock);
-    if (when_ms < s->timer_ms) {
-        s->timer_ms = when_ms;
-        pthread_cond_signal(&s->timer_cond);
-    }
-    pthread_mutex_unlock(&s->lock);
 }
 
 // --- libmicrohttpd's callbacks ---
@@ -337,7 +298,7 @@ void http_server_resume_all(struct http_server *s, bool cut) // under the lock
 
 // Waits until nothing is left of what `done` counts, or the deadline; nudges what is suspended
 // meanwhile, because a stream may fall asleep just after it was woken.
-void http_server_wait_idle(struct http_server *s, int64_t until_ms, bool all)
+static void wait_idle(struct http_server *s, int64_t until_ms, bool all)
 {
     pthread_mutex_lock(&s->lock);
     while ((all ? s->exchanges != NULL : atomic_load(&s->active) > 0) &&
@@ -361,7 +322,7 @@ static void wait_quiet(struct http_server *s, int64_t until_ms)
     for (int quiet = 0; quiet < turns && clock_mono_ms() < until_ms; quiet++) {
         clock_sleep_ms(10);
         if (atomic_load(&s->active)) {
-            http_server_wait_idle(s, until_ms, false);
+            wait_idle(s, until_ms, false);
             quiet = 0;
         }
     }
@@ -376,7 +337,7 @@ static void bodies_give_up(struct http_server *s)
         if (atomic_load(&ex->refs))
             http_exchange_give_up(ex, 503);
     pthread_mutex_unlock(&s->lock);
-    http_server_wait_idle(s, clock_mono_ms() + GIVE_UP_MS, false);
+    wait_idle(s, clock_mono_ms() + GIVE_UP_MS, false);
 }
 
 void http_server_stop(struct http_server *s, unsigned drain_ms)
@@ -388,7 +349,7 @@ void http_server_stop(struct http_server *s, unsigned drain_ms)
     listen_unlink(s);
     atomic_store(&s->draining, true);
     int64_t until = clock_mono_ms() + drain_ms;
-    http_server_wait_idle(s, until, false);
+    wait_idle(s, until, false);
     bodies_give_up(s);
     if (s->options.listen_fd &&
         (s->options.listener == LISTENER_PUBLIC || s->options.listener == LISTENER_PEER))
@@ -413,9 +374,9 @@ void http_server_stop(struct http_server *s, unsigned drain_ms)
     }
     MHD_stop_daemon(s->daemon); // completes every request
     close(s->listen_fd);
-    http_server_wait_idle(s, INT64_MAX, true);
+    wait_idle(s, INT64_MAX, true);
     timer_end(s);
-    linger_end(s, INT64_MAX);
+    http_linger_end(s, INT64_MAX);
     server_release(s);
 }
 

@@ -2,7 +2,7 @@
 // A body that is not waited for any longer: what is said then, and how. libmicrohttpd takes no
 // answer while a body comes, so this one is written to the connection past it: nothing else was,
 // and nothing else will be. The edge hands it on and hangs up; who does not is hung up on. Called
-// by http_exchange.c on the strand.
+// by http_strand.c on the strand.
 #include "net/http_priv.h"
 
 #include "base/clock.h"

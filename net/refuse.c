@@ -4,6 +4,7 @@
 
 #include "base/err.h"
 #include "base/mem.h"
+#include "net/http_priv.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -97,4 +98,28 @@ void serve_method(struct http_request *req, struct http_response *resp, const ch
 {
     http_refuse(req, resp, 405, REFUSED_UNSUPPORTED, "%s", sentence);
     (void)http_response_header(req, resp, "Allow", "%s", allow);
+}
+
+// Of the server itself.
+void http_refuse_own(struct http_request *req, struct http_response *resp, int status)
+{
+    switch (status) {
+    case 413:
+        http_refuse(req, resp, status, REFUSED_TOO_LARGE,
+                    "the request body is larger than allowed here");
+        break;
+    case 414:
+        http_refuse(req, resp, status, REFUSED_UNSUPPORTED, "the request target is too long");
+        break;
+    case 429:
+    case 503:
+        http_refuse(req, resp, status, REFUSED_BUSY, "too much work is waiting here, try again");
+        (void)http_response_header(req, resp, "Retry-After", "1");
+        break;
+    case 500:
+        http_refuse(req, resp, status, REFUSED_FAILED, "the server failed to make an answer");
+        break;
+    default:
+        http_refuse(req, resp, status, REFUSED_UNSUPPORTED, "the request is malformed");
+    }
 }

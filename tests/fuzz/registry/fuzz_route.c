@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A request line, "METHOD target": whatever it is, routing ends, and what it calls a name, tag or
 // upload id is one.
+#include "net/http_test.h"
 #include "registry/route.h"
 
 #include <stdlib.h>

@@ -5,6 +5,7 @@
 #include "auth/verify.h"
 
 #include "auth/signature_cache.h"
+#include "net/http_test.h"
 #include "tests/support/check_main.h"
 #include "tests/unit/auth/auth_fixture.h"
 

@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "certs/certs.h"
 #include "certs/signed_request.h"
+#include "net/http_test.h"
 #include "tests/support/check_main.h"
 #include "tests/unit/certs/certs_fixture.h"
 

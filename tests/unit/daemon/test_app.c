@@ -7,6 +7,7 @@
 #include "base/fd.h"
 #include "base/mem.h"
 #include "health/deep.h"
+#include "net/http_test.h"
 #include "registry/signed_url.h"
 #include "store/files/files.h"
 #include "store/sqlite/sqlite_store.h"

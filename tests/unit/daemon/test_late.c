@@ -7,6 +7,7 @@
 #include "base/err.h"
 #include "base/fd.h"
 #include "base/mem.h"
+#include "net/http_test.h"
 #include "tests/support/check_main.h"
 
 #include <stdio.h>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // net/http without a socket: forms, escapes, headers, and the driver that other rooms' tests use.
-#include "net/http.h"
+#include "net/http_test.h"
 
 #include "base/err.h"
 #include "net/refuse.h"

@@ -6,6 +6,7 @@
 #define MERIDIAN_TESTS_REGISTRY_FIXTURE_H
 
 #include "base/log.h"
+#include "net/http_test.h"
 #include "registry/oci_error.h"
 #include "registry/registry.h"
 #include "store/files/files.h"

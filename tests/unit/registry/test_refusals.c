@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // registry: malformed and forbidden requests, each with the status and OCI code it must get.
+#include "net/http_test.h"
 #include "tests/unit/registry/registry_fixture.h"
 
 #define HEX "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"

@@ -6,6 +6,7 @@
 
 #include "tests/unit/registry/registry_fixture.h"
 
+#include "net/http_test.h"
 #include "registry/registry_priv.h"
 #include "store/files/files_test.h"
 

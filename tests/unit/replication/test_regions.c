@@ -8,6 +8,7 @@
 #include "base/fd.h"
 #include "base/mem.h"
 #include "base/register.h"
+#include "net/http_test.h"
 #include "replication/cursor.h"
 #include "tests/support/check_main.h"
 
