@@ -143,21 +143,6 @@ void answer_query(struct op *op, struct http_response *resp)
               "the query has a percent escape that is none");
 }
 
-void answer_method(struct op *op, struct http_response *resp)
-{
-    bool content = op->route.kind == ROUTE_MANIFEST || op->route.kind == ROUTE_BLOB;
-    if (op->req->method == HTTP_DELETE && content)
-        oci_error(op->req, resp, 405, OCI_UNSUPPORTED, NULL,
-                  "deleting is refused until replication carries deletions to every region");
-    else
-        oci_error(op->req, resp, 405, OCI_UNSUPPORTED, NULL, "this method is not possible here");
-    const char *allow = route_allow(op->route.kind, &op->req->arena);
-    if (allow)
-        answer_header(op, resp, "Allow", "%s", allow);
-    else
-        op->failed = ERR_NOMEM;
-}
-
 bool etag_matches(const char *list, const struct digest *d, bool weak)
 {
     char text[DIGEST_TEXT_SIZE];
@@ -193,4 +178,9 @@ bool answer_validators(struct op *op, struct http_response *resp, const struct d
     answer_header(op, resp, "Docker-Content-Digest", "%s", text);
     answer_header(op, resp, "ETag", "\"%s\"", text);
     return same;
+}
+
+void answer_no_path(struct op *op, struct http_response *resp, const char *why)
+{
+    oci_error(op->req, resp, 404, OCI_UNSUPPORTED, NULL, "%s", why);
 }

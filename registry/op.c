@@ -52,12 +52,9 @@ int op_new(struct registry_service *s, struct http_request *req, const struct to
     int rc = route_parse(&req->arena, req->path, &op->route);
     if (rc)
         return rc;
-    op->row = route_row_find(op->route.kind, req->method);
     rc = hosts_set(op, t, reg, host);
     if (rc)
         return rc;
-    if (op->row && op->row->look)
-        op->row->look(op);
     *out = op;
     return 0;
 }

@@ -114,7 +114,7 @@ void answer_query(struct op *op, struct http_response *resp); // a query that ca
 void answer_header(struct op *op, struct http_response *resp, const char *name, const char *fmt,
                    ...) __attribute__((format(printf, 4, 5)));
 void answer_empty(struct http_response *resp, int status);
-void answer_method(struct op *op, struct http_response *resp); // 405
+void answer_no_path(struct op *op, struct http_response *resp, const char *why); // 404
 bool writes_closed(struct op *op, struct http_response *resp); // 503 with the reason
 bool disk_short(struct op *op, struct http_response *resp); // 507: no content is taken; on the pool
 // Does an If-Match or If-None-Match list name this digest? `*` does. Weak tags count only when

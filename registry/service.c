@@ -59,23 +59,6 @@ void registry_service_free(struct registry_service *s)
     free(s);
 }
 
-static void not_here(struct op *op, struct http_response *resp, const char *why)
-{
-    oci_error(op->req, resp, 404, OCI_UNSUPPORTED, NULL, "%s", why);
-}
-
-void base_begin(struct op *op, struct http_plan *plan)
-{
-    http_response_bytes(&plan->response, 200, "application/json", bytes_str("{}"));
-    answer_header(op, &plan->response, "Docker-Distribution-Api-Version", "registry/2.0");
-}
-
-// As the specification says for registries without it: clients fall back to the tag schema.
-void referrers_begin(struct op *op, struct http_plan *plan)
-{
-    not_here(op, &plan->response, "the referrers API is not offered here");
-}
-
 static void dispatch(struct op *op, struct http_plan *plan)
 {
     const struct route_row *row = op->row;
@@ -101,13 +84,28 @@ static bool query_ok(const char *q)
 static void serve(struct op *op, struct http_plan *plan)
 {
     if (!op->row)
-        not_here(op, &plan->response, "no such path");
+        answer_no_path(op, &plan->response, "no such path");
     else if (op->route.fault)
         answer_fault(op, &plan->response);
     else if (!query_ok(op->req->query))
         answer_query(op, &plan->response);
     else
         dispatch(op, plan);
+}
+
+static void method_refused(struct op *op, struct http_response *resp)
+{
+    bool content = op->route.kind == ROUTE_MANIFEST || op->route.kind == ROUTE_BLOB;
+    if (op->req->method == HTTP_DELETE && content)
+        oci_error(op->req, resp, 405, OCI_UNSUPPORTED, NULL,
+                  "deleting is refused until replication carries deletions to every region");
+    else
+        oci_error(op->req, resp, 405, OCI_UNSUPPORTED, NULL, "this method is not possible here");
+    const char *allow = route_allow(op->route.kind, &op->req->arena);
+    if (allow)
+        answer_header(op, resp, "Allow", "%s", allow);
+    else
+        op->failed = ERR_NOMEM;
 }
 
 void registry_service_begin(struct registry_service *s, struct http_request *req,
@@ -128,11 +126,14 @@ void registry_service_begin(struct registry_service *s, struct http_request *req
                   "too much work is waiting here; try again");
         return;
     }
+    op->row = route_row_find(op->route.kind, req->method);
+    if (op->row && op->row->look)
+        op->row->look(op);
     bool data_host = hostname_public_of(host->kind) == NAME_DATA;
     if (data_host && !route_on_data(op->route.kind))
-        not_here(op, resp, "a data host serves blobs only");
+        answer_no_path(op, resp, "a data host serves blobs only");
     else if (!op->row && op->route.kind != ROUTE_NONE)
-        answer_method(op, resp);
+        method_refused(op, resp);
     else if (op_admitted(op, t, reg, host, resp))
         serve(op, plan);
     if (op->failed && plan->kind == HTTP_PLAN_REPLY) {
