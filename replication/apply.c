@@ -67,7 +67,7 @@ static enum apply_result finish(struct replicator *r, const struct feed_entry *e
 {
     struct digest missing;
     int rc = meta_apply(r->o.meta, e, content, m ? m->refs : NULL, m ? m->n_refs : 0, &missing);
-    store_wrote(r, rc);
+    room_wrote(r->room, rc);
     *out_rc = rc;
     if (!rc)
         return APPLY_DONE;
@@ -138,7 +138,7 @@ static uint64_t bytes_needed(struct replicator *r, const struct feed_entry *e,
         // of a cut one the rest comes by windows
         if (blob_stat(r->o.blobs, &ref->digest, &size) == 0)
             continue;
-        uint64_t all = room_size(r, &ref->digest, ref->size),
+        uint64_t all = room_size(r->room, &ref->digest, ref->size),
                  had = blob_partial_size(r->o.blobs, &ref->digest);
         uint64_t lacks = 0;
         if (all > had)
@@ -151,6 +151,17 @@ static uint64_t bytes_needed(struct replicator *r, const struct feed_entry *e,
     return sum;
 }
 
+// Charges what the job is about to fetch. ERR_NOSPACE, with w->lacks: it does not fit.
+static int room_for_job(struct worker *w, uint64_t bytes)
+{
+    int rc = room_take(w->r->room, bytes, &w->charge);
+    if (rc == ERR_NOSPACE)
+        w->lacks = bytes;
+    if (!rc && bytes && w->job.room)
+        (void)meta_job_fits(w->r->o.meta, w->job.id);
+    return rc;
+}
+
 static int blobs_fetch(struct worker *w, const struct topology *t, const struct registry *reg,
                        const struct manifest *m, int64_t *out_not_before,
                        char error[ERROR_TEXT_SIZE])
@@ -161,7 +172,7 @@ static int blobs_fetch(struct worker *w, const struct topology *t, const struct 
     for (size_t i = 0; i < m->n_refs; i++)
         if (!here(r, e, &m->refs[i]))
             left += m->refs[i].size;
-    int rc = room_take(w, bytes_needed(r, e, m));
+    int rc = room_for_job(w, bytes_needed(r, e, m));
     for (size_t i = 0; !rc && i < m->n_refs; i++) {
         pthread_mutex_lock(&r->lock);
         w->bytes_left = left;
@@ -175,7 +186,7 @@ static int blobs_fetch(struct worker *w, const struct topology *t, const struct 
             rc = blob_stat(r->o.blobs, &d, &size);
         if (!rc) {
             rc = meta_link_add(r->o.meta, e->registry, e->repository, &d, size, NULL);
-            store_wrote(r, rc);
+            room_wrote(r->room, rc);
         }
         if (!rc && left >= m->refs[i].size)
             left -= m->refs[i].size;
@@ -207,7 +218,7 @@ static enum apply_result manifest_apply(struct worker *w, const struct topology 
     if (rc == ERR_NOTFOUND)
         return APPLY_ABSENT;
     if (rc == ERR_NOSPACE && w->lacks) {
-        room_say(w, error);
+        room_say(w->r->room, e->registry, e->repository, w->lacks, error);
         return APPLY_NO_ROOM;
     }
     if (w->own_fault && rc != ERR_NOSPACE)

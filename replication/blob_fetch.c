@@ -21,11 +21,8 @@ struct job_fetch {
     uint64_t left_after;
 };
 
-// Is a worker left for other jobs?
-static bool may_wait(void *ctx)
+bool worker_is_idle(struct replicator *r)
 {
-    const struct job_fetch *j = ctx;
-    struct replicator *r = j->w->r;
     bool idle = false;
     pthread_mutex_lock(&r->lock);
     for (size_t i = 0; i < r->n_workers; i++)
@@ -33,6 +30,12 @@ static bool may_wait(void *ctx)
             idle = true;
     pthread_mutex_unlock(&r->lock);
     return idle;
+}
+
+static bool may_wait(void *ctx)
+{
+    const struct job_fetch *j = ctx;
+    return worker_is_idle(j->w->r);
 }
 
 static void arrived(void *ctx, uint64_t bytes)
@@ -49,7 +52,7 @@ static void arrived(void *ctx, uint64_t bytes)
 static void no_space(void *ctx, uint64_t bytes)
 {
     struct job_fetch *j = ctx;
-    room_failed(j->w, &j->digest, j->size, bytes, j->left_after);
+    j->w->lacks = room_failed(j->w->r->room, &j->digest, j->size, bytes, j->left_after);
 }
 
 // What the job's caller learns of it beside the code.

@@ -60,7 +60,7 @@ static void no_space_add(struct content_probe *h, json_t *o)
                                                   &h->wanted.digest, &room) == 0;
     if (parked)
         json_object_set_new(o, "noSpace", json_pack("{s:I}", "neededBytes", (json_int_t)room));
-    else if (r->full)
+    else if (room_is_full(r->room))
         json_object_set_new(o, "noSpace", json_object());
 }
 

@@ -82,9 +82,8 @@ void damaged_begin(struct replicator *r, struct http_request *req, const struct 
     const char *repository = http_query_get(req, "repository", 0),
                *text = http_query_get(req, "digest", 0);
     const struct registry *reg = shared_of(r, t, peer, http_query_get(req, "registry", 0));
-    struct peer *by = replicator_peer(r, peer->name);
     struct digest d;
-    if (!reg || !by) {
+    if (!reg || !replicator_peer(r, peer->name)) {
         serve_refuse(req, &plan->response, 403, "registry: not one that both regions hold");
         return;
     }
@@ -93,7 +92,7 @@ void damaged_begin(struct replicator *r, struct http_request *req, const struct 
         serve_refuse(req, &plan->response, 400, "repository and digest: both are needed");
         return;
     }
-    int rc = mender_suspect(r->mender, by, reg->name, repository, &d);
+    int rc = mender_suspect(r->mender, peer->name, reg->name, repository, &d);
     if (rc)
         serve_refuse(req, &plan->response, 429, "enough is being looked at");
     else

@@ -54,7 +54,7 @@ static unsigned returns_get(struct replicator *r)
 // A store that does not take what is noted leaves the job due: do not spin on it.
 static void noted(struct replicator *r, int rc)
 {
-    store_wrote(r, rc);
+    room_wrote(r->room, rc);
     if (rc && rc != ERR_NOTFOUND && !r->stopping)
         replicator_sleep(r, 500);
 }
@@ -370,7 +370,7 @@ static void pass_run(struct replicator *r, struct pass *pass)
     assert(pass->n <= DUE_MAX);
     pass->topology = snapshot_get(r->o.topology);
     // on a full disk one is enough of a try
-    for (size_t i = 0; i < pass->n && !r->stopping && !(i && r->full); i++)
+    for (size_t i = 0; i < pass->n && !r->stopping && !(i && room_is_full(r->room)); i++)
         job_turn(r, pass, &pass->jobs[i]);
     snapshot_unref(pass->topology);
     pass_make_way(r, pass);
@@ -383,7 +383,12 @@ void *dispatcher_main(void *arg)
         pthread_mutex_lock(&r->lock);
         uint64_t kicked = r->jobs_kicked;
         pthread_mutex_unlock(&r->lock);
-        room_look(r);
+        int rc = room_look(r->room);
+        if (rc && !r->stopping) {
+            static struct log_limit limit = LOG_LIMIT(10000);
+            log_limited(&limit, LOG_ERROR, "replication: parked jobs cannot be read: %s",
+                        err_text(rc));
+        }
         struct pass pass = {.next_ms = INT64_MAX};
         arena_init(&pass.arena, 0);
         pass_run(r, &pass);

@@ -1,37 +1,69 @@
 // SPDX-License-Identifier: Apache-2.0
-// Damaged blobs: who gave wrong bytes is told so, whoever is told verifies, and what is damaged is
-// fetched anew.
+// Mends damaged and lost blobs of this region: looks at those that are suspected (by this region,
+// or by another one that says so, replication/damage_notice.h), and fetches anew those that are
+// damaged.
 //
-// A region that fetches a blob, or a manifest, and gets bytes that are not the digest's, notes that
-// of the source (its row in status) and tells it, over the peer listener:
-//   POST /replication/v1/damaged?registry=&repository=&digest=
-//       202: will be looked at; 429: too many, or too many that were not so; 403: not a registry of
-//       both
-// The source reads its file, slowly. If the bytes are wrong indeed, or the file is lost, it sets
-// the file aside: the blob is absent from then on, so that pushes bring it again and other regions
-// ask elsewhere; and it fetches it anew itself from another region, again and again until it is
-// whole. What is to be mended is on the disk (store/blob.h), so it outlives restarts.
+//   mender_new(&options, &m);
+//   mender_start(m);
+//   mender_suspect(m, "eastus", "contoso", "app", &digest);       // any thread, does not block
+//   …
+//   mender_stop(m); mender_free(m);
 //
-// A notice is a claim. It costs the region that believes it one paced read of one file: one is read
-// at a time, few wait, and a region whose claims were not so is not listened to for a while, each
-// time longer, up to an hour. A region of a version before answers 404 to notices, and is not told
-// again for a while.
+// A suspected file is read slowly, one at a time. If its bytes are wrong, or it is lost, the blob is
+// absent from then on, so that pushes bring it again and other regions ask elsewhere; and the
+// mender asks every region that holds a registry which links it, again and again until it is whole.
+// What is to be mended is on the disk (store/blob.h), so it outlives restarts.
 //
-// One thread; what others call only notes things under r->lock.
+// Threads: one of its own, which blocks on disk and sources; what others call takes a short lock.
+//
+// Invariants
+//   1. A blob that is known to be damaged stays on the disk's list until it is whole, or no
+//      repository links it any more.
 #ifndef MERIDIAN_REPLICATION_MENDER_H
 #define MERIDIAN_REPLICATION_MENDER_H
 
-#include "replication/replication_priv.h"
+#include "base/snapshot.h"
+#include "content/content.h"
+#include "replication/room.h"
+#include "replication/suspects.h"
+#include "store/meta.h"
+
+#include <jansson.h>
 
 struct mender;
-int mender_start(struct replicator *r, struct mender **out);
-void mender_stop(struct mender *m); // joins; NULL is ignored
-void mender_free(struct mender *m); // after everybody who might call has ended
-// The blob may be damaged or lost here: found by ourselves (by NULL), or said by a region.
-// ERR_FULL: too many wait, or that region is not listened to now. Any thread.
-int mender_suspect(struct mender *m, struct peer *by, const char *registry, const char *repository,
+struct mender_options {
+    // this region's name; outlives the mender
+    const char *region;
+    struct snapshot *topology;
+    struct meta *meta;
+    struct blob_store *blobs;
+    struct content *content;
+    struct room *room;
+    // it ends soon after this is true
+    const _Atomic bool *stop;
+    // Whom to ask for content of a registry, in order, and how many requests may run to each.
+    size_t (*sources)(void *ctx, const struct topology *t, const struct registry *reg,
+                      struct source *out[TOPOLOGY_MAX_REGIONS], unsigned *out_max_running);
+    // May it wait while a job fetches the same blob?
+    bool (*may_wait)(void *ctx);
+    void *ctx;
+};
+int mender_new(const struct mender_options *o, struct mender **out);
+int mender_start(struct mender *m);
+// After *stop is true: returns when the thread has ended. NULL is ignored.
+void mender_stop(struct mender *m);
+void mender_free(struct mender *m); // NULL is ignored
+
+// The blob may be damaged or lost here. `by`: the region that says so; NULL: this one found it.
+// ERR_FULL: too many wait, or that region is not listened to now.
+int mender_suspect(struct mender *m, const char *by, const char *registry, const char *repository,
                    const struct digest *d);
-// a sentence for each blob that is to be mended; under no lock
+// A source that may give what is damaged answers again: it is asked at once.
+void mender_source_is_back(struct mender *m);
+
+// How many blobs are known to be damaged or lost; if any, a sentence about them.
+size_t mender_damaged(struct mender *m, char *out, size_t cap);
+// Appends a sentence for each of them to a JSON array.
 void mender_faults(struct mender *m, json_t *list);
 void mender_metrics(struct mender *m, struct buf *out);
 

@@ -191,7 +191,7 @@ void peer_stuck(struct peer *p, int rc)
     if (!again)
         memcpy(p->last_error, text, sizeof text);
     pthread_mutex_unlock(&p->r->lock);
-    store_wrote(p->r, rc);
+    room_wrote(p->r->room, rc);
     if (rc && !again && !stopping)
         log_limited(&limit, LOG_WARN, "replication: feed of %s: %s", p->name, text);
 }

@@ -11,6 +11,7 @@
 #include "net/response_reader.h"
 #include "replication/backfill_state.h"
 #include "replication/feed_line.h"
+#include "replication/mender.h"
 
 #include "base/clock.h"
 #include "base/err.h"
@@ -213,6 +214,7 @@ static int peer_is_back(struct session *s)
     pthread_mutex_unlock(&r->lock);
     if (!was_away)
         return 0;
+    mender_source_is_back(r->mender);
     size_t n = shared_registries(s->t, s->rules.self->index, s->rules.origin->index, NULL, 0);
     const char **names = arena_array(&s->names, n + 1, sizeof *names);
     if (!names)

@@ -3,6 +3,7 @@
 #include "replication/peer_source.h"
 
 #include "base/err.h"
+#include "base/exposition.h"
 #include "base/mem.h"
 #include "net/response_reader.h"
 #include "replication/damage_notice.h"
@@ -227,4 +228,19 @@ unsigned peer_source_max(struct replicator *r)
     if (others && r->n_workers > 1)
         return (unsigned)r->n_workers - 1;
     return UINT_MAX;
+}
+
+void peer_source_metrics(struct replicator *r, struct buf *out)
+{
+    exposition_family(out, "meridian_replication_wrong_bytes_total", "counter",
+                      "Contents of a region that were not what their digest says.");
+    pthread_mutex_lock(&r->lock);
+    for (size_t i = 0; i < r->n_peers; i++) {
+        struct source_view v;
+        source_look(r->peers[i]->source, &v);
+        exposition_begin(out, "meridian_replication_wrong_bytes_total");
+        exposition_label(out, "region", r->peers[i]->name);
+        exposition_value(out, (double)v.n_wrong);
+    }
+    pthread_mutex_unlock(&r->lock);
 }

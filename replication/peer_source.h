@@ -20,5 +20,7 @@ size_t peer_sources(struct replicator *r, const struct topology *t, const struct
 // How many requests may run to one source: where there are others, one worker at least stays free
 // of it.
 unsigned peer_source_max(struct replicator *r);
+// What regions gave that was not what its digest says.
+void peer_source_metrics(struct replicator *r, struct buf *out);
 
 #endif

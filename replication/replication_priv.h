@@ -16,6 +16,7 @@
 #include "net/response_reader.h"
 #include "replication/cursor.h"
 #include "replication/replication.h"
+#include "replication/room.h"
 
 #include <jansson.h>
 #include <pthread.h>
@@ -90,10 +91,6 @@ struct peer { // another region
     bool reading;
     // entries that were passed over
     uint64_t n_malformed;
-    // As one that says so of ours: how often that was not so, one after the other; until when its
-    // word is not taken.
-    unsigned n_false_alarms;
-    int64_t alarms_from_mono;
     // stamp of the entry of the future that reading stopped before; 0: none
     uint64_t ahead;
     // wall
@@ -140,13 +137,6 @@ struct absence { // a job whose content no region had, so far
     unsigned n_looks;
 };
 #define ABSENCES_MAX 512
-
-struct larger { // a blob that is larger than a manifest says, by so much at least
-    struct digest digest;
-    uint64_t bytes;
-    int64_t at_mono;
-};
-#define LARGER_MAX 64
 
 struct replicator {
     _Atomic unsigned refs;
@@ -212,15 +202,12 @@ struct replicator {
     struct content *content;
     // job 0: free
     struct absence absences[ABSENCES_MAX];
-    struct larger larger[LARGER_MAX];
     // of regions that may give content
     unsigned n_returns;
     // the dispatcher's: passes since nothing was hidden from it
     unsigned n_made_way;
-    // the dispatcher's: when room was looked for last, and parked jobs for age
-    int64_t room_mono, stale_mono;
-    // the store refused its last write: the disk is full
-    _Atomic bool full;
+    // for what jobs fetch; knows whether the disk is full
+    struct room *room;
 
     pthread_mutex_t streams_lock;
     struct response_producer *streams;
@@ -332,32 +319,14 @@ enum apply_result apply_local(struct replicator *r, const struct job *job,
 enum apply_result apply_fetching(struct worker *w, int64_t *out_not_before_mono,
                                  char error[ERROR_TEXT_SIZE]);
 
-// --- room.c: what fits on the disk ---
-// Charges what the worker's job is about to fetch, all of it or nothing: ERR_NOSPACE, with
-// worker.lacks.
-int room_take(struct worker *w, uint64_t bytes);
-void room_say(const struct worker *w, char error[ERROR_TEXT_SIZE]); // what it lacks, in words
-// A write of a fetched blob failed for want of space after `came` of its bytes, which are given up
-// now; its manifest says `size`, and `after` bytes of the job come after it. Sets worker.lacks, so
-// that the job is parked, unless there should be room for what it needs (a quota?): then the try
-// failed.
-void room_failed(struct worker *w, const struct digest *d, uint64_t size, uint64_t came,
-                 uint64_t after);
-// Bytes that the blob will take: what its manifest says, or what is known better.
-uint64_t room_size(struct replicator *r, const struct digest *d, uint64_t size);
-// The dispatcher's look, once a second: makes parked jobs due that fit by now, and gives up partial
-// fetches that nobody goes on with while the disk is short.
-void room_look(struct replicator *r);
-void room_metrics(struct replicator *r, struct buf *out); // on the pool
-// keeps r->full: what a write to our own metadata came to
-void store_wrote(struct replicator *r, int rc);
-
 // --- blob_fetch.c ---
 // Makes the blob be here; any of the registry's other regions may give it, the origin first.
 // ERR_BUSY: see APPLY_BUSY.
 int blob_fetch(struct worker *w, const struct topology *t, const struct registry *reg,
                const struct digest *d, uint64_t size, int64_t *out_not_before_mono,
                char error[ERROR_TEXT_SIZE]);
+// a fetch worker has nothing to do
+bool worker_is_idle(struct replicator *r);
 bool blob_in_flight(struct replicator *r, const struct digest *d);
 // one may be asked now
 bool sources_free(struct replicator *r, const struct topology *t, const struct registry *reg);

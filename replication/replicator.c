@@ -27,6 +27,7 @@ static void replicator_free(struct replicator *r)
         free(r->peers[i]);
     }
     content_free(r->content);
+    room_free(r->room);
     free((char *)r->o.region);
     free((char *)r->o.ca_file);
     free((char *)r->o.peer_pem);
@@ -141,6 +142,22 @@ void replicator_reconfigure(struct replicator *r)
     replicator_leave(r);
 }
 
+void replicator_suspect(struct replicator *r, const char *registry, const char *repository,
+                        const struct digest *d)
+{
+    if (!r || r->stopping)
+        return;
+    // if too many wait: when it is missed again
+    (void)mender_suspect(r->mender, NULL, registry, repository, d);
+}
+
+size_t replicator_damaged(struct replicator *r, char *out, size_t cap)
+{
+    if (!r)
+        return 0;
+    return mender_damaged(r->mender, out, cap);
+}
+
 void replicator_committed(void *arg)
 {
     struct replicator *r = arg;
@@ -183,12 +200,49 @@ static int options_copy(const struct replicator_options *o, struct replicator *r
     return ERR_NOMEM;
 }
 
-static int threads_start(struct replicator *r)
+static size_t mender_sources(void *ctx, const struct topology *t, const struct registry *reg,
+                             struct source *out[TOPOLOGY_MAX_REGIONS], unsigned *out_max_running)
+{
+    struct replicator *r = ctx;
+    *out_max_running = peer_source_max(r);
+    return peer_sources(r, t, reg, r->o.region, out);
+}
+
+static bool mender_may_wait(void *ctx)
+{
+    return worker_is_idle(ctx);
+}
+
+// What is fetched, where it goes, and who mends it. No thread yet.
+static int content_start(struct replicator *r)
 {
     // each worker fetches one blob at a time, and so does the mender
     struct content_options content = {
         .blobs = r->o.blobs, .region = r->o.region, .max_flights = r->o.n_fetches + 1};
     int rc = content_new(&content, &r->content);
+    if (rc)
+        return rc;
+    struct room_options room = {
+        .region = r->o.region, .meta = r->o.meta, .blobs = r->o.blobs, .space = r->o.space};
+    rc = room_new(&room, &r->room);
+    if (rc)
+        return rc;
+    struct mender_options mender = {.region = r->o.region,
+                                    .topology = r->o.topology,
+                                    .meta = r->o.meta,
+                                    .blobs = r->o.blobs,
+                                    .content = r->content,
+                                    .room = r->room,
+                                    .stop = &r->stopping,
+                                    .sources = mender_sources,
+                                    .may_wait = mender_may_wait,
+                                    .ctx = r};
+    return mender_new(&mender, &r->mender);
+}
+
+static int threads_start(struct replicator *r)
+{
+    int rc = content_start(r);
     if (rc)
         return rc;
     rc = clock_watch_start(r, &r->clock);
@@ -210,7 +264,7 @@ static int threads_start(struct replicator *r)
             return ERR_NOMEM;
     }
     replicator_peers_update(r);
-    rc = mender_start(r, &r->mender);
+    rc = mender_start(r->mender);
     if (rc)
         return rc;
     r->revoker_started = pthread_create(&r->revoker, NULL, revoker_main, r) == 0;

@@ -5,6 +5,7 @@
 // 5). On the pool.
 #include "replication/clock_watch.h"
 #include "replication/mender.h"
+#include "replication/peer_source.h"
 #include "replication/replication_priv.h"
 
 #include "base/clock.h"
@@ -31,12 +32,12 @@ static void seen_get(struct replicator *r, const char *origin, struct seen *out)
 {
     struct peer *p = replicator_peer(r, origin);
     memset(out, 0, sizeof *out);
-    out->full = r->full;
+    out->full = room_is_full(r->room);
     if (!p)
         return;
     pthread_mutex_lock(&r->lock);
     *out = (struct seen){.known = true,
-                         .full = r->full,
+                         .full = room_is_full(r->room),
                          .connected = p->connected,
                          .caught_up = p->caught_up,
                          .diverged = p->diverged,
@@ -348,8 +349,9 @@ void replication_metrics(struct replicator *r, struct buf *out)
     if (!r || !replicator_enter(r))
         return;
     clock_watch_metrics(r->clock, out);
-    room_metrics(r, out);
+    room_metrics(r->room, out);
     mender_metrics(r->mender, out);
+    peer_source_metrics(r, out);
     replicator_leave(r);
 }
 
