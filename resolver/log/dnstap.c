@@ -48,25 +48,24 @@ uint64_t dnstap_failed(void)
 
 // ---- the worker's side ----
 
-void dnstap_note(struct ring *r, const struct endpoint *client, const struct endpoint *server,
-                 enum answer_transport transport, const uint8_t *query, size_t n,
-                 const uint8_t *response, size_t response_n, const struct journal_wait *wait)
+static void note(struct ring *r, const struct log_event *e)
 {
-    struct dnstap_record *d = ring_reserve(r, sizeof *d + n + response_n);
+    if (!e->listener)
+        return;
+    struct dnstap_record *d = ring_reserve(r, sizeof *d + e->query_n + e->response_n);
     if (!d)
         return;
     d->wall_ms = clock_wall_ms();
-    d->client = *client;
-    d->server = *server;
-    d->transport = (uint8_t)transport;
-    if (wait)
-        d->wait = *wait;
-    else
-        d->wait = (struct journal_wait){0};
-    d->query_n = (uint32_t)n;
-    d->response_n = (uint32_t)response_n;
-    memcpy(d->bytes, query, n);
-    memcpy(d->bytes + n, response, response_n);
+    d->client = *e->client;
+    d->server = *e->listener;
+    d->transport = (uint8_t)e->transport;
+    d->wait = (struct journal_wait){0};
+    if (e->wait)
+        d->wait = *e->wait;
+    d->query_n = (uint32_t)e->query_n;
+    d->response_n = (uint32_t)e->response_n;
+    memcpy(d->bytes, e->query, e->query_n);
+    memcpy(d->bytes + e->query_n, e->response, e->response_n);
     ring_commit(r);
 }
 
@@ -344,9 +343,15 @@ static void on_free(void *ctx)
     free(d);
 }
 
-int dnstap_start(const struct node_dns_dnstap *o, const char *identity, unsigned n_workers,
-                 struct sink **out)
+static int start(const struct node_dns *settings, const struct metrics_names *names,
+                 unsigned n_workers, struct diag *diag, struct sink **out)
 {
+    const struct node_dns_dnstap *o = &settings->dnstap;
+    const char *identity = settings->nsid;
+    (void)names;
+    (void)diag;
+    if (!o->socket)
+        return 0;
     static const struct sink_ops ops = {
         .record = on_record, .turn = on_turn, .reopen = on_reopen, .free = on_free};
     struct dnstap *d = mem_zalloc(sizeof *d);
@@ -357,11 +362,21 @@ int dnstap_start(const struct node_dns_dnstap *o, const char *identity, unsigned
     d->path = mem_strdup(o->socket);
     if (identity)
         d->identity = mem_strdup(identity);
-    else
-        d->identity = NULL;
     if (!d->path || (identity && !d->identity)) {
         on_free(d);
         return ERR_NOMEM;
     }
     return sink_start("dnstap", n_workers, o->buffer_bytes, &ops, d, out);
 }
+
+static unsigned every(const struct node_dns *settings)
+{
+    return settings->dnstap.sample;
+}
+
+const struct sink_kind dnstap_kind = {.name = "dnstap",
+                                      .start = start,
+                                      .every = every,
+                                      .note = note,
+                                      .written = dnstap_written,
+                                      .failed = dnstap_failed};

@@ -10,7 +10,7 @@
 #ifndef MERIDIAN_RESOLVER_LOG_DNSTAP_H
 #define MERIDIAN_RESOLVER_LOG_DNSTAP_H
 
-#include "resolver/log/journal.h"
+#include "resolver/log/sink.h"
 
 struct dnstap_record {
     int64_t wall_ms;
@@ -24,12 +24,7 @@ struct dnstap_record {
     uint8_t bytes[];
 };
 
-int dnstap_start(const struct node_dns_dnstap *o, const char *identity, unsigned n_workers,
-                 struct sink **out);
-// On the worker.
-void dnstap_note(struct ring *r, const struct endpoint *client, const struct endpoint *server,
-                 enum answer_transport transport, const uint8_t *query, size_t n,
-                 const uint8_t *response, size_t response_n, const struct journal_wait *wait);
+extern const struct sink_kind dnstap_kind;
 // One Dnstap message: the query's, or the response's. identity may be NULL.
 void dnstap_encode(const struct dnstap_record *r, bool response, const char *identity,
                    struct buf *out);

@@ -43,37 +43,35 @@ uint64_t querylog_failed(void)
 
 // ---- the worker's side ----
 
-void querylog_note(struct ring *r, const struct metrics *m, const struct endpoint *client,
-                   const uint8_t *query, size_t n, size_t response_n,
-                   enum answer_transport transport, const struct answer_info *info,
-                   const struct journal_wait *wait)
+static void note(struct ring *r, const struct log_event *e)
 {
+    const struct answer_info *info = e->info;
     size_t name_n = 0;
     if (info->question_n > 4)
         name_n = info->question_n - 4u;
-    if (name_n > DNS_NAME_MAX || DNS_HEADER_BYTES + name_n > n)
+    if (name_n > DNS_NAME_MAX || DNS_HEADER_BYTES + name_n > e->query_n)
         name_n = 0;
     struct querylog_record *q = ring_reserve(r, offsetof(struct querylog_record, name) + name_n);
     if (!q)
         return;
     q->wall_ms = clock_wall_ms();
-    q->client = client->ip;
-    q->port = client->port;
+    q->client = e->client->ip;
+    q->port = e->client->port;
     q->rcode = (int16_t)info->rcode;
     q->type = info->type;
-    q->response_n = (uint16_t)response_n;
-    q->transport = (uint8_t)transport;
+    q->response_n = (uint16_t)e->response_n;
+    q->transport = (uint8_t)e->transport;
     q->kind = info->kind;
     q->mode = info->mode;
-    q->view_slot = (uint8_t)metrics_view_slot(m, info->view);
-    q->region_slot = (uint8_t)metrics_region_slot(m, info->region);
+    q->view_slot = (uint8_t)metrics_view_slot(e->metrics, info->view);
+    q->region_slot = (uint8_t)metrics_region_slot(e->metrics, info->region);
     q->truncated = info->truncated;
     q->cookie_valid = info->cookie_valid;
-    q->waited = wait != NULL;
-    if (wait)
-        q->wait = *wait;
+    q->waited = e->wait != NULL;
+    if (e->wait)
+        q->wait = *e->wait;
     q->name_n = (uint8_t)name_n;
-    memcpy(q->name, query + DNS_HEADER_BYTES, name_n);
+    memcpy(q->name, e->query + DNS_HEADER_BYTES, name_n);
     ring_commit(r);
 }
 
@@ -249,9 +247,12 @@ static void on_free(void *ctx)
     free(q);
 }
 
-int querylog_start(const struct node_dns_query_log *o, const struct metrics_names *names,
-                   unsigned n_workers, struct diag *diag, struct sink **out)
+static int start(const struct node_dns *settings, const struct metrics_names *names,
+                 unsigned n_workers, struct diag *diag, struct sink **out)
 {
+    const struct node_dns_query_log *o = &settings->query_log;
+    if (!o->file)
+        return 0;
     static const struct sink_ops ops = {
         .record = on_record, .turn = write_out, .reopen = on_reopen, .free = on_free};
     struct querylog *q = mem_zalloc(sizeof *q);
@@ -272,3 +273,15 @@ int querylog_start(const struct node_dns_query_log *o, const struct metrics_name
     }
     return sink_start("query-log", n_workers, o->buffer_bytes, &ops, q, out);
 }
+
+static unsigned every(const struct node_dns *settings)
+{
+    return settings->query_log.sample;
+}
+
+const struct sink_kind querylog_kind = {.name = "query",
+                                        .start = start,
+                                        .every = every,
+                                        .note = note,
+                                        .written = querylog_written,
+                                        .failed = querylog_failed};

@@ -6,7 +6,7 @@
 #ifndef MERIDIAN_RESOLVER_LOG_QUERYLOG_H
 #define MERIDIAN_RESOLVER_LOG_QUERYLOG_H
 
-#include "resolver/log/journal.h"
+#include "resolver/log/sink.h"
 
 struct querylog_record {
     int64_t wall_ms;
@@ -22,13 +22,7 @@ struct querylog_record {
     uint8_t name[255];
 };
 
-int querylog_start(const struct node_dns_query_log *o, const struct metrics_names *names,
-                   unsigned n_workers, struct diag *diag, struct sink **out);
-// On the worker: the query is in `query`, its question as long as info says.
-void querylog_note(struct ring *r, const struct metrics *m, const struct endpoint *client,
-                   const uint8_t *query, size_t n, size_t response_n,
-                   enum answer_transport transport, const struct answer_info *info,
-                   const struct journal_wait *wait);
+extern const struct sink_kind querylog_kind;
 // One line, with its end. Any byte may be in the name.
 void querylog_format(const struct querylog_record *r, const struct metrics_names *names,
                      enum node_dns_client client, struct buf *out);

@@ -115,8 +115,17 @@ void worker_note(struct worker *w, const struct asked *from, const struct pendin
     if (again)
         wait = (struct journal_wait){(uint32_t)(clock_mono_ms() - again->since_ms),
                                      info->kind == NAME_FOREIGN, again->upstream};
-    journal_note(&w->writer, w->metrics, &from->remote, &w->context, query, n, out, got, info,
-                 again ? &wait : NULL);
+    const struct log_event e = {.metrics = w->metrics,
+                                .client = &from->remote,
+                                .listener = w->context.listener,
+                                .transport = w->context.transport,
+                                .query = query,
+                                .query_n = n,
+                                .response = out,
+                                .response_n = got,
+                                .info = info,
+                                .wait = again ? &wait : NULL};
+    journal_note(&w->writer, &e);
 }
 
 size_t worker_answer(struct worker *w, const struct asked *from, struct pending_query *again,

@@ -169,10 +169,14 @@ START_TEST(ten_thousand_answers_take_no_memory_and_no_lock)
     // Counted, logged and sent to dnstap, until the rings are full: that costs nothing more either.
     struct metrics_names *names = metrics_names_new();
     struct metrics *m = mem_zalloc(sizeof *m);
-    struct journal_writer writer = {.writes = true, .querylog_every = 1, .dnstap_every = 2};
+    struct journal_writer writer = {
+        .writes = true,
+        .sinks = {[JOURNAL_QUERYLOG] = {.every = 1}, [JOURNAL_DNSTAP] = {.every = 2}}};
+    struct ring **querylog = &writer.sinks[JOURNAL_QUERYLOG].ring;
+    struct ring **dnstap = &writer.sinks[JOURNAL_DNSTAP].ring;
     const struct endpoint client = {fixture_ip("192.0.2.99"), 4711};
     metrics_topology(m, names, snapshot_reader_get(&rt, &topology));
-    ck_assert(!ring_new(65536, &writer.querylog) && !ring_new(65536, &writer.dnstap));
+    ck_assert(!ring_new(65536, querylog) && !ring_new(65536, dnstap));
     mem_fault_after(1); // whoever asks is refused, and noted
     heap = n_heap;
     locks = n_locks;
@@ -191,7 +195,16 @@ START_TEST(ten_thousand_answers_take_no_memory_and_no_lock)
         size_t n =
             answer_packet(&c, packets[k].b, packets[k].n, out, i & 1 ? sizeof out : 1232, &info);
         metrics_count(m, &c, &info);
-        journal_note(&writer, m, &client, &c, packets[k].b, packets[k].n, out, n, &info, NULL);
+        const struct log_event e = {.metrics = m,
+                                    .client = &client,
+                                    .listener = c.listener,
+                                    .transport = c.transport,
+                                    .query = packets[k].b,
+                                    .query_n = packets[k].n,
+                                    .response = out,
+                                    .response_n = n,
+                                    .info = &info};
+        journal_note(&writer, &e);
         if (info.rcode >= 0)
             rcodes[info.rcode]++;
     }
@@ -203,9 +216,9 @@ START_TEST(ten_thousand_answers_take_no_memory_and_no_lock)
     ck_assert_uint_eq(locks, 0);
     ck_assert_msg(rcodes[0] > 1000 && rcodes[1] > 100 && rcodes[3] > 500 && rcodes[5] > 500,
                   "mixed: %u %u %u %u", rcodes[0], rcodes[1], rcodes[3], rcodes[5]);
-    ck_assert(ring_dropped(writer.querylog) && ring_dropped(writer.dnstap));
-    ring_free(writer.querylog);
-    ring_free(writer.dnstap);
+    ck_assert(ring_dropped(*querylog) && ring_dropped(*dnstap));
+    ring_free(*querylog);
+    ring_free(*dnstap);
     free(m);
     metrics_names_free(names);
     snapshot_reader_done(&rt);

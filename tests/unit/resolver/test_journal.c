@@ -255,13 +255,21 @@ static void note(struct rig *g, unsigned n)
     uint8_t q[512];
     size_t len = fixture_query(q, "contoso.example.io", T_A, -1);
     struct endpoint client = {fixture_ip("192.0.2.99"), 53};
-    struct answer_context c = {.transport = ANSWER_UDP, .listener = &client};
     struct answer_info info = {.type = T_A,
                                .kind = NAME_GLOBAL,
                                .region = REGION_NONE,
                                .question_n = (uint16_t)(len - 12)};
+    const struct log_event e = {.metrics = g->m,
+                                .client = &client,
+                                .listener = &client,
+                                .transport = ANSWER_UDP,
+                                .query = q,
+                                .query_n = len,
+                                .response = q,
+                                .response_n = len,
+                                .info = &info};
     for (unsigned i = 0; i < n; i++)
-        journal_note(&g->writer, g->m, &client, &c, q, len, q, len, &info, NULL);
+        journal_note(&g->writer, &e);
 }
 
 static size_t lines_of(const char *path)
@@ -299,13 +307,13 @@ START_TEST(every_query_is_a_line_or_is_counted)
     note(&g, 10);
     WAIT_UNTIL(lines_of(g.path) == 10);
     note(&g, 20000); // far more than the ring holds
-    WAIT_UNTIL(querylog_written() + sink_dropped(g.j.querylog) == 20010);
-    ck_assert_uint_gt(sink_dropped(g.j.querylog), 0);
+    WAIT_UNTIL(querylog_written() + sink_dropped(g.j.sinks[JOURNAL_QUERYLOG]) == 20010);
+    ck_assert_uint_gt(sink_dropped(g.j.sinks[JOURNAL_QUERYLOG]), 0);
     buf_init(&b, 1 << 16);
     journal_metrics(&g.j, &b);
     snprintf(want, sizeof want,
              "\nmeridian_dns_log_records_total{log=\"query\",outcome=\"dropped\"} %llu\n",
-             (unsigned long long)sink_dropped(g.j.querylog));
+             (unsigned long long)sink_dropped(g.j.sinks[JOURNAL_QUERYLOG]));
     ck_assert_ptr_nonnull(strstr(buf_cstr(&b), want));
     buf_done(&b);
     ck_assert_uint_eq(lines_of(g.path), querylog_written());
@@ -330,7 +338,7 @@ START_TEST(a_sample_is_one_in_so_many)
 {
     struct rig g;
     ck_assert_int_eq(rig_start(&g, NULL), 0);
-    g.writer.querylog_every = 100;
+    g.writer.sinks[JOURNAL_QUERYLOG].every = 100;
     note(&g, 1050);
     journal_stop(&g.j);
     ck_assert_uint_eq(lines_of(g.path), 10);
