@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 # Rules over all committed text: `text.py paths ROOT`: no path of somebody's machine; `text.py format ROOT`: C files
 # stand as clang-format 14 writes them (exit 77, "skipped", without that version). `text.py --self-test` proves that
-# the path rule can fail.
+# the path rules can fail. `text.py documents ROOT`: every source file that README.md and docs/ name is there.
 import pathlib, re, shutil, subprocess, sys
 
+PATH = re.compile(r'`([\w./-]+/[\w.-]+\.(?:c|h|py|txt|md|yaml|sh))`')
 MACHINE = re.compile(r'(?<![\w.*])/(?:work|farm)/|/tmp/bash[_]jobs')
 
 
@@ -23,6 +24,16 @@ def machine_paths(name, data):
     return [f'{name}:{i}: path of one machine' for i, l in enumerate(text.splitlines(), 1) if MACHINE.search(l)]
 
 
+def missing_paths(name, text, exists):
+    """Paths of sources that a document names (`room/file.ext`) and that are not there."""
+    found = []
+    for i, line in enumerate(text.splitlines(), 1):
+        for path in PATH.findall(line):
+            if exists(path.split('/')[0]) and not exists(path):
+                found.append(f'{name}:{i}: {path} is not there')
+    return found
+
+
 def formatter():
     for name in ('clang-format-14', 'clang-format'):
         path = shutil.which(name)
@@ -35,11 +46,19 @@ def formatter():
 what = sys.argv[1]
 if what == '--self-test':
     assert machine_paths('x', b'a\nsee /wo' b'rk/x here\n') == ['x:2: path of one machine'], 'a bad text passed'
+    there = {'base', 'base/a.c'}.__contains__
+    assert missing_paths('x', 'see `base/b.c`,\n`base/a.c` or `state/b.c`', there) == ['x:1: base/b.c is not there'], 'a lost file passed'
     assert not machine_paths('x', b'net/work/x /var/lib/meridian\n'), 'a good text failed'
     sys.exit(0)
 root = pathlib.Path(sys.argv[2])
 if what == 'paths':
     bad = [b for f in tracked(root) for b in machine_paths(f.relative_to(root).as_posix(), f.read_bytes())]
+    print('\n'.join(bad))
+    sys.exit(1 if bad else 0)
+if what == 'documents':
+    documents = [root / 'README.md', *sorted((root / 'docs').rglob('*.md'))]
+    exists = lambda path: (root / path).exists()
+    bad = [b for f in documents for b in missing_paths(f.relative_to(root).as_posix(), f.read_text(), exists)]
     print('\n'.join(bad))
     sys.exit(1 if bad else 0)
 files = [f.relative_to(root).as_posix() for f in tracked(root) if f.suffix in ('.c', '.h')]
