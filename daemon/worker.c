@@ -569,7 +569,8 @@ static int start_tunnels(struct worker *w)
                                       .region = w->node->region,
                                       .stamp = w->node->stamp,
                                       .ca_file = w->node->ca_file,
-                                      .peer_pem = w->paths->peer_pem};
+                                      .peer_pem = w->paths->peer_pem,
+                                      .words = &oci_words};
     return tunnels_start(&o, &w->tunnels);
 }
 

@@ -22,16 +22,11 @@
 #include "net/edge_priv.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <poll.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -39,262 +34,15 @@
 #define EDGE_BACKOFF_MAX_MS 10000
 #define EDGE_HEALTHY_MS 60000 // so long a life forgets earlier failures
 #define EDGE_START_MS 8000    // nginx itself retries a taken port for 2.5 s
-#define EDGE_TEST_MS 15000
-
-struct edge {
-    char *nginx, *runtime_dir, *conf, *conf_new, *pid_file;
-    struct edge_confine confine;
-    // nginx's whole environment
-    const char *environment[4];
-    // what of ours is in it
-    char *kept[3];
-    struct edge_log log;
-    // of the configuration in force
-    struct edge_pems pems;
-    // 0: none
-    pid_t pid;
-    // the master's sign that we live; -1: no master
-    int life_fd;
-    // the master leads a process namespace: it calls itself 1
-    bool own_space;
-    int64_t started_ms;
-    uint32_t backoff_ms;
-    struct edge_status status;
-};
-
-// --- children ---
-
-// In the child only: a clean slate, then nginx. `life`: a pipe whose other end the parent holds.
-static void __attribute__((noreturn))
-child_exec(const struct edge *e, int out_fd, const int life[2], int on_orphaned,
-           const char *const argv[])
-{
-    setpgid(0, 0);
-    prctl(PR_SET_PDEATHSIG, on_orphaned);
-    close(life[1]);
-    char c;
-    if (read(life[0], &c, 1) == 0)
-        // the parent died before it could bind us to it; its pid says nothing across namespaces
-        _exit(126);
-    struct sigaction dfl = {.sa_handler = SIG_DFL};
-    for (int s = 1; s < NSIG; s++)
-        sigaction(s, &dfl, NULL);
-    sigset_t none;
-    sigemptyset(&none);
-    sigprocmask(SIG_SETMASK, &none, NULL);
-    int null = open("/dev/null", O_RDWR);
-    if (null < 0 || dup2(null, 0) < 0 || dup2(out_fd, 1) < 0 || dup2(out_fd, 2) < 0)
-        _exit(126);
-    if (null > 2)
-        close(null);
-    closefrom(3); // nginx would take inherited sockets along into its workers
-    umask(0077);
-    if (!e->confine.nginx || !e->confine.nginx(e->confine.ctx))
-        execve(e->nginx, (char *const *)(uintptr_t)argv, (char *const *)(uintptr_t)e->environment);
-    static const char text[] = "nginx: [emerg] the program cannot be executed\n";
-    (void)!write(2, text, sizeof text - 1);
-    _exit(127);
-}
-
-// out_space NULL: no namespace wanted. The child does nothing but system calls until it is nginx.
-// *out_life is kept open as long as the child lives.
-static pid_t child_start(const struct edge *e, int out_fd, const char *const argv[],
-                         bool *out_space, int *out_life)
-{
-    int life[2];
-    if (pipe2(life, O_CLOEXEC | O_NONBLOCK))
-        return -1;
-    bool space = out_space && geteuid() == 0;
-    pid_t pid = -1;
-    if (space)
-        pid = (pid_t)syscall(SYS_clone, (unsigned long)(CLONE_NEWPID | SIGCHLD), NULL, NULL, NULL,
-                             NULL);
-    if (pid < 0) { // not root, or a container that forbids it
-        space = false;
-        pid = fork();
-    }
-    if (pid == 0) // the first of a namespace is deaf to SIGTERM until nginx listens to it
-        child_exec(e, out_fd, life, space ? SIGKILL : SIGTERM, argv);
-    if (pid > 0)
-        setpgid(pid, pid); // both sides, so that neither runs ahead of the other
-    close(life[0]);
-    if (pid < 0) {
-        close(life[1]);
-        return -1;
-    }
-    *out_life = life[1];
-    if (out_space)
-        *out_space = space;
-    return pid;
-}
-
-// Has it ended? Leaves the zombie, so that the group can be killed by a number nobody else can
-// have.
-static bool child_ended(pid_t pid)
-{
-    siginfo_t si = {0};
-    int rc = waitid(P_PID, (id_t)pid, &si, WEXITED | WNOHANG | WNOWAIT);
-    if (rc < 0)
-        return errno == ECHILD;
-    return si.si_pid == pid;
-}
-
-static bool child_wait(pid_t pid, unsigned for_ms)
-{
-    for (int64_t until = clock_mono_ms() + for_ms; !child_ended(pid);) {
-        if (clock_mono_ms() >= until)
-            return false;
-        clock_sleep_ms(5);
-    }
-    return true;
-}
-
-static int child_bury(pid_t pid) // kills the group, reaps; the wait status
-{
-    int status = 0;
-    kill(-pid, SIGKILL);
-    while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
-        ;
-    return status;
-}
 
 static int master_bury(struct edge *e)
 {
-    int status = child_bury(e->pid);
+    int status = edge_child_bury(e->pid);
     close(e->life_fd);
     e->life_fd = -1;
     e->pid = e->status.pid = 0;
     return status;
 }
-
-// --- configuration ---
-
-// nginx's own words, line by line.
-static void diag_lines(struct diag *diag, char *text)
-{
-    char *save = NULL;
-    for (char *l = strtok_r(text, "\n", &save); l; l = strtok_r(NULL, "\n", &save))
-        diag_add(diag, NULL, 0, "%s", l);
-}
-
-static int conf_test(struct edge *e, struct diag *diag)
-{
-    int pipe_fd[2];
-    AUTO_CLOSE int life = -1;
-    if (pipe2(pipe_fd, O_CLOEXEC))
-        return err_from_errno(errno);
-    const char *const argv[] = {e->nginx, "-t",     "-q", "-p",        e->runtime_dir,
-                                "-e",     "stderr", "-c", e->conf_new, NULL};
-    pid_t pid = child_start(e, pipe_fd[1], argv, NULL, &life);
-    close(pipe_fd[1]);
-    AUTO_CLOSE int from = pipe_fd[0];
-    if (pid < 0)
-        return ERR_NOMEM;
-    char text[4096];
-    size_t n = 0;
-    int64_t until = clock_mono_ms() + EDGE_TEST_MS;
-    for (;;) {
-        struct pollfd p = {.fd = from, .events = POLLIN};
-        int64_t left = until - clock_mono_ms();
-        int ready = 0;
-        if (left > 0)
-            ready = poll(&p, 1, (int)left);
-        if (ready == 0)
-            break;
-        if (ready < 0) // a signal
-            continue;
-        char more[512];
-        ssize_t got = read(from, more, sizeof more);
-        if (got < 0 && errno != EINTR)
-            break;
-        for (ssize_t i = 0; i < got && n < sizeof text - 1; i++)
-            text[n++] = more[i];
-        if (got == 0)
-            break;
-    }
-    text[n] = 0;
-    bool ended = child_wait(pid, 1000);
-    int status = child_bury(pid);
-    if (ended && WIFEXITED(status) && WEXITSTATUS(status) == 0)
-        return 0;
-    snprintf(e->status.last_error, sizeof e->status.last_error, "%.500s",
-             n ? text : "nginx -t failed and said nothing");
-    if (n)
-        diag_lines(diag, text);
-    else
-        diag_add(diag, NULL, 0, "%s -t failed and said nothing", e->nginx);
-    return ERR_INVAL;
-}
-
-static bool conf_is(const struct edge *e, const struct buf *want)
-{
-    AUTO_BUF struct buf now;
-    buf_init(&now, 0);
-    return !file_read(e->conf, want->n + 1, &now) && now.n == want->n &&
-           !memcmp(now.p, want->p, now.n);
-}
-
-// *out_same: nothing has changed; certificates have names made of their content, so that this holds
-// for them, too.
-static int conf_write(struct edge *e, const struct edge_config *c, const struct edge_pems *pems,
-                      struct diag *diag, bool *out_same)
-{
-    struct edge_config mine = *c;
-    mine.region_pem = pems->path[0];
-    mine.shared_pem = pems->path[1];
-    mine.peer_pem = pems->path[2];
-    mine.ca_pem = pems->path[3];
-    AUTO_BUF struct buf text;
-    buf_init(&text, 0);
-    int rc = edge_render(&mine, &text, diag);
-    if (rc)
-        return rc;
-    *out_same = e->pid && conf_is(e, &text);
-    if (*out_same)
-        return 0;
-    rc = file_write_atomic(e->conf_new, text.p, text.n, 0600);
-    if (rc) {
-        diag_add(diag, NULL, 0, "%s: %s", e->conf_new, err_text(rc));
-        return rc;
-    }
-    rc = conf_test(e, diag);
-    if (!rc && rename(e->conf_new, e->conf)) {
-        rc = err_from_errno(errno);
-        diag_add(diag, NULL, 0, "%s: %s", e->conf, err_text(rc));
-    }
-    return rc;
-}
-
-// Certificates copied, the text rendered, tested beside, renamed: or the old ones stay.
-static int conf_replace(struct edge *e, const struct edge_config *c, struct diag *diag,
-                        bool *out_same)
-{
-    struct edge_pems pems;
-    struct diag why;
-    diag_init(&why);
-    int rc = edge_pems_copy(c, &why, &pems);
-    if (rc)
-        snprintf(e->status.last_error, sizeof e->status.last_error, "%.500s",
-                 why.n ? why.lines[0] : err_text(rc));
-    for (size_t i = 0; i < why.n; i++)
-        diag_add(diag, NULL, 0, "%s", why.lines[i]);
-    diag_done(&why);
-    if (rc)
-        return rc;
-    rc = conf_write(e, c, &pems, diag, out_same);
-    if (rc) {
-        edge_pems_sweep(e->runtime_dir, &e->pems);
-        edge_pems_free(&pems);
-        return rc;
-    }
-    edge_pems_free(&e->pems);
-    e->pems = pems;
-    edge_pems_sweep(e->runtime_dir, &e->pems);
-    e->status.last_error[0] = 0;
-    return 0;
-}
-
-// --- life ---
 
 // Why it ended, for people: its own first fatal complaint, if it made one.
 static void tell_end(struct edge *e, const char *what)
@@ -310,7 +58,7 @@ static int master_start(struct edge *e)
     unlink(e->pid_file);
     const char *const argv[] = {e->nginx, "-p", e->runtime_dir, "-e",
                                 "stderr", "-c", e->conf,        NULL};
-    pid_t pid = child_start(e, e->log.write_fd, argv, &e->own_space, &e->life_fd);
+    pid_t pid = edge_child_start(e, e->log.write_fd, argv, &e->own_space, &e->life_fd);
     if (pid < 0)
         return ERR_NOMEM;
     e->pid = e->status.pid = pid;
@@ -458,7 +206,7 @@ int edge_start(const struct edge_config *c, struct diag *diag, struct edge **out
     if (!rc)
         rc = temps_make(c, diag);
     if (!rc)
-        rc = conf_replace(e, c, diag, &same);
+        rc = edge_conf_replace(e, c, diag, &same);
     if (!rc && (rc = master_start(e)))
         diag_add(diag, NULL, 0, "nginx cannot be started: %s", err_text(rc));
     if (rc) {
@@ -467,7 +215,7 @@ int edge_start(const struct edge_config *c, struct diag *diag, struct edge **out
     }
     int64_t until = clock_mono_ms() + EDGE_START_MS;
     while (!master_ready(e)) {
-        bool ended = child_ended(e->pid);
+        bool ended = edge_child_ended(e->pid);
         if (!ended && clock_mono_ms() < until) {
             clock_sleep_ms(5);
             continue;
@@ -526,7 +274,7 @@ int edge_adopt(const struct edge_config *c, const struct edge_handover *h, struc
 int edge_reload(struct edge *e, const struct edge_config *c, struct diag *diag)
 {
     bool same = false;
-    int rc = conf_replace(e, c, diag, &same);
+    int rc = edge_conf_replace(e, c, diag, &same);
     if (!rc && e->pid && !same) // a reload would close connections that clients keep
         kill(e->pid, SIGHUP);   // when it is down just now, the next start reads the new text
     return rc;
@@ -540,7 +288,7 @@ void edge_reopen_logs(struct edge *e)
 void edge_tick(struct edge *e)
 {
     edge_log_tick(&e->log);
-    if (e->status.state == EDGE_RUNNING && child_ended(e->pid)) {
+    if (e->status.state == EDGE_RUNNING && edge_child_ended(e->pid)) {
         char why[64];
         describe_end(master_bury(e), why, sizeof why);
         tell_end(e, why);
@@ -564,20 +312,15 @@ void edge_status(const struct edge *e, struct edge_status *out)
     *out = e->status;
 }
 
-bool edge_owns_pid(const struct edge *e, pid_t pid)
-{
-    return e->pid > 0 && e->pid == pid;
-}
-
 void edge_stop(struct edge *e, unsigned drain_ms)
 {
     if (!e)
         return;
     if (e->pid) {
         kill(e->pid, SIGQUIT);
-        if (!child_wait(e->pid, drain_ms)) {
+        if (!edge_child_wait(e->pid, drain_ms)) {
             kill(e->pid, SIGTERM);
-            child_wait(e->pid, 2000);
+            edge_child_wait(e->pid, 2000);
         }
         master_bury(e);
     }

@@ -13,13 +13,13 @@
 //                                 diag says why; the same text as before: nginx is left alone
 //   edge_stop(e, drain_ms)        QUIT (drains), then TERM, then KILL of the group
 //
-// nginx keeps no log. What it says, lines with signed URLs in them, is cleaned before it is
-// written: net/edge_log.h.
+// nginx keeps no log. Its messages may hold signed URLs; net/edge_log.h cleans them before they are
+// written.
 //
-// Certificates and keys are copied into runtime_dir under names made of their content, and nginx
-// reads the copies: what `nginx -t` has judged is what the master loads, and root opens no path
-// that whoever writes certificates could swap. Started by root, the master leads a process
-// namespace of its own: nothing of nginx outlives it, whoever is killed.
+// The edge copies certificates and keys into runtime_dir under names made of their content, and nginx
+// reads the copies. So the master loads what `nginx -t` has judged, and root opens no path that the
+// writer of the certificates could swap. Started by root, the master leads a process namespace of its
+// own: no process of nginx outlives it, whichever process is killed.
 //
 // Three kinds of server block: public names of this region (certificate of the region), the global
 // names (shared certificate), the peer listener (mutual TLS). Uploads whose id names another region
@@ -45,9 +45,9 @@ struct edge_peer { // another region, for passed-on uploads
     const char *region;
 };
 
-// Called in a child before it is what it is for: gives up the privileges that it does not need, and
-// returns 0, or it ends. A change of user clears the parent-death signal, which it must then set
-// again. NULL: nothing to give up.
+// Called in a child before its own work: each gives up the privileges that the child does not need
+// and returns 0; otherwise the child ends. A change of user clears the parent-death signal, which the
+// function must set again. NULL: nothing to give up.
 struct edge_confine {
     // system calls only: the C library does not know of this process
     int (*nginx)(const void *ctx);
@@ -127,8 +127,8 @@ int edge_reload(struct edge *e, const struct edge_config *c, struct diag *diag);
 void edge_tick(struct edge *e);
 void edge_reopen_logs(struct edge *e); // the access log, for whoever has renamed it
 void edge_status(const struct edge *e, struct edge_status *out);
-// For a program that takes over in the same process: nginx goes on under it, and what it says waits
-// in its pipe.
+// For a program that takes over in the same process (exec): nginx runs on, and its messages wait in
+// the pipe.
 struct edge_handover { // the descriptors are handed over
     // 0: none
     pid_t pid;
@@ -136,16 +136,14 @@ struct edge_handover { // the descriptors are handed over
     bool own_space;
 };
 void edge_handover(const struct edge *e, struct edge_handover *out);
-void edge_before_exec(struct edge *e); // if there is none after all, edge_tick mends it
+void edge_before_exec(struct edge *e); // ends the log's reader; edge_tick starts another
 int edge_adopt(const struct edge_config *c, const struct edge_handover *h, struct edge **out);
-// in a child of ours that has no business with nginx: descriptors only
+// in a child process that does not use the edge: closes its descriptors only
 void edge_close(const struct edge *e);
-// is this the edge's child? For the supervisor's waitpid
-bool edge_owns_pid(const struct edge *e, pid_t pid);
 void edge_stop(struct edge *e, unsigned drain_ms); // frees
 
-// Headers that the edge sets on every request it hands on, and blanks when a client sends them; the
-// HTTP server reads them, nobody else does.
+// Headers that the edge sets on every request to the daemon, and blanks when a client sends them. Only
+// the HTTP server reads them.
 #define EDGE_HEADER_CLIENT "X-Meridian-Client" // transport address
 // peer listener: verified client certificate, escaped PEM
 #define EDGE_HEADER_PEER_CERT "X-Meridian-Peer-Cert"

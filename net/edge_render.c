@@ -3,8 +3,8 @@
 // the supervisor, and by tests.
 //
 // Invariants
-//   1. Every string that enters the text has passed text_ok (or the stricter name checks): nothing
-//      of it can end a directive, open a block or be read as a variable.
+//   1. Every string that enters the text has passed edge_config_check: nothing of it can end a
+//      directive, open a block or be read as a variable.
 //   2. Every location that hands a request on sets or blanks every header the daemon believes:
 //      add_header and proxy_set_header of an inner level cancel the outer ones, so they are written
 //      out in full each time.
@@ -29,82 +29,6 @@
 #define PUBLIC_READ_TIMEOUT "330s"
 
 const char *const edge_temps[5] = {"client_body", "proxy", "fastcgi", "uwsgi", "scgi"};
-
-static bool text_ok(const char *s)
-{
-    if (!s || !*s || strlen(s) > 1024)
-        return false;
-    for (; *s; s++)
-        if ((unsigned char)*s <= ' ' || *s == 127 || strchr("\"'`;{}$#\\", *s))
-            return false;
-    return true;
-}
-
-static bool region_ok(const char *s)
-{
-    size_t n = 0;
-    if (s)
-        n = strspn(s, "abcdefghijklmnopqrstuvwxyz0123456789");
-    return n >= 1 && n <= 31 && !s[n] && s[0] >= 'a';
-}
-
-static bool domain_ok(const char *s)
-{
-    size_t n = 0;
-    if (s)
-        n = strspn(s, "abcdefghijklmnopqrstuvwxyz0123456789.-");
-    return n >= 1 && n <= 253 && !s[n] && s[0] != '.' && s[n - 1] != '.' && !strstr(s, "..");
-}
-
-static bool stamp_ok(const char *s)
-{
-    size_t n = 0;
-    if (s)
-        n = strspn(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-");
-    return n >= 1 && n <= 63 && !s[n];
-}
-
-static int config_check(const struct edge_config *c, struct diag *diag)
-{
-    const struct {
-        const char *what, *text;
-    } texts[] = {{"runtime_dir", c->runtime_dir},
-                 {"public_socket", c->public_socket},
-                 {"peer_socket", c->peer_socket},
-                 {"tunnel_socket", c->tunnel_socket},
-                 {"blob_dir", c->blob_dir},
-                 {"region_pem", c->region_pem},
-                 {"shared_pem", c->shared_pem},
-                 {"peer_pem", c->peer_pem},
-                 {"ca_pem", c->ca_pem}};
-    int rc = 0;
-    for (size_t i = 0; i < ARRAY_LEN(texts); i++)
-        if (!text_ok(texts[i].text) || texts[i].text[0] != '/') {
-            diag_add(
-                diag, NULL, 0,
-                "edge: %s must be an absolute path without quotes, blanks or any of ; { } $ # \\",
-                texts[i].what);
-            rc = ERR_INVAL;
-        }
-    if ((c->user && !text_ok(c->user)) || (c->group && !text_ok(c->group))) {
-        diag_add(diag, NULL, 0, "edge: user is not a user name");
-        rc = ERR_INVAL;
-    }
-    if (!domain_ok(c->domain) || !region_ok(c->region) || !stamp_ok(c->stamp)) {
-        diag_add(diag, NULL, 0, "edge: domain, region or stamp is malformed");
-        rc = ERR_INVAL;
-    }
-    for (size_t i = 0; i < c->n_peers; i++)
-        if (!region_ok(c->peers[i].region)) {
-            diag_add(diag, NULL, 0, "edge: peer %zu has a malformed region name", i);
-            rc = ERR_INVAL;
-        }
-    if (!c->n_https) {
-        diag_add(diag, NULL, 0, "edge: no address to listen on");
-        rc = ERR_INVAL;
-    }
-    return rc;
-}
 
 static unsigned long open_files(void) // asking for more than the hard limit only fills nginx's log
 {
@@ -263,116 +187,6 @@ static void put_clients(struct buf *b)
                "    \"~(?s)^(?<network_6>.{7}).{9}$\" $network_6;\n  }\n");
 }
 
-// `name`: an exact location, or a named one. `status` is what stands there unless the error that
-// led here has its own. A %s of `message` is the region: this one, or the one that was to answer.
-static void put_answer(struct buf *b, const struct edge_config *c, const char *name, int status,
-                       enum refusal kind, const char *message, const char *region)
-{
-    const struct http_words *words = http_words_or_plain(c->words);
-    char text[512];
-    snprintf(text, sizeof text, message, region);
-    buf_printf(b, "    location %s {\n      %sdefault_type \"%s\";\n", name,
-               name[0] == '=' ? "internal; " : "", words->content_type);
-    if (status != 416) // a blob's answer already: it has the daemon's
-        buf_printf(
-            b,
-            "      add_header X-Meridian-Region %s always; add_header X-Meridian-Stamp %s always;\n"
-            "      add_header X-Meridian-Request-Id $meridian_request_id always;\n",
-            c->region, c->stamp);
-    if (status == 503 || status == 429)
-        buf_str(b, "      add_header Retry-After 1 always;\n");
-    buf_printf(b, "      return %d '", status);
-    int rc = words->form(b, words->code(kind), text);
-    if (rc && !b->err)
-        b->err = rc;
-    buf_str(b, "';\n    }\n");
-}
-
-// nginx's own codes: 494 and 495 to 497 are about headers and TLS, and 400 to the client.
-static const struct own_error {
-    // statuses of nginx
-    const char *from;
-    int status;
-    enum refusal kind;
-    const char *message;
-    // in the access log
-    const char *reason;
-} own_errors[] = {
-    {"400 494 495 496 497", 400, REFUSED_UNSUPPORTED, "the request is malformed, or not HTTPS",
-     "MALFORMED"},
-    {"403 404", 404, REFUSED_UNSUPPORTED, "nothing is served under this path", "NOTHING_HERE"},
-    {"405 501", 405, REFUSED_UNSUPPORTED, "this method is not served here", "METHOD"},
-    {"408", 408, REFUSED_UNSUPPORTED, "the request came too slowly", "SLOW"},
-    {"411 413", 413, REFUSED_TOO_LARGE,
-     "the request body is larger than allowed here, or its length is unknown", "TOO_LARGE"},
-    {"414", 414, REFUSED_UNSUPPORTED, "the request target is too long", "TARGET_TOO_LONG"},
-    {"416", 416, REFUSED_UNSUPPORTED, "the range is not in the blob", "RANGE"},
-    {"421", 421, REFUSED_HOST, "this host name is not served at this address", "WRONG_HOST"},
-    {"429", 429, REFUSED_BUSY,
-     "too many requests at once from this client, its network, or all clients", "TOO_MANY_AT_ONCE"},
-    {"500", 500, REFUSED_FAILED, "the edge failed to make an answer", "EDGE_FAILED"},
-    {"502 503", 503, REFUSED_UNAVAILABLE, "region %s is not ready", "NOT_READY"},
-    {"504", 504, REFUSED_UNAVAILABLE, "region %s did not answer in time", "NO_ANSWER"},
-    {"505", 505, REFUSED_UNSUPPORTED, "this version of HTTP is not spoken here", "HTTP_VERSION"},
-};
-
-const char *edge_own_reason(int status)
-{
-    if (status == 499)
-        return "CLIENT_LEFT"; // nginx's word for it; there was nobody to answer
-    for (size_t i = 0; i < ARRAY_LEN(own_errors); i++)
-        if (own_errors[i].status == status)
-            return own_errors[i].reason;
-    return NULL;
-}
-
-static void put_error_pages(struct buf *b, const char *indent)
-{
-    for (size_t i = 0; i < ARRAY_LEN(own_errors); i++)
-        buf_printf(b, "%serror_page %s =%d /_edge/%d;\n", indent, own_errors[i].from,
-                   own_errors[i].status, own_errors[i].status);
-}
-
-static void put_error_answers(struct buf *b, const struct edge_config *c)
-{
-    for (size_t i = 0; i < ARRAY_LEN(own_errors); i++) {
-        char name[32];
-        snprintf(name, sizeof name, "= /_edge/%d", own_errors[i].status);
-        put_answer(b, c, name, own_errors[i].status, own_errors[i].kind, own_errors[i].message,
-                   c->region);
-    }
-}
-
-// What a request that is passed on gets when the tunnels do not answer, or break off.
-static const struct own_error passed_errors[] = {
-    {"502 503", 503, REFUSED_UNAVAILABLE,
-     "this upload began in region %s and goes on only there; the way to that region broke off: ask "
-     "how far it is (GET) "
-     "and go on, or begin it anew"},
-    {"504", 504, REFUSED_UNAVAILABLE,
-     "this upload began in region %s and goes on only there; that region did not answer in time: "
-     "ask how far it is "
-     "(GET) and go on, or begin it anew"},
-};
-
-static void put_passed_pages(struct buf *b, const char *region)
-{
-    for (size_t i = 0; i < ARRAY_LEN(passed_errors); i++)
-        buf_printf(b, "      error_page %s =%d /_edge/%d/%s;\n", passed_errors[i].from,
-                   passed_errors[i].status, passed_errors[i].status, region);
-    put_error_pages(b, "      ");
-}
-
-static void put_passed_answers(struct buf *b, const struct edge_config *c, const char *region)
-{
-    for (size_t i = 0; i < ARRAY_LEN(passed_errors); i++) {
-        char name[64];
-        snprintf(name, sizeof name, "= /_edge/%d/%s", passed_errors[i].status, region);
-        put_answer(b, c, name, passed_errors[i].status, passed_errors[i].kind,
-                   passed_errors[i].message, region);
-    }
-}
-
 static void put_upstreams(struct buf *b, const struct edge_config *c)
 {
     buf_printf(b,
@@ -450,11 +264,11 @@ static void put_shared_locations(struct buf *b, const struct edge_config *c)
         buf_printf(b, "      add_header %s $upstream_http_%s always;\n", repeated[i], var);
     }
     buf_str(b, "      error_page 403 404 = @blob_gone;\n"); // the first that fits counts
-    put_error_pages(b, "      ");
+    edge_put_error_pages(b, "      ");
     buf_str(b, "    }\n");
-    put_answer(b, c, "@blob_gone", 404, REFUSED_FILE_GONE, "the blob is not here any more",
-               c->region);
-    put_error_answers(b, c);
+    edge_put_answer(b, c, "@blob_gone", 404, REFUSED_FILE_GONE, "the blob is not here any more",
+                    c->region);
+    edge_put_error_answers(b, c);
 }
 
 static void put_listen(struct buf *b, const struct edge_config *c, const char *options)
@@ -537,17 +351,17 @@ static void put_passed_on(struct buf *b, const struct edge_config *c)
                    "X-Accel-Charset;\n",
                    r, r, r);
         put_headers(b, "      ", "\"\"");
-        put_passed_pages(b, r); // the first that fits counts
+        edge_put_passed_pages(b, r); // the first that fits counts
         buf_str(b, "    }\n");
-        put_passed_answers(b, c, r);
+        edge_put_passed_answers(b, c, r);
     }
 }
 
 static void put_misdirected(struct buf *b, const struct edge_config *c)
 {
-    put_answer(b, c, "/", 421, REFUSED_HOST, "this host name is not served at this address",
-               c->region);
-    put_error_answers(b, c);
+    edge_put_answer(b, c, "/", 421, REFUSED_HOST, "this host name is not served at this address",
+                    c->region);
+    edge_put_error_answers(b, c);
     buf_str(b, "  }\n");
 }
 
@@ -578,9 +392,9 @@ static void put_global_server(struct buf *b, const struct edge_config *c)
 static void put_certificate_refusal(struct buf *b, const struct edge_config *c)
 {
     buf_str(b, "    error_page 495 =400 /_edge/certificate;\n");
-    put_error_pages(b, "    ");
-    put_answer(b, c, "= /_edge/certificate", 400, REFUSED_DENIED,
-               "region %s refuses the certificate shown: $ssl_client_verify", c->region);
+    edge_put_error_pages(b, "    ");
+    edge_put_answer(b, c, "= /_edge/certificate", 400, REFUSED_DENIED,
+                    "region %s refuses the certificate shown: $ssl_client_verify", c->region);
 }
 
 static void put_peer_server(struct buf *b, const struct edge_config *c)
@@ -600,7 +414,7 @@ static void put_peer_server(struct buf *b, const struct edge_config *c)
 
 int edge_render(const struct edge_config *c, struct buf *out, struct diag *diag)
 {
-    int rc = config_check(c, diag);
+    int rc = edge_config_check(c, diag);
     if (rc)
         return rc;
     AUTO_BUF struct buf b;
@@ -610,7 +424,7 @@ int edge_render(const struct edge_config *c, struct buf *out, struct diag *diag)
     put_names(&b, c);
     put_access_log(&b, c);
     put_clients(&b);
-    put_error_pages(&b, "  ");
+    edge_put_error_pages(&b, "  ");
     put_upstreams(&b, c);
     // unknown names get no handshake; an unknown Host behind a known name gets 421
     buf_str(&b, "  server {\n");

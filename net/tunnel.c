@@ -23,87 +23,12 @@
 #define ACCEPT_REST_MS 200
 #define QUIET_MS 200 // a drained tunnel whose answer came so long ago has all of it
 
-// --- epoll ---
-
-void tunnel_watch(struct tunnel_end *e, uint32_t events)
-{
-    if (e->fd < 0 || (e->watched && e->events == events))
-        return;
-    struct epoll_event ev = {.events = events, .data.ptr = e};
-    int op = EPOLL_CTL_ADD;
-    if (e->watched)
-        op = EPOLL_CTL_MOD;
-    // out of memory: without events it would stay for ever
-    if (epoll_ctl(e->t->all->epoll_fd, op, e->fd, &ev)) {
-        e->t->until_mono = clock_mono_ms();
-        return;
-    }
-    e->watched = true;
-    e->events = events;
-}
-
-void tunnel_unwatch(struct tunnel_end *e)
-{
-    if (e->watched)
-        epoll_ctl(e->t->all->epoll_fd, EPOLL_CTL_DEL, e->fd, NULL);
-    e->watched = false;
-}
-
 static void accept_watch(struct tunnels *all, bool on)
 {
     struct epoll_event ev = {.events = EPOLLIN, .data.ptr = NULL};
     if (on != all->accepting &&
         !epoll_ctl(all->epoll_fd, on ? EPOLL_CTL_ADD : EPOLL_CTL_DEL, all->o.listen_fd, &ev))
         all->accepting = on;
-}
-
-// --- peers ---
-
-static struct tunnel_peer *peer_of(struct tunnels *all, const char *region)
-{
-    for (size_t i = 0; i < all->n_peers; i++)
-        if (strcmp(all->peers[i].region, region) == 0)
-            return &all->peers[i];
-    return NULL;
-}
-
-enum heard tunnels_heard(struct tunnels *all, const char *region)
-{
-    pthread_mutex_lock(&all->lock);
-    const struct tunnel_peer *p = peer_of(all, region);
-    enum heard heard = HEARD_NEVER;
-    if (p)
-        heard = p->heard;
-    pthread_mutex_unlock(&all->lock);
-    return heard;
-}
-
-static void wake(struct tunnels *all)
-{
-    uint64_t one = 1;
-    ssize_t n = write(all->wake_fd, &one, sizeof one);
-    (void)n; // full: it is awake
-}
-
-void tunnels_peer(struct tunnels *all, const char *region, bool away)
-{
-    if (!all || strlen(region) >= HOSTNAME_REGION_SIZE)
-        return;
-    pthread_mutex_lock(&all->lock);
-    struct tunnel_peer *p = peer_of(all, region);
-    if (!p && all->n_peers < TOPOLOGY_MAX_REGIONS) {
-        p = &all->peers[all->n_peers++];
-        memcpy(p->region, region, strlen(region) + 1);
-    }
-    if (p) {
-        if (away)
-            p->heard = HEARD_AWAY;
-        else
-            p->heard = HEARD;
-    }
-    all->news = true;
-    pthread_mutex_unlock(&all->lock);
-    wake(all);
 }
 
 static void peers_apply(struct tunnels *all)
@@ -345,7 +270,7 @@ void tunnels_drain(struct tunnels *all, unsigned drain_ms)
         all->stop_mono = clock_mono_ms() + drain_ms;
     all->stop = true;
     pthread_mutex_unlock(&all->lock);
-    wake(all);
+    tunnels_wake(all);
 }
 
 void tunnels_stop(struct tunnels *all)

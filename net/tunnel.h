@@ -6,17 +6,18 @@
 //
 //   nginx ── tunnel.sock ── tunnels ── mutual TLS ── the other region's nginx ── its daemon
 //
-// Which region: the last segment of the first request's path, "<region>.<hex>" (net/edge.h). A
-// connection stays with it. A tunnel changes nothing of what follows, and looks at the length of
-// answers only: bytes go through, at most TUNNEL_BUFFER_BYTES each way, and who does not read is
-// not read for. Where an answer is owed and has not begun, what goes wrong is answered for the edge
-// to hand on: 503 (or 504: the connection could not be made in time) with the registry's error
-// JSON, and a reason; in the middle of one the connection is cut. Where nothing is owed, the edge's
-// connection stays, and its next request finds a new way.
+// The last segment of the first request's path, "<region>.<hex>", names the region (net/edge.h), and
+// the connection stays with that region. A tunnel passes bytes on unchanged and only reads the
+// lengths of answers. It buffers at most TUNNEL_BUFFER_BYTES each way, and does not read from one
+// side while the other does not take what came.
 //
-// A region that was heard and then fell silent (tunnels_peer) loses its tunnels, and gets no new
-// ones until it is heard again; of one that nobody has heard of yet, connecting tells. How long a
-// request takes decides nothing. A fingerprint that leaves the topology ends what runs to it.
+// When a tunnel fails: if the edge waits for an answer that has not begun, the tunnel answers 503 (or
+// 504: no connection in time) with a reason; in the middle of an answer it cuts the connection; if no
+// answer is owed, the edge's connection stays open, and its next request opens a new way.
+//
+// A region that was heard and then fell silent (tunnels_peer) loses its tunnels and gets no new ones
+// until it is heard again. A region that was never heard is tried. The duration of a request decides
+// nothing. When a fingerprint leaves the topology, the tunnels to it end.
 #ifndef MERIDIAN_NET_TUNNEL_H
 #define MERIDIAN_NET_TUNNEL_H
 
@@ -27,6 +28,7 @@
 
 #define TUNNEL_BUFFER_BYTES (32u << 10)
 
+struct http_words;
 struct tunnels;
 struct tunnels_options { // strings are copied
     // of the unix socket; taken over, also on failure
@@ -34,6 +36,8 @@ struct tunnels_options { // strings are copied
     struct snapshot *topology;
     // ours: answers of our own name them
     const char *region, *stamp;
+    // how those are worded (net/refuse.h); NULL: in plain text
+    const struct http_words *words;
     // read again when they change
     const char *ca_file, *peer_pem;
     // tunnels at once; 0: 512
@@ -46,8 +50,8 @@ int tunnels_start(const struct tunnels_options *o, struct tunnels **out);
 // The region is silent (away), or it is heard. Any thread.
 void tunnels_peer(struct tunnels *t, const char *region, bool away);
 size_t tunnels_open(struct tunnels *t); // connections of the edge now; any thread
-// No new ones from here on, and those that rest end; requests that have no answer yet have
-// drain_ms. Returns at once.
+// Takes no new tunnels and ends those at rest; requests without an answer have drain_ms. Returns at
+// once.
 void tunnels_drain(struct tunnels *t, unsigned drain_ms); // NULL is fine
 void tunnels_stop(struct tunnels *t); // waits until they ended; without a drain: at once. Frees
 

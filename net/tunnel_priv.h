@@ -1,7 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the files of the tunnels share: tunnel.c (life, the loop, who is silent), tunnel_pipe.c (one
-// tunnel: its connections and bytes), tunnel_tls.c (certificates). All but tunnels_peer, _open and
-// _stop runs on the loop's thread.
+// What the files of the tunnels share, lowest first: tunnel_watch.c (what is waited for),
+// tunnel_tls.c (certificates), tunnel_end.c, tunnel_begin.c, tunnel_pipe.c (one tunnel: its end, its
+// beginning, its bytes), tunnel.c (life, the loop). A tunnel has the edge's connection (near), the
+// other region's (far), and a buffer each way. All but tunnels_peer, _open, _drain and _stop runs on
+// the loop's thread.
+//
+// Invariants
+//   1. A byte is read from one side only while the buffer towards the other is empty: who does not
+//      read is not read for.
+//   2. Nothing of the far side is handed on before its certificate was found good and pinned.
+//   3. An answer of our own never follows bytes of an answer to the same request.
+//   4. The edge's connection is never closed by us where it may ask again just now: it could not
+//      tell that its request was not seen.
 #ifndef MERIDIAN_NET_TUNNEL_PRIV_H
 #define MERIDIAN_NET_TUNNEL_PRIV_H
 
@@ -104,21 +114,28 @@ struct tunnels {
     int64_t stop_mono;
 };
 
-// --- tunnel.c ---
+// --- tunnel_watch.c ---
+void tunnels_wake(struct tunnels *all); // any thread
 enum heard tunnels_heard(struct tunnels *all, const char *region);
 // what epoll is to tell; 0: only that it broke
 void tunnel_watch(struct tunnel_end *e, uint32_t events);
 void tunnel_unwatch(struct tunnel_end *e);
 
-// --- tunnel_pipe.c ---
-void tunnel_accepted(struct tunnels *all, int fd); // takes it over
-void tunnel_event(struct tunnel_end *e, uint32_t events);
-void tunnel_go_on(struct tunnel *t); // as far as it can, without waiting; fair to the others
+// --- tunnel_end.c ---
+void tunnel_far_close(struct tunnel *t);
 void tunnel_expired(struct tunnel *t);
 // An answer of our own where one is owed; where nothing is, the edge may ask anew; in the middle of
 // one, a cut. `reason` continues "region R " and is plain ASCII.
 void tunnel_fail(struct tunnel *t, int status, const char *reason);
 void tunnel_end_now(struct tunnel *t);
+
+// --- tunnel_begin.c ---
+void tunnel_accepted(struct tunnels *all, int fd); // takes it over
+void tunnel_head_came(struct tunnel *t);           // bytes of the first request are in `up`
+
+// --- tunnel_pipe.c ---
+void tunnel_event(struct tunnel_end *e, uint32_t events);
+void tunnel_go_on(struct tunnel *t); // as far as it can, without waiting; fair to the others
 
 // --- tunnel_tls.c ---
 int tunnel_tls_begin(struct tunnel *t); // t->ssl over t->far.fd

@@ -509,6 +509,7 @@ static void tunnels_up(void)
     snapshot_init(&topology);
     snapshot_publish(&topology, t);
     struct tunnels_options o = {.topology = &topology,
+                                .words = &oci_words,
                                 .region = "eastus",
                                 .stamp = "tst-1",
                                 .ca_file = ca,
@@ -961,7 +962,7 @@ START_TEST(test_master_killed)
     for (unsigned k = 1; k <= 2; k++) {
         edge_status(one.edge, &s);
         pid_t old = s.pid;
-        ck_assert(edge_owns_pid(one.edge, old));
+        ck_assert_int_gt(old, 0);
         kill(old, SIGKILL);
         for (int i = 0; s.n_restarts < k || s.state != EDGE_RUNNING; i++) {
             ck_assert_int_lt(i, 2000);
