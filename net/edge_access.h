@@ -1,18 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
-// The edge's access log: one line of JSON for each request that nginx has answered, or for each
-// that was refused, with the request's id, by which it is found (X-Meridian-Request-Id stands in
-// every answer). nginx writes a record into its pipe (net/edge_log.h), never a file: so its workers
-// never wait for a disk, and no query, Referer or Authorization is in a record to begin with. The
-// reader of the pipe makes a line of it, lets through only what a path, a host name and a user name
-// are made of, and appends it to the file.
+// The edge's access log: one line of JSON for each request that nginx answered, or for each refused
+// one, with the request's id, which every answer carries as X-Meridian-Request-Id. nginx writes a
+// record into its pipe (net/edge_log.h), never into a file: so its workers never wait for a disk. A
+// record holds no query, Referer or Authorization. The reader of the pipe makes a line of it, keeps
+// only bytes that paths, host names and user names consist of, and appends the line to the file.
 //
 //   {"time":"2026-11-29T09:20:55.123Z","id":"0a1b…","status":403,"reason":"DENIED","by":"daemon",
 //    "method":"GET","host":"contoso.d.test","path":"/v2/team/app/manifests/1","client":"10.0.0.9",
 //    "principal":"ada","region":"eastus","stamp":"eus-1","sent":117,"received":512,"seconds":0.004}
 //
 // `by`: "edge" when nginx alone refused it; then `reason` is nginx's own, of edge_own_reason.
-// `region` and `stamp`: who answered. `path` ends in "[cut]" where it goes on with what a path of
-// ours never has.
+// `region` and `stamp` answered. `path` ends in "[cut]" before the first byte that a path of ours
+// never has.
 #ifndef MERIDIAN_NET_EDGE_ACCESS_H
 #define MERIDIAN_NET_EDGE_ACCESS_H
 

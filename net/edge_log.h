@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// What nginx says, cleaned before anybody keeps it. nginx writes whole request lines into its error
-// log, and clients carry signed URLs in them, which are good for minutes more: so nginx has no log
-// file. All it says goes into a pipe, and a small process of its own (the reader) reads that, cuts
-// what may be secret, and writes lines of our log:
+// nginx's messages, cleaned before they are kept. nginx writes whole request lines into its error
+// log, with signed URLs that stay valid for minutes: so nginx has no log file. It writes into a pipe,
+// and a small process (the reader) reads the pipe, cuts what may be secret, and writes lines of our
+// log:
 //
 //   nginx: master, workers, `-t` --stderr--> pipe -->
 //       reader: edge_log_clean, at most so many lines --> log_write
@@ -18,11 +18,11 @@
 // The same pipe carries the records of the access log (net/edge_access.h), which the reader tells
 // apart by their first byte and appends to a file.
 //
-// A process, not the supervisor: the text is of strangers' making and the supervisor is root; and a
-// supervisor that waits (for `nginx -t`, for a drain, for who reads our log) must not let the pipe
-// run full. nginx's end never blocks: when the pipe is full (the reader has no processor, or nobody
-// reads our log), nginx's line is lost and nginx goes on. The pipe keeps nginx's writes apart
-// ("packets"): one write is one line, whatever bytes are in it.
+// The reader is a process apart from the supervisor, because strangers shape the text and the
+// supervisor is root, and because the supervisor sometimes waits (for `nginx -t`, for a drain, for
+// the consumer of our log), during which the pipe must not fill. nginx's end never blocks: when the
+// pipe is full, nginx's line is lost and nginx runs on. The pipe keeps writes apart (packet mode):
+// one write is one line, whatever bytes it holds.
 #ifndef MERIDIAN_NET_EDGE_LOG_H
 #define MERIDIAN_NET_EDGE_LOG_H
 
@@ -49,8 +49,8 @@
 // Time and pid at the front are left out, since our own line has them.
 enum log_level edge_log_clean(const uint8_t *record, size_t n, char out[EDGE_LOG_LINE_MAX]);
 
-// Called in the reader before it reads; 0, or the reader ends. NULL: nothing to do. Between the two
-// it opens the access log, which so belongs to the user that it has become.
+// The reader calls `become`, opens the access log (which then belongs to that user), and calls
+// `confine`; it ends when one of them does not return 0. NULL: nothing to do.
 struct edge_log_options {
     int (*become)(const void *ctx);
     // gives up privileges
@@ -88,6 +88,6 @@ void edge_log_reopen(struct edge_log *l);
 void edge_log_end_reader(struct edge_log *l); // before an exec; what is in the pipe stays there
 void edge_log_reason(struct edge_log *l, char *out, size_t cap); // "" when it gave none
 void edge_log_stop(struct edge_log *l);
-void edge_log_close(const struct edge_log *l); // in a child of ours that has no business with it
+void edge_log_close(const struct edge_log *l); // in a child process that does not use it
 
 #endif

@@ -9,6 +9,7 @@
 #include "base/mem.h"
 #include "base/siphash.h"
 
+#include <assert.h>
 #include <string.h>
 
 struct link { // of a ring; alone it points at itself
@@ -160,7 +161,8 @@ static struct network *network_get(struct fair *f, const struct ip *client)
         w = w->chain;
     if (w)
         return w;
-    w = f->free_networks; // one is always to spare
+    assert(f->free_networks); // invariants 1 and 5: one more than `total`
+    w = f->free_networks;
     f->free_networks = w->chain;
     *w = (struct network){.chain = *slot, .ip = ip};
     *slot = w;
@@ -186,6 +188,7 @@ static struct name *name_get(struct fair *f, struct network *w, const char *text
         m = m->chain;
     if (m)
         return m;
+    assert(f->free_names); // invariants 1 and 5
     m = f->free_names;
     f->free_names = m->chain;
     *m = (struct name){.chain = *slot, .network = w, .hash = hash};
@@ -248,6 +251,7 @@ static void item_add(struct fair *f, struct name *m, struct fair_item *item)
 static struct fair_item *item_take(struct fair *f, struct name *m, struct fair_item *item)
 {
     struct network *w = m->network;
+    assert(m->n && w->n && f->n);
     if (item->prev)
         item->prev->next = item->next;
     else
@@ -293,6 +297,7 @@ struct fair_item *fair_push(struct fair *f, const struct ip *client, const char 
     struct network *w = network_get(f, client);
     struct name *m = name_get(f, w, name ? name : "");
     item_add(f, m, item);
+    assert(f->n <= f->limits.total + 1); // invariant 1: what is over is dropped below
     if (w->n > f->limits.per_network)
         return newest_drop(f, w, m);
     // of several the one that became so long first: not the one just pushed
@@ -307,7 +312,8 @@ struct fair_item *fair_pop(struct fair *f)
         return NULL;
     struct network *w = OF(f->turns, struct network, turn);
     struct name *m = OF(w->names, struct name, turn);
-    f->turns = f->turns->next; // the turn passes on, whether or not they stay
+    assert(m->network == w && m->oldest); // invariant 1: a known network has something that waits
+    f->turns = f->turns->next;            // the turn passes on, whether or not they stay
     w->names = w->names->next;
     return item_take(f, m, m->oldest);
 }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // HTTP client: one thread with one libcurl multi loop carries all requests of a fetcher. Verified
-// TLS, no redirects, no proxy from the environment, sizes and times bounded. `connect_to` dials an
-// address of our choosing while the URL's name is what the certificate is checked against (probes,
-// peers, the CLI): nobody needs DNS to find a region.
+// TLS, no redirects, no proxy from the environment, sizes and times bounded. With `connect_to` the
+// client dials that address and checks the certificate against the URL's name (probes, peers, the
+// CLI): finding a region needs no DNS.
 //
 //   struct fetch_request q = {.url = "https://eus-1.eastus.fe.example.io/healthz",
 //                             .connect_to = &ep, .ca_file = ca,
@@ -30,13 +30,13 @@ struct fetch_request { // all strings are copied by start
     // NULL: GET
     const char *method;
     const char *url;
-    // NULL: the URL's own host; else dialled in its place
+    // dialled in place of the URL's host; NULL: the URL's host
     const struct endpoint *connect_to;
-    // Which region is called, when one is: fetcher_peer_lost(peer) ends the request, and TCP gives
-    // the connection up when nothing was acknowledged for FETCH_PEER_SILENCE_MS, or an idle one
+    // The region that is called, or NULL. fetcher_peer_lost(peer) ends the request. TCP gives the
+    // connection up when nothing was acknowledged for FETCH_PEER_SILENCE_MS, or when an idle one
     // does not answer keepalives for so long.
     const char *peer;
-    // the request finds out whether the region is back: fetcher_peer_lost spares it
+    // a probe for whether the region is back: fetcher_peer_lost does not end it
     bool looks_for_peer;
     // dial this socket instead (admin)
     const char *unix_socket;
@@ -44,9 +44,9 @@ struct fetch_request { // all strings are copied by start
     const char *ca_file;
     // certificate and key in one file, for mutual TLS
     const char *client_pem;
-    // The server's certificate must besides be one of these (SHA-256 of its DER, hex): nothing of a
-    // response is taken otherwise. Looked at for every response, since a connection may be older
-    // than a revocation.
+    // The server's certificate must also be one of `pins` (SHA-256 of its DER, hex), else no byte of
+    // the response is used. Checked for every response, since a connection may be older than a
+    // revocation.
     bool pinned;
     const char *const *pins;
     size_t n_pins;
@@ -67,12 +67,12 @@ struct fetch_request { // all strings are copied by start
     uint32_t idle_timeout_ms;
     // ceiling of a collected response body; 0: 1 MiB
     size_t max_bytes;
-    // do not reuse one, do not keep it
+    // use a new connection, and do not keep it
     bool fresh_connection;
     // fetch_run ends with ERR_CANCELED soon after it is true; may be NULL
     const _Atomic bool *stop;
-    // A TCP connection is all that is asked for: it is closed as soon as it stands, and the result
-    // has neither status nor body. The URL is http://NAME:PORT then.
+    // Only open a TCP connection and close it: the result has neither status nor body. The URL is
+    // http://NAME:PORT then.
     bool connect_only;
     // Streamed response: called on the fetcher's thread for 2xx bodies only; non-zero return aborts
     // with that code. It may return ERR_BUSY to pause: fetch_resume continues with the same bytes.
@@ -83,7 +83,7 @@ struct fetch_request { // all strings are copied by start
 };
 
 struct fetch_result {
-    // 0 when a whole response came in, whatever its status; else ERR_TIMEOUT, _UNREACHABLE, _CRYPTO
+    // 0: a whole response came in, whatever its status; else ERR_TIMEOUT, _UNREACHABLE, _CRYPTO
     // (certificate) …
     int err;
     // HTTP status, 0 if none
@@ -98,8 +98,8 @@ struct fetch_result {
 };
 
 int fetcher_new(struct fetcher **out);
-// A certificate was refused for its dates: `suspect` writes a clause that says whose clock may be
-// wrong, for the message. `peer` as the request has it, or NULL. On the fetcher's thread; set
+// When a certificate is refused for its dates, `suspect` writes a clause for the message that says
+// whose clock may be wrong. `peer` is the request's, or NULL. It runs on the fetcher's thread. Set it
 // before the first request, at most once.
 void fetcher_set_suspect(struct fetcher *f,
                          void (*suspect)(void *ctx, const char *peer, char *out, size_t cap),
@@ -112,8 +112,8 @@ int fetch_start(struct fetcher *f, const struct fetch_request *q,
                 struct fetch **out_handle /* may be NULL; valid until done returns */);
 // done follows, with ERR_CANCELED. Only while the handle is valid
 void fetch_cancel(struct fetcher *f, struct fetch *h);
-// The region is silent: ends all running requests to it with ERR_UNREACHABLE, and no later one goes
-// over a connection of before. Any thread.
+// The region is silent: ends all running requests to it with ERR_UNREACHABLE. Later requests do not
+// reuse a connection from before. Any thread.
 void fetcher_peer_lost(struct fetcher *f, const char *peer);
 void fetch_resume(struct fetcher *f, struct fetch *h); // any thread
 // waits; returns out->err

@@ -9,12 +9,13 @@
 //   2. sink calls and `plan.run(req, resp)` happen on the pool, one at a time per request, in
 //      order; they may block.
 //   3. the response is sent: bytes, an Accel path for the edge to serve, or a stream.
-//   4. `plan.done(req)` runs once, whatever happened (also when the client left), on the pool after
-//      the last sink call or run and before the answer's first byte: a client's next request finds
-//      released what this one held. The answer is copied by then (a stream has its own close).
-// Backpressure: at most `sink_window` bytes wait per upload; the connection is suspended meanwhile.
-// A body that comes too slowly is given up: the sink has what came, `done` runs, and then 408 is
-// sent, without `run`.
+//   4. `plan.done(req)` runs once, whatever happened (also when the client left): on the pool, after
+//      the last sink call or run, and before the answer's first byte, so that the client's next
+//      request finds what this one held released. The answer is copied by then (a stream has its own
+//      close).
+// Backpressure: at most `sink_window_bytes` wait per upload; meanwhile the connection is suspended.
+// A body that comes too slowly is given up: the sink keeps what came, `done` runs, and then the
+// server sends 408 without calling `run`.
 //
 // Tests call begin and run directly, with a request that they made themselves (net/http_test.h).
 //
@@ -44,7 +45,7 @@ enum http_method {
     HTTP_OTHER
 };
 
-// Which socket it came over, so that no header can forge it.
+// The socket that a request came over; no header can forge it.
 enum http_listener { LISTENER_PUBLIC, LISTENER_PEER, LISTENER_ADMIN, LISTENER_METRICS };
 
 struct http_words;
@@ -82,7 +83,7 @@ struct http_request {
     struct bytes body;
     // clock_mono_ms
     int64_t arrived_ms;
-    // who it was found to be: a user, "peer:<region>", "" nobody; NULL: not known (yet)
+    // the authenticated caller: a user, "peer:<region>", "" for nobody; NULL: not known yet
     const char *principal;
     // how its refusals are worded (net/refuse.h); NULL: in plain text
     const struct http_words *words;
@@ -94,9 +95,9 @@ struct http_request {
 
 enum http_body_kind { HTTP_BYTES, HTTP_ACCEL, HTTP_STREAM };
 
-// A pulled response body. read runs on an HTTP thread and never blocks: >0 bytes written; 0 nothing
-// now: the connection is suspended until http_stream_wake or poll_ms; HTTP_STREAM_END finished
-// well; any other negative cuts the connection.
+// A pulled response body. `read` runs on an HTTP thread and never blocks. It returns the number of
+// bytes written; 0: nothing now, and the connection is suspended until http_stream_wake or for
+// poll_ms; HTTP_STREAM_END: the body is whole; any other negative value cuts the connection.
 #define HTTP_STREAM_END (-1000)
 struct http_stream;
 struct http_stream_ops {
@@ -129,10 +130,9 @@ struct http_response {
     const char *content_type;
 };
 
-// Where an upload's bytes go, on the pool, in order; also when the client leaves in mid-body: it
-// gets all that came, and then `done` is called without `run`. Returning an error stops the calls;
-// the rest of the body is discarded and `run` is still called: it finds the error in what the sink
-// kept.
+// Takes the bytes of an upload, on the pool, in order. When the client leaves in mid-body, the sink
+// still gets all that came, and then `done` is called without `run`. After an error the server
+// discards the rest of the body and still calls `run`, which finds the error where the sink kept it.
 struct http_sink {
     int (*write)(struct http_request *req, const uint8_t *p, size_t n);
 };
@@ -164,11 +164,11 @@ struct http_plan {
     void *ctx;
     // where sink and run go; NULL: the server's own. Full: 503 with Retry-After
     struct pool *pool;
-    // whose turn it takes there, beside the client's address (net/pool.h); NULL: nobody's
+    // the name whose turn it takes there, beside the client's address (net/pool.h); NULL: none
     const char *name;
     // status when that pool is full; 0: 503
     int busy_status;
-    // run is for the answer alone: it is left out when the client has gone
+    // run only makes the answer: the server skips it when the client has gone
     bool for_answer;
     // sink, run and done need nothing that ends with http_server_yield
     bool goes_on;
@@ -179,8 +179,8 @@ struct http_app {
     // Called for every response before it is sent, on whatever thread made it: adds region, stamp,
     // request id.
     void (*finish)(void *ctx, const struct http_request *req, struct http_response *resp);
-    // After http_server_yield: in the place of begin, and of the run of what was still collected
-    // then and does not go on. NULL: such requests get 503.
+    // After http_server_yield_begin: in place of begin; and in place of the run of a body that was
+    // still being collected, unless its plan goes on. NULL: such requests get 503.
     void (*begin_late)(void *ctx, struct http_request *req, struct http_plan *plan);
     void (*run_late)(void *ctx, struct http_request *req, struct http_response *resp);
     void *ctx;
@@ -207,9 +207,7 @@ struct http_server_options {
     size_t sink_window_bytes;
     // all uploads together; 0: 64 MiB
     size_t uploads_budget_bytes;
-    // for messages
-    const char *socket_user_note;
-    // a client that neither sends nor reads for so long is cut; 0: 120
+    // the server cuts a client that neither sends nor reads for so long; 0: 120
     unsigned idle_timeout_s;
     // The least rate of a body on its way into a sink (net/pace.h): 408, and what came stays the
     // sink's. 0: none; 30,000
@@ -227,18 +225,18 @@ int http_socket_open(const char *path, mode_t mode, uid_t uid, gid_t gid, int *o
 struct http_server;
 int http_server_start(const struct http_server_options *o, const struct http_app *app,
                       struct http_server **out);
-// A successor takes over what the handlers work on, while this server ends what it has begun: no
-// new connections, streams end, and requests that still come over connections that the edge keeps
-// are begin_late's. _begin returns at once; _wait returns when nothing runs any more but what goes
-// on: from then on no other handler is called. Bodies below the least rate are given up 2 s after
-// _begin; so are, in _wait, those that neither go on nor can run late. What runs late does so on
-// `late`, since it may wait for the successor, which may wait for what is on the server's pool;
-// NULL: there all the same. It outlives the server.
+// Hand-over to a successor, while this server ends what it has begun: no new connections, streams
+// end, and begin_late takes the requests that still come over connections that the edge keeps.
+// _begin returns at once. _wait returns when only plans with `goes_on` still run; from then on no
+// other handler is called. The server gives up bodies below the least rate 2 s after _begin, and in
+// _wait the bodies that neither go on nor can run late. Late handlers run on `late`, since they may
+// wait for the successor, which may wait for work on the server's pool; NULL: on the server's pool
+// all the same. `late` outlives the server.
 void http_server_yield_begin(struct http_server *s, struct pool *late);
 void http_server_yield_wait(struct http_server *s);
-// No new connections; waits up to drain_ms for those in flight; streams are ended; frees. The pool
-// must outlive it. Bodies that are still coming then get 503 with a sentence, and their sinks keep
-// what came.
+// Takes no new connections, ends streams, waits up to drain_ms for requests in flight, and frees. The
+// pool must outlive the server. Bodies that are still coming after the drain get 503 with a sentence,
+// and their sinks keep what came.
 void http_server_stop(struct http_server *s, unsigned drain_ms);
 size_t http_server_active(const struct http_server *s); // requests in flight
 
@@ -253,10 +251,10 @@ const char *http_query_get(struct http_request *req, const char *key, size_t nth
 const char *http_path_decode(struct arena *a, const char *raw, size_t n);
 const char *http_method_text(enum http_method method); // "" for HTTP_OTHER
 bool http_token_ok(const char *s);                     // RFC 9110 section 5.6.2
-// What the log says of a refusal: the code and the sentence that the client is told. Whoever words
-// a refusal calls it; the last one holds.
+// Records the code and the sentence of a refusal for the log. http_refuse calls it; the last call
+// holds.
 void http_request_refused(struct http_request *req, const char *code, const char *why);
-// What only the log is told beside that, without secrets.
+// More about the refusal for the log alone, without secrets.
 void http_request_detail(struct http_request *req, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
 

@@ -1,14 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// The least rate of a request's body, kept so that bursts and short stalls of honest clients
-// survive: whoever sends has an account of time. It begins full, runs down while time goes by, and
-// each byte pays in the time that it may take at the least rate, up to the full account again. An
-// empty account means that the body came too slowly: on average of that time fewer bytes came than
-// the rate wants. Pure; times are of the monotonic clock, in microseconds.
+// The least rate of a request's body, as an account of time, so that bursts and short stalls of
+// honest clients survive. The account begins full and runs down as time goes by. Each byte pays in
+// the time that it may take at the least rate, up to a full account. An empty account means that the
+// body came too slowly: over that time it stayed below the rate on average. Pure; times are of the
+// monotonic clock, in microseconds.
 //
 //   struct pace p = pace_begin(&(struct pace_rule){512, 30000}, now_us);
 //   pace_bytes(&p, n, now_us);            // n more came
-//   pace_pause(&p, for_us);               // we did not read for so long: that is not the sender's
-//                                         // time
+//   pace_pause(&p, for_us);               // the server did not read for so long
 //   if (pace_over(&p, now_us)) …408…      // p.until_us is when to look again
 #ifndef MERIDIAN_NET_PACE_H
 #define MERIDIAN_NET_PACE_H

@@ -9,6 +9,7 @@
 #include "base/mem.h"
 #include "base/thread.h"
 
+#include <assert.h>
 #include <stdio.h>
 
 struct pool {
@@ -65,9 +66,11 @@ static void job_run(struct pool *p, struct pool_job *job) // enters and leaves w
 {
     bool client = job->lane == POOL_CLIENTS;
     p->n_running += client;
+    assert(p->n_running <= p->n_threads - p->kept); // invariant 1
     pthread_mutex_unlock(&p->lock);
     job->run(job->arg); // the job is its owner's again
     pthread_mutex_lock(&p->lock);
+    assert(p->n_running >= client);
     p->n_running -= client;
 }
 

@@ -1,17 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-// Requests that were refused, in the daemon's log: one line each, with the request's id, so that
-// who has an id (it stands in every answer as X-Meridian-Request-Id) finds out why. The server
-// calls it for every answer of 400 and above; handlers say why by http_refuse (net/refuse.h) or
-// http_request_refused.
+// Refused requests in the daemon's log: one line each, with the request's id, which every answer
+// carries as X-Meridian-Request-Id. The server logs every answer of 400 and above; handlers give the
+// reason by http_refuse (net/refuse.h) or http_request_refused.
 //
 //   http: refused 403 DENIED: this registry's network rules do not admit your address (request
 //   0a1b…, GET contoso.d.test/v2/a/manifests/1, client 10.0.0.9, principal ada)
 //
-// Bounded: of one client network (/24, /56) 20 lines at once and then 1 a second; of all together
-// 200 and then 50 a second. What clients meet in the ordinary course of things (401 without
-// credentials, 404) has an account apart from the rest, so that it hides nothing. What is left out
-// is counted, and told every 10 s by refusals_tell. The edge's access log has those lines too
-// (net/edge_log.h). Query, headers and bodies are never in a line.
+// Bounded: one client network (/24, /56) may write 20 lines at once and then 1 a second, all networks
+// together 200 and then 50 a second. Ordinary refusals (401 without credentials, 404) have an account
+// of their own, so that they hide no others. refusals_tell logs every 10 s how many lines were left
+// out; the edge's access log has them too (net/edge_log.h). A line never holds query, headers or
+// body.
 #ifndef MERIDIAN_NET_REFUSALS_H
 #define MERIDIAN_NET_REFUSALS_H
 
@@ -37,13 +36,13 @@ struct refusals_left_out {
     struct ip most;
     uint64_t n_most;
 };
-// What was left out since the last call that said true; false: nothing, or too soon to tell.
+// What was left out since the last call that returned true. False: nothing, or too soon.
 bool refusals_take(struct refusals *r, int64_t now_ms, struct refusals_left_out *out);
 
-// The process's own accounts. Below 400, and for /healthz (whose state has its own lines), nothing
-// is logged.
+// With the process's own accounts. Statuses below 400 are not logged, nor is /healthz, whose state
+// has lines of its own.
 void refusals_log(const struct http_request *req, int status);
-// 504, while a handler still works on the request: looks only at what no handler changes.
+// 504 while a handler still works on the request: reads only what no handler changes.
 void refusals_log_late(const struct http_request *req);
 void refusals_tell(void); // now and then, and at the end
 

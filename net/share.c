@@ -76,14 +76,14 @@ bool share_take(struct share *s, const struct ip *client)
     struct ip network = fair_network(client);
     pthread_mutex_lock(&s->lock);
     struct holder **at = find(s, &network), *h = *at;
-    size_t left = s->places - s->taken, held = h ? h->n : 0;
-    bool may;
-    if (held)
-        may = 2 * held < left;
-    else
-        may = left > 0;
+    assert(s->taken <= s->places);
+    size_t left = s->places - s->taken;
+    bool may = left > 0;
+    if (h)
+        may = 2 * h->n < left;
     if (may && !h) {
-        h = s->free_nodes; // fewer networks than places: one is there
+        assert(s->free_nodes); // a node for each place
+        h = s->free_nodes;
         s->free_nodes = h->chain;
         *h = (struct holder){.network = network};
         *at = h;

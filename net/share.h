@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// Shares of a bounded number of places, by client network (net/fair.h: /24, /56). A network gets a
-// place while it has fewer than half of those that are free, and always its first one while any is.
-// So one network alone never has more than a third of all, and however many came before, who comes
-// next finds some free: each takes only a part of what is left. For what cannot wait in a queue: a
-// request that is under way. Any thread.
+// A bounded number of places, shared out by client network (net/fair.h: /24, /56). A network gets
+// another place while it holds fewer than half as many as are free; its first place it gets while any
+// is free. So one network alone never holds more than a third of all places, and a newcomer finds
+// free ones however many networks came before. For what cannot wait in a queue: requests under way.
+// Any thread.
 //
 //   struct share *s = share_new(4096);
 //   if (!share_take(s, &client)) …429…
@@ -22,6 +22,6 @@ struct share *share_new(size_t places); // 1 to SHARE_MAX; NULL: out of memory
 void share_free(struct share *s);
 bool share_take(struct share *s, const struct ip *client);
 void share_give(struct share *s, const struct ip *client);
-size_t share_taken(struct share *s); // in all
+size_t share_taken(struct share *s); // places taken in all; for tests
 
 #endif
