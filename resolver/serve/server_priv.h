@@ -1,7 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the files of the server share: sockets (bind.c), the worker's loop (server.c), its datagrams
-// (udp.c), its TCP connections (tcp.c) and the queries that wait (wait_queue.c). All of a worker's
-// state is touched by its own thread only, except the counters, which it alone writes.
+// What the files of the server share: the sockets (bind.c), the whole (server.c) and its counters
+// (stats.c), a worker's loop (worker.c), one query (query.c), its datagrams (udp.c), its TCP
+// connections (tcp.c) and the queries that wait (wait_queue.c).
+//
+// Invariants of a worker:
+//   1. Its thread alone touches its state. Others write `stop` and `yield_ms` and read the counters.
+//   2. A slot of the wait queue is used, or it is in the list of free ones; used slots are in one list
+//      by age, oldest first, and n_used is their number.
+//   3. A used slot of a connection is in that connection's list, and n_parked is its length; a closed
+//      connection has none.
+//   4. An answer that waits to be sent lies in out[out_at, out_n) of its connection.
 #ifndef MERIDIAN_RESOLVER_SERVE_SERVER_PRIV_H
 #define MERIDIAN_RESOLVER_SERVE_SERVER_PRIV_H
 
@@ -186,13 +194,32 @@ struct worker {
     struct journal_writer writer;
 };
 
+struct resolver {
+    struct resolver_sockets *sockets;
+    struct worker *workers;
+    unsigned n_workers;
+    struct metrics_names *names;
+    struct journal journal;
+    struct node_dns settings;
+    struct secret_reload *secret_reload;
+    struct forwarder *forwarder;
+    struct geo_watch *geo;
+    struct signing *signing;
+};
+
 static inline void counter_add(_Atomic uint64_t *c, uint64_t d)
 {
     atomic_store_explicit(c, atomic_load_explicit(c, memory_order_relaxed) + d,
                           memory_order_relaxed);
 }
 
-// One query to one response. Returns its length; 0: nothing is to be sent, or (info->pending) the
+// worker.c. Starts the worker's thread on its sockets; what is left of a failed start is for
+// worker_done.
+int worker_init(struct worker *w, const struct resolver_options *o, struct bound *bound, size_t n);
+void worker_tell(struct worker *w); // it is to look at what it was told: to stop, or to yield
+void worker_done(struct worker *w);
+
+// query.c. One query to one response. Returns its length; 0: nothing is to be sent, or (info->pending) the
 // query waits in a slot, in `again` if it did already.
 size_t worker_answer(struct worker *w, const struct asked *from, struct pending_query *again,
                      const uint8_t *query, size_t n, uint8_t *out, size_t cap,

@@ -10,6 +10,7 @@
 #include "resolver/route/views.h"
 #include "resolver/serve/server_priv.h"
 
+#include <assert.h>
 #include <string.h>
 
 int wait_queue_init(struct wait_queue *q)
@@ -41,14 +42,23 @@ static void age_append(struct wait_queue *q, uint32_t at)
     struct pending_query *p = &q->slots[at];
     p->prev = q->newest;
     p->next = PENDING_MAX;
-    *(q->newest < PENDING_MAX ? &q->slots[q->newest].next : &q->oldest) = at;
+    if (q->newest < PENDING_MAX)
+        q->slots[q->newest].next = at;
+    else
+        q->oldest = at;
     q->newest = at;
 }
 
 static void age_remove(struct wait_queue *q, const struct pending_query *p)
 {
-    *(p->prev < PENDING_MAX ? &q->slots[p->prev].next : &q->oldest) = p->next;
-    *(p->next < PENDING_MAX ? &q->slots[p->next].prev : &q->newest) = p->prev;
+    if (p->prev < PENDING_MAX)
+        q->slots[p->prev].next = p->next;
+    else
+        q->oldest = p->next;
+    if (p->next < PENDING_MAX)
+        q->slots[p->next].prev = p->prev;
+    else
+        q->newest = p->prev;
 }
 
 struct pending_ticket wait_queue_ticket(const struct wait_queue *q,
@@ -70,7 +80,9 @@ void wait_queue_park(struct worker *w, const struct asked *from, const uint8_t *
 {
     struct wait_queue *q = &w->wait_queue;
     uint32_t at = free_slot(q);
+    assert(at < PENDING_MAX && n <= PENDING_QUERY_BYTES); // wait_queue_ticket gave a ticket
     struct pending_query *p = &q->slots[at];
+    assert(!p->used); // invariant 2
     if (at == q->n_touched)
         q->n_touched++;
     else
@@ -96,6 +108,7 @@ void wait_queue_park(struct worker *w, const struct asked *from, const uint8_t *
 static void leave_conn(struct pending_query *p)
 {
     struct pending_query **at = &p->asked.conn->parked;
+    assert(p->asked.conn->n_parked); // invariant 3
     while (*at != p)
         at = &(*at)->conn_next;
     *at = p->conn_next;
@@ -106,6 +119,7 @@ void wait_queue_leave(struct worker *w, struct pending_query *p)
 {
     struct wait_queue *q = &w->wait_queue;
     uint32_t at = (uint32_t)(p - q->slots);
+    assert(p->used && q->n_used); // invariant 2
     age_remove(q, p);
     if (p->asked.conn)
         leave_conn(p);
